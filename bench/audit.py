@@ -11,11 +11,11 @@ import boto3
 
 from bench.account import SIZES, seed
 from bench.box import ACCOUNT, LATENCY, NOW, REGION, Box, print_calls, timed
-from ml_janitor.aws.account import opened
+from ml_janitor.aws.account import open_regions
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.results import Report
 from ml_janitor.engine.detector import Detector
-from ml_janitor.engine.run import run
+from ml_janitor.engine.run import run_detectors
 
 SETTINGS = Settings.load()
 
@@ -46,8 +46,8 @@ def main() -> None:
 
 def audit(session: boto3.Session, detectors: Sequence[Detector[Any]]) -> Report:
     """As the command line does it."""
-    with opened(session, account=ACCOUNT, regions=[REGION], attempts=3, pace=None) as accounts:
-        return run(detectors, accounts, now=NOW, policy=SETTINGS.policy)
+    with open_regions(session, account=ACCOUNT, regions=[REGION], attempts=3, pace=None) as accounts:
+        return run_detectors(detectors, accounts, now=NOW, policy=SETTINGS.policy)
 
 
 def found(report: Report) -> int:

@@ -21,15 +21,15 @@ from botocore.awsrequest import AWSResponse
 
 from bench.box import ACCOUNT, NOW, REGION
 from ml_janitor.aws.cost_explorer import CostExplorer
-from ml_janitor.aws.runs import Run
-from ml_janitor.bill.asking import DAYS, Question, Wanted
-from ml_janitor.bill.joining import Resource
+from ml_janitor.aws.runs import ResourceRun
+from ml_janitor.bill.asking import BILL_DAYS, BillQuestion, BillRequest
+from ml_janitor.bill.joining import BillResource
 from ml_janitor.bill.model import PRICE_PER_REQUEST
 from ml_janitor.bill.movements import Culprit
-from ml_janitor.bill.reading import read
-from ml_janitor.bill.report import BillReport, bill_report
+from ml_janitor.bill.reading import read_bill
+from ml_janitor.bill.report import BillReport, make_bill_report
 from ml_janitor.report.bill_message import bill_picture
-from ml_janitor.report.bill_page import page
+from ml_janitor.report.bill_page import render_bill_page
 
 USAGE_TYPES, PROJECTS, FILLED = 400, 60, 0.05
 PAGE = 5000
@@ -37,7 +37,7 @@ PAGE = 5000
 RESOURCES = 500
 TAG = "project"
 SERVICES = ("Amazon SageMaker", "Amazon Simple Storage Service", "EC2 - Other", "AmazonCloudWatch")
-FIRST = NOW.date() - timedelta(days=DAYS)
+FIRST = NOW.date() - timedelta(days=BILL_DAYS)
 
 type Cells = Mapping[date, Mapping[tuple[str, ...], Decimal]]
 """Dollars by day and by the values of the groupings."""
@@ -47,13 +47,18 @@ def main() -> None:
     """Read one bill in both ways, and print the ratios."""
     ledger = Ledger()
     read_seconds, (report, requests) = cpu(ledger, lambda: whole(ledger))
-    drawn_seconds, _ = cpu(ledger, lambda: (bill_picture(report, TAG), page(report, max_requests=requests)))
+    drawn_seconds, _ = cpu(
+        ledger, lambda: (bill_picture(report, TAG), render_bill_page(report, max_requests=requests))
+    )
     loop_seconds, (total, calls) = cpu(ledger, lambda: obvious_loop(ledger))
     if round(total - report.bill.total(report.bill.whole), 6):
         raise RuntimeError(f"the loop read ${total}, and the janitor another sum")
     ours = read_seconds + drawn_seconds
     cells = sum(map(len, ledger.by_project.values()))
-    print(f"a bill of {USAGE_TYPES} usage types x {PROJECTS} projects x {DAYS} days, {cells:,} cells filled")
+    print(
+        f"a bill of {USAGE_TYPES} usage types x {PROJECTS} projects x {BILL_DAYS} days, {cells:,} "
+        f"cells filled"
+    )
     print(f"  the bill         {_asked(requests)}, {ours:4.1f} s of CPU, {drawn_seconds:.1f} of them drawing")
     print(f"  the obvious loop {_asked(calls)}, {loop_seconds:4.1f} s of CPU, reading alone")
     print(
@@ -85,7 +90,7 @@ class Ledger:
         by_project: dict[date, dict[tuple[str, ...], Decimal]] = defaultdict(dict)
         by_service: dict[date, dict[tuple[str, ...], Decimal]] = defaultdict(lambda: defaultdict(Decimal))
         by_type: dict[date, dict[tuple[str, ...], Decimal]] = defaultdict(lambda: defaultdict(Decimal))
-        for number in range(DAYS):
+        for number in range(BILL_DAYS):
             day = FIRST + timedelta(days=number)
             for at, usage in enumerate(self.types):
                 for project in projects:
@@ -173,20 +178,20 @@ def _metrics(usd: Decimal) -> dict[str, dict[str, str]]:
 def whole(ledger: Ledger) -> tuple[BillReport, int]:
     """Read and explain the bill as the janitor does; return it with the number of requests."""
     explorer = CostExplorer(ledger.client(), max_requests=1000)
-    bill = read(explorer, Wanted(tags={TAG: TAG}), account=ACCOUNT, now=NOW)
+    bill = read_bill(explorer, BillRequest(tags={TAG: TAG}), account=ACCOUNT, now=NOW)
     if bill.gaps:
         raise RuntimeError(f"the bill lacks {bill.gaps}")
-    question = Question(days=30, settling_days=2, tags=(TAG,))
-    return bill_report(bill, question, resources=_resources(ledger)), explorer.requests
+    question = BillQuestion(days=30, settling_days=2, tags=(TAG,))
+    return make_bill_report(bill, question, resources=_resources(ledger)), explorer.requests
 
 
-def _resources(ledger: Ledger) -> list[Resource]:
+def _resources(ledger: Ledger) -> list[BillResource]:
     begun = datetime.combine(FIRST, datetime.min.time(), UTC)
     return [
-        Resource(
+        BillResource(
             culprit=Culprit(arn=f"arn:{number}", name=f"endpoint-{number}", kind="endpoint"),
             runs=(
-                Run(
+                ResourceRun(
                     usage_type=ledger.types[number % USAGE_TYPES],
                     start=begun + timedelta(hours=number),
                     variant="main",
@@ -203,7 +208,7 @@ def _resources(ledger: Ledger) -> list[Resource]:
 def obvious_loop(ledger: Ledger) -> tuple[Decimal, int]:
     """All dollars, read by a call for each day and project, and how many calls that took."""
     client, total, calls = ledger.client(), Decimal(0), 0
-    for number in range(DAYS):
+    for number in range(BILL_DAYS):
         day = FIRST + timedelta(days=number)
         for project in ["", *(f"project-{other:02}" for other in range(1, PROJECTS))]:
             answer = client.get_cost_and_usage(

@@ -22,15 +22,15 @@ from bench.account import DAY, SIZES, seed
 from bench.audit import audit
 from bench.box import ACCOUNT, LATENCY, NOW, REGION, Box, timed
 from bench.monthly import COUNTED, arming, bill, money, reading
-from infra.bundle import cached
+from infra.bundle import cached_bundle
 from infra.stack import JanitorStack
 from ml_janitor import handlers
-from ml_janitor.aws.account import opened
-from ml_janitor.bill.asking import DAYS
-from ml_janitor.bill.resources import known
+from ml_janitor.aws.account import open_regions
+from ml_janitor.bill.asking import BILL_DAYS
+from ml_janitor.bill.resources import read_known_resources
 from ml_janitor.config.settings import Settings
 from ml_janitor.detectors import DETECTORS
-from ml_janitor_cli.replay import LocalContext, environment
+from ml_janitor_cli.replay import LocalContext, set_variables
 from ml_janitor_sandbox.deployment import BUCKET, SECRET, SIGNING, TABLE, deploy
 from ml_janitor_sandbox.slack import CHANNEL
 
@@ -78,7 +78,7 @@ def count() -> dict[str, Any]:
         (Path(folder) / "janitor.toml").write_text(SETTINGS)
         variables = {**deploy(box.control.url), "AWS_REGION": REGION, "JANITOR_NOW": REAL_TIME}
         started = init_seconds(list(stack["memory"]), variables)
-        with environment({**variables, "LAMBDA_TASK_ROOT": folder}):
+        with set_variables({**variables, "LAMBDA_TASK_ROOT": folder}):
             log = io.StringIO()
             with redirect_stdout(log):
                 counted = {name: runs(box, name, log) for name in stack["memory"]}
@@ -118,7 +118,7 @@ def empty(names: list[str]) -> dict[str, Any]:
         (Path(folder) / "janitor.toml").write_text(SETTINGS)
         variables = {**deploy(box.control.url), "AWS_REGION": REGION, "JANITOR_NOW": REAL_TIME}
         log = io.StringIO()
-        with environment({**variables, "LAMBDA_TASK_ROOT": folder}), redirect_stdout(log):
+        with set_variables({**variables, "LAMBDA_TASK_ROOT": folder}), redirect_stdout(log):
             counted = {name: runs(box, name, log) for name in names}
     return {name: count | {"metrics_requested": metrics[name]} for name, count in counted.items()}
 
@@ -188,9 +188,9 @@ def metrics_requested(name: str) -> int:
 
 def joined(session: boto3.Session) -> list[str]:
     """Read what the bill is joined with; the answer is what could not be read."""
-    with opened(session, account=ACCOUNT, regions=[REGION], attempts=2, pace=None) as accounts:
-        found = known(
-            accounts, since=NOW - DAYS * DAY, now=NOW, tag="", policy=Settings.load().policy, verdicts={}
+    with open_regions(session, account=ACCOUNT, regions=[REGION], attempts=2, pace=None) as accounts:
+        found = read_known_resources(
+            accounts, since=NOW - BILL_DAYS * DAY, now=NOW, tag="", policy=Settings.load().policy, verdicts={}
         )
     return [gap.detail for gap in found.gaps]
 
@@ -228,7 +228,7 @@ def invoked(name: str, time: str) -> dict[str, Any]:
 def init_seconds(names: list[str], variables: dict[str, str]) -> dict[str, float]:
     """Measure how long Lambda's own runtime takes until it imported the handler, in the median."""
     machine: Any = "arm64" if platform.machine() == "aarch64" else "x86_64"
-    bundle = cached(machine)
+    bundle = cached_bundle(machine)
     found = {}
     for name in names:
         handler = f"ml_janitor.handlers.{name if name in HANDLERS else 'sweep'}"

@@ -18,10 +18,10 @@ from pathlib import Path
 from statistics import median
 
 from bench.box import ACCOUNT, LATENCY, NOW, REGION, Box, print_calls
-from ml_janitor.aws.account import opened
+from ml_janitor.aws.account import open_regions
 from ml_janitor.detectors.idle_endpoints.rule import IdleEndpoints
-from ml_janitor.engine.policy import Policy
-from ml_janitor.engine.run import run
+from ml_janitor.engine.policy import RunPolicy
+from ml_janitor.engine.run import run_detectors
 
 ROOT = Path(__file__).parent.parent
 SIZES = (1_000, 10_000)
@@ -99,8 +99,8 @@ def measured(box: Box, work: Callable[[Box], tuple[float, int]], size: int) -> M
 def sweep(box: Box) -> tuple[float, int]:
     """Time the sweep as the command line runs it, without waiting for its turn at AWS's rates."""
     begun = time.perf_counter()
-    with opened(box.session, account=ACCOUNT, regions=[REGION], attempts=3, pace=None) as accounts:
-        report = run([IdleEndpoints()], accounts, now=NOW, policy=Policy())
+    with open_regions(box.session, account=ACCOUNT, regions=[REGION], attempts=3, pace=None) as accounts:
+        report = run_detectors([IdleEndpoints()], accounts, now=NOW, policy=RunPolicy())
     return time.perf_counter() - begun, sum(sweep.found for sweep in report.sweeps)
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.box import REGION, Box
-from infra.bundle import Architecture, cached
+from infra.bundle import Architecture, cached_bundle
 from ml_janitor.detectors import DETECTORS
 from ml_janitor_sandbox.deployment import deploy
 from ml_janitor_sandbox.emulator import Emulator
@@ -35,7 +35,7 @@ class Start:
 def main() -> None:
     """Start every function some times, and print the medians."""
     machine: Architecture = "arm64" if platform.machine() == "aarch64" else "x86_64"
-    bundle = cached(machine)
+    bundle = cached_bundle(machine)
     unpacked, packed = sizes(bundle)
     print(f"cold starts in Lambda's runtime ({machine}), medians of {RUNS}, on an account with nothing in it")
     print(f"  the bundle, one for all functions: {unpacked / 1e6:.1f} MB, {packed / 1e6:.1f} MB zipped")

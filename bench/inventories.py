@@ -22,8 +22,14 @@ from typing import Any
 import duckdb
 import sqlglot
 
-from ml_janitor.detectors.duplicate_artifacts.artifact import Names
-from ml_janitor.detectors.duplicate_artifacts.inventory_sql import Group, Table, groups, keys, portions
+from ml_janitor.detectors.duplicate_artifacts.artifact import ArtifactNames
+from ml_janitor.detectors.duplicate_artifacts.inventory_sql import (
+    InventoryTable,
+    SizeGroup,
+    groups_sql,
+    keys_sql,
+    query_portions,
+)
 
 ROWS = 10_000_000
 RUNS = 3
@@ -108,8 +114,8 @@ def measured() -> dict[str, Any]:
         view = f"SELECT *, '{day}' AS dt FROM read_parquet('{file}')"  # noqa: S608 - a file of ours
         engine.execute(f"CREATE VIEW inventory AS {view}")
         tables = {
-            "S3 Inventory": Table(name="inventory", bucket="models", day=day, versions=True),
-            "live inventory table": Table(name="inventory", bucket="models"),
+            "S3 Inventory": InventoryTable(name="inventory", bucket="models", day=day, versions=True),
+            "live inventory table": InventoryTable(name="inventory", bucket="models"),
         }
         told: dict[str, Any] = {name: {"groups": [], "keys": []} for name in tables} | {"bare": []}
         latest: dict[str, Counter[tuple[int, str]]] = {}
@@ -117,13 +123,15 @@ def measured() -> dict[str, Any]:
             told["bare"].append(timed(lambda: engine.execute(BARE).fetchall())[0])
             for name, table in tables.items():
                 seconds, rows = timed(
-                    lambda table=table: asked(engine, groups(table, Names(), by_size=False))
+                    lambda table=table: asked(engine, groups_sql(table, ArtifactNames(), by_size=False))
                 )
                 told[name]["groups"].append(seconds)
-                found = [Group(*row) for row in rows]
+                found = [SizeGroup(*row) for row in rows]
                 seconds, named = timed(
                     lambda table=table, found=found: [
-                        row for part in portions(found) for row in asked(engine, keys(table, Names(), part))
+                        row
+                        for part in query_portions(found)
+                        for row in asked(engine, keys_sql(table, ArtifactNames(), part))
                     ]
                 )
                 told[name]["keys"].append(seconds)

@@ -23,10 +23,10 @@ import boto3
 
 from bench.box import ACCOUNT, LATENCY, NOW, REGION, talk_to
 from bench.endpoints import spread
-from ml_janitor.aws.account import opened
+from ml_janitor.aws.account import open_regions
 from ml_janitor.aws.boto_client import make_client
-from ml_janitor.detectors.duplicate_artifacts.artifact import Names
-from ml_janitor.detectors.duplicate_artifacts.bucket_listing import listed
+from ml_janitor.detectors.duplicate_artifacts.artifact import ArtifactNames
+from ml_janitor.detectors.duplicate_artifacts.bucket_listing import list_buckets
 
 FEW, MANY = 100_000, 1_000_000
 ROUNDS = 3
@@ -84,8 +84,8 @@ def paged(client: Any, keys: int) -> int:
 
 def in_ranges(keys: int) -> int:
     """As a sweep lists, to the last of the artifacts in their order."""
-    with opened(boto3.Session(), account=ACCOUNT, regions=[REGION], attempts=3, pace=None) as (aws,):
-        found = listed(aws, {f"keys-{keys}": REGION}, Names(), NOW)
+    with open_regions(boto3.Session(), account=ACCOUNT, regions=[REGION], attempts=3, pace=None) as (aws,):
+        found = list_buckets(aws, {f"keys-{keys}": REGION}, ArtifactNames(), NOW)
         artifacts = sum(1 for _ in found.artifacts())
     return found.shelves[f"keys-{keys}"].objects if artifacts == keys // 10 else artifacts
 

@@ -11,21 +11,21 @@ from typing import Any
 
 from bench.list_prices import PRICES, Price
 from bench.monthly import DAY, HOUR, MONTH, used_in_a_run
-from ml_janitor.aws.pace import WHOLE, Share, allowed
-from ml_janitor.aws.shared_answers import GLOBAL
-from ml_janitor.config.schedules import minutes_of_week, period
+from ml_janitor.aws.pace import EVERY_SLOT, RateSlot, allowed_rate
+from ml_janitor.aws.shared_answers import GLOBAL_SERVICES
+from ml_janitor.config.schedules import minutes_of_week, schedule_period
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.durations import MINUTE
-from ml_janitor.ledger.table import AT_ONCE
-from ml_janitor.scheduled.accounts import empty_for
-from ml_janitor.scheduled.invocation import RESERVE
-from ml_janitor.scheduled.turns import LONGEST_RUN, shares
+from ml_janitor.ledger.table import ITEMS_PER_BATCH
+from ml_janitor.scheduled.accounts import skip_empty_time
+from ml_janitor.scheduled.invocation import RUN_RESERVE
+from ml_janitor.scheduled.turns import LONGEST_INVOCATION, rate_slots
 
 ACCOUNTS, REGIONS = 1_000, 17
 BUSY_REGIONS = 1
 """Of an account, those that hold as much as what `make cost` counted; in the others is nothing."""
 
-SWEEP_LASTS = LONGEST_RUN - RESERVE
+SWEEP_LASTS = LONGEST_INVOCATION - RUN_RESERVE
 """What a child may take to look at its account."""
 
 CHILD_TRANSITIONS, RUN_TRANSITIONS = 2, 4
@@ -82,12 +82,15 @@ class Night:
     @property
     def runs_a_day(self) -> float:
         """Runs a month."""
-        return DAY / period(self.schedule)
+        return DAY / schedule_period(self.schedule)
 
     @property
     def pairs_a_day(self) -> tuple[float, float]:
-        """Busy and empty pairs that a day looks at: the empty ones as often as `empty_for` says."""
-        runs, due = self.runs_a_day, DAY / max(empty_for(settings(), self.name), period(self.schedule))
+        """Busy and empty pairs that a day looks at: the empty ones as often as `skip_empty_time` says."""
+        runs, due = (
+            self.runs_a_day,
+            DAY / max(skip_empty_time(settings(), self.name), schedule_period(self.schedule)),
+        )
         return runs * ACCOUNTS * BUSY_REGIONS, due * ACCOUNTS * (REGIONS - BUSY_REGIONS)
 
     @property
@@ -98,7 +101,7 @@ class Night:
             for call, times in run["calls"].items():
                 made[call] += round(pairs * times)
         made["sts:AssumeRole"] += round(self.runs_a_day * ACCOUNTS)
-        made["dynamodb:BatchGetItem"] += round(self.runs_a_day * ACCOUNTS * REGIONS / AT_ONCE)
+        made["dynamodb:BatchGetItem"] += round(self.runs_a_day * ACCOUNTS * REGIONS / ITEMS_PER_BATCH)
         return made
 
     @property
@@ -135,7 +138,7 @@ def nights(given: Mapping[str, Any]) -> list[Night]:
     found = []
     for detector in settings().enabled():
         busy, empty = given["functions"][detector.name], given["empty"][detector.name]
-        turns = shares(settings(), detector.name)
+        turns = rate_slots(settings(), detector.name)
         busy_seconds, slowest = lasts(busy, turns)
         empty_seconds, _ = lasts(empty, turns)
         found.append(
@@ -153,18 +156,18 @@ def nights(given: Mapping[str, Any]) -> list[Night]:
 
 
 def of_each_region(calls: Mapping[str, int]) -> dict[str, int]:
-    """Drop the *calls* whose answer another region of the same account already has: see `GLOBAL`."""
-    return {call: times for call, times in calls.items() if call.partition(":")[0] not in GLOBAL}
+    """Drop the *calls* whose answer another region of the same account already has: see `GLOBAL_SERVICES`."""
+    return {call: times for call, times in calls.items() if call.partition(":")[0] not in GLOBAL_SERVICES}
 
 
-def lasts(run: Mapping[str, Any], turns: Mapping[str, Share]) -> tuple[float, str]:
+def lasts(run: Mapping[str, Any], turns: Mapping[str, RateSlot]) -> tuple[float, str]:
     """
     Seconds of a run within its turns, and the operation that takes longest.
 
     The waits of different operations overlap; what was counted on the sandbox is added, as if it did not.
     """
     waits = {
-        call: times * turns.get(call, WHOLE).of / allowed(call)
+        call: times * turns.get(call, EVERY_SLOT).of / allowed_rate(call)
         for call, times in run["calls"].items()
         if not call.startswith(("dynamodb:", "s3:"))
     }
@@ -180,7 +183,7 @@ def together(all_nights: Sequence[Night], at_once: int) -> tuple[int, int]:
         length = math.ceil(night.lasts(at_once) / 60)
         hourly = not night.schedule.startswith("cron(")
         starts = (
-            set(range(0, week, int(period(night.schedule) / MINUTE)))
+            set(range(0, week, int(schedule_period(night.schedule) / MINUTE)))
             if hourly
             else minutes_of_week(night.schedule)
         )

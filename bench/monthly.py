@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from bench.list_prices import PRICES, READ
-from ml_janitor.config.schedules import period
+from ml_janitor.config.schedules import schedule_period
 from ml_janitor.config.sections import JanitorSection
 from ml_janitor.detectors import DETECTORS
-from ml_janitor.report.telemetry import OUTCOMES
+from ml_janitor.report.telemetry import OUTCOME_METRICS
 
 COUNTED = Path(__file__).parent / "counted.json"
 """What `make cost` counted, and when."""
@@ -28,7 +28,7 @@ GB = 1e9
 ADVISERS = frozenset(detector.name for detector in DETECTORS if detector.cleanup is None)
 """What nothing can be armed of."""
 
-OF_ACTS = len(OUTCOMES) + 1
+OF_ACTS = len(OUTCOME_METRICS) + 1
 """Custom metrics that an armed function writes besides."""
 
 MOST_ACTIONS = JanitorSection().max_actions_per_night
@@ -133,7 +133,7 @@ def arming(given: Mapping[str, Any]) -> float:
     alarms = given["stack"]["alarms_armed"] - given["stack"]["alarms"]
     signed = SIGNING * MOST_ACTIONS * (MONTH / DAY)
     hours = (
-        min(1.0, HOUR / period(function["schedule"]))
+        min(1.0, HOUR / schedule_period(function["schedule"]))
         for name, function in given["functions"].items()
         if function["custom_metrics"] and name not in ADVISERS
     )
@@ -169,7 +169,7 @@ def used_in_a_month(given: Mapping[str, Any]) -> Counter[str]:
 def used_by(function: Mapping[str, Any], stack: Mapping[str, Any]) -> Counter[str]:
     """Sum the units of everything that the runs of one function take in a month."""
     used: Counter[str] = Counter()
-    every = period(function["schedule"])
+    every = schedule_period(function["schedule"])
     runs = MONTH / every
     # A custom metric is billed for the hours in which it is written, and no others.
     used["custom-metrics"] += function["custom_metrics"] * min(1.0, HOUR / every)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bench.monthly import DAY, HOUR, MONTH, bill, counted, money
-from ml_janitor.aws.prices import table
+from ml_janitor.aws.prices import price_table
 
 IDLE = "ml.m5.xlarge"
 CALLS = frozenset({"metrics read (GetMetricData)", "Cost Explorer", "other CloudWatch requests"})
@@ -15,7 +15,7 @@ def main() -> None:
     nights, lines = MONTH / DAY, bill(counted()).lines
     calls = sum(usd for line, usd in lines.items() if line in CALLS) / nights
     whole = sum(lines.values()) / nights
-    idle = float(table()[IDLE].hourly_usd or 0) * (DAY / HOUR)
+    idle = float(price_table()[IDLE].hourly_usd or 0) * (DAY / HOUR)
     print("Counted by `make cost` over an account with 1,000 endpoints, at list prices of us-east-1")
     for name, usd in (
         ("API calls of a night", calls),

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from datetime import date, timedelta
 from decimal import Decimal
 
-from ml_janitor.report.charts import PICTURE, columns, png
-from ml_janitor.report.series import Series
+from ml_janitor.report.charts import PICTURE_FORM, draw_columns, render_png
+from ml_janitor.report.series import DailySeries
 
 RUNS = 7
 DAYS, PROJECTS = 65, 60
@@ -18,7 +18,7 @@ DAYS, PROJECTS = 65, 60
 def main() -> None:
     """Draw two months of 60 projects some times, and print the median."""
     first = date(2026, 8, 3)
-    chart = Series(
+    chart = DailySeries(
         title="What AWS charged",
         days=[first + timedelta(days=at) for at in range(DAYS)],
         groups={
@@ -26,8 +26,8 @@ def main() -> None:
             for number in range(PROJECTS)
         },
     )
-    picture = png(columns(chart, PICTURE))
-    took = cpu(lambda: png(columns(chart, PICTURE)))
+    picture = render_png(draw_columns(chart, PICTURE_FORM))
+    took = cpu(lambda: render_png(draw_columns(chart, PICTURE_FORM)))
     yardstick = cpu(lambda: sum(number * number for number in range(1_000_000)))
     print(
         f"a picture, {DAYS} days of {PROJECTS} projects: {took:.2f} s of CPU, {took / yardstick:.1f} times "

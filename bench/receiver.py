@@ -15,7 +15,7 @@ from typing import Any
 from bench.box import REGION, Box
 from bench.functions import beside_an_empty_handler
 from bench.tls import encrypted
-from infra.bundle import Architecture, cached
+from infra.bundle import Architecture, cached_bundle
 from ml_janitor_sandbox.deployment import deploy
 from ml_janitor_sandbox.emulator import Emulator
 from ml_janitor_sandbox.function_url import event
@@ -55,7 +55,7 @@ def main() -> None:
         box.control.set_clock(datetime.fromisoformat(NOW))
         task = Path(folder) / "task"
         task.mkdir()
-        beside_an_empty_handler(cached(machine), task)
+        beside_an_empty_handler(cached_bundle(machine), task)
         environment = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
         environment |= {**deploy(box.control.url), "AWS_REGION": REGION, "JANITOR_NOW": NOW}
         signed = keep_press(SlackControl(box.control.url))

@@ -22,10 +22,10 @@ from bench.many_accounts import (
     together,
 )
 from bench.monthly import COUNTED, money
-from ml_janitor.aws.pace import RATES, WHOLE, allowed
+from ml_janitor.aws.pace import AWS_RATES, EVERY_SLOT, allowed_rate
 from ml_janitor.core.durations import MINUTE
-from ml_janitor.ledger.table import AT_ONCE
-from ml_janitor.scheduled.turns import MAP_RUN, shares
+from ml_janitor.ledger.table import ITEMS_PER_BATCH
+from ml_janitor.scheduled.turns import MAP_RUN, rate_slots
 
 PAGE = Path(__file__).parent.parent / "docs" / "scale.md"
 
@@ -127,10 +127,16 @@ def account(given: Mapping[str, Any]) -> str:
 
 def rates() -> Iterator[Sequence[str]]:
     """List the turns of each known rate."""
-    turns = [shares(settings(), detector.name) for detector in settings().enabled()]
-    for action, rate in sorted(RATES.items()):
-        of = max(own.get(action, WHOLE).of for own in turns)
-        yield f"`{action}`", f"{rate:g}", f"{allowed(action):g}", f"{of}", f"{allowed(action) / of:.2g}"
+    turns = [rate_slots(settings(), detector.name) for detector in settings().enabled()]
+    for action, rate in sorted(AWS_RATES.items()):
+        of = max(own.get(action, EVERY_SLOT).of for own in turns)
+        yield (
+            f"`{action}`",
+            f"{rate:g}",
+            f"{allowed_rate(action):g}",
+            f"{of}",
+            f"{allowed_rate(action) / of:.2g}",
+        )
 
 
 def row(night: Night) -> Sequence[str]:
@@ -224,9 +230,10 @@ def digest(given: Mapping[str, Any]) -> str:
     pairs = ACCOUNTS * REGIONS * detectors
     queries = ACCOUNTS * BUSY_REGIONS * given["functions"]["digest"]["calls"]["dynamodb:Query"]
     reads = pairs + queries
-    alone = (pairs / AT_ONCE + queries) * LOOKUP / 60
+    alone = (pairs / ITEMS_PER_BATCH + queries) * LOOKUP / 60
     return (
-        f"It reads the latest sweep of each detector, account and region ({pairs:,} items, {AT_ONCE} in a "
+        f"It reads the latest sweep of each detector, account and region ({pairs:,} items, "
+        f"{ITEMS_PER_BATCH} in a "
         f"request), and the findings and actions of regions that hold something ({queries:,} queries): "
         f"{money(PRICES['table-reads'].of(reads))} a day. One after the other, at {LOOKUP * 1000:.0f} ms "
         f"each, they take {alone:.0f} minutes, {60 * alone / READERS:.0f} seconds with {READERS} at once."

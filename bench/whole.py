@@ -14,12 +14,12 @@ from bench import large_account as large
 from bench.audit import SETTINGS, peak_memory
 from bench.box import ACCOUNT, NOW, REGION, talk_to
 from bench.virtual_time import Bucket, VirtualTime
-from ml_janitor.aws.account import opened
-from ml_janitor.aws.client import PREFIXES
-from ml_janitor.aws.pace import RATES, UNKNOWN, UNPACED, Pace
+from ml_janitor.aws.account import open_regions
+from ml_janitor.aws.client import IAM_PREFIXES
+from ml_janitor.aws.pace import AWS_RATES, UNKNOWN_RATE, UNPACED_ACTIONS, Pace
 from ml_janitor.aws.shared_answers import SharedAnswers
 from ml_janitor.core.results import Report
-from ml_janitor.engine.run import run
+from ml_janitor.engine.run import run_detectors
 
 ROUND_TRIP = 0.1
 """Seconds from a request to its answer."""
@@ -28,7 +28,7 @@ MOST_MINUTES, MOST_MEGABYTES = 13, 512
 SHOWN = 8
 """How many operations are shown."""
 
-SERVICES = {"resource-groups-tagging-api": "tag", "cloudwatch-logs": "logs", **PREFIXES}
+SERVICES = {"resource-groups-tagging-api": "tag", "cloudwatch-logs": "logs", **IAM_PREFIXES}
 """How actions begin, where botocore names a service otherwise in its events."""
 
 type Calls = dict[str, list[float]]
@@ -63,9 +63,9 @@ def main() -> None:
 
 def refusals(action: str, times: list[float]) -> int:
     """Count the calls that AWS would refuse if a second client takes the other half of the rate evenly."""
-    if action.startswith(UNPACED):
+    if action.startswith(UNPACED_ACTIONS):
         return 0
-    rate = RATES.get(action, 2 * UNKNOWN)
+    rate = AWS_RATES.get(action, 2 * UNKNOWN_RATE)
     first, last = min(times), max(times)
     other = [first + turn * 2 / rate for turn in range(int((last - first) * rate / 2) + 1)]
     bucket = Bucket(rate)
@@ -99,7 +99,7 @@ def audit() -> tuple[Calls, Report, float]:
             calls.setdefault(f"{SERVICES.get(service, service)}:{operation}", []).append(time.clock())
 
         session.events.register("before-send", note)
-        with opened(
+        with open_regions(
             session,
             account=ACCOUNT,
             regions=[REGION],
@@ -107,7 +107,7 @@ def audit() -> tuple[Calls, Report, float]:
             pace=Pace(clock=time.clock, sleep=time.sleep),
             shared=SharedAnswers(),
         ) as accounts:
-            report = run(SETTINGS.enabled(), accounts, now=NOW, policy=SETTINGS.policy)
+            report = run_detectors(SETTINGS.enabled(), accounts, now=NOW, policy=SETTINGS.policy)
         return calls, report, time.clock() - start
 
 

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 from docs import managed_policies
-from ml_janitor.config.sections import SHARED
+from ml_janitor.config.sections import JANITOR_FIELDS
 from ml_janitor.core.durations import WorkingHours, format_duration
 from ml_janitor.engine.detector import Detector, Grant
 
@@ -66,7 +66,7 @@ def section(detector: type[Detector[Any]]) -> Iterator[str]:
     yield f"[detectors.{detector.name}]"
     yield f"# {detector.summary()}"
     for field in fields(detector):
-        if field.name not in SHARED:
+        if field.name not in JANITOR_FIELDS:
             yield f"# {field.name} = {toml(default_of(detector, field.name))}"
 
 

@@ -19,7 +19,7 @@ from bench import monthly, scale
 from docs import managed_policies
 from docs.detector_pages import EXAMPLES, head, section
 from ml_janitor.bill import asking, resources
-from ml_janitor.config.statements import changes
+from ml_janitor.config.statements import is_changing_action
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.engine.detector import Grant
 from ml_janitor.ledger import uses
@@ -90,7 +90,7 @@ def pages() -> list[tuple[Path, str]]:
         docs / "scale.md": scale.parts(monthly.counted()),
         docs / "permissions.md": {
             "reads": permission_list(grant for one in DETECTORS for grant in one().reads),
-            "bill": permission_list([*asking.COST_READS, *resources.READS]),
+            "bill": permission_list([*asking.COST_READS, *resources.RESOURCE_READS]),
             "denies": denies(),
             "ledger": ledger(),
             "managed": managed_policies.table(),
@@ -181,18 +181,18 @@ def ledger() -> str:
     notebooks = next(one for one in DETECTORS if one.name == "idle-notebooks")()
     adviser = next(one for one in DETECTORS if one.cleanup is None and one.spares_undos)()
     functions = {
-        f"{notebooks.name}": uses.of_sweep(notebooks, armed=False),
-        f"{notebooks.name}, armed": uses.of_sweep(notebooks, armed=True),
-        f"{adviser.name}": uses.of_sweep(adviser, armed=False),
-        "digest": uses.of_digest(bill=True, advice=True),
-        "bill": uses.of_bill(),
-        "undo": uses.of_undo(),
-        "Slack's worker": uses.of_presses(),
+        f"{notebooks.name}": uses.sweep_uses(notebooks, armed=False),
+        f"{notebooks.name}, armed": uses.sweep_uses(notebooks, armed=True),
+        f"{adviser.name}": uses.sweep_uses(adviser, armed=False),
+        "digest": uses.digest_uses(bill=True, advice=True),
+        "bill": uses.bill_uses(),
+        "undo": uses.undo_uses(),
+        "Slack's worker": uses.press_uses(),
     }
     rows = ["| function | reads | writes |", "| --- | --- | --- |"]
     for name, used in functions.items():
-        reads = [f"`{key}`" for key, operations in used.items() if uses.READS & {*operations}]
-        writes = [f"`{key}`" for key, operations in used.items() if {*operations} - uses.READS]
+        reads = [f"`{key}`" for key, operations in used.items() if uses.TABLE_READS & {*operations}]
+        writes = [f"`{key}`" for key, operations in used.items() if {*operations} - uses.TABLE_READS]
         rows.append(f"| {name} | {', '.join(sorted(reads))} | {', '.join(sorted(writes))} |")
     return "\n".join(rows)
 
@@ -202,7 +202,7 @@ def denies() -> str:
     rows = ["| detector | action | stopped by a keep tag |", "| --- | --- | --- |"]
     for detector in DETECTORS:
         armed = detector(**EXAMPLES.get(detector.name, {}))
-        for action in sorted({grant.action for grant in armed.acts if changes(grant.action)}):
+        for action in sorted({grant.action for grant in armed.acts if is_changing_action(grant.action)}):
             stopped = "yes" if knows_tags(action) else "no: the action does not know the resource's tags"
             rows.append(f"| {detector.name} | `{action}` | {stopped} |")
     return "\n".join(rows)

@@ -16,10 +16,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 
-from ml_janitor_cli.estimate.clouds import FAMILIES, LIKE, TABLE, Offer
+from ml_janitor_cli.estimate.clouds import GPU_FAMILIES, GPU_PRICE_FILE, SIMILAR_GPUS, Offer
 
 ROOT = Path(__file__).parent.parent
-PATH = ROOT / "cli" / "ml_janitor_cli" / "estimate" / TABLE
+PATH = ROOT / "cli" / "ml_janitor_cli" / "estimate" / GPU_PRICE_FILE
 SAMPLE = ROOT / "tests" / "skypilot"
 COMMITS = {
     "AWS": "00148f2af3672e2229b4f7bf8157d5a3f36e3c35",
@@ -32,7 +32,7 @@ READ = "2026-11-27"
 NAMED = {"AWS": "us-east-1", "GCP": "us-central1", "Azure": "eastus"}
 """A region of each cloud that is always in the table; beside it, the one that costs least."""
 
-GPUS = frozenset(FAMILIES.values()) | frozenset(LIKE)
+GPUS = frozenset(GPU_FAMILIES.values()) | frozenset(SIMILAR_GPUS)
 
 HOSTS = {
     "A100": {1: "a2-highgpu-1g", 2: "a2-highgpu-2g", 4: "a2-highgpu-4g", 8: "a2-highgpu-8g"},

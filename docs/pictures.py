@@ -30,7 +30,7 @@ from PIL.PngImagePlugin import PngInfo
 from playwright.sync_api import sync_playwright
 from rich.console import Console
 
-from ml_janitor.report.html import html
+from ml_janitor.report.html import render_html
 from ml_janitor_sandbox.night import Played, play
 from ml_janitor_sandbox.night.script import PEOPLE, ZONE, Digest, Swept, user
 
@@ -80,7 +80,7 @@ def main() -> int:
 def pictures(played: Played) -> dict[str, Picture]:
     """Every picture by its name."""
     return {
-        "report": Picture(summary(html(played.before)), width=1080),
+        "report": Picture(summary(render_html(played.before)), width=1080),
         "warning": Picture(slack(*warned(played)), width=660),
         "digest": Picture(slack(digested(played)), width=660),
     }

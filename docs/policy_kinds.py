@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from ml_janitor.detectors.untagged_resources.inventory import KINDS
+from ml_janitor.detectors.untagged_resources.inventory import JUDGED_KINDS
 
 PATH = Path(__file__).parents[1] / "cli" / "ml_janitor_cli" / "policies" / "kinds.json"
 REQUEST_TAG = "aws:RequestTag/${TagKey}"
@@ -35,7 +35,7 @@ def packaged() -> dict[str, Any]:
     }
     made = PROVIDER_SCHEMA_MANAGER.get_resource_types("us-east-1")
     kinds = []
-    for kind in KINDS:
+    for kind in JUDGED_KINDS:
         of = f"AWS::SageMaker::{kind.noun}"
         schema = PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", of).schema if of in made else None
         names = [f"Create{kind.noun}", f"Create{kind.noun}V2"]

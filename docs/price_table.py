@@ -19,13 +19,19 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 
-from ml_janitor.aws.prices import TABLE, TABLE_REGION, USAGES, instance_prices, products
+from ml_janitor.aws.prices import (
+    COMPONENT_NAMES,
+    PRICE_TABLE,
+    PRICE_TABLE_REGION,
+    instance_prices,
+    list_products,
+)
 
 if TYPE_CHECKING:
     from types_boto3_pricing import PricingClient
 
 ROOT = Path(__file__).parent.parent
-PATHS = (ROOT / "functions/ml_janitor/aws" / TABLE, ROOT / "kit/src/janitor_kit/prices-us-east-1.csv")
+PATHS = (ROOT / "functions/ml_janitor/aws" / PRICE_TABLE, ROOT / "kit/src/janitor_kit/prices-us-east-1.csv")
 """The janitor's, and the same for the kit, which imports nothing of it."""
 CENT = Decimal("0.01")
 SIZES = ["nano", "micro", "small", "medium", "large", "xlarge"]
@@ -47,7 +53,7 @@ def main(arguments: Sequence[str]) -> int:
         offer = json.loads(Path(arguments[0]).read_text())
         listed, read = list(of_file(offer)), offer["publicationDate"][:10]
     else:
-        listed = of_api(boto3.Session().client("pricing", region_name=TABLE_REGION))
+        listed = of_api(boto3.Session().client("pricing", region_name=PRICE_TABLE_REGION))
         read = max(product["publicationDate"] for product in listed)[:10]
     rows = table(listed)
     for path in PATHS:
@@ -61,13 +67,13 @@ def of_file(offer: Mapping[str, Any]) -> Iterator[Product]:
     for sku, product in offer["products"].items():
         if product.get("productFamily") != "ML Instance":
             continue
-        if product["attributes"].get("regionCode") == TABLE_REGION:
+        if product["attributes"].get("regionCode") == PRICE_TABLE_REGION:
             yield {"product": product, "terms": {"OnDemand": offer["terms"]["OnDemand"].get(sku, {})}}
 
 
 def of_api(client: PricingClient) -> list[Product]:
     """The same from the API. Raises ReadError."""
-    listing = products(client, TABLE_REGION)
+    listing = list_products(client, PRICE_TABLE_REGION)
     listing.check()
     return list(listing.items)
 
@@ -75,7 +81,7 @@ def of_api(client: PricingClient) -> list[Product]:
 def table(listed: Sequence[Product]) -> dict[str, Decimal]:
     """What an instance of each type costs, whatever it is rented for."""
     found: dict[str, list[Decimal]] = {}
-    for component in USAGES:
+    for component in COMPONENT_NAMES:
         for name, dollars in instance_prices(listed, component).items():
             found.setdefault(name, []).append(dollars)
     return {name: price for name in sorted(found, key=order) if (price := agreed(found[name])) is not None}

@@ -16,7 +16,7 @@ from constructs import Construct
 
 from ml_janitor.config import schedules
 from ml_janitor.core.durations import DAY, WEEK
-from ml_janitor.report.telemetry import ACCOUNTS, DETECTOR, NAMESPACE, REFUSED
+from ml_janitor.report.telemetry import ACCOUNTS_METRIC, DETECTOR_DIMENSION, METRICS_NAMESPACE, REFUSED_METRIC
 
 
 def alarm_topic(scope: Construct, id_: str, key: kms.IKey | None = None) -> sns.Topic:
@@ -42,7 +42,7 @@ def alarm_topic(scope: Construct, id_: str, key: kms.IKey | None = None) -> sns.
     return topic
 
 
-def alarm(
+def create_alarm(
     scope: Construct,
     id_: str,
     *,
@@ -69,12 +69,12 @@ def alarm(
     return made
 
 
-def runs_begun(detector: str, *, period: Duration) -> cloudwatch.Metric:
+def run_count_metric(detector: str, *, period: Duration) -> cloudwatch.Metric:
     """Count the runs of *detector* over an organization that began: each counts its accounts once."""
     return cloudwatch.Metric(
-        namespace=NAMESPACE,
-        metric_name=ACCOUNTS,
-        dimensions_map={DETECTOR: detector},
+        namespace=METRICS_NAMESPACE,
+        metric_name=ACCOUNTS_METRIC,
+        dimensions_map={DETECTOR_DIMENSION: detector},
         statistic="SampleCount",
         period=period,
     )
@@ -89,7 +89,7 @@ def watch_schedule(
     topic: sns.ITopic,
 ) -> None:
     """Create an alarm on a *schedule* that did not run its target; *runs* counts its runs in a period."""
-    watched = patience(schedule)
+    watched = silence_periods(schedule)
     if watched is None:
         Annotations.of(scope).add_info(
             f"{name} runs on {schedule}, less than once a week: CloudWatch cannot see that it did not run. "
@@ -97,7 +97,7 @@ def watch_schedule(
         )
         return
     period, periods = watched
-    alarm(
+    create_alarm(
         scope,
         "DidNotRun",
         metric=runs(period=period),
@@ -115,26 +115,26 @@ def watch_acts(scope: Construct, *, name: str, topic: sns.ITopic) -> None:
     for id_, says in (
         ("ActionsFailed", f"{name}: an action failed. The report and `janitor findings` say which, and why."),
         ("HeldBack", f"{name}: a limit held something back. The report says which limit, and what to do."),
-        (REFUSED, f"{name}: a record in the ledger is not what was signed; nothing was done from it."),
+        (REFUSED_METRIC, f"{name}: a record in the ledger is not what was signed; nothing was done from it."),
     ):
         metric = cloudwatch.Metric(
-            namespace=NAMESPACE,
+            namespace=METRICS_NAMESPACE,
             metric_name=id_,
-            dimensions_map={DETECTOR: name},
+            dimensions_map={DETECTOR_DIMENSION: name},
             statistic="Maximum",
             period=Duration.hours(1),
         )
-        alarm(scope, id_, metric=metric, says=says, topic=topic)
+        create_alarm(scope, id_, metric=metric, says=says, topic=topic)
 
 
-def patience(schedule: str) -> tuple[Duration, int] | None:
+def silence_periods(schedule: str) -> tuple[Duration, int] | None:
     """
     Return how long a schedule may be silent: a period, and how many of them.
 
     An alarm sees seven days at the most (PutMetricAlarm: Period times EvaluationPeriods), so a weekly
     schedule gets exactly those, and a longer one None: its alarm would ring between any two runs.
     """
-    every = schedules.period(schedule)
+    every = schedules.schedule_period(schedule)
     if every > WEEK:
         return None
     if every >= DAY:

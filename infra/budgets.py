@@ -14,13 +14,13 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
-from infra.alarms import alarm
+from infra.alarms import create_alarm
 from ml_janitor.config.sections import BillSection
 
-ALERTS = (("ACTUAL", 80), ("ACTUAL", 100), ("FORECASTED", 100))
+BUDGET_ALERTS = (("ACTUAL", 80), ("ACTUAL", 100), ("FORECASTED", 100))
 """Alerts of a budget to the topic: percent of it that are spent, or expected by the end of the month."""
 
-NOT_COUNTED = ("include_credit", "include_refund", "include_tax")
+EXCLUDED_CHARGES = ("include_credit", "include_refund", "include_tax")
 """Charges that budgets leave out, as everywhere else: an ended credit is not overspending."""
 
 LEAST_ANOMALY = 100
@@ -73,7 +73,7 @@ class Budgets(Construct):
                 budget_name=re.sub(r"[:\\/]", "-", f"{Stack.of(self).stack_name} {what}")[:100],
                 budget_limit=budgets.CfnBudget.SpendProperty(amount=usd, unit="USD"),
                 cost_filters={"TagKeyValue": list(filters)} if filters else None,
-                cost_types=budgets.CfnBudget.CostTypesProperty(**dict.fromkeys(NOT_COUNTED, False)),
+                cost_types=budgets.CfnBudget.CostTypesProperty(**dict.fromkeys(EXCLUDED_CHARGES, False)),
             ),
             notifications_with_subscribers=[
                 budgets.CfnBudget.NotificationWithSubscribersProperty(
@@ -85,13 +85,13 @@ class Budgets(Construct):
                     ),
                     subscribers=[subscriber],
                 )
-                for kind, percent in ALERTS
+                for kind, percent in BUDGET_ALERTS
             ],
         )
 
     def _estimated_charges(self, usd: float) -> None:
         """Create an alarm that comes hours before a budget's, where the account has billing alerts."""
-        alarm(
+        create_alarm(
             self,
             "EstimatedCharges",
             metric=cloudwatch.Metric(

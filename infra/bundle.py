@@ -19,17 +19,17 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
-ROOT = Path(__file__).parent.parent
-SOURCE = ROOT / "functions"
-REQUIREMENTS = ROOT / "requirements" / "lambda.txt"
-SETTINGS = ROOT / "janitor.toml"
-BUILT = ROOT / ".build"
+PROJECT_ROOT = Path(__file__).parent.parent
+SOURCE_ROOT = PROJECT_ROOT / "functions"
+LAMBDA_REQUIREMENTS = PROJECT_ROOT / "requirements" / "lambda.txt"
+SETTINGS_PATH = PROJECT_ROOT / "janitor.toml"
+BUILD_CACHE = PROJECT_ROOT / ".build"
 
-PYTHON = "3.13"
+PYTHON_VERSION = "3.13"
 PLATFORMS = {"arm64": "aarch64-manylinux_2_34", "x86_64": "x86_64-manylinux_2_34"}
 """Lambda's Python runtimes run on Amazon Linux 2023, which has glibc 2.34."""
 
-SERVICES = frozenset(
+BUNDLED_SERVICES = frozenset(
     {
         "application-autoscaling",
         "athena",
@@ -57,78 +57,78 @@ SERVICES = frozenset(
 )
 """The services whose models botocore keeps in the bundle; the other 400 are 20 MB that nobody reads."""
 
-BUILDER = "1"
+RECIPE_VERSION = "1"
 """Version of the recipe below; a change to the recipe's output changes it, so that no old asset is reused."""
 
-MACHINE_SPECIFIC = ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json")
+MACHINE_SPECIFIC_FILES = ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json")
 """dist-info files that differ between two builds of the same thing."""
 
 type Architecture = Literal["arm64", "x86_64"]
 
 
-def build(output: Path, architecture: Architecture) -> None:
+def build_bundle(output: Path, architecture: Architecture) -> None:
     """
     Fill the empty folder *output*.
 
     Raises CalledProcessError if a wheel is not available or its hash is wrong, RuntimeError on a Python of
     another minor version, whose byte code Lambda would ignore.
     """
-    if f"{sys.version_info.major}.{sys.version_info.minor}" != PYTHON:
-        raise RuntimeError(f"build with Python {PYTHON}: byte code of another version is dead weight")
-    install(output, architecture)
-    trim(output)
+    if f"{sys.version_info.major}.{sys.version_info.minor}" != PYTHON_VERSION:
+        raise RuntimeError(f"build with Python {PYTHON_VERSION}: byte code of another version is dead weight")
+    install_wheels(output, architecture)
+    trim_bundle(output)
     ours = shutil.ignore_patterns("__pycache__", "*.pyc")
-    shutil.copytree(SOURCE, output, ignore=ours, dirs_exist_ok=True)
-    shutil.copy(SETTINGS, output / SETTINGS.name)
+    shutil.copytree(SOURCE_ROOT, output, ignore=ours, dirs_exist_ok=True)
+    shutil.copy(SETTINGS_PATH, output / SETTINGS_PATH.name)
     byte_compile(output)
 
 
-def cached(architecture: Architecture) -> Path:
+def cached_bundle(architecture: Architecture) -> Path:
     """
     Return the bundle under `.build`, built only if its sources or this recipe have changed.
 
     The latest older bundle stays: another process may still run it.
     """
-    key = hashlib.sha256(digest(architecture).encode() + Path(__file__).read_bytes()).hexdigest()
-    path = BUILT / f"{architecture}-{key[:16]}"
+    key = hashlib.sha256(bundle_digest(architecture).encode() + Path(__file__).read_bytes()).hexdigest()
+    path = BUILD_CACHE / f"{architecture}-{key[:16]}"
     if not path.exists():
-        BUILT.mkdir(exist_ok=True)
-        older = sorted(BUILT.glob(f"{architecture}-*"), key=lambda bundle: bundle.stat().st_mtime)
+        BUILD_CACHE.mkdir(exist_ok=True)
+        older = sorted(BUILD_CACHE.glob(f"{architecture}-*"), key=lambda bundle: bundle.stat().st_mtime)
         for bundle in older[:-1]:
             shutil.rmtree(bundle, ignore_errors=True)
-        with tempfile.TemporaryDirectory(dir=BUILT) as folder:
+        with tempfile.TemporaryDirectory(dir=BUILD_CACHE) as folder:
             made = Path(folder) / "bundle"
             made.mkdir()
-            build(made, architecture)
+            build_bundle(made, architecture)
             with suppress(OSError):  # another process was faster
                 made.rename(path)
     return path
 
 
-def install(output: Path, architecture: Architecture) -> None:
+def install_wheels(output: Path, architecture: Architecture) -> None:
     """Install the pinned wheels as copies (trimming would cut into uv's cache if they were links)."""
     subprocess.run(  # noqa: S603 - our own tool
         [
             str(Path(sys.executable).parent / "uv"),
             *("pip", "install", "--quiet", "--no-config", "--link-mode", "copy"),
             *("--require-hashes", "--only-binary", ":all:"),
-            *("--python-platform", PLATFORMS[architecture], "--python-version", PYTHON),
-            *("--target", str(output), "--requirement", str(REQUIREMENTS)),
+            *("--python-platform", PLATFORMS[architecture], "--python-version", PYTHON_VERSION),
+            *("--target", str(output), "--requirement", str(LAMBDA_REQUIREMENTS)),
         ],
         check=True,
     )
 
 
-def trim(output: Path) -> None:
+def trim_bundle(output: Path) -> None:
     """Remove files that never run in Lambda, or that differ from machine to machine."""
     shutil.rmtree(output / "bin", ignore_errors=True)
     (output / ".lock").unlink(missing_ok=True)
-    for name in MACHINE_SPECIFIC:
+    for name in MACHINE_SPECIFIC_FILES:
         for path in output.glob(f"*.dist-info/{name}"):
             path.unlink()
     for data in (output / "botocore" / "data", output / "boto3" / "data"):
         for folder in data.iterdir():
-            if folder.is_dir() and folder.name not in SERVICES:
+            if folder.is_dir() and folder.name not in BUNDLED_SERVICES:
                 shutil.rmtree(folder)
     for cached in [*output.rglob("__pycache__")]:
         shutil.rmtree(cached)
@@ -151,18 +151,20 @@ def byte_compile(output: Path) -> None:
     )
 
 
-def digest(architecture: Architecture) -> str:
+def bundle_digest(architecture: Architecture) -> str:
     """Hash everything that the bundle is made from; CDK's own hash would miss the pins and the platform."""
-    total = hashlib.sha256(f"{BUILDER} {PYTHON} {PLATFORMS[architecture]} {sorted(SERVICES)}".encode())
-    for path in inputs():
-        total.update(path.relative_to(ROOT).as_posix().encode())
+    total = hashlib.sha256(
+        f"{RECIPE_VERSION} {PYTHON_VERSION} {PLATFORMS[architecture]} {sorted(BUNDLED_SERVICES)}".encode()
+    )
+    for path in bundle_inputs():
+        total.update(path.relative_to(PROJECT_ROOT).as_posix().encode())
         total.update(hashlib.sha256(path.read_bytes()).digest())
     return total.hexdigest()
 
 
-def inputs() -> Iterator[Path]:
+def bundle_inputs() -> Iterator[Path]:
     """Yield the files that `build` reads."""
-    yield from (REQUIREMENTS, SETTINGS)
-    for path in sorted(SOURCE.rglob("*")):
+    yield from (LAMBDA_REQUIREMENTS, SETTINGS_PATH)
+    for path in sorted(SOURCE_ROOT.rglob("*")):
         if path.is_file() and "__pycache__" not in path.parts:
             yield path

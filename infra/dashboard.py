@@ -9,58 +9,64 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
-from ml_janitor.report.telemetry import DETECTOR, NAMESPACE
+from ml_janitor.report.telemetry import DETECTOR_DIMENSION, METRICS_NAMESPACE
 
-DAY = Duration.days(1)
+METRIC_DAY = Duration.days(1)
 
 
-def dashboard(scope: Construct, id_: str, functions: dict[str, lambda_.IFunction]) -> cloudwatch.Dashboard:
+def create_dashboard(
+    scope: Construct, id_: str, functions: dict[str, lambda_.IFunction]
+) -> cloudwatch.Dashboard:
     """Create one page for the whole deployment; *functions* are by detector."""
     detectors = list(functions)
     made = cloudwatch.Dashboard(scope, id_, default_interval=Duration.days(30))
     made.add_widgets(
-        graph("What the findings cost, dollars a month", "MonthlyUsd", detectors, stacked=True, width=16),
-        total("Dollars a month now", "MonthlyUsd", detectors),
+        metric_graph(
+            "What the findings cost, dollars a month", "MonthlyUsd", detectors, stacked=True, width=16
+        ),
+        total_widget("Dollars a month now", "MonthlyUsd", detectors),
     )
     made.add_widgets(
-        graph("Found", "Found", detectors),
-        graph("Could not be judged", "Unknown", detectors),
-        graph("Looked at", "LookedAt", detectors),
+        metric_graph("Found", "Found", detectors),
+        metric_graph("Could not be judged", "Unknown", detectors),
+        metric_graph("Looked at", "LookedAt", detectors),
     )
     made.add_widgets(
-        graph("Seconds a sweep takes", "Duration", detectors, width=12),
+        metric_graph("Seconds a sweep takes", "Duration", detectors, width=12),
         cloudwatch.GraphWidget(
             title="Runs that failed",
             width=12,
-            left=[function.metric_errors(period=DAY, label=name) for name, function in functions.items()],
+            left=[
+                function.metric_errors(period=METRIC_DAY, label=name) for name, function in functions.items()
+            ],
         ),
     )
     return made
 
 
-def latest(name: str, detector: str) -> cloudwatch.Metric:
+def daily_maximum(name: str, detector: str) -> cloudwatch.Metric:
     """Return a metric's largest value per day: hourly sweeps must not add up."""
     return cloudwatch.Metric(
-        namespace=NAMESPACE,
+        namespace=METRICS_NAMESPACE,
         metric_name=name,
-        dimensions_map={DETECTOR: detector},
+        dimensions_map={DETECTOR_DIMENSION: detector},
         statistic="Maximum",
-        period=DAY,
+        period=METRIC_DAY,
         label=detector,
     )
 
 
-def graph(
+def metric_graph(
     title: str, name: str, detectors: Sequence[str], *, width: int = 8, stacked: bool = False
 ) -> cloudwatch.GraphWidget:
     """Plot one metric over time, a line per detector."""
-    left = [latest(name, detector) for detector in detectors]
+    left = [daily_maximum(name, detector) for detector in detectors]
     return cloudwatch.GraphWidget(title=title, left=left, width=width, stacked=stacked)
 
 
-def total(title: str, name: str, detectors: Sequence[str]) -> cloudwatch.SingleValueWidget:
+def total_widget(title: str, name: str, detectors: Sequence[str]) -> cloudwatch.SingleValueWidget:
     """Show the sum over all detectors, as one number."""
-    metrics = {f"m{n}": latest(name, detector) for n, detector in enumerate(detectors)}
+    metrics = {f"m{n}": daily_maximum(name, detector) for n, detector in enumerate(detectors)}
     return cloudwatch.SingleValueWidget(
         title=title,
         width=8,
@@ -70,7 +76,7 @@ def total(title: str, name: str, detectors: Sequence[str]) -> cloudwatch.SingleV
                 expression=f"SUM([{', '.join(metrics)}])",
                 using_metrics=dict(metrics),
                 label="all",
-                period=DAY,
+                period=METRIC_DAY,
             )
         ],
     )

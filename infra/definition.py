@@ -9,12 +9,12 @@ from typing import Any
 
 from ml_janitor.config import schedules
 from ml_janitor.config.settings import Settings
-from ml_janitor.core.text import usd
-from ml_janitor.scheduled.turns import AN_HOUR, in_time
+from ml_janitor.core.text import format_usd
+from ml_janitor.scheduled.turns import ACCOUNTS_PER_HOUR, accounts_in_time
 
-type Definition = dict[str, Any]
+type StateMachineDefinition = dict[str, Any]
 
-PRICE = Decimal("0.025") / 1000
+TRANSITION_USD = Decimal("0.025") / 1000
 """
 Dollars for a transition of a Standard workflow in most regions; up to $0.0375 per 1,000 in others.
 
@@ -22,19 +22,19 @@ https://aws.amazon.com/step-functions/pricing/, read on 2026-11-28: "Step Functi
 each time a step of your workflow is executed", retries too.
 """
 
-MONTH = timedelta(days=30)
+PRICED_PERIOD = timedelta(days=30)
 
-LABEL = "Accounts"
+MAP_LABEL = "Accounts"
 """Label of the executions of single accounts, in their ARNs and in CloudWatch's metrics of them."""
 
-WORKS = 16 * 60
+ANSWER_SECONDS = 16 * 60
 """Seconds to wait for an answer: longer than any function works."""
 
-ENDS = 24 * 3600
+RUN_SECONDS = 24 * 3600
 """Seconds after which a run is broken off: the next day's has long begun."""
 
-THROTTLED = ["Lambda.TooManyRequestsException", "Lambda.EC2ThrottledException"]
-TRANSIENT = [
+THROTTLE_ERRORS = ["Lambda.TooManyRequestsException", "Lambda.EC2ThrottledException"]
+TRANSIENT_ERRORS = [
     "Lambda.AWSLambdaException",
     "Lambda.ClientExecutionTimeoutException",
     "Lambda.SdkClientException",
@@ -46,7 +46,7 @@ Errors that may be tried again where doing it twice is as good as once (Step Fun
 """
 
 
-def definition(accounts: str, *, at_once: int) -> Definition:
+def define_state_machine(accounts: str, *, at_once: int) -> StateMachineDefinition:
     """
     Define a run for {"detector", "function", "time"}, around the function with the ARN *accounts*.
 
@@ -63,11 +63,11 @@ def definition(accounts: str, *, at_once: int) -> Definition:
             "account.$": "$.account",
             "regions.$": "$.regions",
         },
-        retried=THROTTLED,
+        retried=THROTTLE_ERRORS,
     )
     return {
         "StartAt": "List",
-        "TimeoutSeconds": ENDS,
+        "TimeoutSeconds": RUN_SECONDS,
         "States": {
             "List": {
                 **_step(accounts, "list"),
@@ -77,7 +77,7 @@ def definition(accounts: str, *, at_once: int) -> Definition:
             },
             "EachAccount": {
                 "Type": "Map",
-                "Label": LABEL,
+                "Label": MAP_LABEL,
                 "ItemReader": {
                     "Resource": "arn:aws:states:::s3:getObject",
                     "ReaderConfig": {"InputType": "JSON"},
@@ -113,19 +113,21 @@ def definition(accounts: str, *, at_once: int) -> Definition:
     }
 
 
-def _step(accounts: str, step: str) -> Definition:
+def _step(accounts: str, step: str) -> StateMachineDefinition:
     """Return one step of the function that lists accounts; either step can be repeated."""
     payload = {"step": step, "detector.$": "$.detector", "time.$": "$.time"}
-    return _invoke({"FunctionName": accounts}, payload, retried=[*THROTTLED, *TRANSIENT])
+    return _invoke({"FunctionName": accounts}, payload, retried=[*THROTTLE_ERRORS, *TRANSIENT_ERRORS])
 
 
-def _invoke(function: Mapping[str, str], payload: Mapping[str, str], *, retried: Sequence[str]) -> Definition:
+def _invoke(
+    function: Mapping[str, str], payload: Mapping[str, str], *, retried: Sequence[str]
+) -> StateMachineDefinition:
     """Return a task that invokes *function*, again for the *retried* errors: over some six minutes."""
     return {
         "Type": "Task",
         "Resource": "arn:aws:states:::lambda:invoke",
         "Parameters": {**function, "Payload": dict(payload)},
-        "TimeoutSeconds": WORKS,
+        "TimeoutSeconds": ANSWER_SECONDS,
         "Retry": [
             {
                 "ErrorEquals": list(retried),
@@ -139,7 +141,7 @@ def _invoke(function: Mapping[str, str], payload: Mapping[str, str], *, retried:
     }
 
 
-def transitions(of: Definition) -> tuple[int, int]:
+def count_transitions(of: StateMachineDefinition) -> tuple[int, int]:
     """
     Count the transitions of a run itself, and those that each account adds: every state, entered once.
 
@@ -149,18 +151,25 @@ def transitions(of: Definition) -> tuple[int, int]:
     return len(of["States"]), len(per_account["States"])
 
 
-def price(settings: Settings) -> str:
+def transitions_price(settings: Settings) -> str:
     """Estimate the maximum cost of the transitions of all detectors in 30 nights, in words."""
     section = settings.organization
-    of_run, of_account = transitions(definition("", at_once=section.at_once))
+    of_run, of_account = count_transitions(define_state_machine("", at_once=section.at_once))
     found = len(dict.fromkeys(section.accounts)) or 100
-    runs = [MONTH / schedules.period(settings.schedule(type(detector))) for detector in settings.enabled()]
-    dollars = Decimal(str(round(sum(runs), 3))) * (of_run + found * of_account) * PRICE
+    runs = [
+        PRICED_PERIOD / schedules.schedule_period(settings.schedule(type(detector)))
+        for detector in settings.enabled()
+    ]
+    dollars = Decimal(str(round(sum(runs), 3))) * (of_run + found * of_account) * TRANSITION_USD
     basis = "" if section.accounts else ", for every 100 accounts"
-    held = f" A run looks at about {in_time(settings)} large accounts in an hour: at_once times {AN_HOUR}."
+    held = (
+        f" A run looks at about {accounts_in_time(settings)} large accounts in an hour: at_once "
+        f"times {ACCOUNTS_PER_HOUR}."
+    )
     more = "" if section.accounts else held
     return (
         f"[organization]: a run makes {of_run} transitions in Step Functions, and {of_account} for each "
         f"account. In 30 nights all detectors run {round(sum(runs))} times, which costs up to "
-        f"{usd(dollars)}{basis}; accounts without anything are looked at less often, and cost less.{more}"
+        f"{format_usd(dollars)}{basis}; accounts without anything are looked at less often, and cost "
+        f"less.{more}"
     )

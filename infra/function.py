@@ -23,14 +23,14 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from infra.acknowledge import acknowledge
-from infra.alarms import alarm, runs_begun, watch_schedule
-from infra.bundle import SOURCE, Architecture, build, digest
-from infra.organization import Network, through_queues
-from infra.permissions import Allowed, acknowledgements, statements
-from infra.state_machine import Organization
+from infra.alarms import create_alarm, run_count_metric, watch_schedule
+from infra.bundle import SOURCE_ROOT, Architecture, build_bundle, bundle_digest
+from infra.organization import Network, queue_key_statement
+from infra.permissions import RolePermissions, allow_statements, nag_ids
+from infra.state_machine import OrganizationMachine
 
-RUNTIME = lambda_.Runtime.PYTHON_3_13
-RETENTION = logs.RetentionDays.THREE_MONTHS
+LAMBDA_RUNTIME = lambda_.Runtime.PYTHON_3_13
+LOG_RETENTION = logs.RetentionDays.THREE_MONTHS
 EVENT_AGE = Duration.hours(1)
 """Maximum age of an event: an older one would run as a dry run anyway; better that its alarm says so."""
 
@@ -39,7 +39,7 @@ RUN_RETRIES = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shared:
+class SharedProperties:
     """Properties that all functions of the stack share."""
 
     code: lambda_.Code
@@ -69,8 +69,8 @@ class JanitorFunction(Construct):
         name: str,
         description: str,
         handler: str,
-        allowed: Sequence[Allowed],
-        shared: Shared,
+        allowed: Sequence[RolePermissions],
+        shared: SharedProperties,
         environment: Mapping[str, str] | None = None,
         memory: int = 512,
         timeout: Duration | None = None,
@@ -83,7 +83,7 @@ class JanitorFunction(Construct):
         group = logs.LogGroup(
             self,
             "Logs",
-            retention=RETENTION,
+            retention=LOG_RETENTION,
             removal_policy=cdk.RemovalPolicy.DESTROY,
             encryption_key=shared.key,
         )
@@ -98,7 +98,7 @@ class JanitorFunction(Construct):
             self,
             "Function",
             description=f"{name}: {description}"[:256],
-            runtime=RUNTIME,
+            runtime=LAMBDA_RUNTIME,
             architecture=shared.architecture,
             code=shared.code,
             handler=f"ml_janitor.handlers.{handler}",
@@ -123,7 +123,7 @@ class JanitorFunction(Construct):
         group.grant_write(self.role)
         if shared.network is not None:
             shared.network.attach(self.function, self.role)
-        alarm(
+        create_alarm(
             self,
             "Errors",
             metric=self.function.metric_errors(period=Duration.minutes(15)),
@@ -138,7 +138,7 @@ class JanitorFunction(Construct):
                 on_failure=destinations.SqsDestination(failed),
             )
 
-    def run_on(self, schedule: str, through: Organization | None = None) -> None:
+    def run_on(self, schedule: str, through: OrganizationMachine | None = None) -> None:
         """
         Have *schedule* run it, by itself or *through* the state machine of an organization.
 
@@ -175,7 +175,7 @@ class JanitorFunction(Construct):
         else:
             sent = through.input_for(self.function, name)
             target = targets.StepFunctionsStartExecution(through.machine, input=sent, **delivery)
-            runs = partial(runs_begun, name)
+            runs = partial(run_count_metric, name)
         scheduler.Schedule(
             self,
             "Schedule",
@@ -207,8 +207,8 @@ class JanitorFunction(Construct):
         )
         made.grant(sender, "sqs:SendMessage")
         if key is not None:
-            sender.add_to_policy(through_queues(Stack.of(self), key))
-        alarm(
+            sender.add_to_policy(queue_key_statement(Stack.of(self), key))
+        create_alarm(
             self,
             f"{id_}Messages",
             metric=made.metric_approximate_number_of_messages_visible(period=Duration.minutes(5)),
@@ -217,13 +217,13 @@ class JanitorFunction(Construct):
         )
         return made
 
-    def _allow(self, allowed: Allowed) -> None:
+    def _allow(self, allowed: RolePermissions) -> None:
         stack = Stack.of(self)
-        for statement in [*statements(stack, allowed.grants, allowed.where), *allowed.denied]:
+        for statement in [*allow_statements(stack, allowed.grants, allowed.where), *allowed.denied]:
             self.role.add_to_policy(statement)
         acknowledge(
             self.role,
-            *acknowledgements(stack, allowed.grants, allowed.where),
+            *nag_ids(stack, allowed.grants, allowed.where),
             reason="These actions either have no resource level in IAM, or concern resources whose names "
             "are not known before they are listed; each is declared by the detector that calls it, and a "
             "test compares the declaration with the calls recorded.",
@@ -231,7 +231,7 @@ class JanitorFunction(Construct):
 
 
 @jsii.implements(cdk.ILocalBundling)
-class Local:
+class LocalBundling:
     """Builds on this machine, without Docker."""
 
     def __init__(self, architecture: Architecture) -> None:
@@ -243,18 +243,18 @@ class Local:
 
         jsii calls this with two positional arguments, whatever the generated documentation says.
         """
-        build(Path(output_dir), self._architecture)
+        build_bundle(Path(output_dir), self._architecture)
         return True
 
 
-def code(architecture: Architecture) -> lambda_.Code:
+def bundle_code(architecture: Architecture) -> lambda_.Code:
     """Return the one asset that all functions share."""
     return lambda_.Code.from_asset(
-        str(SOURCE),
-        asset_hash=digest(architecture),
+        str(SOURCE_ROOT),
+        asset_hash=bundle_digest(architecture),
         asset_hash_type=cdk.AssetHashType.CUSTOM,
         bundling=cdk.BundlingOptions(
             image=cdk.DockerImage.from_registry("never-pulled"),
-            local=Local(architecture),  # type: ignore[arg-type]
+            local=LocalBundling(architecture),  # type: ignore[arg-type]
         ),
     )

@@ -11,14 +11,14 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from constructs import Construct
 
-WRITES = (
+WRITE_ACTIONS = (
     *("dynamodb:BatchWriteItem", "dynamodb:DeleteItem", "dynamodb:PutItem", "dynamodb:UpdateItem"),
     *("dynamodb:PartiQLDelete", "dynamodb:PartiQLInsert", "dynamodb:PartiQLUpdate"),
 )
 """Actions that write items: a transaction needs the permissions of its parts."""
 
 
-class Ledger(dynamodb.Table):
+class LedgerTable(dynamodb.Table):
     """
     A table whose keys a person can read: *pk* is the kind of item and its sweep, *sk* the resource.
 
@@ -57,11 +57,11 @@ class Ledger(dynamodb.Table):
         if others:
             writers = [*roles, *others]
             self.add_to_resource_policy(
-                denied(WRITES, {"ArnNotLike": {"aws:PrincipalArn": writers}}),
+                deny_everybody(WRITE_ACTIONS, {"ArnNotLike": {"aws:PrincipalArn": writers}}),
             )
 
 
-class UndoKey(kms.Key):
+class UndoRecordKey(kms.Key):
     """
     An HMAC key of KMS, which nobody can read, not even the account.
 
@@ -99,12 +99,12 @@ def table_policy(stack: Stack) -> list[iam.PolicyStatement]:
         "Bool": {"aws:PrincipalIsAWSService": "false"},
     }
     return [
-        denied(["dynamodb:*"], {"Bool": {"aws:SecureTransport": "false"}}),
-        denied(["dynamodb:*"], elsewhere),
+        deny_everybody(["dynamodb:*"], {"Bool": {"aws:SecureTransport": "false"}}),
+        deny_everybody(["dynamodb:*"], elsewhere),
     ]
 
 
-def denied(actions: Sequence[str], conditions: Mapping[str, Any]) -> iam.PolicyStatement:
+def deny_everybody(actions: Sequence[str], conditions: Mapping[str, Any]) -> iam.PolicyStatement:
     """Deny *actions* to everybody under *conditions*."""
     return iam.PolicyStatement(
         effect=iam.Effect.DENY,

@@ -8,31 +8,31 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from infra.member_terraform import terraform
-from infra.member_variants import Variant, description, variants
+from infra.member_terraform import terraform_module
+from infra.member_variants import RoleVariant, role_description, role_variants
 from ml_janitor.bill.resources import bill_readers
 from ml_janitor.config.member_roles import (
-    CHANGING,
-    READING,
-    Kind,
+    CHANGING_STACK,
+    READING_STACK,
     MemberRole,
-    boundary,
+    RoleKind,
     changing_roles,
-    role_of,
-    trust,
+    member_boundary,
+    member_role,
+    trust_policy,
 )
 from ml_janitor.config.settings import Settings
 
-DESCRIPTIONS = {
-    READING: "ML Janitor: the roles that let it read this account, one per detector",
-    CHANGING: "ML Janitor: the roles that let it act in this account, and undo that",
+STACK_DESCRIPTIONS = {
+    READING_STACK: "ML Janitor: the roles that let it read this account, one per detector",
+    CHANGING_STACK: "ML Janitor: the roles that let it act in this account, and undo that",
 }
 
-ANY = 10
+OR_CONDITIONS = 10
 """Maximum number of conditions of `Fn::Or` (CloudFormation user guide, "Condition functions")."""
 
 
-def write(settings: Settings, folder: Path, today: date) -> list[Path]:
+def write_member_roles(settings: Settings, folder: Path, today: date) -> list[Path]:
     """
     Write the templates into *folder*, and Terraform that makes the same roles; return their paths.
 
@@ -41,30 +41,30 @@ def write(settings: Settings, folder: Path, today: date) -> list[Path]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
-    for name, roles in stacks(settings, today).items():
+    for name, roles in member_stacks(settings, today).items():
         if roles:
-            text = json.dumps(template(settings, name, roles), separators=(",", ":")) + "\n"
+            text = json.dumps(member_template(settings, name, roles), separators=(",", ":")) + "\n"
             for path, content in (
                 (folder / f"{name}.template.json", text),
-                (folder / f"{name}.tf", terraform(settings, DESCRIPTIONS[name], roles)),
+                (folder / f"{name}.tf", terraform_module(settings, STACK_DESCRIPTIONS[name], roles)),
             ):
                 path.write_text(content, encoding="utf-8")
                 paths.append(path)
     return paths
 
 
-def stacks(settings: Settings, today: date) -> dict[str, list[MemberRole]]:
+def member_stacks(settings: Settings, today: date) -> dict[str, list[MemberRole]]:
     """Return the roles of each stack: the roles that read, and those that change something."""
     return {
-        READING: [
-            *(role_of(detector, Kind.READ) for detector in settings.enabled()),
-            *(role_of(reader, Kind.READ) for reader in bill_readers(settings.bill)),
+        READING_STACK: [
+            *(member_role(detector, RoleKind.READ) for detector in settings.enabled()),
+            *(member_role(reader, RoleKind.READ) for reader in bill_readers(settings.bill)),
         ],
-        CHANGING: changing_roles(settings, today),
+        CHANGING_STACK: changing_roles(settings, today),
     }
 
 
-def template(settings: Settings, name: str, roles: Sequence[MemberRole]) -> dict[str, Any]:
+def member_template(settings: Settings, name: str, roles: Sequence[MemberRole]) -> dict[str, Any]:
     """
     Return the template of the stack *name*: it does not depend on the region, and every name is fixed.
 
@@ -73,11 +73,11 @@ def template(settings: Settings, name: str, roles: Sequence[MemberRole]) -> dict
     role is made only in the accounts that have it.
     """
     here = {"account": "${AWS::AccountId}", "partition": "${AWS::Partition}"}
-    bounded_by = boundary(settings, **here)
+    bounded_by = member_boundary(settings, **here)
     conditions: dict[str, Any] = {}
     resources: dict[str, Any] = {}
     for role in roles:
-        there = variants(settings, role, shown=here["account"], partition=here["partition"])
+        there = role_variants(settings, role, shown=here["account"], partition=here["partition"])
         named = [_condition(variant, conditions) for variant in there]
         policies = [
             {"PolicyName": role.kind.value, "PolicyDocument": _filled_in(variant.document)}
@@ -91,8 +91,10 @@ def template(settings: Settings, name: str, roles: Sequence[MemberRole]) -> dict
             "Properties": {
                 "RoleName": role.name,
                 "Path": settings.janitor.role_path,
-                "Description": description(role),
-                "AssumeRolePolicyDocument": _filled_in(trust(settings, role, partition=here["partition"])),
+                "Description": role_description(role),
+                "AssumeRolePolicyDocument": _filled_in(
+                    trust_policy(settings, role, partition=here["partition"])
+                ),
                 "Policies": [
                     {"Fn::If": [condition, policy, {"Ref": "AWS::NoValue"}]} if len(there) > 1 else policy
                     for condition, policy in zip(named, policies, strict=True)
@@ -102,13 +104,13 @@ def template(settings: Settings, name: str, roles: Sequence[MemberRole]) -> dict
         }
     return {
         "AWSTemplateFormatVersion": "2010-09-09",
-        "Description": DESCRIPTIONS[name],
+        "Description": STACK_DESCRIPTIONS[name],
         **({"Conditions": conditions} if conditions else {}),
         "Resources": resources,
     }
 
 
-def _condition(variant: Variant, conditions: dict[str, Any]) -> str:
+def _condition(variant: RoleVariant, conditions: dict[str, Any]) -> str:
     """Add the condition that holds where *variant* does, and return its name; "" where it always holds."""
     if not variant.accounts:
         return ""
@@ -126,7 +128,7 @@ def _any_of(named: Sequence[str], conditions: dict[str, Any]) -> str:
 def _or(tests: list[Any], conditions: dict[str, Any]) -> Any:
     """Return a condition that holds if any of *tests* holds, a few at a time."""
     while len(tests) > 1:
-        groups = [tests[at : at + ANY] for at in range(0, len(tests), ANY)]
+        groups = [tests[at : at + OR_CONDITIONS] for at in range(0, len(tests), OR_CONDITIONS)]
         tests = [{"Fn::Or": group} if len(group) > 1 else group[0] for group in groups]
         if len(tests) > 1:
             tests = [{"Condition": _named(test, conditions)} for test in tests]
@@ -142,7 +144,7 @@ def _named(test: Any, conditions: dict[str, Any]) -> str:
 
 
 def _logical_id(role: MemberRole) -> str:
-    what = {Kind.READ: "", Kind.ACT: "Act", Kind.UNDO: "Undo"}[role.kind]
+    what = {RoleKind.READ: "", RoleKind.ACT: "Act", RoleKind.UNDO: "Undo"}[role.kind]
     return f"{what}{type(role.reader).__name__}"
 
 

@@ -6,22 +6,22 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from infra.member_variants import Variant, description, variants
-from ml_janitor.config.member_roles import MemberRole, boundary, trust
+from infra.member_variants import RoleVariant, role_description, role_variants
+from ml_janitor.config.member_roles import MemberRole, member_boundary, trust_policy
 from ml_janitor.config.settings import Settings
 
 
-def terraform(settings: Settings, about: str, roles: Sequence[MemberRole]) -> str:
+def terraform_module(settings: Settings, about: str, roles: Sequence[MemberRole]) -> str:
     """Return the roles as a Terraform module: apply it in each account, with the provider that is there."""
     here = {
         "account": "${data.aws_caller_identity.here.account_id}",
         "partition": "${data.aws_partition.here.partition}",
     }
-    bounded_by = boundary(settings, **here)
-    blocks = [HEAD.format(description=about)]
+    bounded_by = member_boundary(settings, **here)
+    blocks = [TERRAFORM_HEAD.format(description=about)]
     for role in roles:
         label = role.name.removeprefix("ml-janitor-member-").replace("-", "_")
-        there = variants(settings, role, shown=here["account"], partition=here["partition"])
+        there = role_variants(settings, role, shown=here["account"], partition=here["partition"])
         counts = [_count(variant) for variant in there]
         if not there:
             continue
@@ -31,11 +31,11 @@ def terraform(settings: Settings, about: str, roles: Sequence[MemberRole]) -> st
             *_counted(count),
             f"  name               = {json.dumps(role.name)}",
             f"  path               = {json.dumps(settings.janitor.role_path)}",
-            f"  description        = {json.dumps(description(role))}",
+            f"  description        = {json.dumps(role_description(role))}",
             f"  assume_role_policy = data.aws_iam_policy_document.{label}_trust.json",
             *([f"  permissions_boundary = {json.dumps(bounded_by)}"] if bounded_by else []),
             "}\n",
-            *_policy_document(f"{label}_trust", trust(settings, role, partition=here["partition"])),
+            *_policy_document(f"{label}_trust", trust_policy(settings, role, partition=here["partition"])),
         ]
         for number, (variant, own) in enumerate(zip(there, counts, strict=True)):
             policy = f"{label}_{number}" if number else label
@@ -51,7 +51,7 @@ def terraform(settings: Settings, about: str, roles: Sequence[MemberRole]) -> st
     return "\n".join(blocks)
 
 
-def _count(variant: Variant) -> str:
+def _count(variant: RoleVariant) -> str:
     """Return the expression that is true where *variant* holds; empty where it always does."""
     if not variant.accounts:
         return ""
@@ -63,7 +63,7 @@ def _counted(count: str) -> list[str]:
     return [f"  count = {count} ? 1 : 0"] if count else []
 
 
-HEAD = """# {description}.
+TERRAFORM_HEAD = """# {description}.
 # Written from janitor.toml; the template beside it makes the same roles. Apply it in every account.
 
 terraform {{

@@ -15,7 +15,7 @@ from constructs import Construct, IConstruct
 
 from infra.acknowledge import acknowledge
 
-IN_A_VPC = (
+VPC_ACTIONS = (
     "ec2:AssignPrivateIpAddresses",
     "ec2:CreateNetworkInterface",
     "ec2:DeleteNetworkInterface",
@@ -52,18 +52,18 @@ class Network:
             "AwsSolutions-IAM5[Resource::*]",
             reason="Lambda creates network interfaces whose names nobody knows before; code may not.",
         )
-        role.add_to_policy(iam.PolicyStatement(actions=list(IN_A_VPC), resources=["*"]))
+        role.add_to_policy(iam.PolicyStatement(actions=list(VPC_ACTIONS), resources=["*"]))
         role.add_to_policy(
             iam.PolicyStatement(
                 effect=iam.Effect.DENY,
-                actions=list(IN_A_VPC),
+                actions=list(VPC_ACTIONS),
                 resources=["*"],
                 conditions={"Null": {"lambda:SourceFunctionArn": "false"}},
             )
         )
 
 
-def through_queues(stack: Stack, key: kms.IKey) -> iam.PolicyStatement:
+def queue_key_statement(stack: Stack, key: kms.IKey) -> iam.PolicyStatement:
     """Allow a role to send messages to queues under *key* (SQS developer guide, "Key management")."""
     return iam.PolicyStatement(
         actions=["kms:Decrypt", "kms:GenerateDataKey"],
@@ -75,11 +75,11 @@ def through_queues(stack: Stack, key: kms.IKey) -> iam.PolicyStatement:
 def shape_roles(scope: Construct, *, path: str, boundary: str) -> None:
     """Give every role in *scope* a *path* and a *boundary*; if neither is set, CDK need not ask for each."""
     if path != "/" or boundary:
-        cdk.Aspects.of(scope).add(Roles(path=path, boundary=boundary))
+        cdk.Aspects.of(scope).add(RoleAspect(path=path, boundary=boundary))
 
 
 @jsii.implements(cdk.IAspect)
-class Roles:
+class RoleAspect:
     """Gives every role a path and a boundary, including the roles that CDK makes for its own purposes."""
 
     def __init__(self, *, path: str, boundary: str) -> None:

@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 from aws_cdk import Stack
 from aws_cdk import aws_iam as iam
 
-from ml_janitor.config.statements import Document, conditions, grouped
+from ml_janitor.config.statements import PolicyDocument, group_conditions, group_grants
 from ml_janitor.engine.arming import Arming
 from ml_janitor.engine.detector import Grant
 
-LONGEST = 5_600
+LONGEST_RESOURCES = 5_600
 """
 Characters of the resources of one statement.
 
@@ -23,11 +23,11 @@ longest statements nearly fill a policy: a role has ten at most, unless its acco
 much CDK puts into one follows from arnSizeEstimate in cdk.json: it takes an ARN for 150 characters otherwise.
 """
 
-UNRESOLVED = "${Token["
+UNRESOLVED_TOKEN = "${Token["  # noqa: S105 - a token of CDK
 """Beginning of a part of a string that only CloudFormation knows. To ask CDK about it takes Node a while."""
 
 
-class Place(NamedTuple):
+class GrantPlace(NamedTuple):
     """A place where a grant holds: an account, and a region of it."""
 
     account: str
@@ -35,60 +35,66 @@ class Place(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Allowed:
+class RolePermissions:
     """Permissions of a function's role: *grants*, each in the places *where*, except *denied*."""
 
     grants: Sequence[Grant]
-    where: Sequence[Place] = ()
+    where: Sequence[GrantPlace] = ()
     denied: Sequence[iam.PolicyStatement] = ()
 
 
-def places(stack: Stack, regions: Sequence[str]) -> list[Place]:
+def own_places(stack: Stack, regions: Sequence[str]) -> list[GrantPlace]:
     """Return the *regions* of the stack's own account; its own region if none is named."""
-    return [Place(stack.account, region) for region in regions or [stack.region]]
+    return [GrantPlace(stack.account, region) for region in regions or [stack.region]]
 
 
-def acting_in(stack: Stack, arming: Arming, regions: Sequence[str]) -> list[Place]:
+def acting_places(stack: Stack, arming: Arming, regions: Sequence[str]) -> list[GrantPlace]:
     """
     Return the places where `act_in` lets a detector act, as the operator wrote it.
 
     In a deployment to another account than those, there are no such places.
     """
-    return [Place(*place) for place in arming.places(regions or [stack.region])]
+    return [GrantPlace(*place) for place in arming.places(regions or [stack.region])]
 
 
-def undoing_in(stack: Stack, arming: Arming, regions: Sequence[str]) -> list[Place]:
+def undoing_places(stack: Stack, arming: Arming, regions: Sequence[str]) -> list[GrantPlace]:
     """Return the places where an action can be undone; disarmed, without `act_in`, everywhere it sweeps."""
-    return [Place(*place) for place in arming.undo_places(regions or [stack.region])] or places(
+    return [GrantPlace(*place) for place in arming.undo_places(regions or [stack.region])] or own_places(
         stack, regions
     )
 
 
-def statements(stack: Stack, grants: Iterable[Grant], where: Sequence[Place]) -> list[iam.PolicyStatement]:
+def allow_statements(
+    stack: Stack, grants: Iterable[Grant], where: Sequence[GrantPlace]
+) -> list[iam.PolicyStatement]:
     """Return one Allow per set of actions under the same conditions, or as many as its resources need."""
     return [
         iam.PolicyStatement(
             actions=list(granted),
             resources=some,
-            conditions=conditions(
-                replace(condition, values=tuple(in_partition(stack, value) for value in condition.values))
+            conditions=group_conditions(
+                replace(
+                    condition,
+                    values=tuple(arn_in_stack_partition(stack, value) for value in condition.values),
+                )
                 for condition in when
             ),
         )
-        for granted, when, resources in grouped(
-            grants, lambda grant: [(resource, grant.when) for resource in resources_of(stack, grant, where)]
+        for granted, when, resources in group_grants(
+            grants,
+            lambda grant: [(resource, grant.when) for resource in grant_resources(stack, grant, where)],
         )
-        for some in short(stack, resources)
+        for some in split_resources(stack, resources)
     ]
 
 
-def short(stack: Stack, resources: Iterable[str]) -> Iterator[list[str]]:
+def split_resources(stack: Stack, resources: Iterable[str]) -> Iterator[list[str]]:
     """Split *resources* in order into lists that each fit a statement: many regions need several."""
     some: list[str] = []
     length = 0
     for resource in resources:
-        own = len(shown(stack, resource)) + len('"",')
-        if some and length + own > LONGEST:
+        own = len(nag_resource(stack, resource)) + len('"",')
+        if some and length + own > LONGEST_RESOURCES:
             yield some
             some, length = [], 0
         some.append(resource)
@@ -97,49 +103,53 @@ def short(stack: Stack, resources: Iterable[str]) -> Iterator[list[str]]:
         yield some
 
 
-def denials(statements: Iterable[Document]) -> list[iam.PolicyStatement]:
+def deny_statements(statements: Iterable[PolicyDocument]) -> list[iam.PolicyStatement]:
     """Convert *statements*, of `sparing`, to CDK's."""
     return [iam.PolicyStatement.from_json(statement) for statement in statements]
 
 
-def resources_of(stack: Stack, grant: Grant, where: Sequence[Place]) -> list[str]:
+def grant_resources(stack: Stack, grant: Grant, where: Sequence[GrantPlace]) -> list[str]:
     """Return the ARNs of *grant* in every one of the places; "*" and whole ARNs stay as they are."""
-    if grant.on == "*" or grant.on.startswith(UNRESOLVED):
+    if grant.on == "*" or grant.on.startswith(UNRESOLVED_TOKEN):
         return [grant.on]
     if grant.on.startswith("arn:"):
-        return [in_partition(stack, grant.on)]
-    service, own = grant.action.partition(":")[0], partition(stack)
+        return [arn_in_stack_partition(stack, grant.on)]
+    service, own = grant.action.partition(":")[0], stack_partition(stack)
     return [f"arn:{own}:{service}:{place.region}:{place.account}:{grant.on}" for place in where]
 
 
-def in_partition(stack: Stack, text: str) -> str:
+def arn_in_stack_partition(stack: Stack, text: str) -> str:
     """Return *text* with the partition of the stack, if it is an ARN of AWS's standard one."""
-    return text.replace("arn:aws:", f"arn:{partition(stack)}:", 1)
+    return text.replace("arn:aws:", f"arn:{stack_partition(stack)}:", 1)
 
 
 @lru_cache(1)
-def partition(stack: Stack) -> str:
+def stack_partition(stack: Stack) -> str:
     """Return the partition of the stack, which is asked for once."""
     return stack.partition
 
 
-def acknowledgements(stack: Stack, grants: Iterable[Grant], where: Sequence[Place]) -> list[str]:
-    """Return cdk-nag's ids for stars in resources of *grants*, which `resources_of` made on purpose."""
-    resources = {shown(stack, resource) for grant in grants for resource in resources_of(stack, grant, where)}
+def nag_ids(stack: Stack, grants: Iterable[Grant], where: Sequence[GrantPlace]) -> list[str]:
+    """Return cdk-nag's ids for stars in resources of *grants*, which `grant_resources` made on purpose."""
+    resources = {
+        nag_resource(stack, resource) for grant in grants for resource in grant_resources(stack, grant, where)
+    }
     return [f"AwsSolutions-IAM5[Resource::{resource}]" for resource in sorted(resources) if "*" in resource]
 
 
 @lru_cache(10_000)
-def shown(stack: Stack, resource: str) -> str:
+def nag_resource(stack: Stack, resource: str) -> str:
     """Return a resource the way cdk-nag prints it: pseudo parameters and attributes in angle brackets."""
-    if UNRESOLVED not in resource:
+    if UNRESOLVED_TOKEN not in resource:
         return resource
     if isinstance(resolved := stack.resolve(resource), dict) and "Fn::Join" in resolved:
-        return "".join(part if isinstance(part, str) else reference(part) for part in resolved["Fn::Join"][1])
+        return "".join(
+            part if isinstance(part, str) else nag_reference(part) for part in resolved["Fn::Join"][1]
+        )
     return resource
 
 
-def reference(part: dict[str, Any]) -> str:
+def nag_reference(part: dict[str, Any]) -> str:
     """Return an intrinsic in a resource: `Ref` of a pseudo parameter, or `Fn::GetAtt` of an ARN."""
     if "Ref" in part:
         return f"<{part['Ref']}>"

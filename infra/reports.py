@@ -10,13 +10,13 @@ from constructs import Construct
 
 from infra.acknowledge import acknowledge
 
-KEEP = Duration.days(90)
+REPORT_AGE = Duration.days(90)
 
-KEEP_FILES = Duration.days(3)
+FILE_AGE = Duration.days(3)
 """Age of the files of an unfinished reading: no run continues it after a day."""
 
 
-class Reports(s3.Bucket):
+class ReportBucket(s3.Bucket):
     """
     A bucket with one object per sweep; nobody but the janitor writes, and only the account reads.
 
@@ -32,8 +32,10 @@ class Reports(s3.Bucket):
             enforce_ssl=True,
             object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
             lifecycle_rules=[
-                s3.LifecycleRule(expiration=KEEP, abort_incomplete_multipart_upload_after=Duration.days(1)),
-                *(s3.LifecycleRule(prefix=prefix, expiration=KEEP_FILES) for prefix in passing),
+                s3.LifecycleRule(
+                    expiration=REPORT_AGE, abort_incomplete_multipart_upload_after=Duration.days(1)
+                ),
+                *(s3.LifecycleRule(prefix=prefix, expiration=FILE_AGE) for prefix in passing),
             ],
             removal_policy=RemovalPolicy.RETAIN,
         )

@@ -10,10 +10,10 @@ from aws_cdk import Duration
 from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
-from infra.alarms import alarm
-from infra.function import JanitorFunction, Shared
-from infra.permissions import Allowed
-from infra.rights import invokes
+from infra.alarms import create_alarm
+from infra.function import JanitorFunction, SharedProperties
+from infra.permissions import RolePermissions
+from infra.rights import allow_invoking
 from ml_janitor.engine.detector import Grant
 
 
@@ -33,8 +33,8 @@ class SlackButtons(Construct):
         *,
         signing_secret: str,
         secret: Grant,
-        own: Allowed,
-        shared: Shared,
+        own: RolePermissions,
+        shared: SharedProperties,
         sweeps: Mapping[str, lambda_.IFunction],
         undo: lambda_.IFunction | None,
         concurrency: int,
@@ -46,7 +46,7 @@ class SlackButtons(Construct):
             name="slack-worker",
             description="Does what a button in Slack asks for, if whoever pressed it may.",
             handler="pressed",
-            allowed=[own, invokes(*([undo] if undo is not None else []), *sweeps.values())],
+            allowed=[own, allow_invoking(*([undo] if undo is not None else []), *sweeps.values())],
             shared=shared,
             environment={
                 "JANITOR_FUNCTIONS": json.dumps(
@@ -62,7 +62,7 @@ class SlackButtons(Construct):
             name="slack-receiver",
             description="Takes what Slack sends, checks its signature and passes it on.",
             handler="interact",
-            allowed=[invokes(worker.function), Allowed([secret])],
+            allowed=[allow_invoking(worker.function), RolePermissions([secret])],
             shared=shared,
             environment={
                 "JANITOR_SIGNING_SECRET": signing_secret,
@@ -75,7 +75,7 @@ class SlackButtons(Construct):
         )
         # Lambda counts failures of the receiver as 5xx (developer guide, "Monitoring Lambda function URLs").
         # Its refusals are 4xx, of which anybody may cause as many as they like.
-        alarm(
+        create_alarm(
             receiver,
             "NotTaken",
             metric=receiver.function.metric("Url5xxCount", period=Duration.minutes(15), statistic="Sum"),

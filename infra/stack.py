@@ -16,17 +16,17 @@ from constructs import Construct
 from infra import member
 from infra.alarms import alarm_topic, watch_acts
 from infra.budgets import Budgets
-from infra.bundle import ROOT
-from infra.dashboard import dashboard
-from infra.definition import price
-from infra.function import JanitorFunction, Shared, code
-from infra.ledger import Ledger, UndoKey
+from infra.bundle import PROJECT_ROOT
+from infra.dashboard import create_dashboard
+from infra.definition import transitions_price
+from infra.function import JanitorFunction, SharedProperties, bundle_code
+from infra.ledger import LedgerTable, UndoRecordKey
 from infra.organization import Network, shape_roles
-from infra.reports import Reports
-from infra.rights import Rights, invokes
+from infra.reports import ReportBucket
+from infra.rights import Rights, allow_invoking
 from infra.slack import SlackButtons
-from infra.state_machine import Organization
-from ml_janitor.aws.scratch import folder
+from infra.state_machine import OrganizationMachine
+from ml_janitor.aws.scratch import scratch_folder
 from ml_janitor.bill.asking import request_warnings
 from ml_janitor.bill.model import PRICE_PER_REQUEST
 from ml_janitor.bill.resources import BilledResources
@@ -38,13 +38,13 @@ from ml_janitor.config.arming_warnings import (
     undo_role_warnings,
 )
 from ml_janitor.config.member_roles import ACCOUNTS_FUNCTION_ROLE, UNDO_FUNCTION_ROLE, sweep_role_name
-from ml_janitor.config.routes import idle_routes
-from ml_janitor.config.settings import FILE, Settings, SettingsError
+from ml_janitor.config.routes import unmatched_routes
+from ml_janitor.config.settings import SETTINGS_FILE, Settings, SettingsError
 from ml_janitor.engine.detector import Detector
 from ml_janitor.ledger import uses
-from ml_janitor.scheduled.turns import slow_runs
+from ml_janitor.scheduled.turns import warn_of_slow_runs
 
-ONE_CORE = 1769
+ONE_CORE_MB = 1769
 """MB with which Lambda gives one core (Lambda developer guide, "Configure Lambda function memory")."""
 
 
@@ -67,7 +67,7 @@ class JanitorStack(Stack):
         **kwargs: Any,
     ) -> None:
         super().__init__(scope, id_, **kwargs)
-        self.settings = settings = settings or Settings.load(files=[ROOT / FILE])
+        self.settings = settings = settings or Settings.load(files=[PROJECT_ROOT / SETTINGS_FILE])
         account = "" if cdk.Token.is_unresolved(self.account) else self.account
         if refused := [*home_refusals(settings, account), *arming_refusals(settings)]:
             raise SettingsError("; ".join(refused))
@@ -76,15 +76,15 @@ class JanitorStack(Stack):
         shape_roles(self, path=section.role_path, boundary=section.permissions_boundary)
         key = kms.Key.from_key_arn(self, "Key", section.kms_key) if section.kms_key else None
         self.topic = alarm_topic(self, "Alarms", key)
-        self.ledger = Ledger(self, "Ledger")
-        self.undo_key = UndoKey(self, "UndoRecordKey")
-        self.reports = Reports(
+        self.ledger = LedgerTable(self, "Ledger")
+        self.undo_key = UndoRecordKey(self, "UndoRecordKey")
+        self.reports = ReportBucket(
             self,
             "Reports",
-            passing=[folder(detector.name) for detector in settings.registry if detector.keeps_files],
+            passing=[scratch_folder(detector.name) for detector in settings.registry if detector.keeps_files],
         )
-        self.shared = Shared(
-            code=code("arm64"),
+        self.shared = SharedProperties(
+            code=bundle_code("arm64"),
             architecture=lambda_.Architecture.ARM_64,
             topic=self.topic,
             time_zone=section.time_zone,
@@ -112,7 +112,7 @@ class JanitorStack(Stack):
         }
         if organization is not None:
             organization.may_invoke(list(self.functions.values()))
-            cdk.Annotations.of(self).add_info(price(settings))
+            cdk.Annotations.of(self).add_info(transitions_price(settings))
         JanitorFunction(
             self,
             "Digest",
@@ -122,7 +122,7 @@ class JanitorStack(Stack):
             allowed=self.rights.of_digest(),
             shared=self.shared,
             timeout=Duration.minutes(5),
-            memory=ONE_CORE if in_organization else 512,
+            memory=ONE_CORE_MB if in_organization else 512,
         ).run_on(section.digest_schedule)
         if settings.bill.enabled:
             self._bill()
@@ -132,7 +132,7 @@ class JanitorStack(Stack):
                 "Slack",
                 signing_secret=section.slack_signing_secret,
                 secret=self.rights.secret(section.slack_signing_secret),
-                own=self.rights.own(uses.of_presses()),
+                own=self.rights.own(uses.press_uses()),
                 shared=self.shared,
                 sweeps={
                     detector.name: self.functions[detector.name]
@@ -149,7 +149,7 @@ class JanitorStack(Stack):
         ]
         self.ledger.only_writers(roles, section.ledger_writers)
         Budgets(self, "Budgets", section=settings.bill, topic=self.topic)
-        dashboard(self, "Dashboard", self.functions)
+        create_dashboard(self, "Dashboard", self.functions)
         self._outputs()
         if in_organization:
             self._member_roles(today)
@@ -164,22 +164,25 @@ class JanitorStack(Stack):
             "no-notice": notice_warnings(settings),
             "undo-roles": undo_role_warnings(settings, account=account),
             "bill-requests": request_warnings(settings),
-            "at-once": slow_runs(settings, len(set(settings.organization.accounts))),
+            "at-once": warn_of_slow_runs(settings, len(set(settings.organization.accounts))),
             "routes": [
                 f"[slack.routes]: {warning}"
-                for warning in (idle_routes(settings.slack.routes, account) if routed else ())
+                for warning in (unmatched_routes(settings.slack.routes, account) if routed else ())
             ],
         }.items():
             for warning in warnings:
                 cdk.Annotations.of(self).add_warning_v2(f"janitor:{name}", warning)
 
     def _sweep(
-        self, detector: Detector[Any], undo: lambda_.IFunction | None, organization: Organization | None
+        self,
+        detector: Detector[Any],
+        undo: lambda_.IFunction | None,
+        organization: OrganizationMachine | None,
     ) -> lambda_.IFunction:
         """Create the function of *detector*, which has interrupted actions brought back by *undo*."""
         allowed, environment = self.rights.of_sweep(detector), {"JANITOR_DETECTOR": detector.name}
         if undo is not None:
-            allowed += [invokes(undo), self.rights.macs("VerifyMac")]
+            allowed += [allow_invoking(undo), self.rights.macs("VerifyMac")]
             environment["JANITOR_UNDO"] = undo.function_name
             environment["JANITOR_UNDO_KEY"] = self.undo_key.key_arn
         made = JanitorFunction(
@@ -214,7 +217,7 @@ class JanitorStack(Stack):
             role_name=UNDO_FUNCTION_ROLE if self.settings.organization.used else None,
         ).function
 
-    def _organization(self) -> Organization:
+    def _organization(self) -> OrganizationMachine:
         """Create the state machine for runs over all accounts, and the function that lists the accounts."""
         accounts = JanitorFunction(
             self,
@@ -228,7 +231,7 @@ class JanitorStack(Stack):
             answers=True,
             role_name=ACCOUNTS_FUNCTION_ROLE,
         )
-        return Organization(
+        return OrganizationMachine(
             self,
             "Organization",
             accounts=accounts.function,
@@ -270,7 +273,7 @@ class JanitorStack(Stack):
     def _member_roles(self, today: date) -> None:
         """Write the grants that every account of the organization needs beside the template of the stack."""
         stage = cdk.Stage.of(self)
-        written = member.write(self.settings, Path(stage.outdir if stage else "."), today)
+        written = member.write_member_roles(self.settings, Path(stage.outdir if stage else "."), today)
         sizes = ", ".join(f"{path.name} ({path.stat().st_size:,} bytes)" for path in written)
         cdk.Annotations.of(self).add_info(
             f"[organization]: {sizes}, beside this template, make the roles that its accounts grant; "

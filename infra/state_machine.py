@@ -18,13 +18,13 @@ from aws_cdk import aws_stepfunctions as stepfunctions
 from constructs import Construct
 
 from infra.acknowledge import acknowledge
-from infra.alarms import alarm
-from infra.definition import definition
-from infra.permissions import acknowledgements
+from infra.alarms import create_alarm
+from infra.definition import define_state_machine
+from infra.permissions import nag_ids
 from ml_janitor.engine.detector import allow
-from ml_janitor.ledger.runs import ORGANIZATION
+from ml_janitor.ledger.runs import ORGANIZATION_KEY
 
-LOG_DELIVERY = (
+LOG_DELIVERY_ACTIONS = (
     "logs:CreateLogDelivery",
     "logs:DeleteLogDelivery",
     "logs:DescribeLogGroups",
@@ -40,7 +40,7 @@ Permissions that Step Functions needs of a role to write logs; none has a resour
 """
 
 
-class Organization(Construct):
+class OrganizationMachine(Construct):
     """
     The state machine, under a role of its own, with its log, and alarms on runs that failed.
 
@@ -78,8 +78,8 @@ class Organization(Construct):
             ),
             description="ML Janitor: lists the accounts of the organization, and has each one looked at",
         )
-        read = allow("s3:GetObject", on=lists.arn_for_objects(f"{ORGANIZATION}/*"))
-        self._allow(LOG_DELIVERY, "*")
+        read = allow("s3:GetObject", on=lists.arn_for_objects(f"{ORGANIZATION_KEY}/*"))
+        self._allow(LOG_DELIVERY_ACTIONS, "*")
         self._allow([read.action], read.on)
         self._allow(["lambda:InvokeFunction"], accounts.function_arn)
         self.machine = stepfunctions.StateMachine(
@@ -88,7 +88,7 @@ class Organization(Construct):
             comment="ML Janitor: one detector over all accounts of the organization",
             definition_body=stepfunctions.DefinitionBody.from_string(
                 json.dumps(
-                    definition(accounts.function_arn, at_once=at_once)
+                    define_state_machine(accounts.function_arn, at_once=at_once)
                 )  # CDK's own would leave out null
             ),
             role=self._role.without_policy_updates(),
@@ -101,7 +101,7 @@ class Organization(Construct):
         acknowledge(
             self._role,
             "AwsSolutions-IAM5[Resource::*]",
-            *acknowledgements(stack, [read], ()),
+            *nag_ids(stack, [read], ()),
             reason="The actions that deliver logs have no resource level in IAM; lists are named after runs.",
         )
         acknowledge(
@@ -117,7 +117,7 @@ class Organization(Construct):
                 "was broken off after a day",
             ),
         ):
-            alarm(
+            create_alarm(
                 self,
                 id_of,
                 metric=metric,

@@ -7,16 +7,33 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 
 from ml_janitor.bill.budgets import BudgetState
-from ml_janitor.bill.model import Bill, Charge, Forecast, Gap, GapCause, Reading, RecordCharge, Span
-from ml_janitor.bill.movements import Cause, Comparison, ComparisonKind, Culprit, Movement, Mover, Part
+from ml_janitor.bill.model import (
+    Bill,
+    BillGap,
+    BillReading,
+    Charge,
+    DaySpan,
+    Forecast,
+    GapCause,
+    RecordCharge,
+)
+from ml_janitor.bill.movements import (
+    ChangePart,
+    ComparisonKind,
+    Culprit,
+    Movement,
+    Mover,
+    MoverCause,
+    SpanComparison,
+)
 from ml_janitor.bill.phases import Phase
 from ml_janitor.bill.report import BillReport, TagShare
 from ml_janitor.bill.unit_costs import UnitCost
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 ACCOUNT = "123456789012"
-LAST = Span(date(2026, 9, 6), 30)
-BEFORE = Span(date(2026, 8, 7), 30)
+LAST = DaySpan(date(2026, 9, 6), 30)
+BEFORE = DaySpan(date(2026, 8, 7), 30)
 SAGEMAKER, S3 = "Amazon SageMaker", "Amazon Simple Storage Service"
 TRAIN, HOST, NOTEBOOK, STORED = (
     "USE1-Train:ml.p4d.24xlarge",
@@ -85,10 +102,10 @@ def bill(rows: Iterable[Charge], *, first: date = BEFORE.first, until: date = LA
     )
 
 
-def part(usage_type: str, tag: str, phase: Phase, before: str, after: str, **more: object) -> Part:
+def part(usage_type: str, tag: str, phase: Phase, before: str, after: str, **more: object) -> ChangePart:
     """A part of which all that changed is the quantity."""
     usd_before, usd_after = Decimal(before), Decimal(after)
-    return Part(
+    return ChangePart(
         usage_type=usage_type,
         tag=tag,
         region="us-east-1",
@@ -124,15 +141,17 @@ def movement() -> Movement:
     notebooks = part(NOTEBOOK, "", Phase.NOTEBOOKS, "4334", "8455")
     stored = part(STORED, "vision", Phase.STORAGE, "6100", "6100", usual=Decimal(60))
     movers = (
-        Mover(usd=Decimal(15334), cause=Cause.FINDING, part=training, culprit=hung, owner=hung.owner),
-        Mover(usd=Decimal(3545), cause=Cause.STARTED, part=hosting, culprit=new, owner=new.owner),
-        Mover(usd=Decimal(2921), cause=Cause.PRICE, part=notebooks),
-        Mover(usd=Decimal(1200), cause=Cause.UNEXPLAINED, part=notebooks),
-        Mover(usd=Decimal(900), cause=Cause.TAG, part=notebooks, tag_before="vision"),
-        Mover(usd=Decimal(0), cause=Cause.UNEXPLAINED, part=stored),
+        Mover(usd=Decimal(15334), cause=MoverCause.FINDING, part=training, culprit=hung, owner=hung.owner),
+        Mover(usd=Decimal(3545), cause=MoverCause.STARTED, part=hosting, culprit=new, owner=new.owner),
+        Mover(usd=Decimal(2921), cause=MoverCause.PRICE, part=notebooks),
+        Mover(usd=Decimal(1200), cause=MoverCause.UNEXPLAINED, part=notebooks),
+        Mover(usd=Decimal(900), cause=MoverCause.TAG, part=notebooks, tag_before="vision"),
+        Mover(usd=Decimal(0), cause=MoverCause.UNEXPLAINED, part=stored),
     )
     return Movement(
-        comparison=Comparison(kind=ComparisonKind.DAYS, before=BEFORE, after=LAST, unsettled=(LAST.last,)),
+        comparison=SpanComparison(
+            kind=ComparisonKind.DAYS, before=BEFORE, after=LAST, unsettled=(LAST.last,)
+        ),
         usd_before=Decimal(57000),
         usd_after=Decimal(80000),
         tag="project",
@@ -172,8 +191,8 @@ def full_report() -> BillReport:
             high=Decimal(72500),
         ),
         gaps=(
-            Gap(reading=Reading.TAG, cause=GapCause.TAG_NOT_ACTIVE, subject="cost-center"),
-            Gap(reading=Reading.TAG, cause=GapCause.OVER_LIMIT, subject="team"),
+            BillGap(reading=BillReading.TAG, cause=GapCause.TAG_NOT_ACTIVE, subject="cost-center"),
+            BillGap(reading=BillReading.TAG, cause=GapCause.OVER_LIMIT, subject="team"),
         ),
         requests=8,
     )
@@ -182,8 +201,10 @@ def full_report() -> BillReport:
         span=LAST,
         main=moved,
         yesterday=Movement(
-            comparison=Comparison(
-                kind=ComparisonKind.DAY, before=Span(date(2026, 9, 27), 1), after=Span(date(2026, 10, 4), 1)
+            comparison=SpanComparison(
+                kind=ComparisonKind.DAY,
+                before=DaySpan(date(2026, 9, 27), 1),
+                after=DaySpan(date(2026, 10, 4), 1),
             ),
             usd_before=Decimal(1900),
             usd_after=Decimal(3000),
@@ -199,10 +220,10 @@ def full_report() -> BillReport:
             ),
         ),
         month=Movement(
-            comparison=Comparison(
+            comparison=SpanComparison(
                 kind=ComparisonKind.MONTH_TO_DATE,
-                before=Span(date(2026, 9, 1), 5),
-                after=Span(date(2026, 10, 1), 5),
+                before=DaySpan(date(2026, 9, 1), 5),
+                after=DaySpan(date(2026, 10, 1), 5),
                 unsettled=(date(2026, 10, 5),),
             ),
             usd_before=Decimal(9500),

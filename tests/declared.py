@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from deployed import Deployed, Function
-from ml_janitor.aws.scratch import folder
-from ml_janitor.bill.asking import bill_reads, cost_reads
+from ml_janitor.aws.scratch import scratch_folder
+from ml_janitor.bill.asking import bill_reads, cost_explorer_reads
 from ml_janitor.config.settings import Settings
 from ml_janitor.engine.detector import Detector, Grant
 from ml_janitor.ledger import uses
-from ml_janitor.scheduled.accounts import listing_reads
+from ml_janitor.scheduled.accounts import account_list_grants
 from ml_janitor_sandbox.iam.conditions import arn_like
 from synthesis import TODAY
 
@@ -86,14 +86,14 @@ class Declared:
         if function.name == "accounts":
             kept = f"{self.deployed.one('AWS::S3::Bucket')}/organization/*"
             yield from (Permission(f"s3:{action}", kept) for action in ("GetObject", "PutObject"))
-            yield from self._everywhere(listing_reads(self.settings.organization), ())
+            yield from self._everywhere(account_list_grants(self.settings.organization), ())
         kept = self.deployed.one("AWS::S3::Bucket")
         if function.name == "digest" and self.settings.bill.enabled:
             yield Permission("s3:GetObject", f"{kept}/bill/*.png")
         if function.name == "bill":
             yield from (Permission(f"s3:{action}", f"{kept}/bill/*") for action in ("GetObject", "PutObject"))
             yield Permission("s3:GetObject", f"{kept}/organization/*")
-            yield from self._everywhere(cost_reads(self.settings.bill), ())
+            yield from self._everywhere(cost_explorer_reads(self.settings.bill), ())
             named.append(("*", "bill"))
         if function.name == "undo":
             for each in self.settings.undoable(TODAY):
@@ -199,7 +199,7 @@ class Declared:
         bucket = self.deployed.one("AWS::S3::Bucket")
         yield Permission("s3:PutObject", f"{bucket}/{detector.name}/*")
         if detector.keeps_files:
-            yield Permission("s3:GetObject", f"{bucket}/{folder(detector.name)}*")
+            yield Permission("s3:GetObject", f"{bucket}/{scratch_folder(detector.name)}*")
             if self.settings.organization.used:
                 yield Permission("s3:ListBucket", bucket)
 
@@ -207,20 +207,20 @@ class Declared:
         """Items of the ledger."""
         if (detector := self._detector(function)) is not None:
             several = self.settings.organization.used
-            used = uses.of_sweep(detector, armed=self._armed(detector), organization=several)
+            used = uses.sweep_uses(detector, armed=self._armed(detector), organization=several)
         else:
             used = {
-                "digest": uses.of_digest(
+                "digest": uses.digest_uses(
                     bill=self.settings.bill.enabled,
                     advice=bool(self.settings.janitor.slack_secret and self.settings.plan.weekly_advice),
                     organization=self.settings.organization.used,
                 ),
-                "accounts": uses.of_accounts(),
-                "bill": uses.of_bill(organization=self.settings.organization.used),
-                "undo": uses.of_undo(),
-                "pressed": uses.of_presses(),
+                "accounts": uses.accounts_uses(),
+                "bill": uses.bill_uses(organization=self.settings.organization.used),
+                "undo": uses.undo_uses(),
+                "pressed": uses.press_uses(),
             }.get(function.name, {})
-        return uses.grants(used, self.deployed.one("AWS::DynamoDB::Table"))
+        return uses.table_grants(used, self.deployed.one("AWS::DynamoDB::Table"))
 
     def _invoked(self, function: Function) -> list[str]:
         by_name = {one.name: one.arn for one in self.deployed.functions()}

@@ -26,10 +26,10 @@ from deployed import Function
 from lambdas import Context
 from ml_janitor import handlers
 from ml_janitor.ledger.action import Action
-from ml_janitor.ledger.actions import ACTION, Actions
-from ml_janitor.ledger.table import Table, partition
+from ml_janitor.ledger.actions import ACTION_KEY, Actions
+from ml_janitor.ledger.table import Table, partition_key
 from ml_janitor.slack import ingress
-from ml_janitor.slack.sender import Time
+from ml_janitor.slack.sender import SenderClock
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.iam import IamControl
 from ml_janitor_sandbox.slack import SlackControl
@@ -121,7 +121,7 @@ class Host:
         """One invocation, after which no action has failed so often that a person would have to look."""
         ran = self.invoke(self.function(name), event)
         for detector in self.declared.settings.armed():
-            where = partition(ACTION, detector.name, ACCOUNT, REGION)
+            where = partition_key(ACTION_KEY, detector.name, ACCOUNT, REGION)
             for action in self.actions(detector.name):
                 if action.failures:
                     self.table.change(where, action.sk, set_to={"waits": action.attempts})
@@ -144,9 +144,9 @@ class Host:
         logger = Logger(service=f"hosted-{uuid4()}", logger_handler=StreamHandler(written))
         with pytest.MonkeyPatch.context() as patch:
             self._environment(patch, function, session)
-            patch.setattr(handlers, "logger", lambda: logger)
-            patch.setattr(ingress, "log", logger)
-            patch.setattr(handlers, "seconds", lambda: Time(clock=lambda: 0.0, sleep=self._wait))
+            patch.setattr(handlers, "structured_logger", lambda: logger)
+            patch.setattr(ingress, "ingress_log", logger)
+            patch.setattr(handlers, "slack_time", lambda: SenderClock(clock=lambda: 0.0, sleep=self._wait))
             request = Context(f"request-{next(REQUESTS)}", function.arn)
             try:
                 answer = entry(function)(event, request)
@@ -247,9 +247,9 @@ class Host:
         for name, value in variables.items():
             patch.setenv(name, value)
         parameters.clear_caches()  # type: ignore[no-untyped-call]
-        ingress.client.cache_clear()
-        ingress.signing_secret.cache_clear()
-        patch.setattr(ingress, "AWS_TIMEOUT", 30.0)  # whatever else this machine has to do meanwhile
+        ingress.ingress_client.cache_clear()
+        ingress.read_signing_secret.cache_clear()
+        patch.setattr(ingress, "INGRESS_TIMEOUT", 30.0)  # whatever else this machine has to do meanwhile
 
     def _log(self, session: boto3.Session, group: str, text: str) -> None:
         logs = session.client("logs", endpoint_url=self.url)

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from boto3.dynamodb.conditions import AttributeBase, ConditionBase, Size
 
-from ml_janitor.ledger.table import NOTHING, ConditionFailedError, Table, _mark, key
+from ml_janitor.ledger.table import NO_ATTRIBUTES, ConditionFailedError, Table, _mark, item_key
 
 LOGIC: Mapping[str, Callable[[Iterator[bool]], bool]] = {
     "AND": all,
@@ -80,7 +80,7 @@ class MemoryTable(Table):
         with self._lock:
             self._check(pk, sk, only_if, signed=signed)
             self._items[self._where(pk, sk)] = self._kept(
-                {**key(pk, sk), **attributes, **(_mark() if signed else {})}
+                {**item_key(pk, sk), **attributes, **(_mark() if signed else {})}
             )
 
     def change(
@@ -88,9 +88,9 @@ class MemoryTable(Table):
         pk: str,
         sk: str,
         *,
-        set_to: Mapping[str, Any] = NOTHING,
-        at_first: Mapping[str, Any] = NOTHING,
-        add: Mapping[str, set[str]] = NOTHING,
+        set_to: Mapping[str, Any] = NO_ATTRIBUTES,
+        at_first: Mapping[str, Any] = NO_ATTRIBUTES,
+        add: Mapping[str, set[str]] = NO_ATTRIBUTES,
         remove: Sequence[str] = (),
         only_if: ConditionBase | None = None,
         signed: bool = False,
@@ -100,7 +100,7 @@ class MemoryTable(Table):
         with self._lock:
             before = self._check(pk, sk, only_if, signed=signed)
             sets = {name: before.get(name, set()) | members for name, members in add.items()}
-            wanted = {**key(pk, sk), **set_to, **(_mark() if signed else {}), **sets}
+            wanted = {**item_key(pk, sk), **set_to, **(_mark() if signed else {}), **sets}
             after = self._kept(dict(at_first)) | before | self._kept(wanted)
             self._items[self._where(pk, sk)] = {name: after[name] for name in after if name not in remove}
             return deepcopy(self._items[self._where(pk, sk)])
@@ -114,7 +114,7 @@ class MemoryTable(Table):
         """The item as it is. Raises ConditionFailedError."""
         item = self._items.get(self._where(pk, sk), {})
         if only_if is not None and not self._holds(only_if, item):
-            raise ConditionFailedError(deepcopy(item) if signed else NOTHING)
+            raise ConditionFailedError(deepcopy(item) if signed else NO_ATTRIBUTES)
         return item
 
     def _holds(self, condition: ConditionBase, item: Mapping[str, Any]) -> bool:
@@ -142,4 +142,4 @@ class MemoryTable(Table):
         return self._plain(self._dynamo(attributes))
 
     def _where(self, pk: str, sk: str) -> tuple[str, str]:
-        return cast("tuple[str, str]", tuple(key(pk, sk).values()))
+        return cast("tuple[str, str]", tuple(item_key(pk, sk).values()))

@@ -431,9 +431,12 @@ class Loaded:
             for file in files:
                 targets_of[str(file)].append(path)
         self.reaching = {path: {} for path in self.found}
+        caches = [one for one in _caches() if one.__wrapped__.__code__.co_filename in of]
         with _watched(of, lambda name, line: executed.add((of[name], line))):
             for item, following in zip(items, [*items[1:], None], strict=True):
                 executed.clear()
+                for cache in caches:  # each test executes what it needs of the targets
+                    cache.cache_clear()
                 began, cpu = time.monotonic(), time.process_time()
                 if not _pass([item], following) and not _pass([item], following):
                     self.failing.append(item.nodeid)
@@ -494,11 +497,18 @@ def _pass(items: Sequence[pytest.Item], after: pytest.Item | None = None) -> boo
 
 def _forget() -> None:
     """Forget what the project's functions remember: it comes from the code as it is."""
-    for one in gc.get_objects():
-        if type(one) is functools._lru_cache_wrapper and one.__module__.startswith(
-            ("ml_janitor", "janitor_")
-        ):
-            one.cache_clear()
+    for cache in _caches():
+        cache.cache_clear()
+
+
+def _caches() -> list[Any]:
+    """The project's functions that remember."""
+    gc.unfreeze()
+    return [
+        one
+        for one in gc.get_objects()
+        if type(one) is functools._lru_cache_wrapper and one.__module__.startswith(("ml_janitor", "janitor_"))
+    ]
 
 
 def _functions(path: Path) -> list[FunctionType]:
@@ -522,8 +532,16 @@ def _codes(code: CodeType) -> Iterator[CodeType]:
 
 
 def _outer_codes(module: CodeType) -> list[CodeType]:
-    """The code of a module, its classes and their functions, without what is nested in functions."""
-    return [code for code in _codes(module) if "<locals>" not in code.co_qualname]
+    """
+    The code of a module, its classes and all functions with a name, without what has none in a function.
+
+    A function in another one may be a decorator's, and stand for one of the module.
+    """
+    return [
+        code
+        for code in _codes(module)
+        if "<locals>" not in code.co_qualname or not code.co_qualname.rpartition(".")[2].startswith("<")
+    ]
 
 
 def _numbered(module: CodeType) -> Iterator[tuple[tuple[str, int], CodeType]]:

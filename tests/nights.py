@@ -21,7 +21,7 @@ from conftest import ACCOUNT, NOW, REGION
 from memory_table import MemoryTable
 from ml_janitor.acting.acting import Acting
 from ml_janitor.acting.undoing import Undoing
-from ml_janitor.acting.warning import Deliveries, Warner
+from ml_janitor.acting.warning import Warner, WarningDeliveries
 from ml_janitor.aws.boto_client import make_client
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Prices
@@ -30,20 +30,20 @@ from ml_janitor.core.results import Outcome, Report, Result, Sweep
 from ml_janitor.engine.arming import Arming
 from ml_janitor.engine.detector import Detector
 from ml_janitor.engine.holds import Hold
-from ml_janitor.engine.policy import Policy
+from ml_janitor.engine.policy import RunPolicy
 from ml_janitor.ledger.action import Action
 from ml_janitor.ledger.actions import Actions
 from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.holds import Holds
 from ml_janitor.ledger.leases import Leases
-from ml_janitor.ledger.limits import Limits
-from ml_janitor.ledger.macs import Macs
+from ml_janitor.ledger.limits import ActionLimits
+from ml_janitor.ledger.macs import MacProvider
 from ml_janitor.ledger.messages import MessageRef
-from ml_janitor.ledger.requests import Requests
+from ml_janitor.ledger.requests import ButtonRequests
 from ml_janitor.ledger.table import Table
 from ml_janitor.report.archive import Archive
-from ml_janitor.report.causes import words
-from ml_janitor.scheduled.sweep_run import Ran, Runner
+from ml_janitor.report.causes import cause_sentence
+from ml_janitor.scheduled.sweep_run import SweepRunner, SweepRunResult
 from ml_janitor_sandbox.deployment import BUCKET
 from signing import OwnMacs
 
@@ -71,7 +71,7 @@ class Postman:
     dues: dict[str, datetime] = field(default_factory=dict)
 
     def __call__(
-        self, sweep: Sweep, warnings: Sequence[Result], *, now: datetime, deliveries: Deliveries
+        self, sweep: Sweep, warnings: Sequence[Result], *, now: datetime, deliveries: WarningDeliveries
     ) -> Sequence[str]:
         del sweep, now
         for result in warnings:
@@ -98,7 +98,7 @@ class Nights:
         detector: Detector[Any] | None = None,
         *,
         archive: Archive | None = None,
-        macs: Macs = OWN,
+        macs: MacProvider = OWN,
     ) -> None:
         self.table, self.session, self.aws, self.world = table, session, aws, world
         self.detector: Detector[Any] = detector or Cellar()
@@ -114,13 +114,17 @@ class Nights:
         self.wait: Callable[[], None] | None = None
         """How a sweep waits for what AWS is at; without it, none does."""
         self.undoing = Undoing(
-            actions=self.actions, holds=self.holds, clock=lambda: self.clock, within=30 * DAY, words=words
+            actions=self.actions,
+            holds=self.holds,
+            clock=lambda: self.clock,
+            within=30 * DAY,
+            words=cause_sentence,
         )
 
-    def runner(self, *, dry: bool = False, event: str = "") -> Runner:
+    def runner(self, *, dry: bool = False, event: str = "") -> SweepRunner:
         """What one invocation works with."""
-        return Runner(
-            policy=Policy(arming={self.detector.name: self.arming}),
+        return SweepRunner(
+            policy=RunPolicy(arming={self.detector.name: self.arming}),
             ledger=self.ledger,
             leases=Leases(self.table),
             archive=self.archive,
@@ -133,12 +137,12 @@ class Nights:
                 ledger=self.ledger,
                 actions=self.actions,
                 holds=self.holds,
-                limits=Limits(self.table, "UTC"),
-                requests=Requests(self.table),
+                limits=ActionLimits(self.table, "UTC"),
+                requests=ButtonRequests(self.table),
                 clock=lambda: self.clock,
                 pause=self._pause,
                 revert=self.put_back.append,
-                words=words,
+                words=cause_sentence,
                 undoable=lambda *_: self.undoable,
                 max_actions_per_night=self.at_most,
                 together=False,
@@ -151,7 +155,7 @@ class Nights:
     def _pause(self) -> None:
         self.pauses += 1
 
-    def sweep(self, **how: Any) -> Ran:
+    def sweep(self, **how: Any) -> SweepRunResult:
         """One night's run."""
         return self.runner(**how).sweep(self.detector, [self.aws], now=self.clock)
 
@@ -176,7 +180,7 @@ class Nights:
         self.holds.put(ACCOUNT, REGION, Hold(key=key, by="maria", given=self.clock, **how))
 
 
-def by_name(ran: Ran) -> dict[str, Result]:
+def by_name(ran: SweepRunResult) -> dict[str, Result]:
     return {result.target.name: result for result in ran.report.results}
 
 

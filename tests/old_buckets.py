@@ -11,37 +11,37 @@ from ml_janitor.aws.storage_prices import StoragePrices
 from ml_janitor.core.model import Target
 from ml_janitor.core.signals import Absent, Signal, Tags, Unreadable, Value
 from ml_janitor.core.tiering import GB
-from ml_janitor.detectors.storage_tiering.bucket import Bucket
-from ml_janitor.detectors.storage_tiering.folders import Version, tree
-from ml_janitor.detectors.storage_tiering.reads import Counted, Input
+from ml_janitor.detectors.storage_tiering.bucket import TieringBucket
+from ml_janitor.detectors.storage_tiering.folders import StoredVersion, folder_tree
+from ml_janitor.detectors.storage_tiering.reads import CountedReads, JobInput
 from ml_janitor.detectors.storage_tiering.rule import StorageTiering
 
 DAY = timedelta(days=1)
 RULE = StorageTiering(act_on_buckets=("meridian-lab",))
 RATES = StoragePrices("us-east-1", None).rates()
-UNREAD = (Counted("", 0.0, 90),)
+UNREAD = (CountedReads("", 0.0, 90),)
 KEPT: Signal[Tags] = Value({"janitor:keep": "true"})
 
 
 def held(
     key: str = "experiments/a", *, age: float = 100, size: int = 1000 * GB, many: int = 1, **more: Any
-) -> list[Version]:
-    return [Version(f"{key}{n}", NOW - age * DAY, size // many, **more) for n in range(many)]
+) -> list[StoredVersion]:
+    return [StoredVersion(f"{key}{n}", NOW - age * DAY, size // many, **more) for n in range(many)]
 
 
 def bucket(
-    *versions: Iterable[Version],
+    *versions: Iterable[StoredVersion],
     stored: object = 1000.0 * GB,
     users: Mapping[str, str] | None = None,
     counted: object = UNREAD,
     tagged: bool = True,
     **more: Any,
-) -> Bucket:
+) -> TieringBucket:
     """A bucket with *versions*, of which nothing is read, and whose objects have no tags."""
     name = "meridian-lab"
     named = users or {}
     found = [one for each in versions or (held(),) for one in each]
-    root = tree(found, NOW, lambda key: [user for part, user in named.items() if key.startswith(part)])
+    root = folder_tree(found, NOW, lambda key: [user for part, user in named.items() if key.startswith(part)])
     target = Target(
         arn=f"arn:aws:s3:::{name}",
         name=name,
@@ -62,16 +62,16 @@ def bucket(
         "rates": RATES,
         "priced": "table",
     }
-    return Bucket(target=target, **(given | more))
+    return TieringBucket(target=target, **(given | more))
 
 
 def rules(*found: Mapping[str, Any], **more: Any) -> Value[Any]:
     return Value({"Rules": [{"ID": "theirs", "Status": "Enabled", **one} for one in found], **more})
 
 
-def of_it(monthly: float, days: int) -> Counted:
-    return Counted("experiments/", monthly, days)
+def of_it(monthly: float, days: int) -> CountedReads:
+    return CountedReads("experiments/", monthly, days)
 
 
-def job(path: str, days: float) -> tuple[Input, ...]:
-    return (Input("training job churn-7", "meridian-lab", path, NOW - days * DAY),)
+def job(path: str, days: float) -> tuple[JobInput, ...]:
+    return (JobInput("training job churn-7", "meridian-lab", path, NOW - days * DAY),)

@@ -17,7 +17,7 @@ from deployed import Function
 from hosted import Host, Ran
 from infra import member
 from ml_janitor.config.settings import Settings
-from ml_janitor.ledger.runs import Listed, RunLists
+from ml_janitor.ledger.runs import RunAccount, RunLists
 from ml_janitor_sandbox.iam.control import Credentials
 from synthesis import TODAY
 
@@ -105,7 +105,7 @@ class OrganizationHost(Host):
         if function.name in {one.name for one in self.declared.settings.registry} and "time" in event:
             account, regions = event.get("account", ACCOUNT), (self.deployed.region,)
             bucket = self.deployed.one("AWS::S3::Bucket").rpartition(":")[2]
-            listed = [Listed(account, regions)]
+            listed = [RunAccount(account, regions)]
             time = datetime.fromisoformat(event["time"])
             RunLists(self.root("s3"), bucket).keep(function.name, time, listed=listed, accounts=listed)
             event = {"account": account, "regions": list(regions), **event}
@@ -115,8 +115,8 @@ class OrganizationHost(Host):
 def granted_by(settings: Settings, account: str) -> list[dict[str, Any]]:
     """The resources of all templates, as far as *account* gets them, with the policies that it gets."""
     found = []
-    for name, roles in member.stacks(settings, TODAY).items():
-        made = member.template(settings, name, roles)
+    for name, roles in member.member_stacks(settings, TODAY).items():
+        made = member.member_template(settings, name, roles)
         true = partial(holds, made.get("Conditions", {}), account)
         for resource in made["Resources"].values():
             if "Condition" in resource and not true(resource["Condition"]):

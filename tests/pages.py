@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from ml_janitor.core.results import Report
-from ml_janitor.report.html import html
+from ml_janitor.report.html import render_html
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = [
@@ -44,7 +44,7 @@ def shown(browser: Browser, tmp_path: Path) -> Iterator[Any]:
 
     def show(what: Report, size: dict[str, int] = DESKTOP) -> Page:
         path = tmp_path / f"report-{len(pages)}.html"
-        path.write_text(html(what))
+        path.write_text(render_html(what))
         page = browser.new_page(viewport=size)  # type: ignore[arg-type]
         page.on("pageerror", lambda error: trouble.append(str(error)))
         page.on("request", lambda request: trouble.append(request.url) if "http" in request.url else None)

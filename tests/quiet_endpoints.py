@@ -8,13 +8,13 @@ from decimal import Decimal
 from typing import Any
 
 from conftest import ACCOUNT, NOW, REGION
-from ml_janitor.aws.endpoint_load import HOURS, LoadedEndpoint, Served, Total
-from ml_janitor.aws.endpoints import Summary, Variant
-from ml_janitor.aws.instances import machine
+from ml_janitor.aws.endpoint_load import LOAD_HOURS, LoadedEndpoint, LoadedVariant, MetricTotal
+from ml_janitor.aws.endpoints import EndpointSummary, EndpointVariant
+from ml_janitor.aws.instances import machine_of
 from ml_janitor.aws.prices import Price
 from ml_janitor.core.model import Target
 from ml_janitor.core.signals import Signal, Value
-from ml_janitor.core.sizing import Load
+from ml_janitor.core.sizing import PeakLoad
 from ml_janitor.detectors.serverless_candidates import QuietEndpoint
 
 DAY = timedelta(days=1)
@@ -23,28 +23,28 @@ GB_HOUR = Decimal("0.072")
 PRICES = tuple(Price(GB_HOUR * size, "Price List API") for size in range(1, 7))
 
 
-def hourly(value: float, points: int = HOURS) -> Signal[Total]:
+def hourly(value: float, points: int = LOAD_HOURS) -> Signal[MetricTotal]:
     return Value((value * points, points))
 
 
 def quiet(**more: Any) -> QuietEndpoint:
     """100 requests an hour of 0.2 seconds on an ml.m5.xlarge, an eighth of whose memory is used."""
     kind = more.pop("type", "ml.m5.xlarge")
-    load = Load(cpu=0.1, memory=more.pop("memory", 0.5), requests=more.pop("at_once", 2))
-    raw: dict[str, Signal[Total]] = {
+    load = PeakLoad(cpu=0.1, memory=more.pop("memory", 0.5), requests=more.pop("at_once", 2))
+    raw: dict[str, Signal[MetricTotal]] = {
         "requests": hourly(100),
         "ModelLatency": hourly(100 * 0.2 * 1_000_000),
         "ConcurrentRequestsPerModel": hourly(2),
     }
     fields: dict[str, Any] = {
-        "variant": Variant(name="blue", instances=more.pop("count", 1)),
+        "variant": EndpointVariant(name="blue", instances=more.pop("count", 1)),
         "type": kind,
-        "machine": machine(kind),
+        "machine": machine_of(kind),
         "fixed": more.pop("fixed", None),
         "sleeps": False,
         "hosts": more.pop("hosts", False),
         "model": "model",
-        "peaks": more.pop("peaks", Value((load,) * HOURS)),
+        "peaks": more.pop("peaks", Value((load,) * LOAD_HOURS)),
         "totals": raw | more.pop("raw", {}),
     }
     arn, created = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:endpoint/api", NOW - more.pop("age", 30 * DAY)
@@ -57,10 +57,10 @@ def quiet(**more: Any) -> QuietEndpoint:
         created=created,
         tags=Value(more.pop("tags", {})),
     )
-    summary = Summary(
+    summary = EndpointSummary(
         arn=arn, name="api", status=more.pop("status", "InService"), created=created, modified=created
     )
-    variants = more.pop("variants", Value((Served(**fields),) * more.pop("number", 1)))
+    variants = more.pop("variants", Value((LoadedVariant(**fields),) * more.pop("number", 1)))
     one = LoadedEndpoint(
         target=target,
         summary=summary,

@@ -35,16 +35,16 @@ from ml_janitor.core.cost import Cost
 from ml_janitor.core.model import Change, Mode
 from ml_janitor.core.results import Outcome, Sweep
 from ml_janitor.detectors import DETECTORS
-from ml_janitor.engine.holds import Hold, How
+from ml_janitor.engine.holds import Hold, HoldKind
 from ml_janitor.ledger.actions import Actions
 from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.holds import Holds
-from ml_janitor.ledger.latest import LastAdvice, LastBill, Latest
+from ml_janitor.ledger.latest import LastAdvice, LastBill, LatestRecords
 from ml_janitor.ledger.leases import Leases
-from ml_janitor.ledger.requests import Requests
-from ml_janitor.ledger.runs import LastRun, Runs
+from ml_janitor.ledger.requests import ButtonRequests
+from ml_janitor.ledger.runs import LastRun, LatestRuns
 from ml_janitor.report.buttons import Button
-from ml_janitor.report.telemetry import measure, measure_accounts, measure_dollars, measure_refused
+from ml_janitor.report.telemetry import measure_accounts, measure_dollars, measure_refused, measure_run
 from ml_janitor_cli.main import app
 from nights import DAY, HOUR, Nights, in_memory
 from synthesis import TODAY, Synthesised, synthesise
@@ -89,8 +89,8 @@ def stack_names(folder: Path) -> Names:
         found[name] = sorted(ids - known)
         known |= ids
     settings = Settings.parse(DEPLOYMENTS["organization"])
-    for name, roles in member.stacks(settings, TODAY).items():
-        made_of = member.template(settings, name, roles)["Resources"]
+    for name, roles in member.member_stacks(settings, TODAY).items():
+        made_of = member.member_template(settings, name, roles)["Resources"]
         found[name] = [f"{id_}={role['Properties']['RoleName']}" for id_, role in sorted(made_of.items())]
     return found
 
@@ -165,7 +165,7 @@ def _members(model: Any) -> list[str]:
 def metric_names() -> Names:
     """The metrics with their units, under their namespace and dimension."""
     with redirect_stdout(StringIO()) as written:
-        measure(
+        measure_run(
             "shelf",
             [Sweep(detector="shelf", region=REGION, mode=Mode.ACT, account=ACCOUNT, results=())],
             seconds=1,
@@ -219,11 +219,13 @@ READERS: Mapping[str, Callable[[MemoryTable], object]] = {
     "finding": lambda table: Ledger(table).everywhere(),
     "action": lambda table: Actions(table).everywhere(),
     "hold": lambda table: Holds(table).all(ACCOUNT, REGION),
-    "sweep": lambda table: [Latest(table).sweep("cellar", ACCOUNT, region) for region in (REGION, ABROAD)],
-    "digest": lambda table: Latest(table).digest(ACCOUNT),
-    "bill": lambda table: Latest(table).bill(ACCOUNT),
-    "advice": lambda table: Latest(table).advice(ACCOUNT),
-    "organization": lambda table: Runs(table).last("cellar"),
+    "sweep": lambda table: [
+        LatestRecords(table).sweep("cellar", ACCOUNT, region) for region in (REGION, ABROAD)
+    ],
+    "digest": lambda table: LatestRecords(table).digest(ACCOUNT),
+    "bill": lambda table: LatestRecords(table).bill(ACCOUNT),
+    "advice": lambda table: LatestRecords(table).advice(ACCOUNT),
+    "organization": lambda table: LatestRuns(table).last("cellar"),
 }
 
 
@@ -273,7 +275,7 @@ def _through_the_night(nights: Nights) -> None:
         shares={"arn:a": Decimal(10)},
     )
     dear = replace(waste(), cost=cost, since=NOW - DAY, missing_for_undo="undo_roles")
-    ledger, actions, requests = nights.ledger, nights.actions, Requests(nights.table)
+    ledger, actions, requests = nights.ledger, nights.actions, ButtonRequests(nights.table)
     nights.world.things["lamp"] = replace(
         thing("lamp", dear, {"owner": "maria"}),
         takes_along=(target_at("thing/plug"),),
@@ -316,8 +318,8 @@ def _through_the_night(nights: Nights) -> None:
 
 def _of_others(table: MemoryTable) -> None:
     """What else is remembered."""
-    latest, runs = Latest(table), Runs(table)
-    hold = Hold(key="arn:a", how=How.SNOOZED, by="maria", given=NOW, until=NOW + DAY, why="demo")
+    latest, runs = LatestRecords(table), LatestRuns(table)
+    hold = Hold(key="arn:a", how=HoldKind.SNOOZED, by="maria", given=NOW, until=NOW + DAY, why="demo")
     Holds(table).put(ACCOUNT, REGION, hold)
     latest.digested(ACCOUNT, NOW)
     of_bill = LastBill(

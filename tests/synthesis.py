@@ -14,7 +14,7 @@ from typing import Any
 import aws_cdk as cdk
 from cdk_nag import AwsSolutionsChecks
 
-from infra.bundle import ROOT
+from infra.bundle import PROJECT_ROOT
 from infra.stack import JanitorStack
 from ml_janitor.config.settings import Settings
 
@@ -122,7 +122,7 @@ def nothing(_: cdk.Stack) -> None:
 def _made(
     outdir: Path, settings: Settings, more: Callable[[cdk.Stack], object], *, checked: bool
 ) -> Synthesised:
-    context = json.loads((ROOT / "cdk.json").read_text())["context"]
+    context = json.loads((PROJECT_ROOT / "cdk.json").read_text())["context"]
     app = cdk.App(
         outdir=str(outdir),
         context={**context, "aws:cdk:bundling-stacks": []},

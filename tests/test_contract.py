@@ -20,7 +20,7 @@ from policy_sentry.querying.all import get_all_actions
 import rarities
 from conftest import ACCOUNT, NOW, REGION, seed_demo
 from deeds import IAM_NAMES
-from ml_janitor.aws.account import opened
+from ml_janitor.aws.account import open_regions
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.detectors.duplicate_artifacts.rule import DuplicateArtifacts
 from ml_janitor.engine.detector import Detector
@@ -133,7 +133,7 @@ class TestReads:
         read_only.clear_calls()
         monkeypatch.setenv("AWS_ENDPOINT_URL", read_only.url)
         session = boto3.Session(region_name=REGION)
-        with opened(session, account=ACCOUNT, regions=[REGION], attempts=2, pace=None) as accounts:
+        with open_regions(session, account=ACCOUNT, regions=[REGION], attempts=2, pace=None) as accounts:
             (aws,) = accounts
             found = list(rule.find(aws, NOW))
             for _, alike in groupby(sorted(found, key=kind_of), kind_of):

@@ -20,7 +20,7 @@ from deployed import Deployed
 from hosted import Host
 from lambdas import WITH_SLACK
 from ml_janitor.aws.client import Aws
-from ml_janitor.config.settings import FILE, Settings
+from ml_janitor.config.settings import SETTINGS_FILE, Settings
 from ml_janitor.detectors import DETECTORS
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import SECRET, SIGNING
@@ -100,7 +100,7 @@ class Theatre:
     """One deployment, armed where its settings say so."""
 
     def __init__(self, folder: Path, toml: str = ARMED, kind: type[Host] = Host) -> None:
-        (folder / FILE).write_text(toml)
+        (folder / SETTINGS_FILE).write_text(toml)
         self.files, self.toml, self.kind = folder, toml, kind
         self.declared = declared(folder / "stack", toml)
 
@@ -189,8 +189,8 @@ def _everything(box: Control, session: boto3.Session) -> None:
 def declared(out: Path, toml: str) -> Declared:
     """The stack for these settings."""
     out.mkdir()
-    (out / FILE).write_text(toml)
-    settings = Settings.load(files=[out / FILE])
+    (out / SETTINGS_FILE).write_text(toml)
+    settings = Settings.load(files=[out / SETTINGS_FILE])
     return Declared(Deployed(synthesise(out / "cdk.out", settings), ACCOUNT, REGION), settings)
 
 

@@ -12,32 +12,32 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from ml_janitor.aws.account import opened
+from ml_janitor.aws.account import open_regions
 from ml_janitor.aws.arns import Arn
 from ml_janitor.aws.boto_client import make_client
 from ml_janitor.aws.shared_answers import SharedAnswers
-from ml_janitor.bill.asking import question
+from ml_janitor.bill.asking import bill_question
 from ml_janitor.bill.report import BillReport
 from ml_janitor.core.model import Finding
 from ml_janitor.core.results import Report, Sweep
 from ml_janitor.core.signals import Unreadable, Value
-from ml_janitor.core.text import plain
+from ml_janitor.core.text import escape_text
 from ml_janitor.engine.detector import Detector
-from ml_janitor.engine.run import run
+from ml_janitor.engine.run import run_detectors
 from ml_janitor.report import json as document
-from ml_janitor.report.bill_page import section
-from ml_janitor.report.html import html
+from ml_janitor.report.bill_page import bill_section
+from ml_janitor.report.html import render_html
 from ml_janitor_cli import aws_opinions, bill_view, edge, terminal
-from ml_janitor_cli.bill_reading import read_report
-from ml_janitor_cli.credentials import caller_of
+from ml_janitor_cli.bill_reading import read_bill_report
+from ml_janitor_cli.credentials import identify_caller
 from ml_janitor_cli.explanation_view import ARN_LIMIT
-from ml_janitor_cli.failures import FailedError, ending_at_once
-from ml_janitor_cli.organization import organization_regions, organization_sweeps, unread
-from ml_janitor_cli.screen import console, progress, write
-from ml_janitor_cli.slack_preview import preview
+from ml_janitor_cli.failures import FailedError, end_on_interrupt
+from ml_janitor_cli.organization import organization_regions, sweep_organization, unread_sweeps
+from ml_janitor_cli.screen import make_console, print_blocks, show_progress
+from ml_janitor_cli.slack_preview import draw_preview
 
 
-class Audited(NamedTuple):
+class AuditResult(NamedTuple):
     """A report, and why its prices did not come from the Price List API."""
 
     report: Report
@@ -78,7 +78,7 @@ def audit(
     arns: Annotated[bool, edge.flag("--arns", "List the ARN of each finding below it all.")] = False,
     every: Annotated[bool, edge.flag("--all", "Report every kept resource too.")] = False,
     overrides: edge.Overrides = None,
-    config: edge.Config = None,
+    config: edge.SettingsFile = None,
     now: edge.AsOf = None,
 ) -> int:
     """
@@ -105,48 +105,54 @@ def audit(
       janitor audit --json-file report.json --html report.html
       janitor sandbox -- janitor audit
     """  # noqa: D301 - \b keeps the lines below it as they are
-    setup = edge.setup(ctx, config, overrides, profile=profile, now=now)
-    detectors = edge.detectors_from(names, setup.settings)
+    setup = edge.make_setup(ctx, config, overrides, profile=profile, now=now)
+    detectors = edge.choose_detectors(names, setup.settings)
     regions = organization_regions(setup, region) if organization else setup.regions(region)
     files = {"--json-file": json_file, "--html": html_file}
     most = setup.settings.bill.max_requests
     edge.check_outputs(json=json, slack=slack, files=files)
     if json and bill:
-        raise edge.Refused("--json and --bill exclude each other: janitor bill --json has the bill")
+        raise edge.CommandRefusedError(
+            "--json and --bill exclude each other: janitor bill --json has the bill"
+        )
     if organization and bill:
-        raise edge.Refused("--organization and --bill exclude each other: a bill is one account's")
+        raise edge.CommandRefusedError(
+            "--organization and --bill exclude each other: a bill is one account's"
+        )
 
-    with ending_at_once():
+    with end_on_interrupt():
         if organization:
-            audited = Audited(*organization_sweeps(setup, detectors, regions))
+            audited = AuditResult(*sweep_organization(setup, detectors, regions))
         else:
-            audited = swept(setup, detectors, regions)
-        charged = read_bill_too(setup, regions, audited.report) if bill else None
+            audited = sweep_regions(setup, detectors, regions)
+        charged = bill_for_audit(setup, regions, audited.report) if bill else None
     report = audited.report
-    as_json = document.lines if json_file and json_file.suffix == ".jsonl" else document.text
+    as_json = (
+        document.report_json_lines if json_file and json_file.suffix == ".jsonl" else document.report_json
+    )
     contents = {
         "--json-file": lambda: as_json(report, every=every, plan=plan),
-        "--html": lambda: html(
-            report, bill=None if charged is None else section(charged, max_requests=most), plan=plan
+        "--html": lambda: render_html(
+            report, bill=None if charged is None else bill_section(charged, max_requests=most), plan=plan
         ),
     }
     problems = {path: edge.replace_file(path, contents[flag]()) for flag, path in files.items() if path}
     failed = [f"{path} cannot be written: {why}" for path, why in problems.items() if why]
     if json:
-        sys.stdout.write(document.text(report, every=every, plan=plan))
+        sys.stdout.write(document.report_json(report, every=every, plan=plan))
     else:
         keep_tag = next(iter(setup.settings.janitor.keep_tags), "")
-        screen = console(sys.stdout)
+        screen = make_console(sys.stdout)
         if charged is not None:
-            write(screen, bill_view.in_short(charged, max_requests=most))
+            print_blocks(screen, bill_view.draw_bill_summary(charged, max_requests=most))
             sys.stdout.write("\n")
-        terminal.show(screen, report, every=every, problems=audited.price_problems)
+        terminal.print_report(screen, report, every=every, problems=audited.price_problems)
         if plan:
-            write(screen, ["", *terminal.plan(report)])
+            print_blocks(screen, ["", *terminal.draw_plan(report)])
         if slack:
-            write(screen, ["", *preview(report, keep_tag=keep_tag, routes=setup.settings.routes)])
+            print_blocks(screen, ["", *draw_preview(report, keep_tag=keep_tag, routes=setup.settings.routes)])
         written = [str(path) for path, why in problems.items() if not why]
-        ends = list(endings(report, written, profile=profile, arns=arns, explained=not organization))
+        ends = list(closing_lines(report, written, profile=profile, arns=arns, explained=not organization))
         if ends:
             sys.stdout.write("\n" + "\n".join(ends) + "\n")
     if failed:
@@ -154,14 +160,14 @@ def audit(
     return 1 if any(sweep.error is not None for sweep in report.sweeps) else 0
 
 
-def read_bill_too(setup: edge.Setup, regions: Sequence[str], report: Report) -> BillReport:
+def bill_for_audit(setup: edge.Setup, regions: Sequence[str], report: Report) -> BillReport:
     """Read the bill, joined with the findings of *report*."""
-    with progress("reading the bill") as say:
-        asked = question(setup.settings.bill)
-        return read_report(setup, regions, asked, shown=(), table=None, say=say, swept=report.sweeps)
+    with show_progress("reading the bill") as say:
+        asked = bill_question(setup.settings.bill)
+        return read_bill_report(setup, regions, asked, shown=(), table=None, say=say, swept=report.sweeps)
 
 
-def endings(
+def closing_lines(
     report: Report, written: Sequence[str], *, profile: str | None, arns: bool, explained: bool
 ) -> Iterator[str]:
     """
@@ -169,34 +175,38 @@ def endings(
 
     *explained* is whether `janitor explain` can be asked with the same credentials.
     """
-    found = [result for _, result in document.in_order(report) if isinstance(result.verdict, Finding)]
+    found = [result for _, result in document.results_in_order(report) if isinstance(result.verdict, Finding)]
     if arns and found:
         yield "The ARNs of the findings, in the order of the report:"
-        yield from (plain(result.target.arn, ARN_LIMIT) for result in found)
+        yield from (escape_text(result.target.arn, ARN_LIMIT) for result in found)
         yield ""
     if written:
-        yield f"Written: {', '.join(map(plain, written))}"
+        yield f"Written: {', '.join(map(escape_text, written))}"
     if found and explained:
         first = found[0].target
-        command = ["janitor", "explain", plain(first.arn, ARN_LIMIT)]
+        command = ["janitor", "explain", escape_text(first.arn, ARN_LIMIT)]
         command += [] if Arn.parse(first.arn).region else ["--region", first.region]
         command += ["--profile", profile] if profile else []
         yield f"How the first finding was judged: {shlex.join(command)}"
 
 
-def swept(setup: edge.Setup, detectors: Sequence[Detector[Any]], regions: Sequence[str]) -> Audited:
+def sweep_regions(
+    setup: edge.Setup, detectors: Sequence[Detector[Any]], regions: Sequence[str]
+) -> AuditResult:
     """Run *detectors* over *regions*, showing progress on a terminal."""
     session, attempts, now = setup.session, setup.attempts, setup.now
     total = len(detectors) * len(regions)
     ended: list[Sweep] = []
-    with progress("identifying the account") as say:
+    with show_progress("identifying the account") as say:
 
         def done(sweep: Sweep) -> None:
             ended.append(sweep)
             say(f"{len(ended)} of {total} sweeps; {sweep.detector} looked at {sweep.looked_at:,}")
 
         with ThreadPoolExecutor(len(regions)) as side_by_side:
-            callers = list(side_by_side.map(lambda region: caller_of(session, region, attempts), regions))
+            callers = list(
+                side_by_side.map(lambda region: identify_caller(session, region, attempts), regions)
+            )
         known = {
             region: who.value.account
             for region, who in zip(regions, callers, strict=True)
@@ -206,31 +216,33 @@ def swept(setup: edge.Setup, detectors: Sequence[Detector[Any]], regions: Sequen
             sweep
             for region, who in zip(regions, callers, strict=True)
             if isinstance(who, Unreadable)
-            for sweep in unread(None, detectors, [region], error=who.error)
+            for sweep in unread_sweeps(None, detectors, [region], error=who.error)
         ]
         if not known:
-            return Audited(Report(time=now, account=None, sweeps=in_order(closed, detectors)))
+            return AuditResult(Report(time=now, account=None, sweeps=sweeps_in_order(closed, detectors)))
         say(f"0 of {total} sweeps")
         account = next(iter(known.values()))
-        with opened(
+        with open_regions(
             session,
             account=account,
             regions=tuple(known),
             attempts=attempts,
-            pace=edge.pace(),
+            pace=edge.call_pace(),
             shared=SharedAnswers(),
         ) as accounts:
-            report = run(detectors, accounts, now=now, policy=setup.settings.policy.dry(), swept=done)
-            sweeps = in_order([*report.sweeps, *closed], detectors)
+            report = run_detectors(
+                detectors, accounts, now=now, policy=setup.settings.policy.dry(), swept=done
+            )
+            sweeps = sweeps_in_order([*report.sweeps, *closed], detectors)
             whole = replace(report, sweeps=sweeps)
             if setup.settings.plan.aws_opinions:
                 say("asking AWS's Cost Optimization Hub")
-                hub = make_client(session, aws_opinions.SERVICE, aws_opinions.REGION, attempts)
-                whole = aws_opinions.beside(whole, aws_opinions.opinions(hub, account))
-            return Audited(whole, accounts[0].prices.problems)
+                hub = make_client(session, aws_opinions.HUB_SERVICE, aws_opinions.HUB_REGION, attempts)
+                whole = aws_opinions.add_opinions(whole, aws_opinions.read_opinions(hub, account))
+            return AuditResult(whole, accounts[0].prices.problems)
 
 
-def in_order(sweeps: Iterable[Sweep], detectors: Sequence[Detector[Any]]) -> tuple[Sweep, ...]:
+def sweeps_in_order(sweeps: Iterable[Sweep], detectors: Sequence[Detector[Any]]) -> tuple[Sweep, ...]:
     """Return *sweeps* in the order of *detectors*."""
     names = [detector.name for detector in detectors]
     return tuple(sorted(sweeps, key=lambda sweep: names.index(sweep.detector)))

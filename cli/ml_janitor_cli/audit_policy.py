@@ -9,80 +9,80 @@ from typing import Any
 
 from ml_janitor.engine.detector import Condition, Grant
 
-LIMIT = 6_144
+MANAGED_POLICY_LIMIT = 6_144
 """Characters of a managed policy, without white space (IAM user guide, "IAM and AWS STS quotas")."""
 
-type Statement = dict[str, Any]
-type Regions = Mapping[str, str]
+type AuditStatement = dict[str, Any]
+type AuditedRegions = Mapping[str, str]
 """The regions that are audited, and the partition of each."""
 
 
-def policies(grants: Iterable[Grant], regions: Regions) -> list[dict[str, Any]]:
+def audit_policies(grants: Iterable[Grant], regions: AuditedRegions) -> list[dict[str, Any]]:
     """
     Return policy documents that allow *grants* in *regions* and nothing else: one, or as many as IAM's limit
     takes.
 
     The account is left open: a policy counts only in the account that it is made in.
     """
-    parts: list[list[Statement]] = [[]]
-    for statement in statements(grants, regions):
-        if size(document([*parts[-1], statement])) > LIMIT:
+    parts: list[list[AuditStatement]] = [[]]
+    for statement in audit_statements(grants, regions):
+        if policy_size(policy_document([*parts[-1], statement])) > MANAGED_POLICY_LIMIT:
             parts.append([])
         parts[-1].append(statement)
-    return [document(part) for part in parts]
+    return [policy_document(part) for part in parts]
 
 
-def document(part: Sequence[Statement]) -> dict[str, Any]:
+def policy_document(part: Sequence[AuditStatement]) -> dict[str, Any]:
     """Build one policy of these statements."""
     return {"Version": "2012-10-17", "Statement": list(part)}
 
 
-def size(policy: Mapping[str, Any]) -> int:
+def policy_size(policy: Mapping[str, Any]) -> int:
     """Return how much of `LIMIT` a policy takes; blanks in an ARN or a condition count too."""
     return len(json.dumps(policy, separators=(",", ":")))
 
 
-def statements(grants: Iterable[Grant], regions: Regions) -> Iterator[Statement]:
+def audit_statements(grants: Iterable[Grant], regions: AuditedRegions) -> Iterator[AuditStatement]:
     """Yield one statement for actions on the same resources under the same conditions, in a fixed order."""
     resources: dict[tuple[str, tuple[Condition, ...]], set[str]] = defaultdict(set)
     for grant in grants:
-        resources[grant.action, grant.when] |= set(resources_of(grant, regions))
+        resources[grant.action, grant.when] |= set(grant_arns(grant, regions))
     actions: dict[tuple[tuple[str, ...], tuple[Condition, ...]], list[str]] = defaultdict(list)
     for (action, when), arns in resources.items():
         actions[tuple(sorted(arns)), when].append(action)
     for (on, when), allowed in sorted(actions.items(), key=lambda item: (sorted(item[1]), item[0][0])):
-        yield from divided(sorted(allowed), on, conditions(when, regions))
+        yield from split_statement(sorted(allowed), on, condition_block(when, regions))
 
 
-def divided(allowed: list[str], on: Sequence[str], when: dict[str, Any]) -> Iterator[Statement]:
+def split_statement(allowed: list[str], on: Sequence[str], when: dict[str, Any]) -> Iterator[AuditStatement]:
     """Yield the statement, or several with a part of its resources each if it is over the limit."""
     statement = {"Effect": "Allow", "Action": allowed, "Resource": list(on)} | when
-    if len(on) == 1 or size(document([statement])) <= LIMIT:
+    if len(on) == 1 or policy_size(policy_document([statement])) <= MANAGED_POLICY_LIMIT:
         yield statement
         return
     half = len(on) // 2
-    yield from divided(allowed, on[:half], when)
-    yield from divided(allowed, on[half:], when)
+    yield from split_statement(allowed, on[:half], when)
+    yield from split_statement(allowed, on[half:], when)
 
 
-def resources_of(grant: Grant, regions: Regions) -> list[str]:
+def grant_arns(grant: Grant, regions: AuditedRegions) -> list[str]:
     """Return the ARNs of *grant* in every region; ARNs without a region get the partition of the first."""
     if grant.on == "*" or grant.on.startswith("arn:"):
-        return [in_partition(grant.on, regions)]
+        return [arn_in_partition(grant.on, regions)]
     service = grant.action.partition(":")[0]
     return [f"arn:{partition}:{service}:{region}:*:{grant.on}" for region, partition in regions.items()]
 
 
-def conditions(when: Iterable[Condition], regions: Regions) -> dict[str, Any]:
+def condition_block(when: Iterable[Condition], regions: AuditedRegions) -> dict[str, Any]:
     """Return a statement's conditions by operator and key, or nothing."""
     found: dict[str, dict[str, list[str]]] = defaultdict(dict)
     for condition in when:
         found[condition.operator][condition.key] = [
-            in_partition(value, regions) for value in condition.values
+            arn_in_partition(value, regions) for value in condition.values
         ]
     return {"Condition": dict(found)} if found else {}
 
 
-def in_partition(text: str, regions: Regions) -> str:
+def arn_in_partition(text: str, regions: AuditedRegions) -> str:
     """Return *text* with the partition of the audited regions, if it is an ARN of AWS's standard one."""
     return text.replace("arn:aws:", f"arn:{next(iter(regions.values()))}:", 1)

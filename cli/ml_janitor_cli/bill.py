@@ -12,31 +12,31 @@ from typing import Annotated
 
 import typer
 
-from ml_janitor.bill.asking import question, tags
-from ml_janitor.bill.model import GapCause, Reading, Span
+from ml_janitor.bill.asking import bill_question, bill_tags
+from ml_janitor.bill.model import BillReading, DaySpan, GapCause
 from ml_janitor.bill.report import BillReport
-from ml_janitor.bill.tables import OWN, PHASE
-from ml_janitor.config.layers import nearest
-from ml_janitor.core.text import plain
+from ml_janitor.bill.tables import BY_PHASE, OWN_TABLES
+from ml_janitor.config.layers import suggest_nearest
+from ml_janitor.core.text import escape_text
 from ml_janitor.report import bill_json as document
-from ml_janitor.report.bill_page import page
+from ml_janitor.report.bill_page import render_bill_page
 from ml_janitor_cli import bill_view, edge
-from ml_janitor_cli.bill_reading import read_report
-from ml_janitor_cli.failures import FailedError, ending_at_once
-from ml_janitor_cli.screen import console, progress
+from ml_janitor_cli.bill_reading import read_bill_report
+from ml_janitor_cli.failures import FailedError, end_on_interrupt
+from ml_janitor_cli.screen import make_console, show_progress
 
-LONGEST = 180
-REACH = timedelta(days=395)
+MOST_BILL_DAYS = 180
+COST_HISTORY = timedelta(days=395)
 """Period for which Cost Explorer has days: 13 months."""
 
 
 def bill(
     ctx: typer.Context,
     *,
-    by: Annotated[str, edge.option("TAG|phase|service|usage", "What the table has a line for.")] = PHASE,
+    by: Annotated[str, edge.option("TAG|phase|service|usage", "What the table has a line for.")] = BY_PHASE,
     days: Annotated[
         int | None,
-        typer.Option(min=1, max=LONGEST, help="The span to explain: so many days until yesterday."),
+        typer.Option(min=1, max=MOST_BILL_DAYS, help="The span to explain: so many days until yesterday."),
     ] = None,
     against: Annotated[
         str | None,
@@ -56,7 +56,7 @@ def bill(
     profile: edge.Profile = None,
     table: edge.TableName = None,
     overrides: edge.Overrides = None,
-    config: edge.Config = None,
+    config: edge.SettingsFile = None,
     now: edge.AsOf = None,
 ) -> int:
     """
@@ -78,41 +78,43 @@ def bill(
       janitor bill --html bill.html --csv chargeback.csv
       janitor sandbox -- janitor bill
     """  # noqa: D301 - \b keeps the lines below it as they are
-    setup = edge.setup(ctx, config, overrides, profile=profile, now=now)
+    setup = edge.make_setup(ctx, config, overrides, profile=profile, now=now)
     regions = setup.regions(region)
     section = setup.settings.bill
-    check_table(by, tags(section))
-    asked = question(section, days=days or 0)
+    check_table_key(by, bill_tags(section))
+    asked = bill_question(section, days=days or 0)
     if against is not None:
-        asked = replace(asked, against=span_from(against, asked.days, setup.now))
+        asked = replace(asked, against=parse_span(against, asked.days, setup.now))
     files = {"--html": html_file, "--csv": csv_file}
     edge.check_outputs(files=files, json=json)
     shown = [name for name in (by, section.chargeback if csv_file else "") if name in asked.tags]
     if csv_file and section.chargeback not in asked.tags:
-        raise edge.Refused(f"--csv: chargeback in [bill] is {section.chargeback}, which is none of its tags")
-    with ending_at_once(), progress("identifying the account") as say:
-        report = read_report(setup, regions, asked, shown=shown, table=table, say=say)
+        raise edge.CommandRefusedError(
+            f"--csv: chargeback in [bill] is {section.chargeback}, which is none of its tags"
+        )
+    with end_on_interrupt(), show_progress("identifying the account") as say:
+        report = read_bill_report(setup, regions, asked, shown=shown, table=table, say=say)
     contents: dict[str, Callable[[], str]] = {
-        "--html": lambda: page(report, by=by, max_requests=section.max_requests),
-        "--csv": lambda: document.chargeback(report, section.chargeback),
+        "--html": lambda: render_bill_page(report, by=by, max_requests=section.max_requests),
+        "--csv": lambda: document.chargeback_csv(report, section.chargeback),
     }
     failed = [
         why
         for flag, path in files.items()
-        if path and (why := written(flag, path, contents[flag], report, section.chargeback))
+        if path and (why := write_bill_file(flag, path, contents[flag], report, section.chargeback))
     ]
     if json:
-        sys.stdout.write(document.text(report, by=by))
+        sys.stdout.write(document.bill_json_text(report, by=by))
     else:
-        bill_view.show(console(sys.stdout), report, by=by, max_requests=section.max_requests)
+        bill_view.print_bill(make_console(sys.stdout), report, by=by, max_requests=section.max_requests)
         if done := [str(path) for path in files.values() if path and not failed]:
-            sys.stdout.write(f"\nWritten: {', '.join(map(plain, done))}\n")
+            sys.stdout.write(f"\nWritten: {', '.join(map(escape_text, done))}\n")
     if failed:
         raise FailedError("; ".join(failed))
-    return 0 if complete(report) else 1
+    return 0 if is_bill_complete(report) else 1
 
 
-def written(
+def write_bill_file(
     flag: str, path: Path, contents: Callable[[], str], report: BillReport, chargeback: str
 ) -> str | None:
     """Write the contents of a file; return why that failed, or None."""
@@ -122,26 +124,26 @@ def written(
     return why and f"{path} cannot be written: {why}"
 
 
-def complete(report: BillReport) -> bool:
+def is_bill_complete(report: BillReport) -> bool:
     """Return whether the bill itself was read, and every service of the settings exists."""
     return not any(
         gap.cause is GapCause.NO_SUCH_SERVICE
-        or (gap.reading is Reading.SERVICES and gap.cause is not GapCause.SHORT_HISTORY)
+        or (gap.reading is BillReading.SERVICES and gap.cause is not GapCause.SHORT_HISTORY)
         for gap in report.bill.gaps
     )
 
 
-def check_table(by: str, known: Mapping[str, str]) -> None:
+def check_table_key(by: str, known: Mapping[str, str]) -> None:
     """Refuse a table by an unknown key: neither a tag of the settings nor one of the program's own."""
-    names = [*OWN, *known]
+    names = [*OWN_TABLES, *known]
     if by not in names:
-        raise edge.Refused(
-            f"--by {by}: expected {', '.join(names[:-1])} or {names[-1]}{nearest(by, names)}; "
+        raise edge.CommandRefusedError(
+            f"--by {by}: expected {', '.join(names[:-1])} or {names[-1]}{suggest_nearest(by, names)}; "
             "other tags are added to tags in [bill]"
         )
 
 
-def span_from(text: str, days: int, now: datetime) -> Span:
+def parse_span(text: str, days: int, now: datetime) -> DaySpan:
     """Parse a span: its first day, or two days with .. between them. Raises Refused."""
     ends = re.fullmatch(r"(\d{4}-\d\d-\d\d)(?:\.\.(\d{4}-\d\d-\d\d))?", text.strip())
     try:
@@ -151,18 +153,20 @@ def span_from(text: str, days: int, now: datetime) -> Span:
     except ValueError:
         first = last = None
     if first is None:
-        raise edge.Refused(
+        raise edge.CommandRefusedError(
             f"--against: expected a day such as 2026-08-01, or 2026-08-01..2026-08-30, got {text}"
         )
-    span = Span(first, days if last is None else (last - first).days + 1)
+    span = DaySpan(first, days if last is None else (last - first).days + 1)
     if span.days != days:
-        raise edge.Refused(
+        raise edge.CommandRefusedError(
             f"--against {text}: only spans of the same length are compared, and this one has {span.days} "
             f"days; add --days {span.days}, or give its first day alone"
         )
     end, begin = now.astimezone(UTC).date(), datetime.combine(first, time(), UTC)
     if span.until > end - timedelta(days=days):
-        raise edge.Refused(f"--against {text}: it has to end before the last {days} days begin")
-    if now - begin > REACH:
-        raise edge.Refused(f"--against {text}: Cost Explorer has the days of the last 13 months only")
+        raise edge.CommandRefusedError(f"--against {text}: it has to end before the last {days} days begin")
+    if now - begin > COST_HISTORY:
+        raise edge.CommandRefusedError(
+            f"--against {text}: Cost Explorer has the days of the last 13 months only"
+        )
     return span

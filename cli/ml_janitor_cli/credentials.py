@@ -7,13 +7,13 @@ import os
 import boto3
 from botocore import exceptions as failed
 
-from ml_janitor.aws.account import GET_CALLER_IDENTITY, Caller, identity
-from ml_janitor.aws.answers import failure, refused_as
-from ml_janitor.aws.organization import ALWAYS_ENABLED
+from ml_janitor.aws.account import GET_CALLER_IDENTITY, Caller, read_caller
+from ml_janitor.aws.answers import failure_text, is_refusal
+from ml_janitor.aws.organization import ALWAYS_ENABLED_REGIONS
 from ml_janitor.core.signals import Signal, Unreadable, Value
 from ml_janitor_cli.failures import FailedError
 
-MOST_ATTEMPTS = 5
+IDENTITY_ATTEMPTS = 5
 """Someone who mistyped an endpoint learns it in seconds; a service under load still gets several tries."""
 
 NO_CREDENTIALS = (
@@ -21,45 +21,45 @@ NO_CREDENTIALS = (
     "to see a demo account instead: janitor sandbox -- janitor audit"
 )
 
-EXPIRED = ("ExpiredToken", "ExpiredTokenException", "RequestExpired")
-NOT_ACCEPTED = ("InvalidClientTokenId", "UnrecognizedClientException", "AuthFailure", "OptInRequired")
+EXPIRED_CODES = ("ExpiredToken", "ExpiredTokenException", "RequestExpired")
+REJECTED_CODES = ("InvalidClientTokenId", "UnrecognizedClientException", "AuthFailure", "OptInRequired")
 """Error codes for rejected credentials; a region that is not enabled gives them too."""
 
 SSO_SETTINGS = {"sso_session", "sso_start_url"}
 
 
-def caller_of(session: boto3.Session, region: str, attempts: int) -> Signal[Caller]:
+def identify_caller(session: boto3.Session, region: str, attempts: int) -> Signal[Caller]:
     """Identify the session's credentials in *region*, or return the next step if that is impossible."""
     try:
         if session.get_credentials() is None:
             return Unreadable(NO_CREDENTIALS)
-        return Value(identity(session, region, min(attempts, MOST_ATTEMPTS)), GET_CALLER_IDENTITY)
+        return Value(read_caller(session, region, min(attempts, IDENTITY_ATTEMPTS)), GET_CALLER_IDENTITY)
     except Exception as error:  # any other error is a fault of ours, and raised as it is
-        if (words := failure(error)) is None:
+        if (words := failure_text(error)) is None:
             raise
-        step = next_step(error, session, region)
+        step = credentials_advice(error, session, region)
         return Unreadable(f"{step} ({words})" if step else words)
 
 
-def known_caller(session: boto3.Session, region: str, attempts: int) -> Caller:
+def require_caller(session: boto3.Session, region: str, attempts: int) -> Caller:
     """Identify the credentials, for a command that needs them. Raises FailedError."""
-    match caller_of(session, region, attempts):
+    match identify_caller(session, region, attempts):
         case Value(caller):
             return caller
         case other:
             raise FailedError(getattr(other, "error", "the account is unknown"))
 
 
-def next_step(error: Exception, session: boto3.Session, region: str) -> str | None:
+def credentials_advice(error: Exception, session: boto3.Session, region: str) -> str | None:
     """Say what is wrong, and what a person does about it; None where AWS's own words have to do."""
     if isinstance(error, (failed.SSOError, failed.TokenRetrievalError)):
         return f"you are not signed in: aws sso login --profile {sso_profile(session)}"
     if isinstance(error, (failed.ConnectionError, failed.HTTPClientError)):
-        return unreachable(region)
-    if refused_as(error, EXPIRED):
-        return expired(session)
-    if refused_as(error, NOT_ACCEPTED):
-        return not_accepted(session, region)
+        return unreachable_advice(region)
+    if is_refusal(error, EXPIRED_CODES):
+        return expired_advice(session)
+    if is_refusal(error, REJECTED_CODES):
+        return rejected_advice(session, region)
     return None
 
 
@@ -75,7 +75,7 @@ def sso_profile(session: boto3.Session) -> str:
     return session.profile_name
 
 
-def unreachable(region: str) -> str:
+def unreachable_advice(region: str) -> str:
     """Say where nothing answers, and what to try."""
     for name in ("AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL"):
         if url := os.environ.get(name):
@@ -83,7 +83,7 @@ def unreachable(region: str) -> str:
     return f"AWS in {region} cannot be reached: check the network, the VPN and HTTPS_PROXY"
 
 
-def expired(session: boto3.Session) -> str:
+def expired_advice(session: boto3.Session) -> str:
     """Say which credentials have expired, and how to get new ones."""
     found = session.get_credentials()
     if found is not None and found.method == "env":
@@ -95,15 +95,15 @@ def expired(session: boto3.Session) -> str:
     return f"the credentials of profile {profile} have expired: get new ones"
 
 
-def not_accepted(session: boto3.Session, region: str) -> str:
+def rejected_advice(session: boto3.Session, region: str) -> str:
     """Say whether AWS does not know the credentials, or only *region* does not, because it is not enabled."""
-    enabled = ALWAYS_ENABLED.get(session.get_partition_for_region(region), region)
+    enabled = ALWAYS_ENABLED_REGIONS.get(session.get_partition_for_region(region), region)
     account = ""
     if enabled != region:
         try:
-            account = identity(session, enabled, 1).account
+            account = read_caller(session, enabled, 1).account
         except Exception as error:  # any other error is a fault of ours, and raised as it is
-            if failure(error) is None:
+            if failure_text(error) is None:
                 raise
     if account:
         return (

@@ -11,20 +11,20 @@ from typing import Any
 import boto3
 
 from ml_janitor.config.settings import Settings
-from ml_janitor_cli.bill_checks import bill_checks
-from ml_janitor_cli.deployment_report import Deployed
-from ml_janitor_cli.slack_checks import slack_checks
-from ml_janitor_cli.stack import Check, Deployment, Gone, Stack, Trouble
-from ml_janitor_cli.stack_alarms import alarm_checks, topic_check
-from ml_janitor_cli.stack_checks import Expected, Surroundings, function_checks
-from ml_janitor_cli.stack_undo import undo_checks, undo_key_checks
+from ml_janitor_cli.bill_checks import check_bill
+from ml_janitor_cli.deployment_report import DeploymentResult
+from ml_janitor_cli.slack_checks import check_slack
+from ml_janitor_cli.stack import Check, DeployedStack, MissingResource, RegionServices, Trouble
+from ml_janitor_cli.stack_alarms import check_alarm_topic, check_alarms
+from ml_janitor_cli.stack_checks import CheckSurroundings, ExpectedFunction, check_function_parts
+from ml_janitor_cli.stack_undo import check_undo, check_undo_key
 
-THREADS = 8
-RECEIVER = "Slack's receiver"
-ON_REQUEST = {"undo": "Undo", RECEIVER: "SlackReceiver", "Slack's worker": "SlackWorker"}
+CHECK_THREADS = 8
+RECEIVER_NAME = "Slack's receiver"
+FUNCTIONS_ON_REQUEST = {"undo": "Undo", RECEIVER_NAME: "SlackReceiver", "Slack's worker": "SlackWorker"}
 """The functions that are there where a detector is armed, and their constructs."""
 
-SERVICES = (
+CHECKED_SERVICES = (
     "cloudformation",
     "cloudwatch",
     "dynamodb",
@@ -37,10 +37,10 @@ SERVICES = (
 )
 
 
-def expected_of(settings: Settings, names: Sequence[str] | None) -> list[Expected]:
+def expected_functions(settings: Settings, names: Sequence[str] | None) -> list[ExpectedFunction]:
     """Return the functions in the settings, switched on or off; only those with *names* if there are any."""
     detectors = [
-        Expected(
+        ExpectedFunction(
             name=detector.name,
             construct=detector.__name__,
             schedule=settings.schedule(detector),
@@ -49,10 +49,10 @@ def expected_of(settings: Settings, names: Sequence[str] | None) -> list[Expecte
         for detector in settings.registry
         if not names or detector.name in names
     ]
-    digest = Expected(
+    digest = ExpectedFunction(
         name="digest", construct="Digest", schedule=settings.janitor.digest_schedule, sweeps=False
     )
-    bill = Expected(
+    bill = ExpectedFunction(
         name="bill",
         construct="Bill",
         schedule=settings.bill.schedule,
@@ -60,16 +60,16 @@ def expected_of(settings: Settings, names: Sequence[str] | None) -> list[Expecte
         sweeps=False,
     )
     others = [
-        Expected(name=name, construct=construct, answers=name == RECEIVER)
-        for name, construct in ON_REQUEST.items()
+        ExpectedFunction(name=name, construct=construct, answers=name == RECEIVER_NAME)
+        for name, construct in FUNCTIONS_ON_REQUEST.items()
     ]
     if settings.organization.used:
-        others.append(Expected(name="accounts", construct="Accounts", answers=True))
+        others.append(ExpectedFunction(name="accounts", construct="Accounts", answers=True))
     return detectors if names else [*detectors, digest, bill, *others]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Examiner:
+class StackExaminer:
     """
     Looks for the *stack* in each of *regions*, and at everything in the first that has it.
 
@@ -87,49 +87,49 @@ class Examiner:
     now: datetime
     slack_url: str
 
-    def examine(self) -> Deployed:
+    def examine(self) -> DeploymentResult:
         """Return everything that was found out."""
         without: Trouble | None = None
         for region in self.regions:
-            here = Deployment(self.session, region, attempts=self.attempts)
+            here = RegionServices(self.session, region, attempts=self.attempts)
             match here.find(self.stack):
-                case Stack() as found:
+                case DeployedStack() as found:
                     return self._deployed(found=found, checks=self._checks(here, found))
                 case Trouble() as trouble:
                     without = without or trouble
-                case Gone():
+                case MissingResource():
                     pass
         return self._deployed(without=without)
 
-    def _deployed(self, **found: Any) -> Deployed:
-        return Deployed(name=self.stack, regions=self.regions, expected=self.named, **found)
+    def _deployed(self, **found: Any) -> DeploymentResult:
+        return DeploymentResult(name=self.stack, regions=self.regions, expected=self.named, **found)
 
-    def _checks(self, here: Deployment, stack: Stack) -> list[Check]:
+    def _checks(self, here: RegionServices, stack: DeployedStack) -> list[Check]:
         """Run all checks: of each function, its alarms, their subscribers, and Slack."""
-        for service in SERVICES:  # boto3 makes clients one at a time
+        for service in CHECKED_SERVICES:  # boto3 makes clients one at a time
             here.client(service)
         section = self.settings.janitor
-        expected = expected_of(self.settings, self.names)
-        around = Surroundings(
+        expected = expected_functions(self.settings, self.names)
+        around = CheckSurroundings(
             account=self.account,
             regions=tuple(section.regions) or (here.region,),
             time_zone=section.time_zone,
             now=self.now,
             organization=self.settings.organization.used,
         )
-        with ThreadPoolExecutor(THREADS, thread_name_prefix="check") as pool:
+        with ThreadPoolExecutor(CHECK_THREADS, thread_name_prefix="check") as pool:
             of_functions = [
-                *pool.map(lambda function: [*function_checks(here, stack, function, around)], expected)
+                *pool.map(lambda function: [*check_function_parts(here, stack, function, around)], expected)
             ]
         checks = [check for checks in of_functions for check in checks]
-        checks += alarm_checks(
+        checks += check_alarms(
             here, stack, {function.name: function.construct for function in expected}, self.now
         )
         if self.names:
             return checks
-        checks += undo_checks(here, stack, self.settings, account=self.account, now=self.now)
+        checks += check_undo(here, stack, self.settings, account=self.account, now=self.now)
         if self.settings.undoable(self.now.date()):
-            checks += undo_key_checks(here, stack)
-        checks += bill_checks(self.session, self.settings.bill, attempts=self.attempts, now=self.now)
-        checks.append(topic_check(here, stack))
-        return [*checks, *slack_checks(here, self.settings, account=self.account, url=self.slack_url)]
+            checks += check_undo_key(here, stack)
+        checks += check_bill(self.session, self.settings.bill, attempts=self.attempts, now=self.now)
+        checks.append(check_alarm_topic(here, stack))
+        return [*checks, *check_slack(here, self.settings, account=self.account, url=self.slack_url)]

@@ -15,8 +15,8 @@ import typer
 from botocore.exceptions import UnknownRegionError
 from pydantic import BaseModel
 
-from ml_janitor.aws.account import opened
-from ml_janitor.aws.answers import attempt
+from ml_janitor.aws.account import open_regions
+from ml_janitor.aws.answers import read_signal
 from ml_janitor.aws.arns import Arn
 from ml_janitor.aws.prices import GET_PRODUCTS
 from ml_janitor.bill.asking import request_warnings
@@ -28,24 +28,24 @@ from ml_janitor.config.arming_warnings import (
     notice_warnings,
     undo_role_warnings,
 )
-from ml_janitor.config.settings import FILE, Settings
+from ml_janitor.config.settings import SETTINGS_FILE, Settings
 from ml_janitor.core.signals import Unreadable, Value
 from ml_janitor.engine.detector import Detector, Grant, allow
 from ml_janitor_cli import aws_opinions, deployment_report, doctor_report, edge
-from ml_janitor_cli.audit_policy import LIMIT, policies
-from ml_janitor_cli.credentials import caller_of
-from ml_janitor_cli.deployment_checks import Examiner
-from ml_janitor_cli.doctor_report import Change, Checkup
-from ml_janitor_cli.failures import ending_at_once
+from ml_janitor_cli.audit_policy import MANAGED_POLICY_LIMIT, audit_policies
+from ml_janitor_cli.credentials import identify_caller
+from ml_janitor_cli.deployment_checks import StackExaminer
+from ml_janitor_cli.doctor_report import Checkup, SettingChange
+from ml_janitor_cli.failures import end_on_interrupt
 from ml_janitor_cli.member_checks import check_organization
-from ml_janitor_cli.probes import probe_all
-from ml_janitor_cli.screen import console, progress, write
-from ml_janitor_cli.stack import STACK
+from ml_janitor_cli.probes import probe_grants
+from ml_janitor_cli.screen import make_console, print_blocks, show_progress
+from ml_janitor_cli.stack import STACK_NAME
 
-MOST_ATTEMPTS = 3
+PROBE_ATTEMPTS = 3
 """A probe that is throttled is asked again, but one that nobody answers should not take minutes."""
 
-ORIGINS = {
+CREDENTIAL_SOURCES = {
     "assume-role": "an assumed role",
     "container-role": "the container's role",
     "env": "the environment",
@@ -55,7 +55,7 @@ ORIGINS = {
 }
 """botocore's names for the sources of credentials."""
 
-PRICES = allow(GET_PRODUCTS)
+PRICE_GRANT = allow(GET_PRODUCTS)
 
 
 def doctor(
@@ -68,7 +68,7 @@ def doctor(
     region: edge.Regions = None,
     profile: edge.Profile = None,
     stack: Annotated[
-        str | None, edge.option("NAME", f"The deployed stack; {STACK} if there is one of that name.")
+        str | None, edge.option("NAME", f"The deployed stack; {STACK_NAME} if there is one of that name.")
     ] = None,
     policy: Annotated[
         bool, edge.flag("--policy", "Print the IAM policy that `janitor audit` needs, as JSON; no check.")
@@ -77,7 +77,7 @@ def doctor(
         bool, edge.flag("--organization", "Check the roles that the accounts of [organization] grant.")
     ] = False,
     overrides: edge.Overrides = None,
-    config: edge.Config = None,
+    config: edge.SettingsFile = None,
 ) -> int:
     """
     Check identity, settings, what the detectors may read, and the deployed stack. Nothing is changed.
@@ -108,43 +108,46 @@ def doctor(
       janitor doctor --policy > audit-policy.json
       janitor doctor --organization
     """  # noqa: D301 - \b keeps the lines below it as they are
-    setup = edge.setup(ctx, config, overrides, profile=profile)
+    setup = edge.make_setup(ctx, config, overrides, profile=profile)
     settings, session, now = setup.settings, setup.session, setup.now
-    detectors = edge.detectors_from(names, settings)
+    detectors = edge.choose_detectors(names, settings)
     if organization:
         for option, given in {"--policy": policy, "--region": region, "--stack": stack}.items():
             if given:
-                raise edge.Refused(f"--organization and {option} exclude each other: it checks roles alone")
-        with ending_at_once():
+                raise edge.CommandRefusedError(
+                    f"--organization and {option} exclude each other: it checks roles alone"
+                )
+        with end_on_interrupt():
             checked = check_organization(setup, [*detectors, *([] if names else bill_readers(settings.bill))])
-        write(console(sys.stdout), checked.blocks)
+        print_blocks(make_console(sys.stdout), checked.blocks)
         if checked.commands:  # in lines that can be copied
             sys.stdout.write("\n".join(["", "What mends it, after `make synth`:", *checked.commands, ""]))
         return 0 if checked.fine else 1
     regions = setup.regions(region)
     if policy:
-        opinions = aws_opinions.READS if setup.settings.plan.aws_opinions else ()
-        return print_policy(detectors, regions, session, opinions)
-    attempts = min(setup.attempts, MOST_ATTEMPTS)
+        opinions = aws_opinions.HUB_READS if setup.settings.plan.aws_opinions else ()
+        return print_audit_policy(detectors, regions, session, opinions)
+    attempts = min(setup.attempts, PROBE_ATTEMPTS)
     facts = {
-        "regions": f"{', '.join(regions)} (from {chosen_by(region, settings)})",
+        "regions": f"{', '.join(regions)} (from {regions_source(region, settings)})",
         "endpoint": ", ".join(
             f"{url} ({name})"
             for name, url in sorted(os.environ.items())
             if name.startswith("AWS_ENDPOINT_URL") and url
         ),
-        "settings": ", ".join(sources(config, overrides)) or f"the defaults (there is no {FILE} here)",
+        "settings": ", ".join(settings_sources(config, overrides))
+        or f"the defaults (there is no {SETTINGS_FILE} here)",
     }
 
-    with ending_at_once(), progress("identifying the credentials") as say:
-        callers = {region: caller_of(session, region, setup.attempts) for region in regions}
+    with end_on_interrupt(), show_progress("identifying the credentials") as say:
+        callers = {region: identify_caller(session, region, setup.attempts) for region in regions}
         open_regions = tuple(region for region, answer in callers.items() if isinstance(answer, Value))
         caller = callers[open_regions[0] if open_regions else regions[0]]
-        probed: doctor_report.Answers = {}
-        found: deployment_report.Deployed | None = None
+        probed: doctor_report.ProbeAnswers = {}
+        found: deployment_report.DeploymentResult | None = None
         if isinstance(caller, Value):
             say("trying every read")
-            probed = tried(
+            probed = probe_reads(
                 session,
                 detectors,
                 open_regions,
@@ -153,10 +156,10 @@ def doctor(
                 now=now,
             )
             say("looking at the deployed stack")
-            found = Examiner(
+            found = StackExaminer(
                 session=session,
                 settings=settings,
-                stack=stack or STACK,
+                stack=stack or STACK_NAME,
                 named=stack is not None,
                 names=names,
                 regions=tuple(dict.fromkeys([session.region_name or open_regions[0], *open_regions])),
@@ -179,29 +182,29 @@ def doctor(
     )
     facts = {
         "not checked": "; ".join(closed),
-        "contents": contents(detectors),
+        "contents": contents_fact(detectors),
         "armed": ", ".join(detector.name for detector in settings.armed()),
         "but": "; ".join(idle),
         **facts,
     }
     result = Checkup(
         caller=caller,
-        credentials=credentials(session),
+        credentials=credentials_source(session),
         facts={name: fact for name, fact in facts.items() if fact},
-        changes=tuple(changes(settings)),
+        changes=tuple(changed_settings(settings)),
         detectors=tuple(detectors),
         off=tuple(
             detector.name for detector in settings.registry if not settings.sections[detector.name].enabled
         ),
-        prices=PRICES,
+        prices=PRICE_GRANT,
         probed=probed,
     )
-    deployed = deployment_report.drawing(found) if found else ()
-    write(console(sys.stdout), [*doctor_report.drawing(result), *deployed])
+    deployed = deployment_report.draw_deployment(found) if found else ()
+    print_blocks(make_console(sys.stdout), [*doctor_report.draw_checkup(result), *deployed])
     return 0 if result.fine and not closed and not idle and (found is None or found.fine) else 1
 
 
-def contents(detectors: Sequence[Detector[Any]]) -> str:
+def contents_fact(detectors: Sequence[Detector[Any]]) -> str:
     """Say whose objects are read, where a detector looks at objects at all."""
     readers = [detector for detector in detectors if hasattr(detector, "contents_in")]
     where = [prefix for detector in readers for prefix in getattr(detector, "contents_in", ())]
@@ -213,26 +216,27 @@ def contents(detectors: Sequence[Detector[Any]]) -> str:
     return f"objects are read, and copies proven, under {', '.join(where)}"
 
 
-def print_policy(
+def print_audit_policy(
     detectors: Sequence[Detector[Any]],
     regions: Sequence[str],
     session: boto3.Session,
     besides: Sequence[Grant] = (),
 ) -> int:
     """Print the policy for an audit with *detectors* in *regions*, and *besides*: a JSON object or list."""
-    partitions = {region: partition_of(region, session) for region in regions}
-    grants = [PRICES, *besides, *(grant for detector in detectors for grant in detector.reads)]
-    made = policies(grants, partitions)
+    partitions = {region: region_partition(region, session) for region in regions}
+    grants = [PRICE_GRANT, *besides, *(grant for detector in detectors for grant in detector.reads)]
+    made = audit_policies(grants, partitions)
     sys.stdout.write(json.dumps(made[0] if len(made) == 1 else made, indent=2) + "\n")
     if len(made) > 1:
         sys.stderr.write(
-            f"janitor: {len(made)} policies, a list of documents: together they are over the {LIMIT:,} "
+            f"janitor: {len(made)} policies, a list of documents: together they are over the "
+            f"{MANAGED_POLICY_LIMIT:,} "
             "characters of a managed policy. Attach all of them.\n"
         )
     return 0
 
 
-def partition_of(region: str, session: boto3.Session) -> str:
+def region_partition(region: str, session: boto3.Session) -> str:
     """Return the partition of *region*; AWS's standard one for a region of an endpoint of one's own."""
     try:
         return str(session.get_partition_for_region(region))
@@ -240,32 +244,32 @@ def partition_of(region: str, session: boto3.Session) -> str:
         return "aws"
 
 
-def chosen_by(flags: Sequence[str] | None, settings: Settings) -> str:
+def regions_source(flags: Sequence[str] | None, settings: Settings) -> str:
     """Say where the regions come from."""
     if flags:
         return "--region"
     return "the settings" if settings.janitor.regions else "the session"
 
 
-def credentials(session: boto3.Session) -> str:
+def credentials_source(session: boto3.Session) -> str:
     """Say where the session's credentials come from."""
-    match attempt(session.get_credentials, source="credentials"):
+    match read_signal(session.get_credentials, source="credentials"):
         case Value(found) if found is not None:
             profile = session.profile_name
             named = f", profile {profile}" if profile in session.available_profiles else ""
-            return f"{ORIGINS.get(found.method, found.method)}{named}"
+            return f"{CREDENTIAL_SOURCES.get(found.method, found.method)}{named}"
         case _:
             return "none"
 
 
-def sources(config: Path | None, overrides: Sequence[str] | None) -> list[str]:
+def settings_sources(config: Path | None, overrides: Sequence[str] | None) -> list[str]:
     """List the sources of the settings, later ones winning."""
-    found = [f"./{FILE}"] if Path(FILE).exists() else []
+    found = [f"./{SETTINGS_FILE}"] if Path(SETTINGS_FILE).exists() else []
     found += [str(config)] if config else []
     return [*found, *([f"{len(overrides)} of --set"] if overrides else [])]
 
 
-def changes(settings: Settings) -> Iterable[Change]:
+def changed_settings(settings: Settings) -> Iterable[SettingChange]:
     """Yield every setting that is not at its default."""
     standard = Settings.parse({}, registry=settings.registry)
     tables: dict[str, tuple[BaseModel, BaseModel]] = {"janitor": (settings.janitor, standard.janitor)}
@@ -274,10 +278,10 @@ def changes(settings: Settings) -> Iterable[Change]:
         for field in type(given).model_fields:
             value, usual = getattr(given, field), getattr(default, field)
             if value != usual:
-                yield Change(name=f"{table}.{field}", value=value, default=usual)
+                yield SettingChange(name=f"{table}.{field}", value=value, default=usual)
 
 
-def tried(
+def probe_reads(
     session: boto3.Session,
     detectors: Sequence[Detector[Any]],
     regions: Sequence[str],
@@ -285,12 +289,16 @@ def tried(
     account: str,
     attempts: int,
     now: datetime,
-) -> doctor_report.Answers:
+) -> doctor_report.ProbeAnswers:
     """Try every read of *detectors*, region by region, and return the answers."""
-    grants = [PRICES, *(grant for detector in detectors for grant in detector.reads)]
+    grants = [PRICE_GRANT, *(grant for detector in detectors for grant in detector.reads)]
     buckets = [name for detector in detectors for name in getattr(detector, "buckets", ())]
-    with opened(session, account=account, regions=regions, attempts=attempts, pace=edge.pace()) as accounts:
+    with open_regions(
+        session, account=account, regions=regions, attempts=attempts, pace=edge.call_pace()
+    ) as accounts:
         return {
-            aws.region: {probed.grant: probed for probed in probe_all(aws, grants, now=now, buckets=buckets)}
+            aws.region: {
+                probed.grant: probed for probed in probe_grants(aws, grants, now=now, buckets=buckets)
+            }
             for aws in accounts
         }

@@ -20,8 +20,8 @@ from typer.exceptions import TyperException
 
 from ml_janitor.aws.client import DEFAULT_ATTEMPTS
 from ml_janitor.aws.pace import Pace
-from ml_janitor.config.layers import nearest
-from ml_janitor.config.settings import FILE, Registry, Settings, SettingsError
+from ml_janitor.config.layers import suggest_nearest
+from ml_janitor.config.settings import SETTINGS_FILE, DetectorRegistry, Settings, SettingsError
 from ml_janitor.engine.detector import Detector
 
 
@@ -48,11 +48,13 @@ Overrides = Annotated[
         "--set",
     ),
 ]
-Config = Annotated[Path | None, option("FILE", f"Settings that win over those of ./{FILE}, key by key.")]
+SettingsFile = Annotated[
+    Path | None, option("FILE", f"Settings that win over those of ./{SETTINGS_FILE}, key by key.")
+]
 Profile = Annotated[str | None, option("NAME", "The AWS profile to use.")]
 Regions = Annotated[list[str] | None, option("REGION", "Where to look. Repeatable.")]
 TableName = Annotated[str | None, option("NAME", "The ledger; else JANITOR_TABLE.", "--table")]
-UndoKey = Annotated[
+UndoKeyArn = Annotated[
     str | None, option("ARN", "The KMS key that signs undo records; else JANITOR_UNDO_KEY.", "--undo-key")
 ]
 Json = Annotated[bool, flag("--json", "Print one JSON document instead.")]
@@ -70,22 +72,22 @@ class Setup:
 
     def regions(self, flags: Sequence[str] | None) -> tuple[str, ...]:
         """Return where to look: *flags*, else the settings' regions, else the session's. Raises Refused."""
-        return regions_from(flags, self.settings, self.session)
+        return choose_regions(flags, self.settings, self.session)
 
 
-class Refused(TyperException):
+class CommandRefusedError(TyperException):
     """The command cannot be run as it was given; the message is one line."""
 
     exit_code = 2
 
 
-class Interrupted(Refused):
+class CommandInterruptedError(CommandRefusedError):
     """Ctrl-C was pressed; the message says what becomes of work in progress."""
 
     exit_code = 130
 
 
-def setup(
+def make_setup(
     ctx: typer.Context,
     config: Path | None,
     overrides: Iterable[str] | None,
@@ -94,35 +96,37 @@ def setup(
     now: str | None = None,
 ) -> Setup:
     """Read the options and the environment. Raises Refused."""
-    settings = settings_from(config, overrides, ctx.obj)
-    at, attempts = now_from(now), attempts_from_environment()
-    return Setup(settings=settings, session=session_from(profile), attempts=attempts, now=at)
+    settings = load_settings(config, overrides, ctx.obj)
+    at, attempts = judging_time(now), read_attempts()
+    return Setup(settings=settings, session=open_session(profile), attempts=attempts, now=at)
 
 
-def settings_from(config: Path | None, overrides: Iterable[str] | None, registry: Registry) -> Settings:
+def load_settings(
+    config: Path | None, overrides: Iterable[str] | None, registry: DetectorRegistry
+) -> Settings:
     """Load the operator's settings: --set, then --config, then ./janitor.toml, then the defaults."""
-    files = [path for path in [Path(FILE)] if path.exists()]
+    files = [path for path in [Path(SETTINGS_FILE)] if path.exists()]
     try:
         return Settings.load(
             files=[*files, *([config] if config else [])], overrides=overrides or (), registry=registry
         )
     except SettingsError as error:
-        raise Refused(str(error)) from error
+        raise CommandRefusedError(str(error)) from error
 
 
-def detectors_from(names: Sequence[str] | None, settings: Settings) -> list[Detector[Any]]:
+def choose_detectors(names: Sequence[str] | None, settings: Settings) -> list[Detector[Any]]:
     """Return the named detectors, even if they are switched off; without names, all that are switched on."""
     known = [detector.name for detector in settings.registry]
     for name in names or ():
         if name not in known:
-            hint = nearest(name, known) or "; janitor detectors lists them all"
-            raise Refused(f"no detector is called {name}{hint}")
+            hint = suggest_nearest(name, known) or "; janitor detectors lists them all"
+            raise CommandRefusedError(f"no detector is called {name}{hint}")
     if not names:
         return settings.enabled()
     return [settings.detector(detector) for detector in settings.registry if detector.name in names]
 
 
-def now_from(flag: str | None) -> datetime:
+def judging_time(flag: str | None) -> datetime:
     """Return the time to judge for: --now, else JANITOR_NOW, else the clock."""
     for name, text in (("--now", flag), ("JANITOR_NOW", os.environ.get("JANITOR_NOW"))):
         if text:
@@ -130,28 +134,28 @@ def now_from(flag: str | None) -> datetime:
     return datetime.now(UTC).replace(microsecond=0)
 
 
-def clock_from(flag: str | None) -> Callable[[], datetime]:
+def command_clock(flag: str | None) -> Callable[[], datetime]:
     """
-    Return the clock that goes with `now_from`: the real one, unless a time was given.
+    Return the clock that goes with `judging_time`: the real one, unless a time was given.
 
     A given time stands still, as in the functions of a sandbox: it is always the same night there.
     """
     if flag or os.environ.get("JANITOR_NOW"):
-        fixed = now_from(flag)
+        fixed = judging_time(flag)
         return lambda: fixed
     return lambda: datetime.now(UTC)
 
 
-def check_now(flag: str | None) -> None:
+def check_real_time(flag: str | None) -> None:
     """
     Refuse to act at another time than the real one: everything would be due, and idle, in a year.
 
     A sandbox has its own night, and an endpoint of its own.
     """
     if flag:
-        raise Refused("--now does not go with --act: what is done is done now")
+        raise CommandRefusedError("--now does not go with --act: what is done is done now")
     if os.environ.get("JANITOR_NOW") and not os.environ.get("AWS_ENDPOINT_URL"):
-        raise Refused("JANITOR_NOW is set, and this is no sandbox: unset it to act")
+        raise CommandRefusedError("JANITOR_NOW is set, and this is no sandbox: unset it to act")
 
 
 def _time(name: str, text: str) -> datetime:
@@ -159,20 +163,22 @@ def _time(name: str, text: str) -> datetime:
         at = datetime.fromisoformat(text.strip())
         return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
     except (ValueError, OverflowError) as error:
-        raise Refused(f"{name}: expected a time such as 2026-10-06T03:00:00Z, got {text}") from error
+        raise CommandRefusedError(
+            f"{name}: expected a time such as 2026-10-06T03:00:00Z, got {text}"
+        ) from error
 
 
-def attempts_from_environment() -> int:
+def read_attempts() -> int:
     """Return how often a call is tried in all: AWS_MAX_ATTEMPTS, as botocore reads it."""
     text = os.environ.get("AWS_MAX_ATTEMPTS", "").strip()
     if not text:
         return DEFAULT_ATTEMPTS
     if not text.isdecimal() or not int(text):
-        raise Refused(f"AWS_MAX_ATTEMPTS: expected a number of tries from 1 on, got {text}")
+        raise CommandRefusedError(f"AWS_MAX_ATTEMPTS: expected a number of tries from 1 on, got {text}")
     return int(text)
 
 
-def pace() -> Pace | None:
+def call_pace() -> Pace | None:
     """Return how fast AWS may be called; None in the sandbox, where time stands still."""
     if os.environ.get("JANITOR_NOW"):
         return None
@@ -184,16 +190,16 @@ def sleep(seconds: float) -> None:
     time.sleep(seconds)
 
 
-def session_from(profile: str | None) -> boto3.Session:
+def open_session(profile: str | None) -> boto3.Session:
     """Open the session of *profile*, else of whatever the environment says."""
     try:
         session = boto3.Session(profile_name=profile or None)
     except ProfileNotFound as error:
         wanted = profile or os.environ.get("AWS_PROFILE") or os.environ.get("AWS_DEFAULT_PROFILE") or ""
-        hint = nearest(wanted, _profiles())
-        raise Refused(f"no AWS profile is called {wanted}{hint}") from error
+        hint = suggest_nearest(wanted, _profiles())
+        raise CommandRefusedError(f"no AWS profile is called {wanted}{hint}") from error
     except BotoCoreError as error:
-        raise Refused(f"the AWS configuration cannot be used: {error}") from error
+        raise CommandRefusedError(f"the AWS configuration cannot be used: {error}") from error
     _check_endpoints()
     return session
 
@@ -208,10 +214,12 @@ def _check_endpoints() -> None:
         if name.startswith("AWS_ENDPOINT_URL") and url:
             parts = urlsplit(url)
             if parts.scheme not in {"http", "https"} or not parts.netloc:
-                raise Refused(f"{name}: expected a URL such as http://127.0.0.1:5000, got {url}")
+                raise CommandRefusedError(f"{name}: expected a URL such as http://127.0.0.1:5000, got {url}")
 
 
-def regions_from(flags: Sequence[str] | None, settings: Settings, session: boto3.Session) -> tuple[str, ...]:
+def choose_regions(
+    flags: Sequence[str] | None, settings: Settings, session: boto3.Session
+) -> tuple[str, ...]:
     """
     Return where to look: --region, else the settings' regions, else the session's.
 
@@ -221,7 +229,9 @@ def regions_from(flags: Sequence[str] | None, settings: Settings, session: boto3
     asked = flags or settings.janitor.regions or [session.region_name or ""]
     regions = tuple(dict.fromkeys(region.strip() for region in asked))
     if "" in regions:
-        raise Refused(f"no region: give --region, or set regions in {FILE} or AWS_DEFAULT_REGION")
+        raise CommandRefusedError(
+            f"no region: give --region, or set regions in {SETTINGS_FILE} or AWS_DEFAULT_REGION"
+        )
     if any(name.startswith("AWS_ENDPOINT_URL") and url for name, url in os.environ.items()):
         return regions
     known = {
@@ -231,23 +241,25 @@ def regions_from(flags: Sequence[str] | None, settings: Settings, session: boto3
     }
     for region in regions:
         if region not in known:
-            raise Refused(f"AWS has no region {region} that this version knows{nearest(region, known)}")
+            raise CommandRefusedError(
+                f"AWS has no region {region} that this version knows{suggest_nearest(region, known)}"
+            )
     return regions
 
 
 def check_outputs(*, json: bool, slack: bool = False, files: Mapping[str, Path | None]) -> None:
     """Refuse outputs that exclude each other, and files that could not be written after all the work."""
     if json and slack:
-        raise Refused("--json and --slack exclude each other")
+        raise CommandRefusedError("--json and --slack exclude each other")
     if json and files.get("--json-file"):
-        raise Refused("--json and --json-file exclude each other")
+        raise CommandRefusedError("--json and --json-file exclude each other")
     for flag, path in files.items():
         if path is None:
             continue
         place = path if path.exists() else path.parent
         if path.is_dir() or not os.access(place, os.W_OK):
             reason = errno.EISDIR if path.is_dir() else errno.EACCES if place.exists() else errno.ENOENT
-            raise Refused(f"{flag}: {path} cannot be written: {os.strerror(reason)}")
+            raise CommandRefusedError(f"{flag}: {path} cannot be written: {os.strerror(reason)}")
 
 
 def replace_file(path: Path, contents: str) -> str | None:

@@ -7,13 +7,13 @@ import os
 import sys
 from importlib.metadata import version
 
-INTERRUPTED = 130
+SIGINT_STATUS = 130
 """Exit status that a shell reports for a program that SIGINT ended."""
 
-BROKEN_PIPE = 141
+SIGPIPE_STATUS = 141
 """Exit status that a shell reports for a program that SIGPIPE ended."""
 
-NOT_WRITTEN = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF}
+WRITE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF}
 
 
 def main() -> int:
@@ -28,16 +28,16 @@ def main() -> int:
         sys.stderr.write("janitor: there is no standard output to write to\n")
         return 1
     try:
-        status = run()
+        status = run_command()
         sys.stdout.flush()
     except KeyboardInterrupt:
         sys.stderr.write("\njanitor: interrupted\n")
-        return INTERRUPTED
+        return SIGINT_STATUS
     except BrokenPipeError:
         discard_output()
-        return BROKEN_PIPE
+        return SIGPIPE_STATUS
     except OSError as error:
-        if error.errno not in NOT_WRITTEN:
+        if error.errno not in WRITE_ERRORS:
             raise
         discard_output()
         sys.stderr.write(f"janitor: the output cannot be written: {error.strerror}\n")
@@ -45,7 +45,7 @@ def main() -> int:
     return status
 
 
-def run() -> int:
+def run_command() -> int:
     """Run the command."""
     if sys.argv[1:] == ["--version"]:
         sys.stdout.write(f"{version_line()}\n")

@@ -11,17 +11,17 @@ from typing import Any
 from ml_janitor.core.model import Finding, Target
 from ml_janitor.core.results import Result, Sweep
 from ml_janitor.core.signals import Evidence, NotRead, Signal, Value
-from ml_janitor.core.signals import evidence as signal
-from ml_janitor.report.causes import undone_by_hand
-from ml_janitor.report.json import beside_sums, evidence, moment, money
+from ml_janitor.core.signals import as_evidence as signal
+from ml_janitor.report.causes import undo_by_hand_text
+from ml_janitor.report.json import evidence_fields, iso_time, once_and_risk_fields, usd_number
 
-VERSION = 2
+EXPLANATION_VERSION = 2
 
-TAGS = "tags"
+TAGS_SIGNAL = "tags"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Explained:
+class Explanation:
     """
     One resource as one detector judges it: the sweep of nothing but *arn*.
 
@@ -61,10 +61,10 @@ class Explained:
                 return "unknown" if getattr(kept, "unknown", False) else "kept"
 
 
-def signals(result: Result) -> tuple[Evidence, ...]:
+def signals_with_tags(result: Result) -> tuple[Evidence, ...]:
     """Return the signals that the rule saw, and the tags, which say what is exempt and whose it is."""
     seen = result.verdict.evidence
-    if any(evidence.signal == TAGS for evidence in seen):
+    if any(evidence.signal == TAGS_SIGNAL for evidence in seen):
         return seen
     return (*seen, _tags(result.target))
 
@@ -73,21 +73,21 @@ def _tags(target: Target) -> Evidence:
     shown = None
     if isinstance(target.tags, Value):
         shown = ", ".join(f"{key}={value}" for key, value in sorted(target.tags.value.items())) or "none"
-    return signal(TAGS, target.tags, shown)
+    return signal(TAGS_SIGNAL, target.tags, shown)
 
 
-def text(explained: Sequence[Explained], *, time: datetime, account: str) -> str:
+def explanation_json(explained: Sequence[Explanation], *, time: datetime, account: str) -> str:
     """Return the document as JSON text, ASCII only like a report's."""
     document = {
-        "version": VERSION,
-        "time": moment(time),
+        "version": EXPLANATION_VERSION,
+        "time": iso_time(time),
         "account": account,
         "explanations": [_document(judged) for judged in explained],
     }
     return json.dumps(document, indent=2, ensure_ascii=True, allow_nan=False) + "\n"
 
 
-def _document(explained: Explained) -> dict[str, Any]:
+def _document(explained: Explanation) -> dict[str, Any]:
     about = {
         "arn": explained.arn,
         "detector": explained.sweep.detector,
@@ -97,24 +97,24 @@ def _document(explained: Explained) -> dict[str, Any]:
     }
     if (result := explained.result) is None:
         deleted = explained.deleted.value if isinstance(explained.deleted, Value) else None
-        return about | {"deleted": moment(deleted), "did_you_mean": explained.near}
+        return about | {"deleted": iso_time(deleted), "did_you_mean": explained.near}
     verdict = result.verdict
     finding = verdict if isinstance(verdict, Finding) else None
     return about | {
         "name": result.target.name,
-        "created": moment(result.target.created),
+        "created": iso_time(result.target.created),
         "owner": result.owner,
         "signals": [
-            evidence(seen) | {"source": seen.source or None, "at": moment(seen.at)}
-            for seen in signals(result)
+            evidence_fields(seen) | {"source": seen.source or None, "at": iso_time(seen.at)}
+            for seen in signals_with_tags(result)
         ],
         "steps": list(verdict.steps),
         "reason": verdict.reason,
         "confidence": finding.confidence.value if finding else None,
         "action": finding.action if finding else None,
-        "undo_by_hand": undone_by_hand(result) or None,
-        "since": moment(finding.since) if finding else None,
-        "monthly_usd": money(result.monthly_usd),
-        "accrued_usd": money(result.accrued_usd),
-        **beside_sums(result.cost),
+        "undo_by_hand": undo_by_hand_text(result) or None,
+        "since": iso_time(finding.since) if finding else None,
+        "monthly_usd": usd_number(result.monthly_usd),
+        "accrued_usd": usd_number(result.accrued_usd),
+        **once_and_risk_fields(result.cost),
     }

@@ -13,26 +13,26 @@ from typing import Annotated, Any
 from rich.console import RenderableType
 from rich.text import Text
 
-from ml_janitor.acting.undos import hint, way
+from ml_janitor.acting.undos import undo_hint, undo_wording
 from ml_janitor.aws.arns import Arn
-from ml_janitor.core.text import moment, named, plain, usd
+from ml_janitor.core.text import escape_text, format_time, format_usd, person_name
 from ml_janitor.engine.detector import Detector
-from ml_janitor.engine.holds import Hold, about, advised, held
+from ml_janitor.engine.holds import Hold, advice_hold_key, hold_reason, holds_on_advice
 from ml_janitor.ledger.action import Action, Stage
 from ml_janitor.ledger.entries import Entry
-from ml_janitor.report.causes import reason
+from ml_janitor.report.causes import cause_clause
 from ml_janitor_cli import edge
 from ml_janitor_cli.ledger_command import LedgerAccess, ledger_command
 from ml_janitor_cli.ledger_session import LedgerSession
-from ml_janitor_cli.screen import Grid, console, write
+from ml_janitor_cli.screen import Grid, make_console, print_blocks
 
-CLOSED = "closed"
-OVER = frozenset({Stage.UNDONE, Stage.WITHDRAWN})
+CLOSED_WORD = "closed"
+FINISHED_STAGES = frozenset({Stage.UNDONE, Stage.WITHDRAWN})
 """Actions that leave nothing to undo."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class LedgerLine:
     """One finding, its status, and the time of that status."""
 
     id: str
@@ -66,18 +66,18 @@ def findings(
       janitor findings
       janitor findings idle-endpoints --all --json
     """  # noqa: D301 - \b keeps the lines below it as they are
-    detectors = edge.detectors_from(names, access.settings) if names else None
+    detectors = edge.choose_detectors(names, access.settings) if names else None
     with access.open("findings") as at:
         wanted = {detector.name for detector in detectors or at.settings.registry}
-        lines = [line for line in remembered(at, every=every) if line.detector in wanted]
+        lines = [line for line in read_ledger_lines(at, every=every) if line.detector in wanted]
     if json:
-        sys.stdout.write(encoder.dumps([document(line) for line in lines], indent=2) + "\n")
+        sys.stdout.write(encoder.dumps([ledger_line_json(line) for line in lines], indent=2) + "\n")
     else:
-        write(console(sys.stdout), drawing(lines, every=every))
+        print_blocks(make_console(sys.stdout), draw_ledger_lines(lines, every=every))
     return 0
 
 
-def remembered(at: LedgerSession, *, every: bool) -> Iterator[Line]:
+def read_ledger_lines(at: LedgerSession, *, every: bool) -> Iterator[LedgerLine]:
     """Yield open findings, actions that can be undone, and kept resources; with *every*, the rest too."""
     for region in at.regions:
         holds = at.holds.all(at.account, region)
@@ -89,22 +89,26 @@ def remembered(at: LedgerSession, *, every: bool) -> Iterator[Line]:
                 if entry.closed is not None and (not every or entry.key in done):
                     continue
                 unseen.pop(entry.key, None)
-                unseen.pop(about(detector.name, entry.key), None)
-                yield _open(entry, held(advised(holds, detector.name, entry.key), at.now), at.now)
+                unseen.pop(advice_hold_key(detector.name, entry.key), None)
+                yield _open(
+                    entry, hold_reason(holds_on_advice(holds, detector.name, entry.key), at.now), at.now
+                )
             rule = at.settings.detector(detector)
-            yield from (_done(action, rule) for action in acted if every or action.stage not in OVER)
+            yield from (
+                _done(action, rule) for action in acted if every or action.stage not in FINISHED_STAGES
+            )
         by_arn: dict[str, list[Hold]] = {}
         for key, on_one in unseen.items():
             whole = key if key.startswith("arn:") else key.partition(" ")[2]  # of one detector's advice
             by_arn.setdefault(whole.rpartition("@")[0], []).extend(on_one)
         for arn, on_any in by_arn.items():
-            if (kept := held(on_any, at.now)) is not None:
+            if (kept := hold_reason(on_any, at.now)) is not None:
                 yield from _kept(at, arn, region, kept)
 
 
-def _open(entry: Entry, kept: str | None, now: datetime) -> Line:
+def _open(entry: Entry, kept: str | None, now: datetime) -> LedgerLine:
     if entry.closed is not None:
-        stands = f"{CLOSED} {moment(entry.closed)}: {entry.close_reason}"
+        stands = f"{CLOSED_WORD} {format_time(entry.closed)}: {entry.close_reason}"
     elif kept is not None:
         stands = kept
     elif entry.refused:
@@ -112,12 +116,12 @@ def _open(entry: Entry, kept: str | None, now: datetime) -> Line:
     elif entry.warned is None or entry.due is None:
         stands = "reported"
     elif entry.due <= now:
-        stands = f"warned {moment(entry.warned)}, due now"
+        stands = f"warned {format_time(entry.warned)}, due now"
         if entry.not_done and entry.not_done_at:
-            stands += f"; not done on {moment(entry.not_done_at)}: {entry.not_done}"
+            stands += f"; not done on {format_time(entry.not_done_at)}: {entry.not_done}"
     else:
-        stands = f"warned {moment(entry.warned)}, due {moment(entry.due)}"
-    return Line(
+        stands = f"warned {format_time(entry.warned)}, due {format_time(entry.due)}"
+    return LedgerLine(
         id=entry.id,
         detector=entry.detector,
         region=entry.region,
@@ -132,11 +136,11 @@ def _open(entry: Entry, kept: str | None, now: datetime) -> Line:
     )
 
 
-def _kept(at: LedgerSession, arn: str, region: str, why: str) -> Iterator[Line]:
+def _kept(at: LedgerSession, arn: str, region: str, why: str) -> Iterator[LedgerLine]:
     """Yield a hold without an open finding, under the first detector that judges the resource."""
     parsed = Arn.parse(arn)
     for detector in [rule for rule in at.settings.registry if rule.judges(parsed)][:1]:
-        yield Line(
+        yield LedgerLine(
             id="",
             detector=detector.name,
             region=region,
@@ -146,19 +150,20 @@ def _kept(at: LedgerSession, arn: str, region: str, why: str) -> Iterator[Line]:
         )
 
 
-def _done(action: Action, detector: Detector[Any]) -> Line:
-    back = way(detector.cleanup)
+def _done(action: Action, detector: Detector[Any]) -> LedgerLine:
+    back = undo_wording(detector.cleanup)
     why = f": {action.error}" if action.error else ""
     became = f": {action.became}" if action.became else ""
     standings = {
-        Stage.ACTING: f"begun {moment(action.began)}, and not finished",
+        Stage.ACTING: f"begun {format_time(action.began)}, and not finished",
         Stage.FAILED: f"failed: {action.error}",
-        Stage.ACTED: f"cleaned up {moment(action.ended or action.began)}; {reason(hint(detector, action))}",
-        Stage.UNDOING: f"being {back.done} for {named(action.undone_by)}{why}",
-        Stage.UNDONE: f"{back.done} for {named(action.undone_by)}{became}",
-        Stage.WITHDRAWN: f"begun {moment(action.began)}, and nothing was done: {action.error}",
+        Stage.ACTED: f"cleaned up {format_time(action.ended or action.began)}; "
+        f"{cause_clause(undo_hint(detector, action))}",
+        Stage.UNDOING: f"being {back.done} for {person_name(action.undone_by)}{why}",
+        Stage.UNDONE: f"{back.done} for {person_name(action.undone_by)}{became}",
+        Stage.WITHDRAWN: f"begun {format_time(action.began)}, and nothing was done: {action.error}",
     }
-    return Line(
+    return LedgerLine(
         id=action.id,
         detector=action.detector,
         region=action.target.region,
@@ -168,7 +173,7 @@ def _done(action: Action, detector: Detector[Any]) -> Line:
     )
 
 
-def drawing(lines: Sequence[Line], *, every: bool) -> Iterator[RenderableType]:
+def draw_ledger_lines(lines: Sequence[LedgerLine], *, every: bool) -> Iterator[RenderableType]:
     """Yield one block per detector."""
     if not lines:
         yield Text(
@@ -178,18 +183,22 @@ def drawing(lines: Sequence[Line], *, every: bool) -> Iterator[RenderableType]:
         own = [line for line in lines if line.detector == detector]
         table = Grid()
         for line in own:
-            cost = "" if line.usd is None else f"{usd(line.usd)}{' a month' if line.per_month else ' so far'}"
-            head = Text.assemble((plain(line.name, 120), "bold"), f"  {line.region}")
-            facts = [fact for fact in (cost, line.owner and plain(line.owner, 60)) if fact]
+            cost = (
+                ""
+                if line.usd is None
+                else f"{format_usd(line.usd)}{' a month' if line.per_month else ' so far'}"
+            )
+            head = Text.assemble((escape_text(line.name, 120), "bold"), f"  {line.region}")
+            facts = [fact for fact in (cost, line.owner and escape_text(line.owner, 60)) if fact]
             if facts:
                 head.append(f"  {', '.join(facts)}", style="dim")
             table.add_row(Text(line.id, style="cyan"), head)
-            table.add_row("", Text(plain(line.stands)))
+            table.add_row("", Text(escape_text(line.stands)))
         yield Text(detector, style="bold cyan")
         yield table
 
 
-def document(line: Line) -> dict[str, Any]:
+def ledger_line_json(line: LedgerLine) -> dict[str, Any]:
     """Return one finding as JSON."""
     return {
         "id": line.id,

@@ -14,19 +14,19 @@ from typing import Annotated, Any, Concatenate
 import boto3
 import typer
 
-from ml_janitor.aws.account import opened
+from ml_janitor.aws.account import open_regions
 from ml_janitor.aws.boto_client import make_client
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.organization import member_session, not_read
-from ml_janitor.config.member_roles import role_arn, role_name
+from ml_janitor.aws.organization import open_member_session, unread_sweep_error
+from ml_janitor.config.member_roles import member_role_name, role_arn
 from ml_janitor.config.settings import Settings
-from ml_janitor.ledger.macs import KmsMacs, NoKey
-from ml_janitor.ledger.runs import Runs
+from ml_janitor.ledger.macs import KmsMacs, NoUndoKey
+from ml_janitor.ledger.runs import LatestRuns
 from ml_janitor.ledger.table import Table
 from ml_janitor_cli import edge
-from ml_janitor_cli.credentials import known_caller
-from ml_janitor_cli.failures import FailedError, one_line_about
-from ml_janitor_cli.ledger_session import TABLE, LedgerSession, Watch, person
+from ml_janitor_cli.credentials import require_caller
+from ml_janitor_cli.failures import FailedError, one_line_errors
+from ml_janitor_cli.ledger_session import TABLE_VARIABLE, CallWindow, LedgerSession, principal_name
 
 AccountId = Annotated[
     str | None, edge.option("ID", "Which account of [organization]; else your own.", "--account")
@@ -37,7 +37,7 @@ AccountProfile = Annotated[
         "NAME", "The AWS profile to change that account with; its own roles only read.", "--account-profile"
     ),
 ]
-Now = Annotated[str | None, edge.option("TIME", "Take this time for now (ISO 8601).")]
+NowOption = Annotated[str | None, edge.option("TIME", "Take this time for now (ISO 8601).")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,48 +63,51 @@ class LedgerAccess:
         --account-profile, else the ledger's own. *undo_key* signs and verifies records. Raises Refused, and
         FailedError, also without credentials.
         """
-        with one_line_about(what), ExitStack() as stack:
+        with one_line_errors(what), ExitStack() as stack:
             where = self.region or ([region] if region else None)
             yield self._session(stack, where, self.account or account or None, undo_key)
 
     def _session(
         self, stack: ExitStack, region: Sequence[str] | None, account: str | None, undo_key: str | None
     ) -> LedgerSession:
-        name = self.table or os.environ.get(TABLE)
+        name = self.table or os.environ.get(TABLE_VARIABLE)
         if not name:
-            raise edge.Refused(
-                f"no ledger: give --table NAME or set {TABLE}; the deployment's output LedgerTable names it"
+            raise edge.CommandRefusedError(
+                f"no ledger: give --table NAME or set {TABLE_VARIABLE}; the deployment's output "
+                f"LedgerTable names it"
             )
-        settings, now = self.settings, edge.now_from(self.now)
-        watch, attempts = Watch(clock=edge.clock_from(self.now)), edge.attempts_from_environment()
-        session = edge.session_from(self.profile)
-        home = session.region_name or edge.regions_from(region, settings, session)[0]
-        caller = known_caller(session, home, attempts)
+        settings, now = self.settings, edge.judging_time(self.now)
+        watch, attempts = CallWindow(clock=edge.command_clock(self.now)), edge.read_attempts()
+        session = edge.open_session(self.profile)
+        home = session.region_name or edge.choose_regions(region, settings, session)[0]
+        caller = require_caller(session, home, attempts)
         client = make_client(session, "dynamodb", home, attempts)
         inside = session
         if self.account_profile:
-            inside = edge.session_from(self.account_profile)
-            theirs = known_caller(inside, home, attempts).account
+            inside = edge.open_session(self.account_profile)
+            theirs = require_caller(inside, home, attempts).account
             if account not in {None, theirs}:
-                raise edge.Refused(
+                raise edge.CommandRefusedError(
                     f"--account-profile {self.account_profile} is of account {theirs}, not of {account}"
                 )
             account = theirs
         whose = account or caller.account
         if whose != caller.account and not settings.organization.used:
-            raise edge.Refused(f"--account {whose}: [organization] in the settings names no accounts")
+            raise edge.CommandRefusedError(
+                f"--account {whose}: [organization] in the settings names no accounts"
+            )
         table = Table(client, name)
         if account and not region:
             region = settings.organization.regions or run_regions(settings, table)
-        regions = edge.regions_from(region, settings, session)
+        regions = edge.choose_regions(region, settings, session)
 
         def within(own: boto3.Session) -> Sequence[Aws]:
-            opening = opened(
+            opening = open_regions(
                 own,
                 account=whose,
                 regions=regions,
                 attempts=attempts,
-                pace=edge.pace(),
+                pace=edge.call_pace(),
                 has_time=watch.has_time,
                 prices_from=None if own is session else session,
             )
@@ -113,12 +116,12 @@ class LedgerAccess:
         @cache
         def through_role(detector: str) -> Sequence[Aws]:
             partition = session.get_partition_for_region(home)
-            role = role_arn(settings, role_name(detector), account=whose, partition=partition)
+            role = role_arn(settings, member_role_name(detector), account=whose, partition=partition)
             sts = make_client(session, "sts", home, attempts)
             try:
-                return within(member_session(sts, session, role, settings.organization.external_id))
+                return within(open_member_session(sts, session, role, settings.organization.external_id))
             except Exception as error:  # in one line, with its remedy
-                raise FailedError(f"account {whose} {not_read(error)}") from error
+                raise FailedError(f"account {whose} {unread_sweep_error(error)}") from error
 
         own = whose == caller.account or self.account_profile
         return LedgerSession(
@@ -128,16 +131,18 @@ class LedgerAccess:
             opened=within(inside) if own else (),
             through_role=through_role,
             table=table,
-            who=person(caller.arn),
+            who=principal_name(caller.arn),
             now=now,
             watch=watch,
-            macs=KmsMacs(make_client(session, "kms", home, attempts), undo_key) if undo_key else NoKey(),
+            macs=KmsMacs(make_client(session, "kms", home, attempts), undo_key) if undo_key else NoUndoKey(),
         )
 
 
 def run_regions(settings: Settings, table: Table) -> list[str]:
     """Return the regions in which the latest runs of all detectors over the organization looked."""
-    lasts = [last for detector in settings.registry if (last := Runs(table).last(detector.name)) is not None]
+    lasts = [
+        last for detector in settings.registry if (last := LatestRuns(table).last(detector.name)) is not None
+    ]
     return sorted({region for last in lasts for region in last.regions})
 
 
@@ -149,12 +154,12 @@ def _shared(  # its parameters are every command's
     profile: edge.Profile = None,
     account: AccountId = None,
     account_profile: AccountProfile = None,
-    config: edge.Config = None,
-    now: Now = None,
+    config: edge.SettingsFile = None,
+    now: NowOption = None,
 ) -> LedgerAccess:
-    settings = edge.settings_from(config, (), ctx.obj)
+    settings = edge.load_settings(config, (), ctx.obj)
     if account and not re.fullmatch(r"[0-9]{12}", account):
-        raise edge.Refused(f"--account: expected twelve digits, got {account}")
+        raise edge.CommandRefusedError(f"--account: expected twelve digits, got {account}")
     return LedgerAccess(
         settings=settings,
         table=table,
@@ -176,7 +181,7 @@ def ledger_command[**P](command: Callable[Concatenate[LedgerAccess, P], int]) ->
         try:
             return command(access, **given)  # type: ignore[call-arg]
         except KeyboardInterrupt:
-            raise edge.Interrupted("interrupted") from None
+            raise edge.CommandInterruptedError("interrupted") from None
 
     ctx, *options = shared.values()
     parameters = [parameter.replace(kind=Parameter.KEYWORD_ONLY) for parameter in (ctx, *own, *options)]

@@ -22,25 +22,25 @@ from ml_janitor.ledger.entries import Entry
 from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.holds import Holds
 from ml_janitor.ledger.leases import Leases
-from ml_janitor.ledger.macs import Macs
+from ml_janitor.ledger.macs import MacProvider
 from ml_janitor.ledger.table import Table
 from ml_janitor_cli import edge
 
-TABLE, UNDO_KEY = "JANITOR_TABLE", "JANITOR_UNDO_KEY"
+TABLE_VARIABLE, UNDO_KEY_VARIABLE = "JANITOR_TABLE", "JANITOR_UNDO_KEY"
 
-INTERRUPTED = (
+INTERRUPTED_MESSAGE = (
     "interrupted; janitor findings lists what was begun, and the next sweep goes on with it or puts it back"
 )
 
-PATIENCE = timedelta(minutes=30)
+LEASE_DURATION = timedelta(minutes=30)
 """Duration of a lease that a command takes: longer than the steps that are retried while AWS works."""
 
-RESERVE = timedelta(minutes=2)
+LEASE_RESERVE = timedelta(minutes=2)
 """Rest of a lease in which nothing more is begun: a call with its retries takes about a minute."""
 
 
 @dataclass(slots=True, kw_only=True)
-class Watch:
+class CallWindow:
     """The real time by *clock*, and until when AWS is called."""
 
     clock: Callable[[], datetime]
@@ -71,8 +71,8 @@ class LedgerSession:
     table: Table
     who: str
     now: datetime
-    watch: Watch
-    macs: Macs
+    watch: CallWindow
+    macs: MacProvider
 
     def clock(self) -> datetime:
         """Return the present time."""
@@ -88,13 +88,13 @@ class LedgerSession:
         """
         holder = f"by hand: {self.who} {uuid.uuid4().hex}"
         now = self.clock()
-        until = now + PATIENCE
+        until = now + LEASE_DURATION
         self.leases.take(detector, self.account, region, holder=holder, now=now, until=until)
-        self.watch.until = until - RESERVE
+        self.watch.until = until - LEASE_RESERVE
         try:
             yield
         except KeyboardInterrupt:
-            raise edge.Interrupted(INTERRUPTED) from None
+            raise edge.CommandInterruptedError(INTERRUPTED_MESSAGE) from None
         finally:
             self.watch.until = None
             self.leases.release(detector, self.account, region, holder=holder)
@@ -129,8 +129,8 @@ class LedgerSession:
         """Return the undoing from this machine; *unsigned* also undoes records without a signature."""
         from ml_janitor import deployment
 
-        return deployment.undoing(
-            self.settings, self.table, self.actions, self.clock, wait=waiting(), unsigned=unsigned
+        return deployment.make_undoing(
+            self.settings, self.table, self.actions, self.clock, wait=make_wait(), unsigned=unsigned
         )
 
     def reading(self, detector: type[Detector[Any]] | Detector[Any]) -> Sequence[Aws]:
@@ -140,29 +140,30 @@ class LedgerSession:
     def aws(self, region: str) -> Aws:
         """Return the account in *region*, with credentials that may change it. Raises Refused without any."""
         if not self.opened:
-            raise edge.Refused(
+            raise edge.CommandRefusedError(
                 f"to change anything in account {self.account}, give --account-profile NAME: its roles trust "
                 "functions alone with that"
             )
         return next(aws for aws in self.opened if aws.region == region)
 
 
-def undo_key_from(flag: str | None) -> str:
+def require_undo_key(flag: str | None) -> str:
     """Return the KMS key of --undo-key, else of the environment. Raises Refused if neither names one."""
-    key = flag or os.environ.get(UNDO_KEY)
+    key = flag or os.environ.get(UNDO_KEY_VARIABLE)
     if not key:
-        raise edge.Refused(
-            f"no undo key: give --undo-key ARN or set {UNDO_KEY}; the deployment's output UndoKey names it"
+        raise edge.CommandRefusedError(
+            f"no undo key: give --undo-key ARN or set {UNDO_KEY_VARIABLE}; the deployment's output "
+            f"UndoKey names it"
         )
     return key
 
 
-def person(arn: str) -> str:
+def principal_name(arn: str) -> str:
     """Return the name of an ARN of STS or IAM, for a reader: of the user, or of the role's session."""
     return arn.rpartition("/")[2] or arn
 
 
-def waiting(sleep: Callable[[float], None] = time.sleep) -> Callable[[], None]:
+def make_wait(sleep: Callable[[float], None] = time.sleep) -> Callable[[], None]:
     """
     Create a function that waits while AWS works; the first call says so, because it may take a while.
 
@@ -171,13 +172,13 @@ def waiting(sleep: Callable[[float], None] = time.sleep) -> Callable[[], None]:
     announced = False
 
     def wait() -> None:
-        from ml_janitor.deployment import WAIT
+        from ml_janitor.deployment import AWS_WAIT_SECONDS
 
         nonlocal announced
         if not announced:
             patience = "AWS takes its time; looking again every few seconds. Ctrl-C is safe: call this again."
             typer.echo(f"janitor: {patience}", err=True)
             announced = True
-        sleep(WAIT)
+        sleep(AWS_WAIT_SECONDS)
 
     return wait

@@ -10,14 +10,14 @@ from typing import Annotated, Any
 import typer
 from typer.exceptions import TyperException
 
-from ml_janitor.config.settings import Registry
-from ml_janitor.core.text import plain
+from ml_janitor.config.settings import DetectorRegistry
+from ml_janitor.core.text import escape_text
 from ml_janitor.detectors import DETECTORS
 from ml_janitor_cli.audit import audit
 from ml_janitor_cli.bill import bill
 from ml_janitor_cli.detectors import detectors
 from ml_janitor_cli.doctor import doctor
-from ml_janitor_cli.edge import Interrupted, Refused
+from ml_janitor_cli.edge import CommandInterruptedError, CommandRefusedError
 from ml_janitor_cli.entry import version_line
 from ml_janitor_cli.estimate.command import estimate
 from ml_janitor_cli.explain import explain
@@ -29,21 +29,21 @@ from ml_janitor_cli.sandbox import sandbox
 from ml_janitor_cli.sweep import sweep
 from ml_janitor_cli.undo import restart, undo
 
-HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+HELP_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 app = typer.Typer(
     name="janitor",
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    context_settings=HELP,
+    context_settings=HELP_SETTINGS,
 )
-ON_THE_LEDGER = (findings, keep, snooze, approve, sweep, undo, restart)
-for _function in (audit, bill, explain, *ON_THE_LEDGER, replay, detectors, doctor):
-    app.command(context_settings=HELP)(_function)
-app.add_typer(estimate, name="estimate", context_settings=HELP)
-app.add_typer(policies, name="policies", context_settings=HELP)
-app.command(context_settings=HELP | {"allow_interspersed_args": False})(sandbox)
+LEDGER_COMMANDS = (findings, keep, snooze, approve, sweep, undo, restart)
+for _function in (audit, bill, explain, *LEDGER_COMMANDS, replay, detectors, doctor):
+    app.command(context_settings=HELP_SETTINGS)(_function)
+app.add_typer(estimate, name="estimate", context_settings=HELP_SETTINGS)
+app.add_typer(policies, name="policies", context_settings=HELP_SETTINGS)
+app.command(context_settings=HELP_SETTINGS | {"allow_interspersed_args": False})(sandbox)
 
 
 def _version(asked: bool) -> None:  # noqa: FBT001 - typer's callback
@@ -74,7 +74,7 @@ def _command() -> Any:
     return typer.main.get_command(app)
 
 
-def main(argv: Sequence[str] | None = None, *, registry: Registry = DETECTORS) -> int:
+def main(argv: Sequence[str] | None = None, *, registry: DetectorRegistry = DETECTORS) -> int:
     """
     Run one command and return its exit status.
 
@@ -87,16 +87,16 @@ def main(argv: Sequence[str] | None = None, *, registry: Registry = DETECTORS) -
         code = _command().main(args=argv, prog_name="janitor", standalone_mode=False, obj=registry)
         sys.stdout.flush()
     except TyperException as error:
-        return complain(error)
+        return print_usage_error(error)
     return int(code or 0)
 
 
-def complain(error: TyperException) -> int:
+def print_usage_error(error: TyperException) -> int:
     """Say in one line what is wrong with how the command was given."""
     message = " ".join(error.format_message().split())
-    if not isinstance(error, Refused):  # an error of typer's own: how options are written
+    if not isinstance(error, CommandRefusedError):  # an error of typer's own: how options are written
         command = getattr(getattr(error, "ctx", None), "command_path", "janitor")
         message = f"{message[:1].lower()}{message[1:].rstrip('.')} (see {command} --help)"
-    begins = "\n" if isinstance(error, Interrupted) else ""  # the terminal has written ^C
-    typer.echo(f"{begins}janitor: {plain(message)}", err=True)
+    begins = "\n" if isinstance(error, CommandInterruptedError) else ""  # the terminal has written ^C
+    typer.echo(f"{begins}janitor: {escape_text(message)}", err=True)
     return error.exit_code

@@ -11,33 +11,33 @@ from typing import Any, NamedTuple
 
 from rich.console import RenderableType
 
-from ml_janitor.aws.answers import attempt, describe, refused_as
-from ml_janitor.aws.organization import ALWAYS_ENABLED, NOT_TAKEN_ON
+from ml_janitor.aws.answers import error_text, is_refusal, read_signal
+from ml_janitor.aws.organization import ALWAYS_ENABLED_REGIONS, ROLE_REFUSED
 from ml_janitor.config.member_roles import (
-    CHANGING,
-    READING,
-    Kind,
+    CHANGING_STACK,
+    READING_STACK,
     MemberRole,
-    Reader,
-    allowed,
-    boundary,
+    RoleKind,
+    RoleReader,
     changing_roles,
-    role_of,
-    trust,
+    member_boundary,
+    member_role,
+    role_policy,
+    trust_policy,
 )
 from ml_janitor.config.sections import OrganizationSection
 from ml_janitor.core.signals import Value
-from ml_janitor.core.text import plain, some
-from ml_janitor.report.mrkdwn import counted
+from ml_janitor.core.text import escape_text, shorten_list
+from ml_janitor.report.mrkdwn import count_noun
 from ml_janitor_cli import edge
 from ml_janitor_cli.finding_rows import ERROR_LIMIT
-from ml_janitor_cli.organization import AT_ONCE, Janitor
-from ml_janitor_cli.policy_differences import differences
-from ml_janitor_cli.screen import progress, title
-from ml_janitor_cli.terminal import SHOWN, block
+from ml_janitor_cli.organization import ACCOUNTS_AT_ONCE, OrganizationCaller
+from ml_janitor_cli.policy_differences import compare_policies
+from ml_janitor_cli.screen import draw_title, show_progress
+from ml_janitor_cli.terminal import NAMES_SHOWN, draw_list
 
 
-class State(Enum):
+class RoleState(Enum):
     """The state of a role."""
 
     FINE = "as it should be"
@@ -47,7 +47,7 @@ class State(Enum):
     UNREAD = "not read"
 
 
-class Checked(NamedTuple):
+class RolesResult(NamedTuple):
     """The result for all roles: whether all are fine, the blocks to draw, and commands that mend them."""
 
     fine: bool
@@ -56,7 +56,7 @@ class Checked(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Role:
+class RoleResult:
     """
     One role in one account: its state, and why.
 
@@ -66,45 +66,45 @@ class Role:
 
     account: str
     detector: str
-    state: State
+    state: RoleState
     why: str = ""
     commands: tuple[str, ...] = ()
     itself: bool = False
-    stack: str = READING
+    stack: str = READING_STACK
     there: bool = True
     wanted: bool = True
 
 
-def check_organization(setup: edge.Setup, readers: Sequence[Reader]) -> Checked:
+def check_organization(setup: edge.Setup, readers: Sequence[RoleReader]) -> RolesResult:
     """
     Check all roles of *readers*, detectors and the bill, in all accounts. Nothing is changed.
 
     Raises Refused, and FailedError where the accounts could not be listed.
     """
-    with progress("listing the accounts") as say:
-        janitor = Janitor.of(setup)
+    with show_progress("listing the accounts") as say:
+        janitor = OrganizationCaller.of(setup)
         accounts = janitor.accounts()
         manager = management_account(janitor)
-        say(f"reading the roles of {counted(len(accounts), 'account')}")
+        say(f"reading the roles of {count_noun(len(accounts), 'account')}")
         pairs = [(account, reader) for account in accounts for reader in readers]
-        with ThreadPoolExecutor(4 * AT_ONCE) as side_by_side:
-            found = side_by_side.map(lambda pair: [*checked(janitor, *pair)], pairs)
+        with ThreadPoolExecutor(4 * ACCOUNTS_AT_ONCE) as side_by_side:
+            found = side_by_side.map(lambda pair: [*check_roles(janitor, *pair)], pairs)
             roles = [role for roles_of in found for role in roles_of]
-    return Checked(
-        fine=all(role.state is State.FINE for role in roles),
-        blocks=list(drawing(roles)),
-        commands=list(commands(setup.settings.organization, roles, manager)),
+    return RolesResult(
+        fine=all(role.state is RoleState.FINE for role in roles),
+        blocks=list(draw_roles(roles)),
+        commands=list(mending_commands(setup.settings.organization, roles, manager)),
     )
 
 
-def management_account(janitor: Janitor) -> str:
+def management_account(janitor: OrganizationCaller) -> str:
     """Return the account that manages the organization; empty if nobody says."""
-    client = janitor.client(janitor.setup.session, "organizations", ALWAYS_ENABLED[janitor.partition])
-    answer = attempt(client.describe_organization, source="organizations:DescribeOrganization")
+    client = janitor.client(janitor.setup.session, "organizations", ALWAYS_ENABLED_REGIONS[janitor.partition])
+    answer = read_signal(client.describe_organization, source="organizations:DescribeOrganization")
     return str(answer.value["Organization"]["MasterAccountId"]) if isinstance(answer, Value) else ""
 
 
-def checked(janitor: Janitor, account: str, reader: Reader) -> Iterator[Role]:
+def check_roles(janitor: OrganizationCaller, account: str, reader: RoleReader) -> Iterator[RoleResult]:
     """
     Yield the roles of *reader* in *account*, by what the reading role says of itself and of the others.
 
@@ -113,22 +113,28 @@ def checked(janitor: Janitor, account: str, reader: Reader) -> Iterator[Role]:
     try:
         iam = janitor.client(janitor.session(account, reader.name), "iam")
     except Exception as error:  # the answer of this role, and of no other
-        closed = refused_as(error, ("AccessDenied",))
-        state, why = (State.MISSING, NOT_TAKEN_ON) if closed else (State.UNREAD, describe(error))
-        yield Role(account=account, detector=reader.name, state=state, why=why, there=False)
+        closed = is_refusal(error, ("AccessDenied",))
+        state, why = (RoleState.MISSING, ROLE_REFUSED) if closed else (RoleState.UNREAD, error_text(error))
+        yield RoleResult(account=account, detector=reader.name, state=state, why=why, there=False)
         return
-    own = compared(janitor, iam, account, role_of(reader, Kind.READ), reader.name)
+    own = compare_role(janitor, iam, account, member_role(reader, RoleKind.READ), reader.name)
     yield own
-    others = {"acting": Kind.ACT, "undo": Kind.UNDO} if reader.cleanup else {}
+    others = {"acting": RoleKind.ACT, "undo": RoleKind.UNDO} if reader.cleanup else {}
     for name, kind in others.items():
-        role, shown = role_of(reader, kind), f"{reader.name} ({name})"
-        other = compared(janitor, iam, account, role, shown, readable=own.state is State.FINE)
-        yield replace(other, stack=CHANGING)
+        role, shown = member_role(reader, kind), f"{reader.name} ({name})"
+        other = compare_role(janitor, iam, account, role, shown, readable=own.state is RoleState.FINE)
+        yield replace(other, stack=CHANGING_STACK)
 
 
-def compared(
-    janitor: Janitor, iam: Any, account: str, role: MemberRole, name: str, *, readable: bool = False
-) -> Role:
+def compare_role(
+    janitor: OrganizationCaller,
+    iam: Any,
+    account: str,
+    role: MemberRole,
+    name: str,
+    *,
+    readable: bool = False,
+) -> RoleResult:
     """
     Compare *role* in *account*, called *name* in the table and read by *iam*, with what it should be.
 
@@ -136,36 +142,39 @@ def compared(
     """
     settings, partition, policy = janitor.setup.settings, janitor.partition, role.kind.value
     needed = role.people or role in changing_roles(settings, janitor.setup.now.date())
-    wanted = allowed(settings, role, account=account, partition=partition) if needed else None
+    wanted = role_policy(settings, role, account=account, partition=partition) if needed else None
 
-    def found(state: State, why: str = "", **more: Any) -> Role:
-        return Role(account=account, detector=name, state=state, why=why, wanted=wanted is not None, **more)
+    def found(state: RoleState, why: str = "", **more: Any) -> RoleResult:
+        return RoleResult(
+            account=account, detector=name, state=state, why=why, wanted=wanted is not None, **more
+        )
 
     try:
         itself = iam.get_role(RoleName=role.name)["Role"]
-        inline = paged(iam, "list_role_policies", "PolicyNames", role.name)
+        inline = read_pages(iam, "list_role_policies", "PolicyNames", role.name)
         attached = [
             attachment["PolicyArn"]
-            for attachment in paged(iam, "list_attached_role_policies", "AttachedPolicies", role.name)
+            for attachment in read_pages(iam, "list_attached_role_policies", "AttachedPolicies", role.name)
         ]
         own: dict[str, Any] = {}
         if policy in inline:
             own = iam.get_role_policy(RoleName=role.name, PolicyName=policy)["PolicyDocument"]
     except Exception as error:  # one role that cannot be read hides no other
-        if refused_as(error, ("NoSuchEntity", *(["AccessDenied"] if readable else []))):
-            state, why = (State.FINE, "") if wanted is None else (State.MISSING, "it is not there")
+        if is_refusal(error, ("NoSuchEntity", *(["AccessDenied"] if readable else []))):
+            state, why = (RoleState.FINE, "") if wanted is None else (RoleState.MISSING, "it is not there")
             return found(state, why, there=False)
-        if refused_as(error, ("AccessDenied",)):
+        if is_refusal(error, ("AccessDenied",)):
             return found(
-                State.OLD, "it may not read itself" if role.people else "the role that reads may not read it"
+                RoleState.OLD,
+                "it may not read itself" if role.people else "the role that reads may not read it",
             )
-        return found(State.UNREAD, describe(error))
+        return found(RoleState.UNREAD, error_text(error))
     if wanted is None:
-        return found(State.WIDE, "nothing is armed for it here, and it is there")
-    more, less = differences(own, wanted)
-    trusted = trust(settings, role, partition=partition)
-    strangers, unknown = differences(itself["AssumeRolePolicyDocument"], trusted)
-    bounded_by = boundary(settings, account=account, partition=partition)
+        return found(RoleState.WIDE, "nothing is armed for it here, and it is there")
+    more, less = compare_policies(own, wanted)
+    trusted = trust_policy(settings, role, partition=partition)
+    strangers, unknown = compare_policies(itself["AssumeRolePolicyDocument"], trusted)
+    bounded_by = member_boundary(settings, account=account, partition=partition)
     unbounded = bool(bounded_by) and (
         itself.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn") != bounded_by
     )
@@ -186,39 +195,39 @@ def compared(
             for policy_arn in attached
         ]
         fine = not (more or less or strangers or unknown or unbounded)
-        return found(State.WIDE, "; ".join(wide), commands=tuple(remove), itself=fine)
+        return found(RoleState.WIDE, "; ".join(wide), commands=tuple(remove), itself=fine)
     old = [
         *([f"it lacks {', '.join(less)}"] if less else []),
         *(["it does not trust all that it should"] if unknown else []),
     ]
-    return found(State.OLD, "; ".join(old)) if old else found(State.FINE)
+    return found(RoleState.OLD, "; ".join(old)) if old else found(RoleState.FINE)
 
 
-def paged(iam: Any, operation: str, member: str, role: str) -> list[Any]:
+def read_pages(iam: Any, operation: str, member: str, role: str) -> list[Any]:
     return [item for page in iam.get_paginator(operation).paginate(RoleName=role) for item in page[member]]
 
 
-def drawing(roles: Sequence[Role]) -> Iterator[RenderableType]:
+def draw_roles(roles: Sequence[RoleResult]) -> Iterator[RenderableType]:
     """Draw the results, account by account."""
     accounts = dict.fromkeys(role.account for role in roles)
-    bad = [role for role in roles if role.state is not State.FINE]
+    bad = [role for role in roles if role.state is not RoleState.FINE]
     troubled = dict.fromkeys(role.account for role in bad)
     result = (
-        f"{counted(len(troubled), 'account')} of {len(accounts)} to be looked after."
+        f"{count_noun(len(troubled), 'account')} of {len(accounts)} to be looked after."
         if bad
-        else f"{counted(len(accounts), 'account')}: every role is as it should be."
+        else f"{count_noun(len(accounts), 'account')}: every role is as it should be."
     )
-    yield title("Organization", result)
-    for state in State:
-        if rows := alike(
+    yield draw_title("Organization", result)
+    for state in RoleState:
+        if rows := group_roles(
             [role for role in bad if role.state is state],
-            every={role.detector for role in roles if role.stack == READING},
+            every={role.detector for role in roles if role.stack == READING_STACK},
         ):
-            style = "red" if state in {State.MISSING, State.WIDE} else "yellow"
-            yield block(f"Roles: {state.value}", rows, style=style)
+            style = "red" if state in {RoleState.MISSING, RoleState.WIDE} else "yellow"
+            yield draw_list(f"Roles: {state.value}", rows, style=style)
 
 
-def alike(roles: Iterable[Role], *, every: set[str]) -> list[tuple[str, str]]:
+def group_roles(roles: Iterable[RoleResult], *, every: set[str]) -> list[tuple[str, str]]:
     """Group the faults with the same reason: by account, the detectors."""
     by_why: dict[str, dict[str, list[str]]] = {}
     for role in roles:
@@ -226,16 +235,18 @@ def alike(roles: Iterable[Role], *, every: set[str]) -> list[tuple[str, str]]:
     return [
         (
             "; ".join(
-                f"{account}: {'every role' if every <= {*names} else some(names, SHOWN)}"
+                f"{account}: {'every role' if every <= {*names} else shorten_list(names, NAMES_SHOWN)}"
                 for account, names in found.items()
             ),
-            plain(why, ERROR_LIMIT),
+            escape_text(why, ERROR_LIMIT),
         )
         for why, found in by_why.items()
     ]
 
 
-def commands(section: OrganizationSection, roles: Sequence[Role], manager: str) -> Iterator[str]:
+def mending_commands(
+    section: OrganizationSection, roles: Sequence[RoleResult], manager: str
+) -> Iterator[str]:
     """
     Yield the commands that mend the roles that are not fine, each once.
 
@@ -245,16 +256,20 @@ def commands(section: OrganizationSection, roles: Sequence[Role], manager: str) 
     ("Considerations when creating a stack set with service-managed permissions"); every other account deploys
     the template itself.
     """
-    for stack in (READING, CHANGING):
+    for stack in (READING_STACK, CHANGING_STACK):
         of_stack = [role for role in roles if role.stack == stack]
         yield from _commands(section, stack, of_stack, manager)
     for role in roles:
         yield from (f"{command}  # in {role.account}" for command in role.commands)
 
 
-def _commands(section: OrganizationSection, stack: str, roles: Sequence[Role], manager: str) -> Iterator[str]:
+def _commands(
+    section: OrganizationSection, stack: str, roles: Sequence[RoleResult], manager: str
+) -> Iterator[str]:
     to_mend = [
-        role for role in roles if role.state in {State.MISSING, State.OLD, State.WIDE} and not role.itself
+        role
+        for role in roles
+        if role.state in {RoleState.MISSING, RoleState.OLD, RoleState.WIDE} and not role.itself
     ]
     accounts = list(dict.fromkeys(role.account for role in to_mend))
     there = {role.account for role in roles if role.there}
@@ -284,7 +299,7 @@ def _commands(section: OrganizationSection, stack: str, roles: Sequence[Role], m
             f"--capabilities CAPABILITY_NAMED_IAM --template-body file://{file}{where}"
         )
         yield "# A file over 51,200 bytes has to be in a bucket: --template-url instead of --template-body"
-        names = some(update, SHOWN)
+        names = shorten_list(update, NAMES_SHOWN)
         yield f"# An update leaves what was changed by hand in {names}: if that is still there, then"
         yield instances("delete", update, " --no-retain-stacks")
         yield instances("create", update)

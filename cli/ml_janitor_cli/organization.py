@@ -10,36 +10,36 @@ from typing import Any
 
 import boto3
 
-from ml_janitor.aws.boto_client import THREADS, make_client
+from ml_janitor.aws.boto_client import READ_THREADS, make_client
 from ml_janitor.aws.client import PRICING_REGION, Aws
 from ml_janitor.aws.organization import (
-    ALWAYS_ENABLED,
+    ALWAYS_ENABLED_REGIONS,
     NotListedError,
-    accounts,
     enabled_regions,
-    member_session,
-    not_read,
+    list_accounts,
+    open_member_session,
+    unread_sweep_error,
 )
 from ml_janitor.aws.prices import Prices
-from ml_janitor.config.member_roles import role_arn, role_name
+from ml_janitor.config.member_roles import member_role_name, role_arn
 from ml_janitor.core.model import Mode
 from ml_janitor.core.results import Report, Sweep
 from ml_janitor.engine.detector import Detector
 from ml_janitor.engine.run import run_pairs
 from ml_janitor_cli import edge
-from ml_janitor_cli.credentials import known_caller
+from ml_janitor_cli.credentials import require_caller
 from ml_janitor_cli.failures import FailedError
-from ml_janitor_cli.screen import progress
+from ml_janitor_cli.screen import show_progress
 
-AT_ONCE = 4
+ACCOUNTS_AT_ONCE = 4
 """Accounts looked at side by side; each has rates of its own, and all share the threads that read."""
 
-UNKNOWN = "unknown regions"
+UNKNOWN_REGIONS = "unknown regions"
 """Placeholder for the regions of an account that nobody could ask for them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Janitor:
+class OrganizationCaller:
     """
     The caller that looks at the accounts, with its settings and its home.
 
@@ -52,14 +52,14 @@ class Janitor:
     sts: Any
 
     @classmethod
-    def of(cls, setup: edge.Setup) -> Janitor:
+    def of(cls, setup: edge.Setup) -> OrganizationCaller:
         """Identify the credentials of *setup*. Raises Refused; FailedError if no account trusts them."""
         section, session = setup.settings.organization, setup.session
         if not section.used:
-            raise edge.Refused("--organization: [organization] in the settings names no accounts")
+            raise edge.CommandRefusedError("--organization: [organization] in the settings names no accounts")
         partition = session.get_partition_for_region(session.region_name or "us-east-1")
-        home = session.region_name or ALWAYS_ENABLED[partition]
-        caller = known_caller(session, home, setup.attempts)
+        home = session.region_name or ALWAYS_ENABLED_REGIONS[partition]
+        caller = require_caller(session, home, setup.attempts)
         if caller.account != section.janitor_account:
             raise FailedError(
                 f"these are credentials of account {caller.account}, and the roles trust callers of "
@@ -77,17 +77,21 @@ class Janitor:
         section = self.setup.settings.organization
         if section.accounts:
             return list(dict.fromkeys(section.accounts))
-        organizations = self.client(self.setup.session, "organizations", ALWAYS_ENABLED[self.partition])
+        organizations = self.client(
+            self.setup.session, "organizations", ALWAYS_ENABLED_REGIONS[self.partition]
+        )
         try:
-            return list(accounts(organizations, units=section.units, without=section.without))
+            return list(list_accounts(organizations, units=section.units, without=section.without))
         except NotListedError as error:
             raise FailedError(str(error)) from error
 
     def session(self, account: str, detector: str) -> boto3.Session:
         """Open a session of *detector*'s role in *account*. Raises what STS raises, and ReadError."""
-        role = role_arn(self.setup.settings, role_name(detector), account=account, partition=self.partition)
+        role = role_arn(
+            self.setup.settings, member_role_name(detector), account=account, partition=self.partition
+        )
         external_id = self.setup.settings.organization.external_id
-        return member_session(self.sts, self.setup.session, role, external_id)
+        return open_member_session(self.sts, self.setup.session, role, external_id)
 
 
 def organization_regions(setup: edge.Setup, flags: Sequence[str] | None) -> tuple[str, ...]:
@@ -95,13 +99,13 @@ def organization_regions(setup: edge.Setup, flags: Sequence[str] | None) -> tupl
     allowed = setup.settings.organization.regions
     named = setup.regions(flags or allowed) if flags or allowed else ()
     if allowed and (others := [region for region in named if region not in allowed]):
-        raise edge.Refused(
+        raise edge.CommandRefusedError(
             f"--region {others[0]} is not in organization.regions, and the roles allow reading in those alone"
         )
     return named
 
 
-def organization_sweeps(
+def sweep_organization(
     setup: edge.Setup, detectors: Sequence[Detector[Any]], regions: Sequence[str]
 ) -> tuple[Report, Sequence[str]]:
     """
@@ -110,8 +114,8 @@ def organization_sweeps(
     Every account that was listed has sweeps in it: sweeps that failed have an error. Without *regions*,
     every enabled one is looked at.
     """
-    with progress("listing the accounts") as say:
-        janitor = Janitor.of(setup)
+    with show_progress("listing the accounts") as say:
+        janitor = OrganizationCaller.of(setup)
         listed = janitor.accounts()
         prices = Prices(lambda: janitor.client(setup.session, "pricing", PRICING_REGION))
         ended: list[str] = []
@@ -120,17 +124,17 @@ def organization_sweeps(
 
         def look(account: str) -> Sequence[Sweep]:
             try:
-                with ThreadPoolExecutor(THREADS, thread_name_prefix="read") as pool:
-                    return account_sweeps(
+                with ThreadPoolExecutor(READ_THREADS, thread_name_prefix="read") as pool:
+                    return sweep_account(
                         janitor, account, detectors, regions, prices=prices, pool=pool, note=notes.append
                     )
             except Exception as error:  # one account must not hide the others
-                return unread(account, detectors, regions, error=not_read(error))
+                return unread_sweeps(account, detectors, regions, error=unread_sweep_error(error))
             finally:
                 ended.append(account)
                 say(f"{len(ended)} of {len(listed)} accounts; {account} is done")
 
-        with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="account") as side_by_side:
+        with ThreadPoolExecutor(ACCOUNTS_AT_ONCE, thread_name_prefix="account") as side_by_side:
             found = [sweep for sweeps in side_by_side.map(look, listed) for sweep in sweeps]
     sys.stderr.writelines(f"janitor: {note}\n" for note in sorted(notes))
     if not found:
@@ -141,8 +145,8 @@ def organization_sweeps(
     return Report(time=setup.now, account=only, sweeps=tuple(ordered)), prices.problems
 
 
-def account_sweeps(
-    janitor: Janitor,
+def sweep_account(
+    janitor: OrganizationCaller,
     account: str,
     detectors: Sequence[Detector[Any]],
     wanted: Sequence[str],
@@ -159,15 +163,15 @@ def account_sweeps(
         try:
             sessions[detector.name] = janitor.session(account, detector.name)
         except Exception as error:  # it is the error of the detector's sweeps
-            refused[detector.name] = not_read(error)
+            refused[detector.name] = unread_sweep_error(error)
     regions = tuple(wanted)
     if sessions:
-        enabled = first_answer(janitor, sessions.values())
+        enabled = first_enabled_regions(janitor, sessions.values())
         sagemaker = setup.session.get_available_regions("sagemaker", janitor.partition)
         regions = tuple(region for region in wanted or sagemaker if region in enabled)
         if off := [region for region in wanted if region not in enabled]:
             note(f"account {account} has not enabled {', '.join(off)}: nothing is there")
-    pace = edge.pace()
+    pace = edge.call_pace()
     pairs = [
         (
             detector,
@@ -192,12 +196,12 @@ def account_sweeps(
             sweep
             for detector in detectors
             if detector.name in refused
-            for sweep in unread(account, [detector], regions, error=refused[detector.name])
+            for sweep in unread_sweeps(account, [detector], regions, error=refused[detector.name])
         ),
     ]
 
 
-def first_answer(janitor: Janitor, sessions: Iterable[boto3.Session]) -> list[str]:
+def first_enabled_regions(janitor: OrganizationCaller, sessions: Iterable[boto3.Session]) -> list[str]:
     """Return the enabled regions, by the first role that may ask for them. Raises the last role's error."""
     for session in sessions:
         try:
@@ -207,12 +211,12 @@ def first_answer(janitor: Janitor, sessions: Iterable[boto3.Session]) -> list[st
     raise refused
 
 
-def unread(
+def unread_sweeps(
     account: str | None, detectors: Sequence[Detector[Any]], regions: Sequence[str], *, error: str
 ) -> list[Sweep]:
     """Return sweeps without a result, with *error* as the reason."""
     return [
         Sweep(detector=detector.name, account=account, region=region, mode=Mode.DRY_RUN, error=error)
         for detector in detectors
-        for region in regions or (UNKNOWN,)
+        for region in regions or (UNKNOWN_REGIONS,)
     ]

@@ -12,11 +12,11 @@ from botocore import xform_name
 from botocore.exceptions import ClientError, UnknownServiceError
 from botocore.model import OperationModel, OperationNotFoundError, Shape
 
-from ml_janitor.aws.answers import failure
+from ml_janitor.aws.answers import failure_text
 from ml_janitor.aws.client import Aws
 from ml_janitor.engine.detector import Grant
 
-DENIED = frozenset(
+DENIED_CODES = frozenset(
     {
         "403",  # the answer to a HEAD request has no room for a code
         "AccessDenied",
@@ -29,7 +29,7 @@ DENIED = frozenset(
     }
 )
 
-NOT_ANSWERED = frozenset(
+UNANSWERED_CODES = frozenset(
     {
         "ExpiredToken",
         "ExpiredTokenException",
@@ -53,13 +53,13 @@ NOT_ANSWERED = frozenset(
 """Errors that come before AWS asks whether an action is allowed, so that they say nothing about it."""
 
 
-NO_SUCH = "ml-janitor-doctor"
+MISSING_NAME = "ml-janitor-doctor"
 """The name that is asked for: a resource that does not exist is denied, or not, like one that does."""
 
-CLIENTS = {"elasticmapreduce": "emr", "tag": "resourcegroupstaggingapi"}
+CLIENT_NAMES = {"elasticmapreduce": "emr", "tag": "resourcegroupstaggingapi"}
 """botocore's name of a service where it is not IAM's prefix."""
 
-CALLS = {
+CALLS_BY_ACTION = {
     "s3:GetBucketObjectLockConfiguration": "GetObjectLockConfiguration",
     "s3:GetReplicationConfiguration": "GetBucketReplication",
     "s3:GetLifecycleConfiguration": "GetBucketLifecycleConfiguration",
@@ -74,12 +74,12 @@ CALLS = {
 }
 """The API operation that an action allows, where it has another name (Service Authorization Reference)."""
 
-PAGE_SIZES = frozenset(
+PAGE_SIZE_MEMBERS = frozenset(
     {"MaxResults", "maxResults", "MaxItems", "MaxKeys", "MaxBuckets", "limit", "Limit", "ResourcesPerPage"}
 )
 
 
-class Answer(StrEnum):
+class ProbeAnswer(StrEnum):
     """The result of a probe."""
 
     ALLOWED = "allowed"
@@ -89,7 +89,7 @@ class Answer(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Probed:
+class ProbeResult:
     """
     One grant with the answer to its probe; *why* says it in AWS's words, or why there is none.
 
@@ -97,13 +97,13 @@ class Probed:
     """
 
     grant: Grant
-    answer: Answer
+    answer: ProbeAnswer
     why: str = ""
     bucket: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Probe:
+class ProbeCall:
     """One harmless call."""
 
     service: str
@@ -112,7 +112,7 @@ class Probe:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
+class ProbeAccount:
     """
     The account of the probes: a *bucket* of its own to try S3's actions on.
 
@@ -125,39 +125,41 @@ class Surroundings:
     no_bucket: str = "no bucket is known to try it on"
 
 
-def probe_all(aws: Aws, grants: Sequence[Grant], *, now: datetime, buckets: Sequence[str]) -> list[Probed]:
+def probe_grants(
+    aws: Aws, grants: Sequence[Grant], *, now: datetime, buckets: Sequence[str]
+) -> list[ProbeResult]:
     """Try each of *grants* once, side by side; S3's on the first of *buckets* that the account has."""
     unique = list(dict.fromkeys(grants))
-    around = surroundings(aws, buckets, now) if any(map(on_a_bucket, unique)) else Surroundings(now=now)
-    answers = aws.map(lambda grant: probe(aws, grant, around), unique)
+    around = find_probe_bucket(aws, buckets, now) if any(map(needs_bucket, unique)) else ProbeAccount(now=now)
+    answers = aws.map(lambda grant: probe_grant(aws, grant, around), unique)
     listable = [answer.answer for answer in answers if answer.grant.action == "s3:ListBucket"]
-    return answers if Answer.ALLOWED in listable else [hidden(answer) for answer in answers]
+    return answers if ProbeAnswer.ALLOWED in listable else [without_listing(answer) for answer in answers]
 
 
-def surroundings(aws: Aws, buckets: Sequence[str], now: datetime) -> Surroundings:
+def find_probe_bucket(aws: Aws, buckets: Sequence[str], now: datetime) -> ProbeAccount:
     """Find the first of *buckets* that the account owns, else the bucket that SageMaker made by default."""
     wanted = [*buckets, f"sagemaker-{aws.region}-{aws.account}"]
     try:
         pages = aws.s3.get_paginator("list_buckets").paginate(BucketRegion=aws.region)
         owned = {bucket["Name"] for page in pages for bucket in page["Buckets"]}
     except Exception as error:  # an error that is not a failed AWS call is raised again below
-        if failure(error) is None:
+        if failure_text(error) is None:
             raise
-        return Surroundings(now=now, no_bucket="the account's buckets could not be listed to try it on one")
+        return ProbeAccount(now=now, no_bucket="the account's buckets could not be listed to try it on one")
     bucket = next((name for name in wanted if name in owned), None)
     words = f"none of these buckets is in this account and region to try it on: {', '.join(wanted)}"
-    return Surroundings(now=now, bucket=bucket, no_bucket=words)
+    return ProbeAccount(now=now, bucket=bucket, no_bucket=words)
 
 
-def probe(aws: Aws, grant: Grant, around: Surroundings) -> Probed:
+def probe_grant(aws: Aws, grant: Grant, around: ProbeAccount) -> ProbeResult:
     """Try one grant."""
-    prepared = prepare(aws, grant, around)
+    prepared = prepare_probe(aws, grant, around)
     if isinstance(prepared, str):
-        return Probed(grant, Answer.NOT_PROBED, prepared)
-    return replace(asked(grant, called(aws, prepared)), bucket=prepared.parameters.get("Bucket"))
+        return ProbeResult(grant, ProbeAnswer.NOT_PROBED, prepared)
+    return replace(judge_answer(grant, call_error(aws, prepared)), bucket=prepared.parameters.get("Bucket"))
 
 
-def called(aws: Aws, prepared: Probe) -> Exception | None:
+def call_error(aws: Aws, prepared: ProbeCall) -> Exception | None:
     """Make the call, and return the error that it answers with, or None."""
     call: Callable[..., Any] = getattr(aws.client(prepared.service), xform_name(prepared.operation))  # type: ignore[arg-type]
     try:
@@ -167,103 +169,109 @@ def called(aws: Aws, prepared: Probe) -> Exception | None:
     return None
 
 
-def asked(grant: Grant, error: Exception | None) -> Probed:
+def judge_answer(grant: Grant, error: Exception | None) -> ProbeResult:
     """Interpret the answer to a probe: a refusal, or that AWS got further than checking the permission."""
-    return Probed(grant, Answer.ALLOWED) if error is None else Probed(grant, *classified(error))
+    return (
+        ProbeResult(grant, ProbeAnswer.ALLOWED)
+        if error is None
+        else ProbeResult(grant, *classify_error(error))
+    )
 
 
-def classified(error: Exception) -> tuple[Answer, str]:
+def classify_error(error: Exception) -> tuple[ProbeAnswer, str]:
     """Return what a failed call says about the permission, in AWS's words; raise any other error."""
-    words = failure(error)
+    words = failure_text(error)
     if words is None:
         raise error
     if not isinstance(error, ClientError):
-        return Answer.FAILED, words
+        return ProbeAnswer.FAILED, words
     code = error.response.get("Error", {}).get("Code", "")
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    if code in DENIED:
-        return Answer.REFUSED, words
-    if code in NOT_ANSWERED or status >= 500:
-        return Answer.FAILED, words
-    return Answer.ALLOWED, words
+    if code in DENIED_CODES:
+        return ProbeAnswer.REFUSED, words
+    if code in UNANSWERED_CODES or status >= 500:
+        return ProbeAnswer.FAILED, words
+    return ProbeAnswer.ALLOWED, words
 
 
-def hidden(answer: Probed) -> Probed:
+def without_listing(answer: ProbeResult) -> ProbeResult:
     """
     Return *answer*, or not probed where the bucket may not be listed: S3 then denies all missing objects.
 
     (S3 API reference, HeadObject: "If you don't have the s3:ListBucket permission, Amazon S3 returns an HTTP
     status code 403".)
     """
-    if answer.answer is not Answer.REFUSED or not answer.grant.action.startswith("s3:GetObject"):
+    if answer.answer is not ProbeAnswer.REFUSED or not answer.grant.action.startswith("s3:GetObject"):
         return answer
     why = "without s3:ListBucket, S3 denies what does not exist, whether it may be read or not"
-    return replace(answer, answer=Answer.NOT_PROBED, why=why)
+    return replace(answer, answer=ProbeAnswer.NOT_PROBED, why=why)
 
 
-def on_a_bucket(grant: Grant) -> bool:
+def needs_bucket(grant: Grant) -> bool:
     """Return whether only a real bucket can tell."""
     return grant.action.startswith("s3:") and grant.action != "s3:ListAllMyBuckets"
 
 
-def bucket_of(grant: Grant) -> str:
+def grant_bucket(grant: Grant) -> str:
     """Return the one bucket that *grant* is for, if it is for one."""
-    name = grant.on.rpartition(":")[2].partition("/")[0] if on_a_bucket(grant) else ""
+    name = grant.on.rpartition(":")[2].partition("/")[0] if needs_bucket(grant) else ""
     return "" if "*" in name else name
 
 
-def prepare(aws: Aws, grant: Grant, around: Surroundings) -> Probe | str:
+def prepare_probe(aws: Aws, grant: Grant, around: ProbeAccount) -> ProbeCall | str:
     """Return the call to try *grant* with, or why there is none."""
     prefix, _, name = grant.action.partition(":")
     if grant.implied:
         return f"no call has this name; it is demanded beside others ({grant.source})"
     if prefix == "athena" and name != "GetWorkGroup":
         return "a query costs money, so the next run tries it"
-    if on_a_bucket(grant) and not (bucket_of(grant) or around.bucket):
+    if needs_bucket(grant) and not (grant_bucket(grant) or around.bucket):
         return around.no_bucket
-    service, operation = CLIENTS.get(prefix, prefix), CALLS.get(grant.action, name)
+    service, operation = CLIENT_NAMES.get(prefix, prefix), CALLS_BY_ACTION.get(grant.action, name)
     try:
         model = aws.client(service).meta.service_model.operation_model(operation)  # type: ignore[arg-type]
     except (OperationNotFoundError, UnknownServiceError):
         return "no call is known that needs this action only"
-    return Probe(service, operation, parameters(aws, grant, model, around))
+    return ProbeCall(service, operation, probe_parameters(aws, grant, model, around))
 
 
-def parameters(aws: Aws, grant: Grant, model: OperationModel, around: Surroundings) -> dict[str, Any]:
+def probe_parameters(aws: Aws, grant: Grant, model: OperationModel, around: ProbeAccount) -> dict[str, Any]:
     """Return the least that *model* takes: required members, a page of one, no existing name but a bucket."""
     if model.input_shape is None:
         return {}
     members: Mapping[str, Shape] = model.input_shape.members
     given: dict[str, Any] = {
-        name: max(1, members[name].metadata.get("min", 1)) for name in PAGE_SIZES & members.keys()
+        name: max(1, members[name].metadata.get("min", 1)) for name in PAGE_SIZE_MEMBERS & members.keys()
     }
     special = {
-        "Bucket": bucket_of(grant) or around.bucket,
-        "Key": f"{grant.on.partition('/')[2].replace('*', '')}{NO_SUCH}",
-        "DomainId": f"d-{NO_SUCH}",  # the only name that has to begin in a certain way
+        "Bucket": grant_bucket(grant) or around.bucket,
+        "Key": f"{grant.on.partition('/')[2].replace('*', '')}{MISSING_NAME}",
+        "DomainId": f"d-{MISSING_NAME}",  # the only name that has to begin in a certain way
         "EndTime": around.now,
-        "MetricDataQueries": [QUERY],
+        "MetricDataQueries": [METRIC_QUERY],
         "Metrics": ["UnblendedCost"],
         "ServiceCode": "AmazonSageMaker",
         "StartTime": around.now - timedelta(hours=1),
         "WorkGroup": grant.on.partition("/")[2],
         "TimePeriod": {"Start": f"{around.now:%Y-%m-%d}", "End": f"{around.now:%Y-%m-%d}"},  # no day: free
-        "imageIds": [{"imageTag": NO_SUCH}],
+        "imageIds": [{"imageTag": MISSING_NAME}],
     }
-    for name in {*model.input_shape.required_members, *named_by(grant)} & members.keys():
-        given[name] = special.get(name) or placeholder(aws, grant, name, members[name])
+    for name in {*model.input_shape.required_members, *naming_member(grant)} & members.keys():
+        given[name] = special.get(name) or placeholder_value(aws, grant, name, members[name])
     if "logGroupName" in members:
-        given["logGroupName"] = grant.on.removeprefix("log-group:").removesuffix(":*").replace("*", NO_SUCH)
+        given["logGroupName"] = (
+            grant.on.removeprefix("log-group:").removesuffix(":*").replace("*", MISSING_NAME)
+        )
     return given
 
 
-def named_by(grant: Grant) -> tuple[str, ...]:
+def naming_member(grant: Grant) -> tuple[str, ...]:
     """Return the member that names the resource of *grant*: without it, AWS would ask about all of them."""
     kind = grant.on.partition("/")[0]
     return (f"{''.join(word.capitalize() for word in kind.split('-'))}Name",)
 
 
-QUERY = {
+METRIC_QUERY = {
     "Id": "nothing",
     "MetricStat": {
         "Metric": {"Namespace": "AWS/SageMaker", "MetricName": "Invocations"},
@@ -274,12 +282,12 @@ QUERY = {
 """The query for GetMetricData, which takes no empty list."""
 
 
-def placeholder(aws: Aws, grant: Grant, name: str, shape: Shape) -> Any:
+def placeholder_value(aws: Aws, grant: Grant, name: str, shape: Shape) -> Any:
     """Return a value for one required member that means nothing to anybody."""
     if name.lower().endswith("arn"):
         service = grant.action.partition(":")[0]
         kind = grant.on.partition("/")[0]
         on = "endpoint/*" if kind in {"", "*"} else kind if ":" in kind else f"{kind}/*"
-        return f"arn:{aws.partition}:{service}:{aws.region}:{aws.account}:{on.replace('*', NO_SUCH)}"
+        return f"arn:{aws.partition}:{service}:{aws.region}:{aws.account}:{on.replace('*', MISSING_NAME)}"
     choices = getattr(shape, "enum", None)
-    return choices[0] if choices else NO_SUCH
+    return choices[0] if choices else MISSING_NAME

@@ -9,18 +9,18 @@ import typer
 
 from ml_janitor_cli import edge
 
-NO_ANSWER = "nobody answered, so nothing was done; --yes goes on without asking"
+NO_ANSWER_MESSAGE = "nobody answered, so nothing was done; --yes goes on without asking"
 
 
-def typed(question: str) -> str:
+def ask_text(question: str) -> str:
     """Return the text typed in answer to *question*. Raises Refused."""
     return _answered(lambda: str(typer.prompt(question, default="", show_default=False)).strip())
 
 
-def chosen(what: str, options: Sequence[str]) -> str:
+def ask_choice(what: str, options: Sequence[str]) -> str:
     """Return the option whose number was typed. Raises Refused, also where no terminal can be asked."""
     if not sys.stdin.isatty():
-        raise edge.Refused(f"{what}; name one of them: {', '.join(options)}")
+        raise edge.CommandRefusedError(f"{what}; name one of them: {', '.join(options)}")
     typer.echo(f"{what}:", err=True)
     for number, option in enumerate(options, start=1):
         typer.echo(f"  {number}  {option}", err=True)
@@ -28,11 +28,11 @@ def chosen(what: str, options: Sequence[str]) -> str:
         lambda: str(typer.prompt("Which one (its number)", default="", show_default=False, err=True))
     )
     if not answer.isdecimal() or not 1 <= int(answer) <= len(options):
-        raise edge.Refused(f"expected a number from 1 to {len(options)}, got {answer}")
+        raise edge.CommandRefusedError(f"expected a number from 1 to {len(options)}, got {answer}")
     return options[int(answer) - 1]
 
 
-def agreed(question: str) -> bool:
+def ask_yes(question: str) -> bool:
     """Return whether the answer to *question* was yes. Raises Refused."""
     return _answered(lambda: typer.confirm(question, err=True))
 
@@ -43,4 +43,4 @@ def _answered[T](ask: Callable[[], T]) -> T:
         return ask()
     except typer.Abort:
         typer.echo(err=True)
-        raise edge.Refused(NO_ANSWER) from None
+        raise edge.CommandRefusedError(NO_ANSWER_MESSAGE) from None

@@ -16,18 +16,18 @@ from typing import Annotated, Any
 
 import typer
 
-from ml_janitor.core.text import plain
+from ml_janitor.core.text import escape_text
 from ml_janitor_cli import edge
-from ml_janitor_cli.credentials import known_caller
-from ml_janitor_cli.ledger_session import TABLE
+from ml_janitor_cli.credentials import require_caller
+from ml_janitor_cli.ledger_session import TABLE_VARIABLE
 
 LAMBDA_SECONDS = 900
 """The longest that Lambda lets a function run, and what the stack gives it."""
 
-BUCKET, DETECTOR = "JANITOR_BUCKET", "JANITOR_DETECTOR"
+BUCKET_VARIABLE, DETECTOR_VARIABLE = "JANITOR_BUCKET", "JANITOR_DETECTOR"
 
 
-class Handler(StrEnum):
+class HandlerName(StrEnum):
     """The functions of `ml_janitor.handlers` that Lambda calls."""
 
     SWEEP = "sweep"
@@ -38,9 +38,9 @@ class Handler(StrEnum):
     UNDO = "undo"
 
 
-NEEDED = dict.fromkeys(Handler, (TABLE, BUCKET)) | {
-    Handler.SWEEP: (TABLE, BUCKET, DETECTOR),
-    Handler.INTERACT: ("JANITOR_SIGNING_SECRET", "JANITOR_WORKER"),
+NEEDED_VARIABLES = dict.fromkeys(HandlerName, (TABLE_VARIABLE, BUCKET_VARIABLE)) | {
+    HandlerName.SWEEP: (TABLE_VARIABLE, BUCKET_VARIABLE, DETECTOR_VARIABLE),
+    HandlerName.INTERACT: ("JANITOR_SIGNING_SECRET", "JANITOR_WORKER"),
 }
 """Environment variables that each handler needs."""
 
@@ -67,8 +67,8 @@ def replay(
     ] = None,
     digest: Annotated[bool, edge.flag("--digest", "Run the daily digest instead.")] = False,
     handler: Annotated[
-        Handler, edge.flag("--handler", "Which function's handler gets the event.")
-    ] = Handler.SWEEP,
+        HandlerName, edge.flag("--handler", "Which function's handler gets the event.")
+    ] = HandlerName.SWEEP,
     table: edge.TableName = None,
     bucket: Annotated[str | None, edge.option("NAME", "The report bucket; else JANITOR_BUCKET.")] = None,
     profile: edge.Profile = None,
@@ -90,47 +90,56 @@ def replay(
       janitor sandbox -- janitor replay events/pressed.json --handler pressed
       janitor sandbox -- janitor replay events/undo.json --handler undo
     """  # noqa: D301 - \b keeps the lines below it as they are
-    event = read(file)
+    event = read_event(file)
     variables = {
         name: value
-        for name, value in ((TABLE, table), (BUCKET, bucket), (DETECTOR, detector), ("AWS_PROFILE", profile))
+        for name, value in (
+            (TABLE_VARIABLE, table),
+            (BUCKET_VARIABLE, bucket),
+            (DETECTOR_VARIABLE, detector),
+            ("AWS_PROFILE", profile),
+        )
         if value
     }
-    handler = Handler.DIGEST if digest else handler
-    for name in NEEDED[handler]:
+    handler = HandlerName.DIGEST if digest else handler
+    for name in NEEDED_VARIABLES[handler]:
         if not variables.get(name) and not os.environ.get(name):
             flag = name.removeprefix("JANITOR_").lower()
-            give = f"give --{flag} NAME, or " if name in {TABLE, BUCKET, DETECTOR} else ""
-            raise edge.Refused(f"{give}set {name}")
-    session = edge.session_from(profile)
+            give = (
+                f"give --{flag} NAME, or "
+                if name in {TABLE_VARIABLE, BUCKET_VARIABLE, DETECTOR_VARIABLE}
+                else ""
+            )
+            raise edge.CommandRefusedError(f"{give}set {name}")
+    session = edge.open_session(profile)
     if session.region_name is None:
-        raise edge.Refused("no region: set AWS_DEFAULT_REGION")
+        raise edge.CommandRefusedError("no region: set AWS_DEFAULT_REGION")
     variables["AWS_REGION"] = session.region_name
-    with redirect_stdout(sys.stderr), environment(variables):
-        caller = known_caller(session, session.region_name, edge.attempts_from_environment())
+    with redirect_stdout(sys.stderr), set_variables(variables):
+        caller = require_caller(session, session.region_name, edge.read_attempts())
         arn = f"arn:aws:lambda:{session.region_name}:{caller.account}:function:janitor-replay"
-        answer = handled(event, LocalContext(invoked_function_arn=arn), handler)
+        answer = handle_event(event, LocalContext(invoked_function_arn=arn), handler)
     if isinstance(answer, str):
-        typer.echo(f"janitor: the function failed: {plain(answer, 4000)}", err=True)
+        typer.echo(f"janitor: the function failed: {escape_text(answer, 4000)}", err=True)
         return 1
     sys.stdout.write(json.dumps(answer, indent=2) + "\n")
     return 0
 
 
-def read(file: Path) -> Any:
+def read_event(file: Path) -> Any:
     """Read the event in *file*."""
     try:
         return json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
-        raise edge.Refused(f"{file} cannot be read: {error.strerror}") from error
+        raise edge.CommandRefusedError(f"{file} cannot be read: {error.strerror}") from error
     except ValueError as error:
-        raise edge.Refused(f"{file} is no JSON: {error}") from error
+        raise edge.CommandRefusedError(f"{file} is no JSON: {error}") from error
 
 
-def handled(event: Any, context: LocalContext, handler: Handler) -> dict[str, Any] | str:
+def handle_event(event: Any, context: LocalContext, handler: HandlerName) -> dict[str, Any] | str:
     """Return the function's answer to *event*, or why there is none."""
     from ml_janitor import handlers
-    from ml_janitor.aws.answers import describe
+    from ml_janitor.aws.answers import error_text
     from ml_janitor.config.events import MalformedEventError
     from ml_janitor.config.settings import SettingsError
 
@@ -138,16 +147,16 @@ def handled(event: Any, context: LocalContext, handler: Handler) -> dict[str, An
     try:
         answer: dict[str, Any] = function(event, context)
     except (MalformedEventError, SettingsError) as error:
-        raise edge.Refused(str(error)) from error
+        raise edge.CommandRefusedError(str(error)) from error
     except KeyboardInterrupt:  # the lease has been given back on the way here
         return "it was interrupted"
     except Exception as error:  # whatever a function raises, Lambda calls it a failed run
-        return describe(error)
+        return error_text(error)
     return answer
 
 
 @contextmanager
-def environment(variables: Mapping[str, str]) -> Iterator[None]:
+def set_variables(variables: Mapping[str, str]) -> Iterator[None]:
     """Set *variables* in the process, as a function finds its own."""
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)

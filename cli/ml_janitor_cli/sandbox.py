@@ -18,26 +18,26 @@ from typing import Annotated
 
 import typer
 
-from ml_janitor.core.text import plain
+from ml_janitor.core.text import escape_text
 from ml_janitor_cli import edge
-from ml_janitor_cli.screen import progress
+from ml_janitor_cli.screen import show_progress
 
-HOST = "127.0.0.1"
-REGION = "us-east-1"
-KEY_ID, SECRET = "AKIASANDBOX", "sandbox"
+SANDBOX_HOST = "127.0.0.1"
+SANDBOX_REGION = "us-east-1"
+SANDBOX_KEY_ID, SANDBOX_SECRET = "AKIASANDBOX", "sandbox"
 
-KEPT = ("AWS_MAX_ATTEMPTS", "AWS_PAGER")
+KEPT_VARIABLES = ("AWS_MAX_ATTEMPTS", "AWS_PAGER")
 """The only AWS variables that a command in the sandbox inherits: any other could lead it past the sandbox."""
 
-FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+FORWARDED_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-NOT_FOUND, NOT_EXECUTABLE, SIGNALLED = 127, 126, 128
+NOT_FOUND_STATUS, NOT_EXECUTABLE_STATUS, SIGNAL_STATUS = 127, 126, 128
 """Exit statuses as a shell gives them."""
 
-CRASHED = 1
+CRASHED_STATUS = 1
 """The exit status of a command that itself succeeded, on answers of a sandbox that failed."""
 
-USAGE = """\
+SANDBOX_USAGE = """\
 {what} at {url}, where it is {now}.
 
 In another terminal, paste:
@@ -50,7 +50,7 @@ and then: janitor audit
 Any boto3 program and the AWS CLI work too. Ctrl-C ends it, and nothing is kept.
 """
 
-EXPORTED = (
+EXPORTED_VARIABLES = (
     "AWS_ENDPOINT_URL",
     "AWS_DEFAULT_REGION",
     "AWS_ACCESS_KEY_ID",
@@ -93,24 +93,24 @@ def sandbox(
         from ml_janitor_sandbox.deployment import deploy
         from ml_janitor_sandbox.server import Sandbox
     except ImportError as error:
-        raise edge.Refused(
+        raise edge.CommandRefusedError(
             f"the sandbox is not installed ({error.name} is missing): pip install 'ml-janitor[sandbox]'"
         ) from error
-    check_free(port)
+    check_port(port)
     with (
-        without_aws(),
+        clear_aws_variables(),
         jobs_folder(wanted=run_jobs) as jobs,
         Sandbox(port, run_jobs=jobs, speed=speed) as box,
     ):
         if not empty:
             from ml_janitor_sandbox.demo import seed
 
-            with progress("filling the demo account"):
+            with show_progress("filling the demo account"):
                 seed(box.url)
         now = Control(box.url).clock().astimezone(UTC).isoformat().replace("+00:00", "Z")
         deployed = deploy(box.url)
         if command:
-            status = run_in(command, environment(os.environ, box.url, now) | deployed)
+            status = run_in_sandbox(command, command_environment(os.environ, box.url, now) | deployed)
             if not box.crashed:
                 return status
             failed = ", ".join(dict.fromkeys(box.crashed))
@@ -119,11 +119,11 @@ def sandbox(
                 "what the command said of the account may be incomplete or wrong",
                 err=True,
             )
-            return status or CRASHED
+            return status or CRASHED_STATUS
         what = "An empty account" if empty else "The demo account"
-        given = {name: environment({}, box.url, now)[name] for name in EXPORTED} | deployed
+        given = {name: command_environment({}, box.url, now)[name] for name in EXPORTED_VARIABLES} | deployed
         exports = "\n".join(f"  export {name}={shlex.quote(value)}" for name, value in given.items())
-        serve(USAGE.format(what=what, url=box.url, now=now, exports=exports))
+        serve_sandbox(SANDBOX_USAGE.format(what=what, url=box.url, now=now, exports=exports))
     return 0
 
 
@@ -138,11 +138,11 @@ def jobs_folder(*, wanted: bool) -> Iterator[Path | None]:
 
 
 @contextmanager
-def without_aws() -> Iterator[None]:
+def clear_aws_variables() -> Iterator[None]:
     """Remove the machine's own AWS configuration from the process: the sandbox's boto3 would read it too."""
     before = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
     for name in before:
-        if name not in KEPT:
+        if name not in KEPT_VARIABLES:
             del os.environ[name]
     try:
         yield
@@ -150,65 +150,69 @@ def without_aws() -> Iterator[None]:
         os.environ.update(before)
 
 
-def check_free(port: int) -> None:
+def check_port(port: int) -> None:
     """Refuse a port that is taken."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((HOST, port))
+            probe.bind((SANDBOX_HOST, port))
         except OSError as error:
-            raise edge.Refused(f"--port {port} cannot be used: {error.strerror}") from error
+            raise edge.CommandRefusedError(f"--port {port} cannot be used: {error.strerror}") from error
 
 
-def environment(inherited: Mapping[str, str], url: str, now: str) -> dict[str, str]:
+def command_environment(inherited: Mapping[str, str], url: str, now: str) -> dict[str, str]:
     """
     Return the environment of a command in the sandbox: without the machine's own AWS configuration.
 
     The directory of this Python stands last in PATH, so that `janitor` is found without activating its
     virtual environment.
     """
-    kept = {name: value for name, value in inherited.items() if not name.startswith("AWS_") or name in KEPT}
+    kept = {
+        name: value
+        for name, value in inherited.items()
+        if not name.startswith("AWS_") or name in KEPT_VARIABLES
+    }
     proxied = [name for name in (kept.get("NO_PROXY"), kept.get("no_proxy")) if name]
     return kept | {
         "AWS_ENDPOINT_URL": url,
-        "AWS_ACCESS_KEY_ID": KEY_ID,
-        "AWS_SECRET_ACCESS_KEY": SECRET,
-        "AWS_DEFAULT_REGION": REGION,
-        "AWS_REGION": REGION,
+        "AWS_ACCESS_KEY_ID": SANDBOX_KEY_ID,
+        "AWS_SECRET_ACCESS_KEY": SANDBOX_SECRET,
+        "AWS_DEFAULT_REGION": SANDBOX_REGION,
+        "AWS_REGION": SANDBOX_REGION,
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         "AWS_EC2_METADATA_DISABLED": "true",
         "JANITOR_NOW": now,
-        "NO_PROXY": ",".join([*proxied, HOST]),
-        "no_proxy": ",".join([*proxied, HOST]),
+        "NO_PROXY": ",".join([*proxied, SANDBOX_HOST]),
+        "no_proxy": ",".join([*proxied, SANDBOX_HOST]),
         "PATH": os.pathsep.join([kept.get("PATH", os.defpath), str(Path(sys.executable).parent)]),
     }
 
 
-def run_in(command: Sequence[str], env: Mapping[str, str]) -> int:
+def run_in_sandbox(command: Sequence[str], env: Mapping[str, str]) -> int:
     """Run *command*, pass signals on to it, and return its status."""
     try:
         child = subprocess.Popen(command, env=env)  # noqa: S603 - the user's own command is the point
     except FileNotFoundError:
-        typer.echo(f"janitor sandbox: {plain(command[0])}: command not found", err=True)
-        return NOT_FOUND
+        typer.echo(f"janitor sandbox: {escape_text(command[0])}: command not found", err=True)
+        return NOT_FOUND_STATUS
     except OSError as error:
-        typer.echo(f"janitor sandbox: {plain(command[0])}: {error.strerror}", err=True)
-        return NOT_EXECUTABLE
-    with passing_signals_to(child):
+        typer.echo(f"janitor sandbox: {escape_text(command[0])}: {error.strerror}", err=True)
+        return NOT_EXECUTABLE_STATUS
+    with forward_signals(child):
         status = child.wait()
-    return SIGNALLED - status if status < 0 else status
+    return SIGNAL_STATUS - status if status < 0 else status
 
 
 @contextmanager
-def passing_signals_to(child: subprocess.Popen[bytes]) -> Iterator[None]:
+def forward_signals(child: subprocess.Popen[bytes]) -> Iterator[None]:
     """Send *child* the signals that this process gets, except a Ctrl-C that the terminal sends to both."""
 
     def forward(number: int, _: object) -> None:
-        if number != signal.SIGINT or not in_the_foreground():
+        if number != signal.SIGINT or not is_foreground():
             child.send_signal(number)
 
-    before = {number: signal.signal(number, forward) for number in FORWARDED}
+    before = {number: signal.signal(number, forward) for number in FORWARDED_SIGNALS}
     try:
         yield
     finally:
@@ -216,7 +220,7 @@ def passing_signals_to(child: subprocess.Popen[bytes]) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def in_the_foreground() -> bool:
+def is_foreground() -> bool:
     """Return whether Ctrl-C in the terminal reaches this process and its children by itself."""
     try:
         terminal = os.open("/dev/tty", os.O_RDONLY)
@@ -228,7 +232,7 @@ def in_the_foreground() -> bool:
         os.close(terminal)
 
 
-def serve(usage: str) -> None:
+def serve_sandbox(usage: str) -> None:
     """Say how to use the sandbox, and wait for Ctrl-C or SIGTERM."""
     done = Event()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -15,28 +15,28 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-GAP = 2
+COLUMN_GAP = 2
 PIPE_WIDTH = 100
-NARROWEST, WIDEST = 60, 140
+NARROWEST_SCREEN, WIDEST_SCREEN = 60, 140
 """Limits of a console's width: below, nothing would be aligned; above, the eye loses the line."""
 
 
-def console(stream: TextIO) -> Console:
+def make_console(stream: TextIO) -> Console:
     """
     Create a console on *stream* that takes every text literally.
 
-    On a terminal it is as wide as that, up to `WIDEST`; anywhere else COLUMNS wide, else 100, so that a
-    report in a file or a pipe always looks the same.
+    On a terminal it is as wide as that, up to `WIDEST_SCREEN`; anywhere else COLUMNS wide, else 100, so that
+    a report in a file or a pipe always looks the same.
     """
     console = Console(file=stream, highlight=False, markup=False, emoji=False, legacy_windows=False)
     columns = os.environ.get("COLUMNS", "")
     asked = int(columns) if columns.isdecimal() and int(columns) else None
     width = asked or (console.width if stream.isatty() else PIPE_WIDTH)
-    console.width = max(NARROWEST, min(WIDEST, width))
+    console.width = max(NARROWEST_SCREEN, min(WIDEST_SCREEN, width))
     return console
 
 
-def write(console: Console, blocks: Iterable[RenderableType]) -> None:
+def print_blocks(console: Console, blocks: Iterable[RenderableType]) -> None:
     """Print *blocks* with a blank line between them, and no blanks at the ends of lines."""
     with console.capture() as captured:
         for block in blocks:
@@ -49,7 +49,7 @@ class Grid(Table):
     """Rows in columns; a cell that is too long continues in the next line, and is never cut."""
 
     def __init__(self) -> None:
-        super().__init__(box=None, padding=(0, GAP, 0, 0), pad_edge=False, show_header=False)
+        super().__init__(box=None, padding=(0, COLUMN_GAP, 0, 0), pad_edge=False, show_header=False)
         self.collapse_padding = True
 
     def add_row(self, *cells: RenderableType) -> None:  # type: ignore[override]
@@ -59,12 +59,12 @@ class Grid(Table):
             column.overflow = "fold"
 
 
-def title(what: str, summary: str) -> Text:
+def draw_title(what: str, summary: str) -> Text:
     """Draw the title of a page, and its result in a sentence."""
     return Text.assemble((f"{what}  ", "bold cyan"), (summary, "bold"))
 
 
-def head(name: Text, summary: Text | None = None) -> Table:
+def draw_head(name: Text, summary: Text | None = None) -> Table:
     """Draw the line above a block: its name, and at the right its summary."""
     line = Table(box=box.HORIZONTALS, show_edge=False, padding=0, expand=True, border_style="dim")
     line.add_column(name)
@@ -73,7 +73,7 @@ def head(name: Text, summary: Text | None = None) -> Table:
     return line
 
 
-def ruled(*, footer: bool = False) -> Table:
+def ruled_table(*, footer: bool = False) -> Table:
     """Create a table as wide as the page, with a line below its heads and one above its footer."""
     return Table(
         box=box.HORIZONTALS, show_edge=False, show_footer=footer, padding=(0, 1), pad_edge=False,
@@ -81,7 +81,7 @@ def ruled(*, footer: bool = False) -> Table:
     )  # fmt: skip
 
 
-def facts(rows: Iterable[tuple[str, str | Text]]) -> Grid:
+def draw_facts(rows: Iterable[tuple[str, str | Text]]) -> Grid:
     """Draw facts, a line each behind its subject."""
     grid = Grid()
     grid.add_column(style="dim", no_wrap=True)
@@ -91,7 +91,7 @@ def facts(rows: Iterable[tuple[str, str | Text]]) -> Grid:
     return grid
 
 
-def beside(ids: Iterable[tuple[str, Sequence[str]]]) -> RenderableType:
+def draw_beside_ids(ids: Iterable[tuple[str, Sequence[str]]]) -> RenderableType:
     """Draw each id with its lines beside it, which end where the reader's terminal does."""
     table = Grid()
     for own, (first, *others) in ids:
@@ -102,10 +102,10 @@ def beside(ids: Iterable[tuple[str, Sequence[str]]]) -> RenderableType:
 
 
 @contextmanager
-def progress(doing: str) -> Iterator[Callable[[str], None]]:
+def show_progress(doing: str) -> Iterator[Callable[[str], None]]:
     """Show progress on stderr, if someone is watching; yield the function that updates it."""
     if not sys.stderr.isatty():
         yield lambda _: None
         return
-    with console(sys.stderr).status(doing) as status:
+    with make_console(sys.stderr).status(doing) as status:
         yield status.update

@@ -12,21 +12,21 @@ import boto3
 from botocore.exceptions import ClientError
 
 from ml_janitor.aws.boto_client import ServiceName, make_client
-from ml_janitor_cli.probes import Answer, classified
+from ml_janitor_cli.probes import ProbeAnswer, classify_error
 
-STACK = "MlJanitor"
+STACK_NAME = "MlJanitor"
 """Name of the stack in app.py."""
 
-HASH = "[0-9A-F]{8}"
+LOGICAL_ID_HASH = "[0-9A-F]{8}"
 """Suffix that CDK appends to the path of a construct to make its logical id."""
 
-PAGE = "docs/operating.md"
-DEPLOY_AGAIN = "make deploy REVERT=1 puts it back"
+OPERATING_PAGE = "docs/operating.md"
+DEPLOY_AGAIN_ADVICE = "make deploy REVERT=1 puts it back"
 """Advice for a missing part: without REVERT, CloudFormation compares templates, and does nothing."""
 
 LIST_RESOURCES = "cloudformation:ListStackResources"
 
-GONE = frozenset(
+GONE_CODES = frozenset(
     {
         "AWS.SimpleQueueService.NonExistentQueue",
         "NotFound",
@@ -37,7 +37,7 @@ GONE = frozenset(
 """Error codes of services for a resource that does not exist."""
 
 
-class Outcome(StrEnum):
+class CheckOutcome(StrEnum):
     """The result of a check; the last three say nothing about the deployment."""
 
     FINE = "fine"
@@ -58,7 +58,7 @@ class Check:
 
     about: str = ""
     what: str
-    outcome: Outcome
+    outcome: CheckOutcome
     seen: str
     to_do: str = ""
     short: str = ""
@@ -66,24 +66,24 @@ class Check:
     @classmethod
     def fine(cls, what: str, seen: str, *, about: str = "") -> Check:
         """Return a check without a fault."""
-        return cls(about=about, what=what, outcome=Outcome.FINE, seen=seen)
+        return cls(about=about, what=what, outcome=CheckOutcome.FINE, seen=seen)
 
     @classmethod
     def wrong(cls, what: str, seen: str, to_do: str, *, about: str = "", short: str = "") -> Check:
         """Return a check that found a fault in the deployment."""
-        return cls(about=about, what=what, outcome=Outcome.WRONG, seen=seen, to_do=to_do, short=short)
+        return cls(about=about, what=what, outcome=CheckOutcome.WRONG, seen=seen, to_do=to_do, short=short)
 
     @classmethod
     def not_probed(cls, what: str, seen: str, to_do: str = "") -> Check:
         """Return a check that cannot be made from here."""
-        return cls(what=what, outcome=Outcome.NOT_PROBED, seen=seen, to_do=to_do)
+        return cls(what=what, outcome=CheckOutcome.NOT_PROBED, seen=seen, to_do=to_do)
 
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
     """A call without an answer that helps: refused, or not answered, in AWS's words."""
 
-    outcome: Outcome
+    outcome: CheckOutcome
     why: str
 
     def check(self, what: str, *, about: str = "", action: str = "") -> Check:
@@ -94,17 +94,17 @@ class Trouble:
             what=what,
             outcome=self.outcome,
             seen=self.why,
-            to_do=refused if self.outcome is Outcome.REFUSED else "ask again",
+            to_do=refused if self.outcome is CheckOutcome.REFUSED else "ask again",
         )
 
 
 @dataclass(frozen=True, slots=True)
-class Gone:
+class MissingResource:
     """The resource does not exist."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stack:
+class DeployedStack:
     """A deployed stack: physical ids by logical id and type."""
 
     name: str
@@ -113,7 +113,7 @@ class Stack:
 
     def physical_id(self, construct: str, part: str, kind: str) -> str | None:
         """Return the physical id of the *part* of a *construct* that has this CloudFormation type."""
-        wanted = re.compile(f"{construct}{part}{HASH}")
+        wanted = re.compile(f"{construct}{part}{LOGICAL_ID_HASH}")
         return next(
             (
                 physical
@@ -125,7 +125,7 @@ class Stack:
 
     def parts(self, construct: str, kind: str) -> dict[str, str]:
         """Return every part of a *construct* that has this type: physical ids by the name of the part."""
-        wanted = re.compile(f"{construct}([A-Z][A-Za-z]*?){HASH}")
+        wanted = re.compile(f"{construct}([A-Z][A-Za-z]*?){LOGICAL_ID_HASH}")
         found = (
             (wanted.fullmatch(logical), physical)
             for (logical, of), physical in self.resources.items()
@@ -134,7 +134,7 @@ class Stack:
         return {match[1]: physical for match, physical in found if match}
 
 
-class Deployment:
+class RegionServices:
     """The services of one region. *attempts* are few: a check that nobody answers should not take minutes."""
 
     def __init__(self, session: boto3.Session, region: str, *, attempts: int) -> None:
@@ -151,7 +151,7 @@ class Deployment:
             )
         return self._clients[service]
 
-    def find(self, name: str) -> Stack | Gone | Trouble:
+    def find(self, name: str) -> DeployedStack | MissingResource | Trouble:
         """Find the stack *name*, by all pages of its resources."""
 
         def listed() -> dict[tuple[str, str], str]:
@@ -167,19 +167,21 @@ class Deployment:
                 if resource["ResourceStatus"] != "DELETE_COMPLETE"
             }
 
-        match read(listed, gone=frozenset({"ValidationError"})):
-            case Gone() | Trouble() as without:
+        match read_answer(listed, gone=frozenset({"ValidationError"})):
+            case MissingResource() | Trouble() as without:
                 return without
             case resources:
-                return Stack(name=name, region=self.region, resources=resources)
+                return DeployedStack(name=name, region=self.region, resources=resources)
 
 
-def read[T](call: Callable[[], T], *, gone: frozenset[str] = GONE) -> T | Gone | Trouble:
+def read_answer[T](
+    call: Callable[[], T], *, gone: frozenset[str] = GONE_CODES
+) -> T | MissingResource | Trouble:
     """Return the answer of *call*, or why there is none. Raises every error but a failed AWS call."""
     try:
         return call()
-    except Exception as error:  # `classified` raises every error but a failed AWS call
-        answer, why = classified(error)
+    except Exception as error:  # `classify_error` raises every error but a failed AWS call
+        answer, why = classify_error(error)
         if isinstance(error, ClientError) and error.response.get("Error", {}).get("Code") in gone:
-            return Gone()
-        return Trouble(Outcome.REFUSED if answer is Answer.REFUSED else Outcome.FAILED, why)
+            return MissingResource()
+        return Trouble(CheckOutcome.REFUSED if answer is ProbeAnswer.REFUSED else CheckOutcome.FAILED, why)

@@ -8,49 +8,58 @@ from datetime import date, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from ml_janitor.acting.undos import undoable
+from ml_janitor.acting.undos import is_undoable
 from ml_janitor.config.settings import Settings
 from ml_janitor.ledger.action import Action
 from ml_janitor.ledger.actions import Actions
 from ml_janitor.ledger.entries import Entry
 from ml_janitor.ledger.findings import Ledger
-from ml_janitor.ledger.macs import ALGORITHM
+from ml_janitor.ledger.macs import MAC_ALGORITHM
 from ml_janitor.ledger.table import Table
-from ml_janitor.report.mrkdwn import counted
-from ml_janitor_cli.stack import DEPLOY_AGAIN, Check, Deployment, Gone, Outcome, Stack, Trouble, read
-from ml_janitor_cli.stack_checks import FUNCTION, TABLE
+from ml_janitor.report.mrkdwn import count_noun
+from ml_janitor_cli.stack import (
+    DEPLOY_AGAIN_ADVICE,
+    Check,
+    CheckOutcome,
+    DeployedStack,
+    MissingResource,
+    RegionServices,
+    Trouble,
+    read_answer,
+)
+from ml_janitor_cli.stack_checks import FUNCTION_TYPE, TABLE_TYPE
 
-WHAT = "undo"
+UNDO_CHECK = "undo"
 
 
-def undo_checks(
-    here: Deployment, stack: Stack, settings: Settings, *, account: str, now: datetime
+def check_undo(
+    here: RegionServices, stack: DeployedStack, settings: Settings, *, account: str, now: datetime
 ) -> Iterator[Check]:
     """Check each detector and place with actions that can be undone, but not by the undo function."""
-    name = next((physical for (_, kind), physical in stack.resources.items() if kind == TABLE), None)
+    name = next((physical for (_, kind), physical in stack.resources.items() if kind == TABLE_TYPE), None)
     if name is None:
         return  # the check of each function's last run says so
     table = Table(here.client("dynamodb"), name)
-    asked = read(lambda: (Actions(table).everywhere(), Ledger(table).everywhere()))
+    asked = read_answer(lambda: (Actions(table).everywhere(), Ledger(table).everywhere()))
     match asked:
         case Trouble():
-            yield asked.check(WHAT, action="dynamodb:Scan")
-        case Gone():
+            yield asked.check(UNDO_CHECK, action="dynamodb:Scan")
+        case MissingResource():
             return
         case (actions, entries):
             regions = settings.janitor.regions or [here.region]
-            deployed = stack.physical_id("Undo", "Function", FUNCTION) is not None
-            yield from unreachable(actions, settings, regions, account, now, deployed=deployed)
+            deployed = stack.physical_id("Undo", "Function", FUNCTION_TYPE) is not None
+            yield from check_unreachable_actions(actions, settings, regions, account, now, deployed=deployed)
             within = timedelta(days=settings.janitor.undo_days)
             left = [
                 action
                 for action in actions
-                if action.target.account == account and undoable(action, within, now)
+                if action.target.account == account and is_undoable(action, within, now)
             ]
-            yield from beyond(left, entries, settings)
+            yield from check_undo_settings(left, entries, settings)
 
 
-def unreachable(
+def check_unreachable_actions(
     actions: Iterable[Action],
     settings: Settings,
     regions: Sequence[str],
@@ -63,22 +72,24 @@ def unreachable(
     within = timedelta(days=settings.janitor.undo_days)
     left: dict[tuple[str, str], list[Action]] = {}
     for action in actions:
-        if action.target.account == account and undoable(action, within, now):
+        if action.target.account == account and is_undoable(action, within, now):
             left.setdefault((action.detector, action.target.region), []).append(action)
     for (detector, region), done in sorted(left.items()):
         last = max(action.began for action in done)
-        to_do = missing(settings, detector, (account, region), regions, last=last.date(), now=now)
+        to_do = undo_remedy(settings, detector, (account, region), regions, last=last.date(), now=now)
         if to_do is None and deployed:
             continue
         yield Check.wrong(
-            WHAT,
-            f"{counted(len(done), 'thing')} that {detector} did in {region} can be undone until "
+            UNDO_CHECK,
+            f"{count_noun(len(done), 'thing')} that {detector} did in {region} can be undone until "
             f"{last + within:%Y-%m-%d}, but not by the undo function, which has no powers there",
-            f"{to_do or DEPLOY_AGAIN}; or janitor undo, with credentials of your own",
+            f"{to_do or DEPLOY_AGAIN_ADVICE}; or janitor undo, with credentials of your own",
         )
 
 
-def beyond(left: Iterable[Action], entries: Iterable[Entry], settings: Settings) -> Iterator[Check]:
+def check_undo_settings(
+    left: Iterable[Action], entries: Iterable[Entry], settings: Settings
+) -> Iterator[Check]:
     """
     Check settings that keep something from the undo function: past actions, and coming ones.
 
@@ -96,18 +107,18 @@ def beyond(left: Iterable[Action], entries: Iterable[Entry], settings: Settings)
             lacking.setdefault((entry.missing_for_undo, entry.detector), []).append("warned about")
     for (setting, name), verbs in sorted(lacking.items()):
         things = " and ".join(
-            f"{counted(number, 'thing')} that {name} {verb}" for verb, number in Counter(verbs).items()
+            f"{count_noun(number, 'thing')} that {name} {verb}" for verb, number in Counter(verbs).items()
         )
         chosen = getattr(kinds.get(name), "undo_roles", None) == ()
         yield Check(
-            what=WHAT,
-            outcome=Outcome.FINE if chosen else Outcome.WRONG,
+            what=UNDO_CHECK,
+            outcome=CheckOutcome.FINE if chosen else CheckOutcome.WRONG,
             seen=f"{things} can be undone only by a person, unless you set {setting}",
             to_do=f"{setting}, and make deploy; or janitor undo, with credentials of your own",
         )
 
 
-def missing(
+def undo_remedy(
     settings: Settings,
     detector: str,
     place: tuple[str, str],
@@ -132,52 +143,54 @@ def missing(
     return f"{region} in janitor.regions again until then, and make deploy: act_in need not name it"
 
 
-KEY = "AWS::KMS::Key"
-OF_KEY = "undo key"
-CODE_BYTES = 32
+KEY_TYPE = "AWS::KMS::Key"
+UNDO_KEY_CHECK = "undo key"
+MAC_BYTES = 32
 
-NEEDED_FOR: Mapping[str, str] = {
+KEY_CALLS: Mapping[str, str] = {
     "GenerateMac": "janitor sweep --act",
     "VerifyMac": "janitor undo",
     "DescribeKey": "janitor undo --unsigned",
 }
 """Commands for which a person needs each call. A detector's role and the undo function's have them."""
 
-FINE = frozenset({"DryRunOperationException", "KMSInvalidMacException"})
+DRY_RUN_OK_CODES = frozenset({"DryRunOperationException", "KMSInvalidMacException"})
 """KMS's answers to a dry run that would be allowed (API reference, GenerateMac and VerifyMac, "DryRun")."""
 
 
-def undo_key_checks(here: Deployment, stack: Stack) -> Iterator[Check]:
+def check_undo_key(here: RegionServices, stack: DeployedStack) -> Iterator[Check]:
     """Check the key, and what the caller may not do with it, which no function needs."""
-    key = stack.physical_id("UndoRecordKey", "", KEY)
+    key = stack.physical_id("UndoRecordKey", "", KEY_TYPE)
     if key is None:
         said = "the stack has no key for undo records, so nothing can be acted on or undone"
-        yield Check.wrong(OF_KEY, said, "make deploy adds it")
+        yield Check.wrong(UNDO_KEY_CHECK, said, "make deploy adds it")
         return
     refused = []
-    for operation, command in NEEDED_FOR.items():
-        match read(partial(tried, here, operation, key), gone=FINE):
-            case Trouble(outcome=Outcome.REFUSED):
+    for operation, command in KEY_CALLS.items():
+        match read_answer(partial(dry_run_key, here, operation, key), gone=DRY_RUN_OK_CODES):
+            case Trouble(outcome=CheckOutcome.REFUSED):
                 refused.append(f"kms:{operation} ({command})")
             case Trouble() as trouble:
-                to_do = f"{DEPLOY_AGAIN} if it was deleted; else enable it in KMS, or cancel its deletion"
-                yield Check.wrong(OF_KEY, trouble.why, to_do)
+                to_do = (
+                    f"{DEPLOY_AGAIN_ADVICE} if it was deleted; else enable it in KMS, or cancel its deletion"
+                )
+                yield Check.wrong(UNDO_KEY_CHECK, trouble.why, to_do)
                 return
             case _:
                 pass
     if refused:
         said = f"your credentials do not hold {', '.join(refused)}; the functions' roles do"
-        yield Check.not_probed(OF_KEY, said, "ask for it, to do that by hand")
+        yield Check.not_probed(UNDO_KEY_CHECK, said, "ask for it, to do that by hand")
     else:
-        yield Check.fine(OF_KEY, "your credentials can sign and verify with it")
+        yield Check.fine(UNDO_KEY_CHECK, "your credentials can sign and verify with it")
 
 
-def tried(here: Deployment, operation: str, key: str) -> Any:
+def dry_run_key(here: RegionServices, operation: str, key: str) -> Any:
     """Make a dry run of *operation* with *key*: KMS answers with an error, allowed or not."""
     if operation == "DescribeKey":  # only reads, and has no dry run
         return here.client("kms").describe_key(KeyId=key)
-    about = {"KeyId": key, "MacAlgorithm": ALGORITHM, "Message": b"-", "DryRun": True}
+    about = {"KeyId": key, "MacAlgorithm": MAC_ALGORITHM, "Message": b"-", "DryRun": True}
     client = here.client("kms")
     if operation == "GenerateMac":
         return client.generate_mac(**about)
-    return client.verify_mac(**about, Mac=bytes(CODE_BYTES))
+    return client.verify_mac(**about, Mac=bytes(MAC_BYTES))

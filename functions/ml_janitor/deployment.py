@@ -12,20 +12,20 @@ import boto3
 from ml_janitor.acting.acting import Acting
 from ml_janitor.acting.undo_run import UndoRun
 from ml_janitor.acting.undoing import CannotUndoError, Undoing
-from ml_janitor.acting.undos import undone_by_hand
+from ml_janitor.acting.undos import by_hand_cause
 from ml_janitor.acting.warning import Warner
-from ml_janitor.config.member_roles import Kind, role_name
+from ml_janitor.config.member_roles import RoleKind, member_role_name
 from ml_janitor.config.settings import Settings
 from ml_janitor.ledger.actions import Actions
 from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.holds import Holds
-from ml_janitor.ledger.limits import Limits
-from ml_janitor.ledger.requests import Requests
+from ml_janitor.ledger.limits import ActionLimits
+from ml_janitor.ledger.requests import ButtonRequests
 from ml_janitor.ledger.table import Table
-from ml_janitor.report.causes import words
+from ml_janitor.report.causes import cause_sentence
 from ml_janitor.report.telemetry import measure_refused
-from ml_janitor.report.warnings import terms
-from ml_janitor.scheduled.places import Place
+from ml_janitor.report.warnings import warning_terms
+from ml_janitor.scheduled.places import SweepPlace
 from ml_janitor.slack.digest_actions import ActionHistory
 from ml_janitor.slack.message_updates import MessageUpdates
 from ml_janitor.slack.retries import SlackError
@@ -43,14 +43,14 @@ if TYPE_CHECKING:
     from ml_janitor.slack.weekly_advice import WeeklyAdvice
 
 
-PACE = 1.0
+ACTION_PAUSE_SECONDS = 1.0
 """Seconds between two actions: AWS's limits on changes are low, and a person may want to stop it."""
 
-WAIT = 15.0
+AWS_WAIT_SECONDS = 15.0
 """Seconds between two looks at whether AWS is ready for the next step."""
 
 
-def acting(
+def make_acting(
     settings: Settings,
     table: Table,
     actions: Actions,
@@ -69,13 +69,13 @@ def acting(
         ledger=Ledger(table),
         actions=actions,
         holds=Holds(table),
-        limits=Limits(table, section.time_zone),
-        requests=Requests(table),
+        limits=ActionLimits(table, section.time_zone),
+        requests=ButtonRequests(table),
         clock=clock,
-        pause=lambda: sleep(PACE),
+        pause=lambda: sleep(ACTION_PAUSE_SECONDS),
         wait=wait,
         revert=revert,
-        words=words,
+        words=cause_sentence,
         max_actions_per_night=section.max_actions_per_night,
         together=settings.organization.used,
         within=timedelta(days=section.undo_days),
@@ -84,7 +84,7 @@ def acting(
     )
 
 
-def undoing(
+def make_undoing(
     settings: Settings,
     table: Table,
     actions: Actions,
@@ -99,31 +99,33 @@ def undoing(
         holds=Holds(table),
         clock=clock,
         within=timedelta(days=settings.janitor.undo_days),
-        words=words,
+        words=cause_sentence,
         wait=wait,
         unsigned=unsigned,
     )
 
 
-def acting_in_lambda(own: Invocation) -> Acting:
+def make_lambda_acting(own: Invocation) -> Acting:
     """Return the part that acts in an armed function, which has to ask for an undo."""
-    return acting(
+    return make_acting(
         own.settings,
         own.table,
         own.actions,
         own.clock,
         sleep=own.seconds.sleep,
-        wait=lambda: own.seconds.sleep(WAIT),
-        revert=lambda action: ask_for_revert(own, action),
+        wait=lambda: own.seconds.sleep(AWS_WAIT_SECONDS),
+        revert=lambda action: request_revert(own, action),
     )
 
 
-def undoing_in_lambda(own: Invocation) -> Undoing:
+def make_lambda_undoing(own: Invocation) -> Undoing:
     """Return the part that undoes actions, in the functions that may."""
-    return undoing(own.settings, own.table, own.actions, own.clock, wait=lambda: own.seconds.sleep(WAIT))
+    return make_undoing(
+        own.settings, own.table, own.actions, own.clock, wait=lambda: own.seconds.sleep(AWS_WAIT_SECONDS)
+    )
 
 
-def ask_for_revert(own: Invocation, action: Action) -> None:
+def request_revert(own: Invocation, action: Action) -> None:
     """
     Ask the undo function to revert *action*: an armed role may not undo its own actions.
 
@@ -132,8 +134,8 @@ def ask_for_revert(own: Invocation, action: Action) -> None:
     """
     if not own.environment.undo:
         raise CannotUndoError("there is no undo function here")
-    if (why := undone_by_hand(own.detector, action)) is not None:
-        raise CannotUndoError(words(why))
+    if (why := by_hand_cause(own.detector, action)) is not None:
+        raise CannotUndoError(cause_sentence(why))
     own.hand_over(
         own.environment.undo,
         {
@@ -148,23 +150,23 @@ def ask_for_revert(own: Invocation, action: Action) -> None:
     )
 
 
-def warner(own: Invocation) -> Warner | None:
+def make_warner(own: Invocation) -> Warner | None:
     """Return the sender of warnings; None without Slack, and then the janitor never acts."""
     if not own.settings.janitor.slack_secret:
         return None
-    wording = terms(own.settings, own.keep_tag)
+    wording = warning_terms(own.settings, own.keep_tag)
     alerts = WarningSender(own.connect, own.slack_deadline, wording, own.settings.routes)
     return Warner(ledger=own.ledger, warn=alerts, clock=own.clock)
 
 
-def message_updates(own: Invocation) -> MessageUpdates | None:
+def make_message_updates(own: Invocation) -> MessageUpdates | None:
     """Return the updater of messages; None without Slack."""
     if not own.settings.janitor.slack_secret:
         return None
     return MessageUpdates(
         connect=own.connect,
         deadline=own.slack_deadline,
-        terms=terms(own.settings, own.keep_tag),
+        terms=warning_terms(own.settings, own.keep_tag),
         ledger=own.ledger,
         actions=own.actions,
         holds=own.holds,
@@ -173,7 +175,7 @@ def message_updates(own: Invocation) -> MessageUpdates | None:
     )
 
 
-def weekly_advice(own: Invocation) -> WeeklyAdvice:
+def make_weekly_advice(own: Invocation) -> WeeklyAdvice:
     """Return the poster of the weekly advice, which also shows its results."""
     from ml_janitor.slack.weekly_advice import WeeklyAdvice
 
@@ -188,17 +190,17 @@ def weekly_advice(own: Invocation) -> WeeklyAdvice:
     )
 
 
-def undo_run(own: Invocation, logger: Logger) -> UndoRun:
+def make_undo_run(own: Invocation, logger: Logger) -> UndoRun:
     """Return the undo function's work for one event."""
 
     def opened(detector: str, account: str, region: str) -> AbstractContextManager[list[Aws]]:
-        inside = own.entered(Place(account, (region,)), role_name(detector, Kind.UNDO))
+        inside = own.entered(SweepPlace(account, (region,)), member_role_name(detector, RoleKind.UNDO))
         return own.opened(inside.whole())
 
     return UndoRun(
         settings=own.settings,
         home=own.home,
-        undoing=undoing_in_lambda(own),
+        undoing=make_lambda_undoing(own),
         leases=own.leases,
         clock=own.clock,
         left=lambda: own.left,
@@ -206,14 +208,14 @@ def undo_run(own: Invocation, logger: Logger) -> UndoRun:
         opened=opened,
         tell=lambda action: _update_message(own, action, logger),
         count_refused=measure_refused,
-        by_hand=undone_by_hand,
+        by_hand=by_hand_cause,
         logger=logger,
     )
 
 
 def _update_message(own: Invocation, before: Action, logger: Logger) -> None:
     """Update the message of *before* with its progress. If that fails now, the next sweep does it."""
-    updates = message_updates(own)
+    updates = make_message_updates(own)
     if updates is None or not before.message:
         return
     known = updates.actions.all(before.detector, before.target.account, before.target.region)
@@ -223,9 +225,9 @@ def _update_message(own: Invocation, before: Action, logger: Logger) -> None:
         logger.error("a message could not be changed", extra={"why": str(failed)})  # noqa: TRY400
 
 
-def accounts_run(own: Invocation, logger: Logger) -> AccountsRun:
+def make_accounts_run(own: Invocation, logger: Logger) -> AccountsRun:
     """Return the run over an organization. Imported late: no other function needs it."""
-    from ml_janitor.aws.organization import ALWAYS_ENABLED
+    from ml_janitor.aws.organization import ALWAYS_ENABLED_REGIONS
     from ml_janitor.scheduled.accounts import AccountsRun
 
     session = boto3.Session()
@@ -233,7 +235,7 @@ def accounts_run(own: Invocation, logger: Logger) -> AccountsRun:
     return AccountsRun(
         settings=own.settings,
         home=own.home,
-        organizations=lambda: own.client("organizations", ALWAYS_ENABLED[partition]),
+        organizations=lambda: own.client("organizations", ALWAYS_ENABLED_REGIONS[partition]),
         known_regions=session.get_available_regions("sagemaker", partition),
         bucket=own.environment.bucket,
         lists=own.run_lists,
@@ -245,18 +247,18 @@ def accounts_run(own: Invocation, logger: Logger) -> AccountsRun:
     )
 
 
-def bill_run(own: Invocation, logger: Logger) -> BillRun:
+def make_bill_run(own: Invocation, logger: Logger) -> BillRun:
     """Return the bill function's work for one event. Imported late: no other function needs it."""
     from ml_janitor.aws import cost_explorer
     from ml_janitor.bill.archive import BillArchive
     from ml_janitor.bill.resources import BilledResources
     from ml_janitor.scheduled.bill_run import BillRun
 
-    def opened(place: Place) -> AbstractContextManager[list[Aws]]:
-        return own.opened(own.entered(place, role_name(BilledResources.name)))
+    def opened(place: SweepPlace) -> AbstractContextManager[list[Aws]]:
+        return own.opened(own.entered(place, member_role_name(BilledResources.name)))
 
     explorer = cost_explorer.CostExplorer(
-        own.client("ce", cost_explorer.REGION), max_requests=own.settings.bill.max_requests
+        own.client("ce", cost_explorer.COST_EXPLORER_REGION), max_requests=own.settings.bill.max_requests
     )
     return BillRun(
         settings=own.settings,
@@ -269,11 +271,11 @@ def bill_run(own: Invocation, logger: Logger) -> BillRun:
         account=own.home,
         regions=own.regions,
         opened=opened,
-        organization=organization_reader(own),
+        organization=make_organization_reader(own),
     )
 
 
-def organization_reader(own: Invocation) -> OrganizationReader | None:
+def make_organization_reader(own: Invocation) -> OrganizationReader | None:
     """Return the digest's reader of all accounts; None in one account. Imported late: it is seldom needed."""
     if not own.settings.organization.used:
         return None
@@ -288,7 +290,7 @@ def organization_reader(own: Invocation) -> OrganizationReader | None:
     )
 
 
-def action_history(own: Invocation) -> ActionHistory:
+def make_action_history(own: Invocation) -> ActionHistory:
     """Return the digest's part about armed detectors."""
     undoable = own.settings.undoable_names(own.clock().date())
     return ActionHistory(

@@ -13,38 +13,38 @@ if TYPE_CHECKING:
 
     from aws_lambda_powertools import Logger
 
-    from ml_janitor.config.events import Context, DigestEvent, SweepEvent
+    from ml_janitor.config.events import DigestEvent, FunctionContext, SweepEvent
     from ml_janitor.scheduled.invocation import Invocation
-    from ml_janitor.scheduled.sweep_run import Ran
+    from ml_janitor.scheduled.sweep_run import SweepRunResult
     from ml_janitor.slack.press_worker import PressWorker
-    from ml_janitor.slack.sender import Time
+    from ml_janitor.slack.sender import SenderClock
 
-BILL, DIGEST, PRESS, UNDO = "bill", "digest", "press", "undo"
+_BILL_FUNCTION, _DIGEST_FUNCTION, _PRESS_FUNCTION, _UNDO_FUNCTION = "bill", "digest", "press", "undo"
 
 
-def clock() -> datetime:
+def real_time() -> datetime:
     """Return the real time. JANITOR_NOW is for the sandbox, in which it is always the same night."""
     if fixed := os.environ.get("JANITOR_NOW"):
         return datetime.fromisoformat(fixed)
     return datetime.now(UTC)
 
 
-def seconds() -> Time:
+def slack_time() -> SenderClock:
     """Return the clock that bounds the waiting for Slack."""
-    from ml_janitor.slack.sender import Time
+    from ml_janitor.slack.sender import SenderClock
 
-    return Time(clock=time.monotonic, sleep=time.sleep)
+    return SenderClock(clock=time.monotonic, sleep=time.sleep)
 
 
 @cache
-def logger() -> Logger:
+def structured_logger() -> Logger:
     """Return the structured logger. It logs nothing of an event, a resource or the environment by itself."""
     from aws_lambda_powertools import Logger
 
     return Logger(service="ml-janitor")
 
 
-def sweep(event: dict[str, Any], context: Context) -> dict[str, Any]:
+def sweep(event: dict[str, Any], context: FunctionContext) -> dict[str, Any]:
     """
     Run the detector that JANITOR_DETECTOR names, once per event however often it is delivered.
 
@@ -54,13 +54,15 @@ def sweep(event: dict[str, Any], context: Context) -> dict[str, Any]:
     """
     from ml_janitor.config import events
 
-    asked = events.read(event, events.SweepEvent, clock())
-    own = invoked(context)
+    asked = events.parse_event(event, events.SweepEvent, real_time())
+    own = make_invocation(context)
     name, identity = own.detector.name, asked.identity(context.aws_request_id)
-    return done_once(own, name, identity, lambda: answer(ran(asked, own, holder=identity)))
+    return do_event_once(
+        own, name, identity, lambda: sweep_answer(run_sweep_event(asked, own, holder=identity))
+    )
 
 
-def accounts(event: dict[str, Any], context: Context) -> dict[str, Any]:
+def accounts(event: dict[str, Any], context: FunctionContext) -> dict[str, Any]:
     """
     Begin or end a detector's run over an organization, as the state machine asks; either may be done again.
 
@@ -69,11 +71,11 @@ def accounts(event: dict[str, Any], context: Context) -> dict[str, Any]:
     from ml_janitor import deployment
     from ml_janitor.config import events
 
-    asked = events.read(event, events.AccountsEvent, clock())
-    return deployment.accounts_run(invoked(context), logger()).run(asked)
+    asked = events.parse_event(event, events.AccountsEvent, real_time())
+    return deployment.make_accounts_run(make_invocation(context), structured_logger()).run(asked)
 
 
-def digest(event: dict[str, Any], context: Context) -> dict[str, Any]:
+def digest(event: dict[str, Any], context: FunctionContext) -> dict[str, Any]:
     """
     Tell Slack about all sweeps' findings, and about sweeps that did not run; once per event.
 
@@ -81,12 +83,14 @@ def digest(event: dict[str, Any], context: Context) -> dict[str, Any]:
     """
     from ml_janitor.config import events
 
-    asked = events.read(event, events.DigestEvent, clock())
-    own = invoked(context)
-    return done_once(own, DIGEST, asked.identity(context.aws_request_id), lambda: digested(asked, own))
+    asked = events.parse_event(event, events.DigestEvent, real_time())
+    own = make_invocation(context)
+    return do_event_once(
+        own, _DIGEST_FUNCTION, asked.identity(context.aws_request_id), lambda: post_digest(asked, own)
+    )
 
 
-def bill(event: dict[str, Any], context: Context) -> dict[str, Any]:
+def bill(event: dict[str, Any], context: FunctionContext) -> dict[str, Any]:
     """
     Read the bill, keep it, and post in Slack what moved it, unless a digest is about to; once per event.
 
@@ -95,24 +99,26 @@ def bill(event: dict[str, Any], context: Context) -> dict[str, Any]:
     from ml_janitor import deployment
     from ml_janitor.config import events
 
-    asked = events.read(event, events.DigestEvent, clock())
-    own = invoked(context)
-    identity, now = asked.identity(context.aws_request_id), asked.time or clock()
-    return done_once(own, BILL, identity, lambda: deployment.bill_run(own, logger()).run(now))
+    asked = events.parse_event(event, events.DigestEvent, real_time())
+    own = make_invocation(context)
+    identity, now = asked.identity(context.aws_request_id), asked.time or real_time()
+    return do_event_once(
+        own, _BILL_FUNCTION, identity, lambda: deployment.make_bill_run(own, structured_logger()).run(now)
+    )
 
 
-def interact(event: dict[str, Any], context: Context) -> dict[str, Any]:  # noqa: ARG001 - Lambda passes it
+def interact(event: dict[str, Any], context: FunctionContext) -> dict[str, Any]:  # noqa: ARG001 - Lambda passes it
     """
     Take a press on a button in Slack at the function URL: verify it, hand it on, acknowledge it.
 
     Raises nothing: the answer says what happened.
     """
-    from ml_janitor.slack.ingress import answer
+    from ml_janitor.slack.ingress import answer_request
 
-    return answer(event, os.environ, clock=clock)
+    return answer_request(event, os.environ, clock=real_time)
 
 
-def pressed(event: dict[str, Any], context: Context) -> dict[str, Any]:
+def pressed(event: dict[str, Any], context: FunctionContext) -> dict[str, Any]:
     """
     Do the work of a press in Slack, once per press; a forbidden press is refused, and that is the answer.
 
@@ -121,21 +127,21 @@ def pressed(event: dict[str, Any], context: Context) -> dict[str, Any]:
     """
     from ml_janitor.config import events
     from ml_janitor.ledger.idempotency import InProgressError
-    from ml_janitor.slack.webhook import UNFINISHED, ephemeral_replier
+    from ml_janitor.slack.webhook import UNFINISHED_REPLY, ephemeral_replier
 
-    asked = events.checked(event, events.PressEvent)
-    own = invoked(context)
+    asked = events.check_event(event, events.PressEvent)
+    own = make_invocation(context)
     ephemeral_reply = ephemeral_replier(own.seconds, deadline=own.slack_deadline, url=own.slack_url)
     try:
-        return presser(own, ephemeral_reply)(asked)
+        return make_press_worker(own, ephemeral_reply)(asked)
     except InProgressError:
         raise
     except Exception:  # raised again: Lambda tries once more, and then an alarm says so
-        ephemeral_reply(asked.response_url, UNFINISHED)
+        ephemeral_reply(asked.response_url, UNFINISHED_REPLY)
         raise
 
 
-def undo(event: dict[str, Any], context: Context) -> dict[str, Any]:
+def undo(event: dict[str, Any], context: FunctionContext) -> dict[str, Any]:
     """
     Bring back the resource that one finding's action cleaned up; once per event.
 
@@ -145,24 +151,29 @@ def undo(event: dict[str, Any], context: Context) -> dict[str, Any]:
     from ml_janitor import deployment
     from ml_janitor.config import events
 
-    asked = events.checked(event, events.UndoEvent)
-    own = invoked(context)
+    asked = events.check_event(event, events.UndoEvent)
+    own = make_invocation(context)
     identity = asked.identity(context.aws_request_id)
-    return done_once(own, UNDO, identity, lambda: deployment.undo_run(own, logger())(asked, holder=identity))
+    return do_event_once(
+        own,
+        _UNDO_FUNCTION,
+        identity,
+        lambda: deployment.make_undo_run(own, structured_logger())(asked, holder=identity),
+    )
 
 
-def presser(own: Invocation, ephemeral_reply: Callable[[str, str], bool]) -> PressWorker:
+def make_press_worker(own: Invocation, ephemeral_reply: Callable[[str, str], bool]) -> PressWorker:
     """Return the worker for presses, in this invocation."""
     from ml_janitor import deployment
     from ml_janitor.config.settings import SettingsError
-    from ml_janitor.ledger.requests import Requests
-    from ml_janitor.slack.bot import Slack
+    from ml_janitor.ledger.requests import ButtonRequests
+    from ml_janitor.slack.bot import SlackBot
     from ml_janitor.slack.membership import Directory
     from ml_janitor.slack.press_worker import PressWorker
 
-    messages = deployment.message_updates(own)
+    messages = deployment.make_message_updates(own)
     slack = own.connect() if messages is not None else None
-    if messages is None or not isinstance(slack, Slack):
+    if messages is None or not isinstance(slack, SlackBot):
         raise SettingsError(
             "janitor.slack_secret has to name the secret with a bot token: a webhook has no buttons"
         )
@@ -171,68 +182,72 @@ def presser(own: Invocation, ephemeral_reply: Callable[[str, str], bool]) -> Pre
         home=own.home,
         ledger=own.ledger,
         holds=own.holds,
-        requests=Requests(own.table),
-        undoing=deployment.undoing_in_lambda(own),
+        requests=ButtonRequests(own.table),
+        undoing=deployment.make_lambda_undoing(own),
         messages=messages,
-        advice=deployment.weekly_advice(own),
+        advice=deployment.make_weekly_advice(own),
         directory=Directory(slack, deadline=own.slack_deadline),
         functions=own.environment.functions,
         undo=own.environment.undo,
-        once=partial(done_once, own, PRESS),
+        once=partial(do_event_once, own, _PRESS_FUNCTION),
         hand_over=own.hand_over,
         ephemeral_reply=ephemeral_reply,
-        clock=clock,
-        logger=logger(),
+        clock=real_time,
+        logger=structured_logger(),
     )
 
 
-def done_once(
+def do_event_once(
     own: Invocation, name: str, identity: str, work: Callable[[], dict[str, Any]]
 ) -> dict[str, Any]:
     """Return the answer of *work*, which is done once for each event *identity* of the function *name*."""
-    from ml_janitor.ledger.idempotency import once
+    from ml_janitor.ledger.idempotency import run_once
 
-    return once(work, name=name, event=identity, table=own.table, context=own.context)
+    return run_once(work, name=name, event=identity, table=own.table, context=own.context)
 
 
-def invoked(context: Context) -> Invocation:
+def make_invocation(context: FunctionContext) -> Invocation:
     """Return the invocation of *context*, with the environment and the clocks of this process."""
     from ml_janitor.scheduled.invocation import Environment, Invocation
 
-    logger().append_keys(request_id=context.aws_request_id)
-    return Invocation(Environment.read(os.environ), context, clock=clock, seconds=seconds())
+    structured_logger().append_keys(request_id=context.aws_request_id)
+    return Invocation(Environment.read(os.environ), context, clock=real_time, seconds=slack_time())
 
 
-def ran(asked: SweepEvent, own: Invocation, *, holder: str) -> Ran:
+def run_sweep_event(asked: SweepEvent, own: Invocation, *, holder: str) -> SweepRunResult:
     """Run the sweep that *asked* describes."""
     from ml_janitor import deployment
-    from ml_janitor.config.member_roles import role_for, role_name
-    from ml_janitor.ledger.region_queue import PAUSE
-    from ml_janitor.scheduled.sweep_run import Runner
+    from ml_janitor.config.member_roles import assumed_role_name, member_role_name
+    from ml_janitor.ledger.region_queue import LEASE_PAUSE
+    from ml_janitor.scheduled.sweep_run import SweepRunner
 
-    real_now, detector = clock(), own.detector
+    real_now, detector = real_time(), own.detector
     place = own.place(asked)
     looks_at = place.regions if own.settings.organization.used else own.regions
     now, note = asked.begun or real_now, asked.harmless(real_now, looks_at)
     dry = asked.mode is not None or bool(note)
-    runner = Runner(
+    runner = SweepRunner(
         policy=own.settings.policy,
         ledger=own.ledger,
         leases=own.leases,
         archive=own.archive,
         tell=own.announcer,
-        logger=logger(),
-        clock=clock,
+        logger=structured_logger(),
+        clock=real_time,
         holder=holder,
         patience=own.left,
-        pause=lambda: own.seconds.sleep(PAUSE.total_seconds()),
-        acting=deployment.acting_in_lambda(own),
-        warner=deployment.warner(own),
-        follow=deployment.message_updates(own),
+        pause=lambda: own.seconds.sleep(LEASE_PAUSE.total_seconds()),
+        acting=deployment.make_lambda_acting(own),
+        warner=deployment.make_warner(own),
+        follow=deployment.make_message_updates(own),
         dry=dry,
     )
     reads = dry or asked.resource is not None
-    role = role_name(detector.name) if reads else role_for(own.settings, detector.name, place.account)
+    role = (
+        member_role_name(detector.name)
+        if reads
+        else assumed_role_name(own.settings, detector.name, place.account)
+    )
     if asked.resource is not None:
         with own.opened(own.entered(place, role).whole()) as accounts:
             return runner.look(detector, accounts[0], asked.resource, now=now, note=note)
@@ -244,7 +259,7 @@ def ran(asked: SweepEvent, own: Invocation, *, holder: str) -> Ran:
         return runner.sweep(detector, accounts, now=now, note=note, off=inside.off)
 
 
-def answer(done: Ran) -> dict[str, Any]:
+def sweep_answer(done: SweepRunResult) -> dict[str, Any]:
     """Return counts and the report's place: an answer has a size limit, an account's waste has none."""
     return {
         "time": done.report.time.strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -267,7 +282,7 @@ def answer(done: Ran) -> dict[str, Any]:
     }
 
 
-def digested(asked: DigestEvent, own: Invocation) -> dict[str, Any]:
+def post_digest(asked: DigestEvent, own: Invocation) -> dict[str, Any]:
     """Post the digest that *asked* describes; return counts."""
     from ml_janitor import deployment
     from ml_janitor.bill.archive import BillArchive
@@ -276,13 +291,13 @@ def digested(asked: DigestEvent, own: Invocation) -> dict[str, Any]:
     daily = DailyDigest(
         settings=own.settings,
         ledger=own.ledger,
-        action_history=deployment.action_history(own),
+        action_history=deployment.make_action_history(own),
         announcer=own.announcer,
-        logger=logger(),
+        logger=structured_logger(),
         account=own.home,
         regions=own.regions,
         picture=BillArchive(own.client("s3"), own.environment.bucket).picture,
-        advice=deployment.weekly_advice(own) if own.settings.janitor.slack_secret else None,
-        organization=deployment.organization_reader(own),
+        advice=deployment.make_weekly_advice(own) if own.settings.janitor.slack_secret else None,
+        organization=deployment.make_organization_reader(own),
     )
-    return daily.post(asked.time or clock())
+    return daily.post(asked.time or real_time())

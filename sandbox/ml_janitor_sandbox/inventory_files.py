@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import quote_plus
 
-from ml_janitor.detectors.duplicate_artifacts.inventory_sql import Format
+from ml_janitor.detectors.duplicate_artifacts.inventory_sql import InventoryFormat
 from ml_janitor_sandbox.athena import LIVE_BUCKET
 
 type Row = Mapping[str, Any]
@@ -45,9 +45,9 @@ TYPES = {
 """Of an inventory's columns; all others are text, and in a CSV all but the two flags."""
 
 SERDES = {
-    Format.CSV: "org.apache.hadoop.hive.serde2.OpenCSVSerde",
-    Format.ORC: "org.apache.hadoop.hive.ql.io.orc.OrcSerde",
-    Format.PARQUET: "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe",
+    InventoryFormat.CSV: "org.apache.hadoop.hive.serde2.OpenCSVSerde",
+    InventoryFormat.ORC: "org.apache.hadoop.hive.ql.io.orc.OrcSerde",
+    InventoryFormat.PARQUET: "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe",
 }
 
 
@@ -169,7 +169,7 @@ def _schema(kind: str, columns: Mapping[str, str]) -> str:
     )
 
 
-def create(name: str, columns: Sequence[str], kind: Format, location: str, first_day: str) -> str:
+def create(name: str, columns: Sequence[str], kind: InventoryFormat, location: str, first_day: str) -> str:
     """
     The statement that makes the table *name* over the inventory at *location*, to be run once by a person.
 
@@ -179,7 +179,7 @@ def create(name: str, columns: Sequence[str], kind: Format, location: str, first
 
     def typed(column: str) -> str:
         kind_of = TYPES.get(column, "string")
-        return "string" if kind is Format.CSV and kind_of != "boolean" else kind_of
+        return "string" if kind is InventoryFormat.CSV and kind_of != "boolean" else kind_of
 
     listed = ",\n".join(f"  `{column}` {typed(column)}" for column in columns)
     return f"""CREATE EXTERNAL TABLE {name} (

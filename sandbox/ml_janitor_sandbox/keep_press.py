@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ml_janitor.report.mrkdwn import Message, actions, button
-from ml_janitor.slack.bot import Slack
-from ml_janitor.slack.sender import Time
+from ml_janitor.report.mrkdwn import Message, button_row, make_button
+from ml_janitor.slack.bot import SlackBot
+from ml_janitor.slack.sender import SenderClock
 from ml_janitor_sandbox.slack import CHANNEL, TOKEN, Signed, SlackControl
 
 KEEP = "janitor:keep"
@@ -14,7 +14,7 @@ USER = "U1"
 def keep_press(slack: SlackControl) -> Signed:
     """Somebody presses *Keep* on a message that was posted just now."""
     slack.add_user(USER, "maria@acme.example")
-    row = actions([button("Keep", KEEP, "idle-endpoints 123456789012 us-east-1 0123456789")])
-    sender = Slack(TOKEN, CHANNEL, Time(clock=lambda: 0.0, sleep=lambda _: None), url=slack.api)
+    row = button_row([make_button("Keep", KEEP, "idle-endpoints 123456789012 us-east-1 0123456789")])
+    sender = SlackBot(TOKEN, CHANNEL, SenderClock(clock=lambda: 0.0, sleep=lambda _: None), url=slack.api)
     sender.post(Message(text="warned", blocks=(row,)), deadline=60.0)
     return slack.press(slack.messages()[-1]["ts"], KEEP, user=USER)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from infra.alarms import patience
+from infra.alarms import silence_periods
 from ml_janitor.config import schedules
 from ml_janitor.config.settings import Settings
 from ml_janitor.detectors import DETECTORS
@@ -32,18 +32,18 @@ MONTHLY = "cron(0 5 1 * ? *)"
     ],
 )
 def test_a_schedule_may_be_silent_between_two_runs(schedule: str) -> None:
-    watched = patience(schedule)
+    watched = silence_periods(schedule)
 
     assert watched is not None
     period, periods = watched
     seen = timedelta(seconds=period.to_seconds() * periods)
-    assert schedules.period(schedule) <= seen <= timedelta(days=7)
-    assert seen > schedules.period(schedule) or seen == timedelta(days=7)
+    assert schedules.schedule_period(schedule) <= seen <= timedelta(days=7)
+    assert seen > schedules.schedule_period(schedule) or seen == timedelta(days=7)
 
 
 @pytest.mark.parametrize("schedule", [MONTHLY, "rate(8 days)", "cron(0 3 1 1 ? *)", "cron(0 3 ? * 2#1 *)"])
 def test_what_an_alarm_cannot_see_has_none(schedule: str) -> None:
-    assert patience(schedule) is None
+    assert silence_periods(schedule) is None
 
 
 def test_a_monthly_detector_is_watched_by_the_digest_and_the_synthesis_says_so(

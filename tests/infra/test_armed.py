@@ -12,7 +12,7 @@ import pytest
 
 from bench.receiver import MEMORY
 from ml_janitor.config.settings import Settings
-from ml_janitor.config.statements import changes, spellings
+from ml_janitor.config.statements import is_changing_action, tag_spellings
 from ml_janitor.detectors import DETECTORS
 from synthesis import SLACK, TODAY, Synthesised, resolved, synthesise
 
@@ -118,9 +118,9 @@ def test_the_buttons_of_advice_need_nothing_armed(unarmed: Synthesised) -> None:
 
 
 def test_every_sign_between_the_words_of_a_keep_tag_is_denied() -> None:
-    assert spellings(["keep"]) == ["keep"]
-    assert spellings(["Do-Not_Touch"]) == ["Do-Not-Touch", "Do_Not_Touch", "Do:Not:Touch"]
-    assert spellings(["a:b", "a-b"]) == ["a:b", "a-b", "a_b"]
+    assert tag_spellings(["keep"]) == ["keep"]
+    assert tag_spellings(["Do-Not_Touch"]) == ["Do-Not-Touch", "Do_Not_Touch", "Do:Not:Touch"]
+    assert tag_spellings(["a:b", "a-b"]) == ["a:b", "a-b", "a_b"]
 
 
 def test_an_armed_detector_has_alarms_on_what_it_does(armed: Synthesised, unarmed: Synthesised) -> None:
@@ -246,7 +246,7 @@ def test_a_disarmed_detector_can_still_have_what_it_did_brought_back_and_nothing
         (action, statement["Resource"])
         for statement in stack.role_statements("IdleNotebooksRole")
         for action in _listed(statement["Action"])
-        if changes(action) and action.partition(":")[0] in {"sagemaker", "lambda"}
+        if is_changing_action(action) and action.partition(":")[0] in {"sagemaker", "lambda"}
     ]
     (undo,) = [name for name in stack.of_type("AWS::Lambda::Function") if name.startswith("Undo")]
     assert changing == [("lambda:InvokeFunction", {"Fn::GetAtt": [undo, "Arn"]})]

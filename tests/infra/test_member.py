@@ -12,23 +12,23 @@ import pytest
 from cfnlint.api import lint_all
 
 from infra import member
-from infra.member_terraform import terraform
-from infra.member_variants import LONGEST
+from infra.member_terraform import terraform_module
+from infra.member_variants import LONGEST_ROLE_POLICIES
 from ml_janitor.config.member_roles import (
     ACCOUNTS_FUNCTION_ROLE,
-    CHANGING,
-    OF_ITSELF,
-    READING,
+    CHANGING_STACK,
+    READING_STACK,
+    ROLE_READS,
     UNDO_FUNCTION_ROLE,
-    Kind,
-    role_for,
-    role_name,
-    role_of,
+    RoleKind,
+    assumable_role_arns,
+    assumed_role_name,
+    member_role,
+    member_role_name,
     sweep_role_name,
-    takes_on,
 )
 from ml_janitor.config.settings import Settings, SettingsError
-from ml_janitor.config.statements import sparing
+from ml_janitor.config.statements import deny_kept_resources
 from ml_janitor.detectors import DETECTORS
 from organization import granted_by
 from synthesis import SLACK, TODAY, synthesise
@@ -61,12 +61,12 @@ def settings(
 
 def roles_of(given: Settings) -> dict[str, dict[str, Any]]:
     """The roles through which detectors read, by detector."""
-    made = template(given, READING)["Resources"].values()
+    made = template(given, READING_STACK)["Resources"].values()
     return {detector.name: role["Properties"] for detector, role in zip(given.enabled(), made, strict=True)}
 
 
 def template(given: Settings, name: str) -> dict[str, Any]:
-    return member.template(given, name, member.stacks(given, TODAY)[name])
+    return member.member_template(given, name, member.member_stacks(given, TODAY)[name])
 
 
 def resolved(value: Any) -> Any:
@@ -142,17 +142,17 @@ def armed(detectors: dict[str, Any] = ARMED, **organization: Any) -> Settings:
 @pytest.mark.parametrize(
     ("given", "name"),
     [
-        (settings(), READING),
-        (settings(DEMANDED, **TWO), READING),
-        (settings(id="", all_accounts=False, accounts=FEW), READING),
-        (armed(), CHANGING),
-        (armed(regions=[]), CHANGING),
+        (settings(), READING_STACK),
+        (settings(DEMANDED, **TWO), READING_STACK),
+        (settings(id="", all_accounts=False, accounts=FEW), READING_STACK),
+        (armed(), CHANGING_STACK),
+        (armed(regions=[]), CHANGING_STACK),
     ],
 )
 def test_the_template_and_terraform_grant_the_same(given: Settings, name: str) -> None:
-    roles = member.stacks(given, TODAY)[name]
-    made = member.template(given, name, roles)
-    read = unquoted(hcl2.loads(terraform(given, "", roles)))
+    roles = member.member_stacks(given, TODAY)[name]
+    made = member.member_template(given, name, roles)
+    read = unquoted(hcl2.loads(terraform_module(given, "", roles)))
     documents, by_label, attached = dict[str, Any](), dict[str, Any](), list[tuple[str, Any]]()
     for block in read["data"]:
         documents |= block.get("aws_iam_policy_document", {})
@@ -228,10 +228,13 @@ def test_a_role_holds_what_its_detector_reads_and_itself_and_changes_nothing() -
         granted = {action for one in statements for action in one["Action"]}
         names = [role["RoleName"]]
         if detector.cleanup is not None:
-            names += [role_name(detector.name, Kind.ACT), role_name(detector.name, Kind.UNDO)]
+            names += [
+                member_role_name(detector.name, RoleKind.ACT),
+                member_role_name(detector.name, RoleKind.UNDO),
+            ]
 
         declared = {one.action for one in detector.reads}
-        assert granted == declared | {"ec2:DescribeRegions", *OF_ITSELF}
+        assert granted == declared | {"ec2:DescribeRegions", *ROLE_READS}
         for one in statements:
             assert one["Effect"] == "Allow"
             regional = any(
@@ -240,7 +243,7 @@ def test_a_role_holds_what_its_detector_reads_and_itself_and_changes_nothing() -
             )
             only = one.get("Condition", {}).get("StringEquals", {}).get("aws:RequestedRegion")
             assert only == (TWO["regions"] if regional else None)
-            if set(one["Action"]) & set(OF_ITSELF):
+            if set(one["Action"]) & set(ROLE_READS):
                 assert one["Resource"] == sorted(
                     f"arn:${{AWS::Partition}}:iam::${{AWS::AccountId}}:role/{name}" for name in names
                 )
@@ -272,16 +275,23 @@ def test_the_acting_role_is_taken_on_only_where_the_detector_is_armed() -> None:
     detectors = {"idle-endpoints": armed, "idle-notebooks": {**armed, "enabled": False}}
     given = Settings.parse({"organization": ORGANIZATION, "detectors": detectors})
 
-    assert role_for(given, "idle-endpoints", "210987654321") == "ml-janitor-member-act-idle-endpoints"
-    assert role_for(given, "idle-endpoints", "333333333333") == "ml-janitor-member-idle-endpoints"
-    assert role_for(given, "idle-notebooks", "210987654321") == "ml-janitor-member-idle-notebooks"
-    assert role_for(settings(), "idle-endpoints", "210987654321") == "ml-janitor-member-idle-endpoints"
+    assert (
+        assumed_role_name(given, "idle-endpoints", "210987654321") == "ml-janitor-member-act-idle-endpoints"
+    )
+    assert assumed_role_name(given, "idle-endpoints", "333333333333") == "ml-janitor-member-idle-endpoints"
+    assert assumed_role_name(given, "idle-notebooks", "210987654321") == "ml-janitor-member-idle-notebooks"
+    assert (
+        assumed_role_name(settings(), "idle-endpoints", "210987654321") == "ml-janitor-member-idle-endpoints"
+    )
 
 
 def test_every_role_of_the_janitor_has_a_name_of_its_own_that_iam_takes() -> None:
     names = [UNDO_FUNCTION_ROLE, ACCOUNTS_FUNCTION_ROLE]
     for detector in DETECTORS:
-        names += [*(role_name(detector.name, kind) for kind in Kind), sweep_role_name(detector.name)]
+        names += [
+            *(member_role_name(detector.name, kind) for kind in RoleKind),
+            sweep_role_name(detector.name),
+        ]
 
     assert len(set(names)) == len(names)
     assert max(map(len, names)) <= 64
@@ -296,7 +306,9 @@ def test_every_role_of_the_janitor_has_a_name_of_its_own_that_iam_takes() -> Non
     ],
 )
 def test_what_cloudformation_and_iam_limit_is_kept_to(given: Settings, linted: str, tmp_path: Path) -> None:
-    (path, *_) = (one for one in reversed(member.write(given, tmp_path, TODAY)) if one.suffix == ".json")
+    (path, *_) = (
+        one for one in reversed(member.write_member_roles(given, tmp_path, TODAY)) if one.suffix == ".json"
+    )
     made = json.loads(path.read_text())
     if linted:
         found = [one for one in lint_all(path.read_text()) if one.rule.severity != "informational"]
@@ -305,7 +317,7 @@ def test_what_cloudformation_and_iam_limit_is_kept_to(given: Settings, linted: s
         assert len(role["Properties"]["RoleName"]) <= 64
         for policy in role["Properties"]["Policies"]:
             document = resolved(policy.get("Fn::If", [0, policy])[1]["PolicyDocument"])
-            assert len(json.dumps(document, separators=(",", ":"))) < LONGEST
+            assert len(json.dumps(document, separators=(",", ":"))) < LONGEST_ROLE_POLICIES
 
 
 def test_a_policy_that_iam_would_not_take_is_refused(tmp_path: Path) -> None:
@@ -313,7 +325,7 @@ def test_a_policy_that_iam_would_not_take_is_refused(tmp_path: Path) -> None:
     given = armed({"duplicate-artifacts": {"mode": "act", "act_in": FEW, "act_on_prefixes": prefixes}})
 
     with pytest.raises(SettingsError, match=r"duplicate-artifacts in .* IAM takes 10240: name fewer"):
-        member.write(given, tmp_path, TODAY)
+        member.write_member_roles(given, tmp_path, TODAY)
 
 
 def test_synth_writes_both_and_one_account_gets_neither(tmp_path: Path) -> None:
@@ -341,9 +353,9 @@ def test_synth_writes_what_acts_where_something_is_armed_or_was(tmp_path: Path) 
                 "janitor": {"time_zone": "UTC"},
             }
         )
-        made = json.loads(json.dumps(template(given, CHANGING)))["Resources"]
+        made = json.loads(json.dumps(template(given, CHANGING_STACK)))["Resources"]
         names.append(sorted(one["Properties"]["RoleName"] for one in made.values()))
-        written = member.write(given, tmp_path / str(number), TODAY)
+        written = member.write_member_roles(given, tmp_path / str(number), TODAY)
         assert len(written) == (4 if made else 2)
 
     acts, undoes = "ml-janitor-member-act-idle-notebooks", "ml-janitor-member-undo-idle-notebooks"
@@ -365,8 +377,8 @@ def test_an_account_that_was_disarmed_keeps_the_role_that_undoes_until_armed_unt
         made = granted_by(given, "210987654321")
         names.append({one["Properties"]["RoleName"] for one in made if "idle-notebooks" in str(one)})
         (detector,) = (one for one in given.armed() if one.name == "idle-notebooks")
-        for kind in (Kind.ACT, Kind.UNDO):
-            taken_on += takes_on(given, role_of(detector, kind), partition="aws")
+        for kind in (RoleKind.ACT, RoleKind.UNDO):
+            taken_on += assumable_role_arns(given, member_role(detector, kind), partition="aws")
 
     read, undoes = "ml-janitor-member-idle-notebooks", "ml-janitor-member-undo-idle-notebooks"
     assert [one & {read, undoes, "ml-janitor-member-act-idle-notebooks"} for one in names] == [
@@ -424,7 +436,7 @@ def test_what_acts_does_so_in_the_regions_of_act_in_and_spares_what_is_tagged(
     (policy,) = changing(armed(), account, "act-idle-endpoints")["Policies"]
     denied = [one for one in policy["PolicyDocument"]["Statement"] if one["Effect"] == "Deny"]
     detector = next(one for one in armed().armed() if one.name == "idle-endpoints")
-    assert denied == sparing(detector.acts, armed().janitor.keep_tags) != []
+    assert denied == deny_kept_resources(detector.acts, armed().janitor.keep_tags) != []
 
 
 def test_roles_are_handed_over_and_buckets_changed_in_their_own_account_alone() -> None:

@@ -11,15 +11,15 @@ import pytest
 from aws_cdk import assertions, aws_ecr, aws_iam, aws_s3, aws_sagemaker
 from constructs import Construct
 
-from ml_janitor_cli.policies.documents import written
-from ml_janitor_cli.policies.statements import Wanted
+from ml_janitor_cli.policies.documents import policy_files
+from ml_janitor_cli.policies.statements import EnforcedLimits
 
 
 @pytest.fixture(scope="module")
 def aspect(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
     """The file, imported as an app imports it."""
     path: Path = tmp_path_factory.mktemp("policies") / "required_tags.py"
-    made = written(Wanted(tags=("team", "owner"), max_runtime=60, max_keep_alive=60))
+    made = policy_files(EnforcedLimits(tags=("team", "owner"), max_runtime=60, max_keep_alive=60))
     path.write_text(made["required_tags.py"])
     spec = importlib.util.spec_from_file_location("required_tags", path)
     assert spec is not None

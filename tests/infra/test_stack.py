@@ -19,7 +19,7 @@ from policy_sentry.querying.actions import (
 from policy_sentry.querying.all import get_all_actions
 
 from infra.stack import JanitorStack
-from ml_janitor.config.settings import FILE, Settings, SettingsError
+from ml_janitor.config.settings import SETTINGS_FILE, Settings, SettingsError
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.engine.detector import Detector
 from synthesis import SLACK, TODAY, Synthesised, resolved, synthesise
@@ -359,7 +359,7 @@ def test_slack_is_one_secret(stack: Synthesised) -> None:
 def test_a_token_in_the_settings_is_never_synthesised(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / FILE).write_text('[janitor]\nslack_secret = "xoxb-1234-Zq7"\n')
+    (tmp_path / SETTINGS_FILE).write_text('[janitor]\nslack_secret = "xoxb-1234-Zq7"\n')
     monkeypatch.setattr("infra.stack.ROOT", tmp_path)
 
     with pytest.raises(SettingsError, match="expected the name of a secret") as refused:

@@ -12,13 +12,13 @@ import pytest
 
 from declared import Permission, granted
 from deployed import Deployed
-from infra.bundle import ROOT
-from infra.definition import definition, price, transitions
+from infra.bundle import PROJECT_ROOT
+from infra.definition import count_transitions, define_state_machine, transitions_price
 from ml_janitor.config.settings import Settings
-from ml_janitor.scheduled.accounts import listing_reads
+from ml_janitor.scheduled.accounts import account_list_grants
 from synthesis import SLACK, Synthesised, synthesise
 
-VALIDATOR = ROOT / "tests" / "state-machines"
+VALIDATOR = PROJECT_ROOT / "tests" / "state-machines"
 ACCOUNT, REGION = "123456789012", "us-east-1"
 TABLE = {
     "id": "o-a1b2c3d4e5",
@@ -143,7 +143,7 @@ def test_so_many_accounts_are_looked_at_at_once_and_only_throttling_is_retried(d
 def test_accounts_are_listed_only_where_the_settings_need_it(
     changed: dict[str, Any], actions: set[str]
 ) -> None:
-    assert {one.action for one in listing_reads(settings(**changed).organization)} == actions
+    assert {one.action for one in account_list_grants(settings(**changed).organization)} == actions
 
 
 def test_the_function_that_lists_holds_its_own_items_and_lists_alone(deployed: Deployed) -> None:
@@ -166,10 +166,10 @@ def test_the_function_that_lists_holds_its_own_items_and_lists_alone(deployed: D
 
 
 def test_the_price_of_transitions_is_that_of_the_definition() -> None:
-    made = definition("accounts", at_once=20)
-    assert transitions(made) == (len(made["States"]), 2) == (3, 2)
+    made = define_state_machine("accounts", at_once=20)
+    assert count_transitions(made) == (len(made["States"]), 2) == (3, 2)
     made["States"]["EachAccount"]["ItemProcessor"]["States"]["Another"] = {"Type": "Pass"}
-    assert transitions(made) == (3, 3)
+    assert count_transitions(made) == (3, 3)
 
     one: dict[str, Any] = {
         "detectors": {each.name: {"enabled": False} for each in Settings.parse({}).registry}
@@ -177,13 +177,17 @@ def test_the_price_of_transitions_is_that_of_the_definition() -> None:
     one["detectors"]["idle-endpoints"] = {"enabled": True, "schedule": "rate(1 hour)"}
     hourly = Settings.parse({**one, "organization": TABLE})
     dollars = 720 * (3 + 100 * 2) * Decimal("0.025") / 1000
-    assert f"run 720 times, which costs up to ${dollars:.2f}, for every 100 accounts" in price(hourly)
-    assert f"about {8 * hourly.organization.at_once} large accounts in an hour" in price(hourly)
+    assert f"run 720 times, which costs up to ${dollars:.2f}, for every 100 accounts" in transitions_price(
+        hourly
+    )
+    assert f"about {8 * hourly.organization.at_once} large accounts in an hour" in transitions_price(hourly)
     named = Settings.parse(
         {**one, "organization": TABLE | {"all_accounts": False, "accounts": ["111111111111", "222222222222"]}}
     )
-    assert f"run 720 times, which costs up to ${720 * 7 * Decimal('0.025') / 1000:.2f};" in price(named)
-    assert "large accounts" not in price(named)
+    assert f"run 720 times, which costs up to ${720 * 7 * Decimal('0.025') / 1000:.2f};" in transitions_price(
+        named
+    )
+    assert "large accounts" not in transitions_price(named)
 
 
 def test_its_definition_is_one_of_amazon_s_states_language(deployed: Deployed, tmp_path: Path) -> None:
@@ -202,7 +206,10 @@ def validated(folder: Path, made: str) -> str:
     path.write_text(made)
     program = VALIDATOR / "node_modules/.bin/asl-validator"
     done = subprocess.run(
-        [ROOT / ".venv/bin/node", program, "--json-path", path], capture_output=True, text=True, check=False
+        [PROJECT_ROOT / ".venv/bin/node", program, "--json-path", path],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     return "" if done.returncode == 0 else done.stdout + done.stderr
 

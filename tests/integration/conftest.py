@@ -26,7 +26,7 @@ from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.macs import KmsMacs
 from ml_janitor.ledger.table import Table
 from ml_janitor.slack import ingress
-from ml_janitor.slack.sender import Time
+from ml_janitor.slack.sender import SenderClock
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import KEY, TABLE, deploy
 from ml_janitor_sandbox.slack import SlackControl
@@ -62,7 +62,7 @@ def log(monkeypatch: pytest.MonkeyPatch) -> StringIO:
     """What the functions write to their log, but for the metrics."""
     stream = StringIO()
     logger = Logger(service=f"test-{uuid4()}", logger_handler=StreamHandler(stream))
-    monkeypatch.setattr(handlers, "logger", lambda: logger)
+    monkeypatch.setattr(handlers, "structured_logger", lambda: logger)
     return stream
 
 
@@ -100,10 +100,10 @@ def armed(
     for user, email in EMAILS.items():
         deployed.add_user(user, email, name=NAMES[user])
     deployed.add_usergroup(GROUP, "ml-janitors", MEMBER)
-    monkeypatch.setattr(ingress, "AWS_TIMEOUT", 30.0)  # whatever else this machine has to do meanwhile
-    monkeypatch.setattr(handlers, "seconds", lambda: Time(clock=lambda: 0.0, sleep=lambda _: None))
-    ingress.client.cache_clear()
-    ingress.signing_secret.cache_clear()
+    monkeypatch.setattr(ingress, "INGRESS_TIMEOUT", 30.0)  # whatever else this machine has to do meanwhile
+    monkeypatch.setattr(handlers, "slack_time", lambda: SenderClock(clock=lambda: 0.0, sleep=lambda _: None))
+    ingress.ingress_client.cache_clear()
+    ingress.read_signing_secret.cache_clear()
     deployment = Deployment(box, deployed, session, monkeypatch, tmp_path)
     deployment.settings(ARMED)
     return deployment

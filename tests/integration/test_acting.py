@@ -12,20 +12,20 @@ import pytest
 from armed import DENIED, Cellar, KilledError, Loft, LostError, raising, tagged
 from conftest import ACCOUNT, NOW, REGION
 from fakes import UNTELLABLE, thing, waste
-from ml_janitor.acting.acting import Acting, SoFar, _Work
+from ml_janitor.acting.acting import ActedSweep, Acting, _Work
 from ml_janitor.acting.undoing import CannotUndoError
 from ml_janitor.aws.answers import OutOfTimeError
-from ml_janitor.core.cause import Cause, Progress, Why
+from ml_janitor.core.cause import Cause, CauseCode, UnfinishedProgress
 from ml_janitor.core.model import Confidence, Mode
-from ml_janitor.core.ownership import Managers
+from ml_janitor.core.ownership import ManagerPolicy
 from ml_janitor.core.results import Outcome, Result
 from ml_janitor.engine.detector import CannotActError, NotFinishedError, NotYetError
 from ml_janitor.engine.failures import RunFailedError
-from ml_janitor.engine.holds import How
-from ml_janitor.engine.run import sweep
-from ml_janitor.ledger.action import TRIES, Action, Stage
+from ml_janitor.engine.holds import HoldKind
+from ml_janitor.engine.run import sweep_region
+from ml_janitor.ledger.action import MOST_TRIES, Action, Stage
 from ml_janitor.ledger.actions import BegunBeforeError
-from ml_janitor.report.causes import limits, note
+from ml_janitor.report.causes import limit_texts, outcome_note
 from nights import ARMED, DAY, HOUR, TUESDAY, Nights, by_name, in_memory
 
 
@@ -70,7 +70,7 @@ def test_it_warns_waits_looks_again_acts_and_reports(nights: Nights) -> None:
     warned = by_name(nights.sweep())["lamp"]
     assert warned.due == nights.postman.dues["lamp"] >= TUESDAY + 3 * DAY
     waiting = nights.after(2 * DAY)["lamp"]
-    assert (waiting.outcome, note(waiting)) == (Outcome.WAITING, "warned; not due yet")
+    assert (waiting.outcome, outcome_note(waiting)) == (Outcome.WAITING, "warned; not due yet")
     assert nights.world.done == []
     nights.world.looked_at.clear()
     acted = nights.after(2 * DAY)["lamp"]
@@ -150,8 +150,8 @@ def test_a_warning_is_sent_once(nights: Nights) -> None:
 @pytest.mark.parametrize(
     ("how", "why"),
     [
-        ({"how": How.KEPT, "why": "a demo"}, "kept by maria: a demo"),
-        ({"how": How.SNOOZED, "until": NOW + 9 * DAY}, "snoozed by maria until 2026-10-15 03:00 UTC"),
+        ({"how": HoldKind.KEPT, "why": "a demo"}, "kept by maria: a demo"),
+        ({"how": HoldKind.SNOOZED, "until": NOW + 9 * DAY}, "snoozed by maria until 2026-10-15 03:00 UTC"),
     ],
     ids=["kept", "snoozed"],
 )
@@ -167,7 +167,7 @@ def test_what_somebody_keeps_is_kept(nights: Nights, how: dict[str, Any], why: s
 
 def test_after_a_snooze_it_is_warned_about_again(nights: Nights) -> None:
     nights.warned("lamp")
-    nights.hold("lamp", how=How.SNOOZED, until=NOW + 7 * DAY)
+    nights.hold("lamp", how=HoldKind.SNOOZED, until=NOW + 7 * DAY)
     nights.after(4 * DAY)
 
     assert nights.after(4 * DAY)["lamp"].outcome is Outcome.WARNED
@@ -179,7 +179,7 @@ def test_a_keep_said_between_the_sweep_and_the_act_still_counts(nights: Nights) 
 
     def keep(step: str) -> None:
         nights.world.before = lambda _: None
-        nights.hold("chair" if "lamp" in step else "lamp", how=How.KEPT)
+        nights.hold("chair" if "lamp" in step else "lamp", how=HoldKind.KEPT)
 
     nights.world.before = keep
     outcomes = sorted(result.outcome for result in nights.after(4 * DAY).values())
@@ -208,7 +208,7 @@ def test_a_warning_serves_the_rule_that_it_was_given_under(nights: Nights) -> No
 
     results = nights.after(2 * HOUR)
     assert (results["chair"].outcome, results["lamp"].outcome) == (Outcome.ACTED, Outcome.WAITING)
-    assert note(results["lamp"]) == "its warning has not stood for as long as this rule gives"
+    assert outcome_note(results["lamp"]) == "its warning has not stood for as long as this rule gives"
     assert nights.after(2 * DAY)["lamp"].outcome is Outcome.WAITING
 
     assert nights.after(DAY)["lamp"].outcome is Outcome.ACTED
@@ -232,7 +232,7 @@ def test_nobody_is_warned_of_what_the_rule_itself_would_not_act_on(nights: Night
     results = nights.after(HOUR)
 
     assert results["lamp"].outcome is Outcome.ADVISED
-    assert note(results["lamp"]) == "only reported: nobody knows where it belongs"
+    assert outcome_note(results["lamp"]) == "only reported: nobody knows where it belongs"
     assert nights.postman.carried == []
 
 
@@ -290,7 +290,7 @@ def test_a_sweep_by_hand_does_not_act_on_such_a_warning_either(nights: Nights) -
     entries = {one.key: one for one in nights.ledger.entries("cellar", ACCOUNT, REGION)}
     runner = nights.runner()
     assert runner.acting is not None
-    found = sweep(nights.detector, nights.aws, now=nights.clock, policy=runner.policy)
+    found = sweep_region(nights.detector, nights.aws, now=nights.clock, policy=runner.policy)
 
     so_far = runner.acting.act(
         nights.detector, nights.aws, found, entries, now=nights.clock, policy=runner.policy
@@ -298,7 +298,7 @@ def test_a_sweep_by_hand_does_not_act_on_such_a_warning_either(nights: Nights) -
     (done,) = so_far.sweep.results
 
     assert (done.outcome, nights.world.done) == (Outcome.WAITING, [])
-    assert note(done).startswith("it was not found for too long since its warning")
+    assert outcome_note(done).startswith("it was not found for too long since its warning")
 
 
 def test_a_due_date_is_on_no_weekend_and_no_holiday(nights: Nights) -> None:
@@ -320,7 +320,7 @@ def test_nothing_is_deleted_on_a_weekend_unless_somebody_says_now(nights: Nights
     saturday = nights.after(DAY)
 
     assert saturday["lamp"].outcome is Outcome.WAITING
-    assert note(saturday["lamp"]) == "nothing is deleted on weekends and holidays (business_days)"
+    assert outcome_note(saturday["lamp"]) == "nothing is deleted on weekends and holidays (business_days)"
     assert saturday["sofa"].outcome is Outcome.ACTED
     assert nights.after(DAY)["lamp"].outcome is Outcome.WAITING
     assert nights.after(DAY)["lamp"].outcome is Outcome.ACTED
@@ -349,7 +349,7 @@ def test_some_findings_are_only_reported(
     advised = by_name(nights.sweep())["lamp"]
 
     assert advised.outcome is Outcome.ADVISED
-    assert why in note(advised)
+    assert why in outcome_note(advised)
     assert nights.after(9 * DAY)["lamp"].outcome is Outcome.ADVISED
     assert (nights.world.done, nights.postman.carried) == ([], [])
 
@@ -360,8 +360,8 @@ def test_some_findings_are_only_reported(
         ({"act_in": (f"{ACCOUNT}/{REGION}",)}, {}),
         ({"act_on_managed": ("Terraform",)}, {"managed-by": "terraform"}),
         ({"act_on_managed": ("CloudFormation",)}, {"aws:cloudformation:stack-name": "web"}),
-        ({"managers": Managers(tools=("backstage",))}, {"managed-by": "atlantis"}),
-        ({"managers": Managers(filled=("default",))}, {"managed-by": "default"}),
+        ({"managers": ManagerPolicy(tools=("backstage",))}, {"managed-by": "atlantis"}),
+        ({"managers": ManagerPolicy(filled=("default",))}, {"managed-by": "default"}),
         ({}, {"managed-by": "maria", "owner": "maria"}),
         ({"act_on_environments": ("prod",)}, {"environment": "Prod"}),
     ],
@@ -408,7 +408,7 @@ def test_what_is_in_use_again_when_looked_at_is_changed(nights: Nights) -> None:
 
     assert sorted(result.outcome for result in results.values()) == [Outcome.ACTED, Outcome.CHANGED]
     (left,) = nights.world.things
-    assert note(results[left]) == "it is used"
+    assert outcome_note(results[left]) == "it is used"
     assert nights.after(4 * DAY)[left].outcome is Outcome.KEPT
 
 
@@ -432,7 +432,7 @@ def test_what_cannot_be_judged_when_looked_at_again_waits(nights: Nights) -> Non
 
 def test_a_re_created_resource_starts_from_nothing(nights: Nights) -> None:
     nights.warned("lamp")
-    nights.hold("lamp", how=How.SNOOZED, until=NOW)
+    nights.hold("lamp", how=HoldKind.SNOOZED, until=NOW)
     nights.world.things["lamp"] = thing("lamp", waste(), created=NOW)
 
     assert nights.after(4 * DAY)["lamp"].outcome is Outcome.WARNED
@@ -454,7 +454,7 @@ def test_at_most_so_many_in_a_sweep_and_the_rest_wait(nights: Nights) -> None:
         Outcome.WAITING,
     ]
     (held,) = [result for result in ran.values() if result.outcome is Outcome.WAITING]
-    assert note(held) == "held back by max_actions = 2 for one sweep"
+    assert outcome_note(held) == "held back by max_actions = 2 for one sweep"
     assert nights.pauses >= 1
     assert next(iter(nights.after(HOUR).values())).outcome is Outcome.ACTED
 
@@ -496,7 +496,7 @@ def test_what_two_detectors_do_to_one_resource_are_two_of_a_night(nights: Nights
 
     held = by_name(other.sweep())["lamp"]
 
-    assert (held.outcome, note(held)) == (Outcome.WAITING, "held back by max_actions_per_night = 1")
+    assert (held.outcome, outcome_note(held)) == (Outcome.WAITING, "held back by max_actions_per_night = 1")
     assert "lamp" in nights.world.things
 
 
@@ -517,7 +517,7 @@ def test_many_deletions_at_once_need_a_persons_word(nights: Nights) -> None:
     ran = nights.sweep()
     assert nights.world.done == []
     assert {result.outcome for result in ran.report.results} == {Outcome.WAITING}
-    (held,) = limits(ran.report.sweeps[0])
+    (held,) = limit_texts(ran.report.sweeps[0])
     assert "4 of 4 would be deleted" in held
     assert "janitor approve cellar" in held
     approve(nights)
@@ -573,8 +573,8 @@ def test_without_the_undo_in_the_ledger_nothing_is_done(
     failed = nights.after(4 * DAY)["lamp"]
 
     assert failed.outcome is Outcome.FAILED
-    assert "nothing was done" in note(failed)
-    assert "the table is full" in note(failed)
+    assert "nothing was done" in outcome_note(failed)
+    assert "the table is full" in outcome_note(failed)
     assert nights.world.done == []
 
 
@@ -691,7 +691,7 @@ def test_half_done_and_in_use_again_is_put_back(nights: Nights) -> None:
     changed = nights.after(HOUR)["lamp"]
 
     assert changed.outcome is Outcome.CHANGED
-    assert "is being put back" in note(changed)
+    assert "is being put back" in outcome_note(changed)
     (asked,) = nights.put_back
     nights.undoing.undo(Cellar(), nights.aws, asked, by="the janitor")
     assert nights.world.unplugged == set()
@@ -706,16 +706,16 @@ def test_who_may_not_ask_for_the_undo_says_so_and_how_it_is_done_by_hand(
     nights.world.use("lamp")
     with monkeypatch.context() as patch:
         patch.setattr(nights, "put_back", Refusing())
-        notes = [nights.after(HOUR)["lamp"] for _ in range(TRIES + 1)]
+        notes = [nights.after(HOUR)["lamp"] for _ in range(MOST_TRIES + 1)]
 
     assert {failed.outcome for failed in notes} == {Outcome.FAILED}
     hand = (
         "PermissionError: not authorized to perform: lambda:InvokeFunction; by hand: janitor undo "
         f"{nights.of('lamp').id}"
     )
-    assert [note(failed) for failed in notes] == [
+    assert [outcome_note(failed) for failed in notes] == [
         f"it is used; what had been done is not put back: {hand}",
-        *[f"asked back by the janitor, and not gone on with: {hand}"] * TRIES,
+        *[f"asked back by the janitor, and not gone on with: {hand}"] * MOST_TRIES,
     ]
     assert nights.after(HOUR)["lamp"].outcome is Outcome.WAITING
     assert [action.target.name for action in nights.put_back] == ["lamp"]
@@ -743,8 +743,8 @@ def test_half_done_and_only_reported_now_is_put_back(nights: Nights, tags: dict[
     spared = nights.after(HOUR)["lamp"]
 
     assert spared.outcome is Outcome.ADVISED
-    assert why in note(spared)
-    assert "is being put back" in note(spared)
+    assert why in outcome_note(spared)
+    assert "is being put back" in outcome_note(spared)
     assert len(nights.put_back) == 1
     assert nights.world.done == ["unplug lamp"]
 
@@ -757,7 +757,7 @@ def test_what_aws_refused_and_then_is_used_has_nothing_to_be_put_back(nights: Ni
 
     changed = nights.after(HOUR)["lamp"]
 
-    assert (changed.outcome, note(changed)) == (Outcome.CHANGED, "it is used")
+    assert (changed.outcome, outcome_note(changed)) == (Outcome.CHANGED, "it is used")
     assert (nights.of("lamp").stage, nights.put_back) == (Stage.WITHDRAWN, [])
 
 
@@ -776,24 +776,24 @@ def test_what_has_no_time_left_is_no_failure(nights: Nights) -> None:
     waiting = nights.after(4 * DAY)["lamp"]
 
     assert waiting.outcome is Outcome.WAITING
-    assert note(waiting) == "half done: the run had no time left, and the next one goes on with it"
+    assert outcome_note(waiting) == "half done: the run had no time left, and the next one goes on with it"
     assert (nights.of("lamp").stage, nights.of("lamp").failures) == (Stage.ACTING, 0)
 
 
 def test_what_keeps_failing_is_left_to_a_person_and_put_back_when_it_is_in_use_again(nights: Nights) -> None:
     nights.warned("lamp")
     nights.world.before = raising(RuntimeError("denied"), at="remove lamp")
-    for _ in range(TRIES):
+    for _ in range(MOST_TRIES):
         assert nights.after(4 * DAY)["lamp"].outcome is Outcome.FAILED
 
     last = nights.after(DAY)["lamp"]
-    assert (last.outcome, "a person has to look" in note(last)) == (Outcome.FAILED, True)
-    assert nights.of("lamp").attempts == TRIES
+    assert (last.outcome, "a person has to look" in outcome_note(last)) == (Outcome.FAILED, True)
+    assert nights.of("lamp").attempts == MOST_TRIES
     nights.world.use("lamp")
     changed = nights.after(HOUR)["lamp"]
 
     assert changed.outcome is Outcome.CHANGED
-    assert note(changed) == "it is used; what had been done is being put back"
+    assert outcome_note(changed) == "it is used; what had been done is being put back"
     assert [action.target.name for action in nights.put_back] == ["lamp"]
 
 
@@ -823,7 +823,7 @@ def test_what_cannot_be_prepared_is_not_done(
 
     result = nights.after(4 * DAY)["lamp"]
 
-    assert (result.outcome, note(result)) == (outcome, said)
+    assert (result.outcome, outcome_note(result)) == (outcome, said)
     assert nights.world.done == []
 
 
@@ -849,14 +849,14 @@ def test_a_keep_said_while_it_was_prepared_still_counts(nights: Nights) -> None:
     nights.warned("lamp")
 
     def prepare(*_: Any) -> dict[str, str]:
-        nights.hold("lamp", how=How.KEPT)
+        nights.hold("lamp", how=HoldKind.KEPT)
         return {"name": "lamp"}
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(Cellar, "prepare", prepare)
         changed = nights.after(4 * DAY)["lamp"]
 
-    assert (changed.outcome, note(changed)) == (Outcome.CHANGED, "kept by maria")
+    assert (changed.outcome, outcome_note(changed)) == (Outcome.CHANGED, "kept by maria")
     assert nights.world.done == []
 
 
@@ -894,7 +894,7 @@ def test_half_done_under_a_warning_that_is_void_by_now_is_put_back(nights: Night
     changed = nights.after(30 * DAY)["lamp"]
 
     assert (changed.outcome, list(nights.world.things)) == (Outcome.CHANGED, ["lamp"])
-    assert note(changed) == "its warning is void; what had been done is being put back"
+    assert outcome_note(changed) == "its warning is void; what had been done is being put back"
     assert [action.target.name for action in nights.put_back] == ["lamp"]
 
 
@@ -909,7 +909,7 @@ def test_what_was_to_be_put_back_is_not_finished_because_nobody_uses_it_any_more
     asked = nights.after(DAY)["lamp"]
 
     assert (asked.outcome, list(nights.world.things)) == (Outcome.WAITING, ["lamp"])
-    assert note(asked) == "asked back by the janitor, and gone on with now"
+    assert outcome_note(asked) == "asked back by the janitor, and gone on with now"
     assert [action.target.name for action in nights.put_back] == ["lamp", "lamp"]
     nights.undoing.undo(Cellar(), nights.aws, nights.of("lamp"), by="the janitor", again=True)
     assert nights.world.unplugged == set()
@@ -928,7 +928,10 @@ def test_what_is_half_done_is_not_finished_on_a_weekend(nights: Nights) -> None:
     saturday = nights.after(DAY)
 
     assert saturday["lamp"].outcome is Outcome.WAITING
-    assert note(saturday["lamp"]) == "half done: nothing is deleted on weekends and holidays (business_days)"
+    assert (
+        outcome_note(saturday["lamp"])
+        == "half done: nothing is deleted on weekends and holidays (business_days)"
+    )
     assert saturday["sofa"].outcome is Outcome.ACTED
     assert nights.after(2 * DAY)["lamp"].outcome is Outcome.ACTED
 
@@ -947,8 +950,8 @@ def test_what_is_half_done_waits_for_a_persons_word_as_well(nights: Nights) -> N
     ran = nights.sweep()
 
     assert by_name(ran)["lamp"].outcome is Outcome.WAITING
-    assert note(by_name(ran)["lamp"]).startswith("half done: 5 of 5 would be deleted")
-    (why,) = limits(ran.report.sweeps[0])
+    assert outcome_note(by_name(ran)["lamp"]).startswith("half done: 5 of 5 would be deleted")
+    (why,) = limit_texts(ran.report.sweeps[0])
     assert why.endswith("to go on: janitor approve cellar")
     assert list(nights.world.things) == ["lamp", "a", "b", "c", "d"]
     approve(nights)
@@ -970,7 +973,7 @@ def test_a_keep_said_while_it_waits_for_aws_still_counts(nights: Nights) -> None
         raise NotFinishedError("its plug is still being pulled")
 
     def keep() -> None:
-        nights.hold("lamp", how=How.KEPT)
+        nights.hold("lamp", how=HoldKind.KEPT)
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(Cellar, "act", act)
@@ -978,7 +981,7 @@ def test_a_keep_said_while_it_waits_for_aws_still_counts(nights: Nights) -> None
         changed = by_name(runner.sweep(nights.detector, [nights.aws], now=nights.clock))["lamp"]
 
     assert (changed.outcome, tries) == (Outcome.CHANGED, ["lamp"])
-    assert note(changed) == "kept by maria; what had been done is being put back"
+    assert outcome_note(changed) == "kept by maria; what had been done is being put back"
     assert [action.target.name for action in nights.put_back] == ["lamp"]
 
 
@@ -988,7 +991,7 @@ def test_what_waits_for_aws_leaves_the_other_regions_their_time(
     """One stuck action must not keep the regions after it from theirs."""
     real, until, waited = Acting.act, [], []
 
-    def act(self: Acting, *given: Any, **how: Any) -> SoFar:
+    def act(self: Acting, *given: Any, **how: Any) -> ActedSweep:
         until.append(how["until"] - nights.clock)
         return real(self, *given, **how)
 
@@ -1020,7 +1023,7 @@ def test_a_ledger_that_fails_is_a_failure_also_when_no_time_is_left(nights: Nigh
     """Else an action that nobody could record would only be called waiting, and no alarm would ring."""
     runner = nights.runner()
     assert runner.acting is not None
-    found = sweep(nights.detector, nights.aws, now=nights.clock, policy=runner.policy)
+    found = sweep_region(nights.detector, nights.aws, now=nights.clock, policy=runner.policy)
     result = Result(
         detector="cellar", target=thing("lamp", waste()).target, verdict=waste(), outcome=Outcome.WAITING
     )
@@ -1031,10 +1034,10 @@ def test_a_ledger_that_fails_is_a_failure_also_when_no_time_is_left(nights: Nigh
     def unwritten() -> Result:
         raise OSError("the table is full")
 
-    def late(why: Why) -> Outcome:
-        return machine._attempt(result, unwritten, Cause(why, progress=Progress.HALF_DONE)).outcome
+    def late(why: CauseCode) -> Outcome:
+        return machine._attempt(result, unwritten, Cause(why, progress=UnfinishedProgress.HALF_DONE)).outcome
 
-    assert (late(Why.NO_LEDGER), late(Why.NOT_FINISHED)) == (Outcome.FAILED, Outcome.WAITING)
+    assert (late(CauseCode.NO_LEDGER), late(CauseCode.NOT_FINISHED)) == (Outcome.FAILED, Outcome.WAITING)
 
 
 def test_once_the_ledger_fails_nothing_more_is_begun(nights: Nights, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -1048,7 +1051,7 @@ def test_once_the_ledger_fails_nothing_more_is_begun(nights: Nights, monkeypatch
 
     assert [results[name].outcome for name in "abc"] == [Outcome.FAILED, Outcome.WAITING, Outcome.WAITING]
     assert {results[name].cause for name in "abc"} == {
-        Cause(Why.NO_LEDGER, ("OSError: the table is full",)),
+        Cause(CauseCode.NO_LEDGER, ("OSError: the table is full",)),
     }
     assert nights.world.done == ["unplug a", "remove a"]
 

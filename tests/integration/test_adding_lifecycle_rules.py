@@ -18,7 +18,7 @@ from ml_janitor.aws import lifecycle_configurations as configurations
 from ml_janitor.aws.client import Aws, DryRunError
 from ml_janitor.core.lifecycles import LifecycleRule
 from ml_janitor.detectors.storage_tiering import writing
-from ml_janitor.detectors.storage_tiering.conflicts import conflict
+from ml_janitor.detectors.storage_tiering.conflicts import find_rule_conflict
 from ml_janitor.engine.detector import CannotActError, ChangedError, NotFinishedError
 from ml_janitor_sandbox.control import Control
 
@@ -48,14 +48,14 @@ class Account:
         )
 
     @property
-    def there(self) -> configurations.Configuration:
-        return configurations.read(self.aws, BUCKET)
+    def there(self) -> configurations.LifecycleConfiguration:
+        return configurations.read_lifecycle(self.aws, BUCKET)
 
     def prepared(self, rules: list[LifecycleRule] | None = None) -> Any:
-        record = writing.prepared(self.aws, BUCKET, rules or RULES)
+        record = writing.prepare_rules(self.aws, BUCKET, rules or RULES)
         stored = json.loads(json.dumps(record))
         assert stored == record
-        assert writing.rules_of(stored) == (rules or RULES)
+        assert writing.recorded_rules(stored) == (rules or RULES)
         return stored
 
     def act(self, record: Any, memory: Memory | None = None) -> None:
@@ -75,7 +75,7 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Has something happen right before or after the next configuration is written."""
 
     def register(what: Callable[[], object], *, before: bool = False) -> None:
-        real, calls = configurations.write, [what]
+        real, calls = configurations.write_lifecycle, [what]
 
         def write(*given: Any) -> None:
             happens = [calls.pop()] if calls else []
@@ -85,7 +85,7 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
             for happening in happens if not before else []:
                 happening()
 
-        monkeypatch.setattr(configurations, "write", write)
+        monkeypatch.setattr(configurations, "write_lifecycle", write)
 
     return register
 
@@ -123,11 +123,11 @@ def test_three_dozen_configurations_of_others_stay_as_they_are(account: Account)
     while done < 36:
         text = random_text(dice)
         minimum = dice.choice(("varies_by_storage_class", "all_storage_classes_128K"))
-        theirs = configurations.Configuration(text.encode(), minimum)
-        if conflict(theirs, RULES) is not None:
+        theirs = configurations.LifecycleConfiguration(text.encode(), minimum)
+        if find_rule_conflict(theirs, RULES) is not None:
             continue
         try:
-            configurations.write(account.writing, BUCKET, theirs)
+            configurations.write_lifecycle(account.writing, BUCKET, theirs)
         except account.s3.exceptions.ClientError:  # S3 would not have it
             continue
         before, record = account.there, account.prepared()
@@ -278,6 +278,6 @@ def test_prepare_refuses_what_cannot_stand_beside_the_others(account: Account) -
     ],
 )
 def test_who_may_be_given_rules(bucket: str, named: list[str], why: str | None) -> None:
-    found = writing.spared(bucket, named, configurations.Configuration(), RULES)
+    found = writing.why_bucket_spared(bucket, named, configurations.LifecycleConfiguration(), RULES)
     assert (found is None) is (why is None)
     assert why is None or why in str(found)

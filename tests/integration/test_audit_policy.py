@@ -9,7 +9,13 @@ import pytest
 from commands import Janitor
 from conftest import REGION
 from ml_janitor.engine.detector import Condition, allow
-from ml_janitor_cli.audit_policy import LIMIT, document, policies, size, statements
+from ml_janitor_cli.audit_policy import (
+    MANAGED_POLICY_LIMIT,
+    audit_policies,
+    audit_statements,
+    policy_document,
+    policy_size,
+)
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.demo.storage import MODEL_BUCKET
 from plays.by_hand import WITH_CONTENTS, Person
@@ -41,7 +47,7 @@ def test_what_is_over_the_limit_is_divided_and_that_is_on_stderr(person: Person)
 
     several = ran.document
     assert len(several) > 1
-    assert all(size(one) <= LIMIT for one in several)
+    assert all(policy_size(one) <= MANAGED_POLICY_LIMIT for one in several)
     assert f"{len(several)} policies" in ran.err
     assert "Attach all of them" in ran.err
     one_by_one = {region for region in ("eu-west-1", "eu-north-3") if region in ran.out}
@@ -51,9 +57,9 @@ def test_what_is_over_the_limit_is_divided_and_that_is_on_stderr(person: Person)
 def test_a_statement_that_is_over_the_limit_itself_is_divided() -> None:
     grants = [allow("s3:GetObject", on=f"arn:aws:s3:::{'b' * 60}-{number}/*") for number in range(200)]
 
-    made = policies(grants, {"eu-west-1": "aws"})
+    made = audit_policies(grants, {"eu-west-1": "aws"})
 
-    assert all(size(one) <= LIMIT for one in made)
+    assert all(policy_size(one) <= MANAGED_POLICY_LIMIT for one in made)
     on = [arn for one in made for each in one["Statement"] for arn in each["Resource"]]
     assert sorted(on) == sorted(grant.on for grant in grants)
 
@@ -62,7 +68,7 @@ def test_another_partition() -> None:
     when = (Condition("ArnLike", "kms:EncryptionContext:aws:s3:arn", ("arn:aws:s3:::m/*",)),)
     grants = [allow("s3:GetObject", on="arn:aws:s3:::m/*"), allow("kms:Decrypt", on="key/*", when=when)]
 
-    made = document(list(statements(grants, {"cn-north-1": "aws-cn"})))
+    made = policy_document(list(audit_statements(grants, {"cn-north-1": "aws-cn"})))
 
     assert [one["Resource"] for one in made["Statement"]] == [
         ["arn:aws-cn:kms:cn-north-1:*:key/*"],

@@ -10,10 +10,10 @@ import pytest
 
 from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.aws import training_jobs
-from ml_janitor.aws.account import opened
+from ml_janitor.aws.account import open_regions
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.shared_answers import SharedAnswers, reused
-from ml_janitor.aws.training_jobs import billed, recorded
+from ml_janitor.aws.shared_answers import SharedAnswers, is_reused
+from ml_janitor.aws.training_jobs import list_billed_jobs, search_training_jobs
 from ml_janitor_sandbox.control import Control
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -49,7 +49,7 @@ def test_a_running_job_is_found_whatever_the_index_has_taken_in(
     box.set_durations({"search.index": 15 * 60})
     job(box, session, "runs", age=age)
 
-    found = billed(aws, NOW)
+    found = list_billed_jobs(aws, NOW)
 
     assert found.error is None
     assert [one.name for one in found.items] == ["runs"]
@@ -71,7 +71,7 @@ def test_what_is_over_is_found_while_its_instances_are_kept(
     job(box, session, "left", age=3 * DAY, keep=keep)
     stopped(box, session, "left", ago=ago)
 
-    assert bool(billed(aws, NOW).items) is found
+    assert bool(list_billed_jobs(aws, NOW).items) is found
 
 
 def test_jobs_that_ended_are_not_read_page_by_page(box: Control, session: boto3.Session, aws: Aws) -> None:
@@ -81,7 +81,7 @@ def test_jobs_that_ended_are_not_read_page_by_page(box: Control, session: boto3.
     job(box, session, "runs", age=2 * DAY)
     box.clear_calls()
 
-    found = billed(aws, NOW)
+    found = list_billed_jobs(aws, NOW)
 
     assert [one.name for one in found.items] == ["runs"]
     assert box.calls() == {"sagemaker:Search": 2, "sagemaker:ListTrainingJobs": 1}
@@ -94,7 +94,7 @@ def test_what_cannot_be_listed_is_said(
     job(box, session, "runs", age=2 * HOUR)
     box.fault("sagemaker", operation, "deny", times=0)
 
-    found = billed(aws, NOW)
+    found = list_billed_jobs(aws, NOW)
 
     assert found.error is not None
     assert operation in found.error
@@ -105,17 +105,19 @@ def test_a_long_history_is_searched_in_parts_and_every_job_is_read_once(
     box: Control, session: boto3.Session, aws: Aws, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also jobs of one moment, which no part of the time separates."""
-    monkeypatch.setattr(training_jobs, "MOST", 4)
+    monkeypatch.setattr(training_jobs, "MOST_SEARCH_HITS", 4)
     names = [f"job-{number}" for number in range(20)]
     for number, name in enumerate(names):
         job(box, session, name, age=DAY if number < 8 else number * HOUR)
 
-    found = recorded(aws, lambda record: str(record["TrainingJobName"]), NOW)
+    found = search_training_jobs(aws, lambda record: str(record["TrainingJobName"]), NOW)
 
     assert found.error is None
     assert sorted(found.items) == sorted(names)
     assert box.calls()["sagemaker:Search"] > 5
-    lately = recorded(aws, lambda record: str(record["TrainingJobName"]), NOW, since=NOW - 12 * HOUR)
+    lately = search_training_jobs(
+        aws, lambda record: str(record["TrainingJobName"]), NOW, since=NOW - 12 * HOUR
+    )
     assert len(lately.items) == 5
 
 
@@ -126,7 +128,7 @@ def test_readers_of_a_run_that_shares_answers_ask_for_the_same_records(
     sent = list[str]()
 
     def note(parsed: Any, **_: Any) -> None:
-        if not reused(parsed):
+        if not is_reused(parsed):
             sent.extend(one["TrainingJob"]["TrainingJobName"] for one in parsed["Results"])
 
     ages = {name: int(name) * DAY / 2 for name in ("2", "14", "15", "40", "118", "122", "178", "798", "999")}
@@ -137,11 +139,13 @@ def test_readers_of_a_run_that_shares_answers_ask_for_the_same_records(
     def read(wanted: dict[str, Any]) -> str | None:
         return None if wanted["TrainingJobName"] == "40" else str(wanted["TrainingJobName"])
 
-    with opened(
+    with open_regions(
         session, account=ACCOUNT, regions=[REGION], attempts=1, pace=None, shared=SharedAnswers()
     ) as (aws,):
-        since = {days: recorded(aws, read, NOW, since=NOW - days * DAY) for days in (7, 60, 90, 400)}
-        every = recorded(aws, read, NOW)
+        since = {
+            days: search_training_jobs(aws, read, NOW, since=NOW - days * DAY) for days in (7, 60, 90, 400)
+        }
+        every = search_training_jobs(aws, read, NOW)
 
     assert [len(one.items) for one in since.values()] == [2, 4, 6, 7]
     assert sorted(every.items) == sorted(ages.keys() - {"40"})
@@ -156,7 +160,7 @@ def test_a_search_that_ends_early_is_an_error(aws: Aws, counted: int, said: str 
     answered: Any = lambda **_: (Answered(), answer)  # noqa: E731
     aws.sagemaker.meta.events.register("before-call.sagemaker.Search", answered)
 
-    found = recorded(aws, lambda record: str(record["TrainingJobName"]), NOW)
+    found = search_training_jobs(aws, lambda record: str(record["TrainingJobName"]), NOW)
 
     assert len(found.items) == 3
     assert (found.error or "").endswith(said or "")

@@ -15,7 +15,7 @@ from ml_janitor.aws.client import Aws
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.detectors.idle_endpoints.rule import IdleEndpoints
 from ml_janitor.engine.detector import Detector
-from ml_janitor_cli.probes import CALLS, Answer, probe_all
+from ml_janitor_cli.probes import CALLS_BY_ACTION, ProbeAnswer, probe_grants
 from ml_janitor_sandbox.control import Control
 from samples import share
 
@@ -48,12 +48,12 @@ def test_each_action_that_is_denied_is_refused_and_no_other(
     for action in (action for action in ACTIONS if smallest_with(action) is detector):
         service, name = action.split(":")
         account.clear_faults()
-        account.fault(service, CALLS.get(action, name), "deny", times=0)
+        account.fault(service, CALLS_BY_ACTION.get(action, name), "deny", times=0)
 
-        answers = probe_all(aws, detector().reads, now=NOW, buckets=[])
+        answers = probe_grants(aws, detector().reads, now=NOW, buckets=[])
 
-        assert {one.grant.action for one in answers if one.answer is Answer.REFUSED} == {action}
-        assert not [one for one in answers if one.answer is Answer.FAILED]
+        assert {one.grant.action for one in answers if one.answer is ProbeAnswer.REFUSED} == {action}
+        assert not [one for one in answers if one.answer is ProbeAnswer.FAILED]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import pytest
 from commands import Janitor, refused
 from conftest import ACCOUNT, NOW, REGION, seed_demo
 from ml_janitor.config.settings import Settings
-from ml_janitor.engine.run import sweep
+from ml_janitor.engine.run import sweep_region
 from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.table import Table
 from ml_janitor_sandbox.control import Control
@@ -114,7 +114,7 @@ def test_a_deletion_that_cloudtrail_forgot_is_known_to_the_ledger(
     del deployed
     settings = Settings.load()
     detector = next(each for each in settings.enabled() if each.name == "idle-notebooks")
-    swept = sweep(detector, aws, now=NOW, policy=settings.policy)
+    swept = sweep_region(detector, aws, now=NOW, policy=settings.policy)
     Ledger(table).record(aws, swept, NOW)
     aws.armed().sagemaker.stop_notebook_instance(NotebookInstanceName="left-on")
     aws.armed().sagemaker.delete_notebook_instance(NotebookInstanceName="left-on")
@@ -253,7 +253,7 @@ def test_every_verdict_of_the_demo_account_is_explained_with_sources(
     seed_demo(box)
     settings = Settings.load()
     some = random.Random(SEED).sample(settings.enabled(), 8)  # noqa: S311
-    judged = [sweep(detector, aws, now=NOW, policy=settings.policy) for detector in some]
+    judged = [sweep_region(detector, aws, now=NOW, policy=settings.policy) for detector in some]
     samples = [
         result
         for swept in judged

@@ -16,16 +16,16 @@ import pytest
 from armed import DENIED, Cellar
 from conftest import ACCOUNT, REGION
 from fakes import UNTELLABLE, thing, waste
-from ml_janitor.deployment import PACE, WAIT
+from ml_janitor.deployment import ACTION_PAUSE_SECONDS, AWS_WAIT_SECONDS
 from ml_janitor.engine.detector import ChangedError
-from ml_janitor.engine.holds import Hold, How
+from ml_janitor.engine.holds import Hold, HoldKind
 from ml_janitor.ledger.action import Stage
 from ml_janitor.ledger.entries import Entry
 from ml_janitor.ledger.leases import Leases
-from ml_janitor.ledger.runs import LastRun, Runs
+from ml_janitor.ledger.runs import LastRun, LatestRuns
 from ml_janitor.ledger.table import Table
 from ml_janitor_cli import edge
-from ml_janitor_cli.ledger_session import waiting
+from ml_janitor_cli.ledger_session import make_wait
 from ml_janitor_cli.main import main
 from ml_janitor_sandbox.deployment import KEY, TABLE
 from nights import DAY, HOUR, Nights
@@ -128,12 +128,12 @@ callers = ["arn:aws:iam::{ACCOUNT}:role/platform"]
 """
     )
     lamp = arn("lamp").replace(ACCOUNT, other).replace(REGION, far)
-    hold = Hold(key=f"{lamp}@x", how=How.KEPT, by="maria", given=now, why="the fair")
+    hold = Hold(key=f"{lamp}@x", how=HoldKind.KEPT, by="maria", given=now, why="the fair")
     desk.nights.holds.put(other, far, hold)
     assert lamp not in desk("findings", "--account", other)[1]
 
     run = LastRun(detector="cellar", time=now, key="", accounts=1, begun=now, regions=("ap-northeast-1", far))
-    Runs(desk.nights.table).begun(run)
+    LatestRuns(desk.nights.table).begun(run)
 
     assert lamp in desk("findings", "--account", other, "--json")[1]
     assert lamp not in desk("findings", "--account", other, "--region", REGION, "--json")[1]
@@ -375,7 +375,7 @@ def thinking(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Thinking:
     """What happens while a person is asked for the account id; the clock is the real one, and runs."""
 
     def while_asked(happens: Callable[[], None]) -> None:
-        monkeypatch.setattr(edge, "clock_from", lambda _: lambda: desk.nights.clock)
+        monkeypatch.setattr(edge, "command_clock", lambda _: lambda: desk.nights.clock)
         monkeypatch.setattr("sys.stdin", _Typed(ACCOUNT, happens))
 
     return while_asked
@@ -552,7 +552,7 @@ def test_many_at_once_are_approved_by_a_person(desk: Desk) -> None:
     desk("sweep", "--act", "--yes")
 
     assert desk.nights.world.things == {}
-    assert desk.naps == [PACE] * 3
+    assert desk.naps == [ACTION_PAUSE_SECONDS] * 3
 
 
 @pytest.mark.usefixtures("desk")
@@ -602,10 +602,10 @@ def test_an_id_that_nobody_knows_says_where_ids_are_listed(desk: Desk, command: 
 
 def test_whoever_waits_for_aws_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
     naps: list[float] = []
-    wait = waiting(naps.append)
+    wait = make_wait(naps.append)
     wait()
     wait()
 
     said = capsys.readouterr()
-    assert naps == [WAIT, WAIT]
+    assert naps == [AWS_WAIT_SECONDS, AWS_WAIT_SECONDS]
     assert (said.out, said.err.count("AWS takes its time")) == ("", 1)

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from ml_janitor_cli.main import main
-from ml_janitor_cli.sandbox import environment
+from ml_janitor_cli.sandbox import command_environment
 
 PROGRAM = str(Path(sys.executable).parent / "janitor")
 EMPTY = (PROGRAM, "sandbox", "--empty")
@@ -213,14 +213,18 @@ def test_a_port_that_is_none_is_one_line(capfd: pytest.CaptureFixture[str], port
 
 
 def test_a_proxy_is_not_asked_for_the_sandbox() -> None:
-    made = environment({"NO_PROXY": "internal", "HTTP_PROXY": "http://proxy"}, "http://127.0.0.1:1", "now")
+    made = command_environment(
+        {"NO_PROXY": "internal", "HTTP_PROXY": "http://proxy"}, "http://127.0.0.1:1", "now"
+    )
 
     assert made["NO_PROXY"] == made["no_proxy"] == "internal,127.0.0.1"
     assert made["HTTP_PROXY"] == "http://proxy"
 
 
 def test_tuning_of_retries_reaches_the_command() -> None:
-    made = environment({"AWS_MAX_ATTEMPTS": "2", "AWS_REGION": "eu-west-1"}, "http://127.0.0.1:1", "now")
+    made = command_environment(
+        {"AWS_MAX_ATTEMPTS": "2", "AWS_REGION": "eu-west-1"}, "http://127.0.0.1:1", "now"
+    )
 
     assert made["AWS_MAX_ATTEMPTS"] == "2"
     assert made["AWS_REGION"] == "us-east-1"

@@ -17,7 +17,7 @@ from aws_lambda_powertools import Logger
 import rarities
 from conftest import ACCOUNT, NOW, REGION
 from fakes import Shelf, thing, waste
-from ml_janitor.aws.account import opened
+from ml_janitor.aws.account import open_regions
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Finding, Kept, Mode, Target, Verdict
 from ml_janitor.core.results import Outcome, Result, Sweep
@@ -26,13 +26,13 @@ from ml_janitor.detectors.cross_region_traffic import CrossRegionTraffic
 from ml_janitor.detectors.idle_notebooks.rule import IdleNotebooks
 from ml_janitor.engine.detector import Detector
 from ml_janitor.engine.failures import RunFailedError
-from ml_janitor.engine.policy import Policy
-from ml_janitor.engine.run import run
+from ml_janitor.engine.policy import RunPolicy
+from ml_janitor.engine.run import run_detectors
 from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.leases import Leases
 from ml_janitor.ledger.table import Table
 from ml_janitor.report.archive import Archive
-from ml_janitor.scheduled.sweep_run import Runner
+from ml_janitor.scheduled.sweep_run import SweepRunner
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import BUCKET
 
@@ -65,7 +65,7 @@ def serving(box: Control, session: boto3.Session) -> str:
 
 
 def swept(aws: Aws, *, named: frozenset[str] | None = frozenset(), **tunables: Any) -> Sweep:
-    return run([Commitments(**tunables)], [aws], now=NOW, policy=Policy(named=named)).sweeps[0]
+    return run_detectors([Commitments(**tunables)], [aws], now=NOW, policy=RunPolicy(named=named)).sweeps[0]
 
 
 def verdicts(sweep: Sweep) -> dict[str, Verdict]:
@@ -89,8 +89,8 @@ def test_cost_explorer_is_asked_once_for_all_regions_and_about_those_with_use(
     regions = [REGION, "eu-west-1", "eu-central-1", "us-west-2"]
 
     def sweeps() -> dict[tuple[str, str], Sweep]:
-        with opened(session, account=ACCOUNT, regions=regions, attempts=1, pace=None) as accounts:
-            done = run(detectors, accounts, now=NOW, policy=Policy(named=frozenset())).sweeps
+        with open_regions(session, account=ACCOUNT, regions=regions, attempts=1, pace=None) as accounts:
+            done = run_detectors(detectors, accounts, now=NOW, policy=RunPolicy(named=frozenset())).sweeps
         assert [one.error for one in done] == [None] * 8
         return {(one.detector, one.region): one for one in done}
 
@@ -196,7 +196,7 @@ def test_what_may_not_be_asked_is_unknown(
 def test_an_audit_leaves_to_others_what_they_found_in_the_same_run(aws: Aws, serving: str) -> None:
     one = thing("assistant", waste())
     other = Shelf(things=(replace(one, target=replace(one.target, arn=serving)),))
-    report = run([Commitments(), other], [aws], now=NOW, policy=Policy())
+    report = run_detectors([Commitments(), other], [aws], now=NOW, policy=RunPolicy())
     (plan,) = (one for one in report.results if one.detector == "commitments")
 
     assert [sweep.detector for sweep in report.sweeps] == ["commitments", "shelf"]
@@ -212,7 +212,7 @@ def test_what_a_failed_sweep_would_have_found_is_not_committed_to(
     assert serving
     box.fault("sagemaker", "ListNotebookInstances", "deny", times=0)
 
-    report = run([Commitments(), IdleNotebooks()], [aws], now=NOW, policy=Policy())
+    report = run_detectors([Commitments(), IdleNotebooks()], [aws], now=NOW, policy=RunPolicy())
 
     assert report.sweeps[1].error is not None
     (kept,) = verdicts(report.sweeps[0]).values()
@@ -234,8 +234,8 @@ def test_at_night_it_leaves_to_others_what_is_open_in_the_ledger(
     aws: Aws, box: Control, session: boto3.Session, table: Table, serving: str
 ) -> None:
     def night(holder: str) -> Verdict:
-        runner = Runner(
-            policy=Policy(),
+        runner = SweepRunner(
+            policy=RunPolicy(),
             ledger=Ledger(table),
             leases=Leases(table),
             archive=Archive(session.client("s3"), BUCKET),

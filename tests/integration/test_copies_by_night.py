@@ -19,7 +19,7 @@ from ml_janitor.core.results import Outcome
 from ml_janitor.detectors.duplicate_artifacts.rule import DuplicateArtifacts
 from ml_janitor.ledger.action import Stage
 from ml_janitor.ledger.table import Table
-from ml_janitor.report.causes import note
+from ml_janitor.report.causes import outcome_note
 from ml_janitor_sandbox.control import Control
 from nights import DAY, Nights
 
@@ -125,7 +125,7 @@ def test_what_another_account_may_read_is_only_reported(copies: Copies, *, late:
         "b.tar.gz": Outcome.ADVISED,
         "public/c.tar.gz": Outcome.ACTED,
     }
-    assert note(done[f"{BUCKET}/b.tar.gz"]) == (
+    assert outcome_note(done[f"{BUCKET}/b.tar.gz"]) == (
         "only reported: the bucket's policy lets account 999999999999 read it, which may use this copy"
     )
 
@@ -224,7 +224,10 @@ def test_what_changes_under_its_hands_is_not_deleted_and_warned_of_anew(copies: 
 
     results = copies.after(4 * DAY)[f"{BUCKET}/b.tar.gz"]
 
-    assert (results.outcome, note(results)) == (Outcome.CHANGED, "it was overwritten in the last moment")
+    assert (results.outcome, outcome_note(results)) == (
+        Outcome.CHANGED,
+        "it was overwritten in the last moment",
+    )
     assert copies.keys() == ["a.tar.gz", "b.tar.gz"]
     assert copies.of(f"{BUCKET}/b.tar.gz").stage is Stage.WITHDRAWN
     with pytest.raises(CannotUndoError, match=r"nothing was done to models/b.*: it was overwritten"):
@@ -272,7 +275,7 @@ def test_what_may_not_be_deleted_is_only_reported(
 
     for _ in range(2):
         result = copies.after(4 * DAY)[f"{BUCKET}/b.tar.gz"]
-        assert (result.outcome, note(result)) == (Outcome.ADVISED, f"only reported: {why}")
+        assert (result.outcome, outcome_note(result)) == (Outcome.ADVISED, f"only reported: {why}")
     assert copies.postman.carried == []
 
 
@@ -284,6 +287,6 @@ def test_files_of_a_larger_model_are_only_reported(copies: Copies) -> None:
 
     done = copies.after(4 * DAY)
 
-    notes = {note(result) for result in done.values() if result.outcome is Outcome.ADVISED}
+    notes = {outcome_note(result) for result in done.values() if result.outcome is Outcome.ADVISED}
     assert len(notes) == 1
     assert "only reported: it is one of several files of a model" in notes.pop()

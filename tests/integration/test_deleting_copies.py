@@ -17,7 +17,7 @@ from deeds import Memory
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Finding, Target
 from ml_janitor.detectors.duplicate_artifacts import copy_return
-from ml_janitor.detectors.duplicate_artifacts.duplicates import Copy
+from ml_janitor.detectors.duplicate_artifacts.duplicates import ArtifactCopy
 from ml_janitor.detectors.duplicate_artifacts.rule import DuplicateArtifacts
 from ml_janitor.engine.detector import CannotActError, ChangedError
 from ml_janitor_sandbox.control import Control
@@ -67,7 +67,7 @@ class Bucket:
     def delete(self, key: str) -> None:
         self.s3.delete_object(Bucket=self.name, Key=key)
 
-    def candidate(self) -> Copy:
+    def candidate(self) -> ArtifactCopy:
         return next(one for one in self.detector.find(self.aws, NOW) if one.stored.key == COPY)
 
     def prepared(self, memo: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
@@ -204,8 +204,8 @@ def test_without_versions_it_comes_back_from_its_keeper(make: Callable[..., Buck
 def test_what_is_larger_than_one_copy_may_be_comes_back_in_parts(
     make: Callable[..., Bucket], monkeypatch: pytest.MonkeyPatch, *, versioned: bool
 ) -> None:
-    monkeypatch.setattr(copy_return, "ATOMIC", 6 * MIB)
-    monkeypatch.setattr(copy_return, "PART", 5 * MIB)
+    monkeypatch.setattr(copy_return, "COPY_LIMIT_BYTES", 6 * MIB)
+    monkeypatch.setattr(copy_return, "COPY_PART_BYTES", 5 * MIB)
     bucket = make(size=13 * MIB + 1)
     if versioned:
         bucket.versions()
@@ -391,7 +391,7 @@ def test_the_same_bytes_with_other_metadata_are_another_object(make: Callable[..
 def test_what_somebody_writes_while_it_is_brought_back_is_not_overwritten(
     make: Callable[..., Bucket], monkeypatch: pytest.MonkeyPatch, *, large: bool
 ) -> None:
-    monkeypatch.setattr(copy_return, "ATOMIC", 0 if large else MIB)  # which is its size
+    monkeypatch.setattr(copy_return, "COPY_LIMIT_BYTES", 0 if large else MIB)  # which is its size
     bucket, undo = filled(make())
     bucket.act(undo)
     operation = "CompleteMultipartUpload" if large else "CopyObject"

@@ -10,7 +10,7 @@ import boto3
 import pytest
 
 from conftest import ACCOUNT, NOW, REGION, seed_demo
-from ml_janitor.aws.account import opened
+from ml_janitor.aws.account import open_regions
 from ml_janitor.aws.arns import Arn
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.model import Finding
@@ -18,8 +18,8 @@ from ml_janitor.core.money import Totals
 from ml_janitor.core.results import Report, Result
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.engine.detector import Detector
-from ml_janitor.engine.run import run
-from ml_janitor.report.json import document
+from ml_janitor.engine.run import run_detectors
+from ml_janitor.report.json import report_document
 from ml_janitor_sandbox import demo
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.demo import Known, case_study
@@ -43,8 +43,8 @@ def report(_sandbox: Sandbox) -> Report:
     settings = Settings.load(overrides=[f'duplicate-artifacts.read_contents_in=["{MODEL_BUCKET}"]'])
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ENDPOINT_URL", _sandbox.url)
-        with opened(session, account=ACCOUNT, regions=[REGION], attempts=2, pace=None) as accounts:
-            return run(settings.enabled(), accounts, now=NOW, policy=settings.policy)
+        with open_regions(session, account=ACCOUNT, regions=[REGION], attempts=2, pace=None) as accounts:
+            return run_detectors(settings.enabled(), accounts, now=NOW, policy=settings.policy)
 
 
 @pytest.fixture(scope="module")
@@ -214,7 +214,7 @@ def test_the_account_is_charged_what_the_table_says_and_the_findings_leave_what_
         wrong = {name: usd for name, usd in counted.items() if usd != pytest.approx(said[name], rel=0.05)}
         assert wrong == {}, column
         assert sum(counted.values()) == pytest.approx(sum(said.values()), rel=0.01), column
-    saved = case_study.saved(charges, document(report))
+    saved = case_study.saved(charges, report_document(report))
     left = {name: float(rows[name][1] - sum(saved[name].values())) for name in rows}
     assert min(left.values()) > -0.01
     cured = {

@@ -16,7 +16,7 @@ from lambdas import WITH_SLACK, Context, event, idle_endpoints, items, quiet
 from ml_janitor import handlers
 from ml_janitor.aws.client import Aws
 from ml_janitor.config.events import MalformedEventError
-from ml_janitor.core.counting import counted_once
+from ml_janitor.core.counting import count_once
 from ml_janitor.core.model import Change, Mode
 from ml_janitor.core.results import Report, Result, Sweep
 from ml_janitor.detectors import DETECTORS
@@ -59,7 +59,7 @@ def test_a_resource_that_two_detectors_name_is_counted_once(
     found: dict[str, tuple[Result, ...]] = {"idle-endpoints": (idle, part), "spot-training": (smaller, other)}
     for name, results in found.items():
         done = Sweep(detector=name, account=ACCOUNT, region=REGION, mode=Mode.DRY_RUN, results=results)
-        (done,) = counted_once(Report(time=NOW, account=ACCOUNT, sweeps=(done,))).sweeps
+        (done,) = count_once(Report(time=NOW, account=ACCOUNT, sweeps=(done,))).sweeps
         ledger.record(aws, done, NOW - timedelta(minutes=30))
 
     handlers.digest(event("scheduled"), Context())

@@ -11,7 +11,7 @@ import pytest
 
 from conftest import NOW
 from lambdas import idle_endpoints, reports
-from ml_janitor.acting.warning import Deliveries
+from ml_janitor.acting.warning import WarningDeliveries
 from ml_janitor.engine.failures import RunFailedError
 from ml_janitor_sandbox.slack import sign
 from slackside import ARMED, EMAILS, MEMBER, OWNER, Deployment, buttons, said, unused
@@ -145,7 +145,7 @@ def test_a_run_that_dies_before_the_direct_message_leaves_the_later_date_and_no_
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Deliveries, "messaged", dies)
+        patch.setattr(WarningDeliveries, "messaged", dies)
         with pytest.raises(KeyboardInterrupt):
             armed.sweep()
     assert (entry_of(armed)["due"], entry_of(armed)["unmessaged"]) == (TWICE_AT, "not sent yet")

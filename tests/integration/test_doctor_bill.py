@@ -10,8 +10,8 @@ import pytest
 
 from conftest import NOW
 from ml_janitor.config.settings import Settings
-from ml_janitor_cli.bill_checks import bill_checks
-from ml_janitor_cli.stack import Check, Outcome
+from ml_janitor_cli.bill_checks import check_bill
+from ml_janitor_cli.stack import Check, CheckOutcome
 from ml_janitor_sandbox.control import Control
 
 TAGS = ["project", "owner", "environment"]
@@ -19,7 +19,7 @@ TAGS = ["project", "owner", "environment"]
 
 def checked(session: boto3.Session, **bill: Any) -> list[Check]:
     section = Settings.parse({"bill": {"enabled": True, **bill}}).bill
-    return list(bill_checks(session, section, attempts=1, now=NOW))
+    return list(check_bill(session, section, attempts=1, now=NOW))
 
 
 def charge(box: Control, **tags: str) -> None:
@@ -38,7 +38,7 @@ def test_where_all_is_well_the_price_of_a_night_is_said(session: boto3.Session, 
 
     explorer, tags, unused = checked(session, max_requests=12)
 
-    assert {one.outcome for one in (explorer, tags, unused)} == {Outcome.FINE}
+    assert {one.outcome for one in (explorer, tags, unused)} == {CheckOutcome.FINE}
     assert (tags.seen, unused.seen) == (
         "active: project, owner, environment",
         "not used here: team, cost-center",
@@ -55,12 +55,12 @@ def test_a_tag_that_is_used_and_not_active_is_named_with_the_command(
     *_, wrong = checked(session)
 
     assert (wrong.outcome, wrong.seen) == (
-        Outcome.WRONG,
+        CheckOutcome.WRONG,
         "cost-center is not an active cost allocation tag",
     )
     assert "aws ce update-cost-allocation-tags-status" in wrong.to_do
     assert "TagKey=cost-center,Status=Active" in wrong.to_do
-    assert checked(session, tags={"project": "project"})[1].outcome is Outcome.FINE
+    assert checked(session, tags={"project": "project"})[1].outcome is CheckOutcome.FINE
 
 
 def test_a_tag_that_somebody_chose_and_nothing_has_may_be_misspelt(
@@ -71,7 +71,7 @@ def test_a_tag_that_somebody_chose_and_nothing_has_may_be_misspelt(
     _, fine, wrong = checked(session, tags={"project": "projct", "owner": "owner"})
 
     assert fine.seen == "active: owner"
-    assert (wrong.outcome, wrong.seen) == (Outcome.WRONG, "projct is a tag that nothing has ever had")
+    assert (wrong.outcome, wrong.seen) == (CheckOutcome.WRONG, "projct is a tag that nothing has ever had")
     assert wrong.to_do.startswith(
         "Nothing has ever had the tag projct of [bill]; the nearest that something has is project. Or"
     )
@@ -84,7 +84,7 @@ def test_a_cost_explorer_that_is_not_enabled_or_denied_is_said(session: boto3.Se
     box.fault("ce", "ListCostAllocationTags", "error", code="AccessDeniedException", times=0)
     _, denied = checked(session)
 
-    assert (off.outcome, denied.outcome) == (Outcome.WRONG, Outcome.WRONG)
+    assert (off.outcome, denied.outcome) == (CheckOutcome.WRONG, CheckOutcome.WRONG)
     assert "Cost Explorer is not enabled in this account." in off.seen
     assert "ce:ListCostAllocationTags" in denied.seen
 

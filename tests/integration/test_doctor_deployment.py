@@ -21,8 +21,8 @@ from ml_janitor.core.results import Outcome, Result
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.ledger.action import Action
 from ml_janitor.ledger.actions import Actions
-from ml_janitor.ledger.table import NOTHING, Table, partition, stamp
-from ml_janitor_cli.deployment_checks import expected_of
+from ml_janitor.ledger.table import NO_ATTRIBUTES, Table, format_stamp, partition_key
+from ml_janitor_cli.deployment_checks import expected_functions
 from ml_janitor_cli.main import main
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import SECRET
@@ -96,14 +96,14 @@ class Site:
     def ran(self, detector: str, ago: timedelta, *, error: str | None = None) -> None:
         """What a sweep leaves in the ledger."""
         numbers = ("looked_at", "found", "kept", "unknown", "unpriced")
-        said = {"time": stamp(NOW - ago), "error": error, **dict.fromkeys(numbers, 0)}
+        said = {"time": format_stamp(NOW - ago), "error": error, **dict.fromkeys(numbers, 0)}
         money = {"monthly_usd": Decimal(0), "accrued_usd": Decimal(0)}
-        self._table().put(partition("sweep", detector, ACCOUNT, REGION), "latest", said | money)
+        self._table().put(partition_key("sweep", detector, ACCOUNT, REGION), "latest", said | money)
 
     def all_ran(self) -> None:
         for detector in DETECTORS:
             self.ran(detector.name, timedelta(minutes=20))
-        self._table().put(f"digest#{ACCOUNT}", "latest", {"time": stamp(NOW - timedelta(hours=2))})
+        self._table().put(f"digest#{ACCOUNT}", "latest", {"time": format_stamp(NOW - timedelta(hours=2))})
 
     def acted(self, name: str, ago: timedelta, *, region: str = REGION) -> Action:
         """What stopping a notebook leaves in the ledger."""
@@ -127,7 +127,7 @@ class Site:
         return self._remembered("hung-training-jobs", target, ago, {"request": {"RoleArn": role}})
 
     def _remembered(
-        self, detector: str, target: Target, ago: timedelta, undo: Mapping[str, Any] = NOTHING
+        self, detector: str, target: Target, ago: timedelta, undo: Mapping[str, Any] = NO_ATTRIBUTES
     ) -> Action:
         verdict = Finding(reason="idle", confidence=Confidence.PROVEN, action="stop it", evidence=())
         result = Result(detector=detector, target=target, verdict=verdict, outcome=Outcome.WAITING)
@@ -231,7 +231,7 @@ def test_an_armed_stack_has_no_function_that_is_not_looked_at(
 
     ran = doctor()
 
-    known = {one.construct for one in expected_of(Settings.parse(settings), None) if one.enabled}
+    known = {one.construct for one in expected_functions(Settings.parse(settings), None) if one.enabled}
     assert {
         name.removesuffix("Function")
         for name in (name[:-8] for name in made.of_type("AWS::Lambda::Function"))
@@ -303,7 +303,10 @@ def test_a_sweep_that_is_overdue_never_was_or_was_not_complete(site: Site, docto
     )
     site.client("dynamodb").delete_item(
         TableName=site.physical("Ledger"),
-        Key={"pk": {"S": partition("sweep", "untagged-resources", ACCOUNT, REGION)}, "sk": {"S": "latest"}},
+        Key={
+            "pk": {"S": partition_key("sweep", "untagged-resources", ACCOUNT, REGION)},
+            "sk": {"S": "latest"},
+        },
     )
 
     doctor().says(
@@ -319,7 +322,7 @@ def test_a_run_that_is_not_due_yet_is_not_missed(box: Control, site: Site, docto
     site.ran("idle-notebooks", timedelta(hours=3))
     box.set_clock(NOW - timedelta(days=2))
     table = site.physical("Ledger")
-    for pk in (partition("sweep", "duplicate-artifacts", ACCOUNT, REGION), f"digest#{ACCOUNT}"):
+    for pk in (partition_key("sweep", "duplicate-artifacts", ACCOUNT, REGION), f"digest#{ACCOUNT}"):
         site.client("dynamodb").delete_item(TableName=table, Key={"pk": {"S": pk}, "sk": {"S": "latest"}})
     scheduler = site.client("scheduler")
     for part in ("DuplicateArtifactsSchedule", "DigestSchedule"):

@@ -20,12 +20,12 @@ from ml_janitor.config.settings import Settings
 from ml_janitor.core.model import Finding, Kept, Verdict
 from ml_janitor.core.results import Report, Result, Sweep
 from ml_janitor.core.signals import Absent, Value
-from ml_janitor.detectors.duplicate_artifacts.duplicates import Copy
+from ml_janitor.detectors.duplicate_artifacts.duplicates import ArtifactCopy
 from ml_janitor.detectors.duplicate_artifacts.rule import DuplicateArtifacts
-from ml_janitor.engine.policy import Policy
-from ml_janitor.engine.run import sweep
+from ml_janitor.engine.policy import RunPolicy
+from ml_janitor.engine.run import sweep_region
 from ml_janitor.report import json as document
-from ml_janitor.report.html import html
+from ml_janitor.report.html import render_html
 from ml_janitor_sandbox.control import Control
 from verdicts import word
 
@@ -97,13 +97,13 @@ class Account:
 
     def swept(self, **tunables: Any) -> Sweep:
         detector = DuplicateArtifacts(**{"buckets": (BUCKET,), **tunables})
-        return sweep(detector, self.aws, now=NOW, policy=Policy())
+        return sweep_region(detector, self.aws, now=NOW, policy=RunPolicy())
 
-    def copies(self) -> list[Copy]:
+    def copies(self) -> list[ArtifactCopy]:
         """What a sweep reads of the copies below b/."""
         return [one for one in READER.find(self.aws, NOW) if one.stored.key.startswith("b/")]
 
-    def again(self, copy: Copy) -> Verdict:
+    def again(self, copy: ArtifactCopy) -> Verdict:
         """The verdict of a second look."""
         seen = READER.look(self.aws, copy.target, NOW)
         assert seen is not None
@@ -434,7 +434,7 @@ def test_a_manifest_that_is_not_understood_or_too_large_may_list_any_copy(
 ) -> None:
     large = content == b"[   ]"
     if large:
-        monkeypatch.setattr(manifests, "LARGEST", 3)
+        monkeypatch.setattr(manifests, "LARGEST_MANIFEST", 3)
     account.pair()
     account.s3.put_object(Bucket=BUCKET, Key="list", Body=content)
     reads(account, f"s3://{BUCKET}/list")
@@ -905,15 +905,15 @@ def test_an_unarmed_deployment_hears_how_copies_can_be_proven_again(account: Acc
     settings = Settings.parse({"janitor": {"slack_secret": "ml-janitor/slack"}})
     detector = settings.detector(DuplicateArtifacts)
 
-    done = sweep(detector, account.aws, now=NOW, policy=settings.policy)
+    done = sweep_region(detector, account.aws, now=NOW, policy=settings.policy)
 
     assert words(done)[COPY] == "likely"
     (notice,) = done.notices
     report = Report(time=NOW, account=ACCOUNT, sweeps=(done,))
-    assert notice in json.loads(document.text(report))["sweeps"][0]["notices"]
+    assert notice in json.loads(document.report_json(report))["sweeps"][0]["notices"]
     for part in (f"contents may not be read in {DEFAULT_BUCKET}", "duplicate-artifacts.read_contents_in"):
         assert part in notice
-        assert part in html(report)
+        assert part in render_html(report)
 
 
 def test_where_contents_may_not_be_read_size_and_etag_make_copies_likely(account: Account) -> None:

@@ -14,8 +14,8 @@ from ml_janitor.core.model import Finding
 from ml_janitor.core.results import Sweep
 from ml_janitor.detectors.duplicate_artifacts import comparing
 from ml_janitor.detectors.duplicate_artifacts.rule import DuplicateArtifacts
-from ml_janitor.engine.policy import Policy
-from ml_janitor.engine.run import sweep
+from ml_janitor.engine.policy import RunPolicy
+from ml_janitor.engine.run import sweep_region
 from seaweed import WEED
 
 MIB = 1024**2
@@ -64,7 +64,9 @@ class Shelf:
         return str(self.s3.head_object(Bucket=self.name, Key=key)["ETag"])
 
     def swept(self, aws: Aws, **tunables: Any) -> Sweep:
-        return sweep(DuplicateArtifacts(buckets=(self.name,), **tunables), aws, now=NOW, policy=Policy())
+        return sweep_region(
+            DuplicateArtifacts(buckets=(self.name,), **tunables), aws, now=NOW, policy=RunPolicy()
+        )
 
 
 def random_bytes(seed: str, size: int = SIZE) -> bytes:
@@ -172,7 +174,7 @@ def test_an_empty_bucket(bucket: Shelf, aws: Aws) -> None:
 
 
 def test_many_pages(bucket: Shelf, aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(comparing, "PROBE", 16)
+    monkeypatch.setattr(comparing, "PROBE_BYTES", 16)
     for n in range(1005):
         bucket.put(f"filler/{n:04}", b"x")
     bucket.put("a.tar.gz", random_bytes("model", 100))

@@ -16,7 +16,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from bench.receiver import MEMORY, WHOLE_CORE
-from infra.bundle import REQUIREMENTS, Architecture, cached
+from infra.bundle import LAMBDA_REQUIREMENTS, Architecture, cached_bundle
 from lambdas import WITH_SLACK, event, idle_endpoints, items, reports
 from ml_janitor_sandbox import demo
 from ml_janitor_sandbox.control import Control
@@ -52,7 +52,7 @@ def handler(event, context):
 def bundle() -> Path:
     """The bundle for this machine; the deployment's, for arm64, is made by the same builder."""
     machine: Architecture = "arm64" if platform.machine() == "aarch64" else "x86_64"
-    return cached(machine)
+    return cached_bundle(machine)
 
 
 @pytest.fixture
@@ -258,7 +258,7 @@ def test_everything_in_the_bundle_can_be_imported_and_nothing_else(
 
 
 def test_the_bundle_holds_lambdas_dependencies_and_nothing_else(bundle: Path) -> None:
-    named = [line.partition("\\")[0] for line in REQUIREMENTS.read_text().splitlines() if "==" in line]
+    named = [line.partition("\\")[0] for line in LAMBDA_REQUIREMENTS.read_text().splitlines() if "==" in line]
     pinned = [Requirement(line) for line in named]
     wanted = {canonicalize_name(one.name) for one in pinned if one.marker is None or one.marker.evaluate()}
 

@@ -22,12 +22,12 @@ from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Effect, Finding, Mode
 from ml_janitor.core.results import Outcome, Result
 from ml_janitor.detectors.idle_endpoints.rule import IdleEndpoints
-from ml_janitor.detectors.idle_endpoints.signals import Endpoint
+from ml_janitor.detectors.idle_endpoints.signals import EndpointCandidate
 from ml_janitor.engine.arming import Arming
 from ml_janitor.engine.detector import CannotActError, ChangedError, NotFinishedError
 from ml_janitor.ledger.action import Action, Stage
 from ml_janitor.ledger.table import Table
-from ml_janitor.report.causes import note
+from ml_janitor.report.causes import outcome_note
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.process_kill import Killed, end_when_killed
 from nights import Nights, by_name
@@ -121,7 +121,7 @@ def world(nights: Paced, box: Control, aws: Aws) -> Serving:
 RULE = IdleEndpoints()
 
 
-def judged(nights: Paced) -> Endpoint:
+def judged(nights: Paced) -> EndpointCandidate:
     """The one that is found, looked at again and found waste again."""
     (found,) = RULE.find(nights.aws, NOW)
     candidate = RULE.look(nights.aws, found.target, NOW)
@@ -150,7 +150,7 @@ def test_an_endpoint_is_deleted_and_an_undo_brings_back_all_that_describe_showed
 
     result = nights.swept()["churn"]
 
-    assert (result.outcome, note(result)) == (Outcome.ACTED, f"undo: janitor undo {nights.action.id}")
+    assert (result.outcome, outcome_note(result)) == (Outcome.ACTED, f"undo: janitor undo {nights.action.id}")
     nights.pass_by(MINUTE)
     assert world.gone("churn")
     assert "configuration churn" in world.shown()
@@ -198,7 +198,7 @@ def test_without_time_to_wait_the_next_sweep_finishes_it(world: Serving, nights:
     result = nights.swept()["gateway"]
 
     assert result.outcome is Outcome.WAITING
-    assert "still being deleted" in note(result)
+    assert "still being deleted" in outcome_note(result)
     assert not world.gone("gateway")
     nights.pass_by(HOUR)
     assert nights.swept()["gateway"].outcome is Outcome.ACTED
@@ -217,7 +217,7 @@ def test_time_that_runs_out_while_it_waits_is_no_failure(world: Serving, nights:
     result = nights.swept()["gateway"]
 
     assert result.outcome is Outcome.WAITING
-    assert "still being deleted" in note(result)
+    assert "still being deleted" in outcome_note(result)
     assert (nights.action.stage, nights.action.failures, nights.action.broke) == (Stage.ACTING, 0, False)
 
 
@@ -252,7 +252,7 @@ def test_what_aws_refused_and_a_person_then_did_is_not_reported_as_done(
     result = nights.swept()["churn"]
 
     assert (result.outcome, nights.action.stage) == (Outcome.CHANGED, Stage.WITHDRAWN)
-    assert note(result) == "it was as good as cleaned up before anything was done"
+    assert outcome_note(result) == "it was as good as cleaned up before anything was done"
 
 
 def test_what_aws_refused_after_a_lost_answer_may_have_been_done_before(
@@ -280,7 +280,7 @@ def test_a_request_meanwhile_has_it_put_back(world: Serving, nights: Paced) -> N
     result = nights.swept()["gateway"]
 
     assert result.outcome is Outcome.CHANGED
-    assert "is being put back" in note(result)
+    assert "is being put back" in outcome_note(result)
     assert [action.target.name for action in nights.put_back] == ["gateway"]
     nights.wait = nights.a_minute
     nights.undo()
@@ -308,7 +308,7 @@ def test_one_that_is_redeployed_while_its_components_go_is_not_deleted(world: Se
     result = nights.swept()["gateway"]
 
     assert result.outcome is Outcome.CHANGED
-    assert note(result) == (
+    assert outcome_note(result) == (
         "last deployed 5 minutes ago; endpoints are left alone for 7 days; "
         "what had been done is being put back"
     )
@@ -357,7 +357,7 @@ def test_one_that_gets_another_component_while_its_own_go_is_not_deleted(
     result = nights.swept()["gateway"]
 
     assert result.outcome is Outcome.CHANGED
-    assert note(result).endswith("what had been done is being put back")
+    assert outcome_note(result).endswith("what had been done is being put back")
     assert components_left(world) == ["newcomer"]
     assert not world.gone("gateway")
 
@@ -595,7 +595,7 @@ def test_a_monitored_endpoint_is_only_reported(world: Serving, nights: Paced, *,
     result = nights.swept()["churn"]
 
     assert result.outcome is Outcome.ADVISED
-    assert note(result) == "only reported: it is likely, and only what is proven is acted on"
+    assert outcome_note(result) == "only reported: it is likely, and only what is proven is acted on"
     assert not world.gone("churn")
 
 
@@ -607,7 +607,9 @@ def test_a_component_that_is_not_in_service_holds_it_back(world: Serving, nights
     result = nights.swept()["gateway"]
 
     assert result.outcome is Outcome.ADVISED
-    assert note(result) == "only reported: the inference component scaled on it is Failed, not InService"
+    assert (
+        outcome_note(result) == "only reported: the inference component scaled on it is Failed, not InService"
+    )
 
 
 def tag(world: Serving, component: str, **tags: str) -> None:
@@ -641,7 +643,7 @@ def test_a_component_that_is_kept_of_production_or_of_a_tool_keeps_its_endpoint(
     result = nights.swept()["gateway"]
 
     kept = outcome is Outcome.KEPT
-    said = result.verdict.reason if kept else note(result)
+    said = result.verdict.reason if kept else outcome_note(result)
     assert (result.outcome, said) == (outcome, why if kept else f"only reported: {why}")
 
 
@@ -684,7 +686,7 @@ def test_a_component_whose_tags_cannot_be_read_keeps_its_endpoint_as_unknown(
     result = nights.swept()["gateway"]
 
     assert result.outcome is Outcome.WAITING
-    assert "it would take along base, and its tags could not be read" in note(result)
+    assert "it would take along base, and its tags could not be read" in outcome_note(result)
     assert components_left(world) == ["adapter", "base", "scaled"]
 
 

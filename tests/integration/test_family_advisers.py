@@ -20,8 +20,8 @@ from ml_janitor.detectors.generous_runtime_limits import GenerousRuntimeLimits
 from ml_janitor.detectors.generous_warm_pools import GenerousWarmPools
 from ml_janitor.detectors.spot_training import SpotTraining
 from ml_janitor.engine.family_adviser import FamilyAdviser
-from ml_janitor.engine.policy import Policy
-from ml_janitor.engine.run import run
+from ml_janitor.engine.policy import RunPolicy
+from ml_janitor.engine.run import run_detectors
 from ml_janitor_sandbox.control import Control
 from studio_seed import spelled
 from verdicts import shown, word
@@ -91,7 +91,7 @@ def train(box: Control, session: boto3.Session) -> Train:
 
 def swept(aws: Aws, adviser: FamilyAdviser) -> dict[str, Result]:
     """By the name of the family."""
-    sweep = run([adviser], [aws], now=NOW, policy=Policy()).sweeps[0]
+    sweep = run_detectors([adviser], [aws], now=NOW, policy=RunPolicy()).sweeps[0]
     assert sweep.error is None
     return {one.target.name: one for one in sweep.results}
 
@@ -210,7 +210,7 @@ def test_half_a_search_is_no_history(train: Train, aws: Aws, box: Control, advis
         train(f"churn-{number}", (9 - number) * DAY)
     box.fault("sagemaker", "Search", "break-page", skip=2, times=0)
 
-    sweep = run([adviser], [aws], now=NOW, policy=Policy()).sweeps[0]
+    sweep = run_detectors([adviser], [aws], now=NOW, policy=RunPolicy()).sweeps[0]
 
     assert "sagemaker:Search of TrainingJob broke off" in (sweep.error or "")
     (one,) = sweep.results

@@ -56,7 +56,7 @@ class Account:
         return prepared(detector, self.aws, found(detector, self.aws, self.names[kind]))
 
     def tags(self, kind: str) -> Tags:
-        read = tags.exactly(self.aws, self.arns[kind])
+        read = tags.read_exact_tags(self.aws, self.arns[kind])
         assert isinstance(read, Value)
         return read.value
 
@@ -202,6 +202,32 @@ def test_what_is_gone_is_settled_and_not_brought_back(account: Account, kind: st
     assert deed.settled()
     with pytest.raises(CannotActError, match="it is gone, or another resource has its name now"):
         deed.undo()
+
+
+@pytest.mark.parametrize(
+    ("kind", "service", "operation"),
+    [
+        ("model", "sagemaker", "ListModels"),
+        ("bucket", "s3", "ListBuckets"),
+        ("repository", "ecr", "DescribeRepositories"),
+    ],
+)
+def test_what_a_broken_listing_does_not_show_is_not_gone(
+    account: Account, kind: str, service: str, operation: str
+) -> None:
+    deed = account.deed(kind)
+    account.box.fault(service, operation, "deny", times=0)
+
+    with pytest.raises(ReadError, match="AccessDenied"):
+        deed.settled()
+
+
+def test_without_its_creation_time_nobody_knows_whether_it_still_is_the_same(account: Account) -> None:
+    deed = account.deed("model")
+    object.__setattr__(deed.target, "created", None)
+
+    with pytest.raises(ReadError, match="so another may have its name now"):
+        deed.settled()
 
 
 def test_another_resource_of_its_name_keeps_its_tags(account: Account) -> None:

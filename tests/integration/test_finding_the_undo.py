@@ -11,7 +11,7 @@ from conftest import ACCOUNT, REGION
 from ml_janitor.acting.undoing import CannotUndoError, NothingDoneError
 from ml_janitor.core.results import Outcome
 from ml_janitor.engine.detector import ChangedError, Steps
-from ml_janitor.engine.holds import held
+from ml_janitor.engine.holds import hold_reason
 from ml_janitor.ledger.action import Action, Stage
 from nights import DAY, HOUR, Nights, in_memory
 from slackside import MEMBER, Deployment, buttons, said
@@ -107,7 +107,7 @@ def test_where_nothing_was_done_there_is_nothing_to_undo_and_it_is_marked_so(nig
     with pytest.raises(CannotUndoError, match="nothing was done to lamp: it broke off"):
         found(nights)
     holds = nights.holds.all(ACCOUNT, REGION)[nights.of("lamp").target.key]
-    assert "it was brought back" not in str(held(holds, nights.clock))
+    assert "it was brought back" not in str(hold_reason(holds, nights.clock))
     assert nights.after(HOUR)["lamp"].outcome is Outcome.KEPT
     assert nights.put_back == []
 

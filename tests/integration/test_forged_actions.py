@@ -18,13 +18,13 @@ from ml_janitor import handlers
 from ml_janitor.acting.undoing import RecordRefusedError, Undoing
 from ml_janitor.aws.boto_client import make_client
 from ml_janitor.aws.client import Aws
-from ml_janitor.core.cause import UNVERIFIED, Why
+from ml_janitor.core.cause import UNVERIFIED_RECORD_CODES, CauseCode
 from ml_janitor.core.results import Outcome
 from ml_janitor.ledger import actions
 from ml_janitor.ledger.action import Stage
-from ml_janitor.ledger.macs import KmsMacs, content
-from ml_janitor.ledger.table import Table, key, partition, stamp
-from ml_janitor.report.causes import words
+from ml_janitor.ledger.macs import KmsMacs, signed_content
+from ml_janitor.ledger.table import Table, format_stamp, item_key, partition_key
+from ml_janitor.report.causes import cause_sentence
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import KEY, TABLE
 from ml_janitor_sandbox.iam import IamControl
@@ -33,7 +33,7 @@ from policies import allow, role
 from signing import OwnMacs
 from slackside import MEMBER, Deployment, said
 
-PLACE = partition("action", "cellar", ACCOUNT, REGION)
+PLACE = partition_key("action", "cellar", ACCOUNT, REGION)
 DEVELOPER = f"arn:aws:iam::{ACCOUNT}:role/developer"
 
 type Attack = Callable[[Nights], None]
@@ -92,7 +92,7 @@ def forged(stage: Stage) -> Attack:
         nights.world.add("a")
         target = nights.world.things["a"].target
         item = {
-            **key(PLACE, f"{target.key}#{stamp(nights.clock)}"),
+            **item_key(PLACE, f"{target.key}#{format_stamp(nights.clock)}"),
             "detector": "cellar",
             "arn": target.arn,
             "name": target.name,
@@ -102,8 +102,8 @@ def forged(stage: Stage) -> Attack:
             "created": target.created.isoformat() if target.created else None,
             "stage": stage,
             "attempts": 1,
-            "warned": stamp(nights.clock),
-            "began": stamp(nights.clock),
+            "warned": format_stamp(nights.clock),
+            "began": format_stamp(nights.clock),
             "undo": json.dumps({"name": "prey"}),
             "step_0": json.dumps(["act: unplug", "begun"]),
         }
@@ -147,9 +147,12 @@ def another_warning(nights: Nights) -> None:
     """A valid record under the key of a later warning: the same is done again."""
     acted(nights, "a")
     stood = records(nights.table)["a"]
-    sk = f"{stood['sk'].rpartition('#')[0]}#{stamp(nights.clock + DAY)}"
+    sk = f"{stood['sk'].rpartition('#')[0]}#{format_stamp(nights.clock + DAY)}"
     put(
-        nights.table, {**without_steps(stood), "sk": sk}, stage=Stage.FAILED, warned=stamp(nights.clock + DAY)
+        nights.table,
+        {**without_steps(stood), "sk": sk},
+        stage=Stage.FAILED,
+        warned=format_stamp(nights.clock + DAY),
     )
     nights.world.add("a")
 
@@ -203,7 +206,7 @@ UNDONE: dict[str, Attack] = {
 def swept(nights: Nights) -> set[tuple[Outcome, bool]]:
     """The outcome of the next sweep for `a`, and whether it is that the record does not verify."""
     result = nights.after(timedelta(minutes=1))["a"]
-    return {(result.outcome, result.cause is not None and result.cause.why in UNVERIFIED)}
+    return {(result.outcome, result.cause is not None and result.cause.why in UNVERIFIED_RECORD_CODES)}
 
 
 def undo(nights: Nights) -> None:
@@ -239,7 +242,7 @@ def test_a_record_that_was_not_signed_so_is_not_undone(nights: Nights, attack: A
 def test_without_verification_it_would_be_resumed(
     nights: Nights, attack: Attack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(actions, "verify", lambda *_: None)
+    monkeypatch.setattr(actions, "verify_action", lambda *_: None)
     attack(nights)
     before = list(nights.world.done)
     nights.after(timedelta(minutes=1))
@@ -251,7 +254,7 @@ def test_without_verification_it_would_be_resumed(
 def test_without_verification_it_would_be_undone(
     nights: Nights, attack: Attack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(actions, "verify", lambda *_: None)
+    monkeypatch.setattr(actions, "verify_action", lambda *_: None)
     attack(nights)
     before = list(nights.world.done)
     undo(nights)
@@ -267,7 +270,7 @@ def test_a_forged_undo_that_broke_off_is_not_asked_for_again(nights: Nights) -> 
 def test_a_record_of_another_detector_does_not_verify_under_this_one(nights: Nights) -> None:
     acted(nights, "a")
     stood = records(nights.table)["a"]
-    put(nights.table, {**stood, "pk": partition("action", "loft", ACCOUNT, REGION)})
+    put(nights.table, {**stood, "pk": partition_key("action", "loft", ACCOUNT, REGION)})
     (moved,) = nights.actions.all("loft", ACCOUNT, REGION)
     with pytest.raises(RecordRefusedError):
         nights.undoing.undo(Cellar(), nights.aws, moved, by="mallory")
@@ -298,7 +301,7 @@ def unsigned(nights: Nights) -> Undoing:
         holds=nights.holds,
         clock=lambda: nights.clock,
         within=30 * DAY,
-        words=words,
+        words=cause_sentence,
         unsigned=True,
     )
 
@@ -329,7 +332,7 @@ def test_what_cannot_be_signed_is_not_begun(with_kms: Nights, box: Control) -> N
     result = with_kms.after(4 * DAY)["a"]
     assert (result.outcome, with_kms.world.done) == (Outcome.FAILED, [])
     assert result.cause is not None
-    assert result.cause.why is Why.NOTHING_DONE
+    assert result.cause.why is CauseCode.NOTHING_DONE
 
 
 # --- deployed -------------------------------------------------------------------------------------
@@ -345,7 +348,7 @@ def test_a_developer_who_may_write_to_the_table_can_have_nothing_undone(
     theirs = boto3.Session(**iam.credentials(DEVELOPER, service=None), region_name=REGION)
     kms = KmsMacs(make_client(theirs, "kms", REGION, 2), KEY)
     with pytest.raises(ClientError, match="not authorized to perform: kms:GenerateMac"):
-        kms.sign(content(action, action.stage))
+        kms.sign(signed_content(action, action.stage))
     item = table.get(action.pk, action.sk)
     assert item is not None
     put(Table(make_client(theirs, "dynamodb", REGION, 2), TABLE), item, undo=json.dumps({"name": "x"}))

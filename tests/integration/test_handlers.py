@@ -28,7 +28,7 @@ from ml_janitor.detectors import DETECTORS
 from ml_janitor.detectors.duplicate_artifacts import artifact
 from ml_janitor.engine.failures import RunFailedError
 from ml_janitor.ledger.idempotency import InProgressError
-from ml_janitor.scheduled.sweep_run import Ran
+from ml_janitor.scheduled.sweep_run import SweepRunResult
 from ml_janitor_sandbox import demo
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import BUCKET, deploy
@@ -244,13 +244,13 @@ def test_of_two_deliveries_at_once_one_works_and_the_other_fails_and_gets_the_an
 @pytest.mark.parametrize(
     "where",
     [
-        "ml_janitor.engine.run.read",
+        "ml_janitor.engine.run.read_candidates",
         "ml_janitor.report.archive.Archive.keep",
         "ml_janitor.ledger.findings.Ledger.record",
-        "ml_janitor.ledger.latest.Latest.remember",
-        "ml_janitor.report.telemetry.measure",
-        "ml_janitor.slack.bot.Slack._look_up",
-        "ml_janitor.slack.bot.Slack._upload",
+        "ml_janitor.ledger.latest.LatestRecords.remember",
+        "ml_janitor.report.telemetry.measure_run",
+        "ml_janitor.slack.bot.SlackBot._look_up",
+        "ml_janitor.slack.bot.SlackBot._upload",
         "ml_janitor.ledger.leases.Leases.release",
     ],
 )
@@ -370,20 +370,20 @@ def test_a_listing_that_ran_out_of_time_goes_on_in_the_retry_of_its_event(
     for name, key in (("first", "a"), ("first", "b"), ("second", "c"), ("second", "d")):
         s3.create_bucket(Bucket=name)
         s3.put_object(Bucket=name, Key=f"{key}.tar.gz", Body=b"model" * 2**18)
-    monkeypatch.setattr(key_ranges, "AT_ONCE", 1)
-    late, put = Late(), artifact.Shelf.put
+    monkeypatch.setattr(key_ranges, "PAGES_AT_ONCE", 1)
+    late, put = Late(), artifact.BucketIndex.put
 
     def last(*given: Any) -> Any:
         late.left = 60_000
         return put(*given)
 
-    monkeypatch.setattr(artifact.Shelf, "put", last)
+    monkeypatch.setattr(artifact.BucketIndex, "put", last)
     with pytest.raises(
         RunFailedError, match="second could not be read in time: 0 objects were listed, and the"
     ):
         handlers.sweep(event("scheduled"), late)
     assert items(session)["sweep"][0]["looked_at"] == 0
-    monkeypatch.setattr(artifact.Shelf, "put", put)
+    monkeypatch.setattr(artifact.BucketIndex, "put", put)
     box.clear_calls()
 
     answer = handlers.sweep(event("scheduled"), Context())
@@ -482,7 +482,9 @@ def test_the_answer_is_small_however_much_was_found() -> None:
     with pytest.MonkeyPatch.context() as counted:
         counted.setattr(Sweep, "findings", property(lambda self: self.results))
         counted.setattr(Sweep, "unknown", 0)
-        answer = handlers.answer(Ran(report=report, where="s3://bucket/report.html", new=2000, note=""))
+        answer = handlers.sweep_answer(
+            SweepRunResult(report=report, where="s3://bucket/report.html", new=2000, note="")
+        )
 
     assert len(json.dumps(answer)) < 10_000
 

@@ -20,9 +20,9 @@ from ml_janitor.core.model import Finding, Kept, Target, Verdict
 from ml_janitor.core.money import Totals
 from ml_janitor.core.results import Sweep
 from ml_janitor.detectors.hung_training_jobs.rule import HungTrainingJobs
-from ml_janitor.engine.holds import Hold, How
-from ml_janitor.engine.policy import Policy
-from ml_janitor.engine.run import sweep, sweep_one
+from ml_janitor.engine.holds import Hold, HoldKind
+from ml_janitor.engine.policy import RunPolicy
+from ml_janitor.engine.run import sweep_region, sweep_resource
 from ml_janitor_sandbox.control import Control
 from rarities import OF_BATCHES
 from verdicts import word
@@ -170,8 +170,8 @@ def target(kind: str, name: str) -> Target:
     return target_at(f"{kind}/{name}", None)
 
 
-def swept(aws: Aws, policy: Policy | None = None, **tunables: Any) -> Sweep:
-    return sweep(HungTrainingJobs(**tunables), aws, now=NOW, policy=policy or Policy())
+def swept(aws: Aws, policy: RunPolicy | None = None, **tunables: Any) -> Sweep:
+    return sweep_region(HungTrainingJobs(**tunables), aws, now=NOW, policy=policy or RunPolicy())
 
 
 def verdicts(report: Sweep) -> dict[str, Verdict]:
@@ -304,7 +304,7 @@ def test_a_child_that_is_kept_keeps_its_tuner(account: Account, aws: Aws) -> Non
     account.tuner("sweep", "trial-1")
     ignore = Exemptions(ignore=("*/trial-1",))
 
-    report = verdicts(swept(aws, Policy(ignore)))
+    report = verdicts(swept(aws, RunPolicy(ignore)))
 
     assert isinstance(report["sweep"], Kept)
     assert report["sweep"].reason == (
@@ -326,15 +326,15 @@ def test_a_tuner_that_is_ignored_keeps_its_children(account: Account, aws: Aws) 
     account.tuner("sweep", "trial-1")
     ignore = Exemptions(ignore=("*/sweep",))
 
-    assert words(swept(aws, Policy(ignore))) == {"trial-1": "kept", "sweep": "kept"}
+    assert words(swept(aws, RunPolicy(ignore))) == {"trial-1": "kept", "sweep": "kept"}
 
 
 def test_a_tuner_that_is_held_keeps_its_children(account: Account, aws: Aws) -> None:
     account.tuner("sweep", "trial-1")
     (tuner,) = (one.target for one in swept(aws).results if one.target.name == "sweep")
-    hold = Hold(key=tuner.key, how=How.SNOOZED, by="ravi", given=NOW - HOUR, until=NOW + DAY)
+    hold = Hold(key=tuner.key, how=HoldKind.SNOOZED, by="ravi", given=NOW - HOUR, until=NOW + DAY)
 
-    report = swept(aws, Policy(holds={tuner.key: (hold,)}))
+    report = swept(aws, RunPolicy(holds={tuner.key: (hold,)}))
 
     assert words(report) == {"trial-1": "kept", "sweep": "kept"}
     assert verdicts(report)["trial-1"].reason == (
@@ -445,7 +445,7 @@ def test_whoever_keeps_an_automl_job_keeps_its_jobs(account: Account, aws: Aws, 
     assert words(swept(aws)) == {"trial": "likely"}
     account.tag(arn, keep="true")
     assert verdicts(swept(aws))["trial"].reason == "it belongs to pilot, which is tagged keep=true"
-    again = sweep_one(HungTrainingJobs(), aws, arn_of(kind, "trial"), now=NOW, policy=Policy())
+    again = sweep_resource(HungTrainingJobs(), aws, arn_of(kind, "trial"), now=NOW, policy=RunPolicy())
     assert verdicts(again)["trial"].reason == "it belongs to pilot, which is tagged keep=true"
 
 
@@ -459,8 +459,8 @@ def test_whoever_keeps_an_automl_job_keeps_its_tuning_jobs(account: Account, aws
     account.tag(arn, keep="true")
 
     assert words(swept(aws)) == {"trial-1": "kept", "trial-2": "kept", "sweep": "kept"}
-    again = sweep_one(
-        HungTrainingJobs(), aws, arn_of("hyper-parameter-tuning-job", "sweep"), now=NOW, policy=Policy()
+    again = sweep_resource(
+        HungTrainingJobs(), aws, arn_of("hyper-parameter-tuning-job", "sweep"), now=NOW, policy=RunPolicy()
     )
     assert verdicts(again)["sweep"].reason == "it belongs to pilot, which is tagged keep=true"
 

@@ -19,8 +19,8 @@ from ml_janitor.core.model import Finding, Kept, Target
 from ml_janitor.core.results import Sweep
 from ml_janitor.core.signals import NotRead, Value
 from ml_janitor.detectors.hung_training_jobs.rule import HungTrainingJobs
-from ml_janitor.engine.policy import Policy
-from ml_janitor.engine.run import sweep
+from ml_janitor.engine.policy import RunPolicy
+from ml_janitor.engine.run import sweep_region
 from ml_janitor_sandbox.control import Control
 from verdicts import only
 
@@ -140,7 +140,7 @@ def target(name: str) -> Target:
 
 
 def swept(aws: Aws, **tunables: Any) -> Sweep:
-    return sweep(HungTrainingJobs(**tunables), aws, now=NOW, policy=Policy())
+    return sweep_region(HungTrainingJobs(**tunables), aws, now=NOW, policy=RunPolicy())
 
 
 def kept(report: Sweep) -> str:

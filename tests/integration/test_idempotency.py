@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from lambdas import Context
-from ml_janitor.ledger.idempotency import InProgressError, once
-from ml_janitor.ledger.table import EXPIRES, Table
+from ml_janitor.ledger.idempotency import InProgressError, run_once
+from ml_janitor.ledger.table import EXPIRES_ATTRIBUTE, Table
 
 
 def test_work_is_done_once_for_each_event_unless_it_fails(table: Table) -> None:
@@ -22,7 +22,7 @@ def test_work_is_done_once_for_each_event_unless_it_fails(table: Table) -> None:
                 raise RuntimeError("broke")
             return {"number": len(done)}
 
-        return once(work, name=name, event=event, table=table, context=asked)
+        return run_once(work, name=name, event=event, table=table, context=asked)
 
     with pytest.raises(RuntimeError, match="broke"):
         answer("a", fails=True)
@@ -30,7 +30,9 @@ def test_work_is_done_once_for_each_event_unless_it_fails(table: Table) -> None:
     assert [one["number"] for one in answers] == [2, 2, 3, 4]
     assert done == ["digest a", "digest a", "digest b", "bill a"]
     day = timedelta(days=1).total_seconds()
-    kept = [float(item[EXPIRES]) - float(item["in_progress_expires"]) / 1000 for item in table.scan("")]
+    kept = [
+        float(item[EXPIRES_ATTRIBUTE]) - float(item["in_progress_expires"]) / 1000 for item in table.scan("")
+    ]
     assert [round((seconds - day) / 60) for seconds in kept] == [-15] * 3
 
     def again() -> dict[str, Any]:
@@ -40,4 +42,4 @@ def test_work_is_done_once_for_each_event_unless_it_fails(table: Table) -> None:
             answer("c")
         return {}
 
-    once(again, name="digest", event="c", table=table, context=asked)
+    run_once(again, name="digest", event="c", table=table, context=asked)

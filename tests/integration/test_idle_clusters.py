@@ -14,8 +14,8 @@ from ml_janitor.core.model import Finding, Kept
 from ml_janitor.core.results import Result, Sweep
 from ml_janitor.core.signals import Value
 from ml_janitor.detectors.idle_clusters import IdleClusters
-from ml_janitor.engine.policy import Policy
-from ml_janitor.engine.run import run
+from ml_janitor.engine.policy import RunPolicy
+from ml_janitor.engine.run import run_detectors
 from ml_janitor_sandbox.control import Control
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -51,7 +51,10 @@ def checked(box: Control, identity: str, idle: list[float]) -> None:
 
 
 def swept(aws: Aws) -> Sweep:
-    return run([IdleClusters()], [aws], now=NOW, policy=Policy()).sweeps[0]
+    """Within an hour that does not count yet."""
+    return run_detectors([IdleClusters()], [aws], now=NOW + timedelta(minutes=25), policy=RunPolicy()).sweeps[
+        0
+    ]
 
 
 def by_name(sweep: Sweep) -> dict[str, Result]:

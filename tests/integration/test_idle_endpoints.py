@@ -16,8 +16,8 @@ from ml_janitor.core.model import Confidence, Finding, Kept, Verdict
 from ml_janitor.core.results import Sweep
 from ml_janitor.core.signals import Value
 from ml_janitor.detectors.idle_endpoints.rule import IdleEndpoints
-from ml_janitor.engine.policy import Policy
-from ml_janitor.engine.run import sweep
+from ml_janitor.engine.policy import RunPolicy
+from ml_janitor.engine.run import sweep_region
 from ml_janitor_sandbox.control import Control
 
 
@@ -34,7 +34,7 @@ def seed(box: Control, aws: Aws) -> Seed:
 
 
 def swept(aws: Aws, detector: IdleEndpoints | None = None, now: datetime = NOW) -> Sweep:
-    return sweep(detector or IdleEndpoints(), aws, now=now, policy=Policy())
+    return sweep_region(detector or IdleEndpoints(), aws, now=now, policy=RunPolicy())
 
 
 def verdicts(aws: Aws, detector: IdleEndpoints | None = None) -> dict[str, Verdict]:

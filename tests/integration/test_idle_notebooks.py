@@ -13,13 +13,13 @@ import pytest
 from conftest import NOW
 from ml_janitor.aws.answers import ReadError
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.trail import lookup
+from ml_janitor.aws.trail import look_up_events
 from ml_janitor.core.model import Finding, Kept, Target
 from ml_janitor.core.results import Sweep
 from ml_janitor.core.signals import Absent, NotRead, Unreadable, Value
 from ml_janitor.detectors.idle_notebooks.rule import IdleNotebooks
-from ml_janitor.engine.policy import Policy
-from ml_janitor.engine.run import sweep
+from ml_janitor.engine.policy import RunPolicy
+from ml_janitor.engine.run import sweep_region
 from ml_janitor_sandbox.control import Control
 from verdicts import only, shown
 
@@ -62,7 +62,7 @@ class Account:
 
 
 def swept(aws: Aws, now: datetime = NOW) -> Sweep:
-    return sweep(IdleNotebooks(), aws, now=now, policy=Policy())
+    return sweep_region(IdleNotebooks(), aws, now=now, policy=RunPolicy())
 
 
 def test_a_notebook_left_on_is_found(account: Account, aws: Aws) -> None:
@@ -345,7 +345,7 @@ def test_the_history_is_read_in_full_pages(box: Control, aws: Aws) -> None:
     box.cloudtrail([{"EventName": "CreateEndpoint", "EventTime": NOW}])
     box.clear_calls()
 
-    history = lookup(aws, OPEN, NOW - 110 * MINUTE, NOW)
+    history = look_up_events(aws, OPEN, NOW - 110 * MINUTE, NOW)
 
     assert [event.at for event in history.items] == [NOW - n * MINUTE for n in range(111)]
     assert history.error is None
@@ -356,7 +356,7 @@ def test_an_event_says_who_asked_for_what(account: Account, aws: Aws) -> None:
     account.notebook("churn")
     account.sagemaker.create_presigned_notebook_instance_url(NotebookInstanceName="churn")
 
-    (event,) = lookup(aws, OPEN, NOW - HOUR, NOW).items
+    (event,) = look_up_events(aws, OPEN, NOW - HOUR, NOW).items
 
     assert event.succeeded
     assert event.user == "sandbox"
@@ -368,7 +368,7 @@ def test_a_history_that_breaks_off_keeps_what_it_read(box: Control, aws: Aws) ->
     box.cloudtrail({"EventName": OPEN, "EventTime": NOW - n * MINUTE} for n in range(60))
     box.fault("cloudtrail", "LookupEvents", "break-page", times=0, skip=1)
 
-    history = lookup(aws, OPEN, NOW - HOUR, NOW)
+    history = look_up_events(aws, OPEN, NOW - HOUR, NOW)
 
     assert len(history.items) == 50
     assert history.error is not None
@@ -391,7 +391,7 @@ def test_half_a_history_can_show_use_but_not_the_lack_of_it(account: Account, aw
 def test_an_event_that_is_no_json_breaks_the_history_off(box: Control, aws: Aws) -> None:
     box.cloudtrail([{"EventName": OPEN, "EventTime": NOW, "CloudTrailEvent": "{"}])
 
-    history = lookup(aws, OPEN, NOW - HOUR, NOW)
+    history = look_up_events(aws, OPEN, NOW - HOUR, NOW)
 
     assert history.error is not None
     assert "no JSON" in history.error

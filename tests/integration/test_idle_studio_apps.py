@@ -13,20 +13,20 @@ from armed import World
 from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.aws.answers import ReadError
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.studio_apps import App
+from ml_janitor.aws.studio_apps import StudioApp
 from ml_janitor.core.model import Confidence, Effect, Finding, Kept, Target
 from ml_janitor.core.results import Outcome, Result, Sweep
 from ml_janitor.core.signals import NotRead, Unreadable, Value
 from ml_janitor.detectors.idle_studio_apps.rule import IdleStudioApps
-from ml_janitor.engine.policy import Policy
-from ml_janitor.engine.run import sweep
+from ml_janitor.engine.policy import RunPolicy
+from ml_janitor.engine.run import sweep_region
 from ml_janitor.ledger.table import Table
 from ml_janitor_sandbox.control import Control
 from nights import ARMED, Nights
 from studio_seed import DAY, GROUP, HOUR, MINUTE, Studio, spelled
 from verdicts import only, shown, word
 
-OWNERS = Policy(owner_tags=("owner",))
+OWNERS = RunPolicy(owner_tags=("owner",))
 
 
 def idle_settings(kind: str = "JupyterLab", **settings: Any) -> Any:
@@ -41,7 +41,7 @@ def studio(box: Control, session: boto3.Session) -> Studio:
 
 
 def swept(aws: Aws, now: datetime = NOW, **tunables: Any) -> Sweep:
-    return sweep(IdleStudioApps(**tunables), aws, now=now, policy=OWNERS)
+    return sweep_region(IdleStudioApps(**tunables), aws, now=now, policy=OWNERS)
 
 
 def reason(result: Result) -> str:
@@ -324,7 +324,7 @@ def target_of(aws: Aws) -> Target:
     return next(IdleStudioApps().find(aws, NOW)).target
 
 
-def looked(aws: Aws, target: Target) -> App:
+def looked(aws: Aws, target: Target) -> StudioApp:
     candidate = IdleStudioApps().look(aws, target, NOW)
     assert candidate is not None
     return candidate

@@ -15,28 +15,32 @@ import pytest
 
 from conftest import ACCOUNT, NOW, REGION
 from deeds import IAM_NAMES
-from ml_janitor.aws.account import opened
-from ml_janitor.aws.athena import LARGEST_PAGE, Place, ask
+from ml_janitor.aws.account import open_regions
+from ml_janitor.aws.athena import ATHENA_PAGE, AthenaPlace, run_query
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Finding, Kept
 from ml_janitor.core.results import Sweep
-from ml_janitor.detectors.duplicate_artifacts.artifact import Names
-from ml_janitor.detectors.duplicate_artifacts.inventories import named
-from ml_janitor.detectors.duplicate_artifacts.inventory_deliveries import columns_of
-from ml_janitor.detectors.duplicate_artifacts.inventory_source import Asking, read_all, within
+from ml_janitor.detectors.duplicate_artifacts.artifact import ArtifactNames
+from ml_janitor.detectors.duplicate_artifacts.inventories import inventories_in
+from ml_janitor.detectors.duplicate_artifacts.inventory_deliveries import inventory_columns
+from ml_janitor.detectors.duplicate_artifacts.inventory_source import (
+    InventorySettings,
+    limit_groups,
+    read_inventories,
+)
 from ml_janitor.detectors.duplicate_artifacts.inventory_sql import (
     GROUP_COLUMNS,
     KEY_COLUMNS,
-    Format,
-    Group,
-    Table,
-    groups,
-    keys,
-    portions,
+    InventoryFormat,
+    InventoryTable,
+    SizeGroup,
+    groups_sql,
+    keys_sql,
+    query_portions,
 )
 from ml_janitor.detectors.duplicate_artifacts.rule import DuplicateArtifacts
-from ml_janitor.engine.policy import Policy
-from ml_janitor.engine.run import sweep
+from ml_janitor.engine.policy import RunPolicy
+from ml_janitor.engine.run import sweep_region
 from ml_janitor_sandbox import inventory_files
 from ml_janitor_sandbox.control import Control
 from verdicts import word
@@ -69,7 +73,9 @@ class Account:
         self.s3.put_object(Bucket=BUCKET, Key=key, Body=(content.encode() * size)[:size], **given)
         self.box.set_clock(NOW)
 
-    def table(self, kind: Format = Format.PARQUET, columns: tuple[str, ...] = COLUMNS) -> None:
+    def table(
+        self, kind: InventoryFormat = InventoryFormat.PARQUET, columns: tuple[str, ...] = COLUMNS
+    ) -> None:
         """Make it by the statement that the page shows."""
         self.athena.start_query_execution(
             QueryString=inventory_files.create("s3.models", columns, kind, LOCATION, "2026-01-01-00-00"),
@@ -88,7 +94,7 @@ def account(box: Control, session: boto3.Session) -> Account:
 
 def swept(aws: Aws, inventory: Mapping[str, str] = SETTING, **tunables: Any) -> Sweep:
     given = {"buckets": (BUCKET,), "inventories": {BUCKET: inventory}, **tunables}
-    return sweep(DuplicateArtifacts(**given), aws, now=NOW, policy=Policy())
+    return sweep_region(DuplicateArtifacts(**given), aws, now=NOW, policy=RunPolicy())
 
 
 def words(done: Sweep) -> dict[str, str]:
@@ -125,9 +131,9 @@ def generated(count: int) -> tuple[list[dict[str, Any]], dict[tuple[int, str], i
     return rows, {group: number for group, number in latest.items() if number > 1}
 
 
-@pytest.mark.parametrize("kind", [Format.PARQUET, Format.CSV])
+@pytest.mark.parametrize("kind", [InventoryFormat.PARQUET, InventoryFormat.CSV])
 def test_copies_are_found_in_an_inventory_and_proven_in_the_bucket(
-    account: Account, aws: Aws, box: Control, kind: Format
+    account: Account, aws: Aws, box: Control, kind: InventoryFormat
 ) -> None:
     account.put("a/the model+1.tar.gz", age=50)
     account.put("b/model.tar.gz")
@@ -348,7 +354,7 @@ def test_equal_etags_are_not_equal_bytes_and_unequal_ones_not_unequal(
     account.put("kms/b/model.tar.gz", ServerSideEncryption="aws:kms")
     account.table()
     account.deliver()
-    monkeypatch.setattr("ml_janitor.detectors.duplicate_artifacts.inventory_sql.BY_SIZE", MIB)
+    monkeypatch.setattr("ml_janitor.detectors.duplicate_artifacts.inventory_sql.BY_SIZE_BYTES", MIB)
 
     done = swept(aws, min_size=128)
 
@@ -371,7 +377,7 @@ def test_copies_in_a_listed_bucket_are_seen_unless_there_are_too_many_sizes(
 
     assert words(swept(aws, buckets=(BUCKET, "listed")))["b/model.tar.gz"] == "likely"
 
-    monkeypatch.setattr("ml_janitor.detectors.duplicate_artifacts.inventory_source.MOST_SIZES", 0)
+    monkeypatch.setattr("ml_janitor.detectors.duplicate_artifacts.inventory_source.MOST_EXTRA_SIZES", 0)
     account.s3.put_object(Bucket="listed", Key="c/model.tar.gz", Body=(b"model" * MIB)[:MIB])
     (notice,) = [one for one in swept(aws, buckets=(BUCKET, "listed")).notices if "Athena" in one]
     assert notice.endswith("nor whether it has copies of other buckets' artifacts, of 1 sizes")
@@ -410,17 +416,21 @@ def test_a_large_bucket_without_a_setting_is_told_the_one_to_copy(
         },
     )
     box.clear_calls()
-    silent = sweep(DuplicateArtifacts(buckets=(BUCKET,)), aws, now=NOW, policy=Policy())
+    silent = sweep_region(DuplicateArtifacts(buckets=(BUCKET,)), aws, now=NOW, policy=RunPolicy())
     assert "s3:ListBucketInventoryConfigurations" not in box.calls()
 
-    done = sweep(DuplicateArtifacts(buckets=(BUCKET,), inventory_from=2), aws, now=NOW, policy=Policy())
+    done = sweep_region(
+        DuplicateArtifacts(buckets=(BUCKET,), inventory_from=2), aws, now=NOW, policy=RunPolicy()
+    )
 
     (notice,) = set(done.notices) - set(silent.notices)
     place = "s3://inventories/daily/models/all/"
     assert f'inventories."models" = {{ table = "DATABASE.TABLE", location = "{place}"' in notice
     inventory_files.fill_live_table(account.s3, BUCKET, [])
     (live,) = set(
-        sweep(DuplicateArtifacts(buckets=(BUCKET,), inventory_from=2), aws, now=NOW, policy=Policy()).notices
+        sweep_region(
+            DuplicateArtifacts(buckets=(BUCKET,), inventory_from=2), aws, now=NOW, policy=RunPolicy()
+        ).notices
     ) - set(silent.notices)
     assert 'table = "s3tablescatalog/aws-s3.b_models.inventory"' in live
 
@@ -433,7 +443,7 @@ def test_its_permissions_are_the_calls_it_makes(account: Account, aws: Aws, box:
     rule = DuplicateArtifacts(inventories={BUCKET: SETTING})
     box.clear_calls()
 
-    sweep(rule, aws, now=NOW, policy=Policy())
+    sweep_region(rule, aws, now=NOW, policy=RunPolicy())
 
     more = {grant.action for grant in rule.reads if not grant.implied} - {
         grant.action for grant in DuplicateArtifacts().reads
@@ -449,23 +459,25 @@ def test_a_hundred_thousand_rows_are_counted_like_an_independent_count(account: 
     rows, expected = generated(100_000)
     account.table()
     inventory_files.deliver(account.s3, BUCKET, rows, location=LOCATION, at=NOW)
-    table = Table(name='"s3"."models"', bucket=BUCKET, day=f"{NOW:%Y-%m-%d-%H-%M}", versions=True)
-    place = Place(database="s3", workgroup="primary", output="s3://answers/")
-    with opened(boto3.Session(), account=ACCOUNT, regions=[REGION], attempts=2, pace=None) as accounts:
+    table = InventoryTable(name='"s3"."models"', bucket=BUCKET, day=f"{NOW:%Y-%m-%d-%H-%M}", versions=True)
+    place = AthenaPlace(database="s3", workgroup="primary", output="s3://answers/")
+    with open_regions(boto3.Session(), account=ACCOUNT, regions=[REGION], attempts=2, pace=None) as accounts:
         (aws,) = accounts
-        answer = ask(aws, groups(table, Names(), by_size=False), GROUP_COLUMNS, place)
-        found = [Group(int(size or 0), etag or "", int(count or 0)) for size, etag, count in answer.rows]
+        answer = run_query(aws, groups_sql(table, ArtifactNames(), by_size=False), GROUP_COLUMNS, place)
+        found = [SizeGroup(int(size or 0), etag or "", int(count or 0)) for size, etag, count in answer.rows]
         named = Counter[tuple[int, str]]()
-        for part in portions(found):
+        for part in query_portions(found):
             named.update(
                 (int(size or 0), etag or "")
-                for _, size, etag in ask(aws, keys(table, Names(), part), KEY_COLUMNS, place).rows
+                for _, size, etag in run_query(
+                    aws, keys_sql(table, ArtifactNames(), part), KEY_COLUMNS, place
+                ).rows
             )
 
     assert {(one.size, one.etag): one.count for one in found} == expected
     assert {group: named[group] for group in expected} == expected
-    assert len(found) > LARGEST_PAGE, "more than a page"
-    assert len(portions(found)) > 1, "more than a query"
+    assert len(found) > ATHENA_PAGE, "more than a page"
+    assert len(query_portions(found)) > 1, "more than a query"
 
 
 SCHEMAS = {
@@ -482,13 +494,13 @@ SCHEMAS = {
 
 @pytest.mark.parametrize("kind", SCHEMAS)
 def test_a_manifest_says_which_columns_there_are(kind: str) -> None:
-    assert columns_of(kind, SCHEMAS[kind]) == COLUMNS[:-1]
+    assert inventory_columns(kind, SCHEMAS[kind]) == COLUMNS[:-1]
 
 
 def test_the_page_has_the_statement_for_each_format() -> None:
     page = (Path(__file__).parents[2] / "docs" / "detectors" / "duplicate-artifacts.md").read_text()
 
-    for kind in Format:
+    for kind in InventoryFormat:
         location = "s3://acme-inventories/acme-models/all/"
         assert (
             inventory_files.create("s3.acme_models", COLUMNS[:-1], kind, location, "2026-11-01-01-00") in page
@@ -496,18 +508,20 @@ def test_the_page_has_the_statement_for_each_format() -> None:
 
 
 def test_an_inventory_is_asked_in_the_region_of_its_bucket_alone(aws: Aws) -> None:
-    asking, places = Asking(inventories=named({BUCKET: SETTING})), {BUCKET: "eu-west-1"}
+    asking, places = InventorySettings(inventories=inventories_in({BUCKET: SETTING})), {BUCKET: "eu-west-1"}
 
-    known = read_all(aws, asking, places, Names(), NOW, readable=(), sizes=None, elsewhere=frozenset())
+    known = read_inventories(
+        aws, asking, places, ArtifactNames(), NOW, readable=(), sizes=None, elsewhere=frozenset()
+    )
 
     assert (known.sources, known.errors) == ([], [])
     assert known.notices == [f"{BUCKET} is in eu-west-1, and its inventory is asked there, not here"]
 
 
 def test_a_query_asks_for_large_enough_artifacts_and_quotes_what_it_names() -> None:
-    table = Table(name='"s3"."models"', bucket="it's", day="2026-10-06-00-00")
+    table = InventoryTable(name='"s3"."models"', bucket="it's", day="2026-10-06-00-00")
 
-    asked = groups(table, Names(min_size=128), by_size=False)
+    asked = groups_sql(table, ArtifactNames(min_size=128), by_size=False)
 
     assert " AND size >= 128 AND " in asked
     assert "bucket = 'it''s'" in asked
@@ -515,6 +529,6 @@ def test_a_query_asks_for_large_enough_artifacts_and_quotes_what_it_names() -> N
 
 @pytest.mark.parametrize(("most", "taken", "left"), [(5, 2, 0), (4, 1, 2), (2, 0, 5)])
 def test_of_too_many_artifacts_the_largest_groups_are_taken_whole(most: int, taken: int, left: int) -> None:
-    wanted = [Group(9, "a", 3), Group(8, "b", 2)]
+    wanted = [SizeGroup(9, "a", 3), SizeGroup(8, "b", 2)]
 
-    assert within(wanted, most) == (wanted[:taken], left)
+    assert limit_groups(wanted, most) == (wanted[:taken], left)

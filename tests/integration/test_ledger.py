@@ -15,17 +15,17 @@ from conftest import ACCOUNT, NOW, REGION
 from fakes import Shelf, Thing, thing, waste
 from lambdas import items
 from ml_janitor.aws.client import Aws
-from ml_janitor.bill.resources import remembered
+from ml_janitor.bill.resources import facts_from_ledger
 from ml_janitor.core.results import Sweep
-from ml_janitor.engine.holds import Hold, How
-from ml_janitor.engine.policy import Policy
-from ml_janitor.engine.run import sweep
+from ml_janitor.engine.holds import Hold, HoldKind
+from ml_janitor.engine.policy import RunPolicy
+from ml_janitor.engine.run import sweep_region
 from ml_janitor.ledger.actions import Actions
-from ml_janitor.ledger.entries import Entry, Recorded
-from ml_janitor.ledger.findings import GONE, Ledger
+from ml_janitor.ledger.entries import Entry, RecordedFindings
+from ml_janitor.ledger.findings import GONE_REASON, Ledger
 from ml_janitor.ledger.holds import Holds
-from ml_janitor.ledger.macs import NoKey
-from ml_janitor.ledger.requests import Requests
+from ml_janitor.ledger.macs import NoUndoKey
+from ml_janitor.ledger.requests import ButtonRequests
 from ml_janitor.ledger.table import Table
 from ml_janitor_sandbox.control import Control
 
@@ -40,10 +40,10 @@ def ledger(table: Table) -> Ledger:
 
 
 def swept(aws: Aws, *things: Thing, breaks: Exception | None = None) -> Sweep:
-    return sweep(Shelf(things=things, breaks=breaks), aws, now=NOW, policy=Policy())
+    return sweep_region(Shelf(things=things, breaks=breaks), aws, now=NOW, policy=RunPolicy())
 
 
-def names(recorded: Recorded) -> list[str]:
+def names(recorded: RecordedFindings) -> list[str]:
     return [result.target.name for result in recorded.new]
 
 
@@ -53,7 +53,7 @@ def entries(ledger: Ledger) -> dict[str, Entry]:
     return {entry.key.split("/")[1].split("@")[0]: entry for entry in found}
 
 
-def told(ledger: Ledger, aws: Aws, done: Sweep, now: datetime) -> Recorded:
+def told(ledger: Ledger, aws: Aws, done: Sweep, now: datetime) -> RecordedFindings:
     """Recorded, and announced."""
     recorded = ledger.record(aws, done, now)
     ledger.announced(aws, done, recorded.new, now)
@@ -90,7 +90,7 @@ def test_since_when_it_is_waste_is_what_its_last_sweep_said(ledger: Ledger, aws:
     ledger.record(aws, swept(aws, thing("lamp", hung), CHAIR), NOW)
 
     assert entries(ledger)["lamp"].since == NOW - 11 * DAY
-    judged = remembered(entries(ledger).values())
+    judged = facts_from_ledger(entries(ledger).values())
     assert judged[LAMP.target.arn.lower()].since == NOW - 11 * DAY
     assert judged[CHAIR.target.arn.lower()].since == NOW, "first seen, where the rule cannot know it"
 
@@ -151,7 +151,7 @@ def test_a_resource_that_was_made_anew_starts_from_nothing(ledger: Ledger, aws: 
 
     assert [result.target.key for result in again.new] == [anew.target.key]
     old, new = sorted(ledger.entries("shelf", ACCOUNT, REGION), key=lambda entry: entry.first_seen)
-    assert (old.close_reason, new.first_seen) == (GONE, NOW + DAY)
+    assert (old.close_reason, new.first_seen) == (GONE_REASON, NOW + DAY)
 
 
 def test_a_late_event_takes_nothing_back(ledger: Ledger, aws: Aws) -> None:
@@ -226,10 +226,10 @@ def test_what_is_written_of_one_account_says_nothing_of_another_with_the_same_na
 
     for account in (ACCOUNT, THERE):
         ledger.warned(entry(account), now=NOW, due=NOW + DAY)
-    Holds(table).put(ACCOUNT, REGION, Hold(key=LAMP.target.key, how=How.KEPT, by="maria", given=NOW))
+    Holds(table).put(ACCOUNT, REGION, Hold(key=LAMP.target.key, how=HoldKind.KEPT, by="maria", given=NOW))
     ledger.approve(entry(ACCOUNT), by="maria")
-    Requests(table).make_due(entry(ACCOUNT), by="maria", now=NOW)
-    requests, actions = Requests(table), Actions(table, NoKey())
+    ButtonRequests(table).make_due(entry(ACCOUNT), by="maria", now=NOW)
+    requests, actions = ButtonRequests(table), Actions(table, NoUndoKey())
     requests.grant(ledger, actions, "shelf", THERE, REGION)
     assert (entry(THERE).approved, entry(THERE).hurried) == ("", "")
     assert list(Holds(table).all(THERE, REGION)) == []

@@ -13,15 +13,15 @@ from condemned import SCRATCH, Condemned
 from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.aws import lifecycle_configurations as configurations
 from ml_janitor.aws.client import Aws
-from ml_janitor.core.cause import Why
+from ml_janitor.core.cause import CauseCode
 from ml_janitor.core.model import Effect
 from ml_janitor.core.results import Outcome, Result
 from ml_janitor.detectors.storage_tiering.rule import StorageTiering
-from ml_janitor.detectors.storage_tiering.writing import rules_of
+from ml_janitor.detectors.storage_tiering.writing import recorded_rules
 from ml_janitor.engine.failures import RunFailedError
 from ml_janitor.ledger.action import Stage
 from ml_janitor.ledger.table import Table
-from ml_janitor.report.causes import note
+from ml_janitor.report.causes import outcome_note
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.process_kill import Killed, end_when_killed
 from nights import ARMED, DAY, Nights
@@ -44,8 +44,8 @@ class Shift(Nights):
         self.before = self.there
 
     @property
-    def there(self) -> configurations.Configuration:
-        return configurations.read(self.aws, SCRATCH)
+    def there(self) -> configurations.LifecycleConfiguration:
+        return configurations.read_lifecycle(self.aws, SCRATCH)
 
     def run(self, days: float = 0) -> dict[str, Result]:
         """What a run makes of the buckets so many days later."""
@@ -68,7 +68,7 @@ def shift(box: Control, table: Table, session: boto3.Session, aws: Aws) -> Shift
 def test_it_is_warned_about_given_rules_and_these_are_taken_out(shift: Shift) -> None:
     first = shift.run()
     assert first[SCRATCH].outcome is Outcome.WARNED
-    assert (first[OTHER].outcome, note(first[OTHER])) == (
+    assert (first[OTHER].outcome, outcome_note(first[OTHER])) == (
         Outcome.ADVISED,
         "only reported: act_on_buckets does not name it",
     )
@@ -76,9 +76,12 @@ def test_it_is_warned_about_given_rules_and_these_are_taken_out(shift: Shift) ->
     assert shift.there == shift.before
 
     acted = shift.run(3)[SCRATCH]
-    assert (acted.outcome, note(acted)) == (Outcome.ACTED, f"undo: janitor undo {shift.of(SCRATCH).id}")
+    assert (acted.outcome, outcome_note(acted)) == (
+        Outcome.ACTED,
+        f"undo: janitor undo {shift.of(SCRATCH).id}",
+    )
     there = shift.there
-    (own,) = there.own(rules_of(shift.of(SCRATCH).undo))
+    (own,) = there.own(recorded_rules(shift.of(SCRATCH).undo))
     assert (own.first("Filter/Prefix"), there.without([own])) == ("experiments/", shift.before)
     assert shift.of(SCRATCH).hourly_usd is None, "nothing is claimed to be saved"
 
@@ -156,13 +159,13 @@ def test_a_rule_that_somebody_adds_meanwhile_is_judged_too(
 @pytest.mark.parametrize(
     ("tags", "why"),
     [
-        ({"managed-by": "terraform"}, Why.MANAGED),
-        ({"environment": "production"}, Why.PRODUCTION),
+        ({"managed-by": "terraform"}, CauseCode.MANAGED),
+        ({"environment": "production"}, CauseCode.PRODUCTION),
         ({"keep": "true"}, None),
     ],
 )
 def test_a_managed_production_or_kept_bucket_stays_as_it_is(
-    shift: Shift, tags: dict[str, str], why: Why | None
+    shift: Shift, tags: dict[str, str], why: CauseCode | None
 ) -> None:
     shift.due()
     tagging: Any = {"TagSet": [{"Key": key, "Value": value} for key, value in tags.items()]}
@@ -182,7 +185,7 @@ def test_too_many_buckets_at_once_wait_for_a_person(shift: Shift) -> None:
     assert {one.outcome for name, one in shift.run().items() if name in {SCRATCH, *names}} == {Outcome.WARNED}
     held = shift.run(4)
     assert {held[name].outcome for name in (SCRATCH, *names)} == {Outcome.WAITING}
-    assert "4 of 6 would be deleted or expire, more than max_share = 20 %" in note(held[SCRATCH])
+    assert "4 of 6 would be deleted or expire, more than max_share = 20 %" in outcome_note(held[SCRATCH])
     shift.arming = replace(shift.arming, max_share=100, max_actions=2)
     acted = shift.run(0.5)
     assert sorted(one.outcome for name, one in acted.items() if name in {SCRATCH, *names}) == sorted(

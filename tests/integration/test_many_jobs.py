@@ -13,13 +13,13 @@ import pytest
 
 from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.pace import RATES, Pace
+from ml_janitor.aws.pace import AWS_RATES, Pace
 from ml_janitor.aws.prices import Prices
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.model import Finding
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.engine.detector import Detector
-from ml_janitor.scheduled.turns import shares
+from ml_janitor.scheduled.turns import rate_slots
 from ml_janitor_sandbox import state
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.fixes.training import TRAINING
@@ -125,7 +125,9 @@ def aws(session: boto3.Session, seconds: Seconds, request: pytest.FixtureRequest
             account=ACCOUNT,
             prices=Prices(lambda: session.client("pricing")),
             pool=pool,
-            pace=Pace(clock=seconds.clock, sleep=seconds.sleep, shares=shares(Settings.parse(BILLED), name)),
+            pace=Pace(
+                clock=seconds.clock, sleep=seconds.sleep, shares=rate_slots(Settings.parse(BILLED), name)
+            ),
             attempts=4,
         )
 
@@ -136,7 +138,7 @@ def test_a_sweep_ends_in_lambdas_time(
     box: Control, aws: Aws, seconds: Seconds, number: int, detector: type[Detector[Any]]
 ) -> None:
     seed(boto3.Session(region_name=REGION), box, number)
-    for action, rate in RATES.items():
+    for action, rate in AWS_RATES.items():
         service, _, operation = action.partition(":")
         box.fault(service, operation, "rate", per_second=int(rate))
     box.clear_calls()

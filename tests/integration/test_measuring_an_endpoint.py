@@ -65,7 +65,7 @@ def deploy(sagemaker: Any, name: str, config: dict[str, Any] | None = None, **va
 
 
 def watched(monkeypatch: pytest.MonkeyPatch, *took: float) -> None:
-    monkeypatch.setattr(batching_command, "clock", Watch(*took))
+    monkeypatch.setattr(batching_command, "latency_clock", Watch(*took))
 
 
 def test_it_says_what_it_costs_sends_in_turn_and_counts_as_use(
@@ -183,8 +183,8 @@ def test_it_asks_first(janitor: Janitor, box: Control, monkeypatch: pytest.Monke
     monkeypatch.setattr(sys, "stdin", io.StringIO())
     ran = janitor(*WHOLE[:-1])
     assert (ran.status, ran.out.strip()) == (2, "")
-    assert prompts.NO_ANSWER in ran.err
-    monkeypatch.setattr(prompts, "agreed", lambda _: False)
+    assert prompts.NO_ANSWER_MESSAGE in ran.err
+    monkeypatch.setattr(prompts, "ask_yes", lambda _: False)
 
     ran = janitor(*WHOLE[:-1])
 

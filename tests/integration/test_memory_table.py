@@ -10,7 +10,7 @@ from boto3.dynamodb.conditions import Attr
 
 from conftest import NOW
 from memory_table import MemoryTable
-from ml_janitor.ledger.table import ABSENT, WRITTEN, ConditionFailedError, Table
+from ml_janitor.ledger.table import IF_ABSENT, WRITTEN_ATTRIBUTE, ConditionFailedError, Table
 
 LATER = NOW + timedelta(hours=1)
 TAKEN = Attr("taken")
@@ -21,8 +21,8 @@ WORK: tuple[Callable[[Table], Any], ...] = (
     lambda table: table.change("p", "1", set_to={"at": NOW, "none": None}, at_first={"n": 1}),
     lambda table: table.change("p", "1", set_to={"text": "b"}, at_first={"n": 2}, add={"taken": {"x"}}),
     lambda table: table.change("p", "1", add={"taken": {"x", "y"}}, remove=("text", "never")),
-    lambda table: table.change("p", "1", set_to={"n": 3}, only_if=ABSENT),
-    lambda table: table.change("p", "2", set_to={"n": 3}, only_if=ABSENT),
+    lambda table: table.change("p", "1", set_to={"n": 3}, only_if=IF_ABSENT),
+    lambda table: table.change("p", "2", set_to={"n": 3}, only_if=IF_ABSENT),
     lambda table: table.change("p", "2", set_to={"n": 4}, only_if=TAKEN.not_exists() | TAKEN.size().lt(2)),
     lambda table: table.change("p", "1", set_to={"n": 4}, only_if=TAKEN.size().lt(2) | TAKEN.contains("z")),
     lambda table: table.change("p", "1", set_to={"n": 5}, only_if=TAKEN.size().lt(3)),
@@ -35,7 +35,7 @@ WORK: tuple[Callable[[Table], Any], ...] = (
     lambda table: table.change("p", "2", set_to={"n": 9}, only_if=Attr("other").ne(4) & Attr("n").exists()),
     lambda table: table.change("p", "2", set_to={"n": 10}, only_if=Attr("other").lt(4)),
     lambda table: table.put("q", "s" * 2000, {"at": NOW, "list": ["a", {"b": 1}]}),
-    lambda table: table.put("q", "s" * 2000, {"n": 1}, only_if=ABSENT, signed=True),
+    lambda table: table.put("q", "s" * 2000, {"n": 1}, only_if=IF_ABSENT, signed=True),
     lambda table: table.delete("p", "2", only_if=Attr("n").lt(9)),
     lambda table: table.delete("p", "2", only_if=Attr("n").eq(9)),
     lambda table: table.delete("p", "2"),
@@ -54,8 +54,8 @@ def _done(work: Callable[[Table], Any], table: Table) -> Any:
     except ConditionFailedError as refused:
         done = ("refused", dict(refused.item))
     if isinstance(done, tuple | dict) and (item := done[1] if isinstance(done, tuple) else done):
-        item.pop(WRITTEN, None)
-    return [{**one, WRITTEN: ""} for one in done] if isinstance(done, list) else done
+        item.pop(WRITTEN_ATTRIBUTE, None)
+    return [{**one, WRITTEN_ATTRIBUTE: ""} for one in done] if isinstance(done, list) else done
 
 
 def test_both_tables_do_the_same(table: Table) -> None:

@@ -21,7 +21,7 @@ from rich.console import Console
 from conftest import REGION, seed_demo
 from docs import pictures
 from lambdas import ROOT
-from ml_janitor.acting.savings import by_day
+from ml_janitor.acting.savings import savings_by_day
 from ml_janitor.core.cost import HOURS_PER_MONTH
 from ml_janitor.core.model import Finding
 from ml_janitor.core.results import Outcome, Report, Result, Sweep
@@ -228,7 +228,7 @@ def test_saved_is_the_difference_to_the_bill_of_an_account_without_a_janitor(
     acted = [one for one in lived.played.actions if one.ended is not None]
     known = {one.target.arn.lower() for one in acted if one.hourly_usd}
     unknown = {one.target.arn.lower() for one in acted if one.hourly_usd is None}
-    saved = sum(by_day(acted, demo.NOW.date(), other.now).values(), Decimal(0))
+    saved = sum(savings_by_day(acted, demo.NOW.date(), other.now).values(), Decimal(0))
     assert set(less) <= known | unknown
     assert all(usd > 0 for usd in less.values())
     assert saved > 7_000

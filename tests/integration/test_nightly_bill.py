@@ -19,7 +19,7 @@ from lambdas import WITH_SLACK, Context, event, quiet
 from ml_janitor import handlers
 from ml_janitor.acting import savings
 from ml_janitor.aws.client import Aws
-from ml_janitor.bill.archive import DOCUMENT
+from ml_janitor.bill.archive import ARCHIVED_BILL
 from ml_janitor.bill.asking import bill_reads
 from ml_janitor.config.events import MalformedEventError
 from ml_janitor.config.settings import Settings
@@ -130,10 +130,10 @@ def test_the_report_is_kept_and_the_next_night_reads_the_trailing_month_again(
     charge(billed, days=20, usd=7, end=f"{TODAY - 19 * DAY:%Y-%m-%dT%H:%M:%SZ}")
     charge(billed, days=40, usd=90, end=f"{TODAY - 39 * DAY:%Y-%m-%dT%H:%M:%SZ}")
     second = handlers.bill(later(1, monkeypatch), Context(aws_request_id="second"))
-    monkeypatch.setattr("ml_janitor.bill.asking.tags", lambda _: {"project": "team"})
+    monkeypatch.setattr("ml_janitor.bill.asking.bill_tags", lambda _: {"project": "team"})
     handlers.bill(later(2, monkeypatch), Context(aws_request_id="third"))
 
-    kept = {key: DOCUMENT.validate_json(text).report for key, text in reports(session).items()}
+    kept = {key: ARCHIVED_BILL.validate_json(text).report for key, text in reports(session).items()}
     assert list(kept) == [f"bill/2026-10-0{day}T03-00-00Z.json" for day in (6, 7, 8)]
     assert first["report"].endswith("bill/2026-10-06T03-00-00Z.json")
     assert second["requests"] <= 8
@@ -156,7 +156,7 @@ def test_a_kept_bill_that_is_gone_is_read_anew(
     handlers.bill(later(1, monkeypatch), Context(aws_request_id="another"))
 
     (text,) = reports(session).values()
-    assert DOCUMENT.validate_json(text).report.bill.whole.days == 65
+    assert ARCHIVED_BILL.validate_json(text).report.bill.whole.days == 65
 
 
 @pytest.mark.usefixtures("billed")
@@ -283,7 +283,9 @@ def test_only_a_detector_that_ends_waste_says_that_something_is_idle(
 def test_savings_are_said_where_no_digest_said_them_that_day(
     deployed: SlackControl, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(savings, "saved", lambda *_, **__: savings.Saved(usd=Decimal(12), actions=1))
+    monkeypatch.setattr(
+        savings, "sum_savings", lambda *_, **__: savings.SavingsTotal(usd=Decimal(12), actions=1)
+    )
     handlers.bill(event("scheduled"), Context())
     ledger.latest.digested(ACCOUNT, NOW + DAY - timedelta(hours=1))
     handlers.bill(later(1, monkeypatch), Context(aws_request_id="another"))
@@ -319,7 +321,7 @@ def test_on_that_day_tags_are_checked_and_only_what_is_wrong_is_said(
     handlers.bill(later(-1, monkeypatch), Context())
 
     (document,) = reports(session).values()
-    bill = DOCUMENT.validate_json(document).report.bill
+    bill = ARCHIVED_BILL.validate_json(document).report.bill
     assert set(bill.by_tag) == {"project", "owner", "environment"}
     text = said(deployed.messages()[0])
     assert "No charge has the tag owner: it is not activated for cost allocation." in text

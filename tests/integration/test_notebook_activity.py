@@ -22,8 +22,8 @@ from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Confidence, Finding
 from ml_janitor.detectors.idle_notebooks.rule import IdleNotebooks
 from ml_janitor.detectors.idle_studio_apps.rule import IdleStudioApps
-from ml_janitor.engine.policy import Policy
-from ml_janitor.engine.run import sweep
+from ml_janitor.engine.policy import RunPolicy
+from ml_janitor.engine.run import sweep_region
 from ml_janitor_sandbox.control import Control
 from studio_seed import Studio
 
@@ -135,7 +135,7 @@ def test_a_notebook_that_says_so_is_proven_idle(
 
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
     box.set_clock(NOW)
-    (result,) = sweep(IdleNotebooks(), aws, now=NOW, policy=Policy()).results
+    (result,) = sweep_region(IdleNotebooks(), aws, now=NOW, policy=RunPolicy()).results
     assert isinstance(result.verdict, Finding)
     assert result.verdict.confidence is Confidence.PROVEN
     assert "it says itself that it has been idle for" in result.verdict.reason
@@ -155,7 +155,7 @@ def test_a_space_that_says_so_is_proven_idle(
 
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
     box.set_clock(NOW)
-    (result,) = sweep(IdleStudioApps(), aws, now=NOW, policy=Policy()).results
+    (result,) = sweep_region(IdleStudioApps(), aws, now=NOW, policy=RunPolicy()).results
     assert isinstance(result.verdict, Finding)
     assert result.verdict.confidence is Confidence.PROVEN
 

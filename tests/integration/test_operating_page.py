@@ -149,7 +149,7 @@ class Log:
 def log(monkeypatch: pytest.MonkeyPatch) -> Iterator[Log]:
     made = Log()
     logger = Logger(service=f"test-{uuid4()}", logger_handler=StreamHandler(made.stream))
-    monkeypatch.setattr(handlers, "logger", lambda: logger)
+    monkeypatch.setattr(handlers, "structured_logger", lambda: logger)
     yield made
 
 

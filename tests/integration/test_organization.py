@@ -16,13 +16,13 @@ from commands import Janitor, Ran
 from conftest import ACCOUNT, REGION
 from ml_janitor.aws.answers import ReadError
 from ml_janitor.aws.boto_client import make_client
-from ml_janitor.aws.organization import accounts, member_session
-from ml_janitor.config.member_roles import Kind, role_arn, role_name, sweep_role_name
+from ml_janitor.aws.organization import list_accounts, open_member_session
+from ml_janitor.config.member_roles import RoleKind, member_role_name, role_arn, sweep_role_name
 from ml_janitor.config.settings import Settings
 from ml_janitor.detectors.idle_notebooks.rule import IdleNotebooks
 from ml_janitor.detectors.untagged_resources.rule import UntaggedResources
 from ml_janitor_cli import organization
-from ml_janitor_cli.policy_differences import differences
+from ml_janitor_cli.policy_differences import compare_policies
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.iam import IamControl
 from organization import CALLER, EXTERNAL_ID, Organization, Roles, acting_as, caller, written
@@ -118,7 +118,7 @@ def test_people_see_which_account_a_finding_is_in(two: Organization, audit: Any)
 def test_an_account_that_grants_nothing_does_not_hide_the_others(two: Organization, audit: Any) -> None:
     first, second = two.members
     roles = granted(two)
-    lacking = role_arn(parsed(two), role_name(NAMES[1]), account=second, partition="aws")
+    lacking = role_arn(parsed(two), member_role_name(NAMES[1]), account=second, partition="aws")
     roles[second] = {arn: one for arn, one in roles[second].items() if arn != lacking}
     ran: Ran = audit(two, roles)
 
@@ -139,8 +139,8 @@ def test_a_role_that_may_not_ask_for_regions_does_not_hide_what_the_others_read(
 ) -> None:
     first, second = two.members
     roles = granted(two)
-    asking = [role_arn(parsed(two), role_name(name), account=first, partition="aws") for name in NAMES]
-    asking += [role_arn(parsed(two), role_name(max(NAMES)), account=second, partition="aws")]
+    asking = [role_arn(parsed(two), member_role_name(name), account=first, partition="aws") for name in NAMES]
+    asking += [role_arn(parsed(two), member_role_name(max(NAMES)), account=second, partition="aws")]
     for arn in asking:
         one = next(each[arn] for each in roles.values() if arn in each)
         one["policies"] = replaced(one["policies"], "ec2:DescribeRegions", "ec2:DescribeVpcs")
@@ -264,7 +264,7 @@ class Strange:
 def test_credentials_of_another_account_are_not_used() -> None:
     role = f"arn:aws:iam::{ACCOUNT}:role/ml-janitor-member-x"
     with pytest.raises(ReadError, match=f"for account {ACCOUNT} were asked for, and those of 999999999999"):
-        member_session(Strange("999999999999"), boto3.Session(region_name=REGION), role, EXTERNAL_ID)
+        open_member_session(Strange("999999999999"), boto3.Session(region_name=REGION), role, EXTERNAL_ID)
 
 
 def test_a_session_of_a_role_keeps_what_the_profile_says_but_its_credentials(
@@ -277,7 +277,7 @@ def test_a_session_of_a_role_keeps_what_the_profile_says_but_its_credentials(
     monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
     own = boto3.Session(profile_name="us", region_name=REGION)
     role = f"arn:aws:iam::{ACCOUNT}:role/ml-janitor-member-x"
-    theirs: Any = member_session(Strange(ACCOUNT), own, role, EXTERNAL_ID)
+    theirs: Any = open_member_session(Strange(ACCOUNT), own, role, EXTERNAL_ID)
 
     assert theirs._session.get_config_variable("ca_bundle") == "/proxy.pem"
     assert theirs.get_credentials().get_frozen_credentials() == ("a", "b", "c", None)
@@ -318,7 +318,7 @@ def test_a_role_that_is_missing_old_or_too_wide_is_named_with_what_mends_it(
 ) -> None:
     first, second = two.members
     roles, settings = granted(two), parsed(two)
-    names = [role_name(one) for one in NAMES]
+    names = [member_role_name(one) for one in NAMES]
     iam = two.within(first).client("iam")
     own = iam.get_role_policy(RoleName=names[0], PolicyName="reads")["PolicyDocument"]
     for gone in ("ec2:DescribeRegions", "sagemaker:ListEndpoints"):
@@ -330,9 +330,11 @@ def test_a_role_that_is_missing_old_or_too_wide_is_named_with_what_mends_it(
             "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}],
         }
         iam.put_role_policy(RoleName=names[1], PolicyName=extra, PolicyDocument=json.dumps(everything))
-    del roles[second][role_arn(settings, role_name(NAMES[0]), account=second, partition="aws")]
+    del roles[second][role_arn(settings, member_role_name(NAMES[0]), account=second, partition="aws")]
     trusting = replaced(
-        roles[second][role_arn(settings, role_name(NAMES[1]), account=second, partition="aws")]["trust"],
+        roles[second][role_arn(settings, member_role_name(NAMES[1]), account=second, partition="aws")][
+            "trust"
+        ],
         EXTERNAL_ID,
         "other",
     )
@@ -361,12 +363,12 @@ def test_an_account_without_any_role_gets_the_stack_and_a_policy_by_hand_is_take
     everything = {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}
     iam = two.within(first).client("iam")
     iam.put_role_policy(
-        RoleName=role_name(NAMES[0]), PolicyName="by-hand", PolicyDocument=json.dumps(everything)
+        RoleName=member_role_name(NAMES[0]), PolicyName="by-hand", PolicyDocument=json.dumps(everything)
     )
     hostile = iam.create_policy(
         PolicyName="x", Path="/;reboot;$(id)/", PolicyDocument=json.dumps(everything)
     )["Policy"]["Arn"]
-    iam.attach_role_policy(RoleName=role_name(NAMES[0]), PolicyArn=hostile)
+    iam.attach_role_policy(RoleName=member_role_name(NAMES[0]), PolicyArn=hostile)
     ran: Ran = doctor(two, {first: roles[first]})
 
     assert "--policy-name by-hand" in ran.out
@@ -394,7 +396,7 @@ def test_closed_accounts_are_left_out_and_a_listing_that_broke_off_is_none(
     first, second = two.members
     client = boto3.client("organizations", region_name=REGION)
     client.close_account(AccountId=first)
-    assert list(accounts(client, units=[], without=[ACCOUNT])) == [second]
+    assert list(list_accounts(client, units=[], without=[ACCOUNT])) == [second]
 
     roles = granted(two)
     box.fault("organizations", "ListAccounts", "drop", times=9)
@@ -463,7 +465,7 @@ STATEMENT = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}
 def test_a_permission_under_stricter_conditions_is_lacking_and_not_too_wide(
     actual: Any, wanted: Any, state: str
 ) -> None:
-    more, less = differences(
+    more, less = compare_policies(
         {"Statement": STATEMENT | {"Condition": actual}}, {"Statement": [STATEMENT | {"Condition": wanted}]}
     )
     assert (bool(more), bool(less)) == {
@@ -487,7 +489,7 @@ def test_a_role_without_the_boundary_of_the_settings_is_too_wide(
     }
     bounded = Settings.parse({"organization": two.table(), **boundary}, registry=REGISTRY)
     roles = {one: two.granted(bounded, one) for one in two.members}
-    two.within(second).client("iam").delete_role_permissions_boundary(RoleName=role_name(NAMES[0]))
+    two.within(second).client("iam").delete_role_permissions_boundary(RoleName=member_role_name(NAMES[0]))
     iam = IamControl(box.url)
     iam.enforce({**caller(), **{arn: one for each in roles.values() for arn, one in each.items()}})
     acting_as(monkeypatch, iam.credentials(CALLER))
@@ -503,7 +505,10 @@ def test_a_role_without_the_boundary_of_the_settings_is_too_wide(
 
 # --- roles that act and undo -------------------------------------------------------------------------
 
-ACTING, UNDOING = role_name("idle-notebooks", Kind.ACT), role_name("idle-notebooks", Kind.UNDO)
+ACTING, UNDOING = (
+    member_role_name("idle-notebooks", RoleKind.ACT),
+    member_role_name("idle-notebooks", RoleKind.UNDO),
+)
 
 
 @dataclass

@@ -14,12 +14,12 @@ from conftest import ACCOUNT, NOW, REGION
 from declared import granted
 from hosted import LAMBDA, Ran
 from ml_janitor.aws.client import Aws
-from ml_janitor.config.member_roles import Kind, role_arn, role_name
-from ml_janitor.config.settings import FILE, Settings
-from ml_janitor.config.statements import changes
+from ml_janitor.config.member_roles import RoleKind, member_role_name, role_arn
+from ml_janitor.config.settings import SETTINGS_FILE, Settings
+from ml_janitor.config.statements import is_changing_action
 from ml_janitor.core.model import finding_id
 from ml_janitor.ledger.findings import Ledger
-from ml_janitor.ledger.runs import LastRun, Listed, RunLists, Runs
+from ml_janitor.ledger.runs import LastRun, LatestRuns, RunAccount, RunLists
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.slack import SlackControl
 from organization import CALLER, EXTERNAL_ID, Organization, OrganizationHost, Roles
@@ -80,10 +80,10 @@ class Stage:
     def run_on(self, name: str) -> tuple[Ran, str]:
         """The function *name* for all accounts, two hours after a run listed them; what it posted."""
         bucket = self.host.deployed.one("AWS::S3::Bucket").rpartition(":")[2]
-        listed, time = [Listed(account, (REGION,)) for account in self.inside], self.host.now
+        listed, time = [RunAccount(account, (REGION,)) for account in self.inside], self.host.now
         key = RunLists(self.host.root("s3"), bucket).keep(NOTEBOOKS, time, listed=listed, accounts=listed)
         run = LastRun(detector=NOTEBOOKS, time=time, key=key, accounts=len(listed), begun=time)
-        Runs(self.host.table).begun(run)
+        LatestRuns(self.host.table).begun(run)
         self.host.later(timedelta(hours=2))
         ran = self.host.invoke(self.host.function(name), {"time": f"{self.host.now:%Y-%m-%dT%H:%M:%SZ}"})
         assert (ran.error, ran.denied) == (None, frozenset())
@@ -137,8 +137,8 @@ def test_of_equal_names_one_is_stopped_one_is_kept_and_the_stopped_one_comes_bac
     warned = [stage.sweep(account) for account in stage.inside]
     texts = [one["text"] for one in SlackControl(box.url).messages()]
     assert taken_on(warned) == {
-        *(stage.arn(role_name(NOTEBOOKS, Kind.ACT), one) for one in (FIRST, SECOND)),
-        stage.arn(role_name(NOTEBOOKS), THIRD),
+        *(stage.arn(member_role_name(NOTEBOOKS, RoleKind.ACT), one) for one in (FIRST, SECOND)),
+        stage.arn(member_role_name(NOTEBOOKS), THIRD),
     }
     assert len(texts) >= 2
     stage.host._iam.open()
@@ -152,7 +152,11 @@ def test_of_equal_names_one_is_stopped_one_is_kept_and_the_stopped_one_comes_bac
     acted = {account: stage.sweep(account) for account in stage.inside}
     assert stage.status() == {FIRST: "Stopped", SECOND: "InService", THIRD: "InService"}
     stops = {account: changing(ran, "sagemaker:StopNotebookInstance") for account, ran in acted.items()}
-    assert stops == {FIRST: [stage.arn(role_name(NOTEBOOKS, Kind.ACT), FIRST)], SECOND: [], THIRD: []}
+    assert stops == {
+        FIRST: [stage.arn(member_role_name(NOTEBOOKS, RoleKind.ACT), FIRST)],
+        SECOND: [],
+        THIRD: [],
+    }
     for account, ran in acted.items():  # credentials of one account ask for nothing of another
         assert {arn.split(":")[4] for arn in ran.elsewhere} == {account}
         services = {use.action.partition(":")[0] for use in ran.uses}
@@ -169,7 +173,7 @@ def test_of_equal_names_one_is_stopped_one_is_kept_and_the_stopped_one_comes_bac
         box.charge([line | span], account=FIRST)
     box.set_bill(members=[FIRST, SECOND, THIRD])
     bill, text = stage.run_on("bill")
-    assert taken_on([bill]) == {stage.arn(role_name("bill"), one) for one in stage.inside}
+    assert taken_on([bill]) == {stage.arn(member_role_name("bill"), one) for one in stage.inside}
     assert {arn.split(":")[4] for arn in bill.elsewhere} == set(stage.inside)
     assert "*Bill of 3 accounts:*" in text
     assert f"{FIRST}: " in text
@@ -178,13 +182,13 @@ def test_of_equal_names_one_is_stopped_one_is_kept_and_the_stopped_one_comes_bac
     asked = stage.undo(FIRST)
     assert (asked.error, asked.denied, asked.answer and asked.answer["done"]) == (None, frozenset(), True)
     assert stage.status()[FIRST] == "InService"
-    assert taken_on([asked]) == {stage.arn(role_name(NOTEBOOKS, Kind.UNDO), FIRST)}
+    assert taken_on([asked]) == {stage.arn(member_role_name(NOTEBOOKS, RoleKind.UNDO), FIRST)}
     assert changing(asked, "sagemaker:StartNotebookInstance") == [
-        stage.arn(role_name(NOTEBOOKS, Kind.UNDO), FIRST)
+        stage.arn(member_role_name(NOTEBOOKS, RoleKind.UNDO), FIRST)
     ]
 
     dry = stage.sweep(SECOND, mode="dry-run")
-    assert taken_on([dry]) == {stage.arn(role_name(NOTEBOOKS), SECOND)}
+    assert taken_on([dry]) == {stage.arn(member_role_name(NOTEBOOKS), SECOND)}
 
 
 def test_in_dry_run_mode_no_account_has_a_role_that_acts_and_none_could_be_taken_on(
@@ -193,13 +197,13 @@ def test_in_dry_run_mode_no_account_has_a_role_that_acts_and_none_could_be_taken
     stage = Stage(box, session, aws, tmp_path, TOML + ORGANIZATION)
     assert not stage.settings.armed()
     names = {arn.rpartition("/")[2] for arn in stage.host.members}
-    assert names == {role_name(one.name) for one in stage.settings.enabled()}
+    assert names == {member_role_name(one.name) for one in stage.settings.enabled()}
     for role in stage.host.members.values():
-        assert not [one.action for one in granted(role) if changes(one.action)]
+        assert not [one.action for one in granted(role) if is_changing_action(one.action)]
 
     (tmp_path / "armed").mkdir()  # the roles of a day on which it was armed are still there
-    (tmp_path / "armed" / FILE).write_text(TOML + ACT + ORGANIZATION)
-    before = Settings.load(files=[tmp_path / "armed" / FILE])
+    (tmp_path / "armed" / SETTINGS_FILE).write_text(TOML + ACT + ORGANIZATION)
+    before = Settings.load(files=[tmp_path / "armed" / SETTINGS_FILE])
     stage.host._iam.open()
     for account in (FIRST, SECOND):
         for arn in list(stage.roles[account]):
@@ -208,7 +212,7 @@ def test_in_dry_run_mode_no_account_has_a_role_that_acts_and_none_could_be_taken
     stage.host.enforce()
     for function in stage.host.deployed.functions():
         sts = stage.host.session(function.role, LAMBDA).client("sts", endpoint_url=box.url)
-        for name in (role_name(NOTEBOOKS, Kind.ACT), role_name(NOTEBOOKS, Kind.UNDO)):
+        for name in (member_role_name(NOTEBOOKS, RoleKind.ACT), member_role_name(NOTEBOOKS, RoleKind.UNDO)):
             assert stage.arn(name, FIRST) in stage.host.members
             with pytest.raises(sts.exceptions.ClientError, match="AccessDenied"):
                 sts.assume_role(

@@ -19,15 +19,15 @@ from lambdas import WITH_SLACK, Context, event
 from ml_janitor import handlers
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.cost_explorer import CostExplorer
-from ml_janitor.bill.archive import DOCUMENT
+from ml_janitor.bill.archive import ARCHIVED_BILL
 from ml_janitor.bill.report import BillReport
-from ml_janitor.config.member_roles import role_name, sweep_role_name
+from ml_janitor.config.member_roles import member_role_name, sweep_role_name
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.model import Mode
 from ml_janitor.core.results import Sweep
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.ledger.findings import Ledger
-from ml_janitor.ledger.runs import LastRun, Listed, RunLists, Runs
+from ml_janitor.ledger.runs import LastRun, LatestRuns, RunAccount, RunLists
 from ml_janitor.ledger.table import Table
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import BUCKET
@@ -117,13 +117,13 @@ def settings(made: Organization, tmp_path: Path) -> Write:
 def listed(made: Organization, table: Table) -> None:
     """A detector's run has listed the accounts."""
     found = tuple(
-        Listed(account, (REGION,), name)
+        RunAccount(account, (REGION,), name)
         for account, name in zip(made.members, ("research", "serving", "archive"), strict=True)
     )
     key = RunLists(boto3.client("s3", region_name=REGION), BUCKET).keep(
         "idle-endpoints", NOW - DAY, listed=found, accounts=found
     )
-    Runs(table).begun(
+    LatestRuns(table).begun(
         LastRun(detector="idle-endpoints", time=NOW - DAY, key=key, accounts=3, begun=NOW - DAY)
     )
 
@@ -157,7 +157,7 @@ def kept(answer: dict[str, Any]) -> BillReport:
     body = boto3.client("s3", region_name=REGION).get_object(
         Bucket=BUCKET, Key=answer["report"].removeprefix(f"s3://{BUCKET}/")
     )["Body"]
-    return DOCUMENT.validate_json(body.read()).report
+    return ARCHIVED_BILL.validate_json(body.read()).report
 
 
 @pytest.mark.usefixtures("listed")
@@ -189,7 +189,7 @@ def test_the_account_that_jumped_is_first_and_says_what_ran_there(
     assert answer["requests"] == 8
     record = iam.record()
     assert all(one["allowed"] for one in record)
-    role = f"arn:aws:iam::{serving}:role/{role_name('bill')}"
+    role = f"arn:aws:iam::{serving}:role/{member_role_name('bill')}"
     assert [one["resource"] for one in record if one["action"] == "sts:AssumeRole"] == [role]
     assert {one["role"] for one in record if one["action"].startswith("sagemaker:")} == {role}
 
@@ -300,7 +300,7 @@ def test_what_does_not_fit_is_said_and_the_change_is_divided_by_project(
     settings: Write, deployed: SlackControl, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings(bill=f"{BILL}max_requests = 4\n")
-    monkeypatch.setattr("ml_janitor.bill.accounts.MOST_MOVED", 0)
+    monkeypatch.setattr("ml_janitor.bill.accounts.MOST_MOVED_ACCOUNTS", 0)
     monkeypatch.setenv("JANITOR_NOW", "2026-10-05T03:00:00Z")
     handlers.bill({"time": "2026-10-05T03:00:00Z"}, Context())
 

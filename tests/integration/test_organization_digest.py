@@ -21,9 +21,9 @@ from ml_janitor.core.model import Mode
 from ml_janitor.core.results import Sweep
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.ledger.findings import Ledger
-from ml_janitor.ledger.latest import SWEEP_ITEM, LastSweep, Latest
-from ml_janitor.ledger.runs import LastRun, Listed, RunLists, Runs
-from ml_janitor.ledger.table import NotReadError, Table, key, partition
+from ml_janitor.ledger.latest import SWEEP_ADAPTER, LastSweep, LatestRecords
+from ml_janitor.ledger.runs import LastRun, LatestRuns, RunAccount, RunLists
+from ml_janitor.ledger.table import ItemsUnreadError, Table, item_key, partition_key
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import BUCKET, TABLE
 from ml_janitor_sandbox.slack import SlackControl
@@ -52,8 +52,8 @@ def written(table: Table, sweeps: Iterator[LastSweep]) -> None:
     """Put many sweeps into *table* at once."""
     items = [
         {
-            **key(partition("sweep", one.detector, one.account, one.region), "latest"),
-            **SWEEP_ITEM.dump_python(one),
+            **item_key(partition_key("sweep", one.detector, one.account, one.region), "latest"),
+            **SWEEP_ADAPTER.dump_python(one),
         }
         for one in sweeps
     ]
@@ -67,8 +67,8 @@ def night(table: Table, aws: Aws) -> None:
     The run of each detector: one found something in 15 accounts, one could not read 12 others and left
     nothing at all of one region, and one is still at work.
     """
-    listed = [Listed(one, REGIONS, "fraud-prod" if one == ACCOUNTS[0] else "") for one in ACCOUNTS]
-    runs, lists = Runs(table), RunLists(boto3.client("s3"), BUCKET)
+    listed = [RunAccount(one, REGIONS, "fraud-prod" if one == ACCOUNTS[0] else "") for one in ACCOUNTS]
+    runs, lists = LatestRuns(table), RunLists(boto3.client("s3"), BUCKET)
     for name in USED:
         where = lists.keep(name, NOW - timedelta(hours=1), listed=listed, accounts=listed)
         begun = NOW - timedelta(hours=1)
@@ -174,6 +174,8 @@ def test_what_a_batch_left_out_is_asked_for_again_a_little_later(table: Table) -
     assert {where: item["number"] for where, item in found.items()} == {keys[n]: n for n in range(7)}
     assert paused == [0.1, 0.2, 0.4, 0.8]
     full: Any = Crowded(table.client, full=True)
-    with pytest.raises(NotReadError, match="its throughput has no room for them"):
-        Latest(Table(full, TABLE)).sweeps("idle-endpoints", [(ACCOUNTS[0], REGION)], sleep=paused.append)
+    with pytest.raises(ItemsUnreadError, match="its throughput has no room for them"):
+        LatestRecords(Table(full, TABLE)).sweeps(
+            "idle-endpoints", [(ACCOUNTS[0], REGION)], sleep=paused.append
+        )
     assert max(paused) == 5.0

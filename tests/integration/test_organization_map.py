@@ -19,14 +19,14 @@ from conftest import ACCOUNT, NOW, REGION
 from declared import Declared
 from deployed import Deployed, Function
 from hosted import LAMBDA, SCHEDULER, Host, entry
-from infra.definition import definition
+from infra.definition import define_state_machine
 from lambdas import Context
 from ml_janitor.config.events import AccountsEvent
-from ml_janitor.config.member_roles import role_arn, role_name
+from ml_janitor.config.member_roles import member_role_name, role_arn
 from ml_janitor.config.settings import Settings
 from ml_janitor.detectors import DETECTORS
-from ml_janitor.ledger.latest import LastSweep, Latest
-from ml_janitor.ledger.runs import LISTED, Listed, RunLists, Runs
+from ml_janitor.ledger.latest import LastSweep, LatestRecords
+from ml_janitor.ledger.runs import RUN_ACCOUNTS_ADAPTER, LatestRuns, RunAccount, RunLists
 from ml_janitor.scheduled.accounts import AccountsRun
 from ml_janitor_sandbox import functions
 from ml_janitor_sandbox.control import Control
@@ -121,7 +121,7 @@ class World:
 
     def last(self) -> dict[Pair, LastSweep | None]:
         """The latest sweep of each pair."""
-        latest = Latest(self.runtime.table)
+        latest = LatestRecords(self.runtime.table)
         return {(a, r): latest.sweep(DETECTOR, a, r) for a in ACCOUNTS for r in REGIONS}
 
     @property
@@ -156,7 +156,7 @@ def world(
     roles = deployed.roles()
     for account in ACCOUNTS:
         roles |= organization.granted(settings(), account)
-    del roles[role_arn(settings(), role_name(DETECTOR), account=NO_ROLE, partition="aws")]
+    del roles[role_arn(settings(), member_role_name(DETECTOR), account=NO_ROLE, partition="aws")]
     runtime = Runtime(Declared(deployed, settings()), box.url, tmp_path)
     made = World(box, runtime, deployed)
     runtime.enforce(roles)
@@ -201,7 +201,7 @@ def test_every_pair_ends_with_a_result_or_could_not_be_read(world: World) -> Non
             assert error is None
     assert sorted(one["account"] for one in world.asked) == list(ACCOUNTS), "throttling alone is retried"
     assert {tuple(one["regions"]) for one in world.asked} == {REGIONS}
-    run = Runs(world.runtime.table).last(DETECTOR)
+    run = LatestRuns(world.runtime.table).last(DETECTOR)
     assert run is not None
     assert (run.accounts, run.unread, run.ended) == (20, 6, NOW + timedelta(seconds=30))
     record = IamControl(world.box.url).record()
@@ -224,7 +224,7 @@ def test_a_list_that_fails_has_nothing_looked_at(world: World) -> None:
     world.instead = {account: lambda: Outcome({"sweeps": []}) for account in ACCOUNTS}
     world.begin(NOW)
     world.asked.clear()
-    before, listed = world.last(), Runs(world.runtime.table).last(DETECTOR)
+    before, listed = world.last(), LatestRuns(world.runtime.table).last(DETECTOR)
 
     world.box.fault("s3", "PutObject", "deny", times=0, match="organization/")
     ended = world.begin(NOW + timedelta(hours=1))
@@ -233,7 +233,7 @@ def test_a_list_that_fails_has_nothing_looked_at(world: World) -> None:
     assert "AccessDenied" in ended["cause"]
     assert not world.asked
     assert world.last() == before
-    assert Runs(world.runtime.table).last(DETECTOR) == listed, "last night's list is that of last night"
+    assert LatestRuns(world.runtime.table).last(DETECTOR) == listed, "last night's list is that of last night"
 
 
 def test_a_map_that_fails_is_closed_all_the_same(world: World) -> None:
@@ -284,10 +284,10 @@ def test_a_template_that_the_sandbox_deployed_is_run_by_its_schedule(
 
 def test_ten_thousand_accounts_fit_into_every_state() -> None:
     """The answer of List, an item of its list, and the map's output, which is a number for each account."""
-    kept: list[Listed] = []
+    kept: list[RunAccount] = []
     warned: list[dict[str, Any]] = []
 
-    def keep(*_: Any, listed: Sequence[Listed], **__: Any) -> str:
+    def keep(*_: Any, listed: Sequence[RunAccount], **__: Any) -> str:
         kept.extend(listed)
         return "organization/list.json"
 
@@ -317,8 +317,8 @@ def test_ten_thousand_accounts_fit_into_every_state() -> None:
     assert (answer["accounts"], len(kept)) == (10_000, 10_000)
     assert "at_once = 20 looks at about 160 large accounts" in warned[0]["extra"]["why"]
     assert len(json.dumps(answer)) < 200
-    assert len(LISTED.dump_json((kept[-1],))) < 200
-    states = definition("accounts", at_once=20)["States"]
+    assert len(RUN_ACCOUNTS_ADAPTER.dump_json((kept[-1],))) < 200
+    states = define_state_machine("accounts", at_once=20)["States"]
     each = states["EachAccount"]["ItemProcessor"]["States"]
     assert (each["Sweep"]["OutputPath"], each["NoAnswer"]["Result"]) == ("$.StatusCode", 0)
     assert len(json.dumps([200] * 10_000)) < MOST / 4

@@ -22,11 +22,11 @@ from ml_janitor.core.model import Mode
 from ml_janitor.core.results import Sweep
 from ml_janitor.detectors.hung_training_jobs.rule import HungTrainingJobs
 from ml_janitor.engine.failures import RunFailedError
-from ml_janitor.ledger.latest import Latest
-from ml_janitor.ledger.runs import LastRun, Listed, RunLists, Runs
+from ml_janitor.ledger.latest import LatestRecords
+from ml_janitor.ledger.runs import LastRun, LatestRuns, RunAccount, RunLists
 from ml_janitor.ledger.table import Table
-from ml_janitor.scheduled.accounts import empty_for
-from ml_janitor_cli.stack_checks import Expected, Surroundings, run_check
+from ml_janitor.scheduled.accounts import skip_empty_time
+from ml_janitor_cli.stack_checks import CheckSurroundings, ExpectedFunction, check_run_record
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import BUCKET
 from ml_janitor_sandbox.slack import SlackControl
@@ -34,7 +34,10 @@ from organization import Organization, written
 
 MINUTE = timedelta(minutes=1)
 DETECTOR = "idle-endpoints"
-ACCOUNTS = (Listed("111111111111", ("eu-west-1", "us-east-1")), Listed("222222222222", ("us-east-1",)))
+ACCOUNTS = (
+    RunAccount("111111111111", ("eu-west-1", "us-east-1")),
+    RunAccount("222222222222", ("us-east-1",)),
+)
 RUN = LastRun(
     detector=DETECTOR,
     time=NOW,
@@ -59,10 +62,12 @@ def lists(table: Table, session: boto3.Session) -> RunLists:  # noqa: ARG001 - d
     ],
 )
 def test_doctor_says_how_the_latest_run_went(run: LastRun, ago: timedelta, seen: str) -> None:
-    around = Surroundings(
+    around = CheckSurroundings(
         account=ACCOUNT, regions=(REGION,), time_zone="UTC", now=run.begun + ago, organization=True
     )
-    check = run_check(run, Expected(name=DETECTOR, construct="I", schedule="rate(1 hour)"), around, None)
+    check = check_run_record(
+        run, ExpectedFunction(name=DETECTOR, construct="I", schedule="rate(1 hour)"), around, None
+    )
     assert seen in check.seen
 
 
@@ -96,7 +101,7 @@ def ask(step: str, detector: str = DETECTOR, time: str = "2026-10-06T03:00:00Z")
 
 def swept(table: Table, account: str, region: str, *, ago: timedelta, error: str | None = None) -> None:
     sweep = Sweep(detector=DETECTOR, account=account, region=region, mode=Mode.DRY_RUN, error=error)
-    Latest(table).remember(sweep, NOW - ago)
+    LatestRecords(table).remember(sweep, NOW - ago)
 
 
 @pytest.mark.usefixtures("settings")
@@ -104,10 +109,10 @@ def test_a_run_lists_every_account_with_its_regions(table: Table, lists: RunList
     answer = ask("list")
 
     assert answer == {"bucket": BUCKET, "key": RUN.key, "accounts": 2}
-    assert lists.listed(DETECTOR, NOW) == (Listed(ONE, REGIONS), Listed(TWO, REGIONS))
+    assert lists.listed(DETECTOR, NOW) == (RunAccount(ONE, REGIONS), RunAccount(TWO, REGIONS))
     assert lists.accounts(DETECTOR, NOW) == lists.listed(DETECTOR, NOW)
     begun = NOW + timedelta(seconds=30)
-    assert Runs(table).last(DETECTOR) == replace(RUN, begun=begun)
+    assert LatestRuns(table).last(DETECTOR) == replace(RUN, begun=begun)
 
 
 @pytest.mark.usefixtures("settings")
@@ -119,14 +124,14 @@ def test_what_was_empty_within_twenty_hours_is_not_looked_at(table: Table, lists
     swept(table, TWO, "us-east-1", ago=hours["lately"], error="it broke off")
 
     assert ask("list")["accounts"] == 2
-    assert lists.listed(DETECTOR, NOW) == (Listed(ONE, ("us-east-1",)), Listed(TWO, ("us-east-1",)))
+    assert lists.listed(DETECTOR, NOW) == (RunAccount(ONE, ("us-east-1",)), RunAccount(TWO, ("us-east-1",)))
 
     swept(table, TWO, "us-east-1", ago=timedelta(hours=1))
     assert ask("list")["accounts"] == 2, "the same run listed again is the same list"
     assert ask("list", time="2026-10-06T03:00:01Z")["accounts"] == 1
     assert lists.accounts(DETECTOR, NOW + timedelta(seconds=1)) == (
-        Listed(ONE, REGIONS),
-        Listed(TWO, REGIONS),
+        RunAccount(ONE, REGIONS),
+        RunAccount(TWO, REGIONS),
     )
 
 
@@ -139,10 +144,10 @@ def test_an_hourly_detector_looks_at_what_was_empty_four_hours_ago(
     name = "hung-training-jobs"
     for region in REGIONS:
         nothing = Sweep(detector=name, account=ONE, region=region, mode=Mode.DRY_RUN)
-        Latest(table).remember(nothing, NOW - timedelta(hours=hours))
+        LatestRecords(table).remember(nothing, NOW - timedelta(hours=hours))
 
     assert ask("list", name)["accounts"] == looked_at
-    assert empty_for(Settings.load(), name) + 60 * MINUTE < HungTrainingJobs().silence
+    assert skip_empty_time(Settings.load(), name) + 60 * MINUTE < HungTrainingJobs().silence
 
 
 @pytest.mark.usefixtures("settings")
@@ -178,7 +183,7 @@ def test_a_function_that_no_account_trusts_lists_none(
     for step in ("list", "close"):
         with pytest.raises(RunFailedError, match=f"is {TWO}, and this deployment is in {ACCOUNT}: "):
             ask(step)
-    assert Runs(table).last(DETECTOR) is None
+    assert LatestRuns(table).last(DETECTOR) is None
     with pytest.raises(ReadError):
         lists.listed(DETECTOR, NOW)
 
@@ -206,7 +211,7 @@ def test_accounts_of_the_organization_are_listed_or_nothing_is(
     box.fault("organizations", "ListAccounts", "deny")
     with pytest.raises(NotListedError, match=r"name accounts = \[...\] in \[organization\]"):
         ask("list", time="2026-10-06T03:00:10Z")
-    last = Runs(table).last(DETECTOR)
+    last = LatestRuns(table).last(DETECTOR)
     assert last is not None
     assert last.time == NOW
     with pytest.raises(ReadError):
@@ -222,7 +227,7 @@ def test_what_left_no_result_could_not_be_read(table: Table) -> None:
 
     with pytest.raises(RunFailedError, match=f"left no result of {ONE}/eu-west-1, {TWO}/eu-west-1$"):
         ask("close")
-    latest = Latest(table)
+    latest = LatestRecords(table)
     errors = {
         (account, region): _error(latest, account, region) for account in (ONE, TWO) for region in REGIONS
     }
@@ -233,19 +238,19 @@ def test_what_left_no_result_could_not_be_read(table: Table) -> None:
         (TWO, "eu-west-1"): lost,
         (TWO, "us-east-1"): None,
     }
-    last = Runs(table).last(DETECTOR)
+    last = LatestRuns(table).last(DETECTOR)
     assert last is not None
     assert (last.unread, last.ended) == (2, NOW + timedelta(seconds=30))
 
     swept(table, ONE, "eu-west-1", ago=-timedelta(seconds=20))
     swept(table, TWO, "eu-west-1", ago=-timedelta(seconds=20))
     assert ask("close") == {"unread": 0}
-    last = Runs(table).last(DETECTOR)
+    last = LatestRuns(table).last(DETECTOR)
     assert last is not None
     assert last.unread == 0
 
 
-def _error(latest: Latest, account: str, region: str) -> str | None:
+def _error(latest: LatestRecords, account: str, region: str) -> str | None:
     last = latest.sweep(DETECTOR, account, region)
     assert last is not None
     return last.error
@@ -255,7 +260,7 @@ def _error(latest: Latest, account: str, region: str) -> str | None:
 def test_a_run_without_a_list_is_not_ended(table: Table) -> None:
     with pytest.raises(ReadError, match=RUN.key):
         ask("close")
-    assert Runs(table).last(DETECTOR) is None
+    assert LatestRuns(table).last(DETECTOR) is None
 
 
 @pytest.mark.usefixtures("settings")

@@ -18,12 +18,18 @@ from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.acting.undoing import CannotUndoError
 from ml_janitor.aws.answers import ReadError
 from ml_janitor.config.events import MalformedEventError
-from ml_janitor.config.member_roles import UNDO_FUNCTION_ROLE, Kind, role_arn, role_name, sweep_role_name
+from ml_janitor.config.member_roles import (
+    UNDO_FUNCTION_ROLE,
+    RoleKind,
+    member_role_name,
+    role_arn,
+    sweep_role_name,
+)
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.model import finding_id
 from ml_janitor.engine.failures import RunFailedError
-from ml_janitor.ledger.latest import LastSweep, Latest
-from ml_janitor.ledger.runs import LastRun, Listed, RunLists, Runs
+from ml_janitor.ledger.latest import LastSweep, LatestRecords
+from ml_janitor.ledger.runs import LastRun, LatestRuns, RunAccount, RunLists
 from ml_janitor.ledger.table import Table
 from ml_janitor_sandbox.deployment import BUCKET
 from ml_janitor_sandbox.iam import IamControl
@@ -64,13 +70,13 @@ class Accounts:
             armed.replace("[janitor]\n", f"[janitor]\n{janitor}", 1) + f"\n[organization]\n{section}"
         )
 
-    def listed(self, *listed: Listed, time: datetime = NOW, detector: str = NOTEBOOKS) -> None:
+    def listed(self, *listed: RunAccount, time: datetime = NOW, detector: str = NOTEBOOKS) -> None:
         """The run of *time* has these, or the two accounts; as the state machine's first step leaves it."""
-        found = listed or tuple(Listed(each, (REGION,)) for each in self.made.members)
+        found = listed or tuple(RunAccount(each, (REGION,)) for each in self.made.members)
         key = RunLists(self.armed.session.client("s3"), BUCKET).keep(
             detector, time, listed=found, accounts=found
         )
-        Runs(self.table).begun(
+        LatestRuns(self.table).begun(
             LastRun(detector=detector, time=time, key=key, accounts=len(found), begun=time)
         )
 
@@ -87,7 +93,7 @@ class Accounts:
 
     def last(self, account: str, region: str = REGION) -> LastSweep:
         """What is remembered of its latest sweep."""
-        found = Latest(self.table).sweep(NOTEBOOKS, account, region)
+        found = LatestRecords(self.table).sweep(NOTEBOOKS, account, region)
         assert found is not None
         return found
 
@@ -163,7 +169,7 @@ def test_a_child_looks_at_its_own_account_in_the_run_of_its_time(accounts: Accou
     assert set(accounts.asked()) == {accounts.first}
     assert set(accounts.findings()) == {accounts.first}
     assert accounts.last(accounts.first).time == started
-    assert Latest(accounts.table).sweep(NOTEBOOKS, accounts.second, REGION) is None
+    assert LatestRecords(accounts.table).sweep(NOTEBOOKS, accounts.second, REGION) is None
     assert accounts.first in json.dumps(accounts.message(accounts.first)["blocks"])
 
 
@@ -209,7 +215,7 @@ def test_a_forged_event_sends_no_function_anywhere(
 
 
 def test_an_account_that_this_night_leaves_out_is_not_looked_at(accounts: Accounts) -> None:
-    accounts.listed(Listed(accounts.second, (REGION,)))
+    accounts.listed(RunAccount(accounts.second, (REGION,)))
 
     with pytest.raises(MalformedEventError, match=f"{accounts.first} is not in the list"):
         accounts.child(accounts.first)
@@ -225,7 +231,7 @@ def test_without_an_organization_no_other_account_is_looked_at(accounts: Account
 
 
 def test_a_region_that_is_not_enabled_is_remembered_as_that_and_its_findings_stay(accounts: Accounts) -> None:
-    accounts.listed(Listed(accounts.first, (REGION, OFF)))
+    accounts.listed(RunAccount(accounts.first, (REGION, OFF)))
     answer = accounts.child(accounts.first, REGION, OFF)
 
     assert [one["region"] for one in answer["sweeps"]] == [REGION]
@@ -263,7 +269,7 @@ def enforced(accounts: Accounts, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ca
 
 def member(accounts: Accounts, account: str) -> str:
     settings = Settings.parse({"organization": accounts.made.table()})
-    return role_arn(settings, role_name(NOTEBOOKS), account=account, partition="aws")
+    return role_arn(settings, member_role_name(NOTEBOOKS), account=account, partition="aws")
 
 
 def test_each_account_is_read_with_its_own_role_alone(
@@ -387,7 +393,7 @@ def test_an_undo_without_its_role_says_so_in_its_message(
     warned: Accounts, enforced: Callable[..., IamControl]
 ) -> None:
     press(warned, "now", warned.first)
-    enforced(role=UNDO_FUNCTION_ROLE, without=(role_name(NOTEBOOKS, Kind.UNDO),))
+    enforced(role=UNDO_FUNCTION_ROLE, without=(member_role_name(NOTEBOOKS, RoleKind.UNDO),))
     with pytest.raises(CannotUndoError, match=f"account {warned.first} {NOT_TAKEN_ON}"):
         press(warned, "undo", warned.first)
 

@@ -192,13 +192,13 @@ def test_what_could_not_be_read_is_not_found(
 def test_more_jobs_than_are_looked_at_are_counted(
     account: Account, aws: Aws, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(failed_jobs, "MOST", 1)
+    monkeypatch.setattr(failed_jobs, "_MOST_JOBS_LISTED", 1)
     account.box.set_clock(NOW - 150 * DAY)
     account.job("churn-2", "Stopped")
     account.box.set_clock(NOW)
 
     (one,) = failed_jobs.find(aws, RULE.patience, NOW)
-    monkeypatch.setattr(failed_jobs, "MOST", 2)
+    monkeypatch.setattr(failed_jobs, "_MOST_JOBS_LISTED", 2)
     assert [each.notices for each in failed_jobs.find(aws, RULE.patience, NOW)] == [(), ()]
 
     assert one.target.name == "churn-2"

@@ -15,8 +15,8 @@ from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Finding
 from ml_janitor.core.results import Result
 from ml_janitor.detectors.oversized_endpoints import OversizedEndpoints
-from ml_janitor.engine.policy import Policy
-from ml_janitor.engine.run import run
+from ml_janitor.engine.policy import RunPolicy
+from ml_janitor.engine.run import run_detectors
 from ml_janitor_sandbox.control import Control
 
 FITS = ("kept", "its size fits its peaks")
@@ -35,7 +35,7 @@ def loads(box: Control, aws: Aws) -> Loads:
 
 def swept(aws: Aws) -> dict[str, Result]:
     """By the name of the endpoint."""
-    sweep = run([OversizedEndpoints()], [aws], now=LATER, policy=Policy()).sweeps[0]
+    sweep = run_detectors([OversizedEndpoints()], [aws], now=LATER, policy=RunPolicy()).sweeps[0]
     assert sweep.error is None
     return {one.target.name: one for one in sweep.results}
 

@@ -17,7 +17,7 @@ from deployed import Function
 from hosted import LAMBDA, SCHEDULER, Host
 from lambdas import WITH_SLACK, event
 from ml_janitor.aws.client import Aws
-from ml_janitor.config.statements import changes
+from ml_janitor.config.statements import is_changing_action
 from ml_janitor.detectors import DETECTORS
 from ml_janitor_sandbox.control import Control, SandboxError
 from ml_janitor_sandbox.iam import IamControl
@@ -91,7 +91,7 @@ def staged(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Staged:
     """What a play of a mode is played with: an account with waste, and the roles of the mode."""
-    monkeypatch.setattr("ml_janitor.detectors.duplicate_artifacts.copy_return.ATOMIC", ATOMIC)
+    monkeypatch.setattr("ml_janitor.detectors.duplicate_artifacts.copy_return.COPY_LIMIT_BYTES", ATOMIC)
 
     def made(mode: str, name: str) -> Any:
         play = PLAYS[mode][name]
@@ -251,7 +251,11 @@ def test_functions_trust_lambda_and_schedules_the_scheduler(unarmed: Host) -> No
 def test_a_role_changes_nothing_but_what_is_the_janitors_own(unarmed: Host) -> None:
     own = tuple(unarmed.deployed.one(kind) for kind in ("AWS::DynamoDB::Table", "AWS::S3::Bucket"))
     for role in unarmed.deployed.roles().values():
-        changing = [one for one in granted(role) if changes(one.action) and not one.resource.startswith(own)]
+        changing = [
+            one
+            for one in granted(role)
+            if is_changing_action(one.action) and not one.resource.startswith(own)
+        ]
         assert {one.action for one in changing} <= {
             *(
                 "kms:VerifyMac",

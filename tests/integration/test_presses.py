@@ -18,8 +18,8 @@ from ml_janitor import handlers
 from ml_janitor.config.events import MalformedEventError
 from ml_janitor.ledger.leases import Leases, LeaseTakenError
 from ml_janitor.ledger.table import Table
-from ml_janitor.slack.sender import Time
-from ml_janitor.slack.webhook import UNFINISHED
+from ml_janitor.slack.sender import SenderClock
+from ml_janitor.slack.webhook import UNFINISHED_REPLY
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import WORKER
 from ml_janitor_sandbox.slack import Signed, form, sign
@@ -165,7 +165,7 @@ def test_now_while_a_sweep_is_at_work_waits_for_its_turn(
         if len(slept) == 2:
             Leases(table).release(*where, holder="sweep")
 
-    monkeypatch.setattr(handlers, "seconds", lambda: Time(clock=lambda: 0.0, sleep=sleep))
+    monkeypatch.setattr(handlers, "slack_time", lambda: SenderClock(clock=lambda: 0.0, sleep=sleep))
 
     notebook.press("now", MEMBER)
 
@@ -303,7 +303,7 @@ def test_an_undo_that_could_not_be_handed_on_is_not_lost_either(notebook: Deploy
     for _ in range(2):
         with pytest.raises(Exception, match="AccessDenied"):
             notebook.run(WORKER, worker["event"])
-    assert [answer["text"] for answer in notebook.slack.responses()] == [UNFINISHED, UNFINISHED]
+    assert [answer["text"] for answer in notebook.slack.responses()] == [UNFINISHED_REPLY, UNFINISHED_REPLY]
     notebook.box.clear_faults()
 
     notebook.sweep("idle-notebooks")

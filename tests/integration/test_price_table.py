@@ -11,7 +11,7 @@ import pytest
 
 from docs import price_table
 from ml_janitor.aws.answers import ReadError
-from ml_janitor.aws.prices import table
+from ml_janitor.aws.prices import price_table as table
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.fixes.pricing import DIFFERENT, sagemaker_products
 

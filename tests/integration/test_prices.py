@@ -8,7 +8,7 @@ import pytest
 
 from conftest import REGION
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.prices import FROM_API, FROM_TABLE, Component, Price, table
+from ml_janitor.aws.prices import FROM_PRICE_LIST, FROM_PRICE_TABLE, Price, PricedComponent, price_table
 from ml_janitor_sandbox.control import Control
 
 DIFFERS = "ml.g5.xlarge"
@@ -18,8 +18,8 @@ DIFFERS = "ml.g5.xlarge"
 def test_the_price_list_goes_before_the_table(aws: Aws) -> None:
     price = aws.prices.hourly(REGION, "Hosting", DIFFERS)
 
-    assert price == Price(Decimal("1.412"), FROM_API)
-    assert table()[DIFFERS].hourly_usd != price.hourly_usd
+    assert price == Price(Decimal("1.412"), FROM_PRICE_LIST)
+    assert price_table()[DIFFERS].hourly_usd != price.hourly_usd
 
 
 def test_it_is_asked_once_for_each_component_and_region(box: Control, aws: Aws) -> None:
@@ -39,8 +39,8 @@ def test_it_is_asked_once_for_each_component_and_region(box: Control, aws: Aws) 
 def test_the_table_answers_where_the_price_list_does_not(box: Control, aws: Aws, kind: str) -> None:
     box.fault("pricing", "GetProducts", kind, times=0)
 
-    assert aws.prices.hourly(REGION, "Hosting", DIFFERS) == table()[DIFFERS]
-    assert table()[DIFFERS].source.startswith(FROM_TABLE)
+    assert aws.prices.hourly(REGION, "Hosting", DIFFERS) == price_table()[DIFFERS]
+    assert price_table()[DIFFERS].source.startswith(FROM_PRICE_TABLE)
     assert len(aws.prices.problems) == 1
     assert "pricing:GetProducts" in aws.prices.problems[0]
 
@@ -59,11 +59,11 @@ def test_an_unheard_of_type_has_no_price(aws: Aws) -> None:
 def test_half_a_price_list_is_none(box: Control, aws: Aws) -> None:
     box.fault("pricing", "GetProducts", "break-page", times=0)
 
-    assert aws.prices.hourly(REGION, "Hosting", DIFFERS) == table()[DIFFERS]
+    assert aws.prices.hourly(REGION, "Hosting", DIFFERS) == price_table()[DIFFERS]
 
 
 def test_each_app_of_studio_has_its_price_and_data_wrangler_is_none_of_them(aws: Aws) -> None:
-    components: tuple[Component, ...] = ("JupyterLab", "CodeEditor", "KernelGateway")
+    components: tuple[PricedComponent, ...] = ("JupyterLab", "CodeEditor", "KernelGateway")
     found = {aws.prices.hourly(REGION, one, "ml.m5.4xlarge") for one in components}
 
-    assert found == {Price(Decimal("0.93"), FROM_API)}
+    assert found == {Price(Decimal("0.93"), FROM_PRICE_LIST)}

@@ -11,14 +11,14 @@ import boto3
 import pytest
 
 from conftest import NOW
-from ml_janitor.aws.answers import needed
+from ml_janitor.aws.answers import required_value
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Confidence, Finding
 from ml_janitor.core.signals import Signal, Value
 from ml_janitor.detectors.duplicate_artifacts import comparing, copy_cleanup
-from ml_janitor.detectors.duplicate_artifacts.comparing import Equality
-from ml_janitor.detectors.duplicate_artifacts.contents import Contents
-from ml_janitor.detectors.duplicate_artifacts.object_heads import Seen, see
+from ml_janitor.detectors.duplicate_artifacts.comparing import EqualityProof
+from ml_janitor.detectors.duplicate_artifacts.contents import ObjectContents
+from ml_janitor.detectors.duplicate_artifacts.object_heads import SeenObject, read_object
 from ml_janitor.detectors.duplicate_artifacts.rule import DuplicateArtifacts
 from ml_janitor.engine.detector import CannotActError, NotYetError
 from ml_janitor_sandbox.control import Control
@@ -70,9 +70,9 @@ class Hurried:
 
 @pytest.fixture
 def pair(box: Control, session: boto3.Session, aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Pair:
-    monkeypatch.setattr(comparing, "PROBE", 4)
-    monkeypatch.setattr(comparing, "RANGE", 4)
-    monkeypatch.setattr(comparing, "AT_ONCE", 10)
+    monkeypatch.setattr(comparing, "PROBE_BYTES", 4)
+    monkeypatch.setattr(comparing, "RANGE_BYTES", 4)
+    monkeypatch.setattr(comparing, "RANGES_AT_ONCE", 10)
     made = Pair(box, session, aws)
     made.put("a.tar.gz", b"m" * SIZE)
     made.put("b.tar.gz", b"m" * SIZE)
@@ -129,11 +129,11 @@ def test_a_proof_holds_for_the_objects_that_were_read_only(pair: Pair, key: str)
     assert pair.ranges_read() == 50
 
 
-def told_nothing(aws: Aws, key: str) -> Seen:
+def told_nothing(aws: Aws, key: str) -> SeenObject:
     """An object of whose bytes S3 tells nothing, as under a KMS key."""
-    seen = needed(see(aws, BUCKET, key))
+    seen = required_value(read_object(aws, BUCKET, key))
     assert seen is not None
-    return replace(seen, contents=Contents(size=SIZE))
+    return replace(seen, contents=ObjectContents(size=SIZE))
 
 
 @pytest.mark.parametrize(("at", "ranges"), [(0, 20), (SIZE - 1, 50)])
@@ -143,18 +143,18 @@ def test_one_other_byte_is_found_although_nothing_else_tells(pair: Pair, at: int
     pair.box.clear_calls()
 
     with pytest.raises(CannotActError, match="after all: unequal bytes from byte"):
-        Equality(pair.aws, copy, keeper, {}).proof()
+        EqualityProof(pair.aws, copy, keeper, {}).proof()
 
     assert pair.ranges_read() == ranges
 
 
 def test_a_last_range_that_is_left_alone_is_compared_too(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(comparing, "AT_ONCE", 8)
+    monkeypatch.setattr(comparing, "RANGES_AT_ONCE", 8)
     pair.put("b.tar.gz", b"m" * (SIZE - 1) + b"n")
     copy, keeper = (told_nothing(pair.aws, key) for key in ("b.tar.gz", "a.tar.gz"))
 
     with pytest.raises(CannotActError, match="unequal bytes from byte 96 on"):
-        Equality(pair.aws, copy, keeper, {}).proof()
+        EqualityProof(pair.aws, copy, keeper, {}).proof()
 
 
 @pytest.mark.parametrize("other", ["bytes", "version", "key"])
@@ -165,12 +165,12 @@ def test_a_proof_that_was_begun_on_another_object_starts_over(pair: Pair, other:
         pair.put("a.tar.gz", b"m" * SIZE)
     copy, keeper = (told_nothing(pair.aws, key) for key in ("b.tar.gz", "a.tar.gz"))
     in_time: Any = Hurried(pair.aws, 2)
-    memo = memo_of(lambda: Equality(in_time, copy, keeper, {}).proof())
+    memo = memo_of(lambda: EqualityProof(in_time, copy, keeper, {}).proof())
     key = "c.tar.gz" if other == "key" else "a.tar.gz"
     pair.put(key, b"n" + b"m" * (SIZE - 1) if other == "bytes" else b"m" * SIZE)
     pair.box.clear_calls()
 
-    again = Equality(pair.aws, copy, told_nothing(pair.aws, key), memo)
+    again = EqualityProof(pair.aws, copy, told_nothing(pair.aws, key), memo)
 
     if other == "bytes":
         with pytest.raises(CannotActError, match="unequal bytes from byte 0 on"):
@@ -185,7 +185,7 @@ def test_a_proof_that_was_begun_with_other_ranges_starts_over(
 ) -> None:
     """As many larger ones, of a later release, would skip bytes that nobody compared."""
     memo = memo_of(lambda: pair.prepared({}, reads=1))
-    monkeypatch.setattr(comparing, "RANGE", 8)
+    monkeypatch.setattr(comparing, "RANGE_BYTES", 8)
 
     pair.prepared(memo)
 
@@ -201,16 +201,16 @@ def test_what_could_not_be_read_for_lack_of_time_goes_on_next_time(pair: Pair) -
 
 def test_a_checksum_decides_before_a_byte_is_read(pair: Pair) -> None:
     copy, keeper, other = (
-        replace(told_nothing(pair.aws, key), contents=Contents(size=SIZE, whole={"SHA-256": sha}))
+        replace(told_nothing(pair.aws, key), contents=ObjectContents(size=SIZE, whole={"SHA-256": sha}))
         for key, sha in (("b.tar.gz", "1"), ("a.tar.gz", "1"), ("a.tar.gz", "2"))
     )
     pair.box.clear_calls()
 
-    assert Equality(pair.aws, copy, keeper, {}).proof() == "equal SHA-256"
+    assert EqualityProof(pair.aws, copy, keeper, {}).proof() == "equal SHA-256"
     with pytest.raises(CannotActError, match="after all: unequal SHA-256"):
-        Equality(pair.aws, copy, other, {}).proof()
-    assert comparing.equal(pair.aws, copy, keeper) is True
-    assert comparing.equal(pair.aws, copy, other) is False
+        EqualityProof(pair.aws, copy, other, {}).proof()
+    assert comparing.same_bytes(pair.aws, copy, keeper) is True
+    assert comparing.same_bytes(pair.aws, copy, other) is False
     assert pair.ranges_read() == 0
 
 
@@ -219,7 +219,7 @@ def test_an_undo_compares_every_byte_of_what_it_may_have_written_itself(pair: Pa
     pair.put("b.tar.gz", b"m" * SIZE if at is None else b"m" * at + b"n" + b"m" * (SIZE - at - 1))
     copy, keeper = (told_nothing(pair.aws, key) for key in ("b.tar.gz", "a.tar.gz"))
 
-    assert comparing.equal(pair.aws, copy, keeper) is (at is None)
+    assert comparing.same_bytes(pair.aws, copy, keeper) is (at is None)
 
 
 @pytest.mark.parametrize("key", [None, "a.tar.gz", "b.tar.gz"])
@@ -278,12 +278,12 @@ def test_what_could_not_be_written_again_is_only_reported(
 ) -> None:
     """The sandbox's S3 has no metadata that it cannot send."""
 
-    def odd(*where: Any, **which: Any) -> Signal[Seen]:
-        seen = needed(see(*where, **which))
+    def odd(*where: Any, **which: Any) -> Signal[SeenObject]:
+        seen = required_value(read_object(*where, **which))
         assert seen is not None
         return Value(replace(seen, odd="metadata that S3 does not tell"))
 
-    monkeypatch.setattr(copy_cleanup, "see", odd)
+    monkeypatch.setattr(copy_cleanup, "read_object", odd)
 
     with pytest.raises(CannotActError, match="it has metadata that S3 does not tell"):
         pair.prepared({})

@@ -6,9 +6,9 @@ import pytest
 
 from conftest import ACCOUNT, REGION
 from ml_janitor import handlers
-from ml_janitor.acting.undos import JANITOR
+from ml_janitor.acting.undos import JANITOR_NAME
 from ml_janitor.config import events
-from ml_janitor.deployment import ask_for_revert
+from ml_janitor.deployment import request_revert
 from ml_janitor.ledger.actions import Actions
 from ml_janitor.ledger.table import Table
 from slackside import MEMBER, Deployment
@@ -34,13 +34,13 @@ def test_a_half_done_action_asks_for_its_undo_in_words_that_are_understood(
 ) -> None:
     notebook.press("now", MEMBER)
     (action,) = Actions(table).all("idle-notebooks", ACCOUNT, REGION)
-    asked_back = Actions(table).request_undo(action, JANITOR, action.began)
+    asked_back = Actions(table).request_undo(action, JANITOR_NAME, action.began)
 
-    ask_for_revert(handlers.invoked(notebook.context()), asked_back)
+    request_revert(handlers.make_invocation(notebook.context()), asked_back)
 
     handed = notebook.box.invocations()[-1]
     assert handed["function"] == "ml-janitor-undo"
-    asked = events.checked(handed["event"], events.UndoEvent)
+    asked = events.check_event(handed["event"], events.UndoEvent)
     assert (asked.finding, asked.by) == (action.id, "the janitor")
     assert handlers.undo(handed["event"], notebook.context())["done"] is True
     assert handlers.undo(handed["event"], notebook.context())["done"] is True

@@ -15,14 +15,20 @@ import pytest
 from bills import full_report
 from conftest import ACCOUNT, NOW
 from ml_janitor.aws.boto_client import make_client
-from ml_janitor.aws.cost_explorer import REGION, CostExplorer, Row, by_dimension, by_tag
-from ml_janitor.bill.accounts import Accounts
+from ml_janitor.aws.cost_explorer import (
+    COST_EXPLORER_REGION,
+    CostExplorer,
+    CostRow,
+    group_by_dimension,
+    group_by_tag,
+)
+from ml_janitor.bill.accounts import BillAccounts
 from ml_janitor.bill.archive import BillArchive
-from ml_janitor.bill.asking import DAYS, Wanted
-from ml_janitor.bill.model import UNTAGGED, Bill, Gap, GapCause, Metric, Reading
-from ml_janitor.bill.reading import read
+from ml_janitor.bill.asking import BILL_DAYS, BillRequest
+from ml_janitor.bill.model import UNTAGGED_VALUE, Bill, BillGap, BillReading, CostMetric, GapCause
+from ml_janitor.bill.reading import read_bill as read
 from ml_janitor.core.signals import Unreadable, Value
-from ml_janitor.report.bill_gaps import sentence
+from ml_janitor.report.bill_gaps import gap_sentence
 from ml_janitor_sandbox.control import Control
 
 TAGS = {"project": "project", "owner": "owner", "environment": "environment", "team": "team"}
@@ -35,19 +41,19 @@ type Read = Callable[..., Bill]
 @pytest.fixture
 def explorer(box: Control, session: boto3.Session) -> Iterator[Callable[..., CostExplorer]]:
     box.set_bill(tags=list(TAGS), since=f"{TODAY - 90 * DAY:%Y-%m-%dT%H:%M:%SZ}")
-    yield lambda most=8: CostExplorer(make_client(session, "ce", REGION, 1), max_requests=most)
+    yield lambda most=8: CostExplorer(make_client(session, "ce", COST_EXPLORER_REGION, 1), max_requests=most)
 
 
 @pytest.fixture
 def read_bill(explorer: Callable[..., CostExplorer]) -> Read:
     def reading(most: int = 8, kept: Bill | None = None, now: datetime = NOW, **wanted: Any) -> Bill:
-        asked = Wanted(**{"tags": TAGS, **wanted})
+        asked = BillRequest(**{"tags": TAGS, **wanted})
         return read(explorer(most), asked, account=ACCOUNT, now=now, kept=kept)
 
     return reading
 
 
-def charge(box: Control, usage_type: str, usd: str, *, days: int = DAYS, **more: Any) -> None:
+def charge(box: Control, usage_type: str, usd: str, *, days: int = BILL_DAYS, **more: Any) -> None:
     """So many dollars over the last *days*."""
     box.charge(
         [
@@ -64,7 +70,7 @@ def charge(box: Control, usage_type: str, usd: str, *, days: int = DAYS, **more:
     )
 
 
-def gaps(bill: Bill) -> set[tuple[Reading, GapCause, str]]:
+def gaps(bill: Bill) -> set[tuple[BillReading, GapCause, str]]:
     return {(one.reading, one.cause, one.subject) for one in bill.gaps}
 
 
@@ -80,14 +86,14 @@ def test_every_reading_has_the_same_dollars(box: Control, read_bill: Read) -> No
     for rows in bill.by_tag.values():
         assert round(sum(one.usd for one in rows), 6) == 1950
     by_project = {(one.tag, one.usage_type) for one in bill.by_tag["project"]}
-    assert by_project == {("llm", "USE1-Host:ml.g5.xlarge"), (UNTAGGED, "EU-Train:ml.p4d.24xlarge")}
+    assert by_project == {("llm", "USE1-Host:ml.g5.xlarge"), (UNTAGGED_VALUE, "EU-Train:ml.p4d.24xlarge")}
     assert {one.service for one in bill.by_tag["team"]} == {"Amazon SageMaker"}
     assert {round(usd, 6) for usd in bill.outside(bill.whole).values()} == {Decimal(-65)}
-    assert (bill.metric, {one.unit for one in bill.charges}) == (Metric.UNBLENDED, {"Hrs"})
+    assert (bill.metric, {one.unit for one in bill.charges}) == (CostMetric.UNBLENDED, {"Hrs"})
     assert bill.forecast
     assert bill.forecast.low <= bill.forecast.usd <= bill.forecast.high
     assert bill.estimated
-    assert gaps(bill) == {(Reading.TAG, GapCause.TAG_NOT_ACTIVE, "environment")}
+    assert gaps(bill) == {(BillReading.TAG, GapCause.TAG_NOT_ACTIVE, "environment")}
 
 
 def test_pages_are_counted_and_never_half_read(box: Control, read_bill: Read) -> None:
@@ -100,8 +106,8 @@ def test_pages_are_counted_and_never_half_read(box: Control, read_bill: Read) ->
 
     assert bill.requests == 3
     assert (bill.charges, bill.by_tag) == (whole.charges, {})
-    assert (Reading.TAG, GapCause.OVER_LIMIT, "project") in gaps(bill)
-    assert (Reading.FORECAST, GapCause.OVER_LIMIT, "") in gaps(bill)
+    assert (BillReading.TAG, GapCause.OVER_LIMIT, "project") in gaps(bill)
+    assert (BillReading.FORECAST, GapCause.OVER_LIMIT, "") in gaps(bill)
 
 
 @pytest.mark.parametrize("size", [1, 2, 7, 100])
@@ -116,8 +122,8 @@ def test_every_page_of_every_listing_is_read(
 
     def listed(asking: CostExplorer) -> tuple[object, ...]:
         return (
-            asking.daily(first, until, by_dimension("USAGE_TYPE"), by_tag("team")),
-            asking.monthly(first, until, by_dimension("SERVICE")),
+            asking.daily(first, until, group_by_dimension("USAGE_TYPE"), group_by_tag("team")),
+            asking.monthly(first, until, group_by_dimension("SERVICE")),
             asking.services(first, until),
             asking.tag_keys(first, until),
             asking.tags_active([*TAGS, "tag-0", "nothing"]),
@@ -140,10 +146,12 @@ def test_a_row_has_both_ways_to_count_a_cost_and_forgets_nothing(
     charge(box, "USE1-Host:ml.g5.xlarge", "30", amortized_usd="36", days=3, tags={"project": "llm"})
     asking = explorer()
 
-    (row, *_) = asking.daily(TODAY.date() - 3 * DAY, TODAY.date(), by_dimension("SERVICE"), by_tag("project"))
+    (row, *_) = asking.daily(
+        TODAY.date() - 3 * DAY, TODAY.date(), group_by_dimension("SERVICE"), group_by_tag("project")
+    )
     asking.daily(TODAY.date() - DAY, TODAY.date())
 
-    assert row == Row(
+    assert row == CostRow(
         day=(TODAY - 3 * DAY).date(),
         keys=("Amazon SageMaker", "project$llm"),
         unblended=Decimal(10),
@@ -164,7 +172,7 @@ def test_only_the_last_month_is_read_again(box: Control, read_bill: Read) -> Non
 
     assert round(bill.total(bill.whole), 6) == 670
     assert bill.first == kept.first
-    assert len(bill.by_tag["project"]) == DAYS + 2
+    assert len(bill.by_tag["project"]) == BILL_DAYS + 2
 
 
 def test_a_misspelt_service_is_an_error_and_no_zero(box: Control, read_bill: Read) -> None:
@@ -172,7 +180,7 @@ def test_a_misspelt_service_is_an_error_and_no_zero(box: Control, read_bill: Rea
 
     bill = read_bill(services=("Amazon SageMaker", "Amazon S3"))
 
-    assert (Reading.SERVICE_NAMES, GapCause.NO_SUCH_SERVICE, "Amazon S3") in gaps(bill)
+    assert (BillReading.SERVICE_NAMES, GapCause.NO_SUCH_SERVICE, "Amazon S3") in gaps(bill)
     assert bill.requests == 8
     assert read_bill(services=("Amazon SageMaker",)).requests == 7  # all were charged: nothing to ask
 
@@ -186,11 +194,11 @@ def test_once_a_week_the_tags_are_checked_in_place_of_the_last_two(box: Control,
     assert set(bill.by_tag) == {"project", "owner", "environment"}
     assert bill.requests == 8
     assert gaps(bill) == {
-        (Reading.ACTIVE_TAGS, GapCause.NO_SUCH_TAG, "proyect"),
-        (Reading.ACTIVE_TAGS, GapCause.TAG_NOT_ACTIVE, "squad"),
-        (Reading.ACTIVE_TAGS, GapCause.TAG_NOT_USED, "cost-center"),
+        (BillReading.ACTIVE_TAGS, GapCause.NO_SUCH_TAG, "proyect"),
+        (BillReading.ACTIVE_TAGS, GapCause.TAG_NOT_ACTIVE, "squad"),
+        (BillReading.ACTIVE_TAGS, GapCause.TAG_NOT_USED, "cost-center"),
     }
-    said = [sentence(one) for one in bill.gaps]
+    said = [gap_sentence(one) for one in bill.gaps]
     assert (
         "Nothing has ever had the tag proyect of [bill]; the nearest that something has is project." in said
     )
@@ -206,8 +214,8 @@ def test_where_the_tags_cannot_be_checked_the_bill_says_what_it_sees(box: Contro
     bill = read_bill(check_tags=True)
 
     assert gaps(bill) == {
-        (Reading.ACTIVE_TAGS, GapCause.DENIED, ""),
-        (Reading.TAG, GapCause.TAG_NOT_ACTIVE, "owner"),
+        (BillReading.ACTIVE_TAGS, GapCause.DENIED, ""),
+        (BillReading.TAG, GapCause.TAG_NOT_ACTIVE, "owner"),
     }
 
 
@@ -217,8 +225,8 @@ def test_an_account_without_cost_explorer_says_so(box: Control, read_bill: Read)
     bill = read_bill()
 
     (gap,) = bill.gaps
-    assert gap == Gap(
-        reading=Reading.SERVICES,
+    assert gap == BillGap(
+        reading=BillReading.SERVICES,
         cause=GapCause.NOT_ENABLED,
         detail="GetCostAndUsage: AccessDeniedException: User not enabled for cost explorer access",
     )
@@ -232,8 +240,8 @@ def test_a_young_account_has_no_forecast(box: Control, read_bill: Read) -> None:
     bill = read_bill()
 
     assert bill.forecast is None
-    assert (Reading.FORECAST, GapCause.YOUNG_ACCOUNT, "") in gaps(bill)
-    assert (Reading.SERVICES, GapCause.SHORT_HISTORY, "2026-09-27") in gaps(bill)
+    assert (BillReading.FORECAST, GapCause.YOUNG_ACCOUNT, "") in gaps(bill)
+    assert (BillReading.SERVICES, GapCause.SHORT_HISTORY, "2026-09-27") in gaps(bill)
 
 
 def test_what_is_denied_says_so_and_the_rest_is_read(box: Control, read_bill: Read) -> None:
@@ -241,7 +249,7 @@ def test_what_is_denied_says_so_and_the_rest_is_read(box: Control, read_bill: Re
     box.fault("ce", "GetCostForecast", "deny")
     bill = read_bill()
 
-    assert (Reading.FORECAST, GapCause.DENIED, "") in gaps(bill)
+    assert (BillReading.FORECAST, GapCause.DENIED, "") in gaps(bill)
     assert round(bill.total(bill.whole), 6) == 650
 
 
@@ -260,7 +268,7 @@ def test_a_kept_bill_without_its_record_types_is_not_continued(box: Control, rea
     charge(box, "USE1-Host:ml.g5.xlarge", "650", record_type="Tax")
     charge(box, "USE1-Host:ml.g5.xlarge", "650")
     whole = read_bill()
-    gap = Gap(reading=Reading.RECORD_TYPES, cause=GapCause.DENIED)
+    gap = BillGap(reading=BillReading.RECORD_TYPES, cause=GapCause.DENIED)
 
     bill = read_bill(kept=replace(whole, records=(), gaps=(gap,)), now=NOW + DAY)
 
@@ -281,7 +289,7 @@ def test_days_that_nobody_read_for_a_month_and_more_are_read(box: Control, read_
 
     for rows in (bill.charges, bill.by_tag["project"]):
         assert {one.day for one in rows} == set(bill.whole)
-        assert len(rows) == DAYS
+        assert len(rows) == BILL_DAYS
     assert round(bill.total(bill.whole), 6) == 650
 
 
@@ -312,12 +320,12 @@ def test_days_as_charged_and_days_of_spread_commitments_are_never_in_one_bill(
 
     bill = read_bill(kept=kept)
 
-    assert (kept.metric, bill.metric) == (Metric.UNBLENDED, Metric.AMORTIZED)
+    assert (kept.metric, bill.metric) == (CostMetric.UNBLENDED, CostMetric.AMORTIZED)
     for rows in (bill.charges, bill.by_tag["project"]):
         assert {round(one.usd, 6) for one in rows} - {0} == {Decimal(15)}
     assert round(kept.total(kept.whole), 6) == 650
-    assert read_bill(kept=kept, metric=Metric.UNBLENDED).total(kept.whole) == 657
-    assert round(read_bill(metric=Metric.AMORTIZED).total(kept.whole), 6) == 975
+    assert read_bill(kept=kept, metric=CostMetric.UNBLENDED).total(kept.whole) == 657
+    assert round(read_bill(metric=CostMetric.AMORTIZED).total(kept.whole), 6) == 975
 
 
 @pytest.mark.parametrize(
@@ -326,9 +334,9 @@ def test_days_as_charged_and_days_of_spread_commitments_are_never_in_one_bill(
         {"account": "210987654321"},
         {"accounts": {}},
         {"charges": ()},
-        {"first": bill_day(DAYS - 1)},
-        {"until": bill_day(DAYS + 1)},
-        {"gaps": (Gap(reading=Reading.RECORD_TYPES, cause=GapCause.DENIED),)},
+        {"first": bill_day(BILL_DAYS - 1)},
+        {"until": bill_day(BILL_DAYS + 1)},
+        {"gaps": (BillGap(reading=BillReading.RECORD_TYPES, cause=GapCause.DENIED),)},
     ],
     ids=lambda one: next(iter(one)),
 )
@@ -345,8 +353,10 @@ def test_what_is_not_the_same_bill_up_to_now_is_not_continued(
 
 # --- the bucket -------------------------------------------------------------------------------
 
-WANTED = Wanted(
-    tags=TAGS, services=("S3",), accounts=Accounts(names={ACCOUNT: ""}, everything=True, without=("1" * 12,))
+WANTED = BillRequest(
+    tags=TAGS,
+    services=("S3",),
+    accounts=BillAccounts(names={ACCOUNT: ""}, everything=True, without=("1" * 12,)),
 )
 
 

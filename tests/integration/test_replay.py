@@ -30,7 +30,7 @@ def _in_a_shell(deployed: SlackControl, monkeypatch: pytest.MonkeyPatch, tmp_pat
     for name in ("JANITOR_DETECTOR", "AWS_REGION", "LAMBDA_TASK_ROOT"):
         monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
-    handlers.logger.cache_clear()
+    handlers.structured_logger.cache_clear()
 
 
 def replay(name: str, *flags: str) -> int:

@@ -16,7 +16,7 @@ from ml_janitor.core.cost import Cost
 from ml_janitor.core.model import Confidence, Finding, Kept, Mode
 from ml_janitor.core.results import Outcome, Report, Result, Sweep
 from ml_janitor.core.signals import Evidence
-from ml_janitor.report.templating import breakable
+from ml_janitor.report.templating import add_breaks
 from pages import DESKTOP, PHONE
 
 HOSTILE = "<img src=x onerror=\"document.title='owned'\">\x1b[31m\u202e"
@@ -181,8 +181,8 @@ def test_long_words_break_at_what_separates_their_parts(shown: Any) -> None:
     assert name.inner_text() == "models/team_a/weights.tar.gz"
     assert name.inner_html() == "models/<wbr>team_<wbr>a/<wbr>weights.<wbr>tar.<wbr>gz"
     assert page.locator("td[data-label=owner]").inner_html() == "maria.<wbr>lopez@<wbr>example.<wbr>com"
-    assert breakable("<b>at 03:00, $58.75") == "&lt;b&gt;at 03:00, $58.75"
-    assert breakable("us-east-1:123456789012:app/x") == "us-east-1:<wbr>123456789012:<wbr>app/<wbr>x"
+    assert add_breaks("<b>at 03:00, $58.75") == "&lt;b&gt;at 03:00, $58.75"
+    assert add_breaks("us-east-1:123456789012:app/x") == "us-east-1:<wbr>123456789012:<wbr>app/<wbr>x"
 
 
 def test_what_has_no_price_is_counted_beside_the_bars(shown: Any) -> None:

@@ -16,7 +16,7 @@ from deeds import Deed, Memory, found, prepared
 from job_seed import GROUPS, HOUR, SECRET, Floor
 from ml_janitor.aws.answers import ReadError
 from ml_janitor.aws.client import Aws, DryRunError
-from ml_janitor.aws.sagemaker_kinds import Kind
+from ml_janitor.aws.sagemaker_kinds import SageMakerKind
 from ml_janitor.core.model import Finding, finding_id
 from ml_janitor.detectors.hung_training_jobs.rule import HungTrainingJobs
 from ml_janitor.engine.detector import CannotActError, ChangedError, NotFinishedError
@@ -291,14 +291,14 @@ def test_one_that_ends_between_the_look_and_the_call_is_changed_too(
 ) -> None:
     floor.training("job")
     deed = of("job")
-    call = Kind.call
+    call = SageMakerKind.call
 
-    def late(self: Kind, aws: Aws, verb: str) -> object:
+    def late(self: SageMakerKind, aws: Aws, verb: str) -> object:
         if verb == "Stop":
             floor.end("job", "Completed")
         return call(self, aws, verb)
 
-    monkeypatch.setattr(Kind, "call", late)
+    monkeypatch.setattr(SageMakerKind, "call", late)
     with pytest.raises(ChangedError, match="it ended by itself: Completed"):
         deed.act()
 

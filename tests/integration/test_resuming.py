@@ -19,10 +19,10 @@ from ml_janitor.config import events
 from ml_janitor.core.model import Confidence, Finding, Mode
 from ml_janitor.core.results import Outcome, Result
 from ml_janitor.engine.failures import RunFailedError
-from ml_janitor.ledger.action import TRIES, Action, Stage
+from ml_janitor.ledger.action import MOST_TRIES, Action, Stage
 from ml_janitor.ledger.actions import Actions, BegunBeforeError
 from ml_janitor.ledger.table import Table
-from ml_janitor.report.causes import note
+from ml_janitor.report.causes import outcome_note
 from ml_janitor_sandbox.deployment import UNDO
 from nights import ARMED, DAY, HOUR, Nights, in_memory
 from signing import OwnMacs
@@ -75,10 +75,10 @@ def test_who_asks_for_it_back_while_it_is_cleaned_up_is_heard_and_the_others_go_
     results = nights.after(4 * DAY)
 
     assert (results["a"].outcome, results["b"].outcome) == (Outcome.WAITING, Outcome.ACTED)
-    assert note(results["a"]) == "another run is at work on a, or somebody asked for its undo"
+    assert outcome_note(results["a"]) == "another run is at work on a, or somebody asked for its undo"
     assert nights.of("a").stage is Stage.UNDOING
     asked = nights.after(HOUR)["a"]
-    assert note(asked) == "asked back by maria, and gone on with now"
+    assert outcome_note(asked) == "asked back by maria, and gone on with now"
     (action,) = nights.put_back
     nights.undoing.undo(nights.detector, nights.aws, action, by=action.undone_by, again=True)
     assert (list(nights.world.things), nights.world.unplugged) == (["a"], {"b"})
@@ -89,7 +89,7 @@ def test_the_next_sweep_has_it_gone_on_with_in_the_name_of_whoever_asked(broken:
 
     assert result is not None
     assert result.outcome is Outcome.WAITING
-    assert note(result) == (
+    assert outcome_note(result) == (
         "half brought back, and gone on with now; the last try: PermissionError: no powers here"
     )
     (asked,) = broken.put_back
@@ -103,7 +103,7 @@ def test_the_next_sweep_has_it_gone_on_with_in_the_name_of_whoever_asked(broken:
 
 
 def test_after_some_tries_it_is_failed_until_a_person_acts(broken: Nights) -> None:
-    for _ in range(TRIES - 1):
+    for _ in range(MOST_TRIES - 1):
         swept(broken)
         with pytest.raises(CannotUndoError):
             undone(broken, again=True)
@@ -114,11 +114,11 @@ def test_after_some_tries_it_is_failed_until_a_person_acts(broken: Nights) -> No
 
         assert given_up is not None
         assert given_up.outcome is Outcome.FAILED
-        assert note(given_up) == (
+        assert outcome_note(given_up) == (
             "could not be brought back in 3 tries, so a person has to look: "
             f"PermissionError: no powers here; by hand: janitor undo {broken.of('lamp').id}"
         )
-    assert len(broken.put_back) == asked == TRIES - 1
+    assert len(broken.put_back) == asked == MOST_TRIES - 1
     with pytest.raises(CannotUndoError):
         undone(broken, by="dina")
     again = swept(broken)
@@ -135,7 +135,7 @@ def test_an_act_that_failed_often_does_not_count_against_its_undo(nights: Nights
             raise PermissionError("no powers here")
 
     nights.world.before = stuck
-    for _ in range(TRIES):
+    for _ in range(MOST_TRIES):
         nights.after(4 * DAY)
     assert nights.of("lamp").given_up
     nights.world.before = lambda step: (_ for _ in ()).throw(KilledError) if "plug in" in step else None
@@ -171,7 +171,7 @@ def test_that_it_failed_then_is_measured_for_the_alarm(
     broken: Nights, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The alarm stays for as long as what was done can be undone."""
-    for _ in range(TRIES - 1):
+    for _ in range(MOST_TRIES - 1):
         with pytest.raises(CannotUndoError):
             undone(broken, again=True)
     broken.arming = replace(ARMED, mode=Mode.DRY_RUN)
@@ -239,7 +239,7 @@ def test_the_undo_function_is_asked_again_and_its_message_says_so(stuck: Deploym
     stuck.sweep("idle-notebooks")
 
     first, second = handed(stuck)
-    asked = events.checked(first, events.UndoEvent)
+    asked = events.check_event(first, events.UndoEvent)
     assert (asked.by, asked.again, first) == ("Dina Okafor (U0DINA)", True, second)
     stuck.deliver()
     (action,) = Actions(table).all("idle-notebooks", ACCOUNT, REGION)

@@ -23,13 +23,13 @@ from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Prices
 from ml_janitor.core.results import Result, Sweep
 from ml_janitor.engine.failures import RunFailedError
-from ml_janitor.engine.policy import Policy
-from ml_janitor.ledger.entries import Recorded
+from ml_janitor.engine.policy import RunPolicy
+from ml_janitor.ledger.entries import RecordedFindings
 from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.leases import Leases, LeaseTakenError
 from ml_janitor.ledger.table import Table
 from ml_janitor.report.archive import Archive
-from ml_janitor.scheduled.sweep_run import Runner
+from ml_janitor.scheduled.sweep_run import SweepRunner
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import BUCKET, TABLE
 
@@ -50,7 +50,7 @@ class Listener:
     def __call__(
         self,
         sweep: Sweep,
-        recorded: Recorded,
+        recorded: RecordedFindings,
         *,
         now: datetime,
         where: str,
@@ -79,9 +79,9 @@ def log() -> StringIO:
 
 
 @pytest.fixture
-def runner(table: Table, session: boto3.Session, listener: Listener, log: StringIO) -> Runner:
-    return Runner(
-        policy=Policy(),
+def runner(table: Table, session: boto3.Session, listener: Listener, log: StringIO) -> SweepRunner:
+    return SweepRunner(
+        policy=RunPolicy(),
         ledger=Ledger(table),
         leases=Leases(table),
         archive=Archive(session.client("s3"), BUCKET),
@@ -109,7 +109,7 @@ def lines(text: str) -> list[dict[str, Any]]:
 
 
 def test_a_run_leaves_a_report_a_ledger_a_log_metrics_and_a_message(
-    runner: Runner, aws: Aws, session: boto3.Session, listener: Listener, log: StringIO
+    runner: SweepRunner, aws: Aws, session: boto3.Session, listener: Listener, log: StringIO
 ) -> None:
     done = runner.sweep(SHELF, [aws], now=NOW, note="a note")
 
@@ -136,7 +136,7 @@ def test_a_run_leaves_a_report_a_ledger_a_log_metrics_and_a_message(
 
 
 def test_metrics_have_the_detector_as_their_only_dimension_and_one_value_for_all_regions(
-    runner: Runner, aws: Aws, elsewhere: Aws, capsys: pytest.CaptureFixture[str]
+    runner: SweepRunner, aws: Aws, elsewhere: Aws, capsys: pytest.CaptureFixture[str]
 ) -> None:
     runner.sweep(SHELF, [aws, elsewhere], now=NOW)
 
@@ -161,7 +161,7 @@ def test_metrics_have_the_detector_as_their_only_dimension_and_one_value_for_all
     }
 
 
-def test_a_finding_is_announced_once(runner: Runner, aws: Aws, listener: Listener) -> None:
+def test_a_finding_is_announced_once(runner: SweepRunner, aws: Aws, listener: Listener) -> None:
     runner.sweep(Shelf(things=SHELF.things[:1]), [aws], now=NOW - timedelta(days=1))
     runner.sweep(SHELF, [aws], now=NOW)
     runner.sweep(SHELF, [aws], now=NOW + LATER)
@@ -170,7 +170,7 @@ def test_a_finding_is_announced_once(runner: Runner, aws: Aws, listener: Listene
 
 
 def test_a_repeated_run_leaves_what_one_would_have_left(
-    runner: Runner, aws: Aws, session: boto3.Session
+    runner: SweepRunner, aws: Aws, session: boto3.Session
 ) -> None:
     first = runner.sweep(SHELF, [aws], now=NOW)
     left = (items(session), sorted(reports(session)))
@@ -183,7 +183,7 @@ def test_a_repeated_run_leaves_what_one_would_have_left(
 
 
 def test_slack_being_down_fails_the_run_after_everything_else_and_is_tried_again(
-    runner: Runner, aws: Aws, session: boto3.Session, listener: Listener, log: StringIO
+    runner: SweepRunner, aws: Aws, session: boto3.Session, listener: Listener, log: StringIO
 ) -> None:
     listener.fails = ConnectionError("Slack is down")
 
@@ -201,7 +201,7 @@ def test_slack_being_down_fails_the_run_after_everything_else_and_is_tried_again
 
 
 def test_what_is_missing_of_a_message_fails_the_run_but_is_not_posted_again(
-    runner: Runner, aws: Aws, listener: Listener
+    runner: SweepRunner, aws: Aws, listener: Listener
 ) -> None:
     listener.problems = ("reply 1 of 2 is missing",)
     with pytest.raises(RunFailedError, match="Slack: reply 1 of 2 is missing"):
@@ -212,7 +212,7 @@ def test_what_is_missing_of_a_message_fails_the_run_but_is_not_posted_again(
 
 
 def test_a_run_that_is_killed_after_its_message_does_not_post_it_again(
-    runner: Runner, aws: Aws, listener: Listener
+    runner: SweepRunner, aws: Aws, listener: Listener
 ) -> None:
     listener.killed = True
     with pytest.raises(KeyboardInterrupt):
@@ -224,7 +224,7 @@ def test_a_run_that_is_killed_after_its_message_does_not_post_it_again(
 
 
 def test_a_report_that_cannot_be_kept_fails_the_run_after_everything_else(
-    runner: Runner, aws: Aws, box: Control, session: boto3.Session, listener: Listener
+    runner: SweepRunner, aws: Aws, box: Control, session: boto3.Session, listener: Listener
 ) -> None:
     box.fault("s3", "PutObject", "deny", times=0)
 
@@ -236,7 +236,7 @@ def test_a_report_that_cannot_be_kept_fails_the_run_after_everything_else(
 
 
 def test_a_ledger_that_cannot_be_written_fails_the_run_and_nobody_is_told(
-    runner: Runner, aws: Aws, box: Control, session: boto3.Session, listener: Listener
+    runner: SweepRunner, aws: Aws, box: Control, session: boto3.Session, listener: Listener
 ) -> None:
     """Without the ledger nobody knows what is new, and telling everything every night helps no one."""
     box.fault("dynamodb", "UpdateItem", "deny", times=0)
@@ -248,7 +248,7 @@ def test_a_ledger_that_cannot_be_written_fails_the_run_and_nobody_is_told(
 
 
 def test_an_incomplete_sweep_is_reported_and_fails_the_run(
-    runner: Runner, aws: Aws, session: boto3.Session, listener: Listener, log: StringIO
+    runner: SweepRunner, aws: Aws, session: boto3.Session, listener: Listener, log: StringIO
 ) -> None:
     with pytest.raises(RunFailedError, match=r"shelf in us-east-1 is not complete: .*the listing broke off"):
         runner.sweep(BROKEN, [aws], now=NOW)
@@ -261,7 +261,7 @@ def test_an_incomplete_sweep_is_reported_and_fails_the_run(
     assert (line["level"], line["sweep_error"]) == ("ERROR", "RuntimeError: the listing broke off")
 
 
-def test_the_failures_of_many_regions_are_one_short_line(runner: Runner, aws: Aws) -> None:
+def test_the_failures_of_many_regions_are_one_short_line(runner: SweepRunner, aws: Aws) -> None:
     regions = [aws] * 40
     broken = Shelf(breaks=RuntimeError("no " * 10_000))
 
@@ -290,7 +290,7 @@ def swept(session: boto3.Session) -> list[str]:
 
 
 def test_with_no_free_region_the_run_stops_before_it_reads(
-    runner: Runner, elsewhere: Aws, table: Table, session: boto3.Session
+    runner: SweepRunner, elsewhere: Aws, table: Table, session: boto3.Session
 ) -> None:
     elsewhere_taken(table)
 
@@ -301,7 +301,7 @@ def test_with_no_free_region_the_run_stops_before_it_reads(
 
 
 def test_a_region_that_is_being_swept_does_not_stop_the_others(
-    runner: Runner, aws: Aws, elsewhere: Aws, table: Table, session: boto3.Session
+    runner: SweepRunner, aws: Aws, elsewhere: Aws, table: Table, session: boto3.Session
 ) -> None:
     elsewhere_taken(table)
 
@@ -312,7 +312,7 @@ def test_a_region_that_is_being_swept_does_not_stop_the_others(
 
 
 def test_the_retry_sweeps_what_is_left_and_nothing_twice(
-    runner: Runner, aws: Aws, elsewhere: Aws, session: boto3.Session, listener: Listener
+    runner: SweepRunner, aws: Aws, elsewhere: Aws, session: boto3.Session, listener: Listener
 ) -> None:
     leases = elsewhere_taken(Table(session.client("dynamodb"), TABLE))
     with pytest.raises(RunFailedError, match=TAKEN):
@@ -333,7 +333,7 @@ def test_the_retry_sweeps_what_is_left_and_nothing_twice(
 
 
 def test_a_lease_that_cannot_be_given_back_hides_no_other_failure(
-    runner: Runner, aws: Aws, box: Control, listener: Listener
+    runner: SweepRunner, aws: Aws, box: Control, listener: Listener
 ) -> None:
     listener.fails = ConnectionError("Slack is down")
     box.fault("dynamodb", "DeleteItem", "deny", times=0)
@@ -346,7 +346,7 @@ def test_a_lease_that_cannot_be_given_back_hides_no_other_failure(
 
 
 def test_one_resource_is_reported_and_neither_remembered_nor_told(
-    runner: Runner, aws: Aws, session: boto3.Session, listener: Listener
+    runner: SweepRunner, aws: Aws, session: boto3.Session, listener: Listener
 ) -> None:
     one = Shelf(things=(thing("lamp", waste("10")),))
     seen = next(one.find(aws, NOW)).target
@@ -358,7 +358,7 @@ def test_one_resource_is_reported_and_neither_remembered_nor_told(
     assert (items(session), listener.heard) == ({}, [])
 
 
-def test_one_resource_that_cannot_be_judged_fails_the_run(runner: Runner, aws: Aws) -> None:
+def test_one_resource_that_cannot_be_judged_fails_the_run(runner: SweepRunner, aws: Aws) -> None:
     with pytest.raises(RunFailedError, match="shelf does not judge arn:aws:s3:::bucket"):
         runner.look(SHELF, aws, "arn:aws:s3:::bucket", now=NOW)
 
@@ -371,7 +371,7 @@ class Looking(Shelf):
 
 
 def test_without_a_slack_nothing_counts_as_announced(
-    runner: Runner, aws: Aws, session: boto3.Session
+    runner: SweepRunner, aws: Aws, session: boto3.Session
 ) -> None:
     quiet = Shelf(things=(*SHELF.things, thing("rug", UNTELLABLE)))
 

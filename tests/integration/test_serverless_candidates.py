@@ -17,8 +17,8 @@ from ml_janitor.core.model import Finding
 from ml_janitor.core.results import Result
 from ml_janitor.core.signals import NotRead, Value
 from ml_janitor.detectors.serverless_candidates import ServerlessCandidates
-from ml_janitor.engine.policy import Policy
-from ml_janitor.engine.run import run
+from ml_janitor.engine.policy import RunPolicy
+from ml_janitor.engine.run import run_detectors
 from ml_janitor_sandbox.control import Control
 from verdicts import shown
 
@@ -62,7 +62,7 @@ def quiet(box: Control, aws: Aws) -> Quiet:
 
 
 def swept(aws: Aws, **tunables: Any) -> dict[str, Result]:
-    sweep = run([ServerlessCandidates(**tunables)], [aws], now=LATER, policy=Policy()).sweeps[0]
+    sweep = run_detectors([ServerlessCandidates(**tunables)], [aws], now=LATER, policy=RunPolicy()).sweeps[0]
     assert sweep.error is None
     return {one.target.name: one for one in sweep.results}
 
@@ -76,6 +76,7 @@ def test_sums_of_requests_and_peaks_of_memory_decide(quiet: Quiet, aws: Aws, box
         ("requests", ("found", "146,000 requests a month"), {"spike": {"Invocations": WINDOW * 100.0}}),
         ("before", LESS, {"spike": {"ModelLatency": WINDOW * 100 * 0.2e6}, "at": (WINDOW + 1) * HOUR}),
         ("now", LESS, {"spike": {"Invocations": 5.0}, "at": timedelta()}),
+        ("six", ("found", "with 6 GB"), {"MemoryUtilization": 26.0}),
         ("memory", ("kept", "it needs 7 GB"), {"spike": {"MemoryUtilization": 28.0}}),
         ("in-flight", ("kept", "202 requests at once"), {"spike": {"ConcurrentRequestsPerModel": 141.0}}),
         ("hole", ("unknown", "Invocations lacks datapoints"), {"Invocations": [100.0] * 335}),
@@ -117,7 +118,7 @@ def test_sums_of_requests_and_peaks_of_memory_decide(quiet: Quiet, aws: Aws, box
     assert calm.cost is not None
     run_ = 73_000 * Decimal("0.3") * Decimal("0.00002") * 3  # 50 % slower, with 3 GB
     assert calm.cost.monthly_usd == pytest.approx(730 * Decimal("0.23") - run_)
-    assert box.calls()["sagemaker:DescribeModel"] == 8, "only where everything else speaks for it"
+    assert box.calls()["sagemaker:DescribeModel"] == 9, "only where everything else speaks for it"
     assert box.calls()["cloudwatch:GetMetricData"] == 1
 
 

@@ -13,10 +13,10 @@ import pytest
 from botocore.exceptions import ClientError
 
 from conftest import ACCOUNT, NOW, REGION
-from ml_janitor.aws.account import opened
+from ml_janitor.aws.account import open_regions
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.cost_explorer import REGION as HOME
-from ml_janitor.aws.cost_explorer import CostExplorer, by_dimension
+from ml_janitor.aws.cost_explorer import COST_EXPLORER_REGION as HOME
+from ml_janitor.aws.cost_explorer import CostExplorer, group_by_dimension
 from ml_janitor.aws.prices import Prices
 from ml_janitor.aws.shared_answers import SharedAnswers
 from ml_janitor_sandbox.control import Control
@@ -62,10 +62,12 @@ def test_a_run_that_may_act_shares_what_is_of_no_region_and_counts_it_once(
     box: Control, session: boto3.Session
 ) -> None:
     first, until = NOW.date() - timedelta(days=9), NOW.date()
-    with opened(session, account=ACCOUNT, regions=[REGION, "eu-west-1"], attempts=1, pace=None) as regions:
+    with open_regions(
+        session, account=ACCOUNT, regions=[REGION, "eu-west-1"], attempts=1, pace=None
+    ) as regions:
         box.clear_calls()
         explorers = [CostExplorer(aws.client("ce", HOME), max_requests=1) for aws in regions]
-        answers = [one.monthly(first, until, by_dimension("SERVICE")) for one in explorers]
+        answers = [one.monthly(first, until, group_by_dimension("SERVICE")) for one in explorers]
         models = [aws.at(REGION).sagemaker.list_models()["Models"] for aws in (*regions, regions[0])]
 
     assert answers[0] == answers[1]
@@ -136,5 +138,5 @@ def test_what_is_read_once_is_read_again_by_a_run_without_shared_answers(
 
         assert [aws.once("jobs", lambda: next(read)) for _ in range(2)] == [0, 0]
         assert [alone.once("jobs", lambda: next(read)) for _ in range(2)] == [1, 2]
-    with opened(session, account=ACCOUNT, regions=[REGION], attempts=1, pace=None) as (acting,):
+    with open_regions(session, account=ACCOUNT, regions=[REGION], attempts=1, pace=None) as (acting,):
         assert acting.once("jobs", lambda: next(read)) == 3

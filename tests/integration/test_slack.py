@@ -13,13 +13,13 @@ from slack_sdk.http_retry import HttpRequest, HttpResponse, RateLimitErrorRetryH
 
 from fakes import SleepingClock
 from ml_janitor.core.results import Sweep
-from ml_janitor.ledger.entries import Recorded
-from ml_janitor.report.announcement import announcement, owners
-from ml_janitor.report.mrkdwn import Message, Picture, Post, section
-from ml_janitor.slack.bot import Slack
+from ml_janitor.ledger.entries import RecordedFindings
+from ml_janitor.report.announcement import announce_sweep, owners_in_thread
+from ml_janitor.report.mrkdwn import Message, Picture, Post, section_block
+from ml_janitor.slack.bot import SlackBot
 from ml_janitor.slack.retries import SlackError
-from ml_janitor.slack.secret import read_secret
-from ml_janitor.slack.sender import Time
+from ml_janitor.slack.secret import read_slack_secret
+from ml_janitor.slack.sender import SenderClock
 from ml_janitor.slack.webhook import Webhook
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.slack import CHANNEL, TOKEN, SlackControl
@@ -39,23 +39,23 @@ def workspace(box: Control) -> SlackControl:
 
 
 @pytest.fixture
-def time(clock: SleepingClock) -> Time:
-    return Time(clock=lambda: clock.now, sleep=clock.sleep)
+def time(clock: SleepingClock) -> SenderClock:
+    return SenderClock(clock=lambda: clock.now, sleep=clock.sleep)
 
 
 @pytest.fixture
-def bot(workspace: SlackControl, time: Time) -> Slack:
-    return Slack(TOKEN, "#ml-costs", time, url=workspace.api)
+def bot(workspace: SlackControl, time: SenderClock) -> SlackBot:
+    return SlackBot(TOKEN, "#ml-costs", time, url=workspace.api)
 
 
 @pytest.fixture
-def hook(workspace: SlackControl, time: Time) -> Webhook:
+def hook(workspace: SlackControl, time: SenderClock) -> Webhook:
     return Webhook(workspace.hook, time)
 
 
 def post(text: str = "hello", *replies: str, attachment: str = "") -> Post:
     def message(said: str) -> Message:
-        return Message(text=said, blocks=(section(said),))
+        return Message(text=said, blocks=(section_block(said),))
 
     return Post(main=message(text), replies=tuple(map(message, replies)), attachment=attachment)
 
@@ -68,12 +68,12 @@ def texts(workspace: SlackControl) -> list[str]:
 
 
 def test_a_whole_sweep_arrives_with_its_thread_its_owner_and_its_report(
-    bot: Slack, workspace: SlackControl
+    bot: SlackBot, workspace: SlackControl
 ) -> None:
     workspace.add_user("U7", "maria.lopez@acme.example")
     sweep: Sweep = full().sweeps[0]
-    people = bot.people(owners(sweep.findings), deadline=DEADLINE)
-    said = announcement(sweep, Recorded(new=sweep.findings, entries={}), now=NOW, people=people)
+    people = bot.people(owners_in_thread(sweep.findings), deadline=DEADLINE)
+    said = announce_sweep(sweep, RecordedFindings(new=sweep.findings, entries={}), now=NOW, people=people)
     assert said is not None
     delivered = bot.deliver(said, b"<html>all of it", deadline=DEADLINE)
 
@@ -88,7 +88,7 @@ def test_a_whole_sweep_arrives_with_its_thread_its_owner_and_its_report(
     assert file["title"] == "idle-endpoints-123456789012-us-east-1-2026-10-06.html"
 
 
-def test_people_are_looked_up_once_and_only_by_address(bot: Slack, workspace: SlackControl) -> None:
+def test_people_are_looked_up_once_and_only_by_address(bot: SlackBot, workspace: SlackControl) -> None:
     workspace.add_user("U1", "a@x")
     asked = ["a@x", "recsys", "gone@x", "a@x"]
     assert bot.people(asked, deadline=DEADLINE) == {"a@x": "U1"}
@@ -112,7 +112,7 @@ def last_block(workspace: SlackControl) -> Any:
 
 
 def test_a_picture_stands_in_the_message_and_is_shared_nowhere_else(
-    bot: Slack, workspace: SlackControl
+    bot: SlackBot, workspace: SlackControl
 ) -> None:
     bot.deliver(with_picture(), deadline=DEADLINE)
 
@@ -126,7 +126,7 @@ def test_a_picture_stands_in_the_message_and_is_shared_nowhere_else(
 
 
 def test_a_picture_that_slack_has_not_taken_in_yet_is_waited_for(
-    bot: Slack, workspace: SlackControl, clock: SleepingClock
+    bot: SlackBot, workspace: SlackControl, clock: SleepingClock
 ) -> None:
     workspace.fault("error", code="invalid_blocks", method="chat.postMessage", times=2)
     bot.deliver(with_picture(), deadline=DEADLINE)
@@ -135,7 +135,7 @@ def test_a_picture_that_slack_has_not_taken_in_yet_is_waited_for(
 
 
 def test_what_slack_never_takes_for_a_picture_is_left_out_in_time(
-    bot: Slack, workspace: SlackControl, clock: SleepingClock
+    bot: SlackBot, workspace: SlackControl, clock: SleepingClock
 ) -> None:
     bot.deliver(with_picture(b"<svg/>"), deadline=DEADLINE)
     assert "The picture is missing: Slack refused the post" in str(last_block(workspace))
@@ -152,7 +152,7 @@ def test_what_slack_never_takes_for_a_picture_is_left_out_in_time(
     ],
 )
 def test_an_upload_that_fails_does_not_lose_the_message(
-    bot: Slack, workspace: SlackControl, method: str, kind: str
+    bot: SlackBot, workspace: SlackControl, method: str, kind: str
 ) -> None:
     workspace.fault(kind, method=method, times=0)
     delivered = bot.deliver(with_picture(), deadline=DEADLINE)
@@ -184,7 +184,7 @@ def test_a_rate_limit_is_waited_out_again_and_again(
     assert (texts(workspace), clock.slept) == (["hello"], [30, 30, 30])
 
 
-def test_slack_sdks_own_handler_would_wait_beyond_any_deadline(time: Time) -> None:
+def test_slack_sdks_own_handler_would_wait_beyond_any_deadline(time: SenderClock) -> None:
     asked = HttpResponse(status_code=429, headers={"Retry-After": ["3600"]}, body={})
     request = HttpRequest(method="POST", url="https://slack.com/api/chat.postMessage", headers={})
 
@@ -204,7 +204,9 @@ def test_an_outage_is_waited_out(
     assert (texts(workspace), clock.slept) == (["hello"], [1, 2, 4])
 
 
-def test_a_lost_reply_is_repeated_rather_than_the_message_lost(bot: Slack, workspace: SlackControl) -> None:
+def test_a_lost_reply_is_repeated_rather_than_the_message_lost(
+    bot: SlackBot, workspace: SlackControl
+) -> None:
     workspace.fault("lost-reply")
     delivered = bot.deliver(post("main", "reply"), deadline=DEADLINE)
 
@@ -215,7 +217,7 @@ def test_a_lost_reply_is_repeated_rather_than_the_message_lost(bot: Slack, works
     assert once["metadata"] == again["metadata"] != reply["metadata"]
 
 
-def test_a_failed_reply_does_not_lose_the_rest(bot: Slack, workspace: SlackControl) -> None:
+def test_a_failed_reply_does_not_lose_the_rest(bot: SlackBot, workspace: SlackControl) -> None:
     workspace.fault("error", code="invalid_blocks", skip=1)
     said = post("main", "one", "two", attachment="r.html")
     delivered = bot.deliver(said, b"x", deadline=DEADLINE)
@@ -234,7 +236,7 @@ def test_a_failed_reply_does_not_lose_the_rest(bot: Slack, workspace: SlackContr
     ],
 )
 def test_a_failed_file_does_not_lose_the_message(
-    bot: Slack, workspace: SlackControl, method: str, kind: str
+    bot: SlackBot, workspace: SlackControl, method: str, kind: str
 ) -> None:
     workspace.fault(kind, method=method, times=0)
     delivered = bot.deliver(post("main", attachment="r.html"), b"x", deadline=DEADLINE)
@@ -248,7 +250,7 @@ def test_a_failed_file_does_not_lose_the_message(
 
 @pytest.mark.parametrize("fault", [{"kind": "error", "code": "missing_scope"}, {"kind": "down", "status": 0}])
 def test_a_failed_look_up_names_people_plainly_and_asks_for_nobody_else(
-    bot: Slack, workspace: SlackControl, fault: dict[str, Any]
+    bot: SlackBot, workspace: SlackControl, fault: dict[str, Any]
 ) -> None:
     workspace.add_user("U1", "a@x")
     workspace.fault(**fault, method="users.*", times=0)
@@ -261,7 +263,7 @@ def test_a_failed_look_up_names_people_plainly_and_asks_for_nobody_else(
 
 
 def test_a_rate_limited_look_up_is_waited_for(
-    bot: Slack, workspace: SlackControl, clock: SleepingClock
+    bot: SlackBot, workspace: SlackControl, clock: SleepingClock
 ) -> None:
     workspace.add_user("U1", "a@x")
     workspace.fault("ratelimit", retry_after=20)
@@ -270,7 +272,7 @@ def test_a_rate_limited_look_up_is_waited_for(
 
 
 def test_looking_people_up_takes_a_quarter_of_the_time_at_most(
-    bot: Slack, workspace: SlackControl, clock: SleepingClock
+    bot: SlackBot, workspace: SlackControl, clock: SleepingClock
 ) -> None:
     workspace.fault("ratelimit", retry_after=20, times=0)
     assert bot.people(["a@x", "b@x", "c@x"], deadline=DEADLINE) == {}
@@ -289,22 +291,22 @@ def test_looking_people_up_takes_a_quarter_of_the_time_at_most(
     ],
 )
 def test_a_refusal_says_in_one_line_what_to_do(
-    workspace: SlackControl, time: Time, clock: SleepingClock, channel: str, says: str
+    workspace: SlackControl, time: SenderClock, clock: SleepingClock, channel: str, says: str
 ) -> None:
     workspace.add_channel("C1", "outside", member=False)
     workspace.add_channel("C2", "old", archived=True)
     with pytest.raises(SlackError) as caught:
-        Slack(TOKEN, channel, time, url=workspace.api).deliver(post(), deadline=DEADLINE)
+        SlackBot(TOKEN, channel, time, url=workspace.api).deliver(post(), deadline=DEADLINE)
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
     assert clock.slept == []
 
 
 def test_a_wrong_token_is_not_repeated_in_the_error_or_the_log(
-    workspace: SlackControl, time: Time, caplog: pytest.LogCaptureFixture
+    workspace: SlackControl, time: SenderClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    bot = Slack("xoxb-wrong", CHANNEL, time, url=workspace.api)
+    bot = SlackBot("xoxb-wrong", CHANNEL, time, url=workspace.api)
     with pytest.raises(SlackError, match="invalid_auth; put the app's current bot token") as caught:
         bot.deliver(post(), deadline=DEADLINE)
     Webhook(workspace.hook, time).deliver(post(), deadline=DEADLINE)
@@ -312,7 +314,7 @@ def test_a_wrong_token_is_not_repeated_in_the_error_or_the_log(
     assert "opensesame" not in caplog.text
 
 
-def test_slacks_own_words_about_bad_blocks_are_passed_on(bot: Slack) -> None:
+def test_slacks_own_words_about_bad_blocks_are_passed_on(bot: SlackBot) -> None:
     bad = Post(main=Message(text="x", blocks=({"type": "sections"},)))
     with pytest.raises(SlackError, match=r"invalid_blocks .*unsupported type: sections"):
         bot.deliver(bad, deadline=DEADLINE)
@@ -333,11 +335,11 @@ def _no_cached_secrets() -> Iterator[None]:
 @pytest.mark.usefixtures("_no_cached_secrets")
 def test_the_secret_comes_from_secrets_manager_by_name(session: boto3.Session) -> None:
     session.client("secretsmanager").create_secret(Name="janitor/slack", SecretString="xoxb-1")
-    assert read_secret("janitor/slack") == "xoxb-1"
+    assert read_slack_secret("janitor/slack") == "xoxb-1"
 
 
 @pytest.mark.usefixtures("_no_cached_secrets")
 def test_a_secret_that_is_not_there_is_one_clear_line(session: boto3.Session) -> None:
     assert session
     with pytest.raises(SlackError, match=r"the secret janitor/other cannot be read: .*ResourceNotFound"):
-        read_secret("janitor/other")
+        read_slack_secret("janitor/other")

@@ -17,7 +17,7 @@ from ml_janitor.detectors.idle_notebooks.rule import IdleNotebooks
 from ml_janitor.engine.arming import Arming
 from ml_janitor.engine.failures import RunFailedError
 from ml_janitor.ledger.table import Table
-from ml_janitor.report.causes import note
+from ml_janitor.report.causes import outcome_note
 from ml_janitor_sandbox.control import Control
 from nights import HOUR, Nights
 
@@ -96,7 +96,7 @@ def test_it_is_warned_about_before_closing_and_stopped_once_quiet(evening: Eveni
     evening.uses(6, "19:40")
     assert evening.at(6, "19:59").outcome is Outcome.WAITING
     waits = evening.at(6, "21:30")
-    assert (waits.outcome, note(waits)) == (
+    assert (waits.outcome, outcome_note(waits)) == (
         Outcome.WAITING,
         "it has not been quiet for long enough, or working hours are not over yet",
     )
@@ -126,7 +126,7 @@ def test_nobody_is_warned_after_closing_and_nothing_is_stopped_unwarned(evening:
 
     for day, clock in ((6, "20:00"), (6, "23:00"), (7, "03:00")):
         late = evening.at(day, clock)
-        assert (late.outcome, note(late)) == (
+        assert (late.outcome, outcome_note(late)) == (
             Outcome.WAITING,
             "it is warned about in the last two working hours, and stopped after them",
         )

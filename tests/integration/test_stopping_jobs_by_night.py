@@ -18,11 +18,11 @@ from ml_janitor.core.model import Effect, Mode
 from ml_janitor.core.results import Outcome, Result
 from ml_janitor.detectors.hung_training_jobs.rule import HungTrainingJobs
 from ml_janitor.engine.arming import Arming
-from ml_janitor.engine.holds import held, on
+from ml_janitor.engine.holds import hold_reason, holds_on
 from ml_janitor.ledger.action import Action, Stage
 from ml_janitor.ledger.macs import KmsMacs
 from ml_janitor.ledger.table import Table
-from ml_janitor.report.causes import note
+from ml_janitor.report.causes import outcome_note
 from ml_janitor_cli.main import main
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import KEY, TABLE
@@ -76,13 +76,13 @@ def test_it_is_warned_about_stopped_and_submitted_again(shift: Shift) -> None:
     shift.floor.wait(HOUR + 2 * LONG_ENOUGH)
 
     stopping = shift.run()
-    assert (stopping.outcome, note(stopping)) == (
+    assert (stopping.outcome, outcome_note(stopping)) == (
         Outcome.WAITING,
         "half done: it is stopping, and its warm pool can be ended only when it has stopped",
     )
     shift.floor.wait()
     ended = shift.run()
-    assert (ended.outcome, note(ended)) == (
+    assert (ended.outcome, outcome_note(ended)) == (
         Outcome.ACTED,
         f"restart: janitor restart {shift.of('job').id}",
     )
@@ -167,7 +167,7 @@ def test_what_ended_by_itself_is_not_reported_as_stopped(
 
     ran = shift.run()
 
-    assert (ran.outcome, note(ran)) == (Outcome.CHANGED, f"it ended by itself: {status}")
+    assert (ran.outcome, outcome_note(ran)) == (Outcome.CHANGED, f"it ended by itself: {status}")
     assert shift.of("job").stage is Stage.WITHDRAWN
     assert (shift.put_back, shift.floor.names()) == ([], ["job"])
     with pytest.raises(CannotUndoError, match="nothing was done to job: it ended by itself"):
@@ -200,10 +200,10 @@ def test_what_was_submitted_again_is_left_alone_for_a_week(shift: Shift, name: s
         name=new["TrainingJobName"],
         created=new["CreationTime"],
     )
-    holds = on(shift.holds.all(ACCOUNT, REGION), again, "hung-training-jobs")
+    holds = holds_on(shift.holds.all(ACCOUNT, REGION), again, "hung-training-jobs")
 
-    assert held(holds, shift.clock + 7 * DAY - MINUTE) is not None
-    assert held(holds, shift.clock + 7 * DAY) is None
+    assert hold_reason(holds, shift.clock + 7 * DAY - MINUTE) is not None
+    assert hold_reason(holds, shift.clock + 7 * DAY) is None
 
 
 def test_whoever_keeps_it_half_way_gets_it_back(shift: Shift) -> None:

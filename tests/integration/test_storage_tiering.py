@@ -173,7 +173,7 @@ def test_a_tag_that_cannot_be_read_may_keep(account: Account, aws: Aws) -> None:
 def test_a_bucket_of_too_many_objects_is_unknown(
     account: Account, aws: Aws, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(s3, "PAGES", 1)
+    monkeypatch.setattr(s3, "MOST_KEY_PAGES", 1)
     monkeypatch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "5")
     for number in range(5):
         account.s3.put_object(Bucket=NAME, Key=f"many/{number}", Body=b"")

@@ -14,8 +14,8 @@ from ml_janitor.aws.client import Aws
 from ml_janitor.core.results import Result
 from ml_janitor.core.signals import Value
 from ml_janitor.detectors.studio_without_idle_shutdown import StudioWithoutIdleShutdown
-from ml_janitor.engine.policy import Policy
-from ml_janitor.engine.run import run
+from ml_janitor.engine.policy import RunPolicy
+from ml_janitor.engine.run import run_detectors
 from ml_janitor_sandbox.control import Control
 from studio_seed import Studio, spelled
 from verdicts import shown
@@ -50,7 +50,7 @@ class Levels(Studio):
 
 def swept(aws: Aws) -> tuple[dict[str, Result], str | None]:
     """By the name of the domain, user profile or space; and why the sweep is not complete."""
-    sweep = run([StudioWithoutIdleShutdown()], [aws], now=NOW, policy=Policy()).sweeps[0]
+    sweep = run_detectors([StudioWithoutIdleShutdown()], [aws], now=NOW, policy=RunPolicy()).sweeps[0]
     return {one.target.name: one for one in sweep.results}, sweep.error
 
 

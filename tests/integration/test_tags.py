@@ -8,7 +8,7 @@ import pytest
 
 from conftest import ACCOUNT, REGION
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.tags import in_bulk, of_bucket, of_many, of_one
+from ml_janitor.aws.tags import read_bucket_tags, read_sagemaker_tags, read_tag_book, read_tags_of
 from ml_janitor.core.signals import Unreadable, Value
 from ml_janitor_sandbox.control import Control
 
@@ -36,7 +36,7 @@ def test_every_page_is_read_a_hundred_at_a_time(sagemaker: Any, box: Control, aw
     for number in range(230):
         model(sagemaker, f"m{number}", owner=f"o{number}")
 
-    book = in_bulk(aws, KIND)
+    book = read_tag_book(aws, KIND)
 
     assert box.calls()["tag:GetResources"] == 3
     assert [book.of(arn(f"m{n}")) for n in range(230)] == [
@@ -48,7 +48,7 @@ def test_never_tagged_and_no_longer_tagged_are_both_untagged(sagemaker: Any, aws
     never, once = model(sagemaker, "never"), model(sagemaker, "once", owner="maria")
     sagemaker.delete_tags(ResourceArn=once, TagKeys=["owner"])
 
-    book = in_bulk(aws, KIND)
+    book = read_tag_book(aws, KIND)
 
     assert book.of(never) == book.of(once) == Value({}, "tag:GetResources")
 
@@ -58,7 +58,7 @@ def test_half_a_book_says_nothing_of_the_other_half(sagemaker: Any, box: Control
         model(sagemaker, f"m{number:03}", owner="maria")
     box.fault("tag", "GetResources", "break-page", skip=1, times=0)
 
-    book = in_bulk(aws, KIND)
+    book = read_tag_book(aws, KIND)
 
     signals = [book.of(arn(f"m{number:03}")) for number in range(120)]
     assert sum(isinstance(signal, Value) for signal in signals) == 100
@@ -72,22 +72,22 @@ def test_unreadable_tags_are_not_no_tags(sagemaker: Any, box: Control, aws: Aws,
     box.fault("tag", "GetResources", kind, times=0)
     box.fault("sagemaker", "ListTags", kind, times=0)
 
-    assert isinstance(in_bulk(aws, KIND).of(made), Unreadable)
-    assert isinstance(of_many(aws, [made]).of(made), Unreadable)
-    assert isinstance(of_one(aws, made), Unreadable)
+    assert isinstance(read_tag_book(aws, KIND).of(made), Unreadable)
+    assert isinstance(read_tags_of(aws, [made]).of(made), Unreadable)
+    assert isinstance(read_sagemaker_tags(aws, made), Unreadable)
 
 
 def test_one_resource_is_read_exactly(sagemaker: Any, aws: Aws) -> None:
     tags = {f"key-{number:02}": "x" for number in range(50)}
     made = model(sagemaker, "m", **tags)
 
-    assert of_one(aws, made) == Value(tags, "sagemaker:ListTags")
+    assert read_sagemaker_tags(aws, made) == Value(tags, "sagemaker:ListTags")
 
 
 def test_many_are_read_50_to_a_call(sagemaker: Any, box: Control, aws: Aws) -> None:
     made = [model(sagemaker, f"m{number:03}", owner=f"o{number}") for number in range(51)]
 
-    book = of_many(aws, made)
+    book = read_tags_of(aws, made)
 
     assert box.calls()["tag:GetResources"] == 2
     assert [book.of(one) for one in made] == [
@@ -101,7 +101,7 @@ def test_a_bucket_without_tags_has_none(box: Control, aws: Aws) -> None:
     s3.create_bucket(Bucket="tagged")
     s3.put_bucket_tagging(Bucket="tagged", Tagging={"TagSet": [{"Key": "keep", "Value": "true"}]})
 
-    assert of_bucket(aws, "plain") == Value({}, "s3:GetBucketTagging")
-    assert of_bucket(aws, "tagged") == Value({"keep": "true"}, "s3:GetBucketTagging")
+    assert read_bucket_tags(aws, "plain") == Value({}, "s3:GetBucketTagging")
+    assert read_bucket_tags(aws, "tagged") == Value({"keep": "true"}, "s3:GetBucketTagging")
     box.fault("s3", "GetBucketTagging", "deny", times=0)
-    assert isinstance(of_bucket(aws, "plain"), Unreadable)
+    assert isinstance(read_bucket_tags(aws, "plain"), Unreadable)

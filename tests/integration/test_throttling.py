@@ -13,12 +13,12 @@ import pytest
 from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.aws import key_ranges
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.pace import Pace, Share
+from ml_janitor.aws.pace import Pace, RateSlot
 from ml_janitor.aws.prices import Prices
-from ml_janitor.aws.sagemaker_kinds import MODEL, TRAINING_JOB, Described, described, targets
+from ml_janitor.aws.sagemaker_kinds import MODEL, TRAINING_JOB, DescribedResources, describe_all, list_targets
 from ml_janitor.core.signals import Value
-from ml_janitor.detectors.duplicate_artifacts.artifact import Names
-from ml_janitor.detectors.duplicate_artifacts.bucket_listing import listed
+from ml_janitor.detectors.duplicate_artifacts.artifact import ArtifactNames
+from ml_janitor.detectors.duplicate_artifacts.bucket_listing import list_buckets
 from ml_janitor_sandbox.control import Control
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/service-role/models"
@@ -48,7 +48,7 @@ def clock(box: Control, monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.fixture
 def aws(session: boto3.Session, clock: Clock) -> Iterator[Aws]:
-    pace = Pace(clock=clock.now, sleep=clock.sleep, shares={"sagemaker:ListTrainingJobs": Share(0, 2)})
+    pace = Pace(clock=clock.now, sleep=clock.sleep, shares={"sagemaker:ListTrainingJobs": RateSlot(0, 2)})
     with ThreadPoolExecutor(1) as pool:
         prices = Prices(lambda: session.client("pricing"))
         yield Aws(session, region=REGION, account=ACCOUNT, prices=prices, pool=pool, pace=pace, attempts=4)
@@ -66,7 +66,7 @@ def test_half_of_a_rate_is_left_to_the_accounts_own_pipelines(
     box.fault("sagemaker", "ListTrainingJobs", "rate", per_second=2)
     pipeline: Any = session.client("sagemaker")
     for _ in range(10):
-        assert targets(aws, TRAINING_JOB).error is None
+        assert list_targets(aws, TRAINING_JOB).error is None
         pipeline.list_training_jobs()
 
     assert [one["struck"] for one in box.faults()] == [0]
@@ -79,7 +79,7 @@ def test_a_throttled_sweep_slows_down_and_reads_everything(
     models(session, 60)
     box.fault("sagemaker", "DescribeModel", "rate", per_second=2)
 
-    read: Described = described(aws, MODEL)
+    read: DescribedResources = describe_all(aws, MODEL)
 
     assert read.error is None
     assert len(read.items) == 60
@@ -95,7 +95,7 @@ def test_a_request_is_signed_after_it_waited_for_its_turn(aws: Aws, clock: Clock
     aws.sagemaker.meta.events.register("before-sign", lambda **_: signed.append(clock.seconds))
 
     for _ in range(3):
-        targets(aws, TRAINING_JOB)
+        list_targets(aws, TRAINING_JOB)
 
     assert signed == [0, 2, 4]
 
@@ -103,7 +103,7 @@ def test_a_request_is_signed_after_it_waited_for_its_turn(aws: Aws, clock: Clock
 def test_a_listing_that_s3_asks_to_slow_down_slows_down_and_reads_everything(
     box: Control, session: boto3.Session, aws: Aws, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(key_ranges, "AT_ONCE", 1)  # side by side, each one's sleep would move the clock
+    monkeypatch.setattr(key_ranges, "PAGES_AT_ONCE", 1)  # side by side, each one's sleep would move the clock
     s3 = session.client("s3")
     names = [f"bucket-{n:02}" for n in range(12)]
     for name in names:
@@ -111,7 +111,7 @@ def test_a_listing_that_s3_asks_to_slow_down_slows_down_and_reads_everything(
         s3.put_object(Bucket=name, Key="model.pt", Body=b"model")
     box.fault("s3", "ListObjectsV2", "rate", per_second=2)
 
-    read = listed(aws, dict.fromkeys(names, REGION), Names(min_size=1), NOW)
+    read = list_buckets(aws, dict.fromkeys(names, REGION), ArtifactNames(min_size=1), NOW)
 
     assert [one.bucket for one in read.artifacts()] == names
     assert all(shelf.error is None for shelf in read.shelves.values())

@@ -16,7 +16,7 @@ from ml_janitor.engine.detector import CannotActError, NotYetError
 from ml_janitor.engine.failures import RunFailedError
 from ml_janitor.ledger.action import Stage
 from ml_janitor.ledger.entries import Entry
-from ml_janitor.report.causes import note
+from ml_janitor.report.causes import outcome_note
 from nights import DAY, HOUR, Nights, by_name
 
 WATCHED = CannotActError("a monitoring schedule watches it")
@@ -29,7 +29,7 @@ def refused(nights: Nights) -> Nights:
     nights.warned("lamp")
     nights.world.refuses = WATCHED
     lamp = nights.after(4 * DAY)["lamp"]
-    assert (lamp.outcome, note(lamp)) == REPORTED
+    assert (lamp.outcome, outcome_note(lamp)) == REPORTED
     return nights
 
 
@@ -57,7 +57,7 @@ def test_nobody_is_warned_again_and_again_of_what_will_not_happen(
 ) -> None:
     for _ in range(20):
         lamp = refused.after(DAY)["lamp"]
-        assert (lamp.outcome, note(lamp)) == REPORTED
+        assert (lamp.outcome, outcome_note(lamp)) == REPORTED
 
     assert refused.postman.carried == ["lamp"]
     assert prepared == ["lamp"] * 6, "asked again when a warning would have been due, every three days"
@@ -80,7 +80,7 @@ def test_another_reason_is_told(refused: Nights) -> None:
 
     lamp = refused.after(4 * DAY)["lamp"]
 
-    assert (lamp.outcome, note(lamp)) == (Outcome.ADVISED, "only reported: it has a shadow")
+    assert (lamp.outcome, outcome_note(lamp)) == (Outcome.ADVISED, "only reported: it has a shadow")
     assert refused.postman.carried == ["lamp"]
 
 
@@ -121,7 +121,7 @@ def test_asking_again_goes_on_from_its_memo_and_warns_when_it_came_to_an_end(ref
 def test_what_cannot_be_read_while_asking_again_changes_nothing(refused: Nights) -> None:
     refused.world.refuses = RuntimeError("throttled")
     lamp = refused.after(4 * DAY)["lamp"]
-    assert (lamp.outcome, note(lamp)) == REPORTED
+    assert (lamp.outcome, outcome_note(lamp)) == REPORTED
     refused.world.refuses = None
 
     assert refused.after(HOUR)["lamp"].outcome is Outcome.WARNED
@@ -151,7 +151,7 @@ def test_a_refusal_at_a_persons_word_is_remembered_too(nights: Nights) -> None:
     nights.after(HOUR)
     lamp = by_name(nights.sweep())["lamp"]
 
-    assert ((lamp.outcome, note(lamp)), nights.postman.carried) == (REPORTED, ["lamp"])
+    assert ((lamp.outcome, outcome_note(lamp)), nights.postman.carried) == (REPORTED, ["lamp"])
 
 
 def test_what_could_not_be_kept_for_an_undo_is_not_done(
@@ -169,7 +169,9 @@ def test_what_could_not_be_kept_for_an_undo_is_not_done(
     refused = nights.after(4 * DAY)["lamp"]
 
     assert (refused.outcome, nights.world.done) == (Outcome.ADVISED, [])
-    assert note(refused) == "only reported: what an undo would need is 350 KB, and the ledger takes 300"
+    assert (
+        outcome_note(refused) == "only reported: what an undo would need is 350 KB, and the ledger takes 300"
+    )
     for _ in range(10):
         assert nights.after(DAY)["lamp"].outcome is Outcome.ADVISED
     kilobytes = 299

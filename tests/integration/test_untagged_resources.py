@@ -17,8 +17,8 @@ from ml_janitor.core.model import Finding, Kept, Target
 from ml_janitor.core.results import Result, Sweep
 from ml_janitor.core.signals import NotRead, Unreadable, Value
 from ml_janitor.detectors.untagged_resources.rule import UntaggedResources
-from ml_janitor.engine.policy import Policy
-from ml_janitor.engine.run import sweep
+from ml_janitor.engine.policy import RunPolicy
+from ml_janitor.engine.run import sweep_region
 from ml_janitor_sandbox.control import Control
 from studio_seed import spelled
 from tag_seed import COMPLETE, REGISTRY, ROLE, model, training, transform_job
@@ -29,7 +29,7 @@ SSO = f"arn:aws:sts::{ACCOUNT}:assumed-role/AWSReservedSSO_Lab_0123456789abcdef/
 
 
 def swept(aws: Aws, **tunables: Any) -> Sweep:
-    return sweep(UntaggedResources(**tunables), aws, now=NOW, policy=Policy())
+    return sweep_region(UntaggedResources(**tunables), aws, now=NOW, policy=RunPolicy())
 
 
 def by_name(results: Iterable[Result]) -> dict[str, Result]:
@@ -264,14 +264,17 @@ def test_looking_again_reads_one_listing_and_exact_tags(
     box.clear_calls()
 
     candidate = look(aws, arn, "bare")
+    again = UntaggedResources().look(aws, candidate.target, NOW)
 
+    assert again is not None
+    assert again.target.created == candidate.target.created
     assert candidate.target.arn == arn
     assert candidate.bulk == NotRead()
     assert isinstance(UntaggedResources().decide(candidate, NOW), Finding)
     assert box.calls() == {
-        "sagemaker:ListModels": 1,
-        "sagemaker:ListTags": 1,
-        "cloudtrail:LookupEvents": 1,
+        "sagemaker:ListModels": 2,
+        "sagemaker:ListTags": 2,
+        "cloudtrail:LookupEvents": 2,
     }
 
 

@@ -16,9 +16,9 @@ from aws_lambda_powertools import Logger
 
 from conftest import ACCOUNT, NOW
 from ml_janitor.acting.acting import Acting
-from ml_janitor.acting.after_sweep import Cleaning, sparing_undos
+from ml_janitor.acting.after_sweep import CleanupRun, spare_undo_resources
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.sagemaker_kinds import ENDPOINT, targets
+from ml_janitor.aws.sagemaker_kinds import ENDPOINT, list_targets
 from ml_janitor.core.model import Confidence, Finding, Verdict
 from ml_janitor.core.results import Outcome, Result, Sweep
 from ml_janitor.core.signals import Value
@@ -26,14 +26,14 @@ from ml_janitor.detectors.idle_endpoints import deletion
 from ml_janitor.detectors.idle_endpoints.rule import IdleEndpoints
 from ml_janitor.detectors.unused_serving_resources import UnusedServingResources
 from ml_janitor.engine.failures import Failures
-from ml_janitor.engine.policy import Policy
-from ml_janitor.engine.run import sweep
+from ml_janitor.engine.policy import RunPolicy
+from ml_janitor.engine.run import sweep_region
 from ml_janitor.ledger.action import Action
 from ml_janitor.ledger.actions import Actions
 from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.holds import Holds
-from ml_janitor.ledger.limits import Limits
-from ml_janitor.ledger.requests import Requests
+from ml_janitor.ledger.limits import ActionLimits
+from ml_janitor.ledger.requests import ButtonRequests
 from ml_janitor.ledger.table import Table
 from ml_janitor.report import causes
 from ml_janitor_sandbox.control import Control
@@ -97,8 +97,8 @@ def account(box: Control, session: boto3.Session) -> Account:
     return Account(box, session)
 
 
-def swept(aws: Aws, now: datetime = NOW, policy: Policy | None = None) -> Sweep:
-    return sweep(UnusedServingResources(), aws, now=now, policy=policy or Policy())
+def swept(aws: Aws, now: datetime = NOW, policy: RunPolicy | None = None) -> Sweep:
+    return sweep_region(UnusedServingResources(), aws, now=now, policy=policy or RunPolicy())
 
 
 def verdicts(done: Sweep) -> dict[str, Verdict]:
@@ -313,7 +313,7 @@ def test_after_the_janitor_deleted_an_endpoint_nobody_but_its_ledger_knows_what_
     needed = {
         one.target.arn.lower(): "an undo needs it" for one in swept(aws).results if one.target.name == "churn"
     }
-    judged = verdicts(swept(aws, policy=Policy(needed=needed)))
+    judged = verdicts(swept(aws, policy=RunPolicy(needed=needed)))
     assert {name: word(verdict) for name, verdict in judged.items()} == USED | {
         "endpoint-config/other": "found",
         "model/other": "found",
@@ -327,12 +327,12 @@ def acting(table: Table) -> Acting:
         ledger=Ledger(table),
         actions=Actions(table, OwnMacs()),
         holds=Holds(table),
-        limits=Limits(table, "UTC"),
-        requests=Requests(table),
+        limits=ActionLimits(table, "UTC"),
+        requests=ButtonRequests(table),
         clock=lambda: NOW,
         pause=lambda: None,
         revert=lambda _: None,
-        words=causes.words,
+        words=causes.cause_sentence,
         undoable=lambda *_: True,
         max_actions_per_night=0,
         together=False,
@@ -342,9 +342,9 @@ def acting(table: Table) -> Acting:
 
 def deleted(account: Account, aws: Aws, actions: Actions, *, ago: timedelta) -> Action:
     """The endpoint "live" is deleted as the janitor does it, its record in the ledger."""
-    (listed,) = targets(aws, ENDPOINT).items
+    (listed,) = list_targets(aws, ENDPOINT).items
     target = replace(listed, tags=Value({}))
-    undo = deletion.read_record(aws, target, judged=(), deployed=NOW)
+    undo = deletion.record_endpoint(aws, target, judged=(), deployed=NOW)
     finding = Finding(reason="idle", confidence=Confidence.PROVEN, action="delete", evidence=())
     result = Result(detector="idle-endpoints", target=target, verdict=finding, outcome=Outcome.WAITING)
     action = actions.begin(result, undo, warned=NOW - ago, now=NOW - ago)
@@ -363,7 +363,7 @@ def test_the_ledger_tells_what_an_undo_needs_for_undo_days(
     account.endpoint("live", "churn")
     deleted(account, aws, acting.actions, ago=ago)
 
-    policy = sparing_undos(Policy(), UnusedServingResources(), acting, [aws])
+    policy = spare_undo_resources(RunPolicy(), UnusedServingResources(), acting, [aws])
     judged = verdicts(swept(aws, policy=policy))
 
     assert {word(judged[CONFIG]), word(judged[MODEL])} == {verdict}
@@ -380,7 +380,7 @@ def test_what_was_brought_back_is_needed_no_more_and_an_undo_that_began_needs_it
     action = deleted(account, aws, acting.actions, ago=80 * DAY)
 
     def needed() -> bool:
-        return bool(sparing_undos(Policy(), UnusedServingResources(), acting, [aws]).needed)
+        return bool(spare_undo_resources(RunPolicy(), UnusedServingResources(), acting, [aws]).needed)
 
     assert not needed()
     undoing = acting.actions.begin_undo(action, "anna", NOW)
@@ -390,7 +390,7 @@ def test_what_was_brought_back_is_needed_no_more_and_an_undo_that_began_needs_it
 
 
 def test_only_who_spares_undos_asks_the_ledger_about_them(acting: Acting, aws: Aws) -> None:
-    assert sparing_undos(Policy(), IdleEndpoints(), acting, [aws]) == Policy()
+    assert spare_undo_resources(RunPolicy(), IdleEndpoints(), acting, [aws]) == RunPolicy()
 
 
 def test_where_the_ledger_cannot_be_read_everything_may_be_needed(
@@ -399,9 +399,9 @@ def test_where_the_ledger_cannot_be_read_everything_may_be_needed(
     account.pair("churn")
     box.fault("dynamodb", "Query", "deny", times=0)
     logger = Logger(service=f"test-{uuid4()}", logger_handler=StreamHandler(StringIO()))
-    cleaning = Cleaning(
+    cleaning = CleanupRun(
         detector=UnusedServingResources(),
-        policy=Policy(),
+        policy=RunPolicy(),
         ledger=acting.ledger,
         acting=acting,
         warner=None,

@@ -17,7 +17,7 @@ from ml_janitor.aws.client import Aws
 from ml_janitor.core.cost import Cost
 from ml_janitor.core.model import Change, Mode
 from ml_janitor.core.results import Result, Sweep
-from ml_janitor.engine.holds import about, held, on
+from ml_janitor.engine.holds import advice_hold_key, hold_reason, holds_on
 from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.holds import Holds
 from ml_janitor.ledger.table import Table
@@ -110,15 +110,15 @@ def test_not_for_us_is_remembered_with_who_and_why_and_holds_this_advice_only(
 
     (hold,) = advised.table()["hold"]
     target = advice("spot-training", "family-7", 1).target
-    assert hold["key"] == about("spot-training", target.key)
+    assert hold["key"] == advice_hold_key("spot-training", target.key)
     assert (hold["how"], hold["by"], hold["until"]) == ("kept", f"Maria Lopez ({OWNER})", None)
     assert hold["why"] == "advice that is not for us"
     message = told(advised)
     assert "Kept by Maria Lopez: advice that is not for us." in str(message["blocks"])
     assert buttons(message) == ["advice-later", "not-for-us"] * 4
     holds = Holds(table).all(ACCOUNT, REGION)
-    assert held(on(holds, target, "spot-training"), NOW) is not None
-    assert held(on(holds, target, "hung-training-jobs"), NOW) is None
+    assert hold_reason(holds_on(holds, target, "spot-training"), NOW) is not None
+    assert hold_reason(holds_on(holds, target, "hung-training-jobs"), NOW) is None
 
     advised.later(WEEK)
     found(table, aws, *(advice("spot-training", f"family-{n}", n * 100) for n in range(1, 8)), ago=-WEEK)

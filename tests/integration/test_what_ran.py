@@ -11,25 +11,25 @@ import pytest
 
 from conftest import ACCOUNT, NOW, REGION, seed_demo
 from endpoint_seed import Seed
-from ml_janitor.aws.account import opened
+from ml_janitor.aws.account import open_regions
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.runs import Used, used
-from ml_janitor.bill.model import Span
-from ml_janitor.bill.requests import Called, requests
-from ml_janitor.bill.resources import READS
+from ml_janitor.aws.runs import UsedResource, list_used_resources
+from ml_janitor.bill.model import DaySpan
+from ml_janitor.bill.requests import EndpointRequests, read_requests
+from ml_janitor.bill.resources import RESOURCE_READS
 from ml_janitor_sandbox.control import Control
 
 DAY = timedelta(days=1)
 SINCE = NOW - 60 * DAY
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/ml"
 
-type Read = Callable[[], dict[str, Used]]
+type Read = Callable[[], dict[str, UsedResource]]
 
 
 @pytest.fixture
 def ran(aws: Aws) -> Read:
-    def read() -> dict[str, Used]:
-        listing = used(aws, SINCE, NOW)
+    def read() -> dict[str, UsedResource]:
+        listing = list_used_resources(aws, SINCE, NOW)
         assert listing.error is None
         return {one.target.name: one for one in listing.items}
 
@@ -42,7 +42,7 @@ def on(box: Control) -> Callable[[float], None]:
     return lambda days: box.set_clock(NOW - days * DAY)
 
 
-def spells(one: Used) -> list[tuple[str, datetime, datetime | None, float]]:
+def spells(one: UsedResource) -> list[tuple[str, datetime, datetime | None, float]]:
     return [(run.usage_type, run.start, run.end, float(run.hourly)) for run in one.runs]
 
 
@@ -179,7 +179,7 @@ def test_what_cannot_be_read_is_said_and_the_rest_is_known(
     box.fault("sagemaker", "ListEndpoints", "deny", times=0)
     box.fault("cloudtrail", "LookupEvents", "deny", times=0)
 
-    listing = used(aws, SINCE, NOW)
+    listing = list_used_resources(aws, SINCE, NOW)
 
     assert [one.target.name for one in listing.items] == ["eda"]
     assert listing.error is not None
@@ -190,17 +190,17 @@ def test_what_cannot_be_read_is_said_and_the_rest_is_known(
 def test_exactly_what_is_declared_is_called(box: Control, session: boto3.Session) -> None:
     seed_demo(box)
     box.clear_calls()
-    with opened(session, account=ACCOUNT, regions=[REGION], attempts=2, pace=None) as accounts:
-        requests(accounts[0], used(accounts[0], SINCE, NOW).items, SINCE, NOW)
+    with open_regions(session, account=ACCOUNT, regions=[REGION], attempts=2, pace=None) as accounts:
+        read_requests(accounts[0], list_used_resources(accounts[0], SINCE, NOW).items, SINCE, NOW)
 
-    assert set(box.calls()) == {grant.action for grant in READS}
+    assert set(box.calls()) == {grant.action for grant in RESOURCE_READS}
 
 
 # --- how often endpoints were called ----------------------------------------------------------
 
 
 @pytest.fixture
-def calls(box: Control, aws: Aws) -> Callable[[], Called]:
+def calls(box: Control, aws: Aws) -> Callable[[], EndpointRequests]:
     """Endpoints of each kind, a month old, called 3 and 4 times in the last two hours."""
     seed = Seed(box, aws)
     seed.endpoint("search")
@@ -213,15 +213,15 @@ def calls(box: Control, aws: Aws) -> Callable[[], Called]:
     seed.requests("search", values=[3, 4])
     seed.publish("ModelCacheHit", [3, 4], EndpointName="search", VariantName="blue")
     seed.publish("InvocationsProcessed", [3, 4], EndpointName="queue", VariantName="blue")
-    return lambda: requests(aws, used(aws, SINCE, NOW).items, SINCE, NOW)
+    return lambda: read_requests(aws, list_used_resources(aws, SINCE, NOW).items, SINCE, NOW)
 
 
-def counted(called: Called) -> dict[str, int | None]:
-    span = Span(SINCE.date(), 61)
+def counted(called: EndpointRequests) -> dict[str, int | None]:
+    span = DaySpan(SINCE.date(), 61)
     return {arn.rpartition("/")[2]: one.within(span) for arn, (one,) in called.by_arn.items()}
 
 
-def test_each_kind_of_endpoint_is_counted_by_its_own_metric(calls: Callable[[], Called]) -> None:
+def test_each_kind_of_endpoint_is_counted_by_its_own_metric(calls: Callable[[], EndpointRequests]) -> None:
     called = calls()
 
     assert called.error is None
@@ -239,7 +239,7 @@ def test_each_kind_of_endpoint_is_counted_by_its_own_metric(calls: Callable[[], 
     ],
 )
 def test_requests_that_cannot_be_read_are_unknown_and_not_0(
-    box: Control, calls: Callable[[], Called], service: str, operation: str, unknown: set[str]
+    box: Control, calls: Callable[[], EndpointRequests], service: str, operation: str, unknown: set[str]
 ) -> None:
     box.fault(service, operation, "deny", times=0)
 
@@ -251,7 +251,7 @@ def test_requests_that_cannot_be_read_are_unknown_and_not_0(
 
 
 def test_a_variant_that_had_several_models_is_counted_by_the_hour(
-    session: boto3.Session, on: Callable[[float], None], calls: Callable[[], Called]
+    session: boto3.Session, on: Callable[[float], None], calls: Callable[[], EndpointRequests]
 ) -> None:
     on(1 / 24)
     config(session.client("sagemaker"), "next", "ml.m5.large", variant="blue")
@@ -280,7 +280,7 @@ def test_an_endpoint_that_cannot_be_described_hides_nothing_else(
     on(0)
     box.fault("sagemaker", denied, "deny")
 
-    listing = used(aws, SINCE, NOW)
+    listing = list_used_resources(aws, SINCE, NOW)
 
     assert [one.target.name for one in listing.items] == ["explore"]
     assert listing.error is not None

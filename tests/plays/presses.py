@@ -10,7 +10,7 @@ from typing import Any
 from conftest import ACCOUNT, REGION
 from declared import listed
 from hosted import Host
-from ml_janitor.slack.webhook import UNFINISHED
+from ml_janitor.slack.webhook import UNFINISHED_REPLY
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.function_url import event as url_event
 from ml_janitor_sandbox.slack import SlackControl
@@ -60,7 +60,7 @@ class Presses:
         *refused, unfinished = [one for one in answers if "newer message of advice" not in one]
         assert len(answers) == len(refused) + 2
         assert {one.partition(" and ")[0] for one in refused} == {"Nothing was changed: only its owner"}
-        assert unfinished == UNFINISHED
+        assert unfinished == UNFINISHED_REPLY
         texts = {message["text"].partition(" (UTC)")[0] for message in slack.messages()}
         assert [one for one in texts if one.startswith("spared: Kept for good by Maria Lopez on Tue 6 Oct")]
         assert len([one for one in texts if "Do it now, said Dina Okafor" in one]) == len(ARMS) - 1
@@ -74,7 +74,7 @@ class Presses:
             in_its_hands = not set(listed(one.statement["Action"])) <= IN_LAMBDAS_HANDS
             assert one.ran.answer["statusCode"] == (503 if in_its_hands else 200)
         if one.function == WORKER and one.ran.answer is None:
-            assert SlackControl(host.url).responses()[-1]["text"] == UNFINISHED
+            assert SlackControl(host.url).responses()[-1]["text"] == UNFINISHED_REPLY
         return told(host, one)
 
 

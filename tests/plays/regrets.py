@@ -14,9 +14,9 @@ from conftest import ACCOUNT, REGION
 from declared import Declared, granted, listed
 from hosted import Host
 from ml_janitor.acting.undoing import CannotUndoError
-from ml_janitor.config.member_roles import Kind, role_arn, role_name
+from ml_janitor.config.member_roles import RoleKind, member_role_name, role_arn
 from ml_janitor.config.settings import Settings
-from ml_janitor.engine.holds import Hold, How
+from ml_janitor.engine.holds import Hold, HoldKind
 from ml_janitor.ledger.action import Stage
 from ml_janitor.ledger.holds import Holds
 from ml_janitor_sandbox.control import Control, SandboxError
@@ -92,7 +92,7 @@ class Regret:
         broken((), host)
         if self.spared:
             (half,) = (one for one in host.actions(self.detector) if self.spared in one.target.name)
-            hold = Hold(key=half.target.key, how=How.KEPT, by="maria", given=host.now)
+            hold = Hold(key=half.target.key, how=HoldKind.KEPT, by="maria", given=host.now)
             Holds(host.table).put(ACCOUNT, REGION, hold)
 
     def _wanted_back(self, name: str, host: Host) -> dict[str, Any]:
@@ -130,8 +130,11 @@ class Regret:
     def _of_members(self, host: Host) -> Iterator[Wanted]:
         settings = host.declared.settings
         (rule,) = (one for one in settings.armed() if one.name == self.detector)
-        for kind, grants, function in ((Kind.ACT, rule.acts, rule.name), (Kind.UNDO, rule.undoes, UNDO)):
-            arn = role_arn(settings, role_name(rule.name, kind), account=ACCOUNT, partition="aws")
+        for kind, grants, function in (
+            (RoleKind.ACT, rule.acts, rule.name),
+            (RoleKind.UNDO, rule.undoes, UNDO),
+        ):
+            arn = role_arn(settings, member_role_name(rule.name, kind), account=ACCOUNT, partition="aws")
             held, changing = granted(host.members[arn]), {one.action for one in grants}
             needs = {one for one in held if one.action in changing}
             yield Wanted(name=function, role=arn, needs=needs, also=held - needs)

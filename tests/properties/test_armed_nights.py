@@ -17,7 +17,7 @@ import samples
 from ml_janitor.core.model import Finding
 from ml_janitor.report import causes, outcomes
 from ml_janitor.report.status import Status, StatusWording
-from ml_janitor.scheduled.sweep_run import Runner
+from ml_janitor.scheduled.sweep_run import SweepRunner
 from properties.conftest import LONG_IN_SOAK, SEED, SOAK, Live
 
 if TYPE_CHECKING:
@@ -51,16 +51,16 @@ def decided(result: Result) -> Decision:
 def decisions(monkeypatch: pytest.MonkeyPatch) -> list[Decision]:
     """Everything that runs decide, in their order."""
     made: list[Decision] = []
-    sweep = Runner.sweep
+    sweep = SweepRunner.sweep
 
-    def listening(self: Runner, *given: Any, **how: Any) -> Any:
+    def listening(self: SweepRunner, *given: Any, **how: Any) -> Any:
         ran = sweep(self, *given, **how)
         made.extend(decided(result) for result in ran.report.results)
         for one in ran.report.sweeps:
             made.extend(("held back", one.detector, held.cause.why.name, "") for held in one.held_back)
         return ran
 
-    monkeypatch.setattr(Runner, "sweep", listening)
+    monkeypatch.setattr(SweepRunner, "sweep", listening)
     return made
 
 
@@ -85,12 +85,12 @@ def add_noise(monkeypatch: pytest.MonkeyPatch) -> None:
     def noise(*_: object) -> str:
         return f"zq{next(numbers)}"
 
-    for why in causes.REASONS:
-        monkeypatch.setitem(causes.REASONS, why, noise())
-    for table in (causes.LEADS, causes.IF_GIVEN):
+    for why in causes.CAUSE_TEXTS:
+        monkeypatch.setitem(causes.CAUSE_TEXTS, why, noise())
+    for table in (causes.CAUSE_LEADS, causes.OPTIONAL_DETAILS):
         for why in table:
             monkeypatch.setitem(table, why, noise())
-    monkeypatch.setattr(outcomes, "sentence", noise)
+    monkeypatch.setattr(outcomes, "end_sentence", noise)
     says = StatusWording._status
 
     def muttering(self: StatusWording, *given: Any) -> Status:

@@ -18,11 +18,11 @@ from hypothesis import HealthCheck, given, settings
 
 import samples
 from conftest import ACCOUNT, NOW, REGION
-from ml_janitor.aws.account import opened
+from ml_janitor.aws.account import open_regions
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.model import Confidence, Finding, Kept
 from ml_janitor.core.results import Report, Result
-from ml_janitor.engine.run import run
+from ml_janitor.engine.run import run_detectors
 from ml_janitor_sandbox.control import Control
 from properties.worlds import (
     FAULTS,
@@ -199,8 +199,8 @@ def built(world: World, box: Control, session: boto3.Session) -> Claims:
 def audit(session: boto3.Session, only: Iterable[str] = LISTINGS, under: Settings = SETTINGS) -> Report:
     """One try per call, so that a fault is believed at once and nobody sleeps."""
     detectors = [detector for detector in under.enabled() if detector.name in only]
-    with opened(session, account=ACCOUNT, regions=[REGION], attempts=1, pace=None) as accounts:
-        return run(detectors, accounts, now=NOW, policy=under.policy)
+    with open_regions(session, account=ACCOUNT, regions=[REGION], attempts=1, pace=None) as accounts:
+        return run_detectors(detectors, accounts, now=NOW, policy=under.policy)
 
 
 def all_wrong(report: Report, claims: Claims, faults: Sequence[Fault]) -> list[str]:

@@ -17,24 +17,24 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from ml_janitor.acting import acting
-from ml_janitor.acting.acting import Acting, SoFar
+from ml_janitor.acting.acting import ActedSweep, Acting
 from ml_janitor.acting.recheck import Postponement, Recheck
 from ml_janitor.acting.undoing import Undoing
-from ml_janitor.core.cause import Cause, Why, cause
+from ml_janitor.core.cause import Cause, CauseCode, make_cause
 from ml_janitor.core.model import Target
 from ml_janitor.core.results import Result, Sweep
 from ml_janitor.detectors.hung_training_jobs import restarts
 from ml_janitor.detectors.untagged_resources import tagged
 from ml_janitor.engine.arming import Arming
 from ml_janitor.engine.detector import Detector
-from ml_janitor.engine.policy import Policy
+from ml_janitor.engine.policy import RunPolicy
 from ml_janitor.ledger.entries import Entry
 from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.holds import Holds
-from ml_janitor.ledger.limits import Limits
+from ml_janitor.ledger.limits import ActionLimits
 from ml_janitor.ledger.steps import RecordedSteps
 from ml_janitor.ledger.table import Table
-from ml_janitor.scheduled.sweep_run import Runner
+from ml_janitor.scheduled.sweep_run import SweepRunner
 from ml_janitor_sandbox.control import Control
 from properties.conftest import Unhurried
 from properties.nightly.detectors import Watching
@@ -71,8 +71,8 @@ def none(*_: object) -> dict[str, Any]:
     return {}
 
 
-REAL_DUE, REAL_ACT, REAL_PUT = acting.due_now, Acting.act, Table.put
-REAL_NIGHT, REAL_NAME, NUMBERS = Limits.in_night, restarts.name_for, count()
+REAL_DUE, REAL_ACT, REAL_PUT = acting.due_findings, Acting.act, Table.put
+REAL_NIGHT, REAL_NAME, NUMBERS = ActionLimits.in_night, restarts.restarted_name, count()
 REAL_WHY = Postponement.of
 
 
@@ -89,7 +89,9 @@ def as_swept(self: Recheck, result: Result, *__: object) -> tuple[Any, Any]:
     return (None, None) if item is None else (result.verdict, item.candidate)
 
 
-def complete(self: Acting, detector: Detector[Any], aws: Any, sweep: Sweep, *args: Any, **how: Any) -> SoFar:
+def complete(
+    self: Acting, detector: Detector[Any], aws: Any, sweep: Sweep, *args: Any, **how: Any
+) -> ActedSweep:
     return REAL_ACT(self, detector, aws, replace(sweep, error=None), *args, **how)
 
 
@@ -104,7 +106,7 @@ def without_actions(self: Table, pk: str, sk: str, attributes: Mapping[str, Any]
 def of_the_due(self: Postponement, key: str, at: datetime, **how: Any) -> Cause | None:
     due = REAL_DUE(self.sweep, self.entries, at)
     many = self.arming.too_many(len(due), self.sweep.looked_at)
-    vars(self)["too_much"] = cause(Why.MAX_SHARE, len(due), 0, 0, "") if many else None
+    vars(self)["too_much"] = make_cause(CauseCode.MAX_SHARE, len(due), 0, 0, "") if many else None
     return REAL_WHY(self, key, at, **how)
 
 
@@ -112,7 +114,7 @@ def by_arn(target: Target) -> str:
     return f"{target.arn}@"
 
 
-def each_its_own(self: Limits, account: str, action: str, **how: Any) -> bool:
+def each_its_own(self: ActionLimits, account: str, action: str, **how: Any) -> bool:
     """A night's places for each detector alone."""
     detector, _, key = action.partition(" ")
     return REAL_NIGHT(self, f"{account}#{detector}", key, **how)
@@ -130,19 +132,19 @@ def another_each_time(name: str, finding: str) -> str:
 
 
 SWITCHED_OFF: Sequence[tuple[str, Off, int, str]] = [
-    ("dry", {(Runner, "dry"): property(lambda _: False, nothing)}, 3, "in a dry run|by a dry run"),
+    ("dry", {(SweepRunner, "dry"): property(lambda _: False, nothing)}, 3, "in a dry run|by a dry run"),
     ("complete", {(Acting, "act"): complete}, 4, "before everything was read"),
     ("look again", {(Recheck, "verdict"): as_swept}, 1, "was not looked at again"),
     ("holds", {(Holds, "all"): none}, 7, "is kept by a person"),
-    ("tags", {(Policy, "keeps"): nothing}, 1, "is kept by its tags"),
+    ("tags", {(RunPolicy, "keeps"): nothing}, 1, "is kept by its tags"),
     ("due", {(acting, "due_now"): everything, (Arming, "due"): at_once}, 1, "before its grace is over"),
     ("said", {(acting, "due_now"): everything}, 2, "as was said"),
     ("void", {(Ledger, "void_warning"): nothing}, 4, "has no warning"),
     ("act_in", {(Arming, "within"): yes}, 2, "spared: outside act_in"),
     ("managed", {(Arming, "protects"): nothing}, 1, "spared: (managed|production)"),
-    ("max_actions", {(Limits, "in_sweep"): yes}, 6, "of one sweep"),
-    ("a night", {(Limits, "in_night"): yes}, 4, "of one night"),
-    ("one night for all", {(Limits, "in_night"): each_its_own}, 27, "of one night"),
+    ("max_actions", {(ActionLimits, "in_sweep"): yes}, 6, "of one sweep"),
+    ("a night", {(ActionLimits, "in_night"): yes}, 4, "of one night"),
+    ("one night for all", {(ActionLimits, "in_night"): each_its_own}, 27, "of one night"),
     ("steps", {(RecordedSteps, "do"): forgetful}, 1, "is done twice"),
     ("days of rest", {(Arming, "rests"): no}, 16, "on a day of rest"),
     ("lapsed", {(Entry, "outlived"): no}, 8, "and not found since"),

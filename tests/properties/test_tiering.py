@@ -11,13 +11,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ml_janitor.aws.storage_prices import StoragePrices
-from ml_janitor.core.lifecycles import CLASSES, LifecycleRule
-from ml_janitor.core.tiering import GB, Cohort, Rates, Saving, moves, saving, worth
-from ml_janitor_cli.estimate.storage_costs import bill
+from ml_janitor.core.lifecycles import TRANSITION_CLASSES, LifecycleRule
+from ml_janitor.core.tiering import (
+    GB,
+    ClassRates,
+    ObjectCohort,
+    TieringSaving,
+    planned_moves,
+    saving_of_rule,
+    worthwhile_transitions,
+)
+from ml_janitor_cli.estimate.storage_costs import cohort_cost
 
 RATES = StoragePrices("us-east-1", None).rates()
 MONTH = 730 / 24
-ORDER = ("STANDARD", *CLASSES)
+ORDER = ("STANDARD", *TRANSITION_CLASSES)
 
 PRICE = {
     "STANDARD": 0.023,
@@ -42,7 +50,9 @@ READ = {"STANDARD_IA": 0.01, "ONEZONE_IA": 0.01, "GLACIER_IR": 0.03, "GLACIER": 
 
 @st.composite
 def rules(draw: st.DrawFn) -> LifecycleRule:
-    names = sorted(draw(st.sets(st.sampled_from(CLASSES), max_size=3)), key=CLASSES.index)
+    names = sorted(
+        draw(st.sets(st.sampled_from(TRANSITION_CLASSES), max_size=3)), key=TRANSITION_CLASSES.index
+    )
     steps, day = [], draw(st.integers(30, 90))
     for name in names:
         steps.append((day, name))
@@ -53,12 +63,12 @@ def rules(draw: st.DrawFn) -> LifecycleRule:
 
 
 @st.composite
-def cohorts(draw: st.DrawFn) -> Cohort:
+def cohorts(draw: st.DrawFn) -> ObjectCohort:
     small = draw(st.booleans())
     objects = draw(st.integers(1, 10**6))
     each = draw(st.integers(1, 128 * 1024 - 1) if small else st.integers(128 * 1024, 10**9))
     reads = Decimal(draw(st.sampled_from(["0", "0.2", "1.5"])))
-    return Cohort(
+    return ObjectCohort(
         age=draw(st.integers(0, 500)),
         objects=objects,
         size=objects * each,
@@ -68,7 +78,7 @@ def cohorts(draw: st.DrawFn) -> Cohort:
     )
 
 
-def simulated(cohort: Cohort, rule: LifecycleRule, days: int, small_too: object) -> float:
+def simulated(cohort: ObjectCohort, rule: LifecycleRule, days: int, small_too: object) -> float:
     """Day by day: what is due is done in the morning, then the day is paid for."""
     where, entered, total, gb = cohort.held, 0, 0.0, cohort.size / GB
     for day in range(days):
@@ -100,22 +110,24 @@ def simulated(cohort: Cohort, rule: LifecycleRule, days: int, small_too: object)
 
 @given(cohorts(), rules(), st.integers(1, 900), st.sampled_from(["small objects too", ""]))
 def test_a_bill_is_that_of_going_through_every_day(
-    cohort: Cohort, rule: LifecycleRule, days: int, option: str
+    cohort: ObjectCohort, rule: LifecycleRule, days: int, option: str
 ) -> None:
-    found = float(bill(cohort, moves(cohort, rule, small_too=bool(option)), RATES, days))
+    found = float(cohort_cost(cohort, planned_moves(cohort, rule, small_too=bool(option)), RATES, days))
     expected = simulated(cohort, rule, days, small_too=bool(option))
 
     assert abs(found - expected) <= 1e-9 * max(1, expected)
 
 
 @given(cohorts(), rules(), st.sampled_from(["small objects too", ""]))
-def test_a_saving_is_what_later_days_cost_less(cohort: Cohort, rule: LifecycleRule, option: str) -> None:
+def test_a_saving_is_what_later_days_cost_less(
+    cohort: ObjectCohort, rule: LifecycleRule, option: str
+) -> None:
     """Of what is done at once: the first day after a month, and the fees of the first day."""
-    now = saving([cohort], rule, RATES, small_too=bool(option))
-    due = [to for at, to in moves(cohort, rule, small_too=bool(option)) if at == 0]
+    now = saving_of_rule([cohort], rule, RATES, small_too=bool(option))
+    due = [to for at, to in planned_moves(cohort, rule, small_too=bool(option)) if at == 0]
     assert now.moved + now.deleted == (cohort.size if due else 0)
     if not due:
-        assert now == Saving()
+        assert now == TieringSaving()
         return
     (to,) = due
     stays, goes = (simulated_day(replace(cohort, held=name)) for name in (cohort.held, to))  # type: ignore[arg-type]  # None is gone
@@ -124,7 +136,7 @@ def test_a_saving_is_what_later_days_cost_less(cohort: Cohort, rule: LifecycleRu
     assert float(now.once) == pytest.approx(missing + cohort.objects / 1000 * MOVE.get(to or "", 0))
 
 
-def simulated_day(cohort: Cohort) -> float:
+def simulated_day(cohort: ObjectCohort) -> float:
     """What the 32nd day in a class costs, of nothing if there is none."""
     if cohort.held is None:
         return 0.0
@@ -135,11 +147,11 @@ def simulated_day(cohort: Cohort) -> float:
 
 @given(st.lists(cohorts(), min_size=1, max_size=5), rules(), st.integers(1, 400))
 def test_every_transition_that_is_kept_returns_its_fee_in_time(
-    held: list[Cohort], rule: LifecycleRule, payback: int
+    held: list[ObjectCohort], rule: LifecycleRule, payback: int
 ) -> None:
     """One after the other, from STANDARD, in which the simulation begins."""
     held = [replace(one, held="STANDARD", age=0) for one in held]
-    kept = worth(held, rule, RATES, payback_days=payback)
+    kept = worthwhile_transitions(held, rule, RATES, payback_days=payback)
 
     assert set(kept) <= set(rule.transitions)
     for number, (day, _) in enumerate(kept):
@@ -160,11 +172,11 @@ def test_every_transition_that_is_kept_returns_its_fee_in_time(
 # --- at the edges -----------------------------------------------------------------------------
 
 
-def costs(usd: str, *, least: int = 0, move: int = 0) -> Rates:
-    return Rates(stages=((0, Decimal(usd)),), least_days=least, move=Decimal(move))
+def costs(usd: str, *, least: int = 0, move: int = 0) -> ClassRates:
+    return ClassRates(stages=((0, Decimal(usd)),), least_days=least, move=Decimal(move))
 
 
-ROUND: dict[str, Rates] = {
+ROUND: dict[str, ClassRates] = {
     "STANDARD": costs("2"),
     "STANDARD_IA": costs("1", least=100),
     "GLACIER_IR": costs("0"),
@@ -198,9 +210,9 @@ ROUND: dict[str, Rates] = {
 def test_a_transition_is_kept_if_it_returns_its_fees_in_time(
     cohorts: tuple[dict[str, Any], ...], steps: list[tuple[int, str]], payback: int, kept: list[int]
 ) -> None:
-    made = [Cohort(**{"age": 0, "objects": 0, "size": GB} | one) for one in cohorts]
+    made = [ObjectCohort(**{"age": 0, "objects": 0, "size": GB} | one) for one in cohorts]
 
-    found = worth(
+    found = worthwhile_transitions(
         made,
         LifecycleRule(id="x", transitions=tuple(steps)),
         ROUND,
@@ -212,20 +224,56 @@ def test_a_transition_is_kept_if_it_returns_its_fees_in_time(
 
 
 def test_small_objects_stay_where_they_are_unless_they_are_archived_too() -> None:
-    small = Cohort(age=0, objects=1, size=GB, small=True)
+    small = ObjectCohort(age=0, objects=1, size=GB, small=True)
     rule = LifecycleRule(id="x", transitions=((30, "STANDARD_IA"), (60, "GLACIER")))
     rates = ROUND | {"GLACIER": costs("0.5")}
 
-    assert worth([small], rule, rates, payback_days=3000) == ()
-    assert worth([small], rule, rates, payback_days=3000, small_too=True) == ((60, "GLACIER"),)
-    large = replace(small, small=False, size=100 * GB)
-    deep = LifecycleRule(id="x", transitions=((30, "GLACIER"), (60, "DEEP_ARCHIVE")))
-    both = rates | {"DEEP_ARCHIVE": costs("0.4", move=1)}
-    assert len(worth([small, large], deep, both, payback_days=3000, small_too=True)) == 2
+    assert worthwhile_transitions([small], rule, rates, payback_days=3000) == ()
+    assert worthwhile_transitions([small], rule, rates, payback_days=3000, small_too=True) == (
+        (60, "GLACIER"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("other", "payback"), [({"small": True}, 10), ({"held": "GLACIER_IR"}, 10), ({"held": "STANDARD_IA"}, 93)]
+)
+def test_each_is_compared_with_where_the_transitions_before_put_it(
+    other: dict[str, Any], payback: int
+) -> None:
+    """
+    70 days of a GB are charged for of what came to STANDARD_IA 30 days before, 100 of what was there.
+
+    Small objects are still in STANDARD, and what is beyond STANDARD_IA stayed there.
+    """
+    cohorts = [
+        ObjectCohort(age=0, objects=0, size=GB),
+        ObjectCohort(**{"age": 0, "objects": 0, "size": 3 * GB} | other),
+    ]
+    rates = ROUND | {"GLACIER": costs("0"), "GLACIER_IR": costs("2")}
+    rule = LifecycleRule(id="x", transitions=((30, "STANDARD_IA"), (60, "GLACIER")))
+
+    found, less = (
+        worthwhile_transitions(cohorts, rule, rates, payback_days=days, small_too=True)
+        for days in (payback, payback - 1)
+    )
+
+    assert (found, less) == (rule.transitions, rule.transitions[:1])
+
+
+def test_what_is_there_is_not_moved_there() -> None:
+    rule = LifecycleRule(id="x", transitions=((30, "STANDARD_IA"), (60, "GLACIER")))
+
+    assert planned_moves(ObjectCohort(age=40, objects=1, size=1, held="STANDARD_IA"), rule) == [
+        (20, "GLACIER")
+    ]
+    assert planned_moves(ObjectCohort(age=40, objects=1, size=1, held="REDUCED_REDUNDANCY"), rule) == [
+        (0, "STANDARD_IA"),
+        (20, "GLACIER"),
+    ]
 
 
 def test_a_price_is_the_one_that_holds_after_a_month() -> None:
-    tiering = Rates(stages=((0, Decimal(3)), (30, Decimal(2)), (31, Decimal(1))))
+    tiering = ClassRates(stages=((0, Decimal(3)), (30, Decimal(2)), (31, Decimal(1))))
 
     assert tiering.lasting == 2
     assert costs("3").lasting == 3

@@ -15,19 +15,19 @@ from decimal import Decimal
 
 import pytest
 
-from ml_janitor.aws.runs import Run
-from ml_janitor.bill.attribution import lines, parts
-from ml_janitor.bill.joining import Resource, movers, quantity
-from ml_janitor.bill.model import Charge, Span
-from ml_janitor.bill.movements import Cause, Comparison, ComparisonKind, Culprit, Mover, total
-from ml_janitor.core.job_families import family
+from ml_janitor.aws.runs import ResourceRun
+from ml_janitor.bill.attribution import changed_parts, usage_lines
+from ml_janitor.bill.joining import BillResource, find_movers, units_in_span
+from ml_janitor.bill.model import Charge, DaySpan
+from ml_janitor.bill.movements import ComparisonKind, Culprit, Mover, MoverCause, SpanComparison, total_change
+from ml_janitor.core.job_families import family_name
 from samples import SEED
 
 JUMPS = int(os.environ.get("JUMPS", "80"))
 NOISES = 30
 
-AFTER = Span(date(2026, 9, 6), 30)
-BEFORE = Span(date(2026, 8, 7), 30)
+AFTER = DaySpan(date(2026, 9, 6), 30)
+BEFORE = DaySpan(date(2026, 8, 7), 30)
 FIRST = date(2026, 8, 2)
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 PROJECTS = ("churn", "fraud", "llm", "support", "vision", "")
@@ -52,7 +52,7 @@ class World:
 
     choose: random.Random
     charges: list[Charge] = field(default_factory=list)
-    resources: list[Resource] = field(default_factory=list)
+    resources: list[BillResource] = field(default_factory=list)
     prices: dict[str, Decimal] = field(default_factory=lambda: {k: Decimal(v) for k, v in PRICES.items()})
     dearer: dict[str, Decimal] = field(default_factory=dict)
 
@@ -91,16 +91,18 @@ class World:
         """A resource from 04:00 of *day* on, for *hours* or until now; the answer is what it changed."""
         start = datetime.combine(day, time(4), UTC)
         end = None if hours is None else start + timedelta(seconds=int(hours * 3600))
-        run = Run(usage_type=usage_type, start=start, end=end, hourly=Decimal(count))
+        run = ResourceRun(usage_type=usage_type, start=start, end=end, hourly=Decimal(count))
         changed = Decimal(0)
         for each in days():
-            if units := quantity(run, Span(each, 1)):
+            if units := units_in_span(run, DaySpan(each, 1)):
                 usd = self.use(usage_type, each, units, tag)
                 changed += usd if each in AFTER else -usd if each in BEFORE else 0
         self.know(name, tag, (run,), since=start, finding=finding)
         return changed
 
-    def know(self, name: str, tag: str, runs: Sequence[Run], *, since: datetime, finding: str = "") -> None:
+    def know(
+        self, name: str, tag: str, runs: Sequence[ResourceRun], *, since: datetime, finding: str = ""
+    ) -> None:
         culprit = Culprit(
             arn=f"arn:{name}",
             name=name,
@@ -109,19 +111,21 @@ class World:
             since=since,
             finding=finding,
         )
-        self.resources.append(Resource(culprit=culprit, runs=tuple(runs), tag=tag, family=family(name)))
+        self.resources.append(
+            BillResource(culprit=culprit, runs=tuple(runs), tag=tag, family=family_name(name))
+        )
 
     def explained(self) -> tuple[Mover, ...]:
         """Why it moved, from rows in any order."""
-        comparison = Comparison(kind=ComparisonKind.DAYS, before=BEFORE, after=AFTER)
+        comparison = SpanComparison(kind=ComparisonKind.DAYS, before=BEFORE, after=AFTER)
         rows, known = list(self.charges), list(self.resources)
         self.choose.shuffle(rows)
         self.choose.shuffle(known)
         owners = {"USE1-EUC1-AWS-Out-Bytes": "net@acme.example"}
         services = dict.fromkeys(PRICES, "Amazon SageMaker")
-        found = movers(parts(lines(rows), comparison, services), known, comparison, owners)
+        found = find_movers(changed_parts(usage_lines(rows), comparison, services), known, comparison, owners)
         by_span = [sum(one.usd for one in rows if one.day in span) for span in (BEFORE, AFTER)]
-        assert total(found) == by_span[1] - by_span[0]
+        assert total_change(found) == by_span[1] - by_span[0]
         return found
 
 
@@ -148,7 +152,7 @@ def hung_job(world: World) -> Jump:
     usd = world.run(
         "USE1-Train:ml.p4d.24xlarge", tag, "pretrain-0924", early(world), count=count, finding="f"
     )
-    return Jump(usd, named("arn:pretrain-0924", Cause.FINDING), f"{tag}@acme.example")
+    return Jump(usd, named("arn:pretrain-0924", MoverCause.FINDING), f"{tag}@acme.example")
 
 
 def new_fleet(world: World) -> Jump:
@@ -162,7 +166,7 @@ def new_fleet(world: World) -> Jump:
         ),
         Decimal(0),
     )
-    return Jump(usd, named("arn:ranker-", Cause.STARTED), f"{tag}@acme.example")
+    return Jump(usd, named("arn:ranker-", MoverCause.STARTED), f"{tag}@acme.example")
 
 
 def forgotten_notebooks(world: World) -> Jump:
@@ -174,7 +178,7 @@ def forgotten_notebooks(world: World) -> Jump:
         ),
         Decimal(0),
     )
-    return Jump(usd, named("arn:workshop-", Cause.FINDING), f"{tag}@acme.example")
+    return Jump(usd, named("arn:workshop-", MoverCause.FINDING), f"{tag}@acme.example")
 
 
 def price(world: World) -> Jump:
@@ -192,7 +196,7 @@ def price(world: World) -> Jump:
             )
     world.dearer[usage_type] = factor
     return Jump(
-        before * (factor - 1), lambda one: one.cause is Cause.PRICE and one.part.usage_type == usage_type
+        before * (factor - 1), lambda one: one.cause is MoverCause.PRICE and one.part.usage_type == usage_type
     )
 
 
@@ -209,7 +213,9 @@ def storage_class(world: World) -> Jump:
             usd += spent
         start = datetime.combine(each, time(), UTC)
         runs.append(
-            Run(usage_type=usage_type, start=start, end=start + timedelta(days=1), hourly=quantity / 24)
+            ResourceRun(
+                usage_type=usage_type, start=start, end=start + timedelta(days=1), hourly=quantity / 24
+            )
         )
     world.know("bucket-features", tag, runs, since=NOW - timedelta(days=400))
     return Jump(
@@ -237,7 +243,7 @@ def cross_region(world: World) -> Jump:
             Decimal(0),
         ),
         lambda one: (
-            one.cause is Cause.UNEXPLAINED and (one.part.usage_type, one.part.tag) == (usage_type, tag)
+            one.cause is MoverCause.UNEXPLAINED and (one.part.usage_type, one.part.tag) == (usage_type, tag)
         ),
         "net@acme.example",
     )
@@ -250,10 +256,12 @@ def lost_tags(world: World) -> Jump:
         tag = "fraud" if each < day else ""
         spent = world.use(usage_type, each, hourly * 24, tag)
         usd += spent if each in AFTER and not tag else 0
-    return Jump(usd, lambda one: one.cause is Cause.TAG and one.tag_before == "fraud" and one.part.tag == "")
+    return Jump(
+        usd, lambda one: one.cause is MoverCause.TAG and one.tag_before == "fraud" and one.part.tag == ""
+    )
 
 
-def named(arn: str, cause: Cause) -> Callable[[Mover], bool]:
+def named(arn: str, cause: MoverCause) -> Callable[[Mover], bool]:
     return lambda one: one.culprit is not None and one.culprit.arn.startswith(arn) and one.cause is cause
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from ml_janitor.detectors.duplicate_artifacts.prefixes import reading_contents
+from ml_janitor.detectors.duplicate_artifacts.prefixes import contents_grants
 from ml_janitor_sandbox.control import Control, SandboxError
 from ml_janitor_sandbox.iam import IamControl
 from policies import allow, document, role
@@ -173,7 +173,7 @@ def test_contents_are_decrypted_only_where_the_detector_may_read_them(
                 Bucket=bucket, Key=name, Body=b"x", ServerSideEncryption="aws:kms", SSEKMSKeyId=key,
                 BucketKeyEnabled=bucket_key,
             )  # fmt: skip
-    read, decrypt = reading_contents(["s3://models/read/"])
+    read, decrypt = contents_grants(["s3://models/read/"])
     when = {one.operator: {one.key: list(one.values)} for one in decrypt.when}
     s3 = under(
         "s3",

@@ -20,9 +20,9 @@ from ml_janitor.config.settings import Settings
 from ml_janitor.core.model import Mode
 from ml_janitor.core.results import Outcome, Result, Sweep
 from ml_janitor.engine.failures import RunFailedError
-from ml_janitor.ledger.latest import LastSweep, Latest
-from ml_janitor.ledger.runs import LastRun, Listed, RunLists, Runs
-from ml_janitor.scheduled.accounts import NO_RESULT, AccountsRun, empty_for, listing_reads
+from ml_janitor.ledger.latest import LastSweep, LatestRecords
+from ml_janitor.ledger.runs import LastRun, LatestRuns, RunAccount, RunLists
+from ml_janitor.scheduled.accounts import _NO_RESULT, AccountsRun, account_list_grants, skip_empty_time
 
 HOUR = timedelta(hours=1)
 DAILY, HOURLY = "idle-endpoints", "hung-training-jobs"
@@ -81,7 +81,7 @@ class World:
         merged = {key: one for key, one in {**TABLE, **table}.items() if one is not None}
         self.settings = Settings.parse({"organization": merged, "detectors": detectors or {}})
         self.table, self.bucket, self.log = MemoryTable(), Bucket(), io.StringIO()
-        self.latest, self.runs = Latest(self.table), Runs(self.table)
+        self.latest, self.runs = LatestRecords(self.table), LatestRuns(self.table)
         self.lists = RunLists(self.bucket, "reports")  # type: ignore[arg-type]
         self.home, self.clock = home, NOW + HOUR
 
@@ -129,7 +129,7 @@ def test_a_run_has_a_list_of_all_accounts_and_is_remembered(capsys: pytest.Captu
 
     key = "organization/idle-endpoints/2026-10-06T03-00-00Z.json"
     assert answer == {"bucket": "reports", "key": key, "accounts": 2}
-    both = (Listed(ONE, REGIONS), Listed(TWO, REGIONS))
+    both = (RunAccount(ONE, REGIONS), RunAccount(TWO, REGIONS))
     assert (world.lists.listed(DAILY, NOW), world.lists.accounts(DAILY, NOW)) == (both, both)
     assert world.runs.last(DAILY) == LastRun(
         detector=DAILY, time=NOW, key=key, accounts=2, begun=NOW + HOUR, regions=REGIONS
@@ -151,7 +151,7 @@ def test_a_list_is_made_once_for_a_run(capsys: pytest.CaptureFixture[str]) -> No
     assert world.ask("list") == first
     assert len(capsys.readouterr().out.splitlines()) == 2, "a repeated event is measured too"
     assert world.ask("list", NOW + HOUR)["accounts"] == 0
-    assert world.lists.accounts(DAILY, NOW + HOUR) == (Listed(ONE, REGIONS), Listed(TWO, REGIONS))
+    assert world.lists.accounts(DAILY, NOW + HOUR) == (RunAccount(ONE, REGIONS), RunAccount(TWO, REGIONS))
 
 
 @pytest.mark.parametrize(
@@ -165,10 +165,10 @@ def test_a_list_is_made_once_for_a_run(capsys: pytest.CaptureFixture[str]) -> No
 )
 def test_what_was_empty_lately_is_skipped(detector: str, ago: timedelta, *, skipped: bool) -> None:
     world = World()
-    assert empty_for(world.settings, detector) == (20 * HOUR if detector == DAILY else 4 * HOUR)
+    assert skip_empty_time(world.settings, detector) == (20 * HOUR if detector == DAILY else 4 * HOUR)
     world.swept(ONE, "eu-west-1", ago=ago, detector=detector)
     world.ask("list", detector=detector)
-    assert world.lists.listed(detector, NOW)[0] == Listed(ONE, REGIONS[1:] if skipped else REGIONS)
+    assert world.lists.listed(detector, NOW)[0] == RunAccount(ONE, REGIONS[1:] if skipped else REGIONS)
 
 
 @pytest.mark.parametrize("left", [{"results": (FOUND,)}, {"error": "denied"}])
@@ -176,13 +176,13 @@ def test_what_had_something_or_was_not_read_is_not_skipped(left: dict[str, Any])
     world = World()
     world.swept(ONE, "eu-west-1", *left.get("results", ()), ago=HOUR, error=left.get("error"))
     world.ask("list")
-    assert world.lists.listed(DAILY, NOW)[0] == Listed(ONE, REGIONS)
+    assert world.lists.listed(DAILY, NOW)[0] == RunAccount(ONE, REGIONS)
 
 
 def test_accounts_and_regions_that_nobody_names_are_asked_for() -> None:
     world = World(accounts=None, all_accounts=True, without=[TWO], regions=[])
     assert world.ask("list")["accounts"] == 1
-    assert world.lists.listed(DAILY, NOW) == (Listed(ONE, ("eu-north-1",), "research"),)
+    assert world.lists.listed(DAILY, NOW) == (RunAccount(ONE, ("eu-north-1",), "research"),)
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_accounts_and_regions_that_nobody_names_are_asked_for() -> None:
     ],
 )
 def test_a_function_may_list_what_its_settings_name(table: dict[str, Any], actions: list[str]) -> None:
-    reads = listing_reads(World(**table).settings.organization)
+    reads = account_list_grants(World(**table).settings.organization)
     assert [grant.action for grant in reads] == actions
 
 
@@ -258,7 +258,7 @@ def test_what_left_no_result_is_an_error_of_its_pair_and_of_the_run() -> None:
     for account, region in ((ONE, "eu-west-1"), (ONE, "us-east-1"), (TWO, "us-east-1")):
         last = world.last(account, region)
         assert last is not None
-        assert (last.error, last.time, last.found) == (NO_RESULT, NOW, 0)
+        assert (last.error, last.time, last.found) == (_NO_RESULT, NOW, 0)
     run = world.runs.last(DAILY)
     assert run is not None
     assert (run.ended, run.unread) == (NOW + HOUR, 3)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ml_janitor.aws.locations import within
+from ml_janitor.aws.locations import is_under
 from ml_janitor.config.settings import Settings, SettingsError
 from ml_janitor.core.model import Target
 from ml_janitor.detectors.duplicate_artifacts import rule
@@ -59,11 +59,11 @@ def test_what_is_neither_is_refused_in_one_line(prefix: str) -> None:
     ],
 )
 def test_a_prefix_ends_at_its_slash(prefix: str, uri: str, *, expected: bool) -> None:
-    assert within((prefix,), uri) is expected
+    assert is_under((prefix,), uri) is expected
 
 
 def test_none_means_none() -> None:
-    assert not within((), "s3://models/a.tar.gz")
+    assert not is_under((), "s3://models/a.tar.gz")
     assert DuplicateArtifacts().never_acts() == "act_on_prefixes is empty, so no object may be deleted"
     armed = DuplicateArtifacts(act_on_prefixes=("s3://models/",), buckets=("models",))
     assert armed.never_acts() is None
@@ -82,8 +82,8 @@ def test_deleting_is_granted_there_only_and_with_an_etag_only() -> None:
     )
 
     assert deletes(detector) == [
-        ("arn:aws:s3:::models/*", rule.BY_ETAG),
-        ("arn:aws:s3:::runs/old/*", rule.BY_ETAG),
+        ("arn:aws:s3:::models/*", rule.BY_ETAG_CONDITION),
+        ("arn:aws:s3:::runs/old/*", rule.BY_ETAG_CONDITION),
     ]
     assert deletes(replace(detector, act_on_prefixes=())) == []
     narrowed = replace(detector, buckets=(), read_contents_in=("s3://models/a/", "runs"))

@@ -14,7 +14,7 @@ from armed import Cellar, raising
 from conftest import ACCOUNT, REGION
 from ml_janitor.acting.undoing import CannotUndoError
 from ml_janitor.core.model import Effect
-from ml_janitor.engine.holds import How
+from ml_janitor.engine.holds import HoldKind
 from ml_janitor.ledger.action import Action
 from ml_janitor.report.digest import DigestActions
 from ml_janitor.slack.digest_actions import ActionHistory
@@ -147,7 +147,7 @@ def test_what_is_due_within_a_day_is_told_unless_it_is_kept_or_gone(nights: Nigh
     nights.clock += SECOND
     line = f"cellar finding `{{}}` to be deleted on Fri 9 Oct 03:10 (UTC), $10.00 a month, {WHERE}"
     assert sorted(told(nights).due) == [line.format(name) for name in ("lamp", "pot", "rug", "sofa")]
-    nights.hold("sofa", how=How.KEPT)
+    nights.hold("sofa", how=HoldKind.KEPT)
     nights.world.use("pot")
     for entry in nights.ledger.entries("cellar", ACCOUNT, REGION):
         where = f"finding#cellar#{ACCOUNT}#{REGION}"

@@ -14,15 +14,15 @@ from conftest import ACCOUNT, REGION
 from fakes import UNTELLABLE, USED, Thing, thing, waste
 from ml_janitor.acting.machine import ActionMachine, half_done_cause
 from ml_janitor.acting.recheck import Recheck
-from ml_janitor.core.cause import Cause, Progress, Why, cause
+from ml_janitor.core.cause import Cause, CauseCode, UnfinishedProgress, make_cause
 from ml_janitor.core.model import Effect
 from ml_janitor.core.results import Outcome, Result
 from ml_janitor.engine.detector import ChangedError, NotFinishedError
-from ml_janitor.engine.policy import Policy
+from ml_janitor.engine.policy import RunPolicy
 from ml_janitor.ledger.action import Action, Stage
 from ml_janitor.ledger.actions import BegunBeforeError
 from ml_janitor.ledger.entries import Entry
-from ml_janitor.report.causes import words
+from ml_janitor.report.causes import cause_sentence
 from nights import ARMED, DAY, HOUR, TUESDAY, Nights, in_memory
 
 MINUTE = timedelta(minutes=1)
@@ -87,11 +87,11 @@ def stuck(monkeypatch: pytest.MonkeyPatch, *, times: int = 1000) -> list[str]:
 @pytest.mark.parametrize(
     ("seen", "why"),
     [
-        (lambda there: replace(there, verdict=USED), cause(Why.NO_LONGER_WASTE, "it is used")),
-        (lambda _: None, cause(Why.GONE)),
+        (lambda there: replace(there, verdict=USED), make_cause(CauseCode.NO_LONGER_WASTE, "it is used")),
+        (lambda _: None, make_cause(CauseCode.GONE)),
         (
             lambda _: thing("lamp", USED, created=TUESDAY),
-            cause(Why.NO_LONGER_WASTE, "another resource has its name now"),
+            make_cause(CauseCode.NO_LONGER_WASTE, "another resource has its name now"),
         ),
     ],
     ids=["used", "gone", "made anew"],
@@ -115,7 +115,7 @@ def test_nothing_is_begun_or_gone_on_with_without_time(
     monkeypatch.setattr(nights.aws, "_has_time", lambda: False)
     waiting = lamp(nights, 4 * DAY)
 
-    assert (waiting.outcome, waiting.cause) == (Outcome.WAITING, cause(Why.OUT_OF_TIME))
+    assert (waiting.outcome, waiting.cause) == (Outcome.WAITING, make_cause(CauseCode.OUT_OF_TIME))
     assert nights.actions.all("cellar", ACCOUNT, REGION) == []
     assert entry(nights).warned == TUESDAY
 
@@ -126,7 +126,7 @@ def test_what_is_half_done_waits_for_a_run_with_time(
     monkeypatch.setattr(half_done.aws, "_has_time", lambda: False)
     waiting = lamp(half_done)
 
-    assert (waiting.outcome, waiting.cause) == (Outcome.WAITING, half_done_cause(Why.OUT_OF_TIME))
+    assert (waiting.outcome, waiting.cause) == (Outcome.WAITING, half_done_cause(CauseCode.OUT_OF_TIME))
     assert (half_done.of("lamp").stage, half_done.of("lamp").attempts) == (Stage.FAILED, 1)
 
 
@@ -158,7 +158,7 @@ def test_a_warning_that_was_acted_on_before_is_void(nights: Nights) -> None:
     waiting = lamp(nights, 4 * DAY)
 
     said = "lamp was acted on before under this warning"
-    assert (waiting.outcome, waiting.cause) == (Outcome.WAITING, cause(Why.ACTED_BEFORE, said))
+    assert (waiting.outcome, waiting.cause) == (Outcome.WAITING, make_cause(CauseCode.ACTED_BEFORE, said))
     assert (entry(nights).voided, entry(nights).warned, nights.world.done) == (True, None, [])
 
 
@@ -240,7 +240,7 @@ def recheck(nights: Nights) -> Recheck:
     return Recheck(
         detector=Cellar(),
         aws=nights.aws,
-        policy=Policy(),
+        policy=RunPolicy(),
         holds=nights.holds,
         clock=lambda: nights.clock,
     )
@@ -258,7 +258,10 @@ def test_what_changed_before_the_first_step_is_withdrawn_and_closed(
     monkeypatch.setattr(Cellar, "act", act)
     changed = lamp(nights, 4 * DAY)
 
-    assert (changed.outcome, changed.cause) == (Outcome.CHANGED, cause(Why.NO_LONGER_WASTE, "it moved on"))
+    assert (changed.outcome, changed.cause) == (
+        Outcome.CHANGED,
+        make_cause(CauseCode.NO_LONGER_WASTE, "it moved on"),
+    )
     assert (nights.of("lamp").stage, nights.of("lamp").error) == (Stage.WITHDRAWN, "it moved on")
     assert (entry(nights).closed, entry(nights).close_reason) == (nights.clock, "it moved on")
 
@@ -274,7 +277,10 @@ def test_what_ended_by_itself_before_the_first_step_is_withdrawn(
 
     changed = lamp(nights)
 
-    assert (changed.outcome, changed.cause) == (Outcome.CHANGED, cause(Why.NO_LONGER_WASTE, "it went out"))
+    assert (changed.outcome, changed.cause) == (
+        Outcome.CHANGED,
+        make_cause(CauseCode.NO_LONGER_WASTE, "it went out"),
+    )
     assert (nights.of("lamp").stage, nights.put_back) == (Stage.WITHDRAWN, [])
 
 
@@ -285,7 +291,7 @@ def test_what_is_as_the_act_leaves_it_before_the_first_step_was_done_by_others(n
 
     changed = lamp(nights)
 
-    assert (changed.outcome, changed.cause) == (Outcome.CHANGED, cause(Why.DONE_BY_OTHERS))
+    assert (changed.outcome, changed.cause) == (Outcome.CHANGED, make_cause(CauseCode.DONE_BY_OTHERS))
     assert (nights.of("lamp").stage, nights.world.done) == (Stage.WITHDRAWN, [])
 
 
@@ -309,16 +315,16 @@ def test_a_record_that_was_changed_is_not_taken_for_done(half_done: Nights) -> N
 
     failed = lamp(half_done)
 
-    assert (failed.outcome, failed.cause) == (Outcome.FAILED, Cause(Why.MAC_INVALID))
+    assert (failed.outcome, failed.cause) == (Outcome.FAILED, Cause(CauseCode.MAC_INVALID))
     left = half_done.of("lamp")
-    assert (left.stage, left.error) == (Stage.FAILED, words(Cause(Why.MAC_INVALID)))
+    assert (left.stage, left.error) == (Stage.FAILED, cause_sentence(Cause(CauseCode.MAC_INVALID)))
 
 
 @pytest.mark.parametrize(
     ("arming", "why"),
     [
-        ({"max_actions": 0}, cause(Why.MAX_ACTIONS, 0)),
-        ({"act_in": (f"{ACCOUNT}/eu-west-1",)}, half_done_cause(Why.OUTSIDE_ACT_IN, ACCOUNT, REGION)),
+        ({"max_actions": 0}, make_cause(CauseCode.MAX_ACTIONS, 0)),
+        ({"act_in": (f"{ACCOUNT}/eu-west-1",)}, half_done_cause(CauseCode.OUTSIDE_ACT_IN, ACCOUNT, REGION)),
     ],
     ids=["limits", "act_in"],
 )
@@ -338,7 +344,7 @@ def test_what_is_half_done_and_cannot_be_judged_is_left_so(half_done: Nights) ->
 
     waiting = lamp(half_done)
 
-    why = half_done_cause(Why.UNKNOWN_AT_RECHECK, "its use could not be read")
+    why = half_done_cause(CauseCode.UNKNOWN_AT_RECHECK, "its use could not be read")
     assert (waiting.outcome, waiting.cause) == (Outcome.WAITING, why)
     assert (half_done.put_back, half_done.of("lamp").stage) == ([], Stage.FAILED)
 
@@ -353,7 +359,7 @@ def test_a_revert_that_somebody_else_asks_for_in_that_moment_is_theirs(
     monkeypatch.setattr(half_done.actions, "request_undo", begun)
     kept = lamp(half_done)
 
-    busy = Cause(Why.ANOTHER_RUN, (AT_WORK,), progress=Progress.HALF_DONE)
+    busy = Cause(CauseCode.ANOTHER_RUN, (AT_WORK,), progress=UnfinishedProgress.HALF_DONE)
     assert (kept.outcome, kept.cause, half_done.put_back) == (Outcome.KEPT, busy, [])
 
 
@@ -405,7 +411,7 @@ def test_what_somebody_asks_back_while_it_waits_too_long_is_no_failure_any_more(
     asked = lamp(nights, 2 * DAY)
 
     assert asked.outcome is Outcome.WAITING
-    assert asked.cause == Cause(Why.ANOTHER_RUN, (AT_WORK,), progress=Progress.HALF_DONE)
+    assert asked.cause == Cause(CauseCode.ANOTHER_RUN, (AT_WORK,), progress=UnfinishedProgress.HALF_DONE)
 
 
 def void(_: object) -> None:

@@ -18,8 +18,15 @@ from ml_janitor.core.results import Outcome, Result
 from ml_janitor.engine.detector import CannotActError
 from ml_janitor.ledger.action import Action, Stage
 from ml_janitor.ledger.actions import Actions
-from ml_janitor.ledger.macs import KmsMacs, Macs, NoKey, NoKeyError, UnverifiedError, content
-from ml_janitor.ledger.table import EXPIRES, WRITTEN
+from ml_janitor.ledger.macs import (
+    KmsMacs,
+    MacProvider,
+    NoUndoKey,
+    NoUndoKeyError,
+    UnverifiedError,
+    signed_content,
+)
+from ml_janitor.ledger.table import EXPIRES_ATTRIBUTE, WRITTEN_ATTRIBUTE
 from signing import OwnMacs
 
 NOW = datetime(2026, 10, 6, tzinfo=UTC)
@@ -123,7 +130,7 @@ def test_it_is_kept_for_four_months_and_what_outlives_it_is_none(
 ) -> None:
     one = begun(actions)
     (item,) = table.scan("action#")
-    assert item[EXPIRES] == (NOW + 120 * DAY).timestamp()
+    assert item[EXPIRES_ATTRIBUTE] == (NOW + 120 * DAY).timestamp()
 
     table.change(one.pk, "remains", set_to={"told": "acted 1"})
 
@@ -132,7 +139,7 @@ def test_it_is_kept_for_four_months_and_what_outlives_it_is_none(
 
 def test_its_writer_knows_its_own_write_again(actions: Actions, table: MemoryTable) -> None:
     def mark() -> str:
-        return str(next(iter(table.scan("action#")))[WRITTEN])
+        return str(next(iter(table.scan("action#")))[WRITTEN_ATTRIBUTE])
 
     one = begun(actions)
     first = mark()
@@ -143,7 +150,7 @@ def test_its_writer_knows_its_own_write_again(actions: Actions, table: MemoryTab
 def test_a_refusal_is_written_once_for_each_reason(actions: Actions, table: MemoryTable) -> None:
     def known() -> tuple[Action, str]:
         (item,) = table.scan("action#")
-        return actions.everywhere()[0], item[WRITTEN]
+        return actions.everywhere()[0], item[WRITTEN_ATTRIBUTE]
 
     actions.failed(begun(actions), "reset")
     actions.refused(known()[0], "not signed")
@@ -208,7 +215,7 @@ def test_what_is_signed_of_it_stays_what_it_was(created: datetime | None) -> Non
     undo = {"tags": {"b": "2", "a": "1"}, "name": "lamp"}
     one = action(pk="pk", by="maria", undo=undo, target=thing("lamp", waste(), created=created).target)
     made = b'"2026-07-01T00:00:00+00:00"' if created else b"null"
-    assert content(one, Stage.ACTED) == (
+    assert signed_content(one, Stage.ACTED) == (
         b'{"account":"123456789012","arn":"arn:aws:sagemaker:us-east-1:123456789012:thing/lamp",'
         b'"began":"2026-10-06T00:00:00Z","by":"maria","created":' + made + b',"detector":"shelf",'
         b'"id":"' + one.id.encode() + b'","kind":"thing","name":"lamp","pk":"pk","region":"us-east-1",'
@@ -294,6 +301,6 @@ def test_a_key_that_does_not_answer_says_nothing_of_a_code() -> None:
     [lambda macs: macs.sign(b""), lambda macs: macs.verify(b"", ""), lambda macs: macs.since()],
     ids=["sign", "verify", "since"],
 )
-def test_without_a_key_nothing_is_signed_or_verified(ask: Callable[[Macs], object]) -> None:
-    with pytest.raises(NoKeyError, match="JANITOR_UNDO_KEY"):
-        ask(NoKey())
+def test_without_a_key_nothing_is_signed_or_verified(ask: Callable[[MacProvider], object]) -> None:
+    with pytest.raises(NoUndoKeyError, match="JANITOR_UNDO_KEY"):
+        ask(NoUndoKey())

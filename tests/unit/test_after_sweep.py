@@ -13,16 +13,16 @@ from aws_lambda_powertools import Logger
 from armed import Cellar, tagged
 from conftest import ACCOUNT, REGION
 from fakes import UNTELLABLE
-from ml_janitor.acting.after_sweep import Cleaning, Known
+from ml_janitor.acting.after_sweep import CleanupRun, SweptRegion
 from ml_janitor.core.model import Mode, Target
 from ml_janitor.core.results import Outcome, Sweep
 from ml_janitor.engine.failures import Failures, RunFailedError
-from ml_janitor.engine.holds import How
-from ml_janitor.engine.run import sweep
-from ml_janitor.ledger.entries import Entry, Recorded
+from ml_janitor.engine.holds import HoldKind
+from ml_janitor.engine.run import sweep_region
+from ml_janitor.ledger.entries import Entry, RecordedFindings
 from ml_janitor.ledger.holds import Holds
-from ml_janitor.ledger.latest import Latest
-from ml_janitor.ledger.requests import Requests
+from ml_janitor.ledger.latest import LatestRecords
+from ml_janitor.ledger.requests import ButtonRequests
 from nights import ARMED, DAY, HOUR, Nights, in_memory
 
 
@@ -70,10 +70,10 @@ class Board:
     """Where the messages are; it takes no change of one if it is *ill*."""
 
     ill: bool = False
-    swept: list[tuple[Sweep, Recorded]] = field(default_factory=list)
+    swept: list[tuple[Sweep, RecordedFindings]] = field(default_factory=list)
     void: list[tuple[set[str], str]] = field(default_factory=list)
 
-    def __call__(self, sweep: Sweep, recorded: Recorded) -> Sequence[str]:
+    def __call__(self, sweep: Sweep, recorded: RecordedFindings) -> Sequence[str]:
         self.swept.append((sweep, recorded))
         return ["ratelimited"] if self.ill else []
 
@@ -82,7 +82,7 @@ class Board:
         return []
 
 
-def cleaning(nights: Nights, **about: Any) -> Cleaning:
+def cleaning(nights: Nights, **about: Any) -> CleanupRun:
     runner = nights.runner()
     log = cast("Logger", Log())
     given: dict[str, Any] = {
@@ -96,26 +96,26 @@ def cleaning(nights: Nights, **about: Any) -> Cleaning:
         "failures": Failures(log),
         "dry": False,
     }
-    return Cleaning(**given | about)
+    return CleanupRun(**given | about)
 
 
-def lines(cleaning: Cleaning) -> list[tuple[str, Mapping[str, str]]]:
+def lines(cleaning: CleanupRun) -> list[tuple[str, Mapping[str, str]]]:
     return cast("Log", cleaning.logger).lines
 
 
-def failed(cleaning: Cleaning) -> str:
+def failed(cleaning: CleanupRun) -> str:
     """The failures of the run."""
     with pytest.raises(RunFailedError) as raised:
         cleaning.failures.check()
     return str(raised.value)
 
 
-def after(nights: Nights, cleaning: Cleaning) -> Known:
+def after(nights: Nights, cleaning: CleanupRun) -> SweptRegion:
     """What follows a sweep of now."""
     policy = cleaning.judged_by([nights.aws])
-    found = sweep(cleaning.detector, nights.aws, now=nights.clock, policy=policy)
+    found = sweep_region(cleaning.detector, nights.aws, now=nights.clock, policy=policy)
     recorded = nights.ledger.record(nights.aws, found, nights.clock, lasts=14 * DAY)
-    known = Known(nights.aws, found, recorded)
+    known = SweptRegion(nights.aws, found, recorded)
     return cleaning.after(known, policy, nights.clock, until=nights.clock + HOUR)
 
 
@@ -144,9 +144,9 @@ def test_it_knows_what_people_keep_and_may_not_act_where_that_is_unreadable(
     nights: Nights, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nights.world.add("lamp")
-    nights.hold("lamp", how=How.KEPT)
+    nights.hold("lamp", how=HoldKind.KEPT)
     (hold,) = cleaning(nights).judged_by([nights.aws]).holds[nights.world.things["lamp"].target.key]
-    assert (hold.how, hold.by) == (How.KEPT, "maria")
+    assert (hold.how, hold.by) == (HoldKind.KEPT, "maria")
 
     monkeypatch.setattr(Holds, "all", refuses)
     blind = cleaning(nights)
@@ -184,7 +184,7 @@ def test_what_people_asked_for_is_granted_first_but_not_to_an_adviser(
     nights: Nights, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[tuple[object, ...]] = []
-    monkeypatch.setattr(Requests, "grant", lambda _, *about: asked.append(about))
+    monkeypatch.setattr(ButtonRequests, "grant", lambda _, *about: asked.append(about))
 
     cleaning(nights).judged_by([nights.aws])
     cleaning(nights, detector=Adviser()).judged_by([nights.aws])
@@ -239,7 +239,7 @@ def test_what_acting_did_and_what_limits_held_back_is_told(
     nights: Nights, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     left: list[Sweep] = []
-    monkeypatch.setattr(Latest, "left", lambda _, swept, __: left.append(swept))
+    monkeypatch.setattr(LatestRecords, "left", lambda _, swept, __: left.append(swept))
     nights.arming = replace(ARMED, max_actions=1, max_share=100)
     nights.warned("a", "b")
     board, log = Board(), Log()

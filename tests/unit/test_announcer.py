@@ -13,12 +13,12 @@ from conftest import ACCOUNT, NOW, REGION
 from fakes import UNTELLABLE, USED, thing, waste
 from ml_janitor.core.model import Finding, Mode, Verdict
 from ml_janitor.core.results import Outcome, Result, Sweep
-from ml_janitor.ledger.entries import Recorded
-from ml_janitor.report.mrkdwn import Message, Post, section
+from ml_janitor.ledger.entries import RecordedFindings
+from ml_janitor.report.mrkdwn import Message, Post, section_block
 from ml_janitor.slack.announcements import Announcer
 from ml_janitor.slack.bot import SlackRefusedError
 from ml_janitor.slack.retries import SlackError
-from ml_janitor.slack.sender import Delivered
+from ml_janitor.slack.sender import PostDelivery
 
 DEAD = SlackError("Slack could not be reached")
 ARCHIVED = SlackRefusedError("Slack refused it: is_archived", "is_archived")
@@ -58,13 +58,13 @@ class Slack:
         deadline: float,
         taken: Callable[[], None] = lambda: None,
         channel: str = "",
-    ) -> Delivered:
+    ) -> PostDelivery:
         assert deadline == 9
         if channel in self.refuses:
             raise self.refuses[channel]
         taken()
         self.posts.append((channel, str(post), report.decode()))
-        return Delivered(problems=self.problems)
+        return PostDelivery(problems=self.problems)
 
 
 def announced(
@@ -80,7 +80,7 @@ def announced(
     try:
         problems = Announcer(connect, deadline=9, keep_tag="keep", routes=routed)(
             sweep,
-            Recorded(new=tuple(new), entries={}),
+            RecordedFindings(new=tuple(new), entries={}),
             now=NOW,
             where="s3://bucket/report.html",
             note=note,
@@ -143,6 +143,6 @@ def test_the_same_refusal_of_two_channels_is_said_once() -> None:
 
 def test_something_else_is_posted_to_the_main_channel() -> None:
     slack: Any = Slack(problems=("a reply is missing",))
-    post = Post(main=Message(text="the digest", blocks=(section("the digest"),)))
+    post = Post(main=Message(text="the digest", blocks=(section_block("the digest"),)))
     assert Announcer(lambda: slack, deadline=9).post(post) == ("a reply is missing",)
     assert [(channel, report) for channel, _, report in slack.posts] == [("", "")]

@@ -12,14 +12,14 @@ from ml_janitor.aws.answers import (
     Listing,
     OutOfTimeError,
     ReadError,
-    attempt,
-    attempted,
-    describe,
+    as_signal,
+    collect_pages,
     ensure,
-    everything,
-    failure,
-    needed,
-    refused_as,
+    error_text,
+    failure_text,
+    is_refusal,
+    read_signal,
+    required_value,
     unless_gone,
 )
 from ml_janitor.core.signals import Absent, NotRead, Unreadable, Value
@@ -108,19 +108,19 @@ def refusal(code: str, message: str = "") -> ClientError:
     ],
 )
 def test_a_failed_call_in_one_line(error: Exception, words: str | None) -> None:
-    assert failure(error) == words
-    assert describe(error) == (words or "ValueError: a fault of ours")
+    assert failure_text(error) == words
+    assert error_text(error) == (words or "ValueError: a fault of ours")
 
 
 def test_a_refusal_is_told_by_its_code_and_its_words_in_any_case() -> None:
     error = refusal("ValidationException", "Could NOT find it")
 
-    assert refused_as(error, ("ValidationException",))
-    assert refused_as(error, ("ValidationException",), "could not FIND")
-    assert not refused_as(error, ("ValidationException",), "denied")
-    assert not refused_as(error, ("AccessDenied",), "could not find")
-    assert not refused_as(ValueError("could not find"), ("ValidationException",))
-    assert not refused_as(ClientError({"Error": {}}, "ListApps"), ("ValidationException",))
+    assert is_refusal(error, ("ValidationException",))
+    assert is_refusal(error, ("ValidationException",), "could not FIND")
+    assert not is_refusal(error, ("ValidationException",), "denied")
+    assert not is_refusal(error, ("AccessDenied",), "could not find")
+    assert not is_refusal(ValueError("could not find"), ("ValidationException",))
+    assert not is_refusal(ClientError({"Error": {}}, "ListApps"), ("ValidationException",))
 
 
 def pages(error: Exception | None = None) -> Iterator[list[int]]:
@@ -131,8 +131,10 @@ def pages(error: Exception | None = None) -> Iterator[list[int]]:
 
 
 def test_a_listing_keeps_what_was_read_before_it_broke_off() -> None:
-    whole = everything(pages(), lambda page: page, source="sagemaker:ListApps")
-    broken = everything(pages(refusal("Throttling", "slow")), lambda page: page, source="sagemaker:ListApps")
+    whole = collect_pages(pages(), lambda page: page, source="sagemaker:ListApps")
+    broken = collect_pages(
+        pages(refusal("Throttling", "slow")), lambda page: page, source="sagemaker:ListApps"
+    )
 
     error = "sagemaker:ListApps broke off after 3: ListApps: Throttling: slow"
     assert (whole, broken) == (Listing((1, 2, 3)), Listing((1, 2, 3), error))
@@ -143,7 +145,7 @@ def test_a_listing_keeps_what_was_read_before_it_broke_off() -> None:
         Value((1, 2, 3), "call"), Unreadable(error, "call"),
     )  # fmt: skip
     with pytest.raises(ZeroDivisionError):
-        everything(pages(ZeroDivisionError()), lambda page: page, source="x")
+        collect_pages(pages(ZeroDivisionError()), lambda page: page, source="x")
     assert issubclass(OutOfTimeError, ReadError)
 
 
@@ -158,22 +160,22 @@ def test_an_attempt_is_a_signal() -> None:
             raise error
         return 1
 
-    assert attempt(answer, source="call") == Value(1, "call")
-    assert attempt(lambda: answer(refusal("Gone")), source="call", absent=("Gone",)) == Absent("call")
-    assert attempt(lambda: answer(refusal("Gone")), source="call") == Unreadable("ListApps: Gone", "call")
+    assert read_signal(answer, source="call") == Value(1, "call")
+    assert read_signal(lambda: answer(refusal("Gone")), source="call", absent=("Gone",)) == Absent("call")
+    assert read_signal(lambda: answer(refusal("Gone")), source="call") == Unreadable("ListApps: Gone", "call")
     with pytest.raises(ZeroDivisionError):
-        attempt(lambda: answer(ZeroDivisionError()), source="call")
-    around = attempted("call", absent=("Gone",))(answer)
+        read_signal(lambda: answer(ZeroDivisionError()), source="call")
+    around = as_signal("call", absent=("Gone",))(answer)
     assert [around(None), around(refusal("Gone")), around(error=refusal("No"))] == [
         Value(1, "call"), Absent("call"), Unreadable("ListApps: No", "call"),
     ]  # fmt: skip
 
 
 def test_what_is_needed_is_read_or_an_error() -> None:
-    assert (needed(Value(1)), needed(Absent())) == (1, None)
+    assert (required_value(Value(1)), required_value(Absent())) == (1, None)
     with pytest.raises(ReadError, match="denied"):
-        needed(Unreadable("denied"))
+        required_value(Unreadable("denied"))
     with pytest.raises(ReadError, match="it was not read"):
-        needed(NotRead())
+        required_value(NotRead())
     with pytest.raises(ReadError, match="not asked"):
-        needed(NotRead(), "not asked")
+        required_value(NotRead(), "not asked")

@@ -10,13 +10,13 @@ import pytest
 from armed import Cellar, raising
 from conftest import ACCOUNT, REGION
 from fakes import USED
-from ml_janitor.acting.acting import SoFar, due_now
+from ml_janitor.acting.acting import ActedSweep, due_findings
 from ml_janitor.acting.undoing import CannotUndoError
-from ml_janitor.core.cause import Cause, Progress, UnreachableUndos, Why, cause
+from ml_janitor.core.cause import Cause, CauseCode, UnfinishedProgress, UnreachableUndos, make_cause
 from ml_janitor.core.model import Mode
 from ml_janitor.core.results import Outcome, Sweep
 from ml_janitor.engine.detector import CannotActError
-from ml_janitor.engine.run import sweep
+from ml_janitor.engine.run import sweep_region
 from ml_janitor.ledger.entries import Entry
 from nights import ARMED, DAY, HOUR, Nights, in_memory
 
@@ -44,14 +44,14 @@ def denied(_: str) -> None:
 
 def found(nights: Nights) -> Sweep:
     """What is found now."""
-    return sweep(nights.detector, nights.aws, now=nights.clock, policy=nights.runner().policy)
+    return sweep_region(nights.detector, nights.aws, now=nights.clock, policy=nights.runner().policy)
 
 
 def entries(nights: Nights) -> dict[str, Entry]:
     return {one.key: one for one in nights.ledger.entries("cellar", ACCOUNT, REGION)}
 
 
-def acted(nights: Nights) -> SoFar:
+def acted(nights: Nights) -> ActedSweep:
     """What acting makes of what is found now, by what the ledger knows."""
     runner = nights.runner()
     assert runner.acting is not None
@@ -66,7 +66,7 @@ def test_what_is_not_armed_does_nothing(nights: Nights) -> None:
     nights.clock += 4 * DAY
     nights.arming = replace(ARMED, mode=Mode.DRY_RUN)
 
-    assert acted(nights) == SoFar(found(nights))
+    assert acted(nights) == ActedSweep(found(nights))
     assert nights.world.done == []
 
 
@@ -81,8 +81,8 @@ def test_in_a_sweep_that_broke_off_what_was_warned_about_waits_for_a_complete_on
 
     results = {one.target.name: (one.outcome, one.due, one.cause) for one in so_far.sweep.results}
     assert results == {
-        "lamp": (Outcome.WAITING, due, cause(Why.SWEEP_INCOMPLETE)),
-        "chair": (Outcome.WAITING, None, cause(Why.UNWARNED)),
+        "lamp": (Outcome.WAITING, due, make_cause(CauseCode.SWEEP_INCOMPLETE)),
+        "chair": (Outcome.WAITING, None, make_cause(CauseCode.UNWARNED)),
     }
     assert nights.world.done == []
 
@@ -107,7 +107,7 @@ def test_an_undo_is_not_resumed_from_a_record_that_was_changed(half_back: Nights
 
     lamp = half_back.after(HOUR)["lamp"]
 
-    forged = Cause(Why.MAC_INVALID, progress=Progress.HALF_REVERTED, by="maria")
+    forged = Cause(CauseCode.MAC_INVALID, progress=UnfinishedProgress.HALF_REVERTED, by="maria")
     assert (lamp.outcome, lamp.cause, half_back.put_back) == (Outcome.FAILED, forged, [])
 
 
@@ -124,8 +124,8 @@ def test_what_is_resumed_long_after_its_warning_is_told_as_done(nights: Nights) 
 
     results = {one.target.name: (one.outcome, one.why) for one in acted(nights).sweep.results}
 
-    assert results["lamp"] == (Outcome.ACTED, Why.UNDO_WITH)
-    assert results["chair"] == (Outcome.WAITING, Why.WARNING_LAPSED)
+    assert results["lamp"] == (Outcome.ACTED, CauseCode.UNDO_WITH)
+    assert results["chair"] == (Outcome.WAITING, CauseCode.WARNING_LAPSED)
 
 
 def test_what_is_used_when_it_would_be_prepared_again_is_reported_as_before(
@@ -140,7 +140,10 @@ def test_what_is_used_when_it_would_be_prepared_again_is_reported_as_before(
 
     lamp = nights.after(4 * DAY)["lamp"]
 
-    assert (lamp.outcome, lamp.cause) == (Outcome.ADVISED, cause(Why.REFUSED_BY_PREPARE, "it is watched"))
+    assert (lamp.outcome, lamp.cause) == (
+        Outcome.ADVISED,
+        make_cause(CauseCode.REFUSED_BY_PREPARE, "it is watched"),
+    )
 
 
 def test_the_oldest_due_goes_first_and_of_those_due_at_once_the_first_by_name(nights: Nights) -> None:
@@ -150,7 +153,7 @@ def test_the_oldest_due_goes_first_and_of_those_due_at_once_the_first_by_name(ni
     nights.warned("desk", "chair")
     nights.clock += 3 * DAY
 
-    due = due_now(found(nights), entries(nights), nights.clock)
+    due = due_findings(found(nights), entries(nights), nights.clock)
 
     assert [one.target.name for one in due] == ["lamp"]
     assert [one.due for one in due] == [entry.due for key, entry in entries(nights).items() if "lamp" in key]

@@ -8,9 +8,9 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from fakes import target_at
-from ml_janitor.core.cause import Cause, Why
+from ml_janitor.core.cause import Cause, CauseCode
 from ml_janitor.core.durations import WorkingHours
-from ml_janitor.core.model import Confidence, Finding, Mode, Schedule, Target
+from ml_janitor.core.model import ActionSchedule, Confidence, Finding, Mode, Target
 from ml_janitor.core.signals import Tags
 from ml_janitor.engine.arming import Arming
 
@@ -27,8 +27,8 @@ def target(name: str, tags: Tags) -> Target:
     ("tags", "why"),
     [
         ({}, None),
-        ({"managed-by": "terraform"}, Cause(Why.MANAGED, ("terraform",), along="ranker")),
-        ({"environment": "production"}, Cause(Why.PRODUCTION, ("production",), along="ranker")),
+        ({"managed-by": "terraform"}, Cause(CauseCode.MANAGED, ("terraform",), along="ranker")),
+        ({"environment": "production"}, Cause(CauseCode.PRODUCTION, ("production",), along="ranker")),
     ],
 )
 def test_what_goes_along_is_as_protected_as_what_was_found(tags: Tags, why: Cause | None) -> None:
@@ -76,7 +76,7 @@ def test_it_may_act_somewhere_in_an_account_of_which_one_region_is_named() -> No
 def test_what_the_rule_spares_is_only_reported() -> None:
     spared = replace(WASTE, spared="it is shared")
 
-    assert ARMED.spares(target("gateway", {}), spared) == Cause(Why.SPARED_BY_RULE, ("it is shared",))
+    assert ARMED.spares(target("gateway", {}), spared) == Cause(CauseCode.SPARED_BY_RULE, ("it is shared",))
 
 
 @pytest.mark.parametrize("excepted", ["cloudformation", "CloudFormation stack ml"])
@@ -100,7 +100,7 @@ def test_a_warning_lasts_for_two_sweeps_its_grace_or_two_days(
 def test_what_has_no_creation_time_is_only_reported() -> None:
     nameless = replace(target("gateway", {}), created=None)
 
-    assert ARMED.spares(nameless, WASTE) == Cause(Why.NO_CREATION_TIME)
+    assert ARMED.spares(nameless, WASTE) == Cause(CauseCode.NO_CREATION_TIME)
 
 
 @pytest.mark.parametrize(
@@ -219,12 +219,12 @@ CLOSING = datetime(2026, 10, 6, 20, tzinfo=UTC)
     ],
 )
 def test_a_scheduled_finding_is_due_by_the_clock(warned: datetime, quiet: datetime, due: datetime) -> None:
-    plan = Schedule(closing=CLOSING, due=quiet, next_closing=CLOSING + DAY)
+    plan = ActionSchedule(closing=CLOSING, due=quiet, next_closing=CLOSING + DAY)
     scheduled = replace(LIKELY, schedule=plan, grace=HOUR)
 
     assert ARMED.due(warned, scheduled) == due
     assert ARMED.spares(target("gateway", {}), scheduled) is None
-    assert ARMED.spares(target("gateway", {}), LIKELY) == Cause(Why.NOT_PROVEN, ("likely", ""))
+    assert ARMED.spares(target("gateway", {}), LIKELY) == Cause(CauseCode.NOT_PROVEN, ("likely", ""))
 
 
 def test_days_of_rest_are_those_of_the_operators_time_zone() -> None:

@@ -12,17 +12,22 @@ from typing import Any, cast
 import pytest
 
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.locations import Address
+from ml_janitor.aws.locations import S3Address
 from ml_janitor.aws.references import References
-from ml_janitor.aws.referrers import User
+from ml_janitor.aws.referrers import PlaceUser
 from ml_janitor.core.signals import NotRead, Signal, Unreadable, Value
 from ml_janitor.detectors.duplicate_artifacts import comparing, standings, survey
-from ml_janitor.detectors.duplicate_artifacts.artifact import Names, Shelf, Stored, Unit
-from ml_janitor.detectors.duplicate_artifacts.contents import Contents
-from ml_janitor.detectors.duplicate_artifacts.copies import Role
-from ml_janitor.detectors.duplicate_artifacts.sources import candidates
+from ml_janitor.detectors.duplicate_artifacts.artifact import (
+    ArtifactNames,
+    ArtifactUnit,
+    BucketIndex,
+    StoredObject,
+)
+from ml_janitor.detectors.duplicate_artifacts.contents import ObjectContents
+from ml_janitor.detectors.duplicate_artifacts.copies import CopyRole
+from ml_janitor.detectors.duplicate_artifacts.sources import find_candidates
 from ml_janitor.detectors.duplicate_artifacts.standings import Standings
-from ml_janitor.detectors.duplicate_artifacts.survey import Survey, Where
+from ml_janitor.detectors.duplicate_artifacts.survey import ArtifactSurvey, SearchScope
 
 MIB = 1024**2
 
@@ -52,10 +57,10 @@ def page(etag: str, *, truncated: bool = False) -> dict[str, Any]:
     return {"KeyCount": 2, "IsTruncated": truncated, "Contents": entries}
 
 
-def reading(again: dict[str, Any]) -> Survey:
-    return Survey(
+def reading(again: dict[str, Any]) -> ArtifactSurvey:
+    return ArtifactSurvey(
         cast("Aws", Listed(again)),
-        Where(buckets=("b",), contents_in=("s3://b/",), names=Names(), compare_up_to=0),
+        SearchScope(buckets=("b",), contents_in=("s3://b/",), names=ArtifactNames(), compare_up_to=0),
         datetime(2026, 10, 6, tzinfo=UTC),
     )
 
@@ -63,9 +68,9 @@ def reading(again: dict[str, Any]) -> Survey:
 def test_a_bucket_that_broke_off_and_artifacts_that_are_too_many_are_errors(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(survey, "candidates", partial(candidates, most=1))
-    shelf = Shelf(bucket="b", region="us-east-1", error="b broke off after 0")
-    (one,) = shelf.put(cast("Any", page('"e"')), Names())
+    monkeypatch.setattr(survey, "find_candidates", partial(find_candidates, most=1))
+    shelf = BucketIndex(bucket="b", region="us-east-1", error="b broke off after 0")
+    (one,) = shelf.put(cast("Any", page('"e"')), ArtifactNames())
     source = SimpleNamespace(
         shelves={"b": shelf}, artifacts=lambda: iter([one, one]), notice=lambda _folders: None
     )
@@ -82,7 +87,7 @@ def test_a_bucket_that_broke_off_and_artifacts_that_are_too_many_are_errors(
 def test_a_listing_is_done_only_if_there_was_time_for_all_of_it(
     monkeypatch: pytest.MonkeyPatch, *, ran_out: bool
 ) -> None:
-    monkeypatch.setattr(Survey, "_sources", lambda *_: [])
+    monkeypatch.setattr(ArtifactSurvey, "_sources", lambda *_: [])
     read, done = reading({}), list[str]()
     cast("Any", read.aws).ran_out = ran_out
     read._listing = cast("Any", SimpleNamespace(done=lambda: done.append("done")))
@@ -93,11 +98,11 @@ def test_a_listing_is_done_only_if_there_was_time_for_all_of_it(
 
 
 def test_what_s3_says_of_a_file_is_said_of_its_copy() -> None:
-    shelf = Shelf(bucket="b", region="us-east-1", stale="its list is old")
-    (one,) = shelf.put(cast("Any", page('"e"')), Names())
-    unit = Value(Unit(bucket="b", region="us-east-1", files=(one,)))
+    shelf = BucketIndex(bucket="b", region="us-east-1", stale="its list is old")
+    (one,) = shelf.put(cast("Any", page('"e"')), ArtifactNames())
+    unit = Value(ArtifactUnit(bucket="b", region="us-east-1", files=(one,)))
     read = reading({})
-    read.standings.known[one] = Contents(size=MIB, replica=True, archived="ARCHIVE_ACCESS")
+    read.standings.known[one] = ObjectContents(size=MIB, replica=True, archived="ARCHIVE_ACCESS")
 
     copy = read._copy(shelf, one, unit, {})
     read.standings.unreadable[one] = Unreadable("denied")
@@ -107,14 +112,16 @@ def test_what_s3_says_of_a_file_is_said_of_its_copy() -> None:
     assert (copy.contents, unread.contents) == (Value(read.standings.known[one]), Unreadable("denied"))
 
 
-def model(root: str, *sizes: int, region: str = "us-east-1", storage_class: str = "STANDARD") -> Unit:
+def model(root: str, *sizes: int, region: str = "us-east-1", storage_class: str = "STANDARD") -> ArtifactUnit:
     """A model whose files are numbers."""
     at = datetime(2026, 1, 1, tzinfo=UTC)
     files = tuple(
-        Stored(bucket="b", key=f"{root}/{n}", size=size, etag="e", modified=at, storage_class=storage_class)
+        StoredObject(
+            bucket="b", key=f"{root}/{n}", size=size, etag="e", modified=at, storage_class=storage_class
+        )
         for n, size in enumerate(sizes, start=1)
     )
-    return Unit(bucket="b", region=region, files=files, root=f"{root}/")
+    return ArtifactUnit(bucket="b", region=region, files=files, root=f"{root}/")
 
 
 class Read:
@@ -123,9 +130,9 @@ class Read:
     def __init__(
         self,
         monkeypatch: pytest.MonkeyPatch,
-        units: Sequence[Unit],
+        units: Sequence[ArtifactUnit],
         *,
-        known: Mapping[str, Contents] = MappingProxyType({}),
+        known: Mapping[str, ObjectContents] = MappingProxyType({}),
         bodies: Mapping[str, bytes] = MappingProxyType({}),
         used: Sequence[str] = (),
         errors: Sequence[str] = (),
@@ -135,20 +142,20 @@ class Read:
         self.heads: list[str] = []
         self.bytes: list[str] = []
 
-        def head(_aws: object, one: Stored, region: str) -> Signal[Contents]:
+        def head(_aws: object, one: StoredObject, region: str) -> Signal[ObjectContents]:
             self.heads.append(f"{region} {one.key}")
             if one.key in denied:
                 return Unreadable("denied")
-            return Value(known.get(one.key, Contents(size=one.size)))
+            return Value(known.get(one.key, ObjectContents(size=one.size)))
 
-        def digest(_aws: object, one: Stored, _number: int) -> Value[bytes]:
+        def digest(_aws: object, one: StoredObject, _number: int) -> Value[bytes]:
             self.bytes.append(one.key)
             return Value(bodies.get(one.key, b""))
 
-        monkeypatch.setattr(standings, "head", head)
-        monkeypatch.setattr(comparing, "digest", digest)
+        monkeypatch.setattr(standings, "read_contents", head)
+        monkeypatch.setattr(comparing, "hash_range", digest)
         references = References(errors=list(errors))
-        references.add(User("model m", "model/m", in_use=True), [Address("b", key) for key in used])
+        references.add(PlaceUser("model m", "model/m", in_use=True), [S3Address("b", key) for key in used])
         aws = SimpleNamespace(region="us-east-1", map=lambda read, items: [read(item) for item in items])
         read = Standings(cast("Aws", aws), ("s3://b/",), up_to, lambda: references)
         found = read.of(units)
@@ -170,12 +177,12 @@ BOTH = ["a/1", "b/1"]
         (TWO, {"errors": ["ListModels: denied"]}, []),
         (TWO, {"up_to": 2 * MIB - 1}, []),
         ((TWO[0], model("b", MIB, storage_class="GLACIER")), {}, []),
-        (TWO, {"known": {"b/1": Contents(size=MIB, archived="ARCHIVE_ACCESS")}}, []),
+        (TWO, {"known": {"b/1": ObjectContents(size=MIB, archived="ARCHIVE_ACCESS")}}, []),
         ((TWO[0], model("b", MIB, region="eu-west-1")), {}, []),
         (FOLDERS, {}, ["a/2", "b/2", *BOTH]),
         (FOLDERS, {"up_to": 2 * MIB + 17}, ["a/2", "b/2"]),
         (FOLDERS, {"bodies": {"a/2": b"other"}}, ["a/2", "b/2"]),
-        (FOLDERS, {"known": {key: Contents(size=MIB, md5=key) for key in BOTH}}, []),
+        (FOLDERS, {"known": {key: ObjectContents(size=MIB, md5=key) for key in BOTH}}, []),
     ],
     ids=[
         "two",
@@ -193,7 +200,7 @@ BOTH = ["a/1", "b/1"]
     ],
 )
 def test_bytes_are_read_only_where_they_decide(
-    monkeypatch: pytest.MonkeyPatch, units: Sequence[Unit], given: dict[str, Any], read: list[str]
+    monkeypatch: pytest.MonkeyPatch, units: Sequence[ArtifactUnit], given: dict[str, Any], read: list[str]
 ) -> None:
     assert Read(monkeypatch, units, **given).bytes == read
 
@@ -201,12 +208,12 @@ def test_bytes_are_read_only_where_they_decide(
 @pytest.mark.parametrize("tier", [True, False])
 def test_what_is_archived_is_nobodys_keeper(monkeypatch: pytest.MonkeyPatch, *, tier: bool) -> None:
     old = model("a", MIB, storage_class="STANDARD" if tier else "DEEP_ARCHIVE")
-    known = {key: Contents(size=MIB, md5="1") for key in BOTH}
+    known = {key: ObjectContents(size=MIB, md5="1") for key in BOTH}
     known["a/1"] = replace(known["a/1"], archived="ARCHIVE_ACCESS" if tier else None)
 
     found = Read(monkeypatch, (old, TWO[1]), known=known).standings
 
-    assert (list(found), found["b/"].role) == (["b/"], Role.ALONE)
+    assert (list(found), found["b/"].role) == (["b/"], CopyRole.ALONE)
 
 
 @pytest.mark.parametrize("changed", [{"expires": "in a week"}, {"replica": True}])
@@ -214,7 +221,7 @@ def test_what_is_archived_is_nobodys_keeper(monkeypatch: pytest.MonkeyPatch, *, 
 def test_a_keeper_lasts_in_every_file(
     monkeypatch: pytest.MonkeyPatch, file: str, size: int, changed: dict[str, Any]
 ) -> None:
-    read = Read(monkeypatch, FOLDERS, known={file: Contents(size=size, **changed)})
+    read = Read(monkeypatch, FOLDERS, known={file: ObjectContents(size=size, **changed)})
 
     assert read.standings["a/"].keeper == FOLDERS[1]
 
@@ -227,7 +234,7 @@ def test_what_may_not_be_asked_about_is_unreadable(monkeypatch: pytest.MonkeyPat
     read = Read(monkeypatch, TWO, denied=["b/1"])
 
     assert read.unreadable == {TWO[1].files[0]: Unreadable("denied")}
-    assert (read.bytes, read.standings["b/"].role) == ([], Role.UNSURE)
+    assert (read.bytes, read.standings["b/"].role) == ([], CopyRole.UNSURE)
 
 
 def test_every_other_of_its_shape_counts_and_what_is_alone_in_its_shape_is_not_asked_about(
@@ -253,8 +260,8 @@ def test_every_other_of_its_shape_counts_and_what_is_alone_in_its_shape_is_not_a
 def test_a_folder_counts_only_if_it_is_still_the_one_that_was_listed(
     again: dict[str, Any], error: str | None
 ) -> None:
-    shelf = Shelf(bucket="b", region="us-east-1")
-    (one,) = shelf.put(cast("Any", page('"e"')), Names())
+    shelf = BucketIndex(bucket="b", region="us-east-1")
+    (one,) = shelf.put(cast("Any", page('"e"')), ArtifactNames())
 
     unit = reading(again)._units([(shelf, one)])[one]
 

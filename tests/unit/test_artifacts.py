@@ -10,21 +10,28 @@ from typing import Any
 
 import pytest
 
-from ml_janitor.detectors.duplicate_artifacts.artifact import Names, Shelf, Stored, Unit, listed, stored
-from ml_janitor.detectors.duplicate_artifacts.sources import candidates, order
+from ml_janitor.detectors.duplicate_artifacts.artifact import (
+    ArtifactNames,
+    ArtifactUnit,
+    BucketIndex,
+    StoredObject,
+    find_object,
+    stored_object,
+)
+from ml_janitor.detectors.duplicate_artifacts.sources import artifact_order, find_candidates
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
 MIB = 1024**2
 
 
-def shelf(*keys: str, sizes: tuple[int, ...] = ()) -> Shelf:
-    made = Shelf(bucket="b", region="r")
+def shelf(*keys: str, sizes: tuple[int, ...] = ()) -> BucketIndex:
+    made = BucketIndex(bucket="b", region="r")
     page: Any = {
         "KeyCount": len(keys),
         "Contents": [entry(key, *sizes[n : n + 1]) for n, key in enumerate(keys)],
     }
-    made.artifacts = made.put(page, Names())
+    made.artifacts = made.put(page, ArtifactNames())
     return made
 
 
@@ -96,10 +103,15 @@ def test_only_large_enough_artifacts_are_kept() -> None:
     assert [one.key for one in made.artifacts] == ["a.tar.gz", "b.TAR.GZ"]
 
 
-def streams(*sizes: tuple[int, ...]) -> list[Iterator[Stored]]:
+def streams(*sizes: tuple[int, ...]) -> list[Iterator[StoredObject]]:
     """One bucket of artifacts for each of *sizes*, in order."""
     return [
-        iter(sorted((stored(f"b{n}", entry(f"{at}.pt", size)) for at, size in enumerate(some)), key=order))
+        iter(
+            sorted(
+                (stored_object(f"b{n}", entry(f"{at}.pt", size)) for at, size in enumerate(some)),
+                key=artifact_order,
+            )
+        )
         for n, some in enumerate(sizes)
     ]
 
@@ -120,7 +132,7 @@ def streams(*sizes: tuple[int, ...]) -> list[Iterator[Stored]]:
 def test_only_sizes_that_occur_twice_matter(
     only: frozenset[int] | None, most: int, found: list[tuple[str, int]], left_out: int
 ) -> None:
-    done = candidates(streams((1, 2, 3, 2), (2, 1)), only, most=most)
+    done = find_candidates(streams((1, 2, 3, 2), (2, 1)), only, most=most)
 
     assert [(one.bucket, one.size) for one in done.artifacts] == found
     assert done.left_out == left_out
@@ -130,15 +142,17 @@ def test_an_empty_page_is_not_a_cut_off_one() -> None:
     empty: Any = {"KeyCount": 0}
     cut_off: Any = {}
 
-    assert Shelf(bucket="b", region="r").put(empty, Names()) == []
+    assert BucketIndex(bucket="b", region="r").put(empty, ArtifactNames()) == []
     with pytest.raises(KeyError):
-        Shelf(bucket="b", region="r").put(cut_off, Names())
+        BucketIndex(bucket="b", region="r").put(cut_off, ArtifactNames())
 
 
 def test_copies_have_sizes_in_common_and_in_a_folder_the_names_below_it() -> None:
-    def unit(*keys: str, root: str | None = None) -> Unit:
-        files = tuple(replace(stored("b", entry(key)), modified=AT + n * DAY) for n, key in enumerate(keys))
-        return Unit(bucket="b", region="r", files=files, root=root)
+    def unit(*keys: str, root: str | None = None) -> ArtifactUnit:
+        files = tuple(
+            replace(stored_object("b", entry(key)), modified=AT + n * DAY) for n, key in enumerate(keys)
+        )
+        return ArtifactUnit(bucket="b", region="r", files=files, root=root)
 
     model = unit("a/vae/w.pt", "a/unet/w.pt", root="a/")
 
@@ -155,8 +169,8 @@ def test_one_object_is_found_by_its_whole_key(keys: list[str], *, found: bool) -
     page = {"KeyCount": len(keys), "Contents": [entry(key) for key in keys]}
     aws: Any = SimpleNamespace(s3=SimpleNamespace(list_objects_v2=lambda **_: page))
 
-    assert listed(aws, "b", "a.pt") == (stored("b", entry("a.pt")) if found else None)
+    assert find_object(aws, "b", "a.pt") == (stored_object("b", entry("a.pt")) if found else None)
 
 
 def test_an_object_without_a_class_is_a_standard_one() -> None:
-    assert stored("b", entry("a")).storage_class == "STANDARD"
+    assert stored_object("b", entry("a")).storage_class == "STANDARD"

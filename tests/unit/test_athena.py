@@ -8,11 +8,18 @@ from typing import Any
 import pytest
 
 from ml_janitor.aws.answers import ReadError
-from ml_janitor.aws.athena import LEAST, LONGEST_QUERY, Answer, Place, ask, price
+from ml_janitor.aws.athena import (
+    LEAST_BYTES_CHARGED,
+    LONGEST_QUERY,
+    AthenaAnswer,
+    AthenaPlace,
+    query_price,
+    run_query,
+)
 from scripted import DENIED, Script, Torn
 from scripted import Answer as Scripted
 
-PLACE = Place(database="inventory", workgroup="primary", output="s3://results/athena/")
+PLACE = AthenaPlace(database="inventory", workgroup="primary", output="s3://results/athena/")
 START, GET, ROWS = "athena:StartQueryExecution", "athena:GetQueryExecution", "athena:GetQueryResults"
 
 
@@ -34,9 +41,9 @@ def test_all_rows_are_read_once_the_query_has_ended() -> None:
     states = (execution("QUEUED"), execution("RUNNING"), execution("SUCCEEDED"))
     account = script(*states, rows=[page(("a", "b"), ("1", None)), page(("2", "x"))])
 
-    found = ask(account.aws(), "SELECT a, b", ["a", "b"], PLACE)
+    found = run_query(account.aws(), "SELECT a, b", ["a", "b"], PLACE)
 
-    assert found == Answer((("1", None), ("2", "x")), 7)
+    assert found == AthenaAnswer((("1", None), ("2", "x")), 7)
     (started,) = account.asked(START)
     assert started.pop("ClientRequestToken")
     assert started == {
@@ -58,25 +65,26 @@ def test_all_rows_are_read_once_the_query_has_ended() -> None:
 )
 def test_a_query_that_did_not_succeed_says_why(state: dict[str, Any], error: str) -> None:
     with pytest.raises(ReadError, match=error):
-        ask(script(state, rows={}).aws(), "SELECT a", ["a"], PLACE)
+        run_query(script(state, rows={}).aws(), "SELECT a", ["a"], PLACE)
 
 
 @pytest.mark.parametrize("rows", [page(("b", "a")), page(), page(("a",))])
 def test_other_columns_than_were_asked_for_are_an_error(rows: dict[str, Any]) -> None:
     with pytest.raises(ReadError, match="its answer has the columns"):
-        ask(script(execution("SUCCEEDED"), rows=rows).aws(), "SELECT a, b", ["a", "b"], PLACE)
+        run_query(script(execution("SUCCEEDED"), rows=rows).aws(), "SELECT a, b", ["a", "b"], PLACE)
 
 
 @pytest.mark.parametrize("rows", [[page(("a",)), DENIED], Torn({})])
 def test_half_an_answer_is_none(rows: Any) -> None:
     with pytest.raises(Exception, match=r"GetQueryResults|ResultSet"):
-        ask(script(execution("SUCCEEDED"), rows=rows).aws(), "SELECT a", ["a"], PLACE)
+        run_query(script(execution("SUCCEEDED"), rows=rows).aws(), "SELECT a", ["a"], PLACE)
 
 
 @pytest.mark.parametrize(
-    ("scanned", "usd"), [(0, 0.00005), (LEAST, 0.00005), (LEAST + 1, 0.000055), (10**12, 5.0)]
+    ("scanned", "usd"),
+    [(0, 0.00005), (LEAST_BYTES_CHARGED, 0.00005), (LEAST_BYTES_CHARGED + 1, 0.000055), (10**12, 5.0)],
 )
 def test_a_query_costs_whole_megabytes_and_ten_at_least(scanned: int, usd: float) -> None:
-    assert price(scanned) == pytest.approx(usd)
-    assert price(scanned, 9.0) == pytest.approx(usd * 9 / 5)
-    assert (LEAST, LONGEST_QUERY) == (10_000_000, 262_144)
+    assert query_price(scanned) == pytest.approx(usd)
+    assert query_price(scanned, 9.0) == pytest.approx(usd * 9 / 5)
+    assert (LEAST_BYTES_CHARGED, LONGEST_QUERY) == (10_000_000, 262_144)

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 from bills import ACCOUNT, HOST, LAST, NOTEBOOK, NOW, STORED
-from ml_janitor.aws.cost_explorer import Row, of_accounts
-from ml_janitor.aws.runs import Run
-from ml_janitor.bill.accounts import Accounts, most_moved, others, unseen
-from ml_janitor.bill.asking import Question
-from ml_janitor.bill.joining import Resource
-from ml_janitor.bill.model import OTHERS, Bill, Charge, GapCause, Reading
+from ml_janitor.aws.cost_explorer import CostRow, accounts_filter
+from ml_janitor.aws.runs import ResourceRun
+from ml_janitor.bill.accounts import BillAccounts, most_moved_accounts, other_charges, unseen_account_gaps
+from ml_janitor.bill.asking import BillQuestion
+from ml_janitor.bill.joining import BillResource
+from ml_janitor.bill.model import OTHER_ACCOUNTS, Bill, BillReading, Charge, GapCause
 from ml_janitor.bill.movements import Culprit
-from ml_janitor.bill.report import bill_report, moved_places
+from ml_janitor.bill.report import make_bill_report, moved_places
 
 ONE, TWO, THREE, FOUR = (f"{number}" * 12 for number in (1, 2, 3, 4))
 UNTIL = date(2026, 10, 6)
@@ -27,16 +27,16 @@ DAY = timedelta(days=1)
 @pytest.mark.parametrize(
     ("accounts", "where"),
     [
-        (Accounts(names={TWO: "", ONE: "a"}), (of_accounts([ONE, TWO]),)),
-        (Accounts(names={ONE: ""}, everything=True), ()),
-        (Accounts(names={}, everything=True, without=(TWO,)), (of_accounts([TWO], but=True),)),
+        (BillAccounts(names={TWO: "", ONE: "a"}), (accounts_filter([ONE, TWO]),)),
+        (BillAccounts(names={ONE: ""}, everything=True), ()),
+        (BillAccounts(names={}, everything=True, without=(TWO,)), (accounts_filter([TWO], but=True),)),
     ],
 )
 def test_the_filter_names_accounts_only_where_not_all_count(
-    accounts: Accounts, where: tuple[object, ...]
+    accounts: BillAccounts, where: tuple[object, ...]
 ) -> None:
     assert accounts.where == where
-    assert of_accounts([TWO, ONE], but=True) == {
+    assert accounts_filter([TWO, ONE], but=True) == {
         "Not": {"Dimensions": {"Key": "LINKED_ACCOUNT", "Values": [ONE, TWO]}}
     }
 
@@ -44,8 +44,8 @@ def test_the_filter_names_accounts_only_where_not_all_count(
 # --- which moved ------------------------------------------------------------------------------
 
 
-def row(days_ago: int, account: str, usd: float) -> Row:
-    return Row(
+def row(days_ago: int, account: str, usd: float) -> CostRow:
+    return CostRow(
         day=UNTIL - days_ago * DAY,
         keys=(account,),
         unblended=Decimal(str(usd)),
@@ -68,9 +68,9 @@ def row(days_ago: int, account: str, usd: float) -> Row:
     ],
 )
 def test_the_accounts_that_moved_most_are_those_that_changed_most_from_one_span_to_the_next(
-    rows: list[Row], named: list[str]
+    rows: list[CostRow], named: list[str]
 ) -> None:
-    assert most_moved(rows, [], UNTIL, 7) == named
+    assert most_moved_accounts(rows, [], UNTIL, 7) == named
 
 
 def test_days_before_those_that_were_read_count_as_they_were_kept() -> None:
@@ -79,7 +79,7 @@ def test_days_before_those_that_were_read_count_as_they_were_kept() -> None:
         for number, account, usd in ((10, ONE, 9), (9, TWO, 100), (1, TWO, 100))
     ]
 
-    assert most_moved([row(9, TWO, 1), row(1, TWO, 2)], older, UNTIL, 7) == [ONE, TWO]
+    assert most_moved_accounts([row(9, TWO, 1), row(1, TWO, 2)], older, UNTIL, 7) == [ONE, TWO]
 
 
 def test_what_is_left_of_a_line_is_that_of_all_others() -> None:
@@ -104,11 +104,11 @@ def test_what_is_left_of_a_line_is_that_of_all_others() -> None:
         charge(-2, 1, TWO, "Only"),
     ]
 
-    assert set(others(everything, named)) == {
-        charge(4, 4, OTHERS),
-        charge(4, 0, OTHERS, STORED),
-        charge(0, 2, OTHERS, "Free"),
-        charge(2, -1, OTHERS, "Only"),
+    assert set(other_charges(everything, named)) == {
+        charge(4, 4, OTHER_ACCOUNTS),
+        charge(4, 0, OTHER_ACCOUNTS, STORED),
+        charge(0, 2, OTHER_ACCOUNTS, "Free"),
+        charge(2, -1, OTHER_ACCOUNTS, "Only"),
     }
 
 
@@ -131,6 +131,12 @@ def seen(*accounts: str) -> Bill:
         ({}, True, (ACCOUNT, ONE), None),
         ({ACCOUNT: ""}, False, (ACCOUNT,), None),
         ({TWO: ""}, True, (ACCOUNT, ONE), (GapCause.NOT_CHARGED, TWO, "")),
+        (
+            dict.fromkeys("abcdefg", ""),
+            True,
+            (ACCOUNT, ONE),
+            (GapCause.NOT_CHARGED, "a, b, c, d, e and 2 more", ""),
+        ),
     ],
 )
 def test_accounts_that_cost_explorer_does_not_show_are_told(
@@ -140,22 +146,23 @@ def test_accounts_that_cost_explorer_does_not_show_are_told(
     *,
     everything: bool,
 ) -> None:
-    found = list(unseen(seen(*shown), Accounts(names=names, everything=everything)))
+    found = list(unseen_account_gaps(seen(*shown), BillAccounts(names=names, everything=everything)))
 
     assert [(one.cause, one.subject, one.detail) for one in found] == ([gap] if gap else [])
-    assert {one.reading for one in found} <= {Reading.ACCOUNTS}
+    assert {one.reading for one in found} <= {BillReading.ACCOUNTS}
 
 
 # --- what moved in them -----------------------------------------------------------------------
 
-ASKED = Question(days=7, settling_days=2, tags=("project",))
+ASKED = BillQuestion(days=7, settling_days=2, tags=("project",))
 ABROAD = f"EU-{HOST.partition('-')[2]}"
 
 
 def several(*moved: tuple[str, str, int]) -> Bill:
     """A bill with a dollar a day for 60 days, and besides, so much on the last day for each that *moved*."""
     flat = [
-        Charge(day=UNTIL - n * DAY, usage_type=NOTEBOOK, tag=OTHERS, usd=Decimal(1)) for n in range(1, 61)
+        Charge(day=UNTIL - n * DAY, usage_type=NOTEBOOK, tag=OTHER_ACCOUNTS, usd=Decimal(1))
+        for n in range(1, 61)
     ]
     rows = [
         Charge(day=UNTIL - DAY, usage_type=usage, tag=account, usd=Decimal(usd), quantity=Decimal(usd))
@@ -181,7 +188,7 @@ def several(*moved: tuple[str, str, int]) -> Bill:
             [(TWO, "eu-west-1"), (ONE, "us-east-1")],
         ),
         ([(ONE, HOST, 1), (TWO, HOST, 1)], [(ONE, "us-east-1"), (TWO, "us-east-1")]),
-        ([(ONE, HOST, 0), (OTHERS, HOST, 50), (ONE, STORED, 50)], []),
+        ([(ONE, HOST, 0), (OTHER_ACCOUNTS, HOST, 50), (ONE, STORED, 50)], []),
         (
             [(f"{n:012}", HOST, n + 1) for n in range(20)],
             [(f"{n:012}", "us-east-1") for n in range(19, 7, -1)],
@@ -195,23 +202,23 @@ def test_instances_of_named_accounts_are_looked_at_where_they_moved_a_dollar(
     assert moved_places(replace(several(*moved), moved=()), ASKED) == []
 
 
-def resource(account: str, name: str) -> Resource:
+def resource(account: str, name: str) -> BillResource:
     arn = f"arn:aws:sagemaker:us-east-1:{account}:endpoint/{name}"
     start = NOW - timedelta(hours=13)  # 10 hours of the last day
-    run = Run(usage_type=HOST, start=start, hourly=Decimal(1))
-    return Resource(culprit=Culprit(arn=arn, name=name, kind="endpoint"), runs=(run,), tag="llm")
+    run = ResourceRun(usage_type=HOST, start=start, hourly=Decimal(1))
+    return BillResource(culprit=Culprit(arn=arn, name=name, kind="endpoint"), runs=(run,), tag="llm")
 
 
 def test_a_resource_explains_what_its_own_account_was_charged() -> None:
-    read = several((ONE, HOST, 10), (OTHERS, HOST, 10))
+    read = several((ONE, HOST, 10), (OTHER_ACCOUNTS, HOST, 10))
     known = [resource(ONE, "named"), resource(TWO, "other")]
 
-    main = bill_report(read, ASKED, resources=known).main
+    main = make_bill_report(read, ASKED, resources=known).main
 
     assert main is not None
     assert main.tag == "account"
     found = {one.culprit.name: (one.part.tag, one.usd) for one in main.movers if one.culprit}
-    assert found == {"named": (ONE, Decimal(10)), "other": (OTHERS, Decimal(10))}
+    assert found == {"named": (ONE, Decimal(10)), "other": (OTHER_ACCOUNTS, Decimal(10))}
 
 
 @pytest.mark.parametrize(

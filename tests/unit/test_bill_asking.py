@@ -9,23 +9,23 @@ from typing import Any
 import pytest
 
 from bills import HOST, bill, charges
-from ml_janitor.bill.accounts import Accounts
+from ml_janitor.bill.accounts import BillAccounts
 from ml_janitor.bill.asking import (
-    DAYS,
-    Question,
-    Wanted,
-    accounts,
+    BILL_DAYS,
+    BillQuestion,
+    BillRequest,
+    bill_accounts,
+    bill_question,
     bill_reads,
-    chosen,
-    cost_reads,
-    question,
+    bill_request,
+    bill_tags,
+    chosen_tags,
+    cost_explorer_reads,
     request_warnings,
-    tags,
-    wanted,
 )
-from ml_janitor.bill.model import Bill, Metric, Span
-from ml_janitor.bill.movements import Comparison
-from ml_janitor.bill.resources import READS
+from ml_janitor.bill.model import Bill, CostMetric, DaySpan
+from ml_janitor.bill.movements import SpanComparison
+from ml_janitor.bill.resources import RESOURCE_READS
 from ml_janitor.config.sections import BillSection, OrganizationSection
 from ml_janitor.config.settings import Settings
 
@@ -47,48 +47,53 @@ def section(**settings: Any) -> BillSection:
 @pytest.mark.parametrize(
     ("asked", "settings", "days", "span"),
     [
-        (0, {}, DAYS, 30),
-        (32, {}, DAYS, 32),
+        (0, {}, BILL_DAYS, 30),
+        (32, {}, BILL_DAYS, 32),
         (33, {}, 66, 33),
         (60, {}, 120, 60),
         (0, {"days": 60}, 120, 60),
-        (7, {"days": 60}, DAYS, 7),
+        (7, {"days": 60}, BILL_DAYS, 7),
     ],
 )
 def test_a_bill_is_read_for_the_month_before_and_for_the_span_before_the_one_asked_for(
     asked: int, settings: dict[str, Any], days: int, span: int
 ) -> None:
-    found = wanted(section(**settings), days=asked)
+    found = bill_request(section(**settings), days=asked)
 
     assert (found.days, found.span) == (days, span)
-    assert DAYS == 65  # 31 days to date, the 31 of the month before, and 3 that a month may begin late
+    assert BILL_DAYS == 65  # 31 days to date, the 31 of the month before, and 3 that a month may begin late
 
 
 def test_what_is_read_comes_from_the_settings() -> None:
     named = {"project": "app", "owner": "", "squad": "Squad"}
     own = section(tags=named, services=["S3"], metric="amortized", budgets={"squad=nlp": 5.0})
-    group = Accounts(names={"1": "one"})
+    group = BillAccounts(names={"1": "one"})
 
-    assert wanted(own, first=["project"], check_tags=True, accounts=group) == Wanted(
+    assert bill_request(own, first=["project"], check_tags=True, accounts=group) == BillRequest(
         days=65,
         tags={"project": "app", "squad": "Squad"},
         services=("S3",),
         check_tags=True,
         chosen=frozenset({"app", "Squad"}),
         first=("project", "squad"),
-        metric=Metric.AMORTIZED,
+        metric=CostMetric.AMORTIZED,
         accounts=group,
         span=30,
     )
-    assert (wanted(section()).metric, wanted(section(metric="unblended")).metric) == (None, Metric.UNBLENDED)
-    assert (Wanted().where, Wanted(accounts=group).where) == ((), group.where)
-    assert list(tags(section())) == ["project", "owner", "environment", "team", "cost-center"]
-    assert chosen(section()) == frozenset()
-    assert question(own, days=7, against=Span(date(2026, 9, 1), 7)) == Question(
-        days=7, settling_days=2, tags=("project", "squad"), against=Span(date(2026, 9, 1), 7)
+    assert (bill_request(section()).metric, bill_request(section(metric="unblended")).metric) == (
+        None,
+        CostMetric.UNBLENDED,
     )
-    assert question(section(days=14, settling_days=5)) == Question(
-        days=14, settling_days=5, tags=tuple(tags(section()))
+    assert bill_request(section()).check_tags is False
+    assert (BillRequest().where, BillRequest(accounts=group).where) == ((), group.where)
+    assert (BillRequest().days, BillRequest().span, BillRequest().check_tags) == (65, 30, False)
+    assert list(bill_tags(section())) == ["project", "owner", "environment", "team", "cost-center"]
+    assert chosen_tags(section()) == frozenset()
+    assert bill_question(own, days=7, against=DaySpan(date(2026, 9, 1), 7)) == BillQuestion(
+        days=7, settling_days=2, tags=("project", "squad"), against=DaySpan(date(2026, 9, 1), 7)
+    )
+    assert bill_question(section(days=14, settling_days=5)) == BillQuestion(
+        days=14, settling_days=5, tags=tuple(bill_tags(section()))
     )
 
 
@@ -97,23 +102,23 @@ def test_what_is_read_comes_from_the_settings() -> None:
     [
         ({}, {}, None),
         ({"units": ["ou-abcd-11111111"]}, {}, None),  # those of a unit are known once they were listed
-        ({"accounts": ["111111111111"]}, {}, Accounts(names={"111111111111": ""})),
+        ({"accounts": ["111111111111"]}, {}, BillAccounts(names={"111111111111": ""})),
         (
             {"accounts": ["111111111111"]},
             {"111111111111": "one", "222222222222": "two"},
-            Accounts(names={"111111111111": "one", "222222222222": "two"}),
+            BillAccounts(names={"111111111111": "one", "222222222222": "two"}),
         ),
         (
             {"all_accounts": True, "without": ["333333333333"]},
             {},
-            Accounts(names={}, everything=True, without=("333333333333",)),
+            BillAccounts(names={}, everything=True, without=("333333333333",)),
         ),
     ],
 )
 def test_the_accounts_of_an_organization_are_those_that_are_named_or_known(
-    settings: dict[str, Any], names: dict[str, str], found: Accounts | None
+    settings: dict[str, Any], names: dict[str, str], found: BillAccounts | None
 ) -> None:
-    assert accounts(OrganizationSection.model_validate(settings), names) == found
+    assert bill_accounts(OrganizationSection.model_validate(settings), names) == found
 
 
 @pytest.mark.parametrize(
@@ -131,8 +136,12 @@ def test_what_checks_names_is_granted_where_there_is_one_to_check(
 ) -> None:
     own = section(**settings)
 
-    assert {one.action for one in cost_reads(own)} == {"ce:GetCostAndUsage", "ce:GetCostForecast", *checks}
-    assert bill_reads(own) == (*cost_reads(own), *READS)
+    assert {one.action for one in cost_explorer_reads(own)} == {
+        "ce:GetCostAndUsage",
+        "ce:GetCostForecast",
+        *checks,
+    }
+    assert bill_reads(own) == (*cost_explorer_reads(own), *RESOURCE_READS)
 
 
 @pytest.mark.parametrize(
@@ -168,10 +177,10 @@ def read(first: date, until: date, *, charged: date | None = None, now: datetime
     return replace(made, time=now or datetime.combine(until, datetime.min.time(), UTC))
 
 
-ASKED = Question(days=7, settling_days=2, tags=())
+ASKED = BillQuestion(days=7, settling_days=2, tags=())
 
 
-def days(found: Comparison | None) -> tuple[str, ...] | None:
+def days(found: SpanComparison | None) -> tuple[str, ...] | None:
     return (
         None
         if found is None
@@ -229,7 +238,7 @@ def test_nothing_is_compared_with_days_before_the_bill_or_the_first_charge(
     found = read(first, date(2026, 10, 6), charged=charged)
 
     assert (ASKED.asked(found) is not None) == compares
-    against = replace(ASKED, against=Span(date(2026, 9, 22), 3))
+    against = replace(ASKED, against=DaySpan(date(2026, 9, 22), 3))
     assert (days(against.asked(found)) == ("09-29 7", "09-22 3")) == compares
     free = replace(found, charges=tuple(replace(one, usd=one.usd * 0) for one in found.charges))
     assert ASKED.asked(free) is None

@@ -11,16 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bills import BEFORE, HOST, LAST, STORED, TRAIN, bill, charges
-from ml_janitor.aws.runs import Run
-from ml_janitor.aws.usage_types import region, word
-from ml_janitor.bill.asking import Question
-from ml_janitor.bill.attribution import division, lines, parts, usual
-from ml_janitor.bill.joining import Resource, movers
-from ml_janitor.bill.model import Charge, Span
-from ml_janitor.bill.movements import Cause, Comparison, ComparisonKind, Culprit, Mover, total
-from ml_janitor.bill.phases import Phase, main_services, phase
+from ml_janitor.aws.runs import ResourceRun
+from ml_janitor.aws.usage_types import region_of_usage, without_region
+from ml_janitor.bill.asking import BillQuestion
+from ml_janitor.bill.attribution import changed_parts, divide_bill, usage_lines, usual_change
+from ml_janitor.bill.joining import BillResource, find_movers
+from ml_janitor.bill.model import Charge, DaySpan
+from ml_janitor.bill.movements import ComparisonKind, Culprit, Mover, MoverCause, SpanComparison, total_change
+from ml_janitor.bill.phases import Phase, main_services, phase_of
 
-DAYS = Comparison(kind=ComparisonKind.DAYS, before=BEFORE, after=LAST)
+DAYS = SpanComparison(kind=ComparisonKind.DAYS, before=BEFORE, after=LAST)
 START = datetime(2026, 8, 7, tzinfo=UTC)
 
 amounts = st.decimals(min_value=-100, max_value=100_000, places=10)
@@ -37,12 +37,12 @@ rows = st.lists(
 )
 resources = st.lists(
     st.builds(
-        lambda number, usage_type, tag, start, length, hourly, found: Resource(
+        lambda number, usage_type, tag, start, length, hourly, found: BillResource(
             culprit=Culprit(arn=f"arn:{number}", name=f"n-{number}", kind="thing", finding="f" * found),
             tag=tag,
             family=f"n-{number % 3}",
             runs=(
-                Run(
+                ResourceRun(
                     usage_type=usage_type,
                     start=START + timedelta(hours=start),
                     end=START + timedelta(hours=start + length),
@@ -64,22 +64,24 @@ resources = st.lists(
 
 @settings(max_examples=60)
 @given(rows=rows, known=resources, mixed=st.randoms(use_true_random=False))
-def test_everything_adds_up_in_any_order(rows: list[Charge], known: list[Resource], mixed: object) -> None:
+def test_everything_adds_up_in_any_order(
+    rows: list[Charge], known: list[BillResource], mixed: object
+) -> None:
     found = explained(rows, known)
     shuffled, others = list(rows), list(known)
     mixed.shuffle(shuffled)  # type: ignore[attr-defined]
     mixed.shuffle(others)  # type: ignore[attr-defined]
     changes = [sum((one.usd for one in rows if one.day in span), Decimal(0)) for span in (BEFORE, LAST)]
 
-    assert total(found) == changes[1] - changes[0]
+    assert total_change(found) == changes[1] - changes[0]
     assert explained(shuffled, others) == found
-    for part in parts(lines(rows), DAYS, {}):
+    for part in changed_parts(usage_lines(rows), DAYS, {}):
         assert part.quantity_effect + part.price_effect == part.change
 
 
 @settings(max_examples=60)
 @given(rows=rows, known=resources)
-def test_no_claim_exceeds_its_line(rows: list[Charge], known: list[Resource]) -> None:
+def test_no_claim_exceeds_its_line(rows: list[Charge], known: list[BillResource]) -> None:
     positive = [one for one in rows if one.usd >= 0]
 
     for mover in explained(positive, known):
@@ -88,8 +90,8 @@ def test_no_claim_exceeds_its_line(rows: list[Charge], known: list[Resource]) ->
             assert mover.usd <= mover.part.usd_after + Decimal("1e-9")
 
 
-def explained(rows: list[Charge], known: list[Resource]) -> tuple[Mover, ...]:
-    return movers(parts(lines(rows), DAYS, {}), known, DAYS, {})
+def explained(rows: list[Charge], known: list[BillResource]) -> tuple[Mover, ...]:
+    return find_movers(changed_parts(usage_lines(rows), DAYS, {}), known, DAYS, {})
 
 
 def test_price_and_quantity_are_told_apart() -> None:
@@ -98,10 +100,10 @@ def test_price_and_quantity_are_told_apart() -> None:
         *charges(HOST, LAST, price="1.50", quantity="12", tag="llm"),
     ]
 
-    (part,) = parts(lines(rows), DAYS, {})
+    (part,) = changed_parts(usage_lines(rows), DAYS, {})
 
     assert (part.quantity_effect, part.price_effect) == (Decimal(60), Decimal(180))
-    assert [one.cause for one in explained(rows, [])] == [Cause.PRICE, Cause.UNEXPLAINED]
+    assert [one.cause for one in explained(rows, [])] == [MoverCause.PRICE, MoverCause.UNEXPLAINED]
 
 
 def test_what_ran_in_both_spans_claims_only_what_it_ran_longer() -> None:
@@ -110,10 +112,10 @@ def test_what_ran_in_both_spans_claims_only_what_it_ran_longer() -> None:
         *charges(HOST, LAST, price="1", quantity="48", tag="llm"),
     ]
     old, new = (
-        Resource(
+        BillResource(
             culprit=Culprit(arn=f"arn:{name}", name=name, kind="endpoint", since=since),
             tag="llm",
-            runs=(Run(usage_type=HOST, start=since),),
+            runs=(ResourceRun(usage_type=HOST, start=since),),
         )
         for name, since in (("old", START - timedelta(days=90)), ("new", START + timedelta(days=30)))
     )
@@ -121,7 +123,7 @@ def test_what_ran_in_both_spans_claims_only_what_it_ran_longer() -> None:
     (mover,) = explained(rows, [old, new])
 
     assert mover.culprit
-    assert (mover.culprit.name, mover.usd, mover.cause) == ("new", Decimal(720), Cause.STARTED)
+    assert (mover.culprit.name, mover.usd, mover.cause) == ("new", Decimal(720), MoverCause.STARTED)
 
 
 def test_lost_tags_change_no_total() -> None:
@@ -132,8 +134,13 @@ def test_lost_tags_change_no_total() -> None:
 
     (mover,) = explained(rows, [])
 
-    assert (mover.cause, mover.usd, mover.tag_before, mover.part.tag) == (Cause.TAG, Decimal(720), "llm", "")
-    assert total([mover]) == 0
+    assert (mover.cause, mover.usd, mover.tag_before, mover.part.tag) == (
+        MoverCause.TAG,
+        Decimal(720),
+        "llm",
+        "",
+    )
+    assert total_change([mover]) == 0
 
 
 @pytest.mark.parametrize(
@@ -153,10 +160,10 @@ def test_what_has_no_price_on_one_side_is_all_quantity(
 ) -> None:
     rows = [
         Charge(day=day, usage_type=HOST, usd=Decimal(usd), quantity=Decimal(str(units)), unit=unit)
-        for day, (usd, units), unit in ((BEFORE.last, before, ""), (LAST.first, after, "Hrs"))
+        for day, (usd, units), unit in ((BEFORE.last, before, "Hrs"), (LAST.first, after, ""))
     ]
 
-    (part,) = parts(lines(rows), DAYS, {HOST: "Amazon SageMaker"})
+    (part,) = changed_parts(usage_lines(rows), DAYS, {HOST: "Amazon SageMaker"})
 
     assert [part.usd_before, part.usd_after] == [before[0], after[0]]
     assert [part.quantity_effect, part.price_effect] == [by_quantity, after[0] - before[0] - by_quantity]
@@ -169,15 +176,15 @@ def test_of_equal_changes_the_names_decide() -> None:
         for usage, tag, usd in (("B", "a", 5), ("A", "b", -5), ("A", "a", 5), ("A", "", 7), ("C", "x", 0))
     ]
 
-    found = parts(lines(rows), DAYS, {})
+    found = changed_parts(usage_lines(rows), DAYS, {})
 
     assert [(one.usage_type, one.tag) for one in found] == [("A", ""), ("A", "a"), ("A", "b"), ("B", "a")]
 
 
 # --- what is usual ----------------------------------------------------------------------------
 
-WEEKS = Comparison(
-    kind=ComparisonKind.DAYS, before=Span(date(2026, 8, 9), 28), after=Span(date(2026, 9, 6), 28)
+WEEKS = SpanComparison(
+    kind=ComparisonKind.DAYS, before=DaySpan(date(2026, 8, 9), 28), after=DaySpan(date(2026, 9, 6), 28)
 )
 
 
@@ -201,7 +208,7 @@ def test_a_line_changes_as_much_by_itself_as_its_weekdays_did_from_week_to_week(
 ) -> None:
     usd = {WEEKS.before.first + timedelta(days=day): Decimal(cost) for day, cost in known.items()}
 
-    found = usual(usd, WEEKS)
+    found = usual_change(usd, WEEKS)
 
     assert found == pytest.approx(Decimal(5 * (sum(one**2 for one in changes) / steps * 28) ** 0.5))
 
@@ -212,12 +219,12 @@ def test_a_line_changes_as_much_by_itself_as_its_weekdays_did_from_week_to_week(
     length=st.integers(7, 40),
 )
 def test_a_weekend_more_is_no_news(week: list[int], start: int, length: int) -> None:
-    before = Span(date(2026, 6, 1) + timedelta(days=start), length)
-    days = Comparison(kind=ComparisonKind.DAYS, before=before, after=Span(before.until, length))
+    before = DaySpan(date(2026, 6, 1) + timedelta(days=start), length)
+    days = SpanComparison(kind=ComparisonKind.DAYS, before=before, after=DaySpan(before.until, length))
     usd = {day: Decimal(week[day.weekday()]) for day in [*before, *days.after]}
     change = sum(usd[day] for day in days.after) - sum(usd[day] for day in before)
 
-    assert usual(usd, days) == pytest.approx(abs(change))
+    assert usual_change(usd, days) == pytest.approx(abs(change))
 
 
 @pytest.mark.parametrize(
@@ -227,13 +234,13 @@ def test_a_weekend_more_is_no_news(week: list[int], start: int, length: int) -> 
 def test_whole_weeks_have_the_same_weekdays_and_less_than_a_week_has_no_pattern(
     before: int, after: int, dollars: int
 ) -> None:
-    span = Span(date(2026, 8, 10), before)
-    days = Comparison(
-        kind=ComparisonKind.DAYS, before=span, after=Span(span.first + timedelta(days=56), after)
+    span = DaySpan(date(2026, 8, 10), before)
+    days = SpanComparison(
+        kind=ComparisonKind.DAYS, before=span, after=DaySpan(span.first + timedelta(days=56), after)
     )
     usd = dict.fromkeys([span.first + timedelta(days=number) for number in range(56 + after)], Decimal(1))
 
-    assert usual(usd, days) == dollars
+    assert usual_change(usd, days) == dollars
 
 
 def test_what_is_negligible_of_the_whole_bill_is_usual_too() -> None:
@@ -242,7 +249,7 @@ def test_what_is_negligible_of_the_whole_bill_is_usual_too() -> None:
         *charges(TRAIN, LAST, price="1", quantity="1", tag="llm"),
     ]
 
-    (_, new) = parts(lines(rows), DAYS, {})
+    (_, new) = changed_parts(usage_lines(rows), DAYS, {})
 
     assert (new.usage_type, new.usual) == (TRAIN, Decimal(15))
 
@@ -253,10 +260,10 @@ def test_a_bill_is_divided_by_account_else_by_the_first_tag_that_is_by_usage_typ
     both = replace(read, by_tag={"team": by_service, "project": read.by_tag["project"]})
     moved = tuple(replace(one, tag="111111111111") for one in read.by_tag["project"])
 
-    assert division(both, ["owner", "team", "project"]).tag == "project"
-    assert set(division(both, ["project"]).lines) == {(HOST, "llm")}
-    assert (division(both, ["team"]).tag, set(division(both, []).lines)) == ("", {(HOST, None)})
-    by_account = division(replace(both, moved=moved), ["project"])
+    assert divide_bill(both, ["owner", "team", "project"]).tag == "project"
+    assert set(divide_bill(both, ["project"]).lines) == {(HOST, "llm")}
+    assert (divide_bill(both, ["team"]).tag, set(divide_bill(both, []).lines)) == ("", {(HOST, None)})
+    by_account = divide_bill(replace(both, moved=moved), ["project"])
     assert (by_account.tag, set(by_account.lines)) == ("account", {(HOST, "111111111111")})
     assert by_account.services == {HOST: "Amazon SageMaker"}
 
@@ -315,7 +322,11 @@ def test_a_bill_is_divided_by_account_else_by_the_first_tag_that_is_by_usage_typ
 def test_a_usage_type_says_where_and_what(
     service: str, usage_type: str, where: str, bare: str, what: Phase
 ) -> None:
-    assert (region(usage_type), word(usage_type), phase(service, usage_type)) == (where, bare, what)
+    assert (region_of_usage(usage_type), without_region(usage_type), phase_of(service, usage_type)) == (
+        where,
+        bare,
+        what,
+    )
 
 
 def test_a_usage_type_of_several_services_counts_as_that_of_the_dearest() -> None:
@@ -327,7 +338,7 @@ def test_a_usage_type_of_several_services_counts_as_that_of_the_dearest() -> Non
     assert main_services(rows) == {"USE1-TimedStorage-ByteHrs": "ECR"}
 
 
-QUESTION = Question(days=30, settling_days=2, tags=())
+QUESTION = BillQuestion(days=30, settling_days=2, tags=())
 
 
 def test_only_equal_spans_are_compared() -> None:
@@ -337,7 +348,7 @@ def test_only_equal_spans_are_compared() -> None:
     assert day
     assert (day.after.first, day.before.first) == (date(2026, 10, 4), date(2026, 9, 27))
     assert month
-    assert (month.after, month.before) == (Span(date(2026, 10, 1), 5), Span(date(2026, 9, 1), 5))
+    assert (month.after, month.before) == (DaySpan(date(2026, 10, 1), 5), DaySpan(date(2026, 9, 1), 5))
     assert month.unsettled == (date(2026, 10, 5),)
     assert days
     assert (days.after, days.before) == (LAST, BEFORE)
@@ -356,4 +367,4 @@ def test_a_longer_month_is_compared_with_a_shorter_as_far_as_that_goes() -> None
     month = QUESTION.month_to_date(read)
 
     assert month
-    assert (month.after, month.before) == (Span(date(2026, 3, 1), 28), Span(date(2026, 2, 1), 28))
+    assert (month.after, month.before) == (DaySpan(date(2026, 3, 1), 28), DaySpan(date(2026, 2, 1), 28))

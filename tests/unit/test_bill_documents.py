@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, FormatChecker
 
 from bills import BEFORE, LAST, bill, charges, full_report
-from ml_janitor.bill.model import Charge, GapCause, Reading
+from ml_janitor.bill.model import BillReading, Charge, GapCause
 from ml_janitor.bill.report import BillReport
-from ml_janitor.bill.tables import charged_back
+from ml_janitor.bill.tables import chargeback_lines
 from ml_janitor.report import bill_json, bill_page
 from reports import schema
 
@@ -25,7 +25,7 @@ HOSTILE = "<script>alert(1)</script>"
 
 
 def valid(report: BillReport, by: str = "phase") -> dict[str, Any]:
-    read = bill_json.document(report, by=by)
+    read = bill_json.bill_document(report, by=by)
     Draft202012Validator(schema("bill_schema.json"), format_checker=FormatChecker()).validate(read)
     return read
 
@@ -52,12 +52,12 @@ def test_what_was_not_read_is_null() -> None:
 def test_the_schema_knows_every_reading_and_cause() -> None:
     gap = schema("bill_schema.json")["$defs"]["gap"]["properties"]
 
-    assert set(gap["reading"]["enum"]) == set(Reading)
+    assert set(gap["reading"]["enum"]) == set(BillReading)
     assert set(gap["cause"]["enum"]) == set(GapCause)
 
 
 def test_the_schema_forbids_what_it_does_not_describe() -> None:
-    read = bill_json.document(full_report(), by="phase")
+    read = bill_json.bill_document(full_report(), by="phase")
     validator = Draft202012Validator(schema("bill_schema.json"))
 
     assert validator.is_valid(read)
@@ -70,7 +70,7 @@ def test_no_cell_is_a_formula(cell: str) -> None:
     rows = charges("Host", list(LAST), price="1", quantity="1", tag=cell)
     report = replace(full_report(), bill=bill(rows))
 
-    text = bill_json.chargeback(report, "project")
+    text = bill_json.chargeback_csv(report, "project")
 
     assert [row[0] for row in csv.reader(io.StringIO(text, newline=""))] == ["project", f"'{cell}"]
 
@@ -84,7 +84,7 @@ def test_rounded_lines_add_up_to_the_rounded_total(amounts: list[Decimal]) -> No
     ]
     total = sum(amounts, Decimal(0)).quantize(Decimal("0.01"), "ROUND_HALF_UP")
 
-    assert sum(usd for _, _, usd in charged_back(bill(rows), "project", LAST)) == total
+    assert sum(usd for _, _, usd in chargeback_lines(bill(rows), "project", LAST)) == total
 
 
 def test_a_span_s_dollars_are_charged_back_by_value_and_service_the_untagged_last() -> None:
@@ -102,13 +102,13 @@ def test_a_span_s_dollars_are_charged_back_by_value_and_service_the_untagged_las
     read = replace(bill(charges("Host", [LAST.first], price="1", quantity="1", tag="x")))
     read = replace(read, by_tag={"team": tuple(every)})
 
-    assert list(charged_back(read, "team", LAST)) == [
+    assert list(chargeback_lines(read, "team", LAST)) == [
         ("a", "Amazon SageMaker", Decimal("3.33")),
         ("b", "S3", Decimal("2.00")),
         ("", "S3", Decimal("1.01")),
     ]
     with pytest.raises(KeyError):
-        list(charged_back(read, "owner", LAST))
+        list(chargeback_lines(read, "owner", LAST))
 
 
 def test_the_page_escapes_what_aws_says() -> None:
@@ -119,7 +119,7 @@ def test_the_page_escapes_what_aws_says() -> None:
     owned = tuple(replace(one, owner=HOSTILE) for one in main.movers)
     report = replace(report, bill=bill(rows), main=replace(main, movers=owned))
 
-    text = bill_page.page(report, by="project", max_requests=8)
+    text = bill_page.render_bill_page(report, by="project", max_requests=8)
 
     assert HOSTILE not in text
     assert "&lt;script&gt;" in text
@@ -131,7 +131,7 @@ def test_the_waterfall_ends_where_the_change_does() -> None:
 
     fallen = replace(main.movers[1], usd=-main.movers[1].usd)
 
-    steps = list(bill_page.steps(replace(main, movers=(main.movers[0], fallen, *main.movers[2:]))))
+    steps = list(bill_page.waterfall_steps(replace(main, movers=(main.movers[0], fallen, *main.movers[2:]))))
 
     assert all(0 <= one.left <= 100.01 and one.left + one.width <= 100.01 for one in steps)
     assert {one.colour for one in steps} == {"risen", "fallen"}
@@ -142,7 +142,7 @@ def test_the_waterfall_ends_where_the_change_does() -> None:
 
 
 def test_the_page_says_what_is_missing_and_what_was_saved() -> None:
-    text = bill_page.page(full_report(), max_requests=8)
+    text = bill_page.render_bill_page(full_report(), max_requests=8)
 
     assert "not retroactive" in text
     assert "Saved by day" in text

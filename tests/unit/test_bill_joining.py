@@ -13,21 +13,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bills import BEFORE, HOST, LAST
-from ml_janitor.aws.runs import Run
-from ml_janitor.bill.joining import Requests, Resource, movers, quantity
-from ml_janitor.bill.model import Span
-from ml_janitor.bill.movements import Cause, Comparison, ComparisonKind, Culprit, Mover, Part
+from ml_janitor.aws.runs import ResourceRun
+from ml_janitor.bill.joining import BillResource, VariantRequests, find_movers, units_in_span
+from ml_janitor.bill.model import DaySpan
+from ml_janitor.bill.movements import ChangePart, ComparisonKind, Culprit, Mover, MoverCause, SpanComparison
 from ml_janitor.bill.phases import Phase
 
-DAYS = Comparison(kind=ComparisonKind.DAYS, before=BEFORE, after=LAST)
+DAYS = SpanComparison(kind=ComparisonKind.DAYS, before=BEFORE, after=LAST)
 LATER = datetime(2026, 10, 1, tzinfo=UTC)
 
 
 def part(
     before: tuple[float, float], after: tuple[float, float], *, tag: str | None = "llm", **more: Any
-) -> Part:
+) -> ChangePart:
     """A line with its dollars and units in each span."""
-    made = Part(
+    made = ChangePart(
         usage_type=HOST,
         tag=tag,
         region="us-east-1",
@@ -42,34 +42,34 @@ def part(
 
 def known(
     name: str, before: float = 0, after: float = 0, *, tag: str | None = "llm", family: str = "", **more: Any
-) -> Resource:
+) -> BillResource:
     """A resource that ran so many hours in each span."""
     starts = [(datetime.combine(span.first, time(), UTC), span) for span in (BEFORE, LAST)]
     runs = tuple(
-        Run(usage_type=HOST, start=start, end=start + timedelta(hours=hours))
+        ResourceRun(usage_type=HOST, start=start, end=start + timedelta(hours=hours))
         for (start, _), hours in zip(starts, (before, after), strict=True)
         if hours
     )
     culprit = replace(Culprit(arn=f"arn:{name}", name=name, kind="endpoint"), **more)
-    return Resource(culprit=culprit, runs=runs, tag=tag, family=family)
+    return BillResource(culprit=culprit, runs=runs, tag=tag, family=family)
 
 
-def explained(*parts: Part, by: Sequence[Resource] = ()) -> list[tuple[str, Cause, Decimal]]:
+def explained(*parts: ChangePart, by: Sequence[BillResource] = ()) -> list[tuple[str, MoverCause, Decimal]]:
     """Who or what is behind each mover, its cause, and its dollars."""
     return [
         (one.culprit.name if one.culprit else one.tag_before or "", one.cause, one.usd)
-        for one in movers(parts, by, DAYS, {})
+        for one in find_movers(parts, by, DAYS, {})
     ]
 
 
 def test_units_are_those_between_two_midnights_of_utc() -> None:
-    run = Run(usage_type=HOST, start=datetime(2026, 9, 5, 22, tzinfo=UTC), hourly=Decimal(2))
-    requests = Requests(
+    run = ResourceRun(usage_type=HOST, start=datetime(2026, 9, 5, 22, tzinfo=UTC), hourly=Decimal(2))
+    requests = VariantRequests(
         variant="all", points=((run.start, 3.0), (run.start + timedelta(hours=2), 4.4)), period=3600
     )
 
-    assert [quantity(run, Span(date(2026, 9, number), 1)) for number in (4, 5, 6)] == [0, 4, 48]
-    assert requests.within(Span(date(2026, 9, 6), 1)) == 4
+    assert [units_in_span(run, DaySpan(date(2026, 9, number), 1)) for number in (4, 5, 6)] == [0, 4, 48]
+    assert requests.within(DaySpan(date(2026, 9, 6), 1)) == 4
     assert replace(requests, points=None).within(LAST) is None
 
 
@@ -86,7 +86,7 @@ def test_claims_on_a_line_are_together_no_more_than_the_line(
 ) -> None:
     """And they are all that was claimed, where the line has as much."""
     of = part((line[0] * 3, line[0]), (line[1] * 7, line[1]))
-    found = movers((of,), [known(f"n{number}", *one) for number, one in enumerate(hours)], DAYS, {})
+    found = find_movers((of,), [known(f"n{number}", *one) for number, one in enumerate(hours)], DAYS, {})
 
     claimed = [one for one in found if one.culprit]
     for side, most, asked in zip(
@@ -105,7 +105,7 @@ def test_where_more_is_claimed_than_billed_each_gets_its_share() -> None:
 
     found = explained(of, by=[known("large", after=30), known("small", after=10)])
 
-    assert found == [("large", Cause.STARTED, Decimal(45)), ("small", Cause.STARTED, Decimal(15))]
+    assert found == [("large", MoverCause.STARTED, Decimal(45)), ("small", MoverCause.STARTED, Decimal(15))]
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_where_more_is_claimed_than_billed_each_gets_its_share() -> None:
 def test_a_claim_is_on_the_line_of_its_tag_else_on_the_untagged_else_on_that_of_no_tag(
     tags: Sequence[str | None], own: str | None
 ) -> None:
-    found = movers([part((0, 0), (10, 10), tag=one) for one in tags], [known("one", after=10)], DAYS, {})
+    found = find_movers([part((0, 0), (10, 10), tag=one) for one in tags], [known("one", after=10)], DAYS, {})
 
     assert [one.part.tag for one in found if one.culprit] == ([own] if own != "nothing" else [])
 
@@ -127,9 +127,9 @@ def test_of_one_line_the_movers_are_by_dollars_and_then_by_name() -> None:
 
 
 def test_the_owner_of_what_is_not_explained_is_that_of_its_usage_type() -> None:
-    (mover,) = movers([part((0, 0), (10, 10))], [], DAYS, {HOST: "omar", "other": "mia"})
+    (mover,) = find_movers([part((0, 0), (10, 10))], [], DAYS, {HOST: "omar", "other": "mia"})
 
-    assert (mover.cause, mover.owner, mover.usd) == (Cause.UNEXPLAINED, "omar", Decimal(10))
+    assert (mover.cause, mover.owner, mover.usd) == (MoverCause.UNEXPLAINED, "omar", Decimal(10))
 
 
 # --- prices -----------------------------------------------------------------------------------
@@ -140,14 +140,14 @@ STAYED, NEW, GONE = known("stayed", 300, 600), known("new", 0, 120), known("gone
 @pytest.mark.parametrize(
     ("prices", "dollars"),
     [
-        ((1, 2), {"": 600, "stayed": 300, "new": 240, "gone": -150}),
-        ((2, 1), {"": -300, "stayed": 300, "new": 120, "gone": -300}),
+        ((0.5, 1), {"": 300, "stayed": 150, "new": 120, "gone": -75}),
+        ((3, 2), {"": -300, "stayed": 600, "new": 240, "gone": -450}),
         ((2, 2), {"stayed": 600, "new": 240, "gone": -300}),
     ],
     ids=["dearer", "cheaper", "the same"],
 )
 def test_what_stayed_moves_at_the_lower_price_what_is_new_or_gone_at_its_own(
-    prices: tuple[int, int], dollars: dict[str, int]
+    prices: tuple[float, float], dollars: dict[str, int]
 ) -> None:
     """The price is what all that stayed costs more or less for: 600 units once it rose, 300 once it fell."""
     of = part((450 * prices[0], 450), (720 * prices[1], 720))
@@ -155,23 +155,23 @@ def test_what_stayed_moves_at_the_lower_price_what_is_new_or_gone_at_its_own(
     found = explained(of, by=[STAYED, NEW, GONE])
 
     assert {name: usd for name, _, usd in found} == dollars
-    assert {cause for name, cause, _ in found if not name} <= {Cause.PRICE}
+    assert {cause for name, cause, _ in found if not name} <= {MoverCause.PRICE}
     assert sum(dollars.values()) == of.change
 
 
 @pytest.mark.parametrize(
     ("after", "causes"),
     [
-        ((101, 10), [Cause.UNEXPLAINED]),  # one percent is rounding
-        ((101.1, 10), [Cause.PRICE]),
-        ((98.9, 10), [Cause.PRICE]),
-        ((0, 10), [Cause.UNEXPLAINED]),  # free now, as with a free tier: no price
+        ((101, 10), [MoverCause.UNEXPLAINED]),  # one percent is rounding
+        ((101.1, 10), [MoverCause.PRICE]),
+        ((98.9, 10), [MoverCause.PRICE]),
+        ((0, 10), [MoverCause.UNEXPLAINED]),  # free now, as with a free tier: no price
         ((100, 0), []),
-        ((200, 0), [Cause.UNEXPLAINED]),
+        ((200, 0), [MoverCause.UNEXPLAINED]),
     ],
 )
 def test_a_price_is_one_where_both_spans_have_one_and_they_differ(
-    after: tuple[float, float], causes: list[Cause]
+    after: tuple[float, float], causes: list[MoverCause]
 ) -> None:
     assert [cause for _, cause, _ in explained(part((100, 10), after))] == causes
 
@@ -180,11 +180,11 @@ def test_a_price_is_one_mover_whatever_the_tags() -> None:
     parts = [part((100, 10), (150, 10), tag=tag) for tag in ("llm", "vision")]
     other = part((10, 1), (13, 1), tag="llm", usage_type="Other")
 
-    found = movers((*parts, other), [], DAYS, {})
+    found = find_movers((*parts, other), [], DAYS, {})
 
     assert [(one.cause, one.usd, one.part.usage_type, one.part.tag) for one in found] == [
-        (Cause.PRICE, Decimal(100), HOST, None),
-        (Cause.PRICE, Decimal(3), "Other", "llm"),
+        (MoverCause.PRICE, Decimal(100), HOST, None),
+        (MoverCause.PRICE, Decimal(3), "Other", "llm"),
     ]
     assert (found[0].part.usd_before, found[0].part.quantity_after) == (Decimal(200), Decimal(20))
 
@@ -211,7 +211,7 @@ def test_jobs_of_a_family_are_one_but_for_what_ran_over_three_times_as_long(
 
     said = {
         one.culprit.name: (one.usd, one.culprit.members)
-        for one in movers([line], by, DAYS, {})
+        for one in find_movers([line], by, DAYS, {})
         if one.culprit
     }
 
@@ -220,18 +220,20 @@ def test_jobs_of_a_family_are_one_but_for_what_ran_over_three_times_as_long(
 
 def test_a_family_has_the_arn_of_its_largest_and_no_time_of_its_own() -> None:
     by = [
-        known("small", 1, 2, family="f", since=LATER, ended=LATER, owner="omar"),
-        known("large", 4, 1, family="f", since=LATER, ended=LATER, owner="mia"),
+        known("small", 4, 1, family="f", since=LATER, ended=LATER, owner="omar"),
+        known("large", 1, 5, family="f", since=LATER, ended=LATER, owner="mia"),
         known("other-kind", 0, 3, family="f", kind="notebook-instance"),
         known("waste", 0, 9, family="f", finding="x"),
     ]
 
-    found = {one.culprit.name: one for one in movers([part((99, 99), (99, 99))], by, DAYS, {}) if one.culprit}
+    found = {
+        one.culprit.name: one for one in find_movers([part((99, 99), (99, 99))], by, DAYS, {}) if one.culprit
+    }
 
     assert set(found) == {"f", "other-kind", "waste"}
     assert found["f"].culprit == replace(by[1].culprit, name="f", members=2, since=None, ended=None)
     assert found["f"].owner == "mia"
-    assert [found["f"].units_before, found["f"].units_after] == [5, 3]
+    assert [found["f"].units_before, found["f"].units_after] == [5, 6]
 
 
 # --- causes -----------------------------------------------------------------------------------
@@ -240,21 +242,21 @@ def test_a_family_has_the_arn_of_its_largest_and_no_time_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("resource", "cause"),
     [
-        (known("x", 1, 2, finding="f"), Cause.FINDING),
-        (known("x", 0, 1, finding="f"), Cause.FINDING),
-        (known("x", 2, 1, finding="f"), Cause.CHANGED),  # waste that shrinks is no finding of the change
-        (known("x", 2, 0, finding="f"), Cause.ENDED),
-        (known("x", 0, 1), Cause.STARTED),
-        (known("x", 0, 0.5, ended=LATER), Cause.STARTED),
-        (known("x", 1, 2, ended=LATER, acted=True), Cause.CHANGED),
-        (known("x", 2, 1), Cause.CHANGED),
-        (known("x", 2, 0), Cause.ENDED),
-        (known("x", 2, 1, ended=LATER), Cause.ENDED),
-        (known("x", 2, 1, acted=True), Cause.ENDED),
+        (known("x", 1, 2, finding="f"), MoverCause.FINDING),
+        (known("x", 0, 1, finding="f"), MoverCause.FINDING),
+        (known("x", 2, 1, finding="f"), MoverCause.CHANGED),  # waste that shrinks is no finding of the change
+        (known("x", 2, 0, finding="f"), MoverCause.ENDED),
+        (known("x", 0, 1), MoverCause.STARTED),
+        (known("x", 0, 0.5, ended=LATER), MoverCause.STARTED),
+        (known("x", 1, 1.5, ended=LATER, acted=True), MoverCause.CHANGED),
+        (known("x", 2, 1), MoverCause.CHANGED),
+        (known("x", 2, 0), MoverCause.ENDED),
+        (known("x", 2, 1, ended=LATER), MoverCause.ENDED),
+        (known("x", 2, 1, acted=True), MoverCause.ENDED),
     ],
 )
-def test_the_cause_is_what_is_known_of_the_resource(resource: Resource, cause: Cause) -> None:
-    mover = next(one for one in movers([part((90, 90), (90, 90))], [resource], DAYS, {}) if one.culprit)
+def test_the_cause_is_what_is_known_of_the_resource(resource: BillResource, cause: MoverCause) -> None:
+    mover = next(one for one in find_movers([part((90, 90), (90, 90))], [resource], DAYS, {}) if one.culprit)
 
     assert mover.cause is cause
 
@@ -267,10 +269,10 @@ def test_what_did_not_change_is_no_mover() -> None:
 
 
 def moved(*found: Mover) -> list[tuple[str | None, str | None, Decimal]]:
-    return [(one.tag_before, one.part.tag, one.usd) for one in found if one.cause is Cause.TAG]
+    return [(one.tag_before, one.part.tag, one.usd) for one in found if one.cause is MoverCause.TAG]
 
 
-def use(tag: str | None, before: float, after: float, **more: Any) -> Part:
+def use(tag: str | None, before: float, after: float, **more: Any) -> ChangePart:
     """A line with units at a dollar each."""
     return part((before, before), (after, after), tag=tag, **more)
 
@@ -295,23 +297,28 @@ def use(tag: str | None, before: float, after: float, **more: Any) -> Part:
         ([use("llm", 100, 0), use("", 0, 100, usual=Decimal(100))], []),  # that much comes and goes by itself
         ([use("llm", 100, 0), use("", 0, 100, usual=Decimal("99.9"))], [("llm", "", 100)]),
         ([use("llm", 1, 0), use("", 0, 1)], [("llm", "", 1)]),
-        ([part((100, 100), (105, 0)), use("", 0, 100)], []),  # less of it, and no dollar less
+        ([part((100, 100), (100, 0)), use("", 0, 100)], []),  # less of it, and no dollar less
+        (
+            [part((5, 0), (3, 0), tag="a"), use("llm", 60, 0), use("vision", 40, 0), use("", 0, 100)],
+            [("llm", "", 60), ("vision", "", 40)],  # a fee is no use
+        ),
+        ([use("a", 100, 0), use("b", 100, 0), use("", 0, 100)], [("a", "", 100)]),
         ([use("llm", 100, 0), part((100, 0), (90, 100), tag="")], []),
     ],
 )
 def test_use_that_left_one_tag_for_another_moved(
-    parts: list[Part], tags: list[tuple[str | None, str | None, int]]
+    parts: list[ChangePart], tags: list[tuple[str | None, str | None, int]]
 ) -> None:
-    found = movers(parts, [], DAYS, {})
+    found = find_movers(parts, [], DAYS, {})
 
     assert moved(*found) == [(before, after, Decimal(usd)) for before, after, usd in tags]
-    rests = sum((one.usd for one in found if one.cause is not Cause.TAG), Decimal(0))
+    rests = sum((one.usd for one in found if one.cause is not MoverCause.TAG), Decimal(0))
     assert rests == sum((one.change for one in parts), Decimal(0))
 
 
 def test_only_what_no_resource_explains_can_have_moved() -> None:
     parts = [use("llm", 100, 0), use("", 0, 100)]
 
-    assert moved(*movers(parts, [known("gone", 100, 0), known("new", 0, 100, tag="")], DAYS, {})) == []
-    part_of_it = movers(parts, [known("gone", 40, 0), known("new", 0, 40, tag="")], DAYS, {})
+    assert moved(*find_movers(parts, [known("gone", 100, 0), known("new", 0, 100, tag="")], DAYS, {})) == []
+    part_of_it = find_movers(parts, [known("gone", 40, 0), known("new", 0, 40, tag="")], DAYS, {})
     assert moved(*part_of_it) == [("llm", "", Decimal(60))]

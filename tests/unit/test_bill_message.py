@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
-from bills import BEFORE, LAST, full_report
-from ml_janitor.bill.accounts import most_moved, others
-from ml_janitor.bill.asking import wanted
+from bills import BEFORE, HOST, LAST, bill, charges, full_report
+from ml_janitor.bill.accounts import most_moved_accounts, other_charges
+from ml_janitor.bill.asking import BillQuestion, bill_request
 from ml_janitor.bill.budgets import BudgetState, budget_states
-from ml_janitor.bill.model import OTHERS, Charge, Gap, GapCause, Reading
-from ml_janitor.bill.report import BillReport
+from ml_janitor.bill.model import OTHER_ACCOUNTS, BillGap, BillReading, Charge, GapCause
+from ml_janitor.bill.report import BillReport, make_bill_report
 from ml_janitor.config.settings import Settings
-from ml_janitor.report.bill_message import bill_message, bill_picture, bill_post, daily_costs
-from ml_janitor.report.mrkdwn import LONGEST_SECTION, fits
+from ml_janitor.report.bill_message import bill_picture, bill_post, daily_costs, make_bill_message
+from ml_janitor.report.mrkdwn import LONGEST_SECTION, fits_message
 
 
 def said(report: BillReport, table_by: str = "") -> str:
-    return "\n".join(bill_message(report, table_by=table_by, max_requests=8).paragraphs)
+    return "\n".join(make_bill_message(report, table_by=table_by, max_requests=8).paragraphs)
 
 
 def test_a_budget_says_what_is_spent_what_is_expected_and_what_that_is_over() -> None:
@@ -72,8 +72,8 @@ def test_the_table_has_a_line_for_each_value_and_one_for_those_without() -> None
 def test_what_lasts_is_said_with_the_table_only_and_what_is_sudden_every_day() -> None:
     bill = full_report().bill
     gaps = (
-        Gap(reading=Reading.TAG, cause=GapCause.TAG_NOT_ACTIVE, subject="team"),
-        Gap(reading=Reading.FORECAST, cause=GapCause.DENIED),
+        BillGap(reading=BillReading.TAG, cause=GapCause.TAG_NOT_ACTIVE, subject="team"),
+        BillGap(reading=BillReading.FORECAST, cause=GapCause.DENIED),
     )
     report = replace(full_report(), bill=replace(bill, gaps=gaps))
 
@@ -88,11 +88,11 @@ def test_names_from_aws_format_nothing_and_every_paragraph_fits() -> None:
     rows = tuple(replace(one, tag="<!here> *x*" * 20) for one in report.bill.by_tag["project"])
     report = replace(report, bill=replace(report.bill, by_tag={"project": rows}))
 
-    message = bill_message(report, table_by="project", max_requests=8)
+    message = make_bill_message(report, table_by="project", max_requests=8)
 
     assert "<!here>" not in "".join(message.paragraphs)
     assert all(len(one) <= LONGEST_SECTION for one in message.paragraphs)
-    assert fits(bill_post(message, Decimal(12)).main.blocks)
+    assert fits_message(bill_post(message, Decimal(12)).main.blocks)
     assert "*Saved so far this month:* $12.00" in str(bill_post(message, Decimal(12)).main.blocks)
     assert "Saved" not in str(bill_post(message).main.blocks)
 
@@ -113,6 +113,23 @@ def test_the_movers_are_the_month_s_and_one_other_of_the_day() -> None:
     assert "Nothing moved more than usual." in lone
 
 
+def test_where_the_month_before_is_shorter_it_is_said_which_days_are_compared() -> None:
+    """All of March would be $310; February had 28 days."""
+    days = [date(2026, 2, 1) + timedelta(days=number) for number in range(59)]
+    rows = charges(HOST, days, price="1", quantity="10", tag="llm")
+    read = bill(rows, first=date(2026, 2, 1), until=date(2026, 4, 1))
+    asked = BillQuestion(days=7, settling_days=2, tags=("project",))
+    report = make_bill_report(replace(read, time=datetime(2026, 4, 1, 3, tzinfo=UTC)), asked)
+    days_before = replace(read, until=date(2026, 3, 29), time=datetime(2026, 3, 29, 3, tzinfo=UTC))
+
+    assert "March to date $310 (03-01 to 03-28: as on 02-01 to 02-28)." in said(report)
+    assert "March to date $280, as on 02-01 to 02-28." in said(make_bill_report(days_before, asked))
+    more = [replace(row, usd=row.usd * 2) for row in rows if row.day >= date(2026, 3, 1)]
+    dearer = bill([*(row for row in rows if row.day.month == 2), *more], first=read.first, until=read.until)
+    text = said(make_bill_report(replace(dearer, time=datetime(2026, 4, 1, 3, tzinfo=UTC)), asked))
+    assert "March to date $620 (03-01 to 03-28: +$280 (+100 %) against 02-01 to 02-28)." in text
+
+
 def test_the_picture_has_each_project_once_and_the_rest_as_one() -> None:
     report = full_report()
     rows = report.bill.by_tag["project"]
@@ -130,7 +147,7 @@ def test_the_picture_has_each_project_once_and_the_rest_as_one() -> None:
 def test_a_tag_that_has_a_budget_is_read_before_others_and_never_left_out_for_a_check() -> None:
     section = Settings.parse({"bill": {"budgets": {"team=nlp": 5000}}}).bill
 
-    assert wanted(section, first=["environment"]).first == ("environment", "team")
+    assert bill_request(section, first=["environment"]).first == ("environment", "team")
 
 
 def of_account(account: str, before: int, after: int) -> list[Charge]:
@@ -174,8 +191,10 @@ def test_the_accounts_that_rose_most_are_first_and_the_others_a_line() -> None:
 def test_of_the_accounts_those_that_moved_most_are_named_and_the_rest_is_others() -> None:
     rows = [charge for account, usd in RISEN.items() for charge in of_account(account, *usd)]
 
-    assert most_moved((), rows, LAST.until, LAST.days) == ["a", "b", "c"]
+    assert most_moved_accounts((), rows, LAST.until, LAST.days) == ["a", "b", "c"]
     whole = [Charge(day=LAST.first, usage_type="Host", usd=Decimal(10), quantity=Decimal(5), unit="Hrs")]
     named = [replace(whole[0], tag="a", usd=Decimal(7), quantity=Decimal(2))]
-    assert list(others(whole, named)) == [replace(whole[0], tag=OTHERS, usd=Decimal(3), quantity=Decimal(3))]
-    assert not list(others(whole, [replace(whole[0], tag="a")]))
+    assert list(other_charges(whole, named)) == [
+        replace(whole[0], tag=OTHER_ACCOUNTS, usd=Decimal(3), quantity=Decimal(3))
+    ]
+    assert not list(other_charges(whole, [replace(whole[0], tag="a")]))

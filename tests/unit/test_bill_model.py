@@ -11,14 +11,14 @@ import pytest
 
 from bills import BEFORE, HOST, LAST, STORED, bill, charges, full_report, movement, part
 from ml_janitor.bill.budgets import BudgetState, budget_states
-from ml_janitor.bill.model import ZERO, Bill, Charge, Forecast, Metric, RecordCharge, Span
-from ml_janitor.bill.movements import Cause, Mover, total
+from ml_janitor.bill.model import ZERO, Bill, Charge, CostMetric, DaySpan, Forecast, RecordCharge
+from ml_janitor.bill.movements import Mover, MoverCause, total_change
 from ml_janitor.bill.phases import Phase
 from ml_janitor.core.durations import DAY
 
 
 def test_a_span_ends_before_the_day_that_it_ends_at() -> None:
-    span = Span(date(2026, 9, 29), 3)
+    span = DaySpan(date(2026, 9, 29), 3)
 
     assert list(span) == [date(2026, 9, 29), date(2026, 9, 30), date(2026, 10, 1)] == [*span]
     assert (span.last, span.until) == (date(2026, 10, 1), date(2026, 10, 2))
@@ -38,22 +38,23 @@ def test_credits_and_taxes_are_outside() -> None:
     assert read.outside(LAST) == {"Tax": Decimal("71.40")}
     assert read.outside(BEFORE) == {"Credit": Decimal(-500)}
     assert read.read_usd == Decimal("0.08")
+    assert Bill(account="1", time=read.time, first=LAST.first, until=LAST.until).read_usd == 0
 
 
 def test_movers_add_up_to_the_change_but_for_what_only_changed_its_tag() -> None:
     moved = movement()
 
-    assert total(moved.movers) == moved.change == Decimal(23000)
+    assert total_change(moved.movers) == moved.change == Decimal(23000)
     assert sum(one.usd for one in moved.movers) - moved.change == Decimal(900)
     assert moved.unexplained == Decimal(1200)
     assert moved.share is not None
     assert round(moved.share, 2) == Decimal("0.40")
     assert [one.cause for one in moved.news] == [
-        Cause.FINDING,
-        Cause.STARTED,
-        Cause.PRICE,
-        Cause.UNEXPLAINED,
-        Cause.TAG,
+        MoverCause.FINDING,
+        MoverCause.STARTED,
+        MoverCause.PRICE,
+        MoverCause.UNEXPLAINED,
+        MoverCause.TAG,
     ]
 
 
@@ -86,22 +87,23 @@ def test_what_is_kept_of_a_bill_goes_on_with_what_was_read_since() -> None:
     assert fresh.after(kept, first).estimated == fresh.estimated | {first, second}
     alone = replace(fresh, by_account=(), by_tag={"team": fresh.by_tag["project"]}).after(kept, first)
     assert (alone.by_account, alone.by_tag) == ((), {"team": fresh.by_tag["project"]})
-    amortized = replace(kept, metric=Metric.AMORTIZED)
+    amortized = replace(kept, metric=CostMetric.AMORTIZED)
     assert fresh.after(amortized, first) == fresh
 
 
 @pytest.mark.parametrize(
     ("cause", "usd", "ordinary"),
     [
-        (Cause.STARTED, 60, True),
-        (Cause.STARTED, -60, True),
-        (Cause.STARTED, 61, False),
-        (Cause.UNEXPLAINED, 5, True),
-        (Cause.FINDING, 5, False),
-        (Cause.TAG, 5, False),
+        (MoverCause.STARTED, 60, True),
+        (MoverCause.STARTED, -60, True),
+        (MoverCause.STARTED, 61, False),
+        (MoverCause.ENDED, -61, False),
+        (MoverCause.UNEXPLAINED, 5, True),
+        (MoverCause.FINDING, 5, False),
+        (MoverCause.TAG, 5, False),
     ],
 )
-def test_no_more_than_usual_is_no_news(cause: Cause, usd: int, *, ordinary: bool) -> None:
+def test_no_more_than_usual_is_no_news(cause: MoverCause, usd: int, *, ordinary: bool) -> None:
     line = part(STORED, "vision", Phase.STORAGE, "6100", "6100", usual=Decimal(60))
 
     assert Mover(usd=Decimal(usd), cause=cause, part=line).ordinary == ordinary

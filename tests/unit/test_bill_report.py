@@ -9,31 +9,31 @@ from decimal import Decimal
 import pytest
 
 from bills import BEFORE, HOST, LAST, NOTEBOOK, NOW, TRAIN, bill, charges
-from ml_janitor.aws.runs import Run
-from ml_janitor.bill.asking import Question
-from ml_janitor.bill.joining import Resource
-from ml_janitor.bill.model import Bill, Charge, GapCause, RecordCharge, Span
-from ml_janitor.bill.movements import Cause, Culprit, breakdown, total
-from ml_janitor.bill.report import bill_report, priced, sole_owners
-from ml_janitor.bill.resources import acted
-from ml_janitor.bill.tables import by_day, lines, readable
+from ml_janitor.aws.runs import ResourceRun
+from ml_janitor.bill.asking import BillQuestion
+from ml_janitor.bill.joining import BillResource
+from ml_janitor.bill.model import Bill, Charge, DaySpan, GapCause, RecordCharge
+from ml_janitor.bill.movements import Culprit, MoverCause, break_down, total_change
+from ml_janitor.bill.report import make_bill_report, price_resources, sole_owners
+from ml_janitor.bill.resources import facts_from_actions
+from ml_janitor.bill.tables import bill_lines, has_table, usd_by_day
 from ml_janitor.core.model import Target
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.ledger.action import Action, Stage
-from ml_janitor.report.bill_gaps import sentence
+from ml_janitor.report.bill_gaps import gap_sentence
 
-ASKED = Question(days=30, settling_days=2, tags=("project", "owner"))
+ASKED = BillQuestion(days=30, settling_days=2, tags=("project", "owner"))
 HUNG_SINCE = datetime(2026, 9, 25, tzinfo=UTC)
 NEW_SINCE = datetime(2026, 8, 27, tzinfo=UTC)
 
 
 def resource(
     name: str, usage: str, start: datetime, *, tag: str, hourly: str = "1", **more: object
-) -> Resource:
+) -> BillResource:
     culprit = Culprit(arn=f"arn:{name}", name=name, kind="endpoint", owner=f"{name}-owner", since=start)
-    return Resource(
+    return BillResource(
         culprit=replace(culprit, **more),  # type: ignore[arg-type]
-        runs=(Run(usage_type=usage, start=start, hourly=Decimal(hourly)),),
+        runs=(ResourceRun(usage_type=usage, start=start, hourly=Decimal(hourly)),),
         tag=tag,
         family=name,
     )
@@ -60,23 +60,23 @@ KNOWN = (
 
 
 def test_each_part_of_the_change_has_its_resource(read: Bill) -> None:
-    report = bill_report(read, ASKED, resources=KNOWN)
+    report = make_bill_report(read, ASKED, resources=KNOWN)
 
     assert report.main is not None
     assert report.main.tag == "project"
     assert [(one.culprit.name, one.cause) for one in report.main.movers if one.culprit] == [
-        ("hung", Cause.FINDING),
-        ("rag", Cause.CHANGED),
+        ("hung", MoverCause.FINDING),
+        ("rag", MoverCause.CHANGED),
     ]
     hung, rag = report.main.movers
     assert hung.usd == Decimal("37.688") * 24 * 11
     assert rag.usd == Decimal("1.408") * 24 * 20
     assert (rag.units_before, rag.units_after) == (Decimal(240), Decimal(720))
-    assert total(report.main.movers) == report.main.change
+    assert total_change(report.main.movers) == report.main.change
 
 
 def test_what_it_cost_until_now_has_the_hours_of_today(read: Bill) -> None:
-    report = bill_report(read, ASKED, resources=KNOWN)
+    report = make_bill_report(read, ASKED, resources=KNOWN)
 
     assert report.main is not None
     culprit = report.main.movers[0].culprit
@@ -102,11 +102,11 @@ def test_what_something_cost_until_now_is_of_all_its_hours_in_the_bill_or_unknow
 ) -> None:
     whole = [day for day in [*BEFORE, *LAST] if day.day != 20]
     rows = charges(HOST, whole, price="1.408", quantity="24", tag="support")
-    own = Run(usage_type=HOST, start=datetime(2026, 8, 27, tzinfo=UTC), hourly=Decimal(1))
-    plain = Run(usage_type=HOST, start=NOW, hourly=Decimal(0))
+    own = ResourceRun(usage_type=HOST, start=datetime(2026, 8, 27, tzinfo=UTC), hourly=Decimal(1))
+    plain = ResourceRun(usage_type=HOST, start=NOW, hourly=Decimal(0))
     made = replace(KNOWN[1], runs=(plain, replace(own, **run)))  # type: ignore[arg-type]
 
-    (found,) = priced(bill(rows), [made])
+    (found,) = price_resources(bill(rows), [made])
 
     assert found.culprit.usd_until_now == (None if usd is None else Decimal(usd))
 
@@ -119,34 +119,37 @@ def test_prices_are_those_of_the_last_five_weeks() -> None:
         for row in charges(HOST, [BEFORE.first + timedelta(days=number)], price=price, quantity="2", tag="a")
     ]
     credited = charges(TRAIN, [LAST.last], price="-1", quantity="-5", tag="a")
+    little = charges(NOTEBOOK, [LAST.last], price="4", quantity="0.5", tag="a")
     one_hour = [
-        Run(usage_type=usage, start=NOW - timedelta(hours=1), hourly=Decimal(1)) for usage in (HOST, TRAIN)
+        ResourceRun(usage_type=usage, start=NOW - timedelta(hours=1), hourly=Decimal(1))
+        for usage in (HOST, TRAIN, NOTEBOOK)
     ]
 
-    host, train = priced(bill([*rows, *credited]), [replace(KNOWN[0], runs=(one,)) for one in one_hour])
+    found = price_resources(
+        bill([*rows, *credited, *little]), [replace(KNOWN[0], runs=(one,)) for one in one_hour]
+    )
 
-    assert host.culprit.usd_until_now == 2
-    assert train.culprit.usd_until_now is None
+    assert [one.culprit.usd_until_now for one in found] == [2, None, 4]
 
 
 def test_a_resource_that_breaks_the_joining_leaves_the_bill(read: Bill) -> None:
-    naive = Run(usage_type=TRAIN, start=HUNG_SINCE.replace(tzinfo=None))
+    naive = ResourceRun(usage_type=TRAIN, start=HUNG_SINCE.replace(tzinfo=None))
 
-    report = bill_report(read, ASKED, resources=(*KNOWN, replace(KNOWN[0], runs=(naive,))))
+    report = make_bill_report(read, ASKED, resources=(*KNOWN, replace(KNOWN[0], runs=(naive,))))
 
-    alone = bill_report(read, ASKED)
+    alone = make_bill_report(read, ASKED)
     (gap,) = report.bill.gaps
     assert (report.main, report.yesterday, report.shares) == (alone.main, alone.yesterday, alone.shares)
-    assert sentence(gap).startswith(
+    assert gap_sentence(gap).startswith(
         "What ran is not all known, so less is explained: TypeError: can't subtract"
     )
     broken = replace(read, charges=(replace(read.charges[0], usd="5"),))  # type: ignore[arg-type]
     with pytest.raises(TypeError):
-        bill_report(broken, ASKED)
+        make_bill_report(broken, ASKED)
 
 
 def test_without_a_tag_the_bill_is_joined_all_the_same(read: Bill) -> None:
-    report = bill_report(replace(read, by_tag={}), ASKED, resources=KNOWN)
+    report = make_bill_report(replace(read, by_tag={}), ASKED, resources=KNOWN)
 
     assert report.main is not None
     assert (report.main.tag, report.shares) == ("", ())
@@ -155,45 +158,46 @@ def test_without_a_tag_the_bill_is_joined_all_the_same(read: Bill) -> None:
 
 
 def test_what_a_resource_uses_of_several_types_is_one_mover(read: Bill) -> None:
-    runs = tuple(Run(usage_type=usage, start=HUNG_SINCE) for usage in (TRAIN, HOST))
+    runs = tuple(ResourceRun(usage_type=usage, start=HUNG_SINCE) for usage in (TRAIN, HOST))
     both = replace(KNOWN[0], runs=runs, tag="llm")
     more = charges(
         HOST, [day for day in LAST if day.day > 25 or day.month > 9], price="1", quantity="24", tag="llm"
     )
     grown = bill([*read.by_tag["project"], *more])
 
-    report = bill_report(grown, ASKED, resources=[both])
+    report = make_bill_report(grown, ASKED, resources=[both])
 
     assert report.main is not None
     own = [one for one in report.main.movers if one.culprit]
     assert len(own) == 1
     assert own[0].part.usage_type == TRAIN
     assert own[0].usd > Decimal("37.688") * 24 * 11
-    assert total(report.main.movers) == report.main.change
+    assert total_change(report.main.movers) == report.main.change
 
 
 def test_untagged_shares_have_a_trend_and_an_inactive_tag_has_none(read: Bill) -> None:
     nobody = tuple(replace(one, tag="") for one in read.by_tag["project"])
-    report = bill_report(replace(read, by_tag={**read.by_tag, "owner": nobody}), ASKED)
+    more = charges(NOTEBOOK, LAST, price="1", quantity="1", tag="")
+    rows = (*read.by_tag["project"], *more)
+    report = make_bill_report(replace(read, by_tag={"project": rows, "owner": nobody}), ASKED)
 
     (share,) = report.shares
-    assert (share.tag, share.untagged, share.untagged_before) == (
+    assert (share.tag, share.total, share.total_before) == (
         "project",
-        Decimal("14.08") * 30,
-        Decimal("14.08") * 30,
+        read.total(LAST) + 30,
+        read.total(BEFORE),
     )
-    assert (share.total, share.total_before) == (read.total(LAST), read.total(BEFORE))
-    assert share.share is not None
-    assert share.share_before is not None
-    assert share.share < share.share_before
+    assert [share.untagged, share.untagged_before] == [Decimal("15.08") * 30, Decimal("14.08") * 30]
+    assert share.share == share.untagged / share.total
+    assert share.share_before == share.untagged_before / share.total_before
 
 
 def test_a_credit_that_ended_is_named_and_in_no_total(read: Bill) -> None:
     given = tuple(RecordCharge(day=day, record_type="Credit", usd=Decimal(-10)) for day in BEFORE)
-    plain = bill_report(read, ASKED).main
-    ended = bill_report(replace(read, records=given), ASKED).main
+    plain = make_bill_report(read, ASKED).main
+    ended = make_bill_report(replace(read, records=given), ASKED).main
     goes_on = RecordCharge(day=LAST.last, record_type="Credit", usd=Decimal(-10))
-    going = bill_report(replace(read, records=(*given, goes_on)), ASKED).main
+    going = make_bill_report(replace(read, records=(*given, goes_on)), ASKED).main
 
     assert plain is not None
     assert ended is not None
@@ -217,7 +221,7 @@ def test_credits_ended_where_none_came_for_a_week(read: Bill, record: tuple[str,
     given = [RecordCharge(day=day, record_type="Credit", usd=Decimal(-10)) for day in BEFORE]
     late = RecordCharge(day=LAST.until - timedelta(days=days_ago), record_type=kind, usd=Decimal(amount))
 
-    main = bill_report(replace(read, records=(*given, late)), ASKED).main
+    main = make_bill_report(replace(read, records=(*given, late)), ASKED).main
 
     assert main is not None
     assert main.ended_credits == usd
@@ -226,19 +230,19 @@ def test_credits_ended_where_none_came_for_a_week(read: Bill, record: tuple[str,
 def test_a_bill_that_does_not_reach_back_compares_nothing(read: Bill) -> None:
     young = replace(read, charges=tuple(one for one in read.charges if one.day in LAST))
 
-    report = bill_report(young, ASKED)
+    report = make_bill_report(young, ASKED)
 
     assert report.main is None
     assert report.span == LAST
 
 
 def test_a_span_of_ones_own_is_compared(read: Bill) -> None:
-    report = bill_report(read, replace(ASKED, days=7, against=Span(date(2026, 9, 10), 7)))
+    report = make_bill_report(read, replace(ASKED, days=7, against=DaySpan(date(2026, 9, 10), 7)))
 
     assert report.main is not None
     assert (report.main.comparison.before, report.main.comparison.after) == (
-        Span(date(2026, 9, 10), 7),
-        Span(date(2026, 9, 29), 7),
+        DaySpan(date(2026, 9, 10), 7),
+        DaySpan(date(2026, 9, 29), 7),
     )
 
 
@@ -248,7 +252,7 @@ def test_owners_of_usage_types_are_named_where_there_is_just_one(read: Bill) -> 
             Charge(day=LAST.first, usage_type=TRAIN, tag=owner, usd=Decimal(5), quantity=Decimal(1))
             for owner in owners
         )
-        main = bill_report(replace(read, by_tag={**read.by_tag, "owner": rows}), ASKED).main
+        main = make_bill_report(replace(read, by_tag={**read.by_tag, "owner": rows}), ASKED).main
         assert main is not None
         return main.movers[0].owner
 
@@ -264,10 +268,10 @@ def test_owners_of_usage_types_are_named_where_there_is_just_one(read: Bill) -> 
 
 @pytest.mark.parametrize("most", [0, 1, 5])
 def test_what_is_told_adds_up(read: Bill, most: int) -> None:
-    main = bill_report(read, ASKED, resources=KNOWN[:1]).main
+    main = make_bill_report(read, ASKED, resources=KNOWN[:1]).main
     assert main is not None
 
-    parts = breakdown(main, most)
+    parts = break_down(main, most)
 
     shown = sum((one.usd for one in parts.movers), Decimal(0))
     assert shown + parts.smaller_usd + parts.unexplained_usd == main.change
@@ -277,29 +281,29 @@ def test_what_is_told_adds_up(read: Bill, most: int) -> None:
 
 def test_a_table_has_every_dollar(read: Bill) -> None:
     for by in ("phase", "service", "usage", "project"):
-        rows = lines(read, by, LAST, BEFORE)
+        rows = bill_lines(read, by, LAST, BEFORE)
         assert sum(one.usd for one in rows) == read.total(LAST)
         assert sum(one.usd_before or 0 for one in rows) == read.total(BEFORE)
         days = list(LAST)
-        assert sum(map(sum, by_day(read, by, days).values())) == read.total(LAST)
-    assert [one.name for one in lines(read, "project", LAST, None)] == ["llm", "support", ""]
+        assert sum(map(sum, usd_by_day(read, by, days).values())) == read.total(LAST)
+    assert [one.name for one in bill_lines(read, "project", LAST, None)] == ["llm", "support", ""]
     for by in ("team", "account"):
-        assert not readable(read, by)
+        assert not has_table(read, by)
         with pytest.raises(KeyError):
-            lines(read, by, LAST, None)
+            bill_lines(read, by, LAST, None)
     several = replace(read, by_account=(Charge(day=LAST.first, tag="1", usd=Decimal(5)),))
-    assert [readable(several, by) for by in ("phase", "usage", "project", "account")] == [True] * 4
-    assert [(one.name, one.usd) for one in lines(several, "account", LAST, None)] == [("1", Decimal(5))]
-    assert not readable(several, "team")
-    assert bill_report(read, ASKED).table("phase") == lines(read, "phase", LAST, BEFORE)
+    assert [has_table(several, by) for by in ("phase", "usage", "project", "account")] == [True] * 4
+    assert [(one.name, one.usd) for one in bill_lines(several, "account", LAST, None)] == [("1", Decimal(5))]
+    assert not has_table(several, "team")
+    assert make_bill_report(read, ASKED).table("phase") == bill_lines(read, "phase", LAST, BEFORE)
     young = replace(read, first=LAST.first)
-    assert bill_report(young, ASKED).table("phase") == lines(read, "phase", LAST, None)
+    assert make_bill_report(young, ASKED).table("phase") == bill_lines(read, "phase", LAST, None)
 
 
 def test_a_longer_span_than_the_bill_has_no_week_before() -> None:
     few = bill(charges(HOST, list(LAST), price="1", quantity="1", tag="llm"), first=LAST.first)
 
-    report = bill_report(few, replace(ASKED, days=60))
+    report = make_bill_report(few, replace(ASKED, days=60))
 
     assert report.main is None
     assert report.span.first == LAST.first
@@ -318,15 +322,29 @@ def test_a_change_in_a_region_that_was_not_looked_at_says_so(read: Bill) -> None
         by_tag={"project": (*read.by_tag["project"], *abroad.by_tag["project"])},
     )
 
-    (gap,) = bill_report(both, ASKED, resources=KNOWN, looked_at=["us-east-1"]).bill.gaps
+    (gap,) = make_bill_report(both, ASKED, resources=KNOWN, looked_at=["us-east-1"]).bill.gaps
     assert (gap.cause, gap.subject, gap.usd) == (GapCause.NOT_LOOKED_AT, "eu-west-1", Decimal(1440))
-    assert sentence(gap) == (
+    assert gap_sentence(gap) == (
         "Nothing was looked at in eu-west-1, where +$1,440 of the change is. "
         "Add --region eu-west-1, or add it to regions in [janitor]."
     )
-    assert not bill_report(both, ASKED, resources=KNOWN, looked_at=["us-east-1", "eu-west-1"]).bill.gaps
-    assert not bill_report(read, ASKED, resources=KNOWN, looked_at=["us-east-1"]).bill.gaps
-    assert not bill_report(both, ASKED, resources=KNOWN).bill.gaps  # nothing was looked at
+    assert not make_bill_report(both, ASKED, resources=KNOWN, looked_at=["us-east-1", "eu-west-1"]).bill.gaps
+    assert not make_bill_report(read, ASKED, resources=KNOWN, looked_at=["us-east-1"]).bill.gaps
+    assert not make_bill_report(both, ASKED, resources=KNOWN).bill.gaps  # nothing was looked at
+
+
+def test_of_regions_that_were_not_looked_at_the_one_that_changed_most_comes_first() -> None:
+    usages = {"EUC1-Host:ml.a": 144, "EU-Host:ml.a": 100, "EU-Train:ml.a": 100}
+    rows = [
+        charge
+        for usage, usd in usages.items()
+        for day, units in ((BEFORE.first, usd), (LAST.first, 2 * usd))
+        for charge in charges(usage, [day], price="1", quantity=f"{units}", tag="a")
+    ]
+
+    gaps = make_bill_report(bill(rows), ASKED, looked_at=["us-east-1"]).bill.gaps
+
+    assert [(one.subject, int(one.usd or 0)) for one in gaps] == [("eu-west-1", 200), ("eu-central-1", 144)]
 
 
 @pytest.mark.parametrize(("usd", "told"), [("1", True), ("0.99", False), ("-1", True)])
@@ -339,7 +357,7 @@ def test_less_than_a_dollar_is_not_worth_looking_elsewhere(read: Bill, usd: str,
         by_tag={"project": (*read.by_tag["project"], row)},
     )
 
-    gaps = bill_report(more, ASKED, resources=KNOWN, looked_at=["us-east-1"]).bill.gaps
+    gaps = make_bill_report(more, ASKED, resources=KNOWN, looked_at=["us-east-1"]).bill.gaps
 
     assert [one.usd for one in gaps] == ([Decimal(usd)] if told else [])
 
@@ -352,7 +370,7 @@ def test_what_is_looked_at_nowhere_is_no_reason_to_look_elsewhere(read: Bill) ->
         by_tag={"project": (*read.by_tag["project"], *bytes_abroad.by_tag["project"])},
     )
 
-    assert not bill_report(both, ASKED, resources=KNOWN, looked_at=["us-east-1"]).bill.gaps
+    assert not make_bill_report(both, ASKED, resources=KNOWN, looked_at=["us-east-1"]).bill.gaps
 
 
 # --- what the janitor ended -------------------------------------------------------------------
@@ -372,5 +390,5 @@ def test_what_was_only_tagged_was_not_ended() -> None:
     }
     both = [Action(detector=one, **kept) for one in ("untagged-resources", "idle-endpoints")]  # type: ignore[arg-type]
 
-    assert acted(both[:1], DETECTORS) == {}
-    assert acted(both, DETECTORS)["arn:a"].detector == "idle-endpoints"
+    assert facts_from_actions(both[:1], DETECTORS) == {}
+    assert facts_from_actions(both, DETECTORS)["arn:a"].detector == "idle-endpoints"

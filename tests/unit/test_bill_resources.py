@@ -16,27 +16,27 @@ from fakes import target_at
 from ml_janitor.aws import runs
 from ml_janitor.aws.answers import Listing
 from ml_janitor.aws.metrics import GET_METRIC_DATA
-from ml_janitor.aws.runs import Run, Used
+from ml_janitor.aws.runs import ResourceRun, UsedResource
 from ml_janitor.bill import requests
-from ml_janitor.bill.joining import Requests
-from ml_janitor.bill.model import UNTAGGED, GapCause, Reading
-from ml_janitor.bill.requests import Called
+from ml_janitor.bill.joining import VariantRequests
+from ml_janitor.bill.model import UNTAGGED_VALUE, BillReading, GapCause
+from ml_janitor.bill.requests import EndpointRequests
 from ml_janitor.bill.resources import (
-    Judged,
-    Known,
-    Savings,
-    acted,
+    ActionSavings,
+    KnownResources,
+    ResourceFacts,
     bill_readers,
-    judged,
-    judging,
-    known,
-    remembered,
+    facts_from_actions,
+    facts_from_ledger,
+    facts_from_sweep,
+    hourly_detectors,
+    read_known_resources,
 )
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.model import Kept
 from ml_janitor.core.signals import Evidence, NotRead, Unreadable
 from ml_janitor.detectors import DETECTORS
-from ml_janitor.engine.policy import Policy
+from ml_janitor.engine.policy import RunPolicy
 from ml_janitor.ledger.action import Action, Stage
 from ml_janitor.ledger.entries import Entry
 from reports import finding, result, standing
@@ -79,15 +79,15 @@ def test_what_the_janitor_ended_is_what_it_did_and_nobody_took_back(
     changed: dict[str, Any], *, counts: bool
 ) -> None:
     one = action(**changed)
-    expected = Judged(
+    expected = ResourceFacts(
         detector="idle-endpoints", finding=one.id, since=one.warned, acted=True, ended=NOW - 2 * DAY
     )
 
-    assert acted([one], DETECTORS) == ({TARGET.arn.lower(): expected} if counts else {})
+    assert facts_from_actions([one], DETECTORS) == ({TARGET.arn.lower(): expected} if counts else {})
 
 
 def test_those_that_end_what_is_billed_by_the_hour_judge_it() -> None:
-    assert {one.name for one in judging(DETECTORS)} == {
+    assert {one.name for one in hourly_detectors(DETECTORS)} == {
         "hung-training-jobs",
         "idle-endpoints",
         "idle-notebooks",
@@ -109,10 +109,10 @@ def test_the_ledger_says_what_is_waste_now_and_since_when() -> None:
         owner="omar",
     )
     closed = replace(open_, key=open_.key.replace("Ranker", "Other"), closed=NOW - DAY)
-    expected = Judged(detector="idle-endpoints", finding=open_.id, since=NOW - 40 * DAY, owner="omar")
+    expected = ResourceFacts(detector="idle-endpoints", finding=open_.id, since=NOW - 40 * DAY, owner="omar")
 
-    assert remembered([open_, closed]) == {TARGET.arn.lower(): expected}
-    (unknown,) = remembered([replace(open_, since=None)]).values()
+    assert facts_from_ledger([open_, closed]) == {TARGET.arn.lower(): expected}
+    (unknown,) = facts_from_ledger([replace(open_, since=None)]).values()
     assert unknown.since == NOW - 5 * DAY
 
 
@@ -136,8 +136,8 @@ def metric(value: Any, source: str = GET_METRIC_DATA) -> Evidence:
 def test_what_a_metric_counted_something_of_is_in_use(verdict: Kept, *, used: bool) -> None:
     one = result("idle-endpoints", "Ranker", verdict, owner="omar")
 
-    assert judged([one]) == {
-        one.target.arn.lower(): Judged(detector="idle-endpoints", used=used, owner="omar")
+    assert facts_from_sweep([one]) == {
+        one.target.arn.lower(): ResourceFacts(detector="idle-endpoints", used=used, owner="omar")
     }
 
 
@@ -145,41 +145,56 @@ def test_a_finding_stands_whatever_another_detector_says_of_the_resource() -> No
     waste = result("idle-endpoints", "Ranker", finding("idle", standing("1"), days=41), owner="omar")
     kept = result("untagged-resources", "Ranker", Kept(reason="", evidence=(metric(1),)))
     again = replace(kept, detector="storage-tiering", verdict=Kept(reason=""))
-    expected = Judged(detector="idle-endpoints", finding=waste.target.key, since=NOW - 41 * DAY, owner="omar")
+    expected = ResourceFacts(
+        detector="idle-endpoints", finding=waste.target.key, since=NOW - 41 * DAY, owner="omar"
+    )
 
-    assert judged([waste, kept]) == judged([kept, waste]) == {waste.target.arn.lower(): expected}
-    (first,) = judged([kept, again]).values()
+    assert (
+        facts_from_sweep([waste, kept])
+        == facts_from_sweep([kept, waste])
+        == {waste.target.arn.lower(): expected}
+    )
+    (first,) = facts_from_sweep([kept, again]).values()
     assert (first.detector, first.used) == ("untagged-resources", True)
 
 
 # --- one resource -----------------------------------------------------------------------------
 
 
-def used(kind: str = "endpoint", tags: Any = None, **more: Any) -> Used:
-    ran = tuple(Run(usage_type=HOST, start=NOW - days * DAY) for days in (30, 10))
+def used(kind: str = "endpoint", tags: Any = None, **more: Any) -> UsedResource:
+    ran = tuple(ResourceRun(usage_type=HOST, start=NOW - days * DAY) for days in (30, 10))
     target = target_at(f"{kind}/nightly-20261001", NOW - 50 * DAY, tags)
-    return replace(Used(target=target, runs=ran), **more)
+    return replace(UsedResource(target=target, runs=ran), **more)
 
 
 @pytest.fixture
-def look(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Known]:
+def look(monkeypatch: pytest.MonkeyPatch) -> Callable[..., KnownResources]:
     """Look at a region in which just this ran."""
 
-    def looked(one: Used, *verdicts: Judged, error: str | None = None, calls: Called | None = None) -> Known:
-        monkeypatch.setattr(runs, "used", lambda *_: Listing((one,), error))
-        monkeypatch.setattr(requests, "requests", lambda *_: calls or Called())
+    def looked(
+        one: UsedResource,
+        *verdicts: ResourceFacts,
+        error: str | None = None,
+        calls: EndpointRequests | None = None,
+    ) -> KnownResources:
+        monkeypatch.setattr(runs, "list_used_resources", lambda *_: Listing((one,), error))
+        monkeypatch.setattr(requests, "read_requests", lambda *_: calls or EndpointRequests())
         by_arn = dict.fromkeys([one.target.arn.lower()] if verdicts else [], *verdicts)
         region: Any = SimpleNamespace(region="us-east-1")
-        return known([region], since=NOW - 60 * DAY, now=NOW, tag="project", policy=Policy(), verdicts=by_arn)
+        return read_known_resources(
+            [region], since=NOW - 60 * DAY, now=NOW, tag="project", policy=RunPolicy(), verdicts=by_arn
+        )
 
     return looked
 
 
-def test_of_what_nobody_judged_the_listing_says_what_there_is_to_say(look: Callable[..., Known]) -> None:
+def test_of_what_nobody_judged_the_listing_says_what_there_is_to_say(
+    look: Callable[..., KnownResources],
+) -> None:
     one = used(tags={"project": "llm", "Owner": "mia"}, ended=NOW - DAY)
-    counted = (Requests(variant="all", points=(), period=3600),)
+    counted = (VariantRequests(variant="all", points=(), period=3600),)
 
-    seen = look(one, calls=Called(by_arn={one.target.arn: counted, "arn:other": ()}))
+    seen = look(one, calls=EndpointRequests(by_arn={one.target.arn: counted, "arn:other": ()}))
 
     (found,), gaps = seen.resources, seen.gaps
     assert (found.requests, gaps) == (counted, ())
@@ -199,22 +214,22 @@ def test_of_what_nobody_judged_the_listing_says_what_there_is_to_say(look: Calla
     assert (found.runs, found.family) == (one.runs, "nightly")
 
 
-def test_a_job_began_when_it_ran_first(look: Callable[..., Known]) -> None:
+def test_a_job_began_when_it_ran_first(look: Callable[..., KnownResources]) -> None:
     assert look(used("training-job")).resources[0].culprit.since == NOW - 30 * DAY
 
 
-def test_what_could_not_be_read_of_a_region_is_a_gap(look: Callable[..., Known]) -> None:
-    seen = look(used(), error="ListEndpoints: 403", calls=Called(error="GetMetricData: 403"))
+def test_what_could_not_be_read_of_a_region_is_a_gap(look: Callable[..., KnownResources]) -> None:
+    seen = look(used(), error="ListEndpoints: 403", calls=EndpointRequests(error="GetMetricData: 403"))
 
     assert [(one.reading, one.cause, one.subject, one.detail) for one in seen.gaps] == [
-        (Reading.RESOURCES, GapCause.FAILED, "us-east-1", "ListEndpoints: 403"),
-        (Reading.REQUESTS, GapCause.FAILED, "us-east-1", "GetMetricData: 403"),
+        (BillReading.RESOURCES, GapCause.FAILED, "us-east-1", "ListEndpoints: 403"),
+        (BillReading.REQUESTS, GapCause.FAILED, "us-east-1", "GetMetricData: 403"),
     ]
     assert len(seen.resources) == 1
 
 
-def test_what_was_judged_is_known_by_its_verdict(look: Callable[..., Known]) -> None:
-    waste = Judged(
+def test_what_was_judged_is_known_by_its_verdict(look: Callable[..., KnownResources]) -> None:
+    waste = ResourceFacts(
         detector="d",
         finding="f",
         since=NOW - 7 * DAY,
@@ -222,7 +237,7 @@ def test_what_was_judged_is_known_by_its_verdict(look: Callable[..., Known]) -> 
         ended=NOW - 3 * DAY,
         owner="omar",
     )
-    kept = Judged(detector="d", since=NOW - 7 * DAY, used=True)
+    kept = ResourceFacts(detector="d", since=NOW - 7 * DAY, used=True)
     one = used(tags={"owner": "mia"}, ended=NOW - DAY)
 
     found, other, timeless = (
@@ -240,14 +255,16 @@ def test_what_was_judged_is_known_by_its_verdict(look: Callable[..., Known]) -> 
     ("tags", "value"),
     [
         ({"project": "llm"}, "llm"),
-        ({"Project": "llm"}, UNTAGGED),  # AWS bills keys with their capitals
+        ({"Project": "llm"}, UNTAGGED_VALUE),  # AWS bills keys with their capitals
         ({"project": "LLM", "Project": "other"}, "LLM"),
-        ({}, UNTAGGED),
-        (Unreadable("denied"), UNTAGGED),
-        (NotRead(), UNTAGGED),
+        ({}, UNTAGGED_VALUE),
+        (Unreadable("denied"), UNTAGGED_VALUE),
+        (NotRead(), UNTAGGED_VALUE),
     ],
 )
-def test_a_tag_has_the_value_that_the_bill_has(look: Callable[..., Known], tags: Any, value: str) -> None:
+def test_a_tag_has_the_value_that_the_bill_has(
+    look: Callable[..., KnownResources], tags: Any, value: str
+) -> None:
     assert look(used(tags=tags)).resources[0].tag == value
 
 
@@ -260,12 +277,12 @@ def test_savings_are_of_the_bill_s_days_of_the_month_and_of_each_account() -> No
     now = datetime(2026, 10, 6, 3, tzinfo=NOW.tzinfo)
     both = [action(), action(target=elsewhere, ended=now - timedelta(hours=3))]
 
-    saved = Savings.of(both, read, now=now, time_zone="UTC", accounts=True)
+    saved = ActionSavings.of(both, read, now=now, time_zone="UTC", accounts=True)
 
     assert saved.this_month == 96 + 6
     assert saved.by_account == {ACCOUNT: 96, "210987654321": 6}
     assert {day.day: usd for day, usd in saved.by_day.items()} == {4: 42, 5: 48, 6: 12}
-    assert Savings.of(both, read, now=now, time_zone="UTC").by_account == {}
+    assert ActionSavings.of(both, read, now=now, time_zone="UTC").by_account == {}
 
 
 def test_a_role_to_read_what_is_billed_is_there_where_the_bill_is_read() -> None:

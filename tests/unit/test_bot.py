@@ -10,13 +10,13 @@ from slack_sdk.errors import SlackApiError, SlackClientError
 
 from fakes import SleepingClock
 from ml_janitor.ledger.messages import MessageRef
-from ml_janitor.report.mrkdwn import Message, Picture, Post, section
-from ml_janitor.slack.bot import Slack, SlackRefusedError
+from ml_janitor.report.mrkdwn import Message, Picture, Post, section_block
+from ml_janitor.slack.bot import SlackBot, SlackRefusedError
 from ml_janitor.slack.retries import SlackError, TimeLeft
-from ml_janitor.slack.sender import Delivered, Time
+from ml_janitor.slack.sender import PostDelivery, SenderClock
 
-HELLO = Message(text="hello", blocks=(section("hello"),))
-REPLY = Message(text="reply", blocks=(section("reply"),))
+HELLO = Message(text="hello", blocks=(section_block("hello"),))
+REPLY = Message(text="reply", blocks=(section_block("reply"),))
 PICTURE = Picture(name="bill.png", png=b"png", words="the bill")
 POSTED = {"chat.postMessage": {"channel": "C1", "ts": "1.5"}}
 
@@ -94,13 +94,13 @@ def workspace(monkeypatch: pytest.MonkeyPatch) -> Workspace:
 
 
 @pytest.fixture
-def slack(clock: SleepingClock, workspace: Workspace) -> Slack:
+def slack(clock: SleepingClock, workspace: Workspace) -> SlackBot:
     del workspace
-    time = Time(clock=lambda: clock.now, sleep=clock.sleep)
-    return Slack("xoxb-1", "#ml", time, url="https://slack.example/api/")
+    time = SenderClock(clock=lambda: clock.now, sleep=clock.sleep)
+    return SlackBot("xoxb-1", "#ml", time, url="https://slack.example/api/")
 
 
-def test_a_bot_is_interactive_and_hides_its_token(slack: Slack) -> None:
+def test_a_bot_is_interactive_and_hides_its_token(slack: SlackBot) -> None:
     assert slack.interactive is True
     assert repr(slack) == "Slack('#ml')"
 
@@ -108,7 +108,7 @@ def test_a_bot_is_interactive_and_hides_its_token(slack: Slack) -> None:
 # --- people -----------------------------------------------------------------------------------------
 
 
-def test_each_owner_with_an_address_is_looked_up_once(slack: Slack, workspace: Workspace) -> None:
+def test_each_owner_with_an_address_is_looked_up_once(slack: SlackBot, workspace: Workspace) -> None:
     workspace.answers["users.lookupByEmail"] = [
         {"user": {"id": "U1"}},
         refused("users_not_found"),
@@ -122,7 +122,7 @@ def test_each_owner_with_an_address_is_looked_up_once(slack: Slack, workspace: W
 
 @pytest.mark.parametrize("failure", [refused("missing_scope"), SlackClientError("odd"), ConnectionError()])
 def test_after_a_failure_that_is_nobodys_no_more_are_looked_up(
-    slack: Slack, workspace: Workspace, failure: Exception
+    slack: SlackBot, workspace: Workspace, failure: Exception
 ) -> None:
     workspace.answers["users.lookupByEmail"] = [{"user": {"id": "U1"}}, failure]
 
@@ -130,7 +130,7 @@ def test_after_a_failure_that_is_nobodys_no_more_are_looked_up(
     assert len(workspace.asked) == 2
 
 
-def test_what_is_optional_may_take_a_quarter_of_the_time(slack: Slack, clock: SleepingClock) -> None:
+def test_what_is_optional_may_take_a_quarter_of_the_time(slack: SlackBot, clock: SleepingClock) -> None:
     clock.now = 20
     assert slack.early(100) == 40
 
@@ -138,7 +138,7 @@ def test_what_is_optional_may_take_a_quarter_of_the_time(slack: Slack, clock: Sl
 # --- posts ------------------------------------------------------------------------------------------
 
 
-def test_a_post_calls_nobody_and_opens_nothing(slack: Slack, workspace: Workspace) -> None:
+def test_a_post_calls_nobody_and_opens_nothing(slack: SlackBot, workspace: Workspace) -> None:
     assert slack.post(HELLO, deadline=100) == MessageRef("C1", "1.5")
     assert slack.post(HELLO, deadline=100, where=MessageRef("C2", "7.5")) == MessageRef("C1", "1.5")
     slack.post(HELLO, deadline=100)
@@ -148,7 +148,7 @@ def test_a_post_calls_nobody_and_opens_nothing(slack: Slack, workspace: Workspac
     assert first == {
         "channel": "#ml",
         "text": "hello",
-        "blocks": [section("hello")],
+        "blocks": [section_block("hello")],
         "thread_ts": None,
         "link_names": False,
         "unfurl_links": False,
@@ -161,13 +161,13 @@ def test_a_post_calls_nobody_and_opens_nothing(slack: Slack, workspace: Workspac
     assert thread["client_msg_id"] != key
 
 
-def test_a_post_has_its_replies_and_its_report_in_its_thread(slack: Slack, workspace: Workspace) -> None:
+def test_a_post_has_its_replies_and_its_report_in_its_thread(slack: SlackBot, workspace: Workspace) -> None:
     taken = list[int]()
     post = Post(main=HELLO, replies=(REPLY, REPLY), attachment="report.html")
 
     done = slack.deliver(post, b"page", deadline=100, taken=lambda: taken.append(len(workspace.asked)))
 
-    assert done == Delivered(channel="C1", ts="1.5")
+    assert done == PostDelivery(channel="C1", ts="1.5")
     assert taken == [1], "before the thread"
     assert [(one["channel"], one["thread_ts"]) for one in workspace.of("chat.postMessage")] == [
         ("#ml", None),
@@ -183,7 +183,7 @@ def test_a_post_has_its_replies_and_its_report_in_its_thread(slack: Slack, works
 
 @pytest.mark.parametrize(("attachment", "report"), [("", b"page"), ("report.html", b"")])
 def test_without_a_report_nothing_is_uploaded(
-    slack: Slack, workspace: Workspace, attachment: str, report: bytes
+    slack: SlackBot, workspace: Workspace, attachment: str, report: bytes
 ) -> None:
     slack.deliver(Post(main=HELLO, attachment=attachment), report, deadline=100, channel="C2")
     assert [method for method, _ in workspace.asked] == ["chat.postMessage"]
@@ -191,7 +191,7 @@ def test_without_a_report_nothing_is_uploaded(
 
 
 def test_what_is_missing_of_a_thread_is_told_and_the_rest_is_tried(
-    slack: Slack, workspace: Workspace
+    slack: SlackBot, workspace: Workspace
 ) -> None:
     workspace.answers["chat.postMessage"] = [
         POSTED["chat.postMessage"],
@@ -208,7 +208,7 @@ def test_what_is_missing_of_a_thread_is_told_and_the_rest_is_tried(
     assert len(workspace.of("chat.postMessage")) == 3
 
 
-def test_a_message_that_was_not_taken_has_no_thread(slack: Slack, workspace: Workspace) -> None:
+def test_a_message_that_was_not_taken_has_no_thread(slack: SlackBot, workspace: Workspace) -> None:
     workspace.answers["chat.postMessage"] = refused("not_in_channel")
     taken = list[str]()
     with pytest.raises(SlackRefusedError, match="invite the app to the channel"):
@@ -221,11 +221,11 @@ def test_a_message_that_was_not_taken_has_no_thread(slack: Slack, workspace: Wor
 NOT_READY = "invalid_blocks"
 
 
-def pictured(slack: Slack) -> Delivered:
+def pictured(slack: SlackBot) -> PostDelivery:
     return slack.deliver(Post(main=HELLO, picture=PICTURE), deadline=100)
 
 
-def test_a_picture_is_shown_at_the_end_of_its_message(slack: Slack, workspace: Workspace) -> None:
+def test_a_picture_is_shown_at_the_end_of_its_message(slack: SlackBot, workspace: Workspace) -> None:
     pictured(slack)
 
     (message,) = workspace.of("chat.postMessage")
@@ -244,7 +244,7 @@ def test_a_picture_is_shown_at_the_end_of_its_message(slack: Slack, workspace: W
     ],
 )
 def test_a_picture_that_slack_has_not_taken_in_yet_is_waited_for(
-    slack: Slack,
+    slack: SlackBot,
     workspace: Workspace,
     clock: SleepingClock,
     *,
@@ -266,7 +266,7 @@ def test_a_picture_that_slack_has_not_taken_in_yet_is_waited_for(
 
 
 def test_a_picture_has_a_quarter_of_the_time(
-    slack: Slack, workspace: Workspace, clock: SleepingClock
+    slack: SlackBot, workspace: Workspace, clock: SleepingClock
 ) -> None:
     clock.now = 92.5
     workspace.answers["chat.postMessage"] = [
@@ -281,7 +281,7 @@ def test_a_picture_has_a_quarter_of_the_time(
     assert "picture is missing" in str(workspace.of("chat.postMessage")[-1]["blocks"])
 
 
-def test_a_picture_that_cannot_be_uploaded_is_missing(slack: Slack, workspace: Workspace) -> None:
+def test_a_picture_that_cannot_be_uploaded_is_missing(slack: SlackBot, workspace: Workspace) -> None:
     workspace.answers["files.getUploadURLExternal"] = refused("missing_scope", needed="files:write")
     pictured(slack)
     (message,) = workspace.of("chat.postMessage")
@@ -291,10 +291,10 @@ def test_a_picture_that_cannot_be_uploaded_is_missing(slack: Slack, workspace: W
 # --- changes, direct messages and questions -------------------------------------------------------------
 
 
-def test_a_message_is_replaced(slack: Slack, workspace: Workspace) -> None:
+def test_a_message_is_replaced(slack: SlackBot, workspace: Workspace) -> None:
     assert slack.change(HELLO, MessageRef("C1", "1.5"), deadline=100) is True
     assert workspace.of("chat.update") == [
-        {"channel": "C1", "ts": "1.5", "text": "hello", "blocks": [section("hello")]}
+        {"channel": "C1", "ts": "1.5", "text": "hello", "blocks": [section_block("hello")]}
     ]
     for code in ("cant_update_message", "edit_window_closed", "message_not_found"):
         workspace.answers["chat.update"] = refused(code)
@@ -304,7 +304,7 @@ def test_a_message_is_replaced(slack: Slack, workspace: Workspace) -> None:
         slack.change(HELLO, MessageRef("C1", "1.5"), deadline=100)
 
 
-def test_a_direct_message_has_a_channel_of_its_own(slack: Slack, workspace: Workspace) -> None:
+def test_a_direct_message_has_a_channel_of_its_own(slack: SlackBot, workspace: Workspace) -> None:
     workspace.answers["conversations.open"] = {"channel": {"id": "D1"}}
     assert slack.open_direct("U1", deadline=100) == MessageRef("D1")
     assert workspace.of("conversations.open") == [{"users": "U1"}]
@@ -342,7 +342,7 @@ def test_a_direct_message_has_a_channel_of_its_own(slack: Slack, workspace: Work
     ],
 )
 def test_a_refusal_says_what_was_refused_and_what_to_do(
-    slack: Slack, workspace: Workspace, failure: Exception, where: str, said: str
+    slack: SlackBot, workspace: Workspace, failure: Exception, where: str, said: str
 ) -> None:
     workspace.answers["chat.postMessage"] = failure
     with pytest.raises(SlackRefusedError) as raised:
@@ -360,14 +360,16 @@ def test_a_refusal_says_what_was_refused_and_what_to_do(
         (SlackClientError("odd"), "Slack could not be reached (SlackClientError)"),
     ],
 )
-def test_an_outage_is_no_refusal(slack: Slack, workspace: Workspace, failure: Exception, said: str) -> None:
+def test_an_outage_is_no_refusal(
+    slack: SlackBot, workspace: Workspace, failure: Exception, said: str
+) -> None:
     workspace.answers["conversations.open"] = failure
     with pytest.raises(SlackError) as raised:
         slack.open_direct("U1", deadline=100)
     assert (type(raised.value), str(raised.value).startswith(said)) == (SlackError, True)
 
 
-def test_a_channel_is_called_what_the_settings_call_it(slack: Slack, workspace: Workspace) -> None:
+def test_a_channel_is_called_what_the_settings_call_it(slack: SlackBot, workspace: Workspace) -> None:
     posted = slack.post(HELLO, deadline=100)
     workspace.answers["chat.update"] = refused("channel_not_found")
     with pytest.raises(SlackRefusedError, match="the post to channel #ml: "):

@@ -16,13 +16,13 @@ from ml_janitor.aws.answers import OutOfTimeError
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.scratch import FolderScratch
 from ml_janitor.detectors.duplicate_artifacts import bucket_listing
-from ml_janitor.detectors.duplicate_artifacts.artifact import Names, Shelf, Stored
-from ml_janitor.detectors.duplicate_artifacts.bucket_listing import BucketListing, listed
-from ml_janitor.detectors.duplicate_artifacts.sources import candidates, folders_of
+from ml_janitor.detectors.duplicate_artifacts.artifact import ArtifactNames, BucketIndex, StoredObject
+from ml_janitor.detectors.duplicate_artifacts.bucket_listing import BucketListing, list_buckets
+from ml_janitor.detectors.duplicate_artifacts.sources import find_candidates, relevant_folders
 
 NOW = datetime(2026, 10, 6, 4, tzinfo=UTC)
 DAY = timedelta(days=1)
-NAMES = Names(min_size=1)
+NAMES = ArtifactNames(min_size=1)
 
 FOLDERS = st.sampled_from(["", "a/", "a/b/", "a/b/c/", "é/"])
 FILES = st.sampled_from(
@@ -110,24 +110,24 @@ def _no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(futures, "ThreadPoolExecutor", AtOnce)
 
 
-def read(s3: Listed, *, now: datetime = NOW, names: Names = NAMES, **given: Any) -> BucketListing:
+def read(s3: Listed, *, now: datetime = NOW, names: ArtifactNames = NAMES, **given: Any) -> BucketListing:
     places = dict.fromkeys(s3.buckets, s3.region)
-    return listed(cast("Aws", s3), places, names, now, **given)
+    return list_buckets(cast("Aws", s3), places, names, now, **given)
 
 
-def verdicts(listing: BucketListing) -> list[tuple[Stored, str | None, bool]]:
+def verdicts(listing: BucketListing) -> list[tuple[StoredObject, str | None, bool]]:
     """Each candidate, the model that it is a part of, and whether it is crowded."""
-    found = candidates([listing.artifacts()]).artifacts
-    listing.notice(folders_of(found))
-    shelves: Mapping[str, Shelf] = listing.shelves
+    found = find_candidates([listing.artifacts()]).artifacts
+    listing.notice(relevant_folders(found))
+    shelves: Mapping[str, BucketIndex] = listing.shelves
     return [(one, shelves[one.bucket].root(one), shelves[one.bucket].crowded(one)) for one in found]
 
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Memory holds next to nothing."""
-    monkeypatch.setattr(bucket_listing, "HELD", 3)
-    monkeypatch.setattr(bucket_listing, "CHUNK", 64)
+    monkeypatch.setattr(bucket_listing, "_MOST_HELD", 3)
+    monkeypatch.setattr(bucket_listing, "_LISTING_CHUNK", 64)
 
 
 @pytest.mark.usefixtures("small")
@@ -156,7 +156,7 @@ def test_files_and_breaks_change_nothing(buckets: dict[str, dict[str, int]], bre
 
 def _in_memory(buckets: dict[str, dict[str, int]]) -> BucketListing:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bucket_listing, "HELD", 10**9)
+        patch.setattr(bucket_listing, "_MOST_HELD", 10**9)
         return read(Listed(buckets))
 
 
@@ -202,8 +202,8 @@ def test_a_small_bucket_leaves_no_file() -> None:
         ({"now": NOW + DAY}, 3),
         ({"now": NOW + DAY + timedelta(seconds=1)}, 5),
         ({"now": NOW - timedelta(seconds=1)}, 5),
-        ({"names": Names(min_size=2)}, 5),
-        ({"names": Names(min_size=1, extensions=(".pt",))}, 5),
+        ({"names": ArtifactNames(min_size=2)}, 5),
+        ({"names": ArtifactNames(min_size=1, extensions=(".pt",))}, 5),
         ({"only": {1}}, 5),
     ],
 )

@@ -10,7 +10,12 @@ import pytest
 from botocore.exceptions import ClientError
 
 from ml_janitor.core.signals import Absent, NotRead, Signal, Unreadable, Value
-from ml_janitor.detectors.duplicate_artifacts.bucket_readers import Reader, read, readers, shared
+from ml_janitor.detectors.duplicate_artifacts.bucket_readers import (
+    PolicyReader,
+    read_bucket_readers,
+    readers_in_policy,
+    why_maybe_read,
+)
 
 OWN, OTHER = "123456789012", "999999999999"
 OBJECT = "arn:aws:s3:::models/backup/model.tar.gz"
@@ -28,7 +33,7 @@ def policy(**changed: Any) -> dict[str, Any]:
 
 
 def who(document: dict[str, Any]) -> list[str]:
-    return [reader.who for reader in readers(document, OWN) if reader.reads(OBJECT)]
+    return [reader.who for reader in readers_in_policy(document, OWN) if reader.reads(OBJECT)]
 
 
 @pytest.mark.parametrize(
@@ -99,16 +104,16 @@ def test_no_policy_is_absent_and_one_that_is_none_is_unreadable(answer: str, exp
         return {"Policy": answer}
 
     aws: Any = SimpleNamespace(account=OTHER, s3=SimpleNamespace(get_bucket_policy=get_bucket_policy))
-    found = read(aws, "models")
+    found = read_bucket_readers(aws, "models")
 
     assert isinstance(found, expected)
     assert not isinstance(found, Value) or found.value == (), "the account itself is nobody else"
 
 
 READERS = (
-    Reader(who=f"account {OTHER}", what=("*",)),
-    Reader(who=f"account {OTHER}", what=("*/backup/*",)),
-    Reader(who="everybody", what=("*/public/*",)),
+    PolicyReader(who=f"account {OTHER}", what=("*",)),
+    PolicyReader(who=f"account {OTHER}", what=("*/backup/*",)),
+    PolicyReader(who="everybody", what=("*/public/*",)),
 )
 
 
@@ -126,5 +131,5 @@ READERS = (
         (NotRead(), "whom its bucket's policy lets read it was not read"),
     ],
 )
-def test_why_a_copy_may_be_in_use(signal: Signal[tuple[Reader, ...]], why: str | None) -> None:
-    assert shared(signal, OBJECT) == why
+def test_why_a_copy_may_be_in_use(signal: Signal[tuple[PolicyReader, ...]], why: str | None) -> None:
+    assert why_maybe_read(signal, OBJECT) == why

@@ -10,10 +10,15 @@ import pytest
 from botocore.exceptions import ClientError
 
 from ml_janitor.core.signals import Absent, Signal, Unreadable, Value
-from ml_janitor.detectors.duplicate_artifacts.artifact import Stored
-from ml_janitor.detectors.duplicate_artifacts.buckets import Habits, freed, locked, region_of
+from ml_janitor.detectors.duplicate_artifacts.artifact import StoredObject
+from ml_janitor.detectors.duplicate_artifacts.buckets import (
+    DeletionRules,
+    read_bucket_region,
+    read_lock,
+    when_freed,
+)
 
-ONE = Stored(
+ONE = StoredObject(
     bucket="b",
     key="models/a.tar.gz",
     size=100,
@@ -31,13 +36,13 @@ def rule(days: int = 30, *, status: str = "Enabled", **given: Any) -> dict[str, 
 
 
 def said(*rules: dict[str, Any], versioning: Signal[str] | None = None, version: str | None = "v1") -> str:
-    habits = Habits(
+    habits = DeletionRules(
         versioning=versioning or Value("Enabled"),
         lock=Absent(),
         lifecycle=Value(rules) if rules else Absent(),
         tags=Value({}),
     )
-    return freed(habits, ONE, version, TAGS)
+    return when_freed(habits, ONE, version, TAGS)
 
 
 def test_without_versions_its_bytes_are_freed_at_once() -> None:
@@ -86,8 +91,10 @@ def test_the_soonest_rule_counts() -> None:
 
 def test_what_is_unreadable_is_said_to_be() -> None:
     assert "unknown, since its versioning is (denied)" in said(versioning=DENIED)
-    habits = Habits(versioning=Value("Enabled"), lock=Absent(), lifecycle=DENIED, tags=Value({}))
-    assert "whether a lifecycle rule frees its bytes is unknown (denied)" in freed(habits, ONE, "v", TAGS)
+    habits = DeletionRules(versioning=Value("Enabled"), lock=Absent(), lifecycle=DENIED, tags=Value({}))
+    assert "whether a lifecycle rule frees its bytes is unknown (denied)" in when_freed(
+        habits, ONE, "v", TAGS
+    )
 
 
 RETAINED = {"RetainUntilDate": datetime(2027, 1, 1, tzinfo=UTC), "Mode": "COMPLIANCE"}
@@ -124,9 +131,9 @@ def test_a_retention_or_a_hold_locks_and_what_is_unreadable_may(
         head_bucket=lambda **_: {},
     )
     aws: Any = SimpleNamespace(s3=s3, region="eu-west-3")
-    found = locked(aws, ONE, Value("Enabled"))
+    found = read_lock(aws, ONE, Value("Enabled"))
 
     assert isinstance(found, type(expected) if isinstance(expected, Value) else expected)
     assert not isinstance(found, Value) or found.value == expected.value
-    assert [locked(aws, ONE, lock) for lock in (Absent(), DENIED)] == [Absent(), DENIED]
-    assert region_of(aws, "b") == Value("eu-west-3", "s3:HeadBucket")
+    assert [read_lock(aws, ONE, lock) for lock in (Absent(), DENIED)] == [Absent(), DENIED]
+    assert read_bucket_region(aws, "b") == Value("eu-west-3", "s3:HeadBucket")

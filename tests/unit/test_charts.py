@@ -16,22 +16,24 @@ import pytest
 from PIL import Image, ImageFont
 
 from ml_janitor.report.charts import (
-    DARK,
-    FONTS,
-    LIGHT,
-    NARROW_PAGE,
-    PICTURE,
-    UNKNOWN,
-    VARIABLES,
-    WIDE_PAGE,
-    Form,
-    columns,
-    png,
+    COLOUR_VARIABLES,
+    DARK_COLOURS,
+    FONT_FOLDER,
+    LIGHT_COLOURS,
+    MISSING_LETTERS,
+    NARROW_FORM,
+    PICTURE_FORM,
+    WIDE_FORM,
+    ChartForm,
+    draw_columns,
+    render_png,
 )
-from ml_janitor.report.series import MOST_GROUPS, Mark, Series
+from ml_janitor.report.series import MOST_GROUPS, DailySeries, Mark
 
 MONDAY = date(2026, 8, 10)
-FORMS = pytest.mark.parametrize("form", [PICTURE, WIDE_PAGE, NARROW_PAGE], ids=["picture", "wide", "narrow"])
+FORMS = pytest.mark.parametrize(
+    "form", [PICTURE_FORM, WIDE_FORM, NARROW_FORM], ids=["picture", "wide", "narrow"]
+)
 HOSTILE = (
     "<script>alert(1)</script>" + "W" * 80,
     "数据平台预训练任务" * 4,
@@ -49,9 +51,9 @@ def series(
     unsettled: int = 0,
     marks: Sequence[Mark] = (),
     title: str = "cost",
-) -> Series:
+) -> DailySeries:
     days = max((len(each) for each in amounts.values()), default=0)
-    return Series(
+    return DailySeries(
         title=title,
         days=[MONDAY + timedelta(days=at) for at in range(days)],
         groups={name: [Decimal(str(one)) for one in each] for name, each in amounts.items()},
@@ -60,8 +62,8 @@ def series(
     )
 
 
-def drawn(chart: Series, form: Form = PICTURE) -> ET.Element:
-    return ET.fromstring(re.sub(' xmlns="[^"]+"', "", columns(chart, form)))  # noqa: S314 - our own
+def drawn(chart: DailySeries, form: ChartForm = PICTURE_FORM) -> ET.Element:
+    return ET.fromstring(re.sub(' xmlns="[^"]+"', "", draw_columns(chart, form)))  # noqa: S314 - our own
 
 
 def stacks(root: ET.Element) -> list[tuple[str, str, list[Box]]]:
@@ -85,7 +87,7 @@ def test_columns_are_as_high_as_their_dollars_and_stand_on_each_other() -> None:
 
     (colour_a, _, a), (colour_b, _, b) = stacks(root)
 
-    assert (colour_a, colour_b) == (LIGHT["group-1"], LIGHT["group-2"])
+    assert (colour_a, colour_b) == (LIGHT_COLOURS["group-1"], LIGHT_COLOURS["group-2"])
     assert [len(a), len(b)] == [2, 2]  # nothing is drawn for nothing
     assert a[1][3] == pytest.approx(2 * a[0][3], abs=0.2)
     assert b[0][3] == pytest.approx(a[0][3] / 2, abs=0.2)
@@ -120,7 +122,7 @@ def test_beyond_the_colours_the_smallest_groups_are_one_and_no_dollar_is_lost() 
 
     assert list(reduced.groups) == ["p30", "p29", "p28", "p27", "p26", "p25", "p24", "23 others"]
     assert reduced.totals == many.totals
-    assert LIGHT["others"] in {colour for colour, _, _ in stacks(drawn(many))}
+    assert LIGHT_COLOURS["others"] in {colour for colour, _, _ in stacks(drawn(many))}
     assert list(series({f"p{n}": [1] for n in range(MOST_GROUPS + 1)}).reduced().groups)[-1] == "1 other"
 
 
@@ -130,7 +132,7 @@ def test_beyond_the_colours_the_smallest_groups_are_one_and_no_dollar_is_lost() 
     [series({}), series({"a": [5]}), series({"a": [0]}), series({"a": [-5, -1]}), series({"a": [0.004]})],
     ids=["no days", "one day", "nothing", "only credits", "less than a cent"],
 )
-def test_whatever_there_is_can_be_drawn(chart: Series, form: Form) -> None:
+def test_whatever_there_is_can_be_drawn(chart: DailySeries, form: ChartForm) -> None:
     root = drawn(chart, form)
 
     assert ("no days to show" in written(root)) == (not chart.days)
@@ -141,7 +143,7 @@ def test_whatever_there_is_can_be_drawn(chart: Series, form: Form) -> None:
 
 
 @FORMS
-def test_no_text_and_no_column_sticks_out_or_overlaps(form: Form) -> None:
+def test_no_text_and_no_column_sticks_out_or_overlaps(form: ChartForm) -> None:
     chart = series(
         {name: [10**7 * (at + 1), 3] * 32 for at, name in enumerate(HOSTILE)}
         | {"credits": [-3_000_000, 0] * 32},
@@ -171,7 +173,7 @@ def placed(text: ET.Element) -> list[Box]:
     if not text.text:
         return []
     face = "Inter-Regular.otf" if text.attrib["font-weight"] == "400" else "Inter-SemiBold.otf"
-    width = ImageFont.truetype(FONTS / face, 100).getlength(text.text) * size / 100
+    width = ImageFont.truetype(FONT_FOLDER / face, 100).getlength(text.text) * size / 100
     left = {"start": x, "middle": x - width / 2, "end": x - width}[text.attrib["text-anchor"]]
     return [(left, y - size * 0.75, width, size * 0.75)]
 
@@ -183,7 +185,7 @@ def overlap(one: Box, other: Box) -> bool:
 
 def test_weeks_are_named_by_their_mondays() -> None:
     months = drawn(
-        Series(
+        DailySeries(
             title="",
             days=[date(2026, 8, 7) + timedelta(days=n) for n in range(60)],
             groups={"a": [Decimal(1)] * 60},
@@ -217,13 +219,13 @@ def test_the_table_has_every_number_the_latest_day_first() -> None:
 
 
 def test_a_page_names_its_charts_and_says_a_days_numbers_under_the_pointer() -> None:
-    svg = columns(series({"a": [100, 200]}, unsettled=1), WIDE_PAGE, id="daily")
+    svg = draw_columns(series({"a": [100, 200]}, unsettled=1), WIDE_FORM, id="daily")
 
     assert 'aria-labelledby="daily-title daily-desc"' in svg
     assert "<title>Tue 11 Aug 2026: $200, may still change = a $200</title>" in svg
     assert "var(--group-1)" in svg
     assert not re.search("#[0-9a-f]{6}", svg)
-    assert "Tue 11" not in columns(series({"a": [100, 200]}), PICTURE)
+    assert "Tue 11" not in draw_columns(series({"a": [100, 200]}), PICTURE_FORM)
 
 
 # --- colours --------------------------------------------------------------------------------------
@@ -268,7 +270,7 @@ def seen(colour: str, sight: Sequence[Sequence[float]]) -> tuple[float, float, f
 
 
 @pytest.mark.parametrize("sight", SIGHTS)
-@pytest.mark.parametrize("colours", [LIGHT, DARK], ids=["light", "dark"])
+@pytest.mark.parametrize("colours", [LIGHT_COLOURS, DARK_COLOURS], ids=["light", "dark"])
 def test_everybody_can_tell_the_groups_apart(colours: dict[str, str], sight: str) -> None:
     groups = [colours["others"], *(colours[f"group-{number}"] for number in range(1, MOST_GROUPS + 1))]
 
@@ -276,7 +278,7 @@ def test_everybody_can_tell_the_groups_apart(colours: dict[str, str], sight: str
         assert math.dist(seen(one, SIGHTS[sight]), seen(other, SIGHTS[sight])) > 25, (one, other)
 
 
-@pytest.mark.parametrize("colours", [LIGHT, DARK], ids=["light", "dark"])
+@pytest.mark.parametrize("colours", [LIGHT_COLOURS, DARK_COLOURS], ids=["light", "dark"])
 def test_text_and_columns_stand_out_from_their_ground(colours: dict[str, str]) -> None:
     def luminance(name: str) -> float:
         r, g, b = linear(colours[name])
@@ -288,23 +290,25 @@ def test_text_and_columns_stand_out_from_their_ground(colours: dict[str, str]) -
 
     assert min(contrast("ink"), contrast("soft")) > 4.5  # WCAG 1.4.3
     assert all(contrast(name) > 2.3 for name in colours if name.startswith(("group", "others")))
-    assert VARIABLES.keys() == colours.keys()
+    assert COLOUR_VARIABLES.keys() == colours.keys()
 
 
 # --- PNG ------------------------------------------------------------------------------------------
 
 
 def test_a_picture_is_a_png_of_twice_the_size_in_its_colours() -> None:
-    with Image.open(BytesIO(png(columns(series({"a": [1, 2, 3], "b": [3, 2, 1]}), PICTURE)))) as image:
-        assert (image.format, image.size) == ("PNG", (2 * PICTURE.width, 2 * PICTURE.height))
+    with Image.open(
+        BytesIO(render_png(draw_columns(series({"a": [1, 2, 3], "b": [3, 2, 1]}), PICTURE_FORM)))
+    ) as image:
+        assert (image.format, image.size) == ("PNG", (2 * PICTURE_FORM.width, 2 * PICTURE_FORM.height))
         seen_colours = {colour[:3] for _, colour in image.convert("RGBA").getcolors(10**6)}  # type: ignore[union-attr, index]
     for name in ("card", "ink", "group-1", "group-2"):
-        assert tuple(int(LIGHT[name][at : at + 2], 16) for at in (1, 3, 5)) in seen_colours
+        assert tuple(int(LIGHT_COLOURS[name][at : at + 2], 16) for at in (1, 3, 5)) in seen_colours
 
 
 def test_letters_without_a_glyph_are_seen_to_be_there() -> None:
     def picture(name: str) -> bytes:
-        return png(columns(series({name: [1]}), PICTURE))
+        return render_png(draw_columns(series({name: [1]}), PICTURE_FORM))
 
     assert picture("数据") == picture("??")
     assert picture("Žižkov") != picture("??????")
@@ -312,10 +316,12 @@ def test_letters_without_a_glyph_are_seen_to_be_there() -> None:
 
 
 def test_every_letter_that_is_not_replaced_has_a_glyph() -> None:
-    face = ImageFont.truetype(FONTS / "Inter-Regular.otf", 20)
+    face = ImageFont.truetype(FONT_FOLDER / "Inter-Regular.otf", 20)
     absent = bytes(face.getmask("\U000fffff"))
 
-    known = [chr(n) for n in range(0x21, 0x2200) if chr(n).isprintable() and not UNKNOWN.search(chr(n))]
+    known = [
+        chr(n) for n in range(0x21, 0x2200) if chr(n).isprintable() and not MISSING_LETTERS.search(chr(n))
+    ]
     assert [letter for letter in known if bytes(face.getmask(letter)) == absent] == [
         "ŉ"
     ]  # which Unicode deprecates
@@ -329,13 +335,13 @@ def test_a_picture_of_two_months_is_drawn_fast() -> None:
     The yardstick takes about 0.04 s of a core that draws such a picture in 0.1 s.
     """
     chart = series({f"project-{at}": [at * 7 + day for day in range(65)] for at in range(60)}, unsettled=2)
-    png(columns(chart, PICTURE))
+    render_png(draw_columns(chart, PICTURE_FORM))
 
     def cpu(work: object) -> float:
         begun = time.process_time()
         work()  # type: ignore[operator]
         return time.process_time() - begun
 
-    took = min(cpu(lambda: png(columns(chart, PICTURE))) for _ in range(3))
+    took = min(cpu(lambda: render_png(draw_columns(chart, PICTURE_FORM))) for _ in range(3))
     yardstick = min(cpu(lambda: sum(number * number for number in range(1_000_000))) for _ in range(3))
     assert took < 4 * yardstick

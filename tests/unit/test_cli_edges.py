@@ -22,8 +22,8 @@ from ml_janitor.aws.client import DEFAULT_ATTEMPTS
 from ml_janitor.config.settings import Settings
 from ml_janitor.detectors import DETECTORS
 from ml_janitor_cli import edge, entry, prompts, screen
-from ml_janitor_cli.failures import NO_TABLE, FailedError, ending_at_once, one_line_about
-from ml_janitor_cli.hold_commands import end_of, place_of
+from ml_janitor_cli.failures import NO_TABLE_ADVICE, FailedError, end_on_interrupt, one_line_errors
+from ml_janitor_cli.hold_commands import arn_place, end_of_day
 
 TOKYO = timedelta(hours=9)
 
@@ -46,17 +46,17 @@ def test_now_is_the_flag_then_the_environment(
 ) -> None:
     if environment:
         monkeypatch.setenv("JANITOR_NOW", environment)
-    assert edge.now_from(flag) == at
-    assert edge.now_from(flag).tzinfo is UTC
-    assert edge.clock_from(flag)() == at
+    assert edge.judging_time(flag) == at
+    assert edge.judging_time(flag).tzinfo is UTC
+    assert edge.command_clock(flag)() == at
 
 
 def test_else_it_is_the_clock() -> None:
-    for at in (edge.now_from(None), edge.clock_from(None)()):
+    for at in (edge.judging_time(None), edge.command_clock(None)()):
         assert abs(at - datetime.now(UTC)) < timedelta(minutes=1)
         assert at.tzinfo is UTC
-    assert edge.now_from(None).microsecond == 0
-    assert edge.pace() is not None
+    assert edge.judging_time(None).microsecond == 0
+    assert edge.call_pace() is not None
 
 
 @pytest.mark.parametrize(
@@ -71,21 +71,21 @@ def test_what_is_no_time_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, 
     if name == "JANITOR_NOW":
         monkeypatch.setenv(name, text)
     with pytest.raises(
-        edge.Refused, match=f"{name}: expected a time such as .*, got {text.partition('+')[0]}"
+        edge.CommandRefusedError, match=f"{name}: expected a time such as .*, got {text.partition('+')[0]}"
     ):
-        edge.now_from(text if name == "--now" else None)
+        edge.judging_time(text if name == "--now" else None)
 
 
 def test_nothing_is_done_at_another_time_than_now(monkeypatch: pytest.MonkeyPatch) -> None:
-    edge.check_now(None)
-    with pytest.raises(edge.Refused, match="--now does not go with --act"):
-        edge.check_now("2026-10-06")
+    edge.check_real_time(None)
+    with pytest.raises(edge.CommandRefusedError, match="--now does not go with --act"):
+        edge.check_real_time("2026-10-06")
     monkeypatch.setenv("JANITOR_NOW", "2026-10-06")
-    assert edge.pace() is None
-    with pytest.raises(edge.Refused, match="this is no sandbox"):
-        edge.check_now(None)
+    assert edge.call_pace() is None
+    with pytest.raises(edge.CommandRefusedError, match="this is no sandbox"):
+        edge.check_real_time(None)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
-    edge.check_now(None)
+    edge.check_real_time(None)
 
 
 @pytest.mark.parametrize(
@@ -97,13 +97,15 @@ def test_nothing_is_done_at_another_time_than_now(monkeypatch: pytest.MonkeyPatc
     ],
 )
 def test_a_hold_lasts_through_its_last_day(day: str, zone: str, end: datetime) -> None:
-    assert end_of(day, zone) == end
-    assert end_of(day, zone).tzinfo is UTC
+    assert end_of_day(day, zone) == end
+    assert end_of_day(day, zone).tzinfo is UTC
 
 
 def test_a_day_that_is_none_is_refused() -> None:
-    with pytest.raises(edge.Refused, match=r"--until: expected a date such as 2027-01-31, got 31\.1\.2027"):
-        end_of("31.1.2027", "UTC")
+    with pytest.raises(
+        edge.CommandRefusedError, match=r"--until: expected a date such as 2027-01-31, got 31\.1\.2027"
+    ):
+        end_of_day("31.1.2027", "UTC")
 
 
 # --- where, which and how often -----------------------------------------------------------------------
@@ -121,38 +123,43 @@ def test_regions_are_the_flags_then_the_settings_then_the_sessions(
     flags: list[str] | None, toml: list[str], session: str, found: tuple[str, ...]
 ) -> None:
     settings = Settings.parse({"janitor": {"regions": toml}})
-    assert edge.regions_from(flags, settings, boto3.Session(region_name=session)) == found
+    assert edge.choose_regions(flags, settings, boto3.Session(region_name=session)) == found
 
 
 def test_a_region_that_does_not_exist_is_refused_but_at_an_endpoint_of_ones_own(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     settings, session = Settings.parse({}), boto3.Session(region_name="us-east-1")
-    with pytest.raises(edge.Refused, match=r"AWS has no region eu-wset-1 .*did you mean eu-west-1"):
-        edge.regions_from(["eu-wset-1"], settings, session)
+    with pytest.raises(
+        edge.CommandRefusedError, match=r"AWS has no region eu-wset-1 .*did you mean eu-west-1"
+    ):
+        edge.choose_regions(["eu-wset-1"], settings, session)
     for none in ([""], [" "]):
-        with pytest.raises(edge.Refused, match="no region: give --region"):
-            edge.regions_from(none, settings, session)
+        with pytest.raises(edge.CommandRefusedError, match="no region: give --region"):
+            edge.choose_regions(none, settings, session)
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "")
-    with pytest.raises(edge.Refused, match="AWS has no region"):
-        edge.regions_from(["moon-1"], settings, session)
+    with pytest.raises(edge.CommandRefusedError, match="AWS has no region"):
+        edge.choose_regions(["moon-1"], settings, session)
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:1")
-    assert edge.regions_from(["moon-1"], settings, session) == ("moon-1",)
+    assert edge.choose_regions(["moon-1"], settings, session) == ("moon-1",)
 
 
 def test_detectors_are_those_that_are_named_or_switched_on() -> None:
     settings = Settings.parse({"detectors": {"idle-endpoints": {"enabled": False}}})
     names = [one.name for one in DETECTORS]
 
-    assert [one.name for one in edge.detectors_from(None, settings)] == [
+    assert [one.name for one in edge.choose_detectors(None, settings)] == [
         n for n in names if n != "idle-endpoints"
     ]
     asked = ["idle-notebooks", "idle-endpoints", "idle-endpoints"]
-    assert [one.name for one in edge.detectors_from(asked, settings)] == ["idle-endpoints", "idle-notebooks"]
-    with pytest.raises(edge.Refused, match="called idle-endpoint; did you mean idle-endpoints"):
-        edge.detectors_from(["idle-endpoint"], settings)
-    with pytest.raises(edge.Refused, match="called xyzzy; janitor detectors lists them all"):
-        edge.detectors_from(["xyzzy"], settings)
+    assert [one.name for one in edge.choose_detectors(asked, settings)] == [
+        "idle-endpoints",
+        "idle-notebooks",
+    ]
+    with pytest.raises(edge.CommandRefusedError, match="called idle-endpoint; did you mean idle-endpoints"):
+        edge.choose_detectors(["idle-endpoint"], settings)
+    with pytest.raises(edge.CommandRefusedError, match="called xyzzy; janitor detectors lists them all"):
+        edge.choose_detectors(["xyzzy"], settings)
 
 
 @pytest.mark.parametrize(
@@ -168,23 +175,23 @@ def test_attempts_are_what_the_environment_says(
     monkeypatch: pytest.MonkeyPatch, text: str, attempts: int
 ) -> None:
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", text)
-    assert edge.attempts_from_environment() == attempts
+    assert edge.read_attempts() == attempts
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "many", "1.5"])
 def test_no_attempts_are_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", text)
-    with pytest.raises(edge.Refused, match=f"from 1 on, got {text}"):
-        edge.attempts_from_environment()
+    with pytest.raises(edge.CommandRefusedError, match=f"from 1 on, got {text}"):
+        edge.read_attempts()
 
 
 @pytest.mark.parametrize("url", ["127.0.0.1:5000", "ftp://x", "http://", "https:/x"])
 def test_an_endpoint_that_is_no_address_is_refused(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_SAGEMAKER", url)
-    with pytest.raises(edge.Refused, match="AWS_ENDPOINT_URL_SAGEMAKER: expected a URL"):
-        edge.session_from(None)
+    with pytest.raises(edge.CommandRefusedError, match="AWS_ENDPOINT_URL_SAGEMAKER: expected a URL"):
+        edge.open_session(None)
     monkeypatch.setenv("AWS_ENDPOINT_URL_SAGEMAKER", "https://sagemaker.example")
-    assert edge.session_from(None).region_name == "us-east-1"
+    assert edge.open_session(None).region_name == "us-east-1"
 
 
 def test_a_profile_that_does_not_exist_is_refused_with_the_nearest(
@@ -193,12 +200,14 @@ def test_a_profile_that_does_not_exist_is_refused_with_the_nearest(
     (tmp_path / "config").write_text("[profile platform]\nregion = eu-west-1\n")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
 
-    assert edge.session_from("platform").profile_name == "platform"
-    with pytest.raises(edge.Refused, match="no AWS profile is called platfrom; did you mean platform"):
-        edge.session_from("platfrom")
+    assert edge.open_session("platform").profile_name == "platform"
+    with pytest.raises(
+        edge.CommandRefusedError, match="no AWS profile is called platfrom; did you mean platform"
+    ):
+        edge.open_session("platfrom")
     monkeypatch.setenv("AWS_PROFILE", "platfomr")
-    with pytest.raises(edge.Refused, match="called platfomr"):
-        edge.session_from(None)
+    with pytest.raises(edge.CommandRefusedError, match="called platfomr"):
+        edge.open_session(None)
 
 
 def test_settings_that_are_wrong_are_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -206,11 +215,11 @@ def test_settings_that_are_wrong_are_one_line(monkeypatch: pytest.MonkeyPatch, t
     (tmp_path / "janitor.toml").write_text('[janitor]\nregions = ["eu-west-1"]\nundo_days = 7\n')
     (tmp_path / "other.toml").write_text("[janitor]\nundo_days = 9\n")
 
-    found = edge.settings_from(tmp_path / "other.toml", ["idle-endpoints.window=14d"], DETECTORS)
+    found = edge.load_settings(tmp_path / "other.toml", ["idle-endpoints.window=14d"], DETECTORS)
     assert (found.janitor.regions, found.janitor.undo_days) == (["eu-west-1"], 9)
     assert found.sections["idle-endpoints"].window == timedelta(days=14)  # type: ignore[attr-defined]
-    with pytest.raises(edge.Refused, match="window"):
-        edge.settings_from(None, ["idle-endpoints.window=soon"], DETECTORS)
+    with pytest.raises(edge.CommandRefusedError, match="window"):
+        edge.load_settings(None, ["idle-endpoints.window=soon"], DETECTORS)
 
 
 @pytest.mark.parametrize("used", [False, True])
@@ -223,7 +232,7 @@ def test_an_account_counts_in_an_organization_alone(*, used: bool) -> None:
     }
     settings = Settings.parse({"organization": organization} if used else {})
     arn = f"arn:aws:sagemaker:eu-west-1:{ACCOUNT}:endpoint/a"
-    assert place_of(arn, settings) == {"region": "eu-west-1", "account": ACCOUNT if used else ""}
+    assert arn_place(arn, settings) == {"region": "eu-west-1", "account": ACCOUNT if used else ""}
 
 
 # --- questions ----------------------------------------------------------------------------------------
@@ -249,26 +258,26 @@ def test_an_option_is_chosen_by_its_number(
 ) -> None:
     for number, option in (("1", "a"), ("3", "c")):
         asked(monkeypatch, f"{number}\n")
-        assert prompts.chosen("several stacks", ["a", "b", "c"]) == option
+        assert prompts.ask_choice("several stacks", ["a", "b", "c"]) == option
     assert "several stacks:\n  1  a\n  2  b\n  3  c\n" in capsys.readouterr().err
     for wrong in ("0", "4", "a", "-1"):
         asked(monkeypatch, f"{wrong}\n")
-        with pytest.raises(edge.Refused, match=f"expected a number from 1 to 3, got {wrong}"):
-            prompts.chosen("several stacks", ["a", "b", "c"])
+        with pytest.raises(edge.CommandRefusedError, match=f"expected a number from 1 to 3, got {wrong}"):
+            prompts.ask_choice("several stacks", ["a", "b", "c"])
     asked(monkeypatch, "1\n", tty=False)
-    with pytest.raises(edge.Refused, match="several stacks; name one of them: a, b, c"):
-        prompts.chosen("several stacks", ["a", "b", "c"])
+    with pytest.raises(edge.CommandRefusedError, match="several stacks; name one of them: a, b, c"):
+        prompts.ask_choice("several stacks", ["a", "b", "c"])
 
 
 def test_without_an_answer_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
     asked(monkeypatch, " 123 \n")
-    assert prompts.typed("the account") == "123"
+    assert prompts.ask_text("the account") == "123"
     for text, answer in (("y\n", True), ("n\n", False)):
         asked(monkeypatch, text)
-        assert prompts.agreed("Approve?") is answer
+        assert prompts.ask_yes("Approve?") is answer
     asked(monkeypatch, "")
-    for ask in (prompts.typed, prompts.agreed):
-        with pytest.raises(edge.Refused, match="nobody answered, so nothing was done"):
+    for ask in (prompts.ask_text, prompts.ask_yes):
+        with pytest.raises(edge.CommandRefusedError, match="nobody answered, so nothing was done"):
             ask("?")
 
 
@@ -287,33 +296,33 @@ def denied(code: str, operation: str) -> ClientError:
     [
         (denied("AccessDenied", "Query"), "the ledger: Query: AccessDenied"),
         *(
-            (denied("ResourceNotFoundException", name), f"the ledger: {NO_TABLE}")
+            (denied("ResourceNotFoundException", name), f"the ledger: {NO_TABLE_ADVICE}")
             for name in ("Query", "GetItem", "UpdateItem")
         ),
         (denied("ResourceNotFoundException", "DescribeEndpoint"), "the ledger: DescribeEndpoint: Resource"),
     ],
 )
 def test_a_call_that_failed_is_one_line(error: Exception, said: str) -> None:
-    with pytest.raises(FailedError) as raised, one_line_about("the ledger"):
+    with pytest.raises(FailedError) as raised, one_line_errors("the ledger"):
         raise error
     assert str(raised.value.message).startswith(said)
     assert raised.value.exit_code == 1
 
 
 def test_a_fault_of_ours_is_raised_as_it_is() -> None:
-    with pytest.raises(ZeroDivisionError), one_line_about("the ledger"):
+    with pytest.raises(ZeroDivisionError), one_line_errors("the ledger"):
         raise ZeroDivisionError
 
 
 def test_ctrl_c_is_given_back_when_reading_is_over() -> None:
     before = signal.getsignal(signal.SIGINT)
-    with ending_at_once():
+    with end_on_interrupt():
         assert signal.getsignal(signal.SIGINT) != before
     assert signal.getsignal(signal.SIGINT) == before
     seen = list[Any]()
 
     def elsewhere() -> None:
-        with ending_at_once():
+        with end_on_interrupt():
             seen.append(signal.getsignal(signal.SIGINT))
 
     thread = threading.Thread(target=elsewhere)
@@ -348,7 +357,7 @@ def test_a_program_ends_with_the_status_that_a_shell_expects(
         return 7
 
     discarded = list[bool]()
-    monkeypatch.setattr(entry, "run", run)
+    monkeypatch.setattr(entry, "run_command", run)
     monkeypatch.setattr(entry, "discard_output", lambda: discarded.append(True))
     assert entry.main() == status
     assert capsys.readouterr().err == said
@@ -361,7 +370,7 @@ def test_another_error_is_raised_and_no_output_is_said(
     def run() -> int:
         raise PermissionError(errno.EACCES, "no")
 
-    monkeypatch.setattr(entry, "run", run)
+    monkeypatch.setattr(entry, "run_command", run)
     with pytest.raises(PermissionError):
         entry.main()
     monkeypatch.setattr(sys, "stdout", None)
@@ -373,7 +382,7 @@ def test_the_version_is_printed_without_the_libraries(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["janitor", "--version"])
-    assert entry.run() == 0
+    assert entry.run_command() == 0
     assert capsys.readouterr().out == f"{entry.version_line()}\n"
     assert entry.version_line().startswith("janitor ")
 
@@ -409,18 +418,21 @@ def test_a_page_is_as_wide_as_its_reader_can_use(
     monkeypatch.setenv("COLUMNS", columns)
     stream = Terminal()
     stream.tty = tty
-    assert screen.console(stream).width == width
+    assert screen.make_console(stream).width == width
 
 
 def test_blocks_stand_apart_and_lines_end_without_blanks() -> None:
     stream = io.StringIO()
-    screen.write(
-        screen.console(stream),
-        ["a   ", Text("b\n\n\n\nc"), screen.facts([("name", "[bold]x"), ("n", Text("y"))])],
+    screen.print_blocks(
+        screen.make_console(stream),
+        ["a   ", Text("b\n\n\n\nc"), screen.draw_facts([("name", "[bold]x"), ("n", Text("y"))])],
     )
     assert stream.getvalue() == "a\n\nb\n\nc\n\nname  [bold]x\nn     y\n"
     stream = io.StringIO()
-    screen.write(screen.console(stream), [screen.beside([("id1", ["first", "second"]), ("i2", ["third"])])])
+    screen.print_blocks(
+        screen.make_console(stream),
+        [screen.draw_beside_ids([("id1", ["first", "second"]), ("i2", ["third"])])],
+    )
     assert stream.getvalue() == "  id1  first\n       second\n  i2   third\n"
 
 
@@ -429,6 +441,6 @@ def test_progress_is_shown_to_a_person_alone(monkeypatch: pytest.MonkeyPatch) ->
         stream = Terminal()
         stream.tty = tty
         monkeypatch.setattr(sys, "stderr", stream)
-        with screen.progress("reading") as say:
+        with screen.show_progress("reading") as say:
             say("still reading")
         assert bool(stream.getvalue()) is tty

@@ -19,14 +19,14 @@ from botocore.response import StreamingBody
 
 from conftest import ACCOUNT, REGION
 from ml_janitor.aws import account as accounts
-from ml_janitor.aws.account import Caller, identity, opened
+from ml_janitor.aws.account import Caller, open_regions, read_caller
 from ml_janitor.aws.answers import OutOfTimeError
 from ml_janitor.aws.async_invoke import HandOverError, hand_over
 from ml_janitor.aws.boto_client import LIFECYCLE_TEXT, make_client
-from ml_janitor.aws.client import READS, Aws, DryRunError
+from ml_janitor.aws.client import READ_OPERATIONS, Aws, DryRunError
 from ml_janitor.aws.pace import Pace
-from ml_janitor.aws.scratch import BucketScratch, FolderScratch, folder
-from ml_janitor.aws.shared_answers import SharedAnswers, reused
+from ml_janitor.aws.scratch import BucketScratch, FolderScratch, scratch_folder
+from ml_janitor.aws.shared_answers import SharedAnswers, is_reused
 from scripted import DENIED, Refusal, Script, Torn
 
 LIST = "sagemaker:ListApps"
@@ -87,7 +87,7 @@ def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_only_reads_leave_a_dry_run(operation: str, reads: bool) -> None:  # noqa: FBT001 - expected value
-    assert (READS.match(operation) is not None) is reads
+    assert (READ_OPERATIONS.match(operation) is not None) is reads
 
 
 def test_a_dry_run_refuses_what_changes_something_before_it_is_sent() -> None:
@@ -276,7 +276,7 @@ def test_what_was_asked_once_is_not_sent_again() -> None:
     first, second = one.sagemaker.list_apps(), other.sagemaker.list_apps()
 
     assert (first["Apps"], second["Apps"]) == ([{"AppName": "a"}],) * 2
-    assert (len(wire.sent), reused(first), reused(second)) == (1, False, True)
+    assert (len(wire.sent), is_reused(first), is_reused(second)) == (1, False, True)
     one.sagemaker.list_apps(DomainIdEquals="d-1")
     one.sagemaker.list_spaces()
     one.at("eu-west-1").sagemaker.list_apps()
@@ -320,7 +320,7 @@ def test_who_asks_meanwhile_waits_for_the_answer_or_for_its_end() -> None:
     first.join(20)
     second.join(20)
 
-    assert (len(wire.sent), reused(answered[0])) == (1, True)
+    assert (len(wire.sent), is_reused(answered[0])) == (1, True)
 
 
 # --- clients ------------------------------------------------------------------------------------
@@ -362,7 +362,7 @@ def test_the_credentials_are_those_of_a_caller() -> None:
     arn = f"arn:aws:iam::{ACCOUNT}:user/maria"
     answer = {"Account": ACCOUNT, "Arn": arn, "UserId": "u"}
 
-    assert identity(Script({"sts:GetCallerIdentity": answer}).session(), REGION, 1) == Caller(ACCOUNT, arn)
+    assert read_caller(Script({"sts:GetCallerIdentity": answer}).session(), REGION, 1) == Caller(ACCOUNT, arn)
 
 
 def test_an_account_is_opened_with_one_reader_for_each_region() -> None:
@@ -375,8 +375,8 @@ def test_an_account_is_opened_with_one_reader_for_each_region() -> None:
     }
 
     with (
-        opened(here, **given) as both,
-        opened(here, **given, prices_from=elsewhere, shared=SharedAnswers()) as other,
+        open_regions(here, **given) as both,
+        open_regions(here, **given, prices_from=elsewhere, shared=SharedAnswers()) as other,
     ):
         assert [(one.region, one.account, one.shares) for one in both] == [
             (REGION, ACCOUNT, False), ("eu-west-1", ACCOUNT, False),
@@ -386,7 +386,7 @@ def test_an_account_is_opened_with_one_reader_for_each_region() -> None:
         assert both[0]._shared is not None
         assert both[0]._shared.services == {"ce"}
         assert both[0].has_time
-    with opened(here, **given, has_time=lambda: False) as late:
+    with open_regions(here, **given, has_time=lambda: False) as late:
         assert not late[1].has_time
 
 
@@ -396,9 +396,9 @@ def test_prices_are_asked_for_with_the_session_they_come_from(from_elsewhere: bo
     here, elsewhere = Script({"pricing:GetProducts": answer}), Script({"pricing:GetProducts": answer})
     more: dict[str, Any] = {"prices_from": elsewhere.session()} if from_elsewhere else {}
 
-    with opened(here.session(), account=ACCOUNT, regions=["eu-west-1"], attempts=1, pace=None, **more) as (
-        aws,
-    ):
+    with open_regions(
+        here.session(), account=ACCOUNT, regions=["eu-west-1"], attempts=1, pace=None, **more
+    ) as (aws,):
         aws.prices.hourly("eu-west-1", "Training", "ml.g5.xlarge")
 
     assert [bool(one.calls) for one in (here, elsewhere)] == [not from_elsewhere, from_elsewhere]
@@ -417,7 +417,7 @@ def test_files_lie_in_the_bucket_below_their_folder() -> None:
         return Torn({"Body": StreamingBody(BytesIO(raw), len(raw))})
 
     script = Script({"s3:GetObject": body, "s3:PutObject": {}})
-    files = BucketScratch(script.aws().armed().s3, "reports", folder("one"))
+    files = BucketScratch(script.aws().armed().s3, "reports", scratch_folder("one"))
 
     files.put("a/b", b"x")
 

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from docs import gpu_price_table
-from ml_janitor.core.spot import Interruption, Spot
+from ml_janitor.core.spot import Interruption, SpotCapacity
 from ml_janitor_cli.estimate import clouds, training_costs
-from ml_janitor_cli.estimate.clouds import CLOUDS, LIKE, Offer, cheapest, offers
+from ml_janitor_cli.estimate.clouds import CLOUDS, SIMILAR_GPUS, Offer, cheapest_offers, read_offers
 from ml_janitor_cli.estimate.costs import Estimate, Figure
 
-SPOT = Spot(interruptions=0.05, restart=0.1, save=0.02, discount=0.6)
+SPOT = SpotCapacity(interruptions=0.05, restart=0.1, save=0.02, discount=0.6)
 
 
 def row(
@@ -44,9 +44,9 @@ def job(machines: int = 1, hours: float = 10.0, **also: Any) -> Estimate:
         "jobs_a_week": 1.0,
         "instance": "ml.p4d.24xlarge",
         "gpu": ("A100", 8),
-        "offers": offers(),
+        "offers": read_offers(),
     }
-    return training_costs.training(**asked | also)
+    return training_costs.estimate_training(**asked | also)
 
 
 def costs(estimate: Estimate, name: str = "on_demand_usd") -> dict[str, float | None]:
@@ -67,7 +67,7 @@ def test_the_shipped_table_is_what_the_script_makes_of_the_rows(
     assert gpu_price_table.main([]) == 0
 
     assert (tmp_path / "made.csv").read_text() == shipped
-    assert clouds.read_on() == gpu_price_table.READ
+    assert clouds.offers_date() == gpu_price_table.READ
     assert all(commit in shipped for commit in gpu_price_table.COMMITS.values())
     assert "Apache License 2.0" in shipped
     commits = ",".join(gpu_price_table.COMMITS.values())
@@ -78,7 +78,7 @@ def test_the_shipped_table_is_what_the_script_makes_of_the_rows(
 
 def test_googles_machines_cost_what_they_and_their_gpus_do() -> None:
     """a2-highgpu-1g for 0.739 and its A100 for 2.934 are 3.673, as Google lists them together."""
-    (a100,) = (one for one in offers() if (one.cloud, one.gpu) == ("GCP", "A100"))
+    (a100,) = (one for one in read_offers() if (one.cloud, one.gpu) == ("GCP", "A100"))
 
     assert a100.machine == "a2-highgpu-1g"
     assert a100.usd == pytest.approx(3.67339)
@@ -88,7 +88,7 @@ def test_googles_machines_cost_what_they_and_their_gpus_do() -> None:
 
 def test_a_price_that_cannot_be_one_on_demand_is_left_out() -> None:
     """The catalog has the H100 and the A100-80GB in us-central1 for less than half of what they cost."""
-    google = {(one.gpu, one.region) for one in offers() if one.cloud == "GCP"}
+    google = {(one.gpu, one.region) for one in read_offers() if one.cloud == "GCP"}
     assert google >= {("H100", "us-east4"), ("A100-80GB", "us-east5")}
     assert not google & {("H100", "us-central1"), ("A100-80GB", "us-central1")}
 
@@ -105,10 +105,10 @@ def test_a_price_that_cannot_be_one_on_demand_is_left_out() -> None:
 
 
 def test_every_gpu_that_is_compared_is_known_by_name_and_number() -> None:
-    assert clouds.gpu_of("ml.p3.8xlarge") == ("V100", 4)
-    assert clouds.gpu_of("ml.m5.xlarge") is None
-    assert {one.cloud for one in offers()} == set(CLOUDS)
-    assert {LIKE.get(one.gpu, one.gpu) for one in offers()} == set(clouds.known_gpus())
+    assert clouds.instance_gpu("ml.p3.8xlarge") == ("V100", 4)
+    assert clouds.instance_gpu("ml.m5.xlarge") is None
+    assert {one.cloud for one in read_offers()} == set(CLOUDS)
+    assert {SIMILAR_GPUS.get(one.gpu, one.gpu) for one in read_offers()} == set(clouds.known_gpus())
 
 
 def test_a_job_is_priced_in_whole_machines_and_by_its_gpus() -> None:
@@ -122,10 +122,10 @@ def test_a_job_is_priced_in_whole_machines_and_by_its_gpus() -> None:
     }
     assert costs(found, "gpu_hour_usd")["EC2 us-east-1"] == pytest.approx(21.95764 / 8)
     assert costs(found, "committed_usd") == dict.fromkeys(costs(found))
-    assert [cheapest("A100", 3, offers())[0].machines(many) for many in (3, 8, 9)] == [1, 1, 2]
-    assert cheapest("A10G", 4, offers())[0].machine == "g5.xlarge"
-    assert cheapest("H100", 8, offers())[0].machine == "p5.48xlarge"
-    assert "A10" in {one.gpu for one in cheapest("A10G", 1, offers())}
+    assert [cheapest_offers("A100", 3, read_offers())[0].machines(many) for many in (3, 8, 9)] == [1, 1, 2]
+    assert cheapest_offers("A10G", 4, read_offers())[0].machine == "g5.xlarge"
+    assert cheapest_offers("H100", 8, read_offers())[0].machine == "p5.48xlarge"
+    assert "A10" in {one.gpu for one in cheapest_offers("A10G", 1, read_offers())}
     assert job(gpu=None).compared == ()
     brought = costs(job(2, data_gb=1000.0, egress_usd=0.09))
     assert {where: round((brought[where] or 0) - (usd or 0)) for where, usd in costs(found).items()} == {
@@ -148,7 +148,7 @@ def test_data_that_has_to_leave_aws_is_paid_elsewhere_only_and_breaks_even() -> 
 
     assert there["GCP x"] == pytest.approx(there["SageMaker"])
     assert there["SageMaker"] == costs(first)["SageMaker"]
-    hopeless = job(hours=200, checkpoints=False, spot=Spot(1.0, 0.1, 0.02, 0.6))
+    hopeless = job(hours=200, checkpoints=False, spot=SpotCapacity(1.0, 0.1, 0.02, 0.6))
     assert hopeless.reasons[-1].startswith("On demand, EC2 us-east-1 costs")
     assert job(data_gb=10_000, **asked).reasons[-1] == "On demand, these GPUs cost less nowhere else."
 

@@ -13,61 +13,65 @@ import pytest
 
 from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.runs import Run, Used
-from ml_janitor.aws.savings_plans import Line, Rate, totals, uses
-from ml_janitor.core.commitment import Hours
-from ml_janitor.core.counting import Claim, named
+from ml_janitor.aws.runs import ResourceRun, UsedResource
+from ml_janitor.aws.savings_plans import PlanRate, SavingsPlanLine, covered_totals, covered_usage
+from ml_janitor.core.commitment import UsageHours
+from ml_janitor.core.counting import Claim, claimed_resources
 from ml_janitor.core.durations import HOUR
 from ml_janitor.core.model import Change, Finding, Kept, Target
 from ml_janitor.core.signals import Absent, Unreadable, Value
-from ml_janitor.detectors.commitments import Commitments, Steady
+from ml_janitor.detectors.commitments import Commitments, SteadyUse
 from samples import share
+from verdicts import shown
 
 COUNT = 168
 SINCE = NOW - COUNT * HOUR
 HOST, TRAIN, SPOT = "USE1-Host:ml.m5.xlarge", "USE1-Train:ml.g5.xlarge", "USE1-TrSpt:ml.g5.xlarge"
 RATES = {
-    (HOST, "RunInstance"): Rate(0.8, "plan"),
-    (TRAIN, "RunInstance"): Rate(0.7, "plan"),
-    (SPOT, ""): Rate(0.1, "plan"),
+    (HOST, "RunInstance"): PlanRate(0.8, "plan"),
+    (TRAIN, "RunInstance"): PlanRate(0.7, "plan"),
+    (SPOT, ""): PlanRate(0.1, "plan"),
 }
 """Of a dollar an hour; were there a rate for spot, it would not count."""
 RULE = Commitments(min_saving=0.01)
 
 
-def used(name: str, *runs: Run, kind: str = "endpoint") -> Used:
+def used(name: str, *runs: ResourceRun, kind: str = "endpoint") -> UsedResource:
     arn = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:{kind}/{name}"
     target = Target(arn=arn, name=name, kind=kind, account=ACCOUNT, region=REGION, created=SINCE)
-    return Used(target=target, runs=runs)
+    return UsedResource(target=target, runs=runs)
 
 
 def run(
     usage: str, first: float = 0, last: float = COUNT, count: float = 1, *, reserved: bool = False
-) -> Run:
+) -> ResourceRun:
     start, end = SINCE + first * HOUR, SINCE + last * HOUR
-    return Run(usage_type=usage, start=start, end=end, hourly=Decimal(str(count)), reserved=reserved)
+    return ResourceRun(usage_type=usage, start=start, end=end, hourly=Decimal(str(count)), reserved=reserved)
 
 
-def line(usage: str, usd: Iterable[float]) -> Line:
+def line(usage: str, usd: Iterable[float]) -> SavingsPlanLine:
     amounts = tuple(usd)
-    return Line(usage_type=usage, operation="RunInstance", usd=amounts, quantity=sum(amounts))
+    return SavingsPlanLine(usage_type=usage, operation="RunInstance", usd=amounts, quantity=sum(amounts))
 
 
 def steady(
-    *resources: Used, lines: Iterable[Line] | None = None, others: int | None = 0, **members: object
-) -> Steady:
+    *resources: UsedResource,
+    lines: Iterable[SavingsPlanLine] | None = None,
+    others: int | None = 0,
+    **members: object,
+) -> SteadyUse:
     """What is read of *resources*, at a dollar an hour; billed by the hour where there are *lines*."""
     price = [line(HOST, [1.0]), line(TRAIN, [1.0]), line(SPOT, [1.0])]
-    hours = Hours(
+    hours = UsageHours(
         since=SINCE,
         count=COUNT,
-        uses=tuple(uses(cast("Aws", None), resources, price, RATES, NOW)),
-        totals=None if lines is None else tuple(totals(lines, RATES)),
+        uses=tuple(covered_usage(cast("Aws", None), resources, price, RATES, NOW)),
+        totals=None if lines is None else tuple(covered_totals(lines, RATES)),
         others=others,
     )
     target = replace(used("sagemaker-savings-plan", kind="commitment").target, tags=Value({}))
     known = {"owned": Value({}), "coverage": Value({}), "utilization": Absent()} | members
-    return Steady(target=target, plan="SageMaker", hours=Value(hours), offering="plan", **known)  # type: ignore[arg-type]
+    return SteadyUse(target=target, plan="SageMaker", hours=Value(hours), offering="plan", **known)  # type: ignore[arg-type]
 
 
 ALWAYS = used("always", run(HOST, count=2))
@@ -110,6 +114,11 @@ SHARED = Value({"Amazon SageMaker": 0.3})
             "kept",
             "0% of what is owned",
         ),
+        (
+            steady(ALWAYS, lines=[line(HOST, [2.0] * COUNT)], owned=Value({"SageMaker": 0.6})),
+            "found",
+            "$1.60 an hour more",
+        ),
         (steady(unread="CloudTrail: denied"), "unknown", "of what was read (CloudTrail: denied)"),
         (steady(ALWAYS, unread="CloudTrail: denied"), "found", "$1.60 an hour"),
         (steady(lines=[line(HOST, [2.0] * COUNT)], others=1, unread="denied"), "unknown", "not all hours"),
@@ -117,7 +126,7 @@ SHARED = Value({"Amazon SageMaker": 0.3})
         (replace(steady(), hours=DENIED), "unknown", "what a plan would cover could not be read (denied)"),
     ],
 )
-def test_commitments(candidate: Steady, verdict: str, reason: str) -> None:
+def test_commitments(candidate: SteadyUse, verdict: str, reason: str) -> None:
     decided = RULE.decide(candidate, NOW)
 
     word = "found" if isinstance(decided, Finding) else "unknown" if decided.unknown else "kept"
@@ -137,7 +146,7 @@ def test_little_is_not_worth_a_year() -> None:
 # --- against brute force ---------------------------------------------------------------------------
 
 
-def world(dice: random.Random) -> tuple[list[Used], set[str]]:
+def world(dice: random.Random) -> tuple[list[UsedResource], set[str]]:
     """Some resources that run steadily, by day, at times or on spot; and those that other findings name."""
     resources, others = [], set[str]()
     for number in range(dice.randint(1, 8)):
@@ -158,7 +167,7 @@ def world(dice: random.Random) -> tuple[list[Used], set[str]]:
     return resources, others
 
 
-def cheapest(resources: Iterable[Used], others: set[str]) -> tuple[float, float]:
+def cheapest(resources: Iterable[UsedResource], others: set[str]) -> tuple[float, float]:
     """
     The least that a week can cost under any commitment, and what it costs without any.
 
@@ -194,7 +203,7 @@ def test_its_advice_is_within_a_percent_of_brute_force_over_what_others_leave(pa
     for _ in range(125):
         resources, others = world(dice)
         least, without = cheapest(resources, others)
-        taken = named([claim(arn) for arn in others])
+        taken = claimed_resources([claim(arn) for arn in others])
         billed = by_hour(resources)
         for candidate in (steady(*resources, others=None), steady(*resources, lines=billed, others=None)):
             decided = RULE.decide(RULE.leaving(candidate, taken), NOW)
@@ -211,7 +220,7 @@ def test_its_advice_is_within_a_percent_of_brute_force_over_what_others_leave(pa
     assert found > 50
 
 
-def by_hour(resources: Iterable[Used]) -> list[Line]:
+def by_hour(resources: Iterable[UsedResource]) -> list[SavingsPlanLine]:
     """What Cost Explorer would say of them."""
     sums: Mapping[str, list[float]] = {usage: [0.0] * COUNT for usage in (HOST, TRAIN)}
     for one in resources:
@@ -240,9 +249,9 @@ def claim(arn: str, change: Change = Change.END, **members: Any) -> Claim:
 def test_what_only_could_be_done_and_what_has_no_price_names_nothing() -> None:
     exposed = claim("c", Change.LIMIT, monthly_usd=None, priced=False)
 
-    assert named([exposed, claim("a", possible=False), claim("b", Change.COMMIT)]) == frozenset()
-    assert named([claim("A", parts=("P",)), claim("u", monthly_usd=None)]) == {"a", "p", "u"}
-    assert named([claim("d", Change.LIMIT, shares={"x": Decimal(5)}, parts=("P",))]) == {"x"}
+    assert claimed_resources([exposed, claim("a", possible=False), claim("b", Change.COMMIT)]) == frozenset()
+    assert claimed_resources([claim("A", parts=("P",)), claim("u", monthly_usd=None)]) == {"a", "p", "u"}
+    assert claimed_resources([claim("d", Change.LIMIT, shares={"x": Decimal(5)}, parts=("P",))]) == {"x"}
 
 
 def test_hours_before_the_window_and_the_newest_days_do_not_count() -> None:
@@ -250,3 +259,35 @@ def test_hours_before_the_window_and_the_newest_days_do_not_count() -> None:
     assert isinstance(candidate.hours, Value)
     assert {round(sum(one.usd for one in hour), 6) for hour in candidate.hours.value.each()} == {1.0}
     assert timedelta(hours=candidate.hours.value.count) == timedelta(days=7)
+
+
+def test_what_was_seen_of_hours_and_plans() -> None:
+    owned: Any = {"owned": Value({"SageMaker": 0.6}), "coverage": SHARED, "utilization": Value(0.96)}
+    read = RULE.decide(steady(ALWAYS, others=2, requests=3, **owned), NOW)
+    billed = RULE.decide(steady(ALWAYS, lines=[line(HOST, [2.0] * COUNT)]), NOW)
+
+    assert shown(read) == {
+        "dollars an hour of plans that the account owns": 0.6,
+        "of these used": 0.96,
+        "use that plans cover": "30%",
+        "requests to Cost Explorer and Savings Plans": 3,
+        "hours judged": COUNT,
+        "resources left to other findings": 2,
+    }
+    assert {one.source for one in read.evidence if one.signal == "hours judged"} == {"starts and ends"}
+    assert {one.source for one in billed.evidence if one.signal == "hours judged"} == {"ce:GetCostAndUsage"}
+
+
+@pytest.mark.parametrize("named", [None, frozenset[str]()])
+def test_hours_that_were_not_read_leave_nothing_out(named: frozenset[str] | None) -> None:
+    candidate = replace(steady(), hours=DENIED)
+
+    assert RULE.leaving(candidate, named) is candidate
+    assert RULE.leaving(steady(ALWAYS), None).hours == steady(ALWAYS).hours
+
+
+def test_hours_that_may_be_missing_of_what_others_name_matter_only_where_some_are_named() -> None:
+    lines = [line(HOST, [2.0] * COUNT)]
+
+    assert isinstance(RULE.decide(steady(lines=lines, others=0, unread="denied"), NOW), Finding)
+    assert isinstance(RULE.decide(steady(ALWAYS, others=1, unread="denied"), NOW), Finding)

@@ -10,12 +10,12 @@ from typing import Any, cast
 import pytest
 from botocore.exceptions import ClientError
 
-from ml_janitor.aws.boto_client import THREADS
+from ml_janitor.aws.boto_client import READ_THREADS
 from ml_janitor.aws.client import Aws
 from ml_janitor.detectors.duplicate_artifacts import comparing
-from ml_janitor.detectors.duplicate_artifacts.artifact import Stored
-from ml_janitor.detectors.duplicate_artifacts.comparing import Comparison
-from ml_janitor.detectors.duplicate_artifacts.contents import Contents, Likeness, likeness
+from ml_janitor.detectors.duplicate_artifacts.artifact import StoredObject
+from ml_janitor.detectors.duplicate_artifacts.comparing import ContentComparison
+from ml_janitor.detectors.duplicate_artifacts.contents import Likeness, ObjectContents, compare_contents
 
 PROBE, RANGE = 4, 10
 
@@ -31,10 +31,12 @@ class Bytes:
         self.short = False
         self.s3 = SimpleNamespace(get_object=self.get_object)
 
-    def put(self, key: str, body: bytes) -> Stored:
+    def put(self, key: str, body: bytes) -> StoredObject:
         self.objects[key] = body
         at = datetime(2026, 1, 1, tzinfo=UTC)
-        return Stored(bucket="b", key=key, size=len(body), etag="e", modified=at, storage_class="STANDARD")
+        return StoredObject(
+            bucket="b", key=key, size=len(body), etag="e", modified=at, storage_class="STANDARD"
+        )
 
     def get_object(self, *, Bucket: str, Key: str, Range: str, IfMatch: str) -> dict[str, Any]:  # noqa: N803
         assert (Bucket, IfMatch) == ("b", "e")
@@ -55,28 +57,30 @@ class Bytes:
 
 @pytest.fixture
 def store(monkeypatch: pytest.MonkeyPatch) -> Bytes:
-    monkeypatch.setattr(comparing, "PROBE", PROBE)
-    monkeypatch.setattr(comparing, "RANGE", RANGE)
+    monkeypatch.setattr(comparing, "PROBE_BYTES", PROBE)
+    monkeypatch.setattr(comparing, "RANGE_BYTES", RANGE)
     return Bytes()
 
 
-def settled(store: Bytes, *sets: Sequence[Stored], budget: int = 10**6, **known: Contents) -> Comparison:
-    contents = {one: known.get(one.key, Contents(size=one.size)) for objects in sets for one in objects}
-    comparison = Comparison(cast("Aws", store), contents, budget)
+def settled(
+    store: Bytes, *sets: Sequence[StoredObject], budget: int = 10**6, **known: ObjectContents
+) -> ContentComparison:
+    contents = {one: known.get(one.key, ObjectContents(size=one.size)) for objects in sets for one in objects}
+    comparison = ContentComparison(cast("Aws", store), contents, budget)
     comparison.settle(sets)
     return comparison
 
 
-def alike(done: Comparison, a: Stored, b: Stored) -> Likeness:
-    return likeness(done.known[a], done.known[b]).likeness
+def alike(done: ContentComparison, a: StoredObject, b: StoredObject) -> Likeness:
+    return compare_contents(done.known[a], done.known[b]).likeness
 
 
 def test_a_range_is_large_and_what_is_held_of_it_small() -> None:
     """Every thread holds a chunk, and every range costs a request."""
     mib = 1024**2
 
-    assert [*map(comparing.begin, range(3)), comparing.CHUNK] == [0, mib, 9 * mib, mib]
-    assert 2 * comparing.AT_ONCE == THREADS
+    assert [*map(comparing.range_begin, range(3)), comparing.COMPARE_CHUNK] == [0, mib, 9 * mib, mib]
+    assert 2 * comparing.RANGES_AT_ONCE == READ_THREADS
 
 
 @pytest.mark.parametrize("size", [1, PROBE, PROBE + 1, PROBE + RANGE, PROBE + RANGE + 1, 500])
@@ -110,7 +114,7 @@ def test_what_differs_early_is_not_read_on(store: Bytes) -> None:
 
 def test_each_of_many_is_read_one_range_at_a_time(store: Bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """What they differ in early is then read of none but once."""
-    monkeypatch.setattr(comparing, "THREADS", 2)
+    monkeypatch.setattr(comparing, "READ_THREADS", 2)
     many = [store.put(f"{n}", b"x" * PROBE + bytes([n]) * 500) for n in range(3)]
 
     settled(store, many)
@@ -120,7 +124,7 @@ def test_each_of_many_is_read_one_range_at_a_time(store: Bytes, monkeypatch: pyt
 
 def test_of_objects_proven_equal_only_one_is_read(store: Bytes) -> None:
     a, b, c = (store.put(key, b"x" * 50) for key in "abc")
-    sha = Contents(size=50, whole={"SHA-256": "s"})
+    sha = ObjectContents(size=50, whole={"SHA-256": "s"})
 
     done = settled(store, [a, b, c], a=sha, b=sha)
 
@@ -130,8 +134,8 @@ def test_of_objects_proven_equal_only_one_is_read(store: Bytes) -> None:
 
 def test_what_is_known_to_differ_or_to_be_equal_is_not_read(store: Bytes) -> None:
     a, b = store.put("a", b"x" * 50), store.put("b", b"x" * 50)
-    settled(store, [a, b], a=Contents(size=50, md5="1"), b=Contents(size=50, md5="2"))
-    sha = Contents(size=50, whole={"SHA-256": "s"})
+    settled(store, [a, b], a=ObjectContents(size=50, md5="1"), b=ObjectContents(size=50, md5="2"))
+    sha = ObjectContents(size=50, whole={"SHA-256": "s"})
     settled(store, [a, b], a=sha, b=sha)
 
     assert store.read == {}
@@ -139,9 +143,9 @@ def test_what_is_known_to_differ_or_to_be_equal_is_not_read(store: Bytes) -> Non
 
 def test_what_may_not_be_read_is_not_read(store: Bytes) -> None:
     a, b, c = (store.put(key, b"x" * 50) for key in "abc")
-    listed = Contents(size=50, etag="e", allowed=False)
+    listed = ObjectContents(size=50, etag="e", allowed=False)
 
-    done = settled(store, [a, b, c], a=listed, b=listed, c=Contents(size=50, etag="e"))
+    done = settled(store, [a, b, c], a=listed, b=listed, c=ObjectContents(size=50, etag="e"))
 
     assert store.read == {}
     assert alike(done, a, b) is alike(done, a, c) is Likeness.LIKELY
@@ -188,7 +192,9 @@ def test_what_cannot_be_read_to_the_end_is_unknown(store: Bytes) -> None:
     done = settled(store, [a, b, c])
 
     assert alike(done, a, b) is Likeness.UNKNOWN
-    assert "b could not be read (GetObject: AccessDenied)" in likeness(done.known[a], done.known[b]).by
+    assert (
+        "b could not be read (GetObject: AccessDenied)" in compare_contents(done.known[a], done.known[b]).by
+    )
     assert alike(done, a, c) is Likeness.PROVEN
 
 

@@ -10,23 +10,23 @@ from typing import Any
 import pytest
 
 from ml_janitor.core.signals import Value
-from ml_janitor.detectors.duplicate_artifacts.artifact import Stored, Unit
+from ml_janitor.detectors.duplicate_artifacts.artifact import ArtifactUnit, StoredObject
 from ml_janitor.detectors.duplicate_artifacts.contents import (
-    Contents,
     Likeness,
-    connected,
-    contents,
-    head,
-    likeness,
-    units_alike,
+    ObjectContents,
+    compare_contents,
+    compare_units,
+    connected_groups,
+    contents_in_head,
+    read_contents,
 )
 
 
-def known(**said: Any) -> Contents:
-    return Contents(**{"size": 100, **said})
+def known(**said: Any) -> ObjectContents:
+    return ObjectContents(**{"size": 100, **said})
 
 
-def sha(value: str) -> Contents:
+def sha(value: str) -> ObjectContents:
     return known(whole={"SHA-256": value})
 
 
@@ -64,13 +64,13 @@ def sha(value: str) -> Contents:
         (known(digests=(b"1",), complete=True), known(digests=(b"1",)), Likeness.UNKNOWN),
     ],
 )
-def test_likeness(a: Contents, b: Contents, expected: Likeness) -> None:
-    assert likeness(a, b).likeness is expected
-    assert likeness(b, a).likeness is expected
+def test_likeness(a: ObjectContents, b: ObjectContents, expected: Likeness) -> None:
+    assert compare_contents(a, b).likeness is expected
+    assert compare_contents(b, a).likeness is expected
 
 
-def stored(etag: str) -> Stored:
-    return Stored(
+def stored(etag: str) -> StoredObject:
+    return StoredObject(
         bucket="b",
         key="k",
         size=9,
@@ -129,7 +129,7 @@ PARTS = '"0123456789abcdef0123456789abcdef-3"'
     ],
 )
 def test_what_head_object_says(etag: str, answer: dict[str, str], expected: dict[str, Any]) -> None:
-    assert contents(stored(etag), answer) == Contents(size=9, etag=etag, **expected)
+    assert contents_in_head(stored(etag), answer) == ObjectContents(size=9, etag=etag, **expected)
 
 
 @pytest.mark.parametrize(
@@ -144,9 +144,9 @@ def test_what_head_object_says(etag: str, answer: dict[str, str], expected: dict
 def test_where_nothing_may_be_read_the_listing_makes_likely_at_most(
     one: dict[str, Any], other: dict[str, Any], expected: Likeness
 ) -> None:
-    a, b = Contents(**{"size": 9, **one}), Contents(**{"size": 9, **other})
+    a, b = ObjectContents(**{"size": 9, **one}), ObjectContents(**{"size": 9, **other})
 
-    assert (likeness(a, b).likeness, likeness(b, a).likeness) == (expected, expected)
+    assert (compare_contents(a, b).likeness, compare_contents(b, a).likeness) == (expected, expected)
 
 
 @pytest.mark.parametrize(("length", "etag", "same"), [(9, PLAIN, True), (8, PLAIN, False), (9, PARTS, False)])
@@ -159,26 +159,26 @@ def test_what_is_looked_at_has_to_be_what_was_listed(length: int, etag: str, *, 
         return {"ContentLength": length, "ETag": etag}
 
     aws: Any = SimpleNamespace(client=lambda *_: SimpleNamespace(head_object=head_object))
-    looked_at = head(aws, stored(PLAIN), "us-east-1")
+    looked_at = read_contents(aws, stored(PLAIN), "us-east-1")
 
     assert isinstance(looked_at, Value) is same
-    assert not same or looked_at == Value(Contents(size=9, etag=PLAIN, md5=PLAIN), "s3:HeadObject")
+    assert not same or looked_at == Value(ObjectContents(size=9, etag=PLAIN, md5=PLAIN), "s3:HeadObject")
     assert asked == {"Bucket": "b", "Key": "k", "ChecksumMode": "ENABLED", "IfMatch": PLAIN}
 
 
 def test_a_folder_is_as_alike_as_its_least_alike_file() -> None:
     files = [replace(stored(PLAIN), key=key) for key in "abcd"]
     told = dict(zip(files, (sha("x"), sha("x"), sha("x"), known(whole={"CRC32": "x"})), strict=True))
-    one, other = (Unit(bucket="b", region="r", files=tuple(two)) for two in (files[:2], files[2:]))
+    one, other = (ArtifactUnit(bucket="b", region="r", files=tuple(two)) for two in (files[:2], files[2:]))
 
-    assert units_alike(one, other, told).likeness is Likeness.UNKNOWN
+    assert compare_units(one, other, told).likeness is Likeness.UNKNOWN
 
 
 def test_nothing_is_left_to_read_of_an_empty_file() -> None:
-    assert contents(replace(stored(PLAIN), size=0), {}).complete
+    assert contents_in_head(replace(stored(PLAIN), size=0), {}).complete
 
 
 def test_connected_joins_what_a_later_thing_connects() -> None:
-    near = connected([1, 5, 3, 9, 7, 20], lambda a, b: abs(a - b) <= 2)
+    near = connected_groups([1, 5, 3, 9, 7, 20], lambda a, b: abs(a - b) <= 2)
 
     assert sorted(sorted(group) for group in near) == [[1, 3, 5, 7, 9], [20]]

@@ -8,12 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml_janitor.aws.references import Uses
-from ml_janitor.aws.referrers import User
+from ml_janitor.aws.references import ObjectUses
+from ml_janitor.aws.referrers import PlaceUser
 from ml_janitor.core.signals import Absent, Signal, Value
-from ml_janitor.detectors.duplicate_artifacts.artifact import Stored, Unit
-from ml_janitor.detectors.duplicate_artifacts.contents import Likeness, Match
-from ml_janitor.detectors.duplicate_artifacts.copies import Member, Role, Standing, settle
+from ml_janitor.detectors.duplicate_artifacts.artifact import ArtifactUnit, StoredObject
+from ml_janitor.detectors.duplicate_artifacts.contents import ContentMatch, Likeness
+from ml_janitor.detectors.duplicate_artifacts.copies import (
+    CopyRole,
+    CopyStanding,
+    GroupMember,
+    settle_standings,
+)
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 REFERRED = Value(("model churn",))
@@ -27,8 +32,8 @@ def member(
     needed: bool = False,
     ended: bool = False,
     lasting: bool = True,
-) -> Member:
-    one = Stored(
+) -> GroupMember:
+    one = StoredObject(
         bucket=bucket,
         key=key,
         size=9,
@@ -37,20 +42,22 @@ def member(
         storage_class="STANDARD",
     )
     referred: Signal[tuple[str, ...]] = REFERRED if needed else Absent()
-    uses = Uses(referred, (User("training job t, which ended", "training-job/t", in_use=False),) * ended)
-    return Member(unit=Unit(bucket=bucket, region="r", files=(one,)), uses=uses, lasting=lasting)
+    uses = ObjectUses(
+        referred, (PlaceUser("training job t, which ended", "training-job/t", in_use=False),) * ended
+    )
+    return GroupMember(unit=ArtifactUnit(bucket=bucket, region="r", files=(one,)), uses=uses, lasting=lasting)
 
 
-def always(likeness: Likeness) -> Match:
-    return Match(likeness, "said so")
+def always(likeness: Likeness) -> ContentMatch:
+    return ContentMatch(likeness, "said so")
 
 
-def settled(*members: Member, likeness: Likeness = Likeness.PROVEN) -> dict[str, Standing]:
-    found = settle(members, lambda _a, _b: always(likeness))
+def settled(*members: GroupMember, likeness: Likeness = Likeness.PROVEN) -> dict[str, CopyStanding]:
+    found = settle_standings(members, lambda _a, _b: always(likeness))
     return {one.unit.files[0].key: standing for one, standing in found.items()}
 
 
-def roles(*members: Member, likeness: Likeness = Likeness.PROVEN) -> dict[str, tuple[str, str | None]]:
+def roles(*members: GroupMember, likeness: Likeness = Likeness.PROVEN) -> dict[str, tuple[str, str | None]]:
     return {
         key: (str(standing.role), standing.keeper.files[0].key if standing.keeper else None)
         for key, standing in settled(*members, likeness=likeness).items()
@@ -139,30 +146,32 @@ def test_different_ones_are_alone() -> None:
 
 
 def test_how_many_others_there_are_is_not_counted_here() -> None:
-    assert settled(member("a"))["a"] == Standing(role=Role.ALONE, others=0)
+    assert settled(member("a"))["a"] == CopyStanding(role=CopyRole.ALONE, others=0)
 
 
 def test_the_keeper_of_a_proven_copy_is_never_a_likely_one() -> None:
     old, keeper, copied = member("old"), member("keeper", 1), member("copied", 2)
 
-    def compare(a: Member, b: Member) -> Match:
+    def compare(a: GroupMember, b: GroupMember) -> ContentMatch:
         proven = {a, b} == {keeper, copied}
         return always(Likeness.PROVEN if proven else Likeness.LIKELY)
 
-    found = settle([old, keeper, copied], compare)
+    found = settle_standings([old, keeper, copied], compare)
 
     assert found[copied].keeper == keeper.unit
-    assert found[keeper].role is Role.STAYS
-    assert found[old].role is Role.STAYS
+    assert found[keeper].role is CopyRole.STAYS
+    assert found[old].role is CopyRole.STAYS
 
 
 def test_what_is_proven_by_way_of_a_third_says_so() -> None:
     a, b, c = member("a"), member("b", 1), member("c", 2)
 
-    def compare(x: Member, y: Member) -> Match:
+    def compare(x: GroupMember, y: GroupMember) -> ContentMatch:
         return always(Likeness.UNKNOWN if {x, y} == {a, c} else Likeness.PROVEN)
 
-    assert settle([a, b, c], compare)[c].match == Match(Likeness.PROVEN, "equal to a third copy")
+    assert settle_standings([a, b, c], compare)[c].match == ContentMatch(
+        Likeness.PROVEN, "equal to a third copy"
+    )
 
 
 MEMBERS = st.lists(
@@ -187,17 +196,17 @@ def test_laws(made: list[tuple[int, int, str, bool, bool]], random: object) -> N
         for n, day, bucket, needed, lasting in made
     ]
     choice = getattr(random, "choice")  # noqa: B009 - hypothesis hands out an untyped Random
-    said: dict[frozenset[Member], Match] = {}
+    said: dict[frozenset[GroupMember], ContentMatch] = {}
 
-    def compare(a: Member, b: Member) -> Match:
+    def compare(a: GroupMember, b: GroupMember) -> ContentMatch:
         return said.setdefault(frozenset({a, b}), always(choice(list(Likeness))))
 
-    found = settle(members, compare)
+    found = settle_standings(members, compare)
 
     by_unit = {one.unit: one for one in members}
     assert found.keys() == set(members)
     for one, standing in found.items():
-        if standing.role not in {Role.SURPLUS, Role.ELSEWHERE}:
+        if standing.role not in {CopyRole.SURPLUS, CopyRole.ELSEWHERE}:
             continue
         assert not one.needed
         assert standing.keeper is not None
@@ -206,10 +215,10 @@ def test_laws(made: list[tuple[int, int, str, bool, bool]], random: object) -> N
         keeper = by_unit[standing.keeper]
         assert keeper.lasting
         same_bucket = keeper.unit.bucket == one.unit.bucket
-        assert same_bucket is (standing.role is Role.SURPLUS)
-        assert found[keeper].role is not Role.SURPLUS
+        assert same_bucket is (standing.role is CopyRole.SURPLUS)
+        assert found[keeper].role is not CopyRole.SURPLUS
         if not same_bucket:
-            assert found[keeper].role is not Role.ELSEWHERE
+            assert found[keeper].role is not CopyRole.ELSEWHERE
 
 
 def test_what_an_ended_job_refers_to_stays_only_if_nothing_in_use_refers_to_a_copy() -> None:

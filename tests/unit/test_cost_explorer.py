@@ -13,18 +13,25 @@ from botocore.exceptions import ClientError, ConnectTimeoutError
 
 from ml_janitor.aws.cost_explorer import (
     CostExplorer,
-    Prediction,
+    CostPrediction,
+    CostRow,
     RefusalCause,
     RefusedError,
-    Row,
-    by_dimension,
-    by_tag,
-    of_accounts,
+    accounts_filter,
+    group_by_dimension,
+    group_by_tag,
 )
-from ml_janitor.aws.runs import Run, Used
-from ml_janitor.aws.savings_plans import Line, Rate, SavingsPlans, totals, uses
-from ml_janitor.aws.shared_answers import REUSED
-from ml_janitor.core.commitment import Span, Total, Usage, Use
+from ml_janitor.aws.runs import ResourceRun, UsedResource
+from ml_janitor.aws.savings_plans import (
+    HOURS_KEPT,
+    PlanRate,
+    SavingsPlanLine,
+    SavingsPlans,
+    covered_totals,
+    covered_usage,
+)
+from ml_janitor.aws.shared_answers import REUSED_MARK
+from ml_janitor.core.commitment import RatedUsage, ResourceUsage, UsageSpan, UsageTotal
 from ml_janitor.core.durations import HOUR
 from ml_janitor.core.model import Target
 from ml_janitor.core.signals import Absent, Unreadable, Value
@@ -103,7 +110,7 @@ def test_a_fault_of_ours_is_none_of_aws() -> None:
 
 def test_each_page_that_was_sent_for_counts_and_none_is_beyond_the_limit() -> None:
     page = {"DimensionValues": [], "NextPageToken": "more"}
-    again = page | {"ResponseMetadata": {REUSED: True}}
+    again = page | {"ResponseMetadata": {REUSED_MARK: True}}
     explorer, client = asking(page, again, page, page, most=3)
 
     with pytest.raises(RefusedError) as found:
@@ -140,15 +147,17 @@ def test_a_bill_is_asked_for_in_one_filter_and_read_as_it_is_written() -> None:
         ]
     }
     explorer, client = asking(page, page, page, {"ResultsByTime": []})
-    groups = by_dimension("SERVICE"), by_tag("project")
+    groups = group_by_dimension("SERVICE"), group_by_tag("project")
 
-    rows = explorer.daily(FIRST, UNTIL, *groups, without=["Tax"], services=["S3"], where=[of_accounts(["1"])])
+    rows = explorer.daily(
+        FIRST, UNTIL, *groups, without=["Tax"], services=["S3"], where=[accounts_filter(["1"])]
+    )
     explorer.daily(FIRST, UNTIL, *groups, services=["S3"])
     explorer.monthly(FIRST, UNTIL, *groups, without=["Tax"])
     explorer.daily(FIRST, UNTIL)
 
     assert rows == [
-        Row(
+        CostRow(
             day=FIRST,
             keys=("S3", "project$llm"),
             unblended=Decimal("1.5"),
@@ -157,7 +166,7 @@ def test_a_bill_is_asked_for_in_one_filter_and_read_as_it_is_written() -> None:
             unit="GB-Mo",
             estimated=False,
         ),
-        Row(
+        CostRow(
             day=date(2026, 9, 2),
             keys=("EC2", "project$"),
             unblended=Decimal(-4),
@@ -190,10 +199,10 @@ def test_accounts_have_the_names_that_an_answer_by_them_gives() -> None:
     page = {"ResultsByTime": [], "DimensionValueAttributes": [named, {"Value": "2"}]}
     explorer, _ = asking(page, {"ResultsByTime": []}, page)
 
-    explorer.daily(FIRST, UNTIL, by_dimension("SERVICE"))
-    explorer.daily(FIRST, UNTIL, by_dimension("LINKED_ACCOUNT"))
+    explorer.daily(FIRST, UNTIL, group_by_dimension("SERVICE"))
+    explorer.daily(FIRST, UNTIL, group_by_dimension("LINKED_ACCOUNT"))
     assert explorer.account_names == {}
-    explorer.daily(FIRST, UNTIL, by_dimension("USAGE_TYPE"), by_dimension("LINKED_ACCOUNT"))
+    explorer.daily(FIRST, UNTIL, group_by_dimension("USAGE_TYPE"), group_by_dimension("LINKED_ACCOUNT"))
     assert explorer.account_names == {"1": "research", "2": ""}
 
 
@@ -204,9 +213,9 @@ def test_a_forecast_is_the_sum_of_its_months_in_80_percent_of_cases() -> None:
     ]
     explorer, client = asking({"Total": {"Amount": "150.25"}, "ForecastResultsByTime": months})
 
-    found = explorer.forecast(FIRST, UNTIL, without=["Tax"], where=[of_accounts(["1"])])
+    found = explorer.forecast(FIRST, UNTIL, without=["Tax"], where=[accounts_filter(["1"])])
 
-    assert found == Prediction(usd=Decimal("150.25"), low=Decimal(130), high=Decimal("190.5"))
+    assert found == CostPrediction(usd=Decimal("150.25"), low=Decimal(130), high=Decimal("190.5"))
     ((name, asked),) = client.asked
     assert (name, len(asked.pop("Filter")["And"])) == ("get_cost_forecast", 2)
     assert asked == {
@@ -303,6 +312,7 @@ REGIONS = {"ResultsByTime": [{"Groups": [{"Keys": ["us-east-1"]}, {"Keys": ["eu-
 
 
 def test_hours_are_those_of_use_on_demand_in_the_region() -> None:
+    assert HOURS_KEPT.days == 14  # user guide, "Enabling hourly data"
     since = datetime(2026, 10, 5, 4, tzinfo=UTC)
     first = [hour(4, ("EU-Host:a", "Run", "2", "4"), ("EU-TrSpt:a", "Run", "9", "9")), hour(5)]
     second = [hour(5, ("EU-Host:a", "Run", "1", "3")), hour(6, ("EU-Host:a", "", "0.5", "1"))]
@@ -312,8 +322,8 @@ def test_hours_are_those_of_use_on_demand_in_the_region() -> None:
 
     assert found == Value(
         (
-            Line(usage_type="EU-Host:a", operation="Run", usd=(2.0, 1.0, 0.0), quantity=7.0),
-            Line(usage_type="EU-Host:a", operation="", usd=(0.0, 0.0, 0.5), quantity=1.0),
+            SavingsPlanLine(usage_type="EU-Host:a", operation="Run", usd=(2.0, 1.0, 0.0), quantity=7.0),
+            SavingsPlanLine(usage_type="EU-Host:a", operation="", usd=(0.0, 0.0, 0.5), quantity=1.0),
         ),
         "ce:GetCostAndUsage",
     )
@@ -363,8 +373,8 @@ def test_rates_are_those_of_an_hour_for_a_year_of_what_is_no_spot() -> None:
 
     assert found == Value(
         {
-            "SageMaker": {("EU-Host:a", "Run"): Rate(0.5, "o"), ("EU-Host:b", ""): Rate(0.6, "o")},
-            "Compute": {("BoxUsage:e", ""): Rate(0.7, "p")},
+            "SageMaker": {("EU-Host:a", "Run"): PlanRate(0.5, "o"), ("EU-Host:b", ""): PlanRate(0.6, "o")},
+            "Compute": {("BoxUsage:e", ""): PlanRate(0.7, "p")},
         },
         "savingsplans:DescribeSavingsPlansOfferingRates",
     )
@@ -380,15 +390,15 @@ def test_rates_are_those_of_an_hour_for_a_year_of_what_is_no_spot() -> None:
 
 
 RATES = {
-    ("Host:a", "Run"): Rate(0.5, "o"),
-    ("Host:b", "Run"): Rate(0.5, "o"),
-    ("Host:b", "Other"): Rate(0.6, "o"),
-    ("Host:c", ""): Rate(0.5, "o"),
+    ("Host:a", "Run"): PlanRate(0.5, "o"),
+    ("Host:b", "Run"): PlanRate(0.5, "o"),
+    ("Host:b", "Other"): PlanRate(0.6, "o"),
+    ("Host:c", ""): PlanRate(0.5, "o"),
 }
 
 
-def line(usage: str, operation: str, *usd: float, quantity: float) -> Line:
-    return Line(usage_type=usage, operation=operation, usd=usd, quantity=quantity)
+def line(usage: str, operation: str, *usd: float, quantity: float) -> SavingsPlanLine:
+    return SavingsPlanLine(usage_type=usage, operation=operation, usd=usd, quantity=quantity)
 
 
 @pytest.mark.parametrize(
@@ -403,11 +413,13 @@ def line(usage: str, operation: str, *usd: float, quantity: float) -> Line:
     ],
 )
 def test_the_discount_on_what_was_billed_is_that_of_its_operation(
-    billed: Line, total: tuple[float, ...] | None
+    billed: SavingsPlanLine, total: tuple[float, ...] | None
 ) -> None:
-    expected = [] if total is None else [Total(kind=billed.usage_type, hourly=total[:-1], discount=total[-1])]
+    expected = (
+        [] if total is None else [UsageTotal(kind=billed.usage_type, hourly=total[:-1], discount=total[-1])]
+    )
 
-    assert list(totals([billed], RATES)) == expected
+    assert list(covered_totals([billed], RATES)) == expected
 
 
 class Priced:
@@ -421,19 +433,19 @@ class Priced:
         return SimpleNamespace(hourly=lambda *what: SimpleNamespace(hourly_usd=price.get(what)))
 
 
-def used(kind: str, name: str, *runs: Run) -> Used:
+def used(kind: str, name: str, *runs: ResourceRun) -> UsedResource:
     arn = f"arn:aws:sagemaker:us-east-1:123456789012:{kind}/{name}"
     target = Target(
         arn=arn, name=name, kind=kind, account="123456789012", region="us-east-1", created=AT - 9 * HOUR
     )
-    return Used(target=target, runs=runs)
+    return UsedResource(target=target, runs=runs)
 
 
 def test_what_resources_used_has_the_bill_s_price_else_the_list_s() -> None:
     aws: Any = Priced()
     start = AT - 5 * HOUR
     listed, unknown = "USE1-Host:ml.m5.large", "USE1-Host:ml.unknown"
-    rates = RATES | {(name, "Run"): Rate(1.0, "o") for name in (listed, unknown, "TrSpt:a")}
+    rates = RATES | {(name, "Run"): PlanRate(1.0, "o") for name in (listed, unknown, "TrSpt:a")}
     lines = [
         line("Host:a", "Run", 3.0, 1.0, quantity=4.0),
         line("Host:b", "Run", 3.0, quantity=1.0),
@@ -444,30 +456,30 @@ def test_what_resources_used_has_the_bill_s_price_else_the_list_s() -> None:
     endpoint = used(
         "endpoint",
         "Search",
-        Run(usage_type="Host:a", start=start, hourly=Decimal(3)),
-        Run(usage_type="Host:a", start=start, end=start + HOUR),
-        Run(usage_type="Host:b", start=start),  # two rates: nobody knows which
-        Run(usage_type="Host:c", start=start),  # 0.5 on demand as under a plan
-        Run(usage_type="Host:a", start=start, reserved=True),
-        Run(usage_type="TrSpt:a", start=start),
-        Run(usage_type=unknown, start=start),
-        Run(usage_type=listed, start=start),
+        ResourceRun(usage_type="Host:a", start=start, hourly=Decimal(3)),
+        ResourceRun(usage_type="Host:a", start=start, end=start + HOUR),
+        ResourceRun(usage_type="Host:b", start=start),  # two rates: nobody knows which
+        ResourceRun(usage_type="Host:c", start=start),  # 0.5 on demand as under a plan
+        ResourceRun(usage_type="Host:a", start=start, reserved=True),
+        ResourceRun(usage_type="TrSpt:a", start=start),
+        ResourceRun(usage_type=unknown, start=start),
+        ResourceRun(usage_type=listed, start=start),
     )
-    job = used("training-job", "nightly-20261005", Run(usage_type="Host:a", start=start))
+    job = used("training-job", "nightly-20261005", ResourceRun(usage_type="Host:a", start=start))
 
-    found = list(uses(aws, [endpoint, job], lines, rates, AT))
+    found = list(covered_usage(aws, [endpoint, job], lines, rates, AT))
 
     arn, family = (
         endpoint.target.arn.lower(),
         "arn:aws:sagemaker:us-east-1:123456789012:training-job/nightly-*",
     )
-    own = (Span(start, AT, Usage(3.0, 0.5)), Span(start, start + HOUR, Usage(1.0, 0.5)))
+    own = (UsageSpan(start, AT, RatedUsage(3.0, 0.5)), UsageSpan(start, start + HOUR, RatedUsage(1.0, 0.5)))
     assert found == [
-        Use(names=(arn,), kind="Host:a", spans=own),
-        Use(names=(arn,), kind=listed, spans=(Span(start, AT, Usage(4.0, 0.75)),)),
-        Use(
+        ResourceUsage(names=(arn,), kind="Host:a", spans=own),
+        ResourceUsage(names=(arn,), kind=listed, spans=(UsageSpan(start, AT, RatedUsage(4.0, 0.75)),)),
+        ResourceUsage(
             names=(job.target.arn.lower(), family),
             kind="Host:a",
-            spans=(Span(start, AT, Usage(1.0, 0.5)),),
+            spans=(UsageSpan(start, AT, RatedUsage(1.0, 0.5)),),
         ),
     ]

@@ -14,14 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ml_janitor.core.cost import Cost
-from ml_janitor.core.counting import Claim, claim_of, counted_once, named, overlaps
+from ml_janitor.core.counting import Claim, claim_of, claimed_resources, count_once, find_overlaps
 from ml_janitor.core.model import Change, Kept
 from ml_janitor.core.money import Totals
 from ml_janitor.core.results import Overlap, Report
-from ml_janitor.report.html import html
-from ml_janitor.report.json import text
-from ml_janitor_cli.screen import console
-from ml_janitor_cli.terminal import show
+from ml_janitor.report.html import render_html
+from ml_janitor.report.json import report_json
+from ml_janitor_cli.screen import make_console
+from ml_janitor_cli.terminal import print_report
 from reports import ACCOUNT, NOW, accruing, finding, result, sweep
 
 
@@ -112,7 +112,7 @@ OWN, TINY = claim("idle", "domain", 1, Change.RESIZE), {"a": 1, "domain": 4}
 def test_on_one_resource_one_is_counted(claims: list[Claim], left: dict[str, int | None]) -> None:
     for order in permutations(claims):
         counted: dict[str, Decimal | None] = {}
-        for one, overlap in zip(order, overlaps(order), strict=True):
+        for one, overlap in zip(order, find_overlaps(order), strict=True):
             usd = one.monthly_usd if overlap is None else overlap.monthly_usd
             before = counted.get(one.detector, Decimal(0))
             counted[one.detector] = None if usd is None or before is None else before + usd
@@ -120,7 +120,7 @@ def test_on_one_resource_one_is_counted(claims: list[Claim], left: dict[str, int
 
 
 def test_the_one_that_takes_most_is_named() -> None:
-    commit = overlaps([COMMIT, SMALLER, SPOT])[0]
+    commit = find_overlaps([COMMIT, SMALLER, SPOT])[0]
 
     assert commit is not None
     assert (commit.detector, commit.arn) == ("smaller", "e")
@@ -129,7 +129,7 @@ def test_the_one_that_takes_most_is_named() -> None:
 def test_what_is_taken_of_a_month_is_not_taken_of_what_it_has_cost() -> None:
     both = replace(claim("limits", "e", 10, Change.LIMIT), accrued_usd=Decimal(7))
 
-    (left, whole) = overlaps([both, IDLE])
+    (left, whole) = find_overlaps([both, IDLE])
 
     assert whole is None
     assert left == Overlap(detector="idle", arn="e", name="e", monthly_usd=Decimal(0), accrued_usd=Decimal(7))
@@ -139,7 +139,7 @@ def test_less_than_a_dollar_is_shared_out_as_any_other_amount() -> None:
     half = {"a": Decimal("0.25"), "b": Decimal("0.25")}
     domain = replace(DOMAIN, monthly_usd=Decimal("0.75"), shares=half)
 
-    left, _ = overlaps([domain, A])
+    left, _ = find_overlaps([domain, A])
 
     assert left is not None
     assert left.monthly_usd == Decimal("0.5")
@@ -174,11 +174,11 @@ def test_a_finding_claims_what_it_costs_and_what_its_change_ends() -> None:
 def test_what_a_finding_would_change_is_named_with_all_that_its_end_ends() -> None:
     ends = claim("idle", "E", 5, parts=("P",))
 
-    assert named([ends]) == {"e", "p"}
-    assert named([replace(ends, change=Change.RESIZE)]) == {"e"}
-    assert named([replace(ends, monthly_usd=None, accrued_usd=Decimal(1))]) == {"e", "p"}
+    assert claimed_resources([ends]) == {"e", "p"}
+    assert claimed_resources([replace(ends, change=Change.RESIZE)]) == {"e"}
+    assert claimed_resources([replace(ends, monthly_usd=None, accrued_usd=Decimal(1))]) == {"e", "p"}
     for nothing in ({"possible": False}, {"change": Change.COMMIT}, {"priced": False}):
-        assert named([replace(ends, **nothing)]) == set()
+        assert claimed_resources([replace(ends, **nothing)]) == set()
 
 
 def test_what_a_job_has_cost_and_what_its_family_would_save_are_different_money() -> None:
@@ -187,7 +187,7 @@ def test_what_a_job_has_cost_and_what_its_family_would_save_are_different_money(
     family = replace(
         result("spot-training", "bert-1", finding("on demand", Cost.saving(Decimal(7)))), change=Change.SPOT
     )
-    report = counted_once(
+    report = count_once(
         Report(time=NOW, account=ACCOUNT, sweeps=(sweep("a", hung), sweep("b", again), sweep("c", family)))
     )
 
@@ -207,19 +207,19 @@ def twice() -> Report:
         result("oversized-endpoints", "b", finding("too big", Cost.saving(Decimal(7)))), change=Change.RESIZE
     )
     sweeps = (sweep("idle-endpoints", ended), sweep("oversized-endpoints", smaller, other))
-    return counted_once(Report(time=NOW, account=ACCOUNT, sweeps=sweeps))
+    return count_once(Report(time=NOW, account=ACCOUNT, sweeps=sweeps))
 
 
 def test_every_report_counts_it_once_and_says_instead_of_what() -> None:
     report = twice()
     stream = io.StringIO()
-    show(console(stream), report)
+    print_report(make_console(stream), report)
     shown = " ".join(stream.getvalue().split())
-    document = json.loads(text(report))
+    document = json.loads(report_json(report))
 
     assert "3 findings: $107 a month." in shown
     assert "Instead of what idle-endpoints proposes: not in the sums." in shown
-    assert "Instead of what idle-endpoints proposes: not in the sums." in html(report)
+    assert "Instead of what idle-endpoints proposes: not in the sums." in render_html(report)
     assert document["totals"] == {"monthly_usd": 107.0, "accrued_usd": 0.0, "once_usd": 0.0, "unpriced": 0}
     assert [one["instead_of"] for one in document["results"]] == [
         None,
@@ -267,7 +267,7 @@ def counted(some: list[Claim]) -> list[Decimal | None]:
     """What is counted of each."""
     return [
         one.monthly_usd if overlap is None else overlap.monthly_usd
-        for one, overlap in zip(some, overlaps(some), strict=True)
+        for one, overlap in zip(some, find_overlaps(some), strict=True)
     ]
 
 

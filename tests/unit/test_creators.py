@@ -4,30 +4,40 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from ml_janitor.aws import sagemaker_kinds
-from ml_janitor.aws.trail import Event
-from ml_janitor.detectors.untagged_resources.creators import SOON, Creator, created_by, creation, identify
-from ml_janitor.detectors.untagged_resources.inventory import Resource
+from ml_janitor.aws import sagemaker_kinds, trail
+from ml_janitor.aws.answers import Listing
+from ml_janitor.aws.client import Aws
+from ml_janitor.aws.trail import TrailEvent
+from ml_janitor.core.signals import Absent, Signal, Unreadable
+from ml_janitor.detectors.untagged_resources import creators
+from ml_janitor.detectors.untagged_resources.creators import (
+    CREATION_WINDOW,
+    Creator,
+    creator_from_identity,
+    find_creation_event,
+    is_creation_of,
+)
+from ml_janitor.detectors.untagged_resources.inventory import TaggableResource
 
 CREATED = datetime(2026, 9, 1, 12, tzinfo=UTC)
 SAGEMAKER = "arn:aws:sagemaker:us-east-1:123456789012"
-ENDPOINT = Resource(
+ENDPOINT = TaggableResource(
     kind=sagemaker_kinds.ENDPOINT,
     arn=f"{SAGEMAKER}:endpoint/churn",
     name="Churn",
     created=CREATED,
 )
-SPACE = Resource(
+SPACE = TaggableResource(
     kind=sagemaker_kinds.SPACE,
     arn=f"{SAGEMAKER}:space/d-1/anna",
     name="anna",
     created=CREATED,
 )
-EVENT = Event(
+EVENT = TrailEvent(
     name="CreateEndpoint",
     at=CREATED,
     user="anna",
@@ -89,11 +99,11 @@ SSO = "AWSReservedSSO_DataScientist_0123456789abcdef"
     ],
 )
 def test_who_a_caller_is(identity: dict[str, Any], name: str, role: str, *, person: bool) -> None:
-    assert identify(identity, "root") == Creator(name=name, role=role, person=person)
+    assert creator_from_identity(identity, "root") == Creator(name=name, role=role, person=person)
 
 
 def test_a_service_is_named_where_there_is_no_user() -> None:
-    who = identify({"type": "AWSService", "invokedBy": "sagemaker.amazonaws.com"}, None)
+    who = creator_from_identity({"type": "AWSService", "invokedBy": "sagemaker.amazonaws.com"}, None)
 
     assert str(who) == "sagemaker.amazonaws.com (AWSService)"
 
@@ -114,42 +124,97 @@ def test_a_service_is_named_where_there_is_no_user() -> None:
     ],
 )
 def test_which_event_made_an_endpoint(changed: dict[str, Any], *, expected: bool) -> None:
-    assert created_by(replace(EVENT, **changed), ENDPOINT) is expected
+    assert is_creation_of(replace(EVENT, **changed), ENDPOINT) is expected
 
 
 @pytest.mark.parametrize(("domain", "expected"), [("d-1", True), ("d-11", False), ("d-2", False)])
 def test_a_space_and_a_user_profile_belong_to_their_domain(domain: str, *, expected: bool) -> None:
     profile = replace(SPACE, kind=sagemaker_kinds.USER_PROFILE, arn=f"{SAGEMAKER}:user-profile/d-1/anna")
 
-    assert created_by(replace(EVENT, request={"domainId": domain, "spaceName": "anna"}), SPACE) is expected
     assert (
-        created_by(replace(EVENT, request={"domainId": domain, "userProfileName": "anna"}), profile)
+        is_creation_of(replace(EVENT, request={"domainId": domain, "spaceName": "anna"}), SPACE) is expected
+    )
+    assert (
+        is_creation_of(replace(EVENT, request={"domainId": domain, "userProfileName": "anna"}), profile)
         is expected
     )
 
 
 def test_a_definition_is_told_by_the_member_of_its_request() -> None:
-    definition = replace(ENDPOINT, kind=sagemaker_kinds.DEFINITIONS[1], name="drift")
+    definition = replace(ENDPOINT, kind=sagemaker_kinds.JOB_DEFINITIONS[1], name="drift")
 
-    assert created_by(replace(EVENT, request={"jobDefinitionName": "drift"}), definition)
-    assert not created_by(replace(EVENT, request={"jobDefinitionName": "bias"}), definition)
+    assert is_creation_of(replace(EVENT, request={"jobDefinitionName": "drift"}), definition)
+    assert not is_creation_of(replace(EVENT, request={"jobDefinitionName": "bias"}), definition)
 
 
 @pytest.mark.parametrize(
     ("offset", "expected"),
-    [(timedelta(), True), (SOON, True), (-SOON, True), (SOON + timedelta(seconds=1), False)],
+    [
+        (timedelta(), True),
+        (CREATION_WINDOW, True),
+        (-CREATION_WINDOW, True),
+        (CREATION_WINDOW + timedelta(seconds=1), False),
+    ],
 )
 def test_only_an_event_near_the_creation_counts(offset: timedelta, *, expected: bool) -> None:
     event = replace(EVENT, at=CREATED + offset)
 
-    assert (creation(ENDPOINT, [event]) is event) is expected
+    assert (find_creation_event(ENDPOINT, [event]) is event) is expected
 
 
 def test_the_nearest_of_several_events_counts() -> None:
     earlier, nearest, later = (replace(EVENT, at=CREATED + timedelta(minutes=m)) for m in (-3, 1, 2))
 
-    assert creation(ENDPOINT, [later, earlier, nearest]) is nearest
+    assert find_creation_event(ENDPOINT, [later, earlier, nearest]) is nearest
 
 
 def test_nothing_is_known_of_a_resource_without_a_creation_time() -> None:
-    assert creation(replace(ENDPOINT, created=None), [EVENT]) is None
+    assert find_creation_event(replace(ENDPOINT, created=None), [EVENT]) is None
+
+
+NOW = CREATED + timedelta(days=30)
+FORGOTTEN = NOW - trail.EVENT_RETENTION
+DENIED: Signal[Creator] = Unreadable("denied", trail.LOOKUP_EVENTS)
+NOBODY: Signal[Creator] = Absent(trail.LOOKUP_EVENTS)
+
+
+@pytest.mark.parametrize(
+    ("created", "error", "asked", "found"),
+    [
+        (CREATED, None, True, NOBODY),
+        (CREATED, "denied", True, DENIED),
+        (FORGOTTEN + CREATION_WINDOW, "denied", True, DENIED),
+        (FORGOTTEN, "denied", False, NOBODY),
+        (None, "denied", False, NOBODY),
+    ],
+)
+def test_a_trail_that_cannot_be_read_is_said_only_of_what_it_may_remember(
+    monkeypatch: pytest.MonkeyPatch,
+    created: datetime | None,
+    error: str | None,
+    found: Signal[Creator],
+    *,
+    asked: bool,
+) -> None:
+    """Beside one that is younger, so that the trail is read for both."""
+    spans = []
+
+    def lookup(_: Aws, name: str, start: datetime, end: datetime, *, most_pages: int) -> Listing[Any]:
+        spans.append((name, start, end, most_pages))
+        return Listing((), error)
+
+    monkeypatch.setattr(trail, "look_up_events", lookup)
+    old = replace(ENDPOINT, arn=f"{ENDPOINT.arn}-2", created=created)
+    nowhere = cast("Aws", None)
+
+    assert creators.read_creators(nowhere, [old], NOW) == {old.arn: found}
+    assert bool(spans) is asked
+    both = creators.read_creators(nowhere, [old, ENDPOINT], NOW)
+    assert both == {old.arn: found, ENDPOINT.arn: DENIED if error else NOBODY}
+    first = min(one for one in (created, CREATED) if one is not None and one > FORGOTTEN)
+    assert spans[-1] == (
+        "CreateEndpoint",
+        max(FORGOTTEN, first - CREATION_WINDOW),
+        CREATED + CREATION_WINDOW,
+        creators._MOST_CREATION_PAGES,
+    )

@@ -14,36 +14,40 @@ from fakes import target_at
 from ml_janitor.aws.answers import ReadError
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.traffic import (
-    Cause,
-    Program,
-    Way,
-    addresses,
-    buckets,
-    programs,
-    replications,
-    senders,
-    without_gateway,
+    RunningProgram,
+    TransferCause,
+    TransferWay,
+    bucket_addresses,
+    buckets_by_region,
+    find_replications,
+    find_senders,
+    find_vpcs_without_gateway,
+    list_programs,
 )
-from ml_janitor.aws.usage_types import between
+from ml_janitor.aws.usage_types import transfer_regions
 from ml_janitor.core.cost import Cost
 from ml_janitor.core.model import Confidence, Finding
 from ml_janitor.core.signals import Absent, Unreadable, Value
-from ml_janitor.detectors.cross_region_traffic import CrossRegionTraffic, Line
+from ml_janitor.detectors.cross_region_traffic import CrossRegionTraffic, TrafficLine
 from past_jobs import word
 from scripted import DENIED as DENIES
 from scripted import Refusal, Script, Torn
 
 GB = 1024**3
-READER = Cause("model search is given s3://catalog/", Way.READS, "s3://catalog/")
-OTHER = Cause("training job eval is given s3://clicks/", Way.READS, "s3://clicks/")
-RULE = Cause(
-    "replication rule all of catalog writes to copies", Way.REPLICATES, "replication rule all of catalog"
+READER = TransferCause("model search is given s3://catalog/", TransferWay.READS, "s3://catalog/")
+OTHER = TransferCause("training job eval is given s3://clicks/", TransferWay.READS, "s3://clicks/")
+RULE = TransferCause(
+    "replication rule all of catalog writes to copies",
+    TransferWay.REPLICATES,
+    "replication rule all of catalog",
 )
-USED = Cause("replication rule all of clicks writes to far", Way.REPLICATES, "rule", "model search")
+USED = TransferCause(
+    "replication rule all of clicks writes to far", TransferWay.REPLICATES, "rule", "model search"
+)
 DENIED = Unreadable("ListObjectsV2: AccessDenied")
 
 
-def line(*causes: Cause, **more: Any) -> Line:
+def line(*causes: TransferCause, **more: Any) -> TrafficLine:
     name = "USE1-EUC1-AWS-Out-Bytes/GetObject"
     target = target_at(f"usage-type/{name}", None, service="ce")
     fields: dict[str, Any] = {
@@ -53,10 +57,10 @@ def line(*causes: Cause, **more: Any) -> Line:
         "monthly": Decimal(200),
         "gb": Decimal(10_000),
         "causes": Value(causes),
-        "size": Value(1000 * GB) if causes and causes[0].way is Way.READS else Absent(),
+        "size": Value(1000 * GB) if causes and causes[0].way is TransferWay.READS else Absent(),
         "copy": Cost(monthly_usd=Decimal("26.45")),
     }
-    return Line(**(fields | more))
+    return TrafficLine(**(fields | more))
 
 
 @pytest.mark.parametrize(
@@ -79,13 +83,17 @@ def line(*causes: Cause, **more: Any) -> Line:
         (line(USED), "kept", "replication rule all of clicks writes to far, and model search uses the copy"),
         (line(USED, RULE), "found", "how much of it a change saves is unknown"),
         (
-            line(Cause("vpc-1 has a NAT gateway", Way.NAT, "vpc-1"), to="", operation="NatGateway"),
+            line(
+                TransferCause("vpc-1 has a NAT gateway", TransferWay.NAT, "vpc-1"),
+                to="",
+                operation="NatGateway",
+            ),
             "found",
             "$200 a month for bytes from us-east-1 through NAT gateways (NatGateway): vpc-1",
         ),
     ],
 )
-def test_cross_region_traffic(judged: Line, verdict: str, reason: str) -> None:
+def test_cross_region_traffic(judged: TrafficLine, verdict: str, reason: str) -> None:
     decided = CrossRegionTraffic().decide(judged, NOW)
 
     assert (word(decided), reason in decided.reason) == (verdict, True), decided.reason
@@ -99,14 +107,19 @@ def test_cross_region_traffic(judged: Line, verdict: str, reason: str) -> None:
         (line(RULE), "200", None, "disable the replication rule all of catalog, or limit it"),
         (line(USED, RULE), None, None, "disable the replication rule all of catalog, or limit it"),
         (
-            line(Cause("job", Way.WRITES, "s3://far/")),
+            line(TransferCause("job", TransferWay.WRITES, "s3://far/")),
             None,
             None,
             "write to a bucket in us-east-1 in place of",
         ),
-        (line(Cause("job", Way.IMAGES, "serving")), None, None, "name it by the registry of eu-central-1"),
         (
-            line(Cause("vpc-1", Way.NAT, "vpc-1"), to=""),
+            line(TransferCause("job", TransferWay.IMAGES, "serving")),
+            None,
+            None,
+            "name it by the registry of eu-central-1",
+        ),
+        (
+            line(TransferCause("vpc-1", TransferWay.NAT, "vpc-1"), to=""),
             None,
             None,
             "--vpc-endpoint-type Gateway --service-name com.amazonaws.us-east-1.s3 --vpc-id vpc-1",
@@ -114,7 +127,7 @@ def test_cross_region_traffic(judged: Line, verdict: str, reason: str) -> None:
     ],
 )
 def test_it_says_what_a_change_saves_net_and_the_change(
-    judged: Line, saved: str | None, once: int | None, change: str
+    judged: TrafficLine, saved: str | None, once: int | None, change: str
 ) -> None:
     """A copy of 1000 GB is kept, and moved once at what the bill says of a gigabyte: $0.02."""
     decided = CrossRegionTraffic().decide(judged, NOW)
@@ -143,7 +156,7 @@ def test_it_says_what_a_change_saves_net_and_the_change(
     ],
 )
 def test_an_address_is_known_however_it_is_written(text: str, found: list[str]) -> None:
-    assert list(addresses([text], {"catalog", "clicks"})) == found
+    assert list(bucket_addresses([text], {"catalog", "clicks"})) == found
 
 
 @pytest.mark.parametrize(
@@ -158,7 +171,7 @@ def test_an_address_is_known_however_it_is_written(text: str, found: list[str]) 
     ],
 )
 def test_a_usage_type_says_where_bytes_go(usage_type: str, regions: tuple[str, str] | None) -> None:
-    assert between(usage_type) == regions
+    assert transfer_regions(usage_type) == regions
 
 
 FAR = "eu-central-1"
@@ -177,7 +190,7 @@ def listed(asked: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def test_buckets_are_those_of_both_regions_and_the_names_of_all_others() -> None:
-    found = buckets(Script({"s3:ListBuckets": listed}).aws(), FAR)
+    found = buckets_by_region(Script({"s3:ListBuckets": listed}).aws(), FAR)
 
     assert found == {"here": REGION, "catalog": REGION, "far": FAR, "other": ""}
 
@@ -191,7 +204,7 @@ def test_a_listing_of_buckets_that_broke_off_is_an_error(region: str) -> None:
         return DENIES if cut else listed(asked)
 
     with pytest.raises(ReadError, match="ListBuckets broke off after 1: ListBuckets: AccessDenied"):
-        buckets(Script({"s3:ListBuckets": broken}).aws(), FAR)
+        buckets_by_region(Script({"s3:ListBuckets": broken}).aws(), FAR)
 
 
 def replicates(destination: str, **more: Any) -> dict[str, Any]:
@@ -199,24 +212,24 @@ def replicates(destination: str, **more: Any) -> dict[str, Any]:
 
 
 def replicated(
-    *rules: dict[str, Any], there: Collection[Program] = (), refused: Refusal | None = None
-) -> list[Cause]:
+    *rules: dict[str, Any], there: Collection[RunningProgram] = (), refused: Refusal | None = None
+) -> list[TransferCause]:
     """What replicates from "here", the one bucket of this region, by its *rules*."""
     role = f"arn:aws:iam::{ACCOUNT}:role/replicates"
     answer = {"ReplicationConfiguration": {"Role": role, "Rules": list(rules)}}
     script = Script({"s3:GetBucketReplication": refused or answer})
-    found = list(replications(script.aws(), FAR, {"here": REGION, "far": FAR, "other": ""}, there))
+    found = list(find_replications(script.aws(), FAR, {"here": REGION, "far": FAR, "other": ""}, there))
     assert [asked["Bucket"] for asked in script.asked("s3:GetBucketReplication")] == ["here"]
     return found
 
 
 def test_only_rules_in_force_that_write_there_replicate() -> None:
-    reader = Program("model search", ("s3://far/a",), ("s3://far/a",))
+    reader = RunningProgram("model search", ("s3://far/a",), ("s3://far/a",))
     rule = "replication rule all of here"
 
     assert replicated(
         replicates("far"), replicates("here"), replicates("other"), replicates("far", Status="Disabled")
-    ) == [Cause(f"{rule} writes to far", Way.REPLICATES, rule)]
+    ) == [TransferCause(f"{rule} writes to far", TransferWay.REPLICATES, rule)]
     assert replicated(replicates("far"), there=[reader])[0].used == "model search"
     assert replicated(replicates("theirs"), there=[reader])[0].used == "another account, perhaps,"
     (unnamed,) = replicated({key: value for key, value in replicates("far").items() if key != "ID"})
@@ -241,8 +254,8 @@ def registry(*rules: dict[str, Any]) -> Aws:
 def test_programs_and_registries_send_bytes_there() -> None:
     image = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/churn:1"
     elsewhere = f"{ACCOUNT}.dkr.ecr.{FAR}.amazonaws.com/churn:1"
-    here = [Program("training job eval", ("s3://far/out", "s3://here/in"), ())]
-    there = [Program("model search", (image, elsewhere), ())]
+    here = [RunningProgram("training job eval", ("s3://far/out", "s3://here/in"), ())]
+    there = [RunningProgram("model search", (image, elsewhere), ())]
     rules = [
         {"destinations": [{"region": "eu-west-1", "registryId": ACCOUNT}]},
         {
@@ -255,11 +268,13 @@ def test_programs_and_registries_send_bytes_there() -> None:
         {"destinations": [{"region": FAR, "registryId": ACCOUNT}]},
     ]
 
-    assert list(senders(registry(*rules), FAR, ["far"], here, there)) == [
-        Cause("training job eval is given s3://far/out", Way.WRITES, "s3://far/out"),
-        Cause(f"model search is given the image {image}", Way.IMAGES, image),
-        Cause("the registry replicates team-* there", Way.IMAGES, "team-*"),
-        Cause("the registry replicates every repository there", Way.IMAGES, "every repository"),
+    assert list(find_senders(registry(*rules), FAR, ["far"], here, there)) == [
+        TransferCause("training job eval is given s3://far/out", TransferWay.WRITES, "s3://far/out"),
+        TransferCause(f"model search is given the image {image}", TransferWay.IMAGES, image),
+        TransferCause("the registry replicates team-* there", TransferWay.IMAGES, "team-*"),
+        TransferCause(
+            "the registry replicates every repository there", TransferWay.IMAGES, "every repository"
+        ),
     ]
 
 
@@ -274,7 +289,7 @@ def test_a_vpc_with_a_nat_gateway_and_no_gateway_endpoint_is_named_once() -> Non
         }
     )
 
-    assert [cause.about for cause in without_gateway(script.aws())] == ["vpc-1", "vpc-3"]
+    assert [cause.about for cause in find_vpcs_without_gateway(script.aws())] == ["vpc-1", "vpc-3"]
     assert {"Name": "state", "Values": ["available"]} in script.asked("ec2:DescribeNatGateways")[0]["Filter"]
     assert script.asked("ec2:DescribeVpcEndpoints")[0]["Filters"] == [
         {"Name": "service-name", "Values": [f"com.amazonaws.{REGION}.s3"]},
@@ -330,7 +345,7 @@ def test_programs_are_models_in_use_and_jobs_of_the_time() -> None:
         }
     )
 
-    found = programs(script.aws(), SINCE, NOW)
+    found = list_programs(script.aws(), SINCE, NOW)
 
     assert {one.name: one.given for one in found} == {
         "training job eval": ("s3://eval/",),
@@ -344,16 +359,20 @@ def test_programs_are_models_in_use_and_jobs_of_the_time() -> None:
     for operation in ("sagemaker:ListProcessingJobs", "sagemaker:DescribeProcessingJob"):
         refused = Script(script.answers | {operation: DENIES})
         with pytest.raises(ReadError, match=operation.partition(":")[2]):
-            programs(refused.aws(), SINCE, NOW)
+            list_programs(refused.aws(), SINCE, NOW)
     for record in ("Model", "TrainingJob"):
 
         def search(asked: Mapping[str, Any], record: str = record) -> Any:
             return DENIES if asked["Resource"] == record else searched()(asked)
 
         with pytest.raises(ReadError, match=f"Search of {record} broke off"):
-            programs(Script(script.answers | {"sagemaker:Search": search}).aws(), SINCE, NOW)
+            list_programs(Script(script.answers | {"sagemaker:Search": search}).aws(), SINCE, NOW)
     gone = Refusal("ValidationException", "Could not find the job")
     assert (
-        len(programs(Script(script.answers | {"sagemaker:DescribeProcessingJob": gone}).aws(), SINCE, NOW))
+        len(
+            list_programs(
+                Script(script.answers | {"sagemaker:DescribeProcessingJob": gone}).aws(), SINCE, NOW
+            )
+        )
         == 3
     )

@@ -15,7 +15,7 @@ from ml_janitor.aws.arns import Arn
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Verdict
 from ml_janitor.core.signals import Value
-from ml_janitor.engine.detector import Detector, Grant, NotYetError, allow, allow_each, implied
+from ml_janitor.engine.detector import Detector, Grant, NotYetError, allow, allow_each, implied_grant
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 NO_AWS = cast("Aws", None)
@@ -52,7 +52,7 @@ def test_a_grant_is_for_a_call_that_is_made_unless_it_is_implied() -> None:
     assert allow("s3:GetObject", "x/*") == Grant("s3:GetObject", "x/*", implied=False)
     assert Grant("s3:GetObject") == allow("s3:GetObject")
     assert allow_each("s3", "Get", "Put", on="x/*") == (allow("s3:Get", "x/*"), allow("s3:Put", "x/*"))
-    assert implied("s3:Get", source="the docs") == Grant("s3:Get", implied=True, source="the docs")
+    assert implied_grant("s3:Get", source="the docs") == Grant("s3:Get", implied=True, source="the docs")
 
 
 def test_it_needs_nothing_and_acts_on_nothing_by_itself() -> None:
@@ -82,7 +82,7 @@ def test_what_an_adviser_cannot_do_is_an_error(call: Callable[[Any], object]) ->
 
 def test_one_resource_is_looked_at_among_all_with_its_own_tags(monkeypatch: pytest.MonkeyPatch) -> None:
     exact = Value({"keep": "true"})
-    monkeypatch.setattr(tags, "exactly", lambda _, arn: exact if arn == LAMP.target.arn else None)
+    monkeypatch.setattr(tags, "read_exact_tags", lambda _, arn: exact if arn == LAMP.target.arn else None)
     spelt = replace(LAMP.target, arn=LAMP.target.arn.upper())
 
     for look in (Bare().look(NO_AWS, spelt, NOW), Bare().look_unfinished(NO_AWS, spelt, {}, NOW)):

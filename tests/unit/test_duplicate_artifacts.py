@@ -11,19 +11,23 @@ import pytest
 
 from ml_janitor.aws.answers import Listing, ReadError
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.referrers import User
+from ml_janitor.aws.referrers import PlaceUser
 from ml_janitor.core.cost import Cost
 from ml_janitor.core.model import Confidence, Finding, Target, Verdict
 from ml_janitor.core.signals import Absent, NotRead, Tags, Unreadable, Value
 from ml_janitor.detectors.duplicate_artifacts import rule
-from ml_janitor.detectors.duplicate_artifacts.artifact import Stored, Unit
-from ml_janitor.detectors.duplicate_artifacts.bucket_readers import Reader
-from ml_janitor.detectors.duplicate_artifacts.buckets import Habits
-from ml_janitor.detectors.duplicate_artifacts.contents import Contents, Likeness, Match
-from ml_janitor.detectors.duplicate_artifacts.copies import Role, Standing
-from ml_janitor.detectors.duplicate_artifacts.duplicates import Copy, together
-from ml_janitor.detectors.duplicate_artifacts.rule import ASK, DELETE, DuplicateArtifacts
-from ml_janitor.detectors.duplicate_artifacts.survey import Survey
+from ml_janitor.detectors.duplicate_artifacts.artifact import ArtifactUnit, StoredObject
+from ml_janitor.detectors.duplicate_artifacts.bucket_readers import PolicyReader
+from ml_janitor.detectors.duplicate_artifacts.buckets import DeletionRules
+from ml_janitor.detectors.duplicate_artifacts.contents import ContentMatch, Likeness, ObjectContents
+from ml_janitor.detectors.duplicate_artifacts.copies import CopyRole, CopyStanding
+from ml_janitor.detectors.duplicate_artifacts.duplicates import ArtifactCopy, merge_object_tags
+from ml_janitor.detectors.duplicate_artifacts.rule import (
+    ASK_FIRST_ACTION,
+    DELETE_COPY_ACTION,
+    DuplicateArtifacts,
+)
+from ml_janitor.detectors.duplicate_artifacts.survey import ArtifactSurvey
 from ml_janitor.engine.detector import CannotActError
 from verdicts import word
 
@@ -32,46 +36,52 @@ DAY, SECOND = timedelta(days=1), timedelta(seconds=1)
 MIB = 1024**2
 
 DENIED = Unreadable("DescribeModel: AccessDeniedException")
-PROVEN = Match(Likeness.PROVEN, "equal SHA-256")
-LIKELY = Match(Likeness.LIKELY, "equal CRC64NVME")
-UNKNOWN = Match(Likeness.UNKNOWN, "their bytes were not compared")
+PROVEN = ContentMatch(Likeness.PROVEN, "equal SHA-256")
+LIKELY = ContentMatch(Likeness.LIKELY, "equal CRC64NVME")
+UNKNOWN = ContentMatch(Likeness.UNKNOWN, "their bytes were not compared")
 
 
-def stored(key: str = "backup/model.tar.gz", *, bucket: str = "models", **changed: Any) -> Stored:
+def stored(key: str = "backup/model.tar.gz", *, bucket: str = "models", **changed: Any) -> StoredObject:
     given: dict[str, Any] = {
         "size": 300 * MIB,
         "etag": '"e"',
         "modified": NOW - 40 * DAY,
         "storage_class": "STANDARD",
     }
-    return Stored(bucket=bucket, key=key, **{**given, **changed})
+    return StoredObject(bucket=bucket, key=key, **{**given, **changed})
 
 
-def unit(*files: Stored, region: str = "us-east-1", **changed: Any) -> Unit:
-    return Unit(bucket=files[0].bucket, region=region, files=files, **changed)
+def unit(*files: StoredObject, region: str = "us-east-1", **changed: Any) -> ArtifactUnit:
+    return ArtifactUnit(bucket=files[0].bucket, region=region, files=files, **changed)
 
 
 KEEPER = unit(stored("live/model.tar.gz", modified=NOW - 90 * DAY))
-ENDED = User("training job t-1, which ended", "training-job/t-1", in_use=False)
-UNSERVED = User("model m, which nothing serves", "model/m", in_use=False)
-HABITS = Habits(versioning=Absent(), lock=Absent(), lifecycle=Absent(), tags=Value({}), readers=Absent())
+ENDED = PlaceUser("training job t-1, which ended", "training-job/t-1", in_use=False)
+UNSERVED = PlaceUser("model m, which nothing serves", "model/m", in_use=False)
+HABITS = DeletionRules(
+    versioning=Absent(), lock=Absent(), lifecycle=Absent(), tags=Value({}), readers=Absent()
+)
 
 
 def copy(
-    one: Stored | None = None, *, match: Match = PROVEN, role: Role = Role.SURPLUS, **signals: Any
-) -> Copy:
+    one: StoredObject | None = None,
+    *,
+    match: ContentMatch = PROVEN,
+    role: CopyRole = CopyRole.SURPLUS,
+    **signals: Any,
+) -> ArtifactCopy:
     """A copy that nothing protects, of an older one in its bucket."""
     one = one or stored()
     given: dict[str, Any] = {
         "unit": Value(unit(one)),
-        "contents": Value(Contents(size=one.size)),
+        "contents": Value(ObjectContents(size=one.size)),
         "referred": Absent(),
-        "standing": Standing(role=role, keeper=KEEPER, match=match, others=1),
+        "standing": CopyStanding(role=role, keeper=KEEPER, match=match, others=1),
         "cost": Cost(monthly_usd=Decimal("6.9"), source="Price List API"),
         "habits": HABITS,
         "lock": Absent(),
     }
-    return Copy(
+    return ArtifactCopy(
         target=Target(
             arn=f"arn:aws:s3:::{one.bucket}/{one.key}",
             name=f"{one.bucket}/{one.key}",
@@ -86,11 +96,11 @@ def copy(
     )
 
 
-def judged(candidate: Copy, now: datetime = NOW, **tunables: Any) -> Verdict:
+def judged(candidate: ArtifactCopy, now: datetime = NOW, **tunables: Any) -> Verdict:
     return DuplicateArtifacts(**tunables).decide(candidate, now)
 
 
-def crowded(one: Stored) -> Value[Unit]:
+def crowded(one: StoredObject) -> Value[ArtifactUnit]:
     return Value(unit(one, crowded=True))
 
 
@@ -99,9 +109,9 @@ def crowded(one: Stored) -> Value[Unit]:
     [
         (copy(), "proven"),
         (copy(match=LIKELY), "likely"),
-        (copy(role=Role.ELSEWHERE), "likely"),
+        (copy(role=CopyRole.ELSEWHERE), "likely"),
         (copy(unit=crowded(stored())), "likely"),
-        (copy(match=UNKNOWN, role=Role.UNSURE), "unknown"),
+        (copy(match=UNKNOWN, role=CopyRole.UNSURE), "unknown"),
         (copy(referred=Value(("model churn",))), "kept"),
         (copy(needed_only_by=(ENDED,)), "likely"),
         (copy(needed_only_by=(ENDED,), referred=DENIED), "unknown"),
@@ -118,14 +128,17 @@ def crowded(one: Stored) -> Value[Unit]:
         (copy(listing_error="ListObjectsV2 broke off"), "unknown"),
         (copy(archived="GLACIER"), "kept"),
         (copy(replica=True), "kept"),
-        (copy(standing=Standing(role=Role.ALONE, others=2)), "kept"),
-        (copy(standing=Standing(role=Role.STAYS, copies=(KEEPER,), others=1)), "kept"),
-        (copy(standing=Standing(role=Role.STAYS, copies=(KEEPER,), others=1), referred=DENIED), "unknown"),
-        (copy(standing=Standing(role=Role.SURPLUS)), "unknown"),
+        (copy(standing=CopyStanding(role=CopyRole.ALONE, others=2)), "kept"),
+        (copy(standing=CopyStanding(role=CopyRole.STAYS, copies=(KEEPER,), others=1)), "kept"),
+        (
+            copy(standing=CopyStanding(role=CopyRole.STAYS, copies=(KEEPER,), others=1), referred=DENIED),
+            "unknown",
+        ),
+        (copy(standing=CopyStanding(role=CopyRole.SURPLUS)), "unknown"),
         (copy(habits=replace(HABITS, versioning=DENIED, lifecycle=DENIED)), "proven"),
     ],
 )
-def test_every_signal_has_its_say(candidate: Copy, expected: str) -> None:
+def test_every_signal_has_its_say(candidate: ArtifactCopy, expected: str) -> None:
     assert word(judged(candidate)) == expected
 
 
@@ -140,9 +153,9 @@ def test_every_signal_has_its_say(candidate: Copy, expected: str) -> None:
             copy(match=LIKELY),
             "it very likely has the same bytes as s3://models/live/model.tar.gz (equal CRC64NVME)",
         ),
-        (copy(role=Role.ELSEWHERE), "another bucket: it may be a replica that somebody wants"),
+        (copy(role=CopyRole.ELSEWHERE), "another bucket: it may be a replica that somebody wants"),
         (
-            copy(role=Role.ELSEWHERE, unit=Value(unit(stored(), region="eu-west-1"))),
+            copy(role=CopyRole.ELSEWHERE, unit=Value(unit(stored(), region="eu-west-1"))),
             "another region (us-east-1): it may be a replica",
         ),
         (copy(unit=crowded(stored())), "other weights lie in its folder"),
@@ -156,23 +169,32 @@ def test_every_signal_has_its_say(candidate: Copy, expected: str) -> None:
             "which stays; needed only by training job t-1, which ended; deleting",
         ),
         (
-            copy(needed_only_by=(ENDED,), standing=Standing(role=Role.STAYS, copies=(KEEPER,))),
+            copy(needed_only_by=(ENDED,), standing=CopyStanding(role=CopyRole.STAYS, copies=(KEEPER,))),
             "it stays: of 2 copies, training job t-1, which ended refers to this one, and nothing in use",
         ),
         (copy(archived="DEEP_ARCHIVE"), "it is archived (DEEP_ARCHIVE)"),
-        (copy(standing=Standing(role=Role.STAYS, copies=(KEEPER,))), "the oldest of 2 copies"),
-        (copy(standing=Standing(role=Role.ALONE, others=2)), "differ from those of 2 other artifacts"),
-        (copy(standing=Standing(role=Role.ALONE)), "no other artifact of its size is a model by itself"),
-        (copy(standing=Standing(role=Role.ALONE, others=1)), "differ from those of 1 other artifact of"),
+        (copy(standing=CopyStanding(role=CopyRole.STAYS, copies=(KEEPER,))), "the oldest of 2 copies"),
+        (
+            copy(standing=CopyStanding(role=CopyRole.ALONE, others=2)),
+            "differ from those of 2 other artifacts",
+        ),
+        (
+            copy(standing=CopyStanding(role=CopyRole.ALONE)),
+            "no other artifact of its size is a model by itself",
+        ),
+        (
+            copy(standing=CopyStanding(role=CopyRole.ALONE, others=1)),
+            "differ from those of 1 other artifact of",
+        ),
         (copy(referred=DENIED), "something may refer to it: DescribeModel: AccessDeniedException"),
         (copy(lock=Value("retained until 2027-01-01 (compliance)")), "it is retained until 2027-01-01"),
         (
-            copy(match=UNKNOWN, role=Role.UNSURE),
+            copy(match=UNKNOWN, role=CopyRole.UNSURE),
             "nobody knows whether it is the same as s3://models/live/model",
         ),
     ],
 )
-def test_the_reason_says_it_in_a_sentence(candidate: Copy, says: str) -> None:
+def test_the_reason_says_it_in_a_sentence(candidate: ArtifactCopy, says: str) -> None:
     assert says in judged(candidate).reason
 
 
@@ -224,7 +246,7 @@ def test_a_finding_carries_its_keeper_its_price_and_since_when_there_are_two() -
     assert found.cost is not None
     assert found.cost.monthly_usd == Decimal("6.9")
     assert found.since == NOW - 40 * DAY
-    assert found.action == DELETE
+    assert found.action == DELETE_COPY_ACTION
     assert found.steps[:-1] == (
         "everything about it could be read",
         "another artifact of its size may be the same",
@@ -258,7 +280,7 @@ def test_what_is_asked_and_done_without_a_setting() -> None:
 
 def test_it_has_been_waste_since_the_younger_of_both_was_written() -> None:
     younger = unit(stored("live/model.tar.gz", modified=NOW - 3 * DAY))
-    found = judged(copy(standing=Standing(role=Role.SURPLUS, keeper=younger, match=PROVEN)))
+    found = judged(copy(standing=CopyStanding(role=CopyRole.SURPLUS, keeper=younger, match=PROVEN)))
 
     assert isinstance(found, Finding)
     assert found.since == NOW - 3 * DAY
@@ -277,14 +299,14 @@ def test_it_has_been_waste_since_the_younger_of_both_was_written() -> None:
 def test_an_object_does_not_talk_its_bucket_out_of_production(
     layers: tuple[Tags, ...], expected: Tags
 ) -> None:
-    assert together(*(Value(tags) for tags in layers)) == Value(expected, "s3:GetObjectTagging")
+    assert merge_object_tags(*(Value(tags) for tags in layers)) == Value(expected, "s3:GetObjectTagging")
 
 
 def test_a_copy_in_another_bucket_is_only_asked_about() -> None:
-    found = judged(copy(role=Role.ELSEWHERE))
+    found = judged(copy(role=CopyRole.ELSEWHERE))
 
     assert isinstance(found, Finding)
-    assert (found.action, found.confidence) == (ASK, Confidence.LIKELY)
+    assert (found.action, found.confidence) == (ASK_FIRST_ACTION, Confidence.LIKELY)
 
 
 def test_when_bytes_are_freed_is_said_for_versioned_buckets() -> None:
@@ -301,7 +323,7 @@ def test_when_bytes_are_freed_is_said_for_versioned_buckets() -> None:
 VERSIONED = replace(HABITS, versioning=Value("Enabled"))
 SUSPENDED = replace(HABITS, versioning=Value("Suspended"))
 BACKUP = ("s3://models/backup/",)
-READ_BY = Value((Reader(who="account 999999999999", what=("arn:aws:s3:::models/*",)),))
+READ_BY = Value((PolicyReader(who="account 999999999999", what=("arn:aws:s3:::models/*",)),))
 
 
 @pytest.mark.parametrize(
@@ -361,13 +383,13 @@ READ_BY = Value((Reader(who="account 999999999999", what=("arn:aws:s3:::models/*
             {"buckets": (), "read_contents_in": ("models/backup/",)},
             "the contents of s3://models/live/model.tar.gz may not be read",
         ),
-        (copy(habits=VERSIONED, role=Role.ELSEWHERE), {}, "lies in another bucket"),
+        (copy(habits=VERSIONED, role=CopyRole.ELSEWHERE), {}, "lies in another bucket"),
         (copy(habits=VERSIONED, unit=crowded(stored())), {}, "may belong to the same model"),
         (copy(habits=VERSIONED, unit=Value(unit(stored(), root="backup/"))), {}, "one of several files"),
     ],
 )
 def test_what_may_never_be_deleted_is_found_all_the_same_and_only_reported(
-    candidate: Copy, tunables: dict[str, Any], expected: str | None
+    candidate: ArtifactCopy, tunables: dict[str, Any], expected: str | None
 ) -> None:
     verdict = judged(candidate, **{"act_on_prefixes": BACKUP, "buckets": ("models",), **tunables})
 
@@ -380,22 +402,22 @@ def test_what_may_never_be_deleted_is_found_all_the_same_and_only_reported(
 
 def test_what_a_broken_listing_does_not_show_is_not_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     one = stored()
-    monkeypatch.setattr(rule, "listed", lambda *_: one)
-    monkeypatch.setattr(Survey, "read", lambda *_, **__: Listing((), "broke off"))
+    monkeypatch.setattr(rule, "find_object", lambda *_: one)
+    monkeypatch.setattr(ArtifactSurvey, "read", lambda *_, **__: Listing((), "broke off"))
 
     with pytest.raises(ReadError, match="broke off"):
         DuplicateArtifacts(buckets=("models",)).look(cast("Aws", None), copy(one).target, NOW)
 
 
 def test_what_has_no_keeper_is_not_deleted() -> None:
-    without = copy(standing=Standing(role=Role.SURPLUS))
+    without = copy(standing=CopyStanding(role=CopyRole.SURPLUS))
 
     with pytest.raises(CannotActError, match="nothing says what it is a copy of"):
         DuplicateArtifacts().prepare(None, without, {})  # type: ignore[arg-type]
 
 
 def test_nothing_is_alone_where_other_buckets_may_hold_the_same() -> None:
-    alone = copy(role=Role.ALONE, standing=Standing(role=Role.ALONE))
+    alone = copy(role=CopyRole.ALONE, standing=CopyStanding(role=CopyRole.ALONE))
 
     assert word(judged(alone)) == "kept"
     unknown = judged(replace(alone, unsearched="DescribeModel: AccessDeniedException"))

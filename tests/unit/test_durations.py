@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from ml_janitor.core.durations import WorkingHours, ago, format_duration, parse_duration
+from ml_janitor.core.durations import WorkingHours, format_age, format_duration, parse_duration
 
 WEEK = {"Mon": 5, "Tue": 6, "Wed": 7, "Thu": 8, "Fri": 9, "Sat": 10, "Sun": 11}  # days of October 2026
 
@@ -62,7 +62,7 @@ def test_durations_are_written_as_they_are_read(text: str) -> None:
     ],
 )
 def test_ages_are_rounded_down(span: timedelta, words: str) -> None:
-    assert ago(span) == words
+    assert format_age(span) == words
 
 
 @pytest.mark.parametrize(

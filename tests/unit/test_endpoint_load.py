@@ -10,9 +10,9 @@ import pytest
 
 from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.aws.answers import ReadError
-from ml_janitor.aws.endpoint_load import HOURS, LoadedEndpoint, Served, loaded
+from ml_janitor.aws.endpoint_load import LOAD_HOURS, LoadedEndpoint, LoadedVariant, read_endpoint_loads
 from ml_janitor.core.signals import NotRead, Unreadable, Value
-from ml_janitor.core.sizing import Load
+from ml_janitor.core.sizing import PeakLoad
 from scripted import DENIED, Refusal, Script
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -74,7 +74,7 @@ def script(
             name, named = metric["MetricName"], {one["Name"]: one["Value"] for one in metric["Dimensions"]}
             value = metrics.get((metric["Namespace"].rpartition("/")[2], name, stat["Stat"]))
             gap = (lacking or {}).get((name, named.get("InferenceComponentName", "")))
-            hours = [] if value is None else [hour for hour in range(HOURS) if hour != gap]
+            hours = [] if value is None else [hour for hour in range(LOAD_HOURS) if hour != gap]
             assert stat["Period"] == 3600
             results.append(
                 {
@@ -106,18 +106,18 @@ def script(
 
 
 def read(account: Script, *more: Any) -> LoadedEndpoint:
-    (one,) = loaded(account.aws(), NOW + timedelta(minutes=59), *more)
+    (one,) = read_endpoint_loads(account.aws(), NOW + timedelta(minutes=59), *more)
     return one
 
 
-def served(account: Script, *more: Any) -> Served:
+def served(account: Script, *more: Any) -> LoadedVariant:
     one = read(account, *more)
     assert isinstance(one.variants, Value)
     (found,) = one.variants.value
     return found
 
 
-def peaks(account: Script) -> tuple[Load, ...]:
+def peaks(account: Script) -> tuple[PeakLoad, ...]:
     found = served(account).peaks
     assert isinstance(found, Value)
     return found.value
@@ -155,10 +155,10 @@ def test_peaks_are_the_maxima_of_each_hour_in_vcpus_and_gpus() -> None:
 
     found = served(account, ("ModelLatency", "Average"))
 
-    expected = Load(cpu=1.5, memory=2, gpu=0.9, gpu_memory=0.6, requests=3, idle=False)
-    assert found.peaks == Value((expected,) * HOURS, "cloudwatch:GetMetricData")
-    assert found.totals["requests"] == Value((7 * HOURS, HOURS), "cloudwatch:GetMetricData")
-    assert found.totals["ModelLatency"] == Value((2 * HOURS, HOURS), "cloudwatch:GetMetricData")
+    expected = PeakLoad(cpu=1.5, memory=2, gpu=0.9, gpu_memory=0.6, requests=3, idle=False)
+    assert found.peaks == Value((expected,) * LOAD_HOURS, "cloudwatch:GetMetricData")
+    assert found.totals["requests"] == Value((7 * LOAD_HOURS, LOAD_HOURS), "cloudwatch:GetMetricData")
+    assert found.totals["ModelLatency"] == Value((2 * LOAD_HOURS, LOAD_HOURS), "cloudwatch:GetMetricData")
     assert (found.type, found.model, found.fixed) == ("ml.g5.2xlarge", "churn", None)
     assert (found.sleeps, found.hosts, found.variant.instances) == (False, False, 2)
     (asked,) = account.asked("cloudwatch:GetMetricData")
@@ -180,7 +180,7 @@ def test_a_gauge_without_its_maximum_is_unreadable(unlike: Key) -> None:
 def test_no_gpu_is_asked_for_where_there_is_none() -> None:
     account = script(config={"ProductionVariants": [variant(InstanceType="ml.c5.2xlarge")]})
 
-    assert peaks(account)[0] == Load(cpu=1.5, memory=2, gpu=0, gpu_memory=0, requests=3)
+    assert peaks(account)[0] == PeakLoad(cpu=1.5, memory=2, gpu=0, gpu_memory=0, requests=3)
     (asked,) = account.asked("cloudwatch:GetMetricData")
     assert {one["MetricStat"]["Metric"]["MetricName"] for one in asked["MetricDataQueries"]} == {
         *("CPUUtilization", "MemoryUtilization", "ConcurrentRequestsPerModel", "Invocations")
@@ -213,7 +213,9 @@ def test_requests_to_components_are_added_up_where_each_of_them_has_the_hour() -
 
     found = served(account)
 
-    assert found.totals["requests"] == Value((2 * 7 * (HOURS - 1), HOURS - 1), "cloudwatch:GetMetricData")
+    assert found.totals["requests"] == Value(
+        (2 * 7 * (LOAD_HOURS - 1), LOAD_HOURS - 1), "cloudwatch:GetMetricData"
+    )
     assert (found.hosts, found.sleeps, found.model) == (True, True, None)
     quiet = peaks(
         script(BLUE | {("SageMaker", "Invocations", "Sum"): 0}, lacking={("Invocations", "two"): 9}, **HOSTS)
@@ -376,18 +378,18 @@ def test_all_pages_of_endpoints_are_read_a_hundred_metrics_at_a_time_and_one_alo
     pages = [{"Endpoints": [listed(f"api-{page}-{number}") for number in range(51)]} for page in range(3)]
     account = script(sagemaker_ListEndpoints=pages)
 
-    assert len(list(loaded(account.aws(), NOW))) == 153
+    assert len(list(read_endpoint_loads(account.aws(), NOW))) == 153
     assert len(account.asked("cloudwatch:GetMetricData")) == 3  # of 600 series and of 318, 500 to a call
 
     account = script(sagemaker_ListEndpoints=pages)
-    (one,) = loaded(account.aws(), NOW, only="api-2-7")
+    (one,) = read_endpoint_loads(account.aws(), NOW, only="api-2-7")
     assert (one.target.name, len(account.asked("sagemaker:DescribeEndpoint"))) == ("api-2-7", 1)
 
 
 def test_a_listing_that_broke_off_is_an_error_after_what_was_read() -> None:
     account = script(sagemaker_ListEndpoints=[{"Endpoints": [listed("api")]}, DENIED])
 
-    found = loaded(account.aws(), NOW)
+    found = read_endpoint_loads(account.aws(), NOW)
 
     assert next(found).target.name == "api"
     with pytest.raises(ReadError, match="ListEndpoints broke off after 1"):

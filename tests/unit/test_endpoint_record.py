@@ -15,10 +15,10 @@ from conftest import ACCOUNT, REGION
 from fakes import target_at
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Prices
-from ml_janitor.aws.request_members import fitted
+from ml_janitor.aws.request_members import fit_request
 from ml_janitor.detectors.idle_endpoints import attached
-from ml_janitor.detectors.idle_endpoints.deletion import desired, drifted, not_itself
-from ml_janitor.detectors.idle_endpoints.undo import rescaling
+from ml_janitor.detectors.idle_endpoints.deletion import desired_capacity, find_drift, why_not_itself
+from ml_janitor.detectors.idle_endpoints.undo import capacity_changes
 from ml_janitor.engine.detector import CannotActError
 
 CREATED = datetime(2026, 7, 1, tzinfo=UTC)
@@ -146,7 +146,7 @@ def test_a_creating_call_gets_every_member_that_it_knows(offline: Aws) -> None:
         ],
     }
 
-    assert fitted(offline, "sagemaker", "CreateEndpointConfig", config) == {
+    assert fit_request(offline, "sagemaker", "CreateEndpointConfig", config) == {
         name: config[name]
         for name in ("EndpointConfigName", "EnableNetworkIsolation", "VpcConfig", "ProductionVariants")
     }
@@ -155,7 +155,7 @@ def test_a_creating_call_gets_every_member_that_it_knows(offline: Aws) -> None:
 def test_times_are_plain_json(offline: Aws) -> None:
     action = {"ScheduledActionName": "once", "StartTime": CREATED, "ScheduledActionARN": "arn:..."}
 
-    made = fitted(offline, "application-autoscaling", "PutScheduledAction", action)
+    made = fit_request(offline, "application-autoscaling", "PutScheduledAction", action)
 
     assert made == {"ScheduledActionName": "once", "StartTime": "2026-07-01T00:00:00+00:00"}
 
@@ -177,14 +177,18 @@ def variant(**given: Any) -> dict[str, Any]:
 def test_weights_and_counts_are_recorded_as_desired() -> None:
     moving = variant(CurrentInstanceCount=1, DesiredInstanceCount=4, DesiredWeight=0.5)
 
-    assert desired(moving) == {"VariantName": "blue", "DesiredWeight": 0.5, "DesiredInstanceCount": 4}
+    assert desired_capacity(moving) == {
+        "VariantName": "blue",
+        "DesiredWeight": 0.5,
+        "DesiredInstanceCount": 4,
+    }
 
 
 def test_a_count_that_aws_manages_is_not_recorded() -> None:
     managed = variant(ManagedInstanceScaling={"Status": "ENABLED"})
 
-    assert "DesiredInstanceCount" not in desired(managed)
-    assert "DesiredInstanceCount" in desired(variant(ManagedInstanceScaling={"Status": "DISABLED"}))
+    assert "DesiredInstanceCount" not in desired_capacity(managed)
+    assert "DesiredInstanceCount" in desired_capacity(variant(ManagedInstanceScaling={"Status": "DISABLED"}))
 
 
 def test_serverless_concurrency_is_recorded() -> None:
@@ -197,17 +201,20 @@ def test_serverless_concurrency_is_recorded() -> None:
         },
     }
 
-    assert desired(serverless)["ServerlessUpdateConfig"] == {"MaxConcurrency": 9, "ProvisionedConcurrency": 3}
+    assert desired_capacity(serverless)["ServerlessUpdateConfig"] == {
+        "MaxConcurrency": 9,
+        "ProvisionedConcurrency": 3,
+    }
 
 
 def test_only_what_differs_is_asked_for() -> None:
     recorded: list[Mapping[str, Any]] = [
-        desired(variant()),
-        desired(variant(VariantName="green", DesiredInstanceCount=5)),
+        desired_capacity(variant()),
+        desired_capacity(variant(VariantName="green", DesiredInstanceCount=5)),
     ]
     found = {"ProductionVariants": [variant(), variant(VariantName="green")]}
 
-    assert rescaling(recorded, found) == recorded[1:]
+    assert capacity_changes(recorded, found) == recorded[1:]
 
 
 # --- what keeps it from being deleted ------------------------------------------------------------
@@ -263,7 +270,7 @@ def test_an_endpoint_that_is_not_what_its_configuration_says(
     whole = {"ProductionVariants": [variant()]} | dict(found)
     said = {"ProductionVariants": [{"VariantName": "blue", "InitialInstanceCount": 1}]} | dict(config)
 
-    why = drifted(whole, said)
+    why = find_drift(whole, said)
 
     assert (why is None) == (words is None)
     assert words is None or words in str(why)
@@ -279,7 +286,7 @@ def test_an_endpoint_that_is_not_what_its_configuration_says(
     ],
 )
 def test_an_endpoint_that_is_not_the_judged_one_at_rest(found: Mapping[str, Any], words: str | None) -> None:
-    why = not_itself(TARGET, {"CreationTime": CREATED, "EndpointStatus": "InService", **found})
+    why = why_not_itself(TARGET, {"CreationTime": CREATED, "EndpointStatus": "InService", **found})
 
     assert (why is None) == (words is None)
     assert words is None or words in str(why)

@@ -14,14 +14,14 @@ from fakes import UNTELLABLE, USED, Cupboard, Shelf, Thing, thing, waste
 from ml_janitor.aws.answers import ReadError
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Prices
-from ml_janitor.core.cause import Why
+from ml_janitor.core.cause import CauseCode
 from ml_janitor.core.exemptions import Exemptions
 from ml_janitor.core.model import Change, Confidence, Finding, Kept, Mode
 from ml_janitor.core.results import Outcome, Sweep
 from ml_janitor.core.signals import Evidence, NotRead, Signal, Tags, Unreadable, Value
 from ml_janitor.engine.arming import Arming
-from ml_janitor.engine.policy import Policy
-from ml_janitor.engine.run import run, sweep, sweep_one
+from ml_janitor.engine.policy import RunPolicy
+from ml_janitor.engine.run import run_detectors, sweep_region, sweep_resource
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 BROKEN_OFF = ReadError("sagemaker:ListThings broke off after 2: ThrottlingException: Rate exceeded")
@@ -39,9 +39,9 @@ def aws() -> Aws:
     return region("us-east-1")
 
 
-def swept(shelf: Shelf, aws: Aws, policy: Policy | None = None) -> Sweep:
+def swept(shelf: Shelf, aws: Aws, policy: RunPolicy | None = None) -> Sweep:
     """One sweep of *shelf*."""
-    return sweep(shelf, aws, now=NOW, policy=policy or Policy())
+    return sweep_region(shelf, aws, now=NOW, policy=policy or RunPolicy())
 
 
 def names(done: Sweep) -> list[str]:
@@ -52,7 +52,7 @@ def names(done: Sweep) -> list[str]:
 def test_one_detector_that_fails_hides_nobody_elses_findings(aws: Aws) -> None:
     broken, healthy = Shelf(breaks=RuntimeError("a bug")), Cupboard(things=(thing("a", waste()),))
 
-    report = run([broken, healthy], [aws], now=NOW, policy=Policy())
+    report = run_detectors([broken, healthy], [aws], now=NOW, policy=RunPolicy())
 
     assert [sweep.error for sweep in report.sweeps] == ["RuntimeError: a bug", None]
     assert [result.target.name for result in report.findings] == ["a"]
@@ -124,7 +124,7 @@ def test_an_exempt_candidate_is_kept_even_if_the_rule_breaks_on_it(aws: Aws) -> 
 
 
 def test_the_operator_can_ignore_by_arn(aws: Aws) -> None:
-    policy = Policy(Exemptions(ignore=("*:thing/prod-*",)))
+    policy = RunPolicy(Exemptions(ignore=("*:thing/prod-*",)))
     things = (thing("prod-a", waste()), thing("test-a", waste()))
 
     done = swept(Shelf(things=things), aws, policy)
@@ -210,7 +210,9 @@ def test_results_stand_by_dollars_then_arn_and_unknown_prices_last(aws: Aws) -> 
 
 
 def test_sweeps_stand_in_the_order_of_detectors_then_regions() -> None:
-    report = run([Cupboard(), Shelf()], [region("us-west-2"), region("eu-west-1")], now=NOW, policy=Policy())
+    report = run_detectors(
+        [Cupboard(), Shelf()], [region("us-west-2"), region("eu-west-1")], now=NOW, policy=RunPolicy()
+    )
 
     assert [(sweep.detector, sweep.region) for sweep in report.sweeps] == [
         ("cupboard", "us-west-2"),
@@ -225,7 +227,9 @@ def test_sweeps_stand_in_the_order_of_detectors_then_regions() -> None:
 def test_each_sweep_is_heard_of_as_it_ends(aws: Aws) -> None:
     heard: list[str] = []
 
-    run([Shelf(), Cupboard()], [aws], now=NOW, policy=Policy(), swept=lambda s: heard.append(s.detector))
+    run_detectors(
+        [Shelf(), Cupboard()], [aws], now=NOW, policy=RunPolicy(), swept=lambda s: heard.append(s.detector)
+    )
 
     assert sorted(heard) == ["cupboard", "shelf"]
 
@@ -254,14 +258,16 @@ def test_what_commits_is_judged_by_what_all_others_name(aws: Aws, others: list[S
     heard: list[str] = []
     detectors = [Buyer(things=(thing("year", waste()),)), *others]
 
-    report = run(detectors, [aws], now=NOW, policy=Policy(), swept=lambda s: heard.append(s.detector))
+    report = run_detectors(
+        detectors, [aws], now=NOW, policy=RunPolicy(), swept=lambda s: heard.append(s.detector)
+    )
 
     assert [sweep.detector for sweep in report.sweeps] == [each.name for each in detectors]
     assert report.sweeps[0].results[0].verdict == Kept(reason=left)
     assert (heard[-1], len(heard), report.account) == ("buyer", len(detectors), "123456789012")
 
 
-ARMS = Policy(arming={"shelf": Arming(mode=Mode.ACT, act_in=("123456789012",))})
+ARMS = RunPolicy(arming={"shelf": Arming(mode=Mode.ACT, act_in=("123456789012",))})
 
 
 def test_a_dry_run_acts_on_nothing(aws: Aws) -> None:
@@ -269,7 +275,7 @@ def test_a_dry_run_acts_on_nothing(aws: Aws) -> None:
     with pytest.raises(AssertionError, match="acted"):
         shelf.act()
 
-    done = sweep(shelf, aws, now=NOW, policy=ARMS.dry())
+    done = sweep_region(shelf, aws, now=NOW, policy=ARMS.dry())
 
     assert done.mode is Mode.DRY_RUN
     assert done.error is None
@@ -280,13 +286,19 @@ def test_a_dry_run_acts_on_nothing(aws: Aws) -> None:
 @pytest.mark.parametrize(
     ("policy", "tags", "outcome", "why", "missing"),
     [
-        (ARMS, {}, Outcome.WAITING, Why.UNWARNED, "undo_roles"),
-        (ARMS, {"environment": "prod"}, Outcome.ADVISED, Why.PRODUCTION, ""),
-        (Policy(), {}, Outcome.WOULD_ACT, None, ""),
+        (ARMS, {}, Outcome.WAITING, CauseCode.UNWARNED, "undo_roles"),
+        (ARMS, {"environment": "prod"}, Outcome.ADVISED, CauseCode.PRODUCTION, ""),
+        (RunPolicy(), {}, Outcome.WOULD_ACT, None, ""),
     ],
 )
 def test_what_its_undo_lacks_is_told_only_of_what_will_be_acted_on(
-    aws: Aws, policy: Policy, tags: dict[str, str], outcome: Outcome, why: Why | None, *, missing: str
+    aws: Aws,
+    policy: RunPolicy,
+    tags: dict[str, str],
+    outcome: Outcome,
+    why: CauseCode | None,
+    *,
+    missing: str,
 ) -> None:
     found = thing("a", replace(waste(), missing_for_undo="undo_roles"), tags)
 
@@ -315,7 +327,7 @@ def test_a_detector_that_reads_nothing_makes_an_empty_sweep(aws: Aws) -> None:
     ],
 )
 def test_the_owner_is_the_first_that_the_tags_name(aws: Aws, tags: dict[str, str], owner: str | None) -> None:
-    policy = Policy(owner_tags=("owner", "team"))
+    policy = RunPolicy(owner_tags=("owner", "team"))
 
     (result,) = swept(Shelf(things=(thing("a", USED, tags),)), aws, policy).results
 
@@ -343,7 +355,7 @@ ARN = "arn:aws:sagemaker:us-east-1:123456789012:thing/a"
 def test_one_resource_is_judged_as_in_a_sweep(aws: Aws) -> None:
     shelf = Shelf(things=(thing("a", waste(), {"owner": "maria"}), thing("b", waste())))
 
-    done = sweep_one(shelf, aws, ARN, now=NOW, policy=Policy())
+    done = sweep_resource(shelf, aws, ARN, now=NOW, policy=RunPolicy())
 
     assert done.results == tuple(one for one in swept(shelf, aws).results if one.target.name == "a")
     assert (done.detector, done.account, done.region, done.error) == (
@@ -355,7 +367,7 @@ def test_one_resource_is_judged_as_in_a_sweep(aws: Aws) -> None:
 
 
 def test_one_resource_that_is_gone_is_no_result_and_no_error(aws: Aws) -> None:
-    done = sweep_one(Shelf(), aws, ARN, now=NOW, policy=Policy())
+    done = sweep_resource(Shelf(), aws, ARN, now=NOW, policy=RunPolicy())
 
     assert (done.results, done.error) == ((), None)
 
@@ -365,7 +377,7 @@ def test_one_resource_that_could_not_be_read_is_an_error(aws: Aws) -> None:
         def look(self, *_: object) -> None:
             raise BROKEN_OFF
 
-    done = sweep_one(Blind(), aws, ARN, now=NOW, policy=Policy())
+    done = sweep_resource(Blind(), aws, ARN, now=NOW, policy=RunPolicy())
 
     assert (done.results, done.error) == ((), str(BROKEN_OFF))
 
@@ -373,7 +385,7 @@ def test_one_resource_that_could_not_be_read_is_an_error(aws: Aws) -> None:
 def test_a_rule_that_fails_on_the_one_resource_keeps_it_as_unknown(aws: Aws) -> None:
     shelf = Shelf(things=(thing("a", ZeroDivisionError("by zero")),))
 
-    done = sweep_one(shelf, aws, ARN, now=NOW, policy=Policy())
+    done = sweep_resource(shelf, aws, ARN, now=NOW, policy=RunPolicy())
 
     assert done.unknown == 1
     assert done.error == f"the rule failed on {ARN}: ZeroDivisionError: by zero"
@@ -406,7 +418,7 @@ def test_a_namesake_from_elsewhere_is_not_looked_at(aws: Aws, arn: str, error: s
         def look(self, *_: object) -> None:
             raise AssertionError("it was looked at")
 
-    done = sweep_one(Unasked(), aws, arn, now=NOW, policy=Policy())
+    done = sweep_resource(Unasked(), aws, arn, now=NOW, policy=RunPolicy())
 
     assert done.results == ()
     assert done.error is not None

@@ -13,7 +13,7 @@ from ml_janitor.detectors.serverless_candidates import QuietEndpoint, Serverless
 from ml_janitor_cli import edge
 from ml_janitor_cli.estimate import inference_command
 from ml_janitor_cli.estimate.costs import Estimate
-from ml_janitor_cli.estimate.inference_command import Measured, compared, measured
+from ml_janitor_cli.estimate.inference_command import EndpointFacts, compare_with_serverless, endpoint_facts
 from ml_janitor_cli.failures import FailedError
 from quiet_endpoints import hourly, quiet
 
@@ -26,15 +26,15 @@ type Answers = dict[str, Signal[dict[str, Any]]]
 def models(monkeypatch: pytest.MonkeyPatch) -> Answers:
     """What DescribeModel answers, by name."""
     answers: Answers = {"model": Value({})}
-    monkeypatch.setattr(inference_command, "describe", lambda _aws, _kind, name: answers[name])
+    monkeypatch.setattr(inference_command, "describe_resource", lambda _aws, _kind, name: answers[name])
     return answers
 
 
-def found(candidate: QuietEndpoint) -> Measured:
-    return measured(cast("Any", None), RULE, candidate, NOW)
+def found(candidate: QuietEndpoint) -> EndpointFacts:
+    return endpoint_facts(cast("Any", None), RULE, candidate, NOW)
 
 
-def estimate(one: Measured, **also: Any) -> Estimate:
+def estimate(one: EndpointFacts, **also: Any) -> Estimate:
     asked: dict[str, Any] = {
         "hourly_usd": one.hourly_usd,
         "instances": [float(one.instances)],
@@ -42,7 +42,7 @@ def estimate(one: Measured, **also: Any) -> Estimate:
         "cold_start": one.cold_start,
         "slower": one.slower,
     }
-    return compared(one, **asked | also)
+    return compare_with_serverless(one, **asked | also)
 
 
 @pytest.mark.usefixtures("models")
@@ -119,7 +119,9 @@ def test_what_is_typed_wins_over_what_was_measured() -> None:
     typed = estimate(unread, requests=1000.0, seconds=2.0, memory=2, gb_second_usd=0.001)
 
     assert typed.values["serverless_usd"] == pytest.approx(1000 * 2 * 1.5 * 2 * 0.001)
-    with pytest.raises(edge.Refused, match="api cannot be compared: it is serverless"):
+    with pytest.raises(edge.CommandRefusedError, match="api cannot be compared: it is serverless"):
         found(quiet(type="", fixed="it is serverless"))
-    with pytest.raises(edge.Refused, match="give --requests and --ms"):
-        compared(Measured(), hourly_usd=1.0, instances=[1.0], latency=1.0, cold_start=1.0, slower=1.0)
+    with pytest.raises(edge.CommandRefusedError, match="give --requests and --ms"):
+        compare_with_serverless(
+            EndpointFacts(), hourly_usd=1.0, instances=[1.0], latency=1.0, cold_start=1.0, slower=1.0
+        )

@@ -9,23 +9,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ml_janitor.core.spot import Interruption, Spot
+from ml_janitor.core.spot import Interruption, SpotCapacity
 from ml_janitor_cli.estimate import costs, training_costs
-from ml_janitor_cli.estimate.costs import Estimate, ImpossibleError
+from ml_janitor_cli.estimate.costs import Estimate, ImpossibleEstimateError
 
-SPOT = Spot(interruptions=0.05, restart=0.1, save=0.02, discount=0.6)
+SPOT = SpotCapacity(interruptions=0.05, restart=0.1, save=0.02, discount=0.6)
 USD = st.floats(0.01, 100)
 HOURS = st.floats(0.1, 200)
 
 
-def training(hourly_usd: float = 1.0, hours: float = 10.0, spot: Spot = SPOT, **also: Any) -> Estimate:
+def training(
+    hourly_usd: float = 1.0, hours: float = 10.0, spot: SpotCapacity = SPOT, **also: Any
+) -> Estimate:
     known: dict[str, Any] = {
         "checkpoints": True,
         "interruption": Interruption.LOW,
         "jobs_a_week": 1.0,
         "instances": 1,
     }
-    return training_costs.training(hourly_usd=hourly_usd, hours=hours, spot=spot, **known | also)
+    return training_costs.estimate_training(hourly_usd=hourly_usd, hours=hours, spot=spot, **known | also)
 
 
 def inference(requests: float, **also: object) -> Estimate:
@@ -38,7 +40,7 @@ def inference(requests: float, **also: object) -> Estimate:
         "latency": 60.0,
         "cold_start": 10.0,
     }
-    return costs.inference(requests=requests, **known | also)  # type: ignore[arg-type]
+    return costs.estimate_inference(requests=requests, **known | also)  # type: ignore[arg-type]
 
 
 @settings(max_examples=50)
@@ -65,21 +67,21 @@ def test_a_job_costs_what_its_instances_and_their_volumes_do(hours: float) -> No
 
 
 def test_spot_that_does_its_work_again_and_again_is_seen_to_be_dearer() -> None:
-    often = Spot(interruptions=0.15, restart=0.1, save=0.02, discount=0.6)
+    often = SpotCapacity(interruptions=0.15, restart=0.1, save=0.02, discount=0.6)
 
     with_them, without = training(hours=48, spot=often), training(hours=48, spot=often, checkpoints=False)
 
     assert (with_them.values["spot_usd"] or 0) < 48 * 0.5
     assert (without.values["spot_usd"] or 0) > 48 * 50
     assert "First save a checkpoint" in without.advice
-    hopeless = Spot(interruptions=30, restart=0.1, save=0.02, discount=0.1)
+    hopeless = SpotCapacity(interruptions=30, restart=0.1, save=0.02, discount=0.1)
     assert training(hours=48, spot=hopeless).advice.startswith("Buy it on demand")
 
 
 @settings(max_examples=50)
 @given(HOURS, st.floats(0.05, 0.9), st.booleans())
 def test_where_spot_breaks_even_it_costs_as_much(hours: float, discount: float, checkpoints: bool) -> None:  # noqa: FBT001
-    spot = Spot(interruptions=0.05, restart=0.1, save=0.02, discount=discount)
+    spot = SpotCapacity(interruptions=0.05, restart=0.1, save=0.02, discount=discount)
     asked: dict[str, Any] = {"checkpoints": checkpoints, "storage_gb": 500.0, "storage_usd": 0.14}
 
     even = training(2.0, hours, spot, **asked).values["even_interruptions"]
@@ -165,7 +167,7 @@ def test_a_cold_start_beyond_the_latency_keeps_the_endpoint() -> None:
 
 
 def test_savings_compound_and_do_not_add_up() -> None:
-    found = costs.batching(
+    found = costs.estimate_batching(
         hourly_usd=3.6, one_ms=10, batch=10, batch_ms=20, cache_hits=0.5, quantised=2.0
     ).values
 
@@ -179,13 +181,15 @@ def test_savings_compound_and_do_not_add_up() -> None:
 def test_a_smaller_model_is_paid_for_when_its_savings_come_to_its_cost() -> None:
     asked = {"teacher_usd": 4.2, "student_usd": 0.6, "requests": 2e6, "once_usd": 9000.0}
 
-    good = costs.distillation(**asked, loss=0.4, allowed=1.0)
-    bad = costs.distillation(**asked, loss=1.4, allowed=1.0)
+    good = costs.estimate_distillation(**asked, loss=0.4, allowed=1.0)
+    bad = costs.estimate_distillation(**asked, loss=1.4, allowed=1.0)
 
     assert (good.values["payback_months"] or 0) * (good.values["monthly_usd"] or 0) == pytest.approx(9000)
     assert good.values["first_year_usd"] == pytest.approx(12 * 7200 - 9000)
     assert bad.advice.startswith("Keep the larger model")
-    dearer = costs.distillation(teacher_usd=1, student_usd=2, requests=10, once_usd=1, loss=0, allowed=1)
+    dearer = costs.estimate_distillation(
+        teacher_usd=1, student_usd=2, requests=10, once_usd=1, loss=0, allowed=1
+    )
     assert dearer.values["payback_months"] is None
 
 
@@ -193,7 +197,7 @@ def test_no_other_commitment_costs_less() -> None:
     chance = random.Random(7)  # noqa: S311 - no secret
     profile = [chance.choice((0.0, 1.0, 4.0)) + chance.random() for _ in range(168)]
 
-    found = costs.reservation(profile=profile, discount=0.27).values
+    found = costs.estimate_reservation(profile=profile, discount=0.27).values
 
     def yearly(commitment: float) -> float:
         spent = sum(commitment + max(usd - commitment / 0.73, 0) for usd in profile)
@@ -216,24 +220,27 @@ def test_no_other_commitment_costs_less() -> None:
         (lambda: inference(float("inf")), "no numbers to compute with"),
         (lambda: training(hourly_usd=0), "more than 0"),
         (lambda: training(instances=0), "at least 1 instance"),
-        (lambda: training(spot=Spot(0.1, 0, 0, 1.2)), "between 0 and 1"),
-        (lambda: training(spot=Spot(-0.1, 0, 0, 0.6)), "not negative"),
+        (lambda: training(spot=SpotCapacity(0.1, 0, 0, 1.2)), "between 0 and 1"),
+        (lambda: training(spot=SpotCapacity(-0.1, 0, 0, 0.6)), "not negative"),
         (lambda: training(commitment_discount=1.0), "between 0 and 1"),
         (lambda: inference(-1), "not negative"),
         (lambda: inference(1, memory_gb=7), "1 to 6 GB"),
         (lambda: inference(1, instances=[1.0, 0.0]), "at least one"),
-        (lambda: costs.batching(hourly_usd=1, one_ms=1, batch=2, batch_ms=3), "slower than one by one"),
         (
-            lambda: costs.batching(hourly_usd=1, one_ms=1, batch=2, batch_ms=1, cache_hits=1),
+            lambda: costs.estimate_batching(hourly_usd=1, one_ms=1, batch=2, batch_ms=3),
+            "slower than one by one",
+        ),
+        (
+            lambda: costs.estimate_batching(hourly_usd=1, one_ms=1, batch=2, batch_ms=1, cache_hits=1),
             "below 1",
         ),
-        (lambda: costs.reservation(profile=[], discount=0.3), "for each hour"),
-        (lambda: costs.reservation(profile=[1.0, -1.0], discount=0.3), "0 or more"),
-        (lambda: costs.reservation(profile=[1.0], discount=1.0), "between 0 and 1"),
+        (lambda: costs.estimate_reservation(profile=[], discount=0.3), "for each hour"),
+        (lambda: costs.estimate_reservation(profile=[1.0, -1.0], discount=0.3), "0 or more"),
+        (lambda: costs.estimate_reservation(profile=[1.0], discount=1.0), "between 0 and 1"),
     ],
 )
 def test_what_cannot_be_is_refused_in_a_line(asked: object, why: str) -> None:
-    with pytest.raises(ImpossibleError, match=why):
+    with pytest.raises(ImpossibleEstimateError, match=why):
         asked()  # type: ignore[operator]
 
 

@@ -13,12 +13,12 @@ from conftest import NOW
 from ml_janitor.aws.storage_prices import StoragePrices
 from ml_janitor.core.model import Finding
 from ml_janitor.core.signals import Unreadable, Value
-from ml_janitor.core.tiering import GB, Cohort
-from ml_janitor.detectors.storage_tiering.reads import Counted
+from ml_janitor.core.tiering import GB, ObjectCohort
+from ml_janitor.detectors.storage_tiering.reads import CountedReads
 from ml_janitor_cli import edge
 from ml_janitor_cli.estimate import storage_costs
-from ml_janitor_cli.estimate.costs import Estimate, Figure, ImpossibleError
-from ml_janitor_cli.estimate.storage_command import cohorts_of, of_bucket, rule_of
+from ml_janitor_cli.estimate.costs import Estimate, Figure, ImpossibleEstimateError
+from ml_janitor_cli.estimate.storage_command import estimate_judged_bucket, parse_rule, read_cohorts
 from ml_janitor_cli.failures import FailedError
 from old_buckets import DAY, RULE, bucket, held
 
@@ -28,13 +28,13 @@ MONTHLY = 24 / 730
 """A day as a part of a month."""
 
 
-def cohort(age: float = 200, gb: float = 1000, objects: float = 10_000, **also: Any) -> Cohort:
-    return storage_costs.cohort(age=age, gb=gb, objects=objects, **also)
+def cohort(age: float = 200, gb: float = 1000, objects: float = 10_000, **also: Any) -> ObjectCohort:
+    return storage_costs.make_cohort(age=age, gb=gb, objects=objects, **also)
 
 
-def storage(*cohorts: Cohort, rule: str = DEFAULT, months: float = 12, **also: Any) -> Estimate:
-    return storage_costs.storage(
-        cohorts or (cohort(),), rule_of(rule), RATES, months=months, payback_days=180, **also
+def storage(*cohorts: ObjectCohort, rule: str = DEFAULT, months: float = 12, **also: Any) -> Estimate:
+    return storage_costs.estimate_storage(
+        cohorts or (cohort(),), parse_rule(rule), RATES, months=months, payback_days=180, **also
     )
 
 
@@ -81,7 +81,7 @@ def test_small_objects_stay_and_what_is_read_often_does_not_pay() -> None:
     assert often.advice == "Leave it as it is: no move pays back within 180 days."
     assert column(often, "read_usd")["GLACIER_IR"] == pytest.approx(2 * 1000 * 0.03)
     assert column(often, "whole_usd")["INTELLIGENT_TIERING"] is None
-    with pytest.raises(ImpossibleError, match="INTELLIGENT_TIERING saves of objects that are read"):
+    with pytest.raises(ImpossibleEstimateError, match="INTELLIGENT_TIERING saves of objects that are read"):
         storage(cohort(reads=0.1), rule="INTELLIGENT_TIERING 30d")
 
 
@@ -123,14 +123,14 @@ def test_a_profile_costs_what_its_rows_do(age: float, other: float, gb: float, r
     "candidate",
     [
         bucket(),
-        bucket(counted=(Counted("", 100.0 * GB, 90),)),
+        bucket(counted=(CountedReads("", 100.0 * GB, 90),)),
         bucket(counted=()),
         bucket(held(), held("logs/a", age=200), held("tmp/b", age=20)),
         bucket(uploads=Value((NOW - 30 * DAY,))),
     ],
 )
 def test_estimate_and_adviser_agree_on_a_bucket(candidate: Any) -> None:
-    decided, found = RULE.decide(candidate, NOW), of_bucket(RULE, candidate, NOW)
+    decided, found = RULE.decide(candidate, NOW), estimate_judged_bucket(RULE, candidate, NOW)
 
     assert isinstance(decided, Finding)
     assert decided.cost is not None
@@ -142,12 +142,12 @@ def test_estimate_and_adviser_agree_on_a_bucket(candidate: Any) -> None:
 
 
 def test_a_bucket_that_stays_says_why_and_one_that_cannot_be_read_is_an_error() -> None:
-    kept = of_bucket(RULE, bucket(held(age=5)), NOW)
+    kept = estimate_judged_bucket(RULE, bucket(held(age=5)), NOW)
 
     assert kept.advice.startswith("Leave it as it is: ")
     assert kept.values == {"monthly_usd": pytest.approx(23)}
     with pytest.raises(FailedError, match="denied"):
-        of_bucket(RULE, bucket(lifecycle=Unreadable("denied")), NOW)
+        estimate_judged_bucket(RULE, bucket(lifecycle=Unreadable("denied")), NOW)
 
 
 @pytest.mark.parametrize(
@@ -162,13 +162,13 @@ def test_a_bucket_that_stays_says_why_and_one_that_cannot_be_read_is_an_error() 
     ],
 )
 def test_a_profile_that_makes_no_sense_is_one_line(text: str, why: str) -> None:
-    with pytest.raises(edge.Refused) as refused:
-        cohorts_of(text, "ages.csv")
+    with pytest.raises(edge.CommandRefusedError) as refused:
+        read_cohorts(text, "ages.csv")
 
     assert why in refused.value.format_message()
 
 
 def test_a_profile_may_name_reads_and_classes() -> None:
-    (one,) = cohorts_of("age_days,gb,objects,reads_a_month,class\n90,1,10,0.5,STANDARD_IA\n", "ages.csv")
+    (one,) = read_cohorts("age_days,gb,objects,reads_a_month,class\n90,1,10,0.5,STANDARD_IA\n", "ages.csv")
 
-    assert one == Cohort(age=90, objects=10, size=GB, held="STANDARD_IA", reads=Decimal("0.5"))
+    assert one == ObjectCohort(age=90, objects=10, size=GB, held="STANDARD_IA", reads=Decimal("0.5"))

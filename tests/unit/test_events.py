@@ -10,15 +10,15 @@ from hypothesis import strategies as st
 
 from lambdas import EVENTS, event
 from ml_janitor.config.events import (
-    LIST_LASTS,
-    SKEW,
-    STALE,
+    CLOCK_SKEW,
+    LONGEST_ORGANIZATION_RUN,
+    STALE_EVENT,
     DigestEvent,
     MalformedEventError,
     SweepEvent,
     UndoEvent,
-    checked,
-    read,
+    check_event,
+    parse_event,
 )
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
@@ -26,7 +26,7 @@ ENDPOINT = "arn:aws:sagemaker:eu-west-1:123456789012:endpoint/fraud"
 
 
 def at(time: datetime | None = NOW, **more: object) -> SweepEvent:
-    return read({} if time is None else {"time": time.isoformat(), **more}, SweepEvent, NOW)
+    return parse_event({} if time is None else {"time": time.isoformat(), **more}, SweepEvent, NOW)
 
 
 FOR_OTHERS = {"interact", "pressed", "undo"}
@@ -37,19 +37,19 @@ FOR_OTHERS = {"interact", "pressed", "undo"}
 def test_every_payload_can_be_read_but_the_malformed_one(name: str) -> None:
     if name == "malformed":
         with pytest.raises(MalformedEventError):
-            read(event(name), SweepEvent, NOW)
+            parse_event(event(name), SweepEvent, NOW)
     else:
-        assert read(event(name), SweepEvent, NOW)
+        assert parse_event(event(name), SweepEvent, NOW)
 
 
 @pytest.mark.parametrize(
     ("age", "note"),
     [
         (timedelta(0), ""),
-        (STALE, ""),
-        (STALE + timedelta(seconds=1), "the event was 60 minutes old, so this was a dry run"),
+        (STALE_EVENT, ""),
+        (STALE_EVENT + timedelta(seconds=1), "the event was 60 minutes old, so this was a dry run"),
         (timedelta(days=3), "the event was 3 days old, so this was a dry run"),
-        (-SKEW, ""),
+        (-CLOCK_SKEW, ""),
     ],
 )
 def test_an_event_is_stale_after_an_hour(age: timedelta, note: str) -> None:
@@ -73,7 +73,7 @@ def test_an_event_without_a_time_is_never_stale() -> None:
 def test_where_a_deployment_does_not_look_an_event_does_not_make_it_act(
     regions: list[str], note: str
 ) -> None:
-    asked = read({"regions": regions}, SweepEvent, NOW)
+    asked = parse_event({"regions": regions}, SweepEvent, NOW)
 
     assert asked.harmless(NOW, ("us-east-1", "us-west-2")) == note
 
@@ -81,13 +81,13 @@ def test_where_a_deployment_does_not_look_an_event_does_not_make_it_act(
 def test_an_event_from_the_future_is_refused() -> None:
     """Everything would look idle from there."""
     with pytest.raises(MalformedEventError, match="time: 2026-10-06T03:05:01Z is yet to come"):
-        at(NOW + SKEW + timedelta(seconds=1))
+        at(NOW + CLOCK_SKEW + timedelta(seconds=1))
 
 
 def test_the_same_event_has_the_same_identity_however_it_is_delivered() -> None:
     same = [
-        read({"time": "2026-10-06T03:00:00Z"}, SweepEvent, NOW),
-        read({"time": "2026-10-06T05:00:00+02:00", "regions": []}, SweepEvent, NOW),
+        parse_event({"time": "2026-10-06T03:00:00Z"}, SweepEvent, NOW),
+        parse_event({"time": "2026-10-06T05:00:00+02:00", "regions": []}, SweepEvent, NOW),
     ]
     assert len({one.identity(str(number)) for number, one in enumerate(same)}) == 1
 
@@ -121,13 +121,13 @@ def test_where_an_event_looks(asked: dict[str, object], where: tuple[str, ...]) 
 @pytest.mark.parametrize("forged", ["accounts", "role", "external_id"])
 def test_an_event_names_no_credentials(forged: str) -> None:
     with pytest.raises(MalformedEventError, match=forged):
-        read({forged: "210987654321"}, SweepEvent, NOW)
+        parse_event({forged: "210987654321"}, SweepEvent, NOW)
 
 
 @pytest.mark.parametrize("account", ["", "21098765432", "2109876543210", "२१०९८७६५४३२१", "*", 210987654321])
 def test_an_account_is_twelve_digits(account: object) -> None:
     with pytest.raises(MalformedEventError, match="account"):
-        read({"account": account}, SweepEvent, NOW)
+        parse_event({"account": account}, SweepEvent, NOW)
 
 
 @pytest.mark.parametrize(
@@ -159,12 +159,12 @@ def test_the_age_of_an_event_counts_from_its_start_and_its_run_is_named_by_its_t
     """An account whose turn comes after hours is acted on, one whose event lay about for an hour is not."""
     scheduled, real_now = NOW, NOW + waited + ran_for
     times = {"time": scheduled.isoformat(), "account": "210987654321"}
-    asked = read({**times, "started": (scheduled + waited).isoformat()}, SweepEvent, real_now)
-    again = read({**times, "started": real_now.isoformat()}, SweepEvent, real_now)
+    asked = parse_event({**times, "started": (scheduled + waited).isoformat()}, SweepEvent, real_now)
+    again = parse_event({**times, "started": real_now.isoformat()}, SweepEvent, real_now)
 
     assert (asked.time, asked.begun) == (scheduled, scheduled + waited)
     assert asked.identity("a") == again.identity("b")
-    old = ran_for > STALE or waited > LIST_LASTS
+    old = ran_for > STALE_EVENT or waited > LONGEST_ORGANIZATION_RUN
     assert bool(asked.harmless(real_now, ())) == old
 
 
@@ -173,18 +173,18 @@ def test_the_age_of_an_event_counts_from_its_start_and_its_run_is_named_by_its_t
     [
         ({"started": NOW.isoformat()}, "started: it needs the time of its run"),
         (
-            {"time": NOW.isoformat(), "started": (NOW - SKEW - timedelta(seconds=1)).isoformat()},
+            {"time": NOW.isoformat(), "started": (NOW - CLOCK_SKEW - timedelta(seconds=1)).isoformat()},
             "started: it needs the time of its run, which is not after it",
         ),
         (
-            {"time": NOW.isoformat(), "started": (NOW + SKEW + timedelta(seconds=1)).isoformat()},
+            {"time": NOW.isoformat(), "started": (NOW + CLOCK_SKEW + timedelta(seconds=1)).isoformat()},
             "started: 2026-10-06T03:05:01Z is yet to come",
         ),
     ],
 )
 def test_a_start_belongs_to_a_run_and_is_not_to_come(event: dict[str, object], why: str) -> None:
     with pytest.raises(MalformedEventError, match=why):
-        read(event, SweepEvent, NOW)
+        parse_event(event, SweepEvent, NOW)
 
 
 def test_each_account_of_a_run_is_an_event_of_its_own() -> None:
@@ -198,26 +198,26 @@ def test_an_identity_says_what_was_asked_and_nothing_that_was_not() -> None:
     time = "2026-10-06T03:00:00Z"
 
     assert at(account="210987654321").identity("1") == f'{{"time":"{time}","account":"210987654321"}}'
-    digest = read({"time": time}, DigestEvent, NOW)
+    digest = parse_event({"time": time}, DigestEvent, NOW)
     assert (digest.identity("1"), DigestEvent().identity("1")) == (f'{{"time":"{time}"}}', "1")
 
 
 def test_an_undo_is_the_same_only_if_it_is_asked_for_with_a_request() -> None:
     asked = {"detector": "idle-endpoints", "region": "eu-west-1", "finding": "0123456789", "by": "maria"}
 
-    alone, named = (checked(asked | more, UndoEvent) for more in ({}, {"request": "7"}))
+    alone, named = (check_event(asked | more, UndoEvent) for more in ({}, {"request": "7"}))
 
     assert (alone.identity("1"), alone.identity("2")) == ("1", "2")
     assert named.identity("1") == named.identity("2") == named.model_dump_json()
 
 
 def test_a_start_may_seem_to_come_first_by_two_clocks_and_a_list_lasts_a_day() -> None:
-    early = {"time": NOW.isoformat(), "started": (NOW - SKEW).isoformat()}
-    assert read(early, SweepEvent, NOW).begun == NOW - SKEW
+    early = {"time": NOW.isoformat(), "started": (NOW - CLOCK_SKEW).isoformat()}
+    assert parse_event(early, SweepEvent, NOW).begun == NOW - CLOCK_SKEW
 
     for late, harmless in ((timedelta(0), ""), (timedelta(seconds=1), "its run began 24 hours before")):
-        begun = NOW + LIST_LASTS + late
-        asked = read({"time": NOW.isoformat(), "started": begun.isoformat()}, SweepEvent, begun)
+        begun = NOW + LONGEST_ORGANIZATION_RUN + late
+        asked = parse_event({"time": NOW.isoformat(), "started": begun.isoformat()}, SweepEvent, begun)
         assert asked.harmless(begun, ()).startswith(harmless)
         assert (asked.harmless(begun, ()) == "") is (late == timedelta(0))
 

@@ -14,21 +14,23 @@ from fakes import thing, waste
 from ml_janitor.core.cost import Cost
 from ml_janitor.core.model import Finding, Kept, Mode, Verdict
 from ml_janitor.core.results import Outcome, Result, Sweep
-from ml_janitor.core.signals import Absent, Evidence, NotRead, Unreadable, Value, evidence
-from ml_janitor_cli.explanation import Explained, signals, text
-from ml_janitor_cli.explanation_view import drawing
-from ml_janitor_cli.screen import console, write
+from ml_janitor.core.signals import Absent, Evidence, NotRead, Unreadable, Value, as_evidence
+from ml_janitor_cli.explanation import Explanation, explanation_json, signals_with_tags
+from ml_janitor_cli.explanation_view import draw_explanations
+from ml_janitor_cli.screen import make_console, print_blocks
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 HOSTILE = "\x1b[2Jevil\u202ename\n[red]x[/red]"
 
 
-def explained(verdict: Verdict, *, tags: Any = None, name: str = "a", error: str | None = None) -> Explained:
+def explained(
+    verdict: Verdict, *, tags: Any = None, name: str = "a", error: str | None = None
+) -> Explanation:
     """One thing, judged so."""
     target = thing(name, verdict, tags).target
     outcome = Outcome.WOULD_ACT if isinstance(verdict, Finding) else Outcome.KEPT
     result = Result(detector="shelf", target=target, verdict=verdict, outcome=outcome)
-    return Explained(arn=target.arn, sweep=sweep(result, error=error))
+    return Explanation(arn=target.arn, sweep=sweep(result, error=error))
 
 
 def sweep(*results: Result, error: str | None = None) -> Sweep:
@@ -42,11 +44,11 @@ def sweep(*results: Result, error: str | None = None) -> Sweep:
     )
 
 
-def drawn(*all_of_it: Explained, width: int = 100) -> str:
+def drawn(*all_of_it: Explanation, width: int = 100) -> str:
     """What is written to a pipe."""
-    screen = console(io.StringIO())
+    screen = make_console(io.StringIO())
     screen.width = width
-    write(screen, drawing(all_of_it, now=NOW, account="123456789012", width=width))
+    print_blocks(screen, draw_explanations(all_of_it, now=NOW, account="123456789012", width=width))
     written = screen.file
     assert isinstance(written, io.StringIO)
     return written.getvalue()
@@ -72,7 +74,7 @@ def kept(*seen: Evidence) -> Kept:
     ],
 )
 def test_what_was_read_is_shown_as_it_is_or_as_its_detector_says(signal: Any, value: Any, shown: Any) -> None:
-    assert evidence("size", signal, value) == Evidence("size", shown)
+    assert as_evidence("size", signal, value) == Evidence("size", shown)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +119,7 @@ def test_the_tags_are_a_signal_too(tags: Any, value: str | None, error: str | No
     one = explained(kept(), tags=tags)
     assert one.result is not None
 
-    (seen,) = signals(one.result)
+    (seen,) = signals_with_tags(one.result)
 
     assert (seen.signal, seen.value, seen.error) == ("tags", value, error)
 
@@ -126,7 +128,7 @@ def test_tags_that_the_rule_shows_itself_are_not_shown_twice() -> None:
     one = explained(kept(Evidence("tags", "owner")), tags={"owner": "maria"})
     assert one.result is not None
 
-    assert signals(one.result) == (Evidence("tags", "owner"),)
+    assert signals_with_tags(one.result) == (Evidence("tags", "owner"),)
 
 
 # --- steps and verdicts ----------------------------------------------------------------------------
@@ -168,16 +170,16 @@ def test_a_finding_says_since_when() -> None:
         (explained(waste()), "found"),
         (explained(kept()), "kept"),
         (explained(Kept(reason="who knows", unknown=True)), "unknown"),
-        (Explained(arn="arn:aws:sagemaker:us-east-1:1:thing/a", sweep=sweep()), "not found"),
+        (Explanation(arn="arn:aws:sagemaker:us-east-1:1:thing/a", sweep=sweep()), "not found"),
         (
-            Explained(arn="arn:aws:sagemaker:us-east-1:1:thing/a", sweep=sweep(), deleted=Value(NOW)),
+            Explanation(arn="arn:aws:sagemaker:us-east-1:1:thing/a", sweep=sweep(), deleted=Value(NOW)),
             "deleted",
         ),
-        (Explained(arn="arn:aws:sagemaker:us-east-1:1:thing/a", sweep=sweep(error="no")), "not looked at"),
-        (Explained(arn="arn:aws:sagemaker:us-east-1:1:thing/a", sweep=sweep(), exists=True), "not judged"),
+        (Explanation(arn="arn:aws:sagemaker:us-east-1:1:thing/a", sweep=sweep(error="no")), "not looked at"),
+        (Explanation(arn="arn:aws:sagemaker:us-east-1:1:thing/a", sweep=sweep(), exists=True), "not judged"),
     ],
 )
-def test_the_verdict_in_a_word(one: Explained, verdict: str) -> None:
+def test_the_verdict_in_a_word(one: Explanation, verdict: str) -> None:
     assert one.verdict == verdict
     assert f"1 verdict on 1 resource: 1 {verdict}." in drawn(one)
 
@@ -220,7 +222,7 @@ def test_the_document_has_everything_that_the_screen_has() -> None:
         replace(waste(), evidence=seen, steps=("found, proven: nobody uses it",)), tags={"a": "b"}
     )
 
-    document = json.loads(text([one], time=NOW, account="123456789012"))
+    document = json.loads(explanation_json([one], time=NOW, account="123456789012"))
 
     assert (document["version"], document["time"], document["account"]) == (
         2,
@@ -251,13 +253,13 @@ def test_the_document_has_everything_that_the_screen_has() -> None:
 
 
 def test_the_document_of_something_gone_says_so() -> None:
-    one = Explained(arn="arn:aws:sagemaker:us-east-1:1:thing/a", sweep=sweep())
+    one = Explanation(arn="arn:aws:sagemaker:us-east-1:1:thing/a", sweep=sweep())
 
-    (each,) = json.loads(text([one], time=NOW, account="1"))["explanations"]
+    (each,) = json.loads(explanation_json([one], time=NOW, account="1"))["explanations"]
 
     assert (each["verdict"], each["error"], each["deleted"]) == ("not found", None, None)
     assert "steps" not in each
 
 
 def test_the_document_is_ascii() -> None:
-    assert text([explained(kept(Evidence("name", HOSTILE)))], time=NOW, account="1").isascii()
+    assert explanation_json([explained(kept(Evidence("name", HOSTILE)))], time=NOW, account="1").isascii()

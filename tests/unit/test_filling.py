@@ -11,16 +11,16 @@ import pytest
 from ml_janitor.core.signals import Absent, NotRead, Signal, Tags, Unreadable, Value
 from ml_janitor.detectors.untagged_resources.creators import Creator
 from ml_janitor.detectors.untagged_resources.filling import (
-    additions,
-    described,
-    filled,
-    may_add,
-    may_remove,
-    owner_of,
-    possible,
-    undo_words,
+    additions_text,
+    fill_undo_text,
+    is_filled,
+    is_possible_value,
+    owner_of_creator,
+    tag_adding_grants,
+    tag_additions,
+    tag_removing_grants,
 )
-from ml_janitor.detectors.untagged_resources.required_tags import lacks
+from ml_janitor.detectors.untagged_resources.required_tags import find_tag_lacks
 from ml_janitor.detectors.untagged_resources.rule import UntaggedResources
 from ml_janitor.engine.detector import Condition
 
@@ -33,7 +33,7 @@ COMMA = Creator(name="menon,ravi", role="IAM user", person=True)
 
 def adding(tags: Tags, creator: Signal[Creator] | None = None, **how: Any) -> dict[str, str]:
     arguments = {"creator_owns": True, **how}
-    return additions(lacks(REQUIRED, tags), FILL, creator or Value(ROBOT), **arguments)
+    return tag_additions(find_tag_lacks(REQUIRED, tags), FILL, creator or Value(ROBOT), **arguments)
 
 
 @pytest.mark.parametrize(
@@ -81,13 +81,13 @@ def test_a_name_that_is_no_address_becomes_one_where_a_domain_is_set(
     name: str, domain: str, owner: str
 ) -> None:
     creator: Signal[Creator] = Value(replace(ANNA, name=name), "trail")
-    assert adding({}, owner_of(creator, domain))["owner"] == owner
-    assert owner_of(creator, domain) == Value(replace(ANNA, name=owner), "trail")
+    assert adding({}, owner_of_creator(creator, domain))["owner"] == owner
+    assert owner_of_creator(creator, domain) == Value(replace(ANNA, name=owner), "trail")
 
 
 @pytest.mark.parametrize("creator", [Value(ROBOT), Absent("t"), Unreadable("no", "t"), NotRead()])
 def test_nobody_else_gets_an_address(creator: Signal[Creator]) -> None:
-    assert owner_of(creator, "example.com") == creator
+    assert owner_of_creator(creator, "example.com") == creator
 
 
 @pytest.mark.parametrize("domain", ["@example.com", "example", "https://a.example", "a.example ", "ex_a.b"])
@@ -97,17 +97,19 @@ def test_what_is_no_domain_is_refused(domain: str) -> None:
 
 
 def test_the_words_of_an_undo_name_keys_and_no_values() -> None:
-    assert undo_words("lamp", {"owner": "x", "team": "y"}, "is") == (
+    assert fill_undo_text("lamp", {"owner": "x", "team": "y"}, "is") == (
         "what was filled in is removed from lamp, unless it was changed since: owner, team"
     )
 
 
 def test_the_owner_may_be_required_in_another_spelling() -> None:
-    assert additions(lacks(("Owner",), {}), {}, Value(ANNA), creator_owns=True) == {"Owner": ANNA.name}
+    assert tag_additions(find_tag_lacks(("Owner",), {}), {}, Value(ANNA), creator_owns=True) == {
+        "Owner": ANNA.name
+    }
 
 
 def test_a_creator_is_never_another_tag() -> None:
-    assert additions(lacks(("team",), {}), {}, Value(ANNA), creator_owns=True) == {}
+    assert tag_additions(find_tag_lacks(("team",), {}), {}, Value(ANNA), creator_owns=True) == {}
 
 
 @pytest.mark.parametrize(
@@ -124,7 +126,7 @@ def test_a_creator_is_never_another_tag() -> None:
     ],
 )
 def test_what_can_be_a_tag_s_value(value: str, *, fits: bool) -> None:
-    assert possible(value) is fits
+    assert is_possible_value(value) is fits
 
 
 @pytest.mark.parametrize(
@@ -146,18 +148,18 @@ def test_tags_that_are_aws_s_own_cannot_be_filled() -> None:
 
 
 def test_in_words() -> None:
-    assert described({"team": "ml"}) == "add team = ml"
-    assert described({"a": "1", "b": "2", "c": "3"}) == "add a = 1, b = 2 and c = 3"
+    assert additions_text({"team": "ml"}) == "add team = ml"
+    assert additions_text({"a": "1", "b": "2", "c": "3"}) == "add a = 1, b = 2 and c = 3"
 
 
 def test_it_is_filled_once_each_key_is_there_in_any_spelling() -> None:
-    assert filled({"team": "x"}, {"Team": ""})
-    assert filled({"cost-center": "x"}, {"CostCenter": "4711"})
-    assert not filled({"team": "x", "owner": "y"}, {"team": "x"})
+    assert is_filled({"team": "x"}, {"Team": ""})
+    assert is_filled({"cost-center": "x"}, {"CostCenter": "4711"})
+    assert not is_filled({"team": "x", "owner": "y"}, {"team": "x"})
 
 
 def test_each_key_is_added_under_a_permission_of_its_own_and_only_where_it_is_absent() -> None:
-    grants = list(may_add(["team", "owner"]))
+    grants = list(tag_adding_grants(["team", "owner"]))
 
     assert {grant.action for grant in grants} == {"sagemaker:AddTags", "s3:TagResource", "ecr:TagResource"}
     assert {grant.when for grant in grants} == {
@@ -171,7 +173,7 @@ def test_each_key_is_added_under_a_permission_of_its_own_and_only_where_it_is_ab
 
 
 def test_only_required_keys_can_be_removed() -> None:
-    (when,) = {grant.when for grant in may_remove(["team", "owner"])}
+    (when,) = {grant.when for grant in tag_removing_grants(["team", "owner"])}
 
     assert when[0] == Condition("ForAllValues:StringEquals", "aws:TagKeys", ("team", "owner"))
     assert when[1] == Condition("Null", "aws:TagKeys", ("false",))

@@ -17,10 +17,10 @@ from ml_janitor.core.cost import Cost
 from ml_janitor.core.counting import claim_of
 from ml_janitor.core.model import Finding, Kept, Mode, Verdict, finding_id
 from ml_janitor.core.results import Outcome, Result, Sweep
-from ml_janitor.ledger.entries import Entry, Recorded
-from ml_janitor.ledger.findings import GONE, Ledger
+from ml_janitor.ledger.entries import Entry, RecordedFindings
+from ml_janitor.ledger.findings import GONE_REASON, Ledger
 from ml_janitor.ledger.messages import MessageRef
-from ml_janitor.ledger.table import WRITTEN, ConditionFailedError
+from ml_janitor.ledger.table import WRITTEN_ATTRIBUTE, ConditionFailedError
 
 DAY, SECOND = timedelta(days=1), timedelta(seconds=1)
 POOL: Any = type("Serial", (), {"map": lambda _, do, over: list(map(do, over))})()
@@ -40,7 +40,9 @@ class Desk:
         self.table = MemoryTable()
         self.ledger = Ledger(self.table)
 
-    def swept(self, *results: Result, at: datetime = NOW, error: str | None = None, **how: Any) -> Recorded:
+    def swept(
+        self, *results: Result, at: datetime = NOW, error: str | None = None, **how: Any
+    ) -> RecordedFindings:
         sweep = Sweep(
             detector="shelf", account=ACCOUNT, region=REGION, mode=Mode.ACT, results=results, error=error
         )
@@ -76,8 +78,8 @@ def desk() -> Desk:
 @pytest.mark.parametrize(
     ("later", "at", "error", "why"),
     [
-        ([], NOW + DAY, None, GONE),
-        ([], NOW, None, GONE),
+        ([], NOW + DAY, None, GONE_REASON),
+        ([], NOW, None, GONE_REASON),
         ([], NOW - SECOND, None, None),
         ([], NOW + DAY, "broke off", None),
         ([found("lamp", USED)], NOW + DAY, None, "it is used"),
@@ -97,7 +99,7 @@ def test_what_a_complete_sweep_no_longer_finds_is_closed(
     assert recorded.closed == ((before, why),) * (why is not None)
     assert (desk.entry().closed, desk.entry().close_reason) == ((at, why) if why else (None, ""))
     assert desk.entry().open is (why is None)
-    left = () if why else ((desk.entry(), GONE),)
+    left = () if why else ((desk.entry(), GONE_REASON),)
     assert desk.swept(at=NOW + 9 * DAY).closed == left
 
 
@@ -196,7 +198,7 @@ def test_a_direct_message_brings_the_date_forward_in_a_signed_write(desk: Desk) 
     entry = desk.warned()
 
     assert (entry.due, entry.messages, entry.unmessaged) == (NOW + 3 * DAY, [CHANNEL, DIRECT], "")
-    assert WRITTEN in desk.item()
+    assert WRITTEN_ATTRIBUTE in desk.item()
     with pytest.raises(ConditionFailedError):
         desk.ledger.messaged(entry, DIRECT, late=NOW + 6 * DAY, due=NOW)
     assert desk.entry().due == NOW + 3 * DAY
@@ -225,7 +227,7 @@ def test_what_lapsed_and_is_gone_is_closed_once(desk: Desk) -> None:
     desk.warned()
     before = desk.entry()
 
-    assert desk.swept(at=NOW + 10 * DAY, lasts=5 * DAY).closed == ((before, GONE),)
+    assert desk.swept(at=NOW + 10 * DAY, lasts=5 * DAY).closed == ((before, GONE_REASON),)
 
 
 @pytest.mark.parametrize(

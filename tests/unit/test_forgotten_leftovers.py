@@ -15,16 +15,16 @@ from conftest import ACCOUNT, NOW, REGION
 from fakes import target_at
 from ml_janitor.aws.answers import ReadError
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.images import REFERENCE, Image, Manifest
+from ml_janitor.aws.images import IMAGE_REFERENCE, EcrImage, ImageManifest
 from ml_janitor.aws.logs import LogGroup
 from ml_janitor.aws.storage_prices import StoragePrices
 from ml_janitor.core.model import Finding, Target
 from ml_janitor.core.signals import Absent, NotRead, Unreadable, Value
 from ml_janitor.core.tiering import GB
 from ml_janitor.detectors.forgotten_leftovers import expiry, failed_jobs, log_groups, repositories
-from ml_janitor.detectors.forgotten_leftovers.failed_jobs import Output
-from ml_janitor.detectors.forgotten_leftovers.log_groups import Group
-from ml_janitor.detectors.forgotten_leftovers.repositories import Repository, unused
+from ml_janitor.detectors.forgotten_leftovers.failed_jobs import JobOutput
+from ml_janitor.detectors.forgotten_leftovers.log_groups import GrowingLogGroup
+from ml_janitor.detectors.forgotten_leftovers.repositories import ImageRepository, unused_images
 from ml_janitor.detectors.forgotten_leftovers.rule import ForgottenLeftovers, Leftover
 from past_jobs import word
 from verdicts import shown
@@ -44,13 +44,13 @@ GROUP = LogGroup(
 )
 
 
-def group(arrived: object = 100.0 * GB, prices: StoragePrices = HERE, **changed: object) -> Group:
+def group(arrived: object = 100.0 * GB, prices: StoragePrices = HERE, **changed: object) -> GrowingLogGroup:
     of = replace(GROUP, **changed)  # type: ignore[arg-type]
     target = Target(
         arn=of.arn, name=of.name, kind="log-group", account=ACCOUNT, region=REGION, created=of.created
     )
     signal = arrived if isinstance(arrived, Absent | Unreadable) else Value(arrived)
-    return Group(target=target, group=of, arrived=signal, prices=prices)  # type: ignore[arg-type]
+    return GrowingLogGroup(target=target, group=of, arrived=signal, prices=prices)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def group(arrived: object = 100.0 * GB, prices: StoragePrices = HERE, **changed:
         (group(9000.0 * GB), "kept", "may all have arrived"),
     ],
 )
-def test_log_groups(candidate: Group, verdict: str, reason: str) -> None:
+def test_log_groups(candidate: GrowingLogGroup, verdict: str, reason: str) -> None:
     decided = RULE.decide(candidate, NOW)
 
     assert (word(decided), reason in decided.reason) == (verdict, True), decided.reason
@@ -86,27 +86,27 @@ def test_what_is_certainly_older_is_what_is_saved() -> None:
     assert RULE.decide(group(prices=StoragePrices("eu-west-3", None)), NOW).cost.known is False  # type: ignore[union-attr]
 
 
-def image(letter: str, age: timedelta = 300 * DAY, **more: object) -> Image:
+def image(letter: str, age: timedelta = 300 * DAY, **more: object) -> EcrImage:
     given = {"tags": (), "pushed": NOW - age, "pulled": None, "archived": False, "subject": None}
-    return Image(digest=f"sha256:{letter * 64}", **(given | more))  # type: ignore[arg-type]
+    return EcrImage(digest=f"sha256:{letter * 64}", **(given | more))  # type: ignore[arg-type]
 
 
 BASE = {"sha256:base": 2 * GB}
 OLD, NEW = image("a", tags=("1.0",)), image("b", DAY, tags=("2.0",))
 MADE_OF = {
-    OLD.digest: Manifest({**BASE, "sha256:old": 3 * GB}, ()),
-    NEW.digest: Manifest({**BASE, "sha256:new": 3 * GB}, ()),
+    OLD.digest: ImageManifest({**BASE, "sha256:old": 3 * GB}, ()),
+    NEW.digest: ImageManifest({**BASE, "sha256:new": 3 * GB}, ()),
 }
 
 
 def repository(
-    *images: Image, named: object = frozenset({"2.0"}), made_of: object = MADE_OF, name: str = "trainer"
-) -> Repository:
+    *images: EcrImage, named: object = frozenset({"2.0"}), made_of: object = MADE_OF, name: str = "trainer"
+) -> ImageRepository:
     def signal(given: object) -> object:
         return given if isinstance(given, Unreadable | NotRead) else Value(given)
 
     target = target_at(f"repository/{name}", NOW - 400 * DAY, service="ecr")
-    return Repository(
+    return ImageRepository(
         target=target,
         images=Value(images or (OLD, NEW)),
         named=signal(named),  # type: ignore[arg-type]
@@ -133,7 +133,7 @@ def repository(
         (repository(replace(OLD, subject=NEW.digest), NEW), "kept", "hold 0 bytes"),
     ],
 )
-def test_repositories(candidate: Repository, verdict: str, reason: str) -> None:
+def test_repositories(candidate: ImageRepository, verdict: str, reason: str) -> None:
     decided = replace(RULE, repositories=("batch-*",)).decide(candidate, NOW)
 
     assert (word(decided), reason in decided.reason) == (verdict, True), decided.reason
@@ -141,7 +141,7 @@ def test_repositories(candidate: Repository, verdict: str, reason: str) -> None:
 
 def test_unused_images_are_shown_by_their_tags_five_at_most() -> None:
     held = [image(letter, tags=(f"{letter}.0",)) for letter in "134567"]
-    made_of = {one.digest: Manifest({one.digest: GB}, ()) for one in held}
+    made_of = {one.digest: ImageManifest({one.digest: GB}, ()) for one in held}
 
     decided = RULE.decide(repository(*held, made_of=made_of), NOW)
 
@@ -163,16 +163,16 @@ def test_layers_that_stay_are_no_saving() -> None:
 def test_an_index_and_its_images_are_used_together() -> None:
     index, amd, arm = image("c", DAY, tags=("3.0",)), image("d"), image("e")
     made_of = {
-        index.digest: Manifest({}, (amd.digest, arm.digest)),
-        amd.digest: Manifest({"sha256:amd": GB}, ()),
-        arm.digest: Manifest({"sha256:arm": GB}, ()),
+        index.digest: ImageManifest({}, (amd.digest, arm.digest)),
+        amd.digest: ImageManifest({"sha256:amd": GB}, ()),
+        arm.digest: ImageManifest({"sha256:arm": GB}, ()),
     }
 
-    assert unused((index, amd, arm), made_of, (), PATIENCE, NOW) == ([], 0)
+    assert unused_images((index, amd, arm), made_of, (), PATIENCE, NOW) == ([], 0)
     old = replace(index, pushed=NOW - 300 * DAY)
-    assert unused((old, amd, arm), made_of, (), PATIENCE, NOW) == ([old, amd, arm], 2 * GB)
+    assert unused_images((old, amd, arm), made_of, (), PATIENCE, NOW) == ([old, amd, arm], 2 * GB)
     pulled = replace(arm, pulled=NOW)  # by its digest: whether the index was pulled too is not known
-    assert unused((old, amd, pulled), made_of, (), PATIENCE, NOW) == ([], 0)
+    assert unused_images((old, amd, pulled), made_of, (), PATIENCE, NOW) == ([], 0)
 
 
 def test_what_is_freed_is_what_is_stored_less_what_stays() -> None:
@@ -181,15 +181,17 @@ def test_what_is_freed_is_what_is_stored_less_what_stays() -> None:
         random = Random(seed)  # noqa: S311 - it has to come out the same again
         layers = {f"sha256:{number}": 2**number for number in range(8)}
         held = [image(letter, random.choice([DAY, 300 * DAY])) for letter in "0123456789"]
-        made_of = {one.digest: Manifest(dict(random.sample(list(layers.items()), 3)), ()) for one in held}
-        left, freed = unused(held, made_of, (), PATIENCE, NOW)
+        made_of = {
+            one.digest: ImageManifest(dict(random.sample(list(layers.items()), 3)), ()) for one in held
+        }
+        left, freed = unused_images(held, made_of, (), PATIENCE, NOW)
 
-        def stored(images: list[Image], made_of: dict[str, Manifest] = made_of) -> int:
+        def stored(images: list[EcrImage], made_of: dict[str, ImageManifest] = made_of) -> int:
             return sum(dict(pair for one in images for pair in made_of[one.digest].layers.items()).values())
 
         assert freed == stored(held) - stored([one for one in held if one not in left])
         assert {one.digest for one in left} == {one.digest for one in held if NOW - one.pushed > PATIENCE}
-        again, as_much = unused(held[::-1], made_of, (), PATIENCE, NOW)
+        again, as_much = unused_images(held[::-1], made_of, (), PATIENCE, NOW)
         assert (set(again), as_much) == (set(left), freed)
 
 
@@ -207,7 +209,7 @@ def test_what_is_freed_is_what_is_stored_less_what_stays() -> None:
     ],
 )
 def test_references(text: str, names: tuple[str, str | None, str | None]) -> None:
-    match = REFERENCE.search(text)
+    match = IMAGE_REFERENCE.search(text)
 
     assert match is not None
     assert (match["account"], match["repository"], match["tag"], match["digest"]) == (ACCOUNT, *names)
@@ -245,7 +247,7 @@ def test_which_groups_are_only_reported(name: str, globs: tuple[str, ...], why: 
 
 
 def test_what_was_set_can_be_taken_away_everywhere() -> None:
-    assert ForgottenLeftovers(act_on_groups=()).undoes == expiry.UNDOES
+    assert ForgottenLeftovers(act_on_groups=()).undoes == expiry.RETENTION_UNDO_GRANTS
     assert (RULE.cleanup.grace, ForgottenLeftovers(patience=118 * DAY).patience) == (3 * DAY, 118 * DAY)
 
 
@@ -275,9 +277,9 @@ def test_what_may_be_set_is_what_the_globs_name() -> None:
     assert RULE.never_acts() is None
 
 
-def output(user: object = Absent(), held: object = None) -> Output:
+def output(user: object = Absent(), held: object = None) -> JobOutput:
     target = target_at("training-job/churn-1", NOW - 200 * DAY)
-    return Output(
+    return JobOutput(
         target=target,
         folder="s3://models/out/churn-1/",
         status="Stopped",
@@ -301,7 +303,7 @@ def output(user: object = Absent(), held: object = None) -> Output:
         (output(Unreadable("Search: denied"), {"STANDARD": GB}), 1, "unknown", "Search: denied"),
     ],
 )
-def test_outputs_of_failed_jobs(candidate: Output, smallest: float, verdict: str, reason: str) -> None:
+def test_outputs_of_failed_jobs(candidate: JobOutput, smallest: float, verdict: str, reason: str) -> None:
     decided = replace(RULE, min_gb=smallest).decide(candidate, NOW)
 
     assert (word(decided), reason in decided.reason) == (verdict, True), decided.reason
@@ -317,7 +319,7 @@ def test_outputs_of_failed_jobs(candidate: Output, smallest: float, verdict: str
         ),
         (
             repository(
-                OLD, image("c"), NEW, made_of={**MADE_OF, "sha256:" + "c" * 64: Manifest({"l": GB}, ())}
+                OLD, image("c"), NEW, made_of={**MADE_OF, "sha256:" + "c" * 64: ImageManifest({"l": GB}, ())}
             ),
             {
                 "images": 3,

@@ -12,6 +12,7 @@ from ml_janitor.aws.prices import Price
 from ml_janitor.core.model import Finding
 from ml_janitor.detectors.generous_runtime_limits import GenerousRuntimeLimits
 from past_jobs import HOUR, SECOND, job, runs, word
+from verdicts import shown
 
 
 @pytest.mark.parametrize(
@@ -49,3 +50,22 @@ def test_a_run_of_seconds_keeps_an_hour() -> None:
 
     assert isinstance(decided, Finding)
     assert "to 3600" in decided.action
+
+
+def test_what_was_seen_of_a_family() -> None:
+    decided = GenerousRuntimeLimits().decide(runs(newest=job(2.5 * HOUR, limit=48 * HOUR)), NOW)
+
+    assert shown(decided) == {
+        "jobs that completed": 30,
+        "longest run": "4 hours",
+        "newest job's limit": "48 hours",
+    }
+
+
+@pytest.mark.parametrize(("hours", "seconds"), [(4.0, 28_800), (4.01, 32_400), (0.5, 3600), (0.51, 7200)])
+def test_the_proposed_limit_is_whole_hours_and_one_at_least(hours: float, seconds: int) -> None:
+    one = job(hours * HOUR)
+    decided = GenerousRuntimeLimits().decide(runs(newest=one, jobs=(one,) * 3), NOW)
+
+    assert isinstance(decided, Finding)
+    assert f"MaxRuntimeInSeconds to {seconds} " in decided.action

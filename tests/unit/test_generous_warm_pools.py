@@ -18,6 +18,7 @@ from ml_janitor.core.model import Confidence, Finding
 from ml_janitor.detectors.generous_warm_pools import GenerousWarmPools
 from ml_janitor_sandbox.control import Control
 from past_jobs import HOUR, job, runs, word
+from verdicts import shown
 
 MINUTE = timedelta(minutes=1)
 
@@ -44,6 +45,7 @@ def pools(*jobs: PastJob, **more: Any) -> JobFamily:
         (pools(*[pool()] * 6, price=Price(None, "no price list")), "unknown", "the price of ml.g5.xlarge"),
         (pools(*[pool()] * 3), "kept", "a shorter time would save $8.57 a month"),
         (pools(pool(10 * MINUTE, reused=True), *[pool()] * 6), "found", "wait that paid off was 10 minutes"),
+        (pools(*[pool(n * MINUTE, reused=True) for n in (10, 20)], *[pool()] * 6), "found", "20 minutes"),
         (pools(pool(3 * HOUR, reused=True), *[pool()] * 6), "kept", "no longer than needed"),
         (
             pools(pool(10 * MINUTE, reused=True, keeps=15 * MINUTE), *[pool()] * 6),
@@ -87,3 +89,21 @@ def test_pools_of_real_jobs(box: Control, session: boto3.Session, aws: Aws) -> N
     assert decided.cost
     assert decided.cost.monthly_usd == pytest.approx(Decimal(16 * 730) / 1440 * Decimal("7.09"))
     assert decided.action.endswith("to 0 where the job is created, or leave it out")
+
+
+def test_what_was_seen_of_pools_and_as_much_as_is_worth_a_change() -> None:
+    """Pools that ended before the proposed time would save nothing, and take nothing off."""
+    family = pools(pool(10 * MINUTE, reused=True), *[pool()] * 6, pool(MINUTE))
+    decided = GenerousWarmPools().decide(family, NOW)
+
+    assert shown(decided) == {
+        "warm pools that ended": 8,
+        "of these used again": 1,
+        "kept after the newest job for": "4 hours",
+    }
+    assert isinstance(decided, Finding)
+    assert decided.cost
+    assert decided.cost.monthly_usd == pytest.approx(Decimal("22.5") * Decimal("1.408") * 730 / (60 * 24))
+    exactly = pools(*[pool(48 * HOUR, keeps=48 * HOUR)] * 3, price=Price(Decimal(1), "x"))
+    assert word(GenerousWarmPools(min_saving=73.0).decide(exactly, NOW)) == "found"
+    assert word(GenerousWarmPools(min_saving=73.01).decide(exactly, NOW)) == "kept"

@@ -12,18 +12,18 @@ import pytest
 from fakes import target_at
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Price
-from ml_janitor.aws.s3 import Newest
+from ml_janitor.aws.s3 import NewestObject
 from ml_janitor.core.model import Confidence, Finding, Kept, Target, Verdict
 from ml_janitor.core.signals import Absent, NotRead, Signal, Unreadable, Value
 from ml_janitor.detectors.hung_training_jobs import stops, training, tuning
-from ml_janitor.detectors.hung_training_jobs.batch_jobs import PROCESSING_KIND, TRANSFORM_KIND
-from ml_janitor.detectors.hung_training_jobs.job import Job, Kind
-from ml_janitor.detectors.hung_training_jobs.load import HostLoad, Span
-from ml_janitor.detectors.hung_training_jobs.progress import Signs
-from ml_janitor.detectors.hung_training_jobs.rhythm import Rhythm
+from ml_janitor.detectors.hung_training_jobs.batch_jobs import PROCESSING_JOB_KIND, TRANSFORM_JOB_KIND
+from ml_janitor.detectors.hung_training_jobs.job import JobKind, RunningJob
+from ml_janitor.detectors.hung_training_jobs.load import HostLoad, LoadSpan
+from ml_janitor.detectors.hung_training_jobs.progress import ProgressSigns
+from ml_janitor.detectors.hung_training_jobs.rhythm import LogRhythm
 from ml_janitor.detectors.hung_training_jobs.rule import HungTrainingJobs
-from ml_janitor.detectors.hung_training_jobs.survey import Suspect, SuspectTuner
-from ml_janitor.detectors.hung_training_jobs.tuning import Tuner
+from ml_janitor.detectors.hung_training_jobs.survey import SuspectJob, SuspectTuner
+from ml_janitor.detectors.hung_training_jobs.tuning import TuningJob
 from ml_janitor.engine.detector import CannotActError
 from verdicts import word
 
@@ -32,14 +32,14 @@ SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelt
 REFUSED = Unreadable("AccessDenied: no", "call")
 DOLLAR = Price(Decimal(1), "Price List API")
 
-REST, FULL, BUSY, THREAD = Span(0, 1), Span(1599, 1600), Span(100, 900), Span(100, 101)
+REST, FULL, BUSY, THREAD = LoadSpan(0, 1), LoadSpan(1599, 1600), LoadSpan(100, 900), LoadSpan(100, 101)
 
 
 def target(kind: str, name: str = "nightly") -> Target:
     return target_at(f"{kind}/{name}", NOW - 40 * HOUR)
 
 
-def job(kind: Kind, **changed: Any) -> Job:
+def job(kind: JobKind, **changed: Any) -> RunningJob:
     usual: dict[str, Any] = {
         "kind": kind,
         "name": "nightly",
@@ -51,28 +51,28 @@ def job(kind: Kind, **changed: Any) -> Job:
         "groups": (("ml.m5.4xlarge", 1),),
         "writes_to": (),
     }
-    return Job(**(usual | changed))
+    return RunningJob(**(usual | changed))
 
 
 def silent(
-    of: Job,
+    of: RunningJob,
     *,
-    cpu: Signal[Span] | Span = REST,
-    gpu: Signal[Span] | Span = Absent(),  # noqa: B008 - frozen
-    newest: Signal[Newest | None] = NotRead(),  # noqa: B008 - frozen
+    cpu: Signal[LoadSpan] | LoadSpan = REST,
+    gpu: Signal[LoadSpan] | LoadSpan = Absent(),  # noqa: B008 - frozen
+    newest: Signal[NewestObject | None] = NotRead(),  # noqa: B008 - frozen
     quiet: timedelta = 20 * HOUR,
-) -> Suspect:
+) -> SuspectJob:
     """One that says nothing any more; its load is *cpu* and *gpu*."""
     load = HostLoad(
         host="nightly/h",
-        cpu=Value(cpu) if isinstance(cpu, Span) else cpu,
-        gpu=Value(gpu) if isinstance(gpu, Span) else gpu,
+        cpu=Value(cpu) if isinstance(cpu, LoadSpan) else cpu,
+        gpu=Value(gpu) if isinstance(gpu, LoadSpan) else gpu,
     )
-    return Suspect(
+    return SuspectJob(
         target=target(of.kind.of.type),
         job=Value(of),
-        signs=Signs(
-            rhythm=Value(Rhythm(last=NOW - quiet, longest_pause=Value(MINUTE))),
+        signs=ProgressSigns(
+            rhythm=Value(LogRhythm(last=NOW - quiet, longest_pause=Value(MINUTE))),
             newest=newest,
             loads=Value((load,)),
         ),
@@ -80,11 +80,13 @@ def silent(
     )
 
 
-def decide(candidate: Suspect | SuspectTuner, **tunables: Any) -> Verdict:
+def decide(candidate: SuspectJob | SuspectTuner, **tunables: Any) -> Verdict:
     return HungTrainingJobs(**tunables).decide(candidate, NOW)
 
 
-OTHERS = pytest.mark.parametrize("kind", [PROCESSING_KIND, TRANSFORM_KIND], ids=lambda kind: kind.of.type)
+OTHERS = pytest.mark.parametrize(
+    "kind", [PROCESSING_JOB_KIND, TRANSFORM_JOB_KIND], ids=lambda kind: kind.of.type
+)
 
 # --- processing and transform jobs -------------------------------------------------------------
 
@@ -94,8 +96,8 @@ OTHERS = pytest.mark.parametrize("kind", [PROCESSING_KIND, TRANSFORM_KIND], ids=
     ("cpu", "expected"),
     [
         (REST, "likely"),  # it may wait for a query
-        (Span(0, 50), "likely"),  # half a thread
-        (Span(0, 51), "kept"),
+        (LoadSpan(0, 50), "likely"),  # half a thread
+        (LoadSpan(0, 51), "kept"),
         (FULL, "kept"),  # no collective spins here: this is work
         (THREAD, "kept"),
         (BUSY, "kept"),
@@ -103,7 +105,7 @@ OTHERS = pytest.mark.parametrize("kind", [PROCESSING_KIND, TRANSFORM_KIND], ids=
         (REFUSED, "unknown"),
     ],
 )
-def test_only_hosts_at_rest_hang(kind: Kind, cpu: Signal[Span] | Span, expected: str) -> None:
+def test_only_hosts_at_rest_hang(kind: JobKind, cpu: Signal[LoadSpan] | LoadSpan, expected: str) -> None:
     assert word(decide(silent(job(kind), cpu=cpu))) == expected
 
 
@@ -111,13 +113,13 @@ def test_only_hosts_at_rest_hang(kind: Kind, cpu: Signal[Span] | Span, expected:
 @pytest.mark.parametrize(
     ("gpu", "cpu", "expected"),
     [
-        (Span(0, 1), Span(0, 20), "likely"),
-        (Span(0, 1), THREAD, "kept"),  # a single thread works, and leaves the GPU alone
-        (Span(99, 100), Span(0, 20), "kept"),
-        (Absent(), Span(0, 20), "kept"),
+        (LoadSpan(0, 1), LoadSpan(0, 20), "likely"),
+        (LoadSpan(0, 1), THREAD, "kept"),  # a single thread works, and leaves the GPU alone
+        (LoadSpan(99, 100), LoadSpan(0, 20), "kept"),
+        (Absent(), LoadSpan(0, 20), "kept"),
     ],
 )
-def test_with_a_gpu_the_cpu_must_rest_too(kind: Kind, gpu: Span, cpu: Span, expected: str) -> None:
+def test_with_a_gpu_the_cpu_must_rest_too(kind: JobKind, gpu: LoadSpan, cpu: LoadSpan, expected: str) -> None:
     of = job(kind, groups=(("ml.g4dn.xlarge", 1),))
 
     assert word(decide(silent(of, gpu=gpu, cpu=cpu))) == expected
@@ -127,29 +129,34 @@ def test_with_a_gpu_the_cpu_must_rest_too(kind: Kind, gpu: Span, cpu: Span, expe
 @pytest.mark.parametrize(
     ("instance", "cpu", "expected"),
     [
-        ("ml.m5.large", Span(0, 10), "likely"),  # 5 percent of 2 vCPUs
-        ("ml.m5.large", Span(0, 10.1), "kept"),
+        ("ml.m5.large", LoadSpan(0, 10), "likely"),  # 5 percent of 2 vCPUs
+        ("ml.m5.large", LoadSpan(0, 10.1), "kept"),
         ("ml.m5.24xlarge", THREAD, "kept"),  # 1 percent of 96 vCPUs, and yet one thread at work
-        ("ml.m5.24xlarge", Span(0, 51), "kept"),
+        ("ml.m5.24xlarge", LoadSpan(0, 51), "kept"),
     ],
 )
-def test_a_single_thread_on_a_large_host_works(kind: Kind, instance: str, cpu: Span, expected: str) -> None:
+def test_a_single_thread_on_a_large_host_works(
+    kind: JobKind, instance: str, cpu: LoadSpan, expected: str
+) -> None:
     assert word(decide(silent(job(kind, groups=((instance, 1),)), cpu=cpu))) == expected
 
 
 def test_a_full_load_is_not_called_rest() -> None:
-    assert decide(silent(job(PROCESSING_KIND), cpu=FULL)).reason == "silent, but the load of h is not at rest"
+    assert (
+        decide(silent(job(PROCESSING_JOB_KIND), cpu=FULL)).reason
+        == "silent, but the load of h is not at rest"
+    )
 
 
 @OTHERS
 @pytest.mark.parametrize(("quiet", "expected"), [(6 * HOUR, "likely"), (6 * HOUR - SECOND, "kept")])
-def test_six_hours_of_silence(kind: Kind, quiet: timedelta, expected: str) -> None:
+def test_six_hours_of_silence(kind: JobKind, quiet: timedelta, expected: str) -> None:
     assert word(decide(silent(job(kind), quiet=quiet))) == expected
 
 
 @OTHERS
 @pytest.mark.parametrize(("quiet", "expected"), [(24 * HOUR, "likely"), (24 * HOUR - SECOND, "kept")])
-def test_without_metrics_it_takes_a_day(kind: Kind, quiet: timedelta, expected: str) -> None:
+def test_without_metrics_it_takes_a_day(kind: JobKind, quiet: timedelta, expected: str) -> None:
     assert word(decide(silent(job(kind), cpu=Absent(), quiet=quiet))) == expected
 
 
@@ -158,18 +165,20 @@ def test_without_metrics_it_takes_a_day(kind: Kind, quiet: timedelta, expected: 
     ("newest", "expected"),
     [
         (Value(None), "likely"),
-        (Value(Newest("s3://out/9", NOW - 6 * HOUR)), "likely"),
-        (Value(Newest("s3://out/9", NOW - 6 * HOUR + SECOND)), "kept"),
+        (Value(NewestObject("s3://out/9", NOW - 6 * HOUR)), "likely"),
+        (Value(NewestObject("s3://out/9", NOW - 6 * HOUR + SECOND)), "kept"),
         (REFUSED, "unknown"),
         (NotRead(), "unknown"),
     ],
 )
-def test_writing_outputs_is_progress(kind: Kind, newest: Signal[Newest | None], expected: str) -> None:
+def test_writing_outputs_is_progress(
+    kind: JobKind, newest: Signal[NewestObject | None], expected: str
+) -> None:
     assert word(decide(silent(job(kind, writes_to=("s3://out/",)), newest=newest))) == expected
 
 
 def test_what_has_no_folder_to_write_to_is_judged_without() -> None:
-    verdict = decide(silent(job(PROCESSING_KIND)))
+    verdict = decide(silent(job(PROCESSING_JOB_KIND)))
 
     assert isinstance(verdict, Finding)
     assert verdict.reason == (
@@ -181,14 +190,14 @@ def test_what_has_no_folder_to_write_to_is_judged_without() -> None:
 
 
 @OTHERS
-def test_no_limit_is_not_called_a_limit_that_was_kept(kind: Kind) -> None:
+def test_no_limit_is_not_called_a_limit_that_was_kept(kind: JobKind) -> None:
     assert "it has no limit of its own" in decide(silent(job(kind))).steps
     limited = decide(silent(job(kind, max_runtime=4 * DAY)))
     assert "not more than 60 minutes past its own limit" in limited.steps
 
 
 @OTHERS
-def test_waiting_for_instances_costs_nothing(kind: Kind) -> None:
+def test_waiting_for_instances_costs_nothing(kind: JobKind) -> None:
     verdict = decide(silent(job(kind, phase="Starting", started=None)))
 
     assert word(verdict) == "kept"
@@ -197,7 +206,7 @@ def test_waiting_for_instances_costs_nothing(kind: Kind) -> None:
 
 @OTHERS
 @pytest.mark.parametrize("status", ["Stopping", "Stopped", "Completed", "Failed"])
-def test_what_ended_meanwhile_is_kept(kind: Kind, status: str) -> None:
+def test_what_ended_meanwhile_is_kept(kind: JobKind, status: str) -> None:
     assert word(decide(silent(job(kind, status=status)))) == "kept"
 
 
@@ -215,14 +224,18 @@ def test_what_ended_meanwhile_is_kept(kind: Kind, status: str) -> None:
 )
 @pytest.mark.parametrize("late", [False, True])
 def test_a_rule_of_debugger_rests_while_nothing_is_wrong(
-    watched: Signal[Job] | str,
+    watched: Signal[RunningJob] | str,
     expected: str,
     reason: str,
     late: bool,  # noqa: FBT001 - a parameter
 ) -> None:
     arn = "arn:aws:sagemaker:us-east-1:123456789012:training-job/big"
-    of = job(PROCESSING_KIND, watches=arn, max_runtime=HOUR if late else None)
-    seen = Value(job(training.KIND, name="big", status=watched)) if isinstance(watched, str) else watched
+    of = job(PROCESSING_JOB_KIND, watches=arn, max_runtime=HOUR if late else None)
+    seen = (
+        Value(job(training.TRAINING_JOB_KIND, name="big", status=watched))
+        if isinstance(watched, str)
+        else watched
+    )
     verdict = decide(replace(silent(of), watched=seen))
 
     assert word(verdict) == ("proven" if late and expected == "likely" else expected)
@@ -237,13 +250,15 @@ def test_a_rule_of_debugger_rests_while_nothing_is_wrong(
 @pytest.mark.parametrize(
     ("signal", "expected"), [(REFUSED, "unknown"), (NotRead(), "unknown"), (Absent(), "kept")]
 )
-def test_without_a_description_nothing_is_known(kind: Kind, signal: Signal[Job], expected: str) -> None:
-    assert word(decide(Suspect(target=target(kind.of.type), job=signal))) == expected
+def test_without_a_description_nothing_is_known(
+    kind: JobKind, signal: Signal[RunningJob], expected: str
+) -> None:
+    assert word(decide(SuspectJob(target=target(kind.of.type), job=signal))) == expected
 
 
 @pytest.mark.parametrize(("limit", "expected"), [(38 * HOUR, "kept"), (38 * HOUR - SECOND, "proven")])
 def test_a_processing_job_may_not_pass_its_own_limit(limit: timedelta, expected: str) -> None:
-    verdict = decide(silent(job(PROCESSING_KIND, max_runtime=limit), quiet=MINUTE))
+    verdict = decide(silent(job(PROCESSING_JOB_KIND, max_runtime=limit), quiet=MINUTE))
 
     assert word(verdict) == expected
     if expected == "proven":
@@ -262,9 +277,9 @@ def test_a_processing_job_may_not_pass_its_own_limit(limit: timedelta, expected:
     ],
 )
 def test_where_inputs_are_downloaded_first_nobody_knows_when_its_limit_began(
-    cpu: Signal[Span] | Span, quiet: timedelta, expected: str
+    cpu: Signal[LoadSpan] | LoadSpan, quiet: timedelta, expected: str
 ) -> None:
-    of = job(PROCESSING_KIND, max_runtime=30 * HOUR, downloads=True)
+    of = job(PROCESSING_JOB_KIND, max_runtime=30 * HOUR, downloads=True)
 
     verdict = decide(silent(of, cpu=cpu, quiet=quiet))
 
@@ -279,13 +294,13 @@ def test_where_inputs_are_downloaded_first_nobody_knows_when_its_limit_began(
 @pytest.mark.parametrize(
     ("kind", "action"),
     [
-        (training.KIND, "stop the job (artifacts written so far stay) and end its warm pool"),
-        (PROCESSING_KIND, "stop the job (outputs uploaded so far stay)"),
-        (TRANSFORM_KIND, "stop the job (its output is discarded)"),
+        (training.TRAINING_JOB_KIND, "stop the job (artifacts written so far stay) and end its warm pool"),
+        (PROCESSING_JOB_KIND, "stop the job (outputs uploaded so far stay)"),
+        (TRANSFORM_JOB_KIND, "stop the job (its output is discarded)"),
     ],
-    ids=lambda value: value.of.type if isinstance(value, Kind) else "",
+    ids=lambda value: value.of.type if isinstance(value, JobKind) else "",
 )
-def test_what_would_be_done_and_what_it_has_cost(kind: Kind, action: str) -> None:
+def test_what_would_be_done_and_what_it_has_cost(kind: JobKind, action: str) -> None:
     verdict = decide(silent(job(kind, writes_to=("s3://out/",)), newest=Value(None)))
 
     assert isinstance(verdict, Finding)
@@ -297,7 +312,7 @@ def test_what_would_be_done_and_what_it_has_cost(kind: Kind, action: str) -> Non
 # --- warm pools --------------------------------------------------------------------------------
 
 
-def pool(unused: timedelta | None, **changed: Any) -> Suspect:
+def pool(unused: timedelta | None, **changed: Any) -> SuspectJob:
     usual: dict[str, Any] = {
         "status": "Completed",
         "phase": "Completed",
@@ -306,8 +321,8 @@ def pool(unused: timedelta | None, **changed: Any) -> Suspect:
         "keep_alive": 6 * HOUR,
         "groups": (("ml.g5.2xlarge", 2),),
     }
-    of = job(training.KIND, **(usual | changed))
-    return Suspect(target=target("training-job"), job=Value(of), price=DOLLAR)
+    of = job(training.TRAINING_JOB_KIND, **(usual | changed))
+    return SuspectJob(target=target("training-job"), job=Value(of), price=DOLLAR)
 
 
 @pytest.mark.parametrize(
@@ -416,22 +431,22 @@ def test_what_is_not_submitted_again_stays_what_it_was(monkeypatch: pytest.Monke
 
 # --- tuning jobs -------------------------------------------------------------------------------
 
-DEADLOCKED = job(training.KIND, groups=(("ml.g5.12xlarge", 1),))
-PROVEN = silent(DEADLOCKED, gpu=Span(400, 400))
-LIKELY = silent(job(training.KIND), cpu=Absent(), quiet=30 * HOUR)
-WORKS = silent(job(training.KIND), cpu=BUSY)
-UNKNOWN = silent(job(training.KIND), cpu=REFUSED)
+DEADLOCKED = job(training.TRAINING_JOB_KIND, groups=(("ml.g5.12xlarge", 1),))
+PROVEN = silent(DEADLOCKED, gpu=LoadSpan(400, 400))
+LIKELY = silent(job(training.TRAINING_JOB_KIND), cpu=Absent(), quiet=30 * HOUR)
+WORKS = silent(job(training.TRAINING_JOB_KIND), cpu=BUSY)
+UNKNOWN = silent(job(training.TRAINING_JOB_KIND), cpu=REFUSED)
 
 
 def tuner(
-    *children: Suspect, status: Signal[Tuner] | str = "InProgress", listed: Signal[Any] | None = None
+    *children: SuspectJob, status: Signal[TuningJob] | str = "InProgress", listed: Signal[Any] | None = None
 ) -> SuspectTuner:
     named = tuple(
         replace(one, target=target("training-job", f"trial-{n}")) for n, one in enumerate(children, 1)
     )
     return SuspectTuner(
-        target=target(tuning.TUNER, "sweep"),
-        tuner=Value(Tuner(created=NOW - DAY, status=status)) if isinstance(status, str) else status,
+        target=target(tuning.TUNER_KIND, "sweep"),
+        tuner=Value(TuningJob(created=NOW - DAY, status=status)) if isinstance(status, str) else status,
         children=Value(named) if listed is None else listed,
     )
 
@@ -450,7 +465,7 @@ def tuner(
         ([WORKS], "kept"),
     ],
 )
-def test_a_tuner_hangs_when_every_running_child_does(children: list[Suspect], expected: str) -> None:
+def test_a_tuner_hangs_when_every_running_child_does(children: list[SuspectJob], expected: str) -> None:
     assert word(decide(tuner(*children))) == expected
 
 
@@ -472,12 +487,12 @@ def test_children_that_could_not_be_listed_may_work(listed: Signal[Any]) -> None
         (NotRead(), "unknown"),
     ],
 )
-def test_a_tuner_must_be_in_progress(status: Signal[Tuner] | str, expected: str) -> None:
+def test_a_tuner_must_be_in_progress(status: Signal[TuningJob] | str, expected: str) -> None:
     assert word(decide(tuner(PROVEN, status=status))) == expected
 
 
 def test_what_the_children_cost_is_counted_once() -> None:
-    verdict = decide(tuner(PROVEN, silent(DEADLOCKED, gpu=Span(400, 400), quiet=9 * HOUR)))
+    verdict = decide(tuner(PROVEN, silent(DEADLOCKED, gpu=LoadSpan(400, 400), quiet=9 * HOUR)))
 
     assert isinstance(verdict, Finding)
     assert verdict.cost is None
@@ -524,7 +539,7 @@ def test_a_tuner_that_works_says_who_does() -> None:
 
 def test_a_child_says_whose_it_is() -> None:
     arn = "arn:aws:sagemaker:us-east-1:123456789012:hyper-parameter-tuning-job/sweep"
-    verdict = decide(silent(job(training.KIND, tuner=arn)))
+    verdict = decide(silent(job(training.TRAINING_JOB_KIND, tuner=arn)))
 
     assert isinstance(verdict, Finding | Kept)
     assert ("tuning job", "sweep") in {(one.signal, one.value) for one in verdict.evidence}

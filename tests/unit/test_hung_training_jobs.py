@@ -11,16 +11,16 @@ import pytest
 
 from fakes import target_at
 from ml_janitor.aws.prices import Price
-from ml_janitor.aws.s3 import Newest
+from ml_janitor.aws.s3 import NewestObject
 from ml_janitor.core.model import Confidence, Finding, Kept, Verdict
 from ml_janitor.core.signals import Absent, NotRead, Signal, Unreadable, Value
 from ml_janitor.detectors.hung_training_jobs import training
-from ml_janitor.detectors.hung_training_jobs.job import Job
-from ml_janitor.detectors.hung_training_jobs.load import HostLoad, Span
-from ml_janitor.detectors.hung_training_jobs.progress import Signs
-from ml_janitor.detectors.hung_training_jobs.rhythm import Rhythm
+from ml_janitor.detectors.hung_training_jobs.job import RunningJob
+from ml_janitor.detectors.hung_training_jobs.load import HostLoad, LoadSpan
+from ml_janitor.detectors.hung_training_jobs.progress import ProgressSigns
+from ml_janitor.detectors.hung_training_jobs.rhythm import LogRhythm
 from ml_janitor.detectors.hung_training_jobs.rule import HungTrainingJobs
-from ml_janitor.detectors.hung_training_jobs.survey import Suspect
+from ml_janitor.detectors.hung_training_jobs.survey import SuspectJob
 from verdicts import word
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
@@ -29,8 +29,8 @@ NAME = "llama-pretrain"
 REFUSED = Unreadable("AccessDenied: no", "call")
 
 TARGET = target_at(f"training-job/{NAME}", NOW - 265 * HOUR)
-JOB = Job(
-    kind=training.KIND,
+JOB = RunningJob(
+    kind=training.TRAINING_JOB_KIND,
     name=NAME,
     created=NOW - 265 * HOUR,
     status="InProgress",
@@ -45,43 +45,43 @@ JOB = Job(
 )
 ON_CPU = replace(JOB, groups=(("ml.m5.4xlarge", 1),))
 
-FULL, REST, BUSY, HALF = (Span(398, 400), Span(0, 1), Span(40, 390), Span(200, 201))
-SPINNING = Span(410, 440)
+FULL, REST, BUSY, HALF = (LoadSpan(398, 400), LoadSpan(0, 1), LoadSpan(40, 390), LoadSpan(200, 201))
+SPINNING = LoadSpan(410, 440)
 """A thread for each GPU, of 32 vCPUs."""
-QUIET = Span(0, 20)
+QUIET = LoadSpan(0, 20)
 
 
-def host(n: int, gpu: Signal[Span] | Span, cpu: Signal[Span] | Span = SPINNING) -> HostLoad:
+def host(n: int, gpu: Signal[LoadSpan] | LoadSpan, cpu: Signal[LoadSpan] | LoadSpan = SPINNING) -> HostLoad:
     return HostLoad(
         host=f"{NAME}/algo-{n}",
-        cpu=Value(cpu) if isinstance(cpu, Span) else cpu,
-        gpu=Value(gpu) if isinstance(gpu, Span) else gpu,
+        cpu=Value(cpu) if isinstance(cpu, LoadSpan) else cpu,
+        gpu=Value(gpu) if isinstance(gpu, LoadSpan) else gpu,
     )
 
 
 def hung(
     *hosts: HostLoad,
-    job: Signal[Job] | Job = JOB,
+    job: Signal[RunningJob] | RunningJob = JOB,
     silent: timedelta = 200 * HOUR,
     pause: Signal[timedelta] | timedelta = 10 * MINUTE,
-    wrote: Signal[Newest | None] | timedelta | None = None,
+    wrote: Signal[NewestObject | None] | timedelta | None = None,
     price: Price = Price(Decimal("58.752"), "Price List API"),  # noqa: B008 - frozen
-) -> Suspect:
+) -> SuspectJob:
     longest = Value(pause) if isinstance(pause, timedelta) else pause
-    newest: Signal[Newest | None]
+    newest: Signal[NewestObject | None]
     match wrote:
         case None:
             newest = Value(None)
         case timedelta():
-            newest = Value(Newest("s3://models/ckpt/7", NOW - wrote))
+            newest = Value(NewestObject("s3://models/ckpt/7", NOW - wrote))
         case signal:
             newest = signal
     loads = hosts or tuple(host(n, FULL) for n in range(1, 5))
-    return Suspect(
+    return SuspectJob(
         target=TARGET,
-        job=Value(job) if isinstance(job, Job) else job,
-        signs=Signs(
-            rhythm=Value(Rhythm(last=NOW - silent, longest_pause=longest)),
+        job=Value(job) if isinstance(job, RunningJob) else job,
+        signs=ProgressSigns(
+            rhythm=Value(LogRhythm(last=NOW - silent, longest_pause=longest)),
             newest=newest,
             loads=Value(loads),
         ),
@@ -89,11 +89,11 @@ def hung(
     )
 
 
-def with_signs(candidate: Suspect, **changed: Any) -> Suspect:
+def with_signs(candidate: SuspectJob, **changed: Any) -> SuspectJob:
     return replace(candidate, signs=replace(candidate.signs, **changed))
 
 
-def decide(candidate: Suspect, rule: HungTrainingJobs | None = None) -> Verdict:
+def decide(candidate: SuspectJob, rule: HungTrainingJobs | None = None) -> Verdict:
     return (rule or HungTrainingJobs()).decide(candidate, NOW)
 
 
@@ -136,7 +136,7 @@ def test_silence_is_measured_against_the_jobs_own_rhythm(
         (NotRead(), "its logs could not be read"),
     ],
 )
-def test_without_logs_nothing_is_known(rhythm: Signal[Rhythm], reason: str) -> None:
+def test_without_logs_nothing_is_known(rhythm: Signal[LogRhythm], reason: str) -> None:
     verdict = decide(with_signs(hung(), rhythm=rhythm))
 
     assert isinstance(verdict, Kept)
@@ -163,7 +163,7 @@ def test_without_logs_nothing_is_known(rhythm: Signal[Rhythm], reason: str) -> N
     ],
 )
 def test_a_job_that_writes_is_alive(
-    wrote: Signal[Newest | None] | timedelta | None, pause: Signal[timedelta] | timedelta, expected: str
+    wrote: Signal[NewestObject | None] | timedelta | None, pause: Signal[timedelta] | timedelta, expected: str
 ) -> None:
     assert word(decide(hung(wrote=wrote, pause=pause))) == expected
 
@@ -181,20 +181,20 @@ def test_a_job_that_writes_is_alive(
         ([host(1, REST), host(2, FULL), host(3, FULL)], "likely"),  # the others may wait for its CPU
         ([host(1, FULL), host(2, BUSY)], "kept"),
         ([host(1, FULL), host(2, HALF)], "proven"),  # two of four spin
-        ([host(1, FULL), host(2, Span(240, 241))], "kept"),
-        ([host(1, FULL, Span(300, 460))], "proven"),  # 160 of 3200, exactly the tolerance
-        ([host(1, FULL, Span(300, 461))], "kept"),
-        ([host(1, Span(360, 372))], "proven"),
-        ([host(1, Span(359, 371))], "kept"),  # still, but not full
+        ([host(1, FULL), host(2, LoadSpan(240, 241))], "kept"),
+        ([host(1, FULL, LoadSpan(300, 460))], "proven"),  # 160 of 3200, exactly the tolerance
+        ([host(1, FULL, LoadSpan(300, 461))], "kept"),
+        ([host(1, LoadSpan(360, 372))], "proven"),
+        ([host(1, LoadSpan(359, 371))], "kept"),  # still, but not full
         ([host(1, FULL), host(2, REFUSED)], "unknown"),
         ([host(1, FULL), host(2, FULL, REFUSED)], "unknown"),
         ([host(1, BUSY), host(2, REFUSED)], "kept"),
         ([host(1, FULL), host(2, Absent())], "likely"),
         ([host(1, FULL), host(2, FULL, Absent())], "likely"),
         ([host(1, BUSY), host(2, Absent())], "kept"),
-        ([host(1, Absent(), Span(100, 1000))], "kept"),
-        ([host(1, FULL), host(2, Span(399, 400, HOUR + SECOND))], "likely"),
-        ([host(1, FULL), host(2, Span(399, 400, HOUR))], "proven"),
+        ([host(1, Absent(), LoadSpan(100, 1000))], "kept"),
+        ([host(1, FULL), host(2, LoadSpan(399, 400, HOUR + SECOND))], "likely"),
+        ([host(1, FULL), host(2, LoadSpan(399, 400, HOUR))], "proven"),
     ],
 )
 def test_every_host_must_stand_still(hosts: list[HostLoad], expected: str) -> None:
@@ -204,16 +204,16 @@ def test_every_host_must_stand_still(hosts: list[HostLoad], expected: str) -> No
 @pytest.mark.parametrize(
     ("cpu", "expected"),
     [
-        (Span(0, 50), "likely"),  # half a thread
-        (Span(0, 51), "kept"),
-        (Span(100, 101), "kept"),  # one busy thread
-        (Span(1520, 1600), "likely"),  # all threads at work look like all threads spinning
-        (Span(1519, 1590), "kept"),
+        (LoadSpan(0, 50), "likely"),  # half a thread
+        (LoadSpan(0, 51), "kept"),
+        (LoadSpan(100, 101), "kept"),  # one busy thread
+        (LoadSpan(1520, 1600), "likely"),  # all threads at work look like all threads spinning
+        (LoadSpan(1519, 1590), "kept"),
         (Absent(), "likely"),
     ],
 )
 @pytest.mark.parametrize("hosts", [1, 2])
-def test_without_gpus_nothing_is_proof(cpu: Signal[Span] | Span, expected: str, hosts: int) -> None:
+def test_without_gpus_nothing_is_proof(cpu: Signal[LoadSpan] | LoadSpan, expected: str, hosts: int) -> None:
     job = replace(ON_CPU, groups=(("ml.m5.4xlarge", hosts),))
     loads = [host(n, Absent(), cpu) for n in range(1, hosts + 1)]
 
@@ -233,7 +233,7 @@ def test_full_gpus_are_proof_only_where_one_can_wait_for_another(
     instance: str, hosts: int, full: int, expected: str
 ) -> None:
     job = replace(JOB, groups=((instance, hosts),))
-    loads = [host(n, Span(full - 1, full), Span(100, 110)) for n in range(1, hosts + 1)]
+    loads = [host(n, LoadSpan(full - 1, full), LoadSpan(100, 110)) for n in range(1, hosts + 1)]
 
     assert word(decide(hung(*loads, job=job))) == expected
 
@@ -241,33 +241,33 @@ def test_full_gpus_are_proof_only_where_one_can_wait_for_another(
 @pytest.mark.parametrize(
     ("instance", "cpu", "expected"),
     [
-        ("ml.p4d.24xlarge", Span(0, 50), "likely"),  # half a thread of 96
-        ("ml.p4d.24xlarge", Span(0, 51), "kept"),
-        ("ml.p4d.24xlarge", Span(50, 51), "likely"),
-        ("ml.p4d.24xlarge", Span(100, 101), "likely"),  # a thread that computes, or one that spins
-        ("ml.p4d.24xlarge", Span(100, 150), "likely"),
-        ("ml.p4d.24xlarge", Span(100, 151), "kept"),
-        ("ml.p4d.24xlarge", Span(100, 480), "kept"),  # four processes that tokenize
-        ("ml.p4d.24xlarge", Span(9400, 9600), "kept"),  # all cores, preprocessing
-        ("ml.p4d.24xlarge", Span(9590, 9600), "likely"),
-        ("ml.g5.xlarge", Span(0, 20), "likely"),  # five percent of 4 vCPUs
-        ("ml.g5.xlarge", Span(1, 21), "likely"),
-        ("ml.g5.xlarge", Span(380, 400), "likely"),
-        ("ml.g5.xlarge", Span(300, 321), "kept"),
+        ("ml.p4d.24xlarge", LoadSpan(0, 50), "likely"),  # half a thread of 96
+        ("ml.p4d.24xlarge", LoadSpan(0, 51), "kept"),
+        ("ml.p4d.24xlarge", LoadSpan(50, 51), "likely"),
+        ("ml.p4d.24xlarge", LoadSpan(100, 101), "likely"),  # a thread that computes, or one that spins
+        ("ml.p4d.24xlarge", LoadSpan(100, 150), "likely"),
+        ("ml.p4d.24xlarge", LoadSpan(100, 151), "kept"),
+        ("ml.p4d.24xlarge", LoadSpan(100, 480), "kept"),  # four processes that tokenize
+        ("ml.p4d.24xlarge", LoadSpan(9400, 9600), "kept"),  # all cores, preprocessing
+        ("ml.p4d.24xlarge", LoadSpan(9590, 9600), "likely"),
+        ("ml.g5.xlarge", LoadSpan(0, 20), "likely"),  # five percent of 4 vCPUs
+        ("ml.g5.xlarge", LoadSpan(1, 21), "likely"),
+        ("ml.g5.xlarge", LoadSpan(380, 400), "likely"),
+        ("ml.g5.xlarge", LoadSpan(300, 321), "kept"),
     ],
 )
 def test_gpus_at_rest_are_no_proof_and_a_cpu_beside_them_may_work(
-    instance: str, cpu: Span, expected: str
+    instance: str, cpu: LoadSpan, expected: str
 ) -> None:
     job = replace(JOB, groups=((instance, 1),))
 
-    assert word(decide(hung(host(1, Span(0, 0), cpu), job=job, silent=6 * HOUR))) == expected
+    assert word(decide(hung(host(1, LoadSpan(0, 0), cpu), job=job, silent=6 * HOUR))) == expected
 
 
 @pytest.mark.parametrize(("spinning", "expected"), [(0, "likely"), (1, "likely"), (2, "proven")])
 def test_a_collective_takes_two_gpus_that_spin(spinning: int, expected: str) -> None:
     job = replace(JOB, groups=(("ml.g5.2xlarge", 3),))
-    loads = [host(n, Span(99, 100) if n <= spinning else Span(0, 1), QUIET) for n in range(1, 4)]
+    loads = [host(n, LoadSpan(99, 100) if n <= spinning else LoadSpan(0, 1), QUIET) for n in range(1, 4)]
     verdict = decide(hung(*loads, job=job))
 
     assert word(verdict) == expected
@@ -278,29 +278,29 @@ def test_a_collective_takes_two_gpus_that_spin(spinning: int, expected: str) -> 
 @pytest.mark.parametrize(
     ("gpu", "expected"),
     [
-        (Span(0, 24), "likely"),  # all rest
-        (Span(0.5, 24.2), "kept"),
-        (Span(97, 100), "likely"),  # a program made for one, or a deadlock of two
-        (Span(95, 98), "likely"),
-        (Span(94, 97), "kept"),
-        (Span(96, 99.1), "kept"),  # one at work: it varies less than is tolerated of eight
-        (Span(119, 121), "likely"),  # one, and seven that are not quite at rest
-        (Span(119.5, 121.1), "kept"),
-        (Span(120, 122), "kept"),
-        (Span(192, 198), "proven"),  # at 96 percent
-        (Span(190, 196.1), "kept"),
-        (Span(189, 191), "kept"),
-        (Span(250, 252), "kept"),
-        (Span(672, 690), "proven"),  # the usual one: seven of eight at 96 percent
-        (Span(699, 700), "proven"),
-        (Span(664, 666), "kept"),
-        (Span(710, 719), "kept"),
-        (Span(720, 744), "proven"),
-        (Span(800, 824), "proven"),
-        (Span(801, 825), "kept"),
+        (LoadSpan(0, 24), "likely"),  # all rest
+        (LoadSpan(0.5, 24.2), "kept"),
+        (LoadSpan(97, 100), "likely"),  # a program made for one, or a deadlock of two
+        (LoadSpan(95, 98), "likely"),
+        (LoadSpan(94, 97), "kept"),
+        (LoadSpan(96, 99.1), "kept"),  # one at work: it varies less than is tolerated of eight
+        (LoadSpan(119, 121), "likely"),  # one, and seven that are not quite at rest
+        (LoadSpan(119.5, 121.1), "kept"),
+        (LoadSpan(120, 122), "kept"),
+        (LoadSpan(192, 198), "proven"),  # at 96 percent
+        (LoadSpan(190, 196.1), "kept"),
+        (LoadSpan(189, 191), "kept"),
+        (LoadSpan(250, 252), "kept"),
+        (LoadSpan(672, 690), "proven"),  # the usual one: seven of eight at 96 percent
+        (LoadSpan(699, 700), "proven"),
+        (LoadSpan(664, 666), "kept"),
+        (LoadSpan(710, 719), "kept"),
+        (LoadSpan(720, 744), "proven"),
+        (LoadSpan(800, 824), "proven"),
+        (LoadSpan(801, 825), "kept"),
     ],
 )
-def test_some_gpus_of_a_host_may_spin_while_others_rest(gpu: Span, expected: str) -> None:
+def test_some_gpus_of_a_host_may_spin_while_others_rest(gpu: LoadSpan, expected: str) -> None:
     job = replace(JOB, groups=(("ml.p4d.24xlarge", 1),))
 
     assert word(decide(hung(host(1, gpu, QUIET), job=job))) == expected
@@ -309,14 +309,14 @@ def test_some_gpus_of_a_host_may_spin_while_others_rest(gpu: Span, expected: str
 @pytest.mark.parametrize("hosts", [1, 2])
 def test_one_gpu_on_each_of_two_hosts_is_two(hosts: int) -> None:
     job = replace(JOB, groups=(("ml.p3.8xlarge", 2),))
-    loads = [host(n, Span(99, 100) if n <= hosts else REST, QUIET) for n in (1, 2)]
+    loads = [host(n, LoadSpan(99, 100) if n <= hosts else REST, QUIET) for n in (1, 2)]
 
     assert word(decide(hung(*loads, job=job))) == ("likely", "proven")[hosts - 1]
 
 
 def test_what_may_be_work_is_likely_and_says_why() -> None:
     one_gpu = replace(JOB, groups=(("ml.g5.2xlarge", 1),))
-    full = decide(hung(host(1, Span(99, 100)), job=one_gpu, silent=6 * HOUR))
+    full = decide(hung(host(1, LoadSpan(99, 100)), job=one_gpu, silent=6 * HOUR))
     beside = decide(hung(host(1, REST), silent=6 * HOUR))
 
     assert [word(full), word(beside)] == ["likely", "likely"]
@@ -336,8 +336,8 @@ def test_what_may_be_work_is_likely_and_says_why() -> None:
 def test_accelerators_that_cannot_be_seen_prove_nothing(kinds: list[str]) -> None:
     job = replace(JOB, groups=tuple((kind, 1) for kind in kinds))
 
-    assert word(decide(hung(host(1, Absent(), Span(0, 1)), job=job))) == "likely"
-    assert word(decide(hung(host(1, Absent(), Span(0, 900)), job=job))) == "kept"
+    assert word(decide(hung(host(1, Absent(), LoadSpan(0, 1)), job=job))) == "likely"
+    assert word(decide(hung(host(1, Absent(), LoadSpan(0, 900)), job=job))) == "kept"
 
 
 @pytest.mark.parametrize(("silent", "expected"), [(24 * HOUR - SECOND, "kept"), (24 * HOUR, "likely")])
@@ -359,7 +359,7 @@ def test_a_job_without_known_hosts_is_likely_at_most() -> None:
         (hung(), "newest object", "none in its S3 folders", None),
         (hung(wrote=REFUSED), "newest object", None, REFUSED.error),
         (
-            hung(replace(host(1, FULL), memory=Value(Span(60, 61)))),
+            hung(replace(host(1, FULL), memory=Value(LoadSpan(60, 61)))),
             "memory used",
             "60 to 61 of 100 (algo-1)",
             None,
@@ -367,7 +367,7 @@ def test_a_job_without_known_hosts_is_likely_at_most() -> None:
         (hung(job=REFUSED), "description", None, REFUSED.error),
     ],
 )
-def test_each_sign_is_shown(candidate: Suspect, signal: str, value: str | None, error: str | None) -> None:
+def test_each_sign_is_shown(candidate: SuspectJob, signal: str, value: str | None, error: str | None) -> None:
     (shown,) = (one for one in decide(candidate).evidence if one.signal == signal)
 
     assert (shown.value, shown.error) == (value, error)
@@ -407,7 +407,7 @@ def test_a_job_that_ended_meanwhile_is_kept() -> None:
 @pytest.mark.parametrize(
     ("job", "expected"), [(REFUSED, "unknown"), (NotRead(), "unknown"), (Absent(), "kept")]
 )
-def test_without_a_description_nothing_is_known(job: Signal[Job], expected: str) -> None:
+def test_without_a_description_nothing_is_known(job: Signal[RunningJob], expected: str) -> None:
     assert word(decide(hung(job=job))) == expected
 
 
@@ -434,7 +434,7 @@ def test_a_busy_job_may_not_pass_its_own_limit(changed: dict[str, Any], expected
 
 
 def test_past_its_limit_needs_no_other_signal() -> None:
-    verdict = decide(Suspect(target=TARGET, job=Value(replace(JOB, max_runtime=24 * HOUR))))
+    verdict = decide(SuspectJob(target=TARGET, job=Value(replace(JOB, max_runtime=24 * HOUR))))
 
     assert isinstance(verdict, Finding)
     assert verdict.reason == (
@@ -510,7 +510,10 @@ def test_spot_capacity_costs_less_than_the_list_price() -> None:
             [host(1, REST, QUIET)],
             "and its host rests, as also while it waits for a query, another job or a person;",
         ),
-        ([host(1, Span(1, 2), QUIET), host(2, REST, QUIET)], "and all 2 hosts rest, as also while it waits"),
+        (
+            [host(1, LoadSpan(1, 2), QUIET), host(2, REST, QUIET)],
+            "and all 2 hosts rest, as also while it waits",
+        ),
         (
             [host(1, REST), host(2, REST), host(3, FULL)],
             "and the GPUs of algo-1, algo-2 rest without a change, but their CPUs do not, and may be at",
@@ -523,7 +526,7 @@ def test_spot_capacity_costs_less_than_the_list_price() -> None:
         ([host(1, FULL), host(2, FULL)], "and the GPUs of all 2 hosts spin at full load without a change;"),
         ([host(1, FULL), host(2, Absent())], "and the load of algo-2 is not known;"),
         (
-            [host(1, Span(99, 100), QUIET), host(2, Absent())],
+            [host(1, LoadSpan(99, 100), QUIET), host(2, Absent())],
             "and one of 8 GPUs spins without a change, as also in a program made for one; the load of algo-2",
         ),
     ],

@@ -12,24 +12,28 @@ import pytest
 from conftest import ACCOUNT, NOW, REGION
 from fakes import target_at
 from ml_janitor.aws.arns import Arn
-from ml_janitor.aws.metrics import Series
+from ml_janitor.aws.metrics import MetricSeries
 from ml_janitor.aws.prices import Price
 from ml_janitor.core.model import Confidence, Finding
 from ml_janitor.core.signals import Absent, NotRead, Unreadable, Value
-from ml_janitor.detectors.idle_clusters import Cluster, IdleClusters
+from ml_janitor.detectors import idle_clusters
+from ml_janitor.detectors.idle_clusters import ComputeCluster, IdleClusters
+from scripted import DENIED as REFUSED
+from scripted import Refusal, Script, Torn
+from verdicts import shown
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 DENIED = Unreadable("denied")
 
 
-def hours(*worked: int, missing: int = 0) -> Value[Series]:
+def hours(*worked: int, missing: int = 0) -> Value[MetricSeries]:
     """A day of hours before now, in which it worked in those that began so many hours ago."""
     ago = range(24, missing, -1)
     points = [(NOW - each * HOUR, 0.0 if each in worked else 1.0) for each in ago]
-    return Value(Series(tuple(points)))
+    return Value(MetricSeries(tuple(points)))
 
 
-def cluster(*, created: datetime = NOW - 9 * DAY, **members: Any) -> Cluster:
+def cluster(*, created: datetime | None = NOW - 9 * DAY, **members: Any) -> ComputeCluster:
     """An EMR cluster that has waited for a day, and does not end by itself."""
     target = target_at("cluster/j-1", created, name="reports", service="elasticmapreduce")
     known: dict[str, Any] = {
@@ -40,10 +44,10 @@ def cluster(*, created: datetime = NOW - 9 * DAY, **members: Any) -> Cluster:
         "release": "emr-7.9.0",
         "applications": frozenset({"spark", "hadoop"}),
     }
-    return Cluster(target=target, **known | members)
+    return ComputeCluster(target=target, **known | members)
 
 
-def pod(**members: Any) -> Cluster:
+def pod(**members: Any) -> ComputeCluster:
     one = cluster(status="InService", **members)
     arn = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:cluster/abc"
     return replace(one, target=replace(one.target, arn=arn), idle=NotRead(), timeout=NotRead())
@@ -82,7 +86,7 @@ PRICED = Price(Decimal("4.545"), "Price List API")
         (pod(instances=DENIED), "unknown", "its instances are unknown (denied)"),
     ],
 )
-def test_idle_clusters(candidate: Cluster, verdict: str, reason: str) -> None:
+def test_idle_clusters(candidate: ComputeCluster, verdict: str, reason: str) -> None:
     decided = IdleClusters().decide(candidate, NOW)
 
     word = "found" if isinstance(decided, Finding) else "unknown" if decided.unknown else "kept"
@@ -120,3 +124,142 @@ def test_it_judges_the_clusters_of_two_services() -> None:
     ]
 
     assert judged == [True, True, False]
+
+
+def test_what_was_seen_of_a_cluster() -> None:
+    both = IdleClusters().decide(cluster(instances=Value({"m5.xlarge": 3, "c5.large": 1})), NOW)
+    none = IdleClusters().decide(cluster(instances=Value({})), NOW)
+    running = IdleClusters().decide(cluster(status="RUNNING"), NOW)
+
+    assert shown(both) == {
+        "instances": "1 c5.large, 3 m5.xlarge",
+        "status": "WAITING",
+        "hours without work": 24,
+    }
+    assert shown(none)["instances"] == "none"
+    assert shown(running) == {"instances": "3 m5.xlarge", "status": "RUNNING"}
+    assert isinstance(both, Finding)
+    assert both.cost
+    assert both.cost.source == "EMR has no price list here"
+
+
+@pytest.mark.parametrize(
+    ("member", "words"),
+    [({"created": None}, "younger than 24 hours"), ({"timeout": Value(DAY)}, "after 24 hours without use")],
+)
+def test_of_unknown_age_and_a_timeout_as_long_as_the_idle_time(member: Any, words: str) -> None:
+    """EMR sees no other use where the timeout is not over yet."""
+    kept = IdleClusters().decide(cluster(**member), NOW)
+
+    assert not isinstance(kept, Finding)
+    assert kept.reason.endswith(words)
+
+
+POD, CLUSTER, POLICY = (
+    "sagemaker:DescribeCluster",
+    "elasticmapreduce:DescribeCluster",
+    "elasticmapreduce:GetAutoTerminationPolicy",
+)
+HOSTS = "elasticmapreduce:ListInstances"
+NO = "AccessDeniedException: denied"
+GROUP = {"InstanceType": "ml.g5.xlarge", "CurrentCount": 2, "TargetCount": 3}
+
+
+@pytest.mark.parametrize(
+    ("answer", "instances"),
+    [
+        ({"CreationTime": NOW, "InstanceGroups": [GROUP, GROUP]}, Value({"ml.g5.xlarge": 4}, POD)),
+        ({"CreationTime": NOW, "InstanceGroups": [GROUP | {"TrainingPlanArn": "arn"}]}, Value({}, POD)),
+        ({"CreationTime": NOW}, Value({}, POD)),
+        (Refusal("ResourceNotFound"), Absent(POD)),
+        (REFUSED, Unreadable(f"cluster j-1: DescribeCluster: {NO}", POD)),
+    ],
+)
+def test_the_instances_of_hyperpod_are_those_that_run_and_are_paid_by_the_hour(
+    answer: Any, instances: Any
+) -> None:
+    read = Torn(answer) if isinstance(answer, dict) else answer
+    named = replace(pod(), target=replace(pod().target, name="j-1"))
+    aws = Script({"sagemaker:DescribeCluster": read}).aws(prices=NoPrices())
+
+    assert idle_clusters._priced(aws, named).instances == instances
+
+
+class NoPrices:
+    """No price list."""
+
+    def hourly(self, *_: str) -> Price:
+        return Price(None, "no price list")
+
+
+@pytest.mark.parametrize(
+    ("answers", "expected"),
+    [
+        ({}, {"timeout": Value(None, POLICY), "release": "emr-7.9.0"}),
+        (
+            {"emr:GetAutoTerminationPolicy": {"AutoTerminationPolicy": {"IdleTimeout": 90}}},
+            {"timeout": Value(timedelta(seconds=90), POLICY)},
+        ),
+        (
+            {"emr:DescribeCluster": REFUSED},
+            {"timeout": Unreadable(f"DescribeCluster: {NO}", CLUSTER), "release": ""},
+        ),
+        (
+            {"emr:ListInstances": REFUSED},
+            {"instances": Unreadable(f"{HOSTS} broke off after 0: ListInstances: {NO}", HOSTS)},
+        ),
+    ],
+)
+def test_what_is_read_of_a_cluster_that_waits(answers: Any, expected: dict[str, Any]) -> None:
+    described = {
+        "ReleaseLabel": "emr-7.9.0",
+        "Applications": [{"Name": "Spark"}],
+        "Tags": [{"Key": "a", "Value": "b"}, {"Key": "c"}],
+    }
+    script = Script(
+        {
+            "emr:DescribeCluster": {"Cluster": described},
+            "emr:GetAutoTerminationPolicy": {},
+            "emr:ListInstances": {
+                "Instances": [{"InstanceType": "m5.xlarge"}, {"InstanceType": "m5.xlarge"}]
+            },
+            **answers,
+        }
+    )
+    empty = replace(cluster(), instances=NotRead(), timeout=NotRead(), release="", applications=frozenset())
+
+    read = idle_clusters._described(script.aws(), empty)
+
+    assert {name: getattr(read, name) for name in expected} == expected
+    assert all(asked["ClusterId"] == "j-1" for _, asked in script.calls)
+    if not answers:
+        assert read.target.tags == Value({"a": "b", "c": ""}, "elasticmapreduce:DescribeCluster")
+        assert read.applications == {"spark"}
+        assert read.instances == Value({"m5.xlarge": 2}, "elasticmapreduce:ListInstances")
+
+
+def test_one_that_runs_is_kept_without_any_further_question() -> None:
+    entry = {
+        "Id": "j-1",
+        "Name": "etl",
+        "ClusterArn": f"arn:aws:elasticmapreduce:{REGION}:{ACCOUNT}:cluster/j-1",
+        "Status": {"State": "RUNNING", "Timeline": {"CreationDateTime": NOW - DAY}},
+    }
+    script = Script(
+        {
+            "emr:ListClusters": [{"Clusters": []}, {"Clusters": [entry]}],
+            "sagemaker:ListClusters": {"ClusterSummaries": []},
+            "resourcegroupstaggingapi:GetResources": {"ResourceTagMappingList": []},
+        }
+    )
+
+    (one,) = IdleClusters().find(script.aws(), NOW)
+
+    assert (one.target.name, one.target.created, one.status) == ("etl", NOW - DAY, "RUNNING")
+    assert "its status is RUNNING" in IdleClusters().decide(one, NOW).reason
+    assert script.asked("emr:ListClusters")[0]["ClusterStates"] == [
+        "STARTING",
+        "BOOTSTRAPPING",
+        "RUNNING",
+        "WAITING",
+    ]

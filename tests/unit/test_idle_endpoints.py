@@ -10,45 +10,58 @@ from typing import Any
 
 import pytest
 
-from ml_janitor.aws.endpoints import Config, Description, InferenceComponent, Summary, Variant, rented
-from ml_janitor.aws.metrics import Metric, Series
+from ml_janitor.aws.endpoints import (
+    EndpointConfig,
+    EndpointDescription,
+    EndpointSummary,
+    EndpointVariant,
+    InferenceComponent,
+    count_instances,
+)
+from ml_janitor.aws.metrics import Metric, MetricSeries
 from ml_janitor.core.cost import Cost
 from ml_janitor.core.model import Confidence, Finding, Kept, Target, Verdict
 from ml_janitor.core.signals import Absent, NotRead, Signal, Unreadable, Value
 from ml_janitor.detectors.idle_endpoints.rule import IdleEndpoints
-from ml_janitor.detectors.idle_endpoints.signals import METERS_SHOWN, Endpoint, HalfDone
+from ml_janitor.detectors.idle_endpoints.signals import METERS_SHOWN, EndpointCandidate, HalfDeletion
 from ml_janitor.detectors.idle_endpoints.traffic import (
-    Hints,
     RequestMeter,
-    alive,
-    backlog,
+    SeriesHints,
     component_invocations,
-    invocations,
-    meters,
-    processed,
+    instance_heartbeat,
+    processed_requests,
+    queue_backlog,
+    request_meters,
+    variant_invocations,
 )
 from verdicts import word
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 DAY, HOUR, SECOND = timedelta(days=1), timedelta(hours=1), timedelta(seconds=1)
 DENIED = Unreadable("GetMetricData: AccessDenied")
-ARRIVES = Value(Series(((NOW - HOUR, 60.0),)))
-ZEROS = Value(Series(tuple((NOW - n * HOUR, 0.0) for n in range(168, 0, -1))))
+ARRIVES = Value(MetricSeries(((NOW - HOUR, 60.0),)))
+ZEROS = Value(MetricSeries(tuple((NOW - n * HOUR, 0.0) for n in range(168, 0, -1))))
 RULE = IdleEndpoints()
 
 
-def requests(*, ago: timedelta = HOUR, count: float = 3) -> Value[Series]:
+def requests(*, ago: timedelta = HOUR, count: float = 3) -> Value[MetricSeries]:
     """Zeros, and *count* requests in one hour."""
-    return Value(Series(((NOW - 7 * DAY, 0.0), (NOW - ago, count))))
+    return Value(MetricSeries(((NOW - 7 * DAY, 0.0), (NOW - ago, count))))
 
 
-def meter(requests: Signal[Series], control: Signal[Series] | None = None, **given: Any) -> RequestMeter:
+def meter(
+    requests: Signal[MetricSeries], control: Signal[MetricSeries] | None = None, **given: Any
+) -> RequestMeter:
     variant = given.pop("variant", "blue")
-    whole: dict[str, Any] = {"where": f"variant {variant}", "metric": invocations("churn", variant), **given}
+    whole: dict[str, Any] = {
+        "where": f"variant {variant}",
+        "metric": variant_invocations("churn", variant),
+        **given,
+    }
     return RequestMeter(requests=requests, control=control or NotRead(), **whole)
 
 
-def summary(**given: Any) -> Summary:
+def summary(**given: Any) -> EndpointSummary:
     whole: dict[str, Any] = {
         "arn": "arn:aws:sagemaker:us-east-1:123456789012:endpoint/churn",
         "name": "churn",
@@ -56,23 +69,23 @@ def summary(**given: Any) -> Summary:
         "created": NOW - 60 * DAY,
         "modified": NOW - 60 * DAY,
     }
-    return Summary(**{**whole, **given})
+    return EndpointSummary(**{**whole, **given})
 
 
-def description(*variants: Variant, **given: Any) -> Value[Description]:
+def description(*variants: EndpointVariant, **given: Any) -> Value[EndpointDescription]:
     whole: dict[str, Any] = {
         "summary": summary(),
         "config_name": "churn-1",
-        "variants": variants or (Variant(name="blue", instances=2),),
+        "variants": variants or (EndpointVariant(name="blue", instances=2),),
     }
-    return Value(Description(**{**whole, **given}))
+    return Value(EndpointDescription(**{**whole, **given}))
 
 
-def config(**given: Any) -> Config:
-    return Config(**{"created": NOW - 60 * DAY, **given})
+def config(**given: Any) -> EndpointConfig:
+    return EndpointConfig(**{"created": NOW - 60 * DAY, **given})
 
 
-def endpoint(**given: Any) -> Endpoint:
+def endpoint(**given: Any) -> EndpointCandidate:
     """An old endpoint in service whose only variant got nothing but zeros."""
     whole: dict[str, Any] = {
         "summary": summary(),
@@ -90,7 +103,7 @@ def endpoint(**given: Any) -> Endpoint:
         whole["summary"] = summary(created=long_ago, modified=long_ago)
         whole["description"] = description(summary=whole["summary"])
     whole |= given
-    seen: Summary = whole["summary"]
+    seen: EndpointSummary = whole["summary"]
     target = Target(
         arn=seen.arn,
         name=seen.name,
@@ -100,28 +113,30 @@ def endpoint(**given: Any) -> Endpoint:
         created=seen.created,
         tags=Value({}),
     )
-    return Endpoint(target=target, **whole)
+    return EndpointCandidate(target=target, **whole)
 
 
 def decided(**given: Any) -> Verdict:
     return RULE.decide(endpoint(**given), NOW)
 
 
-def days(*ago: int, since: int = 90) -> Value[Series]:
+def days(*ago: int, since: int = 90) -> Value[MetricSeries]:
     """Daily sums *since* so long ago, with requests on the days so long *ago*."""
     midnight = NOW.replace(hour=0)
-    return Value(Series(tuple((midnight - n * DAY, 1.0 if n in ago else 0.0) for n in range(since, 7, -1))))
+    return Value(
+        MetricSeries(tuple((midnight - n * DAY, 1.0 if n in ago else 0.0) for n in range(since, 7, -1)))
+    )
 
 
-def hourly(hours: int) -> Value[Series]:
+def hourly(hours: int) -> Value[MetricSeries]:
     """Zeros of the newest *hours* of the window."""
-    return Value(Series(ZEROS.value.points[-hours:]))
+    return Value(MetricSeries(ZEROS.value.points[-hours:]))
 
 
 def scaled(resolved: datetime | None = NOW - 60 * DAY, **given: Any) -> dict[str, Any]:
     """One that was modified an hour ago, as far as is known by scaling."""
     seen = summary(modified=NOW - HOUR, created=given.pop("created", NOW - 60 * DAY))
-    variant = Variant(name="blue", instances=2, resolved=resolved)
+    variant = EndpointVariant(name="blue", instances=2, resolved=resolved)
     return {
         "summary": seen,
         "description": description(variant, summary=seen),
@@ -130,12 +145,12 @@ def scaled(resolved: datetime | None = NOW - 60 * DAY, **given: Any) -> dict[str
     }
 
 
-def queued(queue: Signal[Series]) -> dict[str, Any]:
+def queued(queue: Signal[MetricSeries]) -> dict[str, Any]:
     """An asynchronous endpoint that never processed a request, and its *queue*."""
     return {
         "meters": (
-            meter(Absent(), Absent(), metric=processed("churn", "blue")),
-            meter(queue, metric=backlog("churn"), where="the queue", decisive=False),
+            meter(Absent(), Absent(), metric=processed_requests("churn", "blue")),
+            meter(queue, metric=queue_backlog("churn"), where="the queue", decisive=False),
         )
     }
 
@@ -218,19 +233,21 @@ COMPONENT = InferenceComponent(
         pytest.param({"history": (days(20, since=30),), "deployed": 30}, "proven", id="used once, soon"),
         pytest.param({"history": (days(),), "deployed": 89}, "proven", id="never used"),
         # --- what costs nothing, and what is not in service
-        pytest.param({"description": description(Variant(name="blue"))}, "kept", id="zero instances"),
+        pytest.param({"description": description(EndpointVariant(name="blue"))}, "kept", id="zero instances"),
         pytest.param(
-            {"description": description(Variant(name="blue", serverless=True))}, "kept", id="serverless"
+            {"description": description(EndpointVariant(name="blue", serverless=True))},
+            "kept",
+            id="serverless",
         ),
         pytest.param(
-            {"description": description(Variant(name="blue", serverless=True, concurrency=1))},
+            {"description": description(EndpointVariant(name="blue", serverless=True, concurrency=1))},
             "proven",
             id="provisioned concurrency",
         ),
         pytest.param(
             {
                 "description": description(
-                    Variant(name="blue"), Variant(name="dark", shadow=True, instances=1)
+                    EndpointVariant(name="blue"), EndpointVariant(name="dark", shadow=True, instances=1)
                 )
             },
             "proven",
@@ -297,7 +314,7 @@ def test_every_signal_has_its_say(given: Mapping[str, Any], expected: str) -> No
 def test_a_silence_has_to_be_longer_than_every_pause(moment: timedelta, expected: str) -> None:
     """Used 61 and 31 days ago: silent since the end of the latter day, 30 days ago."""
     midnight = NOW.replace(hour=0)
-    zeros = Value(Series(tuple((midnight - n * HOUR, 0.0) for n in range(168, 0, -1))))
+    zeros = Value(MetricSeries(tuple((midnight - n * HOUR, 0.0) for n in range(168, 0, -1))))
     used = endpoint(meters=(meter(zeros),), history=(days(61, 31, since=61),))
 
     assert word(RULE.decide(used, midnight + moment)) == expected
@@ -307,7 +324,7 @@ def test_a_silence_has_to_be_longer_than_every_pause(moment: timedelta, expected
     ("lives", "hours", "expected"), [(90, 1, "proven"), (30, 0, "likely")], ids=["an hour", "less"]
 )
 def test_a_life_of_less_than_an_hour_takes_a_datapoint_too(lives: int, hours: int, expected: str) -> None:
-    measured = hourly(hours) if hours else Value(Series(((NOW - DAY, 0.0),)))
+    measured = hourly(hours) if hours else Value(MetricSeries(((NOW - DAY, 0.0),)))
     young = endpoint(deployed=lives / (24 * 60), meters=(meter(measured),))
 
     assert word(IdleEndpoints(min_age=timedelta()).decide(young, NOW)) == expected
@@ -324,7 +341,7 @@ def test_a_life_of_less_than_an_hour_takes_a_datapoint_too(lives: int, hours: in
 )
 def test_only_hours_since_it_was_deployed_count_as_measured(hours: Sequence[int], expected: str) -> None:
     """Deployed ten hours ago: nine of them are enough."""
-    measured = Value(Series(tuple((NOW - n * HOUR, 0.0) for n in reversed(hours))))
+    measured = Value(MetricSeries(tuple((NOW - n * HOUR, 0.0) for n in reversed(hours))))
     young = endpoint(deployed=10 / 24, meters=(meter(measured),))
 
     assert word(IdleEndpoints(min_age=timedelta()).decide(young, NOW)) == expected
@@ -353,16 +370,20 @@ def test_no_required_signal_missing_is_ever_found() -> None:
             "1 request to variant green in the last 7 days, the latest in the hour from 2026-10-06 02:00 UTC",
         ),
         (
-            {"meters": (meter(requests(), metric=backlog("churn"), where="the queue", decisive=False),)},
+            {
+                "meters": (
+                    meter(requests(), metric=queue_backlog("churn"), where="the queue", decisive=False),
+                )
+            },
             "the queue was in use in the last 7 days, the latest in the hour from 2026-10-06 02:00 UTC",
         ),
         ({"summary": summary(status="Failed"), **BULK_ONLY}, "it is Failed, not InService"),
         (
-            {"description": description(Variant(name="blue", reserved=True))},
+            {"description": description(EndpointVariant(name="blue", reserved=True))},
             "nothing of it is billed by the hour: scaled to zero, or plain serverless",
         ),
         (
-            {"description": description(Variant(name="blue", reserved=True, instances=1))},
+            {"description": description(EndpointVariant(name="blue", reserved=True, instances=1))},
             "nothing of it is billed by the hour: its reserved capacity is paid for without it too",
         ),
         (
@@ -430,7 +451,11 @@ def test_the_reason_is_concrete(given: Mapping[str, Any], reason: str) -> None:
         ({"history": (days(42), Absent())}, NOW.replace(hour=0) - 41 * DAY, "41 days ago"),
         ({"history": (days(42), DENIED)}, NOW - 7 * DAY, "no request in 7 days"),
         ({"history": ()}, NOW - 7 * DAY, "no request in 7 days"),
-        ({"history": (Value(Series(((NOW - 7 * DAY - 3 * HOUR, 1.0),))),)}, NOW - 7 * DAY, "7 days ago"),
+        (
+            {"history": (Value(MetricSeries(((NOW - 7 * DAY - 3 * HOUR, 1.0),))),)},
+            NOW - 7 * DAY,
+            "7 days ago",
+        ),
         ({"history": (Absent(),)}, NOW - 60 * DAY, "deployed 60 days ago"),
         ({"deployed": 97}, NOW - 97 * DAY, "deployed 97 days ago"),
         ({"deployed": 98}, NOW - 97 * DAY, "nor in the 90 days before"),
@@ -445,7 +470,7 @@ def test_since_is_the_best_that_is_known(given: Mapping[str, Any], since: dateti
 
 
 def test_a_window_longer_than_its_life_is_not_claimed() -> None:
-    whole_life = Value(Series(tuple((NOW - n * HOUR, 0.0) for n in range(60 * 24, 0, -1))))
+    whole_life = Value(MetricSeries(tuple((NOW - n * HOUR, 0.0) for n in range(60 * 24, 0, -1))))
     verdict = IdleEndpoints(window=90 * DAY).decide(endpoint(meters=(meter(whole_life),)), NOW)
 
     assert isinstance(verdict, Finding)
@@ -483,7 +508,7 @@ def test_evidence_stays_small_and_shows_what_matters() -> None:
     odd, bad, busy = (
         meter(Absent(), Absent(), variant="odd"),
         meter(DENIED, variant="bad"),
-        meter(Value(Series(((NOW - 2 * HOUR, 1.0), (NOW - HOUR, 2.0)))), variant="busy"),
+        meter(Value(MetricSeries(((NOW - 2 * HOUR, 1.0), (NOW - HOUR, 2.0)))), variant="busy"),
     )
     absent = meter(Absent(), variant="hint", decisive=False)
     verdict = decided(meters=(*many, odd, bad, busy, absent))
@@ -508,7 +533,7 @@ def test_evidence_stays_small_and_shows_what_matters() -> None:
     ],
 )
 def test_evidence_says_what_the_lack_of_a_datapoint_proves(
-    control: Signal[Series], value: str | None, error: str | None
+    control: Signal[MetricSeries], value: str | None, error: str | None
 ) -> None:
     shown = {one.signal: one for one in decided(meters=(meter(Absent(), control),)).evidence}
 
@@ -545,40 +570,49 @@ def test_a_scaling_and_where_a_price_is_from_are_evidence() -> None:
 # --- where requests are looked for --------------------------------------------------------------
 
 
-def wanted(described: Value[Description], config: Config, *components: InferenceComponent) -> set[Metric]:
+def wanted(
+    described: Value[EndpointDescription], config: EndpointConfig, *components: InferenceComponent
+) -> set[Metric]:
     """The metrics of the decisive meters."""
-    return {one.metric for one in meters(described.value, config, components) if one.decisive}
+    return {one.metric for one in request_meters(described.value, config, components) if one.decisive}
 
 
 def test_each_kind_of_endpoint_has_its_own_metrics() -> None:
-    blue, dark = Variant(name="blue", instances=1), Variant(name="dark", shadow=True, instances=1)
+    blue, dark = (
+        EndpointVariant(name="blue", instances=1),
+        EndpointVariant(name="dark", shadow=True, instances=1),
+    )
     plain = config(types={})
     queued = description(blue, asynchronous=True)
 
     assert wanted(description(blue, dark), plain) == {
-        invocations("churn", "blue"),
-        invocations("churn", "dark"),
+        variant_invocations("churn", "blue"),
+        variant_invocations("churn", "dark"),
     }
-    assert wanted(queued, plain) == {processed("churn", "blue")}
-    assert wanted(description(blue), replace(plain, asynchronous=True)) == {processed("churn", "blue")}
+    assert wanted(queued, plain) == {processed_requests("churn", "blue")}
+    assert wanted(description(blue), replace(plain, asynchronous=True)) == {
+        processed_requests("churn", "blue")
+    }
     assert wanted(description(blue), HOST, COMPONENT) == {component_invocations("llm")}
-    assert wanted(description(blue), HOST) == {invocations("churn", "blue")}
+    assert wanted(description(blue), HOST) == {variant_invocations("churn", "blue")}
     assert wanted(description(blue), plain, COMPONENT) == {
-        invocations("churn", "blue"),
+        variant_invocations("churn", "blue"),
         component_invocations("llm"),
     }
-    assert backlog("churn") in {one.metric for one in meters(queued.value, plain, ())}
+    assert queue_backlog("churn") in {one.metric for one in request_meters(queued.value, plain, ())}
 
 
 def test_a_component_is_proven_by_the_metrics_of_its_own_variant() -> None:
-    two = description(Variant(name="green", instances=1), Variant(name="blue", instances=1))
+    two = description(EndpointVariant(name="green", instances=1), EndpointVariant(name="blue", instances=1))
     other = replace(COMPONENT, name="ranker", variant="green")
 
-    found = meters(two.value, config(types={}, hosts=frozenset({"blue", "green"})), (COMPONENT, other))
+    found = request_meters(
+        two.value, config(types={}, hosts=frozenset({"blue", "green"})), (COMPONENT, other)
+    )
 
     assert {one.where: one.proof for one in found} == {
-        "inference component llm": alive("churn", "blue"),
-        "inference component ranker": alive("churn", "green"),
+        "inference component llm": instance_heartbeat("churn", "blue"),
+        "inference component ranker": instance_heartbeat("churn", "green"),
     }
 
 
@@ -587,32 +621,34 @@ def test_hints_are_told_apart_by_their_dimensions() -> None:
     inner = Metric.of(
         "AWS/SageMaker", "Invocations", EndpointName="churn", VariantName="blue", ContainerName="a"
     )
-    hints = Hints.of(
-        Value((named, inner, invocations("churn", "blue"), invocations("other", "blue"))),
-        Value((processed("churn", "blue"), component_invocations("llm"), component_invocations("gone"))),
+    hints = SeriesHints.of(
+        Value((named, inner, variant_invocations("churn", "blue"), variant_invocations("other", "blue"))),
+        Value(
+            (processed_requests("churn", "blue"), component_invocations("llm"), component_invocations("gone"))
+        ),
     )
 
     found = {one.metric for one in hints.meters("churn", [COMPONENT]) if not one.decisive}
 
     assert found == {
         inner,
-        invocations("churn", "blue"),
-        processed("churn", "blue"),
+        variant_invocations("churn", "blue"),
+        processed_requests("churn", "blue"),
         component_invocations("llm"),
     }
     assert [one.where for one in hints.orphaned([COMPONENT])] == ["inference component gone"]
 
 
 def test_hints_that_are_missing_are_said_to_be() -> None:
-    hints = Hints.of(Value((invocations("churn", "blue"),)), Unreadable("ListMetrics: denied"))
+    hints = SeriesHints.of(Value((variant_invocations("churn", "blue"),)), Unreadable("ListMetrics: denied"))
 
     assert hints.error == "ListMetrics: denied"
     assert len(list(hints.meters("churn", ()))) == 1
 
 
 def test_a_place_asks_for_a_proof_only_where_it_needs_one() -> None:
-    proof = invocations("churn", "proof")
-    blue = RequestMeter(where="variant blue", metric=invocations("churn", "blue"), proof=proof)
+    proof = variant_invocations("churn", "proof")
+    blue = RequestMeter(where="variant blue", metric=variant_invocations("churn", "blue"), proof=proof)
 
     assert list(blue.lacks) == [blue.metric, proof]
     assert list(replace(blue, requests=Absent()).lacks) == [proof]
@@ -622,17 +658,17 @@ def test_a_place_asks_for_a_proof_only_where_it_needs_one() -> None:
 
 def test_what_is_rented_counts_every_variant_and_pool() -> None:
     variants = (
-        Variant(name="blue", instances=2),
-        Variant(name="dark", shadow=True, instances=1),
-        Variant(
+        EndpointVariant(name="blue", instances=2),
+        EndpointVariant(name="dark", shadow=True, instances=1),
+        EndpointVariant(
             name="mixed", instances=3, pools=(("ml.m5.xlarge", 1), ("ml.g5.xlarge", 2), ("ml.p3.2xlarge", 0))
         ),
-        Variant(name="off"),
-        Variant(name="new", instances=1),
+        EndpointVariant(name="off"),
+        EndpointVariant(name="new", instances=1),
     )
     types = {"blue": "ml.m5.xlarge", "dark": "ml.g5.xlarge", "off": "ml.c5.xlarge"}
 
-    assert rented(variants, config(types=types)) == {"ml.m5.xlarge": 3, "ml.g5.xlarge": 3, "": 1}
+    assert count_instances(variants, config(types=types)) == {"ml.m5.xlarge": 3, "ml.g5.xlarge": 3, "": 1}
 
 
 def test_one_that_was_asked_for_alone_shows_everything() -> None:
@@ -683,12 +719,12 @@ def test_an_undo_needs_the_configuration_and_every_model() -> None:
     ]
 
 
-REMOVED = HalfDone(removed=(COMPONENT,), deployed=NOW - 60 * DAY, config="churn-1")
+REMOVED = HalfDeletion(removed=(COMPONENT,), deployed=NOW - 60 * DAY, config="churn-1")
 MOVED = {"modified": NOW - HOUR}
 """What AWS may make of an endpoint's modification time when its components go."""
 
 
-def half_done(**given: Any) -> Endpoint:
+def half_done(**given: Any) -> EndpointCandidate:
     """An endpoint that lost its only component to an act that broke off an hour ago."""
     seen = summary(**MOVED, **given.pop("summary", {}))
     whole: dict[str, Any] = {
@@ -701,7 +737,7 @@ def half_done(**given: Any) -> Endpoint:
     return endpoint(**{**whole, **given})
 
 
-SCALED_IN = Variant(name="blue", instances=0)
+SCALED_IN = EndpointVariant(name="blue", instances=0)
 
 
 @pytest.mark.parametrize(
@@ -710,7 +746,7 @@ SCALED_IN = Variant(name="blue", instances=0)
         pytest.param({}, "proven", id="as it was left"),
         pytest.param({"half_done": None}, "kept", id="not ours: deployed an hour ago"),
         pytest.param(
-            {"half_done": HalfDone(removed=(COMPONENT,), deployed=NOW - 60 * DAY, config="another")},
+            {"half_done": HalfDeletion(removed=(COMPONENT,), deployed=NOW - 60 * DAY, config="another")},
             "kept",
             id="deployed since",
         ),

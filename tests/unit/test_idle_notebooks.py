@@ -11,10 +11,10 @@ import pytest
 
 from fakes import target_at
 from ml_janitor.aws.prices import Price
-from ml_janitor.aws.trail import Event
+from ml_janitor.aws.trail import TrailEvent
 from ml_janitor.core.cost import Cost
 from ml_janitor.core.durations import WorkingHours
-from ml_janitor.core.model import Confidence, Finding, Kept, Schedule, Verdict
+from ml_janitor.core.model import ActionSchedule, Confidence, Finding, Kept, Verdict
 from ml_janitor.core.signals import Absent, NotRead, Unreadable, Value
 from ml_janitor.detectors.idle_notebooks import signs
 from ml_janitor.detectors.idle_notebooks.notebook import Notebook
@@ -47,8 +47,8 @@ def notebook(now: datetime, *, quiet: timedelta = 30 * DAY, **signals: Any) -> N
     )
 
 
-def opening(at: datetime) -> Value[Event]:
-    event = Event(
+def opening(at: datetime) -> Value[TrailEvent]:
+    event = TrailEvent(
         name="CreatePresignedNotebookInstanceUrl",
         at=at,
         user="maria",
@@ -329,7 +329,7 @@ def test_in_the_last_two_working_hours_it_is_found_whatever_it_does(now: datetim
 
     assert isinstance(verdict, Finding)
     assert verdict.confidence is Confidence.LIKELY
-    assert verdict.schedule == Schedule(CLOSING, CLOSING, CLOSING + DAY)
+    assert verdict.schedule == ActionSchedule(CLOSING, CLOSING, CLOSING + DAY)
     assert verdict.grace == HOUR
     assert verdict.reason.startswith(
         "it is stopped outside working hours (Mon-Fri 08-20 UTC) once it is quiet for 2 hours; "
@@ -362,14 +362,14 @@ def test_after_closing_it_is_due_once_nothing_shows_work(signals: dict[str, Any]
     verdict = scheduled(notebook(LATE, **signals), LATE)
 
     assert isinstance(verdict, Finding)
-    assert verdict.schedule == Schedule(CLOSING, due, CLOSING + DAY)
+    assert verdict.schedule == ActionSchedule(CLOSING, due, CLOSING + DAY)
 
 
 def test_at_closing_it_is_due_as_after_it() -> None:
     verdict = scheduled(notebook(CLOSING, quiet=20 * MINUTE), CLOSING)
 
     assert isinstance(verdict, Finding)
-    assert verdict.schedule == Schedule(CLOSING, CLOSING + 100 * MINUTE, CLOSING + DAY)
+    assert verdict.schedule == ActionSchedule(CLOSING, CLOSING + 100 * MINUTE, CLOSING + DAY)
 
 
 @pytest.mark.parametrize(("quiet", "since"), [(2 * HOUR, LATE - 2 * HOUR), (2 * HOUR - SECOND, None)])
@@ -420,7 +420,7 @@ def test_on_a_weekend_the_last_closing_is_fridays() -> None:
 
     assert isinstance(verdict, Finding)
     friday = datetime(2026, 10, 9, 20, tzinfo=UTC)
-    assert verdict.schedule == Schedule(friday, friday, friday + 3 * DAY)
+    assert verdict.schedule == ActionSchedule(friday, friday, friday + 3 * DAY)
 
 
 def test_it_costs_what_the_nights_and_weekends_cost() -> None:
@@ -469,5 +469,5 @@ def test_only_its_own_stream_in_a_list_says_when_it_last_wrote() -> None:
 
 
 def test_a_sign_of_this_very_moment_is_not_after_it() -> None:
-    assert signs.when(signs.Sign("a line", NOON), NOON) == "a line less than a minute ago"
-    assert "after this sweep began" in signs.when(signs.Sign("a line", NOON + SECOND), NOON)
+    assert signs.sign_text(signs.NotebookSign("a line", NOON), NOON) == "a line less than a minute ago"
+    assert "after this sweep began" in signs.sign_text(signs.NotebookSign("a line", NOON + SECOND), NOON)

@@ -14,9 +14,9 @@ from ml_janitor.aws import idle_shutdown
 from ml_janitor.aws.answers import Listing
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Price
-from ml_janitor.aws.studio_apps import App
-from ml_janitor.aws.studio_tags import inherit
-from ml_janitor.aws.trail import Event
+from ml_janitor.aws.studio_apps import StudioApp
+from ml_janitor.aws.studio_tags import inherit_tags
+from ml_janitor.aws.trail import TrailEvent
 from ml_janitor.config.settings import Settings, SettingsError
 from ml_janitor.core.model import Confidence, Finding, Kept, Target, Verdict
 from ml_janitor.core.signals import Absent, NotRead, Signal, Unreadable, Value
@@ -30,7 +30,7 @@ DENIED = Unreadable("GetLogEvents: AccessDeniedException")
 NOT_LAB = {"type": "KernelGateway", "shutdown": NotRead()}
 
 
-def app(**given: Any) -> App:
+def app(**given: Any) -> StudioApp:
     """A JupyterLab app, started long ago, whose user and log have been silent for nine hours."""
     usual: dict[str, Any] = {
         "domain": "d-1",
@@ -46,14 +46,14 @@ def app(**given: Any) -> App:
         "shutdown": Absent(),
         "price": Price(Decimal("1.40"), "Price List API"),
     }
-    return App(target=target(), **usual | given)
+    return StudioApp(target=target(), **usual | given)
 
 
 def target() -> Target:
     return target_at("app/d-1/desk/jupyterlab/default", NOW - 30 * DAY, name="desk/JupyterLab/default")
 
 
-def canvas(unused: timedelta, *, at: timedelta = 5 * MINUTE, **given: Any) -> App:
+def canvas(unused: timedelta, *, at: timedelta = 5 * MINUTE, **given: Any) -> StudioApp:
     """A Canvas app that published this idle time so long ago."""
     usual: dict[str, Any] = {
         "type": "Canvas",
@@ -66,7 +66,7 @@ def canvas(unused: timedelta, *, at: timedelta = 5 * MINUTE, **given: Any) -> Ap
     return app(**usual | given)
 
 
-def judged(candidate: App, **tunables: Any) -> Verdict:
+def judged(candidate: StudioApp, **tunables: Any) -> Verdict:
     return IdleStudioApps(**tunables).decide(candidate, NOW)
 
 
@@ -157,7 +157,7 @@ def test_an_instance_that_nobody_tells_may_be_the_free_one() -> None:
         (canvas(9 * HOUR, idle=Absent(), activity=Value(NOW - 9 * HOUR)), "unknown"),
     ],
 )
-def test_canvas_goes_by_the_idle_time_that_it_publishes(candidate: App, expected: str) -> None:
+def test_canvas_goes_by_the_idle_time_that_it_publishes(candidate: StudioApp, expected: str) -> None:
     assert word(judged(candidate)) == expected
 
 
@@ -264,7 +264,7 @@ def test_a_sign_after_the_sweep_began_is_said_to_be_that() -> None:
         (app(idle=Value(8 * HOUR, "", NOW)), "activity in a kernel or terminal 8 hours"),
     ],
 )
-def test_activity_is_what_the_publisher_of_the_idle_time_saw(candidate: App, what: str) -> None:
+def test_activity_is_what_the_publisher_of_the_idle_time_saw(candidate: StudioApp, what: str) -> None:
     assert f"the last sign of use was {what}" in judged(candidate).reason
 
 
@@ -298,7 +298,7 @@ def test_evidence_says_when_a_remote_editor_began() -> None:
 def test_the_nearer_tag_holds_unless_the_other_keeps_longer(near: str | None, far: str, holds: str) -> None:
     own = {} if near is None else {"k": near}
 
-    merged, inherited = inherit(own, {"space": {"k": far}})
+    merged, inherited = inherit_tags(own, {"space": {"k": far}})
 
     assert merged == {"k": holds}
     assert bool(inherited) == (holds == far != near)
@@ -310,7 +310,7 @@ def test_the_nearest_of_several_holds_and_what_manages_them_is_not_inherited() -
         "user profile": {"owner": "anna", "team": "x", "Managed_By": "cdk", "terraform": "true"},
     }
 
-    merged, inherited = inherit({"project": "p"}, above)
+    merged, inherited = inherit_tags({"project": "p"}, above)
 
     assert merged == {"project": "p", "owner": "ben", "team": "x"}
     assert inherited == {"space": ("owner",), "user profile": ("team",)}
@@ -346,44 +346,44 @@ OFF = idle(LifecycleManagement="DISABLED", IdleTimeoutInMinutes=60)
 def test_the_nearest_setting_counts(
     domain: dict[str, Any], profile: dict[str, Any], space: dict[str, Any], minutes: int | None
 ) -> None:
-    above: list[Signal[idle_shutdown.Settings]] = [
+    above: list[Signal[idle_shutdown.StudioSettings]] = [
         Value({"DefaultUserSettings": domain, "DefaultSpaceSettings": {}}),
         Value({"UserSettings": profile}),
         Value({"SpaceSettings": space}),
     ]
 
-    answer = idle_shutdown.timeout("JupyterLab", above, shared=False)
+    answer = idle_shutdown.shutdown_timeout("JupyterLab", above, shared=False)
 
     assert answer == (Absent() if minutes is None else Value(timedelta(minutes=minutes)))
 
 
 def test_a_shared_space_follows_the_domain_s_settings_for_spaces() -> None:
-    above: list[Signal[idle_shutdown.Settings]] = [
+    above: list[Signal[idle_shutdown.StudioSettings]] = [
         Value({"DefaultUserSettings": OFF, "DefaultSpaceSettings": ON}),
         Value({"SpaceSettings": {}}),
     ]
 
-    assert idle_shutdown.timeout("JupyterLab", above, shared=True) == Value(HOUR)
-    assert idle_shutdown.timeout("JupyterLab", above, shared=False) == Absent()
+    assert idle_shutdown.shutdown_timeout("JupyterLab", above, shared=True) == Value(HOUR)
+    assert idle_shutdown.shutdown_timeout("JupyterLab", above, shared=False) == Absent()
 
 
 @pytest.mark.parametrize("broken", [0, 1])
 def test_half_the_settings_tell_nothing(broken: int) -> None:
-    above: list[Signal[idle_shutdown.Settings]] = [
+    above: list[Signal[idle_shutdown.StudioSettings]] = [
         Value({"DefaultUserSettings": ON}),
         Value({"UserSettings": OFF}),
     ]
     above[broken] = DENIED
 
-    assert idle_shutdown.timeout("JupyterLab", above, shared=False) == DENIED
+    assert idle_shutdown.shutdown_timeout("JupyterLab", above, shared=False) == DENIED
 
 
 def test_an_idle_shutdown_without_a_time_is_not_told() -> None:
-    above: list[Signal[idle_shutdown.Settings]] = [
+    above: list[Signal[idle_shutdown.StudioSettings]] = [
         Value({"DefaultUserSettings": idle(LifecycleManagement="ENABLED")})
     ]
 
-    assert isinstance(idle_shutdown.timeout("JupyterLab", above, shared=False), Unreadable)
+    assert isinstance(idle_shutdown.shutdown_timeout("JupyterLab", above, shared=False), Unreadable)
 
 
 def test_the_stream_of_an_app_in_a_space_is_by_the_space() -> None:
@@ -421,11 +421,11 @@ SPACE = "arn:aws:sagemaker:us-east-1:123456789012:space/d-1"
 OF_APP = "arn:aws:sagemaker:us-east-1:123456789012:app/d-1/desk/jupyterlab/default"
 
 
-def session(hours: int, arn: str | None, **given: Any) -> Event:
+def session(hours: int, arn: str | None, **given: Any) -> TrailEvent:
     usual: dict[str, Any] = {"name": "StartSession", "user": "anna", "succeeded": True, "identity": {}}
     usual |= {"resources": frozenset(), "source": "sagemaker.amazonaws.com"}
     request = {"resourceIdentifier": arn} if arn else {}
-    return Event(**usual | {"at": NOW - hours * HOUR, "request": request} | given)
+    return TrailEvent(**usual | {"at": NOW - hours * HOUR, "request": request} | given)
 
 
 @pytest.mark.parametrize(
@@ -442,10 +442,10 @@ def session(hours: int, arn: str | None, **given: Any) -> Event:
         (session(1, f"{SPACE}/desk", source="ssm.amazonaws.com"), False),
     ],
 )
-def test_a_session_counts_for_the_space_that_it_names(event: Event, *, counts: bool) -> None:
+def test_a_session_counts_for_the_space_that_it_names(event: TrailEvent, *, counts: bool) -> None:
     listing = Listing((session(5, f"{SPACE}/desk"), event))
 
-    began = remote_sessions.newest(listing, app(remote=True))
+    began = remote_sessions.newest_session(listing, app(remote=True))
 
     assert isinstance(began, Value)
     assert began.value == NOW - (1 if counts else 5) * HOUR
@@ -455,11 +455,11 @@ def test_a_broken_off_trail_can_show_a_session_but_not_that_there_is_none() -> N
     broken = Listing((session(1, f"{SPACE}/other"),), "LookupEvents broke off")
     seen = replace(broken, items=(session(1, f"{SPACE}/desk"),))
 
-    assert isinstance(remote_sessions.newest(broken, app(remote=True)), Unreadable)
-    assert remote_sessions.newest(replace(broken, error=None), app(remote=True)) == Absent(
+    assert isinstance(remote_sessions.newest_session(broken, app(remote=True)), Unreadable)
+    assert remote_sessions.newest_session(replace(broken, error=None), app(remote=True)) == Absent(
         "cloudtrail:LookupEvents"
     )
-    assert remote_sessions.newest(seen, app(remote=True)) == Value(
+    assert remote_sessions.newest_session(seen, app(remote=True)) == Value(
         NOW - HOUR, "cloudtrail:LookupEvents", NOW - HOUR
     )
 

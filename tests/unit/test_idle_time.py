@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from conftest import NOW
-from ml_janitor.aws.idle_time import OURS, fresh, read, words
+from ml_janitor.aws.idle_time import fresh_idle_time, idle_time_text, janitor_idle_metric, read_idle_times
 from ml_janitor.core.signals import Absent, NotRead, Signal, Unreadable, Value
 from scripted import DENIED, Script
 
 MINUTE, SECOND = timedelta(minutes=1), timedelta(seconds=1)
 SOURCE = "cloudwatch:GetMetricData"
-ARE = OURS(NotebookInstanceName="eda")
+ARE = janitor_idle_metric(NotebookInstanceName="eda")
 
 
 def published(points: Mapping[int, float] | None) -> Script:
@@ -56,7 +56,7 @@ def published(points: Mapping[int, float] | None) -> Script:
     ],
 )
 def test_the_newest_idle_time_counts(points: Mapping[int, float] | None, expected: Signal[timedelta]) -> None:
-    assert read(published(points).aws(), {"eda": ARE}, NOW) == {"eda": expected}
+    assert read_idle_times(published(points).aws(), {"eda": ARE}, NOW) == {"eda": expected}
 
 
 @pytest.mark.parametrize(
@@ -76,5 +76,5 @@ def test_the_newest_idle_time_counts(points: Mapping[int, float] | None, expecte
 def test_one_that_was_published_half_an_hour_ago_says_nothing_of_now(
     *, idle: Signal[timedelta], counts: bool, said: str | None
 ) -> None:
-    assert fresh(idle, NOW) == (idle if counts else None)
-    assert words(idle, NOW) == said
+    assert fresh_idle_time(idle, NOW) == (idle if counts else None)
+    assert idle_time_text(idle, NOW) == said

@@ -11,7 +11,14 @@ import pytest
 
 from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.aws.answers import ReadError
-from ml_janitor.aws.images import Image, Manifest, images, manifests, references, repositories
+from ml_janitor.aws.images import (
+    EcrImage,
+    ImageManifest,
+    list_image_references,
+    list_images,
+    list_repositories,
+    read_image_manifests,
+)
 from scripted import DENIED, Script, Torn
 
 DAY = timedelta(days=1)
@@ -32,9 +39,11 @@ def test_images_are_on_all_pages_with_when_they_were_used() -> None:
     }
     account = Script({"ecr:DescribeImages": [{"imageDetails": [bare]}, {"imageDetails": [whole]}]})
 
-    one, two = images(account.aws(), "churn").items
+    one, two = list_images(account.aws(), "churn").items
 
-    assert one == Image(digest="a", tags=(), pushed=NOW - 9 * DAY, pulled=None, archived=False, subject=None)
+    assert one == EcrImage(
+        digest="a", tags=(), pushed=NOW - 9 * DAY, pulled=None, archived=False, subject=None
+    )
     assert (two.tags, two.archived, two.subject) == (("latest", "1"), True, "a")
     assert (one.used, two.used) == (NOW - 9 * DAY, NOW - DAY)
     assert account.asked("ecr:DescribeImages")[0] == {"repositoryName": "churn", "maxResults": 1000}
@@ -44,7 +53,7 @@ def test_repositories_are_on_all_pages() -> None:
     pages = [{"repositories": [{"repositoryName": name}]} for name in ("aa", "bb")]
     account = Script({"ecr:DescribeRepositories": [*pages, DENIED]})
 
-    found = repositories(account.aws(), lambda entry: entry["repositoryName"])
+    found = list_repositories(account.aws(), lambda entry: entry["repositoryName"])
 
     assert found.items == ("aa", "bb")
     assert found.error == f"ecr:DescribeRepositories broke off after 2: DescribeRepositories: {DENIAL}"
@@ -66,11 +75,11 @@ def test_manifests_are_read_a_hundred_to_a_call() -> None:
     account = Script({"ecr:BatchGetImage": answered()})
     digests = ["index", *(str(number) for number in range(100))]
 
-    found = manifests(account.aws(), "churn", digests)
+    found = read_image_manifests(account.aws(), "churn", digests)
 
     assert list(found) == digests
-    assert found["index"] == Manifest({}, ("x", "y"))
-    assert found["0"] == Manifest({"l": 7, "c": 1}, ())
+    assert found["index"] == ImageManifest({}, ("x", "y"))
+    assert found["0"] == ImageManifest({"l": 7, "c": 1}, ())
     asked = account.asked("ecr:BatchGetImage")
     assert [len(one["imageIds"]) for one in asked] == [100, 1]
     assert {one["repositoryName"] for one in asked} == {"churn"}
@@ -80,7 +89,7 @@ def test_an_image_that_is_not_answered_is_an_error() -> None:
     account = Script({"ecr:BatchGetImage": answered("b", "c")})
 
     with pytest.raises(ReadError, match="ecr:BatchGetImage left out 2 images of churn"):
-        manifests(account.aws(), "churn", "abc")
+        read_image_manifests(account.aws(), "churn", "abc")
 
 
 def entry(noun: str, name: str) -> dict[str, Any]:
@@ -119,21 +128,21 @@ def named(**more: Any) -> Script:
 def test_whatever_names_an_image_of_the_account_refers_to_it() -> None:
     account = named()
 
-    found = references(account.aws(), SINCE, NOW)
+    found = list_image_references(account.aws(), SINCE, NOW)
 
     assert (found.error, found.items) == (
         None,
         (("churn", "latest"), ("churn", DIGEST), ("train/fit", "2"), ("prep", "1")),
     )
     older = named(TrainingJob={"CreationTime": SINCE - DAY, "Image": f"{HOST}/train/fit:2"})
-    assert ("train/fit", "2") not in references(older.aws(), SINCE, NOW).items
+    assert ("train/fit", "2") not in list_image_references(older.aws(), SINCE, NOW).items
     theirs = named(Model={"Image": f"{HOST.replace(ACCOUNT, '2' * 12)}/theirs"})
-    assert ("theirs", "latest") not in references(theirs.aws(), SINCE, NOW).items
+    assert ("theirs", "latest") not in list_image_references(theirs.aws(), SINCE, NOW).items
 
 
 @pytest.mark.parametrize("what", ["Model", "Endpoint", "TrainingJob", "List", "Describe"])
 def test_what_cannot_be_read_may_name_any_image(what: str) -> None:
-    found = references(named(**{what: DENIED}).aws(), SINCE, NOW)
+    found = list_image_references(named(**{what: DENIED}).aws(), SINCE, NOW)
 
     assert found.error is not None
     assert what in found.error

@@ -53,15 +53,17 @@ class Aws:
 def aws(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Iterator[Aws]:
     caplog.set_level(logging.INFO, "ml_janitor.slack.ingress")
     aws = Aws()
-    monkeypatch.setattr(ingress, "client", lambda _: aws)
-    ingress.signing_secret.cache_clear()
+    monkeypatch.setattr(ingress, "ingress_client", lambda _: aws)
+    ingress.read_signing_secret.cache_clear()
     yield aws
-    ingress.signing_secret.cache_clear()
+    ingress.read_signing_secret.cache_clear()
 
 
 def answered(signed: Signed, *, after: timedelta = timedelta()) -> int:
     """The status of the answer, which never has a body."""
-    answer = ingress.answer(event(signed.headers, signed.body, at=NOW), NAMES, clock=lambda: NOW + after)
+    answer = ingress.answer_request(
+        event(signed.headers, signed.body, at=NOW), NAMES, clock=lambda: NOW + after
+    )
     assert answer == {"statusCode": answer["statusCode"], "body": ""}
     return int(answer["statusCode"])
 
@@ -166,6 +168,6 @@ def test_what_cannot_be_handed_on_is_not_acknowledged(
 def test_a_client_gives_up_before_slack_does(monkeypatch: pytest.MonkeyPatch) -> None:
     """Slack waits three seconds; a call of AWS takes two tries of a second at most."""
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    config = ingress.client.__wrapped__("lambda").meta.config
+    config = ingress.ingress_client.__wrapped__("lambda").meta.config
     assert config.retries == {"total_max_attempts": 2, "mode": "standard"}
     assert (config.connect_timeout, config.read_timeout) == (1, 1)

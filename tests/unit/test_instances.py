@@ -8,7 +8,7 @@ import botocore.session
 import pytest
 from botocore.model import StringShape
 
-from ml_janitor.aws.instances import Machine, machine
+from ml_janitor.aws.instances import Machine, machine_of
 
 
 @pytest.mark.parametrize(
@@ -45,14 +45,14 @@ from ml_janitor.aws.instances import Machine, machine
     ],
 )
 def test_made_of(kind: str, made_of: Machine) -> None:
-    assert machine(kind) == made_of
+    assert machine_of(kind) == made_of
 
 
 def test_only_these_types_for_training_are_not_known() -> None:
     """A new boto3 may bring new ones: their GPUs belong into the table, or their family here."""
     model = botocore.session.get_session().get_service_model("sagemaker")
     types = cast("StringShape", model.shape_for("TrainingInstanceType")).enum
-    unknown = {kind.split(".")[1] for kind in types if machine(kind).gpus is None}
+    unknown = {kind.split(".")[1] for kind in types if machine_of(kind).gpus is None}
 
     assert unknown == {"g7", "trn1", "trn1n", "trn2"}
-    assert all(machine(kind).vcpus > 1 for kind in types)
+    assert all(machine_of(kind).vcpus > 1 for kind in types)

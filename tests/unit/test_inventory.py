@@ -12,16 +12,23 @@ import pytest
 from ml_janitor.aws.answers import Listing
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Prices
-from ml_janitor.aws.sagemaker_kinds import Kind, texts_in
-from ml_janitor.detectors.untagged_resources.inventory import KINDS, Resource, named, once, queries, resource
-from ml_janitor.detectors.untagged_resources.storage import located
+from ml_janitor.aws.sagemaker_kinds import SageMakerKind, texts_in
+from ml_janitor.detectors.untagged_resources.inventory import (
+    JUDGED_KINDS,
+    TaggableResource,
+    join_unique,
+    listed_resource,
+    listing_queries,
+    resource_by_arn,
+)
+from ml_janitor.detectors.untagged_resources.storage import used_location
 
 SINCE = datetime(2026, 9, 29, 3, tzinfo=UTC)
 ROOT = "arn:aws:sagemaker:us-east-1:123456789012"
 
 
-def kind(type_: str) -> Kind:
-    return next(kind for kind in KINDS if kind.type == type_)
+def kind(type_: str) -> SageMakerKind:
+    return next(kind for kind in JUDGED_KINDS if kind.type == type_)
 
 
 @pytest.fixture
@@ -44,12 +51,16 @@ def job(status: str, created: datetime) -> dict[str, Any]:
 def test_each_kind_has_its_own_word_for_what_runs(nowhere: Aws) -> None:
     name = {"CompilationJobName": "c", "CompilationJobArn": f"{ROOT}:compilation-job/c"}
     old = name | {"CreationTime": SINCE - timedelta(days=90)}
-    ended = resource(nowhere, kind("compilation-job"), old | {"CompilationJobStatus": "COMPLETED"}, SINCE)
-    running = resource(nowhere, kind("compilation-job"), old | {"CompilationJobStatus": "INPROGRESS"}, SINCE)
+    ended = listed_resource(
+        nowhere, kind("compilation-job"), old | {"CompilationJobStatus": "COMPLETED"}, SINCE
+    )
+    running = listed_resource(
+        nowhere, kind("compilation-job"), old | {"CompilationJobStatus": "INPROGRESS"}, SINCE
+    )
 
     assert ended.outside is not None
     assert running.outside is None
-    assert queries(kind("compilation-job"), SINCE)[0] == {"StatusEquals": "INPROGRESS"}
+    assert listing_queries(kind("compilation-job"), SINCE)[0] == {"StatusEquals": "INPROGRESS"}
 
 
 def test_a_definition_has_the_name_of_its_entry_and_that_of_its_request(nowhere: Aws) -> None:
@@ -59,7 +70,7 @@ def test_a_definition_has_the_name_of_its_entry_and_that_of_its_request(nowhere:
         "MonitoringJobDefinitionArn": arn,
         "CreationTime": SINCE,
     }
-    found = resource(nowhere, kind("model-bias-job-definition"), listed, SINCE)
+    found = listed_resource(nowhere, kind("model-bias-job-definition"), listed, SINCE)
 
     assert (found.name, found.arn, found.kind.named) == ("Drift", arn, "JobDefinitionName")
 
@@ -67,7 +78,9 @@ def test_a_definition_has_the_name_of_its_entry_and_that_of_its_request(nowhere:
 def test_a_user_profile_is_told_by_its_domain(nowhere: Aws) -> None:
     listed = {"DomainId": "d-1", "UserProfileName": "anna", "CreationTime": SINCE}
 
-    assert resource(nowhere, kind("user-profile"), listed, SINCE).arn == f"{ROOT}:user-profile/d-1/anna"
+    assert (
+        listed_resource(nowhere, kind("user-profile"), listed, SINCE).arn == f"{ROOT}:user-profile/d-1/anna"
+    )
 
 
 @pytest.mark.parametrize(
@@ -86,42 +99,42 @@ def test_a_user_profile_is_told_by_its_domain(nowhere: Aws) -> None:
 def test_a_job_counts_while_it_runs_or_is_recent(
     nowhere: Aws, status: str, created: datetime, outside: str | None
 ) -> None:
-    assert resource(nowhere, kind("transform-job"), job(status, created), SINCE).outside == outside
+    assert listed_resource(nowhere, kind("transform-job"), job(status, created), SINCE).outside == outside
 
 
 def test_anything_but_a_job_counts_at_any_age(nowhere: Aws) -> None:
     entry = {"ModelName": "m", "ModelArn": f"{ROOT}:model/m", "CreationTime": SINCE - timedelta(days=900)}
 
-    assert resource(nowhere, kind("model"), entry, SINCE).outside is None
+    assert listed_resource(nowhere, kind("model"), entry, SINCE).outside is None
 
 
 def test_a_space_is_listed_without_its_arn(nowhere: Aws) -> None:
     entry = {"DomainId": "d-1", "SpaceName": "anna", "CreationTime": SINCE}
 
-    assert resource(nowhere, kind("space"), entry, SINCE).arn == f"{ROOT}:space/d-1/anna"
+    assert listed_resource(nowhere, kind("space"), entry, SINCE).arn == f"{ROOT}:space/d-1/anna"
 
 
 def test_an_entry_without_a_name_fails_the_read(nowhere: Aws) -> None:
     with pytest.raises(KeyError):
-        resource(nowhere, kind("model"), {"ModelArn": f"{ROOT}:model/m"}, SINCE)
+        listed_resource(nowhere, kind("model"), {"ModelArn": f"{ROOT}:model/m"}, SINCE)
 
 
-def model(name: str) -> Resource:
-    return Resource(kind=kind("model"), arn=f"{ROOT}:model/{name}", name=name, created=SINCE)
+def model(name: str) -> TaggableResource:
+    return TaggableResource(kind=kind("model"), arn=f"{ROOT}:model/{name}", name=name, created=SINCE)
 
 
 def test_a_resource_of_two_listings_is_one_and_both_errors_are_told() -> None:
     first = Listing((model("a"), model("b")), "ListModels broke off")
     second = Listing((model("b"), model("c")), "ListSpaces broke off")
-    whole = once([first, second, Listing((), "ListModels broke off")])
+    whole = join_unique([first, second, Listing((), "ListModels broke off")])
 
     assert [one.name for one in whole.items] == ["a", "b", "c"]
     assert whole.error == "ListModels broke off; ListSpaces broke off"
 
 
 def test_an_arn_may_have_lost_its_capitals() -> None:
-    assert named([model("Churn")], f"{ROOT}:model/churn") == model("Churn")
-    assert named([model("Churn")], f"{ROOT}:model/churn-2") is None
+    assert resource_by_arn([model("Churn")], f"{ROOT}:model/churn") == model("Churn")
+    assert resource_by_arn([model("Churn")], f"{ROOT}:model/churn-2") is None
 
 
 @pytest.mark.parametrize(
@@ -141,7 +154,7 @@ def test_an_arn_may_have_lost_its_capitals() -> None:
 def test_which_bucket_or_repository_a_text_names(text: str, place: str | None) -> None:
     registry = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
 
-    assert located(text) == (place.format(registry) if place else None)
+    assert used_location(text) == (place.format(registry) if place else None)
 
 
 def test_the_texts_of_a_record_are_found_at_any_depth() -> None:

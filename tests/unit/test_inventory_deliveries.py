@@ -13,7 +13,11 @@ from botocore.exceptions import ClientError
 
 from ml_janitor.aws.answers import ReadError
 from ml_janitor.detectors.duplicate_artifacts.inventories import Inventory
-from ml_janitor.detectors.duplicate_artifacts.inventory_deliveries import Delivery, latest, suggested
+from ml_janitor.detectors.duplicate_artifacts.inventory_deliveries import (
+    InventoryDelivery,
+    find_latest_delivery,
+    suggest_inventory,
+)
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 FOLDER = "models/all/"
@@ -22,7 +26,7 @@ LIST = Inventory(bucket="models", table="s3.models", output="s3://o/", location=
 
 def delivered(
     *pages: list[str], schema: str = "Bucket, Key, Size, ETag", of: str = "models", lacks: str = ""
-) -> Delivery:
+) -> InventoryDelivery:
     """The newest delivery of *pages* of folders; only that has a manifest, and S3 answers *lacks* for it."""
     newest = max(name for page in pages for name in page if name.startswith("2026"))
     manifest = {
@@ -48,7 +52,7 @@ def delivered(
     listing = SimpleNamespace(paginate=lambda **_: answers)
     s3 = SimpleNamespace(get_paginator=lambda _: listing, get_object=get_object)
     aws: Any = SimpleNamespace(s3=s3)
-    return latest(aws, LIST, NOW)
+    return find_latest_delivery(aws, LIST, NOW)
 
 
 def test_the_newest_delivery_on_any_page_is_read() -> None:
@@ -127,7 +131,7 @@ def test_what_a_bucket_has_and_can_be_asked_is_suggested(
         list_bucket_inventory_configurations=lambda **_: {"InventoryConfigurationList": lists},
     )
     aws: Any = SimpleNamespace(s3=s3)
-    setting = suggested(aws, "models")
+    setting = suggest_inventory(aws, "models")
 
     assert (setting is None) is (place is None)
     assert place is None or place in str(setting)

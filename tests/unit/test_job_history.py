@@ -12,7 +12,7 @@ from conftest import ACCOUNT, NOW, REGION
 from fakes import target_at
 from ml_janitor.aws.answers import ReadError
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.job_history import JobFamily, families
+from ml_janitor.aws.job_history import JobFamily, read_job_families
 from ml_janitor.aws.prices import Price
 from ml_janitor.core.signals import Value
 from ml_janitor.detectors.spot_training import SpotTraining
@@ -50,7 +50,7 @@ def account(*records: dict[str, Any], broken: bool = False) -> Aws:
 
 
 def read(*records: dict[str, Any]) -> list[JobFamily]:
-    return list(families(account(*records), SINCE, NOW))
+    return list(read_job_families(account(*records), SINCE, NOW))
 
 
 def test_a_job_as_its_record_has_it() -> None:
@@ -152,7 +152,7 @@ def test_a_record_that_was_cut_off_is_an_error(missing: str) -> None:
 
 
 def test_families_that_were_read_come_before_the_error() -> None:
-    found = families(account(record(), broken=True), SINCE, NOW)
+    found = read_job_families(account(record(), broken=True), SINCE, NOW)
 
     assert "broke off after 1" in (next(found).unread or "")
     with pytest.raises(ReadError, match="broke off after 1"):

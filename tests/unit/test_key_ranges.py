@@ -12,7 +12,7 @@ import pytest
 from ml_janitor.aws import key_ranges
 from ml_janitor.aws.answers import OutOfTimeError, ReadError
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.key_ranges import LAST, KeyRange, RangedListing, entries
+from ml_janitor.aws.key_ranges import LAST_CHARACTER, KeyRange, RangedListing, page_objects
 
 REGIONS = {"b": "eu-west-1", "c": "us-east-1"}
 
@@ -74,7 +74,7 @@ def listing(s3: S3, *ranges: KeyRange) -> RangedListing:
 
 
 def read(found: RangedListing) -> list[str]:
-    return [f"{bucket}/{entry['Key']}" for bucket, page in found.pages() for entry in entries(page)]
+    return [f"{bucket}/{entry['Key']}" for bucket, page in found.pages() for entry in page_objects(page)]
 
 
 KEYS = [f"{folder}/{number:02}" for folder in ("a", "m", "z") for number in range(20)]
@@ -122,7 +122,7 @@ def test_few_calls_look_for_where_to_split(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_range_has_the_keys_after_its_beginning_up_to_its_end(one: KeyRange, keys: str) -> None:
     found = listing(S3({"b": "abcde"}, size=3), one)
 
-    pages = [[entry["Key"] for entry in entries(page)] for _, page in found.pages()]
+    pages = [[entry["Key"] for entry in page_objects(page)] for _, page in found.pages()]
 
     assert [key for page in pages for key in page] == list(keys)
     assert found.ranges == []
@@ -188,19 +188,19 @@ LONG = "a" * 1018
 @pytest.mark.parametrize(
     ("keys", "place", "expected"),
     [
-        ([f"data/{letter}" for letter in "abcmnopxyz"], ("data/a", None, 0), (f"data/n{LAST}", 5)),
-        (["data/a/1", "data/b", "data/c"], ("data/a/1", None, 0), (f"data/b{LAST}", 5)),
-        (["data/a/1", "data/b"], ("data/a/1", None, 0), (f"data/a{LAST}", 6)),
+        ([f"data/{letter}" for letter in "abcmnopxyz"], ("data/a", None, 0), (f"data/n{LAST_CHARACTER}", 5)),
+        (["data/a/1", "data/b", "data/c"], ("data/a/1", None, 0), (f"data/b{LAST_CHARACTER}", 5)),
+        (["data/a/1", "data/b"], ("data/a/1", None, 0), (f"data/a{LAST_CHARACTER}", 6)),
         (["data/a/1"], ("data/a/1", None, 0), None),
-        ([f"p/{digit}" for digit in "0123456789"], ("p/0", None, 0), (f"p/5{LAST}", 2)),
-        ([f"p/{letter}" for letter in "ABCXYZ"], ("p/A", None, 0), (f"p/N{LAST}", 2)),
-        (["p/a", "p/é", "p/ü"], ("p/a", None, 0), (f"p/a{LAST}", 3)),
-        ([f"data/{letter}" for letter in "abcxyz"], ("data/a", "data/c", 0), (f"data/b{LAST}", 5)),
+        ([f"p/{digit}" for digit in "0123456789"], ("p/0", None, 0), (f"p/5{LAST_CHARACTER}", 2)),
+        ([f"p/{letter}" for letter in "ABCXYZ"], ("p/A", None, 0), (f"p/N{LAST_CHARACTER}", 2)),
+        (["p/a", "p/é", "p/ü"], ("p/a", None, 0), (f"p/a{LAST_CHARACTER}", 3)),
+        ([f"data/{letter}" for letter in "abcxyz"], ("data/a", "data/c", 0), (f"data/b{LAST_CHARACTER}", 5)),
         ([f"data/{letter}" for letter in "abcxyz"], ("data/a", "data/a", 0), None),
-        ([f"data/{letter}" for letter in "abcxyz"], ("data/a", None, 5), (f"data/n{LAST}", 5)),
-        (["a", "data/a", "data/b"], ("a", None, 0), (f"a{LAST}", 1)),
+        ([f"data/{letter}" for letter in "abcxyz"], ("data/a", None, 5), (f"data/n{LAST_CHARACTER}", 5)),
+        (["a", "data/a", "data/b"], ("a", None, 0), (f"a{LAST_CHARACTER}", 1)),
         (["a" * 1024, "b"], ("a" * 1024, None, 1023), None),
-        ([f"{LONG}{end}" for end in "abc"], (f"{LONG}a", None, 1018), (f"{LONG}b{LAST}", 1018)),
+        ([f"{LONG}{end}" for end in "abc"], (f"{LONG}a", None, 1018), (f"{LONG}b{LAST_CHARACTER}", 1018)),
     ],
 )  # fmt: skip
 def test_a_range_is_split_about_the_middle_of_where_its_keys_part(

@@ -21,14 +21,14 @@ from ml_janitor.aws.sagemaker_kinds import (
     MODEL_PACKAGE,
     PROCESSING_JOB,
     SPACE,
-    TAGGED,
-    Kind,
-    describe,
-    described,
-    gone,
-    model_packages,
-    running,
-    search,
+    TAGGED_KINDS,
+    SageMakerKind,
+    describe_all,
+    describe_resource,
+    is_gone_error,
+    list_model_packages,
+    list_running_jobs,
+    search_records,
 )
 from ml_janitor.core.signals import Absent, Unreadable, Value
 from scripted import DENIED, Refusal, Script, Torn
@@ -37,8 +37,8 @@ ARN = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}"
 OTHERWISE = {"app", "domain", "monitoring-execution"}
 """Kinds that are listed without a name or an ARN of their own, or described by an id."""
 
-EVERY = [one for one in vars(sagemaker_kinds).values() if isinstance(one, Kind)] + [
-    *sagemaker_kinds.DEFINITIONS
+EVERY = [one for one in vars(sagemaker_kinds).values() if isinstance(one, SageMakerKind)] + [
+    *sagemaker_kinds.JOB_DEFINITIONS
 ]
 DENIAL = "AccessDeniedException: denied"
 
@@ -46,7 +46,7 @@ DENIAL = "AccessDeniedException: denied"
 @pytest.mark.parametrize(
     "kind", [kind for kind in EVERY if kind.type not in OTHERWISE], ids=lambda kind: kind.type
 )
-def test_aws_has_what_each_kind_is_listed_and_described_with(kind: Kind) -> None:
+def test_aws_has_what_each_kind_is_listed_and_described_with(kind: SageMakerKind) -> None:
     model: Any = boto3.Session(region_name=REGION).client("sagemaker").meta.service_model
     answer = model.operation_model(kind.lists.partition(":")[2]).output_shape
     entry = answer.members[kind.members].member.members
@@ -66,7 +66,7 @@ def test_the_words_of_a_kind() -> None:
     assert (PROCESSING_JOB.status, PROCESSING_JOB.every) == ("ProcessingJobStatus", "processing-job/*")
     by_id = {"domain", "cluster", "pipeline", "space", "user-profile"}
     assert {kind.type for kind in EVERY if not kind.named_in_arn} == by_id
-    assert {kind.type for kind in EVERY} - {kind.type for kind in TAGGED} == {
+    assert {kind.type for kind in EVERY} - {kind.type for kind in TAGGED_KINDS} == {
         *(
             "app",
             "inference-experiment",
@@ -105,7 +105,7 @@ def listed(name: str, **more: Any) -> dict[str, Any]:
     ],
 )
 def test_what_a_description_means(answer: Any, expected: Any) -> None:
-    assert describe(Script({ENDPOINT.describes: answer}).aws(), ENDPOINT, "a") == expected
+    assert describe_resource(Script({ENDPOINT.describes: answer}).aws(), ENDPOINT, "a") == expected
 
 
 def test_a_validation_that_fails_otherwise_does_not_say_that_it_is_gone() -> None:
@@ -115,20 +115,23 @@ def test_a_validation_that_fails_otherwise_does_not_say_that_it_is_gone() -> Non
         ("ResourceNotFound", "", True),
         ("AccessDenied", "could not find", False),
     ):
-        assert gone(ClientError({"Error": {"Code": code, "Message": message}}, "DescribeModel")) is found
-    assert not gone(ValueError("could not find"))
+        assert (
+            is_gone_error(ClientError({"Error": {"Code": code, "Message": message}}, "DescribeModel"))
+            is found
+        )
+    assert not is_gone_error(ValueError("could not find"))
 
 
 def test_a_fault_of_ours_is_raised() -> None:
     with pytest.raises(AssertionError):
-        describe(Script({}).aws(), ENDPOINT, "a")
+        describe_resource(Script({}).aws(), ENDPOINT, "a")
 
 
 def test_every_page_is_described_and_what_broke_off_is_said() -> None:
     pages = [Torn({"Endpoints": [listed("a")]}), Torn({"Endpoints": [listed("b")]}), DENIED]
     account = Script({ENDPOINT.lists: pages, ENDPOINT.describes: lambda asked: listed(asked["EndpointName"])})
 
-    found = described(account.aws(), ENDPOINT, StatusEquals="InService")
+    found = describe_all(account.aws(), ENDPOINT, StatusEquals="InService")
 
     names = {target.name: getattr(answer, "value", None) for target, answer in found.items}
     assert names == {name: dict(listed(name)) for name in "ab"}
@@ -139,7 +142,7 @@ def test_every_page_is_described_and_what_broke_off_is_said() -> None:
 def test_jobs_in_progress_are_looked_for_a_month_back() -> None:
     account = Script({PROCESSING_JOB.lists: Torn({"ProcessingJobSummaries": []})})
 
-    running(account.aws(), PROCESSING_JOB, lambda entry: entry, NOW)
+    list_running_jobs(account.aws(), PROCESSING_JOB, lambda entry: entry, NOW)
 
     assert account.asked(PROCESSING_JOB.lists) == [
         {
@@ -178,20 +181,22 @@ def test_packages_are_those_of_each_group_and_of_none() -> None:
         {"sagemaker:ListModelPackageGroups": groups("one", "dark"), MODEL_PACKAGE.lists: packages}
     )
 
-    found = model_packages(account.aws(), ModelApprovalStatus="Approved")
+    found = list_model_packages(account.aws(), ModelApprovalStatus="Approved")
 
     names = [target.arn.rpartition("model-package/")[2] for target in found.items]
     assert names == ["alone", "one/1", "one/2"]
     assert found.error == f"sagemaker:ListModelPackages broke off after 0: ListModelPackages: {DENIAL}"
     refused = Script(account.answers | {"sagemaker:ListModelPackageGroups": DENIED}).aws()
-    assert "ListModelPackageGroups" in (model_packages(refused, ModelApprovalStatus="Approved").error or "")
+    assert "ListModelPackageGroups" in (
+        list_model_packages(refused, ModelApprovalStatus="Approved").error or ""
+    )
 
 
 def test_search_reads_every_record_of_its_kind() -> None:
     pages = [Torn({"Results": [{"Model": {"Model": name}}]}) for name in "ab"]
     account = Script({"sagemaker:Search": [*pages, DENIED]})
 
-    found = search(account.aws(), "Model", lambda one: str(one["Model"]), SortBy="CreationTime")
+    found = search_records(account.aws(), "Model", lambda one: str(one["Model"]), SortBy="CreationTime")
 
     assert (found.items, found.error) == (
         ("a", "b"), f"sagemaker:Search of Model broke off after 2: Search: {DENIAL}",

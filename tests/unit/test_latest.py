@@ -15,15 +15,15 @@ from memory_table import MemoryTable
 from ml_janitor.core.model import Finding, Mode, Verdict
 from ml_janitor.core.money import Totals
 from ml_janitor.core.results import Outcome, Result, Sweep
-from ml_janitor.ledger.latest import LastAdvice, LastBill, LastSweep, Latest
+from ml_janitor.ledger.latest import LastAdvice, LastBill, LastSweep, LatestRecords
 
 HOUR = timedelta(hours=1)
 THERE = "210987654321"
 
 
 @pytest.fixture
-def latest() -> Latest:
-    return Latest(MemoryTable())
+def latest() -> LatestRecords:
+    return LatestRecords(MemoryTable())
 
 
 def result(name: str, verdict: Verdict, outcome: Outcome | None = None) -> Result:
@@ -38,7 +38,7 @@ def swept(*results: Result, **how: Any) -> Sweep:
     return Sweep(detector="shelf", mode=Mode.DRY_RUN, results=results, **about)
 
 
-def remembered(latest: Latest, account: str = ACCOUNT) -> LastSweep:
+def remembered(latest: LatestRecords, account: str = ACCOUNT) -> LastSweep:
     last = latest.sweep("shelf", account, REGION)
     assert last is not None
     return last
@@ -52,7 +52,7 @@ ALL = (
 )
 
 
-def test_a_sweep_is_remembered_in_numbers(latest: Latest) -> None:
+def test_a_sweep_is_remembered_in_numbers(latest: LatestRecords) -> None:
     assert latest.sweep("shelf", ACCOUNT, REGION) is None
 
     latest.remember(swept(*ALL, error="RuntimeError: broke"), NOW)
@@ -74,14 +74,14 @@ def test_a_sweep_is_remembered_in_numbers(latest: Latest) -> None:
     assert latest.sweep("shelf", ACCOUNT, "eu-west-1") is None
 
 
-def test_what_was_cleaned_up_is_waste_no_more_but_was_looked_at(latest: Latest) -> None:
+def test_what_was_cleaned_up_is_waste_no_more_but_was_looked_at(latest: LatestRecords) -> None:
     latest.left(swept(result("lamp", waste("10"), Outcome.ACTED), *ALL[1:]), NOW)
 
     last = remembered(latest)
     assert (last.looked_at, last.found, last.monthly_usd) == (4, 2, Decimal(0))
 
 
-def test_an_earlier_sweep_does_not_replace_a_later_one(latest: Latest) -> None:
+def test_an_earlier_sweep_does_not_replace_a_later_one(latest: LatestRecords) -> None:
     latest.remember(swept(*ALL), NOW)
     latest.remember(swept(), NOW - HOUR)
     assert remembered(latest).found == 3
@@ -99,13 +99,13 @@ def test_an_earlier_sweep_does_not_replace_a_later_one(latest: Latest) -> None:
     ],
 )
 def test_a_place_is_empty_if_all_was_read_and_nothing_is_there(
-    latest: Latest, results: tuple[Result, ...], how: dict[str, Any], *, enabled: bool, empty: bool
+    latest: LatestRecords, results: tuple[Result, ...], how: dict[str, Any], *, enabled: bool, empty: bool
 ) -> None:
     latest.remember(swept(*results, **how), NOW, enabled=enabled)
     assert (remembered(latest).enabled, remembered(latest).empty) == (enabled, empty)
 
 
-def test_those_of_several_places_are_read_together(latest: Latest) -> None:
+def test_those_of_several_places_are_read_together(latest: LatestRecords) -> None:
     latest.remember(swept(*ALL), NOW)
     latest.remember(swept(account=THERE), NOW)
     pairs = [(ACCOUNT, REGION), (THERE, REGION), (THERE, "eu-west-1")]
@@ -124,7 +124,7 @@ def test_those_of_several_places_are_read_together(latest: Latest) -> None:
     ],
 )
 def test_what_others_found_too_is_counted_once(
-    latest: Latest, alone: tuple[str, str], together: tuple[str, str], left: tuple[str, str]
+    latest: LatestRecords, alone: tuple[str, str], together: tuple[str, str], left: tuple[str, str]
 ) -> None:
     latest.remember(swept(*ALL), NOW)
 
@@ -136,7 +136,7 @@ def test_what_others_found_too_is_counted_once(
     assert (last.monthly_usd, last.accrued_usd) == tuple(map(Decimal, left))
 
 
-def test_the_last_digest_bill_and_advice_are_each_accounts_own(latest: Latest) -> None:
+def test_the_last_digest_bill_and_advice_are_each_accounts_own(latest: LatestRecords) -> None:
     bill = LastBill(time=NOW, kept="bills/1.json", paragraphs=("one", "two"), posted=True)
     advice = LastAdvice(
         time=NOW,

@@ -9,7 +9,7 @@ import pytest
 from conftest import ACCOUNT, NOW, REGION
 from memory_table import MemoryTable
 from ml_janitor.ledger.leases import Leases, LeaseTakenError, SweptBeforeError
-from ml_janitor.ledger.table import EXPIRES
+from ml_janitor.ledger.table import EXPIRES_ATTRIBUTE
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
@@ -77,7 +77,7 @@ def test_a_holder_that_has_swept_does_not_take_the_lease_again(leases: Leases) -
 
 def test_dynamodb_removes_a_lease_a_day_after_it_ended(leases: Leases) -> None:
     def expires() -> list[float]:
-        return [float(item[EXPIRES]) for item in leases._table.scan("lease#")]
+        return [float(item[EXPIRES_ATTRIBUTE]) for item in leases._table.scan("lease#")]
 
     take(leases, "event")
     assert expires() == [(NOW + HOUR + DAY).timestamp()]

@@ -8,9 +8,9 @@ from collections import Counter
 import pytest
 
 from lifecycle_simulator import NAMESPACE, OURS, PREFIXES, changed, random_text
-from ml_janitor.aws.lifecycle_configurations import MOST_RULES, Configuration, UnchangeableError
+from ml_janitor.aws.lifecycle_configurations import MOST_RULES, LifecycleConfiguration, UnchangeableError
 from ml_janitor.core.lifecycles import LifecycleRule
-from ml_janitor.detectors.storage_tiering.conflicts import conflict
+from ml_janitor.detectors.storage_tiering.conflicts import find_rule_conflict
 
 VARIES = "varies_by_storage_class"
 
@@ -35,7 +35,7 @@ ALL = LifecycleRule(
 
 
 def test_a_rule_is_written_after_the_others() -> None:
-    there = Configuration(whole(f"\n {EXPIRES}\n"), VARIES)
+    there = LifecycleConfiguration(whole(f"\n {EXPIRES}\n"), VARIES)
     merged = there.adding([ALL])
     assert merged.minimum == VARIES
     own = (
@@ -50,19 +50,19 @@ def test_a_rule_is_written_after_the_others() -> None:
     )
     assert merged.text == whole(f"\n {EXPIRES}{own}\n")
     assert merged.without(merged.own([ALL])) == there
-    assert Configuration().adding([ALL]) == Configuration(whole(own))
-    assert Configuration(whole(own), VARIES).without(merged.own([ALL])[:0]).text == whole(own)
+    assert LifecycleConfiguration().adding([ALL]) == LifecycleConfiguration(whole(own))
+    assert LifecycleConfiguration(whole(own), VARIES).without(merged.own([ALL])[:0]).text == whole(own)
 
 
 def test_of_a_configuration_that_is_ours_alone_nothing_is_left() -> None:
-    merged = Configuration().adding([ALL])
-    assert merged.without(merged.own([ALL])) == Configuration()
+    merged = LifecycleConfiguration().adding([ALL])
+    assert merged.without(merged.own([ALL])) == LifecycleConfiguration()
 
 
 def test_a_rule_is_ours_in_whatever_order_s3_answers_it() -> None:
-    text = Configuration().adding([ALL]).text.replace(b"<Status>Enabled</Status>", b"")
+    text = LifecycleConfiguration().adding([ALL]).text.replace(b"<Status>Enabled</Status>", b"")
     reordered = text.replace(b"</Rule>", b" <Status>Enabled</Status></Rule>")
-    assert len(Configuration(reordered).own([ALL])) == 1
+    assert len(LifecycleConfiguration(reordered).own([ALL])) == 1
 
 
 @pytest.mark.parametrize(
@@ -76,16 +76,16 @@ def test_a_rule_is_ours_in_whatever_order_s3_answers_it() -> None:
     ],
 )
 def test_a_rule_that_somebody_changed_is_not_ours(old: bytes, new: bytes) -> None:
-    text = Configuration().adding([ALL]).text
+    text = LifecycleConfiguration().adding([ALL]).text
     assert old in text
-    there = Configuration(text.replace(old, new))
+    there = LifecycleConfiguration(text.replace(old, new))
     assert not there.own([ALL])
     assert len(there.named([ALL.id])) == (b"janitor" not in old)
 
 
 def test_a_digest_tells_texts_apart_that_say_something_else() -> None:
-    there = Configuration(whole(EXPIRES), VARIES)
-    same = Configuration(
+    there = LifecycleConfiguration(whole(EXPIRES), VARIES)
+    same = LifecycleConfiguration(
         whole(f"\n{EXPIRES}").replace(b"<ID>a</ID>", b"").replace(b"</Rule>", b"<ID>a</ID></Rule>"), VARIES
     )
     assert there.digest() == same.digest()
@@ -93,10 +93,10 @@ def test_a_digest_tells_texts_apart_that_say_something_else() -> None:
     assert merged.digest(besides=merged.own([ALL])) == there.digest()
     others = [
         merged,
-        Configuration(),
-        Configuration(there.text, "all_storage_classes_128K"),
-        Configuration(whole(EXPIRES.replace("400", "401")), VARIES),
-        Configuration(whole(EXPIRES + EXPIRES.replace("<ID>a", "<ID>b")), VARIES),
+        LifecycleConfiguration(),
+        LifecycleConfiguration(there.text, "all_storage_classes_128K"),
+        LifecycleConfiguration(whole(EXPIRES.replace("400", "401")), VARIES),
+        LifecycleConfiguration(whole(EXPIRES + EXPIRES.replace("<ID>a", "<ID>b")), VARIES),
     ]
     assert there.digest() not in [one.digest() for one in others]
 
@@ -104,8 +104,8 @@ def test_a_digest_tells_texts_apart_that_say_something_else() -> None:
 def test_a_thousand_rules_are_the_most() -> None:
     rules = [EXPIRES.replace("<ID>a", f"<ID>a{number}") for number in range(MOST_RULES)]
     with pytest.raises(UnchangeableError, match="has 1000 of 1000 rules"):
-        Configuration(whole("".join(rules))).adding([ALL])
-    assert len(Configuration(whole("".join(rules[1:]))).adding([ALL]).rules) == MOST_RULES
+        LifecycleConfiguration(whole("".join(rules))).adding([ALL])
+    assert len(LifecycleConfiguration(whole("".join(rules[1:]))).adding([ALL]).rules) == MOST_RULES
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_a_thousand_rules_are_the_most() -> None:
 )
 def test_what_is_not_known_in_whole_stays_as_it_is(text: bytes, why: str) -> None:
     with pytest.raises(UnchangeableError, match=why):
-        Configuration(text).adding([ALL])
+        LifecycleConfiguration(text).adding([ALL])
 
 
 # --- beside the rules of others ------------------------------------------------------------------
@@ -242,13 +242,13 @@ KEEPS = "<NewerNoncurrentVersions>2</NewerNoncurrentVersions>"
 )
 def test_what_may_stand_beside_a_rule(theirs: str, ours: LifecycleRule, *, stands: bool) -> None:
     beside = rule(theirs)
-    why = conflict(Configuration(whole(beside)), [ours])
+    why = find_rule_conflict(LifecycleConfiguration(whole(beside)), [ours])
     assert (why is None) is stands
     assert why is None or why.startswith("its lifecycle rule a ")
     tag = "<Tag><Key>a</Key><Value>b</Value></Tag>"
     tagged = rule(theirs).replace("<Prefix>logs/</Prefix>", f"<And><Prefix>tmp/</Prefix>{tag}</And>")
     for elsewhere in (beside.replace("logs/", "tmp/"), beside.replace("Enabled", "Disabled"), tagged):
-        assert conflict(Configuration(whole(elsewhere)), [ours]) is None
+        assert find_rule_conflict(LifecycleConfiguration(whole(elsewhere)), [ours]) is None
     if not stands:  # it may be about the same objects, whatever else its filter says
         both = "<Filter><And><Prefix>logs/app/</Prefix>" + tag + "</And></Filter>"
         for filtered in (
@@ -259,18 +259,18 @@ def test_what_may_stand_beside_a_rule(theirs: str, ours: LifecycleRule, *, stand
         ):
             other = beside.replace("<Filter><Prefix>logs/</Prefix></Filter>", filtered)
             assert other != beside
-            assert conflict(Configuration(whole(other)), [ours]) is not None
+            assert find_rule_conflict(LifecycleConfiguration(whole(other)), [ours]) is not None
 
 
 def test_a_name_that_is_taken_and_the_old_form_refuse() -> None:
     taken = rule(deletes(1)).replace("<ID>a", f"<ID>{ABORTS.id}")
     assert (
-        conflict(Configuration(whole(taken)), [ABORTS])
+        find_rule_conflict(LifecycleConfiguration(whole(taken)), [ABORTS])
         == "its lifecycle rule ml-janitor-1 has the name of the new one"
     )
     plain = rule(deletes(1)).replace("<Filter><Prefix>logs/</Prefix></Filter>", "<Prefix>tmp/</Prefix>")
-    assert "of the old form" in str(conflict(Configuration(whole(plain)), [ABORTS]))
-    assert conflict(Configuration(), [ABORTS]) is None
+    assert "of the old form" in str(find_rule_conflict(LifecycleConfiguration(whole(plain)), [ABORTS]))
+    assert find_rule_conflict(LifecycleConfiguration(), [ABORTS]) is None
 
 
 def test_a_thousand_configurations_of_others_stay_as_they_are_in_text_and_effect() -> None:
@@ -278,13 +278,13 @@ def test_a_thousand_configurations_of_others_stay_as_they_are_in_text_and_effect
     for _ in range(1000):
         text, minimum = random_text(chance), chance.choice((VARIES, "all_storage_classes_128K"))
         rules = random_rules(chance)
-        there = Configuration(text.encode(), minimum)
+        there = LifecycleConfiguration(text.encode(), minimum)
         merged = there.adding(rules)
         added = merged.own(rules)
         assert [one.first("ID") for one in added] == [one.id for one in rules]
         assert merged.text[: added[0].start] + merged.text[added[-1].end :] == there.text
         assert merged.without(added) == there
-        stands = conflict(there, rules) is None
+        stands = find_rule_conflict(there, rules) is None
         verdicts[stands] += 1
         prefixes = {*PREFIXES, *(one.prefix for one in rules)}
         if stands:

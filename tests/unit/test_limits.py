@@ -8,12 +8,12 @@ import pytest
 
 from conftest import ACCOUNT, NOW, REGION
 from memory_table import MemoryTable
-from ml_janitor.core.cause import Cause, Why, cause
+from ml_janitor.core.cause import Cause, CauseCode, make_cause
 from ml_janitor.core.model import Mode
 from ml_janitor.core.results import Sweep
-from ml_janitor.ledger.limits import LIMIT, FullError, Limits, Places
+from ml_janitor.ledger.limits import LIMIT_KEY, ActionLimits, ActionPlaces, LimitReachedError
 
-PER_SWEEP, PER_NIGHT = cause(Why.MAX_ACTIONS, 2), cause(Why.MAX_ACTIONS_PER_NIGHT, 3)
+PER_SWEEP, PER_NIGHT = make_cause(CauseCode.MAX_ACTIONS, 2), make_cause(CauseCode.MAX_ACTIONS_PER_NIGHT, 3)
 
 
 @pytest.fixture
@@ -21,14 +21,14 @@ def table() -> MemoryTable:
     return MemoryTable()
 
 
-def taken(places: Places, *actions: str) -> list[Cause | None]:
+def taken(places: ActionPlaces, *actions: str) -> list[Cause | None]:
     """What each of *actions* is held back by."""
 
     def take(action: str) -> Cause | None:
         try:
             places.check()
             places.take(action, NOW)
-        except FullError as full:
+        except LimitReachedError as full:
             return full.cause
         return None
 
@@ -42,13 +42,13 @@ def places(
     detector: str = "cellar",
     account: str = ACCOUNT,
     together: bool = False,
-) -> Places:
+) -> ActionPlaces:
     sweep = Sweep(detector=detector, account=account, region=REGION, mode=Mode.ACT)
-    return Places(Limits(table, "UTC"), sweep, now, per_sweep=2, per_night=3, together=together)
+    return ActionPlaces(ActionLimits(table, "UTC"), sweep, now, per_sweep=2, per_night=3, together=together)
 
 
 def test_an_action_takes_one_place_however_often_it_asks(table: MemoryTable) -> None:
-    limits = Limits(table, "UTC")
+    limits = ActionLimits(table, "UTC")
 
     def ask(action: str, at_most: int) -> bool:
         return limits.in_sweep("one", action, at_most=at_most, now=NOW)
@@ -69,9 +69,9 @@ def test_an_action_takes_one_place_however_often_it_asks(table: MemoryTable) -> 
 
 
 def test_a_counter_goes_after_a_week_and_holds_short_digests(table: MemoryTable) -> None:
-    Limits(table, "UTC").in_sweep("one", "a", at_most=2, now=NOW)
+    ActionLimits(table, "UTC").in_sweep("one", "a", at_most=2, now=NOW)
 
-    (counter,) = table.query(LIMIT)
+    (counter,) = table.query(LIMIT_KEY)
 
     assert counter["expires"] == int((NOW + timedelta(days=7)).timestamp())
     assert counter["taken"] == {"ca978112ca1bbdca"}
@@ -83,7 +83,7 @@ def test_a_counter_goes_after_a_week_and_holds_short_digests(table: MemoryTable)
 def test_a_night_is_from_noon_to_noon_where_the_operator_is(
     table: MemoryTable, hour: int, night: str
 ) -> None:
-    assert Limits(table, "Europe/Berlin").night(datetime(2026, 10, 6, hour, tzinfo=UTC)) == night
+    assert ActionLimits(table, "Europe/Berlin").night(datetime(2026, 10, 6, hour, tzinfo=UTC)) == night
 
 
 def test_a_sweep_has_its_places_and_counts_what_each_limit_holds_back(table: MemoryTable) -> None:
@@ -101,7 +101,7 @@ def test_a_sweep_that_is_closed_has_no_place(table: MemoryTable) -> None:
     one.close(PER_NIGHT)
 
     assert taken(one, "a") == [PER_NIGHT]
-    assert list(table.query(LIMIT)) == []
+    assert list(table.query(LIMIT_KEY)) == []
 
 
 def test_two_detectors_take_two_places_of_a_night_for_one_resource(table: MemoryTable) -> None:

@@ -8,9 +8,17 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from ml_janitor.aws.instances import Machine
-from ml_janitor.aws.metrics import Series
+from ml_janitor.aws.metrics import MetricSeries
 from ml_janitor.core.signals import Absent, NotRead, Signal, Unreadable, Value
-from ml_janitor.detectors.hung_training_jobs.load import Collective, HostLoad, Motion, Span, shown, some, span
+from ml_janitor.detectors.hung_training_jobs.load import (
+    CollectiveWait,
+    HostLoad,
+    LoadPattern,
+    LoadSpan,
+    load_span,
+    loads_text,
+    some_names,
+)
 
 END = datetime(2026, 10, 6, 3, tzinfo=UTC)
 START = END - timedelta(hours=6)
@@ -19,32 +27,34 @@ REFUSED = Unreadable("AccessDenied: no", "call")
 GONE = Absent("cloudwatch:GetMetricData")
 
 
-def series(*values: float, start: datetime = START, step: timedelta = 5 * MINUTE) -> Signal[Series]:
-    return Value(Series(tuple((start + n * step, value) for n, value in enumerate(values))))
+def series(*values: float, start: datetime = START, step: timedelta = 5 * MINUTE) -> Signal[MetricSeries]:
+    return Value(MetricSeries(tuple((start + n * step, value) for n, value in enumerate(values))))
 
 
-def flat(value: float, start: datetime = START, step: timedelta = 5 * MINUTE) -> Signal[Series]:
+def flat(value: float, start: datetime = START, step: timedelta = 5 * MINUTE) -> Signal[MetricSeries]:
     return series(*[value] * ((END - start) // step), start=start, step=step)
 
 
-def missing_for(minutes: int) -> Signal[Series]:
+def missing_for(minutes: int) -> Signal[MetricSeries]:
     """A point every five minutes, but none for so long after the first hour."""
     times = [START + n * 5 * MINUTE for n in range(72)]
     missing = range(60, 60 + minutes)
-    return Value(Series(tuple((at, 1.0) for at in times if (at - START) // MINUTE not in missing)))
+    return Value(MetricSeries(tuple((at, 1.0) for at in times if (at - START) // MINUTE not in missing)))
 
 
 def test_the_lowest_and_the_highest_of_the_time_asked_for() -> None:
     lows, highs = flat(10, START - 60 * MINUTE), flat(20)
 
-    assert span(lows, highs, START, END) == Value(Span(10, 20), "cloudwatch:GetMetricData")
+    assert load_span(lows, highs, START, END) == Value(LoadSpan(10, 20), "cloudwatch:GetMetricData")
 
 
 def test_what_lies_before_the_start_does_not_count() -> None:
     before = START - timedelta(seconds=1)
 
-    assert span(series(400, start=before), flat(20), START, END) == span(flat(20), flat(20), START, END)
-    assert span(series(400, start=before), series(400, start=before), START, END) == GONE
+    assert load_span(series(400, start=before), flat(20), START, END) == load_span(
+        flat(20), flat(20), START, END
+    )
+    assert load_span(series(400, start=before), series(400, start=before), START, END) == GONE
 
 
 @pytest.mark.parametrize(
@@ -60,8 +70,8 @@ def test_what_lies_before_the_start_does_not_count() -> None:
         (series(-math.inf), flat(1), Unreadable("GetMetricData: a value is no number", GONE.source)),
     ],
 )
-def test_no_span(lows: Signal[Series], highs: Signal[Series], expected: Signal[Span]) -> None:
-    assert span(lows, highs, START, END) == expected
+def test_no_span(lows: Signal[MetricSeries], highs: Signal[MetricSeries], expected: Signal[LoadSpan]) -> None:
+    assert load_span(lows, highs, START, END) == expected
 
 
 @pytest.mark.parametrize(
@@ -78,8 +88,8 @@ def test_no_span(lows: Signal[Series], highs: Signal[Series], expected: Signal[S
         (series(1), False),
     ],
 )
-def test_a_long_hole_is_not_measured(points: Signal[Series], whole: bool) -> None:  # noqa: FBT001 - expected value
-    found = span(points, points, START, END)
+def test_a_long_hole_is_not_measured(points: Signal[MetricSeries], whole: bool) -> None:  # noqa: FBT001 - expected value
+    found = load_span(points, points, START, END)
 
     assert isinstance(found, Value)
     assert found.value.whole is whole
@@ -88,29 +98,29 @@ def test_a_long_hole_is_not_measured(points: Signal[Series], whole: bool) -> Non
 @pytest.mark.parametrize(
     ("gpu", "cpu", "machine", "expected"),
     [
-        (Span(0, 0), Span(40, 50), Machine(32, 4), Motion.RESTS),
-        (Span(0, 0), Span(50, 60), Machine(32, 4), Motion.ONLY_GPUS_REST),
-        (Span(0, 0), Span(50, 101), Machine(32, 4), Motion.WORKING),
-        (Span(399, 400), Span(50, 101), Machine(32, 4), Motion.SPINS),
-        (None, Span(790, 800), Machine(8, 0), Motion.FULL),
-        (None, Span(800, 840), Machine(8, 0), Motion.FULL),
-        (None, Span(801, 841), Machine(8, 0), Motion.STEADY),  # more than there is
-        (Span(800, 800), Span(50, 60), Machine(32, 4), Motion.STEADY),  # more than there is
-        (Span(0, 4), Span(0, 1), Machine(8, None), Motion.WORKING),  # unknown GPUs count as one
-        (Span(0, 3), Span(0, 1), Machine(8, None), Motion.UNMEASURED),
-        (Span(0, 3.02), Span(0, 1), Machine(8, None), Motion.WORKING),
-        (Span(0, 1), Span(0, 1), Machine(8, 0), Motion.UNMEASURED),
-        (Span(99, 100), Span(0, 1), Machine(8, 1), Motion.SPINS),
-        (Span(0, 0), Span(0, 40), Machine(8, 1), Motion.RESTS),  # five percent
-        (Span(0, 0), Span(1, 40.2), Machine(8, 1), Motion.ONLY_GPUS_REST),
-        (Span(1430, 1455), Span(0, 1), Machine(64, 16), Motion.SPINS),  # 15 of them
-        (Span(0, 0), Span(0, 1), Machine(8, 0), Motion.RESTS),
-        (None, Span(0, 1), Machine(8, 0), Motion.RESTS),
-        (None, Span(0, 1), Machine(8, 1), Motion.UNMEASURED),
+        (LoadSpan(0, 0), LoadSpan(40, 50), Machine(32, 4), LoadPattern.RESTS),
+        (LoadSpan(0, 0), LoadSpan(50, 60), Machine(32, 4), LoadPattern.ONLY_GPUS_REST),
+        (LoadSpan(0, 0), LoadSpan(50, 101), Machine(32, 4), LoadPattern.WORKING),
+        (LoadSpan(399, 400), LoadSpan(50, 101), Machine(32, 4), LoadPattern.SPINS),
+        (None, LoadSpan(790, 800), Machine(8, 0), LoadPattern.FULL),
+        (None, LoadSpan(800, 840), Machine(8, 0), LoadPattern.FULL),
+        (None, LoadSpan(801, 841), Machine(8, 0), LoadPattern.STEADY),  # more than there is
+        (LoadSpan(800, 800), LoadSpan(50, 60), Machine(32, 4), LoadPattern.STEADY),  # more than there is
+        (LoadSpan(0, 4), LoadSpan(0, 1), Machine(8, None), LoadPattern.WORKING),  # unknown GPUs count as one
+        (LoadSpan(0, 3), LoadSpan(0, 1), Machine(8, None), LoadPattern.UNMEASURED),
+        (LoadSpan(0, 3.02), LoadSpan(0, 1), Machine(8, None), LoadPattern.WORKING),
+        (LoadSpan(0, 1), LoadSpan(0, 1), Machine(8, 0), LoadPattern.UNMEASURED),
+        (LoadSpan(99, 100), LoadSpan(0, 1), Machine(8, 1), LoadPattern.SPINS),
+        (LoadSpan(0, 0), LoadSpan(0, 40), Machine(8, 1), LoadPattern.RESTS),  # five percent
+        (LoadSpan(0, 0), LoadSpan(1, 40.2), Machine(8, 1), LoadPattern.ONLY_GPUS_REST),
+        (LoadSpan(1430, 1455), LoadSpan(0, 1), Machine(64, 16), LoadPattern.SPINS),  # 15 of them
+        (LoadSpan(0, 0), LoadSpan(0, 1), Machine(8, 0), LoadPattern.RESTS),
+        (None, LoadSpan(0, 1), Machine(8, 0), LoadPattern.RESTS),
+        (None, LoadSpan(0, 1), Machine(8, 1), LoadPattern.UNMEASURED),
     ],
 )
 def test_a_load_is_measured_against_the_machine(
-    gpu: Span | None, cpu: Span, machine: Machine, expected: Motion
+    gpu: LoadSpan | None, cpu: LoadSpan, machine: Machine, expected: LoadPattern
 ) -> None:
     measured = GONE if gpu is None else Value(gpu)
 
@@ -120,59 +130,61 @@ def test_a_load_is_measured_against_the_machine(
 @pytest.mark.parametrize(
     ("collective", "spins", "full", "beside"),
     [
-        (Collective.POSSIBLE, Motion.SPINS, Motion.FULL, Motion.ONLY_GPUS_REST),
-        (Collective.ALONE, Motion.FULL, Motion.FULL, Motion.ONLY_GPUS_REST),
-        (Collective.NEVER, Motion.STEADY, Motion.STEADY, Motion.STEADY),
+        (CollectiveWait.POSSIBLE, LoadPattern.SPINS, LoadPattern.FULL, LoadPattern.ONLY_GPUS_REST),
+        (CollectiveWait.ALONE, LoadPattern.FULL, LoadPattern.FULL, LoadPattern.ONLY_GPUS_REST),
+        (CollectiveWait.NEVER, LoadPattern.STEADY, LoadPattern.STEADY, LoadPattern.STEADY),
     ],
 )
 def test_what_a_full_load_means_depends_on_who_could_wait_for_whom(
-    collective: Collective, spins: Motion, full: Motion, beside: Motion
+    collective: CollectiveWait, spins: LoadPattern, full: LoadPattern, beside: LoadPattern
 ) -> None:
-    def motion(gpu: Signal[Span], cpu: Span, gpus: int) -> Motion:
+    def motion(gpu: Signal[LoadSpan], cpu: LoadSpan, gpus: int) -> LoadPattern:
         return HostLoad(host="a/algo-1", cpu=Value(cpu), gpu=gpu).motion(Machine(8, gpus), collective)
 
-    assert motion(Value(Span(199, 200)), Span(200, 210), 2) is spins
-    assert motion(GONE, Span(790, 800), 0) is full
-    assert motion(Value(Span(0, 0)), Span(100, 101), 2) is beside
-    assert motion(Value(Span(0, 0)), Span(0, 1), 2) is Motion.RESTS
+    assert motion(Value(LoadSpan(199, 200)), LoadSpan(200, 210), 2) is spins
+    assert motion(GONE, LoadSpan(790, 800), 0) is full
+    assert motion(Value(LoadSpan(0, 0)), LoadSpan(100, 101), 2) is beside
+    assert motion(Value(LoadSpan(0, 0)), LoadSpan(0, 1), 2) is LoadPattern.RESTS
 
 
 @pytest.mark.parametrize("unread", [REFUSED, NotRead()])
-def test_what_was_not_read_is_unreadable(unread: Signal[Span]) -> None:
-    load = HostLoad(host="a/algo-1", cpu=Value(Span(0, 1)), gpu=unread)
+def test_what_was_not_read_is_unreadable(unread: Signal[LoadSpan]) -> None:
+    load = HostLoad(host="a/algo-1", cpu=Value(LoadSpan(0, 1)), gpu=unread)
 
-    assert load.motion(Machine(8, 1)) is Motion.UNREADABLE
+    assert load.motion(Machine(8, 1)) is LoadPattern.UNREADABLE
 
 
 @pytest.mark.parametrize(
     ("disk", "memory", "expected"),
     [
-        (GONE, GONE, Motion.RESTS),
-        (Value(Span(40, 41)), Value(Span(60, 65)), Motion.RESTS),
-        (Value(Span(40, 41.1)), GONE, Motion.WORKING),
-        (GONE, Value(Span(60, 65.1)), Motion.WORKING),
-        (REFUSED, GONE, Motion.UNREADABLE),
-        (GONE, REFUSED, Motion.UNREADABLE),
-        (NotRead(), GONE, Motion.UNREADABLE),
+        (GONE, GONE, LoadPattern.RESTS),
+        (Value(LoadSpan(40, 41)), Value(LoadSpan(60, 65)), LoadPattern.RESTS),
+        (Value(LoadSpan(40, 41.1)), GONE, LoadPattern.WORKING),
+        (GONE, Value(LoadSpan(60, 65.1)), LoadPattern.WORKING),
+        (REFUSED, GONE, LoadPattern.UNREADABLE),
+        (GONE, REFUSED, LoadPattern.UNREADABLE),
+        (NotRead(), GONE, LoadPattern.UNREADABLE),
     ],
 )
 def test_a_host_whose_disk_or_memory_fills_works(
-    disk: Signal[Span], memory: Signal[Span], expected: Motion
+    disk: Signal[LoadSpan], memory: Signal[LoadSpan], expected: LoadPattern
 ) -> None:
     """It downloads, for instance, which may take less than half a thread and say nothing for hours."""
-    load = HostLoad(host="a/algo-1", cpu=Value(Span(0, 30)), gpu=Value(Span(0, 0)), disk=disk, memory=memory)
+    load = HostLoad(
+        host="a/algo-1", cpu=Value(LoadSpan(0, 30)), gpu=Value(LoadSpan(0, 0)), disk=disk, memory=memory
+    )
 
     assert load.motion(Machine(32, 4)) is expected
 
 
 def test_hosts_alike_are_told_together() -> None:
-    def host(n: int, gpu: Signal[Span]) -> HostLoad:
+    def host(n: int, gpu: Signal[LoadSpan]) -> HostLoad:
         return HostLoad(host=f"a/algo-{n}", cpu=GONE, gpu=gpu)
 
-    full, holey = Value(Span(399.6, 400)), Value(Span(0, 1, timedelta(hours=3)))
+    full, holey = Value(LoadSpan(399.6, 400)), Value(LoadSpan(0, 1, timedelta(hours=3)))
 
-    assert shown([host(1, full), host(2, full), host(3, holey)], "gpu", 400) == (
+    assert loads_text([host(1, full), host(2, full), host(3, holey)], "gpu", 400) == (
         "400 to 400 of 400 (algo-1, algo-2); 0 to 1 of 400, missing for 3 hours (algo-3)"
     )
-    assert shown([host(1, REFUSED), host(2, GONE)], "gpu", None) == "unreadable (algo-1); none (algo-2)"
-    assert some([f"algo-{n}" for n in range(1, 7)]) == "algo-1, algo-2, algo-3, algo-4 and 2 more"
+    assert loads_text([host(1, REFUSED), host(2, GONE)], "gpu", None) == "unreadable (algo-1); none (algo-2)"
+    assert some_names([f"algo-{n}" for n in range(1, 7)]) == "algo-1, algo-2, algo-3, algo-4 and 2 more"

@@ -7,38 +7,38 @@ from typing import Any
 
 import pytest
 
-from ml_janitor.aws.locations import Address, mentioned, parse
+from ml_janitor.aws.locations import S3Address, addresses_in, parse_address
 from ml_janitor.aws.references import References
-from ml_janitor.aws.referrers import User
+from ml_janitor.aws.referrers import PlaceUser
 from ml_janitor.core.signals import Absent, Unreadable, Value
 
-CHURN = User("model churn", "model/churn", in_use=True)
+CHURN = PlaceUser("model churn", "model/churn", in_use=True)
 
 
 @pytest.mark.parametrize(
     ("text", "place"),
     [
-        ("s3://b/a/k.tar.gz", Address("b", "a/k.tar.gz")),
-        ("s3://b", Address("b", "")),
-        ("s3://b/", Address("b", "")),
-        ("s3://b/with blank/ü%2F", Address("b", "with blank/ü%2F")),
-        ("https://s3.eu-west-1.amazonaws.com/b/a%20b/k", Address("b", "a b/k")),
-        ("https://s3-eu-west-1.amazonaws.com/b/k", Address("b", "k")),
-        ("https://b.c.s3.amazonaws.com/k", Address("b.c", "k")),
-        ("https://b.s3.cn-north-1.amazonaws.com.cn/k", Address("b", "k")),
+        ("s3://b/a/k.tar.gz", S3Address("b", "a/k.tar.gz")),
+        ("s3://b", S3Address("b", "")),
+        ("s3://b/", S3Address("b", "")),
+        ("s3://b/with blank/ü%2F", S3Address("b", "with blank/ü%2F")),
+        ("https://s3.eu-west-1.amazonaws.com/b/a%20b/k", S3Address("b", "a b/k")),
+        ("https://s3-eu-west-1.amazonaws.com/b/k", S3Address("b", "k")),
+        ("https://b.c.s3.amazonaws.com/k", S3Address("b.c", "k")),
+        ("https://b.s3.cn-north-1.amazonaws.com.cn/k", S3Address("b", "k")),
         ("https://example.com/b/k", None),
-        ("s3a://b/k", Address("b", "k")),
-        ("S3://b/k", Address("b", "k")),
-        ("http://b.s3.amazonaws.com/k", Address("b", "k")),
-        ("arn:aws:s3:::b/a/k", Address("b", "a/k")),
-        ("s3://${BUCKET}/a/k", Address(None, "a/k")),
-        ("s3://arn:aws:s3:us-east-1:123456789012:accesspoint/p/a/k", Address(None, "a/k")),
-        ("s3://p-abc-s3alias/a/k", Address(None, "a/k")),
+        ("s3a://b/k", S3Address("b", "k")),
+        ("S3://b/k", S3Address("b", "k")),
+        ("http://b.s3.amazonaws.com/k", S3Address("b", "k")),
+        ("arn:aws:s3:::b/a/k", S3Address("b", "a/k")),
+        ("s3://${BUCKET}/a/k", S3Address(None, "a/k")),
+        ("s3://arn:aws:s3:us-east-1:123456789012:accesspoint/p/a/k", S3Address(None, "a/k")),
+        ("s3://p-abc-s3alias/a/k", S3Address(None, "a/k")),
         ("model.tar.gz", None),
     ],
 )
-def test_addresses(text: str, place: Address | None) -> None:
-    assert parse(text) == place
+def test_addresses(text: str, place: S3Address | None) -> None:
+    assert parse_address(text) == place
 
 
 DEFINITION = {"Steps": [{"Arguments": {"ModelDataUrl": "s3://b/k", "S3OutputPath": "s3://b/out"}}]}
@@ -47,24 +47,24 @@ DEFINITION = {"Steps": [{"Arguments": {"ModelDataUrl": "s3://b/k", "S3OutputPath
 @pytest.mark.parametrize(
     ("description", "places"),
     [
-        ({"A": ["s3://b/k", {"B": "s3://c/l"}]}, {Address("b", "k"), Address("c", "l")}),
-        ({"S3DataType": "S3Prefix", "S3Uri": "s3://b/k"}, {Address("b", "k", beginning=True)}),
-        ({"S3DataType": "S3Object", "S3Uri": "s3://b/k"}, {Address("b", "k")}),
-        ({"Mode": "MultiModel", "ModelDataUrl": "s3://b/k/"}, {Address("b", "k/", beginning=True)}),
-        ({"Mode": "MultiModel", "Environment": {"X": "s3://b/k"}}, {Address("b", "k")}),
-        ({"PipelineDefinition": json.dumps(DEFINITION)}, {Address("b", "k"), Address("b", "out")}),
-        ({"HyperParameters": {"dir": '"s3://b/k"'}}, {Address("b", "k")}),
-        ({"Command": "run --from s3://b/k --to 's3://b/l'"}, {Address("b", "k"), Address("b", "l")}),
+        ({"A": ["s3://b/k", {"B": "s3://c/l"}]}, {S3Address("b", "k"), S3Address("c", "l")}),
+        ({"S3DataType": "S3Prefix", "S3Uri": "s3://b/k"}, {S3Address("b", "k", beginning=True)}),
+        ({"S3DataType": "S3Object", "S3Uri": "s3://b/k"}, {S3Address("b", "k")}),
+        ({"Mode": "MultiModel", "ModelDataUrl": "s3://b/k/"}, {S3Address("b", "k/", beginning=True)}),
+        ({"Mode": "MultiModel", "Environment": {"X": "s3://b/k"}}, {S3Address("b", "k")}),
+        ({"PipelineDefinition": json.dumps(DEFINITION)}, {S3Address("b", "k"), S3Address("b", "out")}),
+        ({"HyperParameters": {"dir": '"s3://b/k"'}}, {S3Address("b", "k")}),
+        ({"Command": "run --from s3://b/k --to 's3://b/l'"}, {S3Address("b", "k"), S3Address("b", "l")}),
         (
             {"Inputs": "s3://b/k,s3://b/l"},
-            {Address("b", "k,s3://b/l"), Address("b", "k,"), Address("b", "k"), Address("b", "l")},
+            {S3Address("b", "k,s3://b/l"), S3Address("b", "k,"), S3Address("b", "k"), S3Address("b", "l")},
         ),
-        ({"Broken": '{"a": "s3://b/k"'}, {Address("b", "k")}),
+        ({"Broken": '{"a": "s3://b/k"'}, {S3Address("b", "k")}),
         ({"OutputDataConfig": {"S3OutputPath": "s3://b/out"}, "Number": 3}, set()),
     ],
 )
-def test_every_address_in_a_description_is_found(description: dict[str, Any], places: set[Address]) -> None:
-    assert set(mentioned(description, {"OutputDataConfig"})) == places
+def test_every_address_in_a_description_is_found(description: dict[str, Any], places: set[S3Address]) -> None:
+    assert set(addresses_in(description, {"OutputDataConfig"})) == places
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_every_address_in_a_description_is_found(description: dict[str, Any], pl
 )
 def test_an_address_ends_where_a_text_goes_on(text: str) -> None:
     references = References()
-    references.add(CHURN, mentioned({"Environment": {"SOURCES": text}}))
+    references.add(CHURN, addresses_in({"Environment": {"SOURCES": text}}))
 
     assert isinstance(references.to("b", ["a/k.pt"]).in_use, Value)
 
@@ -101,7 +101,7 @@ def test_an_address_ends_where_a_text_goes_on(text: str) -> None:
 def test_what_may_be_meant_by_chance_alone_is_not_referred_to(text: str) -> None:
     """Where nothing stands before a placeholder, the address says nothing of what it is to be."""
     references = References()
-    references.add(CHURN, mentioned({"Environment": {"SOURCES": text}}))
+    references.add(CHURN, addresses_in({"Environment": {"SOURCES": text}}))
 
     assert isinstance(references.to("b", ["x/k.pt"]).in_use, Absent)
 
@@ -109,19 +109,19 @@ def test_what_may_be_meant_by_chance_alone_is_not_referred_to(text: str) -> None
 @pytest.mark.parametrize(
     ("place", "key", "referred"),
     [
-        (Address("b", "a/k.pt"), "a/k.pt", True),
-        (Address("b", "a/k.pt"), "a/k.pt.bak", False),
-        (Address("b", "a"), "a/k.pt", True),
-        (Address("b", "a/"), "a/k.pt", True),
-        (Address("b", "a"), "ab/k.pt", False),
-        (Address("b", "a", beginning=True), "ab/k.pt", True),
-        (Address("b", "", beginning=True), "ab/k.pt", True),
-        (Address("b", ""), "ab/k.pt", False),
-        (Address("c", "a/k.pt"), "a/k.pt", False),
-        (Address(None, "a/k.pt"), "a/k.pt", True),
+        (S3Address("b", "a/k.pt"), "a/k.pt", True),
+        (S3Address("b", "a/k.pt"), "a/k.pt.bak", False),
+        (S3Address("b", "a"), "a/k.pt", True),
+        (S3Address("b", "a/"), "a/k.pt", True),
+        (S3Address("b", "a"), "ab/k.pt", False),
+        (S3Address("b", "a", beginning=True), "ab/k.pt", True),
+        (S3Address("b", "", beginning=True), "ab/k.pt", True),
+        (S3Address("b", ""), "ab/k.pt", False),
+        (S3Address("c", "a/k.pt"), "a/k.pt", False),
+        (S3Address(None, "a/k.pt"), "a/k.pt", True),
     ],
 )
-def test_what_a_place_refers_to(place: Address, key: str, *, referred: bool) -> None:
+def test_what_a_place_refers_to(place: S3Address, key: str, *, referred: bool) -> None:
     references = References()
     references.add(CHURN, [place])
 
@@ -132,7 +132,7 @@ def test_what_a_place_refers_to(place: Address, key: str, *, referred: bool) -> 
 
 def test_a_reference_is_known_even_where_others_are_not() -> None:
     references = References(errors=["ListPipelines: AccessDenied"])
-    references.add(CHURN, [Address("b", "k")])
+    references.add(CHURN, [S3Address("b", "k")])
 
     assert references.to("b", ["x", "k"]).in_use == Value(("model churn",), "sagemaker:Describe*")
     assert references.to("b", ["x"]).in_use == Unreadable(

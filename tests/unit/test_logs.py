@@ -14,15 +14,15 @@ from botocore.stub import Stubber
 from ml_janitor.aws.answers import ReadError
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.logs import (
-    EMPTY_PAGES,
     FAR_FUTURE,
+    MOST_EMPTY_PAGES,
     LogGroup,
-    event_pages,
-    group,
-    groups,
-    last_event,
-    moment,
-    streams_active_since,
+    active_streams,
+    find_log_group,
+    last_log_event,
+    list_log_groups,
+    log_event_pages,
+    log_time,
 )
 from ml_janitor.aws.prices import Prices
 from ml_janitor.core.signals import Absent, Unreadable, Value
@@ -51,7 +51,7 @@ def test_an_empty_page_is_no_end(account: Aws) -> None:
         logs.add_response("get_log_events", page("b2"), ASKED | {"nextToken": "b1"})
         logs.add_response("get_log_events", page("b3", AT), ASKED | {"nextToken": "b2"})
 
-        assert last_event(account, "group", "a/jupyter.log") == Value(AT, "logs:GetLogEvents", AT)
+        assert last_log_event(account, "group", "a/jupyter.log") == Value(AT, "logs:GetLogEvents", AT)
 
 
 def test_a_token_that_comes_back_is_the_end(account: Aws) -> None:
@@ -59,16 +59,17 @@ def test_a_token_that_comes_back_is_the_end(account: Aws) -> None:
         logs.add_response("get_log_events", page("b1"), ASKED)
         logs.add_response("get_log_events", page("b1"), ASKED | {"nextToken": "b1"})
 
-        assert last_event(account, "group", "a/jupyter.log") == Absent("logs:GetLogEvents")
+        assert last_log_event(account, "group", "a/jupyter.log") == Absent("logs:GetLogEvents")
 
 
 def test_a_stream_that_never_ends_is_unreadable(account: Aws) -> None:
     with Stubber(account.logs) as logs:
         logs.add_response("get_log_events", page("b0"), ASKED)
-        for n in range(EMPTY_PAGES):
+        for n in range(MOST_EMPTY_PAGES - 1):
             logs.add_response("get_log_events", page(f"b{n + 1}"), ASKED | {"nextToken": f"b{n}"})
 
-        answer = last_event(account, "group", "a/jupyter.log")
+        answer = last_log_event(account, "group", "a/jupyter.log")
+        logs.assert_no_pending_responses()
 
     assert isinstance(answer, Unreadable)
     assert "more to read" in answer.error
@@ -78,7 +79,7 @@ def test_an_answer_that_was_cut_off_is_unreadable_not_empty(account: Aws) -> Non
     with Stubber(account.logs) as logs:
         logs.add_response("get_log_events", {}, ASKED)
 
-        assert isinstance(last_event(account, "group", "a/jupyter.log"), Unreadable)
+        assert isinstance(last_log_event(account, "group", "a/jupyter.log"), Unreadable)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +94,7 @@ def test_an_answer_that_was_cut_off_is_unreadable_not_empty(account: Aws) -> Non
     ],
 )
 def test_no_timestamp_is_too_late(milliseconds: int, time: datetime) -> None:
-    assert moment(milliseconds) == time
+    assert log_time(milliseconds) == time
 
 
 def milliseconds(at: datetime) -> int:
@@ -120,7 +121,7 @@ def test_log_groups_are_on_all_pages_with_how_long_they_keep_events() -> None:
     ]
     account = Script({GROUPS: pages})
 
-    found = groups(account.aws(), "/")
+    found = list_log_groups(account.aws(), "/")
 
     arn = "arn:aws:logs:us-east-1:123456789012:log-group:"
     assert found.items == (
@@ -129,21 +130,21 @@ def test_log_groups_are_on_all_pages_with_how_long_they_keep_events() -> None:
     )
     assert account.asked(GROUPS)[0] == {"logGroupNamePrefix": "/", "limit": 50}
     everywhere = Script({GROUPS: pages})
-    assert len(groups(everywhere.aws()).items) == 2
+    assert len(list_log_groups(everywhere.aws()).items) == 2
     assert everywhere.asked(GROUPS)[0] == {"limit": 50}
 
 
 def test_one_group_is_the_one_of_exactly_that_name() -> None:
     pages = [{"logGroups": [listed("/a/b")]}, {"logGroups": [listed("/a")]}]
 
-    found = group(Script({GROUPS: pages}).aws(), "/a")
+    found = find_log_group(Script({GROUPS: pages}).aws(), "/a")
 
     assert found is not None
     assert found.name == "/a"
-    assert group(Script({GROUPS: pages}).aws(), "/a/") is None
+    assert find_log_group(Script({GROUPS: pages}).aws(), "/a/") is None
     with pytest.raises(ReadError, match="DescribeLogGroups broke off after 1"):
-        group(Script({GROUPS: [pages[0], DENIED]}).aws(), "/a")
-    assert group(Script({GROUPS: [pages[1], DENIED]}).aws(), "/a") is not None
+        find_log_group(Script({GROUPS: [pages[0], DENIED]}).aws(), "/a")
+    assert find_log_group(Script({GROUPS: [pages[1], DENIED]}).aws(), "/a") is not None
 
 
 STREAMS = "logs:DescribeLogStreams"
@@ -163,13 +164,15 @@ def test_streams_are_read_newest_first_until_one_is_too_old() -> None:
     ]
     account = Script({STREAMS: pages})
 
-    found = streams_active_since(account.aws(), "group", AT)
+    found = active_streams(account.aws(), "group", AT)
 
     assert found == Value({"a": AT + second, "b": AT, "c": AT}, STREAMS)
     asked = {"logGroupName": "group", "orderBy": "LastEventTime", "descending": True, "limit": 50}
     assert account.asked(STREAMS)[0] == asked
+    every = Script({STREAMS: {"logStreams": [stream("a", AT)]}})
+    assert active_streams(every.aws(), "group", AT) == Value({"a": AT}, STREAMS)
     never = Script({STREAMS: {"logStreams": [stream("a", None)]}})
-    assert streams_active_since(never.aws(), "group", AT) == Value({}, STREAMS)
+    assert active_streams(never.aws(), "group", AT) == Value({}, STREAMS)
 
 
 @pytest.mark.parametrize(
@@ -181,7 +184,7 @@ def test_streams_are_read_newest_first_until_one_is_too_old() -> None:
     ],
 )
 def test_streams_that_cannot_be_read(answer: Any, expected: Any) -> None:
-    assert streams_active_since(Script({STREAMS: answer}).aws(), "group", AT) == expected
+    assert active_streams(Script({STREAMS: answer}).aws(), "group", AT) == expected
 
 
 def test_events_since_then_come_from_the_head_in_order() -> None:
@@ -196,7 +199,7 @@ def test_events_since_then_come_from_the_head_in_order() -> None:
         following = str(min(number + 1, 3))
         return {"events": events, "nextForwardToken": following, "nextBackwardToken": following}
 
-    pages = event_pages(Script({"logs:GetLogEvents": answer}).aws(), "group", "stream", since=AT)
+    pages = log_event_pages(Script({"logs:GetLogEvents": answer}).aws(), "group", "stream", since=AT)
 
     assert list(pages) == [(), (AT,), (), ()]
 
@@ -204,8 +207,8 @@ def test_events_since_then_come_from_the_head_in_order() -> None:
 def test_the_newest_of_a_page_is_the_last_event(account: Aws) -> None:
     with Stubber(account.logs) as logs:
         logs.add_response("get_log_events", page("b1", AT, AT + timedelta(1), AT), ASKED)
-        assert last_event(account, "group", "a/jupyter.log") == Value(
+        assert last_log_event(account, "group", "a/jupyter.log") == Value(
             AT + timedelta(1), "logs:GetLogEvents", AT + timedelta(1)
         )
     gone = Script({"logs:GetLogEvents": Refusal("ResourceNotFoundException")})
-    assert last_event(gone.aws(), "group", "s") == Absent("logs:GetLogEvents")
+    assert last_log_event(gone.aws(), "group", "s") == Absent("logs:GetLogEvents")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ml_janitor_cli.policy_differences import differences
+from ml_janitor_cli.policy_differences import compare_policies
 from policies import allow, document
 
 WANTED = document(allow(["a:List", "a:Get"], ["x", "y"], Condition={"StringEquals": {"k": ["v"]}}))
@@ -36,4 +36,4 @@ ONLY = {"StringEquals": {"k": "v"}}
 def test_a_policy_is_compared_permission_by_permission(
     statements: Any, more: list[str], less: list[str]
 ) -> None:
-    assert differences({"Version": "2012-10-17", "Statement": statements}, WANTED) == (more, less)
+    assert compare_policies({"Version": "2012-10-17", "Statement": statements}, WANTED) == (more, less)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ml_janitor.report.buttons import Button
-from ml_janitor.slack.membership import Directory, Person, forbidden
+from ml_janitor.slack.membership import Directory, Person, why_forbidden
 
 MARIA = Person(id="U1", name="Maria Lopez", email="maria@example.com", own=True)
 TELLS = {"profile": {"real_name": "Maria Lopez", "email": "maria@example.com"}, "team_id": "T1"}
@@ -108,4 +108,4 @@ def test_who_may_press_what(
     word: Button, who: dict[str, Any], *, member: bool, owner: str | None, why: str | None
 ) -> None:
     pressed = Person(**{"id": "U1", "name": "Maria", "email": MARIA.email, "own": True, **who})
-    assert forbidden(word, pressed, member=member, owner=owner) == why
+    assert why_forbidden(word, pressed, member=member, owner=owner) == why

@@ -13,22 +13,22 @@ from armed import DENIED, Cellar, KilledError
 from conftest import ACCOUNT, REGION
 from fakes import USED, thing, waste
 from ml_janitor.acting.undoing import CannotUndoError
-from ml_janitor.core.cause import Cause, Why, cause
-from ml_janitor.core.model import Effect, Mode, Schedule
+from ml_janitor.core.cause import Cause, CauseCode, make_cause
+from ml_janitor.core.model import ActionSchedule, Effect, Mode
 from ml_janitor.core.results import Outcome, Result, Sweep
 from ml_janitor.engine.detector import ChangedError, NotFinishedError
 from ml_janitor.engine.failures import RunFailedError
-from ml_janitor.engine.holds import How
+from ml_janitor.engine.holds import HoldKind
 from ml_janitor.ledger.action import Stage
-from ml_janitor.ledger.entries import Entry, Recorded
+from ml_janitor.ledger.entries import Entry, RecordedFindings
 from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.messages import MessageRef
 from ml_janitor.report.buttons import Button
-from ml_janitor.report.causes import note
+from ml_janitor.report.causes import outcome_note
 from ml_janitor.report.mrkdwn import Message
 from ml_janitor.report.status import StatusWording
 from ml_janitor.report.warnings import WarningTerms
-from ml_janitor.scheduled.sweep_run import Ran
+from ml_janitor.scheduled.sweep_run import SweepRunResult
 from ml_janitor.slack.bot import SlackRefusedError
 from ml_janitor.slack.message_updates import MessageUpdates
 from ml_janitor.slack.retries import SlackError
@@ -98,17 +98,17 @@ def updates(nights: Nights, board: Blackboard) -> MessageUpdates:
 
 
 @pytest.fixture
-def sweep(nights: Nights, updates: MessageUpdates) -> Callable[[timedelta], Ran]:
+def sweep(nights: Nights, updates: MessageUpdates) -> Callable[[timedelta], SweepRunResult]:
     """A run some time later, after which the messages are kept true."""
 
-    def swept(span: timedelta) -> Ran:
+    def swept(span: timedelta) -> SweepRunResult:
         nights.clock += span
         return replace(nights.runner(), follow=updates).sweep(nights.detector, [nights.aws], now=nights.clock)
 
     return swept
 
 
-type Swept = Callable[[timedelta], Ran]
+type Swept = Callable[[timedelta], SweepRunResult]
 
 
 def test_what_was_withdrawn_is_not_half_done(
@@ -235,7 +235,7 @@ def raising(why: str) -> Callable[[str], None]:
 
 
 def test_a_half_done_act_is_not_called_void_when_its_detector_is_disarmed(
-    nights: Nights, board: Blackboard, sweep: Callable[[timedelta], Ran]
+    nights: Nights, board: Blackboard, sweep: Callable[[timedelta], SweepRunResult]
 ) -> None:
     """Killed after its first step: its message has to say that it is half done, and to offer the undo."""
     nights.warned("lamp", "sofa")
@@ -263,7 +263,10 @@ def test_a_half_done_act_is_not_called_void_when_its_detector_is_disarmed(
 
 
 def test_a_message_that_tells_of_an_action_is_left_to_it(
-    nights: Nights, board: Blackboard, sweep: Callable[[timedelta], Ran], monkeypatch: pytest.MonkeyPatch
+    nights: Nights,
+    board: Blackboard,
+    sweep: Callable[[timedelta], SweepRunResult],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Killed before the ledger closed the finding, and found again: it does not say "waiting"."""
     nights.warned("lamp")
@@ -274,7 +277,10 @@ def test_a_message_that_tells_of_an_action_is_left_to_it(
 
     waits = by_name(sweep(HOUR))["lamp"]
 
-    assert note(waits) == "lamp was acted on before under this warning; the next sweep warns about it anew"
+    assert (
+        outcome_note(waits)
+        == "lamp was acted on before under this warning; the next sweep warns about it anew"
+    )
     assert board.news() == []
     assert by_name(sweep(HOUR))["lamp"].outcome is Outcome.WARNED
 
@@ -382,24 +388,29 @@ def followed(
         detector="cellar", target=target, verdict=replace(waste(), **verdict), outcome=outcome, cause=why
     )
     sweep = Sweep(detector="cellar", account=ACCOUNT, region=REGION, mode=Mode.ACT, results=(result,))
-    return updates(sweep, Recorded(new=(), entries={entry.key: entry}))
+    return updates(sweep, RecordedFindings(new=(), entries={entry.key: entry}))
 
 
 @pytest.mark.parametrize(
     ("outcome", "why", "due", "said"),
     [
-        (Outcome.ADVISED, cause(Why.GONE), DAY, "*Only reported since Tue 6 Oct 03:00 (UTC):* It "),
-        (Outcome.FAILED, cause(Why.GONE), DAY, "tried on Tue 6 Oct 03:00 (UTC): It "),
+        (
+            Outcome.ADVISED,
+            make_cause(CauseCode.GONE),
+            DAY,
+            "*Only reported since Tue 6 Oct 03:00 (UTC):* It ",
+        ),
+        (Outcome.FAILED, make_cause(CauseCode.GONE), DAY, "tried on Tue 6 Oct 03:00 (UTC): It "),
         (Outcome.FAILED, None, DAY, "tried on Tue 6 Oct 03:00"),
-        (Outcome.CHANGED, cause(Why.GONE), DAY, "*Nothing was done* on Tue 6 Oct 03:00"),
+        (Outcome.CHANGED, make_cause(CauseCode.GONE), DAY, "*Nothing was done* on Tue 6 Oct 03:00"),
         (
             Outcome.WAITING,
-            cause(Why.REST_DAY),
+            make_cause(CauseCode.REST_DAY),
             timedelta(),
             "*Due since Tue 6 Oct 03:00 (UTC), and waiting:*",
         ),
-        (Outcome.WAITING, cause(Why.NOT_DUE), DAY, None),
-        (Outcome.WAITING, cause(Why.NOT_DUE), None, None),
+        (Outcome.WAITING, make_cause(CauseCode.NOT_DUE), DAY, None),
+        (Outcome.WAITING, make_cause(CauseCode.NOT_DUE), None, None),
         (Outcome.KEPT, None, timedelta(), None),
     ],
 )
@@ -432,7 +443,7 @@ def test_that_a_warning_is_void_is_told_once(
     entry = warned(nights)
     nights.ledger.void_warning(entry, "it is only reported now")
 
-    followed(updates, entry, outcome, cause(Why.GONE))
+    followed(updates, entry, outcome, make_cause(CauseCode.GONE))
 
     (known,) = nights.ledger.entries("cellar", ACCOUNT, REGION)
     assert (known.untold, len(board.news())) == (left, 1)
@@ -443,9 +454,9 @@ def test_what_waits_for_its_hour_can_be_kept_for_tonight(
     nights: Nights, board: Blackboard, updates: MessageUpdates, *, scheduled: bool
 ) -> None:
     at = nights.clock
-    plan = Schedule(closing=at, due=at, next_closing=at) if scheduled else None
+    plan = ActionSchedule(closing=at, due=at, next_closing=at) if scheduled else None
 
-    followed(updates, warned(nights, due=at), Outcome.WAITING, cause(Why.NOT_QUIET), schedule=plan)
+    followed(updates, warned(nights, due=at), Outcome.WAITING, make_cause(CauseCode.NOT_QUIET), schedule=plan)
 
     assert ("Keep tonight" in board.news()[0]) is scheduled
 
@@ -455,7 +466,7 @@ def test_without_a_message_nothing_is_changed(
 ) -> None:
     """A webhook's warning cannot be found again."""
     entry = warned(nights, message="", direct_message="")
-    followed(updates, entry, Outcome.ADVISED, cause(Why.GONE))
+    followed(updates, entry, Outcome.ADVISED, make_cause(CauseCode.GONE))
     assert updates.disarmed({entry.key: entry}, "cellar is not armed any more") == ()
     assert (board.news(), board.direct) == ([], [])
 
@@ -464,8 +475,8 @@ def test_what_is_over_because_somebody_keeps_it_says_who(
     nights: Nights, board: Blackboard, updates: MessageUpdates
 ) -> None:
     entry = warned(nights)
-    nights.hold("lamp", how=How.KEPT)
-    followed(updates, entry, Outcome.CHANGED, cause(Why.GONE))
+    nights.hold("lamp", how=HoldKind.KEPT)
+    followed(updates, entry, Outcome.CHANGED, make_cause(CauseCode.GONE))
     assert "*Kept for good* by maria" in board.news()[0]
 
 
@@ -476,7 +487,7 @@ def test_an_old_warning_without_a_direct_message_is_told(
     sweep = Sweep(detector="cellar", account=ACCOUNT, region=REGION, mode=Mode.ACT)
     untold = replace(entry, untold="C9 9.0", untold_why="it is used")
 
-    assert updates(sweep, Recorded(new=(), entries={}, untold=(untold,))) == ()
+    assert updates(sweep, RecordedFindings(new=(), entries={}, untold=(untold,))) == ()
 
     assert (board.places, board.direct) == ([MessageRef("C9", "9.0")], [])
     assert "*This warning counts no more:* It is used." in board.news()[0]
@@ -487,12 +498,12 @@ def test_what_slack_refuses_ends_the_updates_unless_it_is_the_direct_message(
 ) -> None:
     entry = warned(nights)
     board.refuses = "D1"
-    assert followed(updates, entry, Outcome.ADVISED, cause(Why.GONE)) == ()
+    assert followed(updates, entry, Outcome.ADVISED, make_cause(CauseCode.GONE)) == ()
     assert updates.disarmed({entry.key: entry}, "cellar is not armed any more") == ()
 
     board.refuses = "C1"
 
-    (problem,) = followed(updates, entry, Outcome.ADVISED, cause(Why.GONE))
+    (problem,) = followed(updates, entry, Outcome.ADVISED, make_cause(CauseCode.GONE))
     assert problem == "a warning's message does not say what became of it: cant_do_that"
     (problem,) = updates.disarmed({entry.key: entry}, "cellar is not armed any more")
     assert problem == "a warning's message does not say that it is void: cant_do_that"

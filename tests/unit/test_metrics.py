@@ -10,8 +10,9 @@ from typing import Any, cast
 import pytest
 
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.metrics import Metric, Series, period_start, read
+from ml_janitor.aws.metrics import Metric, MetricSeries, list_series, period_start, read_metrics
 from ml_janitor.core.signals import Absent, Signal, Unreadable, Value
+from scripted import DENIED, Script
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -43,17 +44,19 @@ def result(number: int, status: str = "Complete", **points: float) -> dict[str, 
 
 def answered(
     *pages: Sequence[Mapping[str, Any]], metrics: Sequence[Metric] = (BLUE, GREEN)
-) -> list[Signal[Series]]:
+) -> list[Signal[MetricSeries]]:
     answers = Answers([{"MetricDataResults": results} for results in pages])
-    data = read(cast("Aws", answers), metrics, NOW - 7 * DAY, NOW)
+    data = read_metrics(cast("Aws", answers), metrics, NOW - 7 * DAY, NOW)
     return [data[metric] for metric in metrics]
 
 
 def test_each_metric_gets_its_own_points() -> None:
     blue, green = answered([result(0, h3=1.0, h2=2.0), result(1, h1=7.0)])
 
-    assert blue == Value(Series(((NOW - 3 * HOUR, 1.0), (NOW - 2 * HOUR, 2.0))), "cloudwatch:GetMetricData")
-    assert green == Value(Series(((NOW - HOUR, 7.0),)), "cloudwatch:GetMetricData")
+    assert blue == Value(
+        MetricSeries(((NOW - 3 * HOUR, 1.0), (NOW - 2 * HOUR, 2.0))), "cloudwatch:GetMetricData"
+    )
+    assert green == Value(MetricSeries(((NOW - HOUR, 7.0),)), "cloudwatch:GetMetricData")
 
 
 def test_a_series_is_put_together_from_its_pages_in_order() -> None:
@@ -107,7 +110,7 @@ def test_values_without_times_are_unreadable() -> None:
 
 
 def test_a_page_without_results_is_unreadable() -> None:
-    data = read(cast("Aws", Answers([{}])), [BLUE], NOW - DAY, NOW)
+    data = read_metrics(cast("Aws", Answers([{}])), [BLUE], NOW - DAY, NOW)
 
     assert isinstance(data[BLUE], Unreadable)
 
@@ -116,7 +119,7 @@ def test_every_metric_is_asked_for_once_and_500_to_a_call() -> None:
     answers = Answers([{"MetricDataResults": []}])
     many = [Metric.of("N", "M", Name=str(n)) for n in range(1001)]
 
-    data = read(cast("Aws", answers), [*many, *many], NOW - DAY, NOW)
+    data = read_metrics(cast("Aws", answers), [*many, *many], NOW - DAY, NOW)
 
     assert [len(query["MetricDataQueries"]) for query in answers.asked] == [500, 500, 1]
     assert list(data) == many
@@ -128,7 +131,7 @@ def test_every_metric_is_asked_for_once_and_500_to_a_call() -> None:
 def test_nothing_is_asked_for_nothing() -> None:
     answers = Answers([])
 
-    assert read(cast("Aws", answers), [], NOW - DAY, NOW) == {}
+    assert read_metrics(cast("Aws", answers), [], NOW - DAY, NOW) == {}
     assert answers.asked == []
 
 
@@ -138,7 +141,7 @@ def test_a_window_starts_at_the_beginning_of_a_period() -> None:
     start = NOW - 7 * DAY + timedelta(minutes=17, seconds=3)
     daily = Metric.of("N", "M", period=86400)
 
-    read(cast("Aws", answers), [BLUE, daily, GREEN], start, NOW)
+    read_metrics(cast("Aws", answers), [BLUE, daily, GREEN], start, NOW)
 
     assert [(query["StartTime"], len(query["MetricDataQueries"])) for query in answers.asked] == [
         (datetime(2026, 9, 29, 3, tzinfo=UTC), 2),
@@ -170,9 +173,54 @@ def test_a_metric_is_its_dimensions_in_any_order() -> None:
 
 
 def test_a_series_knows_its_total_and_its_newest_use() -> None:
-    series = Series(((NOW - 3 * HOUR, 2.0), (NOW - 2 * HOUR, 3.0), (NOW - HOUR, 0.0)))
+    series = MetricSeries(((NOW - 3 * HOUR, 2.0), (NOW - 2 * HOUR, 3.0), (NOW - HOUR, 0.0)))
 
     assert series.total == 5.0
     assert series.last_above_zero == NOW - 2 * HOUR
-    assert Series(((NOW, 0.0),)).last_above_zero is None
-    assert Series(()).total == 0
+    assert MetricSeries(((NOW, 0.0),)).last_above_zero is None
+    assert MetricSeries(()).total == 0
+
+
+LIST = "cloudwatch:ListMetrics"
+
+
+def test_what_is_published_is_on_all_pages_and_named_once() -> None:
+    named = {"Namespace": "N", "MetricName": "M", "Dimensions": [{"Name": "a", "Value": "1"}]}
+    bare = {"Namespace": "N", "MetricName": "M"}
+    account = Script({LIST: [{"Metrics": [named, bare]}, {"Metrics": [named]}]})
+
+    found = list_series(account.aws(), "N", "M")
+
+    assert found == Value((Metric.of("N", "M", a="1"), Metric.of("N", "M")), LIST)
+    assert account.asked(LIST)[0] == {"Namespace": "N", "MetricName": "M"}
+    every = Script({LIST: {"Metrics": []}})
+    assert list_series(every.aws(), "N") == Value((), LIST)
+    assert every.asked(LIST) == [{"Namespace": "N"}]
+    broken = list_series(Script({LIST: [{"Metrics": [named]}, DENIED]}).aws(), "N")
+    assert broken == Unreadable(f"{LIST} broke off after 1: ListMetrics: AccessDeniedException: denied", LIST)
+
+
+def test_a_query_names_its_statistic_and_period() -> None:
+    account = Script({"cloudwatch:GetMetricData": {"MetricDataResults": []}})
+
+    found = read_metrics(
+        account.aws(), [Metric.of("N", "M", stat="Maximum", period=60, b="2", a="1")], NOW - DAY, NOW
+    )
+
+    (asked,) = account.asked("cloudwatch:GetMetricData")
+    assert asked["MetricDataQueries"] == [
+        {
+            "Id": "m0",
+            "MetricStat": {
+                "Metric": {
+                    "Namespace": "N",
+                    "MetricName": "M",
+                    "Dimensions": [{"Name": "a", "Value": "1"}, {"Name": "b", "Value": "2"}],
+                },
+                "Period": 60,
+                "Stat": "Maximum",
+            },
+        }
+    ]
+    (signal,) = found.values()
+    assert signal == Unreadable("GetMetricData: M: no answer", "cloudwatch:GetMetricData")

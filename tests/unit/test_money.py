@@ -11,14 +11,14 @@ from decimal import Decimal
 import pytest
 
 from ml_janitor.core.cost import Cost
-from ml_janitor.core.money import Totals, dearest_first, dollars, first_to_do, kept_small
+from ml_janitor.core.money import Totals, rank_by_cost, rank_by_worth, ranking_usd, round_keeping_small
 from ml_janitor.core.results import Overlap, Report, Result
-from ml_janitor.core.text import usd
-from ml_janitor.report.announcement import headline
-from ml_janitor.report.html import html
-from ml_janitor.report.json import text
-from ml_janitor_cli.screen import console
-from ml_janitor_cli.terminal import show
+from ml_janitor.core.text import format_usd
+from ml_janitor.report.announcement import announcement_headline
+from ml_janitor.report.html import render_html
+from ml_janitor.report.json import report_json
+from ml_janitor_cli.screen import make_console
+from ml_janitor_cli.terminal import print_report
 from reports import ACCOUNT, NOW, accruing, finding, result, standing, sweep
 
 
@@ -39,19 +39,20 @@ def tiny(name: str, monthly: str = "0.004") -> Result:
     ],
 )
 def test_amounts(amount: str, said: str) -> None:
-    assert usd(Decimal(amount)) == said
+    assert format_usd(Decimal(amount)) == said
 
 
 @pytest.mark.parametrize(
     ("amount", "kept"), [("2.675", "2.68"), ("0.004", "0.004"), ("0", "0"), (None, None)]
 )
 def test_what_is_remembered_is_cents_or_what_there_is(amount: str | None, kept: str | None) -> None:
-    assert kept_small(None if amount is None else Decimal(amount)) == (
+    assert round_keeping_small(None if amount is None else Decimal(amount)) == (
         None if kept is None else Decimal(kept)
     )
 
 
 def test_a_sum_is_of_what_is_shown_and_little_things_add_up_by_themselves() -> None:
+    assert Totals.of([]) == Totals()
     assert Totals.of([tiny("a")]).monthly_usd == Decimal("0.004")
     assert Totals.of([tiny("a"), tiny("b")]).monthly_usd == Decimal("0.008")
     dear = result("shelf", "c", finding("x", standing("1")))
@@ -61,13 +62,16 @@ def test_a_sum_is_of_what_is_shown_and_little_things_add_up_by_themselves() -> N
 def test_every_report_says_it_the_same_way_and_json_gives_cents() -> None:
     page = Report(time=NOW, account=ACCOUNT, sweeps=(sweep("duplicate-artifacts", tiny("a")),))
     stream = io.StringIO()
-    show(console(stream), page)
-    assert headline("duplicate-artifacts", [tiny("a")]) == "<$0.01 a month: 1 new duplicate artifact"
+    print_report(make_console(stream), page)
+    assert (
+        announcement_headline("duplicate-artifacts", [tiny("a")])
+        == "<$0.01 a month: 1 new duplicate artifact"
+    )
     assert "$0.00" not in stream.getvalue()
     assert "<$0.01" in stream.getvalue()
-    assert "$0.00" not in html(page)
-    assert "&lt;$0.01 a month" in html(page)
-    document = json.loads(text(page))
+    assert "$0.00" not in render_html(page)
+    assert "&lt;$0.01 a month" in render_html(page)
+    document = json.loads(report_json(page))
     assert (document["totals"]["monthly_usd"], document["results"][0]["monthly_usd"]) == (0.0, 0.0)
 
 
@@ -82,16 +86,16 @@ def test_a_saving_a_fee_and_an_exposure_are_different_money_in_every_report() ->
         sweeps=(sweep("spot-training", spot), sweep("generous-runtime-limits", limit)),
     )
     stream = io.StringIO()
-    show(console(stream), page)
+    print_report(make_console(stream), page)
     shown = " ".join(stream.getvalue().split())
 
     assert Totals.of([spot, limit]) == Totals(monthly_usd=Decimal("120.00"), once_usd=Decimal("60.00"))
     assert "2 findings: $120 a month, $60.00 once." in shown
     assert "paid back in 15 days" in shown
-    assert "$45.00 at risk" in html(page)
-    assert "paid back in 15 days" in html(page)
-    assert headline("generous-runtime-limits", [limit]) == "1 new generous runtime limit"
-    document = json.loads(text(page))
+    assert "$45.00 at risk" in render_html(page)
+    assert "paid back in 15 days" in render_html(page)
+    assert announcement_headline("generous-runtime-limits", [limit]) == "1 new generous runtime limit"
+    document = json.loads(report_json(page))
     assert document["totals"] == {"monthly_usd": 120.0, "accrued_usd": 0.0, "once_usd": 60.0, "unpriced": 0}
     keys = ("monthly_usd", "once_usd", "payback_days", "exposure_usd")
     assert [tuple(one[key] for key in keys) for one in document["results"]] == [
@@ -129,7 +133,7 @@ def test_a_job_that_goes_on_comes_before_a_month_and_an_exposure_before_nothing(
     limit = result("d", "limit", finding("28 days", Cost.exposed(Decimal(45))))
     untagged = result("d", "a-tag", finding("no owner", None))
 
-    assert sorted([untagged, limit, moved, ended, hung], key=first_to_do) == [
+    assert sorted([untagged, limit, moved, ended, hung], key=rank_by_worth) == [
         hung, ended, moved, limit, untagged,
     ]  # fmt: skip
 
@@ -147,8 +151,8 @@ def test_the_dearest_come_first_and_what_has_no_price_last() -> None:
         )
     ]
 
-    assert sorted(found, key=dearest_first) == [found[at] for at in (1, 0, 3, 2, 5, 4)]
-    amounts = [dollars(one) for one in found]
+    assert sorted(found, key=rank_by_cost) == [found[at] for at in (1, 0, 3, 2, 5, 4)]
+    amounts = [ranking_usd(one) for one in found]
     assert amounts == [Decimal("7.30"), Decimal("8.00"), Decimal(0), Decimal("0.50"), None, None]
 
 
@@ -161,7 +165,7 @@ def test_a_little_saved_for_an_hour_comes_before_nothing_saved_and_an_exposure_b
     }
     found = [result("d", name, finding("x", cost)) for name, cost in costs.items()]
 
-    assert sorted([found[at] for at in (3, 1, 0, 2)], key=first_to_do) == found
+    assert sorted([found[at] for at in (3, 1, 0, 2)], key=rank_by_worth) == found
 
 
 @pytest.mark.parametrize(
@@ -191,3 +195,4 @@ def test_a_cost_is_of_a_month_or_of_the_hours_so_far() -> None:
     unknown = [Cost.standing(None), Cost.accruing(None, 5), Cost.saving(None), Cost.exposed(None)]
     assert {one.known for one in unknown} == {False}
     assert {Cost.standing(Decimal(0)).known, Cost.exposed(Decimal(0)).known} == {True}
+    assert len({Cost.saving(Decimal(2), shares={"a": Decimal(1)}) for _ in range(2)}) == 1

@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 
 from fakes import thing, waste
 from ml_janitor.ledger.action import Action, Stage
-from ml_janitor.ledger.steps import RecordedSteps, refused
+from ml_janitor.ledger.steps import RecordedSteps, proves_refusal
 
 
 def answer(code: str, status: int, *, operation: str = "DeleteEndpoint", retries: int = 0) -> ClientError:
@@ -29,7 +29,7 @@ def answer(code: str, status: int, *, operation: str = "DeleteEndpoint", retries
     ids=str,
 )
 def test_a_definite_refusal(error: Exception) -> None:
-    assert refused(error)
+    assert proves_refusal(error)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_a_definite_refusal(error: Exception) -> None:
     ids=str,
 )
 def test_what_leaves_it_open(error: Exception) -> None:
-    assert refused(error) is False
+    assert proves_refusal(error) is False
 
 
 class Log:

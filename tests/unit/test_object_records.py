@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from ml_janitor.detectors.duplicate_artifacts import copy_return
-from ml_janitor.detectors.duplicate_artifacts.object_heads import Seen, seen_in
-from ml_janitor.detectors.duplicate_artifacts.object_records import Record
+from ml_janitor.detectors.duplicate_artifacts.object_heads import SeenObject, object_in_head
+from ml_janitor.detectors.duplicate_artifacts.object_records import CopyRecord
 
 HEAD: dict[str, Any] = {
     "ContentLength": 7,
@@ -29,19 +29,19 @@ HEAD: dict[str, Any] = {
 }
 
 
-def seen(**changes: Any) -> Seen:
-    return seen_in("models", "b.tar.gz", {**HEAD, **changes})
+def seen(**changes: Any) -> SeenObject:
+    return object_in_head("models", "b.tar.gz", {**HEAD, **changes})
 
 
-def record(**changes: Any) -> Record:
+def record(**changes: Any) -> CopyRecord:
     tags = {"team": "a b", "stage": "x&y=é"}
-    return Record.of(seen(**changes), seen(), tags=tags, versioning="Enabled", proof="equal SHA-256")
+    return CopyRecord.of(seen(**changes), seen(), tags=tags, versioning="Enabled", proof="equal SHA-256")
 
 
 def test_a_record_is_plain_json_and_comes_back() -> None:
     one = record()
 
-    assert Record.read(json.loads(json.dumps(one.json()))) == one
+    assert CopyRecord.read(json.loads(json.dumps(one.json()))) == one
 
 
 def test_it_writes_what_was_there() -> None:
@@ -92,7 +92,7 @@ def test_what_could_not_be_written_again_is_said(changes: dict[str, Any], odd: s
     if changes.get("ExpiresString") == "never":
         del head["Expires"]
 
-    assert seen_in("models", "b.tar.gz", head).odd == odd
+    assert object_in_head("models", "b.tar.gz", head).odd == odd
 
 
 def test_what_is_being_restored_cannot_be_read_yet() -> None:
@@ -101,14 +101,16 @@ def test_what_is_being_restored_cannot_be_read_yet() -> None:
 
 
 def test_what_one_copy_and_one_upload_may_hold_is_as_s3_has_it() -> None:
-    assert (copy_return.ATOMIC, copy_return.MOST_PARTS) == (5 * 1000**3, 10_000)
+    assert (copy_return.COPY_LIMIT_BYTES, copy_return.MOST_COPY_PARTS) == (5 * 1000**3, 10_000)
 
 
-@pytest.mark.parametrize("size", [1, copy_return.PART, copy_return.PART + 1, 6 * 1000**3, 5 * 1024**4])
+@pytest.mark.parametrize(
+    "size", [1, copy_return.COPY_PART_BYTES, copy_return.COPY_PART_BYTES + 1, 6 * 1000**3, 5 * 1024**4]
+)
 def test_parts_cover_every_byte_once_and_are_no_more_than_s3_takes(size: int) -> None:
-    parts = copy_return.ranges(size)
+    parts = copy_return.part_ranges(size)
 
     assert [number for number, _, _ in parts] == list(range(1, len(parts) + 1))
-    assert len(parts) <= copy_return.MOST_PARTS
+    assert len(parts) <= copy_return.MOST_COPY_PARTS
     assert [first for _, first, _ in parts] == [0, *(last + 1 for _, _, last in parts[:-1])]
     assert parts[-1][2] == size - 1

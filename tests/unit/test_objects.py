@@ -16,19 +16,19 @@ from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 
 from ml_janitor.aws import s3 as objects
-from ml_janitor.aws.boto_client import in_utc, make_client
+from ml_janitor.aws.boto_client import make_client, parse_utc
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Prices
 from ml_janitor.aws.s3 import (
-    Newest,
-    bytes_by_class,
-    etags,
-    newest,
-    object_lock,
-    object_tags,
-    owned,
-    size,
-    size_beside,
+    NewestObject,
+    find_newest_object,
+    list_etags,
+    list_own_buckets,
+    read_object_lock,
+    read_object_tags,
+    size_outside,
+    sizes_by_class,
+    stored_size,
 )
 from ml_janitor.core.signals import Absent, Signal, Unreadable, Value
 from scripted import DENIED, Refusal, Script, Torn
@@ -65,8 +65,10 @@ def listed(stub: Stubber, more: str = "", /, prefix: str = "a/", **keys: datetim
     )
 
 
-def found(account: Aws, *folders: str) -> Signal[Newest | None]:
-    return newest(account, folders or ("s3://bucket/a/",), fresh=FRESH, ignore=("/profile_", "/rules/"))
+def found(account: Aws, *folders: str) -> Signal[NewestObject | None]:
+    return find_newest_object(
+        account, folders or ("s3://bucket/a/",), fresh=FRESH, ignore=("/profile_", "/rules/")
+    )
 
 
 def test_the_newest_of_all_pages_and_folders(account: Aws, s3: Stubber) -> None:
@@ -75,7 +77,7 @@ def test_the_newest_of_all_pages_and_folders(account: Aws, s3: Stubber) -> None:
     listed(s3, b=newer)
     listed(s3, prefix="b/", c=old)
 
-    expected = Newest("s3://bucket/a/b", newer)
+    expected = NewestObject("s3://bucket/a/b", newer)
     assert found(account, "s3://bucket/a/", "s3://bucket/b/") == Value(expected, LIST, newer)
 
 
@@ -84,7 +86,7 @@ def test_a_fresh_one_ends_the_search(account: Aws, s3: Stubber) -> None:
 
     answer = found(account, "s3://bucket/a/", "s3://bucket/b/")
 
-    assert answer == Value(Newest("s3://bucket/a/a", FRESH + MINUTE), LIST, FRESH + MINUTE)
+    assert answer == Value(NewestObject("s3://bucket/a/a", FRESH + MINUTE), LIST, FRESH + MINUTE)
 
 
 def test_an_empty_folder_was_read(account: Aws, s3: Stubber) -> None:
@@ -94,13 +96,13 @@ def test_an_empty_folder_was_read(account: Aws, s3: Stubber) -> None:
 
 
 def test_no_folder_has_nothing(account: Aws) -> None:
-    assert newest(account, (), fresh=FRESH) == Value(None, LIST)
+    assert find_newest_object(account, (), fresh=FRESH) == Value(None, LIST)
 
 
 def test_what_is_ignored_does_not_count(account: Aws, s3: Stubber) -> None:
     listed(s3, profile_1=NOW, model=FRESH)
 
-    assert found(account) == Value(Newest("s3://bucket/a/model", FRESH), LIST, FRESH)
+    assert found(account) == Value(NewestObject("s3://bucket/a/model", FRESH), LIST, FRESH)
 
 
 @pytest.mark.parametrize("code", ["AccessDenied", "NoSuchBucket"])
@@ -137,7 +139,7 @@ def test_an_answer_that_lacks_its_members_is_unreadable(
 
 
 def test_too_many_objects_are_unreadable(account: Aws, s3: Stubber, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(objects, "PAGES", 2)
+    monkeypatch.setattr(objects, "MOST_KEY_PAGES", 2)
     listed(s3, "more", a=FRESH)
     listed(s3, "more", b=FRESH)
 
@@ -146,7 +148,7 @@ def test_too_many_objects_are_unreadable(account: Aws, s3: Stubber, monkeypatch:
 
 
 def test_as_many_pages_as_are_read(account: Aws, s3: Stubber, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(objects, "PAGES", 2)
+    monkeypatch.setattr(objects, "MOST_KEY_PAGES", 2)
     listed(s3, "more", a=FRESH)
     listed(s3, b=FRESH)
 
@@ -217,14 +219,14 @@ def test_times_are_in_utc_however_they_are_written(
     with monkeypatch.context() as far:
         far.setenv("TZ", "Asia/Tokyo")
         time.tzset()
-        read = in_utc(written)
+        read = parse_utc(written)
     time.tzset()
 
     assert (read, read.tzinfo) == (NOW + timedelta(seconds=0.5), UTC)
 
 
 def test_a_header_tells_a_time_in_words() -> None:
-    assert in_utc("Tue, 06 Oct 2026 03:00:00 GMT") == NOW
+    assert parse_utc("Tue, 06 Oct 2026 03:00:00 GMT") == NOW
 
 
 # --- sizes, tags and locks ----------------------------------------------------------------------
@@ -272,7 +274,7 @@ def bucket(keys: Mapping[str, int], *, size: int = 2) -> Script:
     ],
 )
 def test_the_size_of_an_object_a_folder_and_a_bucket(uri: str, expected: int | None) -> None:
-    found = size(bucket(STORED).aws(), uri)
+    found = stored_size(bucket(STORED).aws(), uri)
 
     assert found == (Absent(LIST) if expected is None else Value(expected, LIST))
 
@@ -280,12 +282,12 @@ def test_the_size_of_an_object_a_folder_and_a_bucket(uri: str, expected: int | N
 def test_sizes_by_storage_class_and_what_is_below() -> None:
     aws = bucket(STORED).aws()
 
-    assert bytes_by_class(aws, "s3://bucket/a/") == Value({"GLACIER": 4, "STANDARD": 8}, LIST)
-    assert etags(aws, "s3://bucket/a/") == Value([("1", "e-a/1"), ("2", "e-a/2")], LIST)
-    assert size(Script({"s3:ListObjectsV2": DENIED}).aws(), "s3://bucket/a") == Unreadable(
+    assert sizes_by_class(aws, "s3://bucket/a/") == Value({"GLACIER": 4, "STANDARD": 8}, LIST)
+    assert list_etags(aws, "s3://bucket/a/") == Value([("1", "e-a/1"), ("2", "e-a/2")], LIST)
+    assert stored_size(Script({"s3:ListObjectsV2": DENIED}).aws(), "s3://bucket/a") == Unreadable(
         f"ListObjectsV2: {DENIAL}", LIST
     )
-    assert size(aws, "https://bucket/a") == Unreadable("'https://bucket/a' is no s3:// address", LIST)
+    assert stored_size(aws, "https://bucket/a") == Unreadable("'https://bucket/a' is no s3:// address", LIST)
 
 
 @pytest.mark.parametrize(
@@ -300,7 +302,7 @@ def test_sizes_by_storage_class_and_what_is_below() -> None:
     ],
 )
 def test_what_others_share_is_not_counted(own: Sequence[str], others: Sequence[str], expected: int) -> None:
-    assert size_beside(bucket(STORED).aws(), own, others) == Value(expected, LIST)
+    assert size_outside(bucket(STORED).aws(), own, others) == Value(expected, LIST)
 
 
 def test_a_part_that_cannot_be_read_makes_the_size_unreadable() -> None:
@@ -309,7 +311,7 @@ def test_a_part_that_cannot_be_read_makes_the_size_unreadable() -> None:
 
     aws = Script({"s3:ListObjectsV2": answer}).aws()
 
-    found = size_beside(aws, ["s3://bucket/a", "s3://bucket/b"], [])
+    found = size_outside(aws, ["s3://bucket/a", "s3://bucket/b"], [])
     assert found == Unreadable(f"ListObjectsV2: {DENIAL}", LIST)
 
 
@@ -317,7 +319,7 @@ def test_own_buckets_are_those_of_the_region_on_all_pages() -> None:
     pages = [{"Buckets": [{"Name": name, "CreationDate": NOW}]} for name in "ab"]
     account = Script({"s3:ListBuckets": [*pages, DENIED]})
 
-    found = owned(account.aws("eu-west-1"))
+    found = list_own_buckets(account.aws("eu-west-1"))
 
     assert found.items == (("a", NOW), ("b", NOW))
     assert found.error == f"s3:ListBuckets broke off after 2: ListBuckets: {DENIAL}"
@@ -340,11 +342,11 @@ LOCK = "s3:GetObjectLockConfiguration"
     ],
 )
 def test_object_lock_is_on_absent_or_unreadable(answer: Any, expected: Signal[str]) -> None:
-    assert object_lock(Script({LOCK: answer}).aws(), "bucket") == expected
+    assert read_object_lock(Script({LOCK: answer}).aws(), "bucket") == expected
 
 
 def test_the_tags_of_an_object() -> None:
     account = Script({"s3:GetObjectTagging": {"TagSet": [{"Key": "team", "Value": "fraud"}]}})
 
-    assert object_tags(account.aws(), "bucket", "a/1") == Value({"team": "fraud"}, "s3:GetObjectTagging")
+    assert read_object_tags(account.aws(), "bucket", "a/1") == Value({"team": "fraud"}, "s3:GetObjectTagging")
     assert account.asked("s3:GetObjectTagging") == [{"Bucket": "bucket", "Key": "a/1"}]

@@ -12,12 +12,12 @@ from botocore.exceptions import ClientError
 from conftest import ACCOUNT, REGION
 from ml_janitor.aws.answers import ReadError
 from ml_janitor.aws.organization import (
-    ALWAYS_ENABLED,
+    ALWAYS_ENABLED_REGIONS,
     NotListedError,
-    accounts,
     enabled_regions,
-    member_session,
-    not_read,
+    list_accounts,
+    open_member_session,
+    unread_sweep_error,
 )
 from scripted import DENIED, Refusal, Script, Torn
 
@@ -32,7 +32,7 @@ def listed(
     *, units: list[str] | None = None, without: list[str] | None = None, **answers: Any
 ) -> Mapping[str, str]:
     script = Script({f"organizations:{name}": answer for name, answer in answers.items()})
-    return accounts(script.aws().client("organizations"), units=units or [], without=without or [])
+    return list_accounts(script.aws().client("organizations"), units=units or [], without=without or [])
 
 
 def test_active_accounts_are_on_all_pages() -> None:
@@ -112,7 +112,11 @@ def test_enabled_regions_are_sorted_and_no_others() -> None:
         "af-south-1",
         "eu-west-1",
     ]
-    assert ALWAYS_ENABLED == {"aws": "us-east-1", "aws-cn": "cn-north-1", "aws-us-gov": "us-gov-west-1"}
+    assert ALWAYS_ENABLED_REGIONS == {
+        "aws": "us-east-1",
+        "aws-cn": "cn-north-1",
+        "aws-us-gov": "us-gov-west-1",
+    }
 
 
 @pytest.mark.parametrize(("answered", "taken"), [(ACCOUNT, True), (ONE, False)])
@@ -127,14 +131,14 @@ def test_a_session_is_that_of_the_role_that_was_asked_for(answered: str, taken: 
     sts, own = script.aws().armed().client("sts"), boto3.Session(region_name=REGION)
 
     if taken:
-        session = member_session(sts, own, role, "ml-janitor-7f3a")
+        session = open_member_session(sts, own, role, "ml-janitor-7f3a")
         frozen = session.get_credentials()
         assert frozen is not None
         assert tuple(frozen.get_frozen_credentials())[:3] == ("a" * 16, "b", "c")
         assert session.region_name == REGION
     else:
         with pytest.raises(ReadError, match=f"for account {ACCOUNT} were asked for, and those of {ONE}"):
-            member_session(sts, own, role, "ml-janitor-7f3a")
+            open_member_session(sts, own, role, "ml-janitor-7f3a")
     (asked,) = script.asked("sts:AssumeRole")
     assert (asked["RoleArn"], asked["ExternalId"]) == (role, "ml-janitor-7f3a")
 
@@ -149,7 +153,7 @@ def test_a_session_is_that_of_the_role_that_was_asked_for(answered: str, taken: 
     ],
 )
 def test_an_account_that_was_not_read_says_why(code: str, operation: str, role: bool, see: bool) -> None:  # noqa: FBT001
-    said = not_read(ClientError({"Error": {"Code": code, "Message": "no"}}, operation))
+    said = unread_sweep_error(ClientError({"Error": {"Code": code, "Message": "no"}}, operation))
 
     assert said.startswith("could not be read: ")
     assert ("its role cannot be taken on" in said, f"{operation}: {code}" in said) == (role, not role)

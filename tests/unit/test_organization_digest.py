@@ -12,10 +12,10 @@ import pytest
 
 from ml_janitor.config.settings import Settings
 from ml_janitor.ledger.latest import LastSweep
-from ml_janitor.ledger.runs import LastRun, Listed
-from ml_janitor.report.digest import DigestActions, Row
-from ml_janitor.report.mrkdwn import LARGEST, MOST_BLOCKS, Post, size
-from ml_janitor.report.organization_digest import organization_digest
+from ml_janitor.ledger.runs import LastRun, RunAccount
+from ml_janitor.report.digest import DigestActions, SweepRow
+from ml_janitor.report.mrkdwn import LARGEST_MESSAGE, MOST_BLOCKS, Post, blocks_size
+from ml_janitor.report.organization_digest import make_organization_digest
 from ml_janitor.report.overview import DetectorRun, Overview
 from ml_janitor.slack.organization_overview import OrganizationReader
 
@@ -46,7 +46,7 @@ def row(
     found: int = 1,
     new: int = 0,
     **how: Any,
-) -> Row:
+) -> SweepRow:
     """What a sweep of the account of this *number* left."""
     last = LastSweep(
         detector=detector,
@@ -65,15 +65,17 @@ def row(
             **how,
         },
     )
-    return Row(detector=detector, account=account(number), region=region, last=last, new=new)
+    return SweepRow(detector=detector, account=account(number), region=region, last=last, new=new)
 
 
-def broken(number: int, error: str = NOT_THERE, **how: Any) -> Row:
+def broken(number: int, error: str = NOT_THERE, **how: Any) -> SweepRow:
     """A sweep that read nothing."""
     return row(number, found=0, looked_at=0, kept=0, error=error, **how)
 
 
-def seen(*rows: Row, runs: tuple[DetectorRun, ...] = (run(),), accounts: int = 200, **how: Any) -> Overview:
+def seen(
+    *rows: SweepRow, runs: tuple[DetectorRun, ...] = (run(),), accounts: int = 200, **how: Any
+) -> Overview:
     return Overview(runs=runs, rows=rows, accounts=accounts, **how)
 
 
@@ -88,11 +90,11 @@ def lines(post: Post) -> list[str]:
 
 
 def said(overview: Overview, **how: Any) -> list[str]:
-    return lines(organization_digest(overview, now=NOW, **how))
+    return lines(make_organization_digest(overview, now=NOW, **how))
 
 
 def test_a_day_on_which_all_is_as_it_was_is_one_line() -> None:
-    post = organization_digest(seen(row(1, "100"), row(2, "60", found=2)), now=NOW)
+    post = make_organization_digest(seen(row(1, "100"), row(2, "60", found=2)), now=NOW)
 
     assert post.main.text == (
         "Nothing new today. 3 known findings in 2 of 200 accounts cost $160 a month. The detector "
@@ -127,7 +129,7 @@ def test_what_left_no_result_is_counted_and_its_accounts_are_named_ten_at_most()
     rows.append(replace(broken(46), detector="hung-training-jobs", last=None))
     runs = tuple(map(run, ("idle-endpoints", "idle-notebooks", "hung-training-jobs")))
 
-    post = organization_digest(seen(*rows, runs=runs, names={account(44): "lab"}), now=NOW)
+    post = make_organization_digest(seen(*rows, runs=runs, names={account(44): "lab"}), now=NOW)
 
     shown = lines(post)
     ten = ", ".join(account(number) for number in range(1, 11))
@@ -170,7 +172,7 @@ def test_a_run_says_whether_it_is_at_work_late_or_never_was() -> None:
         run("spot-training", error="s3://reports/organization/x.json could not be read: denied"),
     )
 
-    post = organization_digest(seen(row(1, "10"), runs=runs), now=NOW)
+    post = make_organization_digest(seen(row(1, "10"), runs=runs), now=NOW)
 
     shown = lines(post)
     assert (
@@ -217,7 +219,7 @@ def test_however_much_there_is_slack_takes_it_and_the_accounts_stay() -> None:
     actions = DigestActions(acted=long, failed=long, undone=long, due=long, lost=long)
     names = {account(number): "<&>" * 17 for number in range(1, 1001)}
 
-    post = organization_digest(
+    post = make_organization_digest(
         seen(*rows, runs=tuple(map(run, kinds)), accounts=1000, names=names),
         now=NOW,
         actions=actions,
@@ -226,7 +228,7 @@ def test_however_much_there_is_slack_takes_it_and_the_accounts_stay() -> None:
 
     blocks = post.main.blocks
     assert len(blocks) <= MOST_BLOCKS
-    assert size(blocks) <= LARGEST
+    assert blocks_size(blocks) <= LARGEST_MESSAGE
     shown = lines(post)
     assert "and 499 more" in shown
     assert any("99 more accounts, " in line for line in shown)
@@ -234,7 +236,7 @@ def test_however_much_there_is_slack_takes_it_and_the_accounts_stay() -> None:
 
 def test_actions_are_looked_for_where_a_detector_may_act_now_or_did_before() -> None:
     """Elsewhere nothing was ever done, and nobody has to ask a thousand accounts for it."""
-    listed = tuple(Listed(account(number), ("eu-west-1", "us-east-1")) for number in range(1, 4))
+    listed = tuple(RunAccount(account(number), ("eu-west-1", "us-east-1")) for number in range(1, 4))
     last = LastRun(detector="idle-endpoints", time=TIME, key="", accounts=3, begun=TIME)
     lists: Any = SimpleNamespace(accounts=lambda *_: listed)
     runs: Any = SimpleNamespace(last=lambda _: last)

@@ -9,9 +9,9 @@ import pytest
 
 from ml_janitor.core.signals import Absent
 from ml_janitor.detectors.hung_training_jobs import batch_jobs, training
-from ml_janitor.detectors.hung_training_jobs.job import Job
+from ml_janitor.detectors.hung_training_jobs.job import RunningJob
 from ml_janitor.detectors.hung_training_jobs.load import HostLoad
-from ml_janitor.detectors.hung_training_jobs.load_metrics import hosts_of, unlisted
+from ml_janitor.detectors.hung_training_jobs.load_metrics import job_hosts, unlisted_hosts
 
 START = datetime(2026, 10, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -31,11 +31,11 @@ TRANSFORM = {
 }
 
 
-def processing_job(**members: Any) -> Job:
+def processing_job(**members: Any) -> RunningJob:
     return batch_jobs._processing_job(cast("Any", PROCESSING | members))
 
 
-def transform_job(**members: Any) -> Job:
+def transform_job(**members: Any) -> RunningJob:
     return batch_jobs._transform_job(cast("Any", TRANSFORM | members))
 
 
@@ -138,14 +138,14 @@ def test_streams_are_exact() -> None:
 
 
 def test_hosts_of_processing_jobs_are_numbered() -> None:
-    assert hosts_of(processing_job(), ["clean/i-1"]) == ("clean/algo-1", "clean/algo-2")
-    assert training.KIND.numbered
+    assert job_hosts(processing_job(), ["clean/i-1"]) == ("clean/algo-1", "clean/algo-2")
+    assert training.TRAINING_JOB_KIND.numbered
 
 
 def test_hosts_of_transform_jobs_are_those_that_metrics_name() -> None:
     listed = ["score-2/i-3", "score/i-2", "score/i-1", "score/i-1", "other/score/i-4"]
 
-    assert hosts_of(transform_job(), listed) == ("score/i-1", "score/i-2")
+    assert job_hosts(transform_job(), listed) == ("score/i-1", "score/i-2")
 
 
 @pytest.mark.parametrize(
@@ -153,6 +153,6 @@ def test_hosts_of_transform_jobs_are_those_that_metrics_name() -> None:
     [(0, ["score/instance 1", "score/instance 2"]), (1, ["score/instance 2"]), (2, []), (3, [])],
 )
 def test_an_instance_without_a_metric_is_not_forgotten(known: int, missing: list[str]) -> None:
-    assert unlisted(transform_job(), known) == tuple(
+    assert unlisted_hosts(transform_job(), known) == tuple(
         HostLoad(host=host, cpu=GONE, gpu=GONE) for host in missing
     )

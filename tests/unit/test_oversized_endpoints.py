@@ -13,33 +13,36 @@ from typing import Any
 import pytest
 
 from conftest import ACCOUNT, NOW, REGION
-from ml_janitor.aws.endpoint_load import HOURS, Served
-from ml_janitor.aws.endpoints import Summary, Variant
-from ml_janitor.aws.instances import machine
+from ml_janitor.aws.endpoint_load import LOAD_HOURS, LoadedVariant
+from ml_janitor.aws.endpoints import EndpointSummary, EndpointVariant
+from ml_janitor.aws.instances import machine_of
 from ml_janitor.aws.prices import Price
 from ml_janitor.core import sizing
 from ml_janitor.core.model import Finding, Target
 from ml_janitor.core.signals import NotRead, Unreadable, Value
-from ml_janitor.core.sizing import Load, Size
+from ml_janitor.core.sizing import InstanceSize, PeakLoad
+from ml_janitor.detectors import oversized_endpoints
 from ml_janitor.detectors.oversized_endpoints import OversizedEndpoints, SizedEndpoint
 from past_jobs import word
+from verdicts import shown
 
 DAY = timedelta(days=1)
 C5 = {"large": 0.102, "xlarge": 0.204, "2xlarge": 0.408, "4xlarge": 0.816}
-CALM = Load(cpu=1.44, memory=1.76)
+CALM = PeakLoad(cpu=1.44, memory=1.76)
 """18 % of the CPU and 22 % of the memory of an ml.c5.2xlarge."""
 SIZES = [
-    Size(f"ml.c5.{size}", machine(f"ml.c5.{size}").vcpus, 0, Decimal(str(usd))) for size, usd in C5.items()
+    InstanceSize(f"ml.c5.{size}", machine_of(f"ml.c5.{size}").vcpus, 0, Decimal(str(usd)))
+    for size, usd in C5.items()
 ]
 
 
-def served(loads: Any = CALM, **more: Any) -> Served:
-    peaks = Value((loads,) * HOURS) if isinstance(loads, Load) else loads
+def served(loads: Any = CALM, **more: Any) -> LoadedVariant:
+    peaks = Value((loads,) * LOAD_HOURS) if isinstance(loads, PeakLoad) else loads
     kind = more.pop("type", "ml.c5.2xlarge")
     fields: dict[str, Any] = {
-        "variant": Variant(name="blue", instances=more.pop("count", 1)),
+        "variant": EndpointVariant(name="blue", instances=more.pop("count", 1)),
         "type": kind,
-        "machine": machine(kind),
+        "machine": machine_of(kind),
         "fixed": None,
         "sleeps": False,
         "hosts": False,
@@ -47,10 +50,10 @@ def served(loads: Any = CALM, **more: Any) -> Served:
         "peaks": peaks,
         "totals": {},
     }
-    return Served(**(fields | more))
+    return LoadedVariant(**(fields | more))
 
 
-def endpoint(*variants: Served, tags: Any = (), **more: Any) -> SizedEndpoint:
+def endpoint(*variants: LoadedVariant, tags: Any = (), **more: Any) -> SizedEndpoint:
     arn = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:endpoint/api"
     created = NOW - more.pop("age", 30 * DAY)
     target = Target(
@@ -63,7 +66,7 @@ def endpoint(*variants: Served, tags: Any = (), **more: Any) -> SizedEndpoint:
         tags=Value(dict(tags)),
     )
     status = more.pop("status", "InService")
-    summary = Summary(arn=arn, name="api", status=status, created=created, modified=created)
+    summary = EndpointSummary(arn=arn, name="api", status=status, created=created, modified=created)
     prices = {f"ml.c5.{size}": Price(Decimal(str(usd)), "Price List API") for size, usd in C5.items()}
     fields: dict[str, Any] = {
         "target": target,
@@ -74,12 +77,12 @@ def endpoint(*variants: Served, tags: Any = (), **more: Any) -> SizedEndpoint:
     return SizedEndpoint(**(fields | more))
 
 
-def nightly(load: Load, hours: int = 10) -> Value[tuple[Load, ...]]:
+def nightly(load: PeakLoad, hours: int = 10) -> Value[tuple[PeakLoad, ...]]:
     """No request for so many hours from midnight on."""
-    return Value(tuple(replace(load, idle=at % 24 < hours) for at in range(HOURS)))
+    return Value(tuple(replace(load, idle=at % 24 < hours) for at in range(LOAD_HOURS)))
 
 
-BUSY = Load(cpu=4.8, memory=4.8)
+BUSY = PeakLoad(cpu=4.8, memory=4.8)
 
 
 @pytest.mark.parametrize(
@@ -103,10 +106,10 @@ BUSY = Load(cpu=4.8, memory=4.8)
         (endpoint(served(replace(CALM, memory=2.81))), "kept", "its size fits"),
         (endpoint(served(replace(CALM, requests=4))), "found", "ml.c5.xlarge"),
         (endpoint(served(replace(CALM, requests=4.1))), "kept", "its size fits"),
-        (endpoint(served(Load(0.5, 1.0))), "found", "blue needs 1 ml.c5.large"),
+        (endpoint(served(PeakLoad(0.5, 1.0))), "found", "blue needs 1 ml.c5.large"),
         (endpoint(served(BUSY, count=3)), "kept", "its size fits"),
-        (endpoint(served(Load(3, 4.8), count=3)), "found", "blue needs 2 ml.c5.2xlarge instead of 3"),
-        (endpoint(served(Load(1.5, 4.8), count=2)), "kept", "its size fits"),
+        (endpoint(served(PeakLoad(3, 4.8), count=3)), "found", "blue needs 2 ml.c5.2xlarge instead of 3"),
+        (endpoint(served(PeakLoad(1.5, 4.8), count=2)), "kept", "its size fits"),
         (endpoint(served(nightly(BUSY))), "found", "only for a part of the week"),
         (endpoint(served(nightly(BUSY, 7))), "kept", "its size fits"),
         (endpoint(served(nightly(BUSY)), tags={"env": "prod"}.items()), "kept", "its size fits"),
@@ -126,7 +129,7 @@ def test_oversized_endpoints(judged: SizedEndpoint, verdict: str, reason: str) -
 
 
 def test_variants_save_together_and_one_unknown_makes_all_unknown() -> None:
-    one, other = served(), served(variant=Variant(name="green", instances=1))
+    one, other = served(), served(variant=EndpointVariant(name="green", instances=1))
     both = OversizedEndpoints().decide(endpoint(one, other), NOW)
     half = OversizedEndpoints().decide(endpoint(one, replace(other, peaks=Unreadable("denied"))), NOW)
 
@@ -139,7 +142,7 @@ def test_variants_save_together_and_one_unknown_makes_all_unknown() -> None:
 
 def test_head_room_and_the_least_number_of_instances_are_settings() -> None:
     tight = endpoint(served(replace(CALM, cpu=3.0)))
-    three = endpoint(served(Load(1, 4.8), count=3))
+    three = endpoint(served(PeakLoad(1, 4.8), count=3))
 
     assert word(OversizedEndpoints(headroom=0.2).decide(tight, NOW)) == "found"
     assert "needs 1 ml.c5.2xlarge" in OversizedEndpoints(min_instances=1).decide(three, NOW).reason
@@ -183,18 +186,18 @@ def replay(dice: random.Random) -> float | None:
     count, vcpus, memory = dice.choice([1, 2, 3, 5]), 8, dice.uniform(0.05, 0.5)
     base, swing = dice.uniform(0.03, 0.3), dice.uniform(0, 0.2)
     minutes: list[list[float]] = []
-    for minute in range(HOURS * 60):
+    for minute in range(LOAD_HOURS * 60):
         level = base + swing * ((minute // 60) % 24 in range(9, 18)) + (dice.random() < 0.0005) * 0.2
         minutes.append([min(level * dice.uniform(0.7, 1.0), 1) for _ in range(count)])
     highest = [max(max(one) for one in minutes[at : at + 60]) for at in range(0, len(minutes), 60)]
-    peaks = Value(tuple(Load(cpu=one * vcpus, memory=memory * vcpus) for one in highest))
+    peaks = Value(tuple(PeakLoad(cpu=one * vcpus, memory=memory * vcpus) for one in highest))
     decided = OversizedEndpoints(min_saving=0.01).decide(endpoint(served(peaks, count=count)), NOW)
     if not isinstance(decided, Finding):
         return None
     found = re.search(r"needs (\d+)(?: to (\d+))? ml\.c5\.(\w+) instead", decided.reason)
     assert found
     size = next(one for one in SIZES if one.type.endswith(f".{found[3]}"))
-    fleet = sizing.scaled if found[2] else sizing.steady
+    fleet = sizing.scaled_fleet if found[2] else sizing.steady_fleet
     proposed = fleet(peaks.value, count, size, 0.3, min(count, 2))
     assert proposed
     assert (min(proposed.counts), max(proposed.counts)) == (int(found[1]), int(found[2] or found[1]))
@@ -213,11 +216,11 @@ def test_no_smaller_fleet_would_do(seed: int) -> None:
         dice.choice([0, 3, 8]),
     )
     loads = [
-        Load(dice.uniform(0, cpu), dice.uniform(0, memory), requests=dice.choice([0, requests]))
+        PeakLoad(dice.uniform(0, cpu), dice.uniform(0, memory), requests=dice.choice([0, requests]))
         for _ in range(24)
     ]
-    fleets = [sizing.steady(loads, count, size, 0.3, 1) for size in SIZES]
-    best = sizing.cheapest(fleets)
+    fleets = [sizing.steady_fleet(loads, count, size, 0.3, 1) for size in SIZES]
+    best = sizing.cheapest_fleet(fleets)
 
     tried = [
         size.hourly_usd * few
@@ -234,17 +237,154 @@ def test_no_smaller_fleet_would_do(seed: int) -> None:
 
 
 def test_hours_before_and_after_a_peak_are_provided_for() -> None:
-    loads = [Load(0.5, 1)] * 4 + [Load(2.0, 1)] + [Load(0.5, 1)] * 4
-    fleet = sizing.scaled(loads, 3, SIZES[1], 0.3, 1)
+    loads = [PeakLoad(0.5, 1)] * 4 + [PeakLoad(2.0, 1)] + [PeakLoad(0.5, 1)] * 4
+    fleet = sizing.scaled_fleet(loads, 3, SIZES[1], 0.3, 1)
 
     assert fleet
     assert fleet.counts == (1, 1, 1, 3, 3, 3, 1, 1, 1)
 
 
 def test_quiet_hours_are_those_of_every_week_but_their_edges() -> None:
-    night = [Load(1, 1, idle=at % 24 < 10) for at in range(HOURS)]
+    night = [PeakLoad(1, 1, idle=at % 24 < 10) for at in range(LOAD_HOURS)]
     once = [replace(load, idle=load.idle and at != 5) for at, load in enumerate(night)]
 
-    assert sizing.quiet_hours(night) == 8 * 7
-    assert sizing.quiet_hours(once) == 8 * 7 - 3
-    assert sizing.quiet_hours(night[:200]) == 0
+    assert sizing.count_quiet_hours(night) == 8 * 7
+    assert sizing.count_quiet_hours(once) == 8 * 7 - 3
+    assert sizing.count_quiet_hours(night[:200]) == 0
+
+
+def prices(**usd: float) -> dict[str, Any]:
+    return {f"ml.c5.{size.removeprefix('_')}": Price(Decimal(str(one)), "x") for size, one in usd.items()}
+
+
+WEEKNIGHTS = Value(tuple(replace(BUSY, idle=at % 24 < 10 and at // 24 % 7 < 5) for at in range(LOAD_HOURS)))
+
+
+@pytest.mark.parametrize(
+    ("judged", "reason", "monthly", "once"),
+    [
+        (endpoint(served(PeakLoad(3, 4.8), count=3)), "needs 2 ml.c5.2xlarge", "297.84", "0.816"),
+        (endpoint(served(nightly(BUSY))), "only for a part of the week", "99.28", "0.408"),
+        (endpoint(served(WEEKNIGHTS)), "only for a part of the week", "70.9143", "0.408"),
+        (endpoint(served(nightly(CALM))), "needs 1 ml.c5.xlarge", "148.92", "0.204"),
+        (
+            endpoint(served(nightly(replace(CALM, cpu=2.2), 18))),
+            "only for a part of the week",
+            "198.56",
+            "0.408",
+        ),
+    ],
+    ids=["fewer", "nights", "40 hours", "smaller", "18 hours"],
+)
+def test_the_change_that_saves_most_is_proposed_with_what_it_saves_and_costs_once(
+    judged: SizedEndpoint, reason: str, monthly: str, once: str
+) -> None:
+    """A week has 168 hours: of an ml.c5.2xlarge, 56 of them cost a third of 297.84 dollars a month."""
+    decided = OversizedEndpoints().decide(judged, NOW)
+
+    assert isinstance(decided, Finding), decided.reason
+    assert decided.cost
+    assert reason in decided.reason
+    assert decided.cost.monthly_usd == pytest.approx(Decimal(monthly), abs=Decimal("0.0001"))
+    assert decided.cost.once_usd == Decimal(once)
+
+
+def test_a_larger_instance_is_never_proposed_but_one_of_the_same_price_is() -> None:
+    three = served(PeakLoad(2.5, 1), type="ml.c5.xlarge", count=3)
+    larger = endpoint(three, prices={three.type: prices(xlarge=0.3, _2xlarge=0.4)})
+    equal = endpoint(three, prices={three.type: prices(xlarge=0.3, _2xlarge=0.3)})
+
+    assert "its size fits" in OversizedEndpoints().decide(larger, NOW).reason
+    assert "needs 2 ml.c5.2xlarge instead of 3" in OversizedEndpoints().decide(equal, NOW).reason
+
+
+def test_as_much_as_is_worth_a_change_is_enough() -> None:
+    """A quarter of a dollar an hour is 182.50 dollars a month."""
+    one = endpoint(prices={"ml.c5.2xlarge": prices(_2xlarge=0.5, xlarge=0.25)})
+
+    assert word(OversizedEndpoints(min_saving=182.5).decide(one, NOW)) == "found"
+    assert word(OversizedEndpoints(min_saving=182.51).decide(one, NOW)) == "kept"
+
+
+def test_what_was_seen_and_passed_on_the_way() -> None:
+    gpu = served(
+        PeakLoad(cpu=2, memory=1, gpu=0.5, gpu_memory=0.25, requests=1),
+        type="ml.g5.2xlarge",
+        variant=EndpointVariant(name="gpu", instances=1),
+    )
+    fixed = served(fixed="it is serverless", variant=EndpointVariant(name="fixed"))
+    quiet = served(replace(CALM, idle=True), variant=EndpointVariant(name="quiet", instances=1))
+    fits = served(BUSY, variant=EndpointVariant(name="fits", instances=1))
+    known = prices(_2xlarge=0.408)
+    decided = OversizedEndpoints().decide(
+        endpoint(
+            fixed, quiet, fits, gpu,
+            prices={"ml.c5.2xlarge": known, "ml.g5.2xlarge": {"ml.g5.2xlarge": Price(Decimal(1), "x")}},
+            recommended=("model: 1 ml.c5.large",),
+        ),
+        NOW,
+    )  # fmt: skip
+
+    assert shown(decided) == {
+        "status": "InService",
+        "Inference Recommender": "model: 1 ml.c5.large",
+        "CPU peak of quiet": "18% of 8 vCPUs",
+        "memory peak of quiet": "22%",
+        "CPU peak of fits": "60% of 8 vCPUs",
+        "memory peak of fits": "60%",
+        "CPU peak of gpu": "25% of 8 vCPUs",
+        "memory peak of gpu": "12%",
+        "GPU peak of gpu": "50% of 1 GPUs, memory 25%",
+        "requests in flight at once on gpu": 1,
+    }
+    assert decided.steps[:-1] == (
+        "fixed: it is serverless",
+        "quiet: no request came, which idle-endpoints judges",
+        "fits: nothing that carries its peaks costs less",
+        "gpu: nothing that carries its peaks costs less",
+    )
+
+
+def test_only_what_changes_is_in_the_requests() -> None:
+    def action(judged: SizedEndpoint) -> str:
+        decided = OversizedEndpoints(min_instances=1).decide(judged, NOW)
+        assert isinstance(decided, Finding), decided.reason
+        return decided.action
+
+    def noon(peak: float, base: float) -> Value[tuple[PeakLoad, ...]]:
+        return Value(tuple(replace(CALM, cpu=peak if at % 24 == 12 else base) for at in range(LOAD_HOURS)))
+
+    same_type = action(endpoint(served(PeakLoad(1, 4.8), count=3)))
+    another_type = action(endpoint(served(replace(CALM, requests=1), count=2)))
+    scaled = action(endpoint(served(noon(4.0, 1.2), count=3)))
+    both = action(endpoint(served(noon(2.6, 0.9), count=3)))
+    asleep = action(endpoint(served(nightly(BUSY), sleeps=True)))
+
+    assert "InstanceType=ml.c5.2xlarge and InitialInstanceCount=1, then" in same_type
+    assert "register-scalable-target" not in same_type + another_type
+    assert "InstanceType=ml.c5.xlarge and InitialInstanceCount=3, then" in both
+    assert "--min-capacity 1 --max-capacity 3" in both
+    assert "--min-capacity 1 --max-capacity 3" in scaled
+    assert "update-endpoint" not in scaled + asleep
+
+
+METRICS = {"CostPerHour": 0.2, "MaxInvocations": 1000}
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        ([], "no instance was recommended"),
+        ([{"EndpointConfiguration": {"InstanceType": "ml.c5.large"}}], "no instance was recommended"),
+        ([{"Metrics": METRICS, "EndpointConfiguration": {}}], "no instance was recommended"),
+        (
+            [
+                {"Metrics": METRICS, "EndpointConfiguration": {"InstanceType": "ml.c5.large"}},
+                {"Metrics": {"CostPerHour": 0.1}, "EndpointConfiguration": {"InstanceType": "ml.c5.x"}},
+            ],
+            "1 ml.c5.x, $0.10 an hour, up to 0 requests a minute",
+        ),
+    ],
+)
+def test_the_cheapest_recommendation_that_has_an_instance_and_a_price(found: Any, words: str) -> None:
+    assert oversized_endpoints._cheapest({"InferenceRecommendations": found}) == words

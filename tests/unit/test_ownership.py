@@ -7,14 +7,14 @@ from dataclasses import replace
 import pytest
 
 from fakes import target_at
-from ml_janitor.core.ownership import Manager, Managers, marks, protects, team
+from ml_janitor.core.ownership import Manager, ManagerPolicy, protection_evidence, tag_protects, team_of
 from ml_janitor.core.signals import Tags, Unreadable, Value
 
 MINE = target_at("model/churn", None)
 
 
 def marked(tags: Tags) -> dict[str, object]:
-    return {mark.signal: mark.value for mark in marks(replace(MINE, tags=Value(tags)))}
+    return {mark.signal: mark.value for mark in protection_evidence(replace(MINE, tags=Value(tags)))}
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_production_is_marked(own: Tags, mark: str | None) -> None:
 
 
 def read(own: Tags, **deployment: tuple[str, ...]) -> Manager | None:
-    return Managers(**deployment).of(replace(MINE, tags=Value(own)))
+    return ManagerPolicy(**deployment).of(replace(MINE, tags=Value(own)))
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_what_names_an_owner_or_was_filled_in_names_no_tool() -> None:
 def test_what_goes_along_is_marked_by_its_name() -> None:
     other = replace(MINE, name="ranker", tags=Value({"managed-by": "terraform", "environment": "prod"}))
 
-    found = {mark.signal: mark.value for mark in marks(MINE, [other])}
+    found = {mark.signal: mark.value for mark in protection_evidence(MINE, [other])}
 
     assert found == {"managed by, ranker": "terraform", "environment, ranker": "prod"}
 
@@ -163,12 +163,12 @@ def test_what_goes_along_is_marked_by_its_name() -> None:
 def test_what_was_not_read_says_nothing() -> None:
     unread = replace(MINE, tags=Unreadable("denied"))
 
-    assert (marks(MINE), marks(unread), team(unread)) == ((), (), None)
+    assert (protection_evidence(MINE), protection_evidence(unread), team_of(unread)) == ((), (), None)
 
 
 def test_the_team_in_any_case() -> None:
-    assert team(replace(MINE, tags=Value({"Owner": "maria", "Team": " fraud "}))) == "fraud"
-    assert team(replace(MINE, tags=Value({"Owner": "maria", "Team": " "}))) is None
+    assert team_of(replace(MINE, tags=Value({"Owner": "maria", "Team": " fraud "}))) == "fraud"
+    assert team_of(replace(MINE, tags=Value({"Owner": "maria", "Team": " "}))) is None
 
 
 @pytest.mark.parametrize(
@@ -176,4 +176,4 @@ def test_the_team_in_any_case() -> None:
     [("managed-by", "cdk", True), ("environment", "prod", True), ("owner", "maria", False)],
 )
 def test_a_tag_that_names_a_tool_or_production_protects(key: str, value: str, *, says_so: bool) -> None:
-    assert protects(key, value) is says_so
+    assert tag_protects(key, value) is says_so

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from bench import many_accounts
 from bench.monthly import counted
 from bench.virtual_time import Bucket
-from ml_janitor.aws.boto_client import THREADS
-from ml_janitor.aws.pace import FIRST, MOST, RATES, UNKNOWN, Pace, Share, allowed
+from ml_janitor.aws.boto_client import READ_THREADS
+from ml_janitor.aws.pace import AWS_RATES, FIRST_DELAY, MOST_DELAY, UNKNOWN_RATE, Pace, RateSlot, allowed_rate
 from ml_janitor.config.schedules import minutes_of_week
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.durations import MINUTE, WEEK
-from ml_janitor.scheduled.turns import BILL, LONGEST_RUN, calling, shares
+from ml_janitor.scheduled.turns import BILL_FUNCTION, LONGEST_INVOCATION, actions_by_function, rate_slots
 
 EAST, WEST = "us-east-1", "us-west-2"
 LIST = "sagemaker:ListTrainingJobs"
@@ -43,33 +43,33 @@ class Seconds:
         self.now += seconds
 
 
-def paced(seconds: Seconds, **shares: Share) -> Pace:
+def paced(seconds: Seconds, **shares: RateSlot) -> Pace:
     turns = {f"sagemaker:{name}": share for name, share in shares.items()}
     return Pace(clock=seconds.clock, sleep=seconds.sleep, shares=turns)
 
 
 @given(
     pauses=st.lists(st.floats(0, 3), min_size=2, max_size=40),
-    action=st.sampled_from([*sorted(RATES), DESCRIBE]),
+    action=st.sampled_from([*sorted(AWS_RATES), DESCRIBE]),
     sharers=st.integers(1, 4),
 )
 def test_a_function_never_exceeds_its_share(pauses: list[float], action: str, sharers: int) -> None:
     seconds, made = Seconds(), []
-    pace = Pace(clock=seconds.clock, sleep=seconds.sleep, shares={action: Share(sharers - 1, sharers)})
+    pace = Pace(clock=seconds.clock, sleep=seconds.sleep, shares={action: RateSlot(sharers - 1, sharers)})
 
     for pause in pauses:
         seconds.now += pause
         pace.wait(EAST, action)
         made.append(seconds.now)
 
-    least = sharers / allowed(action)
+    least = sharers / allowed_rate(action)
     assert all(later - earlier >= least - 1e-5 for earlier, later in pairwise(made))
 
 
 def at_once(which: str, action: str, length: float) -> list[list[float]]:
     """When each function calls *action*, if all begin within a second and call as often as they may."""
     made: list[list[float]] = []
-    for number, (name, actions) in enumerate(calling(SETTINGS[which]).items()):
+    for number, (name, actions) in enumerate(actions_by_function(SETTINGS[which]).items()):
         if action not in actions:
             continue
         seconds = Seconds(now=FIVE_O_CLOCK + number * 0.037)
@@ -90,20 +90,22 @@ def same_schedule() -> Settings:
 
 SETTINGS = {"usual": Settings.parse(BILLED), "same schedule": same_schedule()}
 TURNS = {
-    which: {name: shares(settings, name) for name in calling(settings)}
+    which: {name: rate_slots(settings, name) for name in actions_by_function(settings)}
     for which, settings in SETTINGS.items()
 }
-PACED = sorted(one for one in set().union(*calling(SETTINGS["usual"]).values()) if not one.startswith("s3:"))
+PACED = sorted(
+    one for one in set().union(*actions_by_function(SETTINGS["usual"]).values()) if not one.startswith("s3:")
+)
 
 
 @pytest.mark.parametrize(
     ("settings", "action"),
-    [*(("usual", action) for action in sorted(RATES)), *(("same schedule", action) for action in PACED)],
+    [*(("usual", action) for action in sorted(AWS_RATES)), *(("same schedule", action) for action in PACED)],
 )
 def test_all_functions_at_once_and_a_client_with_the_other_half_are_never_refused(
     settings: str, action: str
 ) -> None:
-    rate = RATES.get(action, 2 * UNKNOWN)
+    rate = AWS_RATES.get(action, 2 * UNKNOWN_RATE)
     length = max(20.0, 120 / rate)
     functions = at_once(settings, action, length)
     other = [FIVE_O_CLOCK + 0.011 + turn * 2 / rate for turn in range(int(length * rate / 2))]
@@ -119,15 +121,15 @@ def test_all_functions_at_once_and_a_client_with_the_other_half_are_never_refuse
 def test_functions_that_run_together_by_their_schedules_share_what_nobody_publishes(action: str) -> None:
     settings = SETTINGS["usual"]
     runs = {one.name: settings.schedule(type(one)) for one in settings.enabled()} | {
-        BILL: settings.bill.schedule
+        BILL_FUNCTION: settings.bill.schedule
     }
     callers = {
-        name: (TURNS["usual"][name].get(action, Share()).of, every_minute(schedule))
+        name: (TURNS["usual"][name].get(action, RateSlot()).of, every_minute(schedule))
         for name, schedule in runs.items()
-        if action in calling(settings).get(name, ())
+        if action in actions_by_function(settings).get(name, ())
     }
     for minute in set().union(*(starts for _, starts in callers.values())):
-        last = {(minute - before) % (WEEK // MINUTE) for before in range(LONGEST_RUN // MINUTE)}
+        last = {(minute - before) % (WEEK // MINUTE) for before in range(LONGEST_INVOCATION // MINUTE)}
         assert sum(1 / of for of, starts in callers.values() if starts & last) <= 1 + 1e-9
 
 
@@ -143,8 +145,8 @@ def test_an_organizations_functions_share_for_as_long_as_its_map_may_run() -> No
         "accounts": ["210987654321"],
         "callers": ["arn:aws:iam::123456789012:role/x"],
     }
-    of_one = shares(Settings.parse({}), "duplicate-artifacts")
-    of_many = shares(
+    of_one = rate_slots(Settings.parse({}), "duplicate-artifacts")
+    of_many = rate_slots(
         Settings.parse({"organization": organization | {"external_id": "ml-janitor-7f3a"}}),
         "duplicate-artifacts",
     )
@@ -158,13 +160,13 @@ def test_an_account_of_a_thousand_endpoints_is_read_in_lambdas_time_under_an_org
 ) -> None:
     """Threads describe its endpoints, each with its configuration, after all else was called."""
     seconds, calls = Seconds(), counted()["functions"][name]["calls"]
-    pace = Pace(clock=seconds.clock, sleep=seconds.sleep, shares=shares(many_accounts.settings(), name))
+    pace = Pace(clock=seconds.clock, sleep=seconds.sleep, shares=rate_slots(many_accounts.settings(), name))
     rest = {DESCRIBE: 0, f"{DESCRIBE}Config": 0}
     for action, times in (calls | rest).items():
         for _ in range(times * (not action.startswith(("dynamodb:", "s3:")))):
             pace.wait(EAST, action)
             seconds.now += ROUND_TRIP
-    threads = [seconds.now] * THREADS
+    threads = [seconds.now] * READ_THREADS
     for _ in range(calls[DESCRIBE]):
         seconds.now = heapq.heappop(threads)
         for action in (DESCRIBE, f"{DESCRIBE}Config"):
@@ -178,7 +180,7 @@ def test_an_account_of_a_thousand_endpoints_is_read_in_lambdas_time_under_an_org
 
 def test_buckets_answer_without_waiting_until_they_ask_for_it() -> None:
     seconds = Seconds()
-    pace = Pace(clock=seconds.clock, sleep=seconds.sleep, shares={"s3:ListObjectsV2": Share(1, 4)})
+    pace = Pace(clock=seconds.clock, sleep=seconds.sleep, shares={"s3:ListObjectsV2": RateSlot(1, 4)})
 
     for _ in range(50):
         pace.wait(EAST, "s3:ListObjectsV2")
@@ -186,7 +188,7 @@ def test_buckets_answer_without_waiting_until_they_ask_for_it() -> None:
 
     pace.answered(EAST, "s3:ListObjectsV2", throttled=True)
     pace.wait(EAST, "s3:ListObjectsV2")
-    assert sum(seconds.slept) == FIRST
+    assert sum(seconds.slept) == FIRST_DELAY
 
 
 def test_what_has_no_published_rate_is_called_five_times_a_second() -> None:
@@ -208,7 +210,7 @@ def test_each_throttled_call_doubles_the_pause_up_to_a_limit_and_answers_shorten
         pauses.append(_pause(pace, seconds))
 
     assert pauses == [2, 4, 8, 8, 8, 8, 8, 8]
-    assert MOST == 8
+    assert MOST_DELAY == 8
 
     for _ in range(100):
         pace.wait(EAST, LIST)
@@ -247,7 +249,7 @@ def test_regions_and_operations_have_paces_of_their_own() -> None:
 
 def test_a_run_without_time_waits_no_longer() -> None:
     seconds = Seconds()
-    pace = paced(seconds, ListTrainingJobs=Share(0, 60))
+    pace = paced(seconds, ListTrainingJobs=RateSlot(0, 60))
     pace.wait(EAST, LIST)
 
     pace.wait(EAST, LIST, going=lambda: seconds.now < FIVE_O_CLOCK + 3)

@@ -6,19 +6,19 @@ from datetime import UTC, datetime
 
 import pytest
 
-from ml_janitor.config.events import MalformedEventError, SweepEvent, read
-from ml_janitor.ledger.runs import Listed
-from ml_janitor.scheduled.places import place_here, place_listed
+from ml_janitor.config.events import MalformedEventError, SweepEvent, parse_event
+from ml_janitor.ledger.runs import RunAccount
+from ml_janitor.scheduled.places import listed_place, own_place
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 HOME, MEMBER, STRANGER = "123456789012", "210987654321", "999999999999"
 EAST, WEST, NORTH = "us-east-1", "eu-west-1", "eu-north-1"
-LIST = (Listed(MEMBER, (EAST, WEST)), Listed(HOME, (EAST,)))
+LIST = (RunAccount(MEMBER, (EAST, WEST)), RunAccount(HOME, (EAST,)))
 ENDPOINT = f"arn:aws:sagemaker:{WEST}:{MEMBER}:endpoint/fraud"
 
 
 def asked(**given: object) -> SweepEvent:
-    return read(given, SweepEvent, NOW)
+    return parse_event(given, SweepEvent, NOW)
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def asked(**given: object) -> SweepEvent:
     ids=str,
 )
 def test_an_event_looks_where_its_run_listed(event: dict[str, object], where: tuple[object, ...]) -> None:
-    assert place_listed(asked(**event), LIST, home=HOME) == where
+    assert listed_place(asked(**event), LIST, home=HOME) == where
 
 
 @pytest.mark.parametrize(
@@ -62,13 +62,15 @@ def test_an_event_looks_where_its_run_listed(event: dict[str, object], where: tu
     ],
     ids=str,
 )
-def test_an_event_looks_nowhere_else(event: dict[str, object], listed: tuple[Listed, ...], why: str) -> None:
+def test_an_event_looks_nowhere_else(
+    event: dict[str, object], listed: tuple[RunAccount, ...], why: str
+) -> None:
     with pytest.raises(MalformedEventError, match=why):
-        place_listed(asked(**event), listed, home=HOME)
+        listed_place(asked(**event), listed, home=HOME)
 
 
 def test_without_an_organization_a_function_is_for_its_own_account() -> None:
-    assert place_here(asked(), home=HOME, regions=(EAST, WEST)) == (HOME, (EAST, WEST))
-    assert place_here(asked(account=HOME, regions=[WEST]), home=HOME, regions=(EAST,)) == (HOME, (WEST,))
+    assert own_place(asked(), home=HOME, regions=(EAST, WEST)) == (HOME, (EAST, WEST))
+    assert own_place(asked(account=HOME, regions=[WEST]), home=HOME, regions=(EAST,)) == (HOME, (WEST,))
     with pytest.raises(MalformedEventError, match=f"{MEMBER} is not {HOME}, where this function is, and jan"):
-        place_here(asked(account=MEMBER), home=HOME, regions=(EAST,))
+        own_place(asked(account=MEMBER), home=HOME, regions=(EAST,))

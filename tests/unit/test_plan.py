@@ -7,15 +7,15 @@ from dataclasses import replace
 from decimal import Decimal
 
 from ml_janitor.core.cost import Cost
-from ml_janitor.core.counting import counted_once
+from ml_janitor.core.counting import count_once
 from ml_janitor.core.model import Change, Kept
 from ml_janitor.core.money import Totals
 from ml_janitor.core.results import Outcome, Report, Result
-from ml_janitor.report.html import html
-from ml_janitor.report.json import document
-from ml_janitor.report.plan import below, headline, lines, weeks
-from ml_janitor_cli.screen import console, write
-from ml_janitor_cli.terminal import plan
+from ml_janitor.report.html import render_html
+from ml_janitor.report.json import report_document
+from ml_janitor.report.plan import lines_below_week, plan_headline, plan_weeks, week_lines
+from ml_janitor_cli.screen import make_console, print_blocks
+from ml_janitor_cli.terminal import draw_plan
 from reports import ACCOUNT, NOW, finding, result, sweep
 
 
@@ -32,11 +32,11 @@ RIVAL = change("one-end", "9", Change.RESIZE)
 def report(*results: Result) -> Report:
     """A report with *results*, each counted once."""
     sweeps = tuple(sweep(one.detector, one) for one in results)
-    return counted_once(Report(time=NOW, account=ACCOUNT, sweeps=sweeps))
+    return count_once(Report(time=NOW, account=ACCOUNT, sweeps=sweeps))
 
 
 def test_every_kind_of_change_has_its_week() -> None:
-    planned = weeks(report(*ALL))
+    planned = plan_weeks(report(*ALL))
 
     assert [(week.title, [one.change.value for one in week.changes]) for week in planned] == [
         ("quick wins", ["end", "limit"]),
@@ -51,23 +51,23 @@ def test_every_kind_of_change_has_its_week() -> None:
 
 def test_the_weeks_add_up_to_the_report_and_what_is_counted_elsewhere_is_in_none() -> None:
     whole = report(*ALL, RIVAL)
-    planned = weeks(whole)
+    planned = plan_weeks(whole)
 
     assert planned[-1].by_then == Totals.of(whole.results).monthly_usd
     assert (len(planned[3].changes), planned[3].instead) == (2, 1)
-    assert "and 1 more finding about resources" in " ".join(below(planned[3]))
+    assert "and 1 more finding about resources" in " ".join(lines_below_week(planned[3]))
 
 
 def test_first_what_saves_most_for_an_hour_and_only_five_are_listed() -> None:
     many = [change(f"slow-{number}", f"{number}00", Change.SPOT, hours=8) for number in range(1, 6)]
     quick = change("quick", "99", Change.SPOT, hours=0.5, once="50")
-    week = weeks(report(*many, quick))[2]
+    week = plan_weeks(report(*many, quick))[2]
 
-    assert [name for _, name, _ in lines(week)] == [
+    assert [name for _, name, _ in week_lines(week)] == [
         "quick, no owner tag", *(f"slow-{number}, no owner tag" for number in (5, 4, 3, 2)),
     ]  # fmt: skip
-    assert lines(week)[0][0] == "$99.00 a month and $50.00 once, paid back in 15 days"
-    assert below(week) == ["and 1 more change: $100 a month"]
+    assert week_lines(week)[0][0] == "$99.00 a month and $50.00 once, paid back in 15 days"
+    assert lines_below_week(week) == ["and 1 more change: $100 a month"]
     assert week.hours == 40.5
 
 
@@ -77,33 +77,33 @@ def test_what_is_done_or_changed_needs_no_work() -> None:
         for name, outcome in (("a", Outcome.ACTED), ("b", Outcome.CHANGED))
     )
 
-    assert headline(weeks(report(done, changed))) == "Nothing to do was found."
+    assert plan_headline(plan_weeks(report(done, changed))) == "Nothing to do was found."
 
 
 def test_the_last_week_says_what_keeps_it_small() -> None:
     dark = result("idle-endpoints", "dark", Kept(reason="no metrics", unknown=True))
     advised = replace(change("s", "1", Change.SPOT), outcome=Outcome.ADVISED)
 
-    (arm, unread, bill) = weeks(report(change("a", "10", Change.END), ALL[-1], advised, dark))[-1].advice
+    (arm, unread, bill) = plan_weeks(report(change("a", "10", Change.END), ALL[-1], advised, dark))[-1].advice
     assert arm.startswith("Arm end-adviser: what is proven of the 1 finding here")
     assert unread == "Find out about 1 resource that could not be judged: what is not read is in no plan."
     assert "bill" in bill
-    assert weeks(report(replace(ALL[0], outcome=Outcome.WARNED)))[-1].advice == (bill,)
+    assert plan_weeks(report(replace(ALL[0], outcome=Outcome.WARNED)))[-1].advice == (bill,)
 
 
 def test_every_report_has_the_plan_if_it_is_asked_for() -> None:
     whole = report(*ALL)
     stream = io.StringIO()
-    write(console(stream), plan(whole))
+    print_blocks(make_console(stream), draw_plan(whole))
 
     assert "week 3  spot  $10.00 a month, 1 change, 1 hour of work" in stream.getvalue()
     assert "$90.00 a month saved by then" in stream.getvalue()
-    assert "Week 3: spot" in html(whole, plan=True)
-    assert "Week 3: spot" not in html(whole)
-    shown = document(whole, plan=True)["plan"]
+    assert "Week 3: spot" in render_html(whole, plan=True)
+    assert "Week 3: spot" not in render_html(whole)
+    shown = report_document(whole, plan=True)["plan"]
     assert [(one["week"], one["monthly_usd"], one["by_then_monthly_usd"]) for one in shown][:2] == [
         (1, 20.0, 20.0),
         (2, 20.0, 40.0),
     ]
     assert shown[2]["changes"] == [{"detector": "spot-adviser", "arn": ALL[3].target.arn}]
-    assert document(whole)["plan"] is None
+    assert report_document(whole)["plan"] is None

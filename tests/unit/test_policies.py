@@ -16,19 +16,19 @@ from docs import policy_kinds
 from ml_janitor.detectors.untagged_resources import inventory
 from ml_janitor_cli.policies import documents
 from ml_janitor_cli.policies import statements as stated
-from ml_janitor_cli.policies.documents import ImpossibleError, written
-from ml_janitor_cli.policies.statements import Wanted
+from ml_janitor_cli.policies.documents import ImpossiblePolicyError, policy_files
+from ml_janitor_cli.policies.statements import EnforcedLimits
 from ml_janitor_sandbox.iam.policies import Decision, Policy, decide
 
 TAGS = ("team", "cost-center")
-WANTED = Wanted(
+WANTED = EnforcedLimits(
     tags=TAGS,
     max_runtime=86_400,
     max_keep_alive=1_800,
     instance_types=("ml.g5.*", "ml.m5.xlarge"),
     exempt=("arn:aws:iam::*:role/break-glass",),
 )
-MADE = written(WANTED)
+MADE = policy_files(WANTED)
 FULL = {"aws:requesttag/team": ("nlp",), "aws:requesttag/cost-center": ("7",)}
 VIA = {"aws:calledvia": ("cloudformation.amazonaws.com",)}
 JOB = {"sagemaker:maxruntimeinseconds": ("3600",), "sagemaker:instancetypes": ("ml.g5.xlarge",)}
@@ -51,8 +51,10 @@ def verdict(name: str, action: str, context: Context) -> Decision:
 
 def test_the_data_are_those_of_the_references_packaged() -> None:
     assert json.loads(policy_kinds.PATH.read_text()) == policy_kinds.packaged()
-    assert {kind["kind"] for kind in stated.data()["kinds"]} == {kind.type for kind in inventory.KINDS}
-    assert all(kind["actions"] for kind in stated.data()["kinds"])
+    assert {kind["kind"] for kind in stated.policy_kinds_data()["kinds"]} == {
+        kind.type for kind in inventory.JUDGED_KINDS
+    }
+    assert all(kind["actions"] for kind in stated.policy_kinds_data()["kinds"])
 
 
 @pytest.mark.parametrize("name", ["required-tags.scp.json", "job-limits.scp.json", "job-limits.iam.json"])
@@ -130,7 +132,7 @@ def test_jobs_stay_within_the_limits(name: str, action: str, context: Context, *
 
 def test_without_instance_types_any_may_be_used_and_none_stated() -> None:
     any_type = replace(WANTED, instance_types=(), exempt=())
-    (runtime, pool) = json.loads(written(any_type)["job-limits.scp.json"])["Statement"]
+    (runtime, pool) = json.loads(policy_files(any_type)["job-limits.scp.json"])["Statement"]
     assert runtime["Condition"] == {"NumericGreaterThanIfExists": {"sagemaker:MaxRuntimeInSeconds": "86400"}}
     assert pool["Condition"] == {"NumericGreaterThan": {"sagemaker:KeepAlivePeriod": "1800"}}
 
@@ -143,7 +145,7 @@ def test_a_tag_policy_spells_each_key_and_says_what_needs_it() -> None:
         types = rules["report_required_tag_for"]["@@assign"]
         assert {"sagemaker:endpoint", "s3:bucket"} <= set(types)
         assert {one.removeprefix("sagemaker:") for one in types} <= {
-            *(kind.type for kind in inventory.KINDS),
+            *(kind.type for kind in inventory.JUDGED_KINDS),
             "s3:bucket",
             "ecr:repository",
         }
@@ -165,20 +167,22 @@ def test_a_tag_policy_spells_each_key_and_says_what_needs_it() -> None:
     ],
 )
 def test_what_aws_would_refuse_is_refused_with_a_way_out(wanted: dict[str, Any], message: str) -> None:
-    with pytest.raises(ImpossibleError, match=message):
-        written(replace(WANTED, **wanted))
+    with pytest.raises(ImpossiblePolicyError, match=message):
+        policy_files(replace(WANTED, **wanted))
 
 
 def test_a_tag_policy_has_a_limit_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(documents, "TAG_POLICY_LIMIT", len(MADE["tag-policy.json"]) - 1)
-    with pytest.raises(ImpossibleError, match=r"the tag policy would have .* a part of the tags at a time"):
-        written(WANTED)
+    with pytest.raises(
+        ImpossiblePolicyError, match=r"the tag policy would have .* a part of the tags at a time"
+    ):
+        policy_files(WANTED)
     monkeypatch.setattr(documents, "TAG_POLICY_LIMIT", len(MADE["tag-policy.json"]))
-    written(WANTED)
+    policy_files(WANTED)
 
 
 def test_each_statement_has_a_name_of_its_own() -> None:
-    made = written(replace(WANTED, tags=("a-b", "a.b", "équipe", "c")))
+    made = policy_files(replace(WANTED, tags=("a-b", "a.b", "équipe", "c")))
     names = [one["Sid"] for one in json.loads(made["required-tags.scp.json"])["Statement"]]
     assert len(set(names)) == len(names)
     assert all(name.isascii() and name.isalnum() for name in names)

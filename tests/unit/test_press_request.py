@@ -9,7 +9,13 @@ from typing import Any
 import pytest
 
 from conftest import NOW
-from ml_janitor.slack.press_request import LARGEST, WINDOW, Press, RequestRefusedError, verified_press
+from ml_janitor.slack.press_request import (
+    LARGEST_BODY,
+    SIGNATURE_WINDOW,
+    Press,
+    RequestRefusedError,
+    verify_press,
+)
 from ml_janitor_sandbox.function_url import event
 from ml_janitor_sandbox.slack import SIGNING_SECRET, Signed, form, sign
 
@@ -25,7 +31,7 @@ PAYLOAD: dict[str, Any] = {
 
 
 def got(signed: Signed, *, after: timedelta = timedelta(), secret: str = SIGNING_SECRET, **how: Any) -> Press:
-    return verified_press(event(signed.headers, signed.body, at=NOW, **how), lambda: secret, NOW + after)
+    return verify_press(event(signed.headers, signed.body, at=NOW, **how), lambda: secret, NOW + after)
 
 
 def never() -> str:
@@ -34,7 +40,7 @@ def never() -> str:
 
 def refused(of: dict[str, Any], *, after: timedelta = timedelta()) -> tuple[int, str]:
     with pytest.raises(RequestRefusedError) as caught:
-        verified_press(of, lambda: SIGNING_SECRET, NOW + after)
+        verify_press(of, lambda: SIGNING_SECRET, NOW + after)
     return caught.value.status, str(caught.value)
 
 
@@ -55,16 +61,18 @@ def test_what_slack_signed_is_read_and_the_tokens_stay_behind() -> None:
     assert "trigger" not in str(press.event())
 
 
-@pytest.mark.parametrize("after", [timedelta(seconds=WINDOW), -timedelta(seconds=WINDOW)])
+@pytest.mark.parametrize("after", [timedelta(seconds=SIGNATURE_WINDOW), -timedelta(seconds=SIGNATURE_WINDOW)])
 def test_five_minutes_are_forgiven_in_either_direction(after: timedelta) -> None:
     assert got(sign(form(PAYLOAD), NOW), after=after).user == "U1"
 
 
-@pytest.mark.parametrize("after", [timedelta(seconds=WINDOW + 1), -timedelta(seconds=WINDOW + 1)])
+@pytest.mark.parametrize(
+    "after", [timedelta(seconds=SIGNATURE_WINDOW + 1), -timedelta(seconds=SIGNATURE_WINDOW + 1)]
+)
 def test_older_or_of_a_time_to_come_is_stale_before_any_secret_is_read(after: timedelta) -> None:
     signed = sign(form(PAYLOAD), NOW)
     with pytest.raises(RequestRefusedError, match="too long ago") as caught:
-        verified_press(event(signed.headers, signed.body, at=NOW), never, NOW + after)
+        verify_press(event(signed.headers, signed.body, at=NOW), never, NOW + after)
     assert caught.value.status == 401
 
 
@@ -102,7 +110,7 @@ def test_without_a_whole_signature_nothing_is_read(changed: dict[str, str | None
     signed = sign(form(PAYLOAD), NOW)
     headers = {name: value for name, value in {**signed.headers, **changed}.items() if value is not None}
     with pytest.raises(RequestRefusedError, match="not signed") as caught:
-        verified_press(event(headers, signed.body, at=NOW), never, NOW)
+        verify_press(event(headers, signed.body, at=NOW), never, NOW)
     assert caught.value.status == 401
 
 
@@ -120,9 +128,9 @@ def test_64_kib_are_read_and_no_byte_more(size: int, status: int) -> None:
 
 
 def test_what_is_too_large_is_refused_before_it_is_read() -> None:
-    signed = sign(b"payload=" + b"x" * LARGEST, NOW)
+    signed = sign(b"payload=" + b"x" * LARGEST_BODY, NOW)
     with pytest.raises(RequestRefusedError, match="too large") as caught:
-        verified_press(event(signed.headers, signed.body, at=NOW), never, NOW)
+        verify_press(event(signed.headers, signed.body, at=NOW), never, NOW)
     assert caught.value.status == 413
 
 
@@ -135,8 +143,8 @@ def test_what_is_too_large_is_not_even_decoded(size: int, why: tuple[int, str]) 
 
 def test_the_largest_is_read() -> None:
     body = form({**PAYLOAD, "pad": ""})
-    signed = sign(form({**PAYLOAD, "pad": "x" * (LARGEST - len(body))}), NOW)
-    assert len(signed.body) == LARGEST
+    signed = sign(form({**PAYLOAD, "pad": "x" * (LARGEST_BODY - len(body))}), NOW)
+    assert len(signed.body) == LARGEST_BODY
     assert got(signed).user == "U1"
 
 
@@ -222,4 +230,4 @@ def test_a_body_that_came_as_text_is_verified_as_it_stands() -> None:
     signed = sign(form(PAYLOAD), NOW)
     made = event(signed.headers, signed.body, at=NOW)
     made |= {"isBase64Encoded": False, "body": signed.body.decode()}
-    assert verified_press(made, lambda: SIGNING_SECRET, NOW).user == "U1"
+    assert verify_press(made, lambda: SIGNING_SECRET, NOW).user == "U1"

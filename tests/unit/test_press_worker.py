@@ -15,12 +15,12 @@ from conftest import ACCOUNT, REGION
 from ml_janitor.config.events import PressEvent
 from ml_janitor.core.model import Mode
 from ml_janitor.engine.detector import CannotActError
-from ml_janitor.engine.holds import Hold, How, about
+from ml_janitor.engine.holds import Hold, HoldKind, advice_hold_key
 from ml_janitor.ledger.action import Stage
 from ml_janitor.ledger.entries import Entry
 from ml_janitor.ledger.messages import MessageRef
-from ml_janitor.ledger.requests import Requests
-from ml_janitor.report.buttons import LABELS, Button, Subject
+from ml_janitor.ledger.requests import ButtonRequests
+from ml_janitor.report.buttons import BUTTON_LABELS, Button, ButtonSubject
 from ml_janitor.slack.bot import SlackRefusedError
 from ml_janitor.slack.membership import Person
 from ml_janitor.slack.press_worker import PressWorker
@@ -131,7 +131,7 @@ class Office:
             "home": ACCOUNT,
             "ledger": nights.ledger,
             "holds": nights.holds,
-            "requests": Requests(nights.table),
+            "requests": ButtonRequests(nights.table),
             "undoing": nights.undoing,
             "messages": SimpleNamespace(
                 terms={"cellar": SimpleNamespace(wording=self.wording)},
@@ -155,7 +155,7 @@ class Office:
         return self.worker()(self.event(word, **about))
 
     def event(self, word: str, *, ago: timedelta = timedelta(), **about: Any) -> PressEvent:
-        subject = Subject(detector="cellar", account=ACCOUNT, region=REGION, finding=self.entry().id)
+        subject = ButtonSubject(detector="cellar", account=ACCOUNT, region=REGION, finding=self.entry().id)
         given = {
             "user": self.person.id,
             "team": "T1",
@@ -216,14 +216,14 @@ def acted(nights: Nights) -> Nights:
 @pytest.mark.parametrize(
     ("word", "how", "lasts"),
     [
-        (Button.KEEP, How.KEPT, None),
-        (Button.SNOOZE, How.SNOOZED, 7 * DAY),
-        (Button.TONIGHT, How.SNOOZED, OPENING),
+        (Button.KEEP, HoldKind.KEPT, None),
+        (Button.SNOOZE, HoldKind.SNOOZED, 7 * DAY),
+        (Button.TONIGHT, HoldKind.SNOOZED, OPENING),
     ],
 )
 @pytest.mark.parametrize("person", [MARIA, OWNER], ids=["member", "owner"])
 def test_a_hold_is_stored_from_the_press_on_and_shown(
-    nights: Nights, person: Person, word: Button, how: How, lasts: timedelta | None
+    nights: Nights, person: Person, word: Button, how: HoldKind, lasts: timedelta | None
 ) -> None:
     nights.table.change(
         f"finding#cellar#{ACCOUNT}#{REGION}", Office(nights).entry().key, set_to={"owner": "Olaf@example.com"}
@@ -235,7 +235,7 @@ def test_a_hold_is_stored_from_the_press_on_and_shown(
 
     until = None if lasts is None else pressed + lasts
     hold = Hold(key=office.entry().key, how=how, by=str(person), given=pressed, until=until)
-    assert answer == {"done": True, "word": LABELS[word], "untold": ""}
+    assert answer == {"done": True, "word": BUTTON_LABELS[word], "untold": ""}
     assert (office.holds(), office.shown) == ([hold], [(office.entry(), ("held", hold))])
     assert (office.replies, office.invoked, office.groups) == ([], [], ["S1"] * (person is MARIA))
     assert office.logged == [
@@ -249,7 +249,7 @@ def test_a_snooze_of_what_is_kept_shows_what_holds_longer(nights: Nights) -> Non
 
     office.press(Button.SNOOZE)
 
-    kept = next(one for one in office.holds() if one.how is How.KEPT)
+    kept = next(one for one in office.holds() if one.how is HoldKind.KEPT)
     assert office.shown[1] == (office.entry(), ("held", kept))
 
 
@@ -314,7 +314,7 @@ def test_now_is_refused_where_it_has_no_effect_or_nobody_may(
 
 
 def test_now_on_what_somebody_keeps_is_refused(nights: Nights) -> None:
-    nights.hold("lamp", how=How.KEPT)
+    nights.hold("lamp", how=HoldKind.KEPT)
 
     assert Office(nights).refused(Button.NOW) == "it is kept by maria"
 
@@ -412,21 +412,21 @@ def test_what_an_account_elsewhere_has_is_acted_on_in_an_organization_only(night
 @pytest.mark.parametrize(
     ("word", "how", "lasts", "why"),
     [
-        (Button.LATER, How.SNOOZED, 28 * DAY, "advice for later"),
-        (Button.NOT_FOR_US, How.KEPT, None, "advice that is not for us"),
+        (Button.LATER, HoldKind.SNOOZED, 28 * DAY, "advice for later"),
+        (Button.NOT_FOR_US, HoldKind.KEPT, None, "advice that is not for us"),
     ],
 )
 def test_advice_is_held_for_itself_alone(
-    nights: Nights, word: Button, how: How, lasts: timedelta | None, why: str
+    nights: Nights, word: Button, how: HoldKind, lasts: timedelta | None, why: str
 ) -> None:
     office = Office(nights)
 
     answer = office.press(word)
 
-    assert answer == {"done": True, "word": LABELS[word], "untold": ""}
+    assert answer == {"done": True, "word": BUTTON_LABELS[word], "untold": ""}
     (hold,) = office.holds()
     until = None if lasts is None else nights.clock + lasts
-    key = about("cellar", office.entry().key)
+    key = advice_hold_key("cellar", office.entry().key)
     assert hold == Hold(key=key, how=how, by="Maria (U1)", given=nights.clock, until=until, why=why)
     assert office.shown == [(HERE, nights.clock)]
     assert office.press(word) == answer

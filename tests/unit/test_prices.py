@@ -12,16 +12,16 @@ from botocore.exceptions import ConnectTimeoutError
 
 from docs.price_table import PATHS
 from ml_janitor.aws.prices import (
-    FROM_API,
-    USAGES,
-    Component,
+    COMPONENT_NAMES,
+    FROM_PRICE_LIST,
     Price,
+    PricedComponent,
     Prices,
+    component_of_usage,
     instance_prices,
-    products,
-    rented,
-    table,
-    together,
+    list_products,
+    price_table,
+    total_price,
 )
 
 
@@ -72,8 +72,10 @@ def test_each_type_has_its_price() -> None:
         ("USE1-Host:VolumeUsage.gp3", None),
     ],
 )
-def test_a_usage_type_says_what_an_instance_is_rented_for(usage: str, component: Component | None) -> None:
-    found = {one: instance_prices([product("2", usage=usage)], one) for one in USAGES}
+def test_a_usage_type_says_what_an_instance_is_rented_for(
+    usage: str, component: PricedComponent | None
+) -> None:
+    found = {one: instance_prices([product("2", usage=usage)], one) for one in COMPONENT_NAMES}
 
     priced = {one: prices for one, prices in found.items() if prices}
     assert priced == ({} if component is None else {component: {"ml.p6-b200.48xlarge": Decimal(2)}})
@@ -130,15 +132,15 @@ def test_whatever_attribute_the_price_list_has_the_usage_type_decides(
 
     price = Prices(lambda: client).hourly("eu-west-1", "Transform", "ml.m5.xlarge")
 
-    assert price == Price(Decimal("0.3"), FROM_API)
+    assert price == Price(Decimal("0.3"), FROM_PRICE_LIST)
     assert len(client.asked) == calls
     assert all(asked["regionCode"] == "eu-west-1" for asked in client.asked)
 
 
 def test_the_table_knows_common_instances_and_no_free_ones() -> None:
-    assert table()["ml.m5.xlarge"] == Price(Decimal("0.23"), "price table of 2026-09-27")
-    assert all(price.hourly_usd for price in table().values())
-    assert all(name.startswith("ml.") for name in table())
+    assert price_table()["ml.m5.xlarge"] == Price(Decimal("0.23"), "price table of 2026-09-27")
+    assert all(price.hourly_usd for price in price_table().values())
+    assert all(name.startswith("ml.") for name in price_table())
 
 
 def test_the_kit_has_the_same_table() -> None:
@@ -178,7 +180,7 @@ BROKEN = ConnectTimeoutError(endpoint_url="https://pricing")
 def test_all_pages_of_a_region_are_asked_for_by_what_they_are() -> None:
     client: Any = Region(product("0.3"), product("0.5"))
 
-    found = products(
+    found = list_products(
         client, "eu-west-1", service="S3", family="Storage", also=({"Field": "x"},), component="Hosting"
     )
 
@@ -195,18 +197,18 @@ def test_all_pages_of_a_region_are_asked_for_by_what_they_are() -> None:
             "PaginationConfig": {"PageSize": 100},
         }
     ]
-    products(client, "eu-west-1", family="")
+    list_products(client, "eu-west-1", family="")
     assert client.asked[1]["ServiceCode"] == "AmazonSageMaker"
     assert [one["Field"] for one in client.asked[1]["Filters"]] == ["regionCode"]
 
 
 def test_a_region_s_list_goes_before_the_table_which_is_of_one_region() -> None:
     known, broken = Region(product("9")).prices(), Region(product("9"), error=BROKEN).prices()
-    row = table()["ml.m5.xlarge"]
+    row = price_table()["ml.m5.xlarge"]
 
-    assert known.hourly("us-east-1", "Hosting", "ml.m5.xlarge") == Price(Decimal(9), FROM_API)
-    assert known.hourly("us-east-1", "Hosting", "ml.m5.large") == table()["ml.m5.large"]
-    assert known.hourly("eu-west-1", "Hosting", "ml.m5.large") == Price(None, FROM_API)
+    assert known.hourly("us-east-1", "Hosting", "ml.m5.xlarge") == Price(Decimal(9), FROM_PRICE_LIST)
+    assert known.hourly("us-east-1", "Hosting", "ml.m5.large") == price_table()["ml.m5.large"]
+    assert known.hourly("eu-west-1", "Hosting", "ml.m5.large") == Price(None, FROM_PRICE_LIST)
     assert broken.hourly("us-east-1", "Hosting", "ml.m5.xlarge") == row
     assert broken.hourly("us-east-1", "Hosting", "ml.unknown") == Price(None, "no price list")
     assert broken.hourly("eu-west-1", "Hosting", "ml.m5.xlarge") == Price(None, "no price list")
@@ -236,12 +238,12 @@ def test_a_family_are_the_sizes_of_one_type_that_have_a_price() -> None:
     here = Region(*sizes).prices().family("us-east-1", "Hosting", "ml.m5.xlarge")
 
     assert abroad == {
-        "ml.m5.2xlarge": Price(Decimal(2), FROM_API),
-        "ml.m5.xlarge": Price(Decimal(1), FROM_API),
+        "ml.m5.2xlarge": Price(Decimal(2), FROM_PRICE_LIST),
+        "ml.m5.xlarge": Price(Decimal(1), FROM_PRICE_LIST),
     }
     assert list(abroad) == sorted(abroad)
     assert here.keys() > abroad.keys()
-    assert here["ml.m5.large"] == table()["ml.m5.large"]
+    assert here["ml.m5.large"] == price_table()["ml.m5.large"]
     nothing = Region(error=BROKEN).prices()
     assert nothing.family("eu-west-1", "Hosting", "ml.m5.xlarge") == {}
     assert "ml.m5.large" in nothing.family("us-east-1", "Hosting", "ml.m5.xlarge")
@@ -256,10 +258,10 @@ def test_serverless_is_billed_by_the_second_and_a_volume_by_the_month() -> None:
     )
     volumes = Region(listed("Notebk:VolumeUsage.gp2", "GB-Mo"), listed("EU-Studio:VolumeUsage.gp3", "Hrs"))
 
-    assert serverless.prices().serverless("eu-west-1", 4) == Price(Decimal(900), FROM_API)
-    assert serverless.prices().serverless("eu-west-1", 2) == Price(None, FROM_API)
-    assert volumes.prices().volume("eu-west-1", "Notebk") == Price(Decimal("0.25"), FROM_API)
-    assert volumes.prices().volume("eu-west-1", "Studio") == Price(None, FROM_API)
+    assert serverless.prices().serverless("eu-west-1", 4) == Price(Decimal(900), FROM_PRICE_LIST)
+    assert serverless.prices().serverless("eu-west-1", 2) == Price(None, FROM_PRICE_LIST)
+    assert volumes.prices().volume("eu-west-1", "Notebk") == Price(Decimal("0.25"), FROM_PRICE_LIST)
+    assert volumes.prices().volume("eu-west-1", "Studio") == Price(None, FROM_PRICE_LIST)
     assert serverless.asked[0]["Filters"][1] == {
         "Type": "TERM_MATCH",
         "Field": "productFamily",
@@ -271,12 +273,14 @@ def test_serverless_is_billed_by_the_second_and_a_volume_by_the_month() -> None:
 
 
 def test_what_several_cost_together_is_unknown_if_one_price_is() -> None:
-    known, dated = Price(Decimal(3), FROM_API), Price(Decimal("0.5"), "table")
+    known, dated = Price(Decimal(3), FROM_PRICE_LIST), Price(Decimal("0.5"), "table")
 
-    assert together([(2, known), (0.5, dated), (1, known)]) == Price(Decimal("9.25"), f"{FROM_API}, table")
+    assert total_price([(2, known), (0.5, dated), (1, known)]) == Price(
+        Decimal("9.25"), f"{FROM_PRICE_LIST}, table"
+    )
     for unknown in ([(2, known), (1, Price(None, "no price list"))], [(1, Price(None, "x")), (2, known)]):
-        assert together(unknown).hourly_usd is None
-    assert together([]) == Price(Decimal(0), "")
+        assert total_price(unknown).hourly_usd is None
+    assert total_price([]) == Price(Decimal(0), "")
 
 
 @pytest.mark.parametrize(
@@ -289,4 +293,4 @@ def test_what_several_cost_together_is_unknown_if_one_price_is() -> None:
     ],
 )
 def test_a_usage_type_of_the_bill_says_what_is_rented(usage: str, found: tuple[str, str] | None) -> None:
-    assert rented(usage) == found
+    assert component_of_usage(usage) == found

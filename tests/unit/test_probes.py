@@ -16,11 +16,20 @@ from botocore.model import Shape
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Prices
 from ml_janitor.detectors import DETECTORS
-from ml_janitor.engine.detector import Detector, Grant, allow, implied
-from ml_janitor_cli.probes import NO_SUCH, Answer, Probe, Probed, Surroundings, asked, hidden, prepare
+from ml_janitor.engine.detector import Detector, Grant, allow, implied_grant
+from ml_janitor_cli.probes import (
+    MISSING_NAME,
+    ProbeAccount,
+    ProbeAnswer,
+    ProbeCall,
+    ProbeResult,
+    judge_answer,
+    prepare_probe,
+    without_listing,
+)
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
-IN_A_BUCKET = Surroundings(now=NOW, bucket="our-bucket")
+IN_A_BUCKET = ProbeAccount(now=NOW, bucket="our-bucket")
 
 
 @pytest.fixture
@@ -31,10 +40,10 @@ def aws() -> Aws:
     return Aws(session, region="us-east-1", account="123456789012", prices=prices, pool=ThreadPoolExecutor(1))
 
 
-def prepared(aws: Aws, grant: Grant) -> Probe:
+def prepared(aws: Aws, grant: Grant) -> ProbeCall:
     """The call for *grant*, which there has to be."""
-    made = prepare(aws, grant, IN_A_BUCKET)
-    assert isinstance(made, Probe)
+    made = prepare_probe(aws, grant, IN_A_BUCKET)
+    assert isinstance(made, ProbeCall)
     return made
 
 
@@ -43,7 +52,9 @@ def prepared(aws: Aws, grant: Grant) -> Probe:
 
 @pytest.mark.parametrize("detector", DETECTORS, ids=lambda detector: detector.name)
 def test_every_read_is_probed_or_implied(detector: type[Detector[Any]], aws: Aws) -> None:
-    explained = {grant for grant in detector().reads if isinstance(prepare(aws, grant, IN_A_BUCKET), str)}
+    explained = {
+        grant for grant in detector().reads if isinstance(prepare_probe(aws, grant, IN_A_BUCKET), str)
+    }
 
     assert explained == {grant for grant in detector().reads if grant.implied}
 
@@ -89,25 +100,25 @@ def check(shape: Shape, value: Any) -> None:
         (allow("sagemaker:ListEndpoints"), "sagemaker", "ListEndpoints", {"MaxResults": 1}),
         (allow("tag:GetResources"), "resourcegroupstaggingapi", "GetResources", {"ResourcesPerPage": 1}),
         (allow("s3:ListBucket"), "s3", "ListObjectsV2", {"Bucket": "our-bucket", "MaxKeys": 1}),
-        (allow("s3:GetObject"), "s3", "HeadObject", {"Bucket": "our-bucket", "Key": NO_SUCH}),
+        (allow("s3:GetObject"), "s3", "HeadObject", {"Bucket": "our-bucket", "Key": MISSING_NAME}),
         (
             allow("s3:GetObject", on="arn:aws:s3:::models/old/*"),
             "s3",
             "HeadObject",
-            {"Bucket": "models", "Key": f"old/{NO_SUCH}"},
+            {"Bucket": "models", "Key": f"old/{MISSING_NAME}"},
         ),
         (
             allow("sagemaker:DescribeEndpoint", on="endpoint/*"),
             "sagemaker",
             "DescribeEndpoint",
-            {"EndpointName": NO_SUCH},
+            {"EndpointName": MISSING_NAME},
         ),
         (
             allow("sagemaker:ListTags", on="training-job/*"),
             "sagemaker",
             "ListTags",
             {
-                "ResourceArn": f"arn:aws:sagemaker:us-east-1:123456789012:training-job/{NO_SUCH}",
+                "ResourceArn": f"arn:aws:sagemaker:us-east-1:123456789012:training-job/{MISSING_NAME}",
                 "MaxResults": 50,
             },
         ),
@@ -115,25 +126,25 @@ def check(shape: Shape, value: Any) -> None:
             allow("sagemaker:ListTags", on="*/*"),
             "sagemaker",
             "ListTags",
-            {"ResourceArn": f"arn:aws:sagemaker:us-east-1:123456789012:endpoint/{NO_SUCH}"},
+            {"ResourceArn": f"arn:aws:sagemaker:us-east-1:123456789012:endpoint/{MISSING_NAME}"},
         ),
         (
             allow("sagemaker:ListModelPackages", on="model-package-group/*"),
             "sagemaker",
             "ListModelPackages",
-            {"ModelPackageGroupName": NO_SUCH, "MaxResults": 1},
+            {"ModelPackageGroupName": MISSING_NAME, "MaxResults": 1},
         ),
         (
             allow("ecr:ListTagsForResource", on="repository/*"),
             "ecr",
             "ListTagsForResource",
-            {"resourceArn": f"arn:aws:ecr:us-east-1:123456789012:repository/{NO_SUCH}"},
+            {"resourceArn": f"arn:aws:ecr:us-east-1:123456789012:repository/{MISSING_NAME}"},
         ),
         (
             allow("logs:GetLogEvents", on="log-group:/aws/sagemaker/TrainingJobs:*"),
             "logs",
             "GetLogEvents",
-            {"logGroupName": "/aws/sagemaker/TrainingJobs", "logStreamName": NO_SUCH, "limit": 1},
+            {"logGroupName": "/aws/sagemaker/TrainingJobs", "logStreamName": MISSING_NAME, "limit": 1},
         ),
         (allow("pricing:GetProducts"), "pricing", "GetProducts", {"ServiceCode": "AmazonSageMaker"}),
     ],
@@ -151,7 +162,7 @@ def test_a_probe_asks_where_the_grant_holds(
     ("grant", "why"),
     [
         (
-            implied("kms:Decrypt", source="S3 says so"),
+            implied_grant("kms:Decrypt", source="S3 says so"),
             "no call has this name; it is demanded beside others (S3 says so)",
         ),
         (allow("s3:GetObject"), "there is none"),
@@ -161,11 +172,11 @@ def test_a_probe_asks_where_the_grant_holds(
     ],
 )
 def test_what_is_not_probed_is_explained(aws: Aws, grant: Grant, why: str) -> None:
-    assert prepare(aws, grant, Surroundings(now=NOW, no_bucket="there is none")) == why
+    assert prepare_probe(aws, grant, ProbeAccount(now=NOW, no_bucket="there is none")) == why
 
 
 def test_listing_the_buckets_needs_none(aws: Aws) -> None:
-    assert isinstance(prepare(aws, allow("s3:ListAllMyBuckets"), Surroundings(now=NOW)), Probe)
+    assert isinstance(prepare_probe(aws, allow("s3:ListAllMyBuckets"), ProbeAccount(now=NOW)), ProbeCall)
 
 
 # --- what an answer says ---------------------------------------------------------------------------
@@ -181,52 +192,52 @@ def answered(code: str, status: int = 400) -> ClientError:
 @pytest.mark.parametrize(
     ("error", "answer"),
     [
-        (None, Answer.ALLOWED),
-        (answered("ValidationException"), Answer.ALLOWED),
-        (answered("ResourceNotFound"), Answer.ALLOWED),
-        (answered("404", 404), Answer.ALLOWED),
-        (answered("NoSuchTagSet", 404), Answer.ALLOWED),
-        (answered("AccessDenied", 403), Answer.REFUSED),
-        (answered("AccessDeniedException"), Answer.REFUSED),
-        (answered("403", 403), Answer.REFUSED),
-        (answered("ThrottlingException"), Answer.FAILED),
-        (answered("SlowDown", 503), Answer.FAILED),
-        (answered("ExpiredToken", 403), Answer.FAILED),
-        (answered("UnrecognizedClientException"), Answer.FAILED),
-        (answered("InternalFailure", 500), Answer.FAILED),
-        (EndpointConnectionError(endpoint_url="https://nowhere"), Answer.FAILED),
+        (None, ProbeAnswer.ALLOWED),
+        (answered("ValidationException"), ProbeAnswer.ALLOWED),
+        (answered("ResourceNotFound"), ProbeAnswer.ALLOWED),
+        (answered("404", 404), ProbeAnswer.ALLOWED),
+        (answered("NoSuchTagSet", 404), ProbeAnswer.ALLOWED),
+        (answered("AccessDenied", 403), ProbeAnswer.REFUSED),
+        (answered("AccessDeniedException"), ProbeAnswer.REFUSED),
+        (answered("403", 403), ProbeAnswer.REFUSED),
+        (answered("ThrottlingException"), ProbeAnswer.FAILED),
+        (answered("SlowDown", 503), ProbeAnswer.FAILED),
+        (answered("ExpiredToken", 403), ProbeAnswer.FAILED),
+        (answered("UnrecognizedClientException"), ProbeAnswer.FAILED),
+        (answered("InternalFailure", 500), ProbeAnswer.FAILED),
+        (EndpointConnectionError(endpoint_url="https://nowhere"), ProbeAnswer.FAILED),
     ],
     ids=str,
 )
 def test_only_a_denial_is_a_refusal_and_only_an_answer_is_a_permission(
-    error: Exception | None, answer: Answer
+    error: Exception | None, answer: ProbeAnswer
 ) -> None:
-    assert asked(allow("sagemaker:DescribeEndpoint"), error).answer is answer
+    assert judge_answer(allow("sagemaker:DescribeEndpoint"), error).answer is answer
 
 
 def test_awss_own_words_are_kept() -> None:
-    said = asked(allow("sagemaker:DescribeEndpoint"), answered("AccessDeniedException")).why
+    said = judge_answer(allow("sagemaker:DescribeEndpoint"), answered("AccessDeniedException")).why
 
     assert said == "DescribeEndpoint: AccessDeniedException: so"
 
 
 def test_a_bug_is_no_answer() -> None:
     with pytest.raises(ZeroDivisionError):
-        asked(allow("sagemaker:DescribeEndpoint"), ZeroDivisionError())
+        judge_answer(allow("sagemaker:DescribeEndpoint"), ZeroDivisionError())
 
 
 @pytest.mark.parametrize(
     ("action", "before", "after"),
     [
-        ("s3:GetObject", Answer.REFUSED, Answer.NOT_PROBED),
-        ("s3:GetObjectTagging", Answer.REFUSED, Answer.NOT_PROBED),
-        ("s3:GetObject", Answer.ALLOWED, Answer.ALLOWED),
-        ("s3:GetObject", Answer.FAILED, Answer.FAILED),
-        ("s3:GetBucketTagging", Answer.REFUSED, Answer.REFUSED),
-        ("sagemaker:ListEndpoints", Answer.REFUSED, Answer.REFUSED),
+        ("s3:GetObject", ProbeAnswer.REFUSED, ProbeAnswer.NOT_PROBED),
+        ("s3:GetObjectTagging", ProbeAnswer.REFUSED, ProbeAnswer.NOT_PROBED),
+        ("s3:GetObject", ProbeAnswer.ALLOWED, ProbeAnswer.ALLOWED),
+        ("s3:GetObject", ProbeAnswer.FAILED, ProbeAnswer.FAILED),
+        ("s3:GetBucketTagging", ProbeAnswer.REFUSED, ProbeAnswer.REFUSED),
+        ("sagemaker:ListEndpoints", ProbeAnswer.REFUSED, ProbeAnswer.REFUSED),
     ],
 )
 def test_a_denied_object_says_nothing_where_nothing_may_be_listed(
-    action: str, before: Answer, after: Answer
+    action: str, before: ProbeAnswer, after: ProbeAnswer
 ) -> None:
-    assert hidden(Probed(allow(action), before)).answer is after
+    assert without_listing(ProbeResult(allow(action), before)).answer is after

@@ -2,36 +2,48 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from conftest import NOW
+from conftest import ACCOUNT, NOW, REGION
 from fakes import target_at
+from ml_janitor.aws import s3
 from ml_janitor.aws.prices import Price
+from ml_janitor.aws.sagemaker_kinds import PROCESSING_JOB, TRANSFORM_JOB
 from ml_janitor.core.model import Confidence, Finding
 from ml_janitor.core.signals import NotRead, Unreadable, Value
-from ml_janitor.detectors.recomputed_datasets import RecomputedDatasets, Repeated, Run
+from ml_janitor.core.text import format_time
+from ml_janitor.detectors import recomputed_datasets
+from ml_janitor.detectors.recomputed_datasets import (
+    CompletedJob,
+    CompletedRun,
+    RecomputedDatasets,
+    RepeatedJobs,
+)
 from past_jobs import word
+from scripted import Script
+from verdicts import shown
 
 DAY, SECOND = timedelta(days=1), timedelta(seconds=1)
 PRICE = Price(Decimal(2), "Price List API")
 
 
-def repeated(runs: int = 10, **more: Any) -> Repeated:
+def repeated(runs: int = 10, **more: Any) -> RepeatedJobs:
     """A job that ran for 5 hours of instances each day at noon, the last time yesterday."""
     name = "features-*~0a1b2c3d"
     target = target_at(f"processing-job/{name}", None)
     fields: dict[str, Any] = {
         "target": target,
-        "runs": tuple(Run(NOW - day * DAY, 5.0) for day in range(runs, 0, -1)),
+        "runs": tuple(CompletedRun(NOW - day * DAY, 5.0) for day in range(runs, 0, -1)),
         "instance": "ml.m5.xlarge",
         "price": PRICE,
         "changed": Value(NOW - 20 * DAY),
     }
-    return Repeated(**(fields | more))
+    return RepeatedJobs(**(fields | more))
 
 
 @pytest.mark.parametrize(
@@ -57,7 +69,7 @@ def repeated(runs: int = 10, **more: Any) -> Repeated:
         (repeated(price=Price(None, "no price list")), "found", "10 runs"),
     ],
 )
-def test_recomputed_datasets(judged: Repeated, verdict: str, reason: str) -> None:
+def test_recomputed_datasets(judged: RepeatedJobs, verdict: str, reason: str) -> None:
     decided = RecomputedDatasets().decide(judged, NOW)
 
     assert (word(decided), reason in decided.reason) == (verdict, True), decided.reason
@@ -85,3 +97,81 @@ def test_what_is_a_step_already_is_only_cached() -> None:
     assert isinstance(job, Finding)
     assert step.action.startswith("set CacheConfig (Enabled=true")
     assert job.action.startswith("make it a step of a pipeline, and set CacheConfig")
+
+
+def test_what_was_seen_of_runs_and_as_much_as_is_worth_a_change() -> None:
+    """45 hours in 30 days are 45.625 a month, at two dollars."""
+    decided = RecomputedDatasets().decide(repeated(), NOW)
+    kept = RecomputedDatasets().decide(repeated(changed=Value(NOW - 2 * DAY)), NOW)
+
+    assert shown(decided) == {
+        "completed runs told the same": 10,
+        "newest of what it runs and reads": format_time(NOW - 20 * DAY),
+        "runs since then": 10,
+    }
+    assert shown(kept)["runs since then"] == 1
+    assert {one.source for one in decided.evidence if one.signal.startswith("completed")} == {
+        "sagemaker:ListProcessingJobs"
+    }
+    assert word(RecomputedDatasets(min_saving=91.25).decide(repeated(), NOW)) == "found"
+    assert word(RecomputedDatasets(min_saving=91.26).decide(repeated(), NOW)) == "kept"
+    scored = replace(repeated(), target=target_at("transform-job/score-*", None))
+    assert scored.source == "sagemaker:ListTransformJobs"
+
+
+STORED = {"Key": "in/a", "LastModified": NOW - 5 * DAY, "Size": 1, "ETag": "e"}
+IMAGE = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/image@sha256:{'0' * 64}"
+IN: Any = {"S3Input": {"S3Uri": "s3://raw/in/", "S3DataType": "S3Prefix"}}
+MANIFEST = {"S3Input": IN["S3Input"] | {"S3DataType": "ManifestFile"}}
+
+
+def processing(*inputs: Any, image: str = IMAGE, arguments: Any = (), **more: Any) -> CompletedJob:
+    target = target_at("processing-job/prepare-1", NOW - DAY)
+    app = {"ImageUri": image, "ContainerArguments": list(arguments)}
+    return CompletedJob(
+        PROCESSING_JOB, target, {"ProcessingInputs": list(inputs), "AppSpecification": app} | more
+    )
+
+
+@pytest.mark.parametrize(
+    ("job", "asked", "error"),
+    [
+        (processing(IN), {"in/"}, ""),
+        (processing(IN, Environment={"FROM": "s3://raw/more/x"}), {"in/", "more/x"}, ""),
+        (processing(), set(), "it has no input that could be compared"),
+        (processing(MANIFEST), set(), "its input is a manifest"),
+        (processing(IN, {"DatasetDefinition": {}}), set(), "its input is a query"),
+        (processing(IN, Environment={"A": "jdbc:mysql://db/x"}), set(), "it may read jdbc:mysql://db/x"),
+        (processing(IN, arguments=["--url=https://x/y"]), set(), "it may read --url"),
+        (processing(IN, image="public.ecr.aws/x:1"), {"in/"}, "it has no digest"),
+    ],
+)
+def test_when_the_newest_of_what_a_job_reads_was_written(
+    job: CompletedJob, asked: set[str], error: str
+) -> None:
+    script = Script({"s3:ListObjectsV2": {"IsTruncated": False, "KeyCount": 1, "Contents": [STORED]}})
+
+    read = recomputed_datasets._changed(script.aws(), job, NOW)
+
+    if error:
+        assert error in getattr(read, "error", "")
+    else:
+        assert read == Value(NOW - 5 * DAY, s3.LIST_OBJECTS)
+    assert {each["Prefix"] for each in script.asked("s3:ListObjectsV2")} == asked
+
+
+def test_the_names_of_its_variables_are_parameters_and_its_instances_are_hours() -> None:
+    rented = {"InstanceType": "ml.m5.xlarge", "InstanceCount": 4}
+    job = processing(
+        Environment={"LOOKBACK_DAYS": "7"},
+        ProcessingStartTime=NOW - DAY,
+        ProcessingEndTime=NOW - DAY + timedelta(hours=3),
+        ProcessingResources={"ClusterConfig": rented},
+    )
+    times = {"TransformStartTime": NOW - DAY, "TransformEndTime": NOW - DAY + timedelta(hours=2)}
+    scored = CompletedJob(
+        TRANSFORM_JOB, target_at("transform-job/score-1", None), times | {"TransformResources": rented}
+    )
+
+    assert job.parameters == ("LOOKBACK_DAYS", "7")
+    assert (job.run, scored.run) == (CompletedRun(NOW - DAY, 12.0), CompletedRun(NOW - DAY, 8.0))

@@ -13,8 +13,8 @@ from botocore.response import StreamingBody
 
 from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.aws import manifests
-from ml_janitor.aws.references import References, read
-from ml_janitor.aws.referrers import SOURCE
+from ml_janitor.aws.references import References, read_references
+from ml_janitor.aws.referrers import REFERENCE_SOURCE
 from ml_janitor.aws.sagemaker_kinds import (
     COMPONENT,
     ENDPOINT,
@@ -26,7 +26,7 @@ from ml_janitor.aws.sagemaker_kinds import (
     PROCESSING_JOB,
     TRAINING_JOB,
     TRANSFORM_JOB,
-    Kind,
+    SageMakerKind,
 )
 from ml_janitor.core.signals import Absent, Unreadable, Value
 from scripted import DENIED, Refusal, Script, Torn
@@ -39,15 +39,15 @@ KINDS = (
 )
 
 
-type Descriptions = dict[Kind, Any]
+type Descriptions = dict[SageMakerKind, Any]
 """Descriptions by kind and name."""
 
 
-def arn(kind: Kind, name: str) -> str:
+def arn(kind: SageMakerKind, name: str) -> str:
     return f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:{kind.type}/{name}"
 
 
-def whole(kind: Kind, name: str, description: Mapping[str, Any]) -> dict[str, Any]:
+def whole(kind: SageMakerKind, name: str, description: Mapping[str, Any]) -> dict[str, Any]:
     status = "InService" if kind is ENDPOINT else "InProgress"
     named = {f"{kind.noun}Name": name, f"{kind.noun}Arn": arn(kind, name), kind.status: status}
     return Torn(named | {"CreationTime": MADE, "LastModifiedTime": MADE} | dict(description))
@@ -65,10 +65,10 @@ class Account:
             self.script.answers[kind.lists] = self._list(kind)
             self.script.answers[kind.describes] = self._describe(kind)
 
-    def _all(self, kind: Kind) -> list[dict[str, Any]]:
+    def _all(self, kind: SageMakerKind) -> list[dict[str, Any]]:
         return [whole(kind, name, one) for name, one in self.descriptions.get(kind, {}).items()]
 
-    def _list(self, kind: Kind) -> Any:
+    def _list(self, kind: SageMakerKind) -> Any:
         def answer(asked: Mapping[str, Any]) -> Any:
             if kind in {PROCESSING_JOB, TRANSFORM_JOB}:
                 assert asked["StatusEquals"] == "InProgress"
@@ -80,7 +80,7 @@ class Account:
 
         return answer
 
-    def _describe(self, kind: Kind) -> Any:
+    def _describe(self, kind: SageMakerKind) -> Any:
         def answer(asked: Mapping[str, Any]) -> Any:
             name = asked[kind.named].partition("model-package/")[2] or asked[kind.named]
             return whole(kind, name, self.descriptions[kind][name])
@@ -102,7 +102,7 @@ class Account:
         return Torn({"Body": StreamingBody(io.BytesIO(raw), len(raw)), "ContentLength": len(raw)})
 
     def read(self, contents_in: tuple[str, ...] = ("s3://lists/",)) -> References:
-        return read(self.script.aws(), contents_in, NOW)
+        return read_references(self.script.aws(), contents_in, NOW)
 
 
 def model(data: str, **more: Any) -> dict[str, Any]:
@@ -132,7 +132,7 @@ def test_what_an_endpoint_loads_is_in_use_and_what_nothing_serves_is_not() -> No
     assert (found.errors, found.gaps, found.leftovers) == ([], [], [])
     assert told(found, "churn.tar.gz") == (["model churn"], [])
     assert told(found, "idle.tar.gz") == ([], ["model idle, which nothing serves"])
-    assert found.to("data", ["other"]).in_use == Absent(SOURCE)
+    assert found.to("data", ["other"]).in_use == Absent(REFERENCE_SOURCE)
     assert found.buckets == {"data"}
     assert [one["EndpointConfigName"] for one in account.script.asked(ENDPOINT_CONFIG.describes)] == ["api-1"]
     (user,) = found.to("data", ["idle.tar.gz"]).needed_only_by
@@ -150,7 +150,7 @@ def test_what_an_endpoint_loads_is_in_use_and_what_nothing_serves_is_not() -> No
         (ENDPOINT, {"EndpointConfigName": "api-1", "EndpointStatus": "Creating"}, True),
     ],
 )
-def test_what_uses_a_model(kind: Kind, description: dict[str, Any], used: bool) -> None:  # noqa: FBT001
+def test_what_uses_a_model(kind: SageMakerKind, description: dict[str, Any], used: bool) -> None:  # noqa: FBT001
     held: Descriptions = {MODEL: {"churn": model("s3://data/churn")}, ENDPOINT_CONFIG: {"api-1": CONFIG}}
 
     found = Account(held | {kind: {"user": description}}).read()
@@ -282,7 +282,7 @@ def test_what_others_hold_is_not_looked_for_here() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("how", ["lists", "describes"])
-def test_what_cannot_be_read_is_an_error(kind: Kind, how: str) -> None:
+def test_what_cannot_be_read_is_an_error(kind: SageMakerKind, how: str) -> None:
     if (how == "lists") or kind not in {TRAINING_JOB, MODEL_PACKAGE_GROUP}:
         held: Descriptions = SERVED | {
             one: {"a/1" if one is MODEL_PACKAGE else "a": {}}
@@ -348,7 +348,7 @@ def test_looking_again_describes_only_what_may_have_changed() -> None:
     aws = account.script.aws()
 
     for _ in range(2):
-        assert read(aws, (), NOW).errors == []
+        assert read_references(aws, (), NOW).errors == []
 
     described = [called for called, _ in account.script.calls if "Describe" in called]
     assert sorted(described) == sorted(
@@ -421,7 +421,7 @@ def test_what_a_models_manifest_lists_is_referred_to_by_the_model() -> None:
 def test_a_manifest_whose_content_is_unknown_is_a_gap(
     monkeypatch: pytest.MonkeyPatch, uri: str, content: str, gap: str | None
 ) -> None:
-    monkeypatch.setattr(manifests, "LARGEST", 100)
+    monkeypatch.setattr(manifests, "LARGEST_MANIFEST", 100)
     held: Descriptions = {
         TRAINING_JOB: {"fit": training("InProgress", InputDataConfig=[source("ManifestFile", uri)])}
     }
@@ -442,7 +442,9 @@ def test_a_manifest_that_is_gone_is_a_gap_and_one_that_is_refused_an_error() -> 
         "training job fit uses manifest s3://lists/m, which exists no more: what it loads is unknown"
     ]
     account = Account(held)
-    gone = manifests.read(account.script.aws(), manifests.Manifest("s3://lists/m", "CSV"), ("s3://lists/",))
+    gone = manifests.read_manifest(
+        account.script.aws(), manifests.S3Manifest("s3://lists/m", "CSV"), ("s3://lists/",)
+    )
     assert gone == Absent("s3:GetObject")
     account.script.answers["s3:GetObject"] = DENIED
     assert account.read().errors == ["s3://lists/m: GetObject: AccessDeniedException: denied"]
@@ -454,4 +456,4 @@ def test_a_manifest_is_read_once() -> None:
 
     assert told(account.read(), "a.csv") == (["training job one", "training job two"], [])
     assert len(account.script.asked("s3:GetObject")) == 1
-    assert manifests.LARGEST == 32 * 1024**2
+    assert manifests.LARGEST_MANIFEST == 32 * 1024**2

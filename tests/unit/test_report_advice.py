@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
-from ml_janitor.report.advice import Advice, weekly
-from ml_janitor.report.buttons import Subject
+from ml_janitor.report.advice import Advice, weekly_message
+from ml_janitor.report.buttons import ButtonSubject
 from ml_janitor_sandbox.slack.blocks import problems, too_long
 
-SUBJECT = Subject(detector="spot-training", account="123456789012", region="us-east-1", finding="0123456789")
+SUBJECT = ButtonSubject(
+    detector="spot-training", account="123456789012", region="us-east-1", finding="0123456789"
+)
 FIRST = Advice(
     subject=SUBJECT,
     name="churn",
@@ -27,7 +29,7 @@ HOSTILE = "<!channel> `*x*`"
 
 def shown(*best: Advice, of: int = 0, together: str = "0", buttons: bool = True) -> list[Any]:
     """The texts of a message's blocks, and the buttons by what they do and say."""
-    message = weekly(best, of=of, together=Decimal(together), buttons=buttons)
+    message = weekly_message(best, of=of, together=Decimal(together), buttons=buttons)
     blocks = list(message.blocks)
     assert problems(blocks) == []
     assert not too_long(blocks)

@@ -15,41 +15,41 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from slack_sdk.models.blocks import Block
 
-from ml_janitor.core.cause import Cause, Why, cause
+from ml_janitor.core.cause import Cause, CauseCode, make_cause
 from ml_janitor.core.model import Finding, Kept, Mode
 from ml_janitor.core.results import Outcome, Result, Sweep
 from ml_janitor.core.signals import Evidence, Value
-from ml_janitor.ledger.entries import Recorded
+from ml_janitor.ledger.entries import RecordedFindings
 from ml_janitor.ledger.latest import LastSweep
-from ml_janitor.report.announcement import announcement, owners
-from ml_janitor.report.digest import Row, digest
+from ml_janitor.report.announcement import announce_sweep, owners_in_thread
+from ml_janitor.report.digest import SweepRow, make_digest
 from ml_janitor.report.mrkdwn import (
-    LARGEST,
+    LARGEST_MESSAGE,
     LONGEST_SECTION,
     Message,
     Post,
-    code,
-    fits,
-    header,
-    lines,
+    as_sentence,
+    blocks_size,
+    code_span,
+    fits_message,
+    header_block,
+    join_lines,
     prose,
-    section,
-    sentence,
-    size,
+    section_block,
 )
 from ml_janitor_sandbox.slack.blocks import problems, too_long
 from ml_janitor_sandbox.slack.workspace import mentions
 from reports import ACCOUNT, NOW, accruing, finding, full, result, standing, sweep
 from slack_types import compiled
 
-MANAGED, UNSURE = cause(Why.MANAGED, "terraform"), cause(Why.NOT_PROVEN, "likely", "")
+MANAGED, UNSURE = make_cause(CauseCode.MANAGED, "terraform"), make_cause(CauseCode.NOT_PROVEN, "likely", "")
 PEOPLE = {"maria.lopez@acme.example": "U7"}
 
 
 def posted(sweep: Sweep, new: int | None = None, people: Mapping[str, str] = PEOPLE, **more: str) -> Post:
     """The post of *sweep* when its first *new* findings were never announced."""
     found = sweep.findings[:new]
-    post = announcement(sweep, Recorded(new=found, entries={}), now=NOW, people=people, **more)
+    post = announce_sweep(sweep, RecordedFindings(new=found, entries={}), now=NOW, people=people, **more)
     assert post is not None
     return post
 
@@ -96,7 +96,7 @@ def many(number: int, *owners: str | None) -> Sweep:
 
 
 def test_nothing_new_says_nothing() -> None:
-    assert announcement(full().sweeps[0], Recorded(new=(), entries={}), now=NOW) is None
+    assert announce_sweep(full().sweeps[0], RecordedFindings(new=(), entries={}), now=NOW) is None
 
 
 @pytest.mark.parametrize(
@@ -305,7 +305,7 @@ def test_a_long_thread_takes_several_replies_and_repeats_the_name_but_not_the_me
 
 def test_only_owners_who_are_told_are_looked_up() -> None:
     sweep = many(30, *(f"{k}@x" for k in range(29)), None)
-    assert owners(sweep.findings) == tuple(f"{k}@x" for k in range(20))
+    assert owners_in_thread(sweep.findings) == tuple(f"{k}@x" for k in range(20))
 
 
 # --- hostile text ---------------------------------------------------------------------------------
@@ -329,52 +329,55 @@ def test_prose_formats_nothing_and_mentions_nobody(hostile: str, written: str) -
 
 
 def test_a_name_is_copied_as_it_is() -> None:
-    assert code("a*b_c`<!here>") == "`a*b_c'&lt;!here&gt;`"
-    assert code("  ") == "`(no name)`"
+    assert code_span("a*b_c`<!here>") == "`a*b_c'&lt;!here&gt;`"
+    assert code_span("  ") == "`(no name)`"
 
 
 @given(st.text(min_size=1, max_size=700), st.integers(40, 500))
 def test_escaped_text_is_never_longer_than_asked(text: str, longest: int) -> None:
-    for said in (prose(text, longest), code(text, longest)):
+    for said in (prose(text, longest), code_span(text, longest)):
         assert 0 < len(said) <= longest
         assert "\n" not in said
         assert not re.search(r"[<>]|&(?!amp;|lt;|gt;)", said)
 
 
 def test_a_sentence_keeps_the_spelling_of_a_name() -> None:
-    assert sentence("no request") == "No request."
-    assert sentence("sagemaker:List broke off.") == "sagemaker:List broke off."
+    assert as_sentence("no request") == "No request."
+    assert as_sentence("sagemaker:List broke off.") == "sagemaker:List broke off."
 
 
 def test_slack_makes_no_link_and_no_emoji_of_what_aws_says() -> None:
     """What is text stays text: without these two members, Slack links addresses and draws `:tada:`."""
-    assert section("see evil.example")["text"] == {
+    assert section_block("see evil.example")["text"] == {
         "type": "mrkdwn",
         "text": "see evil.example",
         "verbatim": True,
     }
-    assert header(":tada:")["text"] == {"type": "plain_text", "text": ":tada:", "emoji": False}
+    assert header_block(":tada:")["text"] == {"type": "plain_text", "text": ":tada:", "emoji": False}
 
 
 def test_a_message_stays_below_what_slack_takes() -> None:
     """Slack takes 50 blocks, and refuses from 13,200 characters on."""
-    assert fits([section("x")] * 45)
-    assert not fits([section("x")] * 46)
-    room = [section("x" * 2900)] * 4
-    assert (size(room) < 12_000, size([*room, section("x" * 300)]) > 12_000) == (True, True)
-    assert fits(room)
-    assert not fits([*room, section("x" * 300)])
-    assert size([{"a": "\u00e4"}]) == len('{"a": "\u00e4"}'.encode()) + 2
+    assert fits_message([section_block("x")] * 45)
+    assert not fits_message([section_block("x")] * 46)
+    room = [section_block("x" * 2900)] * 4
+    assert (blocks_size(room) < 12_000, blocks_size([*room, section_block("x" * 300)]) > 12_000) == (
+        True,
+        True,
+    )
+    assert fits_message(room)
+    assert not fits_message([*room, section_block("x" * 300)])
+    assert blocks_size([{"a": "\u00e4"}]) == len('{"a": "\u00e4"}'.encode()) + 2
 
 
 def test_lines_become_paragraphs_that_fit() -> None:
     said = [str(k) * 100 for k in range(90)]
-    paragraphs = list(lines(said))
+    paragraphs = list(join_lines(said))
     assert "\n".join(paragraphs).split("\n") == said
     assert max(map(len, paragraphs)) <= LONGEST_SECTION
-    assert header("a :smile:")["text"] == {"type": "plain_text", "text": "a :smile:", "emoji": False}
+    assert header_block("a :smile:")["text"] == {"type": "plain_text", "text": "a :smile:", "emoji": False}
     with pytest.raises(ValueError, match="do not fit"):
-        section("x" * 3001)
+        section_block("x" * 3001)
 
 
 HOSTILE = st.one_of(
@@ -429,7 +432,7 @@ def test_the_message_tells_fewer_findings_where_three_would_be_too_many_bytes() 
     unknown = result("idle-endpoints", "u", Kept(reason=fire, unknown=True))
     post = posted(sweep("idle-endpoints", *found, unknown, error=fire))
     accepted(post)
-    assert size(post.main.blocks) <= LARGEST
+    assert blocks_size(post.main.blocks) <= LARGEST_MESSAGE
     assert sum(said.startswith("`") for said in shown(post.main)) in {1, 2}
 
 
@@ -449,7 +452,7 @@ def test_slack_takes_whatever_aws_says(report: tuple[Sweep, int]) -> None:
 @given(st.lists(st.tuples(HOSTILE, st.booleans(), st.integers(0, 9)), min_size=1, max_size=400))
 def test_slack_takes_any_digest(days: list[tuple[str, bool, int]]) -> None:
     rows = [row(account=said, error=said or None, late=late, new=new) for said, late, new in days]
-    post = digest(rows, now=NOW)
+    post = make_digest(rows, now=NOW)
     accepted(post)
     assert [mentions(message.text, list(message.blocks)) for message in messages(post)] == [[]]
 
@@ -465,7 +468,7 @@ def row(
     late: bool = False,
     new: int = 0,
     **more: Any,
-) -> Row:
+) -> SweepRow:
     """A sweep that found two known endpoints."""
     numbers: dict[str, Any] = {
         "looked_at": 9,
@@ -484,10 +487,10 @@ def row(
         error=error,
         **numbers | more,
     )
-    return Row(detector=detector, account=account, region="us-east-1", last=last, new=new, late=late)
+    return SweepRow(detector=detector, account=account, region="us-east-1", last=last, new=new, late=late)
 
 
-NEVER = Row(detector="idle-notebooks", account=ACCOUNT, region="us-east-1", last=None)
+NEVER = SweepRow(detector="idle-notebooks", account=ACCOUNT, region="us-east-1", last=None)
 
 
 @pytest.mark.parametrize(
@@ -504,8 +507,8 @@ NEVER = Row(detector="idle-notebooks", account=ACCOUNT, region="us-east-1", last
         ),
     ],
 )
-def test_a_quiet_day_is_one_paragraph(rows: list[Row], text: str) -> None:
-    message = digest(rows, now=NOW).main
+def test_a_quiet_day_is_one_paragraph(rows: list[SweepRow], text: str) -> None:
+    message = make_digest(rows, now=NOW).main
     assert (message.text, len(message.blocks)) == (text, 1)
 
 
@@ -517,7 +520,7 @@ def test_a_day_sums_up_what_is_new_what_broke_and_what_did_not_run() -> None:
         row("untagged-resources", late=True, found=0, monthly_usd=Decimal(0)),
         NEVER,
     ]
-    message = digest(rows, now=NOW).main
+    message = make_digest(rows, now=NOW).main
     assert message.text == (
         "Daily digest. $1,204 a month and $12,925 so far: 4 findings, 3 of them new. "
         "2 sweeps of 5 did not run."
@@ -541,8 +544,8 @@ def test_a_day_sums_up_what_is_new_what_broke_and_what_did_not_run() -> None:
 
 
 @pytest.mark.parametrize("loud", [row(new=1), row(error="x"), row(late=True), NEVER])
-def test_what_is_not_quiet_is_told(loud: Row) -> None:
-    assert len(digest([row(), loud], now=NOW).main.blocks) > 1
+def test_what_is_not_quiet_is_told(loud: SweepRow) -> None:
+    assert len(make_digest([row(), loud], now=NOW).main.blocks) > 1
 
 
 # --- what Slack's own types say -------------------------------------------------------------------
@@ -551,7 +554,11 @@ def test_what_is_not_quiet_is_told(loud: Row) -> None:
 def samples() -> list[Message]:
     """Every kind of message there is."""
     posts = [posted(sweep, report="s3://r", keep_tag="keep") for sweep in full().sweeps]
-    posts += [posted(many(57, "a", None)), digest([row()], now=NOW), digest([row(new=1), NEVER], now=NOW)]
+    posts += [
+        posted(many(57, "a", None)),
+        make_digest([row()], now=NOW),
+        make_digest([row(new=1), NEVER], now=NOW),
+    ]
     return [message for post in posts for message in messages(post)]
 
 
@@ -629,8 +636,8 @@ def test_what_was_warned_about_or_done_in_this_very_sweep_is_not_known_from_befo
     of = armed(
         (Outcome.ADVISED, MANAGED),
         (Outcome.WARNED, None),
-        (Outcome.ACTED, cause(Why.UNDO_WITH, "undo", "1")),
-        (Outcome.WAITING, cause(Why.NOT_DUE)),
+        (Outcome.ACTED, make_cause(CauseCode.UNDO_WITH, "undo", "1")),
+        (Outcome.WAITING, make_cause(CauseCode.NOT_DUE)),
     )
 
     (*_, small_print) = shown(posted(of, new=1).main)

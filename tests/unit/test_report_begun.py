@@ -6,20 +6,22 @@ from dataclasses import replace
 
 import pytest
 
-from ml_janitor.core.cause import Cause, Why
+from ml_janitor.core.cause import Cause, CauseCode
 from ml_janitor.core.model import Kept
 from ml_janitor.core.results import Outcome, Report
-from ml_janitor.report.html import html
+from ml_janitor.report.html import render_html
 from reports import ACCOUNT, NOW, result, sweep
 
-WHY = Cause(Why.NO_LONGER_WASTE, ("kept by maria",), then=Cause(Why.REVERT_NOT_ASKED, ("denied <b>",)))
+WHY = Cause(
+    CauseCode.NO_LONGER_WASTE, ("kept by maria",), then=Cause(CauseCode.REVERT_NOT_ASKED, ("denied <b>",))
+)
 
 
 def page(outcome: Outcome) -> str:
     """The report of a sweep that came upon an action, begun before, on what is kept by now."""
     kept = result("idle-endpoints", "half-done", Kept(reason="kept by maria"))
     begun = replace(kept, outcome=outcome, cause=WHY if outcome is not Outcome.KEPT else None)
-    return html(Report(time=NOW, account=ACCOUNT, sweeps=(sweep("idle-endpoints", begun),)))
+    return render_html(Report(time=NOW, account=ACCOUNT, sweeps=(sweep("idle-endpoints", begun),)))
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,20 @@ import pytest
 
 from conftest import ACCOUNT, REGION
 from fakes import USED, thing, waste
-from ml_janitor.core.cause import Cause, HeldBack, Progress, UnreachableUndos, Why, cause
+from ml_janitor.core.cause import Cause, CauseCode, LimitHit, UnfinishedProgress, UnreachableUndos, make_cause
 from ml_janitor.core.model import Mode, Verdict, finding_id
 from ml_janitor.core.results import Outcome, Result, Sweep
-from ml_janitor.report.causes import REASONS, held_back, limits, note, reason, undone_by_hand, words
+from ml_janitor.report.causes import (
+    CAUSE_TEXTS,
+    cause_clause,
+    cause_sentence,
+    limit_text,
+    limit_texts,
+    outcome_note,
+    undo_by_hand_text,
+)
 
-FAILED = cause(Why.ACT_FAILED, "denied")
+FAILED = make_cause(CauseCode.ACT_FAILED, "denied")
 LOST = UnreachableUndos(detector="shelf", region=REGION, count=2, last="2026-10-01", until="2026-10-31")
 
 
@@ -26,10 +34,10 @@ def result(why: Cause | None, outcome: Outcome = Outcome.WAITING, verdict: Verdi
 
 def test_every_cause_has_a_sentence_that_takes_its_details() -> None:
     """The comment of a cause names its details: with all of them, none is left out and none is lacking."""
-    assert REASONS.keys() == set(Why)
-    for why in Why:
+    assert CAUSE_TEXTS.keys() == set(CauseCode)
+    for why in CauseCode:
         details = [f"<{number}>" for number in range(4)]
-        said = reason(Cause(why, (*details, "")))
+        said = cause_clause(Cause(why, (*details, "")))
         assert re.fullmatch(r"[^{}]+", said)
         assert not said.endswith(".")
 
@@ -38,31 +46,36 @@ def test_every_cause_has_a_sentence_that_takes_its_details() -> None:
     ("what", "said"),
     [
         (FAILED, "denied"),
-        (cause(Why.NOT_PROVEN, "likely", ""), "it is likely, and only what is proven is acted on"),
+        (make_cause(CauseCode.NOT_PROVEN, "likely", ""), "it is likely, and only what is proven is acted on"),
         (
-            cause(Why.NOT_PROVEN, "likely", "a tag"),
+            make_cause(CauseCode.NOT_PROVEN, "likely", "a tag"),
             "it is likely, and only what is proven is acted on; to prove it: a tag",
         ),
-        (cause(Why.GONE), "it is gone"),
+        (make_cause(CauseCode.GONE), "it is gone"),
         (replace(FAILED, along="the app"), "it would take along the app: denied"),
-        (replace(FAILED, progress=Progress.HALF_DONE), "half done: denied"),
+        (replace(FAILED, progress=UnfinishedProgress.HALF_DONE), "half done: denied"),
         (
-            replace(FAILED, progress=Progress.REVERT_ASKED, by="Maria (U1)"),
+            replace(FAILED, progress=UnfinishedProgress.REVERT_ASKED, by="Maria (U1)"),
             "asked back by Maria, and denied",
         ),
-        (replace(FAILED, progress=Progress.HALF_REVERTED), "half brought back, and denied"),
-        (replace(FAILED, then=cause(Why.REVERTED_NEXT)), "denied; what had been done is being put back"),
+        (replace(FAILED, progress=UnfinishedProgress.HALF_REVERTED), "half brought back, and denied"),
         (
-            replace(FAILED, then=cause(Why.REVERT_NOT_ASKED, "no function"), by_hand="janitor undo 12"),
+            replace(FAILED, then=make_cause(CauseCode.REVERTED_NEXT)),
+            "denied; what had been done is being put back",
+        ),
+        (
+            replace(
+                FAILED, then=make_cause(CauseCode.REVERT_NOT_ASKED, "no function"), by_hand="janitor undo 12"
+            ),
             "denied; what had been done is not put back: no function; by hand: janitor undo 12",
         ),
     ],
 )
 def test_a_cause_is_a_clause(what: Cause, said: str) -> None:
-    assert (reason(what), words(what)) == (said, said)
+    assert (cause_clause(what), cause_sentence(what)) == (said, said)
 
 
-SHARE = cause(Why.MAX_SHARE, 5, 9, 20, "shelf")
+SHARE = make_cause(CauseCode.MAX_SHARE, 5, 9, 20, "shelf")
 
 
 @pytest.mark.parametrize(
@@ -71,15 +84,18 @@ SHARE = cause(Why.MAX_SHARE, 5, 9, 20, "shelf")
         (result(None), ""),
         (result(FAILED), "denied"),
         (result(SHARE), "held back: 5 of 9 would"),
-        (result(replace(SHARE, progress=Progress.HALF_DONE)), "half done: 5 of 9 would"),
+        (result(replace(SHARE, progress=UnfinishedProgress.HALF_DONE)), "half done: 5 of 9 would"),
         (result(SHARE, Outcome.ADVISED), "only reported: 5 of 9 would"),
-        (result(cause(Why.UNDO_WITH, "restart", "12"), Outcome.ACTED), "restart: janitor restart 12"),
-        (result(cause(Why.NOTHING_DONE, "denied"), Outcome.FAILED), "nothing was done: denied"),
+        (
+            result(make_cause(CauseCode.UNDO_WITH, "restart", "12"), Outcome.ACTED),
+            "restart: janitor restart 12",
+        ),
+        (result(make_cause(CauseCode.NOTHING_DONE, "denied"), Outcome.FAILED), "nothing was done: denied"),
     ],
 )
 def test_a_note_says_what_stands_before_its_reason(what: Result, begins: str) -> None:
-    assert note(what).startswith(begins)
-    assert bool(note(what)) == bool(begins)
+    assert outcome_note(what).startswith(begins)
+    assert bool(outcome_note(what)) == bool(begins)
 
 
 BY_HAND = replace(waste(), missing_for_undo="undo_roles")
@@ -99,19 +115,22 @@ COMMAND = f"janitor undo {finding_id('shelf', thing('lamp', USED).target.key)}"
 def test_an_undo_by_hand_is_said_before_anything_is_done(
     verdict: Verdict, outcome: Outcome, *, said: bool
 ) -> None:
-    text = undone_by_hand(result(None, outcome, verdict))
-    assert text == (reason(cause(Why.UNDO_BY_HAND, "undo_roles", COMMAND)) if said else "")
+    text = undo_by_hand_text(result(None, outcome, verdict))
+    assert text == (cause_clause(make_cause(CauseCode.UNDO_BY_HAND, "undo_roles", COMMAND)) if said else "")
     assert (COMMAND in text) == said
 
 
 def test_limits_and_undos_that_nobody_may_do_are_counted() -> None:
     of_sweep: dict[str, Any] = {"detector": "shelf", "account": ACCOUNT, "region": REGION, "mode": Mode.ACT}
-    limit = HeldBack(cause(Why.MAX_ACTIONS, 2), 3)
+    limit = LimitHit(make_cause(CauseCode.MAX_ACTIONS, 2), 3)
 
-    assert held_back(limit) == "3 held back by max_actions = 2 for one sweep"
-    assert held_back(replace(limit, times=None)) == "held back by max_actions = 2 for one sweep"
-    assert limits(Sweep(**of_sweep)) == []
-    assert limits(Sweep(**of_sweep, held_back=(limit,), unreachable=LOST)) == [held_back(limit), words(LOST)]
-    assert words(LOST).startswith(f"2 things that it did in {REGION} can be undone until 2026-10-31")
-    assert "armed_until = 2026-10-01 in detectors.shelf" in words(LOST)
-    assert words(replace(LOST, count=1)).startswith("1 thing that")
+    assert limit_text(limit) == "3 held back by max_actions = 2 for one sweep"
+    assert limit_text(replace(limit, times=None)) == "held back by max_actions = 2 for one sweep"
+    assert limit_texts(Sweep(**of_sweep)) == []
+    assert limit_texts(Sweep(**of_sweep, held_back=(limit,), unreachable=LOST)) == [
+        limit_text(limit),
+        cause_sentence(LOST),
+    ]
+    assert cause_sentence(LOST).startswith(f"2 things that it did in {REGION} can be undone until 2026-10-31")
+    assert "armed_until = 2026-10-01 in detectors.shelf" in cause_sentence(LOST)
+    assert cause_sentence(replace(LOST, count=1)).startswith("1 thing that")

@@ -17,29 +17,29 @@ import pytest
 
 from conftest import REGION
 from fakes import target_at
-from ml_janitor.core.cause import HeldBack, UnreachableUndos, Why, cause
+from ml_janitor.core.cause import CauseCode, LimitHit, UnreachableUndos, make_cause
 from ml_janitor.core.cost import Cost
 from ml_janitor.core.model import Change, Kept, Mode
 from ml_janitor.core.results import Outcome, Overlap, Report, Result, Sweep
 from ml_janitor.core.signals import Evidence
-from ml_janitor.core.text import plain
+from ml_janitor.core.text import escape_text
 from ml_janitor.report import causes
 from ml_janitor.report.html import (
-    AT_ONCE,
-    BARS,
-    Bar,
-    bars,
-    charts,
-    few,
-    html,
-    not_complete,
-    nothing_read,
-    noticed,
+    FINDINGS_DRAWN_AT_ONCE,
+    OWNER_BARS,
+    ChartBar,
+    count_unpriced,
+    first_places,
+    incomplete_lines,
+    is_uncounted,
+    make_bars,
+    notice_lines,
     plan_section,
-    uncounted,
-    unpriced,
+    render_html,
+    sum_charts,
+    why_nothing_read,
 )
-from ml_janitor.report.html_findings import commands, entry, packed, row
+from ml_janitor.report.html_findings import finding_fields, mark_commands, pack_entries, script_entry
 from reports import ACCOUNT, DELETE, NOW, accruing, finding, result, standing, sweep
 
 IDLE = replace(
@@ -51,7 +51,7 @@ IDLE = replace(
 def test_a_row_tells_all_of_a_finding() -> None:
     target = target_at("endpoint/fraud", NOW - timedelta(days=90), {"team": "risk", "environment": "prod"})
     idle = replace(result("idle-endpoints", "fraud", IDLE, owner="maria"), target=target, hours=0.5)
-    found = row(3, idle, accounts=True)
+    found = finding_fields(3, idle, accounts=True)
 
     assert {key: str(value) if key in {"link", "became"} else value for key, value in found.items()} == {
         "number": 3,
@@ -81,7 +81,7 @@ def test_a_row_tells_all_of_a_finding() -> None:
             {"signal": "opened by", "value": "could not be read: AccessDenied"},
         ],
     }
-    assert entry(found)["text"] == (
+    assert script_entry(found)["text"] == (
         "fraud idle-endpoints 123456789012 us-east-1 maria risk nobody calls it "
         "Would delete the endpoint (its configuration and models stay)."
     )
@@ -100,7 +100,7 @@ def test_a_row_tells_all_of_a_finding() -> None:
 def test_an_unknown_price_sorts_below_every_known_one(
     cost: Cost | None, numbers: tuple[float, float]
 ) -> None:
-    found = row(0, result("idle-endpoints", "a", replace(IDLE, cost=cost)))
+    found = finding_fields(0, result("idle-endpoints", "a", replace(IDLE, cost=cost)))
     assert (found["usd"], found["worth"]) == numbers
 
 
@@ -133,26 +133,29 @@ def test_bars_are_sums_the_longest_first_and_the_rest_in_one() -> None:
         ("e", Decimal(1)),
     ]
 
-    assert bars(amounts, limit=None) == [
-        Bar("b", Decimal(4), 2, 100.0),
-        Bar("a", Decimal(3), 1, 75.0),
-        Bar("c", Decimal(2), 1, 50.0),
-        Bar("e", Decimal(1), 1, 25.0),
+    assert make_bars(amounts, limit=None) == [
+        ChartBar("b", Decimal(4), 2, 100.0),
+        ChartBar("a", Decimal(3), 1, 75.0),
+        ChartBar("c", Decimal(2), 1, 50.0),
+        ChartBar("e", Decimal(1), 1, 25.0),
     ]
-    assert bars(amounts, limit=4) == bars(amounts, limit=None)
-    assert bars(amounts, limit=3)[1:] == [Bar("a", Decimal(3), 1, 75.0), Bar("2 others", Decimal(3), 2, 75.0)]
-    assert bars([("a", Decimal(0))], limit=3) == [Bar("a", Decimal(0), 1, 0.0)]
-    assert bars([], limit=3) == []
-    assert Bar("a", Decimal(1204), 1, 1.0).label == "$1,204"
+    assert make_bars(amounts, limit=4) == make_bars(amounts, limit=None)
+    assert make_bars(amounts, limit=3)[1:] == [
+        ChartBar("a", Decimal(3), 1, 75.0),
+        ChartBar("2 others", Decimal(3), 2, 75.0),
+    ]
+    assert make_bars([("a", Decimal(0))], limit=3) == [ChartBar("a", Decimal(0), 1, 0.0)]
+    assert make_bars([], limit=3) == []
+    assert ChartBar("a", Decimal(1204), 1, 1.0).label == "$1,204"
 
 
 def test_findings_in_no_sum_are_counted_by_name() -> None:
-    names = [f"n{number}" for number in range(BARS)]
-    assert unpriced([*names, "n9"]) == [("n9", 2), *((name, 1) for name in names[:-1])]
-    assert unpriced([*names, "m", "n9"])[-2:] == [("n7", 1), ("2 others", 2)]
-    assert len(unpriced([*names, "m", "n9"])) == BARS
+    names = [f"n{number}" for number in range(OWNER_BARS)]
+    assert count_unpriced([*names, "n9"]) == [("n9", 2), *((name, 1) for name in names[:-1])]
+    assert count_unpriced([*names, "m", "n9"])[-2:] == [("n7", 1), ("2 others", 2)]
+    assert len(count_unpriced([*names, "m", "n9"])) == OWNER_BARS
     assert [
-        uncounted(one)
+        is_uncounted(one)
         for one in (
             named(1, monthly("9")),
             named(2, None),
@@ -172,12 +175,12 @@ def test_charts_are_by_kind_and_owner_and_of_several_accounts_by_account() -> No
         named(5, monthly("9"), owner="ben", overlap=NONE),
     ]
 
-    def numbers(of: Sequence[Bar]) -> dict[str, int]:
+    def numbers(of: Sequence[ChartBar]) -> dict[str, int]:
         return {bar.name: int(bar.usd) for bar in of}
 
     found = {
         title: (numbers(month), numbers(so_far), none)
-        for title, month, so_far, none in charts(left, accounts=True)
+        for title, month, so_far, none in sum_charts(left, accounts=True)
     }
     assert found == {
         "By kind of waste": (
@@ -188,8 +191,8 @@ def test_charts_are_by_kind_and_owner_and_of_several_accounts_by_account() -> No
         "By owner": ({"maria": 9, "no owner tag": 5}, {"maria": 7}, [("ben", 2)]),
         "By account": ({ACCOUNT: 14}, {ACCOUNT: 7}, [(ACCOUNT, 2)]),
     }
-    assert [title for title, *_ in charts(left[3:], accounts=False)] == ["By kind of waste", "By owner"]
-    assert charts([], accounts=True) == []
+    assert [title for title, *_ in sum_charts(left[3:], accounts=False)] == ["By kind of waste", "By owner"]
+    assert sum_charts([], accounts=True) == []
 
 
 # --- what the page says ---------------------------------------------------------------------------
@@ -221,7 +224,7 @@ class Text(HTMLParser):
 
 def said(*sweeps: Sweep, **how: Any) -> list[str]:
     account = sweeps[0].account if len({one.account for one in sweeps}) == 1 else None
-    return Text(html(Report(time=NOW, account=account, sweeps=sweeps), **how)).words
+    return Text(render_html(Report(time=NOW, account=account, sweeps=sweeps), **how)).words
 
 
 def unknown(number: int) -> Result:
@@ -247,18 +250,23 @@ def test_the_page_begins_with_what_was_found() -> None:
 
 
 def test_a_sweep_that_acted_says_what_it_did_and_what_is_left() -> None:
-    failed = named(3, monthly("2"), outcome=Outcome.FAILED, cause=cause(Why.ACT_FAILED, "denied"))
-    undo = cause(Why.UNDO_WITH, "undo", "0a1b")
+    failed = named(3, monthly("2"), outcome=Outcome.FAILED, cause=make_cause(CauseCode.ACT_FAILED, "denied"))
+    undo = make_cause(CauseCode.UNDO_WITH, "undo", "0a1b")
     begun = replace(unknown(5), outcome=Outcome.ACTED, verdict=Kept(reason="it is used"), cause=undo)
-    limit = HeldBack(cause(Why.MAX_SHARE, 5, 9, 20, "idle-endpoints"), 2)
+    limit = LimitHit(make_cause(CauseCode.MAX_SHARE, 5, 9, 20, "idle-endpoints"), 2)
     lost = UnreachableUndos(
         detector="idle-endpoints", region=REGION, count=1, last="2026-10-01", until="2026-10-31"
     )
     done = (
         named(1, monthly("100"), outcome=Outcome.ACTED),
         named(2, None, outcome=Outcome.ACTED),
-        named(4, monthly("7"), outcome=Outcome.WAITING, cause=cause(Why.NOT_DUE)),
-        named(6, monthly("8"), outcome=Outcome.CHANGED, cause=cause(Why.NO_LONGER_WASTE, "it is used")),
+        named(4, monthly("7"), outcome=Outcome.WAITING, cause=make_cause(CauseCode.NOT_DUE)),
+        named(
+            6,
+            monthly("8"),
+            outcome=Outcome.CHANGED,
+            cause=make_cause(CauseCode.NO_LONGER_WASTE, "it is used"),
+        ),
     )
     words = said(
         replace(
@@ -288,7 +296,7 @@ def test_a_sweep_that_acted_says_what_it_did_and_what_is_left() -> None:
             "a broken signal; to go on: janitor approve idle-endpoints"
         ),
         "What no function may undo any more",
-        f"idle-endpoints: {causes.words(lost)}",
+        f"idle-endpoints: {causes.cause_sentence(lost)}",
         "Noticed besides",
         "idle-endpoints: a folder is empty",
         "What was begun before, and is no finding any more",
@@ -304,16 +312,18 @@ def test_an_error_that_several_places_share_is_said_once() -> None:
     other = replace(sweep("idle-endpoints", error="denied", region="eu-west-1"), account="210987654321")
     ok = sweep("idle-notebooks", named(1, monthly("9")))
 
-    assert [str(one) for one in not_complete(Report(time=NOW, account=None, sweeps=(*places[:3], ok)))] == [
-        "idle-endpoints in eu-west-1, eu-west-2, eu-west-3 is not complete: denied"
-    ]
-    assert [str(one) for one in not_complete(Report(time=NOW, account=None, sweeps=(*places, other)))] == [
+    assert [
+        str(one) for one in incomplete_lines(Report(time=NOW, account=None, sweeps=(*places[:3], ok)))
+    ] == ["idle-endpoints in eu-west-1, eu-west-2, eu-west-3 is not complete: denied"]
+    assert [
+        str(one) for one in incomplete_lines(Report(time=NOW, account=None, sweeps=(*places, other)))
+    ] == [
         (
             f"idle-endpoints in {ACCOUNT} eu-west-1, {ACCOUNT} eu-west-2, {ACCOUNT} eu-west-3 and 3 more "
             "places is not complete: denied"
         )
     ]
-    assert not_complete(Report(time=NOW, account=ACCOUNT, sweeps=(ok,))) == []
+    assert incomplete_lines(Report(time=NOW, account=ACCOUNT, sweeps=(ok,))) == []
 
 
 def test_a_list_is_folded_and_ends_with_where_the_rest_is() -> None:
@@ -326,7 +336,7 @@ def test_a_list_is_folded_and_ends_with_where_the_rest_is() -> None:
     )
     assert lines[100].startswith("e-99 ")
     assert lines[101].startswith("23 more are in the report as JSON")
-    assert [few("abcde"[:number]) for number in (1, 3, 4, 5)] == [
+    assert [first_places("abcde"[:number]) for number in (1, 3, 4, 5)] == [
         "a",
         "a, b, c",
         "a, b, c and 1 more places",
@@ -373,7 +383,7 @@ def test_markup_from_the_account_stays_text() -> None:
         named(1, monthly("9"), owner=hostile), verdict=bad, target=target_at(f"endpoint/{hostile}")
     )
     gone = replace(unknown(2), verdict=Kept(reason=hostile, unknown=True))
-    page = html(
+    page = render_html(
         Report(
             time=NOW,
             account=hostile,
@@ -388,17 +398,17 @@ def test_nothing_read_is_not_nothing_found() -> None:
     denied = sweep("idle-endpoints", error="denied")
     assert said(denied, sweep("idle-notebooks", error="denied"))[2:4] == ["Nothing could be read.", "denied"]
     for read in (sweep("idle-notebooks"), replace(denied, results=(unknown(1),))):
-        assert nothing_read(Report(time=NOW, account=ACCOUNT, sweeps=(denied, read))) == []
+        assert why_nothing_read(Report(time=NOW, account=ACCOUNT, sweeps=(denied, read))) == []
 
 
 def test_notices_of_several_accounts_say_where() -> None:
     one = replace(sweep("idle-endpoints"), notices=("a", "b"))
     other = replace(one, account="210987654321", notices=("c",))
-    assert [str(each) for each in noticed(Report(time=NOW, account=ACCOUNT, sweeps=(one,)))] == [
+    assert [str(each) for each in notice_lines(Report(time=NOW, account=ACCOUNT, sweeps=(one,)))] == [
         "idle-endpoints: a",
         "idle-endpoints: b",
     ]
-    assert [str(each) for each in noticed(Report(time=NOW, account=None, sweeps=(one, other)))] == [
+    assert [str(each) for each in notice_lines(Report(time=NOW, account=None, sweeps=(one, other)))] == [
         f"idle-endpoints in {ACCOUNT} us-east-1: a",
         f"idle-endpoints in {ACCOUNT} us-east-1: b",
         "idle-endpoints in 210987654321 us-east-1: c",
@@ -406,14 +416,17 @@ def test_notices_of_several_accounts_say_where() -> None:
 
 
 def test_what_is_not_drawn_at_once_is_packed() -> None:
-    page = html(
+    page = render_html(
         Report(
             time=NOW,
             account=ACCOUNT,
             sweeps=(
                 sweep(
                     "idle-endpoints",
-                    *(named(number, monthly(str(200 - number))) for number in range(AT_ONCE + 2)),
+                    *(
+                        named(number, monthly(str(200 - number)))
+                        for number in range(FINDINGS_DRAWN_AT_ONCE + 2)
+                    ),
                 ),
             ),
         )
@@ -422,16 +435,16 @@ def test_what_is_not_drawn_at_once_is_packed() -> None:
 
     rest = json.loads(gzip.decompress(b64decode(data)))
     assert [(one["number"], one["name"]) for one in rest] == [
-        (AT_ONCE, f"e-{AT_ONCE}"),
-        (AT_ONCE + 1, f"e-{AT_ONCE + 1}"),
+        (FINDINGS_DRAWN_AT_ONCE, f"e-{FINDINGS_DRAWN_AT_ONCE}"),
+        (FINDINGS_DRAWN_AT_ONCE + 1, f"e-{FINDINGS_DRAWN_AT_ONCE + 1}"),
     ]
-    assert all(f"e-{AT_ONCE}" in one["html"] for one in rest[:1])
-    assert page.count("<tr") - page.count("<tr>") >= AT_ONCE
-    assert packed([]) == ""
+    assert all(f"e-{FINDINGS_DRAWN_AT_ONCE}" in one["html"] for one in rest[:1])
+    assert page.count("<tr") - page.count("<tr>") >= FINDINGS_DRAWN_AT_ONCE
+    assert pack_entries([]) == ""
 
 
 def test_only_commands_are_set_as_such_and_nothing_is_markup() -> None:
-    assert commands("<b> then janitor undo 0a1b; janitor keep x") == (
+    assert mark_commands("<b> then janitor undo 0a1b; janitor keep x") == (
         "&lt;b&gt; then <code>janitor undo 0a1b</code>; janitor keep x"
     )
-    assert len(commands("x" * 2000)) == len(plain("x" * 2000, 1500))
+    assert len(mark_commands("x" * 2000)) == len(escape_text("x" * 2000, 1500))

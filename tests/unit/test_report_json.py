@@ -15,7 +15,7 @@ from ml_janitor.core.cost import Cost
 from ml_janitor.core.model import Confidence, Finding, Kept, Mode
 from ml_janitor.core.results import Report, Sweep
 from ml_janitor.core.signals import Evidence
-from ml_janitor.report.json import document, lines, money, text
+from ml_janitor.report.json import report_document, report_json, report_json_lines, usd_number
 from reports import finding, full, result, schema, standing, sweep
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
@@ -37,7 +37,7 @@ def problems(shown: dict[str, Any]) -> list[str]:
 def one(verdict: Finding | Kept, *, owner: str | None = None) -> dict[str, Any]:
     """The document's one result for *verdict*."""
     report = Report(time=NOW, account="1", sweeps=(sweep("d", result("d", "a", verdict, owner=owner)),))
-    (shown,) = document(report, every=True)["results"]
+    (shown,) = report_document(report, every=True)["results"]
     return dict(shown)
 
 
@@ -61,14 +61,14 @@ def test_every_object_of_the_schema_is_closed_and_complete() -> None:
 
 @pytest.mark.parametrize("every", [True, False])
 def test_a_full_report_fits_the_schema(every: bool) -> None:  # noqa: FBT001
-    assert problems(document(full(), every=every)) == []
-    assert problems(document(full(), every=every, plan=True)) == []
+    assert problems(report_document(full(), every=every)) == []
+    assert problems(report_document(full(), every=every, plan=True)) == []
 
 
 def test_an_empty_report_fits_the_schema() -> None:
     nothing = Sweep(detector="d", account=None, region="us-east-1", mode=Mode.DRY_RUN, error="no network")
 
-    shown = document(Report(time=NOW, account=None, sweeps=(nothing,)))
+    shown = report_document(Report(time=NOW, account=None, sweeps=(nothing,)))
 
     assert problems(shown) == []
     assert shown["totals"] == {"monthly_usd": 0, "accrued_usd": 0, "once_usd": 0, "unpriced": 0}
@@ -97,7 +97,7 @@ def test_an_empty_report_fits_the_schema() -> None:
     ],
 )
 def test_the_schema_refuses_what_a_report_never_says(path: list[str | int], value: object) -> None:
-    shown = json.loads(text(full()))
+    shown = json.loads(report_json(full()))
     shown["results"].sort(key=lambda each: each["detector"] != "hung-training-jobs")
     shown["results"].append(next(each for each in shown["results"] if each["unknown"]))
     node = shown
@@ -109,7 +109,7 @@ def test_the_schema_refuses_what_a_report_never_says(path: list[str | int], valu
 
 
 def test_keys_stand_as_documented() -> None:
-    shown = document(full())
+    shown = report_document(full())
 
     assert list(shown) == ["version", "time", "account", "totals", "sweeps", "results", "plan"]
     assert list(shown["totals"]) == ["monthly_usd", "accrued_usd", "once_usd", "unpriced"]
@@ -125,11 +125,11 @@ def test_keys_stand_as_documented() -> None:
 
 
 def test_findings_and_unknowns_always_and_the_others_when_asked() -> None:
-    some, every = document(full())["results"], document(full(), every=True)["results"]
+    some, every = report_document(full())["results"], report_document(full(), every=True)["results"]
 
     assert {each["outcome"] for each in some if not each["unknown"]} == {"would-act"}
     assert [each["name"] for each in some if each["unknown"]] == ["dark"]
-    assert len(every) == sum(each["looked_at"] for each in document(full())["sweeps"])
+    assert len(every) == sum(each["looked_at"] for each in report_document(full())["sweeps"])
     assert [each for each in every if each in some] == some
 
 
@@ -141,7 +141,7 @@ def test_a_report_is_of_the_accounts_whose_names_are_known() -> None:
 
 
 def test_counts_of_sweeps_add_up() -> None:
-    for each in document(full())["sweeps"]:
+    for each in report_document(full())["sweeps"]:
         assert each["looked_at"] == each["found"] + each["kept"]
         assert each["unknown"] <= each["kept"]
 
@@ -205,7 +205,7 @@ def test_an_unknown_price_is_null_and_counted() -> None:
         ),
     )
 
-    shown = document(report)
+    shown = report_document(report)
 
     assert shown["totals"] == {"monthly_usd": 730.0, "accrued_usd": 0.0, "once_usd": 0.0, "unpriced": 1}
     assert [each["monthly_usd"] for each in shown["results"]] == [730.0, None, None]
@@ -215,13 +215,13 @@ def test_an_unknown_price_is_null_and_counted() -> None:
     ("usd", "rounded"), [("0.004", 0.0), ("0.005", 0.01), ("2.675", 2.68), ("1", 1.0), (None, None)]
 )
 def test_money_is_rounded_to_cents_half_up(usd: str | None, rounded: float | None) -> None:
-    assert money(None if usd is None else Decimal(usd)) == rounded
+    assert usd_number(None if usd is None else Decimal(usd)) == rounded
 
 
 def test_totals_are_the_sum_of_what_is_shown() -> None:
     results = [result("d", name, finding("x", Cost(monthly_usd=Decimal("0.005")))) for name in "abc"]
 
-    shown = document(Report(time=NOW, account="1", sweeps=(sweep("d", *results),)))
+    shown = report_document(Report(time=NOW, account="1", sweeps=(sweep("d", *results),)))
 
     assert shown["totals"]["monthly_usd"] == sum(each["monthly_usd"] for each in shown["results"]) == 0.03
 
@@ -244,7 +244,7 @@ def test_order_is_findings_then_dollars_for_an_hour_of_work_over_all_detectors_a
         ),
     )
 
-    shown = document(report)["results"]
+    shown = report_document(report)["results"]
 
     assert [each["name"] for each in shown] == ["c", "d", "b", "e", "free", "a", "u"]
     assert [each["region"] for each in shown] == [west, west, east, east, east, east, west]
@@ -259,7 +259,7 @@ def test_order_is_findings_then_dollars_for_an_hour_of_work_over_all_detectors_a
     ],
 )
 def test_times_are_utc_with_a_z(at: datetime, shown: str) -> None:
-    made = document(Report(time=at, account=None, sweeps=()))
+    made = report_document(Report(time=at, account=None, sweeps=()))
 
     assert made["time"] == shown
     assert problems(made) == []
@@ -271,15 +271,15 @@ def test_text_is_one_ascii_document_whatever_resources_are_called() -> None:
         time=NOW, account="1", sweeps=(sweep("d", result("d", name, finding(name, None), owner=name)),)
     )
 
-    made = text(report)
+    made = report_json(report)
 
     assert made.isascii()
     assert not {character for character in made if ord(character) < 32} - {"\n"}
-    assert json.loads(made) == document(report)
+    assert json.loads(made) == report_document(report)
     assert made.endswith("}\n")
-    head, *rows = [json.loads(row) for row in lines(report).splitlines()]
-    assert lines(report).isascii()
-    assert {**head, "results": rows} == document(report)
+    head, *rows = [json.loads(row) for row in report_json_lines(report).splitlines()]
+    assert report_json_lines(report).isascii()
+    assert {**head, "results": rows} == report_document(report)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

@@ -8,13 +8,13 @@ from datetime import UTC, datetime
 import pytest
 
 from fakes import USED, thing, waste
-from ml_janitor.core.cause import Cause, Progress, Why, cause
+from ml_janitor.core.cause import Cause, CauseCode, UnfinishedProgress, make_cause
 from ml_janitor.core.model import Finding, Verdict
 from ml_janitor.core.results import Outcome, Result
-from ml_janitor.report.outcomes import became, needs_a_look, only_reported, status
+from ml_janitor.report.outcomes import is_only_reported, needs_attention, outcome_text, status_word
 
-UNDO = cause(Why.UNDO_WITH, "undo", "12")
-USED_AGAIN = cause(Why.NO_LONGER_WASTE, "it is used")
+UNDO = make_cause(CauseCode.UNDO_WITH, "undo", "12")
+USED_AGAIN = make_cause(CauseCode.NO_LONGER_WASTE, "it is used")
 DUE = datetime(2026, 10, 9, 3, 10, tzinfo=UTC)
 
 
@@ -37,27 +37,32 @@ def result(
     [
         (result(Outcome.WOULD_ACT), "Would delete the lamp."),
         (
-            result(Outcome.ADVISED, cause(Why.SPARED_BY_RULE, "prod")),
+            result(Outcome.ADVISED, make_cause(CauseCode.SPARED_BY_RULE, "prod")),
             "Only reported: prod. Proposed: delete the lamp.",
         ),
         (result(Outcome.WARNED, due=DUE), "Warned; will delete the lamp after 2026-10-09 03:10 UTC."),
         (
-            result(Outcome.WAITING, cause(Why.MAX_ACTIONS, 2), due=DUE),
+            result(Outcome.WAITING, make_cause(CauseCode.MAX_ACTIONS, 2), due=DUE),
             "Due 2026-10-09 03:10 UTC: delete the lamp; held back by max_actions = 2 for one sweep.",
         ),
         (
-            result(Outcome.WAITING, cause(Why.NOT_DUE), due=DUE),
+            result(Outcome.WAITING, make_cause(CauseCode.NOT_DUE), due=DUE),
             "Warned; will delete the lamp after 2026-10-09 03:10 UTC.",
         ),
         (
-            result(Outcome.ACTED, cause(Why.UNDO_WITH, "undo", "12")),
+            result(Outcome.ACTED, make_cause(CauseCode.UNDO_WITH, "undo", "12")),
             "Done: delete the lamp; undo: janitor undo 12.",
         ),
-        (result(Outcome.FAILED, cause(Why.ACT_FAILED, "denied")), "Failed: delete the lamp; denied."),
+        (
+            result(Outcome.FAILED, make_cause(CauseCode.ACT_FAILED, "denied")),
+            "Failed: delete the lamp; denied.",
+        ),
         (result(Outcome.CHANGED, USED_AGAIN), "Not done, because it changed: it is used."),
         (result(Outcome.KEPT, verdict=USED), ""),
         (
-            result(Outcome.FAILED, replace(USED_AGAIN, then=cause(Why.REVERTED_NEXT)), verdict=USED),
+            result(
+                Outcome.FAILED, replace(USED_AGAIN, then=make_cause(CauseCode.REVERTED_NEXT)), verdict=USED
+            ),
             "Failed: it is used; what had been done is being put back.",
         ),
         (result(Outcome.CHANGED, USED_AGAIN, verdict=USED), "it is used."),
@@ -65,42 +70,42 @@ def result(
     ids=lambda value: value.outcome.value if isinstance(value, Result) else "",
 )
 def test_each_outcome_has_its_sentence(what: Result, said: str) -> None:
-    assert became(what) == said
+    assert outcome_text(what) == said
 
 
-HALF = replace(cause(Why.MAX_ACTIONS, 2), progress=Progress.HALF_DONE)
+HALF = replace(make_cause(CauseCode.MAX_ACTIONS, 2), progress=UnfinishedProgress.HALF_DONE)
 
 
 @pytest.mark.parametrize(
     ("what", "word", "alarming"),
     [
         (result(Outcome.WOULD_ACT), "dry run", False),
-        (result(Outcome.ADVISED, cause(Why.SPARED_BY_RULE, "prod")), "only reported", False),
+        (result(Outcome.ADVISED, make_cause(CauseCode.SPARED_BY_RULE, "prod")), "only reported", False),
         (result(Outcome.WARNED), "warned", False),
-        (result(Outcome.WAITING, cause(Why.NOT_DUE)), "warned", False),
-        (result(Outcome.WAITING, cause(Why.OWNER_NOT_MESSAGED, "gone")), "warned", False),
-        (result(Outcome.WAITING, cause(Why.MAX_ACTIONS, 2)), "waits", False),
+        (result(Outcome.WAITING, make_cause(CauseCode.NOT_DUE)), "warned", False),
+        (result(Outcome.WAITING, make_cause(CauseCode.OWNER_NOT_MESSAGED, "gone")), "warned", False),
+        (result(Outcome.WAITING, make_cause(CauseCode.MAX_ACTIONS, 2)), "waits", False),
         (result(Outcome.WAITING, HALF), "half done", True),
         (result(Outcome.CHANGED, HALF), "half done", True),
         (result(Outcome.CHANGED, USED_AGAIN), "left alone", False),
         (result(Outcome.KEPT, verdict=USED), "kept", False),
-        (result(Outcome.ACTED, replace(UNDO, progress=Progress.HALF_DONE)), "done", False),
+        (result(Outcome.ACTED, replace(UNDO, progress=UnfinishedProgress.HALF_DONE)), "done", False),
         (result(Outcome.FAILED, HALF), "failed", True),
     ],
 )
 def test_a_status_is_a_word_and_alarms_where_something_is_half_done(
     what: Result, word: str, *, alarming: bool
 ) -> None:
-    assert (status(what), needs_a_look(what)) == (word, alarming)
-    assert only_reported(what) == (what.outcome is Outcome.ADVISED)
+    assert (status_word(what), needs_attention(what)) == (word, alarming)
+    assert is_only_reported(what) == (what.outcome is Outcome.ADVISED)
 
 
 def test_what_is_advised_by_a_dry_run_is_not_only_reported_for_a_reason() -> None:
-    assert not only_reported(result(Outcome.ADVISED))
+    assert not is_only_reported(result(Outcome.ADVISED))
 
 
 def test_only_what_was_done_is_called_done() -> None:
     for outcome in Outcome:
         if outcome is not Outcome.ACTED:
-            assert "Done" not in became(result(outcome, USED_AGAIN))
+            assert "Done" not in outcome_text(result(outcome, USED_AGAIN))
     assert isinstance(waste(), Finding)

@@ -14,28 +14,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from slack_sdk.models.blocks import Block
 
-from ml_janitor.acting.undos import RESTART
+from ml_janitor.acting.undos import RESTART_WORDING
 from ml_janitor.config.settings import Settings
-from ml_janitor.core.model import Effect, Schedule
+from ml_janitor.core.model import ActionSchedule, Effect
 from ml_janitor.core.results import Result
-from ml_janitor.core.text import local
+from ml_janitor.core.text import format_local_time
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.engine.detector import CannotActError
-from ml_janitor.engine.holds import Hold, How
+from ml_janitor.engine.holds import Hold, HoldKind
 from ml_janitor.ledger.action import Action, Stage
-from ml_janitor.report.buttons import Button, Subject
+from ml_janitor.report.buttons import Button, ButtonSubject
 from ml_janitor.report.mrkdwn import Message
-from ml_janitor.report.status import Status, StatusWording, who
+from ml_janitor.report.status import Status, StatusWording, person_text
 from ml_janitor.report.warnings import (
     WarningTerms,
-    body,
+    button_subject,
     due_status,
-    head,
-    headline,
-    listed,
-    subject_of,
-    terms,
-    warning,
+    warning_body,
+    warning_message,
+    warning_terms,
+    warnings_head,
+    warnings_headline,
+    webhook_warnings,
 )
 from ml_janitor_sandbox.slack.blocks import problems, too_long
 from ml_janitor_sandbox.slack.workspace import mentions
@@ -51,7 +51,7 @@ TERMS = WarningTerms(
 JOBS = StatusWording(
     effect=Effect.STOP,
     time_zone=ZONE,
-    way=RESTART,
+    way=RESTART_WORDING,
     revert_effect=lambda one: (
         f"{one.target.name} is submitted again as {one.target.name}-r0, with its checkpoints in s3://b/c/"
     ),
@@ -82,13 +82,13 @@ def action(**more: Any) -> Action:
 
 def every_standing(by: str = "Dina (U1)", why: str = "nobody uses it") -> list[Status]:
     """Each of them, with words of others in it."""
-    kept = Hold(key="k", how=How.KEPT, by=by, given=NOW, why=why)
+    kept = Hold(key="k", how=HoldKind.KEPT, by=by, given=NOW, why=why)
     return [
         VOICE.due(DUE),
         VOICE.waiting(DUE, why),
         VOICE.held(kept),
         VOICE.held(replace(kept, until=DUE)),
-        VOICE.held(replace(kept, how=How.SNOOZED, until=DUE)),
+        VOICE.held(replace(kept, how=HoldKind.SNOOZED, until=DUE)),
         VOICE.hurried(by, NOW),
         VOICE.acted(action(by=by), DUE),
         VOICE.acted(action(), None),
@@ -110,11 +110,16 @@ def every_standing(by: str = "Dina (U1)", why: str = "nobody uses it") -> list[S
 
 def messages(results: list[Result], by: str = "Dina (U1)", why: str = "nobody uses it") -> list[Message]:
     one = results[0]
-    said = body(one, TERMS, now=NOW, user="U7")
+    said = warning_body(one, TERMS, now=NOW, user="U7")
     posted = [
-        warning(subject_of(one), one.target.name, said, each, TERMS) for each in every_standing(by, why)
+        warning_message(button_subject(one), one.target.name, said, each, TERMS)
+        for each in every_standing(by, why)
     ]
-    return [head(results, TERMS), *posted, *(message for message, _ in listed(results, BARE, now=NOW))]
+    return [
+        warnings_head(results, TERMS),
+        *posted,
+        *(message for message, _ in webhook_warnings(results, BARE, now=NOW)),
+    ]
 
 
 def accepted(message: Message) -> None:
@@ -140,7 +145,7 @@ def test_the_messages_have_slacks_own_types(tmp_path: Any) -> None:
 
 def test_twenty_long_ones_fit_into_the_messages_of_a_webhook_each_once() -> None:
     many = [idle("n" * 60 + str(k), owner="o" * 200, days=k) for k in range(20)]
-    posts = list(listed(many, BARE, now=NOW))
+    posts = list(webhook_warnings(many, BARE, now=NOW))
     for message, _ in posts:
         accepted(message)
     assert sorted(one.target.name for _, told in posts for one in told) == sorted(
@@ -171,18 +176,20 @@ def test_hostile_text_is_shown_and_does_nothing() -> None:
 
 
 def test_the_head_says_when_how_many_what_and_how_much() -> None:
-    assert headline([idle(), idle("b"), idle("c")], TERMS) == (
+    assert warnings_headline([idle(), idle("b"), idle("c")], TERMS) == (
         "3 idle endpoints will be deleted after Fri 9 Oct 05:10 (Europe/Berlin) unless somebody keeps them: "
         "$504 a month"
     )
     later = replace(idle("b"), due=DUE + timedelta(days=1))
-    assert headline([idle(hourly=None), replace(later, verdict=idle(hourly=None).verdict)], TERMS) == (
+    assert warnings_headline(
+        [idle(hourly=None), replace(later, verdict=idle(hourly=None).verdict)], TERMS
+    ) == (
         "2 idle endpoints will be deleted from Fri 9 Oct 05:10 (Europe/Berlin) on unless somebody keeps them"
     )
 
 
 def test_a_sum_says_what_it_leaves_out() -> None:
-    said = head([idle(), idle("b", hourly=None)], TERMS).blocks[2]["text"]["text"]
+    said = warnings_head([idle(), idle("b", hourly=None)], TERMS).blocks[2]["text"]["text"]
     assert (
         said == "*Whose they are:* maria@x (2 for $168 a month). The sum leaves out 1 whose price is unknown."
     )
@@ -199,11 +206,11 @@ def test_a_sum_says_what_it_leaves_out() -> None:
     ],
 )
 def test_what_it_has_cost_is_said_where_it_is_known(verdict: Any, says: str) -> None:
-    assert says in body(replace(idle(), verdict=verdict), TERMS, now=NOW)
+    assert says in warning_body(replace(idle(), verdict=verdict), TERMS, now=NOW)
 
 
 def test_the_body_of_a_warning_says_what_whose_where_and_why() -> None:
-    assert body(idle(), TERMS, now=NOW, user="U7") == (
+    assert warning_body(idle(), TERMS, now=NOW, user="U7") == (
         "Idle endpoint `fraud`  *$168 a month*\n"
         "<@U7>, this one is yours, since 2026-08-26 (41 days, about $226 so far), proven. "
         "In account 123456789012, us-east-1.\n"
@@ -214,18 +221,20 @@ def test_the_body_of_a_warning_says_what_whose_where_and_why() -> None:
 
 
 def test_what_an_undo_does_not_bring_back_is_said_unless_it_brings_back_everything() -> None:
-    assert body(idle(), TERMS, now=NOW).endswith("An undo does not bring back capacity, if AWS has none.")
-    assert "bring back" not in body(idle(), replace(TERMS, lost=""), now=NOW)
+    assert warning_body(idle(), TERMS, now=NOW).endswith(
+        "An undo does not bring back capacity, if AWS has none."
+    )
+    assert "bring back" not in warning_body(idle(), replace(TERMS, lost=""), now=NOW)
 
 
 def test_an_undo_that_only_a_person_may_do_is_said_in_the_warning() -> None:
     by_hand = replace(finding("idle", standing("1")), missing_for_undo="undo_roles")
-    said = body(replace(idle(), verdict=by_hand), TERMS, now=NOW).splitlines()
+    said = warning_body(replace(idle(), verdict=by_hand), TERMS, now=NOW).splitlines()
 
-    assert len(said) == len(body(idle(), TERMS, now=NOW).splitlines()) + 1
+    assert len(said) == len(warning_body(idle(), TERMS, now=NOW).splitlines()) + 1
     assert said[-1] == (
         "Only a person can undo it, with credentials of their own "
-        f"(`janitor undo {subject_of(idle()).finding}`), unless you set `undo_roles`."
+        f"(`janitor undo {button_subject(idle()).finding}`), unless you set `undo_roles`."
     )
 
 
@@ -234,7 +243,7 @@ def test_a_warning_says_when_it_is_due_and_whether_it_waits_for_quiet() -> None:
         "*Will be deleted after Fri 9 Oct 05:10 (Europe/Berlin)* unless somebody keeps it."
     )
     assert "direct message (gone), so" in due_status(idle(), TERMS, "gone").text
-    by_clock = replace(finding("idle", standing("1")), schedule=Schedule(DUE, DUE, DUE))
+    by_clock = replace(finding("idle", standing("1")), schedule=ActionSchedule(DUE, DUE, DUE))
     found = due_status(replace(idle(), verdict=by_clock), TERMS)
     assert (", once it is quiet,*" in found.text, found.buttons[0]) == (True, Button.TONIGHT)
     with pytest.raises(ValueError, match="when it is due"):
@@ -242,7 +251,7 @@ def test_a_warning_says_when_it_is_due_and_whether_it_waits_for_quiet() -> None:
 
 
 def test_the_head_of_one_warning_names_its_place_and_the_buttons() -> None:
-    message = head([idle()], replace(TERMS, offers=frozenset({Button.KEEP, Button.NOW})))
+    message = warnings_head([idle()], replace(TERMS, offers=frozenset({Button.KEEP, Button.NOW})))
 
     assert message.blocks[0]["text"]["text"] == (
         "1 idle endpoint will be deleted after Fri 9 Oct 05:10 (Europe/Berlin) unless somebody keeps it: "
@@ -252,30 +261,30 @@ def test_the_head_of_one_warning_names_its_place_and_the_buttons() -> None:
         "In account 123456789012, us-east-1. Each is in the thread below with *Keep* and *Do it now*, "
         "and says there what became of it."
     )
-    one = head([idle()], replace(TERMS, offers=frozenset({Button.KEEP}))).blocks[1]["text"]["text"]
+    one = warnings_head([idle()], replace(TERMS, offers=frozenset({Button.KEEP}))).blocks[1]["text"]["text"]
     assert "Each is in the thread below, and" in one
 
 
 def test_without_buttons_it_says_how_else_to_keep() -> None:
-    said = body(idle(), BARE, now=NOW)
+    said = warning_body(idle(), BARE, now=NOW)
     assert said.endswith(
         "To keep it: tag it `janitor:keep=true`, or run "
         "`janitor keep arn:aws:sagemaker:us-east-1:123456789012:thing/fraud --reason why`."
     )
-    assert "To keep it: run `janitor keep arn" in body(idle(), replace(BARE, keep_tag=""), now=NOW)
+    assert "To keep it: run `janitor keep arn" in warning_body(idle(), replace(BARE, keep_tag=""), now=NOW)
 
 
 @pytest.mark.parametrize("name", ["fraud", "a; reboot", "$(reboot)", "it's", "a & b < c > d", "x" * 200])
 def test_the_command_that_keeps_is_one_command_whatever_the_resource_is_called(name: str) -> None:
     """Who may put an object into a bucket chooses its key, and so what others paste into a shell."""
-    (command,) = re.findall(r"run `([^`]*)`", body(idle(name), BARE, now=NOW))
+    (command,) = re.findall(r"run `([^`]*)`", warning_body(idle(name), BARE, now=NOW))
 
     assert shlex.split(unescape(command)) == ["janitor", "keep", idle(name).target.arn, "--reason", "why"]
 
 
 @pytest.mark.parametrize("name", ["a`reboot`", "a\nb", "x" * 1000])
 def test_a_command_that_could_not_be_copied_as_it_is_is_not_shown(name: str) -> None:
-    assert "or run `janitor keep` with its ARN." in body(idle(name), BARE, now=NOW)
+    assert "or run `janitor keep` with its ARN." in warning_body(idle(name), BARE, now=NOW)
 
 
 def test_buttons_are_those_of_where_it_stands_and_of_whom_a_press_finds() -> None:
@@ -306,7 +315,7 @@ def test_a_button_is_offered_where_its_press_finds_a_function(
 ) -> None:
     """A dry run has nothing to do now, and what was done before it was disarmed can be undone."""
     armed = {"idle-endpoints": {"mode": "act", "act_in": ["123456789012"]}}
-    found = terms(Settings.parse({"janitor": janitor, "detectors": armed}), "keep")
+    found = warning_terms(Settings.parse({"janitor": janitor, "detectors": armed}), "keep")
 
     assert {name for name in found if found[name].keep_tag == "keep"} == {
         one.name for one in DETECTORS if one.cleanup is not None
@@ -317,13 +326,13 @@ def test_a_button_is_offered_where_its_press_finds_a_function(
 
 def shown(status: Status, terms: WarningTerms = TERMS) -> dict[str, Any]:
     """The buttons of a message by what is on them, each with what it asks first."""
-    message = warning(subject_of(idle()), "fraud", "body", status, terms)
+    message = warning_message(button_subject(idle()), "fraud", "body", status, terms)
     rows = [block["elements"] for block in message.blocks if block["type"] == "actions"]
     return {element["text"]["text"]: element.get("confirm") for row in rows for element in row}
 
 
 def test_the_button_that_acts_looks_dangerous_and_the_one_that_keeps_looks_safe() -> None:
-    message = warning(subject_of(idle()), "fraud", "body", VOICE.due(DUE), TERMS)
+    message = warning_message(button_subject(idle()), "fraud", "body", VOICE.due(DUE), TERMS)
     (row,) = [block["elements"] for block in message.blocks if block["type"] == "actions"]
 
     assert {each["text"]["text"]: each.get("style") for each in row} == {
@@ -365,7 +374,7 @@ def test_a_jobs_button_says_that_it_is_submitted_again_under_which_name_and_from
         "*Restarted on Tue 6 Oct 05:00 (Europe/Berlin)* for Dina: fraud was submitted again as fraud-r0. "
         "If it hangs again, there will be a new warning."
     )
-    assert "A restart does not bring back" in body(idle(), terms, now=NOW)
+    assert "A restart does not bring back" in warning_body(idle(), terms, now=NOW)
 
 
 def test_what_does_not_come_back_has_no_button_and_says_so() -> None:
@@ -387,7 +396,7 @@ def test_what_does_not_come_back_has_no_button_and_says_so() -> None:
 
 def test_a_finding_knows_better_than_its_detector_what_is_lost() -> None:
     own = replace(idle(), verdict=replace(finding("idle", standing("1")), lost="what it did so far"))
-    assert body(own, TERMS, now=NOW).endswith("An undo does not bring back what it did so far.")
+    assert warning_body(own, TERMS, now=NOW).endswith("An undo does not bring back what it did so far.")
 
 
 def test_a_headline_that_is_too_long_leaves_the_money_to_the_paragraph_below() -> None:
@@ -396,7 +405,9 @@ def test_a_headline_that_is_too_long_leaves_the_money_to_the_paragraph_below() -
         for one in (idle("a"), idle("b"), idle("c"))
         for kind in ("training", "processing")
     ]
-    message = head(jobs, replace(TERMS, wording=replace(JOBS, time_zone="America/Argentina/Catamarca")))
+    message = warnings_head(
+        jobs, replace(TERMS, wording=replace(JOBS, time_zone="America/Argentina/Catamarca"))
+    )
     assert message.blocks[0]["text"]["text"].endswith("unless somebody keeps them")
     assert message.blocks[1]["text"]["text"].startswith("*$84,600 so far, $352 more every hour.* In account")
 
@@ -416,22 +427,26 @@ def test_it_says_what_acting_does(effect: Effect, verb: str) -> None:
 
 
 def test_a_name_is_shown_without_the_id_that_tells_namesakes_apart() -> None:
-    assert who("Maria Lopez (U0MARIA)") == "Maria Lopez"
-    assert who("Maria (finance)") == "Maria (finance)"
-    assert who("<@U1> (U1)") == "&lt;@U1&gt;"
+    assert person_text("Maria Lopez (U0MARIA)") == "Maria Lopez"
+    assert person_text("Maria (finance)") == "Maria (finance)"
+    assert person_text("<@U1> (U1)") == "&lt;@U1&gt;"
 
 
 def test_times_are_those_of_the_channel_across_the_change_of_clocks() -> None:
-    assert local(datetime(2026, 10, 24, 22, tzinfo=UTC), ZONE) == "Sun 25 Oct 00:00 (Europe/Berlin)"
-    assert local(datetime(2026, 10, 25, 4, tzinfo=UTC), ZONE) == "Sun 25 Oct 05:00 (Europe/Berlin)"
+    assert (
+        format_local_time(datetime(2026, 10, 24, 22, tzinfo=UTC), ZONE) == "Sun 25 Oct 00:00 (Europe/Berlin)"
+    )
+    assert (
+        format_local_time(datetime(2026, 10, 25, 4, tzinfo=UTC), ZONE) == "Sun 25 Oct 05:00 (Europe/Berlin)"
+    )
 
 
 # --- what a button carries -------------------------------------------------------------------------
 
 
 def test_a_button_carries_the_finding_and_nothing_longer_than_slack_takes() -> None:
-    subject = subject_of(idle())
-    assert Subject.read(str(subject)) == subject
+    subject = button_subject(idle())
+    assert ButtonSubject.read(str(subject)) == subject
     assert len(str(replace(subject, detector="d" * 64))) < 200
 
 
@@ -451,4 +466,4 @@ def test_a_button_carries_the_finding_and_nothing_longer_than_slack_takes() -> N
 )
 def test_what_no_button_of_ours_carries_is_not_read(value: str) -> None:
     with pytest.raises(ValueError, match="known here"):
-        Subject.read(value)
+        ButtonSubject.read(value)

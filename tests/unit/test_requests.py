@@ -10,8 +10,8 @@ import pytest
 from conftest import ACCOUNT, REGION
 from ml_janitor.ledger.action import Action, Stage
 from ml_janitor.ledger.entries import Entry
-from ml_janitor.ledger.requests import Requests
-from ml_janitor.ledger.table import EXPIRES, ConditionFailedError
+from ml_janitor.ledger.requests import ButtonRequests
+from ml_janitor.ledger.table import EXPIRES_ATTRIBUTE, ConditionFailedError
 from nights import DAY, Nights, in_memory
 
 MINUTE, SECOND = timedelta(minutes=1), timedelta(seconds=1)
@@ -26,8 +26,8 @@ def nights() -> Iterator[Nights]:
 
 
 @pytest.fixture
-def requests(nights: Nights) -> Requests:
-    return Requests(nights.table)
+def requests(nights: Nights) -> ButtonRequests:
+    return ButtonRequests(nights.table)
 
 
 def entry(nights: Nights) -> Entry:
@@ -36,7 +36,7 @@ def entry(nights: Nights) -> Entry:
 
 
 def grant(nights: Nights) -> None:
-    Requests(nights.table).grant(nights.ledger, nights.actions, "cellar", ACCOUNT, REGION)
+    ButtonRequests(nights.table).grant(nights.ledger, nights.actions, "cellar", ACCOUNT, REGION)
 
 
 def removed(nights: Nights) -> Action:
@@ -45,19 +45,19 @@ def removed(nights: Nights) -> Action:
     return nights.of("lamp")
 
 
-def test_a_finding_is_due_at_the_time_of_the_press(nights: Nights, requests: Requests) -> None:
+def test_a_finding_is_due_at_the_time_of_the_press(nights: Nights, requests: ButtonRequests) -> None:
     grant(nights)
     assert entry(nights).hurried == ""
     requests.make_due(entry(nights), by="maria", now=nights.clock + MINUTE)
     (item,) = nights.table.scan("request#")
-    assert item[EXPIRES] == (nights.clock + MINUTE + 7 * DAY).timestamp()
+    assert item[EXPIRES_ATTRIBUTE] == (nights.clock + MINUTE + 7 * DAY).timestamp()
 
     grant(nights)
 
     assert (entry(nights).hurried, entry(nights).due) == ("maria", nights.clock + MINUTE)
 
 
-def test_it_is_granted_once_and_under_its_own_warning_alone(nights: Nights, requests: Requests) -> None:
+def test_it_is_granted_once_and_under_its_own_warning_alone(nights: Nights, requests: ButtonRequests) -> None:
     requests.make_due(entry(nights), by="maria", now=nights.clock)
     nights.ledger.make_due(entry(nights), by="dina", now=nights.clock)
     grant(nights)
@@ -75,7 +75,9 @@ def test_it_is_granted_once_and_under_its_own_warning_alone(nights: Nights, requ
     assert (entry(nights).hurried, entry(nights).due) == ("", later + DAY)
 
 
-def test_an_undo_is_asked_for_under_the_warning_that_was_acted_on(nights: Nights, requests: Requests) -> None:
+def test_an_undo_is_asked_for_under_the_warning_that_was_acted_on(
+    nights: Nights, requests: ButtonRequests
+) -> None:
     lamp = removed(nights)
     requests.undo(lamp, by="maria", press="p1", now=nights.clock)
     grant(nights)
@@ -87,7 +89,9 @@ def test_an_undo_is_asked_for_under_the_warning_that_was_acted_on(nights: Nights
     assert nights.of("lamp") == asked
 
 
-def test_of_two_who_ask_within_a_minute_the_second_is_refused(nights: Nights, requests: Requests) -> None:
+def test_of_two_who_ask_within_a_minute_the_second_is_refused(
+    nights: Nights, requests: ButtonRequests
+) -> None:
     lamp = removed(nights)
     requests.undo(lamp, by="maria", press="p1", now=nights.clock)
     requests.undo(lamp, by="maria", press="p1", now=nights.clock)
@@ -101,7 +105,7 @@ def test_of_two_who_ask_within_a_minute_the_second_is_refused(nights: Nights, re
 
 
 def test_what_moved_on_while_it_was_read_is_left_to_the_next_sweep(
-    nights: Nights, requests: Requests, monkeypatch: pytest.MonkeyPatch
+    nights: Nights, requests: ButtonRequests, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lamp = removed(nights)
     requests.undo(lamp, by="maria", press="p1", now=nights.clock)

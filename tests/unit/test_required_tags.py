@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from ml_janitor.detectors.untagged_resources.required_tags import Fault, lacks, reason, remedy
+from ml_janitor.detectors.untagged_resources.required_tags import (
+    TagFault,
+    find_tag_lacks,
+    tag_lack_reason,
+    tag_remedy,
+)
 
 REQUIRED = ("team", "cost-center")
 TEAM = {"team": "vision"}
@@ -16,45 +21,45 @@ TEAM = {"team": "vision"}
         ({"cost-center": "4711"}, None),
         ({"cost-center": " 4711 "}, None),
         ({"cost-center": "4711", "Cost-Center": "4712"}, None),
-        ({}, (Fault.MISSING, ())),
-        ({"cost_center": "4711"}, (Fault.MISSPELT, ("cost_center",))),
-        ({"CostCenter": "4711"}, (Fault.MISSPELT, ("CostCenter",))),
+        ({}, (TagFault.MISSING, ())),
+        ({"cost_center": "4711"}, (TagFault.MISSPELT, ("cost_center",))),
+        ({"CostCenter": "4711"}, (TagFault.MISSPELT, ("CostCenter",))),
         ({"cost-center": "4711", "CostCenter": ""}, None),
-        ({"cost": "4711"}, (Fault.MISSING, ())),
-        ({"cost-centers": "4711"}, (Fault.MISSING, ())),
-        ({"aws:cost-center": "4711"}, (Fault.MISSING, ())),
-        ({"AWS: cost-center": "4711"}, (Fault.MISSING, ())),
-        ({"cost-center": ""}, (Fault.EMPTY, ())),
-        ({"cost-center": " \t"}, (Fault.EMPTY, ())),
-        ({"cost-center": "", "Cost-Center": "4711"}, (Fault.EMPTY, ("Cost-Center",))),
-        ({"Cost-Center": ""}, (Fault.MISSPELT, ("Cost-Center",))),
-        ({"Cost-Center": "4711"}, (Fault.MISSPELT, ("Cost-Center",))),
-        ({" cost-center ": "4711"}, (Fault.MISSPELT, (" cost-center ",))),
-        ({"cost- center": "4711"}, (Fault.MISSPELT, ("cost- center",))),
+        ({"cost": "4711"}, (TagFault.MISSING, ())),
+        ({"cost-centers": "4711"}, (TagFault.MISSING, ())),
+        ({"aws:cost-center": "4711"}, (TagFault.MISSING, ())),
+        ({"AWS: cost-center": "4711"}, (TagFault.MISSING, ())),
+        ({"cost-center": ""}, (TagFault.EMPTY, ())),
+        ({"cost-center": " \t"}, (TagFault.EMPTY, ())),
+        ({"cost-center": "", "Cost-Center": "4711"}, (TagFault.EMPTY, ("Cost-Center",))),
+        ({"Cost-Center": ""}, (TagFault.MISSPELT, ("Cost-Center",))),
+        ({"Cost-Center": "4711"}, (TagFault.MISSPELT, ("Cost-Center",))),
+        ({" cost-center ": "4711"}, (TagFault.MISSPELT, (" cost-center ",))),
+        ({"cost- center": "4711"}, (TagFault.MISSPELT, ("cost- center",))),
         (
             {"COST-CENTER": "1", "Cost-Center": "2", "cost-Center": " "},
-            (Fault.MISSPELT, ("COST-CENTER", "Cost-Center", "cost-Center")),
+            (TagFault.MISSPELT, ("COST-CENTER", "Cost-Center", "cost-Center")),
         ),
     ],
 )
-def test_one_required_tag(tags: dict[str, str], expected: tuple[Fault, tuple[str, ...]] | None) -> None:
-    found = [(lack.key, lack.fault, lack.spelt) for lack in lacks(REQUIRED, TEAM | tags)]
+def test_one_required_tag(tags: dict[str, str], expected: tuple[TagFault, tuple[str, ...]] | None) -> None:
+    found = [(lack.key, lack.fault, lack.spelt) for lack in find_tag_lacks(REQUIRED, TEAM | tags)]
 
     assert found == ([] if expected is None else [("cost-center", *expected)])
 
 
 def test_the_order_is_that_of_the_required_tags() -> None:
-    assert [lack.key for lack in lacks(("b", "c", "a"), {"c": "x"})] == ["b", "a"]
+    assert [lack.key for lack in find_tag_lacks(("b", "c", "a"), {"c": "x"})] == ["b", "a"]
 
 
 def test_tags_that_aws_sets_are_nobody_s_even_if_required() -> None:
-    (lack,) = lacks(("aws:owner",), {"aws:owner": "x"})
+    (lack,) = find_tag_lacks(("aws:owner",), {"aws:owner": "x"})
 
-    assert lack.fault is Fault.MISSING
+    assert lack.fault is TagFault.MISSING
 
 
 def test_nothing_is_required_of_anything() -> None:
-    assert lacks((), {}) == ()
+    assert find_tag_lacks((), {}) == ()
 
 
 @pytest.mark.parametrize(
@@ -77,7 +82,7 @@ def test_nothing_is_required_of_anything() -> None:
     ],
 )
 def test_what_is_wrong_is_one_sentence(tags: dict[str, str], said: str) -> None:
-    assert reason(lacks(("team", "project", "owner"), tags), 3) == said
+    assert tag_lack_reason(find_tag_lacks(("team", "project", "owner"), tags), 3) == said
 
 
 @pytest.mark.parametrize(
@@ -89,4 +94,4 @@ def test_what_is_wrong_is_one_sentence(tags: dict[str, str], said: str) -> None:
     ],
 )
 def test_only_a_person_can_fill_in_what_is_empty(tags: dict[str, str], help_: str) -> None:
-    assert remedy(lacks(("team", "owner"), tags)) == help_
+    assert tag_remedy(find_tag_lacks(("team", "owner"), tags)) == help_

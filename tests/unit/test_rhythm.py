@@ -14,7 +14,13 @@ from botocore.stub import Stubber
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Prices
 from ml_janitor.core.signals import Absent, NotRead, Signal, Unreadable, Value
-from ml_janitor.detectors.hung_training_jobs.rhythm import PAGES, PROBES, Rhythm, longest_pause, read
+from ml_janitor.detectors.hung_training_jobs.rhythm import (
+    MOST_PROBES,
+    MOST_RHYTHM_PAGES,
+    LogRhythm,
+    read_longest_pause,
+    read_rhythm,
+)
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 STARTED = NOW - timedelta(days=2)
@@ -61,17 +67,17 @@ def streams(stub: Stubber, **newest: datetime | None) -> None:
     )
 
 
-def rhythm(account: Aws) -> Signal[Rhythm]:
-    return read(account, "group", "train/algo-", started=STARTED, fresh=FRESH)
+def rhythm(account: Aws) -> Signal[LogRhythm]:
+    return read_rhythm(account, "group", "train/algo-", started=STARTED, fresh=FRESH)
 
 
 def pause(account: Aws, *names: str) -> Signal[timedelta]:
-    return longest_pause(account, "group", names or ("a",), started=STARTED, last=LAST)
+    return read_longest_pause(account, "group", names or ("a",), started=STARTED, last=LAST)
 
 
 def too_much(stub: Stubber) -> None:
     """More pages than are read, all of the last hour: 37 hours before that are left open."""
-    for n in range(PAGES):
+    for n in range(MOST_RHYTHM_PAGES):
         events(stub, f"b{n}", LAST - n * MINUTE)
 
 
@@ -99,7 +105,7 @@ def test_a_fresh_listing_is_enough(account: Aws, logs: Stubber) -> None:
     answer = rhythm(account)
 
     assert isinstance(answer, Value)
-    assert answer.value == Rhythm(last=FRESH + MINUTE, longest_pause=NotRead())
+    assert answer.value == LogRhythm(last=FRESH + MINUTE, longest_pause=NotRead())
     assert answer.source == "logs:DescribeLogStreams"
 
 
@@ -108,7 +114,9 @@ def test_the_listing_lags_so_the_events_decide(account: Aws, logs: Stubber) -> N
     events(logs, "b1", LAST)
     events(logs, "b1", FRESH + MINUTE)  # the first fresh one is enough: c is not asked
 
-    assert rhythm(account) == Value(Rhythm(last=FRESH + MINUTE, longest_pause=NotRead()), GET, FRESH + MINUTE)
+    assert rhythm(account) == Value(
+        LogRhythm(last=FRESH + MINUTE, longest_pause=NotRead()), GET, FRESH + MINUTE
+    )
 
 
 def test_exactly_as_old_as_the_silence_is_silent(account: Aws, logs: Stubber) -> None:
@@ -120,7 +128,7 @@ def test_exactly_as_old_as_the_silence_is_silent(account: Aws, logs: Stubber) ->
     answer = rhythm(account)
 
     assert isinstance(answer, Value)
-    assert answer.value == Rhythm(last=FRESH, longest_pause=Value(FRESH - STARTED - HOUR, GET))
+    assert answer.value == LogRhythm(last=FRESH, longest_pause=Value(FRESH - STARTED - HOUR, GET))
 
 
 def test_the_newest_event_of_all_streams_is_the_last_one(account: Aws, logs: Stubber) -> None:
@@ -143,7 +151,9 @@ def test_one_that_is_just_silent_may_hide_none_that_is_fresh(account: Aws, logs:
     events(logs, "b1", FRESH)
     events(logs, "b1", FRESH + MINUTE)
 
-    assert rhythm(account) == Value(Rhythm(last=FRESH + MINUTE, longest_pause=NotRead()), GET, FRESH + MINUTE)
+    assert rhythm(account) == Value(
+        LogRhythm(last=FRESH + MINUTE, longest_pause=NotRead()), GET, FRESH + MINUTE
+    )
 
 
 def test_events_that_expired_were_there(account: Aws, logs: Stubber) -> None:
@@ -155,7 +165,7 @@ def test_events_that_expired_were_there(account: Aws, logs: Stubber) -> None:
     answer = rhythm(account)
 
     assert isinstance(answer, Value)
-    assert answer.value == Rhythm(last=LAST, longest_pause=Value(LAST - STARTED, GET))
+    assert answer.value == LogRhythm(last=LAST, longest_pause=Value(LAST - STARTED, GET))
 
 
 def test_an_unreadable_stream_may_hide_a_newer_event(account: Aws, logs: Stubber) -> None:
@@ -223,7 +233,7 @@ def test_a_history_too_long_to_read_is_probed_by_the_hour(account: Aws, logs: St
 
 
 def test_windows_of_known_events_are_not_probed_nor_is_the_last(account: Aws, logs: Stubber) -> None:
-    times = [LAST - n * 75 * MINUTE for n in range(PAGES)]
+    times = [LAST - n * 75 * MINUTE for n in range(MOST_RHYTHM_PAGES)]
     for n, at in enumerate(times):
         events(logs, f"b{n}", at)
     for hour in sorted({*range(37)} - {(at - STARTED) // HOUR for at in times}):
@@ -261,7 +271,7 @@ def test_a_pause_is_one_only_if_all_streams_are_silent(account: Aws, logs: Stubb
 
 def test_a_history_that_takes_too_many_calls_has_no_rhythm(account: Aws, logs: Stubber) -> None:
     too_much(logs)
-    asked(logs, "a", 0, STARTED + MINUTE, empty=PROBES - 2)
+    asked(logs, "a", 0, STARTED + MINUTE, empty=MOST_PROBES - 2)
     since = {"startTime": int((STARTED + HOUR).timestamp() * 1000), "startFromHead": True, "limit": 1}
     logs.add_response("get_log_events", page("b"), since | {"logGroupName": "group", "logStreamName": "a"})
 
@@ -278,10 +288,10 @@ def test_a_probe_that_is_refused_leaves_the_pause_unreadable(account: Aws, logs:
 def test_what_was_not_read_makes_pauses_longer(account: Aws, logs: Stubber) -> None:
     events(logs, "b1", STARTED + 10 * HOUR)
     events(logs, "b1")
-    for n in range(PAGES - 2):
+    for n in range(MOST_RHYTHM_PAGES - 2):
         events(logs, f"b{n}", LAST - n * HOUR / 10)
 
-    assert pause(account, "a", "b") == Value(28 * HOUR - (PAGES - 3) * HOUR / 10, GET)
+    assert pause(account, "a", "b") == Value(28 * HOUR - (MOST_RHYTHM_PAGES - 3) * HOUR / 10, GET)
 
 
 def test_a_listing_may_know_of_a_later_event(account: Aws, logs: Stubber) -> None:

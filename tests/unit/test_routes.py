@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fakes import Tunable, thing, waste
-from ml_janitor.config.routes import Routes, idle_routes
+from ml_janitor.config.routes import Routes, unmatched_routes
 from ml_janitor.config.settings import Settings, SettingsError
 from ml_janitor.core.signals import Unreadable
 
@@ -132,6 +132,6 @@ def test_an_account_that_is_looked_at_may_have_a_route(account: str) -> None:
 def test_routes_of_other_accounts_are_idle_where_one_alone_is_looked_at() -> None:
     routes = {"account:111111111111": "#a", "account:222222222222": "#b", "team:vision": "#c"}
 
-    assert idle_routes(routes, "111111111111") == [
+    assert unmatched_routes(routes, "111111111111") == [
         "account:222222222222 matches nothing: only account 111111111111 is looked at"
     ]

@@ -13,13 +13,13 @@ from botocore.exceptions import ClientError
 from conftest import NOW
 from memory_table import MemoryTable
 from ml_janitor.aws.answers import ReadError
-from ml_janitor.ledger.runs import LastRun, Listed, RunLists, Runs
+from ml_janitor.ledger.runs import LastRun, LatestRuns, RunAccount, RunLists
 
 MINUTE = timedelta(minutes=1)
 DETECTOR = "idle-endpoints"
 ACCOUNTS = (
-    Listed("111111111111", ("eu-west-1", "us-east-1"), "payments"),
-    Listed("222222222222", ("us-east-1",)),
+    RunAccount("111111111111", ("eu-west-1", "us-east-1"), "payments"),
+    RunAccount("222222222222", ("us-east-1",)),
 )
 RUN = LastRun(
     detector=DETECTOR,
@@ -62,7 +62,7 @@ def lists(bucket: Bucket) -> RunLists:
 
 
 def test_a_run_is_remembered_until_a_later_one_begins() -> None:
-    runs = Runs(MemoryTable())
+    runs = LatestRuns(MemoryTable())
     assert runs.last(DETECTOR) is None
 
     runs.begun(RUN)

@@ -12,7 +12,7 @@ import pytest
 
 from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.aws import runs as module
-from ml_janitor.aws.runs import Run, Used, used
+from ml_janitor.aws.runs import ResourceRun, UsedResource, list_used_resources
 from ml_janitor.core.signals import Value
 from scripted import DENIED, Refusal, Script, Torn
 
@@ -75,13 +75,13 @@ def script(*events: dict[str, Any], broken: str = "", **answers: Any) -> Script:
     )
 
 
-def found(account: Script, error: str | None = None) -> dict[str, Used]:
-    listing = used(account.aws(), SINCE, NOW)
+def found(account: Script, error: str | None = None) -> dict[str, UsedResource]:
+    listing = list_used_resources(account.aws(), SINCE, NOW)
     assert listing.error == error
     return {one.target.name: one for one in listing.items}
 
 
-def spells(one: Used) -> list[tuple[str, datetime, datetime | None, float]]:
+def spells(one: UsedResource) -> list[tuple[str, datetime, datetime | None, float]]:
     return [(run.usage_type, run.start, run.end, float(run.hourly)) for run in one.runs]
 
 
@@ -192,7 +192,7 @@ def test_other_jobs_ran_what_they_are_described_with(
 
 
 def test_of_many_jobs_the_newest_are_described(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST_DESCRIBED", 2)
+    monkeypatch.setattr(module, "MOST_DESCRIBED_JOBS", 2)
     listed = [
         entry("ProcessingJob", "processing-job", f"p-{n}", n, ProcessingJobStatus="Failed") for n in (1, 2, 3)
     ]
@@ -493,7 +493,7 @@ def test_studio_apps_ran_since_they_started_or_until_they_were_deleted() -> None
         ),
     )
 
-    listing = used(account.aws(), SINCE, NOW)
+    listing = list_used_resources(account.aws(), SINCE, NOW)
 
     assert listing.error is None
     default, instance = "anna/JupyterLab/default", "USE1-Studio:JupyterLab-ml.m5.xlarge"
@@ -520,7 +520,7 @@ def test_what_breaks_is_said_and_hides_nothing_else() -> None:
     )
     account.answers["cloudtrail:LookupEvents"] = Torn({"Events": [{"CloudTrailEvent": 3}]})
 
-    listing = used(account.aws(), SINCE, NOW)
+    listing = list_used_resources(account.aws(), SINCE, NOW)
 
     assert [one.target.name for one in listing.items] == ["eda"]
     assert [part.partition(":")[0] for part in (listing.error or "").split("; ")] == [
@@ -534,8 +534,8 @@ def test_what_breaks_is_said_and_hides_nothing_else() -> None:
 )
 def test_units_of_a_part_of_a_run(begins: float, ends: float, units: float) -> None:
     """One instance from ten days ago to six."""
-    run = Run(usage_type="USE1-Host:ml.m5.large", start=ago(10), end=ago(6), hourly=Decimal(1))
+    run = ResourceRun(usage_type="USE1-Host:ml.m5.large", start=ago(10), end=ago(6), hourly=Decimal(1))
 
     assert run.units(ago(begins), ago(ends)) == Decimal(units)
-    double = Run(usage_type="USE1-Host:ml.m5.large", start=ago(5), hourly=Decimal(2))
+    double = ResourceRun(usage_type="USE1-Host:ml.m5.large", start=ago(5), hourly=Decimal(2))
     assert double.units(ago(10), ago(4)) == 48

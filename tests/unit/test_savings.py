@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from armed import Cellar
-from ml_janitor.acting.savings import Saved, by_day, saved
+from ml_janitor.acting.savings import SavingsTotal, savings_by_day, sum_savings
 from ml_janitor.core.cost import Cost
-from ml_janitor.ledger.action import Action, Stage, saving
+from ml_janitor.ledger.action import Action, Stage, saving_per_hour
 from nights import Nights, in_memory
 from reports import accruing, finding, result, standing
 
@@ -32,13 +32,13 @@ def action(**more: Any) -> Action:
 
 
 def usd(*actions: Action, time_zone: str = "UTC") -> Decimal:
-    return saved(actions, now=NOW, time_zone=time_zone).usd
+    return sum_savings(actions, now=NOW, time_zone=time_zone).usd
 
 
 def test_an_action_saves_from_its_end_until_now() -> None:
-    assert saved([action(), action(hourly_usd=Decimal("0.5"))], now=NOW, time_zone="UTC") == Saved(
-        usd=Decimal(60), actions=2, unknown=0
-    )
+    assert sum_savings(
+        [action(), action(hourly_usd=Decimal("0.5"))], now=NOW, time_zone="UTC"
+    ) == SavingsTotal(usd=Decimal(60), actions=2, unknown=0)
 
 
 @pytest.mark.parametrize("ends", ["undone", "until", "over"])
@@ -50,14 +50,15 @@ def test_it_saves_no_hour_after_it_was_brought_back_or_would_have_ended(ends: st
 
 def test_it_counts_from_its_first_second_on() -> None:
     counts = [
-        saved([action(ended=NOW - age)], now=NOW, time_zone="UTC").actions for age in (HOUR / 3600, 0 * HOUR)
+        sum_savings([action(ended=NOW - age)], now=NOW, time_zone="UTC").actions
+        for age in (HOUR / 3600, 0 * HOUR)
     ]
 
     assert counts == [1, 0]
 
 
 def test_it_saves_nothing_before_aws_said_that_it_was_done() -> None:
-    assert saved([action(ended=None, stage=Stage.FAILED)], now=NOW, time_zone="UTC") == Saved()
+    assert sum_savings([action(ended=None, stage=Stage.FAILED)], now=NOW, time_zone="UTC") == SavingsTotal()
 
 
 def test_the_month_is_that_of_the_operators_time_zone() -> None:
@@ -67,19 +68,19 @@ def test_the_month_is_that_of_the_operators_time_zone() -> None:
 
 
 def test_what_nobody_knows_the_price_of_is_counted_and_not_added() -> None:
-    told = saved([action(), action(hourly_usd=None)], now=NOW, time_zone="UTC")
-    assert told == Saved(usd=Decimal(48), actions=1, unknown=1)
+    told = sum_savings([action(), action(hourly_usd=None)], now=NOW, time_zone="UTC")
+    assert told == SavingsTotal(usd=Decimal(48), actions=1, unknown=1)
 
 
 def test_a_saving_is_of_the_days_that_aws_bills() -> None:
     first = (NOW - 3 * DAY).date()
     saving = [action(ended=NOW - 2 * DAY, over=NOW - DAY), action(hourly_usd=None), action(ended=None)]
 
-    assert by_day(saving, first, NOW) == {
+    assert savings_by_day(saving, first, NOW) == {
         first + DAY: Decimal(2) * 17,
         first + 2 * DAY: Decimal(2) * 7,
     }
-    assert by_day([action(ended=NOW - HOUR)], NOW.date(), NOW) == {NOW.date(): Decimal(2)}
+    assert savings_by_day([action(ended=NOW - HOUR)], NOW.date(), NOW) == {NOW.date(): Decimal(2)}
 
 
 # --- what a sweep finds of it --------------------------------------------------------------------------
@@ -175,7 +176,7 @@ def test_what_cannot_be_looked_at_is_left_for_the_next_sweep(
 def test_an_hour_saves_what_it_costs_and_of_a_job_until_its_own_limit(
     cost: Cost | None, expected: tuple[Decimal | None, datetime | None]
 ) -> None:
-    hourly, until = saving(result("idle-endpoints", "a", finding("idle", cost)))
+    hourly, until = saving_per_hour(result("idle-endpoints", "a", finding("idle", cost)))
     assert (hourly if hourly is None else hourly.quantize(Decimal("0.0000001")), until) == (
         expected[0] if expected[0] is None else expected[0].quantize(Decimal("0.0000001")),
         expected[1],

@@ -9,7 +9,7 @@ import pytest
 
 from bench import many_accounts, monthly, scale
 from ml_janitor.config.settings import Settings
-from ml_janitor.scheduled.turns import AN_HOUR, in_time, shares, slow_runs
+from ml_janitor.scheduled.turns import ACCOUNTS_PER_HOUR, accounts_in_time, rate_slots, warn_of_slow_runs
 
 GIVEN = monthly.counted()
 DESCRIBE = "sagemaker:DescribeEndpoint"
@@ -25,7 +25,7 @@ def test_a_child_takes_what_its_slowest_operation_waits_for() -> None:
 
     before, after = night(GIVEN, "duplicate-artifacts"), night(more, "duplicate-artifacts")
 
-    of = shares(many_accounts.settings(), "duplicate-artifacts")[DESCRIBE].of
+    of = rate_slots(many_accounts.settings(), "duplicate-artifacts")[DESCRIBE].of
     assert of > 1
     assert after.busy_seconds - before.busy_seconds == pytest.approx(10 * of / 5)
     assert (before.slowest, after.slowest) == (DESCRIBE, DESCRIBE)
@@ -51,13 +51,13 @@ def test_empty_regions_are_looked_at_once_a_day_or_every_four_hours_of_an_hourly
 
 def test_so_many_large_accounts_are_looked_at_within_an_hour_as_is_said() -> None:
     slowest = max(one.child_seconds for one in many_accounts.nights(GIVEN))
-    assert 3600 // slowest == AN_HOUR
+    assert 3600 // slowest == ACCOUNTS_PER_HOUR
 
 
 def test_who_names_more_accounts_than_an_hour_has_time_for_hears_how_many_at_once_it_takes() -> None:
     few = Settings.parse({"organization": {"at_once": 3}})
-    assert (in_time(few), slow_runs(few, 24)) == (24, [])
-    (warned,) = slow_runs(few, 25)
+    assert (accounts_in_time(few), warn_of_slow_runs(few, 24)) == (24, [])
+    (warned,) = warn_of_slow_runs(few, 25)
     assert "about 24 large accounts in an hour, and there are 25: " in warned
     assert warned.endswith("with at_once = 4 they do not")
 

@@ -7,13 +7,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from ml_janitor.config.schedules import (
-    meet,
+    hours_of_week,
     minutes_of_week,
     overdue_after,
-    period,
     runs_within,
-    unusable,
-    week,
+    schedule_fault,
+    schedule_period,
+    schedules_overlap,
 )
 from ml_janitor.detectors import DETECTORS
 
@@ -56,7 +56,7 @@ MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
     ],
 )
 def test_the_longest_time_between_two_runs(schedule: str, longest: timedelta) -> None:
-    assert period(schedule) == longest
+    assert schedule_period(schedule) == longest
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_when_a_silence_is_late(schedule: str, late: timedelta) -> None:
 
 @pytest.mark.parametrize("detector", DETECTORS)
 def test_no_detector_has_a_schedule_that_cannot_be_read(detector: type) -> None:
-    assert HOUR <= period(detector.schedule) <= 7 * DAY  # type: ignore[attr-defined]
+    assert HOUR <= schedule_period(detector.schedule) <= 7 * DAY  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_no_detector_has_a_schedule_that_cannot_be_read(detector: type) -> None:
     ],
 )
 def test_a_schedule_that_eventbridge_takes_can_be_used(schedule: str) -> None:
-    assert unusable(schedule) is None
+    assert schedule_fault(schedule) is None
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_a_schedule_that_eventbridge_takes_can_be_used(schedule: str) -> None:
     ],
 )
 def test_a_schedule_that_eventbridge_refuses_is_refused_before(schedule: str, wrong: str) -> None:
-    why = unusable(schedule)
+    why = schedule_fault(schedule)
     assert why is not None
     assert wrong in why
 
@@ -167,10 +167,10 @@ def test_a_rate_is_counted_from_its_last_run(ago: timedelta | None, *, due: bool
 
 
 def test_the_hours_of_a_week_are_those_of_its_time_zone_from_sunday_on() -> None:
-    runs = week("cron(0 */12 ? * SUN,WED *)", "Asia/Tokyo")
+    runs = hours_of_week("cron(0 */12 ? * SUN,WED *)", "Asia/Tokyo")
 
     assert [f"{at:%a %H %Z}" for at in runs] == ["Sun 00 JST", "Sun 12 JST", "Wed 00 JST", "Wed 12 JST"]
-    assert week("rate(1 day)", "UTC") == week("cron(0 4 * * ? *)", "UTC") == []
+    assert hours_of_week("rate(1 day)", "UTC") == hours_of_week("cron(0 4 * * ? *)", "UTC") == []
 
 
 def test_the_minutes_of_a_week_begin_with_sunday() -> None:
@@ -179,12 +179,12 @@ def test_the_minutes_of_a_week_begin_with_sunday() -> None:
 
 def test_schedules_meet_while_a_run_may_last() -> None:
     monday, later = "cron(50 23 ? * MON *)", "cron(4 0 ? * TUE *)"
-    assert meet(monday, later, 15 * MINUTE)
-    assert not meet(monday, later, 14 * MINUTE)
-    assert meet(later, monday, 15 * MINUTE)
-    assert not meet(monday, "cron(4 0 ? * MON *)", 15 * MINUTE)
-    assert meet("cron(50 23 ? * SAT *)", "cron(0 0 ? * SUN *)", 15 * MINUTE)
-    assert meet("cron(0 5 1 * ? *)", "cron(0 5 ? * WED *)", MINUTE)
-    assert meet("cron(0 5 ? * 3#1 *)", "cron(0 5 ? * WED *)", MINUTE)
-    assert meet("rate(1 hour)", monday, MINUTE)
-    assert not meet("cron(0 5 * * ? *)", "cron(0 6 * * ? *)", HOUR)
+    assert schedules_overlap(monday, later, 15 * MINUTE)
+    assert not schedules_overlap(monday, later, 14 * MINUTE)
+    assert schedules_overlap(later, monday, 15 * MINUTE)
+    assert not schedules_overlap(monday, "cron(4 0 ? * MON *)", 15 * MINUTE)
+    assert schedules_overlap("cron(50 23 ? * SAT *)", "cron(0 0 ? * SUN *)", 15 * MINUTE)
+    assert schedules_overlap("cron(0 5 1 * ? *)", "cron(0 5 ? * WED *)", MINUTE)
+    assert schedules_overlap("cron(0 5 ? * 3#1 *)", "cron(0 5 ? * WED *)", MINUTE)
+    assert schedules_overlap("rate(1 hour)", monday, MINUTE)
+    assert not schedules_overlap("cron(0 5 * * ? *)", "cron(0 6 * * ? *)", HOUR)

@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from conftest import NOW
-from ml_janitor.aws.endpoint_load import HOURS
+from ml_janitor.aws.endpoint_load import LOAD_HOURS
 from ml_janitor.aws.instances import memory_gib
 from ml_janitor.aws.prices import Price
 from ml_janitor.core.model import Finding
@@ -33,10 +33,13 @@ from quiet_endpoints import DAY, hourly, quiet
         (quiet(fixed="it scales itself between 1 and 4 instances"), "kept", "it scales itself"),
         (quiet(peaks=Unreadable("MemoryUtilization: denied")), "unknown", "MemoryUtilization: denied"),
         (quiet(peaks=NotRead()), "unknown", "not read"),
-        (quiet(raw={"requests": hourly(100, HOURS - 1)}), "unknown", "Invocations lacks datapoints"),
+        (quiet(raw={"requests": hourly(100, LOAD_HOURS - 1)}), "unknown", "Invocations lacks datapoints"),
         (quiet(raw={"ConcurrentRequestsPerModel": Absent()}), "unknown", "ConcurrentRequestsPerModel lacks"),
         (quiet(raw={"ModelLatency": Absent()}), "unknown", "ModelLatency has no datapoint"),
         (quiet(raw={"requests": hourly(0), "ModelLatency": Absent()}), "kept", "no request came"),
+        (quiet(raw={"requests": hourly(0)}), "kept", "no request came"),
+        (quiet(type="ml.t2.large"), "unknown", "the memory of ml.t2.large is unknown"),
+        (quiet(at_once=0), "found", "73,000"),
         (quiet(memory=1.04), "found", "with 6 GB"),
         (quiet(memory=1.06), "kept", "it needs 7 GB"),
         (quiet(at_once=140), "found", "serverless inference with"),
@@ -93,6 +96,9 @@ def test_the_saving_is_what_the_instances_cost_less_the_seconds_and_their_memory
     run = Decimal(73000) * Decimal("0.3") * Decimal("0.00002") * 3
     assert decided.cost.monthly_usd == pytest.approx(Decimal("0.23") * 2 * 730 - run, abs=Decimal("0.01"))
     assert "MemorySizeInMB=3072,MaxConcurrency=6" in decided.action
+    alone = ServerlessCandidates().decide(quiet(at_once=0), NOW)
+    assert isinstance(alone, Finding)
+    assert "MaxConcurrency=1}" in alone.action
 
 
 def test_memory_is_known_of_the_usual_families_alone() -> None:

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from fakes import Shelf, Tunable
-from ml_janitor.config.sections import SECTIONS, SHARED
+from ml_janitor.config.sections import JANITOR_FIELDS, SECTIONS
 from ml_janitor.config.settings import Settings, SettingsError
 from ml_janitor.core.durations import WorkingHours
 from ml_janitor.core.exemptions import Exemptions
 from ml_janitor.core.model import Change, Mode
-from ml_janitor.core.ownership import Managers
+from ml_janitor.core.ownership import ManagerPolicy
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.detectors.idle_endpoints.rule import IdleEndpoints
 
@@ -127,7 +127,7 @@ def test_what_holds_for_all_detectors(tmp_path: Path) -> None:
 
     assert settings.policy.exemptions == Exemptions(("stay",), "stay-until", ("*prod*",), "Europe/Berlin")
     assert settings.policy.owner_tags == ("who",)
-    assert settings.managers == Managers(tools=("backstage",), people=("who",))
+    assert settings.managers == ManagerPolicy(tools=("backstage",), people=("who",))
     expected = WorkingHours(
         frozenset({6, 0, 1, 2, 3}), 7, 18, "Europe/Berlin", (date(2026, 12, 25), date(2027, 1, 1))
     )
@@ -139,7 +139,7 @@ def test_what_is_filled_in_as_managed_by_is_known_to_every_detector() -> None:
     settings = Settings.parse({"detectors": {"untagged-resources": {"fill_tags": fill}}})
 
     arming = {settings.arming(one).managers for one in DETECTORS if one.cleanup}
-    assert arming == {Managers(people=("owner", "created-by", "team"), filled=("unclear",))}
+    assert arming == {ManagerPolicy(people=("owner", "created-by", "team"), filled=("unclear",))}
 
 
 @pytest.mark.parametrize(
@@ -273,7 +273,7 @@ def test_the_file_in_the_repository_shows_every_key_with_its_default(tmp_path: P
     assert settings.organization.model_fields_set == set(type(settings.organization).model_fields)
     for detector in DETECTORS:
         assert settings.detector(detector) == standard.detector(detector) == detector()
-        own = {field.name for field in fields(detector)} - SHARED
+        own = {field.name for field in fields(detector)} - JANITOR_FIELDS
         assert settings.sections[detector.name].model_fields_set == own
 
 
@@ -368,7 +368,11 @@ DEFAULTS: dict[str, dict[str, object]] = {
         "act_on_environments": [],
         "armed_until": None,
     }
-    | {field.name: getattr(Tunable(), field.name) for field in fields(Tunable) if field.name not in SHARED}
+    | {
+        field.name: getattr(Tunable(), field.name)
+        for field in fields(Tunable)
+        if field.name not in JANITOR_FIELDS
+    }
     | {"suffixes": [".bin"]},
 }
 """What holds where nobody sets anything, written by hand: changing a limit's default is a decision."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from conftest import NOW
-from ml_janitor.core.signals import Absent, NotRead, Signal, Unreadable, Value, given
+from ml_janitor.core.signals import Absent, NotRead, Signal, Unreadable, Value, map_signal
 
 
 @pytest.mark.parametrize(
@@ -18,4 +18,4 @@ from ml_janitor.core.signals import Absent, NotRead, Signal, Unreadable, Value, 
     ],
 )
 def test_only_what_was_read_is_computed_with(signal: Signal[int], becomes: Signal[int]) -> None:
-    assert given(signal, lambda read: 2 * read) == becomes
+    assert map_signal(signal, lambda read: 2 * read) == becomes

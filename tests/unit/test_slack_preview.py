@@ -7,15 +7,15 @@ from dataclasses import replace
 
 from ml_janitor.config.routes import Routes
 from ml_janitor.core.results import Report
-from ml_janitor.report.mrkdwn import Message, actions, button, section
-from ml_janitor_cli.screen import console, write
-from ml_janitor_cli.slack_preview import message, preview, text
+from ml_janitor.report.mrkdwn import Message, button_row, make_button, section_block
+from ml_janitor_cli.screen import make_console, print_blocks
+from ml_janitor_cli.slack_preview import draw_message, draw_mrkdwn, draw_preview
 from reports import ACCOUNT, NOW, finding, full, result, standing, sweep
 
 
 def drawn(report: Report) -> str:
     stream = io.StringIO()
-    write(console(stream), preview(report, keep_tag="janitor:keep"))
+    print_blocks(make_console(stream), draw_preview(report, keep_tag="janitor:keep"))
     return stream.getvalue()
 
 
@@ -32,14 +32,14 @@ def test_the_dearest_sweeps_message_stands_there_and_the_others_are_named() -> N
 def test_each_channel_stands_beside_what_is_routed_there() -> None:
     routes = Routes.of({f"account:{ACCOUNT}": "#prod"}, main="#ml-costs")
     stream = io.StringIO()
-    write(console(stream), preview(full(), routes=routes))
+    print_blocks(make_console(stream), draw_preview(full(), routes=routes))
     said = stream.getvalue()
     assert said.startswith("What Slack would get, in #prod\n  \u2502 $12,925 so far")
     assert "and 2 more messages of this kind:\n  in #prod: $8,245 a month: 4 new idle endpoints" in said
 
 
 def test_nothing_found_is_nothing_drawn() -> None:
-    assert list(preview(replace(full(), sweeps=(sweep("idle-endpoints"),)))) == []
+    assert list(draw_preview(replace(full(), sweeps=(sweep("idle-endpoints"),)))) == []
 
 
 def test_a_pipe_gets_no_markup_no_escape_codes_and_no_wide_lines() -> None:
@@ -59,13 +59,15 @@ def test_a_pipe_gets_no_markup_no_escape_codes_and_no_wide_lines() -> None:
 
 def test_buttons_are_drawn() -> None:
     stream = io.StringIO()
-    row = actions([button("Keep", "a", "v"), button("[bold]Do it now", "b", "v")])
-    write(console(stream), [message(Message(text="text", blocks=(section("said"), row)))])
+    row = button_row([make_button("Keep", "a", "v"), make_button("[bold]Do it now", "b", "v")])
+    print_blocks(
+        make_console(stream), [draw_message(Message(text="text", blocks=(section_block("said"), row)))]
+    )
     assert stream.getvalue() == "\u2502 said\n\u2502\n\u2502 [ Keep ]  [ [bold]Do it now ]\n"
 
 
 def test_marked_up_text_is_styled() -> None:
-    line = text("`name`  *$5* of <@U1>, &lt;x&gt;")
+    line = draw_mrkdwn("`name`  *$5* of <@U1>, &lt;x&gt;")
     assert line.plain == "name  $5 of @U1, <x>"
     assert [(line.plain[span.start : span.end], span.style) for span in line.spans] == [
         ("name", "cyan"),

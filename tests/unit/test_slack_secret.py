@@ -8,21 +8,21 @@ import pytest
 from aws_lambda_powertools.utilities import parameters
 
 from ml_janitor.slack.retries import SlackError
-from ml_janitor.slack.secret import read_secret, sender
-from ml_janitor.slack.sender import Time
+from ml_janitor.slack.secret import make_sender, read_slack_secret
+from ml_janitor.slack.sender import SenderClock
 from ml_janitor.slack.webhook import Webhook
 
-TIME = Time(clock=lambda: 0.0, sleep=lambda _: None)
+TIME = SenderClock(clock=lambda: 0.0, sleep=lambda _: None)
 HOOK = "https://hooks.slack.com/services/T/B/x"
 
 
 @pytest.mark.parametrize("kept", ["xoxb-1\n", json.dumps({"token": "xoxb-1"})])
 def test_a_secret_with_a_token_makes_a_bot(kept: str) -> None:
-    assert repr(sender(kept, "#ml", TIME)) == "Slack('#ml')"
+    assert repr(make_sender(kept, "#ml", TIME)) == "Slack('#ml')"
 
 
 def test_a_secret_with_a_url_makes_a_webhook() -> None:
-    assert isinstance(sender("https://hooks.slack.com/services/T/B/x", "", TIME), Webhook)
+    assert isinstance(make_sender("https://hooks.slack.com/services/T/B/x", "", TIME), Webhook)
 
 
 @pytest.mark.parametrize(
@@ -36,14 +36,14 @@ def test_a_secret_with_a_url_makes_a_webhook() -> None:
 )
 def test_a_secret_that_cannot_be_used_is_not_repeated(kept: str, channel: str, says: str) -> None:
     with pytest.raises(SlackError, match=says) as caught:
-        sender(kept, channel, TIME)
+        make_sender(kept, channel, TIME)
     assert "hunter2" not in str(caught.value)
 
 
 def test_a_webhook_posts_to_one_channel_so_it_serves_no_routes() -> None:
     with pytest.raises(SlackError, match="posts to one channel only"):
-        sender(HOOK, "#ml", TIME, routed=True)
-    assert repr(sender("xoxb-1", "#ml", TIME, routed=True)) == "Slack('#ml')"
+        make_sender(HOOK, "#ml", TIME, routed=True)
+    assert repr(make_sender("xoxb-1", "#ml", TIME, routed=True)) == "Slack('#ml')"
 
 
 def test_a_secret_is_read_again_after_five_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,6 +55,6 @@ def test_a_secret_is_read_again_after_five_minutes(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(parameters, "get_secret", get_secret)
 
-    assert read_secret("janitor/slack") == "secret janitor/slack"
+    assert read_slack_secret("janitor/slack") == "secret janitor/slack"
     with pytest.raises(SlackError, match="other cannot be read: ResourceNotFound: no such secret"):
-        read_secret("other")
+        read_slack_secret("other")

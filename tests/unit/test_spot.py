@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml_janitor.core.job_families import family
-from ml_janitor.core.spot import Interruption, Purchase, Spot, purchase
+from ml_janitor.core.job_families import family_name
+from ml_janitor.core.spot import Interruption, Purchase, SpotCapacity, best_purchase
 
 RATES = st.floats(0.001, 0.5)
 WORK = st.floats(0.1, 100)
 
 
-def simulated(work: float, every: float, spot: Spot, chance: random.Random) -> float:
+def simulated(work: float, every: float, spot: SpotCapacity, chance: random.Random) -> float:
     """The hours of one run, second thoughts and all: an event at a time, until all work is saved or done."""
     clock, done, next_interruption = 0.0, 0.0, chance.expovariate(spot.interruptions)
     pending = 0.0
@@ -45,7 +45,8 @@ def simulated(work: float, every: float, spot: Spot, chance: random.Random) -> f
 def test_the_mean_of_a_thousand_seasons_is_within_five_percent(
     work: float, rate: float, every: float, restart: float
 ) -> None:
-    spot, chance = Spot(rate, restart, save=0.02, discount=0.6), random.Random(f"{work} {rate} {every}")  # noqa: S311
+    spot = SpotCapacity(rate, restart, save=0.02, discount=0.6)
+    chance = random.Random(f"{work} {rate} {every}")  # noqa: S311
     seasons = [sum(simulated(work, every, spot, chance) for _ in range(8)) / 8 for _ in range(1000)]
 
     assert spot.hours(work, every) == pytest.approx(sum(seasons) / 1000, rel=0.05)
@@ -53,7 +54,7 @@ def test_the_mean_of_a_thousand_seasons_is_within_five_percent(
 
 def test_two_days_without_a_checkpoint_cost_months() -> None:
     """Boise State's runs on spot: 48.5 hours at 0.15 interruptions an hour, at a third of the price."""
-    spot = Spot(0.15, restart=0.0, save=0.0, discount=2 / 3)
+    spot = SpotCapacity(0.15, restart=0.0, save=0.0, discount=2 / 3)
 
     assert spot.cost(48.5) * 48.5 == pytest.approx(3198, rel=0.05)
     assert spot.cost(48.5, 0.5) * 48.5 == pytest.approx(17.9, rel=0.1)
@@ -63,18 +64,18 @@ def test_two_days_without_a_checkpoint_cost_months() -> None:
 def test_spot_takes_no_less_than_the_work(
     rate: float, work: float, restart: float, save: float, discount: float
 ) -> None:
-    spot = Spot(rate, restart, save, discount)
+    spot = SpotCapacity(rate, restart, save, discount)
 
     assert spot.hours(work) >= work * (1 - 1e-9)
     assert spot.hours(work * 1.1) >= spot.hours(work)
-    assert spot.cost(work) <= Spot(rate * 1.1, restart, save, discount).cost(work)
-    assert spot.cost(work) >= Spot(rate, restart, save, min(discount + 0.05, 1)).cost(work)
+    assert spot.cost(work) <= SpotCapacity(rate * 1.1, restart, save, discount).cost(work)
+    assert spot.cost(work) >= SpotCapacity(rate, restart, save, min(discount + 0.05, 1)).cost(work)
 
 
 @given(RATES, st.floats(0.001, 0.1))
 def test_no_interval_wastes_less_than_the_proposed_one(rate: float, save: float) -> None:
     """On a long run, beside intervals from a quarter to four times as long, but for a hundredth."""
-    spot = Spot(rate, restart=0.05, save=save, discount=0.5)
+    spot = SpotCapacity(rate, restart=0.05, save=save, discount=0.5)
     proposed = spot.interval()
     work = 200 * proposed
 
@@ -83,7 +84,7 @@ def test_no_interval_wastes_less_than_the_proposed_one(rate: float, save: float)
 
 
 def test_without_interruptions_spot_takes_what_the_work_takes() -> None:
-    spot = Spot(0, restart=1, save=0.1, discount=0.7)
+    spot = SpotCapacity(0, restart=1, save=0.1, discount=0.7)
 
     assert spot.interval() == math.inf
     assert spot.hours(50) == 50
@@ -102,11 +103,11 @@ def test_without_interruptions_spot_takes_what_the_work_takes() -> None:
     ],
 )
 def test_the_interval_is_daly_s(save: float, hours: float) -> None:
-    assert Spot(0.1, restart=1, save=save, discount=0.5).interval() == pytest.approx(hours)
+    assert SpotCapacity(0.1, restart=1, save=save, discount=0.5).interval() == pytest.approx(hours)
 
 
 def test_a_run_is_its_intervals_of_which_the_last_saves_nothing() -> None:
-    spot = Spot(0.1, restart=2.0, save=0.5, discount=0.75)
+    spot = SpotCapacity(0.1, restart=2.0, save=0.5, discount=0.75)
 
     def undisturbed(hours: float) -> float:
         return math.exp(0.2) * math.expm1(0.1 * hours) / 0.1
@@ -119,10 +120,10 @@ def test_a_run_is_its_intervals_of_which_the_last_saves_nothing() -> None:
 
 
 def test_a_run_that_never_ends_costs_infinitely_much() -> None:
-    assert Spot(1, restart=0, save=0, discount=0.9).cost(1000) == math.inf
-    assert Spot(1, restart=700, save=0, discount=0.9).hours(1) == math.inf
-    assert Spot(1, restart=700, save=0, discount=0.9).hours(0) == 0
-    assert Spot(1, restart=0, save=0, discount=0.9).hours(600) < math.inf
+    assert SpotCapacity(1, restart=0, save=0, discount=0.9).cost(1000) == math.inf
+    assert SpotCapacity(1, restart=700, save=0, discount=0.9).hours(1) == math.inf
+    assert SpotCapacity(1, restart=700, save=0, discount=0.9).hours(0) == 0
+    assert SpotCapacity(1, restart=0, save=0, discount=0.9).hours(600) < math.inf
 
 
 @pytest.mark.parametrize(
@@ -136,7 +137,7 @@ def test_a_run_that_never_ends_costs_infinitely_much() -> None:
     ],
 )
 def test_how_to_buy(hours: float, interruption: Interruption, a_week: float, expected: Purchase) -> None:
-    assert purchase(hours, interruption, a_week) is expected
+    assert best_purchase(hours, interruption, a_week) is expected
 
 
 @pytest.mark.parametrize(
@@ -159,4 +160,4 @@ def test_how_to_buy(hours: float, interruption: Interruption, a_week: float, exp
     ],
 )
 def test_the_family_of_a_job(name: str, of: str) -> None:
-    assert family(name) == of
+    assert family_name(name) == of

@@ -16,6 +16,7 @@ from ml_janitor.aws.prices import Price
 from ml_janitor.core.model import Confidence, Finding
 from ml_janitor.detectors.spot_training import SpotTraining
 from past_jobs import HOUR, job, runs, word
+from verdicts import shown
 
 
 @pytest.mark.parametrize(
@@ -107,3 +108,41 @@ def test_a_job_is_explained_as_one_of_its_family(aws: Aws) -> None:
     assert (
         Both().look(aws, replace(churn.target, arn="arn:aws:sagemaker:::training-job/stopped"), NOW) is None
     )
+
+
+def test_what_was_seen_of_a_family_and_passed_on_the_way() -> None:
+    """A job on spot, or one that did not train, is none of those that ran on demand."""
+    family = runs(jobs=(job(instances=2), job(8 * HOUR), job(0 * HOUR), job(spot=True), job()))
+    decided = SpotTraining(min_saving=0.01).decide(family, NOW)
+
+    assert shown(decided) == {
+        "jobs on demand that completed": 3,
+        "mean run": "5.3 h on 2 ml.g5.xlarge",
+        "checkpoints in S3": "yes",
+        "cost of an interruption": "low",
+        "spot discount": "60%, assumed",
+    }
+    assert decided.steps[0] == "its jobs may be interrupted"
+    plain = SpotTraining(min_saving=0.01).decide(runs(newest=job(checkpoints=False)), NOW)
+    assert (shown(plain)["checkpoints in S3"], shown(plain)["cost of an interruption"]) == ("no", "medium")
+
+
+def test_without_checkpoints_a_short_job_is_told_of_no_first_step_and_others_how_often() -> None:
+    short = job(HOUR / 4, checkpoints=False)
+    plain = SpotTraining(min_saving=0.01).decide(runs(newest=short, jobs=(short,) * 90), NOW)
+    kept = SpotTraining().decide(runs(), NOW)
+
+    assert isinstance(plain, Finding)
+    assert plain.action.endswith(
+        "MaxWaitTimeInSeconds=172800 (3600 at most for built-in algorithms without checkpoints)"
+    )
+    assert isinstance(kept, Finding)
+    assert kept.action.endswith("MaxWaitTimeInSeconds=172800; a checkpoint every 27 minutes costs least")
+
+
+def test_as_much_as_is_worth_a_change_is_enough() -> None:
+    """144 hours in 60 days are 73 a month, and cost nothing on spot."""
+    family = runs(3, jobs=(job(48 * HOUR),) * 3, discount=1.0, price=Price(Decimal(1), "x"))
+
+    assert word(SpotTraining(min_saving=73.0, interruptions_per_hour=0.0).decide(family, NOW)) == "found"
+    assert word(SpotTraining(min_saving=73.01, interruptions_per_hour=0.0).decide(family, NOW)) == "kept"

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from botocore.exceptions import ConnectTimeoutError
 
-from ml_janitor.aws.prices import FROM_API
-from ml_janitor.aws.storage_prices import DATED, StoragePrices, class_prices, read
+from ml_janitor.aws.prices import FROM_PRICE_LIST
+from ml_janitor.aws.storage_prices import FROM_STORAGE_TABLE, StoragePrices, class_prices, read_storage_prices
 from ml_janitor.core.cost import Cost
-from ml_janitor.core.text import data_size
-from ml_janitor.core.tiering import GB, Rates
+from ml_janitor.core.text import format_size
+from ml_janitor.core.tiering import GB, ClassRates
 
 
 def product(usage: str, *tiers: tuple[str, str], unit: str = "GB-Mo") -> dict[str, Any]:
@@ -51,12 +51,17 @@ def test_the_price_list(products: list[dict[str, Any]], expected: dict[str, Deci
 @pytest.mark.parametrize(
     ("region", "listed", "storage_class", "expected"),
     [
-        ("us-east-1", {"STANDARD": Decimal(1)}, "STANDARD", Cost(monthly_usd=Decimal(2), source=FROM_API)),
-        ("us-east-1", {}, "STANDARD", Cost(monthly_usd=Decimal("0.046"), source=DATED)),
-        ("us-east-1", None, "STANDARD", Cost(monthly_usd=Decimal("0.046"), source=DATED)),
+        (
+            "us-east-1",
+            {"STANDARD": Decimal(1)},
+            "STANDARD",
+            Cost(monthly_usd=Decimal(2), source=FROM_PRICE_LIST),
+        ),
+        ("us-east-1", {}, "STANDARD", Cost(monthly_usd=Decimal("0.046"), source=FROM_STORAGE_TABLE)),
+        ("us-east-1", None, "STANDARD", Cost(monthly_usd=Decimal("0.046"), source=FROM_STORAGE_TABLE)),
         ("eu-west-1", None, "STANDARD", Cost(source="no price list")),
-        ("eu-west-1", {}, "STANDARD", Cost(source=FROM_API)),
-        ("us-east-1", {}, "INTELLIGENT_TIERING", Cost(source=FROM_API)),
+        ("eu-west-1", {}, "STANDARD", Cost(source=FROM_PRICE_LIST)),
+        ("us-east-1", {}, "INTELLIGENT_TIERING", Cost(source=FROM_PRICE_LIST)),
     ],
 )
 def test_two_gigabytes(
@@ -70,6 +75,7 @@ def test_small_objects_of_cheap_classes_are_billed_as_larger_ones() -> None:
 
     assert prices.cost("STANDARD_IA", 1).monthly_usd == 128 * 1024
     assert prices.cost("STANDARD_IA", 128 * 1024 + 1).monthly_usd == 128 * 1024 + 1
+    assert StoragePrices("eu-west-1", {"OTHER": Decimal(GB)}).cost("OTHER", 0).monthly_usd == 0
 
 
 @pytest.mark.parametrize(
@@ -83,15 +89,15 @@ def test_small_objects_of_cheap_classes_are_billed_as_larger_ones() -> None:
     ],
 )
 def test_sizes_for_a_reader(size: int, text: str) -> None:
-    assert data_size(size) == text
+    assert format_size(size) == text
 
 
 def test_each_class_has_the_rates_of_the_table_and_an_archive_its_overhead() -> None:
     rates = StoragePrices("eu-west-1", {name: Decimal(9) for name in ("STANDARD", "GLACIER")}).rates()
 
     assert rates == {
-        "STANDARD": Rates(stages=((0, Decimal(9)),)),
-        "GLACIER": Rates(
+        "STANDARD": ClassRates(stages=((0, Decimal(9)),)),
+        "GLACIER": ClassRates(
             stages=((0, Decimal(9)),),
             move=Decimal("0.03"),
             read=Decimal("0.01"),
@@ -105,7 +111,7 @@ def test_each_class_has_the_rates_of_the_table_and_an_archive_its_overhead() -> 
 def test_the_tiers_of_intelligent_tiering_cost_what_the_classes_do_that_they_are_like() -> None:
     listed = {"STANDARD": Decimal(9), "STANDARD_IA": Decimal(5), "GLACIER_IR": Decimal(2)}
 
-    assert StoragePrices("eu-west-1", listed).rates()["INTELLIGENT_TIERING"] == Rates(
+    assert StoragePrices("eu-west-1", listed).rates()["INTELLIGENT_TIERING"] == ClassRates(
         stages=((0, Decimal(9)), (30, Decimal(5)), (90, Decimal(2))),
         move=Decimal("0.01"),
         watch=Decimal("0.0025"),
@@ -135,7 +141,7 @@ def test_a_service_s_storage_is_asked_for_in_its_region(
     pricing = SimpleNamespace(get_paginator=lambda _: SimpleNamespace(paginate=paginate))
     aws: Any = SimpleNamespace(pricing=pricing, region="eu-west-1")
 
-    assert read(aws, service) == StoragePrices("eu-west-1", {name: Decimal("0.1")})
+    assert read_storage_prices(aws, service) == StoragePrices("eu-west-1", {name: Decimal("0.1")})
     wanted = {one["Field"]: one["Value"] for one in asked[0]["Filters"]}
     assert (asked[0]["ServiceCode"], wanted.pop("regionCode")) == (service, "eu-west-1")
     assert list(wanted.values()) == family
@@ -149,4 +155,4 @@ def test_what_could_not_be_asked_is_not_an_empty_list() -> None:
     pricing = SimpleNamespace(get_paginator=lambda _: SimpleNamespace(paginate=broken))
     aws: Any = SimpleNamespace(pricing=pricing, region="eu-west-1")
 
-    assert read(aws) == StoragePrices("eu-west-1", None)
+    assert read_storage_prices(aws) == StoragePrices("eu-west-1", None)

@@ -19,10 +19,10 @@ from ml_janitor.core.signals import Absent, Signal, Tags, Unreadable, Value
 from ml_janitor.core.tiering import GB
 from ml_janitor.detectors.storage_tiering import bucket as buckets
 from ml_janitor.detectors.storage_tiering import writing
-from ml_janitor.detectors.storage_tiering.bucket import Bucket
-from ml_janitor.detectors.storage_tiering.folders import Version, in_sequence
-from ml_janitor.detectors.storage_tiering.plans import OURS
-from ml_janitor.detectors.storage_tiering.reads import Counted
+from ml_janitor.detectors.storage_tiering.bucket import TieringBucket
+from ml_janitor.detectors.storage_tiering.folders import StoredVersion, folder_tree, order_versions
+from ml_janitor.detectors.storage_tiering.plans import RULE_ID_PREFIX
+from ml_janitor.detectors.storage_tiering.reads import CountedReads
 from ml_janitor.detectors.storage_tiering.rule import StorageTiering
 from old_buckets import DAY, KEPT, RULE, UNREAD, bucket, held, job, of_it, rules
 from past_jobs import word
@@ -79,8 +79,8 @@ EXPIRES = {"Expiration": {"Days": 400}}
             "kept",
             "no move to another class pays",
         ),
-        (bucket(counted=(Counted("", 2000.0 * GB, 90),)), "found", "INTELLIGENT_TIERING at 30 days"),
-        (bucket(counted=(Counted("logs/", 0.0, 90),)), "found", "INTELLIGENT_TIERING at 30 days"),
+        (bucket(counted=(CountedReads("", 2000.0 * GB, 90),)), "found", "INTELLIGENT_TIERING at 30 days"),
+        (bucket(counted=(CountedReads("logs/", 0.0, 90),)), "found", "INTELLIGENT_TIERING at 30 days"),
         # what has to stay
         (bucket(users={"experiments/a0": "model churn"}), "kept", "model churn refers to it"),
         (bucket(tagged=False), "found", "1000.0 GB"),
@@ -113,13 +113,13 @@ EXPIRES = {"Expiration": {"Days": 400}}
         (bucket(rates={}), "unknown", "no price"),
     ],
 )
-def test_the_table(candidate: Bucket, verdict: str, reason: str) -> None:
+def test_the_table(candidate: TieringBucket, verdict: str, reason: str) -> None:
     decided = RULE.decide(candidate, NOW)
 
     assert (word(decided), reason in decided.reason) == (verdict, True), decided.reason
 
 
-def finding(candidate: Bucket) -> Finding:
+def finding(candidate: TieringBucket) -> Finding:
     decided = RULE.decide(candidate, NOW)
     assert isinstance(decided, Finding), decided.reason
     return decided
@@ -183,7 +183,7 @@ def test_only_what_is_known_to_be_unread_and_not_kept_is_proven(
         ),
     ],
 )
-def test_what_would_prove_it(candidate: Bucket, to_prove: str) -> None:
+def test_what_would_prove_it(candidate: TieringBucket, to_prove: str) -> None:
     said = finding(candidate).to_prove
 
     assert said.startswith(to_prove)
@@ -218,7 +218,7 @@ def test_only_named_buckets_are_given_rules_and_freed_of_them() -> None:
         ("s3:PutLifecycleConfiguration", "arn:aws:s3:::meridian-lab")
     }
     record = {"bucket": "meridian-lab", "rules": [{"id": "ml-janitor-a"}]}
-    assert RULE.revert_effect(bucket().target, record) == writing.effect(record)
+    assert RULE.revert_effect(bucket().target, record) == writing.undo_rules_text(record)
     assert {(one.action, one.on) for one in StorageTiering(undo_buckets=("old",)).undoes} == {
         ("s3:GetLifecycleConfiguration", "arn:aws:s3:::old"),
         ("s3:PutLifecycleConfiguration", "arn:aws:s3:::old"),
@@ -241,11 +241,11 @@ def test_tags_are_read_of_so_many_objects_and_those_that_have_some_go_along(
     def tagged(_aws: Any, _name: str, keys: Sequence[str]) -> dict[str, Signal[Tags]]:
         return dict.fromkeys(keys, own)
 
-    monkeypatch.setattr(buckets, "measured", lambda *_: Listing((small, large), "broke off"))
-    monkeypatch.setattr(buckets, "read", lambda _aws, some, _now: some)
-    monkeypatch.setattr(buckets, "tagged", tagged)
+    monkeypatch.setattr(buckets, "list_measured_buckets", lambda *_: Listing((small, large), "broke off"))
+    monkeypatch.setattr(buckets, "read_tiering_buckets", lambda _aws, some, _now: some)
+    monkeypatch.setattr(buckets, "read_tags_of_keys", tagged)
     aws: Any = SimpleNamespace(account=ACCOUNT, region=REGION)
-    found: list[Bucket] = []
+    found: list[TieringBucket] = []
 
     with pytest.raises(ReadError, match="broke off"):
         found.extend(replace(RULE, read_tags_up_to=most).find(aws, NOW))
@@ -259,16 +259,16 @@ def test_of_a_folder_with_something_kept_the_other_folders_are_proposed() -> Non
     candidate = replace(candidate, tagged={**candidate.tagged, "experiments/c/deep/x0": KEPT})
 
     (only,) = RULE.proposed(candidate, NOW)
-    assert (only.prefix, only.id.startswith(OURS)) == ("experiments/b/", True)
+    assert (only.prefix, only.id.startswith(RULE_ID_PREFIX)) == ("experiments/b/", True)
 
 
 def test_old_versions_and_uploads() -> None:
     versions = [
-        Version("raw/x", NOW - DAY, GB),
-        Version("raw/x", NOW - 95 * DAY, GB, current=False),
-        Version("raw/x", NOW - 300 * DAY, 70 * GB, current=False),
+        StoredVersion("raw/x", NOW - DAY, GB),
+        StoredVersion("raw/x", NOW - 95 * DAY, GB, current=False),
+        StoredVersion("raw/x", NOW - 300 * DAY, 70 * GB, current=False),
     ]
-    sequence = list(in_sequence(reversed(versions)))
+    sequence = list(order_versions(reversed(versions)))
     assert [(one.current, one.replaced) for one in sequence] == [
         (True, None),
         (False, NOW - DAY),
@@ -288,11 +288,11 @@ def test_old_versions_and_uploads() -> None:
 
 
 def test_nothing_is_proven_to_be_deleted_that_may_be_read() -> None:
-    def of(counted: object, **more: Any) -> Bucket:
+    def of(counted: object, **more: Any) -> TieringBucket:
         return bucket(held("tmp/a", age=90), counted=counted, **more)
 
     assert finding(of(UNREAD)).confidence is Confidence.PROVEN
-    for read in (Absent(), Unreadable("throttled"), (Counted("tmp/", 11.0 * GB, 90),)):
+    for read in (Absent(), Unreadable("throttled"), (CountedReads("tmp/", 11.0 * GB, 90),)):
         assert finding(of(read)).confidence is Confidence.LIKELY
     for counted in (UNREAD, Absent()):
         verdict = RULE.decide(of(counted, inputs=job("tmp/", 29)), NOW)
@@ -359,3 +359,14 @@ def test_the_command_keeps_what_is_there() -> None:
 def test_settings_that_make_no_sense(setting: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         StorageTiering(**setting)
+
+
+def test_an_object_of_128_kilobytes_is_one_that_s3_moves() -> None:
+    """S3 User Guide, "Transitioning objects": smaller ones stay by default."""
+    versions = [StoredVersion("raw/a", NOW - DAY, 131_071), StoredVersion("raw/b", NOW - DAY, 131_072)]
+    versions.append(StoredVersion("raw/c", NOW - DAY, 131_071, current=False, replaced=NOW - 2 * DAY))
+
+    folder = folder_tree(versions, NOW, lambda _: ()).inside["raw/"]
+
+    assert folder.held == {(1, True, "STANDARD"): (1, 131_071), (1, False, "STANDARD"): (1, 131_072)}
+    assert folder.replaced == {(2, True, "STANDARD"): (1, 131_071)}

@@ -10,16 +10,16 @@ import pytest
 
 from conftest import ACCOUNT, NOW, REGION
 from memory_table import MemoryTable
-from ml_janitor.engine.holds import Hold, How, longest_hold
+from ml_janitor.engine.holds import Hold, HoldKind, longest_hold
 from ml_janitor.ledger.holds import Holds
 from nights import DAY
 
 KEY = "arn:aws:sagemaker:us-east-1:123456789012:endpoint/lamp@2026-01-01T00:00:00+00:00"
 
-WEEK = Hold(key=KEY, how=How.SNOOZED, by="maria", given=NOW, until=NOW + 7 * DAY)
-MONTH = Hold(key=KEY, how=How.SNOOZED, by="tomas", given=NOW, until=NOW + 30 * DAY)
-KEPT = Hold(key=KEY, how=How.KEPT, by="hana", given=NOW)
-FAIR = Hold(key=KEY, how=How.KEPT, by="hana", given=NOW, until=NOW + 9 * DAY, why="the fair")
+WEEK = Hold(key=KEY, how=HoldKind.SNOOZED, by="maria", given=NOW, until=NOW + 7 * DAY)
+MONTH = Hold(key=KEY, how=HoldKind.SNOOZED, by="tomas", given=NOW, until=NOW + 30 * DAY)
+KEPT = Hold(key=KEY, how=HoldKind.KEPT, by="hana", given=NOW)
+FAIR = Hold(key=KEY, how=HoldKind.KEPT, by="hana", given=NOW, until=NOW + 9 * DAY, why="the fair")
 
 
 @pytest.fixture

@@ -15,13 +15,13 @@ from ml_janitor.aws.idle_shutdown import (
     DESCRIBE_DOMAIN,
     DESCRIBE_PROFILE,
     DESCRIBE_SPACE,
-    decided_by,
-    layer,
-    timeout,
+    deciding_level,
+    shutdown_layer,
+    shutdown_timeout,
 )
-from ml_janitor.aws.idle_shutdown import described as described_settings
-from ml_janitor.aws.studio_apps import App, described, find_again, listed, merged
-from ml_janitor.aws.studio_tags import in_bulk, inherit, of_one
+from ml_janitor.aws.idle_shutdown import describe_places as described_settings
+from ml_janitor.aws.studio_apps import StudioApp, describe_apps, find_app_again, list_apps, merge_apps
+from ml_janitor.aws.studio_tags import add_app_tags, inherit_tags, read_app_tags
 from ml_janitor.core.signals import Absent, NotRead, Signal, Unreadable, Value
 from scripted import DENIED, Refusal, Script, Torn
 
@@ -49,8 +49,8 @@ def in_space(**more: Any) -> dict[str, Any]:
     return entry(UserProfileName=None, SpaceName="desk", **more)
 
 
-def app(one: Mapping[str, Any] | None = None) -> App:
-    (found,) = listed(Script({LIST: {"Apps": [one or entry()]}}).aws()).items
+def app(one: Mapping[str, Any] | None = None) -> StudioApp:
+    (found,) = list_apps(Script({LIST: {"Apps": [one or entry()]}}).aws()).items
     return found
 
 
@@ -60,7 +60,7 @@ def app(one: Mapping[str, Any] | None = None) -> App:
 def test_an_app_is_known_by_its_owner_type_and_name() -> None:
     account = Script({LIST: [{"Apps": [entry()]}, {"Apps": [in_space(ResourceSpec=None)]}]})
 
-    own, space = listed(account.aws(), DomainIdEquals="d-1").items
+    own, space = list_apps(account.aws(), DomainIdEquals="d-1").items
 
     assert (own.target.arn, own.target.name) == (
         f"{ARN}:app/d-1/anna/codeeditor/default",
@@ -106,7 +106,7 @@ def test_activity_counts_only_where_it_is_not_that_of_a_health_check(
     answer |= {"LastUserActivityTimestamp": active} if active else {}
     answer |= {"LastHealthCheckTimestamp": checked} if checked else {}
 
-    (found,) = described(Script({DESCRIBE: answer}).aws(), [app()])
+    (found,) = describe_apps(Script({DESCRIBE: answer}).aws(), [app()])
 
     assert (found.activity, found.checked) == (activity, checked)
     assert (found.arn, found.status, found.instance_type) == ("as AWS wrote it", "Pending", "ml.g5.xlarge")
@@ -116,8 +116,8 @@ def test_a_description_says_what_it_runs_on() -> None:
     plan = {"InstanceType": "ml.p4d.24xlarge", "TrainingPlanArn": f"{ARN}:training-plan/p"}
     answer = {"AppArn": "arn", "Status": "InService", "ResourceSpec": plan}
 
-    (found,) = described(Script({DESCRIBE: answer}).aws(), [app()])
-    (still,) = described(
+    (found,) = describe_apps(Script({DESCRIBE: answer}).aws(), [app()])
+    (still,) = describe_apps(
         Script({DESCRIBE: {"AppArn": "arn", "Status": "InService"}}).aws(), [app(entry(ResourceSpec=plan))]
     )
 
@@ -137,7 +137,7 @@ def test_a_description_says_what_it_runs_on() -> None:
     ],
 )
 def test_an_app_that_cannot_be_described(answer: Any, status: str, activity: Signal[Any]) -> None:
-    (found,) = described(Script({DESCRIBE: answer}).aws(), [app()])
+    (found,) = describe_apps(Script({DESCRIBE: answer}).aws(), [app()])
 
     assert (found.status, found.activity) == (status, activity)
 
@@ -151,7 +151,7 @@ def test_an_app_is_found_again_by_its_creation_time_else_the_newest_that_is_ther
 
     def started(created: timedelta | None) -> timedelta:
         at = None if created is None else NOW - created
-        found = find_again(
+        found = find_app_again(
             aws, target_at(target.arn.partition(f"{ACCOUNT}:")[2].upper().replace("D-1", "d-1"), at)
         )
         assert found is not None
@@ -159,18 +159,18 @@ def test_an_app_is_found_again_by_its_creation_time_else_the_newest_that_is_ther
 
     assert [started(age) for age in (9 * DAY, 3 * DAY, DAY, None)] == [9 * DAY, 3 * DAY, DAY, 3 * DAY]
     assert account.asked(LIST)[0]["DomainIdEquals"] == "d-1"
-    assert find_again(aws, target_at("app/d-1/anna/codeeditor/none")) is None
+    assert find_app_again(aws, target_at("app/d-1/anna/codeeditor/none")) is None
     with pytest.raises(ReadError, match="ListApps broke off"):
-        find_again(Script({LIST: DENIED}).aws(), target)
+        find_app_again(Script({LIST: DENIED}).aws(), target)
     broken = Script({LIST: [{"Apps": [again]}, DENIED]})
-    assert find_again(broken.aws(), target) is not None
+    assert find_app_again(broken.aws(), target) is not None
 
 
 def test_what_was_read_again_takes_its_place() -> None:
     one, two = app(entry("one")), app(entry("two"))
-    (newer,) = described(Script({DESCRIBE: {"AppArn": "arn", "Status": "Failed"}}).aws(), [two])
+    (newer,) = describe_apps(Script({DESCRIBE: {"AppArn": "arn", "Status": "Failed"}}).aws(), [two])
 
-    assert merged([one, two], [newer]) == [one, newer]
+    assert merge_apps([one, two], [newer]) == [one, newer]
 
 
 # --- tags ---------------------------------------------------------------------------------------
@@ -205,7 +205,7 @@ def test_an_app_has_the_tags_of_its_space_and_of_the_profile_that_owns_it() -> N
     )
     aws = account.aws()
 
-    both = in_bulk(aws, listed(aws).items)
+    both = add_app_tags(aws, list_apps(aws).items)
 
     assert [one.profile for one in both] == ["anna", "anna"]
     source = "tag:GetResources"
@@ -226,10 +226,10 @@ def test_a_shared_space_has_no_profile_and_spaces_are_listed_only_for_apps_in_on
     account = Script(answers | {SPACES: {"Spaces": [space(None)]}})
     aws = account.aws()
 
-    (shared,) = in_bulk(aws, listed(aws).items)
+    (shared,) = add_app_tags(aws, list_apps(aws).items)
 
     assert (shared.profile, shared.target.tags) == (None, Value({}, "tag:GetResources"))
-    in_bulk(Script(answers).aws(), [app()])  # which lists no space
+    add_app_tags(Script(answers).aws(), [app()])  # which lists no space
 
 
 @pytest.mark.parametrize("broken", [SPACES, BULK])
@@ -241,7 +241,7 @@ def test_where_one_of_them_cannot_be_read_no_tag_counts_as_read(broken: str) -> 
     }
     aws = Script(answers | {broken: DENIED}).aws()
 
-    (found,) = in_bulk(aws, listed(aws).items)
+    (found,) = add_app_tags(aws, list_apps(aws).items)
 
     assert isinstance(found.target.tags, Unreadable)
     assert broken.partition(":")[2] in found.target.tags.error
@@ -252,11 +252,11 @@ def test_the_tags_of_one_are_read_as_they_are_now() -> None:
         return {"Tags": [{"Key": asked["ResourceArn"].rpartition(":")[2].partition("/")[0], "Value": "x"}]}
 
     account = Script({SPACES: {"Spaces": [space()]}, ONE: tags})
-    (one,) = described(
+    (one,) = describe_apps(
         Script({DESCRIBE: {"AppArn": f"{ARN}:app/as-it-is", "Status": "InService"}}).aws(), [app(in_space())]
     )
 
-    found = of_one(account.aws(), one)
+    found = read_app_tags(account.aws(), one)
 
     assert found.target.tags == Value({"app": "x", "space": "x", "user-profile": "x"}, ONE)
     assert [asked["ResourceArn"] for asked in account.asked(ONE)] == [
@@ -264,9 +264,9 @@ def test_the_tags_of_one_are_read_as_they_are_now() -> None:
     ]  # fmt: skip
     assert account.asked(SPACES)[0]["DomainIdEquals"] == "d-1"
     own = Script({ONE: tags})
-    assert of_one(own.aws(), app()).target.tags == Value({"app": "x", "user-profile": "x"}, ONE)
+    assert read_app_tags(own.aws(), app()).target.tags == Value({"app": "x", "user-profile": "x"}, ONE)
     assert own.asked(ONE)[0]["ResourceArn"] == app().target.arn
-    assert isinstance(of_one(Script({ONE: DENIED}).aws(), app()).target.tags, Unreadable)
+    assert isinstance(read_app_tags(Script({ONE: DENIED}).aws(), app()).target.tags, Unreadable)
 
 
 @pytest.mark.parametrize(
@@ -289,7 +289,7 @@ def test_the_tags_of_one_are_read_as_they_are_now() -> None:
 def test_under_one_key_the_nearer_value_holds_unless_the_other_keeps_longer(
     near: str | None, far: str, value: str
 ) -> None:
-    tags, inherited = inherit({} if near is None else {"keep": near}, {"space": {"keep": far}})
+    tags, inherited = inherit_tags({} if near is None else {"keep": near}, {"space": {"keep": far}})
 
     assert tags == {"keep": value}
     assert inherited == ({"space": ("keep",)} if value != near else {})
@@ -306,7 +306,7 @@ def test_under_one_key_the_nearer_value_holds_unless_the_other_keeps_longer(
     ],
 )
 def test_what_says_how_a_space_is_managed_says_nothing_of_its_apps(key: str, value: str, taken: bool) -> None:  # noqa: FBT001
-    assert (inherit({}, {"space": {key: value}})[0] == {key: value}) is taken
+    assert (inherit_tags({}, {"space": {key: value}})[0] == {key: value}) is taken
 
 
 # --- idle shutdown ------------------------------------------------------------------------------
@@ -345,7 +345,7 @@ def test_the_nearest_that_says_something_decides_when_studio_stops_an_app(
     signals = [Value(one, f"call {number}") for number, one in enumerate(above)]
     source = f"call {len(above) - 1}"
 
-    found = timeout("CodeEditor", signals, shared=False)
+    found = shutdown_timeout("CodeEditor", signals, shared=False)
 
     assert found == (Absent(source) if expected is None else Value(expected, source))
 
@@ -353,20 +353,20 @@ def test_the_nearest_that_says_something_decides_when_studio_stops_an_app(
 def test_what_was_not_described_leaves_it_open() -> None:
     whole: Signal[Any] = Value(said(DOMAIN, ON))
 
-    unread = timeout("CodeEditor", [whole, Unreadable("denied")], shared=False)
+    unread = shutdown_timeout("CodeEditor", [whole, Unreadable("denied")], shared=False)
 
     assert unread == Unreadable("denied")
-    assert timeout("CodeEditor", [NotRead()], shared=False) == Unreadable("it was not described")
-    assert isinstance(timeout("CodeEditor", [whole], shared=False), Unreadable)
+    assert shutdown_timeout("CodeEditor", [NotRead()], shared=False) == Unreadable("it was not described")
+    assert isinstance(shutdown_timeout("CodeEditor", [whole], shared=False), Unreadable)
 
 
 def test_a_shared_space_has_the_domains_settings_for_spaces() -> None:
     both = said("DefaultSpaceSettings", OFF) | said(DOMAIN, ON | SOON)
 
-    assert [layer("CodeEditor", both, shared=shared).on for shared in (True, False)] == [False, True]
-    assert layer("CodeEditor", both, shared=False).timeout == HOUR
-    assert layer("CodeEditor", said(SPACE, ON) | said(USER, OFF), shared=False).on is True
-    assert layer("CodeEditor", said(DOMAIN, {}), shared=False).on is None
+    assert [shutdown_layer("CodeEditor", both, shared=shared).on for shared in (True, False)] == [False, True]
+    assert shutdown_layer("CodeEditor", both, shared=False).timeout == HOUR
+    assert shutdown_layer("CodeEditor", said(SPACE, ON) | said(USER, OFF), shared=False).on is True
+    assert shutdown_layer("CodeEditor", said(DOMAIN, {}), shared=False).on is None
 
 
 @pytest.mark.parametrize(
@@ -388,7 +388,7 @@ def test_which_level_keeps_studio_from_stopping_an_app(
     members = ["DefaultSpaceSettings" if shared else DOMAIN, USER, SPACE]
     signals = [Value(said(member, idle, kind)) for member, idle in zip(members, above, strict=False)]
 
-    assert decided_by(kind, signals, HOUR, shared=shared) == number
+    assert deciding_level(kind, signals, HOUR, shared=shared) == number
 
 
 ROLE = {"ExecutionRole": "r" * 20}

@@ -14,7 +14,11 @@ from conftest import NOW
 from fakes import target_at
 from ml_janitor.core.model import Confidence, Finding
 from ml_janitor.core.signals import Signal, Unreadable, Value
-from ml_janitor.detectors.studio_without_idle_shutdown import Place, Setting, StudioWithoutIdleShutdown
+from ml_janitor.detectors.studio_without_idle_shutdown import (
+    ShutdownPlace,
+    ShutdownSetting,
+    StudioWithoutIdleShutdown,
+)
 from past_jobs import word
 
 DENIED: Signal[Any] = Unreadable("DescribeUserProfile: AccessDeniedException")
@@ -31,31 +35,31 @@ def said(member: str, idle: Any) -> Signal[Any]:
     return Value({member: {"JupyterLabAppSettings": settings, "CodeEditorAppSettings": settings}})
 
 
-def domain(idle: Any, *profiles: Any, **more: Any) -> Place:
+def domain(idle: Any, *profiles: Any, **more: Any) -> ShutdownPlace:
     read = tuple(one if isinstance(one, Unreadable) else said("UserSettings", one) for one in profiles)
     settings = tuple(
-        Setting("default-user-settings", app, followers=read) for app in ("JupyterLab", "CodeEditor")
+        ShutdownSetting("default-user-settings", app, followers=read) for app in ("JupyterLab", "CodeEditor")
     )
     return place("domain/d-1", said("DefaultUserSettings", idle), settings=settings, **more)
 
 
-def profile(idle: Any, above: Any = OFF) -> Place:
-    settings = tuple(Setting("user-settings", app) for app in ("JupyterLab", "CodeEditor"))
+def profile(idle: Any, above: Any = OFF) -> ShutdownPlace:
+    settings = tuple(ShutdownSetting("user-settings", app) for app in ("JupyterLab", "CodeEditor"))
     both = said("DefaultUserSettings", above), said("UserSettings", idle)
     return place("user-profile/d-1/anna", *both, settings=settings)
 
 
-def space(idle: Any, above: Any = ON, app: str = "JupyterLab", *, shared: bool = False) -> Place:
+def space(idle: Any, above: Any = ON, app: str = "JupyterLab", *, shared: bool = False) -> ShutdownPlace:
     member = "DefaultSpaceSettings" if shared else "DefaultUserSettings"
     both = said(member, above), said("SpaceSettings", {key: idle[key] for key in idle if "Minutes" in key})
-    own = (Setting("space-settings", app, shared=shared),)
+    own = (ShutdownSetting("space-settings", app, shared=shared),)
     return place("space/d-1/desk", *both, settings=own)
 
 
-def place(path: str, *above: Signal[Any], **more: Any) -> Place:
+def place(path: str, *above: Signal[Any], **more: Any) -> ShutdownPlace:
     target = target_at(path, NOW)
     fields: dict[str, Any] = {"target": target, "status": "InService", "above": above}
-    return Place(**(fields | more))
+    return ShutdownPlace(**(fields | more))
 
 
 @pytest.mark.parametrize(
@@ -88,7 +92,7 @@ def place(path: str, *above: Signal[Any], **more: Any) -> Place:
         (replace(profile(OFF), above=(DENIED, said("UserSettings", OFF))), "unknown", "AccessDenied"),
     ],
 )
-def test_studio_without_idle_shutdown(judged: Place, verdict: str, reason: str) -> None:
+def test_studio_without_idle_shutdown(judged: ShutdownPlace, verdict: str, reason: str) -> None:
     decided = StudioWithoutIdleShutdown().decide(judged, NOW)
 
     assert (word(decided), reason in decided.reason) == (verdict, True), decided.reason
@@ -125,7 +129,7 @@ def test_the_longest_time_is_a_setting() -> None:
         ),
     ],
 )
-def test_the_change_is_a_command(judged: Place, command: str, member: str) -> None:
+def test_the_change_is_a_command(judged: ShutdownPlace, command: str, member: str) -> None:
     decided = StudioWithoutIdleShutdown(proposed_minutes=90).decide(judged, NOW)
 
     assert isinstance(decided, Finding)
@@ -134,3 +138,28 @@ def test_the_change_is_a_command(judged: Place, command: str, member: str) -> No
     idle = json.loads(settings)[member]["AppLifecycleManagement"]["IdleSettings"]
     own: dict[str, Any] = {} if judged.target.kind == "space" else {"LifecycleManagement": "ENABLED"}
     assert idle == own | {"IdleTimeoutInMinutes": 90}
+
+
+@pytest.mark.parametrize(
+    ("judged", "confidence"),
+    [
+        (profile({"LifecycleManagement": "DISABLED"}), Confidence.PROVEN),
+        (space({"IdleTimeoutInMinutes": 24 * 60 + 1}), Confidence.PROVEN),
+        (domain({"LifecycleManagement": "DISABLED"}, NOTHING), Confidence.PROVEN),
+        (domain(NOTHING, NOTHING), Confidence.LIKELY),
+    ],
+)
+def test_a_word_of_either_kind_is_written(judged: ShutdownPlace, confidence: Confidence) -> None:
+    decided = StudioWithoutIdleShutdown().decide(judged, NOW)
+
+    assert isinstance(decided, Finding), decided.reason
+    assert decided.confidence is confidence
+
+
+def test_what_was_passed_on_the_way() -> None:
+    followed, own = (
+        StudioWithoutIdleShutdown().decide(one, NOW) for one in (profile(SOON), domain(OFF, SOON))
+    )
+
+    assert followed.steps[0] == "nothing here keeps Studio from stopping idle JupyterLab apps"
+    assert own.steps[0] == "whatever could follow its setting for JupyterLab apps has one of its own"

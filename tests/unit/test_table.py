@@ -13,7 +13,15 @@ import pytest
 from boto3.dynamodb.conditions import Attr
 from botocore.exceptions import ClientError
 
-from ml_janitor.ledger.table import WRITTEN, ConditionFailedError, NotReadError, Table, key, partition, stamp
+from ml_janitor.ledger.table import (
+    WRITTEN_ATTRIBUTE,
+    ConditionFailedError,
+    ItemsUnreadError,
+    Table,
+    format_stamp,
+    item_key,
+    partition_key,
+)
 
 KEY = {"pk": {"S": "p"}, "sk": {"S": "s"}}
 FREE = Attr("holder").not_exists()
@@ -90,7 +98,7 @@ def test_what_was_left_out_is_asked_for_again_after_ever_longer_pauses() -> None
 
     assert list(found) == [("p", "s")]
     assert slept == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5, 5, 5, 5, 5]
-    with pytest.raises(NotReadError, match="left items out of 12 answers"):
+    with pytest.raises(ItemsUnreadError, match="left items out of 12 answers"):
         table(Client(*[left_out] * 12, everything)).get_many([("p", "s")], sleep=lambda _: None)
 
 
@@ -140,13 +148,15 @@ def test_a_refusal_says_what_stands_there(write: Any) -> None:
         write(Client(refusal()), only_if=FREE)
     with pytest.raises(ConditionFailedError) as signed:
         write(
-            Client(refusal(item={WRITTEN: {"S": "another"}, "holder": {"S": "x"}})), only_if=FREE, signed=True
+            Client(refusal(item={WRITTEN_ATTRIBUTE: {"S": "another"}, "holder": {"S": "x"}})),
+            only_if=FREE,
+            signed=True,
         )
     with pytest.raises(ConditionFailedError) as older:
         write(Client(refusal(item={"holder": {"S": "x"}})), only_if=FREE, signed=True)
 
     assert (unsigned.value.item, str(signed.value)) == ({}, ""), "no message repeats an item"
-    assert signed.value.item == {WRITTEN: "another", "holder": "x"}
+    assert signed.value.item == {WRITTEN_ATTRIBUTE: "another", "holder": "x"}
     assert older.value.item == {"holder": "x"}
 
 
@@ -154,15 +164,17 @@ def written_before(request: dict[str, Any]) -> ClientError:
     """The first try was carried out, and its answer was lost."""
     assert request["ReturnValuesOnConditionCheckFailure"] == "ALL_OLD"
     mark = (
-        request["Item"][WRITTEN] if "Item" in request else request["ExpressionAttributeValues"][f":{WRITTEN}"]
+        request["Item"][WRITTEN_ATTRIBUTE]
+        if "Item" in request
+        else request["ExpressionAttributeValues"][f":{WRITTEN_ATTRIBUTE}"]
     )
-    return refusal(item={**KEY, "n": {"N": "1"}, WRITTEN: mark})
+    return refusal(item={**KEY, "n": {"N": "1"}, WRITTEN_ATTRIBUTE: mark})
 
 
 def test_a_signed_write_whose_answer_was_lost_has_succeeded() -> None:
     put(Client(written_before), only_if=FREE, signed=True)
     left = change(Client(written_before), only_if=FREE, signed=True)
-    assert (left["n"], len(left[WRITTEN])) == (1, 32)
+    assert (left["n"], len(left[WRITTEN_ATTRIBUTE])) == (1, 32)
 
 
 @pytest.mark.parametrize("write", [put, change])
@@ -178,15 +190,17 @@ def test_another_error_is_raised_as_it_is(write: Any) -> None:
 
 def test_a_long_key_is_cut_and_stays_one_of_its_own() -> None:
     """A sort key has at most 1,024 bytes; the text that is kept is whole."""
-    assert key("p", "s" * 1000) == {"pk": "p", "sk": "s" * 1000}
+    assert item_key("p", "s" * 1000) == {"pk": "p", "sk": "s" * 1000}
     for long, readable in (("s" * 1001, "s" * 900), ("s" + "é" * 600, "s" + "é" * 449)):
-        assert key("p", long) == {"pk": "p", "sk": f"{readable}...{sha256(long.encode()).hexdigest()}"}
+        assert item_key("p", long) == {"pk": "p", "sk": f"{readable}...{sha256(long.encode()).hexdigest()}"}
 
 
 def test_a_partition_is_named_so_that_a_person_can_read_it() -> None:
-    assert partition("lease", "shelf", "123456789012", "us-east-1") == "lease#shelf#123456789012#us-east-1"
+    assert (
+        partition_key("lease", "shelf", "123456789012", "us-east-1") == "lease#shelf#123456789012#us-east-1"
+    )
 
 
 def test_a_time_is_utc_to_the_second() -> None:
     berlin = timezone(timedelta(hours=2))
-    assert stamp(datetime(2026, 10, 6, 5, 0, 1, 999, tzinfo=berlin)) == "2026-10-06T03:00:01Z"
+    assert format_stamp(datetime(2026, 10, 6, 5, 0, 1, 999, tzinfo=berlin)) == "2026-10-06T03:00:01Z"

@@ -7,7 +7,16 @@ from typing import Any
 
 import pytest
 
-from ml_janitor.aws.tags import TagBook, by_arn, exactly, given, in_bulk, of_many, of_one, settable
+from ml_janitor.aws.tags import (
+    TagBook,
+    read_exact_tags,
+    read_sagemaker_tags,
+    read_tag_book,
+    read_tags_of,
+    settable_tags,
+    tags_argument,
+    tags_by_arn,
+)
 from ml_janitor.core.signals import Unreadable, Value
 from scripted import DENIED, Refusal, Script, Torn
 
@@ -42,14 +51,14 @@ def test_tags_of_one_resource_split_over_two_pages_are_all_its_tags() -> None:
         {"ResourceARN": ARN, "Tags": []},
     ]
 
-    assert by_arn(pages) == {ARN: {"keep": "true", "team": "fraud"}, f"{ARN}-2": {"team": "fraud"}}
+    assert tags_by_arn(pages) == {ARN: {"keep": "true", "team": "fraud"}, f"{ARN}-2": {"team": "fraud"}}
 
 
 def test_a_log_group_is_the_same_with_and_without_its_streams() -> None:
     arn = "arn:aws:logs:us-east-1:123456789012:log-group:/aws/sagemaker/TrainingJobs"
     entries: Any = [{"ResourceARN": f"{arn}:*", "Tags": [{"Key": "keep", "Value": "true"}]}]
 
-    assert TagBook(by_arn(entries)).of(arn) == Value({"keep": "true"}, SOURCE)
+    assert TagBook(tags_by_arn(entries)).of(arn) == Value({"keep": "true"}, SOURCE)
 
 
 BULK = "resourcegroupstaggingapi:GetResources"
@@ -64,7 +73,7 @@ def tagged(arn: str) -> dict[str, Any]:
 def test_a_book_is_read_from_all_pages_of_its_types() -> None:
     account = Script({BULK: [{"ResourceTagMappingList": [tagged(f"{ARN}-{n}")]} for n in range(3)]})
 
-    book = in_bulk(account.aws(), "sagemaker:endpoint", "sagemaker:model")
+    book = read_tag_book(account.aws(), "sagemaker:endpoint", "sagemaker:model")
 
     assert [book.of(f"{ARN}-{n}") for n in range(4)] == [Value({"team": "fraud"}, SOURCE)] * 3 + [
         Value({}, SOURCE)
@@ -75,7 +84,7 @@ def test_a_book_is_read_from_all_pages_of_its_types() -> None:
 
 
 def test_a_book_that_broke_off_says_so_of_what_it_lacks() -> None:
-    book = in_bulk(Script({BULK: [{"ResourceTagMappingList": [tagged(ARN)]}, DENIED]}).aws(), "s3")
+    book = read_tag_book(Script({BULK: [{"ResourceTagMappingList": [tagged(ARN)]}, DENIED]}).aws(), "s3")
 
     assert book.of(ARN) == Value({"team": "fraud"}, SOURCE)
     assert book.of(f"{ARN}-2") == Unreadable(f"{SOURCE} broke off after 1: GetResources: {DENIAL}", SOURCE)
@@ -89,12 +98,12 @@ def test_the_tags_of_many_are_read_fifty_to_a_call_and_one_call_may_fail() -> No
         return DENIED if arns[50] in some else {"ResourceTagMappingList": [tagged(one) for one in some[1:]]}
 
     account = Script({BULK: answer})
-    book = of_many(account.aws(), arns)
+    book = read_tags_of(account.aws(), arns)
 
     assert [len(asked["ResourceARNList"]) for asked in account.asked(BULK)] == [50, 50, 1]
     assert book.of(arns[49]) == Value({"team": "fraud"}, SOURCE)
     assert book.of(arns[50]) == Unreadable(f"GetResources: {DENIAL}", SOURCE)
-    assert of_many(Script({BULK: {"ResourceTagMappingList": []}}).aws(), arns[:1]).of(arns[0]) == Value(
+    assert read_tags_of(Script({BULK: {"ResourceTagMappingList": []}}).aws(), arns[:1]).of(arns[0]) == Value(
         {}, SOURCE
     )
 
@@ -118,26 +127,28 @@ def test_tags_are_read_exactly_by_the_service_that_has_the_resource(arn: str) ->
     operation, request, answer = ONE_BY_ONE[arn]
     account = Script({operation: answer})
 
-    assert exactly(account.aws(), arn) == Value({"team": "fraud"}, operation)
+    assert read_exact_tags(account.aws(), arn) == Value({"team": "fraud"}, operation)
     assert account.asked(operation) == [request]
     called = operation.partition(":")[2]
-    assert exactly(Script({operation: DENIED}).aws(), arn) == Unreadable(f"{called}: {DENIAL}", operation)
-    assert isinstance(exactly(Script({operation: Torn({})}).aws(), arn), Unreadable)
+    assert read_exact_tags(Script({operation: DENIED}).aws(), arn) == Unreadable(
+        f"{called}: {DENIAL}", operation
+    )
+    assert isinstance(read_exact_tags(Script({operation: Torn({})}).aws(), arn), Unreadable)
 
 
 def test_a_bucket_without_tags_is_refused_and_has_none() -> None:
     account = Script({"s3:GetBucketTagging": Refusal("NoSuchTagSet")})
 
-    assert exactly(account.aws(), BUCKET) == Value({}, "s3:GetBucketTagging")
+    assert read_exact_tags(account.aws(), BUCKET) == Value({}, "s3:GetBucketTagging")
 
 
 def test_the_tags_of_one_resource_are_on_all_pages() -> None:
     account = Script({"sagemaker:ListTags": [{"Tags": [TEAM]}, {"Tags": [{"Key": "a", "Value": "b"}]}]})
 
-    assert of_one(account.aws(), ARN) == Value({"team": "fraud", "a": "b"}, "sagemaker:ListTags")
+    assert read_sagemaker_tags(account.aws(), ARN) == Value({"team": "fraud", "a": "b"}, "sagemaker:ListTags")
 
 
 def test_what_aws_sets_itself_is_given_to_nobody() -> None:
-    assert settable({"aws:x": "1", "AWS:y": "2", "awsome": "3"}) == {"awsome": "3"}
-    assert given({"a": "b"}) == {"Tags": [{"Key": "a", "Value": "b"}]}
-    assert given({}) == {}
+    assert settable_tags({"aws:x": "1", "AWS:y": "2", "awsome": "3"}) == {"awsome": "3"}
+    assert tags_argument({"a": "b"}) == {"Tags": [{"Key": "a", "Value": "b"}]}
+    assert tags_argument({}) == {}

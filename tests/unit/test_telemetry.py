@@ -15,12 +15,18 @@ from aws_lambda_powertools import Logger
 
 from conftest import ACCOUNT, REGION
 from fakes import UNTELLABLE, USED, thing, waste
-from ml_janitor.core.cause import Cause, HeldBack, UnreachableUndos, Why, cause
+from ml_janitor.core.cause import Cause, CauseCode, LimitHit, UnreachableUndos, make_cause
 from ml_janitor.core.model import Finding, Mode, Verdict
 from ml_janitor.core.results import Outcome, Result, Sweep
-from ml_janitor.report.telemetry import measure, measure_accounts, measure_dollars, measure_refused, summarise
+from ml_janitor.report.telemetry import (
+    log_sweep,
+    measure_accounts,
+    measure_dollars,
+    measure_refused,
+    measure_run,
+)
 
-HELD = (HeldBack(cause(Why.MAX_ACTIONS, 2), 3), HeldBack(cause(Why.SWEEP_INCOMPLETE)))
+HELD = (LimitHit(make_cause(CauseCode.MAX_ACTIONS, 2), 3), LimitHit(make_cause(CauseCode.SWEEP_INCOMPLETE)))
 LOST = UnreachableUndos(detector="shelf", region=REGION, count=1, last="2026-10-01", until="2026-10-31")
 
 
@@ -33,9 +39,9 @@ def result(verdict: Verdict, outcome: Outcome | None = None, why: Cause | None =
 ALL = (
     result(waste("10"), Outcome.WARNED),
     result(waste("2"), Outcome.ACTED),
-    result(waste(accrued="7.5"), Outcome.FAILED, cause(Why.MAC_INVALID)),
-    result(waste(None), Outcome.FAILED, cause(Why.ACT_FAILED, "denied")),
-    result(waste("1"), Outcome.WAITING, cause(Why.MAC_MISSING, "12")),
+    result(waste(accrued="7.5"), Outcome.FAILED, make_cause(CauseCode.MAC_INVALID)),
+    result(waste(None), Outcome.FAILED, make_cause(CauseCode.ACT_FAILED, "denied")),
+    result(waste("1"), Outcome.WAITING, make_cause(CauseCode.MAC_MISSING, "12")),
     result(UNTELLABLE),
     result(USED),
 )
@@ -50,7 +56,7 @@ def test_the_log_has_one_line_of_counts_for_a_sweep(error: str | None, level: st
     written = StringIO()
     logger = Logger(service=f"test-{uuid4()}", logger_handler=logging.StreamHandler(written))
     sweep = swept(*ALL, error=error, held_back=HELD, unreachable=LOST)
-    summarise(logger, sweep, seconds=1.23456, new=2, note="a dry run")
+    log_sweep(logger, sweep, seconds=1.23456, new=2, note="a dry run")
 
     (line,) = map(json.loads, written.getvalue().splitlines())
     assert "maria" not in str(line)
@@ -127,7 +133,7 @@ ACTS = {"Warned": 1, "Acted": 1, "ActionsFailed": 2, "HeldBack": 2, "RecordsRefu
 def test_a_run_is_measured_over_all_its_regions(
     capsys: pytest.CaptureFixture[str], sweeps: list[Sweep], expected: dict[str, int]
 ) -> None:
-    (found,) = metrics(capsys, lambda: measure("shelf", sweeps, seconds=2.5))
+    (found,) = metrics(capsys, lambda: measure_run("shelf", sweeps, seconds=2.5))
     assert found == ("shelf", {**expected, "Duration": (2.5, "Seconds")})
 
 

@@ -13,10 +13,10 @@ from rich.cells import cell_len
 from ml_janitor.core.cost import Cost
 from ml_janitor.core.model import Change, Kept, Target, Verdict
 from ml_janitor.core.results import Report, Result, Sweep
-from ml_janitor.core.text import plain
-from ml_janitor.report.html import html
-from ml_janitor_cli.screen import console
-from ml_janitor_cli.terminal import pattern, show
+from ml_janitor.core.text import escape_text
+from ml_janitor.report.html import render_html
+from ml_janitor_cli.screen import make_console
+from ml_janitor_cli.terminal import print_report, reason_pattern
 from reports import ACCOUNT, DELETE, NOW, accruing, finding, full, result, standing, sweep
 
 HOSTILE = "\x1b[31mred\x1b[0m [bold]x[/bold] \x07\x9b2J\u202egnp\u200b\n\r\tend :smile:"
@@ -25,7 +25,7 @@ HOSTILE = "\x1b[31mred\x1b[0m [bold]x[/bold] \x07\x9b2J\u202egnp\u200b\n\r\tend 
 def drawn(report: Report, *, every: bool = False, problems: tuple[str, ...] = ()) -> str:
     """The report as a pipe gets it."""
     stream = io.StringIO()
-    show(console(stream), report, every=every, problems=problems)
+    print_report(make_console(stream), report, every=every, problems=problems)
     return stream.getvalue()
 
 
@@ -182,7 +182,7 @@ def test_what_the_reading_came_across_besides_is_listed_here_and_on_the_page() -
     )
 
     assert "Noticed besides\n  copies in us-east-1\n    model m names <x>\n" in drawn(report)
-    assert "<li>copies: model m names &lt;x&gt;</li>" in html(report)
+    assert "<li>copies: model m names &lt;x&gt;</li>" in render_html(report)
 
 
 def test_nothing_found_is_only_said_of_what_was_read() -> None:
@@ -223,7 +223,7 @@ def test_all_lists_every_kept_one_with_its_reason() -> None:
     ],
 )
 def test_reasons_that_differ_in_numbers_only_are_alike(one: str, other: str) -> None:
-    assert pattern(one) == pattern(other) != pattern("tagged keep=true")
+    assert reason_pattern(one) == reason_pattern(other) != reason_pattern("tagged keep=true")
 
 
 def test_where_prices_came_from_is_admitted() -> None:
@@ -270,7 +270,7 @@ def test_a_pipe_is_100_columns_wide_unless_told_otherwise(
 ) -> None:
     monkeypatch.setenv("COLUMNS", columns)
 
-    assert console(io.StringIO()).width == 100
+    assert make_console(io.StringIO()).width == 100
 
 
 @pytest.mark.parametrize(("columns", "width"), [("20", 60), ("1000", 140)])
@@ -279,7 +279,7 @@ def test_widths_that_nobody_can_read_are_not_used(
 ) -> None:
     monkeypatch.setenv("COLUMNS", columns)
 
-    assert console(io.StringIO()).width == width
+    assert make_console(io.StringIO()).width == width
 
 
 def test_a_pipe_gets_no_escape_codes_and_a_terminal_does(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -290,7 +290,7 @@ def test_a_pipe_gets_no_escape_codes_and_a_terminal_does(monkeypatch: pytest.Mon
     monkeypatch.setenv("TERM", "xterm-256color")
     screen = Screen()
 
-    show(console(screen), full())
+    print_report(make_console(screen), full())
 
     assert "\x1b[1m" in screen.getvalue()
     assert "\x1b" not in drawn(full())
@@ -346,7 +346,7 @@ def test_hostile_text_is_written_out_everywhere() -> None:
     ],
 )
 def test_plain_writes_out_what_a_terminal_would_obey(text: str, shown: str) -> None:
-    assert plain(text) == shown
+    assert escape_text(text) == shown
 
 
 def test_a_very_long_name_is_folded_and_cut() -> None:

@@ -7,7 +7,17 @@ from decimal import Decimal
 
 import pytest
 
-from ml_janitor.core.text import data_size, iso, listed, local, moment, named, plain, some, usd
+from ml_janitor.core.text import (
+    escape_text,
+    format_iso,
+    format_local_time,
+    format_size,
+    format_time,
+    format_usd,
+    join_words,
+    person_name,
+    shorten_list,
+)
 
 AT = datetime(2026, 10, 6, 5, 0, 30, tzinfo=timezone(timedelta(hours=2)))
 
@@ -29,13 +39,13 @@ AT = datetime(2026, 10, 6, 5, 0, 30, tzinfo=timezone(timedelta(hours=2)))
     ],
 )
 def test_dollars(amount: str, text: str) -> None:
-    assert usd(Decimal(amount)) == text
+    assert format_usd(Decimal(amount)) == text
 
 
 def test_times_are_in_utc_but_for_people_in_their_time_zone() -> None:
-    assert moment(AT) == "2026-10-06 03:00 UTC"
-    assert iso(AT) == "2026-10-06T03:00:30Z"
-    assert local(AT, "America/New_York") == "Mon 5 Oct 23:00 (America/New_York)"
+    assert format_time(AT) == "2026-10-06 03:00 UTC"
+    assert format_iso(AT) == "2026-10-06T03:00:30Z"
+    assert format_local_time(AT, "America/New_York") == "Mon 5 Oct 23:00 (America/New_York)"
 
 
 @pytest.mark.parametrize(
@@ -43,12 +53,12 @@ def test_times_are_in_utc_but_for_people_in_their_time_zone() -> None:
     [(20, "x" * 10 + "y" * 10), (21, "xxxxxxx ... yyyyyyy"), (40, "xxxxxxx ... yyyyyyy")],
 )
 def test_what_is_too_long_is_cut_in_its_middle(length: int, shown: str) -> None:
-    assert plain("x" * (length // 2) + "y" * (length - length // 2), 20) == shown
+    assert escape_text("x" * (length // 2) + "y" * (length - length // 2), 20) == shown
 
 
 def test_five_hundred_characters_are_shown_in_whole() -> None:
-    assert plain("x" * 500) == "x" * 500
-    assert len(plain("x" * 501)) == 499
+    assert escape_text("x" * 500) == "x" * 500
+    assert len(escape_text("x" * 501)) == 499
 
 
 @pytest.mark.parametrize(
@@ -66,18 +76,22 @@ def test_five_hundred_characters_are_shown_in_whole() -> None:
     ],
 )
 def test_what_moves_the_cursor_or_hides_is_escaped(character: str, shown: str) -> None:
-    assert plain(f"a{character}b") == f"a{shown}b"
+    assert escape_text(f"a{character}b") == f"a{shown}b"
 
 
 def test_words_in_a_sentence() -> None:
-    assert [listed(words) for words in (["a"], ["a", "b"], ["a", "b", "c"])] == ["a", "a and b", "a, b and c"]
-    assert [some("abcd", most) for most in (2, 3, 4)] == [
+    assert [join_words(words) for words in (["a"], ["a", "b"], ["a", "b", "c"])] == [
+        "a",
+        "a and b",
+        "a, b and c",
+    ]
+    assert [shorten_list("abcd", most) for most in (2, 3, 4)] == [
         "a, b and 2 more",
         "a, b, c and 1 more",
         "a, b, c, d",
     ]
-    assert some(["a"] * 1001, 1) == "a and 1,000 more"
-    assert [named(by) for by in ("maria (U0123ABC)", "maria (W1)", "maria (a)")] == [
+    assert shorten_list(["a"] * 1001, 1) == "a and 1,000 more"
+    assert [person_name(by) for by in ("maria (U0123ABC)", "maria (W1)", "maria (a)")] == [
         "maria",
         "maria",
         "maria (a)",
@@ -98,4 +112,4 @@ def test_words_in_a_sentence() -> None:
     ],
 )
 def test_sizes_are_binary(size: int, text: str) -> None:
-    assert data_size(size) == text
+    assert format_size(size) == text

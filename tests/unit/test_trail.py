@@ -10,7 +10,7 @@ import pytest
 
 from conftest import NOW
 from ml_janitor.aws.answers import Listing
-from ml_janitor.aws.trail import Event, lookup, newest
+from ml_janitor.aws.trail import TrailEvent, look_up_events, newest_event
 from ml_janitor.core.signals import Absent, Unreadable, Value
 from scripted import DENIED, Script, Torn
 
@@ -34,11 +34,11 @@ def test_an_event_is_what_its_record_says() -> None:
     bare = entry(DAY, {"errorCode": "Denied", "userIdentity": None, "requestParameters": None})
     account = Script({CALLED: {"Events": [whole, bare]}})
 
-    found = lookup(account.aws(), "DeleteApp", NOW - 3 * DAY, NOW)
+    found = look_up_events(account.aws(), "DeleteApp", NOW - 3 * DAY, NOW)
 
     named: dict[str, Any] = {"name": "DeleteApp", "user": None, "resources": frozenset()}
     assert found.items == (
-        Event(
+        TrailEvent(
             name="DeleteApp",
             at=NOW - HOUR,
             user="maria",
@@ -49,7 +49,7 @@ def test_an_event_is_what_its_record_says() -> None:
             source="sagemaker.amazonaws.com",
             agent="ml-janitor",
         ),
-        Event(**named, at=NOW - DAY, succeeded=False, identity={}, request={}),
+        TrailEvent(**named, at=NOW - DAY, succeeded=False, identity={}, request={}),
     )
     assert account.asked(CALLED) == [
         {
@@ -72,7 +72,7 @@ def test_an_event_is_what_its_record_says() -> None:
 def test_events_are_read_on_so_many_pages(most: int | None, read: int, error: str | None) -> None:
     pages = [{"Events": [entry(number * HOUR)]} for number in range(3)]
 
-    found = lookup(Script({CALLED: pages}).aws(), "DeleteApp", NOW - DAY, NOW, most_pages=most)
+    found = look_up_events(Script({CALLED: pages}).aws(), "DeleteApp", NOW - DAY, NOW, most_pages=most)
 
     assert len(found.items) == read
     assert found.error == (error and f"{CALLED} broke off after {read}: {error}")
@@ -80,13 +80,13 @@ def test_events_are_read_on_so_many_pages(most: int | None, read: int, error: st
 
 @pytest.mark.parametrize("broken", [entry(HOUR, "{"), Torn({"EventName": "DeleteApp"})])
 def test_an_event_that_cannot_be_understood_breaks_the_reading_off(broken: Any) -> None:
-    found = lookup(Script({CALLED: Torn({"Events": [broken]})}).aws(), "DeleteApp", NOW - DAY, NOW)
+    found = look_up_events(Script({CALLED: Torn({"Events": [broken]})}).aws(), "DeleteApp", NOW - DAY, NOW)
 
     assert (found.items, (found.error or "")[:42]) == ((), "cloudtrail:LookupEvents broke off after 0:")
 
 
-def event(age: timedelta, *, succeeded: bool = True) -> Event:
-    return Event(
+def event(age: timedelta, *, succeeded: bool = True) -> TrailEvent:
+    return TrailEvent(
         name="x", at=NOW - age, user=None, succeeded=succeeded, resources=frozenset(), identity={}, request={}
     )
 
@@ -94,15 +94,17 @@ def event(age: timedelta, *, succeeded: bool = True) -> Event:
 def test_the_newest_event_is_the_latest_that_succeeded_and_counts() -> None:
     events = (event(3 * HOUR), event(2 * HOUR), event(4 * HOUR), event(HOUR, succeeded=False), event(DAY))
 
-    found = newest(Listing(events), lambda one: one.at != NOW - 2 * HOUR)
+    found = newest_event(Listing(events), lambda one: one.at != NOW - 2 * HOUR)
 
     assert found == Value(events[0], CALLED, NOW - 3 * HOUR)
-    assert newest(Listing(events, "broke off"), lambda _: True) == Value(events[1], CALLED, NOW - 2 * HOUR)
-    assert newest(Listing(events), lambda _: False) == Absent(CALLED)
-    assert newest(Listing(events, "broke off"), lambda _: False) == Unreadable("broke off", CALLED)
+    assert newest_event(Listing(events, "broke off"), lambda _: True) == Value(
+        events[1], CALLED, NOW - 2 * HOUR
+    )
+    assert newest_event(Listing(events), lambda _: False) == Absent(CALLED)
+    assert newest_event(Listing(events, "broke off"), lambda _: False) == Unreadable("broke off", CALLED)
 
 
 def test_a_refused_lookup_is_no_empty_history() -> None:
-    found = lookup(Script({CALLED: DENIED}).aws(), "DeleteApp", NOW - DAY, NOW)
+    found = look_up_events(Script({CALLED: DENIED}).aws(), "DeleteApp", NOW - DAY, NOW)
 
     assert found.error == f"{CALLED} broke off after 0: LookupEvents: AccessDeniedException: denied"

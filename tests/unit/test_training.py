@@ -8,8 +8,8 @@ from typing import Any, cast
 import pytest
 
 from ml_janitor.aws.instances import Machine
-from ml_janitor.detectors.hung_training_jobs.job import Job
-from ml_janitor.detectors.hung_training_jobs.training import _job, keeps_pool, pool_of
+from ml_janitor.detectors.hung_training_jobs.job import RunningJob
+from ml_janitor.detectors.hung_training_jobs.training import _job, keeps_pool, pool_status
 
 START = datetime(2026, 10, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -22,7 +22,7 @@ LEAST = {
 }
 
 
-def job(**members: Any) -> Job:
+def job(**members: Any) -> RunningJob:
     return _job(cast("Any", LEAST | members))
 
 
@@ -170,7 +170,7 @@ def test_which_jobs_keep_their_instances(
     warm = {"WarmPoolStatus": {"Status": status}} if status else {}
 
     assert keeps_pool({**warm, "ResourceConfig": resources}) is keeps
-    assert pool_of(warm) == status
+    assert pool_status(warm) == status
 
 
 def test_checkpoints_and_half_of_a_cluster() -> None:

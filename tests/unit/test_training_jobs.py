@@ -12,7 +12,12 @@ import pytest
 from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.aws import training_jobs
 from ml_janitor.aws.shared_answers import SharedAnswers
-from ml_janitor.aws.training_jobs import billed, every, lately, recorded
+from ml_janitor.aws.training_jobs import (
+    list_all_jobs,
+    list_billed_jobs,
+    list_recent_jobs,
+    search_training_jobs,
+)
 from scripted import DENIED, Script, Torn
 
 SECOND, MINUTE, HOUR, DAY = (timedelta(seconds=each) for each in (1, 60, 3600, 86400))
@@ -84,7 +89,7 @@ KEPT: dict[str, Any] = {"ResourceConfig": {"KeepAlivePeriodInSeconds": 3600}}
     ],
 )
 def test_jobs_in_progress_and_warm_pools_cost(record: Record, costs: bool) -> None:  # noqa: FBT001
-    found = billed(script([record]).aws(), NOW)
+    found = list_billed_jobs(script([record]).aws(), NOW)
 
     assert ([one.name for one in found.items], found.error) == (["a"] if costs else [], None)
 
@@ -92,13 +97,13 @@ def test_jobs_in_progress_and_warm_pools_cost(record: Record, costs: bool) -> No
 def test_what_search_does_not_know_yet_is_listed_for_a_day() -> None:
     new = [job("a", DAY - SECOND, "InProgress"), job("b", DAY, "InProgress"), job("done", HOUR)]
 
-    assert [one.name for one in billed(script([], new).aws(), NOW).items] == ["a"]
+    assert [one.name for one in list_billed_jobs(script([], new).aws(), NOW).items] == ["a"]
 
 
 def test_a_job_that_is_searched_and_listed_costs_once() -> None:
     both = job("a", HOUR, "InProgress")
 
-    assert [one.name for one in billed(script([both], [both]).aws(), NOW).items] == ["a"]
+    assert [one.name for one in list_billed_jobs(script([both], [both]).aws(), NOW).items] == ["a"]
 
 
 @pytest.mark.parametrize("operation", [SEARCHED, LISTED])
@@ -106,7 +111,7 @@ def test_jobs_that_cannot_be_listed_are_said(operation: str) -> None:
     account = script([job("a", HOUR, "InProgress")])
     account.answers[operation] = DENIED
 
-    found = billed(account.aws(), NOW)
+    found = list_billed_jobs(account.aws(), NOW)
 
     assert ([one.name for one in found.items], operation in (found.error or "")) == (["a"], True)
 
@@ -114,7 +119,7 @@ def test_jobs_that_cannot_be_listed_are_said(operation: str) -> None:
 def test_lately_are_jobs_that_run_were_made_since_or_are_new() -> None:
     indexed = [job("runs", 50 * DAY, "InProgress"), job("since", 9 * DAY), job("before", 11 * DAY)]
 
-    found = lately(script(indexed, [job("new", HOUR)]).aws(), names, NOW - 10 * DAY, NOW)
+    found = list_recent_jobs(script(indexed, [job("new", HOUR)]).aws(), names, NOW - 10 * DAY, NOW)
 
     assert [list(one.items) for one in found] == [["runs"], ["since"], ["new"]]
 
@@ -134,7 +139,7 @@ def test_every_job_that_ended_is_read_once_and_the_others_stay_open() -> None:
     account = script(indexed, new)
     aws = account.aws()
 
-    jobs, unread = every(aws, names, NOW)
+    jobs, unread = list_all_jobs(aws, names, NOW)
 
     assert (jobs.ended, unread) == (["old", "failed", "stopped"], None)
     assert sorted(names(one) for one in jobs.open.values()) == ["new", "runs", "stops"]
@@ -142,7 +147,7 @@ def test_every_job_that_ended_is_read_once_and_the_others_stay_open() -> None:
 
     later = NOW + HOUR
     new.append(job("newer", -MINUTE, "InProgress"))
-    again, unread = every(aws, names, later)
+    again, unread = list_all_jobs(aws, names, later)
 
     assert (again is jobs, again.at, unread) == (True, later, None)
     assert sorted(names(one) for one in jobs.open.values()) == ["new", "newer", "runs", "stops"]
@@ -156,10 +161,10 @@ def test_half_a_reading_of_every_job_is_not_kept(operation: str) -> None:
     answer, account.answers[operation] = account.answers[operation], DENIED
     aws = account.aws()
 
-    assert operation in (every(aws, names, NOW)[1] or "")
+    assert operation in (list_all_jobs(aws, names, NOW)[1] or "")
 
     account.answers[operation] = answer
-    jobs, unread = every(aws, names, NOW)
+    jobs, unread = list_all_jobs(aws, names, NOW)
     assert (jobs.ended, unread, len(account.asked(SEARCHED))) == (["old"], None, 2)
 
 
@@ -168,7 +173,7 @@ def test_a_job_that_ended_as_the_list_was_made_is_not_open() -> None:
     account = script([ended], [job("ended", DAY - SECOND, "InProgress", CreationTime=NOW - DAY)])
     account.answers[LISTED] = Torn({"TrainingJobSummaries": [ended | {"TrainingJobStatus": "InProgress"}]})
 
-    jobs, _ = every(account.aws(), names, NOW)
+    jobs, _ = list_all_jobs(account.aws(), names, NOW)
 
     assert (jobs.ended, jobs.open) == (["ended"], {})
 
@@ -181,7 +186,7 @@ def test_records_are_those_created_since_then_that_are_wanted() -> None:
     indexed = [job("at", 10 * DAY), job("before", 10 * DAY + SECOND), job("none", DAY)]
     account = script(indexed)
 
-    found = recorded(
+    found = search_training_jobs(
         account.aws(), lambda one: names(one) if one["TrainingJobName"] != "none" else None, NOW, since=since
     )
 
@@ -196,11 +201,11 @@ def test_records_are_those_created_since_then_that_are_wanted() -> None:
 def test_where_there_are_more_than_one_search_answers_each_half_of_the_time_is_searched(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(training_jobs, "MOST", 2)
+    monkeypatch.setattr(training_jobs, "MOST_SEARCH_HITS", 2)
     indexed = [job(f"job-{number}", number * HOUR) for number in range(1, 9)]
     account = script(indexed)
 
-    found = recorded(account.aws(), names, NOW, since=NOW - 8 * HOUR)
+    found = search_training_jobs(account.aws(), names, NOW, since=NOW - 8 * HOUR)
 
     assert (sorted(found.items), found.error) == ([f"job-{number}" for number in range(1, 9)], None)
     spans = [
@@ -211,17 +216,17 @@ def test_where_there_are_more_than_one_search_answers_each_half_of_the_time_is_s
     assert ["2026-10-05T23:00:00Z"] in spans
     assert len(spans) == 7
 
-    monkeypatch.setattr(training_jobs, "MOST", 8)
+    monkeypatch.setattr(training_jobs, "MOST_SEARCH_HITS", 8)
     whole = script(indexed)
-    assert len(recorded(whole.aws(), names, NOW, since=NOW - 8 * HOUR).items) == 8
+    assert len(search_training_jobs(whole.aws(), names, NOW, since=NOW - 8 * HOUR).items) == 8
     assert len(whole.asked(SEARCHED)) == 1
 
 
 def test_a_minute_is_not_divided(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training_jobs, "MOST", 2)
+    monkeypatch.setattr(training_jobs, "MOST_SEARCH_HITS", 2)
     account = script([job(f"job-{number}", MINUTE) for number in range(5)])
 
-    found = recorded(account.aws(), names, NOW, since=NOW - MINUTE)
+    found = search_training_jobs(account.aws(), names, NOW, since=NOW - MINUTE)
 
     assert (len(found.items), found.error, len(account.asked(SEARCHED))) == (5, None, 1)
 
@@ -236,10 +241,10 @@ def test_fewer_records_than_aws_counted_are_an_error(counted: int, error: str | 
         for name in "ab"
     ]
 
-    found = recorded(account.aws(), names, NOW)
+    found = search_training_jobs(account.aws(), names, NOW)
 
     assert (found.items, found.error) == (("a", "b"), error)
-    assert recorded(Script({SEARCHED: {"Results": []}}).aws(), names, NOW).error is None
+    assert search_training_jobs(Script({SEARCHED: {"Results": []}}).aws(), names, NOW).error is None
 
 
 def test_a_run_that_shares_its_answers_asks_for_the_same_parts_of_the_past() -> None:
@@ -247,11 +252,13 @@ def test_a_run_that_shares_its_answers_asks_for_the_same_parts_of_the_past() -> 
     account = script(indexed)
     aws = account.aws(shared=SharedAnswers())
 
-    assert recorded(aws, names, NOW, since=NOW - 35 * DAY).items == ("9", "1")
-    assert sorted(recorded(aws, names, NOW).items) == sorted(names(one) for one in indexed)
+    assert search_training_jobs(aws, names, NOW, since=NOW - 35 * DAY).items == ("9", "1")
+    assert sorted(search_training_jobs(aws, names, NOW).items) == sorted(names(one) for one in indexed)
 
     few = script(indexed)
-    assert recorded(few.aws(shared=SharedAnswers()), names, NOW, since=NOW - 8 * DAY).items == ("1",)
+    assert search_training_jobs(few.aws(shared=SharedAnswers()), names, NOW, since=NOW - 8 * DAY).items == (
+        "1",
+    )
     assert len(few.asked(SEARCHED)) == 1
     spans = [
         tuple(one["Value"][:10] for one in asked["SearchExpression"]["Filters"])

@@ -13,7 +13,12 @@ from ml_janitor.core.model import Target
 from ml_janitor.detectors.hung_training_jobs.rule import HungTrainingJobs
 from ml_janitor.detectors.idle_endpoints.rule import IdleEndpoints
 from ml_janitor.engine.detector import CannotActError, Condition
-from ml_janitor.engine.undo_roles import TO_SAGEMAKER, handing_over, unlisted, using_key
+from ml_janitor.engine.undo_roles import (
+    PASSED_TO_SAGEMAKER,
+    call_passing_role,
+    key_grant,
+    missing_role_setting,
+)
 
 ACCOUNT = "123456789012"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/ml-training"
@@ -29,7 +34,7 @@ def test_roles_are_passed_to_sagemaker_only_if_they_are_listed() -> None:
         assert "iam:PassRole" not in {grant.action for grant in kind().undoes}
         given = settings(ROLE, PATHS).detector(kind)
         passed = [(one.on, one.when) for one in given.undoes if one.action == "iam:PassRole"]
-        assert passed == [(ROLE, TO_SAGEMAKER), (PATHS, TO_SAGEMAKER)]
+        assert passed == [(ROLE, PASSED_TO_SAGEMAKER), (PATHS, PASSED_TO_SAGEMAKER)]
 
 
 @pytest.mark.parametrize(
@@ -47,7 +52,7 @@ def test_roles_are_passed_to_sagemaker_only_if_they_are_listed() -> None:
 )
 def test_a_role_is_listed_by_its_arn_or_a_glob(role: str, *, listed: bool) -> None:
     expected = "" if listed else f'undo_roles = ["{role}"] in janitor'
-    assert unlisted((ROLE, PATHS), role) == expected
+    assert missing_role_setting((ROLE, PATHS), role) == expected
 
 
 def test_only_what_hands_a_role_over_again_needs_it() -> None:
@@ -115,7 +120,7 @@ def test_in_an_organization_roles_of_the_accounts_that_are_acted_in_are_none_of_
 
 
 def test_a_key_is_used_for_aws_only() -> None:
-    key = using_key("the docs")
+    key = key_grant("the docs")
 
     assert (key.action, key.on, key.implied, key.source) == ("kms:CreateGrant", "key/*", True, "the docs")
     assert key.when == (Condition("Bool", "kms:GrantIsForAWSResource", ("true",)),)
@@ -137,6 +142,6 @@ def test_a_role_that_aws_does_not_let_be_handed_over_is_named_with_what_to_do() 
     with pytest.raises(
         CannotActError, match=r"not authorized to perform iam:PassRole on its role .*ml-training.* undo_roles"
     ):
-        handing_over(raising(refusal("iam:PassRole")), ROLE)
+        call_passing_role(raising(refusal("iam:PassRole")), ROLE)
     with pytest.raises(ClientError):
-        handing_over(raising(refusal("sagemaker:CreateEndpointConfig")), ROLE)
+        call_passing_role(raising(refusal("sagemaker:CreateEndpointConfig")), ROLE)

@@ -18,14 +18,14 @@ from ml_janitor.acting.undoing import CannotUndoError, NotBackYetError, NothingD
 from ml_janitor.aws.answers import OutOfTimeError
 from ml_janitor.aws.client import Aws
 from ml_janitor.config.events import UndoEvent
-from ml_janitor.core.cause import Cause, Why, cause
+from ml_janitor.core.cause import Cause, CauseCode, make_cause
 from ml_janitor.engine.detector import CannotActError, NotFinishedError
-from ml_janitor.engine.holds import Hold, How, anew
+from ml_janitor.engine.holds import Hold, HoldKind, recreated_hold_key
 from ml_janitor.ledger.action import Action, Stage
 from ml_janitor.ledger.actions import BegunBeforeError
 from ml_janitor.ledger.leases import Leases, LeaseTakenError
-from ml_janitor.ledger.macs import NoKeyError, UnverifiedError
-from ml_janitor.report.causes import words
+from ml_janitor.ledger.macs import NoUndoKeyError, UnverifiedError
+from ml_janitor.report.causes import cause_sentence
 from nights import DAY, HOUR, Nights, in_memory
 
 MINUTE, SECOND = timedelta(minutes=1), timedelta(seconds=1)
@@ -142,12 +142,12 @@ def test_what_was_brought_back_is_held_for_a_week_under_each_of_its_names(
     assert (done.stage, done.undone, nights.of("lamp").undone) == (Stage.UNDONE, nights.clock, nights.clock)
     assert (done.asked, done.asked_at, done.undone_by) == (1, nights.clock, "maria")
     rests: dict[str, Any] = {
-        "how": How.SNOOZED,
+        "how": HoldKind.SNOOZED,
         "by": "maria",
         "given": nights.clock,
         "until": nights.clock + 7 * DAY,
     }
-    keys = [target.key, anew(target.arn), anew(other)]
+    keys = [target.key, recreated_hold_key(target.arn), recreated_hold_key(other)]
     assert {key: held for key, (held,) in nights.holds.all(ACCOUNT, REGION).items()} == {
         key: Hold(key=key, why="it was brought back", **rests) for key in keys
     }
@@ -156,11 +156,15 @@ def test_what_was_brought_back_is_held_for_a_week_under_each_of_its_names(
 def test_from_a_record_that_was_changed_nothing_is_done(nights: Nights) -> None:
     tampered(nights, undo='{"name": "prey"}')
 
-    with pytest.raises(RecordRefusedError, match=f"lamp: {words(Cause(Why.MAC_INVALID))}"):
+    with pytest.raises(RecordRefusedError, match=f"lamp: {cause_sentence(Cause(CauseCode.MAC_INVALID))}"):
         undone(nights)
 
     lamp = nights.of("lamp")
-    assert (lamp.stage, lamp.broke, lamp.error) == (Stage.ACTED, True, words(Cause(Why.MAC_INVALID)))
+    assert (lamp.stage, lamp.broke, lamp.error) == (
+        Stage.ACTED,
+        True,
+        cause_sentence(Cause(CauseCode.MAC_INVALID)),
+    )
     assert nights.holds.all(ACCOUNT, REGION) == {}
     assert nights.world.done == ["unplug lamp", "remove lamp"]
 
@@ -168,10 +172,10 @@ def test_from_a_record_that_was_changed_nothing_is_done(nights: Nights) -> None:
 @pytest.mark.parametrize(
     ("unsigned", "mac", "since", "refused"),
     [
-        (False, "", DAY, Why.MAC_MISSING),
+        (False, "", DAY, CauseCode.MAC_MISSING),
         (True, "", DAY, None),
-        (True, "", -DAY, Why.MAC_EXPECTED),
-        (True, "wrong", DAY, Why.MAC_INVALID),
+        (True, "", -DAY, CauseCode.MAC_EXPECTED),
+        (True, "wrong", DAY, CauseCode.MAC_INVALID),
     ],
     ids=["signed only", "older", "begun when all were signed", "wrong"],
 )
@@ -182,7 +186,7 @@ def test_what_has_no_signature_is_undone_by_a_person_if_it_is_older_than_signatu
     unsigned: bool,
     mac: str,
     since: timedelta,
-    refused: Why | None,
+    refused: CauseCode | None,
 ) -> None:
     tampered(nights, mac=mac)
     monkeypatch.setattr(nights.actions._macs, "made", nights.of("lamp").began + since)
@@ -209,8 +213,8 @@ def test_a_key_that_does_not_answer_is_remembered_and_it_can_be_tried_again(
             undone(nights)
     assert nights.of("lamp").error == "the record of lamp could not be verified: ConnectionError: reset"
     with monkeypatch.context() as patch:
-        cannot(patch, nights.actions._macs, "verify", NoKeyError())
-        with pytest.raises(NoKeyError):
+        cannot(patch, nights.actions._macs, "verify", NoUndoKeyError())
+        with pytest.raises(NoUndoKeyError):
             undone(nights)
 
     assert undone(nights).stage is Stage.UNDONE
@@ -386,7 +390,7 @@ def _refused_record(nights: Nights, office: Office, _: pytest.MonkeyPatch) -> No
 
 
 def _by_hand(_: Nights, office: Office, __: pytest.MonkeyPatch) -> None:
-    office.by_hand = cause(Why.NO_UNDO, "only a person does")
+    office.by_hand = make_cause(CauseCode.NO_UNDO, "only a person does")
 
 
 def _nothing_done(nights: Nights, _: Office, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -415,7 +419,7 @@ def test_a_run_that_may_not_answers_once_and_updates_the_message(
     assert (answer["done"], office.refused, office.told) == (False, counted, ["lamp"])
     assert nights.world.done == ["unplug lamp", "remove lamp"]
     if office.by_hand is not None:
-        assert (nights.of("lamp").error, answer["why"]) == (words(office.by_hand),) * 2
+        assert (nights.of("lamp").error, answer["why"]) == (cause_sentence(office.by_hand),) * 2
         assert office.entered == []
 
 

@@ -13,25 +13,25 @@ from conftest import NOW, REGION
 from fakes import thing, waste
 from ml_janitor.acting.undoing import CannotUndoError
 from ml_janitor.acting.undos import (
-    RESTART,
-    UNCHANGE,
-    UNDO,
-    Unfinished,
-    Way,
-    hint,
-    left_half_done,
+    RESTART_WORDING,
+    UNCHANGE_WORDING,
+    UNDO_WORDING,
+    UndoWording,
+    UnfinishedAction,
+    add_unfinished,
+    by_hand_cause,
+    find_unreachable_undos,
+    is_undoable,
+    report_half_done,
     resume_reverts,
-    undoable,
-    undone_by_hand,
-    unreachable_undos,
-    way,
-    with_unfinished,
+    undo_hint,
+    undo_wording,
 )
-from ml_janitor.core.cause import Cause, Progress, UnreachableUndos, Why, cause
+from ml_janitor.core.cause import Cause, CauseCode, UnfinishedProgress, UnreachableUndos, make_cause
 from ml_janitor.core.model import Confidence, Effect, Kept, Mode, Target
 from ml_janitor.core.results import Outcome, Result, Sweep
 from ml_janitor.engine.detector import CannotActError, Cleanup
-from ml_janitor.ledger.action import TRIES, Action, Stage
+from ml_janitor.ledger.action import MOST_TRIES, Action, Stage
 from ml_janitor.ledger.macs import UnverifiedError
 
 HOUR, DAY, SECOND = timedelta(hours=1), timedelta(days=1), timedelta(seconds=1)
@@ -63,25 +63,25 @@ BY_HAND = f"janitor undo {action().id}"
 @pytest.mark.parametrize(
     ("effect", "undo", "expected"),
     [
-        (Effect.DELETE, "undo", UNDO),
-        (Effect.STOP, "restart", RESTART),
-        (Effect.TAG, "undo", UNCHANGE),
-        (None, "undo", UNDO),
+        (Effect.DELETE, "undo", UNDO_WORDING),
+        (Effect.STOP, "restart", RESTART_WORDING),
+        (Effect.TAG, "undo", UNCHANGE_WORDING),
+        (None, "undo", UNDO_WORDING),
     ],
 )
-def test_nothing_that_stayed_is_brought_back(effect: Effect | None, undo: str, expected: Way) -> None:
+def test_nothing_that_stayed_is_brought_back(effect: Effect | None, undo: str, expected: UndoWording) -> None:
     cleanup = None
     if effect is not None:
         cleanup = Cleanup(effect=effect, grace=DAY, act_on=Confidence.PROVEN, lost="it", undo=undo)
 
-    assert way(cleanup) == expected
+    assert undo_wording(cleanup) == expected
 
 
 def test_it_says_how_something_is_taken_back_or_why_it_is_not() -> None:
-    assert hint(Attic(), action()) == cause(Why.UNDO_WITH, "undo", action().id)
-    assert hint(Attic(), action(CHAIR)) == cause(Why.NO_UNDO, "it is burnt")
-    assert undone_by_hand(Attic(), action()) == cause(Why.UNDO_BY_HAND, "undo_roles", BY_HAND)
-    assert undone_by_hand(Attic(), action(CHAIR)) is None
+    assert undo_hint(Attic(), action()) == make_cause(CauseCode.UNDO_WITH, "undo", action().id)
+    assert undo_hint(Attic(), action(CHAIR)) == make_cause(CauseCode.NO_UNDO, "it is burnt")
+    assert by_hand_cause(Attic(), action()) == make_cause(CauseCode.UNDO_BY_HAND, "undo_roles", BY_HAND)
+    assert by_hand_cause(Attic(), action(CHAIR)) is None
 
 
 @pytest.mark.parametrize(
@@ -98,14 +98,14 @@ def test_it_says_how_something_is_taken_back_or_why_it_is_not() -> None:
 def test_it_can_be_undone_for_so_long_and_what_is_half_back_always(
     stage: Stage, age: timedelta, *, can: bool
 ) -> None:
-    assert undoable(action(stage=stage), DAY, NOW + age) is can
+    assert is_undoable(action(stage=stage), DAY, NOW + age) is can
 
 
 def test_what_no_function_may_undo_any_more_is_counted_until_the_last_of_it_is_too_old() -> None:
     old = action(began=NOW - 2 * DAY)
     actions = [action(began=NOW - DAY), old, action(CHAIR), action(steps={}), action(stage=Stage.UNDONE)]
 
-    lost = unreachable_undos(Attic(), actions, within=9 * DAY, now=NOW)
+    lost = find_unreachable_undos(Attic(), actions, within=9 * DAY, now=NOW)
 
     assert lost is not None
     assert lost == UnreachableUndos(
@@ -115,57 +115,63 @@ def test_what_no_function_may_undo_any_more_is_counted_until_the_last_of_it_is_t
         last=f"{NOW - DAY:%Y-%m-%d}",
         until=f"{NOW + 8 * DAY:%Y-%m-%d}",
     )
-    assert unreachable_undos(Attic(), actions[:1], within=9 * DAY, now=NOW) == replace(lost, count=1)
-    assert unreachable_undos(Attic(), actions, within=HOUR, now=NOW) is None
+    assert find_unreachable_undos(Attic(), actions[:1], within=9 * DAY, now=NOW) == replace(lost, count=1)
+    assert find_unreachable_undos(Attic(), actions, within=HOUR, now=NOW) is None
 
 
 HALF_BACK = action(
     stage=Stage.UNDOING, steps={"undo: plug in": "begun"}, undone_by="maria", error="busy", asked_at=NOW
 )
 FAILED, WAITING = Outcome.FAILED, Outcome.WAITING
-BACK, ASKED = Progress.HALF_REVERTED, Progress.REVERT_ASKED
+BACK, ASKED = UnfinishedProgress.HALF_REVERTED, UnfinishedProgress.REVERT_ASKED
 
 
 @pytest.mark.parametrize(
     ("about", "raised", "age", "outcome", "why"),
     [
-        ({}, None, DAY, WAITING, Cause(Why.RESUMED, ("busy",), progress=BACK, by="maria")),
-        ({}, None, DAY + SECOND, FAILED, Cause(Why.RESUMED, ("busy",), progress=BACK, by="maria")),
+        ({}, None, DAY, WAITING, Cause(CauseCode.RESUMED, ("busy",), progress=BACK, by="maria")),
+        ({}, None, DAY + SECOND, FAILED, Cause(CauseCode.RESUMED, ("busy",), progress=BACK, by="maria")),
         (
             {"steps": {}, "asked_at": None},
             None,
             9 * DAY,
             WAITING,
-            Cause(Why.RESUMED, ("busy",), progress=ASKED, by="maria"),
+            Cause(CauseCode.RESUMED, ("busy",), progress=ASKED, by="maria"),
         ),
-        ({"attempts": TRIES}, None, HOUR, FAILED, Cause(Why.NOT_REVERTED, (TRIES, "busy"), by_hand=BY_HAND)),
         (
-            {"attempts": TRIES, "error": ""},
+            {"attempts": MOST_TRIES},
             None,
             HOUR,
             FAILED,
-            Cause(Why.NOT_REVERTED, (TRIES, "each was cut off"), by_hand=BY_HAND),
+            Cause(CauseCode.NOT_REVERTED, (MOST_TRIES, "busy"), by_hand=BY_HAND),
+        ),
+        (
+            {"attempts": MOST_TRIES, "error": ""},
+            None,
+            HOUR,
+            FAILED,
+            Cause(CauseCode.NOT_REVERTED, (MOST_TRIES, "each was cut off"), by_hand=BY_HAND),
         ),
         (
             {},
-            UnverifiedError(cause(Why.MAC_INVALID)),
+            UnverifiedError(make_cause(CauseCode.MAC_INVALID)),
             HOUR,
             FAILED,
-            Cause(Why.MAC_INVALID, progress=BACK, by="maria"),
+            Cause(CauseCode.MAC_INVALID, progress=BACK, by="maria"),
         ),
         (
             {},
             OSError("reset"),
             HOUR,
             FAILED,
-            Cause(Why.NOT_RESUMED, ("OSError: reset",), progress=BACK, by="maria", by_hand=BY_HAND),
+            Cause(CauseCode.NOT_RESUMED, ("OSError: reset",), progress=BACK, by="maria", by_hand=BY_HAND),
         ),
         (
             {},
             CannotUndoError("it is gone"),
             HOUR,
             FAILED,
-            Cause(Why.NOT_RESUMED, ("it is gone",), progress=BACK, by="maria", by_hand=BY_HAND),
+            Cause(CauseCode.NOT_RESUMED, ("it is gone",), progress=BACK, by="maria", by_hand=BY_HAND),
         ),
     ],
 )
@@ -181,7 +187,7 @@ def test_what_is_half_back_is_resumed_or_left_to_a_person(
 
     found = resume_reverts(Attic(), [action(), half, action(stage=Stage.UNDONE)], revert, NOW + age)
 
-    assert found == [Unfinished(half, outcome, why)]
+    assert found == [UnfinishedAction(half, outcome, why)]
     assert asked == ([] if "attempts" in about else [half])
 
 
@@ -189,19 +195,21 @@ def test_what_was_half_done_when_it_was_disarmed_is_left_to_a_person() -> None:
     half = action(stage=Stage.FAILED, error="throttled")
     others = [action(), action(stage=Stage.FAILED, steps={}), HALF_BACK]
 
-    (found,) = left_half_done(Attic(), [*others, half])
+    (found,) = report_half_done(Attic(), [*others, half])
 
-    why = Cause(Why.DISARMED, ("cellar", "throttled"), progress=Progress.HALF_DONE, by_hand=BY_HAND)
-    assert found == Unfinished(half, FAILED, why)
+    why = Cause(
+        CauseCode.DISARMED, ("cellar", "throttled"), progress=UnfinishedProgress.HALF_DONE, by_hand=BY_HAND
+    )
+    assert found == UnfinishedAction(half, FAILED, why)
 
 
 def test_what_is_unfinished_is_told_whether_its_sweep_found_it_or_not() -> None:
     kept = Result(detector="cellar", target=LAMP, verdict=Kept(reason="it is used"), outcome=Outcome.KEPT)
     sweep = Sweep(detector="cellar", account="1", region=REGION, mode=Mode.ACT, results=(kept,))
-    why = cause(Why.REVERTED_NEXT)
+    why = make_cause(CauseCode.REVERTED_NEXT)
 
-    told = with_unfinished(
-        sweep, [Unfinished(action(), WAITING, why), Unfinished(action(CHAIR), FAILED, why)]
+    told = add_unfinished(
+        sweep, [UnfinishedAction(action(), WAITING, why), UnfinishedAction(action(CHAIR), FAILED, why)]
     )
 
     assert told.results == (

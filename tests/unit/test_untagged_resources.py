@@ -16,7 +16,7 @@ from ml_janitor.core.model import Confidence, Finding, Kept
 from ml_janitor.core.signals import Absent, NotRead, Signal, Tags, Unreadable, Value
 from ml_janitor.detectors.untagged_resources import creators, filling, tagged
 from ml_janitor.detectors.untagged_resources.creators import Creator
-from ml_janitor.detectors.untagged_resources.inventory import KINDS, Resource
+from ml_janitor.detectors.untagged_resources.inventory import JUDGED_KINDS, TaggableResource
 from ml_janitor.detectors.untagged_resources.rule import UntaggedResources
 from ml_janitor.detectors.untagged_resources.tagged import TaggedResource
 from ml_janitor.engine.detector import CannotActError
@@ -201,15 +201,15 @@ def test_exact_tags_and_creators_are_read_only_where_the_question_is_open(
     }
     asked: list[str] = []
     names = ["complete", *own]
-    model = next(kind for kind in KINDS if kind.type == "model")
-    resources = [Resource(kind=model, arn=name, name=name, created=NOW) for name in names]
+    model = next(kind for kind in JUDGED_KINDS if kind.type == "model")
+    resources = [TaggableResource(kind=model, arn=name, name=name, created=NOW) for name in names]
 
-    def read(_aws: Any, some: Sequence[Resource], _now: datetime) -> dict[str, Any]:
+    def read(_aws: Any, some: Sequence[TaggableResource], _now: datetime) -> dict[str, Any]:
         asked.extend(one.arn for one in some)
         return {}
 
-    monkeypatch.setattr(tags, "exactly", lambda _aws, arn: own[arn])
-    monkeypatch.setattr(creators, "read", read)
+    monkeypatch.setattr(tags, "read_exact_tags", lambda _aws, arn: own[arn])
+    monkeypatch.setattr(creators, "read_creators", read)
     aws: Any = SimpleNamespace(account="1", region="r", map=lambda read, some: [read(one) for one in some])
     bulk: list[Signal[Tags]] = [Value(COMPLETE), *([Value(UNTAGGED)] * 3)]
 
@@ -222,19 +222,21 @@ def test_exact_tags_and_creators_are_read_only_where_the_question_is_open(
 
 
 def test_an_undo_says_what_it_does_and_what_it_did(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tagged, "same", lambda *_: True)
+    monkeypatch.setattr(tagged, "is_same_resource", lambda *_: True)
     aws: Any = None
     target, record = exact({}).target, {"add": {"owner": "anna"}}
     steps: Any = SimpleNamespace(do=lambda _name, _call: None)
 
-    assert DETECTOR.revert_effect(target, record) == filling.undo_words("churn", record["add"], "is")
-    assert DETECTOR.revert(aws, target, record, steps) == filling.undo_words("churn", record["add"], "was")
+    assert DETECTOR.revert_effect(target, record) == filling.fill_undo_text("churn", record["add"], "is")
+    assert DETECTOR.revert(aws, target, record, steps) == filling.fill_undo_text(
+        "churn", record["add"], "was"
+    )
 
 
 def test_an_undo_reads_only_what_shows_whether_it_is_still_the_same() -> None:
     listings = {grant.action for grant in DETECTOR.undoes} & {grant.action for grant in DETECTOR.reads}
 
-    assert listings == set(tagged.UNDO_READS)
+    assert listings == set(tagged.TAG_UNDO_READS)
     assert (DETECTOR.cleanup.grace, DETECTOR.recent) == (timedelta(days=1), timedelta(days=7))
 
 

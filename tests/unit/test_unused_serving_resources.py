@@ -12,12 +12,19 @@ import pytest
 from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.aws.answers import Listing
 from ml_janitor.aws.sagemaker_kinds import ENDPOINT, MODEL_PACKAGE, PIPELINE, TRANSFORM_JOB, texts_in
-from ml_janitor.aws.users import CONFIG_NAME, DEFINITION, LOADS, MODEL_NAME, Users, names_in
+from ml_janitor.aws.users import (
+    ARTIFACT_MEMBERS,
+    CONFIG_NAME,
+    DEFINITION_MEMBER,
+    MODEL_NAME,
+    ResourceUsers,
+    names_in,
+)
 from ml_janitor.core.model import Confidence, Finding, Kept, Target
 from ml_janitor.core.signals import Absent, NotRead, Signal, Unreadable, Value
 from ml_janitor.detectors.unused_serving_resources import ServingResource, UnusedServingResources
-from ml_janitor.engine.judging import judge
-from ml_janitor.engine.policy import Policy
+from ml_janitor.engine.judging import judge_candidate
+from ml_janitor.engine.policy import RunPolicy
 from scripted import DENIED, Script, Torn
 
 DAY, SECOND = timedelta(days=1), timedelta(seconds=1)
@@ -102,15 +109,15 @@ NEEDED = "an undo of churn needs it, until 2026-11-05"
 @pytest.mark.parametrize(
     ("policy", "undos", "verdict", "reason"),
     [
-        (Policy(), None, "found", ""),
-        (Policy(), "ML Janitor deleted endpoint a on 2026-10-01", "unknown", "an undo may need this"),
-        (Policy(needed={}), "ML Janitor deleted endpoint a on 2026-10-01", "found", ""),
-        (Policy(needed={ARN.lower(): NEEDED}), None, "kept", NEEDED),
-        (Policy(needed_unread="the ledger could not be read"), None, "unknown", "the ledger could not be"),
+        (RunPolicy(), None, "found", ""),
+        (RunPolicy(), "ML Janitor deleted endpoint a on 2026-10-01", "unknown", "an undo may need this"),
+        (RunPolicy(needed={}), "ML Janitor deleted endpoint a on 2026-10-01", "found", ""),
+        (RunPolicy(needed={ARN.lower(): NEEDED}), None, "kept", NEEDED),
+        (RunPolicy(needed_unread="the ledger could not be read"), None, "unknown", "the ledger could not be"),
     ],
 )
-def test_what_an_undo_needs_is_kept(policy: Policy, undos: str | None, verdict: str, reason: str) -> None:
-    judged = judge(UnusedServingResources(), resource(Absent(), undos=undos), NOW, policy)
+def test_what_an_undo_needs_is_kept(policy: RunPolicy, undos: str | None, verdict: str, reason: str) -> None:
+    judged = judge_candidate(UnusedServingResources(), resource(Absent(), undos=undos), NOW, policy)
 
     word = "found" if isinstance(judged, Finding) else "unknown" if judged.unknown else "kept"
     assert word == verdict
@@ -121,7 +128,7 @@ def test_what_an_undo_needs_is_kept(policy: Policy, undos: str | None, verdict: 
 
 
 def test_names_count_in_any_case_and_by_their_member_only() -> None:
-    users = Users()
+    users = ResourceUsers()
     users.add("endpoint Churn", [(CONFIG_NAME, "Churn")])
 
     assert users.of((CONFIG_NAME, "churn")) == Value("endpoint Churn")
@@ -129,7 +136,7 @@ def test_names_count_in_any_case_and_by_their_member_only() -> None:
 
 
 def test_whatever_could_not_be_read_may_use_what_nothing_else_does() -> None:
-    users = Users(errors=["ListModels broke off", "DescribePipeline: denied"])
+    users = ResourceUsers(errors=["ListModels broke off", "DescribePipeline: denied"])
     users.add("model", [(MODEL_NAME, "a")])
 
     assert users.of((MODEL_NAME, "a")) == Value("model")
@@ -139,7 +146,7 @@ def test_whatever_could_not_be_read_may_use_what_nothing_else_does() -> None:
 def test_every_word_of_a_pipeline_is_a_name() -> None:
     description = {"PipelineDefinition": '{"Arguments": {"ModelName": "churn-v2", "Model": "arn:x:model/b"}}'}
 
-    names = {name for _, name in names_in(description, (DEFINITION,))}
+    names = {name for _, name in names_in(description, (DEFINITION_MEMBER,))}
 
     assert {"churn-v2", "b"} <= names
     assert "churn" not in names
@@ -152,7 +159,7 @@ def test_every_word_of_a_pipeline_is_a_name() -> None:
         ({"modelName": "a"}, ("ModelName",), ["a"]),
         ({"Variants": [{"ModelName": "a"}, {"ModelName": "b"}]}, ("ModelName",), ["a", "b"]),
         ({"ModelNames": ["a"], "Name": "b"}, ("ModelName",), []),
-        ({"Source": {"S3Uri": "s3://a/b"}}, LOADS, ["s3://a/b"]),
+        ({"Source": {"S3Uri": "s3://a/b"}}, ARTIFACT_MEMBERS, ["s3://a/b"]),
         ({"A": {"B": "c"}, "D": ["e", 1]}, (), ["c", "e"]),
     ],
 )
@@ -183,10 +190,11 @@ def test_descriptions_name_what_is_used_and_what_cannot_be_described_may_use_any
     account = Script(
         {"sagemaker:ListEndpoints": [Torn(listed), DENIED], "sagemaker:DescribeEndpoint": describe}
     )
-    users = Users()
+    users = ResourceUsers()
 
-    users.described(account.aws(), ENDPOINT)
+    listing = users.described(account.aws(), ENDPOINT)
 
+    assert [target.name for target, _ in listing.items] == ["api", "failed", "dark"]
     assert users.of((CONFIG_NAME, "blue")) == Value("endpoint api")
     denied = "AccessDeniedException: denied"
     assert users.of((CONFIG_NAME, "red")) == Unreadable("; ".join(users.errors))
@@ -206,7 +214,7 @@ def test_only_approved_packages_and_jobs_in_progress_use_something() -> None:
             "sagemaker:ListPipelines": Torn({"PipelineSummaries": []}),
         }
     )
-    users = Users()
+    users = ResourceUsers()
 
     for kind in (MODEL_PACKAGE, TRANSFORM_JOB, PIPELINE):
         users.described(account.aws(), kind)
@@ -225,7 +233,7 @@ def called(age: timedelta, *, agent: str = "", failed: bool = False, **request: 
     }
 
 
-def deployed(since: timedelta = 30 * DAY, **calls: Any) -> tuple[Users, dict[str, Any]]:
+def deployed(since: timedelta = 30 * DAY, **calls: Any) -> tuple[ResourceUsers, dict[str, Any]]:
     asked = dict[str, Any]()
 
     def answer(query: Mapping[str, Any]) -> Any:
@@ -234,7 +242,7 @@ def deployed(since: timedelta = 30 * DAY, **calls: Any) -> tuple[Users, dict[str
         found = calls.get(name, [])
         return found if found is DENIED else {"Events": [{"EventName": name} | one for one in found]}
 
-    users = Users()
+    users = ResourceUsers()
     users.deployed(Script({"cloudtrail:LookupEvents": answer}).aws(), NOW - since, NOW)
     return users, asked
 
@@ -284,7 +292,7 @@ def record(name: str, *endpoints: dict[str, Any], **job: Any) -> dict[str, Any]:
 
 def test_search_names_endpoints_and_the_last_transform_job() -> None:
     since = NOW - 30 * DAY
-    users = Users()
+    users = ResourceUsers()
     failed = {"EndpointName": "failed", "EndpointStatus": "Failed"}
     records = (
         record("served", {"EndpointName": "api", "EndpointStatus": "InService"}),
@@ -311,7 +319,7 @@ def test_an_endpoint_whose_configuration_is_gone_may_serve_any_model() -> None:
         target = Target(**{**fields_of(resource(Absent()).target), "name": name})
         return target, Value({"EndpointConfigName": config, "EndpointStatus": status})
 
-    users = Users()
+    users = ResourceUsers()
     users.searched(Listing((record("churn", {"EndpointName": "known"}),)), NOW)
     unread = (endpoint("unread", "x")[0], Unreadable("denied"))
     here, lost = endpoint("here", "there"), endpoint("lost", "gone")
@@ -323,7 +331,7 @@ def test_an_endpoint_whose_configuration_is_gone_may_serve_any_model() -> None:
 
 
 def test_what_a_model_loads_counts_as_its_name() -> None:
-    users = Users()
+    users = ResourceUsers()
     users.add("model package a", [("S3Uri", "s3://data/A/")])
 
     assert users.of((MODEL_NAME, "b"), loads=["s3://data/a"]) == Value("model package a")

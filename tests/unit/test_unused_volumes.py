@@ -12,15 +12,19 @@ from conftest import NOW
 from fakes import target_at
 from ml_janitor.aws.prices import Price, volume_prices
 from ml_janitor.core.model import Confidence, Finding
-from ml_janitor.core.signals import Absent, NotRead, Unreadable, Value
-from ml_janitor.detectors.unused_volumes import UnusedVolumes, Volume
+from ml_janitor.core.signals import Absent, NotRead, Signal, Unreadable, Value
+from ml_janitor.detectors import unused_volumes
+from ml_janitor.detectors.unused_volumes import UnusedVolume, UnusedVolumes
 from past_jobs import word
+from scripted import DENIED as DENIED_CALL
+from scripted import Refusal, Script
+from verdicts import shown
 
 DAY = timedelta(days=1)
 DENIED = Unreadable("ListApps: AccessDeniedException")
 
 
-def volume(path: str, **more: Any) -> Volume:
+def volume(path: str, **more: Any) -> UnusedVolume:
     target = target_at(path, NOW - 300 * DAY)
     fields: dict[str, Any] = {
         "target": target,
@@ -28,14 +32,14 @@ def volume(path: str, **more: Any) -> Volume:
         "size": Value(100),
         "price": Price(Decimal("0.14"), "Price List API"),
     }
-    return Volume(**(fields | more))
+    return UnusedVolume(**(fields | more))
 
 
-def notebook(**more: Any) -> Volume:
+def notebook(**more: Any) -> UnusedVolume:
     return volume("notebook-instance/eda", **{"status": "Stopped", **more})
 
 
-def space(**more: Any) -> Volume:
+def space(**more: Any) -> UnusedVolume:
     return volume("space/d-1/desk", **{"app": Absent(), "wrote": Absent(), **more})
 
 
@@ -58,7 +62,7 @@ def space(**more: Any) -> Volume:
         (space(wrote=DENIED), "unknown", "AccessDenied"),
     ],
 )
-def test_unused_volumes(judged: Volume, verdict: str, reason: str) -> None:
+def test_unused_volumes(judged: UnusedVolume, verdict: str, reason: str) -> None:
     decided = UnusedVolumes().decide(judged, NOW)
 
     assert (word(decided), reason in decided.reason) == (verdict, True), decided.reason
@@ -72,7 +76,7 @@ def test_unused_volumes(judged: Volume, verdict: str, reason: str) -> None:
     ],
 )
 def test_the_change_is_a_command_and_the_dollars_are_those_of_the_volume(
-    judged: Volume, confidence: Confidence, command: str
+    judged: UnusedVolume, confidence: Confidence, command: str
 ) -> None:
     decided = UnusedVolumes().decide(judged, NOW)
 
@@ -80,6 +84,41 @@ def test_the_change_is_a_command_and_the_dollars_are_those_of_the_volume(
     assert decided.cost
     assert (decided.confidence, decided.cost.monthly_usd) == (confidence, Decimal("14.00"))
     assert command in decided.action
+
+
+def test_what_was_seen_of_each_and_how_sure_it_is() -> None:
+    of_notebook, of_space = (UnusedVolumes().decide(one, NOW) for one in (notebook(), space()))
+    used = UnusedVolumes().decide(space(app=Value("JupyterLab default"), wrote=Value(NOW - DAY)), NOW)
+
+    assert shown(of_notebook) == {"volume in GB": 100}
+    assert shown(of_space) == {"volume in GB": 100, "app": "none", "last line of a log": "none"}
+    assert shown(used)["app"] == "JupyterLab default"
+    assert isinstance(of_notebook, Finding)
+    assert isinstance(of_space, Finding)
+    assert (of_notebook.to_prove, of_notebook.since) == ("", NOW - 40 * DAY)
+    assert of_space.to_prove == "that nobody needs its files, which only its owner knows"
+
+
+DESCRIBED = {"NotebookInstanceName": "eda", "CreationTime": NOW}
+SOURCE = "sagemaker:DescribeNotebookInstance"
+
+
+@pytest.mark.parametrize(
+    ("answer", "size"),
+    [
+        (DESCRIBED | {"VolumeSizeInGB": 7}, Value(7, SOURCE)),
+        (DESCRIBED, Unreadable("the answer was cut off", SOURCE)),
+        (Refusal("ValidationException", "Could not find it"), Unreadable("it is gone", SOURCE)),
+        (
+            DENIED_CALL,
+            Unreadable(
+                "notebook instance eda: DescribeNotebookInstance: AccessDeniedException: denied", SOURCE
+            ),
+        ),
+    ],
+)
+def test_the_size_of_a_volume_is_read_or_unknown_but_never_none(answer: Any, size: Signal[int]) -> None:
+    assert unused_volumes._size(Script({SOURCE: answer}).aws(), "eda") == size
 
 
 def test_a_volume_with_two_prices_has_none() -> None:

@@ -9,9 +9,15 @@ from typing import Any
 import pytest
 
 from fakes import Shelf, Tunable
-from ml_janitor.config.statements import changes, conditions, grouped, sparing, spellings
+from ml_janitor.config.statements import (
+    deny_kept_resources,
+    group_conditions,
+    group_grants,
+    is_changing_action,
+    tag_spellings,
+)
 from ml_janitor.core.model import Change
-from ml_janitor.core.ownership import NO
+from ml_janitor.core.ownership import NEGATIONS
 from ml_janitor.engine.detector import Condition, Grant, allow
 from ml_janitor.ledger import uses
 
@@ -70,19 +76,19 @@ BILL: dict[str, tuple[str, ...]] = {
 @pytest.mark.parametrize(
     ("used", "expected"),
     [
-        (uses.of_sweep(Tunable(), armed=False), sweep("tunable-things")),
-        (uses.of_sweep(Shelf(), armed=False), SHELF),
-        (uses.of_sweep(Shelf(), armed=True), ARMED),
-        (uses.of_sweep(Shelf(), armed=False, organization=True), SHELF | {"organization": (GET,)}),
+        (uses.sweep_uses(Tunable(), armed=False), sweep("tunable-things")),
+        (uses.sweep_uses(Shelf(), armed=False), SHELF),
+        (uses.sweep_uses(Shelf(), armed=True), ARMED),
+        (uses.sweep_uses(Shelf(), armed=False, organization=True), SHELF | {"organization": (GET,)}),
         (
-            uses.of_sweep(Commits(), armed=False),
+            uses.sweep_uses(Commits(), armed=False),
             sweep("commits") | {"finding#commits#*": (UPDATE,), "finding#*": (QUERY,)},
         ),
-        (uses.of_sweep(Spares(), armed=False), sweep("spares") | {"action#*": (QUERY,)}),
-        (uses.of_accounts(), {"sweep#*": ("BatchGetItem", PUT), "organization": (GET, PUT, UPDATE)}),
-        (uses.of_digest(bill=False, advice=False), DIGEST),
+        (uses.sweep_uses(Spares(), armed=False), sweep("spares") | {"action#*": (QUERY,)}),
+        (uses.accounts_uses(), {"sweep#*": ("BatchGetItem", PUT), "organization": (GET, PUT, UPDATE)}),
+        (uses.digest_uses(bill=False, advice=False), DIGEST),
         (
-            uses.of_digest(bill=True, advice=True, organization=True),
+            uses.digest_uses(bill=True, advice=True, organization=True),
             DIGEST
             | {
                 "sweep#*": ("BatchGetItem",),
@@ -91,10 +97,10 @@ BILL: dict[str, tuple[str, ...]] = {
                 "advice#*": (QUERY, PUT),
             },
         ),
-        (uses.of_bill(), BILL),
-        (uses.of_bill(organization=True), BILL | {"organization": (GET,)}),
+        (uses.bill_uses(), BILL),
+        (uses.bill_uses(organization=True), BILL | {"organization": (GET,)}),
         (
-            uses.of_undo(),
+            uses.undo_uses(),
             {
                 "action#*": (QUERY, UPDATE),
                 "finding#*": (QUERY,),
@@ -104,7 +110,7 @@ BILL: dict[str, tuple[str, ...]] = {
             },
         ),
         (
-            uses.of_presses(),
+            uses.press_uses(),
             {
                 "finding#*": (QUERY,),
                 "action#*": (QUERY,),
@@ -125,7 +131,7 @@ def test_what_each_function_uses_of_the_ledger(
 def test_uses_are_granted_by_their_partition_keys() -> None:
     table = "arn:aws:dynamodb:us-east-1:123456789012:table/ledger"
 
-    found = uses.grants({"hold#*": (QUERY, PUT), "limit": (UPDATE,)}, table)
+    found = uses.table_grants({"hold#*": (QUERY, PUT), "limit": (UPDATE,)}, table)
 
     assert [(one.action, one.on) for one in found] == [
         ("dynamodb:Query", table),
@@ -136,7 +142,7 @@ def test_uses_are_granted_by_their_partition_keys() -> None:
         Condition("ForAllValues:StringLike", "dynamodb:LeadingKeys", (key,)) for key in ("hold#*", "limit")
     ]
     assert [one.when for one in found] == [(keys[0],), (keys[0],), (keys[1],)]
-    assert {GET, "BatchGetItem", QUERY} == uses.READS
+    assert {GET, "BatchGetItem", QUERY} == uses.TABLE_READS
 
 
 # --- statements ---------------------------------------------------------------------------------
@@ -154,12 +160,12 @@ def test_grants_are_grouped_by_resources_and_conditions_and_sorted() -> None:
     grants = [allow("s3:PutObject", on="a"), allow("s3:GetObject", on="a"), allow("s3:GetObject", on="b")]
     grants += [allow("s3:GetObject", on="c"), allow("s3:GetObject", on="a")]
 
-    assert list(grouped(grants, on)) == [
+    assert list(group_grants(grants, on)) == [
         (("s3:GetObject", "s3:PutObject"), (), ["arn:a"]),
         (("s3:GetObject",), (), ["arn:c", "arn:d"]),
         (("s3:GetObject",), HERE, ["arn:b"]),
     ]
-    assert list(grouped(reversed(grants), on)) == list(grouped(grants, on))
+    assert list(group_grants(reversed(grants), on)) == list(group_grants(grants, on))
 
 
 def test_all_conditions_of_a_statement_hold() -> None:
@@ -169,7 +175,7 @@ def test_all_conditions_of_a_statement_hold() -> None:
         Condition("Null", "x", ("true",)),
     )
 
-    assert conditions(both) == {
+    assert group_conditions(both) == {
         "StringEquals": {"aws:RequestedRegion": ["eu-west-1"], "aws:ResourceAccount": ["1"]},
         "Null": {"x": ["true"]},
     }
@@ -178,7 +184,7 @@ def test_all_conditions_of_a_statement_hold() -> None:
 def test_what_is_tagged_to_be_kept_is_denied_to_what_changes_something() -> None:
     grants = [allow(name) for name in ("sagemaker:StopApp", "sagemaker:ListApps", "sagemaker:DeleteApp")]
 
-    found = sparing(grants, ["janitor:keep"])
+    found = deny_kept_resources(grants, ["janitor:keep"])
 
     tags = ["janitor:keep", "janitor-keep", "janitor_keep"]
     assert [one["Effect"] for one in found] == ["Deny"] * 3
@@ -186,17 +192,17 @@ def test_what_is_tagged_to_be_kept_is_denied_to_what_changes_something() -> None
     expected: list[dict[str, Any]] = [
         {
             "Null": {f"aws:ResourceTag/{tag}": "false"},
-            "StringNotEqualsIgnoreCase": {f"aws:ResourceTag/{tag}": sorted(NO)},
+            "StringNotEqualsIgnoreCase": {f"aws:ResourceTag/{tag}": sorted(NEGATIONS)},
         }
         for tag in tags
     ]
     assert [one["Condition"] for one in found] == expected
-    assert sparing([allow("sagemaker:ListApps")], ["keep"]) == []
+    assert deny_kept_resources([allow("sagemaker:ListApps")], ["keep"]) == []
 
 
 def test_a_keep_tag_is_spelled_in_its_own_way_first() -> None:
-    assert spellings(["a_b-c", "keep"]) == ["a_b_c", "a-b-c", "a:b:c", "keep"]
-    assert [changes(name) for name in ("s3:PutObject", "s3:GetObject", "ecr:BatchGetImage")] == [
+    assert tag_spellings(["a_b-c", "keep"]) == ["a_b_c", "a-b-c", "a:b:c", "keep"]
+    assert [is_changing_action(name) for name in ("s3:PutObject", "s3:GetObject", "ecr:BatchGetImage")] == [
         True,
         False,
         False,

@@ -12,9 +12,9 @@ import pytest
 from conftest import ACCOUNT, NOW, REGION
 from fakes import USED, thing, waste
 from memory_table import MemoryTable
-from ml_janitor.acting.warning import Deliveries, Warned, Warner, finding, rounded
-from ml_janitor.core.cause import Cause, Why, cause
-from ml_janitor.core.model import Finding, Kept, Mode, Schedule
+from ml_janitor.acting.warning import WarnedSweep, Warner, WarningDeliveries, finding_of, round_due_date
+from ml_janitor.core.cause import Cause, CauseCode, make_cause
+from ml_janitor.core.model import ActionSchedule, Finding, Kept, Mode
 from ml_janitor.core.results import Outcome, Result, Sweep
 from ml_janitor.ledger.entries import Entry
 from ml_janitor.ledger.findings import Ledger
@@ -26,7 +26,7 @@ SOON = NOW + 10 * MINUTE
 """Ten minutes are what a message has, where it is five to the minute."""
 
 SLACK, DIRECT = MessageRef("C1", "1.0"), MessageRef("D1", "2.0")
-UNWARNED = cause(Why.UNWARNED)
+UNWARNED = make_cause(CauseCode.UNWARNED)
 
 
 def result(name: str, verdict: Finding | Kept | None = None, **about: Any) -> Result:
@@ -48,7 +48,7 @@ class Slack:
     dues: dict[bool, datetime] = field(default_factory=dict)
 
     def __call__(
-        self, sweep: Sweep, warnings: Sequence[Result], *, now: datetime, deliveries: Deliveries
+        self, sweep: Sweep, warnings: Sequence[Result], *, now: datetime, deliveries: WarningDeliveries
     ) -> Sequence[str]:
         del sweep, now
         for one in warnings:
@@ -82,7 +82,7 @@ class Desk:
         (entry,) = (one for one in self.entries().values() if one.name == name)
         return entry
 
-    def warned(self) -> Warned:
+    def warned(self) -> WarnedSweep:
         warner = Warner(ledger=self.ledger, warn=self.slack, clock=lambda: self.slack.clock)
         return warner(self.sweep, self.entries(), ARMED, now=NOW)
 
@@ -109,7 +109,7 @@ def test_what_its_owner_does_not_have_is_due_after_twice_that() -> None:
 
     why = "nobody knows who that is"
     assert (lamp.outcome, lamp.due) == (Outcome.WARNED, SOON + 6 * DAY)
-    assert lamp.cause == cause(Why.OWNER_NOT_MESSAGED, why)
+    assert lamp.cause == make_cause(CauseCode.OWNER_NOT_MESSAGED, why)
     assert (desk.entry().due, desk.entry().unmessaged) == (SOON + 6 * DAY, why)
 
 
@@ -129,7 +129,7 @@ def test_a_slack_that_takes_long_moves_the_date_and_never_brings_it_forward(*, m
         {"outcome": Outcome.ADVISED},
         {"outcome": Outcome.FAILED},
         {"cause": None},
-        {"cause": cause(Why.NOT_DUE)},
+        {"cause": make_cause(CauseCode.NOT_DUE)},
         {"verdict": USED},
     ],
     ids=["only reported", "failed", "no cause", "not due", "kept"],
@@ -140,7 +140,7 @@ def test_nobody_is_warned_of_anything_else(about: dict[str, Any]) -> None:
 
     warned = desk.warned()
 
-    assert (warned, desk.slack.asked) == (Warned(desk.sweep), [])
+    assert (warned, desk.slack.asked) == (WarnedSweep(desk.sweep), [])
 
 
 def test_nobody_is_warned_twice_nor_of_what_the_ledger_does_not_have() -> None:
@@ -178,7 +178,7 @@ class Pressing(Slack):
     void: bool = False
 
     def __call__(
-        self, sweep: Sweep, warnings: Sequence[Result], *, now: datetime, deliveries: Deliveries
+        self, sweep: Sweep, warnings: Sequence[Result], *, now: datetime, deliveries: WarningDeliveries
     ) -> list[str]:
         del sweep, now
         (one,) = warnings
@@ -210,16 +210,16 @@ def test_what_somebody_pressed_meanwhile_stands(*, void: bool) -> None:
 @pytest.mark.parametrize(
     ("closing", "before", "why"),
     [
-        (SOON, UNWARNED, Why.WARNED_BEFORE_CLOSING),
+        (SOON, UNWARNED, CauseCode.WARNED_BEFORE_CLOSING),
         (SOON + MINUTE, UNWARNED, None),
-        (SOON, cause(Why.NOT_DUE), Why.NOT_DUE),
+        (SOON, make_cause(CauseCode.NOT_DUE), CauseCode.NOT_DUE),
     ],
     ids=["closed", "open", "warned before"],
 )
 def test_what_is_stopped_by_the_clock_is_warned_about_before_closing(
-    closing: datetime, before: Cause, why: Why | None
+    closing: datetime, before: Cause, why: CauseCode | None
 ) -> None:
-    plan = Schedule(closing=closing, due=SOON + DAY, next_closing=SOON + 2 * DAY)
+    plan = ActionSchedule(closing=closing, due=SOON + DAY, next_closing=SOON + 2 * DAY)
     desk = Desk(result("lamp", replace(waste(), schedule=plan), cause=before), result("chair"))
 
     lamp, chair = desk.warned().sweep.results
@@ -237,17 +237,17 @@ def test_a_date_is_said_to_the_five_minutes_after_the_current_ones(
     day = NOW.replace(hour=0)
     moment = day.replace(hour=at[0], minute=at[1], second=at[2], microsecond=7)
 
-    assert rounded(moment) == day + timedelta(hours=end[0], minutes=end[1])
+    assert round_due_date(moment) == day + timedelta(hours=end[0], minutes=end[1])
 
 
 def test_only_findings_are_warned_about() -> None:
     with pytest.raises(TypeError, match="lamp is no finding"):
-        finding(result("lamp", USED))
+        finding_of(result("lamp", USED))
 
 
 def test_an_owner_is_messaged_after_the_channel_only() -> None:
     desk = Desk(result("lamp"))
-    deliveries = Deliveries(
+    deliveries = WarningDeliveries(
         ledger=desk.ledger, arming=ARMED, entries=desk.entries(), clock=lambda: NOW, soon=SOON
     )
     lamp = result("lamp")

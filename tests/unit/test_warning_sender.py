@@ -21,7 +21,7 @@ from ml_janitor.report.status import StatusWording
 from ml_janitor.report.warnings import WarningTerms
 from ml_janitor.slack.bot import SlackRefusedError
 from ml_janitor.slack.retries import SlackError
-from ml_janitor.slack.warnings import BY_WEBHOOK, NO_ACCOUNT, NOT_YET, WarningSender
+from ml_janitor.slack.warnings import NO_SLACK_ACCOUNT, NOT_SENT_YET, WEBHOOK_SENDS_NONE, WarningSender
 from nights import DAY
 
 SOON, LATE = NOW + 3 * DAY, NOW + 6 * DAY
@@ -130,7 +130,7 @@ def test_one_warning_is_one_message_to_the_channel_and_one_to_its_owner() -> Non
 
     assert (problems, slack.shape()) == ([], [("", "", "lamp"), ("DU1", "", "lamp")])
     assert all("Fri 9 Oct" in text for _, _, text in slack.posts)
-    assert known.taken == [("lamp", NOT_YET, MessageRef("C0", "1"), "lamp")]
+    assert known.taken == [("lamp", NOT_SENT_YET, MessageRef("C0", "1"), "lamp")]
     assert (known.direct, known.late) == ([("lamp", MessageRef("DU1", "2"))], [])
     assert slack.deadlines == [("open", 25), ("", 100), ("DU1", 25)]
 
@@ -153,7 +153,7 @@ def test_several_are_a_thread_in_the_channel_and_one_for_each_owner() -> None:
     ]
     assert ["Their tags name you" in text for _, _, text in slack.posts] == [False] * 5 + [True] + [False] * 3
     assert [(name, why) for name, why, _, _ in known.taken] == [
-        *((name, NOT_YET) for name in ("lamp", "sofa", "rug")),
+        *((name, NOT_SENT_YET) for name in ("lamp", "sofa", "rug")),
         ("pot", NO_OWNER),
     ]
     assert slack.looked_up == [ANNA, OLAF]
@@ -163,12 +163,12 @@ def test_several_are_a_thread_in_the_channel_and_one_for_each_owner() -> None:
 @pytest.mark.parametrize(
     ("slack", "why"),
     [
-        (Slack(), NO_ACCOUNT),
+        (Slack(), NO_SLACK_ACCOUNT),
         (Slack(unopened={"U1": refusal("user_disabled"), "U2": refusal("user_disabled")}), "user_disabled"),
     ],
 )
 def test_who_cannot_be_messaged_has_twice_the_grace_and_the_others_are(slack: Slack, why: str) -> None:
-    owner = "nobody@example.com" if why is NO_ACCOUNT else ANNA
+    owner = "nobody@example.com" if why is NO_SLACK_ACCOUNT else ANNA
 
     _, known = sent(slack, result("lamp", owner))
 
@@ -190,7 +190,7 @@ def test_a_refusal_that_is_about_one_person_does_not_keep_the_next_from_a_messag
     assert slack.shape()[:2] == [("", "", "head"), ("C0", "1", "lamp")]
     assert [kind for kind, _ in slack.deadlines].count("open") == opened
     assert [name for name, _ in known.direct] == ["sofa"] * (opened - 1)
-    assert known.taken[1][1] == (NOT_YET if opened == 2 else str(failed))
+    assert known.taken[1][1] == (NOT_SENT_YET if opened == 2 else str(failed))
 
 
 def test_what_slack_refuses_as_one_message_does_not_keep_the_others() -> None:
@@ -262,7 +262,7 @@ def test_a_webhook_gets_them_all_in_few_messages_and_no_owner_gets_one() -> None
 
     assert (problems, len(slack.posts), slack.looked_up) == ([], 1, [])
     assert [(name, why, place) for name, why, place, _ in known.taken] == [
-        (name, BY_WEBHOOK, NO_MESSAGE) for name in ("lamp", "sofa")
+        (name, WEBHOOK_SENDS_NONE, NO_MESSAGE) for name in ("lamp", "sofa")
     ]
     assert slack.deadlines == [("", 100)]
 

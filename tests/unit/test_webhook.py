@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from ml_janitor.ledger.messages import NO_MESSAGE, MessageRef
-from ml_janitor.report.mrkdwn import Message, Picture, Post, section
+from ml_janitor.report.mrkdwn import Message, Picture, Post, section_block
 from ml_janitor.slack.retries import SlackError
-from ml_janitor.slack.sender import API, Delivered, Time
-from ml_janitor.slack.webhook import NO_PICTURE, Webhook, ephemeral_replier
+from ml_janitor.slack.sender import SLACK_API, PostDelivery, SenderClock
+from ml_janitor.slack.webhook import NO_PICTURE_TEXT, Webhook, ephemeral_replier
 
-TIME = Time(clock=lambda: 0.0, sleep=lambda _: None)
+TIME = SenderClock(clock=lambda: 0.0, sleep=lambda _: None)
 HOOK = "https://hooks.slack.com/services/T1/B1/secret"
-HELLO = Message(text="hello", blocks=(section("hello"),))
+HELLO = Message(text="hello", blocks=(section_block("hello"),))
 
 
 class Client:
@@ -52,11 +52,11 @@ def test_a_webhook_posts_the_message_alone(client: type[Client]) -> None:
 
     assert hook.post(HELLO, deadline=9, where=MessageRef("C1", "1.0")) == NO_MESSAGE
     told = Post(main=HELLO, replies=(HELLO,))
-    assert hook.deliver(told, deadline=9, taken=lambda: taken.append("taken")) == Delivered()
+    assert hook.deliver(told, deadline=9, taken=lambda: taken.append("taken")) == PostDelivery()
     hook.deliver(Post(main=HELLO, replies=(), picture=picture), deadline=9)
 
     assert [sent["text"] for _, sent in client.sent] == ["hello"] * 3
-    assert [NO_PICTURE in str(sent["blocks"]) for _, sent in client.sent] == [False, False, True]
+    assert [NO_PICTURE_TEXT in str(sent["blocks"]) for _, sent in client.sent] == [False, False, True]
     assert ({url for url, _ in client.sent}, taken) == ({HOOK}, ["taken"])
 
 
@@ -129,6 +129,6 @@ def test_a_reply_goes_to_slack_or_nowhere(client: type[Client], url: str) -> Non
 def test_a_slack_elsewhere_has_its_response_urls_there(client: type[Client]) -> None:
     reply = ephemeral_replier(TIME, deadline=9, url="http://127.0.0.1:5000/slack/api/")
 
-    assert [reply(url, "No.") for url in ("http://127.0.0.1:5000/x", HOOK, API)] == [True, False, False]
+    assert [reply(url, "No.") for url in ("http://127.0.0.1:5000/x", HOOK, SLACK_API)] == [True, False, False]
 
     assert [url for url, _ in client.sent] == ["http://127.0.0.1:5000/x"]

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from fakes import target_at
 from ml_janitor.core.model import Change, Effect, finding_id
-from ml_janitor.core.ownership import marks
+from ml_janitor.core.ownership import protection_evidence
 from ml_janitor.core.signals import Evidence, Unreadable, Value
 
 EFFECTS = {  # removes data, the resource stays, its hours are saved
@@ -41,7 +41,7 @@ def test_marks_say_where_the_tags_were_read() -> None:
     tags = {"aws:cloudformation:stack-name": "web", "env": "prod"}
     target, unread = target_at("endpoint/churn", tags=Value(tags, "ListTags")), Unreadable("no", "ListTags")
 
-    own = marks(target, [target_at("endpoint-config/churn-1", tags=tags)])
+    own = protection_evidence(target, [target_at("endpoint-config/churn-1", tags=tags)])
     assert [(mark.signal, mark.source) for mark in own] == [
         ("managed by", "ListTags"),
         ("environment", "ListTags"),
@@ -49,4 +49,4 @@ def test_marks_say_where_the_tags_were_read() -> None:
         ("environment, churn-1", ""),
     ]
     assert isinstance(own[0], Evidence)
-    assert marks(target_at("endpoint/churn", tags=unread)) == ()
+    assert protection_evidence(target_at("endpoint/churn", tags=unread)) == ()

@@ -22,7 +22,7 @@ from lambdas import Context
 from ml_janitor import deployment, handlers
 from ml_janitor.aws.boto_client import make_client
 from ml_janitor.config.settings import Settings
-from ml_janitor.slack.sender import Time
+from ml_janitor.slack.sender import SenderClock
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import BUCKET, TABLE, UNDO, deploy
 from ml_janitor_sandbox.slack import SlackControl
@@ -87,8 +87,9 @@ class World:
         for name, value in {**own, **deploy(url)}.items():
             patch.setenv(name, value)
         parameters.clear_caches()  # type: ignore[no-untyped-call]
-        patch.setattr(deployment, "WAIT", 0)  # no test waits, not even a person's command for AWS
-        patch.setattr(handlers, "seconds", lambda: Time(clock=lambda: self.now.timestamp(), sleep=self.sleep))  # noqa: PLW0108 - now moves
+        patch.setattr(deployment, "AWS_WAIT_SECONDS", 0)  # no test waits, not even a person's command for AWS
+        slack_time = SenderClock(clock=lambda: self.now.timestamp(), sleep=self.sleep)  # noqa: PLW0108 - now moves
+        patch.setattr(handlers, "slack_time", lambda: slack_time)
         self.slack.add_user(MEMBER, "dina@example.com", name="Dina Okafor")
         self.slack.add_usergroup(GROUP, "ml-janitors", MEMBER)
         self.session = boto3.Session(region_name=REGION)

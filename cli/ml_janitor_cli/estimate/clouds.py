@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-from ml_janitor.aws.instances import machine
+from ml_janitor.aws.instances import machine_of
 
-TABLE = "gpu-prices.csv"
+GPU_PRICE_FILE = "gpu-prices.csv"
 CLOUDS = ("AWS", "GCP", "Azure")
 
-FAMILIES: Mapping[str, str] = {
+GPU_FAMILIES: Mapping[str, str] = {
     "g4dn": "T4",
     "g5": "A10G",
     "g6": "L4",
@@ -28,7 +28,7 @@ FAMILIES: Mapping[str, str] = {
 }
 """The GPU of SageMaker's families: https://aws.amazon.com/ec2/instance-types/ (accelerated computing)."""
 
-LIKE: Mapping[str, str] = {"A10": "A10G"}
+SIMILAR_GPUS: Mapping[str, str] = {"A10": "A10G"}
 """GPUs that stand for one another: of the same generation and memory, though not the same chip."""
 
 
@@ -52,9 +52,9 @@ class Offer:
 
 
 @cache
-def offers() -> tuple[Offer, ...]:
+def read_offers() -> tuple[Offer, ...]:
     """Read the table."""
-    lines = files("ml_janitor_cli.estimate").joinpath(TABLE).read_text().splitlines()
+    lines = files("ml_janitor_cli.estimate").joinpath(GPU_PRICE_FILE).read_text().splitlines()
     return tuple(
         Offer(
             cloud=row["cloud"],
@@ -71,28 +71,28 @@ def offers() -> tuple[Offer, ...]:
     )
 
 
-def read_on() -> str:
+def offers_date() -> str:
     """Return the day on which the table was read."""
-    text = files("ml_janitor_cli.estimate").joinpath(TABLE).read_text()
+    text = files("ml_janitor_cli.estimate").joinpath(GPU_PRICE_FILE).read_text()
     return text.partition("Read ")[2][: len("2026-11-27")]
 
 
 def known_gpus() -> tuple[str, ...]:
     """Return the GPUs that SageMaker has, by their names in the table."""
-    return tuple(dict.fromkeys(FAMILIES.values()))
+    return tuple(dict.fromkeys(GPU_FAMILIES.values()))
 
 
-def gpu_of(instance: str) -> tuple[str, int] | None:
+def instance_gpu(instance: str) -> tuple[str, int] | None:
     """Return the GPU of a SageMaker *instance* and how many it has; None if it has none that is compared."""
     _, _, family_and_size = instance.partition(".")
-    gpu = FAMILIES.get(family_and_size.partition(".")[0])
-    gpus = machine(instance).gpus
+    gpu = GPU_FAMILIES.get(family_and_size.partition(".")[0])
+    gpus = machine_of(instance).gpus
     return (gpu, gpus) if gpu and gpus else None
 
 
-def cheapest(gpu: str, gpus: int, known: Sequence[Offer]) -> list[Offer]:
+def cheapest_offers(gpu: str, gpus: int, known: Sequence[Offer]) -> list[Offer]:
     """Return each cloud's machines with so many of *gpu* for the least an hour, whole machines counted."""
-    own = [offer for offer in known if LIKE.get(offer.gpu, offer.gpu) == gpu]
+    own = [offer for offer in known if SIMILAR_GPUS.get(offer.gpu, offer.gpu) == gpu]
     by_cloud = ([offer for offer in own if offer.cloud == cloud] for cloud in CLOUDS)
     return [
         min(some, key=lambda offer: (offer.machines(gpus) * offer.usd, offer.spot_usd is None, -offer.gpus))

@@ -6,22 +6,29 @@ from typing import Annotated
 
 import typer
 
-from ml_janitor.aws.prices import table
-from ml_janitor.config.layers import nearest
+from ml_janitor.aws.prices import price_table
+from ml_janitor.config.layers import suggest_nearest
 from ml_janitor.core.durations import MINUTE
-from ml_janitor.core.spot import Interruption, Spot
+from ml_janitor.core.spot import Interruption, SpotCapacity
 from ml_janitor.detectors.spot_training import SpotTraining
 from ml_janitor_cli import edge
 from ml_janitor_cli.estimate import clouds, costs, training_costs
 from ml_janitor_cli.estimate.batching_command import batching
 from ml_janitor_cli.estimate.inference_command import inference
 from ml_janitor_cli.estimate.storage_command import storage
-from ml_janitor_cli.estimate.view import Instance, Price, answer, hourly, numbers, text_of
+from ml_janitor_cli.estimate.view import (
+    InstanceOption,
+    PriceOption,
+    hourly_price,
+    parse_numbers,
+    print_estimate,
+    read_text,
+)
 
 estimate = typer.Typer(rich_markup_mode=None, add_completion=False)
 
-SPOT = SpotTraining()
-GPUS = ", ".join(clouds.known_gpus())
+SPOT_DEFAULTS = SpotTraining()
+GPU_CHOICES = ", ".join(clouds.known_gpus())
 
 
 @estimate.callback()
@@ -38,15 +45,21 @@ def _estimate() -> None:
 def training(
     *,
     hours: Annotated[float, edge.option("HOURS", "How long the job computes, undisturbed.")],
-    instance: Instance = None,
-    price: Price = None,
+    instance: InstanceOption = None,
+    price: PriceOption = None,
     instances: Annotated[int, edge.option("N", "How many instances.")] = 1,
-    gpu: Annotated[str | None, edge.option("NAME", f"Instead of an instance: {GPUS}.")] = None,
+    gpu: Annotated[str | None, edge.option("NAME", f"Instead of an instance: {GPU_CHOICES}.")] = None,
     gpus: Annotated[int, edge.option("N", "How many of it in all.")] = 1,
-    discount: Annotated[float, edge.option("SHARE", "Spot's, off on demand, from 0 to 1.")] = SPOT.discount,
-    interruptions: Annotated[float, edge.option("N", "Of spot, in an hour.")] = SPOT.interruptions_per_hour,
-    restart: Annotated[float, edge.option("MINUTES", "Until it computes again.")] = SPOT.restart / MINUTE,
-    save: Annotated[float, edge.option("MINUTES", "That a checkpoint takes.")] = SPOT.checkpoint / MINUTE,
+    discount: Annotated[
+        float, edge.option("SHARE", "Spot's, off on demand, from 0 to 1.")
+    ] = SPOT_DEFAULTS.discount,
+    interruptions: Annotated[
+        float, edge.option("N", "Of spot, in an hour.")
+    ] = SPOT_DEFAULTS.interruptions_per_hour,
+    restart: Annotated[float, edge.option("MINUTES", "Until it computes again.")] = SPOT_DEFAULTS.restart
+    / MINUTE,
+    save: Annotated[float, edge.option("MINUTES", "That a checkpoint takes.")] = SPOT_DEFAULTS.checkpoint
+    / MINUTE,
     checkpoints: Annotated[bool, typer.Option(help="Whether it resumes from checkpoints in S3.")] = True,
     interruption: Annotated[
         Interruption, typer.Option(help="What one costs those who wait.")
@@ -77,13 +90,13 @@ def training(
     """  # noqa: D301 - \b keeps the lines below it as they are
     if gpu is not None:
         if instance is not None:
-            raise edge.Refused("--gpu chooses the instance: leave --instance out")
-        instance, instances = with_gpus(gpu, gpus)
-    spot = Spot(interruptions, restart / 60, save / 60, discount)
-    return answer(
+            raise edge.CommandRefusedError("--gpu chooses the instance: leave --instance out")
+        instance, instances = cheapest_instances(gpu, gpus)
+    spot = SpotCapacity(interruptions, restart / 60, save / 60, discount)
+    return print_estimate(
         "training",
-        lambda: training_costs.training(
-            hourly_usd=hourly(instance, price),
+        lambda: training_costs.estimate_training(
+            hourly_usd=hourly_price(instance, price),
             instances=instances,
             hours=hours,
             spot=spot,
@@ -96,28 +109,30 @@ def training(
             data_gb=data_gb,
             egress_usd=egress_price,
             instance=instance or "",
-            gpu=clouds.gpu_of(instance or ""),
-            offers=clouds.offers(),
+            gpu=clouds.instance_gpu(instance or ""),
+            offers=clouds.read_offers(),
         ),
         as_json=as_json,
     )
 
 
-def with_gpus(gpu: str, gpus: int) -> tuple[str, int]:
+def cheapest_instances(gpu: str, gpus: int) -> tuple[str, int]:
     """Return the instances, and how many, with so many of *gpu* for the least an hour. Raises Refused."""
     known = clouds.known_gpus()
     if gpu not in known:
-        raise edge.Refused(f"--gpu is one of {', '.join(known)}{nearest(gpu, known)}")
+        raise edge.CommandRefusedError(f"--gpu is one of {', '.join(known)}{suggest_nearest(gpu, known)}")
     if gpus < 1:
-        raise edge.Refused("--gpus is at least 1")
+        raise edge.CommandRefusedError("--gpus is at least 1")
     costs: dict[tuple[str, int], float] = {}
-    for name, price in table().items():
-        own = clouds.gpu_of(name)
+    for name, price in price_table().items():
+        own = clouds.instance_gpu(name)
         if own is not None and own[0] == gpu and price.hourly_usd is not None:
             count = -(-gpus // own[1])
             costs[name, count] = count * float(price.hourly_usd)
     if not costs:
-        raise edge.Refused(f"no price of an instance with {gpu} is known: give --instance and --price")
+        raise edge.CommandRefusedError(
+            f"no price of an instance with {gpu} is known: give --instance and --price"
+        )
     return min(costs, key=lambda choice: (costs[choice], choice[1]))
 
 
@@ -141,9 +156,9 @@ def distillation(
 
     Example: janitor estimate distillation --teacher 4.20 --student 0.60 --requests 2e6 --once 9000 --loss 0.4
     """
-    return answer(
+    return print_estimate(
         "distillation",
-        lambda: costs.distillation(
+        lambda: costs.estimate_distillation(
             teacher_usd=teacher,
             student_usd=student,
             requests=requests,
@@ -167,10 +182,10 @@ def reservation(
 
     Example: janitor estimate reservation hours.txt --discount 0.27
     """
-    return answer(
+    return print_estimate(
         "reservation",
-        lambda: costs.reservation(
-            profile=numbers(",".join(text_of(profile).split()), profile), discount=discount
+        lambda: costs.estimate_reservation(
+            profile=parse_numbers(",".join(read_text(profile).split()), profile), discount=discount
         ),
         as_json=as_json,
     )

@@ -20,10 +20,10 @@ SERVERLESS_GB = range(1, 7)
 HOURS_PER_YEAR = 12 * HOURS_PER_MONTH
 
 
-NEGATIVE = "rates, times, sizes and prices are not negative"
+NEGATIVE_INPUT = "rates, times, sizes and prices are not negative"
 
 
-class ImpossibleError(ValueError):
+class ImpossibleEstimateError(ValueError):
     """The requested estimate is impossible; the message is one line and says why."""
 
 
@@ -72,7 +72,7 @@ class Estimate:
         return {figure.name: figure.known for figure in self.figures}
 
 
-def inference(
+def estimate_inference(
     *,
     hourly_usd: float,
     instances: Sequence[float],
@@ -95,18 +95,18 @@ def inference(
     *instances* are those of each hour of a day: one number where they do not scale. *payload_gb* is the size
     of a request and its response, *transfer_usd* the price of serverless inference for a GB of it.
     """
-    finite(
+    check_finite(
         hourly_usd, requests, seconds, gb_second_usd, latency, cold_start, payload_gb, transfer_usd, slower
     )
-    need(bool(instances) and min(instances) > 0, "an endpoint has at least one instance in each hour")
-    need(memory_gb in SERVERLESS_GB, "serverless inference has 1 to 6 GB of memory")
-    need(
+    require(bool(instances) and min(instances) > 0, "an endpoint has at least one instance in each hour")
+    require(memory_gb in SERVERLESS_GB, "serverless inference has 1 to 6 GB of memory")
+    require(
         requests >= 0 and (seconds > 0 or seconds == requests == 0),
         "requests are not negative, and take some time",
     )
-    need(min(gb_second_usd, payload_gb, transfer_usd, latency, cold_start) >= 0, NEGATIVE)
-    need(hourly_usd > 0, "an hour costs more than 0")
-    need(slower >= 1, "serverless inference takes at least as long (1)")
+    require(min(gb_second_usd, payload_gb, transfer_usd, latency, cold_start) >= 0, NEGATIVE_INPUT)
+    require(hourly_usd > 0, "an hour costs more than 0")
+    require(slower >= 1, "serverless inference takes at least as long (1)")
     always = hourly_usd * sum(instances) / len(instances) * HOURS_PER_MONTH
     request_usd = seconds * slower * memory_gb * gb_second_usd + payload_gb * transfer_usd
     serverless, even = requests * request_usd, always / request_usd if request_usd else math.inf
@@ -135,7 +135,7 @@ def inference(
     )
 
 
-def batching(
+def estimate_batching(
     *,
     hourly_usd: float,
     one_ms: float,
@@ -150,13 +150,13 @@ def batching(
     *cache_hits* is the share of requests that a cache answers for nothing, *quantised* how many times as fast
     a quantised model is. They compound: requests that the cache answers are neither batched nor quantised.
     """
-    finite(hourly_usd, one_ms, batch_ms, cache_hits, quantised)
-    need(hourly_usd > 0, "an hour costs more than 0")
-    need(one_ms > 0 and batch_ms > 0, "a request and a batch take some time")
-    need(batch >= 1, "a batch has at least 1 request")
-    need(batch_ms <= batch * one_ms, f"a batch of {batch} in {batch_ms:g} ms is slower than one by one")
-    need(0 <= cache_hits < 1, "a cache answers a share from 0 to below 1")
-    need(quantised >= 1, "a quantised model is at least as fast (1)")
+    check_finite(hourly_usd, one_ms, batch_ms, cache_hits, quantised)
+    require(hourly_usd > 0, "an hour costs more than 0")
+    require(one_ms > 0 and batch_ms > 0, "a request and a batch take some time")
+    require(batch >= 1, "a batch has at least 1 request")
+    require(batch_ms <= batch * one_ms, f"a batch of {batch} in {batch_ms:g} ms is slower than one by one")
+    require(0 <= cache_hits < 1, "a cache answers a share from 0 to below 1")
+    require(quantised >= 1, "a quantised model is at least as fast (1)")
     single = hourly_usd * one_ms / 3600
     batched = hourly_usd * batch_ms / batch / 3600
     cached = single * (1 - cache_hits)
@@ -176,7 +176,7 @@ def batching(
     )
 
 
-def distillation(
+def estimate_distillation(
     *, teacher_usd: float, student_usd: float, requests: float, once_usd: float, loss: float, allowed: float
 ) -> Estimate:
     """
@@ -184,8 +184,8 @@ def distillation(
 
     *once_usd* is the cost of making it, *loss* the points of accuracy that it loses, of those *allowed*.
     """
-    finite(teacher_usd, student_usd, requests, once_usd, loss, allowed)
-    need(min(teacher_usd, student_usd, requests, once_usd) >= 0, NEGATIVE)
+    check_finite(teacher_usd, student_usd, requests, once_usd, loss, allowed)
+    require(min(teacher_usd, student_usd, requests, once_usd) >= 0, NEGATIVE_INPUT)
     monthly = (teacher_usd - student_usd) * requests / 1000
     payback = once_usd / monthly if monthly > 0 else None
     if loss > allowed:
@@ -206,13 +206,15 @@ def distillation(
     )
 
 
-def reservation(*, profile: Sequence[float], discount: float) -> Estimate:
+def estimate_reservation(*, profile: Sequence[float], discount: float) -> Estimate:
     """Find the best commitment for a *profile* of dollars on demand, one for each hour."""
-    need(bool(profile) and min(profile) >= 0, "a profile has a number of dollars, 0 or more, for each hour")
-    need(0 < discount < 1, "a discount lies between 0 and 1")
-    hours = [[commitment.Usage(usd, discount)] for usd in profile]
-    hourly = commitment.best(hours)
-    paid, demand = commitment.paid(hours, hourly), sum(profile)
+    require(
+        bool(profile) and min(profile) >= 0, "a profile has a number of dollars, 0 or more, for each hour"
+    )
+    require(0 < discount < 1, "a discount lies between 0 and 1")
+    hours = [[commitment.RatedUsage(usd, discount)] for usd in profile]
+    hourly = commitment.best_commitment(hours)
+    paid, demand = commitment.cost_with_commitment(hours, hourly), sum(profile)
     a_year = HOURS_PER_YEAR / len(profile)
     advice = f"Commit to ${hourly:.3f} an hour." if hourly else "Commit to nothing."
     return Estimate(
@@ -229,12 +231,12 @@ def reservation(*, profile: Sequence[float], discount: float) -> Estimate:
     )
 
 
-def finite(*numbers: float) -> None:
+def check_finite(*numbers: float) -> None:
     """Refuse numbers typed as "nan" or "inf". Raises ImpossibleError."""
-    need(all(map(math.isfinite, numbers)), "nan and inf are no numbers to compute with")
+    require(all(map(math.isfinite, numbers)), "nan and inf are no numbers to compute with")
 
 
-def need(holds: bool, otherwise: str) -> None:  # noqa: FBT001 - the condition is the argument
+def require(holds: bool, otherwise: str) -> None:  # noqa: FBT001 - the condition is the argument
     """Refuse impossible input, unless a condition *holds*. Raises ImpossibleError."""
     if not holds:
-        raise ImpossibleError(otherwise)
+        raise ImpossibleEstimateError(otherwise)

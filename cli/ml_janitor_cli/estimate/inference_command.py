@@ -9,33 +9,42 @@ from typing import Annotated
 import typer
 
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.endpoint_load import variants_of
-from ml_janitor.aws.sagemaker_kinds import ENDPOINT, MODEL, describe
+from ml_janitor.aws.endpoint_load import judgeable_variants
+from ml_janitor.aws.sagemaker_kinds import ENDPOINT, MODEL, describe_resource
 from ml_janitor.core.model import Kept, Rule
 from ml_janitor.core.signals import Absent, Value
 from ml_janitor.detectors.serverless_candidates import (
-    MOST_AT_ONCE,
-    MOST_GB,
+    MOST_SERVERLESS_GB,
+    MOST_SERVERLESS_REQUESTS,
+    EndpointUse,
     QuietEndpoint,
     ServerlessCandidates,
-    Use,
-    cannot,
-    needs,
-    use_of,
+    read_endpoint_use,
+    unsupported_need,
+    why_not_serverless,
 )
 from ml_janitor_cli import edge
 from ml_janitor_cli.estimate import costs
 from ml_janitor_cli.estimate.costs import Estimate
-from ml_janitor_cli.estimate.measuring import GB_SECOND_USD
-from ml_janitor_cli.estimate.view import Account, Instance, Price, Region, account, answer, hourly, numbers
-from ml_janitor_cli.failures import FailedError, one_line_about
-from ml_janitor_cli.screen import progress
+from ml_janitor_cli.estimate.measuring import SERVERLESS_GB_SECOND_USD
+from ml_janitor_cli.estimate.view import (
+    EstimateAccount,
+    InstanceOption,
+    PriceOption,
+    RegionOption,
+    hourly_price,
+    open_account,
+    parse_numbers,
+    print_estimate,
+)
+from ml_janitor_cli.failures import FailedError, one_line_errors
+from ml_janitor_cli.screen import show_progress
 
-MEMORY_GB, LATENCY, COLD_START = 4, 1.0, 10.0
+DEFAULT_MEMORY_GB, DEFAULT_LATENCY, DEFAULT_COLD_START = 4, 1.0, 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
+class EndpointFacts:
     """
     The costs and the use of an endpoint, as serverless-candidates reads them; None where unknown.
 
@@ -46,13 +55,13 @@ class Measured:
     hourly_usd: float | None = None
     instance: str = ""
     instances: int = 1
-    use: Use | None = None
+    use: EndpointUse | None = None
     why: str = ""
     cannot: str | None = None
     memory_gb: int | None = None
     gb_second_usd: float | None = None
-    cold_start: float = COLD_START
-    latency: float = LATENCY
+    cold_start: float = DEFAULT_COLD_START
+    latency: float = DEFAULT_LATENCY
     slower: float = 1.0
 
 
@@ -64,34 +73,34 @@ def inference(
     ] = None,
     requests: Annotated[float | None, edge.option("N", "Requests a month.")] = None,
     milliseconds: Annotated[float | None, edge.option("MS", "How long each takes.", "--ms")] = None,
-    instance: Instance = None,
-    price: Price = None,
+    instance: InstanceOption = None,
+    price: PriceOption = None,
     instances: Annotated[
         str | None, edge.option("N[,N...]", "How many: one number, or one for each hour of a day; else 1.")
     ] = None,
     memory: Annotated[
-        int | None, edge.option("GB", f"That serverless inference needs; else {MEMORY_GB}.")
+        int | None, edge.option("GB", f"That serverless inference needs; else {DEFAULT_MEMORY_GB}.")
     ] = None,
     gb_second_price: Annotated[
-        float | None, edge.option("USD", f"Serverless; else {GB_SECOND_USD:f} (us-east-1, 2026).")
+        float | None, edge.option("USD", f"Serverless; else {SERVERLESS_GB_SECOND_USD:f} (us-east-1, 2026).")
     ] = None,
     payload_kb: Annotated[float, edge.option("KB", "Of a request and its response.")] = 0.0,
     transfer_price: Annotated[
         float, edge.option("USD", "Serverless, a GB of it (price list, 2026).")
     ] = 0.016,
     latency: Annotated[
-        float | None, edge.option("SECONDS", f"Allowed to the first request; else {LATENCY:g}.")
+        float | None, edge.option("SECONDS", f"Allowed to the first request; else {DEFAULT_LATENCY:g}.")
     ] = None,
     cold_start: Annotated[
-        float | None, edge.option("SECONDS", f"Until a model answers; else {COLD_START:g}.")
+        float | None, edge.option("SECONDS", f"Until a model answers; else {DEFAULT_COLD_START:g}.")
     ] = None,
     slower: Annotated[
         float | None, edge.option("TIMES", "As long a request takes on serverless; else 1.")
     ] = None,
-    region: Region = None,
+    region: RegionOption = None,
     profile: edge.Profile = None,
     overrides: edge.Overrides = None,
-    config: edge.Config = None,
+    config: edge.SettingsFile = None,
     as_json: edge.Json = False,
 ) -> int:
     """
@@ -105,19 +114,19 @@ def inference(
       janitor estimate inference --instance ml.m5.xlarge --requests 2e6 --ms 50 --memory 4
       janitor estimate inference --endpoint churn-scoring
     """  # noqa: D301 - \b keeps the lines below it as they are
-    found = Measured()
+    found = EndpointFacts()
     if endpoint is not None:
-        with account(ctx, region, profile, config, overrides) as at:
-            found = read(at, endpoint)
+        with open_account(ctx, region, profile, config, overrides) as at:
+            found = read_endpoint_facts(at, endpoint)
 
     def estimated() -> Estimate:
         hourly_usd = found.hourly_usd if price is None and instance is None else None
-        return compared(
+        return compare_with_serverless(
             found,
-            hourly_usd=hourly(instance or found.instance or None, price)
+            hourly_usd=hourly_price(instance or found.instance or None, price)
             if hourly_usd is None
             else hourly_usd,
-            instances=numbers(instances, "--instances") if instances else [float(found.instances)],
+            instances=parse_numbers(instances, "--instances") if instances else [float(found.instances)],
             requests=requests,
             seconds=None if milliseconds is None else milliseconds / 1000,
             memory=memory,
@@ -129,11 +138,11 @@ def inference(
             slower=found.slower if slower is None else slower,
         )
 
-    return answer("inference", estimated, as_json=as_json)
+    return print_estimate("inference", estimated, as_json=as_json)
 
 
-def compared(
-    found: Measured,
+def compare_with_serverless(
+    found: EndpointFacts,
     *,
     hourly_usd: float,
     instances: list[float],
@@ -153,14 +162,16 @@ def compared(
     if found.cannot is None and (monthly is None or request_seconds is None):
         if found.why:
             raise FailedError(f"the use of {found.name} is not known: {found.why}; give --requests and --ms")
-        raise edge.Refused("give --requests and --ms, or --endpoint NAME")
-    estimate = costs.inference(
+        raise edge.CommandRefusedError("give --requests and --ms, or --endpoint NAME")
+    estimate = costs.estimate_inference(
         hourly_usd=hourly_usd,
         instances=instances,
         requests=monthly or 0.0,
         seconds=request_seconds or 0.0,
-        memory_gb=memory or found.memory_gb or MEMORY_GB,
-        gb_second_usd=gb_second_usd if gb_second_usd is not None else found.gb_second_usd or GB_SECOND_USD,
+        memory_gb=memory or found.memory_gb or DEFAULT_MEMORY_GB,
+        gb_second_usd=gb_second_usd
+        if gb_second_usd is not None
+        else found.gb_second_usd or SERVERLESS_GB_SECOND_USD,
         payload_gb=payload_gb,
         transfer_usd=transfer_usd,
         latency=latency,
@@ -173,47 +184,49 @@ def compared(
     return replace(estimate, advice="No request came in 14 days: delete it, if idle-endpoints finds it too.")
 
 
-def read(at: Account, name: str) -> Measured:
+def read_endpoint_facts(at: EstimateAccount, name: str) -> EndpointFacts:
     """Read the costs and the use of the endpoint called *name*. Raises Refused, and FailedError."""
     rule = at.detector(ServerlessCandidates)
     target = at.target(name, ENDPOINT.type)
-    with progress(f"reading {name}"), one_line_about(name):
+    with show_progress(f"reading {name}"), one_line_errors(name):
         found = rule.look(at.aws, target, at.now)
         if found is None:
-            raise edge.Refused(f"{name} was deleted just now")
-        return measured(at.aws, rule, found, at.now)
+            raise edge.CommandRefusedError(f"{name} was deleted just now")
+        return endpoint_facts(at.aws, rule, found, at.now)
 
 
-def measured(aws: Aws, rule: ServerlessCandidates, found: QuietEndpoint, now: datetime) -> Measured:
+def endpoint_facts(
+    aws: Aws, rule: ServerlessCandidates, found: QuietEndpoint, now: datetime
+) -> EndpointFacts:
     """Return the use of *found*, and what keeps it from serverless inference. Raises FailedError."""
-    variants = variants_of(found.endpoint.summary, found.endpoint.variants, Rule(), now)
+    variants = judgeable_variants(found.endpoint.summary, found.endpoint.variants, Rule(), now)
     if isinstance(variants, Kept):
         why = f"{variants.reason}; give --instance, --requests and --ms instead"
         raise FailedError(f"the use of {found.target.name} is not known: {why}")
     if not variants:
         raise FailedError(f"{found.target.name} has no variant, so it is not billed")
-    served, why_not = variants[0], cannot(found.endpoint, variants)
-    use = use_of(served) if why_not is None else "not read"
-    size = rule.size(use) if isinstance(use, Use) else None
+    served, why_not = variants[0], why_not_serverless(found.endpoint, variants)
+    use = read_endpoint_use(served) if why_not is None else "not read"
+    size = rule.size(use) if isinstance(use, EndpointUse) else None
     if why_not is None:
         why_not = _model(aws, served.model or "")
-    if why_not is None and size and (size[0] > MOST_GB or size[1] > MOST_AT_ONCE):
+    if why_not is None and size and (size[0] > MOST_SERVERLESS_GB or size[1] > MOST_SERVERLESS_REQUESTS):
         why_not = (
-            f"it needs {size[0]} GB, and serverless inference has {MOST_GB} GB"
-            if size[0] > MOST_GB
-            else f"it serves {size[1]} requests at once, and serverless inference {MOST_AT_ONCE}"
+            f"it needs {size[0]} GB, and serverless inference has {MOST_SERVERLESS_GB} GB"
+            if size[0] > MOST_SERVERLESS_GB
+            else f"it serves {size[1]} requests at once, and serverless inference {MOST_SERVERLESS_REQUESTS}"
         )
-    memory = size[0] if size and size[0] <= MOST_GB else None
+    memory = size[0] if size and size[0] <= MOST_SERVERLESS_GB else None
     price = found.serverless[memory - 1].hourly_usd if memory else None
     usd = found.price.hourly_usd
     if not served.type:
-        raise edge.Refused(f"{found.target.name} cannot be compared: {why_not}")
-    return Measured(
+        raise edge.CommandRefusedError(f"{found.target.name} cannot be compared: {why_not}")
+    return EndpointFacts(
         name=found.target.name,
         hourly_usd=None if usd is None else float(usd),
         instance=served.type,
         instances=sum(served_variant.variant.instances for served_variant in variants),
-        use=use if isinstance(use, Use) else None,
+        use=use if isinstance(use, EndpointUse) else None,
         why=use if isinstance(use, str) else "",
         cannot=why_not,
         memory_gb=memory,
@@ -226,9 +239,9 @@ def measured(aws: Aws, rule: ServerlessCandidates, found: QuietEndpoint, now: da
 
 def _model(aws: Aws, name: str) -> str | None:
     """Return why the model called *name* cannot be served without a server, or None. Raises FailedError."""
-    match describe(aws, MODEL, name):
+    match describe_resource(aws, MODEL, name):
         case Value(model):
-            needed = needs(model)
+            needed = unsupported_need(model)
             return needed and f"its model {needed}, which serverless inference cannot"
         case Absent():
             raise FailedError(f"its model {name} is gone")

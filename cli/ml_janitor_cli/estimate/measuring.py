@@ -15,27 +15,27 @@ from typing import Any
 
 from botocore.config import Config
 
-from ml_janitor.aws.answers import failure, refused_as
-from ml_janitor.aws.boto_client import AGENT, make_client
-from ml_janitor.config.layers import nearest
+from ml_janitor.aws.answers import failure_text, is_refusal
+from ml_janitor.aws.boto_client import USER_AGENT, make_client
+from ml_janitor.config.layers import suggest_nearest
 from ml_janitor_cli import edge
 from ml_janitor_cli.estimate.costs import Estimate, Figure
-from ml_janitor_cli.failures import FailedError, one_line_about
+from ml_janitor_cli.failures import FailedError, one_line_errors
 
-MOST_REQUESTS = 200
-MOST_SECONDS = 60.0
+MOST_MEASURED_REQUESTS = 200
+LONGEST_ANSWER_SECONDS = 60.0
 """Maximum time of a model's answer (API reference of InvokeEndpoint)."""
 
-MOST_BYTES, MOST_SERVERLESS_BYTES = 25 * 1024**2, 4 * 1024**2
+LARGEST_PAYLOAD, LARGEST_SERVERLESS_PAYLOAD = 25 * 1024**2, 4 * 1024**2
 """
 Maximum size of a payload ("Model deployment options" and "Invoke a serverless endpoint" in the developer
 guide).
 """
 
-GB_SECOND_USD, GB_USD = 0.00002, 0.016
+SERVERLESS_GB_SECOND_USD, SERVERLESS_GB_USD = 0.00002, 0.016
 """Serverless inference's second of a GB of memory, and a GB of data, in us-east-1 (price list, 2026)."""
 
-TYPES = {
+CONTENT_TYPES = {
     ".csv": "text/csv",
     ".json": "application/json",
     ".jsonl": "application/jsonlines",
@@ -57,14 +57,16 @@ class Payload:
         try:
             body = path.read_bytes()
         except OSError as error:
-            raise edge.Refused(f"{path} cannot be read: {error}") from error
+            raise edge.CommandRefusedError(f"{path} cannot be read: {error}") from error
         if not body:
-            raise edge.Refused(f"{path} is empty: a payload is what the model is asked")
-        return cls(body=body, kind=kind or TYPES.get(path.suffix, "application/octet-stream"), size=size)
+            raise edge.CommandRefusedError(f"{path} is empty: a payload is what the model is asked")
+        return cls(
+            body=body, kind=kind or CONTENT_TYPES.get(path.suffix, "application/octet-stream"), size=size
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Endpoint:
+class MeasuredEndpoint:
     """An endpoint for a measurement; *memory_gb* is that of serverless inference."""
 
     name: str
@@ -76,14 +78,14 @@ class Endpoint:
     @property
     def serverless_usd(self) -> float | None:
         """Return the price of an hour of computing, if it is serverless."""
-        return None if self.memory_gb is None else self.memory_gb * GB_SECOND_USD * 3600
+        return None if self.memory_gb is None else self.memory_gb * SERVERLESS_GB_SECOND_USD * 3600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class MeasurementPlan:
     """The requests to send to an endpoint: *requests* in all, including those that only warm up."""
 
-    endpoint: Endpoint
+    endpoint: MeasuredEndpoint
     payloads: Sequence[Payload]
     requests: int
 
@@ -97,9 +99,10 @@ class Plan:
             on = f"{at.instances} x {at.instance}" if at.instance else "Its instances"
             cost = f"{on} cost the same with them: only data is added, $0.016 for a GB in or out."
         else:
-            most = self.requests * MOST_SECONDS * at.memory_gb * GB_SECOND_USD
+            most = self.requests * LONGEST_ANSWER_SECONDS * at.memory_gb * SERVERLESS_GB_SECOND_USD
             cost = (
-                f"Serverless inference takes ${GB_SECOND_USD:.5f} for a second of each of {at.memory_gb:g}"
+                f"Serverless inference takes ${SERVERLESS_GB_SECOND_USD:.5f} for a second of each of "
+                f"{at.memory_gb:g}"
                 f" GB, ${most:.2f} if each request took the longest allowed, and $0.016 for a GB of data."
             )
         return f"{first} {cost} They count as use: its idle time begins anew."
@@ -137,7 +140,7 @@ class Latencies:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
+class RequestTimes:
     """Seconds of each request that was counted, by the payload it had: one request, and perhaps a batch."""
 
     seconds: Sequence[Sequence[float]]
@@ -146,43 +149,49 @@ class Measured:
         """Return the medians without *network_ms*; *batch_ms* is that of a batch not measured here."""
         medians = [median(seconds) * 1000 - network_ms for seconds in self.seconds]
         if min(medians) <= 0:
-            raise edge.Refused(f"--network-ms {network_ms:g} is more than a whole request took")
+            raise edge.CommandRefusedError(f"--network-ms {network_ms:g} is more than a whole request took")
         figures = (
             Figure(f"measured_{name}_{word}_ms", f"measured, {words}, {word}", at(seconds) * 1000, "ms")
-            for (name, words), seconds in zip(PAYLOADS, self.seconds, strict=False)
+            for (name, words), seconds in zip(PAYLOAD_NAMES, self.seconds, strict=False)
             for word, at in (("fastest", min), ("median", median), ("slowest", max))
         )
         many = medians[1] if batch_ms is None else batch_ms
         return Latencies(one_ms=medians[0], batch=batch, batch_ms=many, figures=tuple(figures))
 
 
-PAYLOADS = (("one", "one request"), ("batch", "a batch"))
+PAYLOAD_NAMES = (("one", "one request"), ("batch", "a batch"))
 
 
-def find(setup: edge.Setup, name: str, region: str) -> Endpoint:
+def find_endpoint(setup: edge.Setup, name: str, region: str) -> MeasuredEndpoint:
     """Find the endpoint, if it can be measured. Raises Refused and FailedError."""
     sagemaker = make_client(setup.session, "sagemaker", region, setup.attempts)
-    with one_line_about(f"{name} could not be looked at"):
+    with one_line_errors(f"{name} could not be looked at"):
         try:
             found = sagemaker.describe_endpoint(EndpointName=name)
         except sagemaker.exceptions.ClientError as error:
-            if not refused_as(error, ("ValidationException",), "could not find"):
+            if not is_refusal(error, ("ValidationException",), "could not find"):
                 raise
             pages = sagemaker.get_paginator("list_endpoints").paginate()
             known = [summary["EndpointName"] for page in pages for summary in page["Endpoints"]]
-            raise edge.Refused(f"no endpoint in {region} is called {name}{nearest(name, known)}") from None
+            raise edge.CommandRefusedError(
+                f"no endpoint in {region} is called {name}{suggest_nearest(name, known)}"
+            ) from None
         config = sagemaker.describe_endpoint_config(EndpointConfigName=found["EndpointConfigName"])
     if found["EndpointStatus"] != "InService":
         raise FailedError(f"{name} is {found['EndpointStatus']}: it can be measured when it is InService")
     if "AsyncInferenceConfig" in found:
-        raise edge.Refused(f"{name} is asynchronous: it answers to S3, and no latency can be measured")
+        raise edge.CommandRefusedError(
+            f"{name} is asynchronous: it answers to S3, and no latency can be measured"
+        )
     variants = config["ProductionVariants"]
     if len(variants) > 1:
-        raise edge.Refused(f"{name} has {len(variants)} variants, any of which may answer: measure one alone")
+        raise edge.CommandRefusedError(
+            f"{name} has {len(variants)} variants, any of which may answer: measure one alone"
+        )
     variant, running = variants[0], found["ProductionVariants"][0]
     if serverless := variant.get("ServerlessConfig"):
-        return Endpoint(name=name, region=region, memory_gb=serverless["MemorySizeInMB"] / 1024)
-    return Endpoint(
+        return MeasuredEndpoint(name=name, region=region, memory_gb=serverless["MemorySizeInMB"] / 1024)
+    return MeasuredEndpoint(
         name=name,
         region=region,
         instance=variant.get("InstanceType"),
@@ -190,31 +199,37 @@ def find(setup: edge.Setup, name: str, region: str) -> Endpoint:
     )
 
 
-def planned(endpoint: Endpoint, payloads: Sequence[Payload], requests: int) -> Plan:
+def plan_measurement(
+    endpoint: MeasuredEndpoint, payloads: Sequence[Payload], requests: int
+) -> MeasurementPlan:
     """Plan the measurement. Raises Refused for too many requests, too few, or too large ones."""
-    if not 2 * len(payloads) <= requests <= MOST_REQUESTS:
-        raise edge.Refused(f"--requests: expected {2 * len(payloads)} to {MOST_REQUESTS}, got {requests}")
-    most = MOST_BYTES if endpoint.memory_gb is None else MOST_SERVERLESS_BYTES
+    if not 2 * len(payloads) <= requests <= MOST_MEASURED_REQUESTS:
+        raise edge.CommandRefusedError(
+            f"--requests: expected {2 * len(payloads)} to {MOST_MEASURED_REQUESTS}, got {requests}"
+        )
+    most = LARGEST_PAYLOAD if endpoint.memory_gb is None else LARGEST_SERVERLESS_PAYLOAD
     for payload in payloads:
         if len(payload.body) > most:
             size = f"{len(payload.body) / 1024**2:,.1f} MB"
-            raise edge.Refused(
+            raise edge.CommandRefusedError(
                 f"a payload of {size} is too large: {endpoint.name} takes {most // 1024**2} MB"
             )
-    return Plan(endpoint=endpoint, payloads=payloads, requests=requests)
+    return MeasurementPlan(endpoint=endpoint, payloads=payloads, requests=requests)
 
 
-def measured(setup: edge.Setup, plan: Plan, component: str | None, clock: Callable[[], float]) -> Measured:
+def measure_requests(
+    setup: edge.Setup, plan: MeasurementPlan, component: str | None, clock: Callable[[], float]
+) -> RequestTimes:
     """
     Measure how long each request takes from here, the answer read. The first of each payload warms up.
 
     Raises FailedError at the first request that fails; none is tried again, because a retry is no latency.
     """
     config = Config(
-        user_agent_extra=AGENT,
+        user_agent_extra=USER_AGENT,
         retries={"mode": "standard", "total_max_attempts": 1},
         connect_timeout=5,
-        read_timeout=MOST_SECONDS + 10,
+        read_timeout=LONGEST_ANSWER_SECONDS + 10,
     )
     runtime = setup.session.client("sagemaker-runtime", region_name=plan.endpoint.region, config=config)
     more: dict[str, Any] = {} if component is None else {"InferenceComponentName": component}
@@ -227,9 +242,9 @@ def measured(setup: edge.Setup, plan: Plan, component: str | None, clock: Callab
             )
             answer["Body"].read()
         except Exception as error:  # any other error is a fault of ours, and raised as it is
-            if (words := failure(error)) is None:
+            if (words := failure_text(error)) is None:
                 raise
             sent = f"request {number + 1} of {plan.requests}"
             raise FailedError(f"{sent} failed, and nothing more was sent: {words}") from error
         took[number % len(plan.payloads)].append(clock() - began)
-    return Measured(seconds=[seconds[1:] for seconds in took])
+    return RequestTimes(seconds=[seconds[1:] for seconds in took])

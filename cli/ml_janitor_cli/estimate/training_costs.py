@@ -7,33 +7,42 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from ml_janitor.core.cost import HOURS_PER_MONTH
-from ml_janitor.core.spot import RESERVE_FROM, RESTART_BEYOND, Interruption, Purchase, Spot, purchase
-from ml_janitor_cli.estimate.clouds import Offer, cheapest
-from ml_janitor_cli.estimate.costs import NEGATIVE, Estimate, Figure, Word, finite, need
+from ml_janitor.core.spot import (
+    RESERVE_FROM_JOBS,
+    RESTART_BEYOND,
+    Interruption,
+    Purchase,
+    SpotCapacity,
+    best_purchase,
+)
+from ml_janitor_cli.estimate.clouds import Offer, cheapest_offers
+from ml_janitor_cli.estimate.costs import NEGATIVE_INPUT, Estimate, Figure, Word, check_finite, require
 
 HOURS_PER_WEEK = 168.0
-SAGEMAKER, EC2 = "SageMaker", "EC2"
+SAGEMAKER_OFFER, EC2_OFFER = "SageMaker", "EC2"
 
-type Row = tuple[Figure | Word, ...]
+type OfferRow = tuple[Figure | Word, ...]
 
 MOST_INTERRUPTIONS = 60.0
 """Interruptions an hour: with more, nothing is ever computed."""
 
-WHY = {
+PURCHASE_REASONS = {
     Purchase.SPOT: "an interruption costs little, and the job is short enough to meet few",
     Purchase.SPOT_WITH_RESTART: (
         f"an interruption costs little, but in more than {RESTART_BEYOND:g} hours one is as good as sure"
     ),
     Purchase.SPOT_FOR_EXPERIMENTS: "an interruption costs those who wait for the last run only",
-    Purchase.RESERVED: f"an interruption costs much, and {RESERVE_FROM:g} jobs a week fill a reservation",
+    Purchase.RESERVED: f"an interruption costs much, and {RESERVE_FROM_JOBS:g} jobs a week fill a "
+    f"reservation",
     Purchase.ON_DEMAND: (
-        f"an interruption costs much, and fewer than {RESERVE_FROM:g} jobs a week leave a reservation idle"
+        f"an interruption costs much, and fewer than {RESERVE_FROM_JOBS:g} jobs a week leave a "
+        f"reservation idle"
     ),
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class PlannedJob:
     """
     A job of so many undisturbed *hours*, which runs so often *a_week*.
 
@@ -41,13 +50,13 @@ class Job:
     """
 
     hours: float
-    spot: Spot
+    spot: SpotCapacity
     checkpoints: bool
     a_week: float
     disk_usd: float
     data_usd: float = 0.0
 
-    def on_spot(self, spot: Spot | None = None) -> float:
+    def on_spot(self, spot: SpotCapacity | None = None) -> float:
         """Return the mean hours that it takes on spot."""
         at = spot or self.spot
         return at.hours(self.hours, at.interval() if self.checkpoints else math.inf)
@@ -56,17 +65,17 @@ class Job:
         """Return its cost on machines that cost so much an hour together."""
         return (hourly_usd + self.disk_usd) * self.hours
 
-    def interrupted(self, hourly_usd: float, spot: Spot | None = None) -> float:
+    def interrupted(self, hourly_usd: float, spot: SpotCapacity | None = None) -> float:
         """Return its cost on spot machines that cost so much an hour together."""
         return (hourly_usd + self.disk_usd) * self.on_spot(spot)
 
 
-def training(
+def estimate_training(
     *,
     hourly_usd: float,
     instances: int,
     hours: float,
-    spot: Spot,
+    spot: SpotCapacity,
     checkpoints: bool,
     interruption: Interruption,
     jobs_a_week: float,
@@ -86,14 +95,14 @@ def training(
     each instance, and how many; the same are looked for among *offers*, where *data_gb* have to be brought at
     *egress_usd* a GB.
     """
-    need(hourly_usd > 0 and hours > 0, "an hour costs, and a job takes, more than 0")
-    need(instances >= 1, "a job has at least 1 instance")
-    need(0 <= spot.discount < 1, "spot's discount lies between 0 and 1")
+    require(hourly_usd > 0 and hours > 0, "an hour costs, and a job takes, more than 0")
+    require(instances >= 1, "a job has at least 1 instance")
+    require(0 <= spot.discount < 1, "spot's discount lies between 0 and 1")
     amounts = (spot.interruptions, spot.restart, spot.save, storage_gb, storage_usd, data_gb, egress_usd)
-    finite(*amounts, jobs_a_week, hourly_usd, hours)
-    need(min(*amounts, jobs_a_week) >= 0, NEGATIVE)
-    need(0 <= (commitment_discount or 0) < 1, "a commitment's discount lies between 0 and 1")
-    job = Job(
+    check_finite(*amounts, jobs_a_week, hourly_usd, hours)
+    require(min(*amounts, jobs_a_week) >= 0, NEGATIVE_INPUT)
+    require(0 <= (commitment_discount or 0) < 1, "a commitment's discount lies between 0 and 1")
+    job = PlannedJob(
         hours=hours,
         spot=spot,
         checkpoints=checkpoints,
@@ -104,9 +113,9 @@ def training(
     whole = hourly_usd * instances
     demand, spot_usd = job.demand(whole), job.interrupted(whole * (1 - spot.discount))
     committed = None if commitment_discount is None else job.demand(whole * (1 - commitment_discount))
-    even = even_interruptions(job, whole)
-    buy = purchase(hours, interruption, jobs_a_week)
-    advice = f"Buy it {buy}: {WHY[buy]}."
+    even = break_even_interruptions(job, whole)
+    buy = best_purchase(hours, interruption, jobs_a_week)
+    advice = f"Buy it {buy}: {PURCHASE_REASONS[buy]}."
     if not checkpoints and spot.hours(hours, spot.interval()) < job.on_spot():
         advice += (
             f" First save a checkpoint every {min(spot.interval(), hours) * 60:.0f} minutes: each"
@@ -115,8 +124,10 @@ def training(
     elif spot_usd > demand and "spot" in buy:
         advice = "Buy it on demand: on spot, work done again costs more than the discount saves."
     wanted = gpu[1] * instances if gpu else 0
-    others = cheapest(gpu[0], wanted, offers) if gpu else []
-    own = _row(SAGEMAKER, f"{instances} x {instance}", whole / max(wanted, 1), demand, spot_usd, committed)
+    others = cheapest_offers(gpu[0], wanted, offers) if gpu else []
+    own = _row(
+        SAGEMAKER_OFFER, f"{instances} x {instance}", whole / max(wanted, 1), demand, spot_usd, committed
+    )
     rows = (own, *(_elsewhere(offer, wanted, job) for offer in others)) if others else ()
     return Estimate(
         (
@@ -146,7 +157,7 @@ def training(
     )
 
 
-def even_interruptions(job: Job, hourly_usd: float) -> float:
+def break_even_interruptions(job: PlannedJob, hourly_usd: float) -> float:
     """Return the interruptions an hour at which spot costs *job* as much as on demand; inf if always less."""
     demand = job.demand(hourly_usd)
 
@@ -154,10 +165,10 @@ def even_interruptions(job: Job, hourly_usd: float) -> float:
         at = replace(job.spot, interruptions=rate)
         return job.interrupted(hourly_usd * (1 - at.discount), at) > demand
 
-    return least(dearer, MOST_INTERRUPTIONS)
+    return find_threshold(dearer, MOST_INTERRUPTIONS)
 
 
-def least(holds: Callable[[float], bool], most: float) -> float:
+def find_threshold(holds: Callable[[float], bool], most: float) -> float:
     """Return the number up to *most* from which on something *holds*; inf if it does not even there."""
     low, high = 0.0, most
     if not holds(high):
@@ -168,7 +179,7 @@ def least(holds: Callable[[float], bool], most: float) -> float:
     return high
 
 
-def _row(where: str, machines: str, gpu_hour_usd: float, *totals: float | None) -> Row:
+def _row(where: str, machines: str, gpu_hour_usd: float, *totals: float | None) -> OfferRow:
     """Build the row for one way to run the job: its cost on demand, on spot and committed."""
     demand, spot_usd, committed = totals
     return (
@@ -181,12 +192,12 @@ def _row(where: str, machines: str, gpu_hour_usd: float, *totals: float | None) 
     )
 
 
-def _elsewhere(offer: Offer, gpus: int, job: Job) -> Row:
+def _elsewhere(offer: Offer, gpus: int, job: PlannedJob) -> OfferRow:
     """Build the row for the same job on whole machines of *offer*; a GPU-hour is of those that it needs."""
     count = offer.machines(gpus)
     data = 0.0 if offer.cloud == "AWS" else job.data_usd
     spot = None if offer.spot_usd is None else job.interrupted(offer.spot_usd * count) + data
-    where = f"{EC2 if offer.cloud == 'AWS' else offer.cloud} {offer.region}"
+    where = f"{EC2_OFFER if offer.cloud == 'AWS' else offer.cloud} {offer.region}"
     name = f"{count} x {offer.machine}"
     return _row(where, name, offer.usd * count / gpus, job.demand(offer.usd * count) + data, spot, None)
 
@@ -199,7 +210,7 @@ def _of_spot(even: float, assumed: float) -> str:
     return f"Spot costs less below {even:.2g} interruptions an hour; {assumed:g} are assumed."
 
 
-def _of_commitment(job: Job, discount: float | None) -> str:
+def _of_commitment(job: PlannedJob, discount: float | None) -> str:
     """Say from which use on a commitment pays: it is billed in every hour of the week."""
     busy = job.a_week * job.hours
     if busy < HOURS_PER_WEEK:
@@ -213,7 +224,7 @@ def _of_commitment(job: Job, discount: float | None) -> str:
     return f"A commitment pays only with a discount above {1 - busy / HOURS_PER_WEEK:.0%}: {used}."
 
 
-def _of_others(rows: Sequence[Row], on_spot: bool, egress_usd: float) -> tuple[str, ...]:  # noqa: FBT001
+def _of_others(rows: Sequence[OfferRow], on_spot: bool, egress_usd: float) -> tuple[str, ...]:  # noqa: FBT001
     """Say how much less the cheapest other offer costs, and with how much data it no longer does."""
     if not rows:
         return ()
@@ -225,11 +236,11 @@ def _of_others(rows: Sequence[Row], on_spot: bool, egress_usd: float) -> tuple[s
         if isinstance(usd, Figure) and usd.name == name and usd.known is not None
     }
     best = min(costs, key=lambda place: costs[place])
-    less = costs[SAGEMAKER] - costs[best]
-    if best == SAGEMAKER:
+    less = costs[SAGEMAKER_OFFER] - costs[best]
+    if best == SAGEMAKER_OFFER:
         return (f"{how}, these GPUs cost less nowhere else.",)
-    words = f"{how}, {best} costs ${less:,.2f} less ({less / costs[SAGEMAKER]:.0%})"
-    if best.startswith(EC2):
+    words = f"{how}, {best} costs ${less:,.2f} less ({less / costs[SAGEMAKER_OFFER]:.0%})"
+    if best.startswith(EC2_OFFER):
         return (f"{words}, without what SageMaker does for its price.",)
     if egress_usd:
         return (f"{words}, and no less if {less / egress_usd:,.0f} GB have to leave AWS first.",)

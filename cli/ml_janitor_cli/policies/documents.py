@@ -7,7 +7,13 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 
-from ml_janitor_cli.policies.statements import Document, Wanted, job_limits, policy, required_tags
+from ml_janitor_cli.policies.statements import (
+    EnforcedLimits,
+    PolicyJson,
+    job_denials,
+    make_policy,
+    tag_denials,
+)
 
 SCP_LIMIT = 10_240
 """
@@ -22,7 +28,7 @@ TAG_POLICY_LIMIT = 10_000
 IAM_LIMIT = 6_144
 """Characters of a managed policy without blanks (IAM user guide, "IAM and AWS STS quotas")."""
 
-TAG_KEY = re.compile(r"(?!aws:)[\w\s.:/=+\-@]{1,128}", re.IGNORECASE)
+TAG_KEY_PATTERN = re.compile(r"(?!aws:)[\w\s.:/=+\-@]{1,128}", re.IGNORECASE)
 """SageMaker's API reference, Tag; the prefix aws: is AWS's own."""
 
 TAG_POLICY_TYPES = (
@@ -57,26 +63,28 @@ TAGS_A_RULE = 6
 """Maximum number of keys of REQUIRED_TAGS (AWS Config developer guide, "required-tags")."""
 
 
-class ImpossibleError(ValueError):
+class ImpossiblePolicyError(ValueError):
     """A policy cannot be written; one line that says what to change."""
 
 
-def written(wanted: Wanted) -> dict[str, str]:
+def policy_files(wanted: EnforcedLimits) -> dict[str, str]:
     """Return the text of each file by its name. Raises ImpossibleError."""
-    check_tags(wanted.tags)
-    limits = policy(job_limits(wanted))
+    check_tag_keys(wanted.tags)
+    limits = make_policy(job_denials(wanted))
     return {
-        "tag-policy.json": fitting(tag_policy(wanted.tags), TAG_POLICY_LIMIT, "tag policy", FEWER_TAGS),
-        "required-tags.scp.json": fitting(policy(required_tags(wanted)), SCP_LIMIT, SCP, FEWER_TAGS),
-        "job-limits.scp.json": fitting(limits, SCP_LIMIT, SCP, SHORTER_LIST),
-        "job-limits.iam.json": fitting(limits, IAM_LIMIT, "managed policy", SHORTER_LIST),
+        "tag-policy.json": policy_text(tag_policy(wanted.tags), TAG_POLICY_LIMIT, "tag policy", FEWER_TAGS),
+        "required-tags.scp.json": policy_text(
+            make_policy(tag_denials(wanted)), SCP_LIMIT, SCP_NAME, FEWER_TAGS
+        ),
+        "job-limits.scp.json": policy_text(limits, SCP_LIMIT, SCP_NAME, SHORTER_LIST),
+        "job-limits.iam.json": policy_text(limits, IAM_LIMIT, "managed policy", SHORTER_LIST),
         "config-rules.json": json.dumps(config_rules(wanted.tags), indent=2) + "\n",
-        "required_tags.py": filled("required_tags.py.template", wanted.tags),
-        "required_tags.rego": filled("required_tags.rego.template", wanted.tags),
+        "required_tags.py": fill_template("required_tags.py.template", wanted.tags),
+        "required_tags.rego": fill_template("required_tags.rego.template", wanted.tags),
     }
 
 
-SCP = "service control policy"
+SCP_NAME = "service control policy"
 FEWER_TAGS = (
     "write it for a part of the tags at a time, into two directories, and attach both: "
     "--set 'untagged-resources.required=[\"team\"]'"
@@ -84,51 +92,53 @@ FEWER_TAGS = (
 SHORTER_LIST = 'write fewer or wider patterns in policies.instance_types, such as "ml.g5.*"'
 
 
-def check_tags(tags: Sequence[str]) -> None:
+def check_tag_keys(tags: Sequence[str]) -> None:
     """Refuse keys that AWS refuses, or that are one key to IAM. Raises ImpossibleError."""
     where = "detectors.untagged-resources.required"
     if not tags:
-        raise ImpossibleError(f"{where}: it is empty, so there is no tag to enforce; name at least one")
+        raise ImpossiblePolicyError(f"{where}: it is empty, so there is no tag to enforce; name at least one")
     for key in tags:
-        if not TAG_KEY.fullmatch(key):
-            raise ImpossibleError(
+        if not TAG_KEY_PATTERN.fullmatch(key):
+            raise ImpossiblePolicyError(
                 f'{where}: "{key}" cannot be the key of a tag; expected at most 128 letters, digits, blanks '
                 "and . : / = + - @ _, not beginning with aws:"
             )
     if len({key.lower() for key in tags}) < len(tags):
-        raise ImpossibleError(f"{where}: two keys differ in capitals only, and are one key to IAM; keep one")
+        raise ImpossiblePolicyError(
+            f"{where}: two keys differ in capitals only, and are one key to IAM; keep one"
+        )
 
 
-def fitting(document: Document, limit: int, what: str, remedy: str) -> str:
+def policy_text(document: PolicyJson, limit: int, what: str, remedy: str) -> str:
     """Return *document* as text, a statement or tag to a line. Raises ImpossibleError beyond *limit*."""
-    text = lines(document)
+    text = json_lines(document)
     if len(text) > limit:
-        raise ImpossibleError(
+        raise ImpossiblePolicyError(
             f"the {what} would have {len(text):,} characters, and AWS takes {limit:,}: {remedy}"
         )
     return text
 
 
-def lines(document: Document) -> str:
+def json_lines(document: PolicyJson) -> str:
     """Write JSON without blanks, which count, but with each statement or tag on a line of its own."""
     head, body = list(document.items())[:-1], next(reversed(document.items()))
-    begins = "".join(f"{dense(key)}:{dense(value)}," for key, value in head)
+    begins = "".join(f"{dense_json(key)}:{dense_json(value)}," for key, value in head)
     if isinstance(body[1], Mapping):
-        parts = [f"{dense(key)}:{dense(value)}" for key, value in body[1].items()]
+        parts = [f"{dense_json(key)}:{dense_json(value)}" for key, value in body[1].items()]
         opening, closing = "{}"
     else:
-        parts = [dense(statement) for statement in body[1]]
+        parts = [dense_json(statement) for statement in body[1]]
         opening, closing = "[]"
     between = ",\n"
-    return f"{{{begins}{dense(body[0])}:{opening}\n{between.join(parts)}\n{closing}}}\n"
+    return f"{{{begins}{dense_json(body[0])}:{opening}\n{between.join(parts)}\n{closing}}}\n"
 
 
-def dense(value: object) -> str:
+def dense_json(value: object) -> str:
     """Return *value* as JSON without blanks."""
     return json.dumps(value, separators=(",", ":"))
 
 
-def tag_policy(tags: Iterable[str]) -> Document:
+def tag_policy(tags: Iterable[str]) -> PolicyJson:
     """Spell each key, and say which types of resources need it: reported, and refused by tools that ask."""
     return {
         "tags": {
@@ -141,7 +151,7 @@ def tag_policy(tags: Iterable[str]) -> Document:
     }
 
 
-def config_rules(tags: Sequence[str]) -> Document:
+def config_rules(tags: Sequence[str]) -> PolicyJson:
     """Build a CloudFormation template of AWS Config's managed rules, which report missing tags."""
     rules = {
         _logical(identifier): _rule(identifier, {"requiredKeyTags": ",".join(tags)}, f"{what} without tags")
@@ -163,7 +173,7 @@ def _logical(identifier: str) -> str:
     return "".join(word.capitalize() for word in identifier.split("_"))
 
 
-def _rule(identifier: str, given: Mapping[str, str], what: str, more: Document | None = None) -> Document:
+def _rule(identifier: str, given: Mapping[str, str], what: str, more: PolicyJson | None = None) -> PolicyJson:
     return {
         "Type": "AWS::Config::ConfigRule",
         "Properties": {
@@ -175,7 +185,7 @@ def _rule(identifier: str, given: Mapping[str, str], what: str, more: Document |
     }
 
 
-def filled(template: str, tags: Sequence[str]) -> str:
+def fill_template(template: str, tags: Sequence[str]) -> str:
     """Fill a *template* of this package with the keys of *tags*, one to a line."""
     text = (files(__package__) / template).read_text(encoding="utf-8")
     return re.sub(

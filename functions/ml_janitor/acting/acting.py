@@ -10,33 +10,33 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ml_janitor.acting.machine import ActionMachine
 from ml_janitor.acting.recheck import Postponement, Recheck
 from ml_janitor.acting.undos import (
-    broken_off,
-    left_half_done,
+    add_unfinished,
+    broken_off_result,
+    find_unreachable_undos,
+    report_half_done,
     resume_reverts,
-    unreachable_undos,
-    with_unfinished,
 )
-from ml_janitor.core.cause import Cause, HeldBack, UnreachableUndos, Why, cause
+from ml_janitor.core.cause import Cause, CauseCode, LimitHit, UnreachableUndos, make_cause
 from ml_janitor.core.model import Finding
 from ml_janitor.core.results import Outcome, Result, Sweep
 from ml_janitor.engine.detector import CannotActError, NotYetError
-from ml_janitor.ledger.action import UNFINISHED, Action, Stage
-from ml_janitor.ledger.limits import Places
+from ml_janitor.ledger.action import UNFINISHED_STAGES, Action, Stage
+from ml_janitor.ledger.limits import ActionPlaces
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws
     from ml_janitor.engine.arming import Arming
     from ml_janitor.engine.detector import Detector
-    from ml_janitor.engine.policy import Policy
+    from ml_janitor.engine.policy import RunPolicy
     from ml_janitor.ledger.actions import Actions
     from ml_janitor.ledger.entries import Entry
     from ml_janitor.ledger.findings import Ledger
     from ml_janitor.ledger.holds import Holds
-    from ml_janitor.ledger.limits import Limits
-    from ml_janitor.ledger.requests import Requests
+    from ml_janitor.ledger.limits import ActionLimits
+    from ml_janitor.ledger.requests import ButtonRequests
 
 
-class SoFar(NamedTuple):
+class ActedSweep(NamedTuple):
     """A *sweep* with its outcomes, and the *error* that ended the acting, if any."""
 
     sweep: Sweep
@@ -59,8 +59,8 @@ class Acting:
     ledger: Ledger
     actions: Actions
     holds: Holds
-    limits: Limits
-    requests: Requests
+    limits: ActionLimits
+    requests: ButtonRequests
     clock: Callable[[], datetime]
     pause: Callable[[], None]
     revert: Callable[[Action], None]
@@ -80,9 +80,9 @@ class Acting:
         entries: Mapping[str, Entry],
         *,
         now: datetime,
-        policy: Policy,
+        policy: RunPolicy,
         until: datetime | None = None,
-    ) -> SoFar:
+    ) -> ActedSweep:
         """
         Act on the findings of *sweep* that are due, and return it with the outcomes.
 
@@ -91,17 +91,17 @@ class Acting:
         not stop the others; only a failure of the ledger does.
         """
         if not policy.armed(detector.name).armed:
-            return SoFar(sweep)
+            return ActedSweep(sweep)
         reverts = resume_reverts(detector, self.known(sweep), self._revert, self.clock())
         if sweep.error is not None:
-            return SoFar(with_unfinished(_incomplete(sweep, entries), reverts))
+            return ActedSweep(add_unfinished(_incomplete(sweep, entries), reverts))
         work = _Work(self, detector, aws, sweep, entries=entries, now=now, policy=policy)
         error = None
         try:
             work.do(until)
         except Exception as failed:  # the ledger failed: the sweep still reports earlier outcomes
             error = failed
-        return SoFar(with_unfinished(work.so_far, reverts), error)
+        return ActedSweep(add_unfinished(work.so_far, reverts), error)
 
     def resumed(self, detector: Detector[Any], sweep: Sweep) -> Sweep:
         """
@@ -113,10 +113,12 @@ class Acting:
         at = self.clock()
         reverts = resume_reverts(detector, self.known(sweep), self._revert, at)
         known = self.known(sweep)
-        reported = with_unfinished(sweep, [*left_half_done(detector, known), *reverts])
+        reported = add_unfinished(sweep, [*report_half_done(detector, known), *reverts])
         if self.undoable(detector.name, str(sweep.account)):
             return reported
-        return replace(reported, unreachable=unreachable_undos(detector, known, within=self.within, now=at))
+        return replace(
+            reported, unreachable=find_unreachable_undos(detector, known, within=self.within, now=at)
+        )
 
     def _revert(self, action: Action) -> None:
         """Ask for the undo of *action*, if it verifies. Raises UnverifiedError."""
@@ -128,19 +130,21 @@ class Acting:
         return self.actions.all(sweep.detector, str(sweep.account), sweep.region)
 
 
-def only_reported(sweep: Sweep, entries: Mapping[str, Entry]) -> Sweep:
+def mark_refused_findings(sweep: Sweep, entries: Mapping[str, Entry]) -> Sweep:
     """Return *sweep*, in which a finding that `prepare` refused before waits for no warning."""
 
     def reported(result: Result) -> Result:
         entry = entries.get(result.target.key)
         if result.outcome is not Outcome.WAITING or entry is None or not entry.refused:
             return result
-        return replace(result, outcome=Outcome.ADVISED, cause=cause(Why.REFUSED_BY_PREPARE, entry.refused))
+        return replace(
+            result, outcome=Outcome.ADVISED, cause=make_cause(CauseCode.REFUSED_BY_PREPARE, entry.refused)
+        )
 
     return replace(sweep, results=tuple(map(reported, sweep.results)))
 
 
-def due_now(sweep: Sweep, entries: Mapping[str, Entry], at: datetime) -> list[Result]:
+def due_findings(sweep: Sweep, entries: Mapping[str, Entry], at: datetime) -> list[Result]:
     """Return the findings of *sweep* that may be acted on at that time, the oldest due first."""
     due = {}
     for result in sweep.results:
@@ -162,7 +166,7 @@ class _Work:
         *,
         entries: Mapping[str, Entry],
         now: datetime,
-        policy: Policy,
+        policy: RunPolicy,
     ) -> None:
         self.acting = acting
         self.sweep = sweep
@@ -172,7 +176,7 @@ class _Work:
         self.recheck = Recheck(
             detector=detector, aws=aws, policy=policy, holds=acting.holds, clock=acting.clock
         )
-        self.places = Places(
+        self.places = ActionPlaces(
             acting.limits,
             sweep,
             now,
@@ -201,10 +205,10 @@ class _Work:
         """
         listed = self.acting.known(self.sweep)
         for action in listed:
-            if action.stage in UNFINISHED:
-                result = self.results.get(action.target.key) or broken_off(action)
+            if action.stage in UNFINISHED_STAGES:
+                result = self.results.get(action.target.key) or broken_off_result(action)
                 self._put(self.machine.resume(result, action))
-        under_way = UNFINISHED | {Stage.UNDOING}
+        under_way = UNFINISHED_STAGES | {Stage.UNDOING}
         due = self._due(besides={action.target.key for action in listed if action.stage in under_way})
         for number, result in enumerate(due):
             if number:
@@ -217,9 +221,9 @@ class _Work:
     @property
     def so_far(self) -> Sweep:
         """The sweep with the outcomes so far."""
-        held = [HeldBack(why, times) for why, times in self.places.held.items()]
-        if any(result.why is Why.MAX_SHARE for result in self.results.values()):
-            held = [HeldBack(why) for why in (self.postponement.too_much,) if why] + held
+        held = [LimitHit(why, times) for why, times in self.places.held.items()]
+        if any(result.why is CauseCode.MAX_SHARE for result in self.results.values()):
+            held = [LimitHit(why) for why in (self.postponement.too_much,) if why] + held
         return replace(self.sweep, results=tuple(self.results.values()), held_back=tuple(held))
 
     def _due(self, *, besides: set[str]) -> list[Result]:
@@ -234,16 +238,18 @@ class _Work:
             if result.outcome is Outcome.ADVISED and result.cause is not None:
                 self.acting.ledger.void_warning(entry, self.acting.words(result.cause))
             elif result.outcome is Outcome.WAITING:
-                waits = cause(Why.OWNER_NOT_MESSAGED, entry.unmessaged) if entry.unmessaged else None
-                self._put(replace(result, due=entry.due, cause=waits or cause(Why.NOT_DUE)))
+                waits = (
+                    make_cause(CauseCode.OWNER_NOT_MESSAGED, entry.unmessaged) if entry.unmessaged else None
+                )
+                self._put(replace(result, due=entry.due, cause=waits or make_cause(CauseCode.NOT_DUE)))
         at = self.acting.clock()
         due = []
-        for result in due_now(self.sweep, self.entries, at):
+        for result in due_findings(self.sweep, self.entries, at):
             key = result.target.key
             if key in besides:
                 continue
             if self.entries[key].outlived(at, self.arming.lasts):
-                self._put(replace(result, cause=cause(Why.WARNING_LAPSED)))
+                self._put(replace(result, cause=make_cause(CauseCode.WARNING_LAPSED)))
             elif (why := self.postponement.of(key, at)) is not None:
                 self._put(replace(result, cause=why))
             else:
@@ -259,7 +265,7 @@ class _Work:
         """
         for result in tuple(self.results.values()):
             entry, verdict, at = self.entries.get(result.target.key), result.verdict, self.acting.clock()
-            refused = result.why is Why.REFUSED_BY_PREPARE
+            refused = result.why is CauseCode.REFUSED_BY_PREPARE
             if entry is None or not entry.refused or not refused or not isinstance(verdict, Finding):
                 continue
             due = entry.refused_at is None or self.arming.due(entry.refused_at, verdict) <= at
@@ -286,9 +292,9 @@ class _Work:
             return result
         if refused:
             ledger.record_refusal(entry, refused, at)
-            return replace(result, cause=cause(Why.REFUSED_BY_PREPARE, refused))
+            return replace(result, cause=make_cause(CauseCode.REFUSED_BY_PREPARE, refused))
         ledger.clear_refusal(entry)
-        return replace(result, outcome=Outcome.WAITING, cause=cause(Why.UNWARNED))
+        return replace(result, outcome=Outcome.WAITING, cause=make_cause(CauseCode.UNWARNED))
 
     def _put(self, result: Result) -> None:
         self.results[result.target.key] = result
@@ -301,6 +307,6 @@ def _incomplete(sweep: Sweep, entries: Mapping[str, Entry]) -> Sweep:
         entry = entries.get(result.target.key)
         if result.outcome is not Outcome.WAITING or entry is None or entry.due is None:
             return result
-        return replace(result, due=entry.due, cause=cause(Why.SWEEP_INCOMPLETE))
+        return replace(result, due=entry.due, cause=make_cause(CauseCode.SWEEP_INCOMPLETE))
 
     return replace(sweep, results=tuple(map(noted, sweep.results)))

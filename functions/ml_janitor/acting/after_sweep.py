@@ -8,9 +8,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from ml_janitor.acting import savings
-from ml_janitor.acting.acting import only_reported
-from ml_janitor.acting.undos import undoable
-from ml_janitor.core.cause import Why, cause
+from ml_janitor.acting.acting import mark_refused_findings
+from ml_janitor.acting.undos import is_undoable
+from ml_janitor.core.cause import CauseCode, make_cause
 from ml_janitor.core.results import Outcome, Sweep
 
 if TYPE_CHECKING:
@@ -22,22 +22,22 @@ if TYPE_CHECKING:
     from ml_janitor.engine.detector import Detector
     from ml_janitor.engine.failures import Failures
     from ml_janitor.engine.holds import Hold
-    from ml_janitor.engine.policy import Policy
-    from ml_janitor.ledger.entries import Entry, Recorded
+    from ml_janitor.engine.policy import RunPolicy
+    from ml_janitor.ledger.entries import Entry, RecordedFindings
     from ml_janitor.ledger.findings import Ledger
 
 
-class Follow(Protocol):
+class MessageUpdater(Protocol):
     """An updater of the warnings' messages."""
 
-    def __call__(self, sweep: Sweep, recorded: Recorded) -> Sequence[str]:
+    def __call__(self, sweep: Sweep, recorded: RecordedFindings) -> Sequence[str]:
         """Update the messages after *sweep*. Return a line for each message that did not arrive."""
 
     def disarmed(self, entries: Mapping[str, Entry], why: str) -> Sequence[str]:
         """Let the messages of *entries* say that their warnings are void."""
 
 
-def remember_not_done(
+def record_not_done_causes(
     acting: Acting, aws: Aws, sweep: Sweep, entries: Mapping[str, Entry], now: datetime
 ) -> None:
     """Remember why each due, warned finding of *sweep* still waits, or failed."""
@@ -46,23 +46,23 @@ def remember_not_done(
         for result in sweep.results
         if result.outcome in {Outcome.WAITING, Outcome.FAILED}
         and result.cause is not None
-        and result.cause.why not in {Why.NOT_DUE, Why.UNWARNED}
+        and result.cause.why not in {CauseCode.NOT_DUE, CauseCode.UNWARNED}
         and result.target.key in entries
         and entries[result.target.key].warned is not None
     ]
     aws.map(lambda finding: acting.ledger.record_not_done(*finding, now), held)
 
 
-class Known(NamedTuple):
+class SweptRegion(NamedTuple):
     """A sweep, its region, and the ledger's state of its findings."""
 
     aws: Aws
     sweep: Sweep
-    recorded: Recorded
+    recorded: RecordedFindings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cleaning:
+class CleanupRun:
     """
     Acts and warns in one run of one *detector*.
 
@@ -71,16 +71,16 @@ class Cleaning:
     """
 
     detector: Detector[Any]
-    policy: Policy
+    policy: RunPolicy
     ledger: Ledger
     acting: Acting | None
     warner: Warner | None
-    follow: Follow | None
+    follow: MessageUpdater | None
     logger: Logger
     failures: Failures
     dry: bool
 
-    def judged_by(self, accounts: Sequence[Aws]) -> Policy:
+    def judged_by(self, accounts: Sequence[Aws]) -> RunPolicy:
         """
         Return the policy of this run, with the holds in the ledger; dry if they cannot be read.
 
@@ -96,7 +96,7 @@ class Cleaning:
         policy = self.policy.dry() if self.dry or self.warner is None else self.policy
         spared = replace(policy, needed_unread="what undos need could not be read")
         with self.failures.survived("what undos need could not be read"):
-            spared = sparing_undos(policy, self.detector, self.acting, accounts)
+            spared = spare_undo_resources(policy, self.detector, self.acting, accounts)
         holds: dict[str, Sequence[Hold]] = {}
         with self.failures.survived("what people asked to keep could not be read"):
             for aws in accounts:
@@ -104,7 +104,7 @@ class Cleaning:
             return replace(spared, holds=holds)
         return spared.dry()
 
-    def after(self, known: Known, policy: Policy, now: datetime, *, until: datetime) -> Known:
+    def after(self, known: SweptRegion, policy: RunPolicy, now: datetime, *, until: datetime) -> SweptRegion:
         """
         Act on due findings, then warn about new ones: neither without the ledger, nor for an adviser.
 
@@ -119,11 +119,11 @@ class Cleaning:
             return known
         with self.failures.survived("what was saved could not be counted"):
             before = known.recorded.previous
-            savings.remember(acting.actions, self.detector, known.aws, sweep, before=before, now=now)
+            savings.end_savings(acting.actions, self.detector, known.aws, sweep, before=before, now=now)
         arming = self.policy.armed(self.detector.name)
         if not (arming.armed and arming.anywhere_in(known.aws.account)):
             return self._disarmed(acting, known)
-        sweep = only_reported(sweep, entries)
+        sweep = mark_refused_findings(sweep, entries)
         with self.failures.survived("acting broke off"):
             sweep, error = acting.act(
                 self.detector, known.aws, sweep, entries, now=now, policy=policy, until=until
@@ -131,7 +131,7 @@ class Cleaning:
             if error is not None:
                 raise error
         with self.failures.survived("why something due was not done could not be remembered"):
-            remember_not_done(acting, known.aws, sweep, entries, now)
+            record_not_done_causes(acting, known.aws, sweep, entries, now)
         for limit in sweep.held_back:
             about = {"detector": self.detector.name, "limit": acting.words(limit.cause)}
             self.logger.warning("held back", extra=about)
@@ -150,7 +150,7 @@ class Cleaning:
         self._update_messages(lambda follow: follow(sweep, known.recorded))
         return known._replace(sweep=sweep)
 
-    def _disarmed(self, acting: Acting, known: Known) -> Known:
+    def _disarmed(self, acting: Acting, known: SweptRegion) -> SweptRegion:
         """
         Resume half-done undos of a detector that is disarmed, everywhere or here, and void its warnings.
 
@@ -169,13 +169,13 @@ class Cleaning:
             warned = {entry.key: entry for entry in entries if entry.warned is not None}
             why = f"{self.detector.name} is not armed any more"
             if self.policy.armed(self.detector.name).armed:
-                why = acting.words(cause(Why.OUTSIDE_ACT_IN, known.aws.account, known.aws.region))
+                why = acting.words(make_cause(CauseCode.OUTSIDE_ACT_IN, known.aws.account, known.aws.region))
             for entry in warned.values():  # armed again, it has to warn again
                 self.ledger.void_warning(entry, why)
             self._update_messages(lambda follow: follow.disarmed(warned, why))
         return known
 
-    def _update_messages(self, update: Callable[[Follow], Sequence[str]]) -> None:
+    def _update_messages(self, update: Callable[[MessageUpdater], Sequence[str]]) -> None:
         """Update messages by *update*. A failure is noted, and undoes nothing."""
         if self.follow is not None:
             with self.failures.survived("the warnings' messages could not be changed"):
@@ -183,7 +183,9 @@ class Cleaning:
                     self.failures.note(f"Slack: {problem}")
 
 
-def sparing_undos(policy: Policy, detector: Detector[Any], acting: Acting, accounts: Iterable[Aws]) -> Policy:
+def spare_undo_resources(
+    policy: RunPolicy, detector: Detector[Any], acting: Acting, accounts: Iterable[Aws]
+) -> RunPolicy:
     """
     Return *policy* with the resources that pending undos need, if *detector* spares them.
 
@@ -196,7 +198,7 @@ def sparing_undos(policy: Policy, detector: Detector[Any], acting: Acting, accou
     for aws in accounts:
         for actor in actors:
             for action in acting.actions.all(actor.name, aws.account, aws.region):
-                if undoable(action, acting.within, acting.clock()):
+                if is_undoable(action, acting.within, acting.clock()):
                     until = action.began + acting.within
                     why = f"an undo of {action.target.name} needs it, until {until:%Y-%m-%d}"
                     needed |= {arn.lower(): why for arn in actor.undo_needs(action.target, action.undo)}

@@ -8,12 +8,12 @@ from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from ml_janitor.core.cause import Cause, Why, cause
+from ml_janitor.core.cause import Cause, CauseCode, make_cause
 from ml_janitor.core.model import Kept
 from ml_janitor.core.results import Outcome
-from ml_janitor.engine.holds import held, on
-from ml_janitor.engine.judging import judge
-from ml_janitor.ledger.actions import written
+from ml_janitor.engine.holds import hold_reason, holds_on
+from ml_janitor.engine.judging import judge_candidate
+from ml_janitor.ledger.actions import undo_json
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ml_janitor.engine.arming import Arming
     from ml_janitor.engine.detector import Detector
     from ml_janitor.engine.holds import Hold
-    from ml_janitor.engine.policy import Policy
+    from ml_janitor.engine.policy import RunPolicy
     from ml_janitor.ledger.action import Action
     from ml_janitor.ledger.entries import Entry
     from ml_janitor.ledger.holds import Holds
@@ -34,7 +34,7 @@ class Recheck:
 
     detector: Detector[Any]
     aws: Aws
-    policy: Policy
+    policy: RunPolicy
     holds: Holds
     clock: Callable[[], datetime]
 
@@ -55,17 +55,17 @@ class Recheck:
         if candidate.target.key != result.target.key:
             return Kept(reason="another resource has its name now"), None
         policy = replace(self.policy, holds=self._holds(candidate.target))
-        return judge(self.detector, candidate, at, policy), candidate
+        return judge_candidate(self.detector, candidate, at, policy), candidate
 
     def prepared(self, candidate: Any, memo: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the data that an undo needs, if the ledger can keep it. Raises the errors of `prepare`."""
         undo = self.detector.prepare(self.aws, candidate, memo)
-        written(undo)
+        undo_json(undo)
         return undo
 
     def held(self, target: Target) -> str | None:
         """Return the hold that keeps *target*, possibly given since the sweep, as a reason; or None."""
-        return held(on(self._holds(target), target, self.detector.name), self.clock())
+        return hold_reason(holds_on(self._holds(target), target, self.detector.name), self.clock())
 
     def is_done(self, action: Action) -> bool:
         """Return whether the resource is as the act leaves it; False if it cannot be read."""
@@ -110,7 +110,7 @@ class Postponement:
         if hurried or (entry is not None and entry.hurried):
             return None
         if self.arming.rests(at):
-            return cause(Why.REST_DAY)
+            return make_cause(CauseCode.REST_DAY)
         return None if entry is not None and entry.approved else self.too_much
 
     @cached_property
@@ -123,7 +123,7 @@ class Postponement:
         )
         if not self.arming.too_many(waste, looked_at):
             return None
-        return cause(Why.MAX_SHARE, waste, looked_at, self.arming.max_share, self.sweep.detector)
+        return make_cause(CauseCode.MAX_SHARE, waste, looked_at, self.arming.max_share, self.sweep.detector)
 
     def _approved(self, key: str) -> bool:
         """Return whether a person approved it with all others, or pressed *Do it now* on it."""

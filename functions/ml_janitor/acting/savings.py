@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from ml_janitor.engine.detector import Detector
     from ml_janitor.ledger.actions import Actions
 
-HOUR = 3600
+_SECONDS_PER_HOUR = 3600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Saved:
+class SavingsTotal:
     """Dollars saved by *actions* actions; for *unknown* more, nobody knows the saving per hour."""
 
     usd: Decimal = Decimal(0)
@@ -30,7 +30,7 @@ class Saved:
     unknown: int = 0
 
 
-def saved(actions: Iterable[Action], *, now: datetime, time_zone: str) -> Saved:
+def sum_savings(actions: Iterable[Action], *, now: datetime, time_zone: str) -> SavingsTotal:
     """Return the savings by *actions* in the month of *now*, as it began in *time_zone*."""
     local = now.astimezone(ZoneInfo(time_zone))
     month = local.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
@@ -43,11 +43,11 @@ def saved(actions: Iterable[Action], *, now: datetime, time_zone: str) -> Saved:
             unknown += 1
         else:
             counted += 1
-            total += action.hourly_usd * Decimal(seconds) / HOUR
-    return Saved(usd=total, actions=counted, unknown=unknown)
+            total += action.hourly_usd * Decimal(seconds) / _SECONDS_PER_HOUR
+    return SavingsTotal(usd=total, actions=counted, unknown=unknown)
 
 
-def by_day(actions: Iterable[Action], first: date, now: datetime) -> Mapping[date, Decimal]:
+def savings_by_day(actions: Iterable[Action], first: date, now: datetime) -> Mapping[date, Decimal]:
     """Return the savings by *actions* on each UTC day from *first* to that of *now*, as AWS bills it."""
     known = [(action, action.hourly_usd) for action in actions if action.hourly_usd]
     found: dict[date, Decimal] = {}
@@ -55,7 +55,7 @@ def by_day(actions: Iterable[Action], first: date, now: datetime) -> Mapping[dat
         day = datetime.combine(first + number * DAY, time(), UTC)
         usd = Decimal(0)
         for action, hourly in known:
-            usd += hourly * max(_seconds(action, day, min(now, day + DAY)), 0) / HOUR
+            usd += hourly * max(_seconds(action, day, min(now, day + DAY)), 0) / _SECONDS_PER_HOUR
         if usd:
             found[day.date()] = usd
     return found
@@ -69,7 +69,7 @@ def _seconds(action: Action, since: datetime, now: datetime) -> int:
     return int((last - max(action.ended, since)).total_seconds())
 
 
-def remember(
+def end_savings(
     actions: Actions,
     detector: Detector[Any],
     aws: Aws,

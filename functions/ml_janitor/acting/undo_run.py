@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.acting.undoing import ByHandError, CannotUndoError, NothingDoneError, RecordRefusedError
-from ml_janitor.aws.organization import not_read
+from ml_janitor.aws.organization import unread_sweep_error
 from ml_janitor.ledger.action import Action, Stage
 from ml_janitor.ledger.actions import BegunBeforeError
 from ml_janitor.ledger.leases import LeaseTakenError
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from ml_janitor.engine.detector import Detector
     from ml_janitor.ledger.leases import Leases
 
-POLL_SECONDS = 5.0
+_LEASE_POLL_SECONDS = 5.0
 """Seconds between two attempts to get the lease of a sweep that may end meanwhile."""
 
-RESERVE = timedelta(minutes=3)
+_UNDO_RESERVE = timedelta(minutes=3)
 """Time of the invocation that is left for the undo itself; at most a third of the whole."""
 
 
@@ -100,7 +100,7 @@ class UndoRun:
             try:
                 (aws,) = stack.enter_context(self.opened(action.detector, account, region))
             except Exception as error:  # remembered, and told to the person who asked
-                why = f"account {account} {not_read(error)}"
+                why = f"account {account} {unread_sweep_error(error)}"
                 self.undoing.actions.refused(action, why)
                 raise CannotUndoError(f"{action.target.name} could not be brought back: {why}") from error
             yield aws
@@ -120,7 +120,7 @@ class UndoRun:
         The undo waits for a sweep in progress, as long as enough time is left for the undo.
         """
         where = (asked.detector, asked.account or self.home, asked.region)
-        reserve = min(RESERVE, self.left() / 3)
+        reserve = min(_UNDO_RESERVE, self.left() / 3)
         while True:
             now = self.clock()
             try:
@@ -129,7 +129,7 @@ class UndoRun:
             except LeaseTakenError:
                 if self.left() <= reserve:
                     raise
-                self.sleep(POLL_SECONDS)
+                self.sleep(_LEASE_POLL_SECONDS)
         try:
             yield
         finally:

@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from ml_janitor.aws.answers import describe
-from ml_janitor.core.cause import Why
-from ml_janitor.core.durations import ago
-from ml_janitor.core.text import named
+from ml_janitor.aws.answers import error_text
+from ml_janitor.core.cause import CauseCode
+from ml_janitor.core.durations import format_age
+from ml_janitor.core.text import person_name
 from ml_janitor.engine.detector import CannotActError, NotFinishedError
-from ml_janitor.engine.holds import Hold, How, anew
-from ml_janitor.ledger.action import UNDOABLE, Action, Stage
-from ml_janitor.ledger.macs import NoKeyError, UnverifiedError
+from ml_janitor.engine.holds import Hold, HoldKind, recreated_hold_key
+from ml_janitor.ledger.action import UNDOABLE_STAGES, Action, Stage
+from ml_janitor.ledger.macs import NoUndoKeyError, UnverifiedError
 from ml_janitor.ledger.steps import RecordedSteps
 
 if TYPE_CHECKING:
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from ml_janitor.ledger.actions import Actions
     from ml_janitor.ledger.holds import Holds
 
-REST = timedelta(days=7)
+UNDO_SNOOZE = timedelta(days=7)
 """Time for which the janitor leaves a resource alone after an undo: its owner needs time to use it."""
 
-ROUNDS = 80
+_MOST_UNDO_ROUNDS = 80
 """Most returns of one call to an undo that waits for AWS, if its time does not end before."""
 
 
@@ -82,7 +82,7 @@ class Undoing:
             action for action in reversed(known) if action.touched and action.stage is not Stage.WITHDRAWN
         )
         newest, action = known[-1], next(done, known[-1])
-        if newest.stage in UNDOABLE and (action.stage not in UNDOABLE or self._too_old(action)):
+        if newest.stage in UNDOABLE_STAGES and (action.stage not in UNDOABLE_STAGES or self._too_old(action)):
             action = newest
         if action.stage is Stage.UNDONE:
             raise CannotUndoError(_undone_before(action))
@@ -91,7 +91,7 @@ class Undoing:
         if self._too_old(action):
             age = self.clock() - action.began
             raise CannotUndoError(
-                f"{action.target.name} was cleaned up {ago(age)} ago; undo_days is {self.within.days}"
+                f"{action.target.name} was cleaned up {format_age(age)} ago; undo_days is {self.within.days}"
             )
         return action
 
@@ -119,7 +119,7 @@ class Undoing:
         except (NotBackYetError, NothingDoneError):
             raise
         except Exception as error:  # recorded and reported; the next try resumes it
-            why = str(error) if isinstance(error, CannotActError) else describe(error)
+            why = str(error) if isinstance(error, CannotActError) else error_text(error)
             self.actions.undo_failed(action, why)
             raise CannotUndoError(f"{action.target.name} could not be brought back: {why}") from error
         undone = self.actions.undone(action, self.clock(), became)
@@ -140,13 +140,13 @@ class Undoing:
             try:
                 self.actions.verify(action)
             except UnverifiedError as unverified:
-                if not (self.unsigned and unverified.cause.why is Why.MAC_MISSING):
+                if not (self.unsigned and unverified.cause.why is CauseCode.MAC_MISSING):
                     raise
                 self.actions.check_older(action)
-        except (UnverifiedError, NoKeyError):
+        except (UnverifiedError, NoUndoKeyError):
             raise
         except Exception as error:  # KMS did not answer: remembered, and it can be tried again
-            why = f"the record of {action.target.name} could not be verified: {describe(error)}"
+            why = f"the record of {action.target.name} could not be verified: {error_text(error)}"
             self.actions.refused(action, why)
             raise CannotUndoError(why) from error
 
@@ -158,8 +158,10 @@ class Undoing:
         """
         target, now = action.target, self.clock()
         why = "it was brought back" if action.touched else "it was asked back before anything was done to it"
-        for key in dict.fromkeys((target.key, anew(target.arn), anew(reverted_arn))):
-            hold = Hold(key=key, how=How.SNOOZED, by=by, given=now, until=now + REST, why=why)
+        for key in dict.fromkeys(
+            (target.key, recreated_hold_key(target.arn), recreated_hold_key(reverted_arn))
+        ):
+            hold = Hold(key=key, how=HoldKind.SNOOZED, by=by, given=now, until=now + UNDO_SNOOZE, why=why)
             self.holds.put(target.account, target.region, hold)
 
     def _withdraw(self, action: Action) -> None:
@@ -174,7 +176,7 @@ class Undoing:
         it, and what became of the resource.
         """
         writing = aws.armed()
-        for _ in range(ROUNDS):
+        for _ in range(_MOST_UNDO_ROUNDS):
             try:
                 steps = RecordedSteps(self.actions, action, "undo")
                 became = detector.revert(writing, action.target, action.undo, steps)
@@ -197,7 +199,7 @@ class Undoing:
 
 def _undone_before(action: Action) -> str:
     """Return why *action* is not undone a second time; a job was restarted, not brought back."""
-    who = named(action.undone_by)
+    who = person_name(action.undone_by)
     if action.became:
         return f"done before, by {who}: {action.became}"
     return f"{action.target.name} was brought back before, by {who}"

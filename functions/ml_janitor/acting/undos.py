@@ -8,28 +8,28 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ml_janitor.acting.undoing import CannotUndoError
-from ml_janitor.aws.answers import describe
-from ml_janitor.core.cause import Cause, Progress, UnreachableUndos, Why, cause
+from ml_janitor.aws.answers import error_text
+from ml_janitor.core.cause import Cause, CauseCode, UnfinishedProgress, UnreachableUndos, make_cause
 from ml_janitor.core.model import Kept
 from ml_janitor.core.results import Outcome, Result, Sweep
 from ml_janitor.engine.detector import CannotActError
-from ml_janitor.ledger.action import TRIES, UNDOABLE, UNFINISHED, Action, Stage
+from ml_janitor.ledger.action import MOST_TRIES, UNDOABLE_STAGES, UNFINISHED_STAGES, Action, Stage
 from ml_janitor.ledger.macs import UnverifiedError
 
 if TYPE_CHECKING:
     from ml_janitor.engine.detector import Cleanup, Detector
 
-TOO_LONG = timedelta(days=1)
+LATE_AFTER = timedelta(days=1)
 """Time after which a person should know that an act or undo still waits for AWS."""
 
-JANITOR = "the janitor"
+JANITOR_NAME = "the janitor"
 """The requester of a half-done action's undo."""
 
 # --- what it is called ------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Way:
+class UndoWording:
     """
     The words for taking back a detector's actions.
 
@@ -44,51 +44,55 @@ class Way:
     done: str
 
 
-UNDO = Way(command="undo", label="Undo", noun="An undo", past="undone", done="brought back")
-UNCHANGE = Way(command="undo", label="Undo", noun="An undo", past="undone", done="undone")
-RESTART = Way(command="restart", label="Restart", noun="A restart", past="restarted", done="restarted")
+UNDO_WORDING = UndoWording(command="undo", label="Undo", noun="An undo", past="undone", done="brought back")
+UNCHANGE_WORDING = UndoWording(command="undo", label="Undo", noun="An undo", past="undone", done="undone")
+RESTART_WORDING = UndoWording(
+    command="restart", label="Restart", noun="A restart", past="restarted", done="restarted"
+)
 
 
-def way(cleanup: Cleanup | None) -> Way:
+def undo_wording(cleanup: Cleanup | None) -> UndoWording:
     """Return the wording for taking back a *cleanup*: a resource that stayed is not "brought back"."""
     if cleanup is None:
-        return UNDO
-    if cleanup.undo == RESTART.command:
-        return RESTART
-    return UNCHANGE if cleanup.effect.stays else UNDO
+        return UNDO_WORDING
+    if cleanup.undo == RESTART_WORDING.command:
+        return RESTART_WORDING
+    return UNCHANGE_WORDING if cleanup.effect.stays else UNDO_WORDING
 
 
-def hint(detector: Detector[Any], action: Action) -> Cause:
+def undo_hint(detector: Detector[Any], action: Action) -> Cause:
     """Return the command that takes *action* back from a terminal, or the reason why none can."""
     try:
         detector.revert_effect(action.target, action.undo)
     except CannotActError as never:
-        return cause(Why.NO_UNDO, str(never))
-    return cause(Why.UNDO_WITH, way(detector.cleanup).command, action.id)
+        return make_cause(CauseCode.NO_UNDO, str(never))
+    return make_cause(CauseCode.UNDO_WITH, undo_wording(detector.cleanup).command, action.id)
 
 
-def undone_by_hand(detector: Detector[Any], action: Action) -> Cause | None:
+def by_hand_cause(detector: Detector[Any], action: Action) -> Cause | None:
     """Return the cause if only a person's command can undo *action*, or None if the undo function may."""
     missing = detector.missing_for_undo(action.target, action.undo)
-    return cause(Why.UNDO_BY_HAND, missing, by_hand(detector, action)) if missing else None
+    return make_cause(CauseCode.UNDO_BY_HAND, missing, undo_command(detector, action)) if missing else None
 
 
 # --- what can be undone --------------------------------------------------------------------------
 
 
-def undoable(action: Action, within: timedelta, now: datetime) -> bool:
+def is_undoable(action: Action, within: timedelta, now: datetime) -> bool:
     """Return whether *action* is recent enough to be undone; a half-reverted action always is."""
-    return action.stage is Stage.UNDOING or (action.stage in UNDOABLE and now - action.began <= within)
+    return action.stage is Stage.UNDOING or (action.stage in UNDOABLE_STAGES and now - action.began <= within)
 
 
-def unreachable_undos(
+def find_unreachable_undos(
     detector: Detector[Any], actions: Iterable[Action], *, within: timedelta, now: datetime
 ) -> UnreachableUndos | None:
     """Return the *actions* of *detector* in one region that no deployed function may undo, or None."""
     left = [
         action
         for action in actions
-        if action.touched and undoable(action, within, now) and hint(detector, action).why is not Why.NO_UNDO
+        if action.touched
+        and is_undoable(action, within, now)
+        and undo_hint(detector, action).why is not CauseCode.NO_UNDO
     ]
     if not left:
         return None
@@ -105,7 +109,7 @@ def unreachable_undos(
 # --- what is half done or half reverted -----------------------------------------------------------
 
 
-class Unfinished(NamedTuple):
+class UnfinishedAction(NamedTuple):
     """An *action* that is half done or half reverted, and its outcome in this sweep."""
 
     action: Action
@@ -115,7 +119,7 @@ class Unfinished(NamedTuple):
 
 def resume_reverts(
     detector: Detector[Any], actions: Iterable[Action], revert: Callable[[Action], None], at: datetime
-) -> list[Unfinished]:
+) -> list[UnfinishedAction]:
     """
     Have *revert* resume the half-reverted *actions*, whether their sweep is complete or not.
 
@@ -127,71 +131,71 @@ def resume_reverts(
     ]
 
 
-def half_done(action: Action) -> bool:
+def is_half_done(action: Action) -> bool:
     """Return whether *action* broke off after it had changed something."""
-    return action.stage in UNFINISHED and action.touched
+    return action.stage in UNFINISHED_STAGES and action.touched
 
 
-def left_half_done(detector: Detector[Any], actions: Iterable[Action]) -> list[Unfinished]:
+def report_half_done(detector: Detector[Any], actions: Iterable[Action]) -> list[UnfinishedAction]:
     """
     Return the *actions* that were half done when their *detector* was disarmed: a person has to revert them.
 
     The detector's role may no longer finish them, nor read whether they were completed.
     """
     return [
-        Unfinished(
+        UnfinishedAction(
             action,
             Outcome.FAILED,
             Cause(
-                Why.DISARMED,
+                CauseCode.DISARMED,
                 (detector.name, action.error),
-                progress=Progress.HALF_DONE,
-                by_hand=by_hand(detector, action),
+                progress=UnfinishedProgress.HALF_DONE,
+                by_hand=undo_command(detector, action),
             ),
         )
         for action in actions
-        if half_done(action)
+        if is_half_done(action)
     ]
 
 
-def with_unfinished(sweep: Sweep, unfinished: Iterable[Unfinished]) -> Sweep:
+def add_unfinished(sweep: Sweep, unfinished: Iterable[UnfinishedAction]) -> Sweep:
     """Return *sweep* with the *unfinished* actions among its results."""
     results = {result.target.key: result for result in sweep.results}
     for action, outcome, why in unfinished:
-        before = results.get(action.target.key) or broken_off(action)
+        before = results.get(action.target.key) or broken_off_result(action)
         results[action.target.key] = replace(before, outcome=outcome, cause=why)
     return replace(sweep, results=tuple(results.values()))
 
 
 def _resume_revert(
     detector: Detector[Any], action: Action, revert: Callable[[Action], None], at: datetime
-) -> Unfinished:
-    command = by_hand(detector, action)
+) -> UnfinishedAction:
+    command = undo_command(detector, action)
     if action.given_up:
-        why = Cause(Why.NOT_REVERTED, (TRIES, action.error or "each was cut off"), by_hand=command)
-        return Unfinished(action, Outcome.FAILED, why)
-    so_far = Progress.HALF_REVERTED if action.coming_back else Progress.REVERT_ASKED
+        why = Cause(CauseCode.NOT_REVERTED, (MOST_TRIES, action.error or "each was cut off"), by_hand=command)
+        return UnfinishedAction(action, Outcome.FAILED, why)
+    so_far = UnfinishedProgress.HALF_REVERTED if action.coming_back else UnfinishedProgress.REVERT_ASKED
     try:
         revert(action)
     except UnverifiedError as unverified:
         why = replace(unverified.cause, progress=so_far, by=action.undone_by)
-        return Unfinished(action, Outcome.FAILED, why)
+        return UnfinishedAction(action, Outcome.FAILED, why)
     except Exception as error:  # reported; the next sweep tries again
-        failure = str(error) if isinstance(error, CannotUndoError) else describe(error)
-        why = Cause(Why.NOT_RESUMED, (failure,), progress=so_far, by=action.undone_by, by_hand=command)
-        return Unfinished(action, Outcome.FAILED, why)
-    late = action.asked_at is not None and at - action.asked_at > TOO_LONG
+        failure = str(error) if isinstance(error, CannotUndoError) else error_text(error)
+        why = Cause(CauseCode.NOT_RESUMED, (failure,), progress=so_far, by=action.undone_by, by_hand=command)
+        return UnfinishedAction(action, Outcome.FAILED, why)
+    late = action.asked_at is not None and at - action.asked_at > LATE_AFTER
     outcome = Outcome.FAILED if late else Outcome.WAITING
-    why = Cause(Why.RESUMED, (action.error,), progress=so_far, by=action.undone_by)
-    return Unfinished(action, outcome, why)
+    why = Cause(CauseCode.RESUMED, (action.error,), progress=so_far, by=action.undone_by)
+    return UnfinishedAction(action, outcome, why)
 
 
-def by_hand(detector: Detector[Any], action: Action) -> str:
+def undo_command(detector: Detector[Any], action: Action) -> str:
     """Return the command with which a person reverts *action*."""
-    return f"janitor {way(detector.cleanup).command} {action.id}"
+    return f"janitor {undo_wording(detector.cleanup).command} {action.id}"
 
 
-def broken_off(action: Action) -> Result:
+def broken_off_result(action: Action) -> Result:
     """Return the result for the resource of a half-done *action* that the sweep did not find."""
     return Result(
         detector=action.detector,

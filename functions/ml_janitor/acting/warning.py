@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from ml_janitor.core.cause import Why, cause
+from ml_janitor.core.cause import CauseCode, make_cause
 from ml_janitor.core.model import Finding
 from ml_janitor.core.results import Outcome, Result, Sweep
 from ml_janitor.ledger.messages import NO_MESSAGE, MessageRef
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     from ml_janitor.ledger.entries import Entry
     from ml_janitor.ledger.findings import Ledger
 
-AT_ONCE = 20
+WARNINGS_PER_SWEEP = 20
 """Warnings of one sweep. Nobody would read more; the next sweep warns about the others."""
 
-ROUND = timedelta(minutes=5)
+_DUE_DATE_STEP = timedelta(minutes=5)
 """Step to which messages round the due date up, which covers the time until Slack has the message."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Deliveries:
+class WarningDeliveries:
     """
     Remembers each warning of one sweep as soon as Slack took it, in the ledger and in *warned*, by key.
 
@@ -47,7 +47,7 @@ class Deliveries:
 
     def due(self, result: Result, *, messaged: bool) -> datetime:
         """Return the time from which the janitor may act on *result*, as its warning says."""
-        return self.arming.due(self.soon, finding(result), messaged=messaged)
+        return self.arming.due(self.soon, finding_of(result), messaged=messaged)
 
     def delivered(
         self, result: Result, unmessaged: str, message: MessageRef = NO_MESSAGE, said: str = ""
@@ -60,11 +60,11 @@ class Deliveries:
         Slack took longer than expected, the date moves.
         """
         at = self.clock()
-        due = max(self.due(result, messaged=False), self.arming.due(at, finding(result), messaged=False))
+        due = max(self.due(result, messaged=False), self.arming.due(at, finding_of(result), messaged=False))
         self.ledger.warned(
             self._entry(result), now=at, due=due, message=message, said=said, unmessaged=unmessaged
         )
-        why = cause(Why.OWNER_NOT_MESSAGED, unmessaged)
+        why = make_cause(CauseCode.OWNER_NOT_MESSAGED, unmessaged)
         self.warned[result.target.key] = replace(result, outcome=Outcome.WARNED, due=due, cause=why)
 
     def messaged(self, result: Result, message: MessageRef) -> None:
@@ -72,7 +72,7 @@ class Deliveries:
         late = self.warned[result.target.key].due
         if late is None:
             raise ValueError(f"the warning of {result.target.name} was not delivered")
-        due = max(self.due(result, messaged=True), self.arming.due(self.clock(), finding(result)))
+        due = max(self.due(result, messaged=True), self.arming.due(self.clock(), finding_of(result)))
         with suppress(ConditionFailedError):  # somebody pressed a button since
             self.ledger.messaged(self._entry(result), message, late=late, due=due)
             self.warned[result.target.key] = replace(result, outcome=Outcome.WARNED, due=due, cause=None)
@@ -85,7 +85,7 @@ class Deliveries:
         with suppress(ConditionFailedError):  # somebody pressed a button since
             self.ledger.unmessaged(self._entry(result), why)
         known = self.warned[result.target.key]
-        known = replace(known, cause=cause(Why.OWNER_NOT_MESSAGED, why))
+        known = replace(known, cause=make_cause(CauseCode.OWNER_NOT_MESSAGED, why))
         self.warned[result.target.key] = known
         return known
 
@@ -93,11 +93,11 @@ class Deliveries:
         return self.entries[result.target.key]
 
 
-class Warn(Protocol):
+class WarningTransport(Protocol):
     """A sender of warnings."""
 
     def __call__(
-        self, sweep: Sweep, warnings: Sequence[Result], *, now: datetime, deliveries: Deliveries
+        self, sweep: Sweep, warnings: Sequence[Result], *, now: datetime, deliveries: WarningDeliveries
     ) -> Sequence[str]:
         """
         Warn about each of *warnings*, and tell their owners, with the dates of *deliveries*.
@@ -107,7 +107,7 @@ class Warn(Protocol):
         """
 
 
-class Warned(NamedTuple):
+class WarnedSweep(NamedTuple):
     """A *sweep* with its warnings, the failed messages, and the *error* that ended the warning, if any."""
 
     sweep: Sweep
@@ -120,21 +120,21 @@ class Warner:
     """Warns about the findings of armed sweeps, at the real time of *clock*."""
 
     ledger: Ledger
-    warn: Warn
+    warn: WarningTransport
     clock: Callable[[], datetime]
 
     def __call__(
         self, sweep: Sweep, entries: Mapping[str, Entry], arming: Arming, *, now: datetime
-    ) -> Warned:
+    ) -> WarnedSweep:
         """
         Warn about new findings, and return *sweep* with the warnings and Slack's failures.
 
         If the ledger cannot store that a warning arrived, no more are sent. Before a nightly stop the janitor
         warns until closing time, and not by night.
         """
-        soon = rounded(self.clock())
+        soon = round_due_date(self.clock())
         late = {
-            result.target.key: replace(result, cause=cause(Why.WARNED_BEFORE_CLOSING))
+            result.target.key: replace(result, cause=make_cause(CauseCode.WARNED_BEFORE_CLOSING))
             for result in sweep.results
             if isinstance(result.verdict, Finding) and _closed(result, soon)
         }
@@ -143,14 +143,14 @@ class Warner:
             result
             for result in sweep.results
             if result.outcome is Outcome.WAITING
-            and result.why is Why.UNWARNED  # and not half done, or half reverted
+            and result.why is CauseCode.UNWARNED  # and not half done, or half reverted
             and isinstance(result.verdict, Finding)
             and result.target.key in entries
             and entries[result.target.key].warned is None
         ]
         if not new:
-            return Warned(sweep)
-        deliveries = Deliveries(
+            return WarnedSweep(sweep)
+        deliveries = WarningDeliveries(
             ledger=self.ledger,
             arming=arming,
             entries=entries,
@@ -160,27 +160,27 @@ class Warner:
         problems: Sequence[str] = ()
         error = None
         try:
-            problems = self.warn(sweep, new[:AT_ONCE], now=now, deliveries=deliveries)
+            problems = self.warn(sweep, new[:WARNINGS_PER_SWEEP], now=now, deliveries=deliveries)
         except Exception as failed:  # the findings before it were warned about all the same
             error = failed
         results = tuple(deliveries.warned.get(result.target.key, result) for result in sweep.results)
-        return Warned(replace(sweep, results=results), problems, error)
+        return WarnedSweep(replace(sweep, results=results), problems, error)
 
 
 def _closed(result: Result, soon: datetime) -> bool:
     """Return whether it is too late today to warn about *result*."""
-    plan = finding(result).schedule
-    return result.why is Why.UNWARNED and plan is not None and soon >= plan.closing
+    plan = finding_of(result).schedule
+    return result.why is CauseCode.UNWARNED and plan is not None and soon >= plan.closing
 
 
-def rounded(at: datetime) -> datetime:
+def round_due_date(at: datetime) -> datetime:
     """Return the end of the five minutes after the current ones."""
     start = at.replace(minute=0, second=0, microsecond=0)
-    steps = (at - start) // ROUND + 2
-    return start + steps * ROUND
+    steps = (at - start) // _DUE_DATE_STEP + 2
+    return start + steps * _DUE_DATE_STEP
 
 
-def finding(result: Result) -> Finding:
+def finding_of(result: Result) -> Finding:
     """Return the verdict of a result that was warned about."""
     if not isinstance(result.verdict, Finding):
         raise TypeError(f"{result.target.name} is no finding")

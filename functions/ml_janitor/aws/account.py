@@ -7,12 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from ml_janitor.aws.boto_client import THREADS, make_client
+from ml_janitor.aws.boto_client import READ_THREADS, make_client
 from ml_janitor.aws.client import PRICING_REGION, Aws
 from ml_janitor.aws.pace import Pace
 from ml_janitor.aws.prices import Prices
 from ml_janitor.aws.scratch import Scratch
-from ml_janitor.aws.shared_answers import GLOBAL, SharedAnswers
+from ml_janitor.aws.shared_answers import GLOBAL_SERVICES, SharedAnswers
 
 if TYPE_CHECKING:
     import boto3
@@ -27,13 +27,13 @@ class Caller(NamedTuple):
     arn: str
 
 
-def identity(session: boto3.Session, region: str, attempts: int) -> Caller:
+def read_caller(session: boto3.Session, region: str, attempts: int) -> Caller:
     """Return the owner of *session*'s credentials. The call needs no permission."""
     answer = make_client(session, "sts", region, attempts).get_caller_identity()
     return Caller(account=answer["Account"], arn=answer["Arn"])
 
 
-class Readers:
+class ReaderThreads:
     """
     Reading threads, created anew for each list of items.
 
@@ -41,13 +41,13 @@ class Readers:
     """
 
     def map[I, O](self, read: Callable[[I], O], items: Sequence[I], /) -> Iterable[O]:
-        """Call *read* on each of *items*, `THREADS` at a time; the answers keep the order of *items*."""
-        with ThreadPoolExecutor(min(THREADS, len(items)), thread_name_prefix="read") as own:
+        """Call *read* on each of *items*, `READ_THREADS` at a time; the answers keep the order of *items*."""
+        with ThreadPoolExecutor(min(READ_THREADS, len(items)), thread_name_prefix="read") as own:
             return list(own.map(read, items))
 
 
 @contextmanager
-def opened(
+def open_regions(
     session: boto3.Session,
     *,
     account: str,
@@ -66,8 +66,8 @@ def opened(
     for all regions. With other *shared* answers, no request is sent twice: for a run of several detectors
     that only reads.
     """
-    shared = SharedAnswers(GLOBAL) if shared is None else shared
-    pool = Readers()
+    shared = SharedAnswers(GLOBAL_SERVICES) if shared is None else shared
+    pool = ReaderThreads()
 
     def within(own: boto3.Session, region: str, prices: Prices) -> Aws:
         return Aws(

@@ -39,7 +39,7 @@ class Listing[T]:
         return Value(self.items, source) if self.error is None else Unreadable(self.error, source)
 
 
-def failure(error: Exception) -> str | None:
+def failure_text(error: Exception) -> str | None:
     """
     Return *error* in one line if it is a failed or half-answered AWS call, else None.
 
@@ -62,7 +62,7 @@ def failure(error: Exception) -> str | None:
             return None
 
 
-def needed[T](signal: Signal[T], otherwise: str = "it was not read") -> T | None:
+def required_value[T](signal: Signal[T], otherwise: str = "it was not read") -> T | None:
     """Return the value of *signal*, or None if it is absent. Raises ReadError: the error, or *otherwise*."""
     match signal:
         case Value(value):
@@ -73,12 +73,12 @@ def needed[T](signal: Signal[T], otherwise: str = "it was not read") -> T | None
             raise ReadError(getattr(unread, "error", otherwise))
 
 
-def describe(error: Exception) -> str:
+def error_text(error: Exception) -> str:
     """Return *error* in one line for a report: a failed AWS call as such, any other error with its type."""
-    return failure(error) or f"{type(error).__name__}: {' '.join(str(error).split())}"
+    return failure_text(error) or f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
-def refused_as(error: Exception, codes: tuple[str, ...], message: str = "") -> bool:
+def is_refusal(error: Exception, codes: tuple[str, ...], message: str = "") -> bool:
     """Return whether AWS refused a call with one of *codes* and, ignoring case, *message* in its text."""
     from botocore.exceptions import ClientError
 
@@ -99,21 +99,21 @@ def ensure(call: Callable[[], object], already: Callable[[], bool], *, codes: tu
     try:
         call()
     except ClientError as error:
-        if (codes and not refused_as(error, codes)) or not already():
+        if (codes and not is_refusal(error, codes)) or not already():
             raise
 
 
 def unless_gone[T](call: Callable[[], T], codes: tuple[str, ...], message: str = "") -> T | None:
-    """Return the answer of *call*, or None if AWS refuses it as `refused_as` *codes* and *message*."""
+    """Return the answer of *call*, or None if AWS refuses it as `is_refusal` *codes* and *message*."""
     try:
         return call()
     except Exception as error:
-        if refused_as(error, codes, message):
+        if is_refusal(error, codes, message):
             return None
         raise
 
 
-def everything[P, T](pages: Iterable[P], items: Callable[[P], Iterable[T]], *, source: str) -> Listing[T]:
+def collect_pages[P, T](pages: Iterable[P], items: Callable[[P], Iterable[T]], *, source: str) -> Listing[T]:
     """
     Read every page of *pages*; if a page fails, keep the items of the pages before it.
 
@@ -124,33 +124,33 @@ def everything[P, T](pages: Iterable[P], items: Callable[[P], Iterable[T]], *, s
         for page in pages:
             read += items(page)
     except Exception as error:  # anything that is not a failed AWS call is raised again below
-        if (problem := failure(error)) is None:
+        if (problem := failure_text(error)) is None:
             raise
         return Listing(tuple(read), f"{source} broke off after {len(read)}: {problem}")
     return Listing(tuple(read))
 
 
-def attempt[T](call: Callable[[], T], *, source: str, absent: tuple[str, ...] = ()) -> Signal[T]:
+def read_signal[T](call: Callable[[], T], *, source: str, absent: tuple[str, ...] = ()) -> Signal[T]:
     """Return the answer of *call* as a signal; error codes in *absent* mean that the value is absent."""
     try:
         return Value(call(), source)
     except Exception as error:  # anything that is not a failed AWS call is raised again below
-        if refused_as(error, absent):
+        if is_refusal(error, absent):
             return Absent(source)
-        if (problem := failure(error)) is None:
+        if (problem := failure_text(error)) is None:
             raise
         return Unreadable(problem, source)
 
 
-def attempted[**P, T](
+def as_signal[**P, T](
     source: str, absent: tuple[str, ...] = ()
 ) -> Callable[[Callable[P, T]], Callable[P, Signal[T]]]:
-    """Decorate a function so that its result or error is a signal, as by `attempt`."""
+    """Decorate a function so that its result or error is a signal, as by `read_signal`."""
 
     def around(read: Callable[P, T]) -> Callable[P, Signal[T]]:
         @wraps(read)
         def attempting(*given: P.args, **named: P.kwargs) -> Signal[T]:
-            return attempt(lambda: read(*given, **named), source=source, absent=absent)
+            return read_signal(lambda: read(*given, **named), source=source, absent=absent)
 
         return attempting
 

@@ -10,7 +10,7 @@ from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Target
 from ml_janitor.core.signals import NotRead, Signal, Tags
 
-REGION = r"[a-z]{2,4}(-[a-z]+){1,3}-\d{1,2}"
+REGION_PATTERN = r"[a-z]{2,4}(-[a-z]+){1,3}-\d{1,2}"
 """The pattern of region names; AWS decides which exist."""
 
 

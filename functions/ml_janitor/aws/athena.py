@@ -10,24 +10,24 @@ from typing import Any
 from ml_janitor.aws.answers import ReadError
 from ml_janitor.aws.client import Aws
 
-type Row = tuple[str | None, ...]
+type AthenaRow = tuple[str | None, ...]
 """The values of one row as text, as Athena answers all of them; None is SQL's NULL."""
 
-USD_PER_TB = 5.0
+USD_PER_TB_SCANNED = 5.0
 """The price in most regions (https://aws.amazon.com/athena/pricing/); São Paulo is dearer."""
 
-LEAST = 10 * 10**6
+LEAST_BYTES_CHARGED = 10 * 10**6
 """The least bytes charged for a query (https://aws.amazon.com/athena/pricing/)."""
 
 LONGEST_QUERY = 262_144
 """The most bytes of a query's text (API reference, StartQueryExecution: QueryString)."""
 
-LARGEST_PAGE = 1000
+ATHENA_PAGE = 1000
 """Rows to a page (API reference, GetQueryResults: MaxResults)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class AthenaPlace:
     """The database and workgroup of queries, and the folder of their results ("s3://bucket/folder/")."""
 
     database: str
@@ -37,14 +37,14 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class AthenaAnswer:
     """All rows of a query, and the bytes that Athena scanned for it."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[AthenaRow, ...]
     scanned: int
 
 
-def ask(aws: Aws, sql: str, columns: Sequence[str], place: Place) -> Answer:
+def run_query(aws: Aws, sql: str, columns: Sequence[str], place: AthenaPlace) -> AthenaAnswer:
     """
     Run *sql*, which selects *columns*, and return its rows.
 
@@ -60,12 +60,12 @@ def ask(aws: Aws, sql: str, columns: Sequence[str], place: Place) -> Answer:
     )["QueryExecutionId"]
     scanned = _ended(client, begun)
     pages = client.get_paginator("get_query_results").paginate(
-        QueryExecutionId=begun, PaginationConfig={"PageSize": LARGEST_PAGE}
+        QueryExecutionId=begun, PaginationConfig={"PageSize": ATHENA_PAGE}
     )
     rows = _rows(pages)
     if (header := next(rows, ())) != tuple(columns):
         raise ReadError(f"Athena query {begun}: its answer has the columns {header}, not {tuple(columns)}")
-    return Answer(tuple(rows), scanned)
+    return AthenaAnswer(tuple(rows), scanned)
 
 
 def _ended(client: Any, query: str) -> int:
@@ -81,13 +81,13 @@ def _ended(client: Any, query: str) -> int:
             raise ReadError(f"Athena query {query} {state.lower()}: {why}")
 
 
-def _rows(pages: Any) -> Iterator[Row]:
+def _rows(pages: Any) -> Iterator[AthenaRow]:
     """Yield the rows of a query's answer, the names of its columns first."""
     for page in pages:
         for row in page["ResultSet"]["Rows"]:
             yield tuple(cell.get("VarCharValue") for cell in row["Data"])
 
 
-def price(scanned: int, usd_per_tb: float = USD_PER_TB) -> float:
+def query_price(scanned: int, usd_per_tb: float = USD_PER_TB_SCANNED) -> float:
     """Return the US dollars for a query that scans so many bytes: whole megabytes, and at least ten."""
-    return max(LEAST, math.ceil(scanned / 10**6) * 10**6) / 10**12 * usd_per_tb
+    return max(LEAST_BYTES_CHARGED, math.ceil(scanned / 10**6) * 10**6) / 10**12 * usd_per_tb

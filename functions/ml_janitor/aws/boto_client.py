@@ -40,10 +40,10 @@ type ServiceName = Literal[
     "sts",
 ]
 
-THREADS = 16
+READ_THREADS = 16
 """Reads in flight at once. botocore's default connection pool holds 10, so clients get more."""
 
-AGENT = "ml-janitor"
+USER_AGENT = "ml-janitor"
 """The user agent that marks the janitor's calls in CloudTrail."""
 
 LIFECYCLE_TEXT = "Text"
@@ -62,12 +62,12 @@ def make_client(session: boto3.Session, service: ServiceName, region: str, attem
     from botocore.config import Config
 
     parsers = session._session.get_component("response_parser_factory")  # noqa: SLF001 - boto3 has no other way
-    parsers.set_parser_defaults(timestamp_parser=in_utc)
+    parsers.set_parser_defaults(timestamp_parser=parse_utc)
 
     config = Config(
-        user_agent_extra=AGENT,
+        user_agent_extra=USER_AGENT,
         retries={"mode": "standard", "total_max_attempts": attempts},
-        max_pool_connections=2 * THREADS,
+        max_pool_connections=2 * READ_THREADS,
         connect_timeout=5,
         read_timeout=30,
     )
@@ -134,7 +134,9 @@ def _read_objects(
     for element in page:
         if element.tag == f"{space}Contents":
             texts = {member.tag[skip:]: member.text or "" for member in element}
-            objects.append({name: read(texts[name]) for name, read in OBJECT.items() if name in texts})
+            objects.append(
+                {name: read(texts[name]) for name, read in OBJECT_PARSERS.items() if name in texts}
+            )
         else:
             rest.append(element)
     if objects:
@@ -143,7 +145,7 @@ def _read_objects(
         customized_response_dict["Contents"] = objects
 
 
-def in_utc(timestamp: str | float) -> datetime:
+def parse_utc(timestamp: str | float) -> datetime:
     """Parse a time of an answer, in UTC. botocore's parser returns local times, and is slow on thousands."""
     from botocore.utils import parse_timestamp
 
@@ -156,9 +158,9 @@ def in_utc(timestamp: str | float) -> datetime:
     return read.replace(tzinfo=UTC) if read.tzinfo is None else read.astimezone(UTC)
 
 
-OBJECT: Mapping[str, Callable[[str], Any]] = {
+OBJECT_PARSERS: Mapping[str, Callable[[str], Any]] = {
     "Key": str,
-    "LastModified": in_utc,
+    "LastModified": parse_utc,
     "ETag": str,
     "Size": int,
     "StorageClass": intern,

@@ -8,12 +8,12 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from ml_janitor.aws.answers import Listing, OutOfTimeError, everything
+from ml_janitor.aws.answers import Listing, OutOfTimeError, collect_pages
 from ml_janitor.aws.boto_client import ServiceName, make_client
-from ml_janitor.aws.pace import THROTTLED, Pace
+from ml_janitor.aws.pace import THROTTLING_CODES, Pace
 from ml_janitor.aws.prices import Prices
 from ml_janitor.aws.scratch import Scratch
-from ml_janitor.aws.shared_answers import SHARED, SharedAnswers
+from ml_janitor.aws.shared_answers import SHARED_SERVICES, SharedAnswers
 
 if TYPE_CHECKING:
     import boto3
@@ -32,12 +32,15 @@ DEFAULT_ATTEMPTS = 8
 PRICING_REGION = "us-east-1"
 """The region of the Price List API, which answers in few regions, for all regions."""
 
-SERVICES: Mapping[str, ServiceName] = {"elasticmapreduce": "emr", "tag": "resourcegroupstaggingapi"}
+BOTO3_SERVICES: Mapping[str, ServiceName] = {"elasticmapreduce": "emr", "tag": "resourcegroupstaggingapi"}
 """boto3's service names by the prefix of IAM's actions, where the two differ."""
 
-PREFIXES: Mapping[str, str] = {"s3control": "s3", **{name: prefix for prefix, name in SERVICES.items()}}
+IAM_PREFIXES: Mapping[str, str] = {
+    "s3control": "s3",
+    **{name: prefix for prefix, name in BOTO3_SERVICES.items()},
+}
 
-READS = re.compile(r"(Batch)?(Describe|Get|Head|List|Lookup|Search)([A-Z]|$)|StartQueryExecution$")
+READ_OPERATIONS = re.compile(r"(Batch)?(Describe|Get|Head|List|Lookup|Search)([A-Z]|$)|StartQueryExecution$")
 """
 The operations that change nothing, by the verbs in AWS's names.
 
@@ -45,7 +48,7 @@ An Athena query is among them: `aws.athena.ask` receives only SELECT.
 """
 
 
-class Pool(Protocol):
+class ReaderPool(Protocol):
     """A pool that maps a function over items side by side; the answers keep their order."""
 
     def map[I, O](self, read: Callable[[I], O], items: Sequence[I], /) -> Iterable[O]: ...
@@ -87,7 +90,7 @@ class Aws:
         region: str,
         account: str,
         prices: Prices,
-        pool: Pool,
+        pool: ReaderPool,
         attempts: int = DEFAULT_ATTEMPTS,
         has_time: Callable[[], bool] = lambda: True,
         pace: Pace | None = None,
@@ -150,7 +153,7 @@ class Aws:
                 if (pace := self._pace) is not None:
                     # with every retry, and before a request is signed: signatures expire after five minutes
                     created = f"request-created.{client.meta.service_model.service_id.hyphenize()}"
-                    prefix = PREFIXES.get(service, service)
+                    prefix = IAM_PREFIXES.get(service, service)
                     events.register_first(created, partial(self._wait, pace, key[1], prefix))
                     events.register("needs-retry", partial(_learn, pace, key[1], prefix))
                 for moment in ("before-call", "before-send"):  # before-send comes with every retry
@@ -174,7 +177,7 @@ class Aws:
             raise OutOfTimeError("the run has no time left")
 
     def _refuse_in_a_dry_run(self, model: OperationModel, **_: object) -> None:
-        if not self.may_write and not READS.match(model.name):
+        if not self.may_write and not READ_OPERATIONS.match(model.name):
             raise DryRunError(f"{model.name} changes something, and this run only reads")
 
     def map[I, O](self, read: Callable[[I], O], items: Sequence[I]) -> list[O]:
@@ -186,7 +189,7 @@ class Aws:
     @property
     def shares(self) -> bool:
         """Return whether the run shares all its answers, so that identical requests are free."""
-        return self._shared is not None and self._shared.services >= SHARED
+        return self._shared is not None and self._shared.services >= SHARED_SERVICES
 
     def once[T](self, key: Hashable, read: Callable[[], T]) -> T:
         """Return the answer of *read*; a run with shared answers reads each *key* once."""
@@ -220,7 +223,7 @@ class Aws:
         from botocore import xform_name
 
         prefix, _, operation = action.partition(":")
-        client = self.client(cast("ServiceName", SERVICES.get(prefix, prefix)))
+        client = self.client(cast("ServiceName", BOTO3_SERVICES.get(prefix, prefix)))
         config: dict[str, Any] = {"PaginationConfig": {"PageSize": size}} if size else {}
         pages: Iterable[Any] = client.get_paginator(xform_name(operation)).paginate(**query, **config)
         return pages
@@ -228,9 +231,9 @@ class Aws:
     def listing[T](
         self, action: str, member: str, read: Callable[[Any], T], size: int | None = None, /, **query: Any
     ) -> Listing[T]:
-        """List all entries of *action* under *member*, each converted by *read*: see `everything`."""
+        """List all entries of *action* under *member*, each converted by *read*: see `collect_pages`."""
         pages = self.pages(action, size, **query)
-        return everything(pages, lambda page: [read(entry) for entry in page[member]], source=action)
+        return collect_pages(pages, lambda page: [read(entry) for entry in page[member]], source=action)
 
 
 def _learn(
@@ -244,4 +247,4 @@ def _learn(
     """Adapt the *pace* of an operation to its answers; None lets botocore decide whether to retry."""
     if response is not None:
         code = response[1].get("Error", {}).get("Code")
-        pace.answered(region, f"{prefix}:{operation.name}", throttled=code in THROTTLED)
+        pace.answered(region, f"{prefix}:{operation.name}", throttled=code in THROTTLING_CODES)

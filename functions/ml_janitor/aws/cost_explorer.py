@@ -15,10 +15,10 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Literal
 
-from ml_janitor.aws.answers import failure
-from ml_janitor.aws.shared_answers import reused
+from ml_janitor.aws.answers import failure_text
+from ml_janitor.aws.shared_answers import is_reused
 
-REGION = "us-east-1"
+COST_EXPLORER_REGION = "us-east-1"
 
 LINKED_ACCOUNT = "LINKED_ACCOUNT"
 """
@@ -34,7 +34,7 @@ GET_UTILIZATION = "ce:GetSavingsPlansUtilization"
 GET_TAGS = "ce:GetTags"
 LIST_COST_ALLOCATION_TAGS = "ce:ListCostAllocationTags"
 
-type Where = Mapping[str, Any]
+type CostFilter = Mapping[str, Any]
 """A part of a filter."""
 
 UNBLENDED, AMORTIZED, QUANTITY = "UnblendedCost", "AmortizedCost", "UsageQuantity"
@@ -61,7 +61,7 @@ class RefusedError(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class CostRow:
     """The charges of one group on one day: *keys* are the values of the groupings, in their order."""
 
     day: date
@@ -74,7 +74,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Prediction:
+class CostPrediction:
     """The predicted cost of a period, and its bounds in 80 % of cases."""
 
     usd: Decimal
@@ -82,17 +82,17 @@ class Prediction:
     high: Decimal
 
 
-def by_dimension(name: str) -> Mapping[str, str]:
+def group_by_dimension(name: str) -> Mapping[str, str]:
     """Return a grouping by a dimension, such as "SERVICE"."""
     return {"Type": "DIMENSION", "Key": name}
 
 
-def by_tag(key: str) -> Mapping[str, str]:
+def group_by_tag(key: str) -> Mapping[str, str]:
     """Return a grouping by a cost allocation tag; each group reads "key$value", and "key$" is untagged."""
     return {"Type": "TAG", "Key": key}
 
 
-def of_accounts(accounts: Collection[str], *, but: bool = False) -> Where:
+def accounts_filter(accounts: Collection[str], *, but: bool = False) -> CostFilter:
     """Return a filter on *accounts*, or on all *but* these among the accounts that the caller may see."""
     named = {"Dimensions": {"Key": LINKED_ACCOUNT, "Values": sorted(accounts)}}
     return {"Not": named} if but else named
@@ -118,9 +118,9 @@ class CostExplorer:
         *groups: Mapping[str, str],
         without: Sequence[str] = (),
         services: Sequence[str] = (),
-        where: Sequence[Where] = (),
+        where: Sequence[CostFilter] = (),
         granularity: Literal["DAILY", "MONTHLY"] = "DAILY",
-    ) -> list[Row]:
+    ) -> list[CostRow]:
         """
         Return the charges of each day from *first* until *until* (exclusive), by *groups*.
 
@@ -135,14 +135,14 @@ class CostExplorer:
             **_filtered(without, services, where),
         }
         pages = self.pages(self._client.get_cost_and_usage, asked)
-        if by_dimension(LINKED_ACCOUNT) in groups:
+        if group_by_dimension(LINKED_ACCOUNT) in groups:
             for account in (value for page in pages for value in page.get("DimensionValueAttributes", ())):
                 self.account_names[account["Value"]] = account.get("Attributes", {}).get("description", "")
         return [row for page in pages for period in page["ResultsByTime"] for row in _rows(period)]
 
     def monthly(
         self, first: date, until: date, *groups: Mapping[str, str], without: Sequence[str] = ()
-    ) -> list[Row]:
+    ) -> list[CostRow]:
         """Return charges by calendar month (a part of a month if asked): fewer pages. Raises RefusedError."""
         return self.daily(first, until, *groups, without=without, granularity="MONTHLY")
 
@@ -177,8 +177,8 @@ class CostExplorer:
         *,
         without: Sequence[str] = (),
         services: Sequence[str] = (),
-        where: Sequence[Where] = (),
-    ) -> Prediction:
+        where: Sequence[CostFilter] = (),
+    ) -> CostPrediction:
         """Return the predicted cost of the days from *first* until *until*. Raises RefusedError."""
         answer = self.ask(
             self._client.get_cost_forecast,
@@ -191,7 +191,7 @@ class CostExplorer:
             },
         )
         by_month = answer["ForecastResultsByTime"]
-        return Prediction(
+        return CostPrediction(
             usd=Decimal(answer["Total"]["Amount"]),
             low=sum((Decimal(month["PredictionIntervalLowerBound"]) for month in by_month), Decimal(0)),
             high=sum((Decimal(month["PredictionIntervalUpperBound"]) for month in by_month), Decimal(0)),
@@ -215,14 +215,16 @@ class CostExplorer:
         try:
             answer: Mapping[str, Any] = call(**asked)
         except Exception as error:  # anything that is not a failed AWS call is raised again below
-            if (problem := failure(error)) is None:
+            if (problem := failure_text(error)) is None:
                 raise
             raise RefusedError(_cause(error), problem) from error
-        self.requests += not reused(answer)
+        self.requests += not is_reused(answer)
         return answer
 
 
-def _filtered(without: Sequence[str], services: Sequence[str], where: Sequence[Where] = ()) -> dict[str, Any]:
+def _filtered(
+    without: Sequence[str], services: Sequence[str], where: Sequence[CostFilter] = ()
+) -> dict[str, Any]:
     """Return the filter of a request, which has exactly one root."""
     parts: list[dict[str, Any]] = []
     if without:
@@ -235,11 +237,11 @@ def _filtered(without: Sequence[str], services: Sequence[str], where: Sequence[W
     return {"Filter": parts[0] if len(parts) == 1 else {"And": parts}}
 
 
-def _rows(period: Mapping[str, Any]) -> Iterator[Row]:
+def _rows(period: Mapping[str, Any]) -> Iterator[CostRow]:
     day, estimated = date.fromisoformat(period["TimePeriod"]["Start"]), bool(period["Estimated"])
     for group in period["Groups"]:
         metrics = group["Metrics"]
-        yield Row(
+        yield CostRow(
             day=day,
             keys=tuple(group["Keys"]),
             unblended=Decimal(metrics[UNBLENDED]["Amount"]),

@@ -14,40 +14,40 @@ from ml_janitor.aws import metrics, tags
 from ml_janitor.aws.arns import target_in
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.endpoints import (
-    SERVING,
-    Config,
-    Summary,
-    Variant,
-    describe,
-    describe_config,
-    endpoints,
-    inference_components,
+    SERVING_STATUSES,
+    EndpointConfig,
+    EndpointSummary,
+    EndpointVariant,
+    describe_endpoint,
+    describe_endpoint_config,
+    list_endpoints,
+    list_inference_components,
 )
-from ml_janitor.aws.instances import Machine, machine
-from ml_janitor.aws.metrics import Metric, Series
+from ml_janitor.aws.instances import Machine, machine_of
+from ml_janitor.aws.metrics import Metric, MetricSeries
 from ml_janitor.aws.sagemaker_kinds import COMPONENT, ENDPOINT
-from ml_janitor.core.durations import HOUR, ago
+from ml_janitor.core.durations import HOUR, format_age
 from ml_janitor.core.model import Kept, Rule, Target
-from ml_janitor.core.signals import Absent, Evidence, NotRead, Signal, Unreadable, Value, given
-from ml_janitor.core.sizing import Load
+from ml_janitor.core.signals import Absent, Evidence, NotRead, Signal, Unreadable, Value, map_signal
+from ml_janitor.core.sizing import PeakLoad
 
-SAGEMAKER, INSTANCES = "AWS/SageMaker", "/aws/sagemaker/Endpoints"
-TARGETS = "application-autoscaling:DescribeScalableTargets"
-WINDOW = timedelta(days=14)
+SAGEMAKER_NAMESPACE, INSTANCE_NAMESPACE = "AWS/SageMaker", "/aws/sagemaker/Endpoints"
+DESCRIBE_SCALABLE_TARGETS = "application-autoscaling:DescribeScalableTargets"
+LOAD_WINDOW = timedelta(days=14)
 """CloudWatch keeps minutes for fifteen days: an hour's Maximum is that of its minutes, also afterwards."""
-HOURS = WINDOW // HOUR
+LOAD_HOURS = LOAD_WINDOW // HOUR
 
-BATCH = 100
+METRICS_BATCH = 100
 """Endpoints whose metrics are read together: those of all would not fit into a function's memory."""
 
-AT_ONCE: tuple[str, metrics.Stat] = ("ConcurrentRequestsPerModel", "Maximum")
+CONCURRENT_REQUESTS: tuple[str, metrics.MetricStat] = ("ConcurrentRequestsPerModel", "Maximum")
 """Requests in flight."""
 
-type Total = tuple[float, int]
-type Wanted = Sequence[tuple[str, metrics.Stat]]
+type MetricTotal = tuple[float, int]
+type WantedMetrics = Sequence[tuple[str, metrics.MetricStat]]
 """Metrics of the requests to a variant, by name and statistic."""
 
-PROPORTIONAL = re.compile(r"ml\.(?:[mcr][5-9][a-z]*(?:-flex)?|g4dn|g5|g6|g6e|p3)\.")
+PROPORTIONAL_FAMILIES = re.compile(r"ml\.(?:[mcr][5-9][a-z]*(?:-flex)?|g4dn|g5|g6|g6e|p3)\.")
 """
 Families in which memory grows with vCPUs, and each GPU has as much memory as any other.
 
@@ -57,7 +57,7 @@ on credits.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Served:
+class LoadedVariant:
     """
     A running variant of an endpoint: its *type*, and its *peaks* by the hour, oldest first.
 
@@ -67,15 +67,15 @@ class Served:
     "requests" are its requests. No metric is read of a *fixed* variant.
     """
 
-    variant: Variant
+    variant: EndpointVariant
     type: str
     machine: Machine
     fixed: str | None
     sleeps: bool
     hosts: bool
     model: str | None
-    peaks: Signal[tuple[Load, ...]]
-    totals: Mapping[str, Signal[Total]]
+    peaks: Signal[tuple[PeakLoad, ...]]
+    totals: Mapping[str, Signal[MetricTotal]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,8 +83,8 @@ class LoadedEndpoint:
     """An endpoint that serves, with its *variants* (if they could be read) and the load of two weeks."""
 
     target: Target
-    summary: Summary
-    variants: Signal[tuple[Served, ...]]
+    summary: EndpointSummary
+    variants: Signal[tuple[LoadedVariant, ...]]
     asynchronous: bool = False
     captures: bool = False
 
@@ -94,18 +94,18 @@ class _Described:
     """An endpoint at the *end* of the window; without *variants*, its *config* says nothing."""
 
     target: Target
-    summary: Summary
+    summary: EndpointSummary
     end: datetime
-    config: Config
-    variants: tuple[Variant, ...] = ()
+    config: EndpointConfig
+    variants: tuple[EndpointVariant, ...] = ()
     asynchronous: bool = False
     error: str | None = None
     components: tuple[str, ...] = ()
     scaling: tuple[tuple[str, int, int], ...] = ()
 
 
-def loaded(
-    aws: Aws, now: datetime, *more: tuple[str, metrics.Stat], only: str | None = None
+def read_endpoint_loads(
+    aws: Aws, now: datetime, *more: tuple[str, metrics.MetricStat], only: str | None = None
 ) -> Iterator[LoadedEndpoint]:
     """
     Yield every endpoint, or *only* one; serving endpoints without a change in two weeks have the load
@@ -114,11 +114,11 @@ def loaded(
     *more* are further metrics of the requests to a variant. Raises ReadError at the end if the listing broke
     off.
     """
-    listed = endpoints(aws)
-    book = tags.in_bulk(aws, f"sagemaker:{ENDPOINT.type}")
-    components = inference_components(aws)
+    listed = list_endpoints(aws)
+    book = tags.read_tag_book(aws, f"sagemaker:{ENDPOINT.type}")
+    components = list_inference_components(aws)
     scaling = aws.listing(
-        TARGETS,
+        DESCRIBE_SCALABLE_TARGETS,
         "ScalableTargets",
         lambda target: (target["ResourceId"], target["MinCapacity"], target["MaxCapacity"]),
         ServiceNamespace="sagemaker",
@@ -133,12 +133,12 @@ def loaded(
         replace(endpoint, components=tuple(by_endpoint[endpoint.summary.name]), scaling=scaling.items)
         for endpoint in found
     ]
-    for group in batched(known, BATCH):
+    for group in batched(known, METRICS_BATCH):
         asked_metrics = (
             _metrics(endpoint, variant, more) for endpoint in group for variant in endpoint.variants
         )
         wanted = [metric for asked in asked_metrics for series in asked.values() for metric in series]
-        data = metrics.read(aws, wanted, end - WINDOW, end)
+        data = metrics.read_metrics(aws, wanted, end - LOAD_WINDOW, end)
         for endpoint in group:
             error = endpoint.error
             if endpoint.config.hosts and components.error is not None:
@@ -156,67 +156,78 @@ def loaded(
     listed.check()
 
 
-def variants_of(
-    summary: Summary, variants: Signal[tuple[Served, ...]], rule: Rule, now: datetime
-) -> tuple[Served, ...] | Kept:
+def judgeable_variants(
+    summary: EndpointSummary, variants: Signal[tuple[LoadedVariant, ...]], rule: Rule, now: datetime
+) -> tuple[LoadedVariant, ...] | Kept:
     """Return the variants of a serving endpoint with the load of the whole window, or why it is kept."""
     age = now - summary.changed
     rule.saw(Evidence("status", summary.status, source=ENDPOINT.lists))
-    if summary.status not in SERVING:
+    if summary.status not in SERVING_STATUSES:
         return rule.kept(f"its status is {summary.status}")
-    if age < WINDOW + HOUR:
-        return rule.kept(f"deployed or scaled {ago(age)} ago; judged from {ago(WINDOW)} on")
+    if age < LOAD_WINDOW + HOUR:
+        return rule.kept(
+            f"deployed or scaled {format_age(age)} ago; judged from {format_age(LOAD_WINDOW)} on"
+        )
     if not isinstance(variants, Value):
         why = getattr(variants, "error", "not read")
         return rule.unknown(f"what runs behind it could not be read ({why})")
     return variants.value
 
 
-def _described(aws: Aws, summary: Summary, book: tags.TagBook, end: datetime) -> _Described:
+def _described(aws: Aws, summary: EndpointSummary, book: tags.TagBook, end: datetime) -> _Described:
     arn = summary.arn
     target = target_in(aws, arn, summary.name, ENDPOINT.type, summary.created, tags=book.of(arn))
-    nothing = _Described(target=target, summary=summary, end=end, config=Config(created=end, types={}))
-    if summary.status not in SERVING or summary.changed > end - WINDOW:
+    nothing = _Described(
+        target=target, summary=summary, end=end, config=EndpointConfig(created=end, types={})
+    )
+    if summary.status not in SERVING_STATUSES or summary.changed > end - LOAD_WINDOW:
         return nothing
-    found = describe(aws, summary.name)
+    found = describe_endpoint(aws, summary.name)
     if not isinstance(found, Value):
         return replace(nothing, error=getattr(found, "error", "it is gone"))
-    config = describe_config(aws, found.value.config_name)
+    config = describe_endpoint_config(aws, found.value.config_name)
     if not isinstance(config, Value):
         return replace(nothing, error=getattr(config, "error", "its configuration is gone"))
     both = config.value.asynchronous or found.value.asynchronous
     return replace(nothing, config=config.value, variants=found.value.variants, asynchronous=both)
 
 
-def _metrics(endpoint: _Described, variant: Variant, more: Wanted) -> Mapping[str, tuple[Metric, ...]]:
+def _metrics(
+    endpoint: _Described, variant: EndpointVariant, more: WantedMetrics
+) -> Mapping[str, tuple[Metric, ...]]:
     """Return the metrics of a variant by name; "requests" may be several."""
     if _fixed(endpoint, variant) is not None:
         return {}
     where = frozenset({("EndpointName", endpoint.summary.name), ("VariantName", variant.name)})
-    gpus = machine(endpoint.config.types.get(variant.name, "")).gpus
+    gpus = machine_of(endpoint.config.types.get(variant.name, "")).gpus
     names = ["CPUUtilization", "MemoryUtilization"]
     names += ["GPUUtilization", "GPUMemoryUtilization"] if gpus else []
-    asked = {name: (Metric(INSTANCES, name, where, "Maximum"),) for name in names}
-    asked |= {name: (Metric(SAGEMAKER, name, where, stat),) for name, stat in (AT_ONCE, *more)}
-    requests: tuple[Metric, ...] = (Metric(SAGEMAKER, "Invocations", where),)
+    asked = {name: (Metric(INSTANCE_NAMESPACE, name, where, "Maximum"),) for name in names}
+    asked |= {
+        name: (Metric(SAGEMAKER_NAMESPACE, name, where, stat),) for name, stat in (CONCURRENT_REQUESTS, *more)
+    }
+    requests: tuple[Metric, ...] = (Metric(SAGEMAKER_NAMESPACE, "Invocations", where),)
     if variant.name in endpoint.config.hosts:
-        named = partial(Metric.of, SAGEMAKER, "Invocations")
+        named = partial(Metric.of, SAGEMAKER_NAMESPACE, "Invocations")
         requests = tuple(named(InferenceComponentName=name) for name in endpoint.components)
     elif endpoint.asynchronous:
-        backlog = partial(Metric.of, SAGEMAKER, "ApproximateBacklogSize", stat="Maximum")
+        backlog = partial(Metric.of, SAGEMAKER_NAMESPACE, "ApproximateBacklogSize", stat="Maximum")
         requests = (backlog(EndpointName=endpoint.summary.name),)
     return asked | {"requests": requests}
 
 
 def _served(
-    endpoint: _Described, variant: Variant, data: Mapping[Metric, Signal[Series]], more: Wanted
-) -> Served:
+    endpoint: _Described,
+    variant: EndpointVariant,
+    data: Mapping[Metric, Signal[MetricSeries]],
+    more: WantedMetrics,
+) -> LoadedVariant:
     kind = endpoint.config.types.get(variant.name, "")
-    host = machine(kind) if kind else Machine(0, None)
+    host = machine_of(kind) if kind else Machine(0, None)
     asked = _metrics(endpoint, variant, more)
     raw = {name: _together([data[metric] for metric in series]) for name, series in asked.items()}
     hosts = variant.name in endpoint.config.hosts
-    return Served(
+    return LoadedVariant(
         variant=variant,
         type=kind,
         machine=host,
@@ -226,13 +237,13 @@ def _served(
         model=endpoint.config.models.get(variant.name),
         peaks=_peaks(raw, host, endpoint.end),
         totals={
-            name: given(series, lambda found: (found.total, len(found.points)))
+            name: map_signal(series, lambda found: (found.total, len(found.points)))
             for name, series in raw.items()
         },
     )
 
 
-def _together(series: Sequence[Signal[Series]]) -> Signal[Series]:
+def _together(series: Sequence[Signal[MetricSeries]]) -> Signal[MetricSeries]:
     """Add up several series hour by hour; an hour that a series lacks is left out."""
     read = [signal.value for signal in series if isinstance(signal, Value)]
     if len(read) < len(series):
@@ -242,10 +253,10 @@ def _together(series: Sequence[Signal[Series]]) -> Signal[Series]:
         for at, value in series_read.points:
             by_time.setdefault(at, []).append(value)
     points = tuple((at, sum(all_)) for at, all_ in sorted(by_time.items()) if len(all_) == len(series))
-    return Value(Series(points), metrics.GET_METRIC_DATA) if points else Absent(metrics.GET_METRIC_DATA)
+    return Value(MetricSeries(points), metrics.GET_METRIC_DATA) if points else Absent(metrics.GET_METRIC_DATA)
 
 
-def _fixed(endpoint: _Described, variant: Variant) -> str | None:
+def _fixed(endpoint: _Described, variant: EndpointVariant) -> str | None:
     """Return why the size of *variant* is not judged, or None."""
     kind = endpoint.config.types.get(variant.name, "")
     resource = f"endpoint/{endpoint.summary.name}/variant/{variant.name}"
@@ -256,8 +267,9 @@ def _fixed(endpoint: _Described, variant: Variant) -> str | None:
         "it mixes instance types": bool(variant.pools),
         "it is a shadow of the variant that it is compared with": variant.shadow,
         "its instances follow its inference components": variant.name in endpoint.config.scaled,
-        "what its accelerators do is not published": machine(kind).gpus is None,
-        f"sizes of {kind.rpartition('.')[0] or 'its type'} cannot be compared": not PROPORTIONAL.match(kind),
+        "what its accelerators do is not published": machine_of(kind).gpus is None,
+        f"sizes of {kind.rpartition('.')[0] or 'its type'} cannot be "
+        f"compared": not PROPORTIONAL_FAMILIES.match(kind),
     }
     reasons |= {
         f"it scales itself between {low} and {high} instances": low != high
@@ -267,7 +279,9 @@ def _fixed(endpoint: _Described, variant: Variant) -> str | None:
     return next((why for why, true in reasons.items() if true), None)
 
 
-def _peaks(raw: Mapping[str, Signal[Series]], host: Machine, end: datetime) -> Signal[tuple[Load, ...]]:
+def _peaks(
+    raw: Mapping[str, Signal[MetricSeries]], host: Machine, end: datetime
+) -> Signal[tuple[PeakLoad, ...]]:
     """
     Return the peaks of every hour of the window; unreadable if an hour of a utilization metric is missing.
 
@@ -276,7 +290,7 @@ def _peaks(raw: Mapping[str, Signal[Series]], host: Machine, end: datetime) -> S
     """
     if not raw:
         return NotRead()
-    hours = [end - WINDOW + HOUR * number for number in range(HOURS)]
+    hours = [end - LOAD_WINDOW + HOUR * number for number in range(LOAD_HOURS)]
     read: dict[str, dict[datetime, float]] = {}
     for name, signal in raw.items():
         match signal:
@@ -287,10 +301,12 @@ def _peaks(raw: Mapping[str, Signal[Series]], host: Machine, end: datetime) -> S
             case _:
                 read[name] = {}
         there = sum(hour in read[name] for hour in hours)
-        if name.endswith("Utilization") and there < HOURS:
-            return Unreadable(f"{name} has datapoints in {there} of {HOURS} hours", metrics.GET_METRIC_DATA)
+        if name.endswith("Utilization") and there < LOAD_HOURS:
+            return Unreadable(
+                f"{name} has datapoints in {there} of {LOAD_HOURS} hours", metrics.GET_METRIC_DATA
+            )
     loads = tuple(
-        Load(
+        PeakLoad(
             cpu=read["CPUUtilization"][hour] / 100,
             memory=read["MemoryUtilization"][hour] / 100 * host.vcpus,
             gpu=read["GPUUtilization"][hour] / 100 if host.gpus else 0,

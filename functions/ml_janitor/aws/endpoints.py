@@ -7,9 +7,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from ml_janitor.aws.answers import Listing, attempted
+from ml_janitor.aws.answers import Listing, as_signal
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.sagemaker_kinds import COMPONENT, ENDPOINT, ENDPOINT_CONFIG, MONITORING_SCHEDULE, listing
+from ml_janitor.aws.sagemaker_kinds import (
+    COMPONENT,
+    ENDPOINT,
+    ENDPOINT_CONFIG,
+    MONITORING_SCHEDULE,
+    list_kind,
+)
 from ml_janitor.core.signals import NotRead, Signal, Tags
 
 if TYPE_CHECKING:
@@ -19,22 +25,22 @@ if TYPE_CHECKING:
         ProductionVariantSummaryTypeDef,
     )
 
-IN_SERVICE = "InService"
-SERVING = frozenset({IN_SERVICE, "UpdateRollbackFailed"})
+ENDPOINT_IN_SERVICE = "InService"
+SERVING_STATUSES = frozenset({ENDPOINT_IN_SERVICE, "UpdateRollbackFailed"})
 """
 Statuses of an endpoint that answers requests and is billed. After a failed rollback it is "in service
 with a mix of the old and new endpoint configurations" (API reference, DescribeEndpoint: EndpointStatus).
 """
-WITHOUT_VARIANTS = frozenset({"Creating", "Failed"})
+STATUSES_WITHOUT_VARIANTS = frozenset({"Creating", "Failed"})
 """Statuses in which recorded answers of DescribeEndpoint have no ProductionVariants: nothing runs then."""
-MONITORING = frozenset({"Scheduled", "Pending"})
+MONITORING_STATUSES = frozenset({"Scheduled", "Pending"})
 """The statuses in which a monitoring schedule runs, or is about to run."""
-GONE = ("ValidationException",)
+ENDPOINT_GONE = ("ValidationException",)
 """The error code of DescribeEndpoint for a well-formed name that does not exist (any more)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Summary:
+class EndpointSummary:
     """An endpoint in a listing."""
 
     arn: str
@@ -68,7 +74,7 @@ class InferenceComponent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Variant:
+class EndpointVariant:
     """
     A variant as it runs now.
 
@@ -100,7 +106,7 @@ class Variant:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Config:
+class EndpointConfig:
     """
     The parts of an endpoint's configuration that DescribeEndpoint leaves out.
 
@@ -121,12 +127,12 @@ class Config:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Description:
+class EndpointDescription:
     """An endpoint as it runs now; *routed* tells whether it accepts requests from other regions."""
 
-    summary: Summary
+    summary: EndpointSummary
     config_name: str
-    variants: tuple[Variant, ...]
+    variants: tuple[EndpointVariant, ...]
     asynchronous: bool = False
     routed: bool = False
 
@@ -136,14 +142,14 @@ class Description:
         return any(variant.costs for variant in self.variants)
 
 
-def endpoints(aws: Aws) -> Listing[Summary]:
+def list_endpoints(aws: Aws) -> Listing[EndpointSummary]:
     """List every endpoint in any status, 100 a page."""
-    return listing(aws, ENDPOINT, _summary)
+    return list_kind(aws, ENDPOINT, _summary)
 
 
-def inference_components(aws: Aws) -> Listing[InferenceComponent]:
+def list_inference_components(aws: Aws) -> Listing[InferenceComponent]:
     """List all inference components of the account, 100 a page: cheaper than a call per endpoint."""
-    return listing(
+    return list_kind(
         aws,
         COMPONENT,
         lambda found: InferenceComponent(
@@ -158,38 +164,38 @@ def inference_components(aws: Aws) -> Listing[InferenceComponent]:
     )
 
 
-def monitoring_schedules(aws: Aws) -> Listing[tuple[str, str]]:
+def list_monitoring_schedules(aws: Aws) -> Listing[tuple[str, str]]:
     """
     List every monitoring schedule as its endpoint and its name.
 
     The endpoint is "" where the schedule monitors none now: it is over batch transforms, or it is
     Stopped or Failed, which are final states.
     """
-    return listing(
+    return list_kind(
         aws,
         MONITORING_SCHEDULE,
         lambda found: (
-            found.get("EndpointName", "") if found["MonitoringScheduleStatus"] in MONITORING else "",
+            found.get("EndpointName", "") if found["MonitoringScheduleStatus"] in MONITORING_STATUSES else "",
             found["MonitoringScheduleName"],
         ),
     )
 
 
-@attempted(ENDPOINT.describes, absent=GONE)
-def describe(aws: Aws, name: str) -> Description:
+@as_signal(ENDPOINT.describes, absent=ENDPOINT_GONE)
+def describe_endpoint(aws: Aws, name: str) -> EndpointDescription:
     """Describe the endpoint *name*; `Absent` if there is no such endpoint."""
     return _description(aws.sagemaker.describe_endpoint(EndpointName=name))
 
 
-@attempted(ENDPOINT_CONFIG.describes)
-def describe_config(aws: Aws, name: str) -> Config:
+@as_signal(ENDPOINT_CONFIG.describes)
+def describe_endpoint_config(aws: Aws, name: str) -> EndpointConfig:
     """Describe the endpoint configuration *name*; a deleted one is unreadable, since its endpoint runs on."""
     return _config(aws.sagemaker.describe_endpoint_config(EndpointConfigName=name))
 
 
-def _summary(found: Mapping[str, Any]) -> Summary:
+def _summary(found: Mapping[str, Any]) -> EndpointSummary:
     """Return an endpoint from an entry of its listing, or from its description."""
-    return Summary(
+    return EndpointSummary(
         arn=found["EndpointArn"],
         name=found["EndpointName"],
         status=found["EndpointStatus"],
@@ -198,10 +204,10 @@ def _summary(found: Mapping[str, Any]) -> Summary:
     )
 
 
-def _description(answer: DescribeEndpointOutputTypeDef) -> Description:
-    nothing_runs = answer["EndpointStatus"] in WITHOUT_VARIANTS
+def _description(answer: DescribeEndpointOutputTypeDef) -> EndpointDescription:
+    nothing_runs = answer["EndpointStatus"] in STATUSES_WITHOUT_VARIANTS
     production = answer.get("ProductionVariants", ()) if nothing_runs else answer["ProductionVariants"]
-    return Description(
+    return EndpointDescription(
         summary=_summary(answer),
         config_name=answer["EndpointConfigName"],
         variants=(
@@ -213,7 +219,7 @@ def _description(answer: DescribeEndpointOutputTypeDef) -> Description:
     )
 
 
-def _variant(found: ProductionVariantSummaryTypeDef, *, shadow: bool = False) -> Variant:
+def _variant(found: ProductionVariantSummaryTypeDef, *, shadow: bool = False) -> EndpointVariant:
     name = found["VariantName"]
     images = [
         image["ResolutionTime"] for image in found.get("DeployedImages", ()) if "ResolutionTime" in image
@@ -221,11 +227,13 @@ def _variant(found: ProductionVariantSummaryTypeDef, *, shadow: bool = False) ->
     resolved = max(images, default=None)
     if serverless := found.get("CurrentServerlessConfig"):
         concurrency = serverless.get("ProvisionedConcurrency", 0)
-        return Variant(name=name, shadow=shadow, serverless=True, concurrency=concurrency, resolved=resolved)
+        return EndpointVariant(
+            name=name, shadow=shadow, serverless=True, concurrency=concurrency, resolved=resolved
+        )
     pools = tuple(
         (pool["InstanceType"], pool["CurrentInstanceCount"]) for pool in found.get("InstancePools", ())
     )
-    return Variant(
+    return EndpointVariant(
         name=name,
         shadow=shadow,
         instances=found["CurrentInstanceCount"],
@@ -235,10 +243,10 @@ def _variant(found: ProductionVariantSummaryTypeDef, *, shadow: bool = False) ->
     )
 
 
-def _config(answer: DescribeEndpointConfigOutputTypeDef) -> Config:
+def _config(answer: DescribeEndpointConfigOutputTypeDef) -> EndpointConfig:
     variants = [*answer["ProductionVariants"], *answer.get("ShadowProductionVariants", ())]
     role = "ExecutionRoleArn" in answer
-    return Config(
+    return EndpointConfig(
         created=answer["CreationTime"],
         types={found["VariantName"]: found["InstanceType"] for found in variants if "InstanceType" in found},
         hosts=frozenset(found["VariantName"] for found in variants if role and "ModelName" not in found),
@@ -253,7 +261,7 @@ def _config(answer: DescribeEndpointConfigOutputTypeDef) -> Config:
     )
 
 
-def rented(variants: Iterable[Variant], config: Config) -> dict[str, int]:
+def count_instances(variants: Iterable[EndpointVariant], config: EndpointConfig) -> dict[str, int]:
     """Count the running instances by type, over all variants and pools; an unknown type is ""."""
     counts: dict[str, int] = {}
     for variant in variants:

@@ -10,72 +10,79 @@ from typing import Any
 from ml_janitor.aws import trail
 from ml_janitor.aws.arns import target_in
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.sagemaker_kinds import APP, ENDPOINT, NOTEBOOK, Kind
-from ml_janitor.aws.trail import Event
+from ml_janitor.aws.sagemaker_kinds import APP, ENDPOINT, NOTEBOOK, SageMakerKind
+from ml_janitor.aws.trail import TrailEvent
 from ml_janitor.core.model import Target
 from ml_janitor.core.signals import Value
 
-EVENTS = (
+RESOURCE_EVENTS = (
     *("CreateEndpoint", "CreateEndpointConfig", "UpdateEndpoint", "DeleteEndpoint"),
     *("CreateNotebookInstance", "StartNotebookInstance", "StopNotebookInstance", "DeleteNotebookInstance"),
     *("CreateApp", "DeleteApp"),
 )
-MOST_PAGES = 40
+MOST_HISTORY_PAGES = 40
 """Pages per event name: LookupEvents answers two a second."""
 
-type Spell = tuple[datetime, datetime | None]
+type RunPeriod = tuple[datetime, datetime | None]
 """The start and end of a run period; no end means that it still runs."""
 
 
-def member(request: Mapping[str, Any], name: str) -> Any:
+def request_member(request: Mapping[str, Any], name: str) -> Any:
     """Return a member of a request: CloudTrail begins names in lower case, and the API in upper case."""
     return next((value for key, value in request.items() if key.lower() == name.lower()), None)
 
 
 @dataclass(frozen=True, slots=True)
-class History:
+class EventHistory:
     """The recorded calls by name, the oldest first; *error* is the reason why some are missing."""
 
-    events: Mapping[str, tuple[Event, ...]]
+    events: Mapping[str, tuple[TrailEvent, ...]]
     error: str | None = None
 
     @classmethod
-    def read(cls, aws: Aws, now: datetime) -> History:
+    def read(cls, aws: Aws, now: datetime) -> EventHistory:
         """Read the calls until *now*; CloudTrail remembers 90 days."""
-        first = now - trail.REMEMBERED
-        found = aws.map(lambda name: trail.lookup(aws, name, first, now, most_pages=MOST_PAGES), EVENTS)
+        first = now - trail.EVENT_RETENTION
+        found = aws.map(
+            lambda name: trail.look_up_events(aws, name, first, now, most_pages=MOST_HISTORY_PAGES),
+            RESOURCE_EVENTS,
+        )
         events = {
             name: tuple(
                 sorted((event for event in listing.items if event.succeeded), key=lambda event: event.at)
             )
-            for name, listing in zip(EVENTS, found, strict=True)
+            for name, listing in zip(RESOURCE_EVENTS, found, strict=True)
         }
         return cls(events, next((listing.error for listing in found if listing.error), None))
 
-    def _of(self, kind: Kind, name: str, *calls: str) -> list[tuple[datetime, str, Mapping[str, Any]]]:
+    def _of(
+        self, kind: SageMakerKind, name: str, *calls: str
+    ) -> list[tuple[datetime, str, Mapping[str, Any]]]:
         """Return the *calls* about one resource, as (when, call, request), the oldest first."""
         return sorted(
             (
                 (event.at, call, event.request)
                 for call in calls
                 for event in self.events[f"{call}{kind.noun}"]
-                if member(event.request, kind.named) == name
+                if request_member(event.request, kind.named) == name
             ),
             key=lambda call_made: call_made[0],
         )
 
-    def creation_member(self, kind: Kind, name: str, wanted: str) -> str:
+    def creation_member(self, kind: SageMakerKind, name: str, wanted: str) -> str:
         """Return a member of the latest request that created the resource; "" if none was recorded."""
         creation = self._of(kind, name, "Create")
-        return str(member(creation[-1][2], wanted) or "") if creation else ""
+        return str(request_member(creation[-1][2], wanted) or "") if creation else ""
 
-    def deleted_at(self, kind: Kind, name: str) -> datetime | None:
+    def deleted_at(self, kind: SageMakerKind, name: str) -> datetime | None:
         """Return the time of the last deletion."""
         return next((at for at, _, _ in reversed(self._of(kind, name, "Delete"))), None)
 
-    def deleted(self, aws: Aws, kind: Kind) -> Iterator[Target]:
+    def deleted(self, aws: Aws, kind: SageMakerKind) -> Iterator[Target]:
         """Yield all resources of a *kind* that were made and deleted, with the tags of their creation."""
-        names = {str(member(event.request, kind.named)) for event in self.events[f"Delete{kind.noun}"]}
+        names = {
+            str(request_member(event.request, kind.named)) for event in self.events[f"Delete{kind.noun}"]
+        }
         for name in sorted(names):
             if creation := self._of(kind, name, "Create"):
                 at, _, request = creation[-1]
@@ -90,7 +97,7 @@ class History:
         calls = self._of(ENDPOINT, target.name, "Create", "Update")
         created = max((at for at, call, _ in calls if call == "Create"), default=target.created)
         line = [
-            (at, str(member(request, "EndpointConfigName")))
+            (at, str(request_member(request, "EndpointConfigName")))
             for at, _, request in calls
             if created is None or at >= created
         ]
@@ -103,13 +110,13 @@ class History:
     def config(self, name: str) -> Mapping[str, Any] | None:
         """Return the request that made the configuration *name*."""
         for event in reversed(self.events["CreateEndpointConfig"]):
-            if member(event.request, "EndpointConfigName") == name:
+            if request_member(event.request, "EndpointConfigName") == name:
                 return event.request
         return None
 
     # --- notebook instances -------------------------------------------------------------------
 
-    def spells(self, target: Target, *, on: datetime | None, since: datetime) -> Iterator[Spell]:
+    def spells(self, target: Target, *, on: datetime | None, since: datetime) -> Iterator[RunPeriod]:
         """
         Yield the run periods of a notebook instance.
 
@@ -131,7 +138,7 @@ class History:
 
     # --- Studio apps --------------------------------------------------------------------------
 
-    def apps(self, aws: Aws) -> Iterator[tuple[Target, str, Spell]]:
+    def apps(self, aws: Aws) -> Iterator[tuple[Target, str, RunPeriod]]:
         """
         Yield apps that were made and deleted: each with its type and instance,
         "JupyterLab-ml.g5.xlarge".
@@ -140,7 +147,7 @@ class History:
         for creation in self.events["CreateApp"]:
             key = _app_key(creation.request)
             end = min((at for other, at in deleted if other == key and at > creation.at), default=None)
-            instance = member(member(creation.request, "ResourceSpec") or {}, "InstanceType")
+            instance = request_member(request_member(creation.request, "ResourceSpec") or {}, "InstanceType")
             if end is None or not instance or instance == "system":
                 continue
             domain, owner, kind, name = key
@@ -150,17 +157,17 @@ class History:
 
 
 def _app_key(request: Mapping[str, Any]) -> tuple[str, str, str, str]:
-    owner = member(request, "SpaceName") or member(request, "UserProfileName") or ""
-    names = (member(request, name) or "" for name in ("AppType", "AppName"))
-    return (str(member(request, "DomainId") or ""), str(owner), *map(str, names))  # type: ignore[return-value]
+    owner = request_member(request, "SpaceName") or request_member(request, "UserProfileName") or ""
+    names = (request_member(request, name) or "" for name in ("AppType", "AppName"))
+    return (str(request_member(request, "DomainId") or ""), str(owner), *map(str, names))  # type: ignore[return-value]
 
 
 def _target(
-    aws: Aws, kind: Kind, path: str, name: str, *, creation: tuple[datetime, Mapping[str, Any]]
+    aws: Aws, kind: SageMakerKind, path: str, name: str, *, creation: tuple[datetime, Mapping[str, Any]]
 ) -> Target:
     """Return the resource that the request of *creation* made; CloudTrail records the request's tags."""
     created, request = creation
-    given: Iterable[Mapping[str, Any]] = member(request, "Tags") or ()
-    tags = {str(member(tag, "Key")): str(member(tag, "Value")) for tag in given}
+    given: Iterable[Mapping[str, Any]] = request_member(request, "Tags") or ()
+    tags = {str(request_member(tag, "Key")): str(request_member(tag, "Value")) for tag in given}
     arn = aws.arn("sagemaker", f"{kind.type}/{path}")
     return target_in(aws, arn, name, kind.type, created, tags=Value(tags, trail.LOOKUP_EVENTS))

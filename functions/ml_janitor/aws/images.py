@@ -12,21 +12,21 @@ from typing import Any
 
 from ml_janitor.aws.answers import Listing, ReadError
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.sagemaker_kinds import PIPELINE, described, search, texts_in
-from ml_janitor.aws.training_jobs import recorded
+from ml_janitor.aws.sagemaker_kinds import PIPELINE, describe_all, search_records, texts_in
+from ml_janitor.aws.training_jobs import search_training_jobs
 from ml_janitor.core.signals import Unreadable, Value
 
 DESCRIBE_REPOSITORIES = "ecr:DescribeRepositories"
 DESCRIBE_IMAGES = "ecr:DescribeImages"
 BATCH_GET_IMAGE = "ecr:BatchGetImage"
 
-LARGEST_PAGE = 1000
-LARGEST_BATCH = 100
+ECR_PAGE = 1000
+ECR_BATCH = 100
 """The most images in one BatchGetImage call."""
 
-ARCHIVED = "ARCHIVED"
+ARCHIVED_IMAGE = "ARCHIVED"
 
-MANIFESTS = (
+MANIFEST_TYPES = (
     "application/vnd.docker.distribution.manifest.v2+json",
     "application/vnd.docker.distribution.manifest.list.v2+json",
     "application/vnd.oci.image.manifest.v1+json",
@@ -34,7 +34,7 @@ MANIFESTS = (
 )
 """The accepted media types of manifests; ECR converts an image to the first type that it can."""
 
-REFERENCE = re.compile(
+IMAGE_REFERENCE = re.compile(
     r"(?P<account>\d{12})\.dkr[.-]ecr[.-][\w.-]+?/(?P<repository>[\w./-]+)"
     r"(?::(?P<tag>[\w.-]+))?(?:@(?P<digest>sha256:\w{64}))?"
 )
@@ -42,7 +42,7 @@ REFERENCE = re.compile(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Image:
+class EcrImage:
     """
     One image, or an index of images for several platforms.
 
@@ -64,47 +64,47 @@ class Image:
 
 
 @dataclass(frozen=True, slots=True)
-class Manifest:
+class ImageManifest:
     """The parts of an image: bytes by the digest of each layer, or the images of an index."""
 
     layers: Mapping[str, int]
     images: tuple[str, ...]
 
 
-def images(aws: Aws, repository: str) -> Listing[Image]:
+def list_images(aws: Aws, repository: str) -> Listing[EcrImage]:
     """List every image of *repository*."""
 
-    def image(entry: Mapping[str, Any]) -> Image:
-        return Image(
+    def image(entry: Mapping[str, Any]) -> EcrImage:
+        return EcrImage(
             digest=entry["imageDigest"],
             tags=tuple(entry.get("imageTags", ())),
             pushed=entry["imagePushedAt"],
             pulled=entry.get("lastRecordedPullTime"),
-            archived=entry.get("imageStatus") == ARCHIVED,
+            archived=entry.get("imageStatus") == ARCHIVED_IMAGE,
             subject=entry.get("subjectManifestDigest"),
         )
 
-    return aws.listing(DESCRIBE_IMAGES, "imageDetails", image, LARGEST_PAGE, repositoryName=repository)
+    return aws.listing(DESCRIBE_IMAGES, "imageDetails", image, ECR_PAGE, repositoryName=repository)
 
 
-def repositories[T](aws: Aws, read: Callable[[Mapping[str, Any]], T]) -> Listing[T]:
+def list_repositories[T](aws: Aws, read: Callable[[Mapping[str, Any]], T]) -> Listing[T]:
     """List every repository of the account in its region, each entry converted by *read*."""
-    return aws.listing(DESCRIBE_REPOSITORIES, "repositories", read, LARGEST_PAGE)
+    return aws.listing(DESCRIBE_REPOSITORIES, "repositories", read, ECR_PAGE)
 
 
-def manifests(aws: Aws, repository: str, digests: Iterable[str]) -> dict[str, Manifest]:
+def read_image_manifests(aws: Aws, repository: str, digests: Iterable[str]) -> dict[str, ImageManifest]:
     """Read the manifests of the images *digests*, a hundred a call. Raises ReadError if any is missing."""
-    found: dict[str, Manifest] = {}
-    for batch in batched(digests, LARGEST_BATCH):
+    found: dict[str, ImageManifest] = {}
+    for batch in batched(digests, ECR_BATCH):
         answer = aws.client("ecr").batch_get_image(
             repositoryName=repository,
             imageIds=[{"imageDigest": digest} for digest in batch],
-            acceptedMediaTypes=list(MANIFESTS),
+            acceptedMediaTypes=list(MANIFEST_TYPES),
         )
         for image in answer["images"]:
             manifest = json.loads(image["imageManifest"])
             layers = [*manifest.get("layers", ()), *([manifest["config"]] if "config" in manifest else ())]
-            found[image["imageId"]["imageDigest"]] = Manifest(
+            found[image["imageId"]["imageDigest"]] = ImageManifest(
                 {layer["digest"]: layer["size"] for layer in layers},
                 tuple(child["digest"] for child in manifest.get("manifests", ())),
             )
@@ -113,7 +113,7 @@ def manifests(aws: Aws, repository: str, digests: Iterable[str]) -> dict[str, Ma
     return found
 
 
-def references(aws: Aws, since: datetime, now: datetime) -> Listing[tuple[str, str]]:
+def list_image_references(aws: Aws, since: datetime, now: datetime) -> Listing[tuple[str, str]]:
     """
     List every image of this account that SageMaker resources in this region name: repository, and tag or
     digest.
@@ -127,17 +127,17 @@ def references(aws: Aws, since: datetime, now: datetime) -> Listing[tuple[str, s
         return [
             (match["repository"], match["digest"] or match["tag"] or "latest")
             for text in texts_in(record)
-            for match in REFERENCE.finditer(text)
+            for match in IMAGE_REFERENCE.finditer(text)
             if match["account"] == aws.account
         ]
 
     readings: tuple[Callable[[], Listing[list[tuple[str, str]]]], ...] = (
-        lambda: search(aws, "Model", named),
-        lambda: search(aws, "Endpoint", named),
-        lambda: recorded(aws, named, now, since=since),
+        lambda: search_records(aws, "Model", named),
+        lambda: search_records(aws, "Endpoint", named),
+        lambda: search_training_jobs(aws, named, now, since=since),
     )
     found = aws.map(lambda read: read(), readings)
-    pipelines = described(aws, PIPELINE)
+    pipelines = describe_all(aws, PIPELINE)
     images = [image for listing in found for record in listing.items for image in record]
     images += [
         image

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-CPU_ONLY = re.compile(r"ml\.[mcrt]\d+[abdeginz]*(-flex)?\.")
+CPU_ONLY_FAMILIES = re.compile(r"ml\.[mcrt]\d+[abdeginz]*(-flex)?\.")
 """
 General purpose, compute, memory and burstable families have no accelerator: their generation is followed by
 letters for the processor, disks and network. Any other letter means unknown hardware.
@@ -13,7 +13,7 @@ letters for the processor, disks and network. Any other letter means unknown har
 
 ONE_GPU_TO_16X = dict.fromkeys(("xlarge", "2xlarge", "4xlarge", "8xlarge", "16xlarge"), 1)
 
-GPUS = {
+GPUS_BY_FAMILY = {
     "p2": {"xlarge": 1, "8xlarge": 8, "16xlarge": 16},
     "p3": {"2xlarge": 1, "8xlarge": 4, "16xlarge": 8},
     "p3dn": {"24xlarge": 8},
@@ -53,15 +53,15 @@ class Machine:
     gpus: int | None
 
 
-def machine(instance_type: str) -> Machine:
+def machine_of(instance_type: str) -> Machine:
     """Return the vCPUs and GPUs of *instance_type* ("ml.p3.8xlarge")."""
     _, _, family_and_size = instance_type.partition(".")
     family, _, size = family_and_size.partition(".")
-    gpus = 0 if CPU_ONLY.match(instance_type) else GPUS.get(family, {}).get(size)
-    return Machine(vcpus(size), gpus)
+    gpus = 0 if CPU_ONLY_FAMILIES.match(instance_type) else GPUS_BY_FAMILY.get(family, {}).get(size)
+    return Machine(vcpus_of_size(size), gpus)
 
 
-def vcpus(size: str) -> int:
+def vcpus_of_size(size: str) -> int:
     """
     Return the vCPUs of a size name: four for each "x", in every family.
 
@@ -81,4 +81,4 @@ GIB_PER_VCPU = {"c": 2, "m": 4, "r": 8}
 def memory_gib(instance_type: str) -> int | None:
     """Return the memory of *instance_type* in these families from their fifth generation on, else None."""
     found = re.fullmatch(r"ml\.([cmr])[5-9][a-z]*(?:-flex)?\.(\w+)", instance_type)
-    return vcpus(found[2]) * GIB_PER_VCPU[found[1]] if found else None
+    return vcpus_of_size(found[2]) * GIB_PER_VCPU[found[1]] if found else None

@@ -14,14 +14,14 @@ from ml_janitor.aws.arns import target_in
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Price
 from ml_janitor.aws.sagemaker_kinds import TRAINING_JOB
-from ml_janitor.aws.tags import of_list
-from ml_janitor.aws.training_jobs import recorded
+from ml_janitor.aws.tags import tags_of_list
+from ml_janitor.aws.training_jobs import search_training_jobs
 from ml_janitor.core.durations import HOUR
-from ml_janitor.core.job_families import family
+from ml_janitor.core.job_families import family_name
 from ml_janitor.core.model import Candidate, Target
 from ml_janitor.core.signals import Value
 
-COMPLETED = "Completed"
+COMPLETED_JOB = "Completed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,19 +74,19 @@ class JobFamily(Candidate):
         return self.jobs[0]
 
 
-def families(aws: Aws, since: datetime, now: datetime) -> Iterator[JobFamily]:
+def read_job_families(aws: Aws, since: datetime, now: datetime) -> Iterator[JobFamily]:
     """
     Yield every family of training jobs created *since* then that completed, with the tags of its newest job.
 
     Search answers 100 whole descriptions to a call. Raises ReadError at the end if not all were read.
     """
     found: Listing[PastJob] = aws.once(
-        ("past jobs", since), lambda: recorded(aws, partial(_job, aws), now, since=since)
+        ("past jobs", since), lambda: search_training_jobs(aws, partial(_job, aws), now, since=since)
     )
     spot = [job for job in found.items if job.spot and job.ran]
     discount = 1 - sum(job.billed / HOUR for job in spot) / sum(job.hours for job in spot) if spot else None
-    by_family = sorted(found.items, key=lambda job: family(job.target.name))
-    for name, runs in groupby(by_family, key=lambda job: family(job.target.name)):
+    by_family = sorted(found.items, key=lambda job: family_name(job.target.name))
+    for name, runs in groupby(by_family, key=lambda job: family_name(job.target.name)):
         jobs = tuple(sorted(runs, key=lambda job: str(job.target.created), reverse=True))
         newest = jobs[0]
         whole = newest.target.arn.removesuffix(newest.target.name) + f"{name}-*"
@@ -98,10 +98,10 @@ def families(aws: Aws, since: datetime, now: datetime) -> Iterator[JobFamily]:
 
 def _job(aws: Aws, job: Mapping[str, Any]) -> PastJob | None:
     """Return a job of a Search answer, if it completed. Raises KeyError where the answer was cut off."""
-    if job["TrainingJobStatus"] != COMPLETED:
+    if job["TrainingJobStatus"] != COMPLETED_JOB:
         return None
     resources, stops = job["ResourceConfig"], job["StoppingCondition"]
-    tags = of_list(job.get("Tags", ()))  # a complete record without tags has no such member
+    tags = tags_of_list(job.get("Tags", ()))  # a complete record without tags has no such member
     groups = resources.get("InstanceGroups") or [resources]
     ran = timedelta(seconds=job["TrainingTimeInSeconds"])
     return PastJob(

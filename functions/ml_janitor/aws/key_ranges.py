@@ -8,7 +8,7 @@ from concurrent import futures
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ml_janitor.aws.answers import OutOfTimeError, failure
+from ml_janitor.aws.answers import OutOfTimeError, failure_text
 from ml_janitor.aws.client import Aws
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from types_boto3_s3.type_defs import ListObjectsV2OutputTypeDef, ObjectTypeDef
 
-AT_ONCE = 8
+PAGES_AT_ONCE = 8
 """Pages requested at once. More would only wait: one processor parses the answers."""
 
 SPLIT_AFTER = 16
@@ -25,10 +25,10 @@ SPLIT_AFTER = 16
 FIRST_PROBES, PROBES_PER_PAGE = 20, 0.1
 """Calls that look for a place to split: at first, and for each page."""
 
-LAST = "\U0010ffff"
+LAST_CHARACTER = "\U0010ffff"
 """The last character of Unicode: a key that begins with *start* comes before *start* + LAST."""
 
-LONGEST = 1024
+LONGEST_KEY = 1024
 """The most bytes of a key."""
 
 
@@ -80,19 +80,19 @@ class RangedListing:
 
     def pages(self) -> Iterator[tuple[str, ListObjectsV2OutputTypeDef]]:
         """Yield every page with its bucket, without keys that another range lists."""
-        with futures.ThreadPoolExecutor(AT_ONCE, thread_name_prefix="list") as readers:
+        with futures.ThreadPoolExecutor(PAGES_AT_ONCE, thread_name_prefix="list") as readers:
             yield from self._pages(readers)
 
     def _pages(self, readers: futures.Executor) -> Iterator[tuple[str, ListObjectsV2OutputTypeDef]]:
         waiting = [*self.ranges]
         while True:
             waiting = [part for part in waiting if not self.late and part.bucket not in self.errors]
-            while waiting and len(self._reading) < AT_ONCE:
+            while waiting and len(self._reading) < PAGES_AT_ONCE:
                 part = waiting.pop(0)
                 self._reading[readers.submit(self._page, part)] = part
             if not self._reading:
                 return
-            if not waiting and not self._probing and len(self._reading) < AT_ONCE:
+            if not waiting and not self._probing and len(self._reading) < PAGES_AT_ONCE:
                 self._probe(readers)
             calls: list[Future[Any]] = [*self._reading, *self._probing]
             done, _ = futures.wait(calls, return_when=futures.FIRST_COMPLETED)
@@ -109,7 +109,7 @@ class RangedListing:
 
     def _take(self, part: KeyRange, page: ListObjectsV2OutputTypeDef) -> None:
         """Keep on the *page* only keys of the range *part*, and move the range's start behind the page."""
-        found, more = entries(page), page["IsTruncated"]
+        found, more = page_objects(page), page["IsTruncated"]
         self.read += 1
         if part.upto is not None and found and found[-1]["Key"] >= part.upto:
             page["Contents"] = list(found[: bisect_right(found, part.upto, key=lambda entry: entry["Key"])])
@@ -128,7 +128,7 @@ class RangedListing:
             self.late = True
             return None
         except Exception as error:  # anything that is not a failed AWS call is raised again
-            if (problem := failure(error)) is None:
+            if (problem := failure_text(error)) is None:
                 raise
             return problem
 
@@ -137,7 +137,7 @@ class RangedListing:
         place = next(({name: value} for name, value in given.items() if value), {})
         s3 = self.aws.client("s3", self.regions[part.bucket])
         answer: ListObjectsV2OutputTypeDef = s3.list_objects_v2(Bucket=part.bucket, **place)
-        entries(answer)
+        page_objects(answer)
         if answer["IsTruncated"]:
             answer["NextContinuationToken"]
         return answer
@@ -175,18 +175,18 @@ class RangedListing:
         while letter < most:
             middle = chr((ord(letter) + ord(most)) // 2)
             if self._first(bucket, start + middle, upto):
-                return start + middle + LAST, low
+                return start + middle + LAST_CHARACTER, low
             most = middle
-        return after[: low + 1] + LAST, low + 1
+        return after[: low + 1] + LAST_CHARACTER, low + 1
 
     def _first(self, bucket: str, start: str, upto: str | None) -> str | None:
         """Return the first key after all that begin with *start*; None if it comes after *upto*."""
-        after = start + LAST
-        if len(after.encode()) > LONGEST:
+        after = start + LAST_CHARACTER
+        if len(after.encode()) > LONGEST_KEY:
             return None
         self.probed += 1
         s3 = self.aws.client("s3", self.regions[bucket])
-        found = entries(s3.list_objects_v2(Bucket=bucket, StartAfter=after, MaxKeys=1))
+        found = page_objects(s3.list_objects_v2(Bucket=bucket, StartAfter=after, MaxKeys=1))
         return found[0]["Key"] if found and (upto is None or found[0]["Key"] <= upto) else None
 
     def _rest(self, split: Future[tuple[str, int] | None]) -> KeyRange | None:
@@ -197,6 +197,6 @@ class RangedListing:
         return rest
 
 
-def entries(page: ListObjectsV2OutputTypeDef) -> Sequence[ObjectTypeDef]:
+def page_objects(page: ListObjectsV2OutputTypeDef) -> Sequence[ObjectTypeDef]:
     """Return the objects on a page: an empty page lacks Contents, a cut-off page lacks the count too."""
     return page["Contents"] if page["KeyCount"] else ()

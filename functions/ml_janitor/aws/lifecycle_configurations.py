@@ -20,12 +20,12 @@ from ml_janitor.aws.boto_client import LIFECYCLE_TEXT
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.lifecycles import LifecycleRule
 
-NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
-ROOT = "LifecycleConfiguration"
+S3_NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
+LIFECYCLE_ROOT = "LifecycleConfiguration"
 MOST_RULES = 1000
 """The most rules of one configuration (S3 API reference)."""
 
-NONE = ("NoSuchLifecycleConfiguration",)
+MISSING_LIFECYCLE = ("NoSuchLifecycleConfiguration",)
 
 _CONDITIONS: Mapping[str, Any] = {
     "Prefix": {},
@@ -34,7 +34,7 @@ _CONDITIONS: Mapping[str, Any] = {
     "ObjectSizeLessThan": {},
 }
 _KNOWN: Mapping[str, Any] = {
-    ROOT: {
+    LIFECYCLE_ROOT: {
         "Rule": {
             "ID": {},
             "Prefix": {},
@@ -55,7 +55,7 @@ _KNOWN: Mapping[str, Any] = {
 """Every element that a configuration can have, and where (S3 API reference)."""
 
 
-NUMBERS = frozenset(
+NUMBER_ELEMENTS = frozenset(
     {
         "Days",
         "NoncurrentDays",
@@ -72,16 +72,16 @@ class UnchangeableError(ReadError):
 
 
 @dataclass(frozen=True, slots=True)
-class Element:
+class LifecycleElement:
     """An element of a configuration. *start* and *end* are its place in the text, in bytes."""
 
     name: str
     text: str
-    children: tuple[Element, ...]
+    children: tuple[LifecycleElement, ...]
     start: int
     end: int
 
-    def find(self, path: str) -> Iterator[Element]:
+    def find(self, path: str) -> Iterator[LifecycleElement]:
         """Yield the elements under "a/b" in it."""
         name, _, rest = path.partition("/")
         for child in self.children:
@@ -99,7 +99,7 @@ class Element:
 
 
 @dataclass(frozen=True)
-class Configuration:
+class LifecycleConfiguration:
     """
     The lifecycle configuration of one bucket; *text* is empty if it has none.
 
@@ -111,24 +111,24 @@ class Configuration:
     minimum: str | None = None
 
     @cached_property
-    def rules(self) -> tuple[Element, ...]:
+    def rules(self) -> tuple[LifecycleElement, ...]:
         """Return its rules, in the order of the text."""
         return self._root.children if self.text else ()
 
     @cached_property
-    def _root(self) -> Element:
+    def _root(self) -> LifecycleElement:
         return _parsed(self.text)
 
-    def own(self, rules: Sequence[LifecycleRule]) -> tuple[Element, ...]:
+    def own(self, rules: Sequence[LifecycleRule]) -> tuple[LifecycleElement, ...]:
         """Return those of *rules* that it has, as they were written."""
         written = {_parsed(_whole(_written(rule))).children[0].says for rule in rules}
         return tuple(rule for rule in self.rules if rule.says in written)
 
-    def named(self, ids: Collection[str]) -> tuple[Element, ...]:
+    def named(self, ids: Collection[str]) -> tuple[LifecycleElement, ...]:
         """Return its rules with one of *ids*, whatever their content."""
         return tuple(rule for rule in self.rules if rule.first("ID") in ids)
 
-    def adding(self, rules: Sequence[LifecycleRule]) -> Configuration:
+    def adding(self, rules: Sequence[LifecycleRule]) -> LifecycleConfiguration:
         """Return it with *rules* appended. Raises UnchangeableError beyond S3's number of rules."""
         if len(self.rules) + len(rules) > MOST_RULES:
             raise UnchangeableError(
@@ -136,21 +136,21 @@ class Configuration:
             )
         added = b"".join(map(_written, rules))
         if not self.text:
-            return Configuration(_whole(added))
+            return LifecycleConfiguration(_whole(added))
         at = self._root.children[-1].end
-        return Configuration(self.text[:at] + added + self.text[at:], self.minimum)
+        return LifecycleConfiguration(self.text[:at] + added + self.text[at:], self.minimum)
 
-    def without(self, rules: Collection[Element]) -> Configuration:
+    def without(self, rules: Collection[LifecycleElement]) -> LifecycleConfiguration:
         """Return it without *rules*, which are its own; an empty one if no rule is left."""
         gone = {(rule.start, rule.end) for rule in rules}
         if len(gone) == len(self.rules):
-            return Configuration()
+            return LifecycleConfiguration()
         text = self.text
         for start, end in sorted(gone, reverse=True):
             text = text[:start] + text[end:]
-        return Configuration(text, self.minimum)
+        return LifecycleConfiguration(text, self.minimum)
 
-    def digest(self, *, besides: Collection[Element] = ()) -> str:
+    def digest(self, *, besides: Collection[LifecycleElement] = ()) -> str:
         """Return a digest of its content without the rules *besides*; the order of rules does not matter."""
         says = sorted(repr(rule.says) for rule in self.rules if rule not in besides)
         minimum = self.minimum if says else None
@@ -160,21 +160,22 @@ class Configuration:
 # --- S3 ---------------------------------------------------------------------------------------------
 
 
-def read(aws: Aws, bucket: str) -> Configuration:
+def read_lifecycle(aws: Aws, bucket: str) -> LifecycleConfiguration:
     """Read the configuration of *bucket* as it is now. Raises UnchangeableError and botocore's errors."""
     owner = aws.account
     answer: Any = unless_gone(
-        lambda: aws.s3.get_bucket_lifecycle_configuration(Bucket=bucket, ExpectedBucketOwner=owner), NONE
+        lambda: aws.s3.get_bucket_lifecycle_configuration(Bucket=bucket, ExpectedBucketOwner=owner),
+        MISSING_LIFECYCLE,
     )
     if answer is None:
-        return Configuration()
-    found = Configuration(answer[LIFECYCLE_TEXT], answer.get("TransitionDefaultMinimumObjectSize"))
+        return LifecycleConfiguration()
+    found = LifecycleConfiguration(answer[LIFECYCLE_TEXT], answer.get("TransitionDefaultMinimumObjectSize"))
     if not found.rules:
         raise UnchangeableError("its lifecycle configuration holds no rules")
     return found
 
 
-def write(aws: Aws, bucket: str, configuration: Configuration) -> None:
+def write_lifecycle(aws: Aws, bucket: str, configuration: LifecycleConfiguration) -> None:
     """Make *configuration* that of *bucket*; an empty one deletes the bucket's configuration."""
     if not configuration.text:
         aws.s3.delete_bucket_lifecycle(Bucket=bucket, ExpectedBucketOwner=aws.account)
@@ -189,7 +190,7 @@ def write(aws: Aws, bucket: str, configuration: Configuration) -> None:
 
 
 def _whole(rules: bytes) -> bytes:
-    return f'<{ROOT} xmlns="{NAMESPACE}">'.encode() + rules + f"</{ROOT}>".encode()
+    return f'<{LIFECYCLE_ROOT} xmlns="{S3_NAMESPACE}">'.encode() + rules + f"</{LIFECYCLE_ROOT}>".encode()
 
 
 def _written(rule: LifecycleRule) -> bytes:
@@ -217,7 +218,7 @@ def _element(name: str, value: str | int) -> str:
     return f"<{name}>{text}</{name}>"
 
 
-def _parsed(text: bytes) -> Element:
+def _parsed(text: bytes) -> LifecycleElement:
     """Parse a configuration's *text* to its root. Raises UnchangeableError."""
     parser = expat.ParserCreate()
     tree = _Tree(parser, text)
@@ -244,7 +245,7 @@ class _Open:
     known: Mapping[str, Any]
     begins: int
     text: str
-    children: list[Element]
+    children: list[LifecycleElement]
 
 
 class _Tree:
@@ -254,11 +255,11 @@ class _Tree:
         self._parser = parser
         self._text = text
         self._open: list[_Open] = []
-        self.done: list[Element] = []
+        self.done: list[LifecycleElement] = []
 
     def start(self, name: str, attributes: Mapping[str, str]) -> None:
         known = self._open[-1].known if self._open else _KNOWN
-        allowed = {} if self._open else {"xmlns": NAMESPACE}
+        allowed = {} if self._open else {"xmlns": S3_NAMESPACE}
         if name not in known:
             raise UnchangeableError(f"its lifecycle configuration has the unknown element {name}")
         if attributes.items() - allowed.items():
@@ -271,9 +272,9 @@ class _Tree:
             raise UnchangeableError(f"its lifecycle configuration has text in {name}")
         closes = self._text.index(b">", self._parser.CurrentByteIndex) + 1
         text = "" if element_open.known else element_open.text
-        if name in NUMBERS and not text.isdecimal():
+        if name in NUMBER_ELEMENTS and not text.isdecimal():
             raise UnchangeableError(f"its lifecycle configuration has {name} that are no number")
-        element = Element(name, text, tuple(element_open.children), element_open.begins, closes)
+        element = LifecycleElement(name, text, tuple(element_open.children), element_open.begins, closes)
         (self._open[-1].children if self._open else self.done).append(element)
 
     def characters(self, text: str) -> None:

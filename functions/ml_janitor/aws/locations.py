@@ -9,14 +9,16 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
-BEGINS = r"(?:s3[an]?://|https?://|arn:aws[a-z-]*:s3:::)"
+ADDRESS_BEGINNING = r"(?:s3[an]?://|https?://|arn:aws[a-z-]*:s3:::)"
 """The beginning of an address; Spark and Hadoop write s3a:// and s3n://."""
 
-SCHEME = re.compile(BEGINS, re.IGNORECASE)
-INSIDE = re.compile(rf"""{BEGINS}(?:(?!{BEGINS})[^\s"'\\<>])+""", re.IGNORECASE)
+ADDRESS_SCHEME = re.compile(ADDRESS_BEGINNING, re.IGNORECASE)
+ADDRESS_IN_TEXT = re.compile(
+    rf"""{ADDRESS_BEGINNING}(?:(?!{ADDRESS_BEGINNING})[^\s"'\\<>])+""", re.IGNORECASE
+)
 """An address within a longer text."""
 
-MAY_END = re.compile(r"[],;:|&=)}!]|[.?]$")
+ADDRESS_END = re.compile(r"[],;:|&=)}!]|[.?]$")
 """
 Characters that may follow an address in a longer text. Keys may contain them too,
 so both readings count.
@@ -25,12 +27,12 @@ so both readings count.
 PLACEHOLDER = re.compile(r"[{$*]")
 """The start of a template's or a pattern's open part."""
 
-VIRTUAL_HOST = re.compile(r"(?P<bucket>.+)\.s3(?:[.-][a-z0-9-]+)*\.amazonaws\.com(?:\.cn)?")
-PATH_HOST = re.compile(r"s3(?:[.-][a-z0-9-]+)*\.amazonaws\.com(?:\.cn)?")
+S3_VIRTUAL_HOST = re.compile(r"(?P<bucket>.+)\.s3(?:[.-][a-z0-9-]+)*\.amazonaws\.com(?:\.cn)?")
+S3_PATH_HOST = re.compile(r"s3(?:[.-][a-z0-9-]+)*\.amazonaws\.com(?:\.cn)?")
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
+class S3Address:
     """
     An address in S3.
 
@@ -44,9 +46,9 @@ class Address:
     beginning: bool = False
 
 
-def mentioned(
+def addresses_in(
     value: object, outputs: AbstractSet[str] = frozenset(), *, beginning: bool = False
-) -> Iterator[Address]:
+) -> Iterator[S3Address]:
     """
     Yield every place that a description mentions, however deep; members named in *outputs* are left out.
 
@@ -60,14 +62,14 @@ def mentioned(
             begins = value.get("S3DataType") == "S3Prefix" or value.get("Mode") == "MultiModel"
             for name, inner in value.items():
                 if name not in outputs:
-                    yield from mentioned(inner, outputs, beginning=begins and isinstance(inner, str))
+                    yield from addresses_in(inner, outputs, beginning=begins and isinstance(inner, str))
         case list() | tuple():
             for inner in value:
-                yield from mentioned(inner, outputs)
+                yield from addresses_in(inner, outputs)
 
 
-def _in_text(text: str, outputs: AbstractSet[str], *, beginning: bool) -> Iterator[Address]:
-    if SCHEME.search(text) is None:
+def _in_text(text: str, outputs: AbstractSet[str], *, beginning: bool) -> Iterator[S3Address]:
+    if ADDRESS_SCHEME.search(text) is None:
         return
     if text.startswith(("{", "[", '"')):
         try:
@@ -75,54 +77,54 @@ def _in_text(text: str, outputs: AbstractSet[str], *, beginning: bool) -> Iterat
         except ValueError:
             pass
         else:
-            yield from mentioned(inside, outputs)
+            yield from addresses_in(inside, outputs)
             return
-    if (place := parse(text, beginning=beginning)) is not None:  # it may have blanks in it
+    if (place := parse_address(text, beginning=beginning)) is not None:  # it may have blanks in it
         yield place
-    for found in INSIDE.findall(text):
+    for found in ADDRESS_IN_TEXT.findall(text):
         yield from _readings(found, whole=found == text)
 
 
-def _readings(address: str, *, whole: bool) -> Iterator[Address]:
+def _readings(address: str, *, whole: bool) -> Iterator[S3Address]:
     """
     Yield the possible meanings of *address*, cut out of a longer text unless it is the *whole* text.
 
     Every place at which it may end counts. With a placeholder in it, it means all addresses that begin
     with the part before, unless that part is empty.
     """
-    starts = SCHEME.match(address)
+    starts = ADDRESS_SCHEME.match(address)
     begin = starts.end() if starts else 0
-    ends = [len(address)] * (not whole) + [end.start() for end in MAY_END.finditer(address, begin)]
+    ends = [len(address)] * (not whole) + [end.start() for end in ADDRESS_END.finditer(address, begin)]
     for end in ends:
-        if (place := parse(address[:end])) is not None:
+        if (place := parse_address(address[:end])) is not None:
             yield place
     if (left_open := PLACEHOLDER.search(address, address.find("/", begin))) is not None:
-        place = parse(address[: left_open.start()], beginning=True)
+        place = parse_address(address[: left_open.start()], beginning=True)
         if place is not None and place.path:
             yield place
 
 
-def parse(text: str, *, beginning: bool = False) -> Address | None:
+def parse_address(text: str, *, beginning: bool = False) -> S3Address | None:
     """Parse the address *text*; None if it is not an address."""
-    starts = SCHEME.match(text)
+    starts = ADDRESS_SCHEME.match(text)
     if starts is None:
         return None
     if not starts[0].lower().startswith("http"):
         bucket, _, path = text[starts.end() :].partition("/")
         if bucket.startswith("arn:"):  # s3://arn:aws:s3:REGION:ACCOUNT:accesspoint/NAME/KEY
-            return Address(None, path.partition("/")[2], beginning)
+            return S3Address(None, path.partition("/")[2], beginning)
         hidden = bucket.endswith("-s3alias") or PLACEHOLDER.search(bucket) is not None
-        return Address(None if hidden else bucket, path, beginning)
+        return S3Address(None if hidden else bucket, path, beginning)
     address = urlsplit(text)
     host, path = address.hostname or "", unquote(address.path.removeprefix("/"))
-    if PATH_HOST.fullmatch(host):
+    if S3_PATH_HOST.fullmatch(host):
         bucket, _, path = path.partition("/")
-        return Address(bucket, path, beginning)
-    if virtual := VIRTUAL_HOST.fullmatch(host):
-        return Address(virtual["bucket"], path, beginning)
+        return S3Address(bucket, path, beginning)
+    if virtual := S3_VIRTUAL_HOST.fullmatch(host):
+        return S3Address(virtual["bucket"], path, beginning)
     return None
 
 
-def within(prefixes: Sequence[str], uri: str) -> bool:
+def is_under(prefixes: Sequence[str], uri: str) -> bool:
     """Return whether the object or folder *uri* lies under one of *prefixes*."""
     return any(uri.startswith(prefix.rstrip("/") + "/") for prefix in prefixes)

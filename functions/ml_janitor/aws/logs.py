@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Literal
 
-from ml_janitor.aws.answers import Listing, ReadError, attempt, attempted
+from ml_janitor.aws.answers import Listing, ReadError, as_signal, read_signal
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.signals import Absent, Signal, Unreadable, Value
 
@@ -16,9 +16,9 @@ DESCRIBE_LOG_GROUPS = "logs:DescribeLogGroups"
 DESCRIBE_LOG_STREAMS = "logs:DescribeLogStreams"
 GET_LOG_EVENTS = "logs:GetLogEvents"
 
-NO_SUCH = ("ResourceNotFoundException",)
+NO_SUCH_LOG = ("ResourceNotFoundException",)
 
-PAGE = 50
+LOGS_PAGE = 50
 """The largest page of groups, and of streams."""
 
 EVENTS_PER_PAGE = 10_000
@@ -28,7 +28,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 FAR_FUTURE = datetime(9999, 1, 1, tzinfo=UTC)
 """The latest time that calendars support, in any time zone."""
 
-EMPTY_PAGES = 50
+MOST_EMPTY_PAGES = 50
 """Empty pages in a row after which a stream counts as unreadable."""
 
 
@@ -47,33 +47,33 @@ class LogGroup:
     delivered: bool
 
 
-def groups(aws: Aws, prefix: str = "") -> Listing[LogGroup]:
+def list_log_groups(aws: Aws, prefix: str = "") -> Listing[LogGroup]:
     """List every log group of the account and region whose name begins with *prefix*."""
 
     def listed(entry: Mapping[str, Any]) -> LogGroup:
         return LogGroup(
             name=entry["logGroupName"],
             arn=entry["arn"].removesuffix(":*"),
-            created=moment(entry["creationTime"]),
+            created=log_time(entry["creationTime"]),
             stored=entry["storedBytes"],
             kept=entry.get("retentionInDays"),
             delivered=entry.get("logGroupClass") == "DELIVERY",
         )
 
     wanted = {"logGroupNamePrefix": prefix} if prefix else {}
-    return aws.listing(DESCRIBE_LOG_GROUPS, "logGroups", listed, PAGE, **wanted)
+    return aws.listing(DESCRIBE_LOG_GROUPS, "logGroups", listed, LOGS_PAGE, **wanted)
 
 
-def group(aws: Aws, name: str) -> LogGroup | None:
+def find_log_group(aws: Aws, name: str) -> LogGroup | None:
     """Return the log group *name* as it is now, or None. Raises ReadError."""
-    listing = groups(aws, name)
+    listing = list_log_groups(aws, name)
     found = next((entry for entry in listing.items if entry.name == name), None)
     if found is None:
         listing.check()
     return found
 
 
-def moment(milliseconds: int) -> datetime:
+def log_time(milliseconds: int) -> datetime:
     """Convert CloudWatch Logs' milliseconds since 1970; a time beyond all calendars is the far future."""
     try:
         return min(EPOCH + timedelta(milliseconds=milliseconds), FAR_FUTURE)
@@ -81,26 +81,26 @@ def moment(milliseconds: int) -> datetime:
         return FAR_FUTURE
 
 
-@attempted(DESCRIBE_LOG_STREAMS, NO_SUCH)
-def streams_active_since(aws: Aws, group: str, since: datetime) -> dict[str, datetime]:
+@as_signal(DESCRIBE_LOG_STREAMS, NO_SUCH_LOG)
+def active_streams(aws: Aws, group: str, since: datetime) -> dict[str, datetime]:
     """
     Return the streams of *group* with an event at or after *since*, and the time of their newest event.
 
     Newest first, so reading stops at the first older page. The index lags behind by an hour or
-    more: a stream that is missing here may still be active, which `last_event` shows.
+    more: a stream that is missing here may still be active, which `last_log_event` shows.
     """
     active: dict[str, datetime] = {}
     newest_first = {"orderBy": "LastEventTime", "descending": True}
-    for page in aws.pages(DESCRIBE_LOG_STREAMS, PAGE, logGroupName=group, **newest_first):
+    for page in aws.pages(DESCRIBE_LOG_STREAMS, LOGS_PAGE, logGroupName=group, **newest_first):
         for stream in page["logStreams"]:
-            at = moment(stream.get("lastEventTimestamp", 0))
+            at = log_time(stream.get("lastEventTimestamp", 0))
             if at < since:
                 return active
             active[stream["logStreamName"]] = at
     return active
 
 
-def event_pages(
+def log_event_pages(
     aws: Aws, group: str, stream: str, *, since: datetime | None = None, limit: int = EVENTS_PER_PAGE
 ) -> Iterator[tuple[datetime, ...]]:
     """
@@ -124,14 +124,14 @@ def event_pages(
     following = "nextBackwardToken" if since is None else "nextForwardToken"
     answer, token = get(), None
     while True:
-        yield tuple(moment(event["timestamp"]) for event in answer["events"])
+        yield tuple(log_time(event["timestamp"]) for event in answer["events"])
         if answer[following] == token:
             return
         token = answer[following]
         answer = get(nextToken=token)
 
 
-def last_event(aws: Aws, group: str, stream: str) -> Signal[datetime]:
+def last_log_event(aws: Aws, group: str, stream: str) -> Signal[datetime]:
     """
     Return when the newest event of *stream* was written; `Absent` if the stream or its events do not exist.
 
@@ -139,14 +139,16 @@ def last_event(aws: Aws, group: str, stream: str) -> Signal[datetime]:
     """
 
     def read() -> datetime | None:
-        for turned, page in enumerate(event_pages(aws, group, stream, limit=1), start=1):
+        for turned, page in enumerate(log_event_pages(aws, group, stream, limit=1), start=1):
             if page:
                 return max(page)
-            if turned == EMPTY_PAGES:
-                raise ReadError(f"GetLogEvents: {stream}: no event on {EMPTY_PAGES} pages, and more to read")
+            if turned == MOST_EMPTY_PAGES:
+                raise ReadError(
+                    f"GetLogEvents: {stream}: no event on {MOST_EMPTY_PAGES} pages, and more to read"
+                )
         return None
 
-    match attempt(read, source=GET_LOG_EVENTS, absent=NO_SUCH):
+    match read_signal(read, source=GET_LOG_EVENTS, absent=NO_SUCH_LOG):
         case Value(at) if at is not None:
             return Value(at, GET_LOG_EVENTS, at)
         case (Absent() | Unreadable()) as other:

@@ -8,14 +8,14 @@ from datetime import UTC, datetime
 from itertools import batched
 from typing import TYPE_CHECKING, Any, Literal
 
-from ml_janitor.aws.answers import ReadError, attempt
+from ml_janitor.aws.answers import ReadError, read_signal
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.signals import Absent, Signal, Unreadable, Value
 
 if TYPE_CHECKING:
     from types_boto3_cloudwatch.type_defs import MetricDataQueryTypeDef
 
-type Stat = Literal["Sum", "Average", "Minimum", "Maximum", "SampleCount"]
+type MetricStat = Literal["Sum", "Average", "Minimum", "Maximum", "SampleCount"]
 
 QUERIES_PER_CALL = 500
 """GetMetricData's limit."""
@@ -23,8 +23,8 @@ QUERIES_PER_CALL = 500
 LIST_METRICS = "cloudwatch:ListMetrics"
 GET_METRIC_DATA = "cloudwatch:GetMetricData"
 
-COMPLETE, PARTIAL = "Complete", "PartialData"
-GOOD = frozenset({COMPLETE, PARTIAL})
+COMPLETE_DATA, PARTIAL_DATA = "Complete", "PartialData"
+GOOD_STATUSES = frozenset({COMPLETE_DATA, PARTIAL_DATA})
 """Status codes of a result before its last page; any other (InternalError, Forbidden) is a failure."""
 
 
@@ -40,19 +40,19 @@ class Metric:
     namespace: str
     name: str
     dimensions: frozenset[tuple[str, str]]
-    stat: Stat = "Sum"
+    stat: MetricStat = "Sum"
     period: int = 3600
 
     @classmethod
     def of(
-        cls, namespace: str, name: str, *, stat: Stat = "Sum", period: int = 3600, **dimensions: str
+        cls, namespace: str, name: str, *, stat: MetricStat = "Sum", period: int = 3600, **dimensions: str
     ) -> Metric:
         """Return a metric with its dimensions as keywords."""
         return cls(namespace, name, frozenset(dimensions.items()), stat, period)
 
 
 @dataclass(frozen=True, slots=True)
-class Series:
+class MetricSeries:
     """Datapoints, oldest first."""
 
     points: tuple[tuple[datetime, float], ...]
@@ -73,7 +73,7 @@ class Series:
         return next((at for at, value in reversed(self.points) if value > 0), None)
 
 
-def published(aws: Aws, namespace: str, name: str | None = None) -> Signal[tuple[Metric, ...]]:
+def list_series(aws: Aws, namespace: str, name: str | None = None) -> Signal[tuple[Metric, ...]]:
     """
     List the series that had data in the past two weeks, by namespace and name only.
 
@@ -90,9 +90,9 @@ def published(aws: Aws, namespace: str, name: str | None = None) -> Signal[tuple
     return replace(listing, items=tuple(dict.fromkeys(listing.items))).signal(LIST_METRICS)
 
 
-def read(
+def read_metrics(
     aws: Aws, metrics: Iterable[Metric], start: datetime, end: datetime
-) -> Mapping[Metric, Signal[Series]]:
+) -> Mapping[Metric, Signal[MetricSeries]]:
     """
     Return the datapoints of every metric between *start* and *end*.
 
@@ -119,7 +119,7 @@ def period_start(time: datetime, period: int) -> datetime:
 
 def _read_batch(
     aws: Aws, batch: Sequence[Metric], start: datetime, end: datetime
-) -> dict[Metric, Signal[Series]]:
+) -> dict[Metric, Signal[MetricSeries]]:
     """Make one GetMetricData call and read all its pages, which may split a series."""
     points: dict[str, list[tuple[datetime, float]]] = {}
     status: dict[str, str] = {}
@@ -134,19 +134,19 @@ def _read_batch(
                 if len(times) != len(values):
                     raise ReadError(f"GetMetricData: {len(values)} values for {len(times)} times")
                 points.setdefault(name, []).extend(zip(times, values, strict=True))
-                if status.get(name, PARTIAL) in GOOD:  # a failure on one page stays
+                if status.get(name, PARTIAL_DATA) in GOOD_STATUSES:  # a failure on one page stays
                     status[name] = result["StatusCode"]
 
-    answer = attempt(pages, source=GET_METRIC_DATA)
+    answer = read_signal(pages, source=GET_METRIC_DATA)
     if isinstance(answer, Unreadable):
         return dict.fromkeys(batch, answer)
-    signals: dict[Metric, Signal[Series]] = {}
+    signals: dict[Metric, Signal[MetricSeries]] = {}
     for n, metric in enumerate(batch):
         code = status.get(f"m{n}", "no answer")
-        if code != COMPLETE:
+        if code != COMPLETE_DATA:
             signals[metric] = Unreadable(f"GetMetricData: {metric.name}: {code}", GET_METRIC_DATA)
         elif found := points[f"m{n}"]:
-            signals[metric] = Value(Series(tuple(sorted(found))), GET_METRIC_DATA)
+            signals[metric] = Value(MetricSeries(tuple(sorted(found))), GET_METRIC_DATA)
         else:
             signals[metric] = Absent(GET_METRIC_DATA)
     return signals

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-RATES: Final[Mapping[str, float]] = {
+AWS_RATES: Final[Mapping[str, float]] = {
     "cloudtrail:LookupEvents": 2,
     "cloudwatch:GetMetricData": 50,
     "cloudwatch:ListMetrics": 25,
@@ -34,37 +34,37 @@ https://github.com/apache/airflow/issues/16299: AWS does not raise it. AWS publi
 listings of jobs; they are assumed equal.
 
 AWS publishes no usable rate for the rest of SageMaker, nor for Cost Explorer, prices, ECR, EMR and
-Savings Plans: `UNKNOWN` applies.
+Savings Plans: `UNKNOWN_RATE` applies.
 """
 
-SHARE = 0.5
+JANITOR_SHARE = 0.5
 """The janitor's share of each rate, for all its functions: the rest is for the account's pipelines."""
 
-UNKNOWN = 5.0
+UNKNOWN_RATE = 5.0
 """Requests per second of an operation without a published rate, for all functions together."""
 
-UNPACED = ("s3:",)
+UNPACED_ACTIONS = ("s3:",)
 """
 Actions that wait only after AWS throttled them.
 
 S3 has no rate per account: each prefix of a bucket answers at least 3,500 writes and 5,500 reads per second
 ("Best practices design patterns: optimizing Amazon S3 performance"), and listing a million keys at
-`UNKNOWN` would take more than three minutes instead of seconds.
+`UNKNOWN_RATE` would take more than three minutes instead of seconds.
 """
 
-FIRST, MOST = 0.25, 8.0
+FIRST_DELAY, MOST_DELAY = 0.25, 8.0
 """Seconds between two calls of a throttled operation: at first, and at most."""
 
-RECOVERS = 0.97
+RECOVERY_FACTOR = 0.97
 """The factor by which each answered call shrinks the seconds between two calls."""
 
-NEGLIGIBLE = 0.01
+NEGLIGIBLE_WAIT = 0.01
 """Seconds that are not worth waiting for."""
 
-EXACT = 1e-6
+TURN_PRECISION = 1e-6
 """The precision of a turn that is computed from seconds since 1970."""
 
-THROTTLED = frozenset(
+THROTTLING_CODES = frozenset(
     {
         "RequestLimitExceeded",
         "RequestThrottled",
@@ -79,28 +79,28 @@ THROTTLED = frozenset(
 """Error codes with which AWS asks for fewer calls."""
 
 
-def allowed(action: str) -> float:
+def allowed_rate(action: str) -> float:
     """Return the calls of *action* ("service:Operation") per second in one region, for the whole janitor."""
-    if action.startswith(UNPACED):
+    if action.startswith(UNPACED_ACTIONS):
         return math.inf
-    rate = RATES.get(action)
-    return UNKNOWN if rate is None else rate * SHARE
+    rate = AWS_RATES.get(action)
+    return UNKNOWN_RATE if rate is None else rate * JANITOR_SHARE
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class RateSlot:
     """One of *of* equal slots of a rate limit, the one at *place*."""
 
     place: int = 0
     of: int = 1
 
 
-WHOLE = Share()
+EVERY_SLOT = RateSlot()
 """The share of a caller that is alone: every slot."""
 
 
 @dataclass(slots=True)
-class Lane:
+class PaceLane:
     """One operation in one region: the seconds between two calls, and the time of the next call."""
 
     least: float = 0.0
@@ -119,7 +119,7 @@ class Lane:
         earliest = max(now, self.free)
         if self.offset is None:
             return earliest
-        return self.offset + math.ceil((earliest - self.offset) / self.least - EXACT) * self.least
+        return self.offset + math.ceil((earliest - self.offset) / self.least - TURN_PRECISION) * self.least
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +134,8 @@ class Pace:
 
     clock: Callable[[], float]
     sleep: Callable[[float], None]
-    shares: Mapping[str, Share] = field(default_factory=dict)
-    _lanes: dict[tuple[str, str], Lane] = field(default_factory=dict)
+    shares: Mapping[str, RateSlot] = field(default_factory=dict)
+    _lanes: dict[tuple[str, str], PaceLane] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def wait(self, region: str, action: str, going: Callable[[], bool] = lambda: True) -> None:
@@ -157,18 +157,18 @@ class Pace:
         with self._lock:
             lane = self._lane(region, action)
             if not throttled:
-                shrunk = lane.interval * RECOVERS
-                lane.interval = shrunk if shrunk > max(lane.least, NEGLIGIBLE) else lane.least
+                shrunk = lane.interval * RECOVERY_FACTOR
+                lane.interval = shrunk if shrunk > max(lane.least, NEGLIGIBLE_WAIT) else lane.least
             elif self.clock() >= lane.slowed + lane.interval:
-                lane.interval = max(lane.least, min(MOST, max(FIRST, 2 * lane.interval)))
+                lane.interval = max(lane.least, min(MOST_DELAY, max(FIRST_DELAY, 2 * lane.interval)))
                 lane.slowed = self.clock()
                 lane.free = max(lane.free, lane.slowed + lane.interval)
 
-    def _lane(self, region: str, action: str) -> Lane:
+    def _lane(self, region: str, action: str) -> PaceLane:
         key = (region, action)
         if key not in self._lanes:
-            share, step = self.shares.get(action, WHOLE), 1 / allowed(action)
+            share, step = self.shares.get(action, EVERY_SLOT), 1 / allowed_rate(action)
             least = share.of * step
             offset = share.place * step if share.of > 1 and step else None
-            self._lanes[key] = Lane(least=least, offset=offset, interval=least)
+            self._lanes[key] = PaceLane(least=least, offset=offset, interval=least)
         return self._lanes[key]

@@ -13,12 +13,12 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from ml_janitor.aws.answers import Listing, everything
+from ml_janitor.aws.answers import Listing, collect_pages
 
 if TYPE_CHECKING:
     from types_boto3_pricing import PricingClient
 
-type Component = Literal[
+type PricedComponent = Literal[
     "Hosting",
     "Notebook",
     "JupyterLab",
@@ -32,7 +32,7 @@ type Component = Literal[
 """The purpose that an instance is rented for; for apps of Studio, their type."""
 
 
-class Usage(NamedTuple):
+class PriceListNames(NamedTuple):
     """
     The Price List's spelling of a component.
 
@@ -44,35 +44,38 @@ class Usage(NamedTuple):
     value: str
 
 
-USAGES: Mapping[Component, Usage] = {
-    "Hosting": Usage("Host:", "Hosting"),
-    "Notebook": Usage("Notebk:", "Notebook"),
-    "JupyterLab": Usage("Studio[:-]JupyterLab[:-]", "Studio-JupyterLab"),
-    "CodeEditor": Usage("Studio[:-]CodeEditor[:-]", "studio-codeeditor"),
-    "KernelGateway": Usage("Studio[:-](?:KernelGateway|Notebook)[:-]", "Studio-Notebook"),
-    "Training": Usage("Train:", "Training"),
-    "Processing": Usage("Processing:", "Processing"),
-    "Transform": Usage("(?:Tsform|BatchTransform):", "BatchTransform"),
-    "Cluster": Usage("Cluster:", "Cluster"),
+COMPONENT_NAMES: Mapping[PricedComponent, PriceListNames] = {
+    "Hosting": PriceListNames("Host:", "Hosting"),
+    "Notebook": PriceListNames("Notebk:", "Notebook"),
+    "JupyterLab": PriceListNames("Studio[:-]JupyterLab[:-]", "Studio-JupyterLab"),
+    "CodeEditor": PriceListNames("Studio[:-]CodeEditor[:-]", "studio-codeeditor"),
+    "KernelGateway": PriceListNames("Studio[:-](?:KernelGateway|Notebook)[:-]", "Studio-Notebook"),
+    "Training": PriceListNames("Train:", "Training"),
+    "Processing": PriceListNames("Processing:", "Processing"),
+    "Transform": PriceListNames("(?:Tsform|BatchTransform):", "BatchTransform"),
+    "Cluster": PriceListNames("Cluster:", "Cluster"),
 }
-STUDIO: Mapping[str, Component] = {"CodeEditor": "CodeEditor", "KernelGateway": "KernelGateway"}
+STUDIO_COMPONENTS: Mapping[str, PricedComponent] = {
+    "CodeEditor": "CodeEditor",
+    "KernelGateway": "KernelGateway",
+}
 """The component that bills an app by its type; other apps are billed as JupyterLab."""
 
-ANYWHERE = r"(?:[A-Z0-9]+-)?"
+REGION_PREFIX = r"(?:[A-Z0-9]+-)?"
 """The region's short name at the beginning of usage types outside us-east-1."""
 
-HOURLY, SECONDLY = re.compile("hrs|hours?", re.IGNORECASE), re.compile("sec.*", re.IGNORECASE)
+HOUR_UNIT, SECOND_UNIT = re.compile("hrs|hours?", re.IGNORECASE), re.compile("sec.*", re.IGNORECASE)
 """Units of prices."""
 
-ATTRIBUTES = ("platoinstancetype", "component")
+COMPONENT_ATTRIBUTES = ("platoinstancetype", "component")
 """The attributes that may hold `Usage.value`: the name differs between versions of the price list."""
 
-TABLE = "data/sagemaker-prices-us-east-1.csv"
-TABLE_REGION = "us-east-1"
+PRICE_TABLE = "data/sagemaker-prices-us-east-1.csv"
+PRICE_TABLE_REGION = "us-east-1"
 
 GET_PRODUCTS = "pricing:GetProducts"
-FROM_API = "Price List API"
-FROM_TABLE = "price table"
+FROM_PRICE_LIST = "Price List API"
+FROM_PRICE_TABLE = "price table"
 """The source name; each row's date follows."""
 
 
@@ -84,7 +87,7 @@ class Price:
     source: str
 
 
-def together(priced: Iterable[tuple[float, Price]]) -> Price:
+def total_price(priced: Iterable[tuple[float, Price]]) -> Price:
     """Return the hourly total of counts and prices; unknown if a price is unknown."""
     total: Decimal | None = Decimal(0)
     sources: dict[str, None] = {}
@@ -115,24 +118,24 @@ class Prices:
         """Return why prices came from the table or are unknown, one line each."""
         return tuple(self._problems)
 
-    def family(self, region: str, component: Component, instance_type: str) -> Mapping[str, Price]:
+    def family(self, region: str, component: PricedComponent, instance_type: str) -> Mapping[str, Price]:
         """Return the known prices of *instance_type* and of the other sizes of its family."""
         start = instance_type.rpartition(".")[0] + "."
         listed = self._listed(region, component)
-        names = {*(listed or ()), *(table() if region == TABLE_REGION else ()), instance_type}
+        names = {*(listed or ()), *(price_table() if region == PRICE_TABLE_REGION else ()), instance_type}
         prices = {
             name: self.hourly(region, component, name) for name in sorted(names) if name.startswith(start)
         }
         return {name: price for name, price in prices.items() if price.hourly_usd is not None}
 
-    def hourly(self, region: str, component: Component, instance_type: str) -> Price:
+    def hourly(self, region: str, component: PricedComponent, instance_type: str) -> Price:
         """Return the list price of one *instance_type* in *region*, rented for *component*."""
         listed = self._listed(region, component)
         if listed is not None and instance_type in listed:
-            return Price(listed[instance_type], FROM_API)
-        if region == TABLE_REGION and instance_type in table():
-            return table()[instance_type]
-        return Price(None, FROM_API if listed is not None else "no price list")
+            return Price(listed[instance_type], FROM_PRICE_LIST)
+        if region == PRICE_TABLE_REGION and instance_type in price_table():
+            return price_table()[instance_type]
+        return Price(None, FROM_PRICE_LIST if listed is not None else "no price list")
 
     def serverless(self, region: str, gigabytes: int) -> Price:
         """Return the hourly list price of serverless inference with so many GB of memory; no table has it."""
@@ -140,7 +143,7 @@ class Prices:
         def ask() -> Mapping[int, Decimal]:
             return serverless_prices(self._products(region, family="ML Serverless").items)
 
-        return Price(self._once(region, "serverless", ask).get(gigabytes), FROM_API)
+        return Price(self._once(region, "serverless", ask).get(gigabytes), FROM_PRICE_LIST)
 
     def volume(self, region: str, rented_for: str) -> Price:
         """
@@ -154,9 +157,9 @@ class Prices:
         def ask() -> Mapping[str, Decimal]:
             return volume_prices(self._products(region, family="", also=(contains,)).items)
 
-        return Price(self._once(region, "volumes", ask).get(rented_for), FROM_API)
+        return Price(self._once(region, "volumes", ask).get(rented_for), FROM_PRICE_LIST)
 
-    def _listed(self, region: str, component: Component) -> Mapping[str, Decimal] | None:
+    def _listed(self, region: str, component: PricedComponent) -> Mapping[str, Decimal] | None:
         """
         Return the Price List's prices, read once; None if the request failed.
 
@@ -166,7 +169,7 @@ class Prices:
 
         def ask() -> Mapping[str, Decimal] | None:
             for attributes in (
-                *({attribute: USAGES[component].value} for attribute in ATTRIBUTES),
+                *({attribute: COMPONENT_NAMES[component].value} for attribute in COMPONENT_ATTRIBUTES),
                 dict[str, str](),
             ):
                 listing = self._products(region, **attributes)
@@ -186,13 +189,13 @@ class Prices:
             return answer
 
     def _products(self, region: str, **query: Any) -> Listing[dict[str, Any]]:
-        listing = products(self._client(), region, **query)
+        listing = list_products(self._client(), region, **query)
         if listing.error is not None:
             self._problems[listing.error] = None
         return listing
 
 
-def products(
+def list_products(
     client: PricingClient,
     region: str,
     *,
@@ -209,33 +212,35 @@ def products(
     pages = client.get_paginator("get_products").paginate(
         ServiceCode=service, Filters=[*equal, *also], PaginationConfig={"PageSize": 100}
     )
-    return everything(pages, lambda page: map(json.loads, page["PriceList"]), source=GET_PRODUCTS)
+    return collect_pages(pages, lambda page: map(json.loads, page["PriceList"]), source=GET_PRODUCTS)
 
 
-def rented(usage_type: str) -> tuple[Component, str] | None:
+def component_of_usage(usage_type: str) -> tuple[PricedComponent, str] | None:
     """Return the component and the instance type that a bill's usage type names; None if it names none."""
-    found = ((component, _usage(component).fullmatch(usage_type)) for component in USAGES)
+    found = ((component, _usage(component).fullmatch(usage_type)) for component in COMPONENT_NAMES)
     return next(((component, named[1]) for component, named in found if named), None)
 
 
-def _usage(component: Component) -> re.Pattern[str]:
+def _usage(component: PricedComponent) -> re.Pattern[str]:
     """Return the pattern of a *component*'s usage types; its group is the instance type."""
-    return re.compile(rf"{ANYWHERE}{USAGES[component].word}(ml\.[a-z0-9.-]+)", re.IGNORECASE)
+    return re.compile(rf"{REGION_PREFIX}{COMPONENT_NAMES[component].word}(ml\.[a-z0-9.-]+)", re.IGNORECASE)
 
 
-def instance_prices(products: Iterable[Mapping[str, Any]], component: Component) -> dict[str, Decimal]:
+def instance_prices(products: Iterable[Mapping[str, Any]], component: PricedComponent) -> dict[str, Decimal]:
     """Return hourly on-demand dollars by instance type, of those *products* that *component* names."""
-    return _on_demand(products, _usage(component), HOURLY)
+    return _on_demand(products, _usage(component), HOUR_UNIT)
 
 
 def volume_prices(products: Iterable[Mapping[str, Any]]) -> dict[str, Decimal]:
     """Return dollars for a GB-month of a volume, by its purpose: "Notebk", "Studio"."""
-    return _on_demand(products, re.compile(rf"{ANYWHERE}(\w+):VolumeUsage(?:\.\w+)?"), re.compile("GB-Mo"))
+    return _on_demand(
+        products, re.compile(rf"{REGION_PREFIX}(\w+):VolumeUsage(?:\.\w+)?"), re.compile("GB-Mo")
+    )
 
 
 def serverless_prices(products: Iterable[Mapping[str, Any]]) -> dict[int, Decimal]:
     """Return dollars an hour of serverless inference by its memory in GB; it is billed by the second."""
-    found = _on_demand(products, re.compile(rf"{ANYWHERE}ServerlessInf:Mem-(\d)GB"), SECONDLY)
+    found = _on_demand(products, re.compile(rf"{REGION_PREFIX}ServerlessInf:Mem-(\d)GB"), SECOND_UNIT)
     return {int(size): usd * 3600 for size, usd in found.items()}
 
 
@@ -261,15 +266,15 @@ def _on_demand(
 
 
 @cache
-def table() -> Mapping[str, Price]:
+def price_table() -> Mapping[str, Price]:
     """Return the fallback table for us-east-1: prices by instance type, for every purpose."""
     return {
-        row["instance_type"]: Price(Decimal(row["usd_per_hour"]), f"{FROM_TABLE} of {row['read']}")
-        for row in read_table(TABLE)
+        row["instance_type"]: Price(Decimal(row["usd_per_hour"]), f"{FROM_PRICE_TABLE} of {row['read']}")
+        for row in read_price_table(PRICE_TABLE)
     }
 
 
-def read_table(name: str) -> csv.DictReader[str]:
+def read_price_table(name: str) -> csv.DictReader[str]:
     """Return the rows of a table in the package, without its comments."""
     lines = files("ml_janitor.aws").joinpath(name).read_text().splitlines()
     return csv.DictReader(line for line in lines if not line.startswith("#"))

@@ -9,26 +9,26 @@ from typing import NamedTuple
 
 from ml_janitor.aws import manifests
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.locations import Address
-from ml_janitor.aws.manifests import Manifest, Unopened
+from ml_janitor.aws.locations import S3Address
+from ml_janitor.aws.manifests import S3Manifest, UnopenedManifest
 from ml_janitor.aws.referrers import (
-    LISTED,
-    SOURCE,
-    Key,
+    REFERENCE_SOURCE,
+    REFERRER_KINDS,
+    PlaceUser,
     Referrer,
-    User,
-    key_of,
-    referrers,
+    ReferrerKey,
+    list_referrers,
+    referrer_key,
 )
 from ml_janitor.aws.sagemaker_kinds import ENDPOINT, MODEL, MODEL_PACKAGE
 from ml_janitor.core.signals import Absent, Signal, Unreadable, Value
 
 
-class Uses(NamedTuple):
+class ObjectUses(NamedTuple):
     """References to an object: the labels of users *in_use*, and the other users that need it."""
 
     in_use: Signal[tuple[str, ...]]
-    needed_only_by: tuple[User, ...]
+    needed_only_by: tuple[PlaceUser, ...]
 
 
 @dataclass(slots=True)
@@ -43,10 +43,10 @@ class References:
     errors: list[str] = field(default_factory=list)
     gaps: list[str] = field(default_factory=list)
     leftovers: list[str] = field(default_factory=list)
-    _exact: dict[tuple[str | None, str], list[User]] = field(default_factory=dict)
-    _beginnings: dict[str | None, dict[str, list[User]]] = field(default_factory=dict)
+    _exact: dict[tuple[str | None, str], list[PlaceUser]] = field(default_factory=dict)
+    _beginnings: dict[str | None, dict[str, list[PlaceUser]]] = field(default_factory=dict)
 
-    def add(self, user: User, places: Iterable[Address]) -> None:
+    def add(self, user: PlaceUser, places: Iterable[S3Address]) -> None:
         """Let *user* refer to *places*. A bucket alone, unless as a beginning, names nothing in it."""
         for place in places:
             if place.beginning:
@@ -59,11 +59,11 @@ class References:
         referrer: Referrer,
         user: Referrer | None,
         uri: str,
-        listed: Signal[tuple[Address, ...] | Unopened],
+        listed: Signal[tuple[S3Address, ...] | UnopenedManifest],
     ) -> None:
         """Let *referrer* refer to the addresses *listed* by the manifest at *uri*."""
         match listed:
-            case Value(Unopened(why)):
+            case Value(UnopenedManifest(why)):
                 self.gaps.append(f"{referrer.label} reads what {uri} lists, {why}")
             case Value(tuple() as places):
                 self.add(referrer.as_user(in_use=user is not None), places)
@@ -88,16 +88,20 @@ class References:
         buckets = {bucket for bucket, _ in self._exact} | self._beginnings.keys()
         return frozenset(bucket for bucket in buckets if bucket is not None)
 
-    def to(self, bucket: str, keys: Iterable[str]) -> Uses:
+    def to(self, bucket: str, keys: Iterable[str]) -> ObjectUses:
         """Return the references to any of *keys*, to a folder of a key, or to a beginning of a key."""
         found = dict.fromkeys(user for key in keys for user in self._to_one(bucket, key))
         labels = tuple(user.label for user in found if user.in_use)
-        in_use: Signal[tuple[str, ...]] = Value(labels, SOURCE)
+        in_use: Signal[tuple[str, ...]] = Value(labels, REFERENCE_SOURCE)
         if not labels:
-            in_use = Unreadable("; ".join(self.errors), SOURCE) if self.errors else Absent(SOURCE)
-        return Uses(in_use, tuple(user for user in found if not user.in_use))
+            in_use = (
+                Unreadable("; ".join(self.errors), REFERENCE_SOURCE)
+                if self.errors
+                else Absent(REFERENCE_SOURCE)
+            )
+        return ObjectUses(in_use, tuple(user for user in found if not user.in_use))
 
-    def _to_one(self, bucket: str, key: str) -> Iterator[User]:
+    def _to_one(self, bucket: str, key: str) -> Iterator[PlaceUser]:
         folders = [key[:at] for at, letter in enumerate(key) if letter == "/"]
         for meant in (bucket, None):
             for path in (key, *folders):
@@ -107,16 +111,16 @@ class References:
                     yield from users
 
 
-def read(aws: Aws, contents_in: tuple[str, ...], now: datetime) -> References:
+def read_references(aws: Aws, contents_in: tuple[str, ...], now: datetime) -> References:
     """
     Read all references in the account and region at *now*. Failed reads are among the errors.
 
     The janitor opens manifests under the prefixes *contents_in*.
     """
     references = References()
-    found = dict[Key, Referrer]()
-    for kind in LISTED:
-        described = referrers(aws, kind, found.values(), now)
+    found = dict[ReferrerKey, Referrer]()
+    for kind in REFERRER_KINDS:
+        described = list_referrers(aws, kind, found.values(), now)
         references.errors += [] if described.error is None else [described.error]
         found |= {referrer.key: referrer for referrer in described.items}
     users, listed = _in_use(found), _open(aws, found.values(), contents_in)
@@ -126,7 +130,7 @@ def read(aws: Aws, contents_in: tuple[str, ...], now: datetime) -> References:
         for manifest in referrer.manifests:
             references.add_listed(referrer, user, manifest.uri, listed[manifest])
         for kind, name in referrer.loads:
-            if key_of(kind, name) not in found:
+            if referrer_key(kind, name) not in found:
                 references.gone(referrer, user, f"{kind.words} {name}")
         if referrer.kind is ENDPOINT and referrer.live and not referrer.loads:
             references.gaps.append(f"{referrer.label} names no configuration: what it serves is unknown")
@@ -135,7 +139,7 @@ def read(aws: Aws, contents_in: tuple[str, ...], now: datetime) -> References:
     return references
 
 
-def _in_use(found: Mapping[Key, Referrer]) -> dict[Key, Referrer]:
+def _in_use(found: Mapping[ReferrerKey, Referrer]) -> dict[ReferrerKey, Referrer]:
     """Return all resources in use by key: live ones, and all that they load; each with its user."""
     words = {word: referrer for referrer in found.values() for word in referrer.words}
     users = {key: referrer for key, referrer in found.items() if referrer.live}
@@ -143,7 +147,7 @@ def _in_use(found: Mapping[Key, Referrer]) -> dict[Key, Referrer]:
     todo = list(users)
     while todo:
         key = todo.pop()
-        for loaded in (key_of(*load) for load in found[key].loads):
+        for loaded in (referrer_key(*load) for load in found[key].loads):
             if loaded in found and loaded not in users:
                 users[loaded] = users[key]
                 todo.append(loaded)
@@ -152,9 +156,13 @@ def _in_use(found: Mapping[Key, Referrer]) -> dict[Key, Referrer]:
 
 def _open(
     aws: Aws, found: Iterable[Referrer], contents_in: tuple[str, ...]
-) -> dict[Manifest, Signal[tuple[Address, ...] | Unopened]]:
+) -> dict[S3Manifest, Signal[tuple[S3Address, ...] | UnopenedManifest]]:
     """Read the addresses in each manifest once."""
     todo = list(dict.fromkeys(manifest for referrer in found for manifest in referrer.manifests))
     return dict(
-        zip(todo, aws.map(lambda manifest: manifests.read(aws, manifest, contents_in), todo), strict=True)
+        zip(
+            todo,
+            aws.map(lambda manifest: manifests.read_manifest(aws, manifest, contents_in), todo),
+            strict=True,
+        )
     )

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 from ml_janitor.aws.answers import Listing
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.locations import Address, mentioned, parse
-from ml_janitor.aws.manifests import Manifest, manifests_in
+from ml_janitor.aws.locations import S3Address, addresses_in, parse_address
+from ml_janitor.aws.manifests import S3Manifest, manifests_in
 from ml_janitor.aws.sagemaker_kinds import (
     COMPONENT,
     ENDPOINT,
@@ -23,25 +23,34 @@ from ml_janitor.aws.sagemaker_kinds import (
     PROCESSING_JOB,
     TRAINING_JOB,
     TRANSFORM_JOB,
-    Kind,
-    describe,
-    listing,
-    model_packages,
-    running,
-    search,
+    SageMakerKind,
+    describe_resource,
+    list_kind,
+    list_model_packages,
+    list_running_jobs,
+    search_records,
     texts_in,
 )
-from ml_janitor.aws.training_jobs import ENDED, every
+from ml_janitor.aws.training_jobs import ENDED_STATUSES, list_all_jobs
 from ml_janitor.core.model import Target
 from ml_janitor.core.signals import Signal, Unreadable, Value
 
-SOURCE = "sagemaker:Describe*"
+REFERENCE_SOURCE = "sagemaker:Describe*"
 """The source of references: the descriptions of all these resources together."""
 
-UNFINISHED = (PROCESSING_JOB, TRANSFORM_JOB)
+UNFINISHED_JOBS = (PROCESSING_JOB, TRANSFORM_JOB)
 """Jobs that refer to their input only until they have read it."""
 
-LISTED = (MODEL, TRAINING_JOB, PIPELINE, COMPONENT, *UNFINISHED, MODEL_PACKAGE, ENDPOINT, ENDPOINT_CONFIG)
+REFERRER_KINDS = (
+    MODEL,
+    TRAINING_JOB,
+    PIPELINE,
+    COMPONENT,
+    *UNFINISHED_JOBS,
+    MODEL_PACKAGE,
+    ENDPOINT,
+    ENDPOINT_CONFIG,
+)
 """
 The kinds in the order of reading.
 
@@ -49,10 +58,10 @@ Training jobs include all ended ones: a job refers to its output and its start a
 configurations come after endpoints: only those of an endpoint are described.
 """
 
-UNCHANGING = frozenset({MODEL, ENDPOINT_CONFIG, *UNFINISHED})
+UNCHANGING_KINDS = frozenset({MODEL, ENDPOINT_CONFIG, *UNFINISHED_JOBS})
 """Kinds that SageMaker never changes after their creation, except by ending or deleting them."""
 
-LOADS: Mapping[Kind, tuple[str, Kind]] = {
+LOADED_MEMBERS: Mapping[SageMakerKind, tuple[str, SageMakerKind]] = {
     COMPONENT: ("ModelName", MODEL),
     ENDPOINT: ("EndpointConfigName", ENDPOINT_CONFIG),
     ENDPOINT_CONFIG: ("ModelName", MODEL),
@@ -61,7 +70,7 @@ LOADS: Mapping[Kind, tuple[str, Kind]] = {
 }
 """The member and kind of a loaded resource, for kinds whose description names it instead of its place."""
 
-OUTPUTS = frozenset(
+OUTPUT_MEMBERS = frozenset(
     {
         "AsyncInferenceConfig",
         "CoreDumpConfig",
@@ -76,21 +85,21 @@ OUTPUTS = frozenset(
 )
 """Members for output places. Output paths do not protect existing files, except in a pipeline."""
 
-WORDS = (re.compile(r"[\w-]+"), re.compile(r"[\w:/.-]+"))
+DEFINITION_WORDS = (re.compile(r"[\w-]+"), re.compile(r"[\w:/.-]+"))
 """Names within a pipeline's definition, and ARNs."""
 
 NO_WORDS = frozenset[str]()
 
-FAILED, REJECTED = "Failed", "Rejected"
+FAILED_ENDPOINT, REJECTED_PACKAGE = "Failed", "Rejected"
 
-UNUSED: Mapping[Kind, str] = {
+UNUSED_WORDS: Mapping[SageMakerKind, str] = {
     MODEL: "which nothing serves",
     MODEL_PACKAGE: "which was rejected",
     TRAINING_JOB: "which ended",
 }
 """Kinds that may refer to something without being in use, and the words for that."""
 
-type Key = tuple[Kind, str]
+type ReferrerKey = tuple[SageMakerKind, str]
 """A kind, and a resource's name in small letters: SageMaker does not tell names apart by case."""
 
 
@@ -104,31 +113,33 @@ class Referrer:
     a word may name a model.
     """
 
-    kind: Kind
+    kind: SageMakerKind
     name: str
     live: bool = False
-    places: tuple[Address, ...] = ()
-    loads: tuple[tuple[Kind, str], ...] = ()
+    places: tuple[S3Address, ...] = ()
+    loads: tuple[tuple[SageMakerKind, str], ...] = ()
     words: frozenset[str] = frozenset()
-    manifests: tuple[Manifest, ...] = ()
+    manifests: tuple[S3Manifest, ...] = ()
 
     @property
-    def key(self) -> Key:
-        return key_of(self.kind, self.name)
+    def key(self) -> ReferrerKey:
+        return referrer_key(self.kind, self.name)
 
     @property
     def label(self) -> str:
         """Return its name for a sentence."""
         return f"{self.kind.words} {self.name}"
 
-    def as_user(self, *, in_use: bool) -> User:
+    def as_user(self, *, in_use: bool) -> PlaceUser:
         """Return it as a user of the places that it refers to."""
-        label = self.label if in_use else f"{self.label}, {UNUSED.get(self.kind, 'which is not in use')}"
-        return User(label, f"{self.kind.type}/{self.name}", in_use)
+        label = (
+            self.label if in_use else f"{self.label}, {UNUSED_WORDS.get(self.kind, 'which is not in use')}"
+        )
+        return PlaceUser(label, f"{self.kind.type}/{self.name}", in_use)
 
 
 @dataclass(frozen=True, slots=True)
-class User:
+class PlaceUser:
     """
     A user of a place: its *label* in a sentence, and its *path* in an ARN ("training-job/churn-7").
 
@@ -140,24 +151,30 @@ class User:
     in_use: bool
 
 
-def referrers(aws: Aws, kind: Kind, found: Iterable[Referrer], now: datetime) -> Listing[Referrer]:
+def list_referrers(
+    aws: Aws, kind: SageMakerKind, found: Iterable[Referrer], now: datetime
+) -> Listing[Referrer]:
     """Read all referrers of *kind*; *found* are those read before."""
     if kind is TRAINING_JOB:
-        jobs, unread = every(aws, partial(_recorded, aws), now)
+        jobs, unread = list_all_jobs(aws, partial(_recorded, aws), now)
         still_open = _described(aws, kind, [_listed(aws, kind, entry) for entry in jobs.open.values()])
         return Listing.joined((*jobs.ended, *still_open.items), (unread, still_open.error))
     read = partial(_listed, aws, kind)
     if kind is MODEL_PACKAGE:  # their listing has no modification time
-        packages = model_packages(aws)
-        listed = Listing(tuple(Listed(package) for package in packages.items), packages.error)
+        packages = list_model_packages(aws)
+        listed = Listing(tuple(ListedResource(package) for package in packages.items), packages.error)
     else:
-        listed = running(aws, kind, read, now) if kind in UNFINISHED else listing(aws, kind, read)
+        listed = (
+            list_running_jobs(aws, kind, read, now) if kind in UNFINISHED_JOBS else list_kind(aws, kind, read)
+        )
     todo = listed.items
     if kind is MODEL:
         _keep_searched(aws)
     if kind is ENDPOINT_CONFIG:
-        named = {key_of(*load) for referrer in found if referrer.kind is ENDPOINT for load in referrer.loads}
-        todo = tuple(entry for entry in todo if key_of(kind, entry.target.name) in named)
+        named = {
+            referrer_key(*load) for referrer in found if referrer.kind is ENDPOINT for load in referrer.loads
+        }
+        todo = tuple(entry for entry in todo if referrer_key(kind, entry.target.name) in named)
     described = _described(aws, kind, todo)
     return Listing.joined(described.items, (listed.error, described.error))
 
@@ -168,7 +185,7 @@ def _recorded(aws: Aws, record: dict[str, Any]) -> Referrer | None:
     return found if found.places or found.manifests else None
 
 
-class Listed(NamedTuple):
+class ListedResource(NamedTuple):
     """A resource of a listing, with the signs of a change."""
 
     target: Target
@@ -176,8 +193,8 @@ class Listed(NamedTuple):
     status: str | None = None
 
 
-def _listed(aws: Aws, kind: Kind, entry: Mapping[str, Any]) -> Listed:
-    return Listed(kind.target(aws, entry), entry.get("LastModifiedTime"), entry.get(kind.status))
+def _listed(aws: Aws, kind: SageMakerKind, entry: Mapping[str, Any]) -> ListedResource:
+    return ListedResource(kind.target(aws, entry), entry.get("LastModifiedTime"), entry.get(kind.status))
 
 
 def _keep_searched(aws: Aws) -> None:
@@ -190,13 +207,13 @@ def _keep_searched(aws: Aws) -> None:
     if MODEL in aws.lasting:
         return
     aws.lasting[MODEL] = None
-    for record in search(aws, "Model", lambda found: found["Model"]).items:
+    for record in search_records(aws, "Model", lambda found: found["Model"]).items:
         entry = _listed(aws, MODEL, record)
         if "PrimaryContainer" in record or "Containers" in record:
             aws.lasting[MODEL, entry] = _referrer(aws, MODEL, entry.target, record)
 
 
-def _described(aws: Aws, kind: Kind, todo: Iterable[Listed]) -> Listing[Referrer]:
+def _described(aws: Aws, kind: SageMakerKind, todo: Iterable[ListedResource]) -> Listing[Referrer]:
     """Read the references of all of *todo*."""
     answers = aws.map(lambda entry: _describe(aws, kind, entry), list(todo))
     return Listing.joined(
@@ -205,7 +222,7 @@ def _described(aws: Aws, kind: Kind, todo: Iterable[Listed]) -> Listing[Referrer
     )
 
 
-def _describe(aws: Aws, kind: Kind, entry: Listed) -> Signal[Referrer]:
+def _describe(aws: Aws, kind: SageMakerKind, entry: ListedResource) -> Signal[Referrer]:
     """
     Read the references of *entry*. A description that cannot have changed is read once in a run.
 
@@ -215,34 +232,34 @@ def _describe(aws: Aws, kind: Kind, entry: Listed) -> Signal[Referrer]:
     """
     known: Referrer | None = aws.lasting.get((kind, entry))
     if known is not None:
-        return Value(known, SOURCE)
-    match describe(aws, kind, entry.target.name):
+        return Value(known, REFERENCE_SOURCE)
+    match describe_resource(aws, kind, entry.target.name):
         case Value(description, source):
             if kind is ENDPOINT_CONFIG and "ProductionVariants" not in description:
                 return Unreadable(f"{kind.words} {entry.target.name}: the answer was cut off", source)
             referrer = _referrer(aws, kind, entry.target, description)
             unmodified = entry.modified is not None and description.get("LastModifiedTime") == entry.modified
-            if kind in UNCHANGING or unmodified:
+            if kind in UNCHANGING_KINDS or unmodified:
                 aws.lasting[kind, entry] = referrer
             return Value(referrer, source)
         case other:
             return other
 
 
-def _referrer(aws: Aws, kind: Kind, target: Target, description: dict[str, Any]) -> Referrer:
+def _referrer(aws: Aws, kind: SageMakerKind, target: Target, description: dict[str, Any]) -> Referrer:
     live, places, words = kind not in {MODEL, ENDPOINT_CONFIG}, [], NO_WORDS
     if kind not in {ENDPOINT, ENDPOINT_CONFIG}:  # configurations and models tell what an endpoint loads
-        places = list(mentioned(description, frozenset() if kind is PIPELINE else OUTPUTS))
+        places = list(addresses_in(description, frozenset() if kind is PIPELINE else OUTPUT_MEMBERS))
     if kind is ENDPOINT:
-        live = description["EndpointStatus"] != FAILED
+        live = description["EndpointStatus"] != FAILED_ENDPOINT
     elif kind is TRAINING_JOB:
-        live = description["TrainingJobStatus"] not in ENDED
+        live = description["TrainingJobStatus"] not in ENDED_STATUSES
         places += _going_to_write(target.name, description) if live else ()
     elif kind is MODEL_PACKAGE:
-        live = description.get("ModelApprovalStatus") != REJECTED
+        live = description.get("ModelApprovalStatus") != REJECTED_PACKAGE
     elif kind is PIPELINE:
         text = " ".join(texts_in(description, "PipelineDefinition")).lower()
-        words = frozenset(_bare(word) for how in WORDS for word in how.findall(text))
+        words = frozenset(_bare(word) for how in DEFINITION_WORDS for word in how.findall(text))
     return Referrer(
         kind,
         _bare(target.name),
@@ -254,21 +271,23 @@ def _referrer(aws: Aws, kind: Kind, target: Target, description: dict[str, Any])
     )
 
 
-def _loads(aws: Aws, kind: Kind, description: Mapping[str, Any]) -> tuple[tuple[Kind, str], ...]:
+def _loads(
+    aws: Aws, kind: SageMakerKind, description: Mapping[str, Any]
+) -> tuple[tuple[SageMakerKind, str], ...]:
     """
     Return the resources of this account and region that *description* names; others
     are not listed here.
     """
-    if kind not in LOADS:
+    if kind not in LOADED_MEMBERS:
         return ()
-    member, named = LOADS[kind]
+    member, named = LOADED_MEMBERS[kind]
     found = dict.fromkeys(texts_in(description, member))
     here = [aws.region, aws.account]
     ours = (name for name in found if not name.startswith("arn:") or name.split(":")[3:5] == here)
     return tuple((named, _bare(name)) for name in ours)
 
 
-def key_of(kind: Kind, name: str) -> Key:
+def referrer_key(kind: SageMakerKind, name: str) -> ReferrerKey:
     """Return the key of the *kind* called *name*."""
     return kind, name.lower()
 
@@ -278,8 +297,8 @@ def _bare(name: str) -> str:
     return name.partition("model-package/")[2] or name
 
 
-def _going_to_write(name: str, description: dict[str, Any]) -> Iterator[Address]:
+def _going_to_write(name: str, description: dict[str, Any]) -> Iterator[S3Address]:
     """Yield a running training job's output place: a folder of its own name, under its output path."""
-    place = parse(description.get("OutputDataConfig", {}).get("S3OutputPath", ""))
+    place = parse_address(description.get("OutputDataConfig", {}).get("S3OutputPath", ""))
     if place is not None:
-        yield Address(place.bucket, "/".join(part for part in (place.path.strip("/"), name) if part))
+        yield S3Address(place.bucket, "/".join(part for part in (place.path.strip("/"), name) if part))

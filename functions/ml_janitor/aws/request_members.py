@@ -9,15 +9,17 @@ from typing import Any
 from ml_janitor.aws.boto_client import ServiceName
 from ml_janitor.aws.client import Aws
 
-NOT_SET: tuple[object, ...] = (None, "", [], {})
+UNSET_VALUES: tuple[object, ...] = (None, "", [], {})
 
 
-def fitted(aws: Aws, service: ServiceName, operation: str, described: Mapping[str, Any]) -> dict[str, Any]:
+def fit_request(
+    aws: Aws, service: ServiceName, operation: str, described: Mapping[str, Any]
+) -> dict[str, Any]:
     """
     Return the members of *described* that *operation* takes, as plain JSON.
 
     The SDK's model of the operation decides. The janitor therefore restores members that AWS adds later,
-    once the SDK knows them. A member that is empty in the description (`NOT_SET`) was not set.
+    once the SDK knows them. A member that is empty in the description (`UNSET_VALUES`) was not set.
     """
     shape = aws.client(service).meta.service_model.operation_model(operation).input_shape
     fit: dict[str, Any] = _fit(shape, described)
@@ -30,7 +32,7 @@ def _fit(shape: Any, value: Any) -> Any:
             return {
                 name: _fit(member, value[name])
                 for name, member in shape.members.items()
-                if name in value and (name in shape.required_members or value[name] not in NOT_SET)
+                if name in value and (name in shape.required_members or value[name] not in UNSET_VALUES)
             }
         case "list":
             return [_fit(shape.member, item) for item in value]

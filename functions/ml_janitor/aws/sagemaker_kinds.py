@@ -9,13 +9,13 @@ from functools import partial
 from sys import intern
 from typing import Any, Final
 
-from ml_janitor.aws.answers import Listing, everything, failure, refused_as
+from ml_janitor.aws.answers import Listing, collect_pages, failure_text, is_refusal
 from ml_janitor.aws.arns import target_in
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Target
 from ml_janitor.core.signals import Absent, Signal, Tags, Unreadable, Value
 
-PAGE_SIZE = 100
+SAGEMAKER_PAGE = 100
 """The largest page of SageMaker's listings; the default is 10."""
 
 SEARCH = "sagemaker:Search"
@@ -26,7 +26,7 @@ IN_PROGRESS: Final = "InProgress"
 OLDEST_FIRST: Final = {"SortBy": "CreationTime", "SortOrder": "Ascending"}
 """The order that puts resources created meanwhile on a later page."""
 
-LONGEST_LIFE: Final = timedelta(days=31)
+LONGEST_JOB_LIFE: Final = timedelta(days=31)
 """
 The age up to which processing and transform jobs are listed.
 
@@ -37,7 +37,7 @@ it: without a time, the janitor would page through every job that ever existed.
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class SageMakerKind:
     """
     One kind of SageMaker resource, in AWS's spelling.
 
@@ -122,43 +122,53 @@ class Kind:
         return target_in(aws, arn, name, self.type, entry["CreationTime"], tags=tags)
 
 
-APP = Kind("app", "App", "Apps")
-AUTOML_JOB = Kind("automl-job", "AutoMLJob", "AutoMLJobSummaries")
-CLUSTER = Kind("cluster", "Cluster", "ClusterSummaries", named_in_arn=False)
-COMPONENT = Kind("inference-component", "InferenceComponent", "InferenceComponents")
-COMPILATION_JOB = Kind("compilation-job", "CompilationJob", "CompilationJobSummaries", running="INPROGRESS")
-DOMAIN = Kind("domain", "Domain", "Domains", named_in_arn=False)
-ENDPOINT = Kind("endpoint", "Endpoint", "Endpoints")
-ENDPOINT_CONFIG = Kind("endpoint-config", "EndpointConfig", "EndpointConfigs")
-EXPERIMENT = Kind(
+APP = SageMakerKind("app", "App", "Apps")
+AUTOML_JOB = SageMakerKind("automl-job", "AutoMLJob", "AutoMLJobSummaries")
+CLUSTER = SageMakerKind("cluster", "Cluster", "ClusterSummaries", named_in_arn=False)
+COMPONENT = SageMakerKind("inference-component", "InferenceComponent", "InferenceComponents")
+COMPILATION_JOB = SageMakerKind(
+    "compilation-job", "CompilationJob", "CompilationJobSummaries", running="INPROGRESS"
+)
+DOMAIN = SageMakerKind("domain", "Domain", "Domains", named_in_arn=False)
+ENDPOINT = SageMakerKind("endpoint", "Endpoint", "Endpoints")
+ENDPOINT_CONFIG = SageMakerKind("endpoint-config", "EndpointConfig", "EndpointConfigs")
+EXPERIMENT = SageMakerKind(
     "inference-experiment", "InferenceExperiment", "InferenceExperiments", name="Name", parameter="Name",
     path=("Name",),
 )  # fmt: skip
-MODEL = Kind("model", "Model", "Models")
-MODEL_PACKAGE = Kind(
+MODEL = SageMakerKind("model", "Model", "Models")
+MODEL_PACKAGE = SageMakerKind(
     "model-package", "ModelPackage", "ModelPackageSummaryList", name="ModelPackageArn",
     parameter="ModelPackageName", listed_on="model-package/*",
 )  # fmt: skip
-MODEL_PACKAGE_GROUP = Kind("model-package-group", "ModelPackageGroup", "ModelPackageGroupSummaryList")
-MONITORING_EXECUTION = Kind("monitoring-execution", "MonitoringExecution", "MonitoringExecutionSummaries")
-MONITORING_SCHEDULE = Kind("monitoring-schedule", "MonitoringSchedule", "MonitoringScheduleSummaries")
-NOTEBOOK = Kind("notebook-instance", "NotebookInstance", "NotebookInstances")
-PIPELINE = Kind("pipeline", "Pipeline", "PipelineSummaries", named_in_arn=False)
-PROCESSING_JOB = Kind("processing-job", "ProcessingJob", "ProcessingJobSummaries")
-RECOMMENDATION = Kind(
+MODEL_PACKAGE_GROUP = SageMakerKind(
+    "model-package-group", "ModelPackageGroup", "ModelPackageGroupSummaryList"
+)
+MONITORING_EXECUTION = SageMakerKind(
+    "monitoring-execution", "MonitoringExecution", "MonitoringExecutionSummaries"
+)
+MONITORING_SCHEDULE = SageMakerKind(
+    "monitoring-schedule", "MonitoringSchedule", "MonitoringScheduleSummaries"
+)
+NOTEBOOK = SageMakerKind("notebook-instance", "NotebookInstance", "NotebookInstances")
+PIPELINE = SageMakerKind("pipeline", "Pipeline", "PipelineSummaries", named_in_arn=False)
+PROCESSING_JOB = SageMakerKind("processing-job", "ProcessingJob", "ProcessingJobSummaries")
+RECOMMENDATION = SageMakerKind(
     "inference-recommendations-job", "InferenceRecommendationsJob", "InferenceRecommendationsJobs",
     name="JobName", arn="JobArn", parameter="JobName",
 )  # fmt: skip
 """A load test of Inference Recommender."""
-SPACE = Kind("space", "Space", "Spaces", path=("DomainId", "SpaceName"), named_in_arn=False)
-TRAINING_JOB = Kind("training-job", "TrainingJob", "TrainingJobSummaries")
-TRANSFORM_JOB = Kind("transform-job", "TransformJob", "TransformJobSummaries")
-TUNING_JOB = Kind("hyper-parameter-tuning-job", "HyperParameterTuningJob", "HyperParameterTuningJobSummaries")
-USER_PROFILE = Kind(
+SPACE = SageMakerKind("space", "Space", "Spaces", path=("DomainId", "SpaceName"), named_in_arn=False)
+TRAINING_JOB = SageMakerKind("training-job", "TrainingJob", "TrainingJobSummaries")
+TRANSFORM_JOB = SageMakerKind("transform-job", "TransformJob", "TransformJobSummaries")
+TUNING_JOB = SageMakerKind(
+    "hyper-parameter-tuning-job", "HyperParameterTuningJob", "HyperParameterTuningJobSummaries"
+)
+USER_PROFILE = SageMakerKind(
     "user-profile", "UserProfile", "UserProfiles", path=("DomainId", "UserProfileName"), named_in_arn=False
 )  # fmt: skip
-DEFINITIONS = tuple(
-    Kind(
+JOB_DEFINITIONS = tuple(
+    SageMakerKind(
         type_, f"{noun}JobDefinition", "JobDefinitionSummaries", name="MonitoringJobDefinitionName",
         arn="MonitoringJobDefinitionArn", parameter="JobDefinitionName",
     )
@@ -171,61 +181,65 @@ DEFINITIONS = tuple(
 )  # fmt: skip
 """The kinds that a monitoring schedule runs."""
 
-TAGGED = (
+TAGGED_KINDS = (
     ENDPOINT, ENDPOINT_CONFIG, MODEL, COMPONENT, NOTEBOOK, TRAINING_JOB, PROCESSING_JOB, TRANSFORM_JOB,
     TUNING_JOB, AUTOML_JOB, COMPILATION_JOB, DOMAIN, USER_PROFILE, SPACE, MODEL_PACKAGE_GROUP, PIPELINE,
-    MONITORING_SCHEDULE, *DEFINITIONS, CLUSTER,
+    MONITORING_SCHEDULE, *JOB_DEFINITIONS, CLUSTER,
 )  # fmt: skip
 """The kinds that people make and that carry tags."""
 
 
-type Described = Listing[tuple[Target, Signal[dict[str, Any]]]]
+type DescribedResources = Listing[tuple[Target, Signal[dict[str, Any]]]]
 """Resources, each with its description."""
 
 
-def listing[T](aws: Aws, kind: Kind, read: Callable[[dict[str, Any]], T], **query: Any) -> Listing[T]:
+def list_kind[T](
+    aws: Aws, kind: SageMakerKind, read: Callable[[dict[str, Any]], T], **query: Any
+) -> Listing[T]:
     """List the resources of *kind* that match *query*, each entry converted by *read*."""
-    return aws.listing(kind.lists, kind.members, read, PAGE_SIZE, **query)
+    return aws.listing(kind.lists, kind.members, read, SAGEMAKER_PAGE, **query)
 
 
-def running[T](aws: Aws, kind: Kind, read: Callable[[dict[str, Any]], T], now: datetime) -> Listing[T]:
-    """List processing or transform jobs in progress, created in `LONGEST_LIFE` before *now*."""
-    return listing(
-        aws, kind, read, StatusEquals=IN_PROGRESS, CreationTimeAfter=now - LONGEST_LIFE, **OLDEST_FIRST
+def list_running_jobs[T](
+    aws: Aws, kind: SageMakerKind, read: Callable[[dict[str, Any]], T], now: datetime
+) -> Listing[T]:
+    """List processing or transform jobs in progress, created in `LONGEST_JOB_LIFE` before *now*."""
+    return list_kind(
+        aws, kind, read, StatusEquals=IN_PROGRESS, CreationTimeAfter=now - LONGEST_JOB_LIFE, **OLDEST_FIRST
     )
 
 
-def targets(aws: Aws, kind: Kind, **query: Any) -> Listing[Target]:
+def list_targets(aws: Aws, kind: SageMakerKind, **query: Any) -> Listing[Target]:
     """List the resources of *kind* that match *query*, as targets without tags."""
-    return listing(aws, kind, partial(kind.target, aws), **query)
+    return list_kind(aws, kind, partial(kind.target, aws), **query)
 
 
-def model_packages(aws: Aws, **query: Any) -> Listing[Target]:
+def list_model_packages(aws: Aws, **query: Any) -> Listing[Target]:
     """List the model packages that match *query*: in each group, and outside of groups."""
-    groups = targets(aws, MODEL_PACKAGE_GROUP)
+    groups = list_targets(aws, MODEL_PACKAGE_GROUP)
     queries = [query, *(query | {"ModelPackageGroupName": group.name} for group in groups.items)]
-    found = aws.map(lambda asked: targets(aws, MODEL_PACKAGE, **asked), queries)
+    found = aws.map(lambda asked: list_targets(aws, MODEL_PACKAGE, **asked), queries)
     packages = dict.fromkeys(package for listing_read in found for package in listing_read.items)
     return Listing.joined(packages, (listing_read.error for listing_read in (groups, *found)))
 
 
-def search[T](aws: Aws, record: str, read: Callable[[dict[str, Any]], T], **query: Any) -> Listing[T]:
+def search_records[T](aws: Aws, record: str, read: Callable[[dict[str, Any]], T], **query: Any) -> Listing[T]:
     """List Search's records ("Model") that match *query*, each converted by *read*, 100 a call."""
-    return everything(
-        aws.pages(SEARCH, PAGE_SIZE, Resource=record, **query),
+    return collect_pages(
+        aws.pages(SEARCH, SAGEMAKER_PAGE, Resource=record, **query),
         lambda page: [read(found[record]) for found in page["Results"]],
         source=f"{SEARCH} of {record}",
     )
 
 
-def describe(aws: Aws, kind: Kind, name: str) -> Signal[dict[str, Any]]:
+def describe_resource(aws: Aws, kind: SageMakerKind, name: str) -> Signal[dict[str, Any]]:
     """Describe one resource; `Absent` if it was deleted since it was listed."""
     try:
         answer = kind.call(aws, "Describe")(**{kind.named: name})
     except Exception as error:  # anything that is not a failed AWS call is raised again below
-        if gone(error):
+        if is_gone_error(error):
             return Absent(kind.describes)
-        if (problem := failure(error)) is None:
+        if (problem := failure_text(error)) is None:
             raise
         return Unreadable(f"{kind.words} {name}: {problem}", kind.describes)
     if "CreationTime" not in answer:
@@ -233,10 +247,10 @@ def describe(aws: Aws, kind: Kind, name: str) -> Signal[dict[str, Any]]:
     return Value({key: value for key, value in answer.items() if key != "ResponseMetadata"}, kind.describes)
 
 
-def described(aws: Aws, kind: Kind, **query: Any) -> Described:
+def describe_all(aws: Aws, kind: SageMakerKind, **query: Any) -> DescribedResources:
     """List the resources of *kind* that match *query*, with their descriptions."""
-    listed = model_packages(aws, **query) if kind is MODEL_PACKAGE else targets(aws, kind, **query)
-    answers = aws.map(lambda target: describe(aws, kind, target.name), listed.items)
+    listed = list_model_packages(aws, **query) if kind is MODEL_PACKAGE else list_targets(aws, kind, **query)
+    answers = aws.map(lambda target: describe_resource(aws, kind, target.name), listed.items)
     return Listing(tuple(zip(listed.items, answers, strict=True)), listed.error)
 
 
@@ -259,8 +273,8 @@ def texts_in(value: object, *members: str) -> Iterator[str]:
                 yield from texts_in(inner, *members)
 
 
-def gone(error: Exception) -> bool:
+def is_gone_error(error: Exception) -> bool:
     """Return whether *error* says that SageMaker has no such resource."""
-    return refused_as(error, ("ResourceNotFound",)) or refused_as(
+    return is_refusal(error, ("ResourceNotFound",)) or is_refusal(
         error, ("ValidationException",), "could not find"
     )

@@ -13,40 +13,40 @@ from typing import Any
 
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.cost_explorer import (
+    COST_EXPLORER_REGION,
     GET_COST_AND_USAGE,
     GET_COVERAGE,
     GET_UTILIZATION,
     QUANTITY,
-    REGION,
     UNBLENDED,
     CostExplorer,
     RefusalCause,
     RefusedError,
-    by_dimension,
+    group_by_dimension,
 )
-from ml_janitor.aws.prices import rented
-from ml_janitor.aws.runs import Used
-from ml_janitor.core.commitment import Span, Total, Usage, Use
+from ml_janitor.aws.prices import component_of_usage
+from ml_janitor.aws.runs import UsedResource
+from ml_janitor.core.commitment import RatedUsage, ResourceUsage, UsageSpan, UsageTotal
 from ml_janitor.core.durations import HOUR
-from ml_janitor.core.job_families import family
+from ml_janitor.core.job_families import family_name
 from ml_janitor.core.signals import Absent, Signal, Unreadable, Value
 
 DESCRIBE_PLANS = "savingsplans:DescribeSavingsPlans"
 DESCRIBE_RATES = "savingsplans:DescribeSavingsPlansOfferingRates"
 
-SERVICES: Mapping[str, str] = {
+PLAN_SERVICES: Mapping[str, str] = {
     "SageMaker": "Amazon SageMaker",
     "Compute": "Amazon Elastic Compute Cloud - Compute",
 }
 """The service that each type of plan covers, as Cost Explorer names it; only judged services."""
 
-STANDING = ("active", "payment-pending", "queued")
+STANDING_STATES = ("active", "payment-pending", "queued")
 """The states of a plan that is paid for, or will be."""
 
-PAYMENT, YEAR = "No Upfront", 365 * 24 * 3600
+PROPOSED_PAYMENT, PLAN_SECONDS = "No Upfront", 365 * 24 * 3600
 """The proposed plan binds the least money for the shortest time; other plans save more."""
 
-SPOT = re.compile(r"TrSpt|Spot", re.IGNORECASE)
+SPOT_USAGE = re.compile(r"TrSpt|Spot", re.IGNORECASE)
 """Usage types of spot, which no plan covers (Savings Plans user guide, "What is a Savings Plan")."""
 
 HOURS_KEPT = timedelta(days=14)
@@ -54,7 +54,7 @@ HOURS_KEPT = timedelta(days=14)
 
 
 @dataclass(frozen=True, slots=True)
-class Rate:
+class PlanRate:
     """Dollars an hour of usage under a plan, and the id of the *offering* with this rate."""
 
     hourly_usd: float
@@ -62,7 +62,7 @@ class Rate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class SavingsPlanLine:
     """The hourly on-demand cost of one usage type and operation, and its total quantity."""
 
     usage_type: str
@@ -71,10 +71,10 @@ class Line:
     quantity: float
 
 
-type Key = tuple[str, str]
+type UsageKey = tuple[str, str]
 """A usage type and an operation."""
 
-type Rates = Mapping[str, Mapping[Key, Rate]]
+type PlanRates = Mapping[str, Mapping[UsageKey, PlanRate]]
 """Rates by type of plan."""
 
 
@@ -103,8 +103,8 @@ class SavingsPlans:
 
     def __init__(self, aws: Aws, max_requests: int) -> None:
         self._region = aws.region
-        self._costs = aws.client("ce", REGION)
-        self._plans = aws.client("savingsplans", REGION)
+        self._costs = aws.client("ce", COST_EXPLORER_REGION)
+        self._plans = aws.client("savingsplans", COST_EXPLORER_REGION)
         self._explorer = CostExplorer(self._costs, max_requests=max_requests)
 
     @property
@@ -116,7 +116,7 @@ class SavingsPlans:
     def owned(self) -> Mapping[str, float]:
         """Return the dollars an hour that the account itself committed to, by type of plan."""
         found: dict[str, float] = defaultdict(float)
-        asked = {"states": [*STANDING], "maxResults": 1000}
+        asked = {"states": [*STANDING_STATES], "maxResults": 1000}
         pages = self._explorer.pages(self._plans.describe_savings_plans, asked, following="nextToken")
         for plan in (plan for page in pages for plan in page["savingsPlans"]):
             found[plan["savingsPlanType"]] += float(plan["commitment"])
@@ -127,7 +127,7 @@ class SavingsPlans:
         """Return the covered share of the region's coverable usage, by service, over all plans' owners."""
         asked = {
             "TimePeriod": _days(since, until),
-            "GroupBy": [by_dimension("SERVICE")],
+            "GroupBy": [group_by_dimension("SERVICE")],
             "Filter": {"Dimensions": {"Key": "REGION", "Values": [self._region]}},
         }
         pages = self._explorer.pages(self._costs.get_savings_plans_coverage, asked, following="NextToken")
@@ -145,7 +145,7 @@ class SavingsPlans:
         return float(answer["Total"]["Utilization"]["UtilizationPercentage"]) / 100
 
     @_read(GET_COST_AND_USAGE)
-    def hourly(self, since: datetime, hours: int) -> tuple[Line, ...]:
+    def hourly(self, since: datetime, hours: int) -> tuple[SavingsPlanLine, ...]:
         """Return the on-demand cost in each of *hours* after *since*: without covered usage and spot."""
         span = {
             "Start": f"{since:%Y-%m-%dT%H:00:00Z}",
@@ -153,9 +153,11 @@ class SavingsPlans:
         }
         if self._region not in self._charged_in(span):
             return ()
-        asked = _hourly(span, by_dimension("USAGE_TYPE"), by_dimension("OPERATION"), REGION=[self._region])
-        usd: dict[Key, list[float]] = defaultdict(lambda: [0.0] * hours)
-        quantity: dict[Key, float] = defaultdict(float)
+        asked = _hourly(
+            span, group_by_dimension("USAGE_TYPE"), group_by_dimension("OPERATION"), REGION=[self._region]
+        )
+        usd: dict[UsageKey, list[float]] = defaultdict(lambda: [0.0] * hours)
+        quantity: dict[UsageKey, float] = defaultdict(float)
         for page in self._explorer.pages(self._costs.get_cost_and_usage, asked):
             for period in page["ResultsByTime"]:
                 at = (datetime.fromisoformat(period["TimePeriod"]["Start"]) - since) // HOUR
@@ -164,9 +166,9 @@ class SavingsPlans:
                     usd[usage_type, operation][at] += float(group["Metrics"][UNBLENDED]["Amount"])
                     quantity[usage_type, operation] += float(group["Metrics"][QUANTITY]["Amount"])
         return tuple(
-            Line(usage_type=key[0], operation=key[1], usd=tuple(amounts), quantity=quantity[key])
+            SavingsPlanLine(usage_type=key[0], operation=key[1], usd=tuple(amounts), quantity=quantity[key])
             for key, amounts in usd.items()
-            if not SPOT.search(key[0])
+            if not SPOT_USAGE.search(key[0])
         )
 
     def _charged_in(self, span: Mapping[str, str]) -> frozenset[str]:
@@ -177,21 +179,23 @@ class SavingsPlans:
         The request is by the hour, like the next ones: Cost Explorer refuses it free of charge if it
         keeps no hours.
         """
-        pages = self._explorer.pages(self._costs.get_cost_and_usage, _hourly(span, by_dimension("REGION")))
+        pages = self._explorer.pages(
+            self._costs.get_cost_and_usage, _hourly(span, group_by_dimension("REGION"))
+        )
         periods = (period for page in pages for period in page["ResultsByTime"])
         return frozenset(group["Keys"][0] for period in periods for group in period["Groups"])
 
     @_read(DESCRIBE_RATES)
-    def rates(self, usage_types: Iterable[str]) -> Rates:
+    def rates(self, usage_types: Iterable[str]) -> PlanRates:
         """
         Return the rates of *usage_types* under a plan without upfront payment, for
         a year, by plan type.
         """
-        found: dict[str, dict[Key, Rate]] = {plan: {} for plan in SERVICES}
-        wanted = sorted({usage_type for usage_type in usage_types if not SPOT.search(usage_type)})
+        found: dict[str, dict[UsageKey, PlanRate]] = {plan: {} for plan in PLAN_SERVICES}
+        wanted = sorted({usage_type for usage_type in usage_types if not SPOT_USAGE.search(usage_type)})
         asked = {
-            "savingsPlanTypes": [*SERVICES],
-            "savingsPlanPaymentOptions": [PAYMENT],
+            "savingsPlanTypes": [*PLAN_SERVICES],
+            "savingsPlanPaymentOptions": [PROPOSED_PAYMENT],
             "usageTypes": wanted,
             "maxResults": 1000,
         }
@@ -199,51 +203,54 @@ class SavingsPlans:
         pages = self._explorer.pages(call, asked, following="nextToken") if wanted else ()
         for result in (result for page in pages for result in page["searchResults"]):
             offering = result["savingsPlanOffering"]
-            if (offering["durationSeconds"], result["unit"]) == (YEAR, "Hrs"):
-                rate = Rate(float(result["rate"]), offering["offeringId"])
+            if (offering["durationSeconds"], result["unit"]) == (PLAN_SECONDS, "Hrs"):
+                rate = PlanRate(float(result["rate"]), offering["offeringId"])
                 found[offering["planType"]][result["usageType"], result.get("operation", "")] = rate
         return found
 
 
-def uses(
-    aws: Aws, used: Iterable[Used], lines: Iterable[Line], of: Mapping[Key, Rate], until: datetime
-) -> Iterator[Use]:
+def covered_usage(
+    aws: Aws,
+    used: Iterable[UsedResource],
+    lines: Iterable[SavingsPlanLine],
+    of: Mapping[UsageKey, PlanRate],
+    until: datetime,
+) -> Iterator[ResourceUsage]:
     """Yield the usage in *used* with a rate below its price, from the bill or the price list. Never spot."""
     billed = {line.usage_type: sum(line.usd) / line.quantity for line in lines if line.quantity}
     for resource in used:
-        spans = defaultdict[str, list[Span]](list)
+        spans = defaultdict[str, list[UsageSpan]](list)
         for run in resource.runs:
             price = billed.get(run.usage_type) or _listed(aws, run.usage_type)
-            covered = None if run.reserved or SPOT.search(run.usage_type) else _rate(of, run.usage_type)
+            covered = None if run.reserved or SPOT_USAGE.search(run.usage_type) else _rate(of, run.usage_type)
             if price and covered is not None and covered.hourly_usd < price:
-                hourly = Usage(price * float(run.hourly), 1 - covered.hourly_usd / price)
-                spans[run.usage_type].append(Span(run.start, run.end or until, hourly))
+                hourly = RatedUsage(price * float(run.hourly), 1 - covered.hourly_usd / price)
+                spans[run.usage_type].append(UsageSpan(run.start, run.end or until, hourly))
         names = [intern(resource.target.arn.lower())]
         if resource.target.kind.endswith("-job"):
-            whole = (
-                f"{resource.target.arn.removesuffix(resource.target.name)}{family(resource.target.name)}-*"
-            )
+            name = resource.target.name
+            whole = f"{resource.target.arn.removesuffix(name)}{family_name(name)}-*"
             names.append(intern(whole.lower()))  # the same for thousands of jobs
         for usage_type, found in spans.items():
-            yield Use(names=tuple(names), kind=usage_type, spans=tuple(found))
+            yield ResourceUsage(names=tuple(names), kind=usage_type, spans=tuple(found))
 
 
-def totals(lines: Iterable[Line], of: Mapping[Key, Rate]) -> Iterator[Total]:
+def covered_totals(lines: Iterable[SavingsPlanLine], of: Mapping[UsageKey, PlanRate]) -> Iterator[UsageTotal]:
     """Yield the totals of *lines* with a rate below their price."""
     for line in lines:
         covered, paid = _rate(of, line.usage_type, line.operation), sum(line.usd)
         if covered is not None and (rated := covered.hourly_usd * line.quantity) < paid:
-            yield Total(kind=line.usage_type, hourly=line.usd, discount=1 - rated / paid)
+            yield UsageTotal(kind=line.usage_type, hourly=line.usd, discount=1 - rated / paid)
 
 
 def _listed(aws: Aws, usage_type: str) -> float | None:
     """Return the list price of a usage type."""
-    found = rented(usage_type)
+    found = component_of_usage(usage_type)
     price = None if found is None else aws.prices.hourly(aws.region, *found).hourly_usd
     return None if price is None else float(price)
 
 
-def _rate(of: Mapping[Key, Rate], usage_type: str, operation: str = "") -> Rate | None:
+def _rate(of: Mapping[UsageKey, PlanRate], usage_type: str, operation: str = "") -> PlanRate | None:
     """
     Return the rate of a usage type: of that *operation*, if it has a rate; None if it is not covered.
 
@@ -259,7 +266,7 @@ def _hourly(
     span: Mapping[str, str], *groups: Mapping[str, str], **dimensions: Sequence[str]
 ) -> dict[str, Any]:
     """Return the request for hourly usage that plans can cover."""
-    wanted = {**dimensions, "RECORD_TYPE": ["Usage"], "SERVICE": [*SERVICES.values()]}
+    wanted = {**dimensions, "RECORD_TYPE": ["Usage"], "SERVICE": [*PLAN_SERVICES.values()]}
     return {
         "TimePeriod": span,
         "Granularity": "HOURLY",

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
 
-def folder(detector: str) -> str:
+def scratch_folder(detector: str) -> str:
     """Return the folder of *detector* in the janitor's bucket, whose lifecycle removes old files."""
     return f"{detector}/listing/"
 
@@ -35,7 +35,7 @@ class Scratch(Protocol):
 
 
 class BucketScratch:
-    """Files below *prefix* in *bucket*: see `folder`."""
+    """Files below *prefix* in *bucket*: see `scratch_folder`."""
 
     lasting = True
 

@@ -14,24 +14,24 @@ if TYPE_CHECKING:
     from botocore.hooks import BaseEventHooks
     from botocore.model import OperationModel
 
-GLOBAL: Final = frozenset({"ce"})
+GLOBAL_SERVICES: Final = frozenset({"ce"})
 """Services with account-wide answers: Cost Explorer charges a cent, and all regions ask the same."""
 
-SHARED: Final = GLOBAL | {"cloudtrail", "resourcegroupstaggingapi", "sagemaker"}
+SHARED_SERVICES: Final = GLOBAL_SERVICES | {"cloudtrail", "resourcegroupstaggingapi", "sagemaker"}
 """The services of which detectors ask the same. Requests to other services differ."""
 
-REUSED: Final = "MlJanitorReused"
+REUSED_MARK: Final = "MlJanitorReused"
 """The mark in the metadata of an answer to somebody else's request."""
 
-OF_THIS: Final = "ml_janitor_shared_answer"
+ANSWER_KEY: Final = "ml_janitor_shared_answer"
 """The key in a request's context under which its answer is kept."""
 
-PAUSE: Final = 1.0
+ANSWER_PAUSE: Final = 1.0
 """Seconds between two looks at the time left, while waiting for another request's answer."""
 
 
 @dataclass(slots=True)
-class Asked:
+class PendingRequest:
     """A request in flight (*asked*), and its answer once it is *done*; *kept* is None after a failure."""
 
     asked: Hashable
@@ -44,16 +44,16 @@ class SharedAnswers:
     """
     The answers of one run over one account, by request.
 
-    By default of all `SHARED` services, for a run that only reads; a run that may act shares only answers
-    of `GLOBAL` services, and reads anew before it acts. Answers live no longer than the run: the janitor
-    never judges by an earlier run's bill.
+    By default, a run that only reads shares the answers of all `SHARED_SERVICES`. A run that may act shares
+    only those of `GLOBAL_SERVICES`, and reads anew before it acts. Answers live no longer than the run: the
+    janitor never judges by an earlier run's bill.
 
     A request that is already in flight waits for that answer. A failure is not shared: the next request
     is sent. Answers are kept compressed, because one run may read hundreds of megabytes of them.
     """
 
-    services: frozenset[str] = SHARED
-    _answers: dict[Hashable, Asked | bytes] = field(default_factory=dict)
+    services: frozenset[str] = SHARED_SERVICES
+    _answers: dict[Hashable, PendingRequest | bytes] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def register(self, events: BaseEventHooks, region: str, has_time: Callable[[], bool]) -> None:
@@ -71,37 +71,37 @@ class SharedAnswers:
 
     def _known(
         self, asked: Hashable, context: dict[str, Any], has_time: Callable[[], bool]
-    ) -> tuple[Answered, Any] | None:
+    ) -> tuple[ReusedResponse, Any] | None:
         """Return the answer to the request *asked*; None if this request must be sent."""
         while True:
             with self._lock:
                 if (found := self._answers.get(asked)) is None:
-                    self._answers[asked] = context[OF_THIS] = Asked(asked)
+                    self._answers[asked] = context[ANSWER_KEY] = PendingRequest(asked)
                     return None
-            if isinstance(found, Asked):
-                while not found.done.wait(PAUSE) and has_time():
+            if isinstance(found, PendingRequest):
+                while not found.done.wait(ANSWER_PAUSE) and has_time():
                     pass
                 if not found.done.is_set():
                     return None
-            if (kept := found.kept if isinstance(found, Asked) else found) is not None:
+            if (kept := found.kept if isinstance(found, PendingRequest) else found) is not None:
                 answer = pickle.loads(zlib.decompress(kept))  # noqa: S301 - made below
-                answer["ResponseMetadata"] = {**answer.get("ResponseMetadata", {}), REUSED: True}
-                return Answered(), answer
+                answer["ResponseMetadata"] = {**answer.get("ResponseMetadata", {}), REUSED_MARK: True}
+                return ReusedResponse(), answer
 
     def _keep(
         self, http_response: Any, parsed: Mapping[str, Any], context: dict[str, Any], **_: object
     ) -> None:
-        if (own := context.pop(OF_THIS, None)) is None:
+        if (own := context.pop(ANSWER_KEY, None)) is None:
             return
         if http_response.status_code == HTTPStatus.OK:
             own.kept = zlib.compress(pickle.dumps(parsed), 1)
         self._end(own)
 
     def _give_up(self, context: dict[str, Any], **_: object) -> None:
-        if (own := context.pop(OF_THIS, None)) is not None:
+        if (own := context.pop(ANSWER_KEY, None)) is not None:
             self._end(own)
 
-    def _end(self, own: Asked) -> None:
+    def _end(self, own: PendingRequest) -> None:
         with self._lock:
             if own.kept is None:
                 self._answers.pop(own.asked, None)
@@ -110,13 +110,13 @@ class SharedAnswers:
         own.done.set()
 
 
-def reused(answer: Mapping[str, Any]) -> bool:
+def is_reused(answer: Mapping[str, Any]) -> bool:
     """Return whether *answer* belongs to an earlier request, so that AWS received no new one."""
-    return REUSED in answer.get("ResponseMetadata", {})
+    return REUSED_MARK in answer.get("ResponseMetadata", {})
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class ReusedResponse:
     """The response of a request that was not sent."""
 
     status_code: int = HTTPStatus.OK

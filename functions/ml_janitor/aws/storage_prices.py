@@ -11,15 +11,22 @@ from functools import cache
 from typing import Any
 
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.prices import ANYWHERE, FROM_API, FROM_TABLE, TABLE_REGION, products, read_table
+from ml_janitor.aws.prices import (
+    FROM_PRICE_LIST,
+    FROM_PRICE_TABLE,
+    PRICE_TABLE_REGION,
+    REGION_PREFIX,
+    list_products,
+    read_price_table,
+)
 from ml_janitor.core.cost import Cost
 from ml_janitor.core.lifecycles import INTELLIGENT_TIERING
-from ml_janitor.core.tiering import ARCHIVES, GB, STANDARD, Rates, RateTable
+from ml_janitor.core.tiering import GB, RESTORE_CLASSES, STANDARD, ClassRates, RateTable
 
-TABLE = "data/storage-prices-us-east-1.csv"
-DATED = f"{FROM_TABLE} of mid-2025"
+STORAGE_TABLE = "data/storage-prices-us-east-1.csv"
+FROM_STORAGE_TABLE = f"{FROM_PRICE_TABLE} of mid-2025"
 
-USAGE = {
+STORAGE_USAGE_TYPES = {
     "STANDARD": "TimedStorage-ByteHrs",
     "STANDARD_IA": "TimedStorage-SIA-ByteHrs",
     "ONEZONE_IA": "TimedStorage-ZIA-ByteHrs",
@@ -32,18 +39,18 @@ The end of S3's usage types, by storage class; outside us-east-1 they begin with
 region's short name.
 """
 
-OVERHEAD, INDEX = 32 * 1024, 8 * 1024
+ARCHIVE_OVERHEAD, ARCHIVE_INDEX = 32 * 1024, 8 * 1024
 """Bytes billed on top of an archived object: of its own class, and of STANDARD (S3 user guide)."""
 
-MOVED_TO_TIERING, WATCHED = Decimal("0.01"), Decimal("0.0025")
+TIERING_MOVE_USD, TIERING_WATCH_USD = Decimal("0.01"), Decimal("0.0025")
 """Dollars for 1,000 objects: once for moving them to Intelligent-Tiering, and each month in it."""
 
-LOGS, IMAGES = "LOGS", "IMAGES"
+LOG_STORAGE, IMAGE_STORAGE = "LOGS", "IMAGES"
 
-SERVICES: Mapping[str, Mapping[str, str]] = {
-    "AmazonS3": USAGE,
-    "AmazonCloudWatch": {LOGS: "TimedStorage-ByteHrs"},
-    "AmazonECR": {IMAGES: "TimedStorage-ByteHrs"},
+STORAGE_SERVICES: Mapping[str, Mapping[str, str]] = {
+    "AmazonS3": STORAGE_USAGE_TYPES,
+    "AmazonCloudWatch": {LOG_STORAGE: "TimedStorage-ByteHrs"},
+    "AmazonECR": {IMAGE_STORAGE: "TimedStorage-ByteHrs"},
 }
 """Usage types by storage class, by the service code of the price list."""
 
@@ -59,8 +66,8 @@ class StorageClass:
     usd: Decimal
     min_age: timedelta
     min_size: int
-    move: Decimal = Decimal(0)
-    read: Decimal = Decimal(0)
+    move: Decimal
+    read: Decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +84,13 @@ class StoragePrices:
 
     def cost(self, storage_class: str, size: int) -> Cost:
         """Return the monthly cost of *size* bytes, at the price of the first terabytes."""
-        row = table().get(storage_class)
+        row = storage_price_table().get(storage_class)
         billed = Decimal(max(size, row.min_size if row else 0)) / GB
         if self.listed is not None and storage_class in self.listed:
-            return Cost(monthly_usd=self.listed[storage_class] * billed, source=FROM_API)
-        if self.region == TABLE_REGION and row is not None:
-            return Cost(monthly_usd=row.usd * billed, source=DATED)
-        return Cost(source=FROM_API if self.listed is not None else "no price list")
+            return Cost(monthly_usd=self.listed[storage_class] * billed, source=FROM_PRICE_LIST)
+        if self.region == PRICE_TABLE_REGION and row is not None:
+            return Cost(monthly_usd=row.usd * billed, source=FROM_STORAGE_TABLE)
+        return Cost(source=FROM_PRICE_LIST if self.listed is not None else "no price list")
 
     def rates(self) -> RateTable:
         """
@@ -91,39 +98,41 @@ class StoragePrices:
 
         The tiers of Intelligent-Tiering cost as much as the similar classes.
         """
-        usd = {name: self.cost(name, GB).monthly_usd for name in USAGE}
+        usd = {name: self.cost(name, GB).monthly_usd for name in STORAGE_USAGE_TYPES}
         known = {name: price for name, price in usd.items() if price is not None}
         found = {name: _rates(name, price) for name, price in known.items()}
         if known.keys() >= {STANDARD, "STANDARD_IA", "GLACIER_IR"}:
             stages = (0, known[STANDARD]), (30, known["STANDARD_IA"]), (90, known["GLACIER_IR"])
-            found[INTELLIGENT_TIERING] = Rates(stages=stages, move=MOVED_TO_TIERING, watch=WATCHED)
+            found[INTELLIGENT_TIERING] = ClassRates(
+                stages=stages, move=TIERING_MOVE_USD, watch=TIERING_WATCH_USD
+            )
         return found
 
 
-def _rates(name: str, usd: Decimal) -> Rates:
-    row = table()[name]
-    archived = name in ARCHIVES
-    return Rates(
+def _rates(name: str, usd: Decimal) -> ClassRates:
+    row = storage_price_table()[name]
+    archived = name in RESTORE_CLASSES
+    return ClassRates(
         stages=((0, usd),),
         move=row.move,
         read=row.read,
         least_days=row.min_age.days,
-        overhead=OVERHEAD if archived else 0,
-        index=INDEX if archived else 0,
+        overhead=ARCHIVE_OVERHEAD if archived else 0,
+        index=ARCHIVE_INDEX if archived else 0,
     )
 
 
-def read(aws: Aws, service: str = "AmazonS3") -> StoragePrices:
+def read_storage_prices(aws: Aws, service: str = "AmazonS3") -> StoragePrices:
     """Read the prices of a *service* in the region, in one call for S3."""
     family = "Storage" if service == "AmazonS3" else ""
-    listing = products(aws.pricing, aws.region, service=service, family=family)
+    listing = list_products(aws.pricing, aws.region, service=service, family=family)
     if listing.error is not None:
         return StoragePrices(aws.region, None)
-    return StoragePrices(aws.region, class_prices(listing.items, SERVICES[service]))
+    return StoragePrices(aws.region, class_prices(listing.items, STORAGE_SERVICES[service]))
 
 
 def class_prices(
-    products: Iterable[Mapping[str, Any]], usage_types: Mapping[str, str] = USAGE
+    products: Iterable[Mapping[str, Any]], usage_types: Mapping[str, str] = STORAGE_USAGE_TYPES
 ) -> dict[str, Decimal]:
     """
     Return the first tier's price by storage class, matched by the end of its usage types.
@@ -136,7 +145,7 @@ def class_prices(
         for name in (
             storage_class
             for storage_class, end in usage_types.items()
-            if re.fullmatch(f"{ANYWHERE}{end}", usage)
+            if re.fullmatch(f"{REGION_PREFIX}{end}", usage)
         ):
             for term in product.get("terms", {}).get("OnDemand", {}).values():
                 prices.setdefault(name, set()).update(
@@ -148,7 +157,7 @@ def class_prices(
 
 
 @cache
-def table() -> Mapping[str, StorageClass]:
+def storage_price_table() -> Mapping[str, StorageClass]:
     """Return the dated fallback, and the minimum billed duration and size of each class."""
     return {
         row["storage_class"]: StorageClass(
@@ -158,5 +167,5 @@ def table() -> Mapping[str, StorageClass]:
             Decimal(row["usd_per_1000_moved"]),
             Decimal(row["usd_per_gb_read"]),
         )
-        for row in read_table(TABLE)
+        for row in read_price_table(STORAGE_TABLE)
     }

@@ -8,30 +8,30 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ml_janitor.aws import logs
-from ml_janitor.aws.answers import Listing, attempt
+from ml_janitor.aws.answers import Listing, read_signal
 from ml_janitor.aws.arns import Arn, target_in
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Price
-from ml_janitor.aws.sagemaker_kinds import APP, listing
+from ml_janitor.aws.sagemaker_kinds import APP, list_kind
 from ml_janitor.core.model import Candidate, Target
 from ml_janitor.core.signals import Absent, NotRead, Signal, Unreadable, Value
 
-IN_SERVICE, DELETED = "InService", "Deleted"
-SYSTEM = "system"
+APP_IN_SERVICE, APP_DELETED = "InService", "Deleted"
+SYSTEM_INSTANCE = "system"
 """The instance type of apps that cost nothing."""
 
-RESERVED = "TrainingPlanArn"
+RESERVED_MEMBER = "TrainingPlanArn"
 """The member of ResourceSpec that means reserved capacity of a training plan."""
 
 KERNEL_GATEWAY, CANVAS = "KernelGateway", "Canvas"
 
-LOG_GROUP = "/aws/sagemaker/studio"
+STUDIO_LOG_GROUP = "/aws/sagemaker/studio"
 
-NOT_FOUND = ("ResourceNotFound",)
+APP_NOT_FOUND = ("ResourceNotFound",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class App(Candidate):
+class StudioApp(Candidate):
     """
     An app of Studio, which runs for a user profile, or in a space.
 
@@ -85,7 +85,7 @@ class App(Candidate):
         owner = {"SpaceName": self.space} if self.space else {"UserProfileName": self.profile or ""}
         return {"DomainId": self.domain, "AppType": self.type, "AppName": self.app_name} | owner
 
-    def wrote(self, written: Mapping[str, datetime]) -> App:
+    def wrote(self, written: Mapping[str, datetime]) -> StudioApp:
         """
         Return the app with the time of its last log line, if its stream is among
         those lately *written*.
@@ -94,12 +94,12 @@ class App(Candidate):
         return self if at is None else replace(self, log=Value(at, logs.DESCRIBE_LOG_STREAMS, at))
 
 
-def listed(aws: Aws, **only: str) -> Listing[App]:
+def list_apps(aws: Aws, **only: str) -> Listing[StudioApp]:
     """List every app, also those deleted in the last day, 100 a page; *only* filters, such as by domain."""
-    return listing(aws, APP, lambda entry: _app(aws, entry), **only)
+    return list_kind(aws, APP, lambda entry: _app(aws, entry), **only)
 
 
-def _app(aws: Aws, entry: Any) -> App:
+def _app(aws: Aws, entry: Any) -> StudioApp:
     """
     Convert an entry of the listing, which has no ARN.
 
@@ -110,7 +110,7 @@ def _app(aws: Aws, entry: Any) -> App:
     kind, name, domain = entry["AppType"], entry["AppName"], entry["DomainId"]
     owner = space or profile or ""
     arn = aws.arn("sagemaker", f"app/{domain}/{owner}/{kind.lower()}/{name}")
-    return App(
+    return StudioApp(
         target=target_in(aws, arn, f"{owner}/{kind}/{name}", APP.type, entry["CreationTime"]),
         domain=domain,
         type=kind,
@@ -118,12 +118,12 @@ def _app(aws: Aws, entry: Any) -> App:
         profile=profile,
         space=space,
         instance_type=entry.get("ResourceSpec", {}).get("InstanceType"),
-        reserved=RESERVED in entry.get("ResourceSpec", {}),
+        reserved=RESERVED_MEMBER in entry.get("ResourceSpec", {}),
         started=entry["CreationTime"],
     )
 
 
-def find_again(aws: Aws, target: Target) -> App | None:
+def find_app_again(aws: Aws, target: Target) -> StudioApp | None:
     """
     Return the app *target* as it is listed now, or None if it is gone.
 
@@ -132,38 +132,38 @@ def find_again(aws: Aws, target: Target) -> App | None:
     newest existing app. Raises ReadError.
     """
     domain = Arn.parse(target.arn).name.partition("/")[0]
-    every = listed(aws, DomainIdEquals=domain)
+    every = list_apps(aws, DomainIdEquals=domain)
     same = [app for app in every.items if app.target.arn.lower() == target.arn.lower()]
     if not same:
         every.check()
         return None
-    return max(same, key=lambda app: (app.started == target.created, app.status != DELETED, app.started))
+    return max(same, key=lambda app: (app.started == target.created, app.status != APP_DELETED, app.started))
 
 
-def described(aws: Aws, apps: Sequence[App]) -> list[App]:
+def describe_apps(aws: Aws, apps: Sequence[StudioApp]) -> list[StudioApp]:
     """Describe *apps*: return them with their users' activity, and the current status, instance and ARN."""
     answers = aws.map(
-        lambda app: attempt(
+        lambda app: read_signal(
             lambda: _described(app, aws.sagemaker.describe_app(**app.key)),  # type: ignore[arg-type]
             source=APP.describes,
-            absent=NOT_FOUND,
+            absent=APP_NOT_FOUND,
         ),
         apps,
     )
     return [_read(app, answer) for app, answer in zip(apps, answers, strict=True)]
 
 
-def _read(app: App, answer: Signal[App]) -> App:
+def _read(app: StudioApp, answer: Signal[StudioApp]) -> StudioApp:
     match answer:
         case Value(read):
             return read
         case Unreadable():
             return replace(app, activity=answer)
         case _:
-            return replace(app, status=DELETED)
+            return replace(app, status=APP_DELETED)
 
 
-def _described(app: App, answer: Any) -> App:
+def _described(app: StudioApp, answer: Any) -> StudioApp:
     """
     Return *app* with its description; user activity counts only if it differs from the last health check.
 
@@ -177,13 +177,13 @@ def _described(app: App, answer: Any) -> App:
         arn=answer["AppArn"],
         status=answer["Status"],
         instance_type=answer.get("ResourceSpec", {}).get("InstanceType") or app.instance_type,
-        reserved=app.reserved or RESERVED in answer.get("ResourceSpec", {}),
+        reserved=app.reserved or RESERVED_MEMBER in answer.get("ResourceSpec", {}),
         activity=Value(active, APP.describes, active) if distinct else Absent(APP.describes),
         checked=checked,
     )
 
 
-def merged(apps: Sequence[App], read: Sequence[App]) -> list[App]:
+def merge_apps(apps: Sequence[StudioApp], read: Sequence[StudioApp]) -> list[StudioApp]:
     """Return *apps*, with those that were *read* again in their places."""
     newer = {app.target.key.lower(): app for app in read}
     return [newer.get(app.target.key.lower(), app) for app in apps]

@@ -8,19 +8,19 @@ from datetime import date
 
 from ml_janitor.aws import sagemaker_kinds, tags
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.studio_apps import App
-from ml_janitor.core.ownership import MANAGERS, NO, managed, plain
+from ml_janitor.aws.studio_apps import StudioApp
+from ml_janitor.core.ownership import MANAGER_KEYS, NEGATIONS, managing_tool, normalised_key
 from ml_janitor.core.signals import NotRead, Signal, Tags, Unreadable, Value
 
-SPACE, PROFILE = "space", "user profile"
+FROM_SPACE, FROM_PROFILE = "space", "user profile"
 
-type Owners = Signal[Mapping[tuple[str, str], str | None]]
+type SpaceOwners = Signal[Mapping[tuple[str, str], str | None]]
 """The user profile that owns each space, by domain and name; None for a shared space."""
 
 
-def in_bulk(aws: Aws, apps: Sequence[App]) -> list[App]:
+def add_app_tags(aws: Aws, apps: Sequence[StudioApp]) -> list[StudioApp]:
     """Return *apps* with the user profiles that own their spaces, and with all their tags."""
-    book = tags.in_bulk(aws, "sagemaker:app", "sagemaker:space", "sagemaker:user-profile")
+    book = tags.read_tag_book(aws, "sagemaker:app", "sagemaker:space", "sagemaker:user-profile")
     owners = _owners(aws) if any(app.space for app in apps) else NotRead()
     owned = [_owned(app, owners) for app in apps]
     return [
@@ -31,17 +31,19 @@ def in_bulk(aws: Aws, apps: Sequence[App]) -> list[App]:
     ]
 
 
-def of_one(aws: Aws, app: App) -> App:
+def read_app_tags(aws: Aws, app: StudioApp) -> StudioApp:
     """Return *app* with owner and current tags; it must have been described, for its ARN as AWS writes it."""
     owners = _owners(aws, DomainIdEquals=app.domain) if app.space else NotRead()
     owned = _owned(app, owners)
     above = _above(owned)
-    own, *others = aws.map(lambda arn: tags.of_one(aws, arn), [app.arn or app.target.arn, *above.values()])
+    own, *others = aws.map(
+        lambda arn: tags.read_sagemaker_tags(aws, arn), [app.arn or app.target.arn, *above.values()]
+    )
     return _tagged(owned, own, dict(zip(above, others, strict=True)), owners)
 
 
-def _owners(aws: Aws, **only: str) -> Owners:
-    spaces = sagemaker_kinds.listing(
+def _owners(aws: Aws, **only: str) -> SpaceOwners:
+    spaces = sagemaker_kinds.list_kind(
         aws,
         sagemaker_kinds.SPACE,
         lambda space: (
@@ -55,20 +57,22 @@ def _owners(aws: Aws, **only: str) -> Owners:
     return Value(dict(spaces.items), sagemaker_kinds.SPACE.lists)
 
 
-def _owned(app: App, owners: Owners) -> App:
+def _owned(app: StudioApp, owners: SpaceOwners) -> StudioApp:
     if app.space is None or not isinstance(owners, Value):
         return app
     return replace(app, profile=owners.value.get((app.domain, app.space)))
 
 
-def _above(app: App) -> dict[str, str]:
+def _above(app: StudioApp) -> dict[str, str]:
     """Return the ARNs of the app's space and profile, the nearest first."""
     root = app.target.arn.partition(":app/")[0]
-    named = {SPACE: ("space", app.space), PROFILE: ("user-profile", app.profile)}
+    named = {FROM_SPACE: ("space", app.space), FROM_PROFILE: ("user-profile", app.profile)}
     return {word: f"{root}:{kind}/{app.domain}/{name}" for word, (kind, name) in named.items() if name}
 
 
-def _tagged(app: App, own: Signal[Tags], above: Mapping[str, Signal[Tags]], owners: Owners) -> App:
+def _tagged(
+    app: StudioApp, own: Signal[Tags], above: Mapping[str, Signal[Tags]], owners: SpaceOwners
+) -> StudioApp:
     """Return *app* with its tags. If any source is unreadable, so are its tags: a keep tag may be there."""
     needed = [own, *above.values(), *([owners] if app.space else [])]
     broken = next((signal for signal in needed if isinstance(signal, Unreadable)), None)
@@ -76,12 +80,12 @@ def _tagged(app: App, own: Signal[Tags], above: Mapping[str, Signal[Tags]], owne
         return replace(app, target=replace(app.target, tags=broken))
     own_tags = own.value if isinstance(own, Value) else {}
     layers = {word: read.value for word, read in above.items() if isinstance(read, Value)}
-    merged, inherited = inherit(own_tags, layers)
+    merged, inherited = inherit_tags(own_tags, layers)
     source = own.source if isinstance(own, Value) else ""
     return replace(app, target=replace(app.target, tags=Value(merged, source)), inherited=inherited)
 
 
-def inherit(own: Tags, above: Mapping[str, Tags]) -> tuple[dict[str, str], dict[str, tuple[str, ...]]]:
+def inherit_tags(own: Tags, above: Mapping[str, Tags]) -> tuple[dict[str, str], dict[str, tuple[str, ...]]]:
     """
     Merge *own* tags and those *above*, the nearest first; return them and the keys' origins.
 
@@ -105,7 +109,11 @@ def inherit(own: Tags, above: Mapping[str, Tags]) -> tuple[dict[str, str], dict[
 
 def _of_itself(key: str, value: str) -> bool:
     """Return whether a tag of a space or profile is about its own management, not about the app in it."""
-    return key.lower().startswith("aws:") or plain(key) in MANAGERS or managed(key, value) is not None
+    return (
+        key.lower().startswith("aws:")
+        or normalised_key(key) in MANAGER_KEYS
+        or managing_tool(key, value) is not None
+    )
 
 
 def _counts(far: str, near: str | None) -> bool:
@@ -114,8 +122,8 @@ def _counts(far: str, near: str | None) -> bool:
         return True
     if (until := _day(near)) is not None:
         return (other := _day(far)) is None or other > until
-    if near.strip().lower() in NO:
-        return far.strip().lower() not in NO
+    if near.strip().lower() in NEGATIONS:
+        return far.strip().lower() not in NEGATIONS
     return far.strip().lower() == "true" and near.strip().lower() != "true"
 
 

@@ -9,12 +9,12 @@ from itertools import batched
 from sys import intern
 from typing import Any
 
-from ml_janitor.aws.answers import attempt, attempted
+from ml_janitor.aws.answers import as_signal, read_signal
 from ml_janitor.aws.arns import Arn
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.signals import Absent, Signal, Tags, Unreadable, Value
 
-RESERVED = "aws:"
+AWS_TAG_PREFIX = "aws:"
 """The prefix of tags that only AWS can set; they never count as an owner's."""
 
 GET_RESOURCES = "tag:GetResources"
@@ -48,23 +48,23 @@ class TagBook:
         return Value({}, GET_RESOURCES)
 
 
-def in_bulk(aws: Aws, *types: str) -> TagBook:
+def read_tag_book(aws: Aws, *types: str) -> TagBook:
     """Read every tag of every resource of *types* ("sagemaker:endpoint"), 100 resources a page."""
     query = {"ResourceTypeFilters": list(types)}
     listing = aws.listing(GET_RESOURCES, "ResourceTagMappingList", lambda entry: entry, 100, **query)
-    return TagBook(by_arn(listing.items), listing.error)
+    return TagBook(tags_by_arn(listing.items), listing.error)
 
 
-def of_many(aws: Aws, arns: Sequence[str]) -> TagBook:
+def read_tags_of(aws: Aws, arns: Sequence[str]) -> TagBook:
     """
     Read every tag of the resources *arns*, 50 to a call and side by side.
 
-    Better than `in_bulk` for kinds that outlive their use: a job, and its tags, can never be deleted.
+    Better than `read_tag_book` for kinds that outlive their use: a job, and its tags, can never be deleted.
     """
 
     def read(asked: Sequence[str]) -> Signal[Mapping[str, Tags]]:
         ask = partial(aws.client("resourcegroupstaggingapi").get_resources, ResourceARNList=list(asked))
-        return attempt(lambda: by_arn(ask()["ResourceTagMappingList"]), source=GET_RESOURCES)
+        return read_signal(lambda: tags_by_arn(ask()["ResourceTagMappingList"]), source=GET_RESOURCES)
 
     answers = aws.map(read, list(batched(arns, ARNS_PER_CALL)))
     known = {
@@ -73,16 +73,16 @@ def of_many(aws: Aws, arns: Sequence[str]) -> TagBook:
     return TagBook(known, next((answer.error for answer in answers if isinstance(answer, Unreadable)), None))
 
 
-def by_arn(entries: Iterable[Mapping[str, Any]]) -> Mapping[str, Tags]:
+def tags_by_arn(entries: Iterable[Mapping[str, Any]]) -> Mapping[str, Tags]:
     """Return tags by ARN in lower case. A resource's tags may be split over several *entries* and pages."""
     tags: dict[str, dict[str, str]] = {}
     for entry in entries:
         arn = entry["ResourceARN"].lower().removesuffix(":*")  # a log group's may have it
-        tags.setdefault(arn, {}).update(of_list(entry["Tags"]))
+        tags.setdefault(arn, {}).update(tags_of_list(entry["Tags"]))
     return tags
 
 
-def of_list(listed: Iterable[Mapping[str, Any]]) -> Tags:
+def tags_of_list(listed: Iterable[Mapping[str, Any]]) -> Tags:
     """Return the tags in an answer. Equal texts are kept once: they repeat from resource to resource."""
     return _shared(tuple((tag["Key"], tag["Value"]) for tag in listed))
 
@@ -92,45 +92,47 @@ def _shared(pairs: tuple[tuple[str, str], ...]) -> Tags:
     return {intern(key): intern(value) for key, value in pairs}
 
 
-def settable(tags: Tags) -> dict[str, str]:
+def settable_tags(tags: Tags) -> dict[str, str]:
     """Return *tags* without those that only AWS may set."""
-    return {key: value for key, value in tags.items() if not key.lower().startswith(RESERVED)}
+    return {key: value for key, value in tags.items() if not key.lower().startswith(AWS_TAG_PREFIX)}
 
 
-def given(tags: Tags) -> dict[str, Any]:
+def tags_argument(tags: Tags) -> dict[str, Any]:
     """Return *tags* as an argument of SageMaker's creating calls; an empty dict if there are none."""
     return {"Tags": [{"Key": key, "Value": value} for key, value in tags.items()]} if tags else {}
 
 
-@attempted(LIST_TAGS)
-def of_one(aws: Aws, arn: str) -> Tags:
+@as_signal(LIST_TAGS)
+def read_sagemaker_tags(aws: Aws, arn: str) -> Tags:
     """Read the current tags of one SageMaker resource."""
-    return of_list(tag for page in aws.pages(LIST_TAGS, ResourceArn=arn) for tag in page["Tags"])
+    return tags_of_list(tag for page in aws.pages(LIST_TAGS, ResourceArn=arn) for tag in page["Tags"])
 
 
-def of_bucket(aws: Aws, name: str) -> Signal[Tags]:
+def read_bucket_tags(aws: Aws, name: str) -> Signal[Tags]:
     """Read the current tags of one bucket; S3 answers an error where there are none."""
     read = partial(aws.s3.get_bucket_tagging, Bucket=name)
-    tags = attempt(lambda: of_list(read()["TagSet"]), source=GET_BUCKET_TAGGING, absent=("NoSuchTagSet",))
+    tags = read_signal(
+        lambda: tags_of_list(read()["TagSet"]), source=GET_BUCKET_TAGGING, absent=("NoSuchTagSet",)
+    )
     return Value({}, GET_BUCKET_TAGGING) if isinstance(tags, Absent) else tags
 
 
-@attempted(LIST_REPOSITORY_TAGS)
-def of_repository(aws: Aws, arn: str) -> Tags:
+@as_signal(LIST_REPOSITORY_TAGS)
+def read_repository_tags(aws: Aws, arn: str) -> Tags:
     """Read the current tags of one ECR repository."""
-    return of_list(aws.client("ecr").list_tags_for_resource(resourceArn=arn)["tags"])
+    return tags_of_list(aws.client("ecr").list_tags_for_resource(resourceArn=arn)["tags"])
 
 
-def exactly(aws: Aws, arn: str) -> Signal[Tags]:
+def read_exact_tags(aws: Aws, arn: str) -> Signal[Tags]:
     """Read the current tags of one SageMaker resource, bucket, image repository or log group."""
     parts = Arn.parse(arn)
     match parts.service:
         case "s3":
-            return of_bucket(aws, parts.name)
+            return read_bucket_tags(aws, parts.name)
         case "ecr":
-            return of_repository(aws, arn)
+            return read_repository_tags(aws, arn)
         case "logs":
             read = partial(aws.logs.list_tags_for_resource, resourceArn=arn)
-            return attempt(lambda: dict(read()["tags"]), source=LIST_LOG_GROUP_TAGS)
+            return read_signal(lambda: dict(read()["tags"]), source=LIST_LOG_GROUP_TAGS)
         case _:
-            return of_one(aws, arn)
+            return read_sagemaker_tags(aws, arn)

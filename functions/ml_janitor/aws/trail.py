@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from ml_janitor.aws.answers import Listing, ReadError, everything
+from ml_janitor.aws.answers import Listing, ReadError, collect_pages
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.signals import Absent, Signal, Unreadable, Value
 
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 LOOKUP_EVENTS = "cloudtrail:LookupEvents"
 
-REMEMBERED = timedelta(days=90)
+EVENT_RETENTION = timedelta(days=90)
 """The age up to which CloudTrail keeps its event history."""
 
-PAGE = 50
+EVENTS_PAGE = 50
 """LookupEvents' largest page."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
+class TrailEvent:
     """
     One recorded call.
 
@@ -45,9 +45,9 @@ class Event:
     agent: str = ""
 
 
-def lookup(
+def look_up_events(
     aws: Aws, name: str, since: datetime, until: datetime, *, most_pages: int | None = None
-) -> Listing[Event]:
+) -> Listing[TrailEvent]:
     """
     List every call *name* between *since* and *until*, newest first.
 
@@ -55,20 +55,22 @@ def lookup(
     absence in the last quarter of an hour means nothing. Beyond *most_pages*, the listing breaks off.
     """
     called = [{"AttributeKey": "EventName", "AttributeValue": name}]
-    pages = aws.pages(LOOKUP_EVENTS, PAGE, LookupAttributes=called, StartTime=since, EndTime=until)
+    pages = aws.pages(LOOKUP_EVENTS, EVENTS_PAGE, LookupAttributes=called, StartTime=since, EndTime=until)
 
     def first_pages() -> Iterator[Any]:
         for number, page in enumerate(pages, start=1):
             yield page
             if number == most_pages and page.get("NextToken"):
-                raise ReadError(f"there are more than {number * PAGE} events; the older ones were not read")
+                raise ReadError(
+                    f"there are more than {number * EVENTS_PAGE} events; the older ones were not read"
+                )
 
-    return everything(
+    return collect_pages(
         first_pages(), lambda page: [_event(event) for event in page["Events"]], source=LOOKUP_EVENTS
     )
 
 
-def newest(events: Listing[Event], counts: Callable[[Event], bool]) -> Signal[Event]:
+def newest_event(events: Listing[TrailEvent], counts: Callable[[TrailEvent], bool]) -> Signal[TrailEvent]:
     """Return the newest of *events* that succeeded and *counts*; a partial reading never proves absence."""
     found = [event for event in events.items if event.succeeded and counts(event)]
     if found:
@@ -77,12 +79,12 @@ def newest(events: Listing[Event], counts: Callable[[Event], bool]) -> Signal[Ev
     return Absent(LOOKUP_EVENTS) if events.error is None else Unreadable(events.error, LOOKUP_EVENTS)
 
 
-def _event(entry: EventTypeDef) -> Event:
+def _event(entry: EventTypeDef) -> TrailEvent:
     try:
         detail = json.loads(entry["CloudTrailEvent"])
     except ValueError as error:
         raise ReadError(f"event {entry.get('EventId')} is no JSON: {error}") from error
-    return Event(
+    return TrailEvent(
         name=entry["EventName"],
         at=entry["EventTime"].astimezone(UTC),
         user=entry.get("Username"),

@@ -15,31 +15,31 @@ from functools import partial
 from itertools import chain, pairwise
 from typing import Any
 
-from ml_janitor.aws.answers import Listing, everything
+from ml_janitor.aws.answers import Listing, collect_pages
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.sagemaker_kinds import (
     IN_PROGRESS,
     OLDEST_FIRST,
-    PAGE_SIZE,
+    SAGEMAKER_PAGE,
     SEARCH,
     TRAINING_JOB,
-    listing,
-    search,
+    list_kind,
+    search_records,
 )
 from ml_janitor.core.model import Target
 
-RECORD = "TrainingJob"
+JOB_RECORD = "TrainingJob"
 
-NEW = timedelta(days=1)
+UNINDEXED_AGE = timedelta(days=1)
 """The age of jobs that are listed in any case: Search's index lags behind by minutes."""
 
 POOL_LIFE = timedelta(hours=6)
 """The longest that a warm pool is kept after its job (the maximum of KeepAlivePeriodInSeconds)."""
 
-BEGINNING = datetime(2017, 11, 29, tzinfo=UTC)
+FIRST_TRAINING_JOB = datetime(2017, 11, 29, tzinfo=UTC)
 """A time before SageMaker's first training job."""
 
-MOST = 9_000
+MOST_SEARCH_HITS = 9_000
 """
 The most records of one search; beyond that, the janitor searches each half of its time.
 
@@ -47,41 +47,41 @@ TotalHits may be a lower bound, and no source says whether pages go on beyond 10
 a call each time.
 """
 
-SHORTEST = timedelta(minutes=1)
+SHORTEST_SEARCH = timedelta(minutes=1)
 """A time that is not split any more."""
 
-CUTS = tuple(timedelta(days=days) for days in (401, 93, 62, 32, 8))
+SEARCH_CUTS = tuple(timedelta(days=days) for days in (401, 93, 62, 32, 8))
 """
 Ages at which a run with shared answers cuts the past: each reader looks back a little less far than a cut.
 
 The run thus reads few unwanted records, and each record once for all readers.
 """
 
-OVERLAP = timedelta(hours=1)
+LISTING_OVERLAP = timedelta(hours=1)
 """The overlap of two listings of a run: clocks differ."""
 
-RUNNING = {"Name": "TrainingJobStatus", "Operator": "Equals", "Value": IN_PROGRESS}
-ENDED = frozenset({"Completed", "Failed", "Stopped"})
+RUNNING_FILTER = {"Name": "TrainingJobStatus", "Operator": "Equals", "Value": IN_PROGRESS}
+ENDED_STATUSES = frozenset({"Completed", "Failed", "Stopped"})
 
-AVAILABLE = "Available"
+POOL_AVAILABLE = "Available"
 """The status of a warm pool that waits for its next job: unused, and billed."""
 
-type Entry = tuple[Target, bool]
+type BilledEntry = tuple[Target, bool]
 """A job, and whether it runs or has a warm pool."""
 
 
-def billed(aws: Aws, now: datetime) -> Listing[Target]:
+def list_billed_jobs(aws: Aws, now: datetime) -> Listing[Target]:
     """List the training jobs in progress, and the ended ones whose instances wait for another job."""
     read = partial(_entry, aws, now)
     changed = {
         "Name": "LastModifiedTime",
         "Operator": "GreaterThanOrEqualTo",
-        "Value": _stamp(now - POOL_LIFE - NEW),
+        "Value": _stamp(now - POOL_LIFE - UNINDEXED_AGE),
     }
     found = (
-        search(aws, RECORD, read, SearchExpression={"Filters": [RUNNING]}),
-        search(aws, RECORD, read, SearchExpression={"Filters": [changed]}),
-        listing(aws, TRAINING_JOB, read, CreationTimeAfter=now - NEW, **OLDEST_FIRST),
+        search_records(aws, JOB_RECORD, read, SearchExpression={"Filters": [RUNNING_FILTER]}),
+        search_records(aws, JOB_RECORD, read, SearchExpression={"Filters": [changed]}),
+        list_kind(aws, TRAINING_JOB, read, CreationTimeAfter=now - UNINDEXED_AGE, **OLDEST_FIRST),
     )
     jobs = {
         target.arn.lower(): target for listing_read in found for target, costs in listing_read.items if costs
@@ -89,19 +89,19 @@ def billed(aws: Aws, now: datetime) -> Listing[Target]:
     return Listing.joined(jobs.values(), (listing_read.error for listing_read in found))
 
 
-def lately[T](
+def list_recent_jobs[T](
     aws: Aws, read: Callable[[Mapping[str, Any]], T], since: datetime, now: datetime
 ) -> tuple[Listing[T], ...]:
     """List training jobs in progress, those created after *since*, and those that Search may not know yet."""
     return (
-        search(aws, RECORD, read, SearchExpression={"Filters": [RUNNING]}),
-        recorded(aws, read, now, since=since),
-        listing(aws, TRAINING_JOB, read, CreationTimeAfter=now - NEW, **OLDEST_FIRST),
+        search_records(aws, JOB_RECORD, read, SearchExpression={"Filters": [RUNNING_FILTER]}),
+        search_training_jobs(aws, read, now, since=since),
+        list_kind(aws, TRAINING_JOB, read, CreationTimeAfter=now - UNINDEXED_AGE, **OLDEST_FIRST),
     )
 
 
 @dataclass(slots=True)
-class Jobs[T]:
+class TrainingJobs[T]:
     """
     The training jobs of a run at *at*: kept values of jobs that *ended*, and entries of the *open* others.
 
@@ -114,9 +114,9 @@ class Jobs[T]:
     open: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
-def every[T](
+def list_all_jobs[T](
     aws: Aws, read: Callable[[dict[str, Any]], T | None], now: datetime
-) -> tuple[Jobs[T], str | None]:
+) -> tuple[TrainingJobs[T], str | None]:
     """
     Return all training jobs that ever existed, and why some may be missing; *read* converts ended ones.
 
@@ -124,14 +124,14 @@ def every[T](
     change: a recheck within a run lists only new jobs.
     """
     unread = None
-    jobs: Jobs[T] | None = aws.lasting.get(TRAINING_JOB)
-    since = now - NEW if jobs is None else jobs.at - OVERLAP
+    jobs: TrainingJobs[T] | None = aws.lasting.get(TRAINING_JOB)
+    since = now - UNINDEXED_AGE if jobs is None else jobs.at - LISTING_OVERLAP
     if jobs is None:
-        jobs = Jobs(now)
-        records = recorded(aws, partial(_ended, aws, jobs, read), now)
+        jobs = TrainingJobs(now)
+        records = search_training_jobs(aws, partial(_ended, aws, jobs, read), now)
         unread = records.error
         jobs.ended += records.items
-    new = listing(aws, TRAINING_JOB, partial(_keyed, aws), CreationTimeAfter=since, **OLDEST_FIRST)
+    new = list_kind(aws, TRAINING_JOB, partial(_keyed, aws), CreationTimeAfter=since, **OLDEST_FIRST)
     jobs.open |= {key: entry for key, entry in new.items if key not in jobs.lately}
     if unread is None and new.error is None:
         jobs.at = now
@@ -144,14 +144,14 @@ def _keyed(aws: Aws, entry: dict[str, Any]) -> tuple[str, dict[str, Any]]:
 
 
 def _ended[T](
-    aws: Aws, jobs: Jobs[T], read: Callable[[dict[str, Any]], T | None], record: dict[str, Any]
+    aws: Aws, jobs: TrainingJobs[T], read: Callable[[dict[str, Any]], T | None], record: dict[str, Any]
 ) -> T | None:
     """Return *read*'s value for an ended job of Search, and note the job in *jobs*."""
     key, _ = _keyed(aws, record)
-    if record.get(TRAINING_JOB.status) not in ENDED:
+    if record.get(TRAINING_JOB.status) not in ENDED_STATUSES:
         jobs.open[key] = record
         return None
-    if record["CreationTime"] >= jobs.at - NEW:
+    if record["CreationTime"] >= jobs.at - UNINDEXED_AGE:
         jobs.lately.add(key)
     return read(record)
 
@@ -160,8 +160,12 @@ class _TooManyError(Exception):
     """A search has more matches than `MOST`."""
 
 
-def recorded[T](
-    aws: Aws, read: Callable[[dict[str, Any]], T | None], now: datetime, *, since: datetime = BEGINNING
+def search_training_jobs[T](
+    aws: Aws,
+    read: Callable[[dict[str, Any]], T | None],
+    now: datetime,
+    *,
+    since: datetime = FIRST_TRAINING_JOB,
 ) -> Listing[T]:
     """
     Return every training job created *since* then that Search knows, converted by *read*; None leaves it
@@ -176,7 +180,7 @@ def recorded[T](
     def wanted(job: dict[str, Any]) -> T | None:
         return read(job) if job["CreationTime"] >= begin else None
 
-    cuts = [BEGINNING, *(now - age for age in CUTS), None]
+    cuts = [FIRST_TRAINING_JOB, *(now - age for age in SEARCH_CUTS), None]
     spans = [span for span in pairwise(cuts) if span[1] is None or span[1] > begin]
     if not aws.shares:
         spans = [(begin, None)]
@@ -198,21 +202,25 @@ def _spanned[T](
     def records(page: dict[str, Any]) -> Iterable[T]:
         nonlocal counted, seen
         counted = page.get("TotalHits", {}).get("Value", 0)
-        if counted > MOST and (until or now) - since > SHORTEST:
+        if counted > MOST_SEARCH_HITS and (until or now) - since > SHORTEST_SEARCH:
             raise _TooManyError
         seen += len(page["Results"])
-        return [job for found in page["Results"] if (job := read(found[RECORD])) is not None]
+        return [job for found in page["Results"] if (job := read(found[JOB_RECORD])) is not None]
 
     spanned = [{"Name": "CreationTime", "Operator": "GreaterThanOrEqualTo", "Value": _stamp(since)}]
     if until is not None:
         spanned.append({"Name": "CreationTime", "Operator": "LessThan", "Value": _stamp(until)})
     try:
-        found = everything(
+        found = collect_pages(
             aws.pages(
-                SEARCH, PAGE_SIZE, Resource=RECORD, SearchExpression={"Filters": spanned}, **OLDEST_FIRST
+                SEARCH,
+                SAGEMAKER_PAGE,
+                Resource=JOB_RECORD,
+                SearchExpression={"Filters": spanned},
+                **OLDEST_FIRST,
             ),
             records,
-            source=f"{SEARCH} of {RECORD}",
+            source=f"{SEARCH} of {JOB_RECORD}",
         )
     except _TooManyError:
         halves = [_spanned(aws, read, *span, now) for span in ((since, middle), (middle, until))]
@@ -220,7 +228,7 @@ def _spanned[T](
             chain.from_iterable(part.items for part in halves), (part.error for part in halves)
         )
     if found.error is None and seen < counted:
-        return Listing(found.items, f"{SEARCH} of {RECORD} ended after {seen} of {counted}")
+        return Listing(found.items, f"{SEARCH} of {JOB_RECORD} ended after {seen} of {counted}")
     return found
 
 
@@ -228,13 +236,13 @@ def _stamp(at: datetime) -> str:
     return f"{at:%Y-%m-%dT%H:%M:%SZ}"
 
 
-def _entry(aws: Aws, now: datetime, job: Mapping[str, Any]) -> Entry:
+def _entry(aws: Aws, now: datetime, job: Mapping[str, Any]) -> BilledEntry:
     return TRAINING_JOB.target(aws, job), job["TrainingJobStatus"] == IN_PROGRESS or _has_pool(job, now)
 
 
 def _has_pool(job: Mapping[str, Any], now: datetime) -> bool:
     """Return whether instances wait for another job. Without a status in Search, the pool's time decides."""
     if (status := job.get("WarmPoolStatus", {}).get("Status")) is not None:
-        return bool(status == AVAILABLE)
+        return bool(status == POOL_AVAILABLE)
     kept = timedelta(seconds=job.get("ResourceConfig", {}).get("KeepAlivePeriodInSeconds", 0))
     return bool(kept and job.get("TrainingEndTime", now) + kept > now)

@@ -11,48 +11,48 @@ from typing import Any
 
 from ml_janitor.aws import sagemaker_kinds, trail
 from ml_janitor.aws.answers import Listing
-from ml_janitor.aws.boto_client import AGENT
+from ml_janitor.aws.boto_client import USER_AGENT
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.sagemaker_kinds import Described, Kind, texts_in
+from ml_janitor.aws.sagemaker_kinds import DescribedResources, SageMakerKind, texts_in
 from ml_janitor.core.signals import Absent, Signal, Unreadable, Value
 
-CONFIG_NAME, MODEL_NAME, DEFINITION = "EndpointConfigName", "ModelName", "PipelineDefinition"
+CONFIG_NAME, MODEL_NAME, DEFINITION_MEMBER = "EndpointConfigName", "ModelName", "PipelineDefinition"
 """Members that name used resources. A pipeline's definition is a text: every word counts as a name."""
 
-LOADS = ("ModelPackageName", "ModelPackageArn", "ModelDataUrl", "S3Uri")
+ARTIFACT_MEMBERS = ("ModelPackageName", "ModelPackageArn", "ModelDataUrl", "S3Uri")
 """Members with the parts of a model, and with the identity and content of a package."""
 
-MAY_USE: Mapping[Kind, tuple[str, ...]] = {
+USER_MEMBERS: Mapping[SageMakerKind, tuple[str, ...]] = {
     sagemaker_kinds.ENDPOINT: (CONFIG_NAME,),
     sagemaker_kinds.ENDPOINT_CONFIG: (),  # a configuration uses models only if it is in use itself
     sagemaker_kinds.COMPONENT: (MODEL_NAME,),
     sagemaker_kinds.EXPERIMENT: (MODEL_NAME,),
     sagemaker_kinds.TRANSFORM_JOB: (MODEL_NAME,),
-    sagemaker_kinds.MODEL_PACKAGE: LOADS,
-    sagemaker_kinds.PIPELINE: (DEFINITION,),
+    sagemaker_kinds.MODEL_PACKAGE: ARTIFACT_MEMBERS,
+    sagemaker_kinds.PIPELINE: (DEFINITION_MEMBER,),
 }
 """Possible users of a model or configuration, and the members that name them, however deep."""
 
-LISTED = (*MAY_USE, sagemaker_kinds.MODEL, sagemaker_kinds.MODEL_PACKAGE_GROUP)
+USER_KINDS = (*USER_MEMBERS, sagemaker_kinds.MODEL, sagemaker_kinds.MODEL_PACKAGE_GROUP)
 """The kinds to list: models, and their possible users."""
 
-ONLY: Mapping[Kind, Mapping[str, str]] = {
+USER_FILTERS: Mapping[SageMakerKind, Mapping[str, str]] = {
     sagemaker_kinds.MODEL_PACKAGE: {"ModelApprovalStatus": "Approved"},
     sagemaker_kinds.TRANSFORM_JOB: {"StatusEquals": sagemaker_kinds.IN_PROGRESS},
 }
-DELETION = "DeleteEndpoint"
-DEPLOYMENTS = ("CreateEndpoint", "UpdateEndpoint", "CreateInferenceComponent")
+DELETION_CALL = "DeleteEndpoint"
+DEPLOYMENT_CALLS = ("CreateEndpoint", "UpdateEndpoint", "CreateInferenceComponent")
 """Calls that use the resources they name: a daily deployment may be missing at night."""
 
-MOST_PAGES = 100
+MOST_TRAIL_PAGES = 100
 """5,000 events of one name: a minute at CloudTrail's pace."""
 
-type Name = tuple[str, str]
+type MemberName = tuple[str, str]
 """A member and its value: ("ModelName", "churn"). A model and a configuration may have the same name."""
 
 
 @dataclass(slots=True)
-class Users:
+class ResourceUsers:
     """
     The users of resources, by the resource's name in any case; *errors* are failed reads, which may hide
     users.
@@ -61,28 +61,28 @@ class Users:
     """
 
     errors: list[str] = field(default_factory=list)
-    _by_name: dict[Name, str] = field(default_factory=dict)
+    _by_name: dict[MemberName, str] = field(default_factory=dict)
     undos: str | None = None
     _served: set[str] = field(default_factory=set)
 
-    def add(self, user: str, names: Iterable[Name]) -> None:
+    def add(self, user: str, names: Iterable[MemberName]) -> None:
         """Let *user* use all *names*."""
         for member, name in names:
             self._by_name.setdefault((member, name.rstrip("/").lower()), user)
 
-    def described(self, aws: Aws, kind: Kind) -> Described:
+    def described(self, aws: Aws, kind: SageMakerKind) -> DescribedResources:
         """
-        Describe all resources of a *kind* in `MAY_USE`; only approved packages, and only jobs in progress.
+        Describe all resources of a *kind* in `USER_MEMBERS`: only approved packages, and jobs in progress.
 
         A Failed endpoint serves nothing, and uses nothing.
         """
-        listing = sagemaker_kinds.described(aws, kind, **ONLY.get(kind, {}))
+        listing = sagemaker_kinds.describe_all(aws, kind, **USER_FILTERS.get(kind, {}))
         self.errors += [] if listing.error is None else [listing.error]
         for target, description in listing.items:
             if _serves_nothing(description):
                 continue
             if isinstance(description, Value):
-                self.add(f"{kind.words} {target.name}", names_in(description.value, MAY_USE[kind]))
+                self.add(f"{kind.words} {target.name}", names_in(description.value, USER_MEMBERS[kind]))
             elif isinstance(description, Unreadable):
                 self.errors.append(description.error)
         return listing
@@ -95,18 +95,18 @@ class Users:
         only the janitor's ledger knows.
         """
         names = set[str]()
-        for call in (*DEPLOYMENTS, DELETION):
-            remembered = until - trail.REMEMBERED
-            start = remembered if call == DELETION else max(since, remembered)
-            events = trail.lookup(aws, call, start, until, most_pages=MOST_PAGES)
+        for call in (*DEPLOYMENT_CALLS, DELETION_CALL):
+            remembered = until - trail.EVENT_RETENTION
+            start = remembered if call == DELETION_CALL else max(since, remembered)
+            events = trail.look_up_events(aws, call, start, until, most_pages=MOST_TRAIL_PAGES)
             self.errors += [] if events.error is None else [events.error]
             for event in (call_event for call_event in events.items if call_event.succeeded):
                 endpoints = set(texts_in(event.request, "EndpointName"))
-                if call != DELETION:
+                if call != DELETION_CALL:
                     names |= endpoints
                     used = names_in(event.request, (CONFIG_NAME, MODEL_NAME))
                     self.add(f"{call} on {event.at:%Y-%m-%d}", used)
-                elif AGENT in event.agent and not endpoints <= names:
+                elif USER_AGENT in event.agent and not endpoints <= names:
                     self.undos = f"ML Janitor deleted endpoint {', '.join(endpoints)} on {event.at:%Y-%m-%d}"
 
     def searched(self, models: Listing[Mapping[str, Any]], since: datetime) -> dict[str, Mapping[str, Any]]:
@@ -128,7 +128,7 @@ class Users:
                     self.add(f"transform job {job['TransformJobName']} of {at:%Y-%m-%d}", used)
         return {record["Model"]["ModelName"]: record for record in models.items}
 
-    def check_configurations(self, endpoints: Described, there: Collection[str]) -> None:
+    def check_configurations(self, endpoints: DescribedResources, there: Collection[str]) -> None:
         """
         Note the *endpoints* that may serve any model: those whose configuration is not *there* any more.
 
@@ -144,9 +144,9 @@ class Users:
                     for name in sorted(names.difference(there))
                 ]
 
-    def of(self, *names: Name, loads: Iterable[str] = ()) -> Signal[str]:
+    def of(self, *names: MemberName, loads: Iterable[str] = ()) -> Signal[str]:
         """Return a user of a resource with one of *names*, or of its *loads*; `Absent` if all was read."""
-        called = (*names, *product(LOADS, loads))
+        called = (*names, *product(ARTIFACT_MEMBERS, loads))
         keys = [(member, name.rstrip("/").lower()) for member, name in called]
         user = next((self._by_name[key] for key in keys if key in self._by_name), None)
         if user is not None:
@@ -158,11 +158,11 @@ def _serves_nothing(description: Signal[dict[str, Any]]) -> bool:
     return isinstance(description, Value) and description.value.get("EndpointStatus") == "Failed"
 
 
-def names_in(description: Mapping[str, Any], members: Sequence[str]) -> list[Name]:
+def names_in(description: Mapping[str, Any], members: Sequence[str]) -> list[MemberName]:
     """Return the names under *members* of a description, however deep."""
     return [
         (member, name)
         for member in members
         for text in texts_in(description, member)
-        for name in (re.findall(r"[\w-]+", text) if member == DEFINITION else [text])
+        for name in (re.findall(r"[\w-]+", text) if member == DEFINITION_MEMBER else [text])
     ]

@@ -9,20 +9,20 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from ml_janitor.aws.cost_explorer import Row, Where, of_accounts
-from ml_janitor.bill.model import OTHERS, ZERO, Bill, Charge, Gap, GapCause, Reading, Span
+from ml_janitor.aws.cost_explorer import CostFilter, CostRow, accounts_filter
+from ml_janitor.bill.model import OTHER_ACCOUNTS, ZERO, Bill, BillGap, BillReading, Charge, DaySpan, GapCause
 from ml_janitor.core.durations import DAY
-from ml_janitor.core.text import some
+from ml_janitor.core.text import shorten_list
 
-MOST_MOVED = 3
+MOST_MOVED_ACCOUNTS = 3
 """The number of accounts that are read by usage type: those whose bill moved most."""
 
-SHOWN = 5
+MOST_NAMED_ACCOUNTS = 5
 """The most accounts in a sentence."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Accounts:
+class BillAccounts:
     """
     The accounts of a shared bill: those in *names*, by their ids; with *everything*, all others
     that Cost Explorer shows too, except those *without*.
@@ -33,14 +33,16 @@ class Accounts:
     without: tuple[str, ...] = ()
 
     @property
-    def where(self) -> tuple[Where, ...]:
+    def where(self) -> tuple[CostFilter, ...]:
         """Return the filter for the accounts, which stays short where all of an organization count."""
         if not self.everything:
-            return (of_accounts(self.names),)
-        return (of_accounts(self.without, but=True),) if self.without else ()
+            return (accounts_filter(self.names),)
+        return (accounts_filter(self.without, but=True),) if self.without else ()
 
 
-def most_moved(rows: Iterable[Row], older: Iterable[Charge], until: date, days: int) -> list[str]:
+def most_moved_accounts(
+    rows: Iterable[CostRow], older: Iterable[Charge], until: date, days: int
+) -> list[str]:
     """
     Return the accounts that changed most between two consecutive spans of *days* days, up to *until*.
 
@@ -48,16 +50,16 @@ def most_moved(rows: Iterable[Row], older: Iterable[Charge], until: date, days: 
     """
     rows = list(rows)
     first = min((row.day for row in rows), default=until)
-    after = Span(until - days * DAY, days)
-    before = Span(after.first - days * DAY, days)
+    after = DaySpan(until - days * DAY, days)
+    before = DaySpan(after.first - days * DAY, days)
     changes: dict[str, Decimal] = defaultdict(Decimal)
     known = [(charge.day, charge.tag or "", charge.usd) for charge in older if charge.day < first]
     for day, account, usd in (*known, *((row.day, row.keys[0], row.unblended) for row in rows)):
         changes[account] += usd if day in after else -usd if day in before else ZERO
-    return sorted(changes, key=lambda account: (-abs(changes[account]), account))[:MOST_MOVED]
+    return sorted(changes, key=lambda account: (-abs(changes[account]), account))[:MOST_MOVED_ACCOUNTS]
 
 
-def others(charges: Iterable[Charge], named: Iterable[Charge]) -> Iterator[Charge]:
+def other_charges(charges: Iterable[Charge], named: Iterable[Charge]) -> Iterator[Charge]:
     """Subtract the charges of *named* accounts from *charges*, and yield the rest by day and usage type."""
     left: dict[tuple[date, str], list[Any]] = {}
     for charge in charges:
@@ -70,10 +72,12 @@ def others(charges: Iterable[Charge], named: Iterable[Charge]) -> Iterator[Charg
         sums[1] -= charge.quantity
     for (day, usage_type), (usd, quantity, unit) in left.items():
         if usd or quantity:
-            yield Charge(day=day, usage_type=usage_type, tag=OTHERS, usd=usd, quantity=quantity, unit=unit)
+            yield Charge(
+                day=day, usage_type=usage_type, tag=OTHER_ACCOUNTS, usd=usd, quantity=quantity, unit=unit
+            )
 
 
-def unseen(bill: Bill, accounts: Accounts) -> Iterator[Gap]:
+def unseen_account_gaps(bill: Bill, accounts: BillAccounts) -> Iterator[BillGap]:
     """
     Yield a gap for accounts without visible charges in Cost Explorer.
 
@@ -83,16 +87,18 @@ def unseen(bill: Bill, accounts: Accounts) -> Iterator[Gap]:
     missing = sorted(set(accounts.names) - set(bill.seen))
     alone = set(bill.seen) <= {bill.account} and (bool(missing) or accounts.everything)
     if missing or alone:
-        yield Gap(
-            reading=Reading.ACCOUNTS,
+        yield BillGap(
+            reading=BillReading.ACCOUNTS,
             cause=GapCause.MEMBER_ACCOUNT if alone else GapCause.NOT_CHARGED,
-            subject=some([titled(account, accounts.names) for account in missing], SHOWN)
+            subject=shorten_list(
+                [account_title(account, accounts.names) for account in missing], MOST_NAMED_ACCOUNTS
+            )
             or "any other account",
             detail=bill.account if alone else "",
         )
 
 
-def titled(account: str, names: Mapping[str, str]) -> str:
+def account_title(account: str, names: Mapping[str, str]) -> str:
     """Return an account with its name, if known."""
     name = names.get(account, "")
     return f"{name} ({account})" if name else account

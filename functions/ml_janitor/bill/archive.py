@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import TypeAdapter, ValidationError
 
-from ml_janitor.aws.answers import attempt
-from ml_janitor.bill.asking import Wanted
+from ml_janitor.aws.answers import read_signal
+from ml_janitor.bill.asking import BillRequest
 from ml_janitor.bill.model import Bill
 from ml_janitor.bill.report import BillReport
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
     from ml_janitor.core.signals import Signal
 
-FOLDER = "bill"
+BILL_FOLDER = "bill"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Document:
+class ArchivedBill:
     """
     A report with the *tags* and *services* that it was read for, and *where*, the filter of its accounts.
 
@@ -36,7 +36,7 @@ class Document:
     where: tuple[Mapping[str, Any], ...] = ()
 
 
-DOCUMENT = TypeAdapter(Document)
+ARCHIVED_BILL = TypeAdapter(ArchivedBill)
 
 
 class BillArchive:
@@ -46,14 +46,17 @@ class BillArchive:
         self._client: Any = client
         self._bucket = bucket
 
-    def keep(self, report: BillReport, wanted: Wanted) -> str:
+    def keep(self, report: BillReport, wanted: BillRequest) -> str:
         """Store *report* under its time, in place of the same run's earlier one; return its key."""
         key = f"{_stem(report)}.json"
-        document = Document(
+        document = ArchivedBill(
             report=report, tags=wanted.tags, services=tuple(wanted.services), where=wanted.where
         )
         self._client.put_object(
-            Bucket=self._bucket, Key=key, Body=DOCUMENT.dump_json(document), ContentType="application/json"
+            Bucket=self._bucket,
+            Key=key,
+            Body=ARCHIVED_BILL.dump_json(document),
+            ContentType="application/json",
         )
         return key
 
@@ -65,12 +68,12 @@ class BillArchive:
 
     def picture(self, key: str) -> Signal[bytes]:
         """Read the picture under *key*."""
-        return attempt(
+        return read_signal(
             lambda: bytes(self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()),
             source="s3:GetObject",
         )
 
-    def bill(self, key: str, wanted: Wanted) -> Bill | None:
+    def bill(self, key: str, wanted: BillRequest) -> Bill | None:
         """
         Return the bill under *key*, if it was read for what is *wanted* now.
 
@@ -78,7 +81,7 @@ class BillArchive:
         """
         try:
             body = self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
-            document = DOCUMENT.validate_json(body)
+            document = ARCHIVED_BILL.validate_json(body)
         except (ClientError, BotoCoreError, ValidationError):
             return None
         read_for = document.tags, document.services, document.where
@@ -91,4 +94,4 @@ class BillArchive:
 
 
 def _stem(report: BillReport) -> str:
-    return f"{FOLDER}/{report.bill.time:%Y-%m-%dT%H-%M-%SZ}"
+    return f"{BILL_FOLDER}/{report.bill.time:%Y-%m-%dT%H-%M-%SZ}"

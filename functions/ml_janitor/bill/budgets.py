@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-from ml_janitor.bill.model import ZERO, Bill, Span
+from ml_janitor.bill.model import ZERO, Bill, DaySpan
 from ml_janitor.core.durations import DAY
 
 
@@ -36,8 +36,8 @@ def budget_states(bill: Bill, monthly_usd: float, parts: Mapping[str, float]) ->
     if not bill.charges:
         return
     first = (bill.until - DAY).replace(day=1)
-    month = Span(first, (bill.until - first).days)
-    length = Span(first, ((first + 32 * DAY).replace(day=1) - first).days).days
+    month = DaySpan(first, (bill.until - first).days)
+    length = DaySpan(first, ((first + 32 * DAY).replace(day=1) - first).days).days
     if monthly_usd:
         spent = bill.total(month)
         expected = spent if month.days == length else None

@@ -16,29 +16,29 @@ from datetime import UTC, datetime, time
 from decimal import Decimal
 from statistics import median
 
-from ml_janitor.aws.runs import Run
-from ml_janitor.bill.attribution import EXACT, together
-from ml_janitor.bill.model import UNTAGGED, ZERO, Span
-from ml_janitor.bill.movements import Cause, Comparison, Culprit, Mover, Part
+from ml_janitor.aws.runs import ResourceRun
+from ml_janitor.bill.attribution import AMOUNT_PRECISION, merge_parts
+from ml_janitor.bill.model import UNTAGGED_VALUE, ZERO, DaySpan
+from ml_janitor.bill.movements import ChangePart, Culprit, Mover, MoverCause, SpanComparison
 
-SAME = Decimal("0.03")
+SAME_QUANTITY = Decimal("0.03")
 """The relative difference of two quantity changes that still are the same use under another tag value."""
 
 SAME_PRICE = Decimal("0.01")
 """The share of a price below which a difference is rounding."""
 
-TIMES = 3
+OUTLIER_FACTOR = 3
 """The factor over its family's median from which a job is named by itself."""
 
 
-def quantity(run: Run, span: Span) -> Decimal:
+def units_in_span(run: ResourceRun, span: DaySpan) -> Decimal:
     """Return the units of *run* in *span*."""
     begins, ends = (datetime.combine(day, time(), UTC) for day in (span.first, span.until))
     return run.units(begins, ends)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Requests:
+class VariantRequests:
     """
     The requests of an endpoint's *variant*, in *points* of *period* seconds each; None is unread.
 
@@ -51,7 +51,7 @@ class Requests:
     shadow: bool = False
     many_models: bool = False
 
-    def within(self, span: Span) -> int | None:
+    def within(self, span: DaySpan) -> int | None:
         """Return the requests in *span*."""
         if self.points is None:
             return None
@@ -59,7 +59,7 @@ class Requests:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Resource:
+class BillResource:
     """
     A resource that was or is billed: *culprit* is its description for a report, *tag* the value of the tag.
 
@@ -67,10 +67,10 @@ class Resource:
     """
 
     culprit: Culprit
-    runs: tuple[Run, ...]
+    runs: tuple[ResourceRun, ...]
     tag: str | None = None
     family: str = ""
-    requests: tuple[Requests, ...] = ()
+    requests: tuple[VariantRequests, ...] = ()
 
     @property
     def found(self) -> bool:
@@ -81,7 +81,7 @@ class Resource:
 class _Claim:
     """The usage of a resource, or of a family's jobs, in one part, in units."""
 
-    resource: Resource
+    resource: BillResource
     before: Decimal = ZERO
     after: Decimal = ZERO
     members: int = 1
@@ -91,14 +91,17 @@ class _Claim:
 class _Rest:
     """The rest of a part that no resource accounts for."""
 
-    part: Part
+    part: ChangePart
     usd: Decimal
     units: Decimal
     movers: list[Mover] = field(default_factory=list)
 
 
-def movers(
-    parts: Sequence[Part], resources: Iterable[Resource], comparison: Comparison, owners: Mapping[str, str]
+def find_movers(
+    parts: Sequence[ChangePart],
+    resources: Iterable[BillResource],
+    comparison: SpanComparison,
+    owners: Mapping[str, str],
 ) -> tuple[Mover, ...]:
     """
     Return all of *parts*' change as movers, the largest first: together they are the change, exactly.
@@ -110,7 +113,9 @@ def movers(
     found = [mover for rest in rests for mover in rest.movers]
     found = [*_prices(found), *_moved_tags(rests)]
     found += [
-        Mover(usd=rest.usd, cause=Cause.UNEXPLAINED, part=rest.part, owner=owners.get(rest.part.usage_type))
+        Mover(
+            usd=rest.usd, cause=MoverCause.UNEXPLAINED, part=rest.part, owner=owners.get(rest.part.usage_type)
+        )
         for rest in rests
         if rest.usd
     ]
@@ -128,7 +133,7 @@ type _Key = tuple[str, str | None]
 
 
 def _claims(
-    parts: Sequence[Part], resources: Iterable[Resource], comparison: Comparison
+    parts: Sequence[ChangePart], resources: Iterable[BillResource], comparison: SpanComparison
 ) -> Mapping[_Key, list[_Claim]]:
     """Return the claims on each part: on that of the resource's tag, else on the part without a tag."""
     by_key = {(part.usage_type, part.tag): part for part in parts}
@@ -137,7 +142,7 @@ def _claims(
         for usage_type in sorted({run.usage_type for run in resource.runs}):
             runs = [run for run in resource.runs if run.usage_type == usage_type]
             before, after = (
-                sum((quantity(run, span) for run in runs), ZERO)
+                sum((units_in_span(run, span) for run in runs), ZERO)
                 for span in (comparison.before, comparison.after)
             )
             key = next((k for k in _keys(usage_type, resource.tag) if k in by_key), None)
@@ -154,7 +159,7 @@ def _claims(
 
 def _keys(usage_type: str, tag: str | None) -> Iterator[_Key]:
     yield usage_type, tag
-    yield usage_type, UNTAGGED  # tags are not retroactive
+    yield usage_type, UNTAGGED_VALUE  # tags are not retroactive
     yield usage_type, None
 
 
@@ -174,9 +179,7 @@ def _by_family(claims: Sequence[_Claim]) -> Iterator[_Claim]:
         families[resource.culprit.kind, resource.family or resource.culprit.arn, resource.found].append(claim)
     for _, members in sorted(families.items()):
         middle = median(claim.before + claim.after for claim in members)
-        large = [
-            claim for claim in members if len(members) > 2 and claim.before + claim.after > TIMES * middle
-        ]
+        large = [claim for claim in members if claim.before + claim.after > OUTLIER_FACTOR * middle]
         yield from large
         if alike := [claim for claim in members if claim not in large]:
             largest = max(alike, key=lambda claim: (claim.before + claim.after, claim.resource.culprit.arn))
@@ -188,7 +191,7 @@ def _by_family(claims: Sequence[_Claim]) -> Iterator[_Claim]:
             )
 
 
-def _explained(part: Part, claims: Sequence[_Claim]) -> _Rest:
+def _explained(part: ChangePart, claims: Sequence[_Claim]) -> _Rest:
     """Return the movers of *part* for its *claims* and its price, and the rest."""
     price_before = part.usd_before / part.quantity_before if part.quantity_before else ZERO
     price_after = part.usd_after / part.quantity_after if part.quantity_after else ZERO
@@ -203,29 +206,29 @@ def _explained(part: Part, claims: Sequence[_Claim]) -> _Rest:
         else:  # a new or ended resource moved with its own price
             usd = claim.after * price_after - claim.before * price_before
             repriced_units -= claim.before if fell else claim.after
-        usd = usd.quantize(EXACT)
+        usd = usd.quantize(AMOUNT_PRECISION)
         rest.units -= claim.after - claim.before
         rest.usd -= usd
         if usd:
             rest.movers.append(_mover(part, claim, usd))
-    if repriced and (usd := (repriced_units * step).quantize(EXACT)):
+    if repriced and (usd := (repriced_units * step).quantize(AMOUNT_PRECISION)):
         rest.usd -= usd
-        rest.movers.append(Mover(usd=usd, cause=Cause.PRICE, part=part))
+        rest.movers.append(Mover(usd=usd, cause=MoverCause.PRICE, part=part))
     return rest
 
 
-def _mover(part: Part, claim: _Claim, usd: Decimal) -> Mover:
+def _mover(part: ChangePart, claim: _Claim, usd: Decimal) -> Mover:
     culprit = claim.resource.culprit
     if claim.members > 1:
         culprit = replace(culprit, name=claim.resource.family, members=claim.members, since=None, ended=None)
     if claim.resource.found and usd > 0:
-        cause = Cause.FINDING
+        cause = MoverCause.FINDING
     elif not claim.before:
-        cause = Cause.STARTED
+        cause = MoverCause.STARTED
     elif usd < 0 and (not claim.after or culprit.ended or culprit.acted):
-        cause = Cause.ENDED
+        cause = MoverCause.ENDED
     else:
-        cause = Cause.CHANGED
+        cause = MoverCause.CHANGED
     return Mover(
         usd=usd,
         cause=cause,
@@ -241,13 +244,13 @@ def _prices(found: Iterable[Mover]) -> Iterator[Mover]:
     """Yield *found*, with the price of a usage type as one mover, whatever its tags."""
     by_usage: dict[str, list[Mover]] = defaultdict(list)
     for mover in found:
-        if mover.cause is Cause.PRICE:
+        if mover.cause is MoverCause.PRICE:
             by_usage[mover.part.usage_type].append(mover)
         else:
             yield mover
     for _, own in sorted(by_usage.items()):
         usd = sum((mover.usd for mover in own), ZERO)
-        yield Mover(usd=usd, cause=Cause.PRICE, part=together([mover.part for mover in own]))
+        yield Mover(usd=usd, cause=MoverCause.PRICE, part=merge_parts([mover.part for mover in own]))
 
 
 # --- tags -------------------------------------------------------------------------------------
@@ -277,11 +280,11 @@ def _moved_tags(rests: Sequence[_Rest]) -> Iterator[Mover]:
             fell = sum((fall.units for fall in matching), ZERO)
             moved = rise.usd
             for fall in matching:
-                usd = min(rise.usd, (moved * fall.units / fell).quantize(EXACT))
+                usd = min(rise.usd, (moved * fall.units / fell).quantize(AMOUNT_PRECISION))
                 fall.usd, rise.usd = fall.usd + usd, rise.usd - usd
-                yield Mover(usd=usd, cause=Cause.TAG, part=rise.part, tag_before=fall.part.tag)
+                yield Mover(usd=usd, cause=MoverCause.TAG, part=rise.part, tag_before=fall.part.tag)
             falls = [fall for fall in falls if fall not in matching]
 
 
 def _same(this: Decimal, other: Decimal) -> bool:
-    return abs(this - other) <= SAME * max(abs(this), abs(other))
+    return abs(this - other) <= SAME_QUANTITY * max(abs(this), abs(other))

@@ -17,14 +17,14 @@ from ml_janitor.core.durations import DAY
 
 ZERO = Decimal(0)
 
-UNTAGGED = ""
+UNTAGGED_VALUE = ""
 """The tag value of untagged charges."""
 
-ACCOUNT, OTHERS = "account", "others"
+ACCOUNT_TAG, OTHER_ACCOUNTS = "account", "others"
 """The tag name that divides a shared bill by account, and its value for all unnamed accounts."""
 
 
-class Metric(StrEnum):
+class CostMetric(StrEnum):
     """The metric of cost: as charged, or with commitments spread over the days that they pay for."""
 
     UNBLENDED = "UnblendedCost"
@@ -40,9 +40,9 @@ class Charge:
     The cost of one kind of usage on one day.
 
     *service* and *usage_type* are as Cost Explorer spells them ("Amazon SageMaker",
-    "USE1-Host:ml.m5.xlarge"); "" where charges are not by it. *tag* is a tag's value, `UNTAGGED` without
-    a tag, and None where the charges are not by tag. *quantity* is in *unit* ("Hrs", "GB-Mo"), and can be
-    added up only within one usage type.
+    "USE1-Host:ml.m5.xlarge"); "" where charges are not by it. *tag* is a tag's value, `UNTAGGED_VALUE` where
+    there is no tag, and None where the charges are not by tag. *quantity* is in *unit* ("Hrs", "GB-Mo"), and
+    can be added up only within one usage type.
     """
 
     day: date
@@ -63,11 +63,11 @@ class RecordCharge:
     usd: Decimal
 
 
-OUTSIDE = frozenset({"Credit", "Refund", "Tax"})
+OUTSIDE_RECORDS = frozenset({"Credit", "Refund", "Tax"})
 """Record types that are a line of their own, and in no charge and no comparison."""
 
 
-class Reading(StrEnum):
+class BillReading(StrEnum):
     """Requests to Cost Explorer, the most valuable first."""
 
     SERVICES = "services"
@@ -102,7 +102,7 @@ class GapCause(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Gap:
+class BillGap:
     """
     A part that could not be read, and why.
 
@@ -110,7 +110,7 @@ class Gap:
     unexplained.
     """
 
-    reading: Reading
+    reading: BillReading
     cause: GapCause
     subject: str = ""
     detail: str = ""
@@ -140,28 +140,28 @@ class Bill:
     """
     An account's bill as read at *time*, for the days from *first* until *until* (exclusive).
 
-    *charges* are by day, service and usage type, without `OUTSIDE`; *by_tag* are the same dollars by day,
-    usage type and value of a tag (project, owner), or by day, service and value (environment, team,
+    *charges* are by day, service and usage type, without `OUTSIDE_RECORDS`. *by_tag* are the same dollars by
+    day, usage type and value of a tag (project, owner), or by day, service and value (environment, team,
     cost-center), under the tag's name in the settings. A tag that was not read is missing, and *gaps* has the
     reason. *estimated* are the days that AWS still marks so. *forecast* is None if *gaps* has the reason.
     *requests* is the number of requested pages.
 
     A shared bill is shown to *account*: *accounts* are the names of its accounts by their ids, if
     known. *by_account* are the same dollars by day and account (in `Charge.tag`); *moved* by day,
-    usage type and account, in which accounts that moved little are together `OTHERS`.
+    usage type and account, in which accounts that moved little are together `OTHER_ACCOUNTS`.
     """
 
     account: str
     time: datetime
     first: date
     until: date
-    metric: Metric = Metric.UNBLENDED
+    metric: CostMetric = CostMetric.UNBLENDED
     charges: tuple[Charge, ...] = ()
     by_tag: Mapping[str, tuple[Charge, ...]] = field(default_factory=dict)
     records: tuple[RecordCharge, ...] = ()
     estimated: frozenset[date] = frozenset()
     forecast: Forecast | None = None
-    gaps: tuple[Gap, ...] = ()
+    gaps: tuple[BillGap, ...] = ()
     requests: int = 0
     accounts: Mapping[str, str] | None = None
     by_account: tuple[Charge, ...] = ()
@@ -196,25 +196,25 @@ class Bill:
         return self.requests * PRICE_PER_REQUEST
 
     @property
-    def whole(self) -> Span:
+    def whole(self) -> DaySpan:
         """Return all of its days."""
-        return Span(self.first, (self.until - self.first).days)
+        return DaySpan(self.first, (self.until - self.first).days)
 
-    def total(self, span: Span) -> Decimal:
-        """Return the cost of *span*, without `OUTSIDE`."""
+    def total(self, span: DaySpan) -> Decimal:
+        """Return the cost of *span*, without `OUTSIDE_RECORDS`."""
         return sum((charge.usd for charge in self.charges if charge.day in span), ZERO)
 
-    def outside(self, span: Span) -> Mapping[str, Decimal]:
+    def outside(self, span: DaySpan) -> Mapping[str, Decimal]:
         """Return credits, refunds and taxes of *span*, by record type; only charged ones."""
         found: dict[str, Decimal] = {}
         for record in self.records:
-            if record.record_type in OUTSIDE and record.day in span:
+            if record.record_type in OUTSIDE_RECORDS and record.day in span:
                 found[record.record_type] = found.get(record.record_type, ZERO) + record.usd
         return dict(sorted(found.items()))
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Span:
+class DaySpan:
     """Whole days: *days* of them from *first* on."""
 
     first: date

@@ -13,7 +13,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
 
-from ml_janitor.bill.model import ZERO, Span
+from ml_janitor.bill.model import ZERO, DaySpan
 from ml_janitor.bill.phases import Phase
 
 
@@ -29,17 +29,17 @@ class ComparisonKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
+class SpanComparison:
     """Two spans of the same length. *unsettled* are days of *after* that AWS may still change."""
 
     kind: ComparisonKind
-    before: Span
-    after: Span
+    before: DaySpan
+    after: DaySpan
     unsettled: tuple[date, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class ChangePart:
     """
     The change of one usage type under one tag's value in one region between two spans.
 
@@ -66,7 +66,7 @@ class Part:
         return self.usd_after - self.usd_before
 
 
-class Cause(StrEnum):
+class MoverCause(StrEnum):
     """The cause of a mover's dollars."""
 
     FINDING = "finding"
@@ -129,8 +129,8 @@ class Mover:
     """
 
     usd: Decimal
-    cause: Cause
-    part: Part
+    cause: MoverCause
+    part: ChangePart
     culprit: Culprit | None = None
     owner: str | None = None
     tag_before: str | None = None
@@ -140,7 +140,7 @@ class Mover:
     @property
     def ordinary(self) -> bool:
         """Return whether it is no news: no finding, and no more than the usual change of its part."""
-        return self.cause not in {Cause.FINDING, Cause.TAG} and abs(self.usd) <= self.part.usual
+        return self.cause not in {MoverCause.FINDING, MoverCause.TAG} and abs(self.usd) <= self.part.usual
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +153,7 @@ class Movement:
     off: they are in no total here.
     """
 
-    comparison: Comparison
+    comparison: SpanComparison
     usd_before: Decimal
     usd_after: Decimal
     tag: str = ""
@@ -177,12 +177,12 @@ class Movement:
     @property
     def unexplained(self) -> Decimal:
         """Return the dollars without a known cause."""
-        return total(mover for mover in self.movers if mover.cause is Cause.UNEXPLAINED)
+        return total_change(mover for mover in self.movers if mover.cause is MoverCause.UNEXPLAINED)
 
 
-def total(movers: Iterable[Mover]) -> Decimal:
+def total_change(movers: Iterable[Mover]) -> Decimal:
     """Return the total change of *movers*: a tag's move changes nothing."""
-    return sum((mover.usd for mover in movers if mover.cause is not Cause.TAG), ZERO)
+    return sum((mover.usd for mover in movers if mover.cause is not MoverCause.TAG), ZERO)
 
 
 # --- for a reader -----------------------------------------------------------------------------
@@ -210,14 +210,16 @@ class Breakdown:
         return sum((mover.usd for mover in self.unexplained), ZERO)
 
 
-def breakdown(movement: Movement, most: int) -> Breakdown:
+def break_down(movement: Movement, most: int) -> Breakdown:
     """List the *most* largest explained movers one by one, ordinary ones last; sum up the rest."""
-    explained = [mover for mover in movement.movers if mover.cause not in {Cause.UNEXPLAINED, Cause.TAG}]
+    explained = [
+        mover for mover in movement.movers if mover.cause not in {MoverCause.UNEXPLAINED, MoverCause.TAG}
+    ]
     ranked = sorted(explained, key=lambda mover: mover.ordinary)  # the order by dollars stays in each half
     shown = {id(mover) for mover in ranked[:most]}
     return Breakdown(
         movers=tuple(mover for mover in explained if id(mover) in shown),
         smaller=tuple(mover for mover in explained if id(mover) not in shown),
-        unexplained=tuple(mover for mover in movement.movers if mover.cause is Cause.UNEXPLAINED),
-        moved_tags=tuple(mover for mover in movement.movers if mover.cause is Cause.TAG),
+        unexplained=tuple(mover for mover in movement.movers if mover.cause is MoverCause.UNEXPLAINED),
+        moved_tags=tuple(mover for mover in movement.movers if mover.cause is MoverCause.TAG),
     )

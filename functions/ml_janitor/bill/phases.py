@@ -30,7 +30,7 @@ class Phase(StrEnum):
     OTHER = "other"
 
 
-SAGEMAKER: tuple[tuple[str, Phase], ...] = (
+SAGEMAKER_PHASES: tuple[tuple[str, Phase], ...] = (
     (r"TrainWarmPool|WarmPool", Phase.WARM_POOLS),
     (r"TrSpt|SpotTrain", Phase.SPOT_TRAINING),
     (r"Train|Autopilot", Phase.TRAINING),
@@ -44,13 +44,13 @@ SAGEMAKER: tuple[tuple[str, Phase], ...] = (
 )
 """Phases by words in SageMaker's usage types; the first match counts."""
 
-ANYWHERE: tuple[tuple[str, Phase], ...] = (
+TRANSFER_PHASES: tuple[tuple[str, Phase], ...] = (
     (r"AWS-(In|Out)-(A?Bytes)|-AWS-Out-|-AWS-In-|S3RTC-|DataTransfer-xAZ", Phase.TRANSFER),
     (r"NatGateway-", Phase.NAT),
 )
 """Phases by words in usage types of any service: data transfer belongs to no service."""
 
-SERVICES: Mapping[str, Phase] = {
+SERVICE_PHASES: Mapping[str, Phase] = {
     "Amazon Simple Storage Service": Phase.STORAGE,
     "Amazon Elastic File System": Phase.STORAGE,
     "Amazon FSx": Phase.STORAGE,
@@ -60,13 +60,13 @@ SERVICES: Mapping[str, Phase] = {
 """The phase of other charges, by service."""
 
 
-def phase(service: str, usage_type: str) -> Phase:
+def phase_of(service: str, usage_type: str) -> Phase:
     """Return the phase of machine learning that a charge belongs to."""
-    words = SAGEMAKER if "SageMaker" in service else ()
-    for pattern, found in (*ANYWHERE, *words):
+    words = SAGEMAKER_PHASES if "SageMaker" in service else ()
+    for pattern, found in (*TRANSFER_PHASES, *words):
         if re.search(pattern, usage_type):
             return found
-    return SERVICES.get(service, Phase.OTHER)
+    return SERVICE_PHASES.get(service, Phase.OTHER)
 
 
 def main_services(charges: Iterable[Charge]) -> Mapping[str, str]:

@@ -11,36 +11,36 @@ from difflib import get_close_matches
 from ml_janitor.aws.cost_explorer import (
     LINKED_ACCOUNT,
     CostExplorer,
+    CostFilter,
+    CostRow,
     RefusalCause,
     RefusedError,
-    Row,
-    Where,
-    by_dimension,
-    by_tag,
-    of_accounts,
+    accounts_filter,
+    group_by_dimension,
+    group_by_tag,
 )
-from ml_janitor.bill.accounts import most_moved, others, unseen
-from ml_janitor.bill.asking import Wanted
+from ml_janitor.bill.accounts import most_moved_accounts, other_charges, unseen_account_gaps
+from ml_janitor.bill.asking import BillRequest
 from ml_janitor.bill.model import (
-    OUTSIDE,
+    OUTSIDE_RECORDS,
     Bill,
+    BillGap,
+    BillReading,
     Charge,
+    CostMetric,
     Forecast,
-    Gap,
     GapCause,
-    Metric,
-    Reading,
     RecordCharge,
 )
 from ml_janitor.core.durations import DAY
 
-AGAIN = 35
+REREAD_DAYS = 35
 """Days that are read again each night, because AWS still changes them."""
 
-BY_USAGE = 2
+TAGS_BY_USAGE = 2
 """The first tags of the settings, which are read by usage type; the others by service, in fewer pages."""
 
-CAUSES = {
+GAP_CAUSES = {
     RefusalCause.DENIED: GapCause.DENIED,
     RefusalCause.NOT_ENABLED: GapCause.NOT_ENABLED,
     RefusalCause.MEMBER_ACCOUNT: GapCause.MEMBER_ACCOUNT,
@@ -50,7 +50,7 @@ CAUSES = {
     RefusalCause.FAILED: GapCause.FAILED,
 }
 
-COMMITMENTS = ("SavingsPlan", "RIFee", "DiscountedUsage")
+COMMITMENT_RECORDS = ("SavingsPlan", "RIFee", "DiscountedUsage")
 """The beginnings of record types of commitments: with any of them, cost is amortised."""
 
 
@@ -59,26 +59,26 @@ class _Reader:
     """One reading: its limits, and its gaps so far."""
 
     explorer: CostExplorer
-    wanted: Wanted
+    wanted: BillRequest
     first: date
     until: date
-    gaps: list[Gap] = field(default_factory=list)
+    gaps: list[BillGap] = field(default_factory=list)
 
     def rows(
         self,
-        reading: Reading,
+        reading: BillReading,
         subject: str,
         *groups: Mapping[str, str],
         first: date | None = None,
-        where: Sequence[Where] | None = None,
-    ) -> list[Row] | None:
+        where: Sequence[CostFilter] | None = None,
+    ) -> list[CostRow] | None:
         """
         Read rows by *groups*, from *first* on, with the wanted filter or *where*; None, and a gap, if
         refused.
 
-        `OUTSIDE` counts only by record type.
+        `OUTSIDE_RECORDS` counts only by record type.
         """
-        without = () if reading is Reading.RECORD_TYPES else sorted(OUTSIDE)
+        without = () if reading is BillReading.RECORD_TYPES else sorted(OUTSIDE_RECORDS)
         return self.unless_refused(
             reading,
             subject,
@@ -92,18 +92,20 @@ class _Reader:
             ),
         )
 
-    def unless_refused[T](self, reading: Reading, subject: str, read: Callable[[], T]) -> T | None:
+    def unless_refused[T](self, reading: BillReading, subject: str, read: Callable[[], T]) -> T | None:
         try:
             return read()
         except RefusedError as refused:
             self.gaps.append(
-                Gap(reading=reading, cause=CAUSES[refused.cause], subject=subject, detail=str(refused))
+                BillGap(
+                    reading=reading, cause=GAP_CAUSES[refused.cause], subject=subject, detail=str(refused)
+                )
             )
             return None
 
 
-def read(
-    explorer: CostExplorer, wanted: Wanted, *, account: str, now: datetime, kept: Bill | None = None
+def read_bill(
+    explorer: CostExplorer, wanted: BillRequest, *, account: str, now: datetime, kept: Bill | None = None
 ) -> Bill:
     """
     Read the bill of *account* up to the day before *now*. Parts that could not be read are in its gaps.
@@ -114,50 +116,55 @@ def read(
     until = now.date()
     whole_first = first = until - wanted.days * DAY
     if kept is not None and _continued(kept, account, wanted, first):
-        first = max(first, min(kept.until, until - AGAIN * DAY))
+        first = max(first, min(kept.until, until - REREAD_DAYS * DAY))
     else:
         kept = None
 
-    def tag(name: str, key: str, by: Mapping[str, str]) -> list[Row] | None:
+    def tag(name: str, key: str, by: Mapping[str, str]) -> list[CostRow] | None:
         since = first if kept is not None and name in kept.by_tag else whole_first
-        return reader.rows(Reading.TAG, name, by, by_tag(key), first=since)
+        return reader.rows(BillReading.TAG, name, by, group_by_tag(key), first=since)
 
     reader = _Reader(explorer, wanted, first, until)
-    usage = by_dimension("USAGE_TYPE")
-    by_service = reader.rows(Reading.SERVICES, "", by_dimension("SERVICE"), usage)
+    usage = group_by_dimension("USAGE_TYPE")
+    by_service = reader.rows(BillReading.SERVICES, "", group_by_dimension("SERVICE"), usage)
     keys = list(wanted.tags.items())
-    fine, coarse = keys[:BY_USAGE], sorted(keys[BY_USAGE:], key=lambda item: item[0] not in wanted.first)
-    tagged: dict[str, list[Row] | None] = {}
+    fine, coarse = (
+        keys[:TAGS_BY_USAGE],
+        sorted(keys[TAGS_BY_USAGE:], key=lambda item: item[0] not in wanted.first),
+    )
+    tagged: dict[str, list[CostRow] | None] = {}
     by_account, moved = None, None
     checked = False
     if by_service is not None and wanted.accounts is not None:
         older = kept.by_account if kept is not None else ()
         since_then = first if older else whole_first
-        by_account = reader.rows(Reading.ACCOUNTS, "", by_dimension(LINKED_ACCOUNT), first=since_then)
-        if named := most_moved(by_account or (), older, until, wanted.span):
+        by_account = reader.rows(
+            BillReading.ACCOUNTS, "", group_by_dimension(LINKED_ACCOUNT), first=since_then
+        )
+        if named := most_moved_accounts(by_account or (), older, until, wanted.span):
             moved = reader.rows(
-                Reading.MOVED,
+                BillReading.MOVED,
                 ", ".join(named),
                 usage,
-                by_dimension(LINKED_ACCOUNT),
+                group_by_dimension(LINKED_ACCOUNT),
                 first=whole_first,
-                where=(of_accounts(named),),
+                where=(accounts_filter(named),),
             )
     if by_service is not None and by_account != []:  # without both, no other row has a place
         for name, key in fine:
             tagged[name] = tag(name, key, usage)
-        records = reader.rows(Reading.RECORD_TYPES, "", by_dimension("RECORD_TYPE"))
+        records = reader.rows(BillReading.RECORD_TYPES, "", group_by_dimension("RECORD_TYPE"))
         forecast = _forecast(reader)
         _check_services(reader, by_service)
         if wanted.check_tags:
             checked = _check_tags(reader)
             coarse = coarse[:-2]
         for name, key in coarse:
-            tagged[name] = tag(name, key, by_dimension("SERVICE"))
+            tagged[name] = tag(name, key, group_by_dimension("SERVICE"))
     else:
         records, forecast = None, None
-    committed = any(record.keys[0].startswith(COMMITMENTS) for record in records or ())
-    metric = wanted.metric or (Metric.AMORTIZED if committed else Metric.UNBLENDED)
+    committed = any(record.keys[0].startswith(COMMITMENT_RECORDS) for record in records or ())
+    metric = wanted.metric or (CostMetric.AMORTIZED if committed else CostMetric.UNBLENDED)
     names = wanted.accounts.names if wanted.accounts else {}
     named_accounts = {account: name for account, name in names.items() if name}
     fresh = Bill(
@@ -187,7 +194,7 @@ def read(
     whole = fresh if kept is None or by_service is None else fresh.after(kept, whole_first)
     if moved is not None:
         rows = _charges(moved, metric, ("usage_type", "tag"))
-        whole = replace(whole, moved=(*rows, *others(whole.charges, rows)))
+        whole = replace(whole, moved=(*rows, *other_charges(whole.charges, rows)))
     return replace(whole, gaps=(*reader.gaps, *_seen_gaps(whole, wanted, reader.gaps, checked=checked)))
 
 
@@ -196,10 +203,14 @@ def _forecast(reader: _Reader) -> Forecast | None:
     first = reader.until
     until = (first.replace(day=1) + 32 * DAY).replace(day=1)
     found = reader.unless_refused(
-        Reading.FORECAST,
+        BillReading.FORECAST,
         "",
         lambda: reader.explorer.forecast(
-            first, until, without=sorted(OUTSIDE), services=reader.wanted.services
+            first,
+            until,
+            without=sorted(OUTSIDE_RECORDS),
+            services=reader.wanted.services,
+            where=reader.wanted.where,
         ),
     )
     if found is None:
@@ -207,24 +218,26 @@ def _forecast(reader: _Reader) -> Forecast | None:
     return Forecast(first=first, until=until, usd=found.usd, low=found.low, high=found.high)
 
 
-def _check_services(reader: _Reader, by_service: Iterable[Row]) -> None:
+def _check_services(reader: _Reader, by_service: Iterable[CostRow]) -> None:
     """Check that the services of the settings exist: a misspelt service would silently cost nothing."""
     charged = {row.keys[0] for row in by_service}
     if missing := [name for name in reader.wanted.services if name not in charged]:
         known = reader.unless_refused(
-            Reading.SERVICE_NAMES, "", lambda: reader.explorer.services(reader.first, reader.until)
+            BillReading.SERVICE_NAMES, "", lambda: reader.explorer.services(reader.first, reader.until)
         )
         for name in missing:
             if known is not None and name not in known:
                 near, cause = ", ".join(sorted(known)), GapCause.NO_SUCH_SERVICE
-                reader.gaps.append(Gap(reading=Reading.SERVICE_NAMES, cause=cause, subject=name, detail=near))
+                reader.gaps.append(
+                    BillGap(reading=BillReading.SERVICE_NAMES, cause=cause, subject=name, detail=near)
+                )
 
 
 def _check_tags(reader: _Reader) -> bool:
     """Check that the tags of the settings are activated and exist; return whether AWS answered."""
     wanted = reader.wanted
     active = reader.unless_refused(
-        Reading.ACTIVE_TAGS, "", lambda: reader.explorer.tags_active(list(wanted.tags.values()))
+        BillReading.ACTIVE_TAGS, "", lambda: reader.explorer.tags_active(list(wanted.tags.values()))
     )
     if active is None:
         return False
@@ -232,7 +245,7 @@ def _check_tags(reader: _Reader) -> bool:
     used: frozenset[str] | None = None
     if unknown:
         used = reader.unless_refused(
-            Reading.ACTIVE_TAGS, "", lambda: reader.explorer.tag_keys(reader.first, reader.until)
+            BillReading.ACTIVE_TAGS, "", lambda: reader.explorer.tag_keys(reader.first, reader.until)
         )
     reader.gaps += tag_gaps(wanted.tags.values(), wanted.chosen, active, used or frozenset())
     return True
@@ -240,7 +253,7 @@ def _check_tags(reader: _Reader) -> bool:
 
 def tag_gaps(
     keys: Iterable[str], chosen: Collection[str], active: Mapping[str, bool], used: Collection[str]
-) -> Iterator[Gap]:
+) -> Iterator[BillGap]:
     """
     Yield a gap for each of the tags *keys* that is not activated, or does not exist.
 
@@ -251,31 +264,33 @@ def tag_gaps(
         if key not in active:
             cause = GapCause.NO_SUCH_TAG if key in chosen else GapCause.TAG_NOT_USED
             near = get_close_matches(key, list(used), 1, cutoff=0.5) if key in chosen else []
-            yield Gap(reading=Reading.ACTIVE_TAGS, cause=cause, subject=key, detail="".join(near))
+            yield BillGap(reading=BillReading.ACTIVE_TAGS, cause=cause, subject=key, detail="".join(near))
         elif not active[key]:
-            yield Gap(reading=Reading.ACTIVE_TAGS, cause=GapCause.TAG_NOT_ACTIVE, subject=key)
+            yield BillGap(reading=BillReading.ACTIVE_TAGS, cause=GapCause.TAG_NOT_ACTIVE, subject=key)
 
 
-def _seen_gaps(bill: Bill, wanted: Wanted, gaps: Sequence[Gap], *, checked: bool) -> Iterable[Gap]:
+def _seen_gaps(
+    bill: Bill, wanted: BillRequest, gaps: Sequence[BillGap], *, checked: bool
+) -> Iterable[BillGap]:
     """Yield the gaps that the bill itself shows: tags without a value, days before the account's first."""
     for name, key in wanted.tags.items():
         rows = bill.by_tag.get(name, ())
         if rows and not checked and not any(row.tag for row in rows):
-            yield Gap(reading=Reading.TAG, cause=GapCause.TAG_NOT_ACTIVE, subject=key)
+            yield BillGap(reading=BillReading.TAG, cause=GapCause.TAG_NOT_ACTIVE, subject=key)
     unread = {gap.reading for gap in gaps}
-    if wanted.accounts is not None and not unread & {Reading.SERVICES, Reading.ACCOUNTS}:
-        yield from unseen(bill, wanted.accounts)
+    if wanted.accounts is not None and not unread & {BillReading.SERVICES, BillReading.ACCOUNTS}:
+        yield from unseen_account_gaps(bill, wanted.accounts)
     begun = min((charge.day for charge in bill.charges if charge.usd), default=None)
     if begun is not None and begun > bill.first:
-        yield Gap(reading=Reading.SERVICES, cause=GapCause.SHORT_HISTORY, subject=f"{begun}")
+        yield BillGap(reading=BillReading.SERVICES, cause=GapCause.SHORT_HISTORY, subject=f"{begun}")
 
 
-def _usd(row: Row, metric: Metric) -> Decimal:
-    return row.amortized if metric is Metric.AMORTIZED else row.unblended
+def _usd(row: CostRow, metric: CostMetric) -> Decimal:
+    return row.amortized if metric is CostMetric.AMORTIZED else row.unblended
 
 
 def _charges(
-    rows: Iterable[Row], metric: Metric, names: tuple[str, ...], key: str = ""
+    rows: Iterable[CostRow], metric: CostMetric, names: tuple[str, ...], key: str = ""
 ) -> tuple[Charge, ...]:
     """Convert *rows*, whose keys are the members *names* of a charge; a tag's value comes after its *key*."""
     return tuple(
@@ -293,9 +308,9 @@ def _charges(
     )
 
 
-def _continued(kept: Bill, account: str, wanted: Wanted, first: date) -> bool:
+def _continued(kept: Bill, account: str, wanted: BillRequest, first: date) -> bool:
     """Return whether *kept* has all days from *first* on, except those that are read again."""
     if (kept.accounts is None) != (wanted.accounts is None):
         return False
-    records = all(gap.reading is not Reading.RECORD_TYPES for gap in kept.gaps)
+    records = all(gap.reading is not BillReading.RECORD_TYPES for gap in kept.gaps)
     return kept.account == account and bool(kept.charges) and records and kept.first <= first <= kept.until

@@ -7,25 +7,34 @@ from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from decimal import Decimal
 
-from ml_janitor.aws.answers import describe
+from ml_janitor.aws.answers import error_text
 from ml_janitor.bill import tables
-from ml_janitor.bill.accounts import SHOWN
-from ml_janitor.bill.asking import Question
-from ml_janitor.bill.attribution import EXACT, Division, division, parts
+from ml_janitor.bill.accounts import MOST_NAMED_ACCOUNTS
+from ml_janitor.bill.asking import BillQuestion
+from ml_janitor.bill.attribution import AMOUNT_PRECISION, BillDivision, changed_parts, divide_bill
 from ml_janitor.bill.budgets import BudgetState
-from ml_janitor.bill.joining import Resource, movers
-from ml_janitor.bill.model import ACCOUNT, OTHERS, ZERO, Bill, Gap, GapCause, Reading, Span
-from ml_janitor.bill.movements import Cause, Comparison, Movement, Mover, Part
+from ml_janitor.bill.joining import BillResource, find_movers
+from ml_janitor.bill.model import (
+    ACCOUNT_TAG,
+    OTHER_ACCOUNTS,
+    ZERO,
+    Bill,
+    BillGap,
+    BillReading,
+    DaySpan,
+    GapCause,
+)
+from ml_janitor.bill.movements import ChangePart, Movement, Mover, MoverCause, SpanComparison
 from ml_janitor.bill.phases import Phase
-from ml_janitor.bill.resources import Savings
+from ml_janitor.bill.resources import ActionSavings
 from ml_janitor.bill.unit_costs import UnitCost, unit_costs
-from ml_janitor.core.text import some
+from ml_janitor.core.text import shorten_list
 
-CREDIT = "Credit"
-CREDITS_STOPPED = timedelta(days=7)
+CREDIT_RECORD = "Credit"
+CREDIT_PAUSE = timedelta(days=7)
 """The time without credits after which they have ended: some come once a week."""
 
-LOOKED_AT = {
+READ_PHASES = {
     Phase.HOSTING,
     Phase.TRAINING,
     Phase.SPOT_TRAINING,
@@ -36,10 +45,10 @@ LOOKED_AT = {
 }
 """The phases whose resources are read, region by region."""
 
-MOST_PLACES = 12
+MOST_READ_PLACES = 12
 """The most pairs of account and region that are read to explain a shared bill."""
 
-OWNER = "owner"
+OWNER_TAG = "owner"
 """The name of the owners' tag in the settings."""
 
 
@@ -75,7 +84,7 @@ class BillReport:
     """
 
     bill: Bill
-    span: Span
+    span: DaySpan
     main: Movement | None
     yesterday: Movement | None = None
     month: Movement | None = None
@@ -86,19 +95,19 @@ class BillReport:
     saved_this_month: Decimal = ZERO
     saved_by_account: Mapping[str, Decimal] = field(default_factory=dict)
 
-    def table(self, by: str) -> tuple[tables.Line, ...]:
+    def table(self, by: str) -> tuple[tables.BillLine, ...]:
         """Return every line of the table *by* a key. Raises KeyError for a tag that was not read."""
         before = self.main.comparison.before if self.main else None
-        return tables.lines(self.bill, by, self.span, before)
+        return tables.bill_lines(self.bill, by, self.span, before)
 
 
-def bill_report(
+def make_bill_report(
     bill: Bill,
-    question: Question,
+    question: BillQuestion,
     *,
-    resources: Sequence[Resource] = (),
-    saved: Savings | None = None,
-    gaps: Sequence[Gap] = (),
+    resources: Sequence[BillResource] = (),
+    saved: ActionSavings | None = None,
+    gaps: Sequence[BillGap] = (),
     looked_at: Collection[str] = (),
 ) -> BillReport:
     """
@@ -107,23 +116,23 @@ def bill_report(
     *gaps* are other parts that could not be read, and *resources* are those of the places *looked_at*, as
     `place` names them. If they cannot be joined, the report shows the bill without them, and says so.
     """
-    saved = saved or Savings()
+    saved = saved or ActionSavings()
     try:
-        return _joined(bill, question, priced(bill, resources), saved=saved, gaps=gaps, looked_at=looked_at)
+        return _joined(
+            bill, question, price_resources(bill, resources), saved=saved, gaps=gaps, looked_at=looked_at
+        )
     except Exception as error:  # a fault of ours, or an unforeseen answer
-        if not resources:
-            raise
-        gap = Gap(reading=Reading.RESOURCES, cause=GapCause.FAILED, detail=describe(error))
+        gap = BillGap(reading=BillReading.RESOURCES, cause=GapCause.FAILED, detail=error_text(error))
         return _joined(bill, question, (), saved=saved, gaps=(*gaps, gap), looked_at=())
 
 
 def _joined(
     bill: Bill,
-    question: Question,
-    resources: Sequence[Resource],
+    question: BillQuestion,
+    resources: Sequence[BillResource],
     *,
-    saved: Savings,
-    gaps: Sequence[Gap],
+    saved: ActionSavings,
+    gaps: Sequence[BillGap],
     looked_at: Collection[str],
 ) -> BillReport:
     comparison, *others = question.comparisons(bill)
@@ -131,13 +140,14 @@ def _joined(
         span = comparison.after
     else:
         first = max(bill.first, bill.until - timedelta(days=question.days))
-        span = Span(first, (bill.until - first).days)
-    divided = division(bill, question.tags)
+        span = DaySpan(first, (bill.until - first).days)
+    divided = divide_bill(bill, question.tags)
     main, yesterday, month = (
-        None if pair is None else movement(bill, pair, divided, resources) for pair in (comparison, *others)
+        None if pair is None else explain_movement(bill, pair, divided, resources)
+        for pair in (comparison, *others)
     )
     return BillReport(
-        bill=replace(bill, gaps=(*bill.gaps, *gaps, *elsewhere(main, looked_at))),
+        bill=replace(bill, gaps=(*bill.gaps, *gaps, *unread_place_gaps(main, looked_at))),
         span=span,
         main=main,
         yesterday=yesterday,
@@ -150,31 +160,33 @@ def _joined(
     )
 
 
-def moved_places(bill: Bill, question: Question) -> list[tuple[str, str]]:
+def moved_places(bill: Bill, question: BillQuestion) -> list[tuple[str, str]]:
     """Return accounts and regions whose resources may have moved a shared bill, the most moved first."""
     usd: dict[tuple[str, str], Decimal] = {}
-    divided = division(bill, ())
+    divided = divide_bill(bill, ())
     for comparison in filter(None, question.comparisons(bill)) if bill.moved else ():
-        for part in parts(divided.lines, comparison, divided.services):
-            if part.phase in LOOKED_AT and part.tag not in {None, OTHERS} and abs(part.change) >= 1:
+        for part in changed_parts(divided.lines, comparison, divided.services):
+            if part.phase in READ_PHASES and part.tag not in {None, OTHER_ACCOUNTS} and abs(part.change) >= 1:
                 where = part.tag or "", part.region
                 usd[where] = max(usd.get(where, ZERO), abs(part.change))
-    return sorted(usd, key=lambda where: (-usd[where], where))[:MOST_PLACES]
+    return sorted(usd, key=lambda where: (-usd[where], where))[:MOST_READ_PLACES]
 
 
-def movement(
-    bill: Bill, comparison: Comparison, divided: Division, resources: Sequence[Resource]
+def explain_movement(
+    bill: Bill, comparison: SpanComparison, divided: BillDivision, resources: Sequence[BillResource]
 ) -> Movement:
     """Return the movement of the bill between the two spans."""
     tag = divided.tag
-    found = parts(divided.lines, comparison, divided.services)
+    found = changed_parts(divided.lines, comparison, divided.services)
     match tag:
         case "":
-            known: Sequence[Resource] = [replace(resource, tag=None) for resource in resources]
+            known: Sequence[BillResource] = [replace(resource, tag=None) for resource in resources]
         case "account" if bill.moved:
             named = {charge.tag for charge in bill.moved}
             owned = [(resource, resource.culprit.account) for resource in resources]
-            known = [replace(resource, tag=own if own in named else OTHERS) for resource, own in owned]
+            known = [
+                replace(resource, tag=own if own in named else OTHER_ACCOUNTS) for resource, own in owned
+            ]
         case _:
             known = resources
     return Movement(
@@ -182,49 +194,55 @@ def movement(
         usd_before=bill.total(comparison.before),
         usd_after=bill.total(comparison.after),
         tag=tag,
-        movers=merged(movers(found, known, comparison, sole_owners(bill, comparison.after))),
+        movers=merge_movers(find_movers(found, known, comparison, sole_owners(bill, comparison.after))),
         ended_credits=ended_credits(bill, comparison),
     )
 
 
-def place(part: Part, tag: str) -> str:
+def place_of_part(part: ChangePart, tag: str) -> str:
     """Return the place of *part*'s resources: a region, or of a shared bill, an account and a region."""
-    return f"{part.tag}/{part.region}" if tag == ACCOUNT else part.region
+    return f"{part.tag}/{part.region}" if tag == ACCOUNT_TAG else part.region
 
 
-def elsewhere(movement: Movement | None, looked_at: Collection[str]) -> Iterator[Gap]:
+def unread_place_gaps(movement: Movement | None, looked_at: Collection[str]) -> Iterator[BillGap]:
     """Yield gaps for changes of instances that no resource can explain, because their place was not read."""
     usd: dict[str, Decimal] = {}
     tag = movement.tag if movement else ""
     for mover in movement.movers if movement else ():
-        where = place(mover.part, tag)
-        if mover.cause is Cause.UNEXPLAINED and mover.part.phase in LOOKED_AT and where not in looked_at:
+        where = place_of_part(mover.part, tag)
+        if (
+            mover.cause is MoverCause.UNEXPLAINED
+            and mover.part.phase in READ_PHASES
+            and where not in looked_at
+        ):
             usd[where] = usd.get(where, ZERO) + mover.usd
     changed = [item for item in usd.items() if abs(item[1]) >= 1]
     changed.sort(key=lambda item: -abs(item[1]))
-    if tag == ACCOUNT and changed:
-        yield Gap(
-            reading=Reading.RESOURCES,
+    if tag == ACCOUNT_TAG and changed:
+        yield BillGap(
+            reading=BillReading.RESOURCES,
             cause=GapCause.NOT_LOOKED_AT,
-            subject=some([where for where, _ in changed], SHOWN),
-            detail=ACCOUNT,
+            subject=shorten_list([where for where, _ in changed], MOST_NAMED_ACCOUNTS),
+            detail=ACCOUNT_TAG,
             usd=sum((change for _, change in changed), ZERO),
         )
     elif looked_at:
         for region, change in changed:
-            yield Gap(reading=Reading.RESOURCES, cause=GapCause.NOT_LOOKED_AT, subject=region, usd=change)
+            yield BillGap(
+                reading=BillReading.RESOURCES, cause=GapCause.NOT_LOOKED_AT, subject=region, usd=change
+            )
 
 
-def sole_owners(bill: Bill, span: Span) -> Mapping[str, str]:
+def sole_owners(bill: Bill, span: DaySpan) -> Mapping[str, str]:
     """Return the owner of each usage type in *span* with a single owner."""
     owners: dict[str, set[str]] = {}
-    for charge in bill.by_tag.get(OWNER, ()):
+    for charge in bill.by_tag.get(OWNER_TAG, ()):
         if charge.usage_type and charge.usd and charge.day in span:
             owners.setdefault(charge.usage_type, set()).add(charge.tag or "")
     return {usage: next(iter(of)) for usage, of in owners.items() if len(of) == 1 and any(of)}
 
 
-def merged(found: Iterable[Mover]) -> tuple[Mover, ...]:
+def merge_movers(found: Iterable[Mover]) -> tuple[Mover, ...]:
     """Merge *found* into one mover for each resource and cause over all usage types: instances, disks."""
     together: dict[object, list[Mover]] = {}
     for number, mover in enumerate(found):
@@ -240,13 +258,13 @@ def _merged(own: Sequence[Mover]) -> Mover:
     return replace(largest, usd=sum((mover.usd for mover in own), ZERO))
 
 
-def priced(bill: Bill, resources: Iterable[Resource]) -> tuple[Resource, ...]:
+def price_resources(bill: Bill, resources: Iterable[BillResource]) -> tuple[BillResource, ...]:
     """Return *resources* with the cost of each until now, at the prices of the bill's last days."""
     usd: dict[str, Decimal] = {}
     quantity: dict[str, Decimal] = {}
-    lately = Span(bill.until - timedelta(days=35), 35)
+    since = bill.until - timedelta(days=35)
     for charge in bill.charges:
-        if charge.day in lately:
+        if charge.day >= since:
             usd[charge.usage_type] = usd.get(charge.usage_type, ZERO) + charge.usd
             quantity[charge.usage_type] = quantity.get(charge.usage_type, ZERO) + charge.quantity
     prices = {usage: usd[usage] / of for usage, of in quantity.items() if of > 0}
@@ -256,7 +274,7 @@ def priced(bill: Bill, resources: Iterable[Resource]) -> tuple[Resource, ...]:
     )
 
 
-def _until_now(resource: Resource, bill: Bill, prices: Mapping[str, Decimal]) -> Decimal | None:
+def _until_now(resource: BillResource, bill: Bill, prices: Mapping[str, Decimal]) -> Decimal | None:
     """Return its cost, or None where a price is unknown, or where it began before the bill."""
     total = ZERO
     for run in resource.runs:
@@ -265,21 +283,26 @@ def _until_now(resource: Resource, bill: Bill, prices: Mapping[str, Decimal]) ->
         end = min(run.end or bill.time, bill.time)
         hours = Decimal(str(max((end - run.start).total_seconds(), 0))) / 3600
         total += run.hourly * hours * prices[run.usage_type]
-    return total.quantize(EXACT)
+    return total.quantize(AMOUNT_PRECISION)
 
 
-def ended_credits(bill: Bill, comparison: Comparison) -> Decimal:
+def ended_credits(bill: Bill, comparison: SpanComparison) -> Decimal:
     """Return the dollars that ended credits took off the span before, and no longer take off."""
     last = max(
-        (record.day for record in bill.records if record.record_type == CREDIT and record.usd), default=None
+        (record.day for record in bill.records if record.record_type == CREDIT_RECORD and record.usd),
+        default=None,
     )
-    if last is None or last >= bill.until - CREDITS_STOPPED:
+    if last is None or last >= bill.until - CREDIT_PAUSE:
         return ZERO
-    before, after = (bill.outside(span).get(CREDIT, ZERO) for span in (comparison.before, comparison.after))
+    before, after = (
+        bill.outside(span).get(CREDIT_RECORD, ZERO) for span in (comparison.before, comparison.after)
+    )
     return max(after - before, ZERO)
 
 
-def _shares(bill: Bill, span: Span, comparison: Comparison | None, tags: Sequence[str]) -> Iterator[TagShare]:
+def _shares(
+    bill: Bill, span: DaySpan, comparison: SpanComparison | None, tags: Sequence[str]
+) -> Iterator[TagShare]:
     before = comparison.before if comparison else None
     for tag in tags:
         rows = bill.by_tag.get(tag)

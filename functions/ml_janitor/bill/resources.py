@@ -12,10 +12,10 @@ from ml_janitor.acting import savings
 from ml_janitor.aws import runs
 from ml_janitor.aws.metrics import GET_METRIC_DATA
 from ml_janitor.bill import requests
-from ml_janitor.bill.joining import Resource
-from ml_janitor.bill.model import UNTAGGED, ZERO, Bill, Gap, GapCause, Reading
+from ml_janitor.bill.joining import BillResource
+from ml_janitor.bill.model import UNTAGGED_VALUE, ZERO, Bill, BillGap, BillReading, GapCause
 from ml_janitor.bill.movements import Culprit
-from ml_janitor.core.job_families import family
+from ml_janitor.core.job_families import family_name
 from ml_janitor.core.model import Finding, Kept, Target
 from ml_janitor.core.results import Result
 from ml_janitor.core.signals import Value
@@ -24,26 +24,26 @@ from ml_janitor.ledger.action import Stage
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws
-    from ml_janitor.aws.runs import Used
+    from ml_janitor.aws.runs import UsedResource
     from ml_janitor.config.sections import BillSection
     from ml_janitor.engine.detector import Detector, Grant
-    from ml_janitor.engine.policy import Policy
+    from ml_janitor.engine.policy import RunPolicy
     from ml_janitor.ledger.action import Action
     from ml_janitor.ledger.entries import Entry
 
-BILLED = frozenset(
+BILLED_KINDS = frozenset(
     {"training-job", "processing-job", "transform-job", "endpoint", "notebook-instance", "app"}
 )
 """Kinds of resources whose runs are known."""
 
-READS: tuple[Grant, ...] = (*(allow(*call) for call in runs.CALLS), *requests.READS)
+RESOURCE_READS: tuple[Grant, ...] = (*(allow(*call) for call in runs.RUN_READS), *requests.REQUEST_READS)
 """The permissions to read them in each region."""
 
 
 class BilledResources:
     """Reads what ran and how often endpoints were called, to explain what moved the bill."""
 
-    name, reads, cleanup = "bill", READS, None
+    name, reads, cleanup = "bill", RESOURCE_READS, None
 
     @classmethod
     def summary(cls) -> str:
@@ -57,7 +57,7 @@ def bill_readers(section: BillSection) -> list[BilledResources]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judged:
+class ResourceFacts:
     """
     Facts about a resource besides its use, from a sweep or from the ledger.
 
@@ -74,36 +74,38 @@ class Judged:
     owner: str | None = None
 
 
-def judging[D: (Detector[Any], type[Detector[Any]])](detectors: Iterable[D]) -> list[D]:
+def hourly_detectors[D: (Detector[Any], type[Detector[Any]])](detectors: Iterable[D]) -> list[D]:
     """Return the *detectors* that judge resources billed by the hour, and would end them."""
     return [
         detector
         for detector in detectors
         if detector.cleanup is not None
         and not detector.cleanup.effect.stays
-        and not BILLED.isdisjoint(detector.kinds)
+        and not BILLED_KINDS.isdisjoint(detector.kinds)
     ]
 
 
-def judged(results: Iterable[Result]) -> Mapping[str, Judged]:
+def facts_from_sweep(results: Iterable[Result]) -> Mapping[str, ResourceFacts]:
     """Return a sweep's facts about each resource, by its ARN in lower case."""
-    found: dict[str, Judged] = {}
+    found: dict[str, ResourceFacts] = {}
     for result in results:
         arn, verdict = result.target.arn.lower(), result.verdict
         if isinstance(verdict, Finding):
-            found[arn] = Judged(
+            found[arn] = ResourceFacts(
                 detector=result.detector, finding=result.target.key, since=verdict.since, owner=result.owner
             )
         elif arn not in found:
-            found[arn] = Judged(detector=result.detector, used=_in_use(verdict), owner=result.owner)
+            found[arn] = ResourceFacts(detector=result.detector, used=_in_use(verdict), owner=result.owner)
     return found
 
 
-def acted(actions: Iterable[Action], registry: Iterable[type[Detector[Any]]]) -> Mapping[str, Judged]:
+def facts_from_actions(
+    actions: Iterable[Action], registry: Iterable[type[Detector[Any]]]
+) -> Mapping[str, ResourceFacts]:
     """Return the resources that detectors of *registry* ended and nobody restored, by ARN in lower case."""
-    ending = {detector.name for detector in judging(registry)}
+    ending = {detector.name for detector in hourly_detectors(registry)}
     return {
-        action.target.arn.lower(): Judged(
+        action.target.arn.lower(): ResourceFacts(
             detector=action.detector, finding=action.id, since=action.warned, acted=True, ended=action.ended
         )
         for action in actions
@@ -111,10 +113,10 @@ def acted(actions: Iterable[Action], registry: Iterable[type[Detector[Any]]]) ->
     }
 
 
-def remembered(entries: Iterable[Entry]) -> Mapping[str, Judged]:
+def facts_from_ledger(entries: Iterable[Entry]) -> Mapping[str, ResourceFacts]:
     """Return the ledger's facts about open findings, by ARN in lower case."""
     return {
-        entry.key.rpartition("@")[0].lower(): Judged(
+        entry.key.rpartition("@")[0].lower(): ResourceFacts(
             detector=entry.detector,
             finding=entry.id,
             since=entry.since or entry.first_seen,
@@ -126,7 +128,7 @@ def remembered(entries: Iterable[Entry]) -> Mapping[str, Judged]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Savings:
+class ActionSavings:
     """The savings of actions, by UTC day, and in the calendar month, in all and by account."""
 
     by_day: Mapping[date, Decimal] = field(default_factory=dict)
@@ -136,7 +138,7 @@ class Savings:
     @classmethod
     def of(
         cls, actions: Sequence[Action], bill: Bill, *, now: datetime, time_zone: str, accounts: bool = False
-    ) -> Savings:
+    ) -> ActionSavings:
         """
         Compute the savings of *actions* in the days of *bill* and the month of *now*;
         optionally by account.
@@ -146,10 +148,10 @@ class Savings:
             by_account.setdefault(action.target.account, []).append(action)
 
         def saved(chosen: Iterable[Action]) -> Decimal:
-            return savings.saved(chosen, now=now, time_zone=time_zone).usd
+            return savings.sum_savings(chosen, now=now, time_zone=time_zone).usd
 
         return cls(
-            by_day=savings.by_day(actions, bill.first, now),
+            by_day=savings.savings_by_day(actions, bill.first, now),
             this_month=saved(actions),
             by_account={account: saved(own) for account, own in sorted(by_account.items())},
         )
@@ -164,32 +166,32 @@ def _in_use(verdict: Kept) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownResources:
     """The resources of an account, and the gaps in reading them."""
 
-    resources: tuple[Resource, ...] = ()
-    gaps: tuple[Gap, ...] = ()
+    resources: tuple[BillResource, ...] = ()
+    gaps: tuple[BillGap, ...] = ()
 
 
-def known(
+def read_known_resources(
     regions: Sequence[Aws],
     *,
     since: datetime,
     now: datetime,
     tag: str,
-    policy: Policy,
-    verdicts: Mapping[str, Judged],
-) -> Known:
+    policy: RunPolicy,
+    verdicts: Mapping[str, ResourceFacts],
+) -> KnownResources:
     """
     Return the resources that ran in *regions* at any time from *since* to *now*, with the facts about them.
 
     *tag* is the key that divides the bill, *verdicts* are the judged resources, by ARN in lower case.
     """
-    resources: list[Resource] = []
-    gaps: list[Gap] = []
+    resources: list[BillResource] = []
+    gaps: list[BillGap] = []
     for aws in regions:
-        listed = runs.used(aws, since, now)
-        called = requests.requests(aws, listed.items, since, now)
+        listed = runs.list_used_resources(aws, since, now)
+        called = requests.read_requests(aws, listed.items, since, now)
         resources += (
             replace(
                 _resource(resource, tag, policy, verdicts),
@@ -198,18 +200,23 @@ def known(
             for resource in listed.items
         )
         gaps += (
-            Gap(reading=reading, cause=GapCause.FAILED, subject=aws.region, detail=error)
-            for reading, error in ((Reading.RESOURCES, listed.error), (Reading.REQUESTS, called.error))
+            BillGap(reading=reading, cause=GapCause.FAILED, subject=aws.region, detail=error)
+            for reading, error in (
+                (BillReading.RESOURCES, listed.error),
+                (BillReading.REQUESTS, called.error),
+            )
             if error is not None
         )
-    return Known(tuple(resources), tuple(gaps))
+    return KnownResources(tuple(resources), tuple(gaps))
 
 
-def _resource(resource: Used, tag: str, policy: Policy, verdicts: Mapping[str, Judged]) -> Resource:
+def _resource(
+    resource: UsedResource, tag: str, policy: RunPolicy, verdicts: Mapping[str, ResourceFacts]
+) -> BillResource:
     target = resource.target
-    verdict = verdicts.get(target.arn.lower(), Judged(detector=""))
+    verdict = verdicts.get(target.arn.lower(), ResourceFacts(detector=""))
     waste_since = verdict.since if verdict.finding else None
-    return Resource(
+    return BillResource(
         culprit=Culprit(
             arn=target.arn,
             name=target.name,
@@ -224,11 +231,11 @@ def _resource(resource: Used, tag: str, policy: Policy, verdicts: Mapping[str, J
         ),
         runs=resource.runs,
         tag=_value(target, tag),
-        family=family(target.name),
+        family=family_name(target.name),
     )
 
 
-def _begun(resource: Used) -> datetime | None:
+def _begun(resource: UsedResource) -> datetime | None:
     """Return when it was made; for a job, when it first ran."""
     return resource.runs[0].start if resource.target.kind.endswith("-job") else resource.target.created
 
@@ -236,5 +243,5 @@ def _begun(resource: Used) -> datetime | None:
 def _value(target: Target, tag: str) -> str | None:
     """Return the value of *tag* as in the bill: the key is matched with its capitals, as AWS bills it."""
     if not isinstance(target.tags, Value):
-        return UNTAGGED
-    return target.tags.value.get(tag, UNTAGGED)
+        return UNTAGGED_VALUE
+    return target.tags.value.get(tag, UNTAGGED_VALUE)

@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
 
-from ml_janitor.bill.model import ACCOUNT, ZERO, Bill, Span
-from ml_janitor.bill.phases import main_services, phase
+from ml_janitor.bill.model import ACCOUNT_TAG, ZERO, Bill, DaySpan
+from ml_janitor.bill.phases import main_services, phase_of
 from ml_janitor.core.money import CENT
 
-PHASE, SERVICE, USAGE = "phase", "service", "usage"
-OWN = (PHASE, SERVICE, USAGE)
+BY_PHASE, BY_SERVICE, BY_USAGE_TYPE = "phase", "service", "usage"
+OWN_TABLES = (BY_PHASE, BY_SERVICE, BY_USAGE_TYPE)
 """The keys that divide a bill besides tags."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class BillLine:
     """The charges of one *name* in a span and in that before; None without a comparison."""
 
     name: str
@@ -29,41 +29,41 @@ class Line:
         return None if self.usd_before is None else self.usd - self.usd_before
 
 
-def lines(bill: Bill, by: str, span: Span, before: Span | None) -> tuple[Line, ...]:
+def bill_lines(bill: Bill, by: str, span: DaySpan, before: DaySpan | None) -> tuple[BillLine, ...]:
     """
     Return every line of the table *by* a key, the dearest first; "" is the untagged rest.
 
     Raises KeyError if *by* is a tag that was not read.
     """
     sums: dict[str, list[Decimal]] = {}
-    for day, name, usd in charged(bill, by):
+    for day, name, usd in charges_by(bill, by):
         own = sums.setdefault(name, [ZERO, ZERO])
         own[0] += usd if day in span else ZERO
         own[1] += usd if before is not None and day in before else ZERO
     found = [
-        Line(name=name, usd=usd, usd_before=None if before is None else earlier)
+        BillLine(name=name, usd=usd, usd_before=None if before is None else earlier)
         for name, (usd, earlier) in sums.items()
         if usd or earlier
     ]
     return tuple(sorted(found, key=lambda line: (-line.usd, -(line.usd_before or ZERO), line.name)))
 
 
-def together(every: Sequence[Line]) -> Line:
+def sum_lines(every: Sequence[BillLine]) -> BillLine:
     """Sum lines into one line."""
     compared = all(line.usd_before is not None for line in every)
-    return Line(
+    return BillLine(
         name="",
         usd=sum((line.usd for line in every), ZERO),
         usd_before=sum((line.usd_before or ZERO for line in every), ZERO) if compared else None,
     )
 
 
-def charged(bill: Bill, by: str) -> Iterator[tuple[date, str, Decimal]]:
+def charges_by(bill: Bill, by: str) -> Iterator[tuple[date, str, Decimal]]:
     """Yield the day, the name and the dollars of each charge. Raises KeyError if a tag was not read."""
     match by:
         case "phase":
             for charge in bill.charges:
-                yield charge.day, phase(charge.service, charge.usage_type).value, charge.usd
+                yield charge.day, phase_of(charge.service, charge.usage_type).value, charge.usd
         case "service":
             for charge in bill.charges:
                 yield charge.day, charge.service, charge.usd
@@ -71,15 +71,15 @@ def charged(bill: Bill, by: str) -> Iterator[tuple[date, str, Decimal]]:
             for charge in bill.charges:
                 yield charge.day, charge.usage_type, charge.usd
         case tag:
-            for charge in bill.by_account if tag == ACCOUNT and bill.by_account else bill.by_tag[tag]:
+            for charge in bill.by_account if tag == ACCOUNT_TAG and bill.by_account else bill.by_tag[tag]:
                 yield charge.day, charge.tag or "", charge.usd
 
 
-def by_day(bill: Bill, by: str, days: Sequence[date]) -> Mapping[str, Sequence[Decimal]]:
+def usd_by_day(bill: Bill, by: str, days: Sequence[date]) -> Mapping[str, Sequence[Decimal]]:
     """Return the dollars of each name on each of *days*. Raises KeyError if a tag was not read."""
     places = {day: number for number, day in enumerate(days)}
     found: dict[str, list[Decimal]] = {}
-    for day, name, usd in charged(bill, by):
+    for day, name, usd in charges_by(bill, by):
         if day in places:
             found.setdefault(name, [ZERO] * len(days))[places[day]] += usd
     return found
@@ -88,12 +88,12 @@ def by_day(bill: Bill, by: str, days: Sequence[date]) -> Mapping[str, Sequence[D
 # --- chargeback -------------------------------------------------------------------------------
 
 
-def readable(bill: Bill, by: str) -> bool:
+def has_table(bill: Bill, by: str) -> bool:
     """Return whether there is a table *by* a key: there is none for a tag that was not read."""
-    return by in OWN or by in bill.by_tag or bool(by == ACCOUNT and bill.by_account)
+    return by in OWN_TABLES or by in bill.by_tag or bool(by == ACCOUNT_TAG and bill.by_account)
 
 
-def charged_back(bill: Bill, tag: str, span: Span) -> Iterator[tuple[str, str, Decimal]]:
+def chargeback_lines(bill: Bill, tag: str, span: DaySpan) -> Iterator[tuple[str, str, Decimal]]:
     """
     Yield value, service and dollars in whole cents, the untagged last; together the span's total in cents.
 

@@ -14,13 +14,13 @@ from datetime import timedelta
 from decimal import ROUND_DOWN, Decimal
 from enum import StrEnum
 
-from ml_janitor.aws.runs import Run
-from ml_janitor.aws.usage_types import region
-from ml_janitor.bill.attribution import EXACT
-from ml_janitor.bill.joining import Requests, Resource, quantity
-from ml_janitor.bill.model import ZERO, Charge, Span
+from ml_janitor.aws.runs import ResourceRun
+from ml_janitor.aws.usage_types import region_of_usage
+from ml_janitor.bill.attribution import AMOUNT_PRECISION
+from ml_janitor.bill.joining import BillResource, VariantRequests, units_in_span
+from ml_janitor.bill.model import ZERO, Charge, DaySpan
 
-ORDER = ("endpoint", "model", "family", "job")
+UNIT_ORDER = ("endpoint", "model", "family", "job")
 MOST_JOBS = 50
 """The dearest jobs that are listed one by one; all are in their family."""
 
@@ -81,7 +81,9 @@ type _Key = tuple[str, str, str, str, str]
 """Kind of unit, region, kind of resource, name, account."""
 
 
-def unit_costs(charges: Iterable[Charge], span: Span, resources: Sequence[Resource]) -> tuple[UnitCost, ...]:
+def unit_costs(
+    charges: Iterable[Charge], span: DaySpan, resources: Sequence[BillResource]
+) -> tuple[UnitCost, ...]:
     """
     Return the unit costs of *resources* in *span*: by endpoint, model, family and job, the dearest first.
 
@@ -91,7 +93,12 @@ def unit_costs(charges: Iterable[Charge], span: Span, resources: Sequence[Resour
     sums: dict[_Key, _Sum] = defaultdict(_Sum)
     for resource in resources:
         shares = [
-            (run, (quantity(run, span) * prices.get(run.usage_type, ZERO)).quantize(EXACT, ROUND_DOWN))
+            (
+                run,
+                (units_in_span(run, span) * prices.get(run.usage_type, ZERO)).quantize(
+                    AMOUNT_PRECISION, ROUND_DOWN
+                ),
+            )
             for run in resource.runs
         ]
         if resource.culprit.kind == "endpoint":
@@ -101,7 +108,9 @@ def unit_costs(charges: Iterable[Charge], span: Span, resources: Sequence[Resour
     return tuple(_listed(sums))
 
 
-def _prices(charges: Iterable[Charge], span: Span, resources: Iterable[Resource]) -> Mapping[str, Decimal]:
+def _prices(
+    charges: Iterable[Charge], span: DaySpan, resources: Iterable[BillResource]
+) -> Mapping[str, Decimal]:
     """
     Return dollars for a unit of each usage type: its charge, divided by the billed or the known usage.
 
@@ -115,7 +124,7 @@ def _prices(charges: Iterable[Charge], span: Span, resources: Iterable[Resource]
             usd[charge.usage_type] += charge.usd
             charged[charge.usage_type] += charge.quantity
     for run in (run for resource in resources for run in resource.runs):
-        ran[run.usage_type] += quantity(run, span)
+        ran[run.usage_type] += units_in_span(run, span)
     return {
         usage: dollars / max(charged[usage], ran[usage])
         for usage, dollars in usd.items()
@@ -124,10 +133,13 @@ def _prices(charges: Iterable[Charge], span: Span, resources: Iterable[Resource]
 
 
 def _endpoint(
-    endpoint: Resource, shares: Sequence[tuple[Run, Decimal]], span: Span, sums: dict[_Key, _Sum]
+    endpoint: BillResource,
+    shares: Sequence[tuple[ResourceRun, Decimal]],
+    span: DaySpan,
+    sums: dict[_Key, _Sum],
 ) -> None:
     """Add an endpoint's cost and production requests; a model's requests also include shadow copies."""
-    where = region(endpoint.runs[0].usage_type) if endpoint.runs else ""
+    where = region_of_usage(endpoint.runs[0].usage_type) if endpoint.runs else ""
     whole = sums["endpoint", where, endpoint.culprit.kind, endpoint.culprit.name, endpoint.culprit.account]
     whole.usd += sum((usd for _, usd in shares), ZERO)
     models = {run.model for run in endpoint.runs}
@@ -153,7 +165,7 @@ def _endpoint(
             of_model[model].notes |= {UnitNote.MANY_MODELS} if meter.many_models else set()
 
 
-def _served(meter: Requests, runs: Sequence[Run], model: str, span: Span) -> int | None:
+def _served(meter: VariantRequests, runs: Sequence[ResourceRun], model: str, span: DaySpan) -> int | None:
     """
     Count the requests of *meter* that *model* served: a point counts for the last run
     begun before its end.
@@ -169,10 +181,10 @@ def _served(meter: Requests, runs: Sequence[Run], model: str, span: Span) -> int
     return round(served)
 
 
-def _job(job: Resource, usd: Decimal, sums: dict[_Key, _Sum]) -> None:
+def _job(job: BillResource, usd: Decimal, sums: dict[_Key, _Sum]) -> None:
     if not usd:
         return
-    where = region(job.runs[0].usage_type)
+    where = region_of_usage(job.runs[0].usage_type)
     named = {"family": job.family or job.culprit.name, "job": job.culprit.name}
     for kind, name in named.items():
         own = sums[kind, where, job.culprit.kind, name, job.culprit.account]
@@ -183,7 +195,9 @@ def _job(job: Resource, usd: Decimal, sums: dict[_Key, _Sum]) -> None:
 def _listed(sums: Mapping[_Key, _Sum]) -> Iterator[UnitCost]:
     """Yield the unit costs; a family with a single job is left out."""
     jobs = 0
-    for key, line in sorted(sums.items(), key=lambda item: (ORDER.index(item[0][0]), -item[1].usd, item[0])):
+    for key, line in sorted(
+        sums.items(), key=lambda item: (UNIT_ORDER.index(item[0][0]), -item[1].usd, item[0])
+    ):
         kind, where, resource, name, account = key
         jobs += kind == "job"
         if not line.usd or (kind == "family" and line.units == 1) or (kind == "job" and jobs > MOST_JOBS):

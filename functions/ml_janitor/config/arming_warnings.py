@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ml_janitor.config.schedules import missed, week
+from ml_janitor.config.schedules import hours_of_week, missed_days
 from ml_janitor.config.sections import accounts_of
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.durations import HOUR, WEEKDAYS
 from ml_janitor.core.model import Confidence
-from ml_janitor.detectors.idle_notebooks.outside_hours import NOTICE
+from ml_janitor.detectors.idle_notebooks.outside_hours import CLOSING_NOTICE
 from ml_janitor.engine.detector import Detector
 
 
@@ -100,11 +100,11 @@ def notice_warnings(settings: Settings) -> list[str]:
     The janitor does not stop that night what it did not warn about before closing.
     """
     hours = settings.working_hours
-    last = range(max(hours.start, hours.end - NOTICE // HOUR), hours.end)
+    last = range(max(hours.start, hours.end - CLOSING_NOTICE // HOUR), hours.end)
     warnings = []
     for detector in settings.enabled():
         schedule = settings.schedule(type(detector))
-        days = missed(schedule, last, hours.days)
+        days = missed_days(schedule, last, hours.days)
         if getattr(settings.sections[detector.name], "stop_outside_hours", ()) and days:
             on = ", ".join(WEEKDAYS[day] for day in days)
             warnings.append(
@@ -155,7 +155,7 @@ def _always_rests(settings: Settings, detector: Detector[Any]) -> str | None:
     """Return why a schedule of weekends only warns, where only business days count; else None."""
     schedule = settings.schedule(type(detector))
     arming = replace(settings.policy.armed(detector.name), holidays=())
-    runs = week(schedule, arming.time_zone)
+    runs = hours_of_week(schedule, arming.time_zone)
     if runs and all(map(arming.rests, runs)):
         return f"it runs on {schedule}, a weekend in {arming.time_zone}, and business_days is on"
     return None

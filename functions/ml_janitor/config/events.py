@@ -16,20 +16,20 @@ from pydantic import (
     model_validator,
 )
 
-from ml_janitor.aws.arns import REGION, Arn
-from ml_janitor.core.durations import ago
+from ml_janitor.aws.arns import REGION_PATTERN, Arn
+from ml_janitor.core.durations import format_age
 
-STALE = timedelta(hours=1)
+STALE_EVENT = timedelta(hours=1)
 """The age from which an event runs as a dry run: the account has changed since it was sent."""
 
-LIST_LASTS = timedelta(days=1)
+LONGEST_ORGANIZATION_RUN = timedelta(days=1)
 """The longest run over an organization: after that, its list of accounts is too old to act on."""
 
-SKEW = timedelta(minutes=5)
+CLOCK_SKEW = timedelta(minutes=5)
 """The time by which an event may be ahead of the clock. Beyond it, every resource would look idle."""
 
 
-class Context(Protocol):
+class FunctionContext(Protocol):
     """The members of Lambda's context object that the janitor uses."""
 
     @property
@@ -53,7 +53,7 @@ def _arn(text: str) -> str:
     return text
 
 
-type Time = Annotated[AwareDatetime, AfterValidator(lambda at: at.astimezone(UTC))]
+type UtcTime = Annotated[AwareDatetime, AfterValidator(lambda at: at.astimezone(UTC))]
 
 
 class DigestEvent(BaseModel):
@@ -61,7 +61,7 @@ class DigestEvent(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    time: Time | None = None
+    time: UtcTime | None = None
 
     def identity(self, request: str) -> str:
         """
@@ -86,9 +86,11 @@ class SweepEvent(DigestEvent):
 
     mode: Literal["dry-run"] | None = None
     account: Annotated[str, Field(pattern=r"^[0-9]{12}$")] | None = None
-    regions: tuple[Annotated[str, Field(pattern=rf"^{REGION}$")], ...] = Field(default=(), max_length=40)
+    regions: tuple[Annotated[str, Field(pattern=rf"^{REGION_PATTERN}$")], ...] = Field(
+        default=(), max_length=40
+    )
     resource: Annotated[str, Field(max_length=2048), AfterValidator(_arn)] | None = None
-    started: Time | None = None
+    started: UtcTime | None = None
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
@@ -96,7 +98,7 @@ class SweepEvent(DigestEvent):
         Refuse a start without a run, or before it (beyond the skew of AWS's
         clocks), and another account.
         """
-        if self.started is not None and (self.time is None or self.started < self.time - SKEW):
+        if self.started is not None and (self.time is None or self.started < self.time - CLOCK_SKEW):
             raise ValueError("started: it needs the time of its run, which is not after it")
         if self.resource is not None and self.account not in {None, self._resource_account or self.account}:
             raise ValueError(f"resource: it is in account {self._resource_account}, not in {self.account}")
@@ -129,10 +131,14 @@ class SweepEvent(DigestEvent):
 
         *now* is the real time, *regions* are the deployment's.
         """
-        if self.begun is not None and now - self.begun > STALE:
-            return f"the event was {ago(now - self.begun)} old, so this was a dry run"
-        if self.time is not None and self.started is not None and self.started - self.time > LIST_LASTS:
-            age = ago(self.started - self.time)
+        if self.begun is not None and now - self.begun > STALE_EVENT:
+            return f"the event was {format_age(now - self.begun)} old, so this was a dry run"
+        if (
+            self.time is not None
+            and self.started is not None
+            and self.started - self.time > LONGEST_ORGANIZATION_RUN
+        ):
+            age = format_age(self.started - self.time)
             return f"its run began {age} before it was started, so this was a dry run"
         if elsewhere := [region for region in dict.fromkeys(self.regions) if region not in regions]:
             return f"the deployment does not look at {', '.join(elsewhere)} by itself, so this was a dry run"
@@ -150,7 +156,7 @@ class AccountsEvent(DigestEvent):
 
     step: Literal["list", "close"]
     detector: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,63}$")]
-    time: Time
+    time: UtcTime
 
 
 class PressEvent(BaseModel):
@@ -189,7 +195,7 @@ class UndoEvent(BaseModel):
 
     detector: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,63}$")]
     account: Annotated[str, Field(pattern=r"^\d{12}$")] | None = None
-    region: Annotated[str, Field(pattern=rf"^{REGION}$")]
+    region: Annotated[str, Field(pattern=rf"^{REGION_PATTERN}$")]
     finding: Annotated[str, Field(pattern=r"^[0-9a-f]{10}$")]
     by: Annotated[str, Field(min_length=1, max_length=200)]
     request: Annotated[str, Field(max_length=3000)] = ""
@@ -200,7 +206,7 @@ class UndoEvent(BaseModel):
         return self.model_dump_json() if self.request else request
 
 
-def checked[M: BaseModel](event: dict[str, Any], model: type[M]) -> M:
+def check_event[M: BaseModel](event: dict[str, Any], model: type[M]) -> M:
     """Parse *event* as a *model*. Raises MalformedEventError."""
     try:
         return parse(event=event, model=model)
@@ -211,12 +217,12 @@ def checked[M: BaseModel](event: dict[str, Any], model: type[M]) -> M:
         raise MalformedEventError(f"the event makes no sense: {where}: {message}") from None
 
 
-def read[E: DigestEvent](event: dict[str, Any], model: type[E], now: datetime) -> E:
+def parse_event[E: DigestEvent](event: dict[str, Any], model: type[E], now: datetime) -> E:
     """Parse *event*, and check it at the real time *now*. Raises MalformedEventError."""
-    asked = checked(event, model)
+    asked = check_event(event, model)
     for name in ("time", "started"):
         at: datetime | None = getattr(asked, name, None)
-        if at is not None and at - now > SKEW:
+        if at is not None and at - now > CLOCK_SKEW:
             raise MalformedEventError(
                 f"the event makes no sense: {name}: {at:%Y-%m-%dT%H:%M:%SZ} is yet to come"
             )

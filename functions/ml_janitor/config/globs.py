@@ -9,16 +9,19 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from ml_janitor.config.layers import SettingsError
-from ml_janitor.engine.detector import SERVICES, Detector
+from ml_janitor.engine.detector import KIND_SERVICES, Detector
 
-TOKEN = re.compile(r"\[!?\]?[^\]]*\]|.", re.DOTALL)
+GLOB_TOKEN = re.compile(r"\[!?\]?[^\]]*\]|.", re.DOTALL)
 """One character of a glob, or a set of them."""
 
-FIELD = "~"
+ARN_FIELD = "~"
 """Text without a colon, in a format (never in an operator's glob)."""
 
-ACCOUNT = "[0-9]" * 12
-FORMATS = {"bucket": f"arn:{FIELD}:s3:::?{FIELD}", "object": f"arn:{FIELD}:s3:::?{FIELD}/?*"}
+ACCOUNT_GLOB = "[0-9]" * 12
+ARN_FORMATS = {
+    "bucket": f"arn:{ARN_FIELD}:s3:::?{ARN_FIELD}",
+    "object": f"arn:{ARN_FIELD}:s3:::?{ARN_FIELD}/?*",
+}
 """Formats of ARNs that do not name their kind."""
 
 
@@ -26,13 +29,17 @@ def check_globs(globs: Iterable[str], where: str, registry: Sequence[type[Detect
     """Refuse the first of *globs* that matches no ARN that *registry* judges. Raises SettingsError."""
     kinds = list(dict.fromkeys(kind for detector in registry for kind in detector.kinds))
     formats = [
-        FORMATS.get(kind, f"arn:{FIELD}:{SERVICES.get(kind, 'sagemaker')}:{FIELD}:{ACCOUNT}:{kind}/?{FIELD}")
+        ARN_FORMATS.get(
+            kind,
+            f"arn:{ARN_FIELD}:{KIND_SERVICES.get(kind, 'sagemaker')}:{ARN_FIELD}:{ACCOUNT_GLOB}"
+            f":{kind}/?{ARN_FIELD}",
+        )
         for kind in kinds
     ]
     for glob in globs:
-        if not matches_any(glob, formats):
+        if not matches_format(glob, formats):
             near = next(
-                (suggestion for suggestion in _similar(glob, kinds) if matches_any(suggestion, formats)),
+                (suggestion for suggestion in _similar(glob, kinds) if matches_format(suggestion, formats)),
                 "*/NAME",
             )
             raise SettingsError(
@@ -40,14 +47,14 @@ def check_globs(globs: Iterable[str], where: str, registry: Sequence[type[Detect
             )
 
 
-def matches_any(glob: str, formats: Iterable[str]) -> bool:
+def matches_format(glob: str, formats: Iterable[str]) -> bool:
     """Return whether a text matches both *glob* and a format; case and surrounding blanks do not matter."""
     return any(_overlap(glob.strip().lower(), form) for form in formats)
 
 
 def _overlap(glob: str, form: str) -> bool:
     """Return whether a text matches both, by a walk over the pairs of places that such a text can reach."""
-    globs, forms = TOKEN.findall(glob), TOKEN.findall(form)
+    globs, forms = GLOB_TOKEN.findall(glob), GLOB_TOKEN.findall(form)
     reachable, seen = [(0, 0)], set[tuple[int, int]]()
     while reachable:
         i, j = here = reachable.pop()
@@ -59,8 +66,8 @@ def _overlap(glob: str, form: str) -> bool:
             return True
         if a == "*":
             reachable += [(i + 1, j), *([(i, j + 1)] if b else [])]
-        elif b in {"*", FIELD}:
-            reachable += [(i, j + 1), *([(i + 1, j)] if a and (b, a) != (FIELD, ":") else [])]
+        elif b in {"*", ARN_FIELD}:
+            reachable += [(i, j + 1), *([(i + 1, j)] if a and (b, a) != (ARN_FIELD, ":") else [])]
         elif a and b and _same(a, b):
             reachable.append((i + 1, j + 1))
     return False

@@ -14,14 +14,14 @@ SLACK_CREDENTIAL = re.compile(
 )
 """Slack's tokens, a webhook's address, and the 32 hexadecimal digits of a signing secret (docs.slack.dev)."""
 
-REDACTED = "(not shown: it looks like a secret)"
+REDACTED_TEXT = "(not shown: it looks like a secret)"
 
 
 class SettingsError(ValueError):
     """An invalid setting; the message is one line with the setting and the expected value."""
 
 
-def layered(
+def layer_tables(
     files: Sequence[Path], base: Mapping[str, Any], overrides: Iterable[str], *, sections: Container[str]
 ) -> dict[str, Any]:
     """
@@ -31,20 +31,20 @@ def layered(
     """
     tables: dict[str, Any] = {}
     for path in files:
-        lay(tables, read_toml(path))
-    lay(tables, base)
+        lay_over(tables, read_toml(path))
+    lay_over(tables, base)
     for override in overrides:
-        lay(tables, parse_override(override, sections))
+        lay_over(tables, parse_override(override, sections))
     return tables
 
 
-def lay(under: dict[str, Any], over: Mapping[str, Any]) -> None:
+def lay_over(under: dict[str, Any], over: Mapping[str, Any]) -> None:
     """Put the keys of *over* over those of *under*, table by table."""
     for key, value in over.items():
         if isinstance(value, Mapping):
             table = under.get(key)
             under[key] = table = dict(table) if isinstance(table, Mapping) else {}
-            lay(table, value)
+            lay_over(table, value)
         else:
             under[key] = value
 
@@ -72,18 +72,19 @@ def parse_override(text: str, sections: Container[str]) -> dict[str, Any]:
     keys = path.strip().removeprefix("detectors.").split(".")
     if not equals or len(keys) < 2 or not all(keys):
         raise SettingsError(
-            f"--set {redacted(text)}: write it as DETECTOR.FIELD=VALUE, for example idle-endpoints.window=14d"
+            f"--set {redact_secret(text)}: write it as DETECTOR.FIELD=VALUE, for example "
+            f"idle-endpoints.window=14d"
         )
     if keys[0] not in sections:
         keys = ["detectors", *keys]
-    tables: Any = parse_value(written.strip())
+    tables: Any = parse_toml_value(written.strip())
     for key in reversed(keys):
         tables = {key: tables}
     whole: dict[str, Any] = tables
     return whole
 
 
-def parse_value(text: str) -> Any:
+def parse_toml_value(text: str) -> Any:
     """Parse *text* as one TOML value, or else return it as a string."""
     try:
         parsed = tomllib.loads(f"value = {text}")
@@ -95,34 +96,34 @@ def parse_value(text: str) -> Any:
 def check_keys(where: str, table: object, known: Sequence[str]) -> Mapping[str, Any]:
     """Return *table* if it has only *known* keys. Raises SettingsError that names the nearest key."""
     if not isinstance(table, Mapping):
-        raise SettingsError(f"{where}: expected a table, got {written_as(table)}")
+        raise SettingsError(f"{where}: expected a table, got {format_toml(table)}")
     prefix = f"{where}." if where else ""
     for key in table:
         if key not in known:
-            raise SettingsError(f"unknown setting {prefix}{key}{nearest(key, known)}")
+            raise SettingsError(f"unknown setting {prefix}{key}{suggest_nearest(key, known)}")
     return table
 
 
-def redacted(text: str) -> str:
+def redact_secret(text: str) -> str:
     """Return *text*, or a placeholder if it looks like a credential of Slack."""
-    return REDACTED if SLACK_CREDENTIAL.search(text) else text
+    return REDACTED_TEXT if SLACK_CREDENTIAL.search(text) else text
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
+def suggest_nearest(word: str, known: Iterable[str]) -> str:
     """Return a hint at the known word that *word* may be meant for, or ""."""
     near = difflib.get_close_matches(word, list(known), 1, cutoff=0.5)
     return f"; did you mean {near[0]}?" if near else ""
 
 
-def written_as(value: object) -> str:
+def format_toml(value: object) -> str:
     """Format *value* roughly as TOML, for a message."""
     match value:
         case bool():
             shown = str(value).lower()
         case str():
-            shown = f'"{value}"' if value == redacted(value) else redacted(value)
+            shown = f'"{value}"' if value == redact_secret(value) else redact_secret(value)
         case list():
-            shown = f"[{', '.join(written_as(item) for item in value)}]"
+            shown = f"[{', '.join(format_toml(item) for item in value)}]"
         case Mapping():
             shown = "a table"
         case _:

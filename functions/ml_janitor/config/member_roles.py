@@ -11,28 +11,34 @@ from typing import Any, NamedTuple, Protocol
 
 from ml_janitor.config.sections import accounts_of
 from ml_janitor.config.settings import Settings
-from ml_janitor.config.statements import Document, When, conditions, grouped, sparing
+from ml_janitor.config.statements import (
+    GrantConditions,
+    PolicyDocument,
+    deny_kept_resources,
+    group_conditions,
+    group_grants,
+)
 from ml_janitor.core.model import Mode
 from ml_janitor.engine.detector import Cleanup, Condition, Detector, Grant, allow
 
-PREFIX = "ml-janitor-member-"
+MEMBER_ROLE_PREFIX = "ml-janitor-member-"
 
-READING, CHANGING = "ml-janitor-member", "ml-janitor-member-acts"
+READING_STACK, CHANGING_STACK = "ml-janitor-member", "ml-janitor-member-acts"
 """The stacks of accounts, their StackSets and files: CHANGING is for accounts with armed detectors."""
 
 UNDO_FUNCTION_ROLE = "ml-janitor-undo"
 ACCOUNTS_FUNCTION_ROLE = "ml-janitor-accounts"
 """Roles of functions, in the janitor's account. Their names are fixed: other accounts name them."""
 
-ENABLED = allow("ec2:DescribeRegions")
-OF_ITSELF = ("iam:GetRole", "iam:GetRolePolicy", "iam:ListAttachedRolePolicies", "iam:ListRolePolicies")
+ENABLED_REGIONS_GRANT = allow("ec2:DescribeRegions")
+ROLE_READS = ("iam:GetRole", "iam:GetRolePolicy", "iam:ListAttachedRolePolicies", "iam:ListRolePolicies")
 
 
-OTHERS = "000000000000"
+OTHER_ACCOUNT = "000000000000"
 """The placeholder for accounts that the settings do not name."""
 
 
-class Kind(Enum):
+class RoleKind(Enum):
     """The purpose of a role; also the name of its one inline policy."""
 
     READ = "reads"
@@ -40,11 +46,11 @@ class Kind(Enum):
     UNDO = "undoes"
 
 
-PREFIXES = {Kind.READ: "", Kind.ACT: "act-", Kind.UNDO: "undo-"}
+ROLE_KIND_PREFIXES = {RoleKind.READ: "", RoleKind.ACT: "act-", RoleKind.UNDO: "undo-"}
 """The part of a role's name before the detector's."""
 
 
-class Reader(Protocol):
+class RoleReader(Protocol):
     """The reader behind a role: a detector, or the bill."""
 
     @property
@@ -64,9 +70,9 @@ class Reader(Protocol):
 class MemberRole:
     """A role *name* for *reader* in every account that grants it; the role *function* assumes it."""
 
-    kind: Kind
+    kind: RoleKind
     name: str
-    reader: Reader
+    reader: RoleReader
     function: str
 
     @property
@@ -75,7 +81,7 @@ class MemberRole:
         Return whether the callers of the settings may assume it too: never a role
         that changes anything.
         """
-        return self.kind is Kind.READ
+        return self.kind is RoleKind.READ
 
 
 def sweep_role_name(detector: str) -> str:
@@ -83,28 +89,30 @@ def sweep_role_name(detector: str) -> str:
     return f"ml-janitor-sweep-{detector}"
 
 
-def role_name(detector: str, kind: Kind = Kind.READ) -> str:
+def member_role_name(detector: str, kind: RoleKind = RoleKind.READ) -> str:
     """Return the name of the role of that *kind* for *detector*, in every account that grants it."""
-    return f"{PREFIX}{PREFIXES[kind]}{detector}"
+    return f"{MEMBER_ROLE_PREFIX}{ROLE_KIND_PREFIXES[kind]}{detector}"
 
 
-def role_of(reader: Reader, kind: Kind) -> MemberRole:
+def member_role(reader: RoleReader, kind: RoleKind) -> MemberRole:
     """Return the role through which *reader* reads or acts, or the undo function undoes its actions."""
-    function = UNDO_FUNCTION_ROLE if kind is Kind.UNDO else sweep_role_name(reader.name)
-    return MemberRole(kind=kind, name=role_name(reader.name, kind), reader=reader, function=function)
+    function = UNDO_FUNCTION_ROLE if kind is RoleKind.UNDO else sweep_role_name(reader.name)
+    return MemberRole(kind=kind, name=member_role_name(reader.name, kind), reader=reader, function=function)
 
 
 def changing_roles(settings: Settings, today: date) -> list[MemberRole]:
     """Return the roles that act, and those that undo actions which may still be undone on *today*."""
-    acts = [role_of(detector, Kind.ACT) for detector in settings.armed()]
-    return [*acts, *(role_of(detector, Kind.UNDO) for detector in settings.undoable(today))]
+    acts = [member_role(detector, RoleKind.ACT) for detector in settings.armed()]
+    return [*acts, *(member_role(detector, RoleKind.UNDO) for detector in settings.undoable(today))]
 
 
-def role_for(settings: Settings, detector: str, account: str) -> str:
+def assumed_role_name(settings: Settings, detector: str, account: str) -> str:
     """Return the name of the role that *detector*'s function assumes in *account*: to act where armed."""
     section = settings.sections[detector]
     armed = section.enabled and settings.mode(detector) is Mode.ACT
-    return role_name(detector, Kind.ACT if armed and account in accounts_of(section.act_in) else Kind.READ)
+    return member_role_name(
+        detector, RoleKind.ACT if armed and account in accounts_of(section.act_in) else RoleKind.READ
+    )
 
 
 def named_accounts(settings: Settings) -> list[str]:
@@ -119,17 +127,17 @@ def role_arn(settings: Settings, role: str, *, account: str, partition: str) -> 
     return f"arn:{partition}:iam::{account}:role{settings.janitor.role_path}{role}"
 
 
-def takes_on(settings: Settings, role: MemberRole, *, partition: str) -> list[str]:
+def assumable_role_arns(settings: Settings, role: MemberRole, *, partition: str) -> list[str]:
     """Return the ARNs under which the function of *role* assumes it: of every account that grants it."""
     name, kind = role.reader.name, role.kind
-    everywhere = kind is Kind.READ or (kind is Kind.UNDO and settings.undoes_elsewhere(name))
+    everywhere = kind is RoleKind.READ or (kind is RoleKind.UNDO and settings.undoes_elsewhere(name))
     accounts = [] if everywhere else accounts_of(settings.sections[name].act_in)
     return [
         role_arn(settings, role.name, account=account, partition=partition) for account in accounts or ["*"]
     ]
 
 
-def trust(settings: Settings, role: MemberRole, *, partition: str) -> Document:
+def trust_policy(settings: Settings, role: MemberRole, *, partition: str) -> PolicyDocument:
     """
     Return the trust policy of *role*: its function, and the callers of the settings for people's roles.
 
@@ -158,14 +166,14 @@ def trust(settings: Settings, role: MemberRole, *, partition: str) -> Document:
     )
 
 
-def boundary(settings: Settings, *, account: str, partition: str) -> str:
+def member_boundary(settings: Settings, *, account: str, partition: str) -> str:
     """Return the settings' permissions boundary under the same name in *account*; "" for none."""
     own = settings.janitor.permissions_boundary
     owner = "aws" if ":iam::aws:" in own else account
     return re.sub(r"^arn:[a-z-]+:iam::(\d{12}|aws):", f"arn:{partition}:iam::{owner}:", own)
 
 
-class Here(NamedTuple):
+class MemberAccount(NamedTuple):
     """An *account*, its spelling in a document, and its partition."""
 
     account: str
@@ -173,9 +181,9 @@ class Here(NamedTuple):
     partition: str
 
 
-def allowed(
+def role_policy(
     settings: Settings, role: MemberRole, *, account: str, partition: str, shown: str = ""
-) -> Document | None:
+) -> PolicyDocument | None:
     """
     Return the policy of *role* in *account*, written as *shown* in a template; None where it has no such
     role.
@@ -186,45 +194,45 @@ def allowed(
     `act_in`; an undoing role the undos that its detectors declare there.
     """
     swept = settings.organization.regions
-    here = Here(account, shown or account, partition)
-    reads = _statements([*role.reader.reads, ENABLED], here, swept)
-    if role.kind is Kind.READ:
+    here = MemberAccount(account, shown or account, partition)
+    reads = _statements([*role.reader.reads, ENABLED_REGIONS_GRANT], here, swept)
+    if role.kind is RoleKind.READ:
         return _document([*reads, *_statements(_of_roles(settings, role.reader, here), here, swept)])
     detector = settings.detector(
         next(detector_type for detector_type in settings.registry if detector_type.name == role.reader.name)
     )
     if (regions := _changed_in(settings, role.kind, detector, account)) is None:
         return None
-    if role.kind is Kind.ACT:
+    if role.kind is RoleKind.ACT:
         acts = _statements(detector.acts, here, regions, own=True)
-        return _document([*reads, *acts, *sparing(detector.acts, settings.janitor.keep_tags)])
+        return _document([*reads, *acts, *deny_kept_resources(detector.acts, settings.janitor.keep_tags)])
     undoes = _statements(detector.undoes, here, regions, own=True)
-    return _document([*_statements([ENABLED], here, swept), *undoes])
+    return _document([*_statements([ENABLED_REGIONS_GRANT], here, swept), *undoes])
 
 
 def _changed_in(
-    settings: Settings, kind: Kind, detector: Detector[Any], account: str
+    settings: Settings, kind: RoleKind, detector: Detector[Any], account: str
 ) -> Sequence[str] | None:
     """Return *account*'s regions in which *detector* acts or undoes: [] for all, None for none."""
     arming, swept = settings.arming(type(detector)), settings.organization.regions
     here = arming.anywhere_in(account)
-    if kind is Kind.UNDO and not here and (not arming.act_in or settings.undoes_elsewhere(detector.name)):
+    if kind is RoleKind.UNDO and not here and (not arming.act_in or settings.undoes_elsewhere(detector.name)):
         return swept  # disarmed: the armed regions are unknown
-    places = (arming.places if kind is Kind.ACT else arming.undo_places)(swept or [""])
+    places = (arming.places if kind is RoleKind.ACT else arming.undo_places)(swept or [""])
     regions = {region for place_account, region in places if place_account == account}
     return None if not regions else [] if "" in regions else sorted(regions)
 
 
-def _of_roles(settings: Settings, reader: Reader, here: Here) -> Iterator[Grant]:
+def _of_roles(settings: Settings, reader: RoleReader, here: MemberAccount) -> Iterator[Grant]:
     """Yield the permissions to read the actual roles of *reader*, including surplus roles."""
-    for kind in Kind if reader.cleanup is not None else [Kind.READ]:
-        arn = role_arn(settings, role_name(reader.name, kind), account=here.account, partition="aws")
-        yield from (allow(action, on=arn) for action in OF_ITSELF)
+    for kind in RoleKind if reader.cleanup is not None else [RoleKind.READ]:
+        arn = role_arn(settings, member_role_name(reader.name, kind), account=here.account, partition="aws")
+        yield from (allow(action, on=arn) for action in ROLE_READS)
 
 
 def _statements(
-    grants: Iterable[Grant], here: Here, regions: Sequence[str], *, own: bool = False
-) -> list[Document]:
+    grants: Iterable[Grant], here: MemberAccount, regions: Sequence[str], *, own: bool = False
+) -> list[PolicyDocument]:
     """
     Return *grants* in *regions* of the account *here*; in all regions if none is named.
 
@@ -232,7 +240,7 @@ def _statements(
     account's *own*.
     """
 
-    def on(grant: Grant) -> Iterator[tuple[str, When]]:
+    def on(grant: Grant) -> Iterator[tuple[str, GrantConditions]]:
         when = tuple(
             replace(
                 condition, values=tuple(_in_partition(value, here.partition) for value in condition.values)
@@ -258,9 +266,9 @@ def _statements(
             "Effect": "Allow",
             "Action": list(granted),
             "Resource": resources,
-            **({"Condition": conditions(when)} if when else {}),
+            **({"Condition": group_conditions(when)} if when else {}),
         }
-        for granted, when, resources in grouped(grants, on)
+        for granted, when, resources in group_grants(grants, on)
     ]
 
 
@@ -268,5 +276,5 @@ def _in_partition(text: str, partition: str) -> str:
     return text.replace("arn:aws:", f"arn:{partition}:", 1)
 
 
-def _document(statements: list[Document]) -> Document:
+def _document(statements: list[PolicyDocument]) -> PolicyDocument:
     return {"Version": "2012-10-17", "Statement": statements}

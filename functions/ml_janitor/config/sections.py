@@ -15,12 +15,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic_core import ErrorDetails
 
 from ml_janitor.config import values
-from ml_janitor.config.layers import SettingsError, check_keys, written_as
+from ml_janitor.config.layers import SettingsError, check_keys, format_toml
 from ml_janitor.config.routes import RoutedChannel
 from ml_janitor.core.model import Change, Mode
 from ml_janitor.engine.detector import Detector
 
-STRICT = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
+STRICT_MODEL = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
 
 NEVER_REPEATED = {"slack_secret", "slack_signing_secret"}
 """Keys whose refused value may be the secret itself."""
@@ -29,32 +29,32 @@ NEVER_REPEATED = {"slack_secret", "slack_signing_secret"}
 class JanitorSection(BaseModel):
     """`[janitor]`: settings for all detectors."""
 
-    model_config = STRICT
+    model_config = STRICT_MODEL
 
-    regions: list[Annotated[str, values.REGION]] = []
+    regions: list[Annotated[str, values.REGION_CHECK]] = []
     keep_tags: list[str] = ["janitor:keep", "keep"]
     keep_until_tag: str = "janitor:keep-until"
     owner_tags: list[str] = ["owner", "created-by", "team"]
     tools: list[str] = []
     ignore: list[str] = []
     time_zone: values.TimeZone = "UTC"
-    working_hours: values.Hours = "Mon-Fri 08-20"
+    working_hours: values.WorkingHoursText = "Mon-Fri 08-20"
     holidays: list[values.Day] = []
-    slack_channel: Annotated[str, values.CHANNEL] = ""
-    slack_secret: Annotated[str, values.SECRET_NAME] = ""
-    slack_signing_secret: Annotated[str, values.SECRET_NAME] = ""
-    slack_group: Annotated[str, values.GROUP] = ""
+    slack_channel: Annotated[str, values.SLACK_CHANNEL_CHECK] = ""
+    slack_secret: Annotated[str, values.SECRET_NAME_CHECK] = ""
+    slack_signing_secret: Annotated[str, values.SECRET_NAME_CHECK] = ""
+    slack_group: Annotated[str, values.SLACK_GROUP_CHECK] = ""
     slack_concurrency: values.Count = 5
     max_actions_per_night: values.Count = 50
     undo_days: Annotated[int, Field(ge=1, le=90)] = 30
-    undo_roles: list[Annotated[str, values.UNDO_ROLE]] = []
-    digest_schedule: values.Schedule = "cron(0 7 * * ? *)"
-    permissions_boundary: Annotated[str, values.BOUNDARY] = ""
-    role_path: Annotated[str, values.ROLE_PATH] = "/"
-    subnets: list[Annotated[str, values.SUBNET]] = []
-    security_groups: list[Annotated[str, values.SECURITY_GROUP]] = []
-    kms_key: Annotated[str, values.KEY] = ""
-    ledger_writers: list[Annotated[str, values.WRITER]] = []
+    undo_roles: list[Annotated[str, values.UNDO_ROLE_CHECK]] = []
+    digest_schedule: values.ScheduleExpression = "cron(0 7 * * ? *)"
+    permissions_boundary: Annotated[str, values.BOUNDARY_CHECK] = ""
+    role_path: Annotated[str, values.ROLE_PATH_CHECK] = "/"
+    subnets: list[Annotated[str, values.SUBNET_CHECK]] = []
+    security_groups: list[Annotated[str, values.SECURITY_GROUP_CHECK]] = []
+    kms_key: Annotated[str, values.KMS_KEY_CHECK] = ""
+    ledger_writers: list[Annotated[str, values.WRITER_CHECK]] = []
 
 
 class SlackSection(BaseModel):
@@ -65,7 +65,7 @@ class SlackSection(BaseModel):
     Findings without a route go to `janitor.slack_channel`.
     """
 
-    model_config = STRICT
+    model_config = STRICT_MODEL
 
     routes: dict[str, RoutedChannel] = {}
 
@@ -84,18 +84,18 @@ class BillSection(BaseModel):
     existing monitor.
     """
 
-    model_config = STRICT
+    model_config = STRICT_MODEL
 
     enabled: bool = False
-    schedule: values.Schedule = "cron(30 6 * * ? *)"
+    schedule: values.ScheduleExpression = "cron(30 6 * * ? *)"
     weekly_table: values.Weekday = "Mon"
     monthly_budget: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0
-    budgets: dict[str, Annotated[float, values.FINITE, values.BUDGET]] = {}
-    anomaly_monitor: Annotated[str, values.ANOMALY_MONITOR] = "off"
-    max_requests: Annotated[int, values.from_to(1, 100)] = 8
-    settling_days: Annotated[int, values.from_to(0, 14)] = 2
-    days: Annotated[int, values.from_to(1, 180)] = 30
-    metric: Annotated[str, values.METRIC] = "auto"
+    budgets: dict[str, Annotated[float, values.FINITE_CHECK, values.BUDGET_CHECK]] = {}
+    anomaly_monitor: Annotated[str, values.ANOMALY_MONITOR_CHECK] = "off"
+    max_requests: Annotated[int, values.accept_range(1, 100)] = 8
+    settling_days: Annotated[int, values.accept_range(0, 14)] = 2
+    days: Annotated[int, values.accept_range(1, 180)] = 30
+    metric: Annotated[str, values.METRIC_CHECK] = "auto"
     tags: dict[str, str] = {
         "project": "project",
         "owner": "owner",
@@ -116,9 +116,9 @@ class PlanSection(BaseModel):
     the best findings. With *aws_opinions* an audit reads AWS's own recommendations.
     """
 
-    model_config = STRICT
+    model_config = STRICT_MODEL
 
-    hours: dict[str, Annotated[float, values.FINITE, values.WORK_HOURS]] = {
+    hours: dict[str, Annotated[float, values.FINITE_CHECK, values.WORK_HOURS_CHECK]] = {
         Change.END.value: 0.25,
         Change.DELETE_DATA.value: 0.5,
         Change.LIFECYCLE.value: 2,
@@ -143,18 +143,18 @@ class OrganizationSection(BaseModel):
     *external_id*. The functions sweep *at_once* accounts side by side.
     """
 
-    model_config = STRICT
+    model_config = STRICT_MODEL
 
-    id: Annotated[str, values.ORGANIZATION] = ""
-    janitor_account: Annotated[str, values.ACCOUNT] = ""
-    external_id: Annotated[str, values.EXTERNAL_ID] = ""
-    callers: list[Annotated[str, values.WRITER]] = []
-    accounts: list[Annotated[str, values.ACCOUNT]] = []
-    units: list[Annotated[str, values.UNIT]] = []
+    id: Annotated[str, values.ORGANIZATION_CHECK] = ""
+    janitor_account: Annotated[str, values.ACCOUNT_CHECK] = ""
+    external_id: Annotated[str, values.EXTERNAL_ID_CHECK] = ""
+    callers: list[Annotated[str, values.WRITER_CHECK]] = []
+    accounts: list[Annotated[str, values.ACCOUNT_CHECK]] = []
+    units: list[Annotated[str, values.UNIT_CHECK]] = []
     all_accounts: bool = False
-    without: list[Annotated[str, values.ACCOUNT]] = []
-    regions: list[Annotated[str, values.REGION]] = []
-    at_once: Annotated[int, values.from_to(1, 1000)] = 20
+    without: list[Annotated[str, values.ACCOUNT_CHECK]] = []
+    regions: list[Annotated[str, values.REGION_CHECK]] = []
+    at_once: Annotated[int, values.accept_range(1, 1000)] = 20
 
     @property
     def used(self) -> bool:
@@ -170,12 +170,12 @@ class PoliciesSection(BaseModel):
     after it, on *instance_types* only, if any are set. *exempt_roles* are refused nothing.
     """
 
-    model_config = STRICT
+    model_config = STRICT_MODEL
 
-    max_runtime: Annotated[values.Duration, values.RUNTIME] = timedelta(days=1)
-    max_keep_alive: Annotated[values.Duration, values.KEEP_ALIVE] = timedelta(minutes=30)
-    instance_types: list[Annotated[str, values.INSTANCE_TYPE]] = []
-    exempt_roles: list[Annotated[str, values.EXEMPT_ROLE, values.NOT_EVERY_ROLE]] = []
+    max_runtime: Annotated[values.Duration, values.RUNTIME_CHECK] = timedelta(days=1)
+    max_keep_alive: Annotated[values.Duration, values.KEEP_ALIVE_CHECK] = timedelta(minutes=30)
+    instance_types: list[Annotated[str, values.INSTANCE_TYPE_CHECK]] = []
+    exempt_roles: list[Annotated[str, values.EXEMPT_ROLE_CHECK, values.NOT_EVERY_ROLE_CHECK]] = []
 
 
 class DetectorSection(BaseModel):
@@ -186,13 +186,13 @@ class DetectorSection(BaseModel):
     *armed_until* is the day on which it was disarmed: its actions can still be undone for undo_days.
     """
 
-    model_config = STRICT
+    model_config = STRICT_MODEL
 
     enabled: bool = True
-    mode: Annotated[str, values.MODE] = Mode.DRY_RUN.value
-    schedule: values.Schedule = ""
-    act_in: list[Annotated[str, values.PLACE]] = []
-    act_on: Annotated[str, values.CONFIDENCE] | None = None
+    mode: Annotated[str, values.MODE_CHECK] = Mode.DRY_RUN.value
+    schedule: values.ScheduleExpression = ""
+    act_in: list[Annotated[str, values.PLACE_CHECK]] = []
+    act_on: Annotated[str, values.CONFIDENCE_CHECK] | None = None
     grace: values.Duration | None = None
     grace_likely: values.Duration = timedelta(days=1)
     business_days: bool | None = None
@@ -213,7 +213,7 @@ SECTIONS: Mapping[str, type[BaseModel]] = {
 }
 """All sections beside `[detectors]`."""
 
-SHARED = {"working_hours", "undo_roles", "keep_tags", "keep_until_tag"}
+JANITOR_FIELDS = {"working_hours", "undo_roles", "keep_tags", "keep_until_tag"}
 """Detector fields that come from `[janitor]` and are not set per detector."""
 
 
@@ -229,7 +229,7 @@ def section_model(detector: type[Detector[Any]]) -> type[DetectorSection]:
     own: dict[str, Any] = {
         field.name: (_accepts(hints[field.name]), _default(field))
         for field in fields(detector)
-        if field.name not in SHARED
+        if field.name not in JANITOR_FIELDS
     }
     return create_model(f"{detector.__name__}Section", __base__=DetectorSection, **own)
 
@@ -251,7 +251,7 @@ def _default(field: DataclassField[Any]) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def validated[M: BaseModel](model: type[M], table: object, where: str) -> M:
+def validate_section[M: BaseModel](model: type[M], table: object, where: str) -> M:
     """Validate *table*, which stands at *where*, as a *model*. Raises SettingsError."""
     checked = check_keys(where, table, list(model.model_fields))
     try:
@@ -265,9 +265,9 @@ def _message(error: ErrorDetails) -> str:
     """Format one of pydantic's errors as "key: expected ..., got ..."."""
     key = ".".join(str(part) for part in error["loc"] if isinstance(part, str))
     place = "".join(f"[{part}]" for part in error["loc"] if isinstance(part, int))
-    expected = values.EXPECTED.get(error["type"], error["msg"].removeprefix("Value error, "))
+    expected = values.EXPECTED_WORDS.get(error["type"], error["msg"].removeprefix("Value error, "))
     if key in NEVER_REPEATED:
         return (
             f"{key}: expected {expected}; what it was set to is not repeated here, in case it is the secret"
         )
-    return f"{key}{place}: expected {expected}, got {written_as(error['input'])}"
+    return f"{key}{place}: expected {expected}, got {format_toml(error['input'])}"

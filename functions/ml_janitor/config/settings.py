@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from ml_janitor.config.globs import check_globs
-from ml_janitor.config.layers import SettingsError, check_keys, layered, nearest
+from ml_janitor.config.layers import SettingsError, check_keys, layer_tables, suggest_nearest
 from ml_janitor.config.routes import Routes, check_routes
-from ml_janitor.config.schedules import period
+from ml_janitor.config.schedules import schedule_period
 from ml_janitor.config.sections import (
+    JANITOR_FIELDS,
     SECTIONS,
-    SHARED,
     BillSection,
     DetectorSection,
     JanitorSection,
@@ -24,22 +24,22 @@ from ml_janitor.config.sections import (
     SlackSection,
     accounts_of,
     section_model,
-    validated,
+    validate_section,
 )
 from ml_janitor.core.durations import WorkingHours
 from ml_janitor.core.exemptions import Exemptions
 from ml_janitor.core.model import Change, Confidence, Mode
-from ml_janitor.core.ownership import MANAGERS, Managers, plain
+from ml_janitor.core.ownership import MANAGER_KEYS, ManagerPolicy, normalised_key
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.engine.arming import Arming
 from ml_janitor.engine.detector import Detector
-from ml_janitor.engine.policy import Policy
+from ml_janitor.engine.policy import RunPolicy
 
 __all__ = ["Settings", "SettingsError"]
 
-FILE = "janitor.toml"
+SETTINGS_FILE = "janitor.toml"
 
-type Registry = Sequence[type[Detector[Any]]]
+type DetectorRegistry = Sequence[type[Detector[Any]]]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -53,7 +53,7 @@ class Settings:
     policies: PoliciesSection
     organization: OrganizationSection
     sections: Mapping[str, DetectorSection]
-    registry: Registry
+    registry: DetectorRegistry
 
     @classmethod
     def load(
@@ -62,7 +62,7 @@ class Settings:
         files: Sequence[Path] = (),
         overrides: Iterable[str] = (),
         base: Mapping[str, Any] | None = None,
-        registry: Registry = DETECTORS,
+        registry: DetectorRegistry = DETECTORS,
         bundled: bool = False,
     ) -> Settings:
         """
@@ -71,21 +71,23 @@ class Settings:
         Settings that are *bundled* with a function passed every check at synth, so that a detector checks its
         tunables again only when it is built. Raises SettingsError.
         """
-        tables = layered(files, base or {}, overrides, sections=SECTIONS)
+        tables = layer_tables(files, base or {}, overrides, sections=SECTIONS)
         return cls.parse(tables, registry=registry, bundled=bundled)
 
     @classmethod
     def parse(
-        cls, tables: Mapping[str, Any], *, registry: Registry = DETECTORS, bundled: bool = False
+        cls, tables: Mapping[str, Any], *, registry: DetectorRegistry = DETECTORS, bundled: bool = False
     ) -> Settings:
         """Parse settings from the tables of a TOML document. Raises SettingsError."""
         check_keys("", tables, [*SECTIONS, "detectors"])
         given = check_keys(
             "detectors", tables.get("detectors", {}), [detector_type.name for detector_type in registry]
         )
-        whole: Any = {name: validated(model, tables.get(name, {}), name) for name, model in SECTIONS.items()}
+        whole: Any = {
+            name: validate_section(model, tables.get(name, {}), name) for name, model in SECTIONS.items()
+        }
         sections = {
-            detector_type.name: validated(
+            detector_type.name: validate_section(
                 section_model(detector_type),
                 given.get(detector_type.name, {}),
                 f"detectors.{detector_type.name}",
@@ -130,7 +132,7 @@ class Settings:
             "keep_until_tag": self.janitor.keep_until_tag,
         }
         values = {
-            field.name: shared[field.name] if field.name in SHARED else getattr(section, field.name)
+            field.name: shared[field.name] if field.name in JANITOR_FIELDS else getattr(section, field.name)
             for field in fields(detector)
         }
         values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
@@ -163,7 +165,7 @@ class Settings:
         return WorkingHours.parse(self.janitor.working_hours, self.janitor.time_zone, self.janitor.holidays)
 
     @property
-    def policy(self) -> Policy:
+    def policy(self) -> RunPolicy:
         """Return the policy that the engine applies to every detector."""
         section = self.janitor
         exemptions = Exemptions(
@@ -173,7 +175,7 @@ class Settings:
             time_zone=section.time_zone,
         )
         arming = {detector.name: self.arming(detector) for detector in self.registry if detector.cleanup}
-        return Policy(exemptions, tuple(section.owner_tags), arming, hours=self.hours)
+        return RunPolicy(exemptions, tuple(section.owner_tags), arming, hours=self.hours)
 
     @property
     def hours(self) -> Mapping[Change, float]:
@@ -181,13 +183,13 @@ class Settings:
         return {Change(kind): hours for kind, hours in (PlanSection().hours | self.plan.hours).items()}
 
     @property
-    def managers(self) -> Managers:
+    def managers(self) -> ManagerPolicy:
         """Return the reading of `managed-by`: values that `fill_tags` of any detector writes name no tool."""
         filled = (getattr(section, "fill_tags", {}) for section in self.sections.values())
-        return Managers(
+        return ManagerPolicy(
             tools=tuple(self.janitor.tools),
             people=tuple(self.janitor.owner_tags),
-            filled=tuple(tags[key] for tags in filled for key in tags if plain(key) in MANAGERS),
+            filled=tuple(tags[key] for tags in filled for key in tags if normalised_key(key) in MANAGER_KEYS),
         )
 
     def mode(self, detector: str) -> Mode:
@@ -202,7 +204,7 @@ class Settings:
         return Arming(
             mode=self.mode(detector.name),
             effect=cleanup.effect,
-            every=period(self.schedule(detector)),
+            every=schedule_period(self.schedule(detector)),
             act_in=tuple(section.act_in),
             act_on=Confidence(section.act_on) if section.act_on else cleanup.act_on,
             grace=cleanup.grace if section.grace is None else section.grace,
@@ -269,7 +271,7 @@ def check_budgets(bill: BillSection) -> None:
         if not equals or not value or name not in known:
             raise SettingsError(
                 f'bill.budgets: "{part}" is no part of a bill; expected one of tags in [bill] and a value, '
-                f'such as "{next(iter(known), "project")}=churn"{nearest(name, known)}'
+                f'such as "{next(iter(known), "project")}=churn"{suggest_nearest(name, known)}'
             )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 
-class Why(Enum):
+class CauseCode(Enum):
     """The reasons for an outcome. A comment names the details, in their order."""
 
     # The action waits.
@@ -68,11 +68,11 @@ class Why(Enum):
     REVERT_NOT_ASKED = auto()  # the error
 
 
-UNVERIFIED = frozenset({Why.MAC_INVALID, Why.MAC_MISSING})
+UNVERIFIED_RECORD_CODES = frozenset({CauseCode.MAC_INVALID, CauseCode.MAC_MISSING})
 """The janitor does nothing from a record with such a cause: an alarm has to say so."""
 
 
-class Progress(Enum):
+class UnfinishedProgress(Enum):
     """Progress of an action that is neither finished nor reverted."""
 
     HALF_DONE = auto()
@@ -91,22 +91,22 @@ class Cause:
     consequence, and *by_hand* is the command with which a person reverts the action.
     """
 
-    why: Why
+    why: CauseCode
     details: tuple[str | int, ...] = ()
     along: str = ""
-    progress: Progress | None = None
+    progress: UnfinishedProgress | None = None
     by: str = ""
     then: Cause | None = None
     by_hand: str = ""
 
 
-def cause(why: Why, *details: str | int) -> Cause:
+def make_cause(why: CauseCode, *details: str | int) -> Cause:
     """Return a cause that has only details."""
     return Cause(why, details)
 
 
 @dataclass(frozen=True, slots=True)
-class HeldBack:
+class LimitHit:
     """A limit that held back actions of a sweep, and how many (*times*); None means all of them."""
 
     cause: Cause

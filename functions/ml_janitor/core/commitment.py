@@ -11,7 +11,7 @@ from ml_janitor.core.durations import HOUR
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
+class RatedUsage:
     """On-demand cost in dollars of one kind of usage in one hour, and the *discount* on it, 0 to 1."""
 
     usd: float
@@ -19,16 +19,16 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class UsageSpan:
     """On-demand dollars an hour from *start* to *end*: a price times a count of instances."""
 
     start: datetime
     end: datetime
-    hourly: Usage
+    hourly: RatedUsage
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class CommitmentCost:
     """The total cost of some hours, the used share of a commitment, and the covered share of usage."""
 
     usd: float
@@ -36,7 +36,7 @@ class Result:
     coverage: float
 
 
-def by_hour(spans: Iterable[Span], since: datetime, hours: int) -> list[list[Usage]]:
+def usage_by_hour(spans: Iterable[UsageSpan], since: datetime, hours: int) -> list[list[RatedUsage]]:
     """
     Return the usage in each of *hours* after *since*; a part of an hour counts for its part.
 
@@ -47,10 +47,10 @@ def by_hour(spans: Iterable[Span], since: datetime, hours: int) -> list[list[Usa
         discount = span.hourly.discount
         for hour, usd in _each_hour(span, since, hours):
             found[hour][discount] = found[hour].get(discount, 0.0) + usd
-    return [[Usage(usd, discount) for discount, usd in rates.items()] for rates in found]
+    return [[RatedUsage(usd, discount) for discount, usd in rates.items()] for rates in found]
 
 
-def _each_hour(span: Span, since: datetime, hours: int) -> Iterator[tuple[int, float]]:
+def _each_hour(span: UsageSpan, since: datetime, hours: int) -> Iterator[tuple[int, float]]:
     """Yield the index of each of *hours* after *since* that *span* is in, and its cost in that hour."""
     first, last = (span.start - since) // HOUR, -((since - span.end) // HOUR)
     for hour in range(max(first, 0), min(last, hours)):
@@ -60,7 +60,7 @@ def _each_hour(span: Span, since: datetime, hours: int) -> Iterator[tuple[int, f
             yield hour, span.hourly.usd * part
 
 
-def paid(hours: Sequence[Sequence[Usage]], commitment: float) -> Result:
+def cost_with_commitment(hours: Sequence[Sequence[RatedUsage]], commitment: float) -> CommitmentCost:
     """
     Return the cost of *hours* under a *commitment* in dollars an hour, which is billed whether used or not.
 
@@ -78,10 +78,10 @@ def paid(hours: Sequence[Sequence[Usage]], commitment: float) -> Result:
         used += commitment - left
     usd = commitment * len(hours) + total - covered
     whole = commitment * len(hours)
-    return Result(usd, used / whole if whole else 1.0, covered / total if total else 0.0)
+    return CommitmentCost(usd, used / whole if whole else 1.0, covered / total if total else 0.0)
 
 
-def best(hours: Sequence[Sequence[Usage]], owned: float = 0.0) -> float:
+def best_commitment(hours: Sequence[Sequence[RatedUsage]], owned: float = 0.0) -> float:
     """
     Return the dollars an hour to commit to beyond *owned*, so that *hours* cost least.
 
@@ -110,7 +110,7 @@ def best(hours: Sequence[Sequence[Usage]], owned: float = 0.0) -> float:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Use:
+class ResourceUsage:
     """
     The usage of one resource and *kind*, at its on-demand price.
 
@@ -120,11 +120,11 @@ class Use:
 
     names: tuple[str, ...]
     kind: str
-    spans: tuple[Span, ...]
+    spans: tuple[UsageSpan, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Total:
+class UsageTotal:
     """The on-demand cost in dollars of all usage of one *kind* in each hour, and the *discount* on it."""
 
     kind: str
@@ -133,7 +133,7 @@ class Total:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Hours:
+class UsageHours:
     """
     The usage in *count* hours after *since*, by resource, and as AWS billed it.
 
@@ -143,31 +143,35 @@ class Hours:
 
     since: datetime
     count: int
-    uses: tuple[Use, ...]
-    totals: tuple[Total, ...] | None = None
+    uses: tuple[ResourceUsage, ...]
+    totals: tuple[UsageTotal, ...] | None = None
     others: int | None = None
 
-    def without(self, named: frozenset[str]) -> Hours:
+    def without(self, named: frozenset[str]) -> UsageHours:
         """Return the hours without the *named* resources: their usage is subtracted from the totals too."""
         gone = [use for use in self.uses if not named.isdisjoint(use.names)]
         left = tuple(use for use in self.uses if named.isdisjoint(use.names))
         totals = None if self.totals is None else tuple(self._less(total, gone) for total in self.totals)
         return replace(self, uses=left, totals=totals, others=len({use.names[0] for use in gone}))
 
-    def _less(self, total: Total, gone: Sequence[Use]) -> Total:
+    def _less(self, total: UsageTotal, gone: Sequence[ResourceUsage]) -> UsageTotal:
         spans = [span for use in gone if use.kind == total.kind for span in use.spans]
         if not spans:
             return total
-        less = [sum(item.usd for item in hour) for hour in by_hour(spans, self.since, self.count)]
+        less = [sum(item.usd for item in hour) for hour in usage_by_hour(spans, self.since, self.count)]
         left = (max(usd - taken, 0.0) for usd, taken in zip(total.hourly, less, strict=True))
         return replace(total, hourly=tuple(left))
 
-    def each(self) -> list[list[Usage]]:
+    def each(self) -> list[list[RatedUsage]]:
         """Return the usage in each of the hours."""
         if self.totals is None:
-            return by_hour((span for use in self.uses for span in use.spans), self.since, self.count)
+            return usage_by_hour((span for use in self.uses for span in use.spans), self.since, self.count)
         return [
-            [Usage(total.hourly[hour], total.discount) for total in self.totals if total.hourly[hour] > 0]
+            [
+                RatedUsage(total.hourly[hour], total.discount)
+                for total in self.totals
+                if total.hourly[hour] > 0
+            ]
             for hour in range(self.count)
         ]
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from ml_janitor.core.model import Change, Finding
 from ml_janitor.core.results import Overlap, Report, Result, Sweep
 
-NOTHING = Decimal(0)
+NO_USD = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +42,7 @@ class _Bid(NamedTuple):
     usd: Decimal | None
 
 
-def overlaps(claims: Sequence[Claim]) -> list[Overlap | None]:
+def find_overlaps(claims: Sequence[Claim]) -> list[Overlap | None]:
     """
     Return the overlap that reduces each of *claims*; None where a claim counts in full.
 
@@ -60,7 +60,7 @@ def overlaps(claims: Sequence[Claim]) -> list[Overlap | None]:
     ]
 
 
-def named(claims: Iterable[Claim]) -> frozenset[str]:
+def claimed_resources(claims: Iterable[Claim]) -> frozenset[str]:
     """Return the resources, in lower case, that *claims* would change: it is too early to commit to them."""
     found = set[str]()
     for claim in claims:
@@ -93,7 +93,7 @@ def claim_of(result: Result) -> Claim | None:
     )
 
 
-def counted_once(report: Report) -> Report:
+def count_once(report: Report) -> Report:
     """Return *report* with the overlaps between findings of all its sweeps."""
     claims = {
         (place, number): claim
@@ -101,7 +101,7 @@ def counted_once(report: Report) -> Report:
         for number, result in enumerate(sweep.results)
         if (claim := claim_of(result)) is not None
     }
-    found = dict(zip(claims, overlaps(list(claims.values())), strict=True))
+    found = dict(zip(claims, find_overlaps(list(claims.values())), strict=True))
 
     def marked(place: int, sweep: Sweep) -> Iterator[Result]:
         for number, result in enumerate(sweep.results):
@@ -127,11 +127,11 @@ def _monthly(claim: Claim) -> _Bids:
     whole, own = claim.monthly_usd, claim.arn.lower()
     if whole is None or not claim.shares:
         return {own: whole}
-    together = sum(claim.shares.values(), NOTHING)
-    scale = min(whole / together, Decimal(1)) if together > 0 else NOTHING
+    together = sum(claim.shares.values(), NO_USD)
+    scale = min(whole / together, Decimal(1)) if together > 0 else NO_USD
     bids: _Bids = {arn.lower(): usd * scale for arn, usd in claim.shares.items()}
     if (rest := whole - together * scale) > 0:
-        bids[own] = rest + (bids.get(own) or NOTHING)
+        bids[own] = rest + (bids.get(own) or NO_USD)
     return bids
 
 
@@ -189,8 +189,8 @@ def _beats(claims: Sequence[Claim], whole: _Bid, dearest: _Bid, parts: Iterable[
     mine, theirs = _class(claims[whole.claim]), _class(claims[dearest.claim])
     if mine != theirs:
         return mine < theirs
-    together = sum((bid.usd or NOTHING for bid in parts), NOTHING)
-    return claims[whole.claim].change.ends or (whole.usd or NOTHING) >= together
+    together = sum((bid.usd or NO_USD for bid in parts), NO_USD)
+    return claims[whole.claim].change.ends or (whole.usd or NO_USD) >= together
 
 
 def _class(claim: Claim) -> tuple[bool, bool]:
@@ -204,7 +204,7 @@ def _rank(claims: Sequence[Claim], bid: _Bid) -> tuple[tuple[bool, bool], bool, 
         _class(claim),
         not claim.change.ends,
         bid.usd is None,
-        -(bid.usd or NOTHING),
+        -(bid.usd or NO_USD),
         claim.detector,
         claim.arn,
     )
@@ -220,7 +220,7 @@ def _overlap(
     lost: dict[int, Decimal] = {}
     for usd, winner in (*monthly, *accrued):
         if winner != number:
-            lost[winner] = lost.get(winner, NOTHING) + (usd or NOTHING)
+            lost[winner] = lost.get(winner, NO_USD) + (usd or NO_USD)
     if not lost:
         return None
     most = min(lost, key=lambda claim: (-lost[claim], claims[claim].detector, claims[claim].arn))
@@ -228,6 +228,6 @@ def _overlap(
         detector=claims[most].detector,
         arn=claims[most].arn,
         name=claims[most].name,
-        monthly_usd=sum((usd or NOTHING for usd, winner in monthly if winner == number), NOTHING),
-        accrued_usd=sum((usd or NOTHING for usd, winner in accrued if winner == number), NOTHING),
+        monthly_usd=sum((usd or NO_USD for usd, winner in monthly if winner == number), NO_USD),
+        accrued_usd=sum((usd or NO_USD for usd, winner in accrued if winner == number), NO_USD),
     )

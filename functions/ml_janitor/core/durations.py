@@ -15,14 +15,14 @@ WEEK = timedelta(days=7)
 DAYS_PER_YEAR = 366
 YEAR = timedelta(days=DAYS_PER_YEAR)
 
-UNITS = {"d": DAY, "h": HOUR, "m": MINUTE}
-LONGEST = timedelta(days=3650)
+DURATION_UNITS = {"d": DAY, "h": HOUR, "m": MINUTE}
+LONGEST_DURATION = timedelta(days=3650)
 """The longest accepted duration: longer ones are typing errors, and leave the calendar when subtracted."""
 
 LAST_ZONE = "Etc/GMT+12"
 """The time zone where each day begins last on Earth."""
 
-WIDEST = timedelta(hours=26)
+ZONE_SPREAD = timedelta(hours=26)
 """The time between the clocks of the first time zone (UTC+14) and the last (UTC-12)."""
 
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -37,13 +37,13 @@ def parse_duration(text: str) -> timedelta:
     parts = re.fullmatch(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?", text.strip())
     if not parts or not any(parts.groups()):
         raise ValueError(f"{text!r} is no duration; write it like 7d, 6h or 90m")
-    counted = zip(parts.groups(), UNITS.values(), strict=True)
+    counted = zip(parts.groups(), DURATION_UNITS.values(), strict=True)
     try:
         span = sum((int(count) * unit for count, unit in counted if count), timedelta())
     except OverflowError:
         span = timedelta.max
-    if span > LONGEST:
-        raise ValueError(f"{text!r} is longer than {LONGEST.days} days")
+    if span > LONGEST_DURATION:
+        raise ValueError(f"{text!r} is longer than {LONGEST_DURATION.days} days")
     return span
 
 
@@ -56,12 +56,12 @@ def format_duration(span: timedelta) -> str:
     return "".join(shown) or "0m"
 
 
-def ago(span: timedelta) -> str:
+def format_age(span: timedelta) -> str:
     """Format an age for a reader, rounded down: "41 days", "3 hours", "12 minutes"."""
-    for unit, length in (("day", UNITS["d"]), ("hour", UNITS["h"])):
+    for unit, length in (("day", DURATION_UNITS["d"]), ("hour", DURATION_UNITS["h"])):
         if span >= 2 * length:
             return f"{span // length} {unit}s"
-    count = span // UNITS["m"]
+    count = span // DURATION_UNITS["m"]
     if count < 1:
         return "less than a minute"
     return f"{count} minute{'' if count == 1 else 's'}"
@@ -118,7 +118,7 @@ class WorkingHours:
 
         The clock of the last zone at *at* + 26 hours shows no less than the clock of any zone at *at*.
         """
-        return replace(self, time_zone=LAST_ZONE).well_into(at + WIDEST, lead)
+        return replace(self, time_zone=LAST_ZONE).well_into(at + ZONE_SPREAD, lead)
 
     def include(self, now: datetime) -> bool:
         """Return whether *now* is in working hours."""

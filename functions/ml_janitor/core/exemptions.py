@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from zoneinfo import ZoneInfo
 
 from ml_janitor.core.model import Target
-from ml_janitor.core.ownership import NO, plain
+from ml_janitor.core.ownership import NEGATIONS, normalised_key
 from ml_janitor.core.signals import Tags, Unreadable, Value
 
 
@@ -53,12 +53,12 @@ class Exemptions:
 
     def _tagged(self, tags: Tags, today: date) -> str | None:
         """Return the reason among *tags*: keys may differ only in case, and each counts."""
-        keep, until = {plain(key) for key in self.keep_tags}, plain(self.keep_until_tag)
+        keep, until = {normalised_key(key) for key in self.keep_tags}, normalised_key(self.keep_until_tag)
         for key, value in tags.items():
-            if plain(key) in keep and _plain(value) not in NO:
+            if normalised_key(key) in keep and _plain(value) not in NEGATIONS:
                 return f"tagged {key}={value}"
         for key, value in tags.items():
-            if plain(key) == until and (why := _until(value, today)) is not None:
+            if normalised_key(key) == until and (why := _until(value, today)) is not None:
                 return f"tagged {key}={value}{why}"
         return None
 

@@ -6,17 +6,24 @@ from dataclasses import dataclass
 from typing import Any
 
 INTELLIGENT_TIERING = "INTELLIGENT_TIERING"
-CLASSES = ("STANDARD_IA", INTELLIGENT_TIERING, "ONEZONE_IA", "GLACIER_IR", "GLACIER", "DEEP_ARCHIVE")
+TRANSITION_CLASSES = (
+    "STANDARD_IA",
+    INTELLIGENT_TIERING,
+    "ONEZONE_IA",
+    "GLACIER_IR",
+    "GLACIER",
+    "DEEP_ARCHIVE",
+)
 """
 The storage classes that S3 can move objects to, in the order in which S3 moves them, one way only
 (S3 User Guide, "Transitioning objects using Amazon S3 Lifecycle").
 """
 
-INFREQUENT = ("STANDARD_IA", "ONEZONE_IA")
+INFREQUENT_CLASSES = ("STANDARD_IA", "ONEZONE_IA")
 INFREQUENT_DAYS = 30
-"""Days before S3 moves an object to a class of `INFREQUENT`, and least days that it stays there."""
+"""Days before S3 moves an object to a class of `INFREQUENT_CLASSES`, and least days that it stays there."""
 
-LONGEST_ID = 255
+LONGEST_RULE_ID = 255
 """The longest ID of a rule, in characters."""
 
 
@@ -57,8 +64,8 @@ class LifecycleRule:
 
     def _refused(self) -> str | None:
         """Return why S3 would refuse the rule, or None."""
-        if not 0 < len(self.id) <= LONGEST_ID:
-            return f"an ID has 1 to {LONGEST_ID} characters"
+        if not 0 < len(self.id) <= LONGEST_RULE_ID:
+            return f"an ID has 1 to {LONGEST_RULE_ID} characters"
         ends = (self.expire_after, self.noncurrent_expire_after, self.abort_uploads_after)
         if not self.transitions and all(days is None for days in ends):
             return "it does nothing"
@@ -68,18 +75,17 @@ class LifecycleRule:
 
     def _out_of_order(self) -> str | None:
         days, classes = [day for day, _ in self.transitions], [name for _, name in self.transitions]
-        if unknown := [name for name in classes if name not in CLASSES]:
+        if unknown := [name for name in classes if name not in TRANSITION_CLASSES]:
             return f"no object can be moved to {unknown[0]}"
-        order = [CLASSES.index(name) for name in classes]
+        order = [TRANSITION_CLASSES.index(name) for name in classes]
         if order != sorted(set(order)) or days != sorted(set(days)):
             return "objects are moved one way only, to each class later than to the one before"
-        if any(name in INFREQUENT and day < INFREQUENT_DAYS for day, name in self.transitions):
-            return (
-                f"objects are moved to {' or '.join(INFREQUENT)} after {INFREQUENT_DAYS} days at the earliest"
-            )
+        if any(name in INFREQUENT_CLASSES and day < INFREQUENT_DAYS for day, name in self.transitions):
+            infrequent = " or ".join(INFREQUENT_CLASSES)
+            return f"objects are moved to {infrequent} after {INFREQUENT_DAYS} days at the earliest"
         after = [*days[1:], *([] if self.expire_after is None else [self.expire_after])]
         for (day, name), later in zip(self.transitions, after, strict=False):
-            least = INFREQUENT_DAYS if name in INFREQUENT else 1
+            least = INFREQUENT_DAYS if name in INFREQUENT_CLASSES else 1
             if later - day < least:
                 return f"what is moved to {name} stays there for {least} days at least"
         return None

@@ -123,7 +123,7 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class Schedule:
+class ActionSchedule:
     """
     The scheduled time of an action, set by an operator: at *due*, if the owner was warned before
     *closing*, else after *next_closing*.
@@ -163,7 +163,7 @@ class Finding:
     lost: str | None = None
     to_prove: str = ""
     missing_for_undo: str = ""
-    schedule: Schedule | None = None
+    schedule: ActionSchedule | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,7 +179,7 @@ class Kept:
 type Verdict = Finding | Kept
 
 
-class Details(TypedDict, total=False):
+class FindingDetails(TypedDict, total=False):
     """Optional fields of a finding that a rule may set, as in `Finding`."""
 
     cost: Cost | None
@@ -190,7 +190,7 @@ class Details(TypedDict, total=False):
     lost: str | None
     to_prove: str
     missing_for_undo: str
-    schedule: Schedule | None
+    schedule: ActionSchedule | None
 
 
 class Rule:
@@ -223,7 +223,7 @@ class Rule:
         return Kept(reason=reason, unknown=True, evidence=tuple(self._evidence), steps=steps)
 
     def found(
-        self, reason: str, confidence: Confidence, *, action: str, **details: Unpack[Details]
+        self, reason: str, confidence: Confidence, *, action: str, **details: Unpack[FindingDetails]
     ) -> Finding:
         """Return the verdict "waste", with its reason."""
         return Finding(

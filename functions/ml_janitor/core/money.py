@@ -11,32 +11,32 @@ from ml_janitor.core.results import Result
 CENT = Decimal("0.01")
 
 
-def cents(usd: Decimal | None) -> Decimal | None:
+def round_to_cents(usd: Decimal | None) -> Decimal | None:
     """Round *usd* to cents; unknown stays unknown."""
     return None if usd is None else usd.quantize(CENT, ROUND_HALF_UP)
 
 
-def kept_small(usd: Decimal | None) -> Decimal | None:
+def round_keeping_small(usd: Decimal | None) -> Decimal | None:
     """Round *usd* to cents, unless that gives zero: a little is not nothing."""
-    return cents(usd) or usd
+    return round_to_cents(usd) or usd
 
 
-def dollars(result: Result) -> Decimal | None:
+def ranking_usd(result: Result) -> Decimal | None:
     """Return the amount that ranks *result*: its monthly cost or, for a job, its cost so far."""
-    return cents(result.monthly_usd if result.monthly_usd is not None else result.accrued_usd)
+    return round_to_cents(result.monthly_usd if result.monthly_usd is not None else result.accrued_usd)
 
 
-def dearest_first(result: Result) -> tuple[bool, Decimal, str]:
+def rank_by_cost(result: Result) -> tuple[bool, Decimal, str]:
     """Return a sort key of results: dollars descending, results without a price last, then the ARN."""
-    amount = dollars(result)
+    amount = ranking_usd(result)
     return amount is None, -(amount or Decimal(0)), result.target.arn
 
 
-def first_to_do(result: Result) -> tuple[bool, Decimal, Decimal, bool, Decimal, str]:
+def rank_by_worth(result: Result) -> tuple[bool, Decimal, Decimal, bool, Decimal, str]:
     """Return a sort key of results: most saved a month per hour of work, then most exposed, then dollars."""
     worth = result.usd_per_hour
     exposure = result.cost.exposure_usd if result.cost else None
-    return (worth is None, -(worth or Decimal(0)), -(exposure or Decimal(0)), *dearest_first(result))
+    return (worth is None, -(worth or Decimal(0)), -(exposure or Decimal(0)), *rank_by_cost(result))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,4 +73,6 @@ class Totals:
 def _sum(amounts: Iterable[Decimal | None]) -> Decimal:
     """Sum the known amounts: in cents, as a reader adds up; exactly where cents would give zero."""
     known = [amount for amount in amounts if amount is not None]
-    return sum((cents(amount) or Decimal(0) for amount in known), Decimal(0)) or sum(known, Decimal(0))
+    return sum((round_to_cents(amount) or Decimal(0) for amount in known), Decimal(0)) or sum(
+        known, Decimal(0)
+    )

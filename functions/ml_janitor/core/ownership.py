@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from ml_janitor.core.model import Target
 from ml_janitor.core.signals import Evidence, Tags, Value
 
-NO = frozenset({"false", "no", "0", "off"})
+NEGATIONS = frozenset({"false", "no", "0", "off"})
 """Values that negate their tag."""
 
-BY_HAND = frozenset(
+BY_HAND_WORDS = frozenset(
     {
         *("byhand", "click", "clickops", "console", "hand", "human", "manual", "manually", "n/a", "na"),
         *("nobody", "none", "person", "tbd", "todo", "ui", "unknown", "unmanaged", "user", "users"),
@@ -20,19 +20,19 @@ BY_HAND = frozenset(
 )
 """Words in a `managed-by` value that name no tool."""
 
-FILLER = frozenset({"a", "aws", "by", "created", "in", "managed", "not", "ops", "the", "via"})
-"""Words that may stand beside the words of `BY_HAND`: "created by hand in the AWS console"."""
+FILLER_WORDS = frozenset({"a", "aws", "by", "created", "in", "managed", "not", "ops", "the", "via"})
+"""Words that may stand beside the words of `BY_HAND_WORDS`: "created by hand in the AWS console"."""
 
-ADDRESS = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
+EMAIL_ADDRESS = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 
-MANAGERS = frozenset({"managedby"})
-MAKERS = frozenset({"createdby", "deployedby", "iac", "provisionedby", "provisioner"})
+MANAGER_KEYS = frozenset({"managedby"})
+MAKER_KEYS = frozenset({"createdby", "deployedby", "iac", "provisionedby", "provisioner"})
 """Keys whose value may be a person, or one of the `TOOLS`."""
 
-PEOPLE = frozenset({"owner", "team"})
+PEOPLE_KEYS = frozenset({"owner", "team"})
 """Keys whose value is a person or a team."""
 
-TOOLS = ("cdk", "cloudformation", "crossplane", "opentofu", "pulumi", "terraform", "terragrunt")
+MANAGING_TOOLS = ("cdk", "cloudformation", "crossplane", "opentofu", "pulumi", "terraform", "terragrunt")
 """Tools that restore missing resources, by the word in a tag's key: "terraform", "pulumi:stack"."""
 
 STACK_TAG = "aws:cloudformation:stack-name"
@@ -44,40 +44,42 @@ The tag that Amazon Bedrock Marketplace puts on an endpoint of one of its models
 PROJECT_TAG = "sagemaker:project-name"
 """The tag of a Studio project's resources: a CloudFormation template made them, and pipelines use them."""
 
-STAGES = frozenset({"environment", "env", "stage"})
-PRODUCTION = re.compile(r"(production|prod|prd|live)\d*")
+STAGE_KEYS = frozenset({"environment", "env", "stage"})
+PRODUCTION_WORD = re.compile(r"(production|prod|prd|live)\d*")
 """One word of the value: "prod-eu" and "eu-west-1/production", but not "productive"."""
 
-NOT = frozenset({"non", "not", "no", "pre", "sub"})
-"""Words that negate a following `PRODUCTION` word."""
+NEGATING_WORDS = frozenset({"non", "not", "no", "pre", "sub"})
+"""Words that negate a following `PRODUCTION_WORD` word."""
 
 
-def plain(key: str) -> str:
+def normalised_key(key: str) -> str:
     """Return a tag's key without case, blanks and separators, which people spell differently."""
     return re.sub(r"[-_:\s]", "", key.lower())
 
 
-CAPITAL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+CAPITAL_BOUNDARY = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 """The positions where a capital letter begins a word: "AppEnvironment", "MLEnv"."""
 
 
-def readings(text: str) -> tuple[list[str], ...]:
+def word_readings(text: str) -> tuple[list[str], ...]:
     """
     Return the words in a key or a value, in small letters: not cut, and cut at capitals.
 
     "EnvironmentName" is two words, and "CloudFormation" is one; the meaning is ambiguous.
     """
-    return tuple(re.findall(r"[a-z0-9]+", reading.lower()) for reading in (text, CAPITAL.sub(" ", text)))
+    return tuple(
+        re.findall(r"[a-z0-9]+", reading.lower()) for reading in (text, CAPITAL_BOUNDARY.sub(" ", text))
+    )
 
 
-def words(text: str) -> set[str]:
+def words_in(text: str) -> set[str]:
     """Return every word in a key or a value, in all its readings."""
-    return {word for reading in readings(text) for word in reading}
+    return {word for reading in word_readings(text) for word in reading}
 
 
-def team(target: Target) -> str | None:
+def team_of(target: Target) -> str | None:
     """Return the team that *target*'s tags name."""
-    return next((value for key, value in _tags(target) if plain(key) == "team" and value), None)
+    return next((value for key, value in _tags(target) if normalised_key(key) == "team" and value), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,7 @@ class Manager:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Managers:
+class ManagerPolicy:
     """
     A deployment's reading of `managed-by`: its own *tools*, and values that name no tool.
 
@@ -105,17 +107,19 @@ class Managers:
     def of(self, target: Target) -> Manager | None:
         """Return the tool that would recreate *target* or break without it, or None if a person made it."""
         tags = list(_tags(target))
-        people = PEOPLE.union(map(plain, self.people)) - MAKERS
-        no_tool = {plain(value) for key, value in tags if plain(key) in people} | set(map(plain, self.filled))
+        people = PEOPLE_KEYS.union(map(normalised_key, self.people)) - MAKER_KEYS
+        no_tool = {normalised_key(value) for key, value in tags if normalised_key(key) in people} | set(
+            map(normalised_key, self.filled)
+        )
         found = [
-            Manager(name, plain(key) not in MANAGERS or _names_tool(name, self.tools))
+            Manager(name, normalised_key(key) not in MANAGER_KEYS or _names_tool(name, self.tools))
             for key, value in tags
-            if (name := managed(key, value, self.tools)) is not None
+            if (name := managing_tool(key, value, self.tools)) is not None
         ]
         counts = [
             manager
             for manager in found
-            if manager.known or not (self.tools or plain(manager.name) in no_tool)
+            if manager.known or not (self.tools or normalised_key(manager.name) in no_tool)
         ]
         return max(
             counts,
@@ -124,29 +128,40 @@ class Managers:
         )
 
 
-def managed(key: str, value: str, tools: Sequence[str] = ()) -> str | None:
+def managing_tool(key: str, value: str, tools: Sequence[str] = ()) -> str | None:
     """Return the tool that manages a resource with the tag *key* = *value*, known or not, or None."""
     name = value.strip()
     if (service := _of_aws(key.strip().lower(), name)) is not None:
         return service
-    if plain(key) in MANAGERS:
+    if normalised_key(key) in MANAGER_KEYS:
         return name if _names_tool(name, tools) or not _names_no_tool(name) else None
-    if name.lower() in NO:
+    if name.lower() in NEGATIONS:
         return None
-    among = words(value) if plain(key) in MAKERS else words(key) | {plain(key).removeprefix("managedby")}
-    return next((tool for tool in TOOLS if tool in among), None)
+    among = (
+        words_in(value)
+        if normalised_key(key) in MAKER_KEYS
+        else words_in(key) | {normalised_key(key).removeprefix("managedby")}
+    )
+    return next((tool for tool in MANAGING_TOOLS if tool in among), None)
 
 
 def _names_tool(value: str, tools: Sequence[str]) -> bool:
-    return not words(value).isdisjoint(TOOLS) or any(plain(tool) in plain(value) for tool in tools)
+    return not words_in(value).isdisjoint(MANAGING_TOOLS) or any(
+        normalised_key(tool) in normalised_key(value) for tool in tools
+    )
 
 
 def _names_no_tool(value: str) -> bool:
     """Return whether a value of `managed-by` is empty, a negation, an address, or means by hand."""
-    if not plain(value) or value.lower() in BY_HAND | NO or ADDRESS.fullmatch(value):
+    if (
+        not normalised_key(value)
+        or value.lower() in BY_HAND_WORDS | NEGATIONS
+        or EMAIL_ADDRESS.fullmatch(value)
+    ):
         return True
     return any(
-        set(reading) <= BY_HAND | FILLER and not BY_HAND.isdisjoint(reading) for reading in readings(value)
+        set(reading) <= BY_HAND_WORDS | FILLER_WORDS and not BY_HAND_WORDS.isdisjoint(reading)
+        for reading in word_readings(value)
     )
 
 
@@ -161,37 +176,41 @@ def _of_aws(key: str, value: str) -> str | None:
     return "Bedrock Marketplace" if key == BEDROCK_TAG and value.lower() == "registered" else None
 
 
-def environment(target: Target) -> str | None:
+def production_environment(target: Target) -> str | None:
     """Return the production environment that *target*'s tags name, as written; None if they name none."""
-    return next((found for key, value in _tags(target) if (found := serves(key, value)) is not None), None)
+    return next(
+        (found for key, value in _tags(target) if (found := environment_in_tag(key, value)) is not None), None
+    )
 
 
-def serves(key: str, value: str) -> str | None:
+def environment_in_tag(key: str, value: str) -> str | None:
     """Return the production environment that the tag *key* = *value* names, or None. Doubt is production."""
-    if plain(key) not in STAGES and STAGES.isdisjoint(words(key)):
+    if normalised_key(key) not in STAGE_KEYS and STAGE_KEYS.isdisjoint(words_in(key)):
         return None
-    for reading in readings(value):
+    for reading in word_readings(value):
         for before, word in zip(["", *reading], reading, strict=False):
-            if PRODUCTION.fullmatch(word) and before not in NOT:
+            if PRODUCTION_WORD.fullmatch(word) and before not in NEGATING_WORDS:
                 return value.strip()
     return None
 
 
-def protects(key: str, value: str) -> bool:
+def tag_protects(key: str, value: str) -> bool:
     """Return whether the tag *key* = *value* says that a tool manages the resource, or names production."""
-    return managed(key, value) is not None or serves(key, value) is not None
+    return managing_tool(key, value) is not None or environment_in_tag(key, value) is not None
 
 
-def marks(target: Target, along: Sequence[Target] = ()) -> tuple[Evidence, ...]:
+def protection_evidence(target: Target, along: Sequence[Target] = ()) -> tuple[Evidence, ...]:
     """Return evidence that a reader should see before an action on *target* and on resources *along*."""
     others = (
-        replace(mark, signal=f"{mark.signal}, {other.name}") for other in along for mark in marks(other)
+        replace(mark, signal=f"{mark.signal}, {other.name}")
+        for other in along
+        for mark in protection_evidence(other)
     )
     source = target.tags.source if isinstance(target.tags, Value) else ""
     found = []
-    if (manager := Managers().of(target)) is not None:
+    if (manager := ManagerPolicy().of(target)) is not None:
         found.append(Evidence("managed by", manager.name, source=source))
-    if (named := environment(target)) is not None:
+    if (named := production_environment(target)) is not None:
         found.append(Evidence("environment", named, source=source))
     return (*found, *others)
 

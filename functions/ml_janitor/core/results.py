@@ -7,7 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 
-from ml_janitor.core.cause import Cause, HeldBack, UnreachableUndos, Why
+from ml_janitor.core.cause import Cause, CauseCode, LimitHit, UnreachableUndos
 from ml_janitor.core.cost import HOURS_PER_MONTH, Cost
 from ml_janitor.core.model import Change, Finding, Kept, Mode, Target, Verdict
 
@@ -65,7 +65,7 @@ class Result:
     cause: Cause | None = None
 
     @property
-    def why(self) -> Why | None:
+    def why(self) -> CauseCode | None:
         """Return the reason for the outcome, without the details."""
         return None if self.cause is None else self.cause.why
 
@@ -125,7 +125,7 @@ class Sweep:
     results: tuple[Result, ...] = ()
     error: str | None = None
     notices: tuple[str, ...] = ()
-    held_back: tuple[HeldBack, ...] = ()
+    held_back: tuple[LimitHit, ...] = ()
     unreachable: UnreachableUndos | None = None
 
     @property

@@ -39,7 +39,7 @@ class NotRead:
 type Signal[T] = Value[T] | Absent | Unreadable | NotRead
 
 
-def given[T, U](signal: Signal[T], then: Callable[[T], U]) -> Signal[U]:
+def map_signal[T, U](signal: Signal[T], then: Callable[[T], U]) -> Signal[U]:
     """Apply *then* to the value of *signal*; a signal without a value stays as it is."""
     return Value(then(signal.value), signal.source, signal.at) if isinstance(signal, Value) else signal
 
@@ -61,7 +61,7 @@ class Evidence:
 type Scalar = str | int | float
 
 
-def evidence[T](
+def as_evidence[T](
     name: str, signal: Signal[T], value: Scalar | Callable[[T], Scalar] | None = None
 ) -> Evidence:
     """Return *signal* as evidence under *name*; *value* formats the read value, or replaces it."""

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 
 @dataclass(frozen=True, slots=True)
-class Size:
+class InstanceSize:
     """One instance of a *type*: vCPUs, GPUs, dollars an hour. Within a family memory grows with vCPUs."""
 
     type: str
@@ -18,7 +18,7 @@ class Size:
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
+class PeakLoad:
     """
     The peaks of one hour on the busiest instance, however short: in vCPUs and GPUs.
 
@@ -38,7 +38,7 @@ class Load:
 class Fleet:
     """A number of instances of a *size* in each hour; the number is constant without scaling."""
 
-    size: Size
+    size: InstanceSize
     counts: tuple[int, ...]
 
     @property
@@ -51,7 +51,7 @@ class Fleet:
         return self.size.hourly_usd * Decimal(sum(self.counts)) / Decimal(max(len(self.counts), 1))
 
 
-def needed(load: Load, running: int, size: Size, free: float) -> int | None:
+def instances_needed(load: PeakLoad, running: int, size: InstanceSize, free: float) -> int | None:
     """
     Return how many instances of *size* carry the *load* of *running* ones, with the share *free* left, or
     None.
@@ -75,13 +75,17 @@ def needed(load: Load, running: int, size: Size, free: float) -> int | None:
     return None
 
 
-def steady(loads: Sequence[Load], running: int, size: Size, free: float, least: int) -> Fleet | None:
+def steady_fleet(
+    loads: Sequence[PeakLoad], running: int, size: InstanceSize, free: float, least: int
+) -> Fleet | None:
     """Return the fewest instances of *size*, *least* or more, that carry every hour; None if none do."""
     counts = _each(loads, running, size, free)
     return Fleet(size, (max(least, *counts),) * len(counts)) if counts else None
 
 
-def scaled(loads: Sequence[Load], running: int, size: Size, free: float, least: int) -> Fleet | None:
+def scaled_fleet(
+    loads: Sequence[PeakLoad], running: int, size: InstanceSize, free: float, least: int
+) -> Fleet | None:
     """
     Return the instances of *size* that each hour and the hours beside it need; None if none suffice.
 
@@ -97,13 +101,13 @@ def scaled(loads: Sequence[Load], running: int, size: Size, free: float, least: 
     return Fleet(size, _early_and_late(wanted))
 
 
-def _each(loads: Sequence[Load], running: int, size: Size, free: float) -> list[int]:
+def _each(loads: Sequence[PeakLoad], running: int, size: InstanceSize, free: float) -> list[int]:
     """Return the instances that each hour needs; an empty list if they cannot carry one of the hours."""
-    counts = [count for load in loads if (count := needed(load, running, size, free)) is not None]
+    counts = [count for load in loads if (count := instances_needed(load, running, size, free)) is not None]
     return counts if len(counts) == len(loads) else []
 
 
-def switched(loads: Sequence[Load], running: int, size: Size) -> Fleet:
+def switched_fleet(loads: Sequence[PeakLoad], running: int, size: InstanceSize) -> Fleet:
     """Return all *running* instances, or none where an hour and the hours beside it have no request."""
     return Fleet(size, _early_and_late([0 if load.idle else running for load in loads]))
 
@@ -112,14 +116,14 @@ def _early_and_late(wanted: Sequence[int]) -> tuple[int, ...]:
     return tuple(max(wanted[max(at - 1, 0) : at + 2]) for at in range(len(wanted)))
 
 
-def cheapest(fleets: Iterable[Fleet | None]) -> Fleet | None:
+def cheapest_fleet(fleets: Iterable[Fleet | None]) -> Fleet | None:
     """Return the cheapest fleet, the first of equals; None if there is none."""
     return min(
         (fleet for fleet in fleets if fleet is not None), key=lambda fleet: fleet.hourly_usd, default=None
     )
 
 
-def quiet_hours(loads: Sequence[Load], week: int = 168) -> int:
+def count_quiet_hours(loads: Sequence[PeakLoad], week: int = 168) -> int:
     """
     Return the number of hours of a week without a request in any week, nor in the hours beside them.
 

@@ -15,10 +15,10 @@ from enum import StrEnum
 RESTART_BEYOND = 72.0
 """Hours beyond which a spot run almost surely meets an interruption, so that it must restart by itself."""
 
-RESERVE_FROM = 10.0
+RESERVE_FROM_JOBS = 10.0
 """Jobs a week from which a reservation is used enough."""
 
-SHORTEST = 1 / 60
+SHORTEST_INTERVAL = 1 / 60
 """Hours between checkpoints that cost nothing: a minute."""
 
 MOST_EXPONENT = 600.0
@@ -44,7 +44,7 @@ class Purchase(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Spot:
+class SpotCapacity:
     """
     Spot capacity: *interruptions* an hour, hours to *restart* after an interruption, hours that a *save*
     takes, and the *discount* off the on-demand price, 0 to 1.
@@ -61,7 +61,7 @@ class Spot:
             return math.inf
         between = 1 / self.interruptions
         if not self.save:
-            return SHORTEST
+            return SHORTEST_INTERVAL
         if self.save >= 2 * between:
             return between
         part = self.save / (2 * between)
@@ -90,7 +90,7 @@ class Spot:
         return math.exp(rate * self.restart) * math.expm1(rate * span) / rate
 
 
-def purchase(hours: float, interruption: Interruption, jobs_a_week: float) -> Purchase:
+def best_purchase(hours: float, interruption: Interruption, jobs_a_week: float) -> Purchase:
     """Return how to buy jobs of *hours* each: by an interruption's cost, their length, and their number."""
     match interruption:
         case Interruption.LOW:
@@ -98,4 +98,4 @@ def purchase(hours: float, interruption: Interruption, jobs_a_week: float) -> Pu
         case Interruption.MEDIUM:
             return Purchase.SPOT_FOR_EXPERIMENTS
         case Interruption.HIGH:
-            return Purchase.RESERVED if jobs_a_week >= RESERVE_FROM else Purchase.ON_DEMAND
+            return Purchase.RESERVED if jobs_a_week >= RESERVE_FROM_JOBS else Purchase.ON_DEMAND

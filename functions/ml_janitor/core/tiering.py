@@ -7,27 +7,27 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from ml_janitor.core.cost import HOURS_PER_MONTH
-from ml_janitor.core.lifecycles import CLASSES, LifecycleRule
+from ml_janitor.core.lifecycles import TRANSITION_CLASSES, LifecycleRule
 
 STANDARD = "STANDARD"
-ARCHIVES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
+RESTORE_CLASSES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 """Classes whose objects are readable only hours after somebody asked S3 to restore them."""
 
-SMALL = 128 * 1024
+SMALL_OBJECT = 128 * 1024
 """Bytes below which S3 moves no object by default (S3 User Guide, "Transitioning objects")."""
 
 GB = 1024**3
 """A binary gigabyte, in which storage is billed."""
 
-MONTH = Decimal(HOURS_PER_MONTH) / 24
+DAYS_PER_MONTH = Decimal(HOURS_PER_MONTH) / 24
 """A month in days."""
 
-type Move = tuple[int, str | None]
+type TierMove = tuple[int, str | None]
 """Days until a move, and the target class; None for a deletion."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rates:
+class ClassRates:
     """
     The prices of one storage class, in US dollars.
 
@@ -49,14 +49,14 @@ class Rates:
     @property
     def lasting(self) -> Decimal:
         """Return dollars a GB-month after the first month in the class."""
-        return max((day, usd) for day, usd in self.stages if day <= MONTH)[1]
+        return max((day, usd) for day, usd in self.stages if day <= DAYS_PER_MONTH)[1]
 
 
-type RateTable = Mapping[str, Rates]
+type RateTable = Mapping[str, ClassRates]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cohort:
+class ObjectCohort:
     """
     A number of *objects* of one *age* in days, *size* bytes together, *held* in one storage class.
 
@@ -72,7 +72,7 @@ class Cohort:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Saving:
+class TieringSaving:
     """The effect of a rule now: dollars a *month*, one-time dollars (*once*), and bytes moved and deleted."""
 
     month: Decimal = Decimal(0)
@@ -80,8 +80,8 @@ class Saving:
     moved: int = 0
     deleted: int = 0
 
-    def __add__(self, other: Saving) -> Saving:
-        return Saving(
+    def __add__(self, other: TieringSaving) -> TieringSaving:
+        return TieringSaving(
             month=self.month + other.month,
             once=self.once + other.once,
             moved=self.moved + other.moved,
@@ -89,17 +89,17 @@ class Saving:
         )
 
 
-def moves(cohort: Cohort, rule: LifecycleRule, *, small_too: bool = False) -> list[Move]:
+def planned_moves(cohort: ObjectCohort, rule: LifecycleRule, *, small_too: bool = False) -> list[TierMove]:
     """
     Return the days from now on which *rule* moves or deletes *cohort*.
 
     S3 moves one way only. Objects that are due for several moves are moved once, to the last class. With
-    *small_too* small objects are moved to `ARCHIVES` as well, and to no other class.
+    *small_too* small objects are moved to `RESTORE_CLASSES` as well, and to no other class.
     """
     found: dict[int, str | None] = {}
     held = cohort.held
     for day, to in rule.transitions:
-        movable = not cohort.small or (small_too and to in ARCHIVES)
+        movable = not cohort.small or (small_too and to in RESTORE_CLASSES)
         if movable and _rank(to) > _rank(held):
             found[max(0, day - cohort.age)] = held = to
     if rule.expire_after is not None:
@@ -109,10 +109,10 @@ def moves(cohort: Cohort, rule: LifecycleRule, *, small_too: bool = False) -> li
 
 def _rank(name: str) -> int:
     """Return the place of a class in the order in which objects are moved; STANDARD is before all."""
-    return CLASSES.index(name) if name in CLASSES else -1
+    return TRANSITION_CLASSES.index(name) if name in TRANSITION_CLASSES else -1
 
 
-def monthly(cohort: Cohort, rates: RateTable, usd: Decimal | None = None) -> Decimal:
+def monthly_cost(cohort: ObjectCohort, rates: RateTable, usd: Decimal | None = None) -> Decimal:
     """Return the monthly cost of *cohort* in its class, at *usd* a GB-month or else at the lasting price."""
     own = rates[cohort.held]
     price = own.lasting if usd is None else usd
@@ -122,34 +122,34 @@ def monthly(cohort: Cohort, rates: RateTable, usd: Decimal | None = None) -> Dec
     return (price * billed + index + read) / GB + own.watch * cohort.objects / 1000
 
 
-def fee(cohort: Cohort, to: str | None, rates: RateTable, days: int = 0) -> Decimal:
+def transition_fee(cohort: ObjectCohort, to: str | None, rates: RateTable, days: int = 0) -> Decimal:
     """Return the cost of moving or deleting *cohort*, *days* after it came into its class."""
     own = rates[cohort.held]
-    early = Decimal(max(0, own.least_days - days)) / MONTH * own.lasting * cohort.size / GB
+    early = Decimal(max(0, own.least_days - days)) / DAYS_PER_MONTH * own.lasting * cohort.size / GB
     return early + (Decimal(0) if to is None else rates[to].move * cohort.objects / 1000)
 
 
-def saving(
-    cohorts: Iterable[Cohort], rule: LifecycleRule, rates: RateTable, *, small_too: bool = False
-) -> Saving:
+def saving_of_rule(
+    cohorts: Iterable[ObjectCohort], rule: LifecycleRule, rates: RateTable, *, small_too: bool = False
+) -> TieringSaving:
     """Return the saving of *rule* on objects that it moves or deletes at once; later moves do not count."""
-    total = Saving()
+    total = TieringSaving()
     for cohort in cohorts:
-        due = [to for at, to in moves(cohort, rule, small_too=small_too) if at == 0]
+        due = [to for at, to in planned_moves(cohort, rule, small_too=small_too) if at == 0]
         if due:
             (to,) = due
-            left = Decimal(0) if to is None else monthly(replace(cohort, held=to), rates)
-            total += Saving(
-                month=monthly(cohort, rates) - left,
-                once=fee(cohort, to, rates),
+            left = Decimal(0) if to is None else monthly_cost(replace(cohort, held=to), rates)
+            total += TieringSaving(
+                month=monthly_cost(cohort, rates) - left,
+                once=transition_fee(cohort, to, rates),
                 moved=0 if to is None else cohort.size,
                 deleted=cohort.size if to is None else 0,
             )
     return total
 
 
-def worth(
-    cohorts: Sequence[Cohort],
+def worthwhile_transitions(
+    cohorts: Sequence[ObjectCohort],
     rule: LifecycleRule,
     rates: RateTable,
     *,
@@ -169,23 +169,23 @@ def worth(
             continue
         saved, fees = Decimal(0), Decimal(0)
         for cohort in cohorts:
-            movable = not cohort.small or (small_too and to in ARCHIVES)
+            movable = not cohort.small or (small_too and to in RESTORE_CLASSES)
             before, since = _before(cohort, kept, small_too=small_too)
             if not movable or _rank(to) <= _rank(before):
                 continue
             here = replace(cohort, held=before)
-            saved += monthly(here, rates) - monthly(replace(cohort, held=to), rates)
-            fees += fee(here, to, rates, day - since if before != cohort.held else 0)
-        if saved > 0 and fees <= saved * payback_days / MONTH:
+            saved += monthly_cost(here, rates) - monthly_cost(replace(cohort, held=to), rates)
+            fees += transition_fee(here, to, rates, day - since if before != cohort.held else 0)
+        if saved > 0 and fees <= saved * payback_days / DAYS_PER_MONTH:
             kept.append((day, to))
     return tuple(kept)
 
 
-def _before(cohort: Cohort, kept: Sequence[tuple[int, str]], *, small_too: bool) -> tuple[str, int]:
+def _before(cohort: ObjectCohort, kept: Sequence[tuple[int, str]], *, small_too: bool) -> tuple[str, int]:
     """Return the class in which the transitions *kept* put *cohort*, and the age at that move."""
     where, since = cohort.held, 0
     for day, to in kept:
-        movable = not cohort.small or (small_too and to in ARCHIVES)
+        movable = not cohort.small or (small_too and to in RESTORE_CLASSES)
         if movable and _rank(to) > _rank(where):
             where, since = to, day
     return where, since

@@ -22,25 +22,25 @@ from ml_janitor.aws.savings_plans import (
     DESCRIBE_PLANS,
     DESCRIBE_RATES,
     HOURS_KEPT,
-    SERVICES,
+    PLAN_SERVICES,
     SavingsPlans,
-    totals,
-    uses,
+    covered_totals,
+    covered_usage,
 )
-from ml_janitor.core.commitment import Hours, best, paid
+from ml_janitor.core.commitment import UsageHours, best_commitment, cost_with_commitment
 from ml_janitor.core.cost import HOURS_PER_MONTH, Cost
-from ml_janitor.core.durations import HOUR, ago
+from ml_janitor.core.durations import HOUR, format_age
 from ml_janitor.core.model import Candidate, Change, Confidence, Rule, Verdict
-from ml_janitor.core.signals import Absent, Evidence, NotRead, Signal, Unreadable, Value, evidence
-from ml_janitor.core.text import usd
+from ml_janitor.core.signals import Absent, Evidence, NotRead, Signal, Unreadable, Value, as_evidence
+from ml_janitor.core.text import format_usd
 from ml_janitor.engine.detector import Detector, allow
 
-UNSETTLED = timedelta(days=2)
+_UNSETTLED_TIME = timedelta(days=2)
 """Time in which Cost Explorer may still change its hours much: hours are judged until then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Steady(Candidate):
+class SteadyUse(Candidate):
     """
     The *hours* of use in a region that a type of *plan* covers, and the *offering* to buy.
 
@@ -49,7 +49,7 @@ class Steady(Candidate):
     """
 
     plan: str
-    hours: Signal[Hours]
+    hours: Signal[UsageHours]
     offering: str = ""
     owned: Signal[Mapping[str, float]] = field(default_factory=NotRead)
     coverage: Signal[Mapping[str, float]] = field(default_factory=NotRead)
@@ -59,7 +59,7 @@ class Steady(Candidate):
 
 
 @dataclass(frozen=True)
-class Commitments(Detector[Steady]):
+class Commitments(Detector[SteadyUse]):
     """
     Finds steady hours of use that a Savings Plan would make cheaper.
 
@@ -72,7 +72,7 @@ class Commitments(Detector[Steady]):
     asks_for = Change.COMMIT
     own_tags = False  # nothing that nobody bought yet has tags
     reads = (
-        *(allow(*call) for call in runs.CALLS),
+        *(allow(*call) for call in runs.RUN_READS),
         *(allow(action) for action in (DESCRIBE_PLANS, DESCRIBE_RATES, GET_COST_AND_USAGE, GET_COVERAGE)),
         *(allow(action) for action in (GET_UTILIZATION, GET_PRODUCTS)),
     )
@@ -82,19 +82,19 @@ class Commitments(Detector[Steady]):
     min_saving: Annotated[float, Interval(ge=0)] = 10.0
     max_requests: Annotated[int, Interval(ge=2, le=8)] = 8
 
-    def find(self, aws: Aws, now: datetime) -> Iterator[Steady]:
+    def find(self, aws: Aws, now: datetime) -> Iterator[SteadyUse]:
         """Yield the hourly use, with the rates at which a plan covers it and the owned plans."""
         asked = SavingsPlans(aws, self.max_requests)
-        until = (now - UNSETTLED).replace(minute=0, second=0, microsecond=0)
-        since = max(until - self.window, until + UNSETTLED - HOURS_KEPT + HOUR)
+        until = (now - _UNSETTLED_TIME).replace(minute=0, second=0, microsecond=0)
+        since = max(until - self.window, until + _UNSETTLED_TIME - HOURS_KEPT + HOUR)
         owned, hourly = asked.owned(), asked.hourly(since, (until - since) // HOUR)
         lines = hourly.value if isinstance(hourly, Value) else ()
-        plans, notices = tuple(SERVICES), list[str]()
+        plans, notices = tuple(PLAN_SERVICES), list[str]()
         if not isinstance(hourly, Value):
             plans, since = ("SageMaker",), until - self.window
             why = getattr(hourly, "error", "it has no data")
             notices.append(f"Compute Savings Plans are not judged: Cost Explorer has no hours ({why})")
-        ran = runs.used(aws, since, now)
+        ran = runs.list_used_resources(aws, since, now)
         if ran.error is not None:
             notices.append(f"hours may be missing, which are not committed to: {ran.error}")
         owns = isinstance(owned, Value) and any(owned.value.values())
@@ -111,15 +111,15 @@ class Commitments(Detector[Steady]):
         )
         for plan in plans:
             known = rates.value[plan] if isinstance(rates, Value) else {}
-            hours = Hours(
+            hours = UsageHours(
                 since=since,
                 count=(until - since) // HOUR,
-                uses=tuple(uses(aws, ran.items, lines, known, until)),
-                totals=tuple(totals(lines, known)) if isinstance(hourly, Value) else None,
+                uses=tuple(covered_usage(aws, ran.items, lines, known, until)),
+                totals=tuple(covered_totals(lines, known)) if isinstance(hourly, Value) else None,
             )
             name = f"{plan.lower()}-savings-plan"  # AWS has no ARN for a plan that nobody has bought yet
             arn = aws.arn("savingsplans", f"commitment/{name}")
-            yield Steady(
+            yield SteadyUse(
                 target=target_in(aws, arn, name, "commitment", None, tags=Value({})),
                 notices=tuple(notices),
                 plan=plan,
@@ -134,24 +134,24 @@ class Commitments(Detector[Steady]):
                 requests=asked.requests,
             )
 
-    def leaving(self, candidate: Steady, named: frozenset[str] | None) -> Steady:
+    def leaving(self, candidate: SteadyUse, named: frozenset[str] | None) -> SteadyUse:
         """Return *candidate* without the hours of the *named* resources."""
         if named is None or not isinstance(candidate.hours, Value):
             return candidate
         return replace(candidate, hours=Value(candidate.hours.value.without(named)))
 
-    def decide(self, candidate: Steady, now: datetime) -> Verdict:
+    def decide(self, candidate: SteadyUse, now: datetime) -> Verdict:
         """Compare the bill of these hours without more of a plan with the bill under the best commitment."""
         del now
         rule, share, own = Rule(), 0.0, 0.0
         if isinstance(candidate.coverage, Value):
-            share = candidate.coverage.value.get(SERVICES[candidate.plan], 0.0)
+            share = candidate.coverage.value.get(PLAN_SERVICES[candidate.plan], 0.0)
         if isinstance(candidate.owned, Value):
             own = candidate.owned.value.get(candidate.plan, 0.0)
         rule.saw(
-            evidence("dollars an hour of plans that the account owns", candidate.owned, own),
-            evidence("of these used", candidate.utilization),
-            evidence("use that plans cover", candidate.coverage, f"{share:.0%}"),
+            as_evidence("dollars an hour of plans that the account owns", candidate.owned, own),
+            as_evidence("of these used", candidate.utilization),
+            as_evidence("use that plans cover", candidate.coverage, f"{share:.0%}"),
             Evidence("requests to Cost Explorer and Savings Plans", candidate.requests),
         )
         if not isinstance(candidate.hours, Value):
@@ -173,20 +173,21 @@ class Commitments(Detector[Steady]):
             )
         each = hours.each()
         before = 0.0 if billed else own  # Cost Explorer's hours are those that no plan covers yet
-        more = int(best(each, before) * 1000) / 1000
-        result = paid(each, before + more)
-        saved = (paid(each, before).usd - result.usd) * HOURS_PER_MONTH / hours.count
+        more = int(best_commitment(each, before) * 1000) / 1000
+        result = cost_with_commitment(each, before + more)
+        saved = (cost_with_commitment(each, before).usd - result.usd) * HOURS_PER_MONTH / hours.count
         monthly = Decimal(f"{saved:.4f}")
-        committed = f"{usd(Decimal(str(more)))} an hour"
+        committed = f"{format_usd(Decimal(str(more)))} an hour"
         if monthly < Decimal(self.min_saving):
-            reason = f"the best commitment, {committed}, would save {usd(monthly)} a month"
+            reason = f"the best commitment, {committed}, would save {format_usd(monthly)} a month"
             unread = candidate.unread
             return (
                 rule.kept(reason) if unread is None else rule.unknown(f"{reason} of what was read ({unread})")
             )
         return rule.found(
             f"{committed} more committed would have been used to {result.utilisation:.0%} over"
-            f" {ago(hours.count * HOUR)}, and {result.coverage:.0%} of the use that nothing else would change"
+            f" {format_age(hours.count * HOUR)}, and {result.coverage:.0%} of the use that nothing "
+            f"else would change"
             " been covered",
             Confidence.LIKELY,
             action=f"aws savingsplans create-savings-plan --savings-plan-offering-id {candidate.offering}"
@@ -201,7 +202,7 @@ class Commitments(Detector[Steady]):
         )
 
 
-def _unknown(candidate: Steady, hours: Hours, own: float, share: float) -> str | None:
+def _unknown(candidate: SteadyUse, hours: UsageHours, own: float, share: float) -> str | None:
     """Return why no commitment can be proposed, or None."""
     billed = hours.totals is not None
     owned, used, covered = (

@@ -12,50 +12,56 @@ from typing import Annotated
 from annotated_types import Interval
 
 from ml_janitor.aws import cost_explorer, s3, storage_prices, traffic
-from ml_janitor.aws.answers import ReadError, attempt
+from ml_janitor.aws.answers import ReadError, read_signal
 from ml_janitor.aws.arns import target_in
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.cost_explorer import GET_COST_AND_USAGE, CostExplorer, RefusedError, by_dimension
+from ml_janitor.aws.cost_explorer import GET_COST_AND_USAGE, CostExplorer, RefusedError, group_by_dimension
 from ml_janitor.aws.prices import GET_PRODUCTS
 from ml_janitor.aws.sagemaker_kinds import PROCESSING_JOB, SEARCH
-from ml_janitor.aws.traffic import Cause, Program, Way
-from ml_janitor.aws.usage_types import REGIONS, between, region, word
+from ml_janitor.aws.traffic import RunningProgram, TransferCause, TransferWay
+from ml_janitor.aws.usage_types import REGION_CODES, region_of_usage, transfer_regions, without_region
 from ml_janitor.core.cost import HOURS_PER_MONTH, Cost
 from ml_janitor.core.durations import DAY
 from ml_janitor.core.model import Candidate, Change, Confidence, Rule, Verdict
 from ml_janitor.core.signals import Absent, Evidence, Signal, Unreadable, Value
-from ml_janitor.core.text import data_size, usd
+from ml_janitor.core.text import format_size, format_usd
 from ml_janitor.core.tiering import GB
 from ml_janitor.engine.detector import Detector, allow
 
-USAGE_TYPE, NAT_BYTES = "usage-type", "NatGateway-Bytes"
-OUTSIDE = ("Credit", "Refund", "Tax")
+_USAGE_TYPE, _NAT_BYTES = "usage-type", "NatGateway-Bytes"
+_EXCLUDED_RECORDS = ("Credit", "Refund", "Tax")
 
-REPLICATION, READING = "ForRepl", ("Get", "Head", "List", "Copy", "Read", "Select")
+_REPLICATION_ENDING, _READING_OPERATIONS = "ForRepl", ("Get", "Head", "List", "Copy", "Read", "Select")
 """Endings and beginnings of S3's operations (S3 user guide, "Tracking operations in your usage reports")."""
 
-CHANGES = {
-    Way.READS: "copy {about} once to a bucket in {to} (aws s3 sync; a replication rule if the data changes),"
+_CHANGES_BY_WAY = {
+    TransferWay.READS: "copy {about} once to a bucket in {to} (aws s3 sync; a replication rule if "
+    "the data changes),"
     " and name the copy where it is read",
-    Way.WRITES: "write to a bucket in {here} in place of {about}, and send only what is needed in {to}",
-    Way.REPLICATES: "ask who needs the copies; if nobody does, disable the {about}, or limit it to a prefix",
-    Way.IMAGES: "keep an image that is used in {to} there, once: name it by the registry of {to}, and limit"
+    TransferWay.WRITES: "write to a bucket in {here} in place of {about}, and send only what is "
+    "needed in {to}",
+    TransferWay.REPLICATES: "ask who needs the copies; if nobody does, disable the {about}, or limit "
+    "it to a prefix",
+    TransferWay.IMAGES: "keep an image that is used in {to} there, once: name it by the registry of "
+    "{to}, and limit"
     " the registry's replication to repositories that are pulled there ({about})",
-    Way.NAT: "aws ec2 create-vpc-endpoint --vpc-endpoint-type Gateway --service-name com.amazonaws.{here}.s3"
+    TransferWay.NAT: "aws ec2 create-vpc-endpoint --vpc-endpoint-type Gateway --service-name "
+    "com.amazonaws.{here}.s3"
     " --vpc-id {about} --route-table-ids (those of its private subnets): it is free; interface endpoints for"
     " other services cost by the hour and zone, and by the gigabyte",
 }
-TO_PROVE = {
-    Way.READS: "server access logs or CloudTrail data events of the bucket, which name the reader",
-    Way.WRITES: "server access logs of the bucket that is written to",
-    Way.REPLICATES: "server access logs of the destination over a month: whether anybody reads the copies",
-    Way.IMAGES: "CloudTrail's BatchGetImage events, which name who pulls",
-    Way.NAT: "VPC flow logs of the gateway: how much of it goes to S3",
+_PROOFS_BY_WAY = {
+    TransferWay.READS: "server access logs or CloudTrail data events of the bucket, which name the reader",
+    TransferWay.WRITES: "server access logs of the bucket that is written to",
+    TransferWay.REPLICATES: "server access logs of the destination over a month: whether anybody "
+    "reads the copies",
+    TransferWay.IMAGES: "CloudTrail's BatchGetImage events, which name who pulls",
+    TransferWay.NAT: "VPC flow logs of the gateway: how much of it goes to S3",
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line(Candidate):
+class TrafficLine(Candidate):
     """
     A line of the bill: *monthly* dollars and *gb* for one *operation*, *to* another region or through NAT.
 
@@ -66,13 +72,13 @@ class Line(Candidate):
     to: str
     monthly: Decimal
     gb: Decimal
-    causes: Signal[tuple[Cause, ...]]
+    causes: Signal[tuple[TransferCause, ...]]
     size: Signal[int]
     copy: Cost | None = None
 
 
 @dataclass(frozen=True)
-class CrossRegionTraffic(Detector[Line]):
+class CrossRegionTraffic(Detector[TrafficLine]):
     """
     Finds the causes of the bill's bytes between regions and through NAT gateways.
 
@@ -81,7 +87,7 @@ class CrossRegionTraffic(Detector[Line]):
 
     name = "cross-region-traffic"
     schedule = "cron(10 6 ? * MON *)"
-    kinds = (USAGE_TYPE,)
+    kinds = (_USAGE_TYPE,)
     asks_for = Change.REPLACE
     own_tags = False  # a line of a bill has no tags
     reads = (
@@ -98,32 +104,34 @@ class CrossRegionTraffic(Detector[Line]):
     min_saving: Annotated[float, Interval(ge=0)] = 10.0
     max_requests: Annotated[int, Interval(ge=1, le=20)] = 3
 
-    def find(self, aws: Aws, now: datetime) -> Iterator[Line]:
+    def find(self, aws: Aws, now: datetime) -> Iterator[TrafficLine]:
         """Yield the lines that leave this region, with possible causes where a line costs enough."""
-        programs: dict[str, tuple[Program, ...]] = {}
+        programs: dict[str, tuple[RunningProgram, ...]] = {}
 
-        def causes(line: Line) -> tuple[Cause, ...]:
+        def causes(line: TrafficLine) -> tuple[TransferCause, ...]:
             if not line.to:
-                return tuple(traffic.without_gateway(aws))
-            if line.to not in REGIONS.values():
+                return tuple(traffic.find_vpcs_without_gateway(aws))
+            if line.to not in REGION_CODES.values():
                 raise ReadError(f"{line.to} is no region that is known here")
             for name in {aws.region, line.to} - programs.keys():
-                programs[name] = traffic.programs(aws.at(name), now - self.window, now)
+                programs[name] = traffic.list_programs(aws.at(name), now - self.window, now)
             return tuple(dict.fromkeys(_causes(aws, line, programs[aws.region], programs[line.to])))
 
         for line in self.charged(aws, now):
             if line.monthly >= Decimal(self.min_saving):
-                yield _sized(aws, replace(line, causes=attempt(partial(causes, line), source=SEARCH)))
+                yield _sized(aws, replace(line, causes=read_signal(partial(causes, line), source=SEARCH)))
             else:
                 yield line
 
-    def charged(self, aws: Aws, now: datetime) -> Iterator[Line]:
+    def charged(self, aws: Aws, now: datetime) -> Iterator[TrafficLine]:
         """Yield every such line of the whole days in *window*: a cent for each page. Raises ReadError."""
-        explorer = CostExplorer(aws.client("ce", cost_explorer.REGION), max_requests=self.max_requests)
+        explorer = CostExplorer(
+            aws.client("ce", cost_explorer.COST_EXPLORER_REGION), max_requests=self.max_requests
+        )
         days = max(self.window // DAY, 1)
-        groups = (by_dimension("USAGE_TYPE"), by_dimension("OPERATION"))
+        groups = (group_by_dimension("USAGE_TYPE"), group_by_dimension("OPERATION"))
         try:
-            rows = explorer.monthly(now.date() - days * DAY, now.date(), *groups, without=OUTSIDE)
+            rows = explorer.monthly(now.date() - days * DAY, now.date(), *groups, without=_EXCLUDED_RECORDS)
         except RefusedError as refused:
             raise ReadError(f"the bill cannot be read, {refused.cause}: {refused}".rstrip(": ")) from refused
         sums: dict[tuple[str, ...], tuple[Decimal, Decimal]] = {}
@@ -132,12 +140,12 @@ class CrossRegionTraffic(Detector[Line]):
             sums[row.keys] = dollars + row.unblended, gb + row.quantity
         month = Decimal(HOURS_PER_MONTH) / (days * 24)
         for (usage, operation), (dollars, gb) in sorted(sums.items()):
-            source, to = between(usage) or (region(usage), "")
-            if source == aws.region and (to or word(usage) == NAT_BYTES):
+            source, to = transfer_regions(usage) or (region_of_usage(usage), "")
+            if source == aws.region and (to or without_region(usage) == _NAT_BYTES):
                 name = f"{usage}/{operation}"
-                arn = aws.arn("ce", f"{USAGE_TYPE}/{name}")
-                yield Line(
-                    target=target_in(aws, arn, name, USAGE_TYPE, None, tags=Value({})),
+                arn = aws.arn("ce", f"{_USAGE_TYPE}/{name}")
+                yield TrafficLine(
+                    target=target_in(aws, arn, name, _USAGE_TYPE, None, tags=Value({})),
                     operation=operation,
                     to=to,
                     monthly=dollars * month,
@@ -146,18 +154,21 @@ class CrossRegionTraffic(Detector[Line]):
                     size=Absent(),
                 )
 
-    def decide(self, candidate: Line, now: datetime) -> Verdict:
+    def decide(self, candidate: TrafficLine, now: datetime) -> Verdict:
         """Judge a line, as likely at most: a bill does not name the resource that moved its bytes."""
         del now
         rule, line = Rule(), candidate
         where = f"to {line.to}" if line.to else "through NAT gateways"
-        much = f"{usd(line.monthly)} a month for bytes from {line.target.region} {where} ({line.operation})"
+        much = (
+            f"{format_usd(line.monthly)} a month for bytes from {line.target.region} {where} "
+            f"({line.operation})"
+        )
         rule.saw(
-            Evidence("charged a month", usd(line.monthly), source=GET_COST_AND_USAGE),
+            Evidence("charged a month", format_usd(line.monthly), source=GET_COST_AND_USAGE),
             Evidence("gigabytes a month", round(float(line.gb), 1), source=GET_COST_AND_USAGE),
         )
         if line.monthly < Decimal(self.min_saving):
-            return rule.kept(f"it costs {usd(line.monthly)} a month")
+            return rule.kept(f"it costs {format_usd(line.monthly)} a month")
         if isinstance(line.causes, Unreadable):
             return rule.unknown(f"unknown cause: {much}; {line.causes.error}")
         if not isinstance(line.causes, Value) or not (causes := line.causes.value):
@@ -170,50 +181,58 @@ class CrossRegionTraffic(Detector[Line]):
             return rule.kept(f"{much}: {causes[0].what}, and {causes[0].used} uses the copy")
         return self.weighed(rule, line, much, [cause for cause in causes if not cause.used])
 
-    def weighed(self, rule: Rule, line: Line, much: str, causes: list[Cause]) -> Verdict:
+    def weighed(self, rule: Rule, line: TrafficLine, much: str, causes: list[TransferCause]) -> Verdict:
         """Judge whether a change by *causes* saves something, net of its own cost."""
         way, saved, once = causes[0].way, None, None
-        if way is Way.REPLICATES and isinstance(line.causes, Value) and len(causes) == len(line.causes.value):
+        if (
+            way is TransferWay.REPLICATES
+            and isinstance(line.causes, Value)
+            and len(causes) == len(line.causes.value)
+        ):
             saved = line.monthly
         if isinstance(line.size, Unreadable):
             return rule.unknown(f"{much}; how large the data is that is read is unknown ({line.size.error})")
-        if way is Way.READS and isinstance(line.size, Value):
+        if way is TransferWay.READS and isinstance(line.size, Value):
             size = Decimal(line.size.value) / GB
-            rule.saw(Evidence("data that is read", data_size(line.size.value), source=s3.LIST_OBJECTS))
+            rule.saw(Evidence("data that is read", format_size(line.size.value), source=s3.LIST_OBJECTS))
             if line.gb <= size:
                 return rule.kept(f"{much} is no more than the data once, which a copy has to move as well")
             if line.copy is not None and line.copy.monthly_usd is not None:
                 saved, once = line.monthly - line.copy.monthly_usd, line.monthly / line.gb * size
                 if saved < Decimal(self.min_saving):
-                    return rule.kept(f"{much}; a copy would save {usd(max(saved, Decimal(0)))}")
+                    return rule.kept(f"{much}; a copy would save {format_usd(max(saved, Decimal(0)))}")
         unknown = "" if saved is not None else "; how much of it a change saves is unknown"
         about = _listed(cause.about for cause in causes)
         return rule.found(
             f"{much}: {_listed(cause.what for cause in causes)}{unknown}",
             Confidence.LIKELY,
-            action=CHANGES[way].format(about=about, here=line.target.region, to=line.to),
+            action=_CHANGES_BY_WAY[way].format(about=about, here=line.target.region, to=line.to),
             cost=Cost.saving(saved, "Cost Explorer", once_usd=once),
-            to_prove=TO_PROVE[way],
+            to_prove=_PROOFS_BY_WAY[way],
             noun="line of the bill",
         )
 
 
-def _causes(aws: Aws, line: Line, here: tuple[Program, ...], there: tuple[Program, ...]) -> Iterator[Cause]:
+def _causes(
+    aws: Aws, line: TrafficLine, here: tuple[RunningProgram, ...], there: tuple[RunningProgram, ...]
+) -> Iterator[TransferCause]:
     """Yield the possible causes of *line*, by its operation. Raises ReadError, and botocore's own errors."""
-    regions = traffic.buckets(aws, line.to)
-    if REPLICATION in line.operation:
-        yield from traffic.replications(aws, line.to, regions, there)
-    elif line.operation.startswith(READING):
-        yield from traffic.readers(there, [name for name, at in regions.items() if at == aws.region])
+    regions = traffic.buckets_by_region(aws, line.to)
+    if _REPLICATION_ENDING in line.operation:
+        yield from traffic.find_replications(aws, line.to, regions, there)
+    elif line.operation.startswith(_READING_OPERATIONS):
+        yield from traffic.find_readers(there, [name for name, at in regions.items() if at == aws.region])
     else:
         far = [name for name, at in regions.items() if at == line.to]
-        yield from traffic.senders(aws, line.to, far, here, there)
+        yield from traffic.find_senders(aws, line.to, far, here, there)
 
 
-def _sized(aws: Aws, line: Line) -> Line:
+def _sized(aws: Aws, line: TrafficLine) -> TrafficLine:
     """Return *line* with the size of its causes' data; addresses without objects do not count."""
     causes = line.causes.value if isinstance(line.causes, Value) else ()
-    sizes = {cause.about: s3.size(aws, cause.about) for cause in causes if cause.way is Way.READS}
+    sizes = {
+        cause.about: s3.stored_size(aws, cause.about) for cause in causes if cause.way is TransferWay.READS
+    }
     if not sizes:
         return line
     there = tuple(cause for cause in causes if not isinstance(sizes[cause.about], Absent))
@@ -221,7 +240,7 @@ def _sized(aws: Aws, line: Line) -> Line:
     unread = next((signal for signal in sizes.values() if isinstance(signal, Unreadable)), None)
     outer = [uri for uri in known if not any(uri != other and uri.startswith(other) for other in known)]
     size = sum(known[uri] for uri in outer)
-    copy = None if unread else storage_prices.read(aws.at(line.to)).cost("STANDARD", size)
+    copy = None if unread else storage_prices.read_storage_prices(aws.at(line.to)).cost("STANDARD", size)
     return replace(line, causes=Value(there), size=unread or Value(size), copy=copy)
 
 

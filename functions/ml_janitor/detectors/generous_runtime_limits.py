@@ -13,10 +13,10 @@ from annotated_types import Interval
 from ml_janitor.aws.job_history import JobFamily
 from ml_janitor.aws.sagemaker_kinds import SEARCH
 from ml_janitor.core.cost import Cost
-from ml_janitor.core.durations import HOUR, ago
+from ml_janitor.core.durations import HOUR, format_age
 from ml_janitor.core.model import Change, Confidence, Rule, Verdict
 from ml_janitor.core.signals import Evidence
-from ml_janitor.core.text import usd
+from ml_janitor.core.text import format_usd
 from ml_janitor.engine.family_adviser import FamilyAdviser
 
 
@@ -56,17 +56,18 @@ class GenerousRuntimeLimits(FamilyAdviser):
             return rule.unknown(f"not all jobs were read ({candidate.unread})")
         if len(candidate.jobs) < self.min_jobs:
             return rule.kept(
-                f"{len(candidate.jobs)} completed in {ago(self.window)}; judged from {self.min_jobs} on"
+                f"{len(candidate.jobs)} completed in {format_age(self.window)}; judged from "
+                f"{self.min_jobs} on"
             )
         proposed = HOUR * max(math.ceil(longest * self.headroom / HOUR), 1)
         if limit - proposed < self.beyond:
             return rule.kept(
-                f"the limit of {_hours(limit)} is at most {ago(self.beyond)} above"
+                f"the limit of {_hours(limit)} is at most {format_age(self.beyond)} above"
                 f" {self.headroom:g} times the longest of {len(candidate.jobs)} runs, {_hours(longest)}"
             )
         hourly = candidate.price.hourly_usd
         dollars = None if hourly is None else hourly * newest.instances * Decimal((limit - proposed) / HOUR)
-        exposed = "at an unknown price" if dollars is None else f"which would cost {usd(dollars)}"
+        exposed = "at an unknown price" if dollars is None else f"which would cost {format_usd(dollars)}"
         return rule.found(
             f"the longest of {len(candidate.jobs)} runs took {_hours(longest)}, and the newest may run"
             f" for {_hours(limit)}: if it hangs, it runs up to {_hours(limit - proposed)} longer than with a"

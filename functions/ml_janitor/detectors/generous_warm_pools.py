@@ -13,10 +13,10 @@ from annotated_types import Interval
 from ml_janitor.aws.job_history import JobFamily
 from ml_janitor.aws.sagemaker_kinds import SEARCH
 from ml_janitor.core.cost import HOURS_PER_MONTH, Cost
-from ml_janitor.core.durations import HOUR, MINUTE, ago
+from ml_janitor.core.durations import HOUR, MINUTE, format_age
 from ml_janitor.core.model import Change, Confidence, Rule, Verdict
 from ml_janitor.core.signals import Evidence
-from ml_janitor.core.text import usd
+from ml_janitor.core.text import format_usd
 from ml_janitor.engine.family_adviser import FamilyAdviser
 
 
@@ -46,17 +46,19 @@ class GenerousWarmPools(FamilyAdviser):
         rule.saw(
             Evidence("warm pools that ended", len(pools), source=SEARCH),
             Evidence("of these used again", len(reused), source=SEARCH),
-            Evidence("kept after the newest job for", ago(newest.keeps), source=SEARCH),
+            Evidence("kept after the newest job for", format_age(newest.keeps), source=SEARCH),
         )
         if candidate.unread is not None:
             return rule.unknown(f"not all jobs were read ({candidate.unread})")
         proposed = MINUTE * math.ceil(waited * self.headroom / MINUTE)
         reasons = {
             "its newest job keeps no warm pool": not newest.keeps,
-            f"{len(pools)} warm pools in {ago(self.window)}; judged from {self.min_pools} on": len(pools)
+            f"{len(pools)} warm pools in {format_age(self.window)}; judged from {self.min_pools} on": len(
+                pools
+            )
             < self.min_pools,
-            f"its newest job keeps a pool for {ago(newest.keeps)}, which is no longer than needed": proposed
-            >= newest.keeps,
+            f"its newest job keeps a pool for {format_age(newest.keeps)}, which is no longer than "
+            f"needed": proposed >= newest.keeps,
         }
         if (reason := next((why for why, true in reasons.items() if true), None)) is not None:
             return rule.kept(reason)
@@ -66,10 +68,13 @@ class GenerousWarmPools(FamilyAdviser):
         idle = sum(hours, 0.0)
         monthly = hourly * Decimal(idle * HOURS_PER_MONTH / (self.window / HOUR))
         if monthly < Decimal(self.min_saving):
-            return rule.kept(f"a shorter time would save {usd(monthly)} a month")
-        longest = f"the longest wait that paid off was {ago(waited)}" if reused else "no later job used one"
+            return rule.kept(f"a shorter time would save {format_usd(monthly)} a month")
+        longest = (
+            f"the longest wait that paid off was {format_age(waited)}" if reused else "no later job used one"
+        )
         return rule.found(
-            f"{len(pools)} warm pools were billed for up to {ago(max(span for _, span in pools))} each while"
+            f"{len(pools)} warm pools were billed for up to "
+            f"{format_age(max(span for _, span in pools))} each while"
             f" they waited, and {longest}",
             Confidence.LIKELY,
             action="set ResourceConfig.KeepAlivePeriodInSeconds to"

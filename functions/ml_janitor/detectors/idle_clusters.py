@@ -11,33 +11,42 @@ from functools import partial
 from typing import Any
 
 from ml_janitor.aws import metrics, tags
-from ml_janitor.aws.answers import attempt
+from ml_janitor.aws.answers import read_signal
 from ml_janitor.aws.arns import Arn, target_in
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.metrics import GET_METRIC_DATA, Metric, Series
-from ml_janitor.aws.prices import GET_PRODUCTS, Price, together
-from ml_janitor.aws.sagemaker_kinds import CLUSTER, describe, listing
+from ml_janitor.aws.metrics import GET_METRIC_DATA, Metric, MetricSeries
+from ml_janitor.aws.prices import GET_PRODUCTS, Price, total_price
+from ml_janitor.aws.sagemaker_kinds import CLUSTER, describe_resource, list_kind
 from ml_janitor.core.cost import HOURS_PER_MONTH, Cost
-from ml_janitor.core.durations import HOUR, ago
+from ml_janitor.core.durations import HOUR, format_age
 from ml_janitor.core.model import Candidate, Confidence, Rule, Verdict
-from ml_janitor.core.signals import Absent, Evidence, NotRead, Signal, Unreadable, Value, evidence, given
-from ml_janitor.core.text import usd
+from ml_janitor.core.signals import (
+    Absent,
+    Evidence,
+    NotRead,
+    Signal,
+    Unreadable,
+    Value,
+    as_evidence,
+    map_signal,
+)
+from ml_janitor.core.text import format_usd
 from ml_janitor.engine.detector import Detector, allow
 
-EMR = "elasticmapreduce"
-LIST, DESCRIBE = f"{EMR}:ListClusters", f"{EMR}:DescribeCluster"
-INSTANCES, POLICY = f"{EMR}:ListInstances", f"{EMR}:GetAutoTerminationPolicy"
-WAITING = "WAITING"
-ALIVE = ("STARTING", "BOOTSTRAPPING", "RUNNING", WAITING)
+_EMR = "elasticmapreduce"
+_LIST_CLUSTERS, _DESCRIBE_CLUSTER = f"{_EMR}:ListClusters", f"{_EMR}:DescribeCluster"
+_LIST_INSTANCES, _GET_AUTO_TERMINATION = f"{_EMR}:ListInstances", f"{_EMR}:GetAutoTerminationPolicy"
+_WAITING_STATUS = "WAITING"
+_LIVE_STATUSES = ("STARTING", "BOOTSTRAPPING", "RUNNING", _WAITING_STATUS)
 
-NOT_YARN = frozenset(
+_NOT_YARN = frozenset(
     {"flink", "hbase", "jupyterhub", "jupyterenterprisegateway", "phoenix", "presto", "prestosql", "trino"}
 )
 """Applications whose work need not be a job of YARN's, so that `IsIdle` does not count it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cluster(Candidate):
+class ComputeCluster(Candidate):
     """
     A cluster of EMR or HyperPod, with its instances by type.
 
@@ -49,7 +58,7 @@ class Cluster(Candidate):
 
     status: str
     instances: Signal[Mapping[str, int]] = field(default_factory=NotRead)
-    idle: Signal[Series] = field(default_factory=NotRead)
+    idle: Signal[MetricSeries] = field(default_factory=NotRead)
     timeout: Signal[timedelta | None] = field(default_factory=NotRead)
     applications: frozenset[str] = frozenset()
     release: str = ""
@@ -58,11 +67,11 @@ class Cluster(Candidate):
     @property
     def emr(self) -> bool:
         """True for a cluster of EMR."""
-        return f":{EMR}:" in self.target.arn
+        return f":{_EMR}:" in self.target.arn
 
 
 @dataclass(frozen=True)
-class IdleClusters(Detector[Cluster]):
+class IdleClusters(Detector[ComputeCluster]):
     """
     Finds EMR clusters that only wait, and shows the cost of HyperPod clusters.
 
@@ -74,8 +83,11 @@ class IdleClusters(Detector[Cluster]):
     kinds = (CLUSTER.type,)
     own_tags = False  # EMR's description has current tags
     reads = (
-        allow(LIST),
-        *(allow(action, on=CLUSTER.every) for action in (DESCRIBE, INSTANCES, POLICY)),
+        allow(_LIST_CLUSTERS),
+        *(
+            allow(action, on=CLUSTER.every)
+            for action in (_DESCRIBE_CLUSTER, _LIST_INSTANCES, _GET_AUTO_TERMINATION)
+        ),
         allow(CLUSTER.lists),
         allow(CLUSTER.describes, on=CLUSTER.every),
         *(allow(action) for action in (tags.GET_RESOURCES, GET_METRIC_DATA, GET_PRODUCTS)),
@@ -87,42 +99,44 @@ class IdleClusters(Detector[Cluster]):
     @classmethod
     def judges(cls, arn: Arn) -> bool:
         """Return whether *arn* is a cluster of either service: two services use the word."""
-        return arn.kind == CLUSTER.type and arn.service in {"sagemaker", EMR}
+        return arn.kind == CLUSTER.type and arn.service in {"sagemaker", _EMR}
 
-    def find(self, aws: Aws, now: datetime) -> Iterator[Cluster]:
+    def find(self, aws: Aws, now: datetime) -> Iterator[ComputeCluster]:
         """Yield all clusters; EMR clusters that only waited also with their applications and timeout."""
-        listed = aws.listing(LIST, "Clusters", partial(_emr, aws), ClusterStates=[*ALIVE])
+        listed = aws.listing(_LIST_CLUSTERS, "Clusters", partial(_emr, aws), ClusterStates=[*_LIVE_STATUSES])
         end = metrics.period_start(now, 3600)
         waiting = {
-            cluster.target.arn: _metric(cluster) for cluster in listed.items if cluster.status == WAITING
+            cluster.target.arn: _metric(cluster)
+            for cluster in listed.items
+            if cluster.status == _WAITING_STATUS
         }
-        read = metrics.read(aws, waiting.values(), end - self.idle_for, end)
+        read = metrics.read_metrics(aws, waiting.values(), end - self.idle_for, end)
 
-        def whole(cluster: Cluster) -> Cluster:
+        def whole(cluster: ComputeCluster) -> ComputeCluster:
             if cluster.target.arn not in waiting:
                 return cluster
             known = replace(cluster, idle=read[waiting[cluster.target.arn]])
             return _described(aws, known) if self.busy(known, now) is None else known
 
         yield from aws.map(whole, listed.items)
-        book = tags.in_bulk(aws, "sagemaker:cluster")
-        pods = listing(
+        book = tags.read_tag_book(aws, "sagemaker:cluster")
+        pods = list_kind(
             aws,
             CLUSTER,
-            lambda entry: Cluster(target=CLUSTER.target(aws, entry), status=entry["ClusterStatus"]),
+            lambda entry: ComputeCluster(target=CLUSTER.target(aws, entry), status=entry["ClusterStatus"]),
         )
         for pod in pods.items:
             yield _priced(aws, replace(pod, target=replace(pod.target, tags=book.of(pod.target.arn))))
         listed.check()
         pods.check()
 
-    def decide(self, candidate: Cluster, now: datetime) -> Verdict:
+    def decide(self, candidate: ComputeCluster, now: datetime) -> Verdict:
         """Judge a cluster: every hour must have been read, and no check in it may have found work."""
         rule = Rule()
-        rule.saw(evidence("instances", candidate.instances, _counted))
+        rule.saw(as_evidence("instances", candidate.instances, _counted))
         if not candidate.emr:
             return self.pod(candidate, rule)
-        rule.saw(Evidence("status", candidate.status, source=LIST))
+        rule.saw(Evidence("status", candidate.status, source=_LIST_CLUSTERS))
         if (busy := self.busy(candidate, now)) is not None:
             why, unknown = busy
             return rule.unknown(why) if unknown else rule.kept(why)
@@ -130,15 +144,15 @@ class IdleClusters(Detector[Cluster]):
         if not isinstance(candidate.timeout, Value):
             why = getattr(candidate.timeout, "error", "not read")
             return rule.unknown(f"whether it ends by itself could not be read ({why})")
-        if (outside := sorted(candidate.applications & NOT_YARN)) != []:
+        if (outside := sorted(candidate.applications & _NOT_YARN)) != []:
             return rule.unknown(f"IsIdle does not count all work of {', '.join(outside)}")
         if (timeout := candidate.timeout.value) is not None:
             still = "; EMR sees use that IsIdle does not count" if timeout < self.idle_for else ""
-            return rule.kept(f"it ends by itself after {ago(timeout)} without use{still}")
+            return rule.kept(f"it ends by itself after {format_age(timeout)} without use{still}")
         identity = candidate.target.arn.rpartition("/")[2]
         seconds = int(self.proposed.total_seconds())
         return rule.found(
-            f"no check of {ago(self.idle_for)} found a task or a job, and nothing ends it",
+            f"no check of {format_age(self.idle_for)} found a task or a job, and nothing ends it",
             Confidence.LIKELY,
             action=f"aws emr put-auto-termination-policy --cluster-id {identity} --auto-termination-policy"
             f" IdleTimeout={seconds}"
@@ -149,13 +163,13 @@ class IdleClusters(Detector[Cluster]):
             to_prove="that nobody works on it outside of YARN, in a shell or a Python kernel",
         )
 
-    def busy(self, cluster: Cluster, now: datetime) -> tuple[str, bool] | None:
+    def busy(self, cluster: ComputeCluster, now: datetime) -> tuple[str, bool] | None:
         """Return why an EMR cluster is not idle, and whether for lack of data; None if it is idle."""
-        if cluster.status != WAITING:
+        if cluster.status != _WAITING_STATUS:
             return f"its status is {cluster.status}", False
         created = cluster.target.created
         if created is None or now - created < self.idle_for + HOUR:
-            return f"younger than {ago(self.idle_for)}", False
+            return f"younger than {format_age(self.idle_for)}", False
         if not isinstance(cluster.idle, Value):
             return (
                 f"IsIdle could not be read ({getattr(cluster.idle, 'error', 'there is no datapoint')})",
@@ -168,7 +182,7 @@ class IdleClusters(Detector[Cluster]):
             return f"IsIdle was published in {hours} of {self.idle_for // HOUR} hours", True
         return None
 
-    def pod(self, cluster: Cluster, rule: Rule) -> Verdict:
+    def pod(self, cluster: ComputeCluster, rule: Rule) -> Verdict:
         """Judge a HyperPod cluster: its cost is known, its work is not."""
         if not isinstance(cluster.instances, Value):
             return rule.unknown(
@@ -177,40 +191,46 @@ class IdleClusters(Detector[Cluster]):
         if not any(cluster.instances.value.values()):
             return rule.kept("no instance runs, or all of them were paid in advance")
         price = cluster.hourly.hourly_usd
-        costs = "an unknown sum" if price is None else f"{usd(price * HOURS_PER_MONTH)}"
+        costs = "an unknown sum" if price is None else f"{format_usd(price * HOURS_PER_MONTH)}"
         return rule.unknown(
             f"it costs {costs} a month, and no metric of AWS's says whether it works: its scheduler does"
         )
 
 
-def _emr(aws: Aws, entry: Mapping[str, Any]) -> Cluster:
+def _emr(aws: Aws, entry: Mapping[str, Any]) -> ComputeCluster:
     """Return an entry of EMR's listing, which has no tags."""
     status = entry["Status"]
     created = status["Timeline"]["CreationDateTime"]
     own = target_in(aws, entry["ClusterArn"], entry["Name"], CLUSTER.type, created)
-    return Cluster(target=own, status=status["State"])
+    return ComputeCluster(target=own, status=status["State"])
 
 
-def _metric(cluster: Cluster) -> Metric:
+def _metric(cluster: ComputeCluster) -> Metric:
     """Return the metric of the lowest `IsIdle` in each hour: EMR checks every five minutes."""
     identity = cluster.target.arn.rpartition("/")[2]
     return Metric.of("AWS/ElasticMapReduce", "IsIdle", stat="Minimum", JobFlowId=identity)
 
 
-def _described(aws: Aws, cluster: Cluster) -> Cluster:
+def _described(aws: Aws, cluster: ComputeCluster) -> ComputeCluster:
     """Return *cluster* with its tags, applications, instances and timeout."""
     client, identity = aws.client("emr"), cluster.target.arn.rpartition("/")[2]
-    found = attempt(lambda: client.describe_cluster(ClusterId=identity)["Cluster"], source=DESCRIBE)
-    timeout = attempt(lambda: _timeout(client.get_auto_termination_policy(ClusterId=identity)), source=POLICY)
+    found = read_signal(
+        lambda: client.describe_cluster(ClusterId=identity)["Cluster"], source=_DESCRIBE_CLUSTER
+    )
+    timeout = read_signal(
+        lambda: _timeout(client.get_auto_termination_policy(ClusterId=identity)), source=_GET_AUTO_TERMINATION
+    )
     wanted = {"ClusterId": identity, "InstanceStates": ["RUNNING"]}
-    listed = aws.listing(INSTANCES, "Instances", lambda instance: str(instance["InstanceType"]), **wanted)
+    listed = aws.listing(
+        _LIST_INSTANCES, "Instances", lambda instance: str(instance["InstanceType"]), **wanted
+    )
     if not isinstance(found, Value):
-        return replace(cluster, timeout=Unreadable(getattr(found, "error", "it is gone"), DESCRIBE))
+        return replace(cluster, timeout=Unreadable(getattr(found, "error", "it is gone"), _DESCRIBE_CLUSTER))
     own = {tag["Key"]: tag.get("Value", "") for tag in found.value.get("Tags", ())}
     return replace(
         cluster,
-        target=replace(cluster.target, tags=Value(own, DESCRIBE)),
-        instances=given(listed.signal(INSTANCES), Counter),
+        target=replace(cluster.target, tags=Value(own, _DESCRIBE_CLUSTER)),
+        instances=map_signal(listed.signal(_LIST_INSTANCES), Counter),
         timeout=timeout,
         applications=frozenset(
             application["Name"].lower() for application in found.value.get("Applications", ())
@@ -231,9 +251,9 @@ def _ends_itself(release: str) -> bool:
     return version >= (5, 30) and version != (6, 0)
 
 
-def _priced(aws: Aws, cluster: Cluster) -> Cluster:
+def _priced(aws: Aws, cluster: ComputeCluster) -> ComputeCluster:
     """Return a HyperPod cluster with its instances that are paid by the hour, and their price together."""
-    match describe(aws, CLUSTER, cluster.target.name):
+    match describe_resource(aws, CLUSTER, cluster.target.name):
         case Value(found):
             groups = [group for group in found.get("InstanceGroups", ()) if "TrainingPlanArn" not in group]
             counts = Counter[str]()
@@ -243,7 +263,7 @@ def _priced(aws: Aws, cluster: Cluster) -> Cluster:
             return replace(cluster, instances=unread)
         case _:
             return replace(cluster, instances=Absent(CLUSTER.describes))
-    hourly = together((n, aws.prices.hourly(aws.region, "Cluster", name)) for name, n in counts.items())
+    hourly = total_price((n, aws.prices.hourly(aws.region, "Cluster", name)) for name, n in counts.items())
     return replace(cluster, instances=Value(counts, CLUSTER.describes), hourly=hourly)
 
 

@@ -12,9 +12,9 @@ from annotated_types import Interval
 
 from ml_janitor.aws import endpoint_load, tags
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.endpoint_load import WINDOW, Served
-from ml_janitor.aws.endpoints import Summary
-from ml_janitor.aws.instances import machine
+from ml_janitor.aws.endpoint_load import LOAD_WINDOW, LoadedVariant
+from ml_janitor.aws.endpoints import EndpointSummary
+from ml_janitor.aws.instances import machine_of
 from ml_janitor.aws.metrics import GET_METRIC_DATA
 from ml_janitor.aws.prices import GET_PRODUCTS, Price
 from ml_janitor.aws.sagemaker_kinds import (
@@ -23,21 +23,21 @@ from ml_janitor.aws.sagemaker_kinds import (
     ENDPOINT_CONFIG,
     OLDEST_FIRST,
     RECOMMENDATION,
-    describe,
-    listing,
+    describe_resource,
+    list_kind,
 )
 from ml_janitor.core import sizing
 from ml_janitor.core.cost import HOURS_PER_MONTH, Cost
-from ml_janitor.core.durations import ago
+from ml_janitor.core.durations import format_age
 from ml_janitor.core.model import Candidate, Change, Confidence, Kept, Rule, Verdict
-from ml_janitor.core.ownership import environment
+from ml_janitor.core.ownership import production_environment
 from ml_janitor.core.signals import Evidence, Signal, Value
-from ml_janitor.core.sizing import Fleet, Load, Size
-from ml_janitor.core.text import usd
+from ml_janitor.core.sizing import Fleet, InstanceSize, PeakLoad
+from ml_janitor.core.text import format_usd
 from ml_janitor.engine.detector import Detector, allow
 
-WEEK = 168
-QUIET = 40
+_HOURS_PER_WEEK = 168
+_LEAST_QUIET_HOURS = 40
 """Quiet hours a week from which it is worthwhile to delete an endpoint at night and create it again."""
 
 
@@ -49,21 +49,21 @@ class SizedEndpoint(Candidate):
     *recommended* holds the results of Inference Recommender's finished jobs for its models, as words.
     """
 
-    summary: Summary
-    variants: Signal[tuple[Served, ...]]
+    summary: EndpointSummary
+    variants: Signal[tuple[LoadedVariant, ...]]
     prices: Mapping[str, Mapping[str, Price]]
     asynchronous: bool = False
     recommended: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Proposal:
+class FleetProposal:
     """
     The *fleet* to run instead of a variant, its average saving per hour,
     and the *change* that it takes.
     """
 
-    served: Served
+    served: LoadedVariant
     fleet: Fleet
     hourly_usd: Decimal
     change: str
@@ -87,7 +87,12 @@ class OversizedEndpoints(Detector[SizedEndpoint]):
         allow(tags.LIST_TAGS, on=ENDPOINT.every),
         *(
             allow(action)
-            for action in (tags.GET_RESOURCES, endpoint_load.TARGETS, GET_METRIC_DATA, GET_PRODUCTS)
+            for action in (
+                tags.GET_RESOURCES,
+                endpoint_load.DESCRIBE_SCALABLE_TARGETS,
+                GET_METRIC_DATA,
+                GET_PRODUCTS,
+            )
         ),
     )
 
@@ -97,9 +102,9 @@ class OversizedEndpoints(Detector[SizedEndpoint]):
 
     def find(self, aws: Aws, now: datetime) -> Iterator[SizedEndpoint]:
         """Yield the load of every endpoint, with Inference Recommender's results for its models."""
-        jobs = listing(aws, RECOMMENDATION, dict, StatusEquals="COMPLETED", **OLDEST_FIRST)
+        jobs = list_kind(aws, RECOMMENDATION, dict, StatusEquals="COMPLETED", **OLDEST_FIRST)
         newest = {job["ModelName"]: job["JobName"] for job in jobs.items if "ModelName" in job}
-        for endpoint in endpoint_load.loaded(aws, now):
+        for endpoint in endpoint_load.read_endpoint_loads(aws, now):
             variants = endpoint.variants.value if isinstance(endpoint.variants, Value) else ()
             yield SizedEndpoint(
                 target=endpoint.target,
@@ -118,27 +123,28 @@ class OversizedEndpoints(Detector[SizedEndpoint]):
     def decide(self, candidate: SizedEndpoint, now: datetime) -> Verdict:
         """Replay each variant's peaks on cheaper fleets, and keep nothing above the head-room."""
         rule = Rule()
-        variants = endpoint_load.variants_of(candidate.summary, candidate.variants, rule, now)
+        variants = endpoint_load.judgeable_variants(candidate.summary, candidate.variants, rule, now)
         if isinstance(variants, Kept):
             return variants
         for result in candidate.recommended:
             rule.saw(Evidence("Inference Recommender", result, source=RECOMMENDATION.describes))
-        proposals = list[Proposal]()
+        proposals = list[FleetProposal]()
         for served in variants:
             match self.propose(candidate, served, rule):
                 case Kept() as unknown:
                     return unknown
-                case Proposal() as proposal:
+                case FleetProposal() as proposal:
                     proposals.append(proposal)
         monthly = sum((proposal.hourly_usd for proposal in proposals), Decimal(0)) * HOURS_PER_MONTH
-        if not proposals or monthly < Decimal(self.min_saving):
+        if not proposals:
             return rule.kept(
-                f"its size fits its peaks of {ago(WINDOW)}, or less would save only {usd(monthly)} a month"
+                f"its size fits its peaks of {format_age(LOAD_WINDOW)}, or less would save only "
+                f"{format_usd(monthly)} a month"
             )
         listed = {price.source for family in candidate.prices.values() for price in family.values()}
         once = [proposal.fleet.size.hourly_usd * max(proposal.fleet.counts) for proposal in proposals]
         return rule.found(
-            f"with {self.headroom:.0%} to spare at every peak of {ago(WINDOW)}, "
+            f"with {self.headroom:.0%} to spare at every peak of {format_age(LOAD_WINDOW)}, "
             + "; ".join(self.words(proposal) for proposal in proposals),
             Confidence.LIKELY,
             action="; ".join(f"{proposal.served.variant.name}: {proposal.change}" for proposal in proposals),
@@ -146,7 +152,9 @@ class OversizedEndpoints(Detector[SizedEndpoint]):
             to_prove="a load test of the model on the proposed instances, as Inference Recommender makes it",
         )
 
-    def propose(self, candidate: SizedEndpoint, served: Served, rule: Rule) -> Proposal | Kept | None:
+    def propose(
+        self, candidate: SizedEndpoint, served: LoadedVariant, rule: Rule
+    ) -> FleetProposal | Kept | None:
         """Return the fleet to run instead of a variant; None if there is none, Kept if that is unknown."""
         name, running = served.variant.name, served.variant.instances
         if served.fixed is not None:
@@ -162,35 +170,43 @@ class OversizedEndpoints(Detector[SizedEndpoint]):
             rule.passed(f"{name}: no request came, which idle-endpoints judges")
             return None
         sizes = [
-            Size(kind, machine(kind).vcpus, machine(kind).gpus or 0, price.hourly_usd)
+            InstanceSize(kind, machine_of(kind).vcpus, machine_of(kind).gpus or 0, price.hourly_usd)
             for kind, price in candidate.prices.get(served.type, {}).items()
             if price.hourly_usd is not None
         ]
         if (current := next((size for size in sizes if size.type == served.type), None)) is None:
             return rule.unknown(f"the price of {served.type} is unknown")
         now = Fleet(current, (running,) * len(loads))
-        best = sizing.cheapest([now, *self.fleets(served, loads, sizes, current)]) or now
+        best = sizing.cheapest_fleet([now, *self.fleets(served, loads, sizes, current)]) or now
         saved = now.hourly_usd - best.hourly_usd
         change = self.change(candidate, served, best)
-        quiet = 0 if served.sleeps or environment(candidate.target) else sizing.quiet_hours(loads)
-        if quiet >= QUIET and now.hourly_usd * quiet / WEEK > saved:
-            best, saved = now, now.hourly_usd * quiet / WEEK
+        quiet = (
+            0
+            if served.sleeps or production_environment(candidate.target)
+            else sizing.count_quiet_hours(loads)
+        )
+        if quiet >= _LEAST_QUIET_HOURS and now.hourly_usd * quiet / _HOURS_PER_WEEK > saved:
+            best, saved = now, now.hourly_usd * quiet / _HOURS_PER_WEEK
             change = (
                 f"delete it for the {quiet} hours a week in which no request comes, and make it again from"
                 " its configuration, both by EventBridge Scheduler"
             )
         if saved * HOURS_PER_MONTH >= Decimal(self.min_saving):
-            return Proposal(served, best, saved, change)
+            return FleetProposal(served, best, saved, change)
         rule.passed(f"{name}: nothing that carries its peaks costs less")
         return None
 
     def fleets(
-        self, served: Served, loads: Sequence[Load], sizes: Sequence[Size], current: Size
+        self,
+        served: LoadedVariant,
+        loads: Sequence[PeakLoad],
+        sizes: Sequence[InstanceSize],
+        current: InstanceSize,
     ) -> Iterator[Fleet | None]:
         """Yield fleets that could carry it for less: without scaling first, which is the smaller change."""
         running = served.variant.instances
         if served.hosts:
-            yield sizing.switched(loads, running, current)
+            yield sizing.switched_fleet(loads, running, current)
             return
         least = min(running, self.min_instances)
         cheaper = [
@@ -198,14 +214,14 @@ class OversizedEndpoints(Detector[SizedEndpoint]):
             for size in sizes
             if size.hourly_usd <= current.hourly_usd and bool(size.gpus) == bool(current.gpus)
         ]
-        for plan in (sizing.steady, sizing.scaled):
+        for plan in (sizing.steady_fleet, sizing.scaled_fleet):
             for size in (current, *cheaper):
                 yield plan(loads, running, size, self.headroom, least)
         if served.sleeps:
             for size in (current, *cheaper):
-                yield sizing.scaled(loads, running, size, self.headroom, 0)
+                yield sizing.scaled_fleet(loads, running, size, self.headroom, 0)
 
-    def words(self, proposal: Proposal) -> str:
+    def words(self, proposal: FleetProposal) -> str:
         """Return one proposal in a sentence."""
         counts, running = proposal.fleet.counts, proposal.served.variant
         instead = f"{running.instances} {proposal.served.type}"
@@ -214,7 +230,7 @@ class OversizedEndpoints(Detector[SizedEndpoint]):
             return f"{running.name} needs its {instead} only for a part of the week"
         return f"{running.name} needs {_range(counts)} {proposal.fleet.size.type} instead of {instead}"
 
-    def change(self, candidate: SizedEndpoint, served: Served, fleet: Fleet) -> str:
+    def change(self, candidate: SizedEndpoint, served: LoadedVariant, fleet: Fleet) -> str:
         """Return the requests that bring *fleet* about."""
         name, low, high = candidate.target.name, min(fleet.counts), max(fleet.counts)
         steps = []
@@ -248,7 +264,7 @@ def _recommended(aws: Aws, newest: Mapping[str, str], models: Iterable[str | Non
     """
     for model in dict.fromkeys(models):
         if model is not None and model in newest:
-            job = describe(aws, RECOMMENDATION, newest[model])
+            job = describe_resource(aws, RECOMMENDATION, newest[model])
             known = _cheapest(job.value) if isinstance(job, Value) else None
             yield f"{model}: {known or getattr(job, 'error', 'the job is gone')}"
 
@@ -265,7 +281,7 @@ def _cheapest(job: Mapping[str, Any]) -> str:
     hourly, configuration, measured = min(found, key=lambda item: float(item[0]))
     count = configuration.get("InitialInstanceCount", 1)
     return (
-        f"{count} {configuration['InstanceType']}, {usd(Decimal(str(hourly)))} an hour, up to"
+        f"{count} {configuration['InstanceType']}, {format_usd(Decimal(str(hourly)))} an hour, up to"
         f" {measured.get('MaxInvocations', 0):,} requests a minute"
     )
 
@@ -274,7 +290,7 @@ def _range(counts: Sequence[int]) -> str:
     return str(counts[0]) if len({*counts}) == 1 else f"{min(counts)} to {max(counts)}"
 
 
-def _shown(served: Served, loads: Sequence[Load]) -> Iterator[Evidence]:
+def _shown(served: LoadedVariant, loads: Sequence[PeakLoad]) -> Iterator[Evidence]:
     """Yield the highest of all peaks of a variant."""
     name, host = served.variant.name, served.machine
     yield Evidence(

@@ -16,49 +16,52 @@ from typing import Annotated, Any, NamedTuple
 from annotated_types import Interval
 
 from ml_janitor.aws import s3, tags
-from ml_janitor.aws.answers import ReadError, attempted
+from ml_janitor.aws.answers import ReadError, as_signal
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.images import DESCRIBE_IMAGES, REFERENCE
-from ml_janitor.aws.prices import GET_PRODUCTS, Component, Price
+from ml_janitor.aws.images import DESCRIBE_IMAGES, IMAGE_REFERENCE
+from ml_janitor.aws.prices import GET_PRODUCTS, Price, PricedComponent
 from ml_janitor.aws.sagemaker_kinds import (
     MODEL,
     PROCESSING_JOB,
     TRANSFORM_JOB,
-    Kind,
-    describe,
-    described,
+    SageMakerKind,
+    describe_all,
+    describe_resource,
     texts_in,
 )
 from ml_janitor.core.cost import HOURS_PER_MONTH, Cost
-from ml_janitor.core.durations import HOUR, ago
-from ml_janitor.core.job_families import family
+from ml_janitor.core.durations import HOUR, format_age
+from ml_janitor.core.job_families import family_name
 from ml_janitor.core.model import Candidate, Change, Confidence, Rule, Target, Verdict
 from ml_janitor.core.signals import Absent, Evidence, NotRead, Signal, Unreadable, Value
-from ml_janitor.core.signals import evidence as shown
-from ml_janitor.core.text import moment, plain, usd
+from ml_janitor.core.signals import as_evidence as shown
+from ml_janitor.core.text import escape_text, format_time, format_usd
 from ml_janitor.engine.detector import Detector, allow
 
-COMPONENTS: Mapping[Kind, Component] = {PROCESSING_JOB: "Processing", TRANSFORM_JOB: "Transform"}
-PARAMETERS = ("Environment", "ContainerArguments", "ContainerEntrypoint")
-DOES = {
+_JOB_COMPONENTS: Mapping[SageMakerKind, PricedComponent] = {
+    PROCESSING_JOB: "Processing",
+    TRANSFORM_JOB: "Transform",
+}
+_PARAMETER_MEMBERS = ("Environment", "ContainerArguments", "ContainerEntrypoint")
+_RECIPE_MEMBERS = {
     PROCESSING_JOB: ("AppSpecification", "Environment", "ProcessingInputs"),
     TRANSFORM_JOB: ("ModelName", "TransformInput", "Environment", "DataProcessing", "BatchStrategy"),
 }
 """The members that decide the outcome of a job: about the same that step caching compares."""
 
-NOW_WORDS = re.compile(
+_NOW_WORDS = re.compile(
     r"(?<![a-z])(now|today|yesterday|tonight|latest|newest|current|last|past|previous|since|lookback|rolling)"
     r"(?![a-z])",
     re.IGNORECASE,
 )
 """Words of parameters that mean something else each day."""
 
-IN_S3 = re.compile(r"s3[an]?(://[^\s\"',;]+)")
-ELSEWHERE = re.compile(r"\b(?!s3[an]?:)(?:[a-z][a-z0-9+]*:)+//[^\s\"',;]+", re.IGNORECASE)
+_S3_ADDRESS = re.compile(r"s3[an]?(://[^\s\"',;]+)")
+_ELSEWHERE_ADDRESS = re.compile(r"\b(?!s3[an]?:)(?:[a-z][a-z0-9+]*:)+//[^\s\"',;]+", re.IGNORECASE)
 """An address that is not in S3: its data cannot be compared."""
 
 
-class Run(NamedTuple):
+class CompletedRun(NamedTuple):
     """One completed run: its start, and its hours of an instance."""
 
     began: datetime
@@ -66,10 +69,10 @@ class Run(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class CompletedJob:
     """One completed job with the *members* of its description."""
 
-    kind: Kind
+    kind: SageMakerKind
     target: Target
     members: Mapping[str, Any]
 
@@ -80,21 +83,21 @@ class Job:
         return rented
 
     @property
-    def run(self) -> Run:
+    def run(self) -> CompletedRun:
         noun = self.kind.noun.removesuffix("Job")
         began, end = self.members[f"{noun}StartTime"], self.members[f"{noun}EndTime"]
-        return Run(began, (end - began) / HOUR * int(self.rented["InstanceCount"]))
+        return CompletedRun(began, (end - began) / HOUR * int(self.rented["InstanceCount"]))
 
     @property
     def parameters(self) -> tuple[str, ...]:
         """Its parameters besides its inputs, names of variables included."""
         variables = self.members.get("Environment", {})
         given = {"Environment": variables, "App": self.members.get("AppSpecification")}
-        return (*variables, *texts_in(given, *PARAMETERS))
+        return (*variables, *texts_in(given, *_PARAMETER_MEMBERS))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Repeated(Candidate):
+class RepeatedJobs(Candidate):
     """
     The completed *runs*, oldest first, of jobs with the same inputs, code, image and *parameters*.
 
@@ -102,7 +105,7 @@ class Repeated(Candidate):
     monitoring schedule runs them, *piped* if a pipeline does.
     """
 
-    runs: tuple[Run, ...]
+    runs: tuple[CompletedRun, ...]
     instance: str
     price: Price
     changed: Signal[datetime]
@@ -117,7 +120,7 @@ class Repeated(Candidate):
 
 
 @dataclass(frozen=True)
-class RecomputedDatasets(Detector[Repeated]):
+class RecomputedDatasets(Detector[RepeatedJobs]):
     """
     Finds processing and transform jobs that repeat an earlier computation.
 
@@ -126,12 +129,12 @@ class RecomputedDatasets(Detector[Repeated]):
 
     name = "recomputed-datasets"
     schedule = "cron(35 6 ? * MON *)"
-    kinds = tuple(kind.type for kind in DOES)
+    kinds = tuple(kind.type for kind in _RECIPE_MEMBERS)
     asks_for = Change.LIMIT
     own_tags = False
     reads = (
-        *(allow(kind.lists) for kind in DOES),
-        *(allow(kind.describes, on=kind.every) for kind in (*DOES, MODEL)),
+        *(allow(kind.lists) for kind in _RECIPE_MEMBERS),
+        *(allow(kind.describes, on=kind.every) for kind in (*_RECIPE_MEMBERS, MODEL)),
         allow("s3:ListBucket", on="arn:aws:s3:::*"),
         allow(DESCRIBE_IMAGES, on="repository/*"),
         allow(tags.GET_RESOURCES),
@@ -142,12 +145,12 @@ class RecomputedDatasets(Detector[Repeated]):
     min_runs: Annotated[int, Interval(ge=2)] = 3
     min_saving: Annotated[float, Interval(ge=0)] = 10.0
 
-    def find(self, aws: Aws, now: datetime) -> Iterator[Repeated]:
+    def find(self, aws: Aws, now: datetime) -> Iterator[RepeatedJobs]:
         """Describe jobs completed within *window*; list the inputs of jobs that share a recipe."""
-        alike: dict[tuple[Kind, str], list[Job]] = defaultdict(list)
+        alike: dict[tuple[SageMakerKind, str], list[CompletedJob]] = defaultdict(list)
         listings = []
-        for kind in DOES:
-            listed = described(aws, kind, CreationTimeAfter=now - self.window, StatusEquals="Completed")
+        for kind in _RECIPE_MEMBERS:
+            listed = describe_all(aws, kind, CreationTimeAfter=now - self.window, StatusEquals="Completed")
             listings.append(listed)
             read = [
                 (target, description)
@@ -155,7 +158,7 @@ class RecomputedDatasets(Detector[Repeated]):
                 if not isinstance(description, Absent)
             ]
             jobs = [
-                Job(kind, target, description.value)
+                CompletedJob(kind, target, description.value)
                 for target, description in read
                 if isinstance(description, Value)
             ]
@@ -164,25 +167,25 @@ class RecomputedDatasets(Detector[Repeated]):
             for target, description in read:
                 if isinstance(description, Unreadable):
                     lone = replace(target, tags=Value({}))
-                    yield Repeated(
+                    yield RepeatedJobs(
                         target=lone, runs=(), instance="", price=Price(None, ""), changed=description
                     )
         groups = sorted(alike.items(), key=lambda group: (-len(group[1]), group[0][1]))
         latest = [max(jobs, key=lambda job: job.run.began) for _, jobs in groups]
-        book, named = tags.of_many(aws, [job.target.arn for job in latest]), set[tuple[str, str]]()
+        book, named = tags.read_tags_of(aws, [job.target.arn for job in latest]), set[tuple[str, str]]()
         for ((kind, recipe), jobs), newest in zip(groups, latest, strict=True):
             own = newest.target
-            name = f"{family(own.name)}-*"
+            name = f"{family_name(own.name)}-*"
             if (kind.type, name) in named:  # another name's namesake, which does something else
                 name += f"~{sha256(recipe.encode()).hexdigest()[:8]}"
             named.add((kind.type, name))
             arn = own.arn.removesuffix(own.name) + name
-            yield Repeated(
+            yield RepeatedJobs(
                 target=replace(own, arn=arn, name=name, created=None, tags=book.of(own.arn)),
                 runs=tuple(sorted(job.run for job in jobs)),
                 parameters=newest.parameters,
                 instance=newest.rented["InstanceType"],
-                price=aws.prices.hourly(aws.region, COMPONENTS[kind], newest.rented["InstanceType"]),
+                price=aws.prices.hourly(aws.region, _JOB_COMPONENTS[kind], newest.rented["InstanceType"]),
                 changed=_changed(aws, newest, now) if len(jobs) >= self.min_runs else NotRead(),
                 scheduled="MonitoringScheduleArn" in newest.members,
                 piped=own.name.startswith("pipelines-"),
@@ -190,7 +193,7 @@ class RecomputedDatasets(Detector[Repeated]):
         for listed in listings:
             listed.check()
 
-    def decide(self, candidate: Repeated, now: datetime) -> Verdict:
+    def decide(self, candidate: RepeatedJobs, now: datetime) -> Verdict:
         """
         Judge repeated runs, never proven: only runs that began after all
         inputs were written compute the same.
@@ -204,19 +207,20 @@ class RecomputedDatasets(Detector[Repeated]):
             return rule.unknown(f"whether it computes the same is unknown: {why}")
         same = [run for run in runs if run.began > changed.value]
         rule.saw(
-            shown("newest of what it runs and reads", changed, moment(changed.value)),
+            shown("newest of what it runs and reads", changed, format_time(changed.value)),
             Evidence("runs since then", len(same)),
         )
         if len(same) < self.min_runs:
-            since = ago(now - changed.value)
+            since = format_age(now - changed.value)
             return rule.kept(f"{len(same)} runs since what it runs or reads was last written, {since} ago")
         hours = sum(run.hours for run in same[1:])
         month = Decimal(hours * HOURS_PER_MONTH / (self.window / HOUR))
         monthly = None if candidate.price.hourly_usd is None else candidate.price.hourly_usd * month
         if monthly is not None and monthly < Decimal(self.min_saving):
-            return rule.kept(f"not to compute it again would save {usd(monthly)} a month")
+            return rule.kept(f"not to compute it again would save {format_usd(monthly)} a month")
         return rule.found(
-            f"{len(same)} runs in {ago(self.window)} had the same inputs, code, image and parameters: all but"
+            f"{len(same)} runs in {format_age(self.window)} had the same inputs, code, image and "
+            f"parameters: all but"
             f" the first, {hours:,.0f} hours of {candidate.instance}, computed it again",
             Confidence.LIKELY,
             action=("" if candidate.piped else "make it a step of a pipeline, and ")
@@ -228,19 +232,19 @@ class RecomputedDatasets(Detector[Repeated]):
             noun="recomputed dataset",
         )
 
-    def differs(self, candidate: Repeated) -> str | None:
+    def differs(self, candidate: RepeatedJobs) -> str | None:
         """Return why its runs do not compute the same, whatever they read, or None."""
-        words = [text for text in candidate.parameters if NOW_WORDS.search(text)]
+        words = [text for text in candidate.parameters if _NOW_WORDS.search(text)]
         if candidate.scheduled:
             return "a monitoring schedule runs it, on what came in meanwhile"
         if words:
-            return f"its parameters mean another time in each run: {plain(words[0], 80)}"
+            return f"its parameters mean another time in each run: {escape_text(words[0], 80)}"
         if candidate.runs and len(candidate.runs) < self.min_runs:
             return f"{len(candidate.runs)} runs were told the same; judged from {self.min_runs} on"
         return None
 
 
-def _recipe(aws: Aws, job: Job) -> str:
+def _recipe(aws: Aws, job: CompletedJob) -> str:
     """
     Return everything that decides the outcome of *job*, as text.
 
@@ -251,7 +255,7 @@ def _recipe(aws: Aws, job: Job) -> str:
     def same(value: Any) -> Any:
         match value:
             case str() if value.startswith("s3://") and job.target.name in value:
-                stored = s3.etags(aws, value)
+                stored = s3.list_etags(aws, value)
                 known = isinstance(stored, Value) and stored.value
                 return known or value  # the address itself if nothing is there any more: it is like no other
             case Mapping():
@@ -260,11 +264,13 @@ def _recipe(aws: Aws, job: Job) -> str:
                 return [same(inner) for inner in value]
         return value
 
-    return json.dumps(same({name: job.members.get(name) for name in DOES[job.kind]}), sort_keys=True)
+    return json.dumps(
+        same({name: job.members.get(name) for name in _RECIPE_MEMBERS[job.kind]}), sort_keys=True
+    )
 
 
-@attempted(s3.LIST_OBJECTS)
-def _changed(aws: Aws, job: Job, now: datetime) -> datetime:
+@as_signal(s3.LIST_OBJECTS)
+def _changed(aws: Aws, job: CompletedJob, now: datetime) -> datetime:
     """
     Return the time at which the newest of *job*'s code and inputs was
     written, as far as that can be known.
@@ -272,13 +278,13 @@ def _changed(aws: Aws, job: Job, now: datetime) -> datetime:
     texts, members = list(job.parameters), dict(job.members)
     written: list[datetime] = []
     if job.kind is TRANSFORM_JOB:
-        model = describe(aws, MODEL, job.members["ModelName"])
+        model = describe_resource(aws, MODEL, job.members["ModelName"])
         if not isinstance(model, Value):
             raise ReadError(f"its model cannot be read: {getattr(model, 'error', 'it is gone')}")
         members["model"], written = model.value, [model.value["CreationTime"]]
-        texts += texts_in(model.value, *PARAMETERS)
-    if afar := [text for text in texts if ELSEWHERE.search(text)]:
-        raise ReadError(f"it may read {plain(afar[0], 80)}")
+        texts += texts_in(model.value, *_PARAMETER_MEMBERS)
+    if afar := [text for text in texts if _ELSEWHERE_ADDRESS.search(text)]:
+        raise ReadError(f"it may read {escape_text(afar[0], 80)}")
     if any(text == "ManifestFile" for text in texts_in(members, "S3DataType")):
         raise ReadError("its input is a manifest, which names objects elsewhere")
     inputs = {name: members.get(name) for name in ("ProcessingInputs", "TransformInput")}
@@ -288,9 +294,9 @@ def _changed(aws: Aws, job: Job, now: datetime) -> datetime:
     if not uris:  # a script of its own was compared by its ETags
         raise ReadError("it has no input that could be compared")
     uris |= set(texts_in(members.get("model", {}), "ModelDataUrl", "S3Uri"))
-    uris |= {f"s3{found}" for text in texts for found in IN_S3.findall(text)}
+    uris |= {f"s3{found}" for text in texts for found in _S3_ADDRESS.findall(text)}
     for uri in sorted(uri for uri in uris if job.target.name not in uri):
-        newest = s3.newest(aws, [uri], fresh=now)
+        newest = s3.find_newest_object(aws, [uri], fresh=now)
         if not isinstance(newest, Value) or newest.value is None:
             raise ReadError(getattr(newest, "error", f"nothing is stored at {uri} any more"))
         written.append(newest.value.modified)
@@ -300,7 +306,7 @@ def _changed(aws: Aws, job: Job, now: datetime) -> datetime:
 
 def _pushed(aws: Aws, image: str) -> datetime:
     """Return when an *image* was last pushed; a digest names the same for ever. Raises ReadError."""
-    found = REFERENCE.match(image)
+    found = IMAGE_REFERENCE.match(image)
     if found is None or (found["digest"] is None and found["account"] != aws.account):
         raise ReadError(f"which image {image} was is not kept: it has no digest")
     if found["digest"]:

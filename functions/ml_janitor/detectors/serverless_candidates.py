@@ -14,20 +14,20 @@ from annotated_types import Interval
 
 from ml_janitor.aws import endpoint_load, metrics, tags
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.endpoint_load import HOURS, WINDOW, LoadedEndpoint, Served
+from ml_janitor.aws.endpoint_load import LOAD_HOURS, LOAD_WINDOW, LoadedEndpoint, LoadedVariant
 from ml_janitor.aws.instances import memory_gib
 from ml_janitor.aws.metrics import GET_METRIC_DATA, LIST_METRICS, Metric
 from ml_janitor.aws.prices import GET_PRODUCTS, Price
-from ml_janitor.aws.sagemaker_kinds import COMPONENT, ENDPOINT, ENDPOINT_CONFIG, MODEL, describe
+from ml_janitor.aws.sagemaker_kinds import COMPONENT, ENDPOINT, ENDPOINT_CONFIG, MODEL, describe_resource
 from ml_janitor.core.cost import HOURS_PER_MONTH, Cost
 from ml_janitor.core.model import Candidate, Change, Confidence, Finding, Kept, Rule, Target, Verdict
-from ml_janitor.core.ownership import environment
+from ml_janitor.core.ownership import production_environment
 from ml_janitor.core.signals import Evidence, Signal, Value
-from ml_janitor.core.text import usd
+from ml_janitor.core.text import format_usd
 from ml_janitor.engine.detector import Detector, allow
 
-LATENCY_TAG = "janitor:latency"
-MOST_GB, MOST_AT_ONCE = 6, 200
+_LATENCY_TAG = "janitor:latency"
+MOST_SERVERLESS_GB, MOST_SERVERLESS_REQUESTS = 6, 200
 """Limits of a serverless endpoint (API reference of ProductionVariantServerlessConfig)."""
 
 
@@ -63,7 +63,7 @@ class ServerlessCandidates(Detector[QuietEndpoint]):
         *(allow(kind.lists) for kind in (ENDPOINT, COMPONENT)),
         *(allow(kind.describes, on=kind.every) for kind in (ENDPOINT, ENDPOINT_CONFIG, MODEL)),
         allow(tags.LIST_TAGS, on=ENDPOINT.every),
-        *(allow(action) for action in (tags.GET_RESOURCES, endpoint_load.TARGETS)),
+        *(allow(action) for action in (tags.GET_RESOURCES, endpoint_load.DESCRIBE_SCALABLE_TARGETS)),
         *(allow(action) for action in (LIST_METRICS, GET_METRIC_DATA, GET_PRODUCTS)),
     )
 
@@ -77,15 +77,16 @@ class ServerlessCandidates(Detector[QuietEndpoint]):
     def look(self, aws: Aws, target: Target, now: datetime) -> QuietEndpoint | None:
         for candidate in self.find(aws, now, target.name):
             return replace(
-                candidate, target=replace(candidate.target, tags=tags.exactly(aws, candidate.target.arn))
+                candidate,
+                target=replace(candidate.target, tags=tags.read_exact_tags(aws, candidate.target.arn)),
             )
         return None
 
     def find(self, aws: Aws, now: datetime, only: str | None = None) -> Iterator[QuietEndpoint]:
         """Yield the load of every endpoint; models are described only where everything else speaks for it."""
-        prices = tuple(aws.prices.serverless(aws.region, size) for size in range(1, MOST_GB + 1))
+        prices = tuple(aws.prices.serverless(aws.region, size) for size in range(1, MOST_SERVERLESS_GB + 1))
         measured = _longest_start(aws, now)
-        for endpoint in endpoint_load.loaded(aws, now, ("ModelLatency", "Sum"), only=only):
+        for endpoint in endpoint_load.read_endpoint_loads(aws, now, ("ModelLatency", "Sum"), only=only):
             variants = endpoint.variants.value if isinstance(endpoint.variants, Value) else ()
             kind = variants[0].type if variants else ""
             candidate = QuietEndpoint(
@@ -97,25 +98,27 @@ class ServerlessCandidates(Detector[QuietEndpoint]):
                 model=Value({}),
             )
             if isinstance(self.decide(candidate, now), Finding):
-                candidate = replace(candidate, model=describe(aws, MODEL, variants[0].model or ""))
+                candidate = replace(candidate, model=describe_resource(aws, MODEL, variants[0].model or ""))
             yield candidate
 
     def decide(self, candidate: QuietEndpoint, now: datetime) -> Verdict:
         """Compare the price of its instances with its own requests at serverless prices."""
         rule, endpoint = Rule(), candidate.endpoint
-        variants = endpoint_load.variants_of(endpoint.summary, endpoint.variants, rule, now)
+        variants = endpoint_load.judgeable_variants(endpoint.summary, endpoint.variants, rule, now)
         if isinstance(variants, Kept):
             return variants
-        if (reason := cannot(endpoint, variants)) is not None:
+        if (reason := why_not_serverless(endpoint, variants)) is not None:
             return rule.kept(reason)
         served = variants[0]
-        match use_of(served):
+        match read_endpoint_use(served):
             case str() as unread:
                 return rule.unknown(unread)
-            case Use() as use:
+            case EndpointUse() as use:
                 return self.compare(candidate, served, use, rule)
 
-    def compare(self, candidate: QuietEndpoint, served: Served, use: Use, rule: Rule) -> Verdict:
+    def compare(
+        self, candidate: QuietEndpoint, served: LoadedVariant, use: EndpointUse, rule: Rule
+    ) -> Verdict:
         """Compare the first request after a pause, the dollars, and at last the needs of its model."""
         size = self.size(use)
         seconds, measured = use.seconds * self.slower, candidate.cold_start is not None
@@ -136,45 +139,49 @@ class ServerlessCandidates(Detector[QuietEndpoint]):
         now, each = hourly * served.variant.instances * HOURS_PER_MONTH, price * Decimal(seconds / 3600)
         saved, even = now - each * Decimal(use.monthly), f"{now / each:,.0f} requests"
         if saved < Decimal(self.min_saving):
-            less = usd(max(saved, Decimal(0)))
+            less = format_usd(max(saved, Decimal(0)))
             return rule.kept(f"serverless would save {less} a month: it costs less below {even}")
         if not isinstance(candidate.model, Value):
             why = getattr(candidate.model, "error", "it is gone")
             return rule.unknown(f"its model could not be read ({why})")
-        if (needed := needs(candidate.model.value)) is not None:
+        if (needed := unsupported_need(candidate.model.value)) is not None:
             return rule.kept(f"its model {needed}, which serverless inference cannot")
         return rule.found(
-            f"{use.monthly:,.0f} requests a month of {use.seconds:.3g} s would cost {usd(now - saved)} as"
+            f"{use.monthly:,.0f} requests a month of {use.seconds:.3g} s would cost "
+            f"{format_usd(now - saved)} as"
             f" serverless inference with {size[0]} GB; its {served.variant.instances} {served.type} costs"
-            f" {usd(now)}, which is less only from {even} a month on",
+            f" {format_usd(now)}, which is less only from {even} a month on",
             Confidence.LIKELY,
             action=self.change(candidate.target.name, served, size),
             cost=Cost.saving(saved, f"{candidate.price.source}, without data transfer"),
             to_prove="a test of the new endpoint: its time on less CPU, and its ModelSetupTime",
         )
 
-    def size(self, use: Use) -> tuple[int, int]:
+    def size(self, use: EndpointUse) -> tuple[int, int]:
         """Return the GB of memory and the requests at once of a serverless endpoint for *use*."""
         return math.ceil(use.gib / (1 - self.headroom)), max(math.ceil(use.at_once / (1 - self.headroom)), 1)
 
-    def beyond(self, candidate: QuietEndpoint, use: Use, size: tuple[int, int], first: float) -> str | None:
+    def beyond(
+        self, candidate: QuietEndpoint, use: EndpointUse, size: tuple[int, int], first: float
+    ) -> str | None:
         """
         Return why *size* (GB, requests at once) or the time of its *first*
         request is too much, or None.
         """
         if not use.monthly:
             return "no request came, which idle-endpoints judges"
-        if size[0] > MOST_GB or size[1] > MOST_AT_ONCE:
+        if size[0] > MOST_SERVERLESS_GB or size[1] > MOST_SERVERLESS_REQUESTS:
             return (
                 f"with {self.headroom:.0%} to spare it needs {size[0]} GB for each of {size[1]} requests at"
-                f" once; serverless inference has {MOST_GB} GB and {MOST_AT_ONCE} requests"
+                f" once; serverless inference has {MOST_SERVERLESS_GB} GB and "
+                f"{MOST_SERVERLESS_REQUESTS} requests"
             )
         if first > (allowed := self.allowed(candidate)):
             after = f"the first request after a pause would take about {first:.3g} s"
             return f"{after}, and {allowed:g} s are allowed"
         return None
 
-    def change(self, name: str, served: Served, size: tuple[int, int]) -> str:
+    def change(self, name: str, served: LoadedVariant, size: tuple[int, int]) -> str:
         """Return the steps: an endpoint cannot be made serverless in place."""
         return (
             f"create an endpoint configuration for {served.model} with"
@@ -186,13 +193,13 @@ class ServerlessCandidates(Detector[QuietEndpoint]):
     def allowed(self, candidate: QuietEndpoint) -> float:
         """Return how many seconds a request may take: by its tag, else by the setting for its environment."""
         known = candidate.target.tags.value if isinstance(candidate.target.tags, Value) else {}
-        if found := re.fullmatch(r"(\d+(?:\.\d+)?)s", known.get(LATENCY_TAG, "").strip()):
+        if found := re.fullmatch(r"(\d+(?:\.\d+)?)s", known.get(_LATENCY_TAG, "").strip()):
             return float(found[1])
-        return self.latency if environment(candidate.target) else self.latency_outside_production
+        return self.latency if production_environment(candidate.target) else self.latency_outside_production
 
 
 @dataclass(frozen=True, slots=True)
-class Use:
+class EndpointUse:
     """The load of an endpoint: requests a month, their mean time, the peaks of memory and of requests."""
 
     monthly: float
@@ -201,7 +208,7 @@ class Use:
     at_once: float
 
 
-def cannot(endpoint: LoadedEndpoint, variants: tuple[Served, ...]) -> str | None:
+def why_not_serverless(endpoint: LoadedEndpoint, variants: tuple[LoadedVariant, ...]) -> str | None:
     """Return why serverless inference cannot do the same, as far as the configuration tells, or None."""
     if len(variants) != 1:
         return f"it has {len(variants)} variants, and serverless inference has one"
@@ -216,14 +223,14 @@ def cannot(endpoint: LoadedEndpoint, variants: tuple[Served, ...]) -> str | None
     return None
 
 
-def use_of(served: Served) -> Use | str:
+def read_endpoint_use(served: LoadedVariant) -> EndpointUse | str:
     """Return its load, or why that is unknown."""
     if not isinstance(served.peaks, Value):
         return f"its peaks are unknown ({getattr(served.peaks, 'error', 'not read')})"
     for name in ("requests", "ConcurrentRequestsPerModel"):
         total = served.totals[name]
-        if not isinstance(total, Value) or total.value[1] < HOURS:
-            return f"{name.replace('requests', 'Invocations')} lacks datapoints of the {HOURS} hours"
+        if not isinstance(total, Value) or total.value[1] < LOAD_HOURS:
+            return f"{name.replace('requests', 'Invocations')} lacks datapoints of the {LOAD_HOURS} hours"
     asked, took = served.totals["requests"], served.totals["ModelLatency"]
     count = asked.value[0] if isinstance(asked, Value) else 0
     if count and not isinstance(took, Value):
@@ -232,15 +239,15 @@ def use_of(served: Served) -> Use | str:
     gib = memory_gib(served.type)
     if gib is None:
         return f"the memory of {served.type} is unknown"
-    return Use(
-        monthly=count / HOURS * HOURS_PER_MONTH,
+    return EndpointUse(
+        monthly=count / LOAD_HOURS * HOURS_PER_MONTH,
         seconds=seconds,
         gib=max(load.memory for load in served.peaks.value) / served.machine.vcpus * gib,
         at_once=max(load.requests for load in served.peaks.value) * served.variant.instances,
     )
 
 
-def needs(model: dict[str, Any]) -> str | None:
+def unsupported_need(model: dict[str, Any]) -> str | None:
     """
     Return a need of a model that serverless inference lacks (developer
     guide, "Feature exclusions"), or None.
@@ -260,9 +267,9 @@ def needs(model: dict[str, Any]) -> str | None:
 
 def _longest_start(aws: Aws, now: datetime) -> float | None:
     """Return the longest ModelSetupTime of all serverless endpoints here within two weeks, in seconds."""
-    listed = metrics.published(aws, endpoint_load.SAGEMAKER, "ModelSetupTime")
+    listed = metrics.list_series(aws, endpoint_load.SAGEMAKER_NAMESPACE, "ModelSetupTime")
     names = listed.value if isinstance(listed, Value) else ()
     series = [Metric(metric.namespace, metric.name, metric.dimensions, "Maximum") for metric in names]
-    data = metrics.read(aws, series, now - WINDOW, now)
+    data = metrics.read_metrics(aws, series, now - LOAD_WINDOW, now)
     values = [value for signal in data.values() if isinstance(signal, Value) for value in signal.value.values]
     return max(values) / 1_000_000 if values else None

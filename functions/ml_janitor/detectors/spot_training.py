@@ -13,16 +13,16 @@ from annotated_types import Interval
 from ml_janitor.aws.job_history import JobFamily, PastJob
 from ml_janitor.aws.sagemaker_kinds import SEARCH
 from ml_janitor.core.cost import HOURS_PER_MONTH, Cost
-from ml_janitor.core.durations import HOUR, WEEK, ago
+from ml_janitor.core.durations import HOUR, WEEK, format_age
 from ml_janitor.core.model import Change, Confidence, Rule, Verdict
-from ml_janitor.core.ownership import environment
+from ml_janitor.core.ownership import production_environment
 from ml_janitor.core.signals import Evidence, Value
-from ml_janitor.core.spot import Interruption, Purchase, Spot, purchase
-from ml_janitor.core.text import usd
+from ml_janitor.core.spot import Interruption, Purchase, SpotCapacity, best_purchase
+from ml_janitor.core.text import format_usd
 from ml_janitor.engine.family_adviser import FamilyAdviser
 
-INTERRUPTION_TAG = "janitor:interruption"
-LONGEST_WAIT = timedelta(days=28)
+_INTERRUPTION_TAG = "janitor:interruption"
+_LONGEST_SPOT_WAIT = timedelta(days=28)
 """
 Longest wait for spot. MaxWaitTimeInSeconds counts the time that a job
 runs too, which is 28 days at most.
@@ -60,7 +60,7 @@ class SpotTraining(FamilyAdviser):
         if (hourly := candidate.price.hourly_usd) is None:
             return rule.unknown(f"the price of {newest.instance} is unknown")
         mean, interruption = sum(job.hours for job in jobs) / len(jobs), self.interruption(candidate)
-        buy = purchase(mean, interruption, len(jobs) * (WEEK / self.window))
+        buy = best_purchase(mean, interruption, len(jobs) * (WEEK / self.window))
         measured = candidate.discount is not None
         discount = candidate.discount if candidate.discount is not None else self.discount
         rule.saw(
@@ -76,16 +76,21 @@ class SpotTraining(FamilyAdviser):
         if interruption is Interruption.HIGH:
             return rule.kept(f"an interruption costs too much for spot; buy it {buy}")
         rule.passed("its jobs may be interrupted")
-        spot = Spot(self.interruptions_per_hour, self.restart / HOUR, self.checkpoint / HOUR, discount)
+        spot = SpotCapacity(
+            self.interruptions_per_hour, self.restart / HOUR, self.checkpoint / HOUR, discount
+        )
         interval = spot.interval()
         first_add = not newest.checkpoints and spot.hours(mean, interval) < spot.hours(mean)
         every = interval if newest.checkpoints or first_add else math.inf
         saved = sum(job.hours * job.instances * (1 - spot.cost(job.hours, every)) for job in jobs)
         monthly = hourly * Decimal(saved * HOURS_PER_MONTH / (self.window / HOUR))
         if monthly < Decimal(self.min_saving):
-            return rule.kept(f"spot would save {usd(max(monthly, Decimal(0)))} a month, rework included")
+            return rule.kept(
+                f"spot would save {format_usd(max(monthly, Decimal(0)))} a month, rework included"
+            )
         return rule.found(
-            f"{len(jobs)} jobs of {mean:.1f} hours ran on demand in {ago(self.window)}; on spot each would"
+            f"{len(jobs)} jobs of {mean:.1f} hours ran on demand in {format_age(self.window)}; on "
+            f"spot each would"
             f" take {spot.hours(mean, every):.1f} hours, work done again included, at {1 - discount:.0%} of"
             " the price",
             Confidence.LIKELY,
@@ -100,7 +105,7 @@ class SpotTraining(FamilyAdviser):
         if newest.spot:
             return "its newest job ran on spot"
         if newest.no_spot is None and jobs < self.min_jobs:
-            return f"{jobs} completed on demand in {ago(self.window)}; judged from {self.min_jobs} on"
+            return f"{jobs} completed on demand in {format_age(self.window)}; judged from {self.min_jobs} on"
         return newest.no_spot
 
     def interruption(self, family: JobFamily) -> Interruption:
@@ -109,21 +114,22 @@ class SpotTraining(FamilyAdviser):
         by whether it keeps checkpoints.
         """
         tags = family.target.tags.value if isinstance(family.target.tags, Value) else {}
-        if (word := tags.get(INTERRUPTION_TAG, "").strip().lower()) in Interruption:
+        if (word := tags.get(_INTERRUPTION_TAG, "").strip().lower()) in Interruption:
             return Interruption(word)
-        if environment(family.target) is not None:
+        if production_environment(family.target) is not None:
             return Interruption.HIGH
         return Interruption.LOW if family.newest.checkpoints else Interruption.MEDIUM
 
     def change(self, job: PastJob, buy: Purchase, interval: timedelta, *, first_add: bool) -> str:
         """Return the change of the request, and of the code."""
-        wait = int(min(2 * job.limit, LONGEST_WAIT).total_seconds())
+        wait = int(min(2 * job.limit, _LONGEST_SPOT_WAIT).total_seconds())
         members = f"EnableManagedSpotTraining=true, StoppingCondition.MaxWaitTimeInSeconds={wait}"
         if job.checkpoints:
-            return f"buy {buy}: set {members}; a checkpoint every {ago(interval)} costs least"
+            return f"buy {buy}: set {members}; a checkpoint every {format_age(interval)} costs least"
         if first_add:
             return (
-                f"first save a checkpoint every {ago(interval)} below CheckpointConfig.S3Uri and resume from"
+                f"first save a checkpoint every {format_age(interval)} below CheckpointConfig.S3Uri "
+                f"and resume from"
                 f" it (without one, each interruption begins it anew), then buy {buy}: set {members}"
             )
         return f"buy {buy}: set {members} (3600 at most for built-in algorithms without checkpoints)"

@@ -14,34 +14,34 @@ from annotated_types import Interval
 from ml_janitor.aws import tags
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.idle_shutdown import (
+    IDLE_SHUTDOWN_APPS,
     JUPYTER_LAB,
-    SHARED,
-    TYPES,
-    Settings,
-    decided_by,
-    described,
-    layer,
-    timeout,
+    SHARED_SPACE,
+    StudioSettings,
+    deciding_level,
+    describe_places,
+    shutdown_layer,
+    shutdown_timeout,
 )
-from ml_janitor.aws.sagemaker_kinds import DOMAIN, SPACE, USER_PROFILE, Kind, listing
-from ml_janitor.core.durations import ago
+from ml_janitor.aws.sagemaker_kinds import DOMAIN, SPACE, USER_PROFILE, SageMakerKind, list_kind
+from ml_janitor.core.durations import format_age
 from ml_janitor.core.model import Candidate, Change, Confidence, Rule, Target, Verdict
 from ml_janitor.core.signals import Signal, Unreadable, Value
-from ml_janitor.core.signals import evidence as shown
+from ml_janitor.core.signals import as_evidence as shown
 from ml_janitor.engine.detector import Detector, allow
 
-PLACES = (DOMAIN, USER_PROFILE, SPACE)
-NAMES = {USER_PROFILE: "UserProfileName", SPACE: "SpaceName"}
-OPTIONS = {USER_PROFILE.type: "--user-profile-name", SPACE.type: "--space-name"}
-LONGEST_MINUTES = 525_600
+_PLACE_KINDS = (DOMAIN, USER_PROFILE, SPACE)
+_NAME_MEMBERS = {USER_PROFILE: "UserProfileName", SPACE: "SpaceName"}
+_CLI_OPTIONS = {USER_PROFILE.type: "--user-profile-name", SPACE.type: "--space-name"}
+_LONGEST_MINUTES = 525_600
 """Greatest IdleTimeoutInMinutes; the least is 60 (API reference of IdleSettings)."""
-UNLISTED = Unreadable("it is not in the listing that should have it")
+_UNLISTED = Unreadable("it is not in the listing that should have it")
 
-type Descriptions = tuple[Signal[Settings], ...]
+type PlaceDescriptions = tuple[Signal[StudioSettings], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class ShutdownSetting:
     """
     One setting of a place: the *option* of its update, the type of *app*, and whether for *shared* spaces.
 
@@ -52,7 +52,7 @@ class Setting:
     option: str
     app: str
     shared: bool = False
-    followers: Descriptions | None = None
+    followers: PlaceDescriptions | None = None
 
     @property
     def words(self) -> str:
@@ -61,7 +61,7 @@ class Setting:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place(Candidate):
+class ShutdownPlace(Candidate):
     """
     A domain, user profile or space and its *settings*; *above* are the descriptions that hold for it.
 
@@ -69,13 +69,13 @@ class Place(Candidate):
     """
 
     status: str
-    above: Descriptions
-    settings: tuple[Setting, ...]
+    above: PlaceDescriptions
+    settings: tuple[ShutdownSetting, ...]
     unread: str | None = None
 
 
 @dataclass(frozen=True)
-class StudioWithoutIdleShutdown(Detector[Place]):
+class StudioWithoutIdleShutdown(Detector[ShutdownPlace]):
     """
     Finds Studio domains, user profiles and spaces without idle shutdown.
 
@@ -84,35 +84,35 @@ class StudioWithoutIdleShutdown(Detector[Place]):
 
     name = "studio-without-idle-shutdown"
     schedule = "cron(20 5 ? * MON *)"
-    kinds = tuple(kind.type for kind in PLACES)
+    kinds = tuple(kind.type for kind in _PLACE_KINDS)
     asks_for = Change.LIMIT
     reads = (
-        *(allow(kind.lists) for kind in PLACES),
-        *(allow(kind.describes, on=kind.every) for kind in PLACES),
-        *(allow(tags.LIST_TAGS, on=kind.every) for kind in PLACES),
+        *(allow(kind.lists) for kind in _PLACE_KINDS),
+        *(allow(kind.describes, on=kind.every) for kind in _PLACE_KINDS),
+        *(allow(tags.LIST_TAGS, on=kind.every) for kind in _PLACE_KINDS),
         allow(tags.GET_RESOURCES),
     )
 
     longest: timedelta = timedelta(days=1)
-    proposed_minutes: Annotated[int, Interval(ge=60, le=LONGEST_MINUTES)] = 120
+    proposed_minutes: Annotated[int, Interval(ge=60, le=_LONGEST_MINUTES)] = 120
 
-    def find(self, aws: Aws, now: datetime) -> Iterator[Place]:
+    def find(self, aws: Aws, now: datetime) -> Iterator[ShutdownPlace]:
         """Yield every domain, user profile and space, each described once."""
-        book = tags.in_bulk(aws, *(f"sagemaker:{kind}" for kind in self.kinds))
-        listed = {kind: listing(aws, kind, partial(_entry, aws, kind, book)) for kind in PLACES}
-        every = {kind: {place: rest for place, *rest in listed[kind].items} for kind in PLACES}
-        descriptions = {kind: described(aws, every[kind], kind.describes) for kind in PLACES}
+        book = tags.read_tag_book(aws, *(f"sagemaker:{kind}" for kind in self.kinds))
+        listed = {kind: list_kind(aws, kind, partial(_entry, aws, kind, book)) for kind in _PLACE_KINDS}
+        every = {kind: {place: rest for place, *rest in listed[kind].items} for kind in _PLACE_KINDS}
+        descriptions = {kind: describe_places(aws, every[kind], kind.describes) for kind in _PLACE_KINDS}
         unread = "; ".join(found.error for found in listed.values() if found.error is not None) or None
-        for kind, place in ((of, place) for of in PLACES for place in every[of]):
+        for kind, place in ((of, place) for of in _PLACE_KINDS for place in every[of]):
             target, entry = every[kind][place]
             shared, owner, app = _space(entry)
             outer = [] if kind is DOMAIN else [(DOMAIN, (place[0], ""))]
             outer += [(USER_PROFILE, (place[0], owner))] if owner else []
-            own = [Setting(option="user-settings", app=app_type) for app_type in TYPES]
+            own = [ShutdownSetting(option="user-settings", app=app_type) for app_type in IDLE_SHUTDOWN_APPS]
             if kind is SPACE:
                 own = [
-                    Setting(option="space-settings", app=app_type, shared=shared)
-                    for app_type in {app} & {*TYPES}
+                    ShutdownSetting(option="space-settings", app=app_type, shared=shared)
+                    for app_type in {app} & {*IDLE_SHUTDOWN_APPS}
                 ]
             elif kind is DOMAIN:
                 profiles = tuple(
@@ -124,25 +124,27 @@ class StudioWithoutIdleShutdown(Detector[Place]):
                     if at[0] == place[0] and _space(every[SPACE][at][1]) == (True, "", JUPYTER_LAB)
                 )
                 own = [
-                    Setting(option="default-user-settings", app=app_type, followers=profiles)
-                    for app_type in TYPES
+                    ShutdownSetting(option="default-user-settings", app=app_type, followers=profiles)
+                    for app_type in IDLE_SHUTDOWN_APPS
                 ]
                 if together:
                     own.append(
-                        Setting("default-space-settings", JUPYTER_LAB, shared=True, followers=together)
+                        ShutdownSetting(
+                            "default-space-settings", JUPYTER_LAB, shared=True, followers=together
+                        )
                     )
-            yield Place(
+            yield ShutdownPlace(
                 target=target,
                 belongs_to=tuple(every[of][at][0] for of, at in outer if at in every[of]),
                 status=entry["Status"],
-                above=(*(descriptions[of].get(at, UNLISTED) for of, at in outer), descriptions[kind][place]),
+                above=(*(descriptions[of].get(at, _UNLISTED) for of, at in outer), descriptions[kind][place]),
                 settings=tuple(own),
                 unread=unread,
             )
         for found in listed.values():
             found.check()
 
-    def decide(self, candidate: Place, now: datetime) -> Verdict:
+    def decide(self, candidate: ShutdownPlace, now: datetime) -> Verdict:
         """Find the place that decides that idle apps run on, not the places that only follow it."""
         rule = Rule()
         if candidate.status != "InService":
@@ -157,22 +159,24 @@ class StudioWithoutIdleShutdown(Detector[Place]):
         written = all(_written(setting, candidate.above[-1]) for setting in off)
         return rule.found(
             f"Studio does not stop idle {' and '.join(setting.words for setting in off)} of this"
-            f" {candidate.target.kind.replace('-', ' ')} within {ago(self.longest)}",
+            f" {candidate.target.kind.replace('-', ' ')} within {format_age(self.longest)}",
             Confidence.PROVEN if written else Confidence.LIKELY,
             action=self.change(candidate, off),
             to_prove="" if written else "a setting that says so: where none does, AWS's default is off",
             noun="missing idle shutdown",
         )
 
-    def off(self, candidate: Place, rule: Rule) -> list[Setting] | str:
+    def off(self, candidate: ShutdownPlace, rule: Rule) -> list[ShutdownSetting] | str:
         """Return the settings that make idle apps run on, or why they could not be read."""
         off = []
         for setting in candidate.settings:
-            after = timeout(setting.app, candidate.above, shared=setting.shared)
-            rule.saw(shown(f"idle shutdown of {setting.words}", after, lambda time: f"after {ago(time)}"))
+            after = shutdown_timeout(setting.app, candidate.above, shared=setting.shared)
+            rule.saw(
+                shown(f"idle shutdown of {setting.words}", after, lambda time: f"after {format_age(time)}")
+            )
             if isinstance(after, Unreadable):
                 return f"the idle shutdown of its {setting.words} is unknown ({after.error})"
-            decides = decided_by(setting.app, candidate.above, self.longest, shared=setting.shared)
+            decides = deciding_level(setting.app, candidate.above, self.longest, shared=setting.shared)
             if decides != len(candidate.above) - 1:
                 rule.passed(f"nothing here keeps Studio from stopping idle {setting.words}")
                 continue
@@ -187,7 +191,7 @@ class StudioWithoutIdleShutdown(Detector[Place]):
             return f"not everything that may follow it was listed ({candidate.unread})"
         return off
 
-    def followed(self, setting: Setting, candidate: Place) -> bool | None:
+    def followed(self, setting: ShutdownSetting, candidate: ShutdownPlace) -> bool | None:
         """Return whether *setting* holds for anything, now or later; None if that is unknown."""
         if setting.followers is None:
             return True
@@ -195,13 +199,15 @@ class StudioWithoutIdleShutdown(Detector[Place]):
         read = [
             chain
             for chain in chains
-            if not isinstance(timeout(setting.app, chain, shared=setting.shared), Unreadable)
+            if not isinstance(shutdown_timeout(setting.app, chain, shared=setting.shared), Unreadable)
         ]
-        if any(decided_by(setting.app, chain, self.longest, shared=setting.shared) == 0 for chain in read):
+        if any(
+            deciding_level(setting.app, chain, self.longest, shared=setting.shared) == 0 for chain in read
+        ):
             return True
         return None if candidate.unread is not None or read != chains else not chains
 
-    def change(self, candidate: Place, off: list[Setting]) -> str:
+    def change(self, candidate: ShutdownPlace, off: list[ShutdownSetting]) -> str:
         kind = candidate.target.kind
         idle: dict[str, Any] = {} if kind == SPACE.type else {"LifecycleManagement": "ENABLED"}
         idle["IdleTimeoutInMinutes"] = self.proposed_minutes
@@ -210,14 +216,16 @@ class StudioWithoutIdleShutdown(Detector[Place]):
             own = options.setdefault(setting.option, {})
             own[f"{setting.app}AppSettings"] = {"AppLifecycleManagement": {"IdleSettings": idle}}
         domain, _, name = candidate.target.arn.partition("/")[2].partition("/")
-        named = f" {OPTIONS[kind]} {name}" if kind in OPTIONS else ""
+        named = f" {_CLI_OPTIONS[kind]} {name}" if kind in _CLI_OPTIONS else ""
         values = "".join(f" --{option} '{json.dumps(value)}'" for option, value in options.items())
         return f"aws sagemaker update-{kind} --domain-id {domain}{named}{values}"
 
 
-def _entry(aws: Aws, kind: Kind, book: tags.TagBook, entry: Mapping[str, Any]) -> tuple[Any, Target, Any]:
+def _entry(
+    aws: Aws, kind: SageMakerKind, book: tags.TagBook, entry: Mapping[str, Any]
+) -> tuple[Any, Target, Any]:
     """Return the place, the target and the *entry*. Raises KeyError where the answer was cut off."""
-    place = entry["DomainId"], entry[NAMES[kind]] if kind in NAMES else ""
+    place = entry["DomainId"], entry[_NAME_MEMBERS[kind]] if kind in _NAME_MEMBERS else ""
     return (
         place,
         kind.target(aws, entry, book.of(kind.arn_of(aws, entry))),
@@ -227,12 +235,12 @@ def _entry(aws: Aws, kind: Kind, book: tags.TagBook, entry: Mapping[str, Any]) -
 
 def _space(entry: Mapping[str, Any]) -> tuple[bool, str, str]:
     """Return whether a listed space is shared, its owner, and the type of its apps; "" where it has none."""
-    shared = entry.get("SpaceSharingSettingsSummary", {}).get("SharingType") == SHARED
+    shared = entry.get("SpaceSharingSettingsSummary", {}).get("SharingType") == SHARED_SPACE
     owner = "" if shared else entry.get("OwnershipSettingsSummary", {}).get("OwnerUserProfileName", "")
     return shared, owner, entry.get("SpaceSettingsSummary", {}).get("AppType", "")
 
 
-def _written(setting: Setting, own: Signal[Settings]) -> bool:
+def _written(setting: ShutdownSetting, own: Signal[StudioSettings]) -> bool:
     """Return whether the description *own* has *setting*: else AWS's default is taken for granted."""
-    says = layer(setting.app, own.value, shared=setting.shared) if isinstance(own, Value) else None
+    says = shutdown_layer(setting.app, own.value, shared=setting.shared) if isinstance(own, Value) else None
     return says is not None and (says.on is not None or says.timeout is not None)

@@ -10,20 +10,20 @@ from typing import Any
 from ml_janitor.aws import logs, tags
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import GET_PRODUCTS, Price
-from ml_janitor.aws.sagemaker_kinds import APP, NOTEBOOK, SPACE, describe, listing
+from ml_janitor.aws.sagemaker_kinds import APP, NOTEBOOK, SPACE, describe_resource, list_kind
 from ml_janitor.core.cost import Cost
-from ml_janitor.core.durations import ago
+from ml_janitor.core.durations import format_age
 from ml_janitor.core.model import Candidate, Change, Confidence, Rule, Target, Verdict
 from ml_janitor.core.signals import Absent, NotRead, Signal, Unreadable, Value
-from ml_janitor.core.signals import evidence as shown
+from ml_janitor.core.signals import as_evidence as shown
 from ml_janitor.engine.detector import Detector, allow
 
-LOG_GROUP = "/aws/sagemaker/studio"
-STOPPED = "Stopped"
+_STUDIO_LOGS = "/aws/sagemaker/studio"
+_STOPPED_STATUS = "Stopped"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Volume(Candidate):
+class UnusedVolume(Candidate):
     """
     A notebook instance or a space; the *size* of its volume in GB, and the *price* of one a month.
 
@@ -40,7 +40,7 @@ class Volume(Candidate):
 
 
 @dataclass(frozen=True)
-class UnusedVolumes(Detector[Volume]):
+class UnusedVolumes(Detector[UnusedVolume]):
     """
     Finds volumes of notebook instances stopped for long, and of Studio spaces without apps.
 
@@ -55,21 +55,21 @@ class UnusedVolumes(Detector[Volume]):
         *(allow(kind.lists) for kind in (NOTEBOOK, SPACE, APP)),
         allow(NOTEBOOK.describes, on=NOTEBOOK.every),
         *(allow(tags.LIST_TAGS, on=kind.every) for kind in (NOTEBOOK, SPACE)),
-        allow(logs.DESCRIBE_LOG_STREAMS, on=f"log-group:{LOG_GROUP}:*"),
+        allow(logs.DESCRIBE_LOG_STREAMS, on=f"log-group:{_STUDIO_LOGS}:*"),
         *(allow(action) for action in (tags.GET_RESOURCES, GET_PRODUCTS)),
     )
 
     unused_for: timedelta = timedelta(days=30)
 
-    def find(self, aws: Aws, now: datetime) -> Iterator[Volume]:
+    def find(self, aws: Aws, now: datetime) -> Iterator[UnusedVolume]:
         """
         Yield every notebook instance, with its size if stopped for long; every
         space, with its apps and logs.
         """
         since = now - self.unused_for
         kinds = (NOTEBOOK.type, SPACE.type, "domain", "user-profile")
-        book = tags.in_bulk(aws, *(f"sagemaker:{kind}" for kind in kinds))
-        notebooks = listing(
+        book = tags.read_tag_book(aws, *(f"sagemaker:{kind}" for kind in kinds))
+        notebooks = list_kind(
             aws,
             NOTEBOOK,
             lambda entry: (
@@ -82,16 +82,16 @@ class UnusedVolumes(Detector[Volume]):
 
         def size(item: tuple[Target, str, datetime]) -> Signal[int]:
             target, status, changed = item
-            return _size(aws, target.name) if status == STOPPED and changed <= since else NotRead()
+            return _size(aws, target.name) if status == _STOPPED_STATUS and changed <= since else NotRead()
 
         sizes = aws.map(size, notebooks.items)
         for (target, status, changed), read in zip(notebooks.items, sizes, strict=True):
             known = replace(target, tags=book.of(target.arn))
-            yield Volume(target=known, status=status, changed=changed, size=read, price=price)
-        spaces = listing(
+            yield UnusedVolume(target=known, status=status, changed=changed, size=read, price=price)
+        spaces = list_kind(
             aws, SPACE, lambda entry: (SPACE.target(aws, entry), entry, entry["LastModifiedTime"])
         )
-        apps = listing(
+        apps = list_kind(
             aws,
             APP,
             lambda entry: (
@@ -100,13 +100,13 @@ class UnusedVolumes(Detector[Volume]):
             ),
         )
         running, price = dict(apps.items), aws.prices.volume(aws.region, "Studio")
-        active = logs.streams_active_since(aws, LOG_GROUP, since)
+        active = logs.active_streams(aws, _STUDIO_LOGS, since)
         for target, entry, changed in spaces.items:
             place = entry["DomainId"], entry["SpaceName"]
             app: Signal[str] = Value(running[place], APP.lists) if place in running else Absent(APP.lists)
             if apps.error is not None and not isinstance(app, Value):
                 app = Unreadable(apps.error, APP.lists)
-            yield Volume(
+            yield UnusedVolume(
                 target=replace(target, tags=book.of(target.arn)),
                 belongs_to=tuple(_above(aws, target, book, place[0], entry)),
                 changed=changed,
@@ -118,7 +118,7 @@ class UnusedVolumes(Detector[Volume]):
         for listed in (notebooks, spaces, apps):
             listed.check()
 
-    def decide(self, candidate: Volume, now: datetime) -> Verdict:
+    def decide(self, candidate: UnusedVolume, now: datetime) -> Verdict:
         """
         Judge a volume: a stopped instance uses nothing of it; for a space,
         its apps and their logs tell.
@@ -129,9 +129,9 @@ class UnusedVolumes(Detector[Volume]):
         if space:
             rule.saw(shown("app", candidate.app), shown("last line of a log", candidate.wrote))
         reasons = {
-            f"it is {candidate.status}": not space and candidate.status != STOPPED,
+            f"it is {candidate.status}": not space and candidate.status != _STOPPED_STATUS,
             "it has no volume of its own": isinstance(candidate.size, Absent),
-            f"stopped or changed {ago(idle)} ago; judged from {ago(self.unused_for)} on": idle
+            f"stopped or changed {format_age(idle)} ago; judged from {format_age(self.unused_for)} on": idle
             < self.unused_for,
         }
         if (reason := next((why for why, true in reasons.items() if true), None)) is not None:
@@ -156,9 +156,9 @@ class UnusedVolumes(Detector[Volume]):
         return rule.found(
             f"its {candidate.size.value} GB are billed, and "
             + (
-                f"no app ran in this space for {ago(self.unused_for)}"
+                f"no app ran in this space for {format_age(self.unused_for)}"
                 if space
-                else f"it has been stopped for {ago(idle)}"
+                else f"it has been stopped for {format_age(idle)}"
             ),
             Confidence.LIKELY if space else Confidence.PROVEN,
             action=f"copy what is still needed to S3, then aws sagemaker {delete}: all files on it are lost",
@@ -170,7 +170,7 @@ class UnusedVolumes(Detector[Volume]):
 
 def _size(aws: Aws, name: str) -> Signal[int]:
     """Return the GB of a notebook instance's volume."""
-    match describe(aws, NOTEBOOK, name):
+    match describe_resource(aws, NOTEBOOK, name):
         case Value(found):
             if "VolumeSizeInGB" not in found:
                 return Unreadable("the answer was cut off", NOTEBOOK.describes)

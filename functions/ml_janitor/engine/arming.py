@@ -7,19 +7,19 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from ml_janitor.core.cause import Cause, Why, cause
+from ml_janitor.core.cause import Cause, CauseCode, make_cause
 from ml_janitor.core.durations import DAYS_PER_YEAR, WorkingHours
 from ml_janitor.core.model import Confidence, Effect, Finding, Mode, Target
-from ml_janitor.core.ownership import Managers, environment
+from ml_janitor.core.ownership import ManagerPolicy, production_environment
 
 SATURDAY = 5
 AFTER_OPENING = timedelta(hours=2)
 """Time into a working day when a likely finding falls due: its owner could read the warning at work."""
 
-UNMESSAGED = 2
+UNMESSAGED_FACTOR = 2
 """The factor of the grace if the owner got no direct message."""
 
-SMALL = 3
+FEW_DELETIONS = 3
 """A number of deletions that is too small for a broken signal."""
 
 
@@ -46,7 +46,7 @@ class Arming:
     max_share: int = 20
     act_on_managed: Sequence[str] = ()
     act_on_environments: Sequence[str] = ()
-    managers: Managers = field(default_factory=Managers)
+    managers: ManagerPolicy = field(default_factory=ManagerPolicy)
     time_zone: str = "UTC"
     time_zone_set: bool = True
     holidays: Sequence[date] = ()
@@ -100,14 +100,14 @@ class Arming:
         *along* are the resources that acting on it would end too.
         """
         if not self.within(target.account, target.region):
-            return cause(Why.OUTSIDE_ACT_IN, target.account, target.region)
+            return make_cause(CauseCode.OUTSIDE_ACT_IN, target.account, target.region)
         unproven = finding.confidence is not Confidence.PROVEN and finding.schedule is None
         if self.act_on is Confidence.PROVEN and unproven:
-            return cause(Why.NOT_PROVEN, finding.confidence, finding.to_prove)
+            return make_cause(CauseCode.NOT_PROVEN, finding.confidence, finding.to_prove)
         if finding.spared is not None:
-            return cause(Why.SPARED_BY_RULE, finding.spared)
+            return make_cause(CauseCode.SPARED_BY_RULE, finding.spared)
         if target.created is None:
-            return cause(Why.NO_CREATION_TIME)
+            return make_cause(CauseCode.NO_CREATION_TIME)
         return self.protects(target, along)
 
     def protects(self, target: Target, along: Sequence[Target] = ()) -> Cause | None:
@@ -123,9 +123,11 @@ class Arming:
     def _protects(self, target: Target) -> Cause | None:
         manager = self.managers.of(target)
         if manager is not None and not _named(manager.name, self.act_on_managed):
-            return cause(Why.MANAGED if manager.known else Why.PERHAPS_MANAGED, manager.name)
-        if (serves := environment(target)) is not None and not _named(serves, self.act_on_environments):
-            return cause(Why.PRODUCTION, serves)
+            return make_cause(CauseCode.MANAGED if manager.known else CauseCode.PERHAPS_MANAGED, manager.name)
+        if (serves := production_environment(target)) is not None and not _named(
+            serves, self.act_on_environments
+        ):
+            return make_cause(CauseCode.PRODUCTION, serves)
         return None
 
     def due(self, warned: datetime, finding: Finding, *, messaged: bool = True) -> datetime:
@@ -140,7 +142,7 @@ class Arming:
         likely = finding.confidence is not Confidence.PROVEN and finding.schedule is None
         grace = self.grace if finding.grace is None else finding.grace
         grace = max(grace, self.grace_likely) if likely else grace
-        due = warned + (grace if messaged else UNMESSAGED * grace)
+        due = warned + (grace if messaged else UNMESSAGED_FACTOR * grace)
         if (plan := finding.schedule) is not None:
             return max(plan.due, due) if warned < plan.closing else plan.next_closing
         due = self._at_work(due) if likely else due
@@ -181,7 +183,7 @@ class Arming:
         *waste* counts warned findings, due or not, and findings that will soon be warned about: if a
         signal broke for everything, a few at a time become due.
         """
-        return self.effect.removes_data and waste > SMALL and waste * 100 > self.max_share * looked_at
+        return self.effect.removes_data and waste > FEW_DELETIONS and waste * 100 > self.max_share * looked_at
 
 
 def _named(word: str, names: Sequence[str]) -> bool:

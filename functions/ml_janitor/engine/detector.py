@@ -13,7 +13,7 @@ from ml_janitor.aws.arns import Arn
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Candidate, Change, Confidence, Effect, Target, Verdict
 
-SERVICES = {
+KIND_SERVICES = {
     "bucket": "s3", "object": "s3", "repository": "ecr", "log-group": "logs", "commitment": "savingsplans",
     "usage-type": "ce",
 }  # fmt: skip
@@ -57,7 +57,7 @@ def allow_each(service: str, *actions: str, on: str = "*") -> tuple[Grant, ...]:
     return tuple(allow(f"{service}:{action}", on) for action in actions)
 
 
-def implied(action: str, on: str = "*", *, source: str, when: tuple[Condition, ...] = ()) -> Grant:
+def implied_grant(action: str, on: str = "*", *, source: str, when: tuple[Condition, ...] = ()) -> Grant:
     """Return a permission that AWS demands beyond the calls made, with its reference."""
     return Grant(action, on, implied=True, source=source, when=when)
 
@@ -195,7 +195,7 @@ class Detector[C: Candidate](ABC):
         if (candidate := next(same, None)) is None or not self.own_tags:
             return candidate
         return replace(
-            candidate, target=replace(candidate.target, tags=tags.exactly(aws, candidate.target.arn))
+            candidate, target=replace(candidate.target, tags=tags.read_exact_tags(aws, candidate.target.arn))
         )
 
     def look_unfinished(self, aws: Aws, target: Target, record: Mapping[str, Any], now: datetime) -> C | None:
@@ -306,7 +306,7 @@ class Detector[C: Candidate](ABC):
     @classmethod
     def judges(cls, arn: Arn) -> bool:
         """Return whether *arn* is of one of its `kinds`. Other services have an endpoint or a cluster too."""
-        return arn.kind in cls.kinds and arn.service == SERVICES.get(arn.kind, "sagemaker")
+        return arn.kind in cls.kinds and arn.service == KIND_SERVICES.get(arn.kind, "sagemaker")
 
     @classmethod
     def summary(cls) -> str:

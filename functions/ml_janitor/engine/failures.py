@@ -6,17 +6,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from ml_janitor.aws.answers import describe
-from ml_janitor.core.text import plain
+from ml_janitor.aws.answers import error_text
+from ml_janitor.core.text import escape_text
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
 
 
-LONGEST = 400
+LONGEST_FAILURE = 400
 """Characters of one failure in the error of a run; the log has the full text."""
 
-MOST = 10
+MOST_FAILURES = 10
 
 
 class RunFailedError(Exception):
@@ -43,14 +43,14 @@ class Failures:
         try:
             yield
         except Exception as error:  # one failed part must not take the others with it
-            self.note(f"{what}: {describe(error)}")
+            self.note(f"{what}: {error_text(error)}")
             self._logger.exception(what)
 
     def check(self, where: str = "") -> None:
         """Raise RunFailedError if anything failed; *where* is the place of the run's report."""
         if self._lines:
-            lines = [plain(line, LONGEST) for line in self._lines[:MOST]]
-            if len(self._lines) > MOST:
-                lines.append(f"and {len(self._lines) - MOST} more")
+            lines = [escape_text(line, LONGEST_FAILURE) for line in self._lines[:MOST_FAILURES]]
+            if len(self._lines) > MOST_FAILURES:
+                lines.append(f"and {len(self._lines) - MOST_FAILURES} more")
             lines += [f"the report: {where}"] if where else []
             raise RunFailedError("; ".join(lines))

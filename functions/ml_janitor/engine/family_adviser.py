@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.job_history import JobFamily, families
+from ml_janitor.aws.job_history import JobFamily, read_job_families
 from ml_janitor.aws.prices import GET_PRODUCTS
 from ml_janitor.aws.sagemaker_kinds import SEARCH, TRAINING_JOB
 from ml_janitor.core.model import Target
@@ -26,7 +26,7 @@ class FamilyAdviser(Detector[JobFamily]):
 
     def find(self, aws: Aws, now: datetime) -> Iterator[JobFamily]:
         """Read every family, from one search over all jobs."""
-        return families(aws, now - self.window, now)
+        return read_job_families(aws, now - self.window, now)
 
     def look(self, aws: Aws, target: Target, now: datetime) -> JobFamily | None:
         """Read the family *target*, or the family of the job *target*; None if it completed no job."""

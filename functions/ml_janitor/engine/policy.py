@@ -8,14 +8,14 @@ from datetime import datetime
 
 from ml_janitor.core.exemptions import Exemptions
 from ml_janitor.core.model import Change, Target
-from ml_janitor.core.ownership import plain
+from ml_janitor.core.ownership import normalised_key
 from ml_janitor.core.signals import Value
 from ml_janitor.engine.arming import Arming
-from ml_janitor.engine.holds import Hold, held, on
+from ml_janitor.engine.holds import Hold, hold_reason, holds_on
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class RunPolicy:
     """
     The policy of a run: the exemptions, the tags of an owner, and the permission of each detector.
 
@@ -37,7 +37,7 @@ class Policy:
     hours: Mapping[Change, float] = field(default_factory=dict)
     named: frozenset[str] | None = None
 
-    def dry(self) -> Policy:
+    def dry(self) -> RunPolicy:
         """Return the policy without arming, for a run that must not act."""
         return replace(self, arming={})
 
@@ -49,7 +49,7 @@ class Policy:
         """Return why *target* is exempt at *now*, from *detector* or from all, or None."""
         return (
             self.exemptions.reason(target, now)
-            or held(on(self.holds, target, detector), now)
+            or hold_reason(holds_on(self.holds, target, detector), now)
             or (self.needed or {}).get(target.arn.lower())
         )
 
@@ -64,5 +64,9 @@ class Policy:
         """
         if not isinstance(target.tags, Value):
             return None
-        by_key = {plain(key): value.strip() for key, value in target.tags.value.items() if value.strip()}
-        return next((by_key[plain(tag)] for tag in self.owner_tags if plain(tag) in by_key), None)
+        by_key = {
+            normalised_key(key): value.strip() for key, value in target.tags.value.items() if value.strip()
+        }
+        return next(
+            (by_key[normalised_key(tag)] for tag in self.owner_tags if normalised_key(tag) in by_key), None
+        )

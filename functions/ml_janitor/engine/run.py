@@ -8,28 +8,28 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from ml_janitor.aws.answers import ReadError, describe
+from ml_janitor.aws.answers import ReadError, error_text
 from ml_janitor.aws.arns import Arn, target_in
 from ml_janitor.aws.client import Aws
-from ml_janitor.core.cause import Why, cause
-from ml_janitor.core.counting import claim_of, counted_once, named
+from ml_janitor.core.cause import CauseCode, make_cause
+from ml_janitor.core.counting import claim_of, claimed_resources, count_once
 from ml_janitor.core.model import Candidate, Change, Finding, Kept, Target, Verdict
-from ml_janitor.core.money import dearest_first
+from ml_janitor.core.money import rank_by_cost
 from ml_janitor.core.results import Outcome, Report, Result, Sweep
 from ml_janitor.engine.detector import Detector
-from ml_janitor.engine.judging import judge
-from ml_janitor.engine.policy import Policy
+from ml_janitor.engine.judging import judge_candidate
+from ml_janitor.engine.policy import RunPolicy
 
-SIDE_BY_SIDE = 32
+SWEEPS_AT_ONCE = 32
 """Sweeps in progress at once. Each mostly waits for AWS, or for its turn."""
 
 
-def run(
+def run_detectors(
     detectors: Sequence[Detector[Any]],
     regions: Sequence[Aws],
     *,
     now: datetime,
-    policy: Policy,
+    policy: RunPolicy,
     swept: Callable[[Sweep], None] = lambda _: None,
 ) -> Report:
     """
@@ -49,43 +49,43 @@ def run_pairs(
     todo: Sequence[tuple[Detector[Any], Aws]],
     *,
     now: datetime,
-    policy: Policy,
+    policy: RunPolicy,
     swept: Callable[[Sweep], None] = lambda _: None,
 ) -> Report:
     """Run pairs of a detector and an `Aws` of its own: that of a role which only it may use."""
 
-    def begun(pair: tuple[Detector[Any], Aws]) -> Sweep | Callable[[Policy], Sweep]:
-        found, broken = read(*pair, now)
+    def begun(pair: tuple[Detector[Any], Aws]) -> Sweep | Callable[[RunPolicy], Sweep]:
+        found, broken = read_candidates(*pair, now)
 
-        def finish(policy: Policy) -> Sweep:
-            done = judged(*pair, found, broken, now=now, policy=policy)
+        def finish(policy: RunPolicy) -> Sweep:
+            done = judge_candidates(*pair, found, broken, now=now, policy=policy)
             swept(done)
             return done
 
         return finish if pair[0].asks_for is Change.COMMIT else finish(policy)
 
-    with ThreadPoolExecutor(SIDE_BY_SIDE, thread_name_prefix="sweep") as side_by_side:
+    with ThreadPoolExecutor(SWEEPS_AT_ONCE, thread_name_prefix="sweep") as side_by_side:
         begun_sweeps = tuple(side_by_side.map(begun, todo))
     others = [begun_sweep for begun_sweep in begun_sweeps if isinstance(begun_sweep, Sweep)]
     if others and all(begun_sweep.error is None for begun_sweep in others):
         claims = (
             claim for begun_sweep in others for result in begun_sweep.results if (claim := claim_of(result))
         )
-        policy = replace(policy, named=named(claims))
+        policy = replace(policy, named=claimed_resources(claims))
     sweeps = tuple(
         begun_sweep if isinstance(begun_sweep, Sweep) else begun_sweep(policy) for begun_sweep in begun_sweeps
     )
     account = todo[0][1].account if todo else None
-    return counted_once(Report(time=now, account=account, sweeps=sweeps))
+    return count_once(Report(time=now, account=account, sweeps=sweeps))
 
 
-def sweep(detector: Detector[Any], aws: Aws, *, now: datetime, policy: Policy) -> Sweep:
+def sweep_region(detector: Detector[Any], aws: Aws, *, now: datetime, policy: RunPolicy) -> Sweep:
     """Sweep one detector over one account and region. Everything is read before anything is judged."""
-    found, broken = read(detector, aws, now)
-    return judged(detector, aws, found, broken, now=now, policy=policy)
+    found, broken = read_candidates(detector, aws, now)
+    return judge_candidates(detector, aws, found, broken, now=now, policy=policy)
 
 
-def sweep_one(detector: Detector[Any], aws: Aws, arn: str, *, now: datetime, policy: Policy) -> Sweep:
+def sweep_resource(detector: Detector[Any], aws: Aws, arn: str, *, now: datetime, policy: RunPolicy) -> Sweep:
     """
     Sweep the one resource *arn*, looked at and judged exactly as in a whole sweep; no result if it is gone.
 
@@ -93,14 +93,16 @@ def sweep_one(detector: Detector[Any], aws: Aws, arn: str, *, now: datetime, pol
     """
     found, broken = list[Candidate](), list[str]()
     try:
-        candidate = detector.look(aws, target_of(detector, aws, arn), now)
+        candidate = detector.look(aws, target_from_arn(detector, aws, arn), now)
         found += [] if candidate is None else [candidate]
     except Exception as error:  # the sweep's error, like a listing that fails
-        broken.append(describe(error))
-    return judged(detector, aws, found, [*_out_of_time(aws), *broken], now=now, policy=policy)
+        broken.append(error_text(error))
+    return judge_candidates(detector, aws, found, [*_out_of_time(aws), *broken], now=now, policy=policy)
 
 
-def read(detector: Detector[Any], aws: Aws, now: datetime) -> tuple[Iterable[Candidate], list[str]]:
+def read_candidates(
+    detector: Detector[Any], aws: Aws, now: datetime
+) -> tuple[Iterable[Candidate], list[str]]:
     """
     Return all candidates that *detector* finds, and the errors that may hide more.
 
@@ -111,11 +113,11 @@ def read(detector: Detector[Any], aws: Aws, now: datetime) -> tuple[Iterable[Can
         for candidate in detector.find(aws, now):
             candidates.setdefault(candidate.target.key, candidate)
     except Exception as error:  # a detector's failure must not hide what it read, nor the other sweeps
-        broken.append(describe(error))
+        broken.append(error_text(error))
     return candidates.values(), [*_out_of_time(aws), *broken]
 
 
-def target_of(detector: Detector[Any], aws: Aws, arn: str) -> Target:
+def target_from_arn(detector: Detector[Any], aws: Aws, arn: str) -> Target:
     """
     Return the target that *arn* names, as far as the ARN tells. Raises ReadError.
 
@@ -139,14 +141,14 @@ def _out_of_time(aws: Aws) -> list[str]:
     return [late] if aws.ran_out else []
 
 
-def judged(
+def judge_candidates(
     detector: Detector[Any],
     aws: Aws,
     found: Iterable[Candidate],
     broken: Sequence[str],
     *,
     now: datetime,
-    policy: Policy,
+    policy: RunPolicy,
 ) -> Sweep:
     """Judge the candidates *found* and return the sweep; *broken* are the errors of its reading."""
     results: list[Result] = []
@@ -154,12 +156,12 @@ def judged(
     failures: dict[str, list[str]] = {}
     for candidate in found:
         try:
-            verdict = judge(detector, candidate, now, policy)
+            verdict = judge_candidate(detector, candidate, now, policy)
         except Exception as error:  # a rule that breaks on one candidate keeps it, and says so
-            failures.setdefault(describe(error), []).append(candidate.target.arn)
-            verdict = Kept(reason=f"the rule failed: {describe(error)}", unknown=True)
+            failures.setdefault(error_text(error), []).append(candidate.target.arn)
+            verdict = Kept(reason=f"the rule failed: {error_text(error)}", unknown=True)
         notices |= dict.fromkeys(candidate.notices)
-        results.append(result(detector, candidate, verdict, policy))
+        results.append(make_result(detector, candidate, verdict, policy))
     errors = list(broken)
     for failure, arns in failures.items():  # one line for each failure, however many candidates it affects
         others = f" and {len(arns) - 1} more" if len(arns) > 1 else ""
@@ -169,13 +171,13 @@ def judged(
         account=aws.account,
         region=aws.region,
         mode=policy.armed(detector.name).mode,
-        results=tuple(sorted(results, key=dearest_first)),
+        results=tuple(sorted(results, key=rank_by_cost)),
         error="; ".join(errors) or None,
         notices=tuple(notices),
     )
 
 
-def result(detector: Detector[Any], candidate: Candidate, verdict: Verdict, policy: Policy) -> Result:
+def make_result(detector: Detector[Any], candidate: Candidate, verdict: Verdict, policy: RunPolicy) -> Result:
     """Return the result of *verdict* before any warning: the only place where the mode decides."""
     target, along = candidate.target, candidate.takes_along
     arming = policy.armed(detector.name)
@@ -188,7 +190,7 @@ def result(detector: Detector[Any], candidate: Candidate, verdict: Verdict, poli
         elif (why := arming.spares(target, verdict, along)) is not None:
             outcome = Outcome.ADVISED
         else:
-            outcome, why = Outcome.WAITING, cause(Why.UNWARNED)
+            outcome, why = Outcome.WAITING, make_cause(CauseCode.UNWARNED)
         if outcome is not Outcome.WAITING:
             verdict = replace(verdict, missing_for_undo="")
     return Result(

@@ -5,25 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 
-from ml_janitor.aws.answers import refused_as
-from ml_janitor.engine.detector import CannotActError, Condition, Grant, implied
+from ml_janitor.aws.answers import is_refusal
+from ml_janitor.engine.detector import CannotActError, Condition, Grant, implied_grant
 
-CALL = "iam:PassRole"
-TO_SAGEMAKER = (Condition("StringEquals", "iam:PassedToService", ("sagemaker.amazonaws.com",)),)
+PASS_ROLE = "iam:PassRole"  # noqa: S105 - an action
+PASSED_TO_SAGEMAKER = (Condition("StringEquals", "iam:PassedToService", ("sagemaker.amazonaws.com",)),)
 
 
-def passing(roles: Sequence[str], *, source: str) -> tuple[Grant, ...]:
+def pass_role_grants(roles: Sequence[str], *, source: str) -> tuple[Grant, ...]:
     """Return the permissions to hand each of *roles* (ARNs, or globs over them) to SageMaker."""
-    return tuple(implied(CALL, on=role, source=source, when=TO_SAGEMAKER) for role in roles)
+    return tuple(implied_grant(PASS_ROLE, on=role, source=source, when=PASSED_TO_SAGEMAKER) for role in roles)
 
 
-def using_key(source: str) -> Grant:
+def key_grant(source: str) -> Grant:
     """Return the permission to have SageMaker use the KMS key of a created resource."""
     for_aws = Condition("Bool", "kms:GrantIsForAWSResource", ("true",))
-    return implied("kms:CreateGrant", on="key/*", source=source, when=(for_aws,))
+    return implied_grant("kms:CreateGrant", on="key/*", source=source, when=(for_aws,))
 
 
-def unlisted(roles: Sequence[str], role: str) -> str:
+def missing_role_setting(roles: Sequence[str], role: str) -> str:
     """Return the setting that lets the undo function hand over *role*; "" if *roles* list it."""
     if not role or any(
         fnmatchcase(_without_partition(role), _without_partition(allowed)) for allowed in roles
@@ -32,15 +32,15 @@ def unlisted(roles: Sequence[str], role: str) -> str:
     return f'undo_roles = ["{role}"] in janitor'
 
 
-def handing_over(call: Callable[[], object], role: str) -> None:
+def call_passing_role(call: Callable[[], object], role: str) -> None:
     """Make *call*, which hands *role* to SageMaker. Raises CannotActError if AWS refuses PassRole."""
     try:
         call()
     except Exception as error:
-        if not refused_as(error, ("AccessDeniedException", "AccessDenied"), CALL):
+        if not is_refusal(error, ("AccessDeniedException", "AccessDenied"), PASS_ROLE):
             raise
         raise CannotActError(
-            f"not authorized to perform {CALL} on its role {role}: list that in undo_roles, or have it "
+            f"not authorized to perform {PASS_ROLE} on its role {role}: list that in undo_roles, or have it "
             "undone by hand by somebody who is"
         ) from error
 

@@ -14,15 +14,15 @@ from ml_janitor.core.model import Finding, Target, finding_id
 from ml_janitor.core.results import Result
 from ml_janitor.ledger.messages import WarningMessages
 
-TRIES = 3
+MOST_TRIES = 3
 """Tries of an act or an undo before a person has to look."""
 
 
-REFUSED = "refused"
+STEP_REFUSED = "refused"
 """State of a step that AWS refused for certain: the step changed nothing."""
 
 
-EXACT = Decimal("0.00000001")
+_SAVING_PRECISION = Decimal("0.00000001")
 """Precision of dollars per hour: a gigabyte costs a few hundred-thousandths of a dollar an hour."""
 
 
@@ -42,8 +42,8 @@ class Stage(StrEnum):
     WITHDRAWN = "withdrawn"
 
 
-UNFINISHED = frozenset({Stage.ACTING, Stage.FAILED})
-UNDOABLE = frozenset({Stage.ACTING, Stage.ACTED, Stage.FAILED, Stage.UNDOING})
+UNFINISHED_STAGES = frozenset({Stage.ACTING, Stage.FAILED})
+UNDOABLE_STAGES = frozenset({Stage.ACTING, Stage.ACTED, Stage.FAILED, Stage.UNDOING})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +114,7 @@ class Action(WarningMessages):
         True if the act may have changed the resource. A step that was begun may be
         done; a step that AWS refused is not.
         """
-        return any(step.startswith("act: ") and how != REFUSED for step, how in self.steps.items())
+        return any(step.startswith("act: ") and how != STEP_REFUSED for step, how in self.steps.items())
 
     @property
     def coming_back(self) -> bool:
@@ -124,10 +124,10 @@ class Action(WarningMessages):
     @property
     def given_up(self) -> bool:
         """True if the janitor does not try the action again by itself."""
-        return self.failures >= TRIES
+        return self.failures >= MOST_TRIES
 
 
-def saving(result: Result) -> tuple[Decimal | None, datetime | None]:
+def saving_per_hour(result: Result) -> tuple[Decimal | None, datetime | None]:
     """
     Return the dollars per hour that the end of *result*'s waste saves, and the end of the saving.
 
@@ -141,4 +141,4 @@ def saving(result: Result) -> tuple[Decimal | None, datetime | None]:
     hourly = cost.hourly_usd
     if hourly is None and cost.monthly_usd is not None:
         hourly = cost.monthly_usd / HOURS_PER_MONTH
-    return None if hourly is None else hourly.quantize(EXACT), cost.until
+    return None if hourly is None else hourly.quantize(_SAVING_PRECISION), cost.until

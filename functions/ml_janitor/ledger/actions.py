@@ -16,27 +16,44 @@ from typing import TYPE_CHECKING, Any
 from boto3.dynamodb.conditions import Attr
 from pydantic import TypeAdapter
 
-from ml_janitor.core.cause import Cause, Why
+from ml_janitor.core.cause import Cause, CauseCode
 from ml_janitor.engine.detector import CannotActError
-from ml_janitor.ledger.action import Action, Stage, saving
-from ml_janitor.ledger.macs import SIGNED, Macs, NoKey, UnverifiedError, check_older, content, sign, verify
+from ml_janitor.ledger.action import Action, Stage, saving_per_hour
+from ml_janitor.ledger.macs import (
+    SIGNED_STAGES,
+    MacProvider,
+    NoUndoKey,
+    UnverifiedError,
+    check_unsigned_age,
+    sign_action,
+    signed_content,
+    verify_action,
+)
 from ml_janitor.ledger.messages import WarningMessages
-from ml_janitor.ledger.table import ABSENT, EXPIRES, ConditionFailedError, Table, key, partition, stamp
+from ml_janitor.ledger.table import (
+    EXPIRES_ATTRIBUTE,
+    IF_ABSENT,
+    ConditionFailedError,
+    Table,
+    format_stamp,
+    item_key,
+    partition_key,
+)
 
 if TYPE_CHECKING:
     from ml_janitor.core.results import Result
 
-ACTION = "action"
-ACTION_ITEM = TypeAdapter(Action)
-STEP = "step_"
-NO_MESSAGES = WarningMessages()
-NO_KEY = NoKey()
+ACTION_KEY = "action"
+_ACTION_ADAPTER = TypeAdapter(Action)
+_STEP_PREFIX = "step_"
+_NO_MESSAGES = WarningMessages()
+_NO_KEY = NoUndoKey()
 
-KEEP = timedelta(days=120)
+_ACTION_RETENTION = timedelta(days=120)
 """Time for which an action stays readable: longer than it can be undone."""
 
 
-LARGEST = 300 * 1024
+_LARGEST_UNDO = 300 * 1024
 """
 Most bytes of an undo's data. An item of DynamoDB holds 400 KB ("Constraints in Amazon DynamoDB"), and the
 steps of the act and of the undo have to fit into the item as well.
@@ -54,19 +71,19 @@ class Actions:
     Every change is conditional on the stage before it, so that of two concurrent runs one stops.
     """
 
-    def __init__(self, table: Table, macs: Macs = NO_KEY) -> None:
+    def __init__(self, table: Table, macs: MacProvider = _NO_KEY) -> None:
         self._table = table
         self._macs = macs
 
     def all(self, detector: str, account: str, region: str) -> list[Action]:
         """Return every stored action, the oldest first."""
-        items = self._table.query(partition(ACTION, detector, account, region))
+        items = self._table.query(partition_key(ACTION_KEY, detector, account, region))
         whole = (item for item in items if "detector" in item)  # a late write may outlive an expired item
         return sorted(map(_action, whole), key=lambda action: action.began)
 
     def everywhere(self) -> list[Action]:
         """Return every action in every account and region, by reading the whole table."""
-        return [_action(item) for item in self._table.scan(f"{ACTION}#") if "detector" in item]
+        return [_action(item) for item in self._table.scan(f"{ACTION_KEY}#") if "detector" in item]
 
     def begin(
         self,
@@ -76,17 +93,17 @@ class Actions:
         warned: datetime,
         now: datetime,
         by: str = "",
-        messages: WarningMessages = NO_MESSAGES,
+        messages: WarningMessages = _NO_MESSAGES,
     ) -> Action:
         """
         Store the data that brings *result*'s resource back, before the janitor changes anything.
 
-        Raises BegunBeforeError if the janitor has acted on this warning before, the errors of `written`, and
+        Raises BegunBeforeError if the janitor has acted on this warning before, the errors of `undo_json` and
         KMS's errors: an action that cannot be signed does not begin.
         """
         target = result.target
-        hourly, until = saving(result)
-        sk = f"{target.key}#{stamp(warned)}"
+        hourly, until = saving_per_hour(result)
+        sk = f"{target.key}#{format_stamp(warned)}"
         item = {
             "detector": result.detector,
             "arn": target.arn,
@@ -96,37 +113,37 @@ class Actions:
             "region": target.region,
             "created": None if target.created is None else target.created.isoformat(),
             "stage": Stage.ACTING,
-            "warned": stamp(warned),
-            "began": stamp(now),
-            "undo": written(undo),
+            "warned": format_stamp(warned),
+            "began": format_stamp(now),
+            "undo": undo_json(undo),
             "by": by,
             "attempts": 1,
             "hourly_usd": hourly,
-            "until": None if until is None else stamp(until),
+            "until": None if until is None else format_stamp(until),
             "channel": messages.channel,
             "message": messages.message,
             "direct_channel": messages.direct_channel,
             "direct_message": messages.direct_message,
-            EXPIRES: int((now + KEEP).timestamp()),
+            EXPIRES_ATTRIBUTE: int((now + _ACTION_RETENTION).timestamp()),
         }
         place = _place(result)
-        item |= sign(self._macs, _action({**item, **key(place, sk)}))
+        item |= sign_action(self._macs, _action({**item, **item_key(place, sk)}))
         try:
-            self._table.put(place, sk, item, only_if=ABSENT, signed=True)
+            self._table.put(place, sk, item, only_if=IF_ABSENT, signed=True)
         except ConditionFailedError as error:
             raise BegunBeforeError(f"{target.name} was acted on before under this warning") from error
-        return _action({**item, **key(place, sk)})
+        return _action({**item, **item_key(place, sk)})
 
     def verify(self, action: Action) -> None:
         """
         Raise UnverifiedError unless a role that acts signed *action* as it
         is. Also raises KMS's errors.
         """
-        verify(self._macs, action)
+        verify_action(self._macs, action)
 
     def check_older(self, action: Action) -> None:
         """Raise UnverifiedError if *action* began when every action was signed. Also raises KMS's errors."""
-        check_older(self._macs, action)
+        check_unsigned_age(self._macs, action)
 
     def resume(self, action: Action, now: datetime) -> Action:
         """Resume a broken-off action. Raises BegunBeforeError if another run has resumed it."""
@@ -213,7 +230,7 @@ class Actions:
     def step(self, action: Action, name: str, how: str) -> None:
         """Remember that the step *name* is "begun", "done", "refused" or "forgotten"."""
         self._table.change(
-            _place(action), action.sk, set_to={f"{STEP}{_word(name)}": json.dumps([name, how])}
+            _place(action), action.sk, set_to={f"{_STEP_PREFIX}{_word(name)}": json.dumps([name, how])}
         )
 
     def _moved(
@@ -226,7 +243,7 @@ class Actions:
         the signed part of the item changed since it was read.
         """
         expected = replace(action, stage=to)
-        signature = sign(self._macs, expected) if to in SIGNED and to != action.stage else {}
+        signature = sign_action(self._macs, expected) if to in SIGNED_STAGES and to != action.stage else {}
         try:
             item = self._table.change(
                 _place(action),
@@ -240,16 +257,16 @@ class Actions:
             why = f"another run is at work on {action.target.name}, or somebody asked for its undo"
             raise BegunBeforeError(why) from error
         moved = _action(item)
-        if content(moved, to) != content(expected, to):
-            raise UnverifiedError(Cause(Why.MAC_INVALID))
+        if signed_content(moved, to) != signed_content(expected, to):
+            raise UnverifiedError(Cause(CauseCode.MAC_INVALID))
         return moved
 
 
 def _place(item: Action | Result) -> str:
-    return partition(ACTION, item.detector, item.target.account, item.target.region)
+    return partition_key(ACTION_KEY, item.detector, item.target.account, item.target.region)
 
 
-def written(undo: Mapping[str, Any]) -> str:
+def undo_json(undo: Mapping[str, Any]) -> str:
     """
     Return *undo* as the JSON text that the ledger stores.
 
@@ -259,9 +276,9 @@ def written(undo: Mapping[str, Any]) -> str:
     text = json.dumps(undo)
     if json.loads(text) != dict(undo):
         raise TypeError("what was prepared is not plain JSON")
-    if len(text) > LARGEST:
+    if len(text) > _LARGEST_UNDO:
         raise CannotActError(
-            f"what an undo would need is {len(text) // 1024} KB, and the ledger takes {LARGEST // 1024}"
+            f"what an undo would need is {len(text) // 1024} KB, and the ledger takes {_LARGEST_UNDO // 1024}"
         )
     return text
 
@@ -276,7 +293,7 @@ def _word(name: str) -> str:
 
 def _action(item: Mapping[str, Any]) -> Action:
     """Return the action that *item* of the table holds. Its target's attributes stand among its own."""
-    steps = dict(json.loads(value) for name, value in item.items() if name.startswith(STEP))
-    return ACTION_ITEM.validate_python(
+    steps = dict(json.loads(value) for name, value in item.items() if name.startswith(_STEP_PREFIX))
+    return _ACTION_ADAPTER.validate_python(
         {**item, "target": item, "undo": json.loads(item["undo"]), "steps": steps}
     )

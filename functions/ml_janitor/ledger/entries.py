@@ -14,29 +14,29 @@ from pydantic import TypeAdapter
 from ml_janitor.core.counting import Claim
 from ml_janitor.core.model import Change, finding_id
 from ml_janitor.ledger.messages import WarningMessages
-from ml_janitor.ledger.table import EXPIRES, stamp
+from ml_janitor.ledger.table import EXPIRES_ATTRIBUTE, format_stamp
 
 if TYPE_CHECKING:
     from ml_janitor.core.results import Result
 
-CLOSING = ("closed", "close_reason", EXPIRES)
-WARNING = (
+CLOSING_ATTRIBUTES = ("closed", "close_reason", EXPIRES_ATTRIBUTE)
+WARNING_ATTRIBUTES = (
     *("warned", "due", "channel", "message", "direct_channel", "direct_message", "unmessaged"),
     *("approved", "hurried", "memo", "not_done", "not_done_at"),
 )
 """The attributes of a closing and of a warning: void once a finding is closed."""
 
-REFUSED = ("refused", "refused_at")
+REFUSAL_ATTRIBUTES = ("refused", "refused_at")
 """The reason for which `prepare` refused the finding, and the time of the last try."""
 
-VOIDED = "voided"
+VOIDED_ATTRIBUTE = "voided"
 """
 Set if the warning was taken back while the finding stayed open. If the detector
 is armed again, the janitor warns first.
 """
 
 
-UNTOLD = ("untold", "untold_why")
+UNTOLD_ATTRIBUTES = ("untold", "untold_why")
 """The messages that do not show yet that their warning is void, and the reason for that."""
 
 
@@ -142,7 +142,7 @@ class Entry(WarningMessages):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recorded:
+class RecordedFindings:
     """
     The findings of one sweep in the ledger: the *new* ones, not announced yet, and all with their dates.
 
@@ -159,12 +159,12 @@ class Recorded:
 
     def first_seen(self, now: datetime) -> int:
         """Return how many findings the sweep of *now* saw first: the same number however often it runs."""
-        return sum(stamp(entry.first_seen) == stamp(now) for entry in self.entries.values())
+        return sum(format_stamp(entry.first_seen) == format_stamp(now) for entry in self.entries.values())
 
 
-ENTRY = TypeAdapter(Entry)
+_ENTRY_ADAPTER = TypeAdapter(Entry)
 
 
-def entry_of(item: Mapping[str, Any]) -> Entry:
+def entry_from(item: Mapping[str, Any]) -> Entry:
     """Return the entry that *item* of the table holds."""
-    return ENTRY.validate_python({**item, "memo": json.loads(item.get("memo", "{}"))})
+    return _ENTRY_ADAPTER.validate_python({**item, "memo": json.loads(item.get("memo", "{}"))})

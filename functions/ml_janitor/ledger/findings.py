@@ -12,28 +12,37 @@ from typing import TYPE_CHECKING, Any
 from boto3.dynamodb.conditions import Attr, ConditionBase
 
 from ml_janitor.core.cost import Cost
-from ml_janitor.core.durations import ago
+from ml_janitor.core.durations import format_age
 from ml_janitor.core.model import Finding, Kept
-from ml_janitor.core.money import kept_small
+from ml_janitor.core.money import round_keeping_small
 from ml_janitor.core.results import Result, Sweep
-from ml_janitor.ledger.entries import CLOSING, REFUSED, UNTOLD, VOIDED, WARNING, Entry, Recorded, entry_of
-from ml_janitor.ledger.latest import Latest
+from ml_janitor.ledger.entries import (
+    CLOSING_ATTRIBUTES,
+    REFUSAL_ATTRIBUTES,
+    UNTOLD_ATTRIBUTES,
+    VOIDED_ATTRIBUTE,
+    WARNING_ATTRIBUTES,
+    Entry,
+    RecordedFindings,
+    entry_from,
+)
+from ml_janitor.ledger.latest import LatestRecords
 from ml_janitor.ledger.messages import NO_MESSAGE, MessageRef
-from ml_janitor.ledger.table import EXPIRES, ConditionFailedError, Table, partition
+from ml_janitor.ledger.table import EXPIRES_ATTRIBUTE, ConditionFailedError, Table, partition_key
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws
 
-FINDING = "finding"
+FINDING_KEY = "finding"
 
-MOST_SHARES = 1000
+_MOST_SHARES = 1000
 """An item holds 400 KB. Of a saving on more resources, the ledger keeps the largest shares only."""
 
-KEEP_CLOSED = timedelta(days=90)
+_CLOSED_RETENTION = timedelta(days=90)
 """Time for which a closed finding stays readable before DynamoDB removes it."""
 
-MISSING = "missing_for_undo"
-GONE = "the resource is no longer there"
+_MISSING_FOR_UNDO = "missing_for_undo"
+GONE_REASON = "the resource is no longer there"
 
 
 class Ledger:
@@ -47,11 +56,13 @@ class Ledger:
 
     def __init__(self, table: Table) -> None:
         self._table = table
-        self.latest = Latest(table)
+        self.latest = LatestRecords(table)
 
     # --- findings -----------------------------------------------------------------------------
 
-    def record(self, aws: Aws, sweep: Sweep, now: datetime, *, lasts: timedelta = timedelta.max) -> Recorded:
+    def record(
+        self, aws: Aws, sweep: Sweep, now: datetime, *, lasts: timedelta = timedelta.max
+    ) -> RecordedFindings:
         """
         Remember every finding of *sweep*; after a complete sweep, close the findings that it no longer has.
 
@@ -69,7 +80,7 @@ class Ledger:
         if sweep.error is None:
             verdicts = {result.target.key: result.verdict for result in sweep.results}
             gone = [
-                (entry, verdict.reason if isinstance(verdict, Kept) else GONE)
+                (entry, verdict.reason if isinstance(verdict, Kept) else GONE_REASON)
                 for entry in before.values()
                 if entry.key not in entries
                 and entry.closed is None
@@ -83,7 +94,9 @@ class Ledger:
         new = tuple(result for result in found if entries[result.target.key].announced is None)
         untold = tuple(entry for entry in before.values() if entry.untold)
         previous = last.time if last else None
-        return Recorded(new=new, entries=entries, closed=tuple(gone), untold=untold, previous=previous)
+        return RecordedFindings(
+            new=new, entries=entries, closed=tuple(gone), untold=untold, previous=previous
+        )
 
     def find(self, detector: str, account: str, region: str, finding: str) -> Entry | None:
         """Return the entry of the finding with the id *finding*, open or closed."""
@@ -91,15 +104,15 @@ class Ledger:
 
     def entries(self, detector: str, account: str | None, region: str) -> list[Entry]:
         """Return every entry of a detector in an account and region."""
-        return _entries(self._table.query(partition(FINDING, detector, account, region)))
+        return _entries(self._table.query(partition_key(FINDING_KEY, detector, account, region)))
 
     def everywhere(self) -> list[Entry]:
         """Return every finding in every account and region, by reading the whole table."""
-        return _entries(self._table.scan(f"{FINDING}#"))
+        return _entries(self._table.scan(f"{FINDING_KEY}#"))
 
     def announced(self, aws: Aws, sweep: Sweep, results: Sequence[Result], now: datetime) -> None:
         """Remember that Slack took a message with *results*."""
-        where = partition(FINDING, sweep.detector, sweep.account, sweep.region)
+        where = partition_key(FINDING_KEY, sweep.detector, sweep.account, sweep.region)
         at_first = {"announced": now}
         keys = [result.target.key for result in results]
         aws.map(lambda key: self._table.change(where, key, at_first=at_first), keys)
@@ -117,7 +130,11 @@ class Ledger:
         first = {"first_seen": now}
         reopened = known is not None and known.closed is not None
         void = result.target.key in lapsed
-        voided = {VOIDED: True, **known.voiding(_lapsed(known, now))} if known is not None and void else {}
+        voided = (
+            {VOIDED_ATTRIBUTE: True, **known.voiding(_lapsed(known, now))}
+            if known is not None and void
+            else {}
+        )
         seen = {
             "key": result.target.key,
             "detector": sweep.detector,
@@ -128,27 +145,42 @@ class Ledger:
             "reason": result.verdict.reason,
             "since": result.verdict.since if isinstance(result.verdict, Finding) else None,
             "owner": result.owner,
-            "monthly_usd": kept_small(result.monthly_usd),
-            "accrued_usd": kept_small(result.accrued_usd),
+            "monthly_usd": round_keeping_small(result.monthly_usd),
+            "accrued_usd": round_keeping_small(result.accrued_usd),
             **_claimed(result),
         }
-        missing = getattr(result.verdict, MISSING, "")
+        missing = getattr(result.verdict, _MISSING_FOR_UNDO, "")
         item = self._table.change(
-            partition(FINDING, sweep.detector, sweep.account, sweep.region),
+            partition_key(FINDING_KEY, sweep.detector, sweep.account, sweep.region),
             result.target.key,
-            set_to=seen | (first if reopened else {}) | voided | ({MISSING: missing} if missing else {}),
+            set_to=seen
+            | (first if reopened else {})
+            | voided
+            | ({_MISSING_FOR_UNDO: missing} if missing else {}),
             at_first={} if reopened else first,
-            remove=(*CLOSING, *(WARNING if void else ()), *(() if missing else (MISSING,))),
+            remove=(
+                *CLOSING_ATTRIBUTES,
+                *(WARNING_ATTRIBUTES if void else ()),
+                *(() if missing else (_MISSING_FOR_UNDO,)),
+            ),
         )
-        return entry_of(item)
+        return entry_from(item)
 
     def close(self, entry: Entry, why: str, now: datetime) -> None:
         """
         Close *entry* because of *why*: its warning is void, and if it is
         found again it is announced again.
         """
-        closed = {"closed": now, "close_reason": why, EXPIRES: int((now + KEEP_CLOSED).timestamp())}
-        self._change(entry, set_to=closed | entry.voiding(why), remove=("announced", *WARNING, *REFUSED))
+        closed = {
+            "closed": now,
+            "close_reason": why,
+            EXPIRES_ATTRIBUTE: int((now + _CLOSED_RETENTION).timestamp()),
+        }
+        self._change(
+            entry,
+            set_to=closed | entry.voiding(why),
+            remove=("announced", *WARNING_ATTRIBUTES, *REFUSAL_ATTRIBUTES),
+        )
 
     # --- warnings -----------------------------------------------------------------------------
 
@@ -170,7 +202,7 @@ class Ledger:
         self._change(
             entry,
             set_to={"said": said},
-            remove=(VOIDED,),
+            remove=(VOIDED_ATTRIBUTE,),
             at_first={
                 "announced": now,
                 "warned": now,
@@ -212,24 +244,24 @@ class Ledger:
 
     def void_warning(self, entry: Entry, why: str) -> None:
         """Void the warning because of *why*: the janitor would have to warn again."""
-        self._change(entry, set_to={VOIDED: True, **entry.voiding(why)}, remove=WARNING)
+        self._change(entry, set_to={VOIDED_ATTRIBUTE: True, **entry.voiding(why)}, remove=WARNING_ATTRIBUTES)
 
     def void_shown(self, entry: Entry, place: str) -> None:
         """Remember that the message at *place* now shows the void warning; another message may not yet."""
         with suppress(ConditionFailedError):
-            self._change(entry, remove=UNTOLD, only_if=Attr("untold").eq(place))
+            self._change(entry, remove=UNTOLD_ATTRIBUTES, only_if=Attr("untold").eq(place))
 
     def record_refusal(self, entry: Entry, why: str, now: datetime) -> None:
         """
         Remember that `prepare` refused it: its warning is void, and no new
         one follows before that changes.
         """
-        refused = {VOIDED: True, "refused": why, "refused_at": now, **entry.voiding(why)}
-        self._change(entry, set_to=refused, remove=WARNING)
+        refused = {VOIDED_ATTRIBUTE: True, "refused": why, "refused_at": now, **entry.voiding(why)}
+        self._change(entry, set_to=refused, remove=WARNING_ATTRIBUTES)
 
     def clear_refusal(self, entry: Entry) -> None:
         """Forget the refusal: it can be prepared again, and gets a warning like a new finding."""
-        self._change(entry, remove=(*REFUSED, "memo"))
+        self._change(entry, remove=(*REFUSAL_ATTRIBUTES, "memo"))
 
     def record_not_done(self, entry: Entry, why: str, now: datetime) -> None:
         """Remember, while its warning stands, that the sweep of *now* did not act on it because of *why*."""
@@ -241,13 +273,13 @@ class Ledger:
         self._change(entry, set_to={"memo": json.dumps(memo)})
 
     def _change(self, entry: Entry, **changes: Any) -> None:
-        where = partition(FINDING, entry.detector, entry.account, entry.region)
+        where = partition_key(FINDING_KEY, entry.detector, entry.account, entry.region)
         self._table.change(where, entry.key, **changes)
 
 
 def _entries(items: Iterable[Mapping[str, Any]]) -> list[Entry]:
     """Return the complete *items* as entries: a late write may outlive an item that expired."""
-    return [entry_of(item) for item in items if "detector" in item]
+    return [entry_from(item) for item in items if "detector" in item]
 
 
 def _warned(entry: Entry) -> ConditionBase:
@@ -257,18 +289,18 @@ def _warned(entry: Entry) -> ConditionBase:
 
 def _lapsed(entry: Entry, now: datetime) -> str:
     """Return the reason why *entry*'s warning lapsed: no sweep confirmed the finding for too long."""
-    return f"it was not found for {ago(now - entry.last_seen)}: this warning is void"
+    return f"it was not found for {format_age(now - entry.last_seen)}: this warning is void"
 
 
 def _claimed(result: Result) -> dict[str, Any]:
     """Return the change, the saving and its resources: enough to count each saving once."""
     cost = result.cost or Cost()
-    dear = sorted(cost.shares.items(), key=lambda share: (-share[1], share[0]))[:MOST_SHARES]
+    dear = sorted(cost.shares.items(), key=lambda share: (-share[1], share[0]))[:_MOST_SHARES]
     return {
-        "once_usd": kept_small(cost.once_usd),
+        "once_usd": round_keeping_small(cost.once_usd),
         "action": result.verdict.action if isinstance(result.verdict, Finding) else "",
         "change": result.change.value,
-        "shares": {arn: kept_small(usd) for arn, usd in dear},
+        "shares": {arn: round_keeping_small(usd) for arn, usd in dear},
         "parts": list(result.parts),
         "wholes": list(result.wholes),
     }

@@ -13,16 +13,16 @@ from aws_lambda_powertools.utilities.idempotency import (
 )
 from aws_lambda_powertools.utilities.idempotency.exceptions import IdempotencyAlreadyInProgressError
 
-from ml_janitor.ledger.table import EXPIRES
+from ml_janitor.ledger.table import EXPIRES_ATTRIBUTE
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-    from ml_janitor.config.events import Context
+    from ml_janitor.config.events import FunctionContext
     from ml_janitor.ledger.table import Table
 
-IDEMPOTENCY = "idempotency"
-KEEP = timedelta(hours=24)
+IDEMPOTENCY_KEY = "idempotency"
+_ANSWER_RETENTION = timedelta(hours=24)
 """Time for which an answer is remembered. Lambda and its scheduler give up on an event much sooner."""
 
 
@@ -30,13 +30,13 @@ class InProgressError(Exception):
     """Another invocation is at work on the same event. Lambda's own retry then gets its answer."""
 
 
-def once(
+def run_once(
     work: Callable[[], dict[str, Any]],
     *,
     name: str,
     event: str,
     table: Table,
-    context: Context,
+    context: FunctionContext,
 ) -> dict[str, Any]:
     """
     Return the answer of *work* to *event*, done now or remembered from before.
@@ -45,14 +45,16 @@ def once(
     Work that raises is forgotten, so that a retry does it again. Work that was killed is free again when its
     time would have been over. Raises InProgressError.
     """
-    config = IdempotencyConfig(expires_after_seconds=int(KEEP.total_seconds()), hash_function="sha256")
+    config = IdempotencyConfig(
+        expires_after_seconds=int(_ANSWER_RETENTION.total_seconds()), hash_function="sha256"
+    )
     config.register_lambda_context(cast("LambdaContext", context))
     layer = DynamoDBPersistenceLayer(
         table_name=table.name,
         key_attr="pk",
         sort_key_attr="sk",
-        static_pk_value=f"{IDEMPOTENCY}#{name}",
-        expiry_attr=EXPIRES,
+        static_pk_value=f"{IDEMPOTENCY_KEY}#{name}",
+        expiry_attr=EXPIRES_ATTRIBUTE,
         in_progress_expiry_attr="in_progress_expires",
         data_attr="answer",
         boto3_client=table.client,

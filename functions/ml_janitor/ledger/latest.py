@@ -13,9 +13,9 @@ from pydantic import TypeAdapter
 
 from ml_janitor.core.money import Totals
 from ml_janitor.core.results import Outcome, Sweep
-from ml_janitor.ledger.table import ABSENT, ConditionFailedError, Table, partition
+from ml_janitor.ledger.table import IF_ABSENT, ConditionFailedError, Table, partition_key
 
-SWEEP, DIGEST, BILL, ADVICE, LATEST = "sweep", "digest", "bill", "advice", "latest"
+SWEEP_KEY, DIGEST_KEY, BILL_KEY, ADVICE_KEY, _LATEST_KEY = "sweep", "digest", "bill", "advice", "latest"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +54,7 @@ class LastSweep:
         )
 
 
-SWEEP_ITEM = TypeAdapter(LastSweep)
+SWEEP_ADAPTER = TypeAdapter(LastSweep)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +76,7 @@ class LastBill:
     posted: bool = False
 
 
-BILL_ITEM = TypeAdapter(LastBill)
+_BILL_ADAPTER = TypeAdapter(LastBill)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,10 +96,10 @@ class LastAdvice:
     together: Decimal
 
 
-ADVICE_ITEM = TypeAdapter(LastAdvice)
+_ADVICE_ADAPTER = TypeAdapter(LastAdvice)
 
 
-class Latest:
+class LatestRecords:
     """The latest sweeps, digests, bills and advice in *table*. An earlier run never replaces a later one."""
 
     def __init__(self, table: Table) -> None:
@@ -132,16 +132,16 @@ class Latest:
             error=sweep.error,
             enabled=enabled,
         )
-        where = partition(SWEEP, sweep.detector, sweep.account, sweep.region)
+        where = partition_key(SWEEP_KEY, sweep.detector, sweep.account, sweep.region)
         with suppress(ConditionFailedError):  # a later sweep is stored already
-            earlier = ABSENT | Attr("time").lte(now)
-            self._table.put(where, LATEST, SWEEP_ITEM.dump_python(last), only_if=earlier)
+            earlier = IF_ABSENT | Attr("time").lte(now)
+            self._table.put(where, _LATEST_KEY, SWEEP_ADAPTER.dump_python(last), only_if=earlier)
 
     def sweep(self, detector: str, account: str, region: str) -> LastSweep | None:
         """Return the latest sweep, or None if there never was a sweep."""
-        item = self._table.get(partition(SWEEP, detector, account, region), LATEST)
+        item = self._table.get(partition_key(SWEEP_KEY, detector, account, region), _LATEST_KEY)
         where = {"detector": detector, "account": account, "region": region}
-        return None if item is None else SWEEP_ITEM.validate_python({**item, **where})
+        return None if item is None else SWEEP_ADAPTER.validate_python({**item, **where})
 
     def sweeps(
         self, detector: str, pairs: Sequence[tuple[str, str]], *, sleep: Callable[[float], None]
@@ -150,11 +150,11 @@ class Latest:
         Return the latest sweeps of *pairs* of account and region, by pair, in
         batches; see `Table.get_many`.
         """
-        keys = {(partition(SWEEP, detector, *pair), LATEST): pair for pair in pairs}
+        keys = {(partition_key(SWEEP_KEY, detector, *pair), _LATEST_KEY): pair for pair in pairs}
         items = self._table.get_many(list(keys), sleep=sleep)
         where = {"detector": detector}
         return {
-            (pair := keys[key]): SWEEP_ITEM.validate_python(
+            (pair := keys[key]): SWEEP_ADAPTER.validate_python(
                 {**item, **where, "account": pair[0], "region": pair[1]}
             )
             for key, item in items.items()
@@ -164,33 +164,33 @@ class Latest:
 
     def digest(self, account: str) -> datetime | None:
         """Return the time of the latest digest, or None if there never was a digest."""
-        item = self._table.get(f"{DIGEST}#{account}", LATEST)
+        item = self._table.get(f"{DIGEST_KEY}#{account}", _LATEST_KEY)
         return datetime.fromisoformat(item["time"]) if item else None
 
     def digested(self, account: str, now: datetime) -> None:
         """Remember that Slack took the digest of *now*."""
-        self._table.put(f"{DIGEST}#{account}", LATEST, {"time": now})
+        self._table.put(f"{DIGEST_KEY}#{account}", _LATEST_KEY, {"time": now})
 
     # --- bills --------------------------------------------------------------------------------
 
     def bill(self, account: str) -> LastBill | None:
         """Return the latest reading of the bill, or None if there never was a bill."""
-        item = self._table.get(f"{BILL}#{account}", LATEST)
-        return None if item is None else BILL_ITEM.validate_python(item)
+        item = self._table.get(f"{BILL_KEY}#{account}", _LATEST_KEY)
+        return None if item is None else _BILL_ADAPTER.validate_python(item)
 
     def billed(self, account: str, bill: LastBill) -> None:
         """Store a reading of the bill."""
-        self._table.put(f"{BILL}#{account}", LATEST, BILL_ITEM.dump_python(bill))
+        self._table.put(f"{BILL_KEY}#{account}", _LATEST_KEY, _BILL_ADAPTER.dump_python(bill))
 
     # --- advice -------------------------------------------------------------------------------
 
     def advice(self, account: str) -> LastAdvice | None:
         """Return the latest message of advice, or None if there never was advice."""
-        items = self._table.query(f"{ADVICE}#{account}")
-        return next((ADVICE_ITEM.validate_python(item) for item in items), None)
+        items = self._table.query(f"{ADVICE_KEY}#{account}")
+        return next((_ADVICE_ADAPTER.validate_python(item) for item in items), None)
 
     def advised(self, account: str, advice: LastAdvice) -> None:
         """Store the message of advice that Slack took."""
-        item = ADVICE_ITEM.dump_python(advice)
+        item = _ADVICE_ADAPTER.dump_python(advice)
         lists = {"subjects": list(advice.subjects), "usd": list(advice.usd)}
-        self._table.put(f"{ADVICE}#{account}", LATEST, item | lists)
+        self._table.put(f"{ADVICE_KEY}#{account}", _LATEST_KEY, item | lists)

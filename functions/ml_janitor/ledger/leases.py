@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 
 from boto3.dynamodb.conditions import Attr
 
-from ml_janitor.ledger.table import ABSENT, EXPIRES, ConditionFailedError, Table, partition
+from ml_janitor.ledger.table import EXPIRES_ATTRIBUTE, IF_ABSENT, ConditionFailedError, Table, partition_key
 
-LEASE = "lease"
-SWEPT = Attr("swept").exists()
+LEASE_KEY = "lease"
+_HAS_SWEPT = Attr("swept").exists()
 
 
 class LeaseTakenError(Exception):
@@ -45,10 +45,10 @@ class Leases:
         mine = Attr("holder").eq(holder)
         try:
             self._table.put(
-                partition(LEASE, detector, account, region),
-                LEASE,
-                {"holder": holder, "until": until, EXPIRES: expires},
-                only_if=ABSENT | (mine & ~SWEPT) | (~mine & Attr("until").lte(now)),
+                partition_key(LEASE_KEY, detector, account, region),
+                LEASE_KEY,
+                {"holder": holder, "until": until, EXPIRES_ATTRIBUTE: expires},
+                only_if=IF_ABSENT | (mine & ~_HAS_SWEPT) | (~mine & Attr("until").lte(now)),
                 signed=True,
             )
         except ConditionFailedError as error:
@@ -64,9 +64,9 @@ class Leases:
         expires = int((now + timedelta(days=1)).timestamp())
         with suppress(ConditionFailedError):
             self._table.put(
-                partition(LEASE, detector, account, region),
-                LEASE,
-                {"holder": holder, "until": now, "swept": True, EXPIRES: expires},
+                partition_key(LEASE_KEY, detector, account, region),
+                LEASE_KEY,
+                {"holder": holder, "until": now, "swept": True, EXPIRES_ATTRIBUTE: expires},
                 only_if=Attr("holder").eq(holder),
             )
 
@@ -74,7 +74,7 @@ class Leases:
         """Release the lease, unless another holder has it by now."""
         with suppress(ConditionFailedError):
             self._table.delete(
-                partition(LEASE, detector, account, region),
-                LEASE,
+                partition_key(LEASE_KEY, detector, account, region),
+                LEASE_KEY,
                 only_if=Attr("holder").eq(holder) & Attr("swept").not_exists(),
             )

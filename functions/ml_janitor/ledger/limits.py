@@ -10,28 +10,28 @@ from zoneinfo import ZoneInfo
 
 from boto3.dynamodb.conditions import Attr
 
-from ml_janitor.core.cause import Cause, Why, cause
-from ml_janitor.ledger.table import EXPIRES, ConditionFailedError, Table, stamp
+from ml_janitor.core.cause import Cause, CauseCode, make_cause
+from ml_janitor.ledger.table import EXPIRES_ATTRIBUTE, ConditionFailedError, Table, format_stamp
 
 if TYPE_CHECKING:
     from ml_janitor.core.results import Sweep
 
-LIMIT = "limit"
-TOGETHER = "organization"
+LIMIT_KEY = "limit"
+_SHARED_NIGHT = "organization"
 """Owner of the night where all accounts of an organization share one."""
-TAKEN = Attr("taken")
-KEEP = timedelta(days=7)
-NOON = timedelta(hours=12)
+_TAKEN = Attr("taken")
+_LIMIT_RETENTION = timedelta(days=7)
+_NOON = timedelta(hours=12)
 
 
-class FullError(Exception):
+class LimitReachedError(Exception):
     """A limit leaves no place for another action."""
 
     def __init__(self, cause: Cause) -> None:
         self.cause = cause
 
 
-class Limits:
+class ActionLimits:
     """
     The counters in *table*: the actions that have a place in a sweep, and in a night.
 
@@ -58,7 +58,7 @@ class Limits:
 
     def night(self, now: datetime) -> str:
         """Return the night of *now*, as the day on which it began: from noon to noon, local time."""
-        return (now.astimezone(self._zone).replace(tzinfo=None) - NOON).date().isoformat()
+        return (now.astimezone(self._zone).replace(tzinfo=None) - _NOON).date().isoformat()
 
     def _take(self, counter: str, action: str, *, at_most: int, now: datetime) -> bool:
         """Take a place for *action*. The counter stores digests: with 16 digits an item holds hundreds."""
@@ -67,18 +67,18 @@ class Limits:
             return False
         try:
             self._table.change(
-                LIMIT,
+                LIMIT_KEY,
                 counter,
-                set_to={EXPIRES: int((now + KEEP).timestamp()), "last": now},
+                set_to={EXPIRES_ATTRIBUTE: int((now + _LIMIT_RETENTION).timestamp()), "last": now},
                 add={"taken": {mark}},
-                only_if=TAKEN.not_exists() | TAKEN.size().lt(at_most) | TAKEN.contains(mark),
+                only_if=_TAKEN.not_exists() | _TAKEN.size().lt(at_most) | _TAKEN.contains(mark),
             )
         except ConditionFailedError:
             return False
         return True
 
 
-class Places:
+class ActionPlaces:
     """
     The places that one sweep may still give out: *per_sweep*, and *per_night* over all sweeps.
 
@@ -88,7 +88,7 @@ class Places:
 
     def __init__(
         self,
-        limits: Limits,
+        limits: ActionLimits,
         sweep: Sweep,
         now: datetime,
         *,
@@ -97,8 +97,8 @@ class Places:
         together: bool,
     ) -> None:
         self._limits = limits
-        self._name = f"{sweep.detector}#{sweep.account}#{sweep.region}#{stamp(now)}"
-        self._detector, self._whose = sweep.detector, TOGETHER if together else str(sweep.account)
+        self._name = f"{sweep.detector}#{sweep.account}#{sweep.region}#{format_stamp(now)}"
+        self._detector, self._whose = sweep.detector, _SHARED_NIGHT if together else str(sweep.account)
         self._per_sweep, self._per_night = per_sweep, per_night
         self._full: Cause | None = None
         self.held: Counter[Cause] = Counter()
@@ -116,16 +116,16 @@ class Places:
         Raises FullError.
         """
         if not self._limits.in_sweep(self._name, action, at_most=self._per_sweep, now=now):
-            raise self._none_left(cause(Why.MAX_ACTIONS, self._per_sweep))
+            raise self._none_left(make_cause(CauseCode.MAX_ACTIONS, self._per_sweep))
         of_detector = f"{self._detector} {action}"
         if not self._limits.in_night(self._whose, of_detector, at_most=self._per_night, now=now):
-            raise self._none_left(cause(Why.MAX_ACTIONS_PER_NIGHT, self._per_night))
+            raise self._none_left(make_cause(CauseCode.MAX_ACTIONS_PER_NIGHT, self._per_night))
 
     def close(self, why: Cause) -> None:
         """Give out no more places, because of *why*."""
         self._full = why
 
-    def _none_left(self, limit: Cause) -> FullError:
+    def _none_left(self, limit: Cause) -> LimitReachedError:
         self._full = limit
         self.held[limit] += 1
-        return FullError(limit)
+        return LimitReachedError(limit)

@@ -14,26 +14,26 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any, Protocol
 
-from ml_janitor.core.cause import Cause, Why
-from ml_janitor.ledger.action import UNFINISHED, Action, Stage
-from ml_janitor.ledger.table import stamp
+from ml_janitor.core.cause import Cause, CauseCode
+from ml_janitor.ledger.action import UNFINISHED_STAGES, Action, Stage
+from ml_janitor.ledger.table import format_stamp
 
-ALGORITHM = "HMAC_SHA_256"
+MAC_ALGORITHM = "HMAC_SHA_256"
 
-DEPLOYING = timedelta(hours=1)
+_DEPLOY_TIME = timedelta(hours=1)
 """
 Time after the key's creation in which a function of the version before
 may still write unsigned actions.
 """
 
-SIGNED = UNFINISHED | {Stage.ACTED}
+SIGNED_STAGES = UNFINISHED_STAGES | {Stage.ACTED}
 """
 The stages that a MAC covers. The roles that act write them. During an undo, an action keeps the MAC of the
 stage before: the undo function has no permission to make a MAC, so it cannot forge an action.
 """
 
 
-class NoKeyError(Exception):
+class NoUndoKeyError(Exception):
     """There is no undo key where a record has to be signed or verified."""
 
 
@@ -45,7 +45,7 @@ class UnverifiedError(Exception):
         self.cause = cause
 
 
-class Macs(Protocol):
+class MacProvider(Protocol):
     """A maker and verifier of message authentication codes."""
 
     def sign(self, content: bytes) -> str:
@@ -63,7 +63,7 @@ class KmsMacs:
 
     def __init__(self, client: Any, key: str) -> None:
         self._client = client
-        self._about = {"KeyId": key, "MacAlgorithm": ALGORITHM}
+        self._about = {"KeyId": key, "MacAlgorithm": MAC_ALGORITHM}
 
     def sign(self, content: bytes) -> str:
         """Return the code of *content*'s digest: GenerateMac takes 4,096 bytes (API reference)."""
@@ -97,45 +97,49 @@ class KmsMacs:
         return made
 
 
-class NoKey:
+class NoUndoKey:
     """A stand-in without a key, for callers that only read, or write items that need no signature."""
 
     def sign(self, content: bytes) -> str:
         """Raise NoKeyError."""
         del content
-        raise NoKeyError("no undo key is named (JANITOR_UNDO_KEY), so a record cannot be signed")
+        raise NoUndoKeyError("no undo key is named (JANITOR_UNDO_KEY), so a record cannot be signed")
 
     def verify(self, content: bytes, mac: str) -> bool:
         """Raise NoKeyError."""
         del content, mac
-        raise NoKeyError("no undo key is named (JANITOR_UNDO_KEY), so a record cannot be verified")
+        raise NoUndoKeyError("no undo key is named (JANITOR_UNDO_KEY), so a record cannot be verified")
 
     def since(self) -> datetime:
         """Raise NoKeyError."""
-        raise NoKeyError("no undo key is named (JANITOR_UNDO_KEY), so nothing says when signing began")
+        raise NoUndoKeyError("no undo key is named (JANITOR_UNDO_KEY), so nothing says when signing began")
 
 
-def sign(macs: Macs, action: Action) -> dict[str, Any]:
+def sign_action(macs: MacProvider, action: Action) -> dict[str, Any]:
     """Return the attributes that authenticate *action* at its stage."""
-    return {"signed": action.stage, "mac": macs.sign(content(action, action.stage))}
+    return {"signed": action.stage, "mac": macs.sign(signed_content(action, action.stage))}
 
 
-def verify(macs: Macs, action: Action) -> None:
+def verify_action(macs: MacProvider, action: Action) -> None:
     """Raise UnverifiedError unless *action* is as it was signed, at the stage that it was signed at."""
     if not action.mac:
-        raise UnverifiedError(Cause(Why.MAC_MISSING, (action.id,)))
-    moved = action.stage in SIGNED and action.stage != action.signed
-    if moved or action.signed not in SIGNED or not macs.verify(content(action, action.signed), action.mac):
-        raise UnverifiedError(Cause(Why.MAC_INVALID))
+        raise UnverifiedError(Cause(CauseCode.MAC_MISSING, (action.id,)))
+    moved = action.stage in SIGNED_STAGES and action.stage != action.signed
+    if (
+        moved
+        or action.signed not in SIGNED_STAGES
+        or not macs.verify(signed_content(action, action.signed), action.mac)
+    ):
+        raise UnverifiedError(Cause(CauseCode.MAC_INVALID))
 
 
-def check_older(macs: Macs, action: Action) -> None:
+def check_unsigned_age(macs: MacProvider, action: Action) -> None:
     """Raise UnverifiedError for an unsigned *action* that is younger than the signing key."""
-    if action.began > macs.since() + DEPLOYING:
-        raise UnverifiedError(Cause(Why.MAC_EXPECTED))
+    if action.began > macs.since() + _DEPLOY_TIME:
+        raise UnverifiedError(Cause(CauseCode.MAC_EXPECTED))
 
 
-def content(action: Action, stage: Stage | str) -> bytes:
+def signed_content(action: Action, stage: Stage | str) -> bytes:
     """
     Return the signed part of *action* at *stage*: the target, the warning and the undo.
 
@@ -153,8 +157,8 @@ def content(action: Action, stage: Stage | str) -> bytes:
         "name": target.name,
         "kind": target.kind,
         "created": None if target.created is None else target.created.isoformat(),
-        "warned": stamp(action.warned),
-        "began": stamp(action.began),
+        "warned": format_stamp(action.warned),
+        "began": format_stamp(action.began),
         "by": action.by,
         "stage": str(stage),
         "undo": action.undo,

@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from ml_janitor.engine.failures import Failures
     from ml_janitor.ledger.leases import Leases
 
-PAUSE = timedelta(seconds=15)
+LEASE_PAUSE = timedelta(seconds=15)
 """Time between two looks for a free region."""
 
-KEPT = 3
+_RESERVED_PART = 3
 """A third of a run's time is reserved for sweeping the regions that it waited for."""
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class RegionBatch:
     """The *regions* to sweep now, under their leases; *later* counts the regions to come."""
 
     regions: list[Aws]
@@ -51,7 +51,7 @@ class RegionQueue:
     rest: bool = False
     _taken: dict[str, LeaseTakenError] = field(default_factory=dict)
 
-    def of(self, accounts: Sequence[Aws]) -> Generator[Batch]:
+    def of(self, accounts: Sequence[Aws]) -> Generator[RegionBatch]:
         """
         Yield every batch, with its leases until the caller asks for the next;
         between two batches it holds none.
@@ -61,15 +61,15 @@ class RegionQueue:
         LeaseTakenError if there was no batch at all.
         """
         left, pauses, swept = list(accounts), 0, False
-        last = self.begun + self.patience * (KEPT - 1) / KEPT
-        most = (last - self.begun) // PAUSE  # a limit of its own, since the clock may stand still
+        last = self.begun + self.patience * (_RESERVED_PART - 1) / _RESERVED_PART
+        most = (last - self.begun) // LEASE_PAUSE  # a limit of its own, since the clock may stand still
         while True:
             with self._leased(left) as (free, passed):
                 left = [aws for aws in left if aws not in free and aws not in passed]
                 if free:
                     swept = True
                     yield from self._swept(free, left)
-            if not left or self.pause is None or pauses == most or self.clock() + PAUSE > last:
+            if not left or self.pause is None or pauses == most or self.clock() + LEASE_PAUSE > last:
                 break
             self.pause()
             pauses += 1
@@ -78,10 +78,10 @@ class RegionQueue:
                 raise self._taken[aws.region]
             self.failures.note(f"{self._taken[aws.region]}, so it was not swept")
 
-    def _swept(self, free: list[Aws], left: list[Aws]) -> Iterator[Batch]:
+    def _swept(self, free: list[Aws], left: list[Aws]) -> Iterator[RegionBatch]:
         """Yield one batch. If it succeeded and others are left, a retry does not repeat it."""
         before = len(self.failures)
-        yield Batch(free, len(left))
+        yield RegionBatch(free, len(left))
         if left and len(self.failures) == before:
             for aws in free:
                 with self.failures.survived("what was swept could not be remembered"):

@@ -9,22 +9,29 @@ from typing import TYPE_CHECKING
 
 from boto3.dynamodb.conditions import Attr, ConditionBase
 
-from ml_janitor.ledger.action import UNDOABLE, Action, Stage
+from ml_janitor.ledger.action import UNDOABLE_STAGES, Action, Stage
 from ml_janitor.ledger.actions import BegunBeforeError
-from ml_janitor.ledger.table import ABSENT, EXPIRES, ConditionFailedError, Table, partition, stamp
+from ml_janitor.ledger.table import (
+    EXPIRES_ATTRIBUTE,
+    IF_ABSENT,
+    ConditionFailedError,
+    Table,
+    format_stamp,
+    partition_key,
+)
 
 if TYPE_CHECKING:
     from ml_janitor.ledger.actions import Actions
     from ml_janitor.ledger.entries import Entry
     from ml_janitor.ledger.findings import Ledger
 
-REQUEST = "request"
-AT_ONCE = timedelta(minutes=1)
-KEEP = timedelta(days=7)
+REQUEST_KEY = "request"
+_REQUEST_WINDOW = timedelta(minutes=1)
+_REQUEST_RETENTION = timedelta(days=7)
 """Time for which a request is remembered: a sweep grants it sooner."""
 
 
-class Requests:
+class ButtonRequests:
     """
     The requests in *table*: that a finding is due now, and that an action is undone.
 
@@ -37,7 +44,7 @@ class Requests:
 
     def make_due(self, entry: Entry, *, by: str, now: datetime) -> None:
         """Ask for *entry* to be due, under its warning."""
-        where = partition(REQUEST, entry.detector, entry.account, entry.region)
+        where = partition_key(REQUEST_KEY, entry.detector, entry.account, entry.region)
         self._put(where, {"what": "due", "key": entry.key, "warned": _stamped(entry.warned), "by": by}, now)
 
     def undo(self, action: Action, *, by: str, press: str, now: datetime) -> None:
@@ -47,17 +54,23 @@ class Requests:
         Raises ConditionFailedError if a press other than *press* asked within the last minute.
         """
         target = action.target
-        where = partition(REQUEST, action.detector, target.account, target.region)
+        where = partition_key(REQUEST_KEY, action.detector, target.account, target.region)
         self._put(
             where,
-            {"what": "undo", "key": target.key, "warned": stamp(action.warned), "by": by, "press": press},
+            {
+                "what": "undo",
+                "key": target.key,
+                "warned": format_stamp(action.warned),
+                "by": by,
+                "press": press,
+            },
             now,
-            only_if=ABSENT | Attr("press").eq(press) | Attr("at").lte(now - AT_ONCE),
+            only_if=IF_ABSENT | Attr("press").eq(press) | Attr("at").lte(now - _REQUEST_WINDOW),
         )
 
     def grant(self, ledger: Ledger, actions: Actions, detector: str, account: str, region: str) -> None:
         """Write the requests into the findings and the actions, where they still apply."""
-        items = list(self._table.query(partition(REQUEST, detector, account, region)))
+        items = list(self._table.query(partition_key(REQUEST_KEY, detector, account, region)))
         if not items:
             return
         asked = {(item["what"], item["key"], item["warned"]): item for item in items}
@@ -67,8 +80,8 @@ class Requests:
                 with suppress(ConditionFailedError):  # its warning is void
                     ledger.make_due(entry, by=item["by"], now=datetime.fromisoformat(item["at"]))
         for action in actions.all(detector, account, region):
-            item = asked.get(("undo", action.target.key, stamp(action.warned)))
-            if item is not None and action.stage in UNDOABLE - {Stage.UNDOING}:
+            item = asked.get(("undo", action.target.key, format_stamp(action.warned)))
+            if item is not None and action.stage in UNDOABLE_STAGES - {Stage.UNDOING}:
                 with suppress(BegunBeforeError):  # it moved on: the next sweep reads both again
                     actions.request_undo(action, item["by"], datetime.fromisoformat(item["at"]))
 
@@ -80,10 +93,10 @@ class Requests:
         *,
         only_if: ConditionBase | None = None,
     ) -> None:
-        expires = int((now + KEEP).timestamp())
+        expires = int((now + _REQUEST_RETENTION).timestamp())
         place = f"{asked['what']}#{asked['warned']}#{asked['key']}"
-        self._table.put(where, place, {**asked, "at": now, EXPIRES: expires}, only_if=only_if)
+        self._table.put(where, place, {**asked, "at": now, EXPIRES_ATTRIBUTE: expires}, only_if=only_if)
 
 
 def _stamped(warned: datetime | None) -> str:
-    return "" if warned is None else stamp(warned)
+    return "" if warned is None else format_stamp(warned)

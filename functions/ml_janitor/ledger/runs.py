@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING
 from boto3.dynamodb.conditions import Attr
 from pydantic import TypeAdapter, ValidationError
 
-from ml_janitor.aws.answers import ReadError, failure
-from ml_janitor.ledger.table import ABSENT, ConditionFailedError, Table, stamp
+from ml_janitor.aws.answers import ReadError, failure_text
+from ml_janitor.ledger.table import IF_ABSENT, ConditionFailedError, Table, format_stamp
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
-ORGANIZATION = "organization"
+ORGANIZATION_KEY = "organization"
 """The partition of the table, and the folder of the bucket."""
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class RunAccount:
     """
     One account of a run, and its regions to read, whether enabled there or not.
 
@@ -34,7 +34,7 @@ class Listed:
     name: str = ""
 
 
-LISTED = TypeAdapter(tuple[Listed, ...])
+RUN_ACCOUNTS_ADAPTER = TypeAdapter(tuple[RunAccount, ...])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,10 +57,10 @@ class LastRun:
     regions: tuple[str, ...] = ()
 
 
-RUN_ITEM = TypeAdapter(LastRun)
+_RUN_ADAPTER = TypeAdapter(LastRun)
 
 
-class Runs:
+class LatestRuns:
     """The latest run of each detector, in *table*: an earlier run never replaces a later one."""
 
     def __init__(self, table: Table) -> None:
@@ -68,25 +68,28 @@ class Runs:
 
     def last(self, detector: str) -> LastRun | None:
         """Return the latest run of *detector*, or None if there never was a run."""
-        item = self._table.get(ORGANIZATION, detector)
-        return None if item is None else RUN_ITEM.validate_python({**item, "detector": detector})
+        item = self._table.get(ORGANIZATION_KEY, detector)
+        return None if item is None else _RUN_ADAPTER.validate_python({**item, "detector": detector})
 
     def begun(self, run: LastRun) -> None:
         """Remember that *run* has begun, unless a later run has."""
-        item = {key: value for key, value in RUN_ITEM.dump_python(run).items() if value is not None}
+        item = {key: value for key, value in _RUN_ADAPTER.dump_python(run).items() if value is not None}
         with suppress(ConditionFailedError):
             self._table.put(
-                ORGANIZATION, run.detector, item, only_if=ABSENT | Attr("time").lte(stamp(run.time))
+                ORGANIZATION_KEY,
+                run.detector,
+                item,
+                only_if=IF_ABSENT | Attr("time").lte(format_stamp(run.time)),
             )
 
     def ended(self, detector: str, time: datetime, *, at: datetime, unread: int) -> None:
         """Remember that the run of *time* has ended, unless a later run has begun."""
         with suppress(ConditionFailedError):
             self._table.change(
-                ORGANIZATION,
+                ORGANIZATION_KEY,
                 detector,
                 set_to={"ended": at, "unread": unread},
-                only_if=Attr("time").eq(stamp(time)),
+                only_if=Attr("time").eq(format_stamp(time)),
             )
 
 
@@ -103,7 +106,7 @@ class RunLists:
         self._bucket = bucket
 
     def keep(
-        self, detector: str, time: datetime, *, listed: Sequence[Listed], accounts: Sequence[Listed]
+        self, detector: str, time: datetime, *, listed: Sequence[RunAccount], accounts: Sequence[RunAccount]
     ) -> str:
         """Put the lists of the run of *time*; return the key of the *listed* accounts to read."""
         for key, items in (
@@ -113,30 +116,30 @@ class RunLists:
             self._client.put_object(
                 Bucket=self._bucket,
                 Key=key,
-                Body=LISTED.dump_json(tuple(items)),
+                Body=RUN_ACCOUNTS_ADAPTER.dump_json(tuple(items)),
                 ContentType="application/json",
             )
         return key
 
-    def listed(self, detector: str, time: datetime) -> tuple[Listed, ...]:
+    def listed(self, detector: str, time: datetime) -> tuple[RunAccount, ...]:
         """Return the accounts that the run of *time* reads."""
         return self._read(_key(detector, time))
 
-    def accounts(self, detector: str, time: datetime) -> tuple[Listed, ...]:
+    def accounts(self, detector: str, time: datetime) -> tuple[RunAccount, ...]:
         """Return all accounts and regions of the run of *time*."""
         return self._read(_key(detector, time, "accounts.json"))
 
-    def _read(self, key: str) -> tuple[Listed, ...]:
+    def _read(self, key: str) -> tuple[RunAccount, ...]:
         try:
             body = self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
-            return LISTED.validate_json(body)
+            return RUN_ACCOUNTS_ADAPTER.validate_json(body)
         except ValidationError as error:
             raise ReadError(f"s3://{self._bucket}/{key} is no list of accounts") from error
         except Exception as error:  # an error that is no failed call is a bug, and raised as it is
-            if (words := failure(error)) is None:
+            if (words := failure_text(error)) is None:
                 raise
             raise ReadError(f"s3://{self._bucket}/{key} could not be read: {words}") from error
 
 
 def _key(detector: str, time: datetime, ending: str = "json") -> str:
-    return f"{ORGANIZATION}/{detector}/{time:%Y-%m-%dT%H-%M-%SZ}.{ending}"
+    return f"{ORGANIZATION_KEY}/{detector}/{time:%Y-%m-%dT%H-%M-%SZ}.{ending}"

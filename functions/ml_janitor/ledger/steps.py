@@ -6,16 +6,16 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from ml_janitor.aws.client import READS
-from ml_janitor.ledger.action import REFUSED
+from ml_janitor.aws.client import READ_OPERATIONS
+from ml_janitor.ledger.action import STEP_REFUSED
 
 if TYPE_CHECKING:
     from ml_janitor.ledger.action import Action
     from ml_janitor.ledger.actions import Actions
 
-MAY_HAVE_BEEN_DONE = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
+_AMBIGUOUS_STATUSES = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
 
-RETRIED = frozenset(
+_RETRIED_CODES = frozenset(
     {
         "RequestLimitExceeded",
         "RequestTimeout",
@@ -51,8 +51,8 @@ class RecordedSteps:
         try:
             call()
         except Exception as error:  # raised again, after the step is recorded
-            if self._phase == "act" and before != "begun" and refused(error):
-                self._record(name, REFUSED)
+            if self._phase == "act" and before != "begun" and proves_refusal(error):
+                self._record(name, STEP_REFUSED)
             raise
         self._record(name, "done")
 
@@ -71,7 +71,7 @@ class RecordedSteps:
         self._known[full] = how
 
 
-def refused(error: BaseException) -> bool:
+def proves_refusal(error: BaseException) -> bool:
     """
     Return whether *error* proves that the changing call was not carried out.
 
@@ -81,13 +81,13 @@ def refused(error: BaseException) -> bool:
     """
     from botocore.exceptions import ClientError
 
-    if not isinstance(error, ClientError) or READS.match(error.operation_name):
+    if not isinstance(error, ClientError) or READ_OPERATIONS.match(error.operation_name):
         return False
     about = error.response.get("ResponseMetadata", {})
     status, code = about.get("HTTPStatusCode", 0), error.response.get("Error", {}).get("Code", "")
     return (
         HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
-        and status not in MAY_HAVE_BEEN_DONE
-        and code not in RETRIED
+        and status not in _AMBIGUOUS_STATUSES
+        and code not in _RETRIED_CODES
         and not about.get("RetryAttempts")
     )

@@ -17,30 +17,30 @@ from botocore.exceptions import ClientError
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
 
-LONGEST, READABLE = 1000, 900
+_LONGEST_SORT_KEY, _READABLE_SORT_KEY = 1000, 900
 """Bytes of a sort key that stay as they are, and those that are left of a longer key."""
 
-NOTHING: Mapping[str, Any] = {}
-AT_ONCE = 100
+NO_ATTRIBUTES: Mapping[str, Any] = {}
+ITEMS_PER_BATCH = 100
 """Items that one BatchGetItem takes (DynamoDB's API reference)."""
 
-BATCHES = 8
+_CONCURRENT_BATCHES = 8
 """Batches that are read side by side."""
 
-FIRST_PAUSE, LONGEST_PAUSE, TRIES = 0.1, 5.0, 12
+_FIRST_PAUSE, _LONGEST_PAUSE, _BATCH_TRIES = 0.1, 5.0, 12
 """
 Seconds before the first retry of the items that DynamoDB left out of a batch, the longest pause, and the
 number of tries. The pause doubles each time.
 DynamoDB leaves out items for lack of throughput, and advises to wait longer each time (API reference).
 """
 
-EXPIRES = "expires"
+EXPIRES_ATTRIBUTE = "expires"
 """The attribute after whose time, in seconds since 1970, DynamoDB removes an item."""
 
-WRITTEN = "written"
+WRITTEN_ATTRIBUTE = "written"
 """The attribute that names the last signed write of an item, so that its writer recognises it."""
 
-ABSENT = Attr("pk").not_exists()
+IF_ABSENT = Attr("pk").not_exists()
 """The condition that there is no such item."""
 
 
@@ -50,12 +50,12 @@ class ConditionFailedError(Exception):
     is the item, for a signed write.
     """
 
-    def __init__(self, item: Mapping[str, Any] = NOTHING) -> None:
+    def __init__(self, item: Mapping[str, Any] = NO_ATTRIBUTES) -> None:
         super().__init__()
         self.item = item
 
 
-class NotReadError(Exception):
+class ItemsUnreadError(Exception):
     """DynamoDB left items out of every answer."""
 
 
@@ -63,7 +63,7 @@ class _OwnWriteError(ConditionFailedError):
     """DynamoDB refused a write because it had been made before: *item* is the item after it."""
 
 
-ANSWER_REFUSED: Mapping[str, Any] = {"ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
+_RETURN_ON_REFUSAL: Mapping[str, Any] = {"ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
 """A refused signed write answers with the item as it is: its mark names the writer."""
 
 
@@ -82,7 +82,9 @@ class Table:
 
     def get(self, pk: str, sk: str) -> dict[str, Any] | None:
         """Return one item as it stands now, or None."""
-        answer = self.client.get_item(TableName=self.name, Key=self._dynamo(key(pk, sk)), ConsistentRead=True)
+        answer = self.client.get_item(
+            TableName=self.name, Key=self._dynamo(item_key(pk, sk)), ConsistentRead=True
+        )
         return self._plain(answer["Item"]) if "Item" in answer else None
 
     def get_many(
@@ -93,24 +95,26 @@ class Table:
 
         *sleep* waits before the retry of items that an answer left out. Raises NotReadError.
         """
-        batches = [keys[start : start + AT_ONCE] for start in range(0, len(keys), AT_ONCE)]
-        with ThreadPoolExecutor(BATCHES, thread_name_prefix="ledger") as pool:
+        batches = [keys[start : start + ITEMS_PER_BATCH] for start in range(0, len(keys), ITEMS_PER_BATCH)]
+        with ThreadPoolExecutor(_CONCURRENT_BATCHES, thread_name_prefix="ledger") as pool:
             read = pool.map(lambda batch: self._batch(batch, sleep), batches)
             return {(item["pk"], item["sk"]): item for items in read for item in items}
 
     def _batch(self, keys: Sequence[tuple[str, str]], sleep: Callable[[float], None]) -> list[dict[str, Any]]:
         asked: Any = {
-            self.name: {"Keys": [self._dynamo(key(*names)) for names in keys], "ConsistentRead": True}
+            self.name: {"Keys": [self._dynamo(item_key(*names)) for names in keys], "ConsistentRead": True}
         }
-        found, pause = list[dict[str, Any]](), FIRST_PAUSE
-        for _ in range(TRIES):
+        found, pause = list[dict[str, Any]](), _FIRST_PAUSE
+        for _ in range(_BATCH_TRIES):
             answer = self.client.batch_get_item(RequestItems=asked)
             found += map(self._plain, answer["Responses"].get(self.name, ()))
             if not (asked := answer["UnprocessedKeys"]):
                 return found
             sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE)
-        raise NotReadError(f"DynamoDB left items out of {TRIES} answers: its throughput has no room for them")
+            pause = min(2 * pause, _LONGEST_PAUSE)
+        raise ItemsUnreadError(
+            f"DynamoDB left items out of {_BATCH_TRIES} answers: its throughput has no room for them"
+        )
 
     def query(self, pk: str) -> Iterator[dict[str, Any]]:
         """Yield every item of one partition as it stands now, from all pages."""
@@ -135,7 +139,7 @@ class Table:
     ) -> None:
         """Write a whole item, where condition *only_if* holds. Raises ConditionFailedError; see `change`."""
         mark = _mark() if signed else {}
-        item = {**key(pk, sk), **attributes, **mark}
+        item = {**item_key(pk, sk), **attributes, **mark}
         request = {"Item": self._dynamo(item), **self._conditional(only_if, mark)}
         with suppress(_OwnWriteError):
             self._guarded(lambda: self.client.put_item(TableName=self.name, **request), mark)
@@ -145,9 +149,9 @@ class Table:
         pk: str,
         sk: str,
         *,
-        set_to: Mapping[str, Any] = NOTHING,
-        at_first: Mapping[str, Any] = NOTHING,
-        add: Mapping[str, set[str]] = NOTHING,
+        set_to: Mapping[str, Any] = NO_ATTRIBUTES,
+        at_first: Mapping[str, Any] = NO_ATTRIBUTES,
+        add: Mapping[str, set[str]] = NO_ATTRIBUTES,
         remove: Sequence[str] = (),
         only_if: ConditionBase | None = None,
         signed: bool = False,
@@ -179,7 +183,7 @@ class Table:
             answer = self._guarded(
                 lambda: self.client.update_item(
                     TableName=self.name,
-                    Key=self._dynamo(key(pk, sk)),
+                    Key=self._dynamo(item_key(pk, sk)),
                     UpdateExpression=" ".join(
                         f"{verb} {', '.join(all_)}" for verb, all_ in clauses.items() if all_
                     ),
@@ -195,7 +199,7 @@ class Table:
 
     def delete(self, pk: str, sk: str, *, only_if: ConditionBase | None = None) -> None:
         """Remove an item where condition *only_if* holds. Raises ConditionFailedError."""
-        request = {"Key": self._dynamo(key(pk, sk)), **self._conditional(only_if)}
+        request = {"Key": self._dynamo(item_key(pk, sk)), **self._conditional(only_if)}
         self._guarded(lambda: self.client.delete_item(TableName=self.name, **request))
 
     def _pages(self, operation: Any, condition: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -205,14 +209,14 @@ class Table:
             yield from map(self._plain, page["Items"])
 
     def _conditional(
-        self, only_if: ConditionBase | None, mark: Mapping[str, str] = NOTHING
+        self, only_if: ConditionBase | None, mark: Mapping[str, str] = NO_ATTRIBUTES
     ) -> dict[str, Any]:
         """
         Return the members that make a write conditional, and have it return
         the item if it has a *mark*.
         """
         condition = self._condition("ConditionExpression", only_if) if only_if else {}
-        return {**condition, **(ANSWER_REFUSED if mark else {})}
+        return {**condition, **(_RETURN_ON_REFUSAL if mark else {})}
 
     def _condition(self, member: str, condition: ConditionBase) -> dict[str, Any]:
         """Return *condition* as *member* of a request, with its names and values."""
@@ -224,7 +228,7 @@ class Table:
             **({"ExpressionAttributeValues": values} if values else {}),
         }
 
-    def _guarded[A](self, write: Callable[[], A], mark: Mapping[str, str] = NOTHING) -> A:
+    def _guarded[A](self, write: Callable[[], A], mark: Mapping[str, str] = NO_ATTRIBUTES) -> A:
         """
         Return the answer of *write*. Raises ConditionFailedError, and
         _OwnWriteError where the item has its *mark*.
@@ -237,13 +241,14 @@ class Table:
             if error.response.get("Error", {}).get("Code") != "ConditionalCheckFailedException":
                 raise
             item = self._plain(error.response.get("Item", {}))  # type: ignore[arg-type]
-            if mark and item.get(WRITTEN) == mark[WRITTEN]:
+            if mark and item.get(WRITTEN_ATTRIBUTE) == mark[WRITTEN_ATTRIBUTE]:
                 raise _OwnWriteError(item) from error
             raise ConditionFailedError(item) from error
 
     def _dynamo(self, values: Mapping[str, Any]) -> dict[str, Any]:
         plain = {
-            name: stamp(value) if isinstance(value, datetime) else value for name, value in values.items()
+            name: format_stamp(value) if isinstance(value, datetime) else value
+            for name, value in values.items()
         }
         return {name: self._write.serialize(value) for name, value in plain.items()}
 
@@ -253,25 +258,25 @@ class Table:
 
 def _mark() -> dict[str, str]:
     """Return a mark by which a signed write is recognised."""
-    return {WRITTEN: uuid4().hex}
+    return {WRITTEN_ATTRIBUTE: uuid4().hex}
 
 
-def key(pk: str, sk: str) -> dict[str, str]:
+def item_key(pk: str, sk: str) -> dict[str, str]:
     """
     Return the key of one item. A sort key has at most 1,024 bytes; the name of
     an S3 object alone may have as many.
     """
     long = sk.encode()
-    if len(long) > LONGEST:
-        sk = f"{long[:READABLE].decode(errors='ignore')}...{sha256(long).hexdigest()}"
+    if len(long) > _LONGEST_SORT_KEY:
+        sk = f"{long[:_READABLE_SORT_KEY].decode(errors='ignore')}...{sha256(long).hexdigest()}"
     return {"pk": pk, "sk": sk}
 
 
-def partition(kind: str, detector: str, account: str | None, region: str) -> str:
+def partition_key(kind: str, detector: str, account: str | None, region: str) -> str:
     """Return the partition key of one *kind* of item of one sweep; a person can read it."""
     return f"{kind}#{detector}#{account}#{region}"
 
 
-def stamp(at: datetime) -> str:
+def format_stamp(at: datetime) -> str:
     """Return a time as the table holds it: UTC, to the second, so that text sorts in time order."""
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

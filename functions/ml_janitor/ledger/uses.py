@@ -7,28 +7,28 @@ from typing import TYPE_CHECKING, Any
 
 from ml_janitor.core.model import Change
 from ml_janitor.engine.detector import Condition, Grant, allow
-from ml_janitor.ledger.actions import ACTION
-from ml_janitor.ledger.findings import FINDING
-from ml_janitor.ledger.holds import HOLD
-from ml_janitor.ledger.idempotency import IDEMPOTENCY
-from ml_janitor.ledger.latest import ADVICE, BILL, DIGEST, SWEEP
-from ml_janitor.ledger.leases import LEASE
-from ml_janitor.ledger.limits import LIMIT
-from ml_janitor.ledger.requests import REQUEST
-from ml_janitor.ledger.runs import ORGANIZATION
+from ml_janitor.ledger.actions import ACTION_KEY
+from ml_janitor.ledger.findings import FINDING_KEY
+from ml_janitor.ledger.holds import HOLD_KEY
+from ml_janitor.ledger.idempotency import IDEMPOTENCY_KEY
+from ml_janitor.ledger.latest import ADVICE_KEY, BILL_KEY, DIGEST_KEY, SWEEP_KEY
+from ml_janitor.ledger.leases import LEASE_KEY
+from ml_janitor.ledger.limits import LIMIT_KEY
+from ml_janitor.ledger.requests import REQUEST_KEY
+from ml_janitor.ledger.runs import ORGANIZATION_KEY
 
 if TYPE_CHECKING:
     from ml_janitor.engine.detector import Detector
 
-GET, QUERY, PUT, UPDATE, DELETE = "GetItem", "Query", "PutItem", "UpdateItem", "DeleteItem"
-GET_MANY = "BatchGetItem"
-READS = frozenset({GET, GET_MANY, QUERY})
+_GET, _QUERY, _PUT, _UPDATE, _DELETE = "GetItem", "Query", "PutItem", "UpdateItem", "DeleteItem"
+_GET_MANY = "BatchGetItem"
+TABLE_READS = frozenset({_GET, _GET_MANY, _QUERY})
 
-type Uses = Mapping[str, tuple[str, ...]]
+type TableUses = Mapping[str, tuple[str, ...]]
 """Operations by the partition keys that they are for, in which * stands for anything."""
 
 
-def of_sweep(detector: Detector[Any], *, armed: bool, organization: bool = False) -> Uses:
+def sweep_uses(detector: Detector[Any], *, armed: bool, organization: bool = False) -> TableUses:
     """
     Return the uses of *detector*'s function: its own items, the holds, and the counters if it is *armed*.
 
@@ -36,85 +36,91 @@ def of_sweep(detector: Detector[Any], *, armed: bool, organization: bool = False
     """
     name = detector.name
     uses = {
-        f"{FINDING}#{name}#*": (QUERY, UPDATE),
-        f"{SWEEP}#{name}#*": (GET, PUT),
-        f"{LEASE}#{name}#*": (PUT, DELETE),
-        f"{HOLD}#*": (QUERY,),
-        **({ORGANIZATION: (GET,)} if organization else {}),
-        **once(name),
+        f"{FINDING_KEY}#{name}#*": (_QUERY, _UPDATE),
+        f"{SWEEP_KEY}#{name}#*": (_GET, _PUT),
+        f"{LEASE_KEY}#{name}#*": (_PUT, _DELETE),
+        f"{HOLD_KEY}#*": (_QUERY,),
+        **({ORGANIZATION_KEY: (_GET,)} if organization else {}),
+        **idempotency_uses(name),
     }
     if detector.cleanup is not None:
-        uses[f"{ACTION}#{name}#*"] = (QUERY, UPDATE, *((PUT,) if armed else ()))
-        uses[f"{REQUEST}#{name}#*"] = (QUERY,)
+        uses[f"{ACTION_KEY}#{name}#*"] = (_QUERY, _UPDATE, *((_PUT,) if armed else ()))
+        uses[f"{REQUEST_KEY}#{name}#*"] = (_QUERY,)
     if armed:
-        uses[LIMIT] = (UPDATE,)
+        uses[LIMIT_KEY] = (_UPDATE,)
     if detector.asks_for is Change.COMMIT:  # commitments leave out the findings of all others
-        uses |= {f"{FINDING}#{name}#*": (UPDATE,), f"{FINDING}#*": (QUERY,)}
+        uses |= {f"{FINDING_KEY}#{name}#*": (_UPDATE,), f"{FINDING_KEY}#*": (_QUERY,)}
     if detector.spares_undos:
-        uses[f"{ACTION}#*"] = (QUERY,)
+        uses[f"{ACTION_KEY}#*"] = (_QUERY,)
     return uses
 
 
-def of_accounts() -> Uses:
+def accounts_uses() -> TableUses:
     """
     Return the uses of the function that lists the accounts of an
     organization's runs and counts missing results.
     """
-    return {f"{SWEEP}#*": (GET_MANY, PUT), ORGANIZATION: (GET, PUT, UPDATE)}
+    return {f"{SWEEP_KEY}#*": (_GET_MANY, _PUT), ORGANIZATION_KEY: (_GET, _PUT, _UPDATE)}
 
 
-def of_digest(*, bill: bool, advice: bool, organization: bool = False) -> Uses:
+def digest_uses(*, bill: bool, advice: bool, organization: bool = False) -> TableUses:
     """
     Return the uses of the digest, which sums up all sweeps, and of the *bill*
     and the weekly *advice* if enabled.
 
     In an *organization* it reads the sweeps in batches, and the latest runs say which there are.
     """
-    read = {f"{kind}#*": (QUERY,) for kind in (FINDING, ACTION, HOLD)}
+    read = {f"{kind}#*": (_QUERY,) for kind in (FINDING_KEY, ACTION_KEY, HOLD_KEY)}
     return {
         **read,
-        f"{SWEEP}#*": (GET_MANY if organization else GET,),
-        f"{DIGEST}#*": (GET, PUT),
-        **({f"{BILL}#*": (GET, PUT)} if bill else {}),
-        **({f"{ADVICE}#*": (QUERY, PUT)} if advice else {}),
-        **({ORGANIZATION: (GET,)} if organization else {}),
-        **once("digest"),
+        f"{SWEEP_KEY}#*": (_GET_MANY if organization else _GET,),
+        f"{DIGEST_KEY}#*": (_GET, _PUT),
+        **({f"{BILL_KEY}#*": (_GET, _PUT)} if bill else {}),
+        **({f"{ADVICE_KEY}#*": (_QUERY, _PUT)} if advice else {}),
+        **({ORGANIZATION_KEY: (_GET,)} if organization else {}),
+        **idempotency_uses("digest"),
     }
 
 
-def of_bill(*, organization: bool = False) -> Uses:
+def bill_uses(*, organization: bool = False) -> TableUses:
     """
     Return the uses of the bill, which shows the findings and actions on its
     lines, and an *organization*'s accounts.
     """
-    read = {f"{kind}#*": (QUERY,) for kind in (FINDING, ACTION)}
-    runs = {ORGANIZATION: (GET,)} if organization else {}
-    return {**read, f"{BILL}#*": (GET, PUT), f"{DIGEST}#*": (GET,), **runs, **once("bill")}
-
-
-def of_undo() -> Uses:
-    """Return the uses of the undo function, which serves the actions of all detectors."""
+    read = {f"{kind}#*": (_QUERY,) for kind in (FINDING_KEY, ACTION_KEY)}
+    runs = {ORGANIZATION_KEY: (_GET,)} if organization else {}
     return {
-        f"{ACTION}#*": (QUERY, UPDATE),
-        f"{FINDING}#*": (QUERY,),
-        f"{LEASE}#*": (PUT, DELETE),
-        f"{HOLD}#*": (PUT,),
-        **once("undo"),
+        **read,
+        f"{BILL_KEY}#*": (_GET, _PUT),
+        f"{DIGEST_KEY}#*": (_GET,),
+        **runs,
+        **idempotency_uses("bill"),
     }
 
 
-def of_presses() -> Uses:
+def undo_uses() -> TableUses:
+    """Return the uses of the undo function, which serves the actions of all detectors."""
+    return {
+        f"{ACTION_KEY}#*": (_QUERY, _UPDATE),
+        f"{FINDING_KEY}#*": (_QUERY,),
+        f"{LEASE_KEY}#*": (_PUT, _DELETE),
+        f"{HOLD_KEY}#*": (_PUT,),
+        **idempotency_uses("undo"),
+    }
+
+
+def press_uses() -> TableUses:
     """Return the uses of Slack's worker: it holds, and asks. It only reads findings and actions."""
-    read = {f"{kind}#*": (QUERY,) for kind in (FINDING, ACTION, ADVICE)}
-    return {**read, f"{HOLD}#*": (QUERY, PUT), f"{REQUEST}#*": (PUT,), **once("press")}
+    read = {f"{kind}#*": (_QUERY,) for kind in (FINDING_KEY, ACTION_KEY, ADVICE_KEY)}
+    return {**read, f"{HOLD_KEY}#*": (_QUERY, _PUT), f"{REQUEST_KEY}#*": (_PUT,), **idempotency_uses("press")}
 
 
-def once(name: str) -> Uses:
+def idempotency_uses(name: str) -> TableUses:
     """Return the permissions that the function *name* needs for its idempotency records."""
-    return {f"{IDEMPOTENCY}#{name}": (PUT, UPDATE, DELETE)}
+    return {f"{IDEMPOTENCY_KEY}#{name}": (_PUT, _UPDATE, _DELETE)}
 
 
-def grants(uses: Uses, table: str) -> tuple[Grant, ...]:
+def table_grants(uses: TableUses, table: str) -> tuple[Grant, ...]:
     """
     Return *uses* as permissions on the table with that ARN.
 

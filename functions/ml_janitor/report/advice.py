@@ -9,23 +9,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from ml_janitor.core.text import usd
-from ml_janitor.report.buttons import LABELS, Button, Subject
-from ml_janitor.report.finding_words import noun, owner_name
+from ml_janitor.core.text import format_usd
+from ml_janitor.report.buttons import BUTTON_LABELS, Button, ButtonSubject
+from ml_janitor.report.finding_words import detector_noun, owner_in_message
 from ml_janitor.report.mrkdwn import (
     Message,
-    actions,
-    button,
-    code,
-    context,
-    counted,
-    header,
+    as_sentence,
+    button_row,
+    code_span,
+    context_block,
+    count_noun,
+    header_block,
+    make_button,
     prose,
-    section,
-    sentence,
+    section_block,
 )
 
-BUTTONS = (Button.LATER, Button.NOT_FOR_US)
+ADVICE_BUTTONS = (Button.LATER, Button.NOT_FOR_US)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +36,7 @@ class Advice:
     *placed* is whether it names its account and region, because there are several.
     """
 
-    subject: Subject
+    subject: ButtonSubject
     name: str
     owner: str | None
     action: str
@@ -47,42 +47,49 @@ class Advice:
     placed: bool = False
 
 
-def weekly(best: Sequence[Advice], *, of: int, together: Decimal, buttons: bool) -> Message:
+def weekly_message(best: Sequence[Advice], *, of: int, together: Decimal, buttons: bool) -> Message:
     """
     Build the message of the *best* pieces of advice, out of so many that would save so much *together*.
 
     Without *buttons* it names the commands that do the same.
     """
     sums = sum((advice.monthly_usd for advice in best), Decimal(0))
-    title = f"This week's advice: {usd(sums)} a month in {counted(len(best), 'change')}"
-    blocks = [header(title)]
+    title = f"This week's advice: {format_usd(sums)} a month in {count_noun(len(best), 'change')}"
+    blocks = [header_block(title)]
     for advice in best:
-        blocks.append(section(_described(advice)))
+        blocks.append(section_block(_described(advice)))
         if advice.held:
-            blocks.append(context(sentence(prose(advice.held, 300))))
+            blocks.append(context_block(as_sentence(prose(advice.held, 300))))
         elif buttons:
-            row = [button(LABELS[word], word.value, str(advice.subject)) for word in BUTTONS]
-            blocks.append(actions(row))
+            row = [
+                make_button(BUTTON_LABELS[word], word.value, str(advice.subject)) for word in ADVICE_BUTTONS
+            ]
+            blocks.append(button_row(row))
     rest = (
-        f"{counted(of, 'piece')} of advice would save {usd(together)} a month together"
+        f"{count_noun(of, 'piece')} of advice would save {format_usd(together)} a month together"
         if of > len(best)
         else ""
     )
     ends = [
         "What saves most a month for an hour of work comes first",
         *([rest] if rest else []),
-        *([] if buttons else [f"{code('janitor keep ARN --only DETECTOR --reason TEXT')} leaves one out"]),
+        *(
+            []
+            if buttons
+            else [f"{code_span('janitor keep ARN --only DETECTOR --reason TEXT')} leaves one out"]
+        ),
     ]
-    blocks.append(context(". ".join(ends) + "."))
+    blocks.append(context_block(". ".join(ends) + "."))
     return Message(text=title, blocks=tuple(blocks))
 
 
 def _described(advice: Advice) -> str:
-    once = f", {usd(advice.once_usd)} once" if advice.once_usd else ""
-    money = f"*{usd(advice.monthly_usd)} a month{once}*"
+    once = f", {format_usd(advice.once_usd)} once" if advice.once_usd else ""
+    money = f"*{format_usd(advice.monthly_usd)} a month{once}*"
     where = f" in {advice.subject.account}, {advice.subject.region}" if advice.placed else ""
     what = (
-        f"{noun(advice.subject.detector, 1)} {code(advice.name)}{where}, {owner_name(advice.owner)}, "
+        f"{detector_noun(advice.subject.detector, 1)} {code_span(advice.name)}{where}, "
+        f"{owner_in_message(advice.owner)}, "
         f"about {advice.work} of work"
     )
-    return f"{money}: {what}\n{sentence(prose(advice.action, 600))}"
+    return f"{money}: {what}\n{as_sentence(prose(advice.action, 600))}"

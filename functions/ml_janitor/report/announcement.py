@@ -8,45 +8,45 @@ from datetime import datetime
 from typing import NamedTuple
 
 from ml_janitor.core.model import Kept, Mode
-from ml_janitor.core.money import Totals, dearest_first
+from ml_janitor.core.money import Totals, rank_by_cost
 from ml_janitor.core.results import Outcome, Result, Sweep
-from ml_janitor.core.text import moment
-from ml_janitor.ledger.entries import Recorded
+from ml_janitor.core.text import format_time
+from ml_janitor.ledger.entries import RecordedFindings
 from ml_janitor.report import causes
 from ml_janitor.report import finding_words as words
-from ml_janitor.report.finding_words import noun, reason
+from ml_janitor.report.finding_words import detector_noun, reason_sentence
 from ml_janitor.report.mrkdwn import (
     Block,
     Message,
     Post,
-    code,
-    context,
-    counted,
-    fits,
-    header,
+    as_sentence,
+    code_span,
+    context_block,
+    count_noun,
+    fits_message,
+    header_block,
     prose,
-    section,
-    sentence,
+    section_block,
 )
-from ml_janitor.report.outcomes import only_reported
+from ml_janitor.report.outcomes import is_only_reported
 
-SHOWN = 20
+THREAD_FINDINGS = 20
 """Findings that the thread shows, the dearest first; the report has them all."""
 
 UNREAD_SHOWN = 3
 
-SHOWN_AT_ONCE = 3
+MESSAGE_FINDINGS = 3
 """Findings that the message itself shows; the others are in its thread."""
 
 ACTIONS_SHOWN = 3
 
-OWN_MESSAGE = frozenset({Outcome.WARNED, Outcome.ACTED})
+OUTCOMES_WITH_MESSAGE = frozenset({Outcome.WARNED, Outcome.ACTED})
 """Outcomes with a message of their own: this sweep warned about the finding, or removed it."""
 
 
-def announcement(
+def announce_sweep(
     sweep: Sweep,
-    recorded: Recorded,
+    recorded: RecordedFindings,
     *,
     now: datetime,
     people: Mapping[str, str] | None = None,
@@ -56,28 +56,28 @@ def announcement(
     """
     Build the post of *sweep*; None if nothing is new.
 
-    *people* are Slack's user ids by owner (see `owners`), *report* says where the whole report is kept,
-    *keep_tag* is the tag that exempts. Only the thread mentions people, beside their findings.
+    *people* are Slack's user ids by owner (see `owners_in_thread`), *report* says where the whole report is
+    kept, *keep_tag* is the tag that exempts. Only the thread mentions people, beside their findings.
     """
-    new = sorted(recorded.new, key=dearest_first)
+    new = sorted(recorded.new, key=rank_by_cost)
     if not new:
         return None
     keys = {result.target.key for result in new}
     known = [
         result
         for result in sweep.findings
-        if result.target.key not in keys and result.outcome not in OWN_MESSAGE
+        if result.target.key not in keys and result.outcome not in OUTCOMES_WITH_MESSAGE
     ]
     return Post(
         main=_main(sweep, new, now, _small_print(sweep.detector, known, report, keep_tag)),
-        replies=tuple(thread(new, now, people or {})),
+        replies=tuple(thread_messages(new, now, people or {})),
         attachment=f"{sweep.detector}-{sweep.account or 'unknown'}-{sweep.region}-{now:%Y-%m-%d}.html",
     )
 
 
-def owners(new: Iterable[Result]) -> tuple[str, ...]:
+def owners_in_thread(new: Iterable[Result]) -> tuple[str, ...]:
     """Return the owners whom the thread will name, each once, to look up in Slack."""
-    shown = sorted(new, key=dearest_first)[:SHOWN]
+    shown = sorted(new, key=rank_by_cost)[:THREAD_FINDINGS]
     return tuple(dict.fromkeys(result.owner for result in shown if result.owner))
 
 
@@ -86,15 +86,18 @@ def owners(new: Iterable[Result]) -> tuple[str, ...]:
 
 def _main(sweep: Sweep, new: Sequence[Result], now: datetime, small_print: str) -> Message:
     where = f"account {prose(sweep.account or 'unknown', 40)}, {prose(sweep.region, 40)}"
-    title, sums = headline(sweep.detector, new), Totals.of(new)
-    unpriced = sums.unpriced if words.amounts(sums) else 0
-    must = [header(title), section(f"In {where}, as of {moment(now)}.{words.left_out(unpriced)}")]
-    must += [section(text) for text in (_not_complete(sweep), _unjudged(sweep)) if text]
-    must += [section(text) for text in _would_happen(sweep, new)]
-    last = [context(small_print)] if small_print else []
+    title, sums = announcement_headline(sweep.detector, new), Totals.of(new)
+    unpriced = sums.unpriced if words.sums_text(sums) else 0
+    must = [
+        header_block(title),
+        section_block(f"In {where}, as of {format_time(now)}.{words.unpriced_note(unpriced)}"),
+    ]
+    must += [section_block(text) for text in (_not_complete(sweep), _unjudged(sweep)) if text]
+    must += [section_block(text) for text in _would_happen(sweep, new)]
+    last = [context_block(small_print)] if small_print else []
     examples = _dearest(new, now, [*must, *last])
     dearest = ""
-    if len(new) > 1 and words.amounts(Totals.of(new[:1])):
+    if len(new) > 1 and words.sums_text(Totals.of(new[:1])):
         dearest = f" The dearest is {prose(new[0].target.name, 150)}."
     text = f"{title} in {where}.{dearest}"
     return Message(text=text, blocks=(*must[:2], *examples, *must[2:], *last))
@@ -102,27 +105,27 @@ def _main(sweep: Sweep, new: Sequence[Result], now: datetime, small_print: str) 
 
 def _dearest(new: Sequence[Result], now: datetime, others: Sequence[Block]) -> list[Block]:
     """Return as many of the dearest as have room beside *others*, below a line that names all owners."""
-    shown = [section("\n".join(described(result, now))) for result in new[:SHOWN_AT_ONCE]]
+    shown = [section_block("\n".join(describe_finding(result, now))) for result in new[:MESSAGE_FINDINGS]]
     while True:
         title = _dearest_title(new, len(shown))
-        heads = [section(f"{words.shares(new)}\n{title}")] if len(new) > len(shown) else []
-        if len(shown) <= 1 or fits([*others, *heads, *shown]):
+        heads = [section_block(f"{words.owner_shares(new)}\n{title}")] if len(new) > len(shown) else []
+        if len(shown) <= 1 or fits_message([*others, *heads, *shown]):
             return [*heads, *shown]
         shown.pop()
 
 
 def _dearest_title(new: Sequence[Result], shown: int) -> str:
     """Return the title above the *shown* findings; findings without a price are not the dearest."""
-    if not words.amounts(Totals.of(new)):
+    if not words.sums_text(Totals.of(new)):
         return f"*{shown} of them:*"
     return f"*The dearest {shown} of them:*" if shown > 1 else "*The dearest of them:*"
 
 
-def headline(detector: str, new: Sequence[Result]) -> str:
+def announcement_headline(detector: str, new: Sequence[Result]) -> str:
     """Write the headline, money first: "$8,048 a month: 3 new idle endpoints"."""
-    found = words.kinds(detector, new).replace(" ", " new ", 1)
+    found = words.count_by_noun(detector, new).replace(" ", " new ", 1)
     sums = Totals.of(new)
-    if money := words.amounts(sums):
+    if money := words.sums_text(sums):
         return f"{money}: {found}"
     return f"{found}, price unknown" if sums.unpriced else found
 
@@ -140,26 +143,28 @@ def _unjudged(sweep: Sweep) -> str:
     kept = "It was kept." if sweep.unknown == 1 else "They were kept."
     return (
         f"*Could not be judged:* {sweep.unknown:,} of {sweep.looked_at:,} looked at. {kept} "
-        f"{why} {sentence(prose(reason, 300)) if not others else f'{prose(reason, 300)}.'}"
+        f"{why} {as_sentence(prose(reason, 300)) if not others else f'{prose(reason, 300)}.'}"
     )
 
 
 def _not_complete(sweep: Sweep) -> str:
     if sweep.error is None:
         return ""
-    return f"*Not everything could be looked at*, so there may be more. {sentence(prose(sweep.error, 400))}"
+    return (
+        f"*Not everything could be looked at*, so there may be more. {as_sentence(prose(sweep.error, 400))}"
+    )
 
 
 def _small_print(detector: str, known: Sequence[Result], report: str, keep_tag: str) -> str:
     sentences = []
     if known:
-        sums = words.amounts(Totals.of(known))
-        what = f"{len(known):,} {noun(detector, len(known))} known from before"
+        sums = words.sums_text(Totals.of(known))
+        what = f"{len(known):,} {detector_noun(detector, len(known))} known from before"
         sentences.append(f"Besides: {what}{f', {sums}' if sums else ''}.")
     if keep_tag:
-        sentences.append(f"To keep one for good, tag it {code(f'{keep_tag}=true')}.")
+        sentences.append(f"To keep one for good, tag it {code_span(f'{keep_tag}=true')}.")
     if report:
-        sentences.append(f"The whole report: {code(report, 500)}")
+        sentences.append(f"The whole report: {code_span(report, 500)}")
     return " ".join(sentences)
 
 
@@ -168,14 +173,16 @@ def _small_print(detector: str, known: Sequence[Result], report: str, keep_tag: 
 
 def _would_happen(sweep: Sweep, new: Sequence[Result]) -> Iterator[str]:
     """Say what acting on *new* would do, and why an armed detector only reports some of them."""
-    spared = [result for result in new if only_reported(result)]
-    others = [result for result in new if not only_reported(result)]
+    spared = [result for result in new if is_only_reported(result)]
+    others = [result for result in new if not is_only_reported(result)]
     dry = " This is a dry run: nothing was changed." if sweep.mode is Mode.DRY_RUN else ""
     if others:
-        yield f"*What would happen:* {_ranked(map(words.action, others), 'other action')}{dry}"
+        yield f"*What would happen:* {_ranked(map(words.proposed_action, others), 'other action')}{dry}"
     if spared:
-        why = _ranked((causes.reason(result.cause) for result in spared if result.cause), "other reason")
-        proposed = _ranked(map(words.action, spared), "other action")
+        why = _ranked(
+            (causes.cause_clause(result.cause) for result in spared if result.cause), "other reason"
+        )
+        proposed = _ranked(map(words.proposed_action, spared), "other action")
         yield f"*Only reported:* {why} Nothing is done. Proposed: {proposed}"
 
 
@@ -187,8 +194,8 @@ def _ranked(texts: Iterable[str], noun: str) -> str:
         counts = ("once" if times == 1 else f"{times:,} times" for _, times in ranked)
         shown = [f"{count}: {text}" for count, text in zip(counts, shown, strict=False)]
     if more := len(ranked) - len(shown):
-        shown.append(f"{counted(more, noun)}, which the report lists")
-    return sentence("; ".join(shown))
+        shown.append(f"{count_noun(more, noun)}, which the report lists")
+    return as_sentence("; ".join(shown))
 
 
 # --- the thread below ---------------------------------------------------------------------------
@@ -202,14 +209,16 @@ class _Part(NamedTuple):
     blocks: list[Block]
 
 
-def thread(new: Sequence[Result], now: datetime, people: Mapping[str, str]) -> list[Message]:
+def thread_messages(new: Sequence[Result], now: datetime, people: Mapping[str, str]) -> list[Message]:
     """Group the dearest of *new* by owner, in as few replies as Slack's limits allow."""
     replies: list[Message] = []
     parts: list[_Part] = []
     for part in _parts(new, now, people):
-        if parts and not fits([block for shown in (*parts, part) for block in shown.blocks]):
+        if parts and not fits_message([block for shown in (*parts, part) for block in shown.blocks]):
             replies.append(_reply(parts))
-            parts = [] if part.first else [_Part(part.name, True, [section(f"*{part.name}*, continued")])]
+            parts = (
+                [] if part.first else [_Part(part.name, True, [section_block(f"*{part.name}*, continued")])]
+            )
         parts.append(part)
     return [*replies, _reply(parts)]
 
@@ -223,38 +232,46 @@ def _reply(parts: Sequence[_Part]) -> Message:
 
 
 def _parts(new: Sequence[Result], now: datetime, people: Mapping[str, str]) -> Iterator[_Part]:
-    actions = {result.target.key: words.action(result) for result in new}
+    actions = {result.target.key: words.proposed_action(result) for result in new}
     differ = len(set(actions.values())) > 1
-    for owner, results in words.by_owner(new[:SHOWN]):
-        name = words.owner_name(owner)
-        above = [section(_heading(name, people.get(owner or ""), results))]
+    for owner, results in words.group_by_owner(new[:THREAD_FINDINGS]):
+        name = words.owner_in_message(owner)
+        above = [section_block(_heading(name, people.get(owner or ""), results))]
         for result in results:
             below = _described_below(result, now, actions[result.target.key] if differ else "")
-            yield _Part(name, bool(above), [*above, section("\n".join(below))])
+            yield _Part(name, bool(above), [*above, section_block("\n".join(below))])
             above = []
-    if (more := len(new) - SHOWN) > 0:
-        yield _Part("", True, [section(f"and {more:,} more: see the report")])
+    if (more := len(new) - THREAD_FINDINGS) > 0:
+        yield _Part("", True, [section_block(f"and {more:,} more: see the report")])
 
 
 def _heading(name: str, user: str | None, results: Sequence[Result]) -> str:
     if user is None:
-        return f"*{name}*: {words.share(results)}"
+        return f"*{name}*: {words.share_text(results)}"
     yours = "this one is yours" if len(results) == 1 else "these are yours"
-    money = words.amounts(Totals.of(results))
+    money = words.sums_text(Totals.of(results))
     return f"<@{user}>, {yours}{f': {money}' if money else ''}"
 
 
-def described(result: Result, now: datetime) -> list[str]:
+def describe_finding(result: Result, now: datetime) -> list[str]:
     """Describe one finding in a few lines: its cost, its owner, since when, why."""
-    return [words.priced_name(result), words.facts(result, now, words.owned_by(result)), reason(result)]
+    return [
+        words.priced_name(result),
+        words.finding_facts(result, now, words.owner_clause(result)),
+        reason_sentence(result),
+    ]
 
 
 def _described_below(result: Result, now: datetime, own: str) -> list[str]:
     """Describe one finding below its owner's name: its *own* action if they differ, and unread signals."""
     unread = [seen for seen in result.verdict.evidence if seen.error is not None]
     return [
-        *(words.priced_name(result), words.facts(result, now), reason(result)),
-        *([f"{'Proposed' if only_reported(result) else 'Would happen'}: {prose(own, 200)}"] if own else []),
+        *(words.priced_name(result), words.finding_facts(result, now), reason_sentence(result)),
+        *(
+            [f"{'Proposed' if is_only_reported(result) else 'Would happen'}: {prose(own, 200)}"]
+            if own
+            else []
+        ),
         *(
             f"Could not be read: {prose(seen.signal, 60)} ({prose(seen.error or '', 200)})"
             for seen in unread[:UNREAD_SHOWN]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ml_janitor.core.results import Report
 from ml_janitor.report import json as document
-from ml_janitor.report.html import html
+from ml_janitor.report.html import render_html
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -27,8 +27,8 @@ class Archive:
         """
         where = f"{folder}/{report.time:%Y-%m-%dT%H-%M-%SZ}"
         for ending, kind, text in (
-            ("json", "application/json", document.text(report, every=True)),
-            ("html", "text/html; charset=utf-8", html(report)),
+            ("json", "application/json", document.report_json(report, every=True)),
+            ("html", "text/html; charset=utf-8", render_html(report)),
         ):
             self._client.put_object(
                 Bucket=self._bucket, Key=f"{where}.{ending}", Body=text.encode(), ContentType=kind

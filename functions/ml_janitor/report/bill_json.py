@@ -8,39 +8,39 @@ import json
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from ml_janitor.bill.tables import charged_back, readable
-from ml_janitor.report.bill import mover as spoken
-from ml_janitor.report.bill_gaps import sentence
-from ml_janitor.report.json import moment, money
+from ml_janitor.bill.tables import chargeback_lines, has_table
+from ml_janitor.report.bill import mover_line as spoken
+from ml_janitor.report.bill_gaps import gap_sentence
+from ml_janitor.report.json import iso_time, usd_number
 
 if TYPE_CHECKING:
-    from ml_janitor.bill.model import Span
+    from ml_janitor.bill.model import DaySpan
     from ml_janitor.bill.movements import Culprit, Movement, Mover
     from ml_janitor.bill.report import BillReport, TagShare
     from ml_janitor.bill.unit_costs import UnitCost
 
-VERSION = 1
-UNTAGGED = "(untagged)"
-BEGINS_A_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+BILL_VERSION = 1
+UNTAGGED_CELL = "(untagged)"
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 """Characters that make a spreadsheet run a cell (OWASP, "CSV Injection")."""
 
 
-def text(report: BillReport, *, by: str) -> str:
-    """Return `document` as JSON text, in ASCII: names from AWS must not steer a terminal."""
-    return json.dumps(document(report, by=by), indent=2, ensure_ascii=True, allow_nan=False) + "\n"
+def bill_json_text(report: BillReport, *, by: str) -> str:
+    """Return `bill_document` as JSON text, in ASCII: names from AWS must not steer a terminal."""
+    return json.dumps(bill_document(report, by=by), indent=2, ensure_ascii=True, allow_nan=False) + "\n"
 
 
-def document(report: BillReport, *, by: str) -> dict[str, Any]:
+def bill_document(report: BillReport, *, by: str) -> dict[str, Any]:
     """Return *report* with its table *by* something, as plain JSON values; dollars are rounded to cents."""
     bill, main = report.bill, report.main
     found = bill.forecast
     return {
-        "version": VERSION,
-        "time": moment(bill.time),
+        "version": BILL_VERSION,
+        "time": iso_time(bill.time),
         "account": bill.account,
         "metric": bill.metric.value,
         "span": _span(report.span),
-        "usd": money(bill.total(report.span)) if bill.charges else None,
+        "usd": usd_number(bill.total(report.span)) if bill.charges else None,
         "estimated": [_day(day) for day in sorted(bill.estimated) if day in report.span],
         "movement": main and _movement(main),
         "yesterday": report.yesterday and _movement(report.yesterday),
@@ -48,43 +48,49 @@ def document(report: BillReport, *, by: str) -> dict[str, Any]:
         "table": _table(report, by),
         "untagged": [_share(share) for share in report.shares],
         "outside": [
-            {"record_type": name, "usd": money(usd)} for name, usd in bill.outside(report.span).items()
+            {"record_type": name, "usd": usd_number(usd)} for name, usd in bill.outside(report.span).items()
         ],
         "unit_costs": [_unit_cost(cost) for cost in report.unit_costs],
         "forecast": found
         and {
             "first": _day(found.first),
             "until": _day(found.until),
-            "usd": money(found.usd),
-            "low_usd": money(found.low),
-            "high_usd": money(found.high),
+            "usd": usd_number(found.usd),
+            "low_usd": usd_number(found.low),
+            "high_usd": usd_number(found.high),
         },
         "saved": {
-            "this_month_usd": money(report.saved_this_month),
-            "by_day": [{"day": _day(day), "usd": money(usd)} for day, usd in sorted(report.saved.items())],
+            "this_month_usd": usd_number(report.saved_this_month),
+            "by_day": [
+                {"day": _day(day), "usd": usd_number(usd)} for day, usd in sorted(report.saved.items())
+            ],
         },
         "missing": [
             {
                 "reading": gap.reading.value,
                 "cause": gap.cause.value,
                 "subject": gap.subject or None,
-                "text": sentence(gap),
+                "text": gap_sentence(gap),
             }
             for gap in bill.gaps
         ],
         "requests": bill.requests,
-        "requests_usd": money(bill.read_usd),
+        "requests_usd": usd_number(bill.read_usd),
     }
 
 
 def _table(report: BillReport, by: str) -> dict[str, Any] | None:
     """Return the table, or None where the tag for it could not be read."""
-    if not readable(report.bill, by):
+    if not has_table(report.bill, by):
         return None
     return {
         "by": by,
         "lines": [
-            {"name": line.name or None, "usd": money(line.usd), "usd_before": money(line.usd_before)}
+            {
+                "name": line.name or None,
+                "usd": usd_number(line.usd),
+                "usd_before": usd_number(line.usd_before),
+            }
             for line in report.table(by)
         ],
     }
@@ -95,19 +101,19 @@ def _movement(movement: Movement) -> dict[str, Any]:
         "before": _span(movement.comparison.before),
         "after": _span(movement.comparison.after),
         "unsettled": [_day(day) for day in movement.comparison.unsettled],
-        "usd_before": money(movement.usd_before),
-        "usd_after": money(movement.usd_after),
-        "change_usd": money(movement.change),
+        "usd_before": usd_number(movement.usd_before),
+        "usd_after": usd_number(movement.usd_after),
+        "change_usd": usd_number(movement.change),
         "share": None if movement.share is None else round(float(movement.share), 4),
         "tag": movement.tag or None,
-        "ended_credits_usd": money(movement.ended_credits),
+        "ended_credits_usd": usd_number(movement.ended_credits),
         "movers": [_mover(mover, movement) for mover in movement.movers],
     }
 
 
 def _mover(mover: Mover, movement: Movement) -> dict[str, Any]:
     return {
-        "usd": money(mover.usd),
+        "usd": usd_number(mover.usd),
         "cause": mover.cause.value,
         "text": spoken(mover, movement),
         "owner": mover.owner,
@@ -130,9 +136,9 @@ def _resource(culprit: Culprit) -> dict[str, Any]:
         "name": culprit.name,
         "kind": culprit.kind,
         "members": culprit.members,
-        "since": moment(culprit.since),
-        "ended": moment(culprit.ended),
-        "usd_until_now": money(culprit.usd_until_now),
+        "since": iso_time(culprit.since),
+        "ended": iso_time(culprit.ended),
+        "usd_until_now": usd_number(culprit.usd_until_now),
         "detector": culprit.detector or None,
         "in_use": culprit.used,
         "acted": culprit.acted,
@@ -145,7 +151,7 @@ def _unit_cost(cost: UnitCost) -> dict[str, Any]:
         "name": cost.name,
         "resource": cost.resource,
         "region": cost.region,
-        "usd": money(cost.usd),
+        "usd": usd_number(cost.usd),
         "units": cost.units,
         "unit": cost.unit,
         "per": cost.per,
@@ -157,13 +163,13 @@ def _unit_cost(cost: UnitCost) -> dict[str, Any]:
 def _share(share: TagShare) -> dict[str, Any]:
     return {
         "tag": share.tag,
-        "usd": money(share.untagged),
+        "usd": usd_number(share.untagged),
         "share": None if share.share is None else round(float(share.share), 4),
         "share_before": None if share.share_before is None else round(float(share.share_before), 4),
     }
 
 
-def _span(span: Span) -> dict[str, Any]:
+def _span(span: DaySpan) -> dict[str, Any]:
     return {"first": _day(span.first), "last": _day(span.last), "days": span.days}
 
 
@@ -174,7 +180,7 @@ def _day(day: date) -> str:
 # --- what is charged back ---------------------------------------------------------------------
 
 
-def chargeback(report: BillReport, tag: str) -> str:
+def chargeback_csv(report: BillReport, tag: str) -> str:
     """
     Write the charges of each value of *tag* in the span, by service, as CSV; the last line has untagged
     charges.
@@ -184,14 +190,14 @@ def chargeback(report: BillReport, tag: str) -> str:
     """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n")  # RFC 4180
-    writer.writerow([safe(tag), "service", "first_day", "last_day", "usd", "metric"])
+    writer.writerow([safe_cell(tag), "service", "first_day", "last_day", "usd", "metric"])
     span, metric = report.span, report.bill.metric.value
-    for value, service, usd in charged_back(report.bill, tag, span):
+    for value, service, usd in chargeback_lines(report.bill, tag, span):
         about = (_day(span.first), _day(span.last), f"{usd:.2f}", metric)
-        writer.writerow([safe(value or UNTAGGED), safe(service), *about])
+        writer.writerow([safe_cell(value or UNTAGGED_CELL), safe_cell(service), *about])
     return out.getvalue()
 
 
-def safe(cell: str) -> str:
+def safe_cell(cell: str) -> str:
     """Return *cell* so that no spreadsheet takes it for a formula."""
-    return f"'{cell}" if cell.startswith(BEGINS_A_FORMULA) else cell
+    return f"'{cell}" if cell.startswith(FORMULA_STARTS) else cell

@@ -7,26 +7,35 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
 
-from ml_janitor.bill.accounts import titled
+from ml_janitor.bill.accounts import account_title
 from ml_janitor.bill.budgets import BudgetState
-from ml_janitor.bill.model import ACCOUNT, GapCause, Span
-from ml_janitor.bill.movements import Cause, Movement, Mover
+from ml_janitor.bill.model import ACCOUNT_TAG, DaySpan, GapCause
+from ml_janitor.bill.movements import Movement, Mover, MoverCause
 from ml_janitor.bill.report import BillReport
-from ml_janitor.bill.tables import PHASE, Line, by_day, lines, readable, together
-from ml_janitor.core.text import usd
+from ml_janitor.bill.tables import BY_PHASE, BillLine, bill_lines, has_table, sum_lines, usd_by_day
+from ml_janitor.core.text import format_usd
 from ml_janitor.report import bill as words
-from ml_janitor.report.bill_gaps import missing
-from ml_janitor.report.charts import PICTURE, columns, png
-from ml_janitor.report.mrkdwn import LONGEST_SECTION, Message, Picture, Post, fits, header, prose, section
-from ml_janitor.report.series import Series
+from ml_janitor.report.bill_gaps import gap_sentences
+from ml_janitor.report.charts import PICTURE_FORM, draw_columns, render_png
+from ml_janitor.report.mrkdwn import (
+    LONGEST_SECTION,
+    Message,
+    Picture,
+    Post,
+    fits_message,
+    header_block,
+    prose,
+    section_block,
+)
+from ml_janitor.report.series import DailySeries
 
-MOVERS = 3
-MOST_LINES = 10
-MOST_ACCOUNTS = 5
-LONGEST_LINE = 300
+MOVERS_SHOWN = 3
+TABLE_LINES_SHOWN = 10
+ACCOUNTS_SHOWN = 5
+LONGEST_BILL_LINE = 300
 PICTURE_NAME = "bill.png"
 
-LASTING = {
+LASTING_CAUSES = {
     GapCause.OVER_LIMIT,
     GapCause.TAG_NOT_ACTIVE,
     GapCause.SHORT_HISTORY,
@@ -44,11 +53,11 @@ class BillMessage:
     paragraphs: tuple[str, ...]
 
 
-def bill_message(report: BillReport, *, table_by: str, max_requests: int) -> BillMessage:
+def make_bill_message(report: BillReport, *, table_by: str, max_requests: int) -> BillMessage:
     """Build the daily message of *report*, with the table by the tag *table_by* unless that is ""."""
     weekly = bool(table_by)
     if not report.bill.charges:
-        text = words.headline(report)
+        text = words.bill_headline(report)
         gaps = " ".join(
             prose(gap, LONGEST_SECTION // 2) for gap in _missing(report, max_requests, weekly=weekly)
         )
@@ -62,7 +71,7 @@ def bill_message(report: BillReport, *, table_by: str, max_requests: int) -> Bil
         _why(report),
         *_untagged(report),
         *(_table(report, table_by) if weekly else ()),
-        *(prose(gap, LONGEST_LINE * 3) for gap in _missing(report, max_requests, weekly=weekly)),
+        *(prose(gap, LONGEST_BILL_LINE * 3) for gap in _missing(report, max_requests, weekly=weekly)),
     ]
     paragraphs = tuple(part for part in parts if part)
     return BillMessage(text=_notification(report), paragraphs=paragraphs)
@@ -72,30 +81,34 @@ def bill_post(message: BillMessage, saved: Decimal = Decimal(0), picture: Pictur
     """Build the post of the message alone, with its picture; and *saved* this month, if no digest has it."""
     paragraphs = list(message.paragraphs)
     if saved:
-        paragraphs.append(f"*Saved so far this month:* {usd(saved)}")
-    blocks = [header("What AWS charged")]
+        paragraphs.append(f"*Saved so far this month:* {format_usd(saved)}")
+    blocks = [header_block("What AWS charged")]
     for paragraph in paragraphs:
-        if fits([*blocks, section(paragraph)]):
-            blocks.append(section(paragraph))
+        if fits_message([*blocks, section_block(paragraph)]):
+            blocks.append(section_block(paragraph))
     return Post(main=Message(text=message.text, blocks=tuple(blocks)), picture=picture)
 
 
-def daily_costs(report: BillReport, tag: str) -> Series:
+def daily_costs(report: BillReport, tag: str) -> DailySeries:
     """Return the days of the report's span by the values of *tag*, or by phase if *tag* could not be read."""
-    by = tag if readable(report.bill, tag) else PHASE
+    by = tag if has_table(report.bill, tag) else BY_PHASE
     days = list(report.span)
-    groups = {name or f"no {by}": amounts for name, amounts in by_day(report.bill, by, days).items()}
+    groups = {name or f"no {by}": amounts for name, amounts in usd_by_day(report.bill, by, days).items()}
     unsettled = report.main.comparison.unsettled if report.main else ()
-    return Series(title=f"Cost a day by {by}", days=days, groups=groups, unsettled=len(unsettled))
+    return DailySeries(title=f"Cost a day by {by}", days=days, groups=groups, unsettled=len(unsettled))
 
 
 def bill_picture(report: BillReport, tag: str) -> Picture:
     """Draw the daily costs as a PNG."""
     series = daily_costs(report, tag)
-    return Picture(name=PICTURE_NAME, png=png(columns(series, PICTURE)), words=series.reduced().description)
+    return Picture(
+        name=PICTURE_NAME,
+        png=render_png(draw_columns(series, PICTURE_FORM)),
+        words=series.reduced().description,
+    )
 
 
-def late(last: str) -> str:
+def late_bill_text(last: str) -> str:
     """Say that the bill was not read on schedule; *last* is how long ago it was, "" for never."""
     when = f"the last time was {last} ago" if last else "it never has been"
     return f"*Bill:* not read: {when}. The log of the function bill says why."
@@ -106,15 +119,15 @@ def late(last: str) -> str:
 
 def _notification(report: BillReport) -> str:
     month = _month(report)
-    spent = usd(report.bill.total(month))
-    moved = f", {words.change(report.month)}" if report.month else ""
-    whose = f" of {words.whose(report.bill)}" if report.bill.accounts is not None else ""
+    spent = format_usd(report.bill.total(month))
+    moved = f", {words.change_text(report.month)}" if report.month else ""
+    whose = f" of {words.bill_scope(report.bill)}" if report.bill.accounts is not None else ""
     return f"The bill{whose}: {spent} in {month.last:%B} to date{moved}."
 
 
-def _month(report: BillReport) -> Span:
+def _month(report: BillReport) -> DaySpan:
     first = (report.bill.until - timedelta(days=1)).replace(day=1)
-    return Span(first, (report.bill.until - first).days)
+    return DaySpan(first, (report.bill.until - first).days)
 
 
 def _spans(report: BillReport) -> str:
@@ -124,8 +137,10 @@ def _spans(report: BillReport) -> str:
     parts = []
     if day is not None:
         after, before = day.comparison.after.first, day.comparison.before.first
-        parts.append(f"{usd(day.usd_after)} on {after:%A} {after:%m-%d}, {_against(day, f'{before:%m-%d}')}")
-    spent = f"{month.last:%B} to date {usd(report.bill.total(month))}"
+        parts.append(
+            f"{format_usd(day.usd_after)} on {after:%A} {after:%m-%d}, {_against(day, f'{before:%m-%d}')}"
+        )
+    spent = f"{month.last:%B} to date {format_usd(report.bill.total(month))}"
     if report.month is not None:
         compared = report.month.comparison
         moved = _against(report.month, _days(compared.before))
@@ -138,7 +153,7 @@ def _spans(report: BillReport) -> str:
 def _title(report: BillReport) -> str:
     """Name the accounts of the bill, where it may cover several."""
     several = report.bill.accounts is not None
-    return f"*Bill of {prose(words.whose(report.bill), 120)}:*" if several else "*Bill:*"
+    return f"*Bill of {prose(words.bill_scope(report.bill), 120)}:*" if several else "*Bill:*"
 
 
 def _by_account(report: BillReport) -> Iterator[str]:
@@ -147,41 +162,43 @@ def _by_account(report: BillReport) -> Iterator[str]:
     if len(report.bill.seen) < 2:
         return
     span = moved.comparison.after if moved else report.span
-    every = lines(report.bill, ACCOUNT, span, moved.comparison.before if moved else None)
+    every = bill_lines(report.bill, ACCOUNT_TAG, span, moved.comparison.before if moved else None)
     ranked = sorted(every, key=lambda line: -(line.usd if line.change is None else line.change))
     saved = report.saved_by_account
     rows = [
-        _line(line, prose(titled(line.name, names), 80), saved.get(line.name))
-        for line in ranked[:MOST_ACCOUNTS]
+        _line(line, prose(account_title(line.name, names), 80), saved.get(line.name))
+        for line in ranked[:ACCOUNTS_SHOWN]
     ]
-    if rest := ranked[MOST_ACCOUNTS:]:
+    if rest := ranked[ACCOUNTS_SHOWN:]:
         usd_saved = sum((saved.get(line.name, Decimal(0)) for line in rest), Decimal(0))
-        rows.append(_line(together(rest), f"{len(rest)} other{'s' * (len(rest) > 1)}", usd_saved))
+        rows.append(_line(sum_lines(rest), f"{len(rest)} other{'s' * (len(rest) > 1)}", usd_saved))
     days = _days(span) if moved else f"{span.days} days"
     yield "\n".join([f"*By account, {days}:*", *rows])
 
 
-def _days(span: Span) -> str:
+def _days(span: DaySpan) -> str:
     return f"{span.first:%m-%d} to {span.last:%m-%d}"
 
 
 def _against(movement: Movement, before: str) -> str:
     if not round(movement.change, 2):
         return f"as on {before}"
-    return f"{words.change(movement)} against {before}"
+    return f"{words.change_text(movement)} against {before}"
 
 
 def _budget(state: BudgetState, month: date) -> str:
-    share = words.percent(state.spent / state.usd)
+    share = words.percent_text(state.spent / state.usd)
     part = f", {prose(state.tag, 60)} {prose(state.value, 60)}" if state.tag else ""
-    text = f"*Budget of {month:%B}{part}:* {usd(state.spent)} of {usd(state.usd)} spent ({share})"
+    text = (
+        f"*Budget of {month:%B}{part}:* {format_usd(state.spent)} of {format_usd(state.usd)} spent ({share})"
+    )
     if state.spent > state.usd:
-        text += f": *{usd(state.spent - state.usd)} over*"
+        text += f": *{format_usd(state.spent - state.usd)} over*"
     if state.expected is None:
         return f"{text}; AWS has no forecast."
     over = state.expected - state.usd
-    verdict = f", *{usd(over)} over*" if over > 0 and state.spent <= state.usd else ""
-    return f"{text}; {usd(state.expected)} expected{verdict}."
+    verdict = f", *{format_usd(over)} over*" if over > 0 and state.spent <= state.usd else ""
+    return f"{text}; {format_usd(state.expected)} expected{verdict}."
 
 
 # --- why --------------------------------------------------------------------------------------
@@ -192,7 +209,7 @@ def _why(report: BillReport) -> str:
     rows: list[str] = []
     named: set[str] = set()
     for movement, span in ((report.month, "this month"), (report.main, f"in {report.span.days} days")):
-        if movement is not None and (movers := _news(movement)[:MOVERS]):
+        if movement is not None and (movers := _news(movement)[:MOVERS_SHOWN]):
             rows = [f"*What moved it {span}:*", *(_mover(mover, movement) for mover in movers)]
             named = {mover.culprit.name for mover in movers if mover.culprit}
             break
@@ -206,11 +223,11 @@ def _why(report: BillReport) -> str:
 
 
 def _mover(mover: Mover, movement: Movement) -> str:
-    return f"\u2022 {prose(words.mover(mover, movement), LONGEST_LINE)}"
+    return f"\u2022 {prose(words.mover_line(mover, movement), LONGEST_BILL_LINE)}"
 
 
 def _news(movement: Movement) -> Sequence[Mover]:
-    return [mover for mover in movement.news if mover.cause is not Cause.TAG]
+    return [mover for mover in movement.news if mover.cause is not MoverCause.TAG]
 
 
 # --- tags -------------------------------------------------------------------------------------
@@ -218,26 +235,26 @@ def _news(movement: Movement) -> Sequence[Mover]:
 
 def _untagged(report: BillReport) -> Iterator[str]:
     """Describe the untagged share of the first tag, by which the bill is divided."""
-    for sentence in words.untagged(report.shares[:1]):
-        yield f"*Untagged:* {prose(sentence, LONGEST_LINE)}, of {report.span.days} days."
+    for sentence in words.untagged_shares(report.shares[:1]):
+        yield f"*Untagged:* {prose(sentence, LONGEST_BILL_LINE)}, of {report.span.days} days."
 
 
 def _table(report: BillReport, by: str) -> Iterator[str]:
-    if not readable(report.bill, by):
+    if not has_table(report.bill, by):
         return
     every = report.table(by)
-    rows = [_line(line, prose(line.name, 60) or f"no {prose(by, 60)}") for line in every[:MOST_LINES]]
-    if rest := every[MOST_LINES:]:
-        rows.append(_line(together(rest), f"{len(rest)} others"))
+    rows = [_line(line, prose(line.name, 60) or f"no {prose(by, 60)}") for line in every[:TABLE_LINES_SHOWN]]
+    if rest := every[TABLE_LINES_SHOWN:]:
+        rows.append(_line(sum_lines(rest), f"{len(rest)} others"))
     yield "\n".join([f"*By {prose(by, 60)}, {report.span.days} days:*", *rows])
 
 
-def _line(line: Line, name: str, saved: Decimal | None = None) -> str:
+def _line(line: BillLine, name: str, saved: Decimal | None = None) -> str:
     moved = ""
     if line.change is not None and round(line.change, 2):
-        share = words.percent(line.change / line.usd_before, sign=True) if line.usd_before else "new"
-        moved = f" ({words.signed(line.change)}, {share})"
-    return f"• {name}: {usd(line.usd)}{moved}{f'; {usd(saved)} saved' if saved else ''}"
+        share = words.percent_text(line.change / line.usd_before, sign=True) if line.usd_before else "new"
+        moved = f" ({words.signed_usd(line.change)}, {share})"
+    return f"• {name}: {format_usd(line.usd)}{moved}{f'; {format_usd(saved)} saved' if saved else ''}"
 
 
 # --- what is missing --------------------------------------------------------------------------
@@ -249,6 +266,6 @@ def _missing(report: BillReport, max_requests: int, *, weekly: bool) -> Iterator
     gaps = [
         gap
         for gap in report.bill.gaps
-        if (whole or gap.cause not in LASTING) and gap.cause is not GapCause.TAG_NOT_USED
+        if (whole or gap.cause not in LASTING_CAUSES) and gap.cause is not GapCause.TAG_NOT_USED
     ]
-    return missing(gaps, max_requests)
+    return gap_sentences(gaps, max_requests)

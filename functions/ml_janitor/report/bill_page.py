@@ -8,28 +8,28 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from ml_janitor.bill.movements import breakdown
-from ml_janitor.bill.tables import PHASE, Line, by_day, readable
-from ml_janitor.core.text import moment, plain, usd
+from ml_janitor.bill.movements import break_down
+from ml_janitor.bill.tables import BY_PHASE, BillLine, has_table, usd_by_day
+from ml_janitor.core.text import escape_text, format_time, format_usd
 from ml_janitor.report import bill as words
 from ml_janitor.report import charts
-from ml_janitor.report.bill_gaps import missing
+from ml_janitor.report.bill_gaps import gap_sentences
 from ml_janitor.report.bill_units import unit_rows
-from ml_janitor.report.series import MOST_GROUPS, Mark, Series
-from ml_janitor.report.templating import environment
+from ml_janitor.report.series import MOST_GROUPS, DailySeries, Mark
+from ml_janitor.report.templating import template_environment
 
 if TYPE_CHECKING:
     from ml_janitor.bill.movements import Movement
     from ml_janitor.bill.report import BillReport
 
-MOST_LINES = 12
-MOST_UNITS = 8
-ONLY_OURS = ("others", *(f"group-{number}" for number in range(1, MOST_GROUPS + 1)))
+PAGE_LINES_SHOWN = 12
+PAGE_UNITS_SHOWN = 8
+CHART_COLOURS = ("others", *(f"group-{number}" for number in range(1, MOST_GROUPS + 1)))
 """Colours that the page's own style lacks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class WaterfallStep:
     """One bar of the waterfall: its beginning and its width, in percent."""
 
     amount: str
@@ -41,44 +41,44 @@ class Step:
     colour: str
 
 
-def page(report: BillReport, *, by: str = PHASE, max_requests: int) -> str:
+def render_bill_page(report: BillReport, *, by: str = BY_PHASE, max_requests: int) -> str:
     """Render the whole page, with a table *by* something among others."""
-    template = environment().get_template("bill_page.html.j2")
-    return template.render(bill=section(report, by=by, max_requests=max_requests))
+    template = template_environment().get_template("bill_page.html.j2")
+    return template.render(bill=bill_section(report, by=by, max_requests=max_requests))
 
 
-def section(report: BillReport, *, by: str = PHASE, max_requests: int) -> dict[str, Any]:
+def bill_section(report: BillReport, *, by: str = BY_PHASE, max_requests: int) -> dict[str, Any]:
     """Return the values for the bill's template."""
     main, bill = report.main, report.bill
     return {
-        "light": {name: charts.LIGHT[name] for name in ONLY_OURS},
-        "dark": {name: charts.DARK[name] for name in ONLY_OURS},
-        "account": plain(bill.account),
-        "time": moment(bill.time),
-        "headline": words.headline(report),
-        "compared": words.compared_with(main) if main else "",
-        "metric": words.METRICS[bill.metric],
-        "steps": list(steps(main)) if main else [],
-        "asides": list(words.asides(main, breakdown(main, 0))) if main else [],
-        "charts": list(drawn(report)) if bill.charges else [],
-        "tables": list(tables(report, by)) if bill.charges else [],
-        "units": list(unit_rows(report.unit_costs, MOST_UNITS)),
-        "facts": list(words.facts(report)) if bill.charges else [],
-        "missing": list(missing(bill.gaps, max_requests)),
+        "light": {name: charts.LIGHT_COLOURS[name] for name in CHART_COLOURS},
+        "dark": {name: charts.DARK_COLOURS[name] for name in CHART_COLOURS},
+        "account": escape_text(bill.account),
+        "time": format_time(bill.time),
+        "headline": words.bill_headline(report),
+        "compared": words.comparison_text(main) if main else "",
+        "metric": words.METRIC_WORDS[bill.metric],
+        "steps": list(waterfall_steps(main)) if main else [],
+        "asides": list(words.movement_asides(main, break_down(main, 0))) if main else [],
+        "charts": list(draw_charts(report)) if bill.charges else [],
+        "tables": list(bill_tables(report, by)) if bill.charges else [],
+        "units": list(unit_rows(report.unit_costs, PAGE_UNITS_SHOWN)),
+        "facts": list(words.bill_facts(report)) if bill.charges else [],
+        "missing": list(gap_sentences(bill.gaps, max_requests)),
     }
 
 
-def steps(movement: Movement) -> Iterator[Step]:
+def waterfall_steps(movement: Movement) -> Iterator[WaterfallStep]:
     """Yield the movers as a waterfall: each begins where the one before it ended."""
-    rows = list(words.rows(movement))
+    rows = list(words.mover_rows(movement))
     ends = [Decimal(0)]
     for row in rows:
         ends.append(ends[-1] + row.usd)
     low, high = min(ends), max(ends)
     whole = high - low or Decimal(1)
     for row, start, end in zip(rows, ends, ends[1:], strict=False):
-        yield Step(
-            amount=words.signed(row.usd),
+        yield WaterfallStep(
+            amount=words.signed_usd(row.usd),
             what=row.what,
             why=row.why,
             owner=row.owner,
@@ -88,20 +88,20 @@ def steps(movement: Movement) -> Iterator[Step]:
         )
 
 
-def drawn(report: BillReport) -> Iterator[dict[str, Any]]:
+def draw_charts(report: BillReport) -> Iterator[dict[str, Any]]:
     """Yield the charts, each for wide and narrow pages, with its numbers as a table."""
-    for number, series in enumerate(all_series(report)):
+    for number, series in enumerate(bill_series(report)):
         few = series.reduced()
         yield {
             "title": series.title,
-            "wide": _svg(series, charts.WIDE_PAGE, f"wide-{number}"),
-            "narrow": _svg(series, charts.NARROW_PAGE, f"narrow-{number}"),
-            "names": [plain(name, 60) for name in few.groups],
+            "wide": _svg(series, charts.WIDE_FORM, f"wide-{number}"),
+            "narrow": _svg(series, charts.NARROW_FORM, f"narrow-{number}"),
+            "names": [escape_text(name, 60) for name in few.groups],
             "table": list(few.table),
         }
 
 
-def all_series(report: BillReport) -> Iterator[Series]:
+def bill_series(report: BillReport) -> Iterator[DailySeries]:
     """Yield daily cost by the first tag that was read, else by phase; and savings by day, if any."""
     if report.main is None:
         days = list(report.span)
@@ -110,10 +110,10 @@ def all_series(report: BillReport) -> Iterator[Series]:
         adjoining = report.main.comparison.before.until == report.span.first
         length = (report.span.until - first).days if adjoining else report.span.days
         days = [report.span.until - timedelta(days=back) for back in range(length, 0, -1)]
-    by = (report.main.tag if report.main else "") or PHASE
-    groups = {name or f"no {by}": amounts for name, amounts in by_day(report.bill, by, days).items()}
+    by = (report.main.tag if report.main else "") or BY_PHASE
+    groups = {name or f"no {by}": amounts for name, amounts in usd_by_day(report.bill, by, days).items()}
     unsettled = report.main.comparison.unsettled if report.main else ()
-    yield Series(
+    yield DailySeries(
         title=f"Cost by day and {by}, {len(days)} days",
         days=days,
         groups=groups,
@@ -126,20 +126,20 @@ def all_series(report: BillReport) -> Iterator[Series]:
         since = min(report.saved)
         saved_days = [since + timedelta(days=n) for n in range((report.bill.until - since).days)]
         amounts = [report.saved.get(day, Decimal(0)) for day in saved_days]
-        yield Series(title="Saved by day", days=saved_days, groups={"hours really ended": amounts})
+        yield DailySeries(title="Saved by day", days=saved_days, groups={"hours really ended": amounts})
 
 
-def _svg(series: Series, form: charts.Form, name: str) -> Any:
+def _svg(series: DailySeries, form: charts.ChartForm, name: str) -> Any:
     from markupsafe import Markup
 
-    return Markup(charts.columns(series, form, id=name))  # noqa: S704 - the chart's own template escapes
+    return Markup(charts.draw_columns(series, form, id=name))  # noqa: S704 - the chart's own template escapes
 
 
-def tables(report: BillReport, by: str) -> Iterator[dict[str, Any]]:
+def bill_tables(report: BillReport, by: str) -> Iterator[dict[str, Any]]:
     """Yield tables by phase, by the first tag, and by the requested key."""
     tag = report.main.tag if report.main else ""
-    for name in dict.fromkeys([PHASE, tag, by]):
-        if name and readable(report.bill, name):
+    for name in dict.fromkeys([BY_PHASE, tag, by]):
+        if name and has_table(report.bill, name):
             yield {
                 "by": name,
                 "compared": report.main is not None,
@@ -149,20 +149,20 @@ def tables(report: BillReport, by: str) -> Iterator[dict[str, Any]]:
 
 def _lines(report: BillReport, by: str) -> Iterator[dict[str, str]]:
     every = report.table(by)
-    shown, rest = every[:MOST_LINES], every[MOST_LINES:]
-    yield from (_line(plain(line.name) or f"no {by}", [line]) for line in shown)
+    shown, rest = every[:PAGE_LINES_SHOWN], every[PAGE_LINES_SHOWN:]
+    yield from (_line(escape_text(line.name) or f"no {by}", [line]) for line in shown)
     if rest:
         yield _line(f"{len(rest)} others", rest)
     yield _line("together", every)
 
 
-def _line(name: str, of: Sequence[Line]) -> dict[str, str]:
+def _line(name: str, of: Sequence[BillLine]) -> dict[str, str]:
     now = sum((line.usd for line in of), Decimal(0))
     before = sum((line.usd_before or Decimal(0) for line in of), Decimal(0))
     change = now - before
     return {
         "name": name,
-        "before": usd(before),
-        "now": usd(now),
-        "change": words.signed(change) if round(change, 2) else "",
+        "before": format_usd(before),
+        "now": format_usd(now),
+        "change": words.signed_usd(change) if round(change, 2) else "",
     }

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from ml_janitor.bill.unit_costs import UnitCost, UnitNote
-from ml_janitor.core.text import plain, usd
+from ml_janitor.core.text import escape_text, format_usd
 
-MORE = {"endpoint": "endpoints", "model": "models", "family": "families of jobs"}
-NOTES = {
+UNIT_PLURALS = {"endpoint": "endpoints", "model": "models", "family": "families of jobs"}
+UNIT_NOTES = {
     UnitNote.COMPONENTS: "its inference components share it",
     UnitNote.MANY_MODELS: "multi-model: its models share it",
 }
@@ -39,24 +39,27 @@ def unit_rows(costs: Sequence[UnitCost], most: int) -> Iterator[UnitRow]:
     for kind in dict.fromkeys(cost.kind for cost in shown):
         own = [cost for cost in shown if cost.kind == kind]
         yield from (_row(cost, several=several) for cost in own[:most])
-        if kind in MORE and (more := own[most:]):
+        if kind in UNIT_PLURALS and (more := own[most:]):
             yield UnitRow(
-                f"{len(more)} more {MORE[kind]}", usd(sum((cost.usd for cost in more), Decimal(0))), "", ""
+                f"{len(more)} more {UNIT_PLURALS[kind]}",
+                format_usd(sum((cost.usd for cost in more), Decimal(0))),
+                "",
+                "",
             )
 
 
 def _row(cost: UnitCost, *, several: bool) -> UnitRow:
     kind = cost.resource.replace("-", " ") or cost.kind
-    notes = "".join(f" ({NOTES[note]})" for note in cost.notes)
-    where = f" in account {plain(cost.account)}" if several else ""
-    what = f"{kind}{'s' if cost.kind == 'family' else ''} {plain(cost.name, 120)}{where}{notes}"
+    notes = "".join(f" ({UNIT_NOTES[note]})" for note in cost.notes)
+    where = f" in account {escape_text(cost.account)}" if several else ""
+    what = f"{kind}{'s' if cost.kind == 'family' else ''} {escape_text(cost.name, 120)}{where}{notes}"
     if cost.per_unit is None:
         each = ""
     elif cost.unit == "requests":
-        each = f"{price(cost.per_unit)} per 1,000"
+        each = f"{unit_price(cost.per_unit)} per 1,000"
     else:
-        each = f"{price(cost.per_unit)} each" if cost.kind == "family" else ""
-    return UnitRow(what, usd(cost.usd), _units(cost), each)
+        each = f"{unit_price(cost.per_unit)} each" if cost.kind == "family" else ""
+    return UnitRow(what, format_usd(cost.usd), _units(cost), each)
 
 
 def _units(cost: UnitCost) -> str:
@@ -67,8 +70,8 @@ def _units(cost: UnitCost) -> str:
     return f"{cost.units:,} request{'s' * (cost.units != 1)}" if cost.units else "no request"
 
 
-def price(amount: Decimal) -> str:
+def unit_price(amount: Decimal) -> str:
     """Format the dollars for one unit: with two significant digits where cents would hide the amount."""
     if amount >= Decimal("0.1"):
-        return usd(amount)
+        return format_usd(amount)
     return f"${amount:.{1 - amount.adjusted()}f}" if amount >= Decimal("0.000001") else "<$0.000001"

@@ -19,7 +19,7 @@ class Button(StrEnum):
     NOT_FOR_US = "janitor:not-for-us"
 
 
-LABELS = {
+BUTTON_LABELS = {
     Button.KEEP: "Keep",
     Button.SNOOZE: "Snooze 7 days",
     Button.TONIGHT: "Keep tonight",
@@ -30,14 +30,14 @@ LABELS = {
 }
 """Labels of the buttons; a detector may have another word for *Undo*."""
 
-VALUE = re.compile(
+BUTTON_VALUE = re.compile(
     r"(?P<detector>[a-z][a-z0-9-]{0,63}) (?P<account>[0-9]{12}) (?P<region>[a-z0-9-]{3,32}) "
     r"(?P<finding>[0-9a-f]{10})"
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
+class ButtonSubject:
     """The finding that a button is about, by its short name and where it is remembered."""
 
     detector: str
@@ -49,8 +49,8 @@ class Subject:
         return f"{self.detector} {self.account} {self.region} {self.finding}"
 
     @classmethod
-    def read(cls, value: str) -> Subject:
+    def read(cls, value: str) -> ButtonSubject:
         """Parse the value that `str` wrote into a button. Raises ValueError."""
-        if (parts := VALUE.fullmatch(value)) is None:
+        if (parts := BUTTON_VALUE.fullmatch(value)) is None:
             raise ValueError("the button says nothing that is known here")
         return cls(**parts.groupdict())

@@ -16,9 +16,9 @@ from math import ceil, floor, log10
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ml_janitor.core.text import plain, usd
-from ml_janitor.report.series import MOST_GROUPS, Series
-from ml_janitor.report.templating import environment
+from ml_janitor.core.text import escape_text, format_usd
+from ml_janitor.report.series import MOST_GROUPS, DailySeries
+from ml_janitor.report.templating import template_environment
 
 COLOURS = {
     "ink": ("#1b1f24", "#e6e9ed"),
@@ -34,19 +34,19 @@ COLOURS = {
     "group-6": ("#c39271", "#c2f299"),
     "group-7": ("#532b75", "#6045f2"),
 }
-LIGHT = {name: light for name, (light, _) in COLOURS.items()}
-DARK = {name: dark for name, (_, dark) in COLOURS.items()}
+LIGHT_COLOURS = {name: light for name, (light, _) in COLOURS.items()}
+DARK_COLOURS = {name: dark for name, (_, dark) in COLOURS.items()}
 """Fixed colours. People who see no red, no green or no blue can tell the groups apart: a test computes it."""
 
-VARIABLES = {name: f"var(--{name})" for name in LIGHT}
+COLOUR_VARIABLES = {name: f"var(--{name})" for name in LIGHT_COLOURS}
 """The same colours as variables of the page, which has them in light and dark."""
 
-TICKS = 5
+TICK_COUNT = 5
 WIDEST_COLUMN = 48.0
-PALE = 0.5
+PALE_OPACITY = 0.5
 """The opacity of days that may still change."""
 
-WIDTHS = {
+LETTER_WIDTHS = {
     **dict.fromkeys(".,:;!|'`()[]/iIjl ", 0.36),
     **dict.fromkeys('ftr-{}"*\\1', 0.46),
     **dict.fromkeys("abcdeghknopqsuvxyz_?0235679$", 0.65),
@@ -54,16 +54,18 @@ WIDTHS = {
 }
 """Widths of letters in usual sans-serifs, relative to their height; others: up to 0.8, beyond Latin 1."""
 
-FONTS = Path(__file__).parent / "fonts"
-ZOOM = 2
+FONT_FOLDER = Path(__file__).parent / "fonts"
+PICTURE_ZOOM = 2
 """Pixels of the picture for one of the chart: most screens have two."""
 
-UNKNOWN = re.compile(r"[^\u0000-\u017f\u0386-\u03ce\u0400-\u045f\u2010-\u2015\u2018-\u201e\u2026\u20ac]")
+MISSING_LETTERS = re.compile(
+    r"[^\u0000-\u017f\u0386-\u03ce\u0400-\u045f\u2010-\u2015\u2018-\u201e\u2026\u20ac]"
+)
 """Characters that the fonts lack, and would leave out without a trace."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Form:
+class ChartForm:
     """
     The form of a chart: its size, that of its letters, and its colours by name.
 
@@ -81,19 +83,19 @@ class Form:
     margin: int = 0
 
 
-WIDE_PAGE = Form(width=1080, height=300, colours=VARIABLES, hover=True)
-NARROW_PAGE = Form(width=340, height=220, letters=12, colours=VARIABLES, beside=False, hover=True)
-PICTURE = Form(width=780, height=400, letters=14, colours=LIGHT, titled=True, margin=12)
+WIDE_FORM = ChartForm(width=1080, height=300, colours=COLOUR_VARIABLES, hover=True)
+NARROW_FORM = ChartForm(width=340, height=220, letters=12, colours=COLOUR_VARIABLES, beside=False, hover=True)
+PICTURE_FORM = ChartForm(width=780, height=400, letters=14, colours=LIGHT_COLOURS, titled=True, margin=12)
 
 
-def columns(series: Series, form: Form, *, id: str = "chart") -> str:  # noqa: A002 - HTML's word
+def draw_columns(series: DailySeries, form: ChartForm, *, id: str = "chart") -> str:  # noqa: A002 - HTML's word
     """Draw *series* as stacked columns, in SVG. *id* tells charts of one page apart."""
     series = series.reduced()
-    template = environment().get_template("chart.svg.j2")
+    template = template_environment().get_template("chart.svg.j2")
     return template.render(_drawing(series, form), series=series, form=form, id=id)
 
 
-def png(svg: str) -> bytes:
+def render_png(svg: str) -> bytes:
     """
     Return *svg* as a PNG on a white ground, with the fonts beside this module and none of the machine's.
 
@@ -102,17 +104,17 @@ def png(svg: str) -> bytes:
     from resvg_py import svg_to_bytes
 
     return svg_to_bytes(
-        svg_string=UNKNOWN.sub("?", svg),
-        zoom=ZOOM,
+        svg_string=MISSING_LETTERS.sub("?", svg),
+        zoom=PICTURE_ZOOM,
         background="#ffffff",
         skip_system_fonts=True,
         shape_rendering="crisp_edges",
-        font_files=[str(path) for path in sorted(FONTS.glob("*.otf"))],
+        font_files=[str(path) for path in sorted(FONT_FOLDER.glob("*.otf"))],
         sans_serif_family="Inter",
     )
 
 
-class Plot(NamedTuple):
+class PlotArea(NamedTuple):
     """The part of a drawing that has the columns: its edges, and the *slot* of a day with its *column*."""
 
     left: float
@@ -127,7 +129,7 @@ class Plot(NamedTuple):
         return self.left + self.slot * at + (self.slot - self.column) / 2
 
 
-def _drawing(series: Series, form: Form) -> dict[str, Any]:
+def _drawing(series: DailySeries, form: ChartForm) -> dict[str, Any]:
     """Return everything that the template draws, in its coordinates."""
     letters, line, edge = form.letters, form.letters * 1.5, form.width - form.margin
     ticks = _ticks(*_extent(series))
@@ -136,7 +138,7 @@ def _drawing(series: Series, form: Form) -> dict[str, Any]:
     left = form.margin + max(_width(label, letters) for label in dollars) + letters * 0.7
     right = edge - (legend_width + letters * 1.5 if form.beside and series.groups else letters * 0.5)
     slot = (right - left) / max(len(series.days), 1)
-    plot = Plot(
+    plot = PlotArea(
         left=left,
         right=right,
         top=form.margin + (line * 1.6 if form.titled else letters * 0.8) + (line if series.marks else 0),
@@ -168,7 +170,7 @@ def _drawing(series: Series, form: Form) -> dict[str, Any]:
     }
 
 
-def _extent(series: Series) -> tuple[Decimal, Decimal]:
+def _extent(series: DailySeries) -> tuple[Decimal, Decimal]:
     """Return the lowest and the highest end of a stack: credits go down from zero, all else up."""
     by_day = list(zip(*series.groups.values(), strict=True))
     return (
@@ -184,8 +186,8 @@ def _extent(series: Series) -> tuple[Decimal, Decimal]:
 def _ticks(low: Decimal, high: Decimal) -> list[Decimal]:
     """Return round amounts from *low* or less to *high* or more, about five, one of them zero."""
     span = high - low or Decimal(1)
-    power = Decimal(10) ** floor(log10(span / TICKS))
-    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor * TICKS >= span)
+    power = Decimal(10) ** floor(log10(span / TICK_COUNT))
+    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor * TICK_COUNT >= span)
     first = floor(low / step)
     return [step * at for at in range(first, max(ceil(high / step), first + 1) + 1)]
 
@@ -196,20 +198,20 @@ def _dollars(tick: Decimal, step: Decimal) -> str:
 
 
 def _layers(
-    series: Series, plot: Plot, y: Callable[[Decimal], float]
+    series: DailySeries, plot: PlotArea, y: Callable[[Decimal], float]
 ) -> Iterator[tuple[str, Sequence[tuple[float, str]]]]:
     """Yield the columns of each group: its colour, and a path with its opacity for settled and other days."""
     up, down = [Decimal(0)] * len(series.days), [Decimal(0)] * len(series.days)
     final = len(series.days) - series.unsettled
     for place, amounts in enumerate(series.groups.values()):
-        paths: dict[float, list[str]] = {1: [], PALE: []}
+        paths: dict[float, list[str]] = {1: [], PALE_OPACITY: []}
         for at, amount in enumerate(amounts):
             stack = up if amount > 0 else down
             start, stack[at] = stack[at], stack[at] + amount
             if amount:
                 high, low = sorted((y(start), y(stack[at])))
                 path = f"M{plot.x(at):.1f} {high:.1f}h{plot.column:.1f}v{low - high:.1f}h-{plot.column:.1f}z"
-                paths[1 if at < final else PALE].append(path)
+                paths[1 if at < final else PALE_OPACITY].append(path)
         yield _colour(place), [(opacity, "".join(drawn)) for opacity, drawn in paths.items() if drawn]
 
 
@@ -218,7 +220,7 @@ def _colour(place: int) -> str:
     return f"group-{place + 1}" if place < MOST_GROUPS else "others"
 
 
-def _labels(days: Sequence[date], plot: Plot, form: Form) -> Iterator[tuple[float, str]]:
+def _labels(days: Sequence[date], plot: PlotArea, form: ChartForm) -> Iterator[tuple[float, str]]:
     """Yield the days to name below the columns: as many as have room; Mondays if one a week or fewer."""
     room = _width("30 Sep", form.letters) + form.letters * 0.5
     every = next((days_apart for days_apart in (1, 2, 7, 14, 28, 91) if plot.slot * days_apart >= room), 364)
@@ -229,7 +231,7 @@ def _labels(days: Sequence[date], plot: Plot, form: Form) -> Iterator[tuple[floa
             yield middle, label
 
 
-def _marks(series: Series, plot: Plot, letters: int) -> Iterator[tuple[float, str, bool]]:
+def _marks(series: DailySeries, plot: PlotArea, letters: int) -> Iterator[tuple[float, str, bool]]:
     """Yield a mark's place, its text if there is room, and whether it has a line: not at the left."""
     known = [mark for mark in series.marks if mark.day in series.days]
     places = [plot.left + plot.slot * series.days.index(mark.day) for mark in known]
@@ -238,19 +240,23 @@ def _marks(series: Series, plot: Plot, letters: int) -> Iterator[tuple[float, st
         yield here, mark.text if fits else "", here > plot.left
 
 
-def _day_summary(series: Series, at: int) -> str:
+def _day_summary(series: DailySeries, at: int) -> str:
     """Write one day's numbers in a line: the total, and the groups with an amount."""
-    parts = [f"{plain(name, 80)} {usd(group[at])}" for name, group in series.groups.items() if group[at]]
+    parts = [
+        f"{escape_text(name, 80)} {format_usd(group[at])}"
+        for name, group in series.groups.items()
+        if group[at]
+    ]
     end = ", may still change" if at >= len(series.days) - series.unsettled else ""
-    total = f"{series.days[at]:%a %-d %b %Y}: {usd(series.totals[at])}{end}"
+    total = f"{series.days[at]:%a %-d %b %Y}: {format_usd(series.totals[at])}{end}"
     return f"{total} = {', '.join(parts)}" if parts else total
 
 
-def _legend(series: Series, width: float, form: Form) -> Iterator[tuple[str, str, str]]:
+def _legend(series: DailySeries, width: float, form: ChartForm) -> Iterator[tuple[str, str, str]]:
     """Yield colour, name and dollars of each group; beside the columns in the order of a stack."""
     entries = [(_colour(place), *entry) for place, entry in enumerate(series.groups.items())]
     for colour, name, amounts in reversed(entries) if form.beside else entries:
-        amount = usd(sum(amounts, Decimal(0)))
+        amount = format_usd(sum(amounts, Decimal(0)))
         yield (
             colour,
             _cut(name, width - form.letters * 2.4 - _width(amount, form.letters), form.letters),
@@ -260,16 +266,16 @@ def _legend(series: Series, width: float, form: Form) -> Iterator[tuple[str, str
 
 def _width(text: str, letters: float) -> float:
     """Estimate how wide *text* is at most in a usual sans-serif."""
-    return letters * sum(WIDTHS.get(char, 0.8 if char <= "\u024f" else 1.0) for char in text)
+    return letters * sum(LETTER_WIDTHS.get(char, 0.8 if char <= "\u024f" else 1.0) for char in text)
 
 
 def _cut(text: str, room: float, letters: float) -> str:
     """Cut *text* in the middle to fit into *room*: names that begin alike end differently."""
-    shown = plain(text, 200)
+    shown = escape_text(text, 200)
     kept = len(shown)
     while kept > 1 and _width(shown, letters) > room:
         kept -= 1
-        shown = _without_middle(plain(text, 200), kept)
+        shown = _without_middle(escape_text(text, 200), kept)
     return shown if kept > 1 or len(shown) == 1 else ""
 
 

@@ -11,64 +11,66 @@ from typing import Any
 
 from ml_janitor.core.cost import Cost
 from ml_janitor.core.model import Finding, Kept
-from ml_janitor.core.money import Totals, cents, first_to_do
+from ml_janitor.core.money import Totals, rank_by_worth, round_to_cents
 from ml_janitor.core.results import Overlap, Report, Result, Sweep
 from ml_janitor.core.signals import Evidence
-from ml_janitor.report.causes import limits, note, undone_by_hand
-from ml_janitor.report.plan import Week, weeks
+from ml_janitor.report.causes import limit_texts, outcome_note, undo_by_hand_text
+from ml_janitor.report.plan import Week, plan_weeks
 
-VERSION = 2
+REPORT_VERSION = 2
 
 
-def text(report: Report, *, every: bool = False, plan: bool = False) -> str:
+def report_json(report: Report, *, every: bool = False, plan: bool = False) -> str:
     """
-    Return `document` as JSON text.
+    Return `report_document` as JSON text.
 
     ASCII only: the name of an AWS resource must not steer the terminal that prints a document.
     """
     return (
-        json.dumps(document(report, every=every, plan=plan), indent=2, ensure_ascii=True, allow_nan=False)
+        json.dumps(
+            report_document(report, every=every, plan=plan), indent=2, ensure_ascii=True, allow_nan=False
+        )
         + "\n"
     )
 
 
-def lines(report: Report, *, every: bool = False, plan: bool = False) -> str:
-    """Return `document` as JSON lines: first all but its results, then a result a line; ASCII like `text`."""
-    head = document(report, every=every, plan=plan)
+def report_json_lines(report: Report, *, every: bool = False, plan: bool = False) -> str:
+    """Yield `report_document` as lines of ASCII JSON: first all but its results, then a result a line."""
+    head = report_document(report, every=every, plan=plan)
     results = head.pop("results")
     return "".join(json.dumps(part, ensure_ascii=True, allow_nan=False) + "\n" for part in [head, *results])
 
 
-def document(report: Report, *, every: bool = False, plan: bool = False) -> dict[str, Any]:
+def report_document(report: Report, *, every: bool = False, plan: bool = False) -> dict[str, Any]:
     """Return *report* as plain JSON values: findings and unknowns, all else if *every*, and its *plan*."""
     totals = Totals.of(report.results)
     return {
-        "version": VERSION,
-        "time": moment(report.time),
+        "version": REPORT_VERSION,
+        "time": iso_time(report.time),
         "account": report.account,
         "totals": {
             "monthly_usd": _sum(cost.monthly_usd for cost in _counted(report)),
             "accrued_usd": _sum(cost.accrued_usd for cost in _counted(report)),
-            "once_usd": money(totals.once_usd),
+            "once_usd": usd_number(totals.once_usd),
             "unpriced": totals.unpriced,
         },
         "sweeps": [_sweep(sweep) for sweep in report.sweeps],
         "results": [
             _result(sweep, result)
-            for sweep, result in in_order(report)
+            for sweep, result in results_in_order(report)
             if every or isinstance(result.verdict, Finding) or result.verdict.unknown
         ],
-        "plan": [_week(week) for week in weeks(report)] if plan else None,
+        "plan": [_week(week) for week in plan_weeks(report)] if plan else None,
     }
 
 
-def in_order(report: Report) -> Iterable[tuple[Sweep, Result]]:
+def results_in_order(report: Report) -> Iterable[tuple[Sweep, Result]]:
     """Return every result with its sweep: findings first, the most urgent findings at the top."""
     pairs = [(sweep, result) for sweep in report.sweeps for result in sweep.results]
-    return sorted(pairs, key=lambda pair: (not isinstance(pair[1].verdict, Finding), first_to_do(pair[1])))
+    return sorted(pairs, key=lambda pair: (not isinstance(pair[1].verdict, Finding), rank_by_worth(pair[1])))
 
 
-def moment(at: datetime | None) -> str | None:
+def iso_time(at: datetime | None) -> str | None:
     """Format a time in UTC, ISO 8601 with Z."""
     return None if at is None else at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
@@ -79,12 +81,12 @@ def _counted(report: Report) -> Iterable[Cost]:
 
 def _sum(amounts: Iterable[Decimal | None]) -> float:
     """Add up cents, as the results have them."""
-    return float(sum((cents(amount) or Decimal(0) for amount in amounts), Decimal(0)))
+    return float(sum((round_to_cents(amount) or Decimal(0) for amount in amounts), Decimal(0)))
 
 
-def money(usd: Decimal | None) -> float | None:
+def usd_number(usd: Decimal | None) -> float | None:
     """Return dollars as a number rounded to cents, or null for unknown."""
-    rounded = cents(usd)
+    rounded = round_to_cents(usd)
     return None if rounded is None else float(rounded)
 
 
@@ -100,7 +102,7 @@ def _sweep(sweep: Sweep) -> dict[str, Any]:
         "unknown": sweep.unknown,
         "error": sweep.error,
         "notices": list(sweep.notices),
-        "held": limits(sweep),
+        "held": limit_texts(sweep),
     }
 
 
@@ -112,22 +114,22 @@ def _result(sweep: Sweep, result: Result) -> dict[str, Any]:
         "region": sweep.region,
         "arn": result.target.arn,
         "name": result.target.name,
-        "created": moment(result.target.created),
+        "created": iso_time(result.target.created),
         "owner": result.owner,
         "reason": verdict.reason,
         "confidence": verdict.confidence.value if isinstance(verdict, Finding) else None,
-        "evidence": [evidence(seen) for seen in verdict.evidence],
+        "evidence": [evidence_fields(seen) for seen in verdict.evidence],
         "unknown": isinstance(verdict, Kept) and verdict.unknown,
         "action": verdict.action if isinstance(verdict, Finding) else None,
         "outcome": result.outcome.value,
-        "due": moment(result.due),
-        "note": "; ".join(filter(None, (note(result), undone_by_hand(result)))),
-        "monthly_usd": money(result.monthly_usd),
-        "accrued_usd": money(result.accrued_usd),
-        **beside_sums(result.cost),
+        "due": iso_time(result.due),
+        "note": "; ".join(filter(None, (outcome_note(result), undo_by_hand_text(result)))),
+        "monthly_usd": usd_number(result.monthly_usd),
+        "accrued_usd": usd_number(result.accrued_usd),
+        **once_and_risk_fields(result.cost),
         "change": result.change.value if isinstance(verdict, Finding) else None,
         "hours_of_work": result.hours if isinstance(verdict, Finding) else None,
-        "usd_per_hour_of_work": money(result.usd_per_hour),
+        "usd_per_hour_of_work": usd_number(result.usd_per_hour),
         "instead_of": _instead_of(result.overlap),
     }
 
@@ -139,18 +141,18 @@ def _instead_of(overlap: Overlap | None) -> dict[str, Any] | None:
     return {
         "detector": overlap.detector,
         "arn": overlap.arn,
-        "monthly_usd": money(overlap.monthly_usd),
-        "accrued_usd": money(overlap.accrued_usd),
+        "monthly_usd": usd_number(overlap.monthly_usd),
+        "accrued_usd": usd_number(overlap.accrued_usd),
     }
 
 
-def beside_sums(cost: Cost | None) -> dict[str, float | None]:
+def once_and_risk_fields(cost: Cost | None) -> dict[str, float | None]:
     """Return the parts of *cost* that are neither monthly nor spent yet."""
     payback = cost.payback if cost else None
     return {
-        "once_usd": money(cost.once_usd if cost else None),
+        "once_usd": usd_number(cost.once_usd if cost else None),
         "payback_days": None if payback is None else round(payback / timedelta(days=1), 1),
-        "exposure_usd": money(cost.exposure_usd if cost else None),
+        "exposure_usd": usd_number(cost.exposure_usd if cost else None),
     }
 
 
@@ -158,9 +160,9 @@ def _week(week: Week) -> dict[str, Any]:
     return {
         "week": week.number,
         "title": week.title,
-        "monthly_usd": money(week.totals.monthly_usd),
-        "once_usd": money(week.totals.once_usd),
-        "by_then_monthly_usd": money(week.by_then),
+        "monthly_usd": usd_number(week.totals.monthly_usd),
+        "once_usd": usd_number(week.totals.once_usd),
+        "by_then_monthly_usd": usd_number(week.by_then),
         "hours_of_work": round(week.hours, 2),
         "changes": [{"detector": result.detector, "arn": result.target.arn} for result in week.changes],
         "instead": week.instead,
@@ -168,7 +170,7 @@ def _week(week: Week) -> dict[str, Any]:
     }
 
 
-def evidence(seen: Evidence) -> dict[str, Any]:
+def evidence_fields(seen: Evidence) -> dict[str, Any]:
     """Return the name of one signal, and its value or why it could not be read."""
     value = seen.value
     if isinstance(value, float) and not math.isfinite(value):  # JSON cannot represent these

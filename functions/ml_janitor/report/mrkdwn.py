@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ml_janitor.core.text import plain
+from ml_janitor.core.text import escape_text
 
 if TYPE_CHECKING:
     from slack_sdk.models.blocks import MarkdownTextObject, PlainTextObject
@@ -24,7 +24,7 @@ LONGEST_ALT = 2000
 MOST_BLOCKS = 45
 """Blocks of a message; Slack takes 50."""
 
-LARGEST = 12_000
+LARGEST_MESSAGE = 12_000
 """
 Bytes of a message's blocks as JSON.
 
@@ -32,7 +32,7 @@ Slack refuses somewhere above 13,200 characters, and does not say how it counts
 (https://github.com/slackapi/bolt-js/issues/2509, https://github.com/slackapi/bolt-js/issues/2867).
 """
 
-ADDRESS = re.compile(r"(?:arn:aws[\w-]*:|s3://)\S*[^\s.,;:)\]'\"]")
+ADDRESS_PATTERN = re.compile(r"(?:arn:aws[\w-]*:|s3://)\S*[^\s.,;:)\]'\"]")
 """
 An address that a reader copies; it stands in a code span, where Slack replaces nothing, not even `:aws:`.
 """
@@ -87,7 +87,7 @@ class Post:
 # --- text ---------------------------------------------------------------------------------------
 
 
-def escaped(text: str) -> str:
+def escape_mrkdwn(text: str) -> str:
     """Return *text* with the three characters that Slack parses replaced, so that it mentions nobody."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
@@ -102,7 +102,7 @@ def prose(text: str, longest: int = 500) -> str:
     return _fitting(_inert, text, longest)
 
 
-def code(text: str, longest: int = 150) -> str:
+def code_span(text: str, longest: int = 150) -> str:
     """Return *text* from AWS as a name to copy: in a code span, in which nothing formats."""
     return _fitting(_span, text.strip() or "(no name)", longest)
 
@@ -110,14 +110,14 @@ def code(text: str, longest: int = 150) -> str:
 def _fitting(write: Any, text: str, longest: int) -> str:
     """Apply *write* to as much of *text* as stays within *longest*: escaping makes the text longer."""
     limit = longest
-    while len(written := str(write(plain(text, limit)))) > longest:
+    while len(written := str(write(escape_text(text, limit)))) > longest:
         limit = limit * longest // len(written) - 1
     return written
 
 
 def _inert(text: str) -> str:
     parts, end = [], 0
-    for found in ADDRESS.finditer(text):
+    for found in ADDRESS_PATTERN.finditer(text):
         parts += [_unformatted(text[end : found.start()]), _span(found[0])]
         end = found.end()
     return "".join([*parts, _unformatted(text[end:])])
@@ -126,20 +126,20 @@ def _inert(text: str) -> str:
 def _unformatted(text: str) -> str:
     for pattern, lookalike in LOOKALIKES:
         text = pattern.sub(lookalike, text)
-    return escaped(text)
+    return escape_mrkdwn(text)
 
 
 def _span(text: str) -> str:
-    return f"`{escaped(text.replace('`', "'"))}`"
+    return f"`{escape_mrkdwn(text.replace('`', "'"))}`"
 
 
-def sentence(text: str) -> str:
+def as_sentence(text: str) -> str:
     """Return *text* with a full stop, and with a capital letter if it begins with a word and not a name."""
     ended = text if text.endswith((".", "!", "?")) else f"{text}."
     return ended[:1].upper() + ended[1:] if ended.split()[0].isalpha() else ended
 
 
-def counted(number: int, noun: str) -> str:
+def count_noun(number: int, noun: str) -> str:
     """Format a number of things: "1 finding", "2 findings", "2 families", "2 buckets of old objects"."""
     singular, of, rest = noun.partition(" of ")
     plural = f"{singular[:-1]}ies" if re.search("[^aeiou]y$", singular) else f"{singular}s"
@@ -151,7 +151,7 @@ def counted(number: int, noun: str) -> str:
 # the package brings its web client along, which a run that says nothing in Slack does not need.
 
 
-def header(text: str) -> Block:
+def header_block(text: str) -> Block:
     """Build a headline; never with text from AWS."""
     from slack_sdk.models.blocks import HeaderBlock
 
@@ -159,35 +159,37 @@ def header(text: str) -> Block:
     return HeaderBlock(text=_plain_text(cut)).to_dict()
 
 
-def section(text: str) -> Block:
+def section_block(text: str) -> Block:
     """Build a paragraph of mrkdwn that was made with `prose` and `code`."""
     from slack_sdk.models.blocks import SectionBlock
 
     return SectionBlock(text=_mrkdwn(text)).to_dict()
 
 
-def context(text: str) -> Block:
+def context_block(text: str) -> Block:
     """Build a paragraph in small print."""
     from slack_sdk.models.blocks import ContextBlock
 
     return ContextBlock(elements=[_mrkdwn(text)]).to_dict()
 
 
-def image(file: str, words: str) -> Block:
+def image_block(file: str, words: str) -> Block:
     """Build the block of the picture that was uploaded as *file*."""
     from slack_sdk.models.blocks import ImageBlock
 
     return ImageBlock(slack_file={"id": file}, alt_text=words[:LONGEST_ALT]).to_dict()
 
 
-def actions(buttons: Sequence[Block]) -> Block:
+def button_row(buttons: Sequence[Block]) -> Block:
     """Build a row of buttons."""
     from slack_sdk.models.blocks import ActionsBlock
 
     return ActionsBlock(elements=list(buttons)).to_dict()
 
 
-def button(text: str, action: str, value: str, *, style: str = "", confirm: Block | None = None) -> Block:
+def make_button(
+    text: str, action: str, value: str, *, style: str = "", confirm: Block | None = None
+) -> Block:
     """Build a button labelled *text*; a press of it brings *action* and *value* back."""
     from slack_sdk.models.blocks import ButtonElement
 
@@ -196,7 +198,7 @@ def button(text: str, action: str, value: str, *, style: str = "", confirm: Bloc
     ).to_dict()
 
 
-def question(title: str, text: str, yes: str, no: str) -> Block:
+def confirm_dialog(title: str, text: str, yes: str, no: str) -> Block:
     """Build the question that a person answers before a press counts."""
     from slack_sdk.models.blocks import ConfirmObject
 
@@ -223,23 +225,23 @@ def _mrkdwn(text: str) -> MarkdownTextObject:
     return MarkdownTextObject(text=text, verbatim=True)
 
 
-def size(blocks: Iterable[Block]) -> int:
+def blocks_size(blocks: Iterable[Block]) -> int:
     """Return the size of *blocks* together."""
     return sum(len(json.dumps(block, ensure_ascii=False).encode()) + 2 for block in blocks)
 
 
-def with_block(message: Message, block: Block) -> Message:
+def append_block(message: Message, block: Block) -> Message:
     """Return *message* with *block* at its end, if there is room."""
     blocks = (*message.blocks, block)
-    return Message(text=message.text, blocks=blocks) if fits(blocks) else message
+    return Message(text=message.text, blocks=blocks) if fits_message(blocks) else message
 
 
-def fits(blocks: Sequence[Block]) -> bool:
+def fits_message(blocks: Sequence[Block]) -> bool:
     """Return whether Slack takes *blocks* as one message."""
-    return len(blocks) <= MOST_BLOCKS and size(blocks) <= LARGEST
+    return len(blocks) <= MOST_BLOCKS and blocks_size(blocks) <= LARGEST_MESSAGE
 
 
-def lines(texts: Iterable[str], longest: int = LONGEST_SECTION) -> Iterator[str]:
+def join_lines(texts: Iterable[str], longest: int = LONGEST_SECTION) -> Iterator[str]:
     """Join lines into as few paragraphs of at most *longest* characters as hold them."""
     paragraph = ""
     for line in texts:

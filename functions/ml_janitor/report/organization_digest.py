@@ -7,61 +7,61 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 
-from ml_janitor.core.durations import ago
-from ml_janitor.core.text import moment, some
+from ml_janitor.core.durations import format_age
+from ml_janitor.core.text import format_time, shorten_list
 from ml_janitor.report import digest
-from ml_janitor.report.digest import NOTHING, DigestActions, Row
-from ml_janitor.report.finding_words import amounts, left_out, noun
+from ml_janitor.report.digest import NO_ACTIONS, DigestActions, SweepRow
+from ml_janitor.report.finding_words import detector_noun, sums_text, unpriced_note
 from ml_janitor.report.mrkdwn import (
     Block,
     Message,
     Post,
-    context,
-    counted,
-    fits,
-    header,
+    as_sentence,
+    context_block,
+    count_noun,
+    fits_message,
+    header_block,
     prose,
-    section,
-    sentence,
+    section_block,
 )
 from ml_janitor.report.overview import DetectorRun, Overview
 
-SHOWN = (10, 6, 3, 1)
+DIGEST_SIZES = (10, 6, 3, 1)
 """Accounts that are shown in full, and lines of each list: the most with which Slack takes the message."""
 
-KINDS = 4
+KINDS_SHOWN = 4
 """Kinds of findings that one account is shown with."""
 
-NAMED = 10
+ACCOUNT_NAMES_SHOWN = 10
 """Accounts that a line about several names."""
 
-GROUPS = 5
+GROUPS_SHOWN = 5
 """Lines about sweeps without a result, and about sweeps that broke off."""
 
-REGIONS = 2
+REGIONS_SHOWN = 2
 
 
-def organization_digest(
-    seen: Overview, *, now: datetime, actions: DigestActions = NOTHING, bill: Sequence[str] = ()
+def make_organization_digest(
+    seen: Overview, *, now: datetime, actions: DigestActions = NO_ACTIONS, bill: Sequence[str] = ()
 ) -> Post:
     """Build the post of a day, like `report.digest.digest`; short if nothing changed."""
     if seen.fine and not seen.new and not actions.any:
         who = f"All {len(seen.runs)} detectors" if len(seen.runs) > 1 else "The detector"
-        looked = f"{who} looked at {counted(seen.accounts, 'account')}."
-        return Post(main=digest.quiet(seen.last, looked, actions.saved, bill, where=_where(seen)))
+        looked = f"{who} looked at {count_noun(seen.accounts, 'account')}."
+        return Post(main=digest.quiet_message(seen.last, looked, actions.saved, bill, where=_where(seen)))
     title = _headline(seen)
-    for most in SHOWN:
-        blocks = [header(title), *_blocks(seen, now, actions, bill, most)]
-        if fits(blocks):
+    for most in DIGEST_SIZES:
+        blocks = [header_block(title), *_blocks(seen, now, actions, bill, most)]
+        if fits_message(blocks):
             break
     else:
         blocks = _cut(blocks)
     missing = sum(not run.ran for run in seen.runs)
-    late = f" {counted(missing, 'detector')} of {len(seen.runs)} did not run." if missing else ""
-    unread = f" {counted(len(seen.unread), 'sweep')} without a result." if seen.unread else ""
+    late = f" {count_noun(missing, 'detector')} of {len(seen.runs)} did not run." if missing else ""
+    unread = f" {count_noun(len(seen.unread), 'sweep')} without a result." if seen.unread else ""
     return Post(
         main=Message(
-            text=f"Daily digest. {title}.{digest.counts_of(actions)}{late}{unread}",
+            text=f"Daily digest. {title}.{digest.count_actions(actions)}{late}{unread}",
             blocks=tuple(blocks),
         )
     )
@@ -70,29 +70,29 @@ def organization_digest(
 def _blocks(
     seen: Overview, now: datetime, actions: DigestActions, bill: Sequence[str], most: int
 ) -> Iterator[Block]:
-    unpriced = left_out(sum(sweep.unpriced for sweep in seen.last))
-    looked = f"{counted(seen.accounts, 'account')} and {counted(len(seen.runs), 'detector')}"
+    unpriced = unpriced_note(sum(sweep.unpriced for sweep in seen.last))
+    looked = f"{count_noun(seen.accounts, 'account')} and {count_noun(len(seen.runs), 'detector')}"
     more = " Not everything could be read, so there may be more." if seen.partial else ""
-    yield section(f"{looked}, as of {moment(now)}.{more}{unpriced}")
-    yield from digest.paragraphs(
+    yield section_block(f"{looked}, as of {format_time(now)}.{more}{unpriced}")
+    yield from digest.list_paragraphs(
         "Did not run", _lines([_silence(run, now) for run in seen.runs if not run.ran], most)
     )
-    yield from digest.paragraphs("Not ended", _lines(list(_at_work(seen, now)), most))
-    yield from digest.paragraphs(
+    yield from digest.list_paragraphs("Not ended", _lines(list(_at_work(seen, now)), most))
+    yield from digest.list_paragraphs(
         "Without a result", _lines([*_unlisted(seen), *_troubles(seen.unread, seen)], most)
     )
-    yield from digest.paragraphs("Not complete", _lines(list(_troubles(seen.incomplete, seen)), most))
-    yield from digest.of_actions(actions, lambda parts: _lines(parts, most))
-    yield from map(section, bill)
-    yield from map(section, _accounts(seen, most))
-    yield from digest.unjudged(seen.last)
+    yield from digest.list_paragraphs("Not complete", _lines(list(_troubles(seen.incomplete, seen)), most))
+    yield from digest.action_blocks(actions, lambda parts: _lines(parts, most))
+    yield from map(section_block, bill)
+    yield from map(section_block, _accounts(seen, most))
+    yield from digest.unjudged_block(seen.last)
 
 
 def _cut(blocks: Sequence[Block]) -> list[Block]:
     """Return as many of *blocks* as Slack takes."""
     for number in range(len(blocks), 0, -1):
-        left = context(f"and {counted(len(blocks) - number, 'more paragraph')}: see the dashboard")
-        if fits([*blocks[:number], left]):
+        left = context_block(f"and {count_noun(len(blocks) - number, 'more paragraph')}: see the dashboard")
+        if fits_message([*blocks[:number], left]):
             return [*blocks[:number], left]
     return []
 
@@ -107,33 +107,33 @@ def _lines(parts: Sequence[str], most: int) -> list[str]:
 
 
 def _headline(seen: Overview) -> str:
-    if (found := digest.found_in_all(seen.last, seen.new, _where(seen))) is not None:
+    if (found := digest.findings_title(seen.last, seen.new, _where(seen))) is not None:
         return f"{'At least ' if seen.partial else ''}{found}"
     if all(run.time is None for run in seen.runs):
         return "No detector has run"
-    accounts = f" in {counted(seen.accounts, 'account')}" if seen.accounts > 1 else ""
+    accounts = f" in {count_noun(seen.accounts, 'account')}" if seen.accounts > 1 else ""
     return f"Nothing wasteful found in what ran{accounts}"
 
 
 def _where(seen: Overview) -> str:
     """Say in how many of the accounts something was found; empty if there is one account."""
     found = len({sweep.account for sweep in seen.last if sweep.found})
-    return f" in {found:,} of {counted(seen.accounts, 'account')}" if seen.accounts > 1 else ""
+    return f" in {found:,} of {count_noun(seen.accounts, 'account')}" if seen.accounts > 1 else ""
 
 
 # --- what went wrong --------------------------------------------------------------------------------
 
 
 def _silence(run: DetectorRun, now: datetime) -> str:
-    return f"{noun(run.detector, 2)}: {digest.last_time(run.time, now)}"
+    return f"{detector_noun(run.detector, 2)}: {digest.last_run_text(run.time, now)}"
 
 
 def _at_work(seen: Overview, now: datetime) -> Iterator[str]:
     """Describe runs that still look at accounts: what they found there before is counted."""
     for run in seen.runs:
         if run.at_work and not run.error:
-            after = f" after {ago(now - run.begun)}" if run.begun else ""
-            accounts, what = counted(run.accounts, "account"), noun(run.detector, 2)
+            after = f" after {format_age(now - run.begun)}" if run.begun else ""
+            accounts, what = count_noun(run.accounts, "account"), detector_noun(run.detector, 2)
             if run.waiting:
                 of = f"{run.waiting:,} of {accounts}"
                 yield f"{what}: still looking at {of}{after}; what it found there before counts"
@@ -145,10 +145,10 @@ def _unlisted(seen: Overview) -> Iterator[str]:
     """Describe runs with an error that hides which accounts they look at."""
     for run in seen.runs:
         if run.error:
-            yield f"{noun(run.detector, 2)}, all of it: {prose(run.error, 300)}"
+            yield f"{detector_noun(run.detector, 2)}, all of it: {prose(run.error, 300)}"
 
 
-def _troubles(rows: Sequence[Row], seen: Overview) -> Iterator[str]:
+def _troubles(rows: Sequence[SweepRow], seen: Overview) -> Iterator[str]:
     """Group *rows* with an error: one line for detectors with the same accounts, most rows first."""
     by_detector = _grouped(rows, lambda row: row.detector)
     alike: dict[frozenset[str], list[str]] = {}
@@ -159,27 +159,29 @@ def _troubles(rows: Sequence[Row], seen: Overview) -> Iterator[str]:
         for accounts, detectors in alike.items()
     ]
     groups.sort(key=lambda group: -len(group[2]))
-    for accounts, detectors, of_group in groups[:GROUPS]:
-        names = some([account_name(account, seen.names) for account in sorted(accounts)], NAMED)
-        sweeps = f"{counted(len(of_group), 'sweep')} in {counted(len(accounts), 'account')}"
+    for accounts, detectors, of_group in groups[:GROUPS_SHOWN]:
+        names = shorten_list(
+            [account_name(account, seen.names) for account in sorted(accounts)], ACCOUNT_NAMES_SHOWN
+        )
+        sweeps = f"{count_noun(len(of_group), 'sweep')} in {count_noun(len(accounts), 'account')}"
         yield f"{_detectors(detectors, len(seen.runs))}: {sweeps}: {names}. {_why(of_group)}"
-    if more := groups[GROUPS:]:
+    if more := groups[GROUPS_SHOWN:]:
         others = sum(len(detectors) for _, detectors, _ in more)
         left = sum(len(of_group) for _, _, of_group in more)
-        yield f"and {counted(left, 'sweep')} of {counted(others, 'more detector')}"
+        yield f"and {count_noun(left, 'sweep')} of {count_noun(others, 'more detector')}"
 
 
 def _detectors(names: Sequence[str], of: int) -> str:
     if len(names) == of > 1:
         return f"All {of} detectors"
-    return some([noun(name, 2) for name in names], KINDS)
+    return shorten_list([detector_noun(name, 2) for name in names], KINDS_SHOWN)
 
 
-def _why(rows: Sequence[Row]) -> str:
+def _why(rows: Sequence[SweepRow]) -> str:
     """Return the most frequent reason."""
     reasons = Counter(row.last.error or "" if row.last else "the run left nothing" for row in rows)
     (reason, _), *others = reasons.most_common()
-    return f"{'Most often: ' if others else ''}{sentence(prose(reason, 250))}"
+    return f"{'Most often: ' if others else ''}{as_sentence(prose(reason, 250))}"
 
 
 def account_name(account: str, names: Mapping[str, str]) -> str:
@@ -197,7 +199,7 @@ def _accounts(seen: Overview, most: int) -> Iterator[str]:
     ranked = sorted(by_account.items(), key=lambda entry: _dearest(entry[1]))
     rest = ranked[most:]
     if rest:
-        yield f"*The dearest {f'{most} ' if most > 1 else ''}of {counted(len(ranked), 'account')}:*"
+        yield f"*The dearest {f'{most} ' if most > 1 else ''}of {count_noun(len(ranked), 'account')}:*"
     for account, rows in ranked[:most]:
         title = f"{_summed(rows)}{account_name(account, seen.names)}, "
         (first, *others) = kinds = list(_kinds(rows))
@@ -208,46 +210,48 @@ def _accounts(seen: Overview, most: int) -> Iterator[str]:
             yield f"{title}{first[1]}"
     if rest:
         rows = [row for _, of_account in rest for row in of_account]
-        yield f"{_summed(rows)}{counted(len(rest), 'more account')}, {_found(rows)}"
+        yield f"{_summed(rows)}{count_noun(len(rest), 'more account')}, {_found(rows)}"
 
 
-def _kinds(rows: Iterable[Row]) -> Iterator[tuple[str, str]]:
+def _kinds(rows: Iterable[SweepRow]) -> Iterator[tuple[str, str]]:
     """Yield the dollars of each detector with findings, and how many of what where; the dearest first."""
     by_detector = _grouped(rows, lambda row: row.detector)
     ranked = sorted(by_detector.items(), key=lambda entry: _dearest(entry[1]))
-    for detector, of_detector in ranked[:KINDS]:
+    for detector, of_detector in ranked[:KINDS_SHOWN]:
         found = sum(row.last.found for row in of_detector if row.last)
-        places = some([row.region for row in sorted(of_detector, key=lambda row: _dearest([row]))], REGIONS)
+        places = shorten_list(
+            [row.region for row in sorted(of_detector, key=lambda row: _dearest([row]))], REGIONS_SHOWN
+        )
         new = f", {sum(row.new for row in of_detector):,} new" if any(row.new for row in of_detector) else ""
-        yield _sums(of_detector), f"{found:,} {noun(detector, found)} in {prose(places, 100)}{new}"
-    if rest := ranked[KINDS:]:
+        yield _sums(of_detector), f"{found:,} {detector_noun(detector, found)} in {prose(places, 100)}{new}"
+    if rest := ranked[KINDS_SHOWN:]:
         rows = [row for _, of_detector in rest for row in of_detector]
-        yield _sums(rows), f"{_found(rows)} of {counted(len(rest), 'more detector')}"
+        yield _sums(rows), f"{_found(rows)} of {count_noun(len(rest), 'more detector')}"
 
 
-def _dearest(rows: Iterable[Row]) -> tuple[Decimal, Decimal, int, str]:
+def _dearest(rows: Iterable[SweepRow]) -> tuple[Decimal, Decimal, int, str]:
     """Return the sort key: dollars a month, then dollars spent, then findings, the most first."""
     known = [row for row in rows if row.last is not None]
-    sums = digest.sums_of(row.last for row in known if row.last)
+    sums = digest.add_sums(row.last for row in known if row.last)
     found = sum(row.last.found for row in known if row.last)
     return -sums.monthly_usd, -sums.accrued_usd, -found, known[0].account if known else ""
 
 
-def _grouped(rows: Iterable[Row], by: Callable[[Row], str]) -> Mapping[str, list[Row]]:
-    groups: dict[str, list[Row]] = {}
+def _grouped(rows: Iterable[SweepRow], by: Callable[[SweepRow], str]) -> Mapping[str, list[SweepRow]]:
+    groups: dict[str, list[SweepRow]] = {}
     for row in rows:
         groups.setdefault(by(row), []).append(row)
     return groups
 
 
-def _sums(rows: Iterable[Row]) -> str:
-    return amounts(digest.sums_of(row.last for row in rows if row.last))
+def _sums(rows: Iterable[SweepRow]) -> str:
+    return sums_text(digest.add_sums(row.last for row in rows if row.last))
 
 
-def _summed(rows: Iterable[Row]) -> str:
+def _summed(rows: Iterable[SweepRow]) -> str:
     return f"*{sums}*: " if (sums := _sums(rows)) else ""
 
 
-def _found(rows: Sequence[Row]) -> str:
+def _found(rows: Sequence[SweepRow]) -> str:
     found, new = sum(row.last.found for row in rows if row.last), sum(row.new for row in rows)
-    return f"{counted(found, 'finding')}{f', {new:,} new' if new else ''}"
+    return f"{count_noun(found, 'finding')}{f', {new:,} new' if new else ''}"

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from ml_janitor.core.cause import Why
+from ml_janitor.core.cause import CauseCode
 from ml_janitor.core.model import Finding
 from ml_janitor.core.results import Outcome, Result
-from ml_janitor.core.text import moment, plain
+from ml_janitor.core.text import escape_text, format_time
 from ml_janitor.report import causes
 
-BEGUN_BEFORE = {Outcome.ACTED: "Done", Outcome.FAILED: "Failed"}
+BEGUN_WORDS = {Outcome.ACTED: "Done", Outcome.FAILED: "Failed"}
 """Words for an action that began while its resource was still a finding."""
 
-HALF_DONE = "half done"
-NOT_DUE = {Why.NOT_DUE, Why.OWNER_NOT_MESSAGED}
+HALF_DONE_WORD = "half done"
+NOT_DUE_CAUSES = {CauseCode.NOT_DUE, CauseCode.OWNER_NOT_MESSAGED}
 
-STATUS = {
+STATUS_WORDS = {
     Outcome.WOULD_ACT: "dry run",
     Outcome.ADVISED: "only reported",
     Outcome.WARNED: "warned",
@@ -26,61 +26,61 @@ STATUS = {
 }
 
 
-def status(result: Result) -> str:
+def status_word(result: Result) -> str:
     """Return the status of *result* in a word or two."""
-    if not_due(result):
-        return STATUS[Outcome.WARNED]
+    if is_not_due(result):
+        return STATUS_WORDS[Outcome.WARNED]
     if result.outcome in {Outcome.WAITING, Outcome.CHANGED} and result.cause and result.cause.progress:
-        return HALF_DONE
-    return STATUS[result.outcome]
+        return HALF_DONE_WORD
+    return STATUS_WORDS[result.outcome]
 
 
-def not_due(result: Result) -> bool:
+def is_not_due(result: Result) -> bool:
     """Return whether *result* waits only for its date."""
-    return result.outcome is Outcome.WAITING and result.why in NOT_DUE
+    return result.outcome is Outcome.WAITING and result.why in NOT_DUE_CAUSES
 
 
-def only_reported(result: Result) -> bool:
+def is_only_reported(result: Result) -> bool:
     """Return whether an armed detector does nothing to *result*, for a reason."""
     return result.outcome is Outcome.ADVISED and result.cause is not None
 
 
-def needs_a_look(result: Result) -> bool:
+def needs_attention(result: Result) -> bool:
     """Return whether something failed or was left half done."""
-    return status(result) in {STATUS[Outcome.FAILED], HALF_DONE}
+    return status_word(result) in {STATUS_WORDS[Outcome.FAILED], HALF_DONE_WORD}
 
 
-def became(result: Result) -> str:
+def outcome_text(result: Result) -> str:
     """Say what was done about *result*, what will be done, or why nothing is."""
-    note = plain(causes.note(result), 1000)
-    by_hand = _after(plain(causes.undone_by_hand(result), 1000))
+    note = escape_text(causes.outcome_note(result), 1000)
+    by_hand = _after(escape_text(causes.undo_by_hand_text(result), 1000))
     if not isinstance(result.verdict, Finding):
-        head = BEGUN_BEFORE.get(result.outcome)
-        return sentence(f"{head}: {note}" if head and note else note)
-    action = plain(result.verdict.action)
-    when = moment(result.due) if result.due else ""
+        head = BEGUN_WORDS.get(result.outcome)
+        return end_sentence(f"{head}: {note}" if head and note else note)
+    action = escape_text(result.verdict.action)
+    when = format_time(result.due) if result.due else ""
     warned = f"Warned; will {action}{f' after {when}' if when else ''}"
-    if result.why is Why.OWNER_NOT_MESSAGED:
+    if result.why is CauseCode.OWNER_NOT_MESSAGED:
         warned += _after(note)
     warned += by_hand
-    only = f"Only reported: {plain(causes.reason(result.cause), 1000)}. " if result.cause else ""
+    only = f"Only reported: {escape_text(causes.cause_clause(result.cause), 1000)}. " if result.cause else ""
     sentences = {
         Outcome.ACTED: f"Done: {action}{_after(note)}",
         Outcome.FAILED: f"Failed: {action}{_after(note)}",
         Outcome.CHANGED: f"Not done, because it changed: {note}",
         Outcome.WARNED: warned,
         Outcome.WAITING: warned
-        if not_due(result)
+        if is_not_due(result)
         else f"Due{f' {when}' if when else ''}: {action}{_after(note)}{by_hand}",
         Outcome.ADVISED: f"{only}Proposed: {action}",
     }
-    return sentence(sentences.get(result.outcome, f"Would {action}"))
+    return end_sentence(sentences.get(result.outcome, f"Would {action}"))
 
 
 def _after(note: str) -> str:
     return f"; {note}" if note else ""
 
 
-def sentence(text: str) -> str:
+def end_sentence(text: str) -> str:
     """Return *text* with a full stop, unless it has an end."""
     return text if not text or text.endswith((".", "!", "?")) else f"{text}."

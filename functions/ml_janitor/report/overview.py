@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from ml_janitor.ledger.latest import LastSweep
-from ml_janitor.report.digest import Row
+from ml_janitor.report.digest import SweepRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +47,7 @@ class Overview:
     """
 
     runs: Sequence[DetectorRun]
-    rows: Sequence[Row]
+    rows: Sequence[SweepRow]
     accounts: int
     names: Mapping[str, str] = field(default_factory=dict)
 
@@ -81,12 +81,12 @@ class Overview:
         return sum(row.new for row in self.rows)
 
     @property
-    def unread(self) -> list[Row]:
+    def unread(self) -> list[SweepRow]:
         """Return the sweeps that read nothing."""
         return [row for row in self.rows if row.last is None or (row.last.error and not row.last.looked_at)]
 
     @property
-    def incomplete(self) -> list[Row]:
+    def incomplete(self) -> list[SweepRow]:
         """Return the sweeps that read a part."""
         return [row for row in self.rows if row.last and row.last.error and row.last.looked_at]
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from ml_janitor.core.model import Change, Mode
-from ml_janitor.core.money import Totals, first_to_do
+from ml_janitor.core.money import Totals, rank_by_worth
 from ml_janitor.core.results import Outcome, Report, Result
-from ml_janitor.core.text import plain
-from ml_janitor.report.finding_words import amounts, owner, price, work
-from ml_janitor.report.mrkdwn import counted
+from ml_janitor.core.text import escape_text
+from ml_janitor.report.finding_words import cost_text, owner_text, sums_text, work_text
+from ml_janitor.report.mrkdwn import count_noun
 
-WEEKS: tuple[tuple[str, tuple[Change, ...]], ...] = (
+WEEK_CHANGES: tuple[tuple[str, tuple[Change, ...]], ...] = (
     ("quick wins", (Change.END, Change.LIMIT)),
     ("storage", (Change.DELETE_DATA, Change.LIFECYCLE)),
     ("spot", (Change.SPOT,)),
@@ -23,10 +23,10 @@ WEEKS: tuple[tuple[str, tuple[Change, ...]], ...] = (
 )
 """Changes of each week. Commitments follow every change that reduces usage, because they cover what stays."""
 
-OVER = frozenset({Outcome.ACTED, Outcome.CHANGED})
+NEEDS_NO_WORK = frozenset({Outcome.ACTED, Outcome.CHANGED})
 """Outcomes that need no more work."""
 
-SHOWN = 5
+CHANGES_SHOWN = 5
 """Changes of a week that are listed; the rest is counted."""
 
 
@@ -57,11 +57,13 @@ class Week:
         return sum(result.hours for result in self.changes)
 
 
-def weeks(report: Report) -> tuple[Week, ...]:
+def plan_weeks(report: Report) -> tuple[Week, ...]:
     """Return the six weeks of *report*, including weeks without anything to do."""
-    left = sorted((result for result in report.findings if result.outcome not in OVER), key=first_to_do)
+    left = sorted(
+        (result for result in report.findings if result.outcome not in NEEDS_NO_WORK), key=rank_by_worth
+    )
     planned, by_then = list[Week](), Decimal(0)
-    for number, (title, kinds) in enumerate(WEEKS, start=1):
+    for number, (title, kinds) in enumerate(WEEK_CHANGES, start=1):
         ours = [result for result in left if result.change in kinds]
         changes = tuple(result for result in ours if not _instead(result))
         by_then += Totals.of(changes).monthly_usd
@@ -72,53 +74,55 @@ def weeks(report: Report) -> tuple[Week, ...]:
                 changes=changes,
                 by_then=by_then,
                 instead=len(ours) - len(changes),
-                advice=tuple(_advice(report)) if number == len(WEEKS) else (),
+                advice=tuple(_advice(report)) if number == len(WEEK_CHANGES) else (),
                 accounts=len(report.accounts) > 1,
             )
         )
     return tuple(planned)
 
 
-def headline(planned: Sequence[Week]) -> str:
+def plan_headline(planned: Sequence[Week]) -> str:
     """Summarize all weeks in a sentence."""
     changes = [result for week in planned for result in week.changes]
     if not changes:
         return "Nothing to do was found."
-    sums = amounts(Totals.of(changes))
+    sums = sums_text(Totals.of(changes))
     total = sum(week.hours for week in planned)
-    return f"{counted(len(changes), 'change')}, {hours(total)}{f': {sums}' if sums else ''}."
+    return f"{count_noun(len(changes), 'change')}, {hours_text(total)}{f': {sums}' if sums else ''}."
 
 
-def summary(week: Week) -> str:
+def week_summary(week: Week) -> str:
     """Summarize a week's changes, their work and their money, in a few words."""
     if not week.changes:
         return "nothing found"
-    sums = amounts(week.totals)
-    return ", ".join([*([sums] if sums else []), counted(len(week.changes), "change"), hours(week.hours)])
+    sums = sums_text(week.totals)
+    return ", ".join(
+        [*([sums] if sums else []), count_noun(len(week.changes), "change"), hours_text(week.hours)]
+    )
 
 
-def lines(week: Week) -> list[tuple[str, str, str]]:
+def week_lines(week: Week) -> list[tuple[str, str, str]]:
     """List changes of *week*, limited to `SHOWN`: what each saves, its name and owner, and who found it."""
 
     def line(result: Result) -> tuple[str, str, str]:
-        account = f" in {plain(result.target.account)}" if week.accounts else ""
-        name = f"{plain(result.target.name, 120)}{account}, {owner(result)}"
-        return price(result), name, f"{result.detector}, about {work(result)}"
+        account = f" in {escape_text(result.target.account)}" if week.accounts else ""
+        name = f"{escape_text(result.target.name, 120)}{account}, {owner_text(result)}"
+        return cost_text(result), name, f"{result.detector}, about {work_text(result)}"
 
-    return [line(result) for result in week.changes[:SHOWN]]
+    return [line(result) for result in week.changes[:CHANGES_SHOWN]]
 
 
-def below(week: Week) -> list[str]:
+def lines_below_week(week: Week) -> list[str]:
     """List the lines below the listed changes."""
-    rest = week.changes[SHOWN:]
-    sums = amounts(Totals.of(rest))
-    more = f"and {counted(len(rest), 'more change')}{f': {sums}' if sums else ''}" if rest else ""
+    rest = week.changes[CHANGES_SHOWN:]
+    sums = sums_text(Totals.of(rest))
+    more = f"and {count_noun(len(rest), 'more change')}{f': {sums}' if sums else ''}" if rest else ""
     same = "about resources that another change is planned for, in no sum"
-    instead = f"and {counted(week.instead, 'more finding')} {same}" if week.instead else ""
+    instead = f"and {count_noun(week.instead, 'more finding')} {same}" if week.instead else ""
     return [text for text in (more, instead, *week.advice) if text]
 
 
-def hours(number: float) -> str:
+def hours_text(number: float) -> str:
     """Format a number of hours of work."""
     shown = f"{number:,.2g}" if number < 10 else f"{number:,.0f}"
     return f"{shown} hour{'' if shown == '1' else 's'} of work"
@@ -137,7 +141,7 @@ def _advice(report: Report) -> Iterator[str]:
     if again:
         names = dict.fromkeys(result.detector for result in again)
         yield (
-            f"Arm {', '.join(names)}: what is proven of the {counted(len(again), 'finding')} here, and of"
+            f"Arm {', '.join(names)}: what is proven of the {count_noun(len(again), 'finding')} here, and of"
             " the next, would then be ended after a warning (docs/arming.md)."
         )
     elif all(sweep.mode is Mode.ACT for sweep in report.sweeps) and report.sweeps:
@@ -145,7 +149,7 @@ def _advice(report: Report) -> Iterator[str]:
     broken = sum(sweep.error is not None for sweep in report.sweeps)
     unknown = sum(sweep.unknown for sweep in report.sweeps)
     if broken or unknown:
-        parts = [counted(broken, "sweep") + " not complete"] if broken else []
-        parts += [counted(unknown, "resource") + " that could not be judged"] if unknown else []
+        parts = [count_noun(broken, "sweep") + " not complete"] if broken else []
+        parts += [count_noun(unknown, "resource") + " that could not be judged"] if unknown else []
         yield f"Find out about {' and '.join(parts)}: what is not read is in no plan."
     yield "Have the bill read each morning, with a budget and an anomaly monitor ([bill] in janitor.toml)."

@@ -8,7 +8,7 @@ from datetime import date
 from decimal import Decimal
 from typing import NamedTuple
 
-from ml_janitor.core.text import plain, usd
+from ml_janitor.core.text import escape_text, format_usd
 
 MOST_GROUPS = 7
 """Groups with a colour of their own: nobody can tell more apart. The rest is one grey group."""
@@ -22,7 +22,7 @@ class Mark(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Series:
+class DailySeries:
     """
     Dollars by day and group: each of *groups* has one amount for each of *days*.
 
@@ -35,7 +35,7 @@ class Series:
     unsettled: int = 0
     marks: Sequence[Mark] = ()
 
-    def reduced(self, most: int = MOST_GROUPS) -> Series:
+    def reduced(self, most: int = MOST_GROUPS) -> DailySeries:
         """Return this series with the largest groups, largest first, and the other groups as one."""
         ranked = sorted(self.groups, key=lambda name: (-abs(sum(self.groups[name], Decimal(0))), name))
         ranked = [name for name in ranked if any(self.groups[name])]
@@ -57,7 +57,10 @@ class Series:
     def table(self) -> Iterator[tuple[str, list[str]]]:
         """List the table's row for each day, the latest first: the total and each group."""
         for at, total in reversed(list(enumerate(self.totals))):
-            yield self.days[at].isoformat(), [usd(total), *(usd(group[at]) for group in self.groups.values())]
+            yield (
+                self.days[at].isoformat(),
+                [format_usd(total), *(format_usd(group[at]) for group in self.groups.values())],
+            )
 
     @property
     def description(self) -> str:
@@ -71,6 +74,7 @@ class Series:
             else f"{day}"
         )
         groups = ", ".join(
-            f"{plain(name, 80)} {usd(sum(group, Decimal(0)))}" for name, group in self.groups.items()
+            f"{escape_text(name, 80)} {format_usd(sum(group, Decimal(0)))}"
+            for name, group in self.groups.items()
         )
-        return f"Dollars of {days}; the most is {usd(top)} on {day}. In total: {groups or 'nothing'}."
+        return f"Dollars of {days}; the most is {format_usd(top)} on {day}. In total: {groups or 'nothing'}."

@@ -6,21 +6,21 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from ml_janitor.acting.undos import RESTART, UNDO, Way
-from ml_janitor.core.cause import Why, cause
+from ml_janitor.acting.undos import RESTART_WORDING, UNDO_WORDING, UndoWording
+from ml_janitor.core.cause import CauseCode, make_cause
 from ml_janitor.core.model import Effect
-from ml_janitor.core.text import local, named
+from ml_janitor.core.text import format_local_time, person_name
 from ml_janitor.engine.detector import CannotActError
-from ml_janitor.engine.holds import Hold, How
+from ml_janitor.engine.holds import Hold, HoldKind
 from ml_janitor.ledger.action import Action
 from ml_janitor.report.buttons import Button
-from ml_janitor.report.causes import reason
-from ml_janitor.report.mrkdwn import code, prose, sentence
+from ml_janitor.report.causes import cause_clause
+from ml_janitor.report.mrkdwn import as_sentence, code_span, prose
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-DONE = {
+DONE_WORDS = {
     Effect.TAG: "tagged",
     Effect.STOP: "stopped",
     Effect.EXPIRE: "given a retention",
@@ -29,7 +29,7 @@ DONE = {
 }
 """Past participle of each effect on a resource."""
 
-LONGEST = 400
+LONGEST_REASON = 400
 """Longest reason or error, in characters; the report and the log have the whole text."""
 
 
@@ -55,17 +55,17 @@ class StatusWording:
     effect: Effect
     time_zone: str
     undoable: bool = True
-    way: Way = UNDO
+    way: UndoWording = UNDO_WORDING
     revert_effect: Callable[[Action], str] = lambda it: f"{it.target.name} is brought back, and costs again"
     missing_for_undo: Callable[[Action], str] = lambda _: ""
 
     @property
     def done(self) -> str:
         """Return what will have happened to it: "deleted", "stopped" or "tagged"."""
-        return DONE[self.effect]
+        return DONE_WORDS[self.effect]
 
     def at(self, moment: datetime) -> str:
-        return local(moment, self.time_zone)
+        return format_local_time(moment, self.time_zone)
 
     def due(self, due: datetime, unmessaged: str = "", *, scheduled: bool = False) -> Status:
         """
@@ -79,54 +79,56 @@ class StatusWording:
             return self._status(text, (Button.TONIGHT, Button.KEEP, Button.SNOOZE))
         text = f"*Will be {self.done} after {self.at(due)}* unless somebody keeps it."
         if unmessaged:
-            text += f" {sentence(prose(reason(cause(Why.OWNER_NOT_MESSAGED, unmessaged)), LONGEST))}"
+            why = cause_clause(make_cause(CauseCode.OWNER_NOT_MESSAGED, unmessaged))
+            text += f" {as_sentence(prose(why, LONGEST_REASON))}"
         return self._status(text, (Button.KEEP, Button.SNOOZE, Button.NOW))
 
     def waiting(self, due: datetime, why: str, *, scheduled: bool = False) -> Status:
         """Say that it is due, and what holds it back."""
-        text = f"*Due since {self.at(due)}, and waiting:* {sentence(prose(why, LONGEST))}"
+        text = f"*Due since {self.at(due)}, and waiting:* {as_sentence(prose(why, LONGEST_REASON))}"
         tonight = (Button.TONIGHT,) if scheduled else ()
         return self._status(text, (*tonight, Button.KEEP, Button.SNOOZE))
 
     def held(self, hold: Hold) -> Status:
         """Say that somebody keeps it, or postponed it."""
-        why = f" {sentence(prose(hold.why, LONGEST))}" if hold.why else ""
-        by = f"by {who(hold.by)} on {self.at(hold.given)}.{why}"
-        if hold.how is How.KEPT and hold.until is None:
+        why = f" {as_sentence(prose(hold.why, LONGEST_REASON))}" if hold.why else ""
+        by = f"by {person_text(hold.by)} on {self.at(hold.given)}.{why}"
+        if hold.how is HoldKind.KEPT and hold.until is None:
             return self._status(f"*Kept for good* {by}")
         if hold.until is None:
             return self._status(f"*Kept* {by}")
         again = "If it is still waste then, there will be a new warning."
-        verb = "Snoozed" if hold.how is How.SNOOZED else "Kept"
+        verb = "Snoozed" if hold.how is HoldKind.SNOOZED else "Kept"
         return self._status(f"*{verb} until {self.at(hold.until)}* {by} {again}", (Button.KEEP,))
 
     def hurried(self, by: str, at: datetime) -> Status:
         """Say that somebody pressed *Do it now*."""
         text = (
-            f"*Do it now*, said {who(by)} on {self.at(at)}. It is looked at once more, and {self.done} "
+            f"*Do it now*, said {person_text(by)} on {self.at(at)}. It is looked at once more, and "
+            f"{self.done} "
             "in the next minutes if it is still waste."
         )
         return self._status(text, (Button.KEEP, Button.SNOOZE))
 
     def going(self, action: Action) -> Status:
         """Say that the clean-up continues: AWS takes a while, or the run had no time left."""
-        text = f"{self._history(action)}. It goes on by itself: {prose(action.error, LONGEST)}."
+        text = f"{self._history(action)}. It goes on by itself: {prose(action.error, LONGEST_REASON)}."
         return self._status(text)
 
     def acted(self, action: Action, undo_until: datetime | None) -> Status:
         """Say that it was cleaned up. *undo_until* is how long an undo is possible, even after a refusal."""
         text = f"{self._history(action)}."
         if action.broke:
-            text += f" *Could not be {self.way.done}:* {sentence(prose(action.error, LONGEST))}"
+            text += f" *Could not be {self.way.done}:* {as_sentence(prose(action.error, LONGEST_REASON))}"
         if undo_until is None or not self.undoable:
             return self._status(text)
         try:
             effect = self.revert_effect(action)
         except CannotActError as never:
-            return self._status(f"{text} {sentence(prose(str(never), LONGEST))}")
-        how = "" if self.way is UNDO else f" Then {prose(effect, LONGEST)}."
+            return self._status(f"{text} {as_sentence(prose(str(never), LONGEST_REASON))}")
+        how = "" if self.way is UNDO_WORDING else f" Then {prose(effect, LONGEST_REASON)}."
         if missing := self.missing_for_undo(action):
-            by_hand = sentence(self.by_hand(missing, action.id))
+            by_hand = as_sentence(self.by_hand(missing, action.id))
             return self._status(
                 f"{text} It can be {self.way.past} until {self.at(undo_until)}. {by_hand}{how}"
             )
@@ -137,7 +139,10 @@ class StatusWording:
     def failed(self, why: str, at: datetime, *, action: Action | None = None) -> Status:
         """Say that the clean-up failed; *action* is the action, if it began."""
         half_done = action if action is not None and action.touched else None
-        text = f"*Could not be {self.done}* when tried on {self.at(at)}: {sentence(prose(why, LONGEST))}"
+        text = (
+            f"*Could not be {self.done}* when tried on {self.at(at)}: "
+            f"{as_sentence(prose(why, LONGEST_REASON))}"
+        )
         effect = self._offered(half_done)
         return self._status(
             f"{text} {_next(action)}", (Button.KEEP, Button.UNDO) if effect else (Button.KEEP,), effect
@@ -151,20 +156,20 @@ class StatusWording:
 
     def stays(self, why: str, at: datetime) -> Status:
         """Say that it is no longer waste, or no longer there, and that nothing is done to it."""
-        return self._status(f"*Nothing was done* on {self.at(at)}: {sentence(prose(why, LONGEST))}")
+        return self._status(f"*Nothing was done* on {self.at(at)}: {as_sentence(prose(why, LONGEST_REASON))}")
 
     def void(self, why: str, at: datetime) -> Status:
         """Say that it is only reported from now on."""
-        since = f"*Only reported since {self.at(at)}:* {sentence(prose(why, LONGEST))}"
+        since = f"*Only reported since {self.at(at)}:* {as_sentence(prose(why, LONGEST_REASON))}"
         return self._status(f"{since} Nothing is done to it.")
 
     def over(self, why: str) -> Status:
         """Say that its warning was withdrawn some time ago, when its message did not say so."""
-        return self._status(f"*This warning counts no more:* {sentence(prose(why, LONGEST))}")
+        return self._status(f"*This warning counts no more:* {as_sentence(prose(why, LONGEST_REASON))}")
 
     def undoing(self, action: Action, by: str, at: datetime) -> Status:
         """Say that somebody pressed *Undo*."""
-        pressed = f"*{self.way.label}*, said {who(by)} on {self.at(at)}: it is being {self.way.done}."
+        pressed = f"*{self.way.label}*, said {person_text(by)} on {self.at(at)}: it is being {self.way.done}."
         return self._status(f"{self._history(action)}. {pressed}")
 
     def undone(self, action: Action, rest: datetime | None) -> Status:
@@ -173,12 +178,12 @@ class StatusWording:
         another.
         """
         when = f" on {self.at(action.undone)}" if action.undone else ""
-        became = f": {prose(action.became, LONGEST)}" if action.became else ""
-        done = f"*{self.way.done.capitalize()}{when}* for {who(action.undone_by)}{became}."
+        became = f": {prose(action.became, LONGEST_REASON)}" if action.became else ""
+        done = f"*{self.way.done.capitalize()}{when}* for {person_text(action.undone_by)}{became}."
         text = f"{self._history(action)}. {done}"
         if rest is None:
             return self._status(text)
-        if self.way is RESTART:
+        if self.way is RESTART_WORDING:
             return self._status(f"{text} If it hangs again, there will be a new warning.")
         return self._status(f"{text} It is left alone until {self.at(rest)}.")
 
@@ -190,13 +195,15 @@ class StatusWording:
             then = f"A person has to look{f'; *{self.way.label}* tries again' if effect else ''}."
         text = f"{self._history(action)}. *Could not be {self.way.done}* on {self.at(at)}: "
         return self._status(
-            f"{text}{sentence(prose(why, LONGEST))} {then}", (Button.UNDO,) if effect else (), effect
+            f"{text}{as_sentence(prose(why, LONGEST_REASON))} {then}",
+            (Button.UNDO,) if effect else (),
+            effect,
         )
 
     def by_hand(self, missing: str, finding: str) -> str:
         """Say that only a person can undo it, how, and which setting is *missing* for a button."""
-        command = code(f"janitor {self.way.command} {finding}")
-        return reason(cause(Why.UNDO_BY_HAND, code(missing, LONGEST), command))
+        command = code_span(f"janitor {self.way.command} {finding}")
+        return cause_clause(make_cause(CauseCode.UNDO_BY_HAND, code_span(missing, LONGEST_REASON), command))
 
     def _offered(self, action: Action | None) -> str:
         """Return what an undo of *action* would do; empty if Slack cannot offer it."""
@@ -214,7 +221,11 @@ class StatusWording:
 
     def _history(self, action: Action) -> str:
         """Say what was done, when, and why."""
-        asked = f", because {who(action.by)} pressed Do it now" if action.by else ", because nobody kept it"
+        asked = (
+            f", because {person_text(action.by)} pressed Do it now"
+            if action.by
+            else ", because nobody kept it"
+        )
         if action.ended is None:
             return f"*Half {self.done}* since {self.at(action.began)}{asked if action.by else ''}"
         return f"*{self.done.capitalize()} on {self.at(action.ended)}*{asked}"
@@ -233,6 +244,6 @@ def _next(action: Action | None) -> str:
     return "It is half done; the next sweep goes on with it or puts it back."
 
 
-def who(by: str) -> str:
+def person_text(by: str) -> str:
     """Return a person's name for use within a sentence."""
-    return prose(named(by), 80)
+    return prose(person_name(by), 80)

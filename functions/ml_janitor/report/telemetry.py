@@ -6,35 +6,35 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from ml_janitor.core.cause import UNVERIFIED
+from ml_janitor.core.cause import UNVERIFIED_RECORD_CODES
 from ml_janitor.core.model import Mode
 from ml_janitor.core.money import Totals
 from ml_janitor.core.results import Outcome, Sweep
-from ml_janitor.report.causes import limits
+from ml_janitor.report.causes import limit_texts
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
 
-NAMESPACE = "MLJanitor"
-DETECTOR = "detector"
+METRICS_NAMESPACE = "MLJanitor"
+DETECTOR_DIMENSION = "detector"
 """The only dimension of the janitor's metrics."""
 
-ACCOUNTS = "Accounts"
+ACCOUNTS_METRIC = "Accounts"
 """Number of accounts that a run over an organization looks at."""
 
-REFUSED = "RecordsRefused"
+REFUSED_METRIC = "RecordsRefused"
 """Records of actions that do not verify; the janitor does nothing with them."""
 
-OUTCOMES = {"Warned": Outcome.WARNED, "Acted": Outcome.ACTED, "ActionsFailed": Outcome.FAILED}
+OUTCOME_METRICS = {"Warned": Outcome.WARNED, "Acted": Outcome.ACTED, "ActionsFailed": Outcome.FAILED}
 """
 Additional metrics of an armed run; HeldBack, the number of limits that held something back, is also one.
 """
 
 
-UNITS = {"Duration": "Seconds", "MonthlyUsd": "None"}
+METRIC_UNITS = {"Duration": "Seconds", "MonthlyUsd": "None"}
 
 
-def summarise(logger: Logger, sweep: Sweep, *, seconds: float, new: int, note: str) -> None:
+def log_sweep(logger: Logger, sweep: Sweep, *, seconds: float, new: int, note: str) -> None:
     """Log one structured line per sweep: counts, dollars and errors, never a name or a value."""
     totals = Totals.of(sweep.results)
     say = logger.error if sweep.error else logger.info
@@ -55,14 +55,17 @@ def summarise(logger: Logger, sweep: Sweep, *, seconds: float, new: int, note: s
             "unpriced": totals.unpriced,
             "seconds": round(seconds, 3),
             "sweep_error": sweep.error,
-            "held_back": limits(sweep),
-            **{name.lower(): sum(r.outcome is out for r in sweep.results) for name, out in OUTCOMES.items()},
+            "held_back": limit_texts(sweep),
+            **{
+                name.lower(): sum(r.outcome is out for r in sweep.results)
+                for name, out in OUTCOME_METRICS.items()
+            },
             "note": note,
         },
     )
 
 
-def measure(detector: str, sweeps: Sequence[Sweep], *, seconds: float) -> None:
+def measure_run(detector: str, sweeps: Sequence[Sweep], *, seconds: float) -> None:
     """
     Write one run as CloudWatch metrics to the log, in the embedded metric format.
 
@@ -79,9 +82,11 @@ def measure(detector: str, sweeps: Sequence[Sweep], *, seconds: float) -> None:
     results = [result for sweep in sweeps for result in sweep.results]
     armed = any(sweep.mode is Mode.ACT for sweep in sweeps)
     if armed or any(result.outcome is Outcome.FAILED for result in results):
-        counts |= {name: sum(r.outcome is outcome for r in results) for name, outcome in OUTCOMES.items()}
+        counts |= {
+            name: sum(r.outcome is outcome for r in results) for name, outcome in OUTCOME_METRICS.items()
+        }
         counts["HeldBack"] = sum(len(sweep.held_back) for sweep in sweeps)
-        counts[REFUSED] = sum(result.why in UNVERIFIED for result in results)
+        counts[REFUSED_METRIC] = sum(result.why in UNVERIFIED_RECORD_CODES for result in results)
     _write(detector, counts)
 
 
@@ -97,20 +102,20 @@ def measure_dollars(by_detector: Mapping[str, Decimal]) -> None:
 
 def measure_refused(detector: str) -> None:
     """Count a record of *detector* that the undo function refused."""
-    _write(detector, {REFUSED: 1})
+    _write(detector, {REFUSED_METRIC: 1})
 
 
 def measure_accounts(detector: str, accounts: int) -> None:
     """Record how many *accounts* a run of *detector* over an organization looks at, when it begins."""
-    _write(detector, {ACCOUNTS: accounts})
+    _write(detector, {ACCOUNTS_METRIC: accounts})
 
 
 def _write(detector: str, values: Mapping[str, float]) -> None:
     """Write metrics of *detector*, by name; their unit is a count unless `UNITS` has another."""
     from aws_lambda_powertools.metrics import EphemeralMetrics
 
-    metrics = EphemeralMetrics(namespace=NAMESPACE)
-    metrics.add_dimension(DETECTOR, detector)
+    metrics = EphemeralMetrics(namespace=METRICS_NAMESPACE)
+    metrics.add_dimension(DETECTOR_DIMENSION, detector)
     for name, value in values.items():
-        metrics.add_metric(name, UNITS.get(name, "Count"), value)
+        metrics.add_metric(name, METRIC_UNITS.get(name, "Count"), value)
     metrics.flush_metrics()

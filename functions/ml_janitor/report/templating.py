@@ -10,12 +10,12 @@ if TYPE_CHECKING:
     from jinja2 import Environment
     from markupsafe import Markup
 
-BREAKS = re.compile(r"(?<=\w)(?:[/@_](?=\w)|(?<!\b\d\d):(?=\w)|\.(?=[a-zA-Z]))")
+BREAK_POINTS = re.compile(r"(?<=\w)(?:[/@_](?=\w)|(?<!\b\d\d):(?=\w)|\.(?=[a-zA-Z]))")
 """Separators after which a browser may break a long word, besides hyphens: not in a number or a time."""
 
 
 @cache
-def environment() -> Environment:
+def template_environment() -> Environment:
     """Return the environment of all templates; jinja2 is imported late, for the runs that draw nothing."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -25,12 +25,12 @@ def environment() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
     )
-    environment.filters["breakable"] = breakable
+    environment.filters["breakable"] = add_breaks
     return environment
 
 
-def breakable(text: str) -> Markup:
+def add_breaks(text: str) -> Markup:
     """Return *text* escaped, so that a browser may break names, addresses and ARNs after their separators."""
     from markupsafe import Markup, escape
 
-    return Markup(BREAKS.sub(r"\g<0><wbr>", str(escape(text))))  # noqa: S704 - escaped here
+    return Markup(BREAK_POINTS.sub(r"\g<0><wbr>", str(escape(text))))  # noqa: S704 - escaped here

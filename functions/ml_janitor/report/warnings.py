@@ -9,27 +9,27 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from ml_janitor.acting.undos import way
+from ml_janitor.acting.undos import undo_wording
 from ml_janitor.core.model import Finding, Mode, finding_id
-from ml_janitor.core.money import Totals, dearest_first
+from ml_janitor.core.money import Totals, rank_by_cost
 from ml_janitor.core.results import Result
-from ml_janitor.core.text import plain, usd
+from ml_janitor.core.text import escape_text, format_usd
 from ml_janitor.report import finding_words as words
-from ml_janitor.report.buttons import LABELS, Button, Subject
+from ml_janitor.report.buttons import BUTTON_LABELS, Button, ButtonSubject
 from ml_janitor.report.mrkdwn import (
     LONGEST_HEADER,
     Block,
     Message,
-    actions,
-    button,
-    code,
-    escaped,
-    fits,
-    header,
+    as_sentence,
+    button_row,
+    code_span,
+    confirm_dialog,
+    escape_mrkdwn,
+    fits_message,
+    header_block,
+    make_button,
     prose,
-    question,
-    section,
-    sentence,
+    section_block,
 )
 from ml_janitor.report.status import Status, StatusWording
 
@@ -37,13 +37,13 @@ if TYPE_CHECKING:
     from ml_janitor.config.settings import Settings
     from ml_janitor.engine.detector import Cleanup, Detector
 
-ASKED = 299
+LONGEST_QUESTION = 299
 """
 Longest text of a question, in characters before its full stop: Slack takes 300
 (https://docs.slack.dev/reference/block-kit/composition-objects/confirmation-dialog-object).
 """
-HOUR = 3600
-LONGEST_COMMAND = 600
+HOUR_SECONDS = 3600
+LONGEST_KEEP_COMMAND = 600
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +61,7 @@ class WarningTerms:
     keep_tag: str = ""
 
 
-def terms(settings: Settings, keep_tag: str) -> Mapping[str, WarningTerms]:
+def warning_terms(settings: Settings, keep_tag: str) -> Mapping[str, WarningTerms]:
     """Return the terms by detector: they offer a button only where its press would find a function."""
     section = settings.janitor
     signed = bool(section.slack_signing_secret)
@@ -74,7 +74,7 @@ def terms(settings: Settings, keep_tag: str) -> Mapping[str, WarningTerms]:
             effect=cleanup.effect,
             time_zone=section.time_zone,
             undoable=bool(detector.undoes),
-            way=way(cleanup),
+            way=undo_wording(cleanup),
             revert_effect=lambda action: settings.detector(detector).revert_effect(
                 action.target, action.undo
             ),
@@ -95,38 +95,42 @@ def terms(settings: Settings, keep_tag: str) -> Mapping[str, WarningTerms]:
 # --- one finding ----------------------------------------------------------------------------------
 
 
-def body(result: Result, terms: WarningTerms, *, now: datetime, user: str | None = None) -> str:
+def warning_body(result: Result, terms: WarningTerms, *, now: datetime, user: str | None = None) -> str:
     """
     Write a warning: the resource, its owner, its cost so far, the reason, and the action that is planned.
 
     This part of the message stays; only the status below it changes. *user* is the owner's Slack id.
     """
-    verdict = words.finding(result)
-    owner = f"<@{user}>, this one is yours" if user else words.owned_by(result)
+    verdict = words.require_finding(result)
+    owner = f"<@{user}>, this one is yours" if user else words.owner_clause(result)
     where = f"In account {prose(result.target.account, 40)}, {prose(result.target.region, 40)}."
     losing = terms.lost if verdict.lost is None else prose(verdict.lost, 300)
     lost = f" {terms.wording.way.noun} does not bring back {losing}." if losing else ""
-    what = prose(words.noun_of(result.detector, result), 60)
+    what = prose(words.finding_noun(result.detector, result), 60)
     lines = [
         f"{what[:1].upper()}{what[1:]} {words.priced_name(result)}",
-        f"{words.facts(result, now, owner, _spent(verdict, now))} {where}",
-        words.reason(result),
+        f"{words.finding_facts(result, now, owner, _spent(verdict, now))} {where}",
+        words.reason_sentence(result),
         f"Action: {prose(verdict.action, 200)}.{lost}",
     ]
     if verdict.missing_for_undo:
-        lines.append(sentence(terms.wording.by_hand(verdict.missing_for_undo, subject_of(result).finding)))
+        lines.append(
+            as_sentence(terms.wording.by_hand(verdict.missing_for_undo, button_subject(result).finding))
+        )
     if Button.KEEP not in terms.offers:
-        tag = f"tag it {code(f'{terms.keep_tag}=true')}, or " if terms.keep_tag else ""
+        tag = f"tag it {code_span(f'{terms.keep_tag}=true')}, or " if terms.keep_tag else ""
         lines.append(f"To keep it: {tag}run {_keep_command(result.target.arn)}.")
     return "\n".join(lines)
 
 
-def warning(subject: Subject, name: str, body: str, status: Status, terms: WarningTerms) -> Message:
+def warning_message(
+    subject: ButtonSubject, name: str, body: str, status: Status, terms: WarningTerms
+) -> Message:
     """Build the message about one finding: its *body* as it was posted, its status, and the buttons."""
     offered = [word for word in status.buttons if word in terms.offers]
-    blocks = [section(body), section(status.text)]
+    blocks = [section_block(body), section_block(status.text)]
     if offered:
-        blocks.append(actions([_button(word, subject, name, terms.wording, status) for word in offered]))
+        blocks.append(button_row([_button(word, subject, name, terms.wording, status) for word in offered]))
     return Message(text=f"{prose(name, 150)}: {status.text.replace('*', '')}", blocks=tuple(blocks))
 
 
@@ -134,13 +138,15 @@ def due_status(result: Result, terms: WarningTerms, unmessaged: str = "") -> Sta
     """Return the status after a warning; *unmessaged* is why the owner got no direct message."""
     if result.due is None:
         raise ValueError("a warning says when it is due")
-    return terms.wording.due(result.due, unmessaged, scheduled=words.finding(result).schedule is not None)
+    return terms.wording.due(
+        result.due, unmessaged, scheduled=words.require_finding(result).schedule is not None
+    )
 
 
-def subject_of(result: Result) -> Subject:
+def button_subject(result: Result) -> ButtonSubject:
     """Return the subject that the buttons of *result* carry."""
     target = result.target
-    return Subject(
+    return ButtonSubject(
         detector=result.detector,
         account=target.account,
         region=target.region,
@@ -148,21 +154,24 @@ def subject_of(result: Result) -> Subject:
     )
 
 
-def _button(word: Button, subject: Subject, name: str, wording: StatusWording, status: Status) -> Block:
-    label, confirm = LABELS[word], None
+def _button(word: Button, subject: ButtonSubject, name: str, wording: StatusWording, status: Status) -> Block:
+    label, confirm = BUTTON_LABELS[word], None
     if word is Button.NOW:
-        confirm = question(
+        confirm = confirm_dialog(
             "Do it now?",
-            f"{plain(name, 120)} is looked at once more and, if it is still waste, {wording.done} in the "
+            f"{escape_text(name, 120)} is looked at once more and, if it is still waste, "
+            f"{wording.done} in the "
             "next minutes, without waiting for its date.",
             "Do it now",
             "Wait",
         )
     elif word is Button.UNDO:
         label = wording.way.label
-        confirm = question(f"{label}?", f"{plain(status.revert_effect, ASKED)}.", label, "Leave it")
+        confirm = confirm_dialog(
+            f"{label}?", f"{escape_text(status.revert_effect, LONGEST_QUESTION)}.", label, "Leave it"
+        )
     style = {Button.KEEP: "primary", Button.NOW: "danger"}.get(word, "")
-    return button(label, word.value, str(subject), style=style, confirm=confirm)
+    return make_button(label, word.value, str(subject), style=style, confirm=confirm)
 
 
 def _spent(verdict: Finding, now: datetime) -> str:
@@ -170,8 +179,8 @@ def _spent(verdict: Finding, now: datetime) -> str:
     hourly = verdict.cost.hourly_usd if verdict.cost and verdict.cost.accrued_usd is None else None
     if hourly is None or verdict.since is None:
         return ""
-    hours = Decimal((now - verdict.since).total_seconds()) / HOUR
-    return f", about {usd(hourly * hours)} so far"
+    hours = Decimal((now - verdict.since).total_seconds()) / HOUR_SECONDS
+    return f", about {format_usd(hourly * hours)} so far"
 
 
 def _keep_command(arn: str) -> str:
@@ -182,17 +191,17 @@ def _keep_command(arn: str) -> str:
     command is too long for a span, or a span would change it, only `janitor keep` is named.
     """
     command = f"janitor keep {shlex.quote(arn)} --reason why"
-    shown = code(command, LONGEST_COMMAND)
-    return shown if shown == f"`{escaped(command)}`" else "`janitor keep` with its ARN"
+    shown = code_span(command, LONGEST_KEEP_COMMAND)
+    return shown if shown == f"`{escape_mrkdwn(command)}`" else "`janitor keep` with its ARN"
 
 
 # --- all of a sweep -------------------------------------------------------------------------------
 
 
-def head(results: Sequence[Result], terms: WarningTerms, *, owned: bool = False) -> Message:
+def warnings_head(results: Sequence[Result], terms: WarningTerms, *, owned: bool = False) -> Message:
     """Build the message above a sweep's warnings, or, if *owned*, above those of the owner who reads it."""
     sums = Totals.of(results)
-    title, money = _event(results, terms), words.amounts(sums)
+    title, money = _event(results, terms), words.sums_text(sums)
     target = results[0].target
     where = f"In account {prose(target.account, 40)}, {prose(target.region, 40)}."
     if money and len(title) + len(money) + 2 <= LONGEST_HEADER:
@@ -200,16 +209,19 @@ def head(results: Sequence[Result], terms: WarningTerms, *, owned: bool = False)
     elif money:
         where = f"*{money}.* {where}"
     thread = f"Each is in the thread below{_named(results, terms)}, and says there what became of it."
-    owners = "Their tags name you as the owner" if owned else words.shares(sorted(results, key=dearest_first))
-    whose = f"{owners}.{words.left_out(sums.unpriced if money else 0)}"
+    owners = (
+        "Their tags name you as the owner" if owned else words.owner_shares(sorted(results, key=rank_by_cost))
+    )
+    whose = f"{owners}.{words.unpriced_note(sums.unpriced if money else 0)}"
     return Message(
-        text=f"{title}. {where}", blocks=(header(title), section(f"{where} {thread}"), section(whose))
+        text=f"{title}. {where}",
+        blocks=(header_block(title), section_block(f"{where} {thread}"), section_block(whose)),
     )
 
 
-def headline(results: Sequence[Result], terms: WarningTerms) -> str:
+def warnings_headline(results: Sequence[Result], terms: WarningTerms) -> str:
     """Say when how many of what will be acted on, and what they cost."""
-    event, money = _event(results, terms), words.amounts(Totals.of(results))
+    event, money = _event(results, terms), words.sums_text(Totals.of(results))
     return f"{event}: {money}" if money else event
 
 
@@ -221,31 +233,31 @@ def _event(results: Sequence[Result], terms: WarningTerms) -> str:
         if dues[0] == dues[-1]
         else f"from {terms.wording.at(dues[0])} on"
     )
-    what = words.kinds(results[0].detector, results)
+    what = words.count_by_noun(results[0].detector, results)
     them = "it" if len(results) == 1 else "them"
     return f"{what} will be {terms.wording.done} {when} unless somebody keeps {them}"
 
 
-def listed(
+def webhook_warnings(
     results: Sequence[Result], terms: WarningTerms, *, now: datetime
 ) -> Iterator[tuple[Message, list[Result]]]:
     """Yield all warnings in as few messages as hold them, for a webhook: without threads and buttons."""
-    todo = sorted(results, key=dearest_first)
+    todo = sorted(results, key=rank_by_cost)
     while todo:
         blocks: list[Block] = []
         included: list[Result] = []
         for result in todo:
-            own = section(f"{body(result, terms, now=now)}\n{due_status(result, terms).text}")
-            if included and not fits([header("x" * 150), *blocks, own]):
+            own = section_block(f"{warning_body(result, terms, now=now)}\n{due_status(result, terms).text}")
+            if included and not fits_message([header_block("x" * 150), *blocks, own]):
                 break
             blocks.append(own)
             included.append(result)
-        title = headline(included, terms)
-        yield Message(text=title, blocks=(header(title), *blocks)), included
+        title = warnings_headline(included, terms)
+        yield Message(text=title, blocks=(header_block(title), *blocks)), included
         todo = todo[len(included) :]
 
 
 def _named(results: Sequence[Result], terms: WarningTerms) -> str:
     buttons = {word for result in results for word in due_status(result, terms).buttons}
-    names = [f"*{LABELS[word]}*" for word in Button if word in buttons & terms.offers]
+    names = [f"*{BUTTON_LABELS[word]}*" for word in Button if word in buttons & terms.offers]
     return f" with {', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else ""

@@ -7,37 +7,37 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from ml_janitor.aws.organization import accounts
+from ml_janitor.aws.organization import list_accounts
 from ml_janitor.config.arming_warnings import home_refusals
 from ml_janitor.config.events import AccountsEvent
-from ml_janitor.config.schedules import period
+from ml_janitor.config.schedules import schedule_period
 from ml_janitor.config.sections import OrganizationSection
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.results import Sweep
 from ml_janitor.engine.detector import Grant, allow
 from ml_janitor.engine.failures import RunFailedError
-from ml_janitor.ledger.latest import LastSweep, Latest
-from ml_janitor.ledger.runs import LastRun, Listed, RunLists, Runs
+from ml_janitor.ledger.latest import LastSweep, LatestRecords
+from ml_janitor.ledger.runs import LastRun, LatestRuns, RunAccount, RunLists
 from ml_janitor.report.telemetry import measure_accounts
-from ml_janitor.scheduled.turns import slow_runs
+from ml_janitor.scheduled.turns import warn_of_slow_runs
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
 
 
-EMPTY_FOR, EMPTY_RUNS = timedelta(hours=20), 4
+_SKIP_EMPTY_FOR, _SKIP_EMPTY_RUNS = timedelta(hours=20), 4
 """
 Time, and most runs, for which a run skips a pair that was empty.
 A daily run that began late skips no pair. An hourly run reads each pair again within five hours: it knows a
 new job before hung-training-jobs could judge the job, after six hours of silence.
 """
 
-NO_RESULT = "could not be read: the run ended without a result of it"
-MOST = 10
+_NO_RESULT = "could not be read: the run ended without a result of it"
+_PAIRS_SHOWN = 10
 """Pairs that the error of a run names; the ledger has all of them."""
 
 
-def listing_reads(section: OrganizationSection) -> list[Grant]:
+def account_list_grants(section: OrganizationSection) -> list[Grant]:
     """Return the permissions to list the accounts of *section*; none if the section names accounts."""
     if section.accounts:
         return []
@@ -52,10 +52,12 @@ def listing_reads(section: OrganizationSection) -> list[Grant]:
     ]
 
 
-def empty_for(settings: Settings, detector: str) -> timedelta:
+def skip_empty_time(settings: Settings, detector: str) -> timedelta:
     """Return the time for which the runs of *detector* skip empty pairs."""
-    (every,) = (period(settings.schedule(kind)) for kind in settings.registry if kind.name == detector)
-    return min(EMPTY_FOR, EMPTY_RUNS * every)
+    (every,) = (
+        schedule_period(settings.schedule(kind)) for kind in settings.registry if kind.name == detector
+    )
+    return min(_SKIP_EMPTY_FOR, _SKIP_EMPTY_RUNS * every)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,8 +76,8 @@ class AccountsRun:
     known_regions: Sequence[str]
     bucket: str
     lists: RunLists
-    runs: Runs
-    latest: Latest
+    runs: LatestRuns
+    latest: LatestRecords
     clock: Callable[[], datetime]
     sleep: Callable[[float], None]
     logger: Logger
@@ -117,26 +119,28 @@ class AccountsRun:
                 "accounts listed",
                 extra={"detector": detector, "accounts": len(everything), "looked_at": len(listed)},
             )
-            for why in slow_runs(self.settings, run.accounts):
+            for why in warn_of_slow_runs(self.settings, run.accounts):
                 self.logger.warning("too many for an hour", extra={"detector": detector, "why": why})
         measure_accounts(detector, run.accounts)
         return {"bucket": self.bucket, "key": run.key, "accounts": run.accounts}
 
-    def _accounts(self) -> list[Listed]:
+    def _accounts(self) -> list[RunAccount]:
         """Return every account with every region to read. Raises NotListedError."""
         section = self.settings.organization
-        found = dict.fromkeys(section.accounts, "") or accounts(
+        found = dict.fromkeys(section.accounts, "") or list_accounts(
             self.organizations(), units=section.units, without=section.without
         )
         regions = tuple(section.regions or self.known_regions)
-        return [Listed(account, regions, name) for account, name in found.items()]
+        return [RunAccount(account, regions, name) for account, name in found.items()]
 
-    def _without_empty(self, detector: str, everything: Sequence[Listed], time: datetime) -> list[Listed]:
+    def _without_empty(
+        self, detector: str, everything: Sequence[RunAccount], time: datetime
+    ) -> list[RunAccount]:
         """
         Return *everything* without the pairs that were empty lately, and
         without accounts that have no others.
         """
-        lasts = empty_for(self.settings, detector)
+        lasts = skip_empty_time(self.settings, detector)
         empty = {
             (last.account, last.region)
             for last in self._lasts(detector, everything).values()
@@ -159,16 +163,18 @@ class AccountsRun:
         ]
         mode = self.settings.mode(detector)
         for account, region in unread:
-            sweep = Sweep(detector=detector, account=account, region=region, mode=mode, error=NO_RESULT)
+            sweep = Sweep(detector=detector, account=account, region=region, mode=mode, error=_NO_RESULT)
             self.latest.remember(sweep, time)  # a child that ends after all is later, and replaces it
         self.runs.ended(detector, time, at=self.clock(), unread=len(unread))
         if unread:
-            some = ", ".join(f"{account}/{region}" for account, region in unread[:MOST])
-            more = f", and {len(unread) - MOST} more" if len(unread) > MOST else ""
+            some = ", ".join(f"{account}/{region}" for account, region in unread[:_PAIRS_SHOWN])
+            more = f", and {len(unread) - _PAIRS_SHOWN} more" if len(unread) > _PAIRS_SHOWN else ""
             raise RunFailedError(f"{detector} left no result of {some}{more}")
         return {"unread": 0}
 
-    def _lasts(self, detector: str, pairs_of: Sequence[Listed]) -> dict[tuple[str, str], LastSweep | None]:
+    def _lasts(
+        self, detector: str, pairs_of: Sequence[RunAccount]
+    ) -> dict[tuple[str, str], LastSweep | None]:
         """Return the latest sweep of each account and region; None for a pair that was never swept."""
         pairs = [(item.account, region) for item in pairs_of for region in item.regions]
         known = self.latest.sweeps(detector, pairs, sleep=self.sleep)

@@ -10,43 +10,51 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-from ml_janitor.aws.answers import describe
+from ml_janitor.aws.answers import error_text
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.cost_explorer import CostExplorer
-from ml_janitor.aws.organization import not_read
+from ml_janitor.aws.organization import unread_sweep_error
 from ml_janitor.bill import asking
-from ml_janitor.bill.accounts import SHOWN, Accounts
+from ml_janitor.bill.accounts import MOST_NAMED_ACCOUNTS, BillAccounts
 from ml_janitor.bill.archive import BillArchive
-from ml_janitor.bill.asking import Wanted
+from ml_janitor.bill.asking import BillRequest
 from ml_janitor.bill.budgets import budget_states
-from ml_janitor.bill.model import Bill, Gap, GapCause, Reading
-from ml_janitor.bill.reading import read
-from ml_janitor.bill.report import BillReport, bill_report, moved_places
-from ml_janitor.bill.resources import Judged, Known, Savings, acted, judging, known, remembered
+from ml_janitor.bill.model import Bill, BillGap, BillReading, GapCause
+from ml_janitor.bill.reading import read_bill
+from ml_janitor.bill.report import BillReport, make_bill_report, moved_places
+from ml_janitor.bill.resources import (
+    ActionSavings,
+    KnownResources,
+    ResourceFacts,
+    facts_from_actions,
+    facts_from_ledger,
+    hourly_detectors,
+    read_known_resources,
+)
 from ml_janitor.config.schedules import runs_within
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.durations import WEEKDAYS
-from ml_janitor.core.text import some, usd
+from ml_janitor.core.text import format_usd, shorten_list
 from ml_janitor.engine.failures import Failures
 from ml_janitor.ledger.action import Action
 from ml_janitor.ledger.actions import Actions
 from ml_janitor.ledger.entries import Entry
 from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.latest import LastBill
-from ml_janitor.report.bill_gaps import sentence
-from ml_janitor.report.bill_message import bill_message, bill_picture, bill_post
+from ml_janitor.report.bill_gaps import gap_sentence
+from ml_janitor.report.bill_message import bill_picture, bill_post, make_bill_message
 from ml_janitor.report.mrkdwn import Picture
-from ml_janitor.scheduled.places import Place
+from ml_janitor.scheduled.places import SweepPlace
 from ml_janitor.slack.announcements import Announcer
 from ml_janitor.slack.organization_overview import OrganizationReader
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
 
-SAME_MORNING = timedelta(hours=6)
+_DIGEST_WAIT = timedelta(hours=6)
 """Time for which the bill waits for a digest that can carry it."""
 
-NOT_LISTED = "no run has listed the accounts of [organization] yet; it is there once a detector has run"
+_NOT_LISTED_YET = "no run has listed the accounts of [organization] yet; it is there once a detector has run"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +75,7 @@ class BillRun:
     logger: Logger
     account: str
     regions: Sequence[str]
-    opened: Callable[[Place], AbstractContextManager[list[Aws]]]
+    opened: Callable[[SweepPlace], AbstractContextManager[list[Aws]]]
     organization: OrganizationReader | None = None
 
     def run(self, now: datetime) -> dict[str, Any]:
@@ -79,12 +87,12 @@ class BillRun:
         failures = Failures(self.logger)
         section, last = self.settings.bill, self.ledger.latest.bill(self.account)
         accounts = self._accounts()
-        wanted = asking.wanted(section, check_tags=self._table_day(now), accounts=accounts)
+        wanted = asking.bill_request(section, check_tags=self._table_day(now), accounts=accounts)
         kept = self.archive.bill(last.kept, wanted) if last is not None and last.kept else None
         report = self._report(wanted, kept, now)
         key = self.archive.keep(report, wanted)
         table_by = next(iter(wanted.tags), "") if self._table_day(now) else ""
-        message = bill_message(report, table_by=table_by, max_requests=section.max_requests)
+        message = make_bill_message(report, table_by=table_by, max_requests=section.max_requests)
         picture = self._picture(report, next(iter(wanted.tags), ""))
         readable = key if report.bill.charges else last.kept if last is not None else ""
         latest = LastBill(
@@ -106,8 +114,8 @@ class BillRun:
         }
         self.logger.info("read the bill", extra=answer)
         for gap in _refused(report):
-            self.logger.warning(sentence(gap))
-        if self.announcer is None and any(gap.reading is Reading.SERVICES for gap in _refused(report)):
+            self.logger.warning(gap_sentence(gap))
+        if self.announcer is None and any(gap.reading is BillReading.SERVICES for gap in _refused(report)):
             failures.note(message.paragraphs[0])
         elif self.announcer is not None and not in_digest:
             with failures.survived("Slack could not be told"):
@@ -118,38 +126,38 @@ class BillRun:
         failures.check(self.archive.where(key))
         return answer
 
-    def _report(self, wanted: Wanted, kept: Bill | None, now: datetime) -> BillReport:
+    def _report(self, wanted: BillRequest, kept: Bill | None, now: datetime) -> BillReport:
         section = self.settings.bill
-        question = asking.question(section)
+        question = asking.bill_question(section)
         if self.organization is not None and wanted.accounts is None:
             bill = self._unlisted(now.astimezone(UTC))
         else:
-            bill = read(self.explorer, wanted, account=self.account, now=now.astimezone(UTC), kept=kept)
+            bill = read_bill(self.explorer, wanted, account=self.account, now=now.astimezone(UTC), kept=kept)
         if not bill.charges:
-            return bill_report(bill, question)
-        places = [Place(self.account, tuple(self.regions))]
+            return make_bill_report(bill, question)
+        places = [SweepPlace(self.account, tuple(self.regions))]
         if self.organization is not None:
             places = self._moved(bill, question)
         actions: list[Action] = []
         try:
             actions = self._actions()
-            verdicts = acted(actions, self.settings.registry)
-            found = Known()
+            verdicts = facts_from_actions(actions, self.settings.registry)
+            found = KnownResources()
             for place in places:
                 there = self._what_ran(place, bill, wanted, now, verdicts)
-                found = Known((*found.resources, *there.resources), (*found.gaps, *there.gaps))
+                found = KnownResources((*found.resources, *there.resources), (*found.gaps, *there.gaps))
         except Exception as error:  # the charges need none of it
             self.logger.exception("the bill could not be joined with what ran")
-            gap = Gap(reading=Reading.RESOURCES, cause=GapCause.FAILED, detail=describe(error))
-            found = Known(gaps=(gap,))
-        saved = Savings.of(
+            gap = BillGap(reading=BillReading.RESOURCES, cause=GapCause.FAILED, detail=error_text(error))
+            found = KnownResources(gaps=(gap,))
+        saved = ActionSavings.of(
             actions,
             bill,
             now=now,
             time_zone=self.settings.janitor.time_zone,
             accounts=self.organization is not None,
         )
-        report = bill_report(
+        report = make_bill_report(
             bill,
             question,
             resources=found.resources,
@@ -170,7 +178,7 @@ class BillRun:
             self.logger.exception("the picture could not be drawn")
             return None
 
-    def _accounts(self) -> Accounts | None:
+    def _accounts(self) -> BillAccounts | None:
         """
         Return the accounts of the bill; None for the function's own account
         alone, or if nobody can say.
@@ -178,40 +186,45 @@ class BillRun:
         if self.organization is None:
             return None
         names = {item.account: item.name for item in self.organization.listed()}
-        return asking.accounts(self.settings.organization, names)
+        return asking.bill_accounts(self.settings.organization, names)
 
     def _unlisted(self, now: datetime) -> Bill:
         """Return an empty bill of units whose accounts no run has listed yet: it costs no request."""
-        gap = Gap(reading=Reading.ACCOUNTS, cause=GapCause.FAILED, detail=NOT_LISTED)
+        gap = BillGap(reading=BillReading.ACCOUNTS, cause=GapCause.FAILED, detail=_NOT_LISTED_YET)
         return Bill(
             account=self.account, time=now, first=now.date(), until=now.date(), gaps=(gap,), accounts={}
         )
 
-    def _moved(self, bill: Bill, question: asking.Question) -> list[Place]:
+    def _moved(self, bill: Bill, question: asking.BillQuestion) -> list[SweepPlace]:
         """Return the places whose resources can have moved the organization's bill, in its roles' regions."""
         allowed, regions = self.settings.organization.regions, dict[str, list[str]]()
         for account, region in moved_places(bill, question):
             if not allowed or region in allowed:
                 regions.setdefault(account, []).append(region)
-        return [Place(account, tuple(some)) for account, some in regions.items()]
+        return [SweepPlace(account, tuple(some)) for account, some in regions.items()]
 
     def _what_ran(
-        self, place: Place, bill: Bill, wanted: Wanted, now: datetime, done: Mapping[str, Judged]
-    ) -> Known:
+        self,
+        place: SweepPlace,
+        bill: Bill,
+        wanted: BillRequest,
+        now: datetime,
+        done: Mapping[str, ResourceFacts],
+    ) -> KnownResources:
         """
         Return the resources that ran in the days of *bill*, with the ledger's
         verdicts: no detector judges again.
         """
         entries = [
             entry
-            for detector in judging(self.settings.enabled())
+            for detector in hourly_detectors(self.settings.enabled())
             for region in place.regions
             for entry in self.ledger.entries(detector.name, place.account, region)
         ]
-        verdicts = {**remembered(entries), **done}
+        verdicts = {**facts_from_ledger(entries), **done}
         try:
             with self.opened(place) as accounts:
-                found = known(
+                found = read_known_resources(
                     accounts,
                     since=datetime.combine(bill.first, time(), UTC),
                     now=now,
@@ -223,13 +236,15 @@ class BillRun:
             if self.organization is None:
                 raise
             self.logger.exception("an account could not be looked at", extra={"account": place.account})
-            why = f"{not_read(error)}{_of_ledger(entries)}"
-            gap = Gap(reading=Reading.RESOURCES, cause=GapCause.FAILED, subject=place.account, detail=why)
-            return Known(gaps=(gap,))
+            why = f"{unread_sweep_error(error)}{_of_ledger(entries)}"
+            gap = BillGap(
+                reading=BillReading.RESOURCES, cause=GapCause.FAILED, subject=place.account, detail=why
+            )
+            return KnownResources(gaps=(gap,))
         if self.organization is None:
             return found
         gaps = [replace(gap, subject=f"{place.account}/{gap.subject}") for gap in found.gaps]
-        return Known(found.resources, tuple(gaps))
+        return KnownResources(found.resources, tuple(gaps))
 
     def _actions(self) -> list[Action]:
         every = self.organization
@@ -253,7 +268,7 @@ class BillRun:
         section = self.settings.janitor
         return runs_within(
             section.digest_schedule,
-            SAME_MORNING,
+            _DIGEST_WAIT,
             now=now,
             time_zone=section.time_zone,
             last=self.ledger.latest.digest(self.account),
@@ -268,8 +283,8 @@ class BillRun:
         return at.astimezone(ZoneInfo(self.settings.janitor.time_zone))
 
 
-def _named(places: Iterable[Place]) -> list[str]:
-    """Return the places as `ml_janitor.bill.report.place` spells them."""
+def _named(places: Iterable[SweepPlace]) -> list[str]:
+    """Return the places as `ml_janitor.bill.report.place_of_part` spells them."""
     return [f"{place.account}/{region}" for place in places for region in place.regions]
 
 
@@ -280,10 +295,13 @@ def _of_ledger(entries: Iterable[Entry]) -> str:
         return ""
     known = [entry.monthly_usd for entry in found if entry.monthly_usd is not None]
     least = "at least " * (len(known) < len(found))
-    monthly = f", {least}{usd(sum(known, Decimal(0)))} a month" if known else ""
+    monthly = f", {least}{format_usd(sum(known, Decimal(0)))} a month" if known else ""
     count = f"{len(found)} open finding{'s' * (len(found) > 1)}"
-    return f"; the ledger has {count} there{monthly}: {some([entry.name for entry in found], SHOWN)}"
+    return (
+        f"; the ledger has {count} there{monthly}: "
+        f"{shorten_list([entry.name for entry in found], MOST_NAMED_ACCOUNTS)}"
+    )
 
 
-def _refused(report: BillReport) -> list[Gap]:
+def _refused(report: BillReport) -> list[BillGap]:
     return [gap for gap in report.bill.gaps if gap.cause is not GapCause.SHORT_HISTORY]

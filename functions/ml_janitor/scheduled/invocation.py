@@ -13,37 +13,37 @@ from typing import Any
 
 import boto3
 
-from ml_janitor.aws.account import opened
+from ml_janitor.aws.account import open_regions
 from ml_janitor.aws.boto_client import ServiceName, make_client
 from ml_janitor.aws.client import DEFAULT_ATTEMPTS, Aws
-from ml_janitor.aws.organization import enabled_regions, member_session
+from ml_janitor.aws.organization import enabled_regions, open_member_session
 from ml_janitor.aws.pace import Pace
-from ml_janitor.aws.scratch import BucketScratch, folder
-from ml_janitor.config.events import Context, MalformedEventError, SweepEvent
+from ml_janitor.aws.scratch import BucketScratch, scratch_folder
+from ml_janitor.config.events import FunctionContext, MalformedEventError, SweepEvent
 from ml_janitor.config.member_roles import role_arn
-from ml_janitor.config.settings import FILE, Settings, SettingsError
+from ml_janitor.config.settings import SETTINGS_FILE, Settings, SettingsError
 from ml_janitor.engine.detector import Detector
 from ml_janitor.ledger.actions import Actions
 from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.holds import Holds
 from ml_janitor.ledger.leases import Leases
-from ml_janitor.ledger.macs import KmsMacs, NoKey
-from ml_janitor.ledger.runs import RunLists, Runs
+from ml_janitor.ledger.macs import KmsMacs, NoUndoKey
+from ml_janitor.ledger.runs import LatestRuns, RunLists
 from ml_janitor.ledger.table import Table
 from ml_janitor.report.archive import Archive
-from ml_janitor.scheduled.places import Entered, Place, place_here, place_listed
-from ml_janitor.scheduled.turns import BILL, shares
+from ml_janitor.scheduled.places import EnteredPlace, SweepPlace, listed_place, own_place
+from ml_janitor.scheduled.turns import BILL_FUNCTION, rate_slots
 from ml_janitor.slack.announcements import Announcer
-from ml_janitor.slack.sender import API, Sender, Time
+from ml_janitor.slack.sender import SLACK_API, Sender, SenderClock
 
-RESERVE = timedelta(minutes=2)
+RUN_RESERVE = timedelta(minutes=2)
 """
 Time of a run that is kept for the report, the ledger and Slack; at most a quarter of the whole.
 A call that began just before then may still take a connection, an answer and a pause before its next try,
 about a minute in all (see `ml_janitor.aws.boto_client.make_client`).
 """
 
-AFTER_SLACK = timedelta(seconds=5)
+_AFTER_SLACK = timedelta(seconds=5)
 """Time that Slack leaves, so that the run can end by itself; at most a tenth of the whole."""
 
 
@@ -102,17 +102,17 @@ class Invocation:
     def __init__(
         self,
         environment: Environment,
-        context: Context,
+        context: FunctionContext,
         *,
         clock: Callable[[], datetime],
-        seconds: Time,
+        seconds: SenderClock,
     ) -> None:
         self.environment = environment
         self.context = context
         self.clock = clock
         self.seconds = seconds
         self._session = boto3.Session()
-        files = [path for path in [environment.root / FILE] if path.exists()]
+        files = [path for path in [environment.root / SETTINGS_FILE] if path.exists()]
         self.settings = Settings.load(files=files, bundled=True)
 
     @property
@@ -147,7 +147,7 @@ class Invocation:
     def actions(self) -> Actions:
         """The actions in the ledger, signed and verified where this function has the key."""
         key = self.environment.undo_key
-        return Actions(self.table, KmsMacs(self.client("kms"), key) if key else NoKey())
+        return Actions(self.table, KmsMacs(self.client("kms"), key) if key else NoUndoKey())
 
     @property
     def ledger(self) -> Ledger:
@@ -162,9 +162,9 @@ class Invocation:
         return Holds(self.table)
 
     @property
-    def runs(self) -> Runs:
+    def runs(self) -> LatestRuns:
         """The latest runs over an organization."""
-        return Runs(self.table)
+        return LatestRuns(self.table)
 
     @property
     def run_lists(self) -> RunLists:
@@ -199,15 +199,15 @@ class Invocation:
     def slack_deadline(self) -> float:
         """The time until which the function waits for Slack, on the clock of *seconds*."""
         left = self.left
-        return self.seconds.clock() + (left - min(AFTER_SLACK, left / 10)).total_seconds()
+        return self.seconds.clock() + (left - min(_AFTER_SLACK, left / 10)).total_seconds()
 
     @cached_property
     def _sender(self) -> Sender:
-        from ml_janitor.slack.secret import read_secret, sender
+        from ml_janitor.slack.secret import make_sender, read_slack_secret
 
         section = self.settings.janitor
-        return sender(
-            read_secret(section.slack_secret),
+        return make_sender(
+            read_slack_secret(section.slack_secret),
             section.slack_channel,
             self.seconds,
             url=self.slack_url,
@@ -221,7 +221,7 @@ class Invocation:
     @property
     def slack_url(self) -> str:
         """The address of Slack's Web API."""
-        return self.environment.slack_url or API
+        return self.environment.slack_url or SLACK_API
 
     def hand_over(self, function: str, event: Mapping[str, Any]) -> None:
         """Have *function* called with *event*."""
@@ -229,7 +229,7 @@ class Invocation:
 
         hand_over(self.client("lambda"), function, event)
 
-    def place(self, asked: SweepEvent) -> Place:
+    def place(self, asked: SweepEvent) -> SweepPlace:
         """
         Return the place that *asked* has this function read.
 
@@ -238,18 +238,18 @@ class Invocation:
         other place, and ReadError if there is no list.
         """
         if not self.settings.organization.used:
-            return place_here(asked, home=self.home, regions=self.regions)
+            return own_place(asked, home=self.home, regions=self.regions)
         name, lists = self.detector.name, self.run_lists
         if asked.time is not None:
-            return place_listed(asked, lists.listed(name, asked.time), home=self.home)
+            return listed_place(asked, lists.listed(name, asked.time), home=self.home)
         if (last := self.runs.last(name)) is None:
             raise MalformedEventError(
                 f"the event makes no sense: time: without it, the accounts of the latest run of {name} are "
                 "looked at, and there was none"
             )
-        return place_listed(asked, lists.accounts(name, last.time), home=self.home)
+        return listed_place(asked, lists.accounts(name, last.time), home=self.home)
 
-    def entered(self, place: Place, role: str) -> Entered:
+    def entered(self, place: SweepPlace, role: str) -> EnteredPlace:
         """
         Enter *place*: in an organization, with a session of *role* there, in its enabled regions.
 
@@ -258,23 +258,23 @@ class Invocation:
         """
         section = self.settings.organization
         if not section.used:
-            return Entered(self._session, place, place._replace(regions=()))
+            return EnteredPlace(self._session, place, place._replace(regions=()))
         partition = self.context.invoked_function_arn.split(":")[1]
         arn = role_arn(self.settings, role, account=place.account, partition=partition)
-        session = member_session(self.client("sts"), self._session, arn, section.external_id)
+        session = open_member_session(self.client("sts"), self._session, arn, section.external_id)
         enabled = enabled_regions(make_client(session, "ec2", self.environment.region, DEFAULT_ATTEMPTS))
         on = tuple(region for region in place.regions if region in enabled)
         off = tuple(region for region in place.regions if region not in enabled)
-        return Entered(session, place._replace(regions=on), place._replace(regions=off))
+        return EnteredPlace(session, place._replace(regions=on), place._replace(regions=off))
 
-    def opened(self, inside: Entered) -> AbstractContextManager[list[Aws]]:
+    def opened(self, inside: EnteredPlace) -> AbstractContextManager[list[Aws]]:
         """Open the regions of a place; reads stop when only the time for the rest of the run is left."""
-        reserve = min(RESERVE, self.left / 4)
+        reserve = min(RUN_RESERVE, self.left / 4)
         pace = None
         if not self.environment.still:
-            turns = shares(self.settings, self.environment.detector or BILL)
+            turns = rate_slots(self.settings, self.environment.detector or BILL_FUNCTION)
             pace = Pace(clock=lambda: self.clock().timestamp(), sleep=self.seconds.sleep, shares=turns)
-        return opened(
+        return open_regions(
             inside.session,
             account=inside.place.account,
             regions=inside.place.regions,
@@ -291,7 +291,7 @@ class Invocation:
         name = self.environment.detector
         if not any(detector.name == name and detector.keeps_files for detector in self.settings.registry):
             return None
-        return BucketScratch(self.client("s3"), self.environment.bucket, folder(name))
+        return BucketScratch(self.client("s3"), self.environment.bucket, scratch_folder(name))
 
     def client(self, service: ServiceName, region: str = "") -> Any:
         """Return a client for *service*, in the function's own region if no other is given."""

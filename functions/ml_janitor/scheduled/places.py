@@ -9,31 +9,31 @@ import boto3
 
 from ml_janitor.aws.answers import ReadError
 from ml_janitor.config.events import MalformedEventError, SweepEvent
-from ml_janitor.ledger.runs import Listed
+from ml_janitor.ledger.runs import RunAccount
 
 
-class Place(NamedTuple):
+class SweepPlace(NamedTuple):
     """An account, and the regions of it to read."""
 
     account: str
     regions: tuple[str, ...]
 
 
-class Entered(NamedTuple):
+class EnteredPlace(NamedTuple):
     """A *session* for *place*; *off* holds the regions that are not enabled, where nothing is read."""
 
     session: boto3.Session
-    place: Place
-    off: Place
+    place: SweepPlace
+    off: SweepPlace
 
-    def whole(self) -> Entered:
+    def whole(self) -> EnteredPlace:
         """Return the same, if all of it is enabled. Raises ReadError."""
         if self.off.regions:
             raise ReadError(f"{', '.join(self.off.regions)} is not enabled in account {self.off.account}")
         return self
 
 
-def place_here(asked: SweepEvent, *, home: str, regions: tuple[str, ...]) -> Place:
+def own_place(asked: SweepEvent, *, home: str, regions: tuple[str, ...]) -> SweepPlace:
     """
     Return the place that *asked* reads in a deployment for its own account *home* and *regions*.
 
@@ -44,10 +44,10 @@ def place_here(asked: SweepEvent, *, home: str, regions: tuple[str, ...]) -> Pla
             f"the event makes no sense: account: {asked.account} is not {home}, where this function is, and "
             "janitor.toml has no [organization]"
         )
-    return Place(home, asked.within(regions))
+    return SweepPlace(home, asked.within(regions))
 
 
-def place_listed(asked: SweepEvent, listed: Iterable[Listed], *, home: str) -> Place:
+def listed_place(asked: SweepEvent, listed: Iterable[RunAccount], *, home: str) -> SweepPlace:
     """
     Return the place that *asked* reads in an organization, whose run *listed* some accounts.
 
@@ -66,4 +66,4 @@ def place_listed(asked: SweepEvent, listed: Iterable[Listed], *, home: str) -> P
         raise MalformedEventError(
             f"the event makes no sense: regions: {', '.join(beyond)} of {account} not in the list of its run"
         )
-    return Place(account, wanted)
+    return SweepPlace(account, wanted)

@@ -10,37 +10,37 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ml_janitor.acting.acting import Acting
-from ml_janitor.acting.after_sweep import Cleaning, Follow, Known, sparing_undos
+from ml_janitor.acting.after_sweep import CleanupRun, MessageUpdater, SweptRegion, spare_undo_resources
 from ml_janitor.acting.warning import Warner
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.organization import not_read
-from ml_janitor.core.counting import named
+from ml_janitor.aws.organization import unread_sweep_error
+from ml_janitor.core.counting import claimed_resources
 from ml_janitor.core.model import Change, Mode
 from ml_janitor.core.results import Outcome, Report, Result, Sweep
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.engine.detector import Detector
 from ml_janitor.engine.failures import Failures, RunFailedError
-from ml_janitor.engine.policy import Policy
-from ml_janitor.engine.run import run, sweep_one
-from ml_janitor.ledger.entries import Recorded
+from ml_janitor.engine.policy import RunPolicy
+from ml_janitor.engine.run import run_detectors, sweep_resource
+from ml_janitor.ledger.entries import RecordedFindings
 from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.leases import Leases
-from ml_janitor.ledger.region_queue import Batch, RegionQueue
+from ml_janitor.ledger.region_queue import RegionBatch, RegionQueue
 from ml_janitor.report import telemetry
 from ml_janitor.report.archive import Archive
-from ml_janitor.scheduled.places import Place
+from ml_janitor.scheduled.places import SweepPlace
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
 
 
-class Tell(Protocol):
+class FindingTeller(Protocol):
     """A teller of new findings."""
 
     def __call__(
         self,
         sweep: Sweep,
-        recorded: Recorded,
+        recorded: RecordedFindings,
         *,
         now: datetime,
         where: str,
@@ -56,7 +56,7 @@ class Tell(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ran:
+class SweepRunResult:
     """The result of a run: its report, the report's place, and the number of new findings."""
 
     report: Report
@@ -66,7 +66,7 @@ class Ran:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Runner:
+class SweepRunner:
     """
     The outside parts that a run needs.
 
@@ -77,11 +77,11 @@ class Runner:
     nor if it is *dry*. *follow* changes earlier messages.
     """
 
-    policy: Policy
+    policy: RunPolicy
     ledger: Ledger
     leases: Leases
     archive: Archive
-    tell: Tell | None
+    tell: FindingTeller | None
     logger: Logger
     clock: Callable[[], datetime]
     holder: str
@@ -89,7 +89,7 @@ class Runner:
     pause: Callable[[], None] | None = None
     acting: Acting | None = None
     warner: Warner | None = None
-    follow: Follow | None = None
+    follow: MessageUpdater | None = None
     dry: bool = False
 
     def sweep(
@@ -99,8 +99,8 @@ class Runner:
         *,
         now: datetime,
         note: str = "",
-        off: Place | None = None,
-    ) -> Ran:
+        off: SweepPlace | None = None,
+    ) -> SweepRunResult:
         """
         Sweep *accounts*, and do all the rest even if a part of it fails. Slack comes last.
 
@@ -121,7 +121,7 @@ class Runner:
             pause=self.pause,
             failures=failures,
         )
-        known, seconds, where = list[Known](), 0.0, ""
+        known, seconds, where = list[SweptRegion](), 0.0, ""
         with closing(queue.of(accounts)) as batches:
             for batch in batches:
                 begun = perf_counter()
@@ -140,22 +140,22 @@ class Runner:
                 for sweep in _unswept(detector, off):
                     self.ledger.latest.remember(sweep, now, enabled=False)
         report = _report(known, accounts, now)
-        telemetry.measure(detector.name, report.sweeps, seconds=seconds)
+        telemetry.measure_run(detector.name, report.sweeps, seconds=seconds)
         failures.check(where)
         new = sum(known_sweep.recorded.first_seen(now) for known_sweep in known)
-        return Ran(report=report, where=where, new=new, note=note)
+        return SweepRunResult(report=report, where=where, new=new, note=note)
 
     def not_entered(
-        self, detector: Detector[Any], place: Place, error: Exception, *, now: datetime
+        self, detector: Detector[Any], place: SweepPlace, error: Exception, *, now: datetime
     ) -> RunFailedError:
         """
         Return the *error* that kept the run from *place*, and remember it: the
         place must not look free of waste.
         """
         failures = Failures(self.logger)
-        why = not_read(error)
+        why = unread_sweep_error(error)
         for sweep in _unswept(detector, place, error=why):
-            telemetry.summarise(self.logger, sweep, seconds=0, new=0, note="")
+            telemetry.log_sweep(self.logger, sweep, seconds=0, new=0, note="")
             with failures.survived("the ledger could not be written"):
                 self.ledger.latest.remember(sweep, now)
         return RunFailedError(f"account {place.account} {why}")
@@ -163,20 +163,20 @@ class Runner:
     def _swept(
         self,
         detector: Detector[Any],
-        batch: Batch,
+        batch: RegionBatch,
         failures: Failures,
         *,
         ends: datetime,
         now: datetime,
         note: str,
-    ) -> list[Known]:
+    ) -> list[SweptRegion]:
         """Sweep one batch's regions at once, then clean up in one after the other."""
         begun, ended = perf_counter(), dict[str, float]()
 
         def swept(sweep: Sweep) -> None:
             ended[sweep.region] = perf_counter() - begun
 
-        cleaning = Cleaning(
+        cleaning = CleanupRun(
             detector=detector,
             policy=self.policy,
             ledger=self.ledger,
@@ -191,7 +191,7 @@ class Runner:
         if detector.asks_for is Change.COMMIT:
             with failures.survived("what other detectors found could not be read"):
                 policy = replace(policy, named=self._named(batch.regions))
-        report = run([detector], batch.regions, now=now, policy=policy, swept=swept)
+        report = run_detectors([detector], batch.regions, now=now, policy=policy, swept=swept)
         known = self._remembered(report, batch.regions, failures)
         for number, swept_region in enumerate(known):
             share = (ends - self.clock()) / (len(known) - number + batch.later)
@@ -199,12 +199,12 @@ class Runner:
             known[number] = cleaning.after(swept_region, policy, now, until=until)
         for swept_region in known:
             seconds, new = ended[swept_region.sweep.region], swept_region.recorded.first_seen(now)
-            telemetry.summarise(self.logger, swept_region.sweep, seconds=seconds, new=new, note=note)
+            telemetry.log_sweep(self.logger, swept_region.sweep, seconds=seconds, new=new, note=note)
         return known
 
     def _named(self, regions: Sequence[Aws]) -> frozenset[str]:
         """Return the resources that open findings of all detectors would change, by ARN in lower case."""
-        return named(
+        return claimed_resources(
             entry.claim
             for aws in regions
             for kind in DETECTORS
@@ -212,7 +212,9 @@ class Runner:
             if entry.open
         )
 
-    def look(self, detector: Detector[Any], aws: Aws, arn: str, *, now: datetime, note: str = "") -> Ran:
+    def look(
+        self, detector: Detector[Any], aws: Aws, arn: str, *, now: datetime, note: str = ""
+    ) -> SweepRunResult:
         """
         Judge and report one resource only. Nothing is remembered, and nobody is told.
 
@@ -221,16 +223,18 @@ class Runner:
         failures = Failures(self.logger)
         begun = perf_counter()
         policy = (
-            self.policy if self.acting is None else sparing_undos(self.policy, detector, self.acting, [aws])
+            self.policy
+            if self.acting is None
+            else spare_undo_resources(self.policy, detector, self.acting, [aws])
         )
-        judged = sweep_one(detector, aws, arn, now=now, policy=policy)
+        judged = sweep_resource(detector, aws, arn, now=now, policy=policy)
         report = Report(time=now, account=aws.account, sweeps=(judged,))
         where = self._kept(report, detector.name, failures, folder="one")
-        telemetry.summarise(self.logger, judged, seconds=perf_counter() - begun, new=0, note=note)
+        telemetry.log_sweep(self.logger, judged, seconds=perf_counter() - begun, new=0, note=note)
         if judged.error is not None:
             failures.note(judged.error)
         failures.check(where)
-        return Ran(report=report, where=where, new=0, note=note)
+        return SweepRunResult(report=report, where=where, new=0, note=note)
 
     def _kept(self, report: Report, detector: str, failures: Failures, *, folder: str = "") -> str:
         """Keep the report and return its place; "" if that failed."""
@@ -239,21 +243,21 @@ class Runner:
             return self.archive.keep(report, folder="/".join(path))
         return ""
 
-    def _remembered(self, report: Report, accounts: Sequence[Aws], failures: Failures) -> list[Known]:
+    def _remembered(self, report: Report, accounts: Sequence[Aws], failures: Failures) -> list[SweptRegion]:
         """Return each sweep with the ledger's state of it: empty, if the ledger could not be written."""
         known = []
         for aws, sweep in zip(accounts, report.sweeps, strict=True):
             if sweep.error is not None:
                 failures.note(f"{sweep.detector} in {sweep.region} is not complete: {sweep.error}")
-            recorded = Recorded(new=(), entries={})
+            recorded = RecordedFindings(new=(), entries={})
             with failures.survived("the ledger could not be written"):
                 lasts = self.policy.armed(sweep.detector).lasts
                 recorded = self.ledger.record(aws, sweep, report.time, lasts=lasts)
-            known.append(Known(aws, sweep, recorded))
+            known.append(SweptRegion(aws, sweep, recorded))
         return known
 
     def _told(
-        self, known: Known, failures: Failures, *, now: datetime, where: str, note: str
+        self, known: SweptRegion, failures: Failures, *, now: datetime, where: str, note: str
     ) -> Sequence[str]:
         new = tuple(self._to_announce(known))
         if self.tell is None or not new:
@@ -266,7 +270,7 @@ class Runner:
         recorded = replace(known.recorded, new=new)
         return self.tell(known.sweep, recorded, now=now, where=where, note=note, taken=taken)
 
-    def _to_announce(self, known: Known) -> Iterator[Result]:
+    def _to_announce(self, known: SweptRegion) -> Iterator[Result]:
         """Yield new findings without a warning of their own: a warning says all that an announcement says."""
         outcomes = {result.target.key: result.outcome for result in known.sweep.results}
         for result in known.recorded.new:
@@ -274,13 +278,13 @@ class Runner:
                 yield result
 
 
-def _report(known: Sequence[Known], accounts: Sequence[Aws], now: datetime) -> Report:
+def _report(known: Sequence[SweptRegion], accounts: Sequence[Aws], now: datetime) -> Report:
     """Return the report of all batches so far."""
     account = accounts[0].account if accounts else None
     return Report(time=now, account=account, sweeps=tuple(known_sweep.sweep for known_sweep in known))
 
 
-def _unswept(detector: Detector[Any], place: Place, error: str | None = None) -> Iterator[Sweep]:
+def _unswept(detector: Detector[Any], place: SweepPlace, error: str | None = None) -> Iterator[Sweep]:
     """Yield a sweep of each region of *place* in which nothing was read."""
     for region in place.regions:
         yield Sweep(

@@ -9,16 +9,16 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from ml_janitor.config.routes import NO_ROUTES, Routes
-from ml_janitor.core.money import dearest_first
+from ml_janitor.core.money import rank_by_cost
 from ml_janitor.core.results import Report, Result, Sweep
-from ml_janitor.report.announcement import announcement, owners
-from ml_janitor.report.html import html
-from ml_janitor.report.mrkdwn import Post, context, prose, sentence, with_block
+from ml_janitor.report.announcement import announce_sweep, owners_in_thread
+from ml_janitor.report.html import render_html
+from ml_janitor.report.mrkdwn import Post, append_block, as_sentence, context_block, prose
 from ml_janitor.slack.bot import SlackRefusedError
 from ml_janitor.slack.retries import SlackError
 
 if TYPE_CHECKING:
-    from ml_janitor.ledger.entries import Recorded
+    from ml_janitor.ledger.entries import RecordedFindings
     from ml_janitor.slack.sender import Sender
 
 
@@ -50,7 +50,7 @@ class Announcer:
     def __call__(
         self,
         sweep: Sweep,
-        recorded: Recorded,
+        recorded: RecordedFindings,
         *,
         now: datetime,
         where: str,
@@ -64,14 +64,16 @@ class Announcer:
         goes to no other channel, because its readers are not concerned.
         """
         problems, refused = list[str](), list[str]()
-        for channel, part, of_part in by_channel(sweep, recorded, self._routes):
-            people = self._sender.people(owners(of_part.new), deadline=self._deadline)
-            post = announcement(part, of_part, now=now, people=people, report=where, keep_tag=self._keep_tag)
+        for channel, part, of_part in split_by_channel(sweep, recorded, self._routes):
+            people = self._sender.people(owners_in_thread(of_part.new), deadline=self._deadline)
+            post = announce_sweep(
+                part, of_part, now=now, people=people, report=where, keep_tag=self._keep_tag
+            )
             if post is None:
                 continue
             if note:
-                post = replace(post, main=with_block(post.main, context(sentence(prose(note)))))
-            page = html(Report(time=now, account=part.account, sweeps=(part,)))
+                post = replace(post, main=append_block(post.main, context_block(as_sentence(prose(note)))))
+            page = render_html(Report(time=now, account=part.account, sweeps=(part,)))
             try:
                 delivered = self._sender.deliver(
                     post,
@@ -95,10 +97,12 @@ class Announcer:
         return self._sender.deliver(post, deadline=self._deadline).problems
 
 
-def by_channel(sweep: Sweep, recorded: Recorded, routes: Routes) -> list[tuple[str, Sweep, Recorded]]:
+def split_by_channel(
+    sweep: Sweep, recorded: RecordedFindings, routes: Routes
+) -> list[tuple[str, Sweep, RecordedFindings]]:
     """Split *sweep* and its new findings by the channels that hear of something new, the dearest first."""
     new: dict[str, list[Result]] = {}
-    for result in sorted(recorded.new, key=dearest_first):
+    for result in sorted(recorded.new, key=rank_by_cost):
         new.setdefault(routes.channel(result.target), []).append(result)
 
     def part(channel: str) -> Sweep:

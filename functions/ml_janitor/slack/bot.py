@@ -10,10 +10,16 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.ledger.messages import NO_MESSAGE, MessageRef
-from ml_janitor.report.mrkdwn import context, image, prose, with_block
-from ml_janitor.slack.refusals import ABOUT_ONE_MESSAGE, ABOUT_ONE_PERSON, NEVER_CHANGED, PASSING, refusal
-from ml_janitor.slack.retries import BROKEN, FIRST_PAUSE, SlackError, TimeLeft
-from ml_janitor.slack.sender import API, Delivered, Time, nothing
+from ml_janitor.report.mrkdwn import append_block, context_block, image_block, prose
+from ml_janitor.slack.refusals import (
+    MESSAGE_ERRORS,
+    PERSON_ERRORS,
+    TEMPORARY_ERRORS,
+    UNCHANGEABLE_ERRORS,
+    refusal_text,
+)
+from ml_janitor.slack.retries import CONNECTION_ERRORS, FIRST_RETRY_PAUSE, SlackError, TimeLeft
+from ml_janitor.slack.sender import SLACK_API, PostDelivery, SenderClock, do_nothing
 
 if TYPE_CHECKING:
     from slack_sdk import WebClient
@@ -26,20 +32,20 @@ REQUEST_SECONDS = 10
 EARLY_SHARE = 0.25
 """The share of the remaining time for looking up and messaging people; the channel gets the rest."""
 
-NOT_READY = "invalid_blocks"
+FILE_NOT_READY = "invalid_blocks"
 """Slack's error code for a block that shows a file which Slack has not taken in yet."""
 
-LAST_PAUSE = 8.0
+LONGEST_PICTURE_PAUSE = 8.0
 """The longest pause, in seconds, before a message is posted without the picture."""
 
-DIRECT = "D"
+DIRECT_CHANNEL_PREFIX = "D"
 """The first letter of the id of a direct-message channel."""
 
-EVENT = "janitor_post"
-KEYS = uuid.UUID("5f0e5f2c-6d0b-4b7c-9d52-6b6e1f4a7a10")
+POST_EVENT = "janitor_post"
+POST_KEY_NAMESPACE = uuid.UUID("5f0e5f2c-6d0b-4b7c-9d52-6b6e1f4a7a10")
 
-QUIET = logging.getLogger("janitor.slack_sdk")
-QUIET.setLevel(logging.CRITICAL)
+QUIET_LOGGER = logging.getLogger("janitor.slack_sdk")
+QUIET_LOGGER.setLevel(logging.CRITICAL)
 """Logger for slack_sdk, which at DEBUG logs whole messages, and the URL of a webhook, which is a secret."""
 
 
@@ -53,15 +59,15 @@ class SlackRefusedError(SlackError):
     @property
     def about_one_message(self) -> bool:
         """Return whether Slack may still accept another message."""
-        return self.code in ABOUT_ONE_MESSAGE
+        return self.code in MESSAGE_ERRORS
 
     @property
     def about_one_person(self) -> bool:
         """Return whether the refusal concerns only one person."""
-        return self.code in ABOUT_ONE_PERSON
+        return self.code in PERSON_ERRORS
 
 
-class Slack:
+class SlackBot:
     """
     The app's bot: messages with threads, mentions and files.
 
@@ -71,7 +77,7 @@ class Slack:
     about them); a program can recognise duplicates by the key.
     """
 
-    def __init__(self, token: str, channel: str, time: Time, *, url: str = API) -> None:
+    def __init__(self, token: str, channel: str, time: SenderClock, *, url: str = SLACK_API) -> None:
         self._token = token
         self._channel = channel
         self._time = time
@@ -112,9 +118,9 @@ class Slack:
             user: Any = self._client(time_left).users_lookupByEmail(email=email)["user"]
         except SlackClientError as refused:
             response: Any = getattr(refused, "response", {})
-            self._lookups_failed = response.get("error") not in ABOUT_ONE_PERSON
+            self._lookups_failed = response.get("error") not in PERSON_ERRORS
             return None
-        except BROKEN:
+        except CONNECTION_ERRORS:
             self._lookups_failed = True
             return None
         return str(user["id"])
@@ -125,9 +131,9 @@ class Slack:
         report: bytes = b"",
         *,
         deadline: float,
-        taken: Callable[[], None] = nothing,
+        taken: Callable[[], None] = do_nothing,
         channel: str = "",
-    ) -> Delivered:
+    ) -> PostDelivery:
         """
         Post the message, then its replies and *report* in its thread; to *channel*, or its own.
 
@@ -152,7 +158,7 @@ class Slack:
                 self._upload(post.attachment, report, time_left, main.channel, **thread)
             except SlackError as failed:
                 problems.append(f"the report is not attached: {failed}")
-        return Delivered(channel=main.channel, ts=main.ts, problems=tuple(problems))
+        return PostDelivery(channel=main.channel, ts=main.ts, problems=tuple(problems))
 
     def early(self, deadline: float) -> float:
         """Return the deadline for optional work (finding, messaging people): a quarter of the time left."""
@@ -187,7 +193,7 @@ class Slack:
                 blocks=list(message.blocks),
             )
         except SlackRefusedError as refused:
-            if refused.code in NEVER_CHANGED:
+            if refused.code in UNCHANGEABLE_ERRORS:
                 return False
             raise
         return True
@@ -200,7 +206,7 @@ class Slack:
         """Post one message: to the channel of *where*, in the thread of its ts if it has one."""
         channel, thread = where.channel, where.ts or None
         content = json.dumps([channel, thread, message.text, message.blocks])
-        key = str(uuid.uuid5(KEYS, content))
+        key = str(uuid.uuid5(POST_KEY_NAMESPACE, content))
         answer = self._call(
             "chat_postMessage",
             time_left,
@@ -213,7 +219,7 @@ class Slack:
             unfurl_links=False,
             unfurl_media=False,
             client_msg_id=key,
-            metadata={"event_type": EVENT, "event_payload": {"key": key}},
+            metadata={"event_type": POST_EVENT, "event_payload": {"key": key}},
         )
         posted = MessageRef(str(answer["channel"]), str(answer["ts"]))
         self._names.setdefault(posted.channel, channel)
@@ -231,18 +237,22 @@ class Slack:
         early = self._time.until(self.early(deadline))
         try:
             file = self._upload(picture.name, picture.png, early, channel.channel)
-            shown, pause = with_block(message, image(file, picture.words)), FIRST_PAUSE
+            shown, pause = append_block(message, image_block(file, picture.words)), FIRST_RETRY_PAUSE
             while True:
                 try:
                     return self._post(shown, early, channel)
                 except SlackRefusedError as refused:
-                    if refused.code != NOT_READY or pause > LAST_PAUSE or not early.lasts(pause):
+                    if (
+                        refused.code != FILE_NOT_READY
+                        or pause > LONGEST_PICTURE_PAUSE
+                        or not early.lasts(pause)
+                    ):
                         raise
                 early.wait(pause)
                 pause *= 2
         except SlackError as failed:
-            why = context(f"The picture is missing: {prose(str(failed))}")
-        return self._post(with_block(message, why), self._time.until(deadline), channel)
+            why = context_block(f"The picture is missing: {prose(str(failed))}")
+        return self._post(append_block(message, why), self._time.until(deadline), channel)
 
     def _upload(self, name: str, content: bytes, time_left: TimeLeft, to: str, **share: Any) -> str:
         """Upload a file for channel *to*, without sharing it unless *share* says where; return its id."""
@@ -262,22 +272,22 @@ class Slack:
             return getattr(self._client(time_left), method)(**arguments)
         except SlackApiError as refused:
             what = f"the post to channel {self._names.get(to, to)}" if to else method.replace("_", ".")
-            if to.startswith(DIRECT):
+            if to.startswith(DIRECT_CHANNEL_PREFIX):
                 what = "the direct message"
             raise self._error(refused.response, time_left, what) from None
-        except (SlackClientError, *BROKEN) as broken:
+        except (SlackClientError, *CONNECTION_ERRORS) as broken:
             raise SlackError(time_left.unreachable(type(broken).__name__)) from None
 
     def _error(self, response: Any, time_left: TimeLeft, what: str) -> SlackError:
         error = str(response.get("error"))
         if response.status_code == HTTPStatus.TOO_MANY_REQUESTS:
             return SlackError(time_left.rate_limited())
-        if response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR or error in PASSING:
+        if response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR or error in TEMPORARY_ERRORS:
             return SlackError(time_left.unreachable(f"HTTP {response.status_code}, {error}"))
         details = [*((response.get("response_metadata") or {}).get("messages") or [])]
         if needed := response.get("needed"):
             details.append(f"needed: {needed}")
-        return SlackRefusedError(refusal(error, what, "; ".join(map(str, details[:3]))), error)
+        return SlackRefusedError(refusal_text(error, what, "; ".join(map(str, details[:3]))), error)
 
     def _client(self, time_left: TimeLeft) -> WebClient:
         from slack_sdk import WebClient
@@ -287,5 +297,5 @@ class Slack:
             base_url=self._url,
             timeout=REQUEST_SECONDS,
             retry_handlers=time_left.retries(),
-            logger=QUIET,
+            logger=QUIET_LOGGER,
         )

@@ -8,16 +8,16 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from ml_janitor.config.schedules import overdue_after, period
-from ml_janitor.core.durations import ago
+from ml_janitor.config.schedules import overdue_after, schedule_period
+from ml_janitor.core.durations import format_age
 from ml_janitor.core.signals import Unreadable, Value
 from ml_janitor.engine.failures import Failures
-from ml_janitor.report.bill_message import PICTURE_NAME, late
-from ml_janitor.report.digest import Row, digest
-from ml_janitor.report.mrkdwn import Picture, Post, context, prose, sentence, with_block
-from ml_janitor.report.organization_digest import organization_digest
+from ml_janitor.report.bill_message import PICTURE_NAME, late_bill_text
+from ml_janitor.report.digest import SweepRow, make_digest
+from ml_janitor.report.mrkdwn import Picture, Post, append_block, as_sentence, context_block, prose
+from ml_janitor.report.organization_digest import make_organization_digest
 from ml_janitor.report.telemetry import measure_dollars
-from ml_janitor.slack.digest_rows import counted_once
+from ml_janitor.slack.digest_rows import count_costs_once
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
@@ -76,15 +76,15 @@ class DailyDigest:
             "due": len(actions.due),
         }
         self.logger.info("summed up", extra=counts)
-        measure_dollars(dollars(rows) if seen is None else seen.dollars)
+        measure_dollars(monthly_usd_by_detector(rows) if seen is None else seen.dollars)
         bill = self.ledger.latest.bill(self.account) if self.settings.bill.enabled else None
         part = self._of_bill(bill, now)
         with failures.survived("Slack could not be told"):
             if self.announcer:
                 post = (
-                    digest(rows, now=now, actions=actions, bill=part)
+                    make_digest(rows, now=now, actions=actions, bill=part)
                     if seen is None
-                    else organization_digest(seen, now=now, actions=actions, bill=part)
+                    else make_organization_digest(seen, now=now, actions=actions, bill=part)
                 )
                 for problem in self.announcer.post(self._post(post, bill if part else None)):
                     failures.note(f"Slack: {problem}")
@@ -102,7 +102,7 @@ class DailyDigest:
         if not section.enabled:
             return ()
         if bill is None or now - bill.time > overdue_after(section.schedule):
-            return (late(ago(now - bill.time) if bill is not None else ""),)
+            return (late_bill_text(format_age(now - bill.time) if bill is not None else ""),)
         return () if bill.posted else bill.paragraphs
 
     def _post(self, post: Post, bill: LastBill | None) -> Post:
@@ -114,8 +114,8 @@ class DailyDigest:
                 return replace(post, picture=Picture(name=PICTURE_NAME, png=png, words=bill.picture_words))
             case Unreadable(error):
                 self.logger.warning("the picture of the bill is missing", extra={"error": error})
-                missing = sentence(f"The picture of the bill is missing: {prose(error, 300)}")
-                return replace(post, main=with_block(post.main, context(missing)))
+                missing = as_sentence(f"The picture of the bill is missing: {prose(error, 300)}")
+                return replace(post, main=append_block(post.main, context_block(missing)))
             case _:
                 return post
 
@@ -123,17 +123,17 @@ class DailyDigest:
         """Return the time of the last digest, or when it was due."""
         since = self.ledger.latest.digest(self.account)
         if since is None or since >= now:
-            return now - period(self.settings.janitor.digest_schedule)
+            return now - schedule_period(self.settings.janitor.digest_schedule)
         return since
 
-    def rows(self, now: datetime) -> list[Row]:
+    def rows(self, now: datetime) -> list[SweepRow]:
         """Return a row for each enabled detector and region; findings since the last digest are new."""
         since = self.since(now)
-        rows: list[Row] = []
+        rows: list[SweepRow] = []
         found: list[Entry] = []
         for detector in self.settings.enabled():
             for region in self.regions:
-                row = Row(detector=detector.name, account=self.account, region=region, last=None)
+                row = SweepRow(detector=detector.name, account=self.account, region=region, last=None)
                 if last := self.ledger.latest.sweep(detector.name, self.account, region):
                     entries = self.ledger.entries(detector.name, self.account, region)
                     open_ = [entry for entry in entries if entry.open]
@@ -142,10 +142,10 @@ class DailyDigest:
                     late = now - last.time > overdue_after(self.settings.schedule(type(detector)))
                     row = replace(row, last=last, new=new, late=late)
                 rows.append(row)
-        return counted_once(rows, found)
+        return count_costs_once(rows, found)
 
 
-def dollars(rows: Sequence[Row]) -> dict[str, Decimal]:
+def monthly_usd_by_detector(rows: Sequence[SweepRow]) -> dict[str, Decimal]:
     """Return the monthly cost of the findings of each detector that ever ran, over all regions."""
     sums: dict[str, Decimal] = {}
     for row in rows:

@@ -8,18 +8,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from ml_janitor.acting.savings import saved
-from ml_janitor.acting.undos import unreachable_undos, way
-from ml_janitor.aws.boto_client import THREADS
+from ml_janitor.acting.savings import sum_savings
+from ml_janitor.acting.undos import find_unreachable_undos, undo_wording
+from ml_janitor.aws.boto_client import READ_THREADS
 from ml_janitor.core.cost import HOURS_PER_MONTH
-from ml_janitor.core.text import local, usd
-from ml_janitor.engine.holds import held
+from ml_janitor.core.text import format_local_time, format_usd
+from ml_janitor.engine.holds import hold_reason
 from ml_janitor.ledger.action import Action, Stage
-from ml_janitor.report.causes import unreachable
+from ml_janitor.report.causes import unreachable_undos_text
 from ml_janitor.report.digest import DigestActions
-from ml_janitor.report.finding_words import noun
-from ml_janitor.report.mrkdwn import code, prose
-from ml_janitor.report.status import DONE, who
+from ml_janitor.report.finding_words import detector_noun
+from ml_janitor.report.mrkdwn import code_span, prose
+from ml_janitor.report.status import DONE_WORDS, person_text
 
 if TYPE_CHECKING:
     from ml_janitor.engine.detector import Cleanup, Detector
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ml_janitor.ledger.findings import Ledger
     from ml_janitor.ledger.holds import Holds
 
-TONIGHT = timedelta(days=1)
+DUE_WITHIN = timedelta(days=1)
 """The digest names findings that are due within this time."""
 
 
@@ -60,7 +60,7 @@ class ActionHistory:
         """
         where = {detector: list(places(detector)) for detector in self.cleanups}
         everywhere = dict.fromkeys(place for acted_in in where.values() for place in acted_in)
-        with ThreadPoolExecutor(THREADS, thread_name_prefix="ledger") as pool:
+        with ThreadPoolExecutor(READ_THREADS, thread_name_prefix="ledger") as pool:
             asked = [(detector, *place) for detector, acted_in in where.items() for place in acted_in]
             actions = [
                 action for known in pool.map(lambda key: self.actions.all(*key), asked) for action in known
@@ -81,7 +81,7 @@ class ActionHistory:
             ],
             due=[self._soon(entry) for entry in sorted(entries, key=lambda entry: entry.due or now)],
             lost=list(self._lost(places, now)),
-            saved=saved(  # only actions that end a cost: a tag saves nothing
+            saved=sum_savings(  # only actions that end a cost: a tag saves nothing
                 (action for action in actions if self.cleanups[action.detector].effect.saves),
                 now=now,
                 time_zone=self.time_zone,
@@ -93,10 +93,10 @@ class ActionHistory:
         for detector in self.disarmed:
             for account, region in places(detector.name):
                 known = self.actions.all(detector.name, account, region)
-                lost = unreachable_undos(detector, known, within=self.within, now=now)
+                lost = find_unreachable_undos(detector, known, within=self.within, now=now)
                 if lost is not None:
                     where = f", {self._place(account, region)}" if self.several else ""
-                    yield f"{code(detector.name)}{where}: {prose(unreachable(lost), 600)}"
+                    yield f"{code_span(detector.name)}{where}: {prose(unreachable_undos_text(lost), 600)}"
 
     def _due(self, where: tuple[str, str, str], now: datetime) -> list[Entry]:
         """Return findings of a detector, account and region that are due or overdue, and not held."""
@@ -104,44 +104,48 @@ class ActionHistory:
         due = [
             entry
             for entry in self.ledger.entries(*where)
-            if entry.closed is None and entry.due is not None and entry.due <= now + TONIGHT
+            if entry.closed is None and entry.due is not None and entry.due <= now + DUE_WITHIN
         ]
         holds = self.holds.all(account, region) if due else {}
-        return [entry for entry in due if held(holds.get(entry.key, ()), now) is None]
+        return [entry for entry in due if hold_reason(holds.get(entry.key, ()), now) is None]
 
     def _acted(self, action: Action) -> str:
-        asked = f", because {who(action.by)} pressed Do it now" if action.by else ""
+        asked = f", because {person_text(action.by)} pressed Do it now" if action.by else ""
         money = ""
         if hourly := action.hourly_usd:  # a job is priced by the hour, else by the month
-            worth = f"{usd(hourly)} an hour" if action.until else f"{usd(hourly * HOURS_PER_MONTH)} a month"
+            worth = (
+                f"{format_usd(hourly)} an hour"
+                if action.until
+                else f"{format_usd(hourly * HOURS_PER_MONTH)} a month"
+            )
             money = f" ({worth})"
         where = self._place(action.target.account, action.target.region)
         return f"{self._what(action)}{money} {self._done(action.detector)}{asked}, {where}"
 
     def _failed(self, action: Action) -> str:
-        back = way(self.cleanups[action.detector]).done
+        back = undo_wording(self.cleanups[action.detector]).done
         verb = back if action.stage in {Stage.ACTED, Stage.UNDOING} else self._done(action.detector)
         where = self._place(action.target.account, action.target.region)
         return f"{self._what(action)} could not be {verb}, {where}: {prose(action.error, 300)}"
 
     def _undone(self, action: Action) -> str:
-        done = way(self.cleanups[action.detector]).done
+        done = undo_wording(self.cleanups[action.detector]).done
         became = f": {prose(action.became, 300)}" if action.became else ""
         where = self._place(action.target.account, action.target.region)
-        return f"{self._what(action)} {done} for {who(action.undone_by)}, {where}{became}"
+        return f"{self._what(action)} {done} for {person_text(action.undone_by)}, {where}{became}"
 
     def _soon(self, entry: Entry) -> str:
-        when = local(entry.due, self.time_zone) if entry.due else ""
-        money = f", {usd(entry.monthly_usd)} a month" if entry.monthly_usd else ""
-        what = f"{noun(entry.detector, 1)} {code(entry.name)}"
+        when = format_local_time(entry.due, self.time_zone) if entry.due else ""
+        money = f", {format_usd(entry.monthly_usd)} a month" if entry.monthly_usd else ""
+        what = f"{detector_noun(entry.detector, 1)} {code_span(entry.name)}"
         will = f"to be {self._done(entry.detector)} on {when}"
         return f"{what} {will}{money}, {self._place(entry.account, entry.region)}"
 
     def _what(self, action: Action) -> str:
-        return f"{noun(action.detector, 1)} {code(action.target.name)}"
+        return f"{detector_noun(action.detector, 1)} {code_span(action.target.name)}"
 
     def _done(self, detector: str) -> str:
-        return DONE[self.cleanups[detector].effect]
+        return DONE_WORDS[self.cleanups[detector].effect]
 
     def _place(self, account: str, region: str) -> str:
         return f"in {f'{prose(account, 40)}, ' if self.several else ''}{prose(region, 40)}"

@@ -7,15 +7,15 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from ml_janitor.core.counting import overlaps
+from ml_janitor.core.counting import find_overlaps
 from ml_janitor.core.money import Totals
 
 if TYPE_CHECKING:
     from ml_janitor.ledger.entries import Entry
-    from ml_janitor.report.digest import Row
+    from ml_janitor.report.digest import SweepRow
 
 
-def counted_once(rows: Sequence[Row], found: Sequence[Entry]) -> list[Row]:
+def count_costs_once(rows: Sequence[SweepRow], found: Sequence[Entry]) -> list[SweepRow]:
     """
     Return *rows* without the dollars of their *found* that count for a finding of another detector.
 
@@ -39,7 +39,7 @@ def counted_once(rows: Sequence[Row], found: Sequence[Entry]) -> list[Row]:
 def _counted(found: Sequence[Entry]) -> dict[tuple[str, str], Totals]:
     """Add up *found* by detector and region, counting shared costs once."""
     sums: dict[tuple[str, str], Totals] = {}
-    for entry, overlap in zip(found, overlaps([entry.claim for entry in found]), strict=True):
+    for entry, overlap in zip(found, find_overlaps([entry.claim for entry in found]), strict=True):
         before = sums.get((entry.detector, entry.region), Totals())
         monthly = entry.monthly_usd if overlap is None else overlap.monthly_usd
         accrued = entry.accrued_usd if overlap is None else overlap.accrued_usd

@@ -10,19 +10,19 @@ from functools import cache
 from typing import Any
 
 from ml_janitor.aws.async_invoke import hand_over
-from ml_janitor.slack.press_request import RequestRefusedError, verified_press
+from ml_janitor.slack.press_request import RequestRefusedError, verify_press
 
-log = logging.getLogger("ml_janitor.slack.ingress")
+ingress_log = logging.getLogger("ml_janitor.slack.ingress")
 """Importing Powertools would take too much of the three seconds; Lambda itself formats the log as JSON."""
 
-AWS_TIMEOUT = 1.0
+INGRESS_TIMEOUT = 1.0
 """Seconds to wait for one answer of AWS, which takes a tenth of that. A duplicate event is handled once."""
 
 SECRET_AGE = 300
 """Seconds for which the signing secret is cached; after a rotation the new one is read that soon."""
 
 
-SHORTEST = 16
+SHORTEST_SIGNING_SECRET = 16
 """Minimum length of a signing secret: Slack's have 32 characters, placeholders are shorter."""
 
 
@@ -30,7 +30,7 @@ class NoSecretError(Exception):
     """The secret has no signing secret; the message does not repeat its content."""
 
 
-def answer(
+def answer_request(
     event: Mapping[str, Any], environment: Mapping[str, str], *, clock: Callable[[], datetime]
 ) -> dict[str, Any]:
     """
@@ -43,22 +43,22 @@ def answer(
     now = clock()
 
     def secret() -> str:
-        return signing_secret(environment["JANITOR_SIGNING_SECRET"], int(now.timestamp()) // SECRET_AGE)
+        return read_signing_secret(environment["JANITOR_SIGNING_SECRET"], int(now.timestamp()) // SECRET_AGE)
 
     try:
-        press = verified_press(event, secret, now)
-        hand_over(client("lambda"), environment["JANITOR_WORKER"], press.event())
+        press = verify_press(event, secret, now)
+        hand_over(ingress_client("lambda"), environment["JANITOR_WORKER"], press.event())
     except RequestRefusedError as refused:
-        log.warning("refused", extra={"why": str(refused), "status": refused.status})
+        ingress_log.warning("refused", extra={"why": str(refused), "status": refused.status})
         return {"statusCode": refused.status, "body": ""}
     except Exception as error:  # at any failure, Slack has to tell the person that the press did not work
-        log.error("a press could not be handed on", extra={"error": description(error)})  # noqa: TRY400
+        ingress_log.error("a press could not be handed on", extra={"error": describe_error(error)})
         return {"statusCode": 503, "body": ""}
-    log.info("handed on", extra={"action": press.action, "user": press.user})
+    ingress_log.info("handed on", extra={"action": press.action, "user": press.user})
     return {"statusCode": 200, "body": ""}
 
 
-def description(error: Exception) -> str:
+def describe_error(error: Exception) -> str:
     """Describe an error of AWS by its operation and code, another error by its type; never by its text."""
     from botocore.exceptions import ClientError
 
@@ -70,36 +70,38 @@ def description(error: Exception) -> str:
 
 
 @cache
-def signing_secret(name: str, _age: int) -> str:
+def read_signing_secret(name: str, _age: int) -> str:
     """
     Return the app's signing secret: the whole secret *name*, or its "signing_secret" if it holds JSON.
 
     Raises NoSecretError if it was never filled in.
     """
-    return signing_secret_in(client("secretsmanager").get_secret_value(SecretId=name)["SecretString"], name)
+    return parse_signing_secret(
+        ingress_client("secretsmanager").get_secret_value(SecretId=name)["SecretString"], name
+    )
 
 
-def signing_secret_in(secret_text: str, name: str) -> str:
+def parse_signing_secret(secret_text: str, name: str) -> str:
     """Return the signing secret in the content of the secret *name*. Raises NoSecretError."""
     text = secret_text.strip()
     try:
         found = json.loads(text).get("signing_secret") if text.startswith("{") else text
     except ValueError:
         found = None
-    if not isinstance(found, str) or len(found.strip()) < SHORTEST:
+    if not isinstance(found, str) or len(found.strip()) < SHORTEST_SIGNING_SECRET:
         raise NoSecretError(f"the secret {name} holds no signing secret of Slack's")
     return found
 
 
 @cache
-def client(service: str) -> Any:
+def ingress_client(service: str) -> Any:
     """Create a client of botocore that gives up before Slack does; importing boto3 slows the cold start."""
     import botocore.session
     from botocore.config import Config
 
     config = Config(
-        connect_timeout=AWS_TIMEOUT,
-        read_timeout=AWS_TIMEOUT,
+        connect_timeout=INGRESS_TIMEOUT,
+        read_timeout=INGRESS_TIMEOUT,
         retries={"total_max_attempts": 2, "mode": "standard"},
     )
     return botocore.session.get_session().create_client(service, config=config)

@@ -7,9 +7,9 @@ from functools import cached_property
 from typing import Any
 
 from ml_janitor.report.buttons import Button
-from ml_janitor.slack.bot import Slack
+from ml_janitor.slack.bot import SlackBot
 
-FOR_MEMBERS = frozenset({Button.NOW, Button.UNDO})
+MEMBER_BUTTONS = frozenset({Button.NOW, Button.UNDO})
 """The buttons that only members of the group may press: they change something in the account."""
 
 
@@ -34,7 +34,7 @@ class Person:
 class Directory:
     """The workspace's people, as *slack* knows them, until *deadline* of its clock."""
 
-    def __init__(self, slack: Slack, *, deadline: float) -> None:
+    def __init__(self, slack: SlackBot, *, deadline: float) -> None:
         self._slack = slack
         self._deadline = deadline
 
@@ -69,13 +69,13 @@ class Directory:
         return str(self._slack.ask("auth_test", deadline=self._deadline)["team_id"])
 
 
-def forbidden(word: Button, person: Person, *, member: bool, owner: str | None) -> str | None:
+def why_forbidden(word: Button, person: Person, *, member: bool, owner: str | None) -> str | None:
     """Return why *person* may not press *word* on something that *owner* owns, or None if they may."""
     if not person.own:
         return "only people of this workspace may press that"
     if member:
         return None
-    if word in FOR_MEMBERS:
+    if word in MEMBER_BUTTONS:
         return "only members of the janitor's user group may press that"
     if owner is not None and person.email and owner.strip().casefold() == person.email.strip().casefold():
         return None

@@ -9,23 +9,23 @@ from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
 from ml_janitor.acting import undos
-from ml_janitor.acting.undoing import REST
+from ml_janitor.acting.undoing import UNDO_SNOOZE
 from ml_janitor.core.model import Finding
 from ml_janitor.core.results import Outcome
 from ml_janitor.engine.holds import longest_hold
 from ml_janitor.ledger.action import Action, Stage
 from ml_janitor.ledger.messages import MessageRef
-from ml_janitor.report.buttons import Subject
-from ml_janitor.report.causes import note, reason
-from ml_janitor.report.mrkdwn import code
-from ml_janitor.report.warnings import WarningTerms, warning
+from ml_janitor.report.buttons import ButtonSubject
+from ml_janitor.report.causes import cause_clause, outcome_note
+from ml_janitor.report.mrkdwn import code_span
+from ml_janitor.report.warnings import WarningTerms, warning_message
 from ml_janitor.slack.bot import SlackRefusedError
 from ml_janitor.slack.retries import SlackError
 
 if TYPE_CHECKING:
     from ml_janitor.core.results import Result, Sweep
     from ml_janitor.ledger.actions import Actions
-    from ml_janitor.ledger.entries import Entry, Recorded
+    from ml_janitor.ledger.entries import Entry, RecordedFindings
     from ml_janitor.ledger.findings import Ledger
     from ml_janitor.ledger.holds import Holds
     from ml_janitor.report.status import Status
@@ -55,7 +55,7 @@ class MessageUpdates:
 
     # --- after a sweep ------------------------------------------------------------------------
 
-    def __call__(self, sweep: Sweep, recorded: Recorded) -> Sequence[str]:
+    def __call__(self, sweep: Sweep, recorded: RecordedFindings) -> Sequence[str]:
         """
         Update the messages of *sweep*'s warnings that are out of date.
 
@@ -91,7 +91,7 @@ class MessageUpdates:
         """Update the messages of disarmed detectors: *why* warnings are void, or an action is half done."""
         where = {(entry.detector, entry.account, entry.region) for entry in entries.values()}
         actions = [action for place in sorted(where) for action in self.actions.all(*place)]
-        half_done = {action.target.key: action for action in actions if undos.half_done(action)}
+        half_done = {action.target.key: action for action in actions if undos.is_half_done(action)}
         try:
             for entry in entries.values():
                 wording = self.terms[entry.detector].wording
@@ -104,7 +104,7 @@ class MessageUpdates:
             return [f"a warning's message does not say that it is void: {failed}"]
         return ()
 
-    def _changes(self, sweep: Sweep, recorded: Recorded) -> Iterator[tuple[Entry, Status, bool]]:
+    def _changes(self, sweep: Sweep, recorded: RecordedFindings) -> Iterator[tuple[Entry, Status, bool]]:
         """Yield entries whose status changed, with the status and whether the warning is void."""
         now = self.clock()
         holds = cache(lambda: self.holds.all(str(sweep.account), sweep.region))
@@ -121,7 +121,7 @@ class MessageUpdates:
             if known is None:
                 continue
             if result.outcome is Outcome.CHANGED:
-                yield known, ended(known, note(result)), True
+                yield known, ended(known, outcome_note(result)), True
             elif (status := self._status(result, known, now)) is not None:
                 yield known, status, result.outcome is Outcome.ADVISED
 
@@ -130,12 +130,12 @@ class MessageUpdates:
         wording = self.terms[entry.detector].wording
         match result.outcome:
             case Outcome.ADVISED:
-                return wording.void(bare(result), now)
+                return wording.void(bare_reason(result), now)
             case Outcome.FAILED:
-                return wording.failed(bare(result), now)
+                return wording.failed(bare_reason(result), now)
             case Outcome.WAITING if entry.due is not None and entry.due <= now:
                 scheduled = isinstance(result.verdict, Finding) and result.verdict.schedule is not None
-                return wording.waiting(entry.due, note(result), scheduled=scheduled)
+                return wording.waiting(entry.due, outcome_note(result), scheduled=scheduled)
             case _:
                 return None
 
@@ -146,7 +146,7 @@ class MessageUpdates:
         self._entry(entry, entry.messages, status)
 
     def _entry(self, entry: Entry, posted: Sequence[MessageRef], status: Status) -> None:
-        subject = Subject(
+        subject = ButtonSubject(
             detector=entry.detector, account=entry.account, region=entry.region, finding=entry.id
         )
         self._change(subject, entry.name, entry.said, posted, status)
@@ -166,7 +166,7 @@ class MessageUpdates:
 
     def _say(self, action: Action, status: Status) -> None:
         target = action.target
-        subject = Subject(
+        subject = ButtonSubject(
             detector=action.detector, account=target.account, region=target.region, finding=action.id
         )
         known = self.ledger.find(action.detector, target.account, target.region, action.id)
@@ -180,7 +180,7 @@ class MessageUpdates:
                 until = action.began + self.within
                 return wording.acted(action, until if now < until else None)
             case Stage.UNDONE:
-                return wording.undone(action, None if action.undone is None else action.undone + REST)
+                return wording.undone(action, None if action.undone is None else action.undone + UNDO_SNOOZE)
             case Stage.ACTING:
                 return wording.going(action)
             case Stage.UNDOING:
@@ -192,14 +192,16 @@ class MessageUpdates:
                 return wording.failed(action.error, now, action=action)
 
     def _change(
-        self, subject: Subject, name: str, body: str, posted: Sequence[MessageRef], status: Status
+        self, subject: ButtonSubject, name: str, body: str, posted: Sequence[MessageRef], status: Status
     ) -> None:
         """
         Change every message about one finding, except where Slack never allows it.
 
         A direct message that Slack refuses to change is left as well: its reader may have left since.
         """
-        message = warning(subject, name, body or code(name), status, self.terms[subject.detector])
+        message = warning_message(
+            subject, name, body or code_span(name), status, self.terms[subject.detector]
+        )
         for ref in posted:
             try:
                 self._sender.change(message, ref, deadline=self.deadline)
@@ -208,9 +210,9 @@ class MessageUpdates:
                     raise
 
 
-def bare(result: Result) -> str:
+def bare_reason(result: Result) -> str:
     """Return the reason for *result*'s outcome, without naming the outcome."""
-    return "" if result.cause is None else reason(result.cause)
+    return "" if result.cause is None else cause_clause(result.cause)
 
 
 def _refs(place: str) -> list[MessageRef]:

@@ -9,18 +9,18 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws.answers import ReadError
-from ml_janitor.aws.boto_client import THREADS
+from ml_janitor.aws.boto_client import READ_THREADS
 from ml_janitor.config.schedules import overdue_after
-from ml_janitor.report.digest import Row
+from ml_janitor.report.digest import SweepRow
 from ml_janitor.report.overview import DetectorRun, Overview
-from ml_janitor.slack.digest_rows import counted_once
+from ml_janitor.slack.digest_rows import count_costs_once
 
 if TYPE_CHECKING:
     from ml_janitor.config.settings import Settings
     from ml_janitor.engine.detector import Detector
     from ml_janitor.ledger.entries import Entry
     from ml_janitor.ledger.findings import Ledger
-    from ml_janitor.ledger.runs import LastRun, Listed, RunLists, Runs
+    from ml_janitor.ledger.runs import LastRun, LatestRuns, RunAccount, RunLists
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +34,7 @@ class OrganizationReader:
 
     settings: Settings
     ledger: Ledger
-    runs: Runs
+    runs: LatestRuns
     lists: RunLists
     sleep: Callable[[float], None]
 
@@ -44,7 +44,7 @@ class OrganizationReader:
 
         The overview names a run whose list cannot be read, but not its findings.
         """
-        runs, rows, names = list[DetectorRun](), list[Row](), dict[str, str]()
+        runs, rows, names = list[DetectorRun](), list[SweepRow](), dict[str, str]()
         newest: LastRun | None = None
         for detector in self.settings.enabled():
             last = self.runs.last(detector.name)
@@ -76,7 +76,7 @@ class OrganizationReader:
         seen = Overview(runs=runs, rows=counted, accounts=accounts, names=names)
         return seen, [entry for entries in found for entry in entries]
 
-    def listed(self) -> Sequence[Listed]:
+    def listed(self) -> Sequence[RunAccount]:
         """Return every account of a detector's newest run; none if there is none, or it cannot be read."""
         runs = [
             run for detector in self.settings.enabled() if (run := self.runs.last(detector.name)) is not None
@@ -101,12 +101,12 @@ class OrganizationReader:
         ]
 
     def _of(
-        self, detector: Detector[Any], run: DetectorRun, listed: Sequence[Listed]
-    ) -> tuple[DetectorRun, list[Row]]:
+        self, detector: Detector[Any], run: DetectorRun, listed: Sequence[RunAccount]
+    ) -> tuple[DetectorRun, list[SweepRow]]:
         """Return *run* with its progress, and a row for each account and region that has something to say."""
         pairs = [(account.account, region) for account in listed for region in account.regions]
         sweeps = self.ledger.latest.sweeps(detector.name, pairs, sleep=self.sleep)
-        rows, waiting = list[Row](), set[str]()
+        rows, waiting = list[SweepRow](), set[str]()
         for account, region in pairs:
             last = sweeps.get((account, region))
             here = last is not None and run.time is not None and last.time >= run.time
@@ -115,7 +115,7 @@ class OrganizationReader:
             missing = not here and not run.at_work
             if missing or (last is not None and (last.found or last.unknown or last.error)):
                 rows.append(
-                    Row(
+                    SweepRow(
                         detector=detector.name,
                         account=account,
                         region=region,
@@ -125,20 +125,20 @@ class OrganizationReader:
                 )
         return replace(run, sweeps=len(pairs), waiting=len(waiting) if run.at_work else 0), rows
 
-    def _found(self, rows: Sequence[Row]) -> list[list[Entry]]:
+    def _found(self, rows: Sequence[SweepRow]) -> list[list[Entry]]:
         """Return the open findings of each of *rows*."""
 
-        def read(row: Row) -> list[Entry]:
+        def read(row: SweepRow) -> list[Entry]:
             if row.last is None or not row.last.found:
                 return []
             return [
                 entry for entry in self.ledger.entries(row.detector, row.account, row.region) if entry.open
             ]
 
-        with ThreadPoolExecutor(THREADS, thread_name_prefix="ledger") as pool:
+        with ThreadPoolExecutor(READ_THREADS, thread_name_prefix="ledger") as pool:
             return list(pool.map(read, rows))
 
-    def _all(self, run: LastRun | None) -> Sequence[Listed]:
+    def _all(self, run: LastRun | None) -> Sequence[RunAccount]:
         """Return every account of *run*, even with nothing to look at; none where the list is unreadable."""
         if run is None:
             return ()
@@ -148,11 +148,11 @@ class OrganizationReader:
             return ()
 
 
-def _counted(rows: Sequence[Row], found: Sequence[Sequence[Entry]], since: datetime) -> list[Row]:
+def _counted(rows: Sequence[SweepRow], found: Sequence[Sequence[Entry]], since: datetime) -> list[SweepRow]:
     """Return *rows* with their new findings, and each resource counted once in its account."""
-    by_account: dict[str, tuple[list[Row], list[Entry]]] = {}
+    by_account: dict[str, tuple[list[SweepRow], list[Entry]]] = {}
     for row, entries in zip(rows, found, strict=True):
         of_account, open_ = by_account.setdefault(row.account, ([], []))
         of_account.append(replace(row, new=sum(entry.first_seen > since for entry in entries)))
         open_ += entries
-    return [row for of_account, open_ in by_account.values() for row in counted_once(of_account, open_)]
+    return [row for of_account, open_ in by_account.values() for row in count_costs_once(of_account, open_)]

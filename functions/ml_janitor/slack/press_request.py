@@ -17,13 +17,13 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qs
 
-LARGEST = 64 * 1024
+LARGEST_BODY = 64 * 1024
 """Maximum size of a body in bytes. A press has about 10 KB, most of them the blocks of its message."""
 
-WINDOW = 300
+SIGNATURE_WINDOW = 300
 """Seconds: https://docs.slack.dev/authentication/verifying-requests-from-slack, and slack_sdk."""
 
-SIGNATURE = re.compile(r"v0=[0-9a-f]{64}")
+SIGNATURE_PATTERN = re.compile(r"v0=[0-9a-f]{64}")
 
 
 class RequestRefusedError(Exception):
@@ -52,7 +52,7 @@ class Press:
         return asdict(self)
 
 
-class Clock:
+class FixedClock:
     """The time as slack_sdk's verifier asks for it."""
 
     def __init__(self, now: datetime) -> None:
@@ -63,7 +63,7 @@ class Clock:
         return self._now.timestamp()
 
 
-def verified_press(event: Mapping[str, Any], secret: Callable[[], str], now: datetime) -> Press:
+def verify_press(event: Mapping[str, Any], secret: Callable[[], str], now: datetime) -> Press:
     """
     Return the press in a function URL's *event*, verified at the real time *now*. Raises RequestRefusedError.
 
@@ -73,9 +73,9 @@ def verified_press(event: Mapping[str, Any], secret: Callable[[], str], now: dat
     stamp, signature = headers.get("x-slack-request-timestamp", ""), headers.get("x-slack-signature", "")
     if _method(event) != "POST":
         raise RequestRefusedError(405, "not a POST")
-    if not SIGNATURE.fullmatch(signature) or not re.fullmatch(r"[0-9]{1,12}", stamp):
+    if not SIGNATURE_PATTERN.fullmatch(signature) or not re.fullmatch(r"[0-9]{1,12}", stamp):
         raise RequestRefusedError(401, "not signed")
-    if abs(now.timestamp() - int(stamp)) > WINDOW:
+    if abs(now.timestamp() - int(stamp)) > SIGNATURE_WINDOW:
         raise RequestRefusedError(401, "signed too long ago, or for a time to come")
     body = _body(event)
     _verify(body, stamp, signature, secret, now)
@@ -102,13 +102,13 @@ def _body(event: Mapping[str, Any]) -> bytes:
     body = event.get("body")
     if not isinstance(body, str):
         raise RequestRefusedError(400, "no body")
-    if len(body) > LARGEST * 4 // 3 + 4:
+    if len(body) > LARGEST_BODY * 4 // 3 + 4:
         raise RequestRefusedError(413, "too large")
     try:
         raw = base64.b64decode(body, validate=True) if event.get("isBase64Encoded") else body.encode()
     except (binascii.Error, ValueError):
         raise RequestRefusedError(400, "not base64") from None
-    if len(raw) > LARGEST:
+    if len(raw) > LARGEST_BODY:
         raise RequestRefusedError(413, "too large")
     return raw
 
@@ -118,7 +118,7 @@ def _verify(body: bytes, stamp: str, signature: str, secret: Callable[[], str], 
     from slack_sdk.signature import SignatureVerifier
 
     try:
-        verifier = SignatureVerifier(secret(), clock=Clock(now))  # type: ignore[arg-type]
+        verifier = SignatureVerifier(secret(), clock=FixedClock(now))  # type: ignore[arg-type]
         good = verifier.is_valid(body, stamp, signature)
     except UnicodeDecodeError:
         raise RequestRefusedError(400, "not text") from None

@@ -8,16 +8,16 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.acting.undoing import CannotUndoError
-from ml_janitor.config.events import STALE
+from ml_janitor.config.events import STALE_EVENT
 from ml_janitor.core.model import Mode
 from ml_janitor.engine.detector import CannotActError
-from ml_janitor.engine.holds import Hold, How, about, held, longest_hold
+from ml_janitor.engine.holds import Hold, HoldKind, advice_hold_key, hold_reason, longest_hold
 from ml_janitor.ledger.action import Stage
 from ml_janitor.ledger.messages import MessageRef
 from ml_janitor.ledger.table import ConditionFailedError
-from ml_janitor.report.buttons import LABELS, Button, Subject
+from ml_janitor.report.buttons import BUTTON_LABELS, Button, ButtonSubject
 from ml_janitor.slack.bot import SlackRefusedError
-from ml_janitor.slack.membership import Person, forbidden
+from ml_janitor.slack.membership import Person, why_forbidden
 from ml_janitor.slack.retries import SlackError
 
 if TYPE_CHECKING:
@@ -30,20 +30,20 @@ if TYPE_CHECKING:
     from ml_janitor.ledger.entries import Entry
     from ml_janitor.ledger.findings import Ledger
     from ml_janitor.ledger.holds import Holds
-    from ml_janitor.ledger.requests import Requests
+    from ml_janitor.ledger.requests import ButtonRequests
     from ml_janitor.report.status import Status
     from ml_janitor.slack.membership import Directory
     from ml_janitor.slack.message_updates import MessageUpdates
     from ml_janitor.slack.weekly_advice import WeeklyAdvice
 
-SNOOZE = timedelta(days=7)
-ADVICE = {
-    Button.LATER: (How.SNOOZED, timedelta(days=28), "advice for later"),
-    Button.NOT_FOR_US: (How.KEPT, None, "advice that is not for us"),
+SNOOZE_TIME = timedelta(days=7)
+ADVICE_HOLDS = {
+    Button.LATER: (HoldKind.SNOOZED, timedelta(days=28), "advice for later"),
+    Button.NOT_FOR_US: (HoldKind.KEPT, None, "advice that is not for us"),
 }
 """Effect of a press on a piece of advice, for how long, and why."""
 
-type Answer = dict[str, Any]
+type PressAnswer = dict[str, Any]
 
 
 class PressRefusedError(Exception):
@@ -64,20 +64,20 @@ class PressWorker:
     home: str
     ledger: Ledger
     holds: Holds
-    requests: Requests
+    requests: ButtonRequests
     undoing: Undoing
     messages: MessageUpdates
     advice: WeeklyAdvice
     directory: Directory
     functions: Mapping[str, str]
     undo: str
-    once: Callable[[str, Callable[[], Answer]], Answer]
+    once: Callable[[str, Callable[[], PressAnswer]], PressAnswer]
     hand_over: Callable[[str, Mapping[str, Any]], None]
     ephemeral_reply: Callable[[str, str], bool]
     clock: Callable[[], datetime]
     logger: Logger
 
-    def __call__(self, press: PressEvent) -> Answer:
+    def __call__(self, press: PressEvent) -> PressAnswer:
         """
         Do what *press* asks for, if its warning is still open and the person may press it.
 
@@ -100,17 +100,17 @@ class PressWorker:
             self.ephemeral_reply(press.response_url, f"Done, but the message could not be changed: {failed}")
         return answer
 
-    def _handle(self, press: PressEvent) -> Answer:
+    def _handle(self, press: PressEvent) -> PressAnswer:
         """Check everything that can refuse *press*, then do it once."""
         try:
-            word, subject = Button(press.action), Subject.read(press.value)
+            word, subject = Button(press.action), ButtonSubject.read(press.value)
         except ValueError:
             raise PressRefusedError("this button is not known any more") from None
-        if abs(self.clock() - press.pressed) > STALE:
+        if abs(self.clock() - press.pressed) > STALE_EVENT:
             raise PressRefusedError("it was pressed more than an hour ago")
         if word is Button.UNDO:
             return self._undo(press, subject)
-        if word in ADVICE:
+        if word in ADVICE_HOLDS:
             return self._advice(press, word, subject)
         entry = self._open(press, subject)
         person = self._allowed(press, word, entry.owner)
@@ -124,15 +124,15 @@ class PressWorker:
     def _allowed(self, press: PressEvent, word: Button, owner: str | None) -> Person:
         """Return the person who pressed; the group is read only if it matters. Raises PressRefusedError."""
         person = self.directory.person(press.user, press.team)
-        if forbidden(word, person, member=False, owner=owner) is None:
+        if why_forbidden(word, person, member=False, owner=owner) is None:
             return person
         group = self.settings.janitor.slack_group
         member = bool(group) and person.own and person.id in self.directory.members(group)
-        if (why := forbidden(word, person, member=member, owner=owner)) is not None:
+        if (why := why_forbidden(word, person, member=member, owner=owner)) is not None:
             raise PressRefusedError(why)
         return person
 
-    def _open(self, press: PressEvent, subject: Subject) -> Entry:
+    def _open(self, press: PressEvent, subject: ButtonSubject) -> Entry:
         """Return the finding of the pressed warning. Raises PressRefusedError if that is over."""
         entry = self.ledger.find(subject.detector, subject.account, subject.region, subject.finding)
         if entry is None:
@@ -151,7 +151,7 @@ class PressWorker:
         if self.settings.mode(entry.detector) is not Mode.ACT or entry.detector not in self.functions:
             raise PressRefusedError(f"{entry.detector} is a dry run, which does nothing")
         holds = self.holds.all(entry.account, entry.region).get(entry.key, ())
-        if (why := held(holds, self.clock())) is not None:
+        if (why := hold_reason(holds, self.clock())) is not None:
             raise PressRefusedError(f"it is {why}")
 
     def _check_looked_at(self, account: str) -> None:
@@ -161,19 +161,19 @@ class PressWorker:
 
     # --- what it does -------------------------------------------------------------------------
 
-    def _hold(self, press: PressEvent, word: Button, entry: Entry, person: Person) -> Answer:
+    def _hold(self, press: PressEvent, word: Button, entry: Entry, person: Person) -> PressAnswer:
         at = press.pressed
         how, until = {
-            Button.KEEP: (How.KEPT, None),
-            Button.TONIGHT: (How.SNOOZED, self.settings.working_hours.next_opening(at)),
-        }.get(word, (How.SNOOZED, at + SNOOZE))
+            Button.KEEP: (HoldKind.KEPT, None),
+            Button.TONIGHT: (HoldKind.SNOOZED, self.settings.working_hours.next_opening(at)),
+        }.get(word, (HoldKind.SNOOZED, at + SNOOZE_TIME))
         hold = Hold(key=entry.key, how=how, by=str(person), given=at, until=until)
         self.holds.put(entry.account, entry.region, hold)
         holds = self.holds.all(entry.account, entry.region).get(entry.key, ())
         wording = self.messages.terms[entry.detector].wording
         return self._show(word, entry, wording.held(longest_hold(holds, self.clock()) or hold))
 
-    def _advice(self, press: PressEvent, word: Button, subject: Subject) -> Answer:
+    def _advice(self, press: PressEvent, word: Button, subject: ButtonSubject) -> PressAnswer:
         """Hold one piece of advice: its resource may still be found, and acted on, for another reason."""
         entry = self.ledger.find(subject.detector, subject.account, subject.region, subject.finding)
         if entry is None:
@@ -181,21 +181,21 @@ class PressWorker:
         if entry.closed is not None:
             raise PressRefusedError(f"this advice is over: {entry.close_reason}")
         person = self._allowed(press, word, entry.owner)
-        how, lasts, why = ADVICE[word]
+        how, lasts, why = ADVICE_HOLDS[word]
 
-        def hold() -> Answer:
+        def hold() -> PressAnswer:
             at = press.pressed
             until = None if lasts is None else at + lasts
-            key = about(entry.detector, entry.key)
+            key = advice_hold_key(entry.detector, entry.key)
             given = Hold(key=key, how=how, by=str(person), given=at, until=until, why=why)
             self.holds.put(entry.account, entry.region, given)
             place = MessageRef(press.channel, press.message)
             untold = self._change_message(lambda: self.advice.show(place, self.clock()))
-            return {"done": True, "word": LABELS[word], "untold": untold}
+            return {"done": True, "word": BUTTON_LABELS[word], "untold": untold}
 
         return self.once(press.identity, hold)
 
-    def _now(self, press: PressEvent, entry: Entry, person: Person) -> Answer:
+    def _now(self, press: PressEvent, entry: Entry, person: Person) -> PressAnswer:
         """Ask that the finding is due, and invoke the detector's function as its schedule does."""
         self.requests.make_due(entry, by=str(person), now=self.clock())
         wording = self.messages.terms[entry.detector].wording
@@ -203,7 +203,7 @@ class PressWorker:
         self.hand_over(self.functions[entry.detector], {"account": entry.account, "regions": [entry.region]})
         return answer
 
-    def _undo(self, press: PressEvent, subject: Subject) -> Answer:
+    def _undo(self, press: PressEvent, subject: ButtonSubject) -> PressAnswer:
         where = (subject.detector, subject.account, subject.region)
         try:
             action = self.undoing.find(*where, subject.finding)
@@ -225,7 +225,9 @@ class PressWorker:
         person = self._allowed(press, Button.UNDO, None)
         return self.once(press.identity, lambda: self._request_undo(press, subject, action, person))
 
-    def _request_undo(self, press: PressEvent, subject: Subject, action: Action, person: Person) -> Answer:
+    def _request_undo(
+        self, press: PressEvent, subject: ButtonSubject, action: Action, person: Person
+    ) -> PressAnswer:
         """
         Ask for an undo, then invoke the undo function, which has a role of its own.
 
@@ -249,11 +251,11 @@ class PressWorker:
                 "request": press.identity,
             },
         )
-        return {"done": True, "word": LABELS[Button.UNDO], "untold": untold}
+        return {"done": True, "word": BUTTON_LABELS[Button.UNDO], "untold": untold}
 
-    def _show(self, word: Button, entry: Entry, status: Status) -> Answer:
+    def _show(self, word: Button, entry: Entry, status: Status) -> PressAnswer:
         untold = self._change_message(lambda: self.messages.entry(entry, status))
-        return {"done": True, "word": LABELS[word], "untold": untold}
+        return {"done": True, "word": BUTTON_LABELS[word], "untold": untold}
 
     def _change_message(self, change: Callable[[], bool | None]) -> str:
         """

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-PASSING = frozenset(
+TEMPORARY_ERRORS = frozenset(
     {"fatal_error", "internal_error", "ratelimited", "request_timeout", "rollup_error", "service_unavailable"}
 )
 """Temporary failures of Slack: retry."""
 
-ABOUT_ONE_PERSON = frozenset(
+PERSON_ERRORS = frozenset(
     {
         *("invalid_arguments", "user_not_found", "user_not_visible", "users_not_found"),
         *("cannot_dm_bot", "user_disabled"),
@@ -15,10 +15,10 @@ ABOUT_ONE_PERSON = frozenset(
 )
 """Refusals that concern one person; any other would also meet the next person."""
 
-ABOUT_ONE_MESSAGE = frozenset({"invalid_blocks", "msg_blocks_too_long", "msg_too_long", "no_text"})
+MESSAGE_ERRORS = frozenset({"invalid_blocks", "msg_blocks_too_long", "msg_too_long", "no_text"})
 """Refusals that concern one message; Slack may accept the next one."""
 
-NEVER_CHANGED = frozenset({"cant_update_message", "edit_window_closed", "message_not_found"})
+UNCHANGEABLE_ERRORS = frozenset({"cant_update_message", "edit_window_closed", "message_not_found"})
 """Refusals of a change that no retry helps: the message is gone, or no longer ours."""
 
 NEW_TOKEN = "put the app's current bot token (xoxb-...) into the secret"  # noqa: S105 - advice, not a token
@@ -27,7 +27,7 @@ NEW_WEBHOOK = "make a new incoming webhook, and put its URL into the secret"
 ASK_AN_ADMIN = "ask an administrator of the workspace to let the app post there"
 UNARCHIVE = "unarchive the channel, or choose another one"
 
-TO_DO = {
+ERROR_REMEDIES = {
     "account_inactive": INSTALL_AGAIN,
     "action_prohibited": ASK_AN_ADMIN,
     "cannot_dm_bot": "the owner is a bot: name a person in the owner tag",
@@ -50,7 +50,7 @@ TO_DO = {
 }
 
 
-def refusal(error: str, what: str, details: str = "") -> str:
+def refusal_text(error: str, what: str, details: str = "") -> str:
     """Describe Slack's *error* in a line: which request it refused, and what to do."""
     refused = f"Slack refused {what}: {error}{f' ({details})' if details else ''}"
-    return f"{refused}; {TO_DO.get(error, 'retrying will not help')}"
+    return f"{refused}; {ERROR_REMEDIES.get(error, 'retrying will not help')}"

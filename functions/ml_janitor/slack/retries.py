@@ -10,18 +10,18 @@ from http.client import HTTPException
 from json import JSONDecodeError
 from typing import Any
 
-from ml_janitor.slack.refusals import PASSING
+from ml_janitor.slack.refusals import TEMPORARY_ERRORS
 
-BROKEN = (OSError, HTTPException, JSONDecodeError, UnicodeDecodeError)
+CONNECTION_ERRORS = (OSError, HTTPException, JSONDecodeError, UnicodeDecodeError)
 """Errors of a request that ends without an answer: refused, cut off, timed out, or incomplete."""
 
-TRIES = 6
+SLACK_TRIES = 6
 """Maximum number of tries of a request that Slack does not answer; rate limits do not count."""
 
-FIRST_PAUSE = 1.0
+FIRST_RETRY_PAUSE = 1.0
 """Seconds before the second try; each later pause is twice as long."""
 
-WITHOUT_HEADER = 1.0
+PAUSE_WITHOUT_HEADER = 1.0
 """Seconds to wait at a rate limit that does not say how long."""
 
 
@@ -61,13 +61,13 @@ class TimeLeft:
         if status == HTTPStatus.TOO_MANY_REQUESTS:
             self._wanted = retry_after(headers)
             return self._wanted
-        if status >= HTTPStatus.INTERNAL_SERVER_ERROR or error in PASSING:
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR or error in TEMPORARY_ERRORS:
             return self.after(failures)
         return None
 
     def after(self, failures: int) -> float | None:
         """Return the seconds to wait after so many failures; None after the last try."""
-        return None if failures >= TRIES else FIRST_PAUSE * 2 ** (failures - 1)
+        return None if failures >= SLACK_TRIES else FIRST_RETRY_PAUSE * 2 ** (failures - 1)
 
     def rate_limited(self) -> str:
         """Return the error for a rate limit beyond the time left."""
@@ -101,7 +101,7 @@ class TimeLeft:
                     headers = dict(refused.headers)
                     pause = self.pause(status=refused.code, headers=headers, error="", failures=failures)
                     why = f"HTTP {refused.code}"
-            except BROKEN as broken:
+            except CONNECTION_ERRORS as broken:
                 failures += 1
                 pause, why = self.after(failures), type(broken).__name__
             if pause is None or not self.lasts(pause):
@@ -137,7 +137,7 @@ class RetryWithinDeadline:
             pause = self._time_left.pause(
                 status=response.status_code, headers=response.headers, error=code, failures=self._failures
             )
-        elif isinstance(error, BROKEN):
+        elif isinstance(error, CONNECTION_ERRORS):
             self._failures += 1
             pause = self._time_left.after(self._failures)
         else:
@@ -162,5 +162,5 @@ def retry_after(headers: Mapping[str, Any]) -> float:
     for name, value in headers.items():
         if name.lower() == "retry-after":
             seconds = str(value[0] if isinstance(value, list) else value)
-            return float(seconds) if seconds.isdecimal() else WITHOUT_HEADER
-    return WITHOUT_HEADER
+            return float(seconds) if seconds.isdecimal() else PAUSE_WITHOUT_HEADER
+    return PAUSE_WITHOUT_HEADER

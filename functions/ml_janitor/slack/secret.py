@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 
-from ml_janitor.slack.bot import Slack
+from ml_janitor.slack.bot import SlackBot
 from ml_janitor.slack.retries import SlackError
-from ml_janitor.slack.sender import API, Sender, Time
+from ml_janitor.slack.sender import SLACK_API, Sender, SenderClock
 from ml_janitor.slack.webhook import Webhook
 
 
-def token_or_url(secret_text: str) -> str:
+def parse_token_or_url(secret_text: str) -> str:
     """
     Return the webhook's URL or bot token in the secret; a token may be the "token" of a JSON object.
 
@@ -27,30 +27,32 @@ def token_or_url(secret_text: str) -> str:
     return secret
 
 
-ONE_CHANNEL = (
+ONE_CHANNEL_ERROR = (
     "the secret for Slack holds an incoming webhook, which posts to one channel only: put a bot token "
     "(xoxb-...) into it, or remove [slack.routes] from janitor.toml"
 )
 """Error of a webhook with routes: a message for one channel must not reach another."""
 
 
-def sender(secret_text: str, channel: str, time: Time, *, url: str = API, routed: bool = False) -> Sender:
+def make_sender(
+    secret_text: str, channel: str, time: SenderClock, *, url: str = SLACK_API, routed: bool = False
+) -> Sender:
     """
     Create the sender for the secret, to *channel*, and to others where messages are *routed*.
 
     Raises SlackError, which never repeats the secret.
     """
-    secret = token_or_url(secret_text)
+    secret = parse_token_or_url(secret_text)
     if not secret.startswith("xoxb-"):
         if routed:
-            raise SlackError(ONE_CHANNEL)
+            raise SlackError(ONE_CHANNEL_ERROR)
         return Webhook(secret, time)
     if not channel:
         raise SlackError("slack_channel is not set in janitor.toml, and a bot token needs one")
-    return Slack(secret, channel, time, url=url)
+    return SlackBot(secret, channel, time, url=url)
 
 
-def read_secret(name: str) -> str:
+def read_slack_secret(name: str) -> str:
     """Read the secret *name*, cached for five minutes. Raises SlackError, without the secret."""
     from aws_lambda_powertools.utilities import parameters
 

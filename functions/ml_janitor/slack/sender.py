@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from ml_janitor.ledger.messages import MessageRef
     from ml_janitor.report.mrkdwn import Message, Post
 
-API = "https://slack.com/api/"
+SLACK_API = "https://slack.com/api/"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Time:
+class SenderClock:
     """A monotonic *clock* in seconds and a *sleep*; both come from the edge."""
 
     clock: Callable[[], float]
@@ -29,7 +29,7 @@ class Time:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Delivered:
+class PostDelivery:
     """A post whose message Slack took; *problems* are its parts that did not arrive, one line each."""
 
     channel: str = ""
@@ -37,7 +37,7 @@ class Delivered:
     problems: tuple[str, ...] = ()
 
 
-def nothing() -> None:
+def do_nothing() -> None:
     """Do nothing: the default callback."""
 
 
@@ -57,9 +57,9 @@ class Sender(Protocol):
         report: bytes = b"",
         *,
         deadline: float,
-        taken: Callable[[], None] = nothing,
+        taken: Callable[[], None] = do_nothing,
         channel: str = "",
-    ) -> Delivered:
+    ) -> PostDelivery:
         """
         Send *post* with *report* attached. Raises SlackError if the message was not taken.
 

@@ -13,19 +13,27 @@ from typing import TYPE_CHECKING, NamedTuple
 from ml_janitor.config.routes import NO_ROUTES, Routes
 from ml_janitor.ledger.messages import NO_MESSAGE, MessageRef
 from ml_janitor.report.finding_words import NO_OWNER
-from ml_janitor.report.warnings import WarningTerms, body, due_status, head, listed, subject_of, warning
+from ml_janitor.report.warnings import (
+    WarningTerms,
+    button_subject,
+    due_status,
+    warning_body,
+    warning_message,
+    warnings_head,
+    webhook_warnings,
+)
 from ml_janitor.slack.bot import SlackRefusedError
 from ml_janitor.slack.retries import SlackError
 
 if TYPE_CHECKING:
-    from ml_janitor.acting.warning import Deliveries
+    from ml_janitor.acting.warning import WarningDeliveries
     from ml_janitor.core.results import Result, Sweep
     from ml_janitor.report.mrkdwn import Message
     from ml_janitor.slack.sender import Sender
 
-NO_ACCOUNT = "no Slack account was found for its owner"
-NOT_YET = "not sent yet"
-BY_WEBHOOK = "a webhook sends none"
+NO_SLACK_ACCOUNT = "no Slack account was found for its owner"
+NOT_SENT_YET = "not sent yet"
+WEBHOOK_SENDS_NONE = "a webhook sends none"
 """Reasons why an owner has no direct message, unless Slack refused it and says why."""
 
 
@@ -68,7 +76,7 @@ class WarningSender:
         return self.connect()
 
     def __call__(
-        self, sweep: Sweep, warnings: Sequence[Result], *, now: datetime, deliveries: Deliveries
+        self, sweep: Sweep, warnings: Sequence[Result], *, now: datetime, deliveries: WarningDeliveries
     ) -> Sequence[str]:
         """
         Post a message for each of *warnings*, in the thread of a summary if a channel gets several.
@@ -101,12 +109,12 @@ class WarningSender:
         return [_unsent(times, why) for why, times in problems.items()]
 
     def _drafts(
-        self, warnings: Sequence[Result], terms: WarningTerms, now: datetime, deliveries: Deliveries
+        self, warnings: Sequence[Result], terms: WarningTerms, now: datetime, deliveries: WarningDeliveries
     ) -> Iterator[Draft]:
         contacts = self._contacts(warnings)
         for result in warnings:
             owner = contacts[result.owner or ""]
-            lasting = body(result, terms, now=now, user=owner.user)
+            lasting = warning_body(result, terms, now=now, user=owner.user)
             yield Draft(_dated(result, owner.unmessaged, deliveries), lasting, owner)
 
     def _contacts(self, warnings: Sequence[Result]) -> Mapping[str, Contact]:
@@ -121,7 +129,7 @@ class WarningSender:
         for owner in found:
             user, direct, unmessaged = people.get(owner), NO_MESSAGE, broken
             if user is None:
-                unmessaged = NO_ACCOUNT
+                unmessaged = NO_SLACK_ACCOUNT
             elif not broken:
                 try:
                     direct = self._sender.open_direct(user, deadline=deadline)
@@ -137,7 +145,7 @@ class WarningSender:
         drafts: Sequence[Draft],
         terms: WarningTerms,
         channel: str,
-        deliveries: Deliveries,
+        deliveries: WarningDeliveries,
         problems: Counter[str],
     ) -> tuple[Mapping[MessageRef, Draft], SlackError | None]:
         """
@@ -149,7 +157,7 @@ class WarningSender:
         posted: dict[MessageRef, Draft] = {}
         where = MessageRef(channel)
         if len(drafts) > 1:
-            above = head([draft.result for draft in drafts], terms)
+            above = warnings_head([draft.result for draft in drafts], terms)
             try:
                 where = self._sender.post(above, deadline=self.deadline, where=where)
             except SlackError as failed:
@@ -165,12 +173,12 @@ class WarningSender:
                     continue
                 problems[str(failed)] += len(drafts) - number
                 return posted, _everywhere(failed)
-            deliveries.delivered(draft.result, why or NOT_YET, message, draft.lasting)
+            deliveries.delivered(draft.result, why or NOT_SENT_YET, message, draft.lasting)
             posted[message] = draft
         return posted, None
 
     def _message_owners(
-        self, posted: Mapping[MessageRef, Draft], terms: WarningTerms, deliveries: Deliveries
+        self, posted: Mapping[MessageRef, Draft], terms: WarningTerms, deliveries: WarningDeliveries
     ) -> None:
         """
         Send each owner their part of the warnings *posted* in the channel.
@@ -186,7 +194,7 @@ class WarningSender:
             where, todo = direct, dict(drafts)
             try:
                 if len(drafts) > 1:
-                    above = head([draft.result for draft in drafts.values()], terms, owned=True)
+                    above = warnings_head([draft.result for draft in drafts.values()], terms, owned=True)
                     where = self._sender.post(above, deadline=deadline, where=direct)
                 for message, draft in drafts.items():
                     copy = self._sender.post(_message(draft, terms), deadline=deadline, where=where)
@@ -199,23 +207,23 @@ class WarningSender:
                         self._sender.change(_message(late, terms, str(failed)), message, deadline=deadline)
 
     def _listed(
-        self, warnings: Sequence[Result], terms: WarningTerms, now: datetime, deliveries: Deliveries
+        self, warnings: Sequence[Result], terms: WarningTerms, now: datetime, deliveries: WarningDeliveries
     ) -> Sequence[str]:
         without = WarningTerms(wording=terms.wording, lost=terms.lost, keep_tag=terms.keep_tag)
-        dated = [_dated(result, BY_WEBHOOK, deliveries) for result in warnings]
+        dated = [_dated(result, WEBHOOK_SENDS_NONE, deliveries) for result in warnings]
         sent = 0
-        for message, results in listed(dated, without, now=now):
+        for message, results in webhook_warnings(dated, without, now=now):
             try:
                 self._sender.post(message, deadline=self.deadline)
             except SlackError as failed:
                 return [_unsent(len(dated) - sent, str(failed))]
             for result in results:
-                deliveries.delivered(result, BY_WEBHOOK)
+                deliveries.delivered(result, WEBHOOK_SENDS_NONE)
             sent += len(results)
         return ()
 
 
-def _dated(result: Result, unmessaged: str, deliveries: Deliveries) -> Result:
+def _dated(result: Result, unmessaged: str, deliveries: WarningDeliveries) -> Result:
     """Return *result* with the due date that its warning shows."""
     return replace(result, due=deliveries.due(result, messaged=not unmessaged))
 
@@ -223,7 +231,9 @@ def _dated(result: Result, unmessaged: str, deliveries: Deliveries) -> Result:
 def _message(draft: Draft, terms: WarningTerms, unmessaged: str = "") -> Message:
     """Build the message that *draft* is sent as."""
     status = due_status(draft.result, terms, unmessaged)
-    return warning(subject_of(draft.result), draft.result.target.name, draft.lasting, status, terms)
+    return warning_message(
+        button_subject(draft.result), draft.result.target.name, draft.lasting, status, terms
+    )
 
 
 def _everywhere(failed: SlackError) -> SlackError | None:

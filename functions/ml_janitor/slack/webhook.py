@@ -8,23 +8,23 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from ml_janitor.ledger.messages import NO_MESSAGE, MessageRef
-from ml_janitor.report.mrkdwn import context, with_block
-from ml_janitor.slack.bot import QUIET, REQUEST_SECONDS
-from ml_janitor.slack.refusals import refusal
-from ml_janitor.slack.retries import BROKEN, SlackError
-from ml_janitor.slack.sender import API, Delivered, Time, nothing
+from ml_janitor.report.mrkdwn import append_block, context_block
+from ml_janitor.slack.bot import QUIET_LOGGER, REQUEST_SECONDS
+from ml_janitor.slack.refusals import refusal_text
+from ml_janitor.slack.retries import CONNECTION_ERRORS, SlackError
+from ml_janitor.slack.sender import SLACK_API, PostDelivery, SenderClock, do_nothing
 
 if TYPE_CHECKING:
     from ml_janitor.report.mrkdwn import Message, Post
 
-NO_PICTURE = "An incoming webhook takes no picture; the app's bot does."
+NO_PICTURE_TEXT = "An incoming webhook takes no picture; the app's bot does."
 
-HOOKS = ("https", "hooks.slack.com")
+HOOKS_ORIGIN = ("https", "hooks.slack.com")
 """
 The scheme and host of Slack's response URLs: https://docs.slack.dev/interactivity/handling-user-interaction.
 """
 
-UNFINISHED = (
+UNFINISHED_REPLY = (
     "The janitor could not do that. It tries once more; if nothing changes here in a few minutes, ask the "
     "people who run it: its log says why."
 )
@@ -38,7 +38,7 @@ class Webhook:
     A message may arrive twice, as with `Slack`.
     """
 
-    def __init__(self, url: str, time: Time) -> None:
+    def __init__(self, url: str, time: SenderClock) -> None:
         self._url = url
         self._time = time
 
@@ -61,15 +61,15 @@ class Webhook:
         report: bytes = b"",
         *,
         deadline: float,
-        taken: Callable[[], None] = nothing,
+        taken: Callable[[], None] = do_nothing,
         channel: str = "",
-    ) -> Delivered:
+    ) -> PostDelivery:
         """Post the message. Raises SlackError if it was not taken."""
         del report, channel
-        main = post.main if post.picture is None else with_block(post.main, context(NO_PICTURE))
+        main = post.main if post.picture is None else append_block(post.main, context_block(NO_PICTURE_TEXT))
         self.post(main, deadline=deadline)
         taken()
-        return Delivered()
+        return PostDelivery()
 
     def change(self, message: Message, posted: MessageRef, *, deadline: float) -> bool:
         """Return False: a webhook cannot change a message."""
@@ -92,29 +92,31 @@ class Webhook:
         del where
         time_left = self._time.until(deadline)
         client = WebhookClient(
-            self._url, timeout=REQUEST_SECONDS, retry_handlers=time_left.retries(), logger=QUIET
+            self._url, timeout=REQUEST_SECONDS, retry_handlers=time_left.retries(), logger=QUIET_LOGGER
         )
         try:
             answer = client.send(text=message.text, blocks=list(message.blocks))
-        except BROKEN as broken:
+        except CONNECTION_ERRORS as broken:
             raise SlackError(time_left.unreachable(type(broken).__name__)) from None
         if answer.status_code == HTTPStatus.TOO_MANY_REQUESTS:
             raise SlackError(time_left.rate_limited())
         if answer.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
             raise SlackError(time_left.unreachable(f"HTTP {answer.status_code}"))
         if answer.status_code != HTTPStatus.OK:
-            raise SlackError(refusal(answer.body[:200], "the post to the incoming webhook"))
+            raise SlackError(refusal_text(answer.body[:200], "the post to the incoming webhook"))
         return NO_MESSAGE
 
 
-def ephemeral_replier(time: Time, *, deadline: float, url: str = API) -> Callable[[str, str], bool]:
+def ephemeral_replier(
+    time: SenderClock, *, deadline: float, url: str = SLACK_API
+) -> Callable[[str, str], bool]:
     """
     Create a function that posts a text to a response URL and returns whether it arrived.
 
     Only the person who pressed sees the reply. It calls only Slack, whatever URL a press contains. *url* is
     that of the Web API, which differs in a sandbox.
     """
-    slack = HOOKS if url == API else urlsplit(url)[:2]
+    slack = HOOKS_ORIGIN if url == SLACK_API else urlsplit(url)[:2]
 
     def reply(response_url: str, text: str) -> bool:
         from slack_sdk import WebhookClient
@@ -122,10 +124,12 @@ def ephemeral_replier(time: Time, *, deadline: float, url: str = API) -> Callabl
         if not _is_plain(response_url) or urlsplit(response_url)[:2] != slack:
             return False
         retries = time.until(deadline).retries()
-        client = WebhookClient(response_url, timeout=REQUEST_SECONDS, retry_handlers=retries, logger=QUIET)
+        client = WebhookClient(
+            response_url, timeout=REQUEST_SECONDS, retry_handlers=retries, logger=QUIET_LOGGER
+        )
         try:
             answer = client.send(text=text, response_type="ephemeral", replace_original=False)
-        except BROKEN:
+        except CONNECTION_ERRORS:
             return False
         return answer.status_code == HTTPStatus.OK
 

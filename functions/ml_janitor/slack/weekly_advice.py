@@ -10,15 +10,15 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from ml_janitor.aws.boto_client import THREADS
-from ml_janitor.core.counting import overlaps
-from ml_janitor.core.durations import ago
+from ml_janitor.aws.boto_client import READ_THREADS
+from ml_janitor.core.counting import find_overlaps
+from ml_janitor.core.durations import format_age
 from ml_janitor.core.model import Mode
-from ml_janitor.engine.holds import advised, held
+from ml_janitor.engine.holds import hold_reason, holds_on_advice
 from ml_janitor.ledger.latest import LastAdvice
 from ml_janitor.ledger.messages import MessageRef
-from ml_janitor.report.advice import Advice, weekly
-from ml_janitor.report.buttons import Subject
+from ml_janitor.report.advice import Advice, weekly_message
+from ml_janitor.report.buttons import ButtonSubject
 
 if TYPE_CHECKING:
     from ml_janitor.config.settings import Settings
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ml_janitor.report.mrkdwn import Message
     from ml_janitor.slack.sender import Sender
 
-BEST = 5
+ADVICE_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,17 +60,17 @@ class WeeklyAdvice:
         open_ = self._open(now, self._own() if found is None else found)
         if not open_:
             return 0
-        best = [entry for entry, _ in open_[:BEST]]
+        best = [entry for entry, _ in open_[:ADVICE_SHOWN]]
         together = sum((usd for _, usd in open_), Decimal(0))
         sender = self.connect()
-        message = self._message(open_[:BEST], now, of=len(open_), together=together, sender=sender)
+        message = self._message(open_[:ADVICE_SHOWN], now, of=len(open_), together=together, sender=sender)
         posted = sender.post(message, deadline=self.deadline)
         last = LastAdvice(
             time=now,
             channel=posted.channel,
             message=posted.ts,
-            subjects=tuple(str(subject(entry)) for entry in best),
-            usd=tuple(usd for _, usd in open_[:BEST]),
+            subjects=tuple(str(advice_subject(entry)) for entry in best),
+            usd=tuple(usd for _, usd in open_[:ADVICE_SHOWN]),
             of=len(open_),
             together=together,
         )
@@ -84,7 +84,7 @@ class WeeklyAdvice:
             return False
         known: list[tuple[Entry, Decimal]] = []
         for text, usd in zip(last.subjects, last.usd, strict=True):
-            about = Subject.read(text)
+            about = ButtonSubject.read(text)
             entry = self.ledger.find(about.detector, about.account, about.region, about.finding)
             if entry is not None:
                 known.append((entry, usd))
@@ -112,7 +112,7 @@ class WeeklyAdvice:
     def _holds(self, found: Sequence[Entry]) -> Mapping[tuple[str, str], Mapping[str, Sequence[Hold]]]:
         """Return the holds of the accounts and regions of *found*."""
         places = list(dict.fromkeys((entry.account, entry.region) for entry in found))
-        with ThreadPoolExecutor(THREADS, thread_name_prefix="ledger") as pool:
+        with ThreadPoolExecutor(READ_THREADS, thread_name_prefix="ledger") as pool:
             return dict(zip(places, pool.map(lambda place: self.holds.all(*place), places), strict=True))
 
     def _open(self, now: datetime, found: Sequence[Entry]) -> list[tuple[Entry, Decimal]]:
@@ -121,11 +121,14 @@ class WeeklyAdvice:
         wanted = [
             entry
             for entry in found
-            if held(advised(holds[entry.account, entry.region], entry.detector, entry.key), now) is None
+            if hold_reason(
+                holds_on_advice(holds[entry.account, entry.region], entry.detector, entry.key), now
+            )
+            is None
         ]
         counted = [
             (entry, entry.monthly_usd if overlap is None else overlap.monthly_usd)
-            for entry, overlap in zip(wanted, overlaps([entry.claim for entry in wanted]), strict=True)
+            for entry, overlap in zip(wanted, find_overlaps([entry.claim for entry in wanted]), strict=True)
         ]
         advice = [
             (entry, usd)
@@ -146,17 +149,19 @@ class WeeklyAdvice:
     ) -> Message:
         hours = self.settings.hours
         holds = self._holds([entry for entry, _ in known])
-        return weekly(
+        return weekly_message(
             [
                 Advice(
-                    subject=subject(entry),
+                    subject=advice_subject(entry),
                     name=entry.name,
                     owner=entry.owner,
                     action=entry.action,
                     monthly_usd=usd,
                     once_usd=entry.once_usd,
-                    work=ago(timedelta(hours=hours[entry.change])),
-                    held=held(advised(holds[entry.account, entry.region], entry.detector, entry.key), now)
+                    work=format_age(timedelta(hours=hours[entry.change])),
+                    held=hold_reason(
+                        holds_on_advice(holds[entry.account, entry.region], entry.detector, entry.key), now
+                    )
                     or "",
                     placed=self.settings.organization.used,
                 )
@@ -168,6 +173,8 @@ class WeeklyAdvice:
         )
 
 
-def subject(entry: Entry) -> Subject:
+def advice_subject(entry: Entry) -> ButtonSubject:
     """Return the subject of a button about *entry*."""
-    return Subject(detector=entry.detector, account=entry.account, region=entry.region, finding=entry.id)
+    return ButtonSubject(
+        detector=entry.detector, account=entry.account, region=entry.region, finding=entry.id
+    )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar
 
-from ml_janitor.aws.instances import machine
+from ml_janitor.aws.instances import machine_of
 from ml_janitor_sandbox.demo.plan import ACCOUNT, REGION, Plan
 from ml_janitor_sandbox.demo.rows import Row, load
 from ml_janitor_sandbox.demo.storage import MODEL_BUCKET
@@ -197,7 +197,7 @@ class Endpoint(Row):
                 for metric, level in variant.work.requests(series).items():
                     plan.publish(REQUESTS, metric, where, level)
             if variant.runs and self.reports_load:
-                made = machine(variant.instance or "")
+                made = machine_of(variant.instance or "")
                 cpu = variant.work.processor(traffic, about, self.created, made.vcpus)
                 rest = variant.work.rest(traffic, self.created, made.gpus or 0)
                 for metric, level in {"CPUUtilization": cpu, **rest}.items():

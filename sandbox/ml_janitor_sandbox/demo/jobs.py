@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any, ClassVar
 
-from ml_janitor.aws.instances import machine
+from ml_janitor.aws.instances import machine_of
 from ml_janitor_sandbox.demo.plan import ACCOUNT, REGION, Plan, sagemaker_arn
 from ml_janitor_sandbox.demo.rows import Ago, Row, Span, load
 from ml_janitor_sandbox.demo.storage import CHECKPOINT_BUCKET, MODEL_BUCKET, store
@@ -187,7 +187,7 @@ class Job(Row):
 
 def processors(instance: str) -> tuple[int, int]:
     """Virtual CPUs and GPUs of an instance type; utilisation is published as 100 for each."""
-    made = machine(instance)
+    made = machine_of(instance)
     return made.vcpus, made.gpus or 0
 
 

@@ -23,9 +23,9 @@ from ml_janitor.ledger.actions import Actions
 from ml_janitor.ledger.holds import Holds
 from ml_janitor.report.buttons import Button
 from ml_janitor.scheduled.invocation import Environment, Invocation
-from ml_janitor.scheduled.sweep_run import Ran
+from ml_janitor.scheduled.sweep_run import SweepRunResult
 from ml_janitor.slack import ingress
-from ml_janitor.slack.sender import Time
+from ml_janitor.slack.sender import SenderClock
 from ml_janitor.slack.webhook import ephemeral_replier
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.demo.days import Days
@@ -86,17 +86,20 @@ class Deployment:
         }
         changed = {**self.variables, **own}
         before = {name: os.environ.get(name) for name in changed}
-        timeout, ingress.AWS_TIMEOUT = ingress.AWS_TIMEOUT, 30.0  # whatever else this machine does meanwhile
-        handlers.logger.cache_clear()
-        ingress.client.cache_clear()
-        ingress.signing_secret.cache_clear()
+        timeout, ingress.INGRESS_TIMEOUT = (
+            ingress.INGRESS_TIMEOUT,
+            30.0,
+        )  # whatever else this machine does meanwhile
+        handlers.structured_logger.cache_clear()
+        ingress.ingress_client.cache_clear()
+        ingress.read_signing_secret.cache_clear()
         os.environ.update(changed)
         try:
             with redirect_stdout(io.StringIO()), patch("botocore.session.create_loader", lambda _: LOADER):
                 yield
         finally:
-            ingress.AWS_TIMEOUT = timeout
-            handlers.logger.cache_clear()
+            ingress.INGRESS_TIMEOUT = timeout
+            handlers.structured_logger.cache_clear()
             for name, value in before.items():
                 if value is None:
                     os.environ.pop(name, None)
@@ -119,14 +122,16 @@ class Deployment:
 
     # --- functions ----------------------------------------------------------------------------
 
-    def sweep(self, detector: str, **event: Any) -> Ran:
+    def sweep(self, detector: str, **event: Any) -> SweepRunResult:
         """One run of the function of *detector*."""
-        asked = events.read(event, events.SweepEvent, self.now)
-        return handlers.ran(asked, self._invocation(detector), holder=self._context().aws_request_id)
+        asked = events.parse_event(event, events.SweepEvent, self.now)
+        return handlers.run_sweep_event(
+            asked, self._invocation(detector), holder=self._context().aws_request_id
+        )
 
     def digest(self) -> None:
         """One run of the digest's function."""
-        handlers.digested(events.read({}, events.DigestEvent, self.now), self._invocation())
+        handlers.post_digest(events.parse_event({}, events.DigestEvent, self.now), self._invocation())
 
     def press(self, word: Button, name: str, user: str) -> list[Any]:
         """*user* presses a button on the message about *name*; what became of what that set off."""
@@ -154,11 +159,13 @@ class Deployment:
                 ephemeral_reply = ephemeral_replier(
                     own.seconds, deadline=own.slack_deadline, url=own.slack_url
                 )
-                presser = handlers.presser(own, ephemeral_reply)
-                yield presser(events.checked(event, events.PressEvent))
+                presser = handlers.make_press_worker(own, ephemeral_reply)
+                yield presser(events.check_event(event, events.PressEvent))
             elif function == UNDO:
-                asked = events.checked(event, events.UndoEvent)
-                yield deployment.undo_run(self._invocation(), handlers.logger())(asked, holder="undo")
+                asked = events.check_event(event, events.UndoEvent)
+                yield deployment.make_undo_run(self._invocation(), handlers.structured_logger())(
+                    asked, holder="undo"
+                )
             else:
                 yield self.sweep(function.removeprefix("ml-janitor-"), **event)
 
@@ -188,7 +195,7 @@ class Deployment:
 
     def _invocation(self, detector: str = "") -> Invocation:
         environment = Environment.read({**os.environ, "JANITOR_DETECTOR": detector})
-        seconds = Time(clock=lambda: self.now.timestamp(), sleep=self._sleep)  # noqa: PLW0108 - now moves
+        seconds = SenderClock(clock=lambda: self.now.timestamp(), sleep=self._sleep)  # noqa: PLW0108 - now moves
         return Invocation(environment, self._context(), clock=lambda: self.now, seconds=seconds)
 
     def _context(self) -> Context:

@@ -13,13 +13,13 @@ from rich.console import Console
 from rich.table import Table
 
 from ml_janitor.core.model import Effect, Finding
-from ml_janitor.core.money import Totals, dearest_first
+from ml_janitor.core.money import Totals, rank_by_cost
 from ml_janitor.core.results import Outcome, Result, Sweep
-from ml_janitor.core.text import usd
-from ml_janitor.engine.holds import Hold, held
-from ml_janitor.report.causes import limits, reason
-from ml_janitor.report.outcomes import not_due
-from ml_janitor.report.status import DONE
+from ml_janitor.core.text import format_usd
+from ml_janitor.engine.holds import Hold, hold_reason
+from ml_janitor.report.causes import cause_clause, limit_texts
+from ml_janitor.report.outcomes import is_not_due
+from ml_janitor.report.status import DONE_WORDS
 from ml_janitor_sandbox.demo.rows import DOMAIN
 from ml_janitor_sandbox.night.script import ZONE, Digest, Happening, Night, Pressed
 from ml_janitor_sandbox.night.waste import Line
@@ -73,20 +73,20 @@ class Narration:
     def _swept(self, sweep: Sweep, only: set[str] | None = None) -> None:
         """What became of everything that a reader does not know yet."""
         rows = [
-            one for one in sorted(sweep.results, key=dearest_first) if only is None or one.target.name in only
+            one for one in sorted(sweep.results, key=rank_by_cost) if only is None or one.target.name in only
         ]
         shown = [row for one in rows if (row := self._row(one)) is not None]
         self._table(shown)
         if only is None:
-            self._wait([one for one in rows if not_due(one)])
-        for why in limits(sweep):
+            self._wait([one for one in rows if is_not_due(one)])
+        for why in limit_texts(sweep):
             self._wrapped(f"A limit: {why}.")
 
     def _row(self, result: Result) -> tuple[Result, str, str] | None:  # noqa: PLR0911 - one for each outcome
         """A word for what became of *result*, and what there is to know of it; None: nothing new."""
         key = f"{result.detector} {result.target.key}"
-        note = "" if result.cause is None else reason(result.cause)
-        if not_due(result):
+        note = "" if result.cause is None else cause_clause(result.cause)
+        if is_not_due(result):
             self.whys[key] = note
         match result.outcome:
             case Outcome.WARNED:
@@ -94,13 +94,13 @@ class Narration:
                 return result, "warned", _warned(result)
             case Outcome.ACTED:
                 self.warned.discard(key)
-                return result, DONE[self.effects[result.detector]], note
+                return result, DONE_WORDS[self.effects[result.detector]], note
             case Outcome.ADVISED | Outcome.WOULD_ACT:
                 self.whys[key] = note or "its detector is a dry run"
                 return self._once(key, (result, "reported", self.whys[key]))
             case Outcome.CHANGED | Outcome.FAILED:
                 return result, result.outcome.value, note
-            case Outcome.WAITING if not not_due(result):
+            case Outcome.WAITING if not is_not_due(result):
                 return result, "waits", note
             case Outcome.KEPT if key in self.warned:
                 self.warned.discard(key)
@@ -169,9 +169,9 @@ class Narration:
         table = _grid(9, 31)
         others: Counter[tuple[str, str]] = Counter()
         for line in lines:
-            for result in sorted(line.after, key=dearest_first):
+            for result in sorted(line.after, key=rank_by_cost):
                 key = result.target.key
-                why = held(holds.get(key, ()), now) or self.whys.get(f"{result.detector} {key}", "")
+                why = hold_reason(holds.get(key, ()), now) or self.whys.get(f"{result.detector} {key}", "")
                 if _priced(result):
                     table.add_row("", _money(result), _name(result), why)
                 else:
@@ -248,8 +248,8 @@ def _money(result: Result) -> str:
     if cost is None:
         return ""
     if cost.monthly_usd is not None:
-        return usd(cost.monthly_usd)
-    return "unknown" if cost.hourly_usd is None else f"{usd(cost.hourly_usd)}/h"
+        return format_usd(cost.monthly_usd)
+    return "unknown" if cost.hourly_usd is None else f"{format_usd(cost.hourly_usd)}/h"
 
 
 def _sum(results: Iterable[Result]) -> str:
@@ -257,7 +257,7 @@ def _sum(results: Iterable[Result]) -> str:
     sums = Totals.of(found)
     if not any(_priced(one) for one in found):
         return f"{len(found)} found" if found else "-"
-    parts = [usd(sums.monthly_usd)] if sums.monthly_usd or not sums.hourly_usd else []
-    parts += [f"{usd(sums.hourly_usd)}/h"] if sums.hourly_usd else []
+    parts = [format_usd(sums.monthly_usd)] if sums.monthly_usd or not sums.hourly_usd else []
+    parts += [f"{format_usd(sums.hourly_usd)}/h"] if sums.hourly_usd else []
     parts += [f"{sums.unpriced}?"] if sums.unpriced else []
     return " +".join(parts)

@@ -9,7 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from ml_janitor.core.results import Outcome, Sweep
-from ml_janitor.report.buttons import LABELS, Button
+from ml_janitor.report.buttons import BUTTON_LABELS, Button
 from ml_janitor_sandbox.demo.plan import Actor
 from ml_janitor_sandbox.night.deployment import Deployment
 
@@ -151,7 +151,7 @@ class Script:
         return Pressed(
             at=local(day, clock),
             who=PEOPLE[person],
-            word=f'presses "{LABELS[word]}" on',
+            word=f'presses "{BUTTON_LABELS[word]}" on',
             what=name,
             then=[
                 self._answered(name) if pressed["done"] else f"Slack tells them: {self._ephemeral_reply()}"

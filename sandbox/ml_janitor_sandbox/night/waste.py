@@ -9,23 +9,23 @@ from decimal import Decimal
 
 import boto3
 
-from ml_janitor.aws.account import opened
+from ml_janitor.aws.account import open_regions
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.cost import HOURS_PER_MONTH
 from ml_janitor.core.model import Finding
 from ml_janitor.core.results import Report, Result
-from ml_janitor.engine.run import run
+from ml_janitor.engine.run import run_detectors
 from ml_janitor.ledger.action import Action, Stage
 from ml_janitor_sandbox.demo.plan import ACCOUNT, REGION
 
 
 def audited(settings: Settings, now: datetime) -> Report:
     """What those that can act find in the account at *now*, by an audit."""
-    with opened(
+    with open_regions(
         boto3.Session(region_name=REGION), account=ACCOUNT, regions=[REGION], attempts=3, pace=None
     ) as accounts:
         actors = [one for one in settings.enabled() if one.cleanup is not None]
-        return run(actors, accounts, now=now, policy=settings.policy.dry())
+        return run_detectors(actors, accounts, now=now, policy=settings.policy.dry())
 
 
 def monthly(result: Result) -> Decimal:

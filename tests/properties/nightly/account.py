@@ -10,7 +10,7 @@ from botocore.exceptions import BotoCoreError
 
 from armed import KilledError, LostError, World
 from conftest import ACCOUNT
-from ml_janitor.acting.warning import Deliveries
+from ml_janitor.acting.warning import WarningDeliveries
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Confidence, Effect, Mode
 from ml_janitor.core.results import Outcome, Result, Sweep
@@ -19,7 +19,7 @@ from ml_janitor.engine.failures import RunFailedError
 from ml_janitor.ledger.entries import Entry
 from ml_janitor.ledger.leases import LeaseTakenError
 from ml_janitor.ledger.messages import MessageRef
-from ml_janitor.scheduled.sweep_run import Ran
+from ml_janitor.scheduled.sweep_run import SweepRunResult
 from nights import DAY, Nights
 from properties.nightly.attic import Attic
 from properties.nightly.common import Common
@@ -43,7 +43,7 @@ class Carrier:
         self.account = account
 
     def __call__(
-        self, sweep: Sweep, warnings: Sequence[Result], *, now: datetime, deliveries: Deliveries
+        self, sweep: Sweep, warnings: Sequence[Result], *, now: datetime, deliveries: WarningDeliveries
     ) -> Sequence[str]:
         del sweep, now
         account, slack = self.account, self.account.slack
@@ -183,7 +183,7 @@ class Account(Nights):
         self.oracle.ends()
         return died
 
-    def true(self, ran: Ran) -> None:
+    def true(self, ran: SweepRunResult) -> None:
         """The report speaks of the past."""
         for result in ran.report.results:
             if result.outcome is Outcome.ACTED:

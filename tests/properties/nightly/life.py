@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 
 from conftest import ACCOUNT, REGION
-from ml_janitor.engine.holds import Hold, How
+from ml_janitor.engine.holds import Hold, HoldKind
 from ml_janitor.ledger.holds import Holds
 from nights import DAY, HOUR
 from properties.nightly.account import Account
@@ -103,7 +103,7 @@ class Life(Account):
 
     def hold_one(self, item: Item) -> None:
         until = self.clock + self.random.choice([1, 3, 7]) * DAY if self.chance(0.6) else None
-        how = How.KEPT if until is None else How.SNOOZED
+        how = HoldKind.KEPT if until is None else HoldKind.SNOOZED
         key = item.candidate.target.key
         hold = Hold(key=key, how=how, by="maria", given=self.clock, until=until)
         Holds(self.mine).put(ACCOUNT, REGION, hold)

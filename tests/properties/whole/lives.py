@@ -10,7 +10,7 @@ import boto3
 from moto.moto_api._internal import mock_random
 
 from conftest import ACCOUNT, NOW, REGION
-from ml_janitor.acting.warning import AT_ONCE
+from ml_janitor.acting.warning import WARNINGS_PER_SWEEP
 from ml_janitor.aws.boto_client import make_client
 from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.table import Table
@@ -80,7 +80,7 @@ class Life:
         for shift in shifts:
             carried = len(shift.postman.carried)
             self.deployment.sweep(shift, rough=rough)
-            if len(shift.postman.carried) - carried == AT_ONCE:  # there may be more to warn about
+            if len(shift.postman.carried) - carried == WARNINGS_PER_SWEEP:  # there may be more to warn about
                 self.deployment.sweep(shift, rough=False)
         self.trouble.end()
         self.judge.faults = ()

@@ -9,9 +9,9 @@ from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING
 
-from ml_janitor.aws.answers import ReadError, attempt
+from ml_janitor.aws.answers import ReadError, read_signal
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.key_ranges import entries
+from ml_janitor.aws.key_ranges import page_objects
 from ml_janitor.aws.s3 import LIST_OBJECTS
 from ml_janitor.core.signals import Signal
 
@@ -19,32 +19,32 @@ if TYPE_CHECKING:
     from types_boto3_s3.type_defs import ListObjectsV2OutputTypeDef, ObjectTypeDef
 
 
-type Folder = tuple[str, str]
+type FolderKey = tuple[str, str]
 """A bucket, and in it a key up to its last slash: "models/churn/", or "" for its root."""
 
-LARGEST_PAGE = 1000
+_LARGEST_LISTING = 1000
 """Most entries on a page of S3's listings. The detector compares no model of more files."""
 
-EXTENSIONS = (
+ARTIFACT_EXTENSIONS = (
     *(".bin", ".ckpt", ".gguf", ".h5", ".joblib", ".keras", ".nemo", ".onnx", ".pkl", ".pt", ".pth"),
     *(".safetensors", ".tar.gz", ".tgz"),
 )
 
-ARCHIVES = (".keras", ".mar", ".nemo", ".tar", ".tar.gz", ".tgz", ".zip")
+_WHOLE_MODEL_ENDINGS = (".keras", ".mar", ".nemo", ".tar", ".tar.gz", ".tgz", ".zip")
 """Endings of files that hold a whole model by themselves, whatever lies beside them."""
 
-SHARD = re.compile(
+_SHARD_NAME = re.compile(
     r"\d+-of-\d+|(^|[-_.])(part|rank|shard)[-_.]?\d+|^consolidated\.\d+\.|^mp_rank_\d+|zero_pp_rank_\d+",
     re.IGNORECASE,
 )
 """File names of one piece of a model, by Hugging Face, Megatron, DeepSpeed and Llama."""
 
-NOTES = re.compile(
+_NOTE_NAME = re.compile(
     r"(readme|licen[cs]e|notice|use_policy).*|.*\.(md|log|md5|sha256|png|jpe?g)|\.\w+|_success", re.IGNORECASE
 )
 """File names that may lie beside weights without belonging to the model."""
 
-INDEX = re.compile(
+_INDEX_NAME = re.compile(
     r"(model_index|modules|config|adapter_config|generation_config|config_sentence_transformers|params)\.json"
     r"|.*\.index\.json|tokenizer.*|saved_model\.pb|config\.pbtxt|MLmodel"
 )
@@ -52,7 +52,7 @@ INDEX = re.compile(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stored:
+class StoredObject:
     """One object as a listing shows it."""
 
     bucket: str
@@ -77,10 +77,10 @@ class Stored:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Names:
+class ArtifactNames:
     """The objects that count as model artifacts: by the end of their names, and from *min_size* bytes on."""
 
-    extensions: tuple[str, ...] = EXTENSIONS
+    extensions: tuple[str, ...] = ARTIFACT_EXTENSIONS
     min_size: int = 1024**2
 
     def end(self, key: str) -> bool:
@@ -98,7 +98,7 @@ def _lower(extensions: tuple[str, ...]) -> tuple[str, ...]:
 
 
 @dataclass(slots=True, kw_only=True)
-class Shelf:
+class BucketIndex:
     """
     The artifacts in one bucket, and facts about their folders from the listing.
 
@@ -110,7 +110,7 @@ class Shelf:
 
     bucket: str
     region: str
-    artifacts: list[Stored] = field(default_factory=list)
+    artifacts: list[StoredObject] = field(default_factory=list)
     mixed: set[str] = field(default_factory=set)
     models: set[str] = field(default_factory=set)
     weights: dict[str, int] = field(default_factory=dict)
@@ -118,22 +118,22 @@ class Shelf:
     error: str | None = None
     stale: str | None = None
 
-    def put(self, page: ListObjectsV2OutputTypeDef, names: Names) -> list[Stored]:
+    def put(self, page: ListObjectsV2OutputTypeDef, names: ArtifactNames) -> list[StoredObject]:
         """Return the artifacts on one page of the listing, and record facts about the other objects."""
         found = []
         self.objects += page["KeyCount"]
-        for entry in entries(page):
+        for entry in page_objects(page):
             key = entry["Key"]
             start = key.rfind("/") + 1
             if names.end(key):
-                if not archive(key):
+                if not is_whole_model(key):
                     folder = key[:start]
                     self.weights[folder] = self.weights.get(folder, 0) + 1
                 if entry["Size"] >= names.min_size:
-                    found.append(stored(self.bucket, entry))
-            elif belongs(file := key[start:]):
+                    found.append(stored_object(self.bucket, entry))
+            elif may_belong_to_model(file := key[start:]):
                 self.mixed.add(folder := key[:start])
-                if INDEX.fullmatch(file):
+                if _INDEX_NAME.fullmatch(file):
                     self.models.add(folder)
         return found
 
@@ -159,32 +159,32 @@ class Shelf:
         for collection in (self.artifacts, self.mixed, self.models, self.weights):
             collection.clear()
 
-    def root(self, artifact: Stored) -> str | None:
+    def root(self, artifact: StoredObject) -> str | None:
         """
         Return the folder of *artifact*'s model, or None if it is a model by itself.
 
         The highest folder above it with a model's index counts, since a model may consist of folders (a
         diffusion model's parts). The bucket's root counts only for artifacts directly in it.
         """
-        if archive(artifact.key):
+        if is_whole_model(artifact.key):
             return None
         steps = [end for end, letter in enumerate(artifact.key, 1) if letter == "/"]
         for above in (artifact.key[:end] for end in steps):
             if above in self.models:
                 return above
-        alone = artifact.folder not in self.mixed and not SHARD.search(artifact.file)
+        alone = artifact.folder not in self.mixed and not _SHARD_NAME.search(artifact.file)
         return None if alone else artifact.folder
 
-    def crowded(self, artifact: Stored) -> bool:
+    def crowded(self, artifact: StoredObject) -> bool:
         """
         Return whether other weights lie in the folder of *artifact*, which
         might belong to the same model.
         """
-        return not archive(artifact.key) and self.weights.get(artifact.folder, 0) > 1
+        return not is_whole_model(artifact.key) and self.weights.get(artifact.folder, 0) > 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Unit:
+class ArtifactUnit:
     """
     A unit of comparison: one object, or all files of the model in folder *root*.
 
@@ -193,7 +193,7 @@ class Unit:
 
     bucket: str
     region: str
-    files: tuple[Stored, ...]
+    files: tuple[StoredObject, ...]
     root: str | None = None
     crowded: bool = False
 
@@ -214,32 +214,32 @@ class Unit:
         return max(file.modified for file in self.files)
 
 
-def folder(aws: Aws, bucket: str, region: str, root: str) -> Signal[Unit]:
+def read_model_folder(aws: Aws, bucket: str, region: str, root: str) -> Signal[ArtifactUnit]:
     """Return the model in folder *root* with all its files, without notes."""
 
-    def listed() -> Unit:
+    def listed() -> ArtifactUnit:
         page = aws.client("s3", region).list_objects_v2(Bucket=bucket, Prefix=root)
         if page["IsTruncated"]:
-            raise ReadError(f"s3://{bucket}/{root} holds more than {LARGEST_PAGE} objects")
-        found = [stored(bucket, entry) for entry in entries(page)]
-        files = sorted((file for file in found if belongs(file.file)), key=lambda file: file.key)
-        return Unit(bucket=bucket, region=region, files=tuple(files), root=root)
+            raise ReadError(f"s3://{bucket}/{root} holds more than {_LARGEST_LISTING} objects")
+        found = [stored_object(bucket, entry) for entry in page_objects(page)]
+        files = sorted((file for file in found if may_belong_to_model(file.file)), key=lambda file: file.key)
+        return ArtifactUnit(bucket=bucket, region=region, files=tuple(files), root=root)
 
-    return attempt(listed, source=LIST_OBJECTS)
+    return read_signal(listed, source=LIST_OBJECTS)
 
 
-def listed(aws: Aws, bucket: str, key: str) -> Stored | None:
+def find_object(aws: Aws, bucket: str, key: str) -> StoredObject | None:
     """
     Return one object as it is now; None if it is gone. Of all keys with its
     beginning, its own comes first.
     """
-    found = entries(aws.s3.list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1))
-    return stored(bucket, found[0]) if found and found[0]["Key"] == key else None
+    found = page_objects(aws.s3.list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1))
+    return stored_object(bucket, found[0]) if found and found[0]["Key"] == key else None
 
 
-def stored(bucket: str, entry: ObjectTypeDef) -> Stored:
+def stored_object(bucket: str, entry: ObjectTypeDef) -> StoredObject:
     """Return one entry of a listing; a missing member fails the read."""
-    return Stored(
+    return StoredObject(
         bucket=bucket,
         key=entry["Key"],
         size=entry["Size"],
@@ -249,11 +249,11 @@ def stored(bucket: str, entry: ObjectTypeDef) -> Stored:
     )
 
 
-def archive(key: str) -> bool:
+def is_whole_model(key: str) -> bool:
     """Return whether *key* is the name of a file that is a whole model by itself."""
-    return key.lower().endswith(ARCHIVES)
+    return key.lower().endswith(_WHOLE_MODEL_ENDINGS)
 
 
-def belongs(file: str) -> bool:
+def may_belong_to_model(file: str) -> bool:
     """Return whether *file* may belong to the model beside it: it is no folder's marker and no note."""
-    return bool(file) and not NOTES.fullmatch(file)
+    return bool(file) and not _NOTE_NAME.fullmatch(file)

@@ -14,24 +14,29 @@ from ml_janitor.aws.client import Aws
 from ml_janitor.aws.key_ranges import KeyRange, RangedListing
 from ml_janitor.aws.s3 import LIST_OBJECTS
 from ml_janitor.aws.scratch import FolderScratch, Scratch
-from ml_janitor.detectors.duplicate_artifacts.artifact import Folder, Names, Shelf, Stored
-from ml_janitor.detectors.duplicate_artifacts.sources import order
+from ml_janitor.detectors.duplicate_artifacts.artifact import (
+    ArtifactNames,
+    BucketIndex,
+    FolderKey,
+    StoredObject,
+)
+from ml_janitor.detectors.duplicate_artifacts.sources import artifact_order
 
-HELD = 50_000
+_MOST_HELD = 50_000
 """Artifacts and folders that memory holds before they are written to files."""
 
-CHUNK = 512 * 1024
+_LISTING_CHUNK = 512 * 1024
 """Bytes of each file that are read at once; there are about a hundred files for five million artifacts."""
 
-FORMAT = 1
+_LISTING_FORMAT = 1
 """Version of the position's and the files' format."""
 
-LASTS = timedelta(days=1)
+_LISTING_LASTS = timedelta(days=1)
 """Time for which a run continues an earlier one: half a listing of last week says nothing of today."""
 
 
 @dataclass(frozen=True, slots=True)
-class File:
+class ListingFile:
     """One file of *length* bytes: artifacts in `order`, or facts about folders."""
 
     name: str
@@ -54,13 +59,13 @@ class BucketListing:
     """
 
     aws: Aws
-    names: Names
+    names: ArtifactNames
     now: datetime
-    shelves: Mapping[str, Shelf]
+    shelves: Mapping[str, BucketIndex]
     scratch: Scratch
     only: AbstractSet[int] | None = None
     _begun: datetime = field(init=False)
-    _files: list[File] = field(default_factory=list)
+    _files: list[ListingFile] = field(default_factory=list)
     _listing: RangedListing = field(init=False)
     _resumed: bool = False
 
@@ -79,7 +84,7 @@ class BucketListing:
                 artifact for artifact in found if self.only is None or artifact.size in self.only
             ]
             held += shelf.held - before
-            if held >= HELD:
+            if held >= _MOST_HELD:
                 self._write()
                 held = 0
         late = self._listing.late and bool(self._listing.read)
@@ -89,7 +94,7 @@ class BucketListing:
 
     # --- as a source of artifacts -------------------------------------------------------------
 
-    def artifacts(self) -> Iterator[Stored]:
+    def artifacts(self) -> Iterator[StoredObject]:
         """
         Return every artifact, in `order`.
 
@@ -98,13 +103,13 @@ class BucketListing:
         if self._files and self._listing.late:
             return iter(())
         held = sorted(
-            (artifact for shelf in self.shelves.values() for artifact in shelf.artifacts), key=order
+            (artifact for shelf in self.shelves.values() for artifact in shelf.artifacts), key=artifact_order
         )
         files = [map(_artifact, self._lines(file)) for file in self._files if file.of_artifacts]
-        every = heapq.merge(held, *files, key=order)
+        every = heapq.merge(held, *files, key=artifact_order)
         return (artifact for artifact in every if artifact.bucket in self.shelves)
 
-    def notice(self, folders: AbstractSet[Folder]) -> None:
+    def notice(self, folders: AbstractSet[FolderKey]) -> None:
         """Record on the shelves the files' facts about *folders*."""
         for file in self._files:
             for bucket, folder, mixed, model, weights in (
@@ -127,7 +132,7 @@ class BucketListing:
         A run that is killed in between writes the same files again.
         """
         shelves = self.shelves.values()
-        found = sorted((artifact for shelf in shelves for artifact in shelf.artifacts), key=order)
+        found = sorted((artifact for shelf in shelves for artifact in shelf.artifacts), key=artifact_order)
         self._put("artifacts", map(_line, found))
         self._put(
             "folders", (json.dumps([shelf.bucket, *facts]) for shelf in shelves for facts in shelf.folders())
@@ -149,13 +154,13 @@ class BucketListing:
         if body := "".join(f"{line}\n" for line in lines).encode():
             name = f"{self._place}/{self._begun:%Y-%m-%dT%H-%M-%SZ}/{len(self._files):04}-{kind}"
             self.scratch.put(name, body)
-            self._files.append(File(name, len(body)))
+            self._files.append(ListingFile(name, len(body)))
 
-    def _lines(self, file: File) -> Iterator[bytes]:
+    def _lines(self, file: ListingFile) -> Iterator[bytes]:
         """Yield the lines of *file*, which is read chunk by chunk."""
         rest = b""
-        for start in range(0, file.length, CHUNK):
-            chunk = self.scratch.part(file.name, start, min(CHUNK, file.length - start))
+        for start in range(0, file.length, _LISTING_CHUNK):
+            chunk = self.scratch.part(file.name, start, min(_LISTING_CHUNK, file.length - start))
             *lines, rest = (rest + chunk).split(b"\n")
             yield from lines
 
@@ -172,7 +177,7 @@ class BucketListing:
     @property
     def _settings(self) -> list[Any]:
         """The settings that define an artifact: with other settings, an earlier listing does not count."""
-        return [FORMAT, *sorted(self.names.extensions), self.names.min_size]
+        return [_LISTING_FORMAT, *sorted(self.names.extensions), self.names.min_size]
 
     def _left(self) -> list[KeyRange]:
         """Return the rest to list: everything, or the rest of an earlier run of the day."""
@@ -181,10 +186,10 @@ class BucketListing:
         if known is None or known["of"] != self._settings:
             return [KeyRange(name) for name in self.shelves]
         begun = datetime.fromisoformat(known["begun"])
-        if not timedelta(0) <= self.now - begun <= LASTS:
+        if not timedelta(0) <= self.now - begun <= _LISTING_LASTS:
             return [KeyRange(name) for name in self.shelves]
         self._begun, self._resumed = begun, True
-        self._files = [File(*file) for file in known["files"]]
+        self._files = [ListingFile(*file) for file in known["files"]]
         for name, objects in known["objects"].items():
             if name in self.shelves:
                 self.shelves[name].objects = objects
@@ -207,20 +212,25 @@ class BucketListing:
                 )
 
 
-def listed(
-    aws: Aws, places: Mapping[str, str], names: Names, now: datetime, *, only: AbstractSet[int] | None = None
+def list_buckets(
+    aws: Aws,
+    places: Mapping[str, str],
+    names: ArtifactNames,
+    now: datetime,
+    *,
+    only: AbstractSet[int] | None = None,
 ) -> BucketListing:
     """
     Return the listing of the buckets in *places*, which maps them to regions.
 
     *only* keeps artifacts of these sizes alone, and no position: that is for a look at one artifact.
     """
-    shelves = {name: Shelf(bucket=name, region=region) for name, region in places.items()}
+    shelves = {name: BucketIndex(bucket=name, region=region) for name, region in places.items()}
     scratch = aws.scratch if aws.scratch is not None and only is None else FolderScratch()
     return BucketListing(aws, names, now, shelves, scratch, only)
 
 
-def _line(artifact: Stored) -> str:
+def _line(artifact: StoredObject) -> str:
     return json.dumps(
         [
             artifact.size,
@@ -233,9 +243,9 @@ def _line(artifact: Stored) -> str:
     )
 
 
-def _artifact(line: bytes) -> Stored:
+def _artifact(line: bytes) -> StoredObject:
     size, etag, bucket, key, modified, storage_class = json.loads(line)
-    return Stored(
+    return StoredObject(
         bucket=bucket,
         key=key,
         size=size,

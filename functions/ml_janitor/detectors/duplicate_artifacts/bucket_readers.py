@@ -8,24 +8,24 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ml_janitor.aws.answers import ReadError, attempt
+from ml_janitor.aws.answers import ReadError, read_signal
 from ml_janitor.aws.arns import Arn
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.signals import Absent, Signal, Unreadable, Value
 
-GET_POLICY = "s3:GetBucketPolicy"
+_GET_BUCKET_POLICY = "s3:GetBucketPolicy"
 
-NO_POLICY = ("NoSuchBucketPolicy",)
+_NO_POLICY = ("NoSuchBucketPolicy",)
 
-READING = ("s3:getobject", "s3:getobjectversion")
+_READING_ACTIONS = ("s3:getobject", "s3:getobjectversion")
 """The permissions that read an object, in small letters."""
 
-EVERYBODY = "everybody"
-ACCOUNT = re.compile(r"\d{12}")
+_EVERYBODY = "everybody"
+_ACCOUNT_ID = re.compile(r"\d{12}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reader:
+class PolicyReader:
     """A reader *who*, in words, and *what* it may read: ARNs with the wildcards of IAM."""
 
     who: str
@@ -33,23 +33,23 @@ class Reader:
 
     def reads(self, arn: str) -> bool:
         """Return whether the object *arn* is among it."""
-        return any(like(pattern, arn) for pattern in self.what)
+        return any(matches_wildcards(pattern, arn) for pattern in self.what)
 
 
-def read(aws: Aws, bucket: str) -> Signal[tuple[Reader, ...]]:
+def read_bucket_readers(aws: Aws, bucket: str) -> Signal[tuple[PolicyReader, ...]]:
     """Return the outside readers that the policy of *bucket* allows; absent without a policy."""
 
-    def ask() -> tuple[Reader, ...]:
+    def ask() -> tuple[PolicyReader, ...]:
         text = aws.s3.get_bucket_policy(Bucket=bucket)["Policy"]
         try:
-            return readers(json.loads(text), aws.account)
+            return readers_in_policy(json.loads(text), aws.account)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ReadError("its policy is not one") from error
 
-    return attempt(ask, source=GET_POLICY, absent=NO_POLICY)
+    return read_signal(ask, source=_GET_BUCKET_POLICY, absent=_NO_POLICY)
 
 
-def readers(policy: dict[str, Any], account: str) -> tuple[Reader, ...]:
+def readers_in_policy(policy: dict[str, Any], account: str) -> tuple[PolicyReader, ...]:
     """
     Return the readers from outside *account* that *policy* allows.
 
@@ -57,15 +57,15 @@ def readers(policy: dict[str, Any], account: str) -> tuple[Reader, ...]:
     readers, and in doubt somebody reads.
     """
     found = []
-    for statement in several(policy["Statement"]):
+    for statement in policy_values(policy["Statement"]):
         if statement["Effect"] == "Allow" and _to_read(statement):
-            what = () if "NotResource" in statement else tuple(several(statement["Resource"]))
+            what = () if "NotResource" in statement else tuple(policy_values(statement["Resource"]))
             patterns = tuple("*" if "${" in pattern else pattern for pattern in what) or ("*",)
-            found += [Reader(who=who, what=patterns) for who in _others(statement, account)]
+            found += [PolicyReader(who=who, what=patterns) for who in _others(statement, account)]
     return tuple(found)
 
 
-def shared(signal: Signal[tuple[Reader, ...]], arn: str) -> str | None:
+def why_maybe_read(signal: Signal[tuple[PolicyReader, ...]], arn: str) -> str | None:
     """Return why somebody outside may use the object *arn*, or None."""
     match signal:
         case Value(found):
@@ -81,13 +81,13 @@ def shared(signal: Signal[tuple[Reader, ...]], arn: str) -> str | None:
             return "whom its bucket's policy lets read it was not read"
 
 
-def like(pattern: str, text: str) -> bool:
+def matches_wildcards(pattern: str, text: str) -> bool:
     """Return whether *text* matches *pattern*, in which * is any text and ? any character."""
     parts = (".*" if sign == "*" else "." if sign == "?" else re.escape(sign) for sign in pattern)
     return re.fullmatch("".join(parts), text, re.DOTALL) is not None
 
 
-def several(one_or_more: Any) -> Sequence[Any]:
+def policy_values(one_or_more: Any) -> Sequence[Any]:
     """Return the elements of a policy's value, a list or a single element."""
     return one_or_more if isinstance(one_or_more, list) else [one_or_more]
 
@@ -95,25 +95,25 @@ def several(one_or_more: Any) -> Sequence[Any]:
 def _to_read(statement: dict[str, Any]) -> bool:
     if "NotAction" in statement:
         return True
-    actions = [action.lower() for action in several(statement["Action"])]
-    return any(like(action, reading) for action in actions for reading in READING)
+    actions = [action.lower() for action in policy_values(statement["Action"])]
+    return any(matches_wildcards(action, reading) for action in actions for reading in _READING_ACTIONS)
 
 
 def _others(statement: dict[str, Any], account: str) -> Iterator[str]:
     """Yield the principals of *statement* from outside *account*, in words."""
     if "NotPrincipal" in statement:
-        yield EVERYBODY
+        yield _EVERYBODY
         return
     principal = statement["Principal"]
     named = {"AWS": "*"} if principal == "*" else principal
     for kind, given in named.items():
-        for principal_id in several(given):
+        for principal_id in policy_values(given):
             if principal_id == "*":
-                yield EVERYBODY
+                yield _EVERYBODY
             elif kind == "AWS":
                 whose = (
                     principal_id
-                    if ACCOUNT.fullmatch(principal_id)
+                    if _ACCOUNT_ID.fullmatch(principal_id)
                     else Arn.parse(principal_id).account
                     if ":" in principal_id
                     else ""

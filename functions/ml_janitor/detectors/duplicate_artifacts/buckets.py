@@ -7,28 +7,28 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ml_janitor.aws import s3, tags
-from ml_janitor.aws.answers import Listing, attempt
+from ml_janitor.aws.answers import Listing, read_signal
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.s3 import GET_LIFECYCLE, NO_LIFECYCLE, NO_LOCK
+from ml_janitor.aws.s3 import GET_BUCKET_LIFECYCLE, NO_LIFECYCLE, NO_LOCK
 from ml_janitor.core.signals import Absent, NotRead, Signal, Tags, Unreadable, Value
 from ml_janitor.detectors.duplicate_artifacts import bucket_readers
-from ml_janitor.detectors.duplicate_artifacts.artifact import Stored
-from ml_janitor.detectors.duplicate_artifacts.bucket_readers import Reader
+from ml_janitor.detectors.duplicate_artifacts.artifact import StoredObject
+from ml_janitor.detectors.duplicate_artifacts.bucket_readers import PolicyReader
 
-HEAD_BUCKET = "s3:HeadBucket"
-GET_VERSIONING = "s3:GetBucketVersioning"
-GET_RETENTION = "s3:GetObjectRetention"
-GET_LEGAL_HOLD = "s3:GetObjectLegalHold"
+_HEAD_BUCKET = "s3:HeadBucket"
+_GET_VERSIONING = "s3:GetBucketVersioning"
+_GET_RETENTION = "s3:GetObjectRetention"
+_GET_LEGAL_HOLD = "s3:GetObjectLegalHold"
 
-UNLOCKED = ("NoSuchObjectLockConfiguration", "NoSuchObjectLegalHold", *NO_LOCK)
+_UNLOCKED_CODES = ("NoSuchObjectLockConfiguration", "NoSuchObjectLegalHold", *NO_LOCK)
 """The error codes, of S3 and of compatible servers, for an object without a retention or legal hold."""
 
 
-ENABLED, SUSPENDED = "Enabled", "Suspended"
+VERSIONING_ENABLED, VERSIONING_SUSPENDED = "Enabled", "Suspended"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Habits:
+class DeletionRules:
     """
     A bucket's rules for deleted objects: versions, locks and lifecycle rules; and its outside readers.
 
@@ -39,50 +39,50 @@ class Habits:
     lock: Signal[str]
     lifecycle: Signal[tuple[Mapping[str, Any], ...]]
     tags: Signal[Tags]
-    readers: Signal[tuple[Reader, ...]] = field(default_factory=NotRead)
+    readers: Signal[tuple[PolicyReader, ...]] = field(default_factory=NotRead)
 
 
-def owned(aws: Aws) -> Listing[str]:
+def own_bucket_names(aws: Aws) -> Listing[str]:
     """Return the account's own buckets in the region: a model may refer to others' buckets, such as AWS's."""
-    listing = s3.owned(aws)
+    listing = s3.list_own_buckets(aws)
     return Listing(tuple(name for name, _ in listing.items), listing.error)
 
 
-def region_of(aws: Aws, bucket: str) -> Signal[str]:
+def read_bucket_region(aws: Aws, bucket: str) -> Signal[str]:
     """Return the region of *bucket*; a server that does not tell it has one region only."""
 
     def read() -> str:
         return aws.s3.head_bucket(Bucket=bucket).get("BucketRegion") or aws.region
 
-    return attempt(read, source=HEAD_BUCKET)
+    return read_signal(read, source=_HEAD_BUCKET)
 
 
-def versioning(aws: Aws, bucket: str) -> Signal[str]:
+def read_versioning(aws: Aws, bucket: str) -> Signal[str]:
     """Return whether *bucket* keeps versions: "Enabled", "Suspended", or absent where it never did."""
 
     def read() -> str | None:
         return aws.s3.get_bucket_versioning(Bucket=bucket).get("Status")
 
-    return s3.some(attempt(read, source=GET_VERSIONING))
+    return s3.absent_if_empty(read_signal(read, source=_GET_VERSIONING))
 
 
-def habits(aws: Aws, bucket: str) -> Habits:
+def read_deletion_rules(aws: Aws, bucket: str) -> DeletionRules:
     """Read the rules of *bucket* for deleted objects, its tags and its readers."""
 
     def lifecycle() -> tuple[Mapping[str, Any], ...]:
         rules: Any = aws.s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
         return tuple(rules)
 
-    return Habits(
-        versioning=versioning(aws, bucket),
-        lock=s3.object_lock(aws, bucket),
-        lifecycle=attempt(lifecycle, source=GET_LIFECYCLE, absent=NO_LIFECYCLE),
-        tags=tags.of_bucket(aws, bucket),
-        readers=bucket_readers.read(aws, bucket),
+    return DeletionRules(
+        versioning=read_versioning(aws, bucket),
+        lock=s3.read_object_lock(aws, bucket),
+        lifecycle=read_signal(lifecycle, source=GET_BUCKET_LIFECYCLE, absent=NO_LIFECYCLE),
+        tags=tags.read_bucket_tags(aws, bucket),
+        readers=bucket_readers.read_bucket_readers(aws, bucket),
     )
 
 
-def locked(aws: Aws, artifact: Stored, lock: Signal[str]) -> Signal[str]:
+def read_lock(aws: Aws, artifact: StoredObject, lock: Signal[str]) -> Signal[str]:
     """
     Return the retention or legal hold that forbids to delete *artifact*, in words.
 
@@ -100,17 +100,17 @@ def locked(aws: Aws, artifact: Stored, lock: Signal[str]) -> Signal[str]:
         status = aws.s3.get_object_legal_hold(Bucket=artifact.bucket, Key=artifact.key)["LegalHold"]["Status"]
         return "under a legal hold" if status == "ON" else None
 
-    kept = attempt(retention, source=GET_RETENTION, absent=UNLOCKED)
-    held = s3.some(attempt(hold, source=GET_LEGAL_HOLD, absent=UNLOCKED))
+    kept = read_signal(retention, source=_GET_RETENTION, absent=_UNLOCKED_CODES)
+    held = s3.absent_if_empty(read_signal(hold, source=_GET_LEGAL_HOLD, absent=_UNLOCKED_CODES))
     return held if isinstance(kept, Absent) or isinstance(held, Value) else kept
 
 
-def freed(found: Habits, artifact: Stored, version: str | None, tagged: Tags) -> str:
+def when_freed(found: DeletionRules, artifact: StoredObject, version: str | None, tagged: Tags) -> str:
     """Return when deleting *artifact* really frees its bytes, in words."""
     match found.versioning:
         case Absent():
             return "deleting it frees its bytes at once"
-        case Value(status) if status == SUSPENDED and version in {None, "null"}:
+        case Value(status) if status == VERSIONING_SUSPENDED and version in {None, "null"}:
             return "versioning is suspended and it has no version of its own: its bytes are freed at once"
         case Value():
             return _by_lifecycle(found.lifecycle, artifact, tagged)
@@ -119,7 +119,9 @@ def freed(found: Habits, artifact: Stored, version: str | None, tagged: Tags) ->
             return f"whether deleting it frees its bytes is unknown, since its versioning is ({why})"
 
 
-def _by_lifecycle(lifecycle: Signal[tuple[Mapping[str, Any], ...]], artifact: Stored, tagged: Tags) -> str:
+def _by_lifecycle(
+    lifecycle: Signal[tuple[Mapping[str, Any], ...]], artifact: StoredObject, tagged: Tags
+) -> str:
     versioned = "the bucket keeps versions, so deleting it only hides it"
     if isinstance(lifecycle, Unreadable):
         return f"{versioned}; whether a lifecycle rule frees its bytes is unknown ({lifecycle.error})"
@@ -127,7 +129,9 @@ def _by_lifecycle(lifecycle: Signal[tuple[Mapping[str, Any], ...]], artifact: St
     ends = [
         (rule["NoncurrentVersionExpiration"]["NoncurrentDays"], rule.get("ID", "without a name"))
         for rule in rules
-        if rule["Status"] == ENABLED and expires_versions(rule) and applies(rule, artifact, tagged)
+        if rule["Status"] == VERSIONING_ENABLED
+        and expires_old_versions(rule)
+        and rule_applies(rule, artifact, tagged)
     ]
     if not ends:
         return f"{versioned}; its bytes are never freed, as no lifecycle rule expires old versions"
@@ -135,7 +139,7 @@ def _by_lifecycle(lifecycle: Signal[tuple[Mapping[str, Any], ...]], artifact: St
     return f"{versioned}; its bytes are freed {days} days later, by lifecycle rule {name}"
 
 
-def expires_versions(rule: Mapping[str, Any]) -> bool:
+def expires_old_versions(rule: Mapping[str, Any]) -> bool:
     """
     Return whether *rule* deletes every old version some day; a rule that
     retains a number of them may not.
@@ -144,7 +148,7 @@ def expires_versions(rule: Mapping[str, Any]) -> bool:
     return "NoncurrentDays" in expiry and not expiry.get("NewerNoncurrentVersions")
 
 
-def applies(rule: Mapping[str, Any], artifact: Stored, tagged: Tags) -> bool:
+def rule_applies(rule: Mapping[str, Any], artifact: StoredObject, tagged: Tags) -> bool:
     """
     Return whether *rule* covers *artifact*: its filter is a prefix, tags
     and sizes, all of which must fit.

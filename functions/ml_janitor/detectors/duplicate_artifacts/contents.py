@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import NamedTuple
 
-from ml_janitor.aws.answers import ReadError, attempt
+from ml_janitor.aws.answers import ReadError, read_signal
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.signals import Signal
-from ml_janitor.detectors.duplicate_artifacts.artifact import Stored, Unit
+from ml_janitor.detectors.duplicate_artifacts.artifact import ArtifactUnit, StoredObject
 
 HEAD_OBJECT = "s3:HeadObject"
 
-CHECKSUMS = {
+_CHECKSUM_MEMBERS = {
     "ChecksumSHA256": "SHA-256",
     "ChecksumSHA512": "SHA-512",
     "ChecksumSHA1": "SHA-1",
@@ -29,13 +29,13 @@ CHECKSUMS = {
 }
 """HeadObject's members. Each covers the whole object, or its parts' checksums and then says how many."""
 
-PROVING = ("SHA-256", "SHA-512")
+_PROVING_CHECKSUMS = ("SHA-256", "SHA-512")
 """Hashes of which nobody has made two different files; for the others, somebody has or easily could."""
 
-MD5_ETAG = re.compile(r'"[0-9a-f]{32}"')
-PARTS_ETAG = re.compile(r'"[0-9a-f]{32}-\d+"')
+_MD5_ETAG = re.compile(r'"[0-9a-f]{32}"')
+_PARTS_ETAG = re.compile(r'"[0-9a-f]{32}-\d+"')
 
-EVERY_BYTE = "every byte read"
+EVERY_BYTE_READ = "every byte read"
 
 
 class Likeness(IntEnum):
@@ -47,7 +47,7 @@ class Likeness(IntEnum):
     PROVEN = 3
 
 
-class Match(NamedTuple):
+class ContentMatch(NamedTuple):
     """The likeness of two things, and the fact that shows it."""
 
     likeness: Likeness
@@ -55,7 +55,7 @@ class Match(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Contents:
+class ObjectContents:
     """
     The facts about an object's bytes from HeadObject and reading; from the
     listing only where neither is *allowed*.
@@ -82,38 +82,38 @@ class Contents:
     unread: str | None = None
 
 
-def head(aws: Aws, artifact: Stored, region: str) -> Signal[Contents]:
+def read_contents(aws: Aws, artifact: StoredObject, region: str) -> Signal[ObjectContents]:
     """Return S3's facts about *artifact*'s bytes; unreadable if it is no longer the listed object."""
 
-    def read() -> Contents:
+    def read() -> ObjectContents:
         answer = aws.client("s3", region).head_object(
             Bucket=artifact.bucket, Key=artifact.key, ChecksumMode="ENABLED", IfMatch=artifact.etag
         )
         if answer["ContentLength"] != artifact.size or answer["ETag"] != artifact.etag:
             raise ReadError(f"{artifact.uri} was replaced while it was looked at")
-        return contents(artifact, answer)
+        return contents_in_head(artifact, answer)
 
-    return attempt(read, source=HEAD_OBJECT)
+    return read_signal(read, source=HEAD_OBJECT)
 
 
-def contents(artifact: Stored, answer: Mapping[str, object]) -> Contents:
+def contents_in_head(artifact: StoredObject, answer: Mapping[str, object]) -> ObjectContents:
     """Return the contents by HeadObject's *answer* about *artifact*."""
     whole: dict[str, str] = {}
     parts: dict[str, str] = {}
-    for member, algorithm in CHECKSUMS.items():
+    for member, algorithm in _CHECKSUM_MEMBERS.items():
         if value := str(answer.get(member) or ""):
             (parts if _of_parts(value, algorithm, artifact.etag, answer) else whole)[algorithm] = value
     plain = answer.get("ServerSideEncryption", "AES256") == "AES256"
     plain = plain and not answer.get("SSECustomerAlgorithm")
     expires = answer.get("Expiration")
     archived = answer.get("ArchiveStatus")
-    return Contents(
+    return ObjectContents(
         size=artifact.size,
         etag=artifact.etag,
         whole=whole,
         parts=parts,
-        md5=artifact.etag if plain and MD5_ETAG.fullmatch(artifact.etag) else None,
-        parts_etag=artifact.etag if plain and PARTS_ETAG.fullmatch(artifact.etag) else None,
+        md5=artifact.etag if plain and _MD5_ETAG.fullmatch(artifact.etag) else None,
+        parts_etag=artifact.etag if plain and _PARTS_ETAG.fullmatch(artifact.etag) else None,
         version=str(answer["VersionId"]) if answer.get("VersionId") else None,
         expires=str(expires) if expires else None,
         replica=answer.get("ReplicationStatus") == "REPLICA",
@@ -134,7 +134,7 @@ def _of_parts(value: str, algorithm: str, etag: str, answer: Mapping[str, object
     return kind == "COMPOSITE" or "-" in value or (kind != "FULL_OBJECT" and unsaid)
 
 
-def likeness(a: Contents, b: Contents) -> Match:
+def compare_contents(a: ObjectContents, b: ObjectContents) -> ContentMatch:
     """
     Return whether *a* and *b* are the same bytes, as far as is known.
 
@@ -146,18 +146,22 @@ def likeness(a: Contents, b: Contents) -> Match:
     """
     if not (a.allowed and b.allowed):
         same = (a.size, a.etag) == (b.size, b.etag)
-        return Match(Likeness.LIKELY, "equal ETag") if same else Match(Likeness.DIFFERENT, "unequal ETag")
+        return (
+            ContentMatch(Likeness.LIKELY, "equal ETag")
+            if same
+            else ContentMatch(Likeness.DIFFERENT, "unequal ETag")
+        )
     for likely, says in (
         (Likeness.DIFFERENT, _difference),
         (Likeness.PROVEN, _proof),
         (Likeness.LIKELY, _hint),
     ):
         if (by := says(a, b)) is not None:
-            return Match(likely, by)
-    return Match(Likeness.UNKNOWN, a.unread or b.unread or "their bytes were not compared")
+            return ContentMatch(likely, by)
+    return ContentMatch(Likeness.UNKNOWN, a.unread or b.unread or "their bytes were not compared")
 
 
-def _difference(a: Contents, b: Contents) -> str | None:
+def _difference(a: ObjectContents, b: ObjectContents) -> str | None:
     for algorithm in a.whole.keys() & b.whole.keys():
         if a.whole[algorithm] != b.whole[algorithm]:
             return f"unequal {algorithm}"
@@ -168,15 +172,15 @@ def _difference(a: Contents, b: Contents) -> str | None:
     return "unequal bytes" if any(x != y for x, y in zip(a.digests, b.digests, strict=False)) else None
 
 
-def _proof(a: Contents, b: Contents) -> str | None:
-    for algorithm in PROVING:
+def _proof(a: ObjectContents, b: ObjectContents) -> str | None:
+    for algorithm in _PROVING_CHECKSUMS:
         if algorithm in a.whole and a.whole[algorithm] == b.whole.get(algorithm):
             return f"equal {algorithm}"
-    return EVERY_BYTE if a.complete and b.complete else None
+    return EVERY_BYTE_READ if a.complete and b.complete else None
 
 
-def _hint(a: Contents, b: Contents) -> str | None:
-    for algorithm in CHECKSUMS.values():
+def _hint(a: ObjectContents, b: ObjectContents) -> str | None:
+    for algorithm in _CHECKSUM_MEMBERS.values():
         if algorithm in a.whole and a.whole[algorithm] == b.whole.get(algorithm):
             return f"equal {algorithm}"
         if algorithm in a.parts and a.parts[algorithm] == b.parts.get(algorithm):
@@ -185,16 +189,18 @@ def _hint(a: Contents, b: Contents) -> str | None:
     return "equal ETag" if equal else None
 
 
-def units_alike(a: Unit, b: Unit, known: Mapping[Stored, Contents]) -> Match:
+def compare_units(
+    a: ArtifactUnit, b: ArtifactUnit, known: Mapping[StoredObject, ObjectContents]
+) -> ContentMatch:
     """
     Return whether two models of the same shape are equal in every file: as
     alike as their least alike files.
     """
-    matches = [likeness(known[x], known[y]) for x, y in zip(a.files, b.files, strict=True)]
+    matches = [compare_contents(known[x], known[y]) for x, y in zip(a.files, b.files, strict=True)]
     return min(matches, key=lambda match: match.likeness)
 
 
-def connected[T](things: Iterable[T], together: Callable[[T, T], bool]) -> list[list[T]]:
+def connected_groups[T](things: Iterable[T], together: Callable[[T, T], bool]) -> list[list[T]]:
     """Return *things* in the smallest groups between which no two are *together*; order is kept."""
     groups: list[list[T]] = []
     for thing in things:

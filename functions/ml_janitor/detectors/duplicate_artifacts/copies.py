@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ml_janitor.aws.references import Uses
+from ml_janitor.aws.references import ObjectUses
 from ml_janitor.core.signals import Value
-from ml_janitor.detectors.duplicate_artifacts.artifact import Unit
-from ml_janitor.detectors.duplicate_artifacts.contents import Likeness, Match, connected
+from ml_janitor.detectors.duplicate_artifacts.artifact import ArtifactUnit
+from ml_janitor.detectors.duplicate_artifacts.contents import ContentMatch, Likeness, connected_groups
 
 
-class Role(StrEnum):
+class CopyRole(StrEnum):
     """The role of one of several equally large artifacts."""
 
     ALONE = "alone"
@@ -23,7 +23,7 @@ class Role(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Member:
+class GroupMember:
     """
     One of several artifacts of one shape.
 
@@ -31,8 +31,8 @@ class Member:
     itself, or is a replica that another bucket governs.
     """
 
-    unit: Unit
-    uses: Uses
+    unit: ArtifactUnit
+    uses: ObjectUses
     lasting: bool
 
     @property
@@ -47,7 +47,7 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class CopyStanding:
     """
     The standing of a member: *keeper* is the copy that makes it surplus, alike as *match* says.
 
@@ -56,17 +56,19 @@ class Standing:
     *others* counts the further artifacts of its shape, alike or not.
     """
 
-    role: Role
-    keeper: Unit | None = None
-    match: Match | None = None
-    copies: tuple[Unit, ...] = ()
+    role: CopyRole
+    keeper: ArtifactUnit | None = None
+    match: ContentMatch | None = None
+    copies: tuple[ArtifactUnit, ...] = ()
     others: int = 0
 
 
-type Compare = Callable[[Member, Member], Match]
+type CompareMembers = Callable[[GroupMember, GroupMember], ContentMatch]
 
 
-def settle(members: Sequence[Member], compare: Compare) -> dict[Member, Standing]:
+def settle_standings(
+    members: Sequence[GroupMember], compare: CompareMembers
+) -> dict[GroupMember, CopyStanding]:
     """
     Return the standing of each of *members*, which have one shape.
 
@@ -74,44 +76,50 @@ def settle(members: Sequence[Member], compare: Compare) -> dict[Member, Standing
     oldest. A keeper of proven copies is never a likely copy itself. Then the buckets are compared: of members
     that stay in several, all but the needed and the oldest are reported as standing elsewhere too.
     """
-    found: dict[Member, Standing] = {}
-    stays: list[Member] = []
+    found: dict[GroupMember, CopyStanding] = {}
+    stays: list[GroupMember] = []
     for bucket in dict.fromkeys(member.unit.bucket for member in members):
         here = sorted((m for m in members if m.unit.bucket == bucket), key=lambda member: member.rank)
-        proven = connected(here, lambda a, b: compare(a, b).likeness is Likeness.PROVEN)
+        proven = connected_groups(here, lambda a, b: compare(a, b).likeness is Likeness.PROVEN)
         heads = [member for equal in proven for member in _surplus(equal, compare, found)]
         stays += _likely(heads, compare, found)
     _elsewhere(stays, compare, found)
-    keeps: dict[Unit, list[Unit]] = {}
+    keeps: dict[ArtifactUnit, list[ArtifactUnit]] = {}
     for member, standing in found.items():
         if standing.keeper is not None:
             keeps.setdefault(standing.keeper, []).append(member.unit)
     for member in (member for member in members if member not in found):
         copies = tuple(keeps.get(member.unit, ()))
         found[member] = (
-            Standing(role=Role.STAYS, copies=copies) if copies else _without_copies(member, members, compare)
+            CopyStanding(role=CopyRole.STAYS, copies=copies)
+            if copies
+            else _without_copies(member, members, compare)
         )
     return found
 
 
-def _surplus(equal: Sequence[Member], compare: Compare, found: dict[Member, Standing]) -> list[Member]:
+def _surplus(
+    equal: Sequence[GroupMember], compare: CompareMembers, found: dict[GroupMember, CopyStanding]
+) -> list[GroupMember]:
     """Return the members that stay of one bucket's equal members; record the others in *found*."""
-    keeper = keeper_of(equal)
+    keeper = choose_keeper(equal)
     if keeper is None:
         return list(equal)
     for member in equal:
         if member is not keeper and not member.needed:
             match = compare(member, keeper)
             if match.likeness is not Likeness.PROVEN:
-                match = Match(Likeness.PROVEN, "equal to a third copy")
-            found[member] = Standing(role=Role.SURPLUS, keeper=keeper.unit, match=match)
+                match = ContentMatch(Likeness.PROVEN, "equal to a third copy")
+            found[member] = CopyStanding(role=CopyRole.SURPLUS, keeper=keeper.unit, match=match)
     return [member for member in equal if member not in found]
 
 
-def _likely(heads: Sequence[Member], compare: Compare, found: dict[Member, Standing]) -> list[Member]:
+def _likely(
+    heads: Sequence[GroupMember], compare: CompareMembers, found: dict[GroupMember, CopyStanding]
+) -> list[GroupMember]:
     """Return the members that stay in one bucket after likely copies; record the copies in *found*."""
     keepers = {standing.keeper for standing in found.values()}
-    stays: list[Member] = []
+    stays: list[GroupMember] = []
     for member in sorted(heads, key=lambda m: m.rank):
         free = not member.needed and member.unit not in keepers
         older = _alike(member, (other for other in stays if other.lasting), compare) if free else None
@@ -119,13 +127,15 @@ def _likely(heads: Sequence[Member], compare: Compare, found: dict[Member, Stand
             stays.append(member)
         else:
             keeper, match = older
-            found[member] = Standing(role=Role.SURPLUS, keeper=keeper.unit, match=match)
+            found[member] = CopyStanding(role=CopyRole.SURPLUS, keeper=keeper.unit, match=match)
     return stays
 
 
-def _elsewhere(stays: Sequence[Member], compare: Compare, found: dict[Member, Standing]) -> None:
+def _elsewhere(
+    stays: Sequence[GroupMember], compare: CompareMembers, found: dict[GroupMember, CopyStanding]
+) -> None:
     """Record in *found* the staying members that another bucket holds as well."""
-    first: list[Member] = []
+    first: list[GroupMember] = []
     for member in sorted(stays, key=lambda m: m.rank):
         apart = (other for other in first if other.lasting and other.unit.bucket != member.unit.bucket)
         older = None if member.needed else _alike(member, apart, compare)
@@ -133,27 +143,31 @@ def _elsewhere(stays: Sequence[Member], compare: Compare, found: dict[Member, St
             first.append(member)
         else:
             keeper, match = older
-            found[member] = Standing(role=Role.ELSEWHERE, keeper=keeper.unit, match=match)
+            found[member] = CopyStanding(role=CopyRole.ELSEWHERE, keeper=keeper.unit, match=match)
 
 
-def keeper_of(equal: Sequence[Member]) -> Member | None:
+def choose_keeper(equal: Sequence[GroupMember]) -> GroupMember | None:
     """Return the keeper of the copies among *equal*: a needed member, else the oldest; a lasting one."""
     return min((member for member in equal if member.lasting), key=lambda member: member.rank, default=None)
 
 
-def _alike(member: Member, others: Iterable[Member], compare: Compare) -> tuple[Member, Match] | None:
+def _alike(
+    member: GroupMember, others: Iterable[GroupMember], compare: CompareMembers
+) -> tuple[GroupMember, ContentMatch] | None:
     """Return the *others*' member that is most like *member*, if any is at least likely."""
     matches = [(other, compare(member, other)) for other in others]
     best = max(matches, key=lambda pair: pair[1].likeness, default=None)
     return best if best is not None and best[1].likeness >= Likeness.LIKELY else None
 
 
-def _without_copies(member: Member, members: Sequence[Member], compare: Compare) -> Standing:
+def _without_copies(
+    member: GroupMember, members: Sequence[GroupMember], compare: CompareMembers
+) -> CopyStanding:
     """Return the standing of an artifact that has no surplus copies."""
     others = [other for other in members if other is not member]
     matches = [(other, compare(member, other)) for other in others]
     best = max(matches, key=lambda pair: pair[1].likeness, default=None)
     if best is None or best[1].likeness is Likeness.DIFFERENT:
-        return Standing(role=Role.ALONE)
-    role = Role.UNSURE if best[1].likeness is Likeness.UNKNOWN else Role.STAYS
-    return Standing(role=role, keeper=best[0].unit, match=best[1])
+        return CopyStanding(role=CopyRole.ALONE)
+    role = CopyRole.UNSURE if best[1].likeness is Likeness.UNKNOWN else CopyRole.STAYS
+    return CopyStanding(role=role, keeper=best[0].unit, match=best[1])

@@ -5,24 +5,29 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ml_janitor.aws.answers import attempt, needed, refused_as
+from ml_janitor.aws.answers import is_refusal, read_signal, required_value
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.s3 import object_tags
+from ml_janitor.aws.s3 import read_object_tags
 from ml_janitor.core.signals import Signal
 from ml_janitor.detectors.duplicate_artifacts import buckets
-from ml_janitor.detectors.duplicate_artifacts.artifact import Stored
-from ml_janitor.detectors.duplicate_artifacts.comparing import Equality
+from ml_janitor.detectors.duplicate_artifacts.artifact import StoredObject
+from ml_janitor.detectors.duplicate_artifacts.comparing import EqualityProof
 from ml_janitor.detectors.duplicate_artifacts.contents import Likeness
-from ml_janitor.detectors.duplicate_artifacts.duplicates import Copy
-from ml_janitor.detectors.duplicate_artifacts.object_heads import ANOTHER, NOT_THERE, Seen, see
-from ml_janitor.detectors.duplicate_artifacts.object_records import Record
+from ml_janitor.detectors.duplicate_artifacts.duplicates import ArtifactCopy
+from ml_janitor.detectors.duplicate_artifacts.object_heads import (
+    CONDITION_FAILED,
+    OBJECT_NOT_THERE,
+    SeenObject,
+    read_object,
+)
+from ml_janitor.detectors.duplicate_artifacts.object_records import CopyRecord
 from ml_janitor.engine.detector import CannotActError, ChangedError, Steps
 
-GET_ACL = "s3:GetObjectAcl"
-LIST_VERSIONS = "s3:ListObjectVersions"
+_GET_OBJECT_ACL = "s3:GetObjectAcl"
+_LIST_VERSIONS = "s3:ListObjectVersions"
 
 
-def prepare(aws: Aws, copy: Copy, memo: Mapping[str, Any]) -> Record:
+def prepare(aws: Aws, copy: ArtifactCopy, memo: Mapping[str, Any]) -> CopyRecord:
     """
     Return the record that writes *copy* again, with a fresh proof that its keeper has its bytes.
 
@@ -36,31 +41,31 @@ def prepare(aws: Aws, copy: Copy, memo: Mapping[str, Any]) -> Record:
         raise CannotActError(f"it has {seen.odd}")
     if keeper.contents.expires is not None:
         raise CannotActError(f"a lifecycle rule will expire what stays, {unit.uri}")
-    versioning = needed(buckets.versioning(aws, artifact.bucket))
-    if versioning == buckets.SUSPENDED and seen.version not in {None, "null"}:
+    versioning = required_value(buckets.read_versioning(aws, artifact.bucket))
+    if versioning == buckets.VERSIONING_SUSPENDED and seen.version not in {None, "null"}:
         raise CannotActError(
             "versioning is suspended, so deleting it would remove for good what its key may hold beneath it"
         )
-    if needed(_granted(aws, artifact)):
+    if required_value(_granted(aws, artifact)):
         raise CannotActError("others were given access to it by its ACL, which an undo would not give back")
-    return Record.of(
+    return CopyRecord.of(
         seen,
         keeper,
-        tags=needed(object_tags(aws, artifact.bucket, artifact.key)) or {},
+        tags=required_value(read_object_tags(aws, artifact.bucket, artifact.key)) or {},
         versioning=versioning,
         proof=_proof(aws, copy, seen, keeper, memo),
     )
 
 
-def _as_listed(aws: Aws, artifact: Stored) -> Seen:
+def _as_listed(aws: Aws, artifact: StoredObject) -> SeenObject:
     """Return *artifact* with all of S3's facts about it, if it still is as listed."""
-    seen = needed(see(aws, artifact.bucket, artifact.key, etag=artifact.etag))
+    seen = required_value(read_object(aws, artifact.bucket, artifact.key, etag=artifact.etag))
     if seen is None or seen.stored.modified != artifact.modified.replace(microsecond=0):
         raise CannotActError(f"{artifact.uri} changed while it was looked at")
     return seen
 
 
-def _granted(aws: Aws, artifact: Stored) -> Signal[bool]:
+def _granted(aws: Aws, artifact: StoredObject) -> Signal[bool]:
     """Return whether *artifact*'s ACL grants more than full control to its owner, a new object's default."""
 
     def read() -> bool:
@@ -68,10 +73,12 @@ def _granted(aws: Aws, artifact: Stored) -> Signal[bool]:
         grants = [(grant["Grantee"].get("ID"), grant["Permission"]) for grant in acl["Grants"]]
         return grants != [(acl["Owner"]["ID"], "FULL_CONTROL")]
 
-    return attempt(read, source=GET_ACL)
+    return read_signal(read, source=_GET_OBJECT_ACL)
 
 
-def _proof(aws: Aws, copy: Copy, seen: Seen, keeper: Seen, memo: Mapping[str, Any]) -> str:
+def _proof(
+    aws: Aws, copy: ArtifactCopy, seen: SeenObject, keeper: SeenObject, memo: Mapping[str, Any]
+) -> str:
     """
     Return the proof that the two are equal, in words.
 
@@ -81,10 +88,10 @@ def _proof(aws: Aws, copy: Copy, seen: Seen, keeper: Seen, memo: Mapping[str, An
     match = copy.standing.match
     if match is not None and match.likeness is Likeness.PROVEN:
         return match.by
-    return Equality(aws, seen, keeper, memo).proof()
+    return EqualityProof(aws, seen, keeper, memo).proof()
 
 
-def act(aws: Aws, record: Record, steps: Steps) -> None:
+def act(aws: Aws, record: CopyRecord, steps: Steps) -> None:
     """
     Delete the copy of *record*: for good, or under a delete marker whose version is then recorded.
 
@@ -93,31 +100,31 @@ def act(aws: Aws, record: Record, steps: Steps) -> None:
     markers: list[str] = []
 
     def delete() -> None:
-        if needed(_current(aws, record)) is not None:
+        if required_value(_current(aws, record)) is not None:
             _unchanged(aws, record)
             _delete(aws, record)
         if record.versioned:
-            markers.extend(needed(_markers(aws, record)) or ())
+            markers.extend(required_value(_markers(aws, record)) or ())
 
     steps.do("delete", delete)
     for marker in markers[:1]:
         steps.do(f"delete marker {marker}", lambda: None)  # the marker that it names exists already
 
 
-def _unchanged(aws: Aws, record: Record) -> None:
+def _unchanged(aws: Aws, record: CopyRecord) -> None:
     """Raise ChangedError unless the copy, its keeper and their bucket are as they were."""
-    now = needed(_current(aws, record))
+    now = required_value(_current(aws, record))
     if now is not None and not record.is_(now):
         raise ChangedError("it was overwritten in the last moment")
-    if needed(buckets.versioning(aws, record.place.bucket)) != record.versioning:
+    if required_value(buckets.read_versioning(aws, record.place.bucket)) != record.versioning:
         raise ChangedError("its bucket's versioning was changed in the last moment")
     keeper = record.keeper
-    stays = needed(see(aws, keeper.bucket, keeper.key, etag=keeper.etag))
+    stays = required_value(read_object(aws, keeper.bucket, keeper.key, etag=keeper.etag))
     if stays is None or stays.version != keeper.version:
         raise ChangedError(f"{keeper.uri}, which it is a copy of, was changed or deleted in the last moment")
 
 
-def _delete(aws: Aws, record: Record) -> None:
+def _delete(aws: Aws, record: CopyRecord) -> None:
     """
     Delete the object by one call, which S3 refuses for any other ETag.
 
@@ -127,33 +134,33 @@ def _delete(aws: Aws, record: Record) -> None:
     try:
         aws.s3.delete_object(Bucket=place.bucket, Key=place.key, IfMatch=place.etag)
     except Exception as error:  # all but the two answers that a condition gives are raised again
-        if refused_as(error, NOT_THERE):
+        if is_refusal(error, OBJECT_NOT_THERE):
             return
-        if not refused_as(error, ANOTHER):
+        if not is_refusal(error, CONDITION_FAILED):
             raise
-        if not record.versioned or not needed(_markers(aws, record)):
+        if not record.versioned or not required_value(_markers(aws, record)):
             raise ChangedError("it was overwritten in the last moment") from error
 
 
-def is_done(aws: Aws, record: Record) -> bool:
+def is_done(aws: Aws, record: CopyRecord) -> bool:
     """
     Return whether the copy of *record* is gone: deleted, or under a delete marker.
 
     In a bucket with versions, an overwritten copy was not deleted. In a bucket without, it is gone.
     """
-    now = needed(_current(aws, record))
+    now = required_value(_current(aws, record))
     if now is None:
         return True
     if record.is_(now):
         return False
-    return not record.versioned or bool(needed(_markers(aws, record)))
+    return not record.versioned or bool(required_value(_markers(aws, record)))
 
 
-def _current(aws: Aws, record: Record) -> Signal[Seen]:
-    return see(aws, record.place.bucket, record.place.key)
+def _current(aws: Aws, record: CopyRecord) -> Signal[SeenObject]:
+    return read_object(aws, record.place.bucket, record.place.key)
 
 
-def _markers(aws: Aws, record: Record) -> Signal[list[str]]:
+def _markers(aws: Aws, record: CopyRecord) -> Signal[list[str]]:
     """Return the versions of the delete markers upon the copy, the newest first."""
     place = record.place
 
@@ -171,4 +178,4 @@ def _markers(aws: Aws, record: Record) -> Signal[list[str]]:
                 break  # keys come in order, and all others with this beginning come after it
         return found
 
-    return attempt(read, source=LIST_VERSIONS)
+    return read_signal(read, source=_LIST_VERSIONS)

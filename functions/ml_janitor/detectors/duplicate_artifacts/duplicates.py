@@ -7,25 +7,25 @@ from dataclasses import dataclass, field
 
 from ml_janitor.aws.arns import target_in
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.referrers import User
+from ml_janitor.aws.referrers import PlaceUser
 from ml_janitor.aws.s3 import GET_OBJECT_TAGGING
 from ml_janitor.core.cost import Cost
 from ml_janitor.core.model import Candidate, Target
-from ml_janitor.core.ownership import protects
+from ml_janitor.core.ownership import tag_protects
 from ml_janitor.core.signals import Absent, NotRead, Signal, Tags, Unreadable, Value
-from ml_janitor.detectors.duplicate_artifacts.artifact import Stored, Unit
-from ml_janitor.detectors.duplicate_artifacts.buckets import Habits
-from ml_janitor.detectors.duplicate_artifacts.contents import Contents
-from ml_janitor.detectors.duplicate_artifacts.copies import Role, Standing
+from ml_janitor.detectors.duplicate_artifacts.artifact import ArtifactUnit, StoredObject
+from ml_janitor.detectors.duplicate_artifacts.buckets import DeletionRules
+from ml_janitor.detectors.duplicate_artifacts.contents import ObjectContents
+from ml_janitor.detectors.duplicate_artifacts.copies import CopyRole, CopyStanding
 
-KIND = "object"
+OBJECT_KIND = "object"
 
 ARCHIVE_CLASSES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
 """Storage classes whose objects cannot be read before they are restored."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Copy(Candidate):
+class ArtifactCopy(Candidate):
     """
     One artifact, and its relation to others of its size.
 
@@ -36,30 +36,30 @@ class Copy(Candidate):
     read only for an artifact that is surplus as far as the others tell.
     """
 
-    stored: Stored
-    unit: Signal[Unit]
+    stored: StoredObject
+    unit: Signal[ArtifactUnit]
     listing_error: str | None = None
     stale: str | None = None
     unsearched: str | None = None
-    contents: Signal[Contents] = field(default_factory=NotRead)
+    contents: Signal[ObjectContents] = field(default_factory=NotRead)
     archived: str | None = None
     replica: bool = False
     referred: Signal[tuple[str, ...]] = field(default_factory=NotRead)
-    needed_only_by: tuple[User, ...] = ()
+    needed_only_by: tuple[PlaceUser, ...] = ()
     gaps: tuple[str, ...] = ()
-    standing: Standing = field(default_factory=lambda: Standing(role=Role.ALONE))
+    standing: CopyStanding = field(default_factory=lambda: CopyStanding(role=CopyRole.ALONE))
     cost: Cost = field(default_factory=Cost)
-    habits: Habits | None = None
+    habits: DeletionRules | None = None
     lock: Signal[str] = field(default_factory=NotRead)
 
 
-def target_of(aws: Aws, artifact: Stored) -> Target:
+def object_target(aws: Aws, artifact: StoredObject) -> Target:
     """Return the target for *artifact*; identity is its ARN and the time at which it was written."""
     name = f"{artifact.bucket}/{artifact.key}"
-    return target_in(aws, f"arn:{aws.partition}:s3:::{name}", name, KIND, artifact.modified)
+    return target_in(aws, f"arn:{aws.partition}:s3:::{name}", name, OBJECT_KIND, artifact.modified)
 
 
-def archived(unit: Unit, known: Mapping[Stored, Contents]) -> str | None:
+def archived_class(unit: ArtifactUnit, known: Mapping[StoredObject, ObjectContents]) -> str | None:
     """Return the archive class of an archived file of *unit*, or None."""
     classes = (
         file.storage_class
@@ -72,18 +72,18 @@ def archived(unit: Unit, known: Mapping[Stored, Contents]) -> str | None:
     return next((name for name in classes if name is not None), None)
 
 
-def surplus(copy: Copy) -> bool:
+def is_surplus(copy: ArtifactCopy) -> bool:
     """Return whether *copy* may be found, as far as the cheap signals tell."""
-    role = copy.standing.role in {Role.SURPLUS, Role.ELSEWHERE}
+    role = copy.standing.role in {CopyRole.SURPLUS, CopyRole.ELSEWHERE}
     return role and isinstance(copy.referred, Absent) and copy.listing_error is None and not copy.replica
 
 
-def files_of(copy: Copy) -> tuple[Stored, ...]:
+def copy_files(copy: ArtifactCopy) -> tuple[StoredObject, ...]:
     """Return the files that stand or fall with *copy*."""
     return copy.unit.value.files if isinstance(copy.unit, Value) else (copy.stored,)
 
 
-def together(*signals: Signal[Tags]) -> Signal[Tags]:
+def merge_object_tags(*signals: Signal[Tags]) -> Signal[Tags]:
     """
     Return the tags of a bucket, of the files beside, and of the object itself, the later ones winning.
 
@@ -97,14 +97,14 @@ def together(*signals: Signal[Tags]) -> Signal[Tags]:
                 merged |= {
                     key: value
                     for key, value in tags.items()
-                    if key not in merged or not protects(key, merged[key])
+                    if key not in merged or not tag_protects(key, merged[key])
                 }
             case other:
                 return other
     return Value(merged, GET_OBJECT_TAGGING)
 
 
-def strictest(locks: Sequence[Signal[str]]) -> Signal[str]:
+def strictest_lock(locks: Sequence[Signal[str]]) -> Signal[str]:
     """Return the strictest of several locks: a known lock, else a possible one."""
     order = (Value, Unreadable, NotRead, Absent)
     return min(locks, key=lambda lock: order.index(type(lock)))

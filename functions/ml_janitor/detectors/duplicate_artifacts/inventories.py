@@ -6,19 +6,19 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ml_janitor.aws.athena import Place
-from ml_janitor.detectors.duplicate_artifacts.prefixes import BUCKET, through_s3
-from ml_janitor.engine.detector import Grant, allow, implied
+from ml_janitor.aws.athena import AthenaPlace
+from ml_janitor.detectors.duplicate_artifacts.prefixes import BUCKET_NAME, via_s3_conditions
+from ml_janitor.engine.detector import Grant, allow, implied_grant
 
-LIVE_CATALOG, LIVE_BUCKET = "s3tablescatalog/aws-s3", "aws-s3"
+LIVE_CATALOG, _LIVE_BUCKET = "s3tablescatalog/aws-s3", "aws-s3"
 """The catalog and bucket of S3's live inventory tables (S3 user guide, "Querying metadata tables")."""
 
-KEYS = ("table", "location", "workgroup", "output")
+_INVENTORY_KEYS = ("table", "location", "workgroup", "output")
 
-FOLDER = re.compile(rf"s3://{BUCKET.pattern}/([^*?$']*/)?")
-HIVE = re.compile(r"\w+\.\w+")
-LIVE = re.compile(rf"{re.escape(LIVE_CATALOG)}\.[\w-]+\.inventory")
-WORKGROUP = re.compile(r"[a-zA-Z0-9._-]{1,128}")
+_INVENTORY_FOLDER = re.compile(rf"s3://{BUCKET_NAME.pattern}/([^*?$']*/)?")
+_HIVE_TABLE = re.compile(r"\w+\.\w+")
+_LIVE_TABLE = re.compile(rf"{re.escape(LIVE_CATALOG)}\.[\w-]+\.inventory")
+_WORKGROUP_NAME = re.compile(r"[a-zA-Z0-9._-]{1,128}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,9 +47,9 @@ class Inventory:
         return parts if self.live else ["AwsDataCatalog", *parts]
 
     @property
-    def place(self) -> Place:
+    def place(self) -> AthenaPlace:
         catalog, database, _ = self.parts
-        return Place(catalog=catalog, database=database, workgroup=self.workgroup, output=self.output)
+        return AthenaPlace(catalog=catalog, database=database, workgroup=self.workgroup, output=self.output)
 
     @property
     def quoted(self) -> str:
@@ -57,7 +57,7 @@ class Inventory:
         return ".".join(f'"{part}"' for part in (self.parts if self.live else self.parts[1:]))
 
 
-def named(settings: Mapping[str, Mapping[str, str]]) -> tuple[Inventory, ...]:
+def inventories_in(settings: Mapping[str, Mapping[str, str]]) -> tuple[Inventory, ...]:
     """
     Return the inventories that `inventories` of the *settings* name. Raises
     ValueError for an invalid entry.
@@ -67,32 +67,32 @@ def named(settings: Mapping[str, Mapping[str, str]]) -> tuple[Inventory, ...]:
 
 def _one(bucket: str, table: Mapping[str, str]) -> Inventory:
     where = f"inventories.{bucket}"
-    if not BUCKET.fullmatch(bucket):
+    if not BUCKET_NAME.fullmatch(bucket):
         raise ValueError(f'inventories: expected the name of a bucket like "models", got "{bucket}"')
-    if unknown := sorted(set(table) - set(KEYS)):
-        raise ValueError(f'{where}: expected {", ".join(KEYS)}, got "{unknown[0]}"')
+    if unknown := sorted(set(table) - set(_INVENTORY_KEYS)):
+        raise ValueError(f'{where}: expected {", ".join(_INVENTORY_KEYS)}, got "{unknown[0]}"')
     for key, folder in ((key, table[key]) for key in ("location", "output") if key in table):
-        if not FOLDER.fullmatch(folder):
+        if not _INVENTORY_FOLDER.fullmatch(folder):
             raise ValueError(
                 f'{where}.{key}: expected a folder like "s3://inventories/models/all/", with its last slash, '
                 f'got "{folder}"'
             )
     name = table.get("table", "")
-    if "location" in table and not HIVE.fullmatch(name):
+    if "location" in table and not _HIVE_TABLE.fullmatch(name):
         raise ValueError(f'{where}.table: expected a database and a table like "s3.models", got "{name}"')
-    if "location" not in table and not LIVE.fullmatch(name):
+    if "location" not in table and not _LIVE_TABLE.fullmatch(name):
         raise ValueError(
             f'{where}.table: expected a live inventory table like "{LIVE_CATALOG}.b_models.inventory", or '
             f'another one with the location of its S3 Inventory, got "{name}"'
         )
     if "output" not in table:
         raise ValueError(f'{where}.output: expected where Athena leaves its answers, "s3://BUCKET/FOLDER/"')
-    if not WORKGROUP.fullmatch(table.get("workgroup", "primary")):
+    if not _WORKGROUP_NAME.fullmatch(table.get("workgroup", "primary")):
         raise ValueError(f'{where}.workgroup: expected the name of one, got "{table["workgroup"]}"')
     return Inventory(bucket=bucket, **table)
 
 
-def grants(inventories: Sequence[Inventory], *, look: bool) -> tuple[Grant, ...]:
+def inventory_grants(inventories: Sequence[Inventory], *, look: bool) -> tuple[Grant, ...]:
     """
     Return the permissions to query *inventories* alone: their work groups, tables, files and answers.
 
@@ -106,8 +106,8 @@ def grants(inventories: Sequence[Inventory], *, look: bool) -> tuple[Grant, ...]
     return tuple(found)
 
 
-ATHENA_GUIDE = "Athena user guide, Identity and access management in Athena"
-GLUE = f"{ATHENA_GUIDE}: the tables that a query names are looked up in the Glue Data Catalog"
+_ATHENA_GUIDE = "Athena user guide, Identity and access management in Athena"
+_GLUE_SOURCE = f"{_ATHENA_GUIDE}: the tables that a query names are looked up in the Glue Data Catalog"
 
 
 def _athena(inventory: Inventory) -> tuple[Grant, ...]:
@@ -133,15 +133,15 @@ def _files(inventory: Inventory) -> tuple[Grant, ...]:
     return (
         allow("s3:GetObject", on=objects),
         *(
-            implied(f"glue:{call}", on=on, source=GLUE)
+            implied_grant(f"glue:{call}", on=on, source=_GLUE_SOURCE)
             for call in ("GetDatabase", "GetTable", "GetPartitions")
             for on in (glue[:2] if call == "GetDatabase" else glue)
         ),
-        implied(
+        implied_grant(
             "kms:Decrypt",
             on="key/*",
             source="S3 user guide, Configuring Amazon S3 Inventory: lists may be encrypted with a KMS key",
-            when=through_s3(objects, f"arn:aws:s3:::{bucket}"),
+            when=via_s3_conditions(objects, f"arn:aws:s3:::{bucket}"),
         ),
     )
 
@@ -159,21 +159,25 @@ def _live_table(inventory: Inventory) -> tuple[Grant, ...]:
     return (
         allow("s3:GetBucketMetadataTableConfiguration", on=f"arn:aws:s3:::{inventory.bucket}"),
         *(
-            implied(f"s3tables:{call}", on=f"bucket/{LIVE_BUCKET}/table/*", source=query)
+            implied_grant(f"s3tables:{call}", on=f"bucket/{_LIVE_BUCKET}/table/*", source=query)
             for call in ("GetTable", "GetTableData", "GetTableMetadataLocation")
         ),
-        *(implied(f"glue:{call}", on=on, source=GLUE) for call, places in glue.items() for on in places),
+        *(
+            implied_grant(f"glue:{call}", on=on, source=_GLUE_SOURCE)
+            for call, places in glue.items()
+            for on in places
+        ),
     )
 
 
 def _answers(inventory: Inventory) -> tuple[Grant, ...]:
     """Return the permissions for the folder of Athena's answers, which Athena writes as the caller."""
     bucket, _, folder = inventory.output.removeprefix("s3://").partition("/")
-    source = f"{ATHENA_GUIDE}: it writes and reads a query's results with the permissions of the caller"
+    source = f"{_ATHENA_GUIDE}: it writes and reads a query's results with the permissions of the caller"
     return (
         *(
-            implied(f"s3:{call}", on=f"arn:aws:s3:::{bucket}/{folder}*", source=source)
+            implied_grant(f"s3:{call}", on=f"arn:aws:s3:::{bucket}/{folder}*", source=source)
             for call in ("AbortMultipartUpload", "GetObject", "ListMultipartUploadParts", "PutObject")
         ),
-        implied("s3:GetBucketLocation", on=f"arn:aws:s3:::{bucket}", source=source),
+        implied_grant("s3:GetBucketLocation", on=f"arn:aws:s3:::{bucket}", source=source),
     )

@@ -13,36 +13,36 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from ml_janitor.aws.answers import ReadError, attempt
+from ml_janitor.aws.answers import ReadError, read_signal
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.s3 import location
+from ml_janitor.aws.s3 import split_uri
 from ml_janitor.core.signals import Value
 from ml_janitor.detectors.duplicate_artifacts.inventories import LIVE_CATALOG, Inventory
-from ml_janitor.detectors.duplicate_artifacts.inventory_sql import Format, Table
+from ml_janitor.detectors.duplicate_artifacts.inventory_sql import InventoryFormat, InventoryTable
 
-DELIVERY = re.compile(r"(\d{4}-\d{2}-\d{2})T(\d{2}-\d{2})Z/")
+_DELIVERY_FOLDER = re.compile(r"(\d{4}-\d{2}-\d{2})T(\d{2}-\d{2})Z/")
 """The folder of one delivery (S3 user guide, "Locating your inventory list")."""
 
-NEEDED = {"bucket", "key", "size", "e_tag"}
+_NEEDED_COLUMNS = {"bucket", "key", "size", "e_tag"}
 
-CSV_NAMES = {"ETag": "e_tag"}
+_CSV_NAMES = {"ETag": "e_tag"}
 """Columns of a CSV whose names do not follow from the capitals in their words."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Delivery:
+class InventoryDelivery:
     """
     The part of an inventory to read: its *table*, and the time at which S3 began to list it.
 
     *most* is the most bytes that a query scans.
     """
 
-    table: Table
+    table: InventoryTable
     at: datetime
     most: int
 
 
-def latest(aws: Aws, inventory: Inventory, now: datetime) -> Delivery:
+def find_latest_delivery(aws: Aws, inventory: Inventory, now: datetime) -> InventoryDelivery:
     """
     Return the newest delivery of *inventory*; a live table is as it is *now*.
     Raises ReadError with the remedy.
@@ -50,15 +50,15 @@ def latest(aws: Aws, inventory: Inventory, now: datetime) -> Delivery:
     return _live(aws, inventory, now) if inventory.live else _delivered(aws, inventory)
 
 
-def _delivered(aws: Aws, inventory: Inventory) -> Delivery:
-    bucket, prefix = location(str(inventory.location))
+def _delivered(aws: Aws, inventory: Inventory) -> InventoryDelivery:
+    bucket, prefix = split_uri(str(inventory.location))
     pages = aws.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, Delimiter="/")
     folders = [
         folder["Prefix"].removeprefix(prefix)
         for page in pages
         for folder in (page["CommonPrefixes"] if page["KeyCount"] and "CommonPrefixes" in page else ())
     ]
-    days = sorted(match[0] for name in folders if (match := DELIVERY.fullmatch(name)) is not None)
+    days = sorted(match[0] for name in folders if (match := _DELIVERY_FOLDER.fullmatch(name)) is not None)
     if not days:
         raise ReadError(
             f"no inventory lies in {inventory.location}: S3 delivers the first one within 48 hours; else set "
@@ -67,21 +67,21 @@ def _delivered(aws: Aws, inventory: Inventory) -> Delivery:
     manifest = _manifest(aws, bucket, f"{prefix}{days[-1]}")
     if manifest["sourceBucket"] != inventory.bucket:
         raise ReadError(f"{inventory.location} is the inventory of bucket {manifest['sourceBucket']}")
-    columns = columns_of(manifest["fileFormat"], manifest["fileSchema"])
-    if missing := sorted(NEEDED - set(columns)):
+    columns = inventory_columns(manifest["fileFormat"], manifest["fileSchema"])
+    if missing := sorted(_NEEDED_COLUMNS - set(columns)):
         raise ReadError(
             f"the inventory has no {', '.join(missing)}: add Size and ETag to its optional fields"
         )
     day, hour = days[-1].removesuffix("Z/").split("T")
-    table = Table(
+    table = InventoryTable(
         name=inventory.quoted,
         bucket=inventory.bucket,
-        format=Format(manifest["fileFormat"]),
+        format=InventoryFormat(manifest["fileFormat"]),
         day=f"{day}-{hour}",
         versions="is_latest" in columns,
     )
     at = datetime.strptime(days[-1], "%Y-%m-%dT%H-%MZ/").replace(tzinfo=UTC)
-    return Delivery(table=table, at=at, most=sum(file["size"] for file in manifest["files"]))
+    return InventoryDelivery(table=table, at=at, most=sum(file["size"] for file in manifest["files"]))
 
 
 def _manifest(aws: Aws, bucket: str, folder: str) -> Mapping[str, Any]:
@@ -106,7 +106,7 @@ def _manifest(aws: Aws, bucket: str, folder: str) -> Mapping[str, Any]:
     return found
 
 
-def columns_of(kind: str, schema: str) -> tuple[str, ...]:
+def inventory_columns(kind: str, schema: str) -> tuple[str, ...]:
     """
     Return the columns of an inventory, named as in Athena's tables, from its
     manifest's fileFormat and fileSchema.
@@ -114,16 +114,16 @@ def columns_of(kind: str, schema: str) -> tuple[str, ...]:
     The schema is "Bucket, Key, ETag" for CSV, "struct<bucket:string,...>" for ORC, and "message s3.inventory
     { required binary bucket (UTF8); ...}" for Parquet.
     """
-    if kind == Format.CSV:
+    if kind == InventoryFormat.CSV:
         given = [column.strip() for column in schema.split(",")]
         between = r"(?<=[a-z0-9])(?=[A-Z])"
-        return tuple(CSV_NAMES.get(column) or re.sub(between, "_", column).lower() for column in given)
-    if kind == Format.ORC:
+        return tuple(_CSV_NAMES.get(column) or re.sub(between, "_", column).lower() for column in given)
+    if kind == InventoryFormat.ORC:
         return tuple(re.findall(r"(\w+):", schema))
     return tuple(re.findall(r"(?:required|optional)\s+\w+\s+(\w+)", schema))
 
 
-def _live(aws: Aws, inventory: Inventory, now: datetime) -> Delivery:
+def _live(aws: Aws, inventory: Inventory, now: datetime) -> InventoryDelivery:
     found: Any = aws.s3.get_bucket_metadata_configuration(Bucket=inventory.bucket)
     result = found["GetBucketMetadataConfigurationResult"]["MetadataConfigurationResult"]
     state = result["InventoryTableConfigurationResult"].get("TableStatus", "none")
@@ -140,13 +140,15 @@ def _live(aws: Aws, inventory: Inventory, now: datetime) -> Delivery:
             f"nothing bounds the price of a query of a live inventory table: set the data limit per query "
             f"(BytesScannedCutoffPerQuery) of work group {inventory.workgroup}"
         )
-    return Delivery(table=Table(name=inventory.quoted, bucket=inventory.bucket), at=now, most=most)
+    return InventoryDelivery(
+        table=InventoryTable(name=inventory.quoted, bucket=inventory.bucket), at=now, most=most
+    )
 
 
-NO_CONFIGURATION = ("MetadataConfigurationNotFound", "NoSuchConfiguration")
+_NO_INVENTORY = ("MetadataConfigurationNotFound", "NoSuchConfiguration")
 
 
-def suggested(aws: Aws, bucket: str) -> str | None:
+def suggest_inventory(aws: Aws, bucket: str) -> str | None:
     """
     Return the setting that names an inventory of *bucket*, the live table
     first; None without an inventory.
@@ -175,7 +177,7 @@ def suggested(aws: Aws, bucket: str) -> str | None:
         return None
 
     for read in (live, delivered):
-        match attempt(read, source="s3:ListBucketInventoryConfigurations", absent=NO_CONFIGURATION):
+        match read_signal(read, source="s3:ListBucketInventoryConfigurations", absent=_NO_INVENTORY):
             case Value(str() as setting):
                 return f'inventories."{bucket}" = {{ {setting} }}'
             case _:

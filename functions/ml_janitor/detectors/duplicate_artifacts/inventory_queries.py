@@ -8,24 +8,24 @@ from dataclasses import dataclass, field
 from urllib.parse import unquote_plus
 
 from ml_janitor.aws.answers import ReadError
-from ml_janitor.aws.athena import Answer, Place, Row, ask, price
+from ml_janitor.aws.athena import AthenaAnswer, AthenaPlace, AthenaRow, query_price, run_query
 from ml_janitor.aws.client import Aws
-from ml_janitor.detectors.duplicate_artifacts.artifact import Names
+from ml_janitor.detectors.duplicate_artifacts.artifact import ArtifactNames
 from ml_janitor.detectors.duplicate_artifacts.inventories import Inventory
-from ml_janitor.detectors.duplicate_artifacts.inventory_deliveries import Delivery
+from ml_janitor.detectors.duplicate_artifacts.inventory_deliveries import InventoryDelivery
 from ml_janitor.detectors.duplicate_artifacts.inventory_sql import (
     GROUP_COLUMNS,
     KEY_COLUMNS,
-    Format,
-    Group,
-    groups,
-    keys,
-    portions,
+    InventoryFormat,
+    SizeGroup,
+    groups_sql,
+    keys_sql,
+    query_portions,
 )
 
 
 @dataclass(slots=True)
-class Purse:
+class QueryBudget:
     """
     The budget of the queries of a bucket, and their prices so far, in US dollars.
 
@@ -37,20 +37,21 @@ class Purse:
     bounds: list[float] = field(default_factory=list)
     prices: list[float] = field(default_factory=list)
 
-    def ask(self, aws: Aws, sql: str, columns: Sequence[str], place: Place, limit: int) -> Answer:
+    def ask(self, aws: Aws, sql: str, columns: Sequence[str], place: AthenaPlace, limit: int) -> AthenaAnswer:
         """
         Run `athena.ask` if the budget allows. Raises ReadError if it does
         not, or if nothing was scanned.
         """
-        bound = price(limit, self.usd_per_tb)
+        bound = query_price(limit, self.usd_per_tb)
         if sum(self.prices) + bound > self.most:
             raise ReadError(
-                f"the next query may cost {dollars(bound)}, and {dollars(sum(self.prices))} is spent: "
-                f"inventory_max_usd allows {dollars(self.most)} for a bucket and run"
+                f"the next query may cost {format_query_usd(bound)}, and "
+                f"{format_query_usd(sum(self.prices))} is spent: "
+                f"inventory_max_usd allows {format_query_usd(self.most)} for a bucket and run"
             )
         self.bounds.append(bound)
-        answer = ask(aws, sql, columns, place)
-        self.prices.append(price(answer.scanned, self.usd_per_tb))
+        answer = run_query(aws, sql, columns, place)
+        self.prices.append(query_price(answer.scanned, self.usd_per_tb))
         if answer.scanned == 0:
             raise ReadError(
                 f"Athena scanned nothing in {place.database}: its table lacks this delivery. Load its "
@@ -59,33 +60,35 @@ class Purse:
         return answer
 
 
-def dollars(usd: float) -> str:
+def format_query_usd(usd: float) -> str:
     """Return an amount in dollars, also a small one: "$0.00005"."""
     return f"${usd:.2f}" if usd >= 1 else f"${usd:.5f}".rstrip("0").rstrip(".")
 
 
 @dataclass(frozen=True, slots=True)
-class Queries:
+class InventoryQueries:
     """The two queries, over one delivery of an inventory."""
 
     aws: Aws
     inventory: Inventory
-    delivery: Delivery
-    names: Names
-    purse: Purse
+    delivery: InventoryDelivery
+    names: ArtifactNames
+    purse: QueryBudget
 
-    def groups(self, *, by_size: bool) -> list[Group]:
+    def groups(self, *, by_size: bool) -> list[SizeGroup]:
         """Return the groups of artifacts with the same size and ETag, the largest first."""
-        sql = groups(self.delivery.table, self.names, by_size=by_size)
+        sql = groups_sql(self.delivery.table, self.names, by_size=by_size)
         answer = self.purse.ask(self.aws, sql, GROUP_COLUMNS, self.inventory.place, self.delivery.most)
-        return [Group(int(size or 0), etag or "", int(count or 0)) for size, etag, count in answer.rows]
+        return [SizeGroup(int(size or 0), etag or "", int(count or 0)) for size, etag, count in answer.rows]
 
-    def keys(self, wanted: Sequence[Group]) -> list[tuple[str, int, str]]:
+    def keys(self, wanted: Sequence[SizeGroup]) -> list[tuple[str, int, str]]:
         """Return key, size and ETag of each artifact in the groups *wanted*, once. Raises ReadError."""
-        return list(dict.fromkeys(artifact for part in portions(wanted) for artifact in self._portion(part)))
+        return list(
+            dict.fromkeys(artifact for part in query_portions(wanted) for artifact in self._portion(part))
+        )
 
-    def _portion(self, part: Sequence[Group]) -> list[tuple[str, int, str]]:
-        sql = keys(self.delivery.table, self.names, part)
+    def _portion(self, part: Sequence[SizeGroup]) -> list[tuple[str, int, str]]:
+        sql = keys_sql(self.delivery.table, self.names, part)
         answer = self.purse.ask(self.aws, sql, KEY_COLUMNS, self.inventory.place, self.delivery.most)
         mine = {(group.size, group.etag) for group in part}
         found = [
@@ -103,11 +106,11 @@ class Queries:
         return found
 
 
-def _named(row: Row, delivery: Delivery) -> tuple[str, int, str]:
+def _named(row: AthenaRow, delivery: InventoryDelivery) -> tuple[str, int, str]:
     """
     Return a row's key, size and ETag. S3 URL-encodes the keys of a CSV (S3 user
     guide, "Amazon S3 Inventory list").
     """
     key, size, etag = row
-    decoded = unquote_plus(key or "") if delivery.table.format is Format.CSV else key or ""
+    decoded = unquote_plus(key or "") if delivery.table.format is InventoryFormat.CSV else key or ""
     return decoded, int(size or 0), etag or ""

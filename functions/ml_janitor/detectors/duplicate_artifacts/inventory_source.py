@@ -9,30 +9,45 @@ from datetime import datetime, timedelta
 from functools import partial
 from itertools import islice
 
-from ml_janitor.aws.answers import ReadError, attempt, needed
-from ml_janitor.aws.athena import USD_PER_TB, price
+from ml_janitor.aws.answers import ReadError, read_signal, required_value
+from ml_janitor.aws.athena import USD_PER_TB_SCANNED, query_price
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.s3 import LIST_OBJECTS
 from ml_janitor.core.signals import Unreadable, Value
-from ml_janitor.core.text import data_size
+from ml_janitor.core.text import format_size
 from ml_janitor.detectors.duplicate_artifacts import copy_reasons as reasons
-from ml_janitor.detectors.duplicate_artifacts.artifact import Folder, Names, Shelf, Stored, archive, listed
+from ml_janitor.detectors.duplicate_artifacts.artifact import (
+    ArtifactNames,
+    BucketIndex,
+    FolderKey,
+    StoredObject,
+    find_object,
+    is_whole_model,
+)
 from ml_janitor.detectors.duplicate_artifacts.inventories import Inventory
-from ml_janitor.detectors.duplicate_artifacts.inventory_deliveries import Delivery, latest, suggested
-from ml_janitor.detectors.duplicate_artifacts.inventory_queries import Purse, Queries, dollars
-from ml_janitor.detectors.duplicate_artifacts.inventory_sql import BY_SIZE, Group
-from ml_janitor.detectors.duplicate_artifacts.sources import MOST, folders_of, order
+from ml_janitor.detectors.duplicate_artifacts.inventory_deliveries import (
+    InventoryDelivery,
+    find_latest_delivery,
+    suggest_inventory,
+)
+from ml_janitor.detectors.duplicate_artifacts.inventory_queries import (
+    InventoryQueries,
+    QueryBudget,
+    format_query_usd,
+)
+from ml_janitor.detectors.duplicate_artifacts.inventory_sql import BY_SIZE_BYTES, SizeGroup
+from ml_janitor.detectors.duplicate_artifacts.sources import MOST_COMPARED, artifact_order, relevant_folders
 
-PAGES = 10
+_MOST_FOLDER_PAGES = 10
 """Pages of a folder's listing. A larger folder counts as one model, which is then too large to compare."""
 
 
-MOST_SIZES = 5_000
+MOST_EXTRA_SIZES = 5_000
 """Most sizes of artifacts in listed buckets that an inventory query adds to its own groups."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asking:
+class InventorySettings:
     """
     The inventories to read, the age up to which they prove anything, and the
     price limit of each in US dollars.
@@ -44,7 +59,7 @@ class Asking:
     inventories: tuple[Inventory, ...] = ()
     max_age: timedelta = timedelta(hours=48)
     max_usd: float = 1.0
-    usd_per_tb: float = USD_PER_TB
+    usd_per_tb: float = USD_PER_TB_SCANNED
     look_from: int = 0
 
     @property
@@ -57,30 +72,33 @@ class Asking:
 
 
 @dataclass(slots=True)
-class Inventoried:
+class InventoriedBucket:
     """One bucket by its inventory: the candidates that Athena named and S3 still has."""
 
     aws: Aws
-    names: Names
-    shelf: Shelf
-    found: list[Stored] = field(default_factory=list)
+    names: ArtifactNames
+    shelf: BucketIndex
+    found: list[StoredObject] = field(default_factory=list)
     left_out: int = 0
     reading: str = ""
 
     @property
-    def shelves(self) -> Mapping[str, Shelf]:
+    def shelves(self) -> Mapping[str, BucketIndex]:
         return {self.shelf.bucket: self.shelf}
 
-    def artifacts(self) -> Iterator[Stored]:
-        return iter(sorted(self.found, key=order))
+    def artifacts(self) -> Iterator[StoredObject]:
+        return iter(sorted(self.found, key=artifact_order))
 
-    def notice(self, folders: AbstractSet[Folder]) -> None:
+    def notice(self, folders: AbstractSet[FolderKey]) -> None:
         """
         List the *folders* that show whether weights are a model by themselves.
 
         A folder that is too large, or that cannot be listed, counts as one model.
         """
-        mine = folders_of([artifact for artifact in self.found if not archive(artifact.key)]) & folders
+        mine = (
+            relevant_folders([artifact for artifact in self.found if not is_whole_model(artifact.key)])
+            & folders
+        )
         wanted = sorted(folder for _, folder in mine)
         for folder, whole in zip(wanted, self.aws.map(self._lies_in, wanted), strict=True):
             if not whole:
@@ -94,51 +112,51 @@ class Inventoried:
 
         def read() -> bool:
             more = False
-            for page in islice(pages, PAGES):
+            for page in islice(pages, _MOST_FOLDER_PAGES):
                 more = page["IsTruncated"]
                 if "Contents" in page:
                     self.shelf.put(page, self.names)
             return not more
 
-        return attempt(read, source=LIST_OBJECTS) == Value(True, LIST_OBJECTS)
+        return read_signal(read, source=LIST_OBJECTS) == Value(True, LIST_OBJECTS)
 
 
 @dataclass(slots=True)
-class Known:
+class InventoriedBuckets:
     """The buckets that were read from their inventories, with notices and errors."""
 
-    sources: list[Inventoried] = field(default_factory=list)
+    sources: list[InventoriedBucket] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
 
 
-def read_all(
+def read_inventories(
     aws: Aws,
-    asking: Asking,
+    asking: InventorySettings,
     places: Mapping[str, str],
-    names: Names,
+    names: ArtifactNames,
     now: datetime,
     *,
     readable: Sequence[str],
     sizes: AbstractSet[int] | None,
     elsewhere: AbstractSet[int],
-) -> Known:
+) -> InventoriedBuckets:
     """
     Read the *places*, a map of buckets to regions, that have an inventory.
 
     *readable* are the buckets whose contents may be read, *elsewhere* the sizes of all other artifacts.
     """
-    known = Known()
+    known = InventoriedBuckets()
     for inventory in asking.inventories:
         region = places.get(inventory.bucket)
         if region == aws.region:
             by_size = inventory.bucket in readable
-            found = inventoried(
+            found = read_inventory(
                 aws, inventory, asking, names, now, by_size=by_size, sizes=sizes, elsewhere=elsewhere
             )
             known.sources.append(found)
             known.notices += [found.reading] if found.reading else []
-            known.errors += [reasons.left_out(found.left_out)] if found.left_out else []
+            known.errors += [reasons.left_out_notice(found.left_out)] if found.left_out else []
         elif region is not None:
             known.notices.append(
                 f"{inventory.bucket} is in {region}, and its inventory is asked there, not here"
@@ -146,7 +164,7 @@ def read_all(
     return known
 
 
-def unnamed(aws: Aws, asking: Asking, shelves: Sequence[Shelf]) -> list[str]:
+def suggest_inventories(aws: Aws, asking: InventorySettings, shelves: Sequence[BucketIndex]) -> list[str]:
     """Return settings to copy for large buckets that were listed although they have an inventory."""
     large = [shelf for shelf in shelves if asking.look_from and shelf.objects >= asking.look_from]
     return [
@@ -154,79 +172,82 @@ def unnamed(aws: Aws, asking: Asking, shelves: Sequence[Shelf]) -> list[str]:
         "To have that done, make its table (see the page of duplicate-artifacts) and set, in "
         f"detectors.duplicate-artifacts: {setting}"
         for shelf, setting in zip(
-            large, aws.map(lambda shelf: suggested(aws, shelf.bucket), large), strict=True
+            large, aws.map(lambda shelf: suggest_inventory(aws, shelf.bucket), large), strict=True
         )
         if setting
     ]
 
 
-def inventoried(
+def read_inventory(
     aws: Aws,
     inventory: Inventory,
-    asking: Asking,
-    names: Names,
+    asking: InventorySettings,
+    names: ArtifactNames,
     now: datetime,
     *,
     by_size: bool,
     sizes: AbstractSet[int] | None,
     elsewhere: AbstractSet[int],
-) -> Inventoried:
+) -> InventoriedBucket:
     """
     Return the bucket as *inventory* describes it, as far as S3 confirms it.
 
-    With *by_size*, artifacts of one size from `BY_SIZE` on are candidates whatever their ETags. With *sizes*,
-    all artifacts of these sizes are candidates, and no groups are read; else sizes that also occur
+    With *by_size*, artifacts of one size from `BY_SIZE_BYTES` on are candidates whatever their ETags. With
+    *sizes*, all artifacts of these sizes are candidates, and no groups are read; else sizes that also occur
     *elsewhere* are added. A failure leaves the bucket unread.
     """
-    source = Inventoried(aws, names, Shelf(bucket=inventory.bucket, region=aws.region))
-    purse = Purse(asking.max_usd, asking.usd_per_tb)
+    source = InventoriedBucket(aws, names, BucketIndex(bucket=inventory.bucket, region=aws.region))
+    purse = QueryBudget(asking.max_usd, asking.usd_per_tb)
 
     def read() -> None:
-        delivery = latest(aws, inventory, now)
+        delivery = find_latest_delivery(aws, inventory, now)
         age = now - delivery.at
         if age > asking.max_age:
-            source.shelf.stale = f"its bucket's inventory is {hours(age)} old"
-        limit = 2 * price(delivery.most, asking.usd_per_tb)
+            source.shelf.stale = f"its bucket's inventory is {age_in_hours(age)} old"
+        limit = 2 * query_price(delivery.most, asking.usd_per_tb)
         if limit > asking.max_usd:
             raise ReadError(
-                f"asking Athena may cost {dollars(limit)}: inventory_max_usd allows {dollars(asking.max_usd)}"
+                f"asking Athena may cost {format_query_usd(limit)}: inventory_max_usd allows "
+                f"{format_query_usd(asking.max_usd)}"
             )
-        queries = Queries(aws, inventory, delivery, names, purse)
+        queries = InventoryQueries(aws, inventory, delivery, names, purse)
         wanted = (
-            merged(queries.groups(by_size=by_size), elsewhere if len(elsewhere) <= MOST_SIZES else ())
+            add_sizes(
+                queries.groups(by_size=by_size), elsewhere if len(elsewhere) <= MOST_EXTRA_SIZES else ()
+            )
             if sizes is None
-            else [Group(size, "", 0) for size in sorted(sizes, reverse=True)]
+            else [SizeGroup(size, "", 0) for size in sorted(sizes, reverse=True)]
         )
-        wanted, source.left_out = within(wanted, MOST)
+        wanted, source.left_out = limit_groups(wanted, MOST_COMPARED)
         named = queries.keys(wanted)
         source.found = _still_there(aws, inventory.bucket, named)
-        source.reading = how_read(inventory, delivery, age, purse, by_size=by_size)
-        if len(elsewhere) > MOST_SIZES:
+        source.reading = reading_note(inventory, delivery, age, purse, by_size=by_size)
+        if len(elsewhere) > MOST_EXTRA_SIZES:
             source.reading += (
                 f"; nor whether it has copies of other buckets' artifacts, of {len(elsewhere):,} sizes"
             )
 
-    outcome = attempt(read, source="athena:StartQueryExecution")
+    outcome = read_signal(read, source="athena:StartQueryExecution")
     if isinstance(outcome, Unreadable):
-        spent = f" ({dollars(sum(purse.prices))} spent)" if purse.prices else ""
+        spent = f" ({format_query_usd(sum(purse.prices))} spent)" if purse.prices else ""
         source.found = []
         source.shelf.error = f"the inventory of {inventory.bucket}: {outcome.error}{spent}"
     return source
 
 
-def merged(found: Sequence[Group], elsewhere: Iterable[int]) -> list[Group]:
+def add_sizes(found: Sequence[SizeGroup], elsewhere: Iterable[int]) -> list[SizeGroup]:
     """Return the groups *found*, and groups of any ETag for sizes that other buckets' artifacts have."""
     known = {group.size for group in found if not group.etag}
-    more = [Group(size, "", 0) for size in elsewhere if size not in known]
+    more = [SizeGroup(size, "", 0) for size in elsewhere if size not in known]
     return sorted([*found, *more], key=lambda group: (-group.size, group.etag))
 
 
-def within(wanted: Sequence[Group], most: int) -> tuple[list[Group], int]:
+def limit_groups(wanted: Sequence[SizeGroup], most: int) -> tuple[list[SizeGroup], int]:
     """
     Return the first groups that have at most *most* artifacts together, and
     the number of artifacts in the rest.
     """
-    taken: list[Group] = []
+    taken: list[SizeGroup] = []
     total = 0
     for group in wanted:
         if total + group.count > most:
@@ -236,37 +257,40 @@ def within(wanted: Sequence[Group], most: int) -> tuple[list[Group], int]:
     return taken, sum(group.count for group in wanted[len(taken) :])
 
 
-def _still_there(aws: Aws, bucket: str, named: Sequence[tuple[str, int, str]]) -> list[Stored]:
+def _still_there(aws: Aws, bucket: str, named: Sequence[tuple[str, int, str]]) -> list[StoredObject]:
     """Return the *named* objects that S3 still has with this size and ETag. Raises ReadError."""
     asked = aws.map(
-        lambda row: attempt(partial(listed, aws, bucket, row[0]), source=LIST_OBJECTS), list(named)
+        lambda row: read_signal(partial(find_object, aws, bucket, row[0]), source=LIST_OBJECTS), list(named)
     )
     found = []
     for (_, size, etag), answer in zip(named, asked, strict=True):
-        artifact = needed(answer)
+        artifact = required_value(answer)
         if artifact is not None and (artifact.size, artifact.etag.strip('"')) == (size, etag.strip('"')):
             found.append(artifact)
     return found
 
 
-def how_read(inventory: Inventory, delivery: Delivery, age: timedelta, purse: Purse, *, by_size: bool) -> str:
+def reading_note(
+    inventory: Inventory, delivery: InventoryDelivery, age: timedelta, purse: QueryBudget, *, by_size: bool
+) -> str:
     """Return the report's note on such a bucket: how it was read, the price, and the gaps."""
     kind = (
         "its live inventory table, which S3 keeps up to date within an hour"
         if inventory.live
-        else f"its S3 Inventory of {delivery.at:%Y-%m-%d %H:%M} UTC ({hours(age)} old)"
+        else f"its S3 Inventory of {delivery.at:%Y-%m-%d %H:%M} UTC ({age_in_hours(age)} old)"
     )
     number = len(purse.prices)
-    below = f"below {data_size(BY_SIZE)} " if by_size else ""
+    below = f"below {format_size(BY_SIZE_BYTES)} " if by_size else ""
     return (
         f"{inventory.bucket} was read from {kind}, by {number} {'query' if number == 1 else 'queries'} of "
-        f"Athena: {dollars(sum(purse.bounds))} at most by what they could scan, {dollars(sum(purse.prices))} "
+        f"Athena: {format_query_usd(sum(purse.bounds))} at most by what they could scan, "
+        f"{format_query_usd(sum(purse.prices))} "
         f"by what they did. It does not show what was written since, nor copies {below}that have other "
         "ETags: under a KMS key, or uploaded in other parts"
     )
 
 
-def hours(age: timedelta) -> str:
+def age_in_hours(age: timedelta) -> str:
     """Return *age* in whole hours."""
     number = int(age / timedelta(hours=1))
     return f"{number} hour{'s' * (number != 1)}"

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ml_janitor.aws.answers import attempt
+from ml_janitor.aws.answers import read_signal
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.signals import Signal
-from ml_janitor.detectors.duplicate_artifacts.artifact import Stored
-from ml_janitor.detectors.duplicate_artifacts.contents import HEAD_OBJECT, Contents, contents
+from ml_janitor.detectors.duplicate_artifacts.artifact import StoredObject
+from ml_janitor.detectors.duplicate_artifacts.contents import HEAD_OBJECT, ObjectContents, contents_in_head
 
-HEADERS = (
+_HEADERS = (
     "CacheControl",
     "ContentDisposition",
     "ContentEncoding",
@@ -20,15 +20,15 @@ HEADERS = (
     "ContentType",
     "WebsiteRedirectLocation",
 )
-ENCRYPTION = ("ServerSideEncryption", "SSEKMSKeyId", "BucketKeyEnabled")
+_ENCRYPTION_MEMBERS = ("ServerSideEncryption", "SSEKMSKeyId", "BucketKeyEnabled")
 
-NOT_THERE = ("404", "NoSuchKey", "NoSuchVersion", "405", "MethodNotAllowed")
+OBJECT_NOT_THERE = ("404", "NoSuchKey", "NoSuchVersion", "405", "MethodNotAllowed")
 """HeadObject has no body that names an error; 405 is the answer for a version that is a delete marker."""
-ANOTHER = ("412", "PreconditionFailed")
+CONDITION_FAILED = ("412", "PreconditionFailed")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class SeenObject:
     """
     One version of an object as HeadObject shows it.
 
@@ -37,9 +37,9 @@ class Seen:
     with a readable copy for some days.
     """
 
-    stored: Stored
+    stored: StoredObject
     version: str | None
-    contents: Contents
+    contents: ObjectContents
     metadata: Mapping[str, str]
     headers: Mapping[str, str]
     expires: str | None
@@ -50,11 +50,11 @@ class Seen:
     @property
     def looks(self) -> tuple[object, ...]:
         """Everything that another object can share with it, besides bytes and tags."""
-        headers = (self.metadata, self.headers, self.expires, spelled_out(self.encryption))
+        headers = (self.metadata, self.headers, self.expires, full_encryption(self.encryption))
         return (self.stored.size, self.stored.storage_class, *headers)
 
 
-def spelled_out(encryption: Mapping[str, str | bool]) -> dict[str, str | bool]:
+def full_encryption(encryption: Mapping[str, str | bool]) -> dict[str, str | bool]:
     """
     Return *encryption* with all settings that a write has to spell out, so that no bucket default applies.
 
@@ -65,9 +65,9 @@ def spelled_out(encryption: Mapping[str, str | bool]) -> dict[str, str | bool]:
     return {"BucketKeyEnabled": False, **full} if full["ServerSideEncryption"] == "aws:kms" else full
 
 
-def see(
+def read_object(
     aws: Aws, bucket: str, key: str, *, etag: str | None = None, version: str | None = None
-) -> Signal[Seen]:
+) -> Signal[SeenObject]:
     """
     Return the current version of an object, or *version* of it; with *etag*, only an object with that ETag.
 
@@ -77,16 +77,16 @@ def see(
     given |= {"IfMatch": etag} if etag else {}
     given |= {"VersionId": version} if version else {}
 
-    def read() -> Seen:
+    def read() -> SeenObject:
         answer: Any = aws.s3.head_object(**given)  # type: ignore[arg-type]
-        return seen_in(bucket, key, answer)
+        return object_in_head(bucket, key, answer)
 
-    return attempt(read, source=HEAD_OBJECT, absent=(*NOT_THERE, *ANOTHER))
+    return read_signal(read, source=HEAD_OBJECT, absent=(*OBJECT_NOT_THERE, *CONDITION_FAILED))
 
 
-def seen_in(bucket: str, key: str, answer: Mapping[str, Any]) -> Seen:
+def object_in_head(bucket: str, key: str, answer: Mapping[str, Any]) -> SeenObject:
     """Return the object by HeadObject's *answer*. A missing member fails the read."""
-    stored = Stored(
+    stored = StoredObject(
         bucket=bucket,
         key=key,
         size=answer["ContentLength"],
@@ -95,14 +95,14 @@ def seen_in(bucket: str, key: str, answer: Mapping[str, Any]) -> Seen:
         storage_class=answer.get("StorageClass", "STANDARD"),
     )
     expires = answer.get("Expires")
-    return Seen(
+    return SeenObject(
         stored=stored,
         version=answer.get("VersionId"),
-        contents=contents(stored, answer),
+        contents=contents_in_head(stored, answer),
         metadata=dict(answer["Metadata"]),
-        headers={name: answer[name] for name in HEADERS if name in answer},
+        headers={name: answer[name] for name in _HEADERS if name in answer},
         expires=None if expires is None else expires.isoformat(),
-        encryption={name: answer[name] for name in ENCRYPTION if name in answer},
+        encryption={name: answer[name] for name in _ENCRYPTION_MEMBERS if name in answer},
         odd=_odd(answer),
         restored='ongoing-request="false"' in answer.get("Restore", ""),
     )

@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
-from ml_janitor.detectors.duplicate_artifacts.buckets import ENABLED
-from ml_janitor.detectors.duplicate_artifacts.object_heads import Seen, spelled_out
+from ml_janitor.detectors.duplicate_artifacts.buckets import VERSIONING_ENABLED
+from ml_janitor.detectors.duplicate_artifacts.object_heads import SeenObject, full_encryption
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,14 +26,14 @@ class ObjectVersion:
         return f"s3://{self.bucket}/{self.key}"
 
     @classmethod
-    def of(cls, seen: Seen) -> ObjectVersion:
+    def of(cls, seen: SeenObject) -> ObjectVersion:
         return cls(
             bucket=seen.stored.bucket, key=seen.stored.key, etag=seen.stored.etag, version=seen.version
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class CopyRecord:
     """
     A deleted copy, and the *keeper* whose bytes are the same, by *proof*.
 
@@ -56,8 +56,14 @@ class Record:
 
     @classmethod
     def of(
-        cls, seen: Seen, keeper: Seen, *, tags: Mapping[str, str], versioning: str | None, proof: str
-    ) -> Record:
+        cls,
+        seen: SeenObject,
+        keeper: SeenObject,
+        *,
+        tags: Mapping[str, str],
+        versioning: str | None,
+        proof: str,
+    ) -> CopyRecord:
         return cls(
             place=ObjectVersion.of(seen),
             keeper=ObjectVersion.of(keeper),
@@ -77,9 +83,9 @@ class Record:
     @property
     def versioned(self) -> bool:
         """True if deleting it only hides it."""
-        return self.versioning == ENABLED
+        return self.versioning == VERSIONING_ENABLED
 
-    def is_(self, seen: Seen) -> bool:
+    def is_(self, seen: SeenObject) -> bool:
         """Return whether *seen* is the very object of this record, not another of its name."""
         there = (seen.stored.etag, seen.stored.modified, seen.version)
         return there == (self.place.etag, self.modified, self.place.version) and seen.looks == self.looks
@@ -87,14 +93,14 @@ class Record:
     @property
     def looks(self) -> tuple[object, ...]:
         """The same as `Seen.looks`."""
-        headers = (self.metadata, self.headers, self.expires, spelled_out(self.encryption))
+        headers = (self.metadata, self.headers, self.expires, full_encryption(self.encryption))
         return (self.size, self.storage_class, *headers)
 
     def writing(self) -> dict[str, Any]:
         """Return the arguments of CopyObject and CreateMultipartUpload that write it as it was."""
         given: dict[str, Any] = {"Bucket": self.place.bucket, "Key": self.place.key}
         given |= {"Metadata": dict(self.metadata), "StorageClass": self.storage_class}
-        given |= dict(self.headers) | spelled_out(self.encryption)
+        given |= dict(self.headers) | full_encryption(self.encryption)
         given |= {"Expires": datetime.fromisoformat(self.expires)} if self.expires else {}
         return given | ({"Tagging": urlencode(self.tags)} if self.tags else {})
 
@@ -104,7 +110,7 @@ class Record:
         return written | {"modified": self.modified.isoformat()}
 
     @classmethod
-    def read(cls, undo: Mapping[str, Any]) -> Record:
+    def read(cls, undo: Mapping[str, Any]) -> CopyRecord:
         return cls(
             **{
                 **undo,

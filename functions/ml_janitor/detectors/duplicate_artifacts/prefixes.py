@@ -6,48 +6,48 @@ import re
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
-from ml_janitor.aws.locations import within
-from ml_janitor.aws.referrers import UNUSED
+from ml_janitor.aws.locations import is_under
+from ml_janitor.aws.referrers import UNUSED_WORDS
 from ml_janitor.core.signals import Absent, NotRead, Unreadable, Value
-from ml_janitor.detectors.duplicate_artifacts.bucket_readers import shared
-from ml_janitor.detectors.duplicate_artifacts.buckets import ENABLED, SUSPENDED
-from ml_janitor.detectors.duplicate_artifacts.copies import Role
-from ml_janitor.detectors.duplicate_artifacts.duplicates import Copy
-from ml_janitor.engine.detector import Condition, Grant, allow, implied
+from ml_janitor.detectors.duplicate_artifacts.bucket_readers import why_maybe_read
+from ml_janitor.detectors.duplicate_artifacts.buckets import VERSIONING_ENABLED, VERSIONING_SUSPENDED
+from ml_janitor.detectors.duplicate_artifacts.copies import CopyRole
+from ml_janitor.detectors.duplicate_artifacts.duplicates import ArtifactCopy
+from ml_janitor.engine.detector import Condition, Grant, allow, implied_grant
 
-BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]")
+BUCKET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]")
 """The name of a bucket. Old buckets in us-east-1 may have capitals, underscores, and up to 255 characters."""
 
-FOLDER = re.compile(rf"(s3://)?{BUCKET.pattern}(/|/[^*?$]*/)?")
+_CONTENTS_FOLDER = re.compile(rf"(s3://)?{BUCKET_NAME.pattern}(/|/[^*?$]*/)?")
 
-PREFIX = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/|/[^*?$]*/)?")
+_ACT_PREFIX = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/|/[^*?$]*/)?")
 """A bucket, or a folder in one. Without its last slash, "s3://models/churn" would mean "churn-v2" too."""
 
-THROUGH_S3 = "s3.*.amazonaws.com*"
+_VIA_S3 = "s3.*.amazonaws.com*"
 """
 The service that uses a key. A key works in its own region only, and the grant names
 the key's region; in China the name ends in .cn.
 """
 
 
-def through_s3(*arns: str) -> tuple[Condition, ...]:
+def via_s3_conditions(*arns: str) -> tuple[Condition, ...]:
     """Return the conditions that S3 uses a key, for objects at one of *arns*."""
     return (
-        Condition("StringLike", "kms:ViaService", (THROUGH_S3,)),
+        Condition("StringLike", "kms:ViaService", (_VIA_S3,)),
         Condition("ArnLike", "kms:EncryptionContext:aws:s3:arn", arns),
     )
 
 
-def contents_in(buckets: Sequence[str], folders: Sequence[str]) -> tuple[str, ...]:
+def readable_prefixes(buckets: Sequence[str], folders: Sequence[str]) -> tuple[str, ...]:
     """
     Return the prefixes under which contents may be read. Raises ValueError
     for an invalid bucket or folder.
     """
     for bucket in buckets:
-        if not BUCKET.fullmatch(bucket):
+        if not BUCKET_NAME.fullmatch(bucket):
             raise ValueError(f'buckets: expected the name of a bucket like "models", got "{bucket}"')
     for folder in folders:
-        if not FOLDER.fullmatch(folder):
+        if not _CONTENTS_FOLDER.fullmatch(folder):
             raise ValueError(
                 'read_contents_in: expected a bucket or a folder like "models" or "models/archive/", with '
                 f'its last slash and without any of * ? $, got "{folder}"'
@@ -56,20 +56,20 @@ def contents_in(buckets: Sequence[str], folders: Sequence[str]) -> tuple[str, ..
     return tuple(dict.fromkeys(f"s3://{name}/" for name in named))
 
 
-def overlap(some: Sequence[str], others: Sequence[str]) -> list[str]:
+def overlapping_prefixes(some: Sequence[str], others: Sequence[str]) -> list[str]:
     """Return the prefixes of the area under both *some* and *others*, all of which end with a slash."""
-    both = [prefix for prefix in some if within(others, prefix)] + [
-        prefix for prefix in others if within(some, prefix)
+    both = [prefix for prefix in some if is_under(others, prefix)] + [
+        prefix for prefix in others if is_under(some, prefix)
     ]
     return list(dict.fromkeys(both))
 
 
-def resources(prefixes: Sequence[str]) -> list[str]:
+def object_arns(prefixes: Sequence[str]) -> list[str]:
     """Return the objects under *prefixes* as IAM names them."""
     return [f"arn:aws:s3:::{prefix.removeprefix('s3://').rstrip('/')}/*" for prefix in prefixes]
 
 
-def reading_contents(prefixes: Sequence[str]) -> tuple[Grant, ...]:
+def contents_grants(prefixes: Sequence[str]) -> tuple[Grant, ...]:
     """
     Return the permissions to read bytes and checksums of objects under *prefixes*; none without a prefix.
 
@@ -78,44 +78,44 @@ def reading_contents(prefixes: Sequence[str]) -> tuple[Grant, ...]:
     """
     if not prefixes:
         return ()
-    objects = resources(prefixes)
+    objects = object_arns(prefixes)
     buckets = sorted({resource.partition("/")[0] for resource in objects})
     return (
         *(allow("s3:GetObject", on=resource) for resource in objects),
-        implied(
+        implied_grant(
             "kms:Decrypt",
             on="key/*",
             source="S3 API reference, HeadObject: checksums of objects encrypted with a KMS key, and their "
             "bytes, are only given to callers that may decrypt with it",
-            when=through_s3(*objects, *buckets),
+            when=via_s3_conditions(*objects, *buckets),
         ),
     )
 
 
-def reading_sources(prefixes: Sequence[str]) -> tuple[Grant, ...]:
+def undo_source_grants(prefixes: Sequence[str]) -> tuple[Grant, ...]:
     """
     Return the permissions to read, in the buckets of *prefixes*, the
     sources of an undo, under whatever key.
     """
-    buckets = sorted({resource.partition("/")[0] for resource in resources(prefixes)})
+    buckets = sorted({resource.partition("/")[0] for resource in object_arns(prefixes)})
     if not buckets:
         return ()
     objects = [f"{bucket}/*" for bucket in buckets]
-    when = through_s3(*objects, *buckets)
+    when = via_s3_conditions(*objects, *buckets)
     reference = "S3 API reference"
     version = f"{reference}, HeadObject and CopyObject: what reads a version by its id needs it"
     missing = f"{reference}, HeadObject: without it, what is not there is answered by 403 instead of 404"
     return (
         *(allow("s3:GetObject", on=resource) for resource in objects),
-        *(implied("s3:GetObjectVersion", on=resource, source=version) for resource in objects),
-        *(implied("s3:ListBucket", on=bucket, source=missing) for bucket in buckets),
-        implied(
+        *(implied_grant("s3:GetObjectVersion", on=resource, source=version) for resource in objects),
+        *(implied_grant("s3:ListBucket", on=bucket, source=missing) for bucket in buckets),
+        implied_grant(
             "kms:Decrypt",
             on="key/*",
             source=f"{reference}, UploadPartCopy: source and parts are decrypted",
             when=when,
         ),
-        implied(
+        implied_grant(
             "kms:GenerateDataKey",
             on="key/*",
             source=f"{reference}, CreateMultipartUpload: what is written under a KMS key needs it",
@@ -124,7 +124,7 @@ def reading_sources(prefixes: Sequence[str]) -> tuple[Grant, ...]:
     )
 
 
-def writing_again(prefixes: Sequence[str]) -> tuple[Grant, ...]:
+def undo_write_grants(prefixes: Sequence[str]) -> tuple[Grant, ...]:
     """
     Return the permissions to write objects under *prefixes* with their
     tags, in parts if they are large.
@@ -132,11 +132,11 @@ def writing_again(prefixes: Sequence[str]) -> tuple[Grant, ...]:
     tags = "S3 user guide, object tagging: what writes an object with its tags needs it"
     return tuple(
         grant
-        for resource in resources(prefixes)
+        for resource in object_arns(prefixes)
         for grant in (
             allow("s3:PutObject", on=resource),
             allow("s3:AbortMultipartUpload", on=resource),
-            implied("s3:PutObjectTagging", on=resource, source=tags),
+            implied_grant("s3:PutObjectTagging", on=resource, source=tags),
         )
     )
 
@@ -144,19 +144,19 @@ def writing_again(prefixes: Sequence[str]) -> tuple[Grant, ...]:
 # --- where copies are deleted ---------------------------------------------------------------------
 
 
-def check(prefixes: Sequence[str], *, setting: str = "act_on_prefixes") -> None:
+def check_prefixes(prefixes: Sequence[str], *, setting: str = "act_on_prefixes") -> None:
     """Raise ValueError if one of *prefixes* of *setting* is neither a bucket nor a folder."""
     for prefix in prefixes:
-        if not PREFIX.fullmatch(prefix):
+        if not _ACT_PREFIX.fullmatch(prefix):
             raise ValueError(
                 f'{setting}: expected a bucket or a folder like "s3://models/" or '
                 f'"s3://models/archive/", with its last slash and without any of * ? $, got "{prefix}"'
             )
 
 
-def check_users(globs: Sequence[str]) -> None:
+def check_user_globs(globs: Sequence[str]) -> None:
     """Raise ValueError if one of *globs* cannot match any user of a copy."""
-    kinds = [kind.type for kind in UNUSED]
+    kinds = [kind.type for kind in UNUSED_WORDS]
     for glob in globs:
         kind, _, name = glob.partition("/")
         if kind not in kinds or not name:
@@ -166,8 +166,8 @@ def check_users(globs: Sequence[str]) -> None:
             )
 
 
-def spared(
-    copy: Copy, prefixes: Sequence[str], *, allow_unversioned: bool, approved: Sequence[str] = ()
+def why_copy_spared(
+    copy: ArtifactCopy, prefixes: Sequence[str], *, allow_unversioned: bool, approved: Sequence[str] = ()
 ) -> str | None:
     """
     Return why a surplus *copy* is only ever reported, or None if it may be deleted.
@@ -181,17 +181,17 @@ def spared(
         )
     if unit.crowded:
         return "other weights lie in its folder, and may belong to the same model"
-    if copy.standing.role is not Role.SURPLUS:
+    if copy.standing.role is not CopyRole.SURPLUS:
         return "what it is a copy of lies in another bucket"
-    if not within(prefixes, copy.stored.uri):
+    if not is_under(prefixes, copy.stored.uri):
         return "it lies under none of act_on_prefixes"
     readers = copy.habits.readers if copy.habits is not None else NotRead()
-    if (why := _perhaps_used(copy, approved) or shared(readers, copy.target.arn)) is not None:
+    if (why := _perhaps_used(copy, approved) or why_maybe_read(readers, copy.target.arn)) is not None:
         return why
     return None if allow_unversioned else _for_good(copy)
 
 
-def _perhaps_used(copy: Copy, approved: Sequence[str]) -> str | None:
+def _perhaps_used(copy: ArtifactCopy, approved: Sequence[str]) -> str | None:
     """Return why a user may still want *copy* without the operator's approval of its deletion; or None."""
     if copy.gaps:
         return f"any copy may be in use: {copy.gaps[0]}"
@@ -201,12 +201,12 @@ def _perhaps_used(copy: Copy, approved: Sequence[str]) -> str | None:
     return None
 
 
-def _for_good(copy: Copy) -> str | None:
+def _for_good(copy: ArtifactCopy) -> str | None:
     """Return why deleting *copy* removes its bytes for good, or may; None if it only hides them."""
     match copy.habits.versioning if copy.habits is not None else None:
-        case Value(status) if status == ENABLED:
+        case Value(status) if status == VERSIONING_ENABLED:
             return None
-        case Value(status) if status == SUSPENDED:
+        case Value(status) if status == VERSIONING_SUSPENDED:
             return "its bucket's versioning is suspended, and allow_unversioned is off"
         case Absent():
             return "its bucket keeps no versions, and allow_unversioned is off"

@@ -7,53 +7,63 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from ml_janitor.aws.answers import attempt, needed
-from ml_janitor.aws.athena import USD_PER_TB
+from ml_janitor.aws.answers import read_signal, required_value
+from ml_janitor.aws.athena import USD_PER_TB_SCANNED
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.locations import within
-from ml_janitor.aws.referrers import LISTED
+from ml_janitor.aws.locations import is_under
+from ml_janitor.aws.referrers import REFERRER_KINDS
 from ml_janitor.aws.s3 import LIST_OBJECTS
 from ml_janitor.aws.sagemaker_kinds import MODEL_PACKAGE_GROUP, SEARCH
 from ml_janitor.core.model import Change, Confidence, Effect, Rule, Target, Verdict
 from ml_janitor.core.signals import Absent, NotRead, Value
-from ml_janitor.core.text import data_size
+from ml_janitor.core.text import format_size
 from ml_janitor.detectors.duplicate_artifacts import copy_cleanup, copy_return, inventories, prefixes
 from ml_janitor.detectors.duplicate_artifacts import copy_reasons as reasons
-from ml_janitor.detectors.duplicate_artifacts.artifact import EXTENSIONS, Names, Unit, listed
+from ml_janitor.detectors.duplicate_artifacts.artifact import (
+    ARTIFACT_EXTENSIONS,
+    ArtifactNames,
+    ArtifactUnit,
+    find_object,
+)
 from ml_janitor.detectors.duplicate_artifacts.contents import Likeness
-from ml_janitor.detectors.duplicate_artifacts.copies import Role
-from ml_janitor.detectors.duplicate_artifacts.duplicates import KIND, Copy, files_of, target_of
-from ml_janitor.detectors.duplicate_artifacts.inventory_source import Asking
-from ml_janitor.detectors.duplicate_artifacts.object_records import Record
-from ml_janitor.detectors.duplicate_artifacts.survey import Survey, Where
+from ml_janitor.detectors.duplicate_artifacts.copies import CopyRole
+from ml_janitor.detectors.duplicate_artifacts.duplicates import (
+    OBJECT_KIND,
+    ArtifactCopy,
+    copy_files,
+    object_target,
+)
+from ml_janitor.detectors.duplicate_artifacts.inventory_source import InventorySettings
+from ml_janitor.detectors.duplicate_artifacts.object_records import CopyRecord
+from ml_janitor.detectors.duplicate_artifacts.survey import ArtifactSurvey, SearchScope
 from ml_janitor.engine.detector import Cleanup, Condition, Detector, Grant, Steps, allow, allow_each
 
-DELETE = "delete the copy"
-ASK = "delete the copy, if nobody wants it in a second bucket"
+DELETE_COPY_ACTION = "delete the copy"
+ASK_FIRST_ACTION = "delete the copy, if nobody wants it in a second bucket"
 
-NO_BUCKET = ("NoSuchBucket",)
+_NO_BUCKET = ("NoSuchBucket",)
 
-BUCKETS = "arn:aws:s3:::*"
-OBJECTS = "arn:aws:s3:::*/*"
+_ALL_BUCKETS = "arn:aws:s3:::*"
+_ALL_OBJECTS = "arn:aws:s3:::*/*"
 
-BY_ETAG = (Condition("Null", "s3:if-match", ("false",)),)
+BY_ETAG_CONDITION = (Condition("Null", "s3:if-match", ("false",)),)
 """The condition of a delete with an ETag (S3 user guide, "Enforce conditional deletes")."""
 
-LISTING = (
+_LISTING_GRANTS = (
     allow("s3:ListAllMyBuckets"),
-    allow("s3:ListBucket", on=BUCKETS),
-    *allow_each("s3", "GetObjectTagging", "GetObjectRetention", "GetObjectLegalHold", on=OBJECTS),
-    *allow_each("s3", "GetBucketTagging", "GetBucketVersioning", "GetBucketPolicy", on=BUCKETS),
-    *allow_each("s3", "GetLifecycleConfiguration", "GetBucketObjectLockConfiguration", on=BUCKETS),
-    *(allow(kind.lists, on=kind.listed_on) for kind in (*LISTED, MODEL_PACKAGE_GROUP)),
-    *(allow(kind.describes, on=kind.every) for kind in LISTED),
+    allow("s3:ListBucket", on=_ALL_BUCKETS),
+    *allow_each("s3", "GetObjectTagging", "GetObjectRetention", "GetObjectLegalHold", on=_ALL_OBJECTS),
+    *allow_each("s3", "GetBucketTagging", "GetBucketVersioning", "GetBucketPolicy", on=_ALL_BUCKETS),
+    *allow_each("s3", "GetLifecycleConfiguration", "GetBucketObjectLockConfiguration", on=_ALL_BUCKETS),
+    *(allow(kind.lists, on=kind.listed_on) for kind in (*REFERRER_KINDS, MODEL_PACKAGE_GROUP)),
+    *(allow(kind.describes, on=kind.every) for kind in REFERRER_KINDS),
     allow(SEARCH),
     allow("pricing:GetProducts"),
 )
 
 
 @dataclass(frozen=True)
-class DuplicateArtifacts(Detector[Copy]):
+class DuplicateArtifacts(Detector[ArtifactCopy]):
     """
     Finds model artifacts that are stored more than once.
 
@@ -65,7 +75,7 @@ class DuplicateArtifacts(Detector[Copy]):
 
     name = "duplicate-artifacts"
     schedule = "cron(0 4 ? * TUE *)"
-    kinds = (KIND,)
+    kinds = (OBJECT_KIND,)
     asks_for = Change.DELETE_DATA
     keeps_files = True
     cleanup = Cleanup(
@@ -76,7 +86,7 @@ class DuplicateArtifacts(Detector[Copy]):
         "once what it was a copy of has changed",
     )
 
-    extensions: tuple[str, ...] = EXTENSIONS
+    extensions: tuple[str, ...] = ARTIFACT_EXTENSIONS
     min_size: int = 1024**2
     buckets: tuple[str, ...] = ()
     read_contents_in: tuple[str, ...] = ()
@@ -88,15 +98,15 @@ class DuplicateArtifacts(Detector[Copy]):
     inventories: Mapping[str, Mapping[str, str]] = field(default_factory=dict, hash=False)
     inventory_max_age: timedelta = timedelta(hours=48)
     inventory_max_usd: float = 1.0
-    inventory_usd_per_tb: float = USD_PER_TB
+    inventory_usd_per_tb: float = USD_PER_TB_SCANNED
     inventory_from: int = 0
 
     def __post_init__(self) -> None:
-        prefixes.check(self.act_on_prefixes)
-        prefixes.check(self.undo_prefixes, setting="undo_prefixes")
-        prefixes.check_users(self.act_on_needed_by)
-        prefixes.contents_in(self.buckets, self.read_contents_in)
-        inventories.named(self.inventories)
+        prefixes.check_prefixes(self.act_on_prefixes)
+        prefixes.check_prefixes(self.undo_prefixes, setting="undo_prefixes")
+        prefixes.check_user_globs(self.act_on_needed_by)
+        prefixes.readable_prefixes(self.buckets, self.read_contents_in)
+        inventories.inventories_in(self.inventories)
 
     @property
     def reads(self) -> tuple[Grant, ...]:
@@ -104,19 +114,21 @@ class DuplicateArtifacts(Detector[Copy]):
         The permissions to list everywhere, and to read the contents and
         inventories that the settings name.
         """
-        asked = inventories.grants(inventories.named(self.inventories), look=self.inventory_from > 0)
-        return (*LISTING, *prefixes.reading_contents(self.contents_in), *asked)
+        asked = inventories.inventory_grants(
+            inventories.inventories_in(self.inventories), look=self.inventory_from > 0
+        )
+        return (*_LISTING_GRANTS, *prefixes.contents_grants(self.contents_in), *asked)
 
     @property
     def acts(self) -> tuple[Grant, ...]:
         """The permissions to delete by ETag, under the `act_on_prefixes` whose contents may be read."""
         return (
             *(
-                allow("s3:DeleteObject", on=resource, when=BY_ETAG)
-                for resource in prefixes.resources(self._armed_prefixes)
+                allow("s3:DeleteObject", on=resource, when=BY_ETAG_CONDITION)
+                for resource in prefixes.object_arns(self._armed_prefixes)
             ),
-            allow("s3:GetObjectAcl", on=OBJECTS),
-            allow("s3:ListBucketVersions", on=BUCKETS),
+            allow("s3:GetObjectAcl", on=_ALL_OBJECTS),
+            allow("s3:ListBucketVersions", on=_ALL_BUCKETS),
         )
 
     @property
@@ -126,12 +138,15 @@ class DuplicateArtifacts(Detector[Copy]):
 
         The sources are anywhere in the same bucket: the keeper lies elsewhere in it.
         """
-        return (*prefixes.reading_sources(self._undo_prefixes), *prefixes.writing_again(self._undo_prefixes))
+        return (
+            *prefixes.undo_source_grants(self._undo_prefixes),
+            *prefixes.undo_write_grants(self._undo_prefixes),
+        )
 
     def missing_for_undo(self, target: Target, record: Mapping[str, Any]) -> str:
         """Return the setting without which the undo function could not write *target*; "" if it can."""
         uri = f"s3://{target.arn.partition(':::')[2]}"
-        if within(self._undo_prefixes, uri):
+        if is_under(self._undo_prefixes, uri):
             return ""
         return f'undo_prefixes = ["{uri.rpartition("/")[0]}/"] in detectors.{self.name}'
 
@@ -139,93 +154,102 @@ class DuplicateArtifacts(Detector[Copy]):
     def _undo_prefixes(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys((*self.act_on_prefixes, *self.undo_prefixes)))
 
-    def find(self, aws: Aws, now: datetime) -> Iterator[Copy]:
-        found = Survey(aws, self._where, now).read()
+    def find(self, aws: Aws, now: datetime) -> Iterator[ArtifactCopy]:
+        found = ArtifactSurvey(aws, self._where, now).read()
         yield from found.items
         found.check()
 
-    def look(self, aws: Aws, target: Target, now: datetime) -> Copy | None:
+    def look(self, aws: Aws, target: Target, now: datetime) -> ArtifactCopy | None:
         bucket, _, key = target.arn.partition(":::")[2].partition("/")
-        artifact = needed(attempt(lambda: listed(aws, bucket, key), source=LIST_OBJECTS, absent=NO_BUCKET))
+        artifact = required_value(
+            read_signal(lambda: find_object(aws, bucket, key), source=LIST_OBJECTS, absent=_NO_BUCKET)
+        )
         if artifact is None:
             return None
         if not self._names.fit(artifact.key, artifact.size):
-            return Copy(target=target_of(aws, artifact), stored=artifact, unit=Absent(LIST_OBJECTS))
-        found = Survey(aws, self._where, now).read(also=bucket, sizes={artifact.size})
+            return ArtifactCopy(
+                target=object_target(aws, artifact), stored=artifact, unit=Absent(LIST_OBJECTS)
+            )
+        found = ArtifactSurvey(aws, self._where, now).read(also=bucket, sizes={artifact.size})
         copy = next((copy for copy in found.items if copy.stored.uri == artifact.uri), None)
         if copy is None:
             found.check()
             if self._where.asking.of(bucket) is not None:
                 missing = "the inventory of its bucket does not show it"
-                return Copy(
-                    target=target_of(aws, artifact), stored=artifact, unit=NotRead(), listing_error=missing
+                return ArtifactCopy(
+                    target=object_target(aws, artifact),
+                    stored=artifact,
+                    unit=NotRead(),
+                    listing_error=missing,
                 )
         return copy
 
-    def decide(self, candidate: Copy, now: datetime) -> Verdict:
+    def decide(self, candidate: ArtifactCopy, now: datetime) -> Verdict:
         artifact, standing = candidate.stored, candidate.standing
         keeper, match = standing.keeper, standing.match
         rule = Rule()
-        rule.saw(*reasons.evidence_of(candidate))
+        rule.saw(*reasons.copy_evidence(candidate))
         if not self._names.fit(artifact.key, artifact.size):
             return rule.kept(
-                f"by name and size it is no model artifact of {data_size(self.min_size)} or more"
+                f"by name and size it is no model artifact of {format_size(self.min_size)} or more"
             )
-        if (why := reasons.unread(candidate)) is not None:
+        if (why := reasons.why_unread(candidate)) is not None:
             return rule.unknown(why)
         rule.passed("everything about it could be read")
-        if (why := reasons.not_a_copy(candidate)) is not None:
+        if (why := reasons.why_not_a_copy(candidate)) is not None:
             return rule.kept(why)
         rule.passed("another artifact of its size may be the same")
-        why = reasons.doubt(candidate)
+        why = reasons.why_unsure(candidate)
         if why is not None or keeper is None or match is None:
             return rule.unknown(why or "nothing says what it is a copy of")
-        rule.passed(f"{reasons.what(candidate)} is like {keeper.uri}: {match.by}")
+        rule.passed(f"{reasons.unit_text(candidate)} is like {keeper.uri}: {match.by}")
         rule.passed("nothing in use refers to it")
-        if (why := reasons.protected(candidate, now)) is not None:
+        if (why := reasons.why_protected(candidate, now)) is not None:
             return rule.kept(why)
         rule.passed("it is not locked, nor billed for a minimum time that has yet to pass")
         crowded = isinstance(candidate.unit, Value) and candidate.unit.value.crowded
-        certain = standing.role is Role.SURPLUS and not crowded and not candidate.gaps
+        certain = standing.role is CopyRole.SURPLUS and not crowded and not candidate.gaps
         certain = certain and not candidate.needed_only_by and candidate.stale is None
         proven = match.likeness is Likeness.PROVEN and certain
         spared, to_prove = self._spared(candidate, keeper)
         return rule.found(
-            reasons.surplus(candidate, keeper, match),
+            reasons.surplus_reason(candidate, keeper, match),
             Confidence.PROVEN if proven else Confidence.LIKELY,
-            action=DELETE if standing.role is Role.SURPLUS else ASK,
+            action=DELETE_COPY_ACTION if standing.role is CopyRole.SURPLUS else ASK_FIRST_ACTION,
             cost=candidate.cost,
             since=max(artifact.modified, keeper.modified),
             to_prove=to_prove,
             spared=spared,
         )
 
-    def _spared(self, copy: Copy, keeper: Unit) -> tuple[str | None, str]:
+    def _spared(self, copy: ArtifactCopy, keeper: ArtifactUnit) -> tuple[str | None, str]:
         """
         Return why *copy* is only reported, or None; and what would prove it,
         where contents are not read.
         """
-        compared = dict.fromkeys(file.uri for file in (*files_of(copy), *keeper.files))
-        unread = [uri for uri in compared if not within(self.contents_in, uri)]
+        compared = dict.fromkeys(file.uri for file in (*copy_files(copy), *keeper.files))
+        unread = [uri for uri in compared if not is_under(self.contents_in, uri)]
         if unread:
             shown = " and ".join(unread[:2])
             why_not = f"the contents of {shown} may not be read, so nothing proves it a copy"
             return why_not, "name its bucket in read_contents_in"
         approved, versions = self.act_on_needed_by, self.allow_unversioned
-        why = prefixes.spared(copy, self.act_on_prefixes, allow_unversioned=versions, approved=approved)
+        why = prefixes.why_copy_spared(
+            copy, self.act_on_prefixes, allow_unversioned=versions, approved=approved
+        )
         return why, ""
 
-    def prepare(self, aws: Aws, candidate: Copy, memo: Mapping[str, Any]) -> Mapping[str, Any]:
+    def prepare(self, aws: Aws, candidate: ArtifactCopy, memo: Mapping[str, Any]) -> Mapping[str, Any]:
         return copy_cleanup.prepare(aws, candidate, memo).json()
 
     def act(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:
-        copy_cleanup.act(aws, Record.read(record), steps)
+        copy_cleanup.act(aws, CopyRecord.read(record), steps)
 
     def is_done(self, aws: Aws, target: Target, record: Mapping[str, Any]) -> bool:
-        return copy_cleanup.is_done(aws, Record.read(record))
+        return copy_cleanup.is_done(aws, CopyRecord.read(record))
 
     def revert(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:
-        copy_return.revert(aws, Record.read(record), steps)
+        copy_return.revert(aws, CopyRecord.read(record), steps)
 
     def never_acts(self) -> str | None:
         if not self.act_on_prefixes:
@@ -240,28 +264,28 @@ class DuplicateArtifacts(Detector[Copy]):
     @property
     def contents_in(self) -> tuple[str, ...]:
         """The prefixes under which contents may be read."""
-        return prefixes.contents_in(self.buckets, self.read_contents_in)
+        return prefixes.readable_prefixes(self.buckets, self.read_contents_in)
 
     @property
     def _armed_prefixes(self) -> list[str]:
         """The prefixes under which a copy can be proven, and deleted."""
-        return prefixes.overlap(
+        return prefixes.overlapping_prefixes(
             [f"{prefix.rstrip('/')}/" for prefix in self.act_on_prefixes], self.contents_in
         )
 
     @property
-    def _names(self) -> Names:
-        return Names(extensions=self.extensions, min_size=self.min_size)
+    def _names(self) -> ArtifactNames:
+        return ArtifactNames(extensions=self.extensions, min_size=self.min_size)
 
     @property
-    def _where(self) -> Where:
-        return Where(
+    def _where(self) -> SearchScope:
+        return SearchScope(
             buckets=self.buckets,
             contents_in=self.contents_in,
             names=self._names,
             compare_up_to=self.compare_up_to,
-            asking=Asking(
-                inventories=inventories.named(self.inventories),
+            asking=InventorySettings(
+                inventories=inventories.inventories_in(self.inventories),
                 look_from=self.inventory_from,
                 max_age=self.inventory_max_age,
                 max_usd=self.inventory_max_usd,

@@ -12,21 +12,21 @@ from typing import Any, NamedTuple
 
 from ml_janitor.aws import s3, sagemaker_kinds, storage_prices, tags
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.locations import Address, mentioned, parse
-from ml_janitor.aws.referrers import OUTPUTS
+from ml_janitor.aws.locations import S3Address, addresses_in, parse_address
+from ml_janitor.aws.referrers import OUTPUT_MEMBERS
 from ml_janitor.aws.sagemaker_kinds import MODEL_PACKAGE, MODEL_PACKAGE_GROUP, PIPELINE, TRAINING_JOB
 from ml_janitor.aws.storage_prices import StoragePrices
-from ml_janitor.aws.training_jobs import recorded
+from ml_janitor.aws.training_jobs import search_training_jobs
 from ml_janitor.core.cost import Cost
-from ml_janitor.core.durations import ago
+from ml_janitor.core.durations import format_age
 from ml_janitor.core.model import Candidate, Confidence, Rule, Target, Verdict
 from ml_janitor.core.signals import Absent, Evidence, Signal, Unreadable, Value
-from ml_janitor.core.text import data_size
+from ml_janitor.core.text import format_size
 from ml_janitor.engine.detector import allow
 
-KIND, NOUN = TRAINING_JOB.type, "output of a failed job"
+FAILED_JOB_KIND, _OUTPUT_NOUN = TRAINING_JOB.type, "output of a failed job"
 
-READS = (
+OUTPUT_READS = (
     allow(sagemaker_kinds.SEARCH),
     *(allow(kind.lists, on=kind.listed_on) for kind in (PIPELINE, MODEL_PACKAGE, MODEL_PACKAGE_GROUP)),
     *(allow(kind.describes, on=kind.every) for kind in (PIPELINE, MODEL_PACKAGE)),
@@ -34,20 +34,20 @@ READS = (
     allow(tags.GET_RESOURCES),
 )
 
-LOOKS_BACK = timedelta(days=400)
+_LOOKS_BACK = timedelta(days=400)
 """Greatest age of a job: all jobs created since then are read, because each may refer to an output."""
 
-MOST = 500
+_MOST_JOBS_LISTED = 500
 """Jobs whose folders are listed in one sweep, a call each at least; the newest come first."""
 
-MADE = OUTPUTS | {"ModelArtifacts"}
+_MADE_MEMBERS = OUTPUT_MEMBERS | {"ModelArtifacts"}
 """Members with the places where a job itself writes, or wrote."""
 
-ENDED_BADLY = frozenset({"Failed", "Stopped"})
+_BAD_STATUSES = frozenset({"Failed", "Stopped"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Output(Candidate):
+class JobOutput(Candidate):
     """
     The *folder* of its own name that a job has below its output path, with its bytes by storage class.
 
@@ -68,7 +68,7 @@ class _Job(NamedTuple):
     target: Target
     status: str
     ended: datetime
-    folder: Address
+    folder: S3Address
     saves: bool
 
 
@@ -82,7 +82,7 @@ class _Named:
     by_place: dict[tuple[str | None, str], tuple[str, ...]] = field(default_factory=dict)
     errors: list[str] = field(default_factory=list)
 
-    def add(self, who: str, places: Iterable[Address]) -> None:
+    def add(self, who: str, places: Iterable[S3Address]) -> None:
         for place in places:
             key = place.bucket, place.path.rstrip("/")
             self.by_place[key] = tuple(dict.fromkeys((*self.by_place.get(key, ()), who)))[:2]
@@ -110,32 +110,35 @@ class _Named:
         return Unreadable(error, sagemaker_kinds.SEARCH) if error else Absent(sagemaker_kinds.SEARCH)
 
 
-def find(aws: Aws, patience: timedelta, now: datetime) -> Iterator[Output]:
+def find(aws: Aws, patience: timedelta, now: datetime) -> Iterator[JobOutput]:
     """
     Yield every job that failed or was stopped more than *patience* ago,
     and the references to its output.
     """
     named = _Named()
-    records = recorded(aws, partial(_record, aws, named), now, since=now - LOOKS_BACK)
+    records = search_training_jobs(aws, partial(_record, aws, named), now, since=now - _LOOKS_BACK)
     ended = [job for job in records.items if job.ended < now - patience]
-    jobs = sorted(ended, key=lambda job: job.ended, reverse=True)[:MOST]
+    jobs = sorted(ended, key=lambda job: job.ended, reverse=True)[:_MOST_JOBS_LISTED]
     if jobs:
         _read_others(aws, named)
         named.errors += [] if records.error is None else [records.error]
-        ordered, prices = named.ordered(), storage_prices.read(aws)
-        book = tags.of_many(aws, [job.target.arn for job in jobs])
-        left_out = f"only the newest {MOST} of {len(ended)} jobs that failed or were stopped were looked at"
+        ordered, prices = named.ordered(), storage_prices.read_storage_prices(aws)
+        book = tags.read_tags_of(aws, [job.target.arn for job in jobs])
+        left_out = (
+            f"only the newest {_MOST_JOBS_LISTED} of {len(ended)} jobs that failed or were "
+            f"stopped were looked at"
+        )
 
-        def read(job: _Job) -> Output:
+        def read(job: _Job) -> JobOutput:
             uri = f"s3://{job.folder.bucket}/{job.folder.path}/"
-            return Output(
+            return JobOutput(
                 target=replace(job.target, tags=book.of(job.target.arn)),
-                notices=(left_out,) if len(ended) > MOST else (),
+                notices=(left_out,) if len(ended) > _MOST_JOBS_LISTED else (),
                 folder=uri,
                 status=job.status,
                 ended=job.ended,
                 user=named.of(job, ordered),
-                held=s3.bytes_by_class(aws, uri),
+                held=s3.sizes_by_class(aws, uri),
                 prices=prices,
             )
 
@@ -150,12 +153,12 @@ def _label(name: str) -> str:
 def _record(aws: Aws, named: _Named, record: dict[str, Any]) -> _Job | None:
     """Record the places that a training job names, except its outputs; return the job if it ended badly."""
     target, status = TRAINING_JOB.target(aws, record), record["TrainingJobStatus"]
-    named.add(_label(target.name), mentioned(record, MADE))
-    path = parse(record["OutputDataConfig"]["S3OutputPath"])
-    if status not in ENDED_BADLY or path is None or path.bucket is None:
+    named.add(_label(target.name), addresses_in(record, _MADE_MEMBERS))
+    path = parse_address(record["OutputDataConfig"]["S3OutputPath"])
+    if status not in _BAD_STATUSES or path is None or path.bucket is None:
         return None
-    folder = Address(path.bucket, "/".join(part for part in (path.path.strip("/"), target.name) if part))
-    own = parse(record.get("CheckpointConfig", {}).get("S3Uri", ""))
+    folder = S3Address(path.bucket, "/".join(part for part in (path.path.strip("/"), target.name) if part))
+    own = parse_address(record.get("CheckpointConfig", {}).get("S3Uri", ""))
     saves = own is not None and own.bucket == path.bucket and _overlap(own.path.rstrip("/"), folder.path)
     ended = record.get("TrainingEndTime") or record["LastModifiedTime"]
     return _Job(target, status, ended, folder, saves)
@@ -167,22 +170,22 @@ def _overlap(path: str, other: str) -> bool:
 
 def _read_others(aws: Aws, named: _Named) -> None:
     """Record the places that models, packages and pipelines name."""
-    models = sagemaker_kinds.search(aws, "Model", lambda record: record["Model"])
+    models = sagemaker_kinds.search_records(aws, "Model", lambda record: record["Model"])
     for model in models.items:
-        named.add(f"model {model['ModelName']}", mentioned(model))
+        named.add(f"model {model['ModelName']}", addresses_in(model))
     errors = [models.error]
     for kind in (MODEL_PACKAGE, PIPELINE):
-        described = sagemaker_kinds.described(aws, kind)
+        described = sagemaker_kinds.describe_all(aws, kind)
         errors.append(described.error)
         for target, description in described.items:
             if isinstance(description, Value):
-                named.add(f"{kind.words} {target.name}", mentioned(description.value))
+                named.add(f"{kind.words} {target.name}", addresses_in(description.value))
             elif isinstance(description, Unreadable):
                 errors.append(description.error)
     named.errors += [error for error in errors if error is not None]
 
 
-def decide(candidate: Output, smallest: int, now: datetime) -> Verdict:
+def decide(candidate: JobOutput, smallest: int, now: datetime) -> Verdict:
     """Judge an output, as likely at most: who reads a bucket without SageMaker is unknown."""
     rule, held = Rule(), candidate.held
     rule.saw(Evidence("status", candidate.status, source=sagemaker_kinds.SEARCH))
@@ -195,20 +198,20 @@ def decide(candidate: Output, smallest: int, now: datetime) -> Verdict:
         error = held.error if isinstance(held, Unreadable) else "it was not read"
         return rule.unknown(f"what it left could not be listed ({error})")
     total = sum(held.value.values())
-    rule.saw(Evidence("bytes", data_size(total), source=held.source))
+    rule.saw(Evidence("bytes", format_size(total), source=held.source))
     if not total or total < smallest:
-        return rule.kept(f"it left {data_size(total)}; judged from {data_size(smallest)} on")
+        return rule.kept(f"it left {format_size(total)}; judged from {format_size(smallest)} on")
     rule.passed("no model, package, pipeline or other training job refers to it")
     costs = [candidate.prices.cost(name, size) for name, size in held.value.items()]
     known = [cost.monthly_usd for cost in costs if cost.monthly_usd is not None]
     source = next((cost.source for cost in costs if cost.monthly_usd is None), costs[0].source)
     return rule.found(
-        f"this training job ended as {candidate.status} {ago(now - candidate.ended)} ago and left"
-        f" {data_size(total)} in the folder of its name, to which no model, package, pipeline or other"
+        f"this training job ended as {candidate.status} {format_age(now - candidate.ended)} ago and left"
+        f" {format_size(total)} in the folder of its name, to which no model, package, pipeline or other"
         " training job refers",
         Confidence.LIKELY,
         action=f"aws s3 rm --recursive {candidate.folder}",
         cost=Cost.saving(sum(known, Decimal(0)) if len(known) == len(costs) else None, source),
-        noun=NOUN,
+        noun=_OUTPUT_NOUN,
         spared="what jobs left is only reported",
     )

@@ -9,21 +9,21 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from ml_janitor.aws import images, sagemaker_kinds, storage_prices, tags
-from ml_janitor.aws.answers import attempt
+from ml_janitor.aws.answers import read_signal
 from ml_janitor.aws.arns import target_in
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.images import Image, Manifest
+from ml_janitor.aws.images import EcrImage, ImageManifest
 from ml_janitor.aws.storage_prices import StoragePrices
 from ml_janitor.core.cost import Cost
-from ml_janitor.core.durations import ago
+from ml_janitor.core.durations import format_age
 from ml_janitor.core.model import Candidate, Confidence, Rule, Verdict
 from ml_janitor.core.signals import Evidence, NotRead, Signal, Unreadable, Value
-from ml_janitor.core.text import data_size
+from ml_janitor.core.text import format_size
 from ml_janitor.engine.detector import allow
 
-KIND, NOUN = "repository", "image repository"
+REPOSITORY_KIND, _REPOSITORY_NOUN = "repository", "image repository"
 
-READS = (
+REPOSITORY_READS = (
     *(allow(action, on="repository/*") for action in (images.DESCRIBE_REPOSITORIES, images.DESCRIBE_IMAGES)),
     *(allow(action, on="repository/*") for action in (images.BATCH_GET_IMAGE, tags.LIST_REPOSITORY_TAGS)),
     allow(sagemaker_kinds.SEARCH),
@@ -31,15 +31,15 @@ READS = (
     allow(sagemaker_kinds.PIPELINE.describes, on=sagemaker_kinds.PIPELINE.every),
 )
 
-GRAIN = timedelta(days=1)
+_PULL_PRECISION = timedelta(days=1)
 """Precision of the time of a pull."""
 
-SHOWN = 5
+_IMAGES_SHOWN = 5
 """Images that the evidence names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Repository(Candidate):
+class ImageRepository(Candidate):
     """
     A repository with its images.
 
@@ -47,32 +47,36 @@ class Repository(Candidate):
     any. *manifests* are not read where no image is old.
     """
 
-    images: Signal[tuple[Image, ...]]
+    images: Signal[tuple[EcrImage, ...]]
     named: Signal[frozenset[str]]
-    manifests: Signal[Mapping[str, Manifest]]
+    manifests: Signal[Mapping[str, ImageManifest]]
     prices: StoragePrices
 
 
-def find(aws: Aws, patience: timedelta, others: Sequence[str], now: datetime) -> Iterator[Repository]:
+def find(aws: Aws, patience: timedelta, others: Sequence[str], now: datetime) -> Iterator[ImageRepository]:
     """Yield every repository with its images, and all manifests where an image is old and not named."""
-    listing = images.repositories(aws, lambda entry: entry)
-    found = images.references(aws, now - patience, now)
+    listing = images.list_repositories(aws, lambda entry: entry)
+    found = images.list_image_references(aws, now - patience, now)
     named: dict[str, set[str]] = {}
     for repository, name in found.items:
         named.setdefault(repository, set()).add(name)
-    prices = storage_prices.read(aws, "AmazonECR")
+    prices = storage_prices.read_storage_prices(aws, "AmazonECR")
 
-    def read(entry: Mapping[str, Any]) -> Repository:
+    def read(entry: Mapping[str, Any]) -> ImageRepository:
         name, arn = str(entry["repositoryName"]), str(entry["repositoryArn"])
-        held = images.images(aws, name)
+        held = images.list_images(aws, name)
         names = frozenset(named.get(name, ()))
-        manifests: Signal[Mapping[str, Manifest]] = NotRead()
+        manifests: Signal[Mapping[str, ImageManifest]] = NotRead()
         judged = held.error is None and (names or _asked_for(name, others))
         if judged and any(_old(image, names, patience, now) for image in held.items if not image.archived):
             active = [image.digest for image in held.items if not image.archived]
-            manifests = attempt(lambda: images.manifests(aws, name, active), source=images.BATCH_GET_IMAGE)
-        return Repository(
-            target=target_in(aws, arn, name, KIND, entry["createdAt"], tags=tags.of_repository(aws, arn)),
+            manifests = read_signal(
+                lambda: images.read_image_manifests(aws, name, active), source=images.BATCH_GET_IMAGE
+            )
+        return ImageRepository(
+            target=target_in(
+                aws, arn, name, REPOSITORY_KIND, entry["createdAt"], tags=tags.read_repository_tags(aws, arn)
+            ),
             images=held.signal(images.DESCRIBE_IMAGES),
             named=Value(names, sagemaker_kinds.SEARCH)
             if found.error is None
@@ -94,19 +98,19 @@ def _asked_for(name: str, others: Sequence[str]) -> bool:
     return any(fnmatchcase(name, glob) for glob in others)
 
 
-def _old(image: Image, named: Collection[str], patience: timedelta, now: datetime) -> bool:
+def _old(image: EcrImage, named: Collection[str], patience: timedelta, now: datetime) -> bool:
     """Return whether *image* by itself is unused: pushed and last pulled long ago, and not named."""
     called = {image.digest, *image.tags}
-    return now - image.used >= patience + GRAIN and called.isdisjoint(named)
+    return now - image.used >= patience + _PULL_PRECISION and called.isdisjoint(named)
 
 
-def unused(
-    held: Sequence[Image],
-    manifests: Mapping[str, Manifest],
+def unused_images(
+    held: Sequence[EcrImage],
+    manifests: Mapping[str, ImageManifest],
     named: Collection[str],
     patience: timedelta,
     now: datetime,
-) -> tuple[list[Image], int]:
+) -> tuple[list[EcrImage], int]:
     """
     Return the images of a repository that can go, and the bytes that only they hold.
 
@@ -129,7 +133,7 @@ def unused(
 
 
 def decide(
-    candidate: Repository, patience: timedelta, smallest: int, others: Sequence[str], now: datetime
+    candidate: ImageRepository, patience: timedelta, smallest: int, others: Sequence[str], now: datetime
 ) -> Verdict:
     """Judge a repository, as likely at most: other services may pull an image once a year."""
     rule, name = Rule(), candidate.target.name
@@ -143,25 +147,28 @@ def decide(
             "no model, endpoint, pipeline or recent training job names an image of it: other services may"
         )
     if isinstance(candidate.manifests, NotRead):
-        return rule.kept(f"every image is named, or was pushed or pulled in the last {ago(patience)}")
+        return rule.kept(f"every image is named, or was pushed or pulled in the last {format_age(patience)}")
     manifests = _value(candidate.manifests, {})
-    left, freed = unused(held, manifests, named, patience, now)
+    left, freed = unused_images(held, manifests, named, patience, now)
     shown = [image.tags[0] if image.tags else image.digest for image in left]
     rule.saw(
         Evidence("unused images", len(left), source=images.DESCRIBE_IMAGES),
-        Evidence("bytes that only they hold", data_size(freed), source=images.BATCH_GET_IMAGE),
-        *(Evidence("unused", name, source=images.DESCRIBE_IMAGES) for name in shown[:SHOWN]),
+        Evidence("bytes that only they hold", format_size(freed), source=images.BATCH_GET_IMAGE),
+        *(Evidence("unused", name, source=images.DESCRIBE_IMAGES) for name in shown[:_IMAGES_SHOWN]),
     )
     if freed < smallest:
-        return rule.kept(f"its unused images hold {data_size(freed)}; judged from {data_size(smallest)} on")
-    kept = candidate.prices.cost(storage_prices.IMAGES, freed)
+        return rule.kept(
+            f"its unused images hold {format_size(freed)}; judged from {format_size(smallest)} on"
+        )
+    kept = candidate.prices.cost(storage_prices.IMAGE_STORAGE, freed)
     return rule.found(
-        f"{len(left)} of {len(held)} images were neither pushed nor pulled in {ago(patience)}, and no model,"
-        f" endpoint, pipeline or recent training job names them; only they hold {data_size(freed)}",
+        f"{len(left)} of {len(held)} images were neither pushed nor pulled in "
+        f"{format_age(patience)}, and no model,"
+        f" endpoint, pipeline or recent training job names them; only they hold {format_size(freed)}",
         Confidence.LIKELY,
         action=f"aws ecr batch-delete-image --repository-name {name} --image-ids imageDigest={left[0].digest}"
         f"{f' and the {len(left) - 1} others' if len(left) > 1 else ''}, or a lifecycle policy that does it",
         cost=Cost.saving(kept.monthly_usd, kept.source),
-        noun=NOUN,
+        noun=_REPOSITORY_NOUN,
         spared="images are only reported",
     )

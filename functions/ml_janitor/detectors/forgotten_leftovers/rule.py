@@ -17,18 +17,18 @@ from ml_janitor.core.model import Change, Confidence, Effect, Target, Verdict
 from ml_janitor.core.tiering import GB
 from ml_janitor.detectors.forgotten_leftovers import expiry, failed_jobs, log_groups
 from ml_janitor.detectors.forgotten_leftovers import repositories as image_repositories
-from ml_janitor.detectors.forgotten_leftovers.failed_jobs import Output
-from ml_janitor.detectors.forgotten_leftovers.log_groups import RETENTIONS, Group
-from ml_janitor.detectors.forgotten_leftovers.repositories import Repository
+from ml_janitor.detectors.forgotten_leftovers.failed_jobs import JobOutput
+from ml_janitor.detectors.forgotten_leftovers.log_groups import ALLOWED_RETENTIONS, GrowingLogGroup
+from ml_janitor.detectors.forgotten_leftovers.repositories import ImageRepository
 from ml_janitor.engine.detector import Cleanup, Detector, Grant, Steps, allow
 
-LEAST = timedelta(days=118)
+_LEAST_PATIENCE = timedelta(days=118)
 """
 Least patience. A training job runs for up to 28 days after pulling its
 image, and is restarted within 90.
 """
 
-type Leftover = Group | Repository | Output
+type Leftover = GrowingLogGroup | ImageRepository | JobOutput
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class ForgottenLeftovers(Detector[Leftover]):
 
     name = "forgotten-leftovers"
     schedule = "cron(0 6 ? * MON *)"
-    kinds = (log_groups.KIND, image_repositories.KIND, failed_jobs.KIND)
+    kinds = (log_groups.LOG_GROUP_KIND, image_repositories.REPOSITORY_KIND, failed_jobs.FAILED_JOB_KIND)
     asks_for = Change.LIFECYCLE
     cleanup = Cleanup(
         effect=Effect.EXPIRE,
@@ -52,7 +52,11 @@ class ForgottenLeftovers(Detector[Leftover]):
     reads = tuple(
         dict.fromkeys(
             (
-                *(*log_groups.READS, *image_repositories.READS, *failed_jobs.READS),
+                *(
+                    *log_groups.LOG_GROUP_READS,
+                    *image_repositories.REPOSITORY_READS,
+                    *failed_jobs.OUTPUT_READS,
+                ),
                 *(allow(tags.GET_RESOURCES), allow(GET_PRODUCTS)),
             )
         )
@@ -67,25 +71,27 @@ class ForgottenLeftovers(Detector[Leftover]):
     @property
     def acts(self) -> tuple[Grant, ...]:
         """The permissions to set a retention on the groups that `act_on_groups` names."""
-        return expiry.may_set(self.act_on_groups)
+        return expiry.retention_grants(self.act_on_groups)
 
     @property
     def undoes(self) -> tuple[Grant, ...]:
         """The permissions on every group: groups that `act_on_groups` named earlier can be undone too."""
-        return expiry.UNDOES
+        return expiry.RETENTION_UNDO_GRANTS
 
     def never_acts(self) -> str | None:
         return None if self.act_on_groups else "act_on_groups is empty, so no retention is set"
 
     def __post_init__(self) -> None:
-        if self.retention.days not in RETENTIONS or self.retention != timedelta(days=self.retention.days):
-            allowed = ", ".join(map(str, sorted(RETENTIONS)))
+        if self.retention.days not in ALLOWED_RETENTIONS or self.retention != timedelta(
+            days=self.retention.days
+        ):
+            allowed = ", ".join(map(str, sorted(ALLOWED_RETENTIONS)))
             raise ValueError(f"retention is one that CloudWatch Logs knows, in days: {allowed}")
-        if self.patience < LEAST:
+        if self.patience < _LEAST_PATIENCE:
             raise ValueError(
-                f"patience is at least {LEAST.days} days: a job that is restarted needs its image"
+                f"patience is at least {_LEAST_PATIENCE.days} days: a job that is restarted needs its image"
             )
-        expiry.check(self.act_on_groups)
+        expiry.check_group_globs(self.act_on_groups)
 
     def find(self, aws: Aws, now: datetime) -> Iterator[Leftover]:
         """Yield log groups, repositories and jobs; a broken listing does not stop the others."""
@@ -104,11 +110,11 @@ class ForgottenLeftovers(Detector[Leftover]):
 
     def look(self, aws: Aws, target: Target, now: datetime) -> Leftover | None:
         """Read one group by itself; for an image or an output, read everything that may refer to it."""
-        if target.kind == log_groups.KIND:
+        if target.kind == log_groups.LOG_GROUP_KIND:
             return log_groups.look(aws, target.name, self.retention, now)
         found: Iterator[Leftover] = (
             failed_jobs.find(aws, self.patience, now)
-            if target.kind == failed_jobs.KIND
+            if target.kind == failed_jobs.FAILED_JOB_KIND
             else image_repositories.find(aws, self.patience, self.repositories, now)
         )
         return next((leftover for leftover in found if leftover.target.arn == target.arn), None)
@@ -116,23 +122,23 @@ class ForgottenLeftovers(Detector[Leftover]):
     def decide(self, candidate: Leftover, now: datetime) -> Verdict:
         """Judge by kind; never more than likely."""
         smallest = int(self.min_gb * GB)
-        if isinstance(candidate, Group):
+        if isinstance(candidate, GrowingLogGroup):
             return log_groups.decide(candidate, self.retention, smallest, self.act_on_groups, now)
-        if isinstance(candidate, Output):
+        if isinstance(candidate, JobOutput):
             return failed_jobs.decide(candidate, smallest, now)
         return image_repositories.decide(candidate, self.patience, smallest, self.repositories, now)
 
     def prepare(self, aws: Aws, candidate: Leftover, memo: Mapping[str, Any]) -> Mapping[str, Any]:
-        return expiry.prepared(aws, candidate.target, self.retention.days)
+        return expiry.prepare_retention(aws, candidate.target, self.retention.days)
 
     def act(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:
-        expiry.set_days(aws, target, record["days"], steps)
+        expiry.set_retention(aws, target, record["days"], steps)
 
     def is_done(self, aws: Aws, target: Target, record: Mapping[str, Any]) -> bool:
-        return expiry.is_set(aws, target, record["days"])
+        return expiry.is_retention_set(aws, target, record["days"])
 
     def revert(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> str | None:
-        return expiry.take_away(aws, target, record["days"], steps)
+        return expiry.remove_retention(aws, target, record["days"], steps)
 
     def revert_effect(self, target: Target, record: Mapping[str, Any]) -> str:
         return (

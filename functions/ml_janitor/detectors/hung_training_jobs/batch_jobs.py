@@ -5,8 +5,15 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ml_janitor.aws.sagemaker_kinds import PROCESSING_JOB, TRANSFORM_JOB, running
-from ml_janitor.detectors.hung_training_jobs.job import STARTING, Job, Kind, arns, folders, seconds
+from ml_janitor.aws.sagemaker_kinds import PROCESSING_JOB, TRANSFORM_JOB, list_running_jobs
+from ml_janitor.detectors.hung_training_jobs.job import (
+    STARTING_PHASE,
+    JobKind,
+    RunningJob,
+    known_arns,
+    limit_duration,
+    s3_folders,
+)
 
 if TYPE_CHECKING:
     from types_boto3_sagemaker.type_defs import (
@@ -15,10 +22,10 @@ if TYPE_CHECKING:
         ProcessingClusterConfigOutputTypeDef,
     )
 
-PROCESSING, TRANSFORMING = "Processing", "Transforming"
+_PROCESSING_PHASE, _TRANSFORMING_PHASE = "Processing", "Transforming"
 
 
-def _processing_job(answer: DescribeProcessingJobResponseTypeDef) -> Job:
+def _processing_job(answer: DescribeProcessingJobResponseTypeDef) -> RunningJob:
     """
     Return a job with its limit, if it has one.
 
@@ -27,17 +34,17 @@ def _processing_job(answer: DescribeProcessingJobResponseTypeDef) -> Job:
     """
     started = answer.get("ProcessingStartTime")
     limits = answer.get("StoppingCondition")
-    return Job(
-        kind=PROCESSING_KIND,
+    return RunningJob(
+        kind=PROCESSING_JOB_KIND,
         name=answer["ProcessingJobName"],
         created=answer["CreationTime"],
         status=answer["ProcessingJobStatus"],
-        phase=PROCESSING if started else STARTING,
+        phase=_PROCESSING_PHASE if started else STARTING_PHASE,
         started=started,
         ended=answer.get("ProcessingEndTime"),
         counted_from=started,
-        max_runtime=seconds(limits["MaxRuntimeInSeconds"]) if limits else None,
-        started_by=arns(answer.get("AutoMLJobArn"), answer.get("MonitoringScheduleArn")),
+        max_runtime=limit_duration(limits["MaxRuntimeInSeconds"]) if limits else None,
+        started_by=known_arns(answer.get("AutoMLJobArn"), answer.get("MonitoringScheduleArn")),
         watches=answer.get("TrainingJobArn"),
         groups=_groups(answer["ProcessingResources"]["ClusterConfig"]),
         writes_to=_writes_to(answer),
@@ -74,53 +81,53 @@ def _writes_to(answer: DescribeProcessingJobResponseTypeDef) -> tuple[str, ...]:
     """
     config = answer.get("ProcessingOutputConfig")
     outputs = [output["S3Output"] for output in config["Outputs"] if "S3Output" in output] if config else []
-    return folders(*(output["S3Uri"] for output in outputs))
+    return s3_folders(*(output["S3Uri"] for output in outputs))
 
 
-PROCESSING_KIND = Kind(
+PROCESSING_JOB_KIND = JobKind(
     of=PROCESSING_JOB,
     group="/aws/sagemaker/ProcessingJobs",
     component="Processing",
-    working=PROCESSING,
+    working=_PROCESSING_PHASE,
     at_work="processing",
     streams="",
     numbered=True,
     collective=False,
     action="stop the job (outputs uploaded so far stay)",
-    running=lambda aws, now: running(aws, PROCESSING_JOB, partial(PROCESSING_JOB.target, aws), now),
+    running=lambda aws, now: list_running_jobs(aws, PROCESSING_JOB, partial(PROCESSING_JOB.target, aws), now),
     read=_processing_job,
 )
 
 
-def _transform_job(answer: DescribeTransformJobResponseTypeDef) -> Job:
+def _transform_job(answer: DescribeTransformJobResponseTypeDef) -> RunningJob:
     """Return a job without a limit of its own: only single requests have one (ModelClientConfig)."""
     started = answer.get("TransformStartTime")
     resources = answer["TransformResources"]
     output = answer.get("TransformOutput")
-    return Job(
-        kind=TRANSFORM_KIND,
+    return RunningJob(
+        kind=TRANSFORM_JOB_KIND,
         name=answer["TransformJobName"],
         created=answer["CreationTime"],
         status=answer["TransformJobStatus"],
-        phase=TRANSFORMING if started else STARTING,
+        phase=_TRANSFORMING_PHASE if started else STARTING_PHASE,
         started=started,
         ended=answer.get("TransformEndTime"),
         groups=((resources["InstanceType"], resources["InstanceCount"]),),
-        started_by=arns(answer.get("AutoMLJobArn"), answer.get("LabelingJobArn")),
-        writes_to=folders(output["S3OutputPath"] if output else None),
+        started_by=known_arns(answer.get("AutoMLJobArn"), answer.get("LabelingJobArn")),
+        writes_to=s3_folders(output["S3OutputPath"] if output else None),
     )
 
 
-TRANSFORM_KIND = Kind(
+TRANSFORM_JOB_KIND = JobKind(
     of=TRANSFORM_JOB,
     group="/aws/sagemaker/TransformJobs",
     component="Transform",
-    working=TRANSFORMING,
+    working=_TRANSFORMING_PHASE,
     at_work="transforming",
     streams="",
     numbered=False,
     collective=False,
     action="stop the job (its output is discarded)",
-    running=lambda aws, now: running(aws, TRANSFORM_JOB, partial(TRANSFORM_JOB.target, aws), now),
+    running=lambda aws, now: list_running_jobs(aws, TRANSFORM_JOB, partial(TRANSFORM_JOB.target, aws), now),
     read=_transform_job,
 )

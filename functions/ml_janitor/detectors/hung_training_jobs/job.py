@@ -8,26 +8,26 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from ml_janitor.aws.answers import Listing, attempt
+from ml_janitor.aws.answers import Listing, read_signal
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.instances import Machine, machine
-from ml_janitor.aws.prices import Component, Price, together
-from ml_janitor.aws.sagemaker_kinds import Kind as SageMakerKind
+from ml_janitor.aws.instances import Machine, machine_of
+from ml_janitor.aws.prices import Price, PricedComponent, total_price
+from ml_janitor.aws.sagemaker_kinds import SageMakerKind
 from ml_janitor.core.cost import Cost
 from ml_janitor.core.model import Target
 from ml_janitor.core.signals import Signal
-from ml_janitor.detectors.hung_training_jobs.load import Collective
+from ml_janitor.detectors.hung_training_jobs.load import CollectiveWait
 
-GONE = ("ResourceNotFound", "ValidationException")
+JOB_GONE = ("ResourceNotFound", "ValidationException")
 """Describe's error codes for a missing name: the documented one, and the one in practice."""
 
-STARTING = "Starting"
-WAITING = frozenset({STARTING, "Pending"})
+STARTING_PHASE = "Starting"
+WAITING_PHASES = frozenset({STARTING_PHASE, "Pending"})
 """The phases before the start on instances: nothing is billed yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kind:
+class JobKind:
     """
     One kind of job: its names, its traces, and the calls that read and end it.
 
@@ -40,7 +40,7 @@ class Kind:
 
     of: SageMakerKind
     group: str
-    component: Component
+    component: PricedComponent
     working: str
     at_work: str
     streams: str
@@ -48,12 +48,12 @@ class Kind:
     collective: bool
     action: str
     running: Callable[[Aws, datetime], Listing[Target]]
-    read: Callable[[Any], Job]
+    read: Callable[[Any], RunningJob]
     ignored: tuple[str, ...] = ()
 
-    def describe(self, aws: Aws, name: str) -> Signal[Job]:
+    def describe(self, aws: Aws, name: str) -> Signal[RunningJob]:
         """Return the job called *name*; `Absent` if there is none."""
-        return described(aws, self.of, self.read, name)
+        return describe_job(aws, self.of, self.read, name)
 
     @property
     def noun(self) -> str:
@@ -61,7 +61,7 @@ class Kind:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class RunningJob:
     """
     A job as its Describe operation shows it.
 
@@ -75,7 +75,7 @@ class Job:
     at a time that AWS does not tell. *role* is its role, if it has one.
     """
 
-    kind: Kind
+    kind: JobKind
     name: str
     created: datetime
     status: str
@@ -122,18 +122,18 @@ class Job:
         AWS does not say which host of a mixed cluster is of which type, so for a mixed
         cluster only the smallest CPU is known.
         """
-        machines = {machine(kind) for kind, _ in self.groups}
+        machines = {machine_of(kind) for kind, _ in self.groups}
         if len(machines) == 1:
             return machines.pop()
         return Machine(min((candidate.vcpus for candidate in machines), default=1), None)
 
     @property
-    def collective(self) -> Collective:
+    def collective(self) -> CollectiveWait:
         """The possible waits between its GPUs: they take two GPUs, on one host or on several."""
         if not self.kind.collective:
-            return Collective.NEVER
+            return CollectiveWait.NEVER
         several = (self.machine.gpus or 0) * self.instances > 1
-        return Collective.POSSIBLE if several else Collective.ALONE
+        return CollectiveWait.POSSIBLE if several else CollectiveWait.ALONE
 
     @property
     def streams(self) -> str:
@@ -150,51 +150,51 @@ class Job:
         return tuple(f"{self.name}/algo-{n}" for n in range(1, self.instances + 1))
 
 
-def described[T](aws: Aws, kind: SageMakerKind, read: Callable[[Any], T], name: str) -> Signal[T]:
+def describe_job[T](aws: Aws, kind: SageMakerKind, read: Callable[[Any], T], name: str) -> Signal[T]:
     """Return the description of the job *name* of a *kind*, as *read* takes it; `Absent` if there is none."""
     ask = partial(kind.call(aws, "Describe"), **{kind.named: name})
-    return attempt(lambda: read(ask()), source=kind.describes, absent=GONE)
+    return read_signal(lambda: read(ask()), source=kind.describes, absent=JOB_GONE)
 
 
-def seconds(count: int | None) -> timedelta | None:
+def limit_duration(count: int | None) -> timedelta | None:
     """Return a limit in a description as a duration."""
     return None if count is None else timedelta(seconds=count)
 
 
-def arns(*named: str | None) -> tuple[str, ...]:
+def known_arns(*named: str | None) -> tuple[str, ...]:
     """Return the ARNs that a description holds."""
     return tuple(arn for arn in named if arn)
 
 
-def folders(*uris: str | None) -> tuple[str, ...]:
+def s3_folders(*uris: str | None) -> tuple[str, ...]:
     """Return *uris* as S3 folders, each once; a slash keeps `runs/a` from matching `runs/ab`."""
     given: Iterable[str] = (uri for uri in uris if uri)
     return tuple(dict.fromkeys(f"{uri.rstrip('/')}/" for uri in given))
 
 
-def hourly(aws: Aws, job: Job) -> Price:
+def job_price(aws: Aws, job: RunningJob) -> Price:
     """Return the list price of an hour of all instances of *job*."""
     if job.reserved:
         return Price(None, "a training plan, paid in advance")
     if not job.groups:
         return Price(None, "")
     component = job.kind.component
-    return together((count, aws.prices.hourly(aws.region, component, kind)) for kind, count in job.groups)
+    return total_price((count, aws.prices.hourly(aws.region, component, kind)) for kind, count in job.groups)
 
 
-def bill(price: Price, since: datetime | None, now: datetime, until: datetime | None = None) -> Cost:
+def billed_cost(price: Price, since: datetime | None, now: datetime, until: datetime | None = None) -> Cost:
     """Return the cost *since* then, at *price*; it ends by itself *until*, unless that is over."""
     hours = (now - since).total_seconds() / 3600 if since else 0
     ends = until if until is not None and until > now else None
     return Cost.accruing(price.hourly_usd, hours, price.source, until=ends)
 
 
-def limit(job: Job) -> datetime | None:
+def job_deadline(job: RunningJob) -> datetime | None:
     """Return the time at which SageMaker ends *job* by itself, where that is known."""
     return job.counted_from + job.max_runtime if job.counted_from and job.max_runtime else None
 
 
-def rate(price: Price, job: Job) -> str:
+def price_text(price: Price, job: RunningJob) -> str:
     """Return the price per hour of *job* for a reader; spot capacity costs less than the list price."""
     if price.hourly_usd is None:
         return "price unknown"

@@ -9,25 +9,25 @@ from itertools import pairwise
 from math import ceil
 
 from ml_janitor.aws import logs
-from ml_janitor.aws.answers import attempt, attempted
+from ml_janitor.aws.answers import as_signal, read_signal
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.signals import Absent, NotRead, Signal, Unreadable, Value
 
-PAGES = 30
+MOST_RHYTHM_PAGES = 30
 """Most pages of GetLogEvents (10,000 events or 1 MB each) that are read to learn one job's rhythm."""
 
-WINDOW = timedelta(hours=1)
-WINDOWS = 240
-PROBES = 2 * WINDOWS
+_PROBE_WINDOW = timedelta(hours=1)
+_MOST_WINDOWS = 240
+MOST_PROBES = 2 * _MOST_WINDOWS
 """
 Bounds for the probing of a long history.
 It is divided into windows of an hour, or into that many longer ones. Each is asked only for any event: one
-call for a window with an event, and a few for a pause. `PROBES` limits the calls.
+call for a window with an event, and a few for a pause. `MOST_PROBES` limits the calls.
 """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rhythm:
+class LogRhythm:
     """
     The time of a job's *last* log event, and the *longest_pause* before it.
 
@@ -40,7 +40,9 @@ class Rhythm:
     longest_pause: Signal[timedelta]
 
 
-def read(aws: Aws, group: str, prefix: str, *, started: datetime, fresh: datetime) -> Signal[Rhythm]:
+def read_rhythm(
+    aws: Aws, group: str, prefix: str, *, started: datetime, fresh: datetime
+) -> Signal[LogRhythm]:
     """
     Return the rhythm of the streams of *group* that begin with *prefix*, of a job that *started* then.
 
@@ -54,7 +56,7 @@ def read(aws: Aws, group: str, prefix: str, *, started: datetime, fresh: datetim
             return none
     hint = max((at for at in streams.values() if at is not None), default=None)
     if hint is not None and hint > fresh:
-        return Value(Rhythm(last=hint, longest_pause=NotRead()), logs.DESCRIBE_LOG_STREAMS, hint)
+        return Value(LogRhythm(last=hint, longest_pause=NotRead()), logs.DESCRIBE_LOG_STREAMS, hint)
     match _last(aws, group, streams, fresh):
         case Value(exact):
             last = exact if hint is None else max(exact, hint)
@@ -63,12 +65,12 @@ def read(aws: Aws, group: str, prefix: str, *, started: datetime, fresh: datetim
         case (Absent() | Unreadable() | NotRead()) as none:
             return none
     if last > fresh:
-        return Value(Rhythm(last=last, longest_pause=NotRead()), logs.GET_LOG_EVENTS, last)
-    pause = longest_pause(aws, group, sorted(streams), started=started, last=last)
-    return Value(Rhythm(last=last, longest_pause=pause), logs.GET_LOG_EVENTS, last)
+        return Value(LogRhythm(last=last, longest_pause=NotRead()), logs.GET_LOG_EVENTS, last)
+    pause = read_longest_pause(aws, group, sorted(streams), started=started, last=last)
+    return Value(LogRhythm(last=last, longest_pause=pause), logs.GET_LOG_EVENTS, last)
 
 
-@attempted(logs.DESCRIBE_LOG_STREAMS, logs.NO_SUCH)
+@as_signal(logs.DESCRIBE_LOG_STREAMS, logs.NO_SUCH_LOG)
 def _listed(aws: Aws, group: str, prefix: str) -> dict[str, datetime | None]:
     """
     Return the streams that begin with *prefix*, with the indexed time of their newest event, if any.
@@ -77,10 +79,10 @@ def _listed(aws: Aws, group: str, prefix: str) -> dict[str, datetime | None]:
     """
     named = {"logGroupName": group, "logStreamNamePrefix": prefix}
     return {
-        stream["logStreamName"]: logs.moment(stream["lastEventTimestamp"])
+        stream["logStreamName"]: logs.log_time(stream["lastEventTimestamp"])
         if "lastEventTimestamp" in stream
         else None
-        for page in aws.pages(logs.DESCRIBE_LOG_STREAMS, logs.PAGE, **named)
+        for page in aws.pages(logs.DESCRIBE_LOG_STREAMS, logs.LOGS_PAGE, **named)
         for stream in page["logStreams"]
     }
 
@@ -93,7 +95,7 @@ def _last(aws: Aws, group: str, streams: Iterable[str], fresh: datetime) -> Sign
     old: list[Value[datetime]] = []
     unreadable: Unreadable | None = None
     for stream in streams:
-        match logs.last_event(aws, group, stream):
+        match logs.last_log_event(aws, group, stream):
             case Value(at) as heard:
                 if at > fresh:
                     return heard
@@ -103,7 +105,7 @@ def _last(aws: Aws, group: str, streams: Iterable[str], fresh: datetime) -> Sign
     return unreadable or max(old, key=lambda heard: heard.value, default=Absent(logs.GET_LOG_EVENTS))
 
 
-def longest_pause(
+def read_longest_pause(
     aws: Aws, group: str, streams: Sequence[str], *, started: datetime, last: datetime
 ) -> Signal[timedelta]:
     """
@@ -116,19 +118,19 @@ def longest_pause(
     def read() -> timedelta | None:
         events: set[datetime] = set()
         whole = False
-        pages_left = PAGES
+        pages_left = MOST_RHYTHM_PAGES
         for stream in streams:
-            for page in logs.event_pages(aws, group, stream):
+            for page in logs.log_event_pages(aws, group, stream):
                 events.update(page)
                 pages_left -= 1
                 if not pages_left and not whole:
-                    return _probed(Probe(aws, group, list(streams)), events, started=started, last=last)
+                    return _probed(LogProbe(aws, group, list(streams)), events, started=started, last=last)
                 if not pages_left:
                     return _longest_gap(started, last, *events)
             whole = True
         return _longest_gap(started, last, *events)
 
-    match attempt(read, source=logs.GET_LOG_EVENTS, absent=logs.NO_SUCH):
+    match read_signal(read, source=logs.GET_LOG_EVENTS, absent=logs.NO_SUCH_LOG):
         case Value(pause) if pause is not None:
             return Value(pause, logs.GET_LOG_EVENTS)
         case Unreadable() as failed:
@@ -142,7 +144,7 @@ def _longest_gap(*events: datetime) -> timedelta:
 
 
 @dataclass(slots=True)
-class Probe:
+class LogProbe:
     """Probes whether any of *streams* holds an event in a window of time, one window after the other."""
 
     aws: Aws
@@ -158,7 +160,7 @@ class Probe:
         if that takes too many calls.
         """
         for stream in self.streams:
-            if self.following.get(stream, begin - WINDOW) < begin and not self._ask(stream, begin):
+            if self.following.get(stream, begin - _PROBE_WINDOW) < begin and not self._ask(stream, begin):
                 return None
             if self.following[stream] < end:
                 # The stream that logged last is probed first.
@@ -169,18 +171,18 @@ class Probe:
     def _ask(self, stream: str, since: datetime) -> bool:
         """Look for the first event of *stream* since then; False if there are no calls left for that."""
         self.following[stream] = logs.FAR_FUTURE
-        for page in logs.event_pages(self.aws, self.group, stream, since=since, limit=1):
+        for page in logs.log_event_pages(self.aws, self.group, stream, since=since, limit=1):
             self.calls += 1
             if page:
                 self.following[stream] = min(page)
                 return True
-            if self.calls >= PROBES:
+            if self.calls >= MOST_PROBES:
                 break
-        return self.calls < PROBES
+        return self.calls < MOST_PROBES
 
 
 def _probed(
-    probe: Probe, known: Iterable[datetime], *, started: datetime, last: datetime
+    probe: LogProbe, known: Iterable[datetime], *, started: datetime, last: datetime
 ) -> timedelta | None:
     """
     Return the longest pause by windows without an event; None if that takes too many calls.
@@ -188,7 +190,7 @@ def _probed(
     The events around empty windows lie in the windows before and behind: at most two windows more apart than
     those are long. Windows of *known* events are not probed.
     """
-    window = max(WINDOW, (last - started) / WINDOWS)
+    window = max(_PROBE_WINDOW, (last - started) / _MOST_WINDOWS)
     count = ceil((last - started) / window)
     occupied = {(at - started) // window for at in known} | {count - 1}
     empty = longest = 0

@@ -8,29 +8,29 @@ from functools import partial
 from typing import Any
 
 from ml_janitor.aws import endpoints, tags
-from ml_janitor.aws.answers import ReadError, ensure, needed
+from ml_janitor.aws.answers import ReadError, ensure, required_value
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.endpoints import IN_SERVICE, Description, InferenceComponent
-from ml_janitor.aws.request_members import fitted
+from ml_janitor.aws.endpoints import ENDPOINT_IN_SERVICE, EndpointDescription, InferenceComponent
+from ml_janitor.aws.request_members import fit_request
 from ml_janitor.aws.sagemaker_kinds import ENDPOINT_CONFIG, EXPERIMENT, MODEL, texts_in
 from ml_janitor.core.model import Target
 from ml_janitor.core.signals import Value
 from ml_janitor.detectors.idle_endpoints import attached
-from ml_janitor.detectors.idle_endpoints.signals import HalfDone
+from ml_janitor.detectors.idle_endpoints.signals import HalfDeletion
 from ml_janitor.engine.detector import CannotActError, ChangedError, NotFinishedError, Steps
 
-RECORDED = "recorded before it was deleted"
-OVER = frozenset({"Completed", "Cancelled"})
+_RECORDED_SOURCE = "recorded before it was deleted"
+_EXPERIMENT_OVER = frozenset({"Completed", "Cancelled"})
 """Statuses of an inference experiment that no longer uses its endpoint."""
-DELETING = "Deleting"
-MOVING = frozenset({"Creating", "Updating", "SystemUpdating", "RollingBack"})
+ENDPOINT_DELETING = "Deleting"
+ENDPOINT_MOVING = frozenset({"Creating", "Updating", "SystemUpdating", "RollingBack"})
 """Statuses of an endpoint in which AWS refuses to delete it, for a short time."""
 
 
 # --- what is recorded before ------------------------------------------------------------------------
 
 
-def read_record(
+def record_endpoint(
     aws: Aws, target: Target, *, judged: Sequence[InferenceComponent], deployed: datetime
 ) -> dict[str, Any]:
     """
@@ -43,7 +43,7 @@ def read_record(
     found: Any = aws.sagemaker.describe_endpoint(EndpointName=target.name)
     config: Any = aws.sagemaker.describe_endpoint_config(EndpointConfigName=found["EndpointConfigName"])
     if (
-        why := not_itself(target, found) or drifted(found, config) or experiment(aws, target.name)
+        why := why_not_itself(target, found) or find_drift(found, config) or find_experiment(aws, target.name)
     ) is not None:
         raise CannotActError(why)
     if not isinstance(target.tags, Value):
@@ -55,23 +55,23 @@ def read_record(
     return {
         "endpoint": target.name,
         "modified": deployed.isoformat(),
-        "tags": tags.settable(target.tags.value),
-        "desired": [desired(variant) for variant in variants],
-        "configuration": fitted(aws, "sagemaker", "CreateEndpointConfig", config),
+        "tags": tags.settable_tags(target.tags.value),
+        "desired": [desired_capacity(variant) for variant in variants],
+        "configuration": fit_request(aws, "sagemaker", "CreateEndpointConfig", config),
         "configured": config["CreationTime"].isoformat(),
-        "configuration_tags": attached.own_tags(aws, config["EndpointConfigArn"]),
+        "configuration_tags": attached.read_own_tags(aws, config["EndpointConfigArn"]),
         "components": on_it,
         "scaling": attached.read_scaling(
             aws,
             [
                 *(f"endpoint/{target.name}/variant/{variant['VariantName']}" for variant in variants),
-                *(component_id(component["name"]) for component in on_it),
+                *(scaling_component_id(component["name"]) for component in on_it),
             ],
         ),
     }
 
 
-def needs(arn: str, record: Mapping[str, Any]) -> tuple[str, ...]:
+def needed_for_undo(arn: str, record: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the ARNs of the configuration and the models that an undo of the endpoint *arn* needs."""
     root = arn.partition(":endpoint/")[0]
     config = record["configuration"]
@@ -80,11 +80,11 @@ def needs(arn: str, record: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(f"{root}:{kind.type}/{name}" for kind, name in names)
 
 
-def half_done(record: Mapping[str, Any]) -> HalfDone | None:
+def half_done_from_record(record: Mapping[str, Any]) -> HalfDeletion | None:
     """Return the components that an act by *record* may have removed; None if the act has a single step."""
     if not record["components"]:
         return None
-    return HalfDone(
+    return HalfDeletion(
         removed=tuple(
             InferenceComponent(
                 name=component["name"],
@@ -93,7 +93,7 @@ def half_done(record: Mapping[str, Any]) -> HalfDone | None:
                 variant=component["variant"],
                 created=datetime.fromisoformat(component["created"]),
                 changed=datetime.fromisoformat(component["changed"]),
-                tags=Value(component["tags"], RECORDED),
+                tags=Value(component["tags"], _RECORDED_SOURCE),
             )
             for component in record["components"]
         ),
@@ -102,12 +102,12 @@ def half_done(record: Mapping[str, Any]) -> HalfDone | None:
     )
 
 
-def component_id(name: str) -> str:
+def scaling_component_id(name: str) -> str:
     """Return the id of the inference component *name* in Application Auto Scaling."""
     return f"inference-component/{name}"
 
 
-def desired(variant: Mapping[str, Any]) -> dict[str, Any]:
+def desired_capacity(variant: Mapping[str, Any]) -> dict[str, Any]:
     """
     Return the desired state of a variant, which an operator or a scaling policy may have changed.
 
@@ -128,18 +128,18 @@ def desired(variant: Mapping[str, Any]) -> dict[str, Any]:
     return wanted
 
 
-def not_itself(target: Target, found: Mapping[str, Any]) -> str | None:
+def why_not_itself(target: Target, found: Mapping[str, Any]) -> str | None:
     """Return why *found* is not the judged endpoint at rest, or None."""
     if found["CreationTime"] != target.created:
         return "another endpoint has its name now"
-    if found["EndpointStatus"] != IN_SERVICE:
-        return f"it is {found['EndpointStatus']}, not {IN_SERVICE}"
+    if found["EndpointStatus"] != ENDPOINT_IN_SERVICE:
+        return f"it is {found['EndpointStatus']}, not {ENDPOINT_IN_SERVICE}"
     if "PendingDeploymentSummary" in found:
         return "a deployment to it is going on"
     return None
 
 
-def drifted(found: Mapping[str, Any], config: Mapping[str, Any]) -> str | None:
+def find_drift(found: Mapping[str, Any], config: Mapping[str, Any]) -> str | None:
     """
     Return how *found* differs from its configuration, so that an undo would
     restore another endpoint; or None.
@@ -148,7 +148,9 @@ def drifted(found: Mapping[str, Any], config: Mapping[str, Any]) -> str | None:
     (ExcludeRetainedVariantProperties). The undo puts weights and counts back by itself.
     """
     captured, asked = found.get("DataCaptureConfig"), config.get("DataCaptureConfig")
-    if (captured is None) != (asked is None) or (captured and capture(captured) != capture(asked or {})):
+    if (captured is None) != (asked is None) or (
+        captured and capture_settings(captured) != capture_settings(asked or {})
+    ):
         return "its data capture is not as its configuration says"
     for members in ("ProductionVariants", "ShadowProductionVariants"):
         runs = {variant["VariantName"]: variant for variant in found.get(members, ())}
@@ -156,30 +158,30 @@ def drifted(found: Mapping[str, Any], config: Mapping[str, Any]) -> str | None:
         if runs.keys() != configured.keys():
             return "its variants are not those of its configuration"
         if members == "ShadowProductionVariants" and any(
-            rescaled(runs[name], configured[name]) for name in runs
+            is_rescaled(runs[name], configured[name]) for name in runs
         ):
             return "a shadow variant was scaled since its deployment, which no call brings back"
     return None
 
 
-def capture(config: Mapping[str, Any]) -> tuple[object, ...]:
+def capture_settings(config: Mapping[str, Any]) -> tuple[object, ...]:
     """Return a data capture configuration in a form that both descriptions share."""
     sampling = config.get("CurrentSamplingPercentage", config.get("InitialSamplingPercentage"))
     key = config.get("KmsKeyId") or None
     return bool(config.get("EnableCapture")), sampling, config.get("DestinationS3Uri"), key
 
 
-def rescaled(variant: Mapping[str, Any], configured: Mapping[str, Any]) -> bool:
+def is_rescaled(variant: Mapping[str, Any], configured: Mapping[str, Any]) -> bool:
     """Return whether a variant has another number of instances than its configuration *configured*."""
     first = configured.get("InitialInstanceCount")
     return first is not None and variant.get("DesiredInstanceCount", first) != first
 
 
-def experiment(aws: Aws, endpoint: str) -> str | None:
+def find_experiment(aws: Aws, endpoint: str) -> str | None:
     """Return the inference experiment (a shadow test) that would lose *endpoint*, in words; or None."""
     for page in aws.pages(EXPERIMENT.lists):
         for found in page["InferenceExperiments"]:
-            if found["Status"] not in OVER:
+            if found["Status"] not in _EXPERIMENT_OVER:
                 whole: Any = aws.sagemaker.describe_inference_experiment(Name=found["Name"])
                 if whole["EndpointMetadata"]["EndpointName"] == endpoint:
                     return f"the inference experiment {found['Name']} on it is {found['Status']}"
@@ -199,7 +201,7 @@ def act(aws: Aws, target: Target, undo: Mapping[str, Any], steps: Steps) -> None
     act does not delete it: the next judgement finds it in use.
     """
     on_it = undo["components"]
-    names = {component_id(component["name"]) for component in on_it}
+    names = {scaling_component_id(component["name"]) for component in on_it}
     for record in undo["scaling"]:
         if (resource := record["target"]["ResourceId"]) in names:
             steps.do(f"stop scaling {resource}", partial(attached.stop_scaling, aws, record))
@@ -208,38 +210,41 @@ def act(aws: Aws, target: Target, undo: Mapping[str, Any], steps: Steps) -> None
             f"delete inference component {component['name']}",
             partial(attached.delete_component, aws, component),
         )
-    left = [component["name"] for component in on_it if attached.same_component(aws, component)]
+    left = [component["name"] for component in on_it if attached.find_same_component(aws, component)]
     if left:
         raise NotFinishedError(f"inference component {', '.join(left)} is still being deleted")
     if (found := _itself(aws, target)) is not None:
-        if (status := found.summary.status) in MOVING:
+        if (status := found.summary.status) in ENDPOINT_MOVING:
             raise NotFinishedError(f"its endpoint is {status}, and cannot be deleted before that ends")
         if (why := _deployed(aws, found, undo)) is not None:
             raise NotFinishedError(why) if on_it else ChangedError(why)
     steps.do("delete the endpoint", partial(_delete, aws, target))
 
 
-def is_gone(aws: Aws, target: Target) -> bool:
+def is_endpoint_gone(aws: Aws, target: Target) -> bool:
     """Return whether the very endpoint *target* is gone, or being deleted. Raises ReadError."""
     found = _itself(aws, target)
-    return found is None or found.summary.status == DELETING
+    return found is None or found.summary.status == ENDPOINT_DELETING
 
 
 def _delete(aws: Aws, target: Target) -> None:
-    if not is_gone(aws, target):
-        ensure(lambda: aws.sagemaker.delete_endpoint(EndpointName=target.name), lambda: is_gone(aws, target))
+    if not is_endpoint_gone(aws, target):
+        ensure(
+            lambda: aws.sagemaker.delete_endpoint(EndpointName=target.name),
+            lambda: is_endpoint_gone(aws, target),
+        )
 
 
-def _deployed(aws: Aws, found: Description, undo: Mapping[str, Any]) -> str | None:
+def _deployed(aws: Aws, found: EndpointDescription, undo: Mapping[str, Any]) -> str | None:
     """Return a deployment to the endpoint after *undo* was recorded, in words; or None."""
     if found.config_name != (own := undo["configuration"]["EndpointConfigName"]):
         return f"it runs the configuration {found.config_name} now, not {own}"
-    if (name := attached.other_component(aws, undo["endpoint"], undo["components"])) is not None:
+    if (name := attached.find_other_component(aws, undo["endpoint"], undo["components"])) is not None:
         return f"the inference component {name} was put on it meanwhile"
     return None
 
 
-def _itself(aws: Aws, target: Target) -> Description | None:
+def _itself(aws: Aws, target: Target) -> EndpointDescription | None:
     """Return the very endpoint *target* as it runs now; None if it is gone. Raises ReadError."""
-    found = needed(endpoints.describe(aws, target.name))
+    found = required_value(endpoints.describe_endpoint(aws, target.name))
     return found if found is not None and found.summary.created == target.created else None

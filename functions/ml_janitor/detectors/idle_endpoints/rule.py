@@ -8,63 +8,67 @@ from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 from ml_janitor.aws import endpoints, tags
-from ml_janitor.aws.answers import needed
+from ml_janitor.aws.answers import required_value
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.endpoints import IN_SERVICE, SERVING
-from ml_janitor.core.durations import ago
+from ml_janitor.aws.endpoints import ENDPOINT_IN_SERVICE, SERVING_STATUSES
+from ml_janitor.core.durations import format_age
 from ml_janitor.core.model import Confidence, Effect, Rule, Target, Verdict
 from ml_janitor.core.signals import Absent, NotRead, Unreadable, Value
 from ml_janitor.detectors.idle_endpoints import deletion, silence, undo
-from ml_janitor.detectors.idle_endpoints.attached import ACTIVITIES, SERVICE
-from ml_janitor.detectors.idle_endpoints.deletion import MOVING
-from ml_janitor.detectors.idle_endpoints.signals import Endpoint, HalfDone, seen
-from ml_janitor.detectors.idle_endpoints.survey import HISTORY, Account, survey
-from ml_janitor.detectors.idle_endpoints.traffic import DAY, RequestMeter
-from ml_janitor.engine.detector import Cleanup, Detector, Grant, Steps, allow, allow_each, implied
-from ml_janitor.engine.undo_roles import passing, using_key
+from ml_janitor.detectors.idle_endpoints.attached import SCALING_ACTIVITIES, SCALING_SERVICE
+from ml_janitor.detectors.idle_endpoints.deletion import ENDPOINT_MOVING
+from ml_janitor.detectors.idle_endpoints.signals import EndpointCandidate, HalfDeletion, endpoint_evidence
+from ml_janitor.detectors.idle_endpoints.survey import REQUEST_HISTORY, EndpointAccount, survey_endpoints
+from ml_janitor.detectors.idle_endpoints.traffic import DAY_SECONDS, RequestMeter
+from ml_janitor.engine.detector import Cleanup, Detector, Grant, Steps, allow, allow_each, implied_grant
+from ml_janitor.engine.undo_roles import key_grant, pass_role_grants
 
-AUTHORIZATION = "Service Authorization Reference for Amazon SageMaker: dependent actions"
-SCALING = (
+_AUTHORIZATION = "Service Authorization Reference for Amazon SageMaker: dependent actions"
+_SCALING_SOURCE = (
     "Application Auto Scaling User Guide, identity-based policy examples: permissions for target services"
 )
-TARGETS, COMPONENTS = "scalable-target/*", "inference-component/*"
-CONFIGS, ENDPOINTS = "endpoint-config/*", "endpoint/*"
+_SCALABLE_TARGETS, _COMPONENT_ARNS = "scalable-target/*", "inference-component/*"
+_CONFIG_ARNS, _ENDPOINT_ARNS = "endpoint-config/*", "endpoint/*"
 
-ACTS: tuple[Grant, ...] = (
-    allow("sagemaker:ListTags", on=CONFIGS),
-    allow("sagemaker:DescribeInferenceComponent", on=COMPONENTS),
+_ACT_GRANTS: tuple[Grant, ...] = (
+    allow("sagemaker:ListTags", on=_CONFIG_ARNS),
+    allow("sagemaker:DescribeInferenceComponent", on=_COMPONENT_ARNS),
     allow("sagemaker:ListInferenceExperiments"),
     allow("sagemaker:DescribeInferenceExperiment", on="inference-experiment/*"),
-    *allow_each(SERVICE, "DescribeScalableTargets", "DescribeScalingPolicies", "DescribeScheduledActions"),
-    *allow_each(SERVICE, "ListTagsForResource", "DeregisterScalableTarget", on=TARGETS),
-    allow("sagemaker:DeleteInferenceComponent", on=COMPONENTS),
-    allow("sagemaker:DeleteEndpoint", on=ENDPOINTS),
-    implied("cloudwatch:DeleteAlarms", on="alarm:TargetTracking*", source=SCALING),
+    *allow_each(
+        SCALING_SERVICE, "DescribeScalableTargets", "DescribeScalingPolicies", "DescribeScheduledActions"
+    ),
+    *allow_each(SCALING_SERVICE, "ListTagsForResource", "DeregisterScalableTarget", on=_SCALABLE_TARGETS),
+    allow("sagemaker:DeleteInferenceComponent", on=_COMPONENT_ARNS),
+    allow("sagemaker:DeleteEndpoint", on=_ENDPOINT_ARNS),
+    implied_grant("cloudwatch:DeleteAlarms", on="alarm:TargetTracking*", source=_SCALING_SOURCE),
 )
 """IAM permissions for deleting an endpoint, beyond those for finding it."""
 
-UNDOES: tuple[Grant, ...] = (
-    allow("sagemaker:DescribeEndpoint", on=ENDPOINTS),
-    *allow_each("sagemaker", "DescribeEndpointConfig", "CreateEndpointConfig", on=CONFIGS),
-    allow("sagemaker:CreateEndpoint", on=ENDPOINTS),
-    implied("sagemaker:CreateEndpoint", on=CONFIGS, source=AUTHORIZATION),
-    *allow_each("sagemaker", "DeleteEndpoint", "UpdateEndpointWeightsAndCapacities", on=ENDPOINTS),
-    *allow_each("sagemaker", "DescribeInferenceComponent", "CreateInferenceComponent", on=COMPONENTS),
-    implied("sagemaker:CreateInferenceComponent", on=ENDPOINTS, source=AUTHORIZATION),
-    allow("sagemaker:DeleteInferenceComponent", on=COMPONENTS),
-    *allow_each(SERVICE, "RegisterScalableTarget", "TagResource", on=TARGETS),
-    *allow_each(SERVICE, "PutScalingPolicy", "PutScheduledAction", on=TARGETS),
+_UNDO_GRANTS: tuple[Grant, ...] = (
+    allow("sagemaker:DescribeEndpoint", on=_ENDPOINT_ARNS),
+    *allow_each("sagemaker", "DescribeEndpointConfig", "CreateEndpointConfig", on=_CONFIG_ARNS),
+    allow("sagemaker:CreateEndpoint", on=_ENDPOINT_ARNS),
+    implied_grant("sagemaker:CreateEndpoint", on=_CONFIG_ARNS, source=_AUTHORIZATION),
+    *allow_each("sagemaker", "DeleteEndpoint", "UpdateEndpointWeightsAndCapacities", on=_ENDPOINT_ARNS),
+    *allow_each("sagemaker", "DescribeInferenceComponent", "CreateInferenceComponent", on=_COMPONENT_ARNS),
+    implied_grant("sagemaker:CreateInferenceComponent", on=_ENDPOINT_ARNS, source=_AUTHORIZATION),
+    allow("sagemaker:DeleteInferenceComponent", on=_COMPONENT_ARNS),
+    *allow_each(SCALING_SERVICE, "RegisterScalableTarget", "TagResource", on=_SCALABLE_TARGETS),
+    *allow_each(SCALING_SERVICE, "PutScalingPolicy", "PutScheduledAction", on=_SCALABLE_TARGETS),
     *(
-        implied("sagemaker:AddTags", on=resources, source=AUTHORIZATION)
-        for resources in (CONFIGS, ENDPOINTS, COMPONENTS)
+        implied_grant("sagemaker:AddTags", on=resources, source=_AUTHORIZATION)
+        for resources in (_CONFIG_ARNS, _ENDPOINT_ARNS, _COMPONENT_ARNS)
     ),
-    using_key(
+    key_grant(
         "Amazon SageMaker API Permissions Reference: CreateEndpoint, where the configuration has a KmsKeyId"
     ),
-    implied("sagemaker:UpdateInferenceComponentRuntimeConfig", on=COMPONENTS, source=SCALING),
-    implied("cloudwatch:DescribeAlarms", on="alarm:*", source=SCALING),
-    implied("cloudwatch:PutMetricAlarm", on="alarm:TargetTracking*", source=SCALING),
-    implied("cloudwatch:DeleteAlarms", on="alarm:TargetTracking*", source=SCALING),
+    implied_grant(
+        "sagemaker:UpdateInferenceComponentRuntimeConfig", on=_COMPONENT_ARNS, source=_SCALING_SOURCE
+    ),
+    implied_grant("cloudwatch:DescribeAlarms", on="alarm:*", source=_SCALING_SOURCE),
+    implied_grant("cloudwatch:PutMetricAlarm", on="alarm:TargetTracking*", source=_SCALING_SOURCE),
+    implied_grant("cloudwatch:DeleteAlarms", on="alarm:TargetTracking*", source=_SCALING_SOURCE),
 )
 """
 Deleting is included for an endpoint that AWS could not create: it holds
@@ -73,7 +77,7 @@ the name, so it has to go first.
 
 
 @dataclass(frozen=True)
-class IdleEndpoints(Detector[Endpoint]):
+class IdleEndpoints(Detector[EndpointCandidate]):
     """
     Finds endpoints that cost money and got no request for a week.
 
@@ -102,11 +106,11 @@ class IdleEndpoints(Detector[Endpoint]):
         allow("tag:GetResources"),
         allow("sagemaker:ListMonitoringExecutions"),
         allow("sagemaker:DescribeProcessingJob", on="processing-job/*"),
-        allow(ACTIVITIES),
+        allow(SCALING_ACTIVITIES),
         *allow_each("cloudwatch", "ListMetrics", "GetMetricData"),
         allow("pricing:GetProducts"),
     )
-    acts = ACTS
+    acts = _ACT_GRANTS
 
     min_age: timedelta = timedelta(days=7)
     window: timedelta = timedelta(days=7)
@@ -118,12 +122,12 @@ class IdleEndpoints(Detector[Endpoint]):
         The permissions to create it again. The undo passes a role only if the configuration has one and is
         gone too, so a missing role is no reason to undo everything by hand.
         """
-        return (*UNDOES, *passing(self.undo_roles, source=AUTHORIZATION))
+        return (*_UNDO_GRANTS, *pass_role_grants(self.undo_roles, source=_AUTHORIZATION))
 
-    def find(self, aws: Aws, now: datetime) -> Iterator[Endpoint]:
+    def find(self, aws: Aws, now: datetime) -> Iterator[EndpointCandidate]:
         """Yield every endpoint: lists, metrics and tags in bulk, and descriptions of the quiet endpoints."""
-        account, (listing, book) = Account.read(
-            aws, endpoints.endpoints, lambda aws: tags.in_bulk(aws, "sagemaker:endpoint")
+        account, (listing, book) = EndpointAccount.read(
+            aws, endpoints.list_endpoints, lambda aws: tags.read_tag_book(aws, "sagemaker:endpoint")
         )
         listed = [account.endpoint(aws, summary, book.of(summary.arn)) for summary in listing.items]
         yield from self._survey(aws, listed, account, now, exactly=False)
@@ -131,25 +135,33 @@ class IdleEndpoints(Detector[Endpoint]):
 
     def look_unfinished(
         self, aws: Aws, target: Target, record: Mapping[str, Any], now: datetime
-    ) -> Endpoint | None:
+    ) -> EndpointCandidate | None:
         """Read the endpoint as `look` does, with the requests to the components that were already deleted."""
-        return self.look(aws, target, now, deletion.half_done(record))
+        return self.look(aws, target, now, deletion.half_done_from_record(record))
 
     def look(
-        self, aws: Aws, target: Target, now: datetime, half_done: HalfDone | None = None
-    ) -> Endpoint | None:
-        described = needed(endpoints.describe(aws, target.name))
+        self, aws: Aws, target: Target, now: datetime, half_done: HalfDeletion | None = None
+    ) -> EndpointCandidate | None:
+        described = required_value(endpoints.describe_endpoint(aws, target.name))
         if described is None:
             return None
-        account, (own_tags,) = Account.read(aws, lambda aws: tags.of_one(aws, described.summary.arn))
+        account, (own_tags,) = EndpointAccount.read(
+            aws, lambda aws: tags.read_sagemaker_tags(aws, described.summary.arn)
+        )
         listed = account.endpoint(aws, described.summary, own_tags, half_done)
         (read,) = self._survey(aws, [listed], account, now, exactly=True)
         return replace(read, alone=True)
 
     def _survey(
-        self, aws: Aws, listed: list[Endpoint], account: Account, now: datetime, *, exactly: bool
-    ) -> list[Endpoint]:
-        return survey(
+        self,
+        aws: Aws,
+        listed: list[EndpointCandidate],
+        account: EndpointAccount,
+        now: datetime,
+        *,
+        exactly: bool,
+    ) -> list[EndpointCandidate]:
+        return survey_endpoints(
             aws,
             listed,
             account,
@@ -159,39 +171,42 @@ class IdleEndpoints(Detector[Endpoint]):
             exactly=exactly,
         )
 
-    def decide(self, candidate: Endpoint, now: datetime) -> Verdict:
+    def decide(self, candidate: EndpointCandidate, now: datetime) -> Verdict:
         """Find an endpoint that runs, is old enough, and had no request anywhere."""
         rule = Rule()
-        rule.saw(*seen(candidate, now))
+        rule.saw(*endpoint_evidence(candidate, now))
         if (why := self._kept_regardless(candidate, now)) is not None:
             return rule.kept(why)
-        if candidate.status not in SERVING:
+        if candidate.status not in SERVING_STATUSES:
             return rule.unknown(f"it is {candidate.status} since its inference components were deleted")
         if isinstance(candidate.scaled, NotRead) and now - candidate.deployed < self.min_age:
             return rule.unknown(
                 candidate.unreadable or "whether its last modification was scaling was not read"
             )
-        rule.passed(f"in service, and deployed at least {ago(self.min_age)} ago")
+        rule.passed(f"in service, and deployed at least {format_age(self.min_age)} ago")
         start = max(now - self.window, candidate.changed)
-        queue_empty = silence.nothing_queued(candidate, start, now)
-        if (why := candidate.unreadable or silence.unproven(candidate, queue_empty=queue_empty)) is not None:
+        queue_empty = silence.is_queue_empty(candidate, start, now)
+        if (
+            why := candidate.unreadable or silence.why_silence_unproven(candidate, queue_empty=queue_empty)
+        ) is not None:
             return rule.unknown(why)
         rule.passed("something runs that is billed by the hour, and every place for requests could be judged")
         reason, since = self._quiet(candidate, now)
         if candidate.bare:
             reason += (
-                f"; no inference component is on {names(candidate.bare)}, so nothing there can be called"
+                f"; no inference component is on {variants_text(candidate.bare)}, so nothing "
+                f"there can be called"
             )
         zeros = queue_empty or all(isinstance(meter.requests, Value) for meter in candidate.decisive)
         if not zeros:
             reason += " (no datapoint, while other metrics of it arrive)"
-        sparse = None if queue_empty else silence.unmeasured(candidate.decisive, start, now)
+        sparse = None if queue_empty else silence.unmeasured_doubt(candidate.decisive, start, now)
         doubts = (
-            silence.redeployed(candidate),
+            silence.redeployment_doubt(candidate),
             sparse,
-            silence.pauses(candidate, now),
-            silence.standby(candidate),
-            silence.monitored(candidate),
+            silence.pause_doubt(candidate, now),
+            silence.standby_doubt(candidate),
+            silence.monitoring_doubt(candidate),
         )
         reason = "; ".join([reason, *(doubt for doubt in doubts if doubt is not None)])
         certain = zeros and not any(doubts) and not candidate.bare and candidate.hints_error is None
@@ -201,12 +216,12 @@ class IdleEndpoints(Detector[Endpoint]):
             action="delete the endpoint (its configuration and models stay)",
             cost=candidate.cost,
             since=since,
-            spared=spared(candidate),
+            spared=why_endpoint_spared(candidate),
         )
 
-    def prepare(self, aws: Aws, candidate: Endpoint, memo: Mapping[str, Any]) -> Mapping[str, Any]:
+    def prepare(self, aws: Aws, candidate: EndpointCandidate, memo: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the record that creates the endpoint again, with all that depends on it."""
-        return deletion.read_record(
+        return deletion.record_endpoint(
             aws, candidate.target, judged=candidate.on_it, deployed=candidate.deployed
         )
 
@@ -215,7 +230,7 @@ class IdleEndpoints(Detector[Endpoint]):
         deletion.act(aws, target, record, steps)
 
     def is_done(self, aws: Aws, target: Target, record: Mapping[str, Any]) -> bool:
-        return deletion.is_gone(aws, target)
+        return deletion.is_endpoint_gone(aws, target)
 
     def revert(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:
         """Create the endpoint again from its configuration, and restore its components and scaling."""
@@ -223,55 +238,56 @@ class IdleEndpoints(Detector[Endpoint]):
 
     def undo_needs(self, target: Target, record: Mapping[str, Any]) -> tuple[str, ...]:
         """Return its configuration, and the models of the configuration and of the inference components."""
-        return deletion.needs(target.arn, record)
+        return deletion.needed_for_undo(target.arn, record)
 
-    def _kept_regardless(self, endpoint: Endpoint, now: datetime) -> str | None:
+    def _kept_regardless(self, endpoint: EndpointCandidate, now: datetime) -> str | None:
         """Return why it is kept whatever else is read, or None while the question is open."""
         if isinstance(endpoint.description, Absent):
             return "it was deleted while it was being looked at"
-        moved = endpoint.half_done is not None and endpoint.status in MOVING
-        if endpoint.status not in SERVING and not moved:
-            return f"it is {endpoint.status}, not {IN_SERVICE}"
+        moved = endpoint.half_done is not None and endpoint.status in ENDPOINT_MOVING
+        if endpoint.status not in SERVING_STATUSES and not moved:
+            return f"it is {endpoint.status}, not {ENDPOINT_IN_SERVICE}"
         others = [endpoint.summary.created, *(component.changed for component in endpoint.on_it)]
         known = isinstance(endpoint.scaled, Value) or endpoint.half_done is not None
         if (age := now - (endpoint.changed if known else max(others))) < self.min_age:
-            return f"last deployed {ago(age)} ago; endpoints are left alone for {ago(self.min_age)}"
+            left_alone = f"endpoints are left alone for {format_age(self.min_age)}"
+            return f"last deployed {format_age(age)} ago; {left_alone}"
         used = [(meter.used, meter) for meter in endpoint.meters if meter.used is not None]
         if used:
             at, meter = max(used, key=lambda pair: pair[0])
             latest = f"the latest in the hour from {at:%Y-%m-%d %H:%M} UTC"
-            return f"{requests(meter)} in the last {ago(self.window)}, {latest}"
+            return f"{requests_text(meter)} in the last {format_age(self.window)}, {latest}"
         if endpoint.half_done is not None and endpoint.monitors:
             return f"the monitoring schedule {endpoint.monitors[0]} was started over it meanwhile"
-        return free(endpoint)
+        return why_not_billed(endpoint)
 
-    def _quiet(self, endpoint: Endpoint, now: datetime) -> tuple[str, datetime]:
+    def _quiet(self, endpoint: EndpointCandidate, now: datetime) -> tuple[str, datetime]:
         """Return how long it has been idle, in words, and the time since when."""
         start, deployed = now - self.window, endpoint.changed
         if deployed > start:
-            return f"no request since it was deployed {ago(now - deployed)} ago", deployed
-        quiet = f"no request in {ago(self.window)}"
+            return f"no request since it was deployed {format_age(now - deployed)} ago", deployed
+        quiet = f"no request in {format_age(self.window)}"
         if any(isinstance(days, Unreadable) for days in endpoint.history) or not endpoint.history:
             return quiet, start
         days = [found.value.last_above_zero for found in endpoint.history if isinstance(found, Value)]
         if last := max((day for day in days if day is not None), default=None):
-            since = min(last + timedelta(seconds=DAY), start)
-            return f"{quiet}; the last one was {ago(now - since)} ago", since
-        if deployed >= start - HISTORY:
-            return f"{quiet}, and none since it was deployed {ago(now - deployed)} ago", deployed
-        return f"{quiet}, nor in the {ago(HISTORY)} before", start - HISTORY
+            since = min(last + timedelta(seconds=DAY_SECONDS), start)
+            return f"{quiet}; the last one was {format_age(now - since)} ago", since
+        if deployed >= start - REQUEST_HISTORY:
+            return f"{quiet}, and none since it was deployed {format_age(now - deployed)} ago", deployed
+        return f"{quiet}, nor in the {format_age(REQUEST_HISTORY)} before", start - REQUEST_HISTORY
 
 
-def spared(endpoint: Endpoint) -> str | None:
+def why_endpoint_spared(endpoint: EndpointCandidate) -> str | None:
     """Return why it is only reported, or None."""
-    if endpoint.status != IN_SERVICE:
+    if endpoint.status != ENDPOINT_IN_SERVICE:
         return f"it is {endpoint.status}: it runs parts of two configurations, and an undo brings back one"
     if endpoint.monitors:
         return f"the monitoring schedule {endpoint.monitors[0]} runs over it, and has to be stopped first"
     return None
 
 
-def free(endpoint: Endpoint) -> str | None:
+def why_not_billed(endpoint: EndpointCandidate) -> str | None:
     """
     Return why it costs nothing, or None. Not for an endpoint whose components
     the janitor deleted: it scaled in since.
@@ -285,13 +301,13 @@ def free(endpoint: Endpoint) -> str | None:
     return "nothing of it is billed by the hour: scaled to zero, or plain serverless"
 
 
-def requests(meter: RequestMeter) -> str:
+def requests_text(meter: RequestMeter) -> str:
     """Return a used meter's requests, in words."""
     if meter.count is None:
         return f"{meter.where} was in use"
     return f"{meter.count:,} request{'' if meter.count == 1 else 's'} to {meter.where}"
 
 
-def names(variants: tuple[str, ...]) -> str:
+def variants_text(variants: tuple[str, ...]) -> str:
     """Return the variants in words."""
     return f"variant{'' if len(variants) == 1 else 's'} {', '.join(variants)}"

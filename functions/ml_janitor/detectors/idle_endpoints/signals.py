@@ -6,23 +6,29 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from ml_janitor.aws.endpoints import Config, Description, InferenceComponent, Summary, rented
-from ml_janitor.aws.metrics import LIST_METRICS, Series
-from ml_janitor.aws.prices import FROM_API, GET_PRODUCTS
+from ml_janitor.aws.endpoints import (
+    EndpointConfig,
+    EndpointDescription,
+    EndpointSummary,
+    InferenceComponent,
+    count_instances,
+)
+from ml_janitor.aws.metrics import LIST_METRICS, MetricSeries
+from ml_janitor.aws.prices import FROM_PRICE_LIST, GET_PRODUCTS
 from ml_janitor.aws.sagemaker_kinds import ENDPOINT
 from ml_janitor.core.cost import Cost
-from ml_janitor.core.durations import ago
+from ml_janitor.core.durations import format_age
 from ml_janitor.core.model import Candidate
-from ml_janitor.core.signals import Absent, Evidence, NotRead, Signal, Unreadable, Value, evidence
-from ml_janitor.detectors.idle_endpoints.attached import ACTIVITIES
-from ml_janitor.detectors.idle_endpoints.traffic import COUNTED, RequestMeter
+from ml_janitor.core.signals import Absent, Evidence, NotRead, Signal, Unreadable, Value, as_evidence
+from ml_janitor.detectors.idle_endpoints.attached import SCALING_ACTIVITIES
+from ml_janitor.detectors.idle_endpoints.traffic import COUNTED_METRICS, RequestMeter
 
 METERS_SHOWN = 6
 """Most meters in a report: evidence stays readable however many variants or components an endpoint has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HalfDone:
+class HalfDeletion:
     """
     An act on an endpoint that broke off.
 
@@ -34,7 +40,7 @@ class HalfDone:
     deployed: datetime
     config: str
 
-    def without(self, names: Iterable[str]) -> HalfDone:
+    def without(self, names: Iterable[str]) -> HalfDeletion:
         """Return the same without the components *names*, which were not deleted or exist again."""
         there = set(names)
         return replace(
@@ -43,7 +49,7 @@ class HalfDone:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Endpoint(Candidate):
+class EndpointCandidate(Candidate):
     """
     An endpoint with everything that was read for it.
 
@@ -56,17 +62,17 @@ class Endpoint(Candidate):
     endpoint, evidence shows every signal; the endpoint compares equal all the same.
     """
 
-    summary: Summary
+    summary: EndpointSummary
     meters: tuple[RequestMeter, ...] = ()
     components: Signal[tuple[InferenceComponent, ...]] = field(default_factory=NotRead)
     schedules: Signal[tuple[str, ...]] = field(default_factory=NotRead)
     hints_error: str | None = None
-    half_done: HalfDone | None = None
-    description: Signal[Description] = field(default_factory=NotRead)
-    config: Signal[Config] = field(default_factory=NotRead)
+    half_done: HalfDeletion | None = None
+    description: Signal[EndpointDescription] = field(default_factory=NotRead)
+    config: Signal[EndpointConfig] = field(default_factory=NotRead)
     strays: tuple[RequestMeter, ...] = ()
     scaled: Signal[bool] = field(default_factory=NotRead)
-    history: tuple[Signal[Series], ...] = ()
+    history: tuple[Signal[MetricSeries], ...] = ()
     cost: Cost | None = None
     alone: bool = field(default=False, compare=False)
 
@@ -100,7 +106,7 @@ class Endpoint(Candidate):
         return max(self._newest.changed, self.summary.changed)
 
     @property
-    def _as_it_was(self) -> HalfDone | None:
+    def _as_it_was(self) -> HalfDeletion | None:
         """
         The act that broke off, if nobody has deployed since.
 
@@ -108,7 +114,7 @@ class Endpoint(Candidate):
         deployment changes its configuration.
         """
         match self.half_done, self.description:
-            case HalfDone() as half, Value(found) if found.config_name == half.config:
+            case HalfDeletion() as half, Value(found) if found.config_name == half.config:
                 return half
             case _:
                 return None
@@ -118,7 +124,7 @@ class Endpoint(Candidate):
         return self._newest.status
 
     @property
-    def _newest(self) -> Summary:
+    def _newest(self) -> EndpointSummary:
         return self.description.value.summary if isinstance(self.description, Value) else self.summary
 
     @property
@@ -164,22 +170,25 @@ class Endpoint(Candidate):
         return None
 
 
-def seen(endpoint: Endpoint, now: datetime) -> Iterator[Evidence]:
+def endpoint_evidence(endpoint: EndpointCandidate, now: datetime) -> Iterator[Evidence]:
     """Yield the evidence: everything for an endpoint on its own, else as much as a report has room for."""
     described = endpoint.description.source if isinstance(endpoint.description, Value) else ENDPOINT.lists
     yield Evidence("status", endpoint.status, source=described)
     yield Evidence(
-        "last deployed", f"{ago(now - endpoint.changed)} ago", source=described, at=endpoint.changed
+        "last deployed", f"{format_age(now - endpoint.changed)} ago", source=described, at=endpoint.changed
     )
-    if endpoint.scaled == Value(True, ACTIVITIES):
+    if endpoint.scaled == Value(True, SCALING_ACTIVITIES):
         yield Evidence(
-            "last scaled", f"{ago(now - endpoint.modified)} ago", source=ACTIVITIES, at=endpoint.modified
+            "last scaled",
+            f"{format_age(now - endpoint.modified)} ago",
+            source=SCALING_ACTIVITIES,
+            at=endpoint.modified,
         )
     if endpoint.alone:
         names = ", ".join(component.name for component in endpoint.on_it)
-        yield evidence("inference components on it", endpoint.components, names or "none")
+        yield as_evidence("inference components on it", endpoint.components, names or "none")
         running = ", ".join(endpoint.monitors) or "none"
-        yield evidence("monitoring schedules that run over it", endpoint.schedules, running)
+        yield as_evidence("monitoring schedules that run over it", endpoint.schedules, running)
     yield from _traffic(endpoint)
     if endpoint.alone:
         yield from _before(endpoint)
@@ -191,11 +200,11 @@ def seen(endpoint: Endpoint, now: datetime) -> Iterator[Evidence]:
     if endpoint.cost is not None:
         hourly = endpoint.cost.hourly_usd
         price = "unknown" if hourly is None else f"{hourly.normalize():f} USD an hour"
-        asked = GET_PRODUCTS if FROM_API in endpoint.cost.source else ""
+        asked = GET_PRODUCTS if FROM_PRICE_LIST in endpoint.cost.source else ""
         yield Evidence("price", f"{price} ({endpoint.cost.source})", source=asked)
 
 
-def _traffic(endpoint: Endpoint) -> Iterator[Evidence]:
+def _traffic(endpoint: EndpointCandidate) -> Iterator[Evidence]:
     """Yield the meters for requests, the most telling first; a report shows at most `METERS_SHOWN`."""
     meters = sorted(
         (meter for meter in endpoint.meters if meter.decisive or not isinstance(meter.requests, Absent)),
@@ -203,27 +212,27 @@ def _traffic(endpoint: Endpoint) -> Iterator[Evidence]:
     )
     most = len(meters) if endpoint.alone else METERS_SHOWN
     for meter in meters[:most]:
-        yield shown(meter)
+        yield meter_evidence(meter)
     if len(meters) > most:
         yield Evidence("further places for requests", len(meters) - most)
 
 
-def _before(endpoint: Endpoint) -> Iterator[Evidence]:
+def _before(endpoint: EndpointCandidate) -> Iterator[Evidence]:
     """
     Yield signals that matter to few endpoints: requests to deleted
     components, and from before the window.
     """
     for meter in endpoint.strays:
-        yield replace(shown(meter), signal=f"requests to {meter.where}, now deleted")
+        yield replace(meter_evidence(meter), signal=f"requests to {meter.where}, now deleted")
     for meter, days in zip(endpoint.decisive, endpoint.history, strict=False):
         count = round(days.value.total) if isinstance(days, Value) else None
-        yield evidence(f"earlier requests to {meter.where}", days, count)
+        yield as_evidence(f"earlier requests to {meter.where}", days, count)
 
 
-def _running(endpoint: Endpoint) -> Iterator[Evidence]:
+def _running(endpoint: EndpointCandidate) -> Iterator[Evidence]:
     match endpoint.description, endpoint.config:
         case Value(description), Value(config):
-            counts = rented(description.variants, config)
+            counts = count_instances(description.variants, config)
             running = [f"{count} x {kind or 'an unknown type'}" for kind, count in sorted(counts.items())]
             running += [
                 f"{v.concurrency} x concurrency of {v.name}" for v in description.variants if v.concurrency
@@ -231,22 +240,22 @@ def _running(endpoint: Endpoint) -> Iterator[Evidence]:
             yield Evidence("running", ", ".join(running), source=endpoint.description.source)
         case _ if endpoint.alone:
             if not isinstance(endpoint.description, Value):
-                yield evidence("description", endpoint.description)
-            yield evidence("configuration", endpoint.config, "read")
+                yield as_evidence("description", endpoint.description)
+            yield as_evidence("configuration", endpoint.config, "read")
 
 
-def shown(meter: RequestMeter) -> Evidence:
+def meter_evidence(meter: RequestMeter) -> Evidence:
     """Return one meter as evidence."""
-    name = f"requests to {meter.where}" if meter.metric.name in COUNTED else f"use of {meter.where}"
+    name = f"requests to {meter.where}" if meter.metric.name in COUNTED_METRICS else f"use of {meter.where}"
     match meter.requests, meter.control:
         case (Absent(source), Value()):
             return Evidence(name, "no datapoint, while other metrics arrive", source=source)
         case (Absent(source), Absent()):
             return Evidence(name, "no datapoint, nor any other metric", source=source)
         case (Absent(), Unreadable() as control):
-            return evidence(name, control)
+            return as_evidence(name, control)
         case (Value(series, source), _):
             most = max(series.values) if meter.count is None else meter.count
             return Evidence(name, most, source=source, at=meter.used)
         case _:
-            return evidence(name, meter.requests)
+            return as_evidence(name, meter.requests)

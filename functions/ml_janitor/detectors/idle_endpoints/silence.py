@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from itertools import pairwise
 
-from ml_janitor.core.durations import ago
+from ml_janitor.core.durations import format_age
 from ml_janitor.core.signals import Absent, Unreadable, Value
-from ml_janitor.detectors.idle_endpoints.signals import Endpoint
-from ml_janitor.detectors.idle_endpoints.traffic import BACKLOG, DAY, RequestMeter
+from ml_janitor.detectors.idle_endpoints.signals import EndpointCandidate
+from ml_janitor.detectors.idle_endpoints.traffic import BACKLOG_METRIC, DAY_SECONDS, RequestMeter
 
-MEASURED = 0.9
+_MEASURED_SHARE = 0.9
 """
 Share of hours with a datapoint that proves silence.
 
@@ -20,10 +20,10 @@ cloud-custodian/cloud-custodian#11078). Datapoints come late, and an update may 
 missing, requests may be missing too.
 """
 
-A_DAY = timedelta(seconds=DAY)
+_ONE_DAY = timedelta(seconds=DAY_SECONDS)
 
 
-def nothing_queued(endpoint: Endpoint, start: datetime, end: datetime) -> bool:
+def is_queue_empty(endpoint: EndpointCandidate, start: datetime, end: datetime) -> bool:
     """
     Return whether the queue of an asynchronous endpoint was measured as empty between *start* and *end*.
 
@@ -31,12 +31,12 @@ def nothing_queued(endpoint: Endpoint, start: datetime, end: datetime) -> bool:
     asynchronous endpoint": ApproximateBacklogSize). A variant that never processed a request publishes no
     InvocationsProcessed at all.
     """
-    queues = [meter for meter in endpoint.meters if meter.metric.name == BACKLOG]
+    queues = [meter for meter in endpoint.meters if meter.metric.name == BACKLOG_METRIC]
     measured = [meter for meter in queues if isinstance(meter.requests, Value) and meter.used is None]
-    return bool(queues) and measured == queues and unmeasured(queues, start, end) is None
+    return bool(queues) and measured == queues and unmeasured_doubt(queues, start, end) is None
 
 
-def unproven(endpoint: Endpoint, *, queue_empty: bool) -> str | None:
+def why_silence_unproven(endpoint: EndpointCandidate, *, queue_empty: bool) -> str | None:
     """
     Return why silence proves nothing here, or None if it does. An empty
     queue proves that metrics arrive.
@@ -53,10 +53,10 @@ def unproven(endpoint: Endpoint, *, queue_empty: bool) -> str | None:
             continue
         if not isinstance(meter.control, Value):
             return f"no metric of {meter.where} arrives, so its silence proves nothing"
-    return deleted(endpoint) if endpoint.bare else None
+    return deleted_component_doubt(endpoint) if endpoint.bare else None
 
 
-def deleted(endpoint: Endpoint) -> str | None:
+def deleted_component_doubt(endpoint: EndpointCandidate) -> str | None:
     """Return which deleted inference component may have had requests on this endpoint, in words; or None."""
     if endpoint.hints_error is not None:
         return f"which inference components it had could not be read ({endpoint.hints_error})"
@@ -66,18 +66,18 @@ def deleted(endpoint: Endpoint) -> str | None:
     return None
 
 
-def unmeasured(meters: Iterable[RequestMeter], start: datetime, end: datetime) -> str | None:
+def unmeasured_doubt(meters: Iterable[RequestMeter], start: datetime, end: datetime) -> str | None:
     """Return which meter has too few hours with a datapoint, in words; None if none has."""
     hours = max(1, int((end - start) / timedelta(hours=1)))
     for meter in meters:
         if isinstance(meter.requests, Value):
             read = sum(at > start - timedelta(hours=1) for at, _ in meter.requests.value.points)
-            if read < MEASURED * hours:
+            if read < _MEASURED_SHARE * hours:
                 return f"{meter.where} has a datapoint for only {read:,} of {hours:,} hours"
     return None
 
 
-def redeployed(endpoint: Endpoint) -> str | None:
+def redeployment_doubt(endpoint: EndpointCandidate) -> str | None:
     """Return why scaling may hide a deployment, in words: no image says when it was last resolved."""
     match endpoint.scaled, endpoint.description:
         case Value(True), Value(description):
@@ -89,7 +89,7 @@ def redeployed(endpoint: Endpoint) -> str | None:
     return f"it was scaled since, and nothing says whether {hidden[0]} was deployed again before that"
 
 
-def monitored(endpoint: Endpoint) -> str | None:
+def monitoring_doubt(endpoint: EndpointCandidate) -> str | None:
     """Return that somebody has it monitored, in words: they may expect requests."""
     if not endpoint.monitors:
         return None
@@ -100,7 +100,7 @@ def monitored(endpoint: Endpoint) -> str | None:
     )
 
 
-def standby(endpoint: Endpoint) -> str | None:
+def standby_doubt(endpoint: EndpointCandidate) -> str | None:
     """
     Return why nobody may call it until another region fails, in words.
 
@@ -115,7 +115,7 @@ def standby(endpoint: Endpoint) -> str | None:
     return None
 
 
-def pauses(endpoint: Endpoint, now: datetime) -> str | None:
+def pause_doubt(endpoint: EndpointCandidate, now: datetime) -> str | None:
     """
     Return why the present silence may be one of many, in words: an earlier pause was as long.
 
@@ -130,6 +130,6 @@ def pauses(endpoint: Endpoint, now: datetime) -> str | None:
         return None
     first = min(day for day, _ in days)
     longest = max(later - before for before, later in pairwise([first, *used]))
-    if longest < now - (used[-1] + A_DAY):
+    if longest < now - (used[-1] + _ONE_DAY):
         return None
-    return f"it is used every so often: it had paused for {ago(longest)} before, and was used again"
+    return f"it is used every so often: it had paused for {format_age(longest)} before, and was used again"

@@ -11,39 +11,39 @@ from operator import itemgetter
 from typing import Any
 
 from ml_janitor.aws import endpoints, metrics, tags
-from ml_janitor.aws.answers import Listing, attempt
+from ml_janitor.aws.answers import Listing, read_signal
 from ml_janitor.aws.arns import target_in
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.endpoints import InferenceComponent, Summary, rented
-from ml_janitor.aws.prices import together
+from ml_janitor.aws.endpoints import EndpointSummary, InferenceComponent, count_instances
+from ml_janitor.aws.prices import total_price
 from ml_janitor.aws.sagemaker_kinds import (
     COMPONENT,
     ENDPOINT,
     MONITORING_EXECUTION,
     MONITORING_SCHEDULE,
     PROCESSING_JOB,
-    describe,
-    listing,
+    describe_resource,
+    list_kind,
 )
 from ml_janitor.core.cost import Cost
 from ml_janitor.core.model import Target
 from ml_janitor.core.signals import NotRead, Signal, Tags, Unreadable, Value
 from ml_janitor.detectors.idle_endpoints import attached
-from ml_janitor.detectors.idle_endpoints.signals import Endpoint, HalfDone
+from ml_janitor.detectors.idle_endpoints.signals import EndpointCandidate, HalfDeletion
 from ml_janitor.detectors.idle_endpoints.traffic import (
-    DAY,
-    INVOCATIONS,
-    PROCESSED,
-    Hints,
+    DAY_SECONDS,
+    INVOCATIONS_METRIC,
+    PROCESSED_METRIC,
     RequestMeter,
-    listed,
-    meters,
+    SeriesHints,
+    list_request_series,
+    request_meters,
 )
 
-UNDER_WAY = frozenset({"Pending", "InProgress", "Stopping"})
+_EXECUTION_UNDER_WAY = frozenset({"Pending", "InProgress", "Stopping"})
 """The statuses of a monitoring execution that has not ended."""
 
-HISTORY = timedelta(days=90)
+REQUEST_HISTORY = timedelta(days=90)
 """
 Time before the window in which the last request of an idle endpoint is
 searched: a day a point, one call for all.
@@ -51,7 +51,7 @@ searched: a day a point, one call for all.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Account:
+class EndpointAccount:
     """
     The readings that all endpoints share.
 
@@ -60,7 +60,7 @@ class Account:
     that their listing broke off.
     """
 
-    hints: Hints
+    hints: SeriesHints
     components: Mapping[str, Sequence[InferenceComponent]]
     schedules: Mapping[str, Sequence[str]]
     strays: tuple[RequestMeter, ...] = ()
@@ -68,13 +68,13 @@ class Account:
     schedules_error: str | None = None
 
     @classmethod
-    def read(cls, aws: Aws, *others: Callable[[Aws], Any]) -> tuple[Account, list[Any]]:
+    def read(cls, aws: Aws, *others: Callable[[Aws], Any]) -> tuple[EndpointAccount, list[Any]]:
         """Read it through the pool, and *others* along with it."""
         reads: list[Callable[[Aws], Any]] = [
-            lambda aws: listed(aws, INVOCATIONS),
-            lambda aws: listed(aws, PROCESSED),
-            endpoints.inference_components,
-            endpoints.monitoring_schedules,
+            lambda aws: list_request_series(aws, INVOCATIONS_METRIC),
+            lambda aws: list_request_series(aws, PROCESSED_METRIC),
+            endpoints.list_inference_components,
+            endpoints.list_monitoring_schedules,
             *others,
         ]
         invoked, done, found, watching, *rest = aws.map(lambda read: read(aws), reads)
@@ -83,7 +83,7 @@ class Account:
             components[component.endpoint].append(component)
         for endpoint, schedule in watching.items:
             schedules[endpoint].append(schedule)
-        hints = Hints.of(invoked, done)
+        hints = SeriesHints.of(invoked, done)
         account = cls(
             hints=hints,
             components=components,
@@ -95,8 +95,12 @@ class Account:
         return account, rest
 
     def endpoint(
-        self, aws: Aws, summary: Summary, own_tags: Signal[Tags], half_done: HalfDone | None = None
-    ) -> Endpoint:
+        self,
+        aws: Aws,
+        summary: EndpointSummary,
+        own_tags: Signal[Tags],
+        half_done: HalfDeletion | None = None,
+    ) -> EndpointCandidate:
         """Return a candidate, as far as it is known without requests for it alone."""
         on_it = tuple(self.components.get(summary.name, ()))
         if half_done is not None:
@@ -105,7 +109,7 @@ class Account:
             on_it = (*(component for component in on_it if component.name not in removed), *half_done.removed)
         watched = Listing(tuple(self.schedules.get(summary.name, ())), self.schedules_error)
         watched = replace(watched, error=None) if watched.items else watched
-        return Endpoint(
+        return EndpointCandidate(
             target=target_in(aws, summary.arn, summary.name, ENDPOINT.type, summary.created, tags=own_tags),
             summary=summary,
             meters=tuple(self.hints.meters(summary.name, on_it)),
@@ -116,16 +120,16 @@ class Account:
         )
 
 
-def survey(
+def survey_endpoints(
     aws: Aws,
-    candidates: Sequence[Endpoint],
-    account: Account,
+    candidates: Sequence[EndpointCandidate],
+    account: EndpointAccount,
     *,
     window: tuple[datetime, datetime],
     young: Callable[[datetime], bool],
-    decided: Callable[[Endpoint], bool],
+    decided: Callable[[EndpointCandidate], bool],
     exactly: bool,
-) -> list[Endpoint]:
+) -> list[EndpointCandidate]:
     """
     Read on wherever the question is still open; the order of *candidates* is kept.
 
@@ -135,7 +139,7 @@ def survey(
     signal gets no more requests either: it is unknown, and stays so.
     """
 
-    def readable(endpoint: Endpoint) -> bool:
+    def readable(endpoint: EndpointCandidate) -> bool:
         return not decided(endpoint) and endpoint.unreadable is None
 
     known = _on(candidates, lambda endpoint: not decided(endpoint), lambda todo: _measured(aws, todo, window))
@@ -150,17 +154,19 @@ def survey(
 
 
 def _on(
-    known: Sequence[Endpoint],
-    still_open: Callable[[Endpoint], bool],
-    read: Callable[[list[Endpoint]], list[Endpoint]],
-) -> list[Endpoint]:
+    known: Sequence[EndpointCandidate],
+    still_open: Callable[[EndpointCandidate], bool],
+    read: Callable[[list[EndpointCandidate]], list[EndpointCandidate]],
+) -> list[EndpointCandidate]:
     """Return *known* in its order, with *read* applied to the endpoints that are still open."""
     todo = [endpoint for endpoint in known if still_open(endpoint)]
     done = {endpoint.target.arn: endpoint for endpoint in read(todo)}
     return [done.get(endpoint.target.arn, endpoint) for endpoint in known]
 
 
-def _measured(aws: Aws, todo: list[Endpoint], window: tuple[datetime, datetime]) -> list[Endpoint]:
+def _measured(
+    aws: Aws, todo: list[EndpointCandidate], window: tuple[datetime, datetime]
+) -> list[EndpointCandidate]:
     """Return *todo* with CloudWatch's data for every meter that has none yet, and its proof."""
     wanted = [
         metric
@@ -168,7 +174,7 @@ def _measured(aws: Aws, todo: list[Endpoint], window: tuple[datetime, datetime])
         for meter in (*endpoint.meters, *endpoint.strays)
         for metric in meter.lacks
     ]
-    data = metrics.read(aws, wanted, *window)
+    data = metrics.read_metrics(aws, wanted, *window)
     return [
         replace(
             endpoint,
@@ -179,22 +185,24 @@ def _measured(aws: Aws, todo: list[Endpoint], window: tuple[datetime, datetime])
     ]
 
 
-def _described(aws: Aws, endpoint: Endpoint, account: Account, young: Callable[[datetime], bool]) -> Endpoint:
+def _described(
+    aws: Aws, endpoint: EndpointCandidate, account: EndpointAccount, young: Callable[[datetime], bool]
+) -> EndpointCandidate:
     """
     Return *endpoint* with its variants, and with every meter that has to be judged: two calls.
 
     An endpoint that may have been scaled lately takes one call more for each variant.
     """
-    description = endpoints.describe(aws, endpoint.summary.name)
+    description = endpoints.describe_endpoint(aws, endpoint.summary.name)
     if not isinstance(description, Value) or not (description.value.costs or endpoint.half_done):
         return replace(endpoint, description=description)
-    config = endpoints.describe_config(aws, description.value.config_name)
+    config = endpoints.describe_endpoint_config(aws, description.value.config_name)
     if not isinstance(config, Value):
         return replace(endpoint, description=description, config=config)
     asked = {meter.metric: meter for meter in endpoint.meters}
     decisive = {
         meter.metric: meter.knowing(asked.get(meter.metric))
-        for meter in meters(description.value, config.value, endpoint.on_it)
+        for meter in request_meters(description.value, config.value, endpoint.on_it)
     }
     placed = replace(
         endpoint,
@@ -204,21 +212,21 @@ def _described(aws: Aws, endpoint: Endpoint, account: Account, young: Callable[[
     )
     if young(placed.deployed):
         variants = [variant.name for variant in description.value.variants]
-        asking = partial(attached.explains, aws, endpoint.summary.name, variants, placed.modified)
-        placed = replace(placed, scaled=attempt(asking, source=attached.ACTIVITIES))
+        asking = partial(attached.was_scaling_at, aws, endpoint.summary.name, variants, placed.modified)
+        placed = replace(placed, scaled=read_signal(asking, source=attached.SCALING_ACTIVITIES))
     return replace(placed, strays=account.strays) if placed.bare else placed
 
 
-def _accompanied(aws: Aws, todo: list[Endpoint], *, exactly: bool) -> list[Endpoint]:
+def _accompanied(aws: Aws, todo: list[EndpointCandidate], *, exactly: bool) -> list[EndpointCandidate]:
     """
     Return *todo* with the inference components on them, which an act deletes
     too: each may have another owner.
     """
     asked = [on_it.arn for endpoint in todo for on_it in endpoint.on_it if isinstance(on_it.tags, NotRead)]
     if exactly:
-        known = dict(zip(asked, aws.map(lambda arn: tags.of_one(aws, arn), asked), strict=True))
+        known = dict(zip(asked, aws.map(lambda arn: tags.read_sagemaker_tags(aws, arn), asked), strict=True))
     else:
-        book = tags.of_many(aws, asked)
+        book = tags.read_tags_of(aws, asked)
         known = {arn: book.of(arn) for arn in asked}
 
     def along(component: InferenceComponent) -> Target:
@@ -228,13 +236,17 @@ def _accompanied(aws: Aws, todo: list[Endpoint], *, exactly: bool) -> list[Endpo
     return [replace(endpoint, takes_along=tuple(map(along, endpoint.on_it))) for endpoint in todo]
 
 
-def _valued(aws: Aws, todo: list[Endpoint], window: tuple[datetime, datetime]) -> list[Endpoint]:
+def _valued(
+    aws: Aws, todo: list[EndpointCandidate], window: tuple[datetime, datetime]
+) -> list[EndpointCandidate]:
     """Return *todo* with their costs, and their daily requests from before the window."""
     days = {
-        meter.metric: replace(meter.metric, period=DAY) for endpoint in todo for meter in endpoint.decisive
+        meter.metric: replace(meter.metric, period=DAY_SECONDS)
+        for endpoint in todo
+        for meter in endpoint.decisive
     }
     before = window[0]
-    data = metrics.read(aws, days.values(), before - HISTORY, before)
+    data = metrics.read_metrics(aws, days.values(), before - REQUEST_HISTORY, before)
     return [
         replace(
             endpoint,
@@ -245,7 +257,7 @@ def _valued(aws: Aws, todo: list[Endpoint], window: tuple[datetime, datetime]) -
     ]
 
 
-def _cost(aws: Aws, endpoint: Endpoint, window: tuple[datetime, datetime]) -> Cost | None:
+def _cost(aws: Aws, endpoint: EndpointCandidate, window: tuple[datetime, datetime]) -> Cost | None:
     """
     Return the cost of leaving it running, its monitoring included, its reserved capacity excluded.
 
@@ -261,13 +273,13 @@ def _cost(aws: Aws, endpoint: Endpoint, window: tuple[datetime, datetime]) -> Co
         return Cost.standing(
             None, f"what monitoring it costs could not be read ({getattr(monitoring, 'error', monitoring)})"
         )
-    counts = rented([variant for variant in description.variants if not variant.reserved], config)
+    counts = count_instances([variant for variant in description.variants if not variant.reserved], config)
     hourly, region, busy = aws.prices.hourly, aws.region, monitoring.value
     priced = [
         *((count, hourly(region, "Hosting", kind)) for kind, count in counts.items()),
         *((count, hourly(region, "Processing", kind)) for kind, count in busy.items()),
     ]
-    price = together(priced)
+    price = total_price(priced)
     sources = [
         *([price.source] if priced else []),
         *(["without reserved capacity"] if any(variant.reserved for variant in description.variants) else []),
@@ -287,7 +299,7 @@ def _monitoring(
     """
     if not schedules:
         return Value({})
-    executed = listing(
+    executed = list_kind(
         aws,
         MONITORING_EXECUTION,
         lambda found: (found["MonitoringScheduleName"], found),
@@ -304,7 +316,9 @@ def _monitoring(
             if name == schedule and "ProcessingJobArn" in execution
         ]
         ended = [
-            execution for execution in jobs if execution.get("MonitoringExecutionStatus") not in UNDER_WAY
+            execution
+            for execution in jobs
+            if execution.get("MonitoringExecutionStatus") not in _EXECUTION_UNDER_WAY
         ]
         if not jobs:
             continue
@@ -312,7 +326,7 @@ def _monitoring(
             return Unreadable(f"no execution of {schedule} has ended yet", MONITORING_EXECUTION.lists)
         last = max(ended, key=itemgetter("CreationTime"))
         name = last["ProcessingJobArn"].rpartition("/")[2]
-        match describe(aws, PROCESSING_JOB, name):
+        match describe_resource(aws, PROCESSING_JOB, name):
             case Value(job) if "ProcessingStartTime" in job and "ProcessingEndTime" in job:
                 cluster = job["ProcessingResources"]["ClusterConfig"]
                 share = (job["ProcessingEndTime"] - job["ProcessingStartTime"]) * len(jobs) / (end - start)

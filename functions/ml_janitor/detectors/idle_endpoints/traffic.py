@@ -8,37 +8,37 @@ from datetime import datetime
 
 from ml_janitor.aws import metrics
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.endpoints import Config, Description, InferenceComponent, Variant
-from ml_janitor.aws.metrics import Metric, Series
+from ml_janitor.aws.endpoints import EndpointConfig, EndpointDescription, EndpointVariant, InferenceComponent
+from ml_janitor.aws.metrics import Metric, MetricSeries
 from ml_janitor.core.signals import Absent, NotRead, Signal, Unreadable, Value
 
-SAGEMAKER = "AWS/SageMaker"
-INSTANCES = "/aws/sagemaker/Endpoints"
+ENDPOINT_NAMESPACE = "AWS/SageMaker"
+_INSTANCE_METRICS = "/aws/sagemaker/Endpoints"
 
-INVOCATIONS = "Invocations"
-PROCESSED = "InvocationsProcessed"
-BACKLOG = "ApproximateBacklogSize"
-CONCURRENCY = "ServerlessProvisionedConcurrencyUtilization"
-COUNTED = frozenset({INVOCATIONS, PROCESSED})
+INVOCATIONS_METRIC = "Invocations"
+PROCESSED_METRIC = "InvocationsProcessed"
+BACKLOG_METRIC = "ApproximateBacklogSize"
+_CONCURRENCY_METRIC = "ServerlessProvisionedConcurrencyUtilization"
+COUNTED_METRICS = frozenset({INVOCATIONS_METRIC, PROCESSED_METRIC})
 """Metrics whose sum is a number of requests; the others only show that there were some."""
 
-BY_VARIANT = frozenset({"EndpointName", "VariantName"})
-BY_COMPONENT = frozenset({"InferenceComponentName"})
-WITHIN = {"ContainerName": "container", "ContainerId": "container", "InstanceId": "instance"}
+_BY_VARIANT = frozenset({"EndpointName", "VariantName"})
+_BY_COMPONENT = frozenset({"InferenceComponentName"})
+_DIMENSION_WORDS = {"ContainerName": "container", "ContainerId": "container", "InstanceId": "instance"}
 """
 Further dimensions of a series: a container that is called directly, and with enhanced metrics each container
 and each instance (developer guide, "Amazon SageMaker AI enhanced metrics for inference endpoints").
 """
 
-DAY = 86400
+DAY_SECONDS = 86400
 
 
-def invocations(endpoint: str, variant: str) -> Metric:
+def variant_invocations(endpoint: str, variant: str) -> Metric:
     """
     Return the metric of requests to a variant with a model of its own. By
     endpoint alone the series does not exist.
     """
-    return Metric.of(SAGEMAKER, INVOCATIONS, EndpointName=endpoint, VariantName=variant)
+    return Metric.of(ENDPOINT_NAMESPACE, INVOCATIONS_METRIC, EndpointName=endpoint, VariantName=variant)
 
 
 def component_invocations(component: str) -> Metric:
@@ -46,34 +46,36 @@ def component_invocations(component: str) -> Metric:
     Return the metric of requests to an inference component: published by its
     name only, without the endpoint's.
     """
-    return Metric.of(SAGEMAKER, INVOCATIONS, InferenceComponentName=component)
+    return Metric.of(ENDPOINT_NAMESPACE, INVOCATIONS_METRIC, InferenceComponentName=component)
 
 
-def processed(endpoint: str, variant: str) -> Metric:
+def processed_requests(endpoint: str, variant: str) -> Metric:
     """
     Return the metric of requests that an asynchronous variant has
     processed. It publishes no `Invocations`.
     """
-    return Metric.of(SAGEMAKER, PROCESSED, EndpointName=endpoint, VariantName=variant)
+    return Metric.of(ENDPOINT_NAMESPACE, PROCESSED_METRIC, EndpointName=endpoint, VariantName=variant)
 
 
-def backlog(endpoint: str) -> Metric:
+def queue_backlog(endpoint: str) -> Metric:
     """Return the metric of requests in the queue of an asynchronous endpoint, those in work included."""
-    return Metric.of(SAGEMAKER, BACKLOG, stat="Maximum", EndpointName=endpoint)
+    return Metric.of(ENDPOINT_NAMESPACE, BACKLOG_METRIC, stat="Maximum", EndpointName=endpoint)
 
 
-def concurrency(endpoint: str, variant: str) -> Metric:
+def used_concurrency(endpoint: str, variant: str) -> Metric:
     """Return the metric of a serverless variant's used share of its provisioned concurrency."""
-    return Metric.of(SAGEMAKER, CONCURRENCY, stat="Maximum", EndpointName=endpoint, VariantName=variant)
+    return Metric.of(
+        ENDPOINT_NAMESPACE, _CONCURRENCY_METRIC, stat="Maximum", EndpointName=endpoint, VariantName=variant
+    )
 
 
-def alive(endpoint: str, variant: str) -> Metric:
+def instance_heartbeat(endpoint: str, variant: str) -> Metric:
     """
     Return a metric that every running instance publishes: the proof that
     metrics of a variant arrive at all.
     """
     return Metric.of(
-        INSTANCES, "CPUUtilization", stat="SampleCount", EndpointName=endpoint, VariantName=variant
+        _INSTANCE_METRICS, "CPUUtilization", stat="SampleCount", EndpointName=endpoint, VariantName=variant
     )
 
 
@@ -89,8 +91,8 @@ class RequestMeter:
 
     where: str
     metric: Metric
-    requests: Signal[Series] = field(default_factory=NotRead)
-    control: Signal[Series] = field(default_factory=NotRead)
+    requests: Signal[MetricSeries] = field(default_factory=NotRead)
+    control: Signal[MetricSeries] = field(default_factory=NotRead)
     decisive: bool = True
     proof: Metric | None = None
 
@@ -102,7 +104,7 @@ class RequestMeter:
     @property
     def count(self) -> int | None:
         """The number of requests; None if the metric shows only that there were some."""
-        if isinstance(self.requests, Value) and self.metric.name in COUNTED:
+        if isinstance(self.requests, Value) and self.metric.name in COUNTED_METRICS:
             return round(self.requests.value.total)
         return None
 
@@ -122,7 +124,7 @@ class RequestMeter:
         if self.proof is not None and isinstance(self.requests, NotRead | Absent):
             yield self.proof
 
-    def filled(self, data: Mapping[Metric, Signal[Series]]) -> RequestMeter:
+    def filled(self, data: Mapping[Metric, Signal[MetricSeries]]) -> RequestMeter:
         """Return the same meter with its data."""
         requests = data.get(self.metric, self.requests)
         control = data.get(self.proof, self.control) if self.proof is not None else self.control
@@ -134,7 +136,7 @@ class RequestMeter:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Hints:
+class SeriesHints:
     """
     The series that ListMetrics knows, by endpoint and by inference component.
 
@@ -147,15 +149,15 @@ class Hints:
     error: str | None = None
 
     @classmethod
-    def of(cls, *listed: Signal[tuple[Metric, ...]]) -> Hints:
+    def of(cls, *listed: Signal[tuple[Metric, ...]]) -> SeriesHints:
         """Build the hints from the *listed* metrics."""
         by_endpoint: dict[str, list[Metric]] = {}
         by_component: dict[str, list[Metric]] = {}
         for metric in (metric for signal in listed if isinstance(signal, Value) for metric in signal.value):
             dimensions = dict(metric.dimensions)
-            if dimensions.keys() >= BY_COMPONENT:
+            if dimensions.keys() >= _BY_COMPONENT:
                 by_component.setdefault(dimensions["InferenceComponentName"], []).append(metric)
-            elif dimensions.keys() >= BY_VARIANT:
+            elif dimensions.keys() >= _BY_VARIANT:
                 by_endpoint.setdefault(dimensions["EndpointName"], []).append(metric)
         errors = [signal.error for signal in listed if isinstance(signal, Unreadable)]
         return cls(by_endpoint=by_endpoint, by_component=by_component, error=errors[0] if errors else None)
@@ -181,17 +183,21 @@ class Hints:
 
 def _hint(where: str, metric: Metric) -> RequestMeter:
     """Return a meter that shows use only, with the part of *where* that it covers."""
-    parts = [f"{WITHIN[name]} {value}" for name, value in sorted(metric.dimensions) if name in WITHIN]
+    parts = [
+        f"{_DIMENSION_WORDS[name]} {value}"
+        for name, value in sorted(metric.dimensions)
+        if name in _DIMENSION_WORDS
+    ]
     return RequestMeter(where=", ".join([where, *parts]), metric=metric, decisive=False)
 
 
-def listed(aws: Aws, name: str) -> Signal[tuple[Metric, ...]]:
+def list_request_series(aws: Aws, name: str) -> Signal[tuple[Metric, ...]]:
     """Return the series of one metric of SageMaker that had data in the past two weeks."""
-    return metrics.published(aws, SAGEMAKER, name)
+    return metrics.list_series(aws, ENDPOINT_NAMESPACE, name)
 
 
-def meters(
-    description: Description, config: Config, components: Sequence[InferenceComponent]
+def request_meters(
+    description: EndpointDescription, config: EndpointConfig, components: Sequence[InferenceComponent]
 ) -> Iterator[RequestMeter]:
     """
     Yield every meter that has to be judged before the described endpoint can be called idle.
@@ -205,26 +211,28 @@ def meters(
     asynchronous = description.asynchronous or config.asynchronous
     for variant in description.variants:
         if asynchronous:
-            yield _of(variant, processed(name, variant.name), alive(name, variant.name))
+            yield _of(variant, processed_requests(name, variant.name), instance_heartbeat(name, variant.name))
         elif variant.serverless:
-            yield _of(variant, invocations(name, variant.name), concurrency(name, variant.name))
+            yield _of(variant, variant_invocations(name, variant.name), used_concurrency(name, variant.name))
         elif variant.name not in config.hosts & with_components:
-            yield _of(variant, invocations(name, variant.name), alive(name, variant.name))
+            yield _of(
+                variant, variant_invocations(name, variant.name), instance_heartbeat(name, variant.name)
+            )
     for component in components:
         yield RequestMeter(
             where=f"inference component {component.name}",
             metric=component_invocations(component.name),
-            proof=alive(name, component.variant),
+            proof=instance_heartbeat(name, component.variant),
         )
     if asynchronous:
-        yield RequestMeter(where="the queue", metric=backlog(name), decisive=False)
+        yield RequestMeter(where="the queue", metric=queue_backlog(name), decisive=False)
     for variant in description.variants:
         if variant.concurrency:
             where = f"the provisioned concurrency of variant {variant.name}"
-            yield RequestMeter(where=where, metric=concurrency(name, variant.name), decisive=False)
+            yield RequestMeter(where=where, metric=used_concurrency(name, variant.name), decisive=False)
 
 
-def _of(variant: Variant, metric: Metric, proof: Metric) -> RequestMeter:
+def _of(variant: EndpointVariant, metric: Metric, proof: Metric) -> RequestMeter:
     return RequestMeter(
         where=f"{'shadow ' if variant.shadow else ''}variant {variant.name}", metric=metric, proof=proof
     )

@@ -9,15 +9,15 @@ from typing import Any
 from ml_janitor.aws import tags
 from ml_janitor.aws.answers import ReadError, ensure, unless_gone
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.endpoints import GONE, IN_SERVICE
-from ml_janitor.aws.request_members import fitted
+from ml_janitor.aws.endpoints import ENDPOINT_GONE, ENDPOINT_IN_SERVICE
+from ml_janitor.aws.request_members import fit_request
 from ml_janitor.core.model import Target
 from ml_janitor.detectors.idle_endpoints import attached
-from ml_janitor.detectors.idle_endpoints.deletion import DELETING, MOVING, desired
+from ml_janitor.detectors.idle_endpoints.deletion import ENDPOINT_DELETING, ENDPOINT_MOVING, desired_capacity
 from ml_janitor.engine.detector import CannotActError, NotFinishedError, Steps
-from ml_janitor.engine.undo_roles import handing_over
+from ml_janitor.engine.undo_roles import call_passing_role
 
-CREATE = "create the endpoint"
+_CREATE_STEP = "create the endpoint"
 """The step by which the undo recognises an endpoint of the same name as its own."""
 
 
@@ -32,11 +32,11 @@ def revert(aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) ->
     found = _endpoint(aws, target.name)
     if found is None:
         steps.do("create the configuration", lambda: _configure(aws, record))
-        _make(steps, CREATE, lambda: _create(aws, record))
+        _make(steps, _CREATE_STEP, lambda: _create(aws, record))
         raise NotFinishedError("its endpoint is being created")
     _check(aws, target, record, found, steps)
     anew = found["CreationTime"] != target.created
-    if anew and (wanted := rescaling(record["desired"], found)):
+    if anew and (wanted := capacity_changes(record["desired"], found)):
         rescale: Any = aws.sagemaker.update_endpoint_weights_and_capacities
         asked = {"EndpointName": target.name, "DesiredWeightsAndCapacities": wanted}
         steps.do("bring back weights and instance counts", partial(rescale, **asked))
@@ -55,7 +55,7 @@ def _make(steps: Steps, name: str, call: Callable[[], object]) -> None:
 
 
 def _endpoint(aws: Aws, name: str) -> Mapping[str, Any] | None:
-    found: Any = unless_gone(lambda: aws.sagemaker.describe_endpoint(EndpointName=name), GONE)
+    found: Any = unless_gone(lambda: aws.sagemaker.describe_endpoint(EndpointName=name), ENDPOINT_GONE)
     if found is None:
         return None
     if "EndpointStatus" not in found:
@@ -73,26 +73,26 @@ def _check(
     the same, if the variants that they ran on still exist.
     """
     status, config = found["EndpointStatus"], found["EndpointConfigName"]
-    if status == DELETING:
+    if status == ENDPOINT_DELETING:
         raise NotFinishedError("its endpoint is still being deleted")
     anew = found["CreationTime"] != target.created
     if anew and config != (own := record["configuration"]["EndpointConfigName"]):
         raise CannotActError(f"an endpoint of its name runs the configuration {config} now, not {own}")
-    if anew and not steps.begun(CREATE):
+    if anew and not steps.begun(_CREATE_STEP):
         raise CannotActError("an endpoint of its name was created since, and stays as it is")
-    if status in MOVING:
+    if status in ENDPOINT_MOVING:
         raise NotFinishedError(f"its endpoint is {status}")
     if status == "Failed" and anew:
         delete = partial(aws.sagemaker.delete_endpoint, EndpointName=target.name)
         _make(steps, "clear away the endpoint that AWS could not create", delete)
-        raise not_created("the endpoint", found)
-    if status != IN_SERVICE:
-        raise CannotActError(f"its endpoint is {status}, not {IN_SERVICE}")
-    if not anew and (lost := without_a_variant(record, found)) is not None:
+        raise creation_error("the endpoint", found)
+    if status != ENDPOINT_IN_SERVICE:
+        raise CannotActError(f"its endpoint is {status}, not {ENDPOINT_IN_SERVICE}")
+    if not anew and (lost := missing_variant(record, found)) is not None:
         raise CannotActError(f"it was deployed anew, without the variant {lost} of its inference components")
 
 
-def without_a_variant(record: Mapping[str, Any], found: Mapping[str, Any]) -> str | None:
+def missing_variant(record: Mapping[str, Any], found: Mapping[str, Any]) -> str | None:
     """
     Return a variant that the recorded components ran on and the endpoint
     *found* no longer has, or None.
@@ -104,7 +104,7 @@ def without_a_variant(record: Mapping[str, Any], found: Mapping[str, Any]) -> st
     )
 
 
-def not_created(what: str, found: Mapping[str, Any]) -> CannotActError:
+def creation_error(what: str, found: Mapping[str, Any]) -> CannotActError:
     """Return the error that *what* could not be created, in AWS's own words."""
     why = found.get("FailureReason", "it does not say why").rstrip(".")
     return CannotActError(f"AWS could not create {what}: {why}. It can be tried again.")
@@ -119,15 +119,17 @@ def _configure(aws: Aws, record: Mapping[str, Any]) -> None:
     """
     given = record["configuration"]
     name = given["EndpointConfigName"]
-    found: Any = unless_gone(lambda: aws.sagemaker.describe_endpoint_config(EndpointConfigName=name), GONE)
+    found: Any = unless_gone(
+        lambda: aws.sagemaker.describe_endpoint_config(EndpointConfigName=name), ENDPOINT_GONE
+    )
     if found is None:
         create = partial(
-            aws.sagemaker.create_endpoint_config, **given, **tags.given(record["configuration_tags"])
+            aws.sagemaker.create_endpoint_config, **given, **tags.tags_argument(record["configuration_tags"])
         )
-        handing_over(create, given.get("ExecutionRoleArn", ""))
+        call_passing_role(create, given.get("ExecutionRoleArn", ""))
         return
     same = found["CreationTime"].isoformat() == record.get("configured")
-    if not same and fitted(aws, "sagemaker", "CreateEndpointConfig", found) != given:
+    if not same and fit_request(aws, "sagemaker", "CreateEndpointConfig", found) != given:
         raise CannotActError(f"its configuration {name} was replaced by another of the same name")
 
 
@@ -138,15 +140,17 @@ def _create(aws: Aws, record: Mapping[str, Any]) -> None:
         found = _endpoint(aws, name)
         return found is not None and found["EndpointConfigName"] == config
 
-    own = tags.given(record["tags"])
+    own = tags.tags_argument(record["tags"])
     ensure(
         lambda: aws.sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=config, **own), created
     )
 
 
-def rescaling(recorded: Sequence[Mapping[str, Any]], found: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def capacity_changes(
+    recorded: Sequence[Mapping[str, Any]], found: Mapping[str, Any]
+) -> list[Mapping[str, Any]]:
     """Return the request that sets the variants of *found* to the desired state that was *recorded*."""
-    now = {variant["VariantName"]: desired(variant) for variant in found["ProductionVariants"]}
+    now = {variant["VariantName"]: desired_capacity(variant) for variant in found["ProductionVariants"]}
     return [wanted for wanted in recorded if now.get(wanted["VariantName"]) != wanted]
 
 
@@ -154,11 +158,11 @@ def _put_on(aws: Aws, record: Mapping[str, Any], steps: Steps) -> None:
     """Create the missing components, base components first, and wait until all are in service."""
     coming = []
     for component in record["components"]:
-        base = attached.base_of(component)
+        base = attached.base_component(component)
         if base in coming:
             raise NotFinishedError(f"inference component {base}, which others stand on, is being created")
         name = component["name"]
-        found = attached.component_status(aws, name)
+        found = attached.find_component(aws, name)
         if found is None:
             _make(
                 steps,
@@ -171,8 +175,8 @@ def _put_on(aws: Aws, record: Mapping[str, Any], steps: Steps) -> None:
             if found["CreationTime"].isoformat() != component["created"]:
                 delete = partial(aws.sagemaker.delete_inference_component, InferenceComponentName=name)
                 _make(steps, f"clear away inference component {name} that AWS could not create", delete)
-            raise not_created(f"inference component {name}", found)
-        if found is None or found["InferenceComponentStatus"] != IN_SERVICE:
+            raise creation_error(f"inference component {name}", found)
+        if found is None or found["InferenceComponentStatus"] != ENDPOINT_IN_SERVICE:
             coming.append(name)
     if coming:
         raise NotFinishedError(f"inference component {', '.join(coming)} is being created")

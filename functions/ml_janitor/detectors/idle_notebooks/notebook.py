@@ -9,39 +9,39 @@ from functools import partial
 from typing import Any, Literal
 
 from ml_janitor.aws import idle_time, logs, metrics, trail
-from ml_janitor.aws.answers import Listing, attempt, needed
+from ml_janitor.aws.answers import Listing, read_signal, required_value
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.metrics import Metric, Series
+from ml_janitor.aws.metrics import Metric, MetricSeries
 from ml_janitor.aws.prices import Price
-from ml_janitor.aws.sagemaker_kinds import NOTEBOOK, listing
+from ml_janitor.aws.sagemaker_kinds import NOTEBOOK, list_kind
 from ml_janitor.core.model import Candidate, Target
 from ml_janitor.core.signals import Absent, NotRead, Signal, Tags, Unreadable, Value
 
-IN_SERVICE = "InService"
-LOG_GROUP = "/aws/sagemaker/NotebookInstances"
-OPENED = "CreatePresignedNotebookInstanceUrl"
+NOTEBOOK_IN_SERVICE = "InService"
+NOTEBOOK_LOG_GROUP = "/aws/sagemaker/NotebookInstances"
+_OPEN_CALL = "CreatePresignedNotebookInstanceUrl"
 """The call behind "Open Jupyter": its URL is needed to get in."""
 
-AGENT_NAMESPACE, AGENT_DIMENSION = "SageMakerNotebookInstances", "notebook_instance_name"
+_AGENT_NAMESPACE, _AGENT_DIMENSION = "SageMakerNotebookInstances", "notebook_instance_name"
 """
 The namespace and dimension of the CloudWatch agent in AWS's sample
 lifecycle script (publish-instance-metrics).
 """
 
-AGENT_METRICS: Mapping[str, Literal["busy", "free"]] = {
+_AGENT_METRICS: Mapping[str, Literal["busy", "free"]] = {
     "cpu_usage_active": "busy",
     "cpu_usage_idle": "free",  # the only one of these that the sample publishes
     "nvidia_smi_utilization_gpu": "busy",
 }
-AGENT_PERIOD = 300
+_AGENT_PERIOD = 300
 
-BUSY_PERCENT = 5.0
+_BUSY_PERCENT = 5.0
 """
 A use above this percentage over five minutes, on any single core or GPU, is
 work; Jupyter and the agent need less.
 """
 
-LIST, DESCRIBE = NOTEBOOK.lists, NOTEBOOK.describes
+_LIST_NOTEBOOKS, _DESCRIBE_NOTEBOOK = NOTEBOOK.lists, NOTEBOOK.describes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,11 +60,11 @@ class Notebook(Candidate):
     modified: datetime
     lifecycle: str | None = None
     log: Signal[datetime] = field(default_factory=NotRead)
-    opened: Signal[trail.Event] = field(default_factory=NotRead)
+    opened: Signal[trail.TrailEvent] = field(default_factory=NotRead)
     busy: Signal[datetime] = field(default_factory=NotRead)
     idle: Signal[timedelta] = field(default_factory=NotRead)
     price: Price = field(default_factory=lambda: Price(None, "not asked"))
-    source: str = LIST
+    source: str = _LIST_NOTEBOOKS
 
     @property
     def stream(self) -> str:
@@ -80,49 +80,55 @@ class Notebook(Candidate):
         return self if at is None else replace(self, log=Value(at, logs.DESCRIBE_LOG_STREAMS, at))
 
 
-def listed(aws: Aws) -> Listing[Notebook]:
+def list_notebooks(aws: Aws) -> Listing[Notebook]:
     """Return every notebook instance in any status, 100 a page, without tags or signs of work."""
-    return listing(aws, NOTEBOOK, lambda entry: _notebook(aws, entry))
+    return list_kind(aws, NOTEBOOK, lambda entry: _notebook(aws, entry))
 
 
-def described(aws: Aws, target: Target) -> Notebook | None:
+def describe_notebook(aws: Aws, target: Target) -> Notebook | None:
     """
     Return the notebook instance *target* as it is now, or None if it is gone.
 
     AWS answers ValidationException for a missing notebook, as for much else, and a name taken from an ARN may
     have lost its capitals: only a complete listing without its ARN shows that it is gone. Raises ReadError.
     """
-    answer = attempt(
+    answer = read_signal(
         lambda: replace(
             _notebook(aws, aws.sagemaker.describe_notebook_instance(NotebookInstanceName=target.name)),
-            source=DESCRIBE,
+            source=_DESCRIBE_NOTEBOOK,
         ),
-        source=DESCRIBE,
+        source=_DESCRIBE_NOTEBOOK,
         absent=("ValidationException",),
     )
-    if (notebook := needed(answer)) is not None:
+    if (notebook := required_value(answer)) is not None:
         return notebook
-    every = listed(aws)
+    every = list_notebooks(aws)
     every.check()
     return next(
         (notebook for notebook in every.items if notebook.target.arn.lower() == target.arn.lower()), None
     )
 
 
-def with_signs(aws: Aws, notebooks: Sequence[Notebook], since: datetime, now: datetime) -> list[Notebook]:
+def read_notebook_signs(
+    aws: Aws, notebooks: Sequence[Notebook], since: datetime, now: datetime
+) -> list[Notebook]:
     """Return *notebooks* with every sign of work after *since*, and with their prices."""
     if not notebooks:
         return []
     names = [notebook.target.name for notebook in notebooks]
-    openings = trail.lookup(aws, OPENED, since, now)
+    openings = trail.look_up_events(aws, _OPEN_CALL, since, now)
     busy = _busy(aws, names, since, now)
-    idle = idle_time.read(aws, {name: idle_time.OURS(NotebookInstanceName=name) for name in names}, now)
-    logged = aws.map(lambda notebook: logs.last_event(aws, LOG_GROUP, notebook.stream), notebooks)
+    idle = idle_time.read_idle_times(
+        aws, {name: idle_time.janitor_idle_metric(NotebookInstanceName=name) for name in names}, now
+    )
+    logged = aws.map(
+        lambda notebook: logs.last_log_event(aws, NOTEBOOK_LOG_GROUP, notebook.stream), notebooks
+    )
     return [
         replace(
             notebook,
             log=log,
-            opened=trail.newest(openings, partial(_names, name)),
+            opened=trail.newest_event(openings, partial(_names, name)),
             busy=busy[name],
             idle=idle[name],
             price=aws.prices.hourly(aws.region, "Notebook", notebook.instance_type),
@@ -141,7 +147,7 @@ def _notebook(aws: Aws, entry: Mapping[str, Any]) -> Notebook:
     )
 
 
-def _names(name: str, event: trail.Event) -> bool:
+def _names(name: str, event: trail.TrailEvent) -> bool:
     """
     Return whether *event* names the notebook *name*: in its request, or
     in its resources as name or ARN.
@@ -156,27 +162,27 @@ def _busy(aws: Aws, names: Sequence[str], since: datetime, until: datetime) -> d
 
     `Absent` if they did not, or if the agent publishes nothing: it can show use, never the lack of it.
     """
-    published = aws.map(lambda name: metrics.published(aws, AGENT_NAMESPACE, name), list(AGENT_METRICS))
+    published = aws.map(lambda name: metrics.list_series(aws, _AGENT_NAMESPACE, name), list(_AGENT_METRICS))
     unlisted = next((signal for signal in published if isinstance(signal, Unreadable)), None)
     series: dict[str, list[Metric]] = {name: [] for name in names}
     for signal in published:
         for metric in signal.value if isinstance(signal, Value) else ():
-            owner = dict(metric.dimensions).get(AGENT_DIMENSION, "")
+            owner = dict(metric.dimensions).get(_AGENT_DIMENSION, "")
             if owner in series:
-                series[owner].append(replace(metric, stat="Average", period=AGENT_PERIOD))
-    answers = metrics.read(aws, (metric for own in series.values() for metric in own), since, until)
+                series[owner].append(replace(metric, stat="Average", period=_AGENT_PERIOD))
+    answers = metrics.read_metrics(aws, (metric for own in series.values() for metric in own), since, until)
     return {
         name: _newest([_worked(metric, answers[metric], until) for metric in own], otherwise=unlisted)
         for name, own in series.items()
     }
 
 
-def _worked(metric: Metric, signal: Signal[Series], until: datetime) -> Signal[datetime]:
+def _worked(metric: Metric, signal: Signal[MetricSeries], until: datetime) -> Signal[datetime]:
     """Return the end of the newest period in which one core or GPU worked."""
     if not isinstance(signal, Value):
         return signal
-    free = AGENT_METRICS[metric.name] == "free"
-    working = [at for at, value in signal.value.points if (100 - value if free else value) > BUSY_PERCENT]
+    free = _AGENT_METRICS[metric.name] == "free"
+    working = [at for at, value in signal.value.points if (100 - value if free else value) > _BUSY_PERCENT]
     if not working:
         return Absent(signal.source)
     at = min(max(working) + timedelta(seconds=metric.period), until)

@@ -11,30 +11,30 @@ from ml_janitor.aws import idle_time, logs, tags
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.sagemaker_kinds import NOTEBOOK
 from ml_janitor.core.cost import Cost
-from ml_janitor.core.durations import WorkingHours, ago
+from ml_janitor.core.durations import WorkingHours, format_age
 from ml_janitor.core.model import Confidence, Effect, Rule, Target, Verdict
 from ml_janitor.core.signals import Absent, Evidence, Value
 from ml_janitor.detectors.idle_notebooks import notebook as notebooks
 from ml_janitor.detectors.idle_notebooks import outside_hours, power
-from ml_janitor.detectors.idle_notebooks.notebook import IN_SERVICE, Notebook
+from ml_janitor.detectors.idle_notebooks.notebook import NOTEBOOK_IN_SERVICE, Notebook
 from ml_janitor.detectors.idle_notebooks.signs import (
-    Sign,
-    certainty,
-    evidence_of,
-    signs,
-    unknown,
-    unseen_work,
-    when,
+    NotebookSign,
+    judge_certainty,
+    notebook_evidence,
+    notebook_signs,
+    sign_text,
+    why_notebook_unknown,
+    why_work_unseen,
 )
 from ml_janitor.engine.detector import Cleanup, Detector, Steps, allow
 
-ACTION = "stop the notebook instance (its volume and files stay)"
+_STOP_ACTION = "stop the notebook instance (its volume and files stay)"
 
-OUTSIDE = "outside working hours"
+_OUTSIDE_RULE = "outside working hours"
 """The name of the shorter rule in evidence and reasons; its findings get less time."""
 
 
-class Allowance(NamedTuple):
+class QuietAllowance(NamedTuple):
     """The time for which a notebook may be quiet, by which rule, and that in words."""
 
     span: timedelta
@@ -66,8 +66,8 @@ class IdleNotebooks(Detector[Notebook]):
         allow("sagemaker:DescribeNotebookInstance", on="notebook-instance/*"),
         allow("sagemaker:ListTags", on="notebook-instance/*"),
         allow("tag:GetResources"),
-        allow("logs:DescribeLogStreams", on=f"log-group:{notebooks.LOG_GROUP}:*"),
-        allow("logs:GetLogEvents", on=f"log-group:{notebooks.LOG_GROUP}:*"),
+        allow("logs:DescribeLogStreams", on=f"log-group:{notebooks.NOTEBOOK_LOG_GROUP}:*"),
+        allow("logs:GetLogEvents", on=f"log-group:{notebooks.NOTEBOOK_LOG_GROUP}:*"),
         allow("cloudtrail:LookupEvents"),
         allow("cloudwatch:ListMetrics"),
         allow("cloudwatch:GetMetricData"),
@@ -86,21 +86,24 @@ class IdleNotebooks(Detector[Notebook]):
     working_hours: WorkingHours = field(default_factory=WorkingHours)
 
     def __post_init__(self) -> None:
-        outside_hours.check(self.stop_outside_hours)
+        outside_hours.check_stop_entries(self.stop_outside_hours)
 
     def find(self, aws: Aws, now: datetime) -> Iterator[Notebook]:
-        listing = notebooks.listed(aws)
-        book = tags.in_bulk(aws, "sagemaker:notebook-instance")
+        listing = notebooks.list_notebooks(aws)
+        book = tags.read_tag_book(aws, "sagemaker:notebook-instance")
         found = [notebook.tagged(book.of(notebook.target.arn)) for notebook in listing.items]
         since = now - self.allowance(now).span
         quiet = [
-            notebook for notebook in found if notebook.status == IN_SERVICE and notebook.modified <= since
+            notebook
+            for notebook in found
+            if notebook.status == NOTEBOOK_IN_SERVICE and notebook.modified <= since
         ]
-        active = logs.streams_active_since(aws, notebooks.LOG_GROUP, since) if quiet else Absent()
+        active = logs.active_streams(aws, notebooks.NOTEBOOK_LOG_GROUP, since) if quiet else Absent()
         written = active.value if isinstance(active, Value) else {}
         still_open = [notebook for notebook in quiet if written.get(notebook.stream, since) <= since]
         read = {
-            notebook.target.arn: notebook for notebook in notebooks.with_signs(aws, still_open, since, now)
+            notebook.target.arn: notebook
+            for notebook in notebooks.read_notebook_signs(aws, still_open, since, now)
         }
         for notebook in found:
             yield read.get(notebook.target.arn) or self._priced(aws, notebook.among(written))
@@ -111,62 +114,66 @@ class IdleNotebooks(Detector[Notebook]):
         Return *notebook* with its price if the clock stops it, so that it
         may be found while it is used.
         """
-        if notebook.status != IN_SERVICE or not outside_hours.matches(
+        if notebook.status != NOTEBOOK_IN_SERVICE or not outside_hours.matches_stop_entries(
             self.stop_outside_hours, notebook.target
         ):
             return notebook
         return replace(notebook, price=aws.prices.hourly(aws.region, "Notebook", notebook.instance_type))
 
     def _stopped_outside_hours(self, notebook: Notebook) -> bool:
-        return outside_hours.matches(self.stop_outside_hours, notebook.target)
+        return outside_hours.matches_stop_entries(self.stop_outside_hours, notebook.target)
 
     def look(self, aws: Aws, target: Target, now: datetime) -> Notebook | None:
-        notebook = notebooks.described(aws, target)
+        notebook = notebooks.describe_notebook(aws, target)
         if notebook is None:
             return None
-        notebook = notebook.tagged(tags.of_one(aws, notebook.target.arn))
-        if notebook.status != IN_SERVICE:
+        notebook = notebook.tagged(tags.read_sagemaker_tags(aws, notebook.target.arn))
+        if notebook.status != NOTEBOOK_IN_SERVICE:
             return notebook
-        return notebooks.with_signs(aws, [notebook], now - self.allowance(now).span, now)[0]
+        return notebooks.read_notebook_signs(aws, [notebook], now - self.allowance(now).span, now)[0]
 
     def decide(self, candidate: Notebook, now: datetime) -> Verdict:
         allowed = self.allowance(now)
         rule = Rule()
-        rule.saw(*evidence_of(candidate, allowed.rule, now))
-        if candidate.status != IN_SERVICE:
-            return rule.kept(f"its status is {candidate.status}, not {IN_SERVICE}")
+        rule.saw(*notebook_evidence(candidate, allowed.rule, now))
+        if candidate.status != NOTEBOOK_IN_SERVICE:
+            return rule.kept(f"its status is {candidate.status}, not {NOTEBOOK_IN_SERVICE}")
         rule.passed("it is InService")
-        idle = idle_time.fresh(candidate.idle, now)
-        last = max(signs(candidate, idle), key=lambda sign: sign.at)
+        idle = idle_time.fresh_idle_time(candidate.idle, now)
+        last = max(notebook_signs(candidate, idle), key=lambda sign: sign.at)
         if self._stopped_outside_hours(candidate):
             verdict = self._scheduled(rule, candidate, last, now)
             if verdict is not None:
                 return verdict
         if now - last.at < allowed.span:
-            return rule.kept(f"the last sign of work was {when(last, now)}; {allowed.words}")
-        rule.passed(f"the last sign of work was {when(last, now)}")
+            return rule.kept(f"the last sign of work was {sign_text(last, now)}; {allowed.words}")
+        rule.passed(f"the last sign of work was {sign_text(last, now)}")
         if idle is not None and idle.value < allowed.span:
             return rule.kept(
-                f"it says itself that it has been idle for only {ago(idle.value)}; {allowed.words}"
+                f"it says itself that it has been idle for only {format_age(idle.value)}; {allowed.words}"
             )
-        if (why := unknown(candidate, idle)) is not None:
+        if (why := why_notebook_unknown(candidate, idle)) is not None:
             return rule.unknown(why)
-        sure = certainty(candidate, idle)
+        sure = judge_certainty(candidate, idle)
         rule.passed(sure.why)
         if sure.to_prove:
             rule.saw(Evidence("what would prove it", sure.to_prove))
-        says = "" if idle is None else f"it says itself that it has been idle for {ago(idle.value)}, and "
+        says = (
+            "" if idle is None else f"it says itself that it has been idle for {format_age(idle.value)}, and "
+        )
         return rule.found(
-            f"{says}the last sign of work was {when(last, now)}; {allowed.words}",
+            f"{says}the last sign of work was {sign_text(last, now)}; {allowed.words}",
             sure.confidence,
-            action=ACTION,
+            action=_STOP_ACTION,
             cost=Cost.standing(candidate.price.hourly_usd, candidate.price.source),
             since=last.at,
-            grace=self.grace_outside_hours if allowed.rule == OUTSIDE else None,
+            grace=self.grace_outside_hours if allowed.rule == _OUTSIDE_RULE else None,
             to_prove=sure.to_prove,
         )
 
-    def _scheduled(self, rule: Rule, candidate: Notebook, last: Sign, now: datetime) -> Verdict | None:
+    def _scheduled(
+        self, rule: Rule, candidate: Notebook, last: NotebookSign, now: datetime
+    ) -> Verdict | None:
         """
         Return the verdict on a notebook that stops outside working hours; None
         where the clock does not matter.
@@ -174,50 +181,56 @@ class IdleNotebooks(Detector[Notebook]):
         In the last two working hours it is found whatever it does, so that somebody can keep it. After
         closing it stays found while it works, and is due once it is quiet.
         """
-        plan = outside_hours.schedule(self.working_hours, now)
+        plan = outside_hours.closing_schedule(self.working_hours, now)
         if plan is None:
             return None
-        span, idle = self.allowance(now).span, idle_time.fresh(candidate.idle, now)
+        span, idle = self.allowance(now).span, idle_time.fresh_idle_time(candidate.idle, now)
         quiet = now - last.at >= span
-        if quiet and (why := unknown(candidate, idle) or unseen_work(candidate, idle)) is not None:
+        if (
+            quiet
+            and (why := why_notebook_unknown(candidate, idle) or why_work_unseen(candidate, idle)) is not None
+        ):
             return rule.unknown(why)
         if now >= plan.closing:
             missing = timedelta() if idle is None else max(timedelta(), span - idle.value)
-            if quiet and not missing and certainty(candidate, idle).confidence is Confidence.PROVEN:
+            if quiet and not missing and judge_certainty(candidate, idle).confidence is Confidence.PROVEN:
                 return None  # a certain finding, which needs no schedule
             plan = replace(plan, due=max(plan.due, last.at + span, now + missing if missing else plan.due))
         rule.passed("stop_outside_hours names it")
-        patience = ago(min(self.patience_outside_hours, self.patience))
+        patience = format_age(min(self.patience_outside_hours, self.patience))
         return rule.found(
             f"it is stopped outside working hours ({self.working_hours}) once it is quiet for {patience}; "
-            f"the last sign of work was {when(last, now)}",
+            f"the last sign of work was {sign_text(last, now)}",
             Confidence.LIKELY,
-            action=ACTION,
-            cost=outside_hours.cost(candidate.price, self.working_hours),
+            action=_STOP_ACTION,
+            cost=outside_hours.outside_hours_cost(candidate.price, self.working_hours),
             since=last.at if quiet else None,
             grace=self.grace_outside_hours,
             schedule=plan,
         )
 
     def prepare(self, aws: Aws, candidate: Notebook, memo: Mapping[str, Any]) -> Mapping[str, Any]:
-        return power.prepared(candidate)
+        return power.prepare_stop(candidate)
 
     def act(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:
-        steps.do("stop", lambda: power.stop(aws, target))
+        steps.do("stop", lambda: power.stop_notebook(aws, target))
 
     def is_done(self, aws: Aws, target: Target, record: Mapping[str, Any]) -> bool:
-        return power.is_off(aws, target)
+        return power.is_notebook_off(aws, target)
 
     def revert(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:
-        power.started(aws, target, steps)
+        power.start_and_check(aws, target, steps)
 
-    def allowance(self, now: datetime) -> Allowance:
+    def allowance(self, now: datetime) -> QuietAllowance:
         """
         Return how long a notebook may be quiet at *now*: outside working
         hours, the shorter time counts.
         """
         if self.working_hours.include(now) or self.patience_outside_hours >= self.patience:
-            return Allowance(self.patience, "patience", f"{ago(self.patience)} are allowed")
+            return QuietAllowance(self.patience, "patience", f"{format_age(self.patience)} are allowed")
         holiday = ", and this is a holiday" if self.working_hours.holiday(now) else ""
-        words = f"{ago(self.patience_outside_hours)} are allowed {OUTSIDE} ({self.working_hours}{holiday})"
-        return Allowance(self.patience_outside_hours, OUTSIDE, words)
+        words = (
+            f"{format_age(self.patience_outside_hours)} are allowed {_OUTSIDE_RULE} "
+            f"({self.working_hours}{holiday})"
+        )
+        return QuietAllowance(self.patience_outside_hours, _OUTSIDE_RULE, words)

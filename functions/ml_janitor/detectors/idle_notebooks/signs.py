@@ -7,37 +7,39 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from ml_janitor.aws import idle_time
-from ml_janitor.core.durations import ago
+from ml_janitor.core.durations import format_age
 from ml_janitor.core.model import Confidence
-from ml_janitor.core.signals import Absent, Evidence, NotRead, Unreadable, Value, evidence
-from ml_janitor.core.text import iso
+from ml_janitor.core.signals import Absent, Evidence, NotRead, Unreadable, Value, as_evidence
+from ml_janitor.core.text import format_iso
 from ml_janitor.detectors.idle_notebooks.notebook import Notebook
 
-START = timedelta(hours=1)
+_START_TIME = timedelta(hours=1)
 """Time before a notebook's last change at which its log may end: Jupyter runs before it is in service."""
 
 
-class Sign(NamedTuple):
+class NotebookSign(NamedTuple):
     """One sign of work: its name and its time."""
 
     what: str
     at: datetime
 
 
-def signs(notebook: Notebook, idle: Value[timedelta] | None) -> Iterator[Sign]:
+def notebook_signs(notebook: Notebook, idle: Value[timedelta] | None) -> Iterator[NotebookSign]:
     """Yield every sign of work, the surest first: of two at one time the report names the first."""
     if isinstance(notebook.log, Value):
-        yield Sign("a line in its Jupyter log", notebook.log.value)
+        yield NotebookSign("a line in its Jupyter log", notebook.log.value)
     if isinstance(notebook.busy, Value):
-        yield Sign("processor use", notebook.busy.value)
+        yield NotebookSign("processor use", notebook.busy.value)
     if isinstance(notebook.opened, Value):
-        yield Sign(f"its opening by {notebook.opened.value.user or 'somebody'}", notebook.opened.value.at)
+        yield NotebookSign(
+            f"its opening by {notebook.opened.value.user or 'somebody'}", notebook.opened.value.at
+        )
     if idle is not None and idle.at is not None:
-        yield Sign("activity in a kernel or terminal", idle.at - idle.value)
-    yield Sign("its start or last change", notebook.modified)
+        yield NotebookSign("activity in a kernel or terminal", idle.at - idle.value)
+    yield NotebookSign("its start or last change", notebook.modified)
 
 
-def unknown(notebook: Notebook, idle: Value[timedelta] | None) -> str | None:
+def why_notebook_unknown(notebook: Notebook, idle: Value[timedelta] | None) -> str | None:
     """Return why nobody can tell whether a notebook without a sign of work is idle, or None."""
     match notebook.log, notebook.idle:
         case Unreadable(error), _:
@@ -48,7 +50,7 @@ def unknown(notebook: Notebook, idle: Value[timedelta] | None) -> str | None:
             return f"the idle time that it may publish could not be read ({error}), so it may be in use"
         case Absent(), _ if idle is None:
             return "it has no Jupyter log, so nothing shows whether anybody works in it"
-        case Value(last), _ if idle is None and last < notebook.modified - START:
+        case Value(last), _ if idle is None and last < notebook.modified - _START_TIME:
             return (
                 "nothing was written to its Jupyter log since its last start or change, not even by the "
                 "start itself, so nothing shows whether anybody works in it"
@@ -57,7 +59,7 @@ def unknown(notebook: Notebook, idle: Value[timedelta] | None) -> str | None:
             return None
 
 
-def unseen_work(notebook: Notebook, idle: Value[timedelta] | None) -> str | None:
+def why_work_unseen(notebook: Notebook, idle: Value[timedelta] | None) -> str | None:
     """Return why a quiet notebook may work unseen, so that no clock stops it, or None."""
     for what, signal in (("its last opening", notebook.opened), ("processor use", notebook.busy)):
         if isinstance(signal, Unreadable):
@@ -67,7 +69,7 @@ def unseen_work(notebook: Notebook, idle: Value[timedelta] | None) -> str | None
     return None
 
 
-class Certainty(NamedTuple):
+class IdleCertainty(NamedTuple):
     """The confidence that an idle notebook does nothing, the reason, and what would prove it."""
 
     confidence: Confidence
@@ -75,42 +77,44 @@ class Certainty(NamedTuple):
     to_prove: str = ""
 
 
-def certainty(notebook: Notebook, idle: Value[timedelta] | None) -> Certainty:
+def judge_certainty(notebook: Notebook, idle: Value[timedelta] | None) -> IdleCertainty:
     """
     Return the certainty. Only an idle time that the notebook published is
     proof: a kernel may compute silently.
     """
     if idle is None:
-        return Certainty(
+        return IdleCertainty(
             Confidence.LIKELY,
             "nothing shows use, but a kernel may compute without output",
             "let it publish its idle time (docs/notebook-activity)",
         )
     if any(isinstance(signal, Unreadable | NotRead) for signal in (notebook.opened, notebook.busy)):
-        return Certainty(
+        return IdleCertainty(
             Confidence.LIKELY,
             "it publishes that it is idle, but not every sign of use could be read",
             "let CloudTrail and the agent's metrics be read",
         )
-    return Certainty(Confidence.PROVEN, "it publishes that no kernel or terminal works")
+    return IdleCertainty(Confidence.PROVEN, "it publishes that no kernel or terminal works")
 
 
-def evidence_of(notebook: Notebook, rule: str, now: datetime) -> Iterator[Evidence]:
+def notebook_evidence(notebook: Notebook, rule: str, now: datetime) -> Iterator[Evidence]:
     """Yield every signal of *notebook* as evidence; *rule* names the applied rule."""
     yield Evidence("status", notebook.status, source=notebook.source)
     yield Evidence("instance type", notebook.instance_type, source=notebook.source)
     yield Evidence("rule", rule)
-    yield evidence("last line in the Jupyter log", notebook.log, iso)
+    yield as_evidence("last line in the Jupyter log", notebook.log, format_iso)
     yield Evidence(
-        "last start or change", iso(notebook.modified), source=notebook.source, at=notebook.modified
+        "last start or change", format_iso(notebook.modified), source=notebook.source, at=notebook.modified
     )
-    yield evidence("last opening", notebook.opened, lambda event: f"{iso(event.at)} by {event.user}")
-    yield evidence("last processor use", notebook.busy, iso)
-    yield evidence("idle time it published", notebook.idle, idle_time.words(notebook.idle, now))
+    yield as_evidence(
+        "last opening", notebook.opened, lambda event: f"{format_iso(event.at)} by {event.user}"
+    )
+    yield as_evidence("last processor use", notebook.busy, format_iso)
+    yield as_evidence("idle time it published", notebook.idle, idle_time.idle_time_text(notebook.idle, now))
 
 
-def when(sign: Sign, now: datetime) -> str:
+def sign_text(sign: NotebookSign, now: datetime) -> str:
     """Return the sign and its age. Clocks differ, and a sweep takes a while: it may be newer than *now*."""
     if sign.at > now:
-        return f"{sign.what} at {iso(sign.at)}, which is after this sweep began"
-    return f"{sign.what} {ago(now - sign.at)} ago"
+        return f"{sign.what} at {format_iso(sign.at)}, which is after this sweep began"
+    return f"{sign.what} {format_age(now - sign.at)} ago"

@@ -10,38 +10,44 @@ from ml_janitor.aws import trail
 from ml_janitor.aws.answers import Listing
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.sagemaker_kinds import texts_in
-from ml_janitor.aws.studio_apps import App
-from ml_janitor.core.signals import Signal, given
+from ml_janitor.aws.studio_apps import StudioApp
+from ml_janitor.core.signals import Signal, map_signal
 
-STARTS = "StartSession"
-SAGEMAKER = "sagemaker.amazonaws.com"
+_START_SESSION = "StartSession"
+_SAGEMAKER_SOURCE = "sagemaker.amazonaws.com"
 """The event source. Systems Manager has a call of the same name."""
 
-LASTS = timedelta(hours=12)
+SESSION_LASTS = timedelta(hours=12)
 """
 Longest time for which a session may stay connected (developer guide, "Set
 up remote access"); no call ends it.
 """
 
-MOST_PAGES = 100
+_MOST_SESSION_PAGES = 100
 """Most pages of 50 events, at a page a second: Systems Manager's sessions are among the events."""
 
 
-def read(aws: Aws, apps: Sequence[App], since: datetime, now: datetime) -> list[App]:
+def read_remote_sessions(
+    aws: Aws, apps: Sequence[StudioApp], since: datetime, now: datetime
+) -> list[StudioApp]:
     """Return *apps*; apps with remote access get their newest session that may have lasted after *since*."""
     if not any(app.remote for app in apps):
         return list(apps)
-    sessions = trail.lookup(aws, STARTS, since - LASTS, now, most_pages=MOST_PAGES)
-    return [replace(app, session=newest(sessions, app)) if app.remote else app for app in apps]
+    sessions = trail.look_up_events(
+        aws, _START_SESSION, since - SESSION_LASTS, now, most_pages=_MOST_SESSION_PAGES
+    )
+    return [replace(app, session=newest_session(sessions, app)) if app.remote else app for app in apps]
 
 
-def newest(sessions: Listing[trail.Event], app: App) -> Signal[datetime]:
+def newest_session(sessions: Listing[trail.TrailEvent], app: StudioApp) -> Signal[datetime]:
     """Return the time at which the newest session of *app* began."""
-    session = trail.newest(sessions, lambda event: event.source == SAGEMAKER and _for(event, app))
-    return given(session, lambda found: found.at)
+    session = trail.newest_event(
+        sessions, lambda event: event.source == _SAGEMAKER_SOURCE and _for(event, app)
+    )
+    return map_signal(session, lambda found: found.at)
 
 
-def _for(event: trail.Event, app: App) -> bool:
+def _for(event: trail.TrailEvent, app: StudioApp) -> bool:
     """
     Return whether *event* may be a session with the space of *app*.
 

@@ -11,44 +11,46 @@ from typing import Any
 from ml_janitor.aws import idle_time, logs, studio_tags, trail
 from ml_janitor.aws import studio_apps as studio
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.idle_shutdown import CODE_EDITOR, JUPYTER_LAB, TYPES
+from ml_janitor.aws.idle_shutdown import CODE_EDITOR, IDLE_SHUTDOWN_APPS, JUPYTER_LAB
 from ml_janitor.aws.metrics import Metric
-from ml_janitor.aws.prices import STUDIO, Price
+from ml_janitor.aws.prices import STUDIO_COMPONENTS, Price
 from ml_janitor.aws.sagemaker_kinds import APP
-from ml_janitor.aws.studio_apps import CANVAS, IN_SERVICE, KERNEL_GATEWAY, SYSTEM, App
+from ml_janitor.aws.studio_apps import APP_IN_SERVICE, CANVAS, KERNEL_GATEWAY, SYSTEM_INSTANCE, StudioApp
 from ml_janitor.core.cost import Cost
-from ml_janitor.core.durations import ago
+from ml_janitor.core.durations import format_age
 from ml_janitor.core.model import Confidence, Effect, Rule, Target, Verdict
 from ml_janitor.core.signals import Absent, Evidence, Value
 from ml_janitor.detectors.idle_studio_apps import lifecycle as studio_apps
 from ml_janitor.detectors.idle_studio_apps import own_shutdown, remote_sessions, signs
-from ml_janitor.engine.detector import Cleanup, Detector, Steps, allow, allow_each, implied
+from ml_janitor.engine.detector import Cleanup, Detector, Steps, allow, allow_each, implied_grant
 
-ACTION = "stop the app (its space and volume stay; memory and running terminals do not)"
+_STOP_APP_ACTION = "stop the app (its space and volume stay; memory and running terminals do not)"
 
-JUDGED = (JUPYTER_LAB, CODE_EDITOR, KERNEL_GATEWAY, CANVAS)
+_JUDGED_TYPES = (JUPYTER_LAB, CODE_EDITOR, KERNEL_GATEWAY, CANVAS)
 """The apps that cost money while nobody uses them, and can be deleted; others are free, or shared."""
 
-REPORTED = ("RSessionGateway", "TensorBoard", "DetailedProfiler")
+_REPORTED_TYPES = ("RSessionGateway", "TensorBoard", "DetailedProfiler")
 """Apps on billed instances whose use only their logs show: the janitor only reports them."""
 
-ONLY_REPORTED = "nothing shows whether somebody uses an app of this type but its log"
+_ONLY_REPORTED_REASON = "nothing shows whether somebody uses an app of this type but its log"
 
-TO_PROVE = "let its space publish its idle time (docs/notebook-activity)"
-INSTEAD = "Studio's own idle shutdown would stop it from inside"
+_IDLE_TIME_PROOF = "let its space publish its idle time (docs/notebook-activity)"
+_SHUTDOWN_HINT = "Studio's own idle shutdown would stop it from inside"
 
-PATIENCE = timedelta(hours=4)
+_APP_PATIENCE = timedelta(hours=4)
 
-TIMES = 2
+_SHUTDOWN_TIMEOUTS = 2
 """Number of its timeouts after which Studio's own idle shutdown counts as not working."""
 
 
-OF_CANVAS = partial(idle_time.published, "/aws/sagemaker/Canvas/AppActivity", "TimeSinceLastActive")
+_CANVAS_IDLE_METRIC = partial(
+    idle_time.idle_metric, "/aws/sagemaker/Canvas/AppActivity", "TimeSinceLastActive"
+)
 """Dimensions: DomainId and UserProfileName (aws-samples, sagemaker-canvas-auto-shutdown-on-idle)."""
 
 
 @dataclass(frozen=True)
-class IdleStudioApps(Detector[App]):
+class IdleStudioApps(Detector[StudioApp]):
     """
     Stops Studio apps that nobody works in any more.
 
@@ -73,7 +75,9 @@ class IdleStudioApps(Detector[App]):
         allow("sagemaker:DescribeSpace", on="space/*"),
         *(allow("sagemaker:ListTags", on=f"{kind}/*") for kind in ("app", "space", "user-profile")),
         allow("tag:GetResources"),
-        *allow_each("logs", "DescribeLogStreams", "GetLogEvents", on=f"log-group:{studio.LOG_GROUP}:*"),
+        *allow_each(
+            "logs", "DescribeLogStreams", "GetLogEvents", on=f"log-group:{studio.STUDIO_LOG_GROUP}:*"
+        ),
         allow("cloudwatch:GetMetricData"),
         allow("cloudtrail:LookupEvents"),
         allow("pricing:GetProducts"),
@@ -81,36 +85,38 @@ class IdleStudioApps(Detector[App]):
     acts = (allow("sagemaker:DeleteApp", on="app/*"),)
     undoes = (
         *allow_each("sagemaker", "DescribeApp", "CreateApp", on="app/*"),
-        implied(
+        implied_grant(
             "sagemaker:AddTags",
             on="app/*",
             source="Service Authorization Reference, Amazon SageMaker AI, CreateApp: dependent actions",
         ),
     )
 
-    patience: Mapping[str, timedelta] = field(default_factory=partial(dict, dict.fromkeys(JUDGED, PATIENCE)))
+    patience: Mapping[str, timedelta] = field(
+        default_factory=partial(dict, dict.fromkeys(_JUDGED_TYPES, _APP_PATIENCE))
+    )
 
     def __post_init__(self) -> None:
-        if unknown := sorted(set(self.patience) - set(JUDGED)):
-            raise ValueError(f"patience: no app type {unknown[0]}; there are {', '.join(JUDGED)}")
+        if unknown := sorted(set(self.patience) - set(_JUDGED_TYPES)):
+            raise ValueError(f"patience: no app type {unknown[0]}; there are {', '.join(_JUDGED_TYPES)}")
 
-    def find(self, aws: Aws, now: datetime) -> Iterator[App]:
-        listing = studio.listed(aws)
-        apps: list[App] = list(listing.items)
-        if any(app.status == IN_SERVICE for app in apps):
-            apps = studio_tags.in_bulk(aws, apps)
-            apps = studio.merged(apps, self._read(aws, self._open(apps, now), now))
+    def find(self, aws: Aws, now: datetime) -> Iterator[StudioApp]:
+        listing = studio.list_apps(aws)
+        apps: list[StudioApp] = list(listing.items)
+        if any(app.status == APP_IN_SERVICE for app in apps):
+            apps = studio_tags.add_app_tags(aws, apps)
+            apps = studio.merge_apps(apps, self._read(aws, self._open(apps, now), now))
         yield from apps
         listing.check()
 
-    def look(self, aws: Aws, target: Target, now: datetime) -> App | None:
-        app = studio.find_again(aws, target)
+    def look(self, aws: Aws, target: Target, now: datetime) -> StudioApp | None:
+        app = studio.find_app_again(aws, target)
         if app is None or _never_stopped(app) is not None:
             return app
-        (app,) = studio.described(aws, [app])
-        return self._signs_of(aws, [studio_tags.of_one(aws, app)], now)[0]
+        (app,) = studio.describe_apps(aws, [app])
+        return self._signs_of(aws, [studio_tags.read_app_tags(aws, app)], now)[0]
 
-    def _read(self, aws: Aws, apps: Sequence[App], now: datetime) -> list[App]:
+    def _read(self, aws: Aws, apps: Sequence[StudioApp], now: datetime) -> list[StudioApp]:
         """
         Return *apps* with signs of use: the cheap sign first, then each other
         for the apps that it leaves open.
@@ -118,127 +124,132 @@ class IdleStudioApps(Detector[App]):
         if not apps:
             return []
         since = now - max(self._allowed(app) for app in apps)
-        active = logs.streams_active_since(aws, studio.LOG_GROUP, since)
+        active = logs.active_streams(aws, studio.STUDIO_LOG_GROUP, since)
         apps = [app.wrote(active.value) for app in apps] if isinstance(active, Value) else list(apps)
-        read = studio.described(aws, self._open(apps, now))
-        return studio.merged(apps, self._signs_of(aws, read, now))
+        read = studio.describe_apps(aws, self._open(apps, now))
+        return studio.merge_apps(apps, self._signs_of(aws, read, now))
 
-    def _signs_of(self, aws: Aws, apps: Sequence[App], now: datetime) -> list[App]:
+    def _signs_of(self, aws: Aws, apps: Sequence[StudioApp], now: datetime) -> list[StudioApp]:
         """Return described *apps* with their logs and metrics, and the settings of their idle shutdown."""
         open_ = self._open(apps, now)
         written = [app for app in open_ if app.type != CANVAS]
-        lines = aws.map(lambda app: logs.last_event(aws, studio.LOG_GROUP, app.stream), written)
+        lines = aws.map(lambda app: logs.last_log_event(aws, studio.STUDIO_LOG_GROUP, app.stream), written)
         logged = [replace(app, log=line) for app, line in zip(written, lines, strict=True)]
         canvas = [app for app in open_ if app.type == CANVAS]
         with_idle = _with_idle_times(aws, [*self._open(logged, now), *canvas], now)
-        apps = studio.merged(apps, [*logged, *with_idle])
-        quiet = own_shutdown.read(aws, self._open(with_idle, now))
-        since = now - max((self._given(app) for app in quiet if app.remote), default=PATIENCE)
-        reached = remote_sessions.read(aws, quiet, since, now)
-        return studio.merged(apps, [replace(app, price=_price(aws, app)) for app in reached])
+        apps = studio.merge_apps(apps, [*logged, *with_idle])
+        quiet = own_shutdown.read_own_shutdown(aws, self._open(with_idle, now))
+        since = now - max((self._given(app) for app in quiet if app.remote), default=_APP_PATIENCE)
+        reached = remote_sessions.read_remote_sessions(aws, quiet, since, now)
+        return studio.merge_apps(apps, [replace(app, price=_price(aws, app)) for app in reached])
 
-    def decide(self, candidate: App, now: datetime) -> Verdict:
+    def decide(self, candidate: StudioApp, now: datetime) -> Verdict:
         rule = Rule()
-        rule.saw(*signs.seen(candidate, now))
+        rule.saw(*signs.app_evidence(candidate, now))
         if (why := _never_stopped(candidate)) is not None:
             return rule.kept(why)
         rule.passed(f"it is a {candidate.type} app in service, on an instance that costs money")
-        last, allowed = signs.last(candidate, now), self._allowed(candidate)
+        last, allowed = signs.last_app_sign(candidate, now), self._allowed(candidate)
         quiet = last.words(now)
         if now - last.at < allowed:
-            return rule.kept(f"{quiet}; {ago(allowed)} are allowed")
+            return rule.kept(f"{quiet}; {format_age(allowed)} are allowed")
         rule.passed(quiet)
-        published = idle_time.fresh(candidate.idle, now)
+        published = idle_time.fresh_idle_time(candidate.idle, now)
         if candidate.type != CANVAS and published is not None and published.value < allowed:
-            return rule.kept(f"it says itself that it has been idle for only {ago(published.value)}")
-        if (why := signs.unknown(candidate, now)) is not None:
+            return rule.kept(f"it says itself that it has been idle for only {format_age(published.value)}")
+        if (why := signs.why_app_unknown(candidate, now)) is not None:
             return rule.unknown(why)
-        reason = f"{quiet}; {ago(allowed)} are allowed"
+        reason = f"{quiet}; {format_age(allowed)} are allowed"
         if isinstance(candidate.shutdown, Value):
             after = candidate.shutdown.value
-            if now - last.at < TIMES * after:
-                return rule.kept(f"{quiet}; Studio's own idle shutdown has {ago(TIMES * after)} to stop it")
-            reason += f"; Studio's own idle shutdown should have stopped it after {ago(after)}, and did not"
+            if now - last.at < _SHUTDOWN_TIMEOUTS * after:
+                return rule.kept(
+                    f"{quiet}; Studio's own idle shutdown has "
+                    f"{format_age(_SHUTDOWN_TIMEOUTS * after)} to stop it"
+                )
+            reason += (
+                f"; Studio's own idle shutdown should have stopped it after {format_age(after)}, and did not"
+            )
         proven = candidate.type == CANVAS or (published is not None and not candidate.remote)
         rule.passed("its own idle time says so" if proven else "nothing shows use, but a kernel may compute")
-        to_prove = "" if proven or candidate.space is None or candidate.remote else TO_PROVE
+        to_prove = "" if proven or candidate.space is None or candidate.remote else _IDLE_TIME_PROOF
         if to_prove:
             rule.saw(Evidence("what would prove it", to_prove))
-        if candidate.type in TYPES and not isinstance(candidate.shutdown, Value):
-            rule.saw(Evidence("what would do without this", INSTEAD))
+        if candidate.type in IDLE_SHUTDOWN_APPS and not isinstance(candidate.shutdown, Value):
+            rule.saw(Evidence("what would do without this", _SHUTDOWN_HINT))
         return rule.found(
             reason,
             Confidence.PROVEN if proven else Confidence.LIKELY,
-            action=ACTION,
+            action=_STOP_APP_ACTION,
             cost=Cost.standing(candidate.price.hourly_usd, candidate.price.source),
             since=last.at,
-            spared=ONLY_REPORTED if candidate.type in REPORTED else None,
+            spared=_ONLY_REPORTED_REASON if candidate.type in _REPORTED_TYPES else None,
             to_prove=to_prove,
         )
 
-    def prepare(self, aws: Aws, candidate: App, memo: Mapping[str, Any]) -> Mapping[str, Any]:
-        return studio_apps.prepared(aws, candidate)
+    def prepare(self, aws: Aws, candidate: StudioApp, memo: Mapping[str, Any]) -> Mapping[str, Any]:
+        return studio_apps.prepare_app(aws, candidate)
 
     def act(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:
-        steps.do("delete", lambda: studio_apps.delete(aws, target, record))
+        steps.do("delete", lambda: studio_apps.delete_app(aws, target, record))
 
     def is_done(self, aws: Aws, target: Target, record: Mapping[str, Any]) -> bool:
-        return studio_apps.is_off(aws, target)
+        return studio_apps.is_app_off(aws, target)
 
     def revert(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:
-        steps.do("create", lambda: studio_apps.create(aws, record))
+        steps.do("create", lambda: studio_apps.create_app(aws, record))
 
-    def _given(self, app: App) -> timedelta:
+    def _given(self, app: StudioApp) -> timedelta:
         """Return the age up to which a sign of use counts: Studio's own idle shutdown gets its time too."""
         after = app.shutdown.value if isinstance(app.shutdown, Value) else timedelta()
-        return min(max(self._allowed(app), TIMES * after), trail.REMEMBERED)
+        return min(max(self._allowed(app), _SHUTDOWN_TIMEOUTS * after), trail.EVENT_RETENTION)
 
-    def _allowed(self, app: App) -> timedelta:
+    def _allowed(self, app: StudioApp) -> timedelta:
         """Return the time for which an app of this type may be unused."""
-        return self.patience.get(app.type, PATIENCE)
+        return self.patience.get(app.type, _APP_PATIENCE)
 
-    def _open(self, apps: Sequence[App], now: datetime) -> list[App]:
+    def _open(self, apps: Sequence[StudioApp], now: datetime) -> list[StudioApp]:
         """Return the *apps* that nothing read so far keeps."""
         return [
             app
             for app in apps
-            if _never_stopped(app) is None and now - signs.last(app, now).at >= self._allowed(app)
+            if _never_stopped(app) is None and now - signs.last_app_sign(app, now).at >= self._allowed(app)
         ]
 
 
-def _price(aws: Aws, app: App) -> Price:
+def _price(aws: Aws, app: StudioApp) -> Price:
     if app.type == CANVAS:
         return Price(None, "Canvas is billed by the session, which no instance price tells")
     if app.instance_type is None:
         return Price(None, "nothing says which instance it runs on")
-    return aws.prices.hourly(aws.region, STUDIO.get(app.type, "JupyterLab"), app.instance_type)
+    return aws.prices.hourly(aws.region, STUDIO_COMPONENTS.get(app.type, "JupyterLab"), app.instance_type)
 
 
-def _never_stopped(app: App) -> str | None:
+def _never_stopped(app: StudioApp) -> str | None:
     """Return why it is kept whatever its user does, or None."""
-    if app.status != IN_SERVICE:
-        return f"its status is {app.status}, not {IN_SERVICE}"
-    if app.type not in (*JUDGED, *REPORTED):
-        return f"it is a {app.type} app; only {', '.join((*JUDGED, *REPORTED))} apps are judged"
-    if app.instance_type == SYSTEM and app.type != CANVAS:
+    if app.status != APP_IN_SERVICE:
+        return f"its status is {app.status}, not {APP_IN_SERVICE}"
+    if app.type not in (*_JUDGED_TYPES, *_REPORTED_TYPES):
+        return f"it is a {app.type} app; only {', '.join((*_JUDGED_TYPES, *_REPORTED_TYPES))} apps are judged"
+    if app.instance_type == SYSTEM_INSTANCE and app.type != CANVAS:
         return "it runs on the system instance, which is free"
     if app.reserved:
         return "it runs on the reserved capacity of a training plan, which is paid for without it too"
     return None
 
 
-def _with_idle_times(aws: Aws, apps: Sequence[App], now: datetime) -> list[App]:
+def _with_idle_times(aws: Aws, apps: Sequence[StudioApp], now: datetime) -> list[StudioApp]:
     """Return *apps* with their newest published idle time."""
-    found = idle_time.read(
+    found = idle_time.read_idle_times(
         aws, {app.target.key: metric for app in apps if (metric := _metric(app)) is not None}, now
     )
     return [replace(app, idle=found.get(app.target.key, Absent())) for app in apps]
 
 
-def _metric(app: App) -> Metric | None:
+def _metric(app: StudioApp) -> Metric | None:
     """Return the metric of *app*'s idle time, if it may have one."""
     if app.type == CANVAS and app.profile:
-        return OF_CANVAS(DomainId=app.domain, UserProfileName=app.profile)
+        return _CANVAS_IDLE_METRIC(DomainId=app.domain, UserProfileName=app.profile)
     if app.type != CANVAS and app.space:
-        return idle_time.OURS(DomainId=app.domain, SpaceName=app.space)
+        return idle_time.janitor_idle_metric(DomainId=app.domain, SpaceName=app.space)
     return None

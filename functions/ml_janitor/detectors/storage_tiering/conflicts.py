@@ -11,27 +11,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from ml_janitor.aws.lifecycle_configurations import Configuration, Element
+from ml_janitor.aws.lifecycle_configurations import LifecycleConfiguration, LifecycleElement
 from ml_janitor.core.lifecycles import (
-    CLASSES,
-    INFREQUENT,
+    INFREQUENT_CLASSES,
     INFREQUENT_DAYS,
     INTELLIGENT_TIERING,
+    TRANSITION_CLASSES,
     LifecycleRule,
 )
 
-OLD_FORM = "its lifecycle rules are of the old form, beside which S3 takes none with a filter"
-ABOVE_GLACIER = frozenset(CLASSES) - {"GLACIER", "DEEP_ARCHIVE"}
+_OLD_FORM_REASON = "its lifecycle rules are of the old form, beside which S3 takes none with a filter"
+_ABOVE_GLACIER = frozenset(TRANSITION_CLASSES) - {"GLACIER", "DEEP_ARCHIVE"}
 """The classes that Intelligent-Tiering wins against."""
 
 
-def conflict(there: Configuration, rules: Sequence[LifecycleRule]) -> str | None:
+def find_rule_conflict(there: LifecycleConfiguration, rules: Sequence[LifecycleRule]) -> str | None:
     """Return why *rules* cannot stand beside the rules *there*, or None."""
     ids = [rule.id for rule in rules]
     if taken := there.named(ids):
         return f"its lifecycle rule {taken[0].first('ID')} has the name of the new one"
     if any(found.first("Prefix") is not None for found in there.rules):
-        return OLD_FORM
+        return _OLD_FORM_REASON
     for found in there.rules:
         for rule in rules:
             if _shares(found, rule) and (why := next(_changed(found, rule), None)) is not None:
@@ -39,7 +39,7 @@ def conflict(there: Configuration, rules: Sequence[LifecycleRule]) -> str | None
     return None
 
 
-def _shares(found: Element, rule: LifecycleRule) -> bool:
+def _shares(found: LifecycleElement, rule: LifecycleRule) -> bool:
     """Return whether both rules may cover one object: tags and sizes are taken to fit."""
     if found.first("Status") == "Disabled":
         return False
@@ -47,7 +47,7 @@ def _shares(found: Element, rule: LifecycleRule) -> bool:
     return prefix.startswith(rule.prefix) or rule.prefix.startswith(prefix)
 
 
-def _changed(found: Element, rule: LifecycleRule) -> Iterator[str]:
+def _changed(found: LifecycleElement, rule: LifecycleRule) -> Iterator[str]:
     """Yield the effects of *found* that *rule* would change, where both cover one object."""
     if any(True for path in ("Transition/Date", "Expiration/Date") for _ in found.find(path)):
         yield "acts on a date, and the new one on some of the same objects"
@@ -59,7 +59,7 @@ def _changed(found: Element, rule: LifecycleRule) -> Iterator[str]:
         yield f"aborts uploads after {aborts[0]} days, and the new one sooner"
 
 
-def _moves(found: Element, rule: LifecycleRule) -> Iterator[str]:
+def _moves(found: LifecycleElement, rule: LifecycleRule) -> Iterator[str]:
     """
     Yield its moves that conflict: a move has to come later, from a class
     that leads there, and be the last.
@@ -67,7 +67,7 @@ def _moves(found: Element, rule: LifecycleRule) -> Iterator[str]:
     for move in found.find("Transition"):
         days, name = int(move.first("Days") or 0), move.first("StorageClass") or ""
         moves = f"moves objects to {name} after {days} days"
-        if name not in CLASSES:
+        if name not in TRANSITION_CLASSES:
             yield moves
         elif rule.expire_after is not None:
             yield f"{moves}, and the new one deletes them"
@@ -80,25 +80,28 @@ def _leads(day: int, start: str, later: int, name: str) -> bool:
     Return whether an object moved to *start* on *day* still moves to *name*
     on day *later*, whatever S3 prefers.
     """
-    if {start, name} <= ABOVE_GLACIER and INTELLIGENT_TIERING in {start, name}:
+    if {start, name} <= _ABOVE_GLACIER and INTELLIGENT_TIERING in {start, name}:
         return False
     if (start, name) == ("ONEZONE_IA", "GLACIER_IR"):
         return False
-    stays = INFREQUENT_DAYS if start in INFREQUENT else 1
-    return CLASSES.index(start) < CLASSES.index(name) and day + stays <= later
+    stays = INFREQUENT_DAYS if start in INFREQUENT_CLASSES else 1
+    return TRANSITION_CLASSES.index(start) < TRANSITION_CLASSES.index(name) and day + stays <= later
 
 
-def _expiry(found: Element, rule: LifecycleRule) -> Iterator[str]:
+def _expiry(found: LifecycleElement, rule: LifecycleRule) -> Iterator[str]:
     """Yield its deletions that conflict: at or before the new rule's, or too soon after a new move."""
     for days in _days(found, "Expiration/Days"):
         deletes = f"deletes objects after {days} days"
         if rule.expire_after is not None and rule.expire_after <= days:
             yield f"{deletes}, and the new one no later"
-        if any(days - day < (INFREQUENT_DAYS if name in INFREQUENT else 1) for day, name in rule.transitions):
+        if any(
+            days - day < (INFREQUENT_DAYS if name in INFREQUENT_CLASSES else 1)
+            for day, name in rule.transitions
+        ):
             yield f"{deletes}, and the new one moves them no sooner"
 
 
-def _noncurrent(found: Element, rule: LifecycleRule) -> Iterator[str]:
+def _noncurrent(found: LifecycleElement, rule: LifecycleRule) -> Iterator[str]:
     """Yield its effects on old versions that conflict with the new rule's."""
     moves = next(found.find("NoncurrentVersionTransition"), None)
     deletes = next(found.find("NoncurrentVersionExpiration"), None)
@@ -116,5 +119,5 @@ def _noncurrent(found: Element, rule: LifecycleRule) -> Iterator[str]:
         yield "is about old versions, which the new one deletes"
 
 
-def _days(found: Element, path: str) -> list[int]:
+def _days(found: LifecycleElement, path: str) -> list[int]:
     return [int(element.text) for element in found.find(path)]

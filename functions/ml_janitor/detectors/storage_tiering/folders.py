@@ -8,14 +8,14 @@ from datetime import datetime
 from decimal import Decimal
 from itertools import pairwise
 
-from ml_janitor.core.tiering import SMALL, STANDARD, Cohort
+from ml_janitor.core.tiering import SMALL_OBJECT, STANDARD, ObjectCohort
 
-DEPTH = 5
+_FOLDER_DEPTH = 5
 """Levels of folders that are told apart; deeper objects belong to the last of them."""
 
 
 @dataclass(frozen=True, slots=True)
-class Version:
+class StoredVersion:
     """
     One version of an object, or a delete *marker*.
 
@@ -32,7 +32,7 @@ class Version:
 
 
 @dataclass(slots=True)
-class Folder:
+class FolderContents:
     """
     A folder, its path ending with a slash; empty for the bucket as a whole.
 
@@ -46,18 +46,18 @@ class Folder:
     replaced: dict[tuple[int, bool, str], tuple[int, int]] = field(default_factory=dict)
     keys: list[str] = field(default_factory=list)
     users: dict[str, None] = field(default_factory=dict)
-    inside: dict[str, Folder] = field(default_factory=dict)
+    inside: dict[str, FolderContents] = field(default_factory=dict)
 
-    def all(self) -> Iterator[Folder]:
+    def all(self) -> Iterator[FolderContents]:
         yield self
         for folder in self.inside.values():
             yield from folder.all()
 
-    def cohorts(self, reads: Decimal = Decimal(0)) -> list[Cohort]:
+    def cohorts(self, reads: Decimal = Decimal(0)) -> list[ObjectCohort]:
         """Return the current objects in it and in every folder in it, each with *reads* a month."""
         return _cohorts((folder.held for folder in self.all()), reads)
 
-    def noncurrent(self) -> list[Cohort]:
+    def noncurrent(self) -> list[ObjectCohort]:
         """Return the noncurrent versions likewise, by the days since they were replaced."""
         return _cohorts((folder.replaced for folder in self.all()), Decimal(0))
 
@@ -66,37 +66,39 @@ class Folder:
         return sum(cohort.size for cohort in self.cohorts())
 
 
-type Amounts = dict[tuple[int, bool, str], tuple[int, int]]
+type CohortAmounts = dict[tuple[int, bool, str], tuple[int, int]]
 
 
-def _cohorts(found: Iterable[Amounts], reads: Decimal) -> list[Cohort]:
-    total: Amounts = {}
+def _cohorts(found: Iterable[CohortAmounts], reads: Decimal) -> list[ObjectCohort]:
+    total: CohortAmounts = {}
     for amounts in found:
         for what, amount in amounts.items():
             _add(total, what, *amount)
     return [
-        Cohort(age=age, small=small, held=held, objects=objects, size=size, reads=reads)
+        ObjectCohort(age=age, small=small, held=held, objects=objects, size=size, reads=reads)
         for (age, small, held), (objects, size) in sorted(total.items())
     ]
 
 
-def _add(total: Amounts, what: tuple[int, bool, str], objects: int, size: int) -> None:
+def _add(total: CohortAmounts, what: tuple[int, bool, str], objects: int, size: int) -> None:
     counted, bytes_ = total.get(what, (0, 0))
     total[what] = counted + objects, bytes_ + size
 
 
-def tree(versions: Iterable[Version], now: datetime, users: Callable[[str], Iterable[str]]) -> Folder:
+def folder_tree(
+    versions: Iterable[StoredVersion], now: datetime, users: Callable[[str], Iterable[str]]
+) -> FolderContents:
     """Return the folders of a bucket with *versions*; *users* returns the labels of a key's users."""
-    root = Folder()
+    root = FolderContents()
     for version in versions:
         if version.marker:
             continue
         folder = root
         slashes = [at for at, letter in enumerate(version.key) if letter == "/"]
-        for end in slashes[:DEPTH]:
+        for end in slashes[:_FOLDER_DEPTH]:
             path = version.key[: end + 1]
-            folder = folder.inside.setdefault(path, Folder(path))
-        small = version.size < SMALL
+            folder = folder.inside.setdefault(path, FolderContents(path))
+        small = version.size < SMALL_OBJECT
         if version.current:
             _add(folder.held, ((now - version.modified).days, small, version.held), 1, version.size)
             folder.keys.append(version.key)
@@ -106,7 +108,7 @@ def tree(versions: Iterable[Version], now: datetime, users: Callable[[str], Iter
     return root
 
 
-def in_sequence(versions: Iterable[Version]) -> Iterator[Version]:
+def order_versions(versions: Iterable[StoredVersion]) -> Iterator[StoredVersion]:
     """Yield the *versions* of one key, noncurrent ones with the time at which the next version came."""
     newest_first = sorted(versions, key=lambda version: (version.current, version.modified), reverse=True)
     yield newest_first[0]

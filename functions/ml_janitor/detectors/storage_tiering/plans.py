@@ -12,38 +12,44 @@ from typing import Any
 from ml_janitor.core.exemptions import Exemptions
 from ml_janitor.core.lifecycles import INTELLIGENT_TIERING, LifecycleRule
 from ml_janitor.core.signals import Value
-from ml_janitor.core.text import data_size, usd
-from ml_janitor.core.tiering import ARCHIVES, STANDARD, Saving, saving, worth
-from ml_janitor.detectors.storage_tiering.bucket import Bucket
-from ml_janitor.detectors.storage_tiering.folders import Folder
-from ml_janitor.detectors.storage_tiering.policies import Policies, Policy
-from ml_janitor.detectors.storage_tiering.reads import job_that_read, share_read
+from ml_janitor.core.text import format_size, format_usd
+from ml_janitor.core.tiering import (
+    RESTORE_CLASSES,
+    STANDARD,
+    TieringSaving,
+    saving_of_rule,
+    worthwhile_transitions,
+)
+from ml_janitor.detectors.storage_tiering.bucket import TieringBucket
+from ml_janitor.detectors.storage_tiering.folders import FolderContents
+from ml_janitor.detectors.storage_tiering.policies import TieringPolicies, TieringPolicy
+from ml_janitor.detectors.storage_tiering.reads import find_reading_job, monthly_read_share
 
-OURS = "ml-janitor-"
+RULE_ID_PREFIX = "ml-janitor-"
 """The beginning of the IDs of proposed rules."""
 
-MOST = 20
+_MOST_RULES = 20
 """Rules that are proposed for a bucket at once, the most saving first."""
 
-RARELY = Decimal("0.01")
+_RARELY_READ = Decimal("0.01")
 """Greatest share read in a month of objects that may move to a class with restores of hours."""
 
-ACTS_ON_OBJECTS = (
+_ACTS_ON_OBJECTS = (
     "Transitions",
     "Transition",
     "NoncurrentVersionTransitions",
     "NoncurrentVersionTransition",
     "NoncurrentVersionExpiration",
 )
-ALL_SIZES = "varies_by_storage_class"
+_ALL_SIZES = "varies_by_storage_class"
 """The setting of a bucket under which S3 moves small objects to archives."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class TieringLimits:
     """The operator's settings: sizes in bytes, times in days."""
 
-    policies: Policies
+    policies: TieringPolicies
     least: int
     payback_days: int
     noncurrent_days: int
@@ -52,7 +58,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class TieringPlan:
     """
     One rule for one *folder*, its saving at once, and its *words*.
 
@@ -62,13 +68,13 @@ class Plan:
 
     rule: LifecycleRule
     words: str
-    folder: Folder | None = None
-    saving: Saving | None = None
+    folder: FolderContents | None = None
+    saving: TieringSaving | None = None
     reads_known: bool = True
 
 
 @dataclass(frozen=True, slots=True)
-class Transitions:
+class PayingTransitions:
     """The *steps* of a rule, the reason *why*, and the reads of their objects."""
 
     steps: tuple[tuple[int, str], ...] = ()
@@ -78,24 +84,24 @@ class Transitions:
 
 
 @dataclass(frozen=True, slots=True)
-class Considered:
+class ConsideredPlans:
     """The plans for a bucket, the most saving first, and the reasons why other folders stay as they are."""
 
-    found: tuple[Plan, ...]
+    found: tuple[TieringPlan, ...]
     kept: tuple[str, ...]
 
 
-def plans(bucket: Bucket, limits: Limits, now: datetime) -> Considered:
+def plan_tiering(bucket: TieringBucket, limits: TieringLimits, now: datetime) -> ConsideredPlans:
     """Return the proposals for *bucket*, as far as it was read."""
     if not isinstance(bucket.root, Value) or STANDARD not in bucket.rates:
-        return Considered((), ())
+        return ConsideredPlans((), ())
     planner = _Planner(bucket, limits, now)
     planner.visit(bucket.root.value, None)
-    found = sorted(planner.found, key=lambda plan: -(plan.saving.month if plan.saving else 0))[:MOST]
-    return Considered((*found, *planner.uploads()), tuple(planner.kept))
+    found = sorted(planner.found, key=lambda plan: -(plan.saving.month if plan.saving else 0))[:_MOST_RULES]
+    return ConsideredPlans((*found, *planner.uploads()), tuple(planner.kept))
 
 
-def keys_of(found: Iterable[Plan]) -> list[str]:
+def planned_keys(found: Iterable[TieringPlan]) -> list[str]:
     """Return the keys of all current objects that *found* covers."""
     return [key for plan in found if plan.folder for folder in plan.folder.all() for key in folder.keys]
 
@@ -104,13 +110,13 @@ def keys_of(found: Iterable[Plan]) -> list[str]:
 class _Planner:
     """The planner that goes through the folders of one bucket."""
 
-    bucket: Bucket
-    limits: Limits
+    bucket: TieringBucket
+    limits: TieringLimits
     now: datetime
-    found: list[Plan] = field(default_factory=list)
+    found: list[TieringPlan] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
 
-    def visit(self, folder: Folder, above: Policy | None) -> None:
+    def visit(self, folder: FolderContents, above: TieringPolicy | None) -> None:
         """
         Plan for *folder* by the policy of a folder *above*, if any, else its
         own; or for the folders in it.
@@ -131,13 +137,13 @@ class _Planner:
         for inner in folder.inside.values():
             self.visit(inner, policy)
 
-    def keep(self, folder: Folder, why: str | None) -> None:
+    def keep(self, folder: FolderContents, why: str | None) -> None:
         self.kept.append(f"{folder.path or 'the whole bucket'}: {why}")
 
-    def policy(self, folder: Folder) -> Policy | None:
+    def policy(self, folder: FolderContents) -> TieringPolicy | None:
         return self.limits.policies.of(f"{self.bucket.name}/{folder.path}")
 
-    def standing(self, folder: Folder) -> str | None:
+    def standing(self, folder: FolderContents) -> str | None:
         """Return why no rule may cover *folder* as a whole, or None: a filter cannot exempt a part of it."""
         for rule in filter(_moves_or_deletes, self.bucket.rules):
             prefix = _prefix(rule)
@@ -161,21 +167,23 @@ class _Planner:
         arn = f"{self.bucket.target.arn}/{key}"
         return self.limits.exemptions.reason(replace(self.bucket.target, arn=arn, tags=signal), self.now)
 
-    def plan(self, folder: Folder, policy: Policy) -> None:
+    def plan(self, folder: FolderContents, policy: TieringPolicy) -> None:
         """Propose a rule for *folder*, or record why there is nothing to propose."""
         standard = [cohort for cohort in folder.cohorts() if cohort.held == STANDARD]
         old = sum(cohort.size for cohort in standard if cohort.age >= policy.first)
         noncurrent = [cohort for cohort in folder.noncurrent() if cohort.age >= self.limits.noncurrent_days]
         versions = sum(cohort.size for cohort in noncurrent)
         if old < self.limits.least and versions < self.limits.least:
-            size = data_size(sum(cohort.size for cohort in standard))
-            self.keep(folder, f"of {size} in STANDARD, {data_size(old)} are {policy.first} days old")
+            size = format_size(sum(cohort.size for cohort in standard))
+            self.keep(folder, f"of {size} in STANDARD, {format_size(old)} are {policy.first} days old")
             return
         enough = old >= self.limits.least
-        moved = self.transitions(folder, policy) if enough else Transitions()
-        read = job_that_read(self.bucket.inputs, folder.path, self.now)
+        moved = self.transitions(folder, policy) if enough else PayingTransitions()
+        read = find_reading_job(self.bucket.inputs, folder.path, self.now)
         expire = policy.expire if enough and read is None else None
-        rule_id = OURS + hashlib.sha256(f"{self.bucket.name}/{folder.path}".encode()).hexdigest()[:12]
+        rule_id = (
+            RULE_ID_PREFIX + hashlib.sha256(f"{self.bucket.name}/{folder.path}".encode()).hexdigest()[:12]
+        )
         ends = self.limits.noncurrent_days if versions >= self.limits.least else None
         if not moved.steps and expire is None and ends is None:
             self.keep(folder, moved.why or read)
@@ -187,14 +195,16 @@ class _Planner:
             expire_after=expire,
             noncurrent_expire_after=ends,
         )
-        saved = saving(folder.cohorts(moved.reads), rule, self.bucket.rates, small_too=self.small_too)
+        saved = saving_of_rule(folder.cohorts(moved.reads), rule, self.bucket.rates, small_too=self.small_too)
         if ends is not None:
-            saved += saving(noncurrent, LifecycleRule(id=rule_id, expire_after=ends), self.bucket.rates)
+            saved += saving_of_rule(
+                noncurrent, LifecycleRule(id=rule_id, expire_after=ends), self.bucket.rates
+            )
         if saved.moved + saved.deleted < self.limits.least or saved.month <= 0:
             self.keep(folder, "what is old in it is in small objects, or cheap enough where it is")
             return
         self.found.append(
-            Plan(
+            TieringPlan(
                 rule=rule,
                 words=_words(rule, policy, saved, moved.why),
                 folder=folder,
@@ -203,47 +213,49 @@ class _Planner:
             )
         )
 
-    def rarely_read(self, folder: Folder) -> bool:
+    def rarely_read(self, folder: FolderContents) -> bool:
         """Return whether request metrics show that hardly anything in *folder* is read."""
-        reads, _ = share_read(self.bucket.counted, folder.path, folder.size())
-        return reads is not None and reads <= RARELY
+        reads, _ = monthly_read_share(self.bucket.counted, folder.path, folder.size())
+        return reads is not None and reads <= _RARELY_READ
 
-    def transitions(self, folder: Folder, policy: Policy) -> Transitions:
+    def transitions(self, folder: FolderContents, policy: TieringPolicy) -> PayingTransitions:
         """Return the transitions of *policy* that pay back for *folder*, or one to Intelligent-Tiering."""
         if not policy.transitions:
-            return Transitions()
-        reads, exactly = share_read(self.bucket.counted, folder.path, folder.size())
+            return PayingTransitions()
+        reads, exactly = monthly_read_share(self.bucket.counted, folder.path, folder.size())
         if reads is not None:
             rare = self.rarely_read(folder)
-            steps = tuple((day, to) for day, to in policy.transitions if rare or to not in ARCHIVES)
+            steps = tuple((day, to) for day, to in policy.transitions if rare or to not in RESTORE_CLASSES)
             read = f"at most {float(reads):.1%} of it is read in a month, as request metrics count"
             found = self.paying(folder, steps, reads, read)
             if found.steps or exactly:
                 return found
-        if (lately := job_that_read(self.bucket.inputs, folder.path, self.now)) is not None:
-            return Transitions(why=lately)
+        if (lately := find_reading_job(self.bucket.inputs, folder.path, self.now)) is not None:
+            return PayingTransitions(why=lately)
         number = sum(source.of(folder.path) for source in self.bucket.inputs) or "no"
         unknown = f"who reads it is unknown, so S3 finds it out ({number} jobs did in 90 days)"
         tiering = ((policy.transitions[0][0], INTELLIGENT_TIERING),)
         return replace(self.paying(folder, tiering, Decimal(0), unknown), reads_known=False)
 
     def paying(
-        self, folder: Folder, steps: tuple[tuple[int, str], ...], reads: Decimal, why: str
-    ) -> Transitions:
+        self, folder: FolderContents, steps: tuple[tuple[int, str], ...], reads: Decimal, why: str
+    ) -> PayingTransitions:
         """Return the *steps* that pay back for *folder* with *reads* a month."""
         days, paid = self.limits.payback_days, steps
         if steps:
             rule, cohorts = LifecycleRule(id="x", transitions=steps), folder.cohorts(reads)
-            paid = worth(cohorts, rule, self.bucket.rates, payback_days=days, small_too=self.small_too)
+            paid = worthwhile_transitions(
+                cohorts, rule, self.bucket.rates, payback_days=days, small_too=self.small_too
+            )
         if not paid:
             why = f"{why}; no move to another class pays back in {days} days"
-        return Transitions(paid, why, reads=reads)
+        return PayingTransitions(paid, why, reads=reads)
 
     @property
     def small_too(self) -> bool:
-        return self.bucket.configuration.minimum == ALL_SIZES
+        return self.bucket.configuration.minimum == _ALL_SIZES
 
-    def uploads(self) -> Iterator[Plan]:
+    def uploads(self) -> Iterator[TieringPlan]:
         """Yield a rule that ends incomplete uploads, if there are any and no rule does so."""
         days = self.limits.upload_days
         begun = self.bucket.uploads.value if isinstance(self.bucket.uploads, Value) else ()
@@ -253,8 +265,8 @@ class _Planner:
             for rule in self.bucket.rules
         )
         if old and not ends:
-            yield Plan(
-                rule=LifecycleRule(id=f"{OURS}uploads", abort_uploads_after=days),
+            yield TieringPlan(
+                rule=LifecycleRule(id=f"{RULE_ID_PREFIX}uploads", abort_uploads_after=days),
                 words=f"{len(old)} uploads begun {days} days ago or earlier were never completed",
             )
 
@@ -263,7 +275,7 @@ def _moves_or_deletes(rule: Mapping[str, Any]) -> bool:
     """Return whether *rule* is in force for objects, not just for uploads and delete markers."""
     expires = rule.get("Expiration", {}).keys() & {"Days", "Date"}
     return rule.get("Status") == "Enabled" and (
-        bool(expires) or any(member in rule for member in ACTS_ON_OBJECTS)
+        bool(expires) or any(member in rule for member in _ACTS_ON_OBJECTS)
     )
 
 
@@ -273,12 +285,12 @@ def _prefix(rule: Mapping[str, Any]) -> str:
     return str(given.get("And", given).get("Prefix", rule.get("Prefix", "")))
 
 
-def _words(rule: LifecycleRule, policy: Policy, saved: Saving, why: str) -> str:
+def _words(rule: LifecycleRule, policy: TieringPolicy, saved: TieringSaving, why: str) -> str:
     steps = [f"{to} at {day} days" for day, to in rule.transitions]
     if rule.expire_after is not None:
         steps.append(f"deleted at {rule.expire_after} days")
     if rule.noncurrent_expire_after is not None:
         steps.append(f"old versions deleted after {rule.noncurrent_expire_after} days")
-    money = f"saves {usd(saved.month)} a month"
-    size = data_size(saved.moved + saved.deleted)
+    money = f"saves {format_usd(saved.month)} a month"
+    size = format_size(saved.moved + saved.deleted)
     return f"{size} now, {', '.join(steps)} (policy {policy.name}); {money}{f'; {why}' if why else ''}"

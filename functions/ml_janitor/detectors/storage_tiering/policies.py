@@ -7,19 +7,19 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 from ml_janitor.core.durations import parse_duration
-from ml_janitor.core.lifecycles import CLASSES, LifecycleRule
+from ml_janitor.core.lifecycles import TRANSITION_CLASSES, LifecycleRule
 
-EXPIRE = "expire"
-ALL = "*"
+_EXPIRE = "expire"
+_ALL_FOLDERS = "*"
 
-POLICIES: Mapping[str, str] = {
+DEFAULT_TIERING_POLICIES: Mapping[str, str] = {
     "experiments": "STANDARD_IA 30d, GLACIER_IR 90d, DEEP_ARCHIVE 365d",
     "processed": "STANDARD_IA 60d, GLACIER_IR 180d",
     "logs": "expire 90d",
     "tmp": "expire 7d",
     "other": "STANDARD_IA 90d, GLACIER_IR 180d",
 }
-FOLDERS: Mapping[str, str] = {
+DEFAULT_TIERING_FOLDERS: Mapping[str, str] = {
     "*/experiments/": "experiments",
     "*/checkpoints/": "experiments",
     "*/processed/": "processed",
@@ -32,7 +32,7 @@ FOLDERS: Mapping[str, str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class TieringPolicy:
     """One policy: *transitions* are ages in days and storage classes, *expire* is the age of deletion."""
 
     name: str
@@ -46,51 +46,53 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True)
-class Policies:
+class TieringPolicies:
     """Every policy by name, and *folders*: globs over "bucket/folder/" in order of precedence."""
 
-    named: Mapping[str, Policy]
+    named: Mapping[str, TieringPolicy]
     folders: Mapping[str, str] = field(default_factory=dict)
 
-    def of(self, place: str) -> Policy | None:
+    def of(self, place: str) -> TieringPolicy | None:
         """Return the policy of the folder *place* ("bucket/folder/") itself, of no folder above it."""
-        found = (name for glob, name in self.folders.items() if glob != ALL and fnmatchcase(place, glob))
+        found = (
+            name for glob, name in self.folders.items() if glob != _ALL_FOLDERS and fnmatchcase(place, glob)
+        )
         return next((self.named[name] for name in found), None)
 
     @property
-    def otherwise(self) -> Policy | None:
+    def otherwise(self) -> TieringPolicy | None:
         """The policy of folders that only the glob "*" matches."""
-        return self.named[self.folders[ALL]] if ALL in self.folders else None
+        return self.named[self.folders[_ALL_FOLDERS]] if _ALL_FOLDERS in self.folders else None
 
 
-def parse(policies: Mapping[str, str], folders: Mapping[str, str]) -> Policies:
+def parse_policies(policies: Mapping[str, str], folders: Mapping[str, str]) -> TieringPolicies:
     """Return the policies in an operator's settings. Raises ValueError for invalid ones."""
     named = {name: _policy(name, words) for name, words in policies.items()}
     for glob, name in folders.items():
         if name not in named:
             raise ValueError(f'folders: "{glob}" names the policy "{name}", which policies does not have')
-        if glob != ALL and not glob.endswith("/"):
+        if glob != _ALL_FOLDERS and not glob.endswith("/"):
             raise ValueError(
                 f'folders: expected a glob over "bucket/folder/" with its last slash, got "{glob}"'
             )
-    return Policies(named, folders)
+    return TieringPolicies(named, folders)
 
 
-def _policy(name: str, words: str) -> Policy:
+def _policy(name: str, words: str) -> TieringPolicy:
     steps = [step.split() for step in words.split(",")]
     wrong = f'policies.{name}: expected steps like "STANDARD_IA 30d, expire 365d", got "{words}"'
-    if any(len(step) != 2 or step[0] not in {*CLASSES, EXPIRE} for step in steps):
+    if any(len(step) != 2 or step[0] not in {*TRANSITION_CLASSES, _EXPIRE} for step in steps):
         raise ValueError(wrong)
     try:
         ages = [(parse_duration(age).days, what) for what, age in steps]
     except ValueError as error:
         raise ValueError(wrong) from error
-    moved = tuple((age, what) for age, what in ages if what != EXPIRE)
-    ends = [age for age, what in ages if what == EXPIRE]
+    moved = tuple((age, what) for age, what in ages if what != _EXPIRE)
+    ends = [age for age, what in ages if what == _EXPIRE]
     if len(ends) > 1:
         raise ValueError(wrong)
     try:
         LifecycleRule(id=name, transitions=moved, expire_after=ends[0] if ends else None)
     except ValueError as error:
         raise ValueError(f"policies.{name}: {error}") from error
-    return Policy(name, moved, ends[0] if ends else None)
+    return TieringPolicy(name, moved, ends[0] if ends else None)

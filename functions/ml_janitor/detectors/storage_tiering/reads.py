@@ -10,45 +10,45 @@ from functools import partial
 from typing import Any
 
 from ml_janitor.aws import metrics
-from ml_janitor.aws.answers import Listing, attempted
+from ml_janitor.aws.answers import Listing, as_signal
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.locations import mentioned
+from ml_janitor.aws.locations import addresses_in
 from ml_janitor.aws.metrics import Metric
 from ml_janitor.aws.sagemaker_kinds import (
     PROCESSING_JOB,
     TRAINING_JOB,
     TRANSFORM_JOB,
-    Kind,
-    describe,
-    targets,
+    SageMakerKind,
+    describe_resource,
+    list_targets,
 )
-from ml_janitor.aws.training_jobs import recorded
+from ml_janitor.aws.training_jobs import search_training_jobs
 from ml_janitor.core.signals import Absent, Signal, Unreadable, Value
 
-LIST_METRICS_CONFIGURATIONS = "s3:ListBucketMetricsConfigurations"
+_LIST_METRICS_CONFIGURATIONS = "s3:ListBucketMetricsConfigurations"
 
-WINDOW = timedelta(days=90)
+_READ_WINDOW = timedelta(days=90)
 """Time over which reads are counted."""
-ENOUGH = timedelta(days=30)
+_ENOUGH_DAYS = timedelta(days=30)
 """Days of request metrics that it takes to tell how often something is read."""
-LATELY = timedelta(days=30)
+_LATELY = timedelta(days=30)
 """Time within which a job's read keeps objects from deletion, and from Intelligent-Tiering."""
-DAY = 86_400
+_DAY_SECONDS = 86_400
 
-READ_BY: Mapping[Kind, tuple[str, ...]] = {
+_INPUT_MEMBERS: Mapping[SageMakerKind, tuple[str, ...]] = {
     TRAINING_JOB: ("InputDataConfig", "HyperParameters", "Environment"),
     PROCESSING_JOB: ("ProcessingInputs", "AppSpecification", "Environment"),
     TRANSFORM_JOB: ("TransformInput", "Environment"),
 }
 """The members of a job's description that name its inputs."""
 
-DESCRIBED = (PROCESSING_JOB, TRANSFORM_JOB)
-MOST_DESCRIBED = 200
+_DESCRIBED_JOBS = (PROCESSING_JOB, TRANSFORM_JOB)
+_MOST_DESCRIBED = 200
 """Jobs of each of these kinds that are described."""
 
 
 @dataclass(frozen=True, slots=True)
-class Counted:
+class CountedReads:
     """The reads of all objects whose keys begin with *prefix*: *monthly* bytes, over *days* days."""
 
     prefix: str
@@ -57,7 +57,7 @@ class Counted:
 
 
 @dataclass(frozen=True, slots=True)
-class Input:
+class JobInput:
     """A job that was created *at* that time and read objects in *bucket* whose keys begin with *path*."""
 
     job: str
@@ -70,16 +70,18 @@ class Input:
         return self.path.startswith(folder) or folder.startswith(self.path)
 
 
-def job_that_read(inputs: Sequence[Input], folder: str, now: datetime) -> str | None:
-    """Return the job that read something in *folder* within `LATELY`, in words; None if none did."""
-    recent = [source.job for source in inputs if source.of(folder) and now - source.at <= LATELY]
+def find_reading_job(inputs: Sequence[JobInput], folder: str, now: datetime) -> str | None:
+    """Return the job that read something in *folder* within `_LATELY`, in words; None if none did."""
+    recent = [source.job for source in inputs if source.of(folder) and now - source.at <= _LATELY]
     if not recent:
         return None
     more = f" and {len(recent) - 1} more" if len(recent) > 1 else ""
-    return f"{recent[0]}{more} read it within {LATELY.days} days"
+    return f"{recent[0]}{more} read it within {_LATELY.days} days"
 
 
-def share_read(signal: Signal[tuple[Counted, ...]], folder: str, size: int) -> tuple[Decimal | None, bool]:
+def monthly_read_share(
+    signal: Signal[tuple[CountedReads, ...]], folder: str, size: int
+) -> tuple[Decimal | None, bool]:
     """
     Return the most reads of all of *folder* in a month, and whether they are exact; None if unknown.
 
@@ -93,7 +95,9 @@ def share_read(signal: Signal[tuple[Counted, ...]], folder: str, size: int) -> t
     return Decimal(str(best.monthly)) / max(1, size), best.prefix == folder
 
 
-def counted(aws: Aws, buckets: Sequence[str], now: datetime) -> dict[str, Signal[tuple[Counted, ...]]]:
+def read_counted_reads(
+    aws: Aws, buckets: Sequence[str], now: datetime
+) -> dict[str, Signal[tuple[CountedReads, ...]]]:
     """
     Return the counted reads of each of *buckets*; absent where metrics are off, or not on for long enough.
 
@@ -107,9 +111,11 @@ def counted(aws: Aws, buckets: Sequence[str], now: datetime) -> dict[str, Signal
         if isinstance(read, Value)
         for filter_id in read.value
     }
-    series = metrics.read(aws, (metric for pair in wanted.values() for metric in pair), now - WINDOW, now)
+    series = metrics.read_metrics(
+        aws, (metric for pair in wanted.values() for metric in pair), now - _READ_WINDOW, now
+    )
 
-    def of(name: str, read: Signal[dict[str, str]]) -> Signal[tuple[Counted, ...]]:
+    def of(name: str, read: Signal[dict[str, str]]) -> Signal[tuple[CountedReads, ...]]:
         if not isinstance(read, Value):
             return read
         pairs = {prefix: wanted[name, filter_id] for filter_id, prefix in read.value.items()}
@@ -118,7 +124,7 @@ def counted(aws: Aws, buckets: Sequence[str], now: datetime) -> dict[str, Signal
     return {name: of(name, read) for name, read in filters.items()}
 
 
-@attempted(LIST_METRICS_CONFIGURATIONS)
+@as_signal(_LIST_METRICS_CONFIGURATIONS)
 def _filters(aws: Aws, bucket: str) -> dict[str, str]:
     """
     Return the prefixes of a bucket's metrics by their filters' ids, without
@@ -138,37 +144,37 @@ def _filters(aws: Aws, bucket: str) -> dict[str, str]:
 
 
 def _metrics(bucket: str, filter_id: str) -> tuple[Metric, Metric]:
-    named = partial(Metric.of, "AWS/S3", period=DAY, BucketName=bucket, FilterId=filter_id)
+    named = partial(Metric.of, "AWS/S3", period=_DAY_SECONDS, BucketName=bucket, FilterId=filter_id)
     return named("AllRequests"), named("BytesDownloaded")
 
 
-type Pair = tuple[Signal[metrics.Series], Signal[metrics.Series]]
+type MetricPair = tuple[Signal[metrics.MetricSeries], Signal[metrics.MetricSeries]]
 
 
-def _counted(found: Mapping[str, Pair], now: datetime) -> Signal[tuple[Counted, ...]]:
-    known: list[Counted] = []
+def _counted(found: Mapping[str, MetricPair], now: datetime) -> Signal[tuple[CountedReads, ...]]:
+    known: list[CountedReads] = []
     for prefix, (requests, downloaded) in found.items():
         for signal in (requests, downloaded):
             if isinstance(signal, Unreadable):
                 return signal
-        if isinstance(requests, Value) and (since := now - requests.value.points[0][0]) >= ENOUGH:
+        if isinstance(requests, Value) and (since := now - requests.value.points[0][0]) >= _ENOUGH_DAYS:
             read = downloaded.value.total if isinstance(downloaded, Value) else 0.0
-            known.append(Counted(prefix, read / since.days * ENOUGH.days, since.days))
+            known.append(CountedReads(prefix, read / since.days * _ENOUGH_DAYS.days, since.days))
     return Value(tuple(known), metrics.GET_METRIC_DATA) if known else Absent(metrics.GET_METRIC_DATA)
 
 
-def inputs(aws: Aws, now: datetime) -> Listing[Input]:
+def list_job_inputs(aws: Aws, now: datetime) -> Listing[JobInput]:
     """
-    Return the inputs in S3 of jobs created within `WINDOW`: of all training jobs, of the newest others.
+    Return the inputs in S3 of jobs created within `_READ_WINDOW`: of all training jobs, of the newest others.
 
     Search returns the records of training jobs, 100 to a call. Each of the others takes a call.
     """
-    begin = now - WINDOW
-    found = [recorded(aws, lambda job: list(_inputs(TRAINING_JOB, job)), now, since=begin)]
-    for kind in DESCRIBED:
-        jobs = targets(aws, kind, CreationTimeAfter=begin, SortBy="CreationTime", SortOrder="Descending")
-        newest = [job.name for job in jobs.items[:MOST_DESCRIBED]]
-        answers = aws.map(partial(describe, aws, kind), newest)
+    begin = now - _READ_WINDOW
+    found = [search_training_jobs(aws, lambda job: list(_inputs(TRAINING_JOB, job)), now, since=begin)]
+    for kind in _DESCRIBED_JOBS:
+        jobs = list_targets(aws, kind, CreationTimeAfter=begin, SortBy="CreationTime", SortOrder="Descending")
+        newest = [job.name for job in jobs.items[:_MOST_DESCRIBED]]
+        answers = aws.map(partial(describe_resource, aws, kind), newest)
         read = tuple(list(_inputs(kind, answer.value)) for answer in answers if isinstance(answer, Value))
         unread = next((answer.error for answer in answers if isinstance(answer, Unreadable)), None)
         found.append(Listing(read, jobs.error or unread))
@@ -178,8 +184,8 @@ def inputs(aws: Aws, now: datetime) -> Listing[Input]:
     )
 
 
-def _inputs(kind: Kind, job: Mapping[str, Any]) -> Iterator[Input]:
+def _inputs(kind: SageMakerKind, job: Mapping[str, Any]) -> Iterator[JobInput]:
     name, at = f"{kind.words} {kind.name_of(job)}", job["CreationTime"]
-    for place in mentioned([job[member] for member in READ_BY[kind] if member in job]):
+    for place in addresses_in([job[member] for member in _INPUT_MEMBERS[kind] if member in job]):
         if place.bucket is not None:
-            yield Input(name, place.bucket, place.path, at)
+            yield JobInput(name, place.bucket, place.path, at)

@@ -10,35 +10,35 @@ from typing import Any
 from ml_janitor.aws import lifecycle_configurations as configurations
 from ml_janitor.aws.answers import unless_gone
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.lifecycle_configurations import Configuration, UnchangeableError
+from ml_janitor.aws.lifecycle_configurations import LifecycleConfiguration, UnchangeableError
 from ml_janitor.core.lifecycles import LifecycleRule
-from ml_janitor.detectors.storage_tiering.conflicts import conflict
+from ml_janitor.detectors.storage_tiering.conflicts import find_rule_conflict
 from ml_janitor.engine.detector import CannotActError, ChangedError, NotFinishedError, Steps
 
-LOST = "what the rules deleted or moved to another class by then; fees are not returned"
+TIERING_LOST = "what the rules deleted or moved to another class by then; fees are not returned"
 
-READ = "s3:GetLifecycleConfiguration"
-WRITE = "s3:PutLifecycleConfiguration"
+READ_LIFECYCLE_ACTION = "s3:GetLifecycleConfiguration"
+WRITE_LIFECYCLE_ACTION = "s3:PutLifecycleConfiguration"
 """The permission for PutBucketLifecycleConfiguration and DeleteBucketLifecycle (S3 API reference)."""
 
-NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
-GONE = ("NoSuchBucket",)
+_BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_BUCKET_GONE = ("NoSuchBucket",)
 
-OF_SERVICES = re.compile(
+_SERVICE_BUCKET = re.compile(
     r"(amplify|aws|cdk|cf-templates|codepipeline|config-bucket|do-not-delete|elasticbeanstalk|stackset)-.*"
 )
 """Names of buckets that AWS services make for themselves, such as "aws-cloudtrail-logs-..."."""
 
 
-def check(buckets: Sequence[str], *, setting: str) -> None:
+def check_bucket_names(buckets: Sequence[str], *, setting: str) -> None:
     """Raise ValueError if one of *buckets* of *setting* is not the name of a bucket."""
     for name in buckets:
-        if not NAME.fullmatch(name):
+        if not _BUCKET_NAME.fullmatch(name):
             raise ValueError(f'{setting}: expected names of buckets like "ml-scratch", got "{name}"')
 
 
-def spared(
-    bucket: str, named: Sequence[str], there: Configuration, rules: Sequence[LifecycleRule]
+def why_bucket_spared(
+    bucket: str, named: Sequence[str], there: LifecycleConfiguration, rules: Sequence[LifecycleRule]
 ) -> str | None:
     """
     Return why *rules* are only proposed for *bucket*, or None if they may be added to the rules *there*.
@@ -47,15 +47,15 @@ def spared(
     """
     if bucket not in named:
         return "act_on_buckets does not name it"
-    if OF_SERVICES.fullmatch(bucket):
+    if _SERVICE_BUCKET.fullmatch(bucket):
         return "by its name it belongs to a service of AWS"
     return _refused(there, rules)
 
 
-def _refused(there: Configuration, rules: Sequence[LifecycleRule]) -> str | None:
+def _refused(there: LifecycleConfiguration, rules: Sequence[LifecycleRule]) -> str | None:
     """Return why *rules* cannot be added to the rules *there*, or None."""
     try:
-        why = conflict(there, rules)
+        why = find_rule_conflict(there, rules)
         there.adding(rules)
     except UnchangeableError as error:
         return str(error)
@@ -65,14 +65,14 @@ def _refused(there: Configuration, rules: Sequence[LifecycleRule]) -> str | None
 # --- the act ----------------------------------------------------------------------------------------
 
 
-def prepared(aws: Aws, bucket: str, rules: Sequence[LifecycleRule]) -> dict[str, Any]:
+def prepare_rules(aws: Aws, bucket: str, rules: Sequence[LifecycleRule]) -> dict[str, Any]:
     """
     Return the record for an undo: *rules*, and a digest of the other rules, by which a change shows.
 
     Raises CannotActError if *rules* cannot stand beside the rules that are there.
     """
     try:
-        there = configurations.read(aws, bucket)
+        there = configurations.read_lifecycle(aws, bucket)
     except UnchangeableError as error:
         raise CannotActError(str(error)) from error
     why = _refused(there, rules) if rules else "no rule is proposed for it any more"
@@ -89,7 +89,7 @@ def act(aws: Aws, record: Mapping[str, Any], steps: Steps) -> None:
     S3 has no condition for that call: it replaces another write in the instant between the last reading and
     the call. Raises ChangedError if the other rules are no longer the prepared ones.
     """
-    rules = rules_of(record)
+    rules = recorded_rules(record)
     steps.do("add its lifecycle rules", lambda: _add(aws, record["bucket"], rules, record["before"]))
 
 
@@ -102,7 +102,7 @@ def _add(aws: Aws, bucket: str, rules: Sequence[LifecycleRule], before: str) -> 
     if there.digest() != before:
         raise ChangedError("its lifecycle rules were changed in the last moment")
     merged = there.adding(rules)
-    configurations.write(aws, bucket, merged)
+    configurations.write_lifecycle(aws, bucket, merged)
     _verify(aws, bucket, rules, before)
 
 
@@ -113,26 +113,26 @@ def _verify(aws: Aws, bucket: str, rules: Sequence[LifecycleRule], before: str) 
     Raises NotFinishedError if S3 still shows the old rules, and ChangedError if the other rules changed: then
     the added *rules* are removed, since nobody judged them beside the new ones.
     """
-    now = configurations.read(aws, bucket)
+    now = configurations.read_lifecycle(aws, bucket)
     own = now.own(rules)
     if now.digest(besides=own) == before:
         if len(own) < len(rules):
             raise NotFinishedError("S3 does not show the new lifecycle rules yet")
         return
     if own:
-        configurations.write(aws, bucket, now.without(own))
+        configurations.write_lifecycle(aws, bucket, now.without(own))
     raise ChangedError("somebody else wrote its lifecycle rules at the same moment, and theirs stay")
 
 
 def is_done(aws: Aws, record: Mapping[str, Any]) -> bool:
     """Return whether its rules are there as they were written, or the bucket is gone."""
-    rules, there = rules_of(record), _read(aws, record["bucket"])
+    rules, there = recorded_rules(record), _read(aws, record["bucket"])
     return there is None or len(there.own(rules)) == len(rules)
 
 
-def _read(aws: Aws, bucket: str) -> Configuration | None:
+def _read(aws: Aws, bucket: str) -> LifecycleConfiguration | None:
     """Return the present rules; None if the bucket is gone."""
-    return unless_gone(lambda: configurations.read(aws, bucket), GONE)
+    return unless_gone(lambda: configurations.read_lifecycle(aws, bucket), _BUCKET_GONE)
 
 
 # --- the undo ---------------------------------------------------------------------------------------
@@ -145,7 +145,7 @@ def revert(aws: Aws, record: Mapping[str, Any], steps: Steps) -> str:
     A configuration without any rule left is deleted: S3 keeps none without rules.
     Raises CannotActError if the bucket is gone.
     """
-    rules, left = rules_of(record), list[str]()
+    rules, left = recorded_rules(record), list[str]()
 
     def remove() -> None:
         there = _read(aws, record["bucket"])
@@ -156,16 +156,16 @@ def revert(aws: Aws, record: Mapping[str, Any], steps: Steps) -> str:
             rule.first("ID") or "" for rule in there.named([rule.id for rule in rules]) if rule not in own
         )
         if own:
-            configurations.write(aws, record["bucket"], there.without(own))
-            if configurations.read(aws, record["bucket"]).own(rules):
+            configurations.write_lifecycle(aws, record["bucket"], there.without(own))
+            if configurations.read_lifecycle(aws, record["bucket"]).own(rules):
                 raise NotFinishedError("S3 still shows the lifecycle rules that were taken out")
 
     steps.do("take its lifecycle rules out", remove)
     changed = f"; {', '.join(left)} was changed since, and stays" if left else ""
-    return f"{effect(record, 'were')}{changed}"
+    return f"{undo_rules_text(record, 'were')}{changed}"
 
 
-def effect(record: Mapping[str, Any], verb: str = "are") -> str:
+def undo_rules_text(record: Mapping[str, Any], verb: str = "are") -> str:
     """Return the effect of an undo, in words."""
     names = ", ".join(rule["id"] for rule in record["rules"])
     return (
@@ -174,7 +174,7 @@ def effect(record: Mapping[str, Any], verb: str = "are") -> str:
     )
 
 
-def rules_of(record: Mapping[str, Any]) -> list[LifecycleRule]:
+def recorded_rules(record: Mapping[str, Any]) -> list[LifecycleRule]:
     """Return the rules of a *record*."""
     return [
         LifecycleRule(**{**rule, "transitions": tuple((days, name) for days, name in rule["transitions"])})

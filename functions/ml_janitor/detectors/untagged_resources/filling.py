@@ -6,51 +6,52 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from ml_janitor.aws.tags import RESERVED
-from ml_janitor.core.ownership import plain
+from ml_janitor.aws.tags import AWS_TAG_PREFIX
+from ml_janitor.core.ownership import normalised_key
 from ml_janitor.core.signals import Absent, Signal, Tags, Value
-from ml_janitor.core.text import listed
+from ml_janitor.core.text import join_words
 from ml_janitor.detectors.untagged_resources import inventory
 from ml_janitor.detectors.untagged_resources.creators import Creator
-from ml_janitor.detectors.untagged_resources.required_tags import Fault, Lack, written
+from ml_janitor.detectors.untagged_resources.required_tags import TagFault, TagLack, has_tag
 from ml_janitor.engine.detector import Condition, Grant, allow
 
-OWNER = "owner"
+OWNER_KEY = "owner"
 """The required tag, in any spelling, for which the creator is suggested, and filled in."""
 
-LONGEST = 256
+_LONGEST_TAG_VALUE = 256
 """Characters that a tag's value can have."""
 
-ON: Mapping[str, Sequence[str]] = {
-    "sagemaker": [kind.every for kind in inventory.KINDS],
+_TAGGABLE_ARNS: Mapping[str, Sequence[str]] = {
+    "sagemaker": [kind.every for kind in inventory.JUDGED_KINDS],
     "s3": ["arn:aws:s3:::*"],
     "ecr": ["repository/*"],
 }
-ADD = {"sagemaker": "sagemaker:AddTags", "s3": "s3:TagResource", "ecr": "ecr:TagResource"}
-REMOVE = {"sagemaker": "sagemaker:DeleteTags", "s3": "s3:UntagResource", "ecr": "ecr:UntagResource"}
+_ADD_ACTIONS = {"sagemaker": "sagemaker:AddTags", "s3": "s3:TagResource", "ecr": "ecr:TagResource"}
+_REMOVE_ACTIONS = {"sagemaker": "sagemaker:DeleteTags", "s3": "s3:UntagResource", "ecr": "ecr:UntagResource"}
 
 
-def check(fill: Mapping[str, str], required: Sequence[str]) -> None:
+def check_fill_tags(fill: Mapping[str, str], required: Sequence[str]) -> None:
     """Raise ValueError if *fill* has a key that is not required, or a value that no tag can have."""
     for key, value in fill.items():
         if key not in required:
             raise ValueError(f"fill_tags: {key!r} is none of the required tags ({', '.join(required)})")
-        if key.lower().startswith(RESERVED):
+        if key.lower().startswith(AWS_TAG_PREFIX):
             raise ValueError(f"fill_tags: {key!r} is for AWS to set")
-        if not possible(value):
+        if not is_possible_value(value):
             raise ValueError(
-                f"fill_tags: {key} cannot be {value!r}; a value has 1 to {LONGEST} letters, digits, "
+                f"fill_tags: {key} cannot be {value!r}; a value has 1 to {_LONGEST_TAG_VALUE} "
+                f"letters, digits, "
                 "blanks or any of _.:/=+-@"
             )
 
 
-def check_domain(domain: str) -> None:
+def check_owner_domain(domain: str) -> None:
     """Raise ValueError if *domain* cannot be the domain of an address."""
     if domain and not re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)+", domain):
         raise ValueError(f"owner_domain: expected a domain such as example.com, got {domain!r}")
 
 
-def address(name: str, domain: str) -> str:
+def owner_address(name: str, domain: str) -> str:
     """
     Return the address of the person *name* in *domain*; *name* itself if it
     is an address, or without a domain.
@@ -61,27 +62,29 @@ def address(name: str, domain: str) -> str:
     return name if not domain or "@" in name else f"{name}@{domain}"
 
 
-def owner_of(creator: Signal[Creator], domain: str) -> Signal[Creator]:
+def owner_of_creator(creator: Signal[Creator], domain: str) -> Signal[Creator]:
     """Return *creator* in the form of an owner's tag."""
     match creator:
         case Value(Creator(person=True) as person, source, at):
-            return Value(replace(person, name=address(person.name, domain)), source, at)
+            return Value(replace(person, name=owner_address(person.name, domain)), source, at)
         case other:
             return other
 
 
-def possible(value: str) -> bool:
+def is_possible_value(value: str) -> bool:
     """
     Return whether *value* is not blank and every service accepts it:
     SageMaker's pattern is the strictest.
     """
     return (
-        bool(value.strip()) and len(value) <= LONGEST and re.fullmatch(r"[\w .:/=+\-@]*", value) is not None
+        bool(value.strip())
+        and len(value) <= _LONGEST_TAG_VALUE
+        and re.fullmatch(r"[\w .:/=+\-@]*", value) is not None
     )
 
 
-def additions(
-    found: Sequence[Lack], fill: Mapping[str, str], creator: Signal[Creator], *, creator_owns: bool
+def tag_additions(
+    found: Sequence[TagLack], fill: Mapping[str, str], creator: Signal[Creator], *, creator_owns: bool
 ) -> dict[str, str]:
     """
     Return the tags to add: values for keys *found* missing, not for empty or misspelt ones.
@@ -91,16 +94,16 @@ def additions(
     return {
         lack.key: value
         for lack in found
-        if lack.fault is Fault.MISSING
+        if lack.fault is TagFault.MISSING
         and (value := _value(lack.key, fill, creator if creator_owns else None)) is not None
     }
 
 
 def _value(key: str, fill: Mapping[str, str], creator: Signal[Creator] | None) -> str | None:
-    if plain(key) != OWNER or creator is None:
+    if normalised_key(key) != OWNER_KEY or creator is None:
         return fill.get(key)
     match creator:
-        case Value(Creator(person=True, name=name)) if possible(name):
+        case Value(Creator(person=True, name=name)) if is_possible_value(name):
             return name
         case Value() | Absent():
             return fill.get(key)
@@ -108,25 +111,25 @@ def _value(key: str, fill: Mapping[str, str], creator: Signal[Creator] | None) -
             return None
 
 
-def described(adding: Mapping[str, str]) -> str:
+def additions_text(adding: Mapping[str, str]) -> str:
     """Return the action in words: "add owner = anna@example.com and environment = unknown"."""
-    return f"add {listed([f'{key} = {value}' for key, value in adding.items()])}"
+    return f"add {join_words([f'{key} = {value}' for key, value in adding.items()])}"
 
 
-def undo_words(name: str, added: Mapping[str, str], verb: str) -> str:
+def fill_undo_text(name: str, added: Mapping[str, str], verb: str) -> str:
     """Return the effect of an undo in words; *verb* is "is" or "was"."""
     return f"what was filled in {verb} removed from {name}, unless it was changed since: {', '.join(added)}"
 
 
-def filled(adding: Mapping[str, str], tags: Tags) -> bool:
+def is_filled(adding: Mapping[str, str], tags: Tags) -> bool:
     """
     Return whether nothing is left to add: each key is there, in whatever
     spelling and with whatever value.
     """
-    return all(written(key, tags) for key in adding)
+    return all(has_tag(key, tags) for key in adding)
 
 
-def may_add(keys: Sequence[str]) -> Iterator[Grant]:
+def tag_adding_grants(keys: Sequence[str]) -> Iterator[Grant]:
     """
     Yield the permission to add each of *keys* alone, and only where it is not there yet.
 
@@ -141,13 +144,21 @@ def may_add(keys: Sequence[str]) -> Iterator[Grant]:
             Condition("Null", "aws:TagKeys", ("false",)),
             Condition("Null", f"aws:ResourceTag/{key}", ("true",)),
         )
-        yield from (allow(ADD[service], on=on, when=alone) for service, ons in ON.items() for on in ons)
+        yield from (
+            allow(_ADD_ACTIONS[service], on=on, when=alone)
+            for service, ons in _TAGGABLE_ARNS.items()
+            for on in ons
+        )
 
 
-def may_remove(keys: Sequence[str]) -> Iterator[Grant]:
+def tag_removing_grants(keys: Sequence[str]) -> Iterator[Grant]:
     """Yield the permission to remove *keys* and no other tags."""
     only = (
         Condition("ForAllValues:StringEquals", "aws:TagKeys", tuple(keys)),
         Condition("Null", "aws:TagKeys", ("false",)),
     )
-    yield from (allow(REMOVE[service], on=on, when=only) for service, ons in ON.items() for on in ons)
+    yield from (
+        allow(_REMOVE_ACTIONS[service], on=on, when=only)
+        for service, ons in _TAGGABLE_ARNS.items()
+        for on in ons
+    )

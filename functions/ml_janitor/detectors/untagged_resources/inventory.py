@@ -9,13 +9,13 @@ from typing import Any
 
 from ml_janitor.aws.answers import Listing
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.sagemaker_kinds import TAGGED, TRAINING_JOB, Kind, listing
-from ml_janitor.aws.training_jobs import lately
+from ml_janitor.aws.sagemaker_kinds import TAGGED_KINDS, TRAINING_JOB, SageMakerKind, list_kind
+from ml_janitor.aws.training_jobs import list_recent_jobs
 from ml_janitor.core.model import Target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Resource:
+class TaggableResource:
     """
     One resource of a *kind* as its listing shows it.
 
@@ -23,22 +23,22 @@ class Resource:
     name, such as a job that ended long ago.
     """
 
-    kind: Kind
+    kind: SageMakerKind
     arn: str
     name: str
     created: datetime | None
     outside: str | None = None
 
 
-KINDS = TAGGED
+JUDGED_KINDS = TAGGED_KINDS
 """The kinds whose tags are judged."""
 
 
-AROUND = timedelta(minutes=1)
+_AROUND_CREATION = timedelta(minutes=1)
 """Time before and after a creation time: no document says whether a filter includes its ends."""
 
 
-def queries(kind: Kind, since: datetime) -> tuple[dict[str, Any], ...]:
+def listing_queries(kind: SageMakerKind, since: datetime) -> tuple[dict[str, Any], ...]:
     """
     Return the queries for a listing: everything, or for jobs those in
     progress and those created since *since*.
@@ -46,7 +46,9 @@ def queries(kind: Kind, since: datetime) -> tuple[dict[str, Any], ...]:
     return ({"StatusEquals": kind.running}, {"CreationTimeAfter": since}) if kind.job else ({},)
 
 
-def resource(aws: Aws, kind: Kind, entry: dict[str, Any], since: datetime) -> Resource:
+def listed_resource(
+    aws: Aws, kind: SageMakerKind, entry: dict[str, Any], since: datetime
+) -> TaggableResource:
     """
     Return an *entry* of a listing as a resource; a missing member fails the
     read, as a cut-off answer does.
@@ -54,7 +56,7 @@ def resource(aws: Aws, kind: Kind, entry: dict[str, Any], since: datetime) -> Re
     created = entry.get("CreationTime")
     running = kind.job and entry[kind.status] == kind.running
     over = kind.job and not running and created is not None and created < since
-    return Resource(
+    return TaggableResource(
         kind=kind,
         arn=kind.arn_of(aws, entry),
         name=kind.name_of(entry),
@@ -63,20 +65,26 @@ def resource(aws: Aws, kind: Kind, entry: dict[str, Any], since: datetime) -> Re
     )
 
 
-def read(aws: Aws, kind: Kind, query: dict[str, Any], since: datetime) -> Listing[Resource]:
+def read_resources(
+    aws: Aws, kind: SageMakerKind, query: dict[str, Any], since: datetime
+) -> Listing[TaggableResource]:
     """Return one listing of *kind*, narrowed by *query*; *since* is where the past of jobs begins."""
-    return listing(aws, kind, lambda entry: resource(aws, kind, entry, since), **query)
+    return list_kind(aws, kind, lambda entry: listed_resource(aws, kind, entry, since), **query)
 
 
-def read_training_jobs(aws: Aws, since: datetime, now: datetime) -> Listing[Resource]:
+def read_training_jobs(aws: Aws, since: datetime, now: datetime) -> Listing[TaggableResource]:
     """
     Return the jobs in progress and those created since *since*; only their
     listing has every job that existed.
     """
-    return once(lately(aws, lambda entry: resource(aws, TRAINING_JOB, dict(entry), since), since, now))
+    return join_unique(
+        list_recent_jobs(
+            aws, lambda entry: listed_resource(aws, TRAINING_JOB, dict(entry), since), since, now
+        )
+    )
 
 
-def look(aws: Aws, kind: Kind, target: Target, since: datetime) -> Resource | None:
+def find_resource(aws: Aws, kind: SageMakerKind, target: Target, since: datetime) -> TaggableResource | None:
     """
     Return the resource *target*, from the listing narrowed to its name and creation time, where possible.
 
@@ -85,22 +93,25 @@ def look(aws: Aws, kind: Kind, target: Target, since: datetime) -> Resource | No
     """
     narrowed: list[dict[str, Any]] = [{"NameContains": target.name}] if kind.named_in_arn else []
     if (created := target.created) is not None:
-        around = {"CreationTimeAfter": created - AROUND, "CreationTimeBefore": created + AROUND}
+        around = {
+            "CreationTimeAfter": created - _AROUND_CREATION,
+            "CreationTimeBefore": created + _AROUND_CREATION,
+        }
         narrowed = [query | around for query in narrowed]
-    for query in (*narrowed, *queries(kind, since)):
-        every = read(aws, kind, query, since)
-        if (found := named(every.items, target.arn)) is not None:
+    for query in (*narrowed, *listing_queries(kind, since)):
+        every = read_resources(aws, kind, query, since)
+        if (found := resource_by_arn(every.items, target.arn)) is not None:
             return found
         every.check()
     return None
 
 
-def named(resources: Iterable[Resource], arn: str) -> Resource | None:
+def resource_by_arn(resources: Iterable[TaggableResource], arn: str) -> TaggableResource | None:
     """Return the one of *resources* with this ARN, in whatever case it is written."""
     return next((candidate for candidate in resources if candidate.arn.lower() == arn.lower()), None)
 
 
-def once(listings: Sequence[Listing[Resource]]) -> Listing[Resource]:
+def join_unique(listings: Sequence[Listing[TaggableResource]]) -> Listing[TaggableResource]:
     """
     Return all *listings* as a single one, each resource once: a running
     job is also one of the last days.

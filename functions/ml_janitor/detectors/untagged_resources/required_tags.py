@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ml_janitor.aws.tags import settable
-from ml_janitor.core.ownership import plain
+from ml_janitor.aws.tags import settable_tags
+from ml_janitor.core.ownership import normalised_key
 from ml_janitor.core.signals import Tags
-from ml_janitor.core.text import listed
+from ml_janitor.core.text import join_words
 
 
-class Fault(StrEnum):
+class TagFault(StrEnum):
     """The fault of a required tag."""
 
     MISSING = "missing"
@@ -21,7 +21,7 @@ class Fault(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Lack:
+class TagLack:
     """
     One required *key* that a resource lacks.
 
@@ -29,7 +29,7 @@ class Lack:
     """
 
     key: str
-    fault: Fault
+    fault: TagFault
     spelt: tuple[str, ...] = ()
     filled: bool = False
 
@@ -38,45 +38,47 @@ class Lack:
         """The fault without the key: "missing", "empty", "written as 'Owner'"."""
         instead = " and ".join(f"'{key}'" for key in self.spelt)
         match self.fault:
-            case Fault.MISSING:
+            case TagFault.MISSING:
                 return "missing"
-            case Fault.EMPTY:
+            case TagFault.EMPTY:
                 return f"empty, and also written as {instead}" if instead else "empty"
-            case Fault.MISSPELT:
+            case TagFault.MISSPELT:
                 return f"written as {instead}" if self.filled else f"written as {instead}, and empty"
 
 
-def lacks(required: Sequence[str], tags: Tags) -> tuple[Lack, ...]:
+def find_tag_lacks(required: Sequence[str], tags: Tags) -> tuple[TagLack, ...]:
     """Return the faults of *tags*, in the order of *required*."""
-    own = settable(tags)
+    own = settable_tags(tags)
     return tuple(lack for key in required if (lack := _lack(key, own)) is not None)
 
 
-def _lack(key: str, tags: Tags) -> Lack | None:
+def _lack(key: str, tags: Tags) -> TagLack | None:
     if tags.get(key, "").strip():
         return None
-    spelt = tuple(sorted(other for other in tags if other != key and plain(other) == plain(key)))
-    fault = Fault.EMPTY if key in tags else Fault.MISSPELT if spelt else Fault.MISSING
-    return Lack(key, fault, spelt, filled=any(tags[other].strip() for other in spelt))
+    spelt = tuple(
+        sorted(other for other in tags if other != key and normalised_key(other) == normalised_key(key))
+    )
+    fault = TagFault.EMPTY if key in tags else TagFault.MISSPELT if spelt else TagFault.MISSING
+    return TagLack(key, fault, spelt, filled=any(tags[other].strip() for other in spelt))
 
 
-def written(key: str, tags: Tags) -> bool:
+def has_tag(key: str, tags: Tags) -> bool:
     """Return whether *tags* has *key*, empty or not, in any spelling: "CostCenter" is "cost-center"."""
-    return any(plain(other) == plain(key) for other in tags)
+    return any(normalised_key(other) == normalised_key(key) for other in tags)
 
 
-def reason(found: Sequence[Lack], required: int) -> str:
+def tag_lack_reason(found: Sequence[TagLack], required: int) -> str:
     """Return one sentence: "lacks 3 of 6 required tags: team and owner are missing; project is empty"."""
     keys: dict[str, list[str]] = {}
     for lack in found:
         keys.setdefault(lack.words, []).append(lack.key)
     faults = (
-        f"{listed(group)} {'is' if len(group) == 1 else 'are'} {fault}" for fault, group in keys.items()
+        f"{join_words(group)} {'is' if len(group) == 1 else 'are'} {fault}" for fault, group in keys.items()
     )
     return f"lacks {len(found)} of {required} required tags: {'; '.join(faults)}"
 
 
-def remedy(found: Sequence[Lack]) -> str:
+def tag_remedy(found: Sequence[TagLack]) -> str:
     """Return the proposed action. An empty tag exists already, and only a person knows its value."""
-    empty = all(lack.fault is Fault.EMPTY for lack in found)
+    empty = all(lack.fault is TagFault.EMPTY for lack in found)
     return "fill in the empty tags" if empty else "add the missing tags"

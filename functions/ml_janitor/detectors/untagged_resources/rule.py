@@ -12,14 +12,20 @@ from ml_janitor.aws import tags
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.sagemaker_kinds import TRAINING_JOB
 from ml_janitor.core.model import Change, Confidence, Effect, Rule, Target, Verdict
-from ml_janitor.core.ownership import plain
-from ml_janitor.core.signals import Absent, Evidence, NotRead, Signal, Tags, Unreadable, Value, evidence
-from ml_janitor.core.text import listed
+from ml_janitor.core.ownership import normalised_key
+from ml_janitor.core.signals import Absent, Evidence, NotRead, Signal, Tags, Unreadable, Value, as_evidence
+from ml_janitor.core.text import join_words
 from ml_janitor.detectors.untagged_resources import creators, filling, inventory, storage, tagged
 from ml_janitor.detectors.untagged_resources.creators import Creator
-from ml_janitor.detectors.untagged_resources.filling import OWNER
-from ml_janitor.detectors.untagged_resources.inventory import Resource
-from ml_janitor.detectors.untagged_resources.required_tags import Fault, Lack, lacks, reason, remedy
+from ml_janitor.detectors.untagged_resources.filling import OWNER_KEY
+from ml_janitor.detectors.untagged_resources.inventory import TaggableResource
+from ml_janitor.detectors.untagged_resources.required_tags import (
+    TagFault,
+    TagLack,
+    find_tag_lacks,
+    tag_lack_reason,
+    tag_remedy,
+)
 from ml_janitor.detectors.untagged_resources.tagged import TaggedResource
 from ml_janitor.engine.detector import CannotActError, Cleanup, Detector, Grant, Steps, allow
 
@@ -35,7 +41,7 @@ class UntaggedResources(Detector[TaggedResource]):
 
     name = "untagged-resources"
     schedule = "cron(0 5 ? * MON *)"
-    kinds = (*(kind.type for kind in inventory.KINDS), "bucket", "repository")
+    kinds = (*(kind.type for kind in inventory.JUDGED_KINDS), "bucket", "repository")
     asks_for = Change.TAG
     cleanup = Cleanup(
         effect=Effect.TAG,
@@ -44,9 +50,9 @@ class UntaggedResources(Detector[TaggedResource]):
         lost="",
     )
     reads = (
-        *(allow(kind.lists) for kind in inventory.KINDS),
+        *(allow(kind.lists) for kind in inventory.JUDGED_KINDS),
         allow("sagemaker:Search"),
-        *(allow("sagemaker:ListTags", on=kind.every) for kind in inventory.KINDS),
+        *(allow("sagemaker:ListTags", on=kind.every) for kind in inventory.JUDGED_KINDS),
         allow("tag:GetResources"),
         allow("s3:ListAllMyBuckets"),
         allow("s3:GetBucketTagging", on="arn:aws:s3:::*"),
@@ -62,8 +68,8 @@ class UntaggedResources(Detector[TaggedResource]):
     owner_domain: str = ""
 
     def __post_init__(self) -> None:
-        filling.check(self.fill_tags, self.required)
-        filling.check_domain(self.owner_domain)
+        filling.check_fill_tags(self.fill_tags, self.required)
+        filling.check_owner_domain(self.owner_domain)
 
     @property
     def filled(self) -> tuple[str, ...]:
@@ -71,12 +77,12 @@ class UntaggedResources(Detector[TaggedResource]):
         return tuple(key for key in self.required if key in self.fill_tags or self._from_creator(key))
 
     def _from_creator(self, key: str) -> bool:
-        return plain(key) == OWNER and self.fill_owner
+        return normalised_key(key) == OWNER_KEY and self.fill_owner
 
     @property
     def acts(self) -> tuple[Grant, ...]:
         """The permissions to add the keys that are filled in, each where it is absent."""
-        return tuple(filling.may_add(self.filled))
+        return tuple(filling.tag_adding_grants(self.filled))
 
     @property
     def undoes(self) -> tuple[Grant, ...]:
@@ -86,8 +92,8 @@ class UntaggedResources(Detector[TaggedResource]):
         The listings show whether a resource is still the same one.
         """
         return (
-            *(grant for grant in self.reads if grant.action in tagged.UNDO_READS),
-            *filling.may_remove(self.required),
+            *(grant for grant in self.reads if grant.action in tagged.TAG_UNDO_READS),
+            *filling.tag_removing_grants(self.required),
         )
 
     def never_acts(self) -> str | None:
@@ -97,22 +103,22 @@ class UntaggedResources(Detector[TaggedResource]):
         """List by kind, read tags in bulk, and exact tags where a required tag is not there."""
         since = now - self.recent
         listings = [
-            partial(inventory.read, aws, kind, query, since)
-            for kind in inventory.KINDS
+            partial(inventory.read_resources, aws, kind, query, since)
+            for kind in inventory.JUDGED_KINDS
             if kind is not TRAINING_JOB
-            for query in inventory.queries(kind, since)
+            for query in inventory.listing_queries(kind, since)
         ]
         listings.append(partial(inventory.read_training_jobs, aws, since, now))
-        stores = storage.read(aws, since)
-        account = inventory.once([*aws.map(lambda read: read(), listings), stores])
+        stores = storage.read_stores(aws, since)
+        account = inventory.join_unique([*aws.map(lambda read: read(), listings), stores])
         judged = [resource for resource in account.items if resource.outside is None]
-        book = tags.of_many(aws, [resource.arn for resource in judged])
+        book = tags.read_tags_of(aws, [resource.arn for resource in judged])
         yield from self._candidates(aws, judged, [book.of(resource.arn) for resource in judged], now)
         account.check()
 
     def look(self, aws: Aws, target: Target, now: datetime) -> TaggedResource | None:
         """Read one resource: the same listing, narrowed to its name, and exact tags."""
-        resource = tagged.look(aws, target, now - self.recent)
+        resource = tagged.find_tagged_resource(aws, target, now - self.recent)
         if resource is None:
             return None
         (candidate,) = self._candidates(aws, [resource], [NotRead()], now)
@@ -123,13 +129,13 @@ class UntaggedResources(Detector[TaggedResource]):
         rule = Rule()
         confirmed = not isinstance(candidate.exact, NotRead)
         read = candidate.exact if confirmed else candidate.bulk
-        rule.saw(evidence("tags", read, lambda own: ", ".join(sorted(own)) or "none"))  # values stay out
+        rule.saw(as_evidence("tags", read, lambda own: ", ".join(sorted(own)) or "none"))  # values stay out
         if candidate.outside is not None:
             return rule.kept(candidate.outside)
         if not isinstance(read, Value):
             why = f": {read.error}" if isinstance(read, Unreadable) else ""
             return rule.unknown(f"its tags could not be read{why}")
-        if not (found := lacks(self.required, read.value)):
+        if not (found := find_tag_lacks(self.required, read.value)):
             return rule.kept("it has every required tag")
         if not confirmed:
             return rule.unknown("it seems to lack tags, but its own list of tags was not read")
@@ -139,9 +145,9 @@ class UntaggedResources(Detector[TaggedResource]):
         kind = candidate.target.kind.replace("-", " ")
         adding = self._additions(candidate, found)
         return rule.found(
-            f"this {kind} {reason(found, len(self.required))}",
+            f"this {kind} {tag_lack_reason(found, len(self.required))}",
             Confidence.PROVEN,
-            action=filling.described(adding) if adding else remedy(found),
+            action=filling.additions_text(adding) if adding else tag_remedy(found),
             since=candidate.target.created,
             spared=None if adding else self._spared(candidate, found),
         )
@@ -150,60 +156,60 @@ class UntaggedResources(Detector[TaggedResource]):
         if not isinstance(candidate.exact, Value):
             raise CannotActError("its own list of tags was not read")
         own = candidate.exact.value
-        adding = self._additions(candidate, lacks(self.required, own))
-        if len(own) + len(adding) > tagged.MOST:
-            raise CannotActError(f"it has {len(own)} tags, and AWS takes {tagged.MOST}")
+        adding = self._additions(candidate, find_tag_lacks(self.required, own))
+        if len(own) + len(adding) > tagged.MOST_TAGS:
+            raise CannotActError(f"it has {len(own)} tags, and AWS takes {tagged.MOST_TAGS}")
         return {"tags": dict(own), "add": adding}
 
     def act(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:
         for key, value in record["add"].items():
-            steps.do(f"add {key}", partial(tagged.add, aws, target.arn, key, value))
+            steps.do(f"add {key}", partial(tagged.add_tag, aws, target.arn, key, value))
 
     def is_done(self, aws: Aws, target: Target, record: Mapping[str, Any]) -> bool:
-        if not tagged.same(aws, target):
+        if not tagged.is_same_resource(aws, target):
             return True
-        return filling.filled(record["add"], tagged.read(aws, target.arn))
+        return filling.is_filled(record["add"], tagged.read_tags_now(aws, target.arn))
 
     def revert(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> str | None:
-        if not tagged.same(aws, target):
+        if not tagged.is_same_resource(aws, target):
             raise CannotActError("it is gone, or another resource has its name now")
         for key, value in record["add"].items():
-            steps.do(f"remove {key}", partial(tagged.remove, aws, target.arn, key, value))
-        return filling.undo_words(target.name, record["add"], "was")
+            steps.do(f"remove {key}", partial(tagged.remove_tag, aws, target.arn, key, value))
+        return filling.fill_undo_text(target.name, record["add"], "was")
 
     def revert_effect(self, target: Target, record: Mapping[str, Any]) -> str:
-        return filling.undo_words(target.name, record["add"], "is")
+        return filling.fill_undo_text(target.name, record["add"], "is")
 
-    def _additions(self, candidate: TaggedResource, found: Sequence[Lack]) -> dict[str, str]:
-        owner = filling.owner_of(candidate.creator, self.owner_domain)
-        return filling.additions(found, self.fill_tags, owner, creator_owns=self.fill_owner)
+    def _additions(self, candidate: TaggedResource, found: Sequence[TagLack]) -> dict[str, str]:
+        owner = filling.owner_of_creator(candidate.creator, self.owner_domain)
+        return filling.tag_additions(found, self.fill_tags, owner, creator_owns=self.fill_owner)
 
-    def _spared(self, candidate: TaggedResource, found: Sequence[Lack]) -> str:
+    def _spared(self, candidate: TaggedResource, found: Sequence[TagLack]) -> str:
         """Return why nothing is filled in."""
-        missing = [lack.key for lack in found if lack.fault is Fault.MISSING]
+        missing = [lack.key for lack in found if lack.fault is TagFault.MISSING]
         if not missing:
             return "no tag is absent: only a person knows what belongs into those that are there"
         if isinstance(candidate.creator, Unreadable) and any(map(self._from_creator, missing)):
             return f"who created it could not be read ({candidate.creator.error})"
-        return f"fill_tags has nothing for {listed(missing)}"
+        return f"fill_tags has nothing for {join_words(missing)}"
 
     def _candidates(
-        self, aws: Aws, resources: Sequence[Resource], bulk: Sequence[Signal[Tags]], now: datetime
+        self, aws: Aws, resources: Sequence[TaggableResource], bulk: Sequence[Signal[Tags]], now: datetime
     ) -> Iterator[TaggedResource]:
         """Yield *resources* with their tags: exact ones where *bulk* does not show every required tag."""
         open_ = [resource for resource, seen in zip(resources, bulk, strict=True) if not self._complete(seen)]
-        read = aws.map(lambda resource: tags.exactly(aws, resource.arn), open_)
+        read = aws.map(lambda resource: tags.read_exact_tags(aws, resource.arn), open_)
         exact = {resource.arn: own for resource, own in zip(open_, read, strict=True)}
         lacking = [
             resource
             for resource in open_
             if isinstance(exact[resource.arn], Value) and not self._complete(exact[resource.arn])
         ]
-        who = creators.read(aws, lacking, now)
+        who = creators.read_creators(aws, lacking, now)
         for resource, seen in zip(resources, bulk, strict=True):
             own = exact.get(resource.arn, NotRead())
             yield TaggedResource(
-                target=tagged.target_of(
+                target=tagged.tagged_target(
                     aws, resource, own if isinstance(own, Value) or isinstance(seen, NotRead) else seen
                 ),
                 outside=resource.outside,
@@ -213,17 +219,17 @@ class UntaggedResources(Detector[TaggedResource]):
             )
 
     def _complete(self, read: Signal[Tags]) -> bool:
-        return isinstance(read, Value) and not lacks(self.required, read.value)
+        return isinstance(read, Value) and not find_tag_lacks(self.required, read.value)
 
 
-def _creator(read: Signal[Creator], found: Sequence[Lack], domain: str) -> Iterator[Evidence]:
+def _creator(read: Signal[Creator], found: Sequence[TagLack], domain: str) -> Iterator[Evidence]:
     match read:
         case Value(creator):
-            yield evidence("created by", read, str(creator))
-            for lack in (lack for lack in found if creator.person and plain(lack.key) == OWNER):
-                owner = filling.address(creator.name, domain)
+            yield as_evidence("created by", read, str(creator))
+            for lack in (lack for lack in found if creator.person and normalised_key(lack.key) == OWNER_KEY):
+                owner = filling.owner_address(creator.name, domain)
                 yield Evidence("suggestion", f"{lack.key} = {owner}?", source=read.source)
         case Absent():
-            yield evidence("created by", read, "not in CloudTrail, which remembers 90 days")
+            yield as_evidence("created by", read, "not in CloudTrail, which remembers 90 days")
         case Unreadable():
-            yield evidence("created by", read)
+            yield as_evidence("created by", read)

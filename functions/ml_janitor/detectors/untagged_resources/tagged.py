@@ -6,19 +6,19 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from ml_janitor.aws import tags
-from ml_janitor.aws.answers import ReadError, needed
+from ml_janitor.aws.answers import ReadError, required_value
 from ml_janitor.aws.arns import Arn, target_in
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Candidate, Target
 from ml_janitor.core.signals import NotRead, Signal, Tags
 from ml_janitor.detectors.untagged_resources import inventory, storage
 from ml_janitor.detectors.untagged_resources.creators import Creator
-from ml_janitor.detectors.untagged_resources.inventory import Resource
-from ml_janitor.detectors.untagged_resources.required_tags import written
+from ml_janitor.detectors.untagged_resources.inventory import TaggableResource
+from ml_janitor.detectors.untagged_resources.required_tags import has_tag
 
-UNDO_READS = frozenset(
+TAG_UNDO_READS = frozenset(
     {
-        *(kind.lists for kind in inventory.KINDS),
+        *(kind.lists for kind in inventory.JUDGED_KINDS),
         "sagemaker:ListTags",
         "s3:ListAllMyBuckets",
         "s3:GetBucketTagging",
@@ -28,7 +28,7 @@ UNDO_READS = frozenset(
 )
 """The part of the reads that `undo` needs."""
 
-MOST = 50
+MOST_TAGS = 50
 """Tags that a resource of SageMaker, S3 or ECR can have."""
 
 
@@ -46,19 +46,19 @@ class TaggedResource(Candidate):
     creator: Signal[Creator] = field(default_factory=NotRead)
 
 
-def look(aws: Aws, target: Target, since: datetime) -> Resource | None:
+def find_tagged_resource(aws: Aws, target: Target, since: datetime) -> TaggableResource | None:
     """Return the resource as its listing shows it now. Raises ReadError."""
     arn = Arn.parse(target.arn)
     if arn.service == "sagemaker":
-        kind = next((kind for kind in inventory.KINDS if kind.type == arn.kind), None)
+        kind = next((kind for kind in inventory.JUDGED_KINDS if kind.type == arn.kind), None)
         if kind is not None:
-            return inventory.look(aws, kind, target, since)
+            return inventory.find_resource(aws, kind, target, since)
     if (arn.service, arn.kind) in {("s3", "bucket"), ("ecr", "repository")}:
-        return storage.look(aws, target.arn, since)
+        return storage.find_store(aws, target.arn, since)
     raise ReadError(f"{target.arn} is of no kind that this detector judges")
 
 
-def same(aws: Aws, target: Target) -> bool:
+def is_same_resource(aws: Aws, target: Target) -> bool:
     """
     Return whether *target* is still there, and no other resource has its name. Raises ReadError.
 
@@ -68,22 +68,24 @@ def same(aws: Aws, target: Target) -> bool:
     if created is None:
         raise ReadError(f"the creation time of {target.name} is unknown, so another may have its name now")
     if arn.service == "sagemaker":
-        kind = next(kind for kind in inventory.KINDS if kind.type == arn.kind)
-        found = inventory.look(aws, kind, target, created - timedelta(days=1))
+        kind = next(kind for kind in inventory.JUDGED_KINDS if kind.type == arn.kind)
+        found = inventory.find_resource(aws, kind, target, created - timedelta(days=1))
     else:
-        listing = (storage.buckets if arn.service == "s3" else storage.repositories)(aws, frozenset())
-        found = inventory.named(listing.items, target.arn)
+        listing = (storage.list_tagged_buckets if arn.service == "s3" else storage.list_tagged_repositories)(
+            aws, frozenset()
+        )
+        found = inventory.resource_by_arn(listing.items, target.arn)
         if found is None:
             listing.check()
     return found is not None and (arn.service == "s3" or found.created == created)
 
 
-def target_of(aws: Aws, resource: Resource, read: Signal[Tags]) -> Target:
+def tagged_target(aws: Aws, resource: TaggableResource, read: Signal[Tags]) -> Target:
     """Return *resource* as a target, with the tags that were *read*."""
     return target_in(aws, resource.arn, resource.name, resource.kind.type, resource.created, tags=read)
 
 
-def add(aws: Aws, arn: str, key: str, value: str) -> None:
+def add_tag(aws: Aws, arn: str, key: str, value: str) -> None:
     """
     Add the tag *key*, unless it is there already, in whatever spelling and with whatever value.
 
@@ -91,7 +93,7 @@ def add(aws: Aws, arn: str, key: str, value: str) -> None:
     tag that is added at the same moment. TagResource works whether a bucket's tags also control access or
     not; PutBucketTagging does not (S3 User Guide, Enabling ABAC in general purpose buckets).
     """
-    if written(key, read(aws, arn)):
+    if has_tag(key, read_tags_now(aws, arn)):
         return
     match Arn.parse(arn).service:
         case "s3":
@@ -104,9 +106,9 @@ def add(aws: Aws, arn: str, key: str, value: str) -> None:
             aws.sagemaker.add_tags(ResourceArn=arn, Tags=[{"Key": key, "Value": value}])
 
 
-def remove(aws: Aws, arn: str, key: str, value: str) -> None:
+def remove_tag(aws: Aws, arn: str, key: str, value: str) -> None:
     """Remove the tag *key*, unless it is gone or has another value than *value* now."""
-    if read(aws, arn).get(key) != value:
+    if read_tags_now(aws, arn).get(key) != value:
         return
     match Arn.parse(arn).service:
         case "s3":
@@ -117,6 +119,6 @@ def remove(aws: Aws, arn: str, key: str, value: str) -> None:
             aws.sagemaker.delete_tags(ResourceArn=arn, TagKeys=[key])
 
 
-def read(aws: Aws, arn: str) -> Tags:
+def read_tags_now(aws: Aws, arn: str) -> Tags:
     """Return the tags of *arn* as they are now. Raises ReadError."""
-    return needed(tags.exactly(aws, arn)) or {}
+    return required_value(tags.read_exact_tags(aws, arn)) or {}

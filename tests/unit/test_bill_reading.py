@@ -1,0 +1,352 @@
+"""Which pages a bill is read from, for which days and accounts, and what an answer makes it say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from ml_janitor.aws.cost_explorer import CostExplorer, accounts_filter
+from ml_janitor.bill.accounts import BillAccounts
+from ml_janitor.bill.asking import BillRequest
+from ml_janitor.bill.model import Bill, BillReading, Charge, CostMetric, Forecast, GapCause
+from ml_janitor.bill.reading import read_bill, tag_gaps
+
+NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
+TODAY, DAY = NOW.date(), timedelta(days=1)
+FIRST = TODAY - 65 * DAY
+OWN, ONE, TWO = "9" * 12, "1" * 12, "2" * 12
+TAGS = {"project": "app", "owner": "who", "environment": "env", "team": "squad", "cost-center": "cc"}
+DENIED = ClientError({"Error": {"Code": "AccessDeniedException"}}, "GetCostAndUsage")
+
+type Line = tuple[int, Sequence[str], str]
+"""How many days ago, the values of the groupings, and dollars; half of it is amortised."""
+
+
+class Paper:
+    """A Cost Explorer with *lines* by groupings, and what it is asked."""
+
+    def __init__(self, lines: Mapping[str, Sequence[Line] | Exception]) -> None:
+        self.lines = lines
+        self.asked: list[tuple[str, date]] = []
+        self.filters: list[Any] = []
+        self.tags: dict[str, bool] = {}
+        self.used: list[str] = []
+        self.services = ["S3"]
+
+    def get_cost_and_usage(self, **asked: Any) -> Any:
+        groups = " ".join(one["Key"] for one in asked["GroupBy"])
+        first = date.fromisoformat(asked["TimePeriod"]["Start"])
+        self.asked.append((groups, first))
+        self.filters.append(asked.get("Filter"))
+        lines = self.lines.get(groups, ())
+        if isinstance(lines, Exception):
+            raise lines
+        days: dict[date, list[Any]] = {}
+        for days_ago, keys, usd in lines:
+            day, half = TODAY - days_ago * DAY, str(Decimal(usd) / 2)
+            amounts = {"UnblendedCost": usd, "AmortizedCost": half, "UsageQuantity": "3"}
+            metrics = {name: {"Amount": amount, "Unit": "Hrs"} for name, amount in amounts.items()}
+            if day >= first:
+                days.setdefault(day, []).append({"Keys": list(keys), "Metrics": metrics})
+        return {
+            "ResultsByTime": [
+                {"TimePeriod": {"Start": f"{day}"}, "Estimated": day.month == 10, "Groups": found}
+                for day, found in sorted(days.items())
+            ]
+        }
+
+    def get_cost_forecast(self, **asked: Any) -> Any:
+        span = asked["TimePeriod"]
+        self.asked.append((f"forecast until {span['End']}", date.fromisoformat(span["Start"])))
+        self.filters.append(asked.get("Filter"))
+        months = {"PredictionIntervalLowerBound": "60", "PredictionIntervalUpperBound": "90"}
+        return {"Total": {"Amount": "75"}, "ForecastResultsByTime": [months]}
+
+    def get_dimension_values(self, **_: Any) -> Any:
+        return {"DimensionValues": [{"Value": name} for name in self.services]}
+
+    def get_tags(self, **_: Any) -> Any:
+        self.asked.append(("tag keys", FIRST))
+        return {"Tags": self.used}
+
+    def list_cost_allocation_tags(self, **asked: Any) -> Any:
+        found = [(key, self.tags[key]) for key in asked["TagKeys"] if key in self.tags]
+        return {
+            "CostAllocationTags": [
+                {"TagKey": key, "Status": "Active" if active else "Inactive"} for key, active in found
+            ]
+        }
+
+    def read(self, *, most: int = 20, kept: Bill | None = None, now: datetime = NOW, **wanted: Any) -> Bill:
+        explorer = CostExplorer(self, max_requests=most)
+        return read_bill(explorer, BillRequest(**{"tags": TAGS, **wanted}), account=OWN, now=now, kept=kept)
+
+
+SERVICES: dict[str, Any] = {"SERVICE USAGE_TYPE": [(1, ("S3", "Bytes"), "10"), (65, ("S3", "Bytes"), "10")]}
+GROUPS = ("SERVICE USAGE_TYPE", "USAGE_TYPE app", "USAGE_TYPE who", "RECORD_TYPE")
+FORECAST = ("forecast until 2026-11-01", TODAY)
+
+
+def gaps(bill: Bill) -> list[tuple[BillReading, GapCause, str]]:
+    return [(gap.reading, gap.cause, gap.subject) for gap in bill.gaps]
+
+
+# --- the pages --------------------------------------------------------------------------------
+
+
+def test_what_is_worth_most_is_read_first_and_what_does_not_fit_is_told() -> None:
+    every, few = Paper(SERVICES), Paper(SERVICES)
+
+    every.read(first=["team"])
+    bill = few.read(most=7, first=["team"])
+
+    coarse = [("SERVICE squad", FIRST), ("SERVICE env", FIRST), ("SERVICE cc", FIRST)]
+    assert every.asked == [*((name, FIRST) for name in GROUPS), FORECAST, *coarse]
+    assert few.asked == every.asked[:7]
+    assert list(bill.by_tag) == ["project", "owner", "team", "environment"]
+    assert gaps(bill) == [(BillReading.TAG, GapCause.OVER_LIMIT, "cost-center")]
+
+
+def test_a_line_is_what_its_groupings_say() -> None:
+    lines = SERVICES | {
+        "USAGE_TYPE app": [(1, ("Bytes", "app$llm"), "7"), (1, ("Bytes", "app$"), "3")],
+        "SERVICE env": [(1, ("S3", "env$app$x"), "10")],
+        "RECORD_TYPE": [(1, ("Usage",), "10"), (2, ("Tax",), "2")],
+    }
+    bill = Paper(lines).read()
+
+    day = TODAY - DAY
+    assert bill.charges[-1] == Charge(
+        day=day, service="S3", usage_type="Bytes", usd=Decimal(10), quantity=Decimal(3), unit="Hrs"
+    )
+    assert [(one.usage_type, one.service, one.tag, one.usd) for one in bill.by_tag["project"]] == [
+        ("Bytes", "", "llm", Decimal(7)),
+        ("Bytes", "", "", Decimal(3)),
+    ]
+    (environment,) = bill.by_tag["environment"]
+    assert (environment.service, environment.usage_type, environment.tag) == ("S3", "", "app$x")
+    assert [(one.record_type, str(one.usd)) for one in bill.records] == [("Tax", "2"), ("Usage", "10")]
+    assert (bill.account, bill.time, bill.first, bill.until) == (OWN, NOW, FIRST, TODAY)
+    assert (bill.metric, bill.requests, bill.accounts) == (CostMetric.UNBLENDED, 8, None)
+    assert bill.estimated == {day}
+    assert bill.forecast == Forecast(
+        first=TODAY, until=date(2026, 11, 1), usd=Decimal(75), low=Decimal(60), high=Decimal(90)
+    )
+
+
+@pytest.mark.parametrize(
+    ("record", "metric"),
+    [
+        ("Usage", CostMetric.UNBLENDED),
+        ("SavingsPlanCoveredUsage", CostMetric.AMORTIZED),
+        ("RIFee", CostMetric.AMORTIZED),
+        ("DiscountedUsage", CostMetric.AMORTIZED),
+    ],
+)
+def test_where_something_was_committed_to_it_is_spread_over_its_days(record: str, metric: CostMetric) -> None:
+    paper = Paper(SERVICES | {"RECORD_TYPE": [(1, ("Usage",), "9"), (1, (record,), "1")]})
+
+    bill = paper.read()
+
+    assert bill.metric is metric
+    assert {one.usd for one in bill.charges} == {Decimal(10 if metric is CostMetric.UNBLENDED else 5)}
+    assert bill.records[0].usd == Decimal(9 if metric is CostMetric.UNBLENDED else "4.5")
+    assert paper.read(metric=CostMetric.UNBLENDED).metric is CostMetric.UNBLENDED
+
+
+@pytest.mark.parametrize(
+    ("now", "until"),
+    [
+        (datetime(2026, 10, 31, 3, tzinfo=UTC), "2026-11-01"),
+        (datetime(2027, 1, 1, 3, tzinfo=UTC), "2027-02-01"),
+    ],
+)
+def test_a_forecast_is_until_the_end_of_the_month(now: datetime, until: str) -> None:
+    paper = Paper({})
+
+    paper.read(now=now)
+
+    assert (f"forecast until {until}", now.date()) in paper.asked
+
+
+def test_the_filter_leaves_out_what_no_comparison_counts_but_by_record_type() -> None:
+    paper = Paper(SERVICES)
+    paper.read(tags={}, services=["S3"])
+
+    without = {"Not": {"Dimensions": {"Key": "RECORD_TYPE", "Values": ["Credit", "Refund", "Tax"]}}}
+    service = {"Dimensions": {"Key": "SERVICE", "Values": ["S3"]}}
+    both = {"And": [without, service]}
+    assert paper.filters == [both, service, both]
+
+
+def test_a_bill_that_cannot_be_read_asks_no_more() -> None:
+    paper = Paper({"SERVICE USAGE_TYPE": DENIED})
+
+    bill = paper.read(accounts=BillAccounts(names={ONE: ""}))
+
+    assert gaps(bill) == [(BillReading.SERVICES, GapCause.DENIED, "")]
+    assert (len(paper.asked), bill.charges, bill.by_tag, bill.forecast) == (1, (), {}, None)
+
+
+# --- what is checked --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("services", "charged", "missing"),
+    [
+        (["S3"], ["S3"], []),
+        (["S3", "EC2"], ["S3", "EC2", "ECR"], []),
+        (["S3", "EC3"], ["S3", "EC2"], ["EC3"]),
+    ],
+)
+def test_a_service_that_was_never_charged_is_told(
+    services: list[str], charged: list[str], missing: list[str]
+) -> None:
+    paper = Paper(SERVICES)
+    paper.services = charged
+
+    bill = paper.read(services=services)
+
+    assert gaps(bill) == [(BillReading.SERVICE_NAMES, GapCause.NO_SUCH_SERVICE, name) for name in missing]
+    assert [gap.detail for gap in bill.gaps] == ["EC2, S3"] * len(missing)
+
+
+def test_names_of_services_that_could_not_be_read_are_wrong_by_nobody_s_word() -> None:
+    paper = Paper(SERVICES)
+
+    bill = paper.read(most=8, services=["EC2"])
+
+    assert (BillReading.SERVICE_NAMES, GapCause.OVER_LIMIT, "") not in gaps(bill)
+    few = Paper(SERVICES).read(most=5, services=["EC2"])
+    assert [one for one in gaps(few) if one[0] is BillReading.SERVICE_NAMES] == [
+        (BillReading.SERVICE_NAMES, GapCause.OVER_LIMIT, "")
+    ]
+
+
+def test_only_a_chosen_tag_that_nothing_had_is_looked_for() -> None:
+    paper = Paper(SERVICES)
+    paper.tags = {"app": True, "who": False}
+
+    bill = paper.read(check_tags=True)
+    asked = [name for name, _ in paper.asked]
+    paper.used = ["squat", "squads", "other"]
+    chosen = paper.read(check_tags=True, chosen=frozenset({"squad", "app"}))
+
+    assert "tag keys" not in asked
+    assert list(bill.by_tag) == ["project", "owner", "environment"]
+    unused = [(BillReading.ACTIVE_TAGS, GapCause.TAG_NOT_USED, key) for key in ("env", "squad", "cc")]
+    inactive = (BillReading.ACTIVE_TAGS, GapCause.TAG_NOT_ACTIVE, "who")
+    assert gaps(bill) == [inactive, *unused]
+    assert ("tag keys", FIRST) in paper.asked
+    wrong = next(gap for gap in chosen.gaps if gap.cause is GapCause.NO_SUCH_TAG)
+    assert (wrong.subject, wrong.detail) == ("squad", "squads")  # one, and the nearest
+
+
+def test_a_tag_is_told_once_and_near_ones_of_chosen_tags_alone() -> None:
+    found = list(tag_gaps(["a", "team", "env"], {"team"}, {"a": True, "env": False}, ["teams", "environ"]))
+
+    assert [(one.subject, one.cause, one.detail) for one in found] == [
+        ("team", GapCause.NO_SUCH_TAG, "teams"),
+        ("env", GapCause.TAG_NOT_ACTIVE, ""),
+    ]
+    (unused,) = tag_gaps(["env"], (), {}, ["envs"])
+    assert (unused.cause, unused.detail) == (GapCause.TAG_NOT_USED, "")
+
+
+# --- several accounts -------------------------------------------------------------------------
+
+SEVERAL: dict[str, Any] = {
+    "SERVICE USAGE_TYPE": [
+        (1, ("S3", "Bytes"), "60"),
+        (31, ("S3", "Bytes"), "10"),
+        (65, ("S3", "Bytes"), "1"),
+    ],
+    "LINKED_ACCOUNT": [(1, (ONE,), "40"), (1, (TWO,), "20"), (31, (TWO,), "10"), (65, (ONE,), "1")],
+    "USAGE_TYPE LINKED_ACCOUNT": [(1, ("Bytes", ONE), "40")],
+}
+ACCOUNTS = BillAccounts(names={ONE: "one", TWO: "", "3" * 12: ""})
+
+
+def test_the_accounts_that_moved_are_read_by_usage_type_and_what_is_left_is_of_all_others() -> None:
+    paper = Paper(SEVERAL)
+
+    bill = paper.read(tags={}, accounts=ACCOUNTS)
+
+    assert [name for name, _ in paper.asked] == [*SEVERAL, "RECORD_TYPE", FORECAST[0]]
+    assert {first for name, first in paper.asked[:-1]} == {FIRST}
+    by_account = [(one.tag, str(one.usd)) for one in bill.by_account]
+    assert by_account == [(ONE, "1"), (TWO, "10"), (ONE, "40"), (TWO, "20")]
+    assert {(one.tag, one.usd) for one in bill.moved} == {
+        (ONE, Decimal(40)),
+        ("others", Decimal(20)),
+        ("others", Decimal(10)),
+        ("others", Decimal(1)),
+    }
+    assert bill.accounts == {ONE: "one"}
+    assert gaps(bill) == [(BillReading.ACCOUNTS, GapCause.NOT_CHARGED, "3" * 12)]
+
+
+def test_every_page_is_of_the_accounts_alone_and_so_is_the_forecast() -> None:
+    paper = Paper(SEVERAL)
+    paper.read(tags={"project": "app"}, accounts=ACCOUNTS)
+
+    own, moved = accounts_filter(ACCOUNTS.names), accounts_filter([ONE, TWO])
+    wheres = [(one["And"][-1] if "And" in one else one) for one in paper.filters]
+    assert wheres == [own, own, moved, own, own, own]
+
+
+def test_accounts_whose_bill_is_not_seen_are_not_said_to_be_charged_nothing() -> None:
+    denied = Paper(SEVERAL | {"LINKED_ACCOUNT": DENIED}).read(tags={}, accounts=ACCOUNTS)
+    nothing = Paper(SERVICES | {"LINKED_ACCOUNT": []})
+    empty = nothing.read(accounts=ACCOUNTS)
+
+    assert gaps(denied) == [(BillReading.ACCOUNTS, GapCause.DENIED, "")]
+    assert (denied.by_account, denied.moved) == ((), ())
+    assert denied.forecast is not None
+    assert [name for name, _ in nothing.asked] == ["SERVICE USAGE_TYPE", "LINKED_ACCOUNT"]
+    assert empty.forecast is None
+    assert [one[1] for one in gaps(empty)] == [GapCause.MEMBER_ACCOUNT]
+
+
+def test_kept_days_of_accounts_are_read_no_more_and_count_for_what_moved() -> None:
+    kept = Paper(SEVERAL).read(tags={}, accounts=ACCOUNTS)
+    paper = Paper(SEVERAL | {"LINKED_ACCOUNT": [(1, (TWO,), "20")]})
+
+    bill = paper.read(tags={}, accounts=ACCOUNTS, kept=kept)
+    again = Paper(SEVERAL)
+    again.read(
+        tags={}, accounts=ACCOUNTS, kept=Paper(SERVICES).read(tags={}, accounts=BillAccounts(names={}))
+    )
+
+    since = TODAY - 35 * DAY
+    assert paper.asked[:3] == [
+        ("SERVICE USAGE_TYPE", since),
+        ("LINKED_ACCOUNT", since),
+        ("USAGE_TYPE LINKED_ACCOUNT", FIRST),
+    ]
+    assert [(one.day, one.tag) for one in bill.by_account] == [(FIRST, ONE), (TODAY - DAY, TWO)]
+    assert again.asked[1] == ("LINKED_ACCOUNT", FIRST)  # none were kept
+
+
+def test_a_bill_of_one_account_does_not_go_on_with_one_of_several() -> None:
+    several = Paper(SEVERAL).read(tags={}, accounts=ACCOUNTS)
+    paper, other = Paper(SEVERAL), Paper(SEVERAL)
+
+    paper.read(tags={}, kept=several)
+    other.read(tags={}, accounts=ACCOUNTS, kept=Paper(SERVICES).read(tags={}))
+
+    assert {paper.asked[0][1], other.asked[0][1]} == {FIRST}
+
+
+def test_a_bill_that_ends_where_the_new_one_begins_goes_on() -> None:
+    kept = Paper(SERVICES).read(tags={})
+    paper = Paper(SERVICES)
+
+    bill = paper.read(tags={}, kept=kept, now=NOW + 65 * DAY)
+
+    assert paper.asked[0][1] == TODAY == bill.first

@@ -1,0 +1,270 @@
+"""What one invocation takes from its environment and its context, and where it may look."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conftest import ACCOUNT, NOW
+from lambdas import Context
+from memory_table import MemoryTable
+from ml_janitor.aws.answers import ReadError
+from ml_janitor.aws.scratch import BucketScratch
+from ml_janitor.config.events import MalformedEventError, SweepEvent
+from ml_janitor.config.settings import SettingsError
+from ml_janitor.ledger.macs import KmsMacs, NoUndoKey
+from ml_janitor.ledger.runs import LastRun, LatestRuns, RunAccount
+from ml_janitor.scheduled import invocation
+from ml_janitor.scheduled.invocation import Environment, Invocation
+from ml_janitor.scheduled.places import EnteredPlace, SweepPlace
+from ml_janitor.slack.bot import SlackBot
+from ml_janitor.slack.retries import SlackError
+from ml_janitor.slack.sender import SLACK_API, SenderClock
+from ml_janitor.slack.webhook import Webhook
+
+REGION, ABROAD, MEMBER = "eu-central-1", "eu-west-1", "210987654321"
+VARIABLES = {
+    "JANITOR_TABLE": "ledger",
+    "JANITOR_BUCKET": "reports",
+    "AWS_REGION": REGION,
+    "JANITOR_DETECTOR": "idle-endpoints",
+}
+ARN = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:janitor"
+ORGANIZATION = f"""[organization]
+accounts = ["{MEMBER}"]
+janitor_account = "{ACCOUNT}"
+external_id = "ml-janitor-7f3a"
+callers = ["arn:aws:iam::{ACCOUNT}:role/platform"]
+"""
+SLACK = '[janitor]\nslack_channel = "C0123456789"\nslack_secret = "ml-janitor/slack"\n'
+
+
+def own(folder: Path, toml: str = "", *, milliseconds: int = 900_000, **variables: str) -> Invocation:
+    """An invocation with this janitor.toml, environment and time left."""
+    if toml:
+        (folder / "janitor.toml").write_text(toml)
+    environment = Environment.read({**VARIABLES, "LAMBDA_TASK_ROOT": str(folder), **variables})
+    context: Any = Context(invoked_function_arn=ARN, milliseconds=milliseconds)
+    return Invocation(
+        environment,
+        context,
+        clock=lambda: NOW,
+        seconds=SenderClock(clock=lambda: 1000.0, sleep=lambda _: None),
+    )
+
+
+# --- the environment ------------------------------------------------------------------------------
+
+
+def test_the_environment_is_read_whole(tmp_path: Path) -> None:
+    assert Environment.read({**VARIABLES, "LAMBDA_TASK_ROOT": str(tmp_path)}) == Environment(
+        table="ledger",
+        bucket="reports",
+        region=REGION,
+        detector="idle-endpoints",
+        slack_url="",
+        root=tmp_path,
+    )
+    more = {
+        "JANITOR_FUNCTIONS": '{"idle-endpoints": "f"}',
+        "JANITOR_UNDO": "undo",
+        "JANITOR_UNDO_KEY": "key",
+        "JANITOR_SLACK_URL": "http://127.0.0.1/",
+        "JANITOR_NOW": "",
+    }
+    found = Environment.read({**VARIABLES, **more})
+    assert (found.functions, found.undo, found.undo_key) == ({"idle-endpoints": "f"}, "undo", "key")
+    assert (found.slack_url, found.still, found.root) == ("http://127.0.0.1/", True, Path())
+
+
+@pytest.mark.parametrize("name", ["JANITOR_TABLE", "JANITOR_BUCKET", "AWS_REGION"])
+def test_what_is_missing_is_named(name: str) -> None:
+    with pytest.raises(SettingsError, match=f"{name} is not set in the environment"):
+        Environment.read({key: one for key, one in VARIABLES.items() if key != name})
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '"f"'])
+def test_functions_that_are_no_object_are_refused(text: str) -> None:
+    with pytest.raises(SettingsError, match="JANITOR_FUNCTIONS holds no JSON object"):
+        Environment.read({**VARIABLES, "JANITOR_FUNCTIONS": text})
+
+
+# --- the function ---------------------------------------------------------------------------------
+
+
+def test_account_regions_and_detector_are_the_functions_own(tmp_path: Path) -> None:
+    plain = own(tmp_path)
+    assert (plain.home, plain.regions, plain.detector.name) == (ACCOUNT, (REGION,), "idle-endpoints")
+    assert plain.keep_tag == "janitor:keep"
+    set_ = own(tmp_path, f'[janitor]\nregions = ["us-east-1", "{ABROAD}"]\nkeep_tags = []\n')
+    assert (set_.regions, set_.keep_tag) == (("us-east-1", ABROAD), "")
+    off = own(tmp_path, "[detectors.idle-endpoints]\nenabled = false\n")
+    with pytest.raises(SettingsError, match="no enabled detector is called idle-endpoints"):
+        _ = off.detector
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "deadline"), [(900_000, 1895), (50_000, 1045), (20_000, 1018), (0, 1000)]
+)
+def test_slack_leaves_the_run_time_to_end(tmp_path: Path, milliseconds: int, deadline: float) -> None:
+    found = own(tmp_path, milliseconds=milliseconds)
+    assert found.left == timedelta(milliseconds=milliseconds)
+    assert found.slack_deadline == deadline
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "reserve"), [(900_000, timedelta(minutes=2)), (240_000, timedelta(minutes=1))]
+)
+def test_reading_stops_when_only_the_rest_of_the_run_has_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, milliseconds: int, reserve: timedelta
+) -> None:
+    given = dict[str, Any]()
+    monkeypatch.setattr(invocation, "opened", lambda session, **how: given.update(how, session=session))
+    found = own(tmp_path, milliseconds=milliseconds)
+    inside = found.entered(SweepPlace(ACCOUNT, (REGION,)), "role")
+    assert (inside.place, inside.off) == (SweepPlace(ACCOUNT, (REGION,)), SweepPlace(ACCOUNT, ()))
+
+    found.opened(inside)
+
+    assert (given["account"], given["regions"]) == (ACCOUNT, (REGION,))
+    assert (given["prices_from"], given["scratch"], given["pace"] is None) == (None, None, False)
+    context: Any = found.context
+    context.milliseconds = int(reserve.total_seconds() * 1000)
+    assert given["has_time"]() is False
+    context.milliseconds += 1
+    assert given["has_time"]() is True
+
+
+def test_in_a_sandbox_nothing_waits_and_a_member_is_priced_from_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = dict[str, Any]()
+    monkeypatch.setattr(invocation, "opened", lambda session, **how: given.update(how, session=session))
+    found = own(tmp_path, JANITOR_NOW="2026-10-06T03:00:00Z", JANITOR_DETECTOR="duplicate-artifacts")
+    here = found.entered(SweepPlace(ACCOUNT, (REGION,)), "role")
+    elsewhere = EnteredPlace(replace_session(here), here.place, here.off)
+
+    found.opened(elsewhere)
+
+    assert given["pace"] is None
+    assert given["prices_from"] is here.session
+    assert isinstance(given["scratch"], BucketScratch)
+
+
+def replace_session(inside: EnteredPlace) -> Any:
+    """Another session than that of *inside*."""
+    return type(inside.session)(region_name=REGION)
+
+
+def test_actions_are_signed_where_the_function_has_the_key(tmp_path: Path) -> None:
+    assert isinstance(own(tmp_path).actions._macs, NoUndoKey)
+    assert isinstance(own(tmp_path, JANITOR_UNDO_KEY="key").actions._macs, KmsMacs)
+
+
+# --- Slack ----------------------------------------------------------------------------------------
+
+
+def test_without_a_slack_nobody_is_told(tmp_path: Path) -> None:
+    assert own(tmp_path).announcer is None
+    assert own(tmp_path, SLACK).announcer is not None
+    assert own(tmp_path).slack_url == SLACK_API
+    assert own(tmp_path, JANITOR_SLACK_URL="http://127.0.0.1/").slack_url == "http://127.0.0.1/"
+
+
+def test_one_sender_is_made_of_the_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    secrets, read = ["xoxb-1", "https://hooks.slack.com/x", "https://hooks.slack.com/x"], list[str]()
+
+    def read_secret(name: str) -> str:
+        read.append(name)
+        return secrets.pop(0)
+
+    monkeypatch.setattr("ml_janitor.slack.secret.read_slack_secret", read_secret)
+    bot = own(tmp_path, SLACK)
+    assert isinstance(bot.connect(), SlackBot)
+    assert bot.connect() is bot.connect()
+    assert isinstance(own(tmp_path, SLACK).connect(), Webhook)
+    routed = own(tmp_path, f'{SLACK}[slack.routes]\n"team:ml" = "C9876543210"\n')
+    with pytest.raises(SlackError, match="posts to one channel only"):
+        routed.connect()
+    assert read == ["ml-janitor/slack"] * 3
+
+
+# --- where it looks -------------------------------------------------------------------------------
+
+
+class Lists:
+    """The lists of runs: that of NOW, and all accounts of it."""
+
+    def listed(self, detector: str, time: Any) -> tuple[RunAccount, ...]:
+        if (detector, time) != ("idle-endpoints", NOW):
+            raise ReadError("no list")
+        return (RunAccount(MEMBER, (ABROAD,)),)
+
+    def accounts(self, detector: str, time: Any) -> tuple[RunAccount, ...]:
+        assert (detector, time) == ("idle-endpoints", NOW - timedelta(days=1))
+        return (RunAccount(MEMBER, (ABROAD, REGION)),)
+
+
+def asked(**event: Any) -> SweepEvent:
+    return SweepEvent.model_validate(event)
+
+
+def test_an_event_is_for_its_own_account_or_for_one_that_was_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert own(tmp_path).place(asked()) == SweepPlace(ACCOUNT, (REGION,))
+    with pytest.raises(MalformedEventError, match=MEMBER):
+        own(tmp_path).place(asked(account=MEMBER))
+    table = MemoryTable()
+    monkeypatch.setattr(Invocation, "run_lists", Lists())
+    monkeypatch.setattr(Invocation, "runs", LatestRuns(table))
+    member = own(tmp_path, ORGANIZATION)
+
+    assert member.place(asked(account=MEMBER, time=NOW)) == SweepPlace(MEMBER, (ABROAD,))
+    with pytest.raises(ReadError):
+        member.place(asked(account=MEMBER, time=NOW + timedelta(hours=1)))
+    with pytest.raises(MalformedEventError, match="the accounts of the latest run of idle-endpoints"):
+        member.place(asked(account=MEMBER))
+    yesterday = NOW - timedelta(days=1)
+    LatestRuns(table).begun(
+        LastRun(detector="idle-endpoints", time=yesterday, key="k", accounts=1, begun=yesterday)
+    )
+    assert member.place(asked(account=MEMBER)) == SweepPlace(MEMBER, (ABROAD, REGION))
+
+
+def test_a_member_is_entered_through_its_role_in_the_regions_that_it_has_enabled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = list[Any]()
+
+    def session(sts: Any, home: Any, role: str, external_id: str) -> Any:
+        del sts, home
+        taken.append((role, external_id))
+        return replace_session(here)
+
+    monkeypatch.setattr(invocation, "member_session", session)
+    monkeypatch.setattr(invocation, "enabled_regions", lambda client: [client.meta.region_name, "us-east-1"])
+    here = own(tmp_path).entered(SweepPlace(ACCOUNT, ()), "role")
+    member = own(tmp_path, ORGANIZATION)
+
+    inside = member.entered(SweepPlace(MEMBER, (ABROAD, REGION)), "ml-janitor-read")
+
+    assert taken == [(f"arn:aws:iam::{MEMBER}:role/ml-janitor-read", "ml-janitor-7f3a")]
+    assert (inside.place, inside.off) == (SweepPlace(MEMBER, (REGION,)), SweepPlace(MEMBER, (ABROAD,)))
+    with pytest.raises(ReadError, match=f"{ABROAD} is not enabled in account {MEMBER}"):
+        inside.whole()
+
+
+def test_work_is_handed_over_by_an_event(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = list[Any]()
+    monkeypatch.setattr(
+        "ml_janitor.aws.async_invoke.hand_over",
+        lambda client, function, event: given.append(
+            (client.meta.service_model.service_name, function, event)
+        ),
+    )
+    own(tmp_path).hand_over("undo", {"a": 1})
+    assert given == [("lambda", "undo", {"a": 1})]

@@ -1,0 +1,237 @@
+"""One run without AWS: what is kept, remembered and told, and which failure becomes the run's."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from conftest import ACCOUNT, NOW, REGION
+from fakes import UNTELLABLE, thing
+from ml_janitor.core.model import Mode
+from ml_janitor.core.results import Outcome, Report, Result, Sweep
+from ml_janitor.engine.failures import RunFailedError
+from ml_janitor.ledger.entries import RecordedFindings
+from ml_janitor.ledger.leases import Leases
+from ml_janitor.scheduled.places import SweepPlace
+from ml_janitor.scheduled.sweep_run import SweepRunner, SweepRunResult
+from nights import DAY, Nights, NoArchive, in_memory
+
+ABROAD = "eu-west-1"
+WHERE = f"s3://reports/cellar/{ACCOUNT}"
+
+
+class Shelf(NoArchive):
+    """Keeps reports by folder, unless it is *full*."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept: dict[str, Report] = {}
+        self.full = False
+
+    def keep(self, report: Report, *, folder: str) -> str:
+        if self.full:
+            raise RuntimeError("no room")
+        self.kept[folder] = report
+        return f"s3://reports/{folder}"
+
+
+class Listener:
+    """Hears of findings, takes each message, and says what is missing of it."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[list[str], str, str, datetime]] = []
+        self.fails: Exception | None = None
+        self.missing: tuple[str, ...] = ()
+
+    def __call__(
+        self,
+        sweep: Sweep,
+        recorded: RecordedFindings,
+        *,
+        now: datetime,
+        where: str,
+        note: str,
+        taken: Callable[[Sequence[Result]], None],
+    ) -> Sequence[str]:
+        assert sweep.detector == "cellar"
+        if self.fails is not None:
+            raise self.fails
+        self.heard.append((sorted(one.target.name for one in recorded.new), where, note, now))
+        taken(recorded.new)
+        return self.missing
+
+
+class World:
+    """Nights whose runs are listened to."""
+
+    def __init__(self, nights: Nights) -> None:
+        self.nights, self.listener, self.shelf = nights, Listener(), Shelf()
+        self.acts = False
+
+    def runner(self, **how: Any) -> SweepRunner:
+        made = replace(self.nights.runner(), archive=self.shelf, tell=self.listener, **how)
+        return made if self.acts else replace(made, acting=None, warner=None)
+
+    def sweep(self, *, note: str = "", off: SweepPlace | None = None, **how: Any) -> SweepRunResult:
+        return self.runner(**how).sweep(
+            self.nights.detector, [self.nights.aws], now=self.nights.clock, note=note, off=off
+        )
+
+    def failed(self, **how: Any) -> str:
+        with pytest.raises(RunFailedError) as raised:
+            self.sweep(**how)
+        return str(raised.value)
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    with in_memory() as nights:
+        nights.world.add("lamp", "chair")
+        nights.world.things["dark"] = thing("dark", UNTELLABLE)
+        yield World(nights)
+
+
+def last(world: World, region: str = REGION, account: str = ACCOUNT) -> Any:
+    return world.nights.ledger.latest.sweep("cellar", account, region)
+
+
+def test_a_run_keeps_its_report_remembers_and_tells(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    ran = world.sweep(note="by hand")
+
+    assert (ran.where, ran.new, ran.note) == (WHERE, 2, "by hand")
+    assert (ran.report.time, ran.report.account) == (NOW, ACCOUNT)
+    assert world.shelf.kept == {f"cellar/{ACCOUNT}": ran.report}
+    assert world.listener.heard == [(["chair", "lamp"], WHERE, "by hand", NOW)]
+    assert (last(world).found, last(world).unknown, last(world).error) == (2, 1, None)
+    assert {entry.announced for entry in world.nights.ledger.entries("cellar", ACCOUNT, REGION)} == {NOW}
+    (metrics,) = map(json.loads, capsys.readouterr().out.splitlines())
+    assert (metrics["detector"], metrics["Found"], metrics["Duration"][0] < 60) == ("cellar", [2.0], True)
+
+    world.nights.clock += DAY
+    again = world.sweep()
+    assert (again.new, len(world.listener.heard)) == (0, 1), "announced once"
+
+
+def test_what_is_warned_about_is_not_announced_besides(world: World) -> None:
+    world.acts = True
+    world.sweep()
+    assert world.nights.postman.carried == ["chair", "lamp"]
+    world.nights.postman.ill = True
+    world.nights.world.add("sofa")
+    with pytest.raises(RunFailedError):
+        world.sweep()
+    assert world.listener.heard == []
+
+
+def test_nobody_is_told_without_anybody_who_listens(world: World) -> None:
+    runner = replace(world.runner(), tell=None)
+    assert runner.sweep(world.nights.detector, [world.nights.aws], now=NOW).new == 2
+    assert {one.announced for one in world.nights.ledger.entries("cellar", ACCOUNT, REGION)} == {None}
+
+
+def full_shelf(world: World) -> None:
+    world.shelf.full = True
+
+
+def deaf(world: World) -> None:
+    world.listener.fails = RuntimeError("ill")
+
+
+def half_told(world: World) -> None:
+    world.listener.missing = ("reply 1 is missing",)
+
+
+def breaking_off(world: World) -> None:
+    world.nights.world.broken = RuntimeError("broke off")
+
+
+@pytest.mark.parametrize(
+    ("breaks", "said"),
+    [
+        (full_shelf, "the report could not be kept: RuntimeError: no room"),
+        (deaf, f"Slack could not be told: RuntimeError: ill; the report: {WHERE}"),
+        (half_told, f"Slack: reply 1 is missing; the report: {WHERE}"),
+        (breaking_off, f"cellar in {REGION} is not complete: RuntimeError: broke off; the report: {WHERE}"),
+    ],
+)
+def test_one_failure_takes_nothing_else_with_it(
+    world: World, breaks: Callable[[World], None], said: str
+) -> None:
+    breaks(world)
+    assert world.failed().startswith(said)
+    assert last(world).found == 2
+    assert world.listener.fails or len(world.listener.heard) == 1
+
+
+def test_a_ledger_that_cannot_be_written_is_a_failed_run_and_nobody_is_told(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def record(*_: object, **__: object) -> None:
+        raise RuntimeError("throttled")
+
+    monkeypatch.setattr(type(world.nights.ledger), "record", record)
+    assert world.failed().startswith("the ledger could not be written: RuntimeError: throttled; the report")
+    assert world.listener.heard == []
+
+
+def test_regions_that_are_not_enabled_are_remembered_as_such(world: World) -> None:
+    world.sweep(off=SweepPlace(ACCOUNT, (ABROAD, "us-west-2")))
+    for region in (ABROAD, "us-west-2"):
+        found = last(world, region)
+        assert (found.enabled, found.error, found.time) == (False, None, NOW)
+    assert last(world).enabled is True
+
+
+def test_a_place_that_was_not_entered_is_an_error_of_each_of_its_regions(world: World) -> None:
+    place = SweepPlace("210987654321", (REGION, ABROAD))
+    error = world.runner().not_entered(world.nights.detector, place, RuntimeError("no role"), now=NOW)
+
+    assert str(error).startswith("account 210987654321 could not be read")
+    for region in place.regions:
+        found = last(world, region, place.account)
+        assert (found.looked_at, found.time) == (0, NOW)
+        assert str(found.error) in str(error)
+
+
+def test_a_dry_run_acts_on_nothing(world: World) -> None:
+    world.acts = True
+    world.sweep()
+    world.nights.clock += 4 * DAY
+    ran = world.sweep(dry=True)
+    assert {one.outcome for one in ran.report.results if one.target.name != "dark"} <= {
+        Outcome.WOULD_ACT,
+        Outcome.WAITING,
+    }
+    assert world.nights.actions.everywhere() == []
+    assert {sweep.mode for sweep in ran.report.sweeps} == {Mode.DRY_RUN}
+
+
+def test_one_resource_is_judged_and_nothing_is_remembered(world: World) -> None:
+    nights = world.nights
+    lamp = nights.world.things["lamp"].target.arn
+    ran = world.runner().look(nights.detector, nights.aws, lamp, now=NOW, note="look")
+
+    assert (ran.where, ran.new, ran.note) == (f"{WHERE}/one", 0, "look")
+    assert [one.target.name for one in ran.report.results] == ["lamp"]
+    assert (last(world), world.listener.heard) == (None, [])
+    nights.world.things["lamp"] = thing("lamp", RuntimeError("odd"))
+    with pytest.raises(RunFailedError, match="odd"):
+        world.runner().look(nights.detector, nights.aws, lamp, now=NOW)
+
+
+def test_a_region_that_another_run_sweeps_is_waited_for(world: World) -> None:
+    nights, pauses = world.nights, list[int]()
+    leases = Leases(nights.table)
+    leases.take("cellar", ACCOUNT, REGION, holder="other", now=NOW, until=NOW + timedelta(minutes=15))
+
+    def pause() -> None:
+        pauses.append(1)
+        leases.release("cellar", ACCOUNT, REGION, holder="other")
+
+    assert world.sweep(pause=pause).new == 2
+    assert pauses == [1]
