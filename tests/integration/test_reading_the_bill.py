@@ -328,29 +328,6 @@ def test_days_as_charged_and_days_of_spread_commitments_are_never_in_one_bill(
     assert round(read_bill(metric=CostMetric.AMORTIZED).total(kept.whole), 6) == 975
 
 
-@pytest.mark.parametrize(
-    "changed",
-    [
-        {"account": "210987654321"},
-        {"accounts": {}},
-        {"charges": ()},
-        {"first": bill_day(BILL_DAYS - 1)},
-        {"until": bill_day(BILL_DAYS + 1)},
-        {"gaps": (BillGap(reading=BillReading.RECORD_TYPES, cause=GapCause.DENIED),)},
-    ],
-    ids=lambda one: next(iter(one)),
-)
-def test_what_is_not_the_same_bill_up_to_now_is_not_continued(
-    box: Control, read_bill: Read, changed: dict[str, Any]
-) -> None:
-    charge(box, "USE1-Host:ml.g5.xlarge", "650")
-    whole = read_bill()
-    kept = replace(whole, charges=tuple(replace(one, usd=one.usd * 2) for one in whole.charges))
-
-    assert read_bill(kept=kept).charges != whole.charges
-    assert read_bill(kept=replace(kept, **changed)) == whole
-
-
 # --- the bucket -------------------------------------------------------------------------------
 
 WANTED = BillRequest(

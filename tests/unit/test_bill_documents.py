@@ -14,10 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, FormatChecker
 
-from bills import BEFORE, LAST, bill, charges, full_report
+from bills import BEFORE, LAST, TRAIN, bill, charges, full_report
 from ml_janitor.bill.model import BillReading, Charge, GapCause
+from ml_janitor.bill.movements import Movement
 from ml_janitor.bill.report import BillReport
 from ml_janitor.bill.tables import chargeback_lines
+from ml_janitor.bill.unit_costs import UnitNote
 from ml_janitor.report import bill_json, bill_page
 from reports import schema
 
@@ -38,6 +40,80 @@ def test_a_full_report_fits_the_schema() -> None:
     assert {one["name"] for one in read["table"]["lines"]} >= {None, "llm"}
     assert read["saved"]["this_month_usd"] == 289.2
     assert [one["cause"] for one in read["missing"]] == ["tag not active", "over max_requests"]
+
+
+def test_every_number_is_that_of_the_report() -> None:
+    full = full_report()
+    assert full.main is not None
+    thirds = Movement(
+        comparison=full.main.comparison,
+        usd_before=Decimal(3),
+        usd_after=Decimal(4),
+        movers=full.main.movers[:1],
+    )
+    shared = replace(full.unit_costs[0], usd=Decimal(1), units=None, notes=(UnitNote.COMPONENTS,))
+    backwards = {day: full.saved[day] for day in sorted(full.saved, reverse=True)}
+
+    read = valid(replace(full, yesterday=thirds, unit_costs=(*full.unit_costs, shared), saved=backwards))
+
+    assert (read["time"], read["metric"], read["usd"]) == ("2026-10-06T03:00:00Z", "UnblendedCost", 29987.99)
+    assert read["span"] == {"first": "2026-09-06", "last": "2026-10-05", "days": 30}
+    assert read["estimated"] == read["movement"]["unsettled"] == ["2026-10-05"]
+    assert read["forecast"] == {
+        "first": "2026-10-06",
+        "until": "2026-11-01",
+        "usd": 66000,
+        "low_usd": 61000,
+        "high_usd": 72500,
+    }
+    assert read["saved"]["by_day"] == [
+        {"day": "2026-10-03", "usd": 96.4},
+        {"day": "2026-10-04", "usd": 192.8},
+    ]
+    assert read["untagged"] == [{"tag": "project", "usd": 8455, "share": 0.1057, "share_before": 0.076}]
+    assert read["outside"] == [{"record_type": "Tax", "usd": 71.4}]
+    assert (read["requests"], read["requests_usd"]) == (8, 0.08)
+    moved = read["movement"]
+    assert (moved["usd_before"], moved["usd_after"], moved["change_usd"]) == (57000, 80000, 23000)
+    assert (moved["share"], moved["tag"], moved["ended_credits_usd"]) == (0.4035, "project", 500)
+    assert (read["yesterday"]["share"], read["yesterday"]["tag"]) == (0.3333, None)
+    hung, *_, tagged, _ = moved["movers"]
+    assert {name: value for name, value in hung.items() if name not in {"text", "resource"}} == {
+        "usd": 15334,
+        "cause": "finding",
+        "owner": "omar.haddad@acme.example",
+        "ordinary": False,
+        "usage_type": TRAIN,
+        "region": "us-east-1",
+        "phase": "training",
+        "tag_value": "llm",
+        "tag_value_before": None,
+        "units": 0,
+        "units_before": 0,
+        "unit": "",
+    }
+    assert hung["resource"] == {
+        "arn": "arn:aws:sagemaker:us-east-1:123456789012:training-job/llm-pretrain-7b-0924",
+        "name": "llm-pretrain-7b-0924",
+        "kind": "training-job",
+        "members": 1,
+        "since": "2026-09-25T04:00:00Z",
+        "ended": None,
+        "usd_until_now": 15511.2,
+        "detector": "hung-training-jobs",
+        "in_use": False,
+        "acted": False,
+    }
+    assert (tagged["tag_value"], tagged["tag_value_before"], tagged["resource"]) == (None, "vision", None)
+    endpoint, family, unknown = read["unit_costs"]
+    assert (endpoint["units"], endpoint["per"], endpoint["usd_per"]) == (3_120_000, 1000, 1.346154)
+    assert (family["usd_per"], unknown["usd_per"], unknown["notes"]) == (
+        13.75,
+        None,
+        ["inference components"],
+    )
+    nothing = valid(replace(full, bill=replace(full.bill, charges=(), forecast=None, gaps=())))
+    assert (nothing["usd"], nothing["forecast"], nothing["missing"]) == (None, None, [])
 
 
 def test_what_was_not_read_is_null() -> None:

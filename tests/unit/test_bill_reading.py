@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -13,7 +14,7 @@ from botocore.exceptions import ClientError
 from ml_janitor.aws.cost_explorer import CostExplorer, accounts_filter
 from ml_janitor.bill.accounts import BillAccounts
 from ml_janitor.bill.asking import BillRequest
-from ml_janitor.bill.model import Bill, BillReading, Charge, CostMetric, Forecast, GapCause
+from ml_janitor.bill.model import Bill, BillGap, BillReading, Charge, CostMetric, Forecast, GapCause
 from ml_janitor.bill.reading import read_bill, tag_gaps
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
@@ -36,6 +37,7 @@ class Paper:
         self.filters: list[Any] = []
         self.tags: dict[str, bool] = {}
         self.used: list[str] = []
+        self.refused = False
         self.services = ["S3"]
 
     def get_cost_and_usage(self, **asked: Any) -> Any:
@@ -68,6 +70,7 @@ class Paper:
         return {"Total": {"Amount": "75"}, "ForecastResultsByTime": [months]}
 
     def get_dimension_values(self, **_: Any) -> Any:
+        self.asked.append(("services", FIRST))
         return {"DimensionValues": [{"Value": name} for name in self.services]}
 
     def get_tags(self, **_: Any) -> Any:
@@ -75,6 +78,8 @@ class Paper:
         return {"Tags": self.used}
 
     def list_cost_allocation_tags(self, **asked: Any) -> Any:
+        if self.refused:
+            raise DENIED
         found = [(key, self.tags[key]) for key in asked["TagKeys"] if key in self.tags]
         return {
             "CostAllocationTags": [
@@ -214,6 +219,7 @@ def test_a_service_that_was_never_charged_is_told(
 
     assert gaps(bill) == [(BillReading.SERVICE_NAMES, GapCause.NO_SUCH_SERVICE, name) for name in missing]
     assert [gap.detail for gap in bill.gaps] == ["EC2, S3"] * len(missing)
+    assert (("services", FIRST) in paper.asked) == (services != ["S3"])
 
 
 def test_names_of_services_that_could_not_be_read_are_wrong_by_nobody_s_word() -> None:
@@ -245,6 +251,23 @@ def test_only_a_chosen_tag_that_nothing_had_is_looked_for() -> None:
     assert ("tag keys", FIRST) in paper.asked
     wrong = next(gap for gap in chosen.gaps if gap.cause is GapCause.NO_SUCH_TAG)
     assert (wrong.subject, wrong.detail) == ("squad", "squads")  # one, and the nearest
+
+
+def test_where_tags_cannot_be_checked_the_bill_shows_which_have_no_value() -> None:
+    paper = Paper(SERVICES | {"USAGE_TYPE app": [(1, ("Bytes", "app$"), "9")]})
+    known = paper.read()
+    paper.tags = {"app": True}
+    checked = paper.read(check_tags=True, chosen=frozenset({"app"}))
+    asked = [name for name, _ in paper.asked]
+    paper.refused = True
+
+    assert gaps(known) == [(BillReading.TAG, GapCause.TAG_NOT_ACTIVE, "app")]
+    assert (BillReading.TAG, GapCause.TAG_NOT_ACTIVE, "app") not in gaps(checked)
+    assert "tag keys" not in asked
+    assert gaps(paper.read(check_tags=True)) == [
+        (BillReading.ACTIVE_TAGS, GapCause.DENIED, ""),
+        (BillReading.TAG, GapCause.TAG_NOT_ACTIVE, "app"),
+    ]
 
 
 def test_a_tag_is_told_once_and_near_ones_of_chosen_tags_alone() -> None:
@@ -343,10 +366,37 @@ def test_a_bill_of_one_account_does_not_go_on_with_one_of_several() -> None:
     assert {paper.asked[0][1], other.asked[0][1]} == {FIRST}
 
 
-def test_a_bill_that_ends_where_the_new_one_begins_goes_on() -> None:
-    kept = Paper(SERVICES).read(tags={})
-    paper = Paper(SERVICES)
+def test_a_tag_that_the_kept_bill_lacks_is_read_for_all_days() -> None:
+    kept, paper = Paper(SERVICES).read(tags={"project": "app"}), Paper(SERVICES)
 
-    bill = paper.read(tags={}, kept=kept, now=NOW + 65 * DAY)
+    paper.read(tags={"project": "app", "owner": "who"}, kept=kept)
 
-    assert paper.asked[0][1] == TODAY == bill.first
+    assert paper.asked[1:3] == [("USAGE_TYPE app", TODAY - 35 * DAY), ("USAGE_TYPE who", FIRST)]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"account": ONE},
+        {"accounts": {}},
+        {"charges": ()},
+        {"first": FIRST + DAY},
+        {"until": FIRST - DAY},
+        {"gaps": (BillGap(reading=BillReading.RECORD_TYPES, cause=GapCause.DENIED),)},
+    ],
+    ids=lambda one: next(iter(one)),
+)
+def test_what_is_not_the_same_bill_up_to_now_is_not_continued(changed: dict[str, Any]) -> None:
+    whole = Paper(SERVICES).read(tags={})
+    kept = replace(whole, charges=tuple(replace(one, usd=one.usd * 2) for one in whole.charges))
+
+    assert Paper(SERVICES).read(tags={}, kept=kept).charges != whole.charges
+    assert Paper(SERVICES).read(tags={}, kept=replace(kept, **changed)) == whole
+
+
+def test_a_bill_whose_first_days_cost_nothing_says_when_it_begins() -> None:
+    lines = [(60, ("S3", "Bytes"), "0"), (40, ("S3", "Bytes"), "5")]
+    late = Paper({"SERVICE USAGE_TYPE": lines}).read(tags={})
+
+    assert gaps(late) == [(BillReading.SERVICES, GapCause.SHORT_HISTORY, f"{TODAY - 40 * DAY}")]
+    assert gaps(Paper(SERVICES).read(tags={})) == []

@@ -51,7 +51,7 @@ class Cloud:
         self.loaded: Signal[Any] = Value(())
         monkeypatch.setattr(metrics, "read_metrics", self.read)
         monkeypatch.setattr(metrics, "list_series", lambda *_: self.loaded)
-        monkeypatch.setattr(module, "inference_components", self.listed)
+        monkeypatch.setattr(module, "list_inference_components", self.listed)
 
     def read(self, _: Any, series: Iterable[Metric], *__: Any) -> dict[Metric, Signal[MetricSeries]]:
         self.series = list(series)

@@ -8,8 +8,8 @@ from decimal import Decimal
 
 import pytest
 
-from bills import full_report, movement, part
-from ml_janitor.bill.model import BillGap, BillReading, DaySpan, GapCause
+from bills import LAST, full_report, movement, part
+from ml_janitor.bill.model import BillGap, BillReading, Charge, DaySpan, GapCause
 from ml_janitor.bill.movements import (
     ComparisonKind,
     Culprit,
@@ -168,6 +168,201 @@ def test_a_made_up_movement_is_said_in_full() -> None:
     assert sum(row.usd for row in rows) == sum(
         one.usd for one in main.movers if one.cause is not MoverCause.TAG
     )
+
+
+# --- amounts, days and the whole --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("share", "plain", "signed"),
+    [
+        (None, "", ""),
+        ("0", "0.0 %", "0.0 %"),
+        ("0.0999", "10.0 %", "+10.0 %"),
+        ("0.1", "10 %", "+10 %"),
+        ("-0.1", "-10 %", "-10 %"),
+        ("0.025", "2.5 %", "+2.5 %"),
+        ("0.0004", "0.0 %", "0.0 %"),
+        ("1.005", "101 %", "+101 %"),
+        ("0.006", "0.6 %", "+0.6 %"),
+    ],
+)
+def test_a_share_has_a_digit_below_a_tenth(share: str | None, plain: str, signed: str) -> None:
+    value = None if share is None else Decimal(share)
+    assert (words.percent_text(value), words.percent_text(value, sign=True)) == (plain, signed)
+
+
+def test_a_change_has_its_sign_and_a_span_its_days() -> None:
+    assert [words.signed_usd(Decimal(usd)) for usd in ("0.5", "0", "-5")] == ["+$0.50", "$0.00", "-$5.00"]
+    assert [words.span_text(DaySpan(date(2026, 9, 6), days)) for days in (1, 2)] == [
+        "2026-09-06",
+        "2026-09-06 to 2026-09-07",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("accounts", "seen", "whose"),
+    [
+        (None, (), "account 123456789012"),
+        ({"1": "one"}, ("1",), "account one (1) alone"),
+        ({"1": "one"}, ("1", "2"), "2 accounts"),
+        ({"1": "one"}, (), "the organization"),
+    ],
+)
+def test_a_bill_says_whose_it_is(accounts: dict[str, str] | None, seen: tuple[str, ...], whose: str) -> None:
+    rows = tuple(Charge(day=LAST.first, tag=account, usd=Decimal(1)) for account in seen)
+    assert words.bill_scope(replace(full_report().bill, accounts=accounts, by_account=rows)) == whose
+
+
+def test_the_headline_is_of_what_was_read() -> None:
+    report = full_report()
+    nothing = replace(report.bill, charges=(), gaps=())
+    unread = [replace(nothing, gaps=(BillGap(reading=one, cause=GapCause.DENIED),)) for one in BillReading]
+    assert report.main is not None
+    day = replace(report.main.comparison, kind=ComparisonKind.DAY)
+    month = replace(report.main.comparison, kind=ComparisonKind.MONTH_TO_DATE)
+    one = replace(report.main.comparison, after=DaySpan(LAST.first, 1))
+
+    def headline(comparison: SpanComparison) -> str:
+        main = replace(report.main, comparison=comparison)  # type: ignore[type-var]
+        return words.bill_headline(replace(report, main=main)).partition(" in ")[2]
+
+    assert words.bill_headline(report) == "$29,988 in 30 days: +$23,000 (+40 %)."
+    assert words.bill_headline(replace(report, main=None)) == (
+        "$29,988 in 30 days; nothing to compare them with."
+    )
+    assert words.bill_headline(replace(report, bill=nothing)) == "AWS charged nothing."
+    said = {words.bill_headline(replace(report, bill=bill)) for bill in unread[:2]}
+    assert said == {"The bill could not be read."}
+    assert {words.bill_headline(replace(report, bill=bill)) for bill in unread[2:]} == {
+        "AWS charged nothing."
+    }
+    assert [headline(each).partition(":")[0] for each in (day, month, one)] == [
+        "2026-09-06",
+        "the month to date",
+        "a day",
+    ]
+
+
+def test_the_days_that_are_compared_are_told_and_those_that_may_change() -> None:
+    compared = "2026-09-06 to 2026-10-05, compared with 2026-08-07 to 2026-09-05"
+    assert words.comparison_text(moved()) == compared
+    late = replace(COMPARED, unsettled=(date(2026, 10, 4), date(2026, 10, 5)))
+    assert words.comparison_text(moved(comparison=late)) == (f"{compared}; AWS may still change 10-04, 10-05")
+
+
+def test_the_facts_are_a_line_each() -> None:
+    report = full_report()
+    bare = replace(
+        report,
+        shares=(),
+        saved={},
+        saved_this_month=Decimal(0),
+        bill=replace(report.bill, forecast=None, records=(), requests=1),
+    )
+
+    assert dict(words.bill_facts(report)) == {
+        "untagged": "no project: $8,455 (11 %, 7.6 % before)",
+        "not counted here": "Tax $71.40",
+        "forecast": words.forecast_text(report),
+        "saved so far": "$289 this month, $289 since 2026-10-03",
+        "asking cost": "8 requests to Cost Explorer, $0.08",
+    }
+    assert dict(words.bill_facts(bare)) == {"asking cost": "1 request to Cost Explorer, $0.01"}
+    assert (
+        words.savings_text(replace(bare, saved_this_month=Decimal(5)))
+        == "$5.00 this month, $0.00 since 2026-09-06"
+    )
+    assert words.savings_text(replace(bare, saved={date(2026, 10, 3): Decimal(5)})) is not None
+    none_before = TagShare(tag="owner", untagged=Decimal(5), total=Decimal(100))
+    gone = replace(none_before, untagged=Decimal(0), untagged_before=Decimal(8), total_before=Decimal(100))
+    assert list(words.untagged_shares([none_before, gone])) == [
+        "no owner: $5.00 (5.0 %)",
+        "no owner: $0.00 (0.0 %, 8.0 % before)",
+    ]
+
+
+def test_what_is_not_explained_names_its_largest_lines() -> None:
+    parts = [replace(PART, usage_type=f"Use{number}", tag="llm" if number else "") for number in range(4)]
+    movers = [
+        Mover(usd=Decimal(-90 + number), cause=MoverCause.UNEXPLAINED, part=part)
+        for number, part in enumerate(parts)
+    ]
+    small = [Mover(usd=Decimal(3), cause=MoverCause.CHANGED, part=PART, culprit=culprit("s"))] * 2
+
+    *_, smaller, rest = words.mover_rows(moved(*movers, *small), 0)
+    (two,) = words.mover_rows(moved(*movers[:2]))
+
+    assert (rest.what, rest.why) == ("not explained", "-$90.00 Use0, -$89.00 Use1 (llm), 2 more")
+    assert smaller.what == "2 smaller changes"
+    assert [rest.usd, smaller.usd] == [-354, 6]
+    assert two.why == "-$90.00 Use0, -$89.00 Use1 (llm)"
+
+
+@pytest.mark.parametrize(
+    ("more", "text"),
+    [
+        (
+            {"cause": MoverCause.UNEXPLAINED},
+            "+$5.00 USE1-Host:ml.g5.xlarge of project support, not explained",
+        ),
+        (
+            {"cause": MoverCause.UNEXPLAINED, "part": replace(PART, tag="")},
+            "+$5.00 USE1-Host:ml.g5.xlarge of no project, not explained",
+        ),
+        (
+            {"cause": MoverCause.UNEXPLAINED, "part": replace(PART, tag=None), "owner": "omar@x"},
+            "+$5.00 USE1-Host:ml.g5.xlarge, not explained, omar",
+        ),
+        ({"cause": MoverCause.PRICE}, "+$5.00 price of USE1-Host:ml.g5.xlarge, 0.0 % for the same use"),
+        (
+            {"cause": MoverCause.PRICE, "part": replace(PART, usd_after=Decimal(5), price_effect=Decimal(5))},
+            "+$5.00 price of USE1-Host:ml.g5.xlarge, changed",
+        ),
+        ({"cause": MoverCause.CHANGED}, "+$5.00 USE1-Host:ml.g5.xlarge"),
+        (
+            {
+                "cause": MoverCause.CHANGED,
+                "culprit": culprit("app", "app", used=True),
+                "units_after": Decimal(1024),
+            },
+            "+$5.00 Studio app app, 1,024 instance-hours, none before, in use",
+        ),
+        (
+            {
+                "cause": MoverCause.CHANGED,
+                "culprit": culprit("x"),
+                "part": replace(PART, unit="GB-Mo"),
+                "units_before": Decimal("0.6"),
+            },
+            "+$5.00 endpoint x, 0 GB-Mo, 1 before",
+        ),
+        (
+            {"cause": MoverCause.STARTED, "culprit": culprit("j", "training-job", since=at("2026-08-08"))},
+            "+$5.00 training job j, ran first 08-08",
+        ),
+        (
+            {"cause": MoverCause.STARTED, "culprit": culprit("j", since=at("2026-08-07"))},
+            "+$5.00 endpoint j, 0 instance-hours, none before",
+        ),
+    ],
+)
+def test_each_cause_has_its_words(more: dict[str, object], text: str) -> None:
+    made = replace(Mover(usd=Decimal(5), cause=MoverCause.PRICE, part=PART), **more)  # type: ignore[arg-type]
+    assert words.mover_line(made, moved(made)) == text
+
+
+def test_of_several_accounts_a_resource_says_its_own() -> None:
+    who = replace(culprit("rag"), arn="arn:aws:sagemaker:us-east-1:111111111111:endpoint/rag")
+    made = Mover(usd=Decimal(5), cause=MoverCause.ENDED, part=PART, culprit=who)
+    rest = Mover(usd=Decimal(5), cause=MoverCause.UNEXPLAINED, part=replace(PART, tag="others"))
+    by_account = moved(made, rest, tag="account")
+
+    assert words.mover_line(made, by_account) == "+$5.00 endpoint rag in account 111111111111, ended"
+    assert (
+        words.mover_line(rest, by_account) == "+$5.00 USE1-Host:ml.g5.xlarge of other accounts, not explained"
+    )
+    assert words.mover_line(rest, moved(rest)).endswith("of project others, not explained")
 
 
 # --- what is missing --------------------------------------------------------------------------
