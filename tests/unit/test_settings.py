@@ -583,6 +583,14 @@ def test_grace_is_the_detectors_own_where_it_is_not_set() -> None:
 
     assert own.arming(endpoints).grace == endpoints.cleanup.grace
     assert longer.arming(endpoints).grace == timedelta(days=9)
+    copies = next(one for one in DETECTORS if one.name == "duplicate-artifacts")
+    assert [own.arming(one).business_days for one in (endpoints, copies)] == [
+        one.cleanup.effect.removes_data for one in (endpoints, copies) if one.cleanup
+    ]
+    for name, wanted in (("idle-endpoints", True), ("duplicate-artifacts", False)):
+        settings = Settings.load(overrides=[f"{name}.business_days={str(wanted).lower()}"])
+        detector = next(one for one in DETECTORS if one.name == name)
+        assert settings.arming(detector).business_days is wanted
 
 
 def test_routes_are_those_of_slack_with_the_main_channel() -> None:
