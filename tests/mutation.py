@@ -471,10 +471,15 @@ def _watched(files: Iterable[str], executed: Callable[[str, int], object]) -> It
     watch.register_callback(
         watch.COVERAGE_ID, watch.events.LINE, lambda code, line: executed(code.co_filename, line)
     )
+    watch.register_callback(  # a lambda of one line has no event of its line
+        watch.COVERAGE_ID,
+        watch.events.PY_START,
+        lambda code, _: executed(code.co_filename, code.co_firstlineno),
+    )
     for path in files:
         for function in _functions(Path(path)):
             for code in _codes(function.__code__):
-                watch.set_local_events(watch.COVERAGE_ID, code, watch.events.LINE)
+                watch.set_local_events(watch.COVERAGE_ID, code, watch.events.LINE | watch.events.PY_START)
     yield
     watch.free_tool_id(watch.COVERAGE_ID)
 
@@ -508,14 +513,12 @@ def _caches() -> list[Any]:
 
 
 def _functions(path: Path) -> list[FunctionType]:
-    """The functions that the import of the module at *path* left."""
+    """The functions that the import of the module at *path* left, also those that functions made then."""
     gc.unfreeze()
     return [
         one
         for one in gc.get_objects()
-        if isinstance(one, FunctionType)
-        and one.__code__.co_filename == str(path)
-        and "<locals>" not in one.__qualname__
+        if isinstance(one, FunctionType) and one.__code__.co_filename == str(path)
     ]
 
 
@@ -552,9 +555,16 @@ def swap(functions: Sequence[FunctionType], module: CodeType, broken: CodeType) 
     """Give *functions*, which are those of *module*, their code in *broken*, which has the same functions."""
     numbers = {(code.co_qualname, code.co_firstlineno): number for number, code in _numbered(module)}
     there = dict(_numbered(broken))
+    both = list(_codes(module)), list(_codes(broken))
+    inner = dict[tuple[str, int], CodeType]()
+    if [code.co_qualname for code in both[0]] == [code.co_qualname for code in both[1]]:
+        inner = {(old.co_qualname, old.co_firstlineno): new for old, new in zip(*both, strict=True)}
     for function in functions:
-        code = function.__code__
-        function.__code__ = there[numbers[code.co_qualname, code.co_firstlineno]]
+        key = function.__code__.co_qualname, function.__code__.co_firstlineno
+        if key in numbers:
+            function.__code__ = there[numbers[key]]
+        elif key in inner:  # of a function that another one made while the module was imported
+            function.__code__ = inner[key]
 
 
 def _replace(path: Path, tree: ast.Module) -> None:

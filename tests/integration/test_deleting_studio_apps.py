@@ -15,7 +15,7 @@ from deeds import Deed, Memory, found, prepared
 from ml_janitor.aws.answers import ReadError
 from ml_janitor.aws.client import Aws
 from ml_janitor.detectors.idle_studio_apps.rule import IdleStudioApps
-from ml_janitor.engine.detector import NotFinishedError
+from ml_janitor.engine.detector import CannotActError, NotFinishedError
 from ml_janitor_sandbox.control import Control
 from studio_seed import Studio
 
@@ -82,6 +82,16 @@ def test_without_its_tags_it_is_not_prepared(lab: Lab, aws: Aws) -> None:
     lab.box.fault("sagemaker", "ListTags", "deny", times=0)
 
     with pytest.raises(ReadError, match="AccessDenied"):
+        detector.prepare(aws, candidate, {})
+
+
+def test_one_that_no_longer_runs_is_not_prepared(lab: Lab, aws: Aws) -> None:
+    detector = IdleStudioApps()
+    candidate = detector.look(aws, found(detector, aws, NAME), NOW)
+    assert candidate is not None
+    lab.sagemaker.delete_app(**lab.key)
+
+    with pytest.raises(CannotActError, match="its status is Deleting now"):
         detector.prepare(aws, candidate, {})
 
 

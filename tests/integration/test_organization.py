@@ -14,9 +14,8 @@ import pytest
 
 from commands import Janitor, Ran
 from conftest import ACCOUNT, REGION
-from ml_janitor.aws.answers import ReadError
 from ml_janitor.aws.boto_client import make_client
-from ml_janitor.aws.organization import list_accounts, open_member_session
+from ml_janitor.aws.organization import list_accounts
 from ml_janitor.config.member_roles import RoleKind, member_role_name, role_arn, sweep_role_name
 from ml_janitor.config.settings import Settings
 from ml_janitor.detectors.idle_notebooks.rule import IdleNotebooks
@@ -246,41 +245,6 @@ def test_only_enabled_regions_are_looked_at(two: Organization, audit: Any) -> No
     nowhere: Ran = audit(two, roles, "--region", "me-south-1", **several)
     assert (nowhere.status, nowhere.out) == (1, "")
     assert "nothing was looked at: no account has enabled me-south-1" in nowhere.err
-
-
-class Strange:
-    """An STS that answers with the credentials of *account*, whichever was asked for."""
-
-    def __init__(self, account: str) -> None:
-        self.account = account
-
-    def assume_role(self, **_: Any) -> dict[str, Any]:
-        return {
-            "AssumedRoleUser": {"Arn": f"arn:aws:sts::{self.account}:assumed-role/x/ml-janitor"},
-            "Credentials": {"AccessKeyId": "a", "SecretAccessKey": "b", "SessionToken": "c"},
-        }
-
-
-def test_credentials_of_another_account_are_not_used() -> None:
-    role = f"arn:aws:iam::{ACCOUNT}:role/ml-janitor-member-x"
-    with pytest.raises(ReadError, match=f"for account {ACCOUNT} were asked for, and those of 999999999999"):
-        open_member_session(Strange("999999999999"), boto3.Session(region_name=REGION), role, EXTERNAL_ID)
-
-
-def test_a_session_of_a_role_keeps_what_the_profile_says_but_its_credentials(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    config = tmp_path / "config"
-    config.write_text(
-        "[profile us]\nca_bundle = /proxy.pem\naws_access_key_id = k\naws_secret_access_key = s\n"
-    )
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
-    own = boto3.Session(profile_name="us", region_name=REGION)
-    role = f"arn:aws:iam::{ACCOUNT}:role/ml-janitor-member-x"
-    theirs: Any = open_member_session(Strange(ACCOUNT), own, role, EXTERNAL_ID)
-
-    assert theirs._session.get_config_variable("ca_bundle") == "/proxy.pem"
-    assert theirs.get_credentials().get_frozen_credentials() == ("a", "b", "c", None)
 
 
 @pytest.fixture

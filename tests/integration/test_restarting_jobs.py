@@ -355,6 +355,17 @@ def test_what_was_never_stopped_is_not_submitted_again(floor: Floor, of: Callabl
     assert floor.names() == ["job"]
 
 
+def test_what_completed_while_it_was_to_be_stopped_is_not_submitted_again(
+    floor: Floor, of: Callable[[str], Deed]
+) -> None:
+    floor.training("job")
+    deed = of("job")
+    floor.end("job", "Completed")
+
+    assert restarted(deed) == "job has come to its end by itself, so nothing was submitted"
+    assert floor.names() == ["job"]
+
+
 def test_an_older_job_of_the_new_name_is_no_restart(floor: Floor, of: Callable[[str], Deed]) -> None:
     floor.training("job")
     deed = of("job")

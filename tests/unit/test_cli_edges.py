@@ -444,3 +444,53 @@ def test_progress_is_shown_to_a_person_alone(monkeypatch: pytest.MonkeyPatch) ->
         with screen.show_progress("reading") as say:
             say("still reading")
         assert bool(stream.getvalue()) is tty
+
+
+# --- files --------------------------------------------------------------------------------------------
+
+
+def test_outputs_that_exclude_each_other_or_cannot_be_written_are_refused_before_any_work(
+    tmp_path: Path,
+) -> None:
+    there, folder = tmp_path / "report.json", tmp_path / "folder"
+    there.write_text("old")
+    folder.mkdir()
+    edge.check_outputs(json=True, files={"--html": tmp_path / "new.html", "--json-file": None})
+    edge.check_outputs(json=False, slack=True, files={"--json-file": there})
+    for how, said in (
+        ({"json": True, "slack": True, "files": {}}, "--json and --slack exclude each other"),
+        ({"json": True, "files": {"--json-file": there}}, "--json and --json-file exclude each other"),
+        ({"json": False, "files": {"--html": folder}}, "--html: .*folder cannot be written: Is a directory"),
+        ({"json": False, "files": {"--html": tmp_path / "no" / "a"}}, "cannot be written: No such file"),
+    ):
+        with pytest.raises(edge.CommandRefusedError, match=said):
+            edge.check_outputs(**how)  # type: ignore[arg-type]
+
+
+def test_a_file_is_replaced_whole_or_stays_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, link = tmp_path / "report.html", tmp_path / "link.html"
+    path.write_text("old")
+    link.symlink_to(path)
+
+    assert edge.replace_file(link, "new \u00e4") is None
+    assert (path.read_text(encoding="utf-8"), link.is_symlink()) == ("new \u00e4", True)
+    assert edge.replace_file(tmp_path / "made.html", "made") is None
+
+    def full(self: Path, contents: str, **_: Any) -> int:
+        self.write_bytes(contents[:1].encode())
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_text", full)
+    assert edge.replace_file(path, "newer") == "No space left on device"
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["link.html", "made.html", "report.html"]
+    assert path.read_bytes() == "new \u00e4".encode()
+
+
+def test_what_is_no_file_is_written_to_and_not_replaced(tmp_path: Path) -> None:
+    pipe, read = tmp_path / "pipe", list[str]()
+    os.mkfifo(pipe)
+    reader = threading.Thread(target=lambda: read.append(pipe.read_text()))
+    reader.start()
+    assert edge.replace_file(pipe, "report") is None
+    reader.join()
+    assert (read, [one.name for one in tmp_path.iterdir()]) == (["report"], ["pipe"])

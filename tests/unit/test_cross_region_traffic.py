@@ -28,10 +28,12 @@ from ml_janitor.aws.usage_types import transfer_regions
 from ml_janitor.core.cost import Cost
 from ml_janitor.core.model import Confidence, Finding
 from ml_janitor.core.signals import Absent, Unreadable, Value
+from ml_janitor.detectors import cross_region_traffic
 from ml_janitor.detectors.cross_region_traffic import CrossRegionTraffic, TrafficLine
 from past_jobs import word
 from scripted import DENIED as DENIES
 from scripted import Refusal, Script, Torn
+from verdicts import shown
 
 GB = 1024**3
 READER = TransferCause("model search is given s3://catalog/", TransferWay.READS, "s3://catalog/")
@@ -376,3 +378,83 @@ def test_programs_are_models_in_use_and_jobs_of_the_time() -> None:
         )
         == 3
     )
+
+
+def test_what_was_seen_of_a_line_of_the_bill() -> None:
+    many = [
+        TransferCause(f"model {n} is given s3://c{n}/", TransferWay.READS, f"s3://c{n}/") for n in range(4)
+    ]
+    one, several = (
+        CrossRegionTraffic().decide(line(*causes), NOW) for causes in ([READER], [*many, many[0]])
+    )
+
+    assert shown(one) == {
+        "charged a month": "$200",
+        "gigabytes a month": 10_000.0,
+        "may cause it": "model search is given s3://catalog/",
+        "how sure": "the only one known",
+        "data that is read": "1000.0 GB",
+    }
+    assert shown(several)["may cause it"].endswith("s3://c2/ and 1 more")
+    assert shown(several)["how sure"] == "one of 5"
+    three = CrossRegionTraffic().decide(line(*many[:3]), NOW)
+    assert shown(three)["may cause it"].endswith("model 2 is given s3://c2/")
+
+
+@pytest.mark.parametrize(
+    ("judged", "least", "verdict"),
+    [
+        (line(READER), 200.0, "kept"),
+        (line(READER, copy=Cost(monthly_usd=Decimal(0))), 200.0, "found"),
+        (line(READER, copy=Cost(monthly_usd=Decimal(0))), 200.01, "kept"),
+        (line(RULE), 200.0, "found"),
+        (line(RULE), 200.01, "kept"),
+    ],
+)
+def test_as_much_as_is_worth_a_change_is_enough(judged: TrafficLine, least: float, verdict: str) -> None:
+    assert word(CrossRegionTraffic(min_saving=least).decide(judged, NOW)) == verdict
+
+
+def stored(sizes: Mapping[str, int | Refusal]) -> Any:
+    def answer(asked: Mapping[str, Any]) -> Any:
+        size = sizes[f"s3://{asked['Bucket']}/{asked['Prefix']}"]
+        if isinstance(size, Refusal):
+            return size
+        entry = {"Key": f"{asked['Prefix']}x", "Size": size, "LastModified": NOW, "ETag": "e"}
+        return {"IsTruncated": False, "KeyCount": int(size > 0), "Contents": [entry] if size else []}
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("sizes", "left", "size"),
+    [
+        ({"s3://a/": 5, "s3://b/": 7}, ["s3://a/", "s3://b/"], Value(12)),
+        ({"s3://a/": 5, "s3://a/in/": 4}, ["s3://a/", "s3://a/in/"], Value(5)),
+        ({"s3://a/": 5, "s3://b/": 0}, ["s3://a/"], Value(5)),
+        ({"s3://a/": 0}, [], Value(0)),
+        ({"s3://a/": DENIES, "s3://b/": 7}, ["s3://a/", "s3://b/"], None),
+    ],
+)
+def test_the_data_that_is_read_counts_once_and_only_where_it_is(
+    sizes: dict[str, int | Refusal], left: list[str], size: Value[int] | None
+) -> None:
+    """A folder within another is part of it; what is empty is no cause; what is denied makes all unknown."""
+    causes = [TransferCause(f"reads {uri}", TransferWay.READS, uri) for uri in sizes]
+    script = Script({"s3:ListObjectsV2": stored(sizes), "pricing:GetProducts": {"PriceList": []}})
+
+    read = cross_region_traffic._sized(script.aws(), line(*causes, size=Absent(), copy=None))
+
+    assert isinstance(read.causes, Value)
+    assert [cause.about for cause in read.causes.value] == left
+    if size is None:
+        assert "AccessDenied" in getattr(read.size, "error", "")
+    else:
+        assert read.size == size
+    assert (read.copy is None) is (size is None)
+
+
+def test_what_nothing_reads_has_no_size() -> None:
+    judged = line(RULE)
+
+    assert cross_region_traffic._sized(Script({}).aws(), judged) is judged

@@ -25,6 +25,7 @@ from ml_janitor.core.results import Outcome, Result, Sweep
 from ml_janitor.core.signals import Signal, Unreadable, Value
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.engine.failures import RunFailedError
+from ml_janitor.engine.holds import Hold, HoldKind, advice_hold_key
 from ml_janitor.ledger.actions import Actions
 from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.holds import Holds
@@ -410,3 +411,64 @@ def test_advice_that_slack_did_not_take_is_a_failed_run() -> None:
     with pytest.raises(RunFailedError, match="Slack could not be told the weekly advice"):
         world.digest(advice=True, silent=True).post(NOW)
     assert world.ledger.latest.advice(ACCOUNT) is None
+
+
+def test_what_is_spent_already_is_counted_once_too() -> None:
+    """Of two detectors' findings on one job, the dearer counts; what one detector finds alone stays."""
+    world = World()
+    hung, spot = (
+        replace(result(name, "job", change=change), verdict=waste(accrued=usd))
+        for name, usd, change in (
+            ("hung-training-jobs", "100", Change.END),
+            ("spot-training", "60", Change.SPOT),
+        )
+    )
+    other = replace(result("spot-training", "other", change=Change.SPOT), verdict=waste(accrued="7"))
+    again = replace(result("hung-training-jobs", "again"), verdict=waste(accrued="20"))
+    world.swept("hung-training-jobs", hung, again)
+    world.swept("spot-training", spot, other)
+    world.swept("idle-endpoints")
+
+    rows = {row.detector: row.last.accrued_usd for row in world.digest().rows(NOW) if row.last}
+
+    assert rows == {"hung-training-jobs": 120, "spot-training": 7, "idle-endpoints": 0}
+
+
+def test_what_saves_most_for_an_hour_of_work_comes_first() -> None:
+    """A change of spot takes four hours, one of a limit half an hour."""
+    world = World(**TUESDAY)
+    slow, quick = (
+        result("spot-training", name, usd, change)
+        for name, usd, change in (("slow", "300", Change.SPOT), ("quick", "50", Change.LIMIT))
+    )
+    world.swept("spot-training", slow, quick)
+    world.advice.post(NOW)
+    (message,) = world.channel.messages
+    assert str(message.blocks).index("`quick`") < str(message.blocks).index("`slow`")
+
+
+def test_a_held_piece_is_shown_as_held_and_counts_no_more() -> None:
+    world = advised(detectors=ARMED)
+    world.advice.post(NOW)
+    place = MessageRef("C1", "1.5")
+    (entry,) = [one for one in world.ledger.entries("spot-training", ACCOUNT, REGION) if one.name == "f6"]
+    hold = Hold(
+        key=advice_hold_key("spot-training", entry.key),
+        how=HoldKind.KEPT,
+        by="Dina (U1)",
+        given=NOW,
+        why="no",
+    )
+    Holds(world.table).put(ACCOUNT, REGION, hold)
+
+    assert world.advice.show(place, NOW) is True
+
+    ((where, message),) = world.channel.changed
+    assert (where, message.text) == (place, "This week's advice: $2,000 a month in 5 changes")
+    assert "Kept by Dina: no." in str(message.blocks)
+    assert "6 pieces of advice would save $2,100 a month" in str(message.blocks)
+    assert world.advice.show(MessageRef("C1", "0.5"), NOW) is False, "there is a newer message"
+    assert World().advice.show(place, NOW) is False
+    world.advice.post(NOW + 7 * DAY)
+    assert world.channel.messages[-1].text == "This week's advice: $1,500 a month in 5 changes"
+    assert "`f6`" not in str(world.channel.messages[-1].blocks)

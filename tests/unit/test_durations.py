@@ -85,7 +85,17 @@ def test_days_that_are_no_span_are_spoken_one_by_one() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "Mon-Fri", "08-20", "Mon-Fri 20-08", "Mon-Fri 08-08", "Mon-Fri 08-25", "Mon-Fry 08-20"]
+    "text",
+    [
+        "",
+        "Mon-Fri",
+        "08-20",
+        "Mon-Fri 20-08",
+        "Mon-Fri 08-08",
+        "Mon-Fri 08-25",
+        "Mon-Fry 08-20",
+        "Mxn-Fri 08-20",
+    ],
 )
 def test_what_are_no_working_hours_is_refused_with_the_form(text: str) -> None:
     with pytest.raises(ValueError, match="write them like Mon-Fri 08-20"):

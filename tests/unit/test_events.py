@@ -15,6 +15,7 @@ from ml_janitor.config.events import (
     STALE_EVENT,
     DigestEvent,
     MalformedEventError,
+    PressEvent,
     SweepEvent,
     UndoEvent,
     check_event,
@@ -225,3 +226,14 @@ def test_a_start_may_seem_to_come_first_by_two_clocks_and_a_list_lasts_a_day() -
 def test_a_resource_is_named_by_its_arn() -> None:
     with pytest.raises(MalformedEventError, match="sense: resource: 'ranker' is no ARN"):
         at(resource="ranker")
+
+
+def test_a_press_is_told_by_who_pressed_what_and_when() -> None:
+    press = {"user": "U1", "channel": "C1", "message": "1.2", "action": "keep", "value": "a"}
+    asked = press | {"at": "1790000000.5", "response_url": "https://hooks.slack.com/x"}
+
+    one = check_event(asked, PressEvent)
+
+    assert one.pressed == datetime.fromtimestamp(1790000000, UTC)
+    assert one.identity == "U1 C1 1.2 keep a 1790000000.5"
+    assert check_event(asked | {"response_url": ""}, PressEvent).identity == one.identity

@@ -122,7 +122,7 @@ def test_reading_stops_when_only_the_rest_of_the_run_has_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, milliseconds: int, reserve: timedelta
 ) -> None:
     given = dict[str, Any]()
-    monkeypatch.setattr(invocation, "opened", lambda session, **how: given.update(how, session=session))
+    monkeypatch.setattr(invocation, "open_regions", lambda session, **how: given.update(how, session=session))
     found = own(tmp_path, milliseconds=milliseconds)
     inside = found.entered(SweepPlace(ACCOUNT, (REGION,)), "role")
     assert (inside.place, inside.off) == (SweepPlace(ACCOUNT, (REGION,)), SweepPlace(ACCOUNT, ()))
@@ -142,7 +142,7 @@ def test_in_a_sandbox_nothing_waits_and_a_member_is_priced_from_home(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given = dict[str, Any]()
-    monkeypatch.setattr(invocation, "opened", lambda session, **how: given.update(how, session=session))
+    monkeypatch.setattr(invocation, "open_regions", lambda session, **how: given.update(how, session=session))
     found = own(tmp_path, JANITOR_NOW="2026-10-06T03:00:00Z", JANITOR_DETECTOR="duplicate-artifacts")
     here = found.entered(SweepPlace(ACCOUNT, (REGION,)), "role")
     elsewhere = EnteredPlace(replace_session(here), here.place, here.off)
@@ -245,7 +245,7 @@ def test_a_member_is_entered_through_its_role_in_the_regions_that_it_has_enabled
         taken.append((role, external_id))
         return replace_session(here)
 
-    monkeypatch.setattr(invocation, "member_session", session)
+    monkeypatch.setattr(invocation, "open_member_session", session)
     monkeypatch.setattr(invocation, "enabled_regions", lambda client: [client.meta.region_name, "us-east-1"])
     here = own(tmp_path).entered(SweepPlace(ACCOUNT, ()), "role")
     member = own(tmp_path, ORGANIZATION)

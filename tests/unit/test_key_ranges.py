@@ -182,7 +182,7 @@ def test_a_page_that_was_cut_off_is_an_error(missing: str) -> None:
 # --- where a range is split ---------------------------------------------------------------------
 
 
-LONG = "a" * 1018
+LONG = "a" * 1019
 
 
 @pytest.mark.parametrize(
@@ -194,13 +194,14 @@ LONG = "a" * 1018
         (["data/a/1"], ("data/a/1", None, 0), None),
         ([f"p/{digit}" for digit in "0123456789"], ("p/0", None, 0), (f"p/5{LAST_CHARACTER}", 2)),
         ([f"p/{letter}" for letter in "ABCXYZ"], ("p/A", None, 0), (f"p/N{LAST_CHARACTER}", 2)),
+        (["p/8", "p/9", "p/A", "p/Z"], ("p/8", None, 0), (f"p/I{LAST_CHARACTER}", 2)),
         (["p/a", "p/é", "p/ü"], ("p/a", None, 0), (f"p/a{LAST_CHARACTER}", 3)),
         ([f"data/{letter}" for letter in "abcxyz"], ("data/a", "data/c", 0), (f"data/b{LAST_CHARACTER}", 5)),
         ([f"data/{letter}" for letter in "abcxyz"], ("data/a", "data/a", 0), None),
         ([f"data/{letter}" for letter in "abcxyz"], ("data/a", None, 5), (f"data/n{LAST_CHARACTER}", 5)),
         (["a", "data/a", "data/b"], ("a", None, 0), (f"a{LAST_CHARACTER}", 1)),
         (["a" * 1024, "b"], ("a" * 1024, None, 1023), None),
-        ([f"{LONG}{end}" for end in "abc"], (f"{LONG}a", None, 1018), (f"{LONG}b{LAST_CHARACTER}", 1018)),
+        ([f"{LONG}{end}" for end in "abc"], (f"{LONG}a", None, 1019), (f"{LONG}b{LAST_CHARACTER}", 1019)),
     ],
 )  # fmt: skip
 def test_a_range_is_split_about_the_middle_of_where_its_keys_part(

@@ -6,11 +6,22 @@ import random
 from collections import Counter
 
 import pytest
+from botocore.exceptions import ClientError
 
+from conftest import ACCOUNT
 from lifecycle_simulator import NAMESPACE, OURS, PREFIXES, changed, random_text
-from ml_janitor.aws.lifecycle_configurations import MOST_RULES, LifecycleConfiguration, UnchangeableError
+from ml_janitor.aws.boto_client import LIFECYCLE_TEXT
+from ml_janitor.aws.lifecycle_configurations import (
+    MOST_RULES,
+    LifecycleConfiguration,
+    LifecycleElement,
+    UnchangeableError,
+    read_lifecycle,
+    write_lifecycle,
+)
 from ml_janitor.core.lifecycles import LifecycleRule
 from ml_janitor.detectors.storage_tiering.conflicts import find_rule_conflict
+from scripted import DENIED, Refusal, Script, Torn
 
 VARIES = "varies_by_storage_class"
 
@@ -292,3 +303,54 @@ def test_a_thousand_configurations_of_others_stay_as_they_are_in_text_and_effect
             new = merged.text.decode()
             assert changed(text, new, minimum, prefixes, ours=ours, theirs=theirs) is None, (text, rules)
     assert min(verdicts.values()) > 200
+
+
+# --- of a bucket ------------------------------------------------------------------------------------
+
+GET, PUT = "s3:GetBucketLifecycleConfiguration", "s3:PutBucketLifecycleConfiguration"
+DELETE = "s3:DeleteBucketLifecycle"
+
+
+def test_a_buckets_own_text_is_read_with_its_minimum_and_none_is_empty() -> None:
+    answer = Torn({LIFECYCLE_TEXT: whole(EXPIRES), "TransitionDefaultMinimumObjectSize": VARIES})
+    account = Script({GET: answer})
+
+    assert read_lifecycle(account.aws(), "bucket") == LifecycleConfiguration(whole(EXPIRES), VARIES)
+    assert account.asked(GET) == [{"Bucket": "bucket", "ExpectedBucketOwner": ACCOUNT}]
+    assert read_lifecycle(
+        Script({GET: Torn({LIFECYCLE_TEXT: whole(EXPIRES)})}).aws(), "b"
+    ) == LifecycleConfiguration(whole(EXPIRES))
+    assert (
+        read_lifecycle(Script({GET: Refusal("NoSuchLifecycleConfiguration")}).aws(), "b")
+        == LifecycleConfiguration()
+    )
+    with pytest.raises(ClientError):
+        read_lifecycle(Script({GET: DENIED}).aws(), "b")
+    with pytest.raises(UnchangeableError, match="holds no rules"):
+        read_lifecycle(Script({GET: Torn({LIFECYCLE_TEXT: whole("")})}).aws(), "b")
+
+
+@pytest.mark.parametrize(
+    ("minimum", "members"), [(VARIES, {"TransitionDefaultMinimumObjectSize": VARIES}), (None, {})]
+)
+def test_a_text_is_written_with_its_minimum_and_none_deletes(
+    minimum: str | None, members: dict[str, str]
+) -> None:
+    account = Script({PUT: {}, DELETE: {}})
+    aws = account.aws().armed()
+    owned = {"Bucket": "bucket", "ExpectedBucketOwner": ACCOUNT}
+
+    write_lifecycle(aws, "bucket", LifecycleConfiguration(whole(EXPIRES), minimum))
+    assert (account.asked(PUT), account.asked(DELETE)) == ([owned | members], [])
+    write_lifecycle(aws, "bucket", LifecycleConfiguration())
+    assert (len(account.asked(PUT)), account.asked(DELETE)) == (1, [owned])
+
+
+def test_elements_are_found_by_their_path() -> None:
+    (found,) = LifecycleConfiguration(whole(EXPIRES)).rules
+
+    texts = {"ID": "a", "Filter/Prefix": "logs/", "Expiration/Days": "400", "Filter/Tag": None, "Days": None}
+    assert {path: found.first(path) for path in texts} == texts
+    assert isinstance(found, LifecycleElement)
+    assert [one.text for one in LifecycleConfiguration(whole(EXPIRES * 2)).named(["a"])] == ["", ""]
+    assert LifecycleConfiguration(whole(EXPIRES)).named(["b"]) == ()

@@ -72,6 +72,18 @@ def test_a_function_that_is_loaded_gets_the_broken_code() -> None:
     assert limit().admits(3)
 
 
+def test_a_function_that_another_one_made_gets_the_broken_code_too() -> None:
+    text = "def above(least):\n    return lambda value: value > least\n"
+    there: dict[str, Any] = {}
+    exec(compile(text, "limit.py", "exec", dont_inherit=True), there)  # noqa: S102 - the text above
+    positive = there["above"](0)
+    (mutant,) = (one for one in mutants("limit.py", text) if one.name.endswith("value >= least"))
+
+    swap([positive], *(compile(one, "limit.py", "exec", dont_inherit=True) for one in (text, mutant.tree)))
+
+    assert positive(0)
+
+
 def test_of_a_large_module_the_changed_functions_count() -> None:
     (line,) = (number for number, text in enumerate(TEXT.splitlines(), 1) if "note(" in text)
 

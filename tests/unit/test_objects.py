@@ -74,10 +74,10 @@ def found(account: Aws, *folders: str) -> Signal[NewestObject | None]:
 def test_the_newest_of_all_pages_and_folders(account: Aws, s3: Stubber) -> None:
     old, newer = FRESH - 9 * MINUTE, FRESH
     listed(s3, "more", z=old)
-    listed(s3, b=newer)
-    listed(s3, prefix="b/", c=old)
+    listed(s3, b=newer, c=newer)
+    listed(s3, prefix="b/", c=newer)
 
-    expected = NewestObject("s3://bucket/a/b", newer)
+    expected = NewestObject("s3://bucket/a/b", newer)  # the first of those that are equally new
     assert found(account, "s3://bucket/a/", "s3://bucket/b/") == Value(expected, LIST, newer)
 
 

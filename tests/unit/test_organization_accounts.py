@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -119,28 +120,42 @@ def test_enabled_regions_are_sorted_and_no_others() -> None:
     }
 
 
-@pytest.mark.parametrize(("answered", "taken"), [(ACCOUNT, True), (ONE, False)])
-def test_a_session_is_that_of_the_role_that_was_asked_for(answered: str, taken: bool) -> None:  # noqa: FBT001
+def taken_on(own: boto3.Session, answered: str = ACCOUNT) -> Any:
+    """A session of a role of the account, for which credentials of the account *answered* come."""
     credentials = {"AccessKeyId": "a" * 16, "SecretAccessKey": "b", "SessionToken": "c"}
-    answer = {
-        "AssumedRoleUser": {"Arn": f"arn:aws:sts::{answered}:assumed-role/x/ml-janitor"},
-        "Credentials": credentials,
-    }
-    script = Script({"sts:AssumeRole": Torn(answer)})
+    arn = f"arn:aws:sts::{answered}:assumed-role/x/ml-janitor"
+    script = Script({"sts:AssumeRole": Torn({"AssumedRoleUser": {"Arn": arn}, "Credentials": credentials})})
     role = f"arn:aws:iam::{ACCOUNT}:role/x"
-    sts, own = script.aws().armed().client("sts"), boto3.Session(region_name=REGION)
+    session = open_member_session(script.aws().armed().client("sts"), own, role, "ml-janitor-7f3a")
+    assert script.asked("sts:AssumeRole") == [
+        {"RoleArn": role, "RoleSessionName": "ml-janitor", "ExternalId": "ml-janitor-7f3a"}
+    ]
+    return session
 
-    if taken:
-        session = open_member_session(sts, own, role, "ml-janitor-7f3a")
-        frozen = session.get_credentials()
-        assert frozen is not None
-        assert tuple(frozen.get_frozen_credentials())[:3] == ("a" * 16, "b", "c")
-        assert session.region_name == REGION
-    else:
-        with pytest.raises(ReadError, match=f"for account {ACCOUNT} were asked for, and those of {ONE}"):
-            open_member_session(sts, own, role, "ml-janitor-7f3a")
-    (asked,) = script.asked("sts:AssumeRole")
-    assert (asked["RoleArn"], asked["ExternalId"]) == (role, "ml-janitor-7f3a")
+
+def test_credentials_of_another_account_are_not_used() -> None:
+    with pytest.raises(ReadError, match=f"for account {ACCOUNT} were asked for, and those of {ONE}"):
+        taken_on(boto3.Session(region_name=REGION), ONE)
+
+
+@pytest.mark.parametrize("profile", ["us", None])
+def test_a_session_of_a_role_keeps_what_the_profile_says_but_its_credentials(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, profile: str | None
+) -> None:
+    config = tmp_path / "config"
+    config.write_text(
+        "[profile us]\nca_bundle = /proxy.pem\naws_access_key_id = k\naws_secret_access_key = s\n"
+    )
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    own: Any = boto3.Session(profile_name=profile, region_name=REGION)
+
+    theirs = taken_on(own)
+
+    assert theirs._session.get_config_variable("ca_bundle") == ("/proxy.pem" if profile else None)
+    assert theirs.get_credentials().get_frozen_credentials()[:3] == ("a" * 16, "b", "c")
+    assert theirs.region_name == REGION
+    loaders = [one._session.get_component("data_loader") for one in (own, theirs)]
+    assert loaders[0] is loaders[1]
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,17 @@ from ml_janitor.core.cost import Cost
 from ml_janitor.core.counting import count_once
 from ml_janitor.core.model import Change, Kept
 from ml_janitor.core.money import Totals
-from ml_janitor.core.results import Outcome, Report, Result
+from ml_janitor.core.results import Outcome, Overlap, Report, Result
 from ml_janitor.report.html import render_html
 from ml_janitor.report.json import report_document
-from ml_janitor.report.plan import lines_below_week, plan_headline, plan_weeks, week_lines
+from ml_janitor.report.plan import (
+    hours_text,
+    lines_below_week,
+    plan_headline,
+    plan_weeks,
+    week_lines,
+    week_summary,
+)
 from ml_janitor_cli.screen import make_console, print_blocks
 from ml_janitor_cli.terminal import draw_plan
 from reports import ACCOUNT, NOW, finding, result, sweep
@@ -69,6 +76,38 @@ def test_first_what_saves_most_for_an_hour_and_only_five_are_listed() -> None:
     assert week_lines(week)[0][0] == "$99.00 a month and $50.00 once, paid back in 15 days"
     assert lines_below_week(week) == ["and 1 more change: $100 a month"]
     assert week.hours == 40.5
+
+
+def test_hours_are_rounded_to_what_a_guess_is_worth() -> None:
+    assert [hours_text(number) for number in (0.25, 1, 2, 9.96, 10, 11.4, 1204)] == [
+        "0.25 hours of work",
+        "1 hour of work",
+        "2 hours of work",
+        "10 hours of work",
+        "10 hours of work",
+        "11 hours of work",
+        "1,204 hours of work",
+    ]
+
+
+def test_a_week_without_changes_says_so_and_of_two_accounts_each_is_named() -> None:
+    empty = plan_weeks(report(ALL[0]))
+    assert week_summary(empty[2]) == "nothing found"
+    assert (empty[0].instead, empty[0].accounts) == (0, False)
+    here = report(change("a", "10", Change.END))
+    other = replace(here.sweeps[0], account="210987654321")
+    both = plan_weeks(replace(here, account=None, sweeps=(*here.sweeps, other)))
+    assert week_lines(both[0])[0][1] == f"a in {ACCOUNT}, no owner tag"
+
+
+def test_a_part_that_is_counted_is_a_change_and_one_that_is_not_is_none() -> None:
+    part = Overlap(detector="x", arn="arn:a", name="a", monthly_usd=Decimal(0), accrued_usd=Decimal(3))
+    results = [
+        replace(change(name, "10", Change.END), overlap=overlap)
+        for name, overlap in (("part", part), ("none", replace(part, accrued_usd=Decimal(0))))
+    ]
+    week = plan_weeks(Report(time=NOW, account=ACCOUNT, sweeps=(sweep("x", *results),)))[0]
+    assert ([one.target.name for one in week.changes], week.instead) == (["part"], 1)
 
 
 def test_what_is_done_or_changed_needs_no_work() -> None:

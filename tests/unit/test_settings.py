@@ -504,7 +504,11 @@ def test_an_organization_names_its_accounts_and_whom_they_trust(
         ({"policies": {"exempt_roles": ["arn:aws:iam::*:role/break-*"]}}, None),
         ({"policies": {"exempt_roles": ["arn:aws:iam::*:role/*"]}}, "every role of every account"),
         ({"janitor": {"slack_channel": "xoxb-1"}}, 'expected a channel such as "#ml-costs"'),
-        ({"janitor": {"holidays": ["2026-13-01"]}}, "expected a date such as 2026-12-25"),
+        ({"janitor": {"holidays": ["2026-13-01"]}}, 'expected a date such as 2026-12-25, got "2026-13-01"'),
+        ({"bill": {"budgets": {"project=a": float("inf")}}}, "expected a number, got inf"),
+        ({"policies": {"max_runtime": timedelta(hours=2)}}, None),
+        ({"detectors": {"storage-tiering": {"min_gb": 0.5}}}, None),
+        ({"detectors": {"storage-tiering": {"min_gb": 0}}}, "detectors.storage-tiering.min_gb: expected"),
         ({"detectors": {"idle-endpoints": {"mode": "act"}}}, 'mode = "act" needs act_in'),
         ({"detectors": {"idle-endpoints": {"mode": "act", "act_in": ["123456789012"]}}}, None),
         ({"organization": {"accounts": [], "without": ["123456789012"]}}, "without needs units or all"),
@@ -579,6 +583,14 @@ def test_grace_is_the_detectors_own_where_it_is_not_set() -> None:
 
     assert own.arming(endpoints).grace == endpoints.cleanup.grace
     assert longer.arming(endpoints).grace == timedelta(days=9)
+    copies = next(one for one in DETECTORS if one.name == "duplicate-artifacts")
+    assert [own.arming(one).business_days for one in (endpoints, copies)] == [
+        one.cleanup.effect.removes_data for one in (endpoints, copies) if one.cleanup
+    ]
+    for name, wanted in (("idle-endpoints", True), ("duplicate-artifacts", False)):
+        settings = Settings.load(overrides=[f"{name}.business_days={str(wanted).lower()}"])
+        detector = next(one for one in DETECTORS if one.name == name)
+        assert settings.arming(detector).business_days is wanted
 
 
 def test_routes_are_those_of_slack_with_the_main_channel() -> None:

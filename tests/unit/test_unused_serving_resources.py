@@ -26,6 +26,7 @@ from ml_janitor.detectors.unused_serving_resources import ServingResource, Unuse
 from ml_janitor.engine.judging import judge_candidate
 from ml_janitor.engine.policy import RunPolicy
 from scripted import DENIED, Script, Torn
+from verdicts import shown as evidence_of
 
 DAY, SECOND = timedelta(days=1), timedelta(seconds=1)
 OLD = NOW - 90 * DAY
@@ -93,6 +94,21 @@ def test_the_size_of_the_artifacts_is_evidence_or_unknown(
     assert isinstance(verdict, Finding)
     shown = {one.signal: one for one in verdict.evidence}["artifacts that no other model names"]
     assert (shown.value, shown.error) == (value, error)
+
+
+@pytest.mark.parametrize(
+    ("candidate", "seen", "steps"),
+    [
+        (resource(Absent()), {"used by": "none"}, ("all that may use it was read, and does not name it",)),
+        (resource(Value("endpoint churn")), {"used by": "endpoint churn"}, ()),
+    ],
+)
+def test_what_was_seen_and_passed(
+    candidate: ServingResource, seen: dict[str, str], steps: tuple[str, ...]
+) -> None:
+    decided = UnusedServingResources().decide(candidate, NOW)
+
+    assert (evidence_of(decided), decided.steps[:-1]) == (seen, steps)
 
 
 def test_an_operator_sets_the_age() -> None:

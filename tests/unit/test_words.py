@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
-from fakes import target_at
+from fakes import USED, target_at
+from ml_janitor.core.cause import Cause, CauseCode
 from ml_janitor.core.model import Change, Effect, finding_id
 from ml_janitor.core.ownership import protection_evidence
+from ml_janitor.core.results import Outcome, Result
 from ml_janitor.core.signals import Evidence, Unreadable, Value
 
 EFFECTS = {  # removes data, the resource stays, its hours are saved
@@ -50,3 +53,10 @@ def test_marks_say_where_the_tags_were_read() -> None:
     ]
     assert isinstance(own[0], Evidence)
     assert protection_evidence(target_at("endpoint/churn", tags=unread)) == ()
+
+
+def test_why_an_outcome_is_what_it_is() -> None:
+    result = Result(detector="shelf", target=target_at("thing/lamp"), verdict=USED, outcome=Outcome.KEPT)
+    why = next(iter(CauseCode))
+
+    assert (result.why, replace(result, cause=Cause(why)).why) == (None, why)

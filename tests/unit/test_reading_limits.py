@@ -1,0 +1,182 @@
+"""Limits of AWS's calls, how far readers look, and what holds where nothing is said, written by hand."""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, fields
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from types import ModuleType
+
+import pytest
+
+from ml_janitor.aws import (
+    athena,
+    boto_client,
+    client,
+    endpoint_load,
+    endpoints,
+    event_history,
+    idle_time,
+    images,
+    job_history,
+    key_ranges,
+    lifecycle_configurations,
+    locations,
+    logs,
+    manifests,
+    metrics,
+    pace,
+    referrers,
+    runs,
+    s3,
+    sagemaker_kinds,
+    scratch,
+    shared_answers,
+    studio_apps,
+    tags,
+    trail,
+    training_jobs,
+    users,
+)
+from ml_janitor.config import values
+from ml_janitor.core import durations, lifecycles, model, ownership
+
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+
+LIMITS: dict[ModuleType, dict[str, object]] = {
+    athena: {"LEAST_BYTES_CHARGED": 10_000_000, "LONGEST_QUERY": 262_144, "ATHENA_PAGE": 1000},
+    boto_client: {"READ_THREADS": 16},
+    client: {"DEFAULT_ATTEMPTS": 8},
+    endpoint_load: {"LOAD_WINDOW": 14 * DAY, "LOAD_HOURS": 336, "METRICS_BATCH": 100},
+    event_history: {"MOST_HISTORY_PAGES": 40},
+    idle_time: {
+        "IDLE_TIME_WINDOW": 3 * HOUR,
+        "STALE_IDLE_TIME": 30 * MINUTE,
+        "LONGEST_IDLE_TIME": 3650 * DAY,
+    },
+    images: {"ECR_PAGE": 1000, "ECR_BATCH": 100},
+    key_ranges: {
+        "PAGES_AT_ONCE": 8,
+        "SPLIT_AFTER": 16,
+        "FIRST_PROBES": 20,
+        "PROBES_PER_PAGE": 0.1,
+        "LONGEST_KEY": 1024,
+    },
+    lifecycle_configurations: {"MOST_RULES": 1000},
+    logs: {
+        "LOGS_PAGE": 50,
+        "EVENTS_PER_PAGE": 10_000,
+        "EPOCH": datetime(1970, 1, 1, tzinfo=UTC),
+        "FAR_FUTURE": datetime(9999, 1, 1, tzinfo=UTC),
+        "MOST_EMPTY_PAGES": 50,
+    },
+    manifests: {"LARGEST_MANIFEST": 33_554_432},
+    metrics: {"QUERIES_PER_CALL": 500},
+    runs: {"LONGEST_TRAINING_JOB": 28 * DAY, "MOST_DESCRIBED_JOBS": 1000},
+    s3: {"BUCKETS_PAGE": 1000, "MOST_KEY_PAGES": 200},
+    sagemaker_kinds: {"SAGEMAKER_PAGE": 100, "LONGEST_JOB_LIFE": 31 * DAY},
+    shared_answers: {
+        "GLOBAL_SERVICES": {"ce"},
+        "SHARED_SERVICES": {"ce", "cloudtrail", "resourcegroupstaggingapi", "sagemaker"},
+    },
+    tags: {"ARNS_PER_CALL": 50},
+    trail: {"EVENT_RETENTION": 90 * DAY, "EVENTS_PAGE": 50},
+    training_jobs: {
+        "UNINDEXED_AGE": DAY,
+        "POOL_LIFE": 6 * HOUR,
+        "FIRST_TRAINING_JOB": datetime(2017, 11, 29, tzinfo=UTC),
+        "MOST_SEARCH_HITS": 9000,
+        "SHORTEST_SEARCH": MINUTE,
+        "SEARCH_CUTS": tuple(days * DAY for days in (401, 93, 62, 32, 8)),
+        "LISTING_OVERLAP": HOUR,
+    },
+    users: {"MOST_TRAIL_PAGES": 100},
+    values: {"LONGEST_KEEP_ALIVE": 6 * HOUR, "LONGEST_MAX_RUNTIME": 28 * DAY},
+    durations: {"LONGEST_DURATION": 3650 * DAY, "ZONE_SPREAD": 26 * HOUR, "DAYS_PER_YEAR": 366},
+    lifecycles: {"INFREQUENT_DAYS": 30, "LONGEST_RULE_ID": 255},
+}
+
+DEFAULTS: dict[type, dict[str, object]] = {
+    endpoint_load.LoadedEndpoint: {"asynchronous": False, "captures": False},
+    endpoints.InferenceComponent: {"deleting": False},
+    endpoints.EndpointVariant: {
+        "shadow": False,
+        "instances": 0,
+        "pools": (),
+        "serverless": False,
+        "concurrency": 0,
+        "reserved": False,
+        "resolved": None,
+    },
+    endpoints.EndpointConfig: {
+        "hosts": frozenset(),
+        "asynchronous": False,
+        "scaled": frozenset(),
+        "captures": False,
+    },
+    endpoints.EndpointDescription: {"asynchronous": False, "routed": False},
+    job_history.PastJob: {"keeps": timedelta(), "retained": None, "reused": False},
+    key_ranges.KeyRange: {"after": "", "upto": None, "shared": 0, "pages": 0, "token": None},
+    key_ranges.RangedListing: {"late": False, "read": 0, "probed": 0},
+    locations.S3Address: {"beginning": False},
+    pace.RateSlot: {"place": 0, "of": 1},
+    referrers.Referrer: {"live": False, "places": (), "loads": (), "words": frozenset(), "manifests": ()},
+    runs.ResourceRun: {
+        "end": None,
+        "hourly": Decimal(1),
+        "variant": "",
+        "model": "",
+        "shadow": False,
+        "reserved": False,
+    },
+    studio_apps.StudioApp: {
+        "notices": (),
+        "belongs_to": (),
+        "takes_along": (),
+        "reserved": False,
+        "checked": None,
+        "arn": "",
+        "remote": False,
+    },
+    metrics.Metric: {"stat": "Sum", "period": 3600},
+    durations.WorkingHours: {
+        "days": frozenset({0, 1, 2, 3, 4}),
+        "start": 8,
+        "end": 20,
+        "time_zone": "UTC",
+        "holidays": (),
+    },
+    model.Kept: {"evidence": (), "unknown": False, "steps": ()},
+    ownership.Manager: {"known": True},
+}
+
+
+@pytest.mark.parametrize("module", LIMITS, ids=lambda module: module.__name__)
+def test_limits_are_as_they_were_decided(module: ModuleType) -> None:
+    assert {name: getattr(module, name) for name in LIMITS[module]} == LIMITS[module]
+
+
+@pytest.mark.parametrize("kind", DEFAULTS, ids=lambda kind: kind.__name__)
+def test_what_is_not_said_is_so(kind: type) -> None:
+    found = {field.name: field.default for field in fields(kind) if field.default is not MISSING}
+
+    assert found == DEFAULTS[kind]
+
+
+def test_rates_are_those_of_aws() -> None:
+    """Calls a second for an account and region, by AWS's service quotas."""
+    assert [scratch.BucketScratch.lasting, scratch.FolderScratch.lasting] == [True, False]
+    assert dict(pace.AWS_RATES) == {
+        "cloudtrail:LookupEvents": 2,
+        "cloudwatch:GetMetricData": 50,
+        "cloudwatch:ListMetrics": 25,
+        "logs:DescribeLogGroups": 10,
+        "logs:DescribeLogStreams": 25,
+        "logs:GetLogEvents": 10,
+        "sagemaker:ListHyperParameterTuningJobs": 2,
+        "sagemaker:ListProcessingJobs": 2,
+        "sagemaker:ListTrainingJobs": 2,
+        "sagemaker:ListTrainingJobsForHyperParameterTuningJob": 2,
+        "sagemaker:ListTransformJobs": 2,
+        "tag:GetResources": 15,
+    }
