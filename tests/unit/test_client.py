@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,11 +15,12 @@ import boto3
 import pytest
 from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, EndpointConnectionError
 from botocore.response import StreamingBody
 
 from conftest import ACCOUNT, REGION
 from ml_janitor.aws import client as accounts
+from ml_janitor.aws import pace
 from ml_janitor.aws.async_invoke import HandOverError, hand_over
 from ml_janitor.aws.calls import LIFECYCLE_TEXT, OutOfTimeError, make_client
 from ml_janitor.aws.client import (
@@ -305,6 +307,38 @@ def test_a_failure_is_asked_again() -> None:
     assert len(wire.sent) == 2
 
 
+def test_what_came_to_no_answer_is_asked_again() -> None:
+    wire = Wire((200, APPS))
+    aws = reader(wire.session(), shared=SharedAnswers())
+    broken = [EndpointConnectionError(endpoint_url="https://x")]
+
+    def cut(**_: object) -> None:
+        if broken:
+            raise broken.pop()
+
+    aws.sagemaker.meta.events.register_first("before-send", cut)
+    with pytest.raises(EndpointConnectionError):
+        aws.sagemaker.list_apps()
+
+    assert aws.sagemaker.list_apps()["Apps"] == []
+
+
+@pytest.mark.parametrize(("times", "asked"), [([False], 1), ([True, True, False], 3)])
+def test_who_waits_for_another_looks_whether_there_is_time(
+    monkeypatch: pytest.MonkeyPatch, times: list[bool], asked: int
+) -> None:
+    monkeypatch.setattr(pace, "ANSWER_PAUSE", 0.001)
+    shared, looked = SharedAnswers(), list[bool]()
+    shared._answers["key"] = pace.PendingRequest("key")
+
+    def has_time() -> bool:
+        looked.append(times[len(looked)])
+        return looked[-1]
+
+    assert shared._known("key", {}, has_time) is None
+    assert len(looked) == asked
+
+
 def test_who_asks_meanwhile_waits_for_the_answer_or_for_its_end() -> None:
     shared, begun, go = SharedAnswers(), threading.Event(), threading.Event()
     wire = Wire((200, APPS))
@@ -330,6 +364,16 @@ def test_who_asks_meanwhile_waits_for_the_answer_or_for_its_end() -> None:
 
 
 # --- clients ------------------------------------------------------------------------------------
+
+
+def test_times_are_in_utc_wherever_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    wire = Wire((200, {"Apps": [{"AppName": "a", "CreationTime": 1790000000.5}]}))
+
+    (app,) = make_client(wire.session(), "sagemaker", REGION, 1).list_apps()["Apps"]
+
+    assert app["CreationTime"] == datetime.fromtimestamp(1790000000.5, UTC)
+    assert app["CreationTime"].tzinfo is UTC
 
 
 def test_the_account_stands_before_the_host_of_s3_control_only_on_aws(
