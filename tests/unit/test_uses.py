@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from fakes import Shelf, Tunable
-from ml_janitor.config.statements import (
+from ml_janitor.config.member_roles import (
     deny_kept_resources,
     group_conditions,
     group_grants,
@@ -86,7 +86,7 @@ BILL: dict[str, tuple[str, ...]] = {
         ),
         (lambda: uses.sweep_uses(Spares(), armed=False), sweep("spares") | {"action#*": (QUERY,)}),
         (
-            lambda: uses.accounts_uses(),
+            uses.accounts_uses,
             {"sweep#*": ("BatchGetItem", PUT), "organization": (GET, PUT, UPDATE)},
         ),
         (lambda: uses.digest_uses(bill=False, advice=False), DIGEST),
@@ -100,10 +100,10 @@ BILL: dict[str, tuple[str, ...]] = {
                 "advice#*": (QUERY, PUT),
             },
         ),
-        (lambda: uses.bill_uses(), BILL),
+        (uses.bill_uses, BILL),
         (lambda: uses.bill_uses(organization=True), BILL | {"organization": (GET,)}),
         (
-            lambda: uses.undo_uses(),
+            uses.undo_uses,
             {
                 "action#*": (QUERY, UPDATE),
                 "finding#*": (QUERY,),
@@ -113,7 +113,7 @@ BILL: dict[str, tuple[str, ...]] = {
             },
         ),
         (
-            lambda: uses.press_uses(),
+            uses.press_uses,
             {
                 "finding#*": (QUERY,),
                 "action#*": (QUERY,),
