@@ -123,6 +123,12 @@ ALSO: Mapping[str, tuple[str, ...]] = {
     ),
     "functions/ml_janitor/slack/weekly_advice.py": ("integration/test_weekly_advice.py",),
     "functions/ml_janitor/deployment.py": ("integration/test_presses.py",),
+    "functions/ml_janitor/deployment.py": (
+        "integration/test_night.py",
+        "integration/test_organization_digest.py",
+        "integration/test_presses.py",
+        "integration/test_weekly_advice.py",
+    ),
     "functions/ml_janitor/handlers.py": (
         "integration/test_handlers.py",
         "integration/test_organization_runs.py",
