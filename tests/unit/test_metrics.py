@@ -11,7 +11,7 @@ import pytest
 
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.metrics import Metric, MetricSeries, list_series, period_start, read_metrics
-from ml_janitor.core.signals import Absent, Signal, Unreadable, Value
+from ml_janitor.core.model import Absent, Signal, Unreadable, Value
 from scripted import DENIED, Script
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)

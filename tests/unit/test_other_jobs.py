@@ -7,11 +7,10 @@ from typing import Any, cast
 
 import pytest
 
-from ml_janitor.core.signals import Absent
-from ml_janitor.detectors.hung_training_jobs import batch_jobs, training
-from ml_janitor.detectors.hung_training_jobs.job import RunningJob
-from ml_janitor.detectors.hung_training_jobs.load import HostLoad
-from ml_janitor.detectors.hung_training_jobs.load_metrics import job_hosts, unlisted_hosts
+from ml_janitor.core.model import Absent
+from ml_janitor.detectors.hung_training_jobs import jobs, reading
+from ml_janitor.detectors.hung_training_jobs.jobs import HostLoad, RunningJob
+from ml_janitor.detectors.hung_training_jobs.progress import job_hosts, unlisted_hosts
 
 START = datetime(2026, 10, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -32,27 +31,23 @@ TRANSFORM = {
 
 
 def processing_job(**members: Any) -> RunningJob:
-    return batch_jobs._processing_job(cast("Any", PROCESSING | members))
+    return jobs._processing_job(cast("Any", PROCESSING | members))
 
 
 def transform_job(**members: Any) -> RunningJob:
-    return batch_jobs._transform_job(cast("Any", TRANSFORM | members))
+    return jobs._transform_job(cast("Any", TRANSFORM | members))
 
 
 @pytest.mark.parametrize("member", sorted(PROCESSING))
 def test_a_cut_off_processing_job_is_no_answer(member: str) -> None:
     with pytest.raises(KeyError):
-        batch_jobs._processing_job(
-            cast("Any", {key: value for key, value in PROCESSING.items() if key != member})
-        )
+        jobs._processing_job(cast("Any", {key: value for key, value in PROCESSING.items() if key != member}))
 
 
 @pytest.mark.parametrize("member", sorted(TRANSFORM))
 def test_a_cut_off_transform_job_is_no_answer(member: str) -> None:
     with pytest.raises(KeyError):
-        batch_jobs._transform_job(
-            cast("Any", {key: value for key, value in TRANSFORM.items() if key != member})
-        )
+        jobs._transform_job(cast("Any", {key: value for key, value in TRANSFORM.items() if key != member}))
 
 
 def test_before_they_start_nothing_is_billed() -> None:
@@ -139,7 +134,7 @@ def test_streams_are_exact() -> None:
 
 def test_hosts_of_processing_jobs_are_numbered() -> None:
     assert job_hosts(processing_job(), ["clean/i-1"]) == ("clean/algo-1", "clean/algo-2")
-    assert training.TRAINING_JOB_KIND.numbered
+    assert reading.TRAINING_JOB_KIND.numbered
 
 
 def test_hosts_of_transform_jobs_are_those_that_metrics_name() -> None:

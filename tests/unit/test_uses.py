@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from fakes import Shelf, Tunable
-from ml_janitor.config.statements import (
+from ml_janitor.config.member_roles import (
     deny_kept_resources,
     group_conditions,
     group_grants,
