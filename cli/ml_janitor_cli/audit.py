@@ -31,15 +31,14 @@ from ml_janitor.core.text import escape_text, format_usd
 from ml_janitor.engine.detector import Detector, allow
 from ml_janitor.engine.run import run_detectors
 from ml_janitor.ledger.findings import RecordedFindings
-from ml_janitor.report import json as document
 from ml_janitor.report.announcement import announce_sweep
 from ml_janitor.report.bill_page import bill_section
 from ml_janitor.report.html import render_html
+from ml_janitor.report.json import report_json, report_json_lines, results_in_order
 from ml_janitor.report.mrkdwn import Block, Message, Post, count_noun
 from ml_janitor.slack.digest import split_by_channel
-from ml_janitor_cli import bill as bill_view
 from ml_janitor_cli import edge, terminal
-from ml_janitor_cli.bill import read_bill_report
+from ml_janitor_cli.bill import draw_bill_summary, read_bill_report
 from ml_janitor_cli.credentials import identify_caller
 from ml_janitor_cli.edge import FailedError, end_on_interrupt
 from ml_janitor_cli.explain import ARN_LIMIT
@@ -363,9 +362,7 @@ def audit(
             audited = sweep_regions(setup, detectors, regions)
         charged = bill_for_audit(setup, regions, audited.report) if bill else None
     report = audited.report
-    as_json = (
-        document.report_json_lines if json_file and json_file.suffix == ".jsonl" else document.report_json
-    )
+    as_json = report_json_lines if json_file and json_file.suffix == ".jsonl" else report_json
     contents = {
         "--json-file": lambda: as_json(report, every=every, plan=plan),
         "--html": lambda: render_html(
@@ -375,12 +372,12 @@ def audit(
     problems = {path: edge.replace_file(path, contents[flag]()) for flag, path in files.items() if path}
     failed = [f"{path} cannot be written: {why}" for path, why in problems.items() if why]
     if json:
-        sys.stdout.write(document.report_json(report, every=every, plan=plan))
+        sys.stdout.write(report_json(report, every=every, plan=plan))
     else:
         keep_tag = next(iter(setup.settings.janitor.keep_tags), "")
         screen = make_console(sys.stdout)
         if charged is not None:
-            print_blocks(screen, bill_view.draw_bill_summary(charged, max_requests=most))
+            print_blocks(screen, draw_bill_summary(charged, max_requests=most))
             sys.stdout.write("\n")
         terminal.print_report(screen, report, every=every, problems=audited.price_problems)
         if plan:
@@ -411,7 +408,7 @@ def closing_lines(
 
     *explained* is whether `janitor explain` can be asked with the same credentials.
     """
-    found = [result for _, result in document.results_in_order(report) if isinstance(result.verdict, Finding)]
+    found = [result for _, result in results_in_order(report) if isinstance(result.verdict, Finding)]
     if arns and found:
         yield "The ARNs of the findings, in the order of the report:"
         yield from (escape_text(result.target.arn, ARN_LIMIT) for result in found)

@@ -44,9 +44,22 @@ from ml_janitor.core.text import escape_text, format_time, format_usd
 from ml_janitor.engine.run import run_detectors
 from ml_janitor.ledger.actions import Action, Actions
 from ml_janitor.ledger.table import Table
-from ml_janitor.report import bill as words
-from ml_janitor.report import bill_json as document
-from ml_janitor.report.bill import gap_sentences, unit_rows
+from ml_janitor.report.bill import (
+    METRIC_WORDS,
+    MOST_MOVERS,
+    bill_facts,
+    bill_headline,
+    change_text,
+    comparison_text,
+    gap_sentences,
+    movement_asides,
+    mover_rows,
+    percent_text,
+    signed_usd,
+    span_text,
+    unit_rows,
+)
+from ml_janitor.report.bill_json import bill_json_text, chargeback_csv
 from ml_janitor.report.bill_page import render_bill_page
 from ml_janitor_cli import edge
 from ml_janitor_cli.credentials import require_caller
@@ -174,14 +187,14 @@ def draw_bill(report: BillReport, *, by: str, max_requests: int) -> Iterator[Ren
             yield from draw_movement(report.main)
         yield from draw_bill_table(report, by)
         yield from draw_unit_costs(report)
-        yield draw_facts(words.bill_facts(report))
+        yield draw_facts(bill_facts(report))
     if gaps := list(gap_sentences(report.bill.gaps, max_requests)):
         yield Group(Text("what is missing", style="bold cyan"), *(_noted(gap) for gap in gaps))
 
 
 def draw_bill_summary(report: BillReport, *, max_requests: int) -> Iterator[RenderableType]:
     """Yield the block above the findings of an audit: the change, its largest movers, and the gaps."""
-    yield draw_title("The bill", words.bill_headline(report))
+    yield draw_title("The bill", bill_headline(report))
     if report.main is not None:
         yield _grid(report.main, MOVERS_IN_SHORT)
     elif gaps := list(gap_sentences(report.bill.gaps, max_requests)):
@@ -190,12 +203,12 @@ def draw_bill_summary(report: BillReport, *, max_requests: int) -> Iterator[Rend
 
 def draw_bill_headline(report: BillReport) -> RenderableType:
     """Draw the headline: the account, the time, and the result in one sentence."""
-    compared = words.comparison_text(report.main) if report.main else words.span_text(report.span)
+    compared = comparison_text(report.main) if report.main else span_text(report.span)
     about = [f"account {escape_text(report.bill.account)}", format_time(report.bill.time)]
     if report.bill.charges:
-        about += [compared, words.METRIC_WORDS[report.bill.metric]]
+        about += [compared, METRIC_WORDS[report.bill.metric]]
     return Group(
-        draw_title("ML Janitor", words.bill_headline(report)),
+        draw_title("ML Janitor", bill_headline(report)),
         Text("  ".join(about[:2]), style="dim"),
         *(Text("; ".join(about[2:]), style="dim") for _ in about[2:3]),
     )
@@ -203,14 +216,11 @@ def draw_bill_headline(report: BillReport) -> RenderableType:
 
 def draw_movement(movement: Movement) -> Iterator[RenderableType]:
     """Draw the movers, which add up to the change."""
-    said = (
-        f"{format_usd(movement.usd_before)} to {format_usd(movement.usd_after)}, "
-        f"{words.change_text(movement)}"
-    )
+    said = f"{format_usd(movement.usd_before)} to {format_usd(movement.usd_after)}, {change_text(movement)}"
     yield Group(
         draw_head(Text("why it moved", style="bold cyan"), Text(said, style="bold")),
-        _grid(movement, words.MOST_MOVERS),
-        *(_noted(aside) for aside in words.movement_asides(movement, break_down(movement, 0))),
+        _grid(movement, MOST_MOVERS),
+        *(_noted(aside) for aside in movement_asides(movement, break_down(movement, 0))),
     )
 
 
@@ -220,8 +230,8 @@ def _grid(movement: Movement, most: int) -> RenderableType:
     grid.add_column(ratio=3)
     grid.add_column(ratio=4)
     grid.add_column(no_wrap=True)
-    for row in words.mover_rows(movement, most):
-        amount = Text(words.signed_usd(row.usd), style="bold" if row.owner or row.why else "")
+    for row in mover_rows(movement, most):
+        amount = Text(signed_usd(row.usd), style="bold" if row.owner or row.why else "")
         grid.add_row(amount, Text(row.what), Text(row.why), Text(row.owner))
     return Padding(grid, BILL_INDENT)
 
@@ -254,8 +264,8 @@ def _cells(line: BillLine) -> tuple[str, str, str, str]:
     return (
         format_usd(line.usd_before),
         format_usd(line.usd),
-        words.signed_usd(line.change) if round(line.change, 2) else "",
-        words.percent_text(share, sign=True) if round(line.change, 2) else "",
+        signed_usd(line.change) if round(line.change, 2) else "",
+        percent_text(share, sign=True) if round(line.change, 2) else "",
     )
 
 
@@ -351,7 +361,7 @@ def bill(
         report = read_bill_report(setup, regions, asked, shown=shown, table=table, say=say)
     contents: dict[str, Callable[[], str]] = {
         "--html": lambda: render_bill_page(report, by=by, max_requests=section.max_requests),
-        "--csv": lambda: document.chargeback_csv(report, section.chargeback),
+        "--csv": lambda: chargeback_csv(report, section.chargeback),
     }
     failed = [
         why
@@ -359,7 +369,7 @@ def bill(
         if path and (why := write_bill_file(flag, path, contents[flag], report, section.chargeback))
     ]
     if json:
-        sys.stdout.write(document.bill_json_text(report, by=by))
+        sys.stdout.write(bill_json_text(report, by=by))
     else:
         print_bill(make_console(sys.stdout), report, by=by, max_requests=section.max_requests)
         if done := [str(path) for path in files.values() if path and not failed]:

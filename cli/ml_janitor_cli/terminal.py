@@ -20,9 +20,9 @@ from ml_janitor.core.model import Confidence, Cost, Finding, Kept
 from ml_janitor.core.money import Totals, rank_by_worth
 from ml_janitor.core.results import Report, Result, Sweep
 from ml_janitor.core.text import escape_text, format_usd, shorten_list
-from ml_janitor.report import plan as six_weeks
 from ml_janitor.report.finding_words import instead_sentence, owner_text, place_text, report_scope, work_text
 from ml_janitor.report.mrkdwn import count_noun
+from ml_janitor.report.plan import Week, lines_below_week, plan_headline, plan_weeks, week_lines, week_summary
 from ml_janitor_cli.screen import COLUMN_GAP, Grid, draw_head, draw_title, print_blocks, ruled_table
 
 # --- finding rows ---------------------------------------------------------------------------------
@@ -529,9 +529,9 @@ def draw_list(heading: str, rows: Iterable[tuple[str, str]], *, style: str) -> R
 
 def draw_plan(report: Report) -> Iterator[RenderableType]:
     """Draw the plan, week by week."""
-    planned = six_weeks.plan_weeks(report)
+    planned = plan_weeks(report)
     yield Group(
-        draw_title("What to do in six weeks", six_weeks.plan_headline(planned)),
+        draw_title("What to do in six weeks", plan_headline(planned)),
         Text(
             "first what saves most a month for an hour of work; how long work takes is a guess", style="dim"
         ),
@@ -540,17 +540,15 @@ def draw_plan(report: Report) -> Iterator[RenderableType]:
         yield Group(*_week(week))
 
 
-def _week(week: six_weeks.Week) -> Iterator[RenderableType]:
-    yield Text.assemble(
-        (f"week {week.number}  {week.title}", "bold cyan"), f"  {six_weeks.week_summary(week)}"
-    )
+def _week(week: Week) -> Iterator[RenderableType]:
+    yield Text.assemble((f"week {week.number}  {week.title}", "bold cyan"), f"  {week_summary(week)}")
     table = Grid()
     table.add_column(justify="right", max_width=30)
     table.add_column()
-    for money, name, how in six_weeks.week_lines(week):
+    for money, name, how in week_lines(week):
         table.add_row(Text(money, style="bold"), Group(Text(name), Text(how, style="dim")))
     body: list[RenderableType] = [table] if week.changes else []
-    body += [Text(said) for said in six_weeks.lines_below_week(week)]
+    body += [Text(said) for said in lines_below_week(week)]
     if week.changes:
         body.append(Text(f"{format_usd(week.by_then)} a month saved by then", style="bold"))
     yield Padding(Group(*body), (0, 0, 0, 2))

@@ -17,7 +17,7 @@ from ml_janitor.aws.client import Aws
 from ml_janitor.aws.endpoints import InferenceComponent
 from ml_janitor.aws.metrics import Metric, MetricSeries
 from ml_janitor.aws.runs import ResourceRun, UsedResource
-from ml_janitor.bill import explaining as module
+from ml_janitor.bill import explaining
 from ml_janitor.bill.explaining import EndpointRequests, VariantRequests, read_requests
 from ml_janitor.core.model import Absent, Signal, Unreadable, Value
 
@@ -50,7 +50,7 @@ class Cloud:
         self.loaded: Signal[Any] = Value(())
         monkeypatch.setattr(metrics, "read_metrics", self.read)
         monkeypatch.setattr(metrics, "list_series", lambda *_: self.loaded)
-        monkeypatch.setattr(module, "list_inference_components", self.listed)
+        monkeypatch.setattr(explaining, "list_inference_components", self.listed)
 
     def read(self, _: Any, series: Iterable[Metric], *__: Any) -> dict[Metric, Signal[MetricSeries]]:
         self.series = list(series)

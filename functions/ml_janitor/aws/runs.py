@@ -20,7 +20,6 @@ from sys import intern
 from typing import Any
 
 from ml_janitor.aws import metrics, sagemaker_kinds, studio_apps, tags
-from ml_janitor.aws import studio_apps as studio
 from ml_janitor.aws.calls import Listing, error_text
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.metrics import TrailEvent
@@ -36,6 +35,7 @@ from ml_janitor.aws.sagemaker_kinds import (
     TRANSFORM_JOB,
     SageMakerKind,
 )
+from ml_janitor.aws.studio_apps import list_apps
 from ml_janitor.aws.tags import target_in
 from ml_janitor.aws.training_jobs import search_training_jobs
 from ml_janitor.core.model import Target, Unreadable, Value
@@ -512,7 +512,7 @@ def _notebooks(aws: Aws, history: EventHistory, since: datetime) -> Listing[Used
 
 
 def _apps(aws: Aws, history: EventHistory, now: datetime) -> Listing[UsedResource]:
-    listed = studio.list_apps(aws)
+    listed = list_apps(aws)
     running = [app for app in listed.items if app.status == "InService" and app.instance_type]
     found = []
     for app in studio_apps.add_app_tags(aws, running):

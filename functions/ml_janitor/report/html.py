@@ -19,7 +19,6 @@ from ml_janitor.core.money import Totals, rank_by_worth, ranking_usd
 from ml_janitor.core.ownership import protection_evidence, team_of
 from ml_janitor.core.results import Outcome, Report, Result
 from ml_janitor.core.text import escape_text, format_time, format_usd
-from ml_janitor.report import json as document
 from ml_janitor.report.causes import (
     limit_text,
     needs_attention,
@@ -38,6 +37,7 @@ from ml_janitor.report.finding_words import (
     sums_text,
     work_text,
 )
+from ml_janitor.report.json import report_json
 from ml_janitor.report.plan import lines_below_week, plan_headline, plan_weeks, week_lines, week_summary
 
 if TYPE_CHECKING:
@@ -448,7 +448,7 @@ class Archive:
         """
         where = f"{folder}/{report.time:%Y-%m-%dT%H-%M-%SZ}"
         for ending, kind, text in (
-            ("json", "application/json", document.report_json(report, every=True)),
+            ("json", "application/json", report_json(report, every=True)),
             ("html", "text/html; charset=utf-8", render_html(report)),
         ):
             self._client.put_object(

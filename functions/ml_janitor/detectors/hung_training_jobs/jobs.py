@@ -1,4 +1,4 @@
-"""The load of a job's hosts: CPU and GPU at a standstill, as in a deadlock, or varying like work. Pure."""
+"""The common shape of SageMaker's training, processing and transform jobs, and the load of their hosts."""
 
 from __future__ import annotations
 
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
         DescribeTransformJobResponseTypeDef,
         ProcessingClusterConfigOutputTypeDef,
     )
+
+# --- load of hosts --------------------------------------------------------------------------------
 
 LOAD_PERIOD = 300
 """Seconds. The metrics come every minute; each value is the lowest or highest of five."""
@@ -270,9 +272,7 @@ def some_names(names: Sequence[str], most: int = 4) -> str:
     return ", ".join(names[:most]) + more
 
 
-# --- job ------------------------------------------------------------------------------------------
-#
-# The common shape of SageMaker's training, processing and transform jobs: hosts, limits, folders, costs.
+# --- jobs -----------------------------------------------------------------------------------------
 
 JOB_GONE = ("ResourceNotFound", "ValidationException")
 """Describe's error codes for a missing name: the documented one, and the one in practice."""
@@ -457,9 +457,7 @@ def price_text(price: Price, job: RunningJob) -> str:
     return f"{'at most ' if job.spot else ''}${price.hourly_usd:,.2f} an hour"
 
 
-# --- batch jobs -----------------------------------------------------------------------------------
-#
-# SageMaker processing and batch transform jobs: the running ones, and their descriptions.
+# --- processing and transform jobs ----------------------------------------------------------------
 
 _PROCESSING_PHASE, _TRANSFORMING_PHASE = "Processing", "Transforming"
 

@@ -1,4 +1,4 @@
-"""The judgement whether a job at work stands still: its phase, limit, logs, objects and load. Pure."""
+"""The judgement whether a running job stands still: its phase, limit, logs, objects and load."""
 
 from __future__ import annotations
 
@@ -39,9 +39,8 @@ from ml_janitor.detectors.hung_training_jobs.jobs import (
     some_names,
 )
 
-# --- load metrics ---------------------------------------------------------------------------------
-#
-# Reads the load of all hosts of several jobs in bulk; where hosts have ids, it finds them by name first.
+# --- reading the load -----------------------------------------------------------------------------
+# Metrics of all hosts of several jobs are read in bulk. Hosts with ids are found by name first.
 
 _LOAD_METRICS = ("CPU", "GPU", "Memory", "Disk")
 """
@@ -139,9 +138,7 @@ def _read_hosts(
     }
 
 
-# --- rhythm ---------------------------------------------------------------------------------------
-#
-# The rhythm of a job's logs: its newest event, and the longest pause before that.
+# --- reading the logs -----------------------------------------------------------------------------
 
 MOST_RHYTHM_PAGES = 30
 """Most pages of GetLogEvents (10,000 events or 1 MB each) that are read to learn one job's rhythm."""
@@ -334,7 +331,7 @@ def _probed(
     return min((longest + 2) * window, abs(last - started))
 
 
-# --- progress -------------------------------------------------------------------------------------
+# --- judgement ------------------------------------------------------------------------------------
 
 
 def judge_limit(rule: Rule, job: RunningJob, overrun: timedelta, now: datetime) -> Standstill | None:

@@ -1,4 +1,4 @@
-"""The traces of requests in CloudWatch, by kind of endpoint, and their meaning."""
+"""The reading of endpoints: their metrics, everything else that may show use, and the evidence of both."""
 
 from __future__ import annotations
 
@@ -49,6 +49,8 @@ from ml_janitor.core.model import (
 )
 from ml_janitor.detectors.idle_endpoints import attached
 from ml_janitor.detectors.idle_endpoints.attached import SCALING_ACTIVITIES
+
+# --- metrics of requests --------------------------------------------------------------------------
 
 ENDPOINT_NAMESPACE = "AWS/SageMaker"
 _INSTANCE_METRICS = "/aws/sagemaker/Endpoints"
@@ -276,9 +278,7 @@ def _of(variant: EndpointVariant, metric: Metric, proof: Metric) -> RequestMeter
     )
 
 
-# --- signals --------------------------------------------------------------------------------------
-#
-# One endpoint with everything that was read for it, and its evidence for a report.
+# --- one endpoint ---------------------------------------------------------------------------------
 
 METERS_SHOWN = 6
 """Most meters in a report: evidence stays readable however many variants or components an endpoint has."""
@@ -518,9 +518,8 @@ def meter_evidence(meter: RequestMeter) -> Evidence:
             return as_evidence(name, meter.requests)
 
 
-# --- survey ---------------------------------------------------------------------------------------
-#
-# Reads endpoints in waves: cheap reads for all, dear reads only where they decide.
+# --- the survey -----------------------------------------------------------------------------------
+# Waves: cheap reads for all endpoints, expensive reads only where they decide.
 
 _EXECUTION_UNDER_WAY = frozenset({"Pending", "InProgress", "Stopping"})
 """The statuses of a monitoring execution that has not ended."""

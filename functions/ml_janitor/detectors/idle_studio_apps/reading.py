@@ -1,4 +1,4 @@
-"""Studio's own idle shutdown: whether it is on for an app, and its timeout."""
+"""The signals about a Studio app: Studio's own idle shutdown, and sessions of remote editors."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from ml_janitor.aws.client import Aws
 from ml_janitor.aws.sagemaker_kinds import texts_in
 from ml_janitor.aws.studio_apps import StudioApp
 from ml_janitor.core.model import Signal, Value, map_signal
+
+# --- Studio's own idle shutdown -------------------------------------------------------------------
 
 
 def read_own_shutdown(aws: Aws, apps: Sequence[StudioApp]) -> list[StudioApp]:
@@ -71,8 +73,6 @@ def _profile(
 
 
 # --- remote sessions ------------------------------------------------------------------------------
-#
-# Remote editors' sessions with spaces: StartSession in CloudTrail.
 
 _START_SESSION = "StartSession"
 _SAGEMAKER_SOURCE = "sagemaker.amazonaws.com"

@@ -1,4 +1,4 @@
-"""Studio apps that run on after their user went home."""
+"""The detector of Studio apps that run on after their user went home."""
 
 from __future__ import annotations
 
@@ -44,9 +44,7 @@ from ml_janitor.detectors.idle_studio_apps import reading
 from ml_janitor.detectors.idle_studio_apps.act import create_app, delete_app, is_app_off, prepare_app
 from ml_janitor.engine.detector import Cleanup, Detector, Steps, allow, allow_each, implied_grant
 
-# --- signs ----------------------------------------------------------------------------------------
-#
-# The meaning of a Studio app's signals: the newest sign of use, and what stays unknown. Pure.
+# --- signs of use ---------------------------------------------------------------------------------
 
 
 class AppSign(NamedTuple):
@@ -191,7 +189,7 @@ def _shown(signal: Signal[datetime]) -> str | None:
     return format_iso(signal.value) if isinstance(signal, Value) else None
 
 
-# --- rule -----------------------------------------------------------------------------------------
+# --- the detector ---------------------------------------------------------------------------------
 
 _STOP_APP_ACTION = "stop the app (its space and volume stay; memory and running terminals do not)"
 

@@ -1,4 +1,4 @@
-"""The contents of a bucket, folder by folder: bytes, age, storage class, and references."""
+"""The contents of buckets, folder by folder: bytes, age and storage class; and reads from them."""
 
 from __future__ import annotations
 
@@ -33,6 +33,8 @@ from ml_janitor.core.tiering import SMALL_OBJECT, STANDARD, LifecycleRule, Objec
 
 if TYPE_CHECKING:
     from types_boto3_s3.type_defs import ListObjectVersionsOutputTypeDef
+
+# --- folders --------------------------------------------------------------------------------------
 
 _FOLDER_DEPTH = 5
 """Levels of folders that are told apart; deeper objects belong to the last of them."""
@@ -140,9 +142,7 @@ def order_versions(versions: Iterable[StoredVersion]) -> Iterator[StoredVersion]
         yield replace(version, current=False, replaced=newer.modified)
 
 
-# --- reads ----------------------------------------------------------------------------------------
-#
-# The volume of reads from a bucket: request metrics, where they are on, and the inputs of jobs.
+# --- reads from a bucket --------------------------------------------------------------------------
 
 _LIST_METRICS_CONFIGURATIONS = "s3:ListBucketMetricsConfigurations"
 
@@ -310,9 +310,7 @@ def _inputs(kind: SageMakerKind, job: Mapping[str, Any]) -> Iterator[JobInput]:
             yield JobInput(name, place.bucket, place.path, at)
 
 
-# --- bucket ---------------------------------------------------------------------------------------
-#
-# Buckets with the facts from CloudWatch, their settings and, where it is worth it, a listing.
+# --- buckets --------------------------------------------------------------------------------------
 
 BUCKET_KIND = "bucket"
 LIST_OBJECT_VERSIONS = "s3:ListObjectVersions"

@@ -1,4 +1,4 @@
-"""SageMaker's resources of the kinds that carry tags, listed by kind."""
+"""The resources that carry tags: SageMaker's, and the buckets and repositories it uses; their creators."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ from ml_janitor.aws.sagemaker_kinds import (
 from ml_janitor.aws.tags import Arn
 from ml_janitor.aws.training_jobs import list_recent_jobs
 from ml_janitor.core.model import Absent, Signal, Target, Unreadable, Value
+
+# --- SageMaker's resources ------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,9 +136,7 @@ def join_unique(listings: Sequence[Listing[TaggableResource]]) -> Listing[Taggab
     return Listing.joined(unique.values(), (listing.error for listing in listings))
 
 
-# --- storage --------------------------------------------------------------------------------------
-#
-# The buckets and image repositories of an account that SageMaker uses.
+# --- buckets and image repositories ---------------------------------------------------------------
 
 _BUCKET_RESOURCE = SageMakerKind("bucket", "Bucket", "Buckets")
 _REPOSITORY_RESOURCE = SageMakerKind("repository", "Repository", "repositories")
@@ -247,9 +247,7 @@ def used_location(text: str) -> str | None:
     return None
 
 
-# --- creators -------------------------------------------------------------------------------------
-#
-# Reads the creator of a resource from CloudTrail, and whether that is a person.
+# --- creators in CloudTrail -----------------------------------------------------------------------
 
 CREATION_WINDOW = timedelta(minutes=10)
 """
