@@ -76,7 +76,7 @@ class Admin:
             ("DELETE", "iam/record"): gate.forget,
             ("POST", "stacks"): _in_place(cloudformation.seed),
             ("POST", "objects"): declared_objects.declare,
-            ("GET", "charges"): lambda: [one.members() for one in meters.charges(ACCOUNT)],
+            ("GET", "charges"): lambda: [charge.members() for charge in meters.charges(ACCOUNT)],
             ("POST", "charges"): _in_account(charges.seed),
             ("PUT", "bill"): _in_account(lambda account, **given: charges.bill(account).set(given)),
             ("PUT", "recommendations"): _in_account(cost_optimization_hub.seed),

@@ -147,13 +147,13 @@ def family(pid: int) -> list[tuple[int, float]]:
     found: list[tuple[int, float]] = []
     todo = [pid]
     while todo:
-        one = Path(f"/proc/{todo.pop()}")
+        process = Path(f"/proc/{todo.pop()}")
         try:
-            for children in one.glob("task/*/children"):
+            for children in process.glob("task/*/children"):
                 todo += [int(child) for child in children.read_text().split()]
-            peak = re.search(r"VmHWM:\s+(\d+)", (one / "status").read_text())
-            if peak and b"awslambdaric" in (one / "cmdline").read_bytes().split(b"\0"):
-                found.append((int(one.name), int(peak[1]) / 1024))
+            peak = re.search(r"VmHWM:\s+(\d+)", (process / "status").read_text())
+            if peak and b"awslambdaric" in (process / "cmdline").read_bytes().split(b"\0"):
+                found.append((int(process.name), int(peak[1]) / 1024))
         except OSError:
             continue
     return [entry for entry in found if entry[0] != pid]

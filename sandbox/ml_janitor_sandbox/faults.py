@@ -86,7 +86,7 @@ class Fault:
     @classmethod
     def of(cls, given: dict[str, Any]) -> Fault:
         """From a request to `/sandbox/faults`; `ValueError` says what is wrong with it."""
-        known = {one.name for one in fields(cls)} - {"hits", "struck", "pages", "allowance", "asked_at"}
+        known = {member.name for member in fields(cls)} - {"hits", "struck", "pages", "allowance", "asked_at"}
         if unknown := set(given) - known:
             raise ValueError(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(sorted(known))}")
         if missing := {"service", "operation", "kind"} - set(given):
@@ -167,8 +167,13 @@ class Ledger:
         """What is in force, and how often each has struck."""
         with self._lock:
             return [
-                {"service": one.service, "operation": one.operation, "kind": one.kind, "struck": one.struck}
-                for one in self.faults
+                {
+                    "service": fault.service,
+                    "operation": fault.operation,
+                    "kind": fault.kind,
+                    "struck": fault.struck,
+                }
+                for fault in self.faults
             ]
 
     def clear_faults(self) -> None:

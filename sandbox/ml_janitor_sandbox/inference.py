@@ -54,10 +54,14 @@ def _variant(call: Call, name: str, component: str | None) -> dict[str, Any]:
         raise AwsError("ValidationError", f"Endpoint {name} of account {call.account} not found.")
     if "AsyncInferenceConfig" in endpoint.members:
         raise AwsError("ValidationError", f"Endpoint {name} is asynchronous: InvokeEndpointAsync asks it.")
-    components = [one for one in resources(call, COMPONENT).values() if one.members["EndpointName"] == name]
+    components = [
+        resource
+        for resource in resources(call, COMPONENT).values()
+        if resource.members["EndpointName"] == name
+    ]
     if components and component is None:
         raise AwsError("ValidationError", "Inference Component Name header is required for this endpoint.")
-    if component is not None and component not in {one.name for one in components}:
+    if component is not None and component not in {resource.name for resource in components}:
         raise AwsError("ValidationError", f"Inference Component {component} of {name} not found.")
     found: dict[str, Any] = endpoint.members["ProductionVariants"][0]
     return found

@@ -83,8 +83,8 @@ class Container:
             "hyperparameters": self._job.get("HyperParameters") or {},
             "resourceconfig": {"current_host": HOST, "hosts": [HOST], "network_interface_name": "lo"},
             "inputdataconfig": {
-                one["ChannelName"]: {"TrainingInputMode": "File"}
-                for one in self._job.get("InputDataConfig") or ()
+                channel["ChannelName"]: {"TrainingInputMode": "File"}
+                for channel in self._job.get("InputDataConfig") or ()
             },
         }
         for name, content in configs.items():
@@ -121,13 +121,13 @@ class Container:
         count = 0
         try:
             pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-            for one in (one for page in pages for one in page.get("Contents", ())):
-                inside = one["Key"].removeprefix(prefix).lstrip("/") or Path(one["Key"]).name
+            for item in (item for page in pages for item in page.get("Contents", ())):
+                inside = item["Key"].removeprefix(prefix).lstrip("/") or Path(item["Key"]).name
                 path = (folder / inside).resolve()
-                if one["Key"].endswith("/") or not path.is_relative_to(folder.resolve()):
+                if item["Key"].endswith("/") or not path.is_relative_to(folder.resolve()):
                     continue
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(self._s3.get_object(Bucket=bucket, Key=one["Key"])["Body"].read())
+                path.write_bytes(self._s3.get_object(Bucket=bucket, Key=item["Key"])["Body"].read())
                 count += 1
         except ClientError as error:
             raise JobFailedError(f"ClientError: Data download failed: {uri}: {error}") from error
@@ -149,7 +149,7 @@ class Container:
 
     def environment(self, more: Mapping[str, str]) -> dict[str, str]:
         """The variables of the program: the job's own, and of this machine only what finds programs."""
-        channels = [one["ChannelName"] for one in self._job.get("InputDataConfig") or ()]
+        channels = [channel["ChannelName"] for channel in self._job.get("InputDataConfig") or ()]
         data = self.opt / "input" / "data"
         sm: dict[str, Any] = {
             "MODEL_DIR": str(self.model),
@@ -236,8 +236,8 @@ class Container:
             return None
         packed = io.BytesIO()
         with tarfile.open(fileobj=packed, mode="w:gz") as archive:
-            for one in sorted(self.model.iterdir()):
-                archive.add(one, arcname=one.name)
+            for path in sorted(self.model.iterdir()):
+                archive.add(path, arcname=path.name)
         output = self._job["OutputDataConfig"]["S3OutputPath"].rstrip("/")
         uri = f"{output}/{self._job['TrainingJobName']}/output/model.tar.gz"
         bucket, key = split(uri)

@@ -152,7 +152,9 @@ class Run:
 
     def seen(self) -> list[str]:
         """Every SecondaryStatus so far."""
-        return [one["Status"] for one in self._job.members.get("SecondaryStatusTransitions", ())]
+        return [
+            transition["Status"] for transition in self._job.members.get("SecondaryStatusTransitions", ())
+        ]
 
     def _live(self) -> None:
         """Attempt after attempt, then the end; a mistake of the sandbox's own is an InternalServerError."""

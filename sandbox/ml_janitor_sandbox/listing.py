@@ -60,7 +60,9 @@ class Row:
 
 def rows(resources: Iterable[Resource]) -> list[Row]:
     """The entries of these resources."""
-    return [Row(one.members, one.name, one.status, one.sequence) for one in resources]
+    return [
+        Row(resource.members, resource.name, resource.status, resource.sequence) for resource in resources
+    ]
 
 
 def listing(
@@ -68,7 +70,11 @@ def listing(
 ) -> dict[str, Any]:
     """Answer a List operation over everything of one kind, which may ask for some with the members *by*."""
     wanted = equals(call, *by).items()
-    found = (one for one in resources(call, of).values() if wanted <= one.members.items() and only(one))
+    found = (
+        resource
+        for resource in resources(call, of).values()
+        if wanted <= resource.members.items() and only(resource)
+    )
     return answer(call, rows(found))
 
 
@@ -96,8 +102,8 @@ def serve(of: Kind, *verbs: str, by: tuple[str, ...] = ()) -> None:
 
 def equals(call: Call, *members: str) -> dict[str, Any]:
     """Those of these *members* for which a List operation asks, by their name or that and "Equals"."""
-    asked = {one: call.params.get(f"{one}Equals") or call.params.get(one) for one in members}
-    return {one: value for one, value in asked.items() if value}
+    asked = {member: call.params.get(f"{member}Equals") or call.params.get(member) for member in members}
+    return {member: value for member, value in asked.items() if value}
 
 
 def answer(call: Call, entries: Iterable[Row]) -> dict[str, Any]:

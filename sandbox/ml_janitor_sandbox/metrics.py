@@ -34,7 +34,7 @@ class Identity:
     @classmethod
     def of(cls, namespace: str, name: str, dimensions: Iterable[Mapping[str, str]] | None) -> Identity:
         """From the way AWS's requests spell dimensions."""
-        pairs = frozenset((one["Name"], one["Value"]) for one in dimensions or ())
+        pairs = frozenset((dimension["Name"], dimension["Value"]) for dimension in dimensions or ())
         return cls(namespace, name, pairs)
 
 
@@ -103,7 +103,7 @@ class Metrics:
     def alive(self, start: float, end: float) -> Iterator[Identity]:
         """The metrics with data in [start, end), in a stable order."""
         for identity in sorted(
-            self.series, key=lambda one: (one.namespace, one.name, sorted(one.dimensions))
+            self.series, key=lambda identity: (identity.namespace, identity.name, sorted(identity.dimensions))
         ):
             if self.series[identity].between(start, end):
                 yield identity

@@ -54,11 +54,11 @@ def convert(shape: Any, value: Any) -> Any:
     if shape.type_name == "timestamp":
         return clock.parse(value)
     if shape.type_name == "list":
-        return [convert(shape.member, one) for one in value]
+        return [convert(shape.member, item) for item in value]
     if shape.type_name == "map":
         return dict(value)
     if shape.type_name == "structure":
         if unknown := set(value) - set(shape.members):
             raise ValueError(f"{shape.name} has no member {sorted(unknown)}")
-        return {key: convert(shape.members[key], one) for key, one in value.items()}
+        return {key: convert(shape.members[key], item) for key, item in value.items()}
     return value

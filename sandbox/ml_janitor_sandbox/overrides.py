@@ -54,7 +54,7 @@ def _override_resource(account: str, region: str, path: list[str | int], changes
 
 
 def _set_tags(resource: Resource, value: dict[str, str] | list[dict[str, str]]) -> None:
-    pairs = value if isinstance(value, dict) else {one["Key"]: one["Value"] for one in value}
+    pairs = value if isinstance(value, dict) else {tag["Key"]: tag["Value"] for tag in value}
     resource.tags = dict(pairs)
     resource.ever_tagged = True
 

@@ -58,7 +58,7 @@ def after[T](
 ) -> tuple[list[T], dict[str, str]]:
     """One page in the order of a *key*, so that what goes meanwhile moves nothing else; and as in `cut`."""
     size, last = limited(size), read(call.params.get(member), "", invalid=invalid, message=message)
-    rest = sorted((one for one in found if key(one) > last), key=key)
+    rest = sorted((entry for entry in found if key(entry) > last), key=key)
     return rest[:size], {member: write(key(rest[size - 1]))} if len(rest) > size else {}
 
 

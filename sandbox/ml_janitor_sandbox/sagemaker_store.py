@@ -139,7 +139,7 @@ class SageMakerStore:
 
     def __iter__(self) -> Iterator[Resource]:
         self.advance()
-        return (one for stored in list(self.by_kind.values()) for one in list(stored.values()))
+        return (resource for stored in list(self.by_kind.values()) for resource in list(stored.values()))
 
 
 KINDS: dict[str, Kind] = {}
@@ -165,7 +165,7 @@ def resources(call: Call, of: Kind) -> dict[str, Resource]:
 def get(call: Call, of: Kind, name: str | None = None) -> Resource:
     """The resource a call is about, or AWS's error."""
     if name is None:
-        name = "/".join(str(call.params.get(one, "")) for one in of.key or (of.name_member,))
+        name = "/".join(str(call.params.get(member, "")) for member in of.key or (of.name_member,))
     if name not in resources(call, of):
         raise _refused(of.missing, of.arn_of(call, name))
     return resources(call, of)[name]

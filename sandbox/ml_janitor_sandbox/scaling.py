@@ -48,7 +48,7 @@ def scaled_variants(call: Call, endpoint: str) -> set[str]:
 def deregister_endpoint(call: Call, endpoint: str) -> None:
     """Forget what scaled the variants of an endpoint that is being deleted."""
     there = targets(call)
-    for where in [one for one in there if one[1].startswith(f"endpoint/{endpoint}/variant/")]:
+    for where in [where for where in there if where[1].startswith(f"endpoint/{endpoint}/variant/")]:
         del there[where]
 
 
@@ -96,7 +96,7 @@ def page(call: Call, member: str, found: Iterable[dict[str, Any]], *, named: boo
         call,
         found,
         size,
-        lambda one: str(one[ARNS[member]]),
+        lambda resource: str(resource[ARNS[member]]),
         invalid="InvalidNextTokenException",
         message="Invalid token",
     )

@@ -170,7 +170,7 @@ def _loopback(environ: Environ) -> bool:
     if environ.get("HTTP_SEC_FETCH_SITE", "none") == "cross-site":
         return False
     named = [f"//{environ.get('HTTP_HOST', '')}", environ.get("HTTP_ORIGIN", f"//{HOST}")]
-    hosts = [urlsplit(one).hostname or "" for one in named]
+    hosts = [urlsplit(address).hostname or "" for address in named]
     return all(host in (HOST, "localhost") or host.endswith(".localhost") for host in hosts)
 
 

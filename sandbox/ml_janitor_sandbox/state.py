@@ -41,7 +41,9 @@ def at[T](kind: type[T], account: str, region: str) -> T:
 
 def every[T](kind: type[T]) -> Iterator[tuple[str, str, T]]:
     """All instances of this class, each after its account and region."""
-    return ((account, region, one) for (of, account, region), one in list(_kept.items()) if of is kind)
+    return (
+        (account, region, instance) for (of, account, region), instance in list(_kept.items()) if of is kind
+    )
 
 
 def held() -> dict[tuple[type[Any], str, str], Any]:

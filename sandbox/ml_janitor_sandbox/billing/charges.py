@@ -70,7 +70,7 @@ class Charge:
             if "amortized_usd" in members:
                 members["amortized"] = Decimal(str(members.pop("amortized_usd"))) / quantity
         members |= {name: Decimal(str(members[name])) for name in ("hourly", "price")}
-        if unknown := set(members) - {one.name for one in fields(cls)}:
+        if unknown := set(members) - {member.name for member in fields(cls)}:
             raise ValueError(f"a charge has no {', '.join(sorted(unknown))}")
         return cls(**members)
 
@@ -89,7 +89,7 @@ class Charge:
 
     def members(self) -> dict[str, Any]:
         """As JSON, in the words of `declared`."""
-        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        values = {member.name: getattr(self, member.name) for member in fields(self)}
         return {name: _plain(value) for name, value in values.items() if value is not None}
 
 
@@ -184,13 +184,13 @@ def payer(account: str) -> str:
     """Who pays for *account*: the management account of its organization, or itself."""
     if managed := organizations_backends.master_accounts.get(account):
         return str(managed[0])
-    return next((one for one, _, own in state.every(Bill) if account in own.members), account)
+    return next((paying for paying, _, own in state.every(Bill) if account in own.members), account)
 
 
 def paid_for(account: str) -> dict[str, str]:
     """The accounts that *account* pays for, itself among them, and what they are called."""
     organization = organizations_backends[account]["aws"]
-    members = {one.id: one.name for one in organization.accounts} if organization.org else {}
+    members = {member.id: member.name for member in organization.accounts} if organization.org else {}
     return {account: "demo", **dict.fromkeys(bill(account).members, ""), **members}
 
 
@@ -210,7 +210,7 @@ def opened(call: Call) -> Bill:
 
 def seed(account: str, charges: list[dict[str, Any]]) -> None:
     """Charge an account by hand: see `Charge.declared`."""
-    bill(account).charges += [Charge.declared({"account": account} | one) for one in charges]
+    bill(account).charges += [Charge.declared({"account": account} | charge) for charge in charges]
 
 
 def bill(account: str) -> Bill:

@@ -99,7 +99,7 @@ def get_cost_and_usage(call: Call) -> dict[str, Any]:
             | _result(some, metrics, grouped=bool(asked))
             for at, some in cells.items()
         ],
-        "DimensionValueAttributes": _attributes(call, asked, [one for _, one in page]),
+        "DimensionValueAttributes": _attributes(call, asked, [cell for _, cell in page]),
     }
     return answer | ({"GroupDefinitions": asked} if asked else {}) | more
 
@@ -109,8 +109,8 @@ def _attributes(
 ) -> list[dict[str, Any]]:
     """What linked accounts are called, where the answer is by them."""
     names, found = paid_for(call.account), dict[str, dict[str, str]]()
-    for number, one in enumerate(asked):
-        if one["Key"] == "LINKED_ACCOUNT":
+    for number, grouping in enumerate(asked):
+        if grouping["Key"] == "LINKED_ACCOUNT":
             values = {cell.group[number] for cell in cells if cell.group is not None}
             found = {value: {"description": names.get(value, "")} for value in sorted(values)}
     return [{"Value": value, "Attributes": attributes} for value, attributes in found.items()]
@@ -119,7 +119,7 @@ def _attributes(
 def _charges(call: Call, own: Bill) -> list[Charge]:
     """All that the filter leaves."""
     wanted = expressions.matching(own, call.params.get("Filter"))
-    return [one for one in meters.charges(call.account) if wanted(one)]
+    return [charge for charge in meters.charges(call.account) if wanted(charge)]
 
 
 def _read_times(params: Mapping[str, Any], granularity: str) -> Period:
@@ -195,7 +195,7 @@ def _spelled(at: Period, granularity: str) -> dict[str, str]:
 def _result(cells: Sequence[Cell], metrics: Sequence[str], *, grouped: bool) -> dict[str, Any]:
     if not grouped:
         return {"Total": cells[0].amounts(metrics), "Groups": []}
-    used = [(one.group, one.amounts(metrics)) for one in cells if one.group is not None]
+    used = [(cell.group, cell.amounts(metrics)) for cell in cells if cell.group is not None]
     return {"Total": {}, "Groups": [{"Keys": list(group), "Metrics": amounts} for group, amounts in used]}
 
 
@@ -206,7 +206,7 @@ def _used(call: Call) -> tuple[Bill, list[Charge]]:
     """The bill, and its charges in the period that is asked about."""
     own = opened(call)
     at = _times(own, call.params)
-    return own, [one for one in _charges(call, own) if one.quantity(*at, clock.now())]
+    return own, [charge for charge in _charges(call, own) if charge.quantity(*at, clock.now())]
 
 
 def _listed(call: Call, values: set[str], size: int) -> tuple[list[str], dict[str, Any]]:
@@ -220,7 +220,7 @@ def get_dimension_values(call: Call) -> dict[str, Any]:
     """The values of a dimension that were charged for in a period."""
     own, charges = _used(call)
     read = expressions.dimension(call.params.get("Dimension", ""))
-    page, more = _listed(call, {read(one) for one in charges}, own.page)
+    page, more = _listed(call, {read(charge) for charge in charges}, own.page)
     names = paid_for(call.account) if call.params["Dimension"] == "LINKED_ACCOUNT" else {}
     values = [
         {"Value": value, "Attributes": {"description": names.get(value, "")} if names else {}}
@@ -233,9 +233,9 @@ def get_tags(call: Call) -> dict[str, Any]:
     """The keys of active tags, or the values of one; an empty one stands for what is untagged."""
     own, charges = _used(call)
     if key := call.params.get("TagKey"):
-        values = {expressions.tag(own, one, key) for one in charges} if key in own.active else set()
+        values = {expressions.tag(own, charge, key) for charge in charges} if key in own.active else set()
     else:
-        values = {key for one in charges for key in one.tags if expressions.tag(own, one, key)}
+        values = {key for charge in charges for key in charge.tags if expressions.tag(own, charge, key)}
     page, more = _listed(call, values, own.page)
     return {"Tags": page, **more}
 
@@ -256,7 +256,8 @@ def get_cost_forecast(call: Call) -> dict[str, Any]:
     charges = _charges(call, own)
     days = [(today - number * DAY, today - (number - 1) * DAY) for number in range(HISTORY, 0, -1)]
     costs = [
-        sum((one.price * one.quantity(*day, clock.now()) for one in charges), Decimal(0)) for day in days
+        sum((charge.price * charge.quantity(*day, clock.now()) for charge in charges), Decimal(0))
+        for day in days
     ]
     young = own.since is not None and own.since > days[0][0]
     if young or not costs[0]:

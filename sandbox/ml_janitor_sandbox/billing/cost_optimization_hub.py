@@ -43,7 +43,7 @@ def _matching(call: Call) -> list[dict[str, Any]]:
     if not own.enrolled:
         raise AwsError("AccessDeniedException", "The account is not enrolled in Cost Optimization Hub.")
     types = call.params.get("filter", {}).get("resourceTypes")
-    return [one for one in own.items if types is None or one["currentResourceType"] in types]
+    return [item for item in own.items if types is None or item["currentResourceType"] in types]
 
 
 def _list(call: Call) -> dict[str, Any]:

@@ -52,7 +52,7 @@ class TableRow(BaseModel, extra="forbid", frozen=True):
     def fits(self, charge: Mapping[str, Any], waste: Mapping[str, frozenset[str]]) -> bool:
         """Whether a charge is one of this row; *waste* are the ARNs of each detector's."""
         about = f"{charge['usage_type']} @ {charge['resource']}"
-        named = any(fnmatchcase(about, one) or charge["service"] == one for one in self.charges)
+        named = any(fnmatchcase(about, pattern) or charge["service"] == pattern for pattern in self.charges)
         return named or charge["resource"] in waste.get(self.waste, ())
 
 
@@ -60,7 +60,8 @@ TABLE = {name: TableRow.model_validate(row) for name, row in read("bill.toml")["
 
 
 WASTE_OF = {
-    row.waste: frozenset(one.arn for one in WASTE if one.detector == row.waste) for row in TABLE.values()
+    row.waste: frozenset(known.arn for known in WASTE if known.detector == row.waste)
+    for row in TABLE.values()
 }
 """The ARNs of each detector's waste that has a row of its own."""
 

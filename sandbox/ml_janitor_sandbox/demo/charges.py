@@ -95,4 +95,4 @@ class Transfer(Payment):
 
 
 PAYMENTS = load("charges.toml", Payment, transfer=Transfer)
-TRANSFERS = tuple(one for one in PAYMENTS if isinstance(one, Transfer))
+TRANSFERS = tuple(payment for payment in PAYMENTS if isinstance(payment, Transfer))

@@ -55,7 +55,9 @@ class Days:
                 happens(control)
         control.set_clock(moment)
         for namespace, series in history().series.items():
-            control.metrics(namespace, [more for one in series for more in _continued(one, before, moment)])
+            control.metrics(
+                namespace, [more for metric in series for more in _continued(metric, before, moment)]
+            )
         for stream in history().streams:
             if lines := list(_more(stream.events, before, moment, works_on=BACKFILL in stream.name)):
                 control.logs(stream.group, stream.name, lines, lag_hours=stream.lags)
@@ -101,7 +103,8 @@ class Days:
             "", "sagemaker", "list_notebook_instances", MaxResults=100, StatusEquals="InService"
         )
         running = {
-            one["NotebookInstanceName"]: one["LastModifiedTime"] for one in listed["NotebookInstances"]
+            notebook["NotebookInstanceName"]: notebook["LastModifiedTime"]
+            for notebook in listed["NotebookInstances"]
         }
         for name, at in running.items():
             if since <= at <= until:

@@ -119,8 +119,8 @@ class Plan:
         control.charge(self.charges)
         for namespace, series in self.series.items():
             control.metrics(namespace, series)
-        for one in self.streams:
-            control.logs(one.group, one.name, one.events, lag_hours=one.lags)
+        for stream in self.streams:
+            control.logs(stream.group, stream.name, stream.events, lag_hours=stream.lags)
         for group, stored in self.stored.items():
             control.log_group(group, stored)
         for pull in self.pulls:

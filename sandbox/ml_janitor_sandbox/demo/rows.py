@@ -99,7 +99,7 @@ class Row:
 
     def common(self) -> dict[str, Any]:
         """What all rows have, as it is in this one."""
-        return {one.name: getattr(self, one.name) for one in fields(Row)}
+        return {column.name: getattr(self, column.name) for column in fields(Row)}
 
     @property
     def arn(self) -> str:

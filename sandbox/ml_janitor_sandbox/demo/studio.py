@@ -171,5 +171,5 @@ def plan_profiles(plan: Plan) -> None:
         )
 
 
-DOMAINS = {one.name: one for one in load("domains.toml", Domain)}
+DOMAINS = {domain.name: domain for domain in load("domains.toml", Domain)}
 APPS = load("apps.toml", App)

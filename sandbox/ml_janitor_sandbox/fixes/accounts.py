@@ -36,7 +36,7 @@ def asked_by_its_administrator(call: Call) -> OrganizationsBackend:
         raise AwsError(
             "AWSOrganizationsNotInUseException", "Your account is not a member of an organization."
         )
-    if call.account not in {found.account_id, *(one.account.id for one in found.admins)}:
+    if call.account not in {found.account_id, *(admin.account.id for admin in found.admins)}:
         raise AwsError("AccessDeniedException", "You don't have permissions to access this resource.")
     return found
 
@@ -44,27 +44,31 @@ def asked_by_its_administrator(call: Call) -> OrganizationsBackend:
 @serves("organizations", "ListAccounts")
 def list_accounts(call: Call) -> dict[str, Any]:
     """Every account, suspended ones among them."""
-    return _page(call, "Accounts", [one.describe() for one in asked_by_its_administrator(call).accounts])
+    return _page(
+        call, "Accounts", [account.describe() for account in asked_by_its_administrator(call).accounts]
+    )
 
 
 @serves("organizations", "ListAccountsForParent")
 def list_accounts_for_parent(call: Call) -> dict[str, Any]:
     """The accounts right below a unit or the root; not those in the units below it."""
     found, parent = asked_by_its_administrator(call), _parent(call)
-    return _page(call, "Accounts", [one.describe() for one in found.accounts if one.parent_id == parent])
+    return _page(
+        call, "Accounts", [account.describe() for account in found.accounts if account.parent_id == parent]
+    )
 
 
 @serves("organizations", "ListOrganizationalUnitsForParent")
 def list_units_for_parent(call: Call) -> dict[str, Any]:
     """The units right below a unit or the root."""
     found, parent = asked_by_its_administrator(call), _parent(call)
-    units = [one.describe()["OrganizationalUnit"] for one in found.ou if one.parent_id == parent]
+    units = [unit.describe()["OrganizationalUnit"] for unit in found.ou if unit.parent_id == parent]
     return _page(call, "OrganizationalUnits", units)
 
 
 def _parent(call: Call) -> str:
     wanted = str(call.params["ParentId"])
-    if all(one.id != wanted for one in asked_by_its_administrator(call).ou):
+    if all(unit.id != wanted for unit in asked_by_its_administrator(call).ou):
         raise AwsError("ParentNotFoundException", "You specified parent that doesn't exist.")
     return wanted
 
@@ -82,9 +86,13 @@ def describe_regions(call: Call) -> dict[str, Any]:
 
     start = OF_PARTITION.get(call.partition)
     listed = [
-        {"RegionName": one.name, "Endpoint": one.endpoint, "OptInStatus": one.opt_in_status}
-        for one in RegionsAndZonesBackend.regions
-        if (one.name.startswith(start) if start else not one.name.startswith(tuple(OF_PARTITION.values())))
-        and (call.params.get("AllRegions") or one.opt_in_status != "not-opted-in")
+        {"RegionName": region.name, "Endpoint": region.endpoint, "OptInStatus": region.opt_in_status}
+        for region in RegionsAndZonesBackend.regions
+        if (
+            region.name.startswith(start)
+            if start
+            else not region.name.startswith(tuple(OF_PARTITION.values()))
+        )
+        and (call.params.get("AllRegions") or region.opt_in_status != "not-opted-in")
     ]
     return {"Regions": listed}

@@ -51,12 +51,12 @@ def list_stack_resources(call: Call) -> dict[str, Any]:
     page, more = cut(call, stack.resources, PAGE, invalid="ValidationError")
     summaries = [
         {
-            "LogicalResourceId": one["logical"],
-            "PhysicalResourceId": one["physical"],
-            "ResourceType": one["type"],
+            "LogicalResourceId": resource["logical"],
+            "PhysicalResourceId": resource["physical"],
+            "ResourceType": resource["type"],
             "LastUpdatedTimestamp": stack.created,
             "ResourceStatus": "CREATE_COMPLETE",
         }
-        for one in page
+        for resource in page
     ]
     return {"StackResourceSummaries": summaries, **more}

@@ -30,7 +30,7 @@ def create_component(call: Call) -> dict[str, Any]:
         raise rejected(f'Endpoint "{endpoint.arn}" is in status {endpoint.status}.')
     base = _base(call)
     variant = params.get("VariantName") or (base and base.members["VariantName"])
-    if variant not in {one["VariantName"] for one in endpoint.members["ProductionVariants"]}:
+    if variant not in {item["VariantName"] for item in endpoint.members["ProductionVariants"]}:
         raise rejected(f'Could not find variant "{variant}" of endpoint "{endpoint.arn}".')
     if name := (params.get("Specification") or {}).get("ModelName"):
         get(call, MODEL, name)

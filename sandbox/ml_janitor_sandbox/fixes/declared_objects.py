@@ -125,10 +125,10 @@ PATCHES.append(Patch("moto.s3.models:FakeKey.__deepcopy__", listed, was=None))
 
 def declare(objects: list[dict[str, Any]]) -> None:
     """Give the current versions of objects that are there a size: `Control.declare`."""
-    known = {one.name: one for account in list(s3_backends) for one in buckets(account)}
-    for one in objects:
-        size, seed = one["size"], one.get("seed") or one["key"]
-        found = known[one["bucket"]].keys[one["key"]]
+    known = {bucket.name: bucket for account in list(s3_backends) for bucket in buckets(account)}
+    for item in objects:
+        size, seed = item["size"], item.get("seed") or item["key"]
+        found = known[item["bucket"]].keys[item["key"]]
         become(found, Made(size, seed))
         if found.encryption is None or found.encryption == "AES256":
             found._etag = hashlib.md5(f"{seed}/{size}".encode(), usedforsecurity=False).hexdigest()
@@ -174,9 +174,9 @@ def sizes(bucket: Any) -> Counter[str]:
     """The bytes of a bucket by storage class, those of noncurrent versions too."""
     found = Counter[str]()
     for versions in dict(bucket.keys).values():
-        for one in versions:
-            if not isinstance(one, FakeDeleteMarker):
-                found[one.storage_class or "STANDARD"] += one.size
+        for version in versions:
+            if not isinstance(version, FakeDeleteMarker):
+                found[version.storage_class or "STANDARD"] += version.size
     return found
 
 

@@ -91,10 +91,10 @@ def listed(self: serialize.BaseJSONSerializer, serialized: Any, value: Any, shap
 
 def _numbers(values: list[Any], member: Any) -> list[Any] | None:
     """Plain numbers, or whole seconds in UTC; None for all else, which is moto's."""
-    if member.type_name == "double" and all(type(one) is float for one in values):
+    if member.type_name == "double" and all(type(value) is float for value in values):
         return values
     if member.type_name == "timestamp" and not member.serialization and all(map(_whole_second, values)):
-        return [int(one.timestamp()) for one in values]
+        return [int(value.timestamp()) for value in values]
     return None
 
 
@@ -113,6 +113,6 @@ def _as_written(value: Any) -> bool:
         return (
             all(map(_as_written, held))
             if kind == "L"
-            else kind in ("SS", "NS") and all(type(one) is str for one in held)
+            else kind in ("SS", "NS") and all(type(value) is str for value in held)
         )
     return kind == "M" and type(held) is dict and all(map(_as_written, held.values()))

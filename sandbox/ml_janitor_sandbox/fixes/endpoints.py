@@ -72,7 +72,7 @@ def _images(call: Call, variant: dict[str, Any], at: dt.datetime) -> dict[str, A
     if model is None:
         return {}
     containers = [model.members.get("PrimaryContainer"), *(model.members.get("Containers") or ())]
-    images = [one["Image"] for one in containers if one and one.get("Image")]
+    images = [container["Image"] for container in containers if container and container.get("Image")]
     deployed = [
         {
             "SpecifiedImage": image,
@@ -123,11 +123,11 @@ def update_endpoint(call: Call) -> dict[str, Any]:
     config = get(call, CONFIG, call.params["EndpointConfigName"])
     _keep_scaled_types(call, endpoint, config)
 
-    def deployed(one: Resource, at: dt.datetime) -> None:
+    def deployed(resource: Resource, at: dt.datetime) -> None:
         for name in (*FROM_CONFIG, *VARIANT_LISTS, "PendingDeploymentSummary"):
-            one.members.pop(name, None)
-        one.members.update(_deployed(call, config, at), EndpointConfigName=config.name)
-        one.members.update(EndpointStatus="InService", LastModifiedTime=at)
+            resource.members.pop(name, None)
+        resource.members.update(_deployed(call, config, at), EndpointConfigName=config.name)
+        resource.members.update(EndpointStatus="InService", LastModifiedTime=at)
 
     pending = {"EndpointConfigName": config.name, "StartTime": clock.now()}
     endpoint.touch(EndpointStatus="Updating", PendingDeploymentSummary=pending)
@@ -147,7 +147,10 @@ def _keep_scaled_types(call: Call, endpoint: Resource, config: Resource) -> None
 
 
 def _types(config: Resource) -> dict[str, str | None]:
-    return {one["VariantName"]: one.get("InstanceType") for one in config.members["ProductionVariants"]}
+    return {
+        variant["VariantName"]: variant.get("InstanceType")
+        for variant in config.members["ProductionVariants"]
+    }
 
 
 @serves("sagemaker", "UpdateEndpointWeightsAndCapacities")
@@ -160,20 +163,20 @@ def update_weights_and_capacities(call: Call) -> dict[str, Any]:
 
 def reweigh(call: Call, endpoint: Resource, asked: list[dict[str, Any]]) -> None:
     """Make what is *asked* for the desired state of its variants, and in some minutes the current one."""
-    variants = {one["VariantName"]: one for one in endpoint.members.get("ProductionVariants", [])}
-    if strange := {one["VariantName"] for one in asked} - set(variants):
+    variants = {item["VariantName"]: item for item in endpoint.members.get("ProductionVariants", [])}
+    if strange := {item["VariantName"] for item in asked} - set(variants):
         raise rejected(f'The variant name(s) "{", ".join(sorted(strange))}" is/are not present.')
-    for one in asked:
-        variant = variants[one["VariantName"]]
-        variant |= {name: one[name] for name in ("DesiredWeight", "DesiredInstanceCount") if name in one}
-        if changed := one.get("ServerlessUpdateConfig"):
+    for item in asked:
+        variant = variants[item["VariantName"]]
+        variant |= {name: item[name] for name in ("DesiredWeight", "DesiredInstanceCount") if name in item}
+        if changed := item.get("ServerlessUpdateConfig"):
             variant["DesiredServerlessConfig"] = variant.get("DesiredServerlessConfig", {}) | changed
 
-    def arrived(one: Resource, at: dt.datetime) -> None:
-        for variant in one.members["ProductionVariants"]:
+    def arrived(resource: Resource, at: dt.datetime) -> None:
+        for variant in resource.members["ProductionVariants"]:
             wanted = {name: value for name, value in variant.items() if name.startswith("Desired")}
             variant |= {name.replace("Desired", "Current", 1): value for name, value in wanted.items()}
-        one.members.update(EndpointStatus="InService", LastModifiedTime=at)
+        resource.members.update(EndpointStatus="InService", LastModifiedTime=at)
 
     endpoint.touch(EndpointStatus="Updating")
     progress.later(call, endpoint, progress.takes("endpoint.update"), arrived)
@@ -192,8 +195,8 @@ def delete_endpoint(call: Call) -> None:
     endpoint = _changeable(call)
     on_it = {"EndpointName": endpoint.name}.items()
     if any(
-        one.kind.noun == "InferenceComponent" and on_it <= one.members.items()
-        for one in state.of(SageMakerStore, call)
+        resource.kind.noun == "InferenceComponent" and on_it <= resource.members.items()
+        for resource in state.of(SageMakerStore, call)
     ):
         raise rejected(
             "Cannot delete endpoint with inference component associated. "

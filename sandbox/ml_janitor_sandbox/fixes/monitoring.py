@@ -90,7 +90,7 @@ def _schedule(call: Call) -> Resource:
 @serves("sagemaker", "ListMonitoringExecutions")
 def list_executions(call: Call) -> dict[str, Any]:
     """The processing jobs that name a schedule, by schedule and endpoint; none is started here."""
-    schedules = {one.arn: one for one in resources(call, SCHEDULE).values()}
+    schedules = {schedule.arn: schedule for schedule in resources(call, SCHEDULE).values()}
     asked = equals(call, "MonitoringScheduleName", "EndpointName")
     rows = []
     for job in resources(call, PROCESSING).values():

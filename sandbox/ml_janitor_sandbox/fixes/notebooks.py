@@ -45,7 +45,7 @@ def list_notebooks(call: Call) -> dict[str, Any]:
     """Including the times that moto does not compare."""
     contains = call.params.get("NotebookInstanceLifecycleConfigNameContains", "")
     member = RENAMED["LifecycleConfigName"]
-    return listing(call, NOTEBOOK, only=lambda one: contains in one.members.get(member, ""))
+    return listing(call, NOTEBOOK, only=lambda notebook: contains in notebook.members.get(member, ""))
 
 
 @serves("sagemaker", "StartNotebookInstance")

@@ -128,8 +128,8 @@ def delete_app(call: Call) -> None:
     if app.status in ("Deleting", "Pending"):
         raise AwsError("ResourceInUse", f"App [{app.arn}] is in status {app.status}.")
 
-    def deleted(one: Resource, at: dt.datetime) -> None:
-        one.members.update({"Status": "Deleted", DELETED_AT: at, "LastModifiedTime": at})
+    def deleted(app: Resource, at: dt.datetime) -> None:
+        app.members.update({"Status": "Deleted", DELETED_AT: at, "LastModifiedTime": at})
 
     app.touch(Status="Deleting")
     progress.later(call, app, progress.takes("app.delete"), deleted)

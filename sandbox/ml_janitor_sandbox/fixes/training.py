@@ -67,7 +67,7 @@ def create_training_job(call: Call) -> dict[str, Any]:
 def list_training_jobs(call: Call) -> dict[str, Any]:
     """The status is compared after the page is cut; by warm pool, too."""
     pool = call.params.get("WarmPoolStatusEquals")
-    return listing(call, TRAINING, only=lambda one: not pool or pool_status(one) == pool)
+    return listing(call, TRAINING, only=lambda job: not pool or pool_status(job) == pool)
 
 
 @serves("sagemaker", "StopTrainingJob")
@@ -88,15 +88,15 @@ def stop(call: Call, job: Resource) -> None:
     if runner is not None and runner.stop(job):
         return
 
-    def stopped(one: Resource, at: dt.datetime) -> None:
-        one.members.update(
+    def stopped(job: Resource, at: dt.datetime) -> None:
+        job.members.update(
             TrainingJobStatus="Stopped",
             SecondaryStatus="Stopped",
-            SecondaryStatusTransitions=moved(one, "Stopped", at),
+            SecondaryStatusTransitions=moved(job, "Stopped", at),
             TrainingEndTime=at,
             LastModifiedTime=at,
         )
-        retain_pool(call, one, at)
+        retain_pool(call, job, at)
 
     progress.later(call, job, progress.takes("training.stop"), stopped)
 
@@ -190,8 +190,8 @@ def keep_pool(call: Call, job: Resource) -> None:
 
 
 def _end_after(call: Call, job: Resource, ended: dt.datetime, seconds: float) -> None:
-    def terminated(one: Resource, at: dt.datetime) -> None:
+    def terminated(resource: Resource, at: dt.datetime) -> None:
         billed = int((at - ended).total_seconds())
-        one.members.update(WarmPoolStatus={"Status": "Terminated", BILLED: billed}, LastModifiedTime=at)
+        resource.members.update(WarmPoolStatus={"Status": "Terminated", BILLED: billed}, LastModifiedTime=at)
 
     progress.later(call, job, dt.timedelta(seconds=seconds), terminated, since=ended)

@@ -51,7 +51,10 @@ def _scaled(call: Call, resource: str) -> Needs:
     """
     kind, name, *_ = resource.split("/")
     describe, update = SCALED[kind]
-    return [Need(f"sagemaker:{one}", call.arn("sagemaker", f"{kind}/{name}")) for one in (describe, update)]
+    return [
+        Need(f"sagemaker:{operation}", call.arn("sagemaker", f"{kind}/{name}"))
+        for operation in (describe, update)
+    ]
 
 
 def _alarms(call: Call, resource: str, *operations: str) -> Needs:
@@ -62,8 +65,11 @@ def _alarms(call: Call, resource: str, *operations: str) -> Needs:
     """
     named = {"DescribeAlarms": "*"}
     return [
-        Need(f"cloudwatch:{one}", call.arn("cloudwatch", f"alarm:{named.get(one, _alarm(resource))}"))
-        for one in operations
+        Need(
+            f"cloudwatch:{operation}",
+            call.arn("cloudwatch", f"alarm:{named.get(operation, _alarm(resource))}"),
+        )
+        for operation in operations
     ]
 
 
@@ -74,7 +80,7 @@ def _alarm(resource: str) -> str:
 def _forgetting(call: Call, where: Where) -> Needs:
     """Deregistering "deletes the scaling policies that are associated with it" (API), and their alarms."""
     kept = targets(call).get(where)
-    tracked = kept is not None and any(one["PolicyType"] == TRACKING for one in kept.policies.values())
+    tracked = kept is not None and any(policy["PolicyType"] == TRACKING for policy in kept.policies.values())
     return _alarms(call, where[1], "DeleteAlarms") if tracked else []
 
 

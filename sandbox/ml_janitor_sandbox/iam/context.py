@@ -89,14 +89,14 @@ def tags_of(call: Call, resource: str) -> dict[str, str]:
             group = resource.partition(":log-stream:")[0].removesuffix(":*")
             return dict(backend("logs", call.account, call.region).tagger.get_tag_dict_for_resource(group))
         case "application-autoscaling":
-            arns = {one.members["ScalableTargetARN"]: one.tags for one in targets(call).values()}
+            arns = {target.members["ScalableTargetARN"]: target.tags for target in targets(call).values()}
             return arns.get(resource, {})
     if ":app/" in resource:  # IAM writes the type of an app in lower case (developer guide, domain isolation)
         arns_of_apps = {app.arn.lower(): app.arn for app in resources(call, APP).values()}
         resource = arns_of_apps.get(resource.lower(), resource)
     asked = Call("GetResources", call.account, call.region, {"ResourceARNList": [resource]})
     listed = (tags.get_resources(asked) or {})["ResourceTagMappingList"]
-    return {tag["Key"]: tag["Value"] for one in listed for tag in one["Tags"]}
+    return {tag["Key"]: tag["Value"] for mapping in listed for tag in mapping["Tags"]}
 
 
 def _bucket(call: Call, bucket: str) -> dict[str, str]:

@@ -37,9 +37,9 @@ type Asked = tuple[str, str, list[Item]]
 
 def _transacted(params: dict[str, Any]) -> Iterator[Asked]:
     for part in params["TransactItems"]:
-        for kind, one in part.items():
+        for kind, request in part.items():
             action, member = TRANSACTED[kind]
-            yield action, one["TableName"], [one[member]]
+            yield action, request["TableName"], [request[member]]
 
 
 def _written(request: dict[str, Any]) -> Item:

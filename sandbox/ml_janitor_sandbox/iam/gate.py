@@ -122,19 +122,19 @@ class Gate:
             message = f"The sandbox's IAM does not know what {asked.name} needs permission for: not emulated."
             return Refusal(HTTPStatus.NOT_IMPLEMENTED, "NotImplemented", message)
         self._write_down(caller, judged)
-        refused = [one for one in judged if one.decision is not Decision.ALLOWED]
+        refused = [judgement for judgement in judged if judgement.decision is not Decision.ALLOWED]
         return _denial(asked, caller, refused[0].need, refused[0].decision) if refused else None
 
     def _write_down(self, caller: Caller, judged: list[Judged]) -> None:
         entries = [
             {
                 "role": caller.role,
-                "action": one.need.action,
-                "resource": one.need.resource,
-                "allowed": one.decision is Decision.ALLOWED,
-                "by": list(one.by),
+                "action": judgement.need.action,
+                "resource": judgement.need.resource,
+                "allowed": judgement.decision is Decision.ALLOWED,
+                "by": list(judgement.by),
             }
-            for one in judged
+            for judgement in judged
         ]
         with self._lock:
             self._record += entries

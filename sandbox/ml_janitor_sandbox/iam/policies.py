@@ -46,7 +46,7 @@ class Statement:
             resources, all_but_resources = None, False
         else:
             resources, all_but_resources = _either(given, "Resource")
-            if short := [one for one in resources if one != "*" and one.count(":") < ARN_PARTS - 1]:
+            if short := [arn for arn in resources if arn != "*" and arn.count(":") < ARN_PARTS - 1]:
                 raise ValueError(f"a Resource is * or a whole ARN, not {', '.join(short)}")
         if trust != ("Principal" in given) or (trust and {"Resource", "NotResource"} & set(given)):
             raise ValueError(
@@ -89,7 +89,9 @@ class Policy:
             raise ValueError(f"Version must be {VERSION}, not {document.get('Version')}")
         if not document.get("Statement"):
             raise ValueError("a policy needs a Statement")
-        return cls(tuple(Statement.of(one, trust=trust) for one in _listed(document["Statement"])))
+        return cls(
+            tuple(Statement.of(statement, trust=trust) for statement in _listed(document["Statement"]))
+        )
 
 
 def decide(
@@ -117,7 +119,7 @@ def _listed(value: Any) -> list[Any]:
 
 def _either(given: dict[str, Any], name: str) -> tuple[tuple[str, ...], bool]:
     """Of `Action` and `NotAction`, or the resources' pair, the one that is there; whether it is the Not."""
-    there = [one for one in (name, f"Not{name}") if one in given]
+    there = [member for member in (name, f"Not{name}") if member in given]
     if len(there) != 1:
         raise ValueError(f"a statement has either {name} or Not{name}")
     values = tuple(_listed(given[there[0]]))

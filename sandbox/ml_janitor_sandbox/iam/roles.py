@@ -41,7 +41,7 @@ class Roles:
     def __init__(self, given: dict[str, Any]) -> None:
         for arn in given:
             principals.account_of(arn)
-        self._roles = {arn: Role.of(one) for arn, one in given.items()}
+        self._roles = {arn: Role.of(role) for arn, role in given.items()}
 
     def __contains__(self, arn: str) -> bool:
         return arn in self._roles

@@ -101,7 +101,8 @@ def needs(call: Call) -> Needs:
         case "DeleteObjects":
             objects = call.params["Delete"]["Objects"]
             return [
-                _on_object(call, "DeleteObject", bucket, one["Key"], one.get("VersionId")) for one in objects
+                _on_object(call, "DeleteObject", bucket, item["Key"], item.get("VersionId"))
+                for item in objects
             ]
         case "CopyObject" | "UploadPartCopy":
             return [
@@ -193,7 +194,7 @@ def _decrypting(call: Call, bucket: str, key: str, version: str | None) -> Needs
     kept = backend("s3", call.account, call.region).buckets.get(bucket)
     found: FakeKey | None = kept and kept.keys.get(key)
     if version and kept:
-        found = next((one for one in kept.keys.getlist(key) if one.version_id == version), found)
+        found = next((stored for stored in kept.keys.getlist(key) if stored.version_id == version), found)
     if found is None or getattr(found, "encryption", None) not in KMS:  # a delete marker has none
         return []
     used = _key(call, found.kms_key_id or MANAGED_KEY)

@@ -146,20 +146,21 @@ def _limits(call: Call) -> dict[str, Values]:
     members = ("ResourceConfig", "HyperParameterTuningResourceConfig")
     resources = [job.get(member) or {} for job in jobs for member in members]
     machines = [
-        one
+        machine
         for each in resources
         for member in ("InstanceGroups", "InstanceConfigs", "InstancePreferences")
-        for one in (each, *(each.get(member) or ()))
+        for machine in (each, *(each.get(member) or ()))
     ]
     found = {
-        "sagemaker:instancetypes": [one.get("InstanceType") for one in machines],
+        "sagemaker:instancetypes": [machine.get("InstanceType") for machine in machines],
         "sagemaker:maxruntimeinseconds": [
             (job.get("StoppingCondition") or {}).get("MaxRuntimeInSeconds") for job in jobs
         ],
         "sagemaker:keepaliveperiod": [each.get("KeepAlivePeriodInSeconds") for each in resources],
     }
     known = {
-        key: dict.fromkeys(str(one) for one in values if one is not None) for key, values in found.items()
+        key: dict.fromkeys(str(value) for value in values if value is not None)
+        for key, values in found.items()
     }
     return {key: tuple(values) for key, values in known.items() if values}
 

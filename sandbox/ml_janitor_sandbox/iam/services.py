@@ -55,7 +55,7 @@ def needs(service: str, call: Call) -> Needs:
         return READERS[service](call)
     else:
         raise NotImplementedError
-    return [Need(f"{service}:{call.operation}", one) for one in resources]
+    return [Need(f"{service}:{call.operation}", resource) for resource in resources]
 
 
 def _on(service: str, *operations: str) -> Callable[[Arns], Arns]:
@@ -83,7 +83,7 @@ _on("sts", "GetCallerIdentity")(lambda _: [])
 def _alarms(call: Call) -> list[str]:
     name = call.params.get("AlarmName")
     names = [name] if name else call.params.get("AlarmNames") or ["*"]
-    return [call.arn("cloudwatch", f"alarm:{one}") for one in names]
+    return [call.arn("cloudwatch", f"alarm:{alarm}") for alarm in names]
 
 
 @_on("logs", *GROUP, *STREAM)
@@ -155,7 +155,7 @@ def _keys(call: Call) -> list[str]:
 def _roles(call: Call) -> list[str]:
     """Reading a role, by its whole ARN: its path is no part of its name."""
     name = call.params["RoleName"]
-    found = {one.name: one for one in backend("iam", call.account, call.region).roles.values()}.get(name)
+    found = {role.name: role for role in backend("iam", call.account, call.region).roles.values()}.get(name)
     return [found.arn if found else f"arn:{call.partition}:iam::{call.account}:role/{name}"]
 
 

@@ -72,12 +72,14 @@ class Narration:
     def _swept(self, sweep: Sweep, only: set[str] | None = None) -> None:
         """What became of everything that a reader does not know yet."""
         rows = [
-            one for one in sorted(sweep.results, key=rank_by_cost) if only is None or one.target.name in only
+            result
+            for result in sorted(sweep.results, key=rank_by_cost)
+            if only is None or result.target.name in only
         ]
-        shown = [row for one in rows if (row := self._row(one)) is not None]
+        shown = [row for result in rows if (row := self._row(result)) is not None]
         self._table(shown)
         if only is None:
-            self._wait([one for one in rows if is_not_due(one)])
+            self._wait([result for result in rows if is_not_due(result)])
         for why in limit_texts(sweep):
             self._wrapped(f"A limit: {why}.")
 
@@ -130,7 +132,7 @@ class Narration:
 
     def _wait(self, results: Sequence[Result]) -> None:
         if results:
-            names = ", ".join(one.target.name for one in results)
+            names = ", ".join(result.target.name for result in results)
             self._wrapped(f"{len(results)} wait{'s' if len(results) == 1 else ''}, not due yet: {names}")
 
     # --- the end ------------------------------------------------------------------------------
@@ -154,12 +156,12 @@ class Narration:
         columns = {name: parts for name, parts in columns.items() if any(parts)}
         table.add_column("detector", footer="together", no_wrap=True)
         for name, parts in columns.items():
-            everything = [one for part in parts for one in part if _priced(one)]
+            everything = [result for part in parts for result in part if _priced(result)]
             table.add_column(name, justify="right", footer=_sum(everything), no_wrap=True)
         for number, line in enumerate(lines):
             table.add_row(line.detector, *(_sum(parts[number]) for parts in columns.values()))
         self._show(table)
-        names = ", ".join(one.target.name for one in unknown)
+        names = ", ".join(result.target.name for result in unknown)
         self._wrapped(f"Not judged, because a signal cannot be read: {names}.")
 
     def remains(self, lines: Sequence[Line], holds: Mapping[str, Sequence[Hold]], now: datetime) -> None:
@@ -254,7 +256,7 @@ def _money(result: Result) -> str:
 def _sum(results: Iterable[Result]) -> str:
     found = tuple(results)
     sums = Totals.of(found)
-    if not any(_priced(one) for one in found):
+    if not any(_priced(result) for result in found):
         return f"{len(found)} found" if found else "-"
     parts = [format_usd(sums.monthly_usd)] if sums.monthly_usd or not sums.hourly_usd else []
     parts += [f"{format_usd(sums.hourly_usd)}/h"] if sums.hourly_usd else []

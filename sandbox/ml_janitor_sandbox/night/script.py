@@ -140,7 +140,7 @@ class Script:
     def _nothing_new(self, day: int, clock: str, detectors: Sequence[str]) -> None:
         """A night like the one before, which is not told; but a warning counts only while it is confirmed."""
         for swept in self._swept(day, clock, detectors):
-            if SOMETHING & {one.outcome for one in swept.sweep.results}:
+            if SOMETHING & {result.outcome for result in swept.sweep.results}:
                 raise RuntimeError(f"{swept.sweep.detector} did something on October {day}")
 
     def _pressed(self, day: int, clock: str, person: str, word: Button, name: str) -> Pressed:
@@ -179,13 +179,17 @@ class Script:
         self.deployment.digest()
         blocks = self.deployment.slack.messages()[-1]["blocks"]
         parts = [block.get("text", {}).get("text", "") for block in blocks]
-        parts += [one["text"] for block in blocks if block["type"] == "context" for one in block["elements"]]
+        parts += [
+            element["text"] for block in blocks if block["type"] == "context" for element in block["elements"]
+        ]
         return Digest(local(day, clock), tuple(line for part in parts for line in part.splitlines() if line))
 
     def _answered(self, name: str) -> str:
         """What the message about *name* says now."""
         messages = self.deployment.slack.messages()
-        text: str = next(one["text"] for one in reversed(messages) if one["text"].startswith(f"{name}: "))
+        text: str = next(
+            message["text"] for message in reversed(messages) if message["text"].startswith(f"{name}: ")
+        )
         return f"The message now says: {text.removeprefix(f'{name}: ')}"
 
     def _ephemeral_reply(self) -> str:

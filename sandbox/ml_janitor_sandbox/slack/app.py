@@ -176,7 +176,7 @@ def _control(method: str, name: str, body: bytes, host: str) -> Reply:
                 return _json(
                     {
                         "messages": [message.shown() for message in space.messages],
-                        "directs": {one.id: user for user, one in space.directs.items()},
+                        "directs": {channel.id: user for user, channel in space.directs.items()},
                         "files": [file.shown() for file in space.files.values()],
                         "responses": list(space.responses),
                         "calls": dict(space.calls),

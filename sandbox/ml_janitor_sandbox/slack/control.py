@@ -22,12 +22,12 @@ class SlackControl:
     def messages(self) -> list[dict[str, Any]]:
         """Every message in a channel, in the order they came, each with whom it mentions."""
         seen = self._seen()
-        return [one for one in seen["messages"] if one["channel"] not in seen["directs"]]
+        return [message for message in seen["messages"] if message["channel"] not in seen["directs"]]
 
     def direct_messages(self, user: str) -> list[dict[str, Any]]:
         """Every direct message from the app to *user*."""
         seen = self._seen()
-        return [one for one in seen["messages"] if seen["directs"].get(one["channel"]) == user]
+        return [message for message in seen["messages"] if seen["directs"].get(message["channel"]) == user]
 
     def files(self) -> list[dict[str, Any]]:
         """Every upload, with its content as text."""

@@ -152,7 +152,7 @@ class Fault:
     @classmethod
     def of(cls, given: dict[str, Any]) -> Self:
         """From a request; ValueError says what is wrong with it."""
-        known = {one.name for one in fields(cls)} - {"hits"}
+        known = {member.name for member in fields(cls)} - {"hits"}
         if unknown := set(given) - known:
             raise ValueError(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(sorted(known))}")
         return cls(**given)
@@ -190,7 +190,9 @@ class Workspace:
     def channel(self, named: str) -> Channel:
         """A channel by id or name that the app may post to."""
         wanted = named.removeprefix("#")
-        found = next((one for one in self.channels.values() if wanted in {one.id, one.name}), None)
+        found = next(
+            (channel for channel in self.channels.values() if wanted in {channel.id, channel.name}), None
+        )
         found = found or self.direct(named)
         if found is None:
             raise RefusedError("channel_not_found")
@@ -202,15 +204,17 @@ class Workspace:
 
     def direct(self, channel: str) -> Channel | None:
         """The channel of direct messages of that id; those have no name of their own."""
-        return next((one for one in self.directs.values() if one.id == channel), None)
+        return next((direct for direct in self.directs.values() if direct.id == channel), None)
 
     def message(self, channel: str, ts: str) -> Message | None:
         """The message that stands there now."""
-        return next((one for one in self.messages if (one.channel, one.ts) == (channel, ts)), None)
+        return next(
+            (message for message in self.messages if (message.channel, message.ts) == (channel, ts)), None
+        )
 
     def seen(self) -> list[Channel]:
         """The channels that the app can see: a private one only from inside."""
-        return [one for one in self.channels.values() if one.member or not one.private]
+        return [channel for channel in self.channels.values() if channel.member or not channel.private]
 
     def demand(self, *any_of: str) -> None:
         """Refuse unless the app has one of these scopes."""
@@ -243,8 +247,10 @@ def mentions(text: str, blocks: list[Any]) -> list[str]:
     """Everybody whom a message calls: `@U1`, `!here`, `!subteam^S1`, in the order they stand."""
     found = re.findall(r"<([@!][^<>|]+)(?:\|[^<>]*)?>", text)
     for block in blocks:
-        found += [one for text in _mrkdwn(block) for one in mentions(text, []) if one not in found]
-    return list(dict.fromkeys(one for one in found if not one.startswith("!date")))
+        found += [
+            mention for text in _mrkdwn(block) for mention in mentions(text, []) if mention not in found
+        ]
+    return list(dict.fromkeys(mention for mention in found if not mention.startswith("!date")))
 
 
 def _mrkdwn(thing: Any) -> list[str]:
