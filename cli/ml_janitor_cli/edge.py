@@ -1,4 +1,4 @@
-"""The input of a command from flags, the environment and the clock, checked before AWS is asked anything."""
+"""The edge of every command: its options, checked before AWS is asked anything, its errors and questions."""
 
 from __future__ import annotations
 
@@ -29,6 +29,8 @@ from ml_janitor.config.settings import SETTINGS_FILE, DetectorRegistry, Settings
 from ml_janitor.config.values import suggest_nearest
 from ml_janitor.engine.detector import Detector
 from ml_janitor_cli.screen import make_console
+
+# --- options --------------------------------------------------------------------------------------
 
 
 def option(metavar: str, about: str, *names: str, **limits: Any) -> Any:
@@ -284,9 +286,8 @@ def replace_file(path: Path, contents: str) -> str | None:
     return None
 
 
-# --- failures -------------------------------------------------------------------------------------
-#
-# The early end of a command: a failed AWS call, or Ctrl-C while AWS is being read. One line each.
+# --- errors ---------------------------------------------------------------------------------------
+# A failed AWS call, and Ctrl-C while AWS is being read, end a command with one line.
 
 NO_TABLE_ADVICE = (
     "no table of that name is in this account and region: the deployment's output LedgerTable names the "
@@ -341,9 +342,8 @@ def end_on_interrupt() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-# --- prompts --------------------------------------------------------------------------------------
-#
-# Questions to a person at the terminal; without an answer, the command is refused.
+# --- questions ------------------------------------------------------------------------------------
+# Without an answer, the command is refused.
 
 NO_ANSWER_MESSAGE = "nobody answered, so nothing was done; --yes goes on without asking"
 

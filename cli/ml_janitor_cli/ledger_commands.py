@@ -1,4 +1,4 @@
-"""`janitor findings`: the content of the ledger, and who has to do something."""
+"""Commands on the ledger: `janitor findings`, `keep`, `snooze`, `approve`, `undo` and `restart`."""
 
 from __future__ import annotations
 
@@ -45,6 +45,8 @@ from ml_janitor_cli.edge import FailedError
 from ml_janitor_cli.explain import check_kind_is_judged, parse_arn
 from ml_janitor_cli.ledger_session import LedgerAccess, LedgerSession, ledger_command, require_undo_key
 from ml_janitor_cli.screen import Grid, draw_beside_ids, make_console, print_blocks
+
+# --- findings -------------------------------------------------------------------------------------
 
 CLOSED_WORD = "closed"
 FINISHED_STAGES = frozenset({Stage.UNDONE, Stage.WITHDRAWN})
@@ -233,9 +235,7 @@ def ledger_line_json(line: LedgerLine) -> dict[str, Any]:
     }
 
 
-# --- hold commands --------------------------------------------------------------------------------
-#
-# `janitor keep`, `snooze` and `approve`: record a person's decision about findings in the ledger.
+# --- keep, snooze and approve ---------------------------------------------------------------------
 
 ShortenFlag = Annotated[bool, edge.flag("--shorten", "Also where that ends a longer one earlier.")]
 OnlyDetector = Annotated[str | None, edge.option("DETECTOR", "Only from what this detector says of it.")]
@@ -413,9 +413,7 @@ def end_of_day(day: str, time_zone: str) -> datetime:
     return midnight.astimezone(UTC)
 
 
-# --- undo -----------------------------------------------------------------------------------------
-#
-# `janitor undo` and `janitor restart`: take back the action on one finding.
+# --- undo and restart -----------------------------------------------------------------------------
 
 FindingId = Annotated[str, edge.argument("FINDING", "The finding's id, as `janitor findings` lists it.")]
 UnsignedFlag = Annotated[

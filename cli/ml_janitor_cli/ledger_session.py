@@ -1,4 +1,4 @@
-"""An opened account with its ledger, for commands: the clock, the lease, the records, and the caller."""
+"""The opened ledger of a command on findings, and the options by which the command opens it."""
 
 from __future__ import annotations
 
@@ -32,6 +32,8 @@ from ml_janitor.ledger.table import Table
 from ml_janitor_cli import edge
 from ml_janitor_cli.credentials import require_caller
 from ml_janitor_cli.edge import FailedError, one_line_errors
+
+# --- session --------------------------------------------------------------------------------------
 
 TABLE_VARIABLE, UNDO_KEY_VARIABLE = "JANITOR_TABLE", "JANITOR_UNDO_KEY"
 
@@ -191,9 +193,7 @@ def make_wait(sleep: Callable[[float], None] = time.sleep) -> Callable[[], None]
     return wait
 
 
-# --- ledger command -------------------------------------------------------------------------------
-#
-# The options of every command on the ledger: the table, the region, the profile, the settings, the time.
+# --- options --------------------------------------------------------------------------------------
 
 AccountId = Annotated[
     str | None, edge.option("ID", "Which account of [organization]; else your own.", "--account")

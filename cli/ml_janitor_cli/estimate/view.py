@@ -1,4 +1,4 @@
-"""Shared parts of the estimates: their options and refusals, the account they ask, the format of numbers."""
+"""The arithmetic of estimates, and the shared parts of their commands: options, refusals, account, output."""
 
 from __future__ import annotations
 
@@ -29,12 +29,9 @@ from ml_janitor_cli.credentials import require_caller
 from ml_janitor_cli.edge import FailedError, end_on_interrupt
 from ml_janitor_cli.screen import Grid, make_console, print_blocks, show_progress
 
-# --- costs ----------------------------------------------------------------------------------------
-#
-# Estimates of costs before they arise. Pure arithmetic; prices and measurements are arguments.
-#
-# Amounts are US dollars, times hours unless a name says otherwise. The mathematics of serverless inference
-# and of commitments are those of the advisers.
+# --- arithmetic -----------------------------------------------------------------------------------
+# Pure: prices and measurements are arguments. Amounts are US dollars, times hours unless a name says
+# otherwise. The formulas for serverless inference and commitments are the same as those of the advisers.
 
 SERVERLESS_GB = range(1, 7)
 """The memory that a serverless endpoint may have (API reference of ProductionVariantServerlessConfig)."""
@@ -264,7 +261,7 @@ def require(holds: bool, otherwise: str) -> None:  # noqa: FBT001 - the conditio
         raise ImpossibleEstimateError(otherwise)
 
 
-# --- view -----------------------------------------------------------------------------------------
+# --- options and printing -------------------------------------------------------------------------
 
 InstanceOption = Annotated[
     str | None, edge.option("TYPE", "The instance; its price is of a dated table for us-east-1.")

@@ -94,7 +94,7 @@ def owners_in_thread(new: Iterable[Result]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(result.owner for result in shown if result.owner))
 
 
-# --- the message --------------------------------------------------------------------------------
+# --- message --------------------------------------------------------------------------------------
 
 
 def _main(sweep: Sweep, new: Sequence[Result], now: datetime, small_print: str) -> Message:
@@ -181,7 +181,7 @@ def _small_print(detector: str, known: Sequence[Result], report: str, keep_tag: 
     return " ".join(sentences)
 
 
-# --- what would happen -----------------------------------------------------------------------------
+# --- preview of the actions -----------------------------------------------------------------------
 
 
 def _would_happen(sweep: Sweep, new: Sequence[Result]) -> Iterator[str]:
@@ -211,7 +211,7 @@ def _ranked(texts: Iterable[str], noun: str) -> str:
     return as_sentence("; ".join(shown))
 
 
-# --- the thread below ---------------------------------------------------------------------------
+# --- thread by owner ------------------------------------------------------------------------------
 
 
 class _Part(NamedTuple):

@@ -174,7 +174,7 @@ def _day(day: date) -> str:
     return day.isoformat()
 
 
-# --- what is charged back ---------------------------------------------------------------------
+# --- chargeback as CSV ----------------------------------------------------------------------------
 
 
 def chargeback_csv(report: BillReport, tag: str) -> str:

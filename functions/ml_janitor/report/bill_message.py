@@ -214,7 +214,7 @@ def _budget(state: BudgetState, month: date) -> str:
     return f"{text}; {format_usd(state.expected)} expected{verdict}."
 
 
-# --- why --------------------------------------------------------------------------------------
+# --- movement -------------------------------------------------------------------------------------
 
 
 def _why(report: BillReport) -> str:
@@ -270,7 +270,7 @@ def _line(line: BillLine, name: str, saved: Decimal | None = None) -> str:
     return f"• {name}: {format_usd(line.usd)}{moved}{f'; {format_usd(saved)} saved' if saved else ''}"
 
 
-# --- what is missing --------------------------------------------------------------------------
+# --- gaps -----------------------------------------------------------------------------------------
 
 
 def _missing(report: BillReport, max_requests: int, *, weekly: bool) -> Iterator[str]:

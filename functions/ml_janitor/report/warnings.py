@@ -1,4 +1,4 @@
-"""Warnings before an action: one message for each finding, below a head that counts them. Pure."""
+"""Warnings before an action: one message per finding with buttons, below a head that counts them. Pure."""
 
 from __future__ import annotations
 
@@ -55,8 +55,6 @@ if TYPE_CHECKING:
     from ml_janitor.engine.detector import Cleanup, Detector
 
 # --- buttons --------------------------------------------------------------------------------------
-#
-# Buttons in Slack: their labels, and the finding that a press is about. Pure.
 
 
 class Button(StrEnum):
@@ -108,9 +106,7 @@ class ButtonSubject:
         return cls(**parts.groupdict())
 
 
-# --- status ---------------------------------------------------------------------------------------
-#
-# The status of a warned finding in a sentence or two, and the buttons it then has. Pure.
+# --- status of a warned finding -------------------------------------------------------------------
 
 DONE_WORDS = {
     Effect.TAG: "tagged",
@@ -341,7 +337,7 @@ def person_text(by: str) -> str:
     return prose(person_name(by), 80)
 
 
-# --- warnings -------------------------------------------------------------------------------------
+# --- terms of a warning ---------------------------------------------------------------------------
 
 LONGEST_QUESTION = 299
 """
@@ -398,7 +394,7 @@ def warning_terms(settings: Settings, keep_tag: str) -> Mapping[str, WarningTerm
     }
 
 
-# --- one finding ----------------------------------------------------------------------------------
+# --- message about one finding --------------------------------------------------------------------
 
 
 def warning_body(result: Result, terms: WarningTerms, *, now: datetime, user: str | None = None) -> str:
@@ -499,7 +495,7 @@ def _keep_command(arn: str) -> str:
     return shown if shown == f"`{escape_mrkdwn(command)}`" else "`janitor keep` with its ARN"
 
 
-# --- all of a sweep -------------------------------------------------------------------------------
+# --- head, and warnings by webhook ----------------------------------------------------------------
 
 
 def warnings_head(results: Sequence[Result], terms: WarningTerms, *, owned: bool = False) -> Message:

@@ -287,7 +287,7 @@ class ArtifactSource(Protocol):
 
     def artifacts(self) -> Iterator[StoredObject]:
         """
-        Yield every artifact that may share its size with another, each once, in `order`.
+        Yield every artifact that may share its size with another, each once, in `artifact_order`.
 
         An artifact may be left out only if no other artifact of its buckets has its size.
         """
@@ -311,7 +311,7 @@ def find_candidates(
     most: int = MOST_COMPARED,
 ) -> CopyCandidates:
     """
-    Return the artifacts of *streams*, which are in `order`, that share their size with another.
+    Return the artifacts of *streams*, which are in `artifact_order`, that share their size with another.
 
     With *only*, return the artifacts of these sizes, alone or not. Of more than *most*, the largest are
     taken: all of a size, or none. Nothing else stays in memory.
@@ -358,7 +358,7 @@ _LISTING_LASTS = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class ListingFile:
-    """One file of *length* bytes: artifacts in `order`, or facts about folders."""
+    """One file of *length* bytes: artifacts in `artifact_order`, or facts about folders."""
 
     name: str
     length: int
@@ -417,7 +417,7 @@ class BucketListing:
 
     def artifacts(self) -> Iterator[StoredObject]:
         """
-        Return every artifact, in `order`.
+        Return every artifact, in `artifact_order`.
 
         Returns none if files were written and the time ran out: nothing more could be read about them.
         """
