@@ -22,8 +22,8 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct, IConstruct
 
-from infra.alarms import create_alarm, run_count_metric, watch_schedule
 from infra.bundle import SOURCE_ROOT, Architecture, build_bundle, bundle_digest
+from infra.monitoring import create_alarm, run_count_metric, watch_schedule
 from infra.permissions import RolePermissions, acknowledge, allow_statements, nag_ids
 from infra.state_machine import OrganizationMachine
 

@@ -15,12 +15,12 @@ from aws_cdk import aws_lambda as lambda_
 from constructs import Construct
 
 from infra import member
-from infra.alarms import Budgets, alarm_topic, create_alarm, create_dashboard, watch_acts
 from infra.bundle import PROJECT_ROOT
 from infra.function import JanitorFunction, Network, SharedProperties, bundle_code, shape_roles
-from infra.ledger import LedgerTable, ReportBucket, UndoRecordKey
+from infra.monitoring import Budgets, alarm_topic, create_alarm, create_dashboard, watch_acts
 from infra.permissions import Rights, RolePermissions, allow_invoking
 from infra.state_machine import OrganizationMachine, transitions_price
+from infra.storage import LedgerTable, ReportBucket, UndoRecordKey
 from ml_janitor.aws.client import scratch_folder
 from ml_janitor.bill.explaining import BilledResources
 from ml_janitor.bill.model import PRICE_PER_REQUEST

@@ -20,7 +20,7 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_stepfunctions as stepfunctions
 from constructs import Construct
 
-from infra.alarms import create_alarm
+from infra.monitoring import create_alarm
 from infra.permissions import acknowledge, nag_ids
 from ml_janitor.config import schedules
 from ml_janitor.config.settings import Settings

@@ -16,6 +16,7 @@ from ml_janitor.core.tiering import GB, ObjectCohort
 from ml_janitor.detectors.storage_tiering.reading import CountedReads
 from ml_janitor_cli import edge
 from ml_janitor_cli.edge import FailedError
+from ml_janitor_cli.estimate.estimates import Estimate, Figure, ImpossibleEstimateError
 from ml_janitor_cli.estimate.storage import (
     estimate_judged_bucket,
     estimate_storage,
@@ -23,7 +24,6 @@ from ml_janitor_cli.estimate.storage import (
     parse_rule,
     read_cohorts,
 )
-from ml_janitor_cli.estimate.view import Estimate, Figure, ImpossibleEstimateError
 from old_buckets import DAY, RULE, bucket, held
 
 RATES = StoragePrices("us-east-1", None).rates()

@@ -21,8 +21,8 @@ from ml_janitor.aws.calls import USER_AGENT, failure_text, is_refusal, make_clie
 from ml_janitor.config.values import suggest_nearest
 from ml_janitor_cli import edge
 from ml_janitor_cli.edge import FailedError, one_line_errors
-from ml_janitor_cli.estimate import view
-from ml_janitor_cli.estimate.view import (
+from ml_janitor_cli.estimate import estimates
+from ml_janitor_cli.estimate.estimates import (
     Estimate,
     Figure,
     InstanceOption,
@@ -104,7 +104,7 @@ def batching(
     return print_estimate(
         "batching",
         lambda: found.shown_in(
-            lambda: view.estimate_batching(
+            lambda: estimates.estimate_batching(
                 hourly_usd=hourly_price(instance, price),
                 one_ms=found.one_ms,
                 batch=found.batch,

@@ -24,9 +24,9 @@ from ml_janitor.detectors.serverless_candidates import (
 )
 from ml_janitor_cli import edge
 from ml_janitor_cli.edge import FailedError, one_line_errors
-from ml_janitor_cli.estimate import view
+from ml_janitor_cli.estimate import estimates
 from ml_janitor_cli.estimate.batching import SERVERLESS_GB_SECOND_USD
-from ml_janitor_cli.estimate.view import (
+from ml_janitor_cli.estimate.estimates import (
     Estimate,
     EstimateAccount,
     InstanceOption,
@@ -162,7 +162,7 @@ def compare_with_serverless(
         if found.why:
             raise FailedError(f"the use of {found.name} is not known: {found.why}; give --requests and --ms")
         raise edge.CommandRefusedError("give --requests and --ms, or --endpoint NAME")
-    estimate = view.estimate_inference(
+    estimate = estimates.estimate_inference(
         hourly_usd=hourly_usd,
         instances=instances,
         requests=monthly or 0.0,

@@ -40,7 +40,7 @@ from ml_janitor.detectors.storage_tiering.reading import BUCKET_KIND, TieringBuc
 from ml_janitor.detectors.storage_tiering.rule import StorageTiering, parse_policies
 from ml_janitor_cli import edge
 from ml_janitor_cli.edge import FailedError, one_line_errors
-from ml_janitor_cli.estimate.view import (
+from ml_janitor_cli.estimate.estimates import (
     Estimate,
     EstimateAccount,
     Figure,

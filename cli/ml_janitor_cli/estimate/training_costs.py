@@ -19,7 +19,7 @@ from ml_janitor.core.capacity import (
     best_purchase,
 )
 from ml_janitor.core.model import HOURS_PER_MONTH
-from ml_janitor_cli.estimate.view import NEGATIVE_INPUT, Estimate, Figure, Word, check_finite, require
+from ml_janitor_cli.estimate.estimates import NEGATIVE_INPUT, Estimate, Figure, Word, check_finite, require
 
 # --- prices of GPUs on AWS, GCP and Azure ---------------------------------------------------------
 
