@@ -108,7 +108,6 @@ ALSO: Mapping[str, tuple[str, ...]] = {
     ),
     "functions/ml_janitor/scheduled/invocation.py": ("integration/test_handlers.py",),
     "functions/ml_janitor/scheduled/sweep_run.py": ("integration/test_runs.py", "integration/test_acting.py"),
-    "functions/ml_janitor/deployment.py": ("integration/test_presses.py",),
     "functions/ml_janitor/deployment.py": (
         "integration/test_night.py",
         "integration/test_organization_digest.py",
