@@ -178,6 +178,7 @@ def test_a_series_knows_its_total_and_its_newest_use() -> None:
     assert series.total == 5.0
     assert series.last_above_zero == NOW - 2 * HOUR
     assert MetricSeries(((NOW, 0.0),)).last_above_zero is None
+    assert MetricSeries(((NOW, 0.5),)).last_above_zero == NOW
     assert MetricSeries(()).total == 0
 
 
