@@ -261,7 +261,7 @@ def bundle_code(architecture: Architecture) -> lambda_.Code:
 
 
 # --- demands of an organization -------------------------------------------------------------------
-# They hold for every role, function, queue, topic and log group of the stack.
+# An organization's demands hold for every role, function, queue, topic and log group of the stack.
 
 VPC_ACTIONS = (
     "ec2:AssignPrivateIpAddresses",

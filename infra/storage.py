@@ -153,7 +153,7 @@ def key_policy(stack: Stack) -> list[iam.PolicyStatement]:
 
 
 # --- bucket of reports ----------------------------------------------------------------------------
-# It is private, encrypted, and emptied by age.
+# The bucket is private, encrypted, and emptied by age.
 
 REPORT_AGE = Duration.days(90)
 

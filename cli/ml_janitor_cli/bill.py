@@ -197,7 +197,7 @@ def check_table_key(by: str, known: Mapping[str, str]) -> None:
 
 
 def parse_span(text: str, days: int, now: datetime) -> DaySpan:
-    """Parse a span: its first day, or two days with .. between them. Raises Refused."""
+    """Parse a span: its first day, or two days with .. between them. Raises CommandRefusedError."""
     ends = re.fullmatch(r"(\d{4}-\d\d-\d\d)(?:\.\.(\d{4}-\d\d-\d\d))?", text.strip())
     try:
         first, last = (

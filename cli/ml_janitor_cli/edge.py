@@ -79,7 +79,11 @@ class Setup:
     now: datetime
 
     def regions(self, flags: Sequence[str] | None) -> tuple[str, ...]:
-        """Return where to look: *flags*, else the settings' regions, else the session's. Raises Refused."""
+        """
+        Return where to look: *flags*, else the settings' regions, else the session's.
+
+        Raises CommandRefusedError.
+        """
         return choose_regions(flags, self.settings, self.session)
 
 
@@ -103,7 +107,7 @@ def make_setup(
     profile: str | None,
     now: str | None = None,
 ) -> Setup:
-    """Read the options and the environment. Raises Refused."""
+    """Read the options and the environment. Raises CommandRefusedError."""
     settings = load_settings(config, overrides, ctx.obj)
     at, attempts = judging_time(now), read_attempts()
     return Setup(settings=settings, session=open_session(profile), attempts=attempts, now=at)
@@ -349,12 +353,16 @@ NO_ANSWER_MESSAGE = "nobody answered, so nothing was done; --yes goes on without
 
 
 def ask_text(question: str) -> str:
-    """Return the text typed in answer to *question*. Raises Refused."""
+    """Return the text typed in answer to *question*. Raises CommandRefusedError."""
     return _answered(lambda: str(typer.prompt(question, default="", show_default=False)).strip())
 
 
 def ask_choice(what: str, options: Sequence[str]) -> str:
-    """Return the option whose number was typed. Raises Refused, also where no terminal can be asked."""
+    """
+    Return the option whose number was typed.
+
+    Raises CommandRefusedError, also where no terminal can be asked.
+    """
     if not sys.stdin.isatty():
         raise CommandRefusedError(f"{what}; name one of them: {', '.join(options)}")
     typer.echo(f"{what}:", err=True)
@@ -369,7 +377,7 @@ def ask_choice(what: str, options: Sequence[str]) -> str:
 
 
 def ask_yes(question: str) -> bool:
-    """Return whether the answer to *question* was yes. Raises Refused."""
+    """Return whether the answer to *question* was yes. Raises CommandRefusedError."""
     return _answered(lambda: typer.confirm(question, err=True))
 
 

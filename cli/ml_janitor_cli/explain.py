@@ -196,7 +196,11 @@ def make_questions(text: str, arn: Arn | None, aws: Aws, settings: Settings) -> 
 
 
 def find_arn(aws: Aws, name: str, settings: Settings) -> str:
-    """Return the ARN of the resource called *name*; a person chooses among several. Raises Refused."""
+    """
+    Return the ARN of the resource called *name*; a person chooses among several.
+
+    Raises CommandRefusedError.
+    """
     kinds = {kind for detector in settings.registry for kind in detector.kinds}
     with show_progress(f"looking for {escape_text(name)}"):
         known = resources_like(aws, name, kinds)

@@ -358,7 +358,11 @@ def _instead(stands: Hold, how: HoldKind) -> str:
 
 
 def advice_key(at: LedgerSession, arn: str, name: str) -> tuple[str, str]:
-    """Return the key of a hold on detector *name*'s advice about *arn*, and its region. Raises Refused."""
+    """
+    Return the key of a hold on detector *name*'s advice about *arn*, and its region.
+
+    Raises CommandRefusedError.
+    """
     detectors = edge.choose_detectors([name], at.settings)
     found = [entry for entry in at.entries(detectors) if entry.arn.lower() == arn.lower()]
     if not found:
@@ -368,7 +372,11 @@ def advice_key(at: LedgerSession, arn: str, name: str) -> tuple[str, str]:
 
 
 def resource_key(at: LedgerSession, arn: str) -> tuple[str, str]:
-    """Return ARN + creation time of the resource that *arn* is now, and its region. Raises Refused."""
+    """
+    Return ARN + creation time of the resource that *arn* is now, and its region.
+
+    Raises CommandRefusedError.
+    """
     parts = parse_arn(arn)
     if parts.account not in {"", at.account}:
         raise edge.CommandRefusedError(
@@ -396,7 +404,7 @@ def arn_place(arn: str, settings: Settings) -> dict[str, str]:
     """
     Return where the resource is, as far as its ARN says so; its account counts in an organization alone.
 
-    Raises Refused for a resource that no detector judges.
+    Raises CommandRefusedError for a resource that no detector judges.
     """
     parts = parse_arn(arn)
     check_kind_is_judged(arn, parts, settings)
@@ -404,7 +412,7 @@ def arn_place(arn: str, settings: Settings) -> dict[str, str]:
 
 
 def end_of_day(day: str, time_zone: str) -> datetime:
-    """Return the end of *day* in *time_zone*. Raises Refused."""
+    """Return the end of *day* in *time_zone*. Raises CommandRefusedError."""
     try:
         last = date.fromisoformat(day)
     except ValueError as error:
@@ -496,7 +504,7 @@ def undo_finding(
 
 
 def find_action(at: LedgerSession, undoing: Undoing, finding: str) -> tuple[Detector[Any], Action]:
-    """Find the action on *finding*, and its detector. Raises Refused."""
+    """Find the action on *finding*, and its detector. Raises CommandRefusedError."""
     for detector in at.settings.registry:
         for region in at.regions:
             known = at.actions.all(detector.name, at.account, region)

@@ -78,7 +78,11 @@ class OrganizationCaller:
 
     @classmethod
     def of(cls, setup: edge.Setup) -> OrganizationCaller:
-        """Identify the credentials of *setup*. Raises Refused; FailedError if no account trusts them."""
+        """
+        Identify the credentials of *setup*.
+
+        Raises CommandRefusedError; FailedError if no account trusts them.
+        """
         section, session = setup.settings.organization, setup.session
         if not section.used:
             raise edge.CommandRefusedError("--organization: [organization] in the settings names no accounts")
@@ -120,7 +124,11 @@ class OrganizationCaller:
 
 
 def organization_regions(setup: edge.Setup, flags: Sequence[str] | None) -> tuple[str, ...]:
-    """Return where to look: *flags*, else the section's regions; none for all enabled. Raises Refused."""
+    """
+    Return where to look: *flags*, else the section's regions; none for all enabled.
+
+    Raises CommandRefusedError.
+    """
     allowed = setup.settings.organization.regions
     named = setup.regions(flags or allowed) if flags or allowed else ()
     if allowed and (others := [region for region in named if region not in allowed]):
@@ -292,7 +300,7 @@ def check_organization(setup: edge.Setup, readers: Sequence[RoleReader]) -> Role
     """
     Check all roles of *readers*, detectors and the bill, in all accounts. Nothing is changed.
 
-    Raises Refused, and FailedError where the accounts could not be listed.
+    Raises CommandRefusedError, and FailedError where the accounts could not be listed.
     """
     with show_progress("listing the accounts") as say:
         janitor = OrganizationCaller.of(setup)

@@ -120,7 +120,7 @@ def batching(
 def _typed(
     one_ms: float | None, batch: int | None, batch_ms: float | None, files: Sequence[Path | None]
 ) -> Latencies:
-    """Return the latencies as they were typed. Raises Refused."""
+    """Return the latencies as they were typed. Raises CommandRefusedError."""
     if one_ms is None or batch is None or batch_ms is None:
         raise edge.CommandRefusedError("give --one-ms, --batch and --batch-ms, or --measure ENDPOINT")
     if any(files):
@@ -135,7 +135,11 @@ def _payloads(
     files: Sequence[Path | None],
     kind: str | None,
 ) -> list[Payload]:
-    """Read the payloads: one request, and, unless its latency is typed, a batch. Raises Refused."""
+    """
+    Read the payloads: one request, and, unless its latency is typed, a batch.
+
+    Raises CommandRefusedError.
+    """
     single, several = files
     if one_ms is not None:
         raise edge.CommandRefusedError("--one-ms is what --measure measures: give one of the two")
@@ -183,7 +187,11 @@ class Payload:
 
     @classmethod
     def read(cls, path: Path, kind: str | None, size: int = 1) -> Payload:
-        """Read the payload in a file; its content type is *kind*, else by the file's name. Raises Refused."""
+        """
+        Read the payload in a file; its content type is *kind*, else by the file's name.
+
+        Raises CommandRefusedError.
+        """
         try:
             body = path.read_bytes()
         except OSError as error:
@@ -293,7 +301,7 @@ PAYLOAD_NAMES = (("one", "one request"), ("batch", "a batch"))
 
 
 def find_endpoint(setup: edge.Setup, name: str, region: str) -> MeasuredEndpoint:
-    """Find the endpoint, if it can be measured. Raises Refused and FailedError."""
+    """Find the endpoint, if it can be measured. Raises CommandRefusedError and FailedError."""
     sagemaker = make_client(setup.session, "sagemaker", region, setup.attempts)
     with one_line_errors(f"{name} could not be looked at"):
         try:
@@ -332,7 +340,7 @@ def find_endpoint(setup: edge.Setup, name: str, region: str) -> MeasuredEndpoint
 def plan_measurement(
     endpoint: MeasuredEndpoint, payloads: Sequence[Payload], requests: int
 ) -> MeasurementPlan:
-    """Plan the measurement. Raises Refused for too many requests, too few, or too large ones."""
+    """Plan the measurement. Raises CommandRefusedError for too many requests, too few, or too large ones."""
     if not 2 * len(payloads) <= requests <= MOST_MEASURED_REQUESTS:
         raise edge.CommandRefusedError(
             f"--requests: expected {2 * len(payloads)} to {MOST_MEASURED_REQUESTS}, got {requests}"

@@ -117,7 +117,11 @@ def training(
 
 
 def cheapest_instances(gpu: str, gpus: int) -> tuple[str, int]:
-    """Return the instances, and how many, with so many of *gpu* for the least an hour. Raises Refused."""
+    """
+    Return the instances, and how many, with so many of *gpu* for the least an hour.
+
+    Raises CommandRefusedError.
+    """
     known = training_costs.known_gpus()
     if gpu not in known:
         raise edge.CommandRefusedError(f"--gpu is one of {', '.join(known)}{suggest_nearest(gpu, known)}")

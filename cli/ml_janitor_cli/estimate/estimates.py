@@ -274,7 +274,7 @@ RegionOption = Annotated[str | None, edge.option("REGION", "Where it is.")]
 
 
 def hourly_price(instance: str | None, price: float | None) -> float:
-    """Return the dollars an hour of *instance*, unless a *price* is given. Raises Refused."""
+    """Return the dollars an hour of *instance*, unless a *price* is given. Raises CommandRefusedError."""
     if price is not None:
         return price
     if instance is None:
@@ -288,7 +288,11 @@ def hourly_price(instance: str | None, price: float | None) -> float:
 
 
 def parse_numbers(text: str, where: str) -> list[float]:
-    """Parse the numbers in *text* between commas. Raises Refused, which says *where* something is wrong."""
+    """
+    Parse the numbers in *text* between commas.
+
+    Raises CommandRefusedError, which says *where* something is wrong.
+    """
     try:
         found = [float(part) for part in text.split(",") if part.strip()]
     except ValueError as error:
@@ -299,7 +303,7 @@ def parse_numbers(text: str, where: str) -> list[float]:
 
 
 def read_text(path: str) -> str:
-    """Read a file. Raises Refused."""
+    """Read a file. Raises CommandRefusedError."""
     try:
         return Path(path).read_text()
     except (OSError, UnicodeDecodeError) as error:
@@ -307,7 +311,7 @@ def read_text(path: str) -> str:
 
 
 def print_estimate(name: str, estimate: Callable[[], Estimate], *, as_json: bool) -> int:
-    """Print the answer of *estimate*. Raises Refused if it is impossible."""
+    """Print the answer of *estimate*. Raises CommandRefusedError if it is impossible."""
     try:
         found = estimate()
     except ImpossibleEstimateError as error:
@@ -376,7 +380,11 @@ class EstimateAccount:
         return cast("D", self.settings.detector(kind))
 
     def target(self, name: str, kind: str) -> Target:
-        """Find the resource of *kind* called *name*. Raises Refused with a near name, and FailedError."""
+        """
+        Find the resource of *kind* called *name*.
+
+        Raises CommandRefusedError with a near name, and FailedError.
+        """
         with show_progress(f"looking for {name}"):
             known = explain.resources_like(self.aws, name, {kind})
         found = next((resource for resource in known.items if resource.name == name), None)

@@ -155,7 +155,7 @@ def compare_with_serverless(
     cold_start: float,
     slower: float,
 ) -> Estimate:
-    """Estimate by what was *found*, unless it is given. Raises Refused, and FailedError."""
+    """Estimate by what was *found*, unless it is given. Raises CommandRefusedError, and FailedError."""
     monthly = requests if requests is not None or found.use is None else found.use.monthly
     request_seconds = seconds if seconds is not None or found.use is None else found.use.seconds
     if found.cannot is None and (monthly is None or request_seconds is None):
@@ -184,7 +184,11 @@ def compare_with_serverless(
 
 
 def read_endpoint_facts(at: EstimateAccount, name: str) -> EndpointFacts:
-    """Read the costs and the use of the endpoint called *name*. Raises Refused, and FailedError."""
+    """
+    Read the costs and the use of the endpoint called *name*.
+
+    Raises CommandRefusedError, and FailedError.
+    """
     rule = at.detector(ServerlessCandidates)
     target = at.target(name, ENDPOINT.type)
     with show_progress(f"reading {name}"), one_line_errors(name):

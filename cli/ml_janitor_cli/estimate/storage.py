@@ -125,7 +125,7 @@ def storage(
 
 
 def parse_rule(words: str) -> LifecycleRule:
-    """Parse the rule in *words*: "STANDARD_IA 30d, expire 365d". Raises Refused."""
+    """Parse the rule in *words*: "STANDARD_IA 30d, expire 365d". Raises CommandRefusedError."""
     try:
         policy = parse_policies({"--rule": words}, {"*": "--rule"}).named["--rule"]
         return LifecycleRule(id="rule", transitions=policy.transitions, expire_after=policy.expire)
@@ -140,7 +140,7 @@ def parse_rule(words: str) -> LifecycleRule:
 
 
 def read_cohorts(text: str, where: str) -> list[ObjectCohort]:
-    """Read the objects of an age profile, a row for each age. Raises Refused."""
+    """Read the objects of an age profile, a row for each age. Raises CommandRefusedError."""
     rows = csv.DictReader(line for line in text.splitlines() if line.strip() and not line.startswith("#"))
     head = rows.fieldnames or []
     for name in PROFILE_COLUMNS[:3]:

@@ -105,7 +105,7 @@ def write_policy_files(directory: Path, texts: Mapping[str, str], *, force: bool
     """
     Write the files of *texts* by name, and the record; all of them, or on a refusal none.
 
-    Raises Refused where somebody changed a file, and FailedError where a file cannot be written.
+    Raises CommandRefusedError where somebody changed a file, and FailedError where a file cannot be written.
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -151,7 +151,7 @@ def file_digest(text: bytes) -> str:
 
 
 # --- files ----------------------------------------------------------------------------------------
-# Their content is pure: made from the required tags, the limits, and AWS's actions.
+# The required tags, the limits and AWS's actions determine the content of the files. Pure.
 
 SCP_LIMIT = 10_240
 """
@@ -332,7 +332,7 @@ def fill_template(template: str, tags: Sequence[str]) -> str:
 
 
 # --- statements -----------------------------------------------------------------------------------
-# They deny by keys that AWS's actions know. Pure.
+# Each statement denies by a key that AWS's actions know. Pure.
 
 type PolicyJson = dict[str, Any]
 type DenyStatement = dict[str, Any]

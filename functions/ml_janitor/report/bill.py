@@ -311,7 +311,7 @@ def _where(mover: Mover) -> str:
 
 
 # --- gaps -----------------------------------------------------------------------------------------
-# One sentence a cause: the missing part, the cause and the remedy.
+# A sentence for each cause names the missing part, the cause and the remedy.
 
 GAP_PERMISSIONS = {
     BillReading.SERVICES: "ce:GetCostAndUsage",

@@ -261,7 +261,7 @@ def _unsent(number: int, why: str) -> str:
 
 
 # --- updates --------------------------------------------------------------------------------------
-# They read the ledger, and decide nothing.
+# `MessageUpdates` reads the ledger, and decides nothing.
 
 
 @dataclass(frozen=True)

@@ -328,7 +328,7 @@ def _odd(answer: Mapping[str, Any]) -> str | None:
 
 
 # --- comparison by reading ------------------------------------------------------------------------
-# Ranges are hashed as they stream by: memory never holds an object.
+# The comparison hashes ranges as they stream by, so memory never holds an object.
 
 PROBE_BYTES = 1024**2
 """Bytes of the first range: most files that differ do so there already."""

@@ -338,7 +338,7 @@ def _of_children(rule: Rule, verdicts: Mapping[str, Verdict]) -> Verdict:
 
 
 # --- the survey -----------------------------------------------------------------------------------
-# Waves: descriptions first, then logs, objects and loads, each only while it may decide.
+# The survey reads descriptions first, then logs, objects and loads, each only while it may decide.
 
 JOB_KINDS_BY_TYPE = {
     kind.of.type: kind for kind in (TRAINING_JOB_KIND, PROCESSING_JOB_KIND, TRANSFORM_JOB_KIND)

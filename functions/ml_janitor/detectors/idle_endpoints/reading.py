@@ -519,7 +519,7 @@ def meter_evidence(meter: RequestMeter) -> Evidence:
 
 
 # --- the survey -----------------------------------------------------------------------------------
-# Waves: cheap reads for all endpoints, expensive reads only where they decide.
+# The survey reads in waves: cheap signals for all endpoints, expensive ones only where they decide.
 
 _EXECUTION_UNDER_WAY = frozenset({"Pending", "InProgress", "Stopping"})
 """The statuses of a monitoring execution that has not ended."""
