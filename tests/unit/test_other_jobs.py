@@ -11,13 +11,13 @@ import pytest
 
 from ml_janitor.aws.instances import Machine
 from ml_janitor.aws.prices import Price
-from ml_janitor.core.signals import Absent
-from ml_janitor.detectors.hung_training_jobs import batch_jobs, training
+from ml_janitor.core.signals import Absent, Value
+from ml_janitor.detectors.hung_training_jobs import batch_jobs, load_metrics, training
 from ml_janitor.detectors.hung_training_jobs import job as jobs
 from ml_janitor.detectors.hung_training_jobs.job import JobKind, RunningJob
 from ml_janitor.detectors.hung_training_jobs.load import CollectiveWait, HostLoad
 from ml_janitor.detectors.hung_training_jobs.load_metrics import job_hosts, unlisted_hosts
-from scripted import Script
+from scripted import DENIED, Script
 
 START = datetime(2026, 10, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -259,3 +259,64 @@ def test_a_job_has_cost_its_hours_so_far_and_goes_on_until_it_ends(
     cost = jobs.billed_cost(Price(Decimal(2), "list"), since, START + 3 * HOUR, until)
 
     assert (cost.accrued_usd, cost.hourly_usd, cost.until) == (Decimal(accrued), Decimal(2), ends)
+
+
+def test_the_lowest_and_the_highest_load_of_each_host_are_asked_for_every_five_minutes() -> None:
+    """Also those of a transform job's hosts, which only the listing of metrics names."""
+
+    def answer(asked: Any) -> Any:
+        found = [
+            {"Id": query["Id"], "Timestamps": [START], "Values": [7.0], "StatusCode": "Complete"}
+            for query in asked["MetricDataQueries"]
+        ]
+        return {"MetricDataResults": found}
+
+    listed = [
+        {"Namespace": "/aws/sagemaker/TransformJobs", "MetricName": "CPUUtilization", "Dimensions": [pair]}
+        for pair in ({"Name": "Host", "Value": "score/i-1"}, {"Name": "Host", "Value": "score-2/i-1"})
+    ]
+    script = Script({"cloudwatch:GetMetricData": answer, "cloudwatch:ListMetrics": {"Metrics": listed}})
+    windows = {
+        "clean": load_metrics.LoadWindow(processing_job(), START),
+        "score": load_metrics.LoadWindow(transform_job(), START - HOUR),
+    }
+
+    found = load_metrics.read_host_loads(script.aws(), windows, START + HOUR)
+
+    hosts = {
+        name: [load.host for load in loads.value] for name, loads in found.items() if isinstance(loads, Value)
+    }
+    assert hosts == {"clean": ["clean/algo-1", "clean/algo-2"], "score": ["score/i-1", "score/instance 2"]}
+    asked = [
+        (
+            query["MetricStat"]["Metric"]["Namespace"].rpartition("/")[2],
+            query["MetricStat"]["Metric"]["Dimensions"][0]["Value"],
+            query["MetricStat"]["Metric"]["MetricName"].removesuffix("Utilization"),
+            query["MetricStat"]["Stat"],
+            query["MetricStat"]["Period"],
+        )
+        for call in script.asked("cloudwatch:GetMetricData")
+        for query in call["MetricDataQueries"]
+    ]
+    assert sorted(asked) == sorted(
+        (kind, host, metric, stat, 300)
+        for kind, host in (
+            ("ProcessingJobs", "clean/algo-1"),
+            ("ProcessingJobs", "clean/algo-2"),
+            ("TransformJobs", "score/i-1"),
+        )
+        for metric in ("CPU", "GPU", "Memory", "Disk")
+        for stat in ("Minimum", "Maximum")
+    )
+    starts = [call["StartTime"] for call in script.asked("cloudwatch:GetMetricData")]
+    assert starts == [START, START - HOUR]
+
+
+def test_hosts_that_cannot_be_listed_are_unreadable() -> None:
+    script = Script({"cloudwatch:ListMetrics": DENIED})
+    windows = {"score": load_metrics.LoadWindow(transform_job(), START)}
+
+    (read,) = load_metrics.read_host_loads(script.aws(), windows, START + HOUR).values()
+
+    assert "AccessDenied" in getattr(read, "error", "")
+    assert load_metrics.read_host_loads(script.aws(), {}, START) == {}
