@@ -64,7 +64,7 @@ SLOWER = 5
 """How many times as long as its tests a mutant may take, and a minute, or ten seconds of the processor."""
 
 LONGEST = 60
-"""Seconds that the tests of a mutant take together: those that are quickest, as many as fit."""
+"""Seconds of the processor that the tests of a mutant take together: the quickest, as many as fit."""
 
 LONGEST_CHANGED = 270
 """Seconds after which CHANGED=1 tries no more mutants."""
@@ -127,6 +127,8 @@ class Mutant(NamedTuple):
     line: int
     place: Place
     tree: ast.Module
+    reloaded: bool = False
+    """Functions that are loaded cannot get its code: it closes over something else."""
     tests: tuple[Path, ...] = ()
     """The test files that have to notice, where they are not those of the module."""
 
@@ -139,9 +141,8 @@ def mutants(path: str, text: str) -> Iterator[Mutant]:
         tree = ast.parse(text)
         place, node, new, put = next(islice(_sites(tree), number, None))
         put(new)
-        if _cells(ast.fix_missing_locations(tree)) != cells:  # a function cannot get such code
-            place = place._replace(imported=True)
-        yield Mutant(name, node.lineno, place, tree)
+        reloaded = place.imported or _cells(ast.fix_missing_locations(tree)) != cells
+        yield Mutant(name, node.lineno, place, tree, reloaded)
 
 
 def names(path: str, tree: ast.Module) -> Iterator[str]:
@@ -152,8 +153,8 @@ def names(path: str, tree: ast.Module) -> Iterator[str]:
 
 
 def _cells(tree: ast.Module) -> list[tuple[str, ...]]:
-    """What the functions of a module close over, such as their class."""
-    return [code.co_freevars for code in _codes(compile(tree, "", "exec", dont_inherit=True))]
+    """What the functions of a module close over, such as their class; those in functions come along."""
+    return [code.co_freevars for code in _outer_codes(compile(tree, "", "exec", dont_inherit=True))]
 
 
 def _sites(tree: ast.Module) -> Iterator[tuple[Place, Any, Any, Callable[[ast.AST], None]]]:
@@ -241,22 +242,23 @@ def broken(path: str, text: str) -> Iterator[Mutant]:
         if row.file == path:
             before = text.count("\n", 0, text.index(row.old)) + 1
             lines = range(before, before + row.old.rstrip("\n").count("\n") + 1)
-            tree = ast.parse(text.replace(row.old, row.new))
-            imported = _outside_functions(ast.parse(text)) != _outside_functions(tree)
+            whole, tree = ast.parse(text), ast.parse(text.replace(row.old, row.new))
+            imported = _outside_functions(whole) != _outside_functions(tree)
             tests = ROOT / ("kit/tests" if of_kit(path) else "tests")
             yield Mutant(
                 f"{path} {row.why}",
                 before,
                 Place("", lines, imported),
                 tree,
+                imported or _cells(whole) != _cells(tree),
                 tuple(tests / test for test in row.tests),
             )
 
 
 def _outside_functions(tree: ast.Module) -> list[object]:
-    """All that the import of a module executes, and what its functions close over."""
+    """All that the import of a module executes, and the names of what it leaves."""
     return [
-        (code.co_qualname, code.co_freevars, _executed(code) if code.co_flags & NEWLOCALS == 0 else None)
+        (code.co_qualname, None if code.co_flags & NEWLOCALS else _executed(code))
         for code in _outer_codes(compile(tree, "", "exec", dont_inherit=True))
     ]
 
@@ -359,6 +361,9 @@ class Loaded:
     reaching: dict[str, dict[str, Reached]] = field(default_factory=dict)
     failing: list[str] = field(default_factory=list)
 
+    def pytest_internalerror(self, excrepr: object) -> None:
+        ERRORS.write(f"{excrepr}\n")
+
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         if session.testsfailed:
             return True
@@ -377,27 +382,27 @@ class Loaded:
             ) -> bool:
                 _replace(ROOT / path, mutant.tree)
                 swap(functions, whole, compile(mutant.tree, str(ROOT / path), "exec", dont_inherit=True))
-                tests = self.tests(path, mutant, mutant.place.lines)
+                tests = self.tests(path, mutant)
                 _limit(*self.took(path, tests))
                 return _pass([items[test] for test in tests])
 
-            waiting = self.waiting(one for one in mutants_of if not one.place.imported)
+            waiting = self.waiting(one for one in mutants_of if not one.reloaded)
             for mutant in surviving(waiting, passes, self.workers):
                 self.survived(path, mutants_of.index(mutant))
         return True
 
-    def tests(self, path: str, mutant: Mutant, lines: range | None = None) -> list[str]:
-        """The tests that have to notice *mutant*, or those that execute *lines* of it; the quickest first."""
-        only = {str(file) for file in mutant.tests}
+    def tests(self, path: str, mutant: Mutant) -> list[str]:
+        """The tests that have to notice *mutant*: those that execute its lines; the quickest first."""
+        only, lines = {str(file) for file in mutant.tests}, {*mutant.place.lines}
         chosen = sorted(
             (reached.cpu, reached.seconds, test)
             for test, reached in self.reaching[path].items()
-            if (lines is None or reached.lines & {*lines}) and (not only or _file(test) in only)
+            if (mutant.place.imported or reached.lines & lines) and (not only or _file(test) in only)
         )
         total, found = 0.0, list[str]()
-        for _, seconds, test in chosen:
-            total += seconds
-            if total <= LONGEST or not found or only:
+        for cpu, _, test in chosen:
+            total += cpu
+            if total <= LONGEST or not found:
                 found.append(test)
         return found
 
@@ -407,7 +412,7 @@ class Loaded:
             path: {
                 number: (tests := self.tests(path, mutant), *self.took(path, tests))
                 for number, mutant in enumerate(mutants_of)
-                if mutant.place.imported
+                if mutant.reloaded
             }
             for path, mutants_of in self.found.items()
         }
@@ -507,8 +512,7 @@ def _caches() -> list[Any]:
     return [
         one
         for one in gc.get_objects()
-        if isinstance(one, functools._lru_cache_wrapper)
-        and one.__module__.startswith(("ml_janitor", "janitor_"))
+        if type(one) is functools._lru_cache_wrapper and one.__module__.startswith(("ml_janitor", "janitor_"))
     ]
 
 
@@ -518,7 +522,8 @@ def _functions(path: Path) -> list[FunctionType]:
     return [
         one
         for one in gc.get_objects()
-        if isinstance(one, FunctionType) and one.__code__.co_filename == str(path)
+        if type(one) is FunctionType  # some libraries warn when anything is compared with their classes
+        and one.__code__.co_filename == str(path)
     ]
 
 
@@ -599,7 +604,7 @@ class Run:
     def go(self) -> None:
         """Try all mutants, and tell of each target how many are noticed."""
         for path, chosen in self._loaded().items():
-            imported = [one for one in self.found[path] if one.place.imported]
+            imported = [one for one in self.found[path] if one.reloaded]
 
             def passes(mutant: Mutant, path: str = path, chosen: Any = chosen) -> bool:
                 _silent()
@@ -650,8 +655,10 @@ class Run:
                     self._waiting,
                     self.workers,
                 )
-                if _pytest(every, loaded) == 0:
+                if (status := _pytest(every, loaded)) == 0:
                     send("ended", self.untried, loaded.failing, loaded.chosen())
+                else:
+                    ERRORS.write(f"pytest ended with status {status}\n")
                 return True
 
         child = _forked(run)

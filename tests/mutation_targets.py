@@ -123,7 +123,11 @@ ALSO: Mapping[str, tuple[str, ...]] = {
     ),
     "functions/ml_janitor/slack/weekly_advice.py": ("integration/test_weekly_advice.py",),
     "functions/ml_janitor/deployment.py": ("integration/test_presses.py",),
-    "functions/ml_janitor/handlers.py": ("integration/test_handlers.py",),
+    "functions/ml_janitor/handlers.py": (
+        "integration/test_handlers.py",
+        "integration/test_organization_runs.py",
+        "integration/test_presses.py",
+    ),
     "cli/ml_janitor_cli/audit": ("integration/test_cli_audit.py",),
     "cli/ml_janitor_cli/bill": ("integration/test_cli_bill.py",),
     "cli/ml_janitor_cli/deployment": ("integration/test_doctor_deployment.py",),

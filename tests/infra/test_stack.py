@@ -360,7 +360,7 @@ def test_a_token_in_the_settings_is_never_synthesised(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / SETTINGS_FILE).write_text('[janitor]\nslack_secret = "xoxb-1234-Zq7"\n')
-    monkeypatch.setattr("infra.stack.ROOT", tmp_path)
+    monkeypatch.setattr("infra.stack.PROJECT_ROOT", tmp_path)
 
     with pytest.raises(SettingsError, match="expected the name of a secret") as refused:
         JanitorStack(cdk.App(outdir=str(tmp_path / "out")), "Test", today=TODAY)

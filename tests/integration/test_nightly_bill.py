@@ -202,7 +202,7 @@ def test_a_picture_that_is_gone_is_missing_and_the_digest_says_the_rest(
 def test_a_picture_that_cannot_be_drawn_does_not_lose_the_message(
     deployed: SlackControl, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ml_janitor.report.bill_message.png", lambda _: 1 // 0)
+    monkeypatch.setattr("ml_janitor.report.bill_message.render_png", lambda _: 1 // 0)
 
     handlers.bill(event("scheduled"), Context())
 
@@ -215,7 +215,7 @@ def test_a_picture_that_cannot_be_drawn_does_not_lose_the_message(
     "broken",
     [
         "ml_janitor.aws.runs._endpoints",
-        "ml_janitor.aws.runs.History.read",
+        "ml_janitor.aws.runs.EventHistory.read",
         "ml_janitor.ledger.actions.Actions.all",
     ],
 )

@@ -19,6 +19,7 @@ from ml_janitor.config.events import MalformedEventError
 from ml_janitor.ledger.leases import Leases, LeaseTakenError
 from ml_janitor.ledger.table import Table
 from ml_janitor.slack.sender import SenderClock
+from ml_janitor.slack.webhook import UNFINISHED_REPLY
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import WORKER
 from ml_janitor_sandbox.slack import Signed, form, sign
@@ -302,6 +303,7 @@ def test_an_undo_that_could_not_be_handed_on_is_not_lost_either(notebook: Deploy
     for _ in range(2):
         with pytest.raises(Exception, match="AccessDenied"):
             notebook.run(WORKER, worker["event"])
+    assert [answer["text"] for answer in notebook.slack.responses()] == [UNFINISHED_REPLY, UNFINISHED_REPLY]
     notebook.box.clear_faults()
 
     notebook.sweep("idle-notebooks")

@@ -270,6 +270,10 @@ def test_what_is_there_is_not_moved_there() -> None:
         (0, "STANDARD_IA"),
         (20, "GLACIER"),
     ]
+    small = ObjectCohort(age=40, objects=1, size=1, small=True)
+    assert planned_moves(small, rule) == []
+    assert planned_moves(small, rule, small_too=True) == [(20, "GLACIER")]
+    assert small.reads == 0
 
 
 def test_a_price_is_the_one_that_holds_after_a_month() -> None:

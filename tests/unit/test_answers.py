@@ -119,7 +119,7 @@ def test_a_refusal_is_told_by_its_code_and_its_words_in_any_case() -> None:
     assert is_refusal(error, ("ValidationException",), "could not FIND")
     assert not is_refusal(error, ("ValidationException",), "denied")
     assert not is_refusal(error, ("AccessDenied",), "could not find")
-    assert not is_refusal(ValueError("could not find"), ("ValidationException",))
+    assert is_refusal(ValueError("could not find"), ("ValidationException",)) is False
     assert not is_refusal(ClientError({"Error": {}}, "ListApps"), ("ValidationException",))
 
 

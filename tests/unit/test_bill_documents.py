@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from dataclasses import replace
+from datetime import date
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any
@@ -15,12 +17,13 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, FormatChecker
 
 from bills import BEFORE, LAST, TRAIN, bill, charges, full_report
-from ml_janitor.bill.model import BillReading, Charge, GapCause
+from ml_janitor.bill.model import BillReading, Charge, DaySpan, GapCause
 from ml_janitor.bill.movements import Movement
 from ml_janitor.bill.report import BillReport
 from ml_janitor.bill.tables import chargeback_lines
 from ml_janitor.bill.unit_costs import UnitNote
 from ml_janitor.report import bill_json, bill_page
+from ml_janitor.report.series import DailySeries
 from reports import schema
 
 HOSTILE = "<script>alert(1)</script>"
@@ -223,3 +226,110 @@ def test_the_page_says_what_is_missing_and_what_was_saved() -> None:
     assert "not retroactive" in text
     assert "Saved by day" in text
     assert "$289 this month" in text
+
+
+# --- the page ---------------------------------------------------------------------------------
+
+
+def test_the_page_compares_the_days_that_the_report_does() -> None:
+    report = full_report()
+    section = bill_page.bill_section(report, by="service", max_requests=8)
+    assert report.main is not None
+    fallen = replace(report.main, movers=tuple(replace(one, usd=-one.usd) for one in report.main.movers[:2]))
+
+    assert section["compared"].startswith("2026-09-06 to 2026-10-05, compared with 2026-08-07")
+    assert len(section["asides"]) == 2
+    assert [(one.amount, one.left, one.width, one.colour) for one in section["steps"]] == [
+        ("+$15,334", 0.0, 66.67, "risen"),
+        ("+$3,545", 66.67, 15.41, "risen"),
+        ("+$2,921", 82.08, 12.7, "risen"),
+        ("+$1,200", 94.78, 5.22, "risen"),
+    ]
+    assert [(one.left, one.width, one.colour) for one in bill_page.waterfall_steps(fallen)] == [
+        (18.78, 81.22, "fallen"),
+        (0.0, 18.78, "fallen"),
+    ]
+    phases, projects, services = section["tables"]
+    assert [table["by"] for table in (phases, projects, services)] == ["phase", "project", "service"]
+    assert projects["compared"]
+    assert [(*line.values(),) for line in projects["lines"]] == [
+        ("llm", "$0.00", "$15,339", "+$15,339"),
+        ("vision", "$6,100", "$6,100", ""),
+        ("no project", "$4,351", "$4,351", ""),
+        ("support", "$655", "$4,199", "+$3,544"),
+        ("together", "$11,105", "$29,988", "+$18,883"),
+    ]
+    wide = section["charts"][0]
+    assert wide["wide"].startswith("<svg")
+    assert wide["names"] == ["llm", "vision", "no project", "support"]
+
+
+def test_a_page_without_a_comparison_has_none() -> None:
+    report = replace(full_report(), main=None)
+    section = bill_page.bill_section(report, by="team", max_requests=8)
+
+    assert (section["compared"], section["steps"], section["asides"]) == ("", [], [])
+    (phases,) = section["tables"]
+    assert (phases["by"], phases["compared"]) == ("phase", False)
+    assert phases["lines"][0]["before"] == "$0.00"
+    unread = bill_page.bill_section(
+        replace(report, bill=replace(report.bill, charges=())), by="phase", max_requests=8
+    )
+    assert (unread["charts"], unread["tables"], unread["facts"]) == ([], [], [])
+
+
+def test_a_long_table_says_how_many_others_there_are() -> None:
+    rows = [
+        charge
+        for number in range(14)
+        for charge in charges("Host", [LAST.first], price="1", quantity=f"{20 - number}", tag=f"p{number:02}")
+    ]
+    report = replace(full_report(), bill=bill(rows))
+
+    *_, table = bill_page.bill_tables(report, "project")
+
+    assert [(line["name"], line["now"]) for line in table["lines"]][-3:] == [
+        ("p11", "$9.00"),
+        ("2 others", "$15.00"),
+        ("together", "$189"),
+    ]
+
+
+def test_the_chart_has_the_days_of_both_spans_where_one_follows_the_other() -> None:
+    report = full_report()
+    assert report.main is not None
+    apart = replace(report.main.comparison, before=DaySpan(BEFORE.first, 29))
+
+    def chart(main: Movement | None) -> DailySeries:
+        return next(iter(bill_page.bill_series(replace(report, main=main))))
+
+    whole, alone, none = chart(report.main), chart(replace(report.main, comparison=apart)), chart(None)
+
+    assert (whole.title, whole.days) == ("Cost by day and project, 60 days", [*BEFORE, *LAST])
+    assert whole.marks == [(BEFORE.first, "before"), (LAST.first, "now")]
+    assert (whole.unsettled, none.unsettled) == (1, 0)
+    assert list(whole.groups) == ["llm", "support", "no project", "vision"]
+    assert (alone.days, alone.marks) == ([*LAST], [])
+    assert (none.title, none.days) == ("Cost by day and phase, 30 days", [*LAST])
+    assert sum(none.groups["training"]) == Decimal("15339.016")
+
+
+def test_what_was_saved_has_a_bar_for_each_day_since_the_first() -> None:
+    days = {date(2026, 10, 2): Decimal(3), date(2026, 10, 4): Decimal(5)}
+
+    _, saved = bill_page.bill_series(replace(full_report(), saved=days))
+
+    assert saved.days == [date(2026, 10, day) for day in (2, 3, 4, 5)]
+    assert list(saved.groups["hours really ended"]) == [3, 0, 5, 0]
+    assert len(list(bill_page.bill_series(replace(full_report(), saved={})))) == 1
+
+
+def test_the_json_text_is_plain_ascii_and_one_document() -> None:
+    report = full_report()
+    gap = replace(report.bill.gaps[0], subject="m\u00fcller")
+    text = bill_json.bill_json_text(replace(report, bill=replace(report.bill, gaps=(gap,))), by="phase")
+
+    assert text.isascii()
+    assert text.endswith("}\n")
+    assert text.startswith('{\n  "version": 1,')
+    assert json.loads(text)["missing"][0]["subject"] == "m\u00fcller"

@@ -198,3 +198,124 @@ def test_of_the_accounts_those_that_moved_most_are_named_and_the_rest_is_others(
         replace(whole[0], tag=OTHER_ACCOUNTS, usd=Decimal(3), quantity=Decimal(3))
     ]
     assert not list(other_charges(whole, [replace(whole[0], tag="a")]))
+
+
+def test_the_whole_message_says_each_thing_once() -> None:
+    message = make_bill_message(full_report(), table_by="project", max_requests=8)
+
+    assert message.text == "The bill: $9,414 in October to date, +$4,500 (+47 %)."
+    *first, why, untagged, table, over, tag = message.paragraphs
+    assert first == [
+        (
+            "*Bill:* $3,000 on Sunday 10-04, +$1,100 (+58 %) against 09-27; "
+            "October to date $9,414, +$4,500 (+47 %) against 09-01 to 09-05."
+        ),
+        "*Budget of October:* $14,000 of $65,000 spent (22 %); $80,000 expected, *$15,000 over*.",
+        "*Budget of October, project llm:* $7,900 of $20,000 spent (40 %); $47,400 expected, *$27,400 over*.",
+    ]
+    assert why.startswith("*What moved it in 30 days:*\n\u2022 +$15,334 training job llm-pretrain-7b-0924")
+    assert untagged == "*Untagged:* no project: $8,455 (11 %, 7.6 % before), of 30 days."
+    assert table.splitlines() == [
+        "*By project, 30 days:*",
+        "\u2022 llm: $15,339 (+$15,339, new)",
+        "\u2022 vision: $6,100",
+        "\u2022 no project: $4,351",
+        "\u2022 support: $4,199 (+$3,544, +541 %)",
+    ]
+    assert over.startswith("Did not fit into 8 requests")
+    assert tag.startswith("No charge has the tag cost-center")
+
+
+def test_the_month_is_that_of_the_last_day() -> None:
+    report = full_report()
+    first = replace(report, bill=replace(report.bill, until=date(2026, 10, 1)), month=None)
+
+    message = make_bill_message(first, table_by="", max_requests=8)
+
+    assert message.text.endswith(" in September to date.")
+    assert message.paragraphs[1].startswith("*Budget of September:*")
+    second = replace(first, bill=replace(report.bill, until=date(2026, 10, 2)))
+    assert make_bill_message(second, table_by="", max_requests=8).text.endswith(" in October to date.")
+
+
+def test_a_bill_that_could_not_be_read_says_all_that_is_missing() -> None:
+    report = full_report()
+    gaps = (
+        BillGap(reading=BillReading.SERVICES, cause=GapCause.DENIED, detail="x" * 3000),
+        BillGap(reading=BillReading.TAG, cause=GapCause.TAG_NOT_ACTIVE, subject="team"),
+    )
+    blind = replace(report, bill=replace(report.bill, charges=(), gaps=gaps, accounts={}))
+
+    message = make_bill_message(blind, table_by="", max_requests=8)
+
+    (paragraph,) = message.paragraphs
+    assert message.text == "The bill could not be read."
+    assert paragraph.startswith("*Bill of the organization:* The bill could not be read. ")
+    assert len(paragraph) <= LONGEST_SECTION
+    assert "the tag team" in paragraph
+
+
+def test_a_budget_that_is_just_met_is_not_over() -> None:
+    exactly = BudgetState(usd=Decimal(100), spent=Decimal(100), expected=Decimal(100))
+    little = replace(exactly, spent=Decimal(50), expected=Decimal("100.5"))
+    gone = replace(exactly, expected=Decimal(101))
+    more = replace(exactly, spent=Decimal(101), expected=Decimal(102))
+
+    assert [
+        said(replace(full_report(), budgets=(state,))).partition("*Budget of October:* ")[2].splitlines()[0]
+        for state in (exactly, little, gone, more)
+    ] == [
+        "$100 of $100 spent (100 %); $100 expected.",
+        "$50.00 of $100 spent (50 %); $100 expected, *$0.50 over*.",
+        "$100 of $100 spent (100 %); $101 expected, *$1.00 over*.",
+        "$101 of $100 spent (101 %): *$1.00 over*; $102 expected.",
+    ]
+
+
+def test_two_accounts_are_named_and_one_is_no_table() -> None:
+    full = full_report()
+
+    def text(*accounts: str, **more: object) -> str:
+        rows = [charge for account in accounts for charge in of_account(account, 10, len(account) * 20)]
+        bill = replace(full.bill, accounts={}, by_account=tuple(rows))
+        return said(replace(full, bill=bill, month=None, **more))  # type: ignore[arg-type]
+
+    assert "*By account" not in text("a")
+    assert "*By account, 09-06 to 10-05:*\n\u2022 bb: $40.00 (+$30.00, +300 %)\n\u2022 a: $20.00" in text(
+        "a", "bb"
+    )
+    assert "*By account, 30 days:*\n\u2022 bb: $40.00\n\u2022 a: $20.00" in text("a", "bb", main=None)
+    notified = replace(full, bill=replace(full.bill, accounts={}, by_account=tuple(of_account("a", 1, 1))))
+    assert make_bill_message(notified, table_by="", max_requests=8).text.startswith(
+        "The bill of account a alone: $9,414 in October"
+    )
+
+
+def test_a_long_table_has_ten_lines_and_what_is_left() -> None:
+    report = full_report()
+    rows = tuple(
+        Charge(day=span.first, tag=f"p{number:02}", usage_type="x", usd=Decimal(usd))
+        for number in range(12)
+        for span, usd in ((BEFORE, 20 - number), (LAST, "20.004" if number == 0 else 20 - number))
+    )
+    table = said(replace(report, bill=replace(report.bill, by_tag={"project": rows})), "project")
+
+    lines = table.partition("*By project, 30 days:*\n")[2].splitlines()[:11]
+    assert lines[0] == "\u2022 p00: $20.00"  # less than a cent is no change
+    assert lines[9:] == ["\u2022 p09: $11.00", "\u2022 2 others: $19.00"]
+    assert said(report, "owner").count("*By owner") == 0
+
+
+def test_what_changed_by_less_than_a_cent_is_as_it_was() -> None:
+    report = full_report()
+    assert report.yesterday is not None
+    same = replace(report.yesterday, usd_after=report.yesterday.usd_before + Decimal("0.004"))
+
+    assert "on Sunday 10-04, as on 09-27; October" in said(replace(report, yesterday=same))
+
+
+def test_days_that_may_change_are_drawn_as_such() -> None:
+    report = full_report()
+
+    assert daily_costs(report, "project").unsettled == 1
+    assert daily_costs(replace(report, main=None), "project").unsettled == 0

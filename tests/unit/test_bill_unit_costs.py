@@ -297,8 +297,36 @@ def test_no_line_is_shared_out_twice_in_any_order(
         ("0.1", "$0.10"),
         ("0.0983", "$0.098"),
         ("0.00012", "$0.00012"),
+        ("0.000001", "$0.0000010"),
         ("1E-9", "<$0.000001"),
     ],
 )
 def test_a_price_shows_what_counts(amount: str, said: str) -> None:
     assert unit_price(Decimal(amount)) == said
+
+
+def test_each_kind_has_its_dearest_and_says_how_many_more_there_are() -> None:
+    def unit(kind: str, name: str, usd: str, units: int | None = 1, account: str = "1") -> UnitCost:
+        counted = "jobs" if kind in {"family", "job"} else "requests"
+        return UnitCost(kind=kind, name=name, usd=Decimal(usd), units=units, unit=counted, account=account)
+
+    every = [
+        unit("endpoint", "a", "9", 1000),
+        unit("endpoint", "b", "0.5"),
+        unit("endpoint", "c", "0.25"),
+        unit("model", "same", "9", 1000),
+        unit("model", "other", "9", 999),
+        unit("job", "x", "5"),
+        unit("job", "y", "4"),
+    ]
+
+    assert [(row.what, row.usd, row.units, row.each) for row in unit_rows(every, 1)] == [
+        ("endpoint a", "$9.00", "1,000 requests", "$9.00 per 1,000"),
+        ("2 more endpoints", "$0.75", "", ""),
+        ("model other", "$9.00", "999 requests", "$9.01 per 1,000"),
+        ("job x", "$5.00", "", ""),
+    ]
+    (row,) = unit_rows(every[1:2], 1)
+    assert (row.what, row.units, row.each) == ("endpoint b", "1 request", "$500 per 1,000")
+    two = [row.what for row in unit_rows([every[0], unit("endpoint", "z", "1", account="2")], 9)]
+    assert two == ["endpoint a in account 1", "endpoint z in account 2"]

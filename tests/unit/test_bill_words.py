@@ -406,6 +406,48 @@ def test_a_gap_is_a_sentence(gap: BillGap, text: str) -> None:
     assert list(gap_sentences([gap, gap], 8)) == [text]
 
 
+@pytest.mark.parametrize(
+    ("gap", "text"),
+    [
+        (
+            {"reading": "ACTIVE_TAGS", "cause": "NO_SUCH_TAG", "subject": "team"},
+            "Nothing has ever had the tag team of [bill].",
+        ),
+        (
+            {"reading": "ACTIVE_TAGS", "cause": "NO_SUCH_TAG", "subject": "team", "detail": "teams"},
+            "Nothing has ever had the tag team of [bill]; the nearest that something has is teams.",
+        ),
+        (
+            {"reading": "ACTIVE_TAGS", "cause": "TAG_NOT_ACTIVE", "subject": "team"},
+            "No charge has the tag team: it is not activated for cost allocation.",
+        ),
+        (
+            {"reading": "TAG", "cause": "TAG_NOT_ACTIVE", "subject": "team"},
+            "No charge has the tag team: nothing is tagged with it, or it is not activated",
+        ),
+        ({"reading": "ACCOUNTS", "cause": "NOT_CHARGED", "subject": "a (1)"}, "No charge is seen of a (1):"),
+        (
+            {"reading": "ACCOUNTS", "cause": "MEMBER_ACCOUNT", "subject": "a (1)", "detail": "9"},
+            "This is not the whole bill: Cost Explorer shows account 9 no charge of a (1).",
+        ),
+        (
+            {"reading": "RESOURCES", "cause": "NOT_LOOKED_AT", "subject": "1/eu", "detail": "account"},
+            "Nothing was looked at in 1/eu, where $0.00 of the change is.",
+        ),
+    ],
+)
+def test_a_gap_says_what_is_missing_and_why(gap: dict[str, str], text: str) -> None:
+    made = BillGap(
+        reading=BillReading[gap["reading"]],
+        cause=GapCause[gap["cause"]],
+        subject=gap["subject"],
+        detail=gap.get("detail", ""),
+    )
+
+    (said_of_it,) = gap_sentences([made], 8)
+    assert said_of_it.startswith(text)
+
+
 def test_what_did_not_fit_is_one_sentence() -> None:
     gaps = [
         BillGap(reading=BillReading.TAG, cause=GapCause.OVER_LIMIT, subject="team"),

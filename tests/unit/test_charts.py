@@ -6,6 +6,7 @@ import math
 import re
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 from io import BytesIO
@@ -216,6 +217,30 @@ def test_the_table_has_every_number_the_latest_day_first() -> None:
         ("2026-08-11", ["$200", "$200", "$0.50"]),
         ("2026-08-10", ["$99.00", "$100", "-$1.00"]),
     ]
+
+
+def test_a_series_is_described_by_its_days_its_dearest_and_its_groups() -> None:
+    two, one = series({"b": [1, 2], "a": [3, -5], "c": [0, 0]}), series({"a": [4]})
+
+    assert two.description == (
+        "Dollars of 2 days from 2026-08-10 to 2026-08-11; the most is $4.00 on 2026-08-10. "
+        "In total: b $3.00, a -$2.00, c $0.00."
+    )
+    assert one.description == "Dollars of 2026-08-10; the most is $4.00 on 2026-08-10. In total: a $4.00."
+    assert series({}).description == "No days to show."
+    empty = replace(one, groups={})
+    assert empty.description == "Dollars of 2026-08-10; the most is $0.00 on 2026-08-10. In total: nothing."
+
+
+def test_the_largest_groups_stay_and_those_of_nothing_go() -> None:
+    groups = {"little": [1, 0], "credit": [-9, 0], "none": [0, 0], "b": [2, 3], "a": [5, 0], "even": [4, -4]}
+
+    few = series(groups).reduced(3)
+
+    assert list(few.groups) == ["credit", "a", "b", "2 others"]
+    assert list(few.groups["2 others"]) == [5, -4]
+    assert list(series(groups).reduced(4).groups)[3:] == ["little", "1 other"]
+    assert list(series(groups).reduced(5).groups) == ["credit", "a", "b", "little", "even"]
 
 
 def test_a_page_names_its_charts_and_says_a_days_numbers_under_the_pointer() -> None:

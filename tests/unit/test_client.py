@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,11 +15,12 @@ import boto3
 import pytest
 from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, EndpointConnectionError
 from botocore.response import StreamingBody
 
 from conftest import ACCOUNT, REGION
 from ml_janitor.aws import account as accounts
+from ml_janitor.aws import shared_answers
 from ml_janitor.aws.account import Caller, open_regions, read_caller
 from ml_janitor.aws.answers import OutOfTimeError
 from ml_janitor.aws.async_invoke import HandOverError, hand_over
@@ -299,6 +301,38 @@ def test_a_failure_is_asked_again() -> None:
     assert len(wire.sent) == 2
 
 
+def test_what_came_to_no_answer_is_asked_again() -> None:
+    wire = Wire((200, APPS))
+    aws = reader(wire.session(), shared=SharedAnswers())
+    broken = [EndpointConnectionError(endpoint_url="https://x")]
+
+    def cut(**_: object) -> None:
+        if broken:
+            raise broken.pop()
+
+    aws.sagemaker.meta.events.register_first("before-send", cut)
+    with pytest.raises(EndpointConnectionError):
+        aws.sagemaker.list_apps()
+
+    assert aws.sagemaker.list_apps()["Apps"] == []
+
+
+@pytest.mark.parametrize(("times", "asked"), [([False], 1), ([True, True, False], 3)])
+def test_who_waits_for_another_looks_whether_there_is_time(
+    monkeypatch: pytest.MonkeyPatch, times: list[bool], asked: int
+) -> None:
+    monkeypatch.setattr(shared_answers, "ANSWER_PAUSE", 0.001)
+    shared, looked = SharedAnswers(), list[bool]()
+    shared._answers["key"] = shared_answers.PendingRequest("key")
+
+    def has_time() -> bool:
+        looked.append(times[len(looked)])
+        return looked[-1]
+
+    assert shared._known("key", {}, has_time) is None
+    assert len(looked) == asked
+
+
 def test_who_asks_meanwhile_waits_for_the_answer_or_for_its_end() -> None:
     shared, begun, go = SharedAnswers(), threading.Event(), threading.Event()
     wire = Wire((200, APPS))
@@ -324,6 +358,16 @@ def test_who_asks_meanwhile_waits_for_the_answer_or_for_its_end() -> None:
 
 
 # --- clients ------------------------------------------------------------------------------------
+
+
+def test_times_are_in_utc_wherever_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    wire = Wire((200, {"Apps": [{"AppName": "a", "CreationTime": 1790000000.5}]}))
+
+    (app,) = make_client(wire.session(), "sagemaker", REGION, 1).list_apps()["Apps"]
+
+    assert app["CreationTime"] == datetime.fromtimestamp(1790000000.5, UTC)
+    assert app["CreationTime"].tzinfo is UTC
 
 
 def test_the_account_stands_before_the_host_of_s3_control_only_on_aws(

@@ -212,6 +212,9 @@ def test_a_region_s_list_goes_before_the_table_which_is_of_one_region() -> None:
     assert broken.hourly("us-east-1", "Hosting", "ml.m5.xlarge") == row
     assert broken.hourly("us-east-1", "Hosting", "ml.unknown") == Price(None, "no price list")
     assert broken.hourly("eu-west-1", "Hosting", "ml.m5.xlarge") == Price(None, "no price list")
+    assert Region().prices().hourly("eu-west-1", "Hosting", "ml.m5.large") == known.hourly(
+        "eu-west-1", "Hosting", "ml.m5.large"
+    )
     assert (known.problems, len(broken.problems)) == ((), 1)
     assert "https://pricing" in broken.problems[0]
 

@@ -448,3 +448,9 @@ def test_only_commands_are_set_as_such_and_nothing_is_markup() -> None:
         "&lt;b&gt; then <code>janitor undo 0a1b</code>; janitor keep x"
     )
     assert len(mark_commands("x" * 2000)) == len(escape_text("x" * 2000, 1500))
+
+
+def test_only_findings_have_a_row() -> None:
+    with pytest.raises(TypeError):
+        finding_fields(0, unknown(1))
+    assert finding_fields(0, named(1, monthly("9")))["place"] == REGION

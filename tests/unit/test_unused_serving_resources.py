@@ -30,7 +30,7 @@ from verdicts import shown as evidence_of
 
 DAY, SECOND = timedelta(days=1), timedelta(seconds=1)
 OLD = NOW - 90 * DAY
-ARN = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:model/churn"
+ARN = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:model/Churn"
 
 
 def resource(user: Signal[str], *, age: timedelta = 90 * DAY, **more: Any) -> ServingResource:

@@ -310,7 +310,6 @@ def _charges(
 
 def _continued(kept: Bill, account: str, wanted: BillRequest, first: date) -> bool:
     """Return whether *kept* has all days from *first* on, except those that are read again."""
-    if (kept.accounts is None) != (wanted.accounts is None):
-        return False
+    same = kept.account == account and (kept.accounts is None) == (wanted.accounts is None)
     records = all(gap.reading is not BillReading.RECORD_TYPES for gap in kept.gaps)
-    return kept.account == account and bool(kept.charges) and records and kept.first <= first <= kept.until
+    return same and bool(kept.charges) and records and kept.first <= first <= kept.until

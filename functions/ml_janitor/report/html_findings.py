@@ -11,13 +11,18 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from ml_janitor.aws.arns import Arn
-from ml_janitor.core.model import Finding
 from ml_janitor.core.money import ranking_usd
 from ml_janitor.core.ownership import protection_evidence, team_of
 from ml_janitor.core.results import Result
 from ml_janitor.core.signals import Evidence
 from ml_janitor.core.text import escape_text, format_time
-from ml_janitor.report.finding_words import cost_text, instead_sentence, place_text, work_text
+from ml_janitor.report.finding_words import (
+    cost_text,
+    instead_sentence,
+    place_text,
+    require_finding,
+    work_text,
+)
 from ml_janitor.report.outcomes import needs_attention, outcome_text, status_word
 
 if TYPE_CHECKING:
@@ -51,9 +56,7 @@ TABLE_FILTERS = ("detector", "account", "owner", "team", "confidence", "status")
 
 def finding_fields(number: int, result: Result, *, accounts: bool = False) -> dict[str, Any]:
     """Return the fields that a table row shows, and by which the page's script sorts and filters."""
-    verdict = result.verdict
-    if not isinstance(verdict, Finding):
-        raise TypeError("only findings have a row")
+    verdict = require_finding(result)
     amount, worth = ranking_usd(result), result.usd_per_hour
     return {
         "number": number,
