@@ -11,7 +11,7 @@ import boto3
 
 from bench.account import SIZES, seed
 from bench.box import ACCOUNT, LATENCY, NOW, REGION, Box, print_calls, timed
-from ml_janitor.aws.account import open_regions
+from ml_janitor.aws.client import open_regions
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.results import Report
 from ml_janitor.engine.detector import Detector

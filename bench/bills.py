@@ -22,11 +22,9 @@ from botocore.awsrequest import AWSResponse
 from bench.box import ACCOUNT, NOW, REGION
 from ml_janitor.aws.cost_explorer import CostExplorer
 from ml_janitor.aws.runs import ResourceRun
-from ml_janitor.bill.asking import BILL_DAYS, BillQuestion, BillRequest
-from ml_janitor.bill.joining import BillResource
-from ml_janitor.bill.model import PRICE_PER_REQUEST
-from ml_janitor.bill.movements import Culprit
-from ml_janitor.bill.reading import read_bill
+from ml_janitor.bill.explaining import BillResource
+from ml_janitor.bill.model import PRICE_PER_REQUEST, Culprit
+from ml_janitor.bill.reading import BILL_DAYS, BillQuestion, BillRequest, read_bill
 from ml_janitor.bill.report import BillReport, make_bill_report
 from ml_janitor.report.bill_message import bill_picture
 from ml_janitor.report.bill_page import render_bill_page

@@ -25,9 +25,9 @@ from bench.monthly import COUNTED, arming, bill, money, reading
 from infra.bundle import cached_bundle
 from infra.stack import JanitorStack
 from ml_janitor import handlers
-from ml_janitor.aws.account import open_regions
-from ml_janitor.bill.asking import BILL_DAYS
-from ml_janitor.bill.resources import read_known_resources
+from ml_janitor.aws.client import open_regions
+from ml_janitor.bill.explaining import read_known_resources
+from ml_janitor.bill.reading import BILL_DAYS
 from ml_janitor.config.settings import Settings
 from ml_janitor.detectors import DETECTORS
 from ml_janitor_cli.replay import LocalContext, set_variables

@@ -18,7 +18,7 @@ from pathlib import Path
 from statistics import median
 
 from bench.box import ACCOUNT, LATENCY, NOW, REGION, Box, print_calls
-from ml_janitor.aws.account import open_regions
+from ml_janitor.aws.client import open_regions
 from ml_janitor.detectors.idle_endpoints.rule import IdleEndpoints
 from ml_janitor.engine.policy import RunPolicy
 from ml_janitor.engine.run import run_detectors

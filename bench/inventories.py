@@ -22,7 +22,7 @@ from typing import Any
 import duckdb
 import sqlglot
 
-from ml_janitor.detectors.duplicate_artifacts.artifact import ArtifactNames
+from ml_janitor.detectors.duplicate_artifacts.artifacts import ArtifactNames
 from ml_janitor.detectors.duplicate_artifacts.inventory_sql import (
     InventoryTable,
     SizeGroup,

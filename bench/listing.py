@@ -23,10 +23,9 @@ import boto3
 
 from bench.box import ACCOUNT, LATENCY, NOW, REGION, talk_to
 from bench.endpoints import spread
-from ml_janitor.aws.account import open_regions
-from ml_janitor.aws.boto_client import make_client
-from ml_janitor.detectors.duplicate_artifacts.artifact import ArtifactNames
-from ml_janitor.detectors.duplicate_artifacts.bucket_listing import list_buckets
+from ml_janitor.aws.calls import make_client
+from ml_janitor.aws.client import open_regions
+from ml_janitor.detectors.duplicate_artifacts.artifacts import ArtifactNames, list_buckets
 
 FEW, MANY = 100_000, 1_000_000
 ROUNDS = 3

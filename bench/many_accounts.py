@@ -11,15 +11,13 @@ from typing import Any
 
 from bench.list_prices import PRICES, Price
 from bench.monthly import DAY, HOUR, MONTH, used_in_a_run
-from ml_janitor.aws.pace import EVERY_SLOT, RateSlot, allowed_rate
-from ml_janitor.aws.shared_answers import GLOBAL_SERVICES
+from ml_janitor.aws.pace import EVERY_SLOT, GLOBAL_SERVICES, RateSlot, allowed_rate
 from ml_janitor.config.schedules import minutes_of_week, schedule_period
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.durations import MINUTE
 from ml_janitor.ledger.table import ITEMS_PER_BATCH
 from ml_janitor.scheduled.accounts import skip_empty_time
-from ml_janitor.scheduled.invocation import RUN_RESERVE
-from ml_janitor.scheduled.turns import LONGEST_INVOCATION, rate_slots
+from ml_janitor.scheduled.invocation import LONGEST_INVOCATION, RUN_RESERVE, rate_slots
 
 ACCOUNTS, REGIONS = 1_000, 17
 BUSY_REGIONS = 1

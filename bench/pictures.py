@@ -8,8 +8,7 @@ from collections.abc import Callable
 from datetime import date, timedelta
 from decimal import Decimal
 
-from ml_janitor.report.charts import PICTURE_FORM, draw_columns, render_png
-from ml_janitor.report.series import DailySeries
+from ml_janitor.report.charts import PICTURE_FORM, DailySeries, draw_columns, render_png
 
 RUNS = 7
 DAYS, PROJECTS = 65, 60

@@ -29,7 +29,7 @@ WHOLE_CORE = 1769
 """Megabytes of memory with which a function gets one vCPU (Lambda developer guide, "Configure memory")."""
 
 MEMORY = 1024
-"""Megabytes of the receiver, in infra/slack.py; tests/integration/test_emulator.py compares them."""
+"""Megabytes of the receiver, in infra/stack.py; tests/integration/test_emulator.py compares them."""
 
 ALLOWED = 3.0
 """Seconds: https://docs.slack.dev/interactivity/handling-user-interaction#acknowledgment_response."""

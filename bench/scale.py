@@ -25,7 +25,7 @@ from bench.monthly import COUNTED, money
 from ml_janitor.aws.pace import AWS_RATES, EVERY_SLOT, allowed_rate
 from ml_janitor.core.durations import MINUTE
 from ml_janitor.ledger.table import ITEMS_PER_BATCH
-from ml_janitor.scheduled.turns import MAP_RUN, rate_slots
+from ml_janitor.scheduled.invocation import MAP_RUN, rate_slots
 
 PAGE = Path(__file__).parent.parent / "docs" / "scale.md"
 

@@ -14,10 +14,8 @@ from bench import large_account as large
 from bench.audit import SETTINGS, peak_memory
 from bench.box import ACCOUNT, NOW, REGION, talk_to
 from bench.virtual_time import Bucket, VirtualTime
-from ml_janitor.aws.account import open_regions
-from ml_janitor.aws.client import IAM_PREFIXES
-from ml_janitor.aws.pace import AWS_RATES, UNKNOWN_RATE, UNPACED_ACTIONS, Pace
-from ml_janitor.aws.shared_answers import SharedAnswers
+from ml_janitor.aws.client import IAM_PREFIXES, open_regions
+from ml_janitor.aws.pace import AWS_RATES, UNKNOWN_RATE, UNPACED_ACTIONS, Pace, SharedAnswers
 from ml_janitor.core.results import Report
 from ml_janitor.engine.run import run_detectors
 

@@ -18,8 +18,8 @@ from tempfile import TemporaryDirectory
 from bench import monthly, scale
 from docs import managed_policies
 from docs.detector_pages import EXAMPLES, head, section
-from ml_janitor.bill import asking, resources
-from ml_janitor.config.statements import is_changing_action
+from ml_janitor.bill import explaining, reading
+from ml_janitor.config.member_roles import is_changing_action
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.engine.detector import Grant
 from ml_janitor.ledger import uses
@@ -90,7 +90,7 @@ def pages() -> list[tuple[Path, str]]:
         docs / "scale.md": scale.parts(monthly.counted()),
         docs / "permissions.md": {
             "reads": permission_list(grant for one in DETECTORS for grant in one().reads),
-            "bill": permission_list([*asking.COST_READS, *resources.RESOURCE_READS]),
+            "bill": permission_list([*reading.COST_READS, *explaining.RESOURCE_READS]),
             "denies": denies(),
             "ledger": ledger(),
             "managed": managed_policies.table(),

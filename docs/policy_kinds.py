@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from ml_janitor.detectors.untagged_resources.inventory import JUDGED_KINDS
+from ml_janitor.detectors.untagged_resources.reading import JUDGED_KINDS
 
 PATH = Path(__file__).parents[1] / "cli" / "ml_janitor_cli" / "policies" / "kinds.json"
 REQUEST_TAG = "aws:RequestTag/${TagKey}"

@@ -11,8 +11,7 @@ from botocore.exceptions import ClientError
 
 from fakes import USED, Thing, thing, waste
 from ml_janitor.aws.client import Aws
-from ml_janitor.core.model import Confidence, Effect, Target, Verdict
-from ml_janitor.core.signals import Value
+from ml_janitor.core.model import Confidence, Effect, Target, Value, Verdict
 from ml_janitor.engine.detector import CannotActError, Cleanup, Detector, NotYetError, Steps, allow
 
 ARMS = {"act_in": ("123456789012",)}

@@ -6,29 +6,25 @@ from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
-from ml_janitor.bill.budgets import BudgetState
 from ml_janitor.bill.model import (
     Bill,
     BillGap,
     BillReading,
+    ChangePart,
     Charge,
+    ComparisonKind,
+    Culprit,
     DaySpan,
     Forecast,
     GapCause,
-    RecordCharge,
-)
-from ml_janitor.bill.movements import (
-    ChangePart,
-    ComparisonKind,
-    Culprit,
     Movement,
     Mover,
     MoverCause,
+    Phase,
+    RecordCharge,
     SpanComparison,
 )
-from ml_janitor.bill.phases import Phase
-from ml_janitor.bill.report import BillReport, TagShare
-from ml_janitor.bill.unit_costs import UnitCost
+from ml_janitor.bill.report import BillReport, BudgetState, TagShare, UnitCost
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 ACCOUNT = "123456789012"

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, settings
 
 import botocore_once
 import samples
-from ml_janitor.aws.boto_client import make_client
+from ml_janitor.aws.calls import make_client
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Prices
 from ml_janitor_sandbox import demo

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from deployed import Deployed, Function
-from ml_janitor.aws.scratch import scratch_folder
-from ml_janitor.bill.asking import bill_reads, cost_explorer_reads
+from ml_janitor.aws.client import scratch_folder
+from ml_janitor.bill.reading import bill_reads, cost_explorer_reads
 from ml_janitor.config.settings import Settings
 from ml_janitor.engine.detector import Detector, Grant
 from ml_janitor.ledger import uses

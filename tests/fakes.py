@@ -9,10 +9,22 @@ from decimal import Decimal
 from typing import Never
 
 from ml_janitor.aws.client import Aws
-from ml_janitor.core.cost import Cost
 from ml_janitor.core.durations import WorkingHours
-from ml_janitor.core.model import Candidate, Confidence, Effect, Finding, Kept, Target, Verdict
-from ml_janitor.core.signals import NotRead, Signal, Tags, Unreadable, Value
+from ml_janitor.core.model import (
+    Candidate,
+    Confidence,
+    Cost,
+    Effect,
+    Finding,
+    Kept,
+    NotRead,
+    Signal,
+    Tags,
+    Target,
+    Unreadable,
+    Value,
+    Verdict,
+)
 from ml_janitor.engine.detector import Cleanup, Detector, allow
 
 CREATED = datetime(2026, 7, 1, tzinfo=UTC)

@@ -25,11 +25,10 @@ from declared import Asked, Declared, Use
 from deployed import Function
 from lambdas import Context
 from ml_janitor import handlers
-from ml_janitor.ledger.action import Action
-from ml_janitor.ledger.actions import ACTION_KEY, Actions
+from ml_janitor.ledger.actions import ACTION_KEY, Action, Actions
 from ml_janitor.ledger.table import Table, partition_key
 from ml_janitor.slack import ingress
-from ml_janitor.slack.sender import SenderClock
+from ml_janitor.slack.client import SenderClock
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.iam import IamControl
 from ml_janitor_sandbox.slack import SlackControl

@@ -10,7 +10,7 @@ import boto3
 from condemned import BUCKET, SCRATCH
 from conftest import ACCOUNT
 from job_seed import Floor
-from ml_janitor.aws.boto_client import ServiceName
+from ml_janitor.aws.calls import ServiceName
 from ml_janitor_sandbox.control import Control
 from studio_seed import Studio
 

@@ -61,7 +61,10 @@ if TYPE_CHECKING:
     import pytest
 
 SLOWER = 5
-"""How many times as long as its tests a mutant may take, and a minute, or ten seconds of the processor."""
+"""How many times as long as its tests a mutant may take, besides SPARE, or ten seconds of the processor."""
+
+SPARE = 30
+"""Seconds, on a machine that does nothing else, that a mutant may take besides its tests."""
 
 LONGEST = 60
 """Seconds of the processor that the tests of a mutant take together: the quickest, as many as fit."""
@@ -83,7 +86,7 @@ ERRORS = os.fdopen(os.dup(2), "w", buffering=1)
 
 PRELOADED = {
     False: ("boto3", "moto", "pydantic", "pytest", "typer", "jinja2", "slack_sdk", "werkzeug"),
-    True: ("boto3", "pytest", "numpy", "torch"),
+    True: ("boto3", "pytest"),
 }
 """What takes long to import: in the kit's environment, and otherwise."""
 
@@ -314,9 +317,9 @@ def _forked(run: Callable[[], bool]) -> int:
 
 def _limit(seconds: float, cpu: float) -> None:
     """End this process after SLOWER times what its tests take: a mutant that does not end is noticed."""
-    load = max(1, round(os.getloadavg()[0]))
+    busy = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.alarm((60 + round(SLOWER * seconds)) * load)
+    signal.alarm(round(SPARE * busy + SLOWER * seconds))
     most = 10 + round(SLOWER * cpu)
     resource.setrlimit(resource.RLIMIT_CPU, (most, most))
 
@@ -610,7 +613,7 @@ class Run:
                 _silent()
                 _replace(ROOT / path, mutant.tree)
                 tests, seconds, cpu = chosen[str(self.found[path].index(mutant))]
-                _limit(seconds + 60, cpu + 60)
+                _limit(seconds + SPARE, cpu + SPARE)
                 return not tests or _pytest(tests) == 0
 
             for mutant in surviving(self._waiting(imported), passes, self.workers):

@@ -22,27 +22,20 @@ from memory_table import MemoryTable
 from ml_janitor.acting.acting import Acting
 from ml_janitor.acting.undoing import Undoing
 from ml_janitor.acting.warning import Warner, WarningDeliveries
-from ml_janitor.aws.boto_client import make_client
+from ml_janitor.aws.calls import make_client
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Prices
 from ml_janitor.core.model import Effect, Mode
 from ml_janitor.core.results import Outcome, Report, Result, Sweep
-from ml_janitor.engine.arming import Arming
 from ml_janitor.engine.detector import Detector
-from ml_janitor.engine.holds import Hold
-from ml_janitor.engine.policy import RunPolicy
-from ml_janitor.ledger.action import Action
-from ml_janitor.ledger.actions import Actions
-from ml_janitor.ledger.findings import Ledger
-from ml_janitor.ledger.holds import Holds
-from ml_janitor.ledger.leases import Leases
-from ml_janitor.ledger.limits import ActionLimits
-from ml_janitor.ledger.macs import MacProvider
-from ml_janitor.ledger.messages import MessageRef
-from ml_janitor.ledger.requests import ButtonRequests
+from ml_janitor.engine.policy import Arming, Hold, RunPolicy
+from ml_janitor.ledger.actions import Action, Actions, MacProvider
+from ml_janitor.ledger.findings import Ledger, MessageRef
+from ml_janitor.ledger.limits import ActionLimits, Leases
+from ml_janitor.ledger.requests import ButtonRequests, Holds
 from ml_janitor.ledger.table import Table
-from ml_janitor.report.archive import Archive
 from ml_janitor.report.causes import cause_sentence
+from ml_janitor.report.html import Archive
 from ml_janitor.scheduled.sweep_run import SweepRunner, SweepRunResult
 from ml_janitor_sandbox.deployment import BUCKET
 from signing import OwnMacs

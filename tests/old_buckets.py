@@ -7,13 +7,16 @@ from datetime import timedelta
 from typing import Any
 
 from conftest import ACCOUNT, NOW, REGION
-from ml_janitor.aws.storage_prices import StoragePrices
-from ml_janitor.core.model import Target
-from ml_janitor.core.signals import Absent, Signal, Tags, Unreadable, Value
+from ml_janitor.aws.storage import StoragePrices
+from ml_janitor.core.model import Absent, Signal, Tags, Target, Unreadable, Value
 from ml_janitor.core.tiering import GB
-from ml_janitor.detectors.storage_tiering.bucket import TieringBucket
-from ml_janitor.detectors.storage_tiering.folders import StoredVersion, folder_tree
-from ml_janitor.detectors.storage_tiering.reads import CountedReads, JobInput
+from ml_janitor.detectors.storage_tiering.reading import (
+    CountedReads,
+    JobInput,
+    StoredVersion,
+    TieringBucket,
+    folder_tree,
+)
 from ml_janitor.detectors.storage_tiering.rule import StorageTiering
 
 DAY = timedelta(days=1)

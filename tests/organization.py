@@ -17,7 +17,7 @@ from deployed import Function
 from hosted import Host, Ran
 from infra import member
 from ml_janitor.config.settings import Settings
-from ml_janitor.ledger.runs import RunAccount, RunLists
+from ml_janitor.ledger.latest import RunAccount, RunLists
 from ml_janitor_sandbox.iam.control import Credentials
 from synthesis import TODAY
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from conftest import NOW
 from fakes import target_at
-from ml_janitor.aws.job_history import JobFamily, PastJob
 from ml_janitor.aws.prices import Price
+from ml_janitor.aws.training_jobs import JobFamily, PastJob
 from ml_janitor.core.model import Finding, Verdict
 
 HOUR, SECOND = timedelta(hours=1), timedelta(seconds=1)

@@ -8,13 +8,17 @@ from decimal import Decimal
 from typing import Any
 
 from conftest import ACCOUNT, NOW, REGION
-from ml_janitor.aws.endpoint_load import LOAD_HOURS, LoadedEndpoint, LoadedVariant, MetricTotal
-from ml_janitor.aws.endpoints import EndpointSummary, EndpointVariant
-from ml_janitor.aws.instances import machine_of
-from ml_janitor.aws.prices import Price
-from ml_janitor.core.model import Target
-from ml_janitor.core.signals import Signal, Value
-from ml_janitor.core.sizing import PeakLoad
+from ml_janitor.aws.endpoints import (
+    LOAD_HOURS,
+    EndpointSummary,
+    EndpointVariant,
+    LoadedEndpoint,
+    LoadedVariant,
+    MetricTotal,
+)
+from ml_janitor.aws.prices import Price, machine_of
+from ml_janitor.core.capacity import PeakLoad
+from ml_janitor.core.model import Signal, Target, Value
 from ml_janitor.detectors.serverless_candidates import QuietEndpoint
 
 DAY = timedelta(days=1)

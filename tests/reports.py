@@ -9,10 +9,8 @@ from importlib.resources import files
 from typing import Any
 
 from fakes import target_at
-from ml_janitor.core.cost import Cost
-from ml_janitor.core.model import Confidence, Finding, Kept, Mode, Verdict
+from ml_janitor.core.model import Confidence, Cost, Evidence, Finding, Kept, Mode, Verdict
 from ml_janitor.core.results import Outcome, Report, Result, Sweep
-from ml_janitor.core.signals import Evidence
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 ACCOUNT = "123456789012"

@@ -31,20 +31,17 @@ from memory_table import MemoryTable
 from ml_janitor.config import events
 from ml_janitor.config.sections import SECTIONS, DetectorSection, section_model
 from ml_janitor.config.settings import Settings
-from ml_janitor.core.cost import Cost
-from ml_janitor.core.model import Change, Mode
+from ml_janitor.core.model import Change, Cost, Mode
 from ml_janitor.core.results import Outcome, Sweep
 from ml_janitor.detectors import DETECTORS
-from ml_janitor.engine.holds import Hold, HoldKind
+from ml_janitor.engine.policy import Hold, HoldKind
 from ml_janitor.ledger.actions import Actions
 from ml_janitor.ledger.findings import Ledger
-from ml_janitor.ledger.holds import Holds
-from ml_janitor.ledger.latest import LastAdvice, LastBill, LatestRecords
-from ml_janitor.ledger.leases import Leases
-from ml_janitor.ledger.requests import ButtonRequests
-from ml_janitor.ledger.runs import LastRun, LatestRuns
-from ml_janitor.report.buttons import Button
+from ml_janitor.ledger.latest import LastAdvice, LastBill, LastRun, LatestRecords, LatestRuns
+from ml_janitor.ledger.limits import Leases
+from ml_janitor.ledger.requests import ButtonRequests, Holds
 from ml_janitor.report.telemetry import measure_accounts, measure_dollars, measure_refused, measure_run
+from ml_janitor.report.warnings import Button
 from ml_janitor_cli.main import app
 from nights import DAY, HOUR, Nights, in_memory
 from synthesis import TODAY, Synthesised, synthesise

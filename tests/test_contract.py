@@ -20,7 +20,7 @@ from policy_sentry.querying.all import get_all_actions
 import rarities
 from conftest import ACCOUNT, NOW, REGION, seed_demo
 from deeds import IAM_NAMES
-from ml_janitor.aws.account import open_regions
+from ml_janitor.aws.client import open_regions
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.detectors.duplicate_artifacts.rule import DuplicateArtifacts
 from ml_janitor.engine.detector import Detector

@@ -7,11 +7,10 @@ import os
 import boto3
 from botocore import exceptions as failed
 
-from ml_janitor.aws.account import GET_CALLER_IDENTITY, Caller, read_caller
-from ml_janitor.aws.answers import failure_text, is_refusal
-from ml_janitor.aws.organization import ALWAYS_ENABLED_REGIONS
-from ml_janitor.core.signals import Signal, Unreadable, Value
-from ml_janitor_cli.failures import FailedError
+from ml_janitor.aws.calls import failure_text, is_refusal
+from ml_janitor.aws.client import ALWAYS_ENABLED_REGIONS, GET_CALLER_IDENTITY, Caller, read_caller
+from ml_janitor.core.model import Signal, Unreadable, Value
+from ml_janitor_cli.edge import FailedError
 
 IDENTITY_ATTEMPTS = 5
 """Someone who mistyped an endpoint learns it in seconds; a service under load still gets several tries."""

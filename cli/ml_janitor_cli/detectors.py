@@ -12,8 +12,8 @@ from rich.console import Group
 from rich.padding import Padding
 from rich.text import Text
 
-from ml_janitor.config.layers import format_toml
 from ml_janitor.config.sections import JANITOR_FIELDS
+from ml_janitor.config.values import format_toml
 from ml_janitor.core.durations import format_duration
 from ml_janitor.core.text import escape_text
 from ml_janitor_cli import edge

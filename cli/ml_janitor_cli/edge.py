@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
+import sys
+import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,14 +19,16 @@ from urllib.parse import urlsplit
 import boto3
 import botocore.session
 import typer
-from botocore.exceptions import BotoCoreError, ProfileNotFound
+from botocore.exceptions import BotoCoreError, ClientError, ProfileNotFound
 from typer.exceptions import TyperException
 
+from ml_janitor.aws.calls import failure_text
 from ml_janitor.aws.client import DEFAULT_ATTEMPTS
 from ml_janitor.aws.pace import Pace
-from ml_janitor.config.layers import suggest_nearest
 from ml_janitor.config.settings import SETTINGS_FILE, DetectorRegistry, Settings, SettingsError
+from ml_janitor.config.values import suggest_nearest
 from ml_janitor.engine.detector import Detector
+from ml_janitor_cli.screen import make_console
 
 
 def option(metavar: str, about: str, *names: str, **limits: Any) -> Any:
@@ -276,3 +282,101 @@ def replace_file(path: Path, contents: str) -> str | None:
             part.unlink(missing_ok=True)
         return error.strerror or str(error)
     return None
+
+
+# --- failures -------------------------------------------------------------------------------------
+#
+# The early end of a command: a failed AWS call, or Ctrl-C while AWS is being read. One line each.
+
+NO_TABLE_ADVICE = (
+    "no table of that name is in this account and region: the deployment's output LedgerTable names the "
+    "ledger, and --profile or AWS_DEFAULT_REGION leads to where it is"
+)
+
+
+class FailedError(CommandRefusedError):
+    """The command failed; the message says why, and whether something was changed."""
+
+    exit_code = 1
+
+
+@contextmanager
+def one_line_errors(what: str) -> Iterator[None]:
+    """Say in one line which call failed. Raises FailedError."""
+    try:
+        yield
+    except Exception as error:  # any other error is a fault of ours, and raised as it is
+        words = failure_text(error)
+        if words is None:
+            raise
+        if _no_table(error):
+            raise FailedError(f"{what}: {NO_TABLE_ADVICE}") from error
+        raise FailedError(f"{what}: {words}") from error
+
+
+def _no_table(error: Exception) -> bool:
+    """Return whether the ledger is missing: no other call has these names."""
+    if not isinstance(error, ClientError) or error.operation_name not in {"Query", "GetItem", "UpdateItem"}:
+        return False
+    return bool(error.response["Error"]["Code"] == "ResourceNotFoundException")
+
+
+@contextmanager
+def end_on_interrupt() -> Iterator[None]:
+    """Let Ctrl-C end the process although reads are in flight: reads leave nothing half done."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(*_: object) -> None:
+        if sys.stderr.isatty():
+            make_console(sys.stderr).show_cursor(show=True)
+        os.write(2, b"\njanitor: interrupted\n")
+        os._exit(CommandInterruptedError.exit_code)
+
+    before = signal.signal(signal.SIGINT, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+# --- prompts --------------------------------------------------------------------------------------
+#
+# Questions to a person at the terminal; without an answer, the command is refused.
+
+NO_ANSWER_MESSAGE = "nobody answered, so nothing was done; --yes goes on without asking"
+
+
+def ask_text(question: str) -> str:
+    """Return the text typed in answer to *question*. Raises Refused."""
+    return _answered(lambda: str(typer.prompt(question, default="", show_default=False)).strip())
+
+
+def ask_choice(what: str, options: Sequence[str]) -> str:
+    """Return the option whose number was typed. Raises Refused, also where no terminal can be asked."""
+    if not sys.stdin.isatty():
+        raise CommandRefusedError(f"{what}; name one of them: {', '.join(options)}")
+    typer.echo(f"{what}:", err=True)
+    for number, option in enumerate(options, start=1):
+        typer.echo(f"  {number}  {option}", err=True)
+    answer = _answered(
+        lambda: str(typer.prompt("Which one (its number)", default="", show_default=False, err=True))
+    )
+    if not answer.isdecimal() or not 1 <= int(answer) <= len(options):
+        raise CommandRefusedError(f"expected a number from 1 to {len(options)}, got {answer}")
+    return options[int(answer) - 1]
+
+
+def ask_yes(question: str) -> bool:
+    """Return whether the answer to *question* was yes. Raises Refused."""
+    return _answered(lambda: typer.confirm(question, err=True))
+
+
+def _answered[T](ask: Callable[[], T]) -> T:
+    """Ask; the end of the input and Ctrl-C are not answers."""
+    try:
+        return ask()
+    except typer.Abort:
+        typer.echo(err=True)
+        raise CommandRefusedError(NO_ANSWER_MESSAGE) from None

@@ -2,39 +2,474 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Annotated, Any
+from difflib import get_close_matches
+from functools import partial
+from itertools import groupby
+from typing import Annotated, Any, NamedTuple
 
 import boto3
 import typer
+from rich.cells import cell_len
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.text import Text
 
-from ml_janitor.aws.account import open_regions
-from ml_janitor.aws.answers import read_signal
-from ml_janitor.aws.arns import Arn
-from ml_janitor.aws.boto_client import make_client
-from ml_janitor.aws.client import Aws
+from ml_janitor.aws import metrics, studio_apps
+from ml_janitor.aws.calls import Listing, make_client, read_signal
+from ml_janitor.aws.client import Aws, open_regions
+from ml_janitor.aws.sagemaker_kinds import APP, SageMakerKind, list_kind, texts_in
+from ml_janitor.aws.tags import Arn
 from ml_janitor.config.settings import Settings
-from ml_janitor.core.signals import Signal, Unreadable, Value
-from ml_janitor.core.text import escape_text
+from ml_janitor.core.durations import format_age
+from ml_janitor.core.model import Absent, Evidence, Finding, NotRead, Signal, Target, Unreadable, Value
+from ml_janitor.core.model import as_evidence as signal
+from ml_janitor.core.results import Result, Sweep
+from ml_janitor.core.text import escape_text, format_time
+from ml_janitor.detectors.untagged_resources import reading
 from ml_janitor.engine.detector import Detector
-from ml_janitor.engine.holds import Hold
-from ml_janitor.engine.policy import RunPolicy
+from ml_janitor.engine.policy import Hold, RunPolicy
 from ml_janitor.engine.run import SWEEPS_AT_ONCE, sweep_resource
 from ml_janitor.ledger.findings import Ledger
-from ml_janitor.ledger.holds import Holds
+from ml_janitor.ledger.requests import Holds
 from ml_janitor.ledger.table import Table
+from ml_janitor.report.causes import undo_by_hand_text
+from ml_janitor.report.finding_words import NO_OWNER
+from ml_janitor.report.json import evidence_fields, iso_time, once_and_risk_fields, usd_number
 from ml_janitor.report.mrkdwn import count_noun
-from ml_janitor_cli import edge, explanation, explanation_view, names, prompts
+from ml_janitor_cli import edge
 from ml_janitor_cli.credentials import require_caller
-from ml_janitor_cli.explanation import Explanation
-from ml_janitor_cli.failures import FailedError, end_on_interrupt
+from ml_janitor_cli.edge import FailedError, end_on_interrupt
 from ml_janitor_cli.ledger_session import TABLE_VARIABLE
-from ml_janitor_cli.screen import make_console, print_blocks, show_progress
+from ml_janitor_cli.screen import (
+    COLUMN_GAP,
+    Grid,
+    draw_head,
+    draw_title,
+    make_console,
+    print_blocks,
+    show_progress,
+)
+from ml_janitor_cli.terminal import ERROR_LIMIT, NAME_LIMIT, once_sentence, price_lines, since_text
+
+# --- names ----------------------------------------------------------------------------------------
+#
+# Resources by name: those that a name may mean, and the deletion of a missing one.
+
+MOST_EVENT_PAGES = 10
+"""Maximum pages of CloudTrail's events, 50 each, newest first."""
+
+DELETE_CALLS = {kind.type: f"Delete{kind.noun}" for kind in (APP, *reading.JUDGED_KINDS)} | {
+    "bucket": "DeleteBucket",
+    "repository": "DeleteRepository",
+}
+"""The call that deletes a resource of each kind; calls for S3 objects are in no event history."""
+
+
+class NamedResource(NamedTuple):
+    """One resource and its name in reports."""
+
+    name: str
+    arn: str
+
+    def is_called(self, name: str) -> bool:
+        """Return whether *name* is its name, or the end of its ARN."""
+        return name == self.name or self.arn.lower().endswith(f"/{name.lower()}")
+
+
+def resources_like(aws: Aws, name: str, kinds: Collection[str]) -> Listing[NamedResource]:
+    """
+    List the resources of *kinds* that *name* may be meant for, including ended jobs.
+
+    Where AWS filters by a part of the name, each half is asked for: a typing error spoils only one.
+    """
+    half = len(name) // 2 if len(name) > 3 else 0
+    parts = [part for part in {name[:half], name[half:]} if re.fullmatch(r"[a-zA-Z0-9-]{1,63}", part)]
+
+    def sagemaker(kind: SageMakerKind, **query: str) -> Listing[NamedResource]:
+        return list_kind(
+            aws, kind, lambda entry: NamedResource(kind.name_of(entry), kind.arn_of(aws, entry)), **query
+        )
+
+    def owned(read: Callable[[Aws, set[str]], Listing[reading.TaggableResource]]) -> Listing[NamedResource]:
+        listed = read(aws, set())
+        return Listing(
+            tuple(NamedResource(resource.name, resource.arn) for resource in listed.items), listed.error
+        )
+
+    def apps() -> Listing[NamedResource]:
+        listed = studio_apps.list_apps(aws)
+        return Listing(
+            tuple(NamedResource(app.target.name, app.target.arn) for app in listed.items), listed.error
+        )
+
+    reads: list[Callable[[], Listing[NamedResource]]] = []
+    for kind in reading.JUDGED_KINDS:
+        if kind.type in kinds:
+            queries = [{"NameContains": part} for part in parts] if kind.named_in_arn else [{}]
+            reads += [partial(sagemaker, kind, **query) for query in queries]
+    reads += [apps] if APP.type in kinds else []
+    reads += [partial(owned, reading.list_tagged_buckets)] if "bucket" in kinds else []
+    reads += [partial(owned, reading.list_tagged_repositories)] if "repository" in kinds else []
+    found = aws.map(lambda read: read(), reads)
+    errors = [listed.error for listed in found if listed.error is not None]
+    return Listing(
+        tuple({resource: None for listed in found for resource in listed.items}), "; ".join(errors) or None
+    )
+
+
+def nearest_resource(name: str, known: Collection[NamedResource]) -> NamedResource | None:
+    """Return the resource in *known* whose name is most like *name*, if any is."""
+    by_name = {resource.name: resource for resource in known}
+    near = get_close_matches(name, by_name, 1)
+    return by_name[near[0]] if near else None
+
+
+def find_deletion(aws: Aws, arn: Arn, now: datetime) -> Signal[datetime]:
+    """Find when somebody deleted the resource *arn*, as far back as CloudTrail's event history goes."""
+    if (call := DELETE_CALLS.get(arn.kind)) is None:
+        return NotRead()
+    events = metrics.look_up_events(
+        aws, call, now - metrics.EVENT_RETENTION, now, most_pages=MOST_EVENT_PAGES
+    )
+    parts = set(arn.name.lower().split("/"))
+    for event in events.items:
+        if event.succeeded and parts <= {text.lower() for text in texts_in(event.request)}:
+            return Value(event.at, metrics.LOOKUP_EVENTS)
+    return Absent(metrics.LOOKUP_EVENTS) if events.error is None else Unreadable(events.error)
+
+
+# --- explanation ----------------------------------------------------------------------------------
+#
+# Explanations of verdicts for programs: every signal, every step, and the verdict.
+
+EXPLANATION_VERSION = 2
+
+TAGS_SIGNAL = "tags"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """
+    One resource as one detector judges it: the sweep of nothing but *arn*.
+
+    *deleted* is when it was deleted, if it is not there; *near* is an ARN that may be meant instead. It
+    *exists* if anything else in the account shows it, though the detector does not judge it.
+    """
+
+    arn: str
+    sweep: Sweep
+    deleted: Signal[datetime] = field(default_factory=NotRead)
+    near: str | None = None
+    exists: bool = False
+
+    @property
+    def result(self) -> Result | None:
+        """Return its judgement; None if it is not there or could not be looked at."""
+        return self.sweep.results[0] if self.sweep.results else None
+
+    @property
+    def missing(self) -> bool:
+        """Return whether the detector looked for it, and judges nothing of that ARN."""
+        return not self.sweep.results and self.sweep.error is None
+
+    @property
+    def verdict(self) -> str:
+        """Return the verdict in one word."""
+        match self.result:
+            case None:
+                if not self.missing:
+                    return "not looked at"
+                if self.exists:
+                    return "not judged"
+                return "deleted" if isinstance(self.deleted, Value) else "not found"
+            case Result(verdict=Finding()):
+                return "found"
+            case Result(verdict=kept):
+                return "unknown" if getattr(kept, "unknown", False) else "kept"
+
+
+def signals_with_tags(result: Result) -> tuple[Evidence, ...]:
+    """Return the signals that the rule saw, and the tags, which say what is exempt and whose it is."""
+    seen = result.verdict.evidence
+    if any(evidence.signal == TAGS_SIGNAL for evidence in seen):
+        return seen
+    return (*seen, _tags(result.target))
+
+
+def _tags(target: Target) -> Evidence:
+    shown = None
+    if isinstance(target.tags, Value):
+        shown = ", ".join(f"{key}={value}" for key, value in sorted(target.tags.value.items())) or "none"
+    return signal(TAGS_SIGNAL, target.tags, shown)
+
+
+def explanation_json(explained: Sequence[Explanation], *, time: datetime, account: str) -> str:
+    """Return the document as JSON text, ASCII only like a report's."""
+    document = {
+        "version": EXPLANATION_VERSION,
+        "time": iso_time(time),
+        "account": account,
+        "explanations": [_document(judged) for judged in explained],
+    }
+    return json.dumps(document, indent=2, ensure_ascii=True, allow_nan=False) + "\n"
+
+
+def _document(explained: Explanation) -> dict[str, Any]:
+    about = {
+        "arn": explained.arn,
+        "detector": explained.sweep.detector,
+        "region": explained.sweep.region,
+        "verdict": explained.verdict,
+        "error": explained.sweep.error,
+    }
+    if (result := explained.result) is None:
+        deleted = explained.deleted.value if isinstance(explained.deleted, Value) else None
+        return about | {"deleted": iso_time(deleted), "did_you_mean": explained.near}
+    verdict = result.verdict
+    finding = verdict if isinstance(verdict, Finding) else None
+    return about | {
+        "name": result.target.name,
+        "created": iso_time(result.target.created),
+        "owner": result.owner,
+        "signals": [
+            evidence_fields(seen) | {"source": seen.source or None, "at": iso_time(seen.at)}
+            for seen in signals_with_tags(result)
+        ],
+        "steps": list(verdict.steps),
+        "reason": verdict.reason,
+        "confidence": finding.confidence.value if finding else None,
+        "action": finding.action if finding else None,
+        "undo_by_hand": undo_by_hand_text(result) or None,
+        "since": iso_time(finding.since) if finding else None,
+        "monthly_usd": usd_number(result.monthly_usd),
+        "accrued_usd": usd_number(result.accrued_usd),
+        **once_and_risk_fields(result.cost),
+    }
+
+
+# --- explanation view -----------------------------------------------------------------------------
+#
+# Explanations of verdicts, drawn for a terminal.
+
+EXPLANATION_INDENT = 2
+ARN_LIMIT = 2_048
+SIGNAL_WIDTH = 30
+ROOM_FOR_VALUE = 30
+"""Width below which source calls move from beside the values to below them."""
+
+NOT_JUDGED_TEXT = "It exists, but is not among those that are judged: docs/detectors says which are."
+"""Text for a resource that exists, such as an incomplete job, where a detector judges completed jobs only."""
+
+VERDICT_STYLES = {"found": "bold red", "kept": "bold green", "unknown": "bold yellow"}
+
+
+def draw_explanations(
+    explained: Sequence[Explanation], *, now: datetime, account: str, width: int, notes: Sequence[str] = ()
+) -> Iterator[RenderableType]:
+    """Yield each resource once, with every detector that judges it; then *notes*."""
+    facts = [f"account {escape_text(account)}", format_time(now), "dry run, nothing changed"]
+    yield Group(
+        draw_title("ML Janitor", explanations_headline(explained)),
+        Text("  ".join(facts), style="dim"),
+    )
+    for arn, of_arn in groupby(explained, key=lambda judged: judged.arn):
+        judged = list(of_arn)
+        yield draw_resource(arn, judged, now)
+        for answer in judged:
+            if not answer.missing:
+                yield draw_answer([answer], now, width)
+        if missing := [answer for answer in judged if answer.missing]:
+            yield draw_answer(missing, now, width)
+    if notes:
+        yield Group(*(Text(escape_text(note, ERROR_LIMIT), style="dim") for note in notes))
+
+
+def draw_answer(alike: Sequence[Explanation], now: datetime, width: int) -> RenderableType:
+    """Draw the answer of one detector about a resource, or of several with the same answer."""
+    return Group(
+        draw_verdict(alike),
+        Padding(draw_answer_body(alike[0], now, width - EXPLANATION_INDENT), (0, 0, 0, EXPLANATION_INDENT)),
+    )
+
+
+def explanations_headline(explained: Sequence[Explanation]) -> str:
+    """Summarize the explanations in one sentence."""
+    verdicts = [answer.verdict for answer in explained]
+    counts = [f"{verdicts.count(verdict)} {verdict}" for verdict in dict.fromkeys(verdicts)]
+    resources = len({answer.arn for answer in explained})
+    return (
+        f"{count_noun(len(verdicts), 'verdict')} on {count_noun(resources, 'resource')}: {', '.join(counts)}."
+    )
+
+
+def draw_resource(arn: str, judged: Sequence[Explanation], now: datetime) -> RenderableType:
+    """Say which resource it is."""
+    lines: list[RenderableType] = []
+    results = [answer.result for answer in judged if answer.result is not None]
+    result = next((found for found in results if found.target.arn.lower() == arn.lower()), None)
+    name = result.target.name if result else Arn.parse(arn).name
+    lines.append(Text(escape_text(name, NAME_LIMIT), style="bold", overflow="fold"))
+    lines.append(Text(escape_text(arn, ARN_LIMIT), style="dim", overflow="fold"))
+    if result is not None:
+        created = result.target.created
+        facts = [
+            f"{escape_text(result.target.kind)} in {escape_text(result.target.region)}",
+            f"created {format_time(created)}, {format_age(now - created)} ago"
+            if created
+            else "creation time unknown",
+            f"owner {escape_text(result.owner)}" if result.owner else NO_OWNER,
+        ]
+        lines.append(Text("  ".join(facts)))
+    return Group(*lines)
+
+
+def draw_verdict(alike: Sequence[Explanation]) -> RenderableType:
+    """Draw the detectors, and their verdict in a word or two."""
+    first = alike[0]
+    text = first.verdict
+    if first.result is not None and isinstance(first.result.verdict, Finding):
+        text += f", {first.result.verdict.confidence}"
+    names = Text(", ".join(escape_text(answer.sweep.detector) for answer in alike), style="bold cyan")
+    return draw_head(names, Text(text, style=VERDICT_STYLES.get(first.verdict, "bold")))
+
+
+def draw_answer_body(answer: Explanation, now: datetime, width: int) -> RenderableType:
+    """Draw signals, steps and verdict; or why there are none."""
+    lines: list[RenderableType] = []
+    if answer.missing and answer.exists:
+        lines.append(Text(NOT_JUDGED_TEXT))
+    elif answer.missing:
+        lines.append(Text(f"It is not in {escape_text(answer.sweep.region)}: {absence_text(answer)}."))
+        if answer.near is not None:
+            lines.append(Text(f"Did you mean {escape_text(answer.near, ARN_LIMIT)}?", overflow="fold"))
+    if answer.result is not None:
+        if answer.result.target.arn.lower() != answer.arn.lower():
+            lines.append(Text(f"Judged as one of {escape_text(answer.result.target.name)}.", overflow="fold"))
+        lines += [_signals(signals_with_tags(answer.result), width), "", _steps(answer.result)]
+        lines += _proposal(answer.result, now)
+    if answer.sweep.error is not None:
+        lines.append(Text(f"Not complete: {escape_text(answer.sweep.error, ERROR_LIMIT)}", style="red"))
+    return Group(*lines)
+
+
+def absence_text(answer: Explanation) -> str:
+    """Say why it is not there, as far as anything shows."""
+    elsewhere = "" if Arn.parse(answer.arn).region else "; it may be in another region (see --region)"
+    match answer.deleted:
+        case Value(at, source):
+            return f"it was deleted ({source}, {format_time(at)})"
+        case Absent(source):
+            return (
+                f"nothing shows that it ever was ({source} knows no deletion of it); check the ARN{elsewhere}"
+            )
+        case Unreadable(error):
+            return (
+                f"whether it ever was is unknown ({escape_text(error, ERROR_LIMIT)}); check the "
+                f"ARN{elsewhere}"
+            )
+        case _:
+            return f"whether it ever was is unknown; check the ARN{elsewhere}"
+
+
+def _signals(seen: Sequence[Evidence], width: int) -> RenderableType:
+    """Draw every signal with its value, its time, and the call that it is from."""
+    longest = max(cell_len(escape_text(evidence.signal)) for evidence in seen)
+    source = max(cell_len(escape_text(evidence.source)) for evidence in seen)
+    name = min(SIGNAL_WIDTH, longest)
+    room = width - name - source - 2 * COLUMN_GAP
+    beside = room >= ROOM_FOR_VALUE
+    if not beside:
+        name = min(width // 3, longest)
+    table = Grid()
+    table.add_column(width=name, overflow="fold")
+    table.add_column(width=room if beside else width - name - COLUMN_GAP, overflow="fold")
+    if beside:
+        table.add_column(style="dim", no_wrap=True)
+    for evidence in seen:
+        call = Text(escape_text(evidence.source), style="dim")
+        lines = [*_value(evidence), *_time(evidence)]
+        if beside:
+            table.add_row(Text(escape_text(evidence.signal), style="dim"), Group(*lines), call)
+        else:
+            table.add_row(
+                Text(escape_text(evidence.signal), style="dim"),
+                Group(*lines, *([call] if evidence.source else [])),
+            )
+    return table
+
+
+def _value(evidence: Evidence) -> list[Text]:
+    if evidence.error is not None:
+        return [Text(f"not readable: {escape_text(evidence.error, ERROR_LIMIT)}", style="yellow")]
+    match evidence.value:
+        case None:
+            return [Text("none", style="dim")]
+        case str() if evidence.signal == TAGS_SIGNAL:
+            return [Text(escape_text(tag)) for tag in evidence.value.split(", ")]
+        case bool() | str():
+            return [Text(escape_text(str(evidence.value), ERROR_LIMIT))]
+        case int():
+            return [Text(f"{evidence.value:,}")]
+        case _:
+            return [Text(f"{evidence.value:g}")]
+
+
+def _time(evidence: Evidence) -> list[Text]:
+    """Draw the time of the signal, unless its value says so already."""
+    if (
+        evidence.at is None
+        or f"{evidence.at:%Y-%m-%dT%H:%M}" in str(evidence.value)
+        or format_time(evidence.at) in str(evidence.value)
+    ):
+        return []
+    return [Text(format_time(evidence.at), style="dim")]
+
+
+def _steps(result: Result) -> RenderableType:
+    """Draw the rule's steps in the order they were taken; the last one is the verdict."""
+    steps = result.verdict.steps or (result.verdict.reason,)
+    table = Grid()
+    table.add_column(justify="right", style="dim", no_wrap=True)
+    table.add_column()
+    for number, step in enumerate(steps, start=1):
+        table.add_row(
+            str(number), Text(escape_text(step, ERROR_LIMIT), style="bold" if number == len(steps) else "")
+        )
+    return table
+
+
+def _proposal(result: Result, now: datetime) -> Iterator[RenderableType]:
+    """Draw the cost of a finding, and the proposed action."""
+    if not isinstance(result.verdict, Finding):
+        return
+    finding, facts = result.verdict, []
+    if (cost := finding.cost) is not None:
+        amount, per, *rate = price_lines(cost)
+        facts += [
+            f"Cost: {', '.join((f'{amount} {per}', *rate))} ({escape_text(cost.source) or 'no source'})"
+        ]
+    if once := once_sentence(finding.cost):
+        facts.append(f"{once[0].lower()}{once[1:].rstrip('.')}")
+    if finding.since is not None:
+        facts.append(f"waste since {since_text(finding, now)}")
+    yield ""
+    if facts:
+        text = "; ".join(facts)
+        yield Text(f"{text[0].upper()}{text[1:]}")
+    yield Text(f"Proposed: {escape_text(finding.action)}", style="cyan")
+    if by_hand := undo_by_hand_text(result):
+        yield Text(f"{by_hand[0].upper()}{escape_text(by_hand[1:], ERROR_LIMIT)}.", overflow="fold")
+
+
+# --- explain --------------------------------------------------------------------------------------
 
 NO_LEDGER_NOTE = (
     f"No ledger is named (--table or {TABLE_VARIABLE}): what people kept or snoozed is not looked at."
@@ -113,12 +548,10 @@ def explain(
     if isinstance(holds, Unreadable):
         notes = [f"What people kept or snoozed could not be read: {holds.error}"]
     if json:
-        sys.stdout.write(explanation.explanation_json(answers, time=at, account=account))
+        sys.stdout.write(explanation_json(answers, time=at, account=account))
     else:
         screen = make_console(sys.stdout)
-        blocks = explanation_view.draw_explanations(
-            answers, now=at, account=account, width=screen.width, notes=notes
-        )
+        blocks = draw_explanations(answers, now=at, account=account, width=screen.width, notes=notes)
         print_blocks(screen, blocks)
     verdicts = {explained.verdict for explained in answers}
     if isinstance(holds, Unreadable) or any(explained.sweep.error is not None for explained in answers):
@@ -167,15 +600,15 @@ def find_arn(aws: Aws, name: str, settings: Settings) -> str:
     """Return the ARN of the resource called *name*; a person chooses among several. Raises Refused."""
     kinds = {kind for detector in settings.registry for kind in detector.kinds}
     with show_progress(f"looking for {escape_text(name)}"):
-        known = names.resources_like(aws, name, kinds)
+        known = resources_like(aws, name, kinds)
     arns = [resource.arn for resource in known.items if resource.is_called(name)]
     if len(arns) == 1:
         return arns[0]
     if arns:
-        return prompts.ask_choice(f"{len(arns)} resources are called {escape_text(name)}", arns)
+        return edge.ask_choice(f"{len(arns)} resources are called {escape_text(name)}", arns)
     if known.error is not None:
         raise FailedError(f"{name} could not be looked for: {known.error}")
-    near = names.nearest_resource(name, known.items)
+    near = nearest_resource(name, known.items)
     hint = f"did you mean {near.name} ({near.arn})?" if near else "--region says where else to look"
     raise edge.CommandRefusedError(f"nothing in {aws.region} is called {name}; {hint}")
 
@@ -232,7 +665,7 @@ def find_absence(
     """Find when a missing resource was deleted; if nothing shows a deletion, find an ARN like its own."""
     aws, text = unanswered[0].aws, unanswered[0].arn
     arn = Arn.parse(text)
-    deleted = names.find_deletion(aws, arn, now)
+    deleted = find_deletion(aws, arn, now)
     if not isinstance(deleted, Value) and ledger is not None:
         known = read_signal(
             lambda: [
@@ -248,5 +681,5 @@ def find_absence(
     if isinstance(deleted, Value):
         return deleted, None
     name = arn.name.rpartition("/")[2]
-    near = names.nearest_resource(name, names.resources_like(aws, name, {arn.kind}).items)
+    near = nearest_resource(name, resources_like(aws, name, {arn.kind}).items)
     return deleted, near.arn if near else None

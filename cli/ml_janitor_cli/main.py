@@ -21,13 +21,11 @@ from ml_janitor_cli.edge import CommandInterruptedError, CommandRefusedError
 from ml_janitor_cli.entry import version_line
 from ml_janitor_cli.estimate.command import estimate
 from ml_janitor_cli.explain import explain
-from ml_janitor_cli.findings import findings
-from ml_janitor_cli.hold_commands import approve, keep, snooze
+from ml_janitor_cli.ledger_commands import approve, findings, keep, restart, snooze, undo
 from ml_janitor_cli.policies.command import policies
 from ml_janitor_cli.replay import replay
 from ml_janitor_cli.sandbox import sandbox
 from ml_janitor_cli.sweep import sweep
-from ml_janitor_cli.undo import restart, undo
 
 HELP_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 

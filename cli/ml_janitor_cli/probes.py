@@ -12,7 +12,7 @@ from botocore import xform_name
 from botocore.exceptions import ClientError, UnknownServiceError
 from botocore.model import OperationModel, OperationNotFoundError, Shape
 
-from ml_janitor.aws.answers import failure_text
+from ml_janitor.aws.calls import failure_text
 from ml_janitor.aws.client import Aws
 from ml_janitor.engine.detector import Grant
 

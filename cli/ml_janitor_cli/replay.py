@@ -139,7 +139,7 @@ def read_event(file: Path) -> Any:
 def handle_event(event: Any, context: LocalContext, handler: HandlerName) -> dict[str, Any] | str:
     """Return the function's answer to *event*, or why there is none."""
     from ml_janitor import handlers
-    from ml_janitor.aws.answers import error_text
+    from ml_janitor.aws.calls import error_text
     from ml_janitor.config.events import MalformedEventError
     from ml_janitor.config.settings import SettingsError
 

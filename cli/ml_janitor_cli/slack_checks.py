@@ -8,14 +8,20 @@ from dataclasses import replace
 from functools import cache, partial
 from typing import Any
 
-from ml_janitor.config.routes import unmatched_routes
+from ml_janitor.config.sections import unmatched_routes
 from ml_janitor.config.settings import Settings
 from ml_janitor.slack import ingress
-from ml_janitor.slack.bot import QUIET_LOGGER, REQUEST_SECONDS
-from ml_janitor.slack.refusals import ERROR_REMEDIES, TEMPORARY_ERRORS
-from ml_janitor.slack.retries import CONNECTION_ERRORS, SlackError
-from ml_janitor.slack.secret import ONE_CHANNEL_ERROR, parse_token_or_url
-from ml_janitor.slack.sender import SLACK_API
+from ml_janitor.slack.client import (
+    CONNECTION_ERRORS,
+    ERROR_REMEDIES,
+    ONE_CHANNEL_ERROR,
+    QUIET_LOGGER,
+    REQUEST_SECONDS,
+    SLACK_API,
+    TEMPORARY_ERRORS,
+    SlackError,
+    parse_token_or_url,
+)
 from ml_janitor_cli.stack import Check, CheckOutcome, MissingResource, RegionServices, Trouble, read_answer
 
 BOT_SCOPES: Mapping[str, str] = {

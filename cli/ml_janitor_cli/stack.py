@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import partial
+from itertools import batched
 from typing import Any, cast
 
 import boto3
 from botocore.exceptions import ClientError
 
-from ml_janitor.aws.boto_client import ServiceName, make_client
+from ml_janitor.aws.calls import ServiceName, make_client
+from ml_janitor.config.schedules import overdue_after
+from ml_janitor.core.durations import format_age
+from ml_janitor.ledger.latest import BILL_KEY, LastRun, LastSweep, LatestRecords, LatestRuns
+from ml_janitor.ledger.table import Table
 from ml_janitor_cli.probes import ProbeAnswer, classify_error
 
 STACK_NAME = "MlJanitor"
@@ -185,3 +192,387 @@ def read_answer[T](
         if isinstance(error, ClientError) and error.response.get("Error", {}).get("Code") in gone:
             return MissingResource()
         return Trouble(CheckOutcome.REFUSED if answer is ProbeAnswer.REFUSED else CheckOutcome.FAILED, why)
+
+
+# --- stack alarms ---------------------------------------------------------------------------------
+#
+# Signs of trouble in a deployed stack: queues, alarms, and the subscribers of alarms.
+
+ALARM_TYPE, QUEUE_TYPE, TOPIC_TYPE = "AWS::CloudWatch::Alarm", "AWS::SQS::Queue", "AWS::SNS::Topic"
+
+ALARMS_A_CALL = 100
+"""The most names that DescribeAlarms takes (API reference)."""
+
+OLDEST_MESSAGE_METRIC = "ApproximateAgeOfOldestMessage"
+FAILED_QUEUE, UNDELIVERED_QUEUE = "Failed", "Undelivered"
+QUEUE_CONTENTS = {FAILED_QUEUE: "runs that failed", UNDELIVERED_QUEUE: "events that could not be delivered"}
+
+
+def check_queues(
+    here: RegionServices, stack: DeployedStack, about: str, construct: str, now: datetime, *queues: str
+) -> Check:
+    """Check whether messages wait in one of a function's *queues*."""
+    waiting: dict[str, int] = {}
+    seen = []
+    for part in queues:
+        url = stack.physical_id(construct, part, QUEUE_TYPE)
+        numbers = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
+        ask = partial(here.client("sqs").get_queue_attributes, QueueUrl=url, AttributeNames=[*numbers])
+        asked: Any = MissingResource() if url is None else read_answer(ask)
+        match asked:
+            case Trouble():
+                return asked.check("queues", about=about, action="sqs:GetQueueAttributes")
+            case MissingResource():
+                return Check.wrong(
+                    "queues",
+                    f"its queue for {QUEUE_CONTENTS[part]} was deleted",
+                    DEPLOY_AGAIN_ADVICE,
+                    about=about,
+                    short="deleted",
+                )
+        if count := sum(int(asked["Attributes"][number]) for number in numbers):
+            waiting[part] = count
+            seen.append(
+                f"{count} in {part} ({QUEUE_CONTENTS[part]}), {oldest_message_age(here, str(url), now)}"
+            )
+    if not waiting:
+        return Check.fine("queues", "empty", about=about)
+    return Check.wrong(
+        "queues",
+        f"messages wait: {'; '.join(seen)}",
+        f"see {OPERATING_PAGE}, {' and '.join(f'{part}Messages' for part in waiting)}",
+        about=about,
+        short=f"{sum(waiting.values())} waiting",
+    )
+
+
+def oldest_message_age(here: RegionServices, url: str, now: datetime) -> str:
+    """Say how old the oldest message of a queue is, which only CloudWatch knows."""
+    query = {
+        "Id": "oldest",
+        "MetricStat": {
+            "Metric": {
+                "Namespace": "AWS/SQS",
+                "MetricName": OLDEST_MESSAGE_METRIC,
+                "Dimensions": [{"Name": "QueueName", "Value": url.rpartition("/")[2]}],
+            },
+            "Period": 300,
+            "Stat": "Maximum",
+        },
+    }
+    ask = partial(
+        here.client("cloudwatch").get_metric_data,
+        MetricDataQueries=[query],
+        StartTime=now - timedelta(hours=1),
+        EndTime=now,
+    )
+    match read_answer(ask):
+        case {"MetricDataResults": [{"Values": [latest, *_]}]}:
+            return f"the oldest {format_age(timedelta(seconds=latest))} old"
+        case _:
+            return "for how long is not known"
+
+
+def check_alarms(
+    here: RegionServices, stack: DeployedStack, constructs: Mapping[str, str], now: datetime
+) -> list[Check]:
+    """Check the alarms of each function and its construct: whether they exist, and which are in ALARM."""
+    wanted = {name: parts for name, of in constructs.items() if (parts := stack.parts(of, ALARM_TYPE))}
+    names = [name for parts in wanted.values() for name in parts.values()]
+
+    def described() -> dict[str, Mapping[str, Any]]:
+        return {
+            alarm["AlarmName"]: alarm
+            for some in batched(names, ALARMS_A_CALL)
+            for page in here.client("cloudwatch")
+            .get_paginator("describe_alarms")
+            .paginate(AlarmNames=[*some])
+            for alarm in page["MetricAlarms"]
+        }
+
+    found = read_answer(described)
+    if isinstance(found, Trouble | MissingResource):
+        trouble = (
+            found if isinstance(found, Trouble) else Trouble(CheckOutcome.FAILED, "CloudWatch has no alarms")
+        )
+        return [trouble.check("alarms", about=name, action="cloudwatch:DescribeAlarms") for name in wanted]
+    return [
+        check for name, parts in wanted.items() for check in check_function_alarms(name, parts, found, now)
+    ]
+
+
+def check_function_alarms(
+    about: str, parts: Mapping[str, str], found: Mapping[str, Mapping[str, Any]], now: datetime
+) -> list[Check]:
+    """Check the alarms of one function."""
+    wrong = partial(Check.wrong, "alarms", about=about)
+    checks = []
+    for kind, name in parts.items():
+        if (alarm := found.get(name)) is None:
+            checks.append(
+                wrong(seen=f"the alarm {kind} was deleted", to_do=DEPLOY_AGAIN_ADVICE, short="deleted")
+            )
+        elif alarm["StateValue"] == "ALARM":
+            since = format_age(now - alarm["StateUpdatedTimestamp"])
+            seen = f"{kind} has been in ALARM for {since}: {alarm.get('StateReason', '')}"
+            checks.append(wrong(seen=seen, to_do=f"see {OPERATING_PAGE}, {kind}", short="in ALARM"))
+        elif not alarm["ActionsEnabled"]:
+            checks.append(
+                wrong(seen=f"the alarm {kind} tells nobody: its actions are off", to_do=DEPLOY_AGAIN_ADVICE)
+            )
+    seen = f"{len(parts)} quiet"
+    return checks or [Check.fine("alarms", seen, about=about)]
+
+
+def check_alarm_topic(here: RegionServices, stack: DeployedStack) -> Check:
+    """Check that anybody hears of an alarm."""
+    topic = stack.physical_id("Alarms", "", TOPIC_TYPE)
+    wrong = partial(Check.wrong, "alarm topic")
+    if topic is None:
+        return wrong(seen="the stack has no topic for alarms", to_do=DEPLOY_AGAIN_ADVICE)
+
+    def subscribed() -> list[Any]:
+        pages = here.client("sns").get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic)
+        return [subscription for page in pages for subscription in page["Subscriptions"]]
+
+    match read_answer(subscribed):
+        case Trouble() as trouble:
+            return trouble.check("alarm topic", action="sns:ListSubscriptionsByTopic")
+        case MissingResource():
+            return wrong(seen="the topic for alarms was deleted", to_do=DEPLOY_AGAIN_ADVICE)
+        case list(found):
+            pending = [
+                subscription
+                for subscription in found
+                if subscription["SubscriptionArn"] == "PendingConfirmation"
+            ]
+            if len(found) > len(pending):
+                seen = f"{len(found) - len(pending)} subscribed"
+                return Check.fine("alarm topic", seen)
+            seen = (
+                "nobody has confirmed a subscription"
+                if pending
+                else "nobody is subscribed, so no alarm wakes anybody"
+            )
+            subscribe = f"aws sns subscribe --topic-arn {topic} --protocol email"
+            return wrong(seen=seen, to_do=f"{subscribe} --notification-endpoint YOU@EXAMPLE.COM")
+
+
+# --- stack checks ---------------------------------------------------------------------------------
+#
+# Checks of each function of a deployed stack, with the next step for each fault.
+
+FUNCTION_TYPE, SCHEDULE_TYPE = "AWS::Lambda::Function", "AWS::Scheduler::Schedule"
+TABLE_TYPE = "AWS::DynamoDB::Table"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpectedFunction:
+    """
+    A function as the settings want it, if they do: its *construct* in the stack, and its *schedule*.
+
+    A function without a schedule is called when somebody asks for something; it need not be there. A function
+    that *answers* its caller has no queue for failed runs.
+    """
+
+    name: str
+    construct: str
+    schedule: str = ""
+    enabled: bool = True
+    sweeps: bool = True
+    answers: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckSurroundings:
+    """The surroundings of the checks of one function: in an *organization*, its runs have many accounts."""
+
+    account: str
+    regions: Sequence[str]
+    time_zone: str
+    now: datetime
+    organization: bool = False
+
+
+def check_function_parts(
+    here: RegionServices, stack: DeployedStack, function: ExpectedFunction, around: CheckSurroundings
+) -> Iterator[Check]:
+    """Check everything about one function."""
+    deployed = stack.physical_id(function.construct, "Function", FUNCTION_TYPE)
+    if deployed is None:
+        if function.enabled and function.schedule:
+            yield Check.wrong(
+                "function",
+                "it is not in the stack",
+                "make deploy adds it; or it is meant to be off: say so with enabled = false",
+                about=function.name,
+            )
+        return
+    if not function.enabled:
+        yield Check.wrong(
+            "function",
+            "it is deployed, but switched off in the settings here",
+            "make deploy takes it away; or these are not the settings that were deployed",
+            about=function.name,
+        )
+    yield check_function(here, deployed, function)
+    if function.schedule:
+        schedule, created = check_schedule(here, stack, function, around)
+        yield schedule
+        yield check_last_run(here, stack, function, around, created)
+        queues = [*QUEUE_CONTENTS]
+    else:
+        yield Check.fine("schedule", "when it is asked", about=function.name)
+        queues = [] if function.answers else [FAILED_QUEUE]
+    if queues:
+        yield check_queues(here, stack, function.name, function.construct, around.now, *queues)
+    else:
+        yield Check.fine("queues", "none", about=function.name)
+
+
+def check_function(here: RegionServices, deployed: str, function: ExpectedFunction) -> Check:
+    """Check that Lambda has it, and can run it."""
+    wrong = partial(Check.wrong, "function", about=function.name)
+    asked = read_answer(partial(here.client("lambda").get_function_configuration, FunctionName=deployed))
+    match asked:
+        case Trouble():
+            return asked.check("function", about=function.name, action="lambda:GetFunctionConfiguration")
+        case MissingResource():
+            return wrong(seen=f"the function {deployed} was deleted", to_do=DEPLOY_AGAIN_ADVICE)
+        case {"State": "Failed"} | {"LastUpdateStatus": "Failed"}:
+            why = asked.get("StateReason") or asked.get("LastUpdateStatusReason") or "Lambda does not say why"
+            return wrong(seen=f"Lambda cannot run it: {why}", to_do=DEPLOY_AGAIN_ADVICE)
+        case _:
+            seen = f"{asked['Runtime']}, {', '.join(asked['Architectures'])}"
+            return Check.fine("function", seen, about=function.name)
+
+
+def check_schedule(
+    here: RegionServices, stack: DeployedStack, function: ExpectedFunction, around: CheckSurroundings
+) -> tuple[Check, datetime | None]:
+    """Check that its schedule is there, on, and as in the settings; return since when it is there."""
+    wrong = partial(Check.wrong, "schedule", about=function.name)
+    name = stack.physical_id(function.construct, "Schedule", SCHEDULE_TYPE)
+    asked = (
+        MissingResource()
+        if name is None
+        else read_answer(partial(here.client("scheduler").get_schedule, Name=name))
+    )
+    match asked:
+        case Trouble():
+            return asked.check("schedule", about=function.name, action="scheduler:GetSchedule"), None
+        case MissingResource():
+            return wrong(
+                seen="its schedule was deleted, so nothing runs it",
+                to_do=DEPLOY_AGAIN_ADVICE,
+                short="deleted",
+            ), None
+    created: datetime = asked["CreationDate"]
+    expression, zone = asked["ScheduleExpression"], asked.get("ScheduleExpressionTimezone", "UTC")
+    if asked["State"] != "ENABLED":
+        to_do = "enable it in EventBridge Scheduler, or make deploy REVERT=1"
+        return wrong(
+            seen="its schedule is disabled, so nothing runs it", to_do=to_do, short="disabled"
+        ), created
+    if (expression, zone) != (function.schedule, around.time_zone):
+        seen = (
+            f"it runs on {expression} ({zone}); the settings here say "
+            f"{function.schedule} ({around.time_zone})"
+        )
+        to_do = "make deploy sets it; or these are not the settings that were deployed"
+        return wrong(seen=seen, to_do=to_do, short="not the settings'"), created
+    return Check.fine("schedule", expression, about=function.name), created
+
+
+def check_last_run(
+    here: RegionServices,
+    stack: DeployedStack,
+    function: ExpectedFunction,
+    around: CheckSurroundings,
+    created: datetime | None,
+) -> Check:
+    """Check when it last ran, by the ledger, and how that went: of several regions, the worst."""
+    name = next((physical for (_, kind), physical in stack.resources.items() if kind == TABLE_TYPE), None)
+    if name is None:
+        return Check.wrong("last run", "the stack has no ledger", DEPLOY_AGAIN_ADVICE, about=function.name)
+    table = Table(here.client("dynamodb"), name)
+    latest = LatestRecords(table)
+    if function.sweeps and around.organization:
+        return check_run_record(
+            read_answer(partial(LatestRuns(table).last, function.name)), function, around, created
+        )
+    if not function.sweeps:
+        ask = partial(last_bill_time, latest) if function.name == BILL_KEY else latest.digest
+        return check_run_record(read_answer(partial(ask, around.account)), function, around, created)
+    checks = [
+        check_run_record(
+            read_answer(partial(latest.sweep, function.name, around.account, region)),
+            function,
+            around,
+            created,
+            region,
+        )
+        for region in around.regions
+    ]
+    return next((check for check in checks if check.outcome is not CheckOutcome.FINE), checks[0])
+
+
+def last_bill_time(latest: LatestRecords, account: str) -> datetime | None:
+    """Return when the bill was read last."""
+    bill = latest.bill(account)
+    return None if bill is None else bill.time
+
+
+def check_run_record(
+    asked: LastSweep | LastRun | datetime | Trouble | MissingResource | None,
+    function: ExpectedFunction,
+    around: CheckSurroundings,
+    created: datetime | None,
+    region: str = "",
+) -> Check:
+    """Check the ledger's record of a run."""
+    where = f" in {region}" if len(around.regions) > 1 and region else ""
+    match asked:
+        case Trouble():
+            return asked.check("last run", about=function.name, action="dynamodb:GetItem")
+        case MissingResource():
+            short, seen, to_do = (
+                "deleted",
+                "the ledger's table was deleted",
+                f"see {OPERATING_PAGE}, The ledger is gone",
+            )
+        case None:
+            short, seen, to_do = judge_missing_run(function, around.now, created)
+        case LastSweep(time=at, error=error):
+            short, seen, to_do = judge_run(function, around.now, at, error)
+        case LastRun(begun=at, unread=unread):
+            lost = f"accounts and regions that left no result: {unread}" if unread else None
+            short, seen, to_do = judge_run(function, around.now, at, lost)
+        case at:
+            short, seen, to_do = judge_run(function, around.now, at, None)
+    outcome = CheckOutcome.WRONG if to_do else CheckOutcome.FINE
+    seen = f"{seen}{where}"
+    return Check(about=function.name, what="last run", outcome=outcome, seen=seen, to_do=to_do, short=short)
+
+
+def judge_missing_run(
+    function: ExpectedFunction, now: datetime, created: datetime | None
+) -> tuple[str, str, str]:
+    """Judge a missing record of a run, and say what to do: nothing while it is not due."""
+    if created is None or now - created <= overdue_after(function.schedule):
+        return "none yet", "none yet", ""
+    seen = f"it has never run, and its schedule has been there for {format_age(now - created)}"
+    return "never", seen, f"see {OPERATING_PAGE}, DidNotRun"
+
+
+def judge_run(
+    function: ExpectedFunction, now: datetime, at: datetime, error: str | None
+) -> tuple[str, str, str]:
+    """Judge the latest run, and say what to do: nothing if it was recent and complete."""
+    since = format_age(now - at)
+    if now - at > overdue_after(function.schedule):
+        return "overdue", f"it last ran {since} ago, and is overdue", f"see {OPERATING_PAGE}, DidNotRun"
+    if error is not None:
+        seen = f"its last run, {since} ago, was not complete: {error}"
+        return "incomplete", seen, f"see {OPERATING_PAGE}, Errors"
+    return f"{since} ago", f"{since} ago", ""

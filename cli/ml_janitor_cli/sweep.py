@@ -13,21 +13,25 @@ import typer
 from ml_janitor.acting.acting import Acting, due_findings, mark_refused_findings
 from ml_janitor.acting.after_sweep import record_not_done_causes
 from ml_janitor.aws.client import Aws
-from ml_janitor.core.cause import CauseCode
 from ml_janitor.core.model import Kept
-from ml_janitor.core.results import Outcome, Result, Sweep
+from ml_janitor.core.results import CauseCode, Outcome, Result, Sweep
 from ml_janitor.core.text import escape_text, format_time
 from ml_janitor.engine.detector import Detector
 from ml_janitor.engine.policy import RunPolicy
 from ml_janitor.engine.run import sweep_region as swept
-from ml_janitor.ledger.action import Action
-from ml_janitor.ledger.entries import Entry
-from ml_janitor.ledger.leases import LeaseTakenError
+from ml_janitor.ledger.actions import Action
+from ml_janitor.ledger.findings import Entry
+from ml_janitor.ledger.limits import LeaseTakenError
 from ml_janitor.report.causes import CAUSE_TEXTS, limit_texts, outcome_note
-from ml_janitor_cli import edge, prompts
-from ml_janitor_cli.failures import FailedError
-from ml_janitor_cli.ledger_command import LedgerAccess, ledger_command
-from ml_janitor_cli.ledger_session import LedgerSession, make_wait, require_undo_key
+from ml_janitor_cli import edge
+from ml_janitor_cli.edge import FailedError
+from ml_janitor_cli.ledger_session import (
+    LedgerAccess,
+    LedgerSession,
+    ledger_command,
+    make_wait,
+    require_undo_key,
+)
 from ml_janitor_cli.screen import draw_beside_ids, make_console, print_blocks
 
 STALE_ANSWER = timedelta(hours=1)
@@ -106,7 +110,7 @@ def sweep(
             )
             return 1 if broken else 0
         if not yes:
-            typed = prompts.ask_text(f"To act on {due} in account {at.account}, type the account id")
+            typed = edge.ask_text(f"To act on {due} in account {at.account}, type the account id")
             if typed != at.account:
                 raise edge.CommandRefusedError("that is not the account id; nothing was done")
             if at.clock() - at.now > STALE_ANSWER:

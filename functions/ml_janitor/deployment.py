@@ -10,36 +10,32 @@ from typing import TYPE_CHECKING
 import boto3
 
 from ml_janitor.acting.acting import Acting
-from ml_janitor.acting.undo_run import UndoRun
-from ml_janitor.acting.undoing import CannotUndoError, Undoing
-from ml_janitor.acting.undos import by_hand_cause
+from ml_janitor.acting.undoing import CannotUndoError, Undoing, UndoRun, by_hand_cause
 from ml_janitor.acting.warning import Warner
 from ml_janitor.config.member_roles import RoleKind, member_role_name
 from ml_janitor.config.settings import Settings
 from ml_janitor.ledger.actions import Actions
 from ml_janitor.ledger.findings import Ledger
-from ml_janitor.ledger.holds import Holds
 from ml_janitor.ledger.limits import ActionLimits
-from ml_janitor.ledger.requests import ButtonRequests
+from ml_janitor.ledger.requests import ButtonRequests, Holds
 from ml_janitor.ledger.table import Table
 from ml_janitor.report.causes import cause_sentence
 from ml_janitor.report.telemetry import measure_refused
 from ml_janitor.report.warnings import warning_terms
-from ml_janitor.scheduled.places import SweepPlace
-from ml_janitor.slack.digest_actions import ActionHistory
-from ml_janitor.slack.message_updates import MessageUpdates
-from ml_janitor.slack.retries import SlackError
-from ml_janitor.slack.warnings import WarningSender
+from ml_janitor.scheduled.invocation import SweepPlace
+from ml_janitor.slack.client import SlackError
+from ml_janitor.slack.digest import ActionHistory
+from ml_janitor.slack.warnings import MessageUpdates, WarningSender
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
 
     from ml_janitor.aws.client import Aws
-    from ml_janitor.ledger.action import Action
+    from ml_janitor.ledger.actions import Action
     from ml_janitor.scheduled.accounts import AccountsRun
     from ml_janitor.scheduled.bill_run import BillRun
     from ml_janitor.scheduled.invocation import Invocation
-    from ml_janitor.slack.organization_overview import OrganizationReader
+    from ml_janitor.slack.digest import OrganizationReader
     from ml_janitor.slack.weekly_advice import WeeklyAdvice
 
 
@@ -227,7 +223,7 @@ def _update_message(own: Invocation, before: Action, logger: Logger) -> None:
 
 def make_accounts_run(own: Invocation, logger: Logger) -> AccountsRun:
     """Return the run over an organization. Imported late: no other function needs it."""
-    from ml_janitor.aws.organization import ALWAYS_ENABLED_REGIONS
+    from ml_janitor.aws.client import ALWAYS_ENABLED_REGIONS
     from ml_janitor.scheduled.accounts import AccountsRun
 
     session = boto3.Session()
@@ -250,8 +246,8 @@ def make_accounts_run(own: Invocation, logger: Logger) -> AccountsRun:
 def make_bill_run(own: Invocation, logger: Logger) -> BillRun:
     """Return the bill function's work for one event. Imported late: no other function needs it."""
     from ml_janitor.aws import cost_explorer
-    from ml_janitor.bill.archive import BillArchive
-    from ml_janitor.bill.resources import BilledResources
+    from ml_janitor.bill.explaining import BilledResources
+    from ml_janitor.bill.report import BillArchive
     from ml_janitor.scheduled.bill_run import BillRun
 
     def opened(place: SweepPlace) -> AbstractContextManager[list[Aws]]:
@@ -279,7 +275,7 @@ def make_organization_reader(own: Invocation) -> OrganizationReader | None:
     """Return the digest's reader of all accounts; None in one account. Imported late: it is seldom needed."""
     if not own.settings.organization.used:
         return None
-    from ml_janitor.slack.organization_overview import OrganizationReader
+    from ml_janitor.slack.digest import OrganizationReader
 
     return OrganizationReader(
         settings=own.settings,

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from ml_janitor.config.events import DigestEvent, FunctionContext, SweepEvent
     from ml_janitor.scheduled.invocation import Invocation
     from ml_janitor.scheduled.sweep_run import SweepRunResult
+    from ml_janitor.slack.client import SenderClock
     from ml_janitor.slack.press_worker import PressWorker
-    from ml_janitor.slack.sender import SenderClock
 
 _BILL_FUNCTION, _DIGEST_FUNCTION, _PRESS_FUNCTION, _UNDO_FUNCTION = "bill", "digest", "press", "undo"
 
@@ -31,7 +31,7 @@ def real_time() -> datetime:
 
 def slack_time() -> SenderClock:
     """Return the clock that bounds the waiting for Slack."""
-    from ml_janitor.slack.sender import SenderClock
+    from ml_janitor.slack.client import SenderClock
 
     return SenderClock(clock=time.monotonic, sleep=time.sleep)
 
@@ -127,7 +127,7 @@ def pressed(event: dict[str, Any], context: FunctionContext) -> dict[str, Any]:
     """
     from ml_janitor.config import events
     from ml_janitor.ledger.idempotency import InProgressError
-    from ml_janitor.slack.webhook import UNFINISHED_REPLY, ephemeral_replier
+    from ml_janitor.slack.client import UNFINISHED_REPLY, ephemeral_replier
 
     asked = events.check_event(event, events.PressEvent)
     own = make_invocation(context)
@@ -167,9 +167,8 @@ def make_press_worker(own: Invocation, ephemeral_reply: Callable[[str, str], boo
     from ml_janitor import deployment
     from ml_janitor.config.settings import SettingsError
     from ml_janitor.ledger.requests import ButtonRequests
-    from ml_janitor.slack.bot import SlackBot
-    from ml_janitor.slack.membership import Directory
-    from ml_janitor.slack.press_worker import PressWorker
+    from ml_janitor.slack.client import SlackBot
+    from ml_janitor.slack.press_worker import Directory, PressWorker
 
     messages = deployment.make_message_updates(own)
     slack = own.connect() if messages is not None else None
@@ -218,7 +217,7 @@ def run_sweep_event(asked: SweepEvent, own: Invocation, *, holder: str) -> Sweep
     """Run the sweep that *asked* describes."""
     from ml_janitor import deployment
     from ml_janitor.config.member_roles import assumed_role_name, member_role_name
-    from ml_janitor.ledger.region_queue import LEASE_PAUSE
+    from ml_janitor.ledger.limits import LEASE_PAUSE
     from ml_janitor.scheduled.sweep_run import SweepRunner
 
     real_now, detector = real_time(), own.detector
@@ -285,8 +284,8 @@ def sweep_answer(done: SweepRunResult) -> dict[str, Any]:
 def post_digest(asked: DigestEvent, own: Invocation) -> dict[str, Any]:
     """Post the digest that *asked* describes; return counts."""
     from ml_janitor import deployment
-    from ml_janitor.bill.archive import BillArchive
-    from ml_janitor.slack.daily_digest import DailyDigest
+    from ml_janitor.bill.report import BillArchive
+    from ml_janitor.slack.digest import DailyDigest
 
     daily = DailyDigest(
         settings=own.settings,

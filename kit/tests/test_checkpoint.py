@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from janitor_kit.checkpoint import MANIFEST, Checkpoints, Progress, check
+from janitor_kit import checkpoint
+from janitor_kit.checkpoint import MANIFEST, Checkpoint, Checkpoints, Progress, check
 
 KILLED = """
 import os, signal, sys
@@ -118,6 +119,43 @@ def test_where_none_is_whole_training_starts_over_and_says_so(
     assert "starts from the beginning" in caplog.text
 
 
+def test_all_processes_load_the_checkpoint_whose_number_they_agreed_on(checkpoints: Checkpoints) -> None:
+    paths = [save(checkpoints, step) for step in (7, 7, 12)]
+    made = [Checkpoint(path, check(path)) for path in paths]
+
+    assert [one.number for one in made] == [7000, 7001, 12000]
+    assert [checkpoints.numbered(one.number) for one in made] == made
+    truncate(paths[1])
+    with pytest.raises(RuntimeError, match=r"not every rank has a whole .*-001 \(model has 3 bytes"):
+        checkpoints.numbered(7001)
+
+
+def test_the_folder_is_made_held_against_others_and_given_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, second = (Checkpoints(tmp_path / "not" / "there") for _ in range(2))
+    first.hold()
+    with pytest.raises(RuntimeError, match="another process trains with"):
+        second.hold()
+    assert second._held == []
+    first.release()
+    second.hold()
+    handle = second._held[0]
+    second.release()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(handle)
+    assert handle not in checkpoint._handles
+
+    def without_locks(_handle: int, _how: int) -> None:
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", without_locks)
+    with caplog.at_level("INFO"):
+        first.hold()
+    first.release()
+    assert "cannot be locked: [Errno 37] No locks available" in caplog.text
+
+
 def test_a_newer_format_is_an_error_and_not_torn(
     checkpoints: Checkpoints, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -150,6 +188,9 @@ def test_the_last_ones_are_kept_and_torn_ones_do_not_count(checkpoints: Checkpoi
 
 
 def test_a_save_that_fails_leaves_nothing(checkpoints: Checkpoints) -> None:
+    (checkpoints.folder / ".writing-killed").mkdir(parents=True)
+    (checkpoints.folder / ".writing-killed" / "model").touch()
+    checkpoints.clean()
     with pytest.raises(OSError, match="full"), checkpoints.writing(Progress(step=1)) as folder:
         (folder / "model").write_text("half")
         raise OSError("the disk is full")

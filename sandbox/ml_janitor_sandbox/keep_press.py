@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from ml_janitor.report.mrkdwn import Message, button_row, make_button
-from ml_janitor.slack.bot import SlackBot
-from ml_janitor.slack.sender import SenderClock
+from ml_janitor.slack.client import SenderClock, SlackBot
 from ml_janitor_sandbox.slack import CHANNEL, TOKEN, Signed, SlackControl
 
 KEEP = "janitor:keep"

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from bench.receiver import MEMORY
+from ml_janitor.config.member_roles import is_changing_action, tag_spellings
 from ml_janitor.config.settings import Settings
-from ml_janitor.config.statements import is_changing_action, tag_spellings
 from ml_janitor.detectors import DETECTORS
 from synthesis import SLACK, TODAY, Synthesised, resolved, synthesise
 

@@ -12,8 +12,7 @@ import pytest
 from cfnlint.api import lint_all
 
 from infra import member
-from infra.member_terraform import terraform_module
-from infra.member_variants import LONGEST_ROLE_POLICIES
+from infra.member import LONGEST_ROLE_POLICIES, terraform_module
 from ml_janitor.config.member_roles import (
     ACCOUNTS_FUNCTION_ROLE,
     CHANGING_STACK,
@@ -23,12 +22,12 @@ from ml_janitor.config.member_roles import (
     RoleKind,
     assumable_role_arns,
     assumed_role_name,
+    deny_kept_resources,
     member_role,
     member_role_name,
     sweep_role_name,
 )
 from ml_janitor.config.settings import Settings, SettingsError
-from ml_janitor.config.statements import deny_kept_resources
 from ml_janitor.detectors import DETECTORS
 from organization import granted_by
 from synthesis import SLACK, TODAY, synthesise

@@ -13,7 +13,7 @@ import pytest
 from declared import Permission, granted
 from deployed import Deployed
 from infra.bundle import PROJECT_ROOT
-from infra.definition import count_transitions, define_state_machine, transitions_price
+from infra.state_machine import count_transitions, define_state_machine, transitions_price
 from ml_janitor.config.settings import Settings
 from ml_janitor.scheduled.accounts import account_list_grants
 from synthesis import SLACK, Synthesised, synthesise

@@ -20,13 +20,13 @@ from commands import janitor, notebooks
 from conftest import ACCOUNT, NOW, REGION, once
 from lambdas import WITH_SLACK
 from ml_janitor import handlers
-from ml_janitor.aws.boto_client import make_client
+from ml_janitor.aws.calls import make_client
 from ml_janitor.aws.client import Aws
+from ml_janitor.ledger.actions import KmsMacs
 from ml_janitor.ledger.findings import Ledger
-from ml_janitor.ledger.macs import KmsMacs
 from ml_janitor.ledger.table import Table
 from ml_janitor.slack import ingress
-from ml_janitor.slack.sender import SenderClock
+from ml_janitor.slack.client import SenderClock
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import KEY, TABLE, deploy
 from ml_janitor_sandbox.slack import SlackControl

@@ -14,17 +14,14 @@ from conftest import ACCOUNT, NOW, REGION
 from fakes import UNTELLABLE, thing, waste
 from ml_janitor.acting.acting import ActedSweep, Acting, _Work
 from ml_janitor.acting.undoing import CannotUndoError
-from ml_janitor.aws.answers import OutOfTimeError
-from ml_janitor.core.cause import Cause, CauseCode, UnfinishedProgress
+from ml_janitor.aws.calls import OutOfTimeError
 from ml_janitor.core.model import Confidence, Mode
 from ml_janitor.core.ownership import ManagerPolicy
-from ml_janitor.core.results import Outcome, Result
+from ml_janitor.core.results import Cause, CauseCode, Outcome, Result, UnfinishedProgress
 from ml_janitor.engine.detector import CannotActError, NotFinishedError, NotYetError
-from ml_janitor.engine.failures import RunFailedError
-from ml_janitor.engine.holds import HoldKind
-from ml_janitor.engine.run import sweep_region
-from ml_janitor.ledger.action import MOST_TRIES, Action, Stage
-from ml_janitor.ledger.actions import BegunBeforeError
+from ml_janitor.engine.policy import HoldKind
+from ml_janitor.engine.run import RunFailedError, sweep_region
+from ml_janitor.ledger.actions import MOST_TRIES, Action, BegunBeforeError, Stage
 from ml_janitor.report.causes import limit_texts, outcome_note
 from nights import ARMED, DAY, HOUR, TUESDAY, Nights, by_name, in_memory
 

@@ -14,11 +14,11 @@ from armed import KilledError
 from conftest import NOW
 from deeds import Memory
 from lifecycle_simulator import OURS, random_text
-from ml_janitor.aws import lifecycle_configurations as configurations
+from ml_janitor.aws import storage as configurations
 from ml_janitor.aws.client import Aws, DryRunError
-from ml_janitor.core.lifecycles import LifecycleRule
-from ml_janitor.detectors.storage_tiering import writing
-from ml_janitor.detectors.storage_tiering.conflicts import find_rule_conflict
+from ml_janitor.core.tiering import LifecycleRule
+from ml_janitor.detectors.storage_tiering import act
+from ml_janitor.detectors.storage_tiering.act import find_rule_conflict
 from ml_janitor.engine.detector import CannotActError, ChangedError, NotFinishedError
 from ml_janitor_sandbox.control import Control
 
@@ -52,17 +52,17 @@ class Account:
         return configurations.read_lifecycle(self.aws, BUCKET)
 
     def prepared(self, rules: list[LifecycleRule] | None = None) -> Any:
-        record = writing.prepare_rules(self.aws, BUCKET, rules or RULES)
+        record = act.prepare_rules(self.aws, BUCKET, rules or RULES)
         stored = json.loads(json.dumps(record))
         assert stored == record
-        assert writing.recorded_rules(stored) == (rules or RULES)
+        assert act.recorded_rules(stored) == (rules or RULES)
         return stored
 
     def act(self, record: Any, memory: Memory | None = None) -> None:
-        writing.act(self.writing, record, memory or Memory())
+        act.act(self.writing, record, memory or Memory())
 
     def undo(self, record: Any, memory: Memory | None = None) -> str:
-        return writing.revert(self.writing, record, memory or Memory())
+        return act.revert(self.writing, record, memory or Memory())
 
 
 @pytest.fixture
@@ -93,12 +93,12 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 def test_rules_are_added_and_taken_out_beside_those_of_others(account: Account) -> None:
     account.put(OTHER, minimum="varies_by_storage_class")
     before, record = account.there, account.prepared()
-    assert not writing.is_done(account.aws, record)
+    assert not act.is_done(account.aws, record)
     account.act(record)
     after = account.there
     assert (after.minimum, len(after.rules)) == ("varies_by_storage_class", 3)
     assert after.without(after.own(RULES)) == before
-    assert writing.is_done(account.aws, record)
+    assert act.is_done(account.aws, record)
     account.act(record)
     assert account.there == after
     for _ in range(2):
@@ -106,7 +106,7 @@ def test_rules_are_added_and_taken_out_beside_those_of_others(account: Account) 
             "the lifecycle rules ml-janitor-0, ml-janitor-1 were taken out of"
         )
         assert account.there == before
-        assert not writing.is_done(account.aws, record)
+        assert not act.is_done(account.aws, record)
 
 
 def test_where_there_was_none_there_is_none_again(account: Account) -> None:
@@ -158,7 +158,7 @@ def test_a_put_whose_answer_is_lost_was_done(account: Account) -> None:
     record = account.prepared()
     account.box.fault("s3", "PutBucketLifecycleConfiguration", "hang-up", times=1)
     account.act(record)
-    assert writing.is_done(account.aws, record)
+    assert act.is_done(account.aws, record)
 
 
 def test_a_refused_put_changes_nothing(account: Account) -> None:
@@ -172,7 +172,7 @@ def test_a_refused_put_changes_nothing(account: Account) -> None:
 
 def test_a_dry_run_cannot_write(account: Account) -> None:
     with pytest.raises(DryRunError):
-        writing.act(account.aws, account.prepared(), Memory())
+        act.act(account.aws, account.prepared(), Memory())
 
 
 @pytest.mark.parametrize(
@@ -233,7 +233,7 @@ def test_what_s3_does_not_show_yet_is_waited_for(account: Account, meanwhile: Ca
     with pytest.raises(NotFinishedError, match="does not show"):
         account.act(record, memory)
     account.act(record, memory)
-    assert writing.is_done(account.aws, record)
+    assert act.is_done(account.aws, record)
 
 
 def test_a_rule_that_was_changed_since_stays(account: Account) -> None:
@@ -243,7 +243,7 @@ def test_a_rule_that_was_changed_since_stays(account: Account) -> None:
     rules = account.s3.get_bucket_lifecycle_configuration(Bucket=BUCKET)["Rules"]
     rules[2]["Expiration"]["Days"] = 14
     account.put(*rules, OTHER | {"ID": "new"})
-    assert not writing.is_done(account.aws, record)
+    assert not act.is_done(account.aws, record)
     assert account.undo(record).endswith("; ml-janitor-1 was changed since, and stays")
     assert [rule.first("ID") for rule in account.there.rules] == ["theirs", "ml-janitor-1", "new"]
 
@@ -251,7 +251,7 @@ def test_a_rule_that_was_changed_since_stays(account: Account) -> None:
 def test_a_bucket_that_is_gone_is_left_alone(account: Account) -> None:
     record = account.prepared()
     account.s3.delete_bucket(Bucket=BUCKET)
-    assert writing.is_done(account.aws, record)
+    assert act.is_done(account.aws, record)
     with pytest.raises(ChangedError, match="deleted"):
         account.act(record)
     with pytest.raises(CannotActError, match="deleted since"):
@@ -278,6 +278,6 @@ def test_prepare_refuses_what_cannot_stand_beside_the_others(account: Account) -
     ],
 )
 def test_who_may_be_given_rules(bucket: str, named: list[str], why: str | None) -> None:
-    found = writing.why_bucket_spared(bucket, named, configurations.LifecycleConfiguration(), RULES)
+    found = act.why_bucket_spared(bucket, named, configurations.LifecycleConfiguration(), RULES)
     assert (found is None) is (why is None)
     assert why is None or why in str(found)

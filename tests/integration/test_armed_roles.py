@@ -14,7 +14,7 @@ from condemned import ROLE
 from conftest import ACCOUNT, REGION
 from declared import Permission, granted
 from hosted import LAMBDA, Host
-from ml_janitor.aws.boto_client import ServiceName, make_client
+from ml_janitor.aws.calls import ServiceName, make_client
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import SIGNING
 from recorder import IN_LAMBDAS_HANDS

@@ -9,7 +9,7 @@ import pytest
 from commands import Janitor
 from conftest import REGION
 from ml_janitor.engine.detector import Condition, allow
-from ml_janitor_cli.audit_policy import (
+from ml_janitor_cli.doctor import (
     MANAGED_POLICY_LIMIT,
     audit_policies,
     audit_statements,

@@ -10,9 +10,8 @@ import pytest
 
 from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.aws import training_jobs
-from ml_janitor.aws.account import open_regions
-from ml_janitor.aws.client import Aws
-from ml_janitor.aws.shared_answers import SharedAnswers, is_reused
+from ml_janitor.aws.client import Aws, open_regions
+from ml_janitor.aws.pace import SharedAnswers, is_reused
 from ml_janitor.aws.training_jobs import list_billed_jobs, search_training_jobs
 from ml_janitor_sandbox.control import Control
 

@@ -13,8 +13,8 @@ from conftest import ACCOUNT, REGION
 from lambdas import reports
 from ml_janitor.core.results import Outcome
 from ml_janitor.engine.detector import CannotActError
-from ml_janitor.engine.failures import RunFailedError
-from ml_janitor.ledger.action import Stage
+from ml_janitor.engine.run import RunFailedError
+from ml_janitor.ledger.actions import Stage
 from ml_janitor.ledger.findings import Ledger
 from ml_janitor_sandbox.control import Control
 from nights import DAY, Nights

@@ -15,7 +15,7 @@ from jsonschema import Draft202012Validator, FormatChecker
 
 from commands import Janitor, Ran, refused
 from conftest import REGION, seed_demo
-from ml_janitor.bill.asking import COST_READS as READS
+from ml_janitor.bill.reading import COST_READS as READS
 from ml_janitor_sandbox.control import Control
 from reports import schema
 

@@ -18,11 +18,11 @@ from conftest import ACCOUNT, REGION
 from fakes import UNTELLABLE, thing, waste
 from ml_janitor.deployment import ACTION_PAUSE_SECONDS, AWS_WAIT_SECONDS
 from ml_janitor.engine.detector import ChangedError
-from ml_janitor.engine.holds import Hold, HoldKind
-from ml_janitor.ledger.action import Stage
-from ml_janitor.ledger.entries import Entry
-from ml_janitor.ledger.leases import Leases
-from ml_janitor.ledger.runs import LastRun, LatestRuns
+from ml_janitor.engine.policy import Hold, HoldKind
+from ml_janitor.ledger.actions import Stage
+from ml_janitor.ledger.findings import Entry
+from ml_janitor.ledger.latest import LastRun, LatestRuns
+from ml_janitor.ledger.limits import Leases
 from ml_janitor.ledger.table import Table
 from ml_janitor_cli import edge
 from ml_janitor_cli.ledger_session import make_wait

@@ -17,21 +17,19 @@ from aws_lambda_powertools import Logger
 import rarities
 from conftest import ACCOUNT, NOW, REGION
 from fakes import Shelf, thing, waste
-from ml_janitor.aws.account import open_regions
-from ml_janitor.aws.client import Aws
+from ml_janitor.aws.client import Aws, open_regions
 from ml_janitor.core.model import Finding, Kept, Mode, Target, Verdict
 from ml_janitor.core.results import Outcome, Result, Sweep
 from ml_janitor.detectors.commitments import Commitments
 from ml_janitor.detectors.cross_region_traffic import CrossRegionTraffic
 from ml_janitor.detectors.idle_notebooks.rule import IdleNotebooks
 from ml_janitor.engine.detector import Detector
-from ml_janitor.engine.failures import RunFailedError
 from ml_janitor.engine.policy import RunPolicy
-from ml_janitor.engine.run import run_detectors
+from ml_janitor.engine.run import RunFailedError, run_detectors
 from ml_janitor.ledger.findings import Ledger
-from ml_janitor.ledger.leases import Leases
+from ml_janitor.ledger.limits import Leases
 from ml_janitor.ledger.table import Table
-from ml_janitor.report.archive import Archive
+from ml_janitor.report.html import Archive
 from ml_janitor.scheduled.sweep_run import SweepRunner
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import BUCKET

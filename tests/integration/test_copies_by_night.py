@@ -17,7 +17,7 @@ from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Confidence
 from ml_janitor.core.results import Outcome
 from ml_janitor.detectors.duplicate_artifacts.rule import DuplicateArtifacts
-from ml_janitor.ledger.action import Stage
+from ml_janitor.ledger.actions import Stage
 from ml_janitor.ledger.table import Table
 from ml_janitor.report.causes import outcome_note
 from ml_janitor_sandbox.control import Control

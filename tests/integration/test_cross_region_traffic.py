@@ -11,7 +11,7 @@ import pytest
 
 import rarities
 from conftest import ACCOUNT, NOW, REGION
-from ml_janitor.aws.answers import ReadError
+from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Kept, Verdict
 from ml_janitor.detectors.cross_region_traffic import CrossRegionTraffic

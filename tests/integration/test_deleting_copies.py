@@ -16,8 +16,8 @@ from conftest import NOW
 from deeds import Memory
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Finding, Target
-from ml_janitor.detectors.duplicate_artifacts import copy_return
-from ml_janitor.detectors.duplicate_artifacts.duplicates import ArtifactCopy
+from ml_janitor.detectors.duplicate_artifacts import undo as copy_return
+from ml_janitor.detectors.duplicate_artifacts.copies import ArtifactCopy
 from ml_janitor.detectors.duplicate_artifacts.rule import DuplicateArtifacts
 from ml_janitor.engine.detector import CannotActError, ChangedError
 from ml_janitor_sandbox.control import Control

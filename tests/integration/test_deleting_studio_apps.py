@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from armed import KilledError
 from conftest import ACCOUNT, NOW, REGION
 from deeds import Deed, Memory, found, prepared
-from ml_janitor.aws.answers import ReadError
+from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import Aws
 from ml_janitor.detectors.idle_studio_apps.rule import IdleStudioApps
 from ml_janitor.engine.detector import CannotActError, NotFinishedError

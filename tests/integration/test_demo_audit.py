@@ -10,8 +10,8 @@ import boto3
 import pytest
 
 from conftest import ACCOUNT, NOW, REGION, seed_demo
-from ml_janitor.aws.account import open_regions
-from ml_janitor.aws.arns import Arn
+from ml_janitor.aws.client import open_regions
+from ml_janitor.aws.tags import Arn
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.model import Finding
 from ml_janitor.core.money import Totals

@@ -16,11 +16,11 @@ from lambdas import WITH_SLACK, Context, event, idle_endpoints, items, quiet
 from ml_janitor import handlers
 from ml_janitor.aws.client import Aws
 from ml_janitor.config.events import MalformedEventError
-from ml_janitor.core.counting import count_once
 from ml_janitor.core.model import Change, Mode
+from ml_janitor.core.money import count_once
 from ml_janitor.core.results import Report, Result, Sweep
 from ml_janitor.detectors import DETECTORS
-from ml_janitor.engine.failures import RunFailedError
+from ml_janitor.engine.run import RunFailedError
 from ml_janitor.ledger.findings import Ledger
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.slack import SlackControl

@@ -12,7 +12,7 @@ import pytest
 from conftest import NOW
 from lambdas import idle_endpoints, reports
 from ml_janitor.acting.warning import WarningDeliveries
-from ml_janitor.engine.failures import RunFailedError
+from ml_janitor.engine.run import RunFailedError
 from ml_janitor_sandbox.slack import sign
 from slackside import ARMED, EMAILS, MEMBER, OWNER, Deployment, buttons, said, unused
 

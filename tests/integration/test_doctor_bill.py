@@ -10,7 +10,7 @@ import pytest
 
 from conftest import NOW
 from ml_janitor.config.settings import Settings
-from ml_janitor_cli.bill_checks import check_bill
+from ml_janitor_cli.deployment import check_bill
 from ml_janitor_cli.stack import Check, CheckOutcome
 from ml_janitor_sandbox.control import Control
 

@@ -19,10 +19,9 @@ from ml_janitor.config.settings import Settings
 from ml_janitor.core.model import Confidence, Finding, Target
 from ml_janitor.core.results import Outcome, Result
 from ml_janitor.detectors import DETECTORS
-from ml_janitor.ledger.action import Action
-from ml_janitor.ledger.actions import Actions
+from ml_janitor.ledger.actions import Action, Actions
 from ml_janitor.ledger.table import NO_ATTRIBUTES, Table, format_stamp, partition_key
-from ml_janitor_cli.deployment_checks import expected_functions
+from ml_janitor_cli.deployment import expected_functions
 from ml_janitor_cli.main import main
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import SECRET

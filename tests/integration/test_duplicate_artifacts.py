@@ -14,13 +14,12 @@ import pytest
 from botocore.config import Config
 
 from conftest import ACCOUNT, NOW, REGION
-from ml_janitor.aws import manifests
+from ml_janitor.aws import locations
 from ml_janitor.aws.client import Aws
 from ml_janitor.config.settings import Settings
-from ml_janitor.core.model import Finding, Kept, Verdict
+from ml_janitor.core.model import Absent, Finding, Kept, Value, Verdict
 from ml_janitor.core.results import Report, Result, Sweep
-from ml_janitor.core.signals import Absent, Value
-from ml_janitor.detectors.duplicate_artifacts.duplicates import ArtifactCopy
+from ml_janitor.detectors.duplicate_artifacts.copies import ArtifactCopy
 from ml_janitor.detectors.duplicate_artifacts.rule import DuplicateArtifacts
 from ml_janitor.engine.policy import RunPolicy
 from ml_janitor.engine.run import sweep_region
@@ -434,7 +433,7 @@ def test_a_manifest_that_is_not_understood_or_too_large_may_list_any_copy(
 ) -> None:
     large = content == b"[   ]"
     if large:
-        monkeypatch.setattr(manifests, "LARGEST_MANIFEST", 3)
+        monkeypatch.setattr(locations, "LARGEST_MANIFEST", 3)
     account.pair()
     account.s3.put_object(Bucket=BUCKET, Key="list", Body=content)
     reads(account, f"s3://{BUCKET}/list")

@@ -12,7 +12,7 @@ from conftest import NOW
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Finding
 from ml_janitor.core.results import Sweep
-from ml_janitor.detectors.duplicate_artifacts import comparing
+from ml_janitor.detectors.duplicate_artifacts import contents
 from ml_janitor.detectors.duplicate_artifacts.rule import DuplicateArtifacts
 from ml_janitor.engine.policy import RunPolicy
 from ml_janitor.engine.run import sweep_region
@@ -174,7 +174,7 @@ def test_an_empty_bucket(bucket: Shelf, aws: Aws) -> None:
 
 
 def test_many_pages(bucket: Shelf, aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(comparing, "PROBE_BYTES", 16)
+    monkeypatch.setattr(contents, "PROBE_BYTES", 16)
     for n in range(1005):
         bucket.put(f"filler/{n:04}", b"x")
     bucket.put("a.tar.gz", random_bytes("model", 100))

@@ -144,7 +144,7 @@ HEAVY = (
     *("boto3", "pydantic", "jinja2", "aws_lambda_powertools", "tzdata"),
     *("ml_janitor.detectors", "ml_janitor.config", "ml_janitor.ledger", "ml_janitor.report"),
     *(
-        "ml_janitor.slack.bot",
+        "ml_janitor.slack.client",
         "ml_janitor.slack.press_worker",
         "ml_janitor.deployment",
         "ml_janitor.scheduled",

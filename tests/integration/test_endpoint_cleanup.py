@@ -21,11 +21,11 @@ from ml_janitor.acting.undoing import CannotUndoError, NotBackYetError
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Effect, Finding, Mode
 from ml_janitor.core.results import Outcome, Result
+from ml_janitor.detectors.idle_endpoints.reading import EndpointCandidate
 from ml_janitor.detectors.idle_endpoints.rule import IdleEndpoints
-from ml_janitor.detectors.idle_endpoints.signals import EndpointCandidate
-from ml_janitor.engine.arming import Arming
 from ml_janitor.engine.detector import CannotActError, ChangedError, NotFinishedError
-from ml_janitor.ledger.action import Action, Stage
+from ml_janitor.engine.policy import Arming
+from ml_janitor.ledger.actions import Action, Stage
 from ml_janitor.ledger.table import Table
 from ml_janitor.report.causes import outcome_note
 from ml_janitor_sandbox.control import Control

@@ -19,7 +19,7 @@ from ml_janitor.core.results import Result
 from ml_janitor.detectors.generous_runtime_limits import GenerousRuntimeLimits
 from ml_janitor.detectors.generous_warm_pools import GenerousWarmPools
 from ml_janitor.detectors.spot_training import SpotTraining
-from ml_janitor.engine.family_adviser import FamilyAdviser
+from ml_janitor.engine.detector import FamilyAdviser
 from ml_janitor.engine.policy import RunPolicy
 from ml_janitor.engine.run import run_detectors
 from ml_janitor_sandbox.control import Control

@@ -12,9 +12,9 @@ from armed import KilledError
 from conftest import ACCOUNT, NOW, REGION
 from deeds import Deed, Memory, found, prepared
 from ml_janitor.aws import tags
-from ml_janitor.aws.answers import ReadError
+from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import Aws
-from ml_janitor.core.signals import Tags, Value
+from ml_janitor.core.model import Tags, Value
 from ml_janitor.detectors.untagged_resources.rule import UntaggedResources
 from ml_janitor.engine.detector import CannotActError
 from ml_janitor_sandbox.control import Control

@@ -11,8 +11,8 @@ from conftest import ACCOUNT, REGION
 from ml_janitor.acting.undoing import CannotUndoError, NothingDoneError
 from ml_janitor.core.results import Outcome
 from ml_janitor.engine.detector import ChangedError, Steps
-from ml_janitor.engine.holds import hold_reason
-from ml_janitor.ledger.action import Action, Stage
+from ml_janitor.engine.policy import hold_reason
+from ml_janitor.ledger.actions import Action, Stage
 from nights import DAY, HOUR, Nights, in_memory
 from slackside import MEMBER, Deployment, buttons, said
 

@@ -16,13 +16,11 @@ from conftest import ACCOUNT, NOW, REGION
 from fakes import thing, waste
 from ml_janitor import handlers
 from ml_janitor.acting.undoing import RecordRefusedError, Undoing
-from ml_janitor.aws.boto_client import make_client
+from ml_janitor.aws.calls import make_client
 from ml_janitor.aws.client import Aws
-from ml_janitor.core.cause import UNVERIFIED_RECORD_CODES, CauseCode
-from ml_janitor.core.results import Outcome
+from ml_janitor.core.results import UNVERIFIED_RECORD_CODES, CauseCode, Outcome
 from ml_janitor.ledger import actions
-from ml_janitor.ledger.action import Stage
-from ml_janitor.ledger.macs import KmsMacs, signed_content
+from ml_janitor.ledger.actions import KmsMacs, Stage, signed_content
 from ml_janitor.ledger.table import Table, format_stamp, item_key, partition_key
 from ml_janitor.report.causes import cause_sentence
 from ml_janitor_sandbox.control import Control

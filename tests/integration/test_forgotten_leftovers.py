@@ -11,7 +11,7 @@ import boto3
 import pytest
 
 from conftest import ACCOUNT, NOW, REGION
-from ml_janitor.aws.answers import ReadError
+from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Finding, Verdict
 from ml_janitor.core.tiering import GB

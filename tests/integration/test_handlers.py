@@ -19,14 +19,14 @@ from conftest import ACCOUNT, NOW, REGION, seed_demo
 from fakes import Shelf, thing, waste
 from lambdas import ROOT, WITH_SLACK, Context, event, idle_endpoints, items, reports
 from ml_janitor import handlers
-from ml_janitor.aws import key_ranges
+from ml_janitor.aws import s3 as key_ranges
 from ml_janitor.config.events import MalformedEventError
 from ml_janitor.config.settings import SettingsError
 from ml_janitor.core.model import Mode
 from ml_janitor.core.results import Report, Sweep
 from ml_janitor.detectors import DETECTORS
-from ml_janitor.detectors.duplicate_artifacts import artifact
-from ml_janitor.engine.failures import RunFailedError
+from ml_janitor.detectors.duplicate_artifacts import artifacts
+from ml_janitor.engine.run import RunFailedError
 from ml_janitor.ledger.idempotency import InProgressError
 from ml_janitor.scheduled.sweep_run import SweepRunResult
 from ml_janitor_sandbox import demo
@@ -245,13 +245,13 @@ def test_of_two_deliveries_at_once_one_works_and_the_other_fails_and_gets_the_an
     "where",
     [
         "ml_janitor.engine.run.read_candidates",
-        "ml_janitor.report.archive.Archive.keep",
+        "ml_janitor.report.html.Archive.keep",
         "ml_janitor.ledger.findings.Ledger.record",
         "ml_janitor.ledger.latest.LatestRecords.remember",
         "ml_janitor.report.telemetry.measure_run",
-        "ml_janitor.slack.bot.SlackBot._look_up",
-        "ml_janitor.slack.bot.SlackBot._upload",
-        "ml_janitor.ledger.leases.Leases.release",
+        "ml_janitor.slack.client.SlackBot._look_up",
+        "ml_janitor.slack.client.SlackBot._upload",
+        "ml_janitor.ledger.limits.Leases.release",
     ],
 )
 def test_a_run_that_was_killed_is_done_by_its_retry_and_nothing_twice(
@@ -371,19 +371,19 @@ def test_a_listing_that_ran_out_of_time_goes_on_in_the_retry_of_its_event(
         s3.create_bucket(Bucket=name)
         s3.put_object(Bucket=name, Key=f"{key}.tar.gz", Body=b"model" * 2**18)
     monkeypatch.setattr(key_ranges, "PAGES_AT_ONCE", 1)
-    late, put = Late(), artifact.BucketIndex.put
+    late, put = Late(), artifacts.BucketIndex.put
 
     def last(*given: Any) -> Any:
         late.left = 60_000
         return put(*given)
 
-    monkeypatch.setattr(artifact.BucketIndex, "put", last)
+    monkeypatch.setattr(artifacts.BucketIndex, "put", last)
     with pytest.raises(
         RunFailedError, match="second could not be read in time: 0 objects were listed, and the"
     ):
         handlers.sweep(event("scheduled"), late)
     assert items(session)["sweep"][0]["looked_at"] == 0
-    monkeypatch.setattr(artifact.BucketIndex, "put", put)
+    monkeypatch.setattr(artifacts.BucketIndex, "put", put)
     box.clear_calls()
 
     answer = handlers.sweep(event("scheduled"), Context())

@@ -5,9 +5,9 @@ from __future__ import annotations
 from armed import Cellar
 from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.acting.undoing import UNDO_SNOOZE
-from ml_janitor.engine.holds import Hold, HoldKind
+from ml_janitor.engine.policy import Hold, HoldKind
 from ml_janitor.ledger.findings import Ledger
-from ml_janitor.ledger.holds import Holds
+from ml_janitor.ledger.requests import Holds
 from ml_janitor.ledger.table import Table, format_stamp
 from nights import DAY, Nights
 from slackside import MEMBER, OWNER, Deployment, buttons, said

@@ -13,15 +13,14 @@ import pytest
 
 from conftest import ACCOUNT, NOW, REGION
 from fakes import target_at
-from ml_janitor.aws.answers import ReadError
+from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import Aws
-from ml_janitor.core.exemptions import Exemptions
 from ml_janitor.core.model import Finding, Kept, Target, Verdict
 from ml_janitor.core.money import Totals
+from ml_janitor.core.ownership import Exemptions
 from ml_janitor.core.results import Sweep
 from ml_janitor.detectors.hung_training_jobs.rule import HungTrainingJobs
-from ml_janitor.engine.holds import Hold, HoldKind
-from ml_janitor.engine.policy import RunPolicy
+from ml_janitor.engine.policy import Hold, HoldKind, RunPolicy
 from ml_janitor.engine.run import sweep_region, sweep_resource
 from ml_janitor_sandbox.control import Control
 from rarities import OF_BATCHES

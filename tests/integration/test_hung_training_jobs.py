@@ -13,11 +13,10 @@ import pytest
 
 from conftest import NOW
 from fakes import target_at
-from ml_janitor.aws.answers import ReadError
+from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import Aws
-from ml_janitor.core.model import Finding, Kept, Target
+from ml_janitor.core.model import Finding, Kept, NotRead, Target, Value
 from ml_janitor.core.results import Sweep
-from ml_janitor.core.signals import NotRead, Value
 from ml_janitor.detectors.hung_training_jobs.rule import HungTrainingJobs
 from ml_janitor.engine.policy import RunPolicy
 from ml_janitor.engine.run import sweep_region

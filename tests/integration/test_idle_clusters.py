@@ -10,9 +10,8 @@ import pytest
 
 from conftest import NOW
 from ml_janitor.aws.client import Aws
-from ml_janitor.core.model import Finding, Kept
+from ml_janitor.core.model import Finding, Kept, Value
 from ml_janitor.core.results import Result, Sweep
-from ml_janitor.core.signals import Value
 from ml_janitor.detectors.idle_clusters import IdleClusters
 from ml_janitor.engine.policy import RunPolicy
 from ml_janitor.engine.run import run_detectors

@@ -10,11 +10,10 @@ import pytest
 
 from conftest import NOW
 from endpoint_seed import DAY, HOUR, QUIET, ROLE, Seed
-from ml_janitor.aws.answers import ReadError
+from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import Aws
-from ml_janitor.core.model import Confidence, Finding, Kept, Verdict
+from ml_janitor.core.model import Confidence, Finding, Kept, Value, Verdict
 from ml_janitor.core.results import Sweep
-from ml_janitor.core.signals import Value
 from ml_janitor.detectors.idle_endpoints.rule import IdleEndpoints
 from ml_janitor.engine.policy import RunPolicy
 from ml_janitor.engine.run import sweep_region

@@ -11,12 +11,11 @@ import pytest
 
 from armed import World
 from conftest import ACCOUNT, NOW, REGION
-from ml_janitor.aws.answers import ReadError
+from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.studio_apps import StudioApp
-from ml_janitor.core.model import Confidence, Effect, Finding, Kept, Target
+from ml_janitor.core.model import Confidence, Effect, Finding, Kept, NotRead, Target, Unreadable, Value
 from ml_janitor.core.results import Outcome, Result, Sweep
-from ml_janitor.core.signals import NotRead, Unreadable, Value
 from ml_janitor.detectors.idle_studio_apps.rule import IdleStudioApps
 from ml_janitor.engine.policy import RunPolicy
 from ml_janitor.engine.run import sweep_region

@@ -15,16 +15,15 @@ import pytest
 
 from conftest import ACCOUNT, NOW, REGION
 from deeds import IAM_NAMES
-from ml_janitor.aws.account import open_regions
-from ml_janitor.aws.athena import ATHENA_PAGE, AthenaPlace, run_query
-from ml_janitor.aws.client import Aws
+from ml_janitor.aws.client import Aws, open_regions
+from ml_janitor.aws.s3 import ATHENA_PAGE, AthenaPlace, run_query
 from ml_janitor.core.model import Finding, Kept
 from ml_janitor.core.results import Sweep
-from ml_janitor.detectors.duplicate_artifacts.artifact import ArtifactNames
-from ml_janitor.detectors.duplicate_artifacts.inventories import inventories_in
-from ml_janitor.detectors.duplicate_artifacts.inventory_deliveries import inventory_columns
-from ml_janitor.detectors.duplicate_artifacts.inventory_source import (
+from ml_janitor.detectors.duplicate_artifacts.artifacts import ArtifactNames
+from ml_janitor.detectors.duplicate_artifacts.inventories import (
     InventorySettings,
+    inventories_in,
+    inventory_columns,
     limit_groups,
     read_inventories,
 )
@@ -377,7 +376,7 @@ def test_copies_in_a_listed_bucket_are_seen_unless_there_are_too_many_sizes(
 
     assert words(swept(aws, buckets=(BUCKET, "listed")))["b/model.tar.gz"] == "likely"
 
-    monkeypatch.setattr("ml_janitor.detectors.duplicate_artifacts.inventory_source.MOST_EXTRA_SIZES", 0)
+    monkeypatch.setattr("ml_janitor.detectors.duplicate_artifacts.inventories.MOST_EXTRA_SIZES", 0)
     account.s3.put_object(Bucket="listed", Key="c/model.tar.gz", Body=(b"model" * MIB)[:MIB])
     (notice,) = [one for one in swept(aws, buckets=(BUCKET, "listed")).notices if "Athena" in one]
     assert notice.endswith("nor whether it has copies of other buckets' artifacts, of 1 sizes")

@@ -13,7 +13,7 @@ from conftest import REGION
 from declared import KEEP_TAGS, listed, statements, without
 from hosted import LAMBDA, Host
 from kept import KeptThings
-from ml_janitor.aws.boto_client import ServiceName, make_client
+from ml_janitor.aws.calls import ServiceName, make_client
 from ml_janitor_sandbox.control import Control
 from samples import share
 from theatre import ARMS, Theatre

@@ -15,17 +15,13 @@ from conftest import ACCOUNT, NOW, REGION
 from fakes import Shelf, Thing, thing, waste
 from lambdas import items
 from ml_janitor.aws.client import Aws
-from ml_janitor.bill.resources import facts_from_ledger
+from ml_janitor.bill.explaining import facts_from_ledger
 from ml_janitor.core.results import Sweep
-from ml_janitor.engine.holds import Hold, HoldKind
-from ml_janitor.engine.policy import RunPolicy
+from ml_janitor.engine.policy import Hold, HoldKind, RunPolicy
 from ml_janitor.engine.run import sweep_region
-from ml_janitor.ledger.actions import Actions
-from ml_janitor.ledger.entries import Entry, RecordedFindings
-from ml_janitor.ledger.findings import GONE_REASON, Ledger
-from ml_janitor.ledger.holds import Holds
-from ml_janitor.ledger.macs import NoUndoKey
-from ml_janitor.ledger.requests import ButtonRequests
+from ml_janitor.ledger.actions import Actions, NoUndoKey
+from ml_janitor.ledger.findings import GONE_REASON, Entry, Ledger, RecordedFindings
+from ml_janitor.ledger.requests import ButtonRequests, Holds
 from ml_janitor.ledger.table import Table
 from ml_janitor_sandbox.control import Control
 

@@ -11,15 +11,14 @@ import pytest
 from armed import World
 from condemned import SCRATCH, Condemned
 from conftest import ACCOUNT, NOW, REGION
-from ml_janitor.aws import lifecycle_configurations as configurations
+from ml_janitor.aws import storage as configurations
 from ml_janitor.aws.client import Aws
-from ml_janitor.core.cause import CauseCode
 from ml_janitor.core.model import Effect
-from ml_janitor.core.results import Outcome, Result
+from ml_janitor.core.results import CauseCode, Outcome, Result
+from ml_janitor.detectors.storage_tiering.act import recorded_rules
 from ml_janitor.detectors.storage_tiering.rule import StorageTiering
-from ml_janitor.detectors.storage_tiering.writing import recorded_rules
-from ml_janitor.engine.failures import RunFailedError
-from ml_janitor.ledger.action import Stage
+from ml_janitor.engine.run import RunFailedError
+from ml_janitor.ledger.actions import Stage
 from ml_janitor.ledger.table import Table
 from ml_janitor.report.causes import outcome_note
 from ml_janitor_sandbox.control import Control

@@ -19,7 +19,7 @@ from ml_janitor.config.settings import Settings
 from ml_janitor.core.model import Finding
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.engine.detector import Detector
-from ml_janitor.scheduled.turns import rate_slots
+from ml_janitor.scheduled.invocation import rate_slots
 from ml_janitor_sandbox import state
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.fixes.training import TRAINING

@@ -14,8 +14,8 @@ import pytest
 
 from commands import Janitor, Ran
 from conftest import ACCOUNT, NOW
-from ml_janitor_cli import prompts
-from ml_janitor_cli.estimate import batching_command
+from ml_janitor_cli import edge
+from ml_janitor_cli.estimate import batching
 from ml_janitor_sandbox.control import Control
 
 ASKED = ("estimate", "batching", "--measure", "ranker", "--payload", "one.json")
@@ -65,7 +65,7 @@ def deploy(sagemaker: Any, name: str, config: dict[str, Any] | None = None, **va
 
 
 def watched(monkeypatch: pytest.MonkeyPatch, *took: float) -> None:
-    monkeypatch.setattr(batching_command, "latency_clock", Watch(*took))
+    monkeypatch.setattr(batching, "latency_clock", Watch(*took))
 
 
 def test_it_says_what_it_costs_sends_in_turn_and_counts_as_use(
@@ -183,8 +183,8 @@ def test_it_asks_first(janitor: Janitor, box: Control, monkeypatch: pytest.Monke
     monkeypatch.setattr(sys, "stdin", io.StringIO())
     ran = janitor(*WHOLE[:-1])
     assert (ran.status, ran.out.strip()) == (2, "")
-    assert prompts.NO_ANSWER_MESSAGE in ran.err
-    monkeypatch.setattr(prompts, "ask_yes", lambda _: False)
+    assert edge.NO_ANSWER_MESSAGE in ran.err
+    monkeypatch.setattr(edge, "ask_yes", lambda _: False)
 
     ran = janitor(*WHOLE[:-1])
 

@@ -10,7 +10,7 @@ import pytest
 from conftest import NOW
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.metrics import Metric, list_series, read_metrics
-from ml_janitor.core.signals import Absent, Unreadable, Value
+from ml_janitor.core.model import Absent, Unreadable, Value
 from ml_janitor_sandbox.control import Control
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)

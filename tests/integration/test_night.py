@@ -22,11 +22,10 @@ from conftest import REGION, seed_demo
 from docs import pictures
 from lambdas import ROOT
 from ml_janitor.acting.savings import savings_by_day
-from ml_janitor.core.cost import HOURS_PER_MONTH
-from ml_janitor.core.model import Finding
+from ml_janitor.core.model import HOURS_PER_MONTH, Finding
 from ml_janitor.core.results import Outcome, Report, Result, Sweep
-from ml_janitor.ledger.action import Action, Stage
-from ml_janitor.report.buttons import Button
+from ml_janitor.ledger.actions import Action, Stage
+from ml_janitor.report.warnings import Button
 from ml_janitor_sandbox import demo
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.demo import TABLES

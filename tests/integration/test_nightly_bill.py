@@ -19,13 +19,13 @@ from lambdas import WITH_SLACK, Context, event, quiet
 from ml_janitor import handlers
 from ml_janitor.acting import savings
 from ml_janitor.aws.client import Aws
-from ml_janitor.bill.archive import ARCHIVED_BILL
-from ml_janitor.bill.asking import bill_reads
+from ml_janitor.bill.reading import bill_reads
+from ml_janitor.bill.report import ARCHIVED_BILL
 from ml_janitor.config.events import MalformedEventError
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.model import Mode
 from ml_janitor.core.results import Outcome, Result, Sweep
-from ml_janitor.engine.failures import RunFailedError
+from ml_janitor.engine.run import RunFailedError
 from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.latest import LastBill
 from ml_janitor_sandbox.control import Control
@@ -130,7 +130,7 @@ def test_the_report_is_kept_and_the_next_night_reads_the_trailing_month_again(
     charge(billed, days=20, usd=7, end=f"{TODAY - 19 * DAY:%Y-%m-%dT%H:%M:%SZ}")
     charge(billed, days=40, usd=90, end=f"{TODAY - 39 * DAY:%Y-%m-%dT%H:%M:%SZ}")
     second = handlers.bill(later(1, monkeypatch), Context(aws_request_id="second"))
-    monkeypatch.setattr("ml_janitor.bill.asking.bill_tags", lambda _: {"project": "team"})
+    monkeypatch.setattr("ml_janitor.bill.reading.bill_tags", lambda _: {"project": "team"})
     handlers.bill(later(2, monkeypatch), Context(aws_request_id="third"))
 
     kept = {key: ARCHIVED_BILL.validate_json(text).report for key, text in reports(session).items()}

@@ -14,12 +14,11 @@ from conftest import ACCOUNT, NOW, REGION
 from declared import granted
 from hosted import LAMBDA, Ran
 from ml_janitor.aws.client import Aws
-from ml_janitor.config.member_roles import RoleKind, member_role_name, role_arn
+from ml_janitor.config.member_roles import RoleKind, is_changing_action, member_role_name, role_arn
 from ml_janitor.config.settings import SETTINGS_FILE, Settings
-from ml_janitor.config.statements import is_changing_action
 from ml_janitor.core.model import finding_id
 from ml_janitor.ledger.findings import Ledger
-from ml_janitor.ledger.runs import LastRun, LatestRuns, RunAccount, RunLists
+from ml_janitor.ledger.latest import LastRun, LatestRuns, RunAccount, RunLists
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.slack import SlackControl
 from organization import CALLER, EXTERNAL_ID, Organization, OrganizationHost, Roles

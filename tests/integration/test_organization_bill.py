@@ -19,15 +19,14 @@ from lambdas import WITH_SLACK, Context, event
 from ml_janitor import handlers
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.cost_explorer import CostExplorer
-from ml_janitor.bill.archive import ARCHIVED_BILL
-from ml_janitor.bill.report import BillReport
+from ml_janitor.bill.report import ARCHIVED_BILL, BillReport
 from ml_janitor.config.member_roles import member_role_name, sweep_role_name
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.model import Mode
 from ml_janitor.core.results import Sweep
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.ledger.findings import Ledger
-from ml_janitor.ledger.runs import LastRun, LatestRuns, RunAccount, RunLists
+from ml_janitor.ledger.latest import LastRun, LatestRuns, RunAccount, RunLists
 from ml_janitor.ledger.table import Table
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import BUCKET
@@ -300,7 +299,7 @@ def test_what_does_not_fit_is_said_and_the_change_is_divided_by_project(
     settings: Write, deployed: SlackControl, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings(bill=f"{BILL}max_requests = 4\n")
-    monkeypatch.setattr("ml_janitor.bill.accounts.MOST_MOVED_ACCOUNTS", 0)
+    monkeypatch.setattr("ml_janitor.bill.reading.MOST_MOVED_ACCOUNTS", 0)
     monkeypatch.setenv("JANITOR_NOW", "2026-10-05T03:00:00Z")
     handlers.bill({"time": "2026-10-05T03:00:00Z"}, Context())
 

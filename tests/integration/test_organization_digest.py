@@ -21,8 +21,15 @@ from ml_janitor.core.model import Mode
 from ml_janitor.core.results import Sweep
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.ledger.findings import Ledger
-from ml_janitor.ledger.latest import SWEEP_ADAPTER, LastSweep, LatestRecords
-from ml_janitor.ledger.runs import LastRun, LatestRuns, RunAccount, RunLists
+from ml_janitor.ledger.latest import (
+    SWEEP_ADAPTER,
+    LastRun,
+    LastSweep,
+    LatestRecords,
+    LatestRuns,
+    RunAccount,
+    RunLists,
+)
 from ml_janitor.ledger.table import ItemsUnreadError, Table, item_key, partition_key
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import BUCKET, TABLE

@@ -19,14 +19,20 @@ from conftest import ACCOUNT, NOW, REGION
 from declared import Declared
 from deployed import Deployed, Function
 from hosted import LAMBDA, SCHEDULER, Host, entry
-from infra.definition import define_state_machine
+from infra.state_machine import define_state_machine
 from lambdas import Context
 from ml_janitor.config.events import AccountsEvent
 from ml_janitor.config.member_roles import member_role_name, role_arn
 from ml_janitor.config.settings import Settings
 from ml_janitor.detectors import DETECTORS
-from ml_janitor.ledger.latest import LastSweep, LatestRecords
-from ml_janitor.ledger.runs import RUN_ACCOUNTS_ADAPTER, LatestRuns, RunAccount, RunLists
+from ml_janitor.ledger.latest import (
+    RUN_ACCOUNTS_ADAPTER,
+    LastSweep,
+    LatestRecords,
+    LatestRuns,
+    RunAccount,
+    RunLists,
+)
 from ml_janitor.scheduled.accounts import AccountsRun
 from ml_janitor_sandbox import functions
 from ml_janitor_sandbox.control import Control

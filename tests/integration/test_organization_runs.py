@@ -14,19 +14,18 @@ import pytest
 from conftest import ACCOUNT, NOW, REGION
 from lambdas import Context
 from ml_janitor import handlers
-from ml_janitor.aws.answers import ReadError
-from ml_janitor.aws.organization import NotListedError
+from ml_janitor.aws.calls import ReadError
+from ml_janitor.aws.client import NotListedError
 from ml_janitor.config.events import MalformedEventError
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.model import Mode
 from ml_janitor.core.results import Sweep
 from ml_janitor.detectors.hung_training_jobs.rule import HungTrainingJobs
-from ml_janitor.engine.failures import RunFailedError
-from ml_janitor.ledger.latest import LatestRecords
-from ml_janitor.ledger.runs import LastRun, LatestRuns, RunAccount, RunLists
+from ml_janitor.engine.run import RunFailedError
+from ml_janitor.ledger.latest import LastRun, LatestRecords, LatestRuns, RunAccount, RunLists
 from ml_janitor.ledger.table import Table
 from ml_janitor.scheduled.accounts import skip_empty_time
-from ml_janitor_cli.stack_checks import CheckSurroundings, ExpectedFunction, check_run_record
+from ml_janitor_cli.stack import CheckSurroundings, ExpectedFunction, check_run_record
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import BUCKET
 from ml_janitor_sandbox.slack import SlackControl

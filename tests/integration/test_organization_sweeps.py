@@ -16,7 +16,7 @@ import pytest
 from commands import Janitor
 from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.acting.undoing import CannotUndoError
-from ml_janitor.aws.answers import ReadError
+from ml_janitor.aws.calls import ReadError
 from ml_janitor.config.events import MalformedEventError
 from ml_janitor.config.member_roles import (
     UNDO_FUNCTION_ROLE,
@@ -27,9 +27,8 @@ from ml_janitor.config.member_roles import (
 )
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.model import finding_id
-from ml_janitor.engine.failures import RunFailedError
-from ml_janitor.ledger.latest import LastSweep, LatestRecords
-from ml_janitor.ledger.runs import LastRun, LatestRuns, RunAccount, RunLists
+from ml_janitor.engine.run import RunFailedError
+from ml_janitor.ledger.latest import LastRun, LastSweep, LatestRecords, LatestRuns, RunAccount, RunLists
 from ml_janitor.ledger.table import Table
 from ml_janitor_sandbox.deployment import BUCKET
 from ml_janitor_sandbox.iam import IamControl

@@ -9,7 +9,7 @@ import pytest
 
 from lambdas import reports
 from ml_janitor import handlers
-from ml_janitor.engine.failures import RunFailedError
+from ml_janitor.engine.run import RunFailedError
 from slackside import ARMED, MEMBER, Deployment
 
 DAY = timedelta(days=1)

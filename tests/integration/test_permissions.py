@@ -17,7 +17,7 @@ from deployed import Function
 from hosted import LAMBDA, SCHEDULER, Host
 from lambdas import WITH_SLACK, event
 from ml_janitor.aws.client import Aws
-from ml_janitor.config.statements import is_changing_action
+from ml_janitor.config.member_roles import is_changing_action
 from ml_janitor.detectors import DETECTORS
 from ml_janitor_sandbox.control import Control, SandboxError
 from ml_janitor_sandbox.iam import IamControl
@@ -91,7 +91,7 @@ def staged(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Staged:
     """What a play of a mode is played with: an account with waste, and the roles of the mode."""
-    monkeypatch.setattr("ml_janitor.detectors.duplicate_artifacts.copy_return.COPY_LIMIT_BYTES", ATOMIC)
+    monkeypatch.setattr("ml_janitor.detectors.duplicate_artifacts.undo.COPY_LIMIT_BYTES", ATOMIC)
 
     def made(mode: str, name: str) -> Any:
         play = PLAYS[mode][name]

@@ -16,10 +16,9 @@ from conftest import ACCOUNT, NOW, REGION, once
 from lambdas import idle_endpoints, reports
 from ml_janitor import handlers
 from ml_janitor.config.events import MalformedEventError
-from ml_janitor.ledger.leases import Leases, LeaseTakenError
+from ml_janitor.ledger.limits import Leases, LeaseTakenError
 from ml_janitor.ledger.table import Table
-from ml_janitor.slack.sender import SenderClock
-from ml_janitor.slack.webhook import UNFINISHED_REPLY
+from ml_janitor.slack.client import UNFINISHED_REPLY, SenderClock
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import WORKER
 from ml_janitor_sandbox.slack import Signed, form, sign

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from docs import price_table
-from ml_janitor.aws.answers import ReadError
+from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.prices import price_table as table
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.fixes.pricing import DIFFERENT, sagemaker_products

@@ -11,14 +11,16 @@ import boto3
 import pytest
 
 from conftest import NOW
-from ml_janitor.aws.answers import required_value
+from ml_janitor.aws.calls import required_value
 from ml_janitor.aws.client import Aws
-from ml_janitor.core.model import Confidence, Finding
-from ml_janitor.core.signals import Signal, Value
-from ml_janitor.detectors.duplicate_artifacts import comparing, copy_cleanup
-from ml_janitor.detectors.duplicate_artifacts.comparing import EqualityProof
-from ml_janitor.detectors.duplicate_artifacts.contents import ObjectContents
-from ml_janitor.detectors.duplicate_artifacts.object_heads import SeenObject, read_object
+from ml_janitor.core.model import Confidence, Finding, Signal, Value
+from ml_janitor.detectors.duplicate_artifacts import act, contents
+from ml_janitor.detectors.duplicate_artifacts.contents import (
+    EqualityProof,
+    ObjectContents,
+    SeenObject,
+    read_object,
+)
 from ml_janitor.detectors.duplicate_artifacts.rule import DuplicateArtifacts
 from ml_janitor.engine.detector import CannotActError, NotYetError
 from ml_janitor_sandbox.control import Control
@@ -70,9 +72,9 @@ class Hurried:
 
 @pytest.fixture
 def pair(box: Control, session: boto3.Session, aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Pair:
-    monkeypatch.setattr(comparing, "PROBE_BYTES", 4)
-    monkeypatch.setattr(comparing, "RANGE_BYTES", 4)
-    monkeypatch.setattr(comparing, "RANGES_AT_ONCE", 10)
+    monkeypatch.setattr(contents, "PROBE_BYTES", 4)
+    monkeypatch.setattr(contents, "RANGE_BYTES", 4)
+    monkeypatch.setattr(contents, "RANGES_AT_ONCE", 10)
     made = Pair(box, session, aws)
     made.put("a.tar.gz", b"m" * SIZE)
     made.put("b.tar.gz", b"m" * SIZE)
@@ -149,7 +151,7 @@ def test_one_other_byte_is_found_although_nothing_else_tells(pair: Pair, at: int
 
 
 def test_a_last_range_that_is_left_alone_is_compared_too(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(comparing, "RANGES_AT_ONCE", 8)
+    monkeypatch.setattr(contents, "RANGES_AT_ONCE", 8)
     pair.put("b.tar.gz", b"m" * (SIZE - 1) + b"n")
     copy, keeper = (told_nothing(pair.aws, key) for key in ("b.tar.gz", "a.tar.gz"))
 
@@ -185,7 +187,7 @@ def test_a_proof_that_was_begun_with_other_ranges_starts_over(
 ) -> None:
     """As many larger ones, of a later release, would skip bytes that nobody compared."""
     memo = memo_of(lambda: pair.prepared({}, reads=1))
-    monkeypatch.setattr(comparing, "RANGE_BYTES", 8)
+    monkeypatch.setattr(contents, "RANGE_BYTES", 8)
 
     pair.prepared(memo)
 
@@ -209,8 +211,8 @@ def test_a_checksum_decides_before_a_byte_is_read(pair: Pair) -> None:
     assert EqualityProof(pair.aws, copy, keeper, {}).proof() == "equal SHA-256"
     with pytest.raises(CannotActError, match="after all: unequal SHA-256"):
         EqualityProof(pair.aws, copy, other, {}).proof()
-    assert comparing.same_bytes(pair.aws, copy, keeper) is True
-    assert comparing.same_bytes(pair.aws, copy, other) is False
+    assert contents.same_bytes(pair.aws, copy, keeper) is True
+    assert contents.same_bytes(pair.aws, copy, other) is False
     assert pair.ranges_read() == 0
 
 
@@ -219,7 +221,7 @@ def test_an_undo_compares_every_byte_of_what_it_may_have_written_itself(pair: Pa
     pair.put("b.tar.gz", b"m" * SIZE if at is None else b"m" * at + b"n" + b"m" * (SIZE - at - 1))
     copy, keeper = (told_nothing(pair.aws, key) for key in ("b.tar.gz", "a.tar.gz"))
 
-    assert comparing.same_bytes(pair.aws, copy, keeper) is (at is None)
+    assert contents.same_bytes(pair.aws, copy, keeper) is (at is None)
 
 
 @pytest.mark.parametrize("key", [None, "a.tar.gz", "b.tar.gz"])
@@ -283,7 +285,7 @@ def test_what_could_not_be_written_again_is_only_reported(
         assert seen is not None
         return Value(replace(seen, odd="metadata that S3 does not tell"))
 
-    monkeypatch.setattr(copy_cleanup, "read_object", odd)
+    monkeypatch.setattr(act, "read_object", odd)
 
     with pytest.raises(CannotActError, match="it has metadata that S3 does not tell"):
         pair.prepared({})

@@ -6,7 +6,7 @@ import pytest
 
 from conftest import ACCOUNT, REGION
 from ml_janitor import handlers
-from ml_janitor.acting.undos import JANITOR_NAME
+from ml_janitor.acting.undoing import JANITOR_NAME
 from ml_janitor.config import events
 from ml_janitor.deployment import request_revert
 from ml_janitor.ledger.actions import Actions

@@ -14,7 +14,7 @@ import pytest
 
 from bills import full_report
 from conftest import ACCOUNT, NOW
-from ml_janitor.aws.boto_client import make_client
+from ml_janitor.aws.calls import make_client
 from ml_janitor.aws.cost_explorer import (
     COST_EXPLORER_REGION,
     CostExplorer,
@@ -22,13 +22,12 @@ from ml_janitor.aws.cost_explorer import (
     group_by_dimension,
     group_by_tag,
 )
-from ml_janitor.bill.accounts import BillAccounts
-from ml_janitor.bill.archive import BillArchive
-from ml_janitor.bill.asking import BILL_DAYS, BillRequest
 from ml_janitor.bill.model import UNTAGGED_VALUE, Bill, BillGap, BillReading, CostMetric, GapCause
+from ml_janitor.bill.reading import BILL_DAYS, BillAccounts, BillRequest
 from ml_janitor.bill.reading import read_bill as read
-from ml_janitor.core.signals import Unreadable, Value
-from ml_janitor.report.bill_gaps import gap_sentence
+from ml_janitor.bill.report import BillArchive
+from ml_janitor.core.model import Unreadable, Value
+from ml_janitor.report.bill import gap_sentence
 from ml_janitor_sandbox.control import Control
 
 TAGS = {"project": "project", "owner": "owner", "environment": "environment", "team": "team"}

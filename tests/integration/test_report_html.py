@@ -12,11 +12,9 @@ from playwright.sync_api import Page
 
 from conftest import ACCOUNT, NOW, REGION
 from fakes import target_at
-from ml_janitor.core.cost import Cost
-from ml_janitor.core.model import Confidence, Finding, Kept, Mode
+from ml_janitor.core.model import Confidence, Cost, Evidence, Finding, Kept, Mode
 from ml_janitor.core.results import Outcome, Report, Result, Sweep
-from ml_janitor.core.signals import Evidence
-from ml_janitor.report.templating import add_breaks
+from ml_janitor.report.charts import add_breaks
 from pages import DESKTOP, PHONE
 
 HOSTILE = "<img src=x onerror=\"document.title='owned'\">\x1b[31m\u202e"

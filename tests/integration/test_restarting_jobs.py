@@ -14,7 +14,7 @@ from armed import KilledError
 from conftest import NOW
 from deeds import Deed, Memory, found, prepared
 from job_seed import GROUPS, HOUR, SECRET, Floor
-from ml_janitor.aws.answers import ReadError
+from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import Aws, DryRunError
 from ml_janitor.aws.sagemaker_kinds import SageMakerKind
 from ml_janitor.core.model import Finding, finding_id

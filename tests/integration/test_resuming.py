@@ -18,9 +18,8 @@ from ml_janitor.acting.undoing import CannotUndoError
 from ml_janitor.config import events
 from ml_janitor.core.model import Confidence, Finding, Mode
 from ml_janitor.core.results import Outcome, Result
-from ml_janitor.engine.failures import RunFailedError
-from ml_janitor.ledger.action import MOST_TRIES, Action, Stage
-from ml_janitor.ledger.actions import Actions, BegunBeforeError
+from ml_janitor.engine.run import RunFailedError
+from ml_janitor.ledger.actions import MOST_TRIES, Action, Actions, BegunBeforeError, Stage
 from ml_janitor.ledger.table import Table
 from ml_janitor.report.causes import outcome_note
 from ml_janitor_sandbox.deployment import UNDO

@@ -10,7 +10,7 @@ import pytest
 from conftest import ACCOUNT, REGION
 from lambdas import idle_endpoints
 from ml_janitor import handlers
-from ml_janitor.engine.failures import RunFailedError
+from ml_janitor.engine.run import RunFailedError
 from ml_janitor_sandbox.deployment import SECRET
 from ml_janitor_sandbox.slack import CHANNEL
 from slackside import ARMED, MEMBER, OWNER, Deployment, buttons, said

@@ -22,13 +22,12 @@ from lambdas import items, reports
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Prices
 from ml_janitor.core.results import Result, Sweep
-from ml_janitor.engine.failures import RunFailedError
 from ml_janitor.engine.policy import RunPolicy
-from ml_janitor.ledger.entries import RecordedFindings
-from ml_janitor.ledger.findings import Ledger
-from ml_janitor.ledger.leases import Leases, LeaseTakenError
+from ml_janitor.engine.run import RunFailedError
+from ml_janitor.ledger.findings import Ledger, RecordedFindings
+from ml_janitor.ledger.limits import Leases, LeaseTakenError
 from ml_janitor.ledger.table import Table
-from ml_janitor.report.archive import Archive
+from ml_janitor.report.html import Archive
 from ml_janitor.scheduled.sweep_run import SweepRunner
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import BUCKET, TABLE

@@ -13,9 +13,8 @@ from conftest import ACCOUNT
 from endpoint_seed import DAY, HOUR, ROLE, SAGEMAKER
 from loaded_endpoints import LATER, WINDOW, Loads, told
 from ml_janitor.aws.client import Aws
-from ml_janitor.core.model import Finding
+from ml_janitor.core.model import Finding, NotRead, Value
 from ml_janitor.core.results import Result
-from ml_janitor.core.signals import NotRead, Value
 from ml_janitor.detectors.serverless_candidates import ServerlessCandidates
 from ml_janitor.engine.policy import RunPolicy
 from ml_janitor.engine.run import run_detectors

@@ -13,12 +13,11 @@ import pytest
 from botocore.exceptions import ClientError
 
 from conftest import ACCOUNT, NOW, REGION
-from ml_janitor.aws.account import open_regions
-from ml_janitor.aws.client import Aws
+from ml_janitor.aws.client import Aws, open_regions
 from ml_janitor.aws.cost_explorer import COST_EXPLORER_REGION as HOME
 from ml_janitor.aws.cost_explorer import CostExplorer, group_by_dimension
+from ml_janitor.aws.pace import SharedAnswers
 from ml_janitor.aws.prices import Prices
-from ml_janitor.aws.shared_answers import SharedAnswers
 from ml_janitor_sandbox.control import Control
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/service-role/models"

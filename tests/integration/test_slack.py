@@ -13,14 +13,10 @@ from slack_sdk.http_retry import HttpRequest, HttpResponse, RateLimitErrorRetryH
 
 from fakes import SleepingClock
 from ml_janitor.core.results import Sweep
-from ml_janitor.ledger.entries import RecordedFindings
+from ml_janitor.ledger.findings import RecordedFindings
 from ml_janitor.report.announcement import announce_sweep, owners_in_thread
 from ml_janitor.report.mrkdwn import Message, Picture, Post, section_block
-from ml_janitor.slack.bot import SlackBot
-from ml_janitor.slack.retries import SlackError
-from ml_janitor.slack.secret import read_slack_secret
-from ml_janitor.slack.sender import SenderClock
-from ml_janitor.slack.webhook import Webhook
+from ml_janitor.slack.client import SenderClock, SlackBot, SlackError, Webhook, read_slack_secret
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.slack import CHANNEL, TOKEN, SlackControl
 from reports import NOW, full

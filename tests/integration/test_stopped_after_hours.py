@@ -14,8 +14,8 @@ from ml_janitor.core.durations import WorkingHours
 from ml_janitor.core.model import Effect, Mode
 from ml_janitor.core.results import Outcome, Result
 from ml_janitor.detectors.idle_notebooks.rule import IdleNotebooks
-from ml_janitor.engine.arming import Arming
-from ml_janitor.engine.failures import RunFailedError
+from ml_janitor.engine.policy import Arming
+from ml_janitor.engine.run import RunFailedError
 from ml_janitor.ledger.table import Table
 from ml_janitor.report.causes import outcome_note
 from ml_janitor_sandbox.control import Control

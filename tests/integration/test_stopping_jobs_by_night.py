@@ -12,15 +12,13 @@ from armed import World
 from conftest import ACCOUNT, NOW, REGION
 from job_seed import GROUPS, LONG_ENOUGH, MINUTE, SECRET, Floor
 from ml_janitor.acting.undoing import CannotUndoError
-from ml_janitor.aws.boto_client import make_client
+from ml_janitor.aws.calls import make_client
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Effect, Mode
 from ml_janitor.core.results import Outcome, Result
 from ml_janitor.detectors.hung_training_jobs.rule import HungTrainingJobs
-from ml_janitor.engine.arming import Arming
-from ml_janitor.engine.holds import hold_reason, holds_on
-from ml_janitor.ledger.action import Action, Stage
-from ml_janitor.ledger.macs import KmsMacs
+from ml_janitor.engine.policy import Arming, hold_reason, holds_on
+from ml_janitor.ledger.actions import Action, KmsMacs, Stage
 from ml_janitor.ledger.table import Table
 from ml_janitor.report.causes import outcome_note
 from ml_janitor_cli.main import main

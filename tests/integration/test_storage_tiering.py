@@ -13,9 +13,8 @@ import pytest
 from conftest import NOW
 from ml_janitor.aws import s3
 from ml_janitor.aws.client import Aws
-from ml_janitor.core.lifecycles import LifecycleRule
 from ml_janitor.core.model import Finding, Kept, Verdict
-from ml_janitor.core.tiering import GB
+from ml_janitor.core.tiering import GB, LifecycleRule
 from ml_janitor.detectors.storage_tiering.rule import StorageTiering
 from ml_janitor_sandbox.control import Control
 

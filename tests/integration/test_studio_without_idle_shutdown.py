@@ -11,8 +11,8 @@ import pytest
 from conftest import ACCOUNT, NOW
 from loaded_endpoints import told
 from ml_janitor.aws.client import Aws
+from ml_janitor.core.model import Value
 from ml_janitor.core.results import Result
-from ml_janitor.core.signals import Value
 from ml_janitor.detectors.studio_without_idle_shutdown import StudioWithoutIdleShutdown
 from ml_janitor.engine.policy import RunPolicy
 from ml_janitor.engine.run import run_detectors

@@ -9,7 +9,7 @@ import pytest
 from conftest import ACCOUNT, REGION
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.tags import read_bucket_tags, read_sagemaker_tags, read_tag_book, read_tags_of
-from ml_janitor.core.signals import Unreadable, Value
+from ml_janitor.core.model import Unreadable, Value
 from ml_janitor_sandbox.control import Control
 
 KIND = "sagemaker:model"

@@ -11,14 +11,13 @@ import boto3
 import pytest
 
 from conftest import ACCOUNT, NOW, REGION
-from ml_janitor.aws import key_ranges
+from ml_janitor.aws import s3 as key_ranges
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.pace import Pace, RateSlot
 from ml_janitor.aws.prices import Prices
 from ml_janitor.aws.sagemaker_kinds import MODEL, TRAINING_JOB, DescribedResources, describe_all, list_targets
-from ml_janitor.core.signals import Value
-from ml_janitor.detectors.duplicate_artifacts.artifact import ArtifactNames
-from ml_janitor.detectors.duplicate_artifacts.bucket_listing import list_buckets
+from ml_janitor.core.model import Value
+from ml_janitor.detectors.duplicate_artifacts.artifacts import ArtifactNames, list_buckets
 from ml_janitor_sandbox.control import Control
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/service-role/models"

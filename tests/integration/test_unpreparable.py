@@ -13,9 +13,9 @@ from fakes import waste
 from ml_janitor.acting.acting import Acting
 from ml_janitor.core.results import Outcome
 from ml_janitor.engine.detector import CannotActError, NotYetError
-from ml_janitor.engine.failures import RunFailedError
-from ml_janitor.ledger.action import Stage
-from ml_janitor.ledger.entries import Entry
+from ml_janitor.engine.run import RunFailedError
+from ml_janitor.ledger.actions import Stage
+from ml_janitor.ledger.findings import Entry
 from ml_janitor.report.causes import outcome_note
 from nights import DAY, HOUR, Nights, by_name
 

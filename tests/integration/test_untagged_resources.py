@@ -11,11 +11,10 @@ import pytest
 
 import rarities
 from conftest import ACCOUNT, NOW, REGION
-from ml_janitor.aws.answers import ReadError
+from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import Aws
-from ml_janitor.core.model import Finding, Kept, Target
+from ml_janitor.core.model import Finding, Kept, NotRead, Target, Unreadable, Value
 from ml_janitor.core.results import Result, Sweep
-from ml_janitor.core.signals import NotRead, Unreadable, Value
 from ml_janitor.detectors.untagged_resources.rule import UntaggedResources
 from ml_janitor.engine.policy import RunPolicy
 from ml_janitor.engine.run import sweep_region

@@ -19,21 +19,17 @@ from ml_janitor.acting.acting import Acting
 from ml_janitor.acting.after_sweep import CleanupRun, spare_undo_resources
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.sagemaker_kinds import ENDPOINT, list_targets
-from ml_janitor.core.model import Confidence, Finding, Verdict
+from ml_janitor.core.model import Confidence, Finding, Value, Verdict
 from ml_janitor.core.results import Outcome, Result, Sweep
-from ml_janitor.core.signals import Value
-from ml_janitor.detectors.idle_endpoints import deletion
+from ml_janitor.detectors.idle_endpoints import act
 from ml_janitor.detectors.idle_endpoints.rule import IdleEndpoints
 from ml_janitor.detectors.unused_serving_resources import UnusedServingResources
-from ml_janitor.engine.failures import Failures
 from ml_janitor.engine.policy import RunPolicy
-from ml_janitor.engine.run import sweep_region
-from ml_janitor.ledger.action import Action
-from ml_janitor.ledger.actions import Actions
+from ml_janitor.engine.run import Failures, sweep_region
+from ml_janitor.ledger.actions import Action, Actions
 from ml_janitor.ledger.findings import Ledger
-from ml_janitor.ledger.holds import Holds
 from ml_janitor.ledger.limits import ActionLimits
-from ml_janitor.ledger.requests import ButtonRequests
+from ml_janitor.ledger.requests import ButtonRequests, Holds
 from ml_janitor.ledger.table import Table
 from ml_janitor.report import causes
 from ml_janitor_sandbox.control import Control
@@ -344,7 +340,7 @@ def deleted(account: Account, aws: Aws, actions: Actions, *, ago: timedelta) -> 
     """The endpoint "live" is deleted as the janitor does it, its record in the ledger."""
     (listed,) = list_targets(aws, ENDPOINT).items
     target = replace(listed, tags=Value({}))
-    undo = deletion.record_endpoint(aws, target, judged=(), deployed=NOW)
+    undo = act.record_endpoint(aws, target, judged=(), deployed=NOW)
     finding = Finding(reason="idle", confidence=Confidence.PROVEN, action="delete", evidence=())
     result = Result(detector="idle-endpoints", target=target, verdict=finding, outcome=Outcome.WAITING)
     action = actions.begin(result, undo, warned=NOW - ago, now=NOW - ago)

@@ -14,12 +14,11 @@ from fakes import waste
 from lambdas import event
 from ml_janitor import handlers
 from ml_janitor.aws.client import Aws
-from ml_janitor.core.cost import Cost
-from ml_janitor.core.model import Change, Mode
+from ml_janitor.core.model import Change, Cost, Mode
 from ml_janitor.core.results import Result, Sweep
-from ml_janitor.engine.holds import advice_hold_key, hold_reason, holds_on
+from ml_janitor.engine.policy import advice_hold_key, hold_reason, holds_on
 from ml_janitor.ledger.findings import Ledger
-from ml_janitor.ledger.holds import Holds
+from ml_janitor.ledger.requests import Holds
 from ml_janitor.ledger.table import Table
 from ml_janitor_sandbox.slack import SlackControl
 from reports import result

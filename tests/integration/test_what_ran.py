@@ -11,12 +11,10 @@ import pytest
 
 from conftest import ACCOUNT, NOW, REGION, seed_demo
 from endpoint_seed import Seed
-from ml_janitor.aws.account import open_regions
-from ml_janitor.aws.client import Aws
+from ml_janitor.aws.client import Aws, open_regions
 from ml_janitor.aws.runs import UsedResource, list_used_resources
+from ml_janitor.bill.explaining import RESOURCE_READS, EndpointRequests, read_requests
 from ml_janitor.bill.model import DaySpan
-from ml_janitor.bill.requests import EndpointRequests, read_requests
-from ml_janitor.bill.resources import RESOURCE_READS
 from ml_janitor_sandbox.control import Control
 
 DAY = timedelta(days=1)

@@ -12,12 +12,12 @@ from typing import Any
 from conftest import ACCOUNT, REGION
 from hosted import Host
 from lambdas import EVENTS, event
-from ml_janitor.aws.arns import Arn
+from ml_janitor.aws.tags import Arn
 from ml_janitor.config.events import MalformedEventError
 from ml_janitor.core.model import Confidence, Finding, Target
 from ml_janitor.core.results import Outcome, Result
 from ml_janitor.detectors import DETECTORS
-from ml_janitor.engine.failures import RunFailedError
+from ml_janitor.engine.run import RunFailedError
 from ml_janitor.ledger.actions import Actions
 from ml_janitor.ledger.findings import Ledger
 from ml_janitor_sandbox.slack import SlackControl

@@ -10,7 +10,7 @@ from typing import Any
 from conftest import ACCOUNT, REGION
 from declared import listed
 from hosted import Host
-from ml_janitor.slack.webhook import UNFINISHED_REPLY
+from ml_janitor.slack.client import UNFINISHED_REPLY
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.function_url import event as url_event
 from ml_janitor_sandbox.slack import SlackControl

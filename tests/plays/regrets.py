@@ -16,9 +16,9 @@ from hosted import Host
 from ml_janitor.acting.undoing import CannotUndoError
 from ml_janitor.config.member_roles import RoleKind, member_role_name, role_arn
 from ml_janitor.config.settings import Settings
-from ml_janitor.engine.holds import Hold, HoldKind
-from ml_janitor.ledger.action import Stage
-from ml_janitor.ledger.holds import Holds
+from ml_janitor.engine.policy import Hold, HoldKind
+from ml_janitor.ledger.actions import Stage
+from ml_janitor.ledger.requests import Holds
 from ml_janitor_sandbox.control import Control, SandboxError
 from ml_janitor_sandbox.slack import SlackControl
 from plays.dry import SECRET_READ

@@ -11,7 +11,7 @@ import boto3
 import pytest
 
 from conftest import ACCOUNT, REGION
-from ml_janitor.aws.boto_client import make_client
+from ml_janitor.aws.calls import make_client
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Prices
 from ml_janitor.ledger.table import Table

@@ -15,8 +15,8 @@ import pytest
 
 import samples
 from ml_janitor.core.model import Finding
-from ml_janitor.report import causes, outcomes
-from ml_janitor.report.status import Status, StatusWording
+from ml_janitor.report import causes
+from ml_janitor.report.warnings import Status, StatusWording
 from ml_janitor.scheduled.sweep_run import SweepRunner
 from properties.conftest import LONG_IN_SOAK, SEED, SOAK, Live
 
@@ -90,7 +90,7 @@ def add_noise(monkeypatch: pytest.MonkeyPatch) -> None:
     for table in (causes.CAUSE_LEADS, causes.OPTIONAL_DETAILS):
         for why in table:
             monkeypatch.setitem(table, why, noise())
-    monkeypatch.setattr(outcomes, "end_sentence", noise)
+    monkeypatch.setattr(causes, "end_sentence", noise)
     says = StatusWording._status
 
     def muttering(self: StatusWording, *given: Any) -> Status:

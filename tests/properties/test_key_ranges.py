@@ -15,10 +15,10 @@ from botocore.exceptions import ClientError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ml_janitor.aws import key_ranges
-from ml_janitor.aws.answers import OutOfTimeError
+from ml_janitor.aws import s3
+from ml_janitor.aws.calls import OutOfTimeError
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.key_ranges import KeyRange, RangedListing
+from ml_janitor.aws.s3 import KeyRange, RangedListing
 
 LETTERS = st.sampled_from(["ab/", "0123456789", "a/\x00\x7fé\uffff\ue000\U0001f600\U0010ffff", "a"])
 KEYS = LETTERS.flatmap(lambda some: st.sets(st.text(some, min_size=1, max_size=8), max_size=60))
@@ -96,9 +96,9 @@ def order(seed: int) -> Random:
 @pytest.fixture
 def eager(monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything is split as often as possible."""
-    monkeypatch.setattr(key_ranges, "SPLIT_AFTER", 1)
-    monkeypatch.setattr(key_ranges, "PROBES_PER_PAGE", 100)
-    monkeypatch.setattr(key_ranges, "PAGES_AT_ONCE", 4)
+    monkeypatch.setattr(s3, "SPLIT_AFTER", 1)
+    monkeypatch.setattr(s3, "PROBES_PER_PAGE", 100)
+    monkeypatch.setattr(s3, "PAGES_AT_ONCE", 4)
 
 
 def listing(bucket: Bucket, ranges: list[KeyRange]) -> RangedListing:
@@ -112,7 +112,7 @@ def instead_of_threads(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def read(bucket: Bucket, made: RangedListing, monkeypatch: pytest.MonkeyPatch) -> Counter[tuple[str, str]]:
     instead_of_threads(bucket, monkeypatch)
-    return Counter((name, one["Key"]) for name, page in made.pages() for one in key_ranges.page_objects(page))
+    return Counter((name, one["Key"]) for name, page in made.pages() for one in s3.page_objects(page))
 
 
 same = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
@@ -189,5 +189,5 @@ def test_a_large_bucket_is_read_in_parallel_for_a_tenth_more_calls(
         at_once[len(made.ranges)] += 1
 
     assert made.probed <= made.read / 10 + 30
-    assert made.read <= 1_000 + 4 * key_ranges.PAGES_AT_ONCE
-    assert sum(pages for ranges, pages in at_once.items() if ranges > key_ranges.PAGES_AT_ONCE / 2) > 500
+    assert made.read <= 1_000 + 4 * s3.PAGES_AT_ONCE
+    assert sum(pages for ranges, pages in at_once.items() if ranges > s3.PAGES_AT_ONCE / 2) > 500

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 
 import samples
 from conftest import ACCOUNT, NOW, REGION
-from ml_janitor.aws.account import open_regions
+from ml_janitor.aws.client import open_regions
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.model import Confidence, Finding, Kept
 from ml_janitor.core.results import Report, Result

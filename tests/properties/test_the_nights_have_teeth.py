@@ -17,22 +17,18 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from ml_janitor.acting import acting
-from ml_janitor.acting.acting import ActedSweep, Acting
-from ml_janitor.acting.recheck import Postponement, Recheck
+from ml_janitor.acting.acting import ActedSweep, Acting, Postponement, Recheck
 from ml_janitor.acting.undoing import Undoing
-from ml_janitor.core.cause import Cause, CauseCode, make_cause
 from ml_janitor.core.model import Target
-from ml_janitor.core.results import Result, Sweep
-from ml_janitor.detectors.hung_training_jobs import restarts
-from ml_janitor.detectors.untagged_resources import tagged
-from ml_janitor.engine.arming import Arming
+from ml_janitor.core.results import Cause, CauseCode, Result, Sweep, make_cause
+from ml_janitor.detectors.hung_training_jobs import undo
+from ml_janitor.detectors.untagged_resources import act
 from ml_janitor.engine.detector import Detector
-from ml_janitor.engine.policy import RunPolicy
-from ml_janitor.ledger.entries import Entry
-from ml_janitor.ledger.findings import Ledger
-from ml_janitor.ledger.holds import Holds
+from ml_janitor.engine.policy import Arming, RunPolicy
+from ml_janitor.ledger.actions import RecordedSteps
+from ml_janitor.ledger.findings import Entry, Ledger
 from ml_janitor.ledger.limits import ActionLimits
-from ml_janitor.ledger.steps import RecordedSteps
+from ml_janitor.ledger.requests import Holds
 from ml_janitor.ledger.table import Table
 from ml_janitor.scheduled.sweep_run import SweepRunner
 from ml_janitor_sandbox.control import Control
@@ -72,7 +68,7 @@ def none(*_: object) -> dict[str, Any]:
 
 
 REAL_DUE, REAL_ACT, REAL_PUT = acting.due_findings, Acting.act, Table.put
-REAL_NIGHT, REAL_NAME, NUMBERS = ActionLimits.in_night, restarts.restarted_name, count()
+REAL_NIGHT, REAL_NAME, NUMBERS = ActionLimits.in_night, undo.restarted_name, count()
 REAL_WHY = Postponement.of
 
 
@@ -188,13 +184,13 @@ def test_without_its_mechanism_a_law_is_seen_to_be_broken(
 WHOLE_ACCOUNTS: Sequence[tuple[str, Off, tuple[str, str, int], str]] = [
     (
         "steps",
-        {(RecordedSteps, "do"): forgetful, (tagged, "written"): no},
+        {(RecordedSteps, "do"): forgetful, (act, "written"): no},
         ("AddTags", "killed-before", 1),
         "is done twice",
     ),
     (
         "restarted once",
-        {(restarts, "name_for"): another_each_time},
+        {(undo, "name_for"): another_each_time},
         ("Create*Job", "killed", 0),
         "after everything was undone",
     ),

@@ -10,18 +10,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml_janitor.aws.storage_prices import StoragePrices
-from ml_janitor.core.lifecycles import TRANSITION_CLASSES, LifecycleRule
+from ml_janitor.aws.storage import StoragePrices
 from ml_janitor.core.tiering import (
     GB,
+    TRANSITION_CLASSES,
     ClassRates,
+    LifecycleRule,
     ObjectCohort,
     TieringSaving,
     planned_moves,
     saving_of_rule,
     worthwhile_transitions,
 )
-from ml_janitor_cli.estimate.storage_costs import cohort_cost
+from ml_janitor_cli.estimate.storage import cohort_cost
 
 RATES = StoragePrices("us-east-1", None).rates()
 MONTH = 730 / 24

@@ -16,11 +16,18 @@ from decimal import Decimal
 import pytest
 
 from ml_janitor.aws.runs import ResourceRun
-from ml_janitor.bill.attribution import changed_parts, usage_lines
-from ml_janitor.bill.joining import BillResource, find_movers, units_in_span
-from ml_janitor.bill.model import Charge, DaySpan
-from ml_janitor.bill.movements import ComparisonKind, Culprit, Mover, MoverCause, SpanComparison, total_change
-from ml_janitor.core.job_families import family_name
+from ml_janitor.bill.explaining import BillResource, changed_parts, find_movers, units_in_span, usage_lines
+from ml_janitor.bill.model import (
+    Charge,
+    ComparisonKind,
+    Culprit,
+    DaySpan,
+    Mover,
+    MoverCause,
+    SpanComparison,
+    total_change,
+)
+from ml_janitor.core.commitment import family_name
 from samples import SEED
 
 JUMPS = int(os.environ.get("JUMPS", "80"))

@@ -19,9 +19,8 @@ from ml_janitor.config.events import AccountsEvent
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.model import Mode
 from ml_janitor.core.results import Outcome, Result, Sweep
-from ml_janitor.engine.failures import RunFailedError
-from ml_janitor.ledger.latest import LastSweep, LatestRecords
-from ml_janitor.ledger.runs import LastRun, LatestRuns, RunAccount, RunLists
+from ml_janitor.engine.run import RunFailedError
+from ml_janitor.ledger.latest import LastRun, LastSweep, LatestRecords, LatestRuns, RunAccount, RunLists
 from ml_janitor.scheduled.accounts import _NO_RESULT, AccountsRun, account_list_grants, skip_empty_time
 
 HOUR = timedelta(hours=1)

@@ -14,10 +14,10 @@ from armed import Cellar, raising
 from conftest import ACCOUNT, REGION
 from ml_janitor.acting.undoing import CannotUndoError
 from ml_janitor.core.model import Effect
-from ml_janitor.engine.holds import HoldKind
-from ml_janitor.ledger.action import Action
+from ml_janitor.engine.policy import HoldKind
+from ml_janitor.ledger.actions import Action
 from ml_janitor.report.digest import DigestActions
-from ml_janitor.slack.digest_actions import ActionHistory
+from ml_janitor.slack.digest import ActionHistory
 from nights import DAY, HOUR, TUESDAY, Nights, in_memory
 
 LAMP, WHERE = "cellar finding `lamp`", f"in {REGION}"

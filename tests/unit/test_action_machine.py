@@ -12,16 +12,13 @@ import pytest
 from armed import Cellar, KilledError, LostError, raising
 from conftest import ACCOUNT, REGION
 from fakes import UNTELLABLE, USED, Thing, thing, waste
-from ml_janitor.acting.machine import ActionMachine, half_done_cause
-from ml_janitor.acting.recheck import Recheck
-from ml_janitor.core.cause import Cause, CauseCode, UnfinishedProgress, make_cause
+from ml_janitor.acting.acting import ActionMachine, Recheck, half_done_cause
 from ml_janitor.core.model import Effect
-from ml_janitor.core.results import Outcome, Result
+from ml_janitor.core.results import Cause, CauseCode, Outcome, Result, UnfinishedProgress, make_cause
 from ml_janitor.engine.detector import ChangedError, NotFinishedError
 from ml_janitor.engine.policy import RunPolicy
-from ml_janitor.ledger.action import Action, Stage
-from ml_janitor.ledger.actions import BegunBeforeError
-from ml_janitor.ledger.entries import Entry
+from ml_janitor.ledger.actions import Action, BegunBeforeError, Stage
+from ml_janitor.ledger.findings import Entry
 from ml_janitor.report.causes import cause_sentence
 from nights import ARMED, DAY, HOUR, TUESDAY, Nights, in_memory
 

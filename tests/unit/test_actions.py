@@ -16,13 +16,14 @@ from fakes import thing, waste
 from memory_table import MemoryTable
 from ml_janitor.core.results import Outcome, Result
 from ml_janitor.engine.detector import CannotActError
-from ml_janitor.ledger.action import Action, Stage
-from ml_janitor.ledger.actions import Actions
-from ml_janitor.ledger.macs import (
+from ml_janitor.ledger.actions import (
+    Action,
+    Actions,
     KmsMacs,
     MacProvider,
     NoUndoKey,
     NoUndoKeyError,
+    Stage,
     UnverifiedError,
     signed_content,
 )

@@ -16,13 +16,11 @@ from fakes import UNTELLABLE
 from ml_janitor.acting.after_sweep import CleanupRun, SweptRegion
 from ml_janitor.core.model import Mode, Target
 from ml_janitor.core.results import Outcome, Sweep
-from ml_janitor.engine.failures import Failures, RunFailedError
-from ml_janitor.engine.holds import HoldKind
-from ml_janitor.engine.run import sweep_region
-from ml_janitor.ledger.entries import Entry, RecordedFindings
-from ml_janitor.ledger.holds import Holds
+from ml_janitor.engine.policy import HoldKind
+from ml_janitor.engine.run import Failures, RunFailedError, sweep_region
+from ml_janitor.ledger.findings import Entry, RecordedFindings
 from ml_janitor.ledger.latest import LatestRecords
-from ml_janitor.ledger.requests import ButtonRequests
+from ml_janitor.ledger.requests import ButtonRequests, Holds
 from nights import ARMED, DAY, HOUR, Nights, in_memory
 
 

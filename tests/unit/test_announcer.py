@@ -13,12 +13,10 @@ from conftest import ACCOUNT, NOW, REGION
 from fakes import UNTELLABLE, USED, thing, waste
 from ml_janitor.core.model import Finding, Mode, Verdict
 from ml_janitor.core.results import Outcome, Result, Sweep
-from ml_janitor.ledger.entries import RecordedFindings
+from ml_janitor.ledger.findings import RecordedFindings
 from ml_janitor.report.mrkdwn import Message, Post, section_block
-from ml_janitor.slack.announcements import Announcer
-from ml_janitor.slack.bot import SlackRefusedError
-from ml_janitor.slack.retries import SlackError
-from ml_janitor.slack.sender import PostDelivery
+from ml_janitor.slack.client import PostDelivery, SlackError, SlackRefusedError
+from ml_janitor.slack.digest import Announcer
 
 DEAD = SlackError("Slack could not be reached")
 ARCHIVED = SlackRefusedError("Slack refused it: is_archived", "is_archived")

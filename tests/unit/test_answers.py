@@ -8,7 +8,7 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 from botocore.parsers import ResponseParserError
 
-from ml_janitor.aws.answers import (
+from ml_janitor.aws.calls import (
     Listing,
     OutOfTimeError,
     ReadError,
@@ -22,7 +22,7 @@ from ml_janitor.aws.answers import (
     required_value,
     unless_gone,
 )
-from ml_janitor.core.signals import Absent, NotRead, Unreadable, Value
+from ml_janitor.core.model import Absent, NotRead, Unreadable, Value
 
 
 def refused(code: str, message: str = "so") -> None:

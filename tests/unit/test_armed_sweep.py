@@ -12,12 +12,19 @@ from conftest import ACCOUNT, REGION
 from fakes import USED
 from ml_janitor.acting.acting import ActedSweep, due_findings
 from ml_janitor.acting.undoing import CannotUndoError
-from ml_janitor.core.cause import Cause, CauseCode, UnfinishedProgress, UnreachableUndos, make_cause
 from ml_janitor.core.model import Mode
-from ml_janitor.core.results import Outcome, Sweep
+from ml_janitor.core.results import (
+    Cause,
+    CauseCode,
+    Outcome,
+    Sweep,
+    UnfinishedProgress,
+    UnreachableUndos,
+    make_cause,
+)
 from ml_janitor.engine.detector import CannotActError
 from ml_janitor.engine.run import sweep_region
-from ml_janitor.ledger.entries import Entry
+from ml_janitor.ledger.findings import Entry
 from nights import ARMED, DAY, HOUR, Nights, in_memory
 
 

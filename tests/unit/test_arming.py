@@ -8,11 +8,10 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from fakes import target_at
-from ml_janitor.core.cause import Cause, CauseCode
 from ml_janitor.core.durations import WorkingHours
-from ml_janitor.core.model import ActionSchedule, Confidence, Finding, Mode, Target
-from ml_janitor.core.signals import Tags
-from ml_janitor.engine.arming import Arming
+from ml_janitor.core.model import ActionSchedule, Confidence, Finding, Mode, Tags, Target
+from ml_janitor.core.results import Cause, CauseCode
+from ml_janitor.engine.policy import Arming
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 ARMED = Arming(mode=Mode.ACT, act_in=("123456789012",))

@@ -6,8 +6,13 @@ from typing import Any
 
 import pytest
 
-from ml_janitor.config.arming_warnings import arming_refusals, arming_warnings, home_refusals, notice_warnings
-from ml_janitor.config.settings import Settings
+from ml_janitor.config.settings import (
+    Settings,
+    arming_refusals,
+    arming_warnings,
+    home_refusals,
+    notice_warnings,
+)
 from ml_janitor.detectors import DETECTORS
 
 ACCOUNT = "123456789012"

@@ -13,21 +13,20 @@ import pytest
 
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.locations import S3Address
-from ml_janitor.aws.references import References
-from ml_janitor.aws.referrers import PlaceUser
-from ml_janitor.core.signals import NotRead, Signal, Unreadable, Value
-from ml_janitor.detectors.duplicate_artifacts import comparing, standings, survey
-from ml_janitor.detectors.duplicate_artifacts.artifact import (
+from ml_janitor.aws.references import PlaceUser, References
+from ml_janitor.core.model import NotRead, Signal, Unreadable, Value
+from ml_janitor.detectors.duplicate_artifacts import contents, copies
+from ml_janitor.detectors.duplicate_artifacts import reading as survey
+from ml_janitor.detectors.duplicate_artifacts.artifacts import (
     ArtifactNames,
     ArtifactUnit,
     BucketIndex,
     StoredObject,
+    find_candidates,
 )
 from ml_janitor.detectors.duplicate_artifacts.contents import ObjectContents
-from ml_janitor.detectors.duplicate_artifacts.copies import CopyRole
-from ml_janitor.detectors.duplicate_artifacts.sources import find_candidates
-from ml_janitor.detectors.duplicate_artifacts.standings import Standings
-from ml_janitor.detectors.duplicate_artifacts.survey import ArtifactSurvey, SearchScope
+from ml_janitor.detectors.duplicate_artifacts.copies import CopyRole, Standings
+from ml_janitor.detectors.duplicate_artifacts.reading import ArtifactSurvey, SearchScope
 
 MIB = 1024**2
 
@@ -152,8 +151,8 @@ class Read:
             self.bytes.append(one.key)
             return Value(bodies.get(one.key, b""))
 
-        monkeypatch.setattr(standings, "read_contents", head)
-        monkeypatch.setattr(comparing, "hash_range", digest)
+        monkeypatch.setattr(copies, "read_contents", head)
+        monkeypatch.setattr(contents, "hash_range", digest)
         references = References(errors=list(errors))
         references.add(PlaceUser("model m", "model/m", in_use=True), [S3Address("b", key) for key in used])
         aws = SimpleNamespace(region="us-east-1", map=lambda read, items: [read(item) for item in items])

@@ -10,15 +10,16 @@ from typing import Any
 
 import pytest
 
-from ml_janitor.detectors.duplicate_artifacts.artifact import (
+from ml_janitor.detectors.duplicate_artifacts.artifacts import (
     ArtifactNames,
     ArtifactUnit,
     BucketIndex,
     StoredObject,
+    artifact_order,
+    find_candidates,
     find_object,
     stored_object,
 )
-from ml_janitor.detectors.duplicate_artifacts.sources import artifact_order, find_candidates
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from ml_janitor.aws.answers import ReadError
-from ml_janitor.aws.athena import (
+from ml_janitor.aws.calls import ReadError
+from ml_janitor.aws.s3 import (
     LEAST_BYTES_CHARGED,
     LONGEST_QUERY,
     AthenaAnswer,

@@ -12,11 +12,15 @@ import pytest
 from bills import ACCOUNT, HOST, LAST, NOTEBOOK, NOW, STORED
 from ml_janitor.aws.cost_explorer import CostRow, accounts_filter
 from ml_janitor.aws.runs import ResourceRun
-from ml_janitor.bill.accounts import BillAccounts, most_moved_accounts, other_charges, unseen_account_gaps
-from ml_janitor.bill.asking import BillQuestion
-from ml_janitor.bill.joining import BillResource
-from ml_janitor.bill.model import OTHER_ACCOUNTS, Bill, BillReading, Charge, GapCause
-from ml_janitor.bill.movements import Culprit
+from ml_janitor.bill.explaining import BillResource
+from ml_janitor.bill.model import OTHER_ACCOUNTS, Bill, BillReading, Charge, Culprit, GapCause
+from ml_janitor.bill.reading import (
+    BillAccounts,
+    BillQuestion,
+    most_moved_accounts,
+    other_charges,
+    unseen_account_gaps,
+)
 from ml_janitor.bill.report import make_bill_report, moved_places
 
 ONE, TWO, THREE, FOUR = (f"{number}" * 12 for number in (1, 2, 3, 4))

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from bills import HOST, bill, charges
-from ml_janitor.bill.accounts import BillAccounts
-from ml_janitor.bill.asking import (
+from ml_janitor.bill.explaining import RESOURCE_READS
+from ml_janitor.bill.model import Bill, CostMetric, DaySpan, SpanComparison
+from ml_janitor.bill.reading import (
     BILL_DAYS,
+    BillAccounts,
     BillQuestion,
     BillRequest,
     bill_accounts,
@@ -23,9 +25,6 @@ from ml_janitor.bill.asking import (
     cost_explorer_reads,
     request_warnings,
 )
-from ml_janitor.bill.model import Bill, CostMetric, DaySpan
-from ml_janitor.bill.movements import SpanComparison
-from ml_janitor.bill.resources import RESOURCE_READS
 from ml_janitor.config.sections import BillSection, OrganizationSection
 from ml_janitor.config.settings import Settings
 

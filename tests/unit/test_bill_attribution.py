@@ -11,14 +11,29 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bills import BEFORE, HOST, LAST, STORED, TRAIN, bill, charges
-from ml_janitor.aws.runs import ResourceRun
-from ml_janitor.aws.usage_types import region_of_usage, without_region
-from ml_janitor.bill.asking import BillQuestion
-from ml_janitor.bill.attribution import changed_parts, divide_bill, usage_lines, usual_change
-from ml_janitor.bill.joining import BillResource, find_movers
-from ml_janitor.bill.model import Charge, DaySpan
-from ml_janitor.bill.movements import ComparisonKind, Culprit, Mover, MoverCause, SpanComparison, total_change
-from ml_janitor.bill.phases import Phase, main_services, phase_of
+from ml_janitor.aws.runs import ResourceRun, region_of_usage, without_region
+from ml_janitor.bill.explaining import (
+    BillResource,
+    changed_parts,
+    divide_bill,
+    find_movers,
+    usage_lines,
+    usual_change,
+)
+from ml_janitor.bill.model import (
+    Charge,
+    ComparisonKind,
+    Culprit,
+    DaySpan,
+    Mover,
+    MoverCause,
+    Phase,
+    SpanComparison,
+    main_services,
+    phase_of,
+    total_change,
+)
+from ml_janitor.bill.reading import BillQuestion
 
 DAYS = SpanComparison(kind=ComparisonKind.DAYS, before=BEFORE, after=LAST)
 START = datetime(2026, 8, 7, tzinfo=UTC)

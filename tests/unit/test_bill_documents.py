@@ -17,13 +17,10 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, FormatChecker
 
 from bills import BEFORE, LAST, TRAIN, bill, charges, full_report
-from ml_janitor.bill.model import BillReading, Charge, DaySpan, GapCause
-from ml_janitor.bill.movements import Movement
-from ml_janitor.bill.report import BillReport
-from ml_janitor.bill.tables import chargeback_lines
-from ml_janitor.bill.unit_costs import UnitNote
+from ml_janitor.bill.model import BillReading, Charge, DaySpan, GapCause, Movement
+from ml_janitor.bill.report import BillReport, UnitNote, chargeback_lines
 from ml_janitor.report import bill_json, bill_page
-from ml_janitor.report.series import DailySeries
+from ml_janitor.report.charts import DailySeries
 from reports import schema
 
 HOSTILE = "<script>alert(1)</script>"

@@ -14,10 +14,17 @@ from hypothesis import strategies as st
 
 from bills import BEFORE, HOST, LAST
 from ml_janitor.aws.runs import ResourceRun
-from ml_janitor.bill.joining import BillResource, VariantRequests, find_movers, units_in_span
-from ml_janitor.bill.model import DaySpan
-from ml_janitor.bill.movements import ChangePart, ComparisonKind, Culprit, Mover, MoverCause, SpanComparison
-from ml_janitor.bill.phases import Phase
+from ml_janitor.bill.explaining import BillResource, VariantRequests, find_movers, units_in_span
+from ml_janitor.bill.model import (
+    ChangePart,
+    ComparisonKind,
+    Culprit,
+    DaySpan,
+    Mover,
+    MoverCause,
+    Phase,
+    SpanComparison,
+)
 
 DAYS = SpanComparison(kind=ComparisonKind.DAYS, before=BEFORE, after=LAST)
 LATER = datetime(2026, 10, 1, tzinfo=UTC)

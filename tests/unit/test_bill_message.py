@@ -7,11 +7,9 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 from bills import BEFORE, HOST, LAST, bill, charges, full_report
-from ml_janitor.bill.accounts import most_moved_accounts, other_charges
-from ml_janitor.bill.asking import BillQuestion, bill_request
-from ml_janitor.bill.budgets import BudgetState, budget_states
 from ml_janitor.bill.model import OTHER_ACCOUNTS, BillGap, BillReading, Charge, GapCause
-from ml_janitor.bill.report import BillReport, make_bill_report
+from ml_janitor.bill.reading import BillQuestion, bill_request, most_moved_accounts, other_charges
+from ml_janitor.bill.report import BillReport, BudgetState, budget_states, make_bill_report
 from ml_janitor.config.settings import Settings
 from ml_janitor.report.bill_message import bill_picture, bill_post, daily_costs, make_bill_message
 from ml_janitor.report.mrkdwn import LONGEST_SECTION, fits_message

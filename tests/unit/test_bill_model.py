@@ -10,10 +10,20 @@ from typing import Any
 import pytest
 
 from bills import BEFORE, HOST, LAST, STORED, bill, charges, full_report, movement, part
-from ml_janitor.bill.budgets import BudgetState, budget_states
-from ml_janitor.bill.model import ZERO, Bill, Charge, CostMetric, DaySpan, Forecast, RecordCharge
-from ml_janitor.bill.movements import Mover, MoverCause, total_change
-from ml_janitor.bill.phases import Phase
+from ml_janitor.bill.model import (
+    ZERO,
+    Bill,
+    Charge,
+    CostMetric,
+    DaySpan,
+    Forecast,
+    Mover,
+    MoverCause,
+    Phase,
+    RecordCharge,
+    total_change,
+)
+from ml_janitor.bill.report import BudgetState, budget_states
 from ml_janitor.core.durations import DAY
 
 

@@ -12,10 +12,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from ml_janitor.aws.cost_explorer import CostExplorer, accounts_filter
-from ml_janitor.bill.accounts import BillAccounts
-from ml_janitor.bill.asking import BillRequest
 from ml_janitor.bill.model import Bill, BillGap, BillReading, Charge, CostMetric, Forecast, GapCause
-from ml_janitor.bill.reading import read_bill, tag_gaps
+from ml_janitor.bill.reading import BillAccounts, BillRequest, read_bill, tag_gaps
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 TODAY, DAY = NOW.date(), timedelta(days=1)

@@ -10,17 +10,31 @@ import pytest
 
 from bills import BEFORE, HOST, LAST, NOTEBOOK, NOW, TRAIN, bill, charges
 from ml_janitor.aws.runs import ResourceRun
-from ml_janitor.bill.asking import BillQuestion
-from ml_janitor.bill.joining import BillResource
-from ml_janitor.bill.model import Bill, Charge, DaySpan, GapCause, RecordCharge
-from ml_janitor.bill.movements import Culprit, MoverCause, break_down, total_change
-from ml_janitor.bill.report import make_bill_report, price_resources, sole_owners
-from ml_janitor.bill.resources import facts_from_actions
-from ml_janitor.bill.tables import bill_lines, has_table, usd_by_day
+from ml_janitor.bill.explaining import BillResource, facts_from_actions
+from ml_janitor.bill.model import (
+    Bill,
+    Charge,
+    Culprit,
+    DaySpan,
+    GapCause,
+    MoverCause,
+    RecordCharge,
+    break_down,
+    total_change,
+)
+from ml_janitor.bill.reading import BillQuestion
+from ml_janitor.bill.report import (
+    bill_lines,
+    has_table,
+    make_bill_report,
+    price_resources,
+    sole_owners,
+    usd_by_day,
+)
 from ml_janitor.core.model import Target
 from ml_janitor.detectors import DETECTORS
-from ml_janitor.ledger.action import Action, Stage
-from ml_janitor.report.bill_gaps import gap_sentence
+from ml_janitor.ledger.actions import Action, Stage
+from ml_janitor.report.bill import gap_sentence
 
 ASKED = BillQuestion(days=30, settling_days=2, tags=("project", "owner"))
 HUNG_SINCE = datetime(2026, 9, 25, tzinfo=UTC)

@@ -12,15 +12,14 @@ import pytest
 from bills import NOW
 from fakes import target_at
 from ml_janitor.aws import metrics
-from ml_janitor.aws.answers import Listing
+from ml_janitor.aws.calls import Listing
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.endpoints import InferenceComponent
 from ml_janitor.aws.metrics import Metric, MetricSeries
 from ml_janitor.aws.runs import ResourceRun, UsedResource
-from ml_janitor.bill import requests as module
-from ml_janitor.bill.joining import VariantRequests
-from ml_janitor.bill.requests import EndpointRequests, read_requests
-from ml_janitor.core.signals import Absent, Signal, Unreadable, Value
+from ml_janitor.bill import explaining as module
+from ml_janitor.bill.explaining import EndpointRequests, VariantRequests, read_requests
+from ml_janitor.core.model import Absent, Signal, Unreadable, Value
 
 DAY, HOUR = 86400, 3600
 SINCE = NOW - timedelta(days=60)

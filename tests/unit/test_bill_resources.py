@@ -14,17 +14,16 @@ import pytest
 from bills import ACCOUNT, HOST, NOW, bill, charges
 from fakes import target_at
 from ml_janitor.aws import runs
-from ml_janitor.aws.answers import Listing
+from ml_janitor.aws.calls import Listing
 from ml_janitor.aws.metrics import GET_METRIC_DATA
 from ml_janitor.aws.runs import ResourceRun, UsedResource
-from ml_janitor.bill import requests
-from ml_janitor.bill.joining import VariantRequests
-from ml_janitor.bill.model import UNTAGGED_VALUE, BillReading, GapCause
-from ml_janitor.bill.requests import EndpointRequests
-from ml_janitor.bill.resources import (
+from ml_janitor.bill import explaining
+from ml_janitor.bill.explaining import (
     ActionSavings,
+    EndpointRequests,
     KnownResources,
     ResourceFacts,
+    VariantRequests,
     bill_readers,
     facts_from_actions,
     facts_from_ledger,
@@ -32,13 +31,13 @@ from ml_janitor.bill.resources import (
     hourly_detectors,
     read_known_resources,
 )
+from ml_janitor.bill.model import UNTAGGED_VALUE, BillReading, GapCause
 from ml_janitor.config.settings import Settings
-from ml_janitor.core.model import Kept
-from ml_janitor.core.signals import Evidence, NotRead, Unreadable
+from ml_janitor.core.model import Evidence, Kept, NotRead, Unreadable
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.engine.policy import RunPolicy
-from ml_janitor.ledger.action import Action, Stage
-from ml_janitor.ledger.entries import Entry
+from ml_janitor.ledger.actions import Action, Stage
+from ml_janitor.ledger.findings import Entry
 from reports import finding, result, standing
 
 DAY = timedelta(days=1)
@@ -178,7 +177,7 @@ def look(monkeypatch: pytest.MonkeyPatch) -> Callable[..., KnownResources]:
         calls: EndpointRequests | None = None,
     ) -> KnownResources:
         monkeypatch.setattr(runs, "list_used_resources", lambda *_: Listing((one,), error))
-        monkeypatch.setattr(requests, "read_requests", lambda *_: calls or EndpointRequests())
+        monkeypatch.setattr(explaining, "read_requests", lambda *_: calls or EndpointRequests())
         by_arn = dict.fromkeys([one.target.arn.lower()] if verdicts else [], *verdicts)
         region: Any = SimpleNamespace(region="us-east-1")
         return read_known_resources(

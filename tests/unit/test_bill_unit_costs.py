@@ -13,11 +13,10 @@ from hypothesis import strategies as st
 
 from bills import BEFORE, HOST, LAST, TRAIN, charges
 from ml_janitor.aws.runs import ResourceRun
-from ml_janitor.bill.joining import BillResource, VariantRequests
-from ml_janitor.bill.model import Charge
-from ml_janitor.bill.movements import Culprit
-from ml_janitor.bill.unit_costs import UnitCost, UnitNote, unit_costs
-from ml_janitor.report.bill_units import unit_price, unit_rows
+from ml_janitor.bill.explaining import BillResource, VariantRequests
+from ml_janitor.bill.model import Charge, Culprit
+from ml_janitor.bill.report import UnitCost, UnitNote, unit_costs
+from ml_janitor.report.bill import unit_price, unit_rows
 
 DAY = 86400
 HOUR = 3600

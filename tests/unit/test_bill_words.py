@@ -9,20 +9,24 @@ from decimal import Decimal
 import pytest
 
 from bills import LAST, full_report, movement, part
-from ml_janitor.bill.model import BillGap, BillReading, Charge, DaySpan, GapCause
-from ml_janitor.bill.movements import (
+from ml_janitor.bill.model import (
+    BillGap,
+    BillReading,
+    Charge,
     ComparisonKind,
     Culprit,
+    DaySpan,
+    GapCause,
     Movement,
     Mover,
     MoverCause,
+    Phase,
     SpanComparison,
     break_down,
 )
-from ml_janitor.bill.phases import Phase
 from ml_janitor.bill.report import TagShare
 from ml_janitor.report import bill as words
-from ml_janitor.report.bill_gaps import gap_sentences
+from ml_janitor.report.bill import gap_sentences
 
 COMPARED = SpanComparison(
     kind=ComparisonKind.DAYS, before=DaySpan(date(2026, 8, 7), 30), after=DaySpan(date(2026, 9, 6), 30)

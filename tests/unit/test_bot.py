@@ -9,11 +9,16 @@ import pytest
 from slack_sdk.errors import SlackApiError, SlackClientError
 
 from fakes import SleepingClock
-from ml_janitor.ledger.messages import MessageRef
+from ml_janitor.ledger.findings import MessageRef
 from ml_janitor.report.mrkdwn import Message, Picture, Post, section_block
-from ml_janitor.slack.bot import SlackBot, SlackRefusedError
-from ml_janitor.slack.retries import SlackError, TimeLeft
-from ml_janitor.slack.sender import PostDelivery, SenderClock
+from ml_janitor.slack.client import (
+    PostDelivery,
+    SenderClock,
+    SlackBot,
+    SlackError,
+    SlackRefusedError,
+    TimeLeft,
+)
 
 HELLO = Message(text="hello", blocks=(section_block("hello"),))
 REPLY = Message(text="reply", blocks=(section_block("reply"),))

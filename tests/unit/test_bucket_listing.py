@@ -12,13 +12,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ml_janitor.aws.answers import OutOfTimeError
-from ml_janitor.aws.client import Aws
-from ml_janitor.aws.scratch import FolderScratch
-from ml_janitor.detectors.duplicate_artifacts import bucket_listing
-from ml_janitor.detectors.duplicate_artifacts.artifact import ArtifactNames, BucketIndex, StoredObject
-from ml_janitor.detectors.duplicate_artifacts.bucket_listing import BucketListing, list_buckets
-from ml_janitor.detectors.duplicate_artifacts.sources import find_candidates, relevant_folders
+from ml_janitor.aws.calls import OutOfTimeError
+from ml_janitor.aws.client import Aws, FolderScratch
+from ml_janitor.detectors.duplicate_artifacts import artifacts
+from ml_janitor.detectors.duplicate_artifacts.artifacts import (
+    ArtifactNames,
+    BucketIndex,
+    BucketListing,
+    StoredObject,
+    find_candidates,
+    list_buckets,
+    relevant_folders,
+)
 
 NOW = datetime(2026, 10, 6, 4, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -126,8 +131,8 @@ def verdicts(listing: BucketListing) -> list[tuple[StoredObject, str | None, boo
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Memory holds next to nothing."""
-    monkeypatch.setattr(bucket_listing, "_MOST_HELD", 3)
-    monkeypatch.setattr(bucket_listing, "_LISTING_CHUNK", 64)
+    monkeypatch.setattr(artifacts, "_MOST_HELD", 3)
+    monkeypatch.setattr(artifacts, "_LISTING_CHUNK", 64)
 
 
 @pytest.mark.usefixtures("small")
@@ -156,7 +161,7 @@ def test_files_and_breaks_change_nothing(buckets: dict[str, dict[str, int]], bre
 
 def _in_memory(buckets: dict[str, dict[str, int]]) -> BucketListing:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bucket_listing, "_MOST_HELD", 10**9)
+        patch.setattr(artifacts, "_MOST_HELD", 10**9)
         return read(Listed(buckets))
 
 

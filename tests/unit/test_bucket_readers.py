@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from ml_janitor.core.signals import Absent, NotRead, Signal, Unreadable, Value
-from ml_janitor.detectors.duplicate_artifacts.bucket_readers import (
+from ml_janitor.core.model import Absent, NotRead, Signal, Unreadable, Value
+from ml_janitor.detectors.duplicate_artifacts.buckets import (
     PolicyReader,
     read_bucket_readers,
     readers_in_policy,

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from ml_janitor.core.signals import Absent, Signal, Unreadable, Value
-from ml_janitor.detectors.duplicate_artifacts.artifact import StoredObject
+from ml_janitor.core.model import Absent, Signal, Unreadable, Value
+from ml_janitor.detectors.duplicate_artifacts.artifacts import StoredObject
 from ml_janitor.detectors.duplicate_artifacts.buckets import (
     DeletionRules,
     read_bucket_region,

@@ -22,14 +22,16 @@ from ml_janitor.report.charts import (
     FONT_FOLDER,
     LIGHT_COLOURS,
     MISSING_LETTERS,
+    MOST_GROUPS,
     NARROW_FORM,
     PICTURE_FORM,
     WIDE_FORM,
     ChartForm,
+    DailySeries,
+    Mark,
     draw_columns,
     render_png,
 )
-from ml_janitor.report.series import MOST_GROUPS, DailySeries, Mark
 
 MONDAY = date(2026, 8, 10)
 FORMS = pytest.mark.parametrize(

@@ -21,9 +21,9 @@ from conftest import ACCOUNT, NOW
 from ml_janitor.aws.client import DEFAULT_ATTEMPTS
 from ml_janitor.config.settings import Settings
 from ml_janitor.detectors import DETECTORS
-from ml_janitor_cli import edge, entry, prompts, screen
-from ml_janitor_cli.failures import NO_TABLE_ADVICE, FailedError, end_on_interrupt, one_line_errors
-from ml_janitor_cli.hold_commands import arn_place, end_of_day
+from ml_janitor_cli import edge, entry, screen
+from ml_janitor_cli.edge import NO_TABLE_ADVICE, FailedError, end_on_interrupt, one_line_errors
+from ml_janitor_cli.ledger_commands import arn_place, end_of_day
 
 TOKYO = timedelta(hours=9)
 
@@ -258,25 +258,25 @@ def test_an_option_is_chosen_by_its_number(
 ) -> None:
     for number, option in (("1", "a"), ("3", "c")):
         asked(monkeypatch, f"{number}\n")
-        assert prompts.ask_choice("several stacks", ["a", "b", "c"]) == option
+        assert edge.ask_choice("several stacks", ["a", "b", "c"]) == option
     assert "several stacks:\n  1  a\n  2  b\n  3  c\n" in capsys.readouterr().err
     for wrong in ("0", "4", "a", "-1"):
         asked(monkeypatch, f"{wrong}\n")
         with pytest.raises(edge.CommandRefusedError, match=f"expected a number from 1 to 3, got {wrong}"):
-            prompts.ask_choice("several stacks", ["a", "b", "c"])
+            edge.ask_choice("several stacks", ["a", "b", "c"])
     asked(monkeypatch, "1\n", tty=False)
     with pytest.raises(edge.CommandRefusedError, match="several stacks; name one of them: a, b, c"):
-        prompts.ask_choice("several stacks", ["a", "b", "c"])
+        edge.ask_choice("several stacks", ["a", "b", "c"])
 
 
 def test_without_an_answer_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
     asked(monkeypatch, " 123 \n")
-    assert prompts.ask_text("the account") == "123"
+    assert edge.ask_text("the account") == "123"
     for text, answer in (("y\n", True), ("n\n", False)):
         asked(monkeypatch, text)
-        assert prompts.ask_yes("Approve?") is answer
+        assert edge.ask_yes("Approve?") is answer
     asked(monkeypatch, "")
-    for ask in (prompts.ask_text, prompts.ask_yes):
+    for ask in (edge.ask_text, edge.ask_yes):
         with pytest.raises(edge.CommandRefusedError, match="nobody answered, so nothing was done"):
             ask("?")
 

@@ -19,16 +19,22 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from botocore.response import StreamingBody
 
 from conftest import ACCOUNT, REGION
-from ml_janitor.aws import account as accounts
-from ml_janitor.aws import shared_answers
-from ml_janitor.aws.account import Caller, open_regions, read_caller
-from ml_janitor.aws.answers import OutOfTimeError
+from ml_janitor.aws import client as accounts
+from ml_janitor.aws import pace
 from ml_janitor.aws.async_invoke import HandOverError, hand_over
-from ml_janitor.aws.boto_client import LIFECYCLE_TEXT, make_client
-from ml_janitor.aws.client import READ_OPERATIONS, Aws, DryRunError
-from ml_janitor.aws.pace import Pace
-from ml_janitor.aws.scratch import BucketScratch, FolderScratch, scratch_folder
-from ml_janitor.aws.shared_answers import SharedAnswers, is_reused
+from ml_janitor.aws.calls import LIFECYCLE_TEXT, OutOfTimeError, make_client
+from ml_janitor.aws.client import (
+    READ_OPERATIONS,
+    Aws,
+    BucketScratch,
+    Caller,
+    DryRunError,
+    FolderScratch,
+    open_regions,
+    read_caller,
+    scratch_folder,
+)
+from ml_janitor.aws.pace import Pace, SharedAnswers, is_reused
 from scripted import DENIED, Refusal, Script, Torn
 
 LIST = "sagemaker:ListApps"
@@ -321,9 +327,9 @@ def test_what_came_to_no_answer_is_asked_again() -> None:
 def test_who_waits_for_another_looks_whether_there_is_time(
     monkeypatch: pytest.MonkeyPatch, times: list[bool], asked: int
 ) -> None:
-    monkeypatch.setattr(shared_answers, "ANSWER_PAUSE", 0.001)
+    monkeypatch.setattr(pace, "ANSWER_PAUSE", 0.001)
     shared, looked = SharedAnswers(), list[bool]()
-    shared._answers["key"] = shared_answers.PendingRequest("key")
+    shared._answers["key"] = pace.PendingRequest("key")
 
     def has_time() -> bool:
         looked.append(times[len(looked)])

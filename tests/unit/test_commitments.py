@@ -13,13 +13,12 @@ import pytest
 
 from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.aws.client import Aws
+from ml_janitor.aws.cost_explorer import PlanRate, SavingsPlanLine, covered_totals, covered_usage
 from ml_janitor.aws.runs import ResourceRun, UsedResource
-from ml_janitor.aws.savings_plans import PlanRate, SavingsPlanLine, covered_totals, covered_usage
 from ml_janitor.core.commitment import UsageHours
-from ml_janitor.core.counting import Claim, claimed_resources
 from ml_janitor.core.durations import HOUR
-from ml_janitor.core.model import Change, Finding, Kept, Target
-from ml_janitor.core.signals import Absent, Unreadable, Value
+from ml_janitor.core.model import Absent, Change, Finding, Kept, Target, Unreadable, Value
+from ml_janitor.core.money import Claim, claimed_resources
 from ml_janitor.detectors.commitments import Commitments, SteadyUse
 from samples import share
 from verdicts import shown

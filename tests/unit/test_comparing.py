@@ -10,12 +10,16 @@ from typing import Any, cast
 import pytest
 from botocore.exceptions import ClientError
 
-from ml_janitor.aws.boto_client import READ_THREADS
+from ml_janitor.aws.calls import READ_THREADS
 from ml_janitor.aws.client import Aws
-from ml_janitor.detectors.duplicate_artifacts import comparing
-from ml_janitor.detectors.duplicate_artifacts.artifact import StoredObject
-from ml_janitor.detectors.duplicate_artifacts.comparing import ContentComparison
-from ml_janitor.detectors.duplicate_artifacts.contents import Likeness, ObjectContents, compare_contents
+from ml_janitor.detectors.duplicate_artifacts import contents
+from ml_janitor.detectors.duplicate_artifacts.artifacts import StoredObject
+from ml_janitor.detectors.duplicate_artifacts.contents import (
+    ContentComparison,
+    Likeness,
+    ObjectContents,
+    compare_contents,
+)
 
 PROBE, RANGE = 4, 10
 
@@ -57,8 +61,8 @@ class Bytes:
 
 @pytest.fixture
 def store(monkeypatch: pytest.MonkeyPatch) -> Bytes:
-    monkeypatch.setattr(comparing, "PROBE_BYTES", PROBE)
-    monkeypatch.setattr(comparing, "RANGE_BYTES", RANGE)
+    monkeypatch.setattr(contents, "PROBE_BYTES", PROBE)
+    monkeypatch.setattr(contents, "RANGE_BYTES", RANGE)
     return Bytes()
 
 
@@ -79,8 +83,8 @@ def test_a_range_is_large_and_what_is_held_of_it_small() -> None:
     """Every thread holds a chunk, and every range costs a request."""
     mib = 1024**2
 
-    assert [*map(comparing.range_begin, range(3)), comparing.COMPARE_CHUNK] == [0, mib, 9 * mib, mib]
-    assert 2 * comparing.RANGES_AT_ONCE == READ_THREADS
+    assert [*map(contents.range_begin, range(3)), contents.COMPARE_CHUNK] == [0, mib, 9 * mib, mib]
+    assert 2 * contents.RANGES_AT_ONCE == READ_THREADS
 
 
 @pytest.mark.parametrize("size", [1, PROBE, PROBE + 1, PROBE + RANGE, PROBE + RANGE + 1, 500])
@@ -114,7 +118,7 @@ def test_what_differs_early_is_not_read_on(store: Bytes) -> None:
 
 def test_each_of_many_is_read_one_range_at_a_time(store: Bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """What they differ in early is then read of none but once."""
-    monkeypatch.setattr(comparing, "READ_THREADS", 2)
+    monkeypatch.setattr(contents, "READ_THREADS", 2)
     many = [store.put(f"{n}", b"x" * PROBE + bytes([n]) * 500) for n in range(3)]
 
     settled(store, many)

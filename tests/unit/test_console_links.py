@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import pytest
 
-from ml_janitor.report.html_findings import console_link
+from ml_janitor.report.html import console_link
 
 HERE = "https://eu-west-1.console.aws.amazon.com"
 SAGEMAKER = "arn:aws:sagemaker:eu-west-1:123456789012"

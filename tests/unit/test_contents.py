@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from ml_janitor.core.signals import Value
-from ml_janitor.detectors.duplicate_artifacts.artifact import ArtifactUnit, StoredObject
+from ml_janitor.core.model import Value
+from ml_janitor.detectors.duplicate_artifacts.artifacts import ArtifactUnit, StoredObject
 from ml_janitor.detectors.duplicate_artifacts.contents import (
     Likeness,
     ObjectContents,

@@ -8,10 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml_janitor.aws.references import ObjectUses
-from ml_janitor.aws.referrers import PlaceUser
-from ml_janitor.core.signals import Absent, Signal, Value
-from ml_janitor.detectors.duplicate_artifacts.artifact import ArtifactUnit, StoredObject
+from ml_janitor.aws.references import ObjectUses, PlaceUser
+from ml_janitor.core.model import Absent, Signal, Value
+from ml_janitor.detectors.duplicate_artifacts.artifacts import ArtifactUnit, StoredObject
 from ml_janitor.detectors.duplicate_artifacts.contents import ContentMatch, Likeness
 from ml_janitor.detectors.duplicate_artifacts.copies import (
     CopyRole,

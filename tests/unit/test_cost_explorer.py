@@ -12,29 +12,26 @@ import pytest
 from botocore.exceptions import ClientError, ConnectTimeoutError
 
 from ml_janitor.aws.cost_explorer import (
+    HOURS_KEPT,
     CostExplorer,
     CostPrediction,
     CostRow,
+    PlanRate,
     RefusalCause,
     RefusedError,
+    SavingsPlanLine,
+    SavingsPlans,
     accounts_filter,
+    covered_totals,
+    covered_usage,
     group_by_dimension,
     group_by_tag,
 )
+from ml_janitor.aws.pace import REUSED_MARK
 from ml_janitor.aws.runs import ResourceRun, UsedResource
-from ml_janitor.aws.savings_plans import (
-    HOURS_KEPT,
-    PlanRate,
-    SavingsPlanLine,
-    SavingsPlans,
-    covered_totals,
-    covered_usage,
-)
-from ml_janitor.aws.shared_answers import REUSED_MARK
 from ml_janitor.core.commitment import RatedUsage, ResourceUsage, UsageSpan, UsageTotal
 from ml_janitor.core.durations import HOUR
-from ml_janitor.core.model import Target
-from ml_janitor.core.signals import Absent, Unreadable, Value
+from ml_janitor.core.model import Absent, Target, Unreadable, Value
 
 FIRST, UNTIL = date(2026, 9, 1), date(2026, 10, 6)
 PERIOD = {"TimePeriod": {"Start": "2026-09-01", "End": "2026-10-06"}}

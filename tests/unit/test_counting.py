@@ -13,10 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml_janitor.core.cost import Cost
-from ml_janitor.core.counting import Claim, claim_of, claimed_resources, count_once, find_overlaps
-from ml_janitor.core.model import Change, Kept
-from ml_janitor.core.money import Totals
+from ml_janitor.core.model import Change, Cost, Kept
+from ml_janitor.core.money import Claim, Totals, claim_of, claimed_resources, count_once, find_overlaps
 from ml_janitor.core.results import Overlap, Report
 from ml_janitor.report.html import render_html
 from ml_janitor.report.json import report_json

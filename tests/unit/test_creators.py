@@ -8,20 +8,20 @@ from typing import Any, cast
 
 import pytest
 
-from ml_janitor.aws import sagemaker_kinds, trail
-from ml_janitor.aws.answers import Listing
+from ml_janitor.aws import metrics, sagemaker_kinds
+from ml_janitor.aws.calls import Listing
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.trail import TrailEvent
-from ml_janitor.core.signals import Absent, Signal, Unreadable
-from ml_janitor.detectors.untagged_resources import creators
-from ml_janitor.detectors.untagged_resources.creators import (
+from ml_janitor.aws.metrics import TrailEvent
+from ml_janitor.core.model import Absent, Signal, Unreadable
+from ml_janitor.detectors.untagged_resources import reading
+from ml_janitor.detectors.untagged_resources.reading import (
     CREATION_WINDOW,
     Creator,
+    TaggableResource,
     creator_from_identity,
     find_creation_event,
     is_creation_of,
 )
-from ml_janitor.detectors.untagged_resources.inventory import TaggableResource
 
 CREATED = datetime(2026, 9, 1, 12, tzinfo=UTC)
 SAGEMAKER = "arn:aws:sagemaker:us-east-1:123456789012"
@@ -173,9 +173,9 @@ def test_nothing_is_known_of_a_resource_without_a_creation_time() -> None:
 
 
 NOW = CREATED + timedelta(days=30)
-FORGOTTEN = NOW - trail.EVENT_RETENTION
-DENIED: Signal[Creator] = Unreadable("denied", trail.LOOKUP_EVENTS)
-NOBODY: Signal[Creator] = Absent(trail.LOOKUP_EVENTS)
+FORGOTTEN = NOW - metrics.EVENT_RETENTION
+DENIED: Signal[Creator] = Unreadable("denied", metrics.LOOKUP_EVENTS)
+NOBODY: Signal[Creator] = Absent(metrics.LOOKUP_EVENTS)
 
 
 @pytest.mark.parametrize(
@@ -203,18 +203,18 @@ def test_a_trail_that_cannot_be_read_is_said_only_of_what_it_may_remember(
         spans.append((name, start, end, most_pages))
         return Listing((), error)
 
-    monkeypatch.setattr(trail, "look_up_events", lookup)
+    monkeypatch.setattr(metrics, "look_up_events", lookup)
     old = replace(ENDPOINT, arn=f"{ENDPOINT.arn}-2", created=created)
     nowhere = cast("Aws", None)
 
-    assert creators.read_creators(nowhere, [old], NOW) == {old.arn: found}
+    assert reading.read_creators(nowhere, [old], NOW) == {old.arn: found}
     assert bool(spans) is asked
-    both = creators.read_creators(nowhere, [old, ENDPOINT], NOW)
+    both = reading.read_creators(nowhere, [old, ENDPOINT], NOW)
     assert both == {old.arn: found, ENDPOINT.arn: DENIED if error else NOBODY}
     first = min(one for one in (created, CREATED) if one is not None and one > FORGOTTEN)
     assert spans[-1] == (
         "CreateEndpoint",
         max(FORGOTTEN, first - CREATION_WINDOW),
         CREATED + CREATION_WINDOW,
-        creators._MOST_CREATION_PAGES,
+        reading._MOST_CREATION_PAGES,
     )

@@ -11,10 +11,15 @@ import pytest
 
 from conftest import ACCOUNT, NOW, REGION
 from fakes import target_at
-from ml_janitor.aws.answers import ReadError
+from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.traffic import (
+from ml_janitor.aws.runs import transfer_regions
+from ml_janitor.core.model import Absent, Confidence, Cost, Finding, Unreadable, Value
+from ml_janitor.detectors import cross_region_traffic
+from ml_janitor.detectors.cross_region_traffic import (
+    CrossRegionTraffic,
     RunningProgram,
+    TrafficLine,
     TransferCause,
     TransferWay,
     bucket_addresses,
@@ -24,12 +29,6 @@ from ml_janitor.aws.traffic import (
     find_vpcs_without_gateway,
     list_programs,
 )
-from ml_janitor.aws.usage_types import transfer_regions
-from ml_janitor.core.cost import Cost
-from ml_janitor.core.model import Confidence, Finding
-from ml_janitor.core.signals import Absent, Unreadable, Value
-from ml_janitor.detectors import cross_region_traffic
-from ml_janitor.detectors.cross_region_traffic import CrossRegionTraffic, TrafficLine
 from past_jobs import word
 from scripted import DENIED as DENIES
 from scripted import Refusal, Script, Torn

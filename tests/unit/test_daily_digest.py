@@ -20,22 +20,18 @@ from fakes import UNTELLABLE, target_at, waste
 from memory_table import MemoryTable
 from ml_janitor.aws.client import Aws
 from ml_janitor.config.settings import Settings
-from ml_janitor.core.model import Change, Mode
+from ml_janitor.core.model import Change, Mode, Signal, Unreadable, Value
 from ml_janitor.core.results import Outcome, Result, Sweep
-from ml_janitor.core.signals import Signal, Unreadable, Value
 from ml_janitor.detectors import DETECTORS
-from ml_janitor.engine.failures import RunFailedError
-from ml_janitor.engine.holds import Hold, HoldKind, advice_hold_key
+from ml_janitor.engine.policy import Hold, HoldKind, advice_hold_key
+from ml_janitor.engine.run import RunFailedError
 from ml_janitor.ledger.actions import Actions
-from ml_janitor.ledger.findings import Ledger
-from ml_janitor.ledger.holds import Holds
+from ml_janitor.ledger.findings import Ledger, MessageRef
 from ml_janitor.ledger.latest import LastBill
-from ml_janitor.ledger.messages import MessageRef
+from ml_janitor.ledger.requests import Holds
 from ml_janitor.report.mrkdwn import Message, Post
-from ml_janitor.slack.announcements import Announcer
-from ml_janitor.slack.daily_digest import DailyDigest
-from ml_janitor.slack.digest_actions import ActionHistory
-from ml_janitor.slack.retries import SlackError
+from ml_janitor.slack.client import SlackError
+from ml_janitor.slack.digest import ActionHistory, Announcer, DailyDigest
 from ml_janitor.slack.weekly_advice import WeeklyAdvice
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)

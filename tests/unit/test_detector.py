@@ -11,10 +11,9 @@ import pytest
 
 from fakes import Thing, thing, waste
 from ml_janitor.aws import tags
-from ml_janitor.aws.arns import Arn
 from ml_janitor.aws.client import Aws
-from ml_janitor.core.model import Verdict
-from ml_janitor.core.signals import Value
+from ml_janitor.aws.tags import Arn
+from ml_janitor.core.model import Value, Verdict
 from ml_janitor.engine.detector import Detector, Grant, NotYetError, allow, allow_each, implied_grant
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)

@@ -9,25 +9,37 @@ from typing import Any, cast
 
 import pytest
 
-from ml_janitor.aws.answers import Listing, ReadError
+from ml_janitor.aws.calls import Listing, ReadError
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.referrers import PlaceUser
-from ml_janitor.core.cost import Cost
-from ml_janitor.core.model import Confidence, Finding, Target, Verdict
-from ml_janitor.core.signals import Absent, NotRead, Tags, Unreadable, Value
+from ml_janitor.aws.references import PlaceUser
+from ml_janitor.core.model import (
+    Absent,
+    Confidence,
+    Cost,
+    Finding,
+    NotRead,
+    Tags,
+    Target,
+    Unreadable,
+    Value,
+    Verdict,
+)
 from ml_janitor.detectors.duplicate_artifacts import rule
-from ml_janitor.detectors.duplicate_artifacts.artifact import ArtifactUnit, StoredObject
-from ml_janitor.detectors.duplicate_artifacts.bucket_readers import PolicyReader
-from ml_janitor.detectors.duplicate_artifacts.buckets import DeletionRules
+from ml_janitor.detectors.duplicate_artifacts.artifacts import ArtifactUnit, StoredObject
+from ml_janitor.detectors.duplicate_artifacts.buckets import DeletionRules, PolicyReader
 from ml_janitor.detectors.duplicate_artifacts.contents import ContentMatch, Likeness, ObjectContents
-from ml_janitor.detectors.duplicate_artifacts.copies import CopyRole, CopyStanding
-from ml_janitor.detectors.duplicate_artifacts.duplicates import ArtifactCopy, merge_object_tags
+from ml_janitor.detectors.duplicate_artifacts.copies import (
+    ArtifactCopy,
+    CopyRole,
+    CopyStanding,
+    merge_object_tags,
+)
+from ml_janitor.detectors.duplicate_artifacts.reading import ArtifactSurvey
 from ml_janitor.detectors.duplicate_artifacts.rule import (
     ASK_FIRST_ACTION,
     DELETE_COPY_ACTION,
     DuplicateArtifacts,
 )
-from ml_janitor.detectors.duplicate_artifacts.survey import ArtifactSurvey
 from ml_janitor.engine.detector import CannotActError
 from verdicts import word
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from conftest import ACCOUNT, NOW, REGION
-from ml_janitor.aws.answers import ReadError
-from ml_janitor.aws.endpoint_load import LOAD_HOURS, LoadedEndpoint, LoadedVariant, read_endpoint_loads
-from ml_janitor.core.signals import NotRead, Unreadable, Value
-from ml_janitor.core.sizing import PeakLoad
+from ml_janitor.aws.calls import ReadError
+from ml_janitor.aws.endpoints import LOAD_HOURS, LoadedEndpoint, LoadedVariant, read_endpoint_loads
+from ml_janitor.core.capacity import PeakLoad
+from ml_janitor.core.model import NotRead, Unreadable, Value
 from scripted import DENIED, Refusal, Script
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)

@@ -15,9 +15,9 @@ from conftest import ACCOUNT, REGION
 from fakes import target_at
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Prices
-from ml_janitor.aws.request_members import fit_request
+from ml_janitor.aws.sagemaker_kinds import fit_request
 from ml_janitor.detectors.idle_endpoints import attached
-from ml_janitor.detectors.idle_endpoints.deletion import desired_capacity, find_drift, why_not_itself
+from ml_janitor.detectors.idle_endpoints.act import desired_capacity, find_drift, why_not_itself
 from ml_janitor.detectors.idle_endpoints.undo import capacity_changes
 from ml_janitor.engine.detector import CannotActError
 from scripted import Script

@@ -21,7 +21,7 @@ from ml_janitor.aws.endpoints import (
     list_inference_components,
     list_monitoring_schedules,
 )
-from ml_janitor.core.signals import Absent, Unreadable, Value
+from ml_janitor.core.model import Absent, Unreadable, Value
 from scripted import DENIED, Refusal, Script, Torn
 
 DAY = timedelta(days=1)

@@ -11,16 +11,25 @@ import boto3
 import pytest
 
 from fakes import UNTELLABLE, USED, Cupboard, Shelf, Thing, thing, waste
-from ml_janitor.aws.answers import ReadError
+from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Prices
-from ml_janitor.core.cause import CauseCode
-from ml_janitor.core.exemptions import Exemptions
-from ml_janitor.core.model import Change, Confidence, Finding, Kept, Mode
-from ml_janitor.core.results import Outcome, Sweep
-from ml_janitor.core.signals import Evidence, NotRead, Signal, Tags, Unreadable, Value
-from ml_janitor.engine.arming import Arming
-from ml_janitor.engine.policy import RunPolicy
+from ml_janitor.core.model import (
+    Change,
+    Confidence,
+    Evidence,
+    Finding,
+    Kept,
+    Mode,
+    NotRead,
+    Signal,
+    Tags,
+    Unreadable,
+    Value,
+)
+from ml_janitor.core.ownership import Exemptions
+from ml_janitor.core.results import CauseCode, Outcome, Sweep
+from ml_janitor.engine.policy import Arming, RunPolicy
 from ml_janitor.engine.run import run_detectors, sweep_region, sweep_resource
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)

@@ -7,14 +7,13 @@ from typing import Any, cast
 import pytest
 
 from conftest import NOW
-from ml_janitor.core.model import Finding
-from ml_janitor.core.signals import Absent, Signal, Unreadable, Value
+from ml_janitor.core.model import Absent, Finding, Signal, Unreadable, Value
 from ml_janitor.detectors.serverless_candidates import QuietEndpoint, ServerlessCandidates
 from ml_janitor_cli import edge
+from ml_janitor_cli.edge import FailedError
 from ml_janitor_cli.estimate import inference_command
-from ml_janitor_cli.estimate.costs import Estimate
 from ml_janitor_cli.estimate.inference_command import EndpointFacts, compare_with_serverless, endpoint_facts
-from ml_janitor_cli.failures import FailedError
+from ml_janitor_cli.estimate.view import Estimate
 from quiet_endpoints import hourly, quiet
 
 RULE = ServerlessCandidates()

@@ -10,16 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conftest import NOW
-from ml_janitor.aws.storage_prices import StoragePrices
-from ml_janitor.core.model import Finding
-from ml_janitor.core.signals import Unreadable, Value
+from ml_janitor.aws.storage import StoragePrices
+from ml_janitor.core.model import Finding, Unreadable, Value
 from ml_janitor.core.tiering import GB, ObjectCohort
-from ml_janitor.detectors.storage_tiering.reads import CountedReads
+from ml_janitor.detectors.storage_tiering.reading import CountedReads
 from ml_janitor_cli import edge
-from ml_janitor_cli.estimate import storage_costs
-from ml_janitor_cli.estimate.costs import Estimate, Figure, ImpossibleEstimateError
-from ml_janitor_cli.estimate.storage_command import estimate_judged_bucket, parse_rule, read_cohorts
-from ml_janitor_cli.failures import FailedError
+from ml_janitor_cli.edge import FailedError
+from ml_janitor_cli.estimate import storage as storage_costs
+from ml_janitor_cli.estimate.storage import estimate_judged_bucket, parse_rule, read_cohorts
+from ml_janitor_cli.estimate.view import Estimate, Figure, ImpossibleEstimateError
 from old_buckets import DAY, RULE, bucket, held
 
 RATES = StoragePrices("us-east-1", None).rates()

@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from ml_janitor.core.exemptions import Exemptions
-from ml_janitor.core.model import Target
-from ml_janitor.core.signals import NotRead, Unreadable, Value
+from ml_janitor.core.model import NotRead, Target, Unreadable, Value
+from ml_janitor.core.ownership import Exemptions
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 ARN = "arn:aws:sagemaker:us-east-1:123456789012:notebook-instance/churn"

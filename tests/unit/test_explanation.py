@@ -11,12 +11,21 @@ from typing import Any
 import pytest
 
 from fakes import thing, waste
-from ml_janitor.core.cost import Cost
-from ml_janitor.core.model import Finding, Kept, Mode, Verdict
+from ml_janitor.core.model import (
+    Absent,
+    Cost,
+    Evidence,
+    Finding,
+    Kept,
+    Mode,
+    NotRead,
+    Unreadable,
+    Value,
+    Verdict,
+    as_evidence,
+)
 from ml_janitor.core.results import Outcome, Result, Sweep
-from ml_janitor.core.signals import Absent, Evidence, NotRead, Unreadable, Value, as_evidence
-from ml_janitor_cli.explanation import Explanation, explanation_json, signals_with_tags
-from ml_janitor_cli.explanation_view import draw_explanations
+from ml_janitor_cli.explain import Explanation, draw_explanations, explanation_json, signals_with_tags
 from ml_janitor_cli.screen import make_console, print_blocks
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)

@@ -8,7 +8,7 @@ from typing import cast
 import pytest
 from aws_lambda_powertools import Logger
 
-from ml_janitor.engine.failures import Failures, RunFailedError
+from ml_janitor.engine.run import Failures, RunFailedError
 
 
 class Log:

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from ml_janitor.core.signals import Absent, NotRead, Signal, Tags, Unreadable, Value
-from ml_janitor.detectors.untagged_resources.creators import Creator
-from ml_janitor.detectors.untagged_resources.filling import (
+from ml_janitor.core.model import Absent, NotRead, Signal, Tags, Unreadable, Value
+from ml_janitor.detectors.untagged_resources.act import (
     additions_text,
     fill_undo_text,
+    find_tag_lacks,
     is_filled,
     is_possible_value,
     owner_of_creator,
@@ -20,7 +20,7 @@ from ml_janitor.detectors.untagged_resources.filling import (
     tag_additions,
     tag_removing_grants,
 )
-from ml_janitor.detectors.untagged_resources.required_tags import find_tag_lacks
+from ml_janitor.detectors.untagged_resources.reading import Creator
 from ml_janitor.detectors.untagged_resources.rule import UntaggedResources
 from ml_janitor.engine.detector import Condition
 

@@ -13,13 +13,10 @@ import pytest
 from conftest import ACCOUNT, NOW, REGION
 from fakes import UNTELLABLE, USED, thing, waste
 from memory_table import MemoryTable
-from ml_janitor.core.cost import Cost
-from ml_janitor.core.counting import claim_of
-from ml_janitor.core.model import Finding, Kept, Mode, Verdict, finding_id
+from ml_janitor.core.model import Cost, Finding, Kept, Mode, Verdict, finding_id
+from ml_janitor.core.money import claim_of
 from ml_janitor.core.results import Outcome, Result, Sweep
-from ml_janitor.ledger.entries import Entry, RecordedFindings
-from ml_janitor.ledger.findings import GONE_REASON, Ledger
-from ml_janitor.ledger.messages import MessageRef
+from ml_janitor.ledger.findings import GONE_REASON, Entry, Ledger, MessageRef, RecordedFindings
 from ml_janitor.ledger.table import WRITTEN_ATTRIBUTE, ConditionFailedError
 
 DAY, SECOND = timedelta(days=1), timedelta(seconds=1)

@@ -13,15 +13,14 @@ import pytest
 
 from conftest import ACCOUNT, NOW, REGION
 from fakes import target_at
-from ml_janitor.aws.answers import ReadError
+from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.images import IMAGE_REFERENCE, EcrImage, ImageManifest
-from ml_janitor.aws.logs import LogGroup
-from ml_janitor.aws.storage_prices import StoragePrices
-from ml_janitor.core.model import Finding, Target
-from ml_janitor.core.signals import Absent, NotRead, Unreadable, Value
+from ml_janitor.aws.metrics import LogGroup
+from ml_janitor.aws.storage import StoragePrices
+from ml_janitor.core.model import Absent, Finding, NotRead, Target, Unreadable, Value
 from ml_janitor.core.tiering import GB
-from ml_janitor.detectors.forgotten_leftovers import expiry, failed_jobs, log_groups, repositories
+from ml_janitor.detectors.forgotten_leftovers import failed_jobs, log_groups, repositories
 from ml_janitor.detectors.forgotten_leftovers.failed_jobs import JobOutput
 from ml_janitor.detectors.forgotten_leftovers.log_groups import GrowingLogGroup
 from ml_janitor.detectors.forgotten_leftovers.repositories import ImageRepository, unused_images
@@ -247,7 +246,7 @@ def test_which_groups_are_only_reported(name: str, globs: tuple[str, ...], why: 
 
 
 def test_what_was_set_can_be_taken_away_everywhere() -> None:
-    assert ForgottenLeftovers(act_on_groups=()).undoes == expiry.RETENTION_UNDO_GRANTS
+    assert ForgottenLeftovers(act_on_groups=()).undoes == log_groups.RETENTION_UNDO_GRANTS
     assert (RULE.cleanup.grace, ForgottenLeftovers(patience=118 * DAY).patience) == (3 * DAY, 118 * DAY)
 
 

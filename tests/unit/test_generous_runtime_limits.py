@@ -7,8 +7,8 @@ from decimal import Decimal
 import pytest
 
 from conftest import NOW
-from ml_janitor.aws.job_history import JobFamily
 from ml_janitor.aws.prices import Price
+from ml_janitor.aws.training_jobs import JobFamily
 from ml_janitor.core.model import Finding
 from ml_janitor.detectors.generous_runtime_limits import GenerousRuntimeLimits
 from past_jobs import HOUR, SECOND, job, runs, word

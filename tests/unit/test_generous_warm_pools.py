@@ -12,8 +12,8 @@ import pytest
 import rarities
 from conftest import NOW
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.job_history import JobFamily, PastJob
 from ml_janitor.aws.prices import Price
+from ml_janitor.aws.training_jobs import JobFamily, PastJob
 from ml_janitor.core.model import Confidence, Finding
 from ml_janitor.detectors.generous_warm_pools import GenerousWarmPools
 from ml_janitor_sandbox.control import Control

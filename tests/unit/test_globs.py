@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from ml_janitor.config.globs import check_globs
 from ml_janitor.config.settings import Settings, SettingsError
+from ml_janitor.config.values import check_globs
 from ml_janitor.detectors import DETECTORS
 
 ACCOUNT = "arn:aws:sagemaker:eu-west-1:123456789012"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from fakes import USED, thing
-from ml_janitor.engine.holds import (
+from ml_janitor.engine.policy import (
     Hold,
     HoldKind,
     advice_hold_key,

@@ -13,17 +13,30 @@ from fakes import target_at
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Price
 from ml_janitor.aws.s3 import NewestObject
-from ml_janitor.core.model import Confidence, Finding, Kept, Target, Verdict
-from ml_janitor.core.signals import Absent, NotRead, Signal, Unreadable, Value
-from ml_janitor.detectors.hung_training_jobs import stops, training, tuning
-from ml_janitor.detectors.hung_training_jobs.batch_jobs import PROCESSING_JOB_KIND, TRANSFORM_JOB_KIND
-from ml_janitor.detectors.hung_training_jobs.job import JobKind, RunningJob
-from ml_janitor.detectors.hung_training_jobs.load import HostLoad, LoadSpan
-from ml_janitor.detectors.hung_training_jobs.progress import ProgressSigns
-from ml_janitor.detectors.hung_training_jobs.rhythm import LogRhythm
+from ml_janitor.core.model import (
+    Absent,
+    Confidence,
+    Finding,
+    Kept,
+    NotRead,
+    Signal,
+    Target,
+    Unreadable,
+    Value,
+    Verdict,
+)
+from ml_janitor.detectors.hung_training_jobs import act, reading
+from ml_janitor.detectors.hung_training_jobs.jobs import (
+    PROCESSING_JOB_KIND,
+    TRANSFORM_JOB_KIND,
+    HostLoad,
+    JobKind,
+    LoadSpan,
+    RunningJob,
+)
+from ml_janitor.detectors.hung_training_jobs.progress import LogRhythm, ProgressSigns
+from ml_janitor.detectors.hung_training_jobs.reading import SuspectJob, SuspectTuner, TuningJob
 from ml_janitor.detectors.hung_training_jobs.rule import HungTrainingJobs
-from ml_janitor.detectors.hung_training_jobs.survey import SuspectJob, SuspectTuner
-from ml_janitor.detectors.hung_training_jobs.tuning import TuningJob
 from ml_janitor.engine.detector import CannotActError
 from verdicts import word
 
@@ -232,7 +245,7 @@ def test_a_rule_of_debugger_rests_while_nothing_is_wrong(
     arn = "arn:aws:sagemaker:us-east-1:123456789012:training-job/big"
     of = job(PROCESSING_JOB_KIND, watches=arn, max_runtime=HOUR if late else None)
     seen = (
-        Value(job(training.TRAINING_JOB_KIND, name="big", status=watched))
+        Value(job(reading.TRAINING_JOB_KIND, name="big", status=watched))
         if isinstance(watched, str)
         else watched
     )
@@ -294,7 +307,7 @@ def test_where_inputs_are_downloaded_first_nobody_knows_when_its_limit_began(
 @pytest.mark.parametrize(
     ("kind", "action"),
     [
-        (training.TRAINING_JOB_KIND, "stop the job (artifacts written so far stay) and end its warm pool"),
+        (reading.TRAINING_JOB_KIND, "stop the job (artifacts written so far stay) and end its warm pool"),
         (PROCESSING_JOB_KIND, "stop the job (outputs uploaded so far stay)"),
         (TRANSFORM_JOB_KIND, "stop the job (its output is discarded)"),
     ],
@@ -321,7 +334,7 @@ def pool(unused: timedelta | None, **changed: Any) -> SuspectJob:
         "keep_alive": 6 * HOUR,
         "groups": (("ml.g5.2xlarge", 2),),
     }
-    of = job(training.TRAINING_JOB_KIND, **(usual | changed))
+    of = job(reading.TRAINING_JOB_KIND, **(usual | changed))
     return SuspectJob(target=target("training-job"), job=Value(of), price=DOLLAR)
 
 
@@ -421,7 +434,7 @@ def test_only_of_a_stopped_job_a_pool_is_left(
 
 def test_what_is_not_submitted_again_stays_what_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     rule, one = HungTrainingJobs(), pool(HOUR).target
-    monkeypatch.setattr(stops, "ended_otherwise", lambda *_: "it failed")
+    monkeypatch.setattr(act, "ended_otherwise", lambda *_: "it failed")
 
     assert rule.ended_otherwise(cast("Aws", None), one, {}) == "it failed"
     assert rule.reverted_arn(one, {"what": "warm pool"}) == one.arn
@@ -431,11 +444,11 @@ def test_what_is_not_submitted_again_stays_what_it_was(monkeypatch: pytest.Monke
 
 # --- tuning jobs -------------------------------------------------------------------------------
 
-DEADLOCKED = job(training.TRAINING_JOB_KIND, groups=(("ml.g5.12xlarge", 1),))
+DEADLOCKED = job(reading.TRAINING_JOB_KIND, groups=(("ml.g5.12xlarge", 1),))
 PROVEN = silent(DEADLOCKED, gpu=LoadSpan(400, 400))
-LIKELY = silent(job(training.TRAINING_JOB_KIND), cpu=Absent(), quiet=30 * HOUR)
-WORKS = silent(job(training.TRAINING_JOB_KIND), cpu=BUSY)
-UNKNOWN = silent(job(training.TRAINING_JOB_KIND), cpu=REFUSED)
+LIKELY = silent(job(reading.TRAINING_JOB_KIND), cpu=Absent(), quiet=30 * HOUR)
+WORKS = silent(job(reading.TRAINING_JOB_KIND), cpu=BUSY)
+UNKNOWN = silent(job(reading.TRAINING_JOB_KIND), cpu=REFUSED)
 
 
 def tuner(
@@ -445,7 +458,7 @@ def tuner(
         replace(one, target=target("training-job", f"trial-{n}")) for n, one in enumerate(children, 1)
     )
     return SuspectTuner(
-        target=target(tuning.TUNER_KIND, "sweep"),
+        target=target(reading.TUNER_KIND, "sweep"),
         tuner=Value(TuningJob(created=NOW - DAY, status=status)) if isinstance(status, str) else status,
         children=Value(named) if listed is None else listed,
     )
@@ -539,7 +552,7 @@ def test_a_tuner_that_works_says_who_does() -> None:
 
 def test_a_child_says_whose_it_is() -> None:
     arn = "arn:aws:sagemaker:us-east-1:123456789012:hyper-parameter-tuning-job/sweep"
-    verdict = decide(silent(job(training.TRAINING_JOB_KIND, tuner=arn)))
+    verdict = decide(silent(job(reading.TRAINING_JOB_KIND, tuner=arn)))
 
     assert isinstance(verdict, Finding | Kept)
     assert ("tuning job", "sweep") in {(one.signal, one.value) for one in verdict.evidence}

@@ -12,15 +12,22 @@ import pytest
 from fakes import target_at
 from ml_janitor.aws.prices import Price
 from ml_janitor.aws.s3 import NewestObject
-from ml_janitor.core.model import Confidence, Finding, Kept, Verdict
-from ml_janitor.core.signals import Absent, NotRead, Signal, Unreadable, Value
-from ml_janitor.detectors.hung_training_jobs import training
-from ml_janitor.detectors.hung_training_jobs.job import RunningJob
-from ml_janitor.detectors.hung_training_jobs.load import HostLoad, LoadSpan
-from ml_janitor.detectors.hung_training_jobs.progress import ProgressSigns
-from ml_janitor.detectors.hung_training_jobs.rhythm import LogRhythm
+from ml_janitor.core.model import (
+    Absent,
+    Confidence,
+    Finding,
+    Kept,
+    NotRead,
+    Signal,
+    Unreadable,
+    Value,
+    Verdict,
+)
+from ml_janitor.detectors.hung_training_jobs import reading
+from ml_janitor.detectors.hung_training_jobs.jobs import HostLoad, LoadSpan, RunningJob
+from ml_janitor.detectors.hung_training_jobs.progress import LogRhythm, ProgressSigns
+from ml_janitor.detectors.hung_training_jobs.reading import SuspectJob
 from ml_janitor.detectors.hung_training_jobs.rule import HungTrainingJobs
-from ml_janitor.detectors.hung_training_jobs.survey import SuspectJob
 from verdicts import word
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
@@ -30,7 +37,7 @@ REFUSED = Unreadable("AccessDenied: no", "call")
 
 TARGET = target_at(f"training-job/{NAME}", NOW - 265 * HOUR)
 JOB = RunningJob(
-    kind=training.TRAINING_JOB_KIND,
+    kind=reading.TRAINING_JOB_KIND,
     name=NAME,
     created=NOW - 265 * HOUR,
     status="InProgress",

@@ -11,11 +11,10 @@ import pytest
 
 from conftest import ACCOUNT, NOW, REGION
 from fakes import target_at
-from ml_janitor.aws.arns import Arn
 from ml_janitor.aws.metrics import MetricSeries
 from ml_janitor.aws.prices import Price
-from ml_janitor.core.model import Confidence, Finding
-from ml_janitor.core.signals import Absent, NotRead, Unreadable, Value
+from ml_janitor.aws.tags import Arn
+from ml_janitor.core.model import Absent, Confidence, Finding, NotRead, Unreadable, Value
 from ml_janitor.detectors import idle_clusters
 from ml_janitor.detectors.idle_clusters import ComputeCluster, IdleClusters
 from scripted import DENIED as REFUSED

@@ -19,12 +19,23 @@ from ml_janitor.aws.endpoints import (
     count_instances,
 )
 from ml_janitor.aws.metrics import Metric, MetricSeries
-from ml_janitor.core.cost import Cost
-from ml_janitor.core.model import Confidence, Finding, Kept, Target, Verdict
-from ml_janitor.core.signals import Absent, NotRead, Signal, Unreadable, Value
-from ml_janitor.detectors.idle_endpoints.rule import IdleEndpoints
-from ml_janitor.detectors.idle_endpoints.signals import METERS_SHOWN, EndpointCandidate, HalfDeletion
-from ml_janitor.detectors.idle_endpoints.traffic import (
+from ml_janitor.core.model import (
+    Absent,
+    Confidence,
+    Cost,
+    Finding,
+    Kept,
+    NotRead,
+    Signal,
+    Target,
+    Unreadable,
+    Value,
+    Verdict,
+)
+from ml_janitor.detectors.idle_endpoints.reading import (
+    METERS_SHOWN,
+    EndpointCandidate,
+    HalfDeletion,
     RequestMeter,
     SeriesHints,
     component_invocations,
@@ -34,6 +45,7 @@ from ml_janitor.detectors.idle_endpoints.traffic import (
     request_meters,
     variant_invocations,
 )
+from ml_janitor.detectors.idle_endpoints.rule import IdleEndpoints
 from verdicts import word
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)

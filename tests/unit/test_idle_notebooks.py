@@ -10,14 +10,23 @@ from typing import Any
 import pytest
 
 from fakes import target_at
+from ml_janitor.aws.metrics import TrailEvent
 from ml_janitor.aws.prices import Price
-from ml_janitor.aws.trail import TrailEvent
-from ml_janitor.core.cost import Cost
 from ml_janitor.core.durations import WorkingHours
-from ml_janitor.core.model import ActionSchedule, Confidence, Finding, Kept, Verdict
-from ml_janitor.core.signals import Absent, NotRead, Unreadable, Value
-from ml_janitor.detectors.idle_notebooks import signs
-from ml_janitor.detectors.idle_notebooks.notebook import Notebook
+from ml_janitor.core.model import (
+    Absent,
+    ActionSchedule,
+    Confidence,
+    Cost,
+    Finding,
+    Kept,
+    NotRead,
+    Unreadable,
+    Value,
+    Verdict,
+)
+from ml_janitor.detectors.idle_notebooks import rule
+from ml_janitor.detectors.idle_notebooks.reading import Notebook
 from ml_janitor.detectors.idle_notebooks.rule import IdleNotebooks
 from verdicts import shown, word
 
@@ -469,5 +478,5 @@ def test_only_its_own_stream_in_a_list_says_when_it_last_wrote() -> None:
 
 
 def test_a_sign_of_this_very_moment_is_not_after_it() -> None:
-    assert signs.sign_text(signs.NotebookSign("a line", NOON), NOON) == "a line less than a minute ago"
-    assert "after this sweep began" in signs.sign_text(signs.NotebookSign("a line", NOON + SECOND), NOON)
+    assert rule.sign_text(rule.NotebookSign("a line", NOON), NOON) == "a line less than a minute ago"
+    assert "after this sweep began" in rule.sign_text(rule.NotebookSign("a line", NOON + SECOND), NOON)

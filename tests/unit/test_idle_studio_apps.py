@@ -10,17 +10,26 @@ from typing import Any, cast
 import pytest
 
 from fakes import target_at
-from ml_janitor.aws import idle_shutdown
-from ml_janitor.aws.answers import Listing
+from ml_janitor.aws import studio_apps
+from ml_janitor.aws.calls import Listing
 from ml_janitor.aws.client import Aws
+from ml_janitor.aws.metrics import TrailEvent
 from ml_janitor.aws.prices import Price
-from ml_janitor.aws.studio_apps import StudioApp
-from ml_janitor.aws.studio_tags import inherit_tags
-from ml_janitor.aws.trail import TrailEvent
+from ml_janitor.aws.studio_apps import StudioApp, inherit_tags
 from ml_janitor.config.settings import Settings, SettingsError
-from ml_janitor.core.model import Confidence, Finding, Kept, Target, Verdict
-from ml_janitor.core.signals import Absent, NotRead, Signal, Unreadable, Value
-from ml_janitor.detectors.idle_studio_apps import remote_sessions
+from ml_janitor.core.model import (
+    Absent,
+    Confidence,
+    Finding,
+    Kept,
+    NotRead,
+    Signal,
+    Target,
+    Unreadable,
+    Value,
+    Verdict,
+)
+from ml_janitor.detectors.idle_studio_apps import reading
 from ml_janitor.detectors.idle_studio_apps.rule import IdleStudioApps, _metric, _price
 from verdicts import shown, word
 
@@ -346,44 +355,44 @@ OFF = idle(LifecycleManagement="DISABLED", IdleTimeoutInMinutes=60)
 def test_the_nearest_setting_counts(
     domain: dict[str, Any], profile: dict[str, Any], space: dict[str, Any], minutes: int | None
 ) -> None:
-    above: list[Signal[idle_shutdown.StudioSettings]] = [
+    above: list[Signal[studio_apps.StudioSettings]] = [
         Value({"DefaultUserSettings": domain, "DefaultSpaceSettings": {}}),
         Value({"UserSettings": profile}),
         Value({"SpaceSettings": space}),
     ]
 
-    answer = idle_shutdown.shutdown_timeout("JupyterLab", above, shared=False)
+    answer = studio_apps.shutdown_timeout("JupyterLab", above, shared=False)
 
     assert answer == (Absent() if minutes is None else Value(timedelta(minutes=minutes)))
 
 
 def test_a_shared_space_follows_the_domain_s_settings_for_spaces() -> None:
-    above: list[Signal[idle_shutdown.StudioSettings]] = [
+    above: list[Signal[studio_apps.StudioSettings]] = [
         Value({"DefaultUserSettings": OFF, "DefaultSpaceSettings": ON}),
         Value({"SpaceSettings": {}}),
     ]
 
-    assert idle_shutdown.shutdown_timeout("JupyterLab", above, shared=True) == Value(HOUR)
-    assert idle_shutdown.shutdown_timeout("JupyterLab", above, shared=False) == Absent()
+    assert studio_apps.shutdown_timeout("JupyterLab", above, shared=True) == Value(HOUR)
+    assert studio_apps.shutdown_timeout("JupyterLab", above, shared=False) == Absent()
 
 
 @pytest.mark.parametrize("broken", [0, 1])
 def test_half_the_settings_tell_nothing(broken: int) -> None:
-    above: list[Signal[idle_shutdown.StudioSettings]] = [
+    above: list[Signal[studio_apps.StudioSettings]] = [
         Value({"DefaultUserSettings": ON}),
         Value({"UserSettings": OFF}),
     ]
     above[broken] = DENIED
 
-    assert idle_shutdown.shutdown_timeout("JupyterLab", above, shared=False) == DENIED
+    assert studio_apps.shutdown_timeout("JupyterLab", above, shared=False) == DENIED
 
 
 def test_an_idle_shutdown_without_a_time_is_not_told() -> None:
-    above: list[Signal[idle_shutdown.StudioSettings]] = [
+    above: list[Signal[studio_apps.StudioSettings]] = [
         Value({"DefaultUserSettings": idle(LifecycleManagement="ENABLED")})
     ]
 
-    assert isinstance(idle_shutdown.shutdown_timeout("JupyterLab", above, shared=False), Unreadable)
+    assert isinstance(studio_apps.shutdown_timeout("JupyterLab", above, shared=False), Unreadable)
 
 
 def test_the_stream_of_an_app_in_a_space_is_by_the_space() -> None:
@@ -445,7 +454,7 @@ def session(hours: int, arn: str | None, **given: Any) -> TrailEvent:
 def test_a_session_counts_for_the_space_that_it_names(event: TrailEvent, *, counts: bool) -> None:
     listing = Listing((session(5, f"{SPACE}/desk"), event))
 
-    began = remote_sessions.newest_session(listing, app(remote=True))
+    began = reading.newest_session(listing, app(remote=True))
 
     assert isinstance(began, Value)
     assert began.value == NOW - (1 if counts else 5) * HOUR
@@ -455,11 +464,11 @@ def test_a_broken_off_trail_can_show_a_session_but_not_that_there_is_none() -> N
     broken = Listing((session(1, f"{SPACE}/other"),), "LookupEvents broke off")
     seen = replace(broken, items=(session(1, f"{SPACE}/desk"),))
 
-    assert isinstance(remote_sessions.newest_session(broken, app(remote=True)), Unreadable)
-    assert remote_sessions.newest_session(replace(broken, error=None), app(remote=True)) == Absent(
+    assert isinstance(reading.newest_session(broken, app(remote=True)), Unreadable)
+    assert reading.newest_session(replace(broken, error=None), app(remote=True)) == Absent(
         "cloudtrail:LookupEvents"
     )
-    assert remote_sessions.newest_session(seen, app(remote=True)) == Value(
+    assert reading.newest_session(seen, app(remote=True)) == Value(
         NOW - HOUR, "cloudtrail:LookupEvents", NOW - HOUR
     )
 

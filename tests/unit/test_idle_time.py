@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from conftest import NOW
-from ml_janitor.aws.idle_time import fresh_idle_time, idle_time_text, janitor_idle_metric, read_idle_times
-from ml_janitor.core.signals import Absent, NotRead, Signal, Unreadable, Value
+from ml_janitor.aws.studio_apps import fresh_idle_time, idle_time_text, janitor_idle_metric, read_idle_times
+from ml_janitor.core.model import Absent, NotRead, Signal, Unreadable, Value
 from scripted import DENIED, Script
 
 MINUTE, SECOND = timedelta(minutes=1), timedelta(seconds=1)

@@ -8,7 +8,7 @@ import botocore.session
 import pytest
 from botocore.model import StringShape
 
-from ml_janitor.aws.instances import Machine, machine_of
+from ml_janitor.aws.prices import Machine, machine_of
 
 
 @pytest.mark.parametrize(

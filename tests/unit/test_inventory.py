@@ -9,19 +9,19 @@ from typing import Any
 import boto3
 import pytest
 
-from ml_janitor.aws.answers import Listing
+from ml_janitor.aws.calls import Listing
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Prices
 from ml_janitor.aws.sagemaker_kinds import SageMakerKind, texts_in
-from ml_janitor.detectors.untagged_resources.inventory import (
+from ml_janitor.detectors.untagged_resources.reading import (
     JUDGED_KINDS,
     TaggableResource,
     join_unique,
     listed_resource,
     listing_queries,
     resource_by_arn,
+    used_location,
 )
-from ml_janitor.detectors.untagged_resources.storage import used_location
 
 SINCE = datetime(2026, 9, 29, 3, tzinfo=UTC)
 ROOT = "arn:aws:sagemaker:us-east-1:123456789012"

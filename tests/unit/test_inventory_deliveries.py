@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from ml_janitor.aws.answers import ReadError
-from ml_janitor.detectors.duplicate_artifacts.inventories import Inventory
-from ml_janitor.detectors.duplicate_artifacts.inventory_deliveries import (
+from ml_janitor.aws.calls import ReadError
+from ml_janitor.detectors.duplicate_artifacts.inventories import (
+    Inventory,
     InventoryDelivery,
     find_latest_delivery,
     suggest_inventory,

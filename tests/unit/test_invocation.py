@@ -11,19 +11,15 @@ import pytest
 from conftest import ACCOUNT, NOW
 from lambdas import Context
 from memory_table import MemoryTable
-from ml_janitor.aws.answers import ReadError
-from ml_janitor.aws.scratch import BucketScratch
+from ml_janitor.aws.calls import ReadError
+from ml_janitor.aws.client import BucketScratch
 from ml_janitor.config.events import MalformedEventError, SweepEvent
 from ml_janitor.config.settings import SettingsError
-from ml_janitor.ledger.macs import KmsMacs, NoUndoKey
-from ml_janitor.ledger.runs import LastRun, LatestRuns, RunAccount
+from ml_janitor.ledger.actions import KmsMacs, NoUndoKey
+from ml_janitor.ledger.latest import LastRun, LatestRuns, RunAccount
 from ml_janitor.scheduled import invocation
-from ml_janitor.scheduled.invocation import Environment, Invocation
-from ml_janitor.scheduled.places import EnteredPlace, SweepPlace
-from ml_janitor.slack.bot import SlackBot
-from ml_janitor.slack.retries import SlackError
-from ml_janitor.slack.sender import SLACK_API, SenderClock
-from ml_janitor.slack.webhook import Webhook
+from ml_janitor.scheduled.invocation import EnteredPlace, Environment, Invocation, SweepPlace
+from ml_janitor.slack.client import SLACK_API, SenderClock, SlackBot, SlackError, Webhook
 
 REGION, ABROAD, MEMBER = "eu-central-1", "eu-west-1", "210987654321"
 VARIABLES = {
@@ -181,7 +177,7 @@ def test_one_sender_is_made_of_the_secret(tmp_path: Path, monkeypatch: pytest.Mo
         read.append(name)
         return secrets.pop(0)
 
-    monkeypatch.setattr("ml_janitor.slack.secret.read_slack_secret", read_secret)
+    monkeypatch.setattr("ml_janitor.slack.client.read_slack_secret", read_secret)
     bot = own(tmp_path, SLACK)
     assert isinstance(bot.connect(), SlackBot)
     assert bot.connect() is bot.connect()

@@ -10,11 +10,11 @@ import pytest
 
 from conftest import ACCOUNT, NOW, REGION
 from fakes import target_at
-from ml_janitor.aws.answers import ReadError
+from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.job_history import JobFamily, read_job_families
 from ml_janitor.aws.prices import Price
-from ml_janitor.core.signals import Value
+from ml_janitor.aws.training_jobs import JobFamily, read_job_families
+from ml_janitor.core.model import Value
 from ml_janitor.detectors.spot_training import SpotTraining
 from scripted import DENIED, Script, Torn
 

@@ -9,10 +9,10 @@ from typing import Any, cast
 
 import pytest
 
-from ml_janitor.aws import key_ranges
-from ml_janitor.aws.answers import OutOfTimeError, ReadError
+from ml_janitor.aws import s3 as key_ranges
+from ml_janitor.aws.calls import OutOfTimeError, ReadError
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.key_ranges import LAST_CHARACTER, KeyRange, RangedListing, page_objects
+from ml_janitor.aws.s3 import LAST_CHARACTER, KeyRange, RangedListing, page_objects
 
 REGIONS = {"b": "eu-west-1", "c": "us-east-1"}
 

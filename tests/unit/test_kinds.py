@@ -30,7 +30,7 @@ from ml_janitor.aws.sagemaker_kinds import (
     list_running_jobs,
     search_records,
 )
-from ml_janitor.core.signals import Absent, Unreadable, Value
+from ml_janitor.core.model import Absent, Unreadable, Value
 from scripted import DENIED, Refusal, Script, Torn
 
 ARN = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}"

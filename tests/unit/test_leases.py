@@ -8,7 +8,7 @@ import pytest
 
 from conftest import ACCOUNT, NOW, REGION
 from memory_table import MemoryTable
-from ml_janitor.ledger.leases import Leases, LeaseTakenError, SweptBeforeError
+from ml_janitor.ledger.limits import Leases, LeaseTakenError, SweptBeforeError
 from ml_janitor.ledger.table import EXPIRES_ATTRIBUTE
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)

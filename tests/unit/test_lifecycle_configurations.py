@@ -10,8 +10,8 @@ from botocore.exceptions import ClientError
 
 from conftest import ACCOUNT
 from lifecycle_simulator import NAMESPACE, OURS, PREFIXES, changed, random_text
-from ml_janitor.aws.boto_client import LIFECYCLE_TEXT
-from ml_janitor.aws.lifecycle_configurations import (
+from ml_janitor.aws.calls import LIFECYCLE_TEXT
+from ml_janitor.aws.storage import (
     MOST_RULES,
     LifecycleConfiguration,
     LifecycleElement,
@@ -19,8 +19,8 @@ from ml_janitor.aws.lifecycle_configurations import (
     read_lifecycle,
     write_lifecycle,
 )
-from ml_janitor.core.lifecycles import LifecycleRule
-from ml_janitor.detectors.storage_tiering.conflicts import find_rule_conflict
+from ml_janitor.core.tiering import LifecycleRule
+from ml_janitor.detectors.storage_tiering.act import find_rule_conflict
 from scripted import DENIED, Refusal, Script, Torn
 
 VARIES = "varies_by_storage_class"

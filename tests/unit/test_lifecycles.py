@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ml_janitor.core.lifecycles import LifecycleRule
+from ml_janitor.core.tiering import LifecycleRule
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,8 @@ import pytest
 
 from conftest import ACCOUNT, NOW, REGION
 from memory_table import MemoryTable
-from ml_janitor.core.cause import Cause, CauseCode, make_cause
 from ml_janitor.core.model import Mode
-from ml_janitor.core.results import Sweep
+from ml_janitor.core.results import Cause, CauseCode, Sweep, make_cause
 from ml_janitor.ledger.limits import LIMIT_KEY, ActionLimits, ActionPlaces, LimitReachedError
 
 PER_SWEEP, PER_NIGHT = make_cause(CauseCode.MAX_ACTIONS, 2), make_cause(CauseCode.MAX_ACTIONS_PER_NIGHT, 3)

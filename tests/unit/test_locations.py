@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 
 from ml_janitor.aws.locations import S3Address, addresses_in, parse_address
-from ml_janitor.aws.references import References
-from ml_janitor.aws.referrers import PlaceUser
-from ml_janitor.core.signals import Absent, Unreadable, Value
+from ml_janitor.aws.references import PlaceUser, References
+from ml_janitor.core.model import Absent, Unreadable, Value
 
 CHURN = PlaceUser("model churn", "model/churn", in_use=True)
 

@@ -11,9 +11,9 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
-from ml_janitor.aws.answers import ReadError
+from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.logs import (
+from ml_janitor.aws.metrics import (
     FAR_FUTURE,
     MOST_EMPTY_PAGES,
     LogGroup,
@@ -25,7 +25,7 @@ from ml_janitor.aws.logs import (
     log_time,
 )
 from ml_janitor.aws.prices import Prices
-from ml_janitor.core.signals import Absent, Unreadable, Value
+from ml_janitor.core.model import Absent, Unreadable, Value
 from scripted import DENIED, Refusal, Script, Torn
 
 ASKED = {"logGroupName": "group", "logStreamName": "a/jupyter.log", "limit": 1, "startFromHead": False}

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ml_janitor_cli.policy_differences import compare_policies
+from ml_janitor_cli.organization import compare_policies
 from policies import allow, document
 
 WANTED = document(allow(["a:List", "a:Get"], ["x", "y"], Condition={"StringEquals": {"k": ["v"]}}))

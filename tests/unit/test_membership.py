@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from ml_janitor.report.buttons import Button
-from ml_janitor.slack.membership import Directory, Person, why_forbidden
+from ml_janitor.report.warnings import Button
+from ml_janitor.slack.press_worker import Directory, Person, why_forbidden
 
 MARIA = Person(id="U1", name="Maria Lopez", email="maria@example.com", own=True)
 TELLS = {"profile": {"real_name": "Maria Lopez", "email": "maria@example.com"}, "team_id": "T1"}

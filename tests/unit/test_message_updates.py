@@ -13,26 +13,19 @@ from armed import DENIED, Cellar, KilledError
 from conftest import ACCOUNT, REGION
 from fakes import USED, thing, waste
 from ml_janitor.acting.undoing import CannotUndoError
-from ml_janitor.core.cause import Cause, CauseCode, make_cause
 from ml_janitor.core.model import ActionSchedule, Effect, Mode
-from ml_janitor.core.results import Outcome, Result, Sweep
+from ml_janitor.core.results import Cause, CauseCode, Outcome, Result, Sweep, make_cause
 from ml_janitor.engine.detector import ChangedError, NotFinishedError
-from ml_janitor.engine.failures import RunFailedError
-from ml_janitor.engine.holds import HoldKind
-from ml_janitor.ledger.action import Stage
-from ml_janitor.ledger.entries import Entry, RecordedFindings
-from ml_janitor.ledger.findings import Ledger
-from ml_janitor.ledger.messages import MessageRef
-from ml_janitor.report.buttons import Button
+from ml_janitor.engine.policy import HoldKind
+from ml_janitor.engine.run import RunFailedError
+from ml_janitor.ledger.actions import Stage
+from ml_janitor.ledger.findings import Entry, Ledger, MessageRef, RecordedFindings
 from ml_janitor.report.causes import outcome_note
 from ml_janitor.report.mrkdwn import Message
-from ml_janitor.report.status import StatusWording
-from ml_janitor.report.warnings import WarningTerms
+from ml_janitor.report.warnings import Button, StatusWording, WarningTerms
 from ml_janitor.scheduled.sweep_run import SweepRunResult
-from ml_janitor.slack.bot import SlackRefusedError
-from ml_janitor.slack.message_updates import MessageUpdates
-from ml_janitor.slack.retries import SlackError
-from ml_janitor.slack.sender import Sender
+from ml_janitor.slack.client import Sender, SlackError, SlackRefusedError
+from ml_janitor.slack.warnings import MessageUpdates
 from nights import DAY, HOUR, Nights, by_name, in_memory
 
 MINUTE = timedelta(minutes=1)

@@ -11,7 +11,7 @@ import pytest
 
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.metrics import Metric, MetricSeries, list_series, period_start, read_metrics
-from ml_janitor.core.signals import Absent, Signal, Unreadable, Value
+from ml_janitor.core.model import Absent, Signal, Unreadable, Value
 from scripted import DENIED, Script
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
@@ -178,6 +178,7 @@ def test_a_series_knows_its_total_and_its_newest_use() -> None:
     assert series.total == 5.0
     assert series.last_above_zero == NOW - 2 * HOUR
     assert MetricSeries(((NOW, 0.0),)).last_above_zero is None
+    assert MetricSeries(((NOW, 0.5),)).last_above_zero == NOW
     assert MetricSeries(()).total == 0
 
 

@@ -10,7 +10,7 @@ from decimal import Decimal
 
 import pytest
 
-from ml_janitor.core.cost import Cost
+from ml_janitor.core.model import Cost
 from ml_janitor.core.money import Totals, rank_by_cost, rank_by_worth, ranking_usd, round_keeping_small
 from ml_janitor.core.results import Overlap, Report, Result
 from ml_janitor.core.text import format_usd

@@ -8,8 +8,7 @@ import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 
 from fakes import thing, waste
-from ml_janitor.ledger.action import Action, Stage
-from ml_janitor.ledger.steps import RecordedSteps, proves_refusal
+from ml_janitor.ledger.actions import Action, RecordedSteps, Stage, proves_refusal
 
 
 def answer(code: str, status: int, *, operation: str = "DeleteEndpoint", retries: int = 0) -> ClientError:

@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 
 from ml_janitor.aws import s3 as objects
-from ml_janitor.aws.boto_client import make_client, parse_utc
+from ml_janitor.aws.calls import make_client, parse_utc
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Prices
 from ml_janitor.aws.s3 import (
@@ -30,7 +30,7 @@ from ml_janitor.aws.s3 import (
     sizes_by_class,
     stored_size,
 )
-from ml_janitor.core.signals import Absent, Signal, Unreadable, Value
+from ml_janitor.core.model import Absent, Signal, Unreadable, Value
 from scripted import DENIED, Refusal, Script, Torn
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)

@@ -11,8 +11,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from conftest import ACCOUNT, REGION
-from ml_janitor.aws.answers import ReadError
-from ml_janitor.aws.organization import (
+from ml_janitor.aws.calls import ReadError
+from ml_janitor.aws.client import (
     ALWAYS_ENABLED_REGIONS,
     NotListedError,
     enabled_regions,

@@ -11,13 +11,10 @@ from typing import Any
 import pytest
 
 from ml_janitor.config.settings import Settings
-from ml_janitor.ledger.latest import LastSweep
-from ml_janitor.ledger.runs import LastRun, RunAccount
-from ml_janitor.report.digest import DigestActions, SweepRow
+from ml_janitor.ledger.latest import LastRun, LastSweep, RunAccount
+from ml_janitor.report.digest import DetectorRun, DigestActions, Overview, SweepRow, make_organization_digest
 from ml_janitor.report.mrkdwn import LARGEST_MESSAGE, MOST_BLOCKS, Post, blocks_size
-from ml_janitor.report.organization_digest import make_organization_digest
-from ml_janitor.report.overview import DetectorRun, Overview
-from ml_janitor.slack.organization_overview import OrganizationReader
+from ml_janitor.slack.digest import OrganizationReader
 
 NOW = datetime(2026, 10, 6, 7, tzinfo=UTC)
 TIME = datetime(2026, 10, 6, 3, tzinfo=UTC)

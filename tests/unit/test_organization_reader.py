@@ -12,17 +12,15 @@ import pytest
 from conftest import NOW
 from fakes import UNTELLABLE, target_at, waste
 from memory_table import MemoryTable
-from ml_janitor.aws.answers import ReadError
+from ml_janitor.aws.calls import ReadError
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.model import Change, Mode
 from ml_janitor.core.results import Outcome, Result, Sweep
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.ledger.findings import Ledger
-from ml_janitor.ledger.latest import LastSweep
-from ml_janitor.ledger.runs import LastRun, LatestRuns, RunAccount, RunLists
-from ml_janitor.report.digest import SweepRow
-from ml_janitor.report.overview import DetectorRun, Overview
-from ml_janitor.slack.organization_overview import OrganizationReader
+from ml_janitor.ledger.latest import LastRun, LastSweep, LatestRuns, RunAccount, RunLists
+from ml_janitor.report.digest import DetectorRun, Overview, SweepRow
+from ml_janitor.slack.digest import OrganizationReader
 
 HOUR = timedelta(hours=1)
 ENDPOINTS, NOTEBOOKS, JOBS = "idle-endpoints", "idle-notebooks", "hung-training-jobs"

@@ -9,14 +9,11 @@ from typing import Any, cast
 
 import pytest
 
-from ml_janitor.aws.instances import Machine
-from ml_janitor.aws.prices import Price
-from ml_janitor.core.signals import Absent, Value
-from ml_janitor.detectors.hung_training_jobs import batch_jobs, load_metrics, training
-from ml_janitor.detectors.hung_training_jobs import job as jobs
-from ml_janitor.detectors.hung_training_jobs.job import JobKind, RunningJob
-from ml_janitor.detectors.hung_training_jobs.load import CollectiveWait, HostLoad
-from ml_janitor.detectors.hung_training_jobs.load_metrics import job_hosts, unlisted_hosts
+from ml_janitor.aws.prices import Machine, Price
+from ml_janitor.core.model import Absent, Value
+from ml_janitor.detectors.hung_training_jobs import jobs, progress, reading
+from ml_janitor.detectors.hung_training_jobs.jobs import CollectiveWait, HostLoad, JobKind, RunningJob
+from ml_janitor.detectors.hung_training_jobs.progress import job_hosts, unlisted_hosts
 from scripted import DENIED, Script
 
 START = datetime(2026, 10, 1, 12, tzinfo=UTC)
@@ -38,27 +35,23 @@ TRANSFORM = {
 
 
 def processing_job(**members: Any) -> RunningJob:
-    return batch_jobs._processing_job(cast("Any", PROCESSING | members))
+    return jobs._processing_job(cast("Any", PROCESSING | members))
 
 
 def transform_job(**members: Any) -> RunningJob:
-    return batch_jobs._transform_job(cast("Any", TRANSFORM | members))
+    return jobs._transform_job(cast("Any", TRANSFORM | members))
 
 
 @pytest.mark.parametrize("member", sorted(PROCESSING))
 def test_a_cut_off_processing_job_is_no_answer(member: str) -> None:
     with pytest.raises(KeyError):
-        batch_jobs._processing_job(
-            cast("Any", {key: value for key, value in PROCESSING.items() if key != member})
-        )
+        jobs._processing_job(cast("Any", {key: value for key, value in PROCESSING.items() if key != member}))
 
 
 @pytest.mark.parametrize("member", sorted(TRANSFORM))
 def test_a_cut_off_transform_job_is_no_answer(member: str) -> None:
     with pytest.raises(KeyError):
-        batch_jobs._transform_job(
-            cast("Any", {key: value for key, value in TRANSFORM.items() if key != member})
-        )
+        jobs._transform_job(cast("Any", {key: value for key, value in TRANSFORM.items() if key != member}))
 
 
 def test_before_they_start_nothing_is_billed() -> None:
@@ -145,7 +138,7 @@ def test_streams_are_exact() -> None:
 
 def test_hosts_of_processing_jobs_are_numbered() -> None:
     assert job_hosts(processing_job(), ["clean/i-1"]) == ("clean/algo-1", "clean/algo-2")
-    assert training.TRAINING_JOB_KIND.numbered
+    assert reading.TRAINING_JOB_KIND.numbered
 
 
 def test_hosts_of_transform_jobs_are_those_that_metrics_name() -> None:
@@ -170,7 +163,7 @@ SMALL, LARGE = ("ml.m5.xlarge", 2), ("ml.m5.4xlarge", 1)
 ONE_GPU, FOUR_GPUS = ("ml.g5.xlarge", 1), ("ml.g5.12xlarge", 1)
 
 
-def of(*groups: tuple[str, int], kind: JobKind = training.TRAINING_JOB_KIND, **members: Any) -> RunningJob:
+def of(*groups: tuple[str, int], kind: JobKind = reading.TRAINING_JOB_KIND, **members: Any) -> RunningJob:
     return replace(processing_job(), kind=kind, groups=groups, **members)
 
 
@@ -184,7 +177,7 @@ def of(*groups: tuple[str, int], kind: JobKind = training.TRAINING_JOB_KIND, **m
         (of(FOUR_GPUS), 1, "1 x ml.g5.12xlarge", Machine(48, 4), CollectiveWait.POSSIBLE),
         (of(("ml.g5.xlarge", 2)), 2, "2 x ml.g5.xlarge", Machine(4, 1), CollectiveWait.POSSIBLE),
         (
-            of(FOUR_GPUS, kind=batch_jobs.PROCESSING_JOB_KIND),
+            of(FOUR_GPUS, kind=jobs.PROCESSING_JOB_KIND),
             1,
             "1 x ml.g5.12xlarge",
             Machine(48, 4),
@@ -277,11 +270,11 @@ def test_the_lowest_and_the_highest_load_of_each_host_are_asked_for_every_five_m
     ]
     script = Script({"cloudwatch:GetMetricData": answer, "cloudwatch:ListMetrics": {"Metrics": listed}})
     windows = {
-        "clean": load_metrics.LoadWindow(processing_job(), START),
-        "score": load_metrics.LoadWindow(transform_job(), START - HOUR),
+        "clean": progress.LoadWindow(processing_job(), START),
+        "score": progress.LoadWindow(transform_job(), START - HOUR),
     }
 
-    found = load_metrics.read_host_loads(script.aws(), windows, START + HOUR)
+    found = progress.read_host_loads(script.aws(), windows, START + HOUR)
 
     hosts = {
         name: [load.host for load in loads.value] for name, loads in found.items() if isinstance(loads, Value)
@@ -314,9 +307,9 @@ def test_the_lowest_and_the_highest_load_of_each_host_are_asked_for_every_five_m
 
 def test_hosts_that_cannot_be_listed_are_unreadable() -> None:
     script = Script({"cloudwatch:ListMetrics": DENIED})
-    windows = {"score": load_metrics.LoadWindow(transform_job(), START)}
+    windows = {"score": progress.LoadWindow(transform_job(), START)}
 
-    (read,) = load_metrics.read_host_loads(script.aws(), windows, START + HOUR).values()
+    (read,) = progress.read_host_loads(script.aws(), windows, START + HOUR).values()
 
     assert "AccessDenied" in getattr(read, "error", "")
-    assert load_metrics.read_host_loads(script.aws(), {}, START) == {}
+    assert progress.read_host_loads(script.aws(), {}, START) == {}

@@ -13,14 +13,11 @@ from typing import Any
 import pytest
 
 from conftest import ACCOUNT, NOW, REGION
-from ml_janitor.aws.endpoint_load import LOAD_HOURS, LoadedVariant
-from ml_janitor.aws.endpoints import EndpointSummary, EndpointVariant
-from ml_janitor.aws.instances import machine_of
-from ml_janitor.aws.prices import Price
-from ml_janitor.core import sizing
-from ml_janitor.core.model import Finding, Target
-from ml_janitor.core.signals import NotRead, Unreadable, Value
-from ml_janitor.core.sizing import InstanceSize, PeakLoad
+from ml_janitor.aws.endpoints import LOAD_HOURS, EndpointSummary, EndpointVariant, LoadedVariant
+from ml_janitor.aws.prices import Price, machine_of
+from ml_janitor.core import capacity
+from ml_janitor.core.capacity import InstanceSize, PeakLoad
+from ml_janitor.core.model import Finding, NotRead, Target, Unreadable, Value
 from ml_janitor.detectors import oversized_endpoints
 from ml_janitor.detectors.oversized_endpoints import OversizedEndpoints, SizedEndpoint
 from past_jobs import word
@@ -197,7 +194,7 @@ def replay(dice: random.Random) -> float | None:
     found = re.search(r"needs (\d+)(?: to (\d+))? ml\.c5\.(\w+) instead", decided.reason)
     assert found
     size = next(one for one in SIZES if one.type.endswith(f".{found[3]}"))
-    fleet = sizing.scaled_fleet if found[2] else sizing.steady_fleet
+    fleet = capacity.scaled_fleet if found[2] else capacity.steady_fleet
     proposed = fleet(peaks.value, count, size, 0.3, min(count, 2))
     assert proposed
     assert (min(proposed.counts), max(proposed.counts)) == (int(found[1]), int(found[2] or found[1]))
@@ -219,8 +216,8 @@ def test_no_smaller_fleet_would_do(seed: int) -> None:
         PeakLoad(dice.uniform(0, cpu), dice.uniform(0, memory), requests=dice.choice([0, requests]))
         for _ in range(24)
     ]
-    fleets = [sizing.steady_fleet(loads, count, size, 0.3, 1) for size in SIZES]
-    best = sizing.cheapest_fleet(fleets)
+    fleets = [capacity.steady_fleet(loads, count, size, 0.3, 1) for size in SIZES]
+    best = capacity.cheapest_fleet(fleets)
 
     tried = [
         size.hourly_usd * few
@@ -238,7 +235,7 @@ def test_no_smaller_fleet_would_do(seed: int) -> None:
 
 def test_hours_before_and_after_a_peak_are_provided_for() -> None:
     loads = [PeakLoad(0.5, 1)] * 4 + [PeakLoad(2.0, 1)] + [PeakLoad(0.5, 1)] * 4
-    fleet = sizing.scaled_fleet(loads, 3, SIZES[1], 0.3, 1)
+    fleet = capacity.scaled_fleet(loads, 3, SIZES[1], 0.3, 1)
 
     assert fleet
     assert fleet.counts == (1, 1, 1, 3, 3, 3, 1, 1, 1)
@@ -248,9 +245,9 @@ def test_quiet_hours_are_those_of_every_week_but_their_edges() -> None:
     night = [PeakLoad(1, 1, idle=at % 24 < 10) for at in range(LOAD_HOURS)]
     once = [replace(load, idle=load.idle and at != 5) for at, load in enumerate(night)]
 
-    assert sizing.count_quiet_hours(night) == 8 * 7
-    assert sizing.count_quiet_hours(once) == 8 * 7 - 3
-    assert sizing.count_quiet_hours(night[:200]) == 0
+    assert capacity.count_quiet_hours(night) == 8 * 7
+    assert capacity.count_quiet_hours(once) == 8 * 7 - 3
+    assert capacity.count_quiet_hours(night[:200]) == 0
 
 
 def prices(**usd: float) -> dict[str, Any]:

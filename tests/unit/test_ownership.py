@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from fakes import target_at
+from ml_janitor.core.model import Tags, Unreadable, Value
 from ml_janitor.core.ownership import Manager, ManagerPolicy, protection_evidence, tag_protects, team_of
-from ml_janitor.core.signals import Tags, Unreadable, Value
 
 MINE = target_at("model/churn", None)
 

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from bench import many_accounts
 from bench.monthly import counted
 from bench.virtual_time import Bucket
-from ml_janitor.aws.boto_client import READ_THREADS
+from ml_janitor.aws.calls import READ_THREADS
 from ml_janitor.aws.pace import AWS_RATES, FIRST_DELAY, MOST_DELAY, UNKNOWN_RATE, Pace, RateSlot, allowed_rate
 from ml_janitor.config.schedules import minutes_of_week
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.durations import MINUTE, WEEK
-from ml_janitor.scheduled.turns import BILL_FUNCTION, LONGEST_INVOCATION, actions_by_function, rate_slots
+from ml_janitor.scheduled.invocation import BILL_FUNCTION, LONGEST_INVOCATION, actions_by_function, rate_slots
 
 EAST, WEST = "us-east-1", "us-west-2"
 LIST = "sagemaker:ListTrainingJobs"

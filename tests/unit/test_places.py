@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 import pytest
 
 from ml_janitor.config.events import MalformedEventError, SweepEvent, parse_event
-from ml_janitor.ledger.runs import RunAccount
-from ml_janitor.scheduled.places import listed_place, own_place
+from ml_janitor.ledger.latest import RunAccount
+from ml_janitor.scheduled.invocation import listed_place, own_place
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 HOME, MEMBER, STRANGER = "123456789012", "210987654321", "999999999999"

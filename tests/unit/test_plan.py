@@ -6,10 +6,8 @@ import io
 from dataclasses import replace
 from decimal import Decimal
 
-from ml_janitor.core.cost import Cost
-from ml_janitor.core.counting import count_once
-from ml_janitor.core.model import Change, Kept
-from ml_janitor.core.money import Totals
+from ml_janitor.core.model import Change, Cost, Kept
+from ml_janitor.core.money import Totals, count_once
 from ml_janitor.core.results import Outcome, Overlap, Report, Result
 from ml_janitor.report.html import render_html
 from ml_janitor.report.json import report_document

@@ -13,11 +13,10 @@ import regopy
 from policy_sentry.shared.iam_data import get_service_prefix_data
 
 from docs import policy_kinds
-from ml_janitor.detectors.untagged_resources import inventory
-from ml_janitor_cli.policies import documents
-from ml_janitor_cli.policies import statements as stated
-from ml_janitor_cli.policies.documents import ImpossiblePolicyError, policy_files
-from ml_janitor_cli.policies.statements import EnforcedLimits
+from ml_janitor.detectors.untagged_resources import reading
+from ml_janitor_cli.policies import command
+from ml_janitor_cli.policies import command as stated
+from ml_janitor_cli.policies.command import EnforcedLimits, ImpossiblePolicyError, policy_files
 from ml_janitor_sandbox.iam.policies import Decision, Policy, decide
 
 TAGS = ("team", "cost-center")
@@ -52,7 +51,7 @@ def verdict(name: str, action: str, context: Context) -> Decision:
 def test_the_data_are_those_of_the_references_packaged() -> None:
     assert json.loads(policy_kinds.PATH.read_text()) == policy_kinds.packaged()
     assert {kind["kind"] for kind in stated.policy_kinds_data()["kinds"]} == {
-        kind.type for kind in inventory.JUDGED_KINDS
+        kind.type for kind in reading.JUDGED_KINDS
     }
     assert all(kind["actions"] for kind in stated.policy_kinds_data()["kinds"])
 
@@ -145,7 +144,7 @@ def test_a_tag_policy_spells_each_key_and_says_what_needs_it() -> None:
         types = rules["report_required_tag_for"]["@@assign"]
         assert {"sagemaker:endpoint", "s3:bucket"} <= set(types)
         assert {one.removeprefix("sagemaker:") for one in types} <= {
-            *(kind.type for kind in inventory.JUDGED_KINDS),
+            *(kind.type for kind in reading.JUDGED_KINDS),
             "s3:bucket",
             "ecr:repository",
         }
@@ -172,12 +171,12 @@ def test_what_aws_would_refuse_is_refused_with_a_way_out(wanted: dict[str, Any],
 
 
 def test_a_tag_policy_has_a_limit_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(documents, "TAG_POLICY_LIMIT", len(MADE["tag-policy.json"]) - 1)
+    monkeypatch.setattr(command, "TAG_POLICY_LIMIT", len(MADE["tag-policy.json"]) - 1)
     with pytest.raises(
         ImpossiblePolicyError, match=r"the tag policy would have .* a part of the tags at a time"
     ):
         policy_files(WANTED)
-    monkeypatch.setattr(documents, "TAG_POLICY_LIMIT", len(MADE["tag-policy.json"]))
+    monkeypatch.setattr(command, "TAG_POLICY_LIMIT", len(MADE["tag-policy.json"]))
     policy_files(WANTED)
 
 
@@ -190,7 +189,7 @@ def test_each_statement_has_a_name_of_its_own() -> None:
 
 def test_config_rules_are_a_template_and_buckets_have_six_tags_a_rule() -> None:
     seven = tuple(f"tag-{n}" for n in range(7))
-    text = json.dumps(documents.config_rules(seven))
+    text = json.dumps(command.config_rules(seven))
     assert [
         str(found) for found in cfnlint.api.lint_all(text) if found.rule.severity != "informational"
     ] == []

@@ -9,13 +9,7 @@ from typing import Any
 import pytest
 
 from conftest import NOW
-from ml_janitor.slack.press_request import (
-    LARGEST_BODY,
-    SIGNATURE_WINDOW,
-    Press,
-    RequestRefusedError,
-    verify_press,
-)
+from ml_janitor.slack.ingress import LARGEST_BODY, SIGNATURE_WINDOW, Press, RequestRefusedError, verify_press
 from ml_janitor_sandbox.function_url import event
 from ml_janitor_sandbox.slack import SIGNING_SECRET, Signed, form, sign
 

@@ -15,16 +15,13 @@ from conftest import ACCOUNT, REGION
 from ml_janitor.config.events import PressEvent
 from ml_janitor.core.model import Mode
 from ml_janitor.engine.detector import CannotActError
-from ml_janitor.engine.holds import Hold, HoldKind, advice_hold_key
-from ml_janitor.ledger.action import Stage
-from ml_janitor.ledger.entries import Entry
-from ml_janitor.ledger.messages import MessageRef
+from ml_janitor.engine.policy import Hold, HoldKind, advice_hold_key
+from ml_janitor.ledger.actions import Stage
+from ml_janitor.ledger.findings import Entry, MessageRef
 from ml_janitor.ledger.requests import ButtonRequests
-from ml_janitor.report.buttons import BUTTON_LABELS, Button, ButtonSubject
-from ml_janitor.slack.bot import SlackRefusedError
-from ml_janitor.slack.membership import Person
-from ml_janitor.slack.press_worker import PressWorker
-from ml_janitor.slack.retries import SlackError
+from ml_janitor.report.warnings import BUTTON_LABELS, Button, ButtonSubject
+from ml_janitor.slack.client import SlackError, SlackRefusedError
+from ml_janitor.slack.press_worker import Person, PressWorker
 from nights import DAY, HOUR, Nights, in_memory
 
 MARIA = Person(id="U1", name="Maria", email="maria@example.com", own=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier, Event, Lock
 
-from ml_janitor.aws.account import ReaderThreads
-from ml_janitor.aws.boto_client import READ_THREADS
+from ml_janitor.aws.calls import READ_THREADS
+from ml_janitor.aws.client import ReaderThreads
 
 
 def test_a_long_list_that_waits_keeps_nobody_else_from_reading() -> None:

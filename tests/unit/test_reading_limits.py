@@ -10,77 +10,69 @@ from types import ModuleType
 import pytest
 
 from ml_janitor.aws import (
-    athena,
-    boto_client,
+    calls,
     client,
-    endpoint_load,
     endpoints,
-    event_history,
-    idle_time,
     images,
-    job_history,
-    key_ranges,
-    lifecycle_configurations,
     locations,
-    logs,
-    manifests,
     metrics,
     pace,
-    referrers,
+    references,
     runs,
     s3,
     sagemaker_kinds,
-    scratch,
-    shared_answers,
+    storage,
     studio_apps,
     tags,
-    trail,
     training_jobs,
-    users,
 )
 from ml_janitor.config import values
-from ml_janitor.core import durations, lifecycles, model, ownership
+from ml_janitor.core import durations, model, ownership, tiering
+from ml_janitor.detectors import unused_serving_resources
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
 LIMITS: dict[ModuleType, dict[str, object]] = {
-    athena: {"LEAST_BYTES_CHARGED": 10_000_000, "LONGEST_QUERY": 262_144, "ATHENA_PAGE": 1000},
-    boto_client: {"READ_THREADS": 16},
-    client: {"DEFAULT_ATTEMPTS": 8},
-    endpoint_load: {"LOAD_WINDOW": 14 * DAY, "LOAD_HOURS": 336, "METRICS_BATCH": 100},
-    event_history: {"MOST_HISTORY_PAGES": 40},
-    idle_time: {
-        "IDLE_TIME_WINDOW": 3 * HOUR,
-        "STALE_IDLE_TIME": 30 * MINUTE,
-        "LONGEST_IDLE_TIME": 3650 * DAY,
-    },
-    images: {"ECR_PAGE": 1000, "ECR_BATCH": 100},
-    key_ranges: {
+    s3: {
+        "LEAST_BYTES_CHARGED": 10_000_000,
+        "LONGEST_QUERY": 262_144,
+        "ATHENA_PAGE": 1000,
         "PAGES_AT_ONCE": 8,
         "SPLIT_AFTER": 16,
         "FIRST_PROBES": 20,
         "PROBES_PER_PAGE": 0.1,
         "LONGEST_KEY": 1024,
+        "BUCKETS_PAGE": 1000,
+        "MOST_KEY_PAGES": 200,
     },
-    lifecycle_configurations: {"MOST_RULES": 1000},
-    logs: {
+    calls: {"READ_THREADS": 16},
+    client: {"DEFAULT_ATTEMPTS": 8},
+    endpoints: {"LOAD_WINDOW": 14 * DAY, "LOAD_HOURS": 336, "METRICS_BATCH": 100},
+    runs: {"MOST_HISTORY_PAGES": 40, "LONGEST_TRAINING_JOB": 28 * DAY, "MOST_DESCRIBED_JOBS": 1000},
+    studio_apps: {
+        "IDLE_TIME_WINDOW": 3 * HOUR,
+        "STALE_IDLE_TIME": 30 * MINUTE,
+        "LONGEST_IDLE_TIME": 3650 * DAY,
+    },
+    images: {"ECR_PAGE": 1000, "ECR_BATCH": 100},
+    storage: {"MOST_RULES": 1000},
+    metrics: {
         "LOGS_PAGE": 50,
         "EVENTS_PER_PAGE": 10_000,
         "EPOCH": datetime(1970, 1, 1, tzinfo=UTC),
         "FAR_FUTURE": datetime(9999, 1, 1, tzinfo=UTC),
         "MOST_EMPTY_PAGES": 50,
+        "QUERIES_PER_CALL": 500,
+        "EVENT_RETENTION": 90 * DAY,
+        "EVENTS_PAGE": 50,
     },
-    manifests: {"LARGEST_MANIFEST": 33_554_432},
-    metrics: {"QUERIES_PER_CALL": 500},
-    runs: {"LONGEST_TRAINING_JOB": 28 * DAY, "MOST_DESCRIBED_JOBS": 1000},
-    s3: {"BUCKETS_PAGE": 1000, "MOST_KEY_PAGES": 200},
+    locations: {"LARGEST_MANIFEST": 33_554_432},
     sagemaker_kinds: {"SAGEMAKER_PAGE": 100, "LONGEST_JOB_LIFE": 31 * DAY},
-    shared_answers: {
+    pace: {
         "GLOBAL_SERVICES": {"ce"},
         "SHARED_SERVICES": {"ce", "cloudtrail", "resourcegroupstaggingapi", "sagemaker"},
     },
     tags: {"ARNS_PER_CALL": 50},
-    trail: {"EVENT_RETENTION": 90 * DAY, "EVENTS_PAGE": 50},
     training_jobs: {
         "UNINDEXED_AGE": DAY,
         "POOL_LIFE": 6 * HOUR,
@@ -90,14 +82,14 @@ LIMITS: dict[ModuleType, dict[str, object]] = {
         "SEARCH_CUTS": tuple(days * DAY for days in (401, 93, 62, 32, 8)),
         "LISTING_OVERLAP": HOUR,
     },
-    users: {"MOST_TRAIL_PAGES": 100},
+    unused_serving_resources: {"MOST_TRAIL_PAGES": 100},
     values: {"LONGEST_KEEP_ALIVE": 6 * HOUR, "LONGEST_MAX_RUNTIME": 28 * DAY},
     durations: {"LONGEST_DURATION": 3650 * DAY, "ZONE_SPREAD": 26 * HOUR, "DAYS_PER_YEAR": 366},
-    lifecycles: {"INFREQUENT_DAYS": 30, "LONGEST_RULE_ID": 255},
+    tiering: {"INFREQUENT_DAYS": 30, "LONGEST_RULE_ID": 255},
 }
 
 DEFAULTS: dict[type, dict[str, object]] = {
-    endpoint_load.LoadedEndpoint: {"asynchronous": False, "captures": False},
+    endpoints.LoadedEndpoint: {"asynchronous": False, "captures": False},
     endpoints.InferenceComponent: {"deleting": False},
     endpoints.EndpointVariant: {
         "shadow": False,
@@ -115,12 +107,12 @@ DEFAULTS: dict[type, dict[str, object]] = {
         "captures": False,
     },
     endpoints.EndpointDescription: {"asynchronous": False, "routed": False},
-    job_history.PastJob: {"keeps": timedelta(), "retained": None, "reused": False},
-    key_ranges.KeyRange: {"after": "", "upto": None, "shared": 0, "pages": 0, "token": None},
-    key_ranges.RangedListing: {"late": False, "read": 0, "probed": 0},
+    training_jobs.PastJob: {"keeps": timedelta(), "retained": None, "reused": False},
+    s3.KeyRange: {"after": "", "upto": None, "shared": 0, "pages": 0, "token": None},
+    s3.RangedListing: {"late": False, "read": 0, "probed": 0},
     locations.S3Address: {"beginning": False},
     pace.RateSlot: {"place": 0, "of": 1},
-    referrers.Referrer: {"live": False, "places": (), "loads": (), "words": frozenset(), "manifests": ()},
+    references.Referrer: {"live": False, "places": (), "loads": (), "words": frozenset(), "manifests": ()},
     runs.ResourceRun: {
         "end": None,
         "hourly": Decimal(1),
@@ -165,7 +157,7 @@ def test_what_is_not_said_is_so(kind: type) -> None:
 
 def test_rates_are_those_of_aws() -> None:
     """Calls a second for an account and region, by AWS's service quotas."""
-    assert [scratch.BucketScratch.lasting, scratch.FolderScratch.lasting] == [True, False]
+    assert [client.BucketScratch.lasting, client.FolderScratch.lasting] == [True, False]
     assert dict(pace.AWS_RATES) == {
         "cloudtrail:LookupEvents": 2,
         "cloudwatch:GetMetricData": 50,

@@ -14,8 +14,7 @@ from fakes import target_at
 from ml_janitor.aws import s3
 from ml_janitor.aws.prices import Price
 from ml_janitor.aws.sagemaker_kinds import PROCESSING_JOB, TRANSFORM_JOB
-from ml_janitor.core.model import Confidence, Finding
-from ml_janitor.core.signals import NotRead, Unreadable, Value
+from ml_janitor.core.model import Confidence, Finding, NotRead, Unreadable, Value
 from ml_janitor.core.text import format_time
 from ml_janitor.detectors import recomputed_datasets
 from ml_janitor.detectors.recomputed_datasets import (

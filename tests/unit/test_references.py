@@ -12,9 +12,8 @@ import pytest
 from botocore.response import StreamingBody
 
 from conftest import ACCOUNT, NOW, REGION
-from ml_janitor.aws import manifests
-from ml_janitor.aws.references import References, read_references
-from ml_janitor.aws.referrers import REFERENCE_SOURCE
+from ml_janitor.aws import locations
+from ml_janitor.aws.references import REFERENCE_SOURCE, References, read_references
 from ml_janitor.aws.sagemaker_kinds import (
     COMPONENT,
     ENDPOINT,
@@ -28,7 +27,7 @@ from ml_janitor.aws.sagemaker_kinds import (
     TRANSFORM_JOB,
     SageMakerKind,
 )
-from ml_janitor.core.signals import Absent, Unreadable, Value
+from ml_janitor.core.model import Absent, Unreadable, Value
 from scripted import DENIED, Refusal, Script, Torn
 
 DAY = timedelta(days=1)
@@ -421,7 +420,7 @@ def test_what_a_models_manifest_lists_is_referred_to_by_the_model() -> None:
 def test_a_manifest_whose_content_is_unknown_is_a_gap(
     monkeypatch: pytest.MonkeyPatch, uri: str, content: str, gap: str | None
 ) -> None:
-    monkeypatch.setattr(manifests, "LARGEST_MANIFEST", 100)
+    monkeypatch.setattr(locations, "LARGEST_MANIFEST", 100)
     held: Descriptions = {
         TRAINING_JOB: {"fit": training("InProgress", InputDataConfig=[source("ManifestFile", uri)])}
     }
@@ -442,8 +441,8 @@ def test_a_manifest_that_is_gone_is_a_gap_and_one_that_is_refused_an_error() -> 
         "training job fit uses manifest s3://lists/m, which exists no more: what it loads is unknown"
     ]
     account = Account(held)
-    gone = manifests.read_manifest(
-        account.script.aws(), manifests.S3Manifest("s3://lists/m", "CSV"), ("s3://lists/",)
+    gone = locations.read_manifest(
+        account.script.aws(), locations.S3Manifest("s3://lists/m", "CSV"), ("s3://lists/",)
     )
     assert gone == Absent("s3:GetObject")
     account.script.answers["s3:GetObject"] = DENIED
@@ -456,4 +455,4 @@ def test_a_manifest_is_read_once() -> None:
 
     assert told(account.read(), "a.csv") == (["training job one", "training job two"], [])
     assert len(account.script.asked("s3:GetObject")) == 1
-    assert manifests.LARGEST_MANIFEST == 32 * 1024**2
+    assert locations.LARGEST_MANIFEST == 32 * 1024**2

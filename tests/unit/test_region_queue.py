@@ -11,9 +11,8 @@ import pytest
 
 from conftest import ACCOUNT, NOW
 from memory_table import MemoryTable
-from ml_janitor.engine.failures import Failures
-from ml_janitor.ledger.leases import Leases, LeaseTakenError
-from ml_janitor.ledger.region_queue import RegionQueue
+from ml_janitor.engine.run import Failures
+from ml_janitor.ledger.limits import Leases, LeaseTakenError, RegionQueue
 
 HERE, THERE, FAR = (
     SimpleNamespace(account=ACCOUNT, region=region) for region in ("us-east-1", "eu-west-1", "eu-west-2")

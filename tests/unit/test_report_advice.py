@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from ml_janitor.report.advice import Advice, weekly_message
-from ml_janitor.report.buttons import ButtonSubject
+from ml_janitor.report.warnings import ButtonSubject
+from ml_janitor.slack.weekly_advice import Advice, weekly_message
 from ml_janitor_sandbox.slack.blocks import problems, too_long
 
 SUBJECT = ButtonSubject(

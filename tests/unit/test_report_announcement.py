@@ -15,11 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from slack_sdk.models.blocks import Block
 
-from ml_janitor.core.cause import Cause, CauseCode, make_cause
-from ml_janitor.core.model import Finding, Kept, Mode
-from ml_janitor.core.results import Outcome, Result, Sweep
-from ml_janitor.core.signals import Evidence, Value
-from ml_janitor.ledger.entries import RecordedFindings
+from ml_janitor.core.model import Evidence, Finding, Kept, Mode, Value
+from ml_janitor.core.results import Cause, CauseCode, Outcome, Result, Sweep, make_cause
+from ml_janitor.ledger.findings import RecordedFindings
 from ml_janitor.ledger.latest import LastSweep
 from ml_janitor.report.announcement import announce_sweep, owners_in_thread
 from ml_janitor.report.digest import SweepRow, make_digest

@@ -6,9 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from ml_janitor.core.cause import Cause, CauseCode
 from ml_janitor.core.model import Kept
-from ml_janitor.core.results import Outcome, Report
+from ml_janitor.core.results import Cause, CauseCode, Outcome, Report
 from ml_janitor.report.html import render_html
 from reports import ACCOUNT, NOW, result, sweep
 

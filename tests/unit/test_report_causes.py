@@ -10,9 +10,18 @@ import pytest
 
 from conftest import ACCOUNT, REGION
 from fakes import USED, thing, waste
-from ml_janitor.core.cause import Cause, CauseCode, LimitHit, UnfinishedProgress, UnreachableUndos, make_cause
 from ml_janitor.core.model import Mode, Verdict, finding_id
-from ml_janitor.core.results import Outcome, Result, Sweep
+from ml_janitor.core.results import (
+    Cause,
+    CauseCode,
+    LimitHit,
+    Outcome,
+    Result,
+    Sweep,
+    UnfinishedProgress,
+    UnreachableUndos,
+    make_cause,
+)
 from ml_janitor.report.causes import (
     CAUSE_TEXTS,
     cause_clause,

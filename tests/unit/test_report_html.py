@@ -17,11 +17,18 @@ import pytest
 
 from conftest import REGION
 from fakes import target_at
-from ml_janitor.core.cause import CauseCode, LimitHit, UnreachableUndos, make_cause
-from ml_janitor.core.cost import Cost
-from ml_janitor.core.model import Change, Kept, Mode
-from ml_janitor.core.results import Outcome, Overlap, Report, Result, Sweep
-from ml_janitor.core.signals import Evidence
+from ml_janitor.core.model import Change, Cost, Evidence, Kept, Mode
+from ml_janitor.core.results import (
+    CauseCode,
+    LimitHit,
+    Outcome,
+    Overlap,
+    Report,
+    Result,
+    Sweep,
+    UnreachableUndos,
+    make_cause,
+)
 from ml_janitor.core.text import escape_text
 from ml_janitor.report import causes
 from ml_janitor.report.html import (
@@ -29,17 +36,20 @@ from ml_janitor.report.html import (
     OWNER_BARS,
     ChartBar,
     count_unpriced,
+    finding_fields,
     first_places,
     incomplete_lines,
     is_uncounted,
     make_bars,
+    mark_commands,
     notice_lines,
+    pack_entries,
     plan_section,
     render_html,
+    script_entry,
     sum_charts,
     why_nothing_read,
 )
-from ml_janitor.report.html_findings import finding_fields, mark_commands, pack_entries, script_entry
 from reports import ACCOUNT, DELETE, NOW, accruing, finding, result, standing, sweep
 
 IDLE = replace(

@@ -11,10 +11,8 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 
-from ml_janitor.core.cost import Cost
-from ml_janitor.core.model import Confidence, Finding, Kept, Mode
+from ml_janitor.core.model import Confidence, Cost, Evidence, Finding, Kept, Mode
 from ml_janitor.core.results import Report, Sweep
-from ml_janitor.core.signals import Evidence
 from ml_janitor.report.json import report_document, report_json, report_json_lines, usd_number
 from reports import finding, full, result, schema, standing, sweep
 

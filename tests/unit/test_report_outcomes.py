@@ -8,10 +8,9 @@ from datetime import UTC, datetime
 import pytest
 
 from fakes import USED, thing, waste
-from ml_janitor.core.cause import Cause, CauseCode, UnfinishedProgress, make_cause
 from ml_janitor.core.model import Finding, Verdict
-from ml_janitor.core.results import Outcome, Result
-from ml_janitor.report.outcomes import is_only_reported, needs_attention, outcome_text, status_word
+from ml_janitor.core.results import Cause, CauseCode, Outcome, Result, UnfinishedProgress, make_cause
+from ml_janitor.report.causes import is_only_reported, needs_attention, outcome_text, status_word
 
 UNDO = make_cause(CauseCode.UNDO_WITH, "undo", "12")
 USED_AGAIN = make_cause(CauseCode.NO_LONGER_WASTE, "it is used")

@@ -14,22 +14,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from slack_sdk.models.blocks import Block
 
-from ml_janitor.acting.undos import RESTART_WORDING
+from ml_janitor.acting.undoing import RESTART_WORDING
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.model import ActionSchedule, Effect
 from ml_janitor.core.results import Result
 from ml_janitor.core.text import format_local_time
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.engine.detector import CannotActError
-from ml_janitor.engine.holds import Hold, HoldKind
-from ml_janitor.ledger.action import Action, Stage
-from ml_janitor.report.buttons import Button, ButtonSubject
+from ml_janitor.engine.policy import Hold, HoldKind
+from ml_janitor.ledger.actions import Action, Stage
 from ml_janitor.report.mrkdwn import Message
-from ml_janitor.report.status import Status, StatusWording, person_text
 from ml_janitor.report.warnings import (
+    Button,
+    ButtonSubject,
+    Status,
+    StatusWording,
     WarningTerms,
     button_subject,
     due_status,
+    person_text,
     warning_body,
     warning_message,
     warning_terms,

@@ -8,8 +8,8 @@ from datetime import timedelta
 import pytest
 
 from conftest import ACCOUNT, REGION
-from ml_janitor.ledger.action import Action, Stage
-from ml_janitor.ledger.entries import Entry
+from ml_janitor.ledger.actions import Action, Stage
+from ml_janitor.ledger.findings import Entry
 from ml_janitor.ledger.requests import ButtonRequests
 from ml_janitor.ledger.table import EXPIRES_ATTRIBUTE, ConditionFailedError
 from nights import DAY, Nights, in_memory

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from fakes import SleepingClock
-from ml_janitor.slack.retries import RetryWithinDeadline, SlackError, TimeLeft, retry_after
+from ml_janitor.slack.client import RetryWithinDeadline, SlackError, TimeLeft, retry_after
 
 URL = "https://files.slack.com/upload/1"
 

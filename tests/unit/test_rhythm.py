@@ -13,8 +13,8 @@ from botocore.stub import Stubber
 
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Prices
-from ml_janitor.core.signals import Absent, NotRead, Signal, Unreadable, Value
-from ml_janitor.detectors.hung_training_jobs.rhythm import (
+from ml_janitor.core.model import Absent, NotRead, Signal, Unreadable, Value
+from ml_janitor.detectors.hung_training_jobs.progress import (
     MOST_PROBES,
     MOST_RHYTHM_PAGES,
     LogRhythm,

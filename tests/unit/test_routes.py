@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from fakes import Tunable, thing, waste
-from ml_janitor.config.routes import Routes, unmatched_routes
+from ml_janitor.config.sections import Routes, unmatched_routes
 from ml_janitor.config.settings import Settings, SettingsError
-from ml_janitor.core.signals import Unreadable
+from ml_janitor.core.model import Unreadable
 
 BOT = {"slack_channel": "#ml-costs", "slack_secret": "ml-janitor/slack"}
 ORGANIZATION = {

@@ -12,8 +12,8 @@ from botocore.exceptions import ClientError
 
 from conftest import NOW
 from memory_table import MemoryTable
-from ml_janitor.aws.answers import ReadError
-from ml_janitor.ledger.runs import LastRun, LatestRuns, RunAccount, RunLists
+from ml_janitor.aws.calls import ReadError
+from ml_janitor.ledger.latest import LastRun, LatestRuns, RunAccount, RunLists
 
 MINUTE = timedelta(minutes=1)
 DETECTOR = "idle-endpoints"

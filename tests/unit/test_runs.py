@@ -13,7 +13,7 @@ import pytest
 from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.aws import runs as module
 from ml_janitor.aws.runs import ResourceRun, UsedResource, list_used_resources
-from ml_janitor.core.signals import Value
+from ml_janitor.core.model import Value
 from scripted import DENIED, Refusal, Script, Torn
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)

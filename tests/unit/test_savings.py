@@ -11,8 +11,8 @@ import pytest
 
 from armed import Cellar
 from ml_janitor.acting.savings import SavingsTotal, savings_by_day, sum_savings
-from ml_janitor.core.cost import Cost
-from ml_janitor.ledger.action import Action, Stage, saving_per_hour
+from ml_janitor.core.model import Cost
+from ml_janitor.ledger.actions import Action, Stage, saving_per_hour
 from nights import Nights, in_memory
 from reports import accruing, finding, result, standing
 

@@ -9,7 +9,7 @@ import pytest
 
 from bench import many_accounts, monthly, scale
 from ml_janitor.config.settings import Settings
-from ml_janitor.scheduled.turns import ACCOUNTS_PER_HOUR, accounts_in_time, rate_slots, warn_of_slow_runs
+from ml_janitor.scheduled.invocation import ACCOUNTS_PER_HOUR, accounts_in_time, rate_slots, warn_of_slow_runs
 
 GIVEN = monthly.counted()
 DESCRIBE = "sagemaker:DescribeEndpoint"

@@ -7,11 +7,9 @@ from decimal import Decimal
 import pytest
 
 from conftest import NOW
-from ml_janitor.aws.endpoint_load import LOAD_HOURS
-from ml_janitor.aws.instances import memory_gib
-from ml_janitor.aws.prices import Price
-from ml_janitor.core.model import Finding
-from ml_janitor.core.signals import Absent, NotRead, Unreadable, Value
+from ml_janitor.aws.endpoints import LOAD_HOURS
+from ml_janitor.aws.prices import Price, memory_gib
+from ml_janitor.core.model import Absent, Finding, NotRead, Unreadable, Value
 from ml_janitor.detectors.serverless_candidates import QuietEndpoint, ServerlessCandidates
 from past_jobs import word
 from quiet_endpoints import DAY, hourly, quiet

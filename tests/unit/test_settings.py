@@ -13,9 +13,8 @@ from fakes import Shelf, Tunable
 from ml_janitor.config.sections import JANITOR_FIELDS, SECTIONS
 from ml_janitor.config.settings import Settings, SettingsError
 from ml_janitor.core.durations import WorkingHours
-from ml_janitor.core.exemptions import Exemptions
 from ml_janitor.core.model import Change, Mode
-from ml_janitor.core.ownership import ManagerPolicy
+from ml_janitor.core.ownership import Exemptions, ManagerPolicy
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.detectors.idle_endpoints.rule import IdleEndpoints
 

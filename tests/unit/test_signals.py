@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from conftest import NOW
-from ml_janitor.core.signals import Absent, NotRead, Signal, Unreadable, Value, map_signal
+from ml_janitor.core.model import Absent, NotRead, Signal, Unreadable, Value, map_signal
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from ml_janitor.core.sizing import (
+from ml_janitor.core.capacity import (
     Fleet,
     InstanceSize,
     PeakLoad,

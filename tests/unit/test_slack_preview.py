@@ -5,11 +5,11 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 
-from ml_janitor.config.routes import Routes
+from ml_janitor.config.sections import Routes
 from ml_janitor.core.results import Report
 from ml_janitor.report.mrkdwn import Message, button_row, make_button, section_block
+from ml_janitor_cli.audit import draw_message, draw_mrkdwn, draw_preview
 from ml_janitor_cli.screen import make_console, print_blocks
-from ml_janitor_cli.slack_preview import draw_message, draw_mrkdwn, draw_preview
 from reports import ACCOUNT, NOW, finding, full, result, standing, sweep
 
 

@@ -7,10 +7,7 @@ import json
 import pytest
 from aws_lambda_powertools.utilities import parameters
 
-from ml_janitor.slack.retries import SlackError
-from ml_janitor.slack.secret import make_sender, read_slack_secret
-from ml_janitor.slack.sender import SenderClock
-from ml_janitor.slack.webhook import Webhook
+from ml_janitor.slack.client import SenderClock, SlackError, Webhook, make_sender, read_slack_secret
 
 TIME = SenderClock(clock=lambda: 0.0, sleep=lambda _: None)
 HOOK = "https://hooks.slack.com/services/T/B/x"

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml_janitor.core.job_families import family_name
-from ml_janitor.core.spot import Interruption, Purchase, SpotCapacity, best_purchase
+from ml_janitor.core.capacity import Interruption, Purchase, SpotCapacity, best_purchase
+from ml_janitor.core.commitment import family_name
 
 RATES = st.floats(0.001, 0.5)
 WORK = st.floats(0.1, 100)

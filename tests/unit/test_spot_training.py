@@ -11,8 +11,8 @@ import pytest
 
 from conftest import NOW
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.job_history import JobFamily
 from ml_janitor.aws.prices import Price
+from ml_janitor.aws.training_jobs import JobFamily
 from ml_janitor.core.model import Confidence, Finding
 from ml_janitor.detectors.spot_training import SpotTraining
 from past_jobs import HOUR, job, runs, word

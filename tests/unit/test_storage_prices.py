@@ -11,8 +11,8 @@ import pytest
 from botocore.exceptions import ConnectTimeoutError
 
 from ml_janitor.aws.prices import FROM_PRICE_LIST
-from ml_janitor.aws.storage_prices import FROM_STORAGE_TABLE, StoragePrices, class_prices, read_storage_prices
-from ml_janitor.core.cost import Cost
+from ml_janitor.aws.storage import FROM_STORAGE_TABLE, StoragePrices, class_prices, read_storage_prices
+from ml_janitor.core.model import Cost
 from ml_janitor.core.text import format_size
 from ml_janitor.core.tiering import GB, ClassRates
 

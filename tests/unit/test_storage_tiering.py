@@ -12,18 +12,19 @@ from typing import Any
 import pytest
 
 from conftest import ACCOUNT, NOW, REGION
-from ml_janitor.aws.answers import Listing, ReadError
-from ml_janitor.core.lifecycles import LifecycleRule
-from ml_janitor.core.model import Confidence, Finding
-from ml_janitor.core.signals import Absent, Signal, Tags, Unreadable, Value
-from ml_janitor.core.tiering import GB
-from ml_janitor.detectors.storage_tiering import bucket as buckets
-from ml_janitor.detectors.storage_tiering import writing
-from ml_janitor.detectors.storage_tiering.bucket import TieringBucket
-from ml_janitor.detectors.storage_tiering.folders import StoredVersion, folder_tree, order_versions
-from ml_janitor.detectors.storage_tiering.plans import RULE_ID_PREFIX
-from ml_janitor.detectors.storage_tiering.reads import CountedReads
-from ml_janitor.detectors.storage_tiering.rule import StorageTiering
+from ml_janitor.aws.calls import Listing, ReadError
+from ml_janitor.core.model import Absent, Confidence, Finding, Signal, Tags, Unreadable, Value
+from ml_janitor.core.tiering import GB, LifecycleRule
+from ml_janitor.detectors.storage_tiering import act
+from ml_janitor.detectors.storage_tiering import reading as buckets
+from ml_janitor.detectors.storage_tiering.reading import (
+    CountedReads,
+    StoredVersion,
+    TieringBucket,
+    folder_tree,
+    order_versions,
+)
+from ml_janitor.detectors.storage_tiering.rule import RULE_ID_PREFIX, StorageTiering
 from old_buckets import DAY, KEPT, RULE, UNREAD, bucket, held, job, of_it, rules
 from past_jobs import word
 
@@ -218,7 +219,7 @@ def test_only_named_buckets_are_given_rules_and_freed_of_them() -> None:
         ("s3:PutLifecycleConfiguration", "arn:aws:s3:::meridian-lab")
     }
     record = {"bucket": "meridian-lab", "rules": [{"id": "ml-janitor-a"}]}
-    assert RULE.revert_effect(bucket().target, record) == writing.undo_rules_text(record)
+    assert RULE.revert_effect(bucket().target, record) == act.undo_rules_text(record)
     assert {(one.action, one.on) for one in StorageTiering(undo_buckets=("old",)).undoes} == {
         ("s3:GetLifecycleConfiguration", "arn:aws:s3:::old"),
         ("s3:PutLifecycleConfiguration", "arn:aws:s3:::old"),

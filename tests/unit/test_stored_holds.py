@@ -10,8 +10,8 @@ import pytest
 
 from conftest import ACCOUNT, NOW, REGION
 from memory_table import MemoryTable
-from ml_janitor.engine.holds import Hold, HoldKind, longest_hold
-from ml_janitor.ledger.holds import Holds
+from ml_janitor.engine.policy import Hold, HoldKind, longest_hold
+from ml_janitor.ledger.requests import Holds
 from nights import DAY
 
 KEY = "arn:aws:sagemaker:us-east-1:123456789012:endpoint/lamp@2026-01-01T00:00:00+00:00"

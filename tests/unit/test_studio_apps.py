@@ -10,19 +10,25 @@ import pytest
 
 from conftest import ACCOUNT, NOW, REGION
 from fakes import target_at
-from ml_janitor.aws.answers import ReadError
-from ml_janitor.aws.idle_shutdown import (
+from ml_janitor.aws.calls import ReadError
+from ml_janitor.aws.studio_apps import (
     DESCRIBE_DOMAIN,
     DESCRIBE_PROFILE,
     DESCRIBE_SPACE,
+    StudioApp,
+    add_app_tags,
     deciding_level,
+    describe_apps,
+    find_app_again,
+    inherit_tags,
+    list_apps,
+    merge_apps,
+    read_app_tags,
     shutdown_layer,
     shutdown_timeout,
 )
-from ml_janitor.aws.idle_shutdown import describe_places as described_settings
-from ml_janitor.aws.studio_apps import StudioApp, describe_apps, find_app_again, list_apps, merge_apps
-from ml_janitor.aws.studio_tags import add_app_tags, inherit_tags, read_app_tags
-from ml_janitor.core.signals import Absent, NotRead, Signal, Unreadable, Value
+from ml_janitor.aws.studio_apps import describe_places as described_settings
+from ml_janitor.core.model import Absent, NotRead, Signal, Unreadable, Value
 from scripted import DENIED, Refusal, Script, Torn
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)

@@ -12,8 +12,7 @@ import pytest
 
 from conftest import NOW
 from fakes import target_at
-from ml_janitor.core.model import Confidence, Finding
-from ml_janitor.core.signals import Signal, Unreadable, Value
+from ml_janitor.core.model import Confidence, Finding, Signal, Unreadable, Value
 from ml_janitor.detectors.studio_without_idle_shutdown import (
     ShutdownPlace,
     ShutdownSetting,

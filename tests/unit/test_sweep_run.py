@@ -14,10 +14,10 @@ from conftest import ACCOUNT, NOW, REGION
 from fakes import UNTELLABLE, thing
 from ml_janitor.core.model import Mode
 from ml_janitor.core.results import Outcome, Report, Result, Sweep
-from ml_janitor.engine.failures import RunFailedError
-from ml_janitor.ledger.entries import RecordedFindings
-from ml_janitor.ledger.leases import Leases
-from ml_janitor.scheduled.places import SweepPlace
+from ml_janitor.engine.run import RunFailedError
+from ml_janitor.ledger.findings import RecordedFindings
+from ml_janitor.ledger.limits import Leases
+from ml_janitor.scheduled.invocation import SweepPlace
 from ml_janitor.scheduled.sweep_run import SweepRunner, SweepRunResult
 from nights import DAY, Nights, NoArchive, in_memory
 

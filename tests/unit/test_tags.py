@@ -17,7 +17,7 @@ from ml_janitor.aws.tags import (
     tags_argument,
     tags_by_arn,
 )
-from ml_janitor.core.signals import Unreadable, Value
+from ml_janitor.core.model import Unreadable, Value
 from scripted import DENIED, Refusal, Script, Torn
 
 ARN = "arn:aws:sagemaker:us-east-1:123456789012:endpoint/churn"

@@ -15,9 +15,17 @@ from aws_lambda_powertools import Logger
 
 from conftest import ACCOUNT, REGION
 from fakes import UNTELLABLE, USED, thing, waste
-from ml_janitor.core.cause import Cause, CauseCode, LimitHit, UnreachableUndos, make_cause
 from ml_janitor.core.model import Finding, Mode, Verdict
-from ml_janitor.core.results import Outcome, Result, Sweep
+from ml_janitor.core.results import (
+    Cause,
+    CauseCode,
+    LimitHit,
+    Outcome,
+    Result,
+    Sweep,
+    UnreachableUndos,
+    make_cause,
+)
 from ml_janitor.report.telemetry import (
     log_sweep,
     measure_accounts,

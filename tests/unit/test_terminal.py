@@ -10,8 +10,7 @@ from decimal import Decimal
 import pytest
 from rich.cells import cell_len
 
-from ml_janitor.core.cost import Cost
-from ml_janitor.core.model import Change, Kept, Target, Verdict
+from ml_janitor.core.model import Change, Cost, Kept, Target, Verdict
 from ml_janitor.core.results import Report, Result, Sweep
 from ml_janitor.core.text import escape_text
 from ml_janitor.report.html import render_html

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from conftest import NOW
-from ml_janitor.aws.answers import Listing
-from ml_janitor.aws.trail import TrailEvent, look_up_events, newest_event
-from ml_janitor.core.signals import Absent, Unreadable, Value
+from ml_janitor.aws.calls import Listing
+from ml_janitor.aws.metrics import TrailEvent, look_up_events, newest_event
+from ml_janitor.core.model import Absent, Unreadable, Value
 from scripted import DENIED, Script, Torn
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)

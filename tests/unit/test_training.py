@@ -7,9 +7,9 @@ from typing import Any, cast
 
 import pytest
 
-from ml_janitor.aws.instances import Machine
-from ml_janitor.detectors.hung_training_jobs.job import RunningJob
-from ml_janitor.detectors.hung_training_jobs.training import _job, keeps_pool, pool_status
+from ml_janitor.aws.prices import Machine
+from ml_janitor.detectors.hung_training_jobs.jobs import RunningJob
+from ml_janitor.detectors.hung_training_jobs.reading import _job, keeps_pool, pool_status
 
 START = datetime(2026, 10, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -11,7 +11,7 @@ import pytest
 
 from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.aws import training_jobs
-from ml_janitor.aws.shared_answers import SharedAnswers
+from ml_janitor.aws.pace import SharedAnswers
 from ml_janitor.aws.training_jobs import (
     list_all_jobs,
     list_billed_jobs,

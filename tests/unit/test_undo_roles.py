@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from ml_janitor.config.arming_warnings import undo_role_warnings
-from ml_janitor.config.settings import Settings, SettingsError
+from ml_janitor.config.settings import Settings, SettingsError, undo_role_warnings
 from ml_janitor.core.model import Target
 from ml_janitor.detectors.hung_training_jobs.rule import HungTrainingJobs
 from ml_janitor.detectors.idle_endpoints.rule import IdleEndpoints
-from ml_janitor.engine.detector import CannotActError, Condition
-from ml_janitor.engine.undo_roles import (
+from ml_janitor.engine.detector import (
     PASSED_TO_SAGEMAKER,
+    CannotActError,
+    Condition,
     call_passing_role,
     key_grant,
     missing_role_setting,

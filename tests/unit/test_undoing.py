@@ -13,18 +13,21 @@ import pytest
 
 from armed import Cellar, KilledError, raising
 from conftest import ACCOUNT, REGION
-from ml_janitor.acting.undo_run import UndoRun
-from ml_janitor.acting.undoing import CannotUndoError, NotBackYetError, NothingDoneError, RecordRefusedError
-from ml_janitor.aws.answers import OutOfTimeError
+from ml_janitor.acting.undoing import (
+    CannotUndoError,
+    NotBackYetError,
+    NothingDoneError,
+    RecordRefusedError,
+    UndoRun,
+)
+from ml_janitor.aws.calls import OutOfTimeError
 from ml_janitor.aws.client import Aws
 from ml_janitor.config.events import UndoEvent
-from ml_janitor.core.cause import Cause, CauseCode, make_cause
+from ml_janitor.core.results import Cause, CauseCode, make_cause
 from ml_janitor.engine.detector import CannotActError, NotFinishedError
-from ml_janitor.engine.holds import Hold, HoldKind, recreated_hold_key
-from ml_janitor.ledger.action import Action, Stage
-from ml_janitor.ledger.actions import BegunBeforeError
-from ml_janitor.ledger.leases import Leases, LeaseTakenError
-from ml_janitor.ledger.macs import NoUndoKeyError, UnverifiedError
+from ml_janitor.engine.policy import Hold, HoldKind, recreated_hold_key
+from ml_janitor.ledger.actions import Action, BegunBeforeError, NoUndoKeyError, Stage, UnverifiedError
+from ml_janitor.ledger.limits import Leases, LeaseTakenError
 from ml_janitor.report.causes import cause_sentence
 from nights import DAY, HOUR, Nights, in_memory
 

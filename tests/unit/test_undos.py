@@ -11,11 +11,11 @@ import pytest
 from armed import Cellar
 from conftest import NOW, REGION
 from fakes import thing, waste
-from ml_janitor.acting.undoing import CannotUndoError
-from ml_janitor.acting.undos import (
+from ml_janitor.acting.undoing import (
     RESTART_WORDING,
     UNCHANGE_WORDING,
     UNDO_WORDING,
+    CannotUndoError,
     UndoWording,
     UnfinishedAction,
     add_unfinished,
@@ -27,12 +27,19 @@ from ml_janitor.acting.undos import (
     undo_hint,
     undo_wording,
 )
-from ml_janitor.core.cause import Cause, CauseCode, UnfinishedProgress, UnreachableUndos, make_cause
 from ml_janitor.core.model import Confidence, Effect, Kept, Mode, Target
-from ml_janitor.core.results import Outcome, Result, Sweep
+from ml_janitor.core.results import (
+    Cause,
+    CauseCode,
+    Outcome,
+    Result,
+    Sweep,
+    UnfinishedProgress,
+    UnreachableUndos,
+    make_cause,
+)
 from ml_janitor.engine.detector import CannotActError, Cleanup
-from ml_janitor.ledger.action import MOST_TRIES, Action, Stage
-from ml_janitor.ledger.macs import UnverifiedError
+from ml_janitor.ledger.actions import MOST_TRIES, Action, Stage, UnverifiedError
 
 HOUR, DAY, SECOND = timedelta(hours=1), timedelta(days=1), timedelta(seconds=1)
 LAMP = thing("lamp", waste()).target

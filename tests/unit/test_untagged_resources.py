@@ -12,13 +12,11 @@ import pytest
 
 from fakes import target_at
 from ml_janitor.aws import tags
-from ml_janitor.core.model import Confidence, Finding, Kept
-from ml_janitor.core.signals import Absent, NotRead, Signal, Tags, Unreadable, Value
-from ml_janitor.detectors.untagged_resources import creators, filling, tagged
-from ml_janitor.detectors.untagged_resources.creators import Creator
-from ml_janitor.detectors.untagged_resources.inventory import JUDGED_KINDS, TaggableResource
+from ml_janitor.core.model import Absent, Confidence, Finding, Kept, NotRead, Signal, Tags, Unreadable, Value
+from ml_janitor.detectors.untagged_resources import act, reading
+from ml_janitor.detectors.untagged_resources.act import TaggedResource
+from ml_janitor.detectors.untagged_resources.reading import JUDGED_KINDS, Creator, TaggableResource
 from ml_janitor.detectors.untagged_resources.rule import UntaggedResources
-from ml_janitor.detectors.untagged_resources.tagged import TaggedResource
 from ml_janitor.engine.detector import CannotActError
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
@@ -209,7 +207,7 @@ def test_exact_tags_and_creators_are_read_only_where_the_question_is_open(
         return {}
 
     monkeypatch.setattr(tags, "read_exact_tags", lambda _aws, arn: own[arn])
-    monkeypatch.setattr(creators, "read_creators", read)
+    monkeypatch.setattr(reading, "read_creators", read)
     aws: Any = SimpleNamespace(account="1", region="r", map=lambda read, some: [read(one) for one in some])
     bulk: list[Signal[Tags]] = [Value(COMPLETE), *([Value(UNTAGGED)] * 3)]
 
@@ -222,21 +220,19 @@ def test_exact_tags_and_creators_are_read_only_where_the_question_is_open(
 
 
 def test_an_undo_says_what_it_does_and_what_it_did(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tagged, "is_same_resource", lambda *_: True)
+    monkeypatch.setattr(act, "is_same_resource", lambda *_: True)
     aws: Any = None
     target, record = exact({}).target, {"add": {"owner": "anna"}}
     steps: Any = SimpleNamespace(do=lambda _name, _call: None)
 
-    assert DETECTOR.revert_effect(target, record) == filling.fill_undo_text("churn", record["add"], "is")
-    assert DETECTOR.revert(aws, target, record, steps) == filling.fill_undo_text(
-        "churn", record["add"], "was"
-    )
+    assert DETECTOR.revert_effect(target, record) == act.fill_undo_text("churn", record["add"], "is")
+    assert DETECTOR.revert(aws, target, record, steps) == act.fill_undo_text("churn", record["add"], "was")
 
 
 def test_an_undo_reads_only_what_shows_whether_it_is_still_the_same() -> None:
     listings = {grant.action for grant in DETECTOR.undoes} & {grant.action for grant in DETECTOR.reads}
 
-    assert listings == set(tagged.TAG_UNDO_READS)
+    assert listings == set(act.TAG_UNDO_READS)
     assert (DETECTOR.cleanup.grace, DETECTOR.recent) == (timedelta(days=1), timedelta(days=7))
 
 

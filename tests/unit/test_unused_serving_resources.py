@@ -10,21 +10,31 @@ from typing import Any
 import pytest
 
 from conftest import ACCOUNT, NOW, REGION
-from ml_janitor.aws.answers import Listing
+from ml_janitor.aws.calls import Listing
 from ml_janitor.aws.sagemaker_kinds import ENDPOINT, MODEL_PACKAGE, PIPELINE, TRANSFORM_JOB, texts_in
-from ml_janitor.aws.users import (
+from ml_janitor.core.model import (
+    Absent,
+    Confidence,
+    Finding,
+    Kept,
+    NotRead,
+    Signal,
+    Target,
+    Unreadable,
+    Value,
+)
+from ml_janitor.detectors.unused_serving_resources import (
     ARTIFACT_MEMBERS,
     CONFIG_NAME,
     DEFINITION_MEMBER,
     MODEL_NAME,
     ResourceUsers,
+    ServingResource,
+    UnusedServingResources,
     names_in,
 )
-from ml_janitor.core.model import Confidence, Finding, Kept, Target
-from ml_janitor.core.signals import Absent, NotRead, Signal, Unreadable, Value
-from ml_janitor.detectors.unused_serving_resources import ServingResource, UnusedServingResources
-from ml_janitor.engine.judging import judge_candidate
 from ml_janitor.engine.policy import RunPolicy
+from ml_janitor.engine.run import judge_candidate
 from scripted import DENIED, Script, Torn
 from verdicts import shown as evidence_of
 

@@ -11,8 +11,7 @@ import pytest
 from conftest import NOW
 from fakes import target_at
 from ml_janitor.aws.prices import Price, volume_prices
-from ml_janitor.core.model import Confidence, Finding
-from ml_janitor.core.signals import Absent, NotRead, Signal, Unreadable, Value
+from ml_janitor.core.model import Absent, Confidence, Finding, NotRead, Signal, Unreadable, Value
 from ml_janitor.detectors import unused_volumes
 from ml_janitor.detectors.unused_volumes import UnusedVolume, UnusedVolumes
 from past_jobs import word

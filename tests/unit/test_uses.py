@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from fakes import Shelf, Tunable
-from ml_janitor.config.statements import (
+from ml_janitor.config.member_roles import (
     deny_kept_resources,
     group_conditions,
     group_grants,
@@ -76,19 +76,22 @@ BILL: dict[str, tuple[str, ...]] = {
 @pytest.mark.parametrize(
     ("used", "expected"),
     [
-        (uses.sweep_uses(Tunable(), armed=False), sweep("tunable-things")),
-        (uses.sweep_uses(Shelf(), armed=False), SHELF),
-        (uses.sweep_uses(Shelf(), armed=True), ARMED),
-        (uses.sweep_uses(Shelf(), armed=False, organization=True), SHELF | {"organization": (GET,)}),
+        (lambda: uses.sweep_uses(Tunable(), armed=False), sweep("tunable-things")),
+        (lambda: uses.sweep_uses(Shelf(), armed=False), SHELF),
+        (lambda: uses.sweep_uses(Shelf(), armed=True), ARMED),
+        (lambda: uses.sweep_uses(Shelf(), armed=False, organization=True), SHELF | {"organization": (GET,)}),
         (
-            uses.sweep_uses(Commits(), armed=False),
+            lambda: uses.sweep_uses(Commits(), armed=False),
             sweep("commits") | {"finding#commits#*": (UPDATE,), "finding#*": (QUERY,)},
         ),
-        (uses.sweep_uses(Spares(), armed=False), sweep("spares") | {"action#*": (QUERY,)}),
-        (uses.accounts_uses(), {"sweep#*": ("BatchGetItem", PUT), "organization": (GET, PUT, UPDATE)}),
-        (uses.digest_uses(bill=False, advice=False), DIGEST),
+        (lambda: uses.sweep_uses(Spares(), armed=False), sweep("spares") | {"action#*": (QUERY,)}),
         (
-            uses.digest_uses(bill=True, advice=True, organization=True),
+            uses.accounts_uses,
+            {"sweep#*": ("BatchGetItem", PUT), "organization": (GET, PUT, UPDATE)},
+        ),
+        (lambda: uses.digest_uses(bill=False, advice=False), DIGEST),
+        (
+            lambda: uses.digest_uses(bill=True, advice=True, organization=True),
             DIGEST
             | {
                 "sweep#*": ("BatchGetItem",),
@@ -97,10 +100,10 @@ BILL: dict[str, tuple[str, ...]] = {
                 "advice#*": (QUERY, PUT),
             },
         ),
-        (uses.bill_uses(), BILL),
-        (uses.bill_uses(organization=True), BILL | {"organization": (GET,)}),
+        (uses.bill_uses, BILL),
+        (lambda: uses.bill_uses(organization=True), BILL | {"organization": (GET,)}),
         (
-            uses.undo_uses(),
+            uses.undo_uses,
             {
                 "action#*": (QUERY, UPDATE),
                 "finding#*": (QUERY,),
@@ -110,7 +113,7 @@ BILL: dict[str, tuple[str, ...]] = {
             },
         ),
         (
-            uses.press_uses(),
+            uses.press_uses,
             {
                 "finding#*": (QUERY,),
                 "action#*": (QUERY,),
@@ -123,9 +126,9 @@ BILL: dict[str, tuple[str, ...]] = {
     ],
 )
 def test_what_each_function_uses_of_the_ledger(
-    used: Mapping[str, tuple[str, ...]], expected: dict[str, tuple[str, ...]]
+    used: Callable[[], Mapping[str, tuple[str, ...]]], expected: dict[str, tuple[str, ...]]
 ) -> None:
-    assert dict(used) == expected
+    assert dict(used()) == expected
 
 
 def test_uses_are_granted_by_their_partition_keys() -> None:

@@ -13,12 +13,9 @@ from conftest import ACCOUNT, NOW, REGION
 from fakes import USED, thing, waste
 from memory_table import MemoryTable
 from ml_janitor.acting.warning import WarnedSweep, Warner, WarningDeliveries, finding_of, round_due_date
-from ml_janitor.core.cause import Cause, CauseCode, make_cause
 from ml_janitor.core.model import ActionSchedule, Finding, Kept, Mode
-from ml_janitor.core.results import Outcome, Result, Sweep
-from ml_janitor.ledger.entries import Entry
-from ml_janitor.ledger.findings import Ledger
-from ml_janitor.ledger.messages import MessageRef
+from ml_janitor.core.results import Cause, CauseCode, Outcome, Result, Sweep, make_cause
+from ml_janitor.ledger.findings import Entry, Ledger, MessageRef
 from nights import ARMED, DAY
 
 MINUTE = timedelta(minutes=1)

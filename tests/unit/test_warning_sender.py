@@ -14,13 +14,11 @@ from conftest import ACCOUNT, NOW, REGION
 from fakes import thing, waste
 from ml_janitor.core.model import Effect, Mode
 from ml_janitor.core.results import Outcome, Result, Sweep
-from ml_janitor.ledger.messages import NO_MESSAGE, MessageRef
+from ml_janitor.ledger.findings import NO_MESSAGE, MessageRef
 from ml_janitor.report.finding_words import NO_OWNER
 from ml_janitor.report.mrkdwn import Message
-from ml_janitor.report.status import StatusWording
-from ml_janitor.report.warnings import WarningTerms
-from ml_janitor.slack.bot import SlackRefusedError
-from ml_janitor.slack.retries import SlackError
+from ml_janitor.report.warnings import StatusWording, WarningTerms
+from ml_janitor.slack.client import SlackError, SlackRefusedError
 from ml_janitor.slack.warnings import NO_SLACK_ACCOUNT, NOT_SENT_YET, WEBHOOK_SENDS_NONE, WarningSender
 from nights import DAY
 

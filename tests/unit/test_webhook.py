@@ -7,11 +7,17 @@ from typing import Any
 
 import pytest
 
-from ml_janitor.ledger.messages import NO_MESSAGE, MessageRef
+from ml_janitor.ledger.findings import NO_MESSAGE, MessageRef
 from ml_janitor.report.mrkdwn import Message, Picture, Post, section_block
-from ml_janitor.slack.retries import SlackError
-from ml_janitor.slack.sender import SLACK_API, PostDelivery, SenderClock
-from ml_janitor.slack.webhook import NO_PICTURE_TEXT, Webhook, ephemeral_replier
+from ml_janitor.slack.client import (
+    NO_PICTURE_TEXT,
+    SLACK_API,
+    PostDelivery,
+    SenderClock,
+    SlackError,
+    Webhook,
+    ephemeral_replier,
+)
 
 TIME = SenderClock(clock=lambda: 0.0, sleep=lambda _: None)
 HOOK = "https://hooks.slack.com/services/T1/B1/secret"

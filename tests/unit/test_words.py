@@ -6,11 +6,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from fakes import USED, target_at
-from ml_janitor.core.cause import Cause, CauseCode
-from ml_janitor.core.model import Change, Effect, finding_id
+from ml_janitor.core.model import Change, Effect, Evidence, Unreadable, Value, finding_id
 from ml_janitor.core.ownership import protection_evidence
-from ml_janitor.core.results import Outcome, Result
-from ml_janitor.core.signals import Evidence, Unreadable, Value
+from ml_janitor.core.results import Cause, CauseCode, Outcome, Result
 
 EFFECTS = {  # removes data, the resource stays, its hours are saved
     Effect.TAG: (False, True, False),

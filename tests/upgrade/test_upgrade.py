@@ -14,7 +14,7 @@ import pytest
 
 from conftest import ACCOUNT
 from ml_janitor.core.model import finding_id
-from ml_janitor.ledger.macs import KmsMacs
+from ml_janitor.ledger.actions import KmsMacs
 from ml_janitor_cli.main import main
 from ml_janitor_sandbox.server import Sandbox
 from synthesis import synthesise

@@ -20,9 +20,9 @@ from boto3.dynamodb.types import TypeDeserializer
 from conftest import REGION
 from lambdas import Context
 from ml_janitor import deployment, handlers
-from ml_janitor.aws.boto_client import make_client
+from ml_janitor.aws.calls import make_client
 from ml_janitor.config.settings import Settings
-from ml_janitor.slack.sender import SenderClock
+from ml_janitor.slack.client import SenderClock
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import BUCKET, TABLE, UNDO, deploy
 from ml_janitor_sandbox.slack import SlackControl

@@ -7,15 +7,15 @@ from typing import Annotated
 import typer
 
 from ml_janitor.aws.prices import price_table
-from ml_janitor.config.layers import suggest_nearest
+from ml_janitor.config.values import suggest_nearest
+from ml_janitor.core.capacity import Interruption, SpotCapacity
 from ml_janitor.core.durations import MINUTE
-from ml_janitor.core.spot import Interruption, SpotCapacity
 from ml_janitor.detectors.spot_training import SpotTraining
 from ml_janitor_cli import edge
-from ml_janitor_cli.estimate import clouds, costs, training_costs
-from ml_janitor_cli.estimate.batching_command import batching
+from ml_janitor_cli.estimate import training_costs, view
+from ml_janitor_cli.estimate.batching import batching
 from ml_janitor_cli.estimate.inference_command import inference
-from ml_janitor_cli.estimate.storage_command import storage
+from ml_janitor_cli.estimate.storage import storage
 from ml_janitor_cli.estimate.view import (
     InstanceOption,
     PriceOption,
@@ -28,7 +28,7 @@ from ml_janitor_cli.estimate.view import (
 estimate = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 SPOT_DEFAULTS = SpotTraining()
-GPU_CHOICES = ", ".join(clouds.known_gpus())
+GPU_CHOICES = ", ".join(training_costs.known_gpus())
 
 
 @estimate.callback()
@@ -109,8 +109,8 @@ def training(
             data_gb=data_gb,
             egress_usd=egress_price,
             instance=instance or "",
-            gpu=clouds.instance_gpu(instance or ""),
-            offers=clouds.read_offers(),
+            gpu=training_costs.instance_gpu(instance or ""),
+            offers=training_costs.read_offers(),
         ),
         as_json=as_json,
     )
@@ -118,14 +118,14 @@ def training(
 
 def cheapest_instances(gpu: str, gpus: int) -> tuple[str, int]:
     """Return the instances, and how many, with so many of *gpu* for the least an hour. Raises Refused."""
-    known = clouds.known_gpus()
+    known = training_costs.known_gpus()
     if gpu not in known:
         raise edge.CommandRefusedError(f"--gpu is one of {', '.join(known)}{suggest_nearest(gpu, known)}")
     if gpus < 1:
         raise edge.CommandRefusedError("--gpus is at least 1")
     costs: dict[tuple[str, int], float] = {}
     for name, price in price_table().items():
-        own = clouds.instance_gpu(name)
+        own = training_costs.instance_gpu(name)
         if own is not None and own[0] == gpu and price.hourly_usd is not None:
             count = -(-gpus // own[1])
             costs[name, count] = count * float(price.hourly_usd)
@@ -158,7 +158,7 @@ def distillation(
     """
     return print_estimate(
         "distillation",
-        lambda: costs.estimate_distillation(
+        lambda: view.estimate_distillation(
             teacher_usd=teacher,
             student_usd=student,
             requests=requests,
@@ -184,7 +184,7 @@ def reservation(
     """
     return print_estimate(
         "reservation",
-        lambda: costs.estimate_reservation(
+        lambda: view.estimate_reservation(
             profile=parse_numbers(",".join(read_text(profile).split()), profile), discount=discount
         ),
         as_json=as_json,

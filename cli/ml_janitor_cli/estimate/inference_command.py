@@ -9,10 +9,9 @@ from typing import Annotated
 import typer
 
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.endpoint_load import judgeable_variants
+from ml_janitor.aws.endpoints import judgeable_variants
 from ml_janitor.aws.sagemaker_kinds import ENDPOINT, MODEL, describe_resource
-from ml_janitor.core.model import Kept, Rule
-from ml_janitor.core.signals import Absent, Value
+from ml_janitor.core.model import Absent, Kept, Rule, Value
 from ml_janitor.detectors.serverless_candidates import (
     MOST_SERVERLESS_GB,
     MOST_SERVERLESS_REQUESTS,
@@ -24,10 +23,11 @@ from ml_janitor.detectors.serverless_candidates import (
     why_not_serverless,
 )
 from ml_janitor_cli import edge
-from ml_janitor_cli.estimate import costs
-from ml_janitor_cli.estimate.costs import Estimate
-from ml_janitor_cli.estimate.measuring import SERVERLESS_GB_SECOND_USD
+from ml_janitor_cli.edge import FailedError, one_line_errors
+from ml_janitor_cli.estimate import view
+from ml_janitor_cli.estimate.batching import SERVERLESS_GB_SECOND_USD
 from ml_janitor_cli.estimate.view import (
+    Estimate,
     EstimateAccount,
     InstanceOption,
     PriceOption,
@@ -37,7 +37,6 @@ from ml_janitor_cli.estimate.view import (
     parse_numbers,
     print_estimate,
 )
-from ml_janitor_cli.failures import FailedError, one_line_errors
 from ml_janitor_cli.screen import show_progress
 
 DEFAULT_MEMORY_GB, DEFAULT_LATENCY, DEFAULT_COLD_START = 4, 1.0, 10.0
@@ -163,7 +162,7 @@ def compare_with_serverless(
         if found.why:
             raise FailedError(f"the use of {found.name} is not known: {found.why}; give --requests and --ms")
         raise edge.CommandRefusedError("give --requests and --ms, or --endpoint NAME")
-    estimate = costs.estimate_inference(
+    estimate = view.estimate_inference(
         hourly_usd=hourly_usd,
         instances=instances,
         requests=monthly or 0.0,

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from ml_janitor.acting import savings
 from ml_janitor.acting.acting import mark_refused_findings
-from ml_janitor.acting.undos import is_undoable
-from ml_janitor.core.cause import CauseCode, make_cause
-from ml_janitor.core.results import Outcome, Sweep
+from ml_janitor.acting.undoing import is_undoable
+from ml_janitor.core.results import CauseCode, Outcome, Sweep, make_cause
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
@@ -20,11 +19,9 @@ if TYPE_CHECKING:
     from ml_janitor.acting.warning import Warner
     from ml_janitor.aws.client import Aws
     from ml_janitor.engine.detector import Detector
-    from ml_janitor.engine.failures import Failures
-    from ml_janitor.engine.holds import Hold
-    from ml_janitor.engine.policy import RunPolicy
-    from ml_janitor.ledger.entries import Entry, RecordedFindings
-    from ml_janitor.ledger.findings import Ledger
+    from ml_janitor.engine.policy import Hold, RunPolicy
+    from ml_janitor.engine.run import Failures
+    from ml_janitor.ledger.findings import Entry, Ledger, RecordedFindings
 
 
 class MessageUpdater(Protocol):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from ml_janitor.core.durations import DAY
-from ml_janitor.ledger.action import Action, Stage
+from ml_janitor.ledger.actions import Action, Stage
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws

@@ -2,27 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ml_janitor.aws.answers import error_text
-from ml_janitor.core.cause import CauseCode
+from ml_janitor.aws.calls import error_text
+from ml_janitor.aws.client import unread_sweep_error
 from ml_janitor.core.durations import format_age
+from ml_janitor.core.model import Kept
+from ml_janitor.core.results import (
+    Cause,
+    CauseCode,
+    Outcome,
+    Result,
+    Sweep,
+    UnfinishedProgress,
+    UnreachableUndos,
+    make_cause,
+)
 from ml_janitor.core.text import person_name
 from ml_janitor.engine.detector import CannotActError, NotFinishedError
-from ml_janitor.engine.holds import Hold, HoldKind, recreated_hold_key
-from ml_janitor.ledger.action import UNDOABLE_STAGES, Action, Stage
-from ml_janitor.ledger.macs import NoUndoKeyError, UnverifiedError
-from ml_janitor.ledger.steps import RecordedSteps
+from ml_janitor.engine.policy import Hold, HoldKind, recreated_hold_key
+from ml_janitor.ledger.actions import (
+    MOST_TRIES,
+    UNDOABLE_STAGES,
+    UNFINISHED_STAGES,
+    Action,
+    BegunBeforeError,
+    NoUndoKeyError,
+    RecordedSteps,
+    Stage,
+    UnverifiedError,
+)
+from ml_janitor.ledger.limits import LeaseTakenError
 
 if TYPE_CHECKING:
+    from aws_lambda_powertools import Logger
+
     from ml_janitor.aws.client import Aws
-    from ml_janitor.core.cause import Cause
-    from ml_janitor.engine.detector import Detector
+    from ml_janitor.config.events import UndoEvent
+    from ml_janitor.config.settings import Settings
+    from ml_janitor.engine.detector import Cleanup, Detector
     from ml_janitor.ledger.actions import Actions
-    from ml_janitor.ledger.holds import Holds
+    from ml_janitor.ledger.limits import Leases
+    from ml_janitor.ledger.requests import Holds
 
 UNDO_SNOOZE = timedelta(days=7)
 """Time for which the janitor leaves a resource alone after an undo: its owner needs time to use it."""
@@ -203,3 +228,313 @@ def _undone_before(action: Action) -> str:
     if action.became:
         return f"done before, by {who}: {action.became}"
     return f"{action.target.name} was brought back before, by {who}"
+
+
+# --- undos ----------------------------------------------------------------------------------------
+#
+# The undo of actions: its wording, the actions that can be undone, and the undos that broke off. Law 7.
+
+LATE_AFTER = timedelta(days=1)
+"""Time after which a person should know that an act or undo still waits for AWS."""
+
+JANITOR_NAME = "the janitor"
+"""The requester of a half-done action's undo."""
+
+# --- what it is called ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UndoWording:
+    """
+    The words for taking back a detector's actions.
+
+    *command* is the command's name, *label* stands on the button, *noun* names the undo: "An undo". An undo
+    can be *past*, and afterwards the resource is *done*.
+    """
+
+    command: str
+    label: str
+    noun: str
+    past: str
+    done: str
+
+
+UNDO_WORDING = UndoWording(command="undo", label="Undo", noun="An undo", past="undone", done="brought back")
+UNCHANGE_WORDING = UndoWording(command="undo", label="Undo", noun="An undo", past="undone", done="undone")
+RESTART_WORDING = UndoWording(
+    command="restart", label="Restart", noun="A restart", past="restarted", done="restarted"
+)
+
+
+def undo_wording(cleanup: Cleanup | None) -> UndoWording:
+    """Return the wording for taking back a *cleanup*: a resource that stayed is not "brought back"."""
+    if cleanup is None:
+        return UNDO_WORDING
+    if cleanup.undo == RESTART_WORDING.command:
+        return RESTART_WORDING
+    return UNCHANGE_WORDING if cleanup.effect.stays else UNDO_WORDING
+
+
+def undo_hint(detector: Detector[Any], action: Action) -> Cause:
+    """Return the command that takes *action* back from a terminal, or the reason why none can."""
+    try:
+        detector.revert_effect(action.target, action.undo)
+    except CannotActError as never:
+        return make_cause(CauseCode.NO_UNDO, str(never))
+    return make_cause(CauseCode.UNDO_WITH, undo_wording(detector.cleanup).command, action.id)
+
+
+def by_hand_cause(detector: Detector[Any], action: Action) -> Cause | None:
+    """Return the cause if only a person's command can undo *action*, or None if the undo function may."""
+    missing = detector.missing_for_undo(action.target, action.undo)
+    return make_cause(CauseCode.UNDO_BY_HAND, missing, undo_command(detector, action)) if missing else None
+
+
+# --- what can be undone --------------------------------------------------------------------------
+
+
+def is_undoable(action: Action, within: timedelta, now: datetime) -> bool:
+    """Return whether *action* is recent enough to be undone; a half-reverted action always is."""
+    return action.stage is Stage.UNDOING or (action.stage in UNDOABLE_STAGES and now - action.began <= within)
+
+
+def find_unreachable_undos(
+    detector: Detector[Any], actions: Iterable[Action], *, within: timedelta, now: datetime
+) -> UnreachableUndos | None:
+    """Return the *actions* of *detector* in one region that no deployed function may undo, or None."""
+    left = [
+        action
+        for action in actions
+        if action.touched
+        and is_undoable(action, within, now)
+        and undo_hint(detector, action).why is not CauseCode.NO_UNDO
+    ]
+    if not left:
+        return None
+    last = max(action.began for action in left)
+    return UnreachableUndos(
+        detector=detector.name,
+        region=left[0].target.region,
+        count=len(left),
+        last=f"{last:%Y-%m-%d}",
+        until=f"{last + within:%Y-%m-%d}",
+    )
+
+
+# --- what is half done or half reverted -----------------------------------------------------------
+
+
+class UnfinishedAction(NamedTuple):
+    """An *action* that is half done or half reverted, and its outcome in this sweep."""
+
+    action: Action
+    outcome: Outcome
+    cause: Cause
+
+
+def resume_reverts(
+    detector: Detector[Any], actions: Iterable[Action], revert: Callable[[Action], None], at: datetime
+) -> list[UnfinishedAction]:
+    """
+    Have *revert* resume the half-reverted *actions*, whether their sweep is complete or not.
+
+    This sweep holds the lease, so no other run works on them. The undo function waits for that lease and then
+    reads the action's progress: a second request does no harm.
+    """
+    return [
+        _resume_revert(detector, action, revert, at) for action in actions if action.stage is Stage.UNDOING
+    ]
+
+
+def is_half_done(action: Action) -> bool:
+    """Return whether *action* broke off after it had changed something."""
+    return action.stage in UNFINISHED_STAGES and action.touched
+
+
+def report_half_done(detector: Detector[Any], actions: Iterable[Action]) -> list[UnfinishedAction]:
+    """
+    Return the *actions* that were half done when their *detector* was disarmed: a person has to revert them.
+
+    The detector's role may no longer finish them, nor read whether they were completed.
+    """
+    return [
+        UnfinishedAction(
+            action,
+            Outcome.FAILED,
+            Cause(
+                CauseCode.DISARMED,
+                (detector.name, action.error),
+                progress=UnfinishedProgress.HALF_DONE,
+                by_hand=undo_command(detector, action),
+            ),
+        )
+        for action in actions
+        if is_half_done(action)
+    ]
+
+
+def add_unfinished(sweep: Sweep, unfinished: Iterable[UnfinishedAction]) -> Sweep:
+    """Return *sweep* with the *unfinished* actions among its results."""
+    results = {result.target.key: result for result in sweep.results}
+    for action, outcome, why in unfinished:
+        before = results.get(action.target.key) or broken_off_result(action)
+        results[action.target.key] = replace(before, outcome=outcome, cause=why)
+    return replace(sweep, results=tuple(results.values()))
+
+
+def _resume_revert(
+    detector: Detector[Any], action: Action, revert: Callable[[Action], None], at: datetime
+) -> UnfinishedAction:
+    command = undo_command(detector, action)
+    if action.given_up:
+        why = Cause(CauseCode.NOT_REVERTED, (MOST_TRIES, action.error or "each was cut off"), by_hand=command)
+        return UnfinishedAction(action, Outcome.FAILED, why)
+    so_far = UnfinishedProgress.HALF_REVERTED if action.coming_back else UnfinishedProgress.REVERT_ASKED
+    try:
+        revert(action)
+    except UnverifiedError as unverified:
+        why = replace(unverified.cause, progress=so_far, by=action.undone_by)
+        return UnfinishedAction(action, Outcome.FAILED, why)
+    except Exception as error:  # reported; the next sweep tries again
+        failure = str(error) if isinstance(error, CannotUndoError) else error_text(error)
+        why = Cause(CauseCode.NOT_RESUMED, (failure,), progress=so_far, by=action.undone_by, by_hand=command)
+        return UnfinishedAction(action, Outcome.FAILED, why)
+    late = action.asked_at is not None and at - action.asked_at > LATE_AFTER
+    outcome = Outcome.FAILED if late else Outcome.WAITING
+    why = Cause(CauseCode.RESUMED, (action.error,), progress=so_far, by=action.undone_by)
+    return UnfinishedAction(action, outcome, why)
+
+
+def undo_command(detector: Detector[Any], action: Action) -> str:
+    """Return the command with which a person reverts *action*."""
+    return f"janitor {undo_wording(detector.cleanup).command} {action.id}"
+
+
+def broken_off_result(action: Action) -> Result:
+    """Return the result for the resource of a half-done *action* that the sweep did not find."""
+    return Result(
+        detector=action.detector,
+        target=action.target,
+        verdict=Kept(reason="an action on it was broken off"),
+        outcome=Outcome.WAITING,
+    )
+
+
+# --- undo run -------------------------------------------------------------------------------------
+#
+# One invocation of the undo function: its event, the permission to undo, and its answer. Law 7.
+
+_LEASE_POLL_SECONDS = 5.0
+"""Seconds between two attempts to get the lease of a sweep that may end meanwhile."""
+
+_UNDO_RESERVE = timedelta(minutes=3)
+"""Time of the invocation that is left for the undo itself; at most a third of the whole."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UndoRun:
+    """
+    One invocation of the undo function, and the outside parts that it needs.
+
+    *left* is the time that it may still take. *opened* opens a detector's region of an
+    account: *home*, where the function is, or an account of its organization. *tell* updates
+    the message of an action, *count_refused* counts a refused record of a detector, and
+    *by_hand* returns the cause if only a person can undo an action.
+    """
+
+    settings: Settings
+    home: str
+    undoing: Undoing
+    leases: Leases
+    clock: Callable[[], datetime]
+    left: Callable[[], timedelta]
+    sleep: Callable[[float], None]
+    opened: Callable[[str, str, str], AbstractContextManager[list[Aws]]]
+    tell: Callable[[Action], None]
+    count_refused: Callable[[str], None]
+    by_hand: Callable[[Detector[Any], Action], Cause | None]
+    logger: Logger
+
+    def __call__(self, asked: UndoEvent, *, holder: str) -> dict[str, Any]:
+        """
+        Bring back the resource that *asked* names. The answer says whether it is back, and if not, why.
+
+        Raises CannotUndoError for a failure, once the message is updated, and LeaseTakenError if the sweep
+        that may work on the action does not end in time: both can be tried again.
+        """
+        account = asked.account or self.home
+        if account != self.home and not self.settings.organization.used:
+            return self._answer(asked, why=f"account {account} is not this one")
+        detector = self.settings.detector_called(asked.detector)
+        if detector is None or asked.detector not in self.settings.undoable_names(self.clock().date()):
+            days = self.settings.janitor.undo_days
+            return self._answer(
+                asked, why=f"{asked.detector} is not armed, nor was it in the last {days} days"
+            )
+        with self.leased(asked, holder=holder):
+            try:
+                action = self.undoing.find(asked.detector, account, asked.region, asked.finding)
+            except CannotUndoError as nothing:
+                return self._answer(asked, why=str(nothing))
+            if asked.again and action.stage is not Stage.UNDOING:
+                return self._answer(asked, why=f"{action.target.name} is not half brought back any more")
+            try:
+                self._check_allowed(detector, action)
+                if asked.request and not asked.again:  # a press, which may not write this itself
+                    action = self.undoing.actions.request_undo(action, asked.by, self.clock())
+                with self._entered(action, account, asked.region) as aws:
+                    self.undoing.undo(detector, aws, action, by=asked.by, again=asked.again)
+            except (BegunBeforeError, ByHandError, NothingDoneError, RecordRefusedError) as nothing:
+                if isinstance(nothing, RecordRefusedError):
+                    self.count_refused(asked.detector)
+                return self._answer(asked, why=str(nothing))
+            finally:
+                self.tell(action)
+        return self._answer(asked)
+
+    @contextmanager
+    def _entered(self, action: Action, account: str, region: str) -> Iterator[Aws]:
+        """Enter *region* of *account*. If that fails, remember it and raise CannotUndoError."""
+        with ExitStack() as stack:
+            try:
+                (aws,) = stack.enter_context(self.opened(action.detector, account, region))
+            except Exception as error:  # remembered, and told to the person who asked
+                why = f"account {account} {unread_sweep_error(error)}"
+                self.undoing.actions.refused(action, why)
+                raise CannotUndoError(f"{action.target.name} could not be brought back: {why}") from error
+            yield aws
+
+    def _check_allowed(self, detector: Detector[Any], action: Action) -> None:
+        """Raise ByHandError if this function may not undo *action*, and remember that."""
+        if (cause := self.by_hand(detector, action)) is not None:
+            why = self.undoing.words(cause)
+            self.undoing.actions.refused(action, why)
+            raise ByHandError(why)
+
+    @contextmanager
+    def leased(self, asked: UndoEvent, *, holder: str) -> Iterator[None]:
+        """
+        Hold the sweep's lease: a sweep would finish a half-done action.
+
+        The undo waits for a sweep in progress, as long as enough time is left for the undo.
+        """
+        where = (asked.detector, asked.account or self.home, asked.region)
+        reserve = min(_UNDO_RESERVE, self.left() / 3)
+        while True:
+            now = self.clock()
+            try:
+                self.leases.take(*where, holder=holder, now=now, until=now + self.left())
+                break
+            except LeaseTakenError:
+                if self.left() <= reserve:
+                    raise
+                self.sleep(_LEASE_POLL_SECONDS)
+        try:
+            yield
+        finally:
+            self.leases.release(*where, holder=holder)
+
+    def _answer(self, asked: UndoEvent, *, why: str = "") -> dict[str, Any]:
+        about = {"detector": asked.detector, "region": asked.region, "finding": asked.finding, "why": why}
+        self.logger.info("undone" if not why else "nothing to undo", extra=about)
+        return {"done": not why, "detector": asked.detector, "finding": asked.finding, "why": why}

@@ -11,16 +11,14 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from ml_janitor.core.cause import CauseCode, make_cause
 from ml_janitor.core.model import Finding
-from ml_janitor.core.results import Outcome, Result, Sweep
-from ml_janitor.ledger.messages import NO_MESSAGE, MessageRef
+from ml_janitor.core.results import CauseCode, Outcome, Result, Sweep, make_cause
+from ml_janitor.ledger.findings import NO_MESSAGE, MessageRef
 from ml_janitor.ledger.table import ConditionFailedError
 
 if TYPE_CHECKING:
-    from ml_janitor.engine.arming import Arming
-    from ml_janitor.ledger.entries import Entry
-    from ml_janitor.ledger.findings import Ledger
+    from ml_janitor.engine.policy import Arming
+    from ml_janitor.ledger.findings import Entry, Ledger
 
 WARNINGS_PER_SWEEP = 20
 """Warnings of one sweep. Nobody would read more; the next sweep warns about the others."""

@@ -4,16 +4,30 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
+from weakref import finalize
 
-from ml_janitor.aws.answers import Listing, OutOfTimeError, collect_pages
-from ml_janitor.aws.boto_client import ServiceName, make_client
-from ml_janitor.aws.pace import THROTTLING_CODES, Pace
+from ml_janitor.aws.calls import (
+    READ_THREADS,
+    Listing,
+    OutOfTimeError,
+    ReadError,
+    ServiceName,
+    collect_pages,
+    error_text,
+    failure_text,
+    is_refusal,
+    make_client,
+)
+from ml_janitor.aws.pace import GLOBAL_SERVICES, SHARED_SERVICES, THROTTLING_CODES, Pace, SharedAnswers
 from ml_janitor.aws.prices import Prices
-from ml_janitor.aws.scratch import Scratch
-from ml_janitor.aws.shared_answers import SHARED_SERVICES, SharedAnswers
 
 if TYPE_CHECKING:
     import boto3
@@ -25,6 +39,90 @@ if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
     from types_boto3_s3control import S3ControlClient
     from types_boto3_sagemaker import SageMakerClient
+
+# --- scratch --------------------------------------------------------------------------------------
+#
+# Keeps files that do not fit into a run's memory: in the janitor's bucket, or in a temporary folder.
+
+
+def scratch_folder(detector: str) -> str:
+    """Return the folder of *detector* in the janitor's bucket, whose lifecycle removes old files."""
+    return f"{detector}/listing/"
+
+
+class Scratch(Protocol):
+    """Files by name, which may contain slashes. Single files are never deleted."""
+
+    @property
+    def lasting(self) -> bool:
+        """Return whether another run finds the files, for some days."""
+
+    def put(self, name: str, body: bytes) -> None:
+        """Write the file *name*, or replace it."""
+
+    def get(self, name: str) -> bytes | None:
+        """Return the file *name*, or None."""
+
+    def part(self, name: str, start: int, length: int) -> bytes:
+        """Return *length* bytes of the file *name* from *start* on; all of them exist."""
+
+
+class BucketScratch:
+    """Files below *prefix* in *bucket*: see `scratch_folder`."""
+
+    lasting = True
+
+    def __init__(self, client: S3Client, bucket: str, prefix: str) -> None:
+        self._client = client
+        self._bucket = bucket
+        self._prefix = prefix
+
+    def put(self, name: str, body: bytes) -> None:
+        self._client.put_object(Bucket=self._bucket, Key=self._prefix + name, Body=body)
+
+    def get(self, name: str) -> bytes | None:
+        try:
+            answer = self._client.get_object(Bucket=self._bucket, Key=self._prefix + name)
+        except self._client.exceptions.NoSuchKey:
+            return None
+        return answer["Body"].read()
+
+    def part(self, name: str, start: int, length: int) -> bytes:
+        which = f"bytes={start}-{start + length - 1}"
+        return self._client.get_object(Bucket=self._bucket, Key=self._prefix + name, Range=which)[
+            "Body"
+        ].read()
+
+
+class FolderScratch:
+    """Files in a temporary folder, which is made with the first file and deleted with this object."""
+
+    lasting = False
+
+    def __init__(self) -> None:
+        self._made: Path | None = None
+
+    def put(self, name: str, body: bytes) -> None:
+        if self._made is None:
+            self._made = Path(mkdtemp(prefix="janitor-"))
+            finalize(self, rmtree, self._made, ignore_errors=True)
+        path = self._made / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(body)
+
+    def get(self, name: str) -> bytes | None:
+        path = self._made / name if self._made else None
+        return path.read_bytes() if path and path.exists() else None
+
+    def part(self, name: str, start: int, length: int) -> bytes:
+        if self._made is None:
+            raise FileNotFoundError(name)
+        with (self._made / name).open("rb") as file:
+            file.seek(start)
+            return file.read(length)
+
+
+# --- client ---------------------------------------------------------------------------------------
 
 DEFAULT_ATTEMPTS = 8
 """Tries per call, including the first, unless AWS_MAX_ATTEMPTS is set."""
@@ -248,3 +346,204 @@ def _learn(
     if response is not None:
         code = response[1].get("Error", {}).get("Code")
         pace.answered(region, f"{prefix}:{operation.name}", throttled=code in THROTTLING_CODES)
+
+
+# --- account --------------------------------------------------------------------------------------
+#
+# Opens an AWS account for one run: one `Aws` per region, which share prices and the thread pool.
+
+GET_CALLER_IDENTITY = "sts:GetCallerIdentity"
+
+
+class Caller(NamedTuple):
+    """The owner of some credentials: an account, and in it a user or the session of a role."""
+
+    account: str
+    arn: str
+
+
+def read_caller(session: boto3.Session, region: str, attempts: int) -> Caller:
+    """Return the owner of *session*'s credentials. The call needs no permission."""
+    answer = make_client(session, "sts", region, attempts).get_caller_identity()
+    return Caller(account=answer["Account"], arn=answer["Arn"])
+
+
+class ReaderThreads:
+    """
+    Reading threads, created anew for each list of items.
+
+    A detector that waits for its turns thousands of times does not keep the threads of other detectors.
+    """
+
+    def map[I, O](self, read: Callable[[I], O], items: Sequence[I], /) -> Iterable[O]:
+        """Call *read* on each of *items*, `READ_THREADS` at a time; the answers keep the order of *items*."""
+        with ThreadPoolExecutor(min(READ_THREADS, len(items)), thread_name_prefix="read") as own:
+            return list(own.map(read, items))
+
+
+@contextmanager
+def open_regions(
+    session: boto3.Session,
+    *,
+    account: str,
+    regions: Sequence[str],
+    attempts: int,
+    pace: Pace | None,
+    has_time: Callable[[], bool] = lambda: True,
+    prices_from: boto3.Session | None = None,
+    scratch: Scratch | None = None,
+    shared: SharedAnswers | None = None,
+) -> Iterator[list[Aws]]:
+    """
+    Yield one `Aws` per region of *account*, for one run; none calls AWS once *has_time* is false.
+
+    Prices are read with *session*, or with *prices_from*. Answers without a region are read once
+    for all regions. With other *shared* answers, no request is sent twice: for a run of several detectors
+    that only reads.
+    """
+    shared = SharedAnswers(GLOBAL_SERVICES) if shared is None else shared
+    pool = ReaderThreads()
+
+    def within(own: boto3.Session, region: str, prices: Prices) -> Aws:
+        return Aws(
+            own,
+            region=region,
+            account=account,
+            prices=prices,
+            pool=pool,
+            attempts=attempts,
+            has_time=has_time,
+            pace=pace,
+            scratch=scratch,
+            shared=shared,
+        )
+
+    prices = Prices(lambda: asking.pricing)
+    accounts = [within(session, region, prices) for region in regions]
+    asking = within(prices_from, PRICING_REGION, prices) if prices_from else accounts[0]
+    yield accounts
+
+
+# --- organization ---------------------------------------------------------------------------------
+#
+# Lists an organization's accounts and their enabled regions, and opens sessions in them.
+
+LIST_ALL_ACCOUNTS = "organizations:ListAccounts"
+LIST_UNIT_ACCOUNTS = "organizations:ListAccountsForParent and organizations:ListOrganizationalUnitsForParent"
+ACTIVE_ACCOUNT = "ACTIVE"
+MEMBER_SESSION_NAME = "ml-janitor"
+"""The session name of the janitor in CloudTrail."""
+
+ROLE_REFUSED = (
+    "its role cannot be taken on: it is not there, or does not trust these credentials and this external id"
+)
+"""The text for all refusals of AssumeRole: AWS's message names the role, and never the reason."""
+
+SEE_DOCTOR = "`janitor doctor --organization` says what mends it"
+
+ENABLED_REGION_STATES = {"opt-in-not-required", "opted-in"}
+
+ALWAYS_ENABLED_REGIONS = {"aws": "us-east-1", "aws-cn": "cn-north-1", "aws-us-gov": "us-gov-west-1"}
+"""A region of each partition that no account can disable (AWS Account Management Guide, "Regions")."""
+
+
+class NotListedError(ReadError):
+    """The accounts could not be listed; the message says what to do next."""
+
+
+def list_accounts(client: Any, *, units: Sequence[str], without: Sequence[str]) -> dict[str, str]:
+    """
+    List the active accounts of the organization, or those in *units* and below, with their names; not
+    those in *without*.
+
+    Raises NotListedError, also if no account is left. A listing that broke off is an error: a missing account
+    would look clean.
+    """
+    try:
+        if units:
+            found = {account: name for unit in units for account, name in _below(client, unit).items()}
+        else:
+            found = _active(client.get_paginator("list_accounts").paginate())
+    except Exception as error:  # any other error is a fault of ours, and is raised unchanged
+        if (words := failure_text(error)) is None:
+            raise
+        needed = LIST_UNIT_ACCOUNTS if units else LIST_ALL_ACCOUNTS
+        raise NotListedError(f"{_next_step(error, needed)} ({words})") from error
+    left = {account: name for account, name in found.items() if account not in without}
+    if not left:
+        named = "units" if units else "all_accounts"
+        raise NotListedError(f"no active account is left to look at: {named} less without is empty")
+    return left
+
+
+def _below(client: Any, unit: str) -> dict[str, str]:
+    found = _active(client.get_paginator("list_accounts_for_parent").paginate(ParentId=unit))
+    pages = client.get_paginator("list_organizational_units_for_parent").paginate(ParentId=unit)
+    for inner in [child["Id"] for page in pages for child in page["OrganizationalUnits"]]:
+        found |= _below(client, inner)
+    return found
+
+
+def _active(pages: Any) -> dict[str, str]:
+    """Return active accounts. AWS renamed `Status` to `State` in September 2026 (API reference, Account)."""
+    listed = [account for page in pages for account in page["Accounts"]]
+    active = (account for account in listed if (account.get("State") or account["Status"]) == ACTIVE_ACCOUNT)
+    return {account["Id"]: account.get("Name", "") for account in active}
+
+
+def _next_step(error: Exception, needed: str) -> str:
+    if is_refusal(error, ("AWSOrganizationsNotInUseException",)):
+        return "the account is in no organization: name accounts = [...] in [organization]"
+    if is_refusal(error, ("AccessDeniedException",)):
+        return (
+            "Organizations lists accounts to the management account and to delegated administrators alone, "
+            f"if they are allowed {needed}: run it there, or name accounts = [...] in [organization]"
+        )
+    if is_refusal(error, ("ParentNotFoundException",)):
+        return "a unit of [organization] is not there"
+    return "the accounts could not be listed"
+
+
+def enabled_regions(ec2: Any) -> list[str]:
+    """Return the enabled regions for the account of *ec2*; DescribeRegions may answer others."""
+    return sorted(
+        region["RegionName"]
+        for region in ec2.describe_regions()["Regions"]
+        if region["OptInStatus"] in ENABLED_REGION_STATES
+    )
+
+
+def open_member_session(sts: Any, session: boto3.Session, role: str, external_id: str) -> boto3.Session:
+    """
+    Return a session of *role*, which *sts* assumes with *external_id*; *session* supplies its region, its
+    data of AWS, and its profile's proxies and endpoints.
+
+    Raises the call's errors, and ReadError if the answer is for another account than that of *role*: the
+    janitor never reads with credentials that it did not ask for.
+    """
+    import boto3
+    import botocore.session
+
+    answer = sts.assume_role(RoleArn=role, RoleSessionName=MEMBER_SESSION_NAME, ExternalId=external_id)
+    account, got = role.split(":")[4], answer["AssumedRoleUser"]["Arn"].split(":")[4]
+    if got != account:
+        raise ReadError(f"credentials for account {account} were asked for, and those of {got} answered")
+    given = answer["Credentials"]
+    profile = session.profile_name  # "default" even without a profile of that name
+    core = botocore.session.Session(profile=profile if profile in session.available_profiles else None)
+    core.register_component("data_loader", session._session.get_component("data_loader"))  # noqa: SLF001
+    return boto3.Session(
+        given["AccessKeyId"],
+        given["SecretAccessKey"],
+        given["SessionToken"],
+        region_name=session.region_name,
+        botocore_session=core,
+    )
+
+
+def unread_sweep_error(error: Exception) -> str:
+    """Return the error of a sweep that did not begin; for a refused permission, with the next step."""
+    denied = is_refusal(error, ("AccessDenied", "UnauthorizedOperation"))  # the latter is what EC2 says
+    closed = denied and getattr(error, "operation_name", "") == "AssumeRole"
+    why = ROLE_REFUSED if closed else error_text(error)
+    return f"could not be read: {why}{f'; {SEE_DOCTOR}' if denied else ''}"

@@ -10,11 +10,11 @@ from datetime import datetime
 from itertools import batched
 from typing import Any
 
-from ml_janitor.aws.answers import Listing, ReadError
+from ml_janitor.aws.calls import Listing, ReadError
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.sagemaker_kinds import PIPELINE, describe_all, search_records, texts_in
 from ml_janitor.aws.training_jobs import search_training_jobs
-from ml_janitor.core.signals import Unreadable, Value
+from ml_janitor.core.model import Unreadable, Value
 
 DESCRIBE_REPOSITORIES = "ecr:DescribeRepositories"
 DESCRIBE_IMAGES = "ecr:DescribeImages"

@@ -10,7 +10,8 @@ usage explains no dollars: these stay unexplained.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -18,11 +19,11 @@ from functools import lru_cache, partial, reduce
 from sys import intern
 from typing import Any
 
-from ml_janitor.aws import sagemaker_kinds, studio_tags, tags, trail
+from ml_janitor.aws import metrics, sagemaker_kinds, studio_apps, tags
 from ml_janitor.aws import studio_apps as studio
-from ml_janitor.aws.answers import Listing, error_text
+from ml_janitor.aws.calls import Listing, error_text
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.event_history import RESOURCE_EVENTS, EventHistory, request_member
+from ml_janitor.aws.metrics import TrailEvent
 from ml_janitor.aws.sagemaker_kinds import (
     APP,
     ENDPOINT,
@@ -35,10 +36,228 @@ from ml_janitor.aws.sagemaker_kinds import (
     TRANSFORM_JOB,
     SageMakerKind,
 )
+from ml_janitor.aws.tags import target_in
 from ml_janitor.aws.training_jobs import search_training_jobs
-from ml_janitor.aws.usage_types import usage_prefix
-from ml_janitor.core.model import Target
-from ml_janitor.core.signals import Unreadable, Value
+from ml_janitor.core.model import Target, Unreadable, Value
+
+# --- usage types ----------------------------------------------------------------------------------
+#
+# Reads the region from a bill's usage type, which begins with the region's short name.
+
+HOME_REGION = "us-east-1"
+"""The region of usage types without a region."""
+
+REGION_CODES: Mapping[str, str] = {
+    "AFS1": "af-south-1", "APE1": "ap-east-1", "APN1": "ap-northeast-1", "APN2": "ap-northeast-2",
+    "APN3": "ap-northeast-3", "APS1": "ap-southeast-1", "APS2": "ap-southeast-2", "APS3": "ap-south-1",
+    "APS4": "ap-southeast-3", "APS5": "ap-south-2", "APS6": "ap-southeast-4", "CAN1": "ca-central-1",
+    "CAN2": "ca-west-1", "EU": "eu-west-1", "EUC1": "eu-central-1",
+    "EUC2": "eu-central-2",
+    "EUN1": "eu-north-1", "EUS1": "eu-south-1", "EUS2": "eu-south-2", "EUW1": "eu-west-1",
+    "EUW2": "eu-west-2", "EUW3": "eu-west-3", "ILC1": "il-central-1", "MEC1": "me-central-1",
+    "MES1": "me-south-1", "SAE1": "sa-east-1", "UGE1": "us-gov-east-1", "UGW1": "us-gov-west-1",
+    "USE1": "us-east-1", "USE2": "us-east-2", "USW1": "us-west-1", "USW2": "us-west-2",
+}  # fmt: skip
+"""The beginning of usage types (Amazon S3 user guide, "Understanding your AWS billing and usage reports")."""
+
+USAGE_TYPE_CODE = re.compile(r"([A-Z]{2,3}[1-9]?)-(.+)")
+REGION_TRANSFER = re.compile(r"([A-Z]{2,3}[1-9]?)-([A-Z]{2,3}[1-9]?)-AWS-Out-A?Bytes")
+"""Bytes that leave a region for another, charged to the first. The same usage type with -In- is free."""
+
+
+def region_of_usage(usage_type: str) -> str:
+    """Return the region that a usage type is charged in; for a transfer between two, the one it leaves."""
+    return REGION_CODES[_code(usage_type)] if _code(usage_type) else HOME_REGION
+
+
+def usage_prefix(region: str) -> str:
+    """
+    Return the beginning of SageMaker's usage types in *region*: "USE1"; for an
+    unknown region, its name.
+    """
+    return next((code for code, name in REGION_CODES.items() if name == region), region)
+
+
+def without_region(usage_type: str) -> str:
+    """Return a usage type without its region: "Host:ml.m5.xlarge"."""
+    return usage_type[len(code) + 1 :] if (code := _code(usage_type)) else usage_type
+
+
+def transfer_regions(usage_type: str) -> tuple[str, str] | None:
+    """Return the regions that bytes leave and reach, or None if *usage_type* is no transfer between two."""
+    if (found := REGION_TRANSFER.fullmatch(usage_type)) is None:
+        return None
+    return REGION_CODES.get(found[1], found[1]), REGION_CODES.get(found[2], found[2])
+
+
+def _code(usage_type: str) -> str:
+    found = USAGE_TYPE_CODE.match(usage_type)
+    return found[1] if found and found[1] in REGION_CODES else ""
+
+
+# --- event history --------------------------------------------------------------------------------
+#
+# Reads CloudTrail's events of endpoints, notebooks and Studio apps: made, changed, switched, deleted.
+
+RESOURCE_EVENTS = (
+    *("CreateEndpoint", "CreateEndpointConfig", "UpdateEndpoint", "DeleteEndpoint"),
+    *("CreateNotebookInstance", "StartNotebookInstance", "StopNotebookInstance", "DeleteNotebookInstance"),
+    *("CreateApp", "DeleteApp"),
+)
+MOST_HISTORY_PAGES = 40
+"""Pages per event name: LookupEvents answers two a second."""
+
+type RunPeriod = tuple[datetime, datetime | None]
+"""The start and end of a run period; no end means that it still runs."""
+
+
+def request_member(request: Mapping[str, Any], name: str) -> Any:
+    """Return a member of a request: CloudTrail begins names in lower case, and the API in upper case."""
+    return next((value for key, value in request.items() if key.lower() == name.lower()), None)
+
+
+@dataclass(frozen=True, slots=True)
+class EventHistory:
+    """The recorded calls by name, the oldest first; *error* is the reason why some are missing."""
+
+    events: Mapping[str, tuple[TrailEvent, ...]]
+    error: str | None = None
+
+    @classmethod
+    def read(cls, aws: Aws, now: datetime) -> EventHistory:
+        """Read the calls until *now*; CloudTrail remembers 90 days."""
+        first = now - metrics.EVENT_RETENTION
+        found = aws.map(
+            lambda name: metrics.look_up_events(aws, name, first, now, most_pages=MOST_HISTORY_PAGES),
+            RESOURCE_EVENTS,
+        )
+        events = {
+            name: tuple(
+                sorted((event for event in listing.items if event.succeeded), key=lambda event: event.at)
+            )
+            for name, listing in zip(RESOURCE_EVENTS, found, strict=True)
+        }
+        return cls(events, next((listing.error for listing in found if listing.error), None))
+
+    def _of(
+        self, kind: SageMakerKind, name: str, *calls: str
+    ) -> list[tuple[datetime, str, Mapping[str, Any]]]:
+        """Return the *calls* about one resource, as (when, call, request), the oldest first."""
+        return sorted(
+            (
+                (event.at, call, event.request)
+                for call in calls
+                for event in self.events[f"{call}{kind.noun}"]
+                if request_member(event.request, kind.named) == name
+            ),
+            key=lambda call_made: call_made[0],
+        )
+
+    def creation_member(self, kind: SageMakerKind, name: str, wanted: str) -> str:
+        """Return a member of the latest request that created the resource; "" if none was recorded."""
+        creation = self._of(kind, name, "Create")
+        return str(request_member(creation[-1][2], wanted) or "") if creation else ""
+
+    def deleted_at(self, kind: SageMakerKind, name: str) -> datetime | None:
+        """Return the time of the last deletion."""
+        return next((at for at, _, _ in reversed(self._of(kind, name, "Delete"))), None)
+
+    def deleted(self, aws: Aws, kind: SageMakerKind) -> Iterator[Target]:
+        """Yield all resources of a *kind* that were made and deleted, with the tags of their creation."""
+        names = {
+            str(request_member(event.request, kind.named)) for event in self.events[f"Delete{kind.noun}"]
+        }
+        for name in sorted(names):
+            if creation := self._of(kind, name, "Create"):
+                at, _, request = creation[-1]
+                yield _target(aws, kind, name.lower(), name, creation=(at, request))
+
+    # --- endpoints ----------------------------------------------------------------------------
+
+    def configs(
+        self, target: Target, current: Mapping[str, Mapping[str, Any]]
+    ) -> Iterator[tuple[datetime, str]]:
+        """Yield an endpoint's configurations with their start times, the oldest first."""
+        calls = self._of(ENDPOINT, target.name, "Create", "Update")
+        created = max((at for at, call, _ in calls if call == "Create"), default=target.created)
+        line = [
+            (at, str(request_member(request, "EndpointConfigName")))
+            for at, _, request in calls
+            if created is None or at >= created
+        ]
+        if now := current.get(target.name):
+            config = str(now["EndpointConfigName"])
+            if not line and target.created is not None:
+                line = [(target.created, config)]
+        yield from line
+
+    def config(self, name: str) -> Mapping[str, Any] | None:
+        """Return the request that made the configuration *name*."""
+        for event in reversed(self.events["CreateEndpointConfig"]):
+            if request_member(event.request, "EndpointConfigName") == name:
+                return event.request
+        return None
+
+    # --- notebook instances -------------------------------------------------------------------
+
+    def spells(self, target: Target, *, on: datetime | None, since: datetime) -> Iterator[RunPeriod]:
+        """
+        Yield the run periods of a notebook instance.
+
+        *on* is since when it runs, if it runs. For the time before the first event, one fact is known:
+        before a first Stop it ran since *since* or since its creation. If older events were not read,
+        that is not assumed.
+        """
+        start: datetime | None = None
+        last: datetime | None = None
+        for at, call, _ in self._of(NOTEBOOK, target.name, "Create", "Start", "Stop", "Delete"):
+            if call in {"Create", "Start"}:
+                start = start or at
+            elif start is not None or (last is None and target.created is not None and self.error is None):
+                yield start or max(since, target.created or since), at
+                start = None
+            last = at
+        if on is not None:
+            yield start or on, None
+
+    # --- Studio apps --------------------------------------------------------------------------
+
+    def apps(self, aws: Aws) -> Iterator[tuple[Target, str, RunPeriod]]:
+        """
+        Yield apps that were made and deleted: each with its type and instance,
+        "JupyterLab-ml.g5.xlarge".
+        """
+        deleted = [(_app_key(deletion.request), deletion.at) for deletion in self.events["DeleteApp"]]
+        for creation in self.events["CreateApp"]:
+            key = _app_key(creation.request)
+            end = min((at for other, at in deleted if other == key and at > creation.at), default=None)
+            instance = request_member(request_member(creation.request, "ResourceSpec") or {}, "InstanceType")
+            if end is None or not instance or instance == "system":
+                continue
+            domain, owner, kind, name = key
+            path, called = f"{domain}/{owner}/{kind.lower()}/{name}", f"{owner}/{kind}/{name}"
+            target = _target(aws, APP, path, called, creation=(creation.at, creation.request))
+            yield target, f"{kind}-{instance}", (creation.at, end)
+
+
+def _app_key(request: Mapping[str, Any]) -> tuple[str, str, str, str]:
+    owner = request_member(request, "SpaceName") or request_member(request, "UserProfileName") or ""
+    names = (request_member(request, name) or "" for name in ("AppType", "AppName"))
+    return (str(request_member(request, "DomainId") or ""), str(owner), *map(str, names))  # type: ignore[return-value]
+
+
+def _target(
+    aws: Aws, kind: SageMakerKind, path: str, name: str, *, creation: tuple[datetime, Mapping[str, Any]]
+) -> Target:
+    """Return the resource that the request of *creation* made; CloudTrail records the request's tags."""
+    created, request = creation
+    given: Iterable[Mapping[str, Any]] = request_member(request, "Tags") or ()
+    tags = {str(request_member(tag, "Key")): str(request_member(tag, "Value")) for tag in given}
+    arn = aws.arn("sagemaker", f"{kind.type}/{path}")
+    return target_in(aws, arn, name, kind.type, created, tags=Value(tags, metrics.LOOKUP_EVENTS))
+
+
+# --- runs -----------------------------------------------------------------------------------------
 
 LONGEST_TRAINING_JOB = timedelta(days=28)
 """The longest time that a training job may run; others at most five days (SageMaker's quotas)."""
@@ -51,7 +270,7 @@ RUN_READS: tuple[tuple[str, str], ...] = (
     *((kind.lists, "*") for kind in (ENDPOINT, NOTEBOOK, APP, PROCESSING_JOB, TRANSFORM_JOB, SPACE)),
     *((kind.describes, kind.every) for kind in (ENDPOINT, ENDPOINT_CONFIG, PROCESSING_JOB, TRANSFORM_JOB)),
     (tags.GET_RESOURCES, "*"),
-    (trail.LOOKUP_EVENTS, "*"),
+    (metrics.LOOKUP_EVENTS, "*"),
 )
 """The calls of this reading, and their resources."""
 
@@ -296,7 +515,7 @@ def _apps(aws: Aws, history: EventHistory, now: datetime) -> Listing[UsedResourc
     listed = studio.list_apps(aws)
     running = [app for app in listed.items if app.status == "InService" and app.instance_type]
     found = []
-    for app in studio_tags.add_app_tags(aws, running):
+    for app in studio_apps.add_app_tags(aws, running):
         usage = _usage(aws, f"Studio:{app.type}-{app.instance_type}")
         if app.started < now:
             run = ResourceRun(usage_type=usage, start=app.started, reserved=app.reserved)

@@ -9,11 +9,10 @@ from functools import partial
 from sys import intern
 from typing import Any, Final
 
-from ml_janitor.aws.answers import Listing, collect_pages, failure_text, is_refusal
-from ml_janitor.aws.arns import target_in
+from ml_janitor.aws.calls import Listing, ServiceName, collect_pages, failure_text, is_refusal
 from ml_janitor.aws.client import Aws
-from ml_janitor.core.model import Target
-from ml_janitor.core.signals import Absent, Signal, Tags, Unreadable, Value
+from ml_janitor.aws.tags import target_in
+from ml_janitor.core.model import Absent, Signal, Tags, Target, Unreadable, Value
 
 SAGEMAKER_PAGE = 100
 """The largest page of SageMaker's listings; the default is 10."""
@@ -278,3 +277,40 @@ def is_gone_error(error: Exception) -> bool:
     return is_refusal(error, ("ResourceNotFound",)) or is_refusal(
         error, ("ValidationException",), "could not find"
     )
+
+
+# --- request members ------------------------------------------------------------------------------
+#
+# Makes the request that creates a resource again from its description.
+
+UNSET_VALUES: tuple[object, ...] = (None, "", [], {})
+
+
+def fit_request(
+    aws: Aws, service: ServiceName, operation: str, described: Mapping[str, Any]
+) -> dict[str, Any]:
+    """
+    Return the members of *described* that *operation* takes, as plain JSON.
+
+    The SDK's model of the operation decides. The janitor therefore restores members that AWS adds later,
+    once the SDK knows them. A member that is empty in the description (`UNSET_VALUES`) was not set.
+    """
+    shape = aws.client(service).meta.service_model.operation_model(operation).input_shape
+    fit: dict[str, Any] = _fit(shape, described)
+    return fit
+
+
+def _fit(shape: Any, value: Any) -> Any:
+    match shape.type_name:
+        case "structure":
+            return {
+                name: _fit(member, value[name])
+                for name, member in shape.members.items()
+                if name in value and (name in shape.required_members or value[name] not in UNSET_VALUES)
+            }
+        case "list":
+            return [_fit(shape.member, item) for item in value]
+        case "map":
+            return dict(value)
+        case _:
+            return value.isoformat() if isinstance(value, datetime) else value

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
 from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws.cost_explorer import (
+    GET_COST_AND_USAGE,
+    GET_COST_FORECAST,
+    GET_DIMENSION_VALUES,
+    GET_TAGS,
     LINKED_ACCOUNT,
+    LIST_COST_ALLOCATION_TAGS,
     CostExplorer,
     CostFilter,
     CostRow,
@@ -19,20 +26,329 @@ from ml_janitor.aws.cost_explorer import (
     group_by_dimension,
     group_by_tag,
 )
-from ml_janitor.bill.accounts import most_moved_accounts, other_charges, unseen_account_gaps
-from ml_janitor.bill.asking import BillRequest
+from ml_janitor.bill.explaining import RESOURCE_READS
 from ml_janitor.bill.model import (
+    OTHER_ACCOUNTS,
     OUTSIDE_RECORDS,
+    ZERO,
     Bill,
     BillGap,
     BillReading,
     Charge,
+    ComparisonKind,
     CostMetric,
+    DaySpan,
     Forecast,
     GapCause,
     RecordCharge,
+    SpanComparison,
 )
-from ml_janitor.core.durations import DAY
+from ml_janitor.core.durations import DAY, WEEK
+from ml_janitor.core.text import shorten_list
+from ml_janitor.engine.detector import Grant, allow
+
+if TYPE_CHECKING:
+    from ml_janitor.config.sections import BillSection, OrganizationSection
+    from ml_janitor.config.settings import Settings
+
+# --- accounts -------------------------------------------------------------------------------------
+#
+# The accounts of one bill: counted ones, those that moved most, and those without visible charges. Pure.
+
+MOST_MOVED_ACCOUNTS = 3
+"""The number of accounts that are read by usage type: those whose bill moved most."""
+
+MOST_NAMED_ACCOUNTS = 5
+"""The most accounts in a sentence."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BillAccounts:
+    """
+    The accounts of a shared bill: those in *names*, by their ids; with *everything*, all others
+    that Cost Explorer shows too, except those *without*.
+    """
+
+    names: Mapping[str, str]
+    everything: bool = False
+    without: tuple[str, ...] = ()
+
+    @property
+    def where(self) -> tuple[CostFilter, ...]:
+        """Return the filter for the accounts, which stays short where all of an organization count."""
+        if not self.everything:
+            return (accounts_filter(self.names),)
+        return (accounts_filter(self.without, but=True),) if self.without else ()
+
+
+def most_moved_accounts(
+    rows: Iterable[CostRow], older: Iterable[Charge], until: date, days: int
+) -> list[str]:
+    """
+    Return the accounts that changed most between two consecutive spans of *days* days, up to *until*.
+
+    *rows* are by day and account, *older* the charges of the days before.
+    """
+    rows = list(rows)
+    first = min((row.day for row in rows), default=until)
+    after = DaySpan(until - days * DAY, days)
+    before = DaySpan(after.first - days * DAY, days)
+    changes: dict[str, Decimal] = defaultdict(Decimal)
+    known = [(charge.day, charge.tag or "", charge.usd) for charge in older if charge.day < first]
+    for day, account, usd in (*known, *((row.day, row.keys[0], row.unblended) for row in rows)):
+        changes[account] += usd if day in after else -usd if day in before else ZERO
+    return sorted(changes, key=lambda account: (-abs(changes[account]), account))[:MOST_MOVED_ACCOUNTS]
+
+
+def other_charges(charges: Iterable[Charge], named: Iterable[Charge]) -> Iterator[Charge]:
+    """Subtract the charges of *named* accounts from *charges*, and yield the rest by day and usage type."""
+    left: dict[tuple[date, str], list[Any]] = {}
+    for charge in charges:
+        sums = left.setdefault((charge.day, charge.usage_type), [ZERO, ZERO, charge.unit])
+        sums[0] += charge.usd
+        sums[1] += charge.quantity
+    for charge in named:
+        sums = left.setdefault((charge.day, charge.usage_type), [ZERO, ZERO, charge.unit])
+        sums[0] -= charge.usd
+        sums[1] -= charge.quantity
+    for (day, usage_type), (usd, quantity, unit) in left.items():
+        if usd or quantity:
+            yield Charge(
+                day=day, usage_type=usage_type, tag=OTHER_ACCOUNTS, usd=usd, quantity=quantity, unit=unit
+            )
+
+
+def unseen_account_gaps(bill: Bill, accounts: BillAccounts) -> Iterator[BillGap]:
+    """
+    Yield a gap for accounts without visible charges in Cost Explorer.
+
+    If it shows only the asking account's charges, that account is most likely a member: its bill is not
+    complete.
+    """
+    missing = sorted(set(accounts.names) - set(bill.seen))
+    alone = set(bill.seen) <= {bill.account} and (bool(missing) or accounts.everything)
+    if missing or alone:
+        yield BillGap(
+            reading=BillReading.ACCOUNTS,
+            cause=GapCause.MEMBER_ACCOUNT if alone else GapCause.NOT_CHARGED,
+            subject=shorten_list(
+                [account_title(account, accounts.names) for account in missing], MOST_NAMED_ACCOUNTS
+            )
+            or "any other account",
+            detail=bill.account if alone else "",
+        )
+
+
+def account_title(account: str, names: Mapping[str, str]) -> str:
+    """Return an account with its name, if known."""
+    name = names.get(account, "")
+    return f"{name} ({account})" if name else account
+
+
+# --- asking ---------------------------------------------------------------------------------------
+#
+# Chooses the pages of a bill to read, their calls, and the days to compare.
+
+BILL_DAYS = 65
+"""Days of a bill that are read: the month to date, and the whole month before it."""
+
+METRIC_SETTINGS = {"unblended": CostMetric.UNBLENDED, "amortized": CostMetric.AMORTIZED, "auto": None}
+
+EVERY_READ = (allow(GET_COST_AND_USAGE), allow(GET_COST_FORECAST))
+CHECK_SERVICES, CHECK_TAGS, CHECK_CHOSEN_TAGS = map(
+    allow, (GET_DIMENSION_VALUES, LIST_COST_ALLOCATION_TAGS, GET_TAGS)
+)
+"""Calls that check names only: of services, of tags, and of tags that somebody chose."""
+
+COST_READS = (*EVERY_READ, CHECK_SERVICES, CHECK_CHOSEN_TAGS, CHECK_TAGS)
+"""The permissions to read a bill. None of them can be limited to a part of the bill."""
+
+
+# --- reading -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BillRequest:
+    """
+    The parts of a bill to read.
+
+    *tags* are cost allocation tags by their names in the settings, the most important first. *services*
+    are the only services that count; all of them if empty. With *check_tags*, the reading checks whether
+    the tags are activated and used, in place of reading the last two; *chosen* are the keys that somebody
+    chose, and so expects to be used. The tags *first* are read before other tags by service. *metric* is
+    None where the bill itself decides. *accounts* are those of a shared bill; they moved by the last
+    *span* days.
+    """
+
+    days: int = BILL_DAYS
+    tags: Mapping[str, str] = field(default_factory=dict)
+    services: Sequence[str] = ()
+    check_tags: bool = False
+    chosen: frozenset[str] = frozenset()
+    first: Sequence[str] = ()
+    metric: CostMetric | None = None
+    accounts: BillAccounts | None = None
+    span: int = 30
+
+    @property
+    def where(self) -> tuple[CostFilter, ...]:
+        """Return the filter of the bill."""
+        return self.accounts.where if self.accounts else ()
+
+
+def bill_tags(section: BillSection) -> Mapping[str, str]:
+    """Return the cost allocation tags by their names, without those that are set to ""."""
+    return {name: key for name, key in section.tags.items() if key}
+
+
+def chosen_tags(section: BillSection) -> frozenset[str]:
+    """Return the keys of tags that differ from the defaults: somebody expects them to be used."""
+    default = type(section)().tags
+    return frozenset(key for name, key in bill_tags(section).items() if default.get(name) != key)
+
+
+def bill_accounts(section: OrganizationSection, names: Mapping[str, str]) -> BillAccounts | None:
+    """
+    Return the accounts of an organization whose bill is read; *names* are their known names.
+
+    None if the accounts are unknown: those of units are known once they were listed.
+    """
+    named = {**dict.fromkeys(section.accounts, ""), **names}
+    if not named and not section.all_accounts:
+        return None
+    return BillAccounts(names=named, everything=section.all_accounts, without=tuple(section.without))
+
+
+def bill_request(
+    section: BillSection,
+    *,
+    days: int = 0,
+    first: Sequence[str] = (),
+    check_tags: bool = False,
+    accounts: BillAccounts | None = None,
+) -> BillRequest:
+    """
+    Return what to read to compare the last *days* with those before.
+
+    *first* are tags that are shown; so are tags with a budget. *check_tags* and *accounts* are as in
+    `BillRequest`.
+    """
+    return BillRequest(
+        days=max(BILL_DAYS, 2 * (days or section.days)),
+        tags=bill_tags(section),
+        services=tuple(section.services),
+        check_tags=check_tags,
+        chosen=chosen_tags(section),
+        first=(*first, *(part.partition("=")[0] for part in section.budgets)),
+        metric=METRIC_SETTINGS[section.metric],
+        accounts=accounts,
+        span=days or section.days,
+    )
+
+
+def bill_reads(section: BillSection) -> tuple[Grant, ...]:
+    """Return the permissions of the function that reads the bill, in one account."""
+    return (*cost_explorer_reads(section), *RESOURCE_READS)
+
+
+def cost_explorer_reads(section: BillSection) -> tuple[Grant, ...]:
+    """Return its permissions for Cost Explorer: of the checks, only those that the settings need."""
+    weekly = bool(section.weekly_table)
+    checks = [
+        (bool(section.services), CHECK_SERVICES),
+        (weekly, CHECK_TAGS),
+        (weekly and bool(chosen_tags(section)), CHECK_CHOSEN_TAGS),
+    ]
+    return (*EVERY_READ, *(grant for needed, grant in checks if needed))
+
+
+def request_warnings(settings: Settings) -> list[str]:
+    """
+    Return a warning if a reading may request fewer pages than it has parts: the
+    last tags are never read.
+    """
+    section, named = settings.bill, len(bill_tags(settings.bill))
+    besides = 3  # services, record types, forecast
+    if settings.organization.used:
+        besides += 2  # accounts, and movements of some
+    if not section.enabled or section.max_requests >= named + besides:
+        return []
+    warned = (
+        f"bill.max_requests = {section.max_requests}: a reading asks for {named + besides} pages at least, "
+        f"one by each of {named} tags and {besides} besides, so the last tags are never read; set it to "
+        f"{named + besides} or more, as each page that is full has another"
+    )
+    return [warned]
+
+
+# --- comparing --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BillQuestion:
+    """
+    A question about a bill: the last *days*, *against* another span or the days right before them.
+
+    *tags* are those of the settings, in their order.
+    """
+
+    days: int
+    settling_days: int
+    tags: Sequence[str]
+    against: DaySpan | None = None
+
+    def comparisons(
+        self, bill: Bill
+    ) -> tuple[SpanComparison | None, SpanComparison | None, SpanComparison | None]:
+        """Return the asked comparison, the last settled day, and the month to date; None beyond the bill."""
+        return self.asked(bill), self.settled_day(bill), self.month_to_date(bill)
+
+    def asked(self, bill: Bill) -> SpanComparison | None:
+        """Compare the last days with the chosen span, else with as many days right before them."""
+        after = DaySpan(bill.until - self.days * DAY, self.days)
+        before = self.against or DaySpan(after.first - self.days * DAY, self.days)
+        return self._compared(bill, after, before, ComparisonKind.DAYS)
+
+    def settled_day(self, bill: Bill) -> SpanComparison | None:
+        """Compare the last day that is *settling_days* old with the same weekday of the week before."""
+        day = bill.time.date() - self.settling_days * DAY
+        return self._compared(bill, DaySpan(day, 1), DaySpan(day - WEEK, 1), ComparisonKind.DAY)
+
+    def month_to_date(self, bill: Bill) -> SpanComparison | None:
+        """
+        Compare the month so far with the same days of the month before; on its first day, the whole month
+        before.
+
+        If the month before is shorter, both are as long as that month.
+        """
+        first = (bill.until - DAY).replace(day=1)
+        before = (first - DAY).replace(day=1)
+        days = min((bill.until - first).days, (first - before).days)
+        return self._compared(bill, DaySpan(first, days), DaySpan(before, days), ComparisonKind.MONTH_TO_DATE)
+
+    def _compared(
+        self, bill: Bill, after: DaySpan, before: DaySpan, kind: ComparisonKind
+    ) -> SpanComparison | None:
+        """Compare *after* with *before*; None if the bill lacks days, or the account was charged later."""
+        begun = min((charge.day for charge in bill.charges if charge.usd), default=None)
+        if begun is None or max(begun, bill.first) > before.first or after.until > bill.until:
+            return None
+        today = bill.time.date()
+        unsettled = tuple(day for day in after if (today - day).days < self.settling_days)
+        return SpanComparison(kind=kind, before=before, after=after, unsettled=unsettled)
+
+
+def bill_question(section: BillSection, *, days: int = 0, against: DaySpan | None = None) -> BillQuestion:
+    """Return the comparison to make: the last *days*, *against* a span or the days right before them."""
+    return BillQuestion(
+        days=days or section.days,
+        settling_days=section.settling_days,
+        tags=tuple(bill_tags(section)),
+        against=against,
+    )
+
+
+# --- reading --------------------------------------------------------------------------------------
 
 REREAD_DAYS = 35
 """Days that are read again each night, because AWS still changes them."""

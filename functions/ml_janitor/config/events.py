@@ -16,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from ml_janitor.aws.arns import REGION_PATTERN, Arn
+from ml_janitor.aws.tags import REGION_PATTERN, Arn
 from ml_janitor.core.durations import format_age
 
 STALE_EVENT = timedelta(hours=1)

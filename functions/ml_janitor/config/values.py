@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Callable, Collection
+import tomllib
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Annotated, Any
 from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from ml_janitor.aws import arns
-from ml_janitor.config.layers import SLACK_CREDENTIAL, suggest_nearest
+from ml_janitor.aws import tags
 from ml_janitor.config.schedules import schedule_fault
 from ml_janitor.core.durations import (
     LONGEST_DURATION,
@@ -21,6 +25,224 @@ from ml_janitor.core.durations import (
     parse_duration,
 )
 from ml_janitor.core.model import Confidence, Mode
+from ml_janitor.engine.detector import KIND_SERVICES, Detector
+
+# --- layers ---------------------------------------------------------------------------------------
+#
+# Lays unchecked settings over each other, and hides values that look like secrets.
+
+SLACK_CREDENTIAL = re.compile(
+    r"xox[a-z][.-]|xapp-|hooks\.slack|(?<![0-9a-f])[0-9a-f]{32}(?![0-9a-f])", re.IGNORECASE
+)
+"""Slack's tokens, a webhook's address, and the 32 hexadecimal digits of a signing secret (docs.slack.dev)."""
+
+REDACTED_TEXT = "(not shown: it looks like a secret)"
+
+
+class SettingsError(ValueError):
+    """An invalid setting; the message is one line with the setting and the expected value."""
+
+
+def layer_tables(
+    files: Sequence[Path], base: Mapping[str, Any], overrides: Iterable[str], *, sections: Container[str]
+) -> dict[str, Any]:
+    """
+    Return the tables of *files*, *base* and *overrides*; later ones win, key by key. Raises SettingsError.
+
+    An override that names none of *sections* is for a detector.
+    """
+    tables: dict[str, Any] = {}
+    for path in files:
+        lay_over(tables, read_toml(path))
+    lay_over(tables, base)
+    for override in overrides:
+        lay_over(tables, parse_override(override, sections))
+    return tables
+
+
+def lay_over(under: dict[str, Any], over: Mapping[str, Any]) -> None:
+    """Put the keys of *over* over those of *under*, table by table."""
+    for key, value in over.items():
+        if isinstance(value, Mapping):
+            table = under.get(key)
+            under[key] = table = dict(table) if isinstance(table, Mapping) else {}
+            lay_over(table, value)
+        else:
+            under[key] = value
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read the tables of the TOML document at *path*. Raises SettingsError."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path} is not valid TOML: {error}") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path} is not valid TOML: it is not written in UTF-8") from error
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def parse_override(text: str, sections: Container[str]) -> dict[str, Any]:
+    """
+    Parse "idle-endpoints.window=14d" to tables: the value is TOML, else the text as a string.
+
+    "janitor.time_zone=Europe/Berlin" is for all detectors, "bill.days=7" for the bill.
+    Raises SettingsError.
+    """
+    path, equals, written = text.partition("=")
+    keys = path.strip().removeprefix("detectors.").split(".")
+    if not equals or len(keys) < 2 or not all(keys):
+        raise SettingsError(
+            f"--set {redact_secret(text)}: write it as DETECTOR.FIELD=VALUE, for example "
+            f"idle-endpoints.window=14d"
+        )
+    if keys[0] not in sections:
+        keys = ["detectors", *keys]
+    tables: Any = parse_toml_value(written.strip())
+    for key in reversed(keys):
+        tables = {key: tables}
+    whole: dict[str, Any] = tables
+    return whole
+
+
+def parse_toml_value(text: str) -> Any:
+    """Parse *text* as one TOML value, or else return it as a string."""
+    try:
+        parsed = tomllib.loads(f"value = {text}")
+    except tomllib.TOMLDecodeError:
+        return text
+    return parsed["value"] if set(parsed) == {"value"} else text
+
+
+def check_keys(where: str, table: object, known: Sequence[str]) -> Mapping[str, Any]:
+    """Return *table* if it has only *known* keys. Raises SettingsError that names the nearest key."""
+    if not isinstance(table, Mapping):
+        raise SettingsError(f"{where}: expected a table, got {format_toml(table)}")
+    prefix = f"{where}." if where else ""
+    for key in table:
+        if key not in known:
+            raise SettingsError(f"unknown setting {prefix}{key}{suggest_nearest(key, known)}")
+    return table
+
+
+def redact_secret(text: str) -> str:
+    """Return *text*, or a placeholder if it looks like a credential of Slack."""
+    return REDACTED_TEXT if SLACK_CREDENTIAL.search(text) else text
+
+
+def suggest_nearest(word: str, known: Iterable[str]) -> str:
+    """Return a hint at the known word that *word* may be meant for, or ""."""
+    near = difflib.get_close_matches(word, list(known), 1, cutoff=0.5)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def format_toml(value: object) -> str:
+    """Format *value* roughly as TOML, for a message."""
+    match value:
+        case bool():
+            shown = str(value).lower()
+        case str():
+            shown = f'"{value}"' if value == redact_secret(value) else redact_secret(value)
+        case list():
+            shown = f"[{', '.join(format_toml(item) for item in value)}]"
+        case Mapping():
+            shown = "a table"
+        case _:
+            shown = str(value)
+    return shown if len(shown) <= 60 else f"{shown[:57]}..."
+
+
+# --- globs ----------------------------------------------------------------------------------------
+#
+# Refuses a glob over ARNs that protects nothing, because no detector judges an ARN that it matches.
+
+GLOB_TOKEN = re.compile(r"\[!?\]?[^\]]*\]|.", re.DOTALL)
+"""One character of a glob, or a set of them."""
+
+ARN_FIELD = "~"
+"""Text without a colon, in a format (never in an operator's glob)."""
+
+ACCOUNT_GLOB = "[0-9]" * 12
+ARN_FORMATS = {
+    "bucket": f"arn:{ARN_FIELD}:s3:::?{ARN_FIELD}",
+    "object": f"arn:{ARN_FIELD}:s3:::?{ARN_FIELD}/?*",
+}
+"""Formats of ARNs that do not name their kind."""
+
+
+def check_globs(globs: Iterable[str], where: str, registry: Sequence[type[Detector[Any]]]) -> None:
+    """Refuse the first of *globs* that matches no ARN that *registry* judges. Raises SettingsError."""
+    kinds = list(dict.fromkeys(kind for detector in registry for kind in detector.kinds))
+    formats = [
+        ARN_FORMATS.get(
+            kind,
+            f"arn:{ARN_FIELD}:{KIND_SERVICES.get(kind, 'sagemaker')}:{ARN_FIELD}:{ACCOUNT_GLOB}"
+            f":{kind}/?{ARN_FIELD}",
+        )
+        for kind in kinds
+    ]
+    for glob in globs:
+        if not matches_format(glob, formats):
+            near = next(
+                (suggestion for suggestion in _similar(glob, kinds) if matches_format(suggestion, formats)),
+                "*/NAME",
+            )
+            raise SettingsError(
+                f'{where}: "{glob}" matches no ARN of a kind that a detector judges; did you mean "{near}"?'
+            )
+
+
+def matches_format(glob: str, formats: Iterable[str]) -> bool:
+    """Return whether a text matches both *glob* and a format; case and surrounding blanks do not matter."""
+    return any(_overlap(glob.strip().lower(), form) for form in formats)
+
+
+def _overlap(glob: str, form: str) -> bool:
+    """Return whether a text matches both, by a walk over the pairs of places that such a text can reach."""
+    globs, forms = GLOB_TOKEN.findall(glob), GLOB_TOKEN.findall(form)
+    reachable, seen = [(0, 0)], set[tuple[int, int]]()
+    while reachable:
+        i, j = here = reachable.pop()
+        if here in seen:
+            continue
+        seen.add(here)
+        a, b = (*globs, "")[i], (*forms, "")[j]
+        if a == b == "":
+            return True
+        if a == "*":
+            reachable += [(i + 1, j), *([(i, j + 1)] if b else [])]
+        elif b in {"*", ARN_FIELD}:
+            reachable += [(i, j + 1), *([(i + 1, j)] if a and (b, a) != (ARN_FIELD, ":") else [])]
+        elif a and b and _same(a, b):
+            reachable.append((i + 1, j + 1))
+    return False
+
+
+def _same(this: str, other: str) -> bool:
+    """Return whether a character can match both; of two sets, that is assumed."""
+    sets = [len(symbol) > 1 or symbol == "?" for symbol in (this, other)]
+    return all(sets) or fnmatchcase(this, other) or fnmatchcase(other, this)
+
+
+def _similar(glob: str, kinds: Sequence[str]) -> Iterator[str]:
+    """Yield globs that *glob* may have meant, the likeliest first."""
+    glob = glob.strip()
+    head, _, resource = glob.rpartition(":")
+    kind, slash, name = resource.partition("/")
+    if not resource:
+        return
+    if not glob.startswith("arn:"):
+        yield f"*:{glob}" if slash else f"*/{glob}"
+    else:
+        yield from (f"{head}:{near}/{name}" for near in get_close_matches(kind, kinds, 1))
+        yield f"{head}:*:{resource}"
+    if slash:
+        yield f"*:{resource}"
+    yield f"*/{name or resource}"
+
+
+# --- values ---------------------------------------------------------------------------------------
 
 COST_METRICS = ("auto", "unblended", "amortized")
 """Cost as charged, or with commitments spread over their days; auto means amortized once there are any."""
@@ -130,10 +352,10 @@ METRIC_CHECK = accept_values(COST_METRICS, '"auto", "unblended" or "amortized"')
 
 ACCOUNT_CHECK = accept_pattern(f"{ACCOUNT_ID}|", 'an account such as "123456789012"')
 PLACE_CHECK = accept_pattern(
-    rf"{ACCOUNT_ID}(/{arns.REGION_PATTERN})?",
+    rf"{ACCOUNT_ID}(/{tags.REGION_PATTERN})?",
     'an account such as "123456789012", or a region of one: "123456789012/eu-west-1"',
 )
-REGION_CHECK = accept_pattern(arns.REGION_PATTERN, 'a region such as "eu-west-1"')
+REGION_CHECK = accept_pattern(tags.REGION_PATTERN, 'a region such as "eu-west-1"')
 ORGANIZATION_CHECK = accept_pattern(
     r"o-[a-z0-9]{10,32}|", 'the id of an organization, such as "o-a1b2c3d4e5"'
 )
@@ -178,7 +400,7 @@ SECURITY_GROUP_CHECK = accept_pattern(
     r"sg-[0-9a-f]{8,17}", 'the id of a security group, such as "sg-0a1b2c3d4e5f60718"'
 )
 KMS_KEY_CHECK = accept_pattern(
-    rf"arn:aws[a-z-]*:kms:{arns.REGION_PATTERN}:{ACCOUNT_ID}:key/[\w-]{{1,128}}|",
+    rf"arn:aws[a-z-]*:kms:{tags.REGION_PATTERN}:{ACCOUNT_ID}:key/[\w-]{{1,128}}|",
     "the ARN of a key (not of an alias), such as "
     '"arn:aws:kms:eu-west-1:123456789012:key/0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9"',
 )

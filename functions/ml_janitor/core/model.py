@@ -2,14 +2,165 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from decimal import Decimal
 from enum import StrEnum
 from hashlib import sha256
 from typing import TypedDict, Unpack
 
-from ml_janitor.core.cost import Cost
-from ml_janitor.core.signals import Evidence, NotRead, Signal, Tags
+# --- signals --------------------------------------------------------------------------------------
+#
+# Signals: values that were read, or the reason why not.
+
+
+@dataclass(frozen=True, slots=True)
+class Value[T]:
+    """A *value* that was read from the call *source*; it describes the time *at*."""
+
+    value: T
+    source: str = ""
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """A signal that was read, and has no value. Never more than `likely` evidence."""
+
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A signal that could not be read. Unknown is not idle: if it is required, the candidate is kept."""
+
+    error: str
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NotRead:
+    """A signal that was not asked for, because cheaper signals had settled the question."""
+
+
+type Signal[T] = Value[T] | Absent | Unreadable | NotRead
+
+
+def map_signal[T, U](signal: Signal[T], then: Callable[[T], U]) -> Signal[U]:
+    """Apply *then* to the value of *signal*; a signal without a value stays as it is."""
+    return Value(then(signal.value), signal.source, signal.at) if isinstance(signal, Value) else signal
+
+
+type Tags = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One signal for a report: a scalar, or the error of reading it."""
+
+    signal: str
+    value: str | int | float | None = None
+    error: str | None = None
+    source: str = ""
+    at: datetime | None = None
+
+
+type Scalar = str | int | float
+
+
+def as_evidence[T](
+    name: str, signal: Signal[T], value: Scalar | Callable[[T], Scalar] | None = None
+) -> Evidence:
+    """Return *signal* as evidence under *name*; *value* formats the read value, or replaces it."""
+    match signal:
+        case Value(read, source, at):
+            shown = value(read) if callable(value) else read if value is None else value
+            scalar = shown if isinstance(shown, str | int | float) else str(shown)
+            return Evidence(name, scalar, source=source, at=at)
+        case Absent(source):
+            return Evidence(name, "none" if value is None or callable(value) else value, source=source)
+        case Unreadable(error, source):
+            return Evidence(name, error=error, source=source)
+        case NotRead():
+            return Evidence(name, "not read: the question was settled without it")
+
+
+# --- cost -----------------------------------------------------------------------------------------
+#
+# The cost of a resource, and the saving of a change.
+
+HOURS_PER_MONTH = 730
+"""Hours in a month, as in AWS's own calculators."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """
+    The cost of leaving a finding as it is, in US dollars at list price.
+
+    A standing resource has *monthly_usd* (730 hours), which is the monthly saving of the change; a job
+    has *accrued_usd*, its cost since it was first billed. *once_usd* is the one-time cost of the change;
+    *exposure_usd* is the cost of a possible accident, which nothing saves. None means unknown, never
+    zero; *source* names the source of the price, so that a report can admit a dated table. *until* is
+    when the resource would end by itself. For a saving on several resources, *shares* are the parts of
+    *monthly_usd* by the resource's ARN.
+    """
+
+    hourly_usd: Decimal | None = None
+    monthly_usd: Decimal | None = None
+    accrued_usd: Decimal | None = None
+    source: str = ""
+    until: datetime | None = None
+    once_usd: Decimal | None = None
+    exposure_usd: Decimal | None = None
+    shares: Mapping[str, Decimal] = field(default_factory=dict, hash=False)
+
+    @classmethod
+    def standing(cls, hourly_usd: Decimal | None, source: str = "") -> Cost:
+        """Return the cost of leaving a resource running for a month."""
+        monthly = None if hourly_usd is None else hourly_usd * HOURS_PER_MONTH
+        return cls(hourly_usd, monthly, None, source)
+
+    @classmethod
+    def accruing(
+        cls, hourly_usd: Decimal | None, hours: float, source: str = "", until: datetime | None = None
+    ) -> Cost:
+        """Return the cost of a job that was billed for *hours* and runs on, *until* its own limit."""
+        accrued = None if hourly_usd is None else hourly_usd * Decimal(str(hours))
+        return cls(hourly_usd, None, accrued, source, until)
+
+    @classmethod
+    def saving(
+        cls,
+        monthly_usd: Decimal | None,
+        source: str = "",
+        *,
+        once_usd: Decimal | None = None,
+        shares: Mapping[str, Decimal] | None = None,
+    ) -> Cost:
+        """Return a change's net saving a month, and its one-time cost (*once_usd*)."""
+        return cls(monthly_usd=monthly_usd, source=source, once_usd=once_usd, shares=shares or {})
+
+    @classmethod
+    def exposed(cls, usd: Decimal | None, source: str = "") -> Cost:
+        """Return the cost of one possible accident: it is no saving, and part of no sum."""
+        return cls(exposure_usd=usd, source=source)
+
+    @property
+    def known(self) -> bool:
+        """Return whether any price is known."""
+        return any(usd is not None for usd in (self.monthly_usd, self.accrued_usd, self.exposure_usd))
+
+    @property
+    def payback(self) -> timedelta | None:
+        """Return the time until the saving has paid for the one-time cost; None if never."""
+        if not self.once_usd or self.monthly_usd is None or self.monthly_usd <= 0:
+            return None
+        return timedelta(hours=float(self.once_usd / self.monthly_usd * HOURS_PER_MONTH))
+
+
+# --- model ----------------------------------------------------------------------------------------
 
 
 class Confidence(StrEnum):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from decimal import ROUND_HALF_UP, Decimal
+from typing import NamedTuple
 
-from ml_janitor.core.results import Result
+from ml_janitor.core.model import Change, Finding
+from ml_janitor.core.results import Overlap, Report, Result, Sweep
 
 CENT = Decimal("0.01")
 
@@ -75,4 +77,231 @@ def _sum(amounts: Iterable[Decimal | None]) -> Decimal:
     known = [amount for amount in amounts if amount is not None]
     return sum((round_to_cents(amount) or Decimal(0) for amount in known), Decimal(0)) or sum(
         known, Decimal(0)
+    )
+
+
+# --- counting -------------------------------------------------------------------------------------
+#
+# Counts money once where several findings name one resource: for the best finding. Pure.
+
+NO_USD = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """
+    The saving that one finding of *detector* claims on the resource *arn*, or on those of *shares*.
+
+    *priced* tells whether the resource has a cost of its own, known or not; *possible* whether the change
+    can be made now. *parts* and *wholes* are as in `Result`.
+    """
+
+    detector: str
+    arn: str
+    name: str
+    change: Change
+    monthly_usd: Decimal | None = None
+    accrued_usd: Decimal | None = None
+    shares: Mapping[str, Decimal] = field(default_factory=dict)
+    parts: Sequence[str] = ()
+    wholes: Sequence[str] = ()
+    priced: bool = True
+    possible: bool = True
+
+
+class _Bid(NamedTuple):
+    """A claim's dollars on one resource (None if unknown); *claim* is an index."""
+
+    claim: int
+    usd: Decimal | None
+
+
+def find_overlaps(claims: Sequence[Claim]) -> list[Overlap | None]:
+    """
+    Return the overlap that reduces each of *claims*; None where a claim counts in full.
+
+    On one resource, possible changes go before impossible ones, a commitment after all else, an end before
+    another change, more dollars before fewer. An end of a whole counts for its parts too; any other change
+    of a whole counts if it saves no less than the changes of its parts do together. Monthly cost and
+    a job's accrued cost are different money. The order of *claims* does not matter.
+    """
+    below = _below(claims)
+    monthly = _winners(claims, [_monthly(claim) for claim in claims], below)
+    accrued = _winners(claims, [_accrued(claim) for claim in claims], below)
+    return [
+        _overlap(claims, number, months, spent)
+        for number, (months, spent) in enumerate(zip(monthly, accrued, strict=True))
+    ]
+
+
+def claimed_resources(claims: Iterable[Claim]) -> frozenset[str]:
+    """Return the resources, in lower case, that *claims* would change: it is too early to commit to them."""
+    found = set[str]()
+    for claim in claims:
+        if (
+            claim.possible
+            and claim.change is not Change.COMMIT
+            and (bids := _monthly(claim) | _accrued(claim))
+        ):
+            found |= bids.keys() | ({part.lower() for part in claim.parts} if claim.change.ends else set())
+    return frozenset(found)
+
+
+def claim_of(result: Result) -> Claim | None:
+    """Return the claim of *result*; None if *result* is not a finding."""
+    if not isinstance(result.verdict, Finding):
+        return None
+    cost = result.verdict.cost
+    return Claim(
+        detector=result.detector,
+        arn=result.target.arn,
+        name=result.target.name,
+        change=result.change,
+        monthly_usd=cost.monthly_usd if cost else None,
+        accrued_usd=cost.accrued_usd if cost else None,
+        shares=cost.shares if cost else {},
+        parts=result.parts,
+        wholes=result.wholes,
+        priced=cost is not None and cost.exposure_usd is None,
+        possible=result.verdict.spared is None,
+    )
+
+
+def count_once(report: Report) -> Report:
+    """Return *report* with the overlaps between findings of all its sweeps."""
+    claims = {
+        (place, number): claim
+        for place, sweep in enumerate(report.sweeps)
+        for number, result in enumerate(sweep.results)
+        if (claim := claim_of(result)) is not None
+    }
+    found = dict(zip(claims, find_overlaps(list(claims.values())), strict=True))
+
+    def marked(place: int, sweep: Sweep) -> Iterator[Result]:
+        for number, result in enumerate(sweep.results):
+            overlap = found.get((place, number))
+            yield result if overlap == result.overlap else replace(result, overlap=overlap)
+
+    sweeps = (
+        replace(sweep, results=tuple(marked(place, sweep))) for place, sweep in enumerate(report.sweeps)
+    )
+    return replace(report, sweeps=tuple(sweeps))
+
+
+# --- which claims win ------------------------------------------------------------------------------
+
+
+type _Bids = dict[str, Decimal | None]
+"""Dollars by ARN in lower case: ARNs are compared without case."""
+
+
+def _monthly(claim: Claim) -> _Bids:
+    if not claim.priced or (claim.monthly_usd is None and claim.accrued_usd is not None):
+        return {}
+    whole, own = claim.monthly_usd, claim.arn.lower()
+    if whole is None or not claim.shares:
+        return {own: whole}
+    together = sum(claim.shares.values(), NO_USD)
+    scale = min(whole / together, Decimal(1)) if together > 0 else NO_USD
+    bids: _Bids = {arn.lower(): usd * scale for arn, usd in claim.shares.items()}
+    if (rest := whole - together * scale) > 0:
+        bids[own] = rest + (bids.get(own) or NO_USD)
+    return bids
+
+
+def _accrued(claim: Claim) -> _Bids:
+    return {} if claim.accrued_usd is None else {claim.arn.lower(): claim.accrued_usd}
+
+
+def _below(claims: Iterable[Claim]) -> dict[str, set[str]]:
+    """Return all resources below each resource, through all levels."""
+    children: dict[str, set[str]] = {}
+    for claim in claims:
+        own = claim.arn.lower()
+        for part in claim.parts:
+            children.setdefault(own, set()).add(part.lower())
+        for whole in claim.wholes:
+            children.setdefault(whole.lower(), set()).add(own)
+    below = {}
+    for top in children:
+        seen, open_ = set[str](), [top]
+        while open_:
+            new = children.get(open_.pop(), set()) - seen
+            seen |= new
+            open_ += new
+        below[top] = seen - {top}
+    return below
+
+
+def _winners(
+    claims: Sequence[Claim], bids: Sequence[_Bids], below: Mapping[str, set[str]]
+) -> list[list[tuple[Decimal | None, int]]]:
+    """Return for each claim the dollars of each of its bids, and the claim that wins that resource."""
+    by_resource: dict[str, list[_Bid]] = {}
+    for number, claim_bids in enumerate(bids):
+        for resource, usd in claim_bids.items():
+            by_resource.setdefault(resource, []).append(_Bid(number, usd))
+    best = {
+        resource: min(rivals, key=lambda bid: _rank(claims, bid)) for resource, rivals in by_resource.items()
+    }
+    winner = {resource: bid.claim for resource, bid in best.items()}
+    for whole in sorted(below.keys() & best.keys(), key=lambda arn: (len(below[arn]), arn)):
+        mine = best[whole]
+        parts = [part for part in below[whole] if part in best and best[part].claim != mine.claim]
+        alive = [best[part] for part in parts if winner[part] == best[part].claim]
+        if not alive:
+            continue
+        dearest = min(alive, key=lambda bid: _rank(claims, bid))
+        if _beats(claims, mine, dearest, alive):
+            winner |= dict.fromkeys(parts, mine.claim)
+        else:
+            winner[whole] = dearest.claim
+    return [[(usd, winner[resource]) for resource, usd in claim_bids.items()] for claim_bids in bids]
+
+
+def _beats(claims: Sequence[Claim], whole: _Bid, dearest: _Bid, parts: Iterable[_Bid]) -> bool:
+    mine, theirs = _class(claims[whole.claim]), _class(claims[dearest.claim])
+    if mine != theirs:
+        return mine < theirs
+    together = sum((bid.usd or NO_USD for bid in parts), NO_USD)
+    return claims[whole.claim].change.ends or (whole.usd or NO_USD) >= together
+
+
+def _class(claim: Claim) -> tuple[bool, bool]:
+    """Return the sort key that beats any saving: possible changes first, commitments last."""
+    return not claim.possible, claim.change is Change.COMMIT
+
+
+def _rank(claims: Sequence[Claim], bid: _Bid) -> tuple[tuple[bool, bool], bool, bool, Decimal, str, str]:
+    claim = claims[bid.claim]
+    return (
+        _class(claim),
+        not claim.change.ends,
+        bid.usd is None,
+        -(bid.usd or NO_USD),
+        claim.detector,
+        claim.arn,
+    )
+
+
+def _overlap(
+    claims: Sequence[Claim],
+    number: int,
+    monthly: Sequence[tuple[Decimal | None, int]],
+    accrued: Sequence[tuple[Decimal | None, int]],
+) -> Overlap | None:
+    """Return the rest of claim *number* after other claims win; it names the claim that takes the most."""
+    lost: dict[int, Decimal] = {}
+    for usd, winner in (*monthly, *accrued):
+        if winner != number:
+            lost[winner] = lost.get(winner, NO_USD) + (usd or NO_USD)
+    if not lost:
+        return None
+    most = min(lost, key=lambda claim: (-lost[claim], claims[claim].detector, claims[claim].arn))
+    return Overlap(
+        detector=claims[most].detector,
+        arn=claims[most].arn,
+        name=claims[most].name,
+        monthly_usd=sum((usd or NO_USD for usd, winner in monthly if winner == number), NO_USD),
+        accrued_usd=sum((usd or NO_USD for usd, winner in accrued if winner == number), NO_USD),
     )

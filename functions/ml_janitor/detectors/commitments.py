@@ -14,24 +14,39 @@ from typing import Annotated
 from annotated_types import Interval
 
 from ml_janitor.aws import runs
-from ml_janitor.aws.arns import target_in
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.cost_explorer import GET_COST_AND_USAGE, GET_COVERAGE, GET_UTILIZATION
-from ml_janitor.aws.prices import GET_PRODUCTS
-from ml_janitor.aws.savings_plans import (
+from ml_janitor.aws.cost_explorer import (
     DESCRIBE_PLANS,
     DESCRIBE_RATES,
+    GET_COST_AND_USAGE,
+    GET_COVERAGE,
+    GET_UTILIZATION,
     HOURS_KEPT,
     PLAN_SERVICES,
     SavingsPlans,
     covered_totals,
     covered_usage,
 )
+from ml_janitor.aws.prices import GET_PRODUCTS
+from ml_janitor.aws.tags import target_in
 from ml_janitor.core.commitment import UsageHours, best_commitment, cost_with_commitment
-from ml_janitor.core.cost import HOURS_PER_MONTH, Cost
 from ml_janitor.core.durations import HOUR, format_age
-from ml_janitor.core.model import Candidate, Change, Confidence, Rule, Verdict
-from ml_janitor.core.signals import Absent, Evidence, NotRead, Signal, Unreadable, Value, as_evidence
+from ml_janitor.core.model import (
+    HOURS_PER_MONTH,
+    Absent,
+    Candidate,
+    Change,
+    Confidence,
+    Cost,
+    Evidence,
+    NotRead,
+    Rule,
+    Signal,
+    Unreadable,
+    Value,
+    Verdict,
+    as_evidence,
+)
 from ml_janitor.core.text import format_usd
 from ml_janitor.engine.detector import Detector, allow
 

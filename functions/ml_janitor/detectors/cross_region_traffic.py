@@ -2,31 +2,228 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from enum import StrEnum
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 from annotated_types import Interval
 
-from ml_janitor.aws import cost_explorer, s3, storage_prices, traffic
-from ml_janitor.aws.answers import ReadError, read_signal
-from ml_janitor.aws.arns import target_in
+from ml_janitor.aws import cost_explorer, s3, storage
+from ml_janitor.aws.calls import ReadError, read_signal
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.cost_explorer import GET_COST_AND_USAGE, CostExplorer, RefusedError, group_by_dimension
 from ml_janitor.aws.prices import GET_PRODUCTS
-from ml_janitor.aws.sagemaker_kinds import PROCESSING_JOB, SEARCH
-from ml_janitor.aws.traffic import RunningProgram, TransferCause, TransferWay
-from ml_janitor.aws.usage_types import REGION_CODES, region_of_usage, transfer_regions, without_region
-from ml_janitor.core.cost import HOURS_PER_MONTH, Cost
+from ml_janitor.aws.runs import REGION_CODES, region_of_usage, transfer_regions, without_region
+from ml_janitor.aws.s3 import LIST_BUCKETS
+from ml_janitor.aws.sagemaker_kinds import PROCESSING_JOB, SEARCH, describe_all, search_records, texts_in
+from ml_janitor.aws.tags import target_in
+from ml_janitor.aws.training_jobs import search_training_jobs
+from ml_janitor.core.commitment import family_name
 from ml_janitor.core.durations import DAY
-from ml_janitor.core.model import Candidate, Change, Confidence, Rule, Verdict
-from ml_janitor.core.signals import Absent, Evidence, Signal, Unreadable, Value
+from ml_janitor.core.model import (
+    HOURS_PER_MONTH,
+    Absent,
+    Candidate,
+    Change,
+    Confidence,
+    Cost,
+    Evidence,
+    Rule,
+    Signal,
+    Unreadable,
+    Value,
+    Verdict,
+)
 from ml_janitor.core.text import format_size, format_usd
 from ml_janitor.core.tiering import GB
 from ml_janitor.engine.detector import Detector, allow
+
+# --- traffic --------------------------------------------------------------------------------------
+#
+# Finds possible movers of bytes between regions, or through a NAT gateway: programs, rules, VPCs.
+
+ADDRESS_MEMBERS = ("Environment", "HyperParameters", "ContainerArguments", "ContainerEntrypoint")
+"""Members that may hold an address in any region. Inputs, outputs and images are in their own region."""
+
+BUCKET_ADDRESS = re.compile(
+    r"(?:s3[an]?://|arn:aws[\w-]*:s3:::|https?://)([a-z0-9][a-z0-9.-]+)(/[^\s\"',;*?$(){}\[\]<>|\\]*)?"
+)
+PATTERN_SIGNS = ("*", "?", "$", "{", "[")
+"""Characters after an address that make it a pattern of several."""
+
+VIRTUAL_HOST_SUFFIX = re.compile(r"\.s3[.-].*")
+
+ANOTHER_ACCOUNT = "another account, perhaps,"
+
+
+class TransferWay(StrEnum):
+    """The ways in which bytes move."""
+
+    READS = "reads"
+    WRITES = "writes"
+    REPLICATES = "replicates"
+    IMAGES = "images"
+    NAT = "NAT"
+
+
+@dataclass(frozen=True, slots=True)
+class TransferCause:
+    """A mover *what* of bytes, in which *way*; *about* is the moved data, *used* a user of the copy."""
+
+    what: str
+    way: TransferWay
+    about: str
+    used: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunningProgram:
+    """A running program, the texts *given* to it, and all *texts* of its description."""
+
+    name: str
+    given: tuple[str, ...]
+    texts: tuple[str, ...]
+
+
+def list_programs(aws: Aws, since: datetime, now: datetime) -> tuple[RunningProgram, ...]:
+    """Read the models in use, and the jobs created after *since*, of a region. Raises ReadError."""
+
+    def model(record: dict[str, Any]) -> RunningProgram | None:
+        last = record.get("LastBatchTransformJob", {}).get("CreationTime", since)
+        used = record.get("Endpoints") or last > since
+        return _program(f"model {record['Model']['ModelName']}", record["Model"]) if used else None
+
+    def job(record: dict[str, Any]) -> RunningProgram:
+        return _program(f"training job {family_name(record['TrainingJobName'])}", record)
+
+    jobs, models = search_training_jobs(aws, job, now, since=since), search_records(aws, "Model", model)
+    processing = describe_all(aws, PROCESSING_JOB, CreationTimeAfter=since)
+    for listing in (jobs, models, processing):
+        listing.check()
+    found = [*jobs.items, *(model_used for model_used in models.items if model_used is not None)]
+    for target, description in processing.items:
+        if isinstance(description, Unreadable):
+            raise ReadError(description.error)
+        if isinstance(description, Value):
+            found.append(_program(f"processing job {family_name(target.name)}", description.value))
+    return tuple(found)
+
+
+def _program(name: str, description: dict[str, Any]) -> RunningProgram:
+    return RunningProgram(name, tuple(texts_in(description, *ADDRESS_MEMBERS)), tuple(texts_in(description)))
+
+
+def buckets_by_region(aws: Aws, to: str) -> dict[str, str]:
+    """Return each bucket's region if it is this region or *to*, else "". Raises ReadError."""
+    found: dict[str, str] = {}
+    for region in ("", aws.region, to):
+        wanted = {"BucketRegion": region} if region else {}
+        listed = aws.listing(LIST_BUCKETS, "Buckets", lambda bucket: str(bucket["Name"]), **wanted)
+        listed.check()
+        found |= dict.fromkeys(listed.items, region)
+    return found
+
+
+def find_readers(there: Iterable[RunningProgram], own: Collection[str]) -> Iterator[TransferCause]:
+    """Yield programs with an address in one of the buckets *own* of another region."""
+    for program in there:
+        for uri in bucket_addresses(program.given, own):
+            yield TransferCause(f"{program.name} is given {uri}", TransferWay.READS, uri)
+
+
+def find_replications(
+    aws: Aws, to: str, regions: dict[str, str], there: Collection[RunningProgram]
+) -> Iterator[TransferCause]:
+    """
+    Yield the rules of buckets here that replicate *to* that region, and a user
+    *there* of the destination.
+    """
+    own = [name for name, region in regions.items() if region == aws.region]
+    for bucket, rules in zip(own, aws.map(partial(_rules, aws), own), strict=True):
+        for name, destination in rules:
+            if regions.get(destination, to) == to:
+                used = next(
+                    (
+                        program.name
+                        for program in there
+                        if any(bucket_addresses(program.texts, [destination]))
+                    ),
+                    "",
+                )
+                if destination not in regions:  # its region and readers are unknown
+                    used = ANOTHER_ACCOUNT
+                rule = f"replication rule {name} of {bucket}"
+                yield TransferCause(f"{rule} writes to {destination}", TransferWay.REPLICATES, rule, used)
+
+
+def _rules(aws: Aws, bucket: str) -> list[tuple[str, str]]:
+    """Return the rules of *bucket* in force, each with its destination. Raises ReadError."""
+    read = partial(aws.s3.get_bucket_replication, Bucket=bucket)
+    found = read_signal(read, source="s3", absent=("ReplicationConfigurationNotFoundError", "NoSuchBucket"))
+    if isinstance(found, Unreadable):
+        raise ReadError(f"{bucket}: {found.error}")
+    rules = found.value["ReplicationConfiguration"]["Rules"] if isinstance(found, Value) else ()
+    return [
+        (rule.get("ID", "without a name"), rule["Destination"]["Bucket"].rpartition(":")[2])
+        for rule in rules
+        if rule["Status"] == "Enabled"
+    ]
+
+
+def find_senders(
+    aws: Aws, to: str, far: Collection[str], here: Iterable[RunningProgram], there: Iterable[RunningProgram]
+) -> Iterator[TransferCause]:
+    """Yield other senders of bytes *to* that region: programs here that write to it, and images."""
+    for program in here:
+        for uri in bucket_addresses(program.given, far):
+            yield TransferCause(f"{program.name} is given {uri}", TransferWay.WRITES, uri)
+    registry = f"{aws.account}.dkr.ecr.{aws.region}."
+    for program in there:
+        for image in (text for text in program.given if registry in text):
+            yield TransferCause(f"{program.name} is given the image {image}", TransferWay.IMAGES, image)
+    for rule in aws.client("ecr").describe_registry()["replicationConfiguration"]["rules"]:
+        if any(destination["region"] == to for destination in rule["destinations"]):
+            filters = [f"{selection['filter']}*" for selection in rule.get("repositoryFilters", ())]
+            only = ", ".join(filters) or "every repository"
+            yield TransferCause(f"the registry replicates {only} there", TransferWay.IMAGES, only)
+
+
+def find_vpcs_without_gateway(aws: Aws) -> Iterator[TransferCause]:
+    """Yield the VPCs with a NAT gateway and without a gateway endpoint, through which S3 costs nothing."""
+    wanted = {"service-name": f"com.amazonaws.{aws.region}.s3", "vpc-endpoint-type": "Gateway"}
+    pages = aws.pages("ec2:DescribeVpcEndpoints", Filters=_filters(wanted))
+    ends = {endpoint["VpcId"] for page in pages for endpoint in page["VpcEndpoints"]}
+    pages = aws.pages("ec2:DescribeNatGateways", Filter=_filters({"state": "available"}))
+    for vpc in dict.fromkeys(gateway["VpcId"] for page in pages for gateway in page["NatGateways"]):
+        if vpc not in ends:
+            yield TransferCause(
+                f"{vpc} has a NAT gateway and no gateway endpoint of S3", TransferWay.NAT, vpc
+            )
+
+
+def _filters(wanted: dict[str, str]) -> list[dict[str, Any]]:
+    return [{"Name": name, "Values": [value]} for name, value in wanted.items()]
+
+
+def bucket_addresses(texts: Iterable[str], buckets: Collection[str]) -> Iterator[str]:
+    """Yield every address of *buckets* in *texts*, in any spelling; a bare name is a whole bucket."""
+    for text in texts:
+        if text.strip() in buckets:
+            yield f"s3://{text.strip()}/"
+        for found in BUCKET_ADDRESS.finditer(text):
+            bucket, key = VIRTUAL_HOST_SUFFIX.sub("", found[1]), found[2] or "/"
+            if text[found.end() : found.end() + 1] in PATTERN_SIGNS:
+                key = f"{key.rpartition('/')[0]}/"
+            if bucket in buckets:
+                yield f"s3://{bucket}{key}"
+
+
+# --- cross region traffic -------------------------------------------------------------------------
 
 _USAGE_TYPE, _NAT_BYTES = "usage-type", "NatGateway-Bytes"
 _EXCLUDED_RECORDS = ("Credit", "Refund", "Tax")
@@ -110,11 +307,11 @@ class CrossRegionTraffic(Detector[TrafficLine]):
 
         def causes(line: TrafficLine) -> tuple[TransferCause, ...]:
             if not line.to:
-                return tuple(traffic.find_vpcs_without_gateway(aws))
+                return tuple(find_vpcs_without_gateway(aws))
             if line.to not in REGION_CODES.values():
                 raise ReadError(f"{line.to} is no region that is known here")
             for name in {aws.region, line.to} - programs.keys():
-                programs[name] = traffic.list_programs(aws.at(name), now - self.window, now)
+                programs[name] = list_programs(aws.at(name), now - self.window, now)
             return tuple(dict.fromkeys(_causes(aws, line, programs[aws.region], programs[line.to])))
 
         for line in self.charged(aws, now):
@@ -217,14 +414,14 @@ def _causes(
     aws: Aws, line: TrafficLine, here: tuple[RunningProgram, ...], there: tuple[RunningProgram, ...]
 ) -> Iterator[TransferCause]:
     """Yield the possible causes of *line*, by its operation. Raises ReadError, and botocore's own errors."""
-    regions = traffic.buckets_by_region(aws, line.to)
+    regions = buckets_by_region(aws, line.to)
     if _REPLICATION_ENDING in line.operation:
-        yield from traffic.find_replications(aws, line.to, regions, there)
+        yield from find_replications(aws, line.to, regions, there)
     elif line.operation.startswith(_READING_OPERATIONS):
-        yield from traffic.find_readers(there, [name for name, at in regions.items() if at == aws.region])
+        yield from find_readers(there, [name for name, at in regions.items() if at == aws.region])
     else:
         far = [name for name, at in regions.items() if at == line.to]
-        yield from traffic.find_senders(aws, line.to, far, here, there)
+        yield from find_senders(aws, line.to, far, here, there)
 
 
 def _sized(aws: Aws, line: TrafficLine) -> TrafficLine:
@@ -240,7 +437,7 @@ def _sized(aws: Aws, line: TrafficLine) -> TrafficLine:
     unread = next((signal for signal in sizes.values() if isinstance(signal, Unreadable)), None)
     outer = [uri for uri in known if not any(uri != other and uri.startswith(other) for other in known)]
     size = sum(known[uri] for uri in outer)
-    copy = None if unread else storage_prices.read_storage_prices(aws.at(line.to)).cost("STANDARD", size)
+    copy = None if unread else storage.read_storage_prices(aws.at(line.to)).cost("STANDARD", size)
     return replace(line, causes=Value(there), size=unread or Value(size), copy=copy)
 
 

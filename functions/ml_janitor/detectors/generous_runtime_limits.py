@@ -10,14 +10,12 @@ from typing import Annotated
 
 from annotated_types import Interval
 
-from ml_janitor.aws.job_history import JobFamily
 from ml_janitor.aws.sagemaker_kinds import SEARCH
-from ml_janitor.core.cost import Cost
+from ml_janitor.aws.training_jobs import JobFamily
 from ml_janitor.core.durations import HOUR, format_age
-from ml_janitor.core.model import Change, Confidence, Rule, Verdict
-from ml_janitor.core.signals import Evidence
+from ml_janitor.core.model import Change, Confidence, Cost, Evidence, Rule, Verdict
 from ml_janitor.core.text import format_usd
-from ml_janitor.engine.family_adviser import FamilyAdviser
+from ml_janitor.engine.detector import FamilyAdviser
 
 
 def _hours(span: timedelta) -> str:

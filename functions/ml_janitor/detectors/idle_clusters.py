@@ -11,22 +11,26 @@ from functools import partial
 from typing import Any
 
 from ml_janitor.aws import metrics, tags
-from ml_janitor.aws.answers import read_signal
-from ml_janitor.aws.arns import Arn, target_in
+from ml_janitor.aws.calls import read_signal
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.metrics import GET_METRIC_DATA, Metric, MetricSeries
 from ml_janitor.aws.prices import GET_PRODUCTS, Price, total_price
 from ml_janitor.aws.sagemaker_kinds import CLUSTER, describe_resource, list_kind
-from ml_janitor.core.cost import HOURS_PER_MONTH, Cost
+from ml_janitor.aws.tags import Arn, target_in
 from ml_janitor.core.durations import HOUR, format_age
-from ml_janitor.core.model import Candidate, Confidence, Rule, Verdict
-from ml_janitor.core.signals import (
+from ml_janitor.core.model import (
+    HOURS_PER_MONTH,
     Absent,
+    Candidate,
+    Confidence,
+    Cost,
     Evidence,
     NotRead,
+    Rule,
     Signal,
     Unreadable,
     Value,
+    Verdict,
     as_evidence,
     map_signal,
 )

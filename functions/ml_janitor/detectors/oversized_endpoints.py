@@ -10,13 +10,11 @@ from typing import Annotated, Any
 
 from annotated_types import Interval
 
-from ml_janitor.aws import endpoint_load, tags
+from ml_janitor.aws import endpoints, tags
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.endpoint_load import LOAD_WINDOW, LoadedVariant
-from ml_janitor.aws.endpoints import EndpointSummary
-from ml_janitor.aws.instances import machine_of
+from ml_janitor.aws.endpoints import LOAD_WINDOW, EndpointSummary, LoadedVariant
 from ml_janitor.aws.metrics import GET_METRIC_DATA
-from ml_janitor.aws.prices import GET_PRODUCTS, Price
+from ml_janitor.aws.prices import GET_PRODUCTS, Price, machine_of
 from ml_janitor.aws.sagemaker_kinds import (
     COMPONENT,
     ENDPOINT,
@@ -26,13 +24,23 @@ from ml_janitor.aws.sagemaker_kinds import (
     describe_resource,
     list_kind,
 )
-from ml_janitor.core import sizing
-from ml_janitor.core.cost import HOURS_PER_MONTH, Cost
+from ml_janitor.core import capacity
+from ml_janitor.core.capacity import Fleet, InstanceSize, PeakLoad
 from ml_janitor.core.durations import format_age
-from ml_janitor.core.model import Candidate, Change, Confidence, Kept, Rule, Verdict
+from ml_janitor.core.model import (
+    HOURS_PER_MONTH,
+    Candidate,
+    Change,
+    Confidence,
+    Cost,
+    Evidence,
+    Kept,
+    Rule,
+    Signal,
+    Value,
+    Verdict,
+)
 from ml_janitor.core.ownership import production_environment
-from ml_janitor.core.signals import Evidence, Signal, Value
-from ml_janitor.core.sizing import Fleet, InstanceSize, PeakLoad
 from ml_janitor.core.text import format_usd
 from ml_janitor.engine.detector import Detector, allow
 
@@ -89,7 +97,7 @@ class OversizedEndpoints(Detector[SizedEndpoint]):
             allow(action)
             for action in (
                 tags.GET_RESOURCES,
-                endpoint_load.DESCRIBE_SCALABLE_TARGETS,
+                endpoints.DESCRIBE_SCALABLE_TARGETS,
                 GET_METRIC_DATA,
                 GET_PRODUCTS,
             )
@@ -104,7 +112,7 @@ class OversizedEndpoints(Detector[SizedEndpoint]):
         """Yield the load of every endpoint, with Inference Recommender's results for its models."""
         jobs = list_kind(aws, RECOMMENDATION, dict, StatusEquals="COMPLETED", **OLDEST_FIRST)
         newest = {job["ModelName"]: job["JobName"] for job in jobs.items if "ModelName" in job}
-        for endpoint in endpoint_load.read_endpoint_loads(aws, now):
+        for endpoint in endpoints.read_endpoint_loads(aws, now):
             variants = endpoint.variants.value if isinstance(endpoint.variants, Value) else ()
             yield SizedEndpoint(
                 target=endpoint.target,
@@ -123,7 +131,7 @@ class OversizedEndpoints(Detector[SizedEndpoint]):
     def decide(self, candidate: SizedEndpoint, now: datetime) -> Verdict:
         """Replay each variant's peaks on cheaper fleets, and keep nothing above the head-room."""
         rule = Rule()
-        variants = endpoint_load.judgeable_variants(candidate.summary, candidate.variants, rule, now)
+        variants = endpoints.judgeable_variants(candidate.summary, candidate.variants, rule, now)
         if isinstance(variants, Kept):
             return variants
         for result in candidate.recommended:
@@ -177,13 +185,13 @@ class OversizedEndpoints(Detector[SizedEndpoint]):
         if (current := next((size for size in sizes if size.type == served.type), None)) is None:
             return rule.unknown(f"the price of {served.type} is unknown")
         now = Fleet(current, (running,) * len(loads))
-        best = sizing.cheapest_fleet([now, *self.fleets(served, loads, sizes, current)]) or now
+        best = capacity.cheapest_fleet([now, *self.fleets(served, loads, sizes, current)]) or now
         saved = now.hourly_usd - best.hourly_usd
         change = self.change(candidate, served, best)
         quiet = (
             0
             if served.sleeps or production_environment(candidate.target)
-            else sizing.count_quiet_hours(loads)
+            else capacity.count_quiet_hours(loads)
         )
         if quiet >= _LEAST_QUIET_HOURS and now.hourly_usd * quiet / _HOURS_PER_WEEK > saved:
             best, saved = now, now.hourly_usd * quiet / _HOURS_PER_WEEK
@@ -206,7 +214,7 @@ class OversizedEndpoints(Detector[SizedEndpoint]):
         """Yield fleets that could carry it for less: without scaling first, which is the smaller change."""
         running = served.variant.instances
         if served.hosts:
-            yield sizing.switched_fleet(loads, running, current)
+            yield capacity.switched_fleet(loads, running, current)
             return
         least = min(running, self.min_instances)
         cheaper = [
@@ -214,12 +222,12 @@ class OversizedEndpoints(Detector[SizedEndpoint]):
             for size in sizes
             if size.hourly_usd <= current.hourly_usd and bool(size.gpus) == bool(current.gpus)
         ]
-        for plan in (sizing.steady_fleet, sizing.scaled_fleet):
+        for plan in (capacity.steady_fleet, capacity.scaled_fleet):
             for size in (current, *cheaper):
                 yield plan(loads, running, size, self.headroom, least)
         if served.sleeps:
             for size in (current, *cheaper):
-                yield sizing.scaled_fleet(loads, running, size, self.headroom, 0)
+                yield capacity.scaled_fleet(loads, running, size, self.headroom, 0)
 
     def words(self, proposal: FleetProposal) -> str:
         """Return one proposal in a sentence."""

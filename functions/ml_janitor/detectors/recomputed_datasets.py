@@ -16,7 +16,7 @@ from typing import Annotated, Any, NamedTuple
 from annotated_types import Interval
 
 from ml_janitor.aws import s3, tags
-from ml_janitor.aws.answers import ReadError, as_signal
+from ml_janitor.aws.calls import ReadError, as_signal
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.images import DESCRIBE_IMAGES, IMAGE_REFERENCE
 from ml_janitor.aws.prices import GET_PRODUCTS, Price, PricedComponent
@@ -29,12 +29,25 @@ from ml_janitor.aws.sagemaker_kinds import (
     describe_resource,
     texts_in,
 )
-from ml_janitor.core.cost import HOURS_PER_MONTH, Cost
+from ml_janitor.core.commitment import family_name
 from ml_janitor.core.durations import HOUR, format_age
-from ml_janitor.core.job_families import family_name
-from ml_janitor.core.model import Candidate, Change, Confidence, Rule, Target, Verdict
-from ml_janitor.core.signals import Absent, Evidence, NotRead, Signal, Unreadable, Value
-from ml_janitor.core.signals import as_evidence as shown
+from ml_janitor.core.model import (
+    HOURS_PER_MONTH,
+    Absent,
+    Candidate,
+    Change,
+    Confidence,
+    Cost,
+    Evidence,
+    NotRead,
+    Rule,
+    Signal,
+    Target,
+    Unreadable,
+    Value,
+    Verdict,
+)
+from ml_janitor.core.model import as_evidence as shown
 from ml_janitor.core.text import escape_text, format_time, format_usd
 from ml_janitor.engine.detector import Detector, allow
 

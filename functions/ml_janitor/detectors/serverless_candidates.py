@@ -12,17 +12,28 @@ from typing import Annotated, Any
 
 from annotated_types import Interval
 
-from ml_janitor.aws import endpoint_load, metrics, tags
+from ml_janitor.aws import endpoints, metrics, tags
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.endpoint_load import LOAD_HOURS, LOAD_WINDOW, LoadedEndpoint, LoadedVariant
-from ml_janitor.aws.instances import memory_gib
+from ml_janitor.aws.endpoints import LOAD_HOURS, LOAD_WINDOW, LoadedEndpoint, LoadedVariant
 from ml_janitor.aws.metrics import GET_METRIC_DATA, LIST_METRICS, Metric
-from ml_janitor.aws.prices import GET_PRODUCTS, Price
+from ml_janitor.aws.prices import GET_PRODUCTS, Price, memory_gib
 from ml_janitor.aws.sagemaker_kinds import COMPONENT, ENDPOINT, ENDPOINT_CONFIG, MODEL, describe_resource
-from ml_janitor.core.cost import HOURS_PER_MONTH, Cost
-from ml_janitor.core.model import Candidate, Change, Confidence, Finding, Kept, Rule, Target, Verdict
+from ml_janitor.core.model import (
+    HOURS_PER_MONTH,
+    Candidate,
+    Change,
+    Confidence,
+    Cost,
+    Evidence,
+    Finding,
+    Kept,
+    Rule,
+    Signal,
+    Target,
+    Value,
+    Verdict,
+)
 from ml_janitor.core.ownership import production_environment
-from ml_janitor.core.signals import Evidence, Signal, Value
 from ml_janitor.core.text import format_usd
 from ml_janitor.engine.detector import Detector, allow
 
@@ -63,7 +74,7 @@ class ServerlessCandidates(Detector[QuietEndpoint]):
         *(allow(kind.lists) for kind in (ENDPOINT, COMPONENT)),
         *(allow(kind.describes, on=kind.every) for kind in (ENDPOINT, ENDPOINT_CONFIG, MODEL)),
         allow(tags.LIST_TAGS, on=ENDPOINT.every),
-        *(allow(action) for action in (tags.GET_RESOURCES, endpoint_load.DESCRIBE_SCALABLE_TARGETS)),
+        *(allow(action) for action in (tags.GET_RESOURCES, endpoints.DESCRIBE_SCALABLE_TARGETS)),
         *(allow(action) for action in (LIST_METRICS, GET_METRIC_DATA, GET_PRODUCTS)),
     )
 
@@ -86,7 +97,7 @@ class ServerlessCandidates(Detector[QuietEndpoint]):
         """Yield the load of every endpoint; models are described only where everything else speaks for it."""
         prices = tuple(aws.prices.serverless(aws.region, size) for size in range(1, MOST_SERVERLESS_GB + 1))
         measured = _longest_start(aws, now)
-        for endpoint in endpoint_load.read_endpoint_loads(aws, now, ("ModelLatency", "Sum"), only=only):
+        for endpoint in endpoints.read_endpoint_loads(aws, now, ("ModelLatency", "Sum"), only=only):
             variants = endpoint.variants.value if isinstance(endpoint.variants, Value) else ()
             kind = variants[0].type if variants else ""
             candidate = QuietEndpoint(
@@ -104,7 +115,7 @@ class ServerlessCandidates(Detector[QuietEndpoint]):
     def decide(self, candidate: QuietEndpoint, now: datetime) -> Verdict:
         """Compare the price of its instances with its own requests at serverless prices."""
         rule, endpoint = Rule(), candidate.endpoint
-        variants = endpoint_load.judgeable_variants(endpoint.summary, endpoint.variants, rule, now)
+        variants = endpoints.judgeable_variants(endpoint.summary, endpoint.variants, rule, now)
         if isinstance(variants, Kept):
             return variants
         if (reason := why_not_serverless(endpoint, variants)) is not None:
@@ -267,7 +278,7 @@ def unsupported_need(model: dict[str, Any]) -> str | None:
 
 def _longest_start(aws: Aws, now: datetime) -> float | None:
     """Return the longest ModelSetupTime of all serverless endpoints here within two weeks, in seconds."""
-    listed = metrics.list_series(aws, endpoint_load.SAGEMAKER_NAMESPACE, "ModelSetupTime")
+    listed = metrics.list_series(aws, endpoints.SAGEMAKER_NAMESPACE, "ModelSetupTime")
     names = listed.value if isinstance(listed, Value) else ()
     series = [Metric(metric.namespace, metric.name, metric.dimensions, "Maximum") for metric in names]
     data = metrics.read_metrics(aws, series, now - LOAD_WINDOW, now)

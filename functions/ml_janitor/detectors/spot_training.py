@@ -10,16 +10,14 @@ from typing import Annotated
 
 from annotated_types import Interval
 
-from ml_janitor.aws.job_history import JobFamily, PastJob
 from ml_janitor.aws.sagemaker_kinds import SEARCH
-from ml_janitor.core.cost import HOURS_PER_MONTH, Cost
+from ml_janitor.aws.training_jobs import JobFamily, PastJob
+from ml_janitor.core.capacity import Interruption, Purchase, SpotCapacity, best_purchase
 from ml_janitor.core.durations import HOUR, WEEK, format_age
-from ml_janitor.core.model import Change, Confidence, Rule, Verdict
+from ml_janitor.core.model import HOURS_PER_MONTH, Change, Confidence, Cost, Evidence, Rule, Value, Verdict
 from ml_janitor.core.ownership import production_environment
-from ml_janitor.core.signals import Evidence, Value
-from ml_janitor.core.spot import Interruption, Purchase, SpotCapacity, best_purchase
 from ml_janitor.core.text import format_usd
-from ml_janitor.engine.family_adviser import FamilyAdviser
+from ml_janitor.engine.detector import FamilyAdviser
 
 _INTERRUPTION_TAG = "janitor:interruption"
 _LONGEST_SPOT_WAIT = timedelta(days=28)

@@ -13,7 +13,8 @@ from annotated_types import Interval
 
 from ml_janitor.aws import tags
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.idle_shutdown import (
+from ml_janitor.aws.sagemaker_kinds import DOMAIN, SPACE, USER_PROFILE, SageMakerKind, list_kind
+from ml_janitor.aws.studio_apps import (
     IDLE_SHUTDOWN_APPS,
     JUPYTER_LAB,
     SHARED_SPACE,
@@ -23,11 +24,19 @@ from ml_janitor.aws.idle_shutdown import (
     shutdown_layer,
     shutdown_timeout,
 )
-from ml_janitor.aws.sagemaker_kinds import DOMAIN, SPACE, USER_PROFILE, SageMakerKind, list_kind
 from ml_janitor.core.durations import format_age
-from ml_janitor.core.model import Candidate, Change, Confidence, Rule, Target, Verdict
-from ml_janitor.core.signals import Signal, Unreadable, Value
-from ml_janitor.core.signals import as_evidence as shown
+from ml_janitor.core.model import (
+    Candidate,
+    Change,
+    Confidence,
+    Rule,
+    Signal,
+    Target,
+    Unreadable,
+    Value,
+    Verdict,
+)
+from ml_janitor.core.model import as_evidence as shown
 from ml_janitor.engine.detector import Detector, allow
 
 _PLACE_KINDS = (DOMAIN, USER_PROFILE, SPACE)

@@ -2,29 +2,199 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from itertools import product
+from typing import Any
 
-from ml_janitor.aws import s3, sagemaker_kinds, tags, trail
+from ml_janitor.aws import metrics, s3, sagemaker_kinds, tags
+from ml_janitor.aws.calls import USER_AGENT, Listing
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.sagemaker_kinds import ENDPOINT, ENDPOINT_CONFIG, MODEL
-from ml_janitor.aws.users import (
-    ARTIFACT_MEMBERS,
-    CONFIG_NAME,
-    DEFINITION_MEMBER,
-    MODEL_NAME,
-    USER_KINDS,
-    USER_MEMBERS,
-    ResourceUsers,
-    names_in,
+from ml_janitor.aws.sagemaker_kinds import (
+    ENDPOINT,
+    ENDPOINT_CONFIG,
+    MODEL,
+    DescribedResources,
+    SageMakerKind,
+    texts_in,
 )
 from ml_janitor.core.durations import format_age
-from ml_janitor.core.model import Candidate, Confidence, Finding, Kept, Rule, Target, Verdict
-from ml_janitor.core.signals import Absent, Signal, Unreadable, Value
-from ml_janitor.core.signals import as_evidence as shown
+from ml_janitor.core.model import (
+    Absent,
+    Candidate,
+    Confidence,
+    Finding,
+    Kept,
+    Rule,
+    Signal,
+    Target,
+    Unreadable,
+    Value,
+    Verdict,
+)
+from ml_janitor.core.model import as_evidence as shown
 from ml_janitor.core.text import format_size
 from ml_janitor.engine.detector import Detector, allow
+
+# --- users ----------------------------------------------------------------------------------------
+#
+# Finds users of models and endpoint configurations in descriptions, Search and CloudTrail.
+
+CONFIG_NAME, MODEL_NAME, DEFINITION_MEMBER = "EndpointConfigName", "ModelName", "PipelineDefinition"
+"""Members that name used resources. A pipeline's definition is a text: every word counts as a name."""
+
+ARTIFACT_MEMBERS = ("ModelPackageName", "ModelPackageArn", "ModelDataUrl", "S3Uri")
+"""Members with the parts of a model, and with the identity and content of a package."""
+
+USER_MEMBERS: Mapping[SageMakerKind, tuple[str, ...]] = {
+    sagemaker_kinds.ENDPOINT: (CONFIG_NAME,),
+    sagemaker_kinds.ENDPOINT_CONFIG: (),  # a configuration uses models only if it is in use itself
+    sagemaker_kinds.COMPONENT: (MODEL_NAME,),
+    sagemaker_kinds.EXPERIMENT: (MODEL_NAME,),
+    sagemaker_kinds.TRANSFORM_JOB: (MODEL_NAME,),
+    sagemaker_kinds.MODEL_PACKAGE: ARTIFACT_MEMBERS,
+    sagemaker_kinds.PIPELINE: (DEFINITION_MEMBER,),
+}
+"""Possible users of a model or configuration, and the members that name them, however deep."""
+
+USER_KINDS = (*USER_MEMBERS, sagemaker_kinds.MODEL, sagemaker_kinds.MODEL_PACKAGE_GROUP)
+"""The kinds to list: models, and their possible users."""
+
+USER_FILTERS: Mapping[SageMakerKind, Mapping[str, str]] = {
+    sagemaker_kinds.MODEL_PACKAGE: {"ModelApprovalStatus": "Approved"},
+    sagemaker_kinds.TRANSFORM_JOB: {"StatusEquals": sagemaker_kinds.IN_PROGRESS},
+}
+DELETION_CALL = "DeleteEndpoint"
+DEPLOYMENT_CALLS = ("CreateEndpoint", "UpdateEndpoint", "CreateInferenceComponent")
+"""Calls that use the resources they name: a daily deployment may be missing at night."""
+
+MOST_TRAIL_PAGES = 100
+"""5,000 events of one name: a minute at CloudTrail's pace."""
+
+type MemberName = tuple[str, str]
+"""A member and its value: ("ModelName", "churn"). A model and a configuration may have the same name."""
+
+
+@dataclass(slots=True)
+class ResourceUsers:
+    """
+    The users of resources, by the resource's name in any case; *errors* are failed reads, which may hide
+    users.
+
+    *undos* is why the janitor may need a resource, to bring back an endpoint that it deleted.
+    """
+
+    errors: list[str] = field(default_factory=list)
+    _by_name: dict[MemberName, str] = field(default_factory=dict)
+    undos: str | None = None
+    _served: set[str] = field(default_factory=set)
+
+    def add(self, user: str, names: Iterable[MemberName]) -> None:
+        """Let *user* use all *names*."""
+        for member, name in names:
+            self._by_name.setdefault((member, name.rstrip("/").lower()), user)
+
+    def described(self, aws: Aws, kind: SageMakerKind) -> DescribedResources:
+        """
+        Describe all resources of a *kind* in `USER_MEMBERS`: only approved packages, and jobs in progress.
+
+        A Failed endpoint serves nothing, and uses nothing.
+        """
+        listing = sagemaker_kinds.describe_all(aws, kind, **USER_FILTERS.get(kind, {}))
+        self.errors += [] if listing.error is None else [listing.error]
+        for target, description in listing.items:
+            if _serves_nothing(description):
+                continue
+            if isinstance(description, Value):
+                self.add(f"{kind.words} {target.name}", names_in(description.value, USER_MEMBERS[kind]))
+            elif isinstance(description, Unreadable):
+                self.errors.append(description.error)
+        return listing
+
+    def deployed(self, aws: Aws, since: datetime, until: datetime) -> None:
+        """
+        Add the deployments in that time, by CloudTrail: each used the resources that it names.
+
+        An endpoint that the janitor deleted and that was deployed before *since* had a configuration that
+        only the janitor's ledger knows.
+        """
+        names = set[str]()
+        for call in (*DEPLOYMENT_CALLS, DELETION_CALL):
+            remembered = until - metrics.EVENT_RETENTION
+            start = remembered if call == DELETION_CALL else max(since, remembered)
+            events = metrics.look_up_events(aws, call, start, until, most_pages=MOST_TRAIL_PAGES)
+            self.errors += [] if events.error is None else [events.error]
+            for event in (call_event for call_event in events.items if call_event.succeeded):
+                endpoints = set(texts_in(event.request, "EndpointName"))
+                if call != DELETION_CALL:
+                    names |= endpoints
+                    used = names_in(event.request, (CONFIG_NAME, MODEL_NAME))
+                    self.add(f"{call} on {event.at:%Y-%m-%d}", used)
+                elif USER_AGENT in event.agent and not endpoints <= names:
+                    self.undos = f"ML Janitor deleted endpoint {', '.join(endpoints)} on {event.at:%Y-%m-%d}"
+
+    def searched(self, models: Listing[Mapping[str, Any]], since: datetime) -> dict[str, Mapping[str, Any]]:
+        """
+        Add the users of *models* by Search: their endpoints, and their last transform job, if after *since*.
+
+        Return each model's record by its name. Search lags behind by an unknown time.
+        """
+        self.errors += [] if models.error is None else [models.error]
+        for record in models.items:
+            used = [(MODEL_NAME, record["Model"]["ModelName"])]
+            for endpoint in record.get("Endpoints", ()):
+                self._served.add(endpoint["EndpointName"])
+                if not _serves_nothing(Value(endpoint)):
+                    self.add(f"endpoint {endpoint['EndpointName']}", used)
+            if job := record.get("LastBatchTransformJob"):
+                at = job.get("TransformEndTime", job["CreationTime"])
+                if at > since:
+                    self.add(f"transform job {job['TransformJobName']} of {at:%Y-%m-%d}", used)
+        return {record["Model"]["ModelName"]: record for record in models.items}
+
+    def check_configurations(self, endpoints: DescribedResources, there: Collection[str]) -> None:
+        """
+        Note the *endpoints* that may serve any model: those whose configuration is not *there* any more.
+
+        They run on without it. If Search names the model of an endpoint, the endpoint is known all the same.
+        """
+        for endpoint, description in endpoints.items:
+            if _serves_nothing(description):
+                continue
+            if isinstance(description, Value) and endpoint.name not in self._served:
+                names = {name for _, name in names_in(description.value, (CONFIG_NAME,))}
+                self.errors += [
+                    f"endpoint {endpoint.name} serves what its deleted configuration {name} named"
+                    for name in sorted(names.difference(there))
+                ]
+
+    def of(self, *names: MemberName, loads: Iterable[str] = ()) -> Signal[str]:
+        """Return a user of a resource with one of *names*, or of its *loads*; `Absent` if all was read."""
+        called = (*names, *product(ARTIFACT_MEMBERS, loads))
+        keys = [(member, name.rstrip("/").lower()) for member, name in called]
+        user = next((self._by_name[key] for key in keys if key in self._by_name), None)
+        if user is not None:
+            return Value(user)
+        return Unreadable("; ".join(self.errors)) if self.errors else Absent()
+
+
+def _serves_nothing(description: Signal[dict[str, Any]]) -> bool:
+    return isinstance(description, Value) and description.value.get("EndpointStatus") == "Failed"
+
+
+def names_in(description: Mapping[str, Any], members: Sequence[str]) -> list[MemberName]:
+    """Return the names under *members* of a description, however deep."""
+    return [
+        (member, name)
+        for member in members
+        for text in texts_in(description, member)
+        for name in (re.findall(r"[\w-]+", text) if member == DEFINITION_MEMBER else [text])
+    ]
+
+
+# --- unused serving resources ---------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +225,7 @@ class UnusedServingResources(Detector[ServingResource]):
         *(allow(kind.lists, on=kind.listed_on) for kind in USER_KINDS),
         *(allow(kind.describes, on=kind.every) for kind in USER_MEMBERS),
         *(allow(tags.LIST_TAGS, on=kind.every) for kind in (ENDPOINT_CONFIG, MODEL)),
-        *(allow(action) for action in (sagemaker_kinds.SEARCH, tags.GET_RESOURCES, trail.LOOKUP_EVENTS)),
+        *(allow(action) for action in (sagemaker_kinds.SEARCH, tags.GET_RESOURCES, metrics.LOOKUP_EVENTS)),
         allow("s3:ListBucket", on="arn:aws:s3:::*"),
     )
 

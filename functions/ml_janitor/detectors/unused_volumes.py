@@ -7,15 +7,26 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from ml_janitor.aws import logs, tags
+from ml_janitor.aws import metrics, tags
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import GET_PRODUCTS, Price
 from ml_janitor.aws.sagemaker_kinds import APP, NOTEBOOK, SPACE, describe_resource, list_kind
-from ml_janitor.core.cost import Cost
 from ml_janitor.core.durations import format_age
-from ml_janitor.core.model import Candidate, Change, Confidence, Rule, Target, Verdict
-from ml_janitor.core.signals import Absent, NotRead, Signal, Unreadable, Value
-from ml_janitor.core.signals import as_evidence as shown
+from ml_janitor.core.model import (
+    Absent,
+    Candidate,
+    Change,
+    Confidence,
+    Cost,
+    NotRead,
+    Rule,
+    Signal,
+    Target,
+    Unreadable,
+    Value,
+    Verdict,
+)
+from ml_janitor.core.model import as_evidence as shown
 from ml_janitor.engine.detector import Detector, allow
 
 _STUDIO_LOGS = "/aws/sagemaker/studio"
@@ -55,7 +66,7 @@ class UnusedVolumes(Detector[UnusedVolume]):
         *(allow(kind.lists) for kind in (NOTEBOOK, SPACE, APP)),
         allow(NOTEBOOK.describes, on=NOTEBOOK.every),
         *(allow(tags.LIST_TAGS, on=kind.every) for kind in (NOTEBOOK, SPACE)),
-        allow(logs.DESCRIBE_LOG_STREAMS, on=f"log-group:{_STUDIO_LOGS}:*"),
+        allow(metrics.DESCRIBE_LOG_STREAMS, on=f"log-group:{_STUDIO_LOGS}:*"),
         *(allow(action) for action in (tags.GET_RESOURCES, GET_PRODUCTS)),
     )
 
@@ -100,7 +111,7 @@ class UnusedVolumes(Detector[UnusedVolume]):
             ),
         )
         running, price = dict(apps.items), aws.prices.volume(aws.region, "Studio")
-        active = logs.active_streams(aws, _STUDIO_LOGS, since)
+        active = metrics.active_streams(aws, _STUDIO_LOGS, since)
         for target, entry, changed in spaces.items:
             place = entry["DomainId"], entry["SpaceName"]
             app: Signal[str] = Value(running[place], APP.lists) if place in running else Absent(APP.lists)

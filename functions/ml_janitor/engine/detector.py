@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from fnmatch import fnmatchcase
 from typing import Any, ClassVar, Protocol
 
 from ml_janitor.aws import tags
-from ml_janitor.aws.arns import Arn
+from ml_janitor.aws.calls import is_refusal
 from ml_janitor.aws.client import Aws
+from ml_janitor.aws.prices import GET_PRODUCTS
+from ml_janitor.aws.sagemaker_kinds import SEARCH, TRAINING_JOB
+from ml_janitor.aws.tags import Arn
+from ml_janitor.aws.training_jobs import JobFamily, read_job_families
 from ml_janitor.core.model import Candidate, Change, Confidence, Effect, Target, Verdict
 
 KIND_SERVICES = {
@@ -311,3 +316,85 @@ class Detector[C: Candidate](ABC):
     @classmethod
     def summary(cls) -> str:
         return (cls.__doc__ or "").strip().splitlines()[0].strip()
+
+
+# --- undo roles -----------------------------------------------------------------------------------
+#
+# Limits the execution roles that the undo function may hand to SageMaker to `undo_roles`. Pure.
+
+PASS_ROLE = "iam:PassRole"  # noqa: S105 - an action
+PASSED_TO_SAGEMAKER = (Condition("StringEquals", "iam:PassedToService", ("sagemaker.amazonaws.com",)),)
+
+
+def pass_role_grants(roles: Sequence[str], *, source: str) -> tuple[Grant, ...]:
+    """Return the permissions to hand each of *roles* (ARNs, or globs over them) to SageMaker."""
+    return tuple(implied_grant(PASS_ROLE, on=role, source=source, when=PASSED_TO_SAGEMAKER) for role in roles)
+
+
+def key_grant(source: str) -> Grant:
+    """Return the permission to have SageMaker use the KMS key of a created resource."""
+    for_aws = Condition("Bool", "kms:GrantIsForAWSResource", ("true",))
+    return implied_grant("kms:CreateGrant", on="key/*", source=source, when=(for_aws,))
+
+
+def missing_role_setting(roles: Sequence[str], role: str) -> str:
+    """Return the setting that lets the undo function hand over *role*; "" if *roles* list it."""
+    if not role or any(
+        fnmatchcase(_without_partition(role), _without_partition(allowed)) for allowed in roles
+    ):
+        return ""
+    return f'undo_roles = ["{role}"] in janitor'
+
+
+def call_passing_role(call: Callable[[], object], role: str) -> None:
+    """Make *call*, which hands *role* to SageMaker. Raises CannotActError if AWS refuses PassRole."""
+    try:
+        call()
+    except Exception as error:
+        if not is_refusal(error, ("AccessDeniedException", "AccessDenied"), PASS_ROLE):
+            raise
+        raise CannotActError(
+            f"not authorized to perform {PASS_ROLE} on its role {role}: list that in undo_roles, or have it "
+            "undone by hand by somebody who is"
+        ) from error
+
+
+def _without_partition(arn: str) -> str:
+    """
+    Return *arn* from its service on: a stack grants ARNs of the standard partition
+    in its own partition.
+    """
+    return arn.split(":", 2)[-1]
+
+
+# --- family adviser -------------------------------------------------------------------------------
+#
+# The common reading of advisers on families of training jobs.
+
+
+@dataclass(frozen=True)
+class FamilyAdviser(Detector[JobFamily]):
+    """The base of detectors of families of jobs that completed within *window*."""
+
+    kinds = (TRAINING_JOB.type,)
+    reads = (allow(SEARCH), allow(GET_PRODUCTS))
+    own_tags = False
+
+    window: timedelta = timedelta(days=60)
+
+    def find(self, aws: Aws, now: datetime) -> Iterator[JobFamily]:
+        """Read every family, from one search over all jobs."""
+        return read_job_families(aws, now - self.window, now)
+
+    def look(self, aws: Aws, target: Target, now: datetime) -> JobFamily | None:
+        """Read the family *target*, or the family of the job *target*; None if it completed no job."""
+        arn = target.arn.lower()
+        return next(
+            (
+                job_family
+                for job_family in self.find(aws, now)
+                if arn
+                in {job_family.target.arn.lower(), *(job.target.arn.lower() for job in job_family.jobs)}
+            ),
+            None,
+        )

@@ -6,30 +6,25 @@ every step of both. Laws 7 and 8.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Protocol
 
 from boto3.dynamodb.conditions import Attr
 from pydantic import TypeAdapter
 
-from ml_janitor.core.cause import Cause, CauseCode
+from ml_janitor.aws.client import READ_OPERATIONS
+from ml_janitor.core.model import HOURS_PER_MONTH, Finding, Target, finding_id
+from ml_janitor.core.results import Cause, CauseCode, Result
 from ml_janitor.engine.detector import CannotActError
-from ml_janitor.ledger.action import Action, Stage, saving_per_hour
-from ml_janitor.ledger.macs import (
-    SIGNED_STAGES,
-    MacProvider,
-    NoUndoKey,
-    UnverifiedError,
-    check_unsigned_age,
-    sign_action,
-    signed_content,
-    verify_action,
-)
-from ml_janitor.ledger.messages import WarningMessages
+from ml_janitor.ledger.findings import WarningMessages
 from ml_janitor.ledger.table import (
     EXPIRES_ATTRIBUTE,
     IF_ABSENT,
@@ -42,6 +37,298 @@ from ml_janitor.ledger.table import (
 
 if TYPE_CHECKING:
     from ml_janitor.core.results import Result
+
+# --- action ---------------------------------------------------------------------------------------
+#
+# One action: the change that the janitor makes to a finding's resource, and its progress.
+
+MOST_TRIES = 3
+"""Tries of an act or an undo before a person has to look."""
+
+
+STEP_REFUSED = "refused"
+"""State of a step that AWS refused for certain: the step changed nothing."""
+
+
+_SAVING_PRECISION = Decimal("0.00000001")
+"""Precision of dollars per hour: a gigabyte costs a few hundred-thousandths of a dollar an hour."""
+
+
+class Stage(StrEnum):
+    """
+    The stage of an action.
+
+    If no run works on an action that is `acting` or `undoing`, its run broke off.
+    A `withdrawn` action changed nothing.
+    """
+
+    ACTING = "acting"
+    ACTED = "acted"
+    FAILED = "failed"
+    UNDOING = "undoing"
+    UNDONE = "undone"
+    WITHDRAWN = "withdrawn"
+
+
+UNFINISHED_STAGES = frozenset({Stage.ACTING, Stage.FAILED})
+UNDOABLE_STAGES = frozenset({Stage.ACTING, Stage.ACTED, Stage.FAILED, Stage.UNDOING})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Action(WarningMessages):
+    """
+    One clean-up of one finding, under one warning.
+
+    *undo* is the data that the detector's `prepare` returned. *steps* maps each step's name, the undo's steps
+    included, to "begun", "done", "refused" or "forgotten". *waits* counts the attempts that ended without an
+    error because they wait for AWS. *asked* counts the attempts before somebody asked for the undo, at
+    *asked_at*. *hourly_usd* is the saving per hour; None is unknown. The action saves money until it is
+    undone, until *until*, when the waste would have ended by itself, or until *over*: a person asked for the
+    undo, or the resource was seen running again or made anew. *broke* is true if the last attempt failed with
+    *error*. *told* is the `mark` that the message shows, so that a later run changes a message that could not
+    be changed. *became* says what an undo made of the resource if it did not simply bring the resource back.
+    *mac* authenticates the action at stage *signed*.
+    """
+
+    sk: str
+    pk: str = ""
+    detector: str
+    target: Target
+    stage: Stage
+    warned: datetime
+    began: datetime
+    undo: Mapping[str, Any]
+    by: str = ""
+    attempts: int = 1
+    waits: int = 0
+    asked: int = 0
+    asked_at: datetime | None = None
+    ended: datetime | None = None
+    error: str = ""
+    steps: Mapping[str, str] = field(default_factory=dict)
+    hourly_usd: Decimal | None = None
+    undone_by: str = ""
+    undone: datetime | None = None
+    became: str = ""
+    broke: bool = False
+    until: datetime | None = None
+    over: datetime | None = None
+    told: str = ""
+    mac: str = ""
+    signed: str = ""
+
+    @property
+    def mark(self) -> str:
+        """The progress that its message has to show."""
+        return f"{self.stage} {self.attempts}{' failed' if self.broke else ''}"
+
+    @property
+    def id(self) -> str:
+        """The id of the finding that the action cleaned up."""
+        return finding_id(self.detector, self.target.key)
+
+    @property
+    def failures(self) -> int:
+        """
+        The number of failed attempts in a row, including a running one.
+
+        Once somebody has asked for the undo, only the attempts of the undo count.
+        """
+        return self.attempts - max(self.waits, self.asked)
+
+    @property
+    def touched(self) -> bool:
+        """
+        True if the act may have changed the resource. A step that was begun may be
+        done; a step that AWS refused is not.
+        """
+        return any(step.startswith("act: ") and how != STEP_REFUSED for step, how in self.steps.items())
+
+    @property
+    def coming_back(self) -> bool:
+        """True if its undo has begun. A requested undo may not have begun yet."""
+        return any(step.startswith("undo: ") for step in self.steps)
+
+    @property
+    def given_up(self) -> bool:
+        """True if the janitor does not try the action again by itself."""
+        return self.failures >= MOST_TRIES
+
+
+def saving_per_hour(result: Result) -> tuple[Decimal | None, datetime | None]:
+    """
+    Return the dollars per hour that the end of *result*'s waste saves, and the end of the saving.
+
+    None stands for unknown. For a job whose end is unknown, the saving is unknown.
+    """
+    cost = result.verdict.cost if isinstance(result.verdict, Finding) else None
+    if cost is None:
+        return None, None
+    if cost.accrued_usd is not None and cost.until is None:
+        return None, None
+    hourly = cost.hourly_usd
+    if hourly is None and cost.monthly_usd is not None:
+        hourly = cost.monthly_usd / HOURS_PER_MONTH
+    return None if hourly is None else hourly.quantize(_SAVING_PRECISION), cost.until
+
+
+# --- macs -----------------------------------------------------------------------------------------
+#
+# Signs the data that undoes an action with an HMAC key of KMS, and verifies it before the janitor uses it.
+#
+# Everybody who can write to the table can write anything into it. Only callers that may also call GenerateMac
+# with the deployment's key can make the janitor act on an item. The steps of an action are not signed: they
+# only say which calls are left out.
+
+MAC_ALGORITHM = "HMAC_SHA_256"
+
+_DEPLOY_TIME = timedelta(hours=1)
+"""
+Time after the key's creation in which a function of the version before
+may still write unsigned actions.
+"""
+
+SIGNED_STAGES = UNFINISHED_STAGES | {Stage.ACTED}
+"""
+The stages that a MAC covers. The roles that act write them. During an undo, an action keeps the MAC of the
+stage before: the undo function has no permission to make a MAC, so it cannot forge an action.
+"""
+
+
+class NoUndoKeyError(Exception):
+    """There is no undo key where a record has to be signed or verified."""
+
+
+class UnverifiedError(Exception):
+    """The janitor did not sign this record, and does nothing from it; *cause* says so."""
+
+    def __init__(self, cause: Cause) -> None:
+        super().__init__(cause.why.name)
+        self.cause = cause
+
+
+class MacProvider(Protocol):
+    """A maker and verifier of message authentication codes."""
+
+    def sign(self, content: bytes) -> str:
+        """Return the code of *content*, as text. Raises AWS's errors."""
+
+    def verify(self, content: bytes, mac: str) -> bool:
+        """Return whether *mac* is the code of *content*. Raises AWS's errors."""
+
+    def since(self) -> datetime:
+        """Return the time since which codes exist. Raises AWS's errors."""
+
+
+class KmsMacs:
+    """The codes of the KMS key *key*, the key's id or ARN."""
+
+    def __init__(self, client: Any, key: str) -> None:
+        self._client = client
+        self._about = {"KeyId": key, "MacAlgorithm": MAC_ALGORITHM}
+
+    def sign(self, content: bytes) -> str:
+        """Return the code of *content*'s digest: GenerateMac takes 4,096 bytes (API reference)."""
+        answer = self._client.generate_mac(Message=sha256(content).digest(), **self._about)
+        return b64encode(answer["Mac"]).decode()
+
+    def verify(self, content: bytes, mac: str) -> bool:
+        """
+        Return whether *mac* is the code of *content*. VerifyMac answers any
+        other with KMSInvalidMacException.
+        """
+        from botocore.exceptions import ClientError
+
+        try:
+            code = b64decode(mac, validate=True)
+        except ValueError:
+            return False
+        if not code:
+            return False
+        try:
+            answer = self._client.verify_mac(Message=sha256(content).digest(), Mac=code, **self._about)
+        except ClientError as error:
+            if error.response.get("Error", {}).get("Code") == "KMSInvalidMacException":
+                return False
+            raise
+        return bool(answer["MacValid"])
+
+    def since(self) -> datetime:
+        """Return the creation time of the key."""
+        made: datetime = self._client.describe_key(KeyId=self._about["KeyId"])["KeyMetadata"]["CreationDate"]
+        return made
+
+
+class NoUndoKey:
+    """A stand-in without a key, for callers that only read, or write items that need no signature."""
+
+    def sign(self, content: bytes) -> str:
+        """Raise NoKeyError."""
+        del content
+        raise NoUndoKeyError("no undo key is named (JANITOR_UNDO_KEY), so a record cannot be signed")
+
+    def verify(self, content: bytes, mac: str) -> bool:
+        """Raise NoKeyError."""
+        del content, mac
+        raise NoUndoKeyError("no undo key is named (JANITOR_UNDO_KEY), so a record cannot be verified")
+
+    def since(self) -> datetime:
+        """Raise NoKeyError."""
+        raise NoUndoKeyError("no undo key is named (JANITOR_UNDO_KEY), so nothing says when signing began")
+
+
+def sign_action(macs: MacProvider, action: Action) -> dict[str, Any]:
+    """Return the attributes that authenticate *action* at its stage."""
+    return {"signed": action.stage, "mac": macs.sign(signed_content(action, action.stage))}
+
+
+def verify_action(macs: MacProvider, action: Action) -> None:
+    """Raise UnverifiedError unless *action* is as it was signed, at the stage that it was signed at."""
+    if not action.mac:
+        raise UnverifiedError(Cause(CauseCode.MAC_MISSING, (action.id,)))
+    moved = action.stage in SIGNED_STAGES and action.stage != action.signed
+    if (
+        moved
+        or action.signed not in SIGNED_STAGES
+        or not macs.verify(signed_content(action, action.signed), action.mac)
+    ):
+        raise UnverifiedError(Cause(CauseCode.MAC_INVALID))
+
+
+def check_unsigned_age(macs: MacProvider, action: Action) -> None:
+    """Raise UnverifiedError for an unsigned *action* that is younger than the signing key."""
+    if action.began > macs.since() + _DEPLOY_TIME:
+        raise UnverifiedError(Cause(CauseCode.MAC_EXPECTED))
+
+
+def signed_content(action: Action, stage: Stage | str) -> bytes:
+    """
+    Return the signed part of *action* at *stage*: the target, the warning and the undo.
+
+    It includes the key of the item, so a copy elsewhere in the table does not verify.
+    """
+    target = action.target
+    covered = {
+        "pk": action.pk,
+        "sk": action.sk,
+        "id": action.id,
+        "detector": action.detector,
+        "account": target.account,
+        "region": target.region,
+        "arn": target.arn,
+        "name": target.name,
+        "kind": target.kind,
+        "created": None if target.created is None else target.created.isoformat(),
+        "warned": format_stamp(action.warned),
+        "began": format_stamp(action.began),
+        "by": action.by,
+        "stage": str(stage),
+        "undo": action.undo,
+    }
+    return json.dumps(covered, sort_keys=True, separators=(",", ":")).encode()
+
+
+# --- actions --------------------------------------------------------------------------------------
 
 ACTION_KEY = "action"
 _ACTION_ADAPTER = TypeAdapter(Action)
@@ -296,4 +583,88 @@ def _action(item: Mapping[str, Any]) -> Action:
     steps = dict(json.loads(value) for name, value in item.items() if name.startswith(_STEP_PREFIX))
     return _ACTION_ADAPTER.validate_python(
         {**item, "target": item, "undo": json.loads(item["undo"]), "steps": steps}
+    )
+
+
+# --- steps ----------------------------------------------------------------------------------------
+#
+# The steps of an act or an undo, recorded before and after each, so that no step is done twice.
+
+_AMBIGUOUS_STATUSES = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
+
+_RETRIED_CODES = frozenset(
+    {
+        "RequestLimitExceeded",
+        "RequestTimeout",
+        "RequestTimeoutException",
+        "SlowDown",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequestsException",
+    }
+)
+"""Errors of throttling and timeouts, which some services give the status 400."""
+
+
+class RecordedSteps:
+    """The steps of one *action*, recorded before and after each; *phase* is "act" or "undo"."""
+
+    def __init__(self, actions: Actions, action: Action, phase: str) -> None:
+        self._actions = actions
+        self._action = action
+        self._phase = phase
+        self._known = dict(action.steps)
+
+    def do(self, name: str, call: Callable[[], object]) -> None:
+        """
+        Do the step *name*, unless it is recorded as done.
+
+        A step of an act that AWS refused was not done, unless an earlier try may have done it.
+        """
+        before = self._known.get(f"{self._phase}: {name}")
+        if before == "done":
+            return
+        self._record(name, "begun")
+        try:
+            call()
+        except Exception as error:  # raised again, after the step is recorded
+            if self._phase == "act" and before != "begun" and proves_refusal(error):
+                self._record(name, STEP_REFUSED)
+            raise
+        self._record(name, "done")
+
+    def forget(self, name: str) -> None:
+        """Let the step *name* be done again, if it is recorded as done."""
+        if self._known.get(f"{self._phase}: {name}") == "done":
+            self._record(name, "forgotten")
+
+    def begun(self, name: str) -> bool:
+        """Return whether the step *name* was begun before."""
+        return self._known.get(f"{self._phase}: {name}") in {"begun", "done"}
+
+    def _record(self, name: str, how: str) -> None:
+        full = f"{self._phase}: {name}"
+        self._actions.step(self._action, full, how)
+        self._known[full] = how
+
+
+def proves_refusal(error: BaseException) -> bool:
+    """
+    Return whether *error* proves that the changing call was not carried out.
+
+    A lost answer, a fault of AWS (5xx), throttling and timeouts prove nothing. Neither does
+    the refusal of a second try, since the first may have done its work, nor the refusal of a
+    read, which says nothing of the change before it.
+    """
+    from botocore.exceptions import ClientError
+
+    if not isinstance(error, ClientError) or READ_OPERATIONS.match(error.operation_name):
+        return False
+    about = error.response.get("ResponseMetadata", {})
+    status, code = about.get("HTTPStatusCode", 0), error.response.get("Error", {}).get("Code", "")
+    return (
+        HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
+        and status not in _AMBIGUOUS_STATUSES
+        and code not in _RETRIED_CODES
+        and not about.get("RetryAttempts")
     )

@@ -9,13 +9,10 @@ from ml_janitor.core.model import Change
 from ml_janitor.engine.detector import Condition, Grant, allow
 from ml_janitor.ledger.actions import ACTION_KEY
 from ml_janitor.ledger.findings import FINDING_KEY
-from ml_janitor.ledger.holds import HOLD_KEY
 from ml_janitor.ledger.idempotency import IDEMPOTENCY_KEY
-from ml_janitor.ledger.latest import ADVICE_KEY, BILL_KEY, DIGEST_KEY, SWEEP_KEY
-from ml_janitor.ledger.leases import LEASE_KEY
-from ml_janitor.ledger.limits import LIMIT_KEY
-from ml_janitor.ledger.requests import REQUEST_KEY
-from ml_janitor.ledger.runs import ORGANIZATION_KEY
+from ml_janitor.ledger.latest import ADVICE_KEY, BILL_KEY, DIGEST_KEY, ORGANIZATION_KEY, SWEEP_KEY
+from ml_janitor.ledger.limits import LEASE_KEY, LIMIT_KEY
+from ml_janitor.ledger.requests import HOLD_KEY, REQUEST_KEY
 
 if TYPE_CHECKING:
     from ml_janitor.engine.detector import Detector

@@ -11,9 +11,10 @@ from ml_janitor.core.model import Kept, Mode
 from ml_janitor.core.money import Totals, rank_by_cost
 from ml_janitor.core.results import Outcome, Result, Sweep
 from ml_janitor.core.text import format_time
-from ml_janitor.ledger.entries import RecordedFindings
+from ml_janitor.ledger.findings import RecordedFindings
 from ml_janitor.report import causes
 from ml_janitor.report import finding_words as words
+from ml_janitor.report.causes import is_only_reported
 from ml_janitor.report.finding_words import detector_noun, reason_sentence
 from ml_janitor.report.mrkdwn import (
     Block,
@@ -28,7 +29,6 @@ from ml_janitor.report.mrkdwn import (
     prose,
     section_block,
 )
-from ml_janitor.report.outcomes import is_only_reported
 
 THREAD_FINDINGS = 20
 """Findings that the thread shows, the dearest first; the report has them all."""

@@ -8,16 +8,14 @@ import json
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from ml_janitor.bill.tables import chargeback_lines, has_table
+from ml_janitor.bill.report import chargeback_lines, has_table
+from ml_janitor.report.bill import gap_sentence
 from ml_janitor.report.bill import mover_line as spoken
-from ml_janitor.report.bill_gaps import gap_sentence
 from ml_janitor.report.json import iso_time, usd_number
 
 if TYPE_CHECKING:
-    from ml_janitor.bill.model import DaySpan
-    from ml_janitor.bill.movements import Culprit, Movement, Mover
-    from ml_janitor.bill.report import BillReport, TagShare
-    from ml_janitor.bill.unit_costs import UnitCost
+    from ml_janitor.bill.model import Culprit, DaySpan, Movement, Mover
+    from ml_janitor.bill.report import BillReport, TagShare, UnitCost
 
 BILL_VERSION = 1
 UNTAGGED_CELL = "(untagged)"

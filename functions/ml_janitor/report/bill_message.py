@@ -7,16 +7,22 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
 
-from ml_janitor.bill.accounts import account_title
-from ml_janitor.bill.budgets import BudgetState
-from ml_janitor.bill.model import ACCOUNT_TAG, DaySpan, GapCause
-from ml_janitor.bill.movements import Movement, Mover, MoverCause
-from ml_janitor.bill.report import BillReport
-from ml_janitor.bill.tables import BY_PHASE, BillLine, bill_lines, has_table, sum_lines, usd_by_day
+from ml_janitor.bill.model import ACCOUNT_TAG, DaySpan, GapCause, Movement, Mover, MoverCause
+from ml_janitor.bill.reading import account_title
+from ml_janitor.bill.report import (
+    BY_PHASE,
+    BillLine,
+    BillReport,
+    BudgetState,
+    bill_lines,
+    has_table,
+    sum_lines,
+    usd_by_day,
+)
 from ml_janitor.core.text import format_usd
 from ml_janitor.report import bill as words
-from ml_janitor.report.bill_gaps import gap_sentences
-from ml_janitor.report.charts import PICTURE_FORM, draw_columns, render_png
+from ml_janitor.report.bill import gap_sentences
+from ml_janitor.report.charts import PICTURE_FORM, DailySeries, draw_columns, render_png
 from ml_janitor.report.mrkdwn import (
     LONGEST_SECTION,
     Message,
@@ -27,7 +33,6 @@ from ml_janitor.report.mrkdwn import (
     prose,
     section_block,
 )
-from ml_janitor.report.series import DailySeries
 
 MOVERS_SHOWN = 3
 TABLE_LINES_SHOWN = 10

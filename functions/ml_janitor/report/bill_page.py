@@ -8,18 +8,16 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from ml_janitor.bill.movements import break_down
-from ml_janitor.bill.tables import BY_PHASE, BillLine, has_table, usd_by_day
+from ml_janitor.bill.model import break_down
+from ml_janitor.bill.report import BY_PHASE, BillLine, has_table, usd_by_day
 from ml_janitor.core.text import escape_text, format_time, format_usd
 from ml_janitor.report import bill as words
 from ml_janitor.report import charts
-from ml_janitor.report.bill_gaps import gap_sentences
-from ml_janitor.report.bill_units import unit_rows
-from ml_janitor.report.series import MOST_GROUPS, DailySeries, Mark
-from ml_janitor.report.templating import template_environment
+from ml_janitor.report.bill import gap_sentences, unit_rows
+from ml_janitor.report.charts import MOST_GROUPS, DailySeries, Mark, template_environment
 
 if TYPE_CHECKING:
-    from ml_janitor.bill.movements import Movement
+    from ml_janitor.bill.model import Movement
     from ml_janitor.bill.report import BillReport
 
 PAGE_LINES_SHOWN = 12

@@ -6,9 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
-from ml_janitor.core.cost import Cost
 from ml_janitor.core.durations import format_age
-from ml_janitor.core.model import Confidence, Finding, Target
+from ml_janitor.core.model import Confidence, Cost, Finding, Target
 from ml_janitor.core.money import Totals
 from ml_janitor.core.ownership import protection_evidence
 from ml_janitor.core.results import Report, Result, Sweep

@@ -9,11 +9,9 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from ml_janitor.core.cost import Cost
-from ml_janitor.core.model import Finding, Kept
+from ml_janitor.core.model import Cost, Evidence, Finding, Kept
 from ml_janitor.core.money import Totals, rank_by_worth, round_to_cents
 from ml_janitor.core.results import Overlap, Report, Result, Sweep
-from ml_janitor.core.signals import Evidence
 from ml_janitor.report.causes import limit_texts, outcome_note, undo_by_hand_text
 from ml_janitor.report.plan import Week, plan_weeks
 

@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from ml_janitor.core.cause import UNVERIFIED_RECORD_CODES
 from ml_janitor.core.model import Mode
 from ml_janitor.core.money import Totals
-from ml_janitor.core.results import Outcome, Sweep
+from ml_janitor.core.results import UNVERIFIED_RECORD_CODES, Outcome, Sweep
 from ml_janitor.report.causes import limit_texts
 
 if TYPE_CHECKING:

@@ -7,19 +7,17 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from ml_janitor.aws.organization import list_accounts
-from ml_janitor.config.arming_warnings import home_refusals
+from ml_janitor.aws.client import list_accounts
 from ml_janitor.config.events import AccountsEvent
 from ml_janitor.config.schedules import schedule_period
 from ml_janitor.config.sections import OrganizationSection
-from ml_janitor.config.settings import Settings
+from ml_janitor.config.settings import Settings, home_refusals
 from ml_janitor.core.results import Sweep
 from ml_janitor.engine.detector import Grant, allow
-from ml_janitor.engine.failures import RunFailedError
-from ml_janitor.ledger.latest import LastSweep, LatestRecords
-from ml_janitor.ledger.runs import LastRun, LatestRuns, RunAccount, RunLists
+from ml_janitor.engine.run import RunFailedError
+from ml_janitor.ledger.latest import LastRun, LastSweep, LatestRecords, LatestRuns, RunAccount, RunLists
 from ml_janitor.report.telemetry import measure_accounts
-from ml_janitor.scheduled.turns import warn_of_slow_runs
+from ml_janitor.scheduled.invocation import warn_of_slow_runs
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger

@@ -10,19 +10,11 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-from ml_janitor.aws.answers import error_text
-from ml_janitor.aws.client import Aws
+from ml_janitor.aws.calls import error_text
+from ml_janitor.aws.client import Aws, unread_sweep_error
 from ml_janitor.aws.cost_explorer import CostExplorer
-from ml_janitor.aws.organization import unread_sweep_error
-from ml_janitor.bill import asking
-from ml_janitor.bill.accounts import MOST_NAMED_ACCOUNTS, BillAccounts
-from ml_janitor.bill.archive import BillArchive
-from ml_janitor.bill.asking import BillRequest
-from ml_janitor.bill.budgets import budget_states
-from ml_janitor.bill.model import Bill, BillGap, BillReading, GapCause
-from ml_janitor.bill.reading import read_bill
-from ml_janitor.bill.report import BillReport, make_bill_report, moved_places
-from ml_janitor.bill.resources import (
+from ml_janitor.bill import reading
+from ml_janitor.bill.explaining import (
     ActionSavings,
     KnownResources,
     ResourceFacts,
@@ -31,22 +23,22 @@ from ml_janitor.bill.resources import (
     hourly_detectors,
     read_known_resources,
 )
+from ml_janitor.bill.model import Bill, BillGap, BillReading, GapCause
+from ml_janitor.bill.reading import MOST_NAMED_ACCOUNTS, BillAccounts, BillRequest, read_bill
+from ml_janitor.bill.report import BillArchive, BillReport, budget_states, make_bill_report, moved_places
 from ml_janitor.config.schedules import runs_within
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.durations import WEEKDAYS
 from ml_janitor.core.text import format_usd, shorten_list
-from ml_janitor.engine.failures import Failures
-from ml_janitor.ledger.action import Action
-from ml_janitor.ledger.actions import Actions
-from ml_janitor.ledger.entries import Entry
-from ml_janitor.ledger.findings import Ledger
+from ml_janitor.engine.run import Failures
+from ml_janitor.ledger.actions import Action, Actions
+from ml_janitor.ledger.findings import Entry, Ledger
 from ml_janitor.ledger.latest import LastBill
-from ml_janitor.report.bill_gaps import gap_sentence
+from ml_janitor.report.bill import gap_sentence
 from ml_janitor.report.bill_message import bill_picture, bill_post, make_bill_message
 from ml_janitor.report.mrkdwn import Picture
-from ml_janitor.scheduled.places import SweepPlace
-from ml_janitor.slack.announcements import Announcer
-from ml_janitor.slack.organization_overview import OrganizationReader
+from ml_janitor.scheduled.invocation import SweepPlace
+from ml_janitor.slack.digest import Announcer, OrganizationReader
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
@@ -87,7 +79,7 @@ class BillRun:
         failures = Failures(self.logger)
         section, last = self.settings.bill, self.ledger.latest.bill(self.account)
         accounts = self._accounts()
-        wanted = asking.bill_request(section, check_tags=self._table_day(now), accounts=accounts)
+        wanted = reading.bill_request(section, check_tags=self._table_day(now), accounts=accounts)
         kept = self.archive.bill(last.kept, wanted) if last is not None and last.kept else None
         report = self._report(wanted, kept, now)
         key = self.archive.keep(report, wanted)
@@ -128,7 +120,7 @@ class BillRun:
 
     def _report(self, wanted: BillRequest, kept: Bill | None, now: datetime) -> BillReport:
         section = self.settings.bill
-        question = asking.bill_question(section)
+        question = reading.bill_question(section)
         if self.organization is not None and wanted.accounts is None:
             bill = self._unlisted(now.astimezone(UTC))
         else:
@@ -186,7 +178,7 @@ class BillRun:
         if self.organization is None:
             return None
         names = {item.account: item.name for item in self.organization.listed()}
-        return asking.bill_accounts(self.settings.organization, names)
+        return reading.bill_accounts(self.settings.organization, names)
 
     def _unlisted(self, now: datetime) -> Bill:
         """Return an empty bill of units whose accounts no run has listed yet: it costs no request."""
@@ -195,7 +187,7 @@ class BillRun:
             account=self.account, time=now, first=now.date(), until=now.date(), gaps=(gap,), accounts={}
         )
 
-    def _moved(self, bill: Bill, question: asking.BillQuestion) -> list[SweepPlace]:
+    def _moved(self, bill: Bill, question: reading.BillQuestion) -> list[SweepPlace]:
         """Return the places whose resources can have moved the organization's bill, in its roles' regions."""
         allowed, regions = self.settings.organization.regions, dict[str, list[str]]()
         for account, region in moved_places(bill, question):

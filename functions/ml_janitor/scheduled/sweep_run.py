@@ -12,23 +12,19 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ml_janitor.acting.acting import Acting
 from ml_janitor.acting.after_sweep import CleanupRun, MessageUpdater, SweptRegion, spare_undo_resources
 from ml_janitor.acting.warning import Warner
-from ml_janitor.aws.client import Aws
-from ml_janitor.aws.organization import unread_sweep_error
-from ml_janitor.core.counting import claimed_resources
+from ml_janitor.aws.client import Aws, unread_sweep_error
 from ml_janitor.core.model import Change, Mode
+from ml_janitor.core.money import claimed_resources
 from ml_janitor.core.results import Outcome, Report, Result, Sweep
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.engine.detector import Detector
-from ml_janitor.engine.failures import Failures, RunFailedError
 from ml_janitor.engine.policy import RunPolicy
-from ml_janitor.engine.run import run_detectors, sweep_resource
-from ml_janitor.ledger.entries import RecordedFindings
-from ml_janitor.ledger.findings import Ledger
-from ml_janitor.ledger.leases import Leases
-from ml_janitor.ledger.region_queue import RegionBatch, RegionQueue
+from ml_janitor.engine.run import Failures, RunFailedError, run_detectors, sweep_resource
+from ml_janitor.ledger.findings import Ledger, RecordedFindings
+from ml_janitor.ledger.limits import Leases, RegionBatch, RegionQueue
 from ml_janitor.report import telemetry
-from ml_janitor.report.archive import Archive
-from ml_janitor.scheduled.places import SweepPlace
+from ml_janitor.report.html import Archive
+from ml_janitor.scheduled.invocation import SweepPlace
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger

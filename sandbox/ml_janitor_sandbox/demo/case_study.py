@@ -21,7 +21,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from ml_janitor.core.cost import HOURS_PER_MONTH
+from ml_janitor.core.model import HOURS_PER_MONTH
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.demo import WASTE
 from ml_janitor_sandbox.demo.rows import read

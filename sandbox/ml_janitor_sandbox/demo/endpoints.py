@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar
 
-from ml_janitor.aws.instances import machine_of
+from ml_janitor.aws.prices import machine_of
 from ml_janitor_sandbox.demo.plan import ACCOUNT, REGION, Plan
 from ml_janitor_sandbox.demo.rows import Row, load
 from ml_janitor_sandbox.demo.storage import MODEL_BUCKET

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any, ClassVar
 
-from ml_janitor.aws.instances import machine_of
+from ml_janitor.aws.prices import machine_of
 from ml_janitor_sandbox.demo.plan import ACCOUNT, REGION, Plan, sagemaker_arn
 from ml_janitor_sandbox.demo.rows import Ago, Row, Span, load
 from ml_janitor_sandbox.demo.storage import CHECKPOINT_BUCKET, MODEL_BUCKET, store

@@ -16,7 +16,7 @@ from ml_janitor.config.settings import Settings
 from ml_janitor.core.model import Kept
 from ml_janitor.core.results import Report
 from ml_janitor.detectors import DETECTORS
-from ml_janitor.ledger.action import Action
+from ml_janitor.ledger.actions import Action
 from ml_janitor_sandbox.demo.plan import ACCOUNT, REGION
 from ml_janitor_sandbox.demo.times import NOW
 from ml_janitor_sandbox.night.deployment import SETTINGS, Deployment

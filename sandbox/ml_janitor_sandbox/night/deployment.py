@@ -18,15 +18,13 @@ from botocore.loaders import create_loader
 from ml_janitor import deployment, handlers
 from ml_janitor.config import events
 from ml_janitor.detectors import DETECTORS
-from ml_janitor.ledger.action import Action
-from ml_janitor.ledger.actions import Actions
-from ml_janitor.ledger.holds import Holds
-from ml_janitor.report.buttons import Button
+from ml_janitor.ledger.actions import Action, Actions
+from ml_janitor.ledger.requests import Holds
+from ml_janitor.report.warnings import Button
 from ml_janitor.scheduled.invocation import Environment, Invocation
 from ml_janitor.scheduled.sweep_run import SweepRunResult
 from ml_janitor.slack import ingress
-from ml_janitor.slack.sender import SenderClock
-from ml_janitor.slack.webhook import ephemeral_replier
+from ml_janitor.slack.client import SenderClock, ephemeral_replier
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.demo.days import Days
 from ml_janitor_sandbox.demo.plan import ACCOUNT, REGION

@@ -16,10 +16,9 @@ from ml_janitor.core.model import Effect, Finding
 from ml_janitor.core.money import Totals, rank_by_cost
 from ml_janitor.core.results import Outcome, Result, Sweep
 from ml_janitor.core.text import format_usd
-from ml_janitor.engine.holds import Hold, hold_reason
-from ml_janitor.report.causes import cause_clause, limit_texts
-from ml_janitor.report.outcomes import is_not_due
-from ml_janitor.report.status import DONE_WORDS
+from ml_janitor.engine.policy import Hold, hold_reason
+from ml_janitor.report.causes import cause_clause, is_not_due, limit_texts
+from ml_janitor.report.warnings import DONE_WORDS
 from ml_janitor_sandbox.demo.rows import DOMAIN
 from ml_janitor_sandbox.night.script import ZONE, Digest, Happening, Night, Pressed
 from ml_janitor_sandbox.night.waste import Line

@@ -9,7 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from ml_janitor.core.results import Outcome, Sweep
-from ml_janitor.report.buttons import BUTTON_LABELS, Button
+from ml_janitor.report.warnings import BUTTON_LABELS, Button
 from ml_janitor_sandbox.demo.plan import Actor
 from ml_janitor_sandbox.night.deployment import Deployment
 

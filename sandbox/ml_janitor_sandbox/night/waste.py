@@ -9,13 +9,12 @@ from decimal import Decimal
 
 import boto3
 
-from ml_janitor.aws.account import open_regions
+from ml_janitor.aws.client import open_regions
 from ml_janitor.config.settings import Settings
-from ml_janitor.core.cost import HOURS_PER_MONTH
-from ml_janitor.core.model import Finding
+from ml_janitor.core.model import HOURS_PER_MONTH, Finding
 from ml_janitor.core.results import Report, Result
 from ml_janitor.engine.run import run_detectors
-from ml_janitor.ledger.action import Action, Stage
+from ml_janitor.ledger.actions import Action, Stage
 from ml_janitor_sandbox.demo.plan import ACCOUNT, REGION
 
 

@@ -14,11 +14,10 @@ from ml_janitor.acting.warning import WarningDeliveries
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Confidence, Effect, Mode
 from ml_janitor.core.results import Outcome, Result, Sweep
-from ml_janitor.engine.arming import Arming
-from ml_janitor.engine.failures import RunFailedError
-from ml_janitor.ledger.entries import Entry
-from ml_janitor.ledger.leases import LeaseTakenError
-from ml_janitor.ledger.messages import MessageRef
+from ml_janitor.engine.policy import Arming
+from ml_janitor.engine.run import RunFailedError
+from ml_janitor.ledger.findings import Entry, MessageRef
+from ml_janitor.ledger.limits import LeaseTakenError
 from ml_janitor.scheduled.sweep_run import SweepRunResult
 from nights import DAY, Nights
 from properties.nightly.attic import Attic

@@ -8,8 +8,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from fakes import UNTELLABLE, USED, Thing, thing, waste
-from ml_janitor.core.model import Confidence, Kept, Target, Verdict
-from ml_janitor.core.signals import Unreadable
+from ml_janitor.core.model import Confidence, Kept, Target, Unreadable, Verdict
 from properties.nightly.labels import LABELS, Label
 
 OUT = Kept(reason="it is out")

@@ -7,7 +7,7 @@ from random import Random
 import boto3
 
 from conftest import REGION
-from ml_janitor.aws.boto_client import make_client
+from ml_janitor.aws.calls import make_client
 from ml_janitor.aws.client import Aws
 from ml_janitor.ledger.table import Table
 from ml_janitor_sandbox.deployment import TABLE

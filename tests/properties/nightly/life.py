@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import date
 
 from conftest import ACCOUNT, REGION
-from ml_janitor.engine.holds import Hold, HoldKind
-from ml_janitor.ledger.holds import Holds
+from ml_janitor.engine.policy import Hold, HoldKind
+from ml_janitor.ledger.requests import Holds
 from nights import DAY, HOUR
 from properties.nightly.account import Account
 from properties.nightly.attic import Item

@@ -7,11 +7,9 @@ from contextlib import suppress
 from armed import KilledError
 from conftest import ACCOUNT, REGION
 from ml_janitor.acting.undoing import CannotUndoError
-from ml_janitor.ledger.action import Action
-from ml_janitor.ledger.actions import Actions, BegunBeforeError
-from ml_janitor.ledger.entries import Entry
-from ml_janitor.ledger.findings import Ledger
-from ml_janitor.ledger.leases import Leases, LeaseTakenError
+from ml_janitor.ledger.actions import Action, Actions, BegunBeforeError
+from ml_janitor.ledger.findings import Entry, Ledger
+from ml_janitor.ledger.limits import Leases, LeaseTakenError
 from ml_janitor.ledger.table import ConditionFailedError
 from properties.nightly.attic import Identity
 from properties.nightly.life import Life

@@ -14,15 +14,15 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from armed import World as Nothing
 from conftest import ACCOUNT, NOW, REGION
-from ml_janitor.aws.boto_client import make_client
+from ml_janitor.aws.calls import make_client
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Prices
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.model import Confidence, Mode
-from ml_janitor.engine.arming import Arming
 from ml_janitor.engine.detector import Detector
-from ml_janitor.engine.failures import RunFailedError
-from ml_janitor.ledger.leases import Leases, LeaseTakenError
+from ml_janitor.engine.policy import Arming
+from ml_janitor.engine.run import RunFailedError
+from ml_janitor.ledger.limits import Leases, LeaseTakenError
 from ml_janitor.ledger.table import Table
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import TABLE

@@ -11,7 +11,7 @@ from moto.moto_api._internal import mock_random
 
 from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.acting.warning import WARNINGS_PER_SWEEP
-from ml_janitor.aws.boto_client import make_client
+from ml_janitor.aws.calls import make_client
 from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.table import Table
 from ml_janitor_sandbox.control import Control

@@ -6,8 +6,7 @@ from typing import Any
 
 from conftest import ACCOUNT, REGION
 from ml_janitor.acting.undoing import CannotUndoError
-from ml_janitor.ledger.action import Action, Stage
-from ml_janitor.ledger.actions import Actions
+from ml_janitor.ledger.actions import Action, Actions, Stage
 from ml_janitor_sandbox.process_kill import Killed
 from properties.whole.deployment import FAILED, FILLED, Deployment, Shift
 from properties.whole.judge import Phase

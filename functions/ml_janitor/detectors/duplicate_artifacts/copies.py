@@ -2,14 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
-from ml_janitor.aws.references import ObjectUses
-from ml_janitor.core.signals import Value
-from ml_janitor.detectors.duplicate_artifacts.artifact import ArtifactUnit
-from ml_janitor.detectors.duplicate_artifacts.contents import ContentMatch, Likeness, connected_groups
+from ml_janitor.aws.client import Aws
+from ml_janitor.aws.locations import is_under
+from ml_janitor.aws.references import ObjectUses, PlaceUser, References
+from ml_janitor.aws.s3 import GET_OBJECT_TAGGING, LIST_OBJECTS
+from ml_janitor.aws.storage import storage_price_table
+from ml_janitor.aws.tags import target_in
+from ml_janitor.core.model import (
+    Absent,
+    Candidate,
+    Cost,
+    Evidence,
+    NotRead,
+    Signal,
+    Tags,
+    Target,
+    Unreadable,
+    Value,
+    as_evidence,
+)
+from ml_janitor.core.ownership import tag_protects
+from ml_janitor.core.text import format_size
+from ml_janitor.detectors.duplicate_artifacts.artifacts import ArtifactUnit, StoredObject
+from ml_janitor.detectors.duplicate_artifacts.buckets import DeletionRules, when_freed
+from ml_janitor.detectors.duplicate_artifacts.contents import (
+    HEAD_OBJECT,
+    ContentComparison,
+    ContentMatch,
+    Likeness,
+    ObjectContents,
+    compare_units,
+    connected_groups,
+    read_contents,
+)
 
 
 class CopyRole(StrEnum):
@@ -171,3 +202,409 @@ def _without_copies(
         return CopyStanding(role=CopyRole.ALONE)
     role = CopyRole.UNSURE if best[1].likeness is Likeness.UNKNOWN else CopyRole.STAYS
     return CopyStanding(role=role, keeper=best[0].unit, match=best[1])
+
+
+# --- duplicates -----------------------------------------------------------------------------------
+#
+# An artifact that may be stored more than once, with the signals about it. Pure.
+
+OBJECT_KIND = "object"
+
+ARCHIVE_CLASSES = frozenset({"GLACIER", "DEEP_ARCHIVE"})
+"""Storage classes whose objects cannot be read before they are restored."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArtifactCopy(Candidate):
+    """
+    One artifact, and its relation to others of its size.
+
+    *unit* is the unit of comparison: the artifact itself, or the whole folder of a model of several files.
+    *stale* says how old its list is, if the list is too old to prove anything. *unsearched* says why other
+    buckets may hold unseen artifacts, *gaps* why a resource in use may load any artifact. *referred* holds
+    the resources in use that refer to it, *needed_only_by* the other resources. The fields below *cost* are
+    read only for an artifact that is surplus as far as the others tell.
+    """
+
+    stored: StoredObject
+    unit: Signal[ArtifactUnit]
+    listing_error: str | None = None
+    stale: str | None = None
+    unsearched: str | None = None
+    contents: Signal[ObjectContents] = field(default_factory=NotRead)
+    archived: str | None = None
+    replica: bool = False
+    referred: Signal[tuple[str, ...]] = field(default_factory=NotRead)
+    needed_only_by: tuple[PlaceUser, ...] = ()
+    gaps: tuple[str, ...] = ()
+    standing: CopyStanding = field(default_factory=lambda: CopyStanding(role=CopyRole.ALONE))
+    cost: Cost = field(default_factory=Cost)
+    habits: DeletionRules | None = None
+    lock: Signal[str] = field(default_factory=NotRead)
+
+
+def object_target(aws: Aws, artifact: StoredObject) -> Target:
+    """Return the target for *artifact*; identity is its ARN and the time at which it was written."""
+    name = f"{artifact.bucket}/{artifact.key}"
+    return target_in(aws, f"arn:{aws.partition}:s3:::{name}", name, OBJECT_KIND, artifact.modified)
+
+
+def archived_class(unit: ArtifactUnit, known: Mapping[StoredObject, ObjectContents]) -> str | None:
+    """Return the archive class of an archived file of *unit*, or None."""
+    classes = (
+        file.storage_class
+        if file.storage_class in ARCHIVE_CLASSES
+        else known[file].archived
+        if file in known
+        else None
+        for file in unit.files
+    )
+    return next((name for name in classes if name is not None), None)
+
+
+def is_surplus(copy: ArtifactCopy) -> bool:
+    """Return whether *copy* may be found, as far as the cheap signals tell."""
+    role = copy.standing.role in {CopyRole.SURPLUS, CopyRole.ELSEWHERE}
+    return role and isinstance(copy.referred, Absent) and copy.listing_error is None and not copy.replica
+
+
+def copy_files(copy: ArtifactCopy) -> tuple[StoredObject, ...]:
+    """Return the files that stand or fall with *copy*."""
+    return copy.unit.value.files if isinstance(copy.unit, Value) else (copy.stored,)
+
+
+def merge_object_tags(*signals: Signal[Tags]) -> Signal[Tags]:
+    """
+    Return the tags of a bucket, of the files beside, and of the object itself, the later ones winning.
+
+    An earlier tag of production, or of a tool that manages the object, stays: an object in a production
+    bucket serves production, whatever its own tags say.
+    """
+    merged: dict[str, str] = {}
+    for signal in signals:
+        match signal:
+            case Value(tags):
+                merged |= {
+                    key: value
+                    for key, value in tags.items()
+                    if key not in merged or not tag_protects(key, merged[key])
+                }
+            case other:
+                return other
+    return Value(merged, GET_OBJECT_TAGGING)
+
+
+def strictest_lock(locks: Sequence[Signal[str]]) -> Signal[str]:
+    """Return the strictest of several locks: a known lock, else a possible one."""
+    order = (Value, Unreadable, NotRead, Absent)
+    return min(locks, key=lambda lock: order.index(type(lock)))
+
+
+# --- standings ------------------------------------------------------------------------------------
+#
+# The relation of artifacts of one shape to each other: by S3's facts, else by reading their bytes.
+
+
+@dataclass(slots=True)
+class Standings:
+    """
+    The *known* contents of each file, or why it is *unreadable*, and the standings that follow.
+
+    *contents_in* are the prefixes under which contents may be read;
+    *references* reads the references to them.
+    """
+
+    aws: Aws
+    contents_in: Sequence[str]
+    compare_up_to: int
+    references: Callable[[], References]
+    known: dict[StoredObject, ObjectContents] = field(default_factory=dict)
+    unreadable: dict[StoredObject, Unreadable] = field(default_factory=dict)
+
+    def of(self, units: Sequence[ArtifactUnit]) -> dict[ArtifactUnit, tuple[CopyStanding, ObjectUses]]:
+        """Return the standing and the uses of each of *units* that has another of its shape."""
+        shapes: dict[object, list[ArtifactUnit]] = {}
+        for unit in units:
+            shapes.setdefault(unit.shape, []).append(unit)
+        groups = [group for group in shapes.values() if len(group) > 1]
+        self._heads([unit for group in groups for unit in group])
+        open_ones = [
+            [self._member(unit) for unit in group if not archived_class(unit, self.known)] for group in groups
+        ]
+        cells = [cell for group in open_ones for cell in self._cells(group)]
+        if cells and not self.references().errors:
+            self._compare([cell for cell in cells if not all(member.needed for member in cell)])
+        found: dict[ArtifactUnit, tuple[CopyStanding, ObjectUses]] = {}
+        for cell in cells:
+            for member, standing in settle_standings(cell, self._alike).items():
+                others = len(shapes[member.unit.shape]) - 1
+                found[member.unit] = replace(standing, others=others), member.uses
+        return found
+
+    def _heads(self, units: Iterable[ArtifactUnit]) -> None:
+        """
+        Read S3's facts about every file of *units*; only the listing counts
+        where contents may not be read.
+        """
+        files = {file: unit.region for unit in units for file in unit.files}
+        readable = {file: at for file, at in files.items() if is_under(self.contents_in, file.uri)}
+        for file in files.keys() - readable.keys():
+            self.known[file] = ObjectContents(size=file.size, etag=file.etag, allowed=False)
+        todo = list(readable.items())
+        for (file, _), answer in zip(
+            todo, self.aws.map(lambda at: read_contents(self.aws, *at), todo), strict=True
+        ):
+            if isinstance(answer, Value):
+                self.known[file] = answer.value
+            else:
+                why = answer.error if isinstance(answer, Unreadable) else "it is gone"
+                self.unreadable[file] = Unreadable(why)
+                self.known[file] = ObjectContents(
+                    size=file.size, etag=file.etag, unread=f"{file.uri} could not be read ({why})"
+                )
+
+    def _member(self, unit: ArtifactUnit) -> GroupMember:
+        contents = [self.known[file] for file in unit.files]
+        return GroupMember(
+            unit=unit,
+            uses=self.references().to(unit.bucket, [file.key for file in unit.files]),
+            lasting=not any(known.expires or known.replica for known in contents),
+        )
+
+    def _alike(self, a: GroupMember, b: GroupMember) -> ContentMatch:
+        return compare_units(a.unit, b.unit, self.known)
+
+    def _cells(self, members: Sequence[GroupMember]) -> list[list[GroupMember]]:
+        """Return *members* of one shape in the smallest sets that are unlike everything outside."""
+        return connected_groups(members, lambda a, b: self._alike(a, b).likeness is not Likeness.DIFFERENT)
+
+    def _compare(self, cells: list[list[GroupMember]]) -> None:
+        """Read the bytes of *cells*, of every model its smallest files first: they differ soonest."""
+        comparison = ContentComparison(self.aws, self.known, self.compare_up_to)
+        cells = [[m for m in cell if m.unit.region == self.aws.region] for cell in cells]
+        step = 0
+        while cells := [cell for cell in cells if len(cell) > 1 and step < len(cell[0].unit.files)]:
+            comparison.settle([[files_by_size(member.unit)[step] for member in cell] for cell in cells])
+            cells = [part for cell in cells for part in self._cells(cell)]
+            step += 1
+
+
+def files_by_size(unit: ArtifactUnit) -> list[StoredObject]:
+    """Return the files of *unit*, the smallest first; the same order in every unit of its shape."""
+    return [unit.files[n] for n in sorted(range(len(unit.files)), key=lambda n: unit.files[n].size)]
+
+
+# --- copy reasons ---------------------------------------------------------------------------------
+#
+# The reasons about an artifact that may be a copy: why it stays, why it is surplus; and the evidence.
+
+_COPIES_SHOWN = 10
+"""Copies that the evidence of a keeper names one by one."""
+
+
+def why_unread(copy: ArtifactCopy) -> str | None:
+    """Return why nobody can tell the role of *copy*, if a signal for that could not be read."""
+    if copy.listing_error is not None:
+        return (
+            f"its bucket was not listed to the end, so what lies beside it is unknown ({copy.listing_error})"
+        )
+    if not isinstance(copy.unit, Value):
+        return f"the files beside it could not be read ({_error(copy.unit)})"
+    if isinstance(copy.contents, Unreadable):
+        return f"its checksums could not be read ({copy.contents.error})"
+    return None
+
+
+def why_not_a_copy(copy: ArtifactCopy) -> str | None:
+    """Return why *copy* stays although others have its size, or None."""
+    if copy.archived is not None:
+        return f"it is archived ({copy.archived}), so it cannot be compared unless it is restored"
+    if isinstance(copy.referred, Value):
+        return f"{_listed(copy.referred.value)} refers to {unit_text(copy)}"
+    if copy.replica:
+        return "a replication rule of another bucket made it, and governs it"
+    if copy.standing.role is CopyRole.ALONE and copy.unsearched is None:
+        return _alone(copy)
+    stays = copy.standing.role is CopyRole.STAYS and isinstance(copy.referred, Absent)
+    return _stays(copy) if stays else None
+
+
+def why_unsure(copy: ArtifactCopy) -> str | None:
+    """Return why nobody can tell whether *copy* may go, if a signal for that is unknown."""
+    keeper, match = copy.standing.keeper, copy.standing.match
+    if copy.standing.role is CopyRole.ALONE:
+        return f"a bucket that was not searched may hold the same as {unit_text(copy)} ({copy.unsearched})"
+    if copy.standing.role is CopyRole.UNSURE and keeper is not None and match is not None:
+        return f"nobody knows whether {unit_text(copy)} is the same as {keeper.uri}: {match.by}"
+    if not isinstance(copy.referred, Absent):
+        return f"something may refer to {unit_text(copy)}: {_error(copy.referred)}"
+    if not isinstance(copy.lock, Value | Absent):
+        return f"it may be locked: {_error(copy.lock)}"
+    return None
+
+
+def why_protected(copy: ArtifactCopy, now: datetime) -> str | None:
+    """
+    Return why *copy* stays although it is surplus, or None: a lock, or a
+    storage class that is billed all the same.
+    """
+    if isinstance(copy.lock, Value):
+        return f"it is {copy.lock.value}"
+    row = storage_price_table().get(copy.stored.storage_class)
+    if row is not None and row.min_age and now < (until := copy.stored.modified + row.min_age):
+        return f"{copy.stored.storage_class} is billed until {until:%Y-%m-%d}, even if it is deleted before"
+    return None
+
+
+def surplus_reason(copy: ArtifactCopy, keeper: ArtifactUnit, match: ContentMatch) -> str:
+    """Return why *copy* is found."""
+    same = (
+        "has the same bytes as" if match.likeness is Likeness.PROVEN else "very likely has the same bytes as"
+    )
+    only = needed_only_by_text(copy)
+    needed = f"needed only by {only}" if only else "nothing refers to this one"
+    says = [f"{unit_text(copy)} {same} {keeper.uri} ({match.by}), which stays; {needed}"]
+    unit = copy.unit.value if isinstance(copy.unit, Value) else None
+    if copy.standing.role is CopyRole.ELSEWHERE:
+        region = unit is not None and unit.region != keeper.region
+        other = f"region ({keeper.region})" if region else "bucket"
+        says.append(f"the other one is in another {other}: it may be a replica that somebody wants")
+    elif unit is not None and unit.crowded:
+        says.append("other weights lie in its folder, and may belong to the same model")
+    if copy.stale is not None:
+        says.append(copy.stale)
+    if copy.gaps:
+        says.append(f"any copy may be in use, though: {_listed(copy.gaps)}")
+    return "; ".join([*says, _when_freed(copy)])
+
+
+def needed_only_by_text(copy: ArtifactCopy) -> str | None:
+    """Return the users of *copy* that are not in use, in words."""
+    return _listed([user.label for user in copy.needed_only_by]) if copy.needed_only_by else None
+
+
+def unit_text(copy: ArtifactCopy) -> str:
+    """Return the unit of comparison, in words: the object, or the folder of its model."""
+    unit = copy.unit.value if isinstance(copy.unit, Value) else None
+    return "it" if unit is None or unit.root is None else f"its folder ({len(unit.files)} files)"
+
+
+def copy_evidence(copy: ArtifactCopy) -> Iterator[Evidence]:
+    """Yield every signal of *copy* as evidence."""
+    artifact, standing, modified = copy.stored, copy.standing, copy.stored.modified
+    yield Evidence("size", format_size(artifact.size), source=LIST_OBJECTS)
+    yield Evidence("bytes", artifact.size, source=LIST_OBJECTS)
+    yield Evidence("storage class", artifact.storage_class, source=LIST_OBJECTS)
+    yield Evidence("last modified", f"{modified:%Y-%m-%dT%H:%M:%SZ}", source=LIST_OBJECTS, at=modified)
+    yield as_evidence("compared as", copy.unit, lambda unit: unit.uri)
+    yield as_evidence("checksums", copy.contents, _checksums)
+    yield as_evidence("referred to by", copy.referred, "; ".join)
+    if copy.needed_only_by:
+        yield Evidence("needed only by", needed_only_by_text(copy))
+    if copy.gaps:
+        yield Evidence("what may be loaded", _listed(copy.gaps))
+    if standing.keeper is not None:
+        yield Evidence("keeper", standing.keeper.uri)
+    if standing.match is not None:
+        yield Evidence("compared", f"{standing.match.likeness.name.lower()}: {standing.match.by}")
+    for number, other in enumerate(standing.copies[:_COPIES_SHOWN], 1):
+        yield Evidence(f"copy {number}", other.uri)
+    if isinstance(copy.contents, Value) and (expires := copy.contents.value.expires) is not None:
+        yield Evidence("expires", expires, source=HEAD_OBJECT)
+    if copy.habits is not None:
+        yield as_evidence("versioning", copy.habits.versioning)
+        yield as_evidence("lock", copy.lock)
+        yield Evidence("if deleted", _when_freed(copy))
+
+
+def unread_contents_notice(buckets: Sequence[str]) -> str:
+    """Return the note about *buckets* that hold artifacts of one size whose contents may not be read."""
+    return (
+        f"contents may not be read in {', '.join(buckets)}: artifacts there are compared by size and ETag "
+        "alone, so copies are likely at most, and some are missed. To compare checksums and bytes, name "
+        "buckets or folders in detectors.duplicate-artifacts.read_contents_in: that grants s3:GetObject and "
+        "kms:Decrypt for their objects"
+    )
+
+
+_BATCH_JOB_USD, _BATCH_OBJECT_USD, _BATCH_GB_USD = 0.25, 0.000001, 0.004
+"""
+Prices of S3 Batch Operations: for a job, an object, and a gigabyte whose checksum is computed.
+https://aws.amazon.com/s3/pricing/ for the first two; the last as others quote it.
+"""
+
+
+def checksum_job_notice(sizes: Sequence[int]) -> str:
+    """
+    Return the proposal for objects of these *sizes*, which are too large
+    to compare and have no checksum.
+    """
+    usd = _BATCH_JOB_USD + _BATCH_OBJECT_USD * len(sizes) + _BATCH_GB_USD * sum(sizes) / 1024**3
+    return (
+        f"{len(sizes)} objects of inventories ({format_size(sum(sizes))}) have the size of another one, no "
+        "checksum of the whole object, and more bytes than compare_up_to allows to read. A job of S3 Batch "
+        f"Operations that computes their checksums costs about ${usd:,.2f}; its report shows which are "
+        "equal. Nothing starts it: https://docs.aws.amazon.com/AmazonS3/latest/userguide/"
+        "batch-ops-compute-checksums.html"
+    )
+
+
+def left_out_notice(count: int) -> str:
+    """Return the note about *count* artifacts that are too many to compare."""
+    return (
+        f"{count:,} artifacts have the size of another one and were not compared: they are too many. Name "
+        "fewer buckets, or a larger min_size, in detectors.duplicate-artifacts"
+    )
+
+
+def _alone(copy: ArtifactCopy) -> str:
+    others = copy.standing.others
+    if others and isinstance(copy.contents, Value) and not copy.contents.value.allowed:
+        same = (
+            "artifact of its size has its ETag"
+            if unit_text(copy) == "it"
+            else "folder has files of the same ETags"
+        )
+        return f"no other {same}, and its contents may not be read"
+    if unit_text(copy) != "it":
+        return f"it is one file of a model, and no other folder holds the same files as {unit_text(copy)}"
+    if others:
+        return f"its bytes differ from those of {others} other artifact{'s' * (others > 1)} of its size"
+    return "no other artifact of its size is a model by itself"
+
+
+def _stays(copy: ArtifactCopy) -> str:
+    copies, twin = copy.standing.copies, copy.standing.keeper
+    if copies:
+        only, number = needed_only_by_text(copy), len(copies) + 1
+        why = (
+            f"of {number} copies, {only} refers to this one"
+            if only
+            else f"it is the oldest of {number} copies"
+        )
+        return f"it stays: {why}, and nothing in use refers to any of them"
+    other = "another one" if twin is None else twin.uri
+    return f"it has the same bytes as {other}, but of the two none is sure to stay by itself"
+
+
+def _when_freed(copy: ArtifactCopy) -> str:
+    if copy.habits is None:
+        return "when its bytes would be freed was not read"
+    tagged = copy.target.tags.value if isinstance(copy.target.tags, Value) else {}
+    version = copy.contents.value.version if isinstance(copy.contents, Value) else None
+    return when_freed(copy.habits, copy.stored, version, tagged)
+
+
+def _checksums(contents: ObjectContents) -> str:
+    whole = [f"{name} {value}" for name, value in contents.whole.items()]
+    parts = [f"{name} of parts {value}" for name, value in contents.parts.items()]
+    etag = contents.etag if not contents.allowed else contents.md5 or contents.parts_etag
+    return ", ".join([*whole, *parts, *([f"ETag {etag}"] if etag else [])]) or "none that tells anything"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{names[0]} (and {len(names) - 1} more)"
+
+
+def _error(signal: Signal[Any]) -> str:
+    return signal.error if isinstance(signal, Unreadable) else "it was not read"

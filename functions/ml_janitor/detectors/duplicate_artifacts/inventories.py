@@ -2,11 +2,56 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import islice
+from typing import Any
+from urllib.parse import unquote_plus
 
-from ml_janitor.aws.athena import AthenaPlace
+from ml_janitor.aws.calls import ReadError, read_signal, required_value
+from ml_janitor.aws.client import Aws
+from ml_janitor.aws.s3 import (
+    LIST_OBJECTS,
+    USD_PER_TB_SCANNED,
+    AthenaAnswer,
+    AthenaPlace,
+    AthenaRow,
+    query_price,
+    run_query,
+    split_uri,
+)
+from ml_janitor.core.model import Unreadable, Value
+from ml_janitor.core.text import format_size
+from ml_janitor.detectors.duplicate_artifacts import copies as reasons
+from ml_janitor.detectors.duplicate_artifacts.artifacts import (
+    MOST_COMPARED,
+    ArtifactNames,
+    BucketIndex,
+    FolderKey,
+    StoredObject,
+    artifact_order,
+    find_object,
+    is_whole_model,
+    relevant_folders,
+)
+from ml_janitor.detectors.duplicate_artifacts.inventory_sql import (
+    BY_SIZE_BYTES,
+    GROUP_COLUMNS,
+    KEY_COLUMNS,
+    InventoryFormat,
+    InventoryTable,
+    SizeGroup,
+    groups_sql,
+    keys_sql,
+    query_portions,
+)
 from ml_janitor.detectors.duplicate_artifacts.prefixes import BUCKET_NAME, via_s3_conditions
 from ml_janitor.engine.detector import Grant, allow, implied_grant
 
@@ -181,3 +226,532 @@ def _answers(inventory: Inventory) -> tuple[Grant, ...]:
         ),
         implied_grant("s3:GetBucketLocation", on=f"arn:aws:s3:::{bucket}", source=source),
     )
+
+
+# --- inventory deliveries -------------------------------------------------------------------------
+#
+# The deliveries of an inventory: the newest list, its age and size; and
+# the inventories that a bucket has.
+
+_DELIVERY_FOLDER = re.compile(r"(\d{4}-\d{2}-\d{2})T(\d{2}-\d{2})Z/")
+"""The folder of one delivery (S3 user guide, "Locating your inventory list")."""
+
+_NEEDED_COLUMNS = {"bucket", "key", "size", "e_tag"}
+
+_CSV_NAMES = {"ETag": "e_tag"}
+"""Columns of a CSV whose names do not follow from the capitals in their words."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InventoryDelivery:
+    """
+    The part of an inventory to read: its *table*, and the time at which S3 began to list it.
+
+    *most* is the most bytes that a query scans.
+    """
+
+    table: InventoryTable
+    at: datetime
+    most: int
+
+
+def find_latest_delivery(aws: Aws, inventory: Inventory, now: datetime) -> InventoryDelivery:
+    """
+    Return the newest delivery of *inventory*; a live table is as it is *now*.
+    Raises ReadError with the remedy.
+    """
+    return _live(aws, inventory, now) if inventory.live else _delivered(aws, inventory)
+
+
+def _delivered(aws: Aws, inventory: Inventory) -> InventoryDelivery:
+    bucket, prefix = split_uri(str(inventory.location))
+    pages = aws.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, Delimiter="/")
+    folders = [
+        folder["Prefix"].removeprefix(prefix)
+        for page in pages
+        for folder in (page["CommonPrefixes"] if page["KeyCount"] and "CommonPrefixes" in page else ())
+    ]
+    days = sorted(match[0] for name in folders if (match := _DELIVERY_FOLDER.fullmatch(name)) is not None)
+    if not days:
+        raise ReadError(
+            f"no inventory lies in {inventory.location}: S3 delivers the first one within 48 hours; else set "
+            "location to DESTINATION/PREFIX/BUCKET/ID/ of the inventory's configuration"
+        )
+    manifest = _manifest(aws, bucket, f"{prefix}{days[-1]}")
+    if manifest["sourceBucket"] != inventory.bucket:
+        raise ReadError(f"{inventory.location} is the inventory of bucket {manifest['sourceBucket']}")
+    columns = inventory_columns(manifest["fileFormat"], manifest["fileSchema"])
+    if missing := sorted(_NEEDED_COLUMNS - set(columns)):
+        raise ReadError(
+            f"the inventory has no {', '.join(missing)}: add Size and ETag to its optional fields"
+        )
+    day, hour = days[-1].removesuffix("Z/").split("T")
+    table = InventoryTable(
+        name=inventory.quoted,
+        bucket=inventory.bucket,
+        format=InventoryFormat(manifest["fileFormat"]),
+        day=f"{day}-{hour}",
+        versions="is_latest" in columns,
+    )
+    at = datetime.strptime(days[-1], "%Y-%m-%dT%H-%MZ/").replace(tzinfo=UTC)
+    return InventoryDelivery(table=table, at=at, most=sum(file["size"] for file in manifest["files"]))
+
+
+def _manifest(aws: Aws, bucket: str, folder: str) -> Mapping[str, Any]:
+    """Return the complete manifest in *folder*. S3 writes its checksum last."""
+    from botocore.exceptions import ClientError
+
+    def read(name: str) -> bytes:
+        try:
+            return aws.s3.get_object(Bucket=bucket, Key=folder + name)["Body"].read()
+        except ClientError as error:
+            if error.response.get("Error", {}).get("Code") != "NoSuchKey":
+                raise
+            raise ReadError(
+                f"s3://{bucket}/{folder}{name} is missing: S3 is still writing this delivery, and the next "
+                "run reads it; if it stays so, look at the inventory's configuration"
+            ) from error
+
+    content = read("manifest.json")
+    if hashlib.md5(content, usedforsecurity=False).hexdigest() != read("manifest.checksum").decode().strip():
+        raise ReadError(f"s3://{bucket}/{folder}manifest.json does not have the checksum beside it")
+    found: Mapping[str, Any] = json.loads(content)
+    return found
+
+
+def inventory_columns(kind: str, schema: str) -> tuple[str, ...]:
+    """
+    Return the columns of an inventory, named as in Athena's tables, from its
+    manifest's fileFormat and fileSchema.
+
+    The schema is "Bucket, Key, ETag" for CSV, "struct<bucket:string,...>" for ORC, and "message s3.inventory
+    { required binary bucket (UTF8); ...}" for Parquet.
+    """
+    if kind == InventoryFormat.CSV:
+        given = [column.strip() for column in schema.split(",")]
+        between = r"(?<=[a-z0-9])(?=[A-Z])"
+        return tuple(_CSV_NAMES.get(column) or re.sub(between, "_", column).lower() for column in given)
+    if kind == InventoryFormat.ORC:
+        return tuple(re.findall(r"(\w+):", schema))
+    return tuple(re.findall(r"(?:required|optional)\s+\w+\s+(\w+)", schema))
+
+
+def _live(aws: Aws, inventory: Inventory, now: datetime) -> InventoryDelivery:
+    found: Any = aws.s3.get_bucket_metadata_configuration(Bucket=inventory.bucket)
+    result = found["GetBucketMetadataConfigurationResult"]["MetadataConfigurationResult"]
+    state = result["InventoryTableConfigurationResult"].get("TableStatus", "none")
+    if state != "ACTIVE":
+        raise ReadError(
+            f"its live inventory table is not ACTIVE but {state}: while S3 fills it, the next run reads it; "
+            "else look at the metadata configuration of the bucket"
+        )
+    client: Any = aws.client("athena")
+    group = client.get_work_group(WorkGroup=inventory.workgroup)["WorkGroup"]
+    most = group["Configuration"].get("BytesScannedCutoffPerQuery")
+    if most is None:
+        raise ReadError(
+            f"nothing bounds the price of a query of a live inventory table: set the data limit per query "
+            f"(BytesScannedCutoffPerQuery) of work group {inventory.workgroup}"
+        )
+    return InventoryDelivery(
+        table=InventoryTable(name=inventory.quoted, bucket=inventory.bucket), at=now, most=most
+    )
+
+
+_NO_INVENTORY = ("MetadataConfigurationNotFound", "NoSuchConfiguration")
+
+
+def suggest_inventory(aws: Aws, bucket: str) -> str | None:
+    """
+    Return the setting that names an inventory of *bucket*, the live table
+    first; None without an inventory.
+    """
+    output = 'workgroup = "primary", output = "s3://BUCKET/FOLDER/"'
+
+    def live() -> str | None:
+        found: Any = aws.s3.get_bucket_metadata_configuration(Bucket=bucket)
+        result = found["GetBucketMetadataConfigurationResult"]["MetadataConfigurationResult"]
+        table = result.get("InventoryTableConfigurationResult", {})
+        if table.get("ConfigurationState") != "ENABLED":
+            return None
+        name = f"{LIVE_CATALOG}.{result['DestinationResult']['TableNamespace']}.{table['TableName']}"
+        return f'table = "{name}", {output}'
+
+    def delivered() -> str | None:
+        listed = aws.s3.list_bucket_inventory_configurations(Bucket=bucket)
+        for configuration in listed.get("InventoryConfigurationList", ()):
+            if configuration["IsEnabled"] and {"Size", "ETag"} <= set(
+                configuration.get("OptionalFields", ())
+            ):
+                to = configuration["Destination"]["S3BucketDestination"]
+                prefix = f"{to['Prefix'].rstrip('/')}/" if to.get("Prefix") else ""
+                place = f"s3://{to['Bucket'].rpartition(':')[2]}/{prefix}{bucket}/{configuration['Id']}/"
+                return f'table = "DATABASE.TABLE", location = "{place}", {output}'
+        return None
+
+    for read in (live, delivered):
+        match read_signal(read, source="s3:ListBucketInventoryConfigurations", absent=_NO_INVENTORY):
+            case Value(str() as setting):
+                return f'inventories."{bucket}" = {{ {setting} }}'
+            case _:
+                pass
+    return None
+
+
+# --- inventory queries ----------------------------------------------------------------------------
+#
+# The two queries about an inventory in Athena, and their price limit.
+
+
+@dataclass(slots=True)
+class QueryBudget:
+    """
+    The budget of the queries of a bucket, and their prices so far, in US dollars.
+
+    Every query is bounded before it runs, by the most bytes that it can scan.
+    """
+
+    most: float
+    usd_per_tb: float
+    bounds: list[float] = field(default_factory=list)
+    prices: list[float] = field(default_factory=list)
+
+    def ask(self, aws: Aws, sql: str, columns: Sequence[str], place: AthenaPlace, limit: int) -> AthenaAnswer:
+        """
+        Run `athena.ask` if the budget allows. Raises ReadError if it does
+        not, or if nothing was scanned.
+        """
+        bound = query_price(limit, self.usd_per_tb)
+        if sum(self.prices) + bound > self.most:
+            raise ReadError(
+                f"the next query may cost {format_query_usd(bound)}, and "
+                f"{format_query_usd(sum(self.prices))} is spent: "
+                f"inventory_max_usd allows {format_query_usd(self.most)} for a bucket and run"
+            )
+        self.bounds.append(bound)
+        answer = run_query(aws, sql, columns, place)
+        self.prices.append(query_price(answer.scanned, self.usd_per_tb))
+        if answer.scanned == 0:
+            raise ReadError(
+                f"Athena scanned nothing in {place.database}: its table lacks this delivery. Load its "
+                "partitions (MSCK REPAIR TABLE), or make it as its page in docs/detectors shows"
+            )
+        return answer
+
+
+def format_query_usd(usd: float) -> str:
+    """Return an amount in dollars, also a small one: "$0.00005"."""
+    return f"${usd:.2f}" if usd >= 1 else f"${usd:.5f}".rstrip("0").rstrip(".")
+
+
+@dataclass(frozen=True, slots=True)
+class InventoryQueries:
+    """The two queries, over one delivery of an inventory."""
+
+    aws: Aws
+    inventory: Inventory
+    delivery: InventoryDelivery
+    names: ArtifactNames
+    purse: QueryBudget
+
+    def groups(self, *, by_size: bool) -> list[SizeGroup]:
+        """Return the groups of artifacts with the same size and ETag, the largest first."""
+        sql = groups_sql(self.delivery.table, self.names, by_size=by_size)
+        answer = self.purse.ask(self.aws, sql, GROUP_COLUMNS, self.inventory.place, self.delivery.most)
+        return [SizeGroup(int(size or 0), etag or "", int(count or 0)) for size, etag, count in answer.rows]
+
+    def keys(self, wanted: Sequence[SizeGroup]) -> list[tuple[str, int, str]]:
+        """Return key, size and ETag of each artifact in the groups *wanted*, once. Raises ReadError."""
+        return list(
+            dict.fromkeys(artifact for part in query_portions(wanted) for artifact in self._portion(part))
+        )
+
+    def _portion(self, part: Sequence[SizeGroup]) -> list[tuple[str, int, str]]:
+        sql = keys_sql(self.delivery.table, self.names, part)
+        answer = self.purse.ask(self.aws, sql, KEY_COLUMNS, self.inventory.place, self.delivery.most)
+        mine = {(group.size, group.etag) for group in part}
+        found = [
+            (key, size, etag)
+            for key, size, etag in (_named(row, self.delivery) for row in answer.rows)
+            if {(size, etag), (size, "")} & mine
+        ]
+        counted = Counter((size, etag if (size, etag) in mine else "") for _, size, etag in found)
+        for group in part:
+            if not self.delivery.table.live and counted[group.size, group.etag] < group.count:
+                raise ReadError(
+                    f"Athena counted {group.count} artifacts of {group.size} bytes and named "
+                    f"{counted[group.size, group.etag]}: its answer is not whole, and the next run asks again"
+                )
+        return found
+
+
+def _named(row: AthenaRow, delivery: InventoryDelivery) -> tuple[str, int, str]:
+    """
+    Return a row's key, size and ETag. S3 URL-encodes the keys of a CSV (S3 user
+    guide, "Amazon S3 Inventory list").
+    """
+    key, size, etag = row
+    decoded = unquote_plus(key or "") if delivery.table.format is InventoryFormat.CSV else key or ""
+    return decoded, int(size or 0), etag or ""
+
+
+# --- inventory source -----------------------------------------------------------------------------
+#
+# Artifacts of a bucket that is too large to list: Athena names candidates, and S3 confirms them.
+
+_MOST_FOLDER_PAGES = 10
+"""Pages of a folder's listing. A larger folder counts as one model, which is then too large to compare."""
+
+
+MOST_EXTRA_SIZES = 5_000
+"""Most sizes of artifacts in listed buckets that an inventory query adds to its own groups."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InventorySettings:
+    """
+    The inventories to read, the age up to which they prove anything, and the
+    price limit of each in US dollars.
+
+    The detector asks a bucket of *look_from* objects or more for its
+    inventories, if none is set; 0 stands for never.
+    """
+
+    inventories: tuple[Inventory, ...] = ()
+    max_age: timedelta = timedelta(hours=48)
+    max_usd: float = 1.0
+    usd_per_tb: float = USD_PER_TB_SCANNED
+    look_from: int = 0
+
+    @property
+    def buckets(self) -> tuple[str, ...]:
+        return tuple(inventory.bucket for inventory in self.inventories)
+
+    def of(self, bucket: str) -> Inventory | None:
+        """Return the inventory that the settings name for *bucket*."""
+        return next((inventory for inventory in self.inventories if inventory.bucket == bucket), None)
+
+
+@dataclass(slots=True)
+class InventoriedBucket:
+    """One bucket by its inventory: the candidates that Athena named and S3 still has."""
+
+    aws: Aws
+    names: ArtifactNames
+    shelf: BucketIndex
+    found: list[StoredObject] = field(default_factory=list)
+    left_out: int = 0
+    reading: str = ""
+
+    @property
+    def shelves(self) -> Mapping[str, BucketIndex]:
+        return {self.shelf.bucket: self.shelf}
+
+    def artifacts(self) -> Iterator[StoredObject]:
+        return iter(sorted(self.found, key=artifact_order))
+
+    def notice(self, folders: AbstractSet[FolderKey]) -> None:
+        """
+        List the *folders* that show whether weights are a model by themselves.
+
+        A folder that is too large, or that cannot be listed, counts as one model.
+        """
+        mine = (
+            relevant_folders([artifact for artifact in self.found if not is_whole_model(artifact.key)])
+            & folders
+        )
+        wanted = sorted(folder for _, folder in mine)
+        for folder, whole in zip(wanted, self.aws.map(self._lies_in, wanted), strict=True):
+            if not whole:
+                self.shelf.models.add(folder)
+
+    def _lies_in(self, folder: str) -> bool:
+        """Put the objects directly in *folder* on the shelf; return whether that is all of them."""
+        pages = self.aws.s3.get_paginator("list_objects_v2").paginate(
+            Bucket=self.shelf.bucket, Prefix=folder, Delimiter="/"
+        )
+
+        def read() -> bool:
+            more = False
+            for page in islice(pages, _MOST_FOLDER_PAGES):
+                more = page["IsTruncated"]
+                if "Contents" in page:
+                    self.shelf.put(page, self.names)
+            return not more
+
+        return read_signal(read, source=LIST_OBJECTS) == Value(True, LIST_OBJECTS)
+
+
+@dataclass(slots=True)
+class InventoriedBuckets:
+    """The buckets that were read from their inventories, with notices and errors."""
+
+    sources: list[InventoriedBucket] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+
+def read_inventories(
+    aws: Aws,
+    asking: InventorySettings,
+    places: Mapping[str, str],
+    names: ArtifactNames,
+    now: datetime,
+    *,
+    readable: Sequence[str],
+    sizes: AbstractSet[int] | None,
+    elsewhere: AbstractSet[int],
+) -> InventoriedBuckets:
+    """
+    Read the *places*, a map of buckets to regions, that have an inventory.
+
+    *readable* are the buckets whose contents may be read, *elsewhere* the sizes of all other artifacts.
+    """
+    known = InventoriedBuckets()
+    for inventory in asking.inventories:
+        region = places.get(inventory.bucket)
+        if region == aws.region:
+            by_size = inventory.bucket in readable
+            found = read_inventory(
+                aws, inventory, asking, names, now, by_size=by_size, sizes=sizes, elsewhere=elsewhere
+            )
+            known.sources.append(found)
+            known.notices += [found.reading] if found.reading else []
+            known.errors += [reasons.left_out_notice(found.left_out)] if found.left_out else []
+        elif region is not None:
+            known.notices.append(
+                f"{inventory.bucket} is in {region}, and its inventory is asked there, not here"
+            )
+    return known
+
+
+def suggest_inventories(aws: Aws, asking: InventorySettings, shelves: Sequence[BucketIndex]) -> list[str]:
+    """Return settings to copy for large buckets that were listed although they have an inventory."""
+    large = [shelf for shelf in shelves if asking.look_from and shelf.objects >= asking.look_from]
+    return [
+        f"{shelf.bucket} holds {shelf.objects:,} objects and has an inventory, which Athena can read. "
+        "To have that done, make its table (see the page of duplicate-artifacts) and set, in "
+        f"detectors.duplicate-artifacts: {setting}"
+        for shelf, setting in zip(
+            large, aws.map(lambda shelf: suggest_inventory(aws, shelf.bucket), large), strict=True
+        )
+        if setting
+    ]
+
+
+def read_inventory(
+    aws: Aws,
+    inventory: Inventory,
+    asking: InventorySettings,
+    names: ArtifactNames,
+    now: datetime,
+    *,
+    by_size: bool,
+    sizes: AbstractSet[int] | None,
+    elsewhere: AbstractSet[int],
+) -> InventoriedBucket:
+    """
+    Return the bucket as *inventory* describes it, as far as S3 confirms it.
+
+    With *by_size*, artifacts of one size from `BY_SIZE_BYTES` on are candidates whatever their ETags. With
+    *sizes*, all artifacts of these sizes are candidates, and no groups are read; else sizes that also occur
+    *elsewhere* are added. A failure leaves the bucket unread.
+    """
+    source = InventoriedBucket(aws, names, BucketIndex(bucket=inventory.bucket, region=aws.region))
+    purse = QueryBudget(asking.max_usd, asking.usd_per_tb)
+
+    def read() -> None:
+        delivery = find_latest_delivery(aws, inventory, now)
+        age = now - delivery.at
+        if age > asking.max_age:
+            source.shelf.stale = f"its bucket's inventory is {age_in_hours(age)} old"
+        limit = 2 * query_price(delivery.most, asking.usd_per_tb)
+        if limit > asking.max_usd:
+            raise ReadError(
+                f"asking Athena may cost {format_query_usd(limit)}: inventory_max_usd allows "
+                f"{format_query_usd(asking.max_usd)}"
+            )
+        queries = InventoryQueries(aws, inventory, delivery, names, purse)
+        wanted = (
+            add_sizes(
+                queries.groups(by_size=by_size), elsewhere if len(elsewhere) <= MOST_EXTRA_SIZES else ()
+            )
+            if sizes is None
+            else [SizeGroup(size, "", 0) for size in sorted(sizes, reverse=True)]
+        )
+        wanted, source.left_out = limit_groups(wanted, MOST_COMPARED)
+        named = queries.keys(wanted)
+        source.found = _still_there(aws, inventory.bucket, named)
+        source.reading = reading_note(inventory, delivery, age, purse, by_size=by_size)
+        if len(elsewhere) > MOST_EXTRA_SIZES:
+            source.reading += (
+                f"; nor whether it has copies of other buckets' artifacts, of {len(elsewhere):,} sizes"
+            )
+
+    outcome = read_signal(read, source="athena:StartQueryExecution")
+    if isinstance(outcome, Unreadable):
+        spent = f" ({format_query_usd(sum(purse.prices))} spent)" if purse.prices else ""
+        source.found = []
+        source.shelf.error = f"the inventory of {inventory.bucket}: {outcome.error}{spent}"
+    return source
+
+
+def add_sizes(found: Sequence[SizeGroup], elsewhere: Iterable[int]) -> list[SizeGroup]:
+    """Return the groups *found*, and groups of any ETag for sizes that other buckets' artifacts have."""
+    known = {group.size for group in found if not group.etag}
+    more = [SizeGroup(size, "", 0) for size in elsewhere if size not in known]
+    return sorted([*found, *more], key=lambda group: (-group.size, group.etag))
+
+
+def limit_groups(wanted: Sequence[SizeGroup], most: int) -> tuple[list[SizeGroup], int]:
+    """
+    Return the first groups that have at most *most* artifacts together, and
+    the number of artifacts in the rest.
+    """
+    taken: list[SizeGroup] = []
+    total = 0
+    for group in wanted:
+        if total + group.count > most:
+            break
+        taken.append(group)
+        total += group.count
+    return taken, sum(group.count for group in wanted[len(taken) :])
+
+
+def _still_there(aws: Aws, bucket: str, named: Sequence[tuple[str, int, str]]) -> list[StoredObject]:
+    """Return the *named* objects that S3 still has with this size and ETag. Raises ReadError."""
+    asked = aws.map(
+        lambda row: read_signal(partial(find_object, aws, bucket, row[0]), source=LIST_OBJECTS), list(named)
+    )
+    found = []
+    for (_, size, etag), answer in zip(named, asked, strict=True):
+        artifact = required_value(answer)
+        if artifact is not None and (artifact.size, artifact.etag.strip('"')) == (size, etag.strip('"')):
+            found.append(artifact)
+    return found
+
+
+def reading_note(
+    inventory: Inventory, delivery: InventoryDelivery, age: timedelta, purse: QueryBudget, *, by_size: bool
+) -> str:
+    """Return the report's note on such a bucket: how it was read, the price, and the gaps."""
+    kind = (
+        "its live inventory table, which S3 keeps up to date within an hour"
+        if inventory.live
+        else f"its S3 Inventory of {delivery.at:%Y-%m-%d %H:%M} UTC ({age_in_hours(age)} old)"
+    )
+    number = len(purse.prices)
+    below = f"below {format_size(BY_SIZE_BYTES)} " if by_size else ""
+    return (
+        f"{inventory.bucket} was read from {kind}, by {number} {'query' if number == 1 else 'queries'} of "
+        f"Athena: {format_query_usd(sum(purse.bounds))} at most by what they could scan, "
+        f"{format_query_usd(sum(purse.prices))} "
+        f"by what they did. It does not show what was written since, nor copies {below}that have other "
+        "ETags: under a KMS key, or uploaded in other parts"
+    )
+
+
+def age_in_hours(age: timedelta) -> str:
+    """Return *age* in whole hours."""
+    number = int(age / timedelta(hours=1))
+    return f"{number} hour{'s' * (number != 1)}"

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ml_janitor.aws.athena import LONGEST_QUERY
-from ml_janitor.detectors.duplicate_artifacts.artifact import ArtifactNames
+from ml_janitor.aws.s3 import LONGEST_QUERY
+from ml_janitor.detectors.duplicate_artifacts.artifacts import ArtifactNames
 
 BY_SIZE_BYTES = 100 * 1024**2
 """Bytes from which artifacts of one size are candidates whatever their ETags, where contents may be read."""

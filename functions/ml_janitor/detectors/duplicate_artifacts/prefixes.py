@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
 from ml_janitor.aws.locations import is_under
-from ml_janitor.aws.referrers import UNUSED_WORDS
-from ml_janitor.core.signals import Absent, NotRead, Unreadable, Value
-from ml_janitor.detectors.duplicate_artifacts.bucket_readers import why_maybe_read
-from ml_janitor.detectors.duplicate_artifacts.buckets import VERSIONING_ENABLED, VERSIONING_SUSPENDED
-from ml_janitor.detectors.duplicate_artifacts.copies import CopyRole
-from ml_janitor.detectors.duplicate_artifacts.duplicates import ArtifactCopy
+from ml_janitor.aws.references import UNUSED_WORDS
+from ml_janitor.core.model import Absent, NotRead, Unreadable, Value
+from ml_janitor.detectors.duplicate_artifacts.buckets import (
+    VERSIONING_ENABLED,
+    VERSIONING_SUSPENDED,
+    why_maybe_read,
+)
+from ml_janitor.detectors.duplicate_artifacts.copies import ArtifactCopy, CopyRole
 from ml_janitor.engine.detector import Condition, Grant, allow, implied_grant
 
 BUCKET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]")

@@ -7,35 +7,33 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from ml_janitor.aws.answers import read_signal, required_value
-from ml_janitor.aws.athena import USD_PER_TB_SCANNED
+from ml_janitor.aws.calls import read_signal, required_value
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.locations import is_under
-from ml_janitor.aws.referrers import REFERRER_KINDS
-from ml_janitor.aws.s3 import LIST_OBJECTS
+from ml_janitor.aws.references import REFERRER_KINDS
+from ml_janitor.aws.s3 import LIST_OBJECTS, USD_PER_TB_SCANNED
 from ml_janitor.aws.sagemaker_kinds import MODEL_PACKAGE_GROUP, SEARCH
-from ml_janitor.core.model import Change, Confidence, Effect, Rule, Target, Verdict
-from ml_janitor.core.signals import Absent, NotRead, Value
+from ml_janitor.core.model import Absent, Change, Confidence, Effect, NotRead, Rule, Target, Value, Verdict
 from ml_janitor.core.text import format_size
-from ml_janitor.detectors.duplicate_artifacts import copy_cleanup, copy_return, inventories, prefixes
-from ml_janitor.detectors.duplicate_artifacts import copy_reasons as reasons
-from ml_janitor.detectors.duplicate_artifacts.artifact import (
+from ml_janitor.detectors.duplicate_artifacts import act, inventories, prefixes, undo
+from ml_janitor.detectors.duplicate_artifacts import copies as reasons
+from ml_janitor.detectors.duplicate_artifacts.act import CopyRecord
+from ml_janitor.detectors.duplicate_artifacts.artifacts import (
     ARTIFACT_EXTENSIONS,
     ArtifactNames,
     ArtifactUnit,
     find_object,
 )
 from ml_janitor.detectors.duplicate_artifacts.contents import Likeness
-from ml_janitor.detectors.duplicate_artifacts.copies import CopyRole
-from ml_janitor.detectors.duplicate_artifacts.duplicates import (
+from ml_janitor.detectors.duplicate_artifacts.copies import (
     OBJECT_KIND,
     ArtifactCopy,
+    CopyRole,
     copy_files,
     object_target,
 )
-from ml_janitor.detectors.duplicate_artifacts.inventory_source import InventorySettings
-from ml_janitor.detectors.duplicate_artifacts.object_records import CopyRecord
-from ml_janitor.detectors.duplicate_artifacts.survey import ArtifactSurvey, SearchScope
+from ml_janitor.detectors.duplicate_artifacts.inventories import InventorySettings
+from ml_janitor.detectors.duplicate_artifacts.reading import ArtifactSurvey, SearchScope
 from ml_janitor.engine.detector import Cleanup, Condition, Detector, Grant, Steps, allow, allow_each
 
 DELETE_COPY_ACTION = "delete the copy"
@@ -240,16 +238,16 @@ class DuplicateArtifacts(Detector[ArtifactCopy]):
         return why, ""
 
     def prepare(self, aws: Aws, candidate: ArtifactCopy, memo: Mapping[str, Any]) -> Mapping[str, Any]:
-        return copy_cleanup.prepare(aws, candidate, memo).json()
+        return act.prepare(aws, candidate, memo).json()
 
     def act(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:
-        copy_cleanup.act(aws, CopyRecord.read(record), steps)
+        act.act(aws, CopyRecord.read(record), steps)
 
     def is_done(self, aws: Aws, target: Target, record: Mapping[str, Any]) -> bool:
-        return copy_cleanup.is_done(aws, CopyRecord.read(record))
+        return act.is_done(aws, CopyRecord.read(record))
 
     def revert(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:
-        copy_return.revert(aws, CopyRecord.read(record), steps)
+        undo.revert(aws, CopyRecord.read(record), steps)
 
     def never_acts(self) -> str | None:
         if not self.act_on_prefixes:

@@ -10,17 +10,27 @@ from decimal import Decimal
 from functools import partial
 from typing import Any, NamedTuple
 
-from ml_janitor.aws import s3, sagemaker_kinds, storage_prices, tags
+from ml_janitor.aws import s3, sagemaker_kinds, storage, tags
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.locations import S3Address, addresses_in, parse_address
-from ml_janitor.aws.referrers import OUTPUT_MEMBERS
+from ml_janitor.aws.references import OUTPUT_MEMBERS
 from ml_janitor.aws.sagemaker_kinds import MODEL_PACKAGE, MODEL_PACKAGE_GROUP, PIPELINE, TRAINING_JOB
-from ml_janitor.aws.storage_prices import StoragePrices
+from ml_janitor.aws.storage import StoragePrices
 from ml_janitor.aws.training_jobs import search_training_jobs
-from ml_janitor.core.cost import Cost
 from ml_janitor.core.durations import format_age
-from ml_janitor.core.model import Candidate, Confidence, Rule, Target, Verdict
-from ml_janitor.core.signals import Absent, Evidence, Signal, Unreadable, Value
+from ml_janitor.core.model import (
+    Absent,
+    Candidate,
+    Confidence,
+    Cost,
+    Evidence,
+    Rule,
+    Signal,
+    Target,
+    Unreadable,
+    Value,
+    Verdict,
+)
 from ml_janitor.core.text import format_size
 from ml_janitor.engine.detector import allow
 
@@ -122,7 +132,7 @@ def find(aws: Aws, patience: timedelta, now: datetime) -> Iterator[JobOutput]:
     if jobs:
         _read_others(aws, named)
         named.errors += [] if records.error is None else [records.error]
-        ordered, prices = named.ordered(), storage_prices.read_storage_prices(aws)
+        ordered, prices = named.ordered(), storage.read_storage_prices(aws)
         book = tags.read_tags_of(aws, [job.target.arn for job in jobs])
         left_out = (
             f"only the newest {_MOST_JOBS_LISTED} of {len(ended)} jobs that failed or were "

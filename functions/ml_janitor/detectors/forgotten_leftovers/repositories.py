@@ -8,16 +8,25 @@ from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Any
 
-from ml_janitor.aws import images, sagemaker_kinds, storage_prices, tags
-from ml_janitor.aws.answers import read_signal
-from ml_janitor.aws.arns import target_in
+from ml_janitor.aws import images, sagemaker_kinds, storage, tags
+from ml_janitor.aws.calls import read_signal
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.images import EcrImage, ImageManifest
-from ml_janitor.aws.storage_prices import StoragePrices
-from ml_janitor.core.cost import Cost
+from ml_janitor.aws.storage import StoragePrices
+from ml_janitor.aws.tags import target_in
 from ml_janitor.core.durations import format_age
-from ml_janitor.core.model import Candidate, Confidence, Rule, Verdict
-from ml_janitor.core.signals import Evidence, NotRead, Signal, Unreadable, Value
+from ml_janitor.core.model import (
+    Candidate,
+    Confidence,
+    Cost,
+    Evidence,
+    NotRead,
+    Rule,
+    Signal,
+    Unreadable,
+    Value,
+    Verdict,
+)
 from ml_janitor.core.text import format_size
 from ml_janitor.engine.detector import allow
 
@@ -60,7 +69,7 @@ def find(aws: Aws, patience: timedelta, others: Sequence[str], now: datetime) ->
     named: dict[str, set[str]] = {}
     for repository, name in found.items:
         named.setdefault(repository, set()).add(name)
-    prices = storage_prices.read_storage_prices(aws, "AmazonECR")
+    prices = storage.read_storage_prices(aws, "AmazonECR")
 
     def read(entry: Mapping[str, Any]) -> ImageRepository:
         name, arn = str(entry["repositoryName"]), str(entry["repositoryArn"])
@@ -160,7 +169,7 @@ def decide(
         return rule.kept(
             f"its unused images hold {format_size(freed)}; judged from {format_size(smallest)} on"
         )
-    kept = candidate.prices.cost(storage_prices.IMAGE_STORAGE, freed)
+    kept = candidate.prices.cost(storage.IMAGE_STORAGE, freed)
     return rule.found(
         f"{len(left)} of {len(held)} images were neither pushed nor pulled in "
         f"{format_age(patience)}, and no model,"

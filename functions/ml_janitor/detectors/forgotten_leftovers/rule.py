@@ -10,12 +10,12 @@ from typing import Annotated, Any
 from annotated_types import Interval
 
 from ml_janitor.aws import tags
-from ml_janitor.aws.answers import ReadError
+from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import GET_PRODUCTS
 from ml_janitor.core.model import Change, Confidence, Effect, Target, Verdict
 from ml_janitor.core.tiering import GB
-from ml_janitor.detectors.forgotten_leftovers import expiry, failed_jobs, log_groups
+from ml_janitor.detectors.forgotten_leftovers import failed_jobs, log_groups
 from ml_janitor.detectors.forgotten_leftovers import repositories as image_repositories
 from ml_janitor.detectors.forgotten_leftovers.failed_jobs import JobOutput
 from ml_janitor.detectors.forgotten_leftovers.log_groups import ALLOWED_RETENTIONS, GrowingLogGroup
@@ -71,12 +71,12 @@ class ForgottenLeftovers(Detector[Leftover]):
     @property
     def acts(self) -> tuple[Grant, ...]:
         """The permissions to set a retention on the groups that `act_on_groups` names."""
-        return expiry.retention_grants(self.act_on_groups)
+        return log_groups.retention_grants(self.act_on_groups)
 
     @property
     def undoes(self) -> tuple[Grant, ...]:
         """The permissions on every group: groups that `act_on_groups` named earlier can be undone too."""
-        return expiry.RETENTION_UNDO_GRANTS
+        return log_groups.RETENTION_UNDO_GRANTS
 
     def never_acts(self) -> str | None:
         return None if self.act_on_groups else "act_on_groups is empty, so no retention is set"
@@ -91,7 +91,7 @@ class ForgottenLeftovers(Detector[Leftover]):
             raise ValueError(
                 f"patience is at least {_LEAST_PATIENCE.days} days: a job that is restarted needs its image"
             )
-        expiry.check_group_globs(self.act_on_groups)
+        log_groups.check_group_globs(self.act_on_groups)
 
     def find(self, aws: Aws, now: datetime) -> Iterator[Leftover]:
         """Yield log groups, repositories and jobs; a broken listing does not stop the others."""
@@ -129,16 +129,16 @@ class ForgottenLeftovers(Detector[Leftover]):
         return image_repositories.decide(candidate, self.patience, smallest, self.repositories, now)
 
     def prepare(self, aws: Aws, candidate: Leftover, memo: Mapping[str, Any]) -> Mapping[str, Any]:
-        return expiry.prepare_retention(aws, candidate.target, self.retention.days)
+        return log_groups.prepare_retention(aws, candidate.target, self.retention.days)
 
     def act(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:
-        expiry.set_retention(aws, target, record["days"], steps)
+        log_groups.set_retention(aws, target, record["days"], steps)
 
     def is_done(self, aws: Aws, target: Target, record: Mapping[str, Any]) -> bool:
-        return expiry.is_retention_set(aws, target, record["days"])
+        return log_groups.is_retention_set(aws, target, record["days"])
 
     def revert(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> str | None:
-        return expiry.remove_retention(aws, target, record["days"], steps)
+        return log_groups.remove_retention(aws, target, record["days"], steps)
 
     def revert_effect(self, target: Target, record: Mapping[str, Any]) -> str:
         return (

@@ -2,23 +2,339 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import pairwise
+from math import ceil
 
+from ml_janitor.aws import metrics
+from ml_janitor.aws.calls import as_signal, read_signal
+from ml_janitor.aws.client import Aws
+from ml_janitor.aws.metrics import GET_METRIC_DATA, Metric, MetricStat
 from ml_janitor.aws.s3 import NewestObject
 from ml_janitor.core.durations import format_age
-from ml_janitor.core.model import Confidence, Kept, Rule
-from ml_janitor.core.signals import Absent, Evidence, NotRead, Signal, Unreadable, Value, as_evidence
-from ml_janitor.detectors.hung_training_jobs.job import RunningJob
-from ml_janitor.detectors.hung_training_jobs.load import (
+from ml_janitor.core.model import (
+    Absent,
+    Confidence,
+    Evidence,
+    Kept,
+    NotRead,
+    Rule,
+    Signal,
+    Unreadable,
+    Value,
+    as_evidence,
+)
+from ml_janitor.detectors.hung_training_jobs.jobs import (
+    LOAD_PERIOD,
     CollectiveWait,
     HostLoad,
+    JobKind,
     LoadPattern,
+    LoadSpan,
+    RunningJob,
+    load_span,
     loads_text,
     some_names,
 )
-from ml_janitor.detectors.hung_training_jobs.rhythm import LogRhythm
+
+# --- load metrics ---------------------------------------------------------------------------------
+#
+# Reads the load of all hosts of several jobs in bulk; where hosts have ids, it finds them by name first.
+
+_LOAD_METRICS = ("CPU", "GPU", "Memory", "Disk")
+"""
+Metrics of a job's container alone, on each host, each followed by Utilization
+(developer guide, Monitor SageMaker with CloudWatch).
+"""
+
+_LOAD_STATS: tuple[MetricStat, MetricStat] = ("Minimum", "Maximum")
+
+_HOST_DIMENSION = "Host"
+"""The dimension of the metrics: the job's name, a slash, and the host's."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadWindow:
+    """A job whose load is wanted, and the start of the time."""
+
+    job: RunningJob
+    start: datetime
+
+
+def read_host_loads(
+    aws: Aws, windows: Mapping[str, LoadWindow], now: datetime
+) -> dict[str, Signal[tuple[HostLoad, ...]]]:
+    """Return the loads of every job in *windows*, under the same keys, until *now*; each kind in bulk."""
+    found: dict[str, Signal[tuple[HostLoad, ...]]] = {}
+    for kind in dict.fromkeys(window.job.kind for window in windows.values()):
+        own = {key: window for key, window in windows.items() if window.job.kind is kind}
+        listed = _list_hosts(aws, kind)
+        if isinstance(listed, Unreadable):
+            found |= dict.fromkeys(own, listed)
+            continue
+        hosts = {key: job_hosts(window.job, listed) for key, window in own.items()}
+        starts = {host: window.start for key, window in own.items() for host in hosts[key]}
+        loads = _read_hosts(aws, kind.group, starts, now)
+        for key, window in own.items():
+            known = (loads[host] for host in hosts[key])
+            found[key] = Value((*known, *unlisted_hosts(window.job, len(hosts[key]))), GET_METRIC_DATA)
+    return found
+
+
+def _list_hosts(aws: Aws, kind: JobKind) -> Sequence[str] | Unreadable:
+    """Return all hosts of the past two weeks by name, where they are not numbered."""
+    if kind.numbered:
+        return ()
+    series = metrics.list_series(aws, kind.group, "CPUUtilization")
+    if isinstance(series, Unreadable):
+        return series
+    known = series.value if isinstance(series, Value) else ()
+    return [value for metric in known for name, value in metric.dimensions if name == _HOST_DIMENSION]
+
+
+def job_hosts(job: RunningJob, listed: Sequence[str]) -> tuple[str, ...]:
+    """Return the hosts of *job*: by number, or the *listed* hosts that begin with its name and a slash."""
+    if job.kind.numbered:
+        return job.hosts
+    return tuple(sorted({host for host in listed if host.startswith(f"{job.name}/")}))
+
+
+def unlisted_hosts(job: RunningJob, known: int) -> tuple[HostLoad, ...]:
+    """Return the instances of *job* that no metric names: they count as not measured, never as absent."""
+    return tuple(
+        HostLoad(host=f"{job.name}/instance {n}", cpu=Absent(GET_METRIC_DATA), gpu=Absent(GET_METRIC_DATA))
+        for n in range(known + 1, job.instances + 1)
+    )
+
+
+def _read_hosts(
+    aws: Aws, namespace: str, windows: Mapping[str, datetime], now: datetime
+) -> dict[str, HostLoad]:
+    """
+    Return the load of each host in *windows*, from the time given there until *now*; all hosts in bulk.
+
+    A host is named as the metrics' Host dimension does: "my-job/algo-1".
+    """
+    if not windows:
+        return {}
+    wanted = {
+        (host, name, stat): Metric.of(
+            namespace, f"{name}Utilization", stat=stat, period=LOAD_PERIOD, Host=host
+        )
+        for host in windows
+        for name in _LOAD_METRICS
+        for stat in _LOAD_STATS
+    }
+    series = metrics.read_metrics(aws, wanted.values(), min(windows.values()), now)
+
+    def span_of(host: str, name: str) -> Signal[LoadSpan]:
+        lowest, highest = (series[wanted[host, name, stat]] for stat in _LOAD_STATS)
+        return load_span(lowest, highest, windows[host], now)
+
+    return {
+        host: HostLoad(host=host, **{name.lower(): span_of(host, name) for name in _LOAD_METRICS})
+        for host in windows
+    }
+
+
+# --- rhythm ---------------------------------------------------------------------------------------
+#
+# The rhythm of a job's logs: its newest event, and the longest pause before that.
+
+MOST_RHYTHM_PAGES = 30
+"""Most pages of GetLogEvents (10,000 events or 1 MB each) that are read to learn one job's rhythm."""
+
+_PROBE_WINDOW = timedelta(hours=1)
+_MOST_WINDOWS = 240
+MOST_PROBES = 2 * _MOST_WINDOWS
+"""
+Bounds for the probing of a long history.
+It is divided into windows of an hour, or into that many longer ones. Each is asked only for any event: one
+call for a window with an event, and a few for a pause. `MOST_PROBES` limits the calls.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogRhythm:
+    """
+    The time of a job's *last* log event, and the *longest_pause* before it.
+
+    The pause is `NotRead` if the last event is fresh, and `Absent` if the history is too long even to be
+    probed. It may come out longer than it was, never shorter: after a pause that was measured too short, the
+    next one would look like a hang.
+    """
+
+    last: datetime
+    longest_pause: Signal[timedelta]
+
+
+def read_rhythm(
+    aws: Aws, group: str, prefix: str, *, started: datetime, fresh: datetime
+) -> Signal[LogRhythm]:
+    """
+    Return the rhythm of the streams of *group* that begin with *prefix*, of a job that *started* then.
+
+    An event after *fresh* settles the question, and the history is left alone.
+    `Absent` means that there is no stream or no event.
+    """
+    match _list_streams(aws, group, prefix):
+        case Value(streams):
+            pass
+        case (Absent() | Unreadable() | NotRead()) as none:
+            return none
+    hint = max((at for at in streams.values() if at is not None), default=None)
+    if hint is not None and hint > fresh:
+        return Value(LogRhythm(last=hint, longest_pause=NotRead()), metrics.DESCRIBE_LOG_STREAMS, hint)
+    match _last(aws, group, streams, fresh):
+        case Value(exact):
+            last = exact if hint is None else max(exact, hint)
+        case Absent() if hint is not None:  # its events have expired, but the listing remembers when
+            last = hint
+        case (Absent() | Unreadable() | NotRead()) as none:
+            return none
+    if last > fresh:
+        return Value(LogRhythm(last=last, longest_pause=NotRead()), metrics.GET_LOG_EVENTS, last)
+    pause = read_longest_pause(aws, group, sorted(streams), started=started, last=last)
+    return Value(LogRhythm(last=last, longest_pause=pause), metrics.GET_LOG_EVENTS, last)
+
+
+@as_signal(metrics.DESCRIBE_LOG_STREAMS, metrics.NO_SUCH_LOG)
+def _list_streams(aws: Aws, group: str, prefix: str) -> dict[str, datetime | None]:
+    """
+    Return the streams that begin with *prefix*, with the indexed time of their newest event, if any.
+
+    The index lags behind by an hour or more, so it can show that a stream is alive, never that it is silent.
+    """
+    named = {"logGroupName": group, "logStreamNamePrefix": prefix}
+    return {
+        stream["logStreamName"]: metrics.log_time(stream["lastEventTimestamp"])
+        if "lastEventTimestamp" in stream
+        else None
+        for page in aws.pages(metrics.DESCRIBE_LOG_STREAMS, metrics.LOGS_PAGE, **named)
+        for stream in page["logStreams"]
+    }
+
+
+def _last(aws: Aws, group: str, streams: Iterable[str], fresh: datetime) -> Signal[datetime]:
+    """
+    Return the newest event of all *streams*; the first fresh one is enough. An
+    unreadable stream may hide a newer one.
+    """
+    old: list[Value[datetime]] = []
+    unreadable: Unreadable | None = None
+    for stream in streams:
+        match metrics.last_log_event(aws, group, stream):
+            case Value(at) as heard:
+                if at > fresh:
+                    return heard
+                old.append(heard)
+            case Unreadable() as failed:
+                unreadable = failed
+    return unreadable or max(old, key=lambda heard: heard.value, default=Absent(metrics.GET_LOG_EVENTS))
+
+
+def read_longest_pause(
+    aws: Aws, group: str, streams: Sequence[str], *, started: datetime, last: datetime
+) -> Signal[timedelta]:
+    """
+    Return the longest time between two events of all *streams* together, from *started* to *last*.
+
+    At most `PAGES` pages are read. Then one stream read to its beginning is enough; else the unread rest is
+    probed. Unread events can only make a pause look longer, which is the safe side.
+    """
+
+    def read() -> timedelta | None:
+        events: set[datetime] = set()
+        whole = False
+        pages_left = MOST_RHYTHM_PAGES
+        for stream in streams:
+            for page in metrics.log_event_pages(aws, group, stream):
+                events.update(page)
+                pages_left -= 1
+                if not pages_left and not whole:
+                    return _probed(LogProbe(aws, group, list(streams)), events, started=started, last=last)
+                if not pages_left:
+                    return _longest_gap(started, last, *events)
+            whole = True
+        return _longest_gap(started, last, *events)
+
+    match read_signal(read, source=metrics.GET_LOG_EVENTS, absent=metrics.NO_SUCH_LOG):
+        case Value(pause) if pause is not None:
+            return Value(pause, metrics.GET_LOG_EVENTS)
+        case Unreadable() as failed:
+            return failed
+        case _:
+            return Absent(metrics.GET_LOG_EVENTS)
+
+
+def _longest_gap(*events: datetime) -> timedelta:
+    return max((later - before for before, later in pairwise(sorted(set(events)))), default=timedelta())
+
+
+@dataclass(slots=True)
+class LogProbe:
+    """Probes whether any of *streams* holds an event in a window of time, one window after the other."""
+
+    aws: Aws
+    group: str
+    streams: list[str]
+    following: dict[str, datetime] = field(default_factory=dict)
+    """The first event of each stream since the last call for it: until then it needs no further call."""
+    calls: int = 0
+
+    def finds_event(self, begin: datetime, end: datetime) -> bool | None:
+        """
+        Return whether there is an event from *begin* to before *end*; None
+        if that takes too many calls.
+        """
+        for stream in self.streams:
+            if self.following.get(stream, begin - _PROBE_WINDOW) < begin and not self._ask(stream, begin):
+                return None
+            if self.following[stream] < end:
+                # The stream that logged last is probed first.
+                self.streams = [stream, *(other for other in self.streams if other != stream)]
+                return True
+        return False
+
+    def _ask(self, stream: str, since: datetime) -> bool:
+        """Look for the first event of *stream* since then; False if there are no calls left for that."""
+        self.following[stream] = metrics.FAR_FUTURE
+        for page in metrics.log_event_pages(self.aws, self.group, stream, since=since, limit=1):
+            self.calls += 1
+            if page:
+                self.following[stream] = min(page)
+                return True
+            if self.calls >= MOST_PROBES:
+                break
+        return self.calls < MOST_PROBES
+
+
+def _probed(
+    probe: LogProbe, known: Iterable[datetime], *, started: datetime, last: datetime
+) -> timedelta | None:
+    """
+    Return the longest pause by windows without an event; None if that takes too many calls.
+
+    The events around empty windows lie in the windows before and behind: at most two windows more apart than
+    those are long. Windows of *known* events are not probed.
+    """
+    window = max(_PROBE_WINDOW, (last - started) / _MOST_WINDOWS)
+    count = ceil((last - started) / window)
+    occupied = {(at - started) // window for at in known} | {count - 1}
+    empty = longest = 0
+    for number in range(count):
+        begin = started + number * window
+        found = number in occupied or probe.finds_event(begin, begin + window)
+        if found is None:
+            return None
+        empty = 0 if found else empty + 1
+        longest = max(longest, empty)
+    return min((longest + 2) * window, abs(last - started))
+
+
+# --- progress -------------------------------------------------------------------------------------
 
 
 def judge_limit(rule: Rule, job: RunningJob, overrun: timedelta, now: datetime) -> Standstill | None:

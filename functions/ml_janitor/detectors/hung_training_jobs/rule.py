@@ -10,10 +10,22 @@ from typing import Any
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.sagemaker_kinds import IN_PROGRESS, SEARCH, TRAINING_JOB, TUNING_JOB
 from ml_janitor.core.durations import format_age
-from ml_janitor.core.model import Confidence, Effect, Finding, Kept, Rule, Target, Verdict
-from ml_janitor.core.signals import Absent, Evidence, Signal, Value, as_evidence
-from ml_janitor.detectors.hung_training_jobs import progress, restarts, stops, training, tuning
-from ml_janitor.detectors.hung_training_jobs.job import (
+from ml_janitor.core.model import (
+    Absent,
+    Confidence,
+    Effect,
+    Evidence,
+    Finding,
+    Kept,
+    Rule,
+    Signal,
+    Target,
+    Value,
+    Verdict,
+    as_evidence,
+)
+from ml_janitor.detectors.hung_training_jobs import act, progress, reading, undo
+from ml_janitor.detectors.hung_training_jobs.jobs import (
     WAITING_PHASES,
     RunningJob,
     billed_cost,
@@ -21,15 +33,15 @@ from ml_janitor.detectors.hung_training_jobs.job import (
     price_text,
 )
 from ml_janitor.detectors.hung_training_jobs.progress import JobPatience, Standstill
-from ml_janitor.detectors.hung_training_jobs.survey import (
+from ml_janitor.detectors.hung_training_jobs.reading import (
     JOB_KINDS_BY_TYPE,
     STARTER_TYPES,
+    TUNER_KIND,
     JobSurvey,
     SuspectJob,
     SuspectTuner,
 )
-from ml_janitor.detectors.hung_training_jobs.tuning import TUNER_KIND
-from ml_janitor.engine import undo_roles
+from ml_janitor.engine import detector
 from ml_janitor.engine.detector import Cleanup, Detector, Grant, Steps, allow, allow_each, implied_grant
 
 _AUTHORIZATION = "Service Authorization Reference for Amazon SageMaker: dependent actions"
@@ -45,7 +57,7 @@ _UNDO_GRANTS: tuple[Grant, ...] = (
     *(allow(kind.describes, on=kind.every) for kind in (*_JOB_KINDS, TUNING_JOB)),
     *(allow(f"sagemaker:Create{kind.noun}", on=kind.every) for kind in _JOB_KINDS),
     *(implied_grant("sagemaker:AddTags", on=kind.every, source=_AUTHORIZATION) for kind in _JOB_KINDS),
-    undo_roles.key_grant(_KEYS_SOURCE),
+    detector.key_grant(_KEYS_SOURCE),
 )
 """A tuning job is described too, since a tuning job whose stop broke off needs no undo."""
 
@@ -83,7 +95,7 @@ class HungTrainingJobs(Detector[SuspectJob | SuspectTuner]):
             for kind in (*_JOB_KINDS, TUNING_JOB)
             for grant in (allow(kind.lists), allow(kind.describes, on=kind.every))
         ),
-        allow(tuning.CHILD_JOB.lists, on=TUNING_JOB.every),
+        allow(reading.CHILD_JOB.lists, on=TUNING_JOB.every),
         *(allow("sagemaker:ListTags", on=f"{kind}/*") for kind in (*kinds, *STARTER_TYPES)),
         *(
             allow("logs:DescribeLogStreams", on=f"log-group:{kind.group}:*")
@@ -107,7 +119,7 @@ class HungTrainingJobs(Detector[SuspectJob | SuspectTuner]):
     @property
     def undoes(self) -> tuple[Grant, ...]:
         """The permissions to submit jobs again, under the roles that the operator lists."""
-        return (*_UNDO_GRANTS, *undo_roles.pass_role_grants(self.undo_roles, source=_AUTHORIZATION))
+        return (*_UNDO_GRANTS, *detector.pass_role_grants(self.undo_roles, source=_AUTHORIZATION))
 
     @property
     def patience(self) -> JobPatience:
@@ -128,7 +140,7 @@ class HungTrainingJobs(Detector[SuspectJob | SuspectTuner]):
         self, aws: Aws, target: Target, record: Mapping[str, Any], now: datetime
     ) -> SuspectJob | SuspectTuner | None:
         candidate = self.look(aws, target, now)
-        if isinstance(candidate, SuspectJob) and record["what"] == stops.RECORDED_JOB:
+        if isinstance(candidate, SuspectJob) and record["what"] == act.RECORDED_JOB:
             return replace(candidate, unfinished=True)
         return candidate
 
@@ -139,7 +151,7 @@ class HungTrainingJobs(Detector[SuspectJob | SuspectTuner]):
         rule = Rule()
         match candidate:
             case SuspectTuner(tuner=tuner, children=children):
-                return tuning.judge_tuning_job(rule, tuner, self._verdicts(children, now))
+                return reading.judge_tuning_job(rule, tuner, self._verdicts(children, now))
             case SuspectJob(job=Value(job)):
                 return self._of_pool(rule, candidate, job, now) or self._of_job(rule, candidate, job, now)
             case SuspectJob(job=Absent()):
@@ -160,9 +172,9 @@ class HungTrainingJobs(Detector[SuspectJob | SuspectTuner]):
     def _of_pool(self, rule: Rule, candidate: SuspectJob, job: RunningJob, now: datetime) -> Verdict | None:
         """Judge the warm pool that a job left behind, if it is still there."""
         if candidate.unfinished:
-            verdict = training.judge_remaining_pool(rule, candidate.job, job, candidate.price)
+            verdict = reading.judge_remaining_pool(rule, candidate.job, job, candidate.price)
         else:
-            verdict = training.judge_pool(
+            verdict = reading.judge_pool(
                 rule, candidate.job, job, candidate.price, patience=self.pool_patience, now=now
             )
         return replace(verdict, grace=self.grace_pool) if isinstance(verdict, Finding) else verdict
@@ -170,32 +182,32 @@ class HungTrainingJobs(Detector[SuspectJob | SuspectTuner]):
     def prepare(
         self, aws: Aws, candidate: SuspectJob | SuspectTuner, memo: Mapping[str, Any]
     ) -> Mapping[str, Any]:
-        return restarts.record_job(aws, candidate)
+        return undo.record_job(aws, candidate)
 
     def act(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:
-        stops.act(aws, target, record, steps)
+        act.act(aws, target, record, steps)
 
     def is_done(self, aws: Aws, target: Target, record: Mapping[str, Any]) -> bool:
-        return stops.is_done(aws, target, record)
+        return act.is_done(aws, target, record)
 
     def ended_otherwise(self, aws: Aws, target: Target, record: Mapping[str, Any]) -> str | None:
-        return stops.ended_otherwise(aws, target, record)
+        return act.ended_otherwise(aws, target, record)
 
     def missing_for_undo(self, target: Target, record: Mapping[str, Any]) -> str:
         """
         Return its role, if it is not listed; a transform job has none, nor
         has a resource without a restart.
         """
-        return undo_roles.missing_role_setting(self.undo_roles, record.get("request", {}).get("RoleArn", ""))
+        return detector.missing_role_setting(self.undo_roles, record.get("request", {}).get("RoleArn", ""))
 
     def reverted_arn(self, target: Target, record: Mapping[str, Any]) -> str:
-        return restarts.restarted_job_arn(self.name, target, record)
+        return undo.restarted_job_arn(self.name, target, record)
 
     def revert(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> str | None:
-        return restarts.restart_job(aws, self.name, target, record, steps)
+        return undo.restart_job(aws, self.name, target, record, steps)
 
     def revert_effect(self, target: Target, record: Mapping[str, Any]) -> str:
-        return restarts.restart_effect_text(self.name, target, record)
+        return undo.restart_effect_text(self.name, target, record)
 
     def _of_job(self, rule: Rule, candidate: SuspectJob, job: RunningJob, now: datetime) -> Verdict:
         """Judge a job that works on after its own limit, or without a sign of life."""
@@ -214,7 +226,7 @@ class HungTrainingJobs(Detector[SuspectJob | SuspectTuner]):
             since=verdict.since,
             noun=f"hung {job.kind.noun}",
             lost=job.lost,
-            missing_for_undo=undo_roles.missing_role_setting(self.undo_roles, job.role),
+            missing_for_undo=detector.missing_role_setting(self.undo_roles, job.role),
         )
 
     def _late_or_still(

@@ -9,13 +9,11 @@ from itertools import batched
 from typing import Any, Final
 
 from ml_janitor.aws import tags
-from ml_janitor.aws.answers import ReadError, ensure, unless_gone
+from ml_janitor.aws.calls import ReadError, ensure, unless_gone
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.endpoint_load import DESCRIBE_SCALABLE_TARGETS
-from ml_janitor.aws.endpoints import ENDPOINT_GONE, ENDPOINT_IN_SERVICE
-from ml_janitor.aws.request_members import fit_request
-from ml_janitor.aws.sagemaker_kinds import COMPONENT
-from ml_janitor.core.signals import Value
+from ml_janitor.aws.endpoints import DESCRIBE_SCALABLE_TARGETS, ENDPOINT_GONE, ENDPOINT_IN_SERVICE
+from ml_janitor.aws.sagemaker_kinds import COMPONENT, fit_request
+from ml_janitor.core.model import Value
 from ml_janitor.engine.detector import CannotActError, Steps
 
 SCALING_SERVICE: Final = "application-autoscaling"

@@ -2,26 +2,183 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any, ClassVar
 
 from ml_janitor.aws import endpoints, tags
-from ml_janitor.aws.answers import required_value
+from ml_janitor.aws.calls import required_value
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.endpoints import ENDPOINT_IN_SERVICE, SERVING_STATUSES
 from ml_janitor.core.durations import format_age
-from ml_janitor.core.model import Confidence, Effect, Rule, Target, Verdict
-from ml_janitor.core.signals import Absent, NotRead, Unreadable, Value
-from ml_janitor.detectors.idle_endpoints import deletion, silence, undo
+from ml_janitor.core.model import (
+    Absent,
+    Confidence,
+    Effect,
+    NotRead,
+    Rule,
+    Target,
+    Unreadable,
+    Value,
+    Verdict,
+)
+from ml_janitor.detectors.idle_endpoints import act, undo
+from ml_janitor.detectors.idle_endpoints.act import ENDPOINT_MOVING
 from ml_janitor.detectors.idle_endpoints.attached import SCALING_ACTIVITIES, SCALING_SERVICE
-from ml_janitor.detectors.idle_endpoints.deletion import ENDPOINT_MOVING
-from ml_janitor.detectors.idle_endpoints.signals import EndpointCandidate, HalfDeletion, endpoint_evidence
-from ml_janitor.detectors.idle_endpoints.survey import REQUEST_HISTORY, EndpointAccount, survey_endpoints
-from ml_janitor.detectors.idle_endpoints.traffic import DAY_SECONDS, RequestMeter
-from ml_janitor.engine.detector import Cleanup, Detector, Grant, Steps, allow, allow_each, implied_grant
-from ml_janitor.engine.undo_roles import key_grant, pass_role_grants
+from ml_janitor.detectors.idle_endpoints.reading import (
+    BACKLOG_METRIC,
+    DAY_SECONDS,
+    REQUEST_HISTORY,
+    EndpointAccount,
+    EndpointCandidate,
+    HalfDeletion,
+    RequestMeter,
+    endpoint_evidence,
+    survey_endpoints,
+)
+from ml_janitor.engine.detector import (
+    Cleanup,
+    Detector,
+    Grant,
+    Steps,
+    allow,
+    allow_each,
+    implied_grant,
+    key_grant,
+    pass_role_grants,
+)
+
+# --- silence --------------------------------------------------------------------------------------
+#
+# The proof by silence: the metrics were there throughout, and no earlier pause was as long.
+
+_MEASURED_SHARE = 0.9
+"""
+Share of hours with a datapoint that proves silence.
+
+An in-service variant or inference component publishes a zero for each hour without a request (measured for
+cloud-custodian/cloud-custodian#11078). Datapoints come late, and an update may interrupt them; where more are
+missing, requests may be missing too.
+"""
+
+_ONE_DAY = timedelta(seconds=DAY_SECONDS)
+
+
+def is_queue_empty(endpoint: EndpointCandidate, start: datetime, end: datetime) -> bool:
+    """
+    Return whether the queue of an asynchronous endpoint was measured as empty between *start* and *end*.
+
+    Every request waits in the queue, and stays counted while it is processed (developer guide, "Monitor
+    asynchronous endpoint": ApproximateBacklogSize). A variant that never processed a request publishes no
+    InvocationsProcessed at all.
+    """
+    queues = [meter for meter in endpoint.meters if meter.metric.name == BACKLOG_METRIC]
+    measured = [meter for meter in queues if isinstance(meter.requests, Value) and meter.used is None]
+    return bool(queues) and measured == queues and unmeasured_doubt(queues, start, end) is None
+
+
+def why_silence_unproven(endpoint: EndpointCandidate, *, queue_empty: bool) -> str | None:
+    """
+    Return why silence proves nothing here, or None if it does. An empty
+    queue proves that metrics arrive.
+    """
+    if not isinstance(endpoint.schedules, Value):
+        return "whether a monitoring schedule runs over it was not read"
+    described = isinstance(endpoint.description, Value) and isinstance(endpoint.config, Value)
+    if not described or not endpoint.decisive:
+        return "nothing says where its requests could be seen"
+    for meter in endpoint.decisive:
+        if not isinstance(meter.requests, Value | Absent):
+            return f"the requests to {meter.where} were not read"
+        if isinstance(meter.requests, Value) or queue_empty:
+            continue
+        if not isinstance(meter.control, Value):
+            return f"no metric of {meter.where} arrives, so its silence proves nothing"
+    return deleted_component_doubt(endpoint) if endpoint.bare else None
+
+
+def deleted_component_doubt(endpoint: EndpointCandidate) -> str | None:
+    """Return which deleted inference component may have had requests on this endpoint, in words; or None."""
+    if endpoint.hints_error is not None:
+        return f"which inference components it had could not be read ({endpoint.hints_error})"
+    for meter in endpoint.strays:
+        if meter.used is not None:
+            return f"it lost its inference components, and {meter.where}, now deleted, had requests"
+    return None
+
+
+def unmeasured_doubt(meters: Iterable[RequestMeter], start: datetime, end: datetime) -> str | None:
+    """Return which meter has too few hours with a datapoint, in words; None if none has."""
+    hours = max(1, int((end - start) / timedelta(hours=1)))
+    for meter in meters:
+        if isinstance(meter.requests, Value):
+            read = sum(at > start - timedelta(hours=1) for at, _ in meter.requests.value.points)
+            if read < _MEASURED_SHARE * hours:
+                return f"{meter.where} has a datapoint for only {read:,} of {hours:,} hours"
+    return None
+
+
+def redeployment_doubt(endpoint: EndpointCandidate) -> str | None:
+    """Return why scaling may hide a deployment, in words: no image says when it was last resolved."""
+    match endpoint.scaled, endpoint.description:
+        case Value(True), Value(description):
+            hidden = [variant.name for variant in description.variants if variant.resolved is None]
+        case _:
+            hidden = []
+    if not hidden:
+        return None
+    return f"it was scaled since, and nothing says whether {hidden[0]} was deployed again before that"
+
+
+def monitoring_doubt(endpoint: EndpointCandidate) -> str | None:
+    """Return that somebody has it monitored, in words: they may expect requests."""
+    if not endpoint.monitors:
+        return None
+    single = len(endpoint.monitors) == 1
+    return (
+        f"the monitoring schedule{'' if single else 's'} {', '.join(endpoint.monitors)} "
+        f"run{'s' * single} over it"
+    )
+
+
+def standby_doubt(endpoint: EndpointCandidate) -> str | None:
+    """
+    Return why nobody may call it until another region fails, in words.
+
+    An inference router there sends requests here once its own endpoints are overloaded
+    (developer guide, "Route requests across AWS Regions"); the cap on those requests
+    is the only trace of the router on this side.
+    """
+    if isinstance(endpoint.description, Value) and endpoint.description.value.routed:
+        return (
+            "inference routers in other regions may send it requests, so it may stand by for their endpoints"
+        )
+    return None
+
+
+def pause_doubt(endpoint: EndpointCandidate, now: datetime) -> str | None:
+    """
+    Return why the present silence may be one of many, in words: an earlier pause was as long.
+
+    An endpoint that was used every 30 days will be used again, whatever its last week was like. The time from
+    the first datapoint to the first use is a pause too: nobody knows how long it had been.
+    """
+    if any(isinstance(days, Unreadable) for days in endpoint.history):
+        return "its earlier requests could not be read"
+    days = [day for days in endpoint.history if isinstance(days, Value) for day in days.value.points]
+    used = sorted({day for day, count in days if count > 0})
+    if not used:
+        return None
+    first = min(day for day, _ in days)
+    longest = max(later - before for before, later in pairwise([first, *used]))
+    if longest < now - (used[-1] + _ONE_DAY):
+        return None
+    return f"it is used every so often: it had paused for {format_age(longest)} before, and was used again"
+
+
+# --- rule -----------------------------------------------------------------------------------------
 
 _AUTHORIZATION = "Service Authorization Reference for Amazon SageMaker: dependent actions"
 _SCALING_SOURCE = (
@@ -137,7 +294,7 @@ class IdleEndpoints(Detector[EndpointCandidate]):
         self, aws: Aws, target: Target, record: Mapping[str, Any], now: datetime
     ) -> EndpointCandidate | None:
         """Read the endpoint as `look` does, with the requests to the components that were already deleted."""
-        return self.look(aws, target, now, deletion.half_done_from_record(record))
+        return self.look(aws, target, now, act.half_done_from_record(record))
 
     def look(
         self, aws: Aws, target: Target, now: datetime, half_done: HalfDeletion | None = None
@@ -185,9 +342,9 @@ class IdleEndpoints(Detector[EndpointCandidate]):
             )
         rule.passed(f"in service, and deployed at least {format_age(self.min_age)} ago")
         start = max(now - self.window, candidate.changed)
-        queue_empty = silence.is_queue_empty(candidate, start, now)
+        queue_empty = is_queue_empty(candidate, start, now)
         if (
-            why := candidate.unreadable or silence.why_silence_unproven(candidate, queue_empty=queue_empty)
+            why := candidate.unreadable or why_silence_unproven(candidate, queue_empty=queue_empty)
         ) is not None:
             return rule.unknown(why)
         rule.passed("something runs that is billed by the hour, and every place for requests could be judged")
@@ -200,13 +357,13 @@ class IdleEndpoints(Detector[EndpointCandidate]):
         zeros = queue_empty or all(isinstance(meter.requests, Value) for meter in candidate.decisive)
         if not zeros:
             reason += " (no datapoint, while other metrics of it arrive)"
-        sparse = None if queue_empty else silence.unmeasured_doubt(candidate.decisive, start, now)
+        sparse = None if queue_empty else unmeasured_doubt(candidate.decisive, start, now)
         doubts = (
-            silence.redeployment_doubt(candidate),
+            redeployment_doubt(candidate),
             sparse,
-            silence.pause_doubt(candidate, now),
-            silence.standby_doubt(candidate),
-            silence.monitoring_doubt(candidate),
+            pause_doubt(candidate, now),
+            standby_doubt(candidate),
+            monitoring_doubt(candidate),
         )
         reason = "; ".join([reason, *(doubt for doubt in doubts if doubt is not None)])
         certain = zeros and not any(doubts) and not candidate.bare and candidate.hints_error is None
@@ -221,16 +378,14 @@ class IdleEndpoints(Detector[EndpointCandidate]):
 
     def prepare(self, aws: Aws, candidate: EndpointCandidate, memo: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the record that creates the endpoint again, with all that depends on it."""
-        return deletion.record_endpoint(
-            aws, candidate.target, judged=candidate.on_it, deployed=candidate.deployed
-        )
+        return act.record_endpoint(aws, candidate.target, judged=candidate.on_it, deployed=candidate.deployed)
 
     def act(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:
         """Delete its inference components, then the endpoint; its configuration and models stay."""
-        deletion.act(aws, target, record, steps)
+        act.act(aws, target, record, steps)
 
     def is_done(self, aws: Aws, target: Target, record: Mapping[str, Any]) -> bool:
-        return deletion.is_endpoint_gone(aws, target)
+        return act.is_endpoint_gone(aws, target)
 
     def revert(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:
         """Create the endpoint again from its configuration, and restore its components and scaling."""
@@ -238,7 +393,7 @@ class IdleEndpoints(Detector[EndpointCandidate]):
 
     def undo_needs(self, target: Target, record: Mapping[str, Any]) -> tuple[str, ...]:
         """Return its configuration, and the models of the configuration and of the inference components."""
-        return deletion.needed_for_undo(target.arn, record)
+        return act.needed_for_undo(target.arn, record)
 
     def _kept_regardless(self, endpoint: EndpointCandidate, now: datetime) -> str | None:
         """Return why it is kept whatever else is read, or None while the question is open."""

@@ -7,15 +7,14 @@ from functools import partial
 from typing import Any
 
 from ml_janitor.aws import tags
-from ml_janitor.aws.answers import ReadError, ensure, unless_gone
+from ml_janitor.aws.calls import ReadError, ensure, unless_gone
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.endpoints import ENDPOINT_GONE, ENDPOINT_IN_SERVICE
-from ml_janitor.aws.request_members import fit_request
+from ml_janitor.aws.sagemaker_kinds import fit_request
 from ml_janitor.core.model import Target
 from ml_janitor.detectors.idle_endpoints import attached
-from ml_janitor.detectors.idle_endpoints.deletion import ENDPOINT_DELETING, ENDPOINT_MOVING, desired_capacity
-from ml_janitor.engine.detector import CannotActError, NotFinishedError, Steps
-from ml_janitor.engine.undo_roles import call_passing_role
+from ml_janitor.detectors.idle_endpoints.act import ENDPOINT_DELETING, ENDPOINT_MOVING, desired_capacity
+from ml_janitor.engine.detector import CannotActError, NotFinishedError, Steps, call_passing_role
 
 _CREATE_STEP = "create the endpoint"
 """The step by which the undo recognises an endpoint of the same name as its own."""

@@ -2,31 +2,213 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from decimal import Decimal
+from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
-from ml_janitor.aws import idle_time, logs, tags
+from ml_janitor.aws import metrics, studio_apps, tags
 from ml_janitor.aws.client import Aws
+from ml_janitor.aws.prices import Price
 from ml_janitor.aws.sagemaker_kinds import NOTEBOOK
-from ml_janitor.core.cost import Cost
 from ml_janitor.core.durations import WorkingHours, format_age
-from ml_janitor.core.model import Confidence, Effect, Rule, Target, Verdict
-from ml_janitor.core.signals import Absent, Evidence, Value
-from ml_janitor.detectors.idle_notebooks import notebook as notebooks
-from ml_janitor.detectors.idle_notebooks import outside_hours, power
-from ml_janitor.detectors.idle_notebooks.notebook import NOTEBOOK_IN_SERVICE, Notebook
-from ml_janitor.detectors.idle_notebooks.signs import (
-    NotebookSign,
-    judge_certainty,
-    notebook_evidence,
-    notebook_signs,
-    sign_text,
-    why_notebook_unknown,
-    why_work_unseen,
+from ml_janitor.core.model import (
+    HOURS_PER_MONTH,
+    Absent,
+    ActionSchedule,
+    Confidence,
+    Cost,
+    Effect,
+    Evidence,
+    NotRead,
+    Rule,
+    Target,
+    Unreadable,
+    Value,
+    Verdict,
+    as_evidence,
 )
+from ml_janitor.core.text import format_iso
+from ml_janitor.detectors.idle_notebooks import act
+from ml_janitor.detectors.idle_notebooks import reading as notebooks
+from ml_janitor.detectors.idle_notebooks.reading import NOTEBOOK_IN_SERVICE, Notebook
 from ml_janitor.engine.detector import Cleanup, Detector, Steps, allow
+
+# --- outside hours --------------------------------------------------------------------------------
+#
+# Notebook instances that stop outside working hours: which, when, and the saving. Pure.
+
+CLOSING_NOTICE = timedelta(hours=2)
+"""Time before closing at which the owner is warned."""
+
+_HOURS_OF_A_WEEK = 168
+
+_NOTEBOOK_GLOB = re.compile(r"[A-Za-z0-9*?\[\]!-]+|arn:.+")
+"""A glob over names of notebook instances, or over their ARNs."""
+
+
+def check_stop_entries(entries: Iterable[str]) -> None:
+    """Raise ValueError for the first of *entries* that is neither a tag nor a glob."""
+    for entry in entries:
+        key, equals, value = entry.partition("=")
+        if not (key.strip() and value.strip() if equals else _NOTEBOOK_GLOB.fullmatch(entry)):
+            raise ValueError(
+                f'stop_outside_hours: "{entry}" is no tag such as "schedule=office-hours", and no glob over '
+                'names such as "team-a-*"'
+            )
+
+
+def matches_stop_entries(entries: Iterable[str], target: Target) -> bool:
+    """Return whether one of *entries*, tags ("key=glob") or globs over name or ARN, matches *target*."""
+    known = target.tags.value if isinstance(target.tags, Value) else {}
+    tags = {key.strip().lower(): value.strip().lower() for key, value in known.items()}
+
+    def fits(entry: str) -> bool:
+        key, equals, glob = entry.lower().partition("=")
+        texts = [tags.get(key.strip())] if equals else [target.name.lower(), target.arn.lower()]
+        return any(fnmatchcase(text, (glob if equals else key).strip()) for text in texts if text is not None)
+
+    return any(map(fits, entries))
+
+
+def closing_schedule(hours: WorkingHours, now: datetime) -> ActionSchedule | None:
+    """
+    Return the closing that matters *now*: the next in the last two working
+    hours, after closing the last.
+    """
+    if hours.include(now):
+        closing = hours.next_closing(now)
+        if now < closing - CLOSING_NOTICE:
+            return None
+    else:
+        closing = hours.last_closing(now)
+    return ActionSchedule(closing=closing, due=closing, next_closing=hours.next_closing(max(now, closing)))
+
+
+def outside_hours_cost(price: Price, hours: WorkingHours) -> Cost:
+    """Return the cost of running outside working hours in a month."""
+    if price.hourly_usd is None:
+        return Cost.standing(None, price.source)
+    open_ = len(hours.days) * (hours.end - hours.start)
+    closed = Decimal(_HOURS_OF_A_WEEK - open_) / _HOURS_OF_A_WEEK
+    return Cost(price.hourly_usd, price.hourly_usd * HOURS_PER_MONTH * closed, None, price.source)
+
+
+# --- signs ----------------------------------------------------------------------------------------
+#
+# The signs that somebody works in a notebook instance, and their evidence in a report.
+
+_START_TIME = timedelta(hours=1)
+"""Time before a notebook's last change at which its log may end: Jupyter runs before it is in service."""
+
+
+class NotebookSign(NamedTuple):
+    """One sign of work: its name and its time."""
+
+    what: str
+    at: datetime
+
+
+def notebook_signs(notebook: Notebook, idle: Value[timedelta] | None) -> Iterator[NotebookSign]:
+    """Yield every sign of work, the surest first: of two at one time the report names the first."""
+    if isinstance(notebook.log, Value):
+        yield NotebookSign("a line in its Jupyter log", notebook.log.value)
+    if isinstance(notebook.busy, Value):
+        yield NotebookSign("processor use", notebook.busy.value)
+    if isinstance(notebook.opened, Value):
+        yield NotebookSign(
+            f"its opening by {notebook.opened.value.user or 'somebody'}", notebook.opened.value.at
+        )
+    if idle is not None and idle.at is not None:
+        yield NotebookSign("activity in a kernel or terminal", idle.at - idle.value)
+    yield NotebookSign("its start or last change", notebook.modified)
+
+
+def why_notebook_unknown(notebook: Notebook, idle: Value[timedelta] | None) -> str | None:
+    """Return why nobody can tell whether a notebook without a sign of work is idle, or None."""
+    match notebook.log, notebook.idle:
+        case Unreadable(error), _:
+            return f"its Jupyter log could not be read ({error}), so it may be in use"
+        case NotRead(), _:
+            return "its Jupyter log was not read, so it may be in use"
+        case _, Unreadable(error):
+            return f"the idle time that it may publish could not be read ({error}), so it may be in use"
+        case Absent(), _ if idle is None:
+            return "it has no Jupyter log, so nothing shows whether anybody works in it"
+        case Value(last), _ if idle is None and last < notebook.modified - _START_TIME:
+            return (
+                "nothing was written to its Jupyter log since its last start or change, not even by the "
+                "start itself, so nothing shows whether anybody works in it"
+            )
+        case _:
+            return None
+
+
+def why_work_unseen(notebook: Notebook, idle: Value[timedelta] | None) -> str | None:
+    """Return why a quiet notebook may work unseen, so that no clock stops it, or None."""
+    for what, signal in (("its last opening", notebook.opened), ("processor use", notebook.busy)):
+        if isinstance(signal, Unreadable):
+            return f"{what} could not be read ({signal.error}), so it may be in use"
+    if idle is None and isinstance(notebook.idle, Value):
+        return "it no longer publishes its idle time, so it may work too hard for that"
+    return None
+
+
+class IdleCertainty(NamedTuple):
+    """The confidence that an idle notebook does nothing, the reason, and what would prove it."""
+
+    confidence: Confidence
+    why: str
+    to_prove: str = ""
+
+
+def judge_certainty(notebook: Notebook, idle: Value[timedelta] | None) -> IdleCertainty:
+    """
+    Return the certainty. Only an idle time that the notebook published is
+    proof: a kernel may compute silently.
+    """
+    if idle is None:
+        return IdleCertainty(
+            Confidence.LIKELY,
+            "nothing shows use, but a kernel may compute without output",
+            "let it publish its idle time (docs/notebook-activity)",
+        )
+    if any(isinstance(signal, Unreadable | NotRead) for signal in (notebook.opened, notebook.busy)):
+        return IdleCertainty(
+            Confidence.LIKELY,
+            "it publishes that it is idle, but not every sign of use could be read",
+            "let CloudTrail and the agent's metrics be read",
+        )
+    return IdleCertainty(Confidence.PROVEN, "it publishes that no kernel or terminal works")
+
+
+def notebook_evidence(notebook: Notebook, rule: str, now: datetime) -> Iterator[Evidence]:
+    """Yield every signal of *notebook* as evidence; *rule* names the applied rule."""
+    yield Evidence("status", notebook.status, source=notebook.source)
+    yield Evidence("instance type", notebook.instance_type, source=notebook.source)
+    yield Evidence("rule", rule)
+    yield as_evidence("last line in the Jupyter log", notebook.log, format_iso)
+    yield Evidence(
+        "last start or change", format_iso(notebook.modified), source=notebook.source, at=notebook.modified
+    )
+    yield as_evidence(
+        "last opening", notebook.opened, lambda event: f"{format_iso(event.at)} by {event.user}"
+    )
+    yield as_evidence("last processor use", notebook.busy, format_iso)
+    yield as_evidence("idle time it published", notebook.idle, studio_apps.idle_time_text(notebook.idle, now))
+
+
+def sign_text(sign: NotebookSign, now: datetime) -> str:
+    """Return the sign and its age. Clocks differ, and a sweep takes a while: it may be newer than *now*."""
+    if sign.at > now:
+        return f"{sign.what} at {format_iso(sign.at)}, which is after this sweep began"
+    return f"{sign.what} {format_age(now - sign.at)} ago"
+
+
+# --- rule -----------------------------------------------------------------------------------------
 
 _STOP_ACTION = "stop the notebook instance (its volume and files stay)"
 
@@ -86,7 +268,7 @@ class IdleNotebooks(Detector[Notebook]):
     working_hours: WorkingHours = field(default_factory=WorkingHours)
 
     def __post_init__(self) -> None:
-        outside_hours.check_stop_entries(self.stop_outside_hours)
+        check_stop_entries(self.stop_outside_hours)
 
     def find(self, aws: Aws, now: datetime) -> Iterator[Notebook]:
         listing = notebooks.list_notebooks(aws)
@@ -98,7 +280,7 @@ class IdleNotebooks(Detector[Notebook]):
             for notebook in found
             if notebook.status == NOTEBOOK_IN_SERVICE and notebook.modified <= since
         ]
-        active = logs.active_streams(aws, notebooks.NOTEBOOK_LOG_GROUP, since) if quiet else Absent()
+        active = metrics.active_streams(aws, notebooks.NOTEBOOK_LOG_GROUP, since) if quiet else Absent()
         written = active.value if isinstance(active, Value) else {}
         still_open = [notebook for notebook in quiet if written.get(notebook.stream, since) <= since]
         read = {
@@ -114,14 +296,14 @@ class IdleNotebooks(Detector[Notebook]):
         Return *notebook* with its price if the clock stops it, so that it
         may be found while it is used.
         """
-        if notebook.status != NOTEBOOK_IN_SERVICE or not outside_hours.matches_stop_entries(
+        if notebook.status != NOTEBOOK_IN_SERVICE or not matches_stop_entries(
             self.stop_outside_hours, notebook.target
         ):
             return notebook
         return replace(notebook, price=aws.prices.hourly(aws.region, "Notebook", notebook.instance_type))
 
     def _stopped_outside_hours(self, notebook: Notebook) -> bool:
-        return outside_hours.matches_stop_entries(self.stop_outside_hours, notebook.target)
+        return matches_stop_entries(self.stop_outside_hours, notebook.target)
 
     def look(self, aws: Aws, target: Target, now: datetime) -> Notebook | None:
         notebook = notebooks.describe_notebook(aws, target)
@@ -139,7 +321,7 @@ class IdleNotebooks(Detector[Notebook]):
         if candidate.status != NOTEBOOK_IN_SERVICE:
             return rule.kept(f"its status is {candidate.status}, not {NOTEBOOK_IN_SERVICE}")
         rule.passed("it is InService")
-        idle = idle_time.fresh_idle_time(candidate.idle, now)
+        idle = studio_apps.fresh_idle_time(candidate.idle, now)
         last = max(notebook_signs(candidate, idle), key=lambda sign: sign.at)
         if self._stopped_outside_hours(candidate):
             verdict = self._scheduled(rule, candidate, last, now)
@@ -181,10 +363,10 @@ class IdleNotebooks(Detector[Notebook]):
         In the last two working hours it is found whatever it does, so that somebody can keep it. After
         closing it stays found while it works, and is due once it is quiet.
         """
-        plan = outside_hours.closing_schedule(self.working_hours, now)
+        plan = closing_schedule(self.working_hours, now)
         if plan is None:
             return None
-        span, idle = self.allowance(now).span, idle_time.fresh_idle_time(candidate.idle, now)
+        span, idle = self.allowance(now).span, studio_apps.fresh_idle_time(candidate.idle, now)
         quiet = now - last.at >= span
         if (
             quiet
@@ -203,23 +385,23 @@ class IdleNotebooks(Detector[Notebook]):
             f"the last sign of work was {sign_text(last, now)}",
             Confidence.LIKELY,
             action=_STOP_ACTION,
-            cost=outside_hours.outside_hours_cost(candidate.price, self.working_hours),
+            cost=outside_hours_cost(candidate.price, self.working_hours),
             since=last.at if quiet else None,
             grace=self.grace_outside_hours,
             schedule=plan,
         )
 
     def prepare(self, aws: Aws, candidate: Notebook, memo: Mapping[str, Any]) -> Mapping[str, Any]:
-        return power.prepare_stop(candidate)
+        return act.prepare_stop(candidate)
 
     def act(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:
-        steps.do("stop", lambda: power.stop_notebook(aws, target))
+        steps.do("stop", lambda: act.stop_notebook(aws, target))
 
     def is_done(self, aws: Aws, target: Target, record: Mapping[str, Any]) -> bool:
-        return power.is_notebook_off(aws, target)
+        return act.is_notebook_off(aws, target)
 
     def revert(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:
-        power.start_and_check(aws, target, steps)
+        act.start_and_check(aws, target, steps)
 
     def allowance(self, now: datetime) -> QuietAllowance:
         """

@@ -6,23 +6,192 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
-from ml_janitor.aws import idle_time, logs, studio_tags, trail
-from ml_janitor.aws import studio_apps as studio
+from ml_janitor.aws import metrics, studio_apps
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.idle_shutdown import CODE_EDITOR, IDLE_SHUTDOWN_APPS, JUPYTER_LAB
 from ml_janitor.aws.metrics import Metric
 from ml_janitor.aws.prices import STUDIO_COMPONENTS, Price
 from ml_janitor.aws.sagemaker_kinds import APP
-from ml_janitor.aws.studio_apps import APP_IN_SERVICE, CANVAS, KERNEL_GATEWAY, SYSTEM_INSTANCE, StudioApp
-from ml_janitor.core.cost import Cost
+from ml_janitor.aws.studio_apps import (
+    APP_IN_SERVICE,
+    CANVAS,
+    CODE_EDITOR,
+    IDLE_SHUTDOWN_APPS,
+    JUPYTER_LAB,
+    KERNEL_GATEWAY,
+    SYSTEM_INSTANCE,
+    StudioApp,
+)
 from ml_janitor.core.durations import format_age
-from ml_janitor.core.model import Confidence, Effect, Rule, Target, Verdict
-from ml_janitor.core.signals import Absent, Evidence, Value
-from ml_janitor.detectors.idle_studio_apps import lifecycle as studio_apps
-from ml_janitor.detectors.idle_studio_apps import own_shutdown, remote_sessions, signs
+from ml_janitor.core.model import (
+    Absent,
+    Confidence,
+    Cost,
+    Effect,
+    Evidence,
+    NotRead,
+    Rule,
+    Signal,
+    Target,
+    Unreadable,
+    Value,
+    Verdict,
+    as_evidence,
+)
+from ml_janitor.core.text import format_iso
+from ml_janitor.detectors.idle_studio_apps import reading
+from ml_janitor.detectors.idle_studio_apps.act import create_app, delete_app, is_app_off, prepare_app
 from ml_janitor.engine.detector import Cleanup, Detector, Steps, allow, allow_each, implied_grant
+
+# --- signs ----------------------------------------------------------------------------------------
+#
+# The meaning of a Studio app's signals: the newest sign of use, and what stays unknown. Pure.
+
+
+class AppSign(NamedTuple):
+    """One sign of use: its name and its time."""
+
+    what: str
+    at: datetime
+
+    def words(self, now: datetime) -> str:
+        """
+        Return the sign and its age. Clocks differ, and a sweep takes a
+        while: it may be newer than *now*.
+        """
+        if self.at > now:
+            return (
+                f"the last sign of use was {self.what} at {format_iso(self.at)}, which is after "
+                f"this sweep began"
+            )
+        return f"the last sign of use was {self.what} {format_age(now - self.at)} ago"
+
+
+def last_app_sign(app: StudioApp, now: datetime) -> AppSign:
+    """Return the newest sign of use; of two at one time the surer one."""
+    return max(_signs(app, now), key=lambda sign: sign.at)
+
+
+def _signs(app: StudioApp, now: datetime) -> Iterator[AppSign]:
+    idle = studio_apps.fresh_idle_time(app.idle, now)
+    if idle is not None and idle.at is not None:
+        seen_by = "that Canvas saw" if app.type == CANVAS else "in a kernel or terminal"
+        yield AppSign(f"activity {seen_by}", idle.at - idle.value)
+    if isinstance(app.activity, Value):
+        yield AppSign("activity of its user", app.activity.value)
+    if isinstance(app.log, Value):
+        yield AppSign("a line in its log", app.log.value)
+    if isinstance(app.session, Value):
+        began = app.session.value
+        what = f"a remote editor's session, which began at {format_iso(began)} and may have lasted until"
+        yield AppSign(what, max(began, min(began + reading.SESSION_LASTS, now)))
+    yield AppSign("its start", app.started)
+
+
+def why_app_unknown(app: StudioApp, now: datetime) -> str | None:
+    """Return why nobody can tell whether an app without a sign of use is idle, or None."""
+    match app.activity:
+        case Unreadable(error):
+            return f"it could not be described ({error}), so it may be in use"
+        case NotRead():
+            return "it was not described, so it may be in use"
+    return _canvas_unknown(app, now) if app.type == CANVAS else _silent(app, now) or _left_to_studio(app)
+
+
+def _canvas_unknown(app: StudioApp, now: datetime) -> str | None:
+    """
+    Return why nobody can tell whether Canvas is idle, or None. Only the
+    idle time that it publishes counts.
+    """
+    if isinstance(app.idle, Unreadable):
+        return f"the idle time of Canvas could not be read ({app.idle.error}), so it may be in use"
+    if studio_apps.fresh_idle_time(app.idle, now) is None:
+        return (
+            f"Canvas published no idle time of its user in the last {format_age(studio_apps.STALE_IDLE_TIME)}"
+        )
+    return None
+
+
+def _silent(app: StudioApp, now: datetime) -> str | None:
+    if app.remote and isinstance(app.session, Unreadable | NotRead):
+        why = app.session.error if isinstance(app.session, Unreadable) else "they were not read"
+        return (
+            "its space allows remote access: an editor that is connected need not write to its log, and the "
+            f"sessions in CloudTrail could not be read ({why}), so it may be in use"
+        )
+    if isinstance(app.idle, Unreadable):
+        return f"the idle time that its space may publish could not be read ({app.idle.error})"
+    match app.log:
+        case Unreadable(error):
+            return f"its log could not be read ({error}), so it may be in use"
+        case NotRead():
+            return "its log was not read, so it may be in use"
+    if isinstance(app.activity, Value) or _arrives(app) or studio_apps.fresh_idle_time(app.idle, now):
+        return None
+    since = "nothing was written to its log since it started"
+    written = "it has no log" if isinstance(app.log, Absent) else since
+    return (
+        f"AWS tells no activity of its user apart from health checks, and {written}, "
+        "so nothing shows whether anybody works in it"
+    )
+
+
+def _arrives(app: StudioApp) -> bool:
+    """
+    Return whether its log arrives, so that its silence means something.
+
+    A stream outlives the app, and the next app of its name continues it: lines from before the start only
+    show that logs arrived then.
+    """
+    return isinstance(app.log, Value) and app.log.value >= app.started
+
+
+def _left_to_studio(app: StudioApp) -> str | None:
+    if app.instance_type is None:
+        return "nothing says which instance it runs on, so it may be the free one"
+    match app.shutdown:
+        case Unreadable(error):
+            return f"Studio's own idle shutdown may be on for it, which could not be read ({error})"
+        case NotRead() if app.type in IDLE_SHUTDOWN_APPS:
+            return "Studio's own idle shutdown may be on for it, which was not read"
+        case _:
+            return None
+
+
+def app_evidence(app: StudioApp, now: datetime) -> Iterator[Evidence]:
+    """Yield every signal as evidence."""
+    yield Evidence("status", app.status)
+    yield Evidence("app type", app.type)
+    yield Evidence("instance type", app.instance_type or "not told")
+    yield Evidence("space", app.space or "none")
+    yield Evidence("user profile", app.profile or "none")
+    for word, keys in app.inherited.items():
+        yield Evidence(f"tags of its {word}", ", ".join(keys))
+    yield Evidence("start", format_iso(app.started), at=app.started)
+    same = "none apart from its last health check" if app.checked is not None else None
+    yield as_evidence("last activity of its user", app.activity, _shown(app.activity) or same)
+    if app.checked is not None:
+        yield Evidence("last health check", format_iso(app.checked), at=app.checked)
+    publisher = "Canvas" if app.type == CANVAS else "its space"
+    yield as_evidence(
+        f"idle time that {publisher} published", app.idle, studio_apps.idle_time_text(app.idle, now)
+    )
+    if app.type != CANVAS:
+        yield as_evidence("last line in its log", app.log, _shown(app.log))
+    if app.remote:
+        yield as_evidence("last session of a remote editor", app.session, _shown(app.session))
+    if app.type in IDLE_SHUTDOWN_APPS:
+        after = app.shutdown
+        shown = f"after {format_age(after.value)}" if isinstance(after, Value) else "off"
+        yield as_evidence("Studio's own idle shutdown", after, shown)
+
+
+def _shown(signal: Signal[datetime]) -> str | None:
+    return format_iso(signal.value) if isinstance(signal, Value) else None
+
+
+# --- rule -----------------------------------------------------------------------------------------
 
 _STOP_APP_ACTION = "stop the app (its space and volume stay; memory and running terminals do not)"
 
@@ -44,7 +213,7 @@ _SHUTDOWN_TIMEOUTS = 2
 
 
 _CANVAS_IDLE_METRIC = partial(
-    idle_time.idle_metric, "/aws/sagemaker/Canvas/AppActivity", "TimeSinceLastActive"
+    studio_apps.idle_metric, "/aws/sagemaker/Canvas/AppActivity", "TimeSinceLastActive"
 )
 """Dimensions: DomainId and UserProfileName (aws-samples, sagemaker-canvas-auto-shutdown-on-idle)."""
 
@@ -76,7 +245,7 @@ class IdleStudioApps(Detector[StudioApp]):
         *(allow("sagemaker:ListTags", on=f"{kind}/*") for kind in ("app", "space", "user-profile")),
         allow("tag:GetResources"),
         *allow_each(
-            "logs", "DescribeLogStreams", "GetLogEvents", on=f"log-group:{studio.STUDIO_LOG_GROUP}:*"
+            "logs", "DescribeLogStreams", "GetLogEvents", on=f"log-group:{studio_apps.STUDIO_LOG_GROUP}:*"
         ),
         allow("cloudwatch:GetMetricData"),
         allow("cloudtrail:LookupEvents"),
@@ -101,20 +270,20 @@ class IdleStudioApps(Detector[StudioApp]):
             raise ValueError(f"patience: no app type {unknown[0]}; there are {', '.join(_JUDGED_TYPES)}")
 
     def find(self, aws: Aws, now: datetime) -> Iterator[StudioApp]:
-        listing = studio.list_apps(aws)
+        listing = studio_apps.list_apps(aws)
         apps: list[StudioApp] = list(listing.items)
         if any(app.status == APP_IN_SERVICE for app in apps):
-            apps = studio_tags.add_app_tags(aws, apps)
-            apps = studio.merge_apps(apps, self._read(aws, self._open(apps, now), now))
+            apps = studio_apps.add_app_tags(aws, apps)
+            apps = studio_apps.merge_apps(apps, self._read(aws, self._open(apps, now), now))
         yield from apps
         listing.check()
 
     def look(self, aws: Aws, target: Target, now: datetime) -> StudioApp | None:
-        app = studio.find_app_again(aws, target)
+        app = studio_apps.find_app_again(aws, target)
         if app is None or _never_stopped(app) is not None:
             return app
-        (app,) = studio.describe_apps(aws, [app])
-        return self._signs_of(aws, [studio_tags.read_app_tags(aws, app)], now)[0]
+        (app,) = studio_apps.describe_apps(aws, [app])
+        return self._signs_of(aws, [studio_apps.read_app_tags(aws, app)], now)[0]
 
     def _read(self, aws: Aws, apps: Sequence[StudioApp], now: datetime) -> list[StudioApp]:
         """
@@ -124,40 +293,41 @@ class IdleStudioApps(Detector[StudioApp]):
         if not apps:
             return []
         since = now - max(self._allowed(app) for app in apps)
-        active = logs.active_streams(aws, studio.STUDIO_LOG_GROUP, since)
+        active = metrics.active_streams(aws, studio_apps.STUDIO_LOG_GROUP, since)
         apps = [app.wrote(active.value) for app in apps] if isinstance(active, Value) else list(apps)
-        read = studio.describe_apps(aws, self._open(apps, now))
-        return studio.merge_apps(apps, self._signs_of(aws, read, now))
+        read = studio_apps.describe_apps(aws, self._open(apps, now))
+        return studio_apps.merge_apps(apps, self._signs_of(aws, read, now))
 
     def _signs_of(self, aws: Aws, apps: Sequence[StudioApp], now: datetime) -> list[StudioApp]:
         """Return described *apps* with their logs and metrics, and the settings of their idle shutdown."""
         open_ = self._open(apps, now)
         written = [app for app in open_ if app.type != CANVAS]
-        lines = aws.map(lambda app: logs.last_log_event(aws, studio.STUDIO_LOG_GROUP, app.stream), written)
+        group = studio_apps.STUDIO_LOG_GROUP
+        lines = aws.map(lambda app: metrics.last_log_event(aws, group, app.stream), written)
         logged = [replace(app, log=line) for app, line in zip(written, lines, strict=True)]
         canvas = [app for app in open_ if app.type == CANVAS]
         with_idle = _with_idle_times(aws, [*self._open(logged, now), *canvas], now)
-        apps = studio.merge_apps(apps, [*logged, *with_idle])
-        quiet = own_shutdown.read_own_shutdown(aws, self._open(with_idle, now))
+        apps = studio_apps.merge_apps(apps, [*logged, *with_idle])
+        quiet = reading.read_own_shutdown(aws, self._open(with_idle, now))
         since = now - max((self._given(app) for app in quiet if app.remote), default=_APP_PATIENCE)
-        reached = remote_sessions.read_remote_sessions(aws, quiet, since, now)
-        return studio.merge_apps(apps, [replace(app, price=_price(aws, app)) for app in reached])
+        reached = reading.read_remote_sessions(aws, quiet, since, now)
+        return studio_apps.merge_apps(apps, [replace(app, price=_price(aws, app)) for app in reached])
 
     def decide(self, candidate: StudioApp, now: datetime) -> Verdict:
         rule = Rule()
-        rule.saw(*signs.app_evidence(candidate, now))
+        rule.saw(*app_evidence(candidate, now))
         if (why := _never_stopped(candidate)) is not None:
             return rule.kept(why)
         rule.passed(f"it is a {candidate.type} app in service, on an instance that costs money")
-        last, allowed = signs.last_app_sign(candidate, now), self._allowed(candidate)
+        last, allowed = last_app_sign(candidate, now), self._allowed(candidate)
         quiet = last.words(now)
         if now - last.at < allowed:
             return rule.kept(f"{quiet}; {format_age(allowed)} are allowed")
         rule.passed(quiet)
-        published = idle_time.fresh_idle_time(candidate.idle, now)
+        published = studio_apps.fresh_idle_time(candidate.idle, now)
         if candidate.type != CANVAS and published is not None and published.value < allowed:
             return rule.kept(f"it says itself that it has been idle for only {format_age(published.value)}")
-        if (why := signs.why_app_unknown(candidate, now)) is not None:
+        if (why := why_app_unknown(candidate, now)) is not None:
             return rule.unknown(why)
         reason = f"{quiet}; {format_age(allowed)} are allowed"
         if isinstance(candidate.shutdown, Value):
@@ -188,21 +358,21 @@ class IdleStudioApps(Detector[StudioApp]):
         )
 
     def prepare(self, aws: Aws, candidate: StudioApp, memo: Mapping[str, Any]) -> Mapping[str, Any]:
-        return studio_apps.prepare_app(aws, candidate)
+        return prepare_app(aws, candidate)
 
     def act(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:
-        steps.do("delete", lambda: studio_apps.delete_app(aws, target, record))
+        steps.do("delete", lambda: delete_app(aws, target, record))
 
     def is_done(self, aws: Aws, target: Target, record: Mapping[str, Any]) -> bool:
-        return studio_apps.is_app_off(aws, target)
+        return is_app_off(aws, target)
 
     def revert(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:
-        steps.do("create", lambda: studio_apps.create_app(aws, record))
+        steps.do("create", lambda: create_app(aws, record))
 
     def _given(self, app: StudioApp) -> timedelta:
         """Return the age up to which a sign of use counts: Studio's own idle shutdown gets its time too."""
         after = app.shutdown.value if isinstance(app.shutdown, Value) else timedelta()
-        return min(max(self._allowed(app), _SHUTDOWN_TIMEOUTS * after), trail.EVENT_RETENTION)
+        return min(max(self._allowed(app), _SHUTDOWN_TIMEOUTS * after), metrics.EVENT_RETENTION)
 
     def _allowed(self, app: StudioApp) -> timedelta:
         """Return the time for which an app of this type may be unused."""
@@ -213,7 +383,7 @@ class IdleStudioApps(Detector[StudioApp]):
         return [
             app
             for app in apps
-            if _never_stopped(app) is None and now - signs.last_app_sign(app, now).at >= self._allowed(app)
+            if _never_stopped(app) is None and now - last_app_sign(app, now).at >= self._allowed(app)
         ]
 
 
@@ -240,7 +410,7 @@ def _never_stopped(app: StudioApp) -> str | None:
 
 def _with_idle_times(aws: Aws, apps: Sequence[StudioApp], now: datetime) -> list[StudioApp]:
     """Return *apps* with their newest published idle time."""
-    found = idle_time.read_idle_times(
+    found = studio_apps.read_idle_times(
         aws, {app.target.key: metric for app in apps if (metric := _metric(app)) is not None}, now
     )
     return [replace(app, idle=found.get(app.target.key, Absent())) for app in apps]
@@ -251,5 +421,5 @@ def _metric(app: StudioApp) -> Metric | None:
     if app.type == CANVAS and app.profile:
         return _CANVAS_IDLE_METRIC(DomainId=app.domain, UserProfileName=app.profile)
     if app.type != CANVAS and app.space:
-        return idle_time.janitor_idle_metric(DomainId=app.domain, SpaceName=app.space)
+        return studio_apps.janitor_idle_metric(DomainId=app.domain, SpaceName=app.space)
     return None

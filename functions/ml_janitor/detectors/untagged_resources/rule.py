@@ -11,22 +11,35 @@ from typing import Any
 from ml_janitor.aws import tags
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.sagemaker_kinds import TRAINING_JOB
-from ml_janitor.core.model import Change, Confidence, Effect, Rule, Target, Verdict
+from ml_janitor.core.model import (
+    Absent,
+    Change,
+    Confidence,
+    Effect,
+    Evidence,
+    NotRead,
+    Rule,
+    Signal,
+    Tags,
+    Target,
+    Unreadable,
+    Value,
+    Verdict,
+    as_evidence,
+)
 from ml_janitor.core.ownership import normalised_key
-from ml_janitor.core.signals import Absent, Evidence, NotRead, Signal, Tags, Unreadable, Value, as_evidence
 from ml_janitor.core.text import join_words
-from ml_janitor.detectors.untagged_resources import creators, filling, inventory, storage, tagged
-from ml_janitor.detectors.untagged_resources.creators import Creator
-from ml_janitor.detectors.untagged_resources.filling import OWNER_KEY
-from ml_janitor.detectors.untagged_resources.inventory import TaggableResource
-from ml_janitor.detectors.untagged_resources.required_tags import (
+from ml_janitor.detectors.untagged_resources import act, reading
+from ml_janitor.detectors.untagged_resources.act import (
+    OWNER_KEY,
     TagFault,
+    TaggedResource,
     TagLack,
     find_tag_lacks,
     tag_lack_reason,
     tag_remedy,
 )
-from ml_janitor.detectors.untagged_resources.tagged import TaggedResource
+from ml_janitor.detectors.untagged_resources.reading import Creator, TaggableResource
 from ml_janitor.engine.detector import CannotActError, Cleanup, Detector, Grant, Steps, allow
 
 
@@ -41,7 +54,7 @@ class UntaggedResources(Detector[TaggedResource]):
 
     name = "untagged-resources"
     schedule = "cron(0 5 ? * MON *)"
-    kinds = (*(kind.type for kind in inventory.JUDGED_KINDS), "bucket", "repository")
+    kinds = (*(kind.type for kind in reading.JUDGED_KINDS), "bucket", "repository")
     asks_for = Change.TAG
     cleanup = Cleanup(
         effect=Effect.TAG,
@@ -50,9 +63,9 @@ class UntaggedResources(Detector[TaggedResource]):
         lost="",
     )
     reads = (
-        *(allow(kind.lists) for kind in inventory.JUDGED_KINDS),
+        *(allow(kind.lists) for kind in reading.JUDGED_KINDS),
         allow("sagemaker:Search"),
-        *(allow("sagemaker:ListTags", on=kind.every) for kind in inventory.JUDGED_KINDS),
+        *(allow("sagemaker:ListTags", on=kind.every) for kind in reading.JUDGED_KINDS),
         allow("tag:GetResources"),
         allow("s3:ListAllMyBuckets"),
         allow("s3:GetBucketTagging", on="arn:aws:s3:::*"),
@@ -68,8 +81,8 @@ class UntaggedResources(Detector[TaggedResource]):
     owner_domain: str = ""
 
     def __post_init__(self) -> None:
-        filling.check_fill_tags(self.fill_tags, self.required)
-        filling.check_owner_domain(self.owner_domain)
+        act.check_fill_tags(self.fill_tags, self.required)
+        act.check_owner_domain(self.owner_domain)
 
     @property
     def filled(self) -> tuple[str, ...]:
@@ -82,7 +95,7 @@ class UntaggedResources(Detector[TaggedResource]):
     @property
     def acts(self) -> tuple[Grant, ...]:
         """The permissions to add the keys that are filled in, each where it is absent."""
-        return tuple(filling.tag_adding_grants(self.filled))
+        return tuple(act.tag_adding_grants(self.filled))
 
     @property
     def undoes(self) -> tuple[Grant, ...]:
@@ -92,8 +105,8 @@ class UntaggedResources(Detector[TaggedResource]):
         The listings show whether a resource is still the same one.
         """
         return (
-            *(grant for grant in self.reads if grant.action in tagged.TAG_UNDO_READS),
-            *filling.tag_removing_grants(self.required),
+            *(grant for grant in self.reads if grant.action in act.TAG_UNDO_READS),
+            *act.tag_removing_grants(self.required),
         )
 
     def never_acts(self) -> str | None:
@@ -103,14 +116,14 @@ class UntaggedResources(Detector[TaggedResource]):
         """List by kind, read tags in bulk, and exact tags where a required tag is not there."""
         since = now - self.recent
         listings = [
-            partial(inventory.read_resources, aws, kind, query, since)
-            for kind in inventory.JUDGED_KINDS
+            partial(reading.read_resources, aws, kind, query, since)
+            for kind in reading.JUDGED_KINDS
             if kind is not TRAINING_JOB
-            for query in inventory.listing_queries(kind, since)
+            for query in reading.listing_queries(kind, since)
         ]
-        listings.append(partial(inventory.read_training_jobs, aws, since, now))
-        stores = storage.read_stores(aws, since)
-        account = inventory.join_unique([*aws.map(lambda read: read(), listings), stores])
+        listings.append(partial(reading.read_training_jobs, aws, since, now))
+        stores = reading.read_stores(aws, since)
+        account = reading.join_unique([*aws.map(lambda read: read(), listings), stores])
         judged = [resource for resource in account.items if resource.outside is None]
         book = tags.read_tags_of(aws, [resource.arn for resource in judged])
         yield from self._candidates(aws, judged, [book.of(resource.arn) for resource in judged], now)
@@ -118,7 +131,7 @@ class UntaggedResources(Detector[TaggedResource]):
 
     def look(self, aws: Aws, target: Target, now: datetime) -> TaggedResource | None:
         """Read one resource: the same listing, narrowed to its name, and exact tags."""
-        resource = tagged.find_tagged_resource(aws, target, now - self.recent)
+        resource = act.find_tagged_resource(aws, target, now - self.recent)
         if resource is None:
             return None
         (candidate,) = self._candidates(aws, [resource], [NotRead()], now)
@@ -147,7 +160,7 @@ class UntaggedResources(Detector[TaggedResource]):
         return rule.found(
             f"this {kind} {tag_lack_reason(found, len(self.required))}",
             Confidence.PROVEN,
-            action=filling.additions_text(adding) if adding else tag_remedy(found),
+            action=act.additions_text(adding) if adding else tag_remedy(found),
             since=candidate.target.created,
             spared=None if adding else self._spared(candidate, found),
         )
@@ -157,32 +170,32 @@ class UntaggedResources(Detector[TaggedResource]):
             raise CannotActError("its own list of tags was not read")
         own = candidate.exact.value
         adding = self._additions(candidate, find_tag_lacks(self.required, own))
-        if len(own) + len(adding) > tagged.MOST_TAGS:
-            raise CannotActError(f"it has {len(own)} tags, and AWS takes {tagged.MOST_TAGS}")
+        if len(own) + len(adding) > act.MOST_TAGS:
+            raise CannotActError(f"it has {len(own)} tags, and AWS takes {act.MOST_TAGS}")
         return {"tags": dict(own), "add": adding}
 
     def act(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:
         for key, value in record["add"].items():
-            steps.do(f"add {key}", partial(tagged.add_tag, aws, target.arn, key, value))
+            steps.do(f"add {key}", partial(act.add_tag, aws, target.arn, key, value))
 
     def is_done(self, aws: Aws, target: Target, record: Mapping[str, Any]) -> bool:
-        if not tagged.is_same_resource(aws, target):
+        if not act.is_same_resource(aws, target):
             return True
-        return filling.is_filled(record["add"], tagged.read_tags_now(aws, target.arn))
+        return act.is_filled(record["add"], act.read_tags_now(aws, target.arn))
 
     def revert(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> str | None:
-        if not tagged.is_same_resource(aws, target):
+        if not act.is_same_resource(aws, target):
             raise CannotActError("it is gone, or another resource has its name now")
         for key, value in record["add"].items():
-            steps.do(f"remove {key}", partial(tagged.remove_tag, aws, target.arn, key, value))
-        return filling.fill_undo_text(target.name, record["add"], "was")
+            steps.do(f"remove {key}", partial(act.remove_tag, aws, target.arn, key, value))
+        return act.fill_undo_text(target.name, record["add"], "was")
 
     def revert_effect(self, target: Target, record: Mapping[str, Any]) -> str:
-        return filling.fill_undo_text(target.name, record["add"], "is")
+        return act.fill_undo_text(target.name, record["add"], "is")
 
     def _additions(self, candidate: TaggedResource, found: Sequence[TagLack]) -> dict[str, str]:
-        owner = filling.owner_of_creator(candidate.creator, self.owner_domain)
-        return filling.tag_additions(found, self.fill_tags, owner, creator_owns=self.fill_owner)
+        owner = act.owner_of_creator(candidate.creator, self.owner_domain)
+        return act.tag_additions(found, self.fill_tags, owner, creator_owns=self.fill_owner)
 
     def _spared(self, candidate: TaggedResource, found: Sequence[TagLack]) -> str:
         """Return why nothing is filled in."""
@@ -205,11 +218,11 @@ class UntaggedResources(Detector[TaggedResource]):
             for resource in open_
             if isinstance(exact[resource.arn], Value) and not self._complete(exact[resource.arn])
         ]
-        who = creators.read_creators(aws, lacking, now)
+        who = reading.read_creators(aws, lacking, now)
         for resource, seen in zip(resources, bulk, strict=True):
             own = exact.get(resource.arn, NotRead())
             yield TaggedResource(
-                target=tagged.tagged_target(
+                target=act.tagged_target(
                     aws, resource, own if isinstance(own, Value) or isinstance(seen, NotRead) else seen
                 ),
                 outside=resource.outside,
@@ -227,7 +240,7 @@ def _creator(read: Signal[Creator], found: Sequence[TagLack], domain: str) -> It
         case Value(creator):
             yield as_evidence("created by", read, str(creator))
             for lack in (lack for lack in found if creator.person and normalised_key(lack.key) == OWNER_KEY):
-                owner = filling.owner_address(creator.name, domain)
+                owner = act.owner_address(creator.name, domain)
                 yield Evidence("suggestion", f"{lack.key} = {owner}?", source=read.source)
         case Absent():
             yield as_evidence("created by", read, "not in CloudTrail, which remembers 90 days")

@@ -1,0 +1,536 @@
+"""The results of `janitor doctor` about the deployed stack, drawn for a terminal."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
+from typing import Any
+
+import boto3
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from ml_janitor.acting.undoing import is_undoable
+from ml_janitor.aws.calls import make_client
+from ml_janitor.aws.cost_explorer import COST_EXPLORER_REGION, CostExplorer, RefusedError, group_by_dimension
+from ml_janitor.bill.model import PRICE_PER_REQUEST, BillGap, BillReading, GapCause
+from ml_janitor.bill.reading import BILL_DAYS, GAP_CAUSES, bill_tags, chosen_tags, tag_gaps
+from ml_janitor.config.sections import BillSection
+from ml_janitor.config.settings import Settings
+from ml_janitor.core.text import escape_text
+from ml_janitor.ledger.actions import MAC_ALGORITHM, Action, Actions
+from ml_janitor.ledger.findings import Entry, Ledger
+from ml_janitor.ledger.table import Table
+from ml_janitor.report.bill import gap_sentence
+from ml_janitor.report.mrkdwn import count_noun
+from ml_janitor_cli.screen import draw_facts, draw_title, ruled_table
+from ml_janitor_cli.slack_checks import check_slack
+from ml_janitor_cli.stack import (
+    DEPLOY_AGAIN_ADVICE,
+    FUNCTION_TYPE,
+    LIST_RESOURCES,
+    TABLE_TYPE,
+    Check,
+    CheckOutcome,
+    CheckSurroundings,
+    DeployedStack,
+    ExpectedFunction,
+    MissingResource,
+    RegionServices,
+    Trouble,
+    check_alarm_topic,
+    check_alarms,
+    check_function_parts,
+    read_answer,
+)
+from ml_janitor_cli.terminal import ERROR_LIMIT, draw_list
+
+CHECK_COLUMNS = ("schedule", "last run", "queues", "alarms")
+"""Checks of every function, in the order of their columns; the function itself has no column."""
+
+CELL_LIMIT = 40
+OUTCOME_STYLES = {
+    CheckOutcome.WRONG: "red",
+    CheckOutcome.REFUSED: "yellow",
+    CheckOutcome.FAILED: "yellow",
+    CheckOutcome.NOT_PROBED: "dim",
+}
+OUTCOME_ORDER = (*OUTCOME_STYLES, CheckOutcome.FINE)
+SHORT_OUTCOMES = {
+    CheckOutcome.WRONG: "wrong",
+    CheckOutcome.REFUSED: "refused",
+    CheckOutcome.FAILED: "no answer",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeploymentResult:
+    """
+    The results about the stack *name*.
+
+    Without *found*, *without* says why nothing was checked; *expected* is whether that is a problem.
+    """
+
+    name: str
+    regions: Sequence[str]
+    expected: bool
+    found: DeployedStack | None = None
+    without: Trouble | None = None
+    checks: Sequence[Check] = field(default=())
+
+    @property
+    def fine(self) -> bool:
+        """Return whether the deployment works, as far as the checks could tell."""
+        if self.found is None:
+            lost = self.without is not None and self.without.outcome is CheckOutcome.FAILED
+            return not self.expected and not lost
+        return not any(
+            self.having(outcome)
+            for outcome in (CheckOutcome.WRONG, CheckOutcome.REFUSED, CheckOutcome.FAILED)
+        )
+
+    def having(self, outcome: CheckOutcome) -> list[Check]:
+        """Return the checks with this outcome."""
+        return [check for check in self.checks if check.outcome is outcome]
+
+
+def draw_deployment(result: DeploymentResult) -> Iterator[RenderableType]:
+    """Yield the blocks about the deployment, from its headline to checks without an answer."""
+    yield Group(
+        draw_title("Deployment", deployment_headline(result)),
+        *([Text(escape_text(result.without.why, ERROR_LIMIT), style="dim")] if result.without else []),
+    )
+    if result.found is None:
+        return
+    yield draw_function_table(result.checks)
+    if whole := [check for check in result.checks if not check.about and check.outcome is CheckOutcome.FINE]:
+        yield draw_facts((check.what, escape_text(check.seen, ERROR_LIMIT)) for check in whole)
+    for outcome in (CheckOutcome.WRONG, CheckOutcome.REFUSED, CheckOutcome.FAILED, CheckOutcome.NOT_PROBED):
+        if checks := result.having(outcome):
+            yield draw_list(
+                f"In the deployment, {outcome}: {len(checks)}",
+                fault_rows(checks),
+                style=OUTCOME_STYLES[outcome],
+            )
+
+
+def deployment_headline(result: DeploymentResult) -> str:
+    """Summarize the results in one sentence."""
+    where = ", ".join(result.regions)
+    if result.found is None:
+        if result.without is None:
+            return f"Not deployed here: there is no stack {result.name} in {where}."
+        if result.without.outcome is CheckOutcome.REFUSED:
+            return f"Whether {result.name} is deployed here cannot be told: {LIST_RESOURCES} is refused."
+        return f"Whether {result.name} is deployed here cannot be told: CloudFormation did not answer."
+    found = f"Stack {result.name} in {result.found.region}"
+    seen = [f"{count_noun(len(wrong), 'problem')}"] if (wrong := result.having(CheckOutcome.WRONG)) else []
+    seen += [
+        f"{len(checks)} of {len(result.checks)} checks {outcome}"
+        for outcome in (CheckOutcome.REFUSED, CheckOutcome.FAILED)
+        if (checks := result.having(outcome))
+    ]
+    return f"{found}: {'; '.join(seen)}." if seen else f"{found}: all is well."
+
+
+def draw_function_table(checks: Sequence[Check]) -> RenderableType:
+    """Draw the results function by function, a column for each check."""
+    drawn = ruled_table()
+    for column in ("function", *CHECK_COLUMNS):
+        drawn.add_column(column, header_style="dim", no_wrap=True)
+    by_function: dict[str, dict[str, list[Check]]] = {}
+    for check in checks:
+        if check.about:
+            by_function.setdefault(check.about, {}).setdefault(check.what, []).append(check)
+    for about, found in by_function.items():
+        drawn.add_row(
+            Text(escape_text(about)), *(draw_check_cell(found.get(column, [])) for column in CHECK_COLUMNS)
+        )
+    return drawn
+
+
+def draw_check_cell(checks: Sequence[Check]) -> Text:
+    """Draw one check of one function in a word or two; the blocks below say the rest."""
+    worst = min(checks, key=lambda check: OUTCOME_ORDER.index(check.outcome), default=None)
+    if worst is None:
+        return Text()
+    seen = worst.short or SHORT_OUTCOMES.get(worst.outcome, worst.seen)
+    return Text(escape_text(seen, CELL_LIMIT), style=OUTCOME_STYLES.get(worst.outcome, ""))
+
+
+def fault_rows(checks: Sequence[Check]) -> list[tuple[str, str]]:
+    """List problems: their subject, the observation, and the next step. Equal problems are listed once."""
+    together: dict[tuple[str, str, str], list[str]] = {}
+    for check in checks:
+        together.setdefault((check.what, check.seen, check.to_do), []).append(check.about)
+    return [
+        (fault_subject(what, abouts), fault_with_advice(seen, to_do))
+        for (what, seen, to_do), abouts in together.items()
+    ]
+
+
+def fault_subject(what: str, abouts: Sequence[str]) -> str:
+    """Name the functions, and the checked part."""
+    named = ", ".join(escape_text(about) for about in abouts if about)
+    return f"{named}: {what}" if named else what
+
+
+def fault_with_advice(seen: str, to_do: str) -> str:
+    """Return one problem with its next step."""
+    seen = escape_text(seen, ERROR_LIMIT)
+    return f"{seen}\n→ {to_do}" if to_do else seen
+
+
+# --- bill checks ----------------------------------------------------------------------------------
+#
+# Checks of the bill's function: access to Cost Explorer, and the activation of the tags of [bill].
+
+CHECK_REQUESTS = 10
+"""Request limit of the checks: they need two, unless an account has hundreds of tags."""
+
+TAG_FAULTS = {
+    GapCause.TAG_NOT_ACTIVE: "not an active cost allocation tag",
+    GapCause.NO_SUCH_TAG: "a tag that nothing has ever had",
+}
+BILL_GUIDE = "docs/operating.md, The bill each morning"
+
+
+def check_bill(
+    session: boto3.Session, section: BillSection, *, attempts: int, now: datetime
+) -> Iterator[Check]:
+    """Check Cost Explorer and its tags, if the function is on: each of two or three requests costs a cent."""
+    if not section.enabled:
+        return
+    explorer = CostExplorer(
+        make_client(session, "ce", COST_EXPLORER_REGION, attempts), max_requests=CHECK_REQUESTS
+    )
+    today = now.astimezone(UTC).date()
+    try:
+        explorer.daily(today - timedelta(days=1), today, group_by_dimension("SERVICE"))
+    except RefusedError as refused:
+        yield _missing("Cost Explorer", BillReading.SERVICES, refused)
+        return
+    night = section.max_requests * PRICE_PER_REQUEST
+    yield Check.fine("Cost Explorer", f"it answers; reading the bill costs up to ${night} a night")
+    keys = list(bill_tags(section).values())
+    if not keys:
+        return
+    try:
+        active = explorer.tags_active(keys)
+        unknown = [key for key in keys if key in chosen_tags(section) and key not in active]
+        used = explorer.tag_keys(today - timedelta(days=BILL_DAYS), today) if unknown else frozenset()
+    except RefusedError as refused:
+        yield _missing("cost tags", BillReading.ACTIVE_TAGS, refused)
+        return
+    gaps = list(tag_gaps(keys, chosen_tags(section), active, used))
+    if fine := [key for key in keys if active.get(key)]:
+        yield Check.fine("cost tags", f"active: {', '.join(fine)}")
+    if unused := [gap.subject for gap in gaps if gap.cause is GapCause.TAG_NOT_USED]:
+        yield Check.fine("cost tags", f"not used here: {', '.join(unused)}")
+    for gap in gaps:
+        if gap.cause is not GapCause.TAG_NOT_USED:
+            yield Check.wrong(
+                "cost tags",
+                f"{gap.subject} is {TAG_FAULTS[gap.cause]}",
+                f'{gap_sentence(gap)} Or leave it out: set it to "" in tags of [bill].',
+            )
+
+
+def _missing(what: str, reading: BillReading, refused: RefusedError) -> Check:
+    gap = BillGap(reading=reading, cause=GAP_CAUSES[refused.cause], detail=str(refused))
+    return Check.wrong(what, gap_sentence(gap), f"see {BILL_GUIDE}")
+
+
+# --- stack undo -----------------------------------------------------------------------------------
+#
+# Checks of undo: the permissions of the undo function for recorded actions, and the key.
+
+UNDO_CHECK = "undo"
+
+
+def check_undo(
+    here: RegionServices, stack: DeployedStack, settings: Settings, *, account: str, now: datetime
+) -> Iterator[Check]:
+    """Check each detector and place with actions that can be undone, but not by the undo function."""
+    name = next((physical for (_, kind), physical in stack.resources.items() if kind == TABLE_TYPE), None)
+    if name is None:
+        return  # the check of each function's last run says so
+    table = Table(here.client("dynamodb"), name)
+    asked = read_answer(lambda: (Actions(table).everywhere(), Ledger(table).everywhere()))
+    match asked:
+        case Trouble():
+            yield asked.check(UNDO_CHECK, action="dynamodb:Scan")
+        case MissingResource():
+            return
+        case (actions, entries):
+            regions = settings.janitor.regions or [here.region]
+            deployed = stack.physical_id("Undo", "Function", FUNCTION_TYPE) is not None
+            yield from check_unreachable_actions(actions, settings, regions, account, now, deployed=deployed)
+            within = timedelta(days=settings.janitor.undo_days)
+            left = [
+                action
+                for action in actions
+                if action.target.account == account and is_undoable(action, within, now)
+            ]
+            yield from check_undo_settings(left, entries, settings)
+
+
+def check_unreachable_actions(
+    actions: Iterable[Action],
+    settings: Settings,
+    regions: Sequence[str],
+    account: str,
+    now: datetime,
+    *,
+    deployed: bool,
+) -> Iterator[Check]:
+    """Check *actions*, where the stack of *account* sweeps *regions*."""
+    within = timedelta(days=settings.janitor.undo_days)
+    left: dict[tuple[str, str], list[Action]] = {}
+    for action in actions:
+        if action.target.account == account and is_undoable(action, within, now):
+            left.setdefault((action.detector, action.target.region), []).append(action)
+    for (detector, region), done in sorted(left.items()):
+        last = max(action.began for action in done)
+        to_do = undo_remedy(settings, detector, (account, region), regions, last=last.date(), now=now)
+        if to_do is None and deployed:
+            continue
+        yield Check.wrong(
+            UNDO_CHECK,
+            f"{count_noun(len(done), 'thing')} that {detector} did in {region} can be undone until "
+            f"{last + within:%Y-%m-%d}, but not by the undo function, which has no powers there",
+            f"{to_do or DEPLOY_AGAIN_ADVICE}; or janitor undo, with credentials of your own",
+        )
+
+
+def check_undo_settings(
+    left: Iterable[Action], entries: Iterable[Entry], settings: Settings
+) -> Iterator[Check]:
+    """
+    Check settings that keep something from the undo function: past actions, and coming ones.
+
+    An operator who lists no role wants every job restarted by a person, which is nothing to mend.
+    """
+    kinds = {detector.name: settings.detector(detector) for detector in settings.registry}
+    lacking: dict[tuple[str, str], list[str]] = {}
+    for action in left:
+        if action.detector in kinds and (
+            setting := kinds[action.detector].missing_for_undo(action.target, action.undo)
+        ):
+            lacking.setdefault((setting, action.detector), []).append("did")
+    for entry in entries:
+        if entry.warned is not None and entry.closed is None and entry.missing_for_undo:
+            lacking.setdefault((entry.missing_for_undo, entry.detector), []).append("warned about")
+    for (setting, name), verbs in sorted(lacking.items()):
+        things = " and ".join(
+            f"{count_noun(number, 'thing')} that {name} {verb}" for verb, number in Counter(verbs).items()
+        )
+        chosen = getattr(kinds.get(name), "undo_roles", None) == ()
+        yield Check(
+            what=UNDO_CHECK,
+            outcome=CheckOutcome.FINE if chosen else CheckOutcome.WRONG,
+            seen=f"{things} can be undone only by a person, unless you set {setting}",
+            to_do=f"{setting}, and make deploy; or janitor undo, with credentials of your own",
+        )
+
+
+def undo_remedy(
+    settings: Settings,
+    detector: str,
+    place: tuple[str, str],
+    regions: Sequence[str],
+    *,
+    last: date,
+    now: datetime,
+) -> str | None:
+    """Say what lets a stack that sweeps *regions* undo in *place*; None if it can."""
+    kind = next((rule for rule in settings.registry if rule.name == detector), None)
+    if kind is None:
+        return "deploy a version that knows this detector"
+    own = f"detectors.{detector}"
+    if detector not in settings.undoable_names(now.date()):
+        return f"armed_until = {last} in {own}, or the later day it was disarmed, and make deploy"
+    account, region = place
+    granted = settings.arming(kind).undo_places(regions) or [(account, own_region) for own_region in regions]
+    if place in granted:
+        return None
+    if account not in {granted_account for granted_account, _ in granted}:
+        return f'disarm {own} in the settings of this account: mode = "dry-run", armed_until = {last}'
+    return f"{region} in janitor.regions again until then, and make deploy: act_in need not name it"
+
+
+KEY_TYPE = "AWS::KMS::Key"
+UNDO_KEY_CHECK = "undo key"
+MAC_BYTES = 32
+
+KEY_CALLS: Mapping[str, str] = {
+    "GenerateMac": "janitor sweep --act",
+    "VerifyMac": "janitor undo",
+    "DescribeKey": "janitor undo --unsigned",
+}
+"""Commands for which a person needs each call. A detector's role and the undo function's have them."""
+
+DRY_RUN_OK_CODES = frozenset({"DryRunOperationException", "KMSInvalidMacException"})
+"""KMS's answers to a dry run that would be allowed (API reference, GenerateMac and VerifyMac, "DryRun")."""
+
+
+def check_undo_key(here: RegionServices, stack: DeployedStack) -> Iterator[Check]:
+    """Check the key, and what the caller may not do with it, which no function needs."""
+    key = stack.physical_id("UndoRecordKey", "", KEY_TYPE)
+    if key is None:
+        said = "the stack has no key for undo records, so nothing can be acted on or undone"
+        yield Check.wrong(UNDO_KEY_CHECK, said, "make deploy adds it")
+        return
+    refused = []
+    for operation, command in KEY_CALLS.items():
+        match read_answer(partial(dry_run_key, here, operation, key), gone=DRY_RUN_OK_CODES):
+            case Trouble(outcome=CheckOutcome.REFUSED):
+                refused.append(f"kms:{operation} ({command})")
+            case Trouble() as trouble:
+                to_do = (
+                    f"{DEPLOY_AGAIN_ADVICE} if it was deleted; else enable it in KMS, or cancel its deletion"
+                )
+                yield Check.wrong(UNDO_KEY_CHECK, trouble.why, to_do)
+                return
+            case _:
+                pass
+    if refused:
+        said = f"your credentials do not hold {', '.join(refused)}; the functions' roles do"
+        yield Check.not_probed(UNDO_KEY_CHECK, said, "ask for it, to do that by hand")
+    else:
+        yield Check.fine(UNDO_KEY_CHECK, "your credentials can sign and verify with it")
+
+
+def dry_run_key(here: RegionServices, operation: str, key: str) -> Any:
+    """Make a dry run of *operation* with *key*: KMS answers with an error, allowed or not."""
+    if operation == "DescribeKey":  # only reads, and has no dry run
+        return here.client("kms").describe_key(KeyId=key)
+    about = {"KeyId": key, "MacAlgorithm": MAC_ALGORITHM, "Message": b"-", "DryRun": True}
+    client = here.client("kms")
+    if operation == "GenerateMac":
+        return client.generate_mac(**about)
+    return client.verify_mac(**about, Mac=bytes(MAC_BYTES))
+
+
+# --- deployment checks ----------------------------------------------------------------------------
+#
+# Checks of the deployed stack: finds it, and looks at everything in it that can go wrong.
+
+CHECK_THREADS = 8
+RECEIVER_NAME = "Slack's receiver"
+FUNCTIONS_ON_REQUEST = {"undo": "Undo", RECEIVER_NAME: "SlackReceiver", "Slack's worker": "SlackWorker"}
+"""The functions that are there where a detector is armed, and their constructs."""
+
+CHECKED_SERVICES = (
+    "cloudformation",
+    "cloudwatch",
+    "dynamodb",
+    "kms",
+    "lambda",
+    "scheduler",
+    "secretsmanager",
+    "sns",
+    "sqs",
+)
+
+
+def expected_functions(settings: Settings, names: Sequence[str] | None) -> list[ExpectedFunction]:
+    """Return the functions in the settings, switched on or off; only those with *names* if there are any."""
+    detectors = [
+        ExpectedFunction(
+            name=detector.name,
+            construct=detector.__name__,
+            schedule=settings.schedule(detector),
+            enabled=settings.sections[detector.name].enabled,
+        )
+        for detector in settings.registry
+        if not names or detector.name in names
+    ]
+    digest = ExpectedFunction(
+        name="digest", construct="Digest", schedule=settings.janitor.digest_schedule, sweeps=False
+    )
+    bill = ExpectedFunction(
+        name="bill",
+        construct="Bill",
+        schedule=settings.bill.schedule,
+        enabled=settings.bill.enabled,
+        sweeps=False,
+    )
+    others = [
+        ExpectedFunction(name=name, construct=construct, answers=name == RECEIVER_NAME)
+        for name, construct in FUNCTIONS_ON_REQUEST.items()
+    ]
+    if settings.organization.used:
+        others.append(ExpectedFunction(name="accounts", construct="Accounts", answers=True))
+    return detectors if names else [*detectors, digest, bill, *others]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StackExaminer:
+    """
+    Looks for the *stack* in each of *regions*, and at everything in the first that has it.
+
+    *named* is whether somebody asked for the stack; *names* are the only functions to look at, if any.
+    """
+
+    session: boto3.Session
+    settings: Settings
+    stack: str
+    named: bool
+    names: Sequence[str] | None
+    regions: Sequence[str]
+    account: str
+    attempts: int
+    now: datetime
+    slack_url: str
+
+    def examine(self) -> DeploymentResult:
+        """Return everything that was found out."""
+        without: Trouble | None = None
+        for region in self.regions:
+            here = RegionServices(self.session, region, attempts=self.attempts)
+            match here.find(self.stack):
+                case DeployedStack() as found:
+                    return self._deployed(found=found, checks=self._checks(here, found))
+                case Trouble() as trouble:
+                    without = without or trouble
+                case MissingResource():
+                    pass
+        return self._deployed(without=without)
+
+    def _deployed(self, **found: Any) -> DeploymentResult:
+        return DeploymentResult(name=self.stack, regions=self.regions, expected=self.named, **found)
+
+    def _checks(self, here: RegionServices, stack: DeployedStack) -> list[Check]:
+        """Run all checks: of each function, its alarms, their subscribers, and Slack."""
+        for service in CHECKED_SERVICES:  # boto3 makes clients one at a time
+            here.client(service)
+        section = self.settings.janitor
+        expected = expected_functions(self.settings, self.names)
+        around = CheckSurroundings(
+            account=self.account,
+            regions=tuple(section.regions) or (here.region,),
+            time_zone=section.time_zone,
+            now=self.now,
+            organization=self.settings.organization.used,
+        )
+        with ThreadPoolExecutor(CHECK_THREADS, thread_name_prefix="check") as pool:
+            of_functions = [
+                *pool.map(lambda function: [*check_function_parts(here, stack, function, around)], expected)
+            ]
+        checks = [check for checks in of_functions for check in checks]
+        checks += check_alarms(
+            here, stack, {function.name: function.construct for function in expected}, self.now
+        )
+        if self.names:
+            return checks
+        checks += check_undo(here, stack, self.settings, account=self.account, now=self.now)
+        if self.settings.undoable(self.now.date()):
+            checks += check_undo_key(here, stack)
+        checks += check_bill(self.session, self.settings.bill, attempts=self.attempts, now=self.now)
+        checks.append(check_alarm_topic(here, stack))
+        return [*checks, *check_slack(here, self.settings, account=self.account, url=self.slack_url)]

@@ -1,0 +1,514 @@
+"""`janitor findings`: the content of the ledger, and who has to do something."""
+
+from __future__ import annotations
+
+import json as encoder
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo
+
+import typer
+from rich.console import RenderableType
+from rich.text import Text
+
+from ml_janitor.acting.undoing import (
+    CannotUndoError,
+    NothingDoneError,
+    RecordRefusedError,
+    Undoing,
+    undo_hint,
+    undo_wording,
+)
+from ml_janitor.aws.tags import Arn
+from ml_janitor.config.settings import Settings
+from ml_janitor.core.text import escape_text, format_time, format_usd, person_name
+from ml_janitor.engine.detector import CannotActError, Detector
+from ml_janitor.engine.policy import (
+    Hold,
+    HoldKind,
+    advice_hold_key,
+    hold_reason,
+    holds_on_advice,
+    longest_hold,
+)
+from ml_janitor.engine.run import sweep_resource
+from ml_janitor.ledger.actions import Action, BegunBeforeError, Stage
+from ml_janitor.ledger.findings import Entry
+from ml_janitor.ledger.limits import LeaseTakenError
+from ml_janitor.report.causes import cause_clause
+from ml_janitor_cli import edge
+from ml_janitor_cli.edge import FailedError
+from ml_janitor_cli.explain import check_kind_is_judged, parse_arn
+from ml_janitor_cli.ledger_session import LedgerAccess, LedgerSession, ledger_command, require_undo_key
+from ml_janitor_cli.screen import Grid, draw_beside_ids, make_console, print_blocks
+
+CLOSED_WORD = "closed"
+FINISHED_STAGES = frozenset({Stage.UNDONE, Stage.WITHDRAWN})
+"""Actions that leave nothing to undo."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerLine:
+    """One finding, its status, and the time of that status."""
+
+    id: str
+    detector: str
+    region: str
+    name: str
+    arn: str
+    stands: str
+    owner: str | None = None
+    first_seen: datetime | None = None
+    due: datetime | None = None
+    usd: Decimal | None = None
+    per_month: bool = False
+
+
+@ledger_command
+def findings(
+    access: LedgerAccess,
+    *,
+    names: Annotated[
+        list[str] | None, edge.argument("DETECTOR", "The detectors whose findings to list; all without one.")
+    ] = None,
+    every: Annotated[bool, edge.flag("--all", "List what is closed and undone as well.")] = False,
+    json: edge.Json = False,
+) -> int:
+    """
+    List what the ledger remembers: findings with their dates, what was done, and what is kept.
+
+    \b
+    Examples:
+      janitor findings
+      janitor findings idle-endpoints --all --json
+    """  # noqa: D301 - \b keeps the lines below it as they are
+    detectors = edge.choose_detectors(names, access.settings) if names else None
+    with access.open("findings") as at:
+        wanted = {detector.name for detector in detectors or at.settings.registry}
+        lines = [line for line in read_ledger_lines(at, every=every) if line.detector in wanted]
+    if json:
+        sys.stdout.write(encoder.dumps([ledger_line_json(line) for line in lines], indent=2) + "\n")
+    else:
+        print_blocks(make_console(sys.stdout), draw_ledger_lines(lines, every=every))
+    return 0
+
+
+def read_ledger_lines(at: LedgerSession, *, every: bool) -> Iterator[LedgerLine]:
+    """Yield open findings, actions that can be undone, and kept resources; with *every*, the rest too."""
+    for region in at.regions:
+        holds = at.holds.all(at.account, region)
+        unseen = dict(holds)
+        for detector in at.settings.registry:
+            acted = at.actions.all(detector.name, at.account, region)
+            done = {action.target.key for action in acted}
+            for entry in at.ledger.entries(detector.name, at.account, region):
+                if entry.closed is not None and (not every or entry.key in done):
+                    continue
+                unseen.pop(entry.key, None)
+                unseen.pop(advice_hold_key(detector.name, entry.key), None)
+                yield _open(
+                    entry, hold_reason(holds_on_advice(holds, detector.name, entry.key), at.now), at.now
+                )
+            rule = at.settings.detector(detector)
+            yield from (
+                _done(action, rule) for action in acted if every or action.stage not in FINISHED_STAGES
+            )
+        by_arn: dict[str, list[Hold]] = {}
+        for key, on_one in unseen.items():
+            whole = key if key.startswith("arn:") else key.partition(" ")[2]  # of one detector's advice
+            by_arn.setdefault(whole.rpartition("@")[0], []).extend(on_one)
+        for arn, on_any in by_arn.items():
+            if (kept := hold_reason(on_any, at.now)) is not None:
+                yield from _kept(at, arn, region, kept)
+
+
+def _open(entry: Entry, kept: str | None, now: datetime) -> LedgerLine:
+    if entry.closed is not None:
+        stands = f"{CLOSED_WORD} {format_time(entry.closed)}: {entry.close_reason}"
+    elif kept is not None:
+        stands = kept
+    elif entry.refused:
+        stands = f"only reported: {entry.refused}"
+    elif entry.warned is None or entry.due is None:
+        stands = "reported"
+    elif entry.due <= now:
+        stands = f"warned {format_time(entry.warned)}, due now"
+        if entry.not_done and entry.not_done_at:
+            stands += f"; not done on {format_time(entry.not_done_at)}: {entry.not_done}"
+    else:
+        stands = f"warned {format_time(entry.warned)}, due {format_time(entry.due)}"
+    return LedgerLine(
+        id=entry.id,
+        detector=entry.detector,
+        region=entry.region,
+        name=entry.name,
+        arn=entry.arn,
+        owner=entry.owner,
+        stands=stands,
+        first_seen=entry.first_seen,
+        due=entry.due,
+        usd=entry.monthly_usd if entry.monthly_usd is not None else entry.accrued_usd,
+        per_month=entry.monthly_usd is not None,
+    )
+
+
+def _kept(at: LedgerSession, arn: str, region: str, why: str) -> Iterator[LedgerLine]:
+    """Yield a hold without an open finding, under the first detector that judges the resource."""
+    parsed = Arn.parse(arn)
+    for detector in [rule for rule in at.settings.registry if rule.judges(parsed)][:1]:
+        yield LedgerLine(
+            id="",
+            detector=detector.name,
+            region=region,
+            name=parsed.name,
+            arn=arn,
+            stands=f"no open finding; {why}",
+        )
+
+
+def _done(action: Action, detector: Detector[Any]) -> LedgerLine:
+    back = undo_wording(detector.cleanup)
+    why = f": {action.error}" if action.error else ""
+    became = f": {action.became}" if action.became else ""
+    standings = {
+        Stage.ACTING: f"begun {format_time(action.began)}, and not finished",
+        Stage.FAILED: f"failed: {action.error}",
+        Stage.ACTED: f"cleaned up {format_time(action.ended or action.began)}; "
+        f"{cause_clause(undo_hint(detector, action))}",
+        Stage.UNDOING: f"being {back.done} for {person_name(action.undone_by)}{why}",
+        Stage.UNDONE: f"{back.done} for {person_name(action.undone_by)}{became}",
+        Stage.WITHDRAWN: f"begun {format_time(action.began)}, and nothing was done: {action.error}",
+    }
+    return LedgerLine(
+        id=action.id,
+        detector=action.detector,
+        region=action.target.region,
+        name=action.target.name,
+        arn=action.target.arn,
+        stands=standings[action.stage],
+    )
+
+
+def draw_ledger_lines(lines: Sequence[LedgerLine], *, every: bool) -> Iterator[RenderableType]:
+    """Yield one block per detector."""
+    if not lines:
+        yield Text(
+            "The ledger remembers nothing." if every else "Nothing is open, and nothing can be undone."
+        )
+    for detector in dict.fromkeys(line.detector for line in lines):
+        own = [line for line in lines if line.detector == detector]
+        table = Grid()
+        for line in own:
+            cost = (
+                ""
+                if line.usd is None
+                else f"{format_usd(line.usd)}{' a month' if line.per_month else ' so far'}"
+            )
+            head = Text.assemble((escape_text(line.name, 120), "bold"), f"  {line.region}")
+            facts = [fact for fact in (cost, line.owner and escape_text(line.owner, 60)) if fact]
+            if facts:
+                head.append(f"  {', '.join(facts)}", style="dim")
+            table.add_row(Text(line.id, style="cyan"), head)
+            table.add_row("", Text(escape_text(line.stands)))
+        yield Text(detector, style="bold cyan")
+        yield table
+
+
+def ledger_line_json(line: LedgerLine) -> dict[str, Any]:
+    """Return one finding as JSON."""
+    return {
+        "id": line.id,
+        "detector": line.detector,
+        "region": line.region,
+        "arn": line.arn,
+        "name": line.name,
+        "owner": line.owner,
+        "state": line.stands,
+        "first_seen": None if line.first_seen is None else line.first_seen.isoformat(),
+        "due": None if line.due is None else line.due.isoformat(),
+    }
+
+
+# --- hold commands --------------------------------------------------------------------------------
+#
+# `janitor keep`, `snooze` and `approve`: record a person's decision about findings in the ledger.
+
+ShortenFlag = Annotated[bool, edge.flag("--shorten", "Also where that ends a longer one earlier.")]
+OnlyDetector = Annotated[str | None, edge.option("DETECTOR", "Only from what this detector says of it.")]
+ArnArgument = Annotated[str, edge.argument("ARN", "The resource.")]
+
+
+@ledger_command
+def keep(
+    access: LedgerAccess,
+    arn: ArnArgument,
+    *,
+    reason: Annotated[str, edge.option("TEXT", "Why; the report says it.")],
+    until: Annotated[
+        str | None, edge.option("DATE", "The last day on which it is kept; else for good.")
+    ] = None,
+    only: OnlyDetector = None,
+    shorten: ShortenFlag = False,
+) -> int:
+    """
+    Keep one resource: nothing is done to it, whatever detector finds it.
+
+    It holds for this resource only: one that is created anew with the same name starts from nothing. A longer
+    keep stands, unless --shorten is given.
+
+    \b
+    Example:
+      janitor keep arn:aws:sagemaker:eu-west-1:123456789012:endpoint/demo --reason "the fair"
+    """  # noqa: D301 - \b keeps the lines below it as they are
+    end = None if until is None else end_of_day(until, access.settings.janitor.time_zone)
+    with access.open("keep", **arn_place(arn, access.settings)) as at:
+        if end is not None and end <= at.now:
+            raise edge.CommandRefusedError(f"--until: {until} is over; nothing was kept")
+        return add_hold(at, arn, HoldKind.KEPT, until=end, why=reason, shorten=shorten, only=only)
+
+
+@ledger_command
+def snooze(
+    access: LedgerAccess,
+    arn: ArnArgument,
+    days: Annotated[int, edge.argument("DAYS", "For how long.", min=1, max=365)],
+    *,
+    reason: Annotated[str, edge.option("TEXT", "Why; the report says it.")] = "",
+    only: OnlyDetector = None,
+    shorten: ShortenFlag = False,
+) -> int:
+    """
+    Leave one resource alone for some days; then it is warned about again.
+
+    A longer snooze stands, unless --shorten is given. A keep always stands.
+    """
+    with access.open("snooze", **arn_place(arn, access.settings)) as at:
+        end = at.now + timedelta(days=days)
+        return add_hold(at, arn, HoldKind.SNOOZED, until=end, why=reason, shorten=shorten, only=only)
+
+
+@ledger_command
+def approve(
+    access: LedgerAccess,
+    detector: Annotated[str, edge.argument("DETECTOR", "The detector whose findings were looked at.")],
+    *,
+    yes: Annotated[bool, edge.flag("--yes", "Do not ask.")] = False,
+) -> int:
+    """
+    Approve many deletions at once, after looking at them.
+
+    It covers the present warnings; later warnings need another approval. The next sweep acts on it, within
+    all other limits.
+    """
+    (found,) = edge.choose_detectors([detector], access.settings)
+    with access.open("approve") as at:
+        warned = [e for e in at.entries([found]) if e.warned and e.due and not e.closed and not e.approved]
+        if not warned:
+            typer.echo(f"No warning of {detector} waits for approval.")
+            return 0
+        ordered = sorted(warned, key=lambda entry: entry.due or at.now)
+        print_blocks(
+            make_console(sys.stdout),
+            [draw_beside_ids((entry.id, [_waits(entry, at.now)]) for entry in ordered)],
+        )
+        if not yes and not edge.ask_yes(f"Approve all {len(warned)}?"):
+            typer.echo("Nothing was approved.")
+            return 0
+        for entry in warned:
+            at.ledger.approve(entry, by=at.who)
+        typer.echo(f"Approved {len(warned)} by {at.who}; the next sweep of {detector} acts on what is due.")
+    return 0
+
+
+def _waits(entry: Entry, now: datetime) -> str:
+    due = "now" if entry.due and entry.due <= now else f"{entry.due:%Y-%m-%d %H:%M} UTC"
+    return f"due {due}  {escape_text(entry.name)}: {escape_text(entry.reason)}"
+
+
+def add_hold(
+    at: LedgerSession,
+    arn: str,
+    how: HoldKind,
+    *,
+    until: datetime | None,
+    why: str,
+    shorten: bool,
+    only: str | None = None,
+) -> int:
+    """Record a hold on the resource that *arn* is now, or *only* on one detector's advice about it."""
+    key, where = resource_key(at, arn) if only is None else advice_key(at, arn, only)
+    added = Hold(key=key, how=how, by=at.who, given=at.now, until=until, why=why)
+    at.holds.put(at.account, where, added, shorten=shorten)
+    stands = longest_hold(at.holds.all(at.account, where).get(key, ()), at.now) or added
+    typer.echo(f"{escape_text(arn)}: {escape_text(str(stands.reason(at.now)), 1000)}.")
+    if (stands.how, stands.until) != (added.how, until):
+        typer.echo(f"That hold is longer and stands{_instead(stands, how)}.")
+    return 0
+
+
+def _instead(stands: Hold, how: HoldKind) -> str:
+    """Say how the longer hold is ended or shortened."""
+    if stands.how is how:
+        return "; to shorten it, repeat the command with --shorten"
+    return "; to end it, janitor keep ... --until DATE --shorten" if stands.how is HoldKind.KEPT else ""
+
+
+def advice_key(at: LedgerSession, arn: str, name: str) -> tuple[str, str]:
+    """Return the key of a hold on detector *name*'s advice about *arn*, and its region. Raises Refused."""
+    detectors = edge.choose_detectors([name], at.settings)
+    found = [entry for entry in at.entries(detectors) if entry.arn.lower() == arn.lower()]
+    if not found:
+        raise edge.CommandRefusedError(f"the ledger has no finding of {name} about {arn}")
+    newest = max(found, key=lambda entry: entry.last_seen)
+    return advice_hold_key(name, newest.key), newest.region
+
+
+def resource_key(at: LedgerSession, arn: str) -> tuple[str, str]:
+    """Return ARN + creation time of the resource that *arn* is now, and its region. Raises Refused."""
+    parts = parse_arn(arn)
+    if parts.account not in {"", at.account}:
+        raise edge.CommandRefusedError(
+            f"{arn} is in account {parts.account}; the credentials are of {at.account}"
+        )
+    detectors = [detector for detector in at.settings.registry if detector.judges(parts)]
+    problems = []
+    for detector in detectors:
+        for aws in at.reading(detector):
+            if parts.region not in {"", aws.region}:
+                continue
+            judged = sweep_resource(
+                at.settings.detector(detector), aws, arn, now=at.now, policy=at.settings.policy.dry()
+            )
+            for result in judged.results:
+                if result.target.created is not None:
+                    return result.target.key, aws.region
+            problems += [judged.error] if judged.error else []
+    if problems:
+        raise edge.CommandRefusedError(f"{arn} could not be looked at: {'; '.join(problems)}")
+    raise edge.CommandRefusedError(f"there is no {arn} (any more), looked for in {', '.join(at.regions)}")
+
+
+def arn_place(arn: str, settings: Settings) -> dict[str, str]:
+    """
+    Return where the resource is, as far as its ARN says so; its account counts in an organization alone.
+
+    Raises Refused for a resource that no detector judges.
+    """
+    parts = parse_arn(arn)
+    check_kind_is_judged(arn, parts, settings)
+    return {"region": parts.region, "account": parts.account if settings.organization.used else ""}
+
+
+def end_of_day(day: str, time_zone: str) -> datetime:
+    """Return the end of *day* in *time_zone*. Raises Refused."""
+    try:
+        last = date.fromisoformat(day)
+    except ValueError as error:
+        raise edge.CommandRefusedError(f"--until: expected a date such as 2027-01-31, got {day}") from error
+    midnight = datetime.combine(last + timedelta(days=1), datetime.min.time(), ZoneInfo(time_zone))
+    return midnight.astimezone(UTC)
+
+
+# --- undo -----------------------------------------------------------------------------------------
+#
+# `janitor undo` and `janitor restart`: take back the action on one finding.
+
+FindingId = Annotated[str, edge.argument("FINDING", "The finding's id, as `janitor findings` lists it.")]
+UnsignedFlag = Annotated[
+    bool, edge.flag("--unsigned", "Also a record without a signature: one of a version that did not sign.")
+]
+
+
+@ledger_command
+def undo(
+    access: LedgerAccess,
+    finding: FindingId,
+    *,
+    unsigned: UnsignedFlag = False,
+    undo_key: edge.UndoKeyArn = None,
+) -> int:
+    """
+    Bring back what was cleaned up, from what was recorded before.
+
+    Uses the permissions of your credentials. A broken-off undo goes on where it stopped when it is called
+    again. What was brought back is left alone for a week.
+
+    Exit status: 0, it is back; 1, it could not be brought back; 2, there is nothing to undo.
+    """
+    return undo_finding(access, finding, "undo", undo_key, unsigned=unsigned)
+
+
+@ledger_command
+def restart(
+    access: LedgerAccess,
+    finding: FindingId,
+    *,
+    unsigned: UnsignedFlag = False,
+    undo_key: edge.UndoKeyArn = None,
+) -> int:
+    """
+    Submit a stopped job again under a new name, with its checkpoints.
+
+    AWS cannot go on with a job that was stopped, so this is how one is brought back; `janitor undo` does the
+    same. The new job has everything that the old one was given, and is submitted once, however often this is
+    called. Whether it goes on from its newest checkpoint is up to its program.
+
+    Exit status: 0, it is submitted; 1, it could not be; 2, there is nothing to submit.
+    """
+    return undo_finding(access, finding, "restart", undo_key, unsigned=unsigned)
+
+
+def undo_finding(
+    access: LedgerAccess, finding: str, word: str, undo_key: str | None, *, unsigned: bool
+) -> int:
+    """
+    Undo, for `undo` and for every other *word* that a detector has for it: refused if it has another.
+
+    A record is verified with *undo_key* before anything is done from it, unless it has no signature and is to
+    be undone *unsigned*.
+    """
+    key = require_undo_key(undo_key)
+    with access.open("undo", undo_key=key) as at:
+        undoing = at.undoing(unsigned=unsigned)
+        detector, action = find_action(at, undoing, finding)
+        terms = detector.cleanup
+        if word not in {"undo", undo_wording(terms).command}:
+            raise edge.CommandRefusedError(
+                f"{action.target.name} is no job; to bring it back: janitor undo {finding}"
+            )
+        try:
+            detector.revert_effect(action.target, action.undo)
+        except CannotActError as never:
+            raise edge.CommandRefusedError(f"{action.target.name} cannot be brought back: {never}") from never
+        aws = at.aws(action.target.region)
+        try:
+            with at.leased(detector.name, action.target.region):
+                done = undoing.undo(detector, aws, action, by=at.who)
+        except (NothingDoneError, RecordRefusedError) as nothing:
+            raise edge.CommandRefusedError(str(nothing)) from nothing
+        except (CannotUndoError, BegunBeforeError, LeaseTakenError) as error:
+            raise FailedError(str(error)) from error
+        lost = f" Not brought back: {terms.lost}." if terms and terms.lost and not done.became else ""
+        typer.echo(f"{escape_text(done.became or f'{action.target.name} is back', 1000)}.{lost}")
+    return 0
+
+
+def find_action(at: LedgerSession, undoing: Undoing, finding: str) -> tuple[Detector[Any], Action]:
+    """Find the action on *finding*, and its detector. Raises Refused."""
+    for detector in at.settings.registry:
+        for region in at.regions:
+            known = at.actions.all(detector.name, at.account, region)
+            if any(action.id == finding for action in known):
+                try:
+                    action = undoing.find(detector.name, at.account, region, finding)
+                except CannotUndoError as error:
+                    raise edge.CommandRefusedError(str(error)) from error
+                return at.settings.detector(detector), action
+    raise edge.CommandRefusedError(
+        f"nothing was done to a finding {finding} in {at.account}, {', '.join(at.regions)}; "
+        "janitor findings lists what was"
+    )

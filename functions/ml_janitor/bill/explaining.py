@@ -1,0 +1,833 @@
+"""
+Divides a change between two spans into parts that add up to it: usage type by tag by region. Pure.
+
+Each part's change is divided once more, into the effect of quantity and that of price. The parts do not
+depend on the order of the charges.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from ml_janitor.acting import savings
+from ml_janitor.aws import metrics, runs
+from ml_janitor.aws.calls import Listing, error_text
+from ml_janitor.aws.endpoints import InferenceComponent, list_inference_components
+from ml_janitor.aws.metrics import GET_METRIC_DATA, Metric, MetricSeries
+from ml_janitor.aws.runs import ResourceRun, region_of_usage
+from ml_janitor.aws.sagemaker_kinds import COMPONENT, ENDPOINT
+from ml_janitor.bill.model import (
+    ACCOUNT_TAG,
+    UNTAGGED_VALUE,
+    ZERO,
+    Bill,
+    BillGap,
+    BillReading,
+    ChangePart,
+    Charge,
+    Culprit,
+    DaySpan,
+    GapCause,
+    Mover,
+    MoverCause,
+    SpanComparison,
+    main_services,
+    phase_of,
+)
+from ml_janitor.core.commitment import family_name
+from ml_janitor.core.durations import WEEK
+from ml_janitor.core.model import Absent, Finding, Kept, Signal, Target, Unreadable, Value
+from ml_janitor.core.results import Result
+from ml_janitor.detectors.idle_endpoints.reading import (
+    DAY_SECONDS,
+    ENDPOINT_NAMESPACE,
+    component_invocations,
+    processed_requests,
+    variant_invocations,
+)
+from ml_janitor.engine.detector import Grant, allow
+from ml_janitor.ledger.actions import Stage
+
+if TYPE_CHECKING:
+    from ml_janitor.aws.client import Aws
+    from ml_janitor.aws.runs import UsedResource
+    from ml_janitor.config.sections import BillSection
+    from ml_janitor.engine.detector import Detector, Grant
+    from ml_janitor.engine.policy import RunPolicy
+    from ml_janitor.ledger.actions import Action
+    from ml_janitor.ledger.findings import Entry
+
+AMOUNT_PRECISION = Decimal("0.0000000001")
+"""The precision of Cost Explorer's amounts."""
+
+SUMMED_FIELDS = (
+    *("usd_before", "usd_after", "quantity_before", "quantity_after"),
+    *("quantity_effect", "price_effect", "usual"),
+)
+
+USUAL_DEVIATIONS = 5
+"""The standard deviations of a line's own changes that make a usual change."""
+
+NEGLIGIBLE_SHARE = Decimal("0.005")
+"""The share of the bill below which a change is no news."""
+
+
+type LineKey = tuple[str, str | None]
+"""A usage type, and a tag's value."""
+
+
+@dataclass(slots=True)
+class UsageLine:
+    """The daily cost of one usage type under one value of the tag; days without a charge are missing."""
+
+    usd: dict[date, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
+    quantity: dict[date, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
+    unit: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BillDivision:
+    """A bill as *lines* by usage type and the *tag* of that name in the settings; "" without a read tag."""
+
+    tag: str
+    lines: Mapping[LineKey, UsageLine]
+    services: Mapping[str, str]
+
+
+def divide_bill(bill: Bill, tags: Sequence[str]) -> BillDivision:
+    """Divide *bill* by account, if it is shared, else by the first of *tags* that was read by usage type."""
+    if bill.moved:
+        return BillDivision(
+            tag=ACCOUNT_TAG, lines=usage_lines(bill.moved), services=main_services(bill.charges)
+        )
+    tag = next((name for name in tags if any(row.usage_type for row in bill.by_tag.get(name, ()))), "")
+    rows = bill.by_tag[tag] if tag else bill.charges
+    return BillDivision(tag=tag, lines=usage_lines(rows), services=main_services(bill.charges))
+
+
+def usage_lines(charges: Iterable[Charge]) -> Mapping[LineKey, UsageLine]:
+    """Return *charges* as lines, by usage type and, if there is one, by tag."""
+    found: dict[LineKey, UsageLine] = defaultdict(UsageLine)
+    for charge in charges:
+        line = found[charge.usage_type, charge.tag]
+        line.usd[charge.day] += charge.usd
+        line.quantity[charge.day] += charge.quantity
+        line.unit = max(line.unit, charge.unit)
+    return found
+
+
+def changed_parts(
+    of: Mapping[LineKey, UsageLine], comparison: SpanComparison, services: Mapping[str, str]
+) -> tuple[ChangePart, ...]:
+    """
+    Return the change of each usage type under each value of the tag, the largest change first.
+
+    *of* are the lines of all known days. *services* are those of the usage types.
+    """
+    least = NEGLIGIBLE_SHARE * sum((_sum(line.usd, comparison.before) for line in of.values()), ZERO)
+    found = [_part(key, line, comparison, services.get(key[0], ""), least) for key, line in of.items()]
+    return tuple(
+        sorted(
+            (part for part in found if part is not None),
+            key=lambda part: (-abs(part.change), part.usage_type, part.tag or ""),
+        )
+    )
+
+
+def _part(
+    key: LineKey, line: UsageLine, comparison: SpanComparison, service: str, least: Decimal
+) -> ChangePart | None:
+    usage_type, tag = key
+    before, after = (_sum(line.usd, span) for span in (comparison.before, comparison.after))
+    if not before and not after:
+        return None
+    units_before, units_after = (_sum(line.quantity, span) for span in (comparison.before, comparison.after))
+    by_quantity = after - before
+    if units_before > 0 and units_after > 0:
+        by_quantity = ((units_after - units_before) * before / units_before).quantize(AMOUNT_PRECISION)
+    return ChangePart(
+        usage_type=usage_type,
+        tag=tag,
+        region=region_of_usage(usage_type),
+        phase=phase_of(service, usage_type),
+        usd_before=before,
+        usd_after=after,
+        quantity_before=units_before,
+        quantity_after=units_after,
+        unit=line.unit,
+        quantity_effect=by_quantity,
+        price_effect=after - before - by_quantity,
+        usual=max(least, usual_change(line.usd, comparison)),
+    )
+
+
+def usual_change(usd: Mapping[date, Decimal], comparison: SpanComparison) -> Decimal:
+    """
+    Return the usual change of a line with *usd* a day between two such spans, in dollars.
+
+    Its variation is that of its changes from each day to the same weekday of the next week, before the
+    judged span. If the two spans hold different weekdays, the difference between these is added.
+    """
+    until = comparison.after.first
+    known = sorted(day for day in usd if day < until)
+    if not known:
+        return ZERO
+    steps = (until - known[0]).days - WEEK.days
+    if steps <= 0:
+        return ZERO
+    changes = [
+        usd.get(day, ZERO) - usd.get(day - WEEK, ZERO)
+        for day in sorted({*known, *(day + WEEK for day in known)})
+        if known[0] + WEEK <= day < until
+    ]
+    varies = (sum((change * change for change in changes), ZERO) / steps).sqrt()
+    return USUAL_DEVIATIONS * varies * Decimal(comparison.after.days).sqrt() + abs(
+        _other_weekdays(usd, comparison)
+    )
+
+
+def _other_weekdays(usd: Mapping[date, Decimal], comparison: SpanComparison) -> Decimal:
+    """Return the extra cost of the span's weekdays, by the weekdays of the span before."""
+    before, after = comparison.before, comparison.after
+    if before.days < 7 or before.days % 7 == after.days % 7 == 0:
+        return ZERO
+    by_weekday: dict[int, Decimal] = defaultdict(Decimal)
+    for day, cost in usd.items():
+        if before.first <= day < before.until:
+            by_weekday[day.weekday()] += cost
+    return sum(
+        (
+            cost * (_weekdays(after, weekday) - _weekdays(before, weekday)) / _weekdays(before, weekday)
+            for weekday, cost in sorted(by_weekday.items())
+        ),
+        ZERO,
+    )
+
+
+def _weekdays(span: DaySpan, weekday: int) -> int:
+    """Count the days of *span* on that weekday."""
+    return (span.days + 6 - (weekday - span.first.weekday()) % 7) // 7
+
+
+def _sum(by_day: Mapping[date, Decimal], span: DaySpan) -> Decimal:
+    first, until = span.first, span.until
+    return sum((amount for day, amount in by_day.items() if first <= day < until), ZERO)
+
+
+def merge_parts(parts: Sequence[ChangePart]) -> ChangePart:
+    """Merge parts of one usage type into one part without a tag's value."""
+    if len(parts) == 1:
+        return parts[0]
+    sums: dict[str, Any] = {
+        name: sum((getattr(part, name) for part in parts), ZERO) for name in SUMMED_FIELDS
+    }
+    return replace(parts[0], tag=None, **sums)
+
+
+# --- joining --------------------------------------------------------------------------------------
+#
+# Finds the resources behind the parts of a change, and their dollars. Pure.
+#
+# A resource is known by its runs: how much of a usage type it used, from when until when. It claims that much
+# of the line with its usage type and tag, at the bill's own price, and never more than the line:
+# if resources claim more together, each gets its share. The rest of a part is a price, a move from one
+# value of the tag to another, or unexplained.
+
+SAME_QUANTITY = Decimal("0.03")
+"""The relative difference of two quantity changes that still are the same use under another tag value."""
+
+SAME_PRICE = Decimal("0.01")
+"""The share of a price below which a difference is rounding."""
+
+OUTLIER_FACTOR = 3
+"""The factor over its family's median from which a job is named by itself."""
+
+
+def units_in_span(run: ResourceRun, span: DaySpan) -> Decimal:
+    """Return the units of *run* in *span*."""
+    begins, ends = (datetime.combine(day, time(), UTC) for day in (span.first, span.until))
+    return run.units(begins, ends)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VariantRequests:
+    """
+    The requests of an endpoint's *variant*, in *points* of *period* seconds each; None is unread.
+
+    A *shadow* variant receives copies of requests. *many_models* tells whether it loads models by itself.
+    """
+
+    variant: str
+    points: tuple[tuple[datetime, float], ...] | None
+    period: int
+    shadow: bool = False
+    many_models: bool = False
+
+    def within(self, span: DaySpan) -> int | None:
+        """Return the requests in *span*."""
+        if self.points is None:
+            return None
+        return round(sum(count for at, count in self.points if at.date() in span))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BillResource:
+    """
+    A resource that was or is billed: *culprit* is its description for a report, *tag* the value of the tag.
+
+    *family* is the common part of similar resources' names. *requests* are those of an endpoint.
+    """
+
+    culprit: Culprit
+    runs: tuple[ResourceRun, ...]
+    tag: str | None = None
+    family: str = ""
+    requests: tuple[VariantRequests, ...] = ()
+
+    @property
+    def found(self) -> bool:
+        return bool(self.culprit.finding)
+
+
+@dataclass(slots=True)
+class _Claim:
+    """The usage of a resource, or of a family's jobs, in one part, in units."""
+
+    resource: BillResource
+    before: Decimal = ZERO
+    after: Decimal = ZERO
+    members: int = 1
+
+
+@dataclass(slots=True)
+class _Rest:
+    """The rest of a part that no resource accounts for."""
+
+    part: ChangePart
+    usd: Decimal
+    units: Decimal
+    movers: list[Mover] = field(default_factory=list)
+
+
+def find_movers(
+    parts: Sequence[ChangePart],
+    resources: Iterable[BillResource],
+    comparison: SpanComparison,
+    owners: Mapping[str, str],
+) -> tuple[Mover, ...]:
+    """
+    Return all of *parts*' change as movers, the largest first: together they are the change, exactly.
+
+    *owners* are the owners of usage types with a single owner.
+    """
+    claims = _claims(parts, resources, comparison)
+    rests = [_explained(part, claims[part.usage_type, part.tag]) for part in parts]
+    found = [mover for rest in rests for mover in rest.movers]
+    found = [*_prices(found), *_moved_tags(rests)]
+    found += [
+        Mover(
+            usd=rest.usd, cause=MoverCause.UNEXPLAINED, part=rest.part, owner=owners.get(rest.part.usage_type)
+        )
+        for rest in rests
+        if rest.usd
+    ]
+    return tuple(sorted(found, key=_rank))
+
+
+def _rank(mover: Mover) -> tuple[Decimal, str, str, str, str]:
+    arn = mover.culprit.arn if mover.culprit else ""
+    return -abs(mover.usd), mover.part.usage_type, mover.part.tag or "", mover.cause, arn
+
+
+# --- claims -----------------------------------------------------------------------------------
+
+type _Key = tuple[str, str | None]
+
+
+def _claims(
+    parts: Sequence[ChangePart], resources: Iterable[BillResource], comparison: SpanComparison
+) -> Mapping[_Key, list[_Claim]]:
+    """Return the claims on each part: on that of the resource's tag, else on the part without a tag."""
+    by_key = {(part.usage_type, part.tag): part for part in parts}
+    found: dict[_Key, list[_Claim]] = defaultdict(list)
+    for resource in sorted(resources, key=lambda resource: resource.culprit.arn):
+        for usage_type in sorted({run.usage_type for run in resource.runs}):
+            runs = [run for run in resource.runs if run.usage_type == usage_type]
+            before, after = (
+                sum((units_in_span(run, span) for run in runs), ZERO)
+                for span in (comparison.before, comparison.after)
+            )
+            key = next((k for k in _keys(usage_type, resource.tag) if k in by_key), None)
+            if key is None or not (before or after):
+                continue
+            found[key].append(_Claim(resource, before, after))
+    for key, claims in found.items():
+        part = by_key[key]
+        _limit(claims, "before", part.quantity_before)
+        _limit(claims, "after", part.quantity_after)
+        found[key] = list(_by_family(claims))
+    return found
+
+
+def _keys(usage_type: str, tag: str | None) -> Iterator[_Key]:
+    yield usage_type, tag
+    yield usage_type, UNTAGGED_VALUE  # tags are not retroactive
+    yield usage_type, None
+
+
+def _limit(claims: Sequence[_Claim], side: str, most: Decimal) -> None:
+    """Limit the sum of *claims* to *most*, and to 0 for a negative line, which is a correction."""
+    asked, most = sum((getattr(claim, side) for claim in claims), ZERO), max(most, ZERO)
+    if asked > most:
+        for claim in claims:
+            setattr(claim, side, getattr(claim, side) * most / asked)
+
+
+def _by_family(claims: Sequence[_Claim]) -> Iterator[_Claim]:
+    """Join the claims of a family, except those of members that used much more than the rest of it."""
+    families: dict[tuple[str, str, bool], list[_Claim]] = defaultdict(list)
+    for claim in claims:
+        resource = claim.resource
+        families[resource.culprit.kind, resource.family or resource.culprit.arn, resource.found].append(claim)
+    for _, members in sorted(families.items()):
+        middle = median(claim.before + claim.after for claim in members)
+        large = [claim for claim in members if claim.before + claim.after > OUTLIER_FACTOR * middle]
+        yield from large
+        if alike := [claim for claim in members if claim not in large]:
+            largest = max(alike, key=lambda claim: (claim.before + claim.after, claim.resource.culprit.arn))
+            yield _Claim(
+                largest.resource,
+                sum((claim.before for claim in alike), ZERO),
+                sum((claim.after for claim in alike), ZERO),
+                len(alike),
+            )
+
+
+def _explained(part: ChangePart, claims: Sequence[_Claim]) -> _Rest:
+    """Return the movers of *part* for its *claims* and its price, and the rest."""
+    price_before = part.usd_before / part.quantity_before if part.quantity_before else ZERO
+    price_after = part.usd_after / part.quantity_after if part.quantity_after else ZERO
+    step = price_after - price_before
+    repriced = bool(price_before and price_after) and abs(step) > SAME_PRICE * price_before
+    rest = _Rest(part, part.change, part.quantity_after - part.quantity_before)
+    lower, fell = min(price_before, price_after), step < 0  # at the higher price, a claim may exceed its line
+    repriced_units = part.quantity_before if fell else part.quantity_after
+    for claim in claims:
+        if claim.before and claim.after and repriced:
+            usd = (claim.after - claim.before) * lower
+        else:  # a new or ended resource moved with its own price
+            usd = claim.after * price_after - claim.before * price_before
+            repriced_units -= claim.before if fell else claim.after
+        usd = usd.quantize(AMOUNT_PRECISION)
+        rest.units -= claim.after - claim.before
+        rest.usd -= usd
+        if usd:
+            rest.movers.append(_mover(part, claim, usd))
+    if repriced and (usd := (repriced_units * step).quantize(AMOUNT_PRECISION)):
+        rest.usd -= usd
+        rest.movers.append(Mover(usd=usd, cause=MoverCause.PRICE, part=part))
+    return rest
+
+
+def _mover(part: ChangePart, claim: _Claim, usd: Decimal) -> Mover:
+    culprit = claim.resource.culprit
+    if claim.members > 1:
+        culprit = replace(culprit, name=claim.resource.family, members=claim.members, since=None, ended=None)
+    if claim.resource.found and usd > 0:
+        cause = MoverCause.FINDING
+    elif not claim.before:
+        cause = MoverCause.STARTED
+    elif usd < 0 and (not claim.after or culprit.ended or culprit.acted):
+        cause = MoverCause.ENDED
+    else:
+        cause = MoverCause.CHANGED
+    return Mover(
+        usd=usd,
+        cause=cause,
+        part=part,
+        culprit=culprit,
+        owner=culprit.owner,
+        units_before=claim.before,
+        units_after=claim.after,
+    )
+
+
+def _prices(found: Iterable[Mover]) -> Iterator[Mover]:
+    """Yield *found*, with the price of a usage type as one mover, whatever its tags."""
+    by_usage: dict[str, list[Mover]] = defaultdict(list)
+    for mover in found:
+        if mover.cause is MoverCause.PRICE:
+            by_usage[mover.part.usage_type].append(mover)
+        else:
+            yield mover
+    for _, own in sorted(by_usage.items()):
+        usd = sum((mover.usd for mover in own), ZERO)
+        yield Mover(usd=usd, cause=MoverCause.PRICE, part=merge_parts([mover.part for mover in own]))
+
+
+# --- tags -------------------------------------------------------------------------------------
+
+
+def _moved_tags(rests: Sequence[_Rest]) -> Iterator[Mover]:
+    """
+    Yield usage that only moved from one value of the tag to another (such as a lost tag), and take it out
+    of *rests*.
+
+    Its sign is the quantity: one value uses less, another uses that much more.
+    """
+    by_usage: dict[str, list[_Rest]] = defaultdict(list)
+    for rest in rests:
+        if rest.part.tag is not None:
+            by_usage[rest.part.usage_type].append(rest)
+    for _, own in sorted(by_usage.items()):
+        falls = sorted((rest for rest in own if rest.units < 0 > rest.usd), key=lambda rest: rest.units)
+        rises = sorted(
+            (rest for rest in own if rest.units > 0 and rest.usd > rest.part.usual),
+            key=lambda rest: -rest.units,
+        )
+        for rise in rises:
+            matching = [fall for fall in falls if _same(rise.units, -fall.units)][:1]
+            if not matching and _same(rise.units, -sum((fall.units for fall in falls), ZERO)):
+                matching = list(falls)
+            fell = sum((fall.units for fall in matching), ZERO)
+            moved = rise.usd
+            for fall in matching:
+                usd = min(rise.usd, (moved * fall.units / fell).quantize(AMOUNT_PRECISION))
+                fall.usd, rise.usd = fall.usd + usd, rise.usd - usd
+                yield Mover(usd=usd, cause=MoverCause.TAG, part=rise.part, tag_before=fall.part.tag)
+            falls = [fall for fall in falls if fall not in matching]
+
+
+def _same(this: Decimal, other: Decimal) -> bool:
+    return abs(this - other) <= SAME_QUANTITY * max(abs(this), abs(other))
+
+
+# --- requests -------------------------------------------------------------------------------------
+#
+# Reads the number of requests to endpoints, by variant, from CloudWatch: metric names differ by kind.
+
+HOURLY_PERIOD = 3600
+CACHE_HIT_METRIC = "ModelCacheHit"
+"""
+The metric that only multi-model endpoints publish, by variant (developer guide, "CloudWatch Metrics for
+Multi-Model Endpoint Deployments").
+"""
+
+REQUEST_READS: tuple[Grant, ...] = (
+    allow(metrics.LIST_METRICS),
+    allow(metrics.GET_METRIC_DATA),
+    allow(COMPONENT.lists),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointRequests:
+    """The requests to endpoints by their ARNs; *error* is the reason why some are missing."""
+
+    by_arn: Mapping[str, tuple[VariantRequests, ...]] = field(default_factory=dict)
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Meter:
+    """The *series* that count the requests to the variant of *run* of the endpoint *arn*."""
+
+    arn: str
+    run: ResourceRun
+    series: tuple[Metric, ...]
+    loaded: Metric
+
+
+def read_requests(aws: Aws, ran: Iterable[UsedResource], since: datetime, now: datetime) -> EndpointRequests:
+    """Read the requests to each endpoint of *ran* from *since* to *now*; a failure becomes the error."""
+    endpoints = [resource for resource in ran if resource.target.kind == ENDPOINT.type]
+    try:
+        return _called(aws, endpoints, since, now) if endpoints else EndpointRequests()
+    except Exception as error:  # also a fault of ours: the bill does not need the requests
+        return EndpointRequests(error=error_text(error))
+
+
+def _called(aws: Aws, ran: Sequence[UsedResource], since: datetime, now: datetime) -> EndpointRequests:
+    shared = any(not run.model for resource in ran for run in resource.runs)
+    components = list_inference_components(aws) if shared else Listing(())
+    meters = [meter for endpoint in ran for meter in _meters(endpoint, components.items)]
+    data = metrics.read_metrics(aws, [series for meter in meters for series in meter.series], since, now)
+    loading = metrics.list_series(aws, ENDPOINT_NAMESPACE, CACHE_HIT_METRIC)
+    known = loading.value if isinstance(loading, Value) else ()
+    by_arn: dict[str, tuple[VariantRequests, ...]] = {}
+    for meter in meters:
+        unlisted = not meter.run.model and components.error is not None
+        variant_requests = VariantRequests(
+            variant=meter.run.variant,
+            points=None if unlisted else _points([data[series] for series in meter.series]),
+            period=meter.series[0].period if meter.series else DAY_SECONDS,
+            shadow=meter.run.shadow,
+            many_models=meter.loaded in known,
+        )
+        by_arn[meter.arn] = (*by_arn.get(meter.arn, ()), variant_requests)
+    unread = [signal.error for signal in (*data.values(), loading) if isinstance(signal, Unreadable)]
+    errors = [error for error in (components.error, *unread[:1]) if error]
+    return EndpointRequests(by_arn=by_arn, error="; ".join(errors) or None)
+
+
+def _meters(endpoint: UsedResource, components: Iterable[InferenceComponent]) -> Iterator[_Meter]:
+    """Yield a meter for each variant; by the hour where a variant had several models, to tell them apart."""
+    name = endpoint.target.name
+    for variant, run in {run.variant: run for run in endpoint.runs}.items():
+        models = {past_run.model for past_run in endpoint.runs if past_run.variant == variant}
+        if "AsyncInf:" in run.usage_type:
+            series = [processed_requests(name, variant)]
+        elif run.model:
+            series = [variant_invocations(name, variant)]
+        else:
+            on = [
+                component
+                for component in components
+                if (component.endpoint, component.variant) == (name, variant)
+            ]
+            series = [component_invocations(component.name) for component in on]
+        yield _Meter(
+            arn=endpoint.target.arn,
+            run=run,
+            series=tuple(
+                replace(metric, period=HOURLY_PERIOD if len(models) > 1 else DAY_SECONDS) for metric in series
+            ),
+            loaded=Metric.of(ENDPOINT_NAMESPACE, CACHE_HIT_METRIC, EndpointName=name, VariantName=variant),
+        )
+
+
+def _points(signals: Iterable[Signal[MetricSeries]]) -> tuple[tuple[datetime, float], ...] | None:
+    """Return all datapoints; without datapoints there were no requests. None if any were unreadable."""
+    points: list[tuple[datetime, float]] = []
+    for signal in signals:
+        if isinstance(signal, Value):
+            points += signal.value.points
+        elif not isinstance(signal, Absent):
+            return None
+    return tuple(points)
+
+
+# --- resources ------------------------------------------------------------------------------------
+#
+# Gathers the facts about billed resources: runs, owners, findings, the janitor's actions and savings.
+
+BILLED_KINDS = frozenset(
+    {"training-job", "processing-job", "transform-job", "endpoint", "notebook-instance", "app"}
+)
+"""Kinds of resources whose runs are known."""
+
+RESOURCE_READS: tuple[Grant, ...] = (*(allow(*call) for call in runs.RUN_READS), *REQUEST_READS)
+"""The permissions to read them in each region."""
+
+
+class BilledResources:
+    """Reads what ran and how often endpoints were called, to explain what moved the bill."""
+
+    name, reads, cleanup = "bill", RESOURCE_READS, None
+
+    @classmethod
+    def summary(cls) -> str:
+        """Return one line, for the description of its role."""
+        return (cls.__doc__ or "").strip()
+
+
+def bill_readers(section: BillSection) -> list[BilledResources]:
+    """Return the readers for which an organization's accounts grant a role, if its bill is read."""
+    return [BilledResources()] if section.enabled else []
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResourceFacts:
+    """
+    Facts about a resource besides its use, from a sweep or from the ledger.
+
+    *since* is when its waste began, *finding* the finding's id; both empty without a finding. *used* tells
+    whether a sweep saw that somebody uses it, *acted* whether the janitor ended it.
+    """
+
+    detector: str
+    finding: str = ""
+    since: datetime | None = None
+    used: bool = False
+    acted: bool = False
+    ended: datetime | None = None
+    owner: str | None = None
+
+
+def hourly_detectors[D: (Detector[Any], type[Detector[Any]])](detectors: Iterable[D]) -> list[D]:
+    """Return the *detectors* that judge resources billed by the hour, and would end them."""
+    return [
+        detector
+        for detector in detectors
+        if detector.cleanup is not None
+        and not detector.cleanup.effect.stays
+        and not BILLED_KINDS.isdisjoint(detector.kinds)
+    ]
+
+
+def facts_from_sweep(results: Iterable[Result]) -> Mapping[str, ResourceFacts]:
+    """Return a sweep's facts about each resource, by its ARN in lower case."""
+    found: dict[str, ResourceFacts] = {}
+    for result in results:
+        arn, verdict = result.target.arn.lower(), result.verdict
+        if isinstance(verdict, Finding):
+            found[arn] = ResourceFacts(
+                detector=result.detector, finding=result.target.key, since=verdict.since, owner=result.owner
+            )
+        elif arn not in found:
+            found[arn] = ResourceFacts(detector=result.detector, used=_in_use(verdict), owner=result.owner)
+    return found
+
+
+def facts_from_actions(
+    actions: Iterable[Action], registry: Iterable[type[Detector[Any]]]
+) -> Mapping[str, ResourceFacts]:
+    """Return the resources that detectors of *registry* ended and nobody restored, by ARN in lower case."""
+    ending = {detector.name for detector in hourly_detectors(registry)}
+    return {
+        action.target.arn.lower(): ResourceFacts(
+            detector=action.detector, finding=action.id, since=action.warned, acted=True, ended=action.ended
+        )
+        for action in actions
+        if action.detector in ending and action.stage is Stage.ACTED and action.over is None
+    }
+
+
+def facts_from_ledger(entries: Iterable[Entry]) -> Mapping[str, ResourceFacts]:
+    """Return the ledger's facts about open findings, by ARN in lower case."""
+    return {
+        entry.key.rpartition("@")[0].lower(): ResourceFacts(
+            detector=entry.detector,
+            finding=entry.id,
+            since=entry.since or entry.first_seen,
+            owner=entry.owner,
+        )
+        for entry in entries
+        if entry.closed is None
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActionSavings:
+    """The savings of actions, by UTC day, and in the calendar month, in all and by account."""
+
+    by_day: Mapping[date, Decimal] = field(default_factory=dict)
+    this_month: Decimal = ZERO
+    by_account: Mapping[str, Decimal] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls, actions: Sequence[Action], bill: Bill, *, now: datetime, time_zone: str, accounts: bool = False
+    ) -> ActionSavings:
+        """
+        Compute the savings of *actions* in the days of *bill* and the month of *now*;
+        optionally by account.
+        """
+        by_account: dict[str, list[Action]] = {}
+        for action in actions if accounts else ():
+            by_account.setdefault(action.target.account, []).append(action)
+
+        def saved(chosen: Iterable[Action]) -> Decimal:
+            return savings.sum_savings(chosen, now=now, time_zone=time_zone).usd
+
+        return cls(
+            by_day=savings.savings_by_day(actions, bill.first, now),
+            this_month=saved(actions),
+            by_account={account: saved(own) for account, own in sorted(by_account.items())},
+        )
+
+
+def _in_use(verdict: Kept) -> bool:
+    """Return whether a metric of a kept resource counted something."""
+    return not verdict.unknown and any(
+        seen.source == GET_METRIC_DATA and isinstance(seen.value, int | float) and seen.value > 0
+        for seen in verdict.evidence
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class KnownResources:
+    """The resources of an account, and the gaps in reading them."""
+
+    resources: tuple[BillResource, ...] = ()
+    gaps: tuple[BillGap, ...] = ()
+
+
+def read_known_resources(
+    regions: Sequence[Aws],
+    *,
+    since: datetime,
+    now: datetime,
+    tag: str,
+    policy: RunPolicy,
+    verdicts: Mapping[str, ResourceFacts],
+) -> KnownResources:
+    """
+    Return the resources that ran in *regions* at any time from *since* to *now*, with the facts about them.
+
+    *tag* is the key that divides the bill, *verdicts* are the judged resources, by ARN in lower case.
+    """
+    resources: list[BillResource] = []
+    gaps: list[BillGap] = []
+    for aws in regions:
+        listed = runs.list_used_resources(aws, since, now)
+        called = read_requests(aws, listed.items, since, now)
+        resources += (
+            replace(
+                _resource(resource, tag, policy, verdicts),
+                requests=called.by_arn.get(resource.target.arn, ()),
+            )
+            for resource in listed.items
+        )
+        gaps += (
+            BillGap(reading=reading, cause=GapCause.FAILED, subject=aws.region, detail=error)
+            for reading, error in (
+                (BillReading.RESOURCES, listed.error),
+                (BillReading.REQUESTS, called.error),
+            )
+            if error is not None
+        )
+    return KnownResources(tuple(resources), tuple(gaps))
+
+
+def _resource(
+    resource: UsedResource, tag: str, policy: RunPolicy, verdicts: Mapping[str, ResourceFacts]
+) -> BillResource:
+    target = resource.target
+    verdict = verdicts.get(target.arn.lower(), ResourceFacts(detector=""))
+    waste_since = verdict.since if verdict.finding else None
+    return BillResource(
+        culprit=Culprit(
+            arn=target.arn,
+            name=target.name,
+            kind=target.kind,
+            owner=verdict.owner or policy.owner(target),
+            since=waste_since or _begun(resource),
+            ended=verdict.ended or resource.ended,
+            detector=verdict.detector if verdict.finding else "",
+            finding=verdict.finding,
+            acted=verdict.acted,
+            used=verdict.used,
+        ),
+        runs=resource.runs,
+        tag=_value(target, tag),
+        family=family_name(target.name),
+    )
+
+
+def _begun(resource: UsedResource) -> datetime | None:
+    """Return when it was made; for a job, when it first ran."""
+    return resource.runs[0].start if resource.target.kind.endswith("-job") else resource.target.created
+
+
+def _value(target: Target, tag: str) -> str | None:
+    """Return the value of *tag* as in the bill: the key is matched with its capitals, as AWS bills it."""
+    if not isinstance(target.tags, Value):
+        return UNTAGGED_VALUE
+    return target.tags.value.get(tag, UNTAGGED_VALUE)

@@ -1,0 +1,580 @@
+"""Posts of a run's findings to Slack, and of the digest of all runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
+
+from ml_janitor.acting.savings import sum_savings
+from ml_janitor.acting.undoing import find_unreachable_undos, undo_wording
+from ml_janitor.aws.calls import READ_THREADS, ReadError
+from ml_janitor.config.schedules import overdue_after, schedule_period
+from ml_janitor.config.sections import NO_ROUTES, Routes
+from ml_janitor.core.durations import format_age
+from ml_janitor.core.model import HOURS_PER_MONTH, Unreadable, Value
+from ml_janitor.core.money import Totals, find_overlaps, rank_by_cost
+from ml_janitor.core.results import Report, Result, Sweep
+from ml_janitor.core.text import format_local_time, format_usd
+from ml_janitor.engine.policy import hold_reason
+from ml_janitor.engine.run import Failures
+from ml_janitor.ledger.actions import Action, Stage
+from ml_janitor.report.announcement import announce_sweep, owners_in_thread
+from ml_janitor.report.bill_message import PICTURE_NAME, late_bill_text
+from ml_janitor.report.causes import unreachable_undos_text
+from ml_janitor.report.digest import (
+    DetectorRun,
+    DigestActions,
+    Overview,
+    SweepRow,
+    make_digest,
+    make_organization_digest,
+)
+from ml_janitor.report.finding_words import detector_noun
+from ml_janitor.report.html import render_html
+from ml_janitor.report.mrkdwn import Picture, Post, append_block, as_sentence, code_span, context_block, prose
+from ml_janitor.report.telemetry import measure_dollars
+from ml_janitor.report.warnings import DONE_WORDS, person_text
+from ml_janitor.slack.client import SlackError, SlackRefusedError
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools import Logger
+
+    from ml_janitor.config.settings import Settings
+    from ml_janitor.core.model import Signal
+    from ml_janitor.engine.detector import Cleanup, Detector
+    from ml_janitor.ledger.actions import Actions
+    from ml_janitor.ledger.findings import Entry, Ledger, RecordedFindings
+    from ml_janitor.ledger.latest import LastBill, LastRun, LatestRuns, RunAccount, RunLists
+    from ml_janitor.ledger.requests import Holds
+    from ml_janitor.slack.client import Sender
+    from ml_janitor.slack.weekly_advice import WeeklyAdvice
+
+
+class Announcer:
+    """
+    A poster that works until *deadline*, in the seconds of the sender's clock.
+
+    *connect* creates the sender once there is something to post, so a run without news reads no secret.
+    *keep_tag* is the tag that exempts. *routes* say which channel hears of what.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], Sender],
+        *,
+        deadline: float,
+        keep_tag: str = "",
+        routes: Routes = NO_ROUTES,
+    ) -> None:
+        self._connect = connect
+        self._deadline = deadline
+        self._keep_tag = keep_tag
+        self._routes = routes
+
+    @cached_property
+    def _sender(self) -> Sender:
+        return self._connect()
+
+    def __call__(
+        self,
+        sweep: Sweep,
+        recorded: RecordedFindings,
+        *,
+        now: datetime,
+        where: str,
+        note: str,
+        taken: Callable[[Sequence[Result]], None],
+    ) -> Sequence[str]:
+        """
+        Post *sweep*'s new findings with its report, to each channel its own.
+
+        Raises SlackError if a message was not taken, after the other channels got theirs. A refused message
+        goes to no other channel, because its readers are not concerned.
+        """
+        problems, refused = list[str](), list[str]()
+        for channel, part, of_part in split_by_channel(sweep, recorded, self._routes):
+            people = self._sender.people(owners_in_thread(of_part.new), deadline=self._deadline)
+            post = announce_sweep(
+                part, of_part, now=now, people=people, report=where, keep_tag=self._keep_tag
+            )
+            if post is None:
+                continue
+            if note:
+                post = replace(post, main=append_block(post.main, context_block(as_sentence(prose(note)))))
+            page = render_html(Report(time=now, account=part.account, sweeps=(part,)))
+            try:
+                delivered = self._sender.deliver(
+                    post,
+                    page.encode(),
+                    deadline=self._deadline,
+                    taken=partial(taken, of_part.new),
+                    channel=channel,
+                )
+            except SlackError as failed:
+                refused.append(str(failed))
+                if not isinstance(failed, SlackRefusedError):
+                    break  # Slack is out of reach, for all channels alike
+            else:
+                problems += delivered.problems
+        if refused:
+            raise SlackError("; ".join(dict.fromkeys([*refused, *problems])))
+        return problems
+
+    def post(self, post: Post) -> Sequence[str]:
+        """Post something else, such as the digest. Raises SlackError if the message was not taken."""
+        return self._sender.deliver(post, deadline=self._deadline).problems
+
+
+def split_by_channel(
+    sweep: Sweep, recorded: RecordedFindings, routes: Routes
+) -> list[tuple[str, Sweep, RecordedFindings]]:
+    """Split *sweep* and its new findings by the channels that hear of something new, the dearest first."""
+    new: dict[str, list[Result]] = {}
+    for result in sorted(recorded.new, key=rank_by_cost):
+        new.setdefault(routes.channel(result.target), []).append(result)
+
+    def part(channel: str) -> Sweep:
+        heard = (result for result in sweep.results if routes.channel(result.target) == channel)
+        return replace(sweep, results=tuple(heard))
+
+    return [
+        (channel, part(channel), replace(recorded, new=tuple(results))) for channel, results in new.items()
+    ]
+
+
+# --- digest rows ----------------------------------------------------------------------------------
+#
+# Sums of a digest's rows in which findings of several detectors share costs: each dollar counts once.
+
+
+def count_costs_once(rows: Sequence[SweepRow], found: Sequence[Entry]) -> list[SweepRow]:
+    """
+    Return *rows* without the dollars of their *found* that count for a finding of another detector.
+
+    Costs that findings of one detector share were already counted once by its sweep.
+    """
+    alone: dict[tuple[str, str], Totals] = {}
+    for detector in dict.fromkeys(entry.detector for entry in found):
+        alone |= _counted([entry for entry in found if entry.detector == detector])
+    together = _counted(found)
+    return [
+        row
+        if row.last is None or (row.detector, row.region) not in alone
+        else replace(
+            row,
+            last=row.last.without(alone[row.detector, row.region], together[row.detector, row.region]),
+        )
+        for row in rows
+    ]
+
+
+def _counted(found: Sequence[Entry]) -> dict[tuple[str, str], Totals]:
+    """Add up *found* by detector and region, counting shared costs once."""
+    sums: dict[tuple[str, str], Totals] = {}
+    for entry, overlap in zip(found, find_overlaps([entry.claim for entry in found]), strict=True):
+        before = sums.get((entry.detector, entry.region), Totals())
+        monthly = entry.monthly_usd if overlap is None else overlap.monthly_usd
+        accrued = entry.accrued_usd if overlap is None else overlap.accrued_usd
+        sums[entry.detector, entry.region] = Totals(
+            monthly_usd=before.monthly_usd + (monthly or Decimal(0)),
+            accrued_usd=before.accrued_usd + (accrued or Decimal(0)),
+        )
+    return sums
+
+
+# --- organization overview ------------------------------------------------------------------------
+#
+# The results of each detector's latest run in all accounts: read in batches, whatever their number.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrganizationReader:
+    """
+    A reader of the ledger over all accounts.
+
+    Of 1,000 accounts, 17 regions and 18 detectors these are 306,000 sweeps in 3,060 requests; findings are
+    read only where something was found. *sleep* waits where DynamoDB has no room for a batch.
+    """
+
+    settings: Settings
+    ledger: Ledger
+    runs: LatestRuns
+    lists: RunLists
+    sleep: Callable[[float], None]
+
+    def read(self, *, since: datetime, now: datetime) -> tuple[Overview, Sequence[Entry]]:
+        """
+        Return the results of the latest runs, and the open findings; those first seen after *since* are new.
+
+        The overview names a run whose list cannot be read, but not its findings.
+        """
+        runs, rows, names = list[DetectorRun](), list[SweepRow](), dict[str, str]()
+        newest: LastRun | None = None
+        for detector in self.settings.enabled():
+            last = self.runs.last(detector.name)
+            if last is None:
+                runs.append(DetectorRun(detector=detector.name))
+                continue
+            newest = last if newest is None or last.time > newest.time else newest
+            late = now - last.time > overdue_after(self.settings.schedule(type(detector)))
+            run = DetectorRun(
+                detector=detector.name,
+                time=last.time,
+                begun=last.begun,
+                accounts=last.accounts,
+                at_work=last.ended is None,
+                late=late,
+            )
+            try:
+                listed = self.lists.listed(detector.name, last.time)
+            except ReadError as error:
+                runs.append(replace(run, error=str(error)))
+                continue
+            names |= {account.account: account.name for account in listed if account.name}
+            run, of_run = self._of(detector, run, listed)
+            runs.append(run)
+            rows += of_run
+        found = self._found(rows)
+        counted = list(_count_new(rows, found, since))
+        accounts = len(self._all(newest) or {row.account for row in rows})
+        seen = Overview(runs=runs, rows=counted, accounts=accounts, names=names)
+        return seen, [entry for entries in found for entry in entries]
+
+    def listed(self) -> Sequence[RunAccount]:
+        """Return every account of a detector's newest run; none if there is none, or it cannot be read."""
+        runs = [
+            run for detector in self.settings.enabled() if (run := self.runs.last(detector.name)) is not None
+        ]
+        return self._all(max(runs, key=lambda run: run.time, default=None))
+
+    def acted_in(self, detector: str) -> list[tuple[str, str]]:
+        """
+        Return the accounts and regions in which `act_in` of *detector* lets it act, armed now or before.
+
+        These are all, where `act_in` did not name some of them until the end (`Settings.undoes_elsewhere`).
+        """
+        places, last = set(self.settings.sections[detector].act_in), None
+        elsewhere = self.settings.undoes_elsewhere(detector)
+        if places:
+            last = self.runs.last(detector)
+        return [
+            (account.account, region)
+            for account in self._all(last)
+            for region in account.regions
+            if elsewhere or account.account in places or f"{account.account}/{region}" in places
+        ]
+
+    def _of(
+        self, detector: Detector[Any], run: DetectorRun, listed: Sequence[RunAccount]
+    ) -> tuple[DetectorRun, list[SweepRow]]:
+        """Return *run* with its progress, and a row for each account and region that has something to say."""
+        pairs = [(account.account, region) for account in listed for region in account.regions]
+        sweeps = self.ledger.latest.sweeps(detector.name, pairs, sleep=self.sleep)
+        rows, waiting = list[SweepRow](), set[str]()
+        for account, region in pairs:
+            last = sweeps.get((account, region))
+            here = last is not None and run.time is not None and last.time >= run.time
+            if not here:
+                waiting.add(account)
+            missing = not here and not run.at_work
+            if missing or (last is not None and (last.found or last.unknown or last.error)):
+                rows.append(
+                    SweepRow(
+                        detector=detector.name,
+                        account=account,
+                        region=region,
+                        last=None if missing else last,
+                        late=run.late,
+                    )
+                )
+        return replace(run, sweeps=len(pairs), waiting=len(waiting) if run.at_work else 0), rows
+
+    def _found(self, rows: Sequence[SweepRow]) -> list[list[Entry]]:
+        """Return the open findings of each of *rows*."""
+
+        def read(row: SweepRow) -> list[Entry]:
+            if row.last is None or not row.last.found:
+                return []
+            return [
+                entry for entry in self.ledger.entries(row.detector, row.account, row.region) if entry.open
+            ]
+
+        with ThreadPoolExecutor(READ_THREADS, thread_name_prefix="ledger") as pool:
+            return list(pool.map(read, rows))
+
+    def _all(self, run: LastRun | None) -> Sequence[RunAccount]:
+        """Return every account of *run*, even with nothing to look at; none where the list is unreadable."""
+        if run is None:
+            return ()
+        try:
+            return self.lists.accounts(run.detector, run.time)
+        except ReadError:
+            return ()
+
+
+def _count_new(rows: Sequence[SweepRow], found: Sequence[Sequence[Entry]], since: datetime) -> list[SweepRow]:
+    """Return *rows* with their new findings, and each resource counted once in its account."""
+    by_account: dict[str, tuple[list[SweepRow], list[Entry]]] = {}
+    for row, entries in zip(rows, found, strict=True):
+        of_account, open_ = by_account.setdefault(row.account, ([], []))
+        of_account.append(replace(row, new=sum(entry.first_seen > since for entry in entries)))
+        open_ += entries
+    return [row for of_account, open_ in by_account.values() for row in count_costs_once(of_account, open_)]
+
+
+# --- digest actions -------------------------------------------------------------------------------
+#
+# The actions of armed detectors since the last digest: acted, failed, undone, due, and saved.
+
+DUE_WITHIN = timedelta(days=1)
+"""The digest names findings that are due within this time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActionHistory:
+    """
+    The actions in the ledger's table; *cleanups* are those of the detectors that can act, by name.
+
+    *disarmed* are the detectors whose actions the deployment can no longer undo, *within* is `undo_days`.
+    *several* is whether there are several accounts, so that each line names its own.
+    """
+
+    ledger: Ledger
+    actions: Actions
+    holds: Holds
+    cleanups: Mapping[str, Cleanup]
+    time_zone: str
+    disarmed: Sequence[Detector[Any]] = ()
+    within: timedelta = timedelta(days=30)
+    several: bool = False
+
+    def read(
+        self, places: Callable[[str], Sequence[tuple[str, str]]], *, since: datetime, now: datetime
+    ) -> DigestActions:
+        """
+        Return the actions since *since*, and the findings due within a day from *now*.
+
+        *places* are the accounts and regions in which a detector may have acted.
+        """
+        where = {detector: list(places(detector)) for detector in self.cleanups}
+        everywhere = dict.fromkeys(place for acted_in in where.values() for place in acted_in)
+        with ThreadPoolExecutor(READ_THREADS, thread_name_prefix="ledger") as pool:
+            asked = [(detector, *place) for detector, acted_in in where.items() for place in acted_in]
+            actions = [
+                action for known in pool.map(lambda key: self.actions.all(*key), asked) for action in known
+            ]
+            asked = [
+                (detector, *place) for place in everywhere for detector in where if place in where[detector]
+            ]
+            entries = [entry for due in pool.map(lambda key: self._due(key, now), asked) for entry in due]
+        return DigestActions(
+            acted=[
+                self._acted(action) for action in actions if action.ended is not None and action.ended > since
+            ],
+            failed=[self._failed(action) for action in actions if action.broke],
+            undone=[
+                self._undone(action)
+                for action in actions
+                if action.undone is not None and action.undone > since
+            ],
+            due=[self._soon(entry) for entry in sorted(entries, key=lambda entry: entry.due or now)],
+            lost=list(self._lost(places, now)),
+            saved=sum_savings(  # only actions that end a cost: a tag saves nothing
+                (action for action in actions if self.cleanups[action.detector].effect.saves),
+                now=now,
+                time_zone=self.time_zone,
+            ),
+        )
+
+    def _lost(self, places: Callable[[str], Sequence[tuple[str, str]]], now: datetime) -> Iterator[str]:
+        """Yield undos that no deployed function has permissions for, one line for each detector and place."""
+        for detector in self.disarmed:
+            for account, region in places(detector.name):
+                known = self.actions.all(detector.name, account, region)
+                lost = find_unreachable_undos(detector, known, within=self.within, now=now)
+                if lost is not None:
+                    where = f", {self._place(account, region)}" if self.several else ""
+                    yield f"{code_span(detector.name)}{where}: {prose(unreachable_undos_text(lost), 600)}"
+
+    def _due(self, where: tuple[str, str, str], now: datetime) -> list[Entry]:
+        """Return findings of a detector, account and region that are due or overdue, and not held."""
+        _, account, region = where
+        due = [
+            entry
+            for entry in self.ledger.entries(*where)
+            if entry.closed is None and entry.due is not None and entry.due <= now + DUE_WITHIN
+        ]
+        holds = self.holds.all(account, region) if due else {}
+        return [entry for entry in due if hold_reason(holds.get(entry.key, ()), now) is None]
+
+    def _acted(self, action: Action) -> str:
+        asked = f", because {person_text(action.by)} pressed Do it now" if action.by else ""
+        money = ""
+        if hourly := action.hourly_usd:  # a job is priced by the hour, else by the month
+            worth = (
+                f"{format_usd(hourly)} an hour"
+                if action.until
+                else f"{format_usd(hourly * HOURS_PER_MONTH)} a month"
+            )
+            money = f" ({worth})"
+        where = self._place(action.target.account, action.target.region)
+        return f"{self._what(action)}{money} {self._done(action.detector)}{asked}, {where}"
+
+    def _failed(self, action: Action) -> str:
+        back = undo_wording(self.cleanups[action.detector]).done
+        verb = back if action.stage in {Stage.ACTED, Stage.UNDOING} else self._done(action.detector)
+        where = self._place(action.target.account, action.target.region)
+        return f"{self._what(action)} could not be {verb}, {where}: {prose(action.error, 300)}"
+
+    def _undone(self, action: Action) -> str:
+        done = undo_wording(self.cleanups[action.detector]).done
+        became = f": {prose(action.became, 300)}" if action.became else ""
+        where = self._place(action.target.account, action.target.region)
+        return f"{self._what(action)} {done} for {person_text(action.undone_by)}, {where}{became}"
+
+    def _soon(self, entry: Entry) -> str:
+        when = format_local_time(entry.due, self.time_zone) if entry.due else ""
+        money = f", {format_usd(entry.monthly_usd)} a month" if entry.monthly_usd else ""
+        what = f"{detector_noun(entry.detector, 1)} {code_span(entry.name)}"
+        will = f"to be {self._done(entry.detector)} on {when}"
+        return f"{what} {will}{money}, {self._place(entry.account, entry.region)}"
+
+    def _what(self, action: Action) -> str:
+        return f"{detector_noun(action.detector, 1)} {code_span(action.target.name)}"
+
+    def _done(self, detector: str) -> str:
+        return DONE_WORDS[self.cleanups[detector].effect]
+
+    def _place(self, account: str, region: str) -> str:
+        return f"in {f'{prose(account, 40)}, ' if self.several else ''}{prose(region, 40)}"
+
+
+# --- daily digest ---------------------------------------------------------------------------------
+#
+# The daily digest: posts the latest sweeps and the day's actions, from the ledger to Slack.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DailyDigest:
+    """
+    The sources of a digest. Without *announcer* it is only counted. *picture* reads a kept picture.
+
+    With *organization*, it is about all of its accounts, else about *account* in *regions*.
+    """
+
+    settings: Settings
+    ledger: Ledger
+    action_history: ActionHistory
+    announcer: Announcer | None
+    logger: Logger
+    account: str
+    regions: Sequence[str]
+    picture: Callable[[str], Signal[bytes]]
+    advice: WeeklyAdvice | None = None
+    organization: OrganizationReader | None = None
+
+    def post(self, now: datetime) -> dict[str, Any]:
+        """
+        Post the digest of all sweeps as of *now*, and return its counts.
+
+        Raises RunFailedError if Slack did not take it.
+        """
+        failures = Failures(self.logger)
+        since = self.since(now)
+        every = self.organization
+        seen, found = every.read(since=since, now=now) if every else (None, None)
+        rows = self.rows(now) if seen is None else seen.rows
+        places = every.acted_in if every else lambda _: [(self.account, region) for region in self.regions]
+        actions = self.action_history.read(places, since=since, now=now)
+        alone = {"sweeps": len(rows), "did_not_run": sum(not row.ran for row in rows)}
+        counts = {
+            **(alone if seen is None else seen.counts),
+            "found": sum(row.last.found for row in rows if row.last),
+            "new": sum(row.new for row in rows),
+            "acted": len(actions.acted),
+            "failed": len(actions.failed),
+            "undone": len(actions.undone),
+            "due": len(actions.due),
+        }
+        self.logger.info("summed up", extra=counts)
+        measure_dollars(monthly_usd_by_detector(rows) if seen is None else seen.dollars)
+        bill = self.ledger.latest.bill(self.account) if self.settings.bill.enabled else None
+        part = self._of_bill(bill, now)
+        with failures.survived("Slack could not be told"):
+            if self.announcer:
+                post = (
+                    make_digest(rows, now=now, actions=actions, bill=part)
+                    if seen is None
+                    else make_organization_digest(seen, now=now, actions=actions, bill=part)
+                )
+                for problem in self.announcer.post(self._post(post, bill if part else None)):
+                    failures.note(f"Slack: {problem}")
+            if self.announcer and bill is not None and not bill.posted:
+                self.ledger.latest.billed(self.account, replace(bill, posted=True))
+            self.ledger.latest.digested(self.account, now)
+        with failures.survived("Slack could not be told the weekly advice"):
+            counts["advice"] = self.advice.post(now, found) if self.advice else 0
+        failures.check()
+        return counts
+
+    def _of_bill(self, bill: LastBill | None, now: datetime) -> Sequence[str]:
+        """Return the bill's paragraphs, unless a message of their own had them, or that it was not read."""
+        section = self.settings.bill
+        if not section.enabled:
+            return ()
+        if bill is None or now - bill.time > overdue_after(section.schedule):
+            return (late_bill_text(format_age(now - bill.time) if bill is not None else ""),)
+        return () if bill.posted else bill.paragraphs
+
+    def _post(self, post: Post, bill: LastBill | None) -> Post:
+        """Add the picture of *bill* to *post*, if the post is about the bill and the bill has a picture."""
+        if bill is None or bill.posted or not bill.picture:
+            return post
+        match self.picture(bill.picture):
+            case Value(png):
+                return replace(post, picture=Picture(name=PICTURE_NAME, png=png, words=bill.picture_words))
+            case Unreadable(error):
+                self.logger.warning("the picture of the bill is missing", extra={"error": error})
+                missing = as_sentence(f"The picture of the bill is missing: {prose(error, 300)}")
+                return replace(post, main=append_block(post.main, context_block(missing)))
+            case _:
+                return post
+
+    def since(self, now: datetime) -> datetime:
+        """Return the time of the last digest, or when it was due."""
+        since = self.ledger.latest.digest(self.account)
+        if since is None or since >= now:
+            return now - schedule_period(self.settings.janitor.digest_schedule)
+        return since
+
+    def rows(self, now: datetime) -> list[SweepRow]:
+        """Return a row for each enabled detector and region; findings since the last digest are new."""
+        since = self.since(now)
+        rows: list[SweepRow] = []
+        found: list[Entry] = []
+        for detector in self.settings.enabled():
+            for region in self.regions:
+                row = SweepRow(detector=detector.name, account=self.account, region=region, last=None)
+                if last := self.ledger.latest.sweep(detector.name, self.account, region):
+                    entries = self.ledger.entries(detector.name, self.account, region)
+                    open_ = [entry for entry in entries if entry.open]
+                    found += open_
+                    new = sum(entry.first_seen > since for entry in open_)
+                    late = now - last.time > overdue_after(self.settings.schedule(type(detector)))
+                    row = replace(row, last=last, new=new, late=late)
+                rows.append(row)
+        return count_costs_once(rows, found)
+
+
+def monthly_usd_by_detector(rows: Sequence[SweepRow]) -> dict[str, Decimal]:
+    """Return the monthly cost of the findings of each detector that ever ran, over all regions."""
+    sums: dict[str, Decimal] = {}
+    for row in rows:
+        if row.last is not None:
+            sums[row.detector] = sums.get(row.detector, Decimal(0)) + row.last.monthly_usd
+    return sums
