@@ -76,14 +76,14 @@ class Admin:
             ("DELETE", "iam/record"): gate.forget,
             ("POST", "stacks"): _in_place(cloudformation.seed),
             ("POST", "objects"): declared_objects.declare,
-            ("GET", "charges"): lambda: [one.members() for one in meters.charges(ACCOUNT)],
+            ("GET", "charges"): lambda: [charge.members() for charge in meters.charges(ACCOUNT)],
             ("POST", "charges"): _in_account(charges.seed),
             ("PUT", "bill"): _in_account(lambda account, **given: charges.bill(account).set(given)),
             ("PUT", "recommendations"): _in_account(cost_optimization_hub.seed),
         }
 
     def reply(self, method: str, path: str, body: bytes) -> Reply:
-        """The answer: 404 for an unknown path, 400 for a body that makes no sense."""
+        """Return the answer: 404 for an unknown path, 400 for an invalid body."""
         handler = self._routes.get((method, path.removeprefix("/sandbox/")))
         if handler is None:
             known = ", ".join(sorted(f"{verb} /sandbox/{name}" for verb, name in self._routes))
@@ -115,7 +115,7 @@ class Admin:
 
 
 def reset() -> None:
-    """An empty AWS at the default time."""
+    """Empty AWS, and set the default time."""
     with state.LOCK:
         BackendDict.reset()
         reset_model_data()
@@ -131,7 +131,7 @@ def _in_account(seed: Handler) -> Handler:
 
 
 def _in_place(seed: Handler) -> Handler:
-    """The same for an account and a region."""
+    """Do it in the account and the region that the body names, or in the usual ones."""
     return _in_account(lambda account, region="", **given: seed(account, region or DEFAULT_REGION, **given))
 
 

@@ -89,19 +89,19 @@ def _start(call: Call) -> dict[str, Any]:
     groups = backend("athena", call.account, call.region).work_groups
     if group not in groups:
         raise AwsError(INVALID, f"WorkGroup {group} is not found.")
-    one = Execution(f"query-{len(store.executions) + 1}", params, clock.now().timestamp())
-    store.executions[one.id] = one
+    execution = Execution(f"query-{len(store.executions) + 1}", params, clock.now().timestamp())
+    store.executions[execution.id] = execution
     try:
         created = _CREATE.match(params["QueryString"])
         if created is not None:
             _create(store, params, created)
         else:
             limit = (groups[group].configuration or {}).get("BytesScannedCutoffPerQuery")
-            _select(call, one, limit)
-        _keep(call, one)
+            _select(call, execution, limit)
+        _keep(call, execution)
     except QueryError as failed:
-        one.ended, one.reason, one.rows = failed.ended, str(failed), []
-    return {"QueryExecutionId": one.id}
+        execution.ended, execution.reason, execution.rows = failed.ended, str(failed), []
+    return {"QueryExecutionId": execution.id}
 
 
 def _create(store: Store, params: dict[str, Any], found: re.Match[str]) -> None:
@@ -110,18 +110,18 @@ def _create(store: Store, params: dict[str, Any], found: re.Match[str]) -> None:
     if kind is None:
         raise QueryError(f"FAILED: SemanticException Cannot find class '{serde}'")
     database = database or params.get("QueryExecutionContext", {}).get("Database", "default")
-    names = tuple(one.split()[0].strip("`") for one in columns.split(","))
+    names = tuple(column.split()[0].strip("`") for column in columns.split(","))
     store.tables[database.lower(), name.lower()] = Table(names, kind, bucket, folder)
 
 
-def _select(call: Call, one: Execution, limit: int | None) -> None:
+def _select(call: Call, execution: Execution, limit: int | None) -> None:
     import duckdb
     import sqlglot
     from sqlglot import exp
     from sqlglot.errors import ParseError
 
     try:
-        tree: Any = sqlglot.parse_one(one.request["QueryString"], read="athena")
+        tree: Any = sqlglot.parse_one(execution.request["QueryString"], read="athena")
     except ParseError as wrong:
         raise AwsError(INVALID, f"Queries of this type are not supported: {wrong}") from wrong
     if not isinstance(tree, exp.Select):
@@ -130,26 +130,26 @@ def _select(call: Call, one: Execution, limit: int | None) -> None:
     days = [str(eq.expression.this) for eq in tree.find_all(exp.EQ) if eq.this.name == "dt"]
     with TemporaryDirectory() as folder, duckdb.connect() as engine:
         for number, table in enumerate(_tables(tree)):
-            loaded = _load(call, one, table, Path(folder) / str(number), days)
-            one.scanned += loaded.scanned(engine, names)
+            loaded = _load(call, execution, table, Path(folder) / str(number), days)
+            execution.scanned += loaded.scanned(engine, names)
             engine.execute(f"CREATE VIEW t{number} AS {loaded.relation}")
             table.replace(exp.to_table(f"t{number}", alias=table.alias or None))
-        if limit is not None and one.scanned > limit:
+        if limit is not None and execution.scanned > limit:
             raise QueryError("Bytes scanned limit was exceeded", "CANCELLED")
         try:
             found = engine.execute(tree.sql(dialect="duckdb"))
             columns = [str(column[0]) for column in found.description or ()]
-            one.rows = [list(columns), *([_text(value) for value in row] for row in found.fetchall())]
+            execution.rows = [list(columns), *([_text(value) for value in row] for row in found.fetchall())]
         except duckdb.Error as wrong:
             raise QueryError(f"GENERIC_USER_ERROR: {wrong}") from wrong
 
 
 def _tables(tree: exp.Select) -> Iterator[exp.Table]:
-    """The tables that the query reads, and not what it names itself by WITH."""
+    """List the tables that the query reads, without those that it defines by WITH."""
     from sqlglot import exp
 
-    named = {one.alias for one in tree.find_all(exp.CTE)}
-    return (one for one in list(tree.find_all(exp.Table)) if one.name not in named or one.db)
+    named = {cte.alias for cte in tree.find_all(exp.CTE)}
+    return (table for table in list(tree.find_all(exp.Table)) if table.name not in named or table.db)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +161,7 @@ class Loaded:
     whole: bool = False
 
     def scanned(self, engine: DuckDBPyConnection, names: set[str]) -> int:
-        """The bytes that are read for the columns *names*: of Parquet, theirs alone."""
+        """Return the bytes that are read for the columns *names*: of Parquet, theirs alone."""
         if self.whole or not self.paths:
             return sum(Path(path).stat().st_size for path in self.paths)
         listed = ", ".join(repr(name) for name in sorted(names))
@@ -172,9 +172,9 @@ class Loaded:
         return int(told[0]) if told else 0
 
 
-def _load(call: Call, one: Execution, table: exp.Table, folder: Path, days: Sequence[str]) -> Loaded:
-    """The files of *table* of the deliveries *days*, or of all if there are none, copied into *folder*."""
-    context = one.request.get("QueryExecutionContext", {})
+def _load(call: Call, execution: Execution, table: exp.Table, folder: Path, days: Sequence[str]) -> Loaded:
+    """Copy the files of *table* of the deliveries *days*, or of all if there are none, into *folder*."""
+    context = execution.request.get("QueryExecutionContext", {})
     database = (table.db or context.get("Database", "default")).lower()
     catalog = table.catalog or context.get("Catalog", "AwsDataCatalog")
     folder.mkdir()
@@ -207,7 +207,9 @@ def _load(call: Call, one: Execution, table: exp.Table, folder: Path, days: Sequ
 
 def _columns(table: Table) -> str:
     flags = ("is_latest", "is_delete_marker") if table.format == "csv" else ()
-    return ", ".join(f"CAST({one} AS BOOLEAN) AS {one}" if one in flags else one for one in table.columns)
+    return ", ".join(
+        f"CAST({column} AS BOOLEAN) AS {column}" if column in flags else column for column in table.columns
+    )
 
 
 def _reader(table: Table, paths: list[str]) -> str:
@@ -217,14 +219,14 @@ def _reader(table: Table, paths: list[str]) -> str:
     return f"read_csv({paths}, header = false, columns = {{{types}}})"
 
 
-def _keep(call: Call, one: Execution) -> None:
+def _keep(call: Call, execution: Execution) -> None:
     """Leave the result where it was asked for, as Athena does."""
-    bucket, folder = _address(one.request.get("ResultConfiguration", {}).get("OutputLocation", ""))
+    bucket, folder = _address(execution.request.get("ResultConfiguration", {}).get("OutputLocation", ""))
     text = io.StringIO()
-    csv.writer(text, quoting=csv.QUOTE_ALL).writerows(one.rows)
+    csv.writer(text, quoting=csv.QUOTE_ALL).writerows(execution.rows)
     with _s3_failing(f"s3://{bucket}"):
         backend("s3", call.account, call.region).put_object(
-            bucket, f"{folder.rstrip('/')}/{one.id}.csv".lstrip("/"), text.getvalue().encode()
+            bucket, f"{folder.rstrip('/')}/{execution.id}.csv".lstrip("/"), text.getvalue().encode()
         )
 
 
@@ -240,7 +242,7 @@ def _object(call: Call, bucket: str, key: str) -> bytes:
 
 
 def _copied(call: Call, addresses: Sequence[tuple[str, str]], folder: Path) -> list[str]:
-    """The files at *addresses*, each with the end of its name, by which DuckDB unpacks it."""
+    """Copy the files at *addresses*; each keeps the end of its name, by which DuckDB unpacks it."""
     paths = []
     for number, (bucket, key) in enumerate(addresses):
         path = folder / f"{number}{''.join(Path(key).suffixes[-2:])}"
@@ -251,7 +253,7 @@ def _copied(call: Call, addresses: Sequence[tuple[str, str]], folder: Path) -> l
 
 @contextmanager
 def _s3_failing(where: str) -> Iterator[None]:
-    """What S3 does not have fails the query."""
+    """Fail the query where S3 lacks an object or a bucket."""
     from moto.s3.exceptions import MissingBucket
 
     try:
@@ -311,37 +313,40 @@ def _found(call: Call) -> Execution:
 
 
 def _get(call: Call) -> dict[str, Any]:
-    one = _found(call)
-    status: dict[str, Any] = {"State": one.ended if one.seen else "RUNNING", "SubmissionDateTime": one.began}
-    if one.seen and one.reason:
-        status["StateChangeReason"] = one.reason
-    one.seen = True
+    execution = _found(call)
+    status: dict[str, Any] = {
+        "State": execution.ended if execution.seen else "RUNNING",
+        "SubmissionDateTime": execution.began,
+    }
+    if execution.seen and execution.reason:
+        status["StateChangeReason"] = execution.reason
+    execution.seen = True
     return {
         "QueryExecution": {
-            "QueryExecutionId": one.id,
-            "Query": one.request["QueryString"],
-            "WorkGroup": one.request.get("WorkGroup", "primary"),
+            "QueryExecutionId": execution.id,
+            "Query": execution.request["QueryString"],
+            "WorkGroup": execution.request.get("WorkGroup", "primary"),
             "Status": status,
-            "Statistics": {"DataScannedInBytes": one.scanned},
+            "Statistics": {"DataScannedInBytes": execution.scanned},
         }
     }
 
 
 def _results(call: Call) -> dict[str, Any]:
-    one = _found(call)
-    if not one.seen or one.ended != "SUCCEEDED":
-        now = one.ended if one.seen else "RUNNING"
+    execution = _found(call)
+    if not execution.seen or execution.ended != "SUCCEEDED":
+        now = execution.ended if execution.seen else "RUNNING"
         raise AwsError(INVALID, f"Query did not finish successfully. Final query state: {now}")
     size = min(int(call.params.get("MaxResults", MOST_ROWS)), MOST_ROWS)
-    page, more = paging.cut(call, one.rows, size, invalid=INVALID)
+    page, more = paging.cut(call, execution.rows, size, invalid=INVALID)
     data = [[{} if value is None else {"VarCharValue": value} for value in row] for row in page]
     return {"ResultSet": {"Rows": [{"Data": row} for row in data]}} | more
 
 
 def _stop(call: Call) -> dict[str, Any]:
-    one = _found(call)
-    if not one.seen:
-        one.ended, one.reason = "CANCELLED", "Query cancelled by user"
+    execution = _found(call)
+    if not execution.seen:
+        execution.ended, execution.reason = "CANCELLED", "Query cancelled by user"
     return {}
 
 

@@ -40,7 +40,7 @@ class Control:
                 return
 
     def clock(self) -> dt.datetime:
-        """What time it is in there."""
+        """Return the sandbox's time."""
         return dt.datetime.fromisoformat(self._ask("GET", "clock")["now"])
 
     def set_clock(self, now: dt.datetime) -> None:
@@ -48,7 +48,7 @@ class Control:
         self._ask("PUT", "clock", {"now": _text(now)})
 
     def durations(self) -> dict[str, float]:
-        """How many seconds of its clock each change takes, such as endpoint.create or notebook.stop."""
+        """Return the seconds of its clock for each change, such as endpoint.create or notebook.stop."""
         return dict(self._ask("GET", "durations"))
 
     def set_durations(self, seconds: Mapping[str, float]) -> None:
@@ -70,7 +70,7 @@ class Control:
             self.set_durations(before)
 
     def reset(self) -> None:
-        """An empty account, no faults, no calls, and the default time."""
+        """Reset the sandbox: an empty account, no faults, no calls, and the default time."""
         self._ask("POST", "reset", {})
 
     def keep(self, name: str, **about: Any) -> None:
@@ -91,7 +91,7 @@ class Control:
         self._ask("POST", "faults", named | rule)
 
     def faults(self) -> list[dict[str, Any]]:
-        """What is in force: service, operation, kind, and how many requests it has *struck*."""
+        """List the faults in force: service, operation, kind, and how many requests each has *struck*."""
         return list(self._ask("GET", "faults"))
 
     def clear_faults(self) -> None:
@@ -115,7 +115,7 @@ class Control:
         self._ask("PUT", "functions", {"name": function, "url": url})
 
     def calls(self) -> dict[str, int]:
-        """How many HTTP requests were made for each operation, such as sagemaker:ListEndpoints."""
+        """Count the HTTP requests made for each operation, such as sagemaker:ListEndpoints."""
         return dict(self._ask("GET", "calls"))
 
     def clear_calls(self) -> None:
@@ -123,7 +123,7 @@ class Control:
         self._ask("DELETE", "calls")
 
     def requests(self) -> list[dict[str, str]]:
-        """The latest requests, oldest first: service, operation, region, account, principal."""
+        """List the latest requests, oldest first: service, operation, region, account, principal."""
         return list(self._ask("GET", "requests"))
 
     def patch(
@@ -163,12 +163,12 @@ class Control:
 
     def metrics(self, namespace: str, series: Iterable[Mapping[str, Any]], *, region: str = REGION) -> None:
         """Publish whole series: {"metric", "dimensions", "start", "step" in seconds, "values"}."""
-        body = {"region": region, "namespace": namespace, "series": [dict(one) for one in series]}
+        body = {"region": region, "namespace": namespace, "series": [dict(metric) for metric in series]}
         self._ask("POST", "metrics", body)
 
     def stack(self, name: str, resources: Iterable[Mapping[str, str]], *, region: str = REGION) -> None:
         """Say that a CloudFormation stack is there: {"logical", "physical", "type"} of each resource."""
-        body = {"region": region, "name": name, "resources": [dict(one) for one in resources]}
+        body = {"region": region, "name": name, "resources": [dict(resource) for resource in resources]}
         self._ask("POST", "stacks", body)
 
     def declare(self, objects: Iterable[Mapping[str, Any]]) -> None:
@@ -177,7 +177,7 @@ class Control:
 
         Their bytes are made when they are read; two with the same "seed" (else the key) have the same.
         """
-        self._ask("POST", "objects", {"objects": [dict(one) for one in objects]})
+        self._ask("POST", "objects", {"objects": [dict(item) for item in objects]})
 
     def charge(self, charges: Iterable[Mapping[str, Any]], *, account: str = "") -> None:
         """
@@ -185,7 +185,7 @@ class Control:
 
         See `ml_janitor_sandbox.billing.charges.Charge` for all of it: tags, credits, what is posted late.
         """
-        self._ask("POST", "charges", {"account": account, "charges": [dict(one) for one in charges]})
+        self._ask("POST", "charges", {"account": account, "charges": [dict(charge) for charge in charges]})
 
     def charges(self) -> list[dict[str, Any]]:
         """Every charge of the account, by hand or for what its resources used."""
@@ -199,7 +199,7 @@ class Control:
         self, items: Iterable[Mapping[str, Any]], *, deduped: float = 0.0, account: str = ""
     ) -> None:
         """Enroll an account in Cost Optimization Hub, which then lists *items* as AWS writes them."""
-        found = [dict(one) for one in items]
+        found = [dict(item) for item in items]
         self._ask("PUT", "recommendations", {"account": account, "items": found, "deduped": deduped})
 
     def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:

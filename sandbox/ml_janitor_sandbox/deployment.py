@@ -1,4 +1,4 @@
-"""What a deployed stack owns: the ledger's table, the report bucket, and the secrets for Slack."""
+"""The resources of a deployed stack: the ledger's table, the report bucket, and the secrets for Slack."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def deploy(url: str, *, secret: str = TOKEN) -> dict[str, str]:
         with suppress(secrets.exceptions.ResourceExistsException):
             secrets.create_secret(Name=name, SecretString=value)
     kms = session.client("kms", endpoint_url=url)
-    if KEY not in {one["AliasName"] for one in kms.list_aliases()["Aliases"]}:
+    if KEY not in {alias["AliasName"] for alias in kms.list_aliases()["Aliases"]}:
         made = kms.create_key(KeySpec="HMAC_256", KeyUsage="GENERATE_VERIFY_MAC")["KeyMetadata"]["KeyId"]
         kms.create_alias(AliasName=KEY, TargetKeyId=made)
     return {
@@ -62,5 +62,7 @@ def deploy(url: str, *, secret: str = TOKEN) -> dict[str, str]:
         "JANITOR_WORKER": WORKER,
         "JANITOR_UNDO": UNDO,
         "JANITOR_UNDO_KEY": KEY,
-        "JANITOR_FUNCTIONS": json.dumps({one.name: f"ml-janitor-{one.name}" for one in DETECTORS}),
+        "JANITOR_FUNCTIONS": json.dumps(
+            {detector.name: f"ml-janitor-{detector.name}" for detector in DETECTORS}
+        ),
     }

@@ -90,28 +90,32 @@ def _list(call: Call) -> dict[str, Any]:
     known: Any = model.service("elasticmapreduce").shape_for("ClusterState")
     if wrong := states - set(known.enum):
         raise AwsError("ValidationException", f"Value {sorted(wrong)} at 'clusterStates' is not valid.")
-    found = [one.summary() for one in _all(call).values() if not states or one.state in states]
+    found = [cluster.summary() for cluster in _all(call).values() if not states or cluster.state in states]
     page, more = paging.cut(call, found[::-1], PAGE, invalid="InvalidRequestException", member="Marker")
     return {"Clusters": page, **more}
 
 
 def _describe(call: Call) -> dict[str, Any]:
-    one = _one(call)
+    cluster = _one(call)
     members = ("ReleaseLabel", "Applications", "ServiceRole", "LogUri")
-    told = {name: one.request[name] for name in members if name in one.request}
-    return {"Cluster": one.summary() | told | {"Tags": one.request.get("Tags", []), "AutoTerminate": False}}
+    told = {name: cluster.request[name] for name in members if name in cluster.request}
+    return {
+        "Cluster": cluster.summary()
+        | told
+        | {"Tags": cluster.request.get("Tags", []), "AutoTerminate": False}
+    }
 
 
 def _instances(call: Call) -> dict[str, Any]:
-    one = _one(call)
+    cluster = _one(call)
     asked = call.params.get("InstanceStates") or ["RUNNING", "TERMINATED"]
-    status = "RUNNING" if one.ended is None else "TERMINATED"
+    status = "RUNNING" if cluster.ended is None else "TERMINATED"
     found = [
         (number, each["InstanceType"], status)
-        for number, each in enumerate(one.groups)
+        for number, each in enumerate(cluster.groups)
         for _ in range(each["InstanceCount"])
     ]
-    found += [(number, kind, "TERMINATED") for number, kind in one.resized]
+    found += [(number, kind, "TERMINATED") for number, kind in cluster.resized]
     return {
         "Instances": [
             {
@@ -128,15 +132,15 @@ def _instances(call: Call) -> dict[str, Any]:
 
 
 def _resize(call: Call) -> dict[str, Any]:
-    one = _one(call)
+    cluster = _one(call)
     for asked in call.params.get("InstanceGroups") or ():
         number = int(asked["InstanceGroupId"].removeprefix("ig-"), 16)
-        if number >= len(one.groups):
+        if number >= len(cluster.groups):
             raise AwsError(
                 "InvalidRequestException", f"Instance group '{asked['InstanceGroupId']}' is not valid."
             )
-        group, count = one.groups[number], asked["InstanceCount"]
-        one.resized += [(number, group["InstanceType"])] * (group["InstanceCount"] - count)
+        group, count = cluster.groups[number], asked["InstanceCount"]
+        cluster.resized += [(number, group["InstanceType"])] * (group["InstanceCount"] - count)
         group["InstanceCount"] = count
     return {}
 
@@ -158,8 +162,8 @@ def _put_policy(call: Call) -> dict[str, Any]:
 
 def _terminate(call: Call) -> dict[str, Any]:
     for identity in call.params["JobFlowIds"]:
-        if (one := _all(call).get(identity)) is not None and one.ended is None:
-            one.ended = clock.now()
+        if (cluster := _all(call).get(identity)) is not None and cluster.ended is None:
+            cluster.ended = clock.now()
     return {}
 
 

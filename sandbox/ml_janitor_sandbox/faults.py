@@ -86,7 +86,7 @@ class Fault:
     @classmethod
     def of(cls, given: dict[str, Any]) -> Fault:
         """From a request to `/sandbox/faults`; `ValueError` says what is wrong with it."""
-        known = {one.name for one in fields(cls)} - {"hits", "struck", "pages", "allowance", "asked_at"}
+        known = {member.name for member in fields(cls)} - {"hits", "struck", "pages", "allowance", "asked_at"}
         if unknown := set(given) - known:
             raise ValueError(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(sorted(known))}")
         if missing := {"service", "operation", "kind"} - set(given):
@@ -94,7 +94,7 @@ class Fault:
         return cls(**{key: value for key, value in given.items() if value is not None})
 
     def meets(self, asked: Asked) -> bool:
-        """Whether this request is hit, which counts it."""
+        """Tell whether this request is hit, and count it."""
         names = ((asked.service, self.service), (asked.operation, self.operation))
         if not all(fnmatch.fnmatchcase(*pair) for pair in names):
             return False
@@ -110,7 +110,7 @@ class Fault:
         return self.hits > self.skip and (not self.times or self.hits <= self.skip + self.times)
 
     def _admits(self) -> bool:
-        """Whether the rate admits one more: what was not used in the last second may be used now."""
+        """Tell whether the rate admits one more: what was not used in the last second may be used now."""
         at = clock.now().timestamp()
         self.allowance = min(self.per_second, self.allowance + (at - self.asked_at) * self.per_second)
         self.asked_at = at
@@ -119,7 +119,7 @@ class Fault:
         return admitted
 
     def _page(self, asked: Asked) -> int:
-        """Which page is asked for: a token seen before is the same page, asked for again."""
+        """Return the number of the page that is asked for: a token seen before asks for its page again."""
         token = _TOKEN.search(asked.text)
         if token is None:
             self.pages.clear()
@@ -164,11 +164,16 @@ class Ledger:
             self.faults.append(fault)
 
     def listed(self) -> list[dict[str, Any]]:
-        """What is in force, and how often each has struck."""
+        """List the faults in force, and how often each has struck."""
         with self._lock:
             return [
-                {"service": one.service, "operation": one.operation, "kind": one.kind, "struck": one.struck}
-                for one in self.faults
+                {
+                    "service": fault.service,
+                    "operation": fault.operation,
+                    "kind": fault.kind,
+                    "struck": fault.struck,
+                }
+                for fault in self.faults
             ]
 
     def clear_faults(self) -> None:

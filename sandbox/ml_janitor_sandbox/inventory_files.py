@@ -56,19 +56,19 @@ def versions(s3: Any, bucket: str) -> list[Row]:
     found: list[Row] = []
     for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket):
         for kind in ("Versions", "DeleteMarkers"):
-            for one in page.get(kind, ()):
+            for version in page.get(kind, ()):
                 gone = kind == "DeleteMarkers"
                 found.append(
                     {
                         "bucket": bucket,
-                        "key": one["Key"],
-                        "version_id": one["VersionId"],
-                        "is_latest": one["IsLatest"],
+                        "key": version["Key"],
+                        "version_id": version["VersionId"],
+                        "is_latest": version["IsLatest"],
                         "is_delete_marker": gone,
-                        "size": None if gone else one["Size"],
-                        "last_modified_date": one["LastModified"].replace(tzinfo=None),
-                        "e_tag": None if gone else one["ETag"].strip('"'),
-                        "storage_class": None if gone else one.get("StorageClass", "STANDARD"),
+                        "size": None if gone else version["Size"],
+                        "last_modified_date": version["LastModified"].replace(tzinfo=None),
+                        "e_tag": None if gone else version["ETag"].strip('"'),
+                        "storage_class": None if gone else version.get("StorageClass", "STANDARD"),
                     }
                 )
     return found
@@ -162,7 +162,7 @@ def _written(name: str, value: Any) -> str:
 
 def _schema(kind: str, columns: Mapping[str, str]) -> str:
     if kind == "CSV":
-        return ", ".join(CSV_NAMES.get(one, one.title().replace("_", "")) for one in columns)
+        return ", ".join(CSV_NAMES.get(column, column.title().replace("_", "")) for column in columns)
     of = {"VARCHAR": "binary", "BIGINT": "int64", "BOOLEAN": "boolean", "TIMESTAMP": "int64"}
     return (
         f"message s3.inventory {{ {' '.join(f'optional {of[t]} {name};' for name, t in columns.items())} }}"
@@ -171,7 +171,7 @@ def _schema(kind: str, columns: Mapping[str, str]) -> str:
 
 def create(name: str, columns: Sequence[str], kind: InventoryFormat, location: str, first_day: str) -> str:
     """
-    The statement that makes the table *name* over the inventory at *location*, to be run once by a person.
+    Write the statement that makes the table *name* over the inventory at *location*; a person runs it once.
 
     As in the S3 user guide, "Querying Amazon S3 Inventory with Amazon Athena". Its partitions are projected:
     each delivery is there as soon as S3 writes it.

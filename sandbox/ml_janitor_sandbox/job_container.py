@@ -1,5 +1,5 @@
 """
-What a script-mode training job finds in its container: directories here, and variables.
+The container of a script-mode training job: directories here, and variables.
 
 Script mode is that of sagemaker-training (ENVIRONMENT_VARIABLES.md of aws/sagemaker-training-toolkit): the
 hyperparameters name a tarball and a program in it, and the container tells the program the rest by SM_*.
@@ -27,11 +27,11 @@ INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR")
 
 
 class JobFailedError(Exception):
-    """Why a job fails, as its FailureReason."""
+    """A job's failure, with its FailureReason."""
 
 
 def is_script(request: Mapping[str, Any]) -> bool:
-    """Whether a CreateTrainingJob request is one in script mode."""
+    """Tell whether a CreateTrainingJob request is one in script mode."""
     return {PROGRAM, TARBALL} <= set(request.get("HyperParameters") or ())
 
 
@@ -43,7 +43,7 @@ def split(uri: str) -> tuple[str, str]:
 
 class Container:
     """
-    What one attempt of a job sees of /opt/ml, under *root*, which is made; *job* is its request.
+    The /opt/ml of one attempt of a job, under *root*, which is made; *job* is its request.
 
     *s3* is a client for all that is downloaded and uploaded. Methods raise JobFailedError.
     """
@@ -66,7 +66,7 @@ class Container:
             self._checkpoints_at = config["S3Uri"].rstrip("/")
 
     def mapped(self, value: Any) -> Any:
-        """A path below /opt/ml as it is on this machine; anything else as it is."""
+        """Return a path below /opt/ml as it is on this machine; anything else as it is."""
         inside = isinstance(value, str) and f"{value}/".startswith(f"{OPT_ML}/")
         return f"{self.opt}{value.removeprefix(OPT_ML)}" if inside else value
 
@@ -83,8 +83,8 @@ class Container:
             "hyperparameters": self._job.get("HyperParameters") or {},
             "resourceconfig": {"current_host": HOST, "hosts": [HOST], "network_interface_name": "lo"},
             "inputdataconfig": {
-                one["ChannelName"]: {"TrainingInputMode": "File"}
-                for one in self._job.get("InputDataConfig") or ()
+                channel["ChannelName"]: {"TrainingInputMode": "File"}
+                for channel in self._job.get("InputDataConfig") or ()
             },
         }
         for name, content in configs.items():
@@ -121,13 +121,13 @@ class Container:
         count = 0
         try:
             pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-            for one in (one for page in pages for one in page.get("Contents", ())):
-                inside = one["Key"].removeprefix(prefix).lstrip("/") or Path(one["Key"]).name
+            for item in (item for page in pages for item in page.get("Contents", ())):
+                inside = item["Key"].removeprefix(prefix).lstrip("/") or Path(item["Key"]).name
                 path = (folder / inside).resolve()
-                if one["Key"].endswith("/") or not path.is_relative_to(folder.resolve()):
+                if item["Key"].endswith("/") or not path.is_relative_to(folder.resolve()):
                     continue
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(self._s3.get_object(Bucket=bucket, Key=one["Key"])["Body"].read())
+                path.write_bytes(self._s3.get_object(Bucket=bucket, Key=item["Key"])["Body"].read())
                 count += 1
         except ClientError as error:
             raise JobFailedError(f"ClientError: Data download failed: {uri}: {error}") from error
@@ -136,7 +136,7 @@ class Container:
     # --- while it runs ---------------------------------------------------------------------------
 
     def command(self) -> list[str]:
-        """The program with its hyperparameters as arguments: Python, or a shell for what is no .py file."""
+        """Return the program with its hyperparameters as arguments: Python, or a shell for no .py file."""
         flags = [word for key, value in self._arguments() for word in (f"--{key}", value)]
         interpreter = sys.executable if self.program.endswith(".py") else "/bin/sh"
         return [interpreter, self.program, *flags]
@@ -148,8 +148,8 @@ class Container:
         ]
 
     def environment(self, more: Mapping[str, str]) -> dict[str, str]:
-        """The variables of the program: the job's own, and of this machine only what finds programs."""
-        channels = [one["ChannelName"] for one in self._job.get("InputDataConfig") or ()]
+        """Return the program's variables: the job's own, and of this machine only what finds programs."""
+        channels = [channel["ChannelName"] for channel in self._job.get("InputDataConfig") or ()]
         data = self.opt / "input" / "data"
         sm: dict[str, Any] = {
             "MODEL_DIR": str(self.model),
@@ -231,13 +231,13 @@ class Container:
     # --- after -----------------------------------------------------------------------------------
 
     def upload(self) -> str | None:
-        """The model as model.tar.gz below the job's output; its URI, or None if there is no model."""
+        """Upload the model as model.tar.gz below the job's output; return its URI, or None."""
         if not any(self.model.iterdir()):
             return None
         packed = io.BytesIO()
         with tarfile.open(fileobj=packed, mode="w:gz") as archive:
-            for one in sorted(self.model.iterdir()):
-                archive.add(one, arcname=one.name)
+            for path in sorted(self.model.iterdir()):
+                archive.add(path, arcname=path.name)
         output = self._job["OutputDataConfig"]["S3OutputPath"].rstrip("/")
         uri = f"{output}/{self._job['TrainingJobName']}/output/model.tar.gz"
         bucket, key = split(uri)
@@ -248,7 +248,7 @@ class Container:
         return uri
 
     def failure(self) -> str:
-        """What the program wrote about why it failed; empty if nothing."""
+        """Return the reason that the program wrote for its failure; empty if there is none."""
         try:
             return (self.opt / "output" / "failure").read_text(errors="replace")[:1024]
         except OSError:
@@ -260,7 +260,7 @@ class Container:
 
 
 def decoded(value: str) -> Any:
-    """A hyperparameter's value: JSON where it is, else the text itself (sagemaker-training's mapping)."""
+    """Decode a hyperparameter: JSON where it is, else the text itself (sagemaker-training's mapping)."""
     try:
         return json.loads(value)
     except ValueError:

@@ -50,7 +50,7 @@ type Key = tuple[str | float, int]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What a listing needs to know about one entry."""
+    """An entry of a listing, with what paging and sorting need."""
 
     members: Mapping[str, Any]
     name: str
@@ -59,8 +59,10 @@ class Row:
 
 
 def rows(resources: Iterable[Resource]) -> list[Row]:
-    """The entries of these resources."""
-    return [Row(one.members, one.name, one.status, one.sequence) for one in resources]
+    """Return the entries of these resources."""
+    return [
+        Row(resource.members, resource.name, resource.status, resource.sequence) for resource in resources
+    ]
 
 
 def listing(
@@ -68,7 +70,11 @@ def listing(
 ) -> dict[str, Any]:
     """Answer a List operation over everything of one kind, which may ask for some with the members *by*."""
     wanted = equals(call, *by).items()
-    found = (one for one in resources(call, of).values() if wanted <= one.members.items() and only(one))
+    found = (
+        resource
+        for resource in resources(call, of).values()
+        if wanted <= resource.members.items() and only(resource)
+    )
     return answer(call, rows(found))
 
 
@@ -96,8 +102,8 @@ def serve(of: Kind, *verbs: str, by: tuple[str, ...] = ()) -> None:
 
 def equals(call: Call, *members: str) -> dict[str, Any]:
     """Those of these *members* for which a List operation asks, by their name or that and "Equals"."""
-    asked = {one: call.params.get(f"{one}Equals") or call.params.get(one) for one in members}
-    return {one: value for one, value in asked.items() if value}
+    asked = {member: call.params.get(f"{member}Equals") or call.params.get(member) for member in members}
+    return {member: value for member, value in asked.items() if value}
 
 
 def answer(call: Call, entries: Iterable[Row]) -> dict[str, Any]:
@@ -125,7 +131,7 @@ def answer(call: Call, entries: Iterable[Row]) -> dict[str, Any]:
 
 
 def list_member(operation: str) -> str:
-    """The member of the answer that holds the list."""
+    """Return the member of the answer that holds the list."""
     members = model.output("sagemaker", operation).members
     return next(name for name, shape in members.items() if isinstance(shape, ListShape))
 
@@ -148,7 +154,7 @@ def _descending(call: Call) -> bool:
 
 
 def _order(call: Call) -> Callable[[Row], Key]:
-    """What to sort by; things made at the same time stay in the order they were made."""
+    """Return the sort key; things made at the same time stay in the order they were made."""
     default = "Name" if call.operation in BY_NAME else "CreationTime"
     by = (call.params.get("SortBy") or default).upper().replace("_", "")
     if by == "NAME":

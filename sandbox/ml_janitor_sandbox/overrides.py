@@ -54,7 +54,7 @@ def _override_resource(account: str, region: str, path: list[str | int], changes
 
 
 def _set_tags(resource: Resource, value: dict[str, str] | list[dict[str, str]]) -> None:
-    pairs = value if isinstance(value, dict) else {one["Key"]: one["Value"] for one in value}
+    pairs = value if isinstance(value, dict) else {tag["Key"]: tag["Value"] for tag in value}
     resource.tags = dict(pairs)
     resource.ever_tagged = True
 
@@ -72,7 +72,7 @@ def _member(shape: Any, key: str, resource: Resource) -> str:
 def _override_backend(
     account: str, region: str, service: str, path: list[str | int], changes: dict[str, Any]
 ) -> None:
-    """The same on moto's own objects, by the names of their Python attributes."""
+    """Override attributes of moto's own objects, by their names in Python."""
     try:
         target: Any = backend(service, account, region)
     except (ImportError, KeyError) as unknown:
@@ -89,7 +89,7 @@ def _override_backend(
 
 
 def _like(old: Any, value: Any) -> Any:
-    """Times in the form the attribute has: moto keeps most of them without a zone."""
+    """Return a time in the form the attribute has: moto keeps most of them without a zone."""
     if not isinstance(value, str) or not _ISO.match(value):
         return value
     moment = clock.parse(value)

@@ -1,4 +1,4 @@
-"""What takes time on AWS takes time here too, on the sandbox's clock: nothing waits for real time.
+"""Changes that take time on AWS, and here too, on the sandbox's clock: nothing waits for real time.
 
 A change that AWS makes in minutes is put on the agenda of its account and region, and is made when the
 clock has passed its moment, which is also the time it is stamped with. Until then the resource is
@@ -51,7 +51,7 @@ ALL = "*"
 
 
 class Durations:
-    """How long each change takes, until the next reset."""
+    """The durations of changes, until the next reset."""
 
     def __init__(self) -> None:
         self.seconds = dict(DEFAULTS)
@@ -79,8 +79,8 @@ def durations() -> Durations:
 def becomes(where: Place, resource: Resource, what: str, then: str, *, now: str = "") -> None:
     """When the time that *what* takes is over, a resource has the status *then*; meanwhile it is *now*."""
 
-    def change(one: Resource, at: dt.datetime) -> None:
-        one.members.update({one.kind.status_member: then, "LastModifiedTime": at})
+    def change(resource: Resource, at: dt.datetime) -> None:
+        resource.members.update({resource.kind.status_member: then, "LastModifiedTime": at})
 
     if now:
         resource.touch(**{resource.kind.status_member: now})
@@ -91,16 +91,16 @@ def vanishes(where: Place, resource: Resource, what: str, *, now: str = "Deletin
     """When the time that *what* takes is over, there is no such resource; meanwhile its status is *now*."""
     resource.touch(**{resource.kind.status_member: now})
 
-    def change(one: Resource, _: dt.datetime) -> None:
-        stored = state.of(SageMakerStore, where).of(one.kind)
-        if stored.get(one.name) is one:
-            del stored[one.name]
+    def change(resource: Resource, _: dt.datetime) -> None:
+        stored = state.of(SageMakerStore, where).of(resource.kind)
+        if stored.get(resource.name) is resource:
+            del stored[resource.name]
 
     later(where, resource, takes(what), change)
 
 
 def takes(what: str) -> dt.timedelta:
-    """How long a change takes."""
+    """Return the duration of a change."""
     return dt.timedelta(seconds=durations().seconds[what])
 
 

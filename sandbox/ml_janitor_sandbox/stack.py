@@ -48,7 +48,7 @@ def deploy(url: str, template: Mapping[str, Any], *, secret: str = TOKEN) -> dic
         for logical, resource in resources.items()
     ]
     Control(url).stack(NAME, listed)
-    return {one["logical"]: one["physical"] for one in listed}
+    return {resource["logical"]: resource["physical"] for resource in listed}
 
 
 class Maker:
@@ -75,7 +75,7 @@ class Maker:
         }
 
     def client(self, service: str) -> Any:
-        """The client of *service* in the sandbox."""
+        """Return the client of *service* in the sandbox."""
         if service not in self._clients:
             client = self._session.client(service, endpoint_url=self._url)  # type: ignore[call-overload]
             self._clients[service] = client
@@ -101,9 +101,9 @@ class Maker:
             case {"Fn::Join": [separator, parts]}:
                 return separator.join(self._resolved(part) for part in parts)
             case dict():
-                return {key: self._resolved(one) for key, one in value.items()}
+                return {key: self._resolved(item) for key, item in value.items()}
             case list():
-                return [self._resolved(one) for one in value]
+                return [self._resolved(item) for item in value]
             case _:
                 return value
 

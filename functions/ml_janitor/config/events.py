@@ -1,4 +1,4 @@
-"""Checks the events of functions at the edge: from a schedule, or sent by hand."""
+"""Check the events of functions at the edge: from a schedule, or sent by hand."""
 
 from __future__ import annotations
 

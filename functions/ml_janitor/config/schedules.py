@@ -1,4 +1,4 @@
-"""Checks schedules of EventBridge Scheduler, and computes their periods and overdue times. Pure."""
+"""Check schedules of EventBridge Scheduler, and compute their periods and overdue times."""
 
 from __future__ import annotations
 

@@ -21,9 +21,9 @@ from ml_janitor.core.model import Change, Mode, Target
 from ml_janitor.core.ownership import normalised_key, team_of
 from ml_janitor.engine.detector import Detector
 
-# --- routes ---------------------------------------------------------------------------------------
+# --- routes to Slack channels ---------------------------------------------------------------------
 #
-# Routes findings to Slack channels: by the team that owns the resource, or by its account.
+# A finding goes to the channel of the team that owns the resource, or of its account.
 
 TEAM_ROUTE, ACCOUNT_ROUTE = "team", "account"
 

@@ -1,4 +1,9 @@
-"""Settings: janitor.toml and overrides, validated once, the same for the command line, Lambda and CDK."""
+"""
+All settings of an operator: janitor.toml and overrides, validated once.
+
+The command line, Lambda and CDK read the same settings. Synth and doctor warn about arming that would never
+act, or that would act at any hour.
+"""
 
 from __future__ import annotations
 
@@ -306,9 +311,7 @@ def check_accounts(section: OrganizationSection) -> None:
         raise SettingsError(f"organization.{wrong}")
 
 
-# --- arming warnings ------------------------------------------------------------------------------
-#
-# Warns about arming that would never act, or at any hour. For synth and doctor.
+# --- warnings about arming ------------------------------------------------------------------------
 
 
 def arming_warnings(settings: Settings, *, home: str = "") -> list[str]:

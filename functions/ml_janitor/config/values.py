@@ -1,4 +1,9 @@
-"""Validators of settings; their messages complete the sentence "expected ..., got ..."."""
+"""
+Read the values of settings, and check each one.
+
+Tables are laid over each other, and texts that look like secrets stay hidden. The messages of validators
+complete the sentence "expected ..., got ...".
+"""
 
 from __future__ import annotations
 
@@ -27,9 +32,7 @@ from ml_janitor.core.durations import (
 from ml_janitor.core.model import Confidence, Mode
 from ml_janitor.engine.detector import KIND_SERVICES, Detector
 
-# --- layers ---------------------------------------------------------------------------------------
-#
-# Lays unchecked settings over each other, and hides values that look like secrets.
+# --- tables and overrides -------------------------------------------------------------------------
 
 SLACK_CREDENTIAL = re.compile(
     r"xox[a-z][.-]|xapp-|hooks\.slack|(?<![0-9a-f])[0-9a-f]{32}(?![0-9a-f])", re.IGNORECASE
@@ -153,9 +156,9 @@ def format_toml(value: object) -> str:
     return shown if len(shown) <= 60 else f"{shown[:57]}..."
 
 
-# --- globs ----------------------------------------------------------------------------------------
+# --- globs over ARNs ------------------------------------------------------------------------------
 #
-# Refuses a glob over ARNs that protects nothing, because no detector judges an ARN that it matches.
+# A glob that matches no ARN that a detector judges protects nothing.
 
 GLOB_TOKEN = re.compile(r"\[!?\]?[^\]]*\]|.", re.DOTALL)
 """One character of a glob, or a set of them."""
@@ -242,7 +245,7 @@ def _similar(glob: str, kinds: Sequence[str]) -> Iterator[str]:
     yield f"*/{name or resource}"
 
 
-# --- values ---------------------------------------------------------------------------------------
+# --- validators -----------------------------------------------------------------------------------
 
 COST_METRICS = ("auto", "unblended", "amortized")
 """Cost as charged, or with commitments spread over their days; auto means amortized once there are any."""

@@ -1,4 +1,10 @@
-"""Computes the instances that an endpoint's traffic needs: its hourly peaks against a type's capacity."""
+"""
+Compute the capacity that work needs: instances for an endpoint's hourly peaks, and spot hours for a job.
+
+Spot interruptions come at a constant rate, independently of each other (exponential times between them). The
+hours are means; J. T. Daly, "A higher order estimate of the optimum checkpoint interval for restart dumps",
+Future Generation Computer Systems 22 (2006), has the derivations.
+"""
 
 from __future__ import annotations
 
@@ -137,13 +143,7 @@ def count_quiet_hours(loads: Sequence[PeakLoad], week: int = 168) -> int:
     return sum(idle[hour - 1] and idle[hour] and idle[(hour + 1) % week] for hour in range(week))
 
 
-# --- spot -----------------------------------------------------------------------------------------
-#
-# Computes the time and cost of a run on spot instances, and how to buy its hours. Pure arithmetic.
-#
-# Interruptions come at a constant rate, independently of each other (exponential times between them). The
-# hours are means; J. T. Daly, "A higher order estimate of the optimum checkpoint interval for restart
-# dumps", Future Generation Computer Systems 22 (2006), has the derivations.
+# --- jobs on spot instances -----------------------------------------------------------------------
 
 RESTART_BEYOND = 72.0
 """Hours beyond which a spot run almost surely meets an interruption, so that it must restart by itself."""

@@ -1,4 +1,8 @@
-"""Computes the best hourly commitment: steady usage against the discount of a Savings Plan."""
+"""
+Compute the best hourly commitment: steady usage against the discount of a Savings Plan.
+
+Usage is known by resource; jobs that differ only in the words of a run are one family.
+"""
 
 from __future__ import annotations
 
@@ -107,7 +111,7 @@ def best_commitment(hours: Sequence[Sequence[RatedUsage]], owned: float = 0.0) -
     return max(commitment - owned, 0.0)
 
 
-# --- usage by resource -------------------------------------------------------------------------
+# --- usage by resource ----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,9 +205,7 @@ class UsageHours:
         return dict(shares)
 
 
-# --- job families ---------------------------------------------------------------------------------
-#
-# Groups jobs into families: a job's name without the words that differ from run to run. Pure.
+# --- families of jobs -----------------------------------------------------------------------------
 
 RUN_WORD = re.compile(r"v?\d+|(?=[a-z]*\d)[a-z0-9]{6,}|(?=.*\d)[0-9a-f]{4,}", re.IGNORECASE)
 """

@@ -1,4 +1,4 @@
-"""The terms of the domain: targets, candidates, and verdicts."""
+"""The terms of the domain: signals, targets, candidates, costs and verdicts."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ from enum import StrEnum
 from hashlib import sha256
 from typing import TypedDict, Unpack
 
-# --- signals --------------------------------------------------------------------------------------
-#
-# Signals: values that were read, or the reason why not.
+# --- signals: read values, or the reason why there is none ----------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +84,7 @@ def as_evidence[T](
             return Evidence(name, "not read: the question was settled without it")
 
 
-# --- cost -----------------------------------------------------------------------------------------
-#
-# The cost of a resource, and the saving of a change.
+# --- costs and savings ----------------------------------------------------------------------------
 
 HOURS_PER_MONTH = 730
 """Hours in a month, as in AWS's own calculators."""
@@ -160,7 +156,7 @@ class Cost:
         return timedelta(hours=float(self.once_usd / self.monthly_usd * HOURS_PER_MONTH))
 
 
-# --- model ----------------------------------------------------------------------------------------
+# --- targets, candidates and verdicts -------------------------------------------------------------
 
 
 class Confidence(StrEnum):

@@ -1,4 +1,8 @@
-"""Rounds and adds up money for reports: to cents first, then added up, so that a reader's sum agrees."""
+"""
+Round money to cents before adding it up, as a reader does, and count each resource's money once.
+
+If several findings name one resource, its money counts for the best finding.
+"""
 
 from __future__ import annotations
 
@@ -80,9 +84,7 @@ def _sum(amounts: Iterable[Decimal | None]) -> Decimal:
     )
 
 
-# --- counting -------------------------------------------------------------------------------------
-#
-# Counts money once where several findings name one resource: for the best finding. Pure.
+# --- each resource once ---------------------------------------------------------------------------
 
 NO_USD = Decimal(0)
 
@@ -188,8 +190,7 @@ def count_once(report: Report) -> Report:
     return replace(report, sweeps=tuple(sweeps))
 
 
-# --- which claims win ------------------------------------------------------------------------------
-
+# --- which claims win -----------------------------------------------------------------------------
 
 type _Bids = dict[str, Decimal | None]
 """Dollars by ARN in lower case: ARNs are compared without case."""

@@ -1,4 +1,4 @@
-"""Reads tags other than the owner's: the team, the managing tool, production. Pure."""
+"""Read the tags of a resource that protect it: its team, its managing tool, production, keep tags."""
 
 from __future__ import annotations
 
@@ -224,9 +224,7 @@ def _tags(target: Target) -> Iterator[tuple[str, str]]:
         yield key, value.strip()
 
 
-# --- exemptions -----------------------------------------------------------------------------------
-#
-# Exempts resources from cleanup: by keep tags and by the operator's ignore list. Pure.
+# --- exemptions by keep tags and the operator's ignore list ---------------------------------------
 
 
 @dataclass(frozen=True, slots=True)

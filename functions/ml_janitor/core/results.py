@@ -1,4 +1,4 @@
-"""The results of a run: results, sweeps, reports."""
+"""The results of a run: judged candidates with their outcomes and causes, sweeps, and the report."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from enum import Enum, StrEnum, auto
 
 from ml_janitor.core.model import HOURS_PER_MONTH, Change, Cost, Finding, Kept, Mode, Target, Verdict
 
-# --- cause ----------------------------------------------------------------------------------------
+# --- causes as data -------------------------------------------------------------------------------
 #
-# Causes of outcomes, as data. `report.causes` makes the sentences; no code compares them.
+# `report.causes` makes the sentences; no code compares them.
 
 
 class CauseCode(Enum):
@@ -136,7 +136,7 @@ class UnreachableUndos:
     until: str
 
 
-# --- results --------------------------------------------------------------------------------------
+# --- results, sweeps and reports ------------------------------------------------------------------
 
 
 class Outcome(StrEnum):

@@ -1,4 +1,4 @@
-"""Formats money, times and text from AWS for readers; such text is hostile input. Pure."""
+"""Format money, times and text from AWS for readers; such text is hostile input."""
 
 from __future__ import annotations
 

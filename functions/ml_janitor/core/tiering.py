@@ -1,4 +1,4 @@
-"""Computes the cost of objects in S3's storage classes as they age, and the moves that pay back."""
+"""Compute the cost of objects in S3's storage classes as they age, and the lifecycle rules that pay back."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ from typing import Any
 
 from ml_janitor.core.model import HOURS_PER_MONTH
 
-# --- lifecycles -----------------------------------------------------------------------------------
-#
-# Lifecycle rules that the janitor writes for a bucket.
+# --- lifecycle rules ------------------------------------------------------------------------------
 
 INTELLIGENT_TIERING = "INTELLIGENT_TIERING"
 TRANSITION_CLASSES = (
@@ -99,7 +97,7 @@ class LifecycleRule:
         return None
 
 
-# --- tiering --------------------------------------------------------------------------------------
+# --- costs and savings ----------------------------------------------------------------------------
 
 STANDARD = "STANDARD"
 RESTORE_CLASSES = frozenset({"GLACIER", "DEEP_ARCHIVE"})

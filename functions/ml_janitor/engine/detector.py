@@ -1,4 +1,8 @@
-"""The shape of a detector: one rule about one kind of waste, one file."""
+"""
+The shape of a detector: one rule about one kind of waste, one file.
+
+A detector declares the permissions that it needs, and the roles that its undo may hand to SageMaker.
+"""
 
 from __future__ import annotations
 
@@ -318,9 +322,9 @@ class Detector[C: Candidate](ABC):
         return (cls.__doc__ or "").strip().splitlines()[0].strip()
 
 
-# --- undo roles -----------------------------------------------------------------------------------
+# --- roles that the undo may hand over ------------------------------------------------------------
 #
-# Limits the execution roles that the undo function may hand to SageMaker to `undo_roles`. Pure.
+# The setting `undo_roles` limits these roles.
 
 PASS_ROLE = "iam:PassRole"  # noqa: S105 - an action
 PASSED_TO_SAGEMAKER = (Condition("StringEquals", "iam:PassedToService", ("sagemaker.amazonaws.com",)),)
@@ -367,9 +371,7 @@ def _without_partition(arn: str) -> str:
     return arn.split(":", 2)[-1]
 
 
-# --- family adviser -------------------------------------------------------------------------------
-#
-# The common reading of advisers on families of training jobs.
+# --- advisers on families of training jobs --------------------------------------------------------
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,7 @@ from ml_janitor.core.ownership import Exemptions, ManagerPolicy, normalised_key,
 from ml_janitor.core.results import Cause, CauseCode, make_cause
 from ml_janitor.core.text import person_name
 
-# --- holds ----------------------------------------------------------------------------------------
-#
-# Holds: a person's decision that one resource stays for now, or for good. Pure.
+# --- holds: resources that a person keeps for now, or for good ------------------------------------
 
 
 class HoldKind(StrEnum):
@@ -78,9 +76,7 @@ def longest_hold(holds: Iterable[Hold], now: datetime) -> Hold | None:
     return next((hold for hold in ordered if hold.reason(now) is not None), None)
 
 
-# --- arming ---------------------------------------------------------------------------------------
-#
-# Decides what a detector may act on: where, on which findings, how soon, and how many. Pure.
+# --- arming: where, on which findings, how soon, and how many -------------------------------------
 
 SATURDAY = 5
 AFTER_OPENING = timedelta(hours=2)
@@ -262,7 +258,7 @@ def _named(word: str, names: Sequence[str]) -> bool:
     return any(name.lower() in {lower, lower.partition(" ")[0]} for name in names)
 
 
-# --- policy ---------------------------------------------------------------------------------------
+# --- the policy of a run --------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)

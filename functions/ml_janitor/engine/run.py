@@ -1,4 +1,4 @@
-"""Runs detectors: find, exempt, decide, outcome. The only reader of mode."""
+"""Run detectors: find, exempt, decide, and give each candidate its outcome. The only reader of mode."""
 
 from __future__ import annotations
 
@@ -22,113 +22,6 @@ from ml_janitor.engine.policy import RunPolicy
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
-
-# --- failures -------------------------------------------------------------------------------------
-#
-# Collects the failures of a run that goes on, and raises them once everything else is done.
-
-LONGEST_FAILURE = 400
-"""Characters of one failure in the error of a run; the log has the full text."""
-
-MOST_FAILURES = 10
-
-
-class RunFailedError(Exception):
-    """A part of a run failed; everything else was done before this was raised. One line."""
-
-
-class Failures:
-    """The failures of one run, in the order they happened."""
-
-    def __init__(self, logger: Logger) -> None:
-        self._logger = logger
-        self._lines: list[str] = []
-
-    def __len__(self) -> int:
-        return len(self._lines)
-
-    def note(self, line: str) -> None:
-        """Add a failure that was logged where it happened."""
-        self._lines.append(line)
-
-    @contextmanager
-    def survived(self, what: str) -> Iterator[None]:
-        """Note and log a failure of the part *what* of the run, and go on."""
-        try:
-            yield
-        except Exception as error:  # one failed part must not take the others with it
-            self.note(f"{what}: {error_text(error)}")
-            self._logger.exception(what)
-
-    def check(self, where: str = "") -> None:
-        """Raise RunFailedError if anything failed; *where* is the place of the run's report."""
-        if self._lines:
-            lines = [escape_text(line, LONGEST_FAILURE) for line in self._lines[:MOST_FAILURES]]
-            if len(self._lines) > MOST_FAILURES:
-                lines.append(f"and {len(self._lines) - MOST_FAILURES} more")
-            lines += [f"the report: {where}"] if where else []
-            raise RunFailedError("; ".join(lines))
-
-
-# --- judging --------------------------------------------------------------------------------------
-#
-# Judges one candidate: exemptions come before and after the detector's rule.
-
-
-def judge_candidate(
-    detector: Detector[Any], candidate: Candidate, now: datetime, policy: RunPolicy
-) -> Verdict:
-    """
-    Exempt *candidate*, or decide; a finding with unreadable tags may be exempt, so it is kept as unknown.
-
-    The same holds for resources that acting would end too, and for those that the candidate is a part of:
-    keeping any of them keeps it too.
-    """
-    candidate = detector.leaving(candidate, policy.named)
-    if (why := policy.keeps(candidate.target, now, detector.name)) is not None:
-        return exempt_candidate(detector, candidate, now, why)
-    verdict = detector.decide(candidate, now)
-    if not isinstance(verdict, Finding):
-        return verdict
-    bound = related_targets(candidate)
-    for relation, other in bound:
-        if (why := policy.keeps(other, now)) is not None:
-            return keep_finding(verdict, f"{relation}, which is {why}")
-    needed = detector.may_be_needed(candidate) if policy.needed is None else None  # unknown without a ledger
-    if (why := policy.unreadable(candidate.target) or needed) is not None:
-        return keep_finding(verdict, why, unknown=True)
-    for relation, other in bound:
-        if (why := policy.unreadable(other)) is not None:
-            return keep_finding(verdict, f"{relation}, and {why}", unknown=True)
-    return replace(
-        verdict, evidence=(*verdict.evidence, *protection_evidence(candidate.target, candidate.takes_along))
-    )
-
-
-def related_targets(candidate: Candidate) -> list[tuple[str, Target]]:
-    """Return the other resources that keep *candidate* when they are kept, and its relation to each."""
-    return [
-        *((f"it would take along {other.name}", other) for other in candidate.takes_along),
-        *((f"it belongs to {other.name}", other) for other in candidate.belongs_to),
-    ]
-
-
-def keep_finding(verdict: Finding, why: str, *, unknown: bool = False) -> Kept:
-    """Turn a finding into a kept candidate because of *why*; the rule's evidence and steps stay."""
-    step = f"kept as unknown: {why}" if unknown else f"kept: {why}"
-    return Kept(reason=why, unknown=unknown, evidence=verdict.evidence, steps=(*verdict.steps, step))
-
-
-def exempt_candidate(detector: Detector[Any], candidate: Candidate, now: datetime, why: str) -> Kept:
-    """Keep *candidate* because of *why*, whatever the rule says; the rule's evidence and steps stay."""
-    try:
-        verdict = detector.decide(candidate, now)
-    except Exception:  # the exemption stands, and may have been given because the rule breaks here
-        return Kept(reason=why, steps=(f"kept: {why}",))
-    return Kept(reason=why, evidence=verdict.evidence, steps=(*verdict.steps, f"kept: {why}"))
-
-
-# --- run ------------------------------------------------------------------------------------------
 
 SWEEPS_AT_ONCE = 32
 """Sweeps in progress at once. Each mostly waits for AWS, or for its turn."""
@@ -315,3 +208,108 @@ def make_result(detector: Detector[Any], candidate: Candidate, verdict: Verdict,
         parts=tuple(other.arn for other in along),
         wholes=tuple(other.arn for other in candidate.belongs_to),
     )
+
+
+# --- one candidate --------------------------------------------------------------------------------
+#
+# Exemptions come before and after the detector's rule.
+
+
+def judge_candidate(
+    detector: Detector[Any], candidate: Candidate, now: datetime, policy: RunPolicy
+) -> Verdict:
+    """
+    Exempt *candidate*, or decide; a finding with unreadable tags may be exempt, so it is kept as unknown.
+
+    The same holds for resources that acting would end too, and for those that the candidate is a part of:
+    keeping any of them keeps it too.
+    """
+    candidate = detector.leaving(candidate, policy.named)
+    if (why := policy.keeps(candidate.target, now, detector.name)) is not None:
+        return exempt_candidate(detector, candidate, now, why)
+    verdict = detector.decide(candidate, now)
+    if not isinstance(verdict, Finding):
+        return verdict
+    bound = related_targets(candidate)
+    for relation, other in bound:
+        if (why := policy.keeps(other, now)) is not None:
+            return keep_finding(verdict, f"{relation}, which is {why}")
+    needed = detector.may_be_needed(candidate) if policy.needed is None else None  # unknown without a ledger
+    if (why := policy.unreadable(candidate.target) or needed) is not None:
+        return keep_finding(verdict, why, unknown=True)
+    for relation, other in bound:
+        if (why := policy.unreadable(other)) is not None:
+            return keep_finding(verdict, f"{relation}, and {why}", unknown=True)
+    return replace(
+        verdict, evidence=(*verdict.evidence, *protection_evidence(candidate.target, candidate.takes_along))
+    )
+
+
+def related_targets(candidate: Candidate) -> list[tuple[str, Target]]:
+    """Return the other resources that keep *candidate* when they are kept, and its relation to each."""
+    return [
+        *((f"it would take along {other.name}", other) for other in candidate.takes_along),
+        *((f"it belongs to {other.name}", other) for other in candidate.belongs_to),
+    ]
+
+
+def keep_finding(verdict: Finding, why: str, *, unknown: bool = False) -> Kept:
+    """Turn a finding into a kept candidate because of *why*; the rule's evidence and steps stay."""
+    step = f"kept as unknown: {why}" if unknown else f"kept: {why}"
+    return Kept(reason=why, unknown=unknown, evidence=verdict.evidence, steps=(*verdict.steps, step))
+
+
+def exempt_candidate(detector: Detector[Any], candidate: Candidate, now: datetime, why: str) -> Kept:
+    """Keep *candidate* because of *why*, whatever the rule says; the rule's evidence and steps stay."""
+    try:
+        verdict = detector.decide(candidate, now)
+    except Exception:  # the exemption stands, and may have been given because the rule breaks here
+        return Kept(reason=why, steps=(f"kept: {why}",))
+    return Kept(reason=why, evidence=verdict.evidence, steps=(*verdict.steps, f"kept: {why}"))
+
+
+# --- failures -------------------------------------------------------------------------------------
+#
+# A run goes on after a failure, and raises all failures once everything else is done.
+
+LONGEST_FAILURE = 400
+"""Characters of one failure in the error of a run; the log has the full text."""
+
+MOST_FAILURES = 10
+
+
+class RunFailedError(Exception):
+    """A part of a run failed; everything else was done before this was raised. One line."""
+
+
+class Failures:
+    """The failures of one run, in the order they happened."""
+
+    def __init__(self, logger: Logger) -> None:
+        self._logger = logger
+        self._lines: list[str] = []
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    def note(self, line: str) -> None:
+        """Add a failure that was logged where it happened."""
+        self._lines.append(line)
+
+    @contextmanager
+    def survived(self, what: str) -> Iterator[None]:
+        """Note and log a failure of the part *what* of the run, and go on."""
+        try:
+            yield
+        except Exception as error:  # one failed part must not take the others with it
+            self.note(f"{what}: {error_text(error)}")
+            self._logger.exception(what)
+
+    def check(self, where: str = "") -> None:
+        """Raise RunFailedError if anything failed; *where* is the place of the run's report."""
+        if self._lines:
+            lines = [escape_text(line, LONGEST_FAILURE) for line in self._lines[:MOST_FAILURES]]
+            if len(self._lines) > MOST_FAILURES:
+                lines.append(f"and {len(self._lines) - MOST_FAILURES} more")
+            lines += [f"the report: {where}"] if where else []
+            raise RunFailedError("; ".join(lines))

@@ -32,15 +32,15 @@ def _known(call: Call, noun: str, arns: list[str]) -> list[dict[str, Any]]:
 
 
 def _create(call: Call, noun: str) -> dict[str, Any]:
-    """An account has one monitor of all services: another is refused."""
+    """Create a monitor or a subscription; refuse an account's second monitor of all services."""
     asked = dict(call.params[f"Anomaly{noun}"])
     if noun == "Subscription":
         _known(call, "Monitor", asked["MonitorArnList"])
-        channels = {one["Type"] for one in asked["Subscribers"]}
+        channels = {subscriber["Type"] for subscriber in asked["Subscribers"]}
         if asked["Frequency"] == "IMMEDIATE" and channels != {"SNS"}:
             raise rejected("Immediate frequency supports SNS subscribers only.")
     elif asked.get("MonitorDimension") == "SERVICE" and any(
-        one.get("MonitorDimension") == "SERVICE" for one in _kept(call, noun).values()
+        monitor.get("MonitorDimension") == "SERVICE" for monitor in _kept(call, noun).values()
     ):
         raise rejected("Limit exceeded on dimensional spend monitor creation")
     arn = f"arn:{call.partition}:ce::{call.account}:anomaly{noun.lower()}/{uuid.uuid4()}"

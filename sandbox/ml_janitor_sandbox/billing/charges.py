@@ -70,12 +70,12 @@ class Charge:
             if "amortized_usd" in members:
                 members["amortized"] = Decimal(str(members.pop("amortized_usd"))) / quantity
         members |= {name: Decimal(str(members[name])) for name in ("hourly", "price")}
-        if unknown := set(members) - {one.name for one in fields(cls)}:
+        if unknown := set(members) - {member.name for member in fields(cls)}:
             raise ValueError(f"a charge has no {', '.join(sorted(unknown))}")
         return cls(**members)
 
     def quantity(self, start: dt.datetime, end: dt.datetime, now: dt.datetime) -> Decimal:
-        """The units of [*start*, *end*) that are visible at *now*."""
+        """Return the units of [*start*, *end*) that are visible at *now*."""
         since, until = self.visible(now)
         seconds = (min(end, until) - max(start, since)).total_seconds()
         return self.hourly * Decimal(seconds) / 3600 if seconds > 0 else Decimal(0)
@@ -89,7 +89,7 @@ class Charge:
 
     def members(self) -> dict[str, Any]:
         """As JSON, in the words of `declared`."""
-        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        values = {member.name: getattr(self, member.name) for member in fields(self)}
         return {name: _plain(value) for name, value in values.items() if value is not None}
 
 
@@ -100,14 +100,14 @@ def _plain(value: Any) -> Any:
 
 
 def whole(moment: dt.datetime) -> dt.datetime:
-    """The beginning of that hour."""
+    """Return the beginning of that hour."""
     return moment.replace(minute=0, second=0, microsecond=0)
 
 
 @dataclass(slots=True)
 class Bill:
     """
-    What one account is charged, and how its Cost Explorer is set up.
+    The charges of one account, and the settings of its Cost Explorer.
 
     *active* are its cost allocation tags and since when: they show on what is used from then on. *since* is
     when its data begins, *page* how many groups a page holds. *members* are accounts that it pays for.
@@ -159,7 +159,7 @@ class Bill:
             )
 
     def cut(self, charge: Charge) -> Iterator[Charge]:
-        """The charge in parts, during each of which a tag is either active or not."""
+        """Cut the charge into parts, during each of which a tag is either active or not."""
         for since in sorted(self.active.values()):
             if charge.start < since and (charge.end is None or since < charge.end):
                 yield replace(charge, end=since)
@@ -184,24 +184,24 @@ def payer(account: str) -> str:
     """Who pays for *account*: the management account of its organization, or itself."""
     if managed := organizations_backends.master_accounts.get(account):
         return str(managed[0])
-    return next((one for one, _, own in state.every(Bill) if account in own.members), account)
+    return next((paying for paying, _, own in state.every(Bill) if account in own.members), account)
 
 
 def paid_for(account: str) -> dict[str, str]:
-    """The accounts that *account* pays for, itself among them, and what they are called."""
+    """Map the accounts that *account* pays for, itself among them, to their names."""
     organization = organizations_backends[account]["aws"]
-    members = {one.id: one.name for one in organization.accounts} if organization.org else {}
+    members = {member.id: member.name for member in organization.accounts} if organization.org else {}
     return {account: "demo", **dict.fromkeys(bill(account).members, ""), **members}
 
 
 def shown(account: str) -> Bill:
-    """The bill of *account* as its Cost Explorer has it: cost allocation tags are its payer's to activate."""
+    """Return the bill as the account's Cost Explorer has it: its payer activates the cost allocation tags."""
     own, paying = bill(account), payer(account)
     return own if paying == account else replace(own, active=bill(paying).active)
 
 
 def opened(call: Call) -> Bill:
-    """The same, if the account has a Cost Explorer."""
+    """Return the bill as the caller's Cost Explorer has it; refuse an account without Cost Explorer."""
     own = shown(call.account)
     if not own.enabled:
         raise AwsError("AccessDeniedException", "User not enabled for cost explorer access")
@@ -210,9 +210,9 @@ def opened(call: Call) -> Bill:
 
 def seed(account: str, charges: list[dict[str, Any]]) -> None:
     """Charge an account by hand: see `Charge.declared`."""
-    bill(account).charges += [Charge.declared({"account": account} | one) for one in charges]
+    bill(account).charges += [Charge.declared({"account": account} | charge) for charge in charges]
 
 
 def bill(account: str) -> Bill:
-    """That of one account, over all regions."""
+    """Return the bill of one account, over all regions."""
     return state.at(Bill, account, "")

@@ -49,7 +49,7 @@ type Period = tuple[dt.datetime, dt.datetime]
 
 @dataclass(slots=True)
 class Cell:
-    """What one group was charged in one period; None is the group of a period in which nothing was used."""
+    """The charges of one group in one period; the group is None in a period in which nothing was used."""
 
     group: tuple[str, ...] | None = None
     cost: Decimal = Decimal(0)
@@ -72,7 +72,7 @@ def _amount(value: Decimal, unit: str) -> dict[str, str]:
 
 
 def get_cost_and_usage(call: Call) -> dict[str, Any]:
-    """Sums of metrics by period, in total or by group; `Total` is empty with groups."""
+    """Return sums of metrics by period, in total or by group; `Total` is empty with groups."""
     params, own = call.params, opened(call)
     granularity, metrics = params.get("Granularity", ""), params.get("Metrics") or []
     if granularity not in FORMATS:
@@ -99,7 +99,7 @@ def get_cost_and_usage(call: Call) -> dict[str, Any]:
             | _result(some, metrics, grouped=bool(asked))
             for at, some in cells.items()
         ],
-        "DimensionValueAttributes": _attributes(call, asked, [one for _, one in page]),
+        "DimensionValueAttributes": _attributes(call, asked, [cell for _, cell in page]),
     }
     return answer | ({"GroupDefinitions": asked} if asked else {}) | more
 
@@ -107,10 +107,10 @@ def get_cost_and_usage(call: Call) -> dict[str, Any]:
 def _attributes(
     call: Call, asked: Sequence[Mapping[str, str]], cells: Sequence[Cell]
 ) -> list[dict[str, Any]]:
-    """What linked accounts are called, where the answer is by them."""
+    """Describe the linked accounts by their names, where the answer is grouped by them."""
     names, found = paid_for(call.account), dict[str, dict[str, str]]()
-    for number, one in enumerate(asked):
-        if one["Key"] == "LINKED_ACCOUNT":
+    for number, grouping in enumerate(asked):
+        if grouping["Key"] == "LINKED_ACCOUNT":
             values = {cell.group[number] for cell in cells if cell.group is not None}
             found = {value: {"description": names.get(value, "")} for value in sorted(values)}
     return [{"Value": value, "Attributes": attributes} for value, attributes in found.items()]
@@ -119,7 +119,7 @@ def _attributes(
 def _charges(call: Call, own: Bill) -> list[Charge]:
     """All that the filter leaves."""
     wanted = expressions.matching(own, call.params.get("Filter"))
-    return [one for one in meters.charges(call.account) if wanted(one)]
+    return [charge for charge in meters.charges(call.account) if wanted(charge)]
 
 
 def _read_times(params: Mapping[str, Any], granularity: str) -> Period:
@@ -173,7 +173,7 @@ def _periods(start: dt.datetime, end: dt.datetime, granularity: str) -> Iterator
 
 
 def _cells(charges: Sequence[Charge], keys: Sequence[expressions.Key], at: Period) -> list[Cell]:
-    """What was used in a period by group, in the order of the keys; one cell of nothing if nothing was."""
+    """Sum what was used in a period by group, in the order of the keys; one empty cell if nothing was."""
     found: dict[tuple[str, ...], Cell] = {}
     for charge in charges:
         if quantity := charge.quantity(*at, clock.now()):
@@ -195,7 +195,7 @@ def _spelled(at: Period, granularity: str) -> dict[str, str]:
 def _result(cells: Sequence[Cell], metrics: Sequence[str], *, grouped: bool) -> dict[str, Any]:
     if not grouped:
         return {"Total": cells[0].amounts(metrics), "Groups": []}
-    used = [(one.group, one.amounts(metrics)) for one in cells if one.group is not None]
+    used = [(cell.group, cell.amounts(metrics)) for cell in cells if cell.group is not None]
     return {"Total": {}, "Groups": [{"Keys": list(group), "Metrics": amounts} for group, amounts in used]}
 
 
@@ -203,10 +203,10 @@ def _result(cells: Sequence[Cell], metrics: Sequence[str], *, grouped: bool) -> 
 
 
 def _used(call: Call) -> tuple[Bill, list[Charge]]:
-    """The bill, and its charges in the period that is asked about."""
+    """Return the bill, and its charges in the period of the request."""
     own = opened(call)
     at = _times(own, call.params)
-    return own, [one for one in _charges(call, own) if one.quantity(*at, clock.now())]
+    return own, [charge for charge in _charges(call, own) if charge.quantity(*at, clock.now())]
 
 
 def _listed(call: Call, values: set[str], size: int) -> tuple[list[str], dict[str, Any]]:
@@ -217,10 +217,10 @@ def _listed(call: Call, values: set[str], size: int) -> tuple[list[str], dict[st
 
 
 def get_dimension_values(call: Call) -> dict[str, Any]:
-    """The values of a dimension that were charged for in a period."""
+    """List the values of a dimension that were charged for in a period."""
     own, charges = _used(call)
     read = expressions.dimension(call.params.get("Dimension", ""))
-    page, more = _listed(call, {read(one) for one in charges}, own.page)
+    page, more = _listed(call, {read(charge) for charge in charges}, own.page)
     names = paid_for(call.account) if call.params["Dimension"] == "LINKED_ACCOUNT" else {}
     values = [
         {"Value": value, "Attributes": {"description": names.get(value, "")} if names else {}}
@@ -230,18 +230,18 @@ def get_dimension_values(call: Call) -> dict[str, Any]:
 
 
 def get_tags(call: Call) -> dict[str, Any]:
-    """The keys of active tags, or the values of one; an empty one stands for what is untagged."""
+    """List the keys of active tags, or the values of one key; an empty value stands for what is untagged."""
     own, charges = _used(call)
     if key := call.params.get("TagKey"):
-        values = {expressions.tag(own, one, key) for one in charges} if key in own.active else set()
+        values = {expressions.tag(own, charge, key) for charge in charges} if key in own.active else set()
     else:
-        values = {key for one in charges for key in one.tags if expressions.tag(own, one, key)}
+        values = {key for charge in charges for key in charge.tags if expressions.tag(own, charge, key)}
     page, more = _listed(call, values, own.page)
     return {"Tags": page, **more}
 
 
 def get_cost_forecast(call: Call) -> dict[str, Any]:
-    """The mean of the last thirty days, and how far it may be off; none for an account that is younger."""
+    """Return the mean of the last thirty days and its margin of error; refuse a younger account."""
     own, params = opened(call), call.params
     granularity = params.get("Granularity", "")
     if granularity not in {"DAILY", "MONTHLY"} or not str(params.get("Metric")).endswith("_COST"):
@@ -256,7 +256,8 @@ def get_cost_forecast(call: Call) -> dict[str, Any]:
     charges = _charges(call, own)
     days = [(today - number * DAY, today - (number - 1) * DAY) for number in range(HISTORY, 0, -1)]
     costs = [
-        sum((one.price * one.quantity(*day, clock.now()) for one in charges), Decimal(0)) for day in days
+        sum((charge.price * charge.quantity(*day, clock.now()) for charge in charges), Decimal(0))
+        for day in days
     ]
     young = own.since is not None and own.since > days[0][0]
     if young or not costs[0]:

@@ -23,7 +23,7 @@ class Hub:
 
 
 def hub(account: str) -> Hub:
-    """That of *account*."""
+    """Return the Cost Optimization Hub of *account*."""
     return state.at(Hub, account, "")
 
 
@@ -35,7 +35,7 @@ def seed(account: str, items: list[dict[str, Any]], deduped: float) -> None:
 
 def _matching(call: Call) -> list[dict[str, Any]]:
     """
-    What the filter of *call* leaves.
+    List the recommendations that pass the filter of *call*.
 
     With what code AWS refuses an account that is not enrolled is in no document; nothing depends on it.
     """
@@ -43,7 +43,7 @@ def _matching(call: Call) -> list[dict[str, Any]]:
     if not own.enrolled:
         raise AwsError("AccessDeniedException", "The account is not enrolled in Cost Optimization Hub.")
     types = call.params.get("filter", {}).get("resourceTypes")
-    return [one for one in own.items if types is None or one["currentResourceType"] in types]
+    return [item for item in own.items if types is None or item["currentResourceType"] in types]
 
 
 def _list(call: Call) -> dict[str, Any]:

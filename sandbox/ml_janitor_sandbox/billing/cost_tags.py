@@ -14,7 +14,7 @@ from ml_janitor_sandbox.patches import AwsError, Call, rejected
 
 def _opened_to_payers(call: Call, wanted: str) -> Bill:
     """
-    The same for what a management account alone may do; a member is refused.
+    Return the bill to a management account; refuse a member.
 
     With these words: https://github.com/aws/aws-parallelcluster-ui/issues/242, and
     https://github.com/2i2c-org/infrastructure/pull/4932 for a change.
@@ -44,7 +44,7 @@ def _list(call: Call) -> dict[str, Any]:
         found.append(about)
     kept = {name: call.params[name] for name in ("Status", "Type") if name in call.params}.items()
     keys = call.params.get("TagKeys") or ()
-    found = [one for one in found if kept <= one.items() and (not keys or one["TagKey"] in keys)]
+    found = [tag for tag in found if kept <= tag.items() and (not keys or tag["TagKey"] in keys)]
     size = int(call.params.get("MaxResults") or 100)
     page, more = cut(call, found, size, invalid="InvalidNextTokenException")
     return {"CostAllocationTags": page, **more}
@@ -58,12 +58,12 @@ def _update(call: Call) -> dict[str, Any]:
         raise rejected("At most 20 tags can be updated at once.")
     known = {key for charge in meters.charges(call.account) for key in charge.tags}
     errors = []
-    for one in asked:
-        key = one["TagKey"]
+    for change in asked:
+        key = change["TagKey"]
         if key not in known:
             problem = {"Code": "TagKeysNotFoundException", "Message": "Tag keys not found"}
             errors.append({"TagKey": key} | problem)
-        elif one["Status"] == "Active":
+        elif change["Status"] == "Active":
             own.active.setdefault(key, clock.now() + dt.timedelta(days=1))
         else:
             own.active.pop(key, None)

@@ -17,28 +17,30 @@ MATCH_OPTIONS = {"EQUALS", "ABSENT", "CASE_SENSITIVE", "CASE_INSENSITIVE"}
 """Those of GetCostAndUsage; the others are for cost categories and anomalies."""
 NONE = "NoInstanceType"
 DIMENSIONS: Mapping[str, Key] = {
-    "INSTANCE_TYPE": lambda one: (
-        "".join(one.usage_type.rpartition("ml.")[1:]) if "ml." in one.usage_type else NONE
+    "INSTANCE_TYPE": lambda charge: (
+        "".join(charge.usage_type.rpartition("ml.")[1:]) if "ml." in charge.usage_type else NONE
     ),
-    "LINKED_ACCOUNT": lambda one: one.account,
-    "OPERATION": lambda one: one.operation,
-    "PURCHASE_TYPE": lambda one: "Spot Instances" if "TrSpt" in one.usage_type else "On Demand Instances",
-    "RECORD_TYPE": lambda one: one.record_type,
-    "REGION": lambda one: one.region,
-    "SERVICE": lambda one: one.service,
-    "USAGE_TYPE": lambda one: one.usage_type,
+    "LINKED_ACCOUNT": lambda charge: charge.account,
+    "OPERATION": lambda charge: charge.operation,
+    "PURCHASE_TYPE": lambda charge: (
+        "Spot Instances" if "TrSpt" in charge.usage_type else "On Demand Instances"
+    ),
+    "RECORD_TYPE": lambda charge: charge.record_type,
+    "REGION": lambda charge: charge.region,
+    "SERVICE": lambda charge: charge.service,
+    "USAGE_TYPE": lambda charge: charge.usage_type,
 }
 NOT_GROUPED = {"PAYER_ACCOUNT", "SERVICE_CODE", "USAGE_TYPE_GROUP"}
 
 
 def tag(own: Bill, charge: Charge, key: str) -> str:
-    """A cost allocation tag's value; empty for what was used before it was activated."""
+    """Return a cost allocation tag's value; empty for what was used before the tag was activated."""
     since = own.active.get(key)
     return charge.tags.get(key, "") if since is not None and charge.start >= since else ""
 
 
 def matching(own: Bill, given: Mapping[str, Any] | None) -> Matches:
-    """Whether a charge passes a filter, which has exactly one root."""
+    """Return a test of whether a charge passes a filter, which has exactly one root."""
     if not given:
         return lambda _: True
     if len(given) != 1 or set(given) - set(PARTS):
@@ -48,9 +50,9 @@ def matching(own: Bill, given: Mapping[str, Any] | None) -> Matches:
         case "And" | "Or":
             if len(inner) < 2:
                 raise rejected(f"Expression {part} needs at least two operands")
-            all_of = [matching(own, one) for one in inner]
+            all_of = [matching(own, part) for part in inner]
             needed = all if part == "And" else any
-            return lambda charge: needed(one(charge) for one in all_of)
+            return lambda charge: needed(matches(charge) for matches in all_of)
         case "Not":
             negated = matching(own, inner)
             return lambda charge: not negated(charge)
@@ -82,7 +84,7 @@ def _one(own: Bill, part: str, inner: Mapping[str, Any]) -> Matches:
 
 
 def dimension(key: str) -> Key:
-    """How a charge is read by a dimension."""
+    """Return a function that reads a dimension of a charge."""
     if key not in DIMENSIONS:
         known: Any = model.service("ce").shape_for("Dimension")
         if key in known.enum:
@@ -92,10 +94,10 @@ def dimension(key: str) -> Key:
 
 
 def groups(own: Bill, asked: list[Mapping[str, str]]) -> list[Key]:
-    """How a charge is read by each of the groupings."""
+    """Return a function for each grouping, which reads the group of a charge."""
     if len(asked) > 2:
         raise rejected("Number of GroupBy definitions must be at most 2")
-    return [_group(own, one["Type"], one["Key"]) for one in asked]
+    return [_group(own, grouping["Type"], grouping["Key"]) for grouping in asked]
 
 
 def _group(own: Bill, kind: str, key: str) -> Key:

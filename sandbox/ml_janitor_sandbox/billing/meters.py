@@ -64,7 +64,7 @@ def _move(until: dt.datetime) -> None:
 
 
 def _next_change() -> dt.datetime | None:
-    coming = [one.coming_at() for _, _, one in state.every(SageMakerStore)]
+    coming = [store.coming_at() for _, _, store in state.every(SageMakerStore)]
     return min((at for at in coming if at is not None), default=None)
 
 
@@ -74,7 +74,7 @@ def observe() -> None:
         own, now = bill(account), clock.now()
         store.advance()
         seen: set[str] = set()
-        for resource in [one for noun in METERED for one in store.by_kind.get(noun, {}).values()]:
+        for resource in [resource for noun in METERED for resource in store.by_kind.get(noun, {}).values()]:
             if used := tuple(_used(resource, store)):
                 seen.add(resource.arn)
                 what = *used, *resource.tags.items()
@@ -121,11 +121,11 @@ def _storage(
 
 
 def charges(account: str) -> Iterator[Charge]:
-    """The whole bill of an account and of those it pays for, as of now."""
+    """List the whole bill of an account and of those it pays for, as of now."""
     with state.LOCK:
         observe()
         own, paid = shown(account), paid_for(account)
-        found = [charge for one in paid for charge in bill(one).all(one)]
+        found = [charge for member in paid for charge in bill(member).all(member)]
         for owner, _, store in list(state.every(SageMakerStore)):
             if owner in paid:
                 found += _jobs(store)
@@ -134,7 +134,7 @@ def charges(account: str) -> Iterator[Charge]:
 
 
 def _used(resource: Resource, store: SageMakerStore) -> Iterator[Used]:
-    """What a resource uses now, and goes on to use."""
+    """List what a resource uses now, and goes on to use."""
     members = resource.members
     match resource.kind.noun:
         case "Endpoint" if resource.status in SERVING:
@@ -157,7 +157,9 @@ def _hosts(members: dict[str, Any], store: SageMakerStore) -> Iterator[Used]:
         return
     word = "AsyncInf" if "AsyncInferenceConfig" in members else "Host"
     for part in ("ProductionVariants", "ShadowProductionVariants"):
-        types = {one["VariantName"]: one.get("InstanceType") for one in config.members.get(part, ())}
+        types = {
+            variant["VariantName"]: variant.get("InstanceType") for variant in config.members.get(part, ())
+        }
         for variant in members.get(part, ()):
             count = variant.get("CurrentInstanceCount", 0)
             if (instance := types.get(variant["VariantName"])) and count:
@@ -166,7 +168,7 @@ def _hosts(members: dict[str, Any], store: SageMakerStore) -> Iterator[Used]:
 
 def _jobs(store: SageMakerStore) -> Iterator[Charge]:
     store.advance()
-    for job in [one for noun in JOBS for one in store.by_kind.get(noun, {}).values()]:
+    for job in [job for noun in JOBS for job in store.by_kind.get(noun, {}).values()]:
         word, stem, where = JOBS[job.kind.noun]
         if (start := job.members.get(f"{stem}StartTime")) is None:
             continue
@@ -222,7 +224,7 @@ def _charges(
 
 @cache
 def price_of(usage: str, region: str) -> tuple[Decimal, str]:
-    """The list price of a usage type without its region, and its unit; 0 for a type that no list has."""
+    """Return a usage type's list price without the region, and its unit; 0 for a type that no list has."""
     word, _, what = usage.partition(":")
     if listed := PRICES["SageMaker"].get(what):
         return Decimal(str(listed)), "GB-Mo" if "Volume" in what else "Hrs"

@@ -43,7 +43,7 @@ def history() -> Plan:
         row.plan(plan)
     studio.plan_profiles(plan)
     others = (table for table in TABLES.values() if table is not storage.BUCKETS)
-    charges = [one for one in PAYMENTS if one not in TRANSFERS]
+    charges = [payment for payment in PAYMENTS if payment not in TRANSFERS]
     for table in (*others, storage.DATASETS, LEFTOVERS, charges):
         for row in table:
             row.plan(plan)
@@ -53,7 +53,7 @@ def history() -> Plan:
 @dataclass(frozen=True, slots=True)
 class Known:
     """
-    What is true of a resource, and *why*, for the *detector* that should find it out.
+    A resource with its true state, and *why*, for the *detector* that should find it.
 
     *confidence* is what the available signals allow for waste: "proven" or "likely".
     """
@@ -83,5 +83,7 @@ WASTE = (
     ),
     *(Known(DETECTOR, arn, name, why, "proven") for arn, name, why in untagged(history())),
 )
-LOOKALIKES = tuple(Known(one, row.arn, row.name, row.lookalike) for one, row in _ROWS if row.lookalike)
-UNKNOWN = tuple(Known(one, row.arn, row.name, row.unknown) for one, row in _ROWS if row.unknown)
+LOOKALIKES = tuple(
+    Known(detector, row.arn, row.name, row.lookalike) for detector, row in _ROWS if row.lookalike
+)
+UNKNOWN = tuple(Known(detector, row.arn, row.name, row.unknown) for detector, row in _ROWS if row.unknown)

@@ -1,4 +1,4 @@
-"""What the company pays for besides what its resources are charged for: transfer, storage, logs, clusters."""
+"""The company's payments besides the charges of its resources: transfer, storage, logs, clusters."""
 
 from __future__ import annotations
 
@@ -95,4 +95,4 @@ class Transfer(Payment):
 
 
 PAYMENTS = load("charges.toml", Payment, transfer=Transfer)
-TRANSFERS = tuple(one for one in PAYMENTS if isinstance(one, Transfer))
+TRANSFERS = tuple(payment for payment in PAYMENTS if isinstance(payment, Transfer))

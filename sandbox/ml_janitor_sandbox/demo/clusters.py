@@ -15,7 +15,7 @@ CHECK = timedelta(minutes=5)
 """How often EMR looks whether a cluster works."""
 NUMBERS = {
     name: number
-    for number, name in enumerate((one for one in read("clusters.toml")["clusters"] if one != "*"), 1)
+    for number, name in enumerate((name for name in read("clusters.toml")["clusters"] if name != "*"), 1)
 }
 """Clusters are numbered as they are made: the first of all is j-0000000000001."""
 

@@ -35,7 +35,7 @@ class Variant(Traffic):
 
     @property
     def runs(self) -> bool:
-        """Whether there is an instance now."""
+        """Tell whether there is an instance now."""
         return self.instance is not None and not self.scaled_to_zero
 
     def configuration(self) -> dict[str, Any]:
@@ -126,7 +126,7 @@ class Endpoint(Row):
         )
         names = {"EndpointName": self.name, "EndpointConfigName": config}
         plan.call(at, by, f"sagemaker.{operation}", **names, **params)
-        if asleep := [one.name for one in self.variants if one.scaled_to_zero]:
+        if asleep := [variant.name for variant in self.variants if variant.scaled_to_zero]:
             capacities = [{"VariantName": name, "DesiredInstanceCount": 0} for name in asleep]
             plan.call(
                 at,

@@ -1,4 +1,4 @@
-"""What accounts learn of one another from Organizations, and of the regions that are enabled for them."""
+"""Answers of Organizations about accounts, and about the regions that are enabled for them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ OF_PARTITION = {"aws-cn": "cn-", "aws-us-gov": "us-gov-"}
 
 
 def organization_of(account: str) -> OrganizationsBackend | None:
-    """The organization that an account is in, as its management account has it."""
+    """Return the organization that an account is in, as its management account has it."""
     own = organizations_backends[account]["aws"]
     if own.org is None and (managed := organizations_backends.master_accounts.get(account)):
         own = organizations_backends[managed[0]][managed[1]]
@@ -24,19 +24,19 @@ def organization_of(account: str) -> OrganizationsBackend | None:
 
 
 def organization_id(account: str) -> str:
-    """The id of the organization that an account is in, or nothing."""
+    """Return the id of the organization that an account is in, or nothing."""
     found = organization_of(account)
     return found.org.id if found and found.org else ""
 
 
 def asked_by_its_administrator(call: Call) -> OrganizationsBackend:
-    """The organization, if the caller may list it: the management account, or a delegated administrator."""
+    """Return the organization to its management account or a delegated administrator; refuse others."""
     found = organization_of(call.account)
     if found is None:
         raise AwsError(
             "AWSOrganizationsNotInUseException", "Your account is not a member of an organization."
         )
-    if call.account not in {found.account_id, *(one.account.id for one in found.admins)}:
+    if call.account not in {found.account_id, *(admin.account.id for admin in found.admins)}:
         raise AwsError("AccessDeniedException", "You don't have permissions to access this resource.")
     return found
 
@@ -44,27 +44,31 @@ def asked_by_its_administrator(call: Call) -> OrganizationsBackend:
 @serves("organizations", "ListAccounts")
 def list_accounts(call: Call) -> dict[str, Any]:
     """Every account, suspended ones among them."""
-    return _page(call, "Accounts", [one.describe() for one in asked_by_its_administrator(call).accounts])
+    return _page(
+        call, "Accounts", [account.describe() for account in asked_by_its_administrator(call).accounts]
+    )
 
 
 @serves("organizations", "ListAccountsForParent")
 def list_accounts_for_parent(call: Call) -> dict[str, Any]:
-    """The accounts right below a unit or the root; not those in the units below it."""
+    """List the accounts right below a unit or the root; not those in the units below it."""
     found, parent = asked_by_its_administrator(call), _parent(call)
-    return _page(call, "Accounts", [one.describe() for one in found.accounts if one.parent_id == parent])
+    return _page(
+        call, "Accounts", [account.describe() for account in found.accounts if account.parent_id == parent]
+    )
 
 
 @serves("organizations", "ListOrganizationalUnitsForParent")
 def list_units_for_parent(call: Call) -> dict[str, Any]:
-    """The units right below a unit or the root."""
+    """List the units right below a unit or the root."""
     found, parent = asked_by_its_administrator(call), _parent(call)
-    units = [one.describe()["OrganizationalUnit"] for one in found.ou if one.parent_id == parent]
+    units = [unit.describe()["OrganizationalUnit"] for unit in found.ou if unit.parent_id == parent]
     return _page(call, "OrganizationalUnits", units)
 
 
 def _parent(call: Call) -> str:
     wanted = str(call.params["ParentId"])
-    if all(one.id != wanted for one in asked_by_its_administrator(call).ou):
+    if all(unit.id != wanted for unit in asked_by_its_administrator(call).ou):
         raise AwsError("ParentNotFoundException", "You specified parent that doesn't exist.")
     return wanted
 
@@ -82,9 +86,13 @@ def describe_regions(call: Call) -> dict[str, Any]:
 
     start = OF_PARTITION.get(call.partition)
     listed = [
-        {"RegionName": one.name, "Endpoint": one.endpoint, "OptInStatus": one.opt_in_status}
-        for one in RegionsAndZonesBackend.regions
-        if (one.name.startswith(start) if start else not one.name.startswith(tuple(OF_PARTITION.values())))
-        and (call.params.get("AllRegions") or one.opt_in_status != "not-opted-in")
+        {"RegionName": region.name, "Endpoint": region.endpoint, "OptInStatus": region.opt_in_status}
+        for region in RegionsAndZonesBackend.regions
+        if (
+            region.name.startswith(start)
+            if start
+            else not region.name.startswith(tuple(OF_PARTITION.values()))
+        )
+        and (call.params.get("AllRegions") or region.opt_in_status != "not-opted-in")
     ]
     return {"Regions": listed}

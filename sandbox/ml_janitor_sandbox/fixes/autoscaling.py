@@ -42,7 +42,7 @@ COMPONENT = "sagemaker:inference-component:"
 
 @serves("application-autoscaling", "RegisterScalableTarget")
 def register(call: Call) -> dict[str, Any]:
-    """A new one needs both capacities; an old one keeps what is not named."""
+    """Register a target: a new one needs both capacities; an old one keeps what is not named."""
     params, where = call.params, where_of(call)
     _check_resource(call, where)
     given = {
@@ -92,7 +92,7 @@ def _scale_out(call: Call, where: Where, target: Target) -> None:
         return
     _, name, _, variant = where[1].split("/")
     endpoint = resources(call, KINDS["endpoints"])[name]
-    now = next(one for one in endpoint.members["ProductionVariants"] if one["VariantName"] == variant)
+    now = next(item for item in endpoint.members["ProductionVariants"] if item["VariantName"] == variant)
     if endpoint.status == "Creating" or now.get("DesiredInstanceCount", least) >= least:
         return
     activity: dict[str, Any] = {
@@ -140,7 +140,7 @@ def _check_resource(call: Call, where: Where) -> None:
 
 
 def _variants(members: dict[str, Any]) -> set[str]:
-    return {one["VariantName"] for one in members.get("ProductionVariants", ())}
+    return {item["VariantName"] for item in members.get("ProductionVariants", ())}
 
 
 @serves("application-autoscaling", "DescribeScalableTargets")
@@ -156,11 +156,11 @@ def describe_activities(call: Call) -> dict[str, Any]:
     """By resource and dimension: those of the previous six weeks that have ended."""
     resource, now = call.params.get("ResourceId"), clock.now()
     found = [
-        one
+        activity
         for where, target in within(call)
         if resource in (None, where[1])
-        for one in target.activities
-        if now - dt.timedelta(weeks=6) <= one["StartTime"] and one["EndTime"] <= now
+        for activity in target.activities
+        if now - dt.timedelta(weeks=6) <= activity["StartTime"] and activity["EndTime"] <= now
     ]
     return page(call, "ScalingActivities", found, named=resource is not None)
 
@@ -180,13 +180,13 @@ def deregister(call: Call) -> None:
 
 @serves("application-autoscaling", "ListTagsForResource")
 def list_tags(call: Call) -> dict[str, Any]:
-    """Of a target; policies and actions have none."""
+    """List the tags of a target; policies and actions have none."""
     return {"Tags": dict(_by_arn(call).tags)}
 
 
 @serves("application-autoscaling", "TagResource")
 def tag(call: Call) -> None:
-    """A key that is there already gets the new value."""
+    """Add tags; a key that is there already gets the new value."""
     _by_arn(call).tags |= call.params["Tags"]
 
 
@@ -267,11 +267,11 @@ def _serve(
     def describe(call: Call) -> dict[str, Any]:
         resource, names = call.params.get("ResourceId"), set(call.params.get(f"{name}s") or ())
         found = [
-            one
+            item
             for where, target in within(call)
             if resource in (None, where[1])
-            for one in hanging(target).values()
-            if not names or one[name] in names
+            for item in hanging(target).values()
+            if not names or item[name] in names
         ]
         return page(call, plural, found, named=resource is not None)
 

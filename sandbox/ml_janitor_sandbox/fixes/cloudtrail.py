@@ -50,7 +50,7 @@ def lookup_events(call: Call) -> dict[str, Any]:
 def _matches(event: dict[str, Any], wanted: dict[str, str]) -> bool:
     key, value = wanted["AttributeKey"], wanted["AttributeValue"]
     if key in ("ResourceName", "ResourceType"):
-        return any(one.get(key) == value for one in event["Resources"])
+        return any(resource.get(key) == value for resource in event["Resources"])
     return str(event.get(key)) == value
 
 
@@ -95,7 +95,7 @@ def _detail(event: dict[str, Any], region: str) -> dict[str, Any]:
 
 
 def noted(call: str) -> bool:
-    """Whether "service:Operation" is recorded by itself."""
+    """Tell whether "service:Operation" is recorded by itself."""
     return call.startswith(NOTED)
 
 

@@ -41,7 +41,7 @@ LISTED_PER_PAGE = 500
 
 @serves("cloudwatch", "PutMetricData")
 def put_metric_data(call: Call) -> None:
-    """Accepts any time and the AWS/ namespaces, for seeding: AWS takes two weeks and refuses AWS/."""
+    """Accept any time and the AWS/ namespaces, for seeding: AWS takes two weeks and refuses AWS/."""
     metrics = state.of(Metrics, call)
     for datum in call.params.get("MetricData") or []:
         identity = Identity.of(call.params["Namespace"], datum["MetricName"], datum.get("Dimensions"))
@@ -106,7 +106,7 @@ def list_metrics(call: Call) -> dict[str, Any]:
         if _listed(identity, params)
     ]
     page, more = cut(call, wanted, LISTED_PER_PAGE, invalid="InvalidNextToken")
-    return {"Metrics": [_spelled(one) for one in page]} | more
+    return {"Metrics": [_spelled(identity) for identity in page]} | more
 
 
 def _spelled(identity: Identity) -> dict[str, Any]:
@@ -115,15 +115,15 @@ def _spelled(identity: Identity) -> dict[str, Any]:
 
 
 def _listed(identity: Identity, params: dict[str, Any]) -> bool:
-    """A filter may name some of the dimensions, with or without their values."""
+    """Tell whether a filter lists a metric; it may name some dimensions, with or without their values."""
     if params.get("Namespace") not in (None, identity.namespace):
         return False
     if params.get("MetricName") not in (None, identity.name):
         return False
     has = dict(identity.dimensions)
     return all(
-        one["Name"] in has and one.get("Value") in (None, has[one["Name"]])
-        for one in params.get("Dimensions") or ()
+        dimension["Name"] in has and dimension.get("Value") in (None, has[dimension["Name"]])
+        for dimension in params.get("Dimensions") or ()
     )
 
 
@@ -134,16 +134,16 @@ def seed(account: str, region: str, namespace: str, series: list[dict[str, Any]]
     leaves a gap.
     """
     metrics = state.at(Metrics, account, region)
-    for one in series:
-        pairs = frozenset((str(k), str(v)) for k, v in (one.get("dimensions") or {}).items())
-        start, step = clock.parse(one["start"]).timestamp(), float(one.get("step", HOUR))
-        unit = one.get("unit")
+    for metric in series:
+        pairs = frozenset((str(k), str(v)) for k, v in (metric.get("dimensions") or {}).items())
+        start, step = clock.parse(metric["start"]).timestamp(), float(metric.get("step", HOUR))
+        unit = metric.get("unit")
         points = [
             Point.single(at, float(value), unit)
-            for at, value in zip(itertools.count(start, step), one["values"], strict=False)
+            for at, value in zip(itertools.count(start, step), metric["values"], strict=False)
             if value is not None
         ]
-        metrics.publish(Identity(namespace, one["metric"], pairs), points)
+        metrics.publish(Identity(namespace, metric["metric"], pairs), points)
 
 
 # --- GetMetricData -------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ PLAIN = {"S": str, "N": str, "BOOL": bool, "NULL": bool}
 
 @replaces("moto.core.responses:method_names_from_class", was="9dbac89d082b")
 def method_names(responses: type) -> list[str]:
-    """The operations that moto has of a service: there are no new ones once requests come."""
+    """List the operations that moto has of a service: there are no new ones once requests come."""
     return _METHODS(responses)
 
 
@@ -51,7 +51,7 @@ def picked(self: serialize.AttributePicker, context: serialize.AttributePickerCo
 
 
 def _names(self: serialize.AttributePicker, context: serialize.AttributePickerContext) -> list[str] | None:
-    """The names of a member, kept with its shape; None if moto has to look for it itself."""
+    """Return the names of a member, kept with its shape; None if moto has to look for it itself."""
     shape: Any = context.shape
     if shape is None or self.alias_providers is not serialize.DEFAULT_ALIAS_PROVIDERS:
         return None
@@ -91,10 +91,10 @@ def listed(self: serialize.BaseJSONSerializer, serialized: Any, value: Any, shap
 
 def _numbers(values: list[Any], member: Any) -> list[Any] | None:
     """Plain numbers, or whole seconds in UTC; None for all else, which is moto's."""
-    if member.type_name == "double" and all(type(one) is float for one in values):
+    if member.type_name == "double" and all(type(value) is float for value in values):
         return values
     if member.type_name == "timestamp" and not member.serialization and all(map(_whole_second, values)):
-        return [int(one.timestamp()) for one in values]
+        return [int(value.timestamp()) for value in values]
     return None
 
 
@@ -103,7 +103,7 @@ def _whole_second(value: Any) -> bool:
 
 
 def _as_written(value: Any) -> bool:
-    """Whether a value of DynamoDB is made of plain dicts, lists, strings and truth values alone."""
+    """Tell whether a value of DynamoDB is made of plain dicts, lists, strings and truth values alone."""
     if type(value) is not dict or len(value) != 1:
         return False
     ((kind, held),) = value.items()
@@ -113,6 +113,6 @@ def _as_written(value: Any) -> bool:
         return (
             all(map(_as_written, held))
             if kind == "L"
-            else kind in ("SS", "NS") and all(type(one) is str for one in held)
+            else kind in ("SS", "NS") and all(type(value) is str for value in held)
         )
     return kind == "M" and type(held) is dict and all(map(_as_written, held.values()))

@@ -42,12 +42,12 @@ def describe_images(call: Call) -> dict[str, Any]:
     kept = backend("ecr", call.account, call.region)
     name, ids = call.params["repositoryName"], call.params.get("imageIds")
     found = kept.describe_images(name, call.params.get("registryId"), ids)
-    return _page(call, "imageDetails", [_details(one) for one in found], "imageIds")
+    return _page(call, "imageDetails", [_details(image) for image in found], "imageIds")
 
 
 @serves("ecr", "BatchGetImage")
 def batch_get_image(call: Call) -> dict[str, Any]:
-    """The manifests of at most a hundred images, and which were not found."""
+    """Return the manifests of at most a hundred images, and list those that were not found."""
     ids = call.params["imageIds"]
     if len(ids) > LARGEST_BATCH:
         raise wrong(f"imageIds must have at most {LARGEST_BATCH} entries.")
@@ -55,13 +55,13 @@ def batch_get_image(call: Call) -> dict[str, Any]:
     answer = kept.batch_get_image(call.params["repositoryName"], image_ids=ids)
     images = [
         {
-            "registryId": one.registry_id,
-            "repositoryName": one.repository_name,
-            "imageId": {"imageDigest": one.image_digest},
-            "imageManifest": one.image_manifest,
-            "imageManifestMediaType": one.image_manifest_media_type,
+            "registryId": image.registry_id,
+            "repositoryName": image.repository_name,
+            "imageId": {"imageDigest": image.image_digest},
+            "imageManifest": image.image_manifest,
+            "imageManifestMediaType": image.image_manifest_media_type,
         }
-        for one in answer["images"]
+        for image in answer["images"]
     ]
     return {"images": images, "failures": answer["failures"]}
 
@@ -75,14 +75,14 @@ def pushed(self: Any, *given: Any, **named: Any) -> None:
 
 @replaces("moto.ecr.models:Image._create_digest", was="2e036c6729a2")
 def create_digest(self: Any) -> None:
-    """Of the manifest's text, as the registry protocol has it: an index has one of its own."""
+    """Compute the digest of the manifest's text, as the registry protocol has it: an index has its own."""
     self._image_digest = "sha256:" + hashlib.sha256(self.image_manifest.encode()).hexdigest()
 
 
 def pulled(account: str, region: str, repository: str, digest: str, at: str) -> None:
     """Say that an image was last pulled then."""
     images = backend("ecr", account, region).repositories[repository].images
-    next(one for one in images if one.image_digest == digest).sandbox_pulled = clock.parse(at)
+    next(image for image in images if image.image_digest == digest).sandbox_pulled = clock.parse(at)
 
 
 def _details(image: Image) -> dict[str, Any]:

@@ -35,7 +35,7 @@ def _check_variant(call: Call, variant: dict[str, Any], where: str) -> None:
         get(call, MODEL, name)
     elif not call.params.get("ExecutionRoleArn"):
         raise rejected("An execution role is required when a production variant names no model.")
-    if not any(variant.get(one) for one in ("InstanceType", "InstancePools", "ServerlessConfig")):
+    if not any(variant.get(member) for member in ("InstanceType", "InstancePools", "ServerlessConfig")):
         raise rejected(f"{where} names neither an instance type, nor pools, nor a serverless config.")
 
 

@@ -47,7 +47,7 @@ def describe_endpoint(call: Call) -> dict[str, Any]:
 @serves("sagemaker", "CreateEndpoint")
 def create_endpoint(call: Call) -> dict[str, Any]:
     """
-    Creating for some minutes, and then in service; `/sandbox/state` sets any other status.
+    Create an endpoint: Creating for some minutes, then in service; `/sandbox/state` sets any other status.
 
     A name comes free again when the endpoint that had it is gone, and not while it is Deleting.
     """
@@ -58,7 +58,7 @@ def create_endpoint(call: Call) -> dict[str, Any]:
 
 
 def _deployed(call: Call, config: Resource, at: dt.datetime) -> dict[str, Any]:
-    """What an endpoint runs, and how many of each, when it comes up with a configuration."""
+    """Return the variants of an endpoint that comes up with a configuration, and the count of each."""
     members = {name: config.members[name] for name in FROM_CONFIG if name in config.members}
     for name in VARIANT_LISTS:
         if variants := config.members.get(name):
@@ -67,12 +67,12 @@ def _deployed(call: Call, config: Resource, at: dt.datetime) -> dict[str, Any]:
 
 
 def _images(call: Call, variant: dict[str, Any], at: dt.datetime) -> dict[str, Any]:
-    """The digest that each image of its model had when it was deployed."""
+    """Return the digest that each image of its model had when it was deployed."""
     model = resources(call, MODEL).get(variant.get("ModelName", ""))
     if model is None:
         return {}
     containers = [model.members.get("PrimaryContainer"), *(model.members.get("Containers") or ())]
-    images = [one["Image"] for one in containers if one and one.get("Image")]
+    images = [container["Image"] for container in containers if container and container.get("Image")]
     deployed = [
         {
             "SpecifiedImage": image,
@@ -112,7 +112,7 @@ def _summary(variant: dict[str, Any]) -> dict[str, Any]:
 @serves("sagemaker", "UpdateEndpoint")
 def update_endpoint(call: Call) -> dict[str, Any]:
     """
-    Updating for some minutes, and described as it was until the other configuration is deployed.
+    Update an endpoint, which is described as it was until the other configuration is deployed.
 
     "The describing endpoint only contains information about the current endpoint config" until then
     (aws-controllers-k8s/sagemaker-controller #7), but for the name of the other in PendingDeploymentSummary
@@ -123,11 +123,11 @@ def update_endpoint(call: Call) -> dict[str, Any]:
     config = get(call, CONFIG, call.params["EndpointConfigName"])
     _keep_scaled_types(call, endpoint, config)
 
-    def deployed(one: Resource, at: dt.datetime) -> None:
+    def deployed(resource: Resource, at: dt.datetime) -> None:
         for name in (*FROM_CONFIG, *VARIANT_LISTS, "PendingDeploymentSummary"):
-            one.members.pop(name, None)
-        one.members.update(_deployed(call, config, at), EndpointConfigName=config.name)
-        one.members.update(EndpointStatus="InService", LastModifiedTime=at)
+            resource.members.pop(name, None)
+        resource.members.update(_deployed(call, config, at), EndpointConfigName=config.name)
+        resource.members.update(EndpointStatus="InService", LastModifiedTime=at)
 
     pending = {"EndpointConfigName": config.name, "StartTime": clock.now()}
     endpoint.touch(EndpointStatus="Updating", PendingDeploymentSummary=pending)
@@ -147,12 +147,15 @@ def _keep_scaled_types(call: Call, endpoint: Resource, config: Resource) -> None
 
 
 def _types(config: Resource) -> dict[str, str | None]:
-    return {one["VariantName"]: one.get("InstanceType") for one in config.members["ProductionVariants"]}
+    return {
+        variant["VariantName"]: variant.get("InstanceType")
+        for variant in config.members["ProductionVariants"]
+    }
 
 
 @serves("sagemaker", "UpdateEndpointWeightsAndCapacities")
 def update_weights_and_capacities(call: Call) -> dict[str, Any]:
-    """What is desired changes at once, what there is when the endpoint has been Updating for a while."""
+    """Change the desired state at once, and the current state after Updating for a while."""
     endpoint = _changeable(call)
     reweigh(call, endpoint, call.params["DesiredWeightsAndCapacities"])
     return {"EndpointArn": endpoint.arn}
@@ -160,20 +163,20 @@ def update_weights_and_capacities(call: Call) -> dict[str, Any]:
 
 def reweigh(call: Call, endpoint: Resource, asked: list[dict[str, Any]]) -> None:
     """Make what is *asked* for the desired state of its variants, and in some minutes the current one."""
-    variants = {one["VariantName"]: one for one in endpoint.members.get("ProductionVariants", [])}
-    if strange := {one["VariantName"] for one in asked} - set(variants):
+    variants = {item["VariantName"]: item for item in endpoint.members.get("ProductionVariants", [])}
+    if strange := {item["VariantName"] for item in asked} - set(variants):
         raise rejected(f'The variant name(s) "{", ".join(sorted(strange))}" is/are not present.')
-    for one in asked:
-        variant = variants[one["VariantName"]]
-        variant |= {name: one[name] for name in ("DesiredWeight", "DesiredInstanceCount") if name in one}
-        if changed := one.get("ServerlessUpdateConfig"):
+    for item in asked:
+        variant = variants[item["VariantName"]]
+        variant |= {name: item[name] for name in ("DesiredWeight", "DesiredInstanceCount") if name in item}
+        if changed := item.get("ServerlessUpdateConfig"):
             variant["DesiredServerlessConfig"] = variant.get("DesiredServerlessConfig", {}) | changed
 
-    def arrived(one: Resource, at: dt.datetime) -> None:
-        for variant in one.members["ProductionVariants"]:
+    def arrived(resource: Resource, at: dt.datetime) -> None:
+        for variant in resource.members["ProductionVariants"]:
             wanted = {name: value for name, value in variant.items() if name.startswith("Desired")}
             variant |= {name.replace("Desired", "Current", 1): value for name, value in wanted.items()}
-        one.members.update(EndpointStatus="InService", LastModifiedTime=at)
+        resource.members.update(EndpointStatus="InService", LastModifiedTime=at)
 
     endpoint.touch(EndpointStatus="Updating")
     progress.later(call, endpoint, progress.takes("endpoint.update"), arrived)
@@ -182,7 +185,7 @@ def reweigh(call: Call, endpoint: Resource, asked: list[dict[str, Any]]) -> None
 @serves("sagemaker", "DeleteEndpoint")
 def delete_endpoint(call: Call) -> None:
     """
-    Deleting for a while; its configuration stays, and what scaled it does not.
+    Delete an endpoint after a while; its configuration stays, and what scaled it does not.
 
     Refused while inference components are on it, the ones that are being deleted among them: AWS's words
     are those in gruntwork-io/cloud-nuke #1142. "Application Auto Scaling deregisters those models as
@@ -192,8 +195,8 @@ def delete_endpoint(call: Call) -> None:
     endpoint = _changeable(call)
     on_it = {"EndpointName": endpoint.name}.items()
     if any(
-        one.kind.noun == "InferenceComponent" and on_it <= one.members.items()
-        for one in state.of(SageMakerStore, call)
+        resource.kind.noun == "InferenceComponent" and on_it <= resource.members.items()
+        for resource in state.of(SageMakerStore, call)
     ):
         raise rejected(
             "Cannot delete endpoint with inference component associated. "

@@ -45,8 +45,10 @@ def _serve(of: Kind) -> None:
         if of is TUNING:
             _stop_children(call, job)
 
-        def stopped(one: Resource, at: dt.datetime) -> None:
-            one.members.update({of.status_member: "Stopped", f"{stem}EndTime": at, "LastModifiedTime": at})
+        def stopped(resource: Resource, at: dt.datetime) -> None:
+            resource.members.update(
+                {of.status_member: "Stopped", f"{stem}EndTime": at, "LastModifiedTime": at}
+            )
 
         progress.later(call, job, progress.takes(STOPPING[of.noun]), stopped)
 
@@ -66,7 +68,7 @@ for _kind in (PROCESSING, TRANSFORM, TUNING):
 def list_children(call: Call) -> dict[str, Any]:
     """Training jobs belong to a tuning job by their `TuningJobArn`, which a seed sets."""
     tuning = get(call, TUNING)
-    return listing(call, TRAINING, only=lambda one: one.members.get("TuningJobArn") == tuning.arn)
+    return listing(call, TRAINING, only=lambda job: job.members.get("TuningJobArn") == tuning.arn)
 
 
 # --- Inference Recommender's load tests, of which one found what is put there with `/sandbox/state` ---

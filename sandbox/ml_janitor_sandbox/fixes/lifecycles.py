@@ -98,7 +98,7 @@ def get(self: Any) -> Any:
 
 
 def _read(body: bytes) -> list[ET.Element]:
-    """The rules of a request, without namespaces. Raises MalformedXML."""
+    """Return the rules of a request, without namespaces. Raises MalformedXML."""
     try:
         whole = ET.fromstring(body)  # noqa: S314 - it comes from tests
     except ET.ParseError as error:
@@ -193,8 +193,8 @@ def _check_rule(rule: ET.Element, *, filtered: bool) -> None:
     if rule.find("AbortIncompleteMultipartUpload") is not None:
         _check_abort(rule)
     for name, check in CHECKS.items():
-        for one in rule.iterfind(name):
-            check(one)
+        for action in rule.iterfind(name):
+            check(action)
 
 
 def _check_filter(by_filter: ET.Element) -> None:
@@ -206,7 +206,9 @@ def _check_filter(by_filter: ET.Element) -> None:
         if not tag.findtext("Key") or tag.find("Value") is None:
             raise MalformedXML
     sizes = {
-        one.tag: _number(by_filter, f".//{one.tag}", least=0) for one in by_filter.iter() if "Size" in one.tag
+        element.tag: _number(by_filter, f".//{element.tag}", least=0)
+        for element in by_filter.iter()
+        if "Size" in element.tag
     }
     if len(sizes) > 1 and sizes["ObjectSizeGreaterThan"] >= sizes["ObjectSizeLessThan"]:
         raise _request("'ObjectSizeLessThan' has to be a value greater than 'ObjectSizeGreaterThan'.")
@@ -219,30 +221,34 @@ def _check_abort(rule: ET.Element) -> None:
     _number(rule, "AbortIncompleteMultipartUpload/DaysAfterInitiation", least=1)
 
 
-def _check_transition(one: ET.Element) -> None:
-    name = one.findtext("StorageClass")
-    if name not in CLASSES or (one.find("Days") is None) == (one.find("Date") is None):
+def _check_transition(transition: ET.Element) -> None:
+    name = transition.findtext("StorageClass")
+    if name not in CLASSES or (transition.find("Days") is None) == (transition.find("Date") is None):
         raise MalformedXML
-    if one.find("Days") is not None and _number(one, "Days", least=0) < LEAST and name in IN_USE:
+    if (
+        transition.find("Days") is not None
+        and _number(transition, "Days", least=0) < LEAST
+        and name in IN_USE
+    ):
         message = (
             f"'Days' in Transition action must be greater than or equal to {LEAST} for storageClass '{name}'"
         )
         raise _argument(message)
 
 
-def _check_expiration(one: ET.Element) -> None:
-    if len(one) != 1:
+def _check_expiration(expiration: ET.Element) -> None:
+    if len(expiration) != 1:
         raise MalformedXML
-    if one.find("Days") is not None:
-        _number(one, "Days", least=1)
-    if one.findtext("ExpiredObjectDeleteMarker", "true") not in {"true", "false"}:
+    if expiration.find("Days") is not None:
+        _number(expiration, "Days", least=1)
+    if expiration.findtext("ExpiredObjectDeleteMarker", "true") not in {"true", "false"}:
         raise MalformedXML
 
 
-def _check_noncurrent(one: ET.Element) -> None:
-    expires = one.tag == "NoncurrentVersionExpiration"
-    days = _number(one, "NoncurrentDays", least=1 if expires else 0)
-    name = one.findtext("StorageClass")
+def _check_noncurrent(action: ET.Element) -> None:
+    expires = action.tag == "NoncurrentVersionExpiration"
+    days = _number(action, "NoncurrentDays", least=1 if expires else 0)
+    name = action.findtext("StorageClass")
     if not expires and name not in CLASSES:
         raise MalformedXML
     if not expires and name in IN_USE and days < LEAST:
@@ -250,8 +256,8 @@ def _check_noncurrent(one: ET.Element) -> None:
             "'NoncurrentDays' in NoncurrentVersionTransition action must be greater than or equal to "
             f"{LEAST} for storageClass '{name}'"
         )
-    if one.find("NewerNoncurrentVersions") is not None:
-        newer = _number(one, "NewerNoncurrentVersions", least=1)
+    if action.find("NewerNoncurrentVersions") is not None:
+        newer = _number(action, "NewerNoncurrentVersions", least=1)
         if newer > MOST_NEWER:
             raise _argument(f"'NewerNoncurrentVersions' must be between 1 and {MOST_NEWER}")
 
@@ -277,33 +283,35 @@ def _number(element: ET.Element, path: str, *, least: int) -> int:
 def _check_overlaps(rules: list[ET.Element]) -> None:
     """Rules of the old form cannot have one action for some of the same objects."""
     for other, rule in combinations(rules, 2):
-        one, two = rule.findtext("Prefix") or "", other.findtext("Prefix") or ""
+        prefix, other_prefix = rule.findtext("Prefix") or "", other.findtext("Prefix") or ""
         both = [name for name in ACTIONS if rule.find(name) is not None and other.find(name) is not None]
-        if both and (one.startswith(two) or two.startswith(one)):
-            raise _request(f"Found overlapping prefixes '{one}' and '{two}' for same action type '{both[0]}'")
+        if both and (prefix.startswith(other_prefix) or other_prefix.startswith(prefix)):
+            raise _request(
+                f"Found overlapping prefixes '{prefix}' and '{other_prefix}' for same action type '{both[0]}'"
+            )
 
 
 def _filter(rule: ET.Element) -> str:
-    """A rule's filter as S3 writes it in its refusals; rules with the same are checked together."""
+    """Write a rule's filter as S3 does in its refusals; rules with the same are checked together."""
     by_filter = rule.find("Filter")
     conditions = rule if by_filter is None else by_filter
     found = [f"prefix={conditions.findtext('.//Prefix') or ''}"]
     if by_filter is not None:
         found += [f"tag={tag.findtext('Key')}={tag.findtext('Value')}" for tag in by_filter.iter("Tag")]
-        found += [f"{one.tag}={one.text}" for one in by_filter.iter() if "Size" in one.tag]
+        found += [f"{element.tag}={element.text}" for element in by_filter.iter() if "Size" in element.tag]
     return f"({', '.join(sorted(found, key=lambda text: not text.startswith('prefix')))})"
 
 
 def _check_order(filtered: str, rules: list[ET.Element]) -> None:
     """Days against days of the rules with one filter."""
-    moves = [one for rule in rules for one in rule.iterfind("Transition")]
+    moves = [move for rule in rules for move in rule.iterfind("Transition")]
     ends = [
-        one
+        end
         for rule in rules
-        for one in rule.iterfind("Expiration")
-        if one.find("ExpiredObjectDeleteMarker") is None
+        for end in rule.iterfind("Expiration")
+        if end.find("ExpiredObjectDeleteMarker") is None
     ]
-    dated = {one.find("Date") is not None for one in (*moves, *ends)}
+    dated = {action.find("Date") is not None for action in (*moves, *ends)}
     if len(dated) > 1:
         raise _request(
             "Found mixed 'Date' and 'Days' based Expiration and Transition actions in lifecycle rule for "
@@ -328,7 +336,7 @@ def _check_order(filtered: str, rules: list[ET.Element]) -> None:
 
 def _days(actions: Iterable[ET.Element]) -> Iterator[tuple[int, str]]:
     return (
-        (int(one.findtext("Days") or 0), one.findtext("StorageClass") or "")
-        for one in actions
-        if one.find("Days") is not None
+        (int(action.findtext("Days") or 0), action.findtext("StorageClass") or "")
+        for action in actions
+        if action.find("Days") is not None
     )

@@ -63,20 +63,20 @@ def get_log_events(call: Call) -> dict[str, Any]:
         call, params.get("logGroupName") or params["logGroupIdentifier"], params["logStreamName"]
     )
     start, end = params.get("startTime", 0), params.get("endTime", _FOR_EVER)
-    within = (one for one in stream.events if start <= one.timestamp < end)
-    events = sorted(within, key=lambda one: one.timestamp)
+    within = (event for event in stream.events if start <= event.timestamp < end)
+    events = sorted(within, key=lambda event: event.timestamp)
     limit, hours = params.get("limit", 10_000), getattr(stream, "sandbox_page", _FOR_EVER)
     forward, index, at = _position(params, events)
     if forward:
-        page = [one for one in events[index : index + limit] if one.timestamp < at + hours]
+        page = [event for event in events[index : index + limit] if event.timestamp < at + hours]
         first, last = index, index + len(page)
         at += hours if len(page) < limit and last < len(events) else 0
     else:
-        page = [one for one in events[max(0, index - limit) : index] if one.timestamp >= at - hours]
+        page = [event for event in events[max(0, index - limit) : index] if event.timestamp >= at - hours]
         first, last = index - len(page), index
         at -= hours if len(page) < limit and first else 0
     return {
-        "events": [one.to_response_dict() for one in page],
+        "events": [event.to_response_dict() for event in page],
         "nextBackwardToken": f"b/{first}/{at}",
         "nextForwardToken": f"f/{last}/{at}",
     }
@@ -94,7 +94,7 @@ def _stream(call: Call, group: str, name: str) -> LogStream:
 
 
 def _position(params: dict[str, Any], events: list[LogEvent]) -> tuple[bool, int, int]:
-    """Whether a page goes on forward, from which event and from when."""
+    """Return the direction of a page (True is forward), and the event and the time at which it begins."""
     token = params.get("nextToken")
     if not token and params.get("startFromHead"):
         return True, 0, params.get("startTime", events[0].timestamp if events else 0)
@@ -121,7 +121,7 @@ def describe_stream(self: Any) -> dict[str, Any]:
     answer: dict[str, Any] = _describe(self) | {"storedBytes": 0}
     lag: int | None = getattr(self, "sandbox_lag", None)
     if lag is not None:
-        seen = [one.timestamp for one in self.events if one.timestamp <= clock.millis() - lag]
+        seen = [event.timestamp for event in self.events if event.timestamp <= clock.millis() - lag]
         if seen:
             answer["lastEventTimestamp"] = max(seen)
         else:
@@ -140,8 +140,8 @@ def describe_group(self: Any) -> dict[str, Any]:
 @replaces("moto.logs.models:LogsBackend.iter_tagged_resources", was="5b53dc6953c1")
 def tagged(self: Any) -> Iterator[TaggedResource]:
     """By the type that stands in their ARN, as the tagging API spells it; moto says loggroup."""
-    for one in _tagged(self):
-        yield replace(one, resource_type="logs:log-group")
+    for resource in _tagged(self):
+        yield replace(resource, resource_type="logs:log-group")
 
 
 def store(account: str, region: str, group: str, stored: int) -> None:

@@ -50,7 +50,7 @@ _versions, _puts = itertools.count(), itertools.count()
 
 
 def _holds(etag: str, current: Any) -> bool:
-    """Whether the current version is the one that was meant; quotes do not matter."""
+    """Tell whether the current version is the one that was meant; quotes do not matter."""
     if current is None:
         return False
     return etag == "*" or etag.strip('"') == current.etag.strip('"')
@@ -77,7 +77,9 @@ def bucket(self: Any, request: Any, full_url: str) -> Any:
         if request.method == "PUT":
             kept[querystring["id"][0]] = METRICS.findall(self.body.decode())[0]
             return 200, {}, ""
-        each = "".join(f"<MetricsConfiguration>{one}</MetricsConfiguration>" for one in kept.values())
+        each = "".join(
+            f"<MetricsConfiguration>{configuration}</MetricsConfiguration>" for configuration in kept.values()
+        )
     root = "ListMetricsConfigurationsResult"
     return f'<{root} xmlns="{NAMESPACE}"><IsTruncated>false</IsTruncated>{each}</{root}>'
 
@@ -117,27 +119,27 @@ def delete_objects(self: Any, bucket_name: str, authenticated: bool = True) -> A
     quiet = str(body["Delete"].get("Quiet") or "").lower() == "true"
     deleted, errors = [], []
     with state.LOCK:
-        for one in asked:
-            if reason := _refused(self, bucket_name, one, authenticated=authenticated):
-                errors.append(_error(one, *reason))
+        for item in asked:
+            if reason := _refused(self, bucket_name, item, authenticated=authenticated):
+                errors.append(_error(item, *reason))
                 continue
             try:
-                deleted.append(_delete(self, bucket_name, one, bypass=bypass))
+                deleted.append(_delete(self, bucket_name, item, bypass=bypass))
             except AccessDeniedByLock:
-                errors.append(_error(one, *LOCKED))
+                errors.append(_error(item, *LOCKED))
     self.data["Action"] = "DeleteObjects"
     return self.serialized(ActionResult({"Deleted": [] if quiet else deleted, "Errors": errors}))
 
 
 def _refused(
-    self: Any, bucket_name: str, one: dict[str, str], *, authenticated: bool
+    self: Any, bucket_name: str, item: dict[str, str], *, authenticated: bool
 ) -> tuple[str, str] | None:
     bucket = self.backend.get_bucket(bucket_name)
-    arn = f"{bucket.arn}/{one['Key']}"
+    arn = f"{bucket.arn}/{item['Key']}"
     if not authenticated or bucket.get_permission("s3:DeleteObject", arn) == PermissionResult.DENIED:
         return DENIED
-    if expected := one.get("ETag"):
-        current = self.backend.get_object(bucket_name, one["Key"])
+    if expected := item.get("ETag"):
+        current = self.backend.get_object(bucket_name, item["Key"])
         if current is None:
             return "NoSuchKey", "The specified key does not exist."
         if not _holds(expected, current):
@@ -145,10 +147,10 @@ def _refused(
     return None
 
 
-def _delete(self: Any, bucket_name: str, one: dict[str, str], *, bypass: bool) -> dict[str, Any]:
-    version = one.get("VersionId")
-    _, about = self.backend.delete_object(bucket_name, one["Key"], version_id=version, bypass=bypass)
-    told: dict[str, Any] = {"Key": one["Key"]}
+def _delete(self: Any, bucket_name: str, item: dict[str, str], *, bypass: bool) -> dict[str, Any]:
+    version = item.get("VersionId")
+    _, about = self.backend.delete_object(bucket_name, item["Key"], version_id=version, bypass=bypass)
+    told: dict[str, Any] = {"Key": item["Key"]}
     if version:
         told["VersionId"] = version
     elif "version-id" in about:
@@ -156,9 +158,9 @@ def _delete(self: Any, bucket_name: str, one: dict[str, str], *, bypass: bool) -
     return told
 
 
-def _error(one: dict[str, str], code: str, message: str) -> dict[str, str]:
-    version = {"VersionId": one["VersionId"]} if one.get("VersionId") else {}
-    return {"Key": one["Key"], "Code": code, "Message": message} | version
+def _error(item: dict[str, str], code: str, message: str) -> dict[str, str]:
+    version = {"VersionId": item["VersionId"]} if item.get("VersionId") else {}
+    return {"Key": item["Key"], "Code": code, "Message": message} | version
 
 
 @replaces("moto.s3.responses:S3Response.copy_object", was="79d1ef627994")
@@ -202,7 +204,7 @@ def head_object(
 
 def _expiration(rules: Any, current: Any) -> str | None:
     """
-    The x-amz-expiration header of *current*: the rule that expires it first, and when.
+    Return the x-amz-expiration header of *current*: the rule that expires it first, and when.
 
     User guide, "Expiring objects": the days are added to its date, and rounded to the next midnight UTC. Of
     rules, those with a prefix or none are known here.
@@ -226,7 +228,7 @@ def _expiration(rules: Any, current: Any) -> str | None:
 
 def apart(moment: dt.datetime) -> dt.datetime:
     """
-    The moment with microseconds that grow: moto orders versions by time alone, and calls the first of
+    Return the moment with microseconds that grow: moto orders versions by time alone, and calls the first of
     equals the latest. S3 tells whole seconds, so nobody sees them.
     """
     return moment.replace(microsecond=0) + dt.timedelta(microseconds=next(_versions) % SECOND)

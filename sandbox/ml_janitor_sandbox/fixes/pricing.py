@@ -69,29 +69,29 @@ wrong = partial(AwsError, "InvalidParameterException")
 
 
 def get_products(call: Call) -> dict[str, Any]:
-    """The products all of whose filtered attributes are equal, or contain that; no other type of filter."""
+    """List the products whose filtered attributes are equal, or contain that; no other type of filter."""
     params = call.params
     filters = params.get("Filters") or ()
-    wanted = dict(_filter(one) for one in filters if one["Type"] != "CONTAINS")
-    parts = [(one["Field"], one["Value"]) for one in filters if one["Type"] == "CONTAINS"]
+    wanted = dict(_filter(item) for item in filters if item["Type"] != "CONTAINS")
+    parts = [(item["Field"], item["Value"]) for item in filters if item["Type"] == "CONTAINS"]
     service = params.get("ServiceCode", "")
     if service not in PRODUCTS:
         raise AwsError("NotFoundException", f"The service code {service} was not found.")
     found = [
-        one
-        for attributes, one in _described(service)
+        product
+        for attributes, product in _described(service)
         if all(attributes.get(name) == value for name, value in wanted.items())
         and all(part in attributes.get(name, "") for name, part in parts)
     ]
     size = size_of(call, "MaxResults", PER_PAGE, PER_PAGE, wrong)
     page, more = cut(call, found, size, invalid="InvalidNextTokenException")
-    return {"FormatVersion": "aws_v1", "PriceList": [json.dumps(one) for one in page]} | more
+    return {"FormatVersion": "aws_v1", "PriceList": [json.dumps(product) for product in page]} | more
 
 
-def _filter(one: dict[str, str]) -> tuple[str, str]:
-    if one["Type"] not in ("TERM_MATCH", "EQUALS"):
-        raise wrong(f"The sandbox does not evaluate filters of type {one['Type']}.")
-    return one["Field"], one["Value"]
+def _filter(given: dict[str, str]) -> tuple[str, str]:
+    if given["Type"] not in ("TERM_MATCH", "EQUALS"):
+        raise wrong(f"The sandbox does not evaluate filters of type {given['Type']}.")
+    return given["Field"], given["Value"]
 
 
 @cache
@@ -99,11 +99,11 @@ def _described(service: str) -> list[tuple[dict[str, str], dict[str, Any]]]:
     """Each product of a service after the attributes that filters name."""
     return [
         (
-            one["product"]["attributes"]
-            | {"ServiceCode": one["serviceCode"], "productFamily": one["product"]["productFamily"]},
-            one,
+            product["product"]["attributes"]
+            | {"ServiceCode": product["serviceCode"], "productFamily": product["product"]["productFamily"]},
+            product,
         )
-        for one in PRODUCTS[service]()
+        for product in PRODUCTS[service]()
     ]
 
 
@@ -144,7 +144,7 @@ def _instance(region: str, plato: str, usage: str, name: str, price: float) -> d
 
 @cache
 def storage_products(service: str) -> list[dict[str, Any]]:
-    """What a GB-month costs in each storage class of S3, in logs, or in image repositories."""
+    """List the prices of a GB-month in each storage class of S3, in logs, or in image repositories."""
     products = []
     name, family, kinds = STORED[service]
     rows = [row for row in _rows("storage-prices-us-east-1.csv") if row["storage_class"] in kinds]
@@ -159,11 +159,13 @@ def storage_products(service: str) -> list[dict[str, Any]]:
     return products
 
 
-PRODUCTS = {"AmazonSageMaker": sagemaker_products} | {one: partial(storage_products, one) for one in STORED}
+PRODUCTS = {"AmazonSageMaker": sagemaker_products} | {
+    service: partial(storage_products, service) for service in STORED
+}
 
 
 def _rows(name: str) -> Iterator[dict[str, str]]:
-    """The rows of a table of the package; lines that begin with # say where they are from."""
+    """Read the rows of a table of the package; lines that begin with # say where they are from."""
     with (DATA / name).open(encoding="utf-8") as lines:
         yield from csv.DictReader(line for line in lines if not line.startswith("#"))
 
@@ -171,7 +173,7 @@ def _rows(name: str) -> Iterator[dict[str, str]]:
 def _product(
     service: tuple[str, str], family: str, usage: str, unit: str, price: float, *, region: str, **more: str
 ) -> dict[str, Any]:
-    """A product as in the price list; *service* is its code and its name, *more* its further attributes."""
+    """Build a product as in the price list; *service* is its code and its name, *more* further attributes."""
     code, name = service
     attributes = more | {
         "regionCode": region,

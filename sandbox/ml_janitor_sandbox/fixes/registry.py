@@ -1,4 +1,4 @@
-"""What moto still keeps itself - pipelines, clusters, the model registry, some jobs - listed, and deleted."""
+"""Lists and deletions of what moto still keeps itself: pipelines, clusters, the model registry, some jobs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from ml_janitor_sandbox.sagemaker_store import check_instance_type
 
 DEFINITIONS = ("DataQuality", "ModelBias", "ModelExplainability", "ModelQuality")
 NAMED = {
-    **dict.fromkeys((f"{one}JobDefinition" for one in DEFINITIONS), "MonitoringJobDefinitionName"),
+    **dict.fromkeys(
+        (f"{definition}JobDefinition" for definition in DEFINITIONS), "MonitoringJobDefinitionName"
+    ),
     "ModelPackage": "ModelPackageArn",
 }
 """The members with the names of those that are not called after their noun."""
@@ -29,8 +31,8 @@ def _rows(call: Call, things: Iterable[Any], name: str, status: str) -> Iterable
     member = list_member(call.operation)
     shape: Any = model.output("sagemaker", call.operation).members[member]
     for sequence, thing in zip(itertools.count(), things, strict=False):
-        members = {one: _read(thing, one) for one in shape.member.members}
-        known = {one: value for one, value in members.items() if value is not None}
+        members = {name_of_member: _read(thing, name_of_member) for name_of_member in shape.member.members}
+        known = {name_of_member: value for name_of_member, value in members.items() if value is not None}
         known.setdefault("LastModifiedTime", known["CreationTime"])
         yield Row(known, str(known.get(name, "")), known.get(status), sequence)
 
@@ -55,11 +57,11 @@ def _serve(noun: str) -> None:
         things = getattr(kept, f"{camelcase_to_underscores(noun)}s").values()
         wanted = call.params.get("ModelPackageGroupName")
         if noun == "ModelPackage":
-            things = [one for one in things if one.model_package_group_name == wanted]
+            things = [thing for thing in things if thing.model_package_group_name == wanted]
         if approval := call.params.get("ModelApprovalStatus"):
-            things = [one for one in things if one.model_approval_status == approval]
+            things = [thing for thing in things if thing.model_approval_status == approval]
         if prefix := call.params.get("PipelineNamePrefix"):
-            things = [one for one in things if one.pipeline_name.startswith(prefix)]
+            things = [thing for thing in things if thing.pipeline_name.startswith(prefix)]
         return answer(call, _rows(call, things, name, status))
 
 
@@ -97,7 +99,7 @@ def delete_group(call: Call) -> None:
     name = call.params["ModelPackageGroupName"]
     if name not in kept.model_package_groups:
         raise rejected(f"Model Package Group {name} does not exist.")
-    if any(one.model_package_group_name == name for one in kept.model_packages.values()):
+    if any(package.model_package_group_name == name for package in kept.model_packages.values()):
         message = f"Model Package Group {name} cannot be deleted because it still contains Model Packages."
         raise AwsError("ConflictException", message)
     del kept.model_package_groups[name]

@@ -27,7 +27,7 @@ type Test = Callable[[Resource], bool]
 
 @serves("sagemaker", "Search")
 def search(call: Call) -> dict[str, Any]:
-    """The records that an expression fits, newest change first; what is not emulated is refused."""
+    """Search the records that an expression fits, newest change first; refuse what is not emulated."""
     params = call.params
     record = params["Resource"]
     if record not in SEARCHED:
@@ -39,8 +39,8 @@ def search(call: Call) -> dict[str, Any]:
     if by not in SORTED_BY:
         raise _refused(f"sorting by {by}")
     fits = _expression(record, params.get("SearchExpression") or {})
-    those = [one for one in _indexed(resources(call, SEARCHED[record]).values()) if fits(one)]
-    by_arn = {one.arn: one for one in those}
+    those = [resource for resource in _indexed(resources(call, SEARCHED[record]).values()) if fits(resource)]
+    by_arn = {resource.arn: resource for resource in those}
     result = answer(replace(call, params=params | {"SortBy": by}), rows(those))
     wrap = partial(_dashboard, call) if record == "Model" else (lambda found: found)
     arn = SEARCHED[record].arn_member
@@ -50,31 +50,43 @@ def search(call: Call) -> dict[str, Any]:
 
 def _indexed(those: Iterable[Resource]) -> list[Resource]:
     """Those of *those* that the index behind Search has taken in."""
-    return [one for one in those if one.members["CreationTime"] + takes("search.index") <= clock.now()]
+    return [
+        resource
+        for resource in those
+        if resource.members["CreationTime"] + takes("search.index") <= clock.now()
+    ]
 
 
 def _dashboard(call: Call, found: dict[str, Any]) -> dict[str, Any]:
-    """A model as Search wraps it: with the endpoints that serve it and the last transform job of it."""
+    """Wrap a model as Search does: with the endpoints that serve it and the last transform job of it."""
     name = found["ModelName"]
     endpoints = [
-        one.members for one in _indexed(resources(call, ENDPOINT).values()) if name in _models(call, one)
+        endpoint.members
+        for endpoint in _indexed(resources(call, ENDPOINT).values())
+        if name in _models(call, endpoint)
     ]
     jobs = _indexed(resources(call, TRANSFORM).values())
-    used = [one.members for one in jobs if one.members.get("ModelName") == name]
-    last = max(used, key=lambda one: one["CreationTime"], default=None)
+    used = [job.members for job in jobs if job.members.get("ModelName") == name]
+    last = max(used, key=lambda job: job["CreationTime"], default=None)
     return {"Model": found, "Endpoints": endpoints} | ({"LastBatchTransformJob": last} if last else {})
 
 
 def _models(call: Call, endpoint: Resource) -> set[str]:
-    """The models that the current configuration of *endpoint* names; none, if it was deleted."""
+    """Return the models that the current configuration of *endpoint* names; none, if it was deleted."""
     config = resources(call, CONFIG).get(endpoint.members["EndpointConfigName"])
-    variants = [one for name in VARIANT_LISTS for one in (config.members.get(name) or () if config else ())]
-    return {one["ModelName"] for one in variants if "ModelName" in one}
+    variants = [
+        variant for name in VARIANT_LISTS for variant in (config.members.get(name) or () if config else ())
+    ]
+    return {variant["ModelName"] for variant in variants if "ModelName" in variant}
 
 
-def _record(one: Resource) -> dict[str, Any]:
-    times = trained(one) if one.kind is TRAINING else {}
-    return times | one.members | {"Tags": [{"Key": key, "Value": value} for key, value in one.tags.items()]}
+def _record(resource: Resource) -> dict[str, Any]:
+    times = trained(resource) if resource.kind is TRAINING else {}
+    return (
+        times
+        | resource.members
+        | {"Tags": [{"Key": key, "Value": value} for key, value in resource.tags.items()]}
+    )
 
 
 def _refused(what: str) -> AwsError:
@@ -85,25 +97,25 @@ def _expression(record: str, expression: Mapping[str, Any]) -> Test:
     """Its filters and subexpressions, all of which must hold unless its operator is Or."""
     if expression.get("NestedFilters"):
         raise _refused("NestedFilters")
-    tests = [_filter(record, one) for one in expression.get("Filters") or ()]
-    tests += [_expression(record, one) for one in expression.get("SubExpressions") or ()]
+    tests = [_filter(record, part) for part in expression.get("Filters") or ()]
+    tests += [_expression(record, part) for part in expression.get("SubExpressions") or ()]
     together = any if expression.get("Operator") == "Or" and tests else all
-    return lambda one: together(test(one) for test in tests)
+    return lambda resource: together(test(resource) for test in tests)
 
 
 def _filter(record: str, asked: Mapping[str, str]) -> Test:
     name, how, value = asked["Name"], asked.get("Operator"), asked.get("Value")
     read = _reader(record, name)
     if how in ("Exists", "NotExists"):
-        return lambda one: (read(one) is not None) is (how == "Exists")
+        return lambda resource: (read(resource) is not None) is (how == "Exists")
     if value is None:
         raise rejected(f"The filter of {name} has no value.")
     if how == "In":
         choices = [choice.strip() for choice in value.split(",")]
-        return lambda one: _compare(read(one), choices, operator.eq)
+        return lambda resource: _compare(read(resource), choices, operator.eq)
     if how not in COMPARISONS:
         raise _refused(f"the operator {how}")
-    return lambda one: _compare(read(one), [value], COMPARISONS[how])
+    return lambda resource: _compare(read(resource), [value], COMPARISONS[how])
 
 
 COMPARISONS: Mapping[str | None, Callable[[Any, Any], bool]] = {
@@ -138,10 +150,10 @@ def _like(kind: Hashable, value: str) -> Any:
 
 
 def _reader(record: str, name: str) -> Callable[[Resource], Any]:
-    """How to read a property such as ResourceConfig.InstanceType or Tags.team, if the record has it."""
+    """Return a reader of a property such as ResourceConfig.InstanceType or Tags.team, if it is there."""
     if name.startswith("Tags."):
         key = name.removeprefix("Tags.")
-        return lambda one: one.tags.get(key)
+        return lambda resource: resource.tags.get(key)
     path = name.split(".")
     results: Any = model.output("sagemaker", "Search").members["Results"]
     shape = results.member.members[record]
@@ -154,8 +166,8 @@ def _reader(record: str, name: str) -> Callable[[Resource], Any]:
     if shape.type_name in ("structure", "list", "map"):
         raise _refused(f"comparing {name}, a {shape.type_name},")
 
-    def read(one: Resource) -> Any:
-        value: Any = one.members
+    def read(resource: Resource) -> Any:
+        value: Any = resource.members
         for step in path:
             value = None if value is None else value.get(step)
         return value

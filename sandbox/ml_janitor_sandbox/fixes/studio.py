@@ -38,7 +38,7 @@ serve(DOMAIN, "Describe", "List")
 
 
 def merged(old: Any, new: Any) -> Any:
-    """Settings after an update, which changes the members it names and leaves the others."""
+    """Merge settings with an update, which changes the members it names and leaves the others."""
     if not isinstance(old, dict) or not isinstance(new, dict):
         return new
     return old | {key: merged(old.get(key), value) for key, value in new.items()}
@@ -76,23 +76,22 @@ def _serve_inside(of: Kind, contains: str) -> None:
 
 
 def _serve_changes(of: Kind, *holds: Kind) -> None:
-    """What an update names changes at once. Nothing is deleted that still *holds* something."""
+    """Serve updates, which take effect at once, and deletions, refused while it *holds* something."""
 
     @serves("sagemaker", f"Update{of.noun}")
     def update_one(call: Call) -> dict[str, Any]:
-        one = get(call, of)
+        resource = get(call, of)
         asked = {name: value for name, value in call.params.items() if not name.endswith(("Id", "Name"))}
-        one.touch(**{name: merged(one.members.get(name), value) for name, value in asked.items()})
-        return {of.arn_member: one.arn}
+        resource.touch(**{name: merged(resource.members.get(name), value) for name, value in asked.items()})
+        return {of.arn_member: resource.arn}
 
     @serves("sagemaker", f"Delete{of.noun}")
     def delete_one(call: Call) -> None:
         resource, inside = get(call, of), {name: call.params[name] for name in of.key}.items()
-        for one in (one for held in holds for one in resources(call, held).values()):
-            if inside <= one.members.items() and one.status != "Deleted":
-                message = (
-                    f"Unable to delete {of.noun} [{resource.name}]: it has {one.kind.plural} ({one.name})"
-                )
+        for within in (within for held in holds for within in resources(call, held).values()):
+            if inside <= within.members.items() and within.status != "Deleted":
+                held_by = f"it has {within.kind.plural} ({within.name})"
+                message = f"Unable to delete {of.noun} [{resource.name}]: {held_by}"
                 raise AwsError("ResourceInUse", message)
         del resources(call, of)[resource.name]
 
@@ -100,14 +99,17 @@ def _serve_changes(of: Kind, *holds: Kind) -> None:
 def _filter(call: Call, of: Kind, contains: str) -> Callable[[Resource], bool]:
     domain, part = call.params.get("DomainIdEquals"), (call.params.get(contains) or "").lower()
 
-    def wanted(one: Resource) -> bool:
-        return domain in (None, one.members["DomainId"]) and part in one.members[of.name_member].lower()
+    def wanted(resource: Resource) -> bool:
+        return (
+            domain in (None, resource.members["DomainId"])
+            and part in resource.members[of.name_member].lower()
+        )
 
     return wanted
 
 
 def _summaries(call: Call) -> dict[str, Any]:
-    """What ListSpaces tells of a space's settings; a profile has none of them."""
+    """Return the settings of a space that ListSpaces shows; a profile has none of them."""
     params = call.params
     settings = params.get("SpaceSettings") or {}
     settings = {
@@ -130,10 +132,10 @@ def start_session(call: Call) -> dict[str, Any]:
     That a space without remote access refuses with a ValidationException is assumed: no source has its words.
     """
     place = call.params["ResourceIdentifier"].split("/")[1:3]
-    one = get(call, SPACE, "/".join(place))
-    if (one.members.get("SpaceSettings") or {}).get("RemoteAccess") != "ENABLED":
+    space = get(call, SPACE, "/".join(place))
+    if (space.members.get("SpaceSettings") or {}).get("RemoteAccess") != "ENABLED":
         raise rejected(f"Remote access is not enabled for space [{place[-1]}].")
-    session = hashlib.sha256(f"{one.arn}/{clock.now()}".encode()).hexdigest()[:ID_LENGTH]
+    session = hashlib.sha256(f"{space.arn}/{clock.now()}".encode()).hexdigest()[:ID_LENGTH]
     return {"SessionId": session, "StreamUrl": f"wss://stream.invalid/{session}", "TokenValue": session}
 
 

@@ -38,7 +38,7 @@ class EverTagged(set[str]):
 
 def _ours(account: str, region: str, arn: str) -> Resource | None:
     store = state.at(SageMakerStore, account, region)
-    return next((one for one in store if one.arn == arn), None)
+    return next((resource for resource in store if resource.arn == arn), None)
 
 
 def _tags(call: Call) -> dict[str, str]:
@@ -56,7 +56,7 @@ def _hold(call: Call, tags: dict[str, str]) -> None:
 
 @serves("sagemaker", "AddTags")
 def add_tags(call: Call) -> dict[str, Any]:
-    """A key that is there already gets the new value; moto keeps both."""
+    """Add tags; a key that is there already gets the new value; moto keeps both."""
     tags = _tags(call) | {tag["Key"]: tag["Value"] for tag in call.params["Tags"]}
     if len(tags) > MOST_TAGS:
         raise rejected(f"The number of tags exceeds the limit of {MOST_TAGS}.")
@@ -83,15 +83,15 @@ def delete_tags(call: Call) -> dict[str, Any]:
 
 
 def _held(call: Call) -> Any:
-    """The resource that the call is about: the sandbox's own, or moto's object, several slashes or not."""
+    """Return the resource of the call: the sandbox's own, or moto's object, several slashes or not."""
     arn = call.params["ResourceArn"]
     if resource := _ours(call.account, call.region, arn):
         return resource
     kept = backend("sagemaker", call.account, call.region)
     for kind in list(vars(kept).values()):
-        for one in list(kind.values()) if isinstance(kind, dict) else ():
-            if arn in {v for k, v in getattr(one, "__dict__", {}).items() if k.endswith("arn")}:
-                return one
+        for thing in list(kind.values()) if isinstance(kind, dict) else ():
+            if arn in {v for k, v in getattr(thing, "__dict__", {}).items() if k.endswith("arn")}:
+                return thing
     raise rejected(f'Could not find resource "{arn}".')
 
 
@@ -101,10 +101,12 @@ def _spelled(tags: dict[str, str]) -> list[dict[str, str]]:
 
 @replaces("moto.sagemaker.models:SageMakerModelBackend.iter_tagged_resources", was="feb018ebf142")
 def iter_tagged_resources(self: Any) -> Iterator[TaggedResource]:
-    """The sandbox's own resources, then those that moto still keeps."""
-    for one in state.at(SageMakerStore, self.account_id, self.region_name):
-        kind = f"sagemaker:{one.kind.arn}"
-        yield TaggedResource(one.arn, dict(one.tags), kind, {"include_untagged": one.ever_tagged})
+    """List the sandbox's own resources, then those that moto still keeps."""
+    for resource in state.at(SageMakerStore, self.account_id, self.region_name):
+        kind = f"sagemaker:{resource.kind.arn}"
+        yield TaggedResource(
+            resource.arn, dict(resource.tags), kind, {"include_untagged": resource.ever_tagged}
+        )
     yield from _moto_resources(self)
 
 
@@ -128,7 +130,7 @@ def untag_resource(self: Any, arn: str, tag_keys: list[str]) -> None:
 
 @replaces("moto.s3.responses:S3Response._bucket_tagging_from_body", was="e4b57fadc2da")
 def bucket_tagging_from_body(self: Any) -> dict[str, str]:
-    """The tags as they were written: moto trims the blanks off keys, and loses values without a letter."""
+    """Return the tags as written: moto trims the blanks off keys, and loses values without a letter."""
     parsed = xmltodict.parse(self.body, strip_whitespace=False, force_list={"Tag": True})
     tags: dict[str, str] = {}
     for tag in (parsed["Tagging"].get("TagSet") or {}).get("Tag", ()):
@@ -157,25 +159,25 @@ def get_resources(call: Call) -> dict[str, Any]:
     arns = set(params.get("ResourceARNList") or ())
     matches = make_tag_matcher(params.get("TagFilters"))
     found = [
-        one
-        for one in _tagged(call)
-        if (not arns or one.arn in arns)
-        and match_resource_type(one.resource_type, params.get("ResourceTypeFilters"))
-        and matches(one.tags)
+        resource
+        for resource in _tagged(call)
+        if (not arns or resource.arn in arns)
+        and match_resource_type(resource.resource_type, params.get("ResourceTypeFilters"))
+        and matches(resource.tags)
     ]
-    page, more = _page(call, found, size, lambda one: one.arn, member="PaginationToken")
-    listed = [{"ResourceARN": one.arn, "Tags": _spelled(one.tags)} for one in page]
+    page, more = _page(call, found, size, lambda resource: resource.arn, member="PaginationToken")
+    listed = [{"ResourceARN": resource.arn, "Tags": _spelled(resource.tags)} for resource in page]
     return {"ResourceTagMappingList": listed, "PaginationToken": "", **more}
 
 
 def _tagged(call: Call) -> Iterator[TaggedResource]:
     once = state.of(EverTagged, call)
     for store in iter_taggable_backends(call.account, call.region):
-        for one in store.iter_tagged_resources():
-            if isinstance(store, S3Backend) and not _here(store, one, call.region):
+        for resource in store.iter_tagged_resources():
+            if isinstance(store, S3Backend) and not _here(store, resource, call.region):
                 continue
-            if one.tags or one.extra.get("include_untagged") or one.arn in once:
-                yield one
+            if resource.tags or resource.extra.get("include_untagged") or resource.arn in once:
+                yield resource
 
 
 def _here(store: S3Backend, bucket: TaggedResource, region: str) -> bool:

@@ -44,26 +44,32 @@ def needs(call: Call) -> Needs:
 
 def _scaled(call: Call, resource: str) -> Needs:
     """
-    What registering needs of SageMaker: seeing what is scaled, and scaling it.
+    Return what registering needs of SageMaker: seeing what is scaled, and scaling it.
 
     Application Auto Scaling user guide, "Identity-based policy examples": whoever configures scaling
     needs these permissions for the target service, and those below for CloudWatch.
     """
     kind, name, *_ = resource.split("/")
     describe, update = SCALED[kind]
-    return [Need(f"sagemaker:{one}", call.arn("sagemaker", f"{kind}/{name}")) for one in (describe, update)]
+    return [
+        Need(f"sagemaker:{operation}", call.arn("sagemaker", f"{kind}/{name}"))
+        for operation in (describe, update)
+    ]
 
 
 def _alarms(call: Call, resource: str, *operations: str) -> Needs:
     """
-    What a policy that tracks a target needs for its alarms, called TargetTracking-RESOURCE-....
+    Return what a target-tracking policy needs for its alarms, called TargetTracking-RESOURCE-....
 
     The page lists them together, and does not say which call needs which: putting one may replace one.
     """
     named = {"DescribeAlarms": "*"}
     return [
-        Need(f"cloudwatch:{one}", call.arn("cloudwatch", f"alarm:{named.get(one, _alarm(resource))}"))
-        for one in operations
+        Need(
+            f"cloudwatch:{operation}",
+            call.arn("cloudwatch", f"alarm:{named.get(operation, _alarm(resource))}"),
+        )
+        for operation in operations
     ]
 
 
@@ -74,13 +80,13 @@ def _alarm(resource: str) -> str:
 def _forgetting(call: Call, where: Where) -> Needs:
     """Deregistering "deletes the scaling policies that are associated with it" (API), and their alarms."""
     kept = targets(call).get(where)
-    tracked = kept is not None and any(one["PolicyType"] == TRACKING for one in kept.policies.values())
+    tracked = kept is not None and any(policy["PolicyType"] == TRACKING for policy in kept.policies.values())
     return _alarms(call, where[1], "DeleteAlarms") if tracked else []
 
 
 def deregistering(call: Call, endpoint: str) -> Needs:
     """
-    What deleting an endpoint needs for the targets of its variants.
+    Return what deleting an endpoint needs for the targets of its variants.
 
     "An Application AutoScaling scalable target exists for a variant being deleted, and the IAM identity
     used to invoke DeleteEndpoint does not have application-autoscaling:DeregisterScalableTarget

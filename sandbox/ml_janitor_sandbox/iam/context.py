@@ -1,4 +1,4 @@
-"""What conditions are compared with: keys of every request, those of its service, and resource tags."""
+"""The context of conditions: keys of every request, those of its service, and resource tags."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class RequestContext:
     need: Need
 
     def get(self, key: str) -> Values | None:
-        """The values of a key in lower case; None if it is not there."""
+        """Return the values of a key in lower case; None if it is not there."""
         if key.startswith(REQUEST_TAG):
             return self._request_tags.get(key.removeprefix(REQUEST_TAG))
         for prefix in RESOURCE_TAGS:
@@ -68,7 +68,7 @@ class RequestContext:
 
 
 def _tags(params: dict[str, Any]) -> dict[str, str]:
-    """The tags that a request sends: AWS spells them in two ways, and in two cases."""
+    """Return the tags that a request sends: AWS spells them in two ways, and in two cases."""
     given = params.get("Tags") or params.get("tags") or {}
     if isinstance(given, dict):
         return dict(given)
@@ -76,7 +76,7 @@ def _tags(params: dict[str, Any]) -> dict[str, str]:
 
 
 def tags_of(call: Call, resource: str) -> dict[str, str]:
-    """The tags of the resource with this ARN; none for what is everything, or not there."""
+    """Return the tags of the resource with this ARN; none for "*", or for one that does not exist."""
     if resource == EVERYTHING:
         return {}
     match resource.split(":")[2]:
@@ -89,14 +89,14 @@ def tags_of(call: Call, resource: str) -> dict[str, str]:
             group = resource.partition(":log-stream:")[0].removesuffix(":*")
             return dict(backend("logs", call.account, call.region).tagger.get_tag_dict_for_resource(group))
         case "application-autoscaling":
-            arns = {one.members["ScalableTargetARN"]: one.tags for one in targets(call).values()}
+            arns = {target.members["ScalableTargetARN"]: target.tags for target in targets(call).values()}
             return arns.get(resource, {})
     if ":app/" in resource:  # IAM writes the type of an app in lower case (developer guide, domain isolation)
         arns_of_apps = {app.arn.lower(): app.arn for app in resources(call, APP).values()}
         resource = arns_of_apps.get(resource.lower(), resource)
     asked = Call("GetResources", call.account, call.region, {"ResourceARNList": [resource]})
     listed = (tags.get_resources(asked) or {})["ResourceTagMappingList"]
-    return {tag["Key"]: tag["Value"] for one in listed for tag in one["Tags"]}
+    return {tag["Key"]: tag["Value"] for mapping in listed for tag in mapping["Tags"]}
 
 
 def _bucket(call: Call, bucket: str) -> dict[str, str]:

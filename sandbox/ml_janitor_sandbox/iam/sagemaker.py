@@ -126,7 +126,7 @@ def needs(call: Call) -> Needs:
 
 def _limits(call: Call) -> dict[str, Values]:
     """
-    What a job asks for, under the condition keys of its action; a key whose member is absent is not there.
+    Return what a job asks for, under the condition keys of its action; a key without a member is absent.
 
     Service authorization reference of SageMaker: InstanceTypes is "the list of all instance types associated
     with the resource in the request". Whether AWS fills in a default for what a request leaves out is not
@@ -146,26 +146,27 @@ def _limits(call: Call) -> dict[str, Values]:
     members = ("ResourceConfig", "HyperParameterTuningResourceConfig")
     resources = [job.get(member) or {} for job in jobs for member in members]
     machines = [
-        one
+        machine
         for each in resources
         for member in ("InstanceGroups", "InstanceConfigs", "InstancePreferences")
-        for one in (each, *(each.get(member) or ()))
+        for machine in (each, *(each.get(member) or ()))
     ]
     found = {
-        "sagemaker:instancetypes": [one.get("InstanceType") for one in machines],
+        "sagemaker:instancetypes": [machine.get("InstanceType") for machine in machines],
         "sagemaker:maxruntimeinseconds": [
             (job.get("StoppingCondition") or {}).get("MaxRuntimeInSeconds") for job in jobs
         ],
         "sagemaker:keepaliveperiod": [each.get("KeepAlivePeriodInSeconds") for each in resources],
     }
     known = {
-        key: dict.fromkeys(str(one) for one in values if one is not None) for key, values in found.items()
+        key: dict.fromkeys(str(value) for value in values if value is not None)
+        for key, values in found.items()
     }
     return {key: tuple(values) for key, values in known.items() if values}
 
 
 def _key(call: Call) -> str | None:
-    """The customer's key that the volumes of something new are encrypted under."""
+    """Return the customer's key that the volumes of something new are encrypted under."""
     if call.operation == "CreateEndpoint":
         kept = resources(call, CONFIG).get(call.params["EndpointConfigName"])
         return kept.members.get("KmsKeyId") if kept else None
@@ -177,7 +178,7 @@ def _key(call: Call) -> str | None:
 
 def _encrypting(call: Call) -> Needs:
     """
-    What an endpoint or a job needs whose volumes have a key.
+    Return what an endpoint or a job needs whose volumes have a key.
 
     Amazon SageMaker API permissions reference, CreateEndpoint: "kms:CreateGrant (required only if the
     associated EndPointConfig has a KmsKeyId specified)", and for jobs likewise where a VolumeKmsKeyId is.
@@ -195,7 +196,7 @@ def _passing(role: str) -> Need:
 
 def _arn(call: Call, noun: str) -> str:
     """
-    The ARN of what the parameters name; several of them take the ARN itself as well.
+    Return the ARN of what the parameters name; several of them take the ARN itself as well.
 
     With the letters as they are: the sandbox's ARNs keep their case, where AWS lower-cases an
     endpoint's (https://github.com/philschmid/cdk-samples/issues/2).

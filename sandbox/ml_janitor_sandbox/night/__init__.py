@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Played:
-    """What the nights left: two audits, everything that happened between them, and what was done."""
+    """The result of the nights: two audits, everything that happened between them, and what was done."""
 
     before: Report
     after: Report
@@ -50,7 +50,9 @@ def play(url: str, variables: Mapping[str, str], console: Console, folder: Path)
     """
     own = {name: value for name, value in variables.items() if name.startswith("JANITOR_")}
     deployment = Deployment(url, folder, own, NOW)
-    effects = {one.name: one.cleanup.effect for one in DETECTORS if one.cleanup is not None}
+    effects = {
+        detector.name: detector.cleanup.effect for detector in DETECTORS if detector.cleanup is not None
+    }
     narration, happened = Narration(console, effects), []
     messages = []
     settings = Settings.load(files=[SETTINGS])
@@ -67,7 +69,12 @@ def play(url: str, variables: Mapping[str, str], console: Console, folder: Path)
         actions = deployment.actions()
         bill = lines(before, after, actions)
         narration.bill(
-            bill, [one for one in after.results if isinstance(one.verdict, Kept) and one.verdict.unknown]
+            bill,
+            [
+                result
+                for result in after.results
+                if isinstance(result.verdict, Kept) and result.verdict.unknown
+            ],
         )
         narration.remains(bill, deployment.holds.all(ACCOUNT, REGION), deployment.now)
     return Played(

@@ -40,14 +40,14 @@ SETTINGS = Path(__file__).with_name("janitor.toml")
 
 @dataclass
 class Context:
-    """What Lambda tells a function of its invocation."""
+    """Lambda's context of an invocation."""
 
     aws_request_id: str
     invoked_function_arn: str = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:ml-janitor"
     function_name: str = "ml-janitor"
 
     def get_remaining_time_in_millis(self) -> int:
-        """A quarter of an hour; the sandbox is quicker than that."""
+        """Return a quarter of an hour; the sandbox is quicker than that."""
         return 900_000
 
 
@@ -70,13 +70,13 @@ class Deployment:
     def __post_init__(self) -> None:
         self.box, self.slack = Control(self.url), SlackControl(self.url)
         self.lived = Days(self.url)
-        advisers = [one.name for one in DETECTORS if one.cleanup is None]
+        advisers = [detector.name for detector in DETECTORS if detector.cleanup is None]
         without = "".join(f"\n[detectors.{name}]\nenabled = false\n" for name in advisers)
         (self.folder / SETTINGS.name).write_text(SETTINGS.read_text() + without)
 
     @contextmanager
     def deployed(self) -> Iterator[None]:
-        """The environment of the functions, in this process; what they log goes nowhere."""
+        """Set the environment of the functions in this process; drop what they log."""
         own = {
             "AWS_REGION": REGION,
             "LAMBDA_TASK_ROOT": str(self.folder),
@@ -133,7 +133,9 @@ class Deployment:
 
     def press(self, word: Button, name: str, user: str) -> list[Any]:
         """*user* presses a button on the message about *name*; what became of what that set off."""
-        ts = next(one["ts"] for one in reversed(self.slack.messages()) if self._offers(one, word, name))
+        ts = next(
+            message["ts"] for message in reversed(self.slack.messages()) if self._offers(message, word, name)
+        )
         signed = self.slack.press(ts, word.value, user=user)
         request = url_event(signed.headers, signed.body, at=self.now)
         answer = handlers.interact(request, self._context())
@@ -142,9 +144,9 @@ class Deployment:
         return list(self._delivered())
 
     def _offers(self, message: Mapping[str, Any], word: Button, name: str) -> bool:
-        buttons = [one for block in message["blocks"] for one in block.get("elements", ())]
+        buttons = [element for block in message["blocks"] for element in block.get("elements", ())]
         return message["text"].startswith(f"{name}: ") and any(
-            one.get("action_id") == word.value for one in buttons
+            button.get("action_id") == word.value for button in buttons
         )
 
     def _delivered(self) -> Iterator[Any]:
@@ -168,12 +170,12 @@ class Deployment:
                 yield self.sweep(function.removeprefix("ml-janitor-"), **event)
 
     def approve(self, detector: str, by: str) -> int:
-        """A person looked at the many deletions that are due, and said yes, as `janitor approve` does."""
+        """Approve the many deletions that are due, as a person does with `janitor approve`."""
         ledger = self._invocation().ledger
         warned = [
-            one
-            for one in ledger.entries(detector, ACCOUNT, REGION)
-            if one.warned is not None and one.closed is None and not one.approved
+            entry
+            for entry in ledger.entries(detector, ACCOUNT, REGION)
+            if entry.warned is not None and entry.closed is None and not entry.approved
         ]
         for entry in warned:
             ledger.approve(entry, by=by)
@@ -184,11 +186,11 @@ class Deployment:
     def actions(self) -> list[Action]:
         """Everything that was done, the oldest first."""
         own = Actions(self._invocation().table)
-        return [one for detector in DETECTORS for one in own.all(detector.name, ACCOUNT, REGION)]
+        return [action for detector in DETECTORS for action in own.all(detector.name, ACCOUNT, REGION)]
 
     @cached_property
     def holds(self) -> Holds:
-        """What people said."""
+        """Return the holds that people placed."""
         return Holds(self._invocation().table)
 
     def _invocation(self, detector: str = "") -> Invocation:

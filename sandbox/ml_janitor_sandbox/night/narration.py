@@ -39,7 +39,7 @@ class Narration:
     """Why a finding is only reported, as its last sweep said."""
 
     def settings(self, text: str) -> None:
-        """What this is, and what the operator wrote."""
+        """Print what this is, and what the operator wrote."""
         self._print(
             "Three nights over the demo account, by the functions that are deployed, on the sandbox's\n"
             "clock: Monday to Friday, when three days have passed since the first warnings.\n"
@@ -70,19 +70,21 @@ class Narration:
             self._swept(sweep, only={pressed.what})
 
     def _swept(self, sweep: Sweep, only: set[str] | None = None) -> None:
-        """What became of everything that a reader does not know yet."""
+        """Print the outcome of everything that a reader does not know yet."""
         rows = [
-            one for one in sorted(sweep.results, key=rank_by_cost) if only is None or one.target.name in only
+            result
+            for result in sorted(sweep.results, key=rank_by_cost)
+            if only is None or result.target.name in only
         ]
-        shown = [row for one in rows if (row := self._row(one)) is not None]
+        shown = [row for result in rows if (row := self._row(result)) is not None]
         self._table(shown)
         if only is None:
-            self._wait([one for one in rows if is_not_due(one)])
+            self._wait([result for result in rows if is_not_due(result)])
         for why in limit_texts(sweep):
             self._wrapped(f"A limit: {why}.")
 
     def _row(self, result: Result) -> tuple[Result, str, str] | None:  # noqa: PLR0911 - one for each outcome
-        """A word for what became of *result*, and what there is to know of it; None: nothing new."""
+        """Return a word for the outcome of *result*, and what there is to know of it; None: nothing new."""
         key = f"{result.detector} {result.target.key}"
         note = "" if result.cause is None else cause_clause(result.cause)
         if is_not_due(result):
@@ -130,7 +132,7 @@ class Narration:
 
     def _wait(self, results: Sequence[Result]) -> None:
         if results:
-            names = ", ".join(one.target.name for one in results)
+            names = ", ".join(result.target.name for result in results)
             self._wrapped(f"{len(results)} wait{'s' if len(results) == 1 else ''}, not due yet: {names}")
 
     # --- the end ------------------------------------------------------------------------------
@@ -154,16 +156,16 @@ class Narration:
         columns = {name: parts for name, parts in columns.items() if any(parts)}
         table.add_column("detector", footer="together", no_wrap=True)
         for name, parts in columns.items():
-            everything = [one for part in parts for one in part if _priced(one)]
+            everything = [result for part in parts for result in part if _priced(result)]
             table.add_column(name, justify="right", footer=_sum(everything), no_wrap=True)
         for number, line in enumerate(lines):
             table.add_row(line.detector, *(_sum(parts[number]) for parts in columns.values()))
         self._show(table)
-        names = ", ".join(one.target.name for one in unknown)
+        names = ", ".join(result.target.name for result in unknown)
         self._wrapped(f"Not judged, because a signal cannot be read: {names}.")
 
     def remains(self, lines: Sequence[Line], holds: Mapping[str, Sequence[Hold]], now: datetime) -> None:
-        """Why what is still found still stands."""
+        """Print why the remaining findings still stand."""
         self._print("\nWhat is still found, and why it stands:")
         table = _grid(9, 31)
         others: Counter[tuple[str, str]] = Counter()
@@ -187,7 +189,7 @@ class Narration:
         self.console.print(text, soft_wrap=True)
 
     def _show(self, table: Table) -> None:
-        """A table, without the blanks at the ends of its lines."""
+        """Print a table, without the blanks at the ends of its lines."""
         with self.console.capture() as captured:
             self.console.print(table)
         self._print("\n".join(line.rstrip() for line in captured.get().strip("\n").split("\n")))
@@ -198,7 +200,7 @@ class Narration:
 
 
 def _grid(*widths: int) -> Table:
-    """A table without lines, a little in: columns of *widths*, the money right, and the rest."""
+    """Build a table without lines, a little in: columns of *widths*, the money right, and the rest."""
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(width=5)
     for number, width in enumerate(widths, 2):
@@ -209,7 +211,7 @@ def _grid(*widths: int) -> Table:
 
 
 def _warned(result: Result) -> str:
-    """Whose it is, and when it is due."""
+    """Name the owner, and the time at which it is due."""
     due = result.due.astimezone(ZONE) if result.due else None
     return f"{_whose(result)}, due {due:%a %H:%M}" if due else _whose(result)
 
@@ -254,7 +256,7 @@ def _money(result: Result) -> str:
 def _sum(results: Iterable[Result]) -> str:
     found = tuple(results)
     sums = Totals.of(found)
-    if not any(_priced(one) for one in found):
+    if not any(_priced(result) for result in found):
         return f"{len(found)} found" if found else "-"
     parts = [format_usd(sums.monthly_usd)] if sums.monthly_usd or not sums.hourly_usd else []
     parts += [f"{format_usd(sums.hourly_usd)}/h"] if sums.hourly_usd else []

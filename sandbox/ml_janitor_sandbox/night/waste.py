@@ -1,4 +1,4 @@
-"""What the account wastes, by a fresh audit that knows nothing of the ledger."""
+"""The waste in the account, by a fresh audit that knows nothing of the ledger."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from ml_janitor_sandbox.demo.plan import ACCOUNT, REGION
 
 
 def audited(settings: Settings, now: datetime) -> Report:
-    """What those that can act find in the account at *now*, by an audit."""
+    """Audit the account at *now* with the detectors that can act."""
     with open_regions(
         boto3.Session(region_name=REGION), account=ACCOUNT, regions=[REGION], attempts=3, pace=None
     ) as accounts:
-        actors = [one for one in settings.enabled() if one.cleanup is not None]
+        actors = [detector for detector in settings.enabled() if detector.cleanup is not None]
         return run_detectors(actors, accounts, now=now, policy=settings.policy.dry())
 
 
 def monthly(result: Result) -> Decimal:
-    """What a month of it costs; a job, or a pool that waits, counts as if it went on for one."""
+    """Return the cost of a month; a job, or a pool that waits, counts as if it went on for one."""
     cost = result.verdict.cost if isinstance(result.verdict, Finding) else None
     if cost is None:
         return Decimal(0)
@@ -51,21 +51,25 @@ class Line:
 
 def lines(before: Report, after: Report, actions: Sequence[Action]) -> list[Line]:
     """*before* and *after* compared by resource; *actions* say which of the differences are ours."""
-    done: Mapping[str, Stage] = {one.target.key: one.stage for one in actions}
+    done: Mapping[str, Stage] = {action.target.key: action.stage for action in actions}
     stand = {sweep.detector: sweep.findings for sweep in after.sweeps}
     lines = []
     for sweep in before.sweeps:
-        still = {one.target.key for one in stand[sweep.detector]}
-        gone = [one for one in sweep.findings if one.target.key not in still]
-        by_stage = {one.target.key: done.get(one.target.key) for one in gone}
+        still = {finding.target.key for finding in stand[sweep.detector]}
+        gone = [finding for finding in sweep.findings if finding.target.key not in still]
+        by_stage = {finding.target.key: done.get(finding.target.key) for finding in gone}
         lines.append(
             Line(
                 detector=sweep.detector,
                 before=sweep.findings,
-                ended=tuple(one for one in gone if by_stage[one.target.key] is Stage.ACTED),
-                wanted_back=tuple(one for one in gone if by_stage[one.target.key] is Stage.UNDONE),
+                ended=tuple(finding for finding in gone if by_stage[finding.target.key] is Stage.ACTED),
+                wanted_back=tuple(
+                    finding for finding in gone if by_stage[finding.target.key] is Stage.UNDONE
+                ),
                 otherwise=tuple(
-                    one for one in gone if by_stage[one.target.key] not in {Stage.ACTED, Stage.UNDONE}
+                    finding
+                    for finding in gone
+                    if by_stage[finding.target.key] not in {Stage.ACTED, Stage.UNDONE}
                 ),
                 after=stand[sweep.detector],
             )

@@ -22,23 +22,23 @@ class SlackControl:
     def messages(self) -> list[dict[str, Any]]:
         """Every message in a channel, in the order they came, each with whom it mentions."""
         seen = self._seen()
-        return [one for one in seen["messages"] if one["channel"] not in seen["directs"]]
+        return [message for message in seen["messages"] if message["channel"] not in seen["directs"]]
 
     def direct_messages(self, user: str) -> list[dict[str, Any]]:
         """Every direct message from the app to *user*."""
         seen = self._seen()
-        return [one for one in seen["messages"] if seen["directs"].get(one["channel"]) == user]
+        return [message for message in seen["messages"] if seen["directs"].get(message["channel"]) == user]
 
     def files(self) -> list[dict[str, Any]]:
         """Every upload, with its content as text."""
         return list(self._seen()["files"])
 
     def calls(self) -> dict[str, int]:
-        """How many requests were made by method; webhooks are `hook`, uploads `upload`."""
+        """Count the requests by method; webhooks are `hook`, uploads `upload`."""
         return dict(self._seen()["calls"])
 
     def responses(self) -> list[dict[str, Any]]:
-        """What was posted to response URLs, with the channel and ts of the message that was pressed."""
+        """List the posts to response URLs, with the channel and ts of the message that was pressed."""
         return list(self._seen()["responses"])
 
     def press(
@@ -52,7 +52,7 @@ class SlackControl:
         value: str | None = None,
     ) -> Signed:
         """
-        The signed request that Slack sends when *user* presses a button of the message of *ts*.
+        Return the signed request that Slack sends when *user* presses a button of the message of *ts*.
 
         `SandboxError` if the message as it is now has not exactly one such button, or nobody is that user.
         To send it twice, late or changed is the caller's; `ml_janitor_sandbox.slack.sign` signs anything.

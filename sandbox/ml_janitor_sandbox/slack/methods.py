@@ -122,7 +122,7 @@ def complete_upload(space: Workspace, args: Args) -> Answer:
 
 
 def webhook(space: Workspace, channel: str, args: Args) -> None:
-    """An incoming webhook: no thread, no answer but "ok"."""
+    """Serve an incoming webhook: no thread, no answer but "ok"."""
     found = space.channel(channel)
     text, blocks = content(args)
     _check_files(space, blocks)
@@ -138,7 +138,7 @@ def auth_test(_: Workspace, __: Args) -> Answer:
 def conversation_info(space: Workspace, args: Args) -> Answer:
     """conversations.info, which takes a channel by its id only."""
     wanted = _needed(args, "channel")
-    found = next((one for one in space.seen() if one.id == wanted), None)
+    found = next((channel for channel in space.seen() if channel.id == wanted), None)
     if found is None:
         raise RefusedError("channel_not_found")
     return {"channel": _channel(found)}
@@ -150,9 +150,13 @@ def conversations(space: Workspace, args: Args) -> Answer:
     wanted = str(args.get("types") or "public_channel").split(",")
     for kind in wanted:
         space.demand("groups:read" if kind == "private_channel" else "channels:read")
-    seen = [one for one in space.seen() if ("private_channel" if one.private else "public_channel") in wanted]
+    seen = [
+        channel
+        for channel in space.seen()
+        if ("private_channel" if channel.private else "public_channel") in wanted
+    ]
     more = str(start + size) if start + size < len(seen) else ""
-    page = [_channel(one) for one in seen[start : start + size]]
+    page = [_channel(channel) for channel in seen[start : start + size]]
     return {"channels": page, "response_metadata": {"next_cursor": more}}
 
 
@@ -241,7 +245,7 @@ def _user(user: User) -> Answer:
 
 
 def _by_id(space: Workspace, args: Args, name: str) -> str:
-    """These methods know a channel by its id, and not by its name."""
+    """Return a channel's id: these methods know a channel by its id, and not by its name."""
     given = str(_needed(args, name))
     if given not in space.channels and space.direct(given) is None:
         raise RefusedError("channel_not_found")
@@ -257,7 +261,7 @@ def _needed(args: Args, name: str) -> Any:
 
 
 def _parsed(given: Any) -> Any:
-    """What was sent as JSON within a form."""
+    """Parse what was sent as JSON within a form."""
     if not isinstance(given, str) or not given:
         return given
     try:

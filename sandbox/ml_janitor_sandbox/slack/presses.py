@@ -46,7 +46,7 @@ class Signed:
 
 def sign(body: bytes, at: datetime, secret: str = SIGNING_SECRET) -> Signed:
     """
-    The request that Slack would send with this body at that time, were it to send it.
+    Sign the request that Slack would send with this body at that time, were it to send it.
 
     docs.slack.dev/authentication/verifying-requests-from-slack: HMAC-SHA256 over `v0:TIMESTAMP:BODY`.
     """
@@ -65,7 +65,7 @@ def sign(body: bytes, at: datetime, secret: str = SIGNING_SECRET) -> Signed:
 
 
 def form(payload: Mapping[str, Any]) -> bytes:
-    """The body that carries a payload."""
+    """Return the body that carries a payload."""
     text = json.dumps(payload, separators=(",", ":")).replace("/", "\\/")
     return urlencode({"payload": text}).encode()
 
@@ -128,8 +128,8 @@ def press(space: Workspace, host: str, given: Mapping[str, Any]) -> Signed:
 
 
 def _message(space: Workspace, given: Mapping[str, Any]) -> Message:
-    found = [one for one in space.messages if one.ts == given["ts"]]
-    found = [one for one in found if given.get("channel") in (None, one.channel)]
+    found = [message for message in space.messages if message.ts == given["ts"]]
+    found = [message for message in found if given.get("channel") in (None, message.channel)]
     if len(found) != 1:
         raise LookupError(f"{len(found)} messages are of {given['ts']}")
     return found[0]
@@ -137,9 +137,9 @@ def _message(space: Workspace, given: Mapping[str, Any]) -> Message:
 
 def _button(message: Message, given: Mapping[str, Any]) -> dict[str, Any]:
     wanted = {name: given[name] for name in ("action_id", "block_id", "value") if given.get(name) is not None}
-    found = [one for one in _buttons(message) if wanted.items() <= one.items()]
+    found = [button for button in _buttons(message) if wanted.items() <= button.items()]
     if len(found) != 1:
-        there = ", ".join(one["action_id"] for one in _buttons(message)) or "none"
+        there = ", ".join(button["action_id"] for button in _buttons(message)) or "none"
         raise LookupError(f"{len(found)} buttons are {wanted}; the message shows {there}")
     return found[0]
 
@@ -153,10 +153,12 @@ def _buttons(message: Message) -> Iterator[dict[str, Any]]:
 
 
 def _shown(message: Message, number: int, block: dict[str, Any]) -> dict[str, Any]:
-    """A block with the identifiers that Slack makes up where an app gave none."""
+    """Return a block with the identifiers that Slack makes up where an app gave none."""
     shown = {"block_id": _generated_id(message, number)} | block
     if isinstance(block.get("elements"), list):
-        shown["elements"] = [_named(message, one, number, at) for at, one in enumerate(block["elements"])]
+        shown["elements"] = [
+            _named(message, element, number, at) for at, element in enumerate(block["elements"])
+        ]
     if "accessory" in block:
         shown["accessory"] = _named(message, block["accessory"], number, "accessory")
     return shown
@@ -175,7 +177,7 @@ def _generated_id(message: Message, *place: Any) -> str:
 
 def respond(space: Workspace, path: str, given: Mapping[str, Any]) -> None:
     """
-    An app's answer to a press: in place of the message, beside it, or to the one who pressed.
+    Take an app's answer to a press: in place of the message, beside it, or to the one who pressed.
 
     RefusedError has Slack's word for a URL that it does not know, or no longer takes. An ephemeral answer
     is kept apart: nobody else sees it, and it is no message that could be changed.

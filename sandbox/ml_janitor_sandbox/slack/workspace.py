@@ -92,7 +92,7 @@ class File:
 
     @property
     def picture(self) -> bool:
-        """Whether an image block can show it, by its first bytes: PNG, JPEG or GIF."""
+        """Tell whether an image block can show it, by its first bytes: PNG, JPEG or GIF."""
         return (self.content or b"").startswith((b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8"))
 
     def shown(self) -> dict[str, Any]:
@@ -132,7 +132,7 @@ class ResponseUrl:
 
 @dataclass(slots=True)
 class Fault:
-    """What goes wrong with the next *times* requests (0 is all) after *skip* of a method, by glob."""
+    """A fault of the next *times* requests (0 is all) after *skip* of a method, by glob."""
 
     kind: str
     method: str = "*"
@@ -152,13 +152,13 @@ class Fault:
     @classmethod
     def of(cls, given: dict[str, Any]) -> Self:
         """From a request; ValueError says what is wrong with it."""
-        known = {one.name for one in fields(cls)} - {"hits"}
+        known = {member.name for member in fields(cls)} - {"hits"}
         if unknown := set(given) - known:
             raise ValueError(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(sorted(known))}")
         return cls(**given)
 
     def meets(self, method: str) -> bool:
-        """Whether this request is hit, which counts it."""
+        """Tell whether this request is hit, and count it."""
         if not fnmatch.fnmatchcase(method, self.method):
             return False
         self.hits += 1
@@ -188,9 +188,11 @@ class Workspace:
         return next((fault for fault in self.faults if fault.meets(method)), None)
 
     def channel(self, named: str) -> Channel:
-        """A channel by id or name that the app may post to."""
+        """Return a channel by id or name that the app may post to."""
         wanted = named.removeprefix("#")
-        found = next((one for one in self.channels.values() if wanted in {one.id, one.name}), None)
+        found = next(
+            (channel for channel in self.channels.values() if wanted in {channel.id, channel.name}), None
+        )
         found = found or self.direct(named)
         if found is None:
             raise RefusedError("channel_not_found")
@@ -201,16 +203,18 @@ class Workspace:
         return found
 
     def direct(self, channel: str) -> Channel | None:
-        """The channel of direct messages of that id; those have no name of their own."""
-        return next((one for one in self.directs.values() if one.id == channel), None)
+        """Return the channel of direct messages of that id; those have no name of their own."""
+        return next((direct for direct in self.directs.values() if direct.id == channel), None)
 
     def message(self, channel: str, ts: str) -> Message | None:
-        """The message that stands there now."""
-        return next((one for one in self.messages if (one.channel, one.ts) == (channel, ts)), None)
+        """Return the message that stands there now."""
+        return next(
+            (message for message in self.messages if (message.channel, message.ts) == (channel, ts)), None
+        )
 
     def seen(self) -> list[Channel]:
-        """The channels that the app can see: a private one only from inside."""
-        return [one for one in self.channels.values() if one.member or not one.private]
+        """List the channels that the app can see: a private one only from inside."""
+        return [channel for channel in self.channels.values() if channel.member or not channel.private]
 
     def demand(self, *any_of: str) -> None:
         """Refuse unless the app has one of these scopes."""
@@ -218,7 +222,7 @@ class Workspace:
             raise RefusedError("missing_scope", needed=",".join(any_of), provided=",".join(self.scopes))
 
     def parent(self, channel: str, ts: str) -> Message:
-        """The message that a thread hangs on."""
+        """Return the message that a thread hangs on."""
         message = self.message(channel, ts)
         if message is None or message.thread_ts is not None:
             raise RefusedError("thread_not_found")
@@ -230,12 +234,12 @@ class Workspace:
         return message
 
     def next_ts(self) -> str:
-        """The sandbox's time, and a number that tells messages of one second apart."""
+        """Return the sandbox's time, and a number that tells messages of one second apart."""
         return f"{int(clock.now().timestamp())}.{len(self.messages) + 1:06d}"
 
 
 def workspace() -> Workspace:
-    """The one workspace, forgotten with everything else at a reset."""
+    """Return the one workspace, forgotten with everything else at a reset."""
     return state.at(Workspace, "slack", TEAM)
 
 
@@ -243,8 +247,10 @@ def mentions(text: str, blocks: list[Any]) -> list[str]:
     """Everybody whom a message calls: `@U1`, `!here`, `!subteam^S1`, in the order they stand."""
     found = re.findall(r"<([@!][^<>|]+)(?:\|[^<>]*)?>", text)
     for block in blocks:
-        found += [one for text in _mrkdwn(block) for one in mentions(text, []) if one not in found]
-    return list(dict.fromkeys(one for one in found if not one.startswith("!date")))
+        found += [
+            mention for text in _mrkdwn(block) for mention in mentions(text, []) if mention not in found
+        ]
+    return list(dict.fromkeys(mention for mention in found if not mention.startswith("!date")))
 
 
 def _mrkdwn(thing: Any) -> list[str]:
