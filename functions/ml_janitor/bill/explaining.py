@@ -16,10 +16,10 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.acting import savings
-from ml_janitor.aws import metrics, runs
+from ml_janitor.aws import activity, runs
+from ml_janitor.aws.activity import GET_METRIC_DATA, Metric, MetricSeries
 from ml_janitor.aws.calls import Listing, error_text
 from ml_janitor.aws.endpoints import InferenceComponent, list_inference_components
-from ml_janitor.aws.metrics import GET_METRIC_DATA, Metric, MetricSeries
 from ml_janitor.aws.runs import ResourceRun, region_of_usage
 from ml_janitor.aws.sagemaker_kinds import COMPONENT, ENDPOINT
 from ml_janitor.bill.model import (
@@ -520,8 +520,8 @@ Multi-Model Endpoint Deployments").
 """
 
 REQUEST_READS: tuple[Grant, ...] = (
-    allow(metrics.LIST_METRICS),
-    allow(metrics.GET_METRIC_DATA),
+    allow(activity.LIST_METRICS),
+    allow(activity.GET_METRIC_DATA),
     allow(COMPONENT.lists),
 )
 
@@ -557,8 +557,8 @@ def _called(aws: Aws, ran: Sequence[UsedResource], since: datetime, now: datetim
     shared = any(not run.model for resource in ran for run in resource.runs)
     components = list_inference_components(aws) if shared else Listing(())
     meters = [meter for endpoint in ran for meter in _meters(endpoint, components.items)]
-    data = metrics.read_metrics(aws, [series for meter in meters for series in meter.series], since, now)
-    loading = metrics.list_series(aws, ENDPOINT_NAMESPACE, CACHE_HIT_METRIC)
+    data = activity.read_metrics(aws, [series for meter in meters for series in meter.series], since, now)
+    loading = activity.list_series(aws, ENDPOINT_NAMESPACE, CACHE_HIT_METRIC)
     known = loading.value if isinstance(loading, Value) else ()
     by_arn: dict[str, tuple[VariantRequests, ...]] = {}
     for meter in meters:
