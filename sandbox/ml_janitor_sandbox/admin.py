@@ -83,7 +83,7 @@ class Admin:
         }
 
     def reply(self, method: str, path: str, body: bytes) -> Reply:
-        """The answer: 404 for an unknown path, 400 for a body that makes no sense."""
+        """Return the answer: 404 for an unknown path, 400 for an invalid body."""
         handler = self._routes.get((method, path.removeprefix("/sandbox/")))
         if handler is None:
             known = ", ".join(sorted(f"{verb} /sandbox/{name}" for verb, name in self._routes))
@@ -115,7 +115,7 @@ class Admin:
 
 
 def reset() -> None:
-    """An empty AWS at the default time."""
+    """Empty AWS, and set the default time."""
     with state.LOCK:
         BackendDict.reset()
         reset_model_data()
@@ -131,7 +131,7 @@ def _in_account(seed: Handler) -> Handler:
 
 
 def _in_place(seed: Handler) -> Handler:
-    """The same for an account and a region."""
+    """Do it in the account and the region that the body names, or in the usual ones."""
     return _in_account(lambda account, region="", **given: seed(account, region or DEFAULT_REGION, **given))
 
 

@@ -145,7 +145,7 @@ def _select(call: Call, execution: Execution, limit: int | None) -> None:
 
 
 def _tables(tree: exp.Select) -> Iterator[exp.Table]:
-    """The tables that the query reads, and not what it names itself by WITH."""
+    """List the tables that the query reads, without those that it defines by WITH."""
     from sqlglot import exp
 
     named = {cte.alias for cte in tree.find_all(exp.CTE)}
@@ -161,7 +161,7 @@ class Loaded:
     whole: bool = False
 
     def scanned(self, engine: DuckDBPyConnection, names: set[str]) -> int:
-        """The bytes that are read for the columns *names*: of Parquet, theirs alone."""
+        """Return the bytes that are read for the columns *names*: of Parquet, theirs alone."""
         if self.whole or not self.paths:
             return sum(Path(path).stat().st_size for path in self.paths)
         listed = ", ".join(repr(name) for name in sorted(names))
@@ -173,7 +173,7 @@ class Loaded:
 
 
 def _load(call: Call, execution: Execution, table: exp.Table, folder: Path, days: Sequence[str]) -> Loaded:
-    """The files of *table* of the deliveries *days*, or of all if there are none, copied into *folder*."""
+    """Copy the files of *table* of the deliveries *days*, or of all if there are none, into *folder*."""
     context = execution.request.get("QueryExecutionContext", {})
     database = (table.db or context.get("Database", "default")).lower()
     catalog = table.catalog or context.get("Catalog", "AwsDataCatalog")
@@ -242,7 +242,7 @@ def _object(call: Call, bucket: str, key: str) -> bytes:
 
 
 def _copied(call: Call, addresses: Sequence[tuple[str, str]], folder: Path) -> list[str]:
-    """The files at *addresses*, each with the end of its name, by which DuckDB unpacks it."""
+    """Copy the files at *addresses*; each keeps the end of its name, by which DuckDB unpacks it."""
     paths = []
     for number, (bucket, key) in enumerate(addresses):
         path = folder / f"{number}{''.join(Path(key).suffixes[-2:])}"
@@ -253,7 +253,7 @@ def _copied(call: Call, addresses: Sequence[tuple[str, str]], folder: Path) -> l
 
 @contextmanager
 def _s3_failing(where: str) -> Iterator[None]:
-    """What S3 does not have fails the query."""
+    """Fail the query where S3 lacks an object or a bucket."""
     from moto.s3.exceptions import MissingBucket
 
     try:

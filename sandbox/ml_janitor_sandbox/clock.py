@@ -27,17 +27,17 @@ _before: list[Callable[[dt.datetime], None]] = []
 
 
 def now() -> dt.datetime:
-    """The sandbox's time, aware, in UTC."""
+    """Return the sandbox's time, aware, in UTC."""
     return _now
 
 
 def naive() -> dt.datetime:
-    """The same without a zone, which is how moto keeps its times."""
+    """Return the sandbox's time without a zone, which is how moto keeps its times."""
     return _now.replace(tzinfo=None)
 
 
 def millis() -> int:
-    """The same as the milliseconds since 1970 that CloudWatch Logs speaks."""
+    """Return the sandbox's time as the milliseconds since 1970 that CloudWatch Logs uses."""
     return to_millis(_now)
 
 
@@ -68,7 +68,7 @@ def parse(text: str) -> dt.datetime:
 
 
 def aware(moment: dt.datetime) -> dt.datetime:
-    """A time with its zone: requests are parsed into times without one, which are UTC."""
+    """Return a time with its zone: requests are parsed into times without one, which are UTC."""
     return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
 
 

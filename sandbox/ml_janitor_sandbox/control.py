@@ -40,7 +40,7 @@ class Control:
                 return
 
     def clock(self) -> dt.datetime:
-        """What time it is in there."""
+        """Return the sandbox's time."""
         return dt.datetime.fromisoformat(self._ask("GET", "clock")["now"])
 
     def set_clock(self, now: dt.datetime) -> None:
@@ -48,7 +48,7 @@ class Control:
         self._ask("PUT", "clock", {"now": _text(now)})
 
     def durations(self) -> dict[str, float]:
-        """How many seconds of its clock each change takes, such as endpoint.create or notebook.stop."""
+        """Return the seconds of its clock for each change, such as endpoint.create or notebook.stop."""
         return dict(self._ask("GET", "durations"))
 
     def set_durations(self, seconds: Mapping[str, float]) -> None:
@@ -70,7 +70,7 @@ class Control:
             self.set_durations(before)
 
     def reset(self) -> None:
-        """An empty account, no faults, no calls, and the default time."""
+        """Reset the sandbox: an empty account, no faults, no calls, and the default time."""
         self._ask("POST", "reset", {})
 
     def keep(self, name: str, **about: Any) -> None:
@@ -91,7 +91,7 @@ class Control:
         self._ask("POST", "faults", named | rule)
 
     def faults(self) -> list[dict[str, Any]]:
-        """What is in force: service, operation, kind, and how many requests it has *struck*."""
+        """List the faults in force: service, operation, kind, and how many requests each has *struck*."""
         return list(self._ask("GET", "faults"))
 
     def clear_faults(self) -> None:
@@ -115,7 +115,7 @@ class Control:
         self._ask("PUT", "functions", {"name": function, "url": url})
 
     def calls(self) -> dict[str, int]:
-        """How many HTTP requests were made for each operation, such as sagemaker:ListEndpoints."""
+        """Count the HTTP requests made for each operation, such as sagemaker:ListEndpoints."""
         return dict(self._ask("GET", "calls"))
 
     def clear_calls(self) -> None:
@@ -123,7 +123,7 @@ class Control:
         self._ask("DELETE", "calls")
 
     def requests(self) -> list[dict[str, str]]:
-        """The latest requests, oldest first: service, operation, region, account, principal."""
+        """List the latest requests, oldest first: service, operation, region, account, principal."""
         return list(self._ask("GET", "requests"))
 
     def patch(

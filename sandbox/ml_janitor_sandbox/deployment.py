@@ -1,4 +1,4 @@
-"""What a deployed stack owns: the ledger's table, the report bucket, and the secrets for Slack."""
+"""The resources of a deployed stack: the ledger's table, the report bucket, and the secrets for Slack."""
 
 from __future__ import annotations
 

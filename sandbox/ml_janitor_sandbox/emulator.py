@@ -123,12 +123,12 @@ class Emulator:
         return self._log.read()
 
     def init_milliseconds(self) -> float | None:
-        """How long the function took to start, by the platform's report."""
+        """Return how long the function took to start, by the platform's report."""
         found = re.search(r"INIT REPORT\(durationMs: ([\d.]+)\)", self.logs())
         return float(found[1]) if found else None
 
     def cpu_seconds(self) -> float:
-        """What the runtime's process has computed so far: the same however busy the machine is."""
+        """Return the CPU time of the runtime's process so far: the same however busy the machine is."""
         ticks = os.sysconf("SC_CLK_TCK")
         used = 0.0
         for pid, _ in family(self._process.pid):
@@ -138,12 +138,12 @@ class Emulator:
         return used
 
     def peak_megabytes(self) -> float:
-        """The most memory the runtime's process has held."""
+        """Return the most memory the runtime's process has held."""
         return max((megabytes for _, megabytes in family(self._process.pid)), default=0.0)
 
 
 def family(pid: int) -> list[tuple[int, float]]:
-    """The Python processes below *pid* with their peak resident memory in MB."""
+    """List the Python processes below *pid* with their peak resident memory in MB."""
     found: list[tuple[int, float]] = []
     todo = [pid]
     while todo:
@@ -160,14 +160,14 @@ def family(pid: int) -> list[tuple[int, float]]:
 
 
 def free_port() -> int:
-    """A port of this machine that nobody listens on."""
+    """Return a port of this machine that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def is_open(port: int) -> bool:
-    """Whether somebody listens on *port*."""
+    """Tell whether somebody listens on *port*."""
     with socket.socket() as probe:
         probe.settimeout(0.2)
         return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -1,4 +1,4 @@
-"""What moto does not have at all, answered here: plain JSON services, S3's ABAC, and invoking a function."""
+"""Answers for what moto lacks: plain JSON services, S3's ABAC, and invoking a function."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ OF_S3: Mapping[str, Callable[[Asked], Reply]] = {
 
 
 def answer_locally(asked: Asked, environ: Environ) -> Reply | None:
-    """The reply of a service of ours; None if it is not one, so that moto is asked."""
+    """Return the reply of a service of ours; None if it is not one, so that moto is asked."""
     if asked.name == "lambda:Invoke":
         return invoke(asked, environ)
     if asked.name in OF_S3:

@@ -94,7 +94,7 @@ class Fault:
         return cls(**{key: value for key, value in given.items() if value is not None})
 
     def meets(self, asked: Asked) -> bool:
-        """Whether this request is hit, which counts it."""
+        """Tell whether this request is hit, and count it."""
         names = ((asked.service, self.service), (asked.operation, self.operation))
         if not all(fnmatch.fnmatchcase(*pair) for pair in names):
             return False
@@ -110,7 +110,7 @@ class Fault:
         return self.hits > self.skip and (not self.times or self.hits <= self.skip + self.times)
 
     def _admits(self) -> bool:
-        """Whether the rate admits one more: what was not used in the last second may be used now."""
+        """Tell whether the rate admits one more: what was not used in the last second may be used now."""
         at = clock.now().timestamp()
         self.allowance = min(self.per_second, self.allowance + (at - self.asked_at) * self.per_second)
         self.asked_at = at
@@ -119,7 +119,7 @@ class Fault:
         return admitted
 
     def _page(self, asked: Asked) -> int:
-        """Which page is asked for: a token seen before is the same page, asked for again."""
+        """Return the number of the page that is asked for: a token seen before asks for its page again."""
         token = _TOKEN.search(asked.text)
         if token is None:
             self.pages.clear()
@@ -164,7 +164,7 @@ class Ledger:
             self.faults.append(fault)
 
     def listed(self) -> list[dict[str, Any]]:
-        """What is in force, and how often each has struck."""
+        """List the faults in force, and how often each has struck."""
         with self._lock:
             return [
                 {

@@ -32,7 +32,7 @@ def event(
     method: str = "POST",
     url: str = "/",
 ) -> dict[str, Any]:
-    """What the handler is called with. *at* is when the request came; *url* its path and query."""
+    """Return the event for the handler. *at* is when the request came; *url* its path and query."""
     given: dict[str, list[str]] = {}
     for name, value in headers.items() if isinstance(headers, Mapping) else headers:
         given.setdefault(name.lower(), []).append(value)

@@ -16,7 +16,7 @@ LONGEST = 960.0
 
 
 class Outcome(NamedTuple):
-    """What a run came back with, and the type of its error, if it failed."""
+    """A run's result, and the type of its error, if it failed."""
 
     payload: Any
     error: str | None = None
@@ -30,7 +30,7 @@ RUNNING: dict[str, Code] = {}
 
 
 class Invocations(list[dict[str, Any]]):
-    """What was handed over, in order."""
+    """The payloads of invocations, in order."""
 
 
 def invoke(asked: Asked, environ: Environ) -> Reply:
@@ -59,7 +59,7 @@ def invocations() -> Invocations:
 
 
 def on_url(url: str, *, patience: float = LONGEST) -> Code:
-    """A function that answers at *url*, as AWS's runtime interface emulator does (`emulator.Emulator`)."""
+    """Return a function that answers at *url*, as AWS's runtime interface emulator does (`Emulator`)."""
 
     def run(event: Any) -> Outcome:
         request = urllib.request.Request(  # noqa: S310 - the scheme is the caller's, and http

@@ -27,7 +27,7 @@ MODEL_SECONDS, OVERHEAD_SECONDS = 0.010, 0.002
 
 
 def answer(asked: Asked, environ: Environ) -> Reply:
-    """The prediction of a model that has only one, and its counts in CloudWatch."""
+    """Answer with the only prediction of every model, and count it in CloudWatch."""
     call = Call(asked.operation, asked.account, asked.region, {})
     component = environ.get("HTTP_X_AMZN_SAGEMAKER_INFERENCE_COMPONENT")
     with state.LOCK:
@@ -48,7 +48,7 @@ def answer(asked: Asked, environ: Environ) -> Reply:
 
 
 def _variant(call: Call, name: str, component: str | None) -> dict[str, Any]:
-    """The variant that answers. One that is Creating is not found either (amazon-sagemaker-examples #293)."""
+    """Return the variant that answers; not one that is Creating (amazon-sagemaker-examples #293)."""
     endpoint = resources(call, ENDPOINT).get(name)
     if endpoint is None or endpoint.status not in SERVING:
         raise AwsError("ValidationError", f"Endpoint {name} of account {call.account} not found.")

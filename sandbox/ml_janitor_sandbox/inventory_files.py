@@ -171,7 +171,7 @@ def _schema(kind: str, columns: Mapping[str, str]) -> str:
 
 def create(name: str, columns: Sequence[str], kind: InventoryFormat, location: str, first_day: str) -> str:
     """
-    The statement that makes the table *name* over the inventory at *location*, to be run once by a person.
+    Write the statement that makes the table *name* over the inventory at *location*; a person runs it once.
 
     As in the S3 user guide, "Querying Amazon S3 Inventory with Amazon Athena". Its partitions are projected:
     each delivery is there as soon as S3 writes it.

@@ -1,5 +1,5 @@
 """
-What a script-mode training job finds in its container: directories here, and variables.
+The container of a script-mode training job: directories here, and variables.
 
 Script mode is that of sagemaker-training (ENVIRONMENT_VARIABLES.md of aws/sagemaker-training-toolkit): the
 hyperparameters name a tarball and a program in it, and the container tells the program the rest by SM_*.
@@ -27,11 +27,11 @@ INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR")
 
 
 class JobFailedError(Exception):
-    """Why a job fails, as its FailureReason."""
+    """A job's failure, with its FailureReason."""
 
 
 def is_script(request: Mapping[str, Any]) -> bool:
-    """Whether a CreateTrainingJob request is one in script mode."""
+    """Tell whether a CreateTrainingJob request is one in script mode."""
     return {PROGRAM, TARBALL} <= set(request.get("HyperParameters") or ())
 
 
@@ -43,7 +43,7 @@ def split(uri: str) -> tuple[str, str]:
 
 class Container:
     """
-    What one attempt of a job sees of /opt/ml, under *root*, which is made; *job* is its request.
+    The /opt/ml of one attempt of a job, under *root*, which is made; *job* is its request.
 
     *s3* is a client for all that is downloaded and uploaded. Methods raise JobFailedError.
     """
@@ -66,7 +66,7 @@ class Container:
             self._checkpoints_at = config["S3Uri"].rstrip("/")
 
     def mapped(self, value: Any) -> Any:
-        """A path below /opt/ml as it is on this machine; anything else as it is."""
+        """Return a path below /opt/ml as it is on this machine; anything else as it is."""
         inside = isinstance(value, str) and f"{value}/".startswith(f"{OPT_ML}/")
         return f"{self.opt}{value.removeprefix(OPT_ML)}" if inside else value
 
@@ -136,7 +136,7 @@ class Container:
     # --- while it runs ---------------------------------------------------------------------------
 
     def command(self) -> list[str]:
-        """The program with its hyperparameters as arguments: Python, or a shell for what is no .py file."""
+        """Return the program with its hyperparameters as arguments: Python, or a shell for no .py file."""
         flags = [word for key, value in self._arguments() for word in (f"--{key}", value)]
         interpreter = sys.executable if self.program.endswith(".py") else "/bin/sh"
         return [interpreter, self.program, *flags]
@@ -148,7 +148,7 @@ class Container:
         ]
 
     def environment(self, more: Mapping[str, str]) -> dict[str, str]:
-        """The variables of the program: the job's own, and of this machine only what finds programs."""
+        """Return the program's variables: the job's own, and of this machine only what finds programs."""
         channels = [channel["ChannelName"] for channel in self._job.get("InputDataConfig") or ()]
         data = self.opt / "input" / "data"
         sm: dict[str, Any] = {
@@ -231,7 +231,7 @@ class Container:
     # --- after -----------------------------------------------------------------------------------
 
     def upload(self) -> str | None:
-        """The model as model.tar.gz below the job's output; its URI, or None if there is no model."""
+        """Upload the model as model.tar.gz below the job's output; return its URI, or None."""
         if not any(self.model.iterdir()):
             return None
         packed = io.BytesIO()
@@ -248,7 +248,7 @@ class Container:
         return uri
 
     def failure(self) -> str:
-        """What the program wrote about why it failed; empty if nothing."""
+        """Return the reason that the program wrote for its failure; empty if there is none."""
         try:
             return (self.opt / "output" / "failure").read_text(errors="replace")[:1024]
         except OSError:
@@ -260,7 +260,7 @@ class Container:
 
 
 def decoded(value: str) -> Any:
-    """A hyperparameter's value: JSON where it is, else the text itself (sagemaker-training's mapping)."""
+    """Decode a hyperparameter: JSON where it is, else the text itself (sagemaker-training's mapping)."""
     try:
         return json.loads(value)
     except ValueError:

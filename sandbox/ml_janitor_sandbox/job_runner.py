@@ -39,7 +39,7 @@ PATIENCE = 60.0
 
 
 class Ending(Enum):
-    """Why a process is to end before it is done, with the SecondaryStatus that it leaves."""
+    """A reason to end a process before it is done, with the SecondaryStatus that it leaves."""
 
     INTERRUPTED = "Interrupted"
     STOPPED = "Stopped"
@@ -114,7 +114,7 @@ class JobRunner:
             raise TimeoutError(f"{arn} still runs")
 
     def lines(self, arn: str) -> list[str]:
-        """What a job has logged in its current attempt."""
+        """Return the lines that a job has logged in its current attempt."""
         return list(self._runs[arn].lines)
 
     def _tick(self) -> None:
@@ -269,7 +269,7 @@ class Run:
         return ending, False
 
     def _due(self) -> Ending | None:
-        """Why the program has to end now, if it has to. All that is billed counts for MaxRuntime."""
+        """Return the reason to end the program now, or None. All that is billed counts for MaxRuntime."""
         ending = self._over_anyway()
         ran = sum((end - start for start, end in self._billed[:-1]), clock.now() - self._billed[-1][0])
         over = ran >= dt.timedelta(seconds=self._limits["MaxRuntimeInSeconds"])
@@ -285,7 +285,7 @@ class Run:
         return None
 
     def _over_anyway(self) -> Ending | None:
-        """Why the job is to end now, whether its program runs or waits for capacity."""
+        """Return the reason to end the job now, whether its program runs or waits for capacity."""
         if self._runner.closing.is_set() or not self._there():
             return Ending.GONE
         if (asked := self.asked) is not None:
@@ -298,7 +298,7 @@ class Run:
     # --- what is told of it ----------------------------------------------------------------------
 
     def _there(self) -> bool:
-        """Whether the job is still in the account: it is not after a reset."""
+        """Tell whether the job is still in the account: it is not after a reset."""
         with state.LOCK:
             return resources(self._call, training.TRAINING).get(self._job.name) is self._job
 
@@ -314,7 +314,7 @@ class Run:
             self.changed.notify_all()
 
     def _over(self, status: str, ending: Ending | None, **members: Any) -> None:
-        """The end: what it trained and what of that is billed, which on spot is less."""
+        """End the job: record what it trained and what of that is billed, which on spot is less."""
         if ending is Ending.GONE:
             return
         ended = self._billed[-1][1] if self._billed else clock.now()

@@ -50,7 +50,7 @@ type Key = tuple[str | float, int]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What a listing needs to know about one entry."""
+    """An entry of a listing, with what paging and sorting need."""
 
     members: Mapping[str, Any]
     name: str
@@ -59,7 +59,7 @@ class Row:
 
 
 def rows(resources: Iterable[Resource]) -> list[Row]:
-    """The entries of these resources."""
+    """Return the entries of these resources."""
     return [
         Row(resource.members, resource.name, resource.status, resource.sequence) for resource in resources
     ]
@@ -131,7 +131,7 @@ def answer(call: Call, entries: Iterable[Row]) -> dict[str, Any]:
 
 
 def list_member(operation: str) -> str:
-    """The member of the answer that holds the list."""
+    """Return the member of the answer that holds the list."""
     members = model.output("sagemaker", operation).members
     return next(name for name, shape in members.items() if isinstance(shape, ListShape))
 
@@ -154,7 +154,7 @@ def _descending(call: Call) -> bool:
 
 
 def _order(call: Call) -> Callable[[Row], Key]:
-    """What to sort by; things made at the same time stay in the order they were made."""
+    """Return the sort key; things made at the same time stay in the order they were made."""
     default = "Name" if call.operation in BY_NAME else "CreationTime"
     by = (call.params.get("SortBy") or default).upper().replace("_", "")
     if by == "NAME":

@@ -25,7 +25,7 @@ type Dimensions = frozenset[tuple[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What makes two metrics the same one: the order of dimensions is not part of it."""
+    """The identity of a metric: the order of dimensions is not part of it."""
 
     namespace: str
     name: str
@@ -64,7 +64,7 @@ class Series:
     _sorted: bool = True
 
     def __deepcopy__(self, _: object) -> Series:
-        """A copy shares the points, which do not change and are a hundred thousand in the demo."""
+        """Share the points with the copy: they do not change and are a hundred thousand in the demo."""
         return Series(list(self.points), self._sorted)
 
     def add(self, points: Iterable[Point]) -> None:
@@ -73,7 +73,7 @@ class Series:
         self._sorted = False
 
     def between(self, start: float, end: float) -> list[Point]:
-        """The points in [start, end)."""
+        """Return the points in [start, end)."""
         self._sort()
         first = bisect_left(self.points, start, key=lambda point: point.at)
         last = bisect_left(self.points, end, lo=first, key=lambda point: point.at)
@@ -96,12 +96,12 @@ class Metrics:
         self.series.setdefault(identity, Series()).add(points)
 
     def points(self, identity: Identity, start: float, end: float) -> list[Point]:
-        """What was published in [start, end); nothing for a metric that does not exist."""
+        """Return the points published in [start, end); none for a metric that does not exist."""
         found = self.series.get(identity)
         return [] if found is None else found.between(start, end)
 
     def alive(self, start: float, end: float) -> Iterator[Identity]:
-        """The metrics with data in [start, end), in a stable order."""
+        """List the metrics with data in [start, end), in a stable order."""
         for identity in sorted(
             self.series, key=lambda identity: (identity.namespace, identity.name, sorted(identity.dimensions))
         ):
@@ -110,7 +110,7 @@ class Metrics:
 
 
 def window(start: float, end: float, period: int, now: float) -> tuple[float, float] | None:
-    """The time really looked at, or None if the period is too fine for so old a start.
+    """Return the time really looked at, or None if the period is too fine for so old a start.
 
     The start is rounded down to a whole minute, to five minutes when older than 15 days, to the
     hour when older than 63 (documentation of GetMetricData's StartTime).
@@ -155,7 +155,7 @@ def statistic(points: list[Point], name: str) -> float | None:
 
 
 def percent(name: str) -> float:
-    """The number in `p99.9`; an error for any statistic that is not supported here."""
+    """Return the number in `p99.9`; an error for any statistic that is not supported here."""
     match = re.fullmatch(r"p(\d{1,2}(?:\.\d+)?|100)", name)
     if match is None:
         raise invalid(f"The value {name} for parameter Stat is not supported.")
@@ -182,7 +182,7 @@ def moment(at: float) -> dt.datetime:
 
 
 def seconds(value: Any) -> float:
-    """A time, with or without a zone, as seconds since 1970."""
+    """Return a time, with or without a zone, as seconds since 1970."""
     return clock.aware(value).timestamp() if isinstance(value, dt.datetime) else float(value)
 
 
@@ -193,7 +193,7 @@ def check_period(period: int) -> None:
 
 
 def times(params: dict[str, Any]) -> tuple[float, float]:
-    """The start and the end that a request asks for."""
+    """Return the start and the end that a request asks for."""
     start, end = seconds(params["StartTime"]), seconds(params["EndTime"])
     if start >= end:
         raise invalid("The parameter StartTime must be less than the parameter EndTime.")
@@ -206,5 +206,5 @@ def in_unit(points: list[Point], unit: str | None) -> list[Point]:
 
 
 def invalid(message: str) -> AwsError:
-    """What CloudWatch answers to a query it cannot make sense of."""
+    """Return CloudWatch's answer to an invalid query."""
     return AwsError("ValidationError", message)

@@ -30,7 +30,7 @@ def operation(service_name: str, name: str) -> OperationModel:
 
 @cache
 def output(service_name: str, name: str) -> StructureShape:
-    """The shape of what an operation answers."""
+    """Return the shape of an operation's answer."""
     shape = operation(service_name, name).output_shape
     if not isinstance(shape, StructureShape):
         raise TypeError(f"{service_name}:{name} answers nothing")
@@ -39,7 +39,7 @@ def output(service_name: str, name: str) -> StructureShape:
 
 @cache
 def inputs(service_name: str, name: str) -> dict[str, Shape]:
-    """The members of what an operation is asked."""
+    """Return the members of an operation's input."""
     shape = operation(service_name, name).input_shape
     return dict(shape.members) if isinstance(shape, StructureShape) else {}
 

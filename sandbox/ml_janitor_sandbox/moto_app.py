@@ -25,7 +25,7 @@ class Moto(werkzeug_app.DomainDispatcherApplication):
         self._found: dict[str, Any] = {}
 
     def get_backend_for_host(self, host: str | None) -> Any:
-        """The service of a host, for which moto tries two hundred patterns one after the other."""
+        """Return the service of a host, for which moto tries two hundred patterns one after the other."""
         if host is None or host not in self._found:
             found = super().get_backend_for_host(host)
             if host is None or found is None:
@@ -36,7 +36,7 @@ class Moto(werkzeug_app.DomainDispatcherApplication):
 
 def _application(service: Any) -> Any:
     """
-    The application moto makes for one service, but letting its crashes through to be reported.
+    Return the application moto makes for one service, but let its crashes through to be reported.
 
     Flask's debugging makes a class for every request, to explain a mistake of a form that is not there.
     """

@@ -72,7 +72,7 @@ def _member(shape: Any, key: str, resource: Resource) -> str:
 def _override_backend(
     account: str, region: str, service: str, path: list[str | int], changes: dict[str, Any]
 ) -> None:
-    """The same on moto's own objects, by the names of their Python attributes."""
+    """Override attributes of moto's own objects, by their names in Python."""
     try:
         target: Any = backend(service, account, region)
     except (ImportError, KeyError) as unknown:
@@ -89,7 +89,7 @@ def _override_backend(
 
 
 def _like(old: Any, value: Any) -> Any:
-    """Times in the form the attribute has: moto keeps most of them without a zone."""
+    """Return a time in the form the attribute has: moto keeps most of them without a zone."""
     if not isinstance(value, str) or not _ISO.match(value):
         return value
     moment = clock.parse(value)

@@ -14,7 +14,7 @@ from ml_janitor_sandbox.patches import AwsError, Call
 
 @dataclass(slots=True)
 class Pages:
-    """How many entries a page holds at most, whatever is asked for; AWS may answer fewer at any time."""
+    """The most entries that a page holds, whatever is asked for; AWS may answer fewer at any time."""
 
     most: int | None = None
 
@@ -63,7 +63,7 @@ def after[T](
 
 
 def size_of(call: Call, member: str, default: int, most: int, refusal: Callable[[str], AwsError]) -> int:
-    """How many a page is to hold at most, by that *member* of the request; between 1 and *most*."""
+    """Return the most entries a page is to hold, by that *member* of the request; between 1 and *most*."""
     size = call.params.get(member)
     if size is not None and not 1 <= int(size) <= most:
         raise refusal(f"{member} must be between 1 and {most}")
@@ -71,13 +71,13 @@ def size_of(call: Call, member: str, default: int, most: int, refusal: Callable[
 
 
 def write(value: Any) -> str:
-    """A token for *value*, which JSON can hold, that nobody is tempted to read."""
+    """Write a token for *value*, which JSON can hold, that nobody is tempted to read."""
     return base64.urlsafe_b64encode(json.dumps(value).encode()).decode()
 
 
 def read[V](token: str | None, first: V, *, invalid: str, message: str = "The next token is not valid.") -> V:
     """
-    The value of a token, or *first* without one.
+    Return the value of a token, or *first* without one.
 
     An error with the code `invalid` for a token of anything but a value like *first*.
     """

@@ -1,4 +1,4 @@
-"""How a fix says what it changes in moto, so that one place can check and apply all of it.
+"""Declarations of what a fix changes in moto, so that one place can check and apply all of it.
 
 Two kinds of change exist. `serves` answers an AWS operation instead of moto: moto finds the method
 by the operation's name, so nothing of moto's old method matters. `replaces` swaps a function that
@@ -52,7 +52,7 @@ class AwsError(ServiceException):
 
 
 def rejected(message: str) -> AwsError:
-    """What SageMaker and most services answer to a request that makes no sense."""
+    """Return the answer of SageMaker and most services to an invalid request."""
     return AwsError("ValidationException", message)
 
 
@@ -72,7 +72,7 @@ class Call:
         return next((p for start, p in special.items() if self.region.startswith(start)), "aws")
 
     def arn(self, service: str, resource: str) -> str:
-        """The ARN of something where the call was made."""
+        """Return the ARN of something where the call was made."""
         return f"arn:{self.partition}:{service}:{self.region}:{self.account}:{resource}"
 
 
@@ -128,21 +128,21 @@ def replaces[F: Callable[..., Any]](target: str, *, was: str) -> Callable[[F], F
 
 
 def _params(response: BaseResponse) -> dict[str, Any]:
-    """The request by the names of AWS's model; some of moto's services parse it, some do not."""
+    """Return the request by the names of AWS's model; some of moto's services parse it, some do not."""
     if not response.automated_parameter_parsing:
         response.parse_parameters(response.normalized_request)
     return dict(response.params)
 
 
 def backend(service: str, account: str, region: str) -> Any:
-    """The store moto keeps of a service; IAM prefixes are not always moto's names."""
+    """Return the store moto keeps of a service; IAM prefixes are not always moto's names."""
     name: Any = model.BOTO_NAMES.get(service, service)
     backends: Any = get_backend(name)
     return backends[account]["aws" if service in GLOBAL else region]
 
 
 def find(target: str) -> tuple[Any, str]:
-    """The object that holds the attribute, and the attribute's name."""
+    """Find the object that holds the attribute, and the attribute's name."""
     module, _, path = target.partition(":")
     owner: Any = importlib.import_module(module)
     *parents, name = path.split(".")
@@ -152,7 +152,7 @@ def find(target: str) -> tuple[Any, str]:
 
 
 def digest(target: str) -> str:
-    """A short fingerprint of the source that moto has there now."""
+    """Return a short fingerprint of the source that moto has there now."""
     owner, name = find(target)
     source = inspect.getsource(getattr(owner, name))
     return hashlib.sha256(source.encode()).hexdigest()[:12]

@@ -25,14 +25,14 @@ class Killed(BaseException):
 
 
 class Caller:
-    """Whether the process that calls the sandbox was killed."""
+    """The process that calls the sandbox: killed or not."""
 
     def __init__(self) -> None:
         self.killed = False
 
 
 def caller() -> Caller:
-    """The sandbox's caller; a reset revives it."""
+    """Return the sandbox's caller; a reset revives it."""
     return state.at(Caller, "", "")
 
 

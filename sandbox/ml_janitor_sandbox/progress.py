@@ -1,4 +1,4 @@
-"""What takes time on AWS takes time here too, on the sandbox's clock: nothing waits for real time.
+"""Changes that take time on AWS, and here too, on the sandbox's clock: nothing waits for real time.
 
 A change that AWS makes in minutes is put on the agenda of its account and region, and is made when the
 clock has passed its moment, which is also the time it is stamped with. Until then the resource is
@@ -51,7 +51,7 @@ ALL = "*"
 
 
 class Durations:
-    """How long each change takes, until the next reset."""
+    """The durations of changes, until the next reset."""
 
     def __init__(self) -> None:
         self.seconds = dict(DEFAULTS)
@@ -100,7 +100,7 @@ def vanishes(where: Place, resource: Resource, what: str, *, now: str = "Deletin
 
 
 def takes(what: str) -> dt.timedelta:
-    """How long a change takes."""
+    """Return the duration of a change."""
     return dt.timedelta(seconds=durations().seconds[what])
 
 

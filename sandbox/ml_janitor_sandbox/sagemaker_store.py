@@ -117,7 +117,7 @@ class SageMakerStore:
         self._agenda: list[tuple[dt.datetime, int, Step]] = []
 
     def of(self, kind: Kind) -> dict[str, Resource]:
-        """The resources of one kind by name, oldest first."""
+        """Return the resources of one kind by name, oldest first."""
         self.advance()
         return self.by_kind.setdefault(kind.noun, {})
 
@@ -158,12 +158,12 @@ def kind(noun: str, *, called: str = "", **words: Any) -> Kind:
 
 
 def resources(call: Call, of: Kind) -> dict[str, Resource]:
-    """The resources of one kind where this call was made."""
+    """Return the resources of one kind where this call was made."""
     return state.of(SageMakerStore, call).of(of)
 
 
 def get(call: Call, of: Kind, name: str | None = None) -> Resource:
-    """The resource a call is about, or AWS's error."""
+    """Return the resource a call is about, or AWS's error."""
     if name is None:
         name = "/".join(str(call.params.get(member, "")) for member in of.key or (of.name_member,))
     if name not in resources(call, of):
@@ -208,7 +208,7 @@ def create(
 
 
 def checked_name(call: Call, member: str) -> str:
-    """The name asked for, if AWS's pattern and length allow it."""
+    """Return the name asked for, if AWS's pattern and length allow it."""
     name = str(call.params.get(member, ""))
     shape: Any = model.inputs("sagemaker", call.operation)[member]
     pattern, longest = shape.metadata.get("pattern"), shape.metadata.get("max")

@@ -1,4 +1,4 @@
-"""What Application Auto Scaling keeps: scalable targets with all that hangs on them, told in pages."""
+"""The store of Application Auto Scaling: scalable targets with all that hangs on them, told in pages."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Targets(dict[Where, Target]):
 
 
 def scaled_variants(call: Call, endpoint: str) -> set[str]:
-    """The variants of an endpoint that are scaled."""
+    """Return the variants of an endpoint that are scaled."""
     start = f"endpoint/{endpoint}/variant/"
     return {where[1].removeprefix(start) for where in targets(call) if where[1].startswith(start)}
 
@@ -58,13 +58,13 @@ def targets(call: Call) -> Targets:
 
 
 def where_of(call: Call) -> Where:
-    """What the call is about."""
+    """Return what the call is about."""
     params = call.params
     return params["ServiceNamespace"], params["ResourceId"], params["ScalableDimension"]
 
 
 def target_of(call: Call) -> Target:
-    """The target that the call is about, or AWS's error."""
+    """Return the target that the call is about, or AWS's error."""
     where = where_of(call)
     if where not in targets(call):
         raise none_of("scalable target registered", where)
@@ -72,7 +72,7 @@ def target_of(call: Call) -> Target:
 
 
 def none_of(what: str, where: Where) -> AwsError:
-    """That there is none, in AWS's words."""
+    """Return AWS's error for a target, policy or action that does not exist."""
     names = "service namespace: {}, resource ID: {}, scalable dimension: {}".format(*where)
     return AwsError("ObjectNotFoundException", f"No {what} for {names}")
 

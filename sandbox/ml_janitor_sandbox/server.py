@@ -76,7 +76,7 @@ class _Handler(MotoRequestHandler):
 
 
 class Application:
-    """What answers: moto, behind faults, permissions and the sandbox's own."""
+    """The WSGI application: moto, behind faults, permissions and the sandbox's own."""
 
     def __init__(self) -> None:
         self.ledger = Ledger()
@@ -146,7 +146,7 @@ class Application:
         return reply
 
     def _moto(self, environ: Environ) -> wire.Reply:
-        """The reply of moto, with the length that its body has."""
+        """Return moto's reply, with the length of its body."""
         started: list[Any] = []
 
         def start_response(status: str, headers: Any, _: Any = None) -> Any:
@@ -162,7 +162,7 @@ class Application:
 
 def _loopback(environ: Environ) -> bool:
     """
-    Whether the client named this machine as such, and is no web page of another one.
+    Tell whether the client named this machine as such, and is not a web page of another one.
 
     A page whose own name was made to lead to 127.0.0.1 sends that name (DNS rebinding). Any page may send
     some requests here without reading the answers; browsers mark them by Origin or Sec-Fetch-Site.
@@ -175,7 +175,7 @@ def _loopback(environ: Environ) -> bool:
 
 
 def _read_body(environ: Environ) -> bytes:
-    """The whole body, put back for moto to read again; boto3 sends some of S3's in chunks."""
+    """Read the whole body and put it back for moto to read again; boto3 sends some of S3's in chunks."""
     if environ.get("wsgi.input_terminated"):
         body = environ["wsgi.input"].read()
         environ.pop("HTTP_TRANSFER_ENCODING", None)
@@ -207,12 +207,12 @@ def _dropped(reply: wire.Reply) -> Reply:
 
 
 def _killed(asked: wire.Asked) -> wire.Reply:
-    """A client error, which botocore does not try again; HEAD has no body to say it with."""
+    """Return a client error, which botocore does not try again; HEAD has no body to say it with."""
     return wire.error(asked, HTTPStatus.BAD_REQUEST, CODE, MESSAGE)
 
 
 def _break_off(content: bytes = b"") -> Iterator[bytes]:
-    """Some of an answer, and then none: without any, not even the status is sent."""
+    """Send some of an answer, then break off: without any, not even the status is sent."""
     if content:
         yield content
     raise ConnectionResetError  # which werkzeug takes for the client's, and says nothing

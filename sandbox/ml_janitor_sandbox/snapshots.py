@@ -42,7 +42,7 @@ PATCHES.append(Patch("moto.awslambda.models:LambdaStorage.__deepcopy__", lambdas
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What the sandbox holds at a time: moto's backends, its own state, and the clock."""
+    """The state of the sandbox at a time: moto's backends, its own state, and the clock."""
 
     backends: list[tuple[BackendDict[Any], dict[str, Any]]]
     state: dict[Any, Any]
@@ -51,7 +51,7 @@ class Snapshot:
 
     @classmethod
     def take(cls) -> Snapshot:
-        """What there is now."""
+        """Take a snapshot of the present state."""
         with state.LOCK:
             held = [(backend, dict(backend)) for backend in _backends()]
             tracked = [(model, list(model.instances_tracked)) for model in _models()]
@@ -73,7 +73,7 @@ class Snapshot:
             clock.jump(again.now)
 
     def _copied(self) -> Snapshot:
-        """A copy in which what is one thing in two places still is; services themselves are not copied."""
+        """Copy it so that what is one thing in two places still is; services themselves are not copied."""
         memo: dict[int, Any] = {id(backend): backend for backend, _ in self.backends}
         return copy.deepcopy(self, memo | {id(WITH_BYTES): WITH_BYTES})
 

@@ -75,7 +75,7 @@ class Maker:
         }
 
     def client(self, service: str) -> Any:
-        """The client of *service* in the sandbox."""
+        """Return the client of *service* in the sandbox."""
         if service not in self._clients:
             client = self._session.client(service, endpoint_url=self._url)  # type: ignore[call-overload]
             self._clients[service] = client

@@ -1,4 +1,4 @@
-"""What the sandbox remembers beside moto's own backends, by account and region.
+"""The sandbox's state beside moto's own backends, by account and region.
 
 A fix keeps its data in a class of its own and asks for the instance: `state.of(Metrics, call)`.
 One reset then forgets everything, and no fix has a reset to forget to write.
@@ -25,12 +25,12 @@ class Place(Protocol):
 
 
 def of[T](kind: type[T], place: Place) -> T:
-    """The one instance of this class for this account and region, made on first use."""
+    """Return the one instance of this class for this account and region, made on first use."""
     return at(kind, place.account, place.region)
 
 
 def at[T](kind: type[T], account: str, region: str) -> T:
-    """The same, for callers that have the two names and no call in hand."""
+    """Return the instance for callers that have the two names and no call in hand."""
     key = (kind, account, region)
     with LOCK:
         if key not in _kept:

@@ -80,7 +80,7 @@ def _mend() -> None:
     start = machines.start_execution
 
     def named(self: Any, state_machine_arn: str, name: str | None = None, *rest: Any, **more: Any) -> Any:
-        """An execution without a name gets one; in moto the second one of those was there already."""
+        """Start an execution, nameless ones under a new name: moto refuses the second nameless execution."""
         return start(self, state_machine_arn, name or str(uuid4()), *rest, **more)
 
     machines.start_execution = named
@@ -88,7 +88,7 @@ def _mend() -> None:
 
 
 def _client(region: str, service: str, state_credentials: Any = None) -> Any:
-    """A client in the name of the state machine's role; in that of root, where no roles are enforced."""
+    """Return a client in the name of the state machine's role; of root, where no roles are enforced."""
     (door,) = _doors
     given = {"AccessKeyId": "AKIASANDBOX", "SecretAccessKey": "sandbox", "SessionToken": None}
     if door.gate.enforces:

@@ -37,7 +37,7 @@ type Reply = tuple[str, list[tuple[str, str]], bytes]
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a request is about, in the words of IAM policies."""
+    """The subject of a request, in the words of IAM policies."""
 
     service: str
     operation: str
@@ -56,7 +56,7 @@ class Asked:
 
     @property
     def model(self) -> str:
-        """Whose model in botocore it is: IAM calls S3 Control s3, and SageMaker's runtime sagemaker."""
+        """Return its botocore model: IAM calls S3 Control s3, and SageMaker's runtime sagemaker."""
         if self.service == "sagemaker" and self.protocol == "rest-json":
             return "sagemaker-runtime"
         return "s3control" if self.service == "s3" and self.path.startswith(_S3_CONTROL) else self.service
@@ -132,13 +132,13 @@ def _account(principal: str) -> str:
 def reply(
     content: bytes, kind: str = "", *, status: int = 200, more: Mapping[str, str] = NO_HEADERS
 ) -> Reply:
-    """A reply with this content of this *kind*, and with *more* headers; no kind is told if it is empty."""
+    """Return a reply with this content and *kind*, and *more* headers; no kind is told if it is empty."""
     headers = {**more, "Content-Length": str(len(content))} | ({"Content-Type": kind} if kind else {})
     return f"{int(status)} {responses.get(status, 'Error')}", list(headers.items()), content
 
 
 def error(asked: Asked, status: int, code: str, message: str) -> Reply:
-    """An error, in the protocol that was spoken."""
+    """Return an error, in the protocol that was spoken."""
     told, more = {"__type": code, "message": message}, {"x-amzn-RequestId": "sandbox"}
     match asked.protocol:
         case "s3" if asked.method == "HEAD":
@@ -165,7 +165,7 @@ def _xml(tag: str, code: str, message: str, extra: str = "") -> bytes:
 
 
 def _cbor(pairs: dict[str, str]) -> bytes:
-    """A map of short texts: all the CBOR an error needs (RFC 8949)."""
+    """Return a map of short texts: all the CBOR an error needs (RFC 8949)."""
 
     def text(value: str) -> bytes:
         raw = value.encode()

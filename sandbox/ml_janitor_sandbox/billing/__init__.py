@@ -1,5 +1,5 @@
 """
-What the sandbox's account is charged, and AWS Cost Explorer over it, of which moto has canned answers.
+The charges of the sandbox's account, and AWS Cost Explorer over them, for which moto has canned answers.
 
 `charges` is the bill of one account, `meters` charges it for what is used, and `cost_explorer` reads it.
 """

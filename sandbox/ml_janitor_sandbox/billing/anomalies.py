@@ -32,7 +32,7 @@ def _known(call: Call, noun: str, arns: list[str]) -> list[dict[str, Any]]:
 
 
 def _create(call: Call, noun: str) -> dict[str, Any]:
-    """An account has one monitor of all services: another is refused."""
+    """Create a monitor or a subscription; refuse an account's second monitor of all services."""
     asked = dict(call.params[f"Anomaly{noun}"])
     if noun == "Subscription":
         _known(call, "Monitor", asked["MonitorArnList"])

@@ -75,7 +75,7 @@ class Charge:
         return cls(**members)
 
     def quantity(self, start: dt.datetime, end: dt.datetime, now: dt.datetime) -> Decimal:
-        """The units of [*start*, *end*) that are visible at *now*."""
+        """Return the units of [*start*, *end*) that are visible at *now*."""
         since, until = self.visible(now)
         seconds = (min(end, until) - max(start, since)).total_seconds()
         return self.hourly * Decimal(seconds) / 3600 if seconds > 0 else Decimal(0)
@@ -100,14 +100,14 @@ def _plain(value: Any) -> Any:
 
 
 def whole(moment: dt.datetime) -> dt.datetime:
-    """The beginning of that hour."""
+    """Return the beginning of that hour."""
     return moment.replace(minute=0, second=0, microsecond=0)
 
 
 @dataclass(slots=True)
 class Bill:
     """
-    What one account is charged, and how its Cost Explorer is set up.
+    The charges of one account, and the settings of its Cost Explorer.
 
     *active* are its cost allocation tags and since when: they show on what is used from then on. *since* is
     when its data begins, *page* how many groups a page holds. *members* are accounts that it pays for.
@@ -159,7 +159,7 @@ class Bill:
             )
 
     def cut(self, charge: Charge) -> Iterator[Charge]:
-        """The charge in parts, during each of which a tag is either active or not."""
+        """Cut the charge into parts, during each of which a tag is either active or not."""
         for since in sorted(self.active.values()):
             if charge.start < since and (charge.end is None or since < charge.end):
                 yield replace(charge, end=since)
@@ -188,20 +188,20 @@ def payer(account: str) -> str:
 
 
 def paid_for(account: str) -> dict[str, str]:
-    """The accounts that *account* pays for, itself among them, and what they are called."""
+    """Map the accounts that *account* pays for, itself among them, to their names."""
     organization = organizations_backends[account]["aws"]
     members = {member.id: member.name for member in organization.accounts} if organization.org else {}
     return {account: "demo", **dict.fromkeys(bill(account).members, ""), **members}
 
 
 def shown(account: str) -> Bill:
-    """The bill of *account* as its Cost Explorer has it: cost allocation tags are its payer's to activate."""
+    """Return the bill as the account's Cost Explorer has it: its payer activates the cost allocation tags."""
     own, paying = bill(account), payer(account)
     return own if paying == account else replace(own, active=bill(paying).active)
 
 
 def opened(call: Call) -> Bill:
-    """The same, if the account has a Cost Explorer."""
+    """Return the bill as the caller's Cost Explorer has it; refuse an account without Cost Explorer."""
     own = shown(call.account)
     if not own.enabled:
         raise AwsError("AccessDeniedException", "User not enabled for cost explorer access")
@@ -214,5 +214,5 @@ def seed(account: str, charges: list[dict[str, Any]]) -> None:
 
 
 def bill(account: str) -> Bill:
-    """That of one account, over all regions."""
+    """Return the bill of one account, over all regions."""
     return state.at(Bill, account, "")

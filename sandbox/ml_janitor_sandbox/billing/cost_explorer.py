@@ -49,7 +49,7 @@ type Period = tuple[dt.datetime, dt.datetime]
 
 @dataclass(slots=True)
 class Cell:
-    """What one group was charged in one period; None is the group of a period in which nothing was used."""
+    """The charges of one group in one period; the group is None in a period in which nothing was used."""
 
     group: tuple[str, ...] | None = None
     cost: Decimal = Decimal(0)
@@ -72,7 +72,7 @@ def _amount(value: Decimal, unit: str) -> dict[str, str]:
 
 
 def get_cost_and_usage(call: Call) -> dict[str, Any]:
-    """Sums of metrics by period, in total or by group; `Total` is empty with groups."""
+    """Return sums of metrics by period, in total or by group; `Total` is empty with groups."""
     params, own = call.params, opened(call)
     granularity, metrics = params.get("Granularity", ""), params.get("Metrics") or []
     if granularity not in FORMATS:
@@ -107,7 +107,7 @@ def get_cost_and_usage(call: Call) -> dict[str, Any]:
 def _attributes(
     call: Call, asked: Sequence[Mapping[str, str]], cells: Sequence[Cell]
 ) -> list[dict[str, Any]]:
-    """What linked accounts are called, where the answer is by them."""
+    """Describe the linked accounts by their names, where the answer is grouped by them."""
     names, found = paid_for(call.account), dict[str, dict[str, str]]()
     for number, grouping in enumerate(asked):
         if grouping["Key"] == "LINKED_ACCOUNT":
@@ -173,7 +173,7 @@ def _periods(start: dt.datetime, end: dt.datetime, granularity: str) -> Iterator
 
 
 def _cells(charges: Sequence[Charge], keys: Sequence[expressions.Key], at: Period) -> list[Cell]:
-    """What was used in a period by group, in the order of the keys; one cell of nothing if nothing was."""
+    """Sum what was used in a period by group, in the order of the keys; one empty cell if nothing was."""
     found: dict[tuple[str, ...], Cell] = {}
     for charge in charges:
         if quantity := charge.quantity(*at, clock.now()):
@@ -203,7 +203,7 @@ def _result(cells: Sequence[Cell], metrics: Sequence[str], *, grouped: bool) -> 
 
 
 def _used(call: Call) -> tuple[Bill, list[Charge]]:
-    """The bill, and its charges in the period that is asked about."""
+    """Return the bill, and its charges in the period of the request."""
     own = opened(call)
     at = _times(own, call.params)
     return own, [charge for charge in _charges(call, own) if charge.quantity(*at, clock.now())]
@@ -217,7 +217,7 @@ def _listed(call: Call, values: set[str], size: int) -> tuple[list[str], dict[st
 
 
 def get_dimension_values(call: Call) -> dict[str, Any]:
-    """The values of a dimension that were charged for in a period."""
+    """List the values of a dimension that were charged for in a period."""
     own, charges = _used(call)
     read = expressions.dimension(call.params.get("Dimension", ""))
     page, more = _listed(call, {read(charge) for charge in charges}, own.page)
@@ -230,7 +230,7 @@ def get_dimension_values(call: Call) -> dict[str, Any]:
 
 
 def get_tags(call: Call) -> dict[str, Any]:
-    """The keys of active tags, or the values of one; an empty one stands for what is untagged."""
+    """List the keys of active tags, or the values of one key; an empty value stands for what is untagged."""
     own, charges = _used(call)
     if key := call.params.get("TagKey"):
         values = {expressions.tag(own, charge, key) for charge in charges} if key in own.active else set()
@@ -241,7 +241,7 @@ def get_tags(call: Call) -> dict[str, Any]:
 
 
 def get_cost_forecast(call: Call) -> dict[str, Any]:
-    """The mean of the last thirty days, and how far it may be off; none for an account that is younger."""
+    """Return the mean of the last thirty days and its margin of error; refuse a younger account."""
     own, params = opened(call), call.params
     granularity = params.get("Granularity", "")
     if granularity not in {"DAILY", "MONTHLY"} or not str(params.get("Metric")).endswith("_COST"):

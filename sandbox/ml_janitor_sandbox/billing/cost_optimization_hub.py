@@ -23,7 +23,7 @@ class Hub:
 
 
 def hub(account: str) -> Hub:
-    """That of *account*."""
+    """Return the Cost Optimization Hub of *account*."""
     return state.at(Hub, account, "")
 
 
@@ -35,7 +35,7 @@ def seed(account: str, items: list[dict[str, Any]], deduped: float) -> None:
 
 def _matching(call: Call) -> list[dict[str, Any]]:
     """
-    What the filter of *call* leaves.
+    List the recommendations that pass the filter of *call*.
 
     With what code AWS refuses an account that is not enrolled is in no document; nothing depends on it.
     """

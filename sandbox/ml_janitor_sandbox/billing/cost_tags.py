@@ -14,7 +14,7 @@ from ml_janitor_sandbox.patches import AwsError, Call, rejected
 
 def _opened_to_payers(call: Call, wanted: str) -> Bill:
     """
-    The same for what a management account alone may do; a member is refused.
+    Return the bill to a management account; refuse a member.
 
     With these words: https://github.com/aws/aws-parallelcluster-ui/issues/242, and
     https://github.com/2i2c-org/infrastructure/pull/4932 for a change.

@@ -34,13 +34,13 @@ NOT_GROUPED = {"PAYER_ACCOUNT", "SERVICE_CODE", "USAGE_TYPE_GROUP"}
 
 
 def tag(own: Bill, charge: Charge, key: str) -> str:
-    """A cost allocation tag's value; empty for what was used before it was activated."""
+    """Return a cost allocation tag's value; empty for what was used before the tag was activated."""
     since = own.active.get(key)
     return charge.tags.get(key, "") if since is not None and charge.start >= since else ""
 
 
 def matching(own: Bill, given: Mapping[str, Any] | None) -> Matches:
-    """Whether a charge passes a filter, which has exactly one root."""
+    """Return a test of whether a charge passes a filter, which has exactly one root."""
     if not given:
         return lambda _: True
     if len(given) != 1 or set(given) - set(PARTS):
@@ -84,7 +84,7 @@ def _one(own: Bill, part: str, inner: Mapping[str, Any]) -> Matches:
 
 
 def dimension(key: str) -> Key:
-    """How a charge is read by a dimension."""
+    """Return a function that reads a dimension of a charge."""
     if key not in DIMENSIONS:
         known: Any = model.service("ce").shape_for("Dimension")
         if key in known.enum:
@@ -94,7 +94,7 @@ def dimension(key: str) -> Key:
 
 
 def groups(own: Bill, asked: list[Mapping[str, str]]) -> list[Key]:
-    """How a charge is read by each of the groupings."""
+    """Return a function for each grouping, which reads the group of a charge."""
     if len(asked) > 2:
         raise rejected("Number of GroupBy definitions must be at most 2")
     return [_group(own, grouping["Type"], grouping["Key"]) for grouping in asked]

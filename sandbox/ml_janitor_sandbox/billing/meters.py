@@ -121,7 +121,7 @@ def _storage(
 
 
 def charges(account: str) -> Iterator[Charge]:
-    """The whole bill of an account and of those it pays for, as of now."""
+    """List the whole bill of an account and of those it pays for, as of now."""
     with state.LOCK:
         observe()
         own, paid = shown(account), paid_for(account)
@@ -134,7 +134,7 @@ def charges(account: str) -> Iterator[Charge]:
 
 
 def _used(resource: Resource, store: SageMakerStore) -> Iterator[Used]:
-    """What a resource uses now, and goes on to use."""
+    """List what a resource uses now, and goes on to use."""
     members = resource.members
     match resource.kind.noun:
         case "Endpoint" if resource.status in SERVING:
@@ -224,7 +224,7 @@ def _charges(
 
 @cache
 def price_of(usage: str, region: str) -> tuple[Decimal, str]:
-    """The list price of a usage type without its region, and its unit; 0 for a type that no list has."""
+    """Return a usage type's list price without the region, and its unit; 0 for a type that no list has."""
     word, _, what = usage.partition(":")
     if listed := PRICES["SageMaker"].get(what):
         return Decimal(str(listed)), "GB-Mo" if "Volume" in what else "Hrs"

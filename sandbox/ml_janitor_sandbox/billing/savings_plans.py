@@ -37,7 +37,7 @@ PAGE = 100
 
 @cache
 def _listed() -> tuple[tuple[str, str, str, str, float], ...]:
-    """What plans cover: the type of plan, usage type, operation, region, and the list price of an hour."""
+    """List what plans cover: type of plan, usage type, operation, region, and the list price of an hour."""
     return tuple(_covered_usage())
 
 
@@ -54,14 +54,14 @@ def _covered_usage() -> Iterator[tuple[str, str, str, str, float]]:
 
 
 def describe_savings_plans(call: Call) -> dict[str, Any]:
-    """The plans that the account itself owns; what another account shares with it is not among them."""
+    """List the plans that the account itself owns, without those that another account shares with it."""
     states = _valid(call, "states")
     found = [plan for plan in bill(call.account).plans if states is None or plan["state"] in states]
     return _page(call, "savingsPlans", found)
 
 
 def describe_savings_plans_offering_rates(call: Call) -> dict[str, Any]:
-    """The rates of all offerings, as far as the filters leave them."""
+    """List the rates of all offerings that pass the filters."""
     types, payments = _valid(call, "savingsPlanTypes"), _valid(call, "savingsPlanPaymentOptions")
     usages, operations = call.params.get("usageTypes"), call.params.get("operations")
     filters = {item["name"]: set(item["values"]) for item in call.params.get("filters") or ()}
@@ -98,7 +98,7 @@ def describe_savings_plans_offering_rates(call: Call) -> dict[str, Any]:
 
 
 def _valid(call: Call, member: str) -> set[str] | None:
-    """A list of a request, whose values AWS knows; None if it was not given."""
+    """Return a list of the request, or None without it; refuse values that AWS does not know."""
     given = call.params.get(member)
     known: Any = model.inputs("savingsplans", call.operation)[member]
     if wrong := set(given or ()) - set(known.member.enum):
@@ -124,7 +124,7 @@ OPERATIONS = {
 
 
 def coverage(call: Call, start: dt.datetime, end: dt.datetime) -> dict[str, Any]:
-    """How much of what plans can cover they covered, by service if that is asked for."""
+    """Return the share of the eligible usage that plans covered, by service if that is asked for."""
     asked = [grouping["Key"] for grouping in call.params.get("GroupBy") or ()]
     if set(asked) - {"INSTANCE_FAMILY", "REGION", "SERVICE"}:
         raise rejected(f"Group by {', '.join(asked)} is not supported")
@@ -160,7 +160,7 @@ def coverage(call: Call, start: dt.datetime, end: dt.datetime) -> dict[str, Any]
 
 
 def utilization(call: Call, start: dt.datetime, end: dt.datetime) -> dict[str, Any]:
-    """How much of what is owned was used; who owns nothing is refused."""
+    """Return the share of the owned commitment that was used; refuse an account that owns nothing."""
     if call.params.get("Filter") or call.params.get("Granularity"):
         raise NotImplementedError("utilization with a filter or by time")
     committed = {plan: _committed(call.account, plan) for plan in SERVICES}
@@ -190,7 +190,7 @@ def _committed(account: str, plan: str) -> float:
 def _covered(
     account: str, plan: str, start: dt.datetime, end: dt.datetime, wanted: expressions.Matches
 ) -> tuple[float, float]:
-    """Of the dollars on demand that a type of plan can cover: what it covered, hour by hour, and the rest."""
+    """Sum by hour the on-demand dollars that a type of plan covered, and the rest that it could cover."""
     eligible: Mapping[str, str] = {usage: listed for listed, usage, *_ in _listed()}
     charges: list[Charge] = [
         charge

@@ -53,7 +53,7 @@ def history() -> Plan:
 @dataclass(frozen=True, slots=True)
 class Known:
     """
-    What is true of a resource, and *why*, for the *detector* that should find it out.
+    A resource with its true state, and *why*, for the *detector* that should find it.
 
     *confidence* is what the available signals allow for waste: "proven" or "likely".
     """

@@ -50,7 +50,7 @@ class TableRow(BaseModel, extra="forbid", frozen=True):
     saved_by: tuple[str, ...] = ()
 
     def fits(self, charge: Mapping[str, Any], waste: Mapping[str, frozenset[str]]) -> bool:
-        """Whether a charge is one of this row; *waste* are the ARNs of each detector's."""
+        """Tell whether a charge is one of this row; *waste* are the ARNs of each detector's."""
         about = f"{charge['usage_type']} @ {charge['resource']}"
         named = any(fnmatchcase(about, pattern) or charge["service"] == pattern for pattern in self.charges)
         return named or charge["resource"] in waste.get(self.waste, ())
@@ -67,12 +67,12 @@ WASTE_OF = {
 
 
 def row_of(charge: Mapping[str, Any]) -> str:
-    """The one row that has a charge."""
+    """Return the one row that has a charge."""
     return next(name for name, row in TABLE.items() if row.fits(charge, WASTE_OF))
 
 
 def dollars(charge: Mapping[str, Any], span: tuple[datetime, datetime]) -> Decimal:
-    """What a charge comes to in a span, once all of it is visible."""
+    """Return the dollars of a charge in a span, once all of it is visible."""
     end = datetime.fromisoformat(charge["end"]) if "end" in charge else span[1]
     hours = (min(end, span[1]) - max(datetime.fromisoformat(charge["start"]), span[0])) / HOUR
     return Decimal(charge["hourly"]) * Decimal(charge["price"]) * Decimal(max(0.0, hours))
@@ -90,7 +90,7 @@ def recounted(charges: Iterable[Mapping[str, Any]]) -> dict[str, tuple[Decimal, 
 
 def saved(charges: Iterable[Mapping[str, Any]], audit: Mapping[str, Any]) -> dict[str, dict[str, Decimal]]:
     """
-    What findings save of the last span, by row and detector.
+    Return the dollars of the last span that findings save, by row and detector.
 
     *audit* is a document of `janitor audit --json`.
     """
@@ -123,7 +123,7 @@ def _of_the_span(
 def written(
     rows: Mapping[str, tuple[Decimal, Decimal]], saved: Mapping[str, Mapping[str, Decimal]]
 ) -> Iterator[str]:
-    """The table in Markdown: what each span is charged, and what the findings leave of the last one."""
+    """Write the table in Markdown: what each span is charged, and what the findings leave of the last one."""
     yield "| | 30 days until 2026-09-06 | 30 days until 2026-10-06 | change | after the cure | by |"
     yield "| --- | ---: | ---: | ---: | ---: | --- |"
     together = Decimal(0), Decimal(0), Decimal(0)

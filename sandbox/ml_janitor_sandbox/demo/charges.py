@@ -1,4 +1,4 @@
-"""What the company pays for besides what its resources are charged for: transfer, storage, logs, clusters."""
+"""The company's payments besides the charges of its resources: transfer, storage, logs, clusters."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ class Days:
                 control.patch("sagemaker", [shelf, row.name], **members)
 
     def _cool(self, control: Control) -> None:
-        """The warm pool has waited for as long as it was asked to."""
+        """Terminate the warm pool: it has waited for as long as it was asked to."""
         for row in TABLES[jobs.DETECTOR]:
             if isinstance(row, Job) and row.warm is not None:
                 control.patch(
@@ -162,18 +162,18 @@ def _completed(row: Any) -> tuple[str, dict[str, Any]] | None:
 
 
 def _at_work() -> Iterator[Any]:
-    """What is neither waste nor beyond telling: somebody's, and in use."""
+    """List the resources that are somebody's and in use: neither waste nor impossible to judge."""
     for table in TABLES.values():
         yield from (row for row in table if row.in_use)
 
 
 def _kept(row: Notebook) -> bool:
-    """Whether its owner asked for it to be kept, and so leaves it on."""
+    """Tell whether its owner asked for it to be kept, and so leaves it on."""
     return any("keep" in key for key in row.also)
 
 
 def _continued(series: Mapping[str, Any], since: datetime, until: datetime) -> Iterator[dict[str, Any]]:
-    """What a metric that was published until now records from *since* on: the same again."""
+    """Continue a metric that was published until now from *since* on, with the same values again."""
     step = timedelta(seconds=series["step"])
     values: Sequence[float] = series["values"]
     ended = series["start"] + step * len(values)
@@ -197,7 +197,7 @@ def _continued(series: Mapping[str, Any], since: datetime, until: datetime) -> I
 def _more(
     lines: Sequence[tuple[datetime, str]], since: datetime, until: datetime, *, works_on: bool
 ) -> Iterator[tuple[datetime, str]]:
-    """What a log that was written to until now says from *since* on, at its own pace."""
+    """Continue a log that was written to until now from *since* on, at its own pace."""
     if len(lines) < 2 or lines[-1][0] < NOW - HOUR:
         return
     end = until if works_on else min(until, MORNING)

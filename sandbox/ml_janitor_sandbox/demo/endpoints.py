@@ -35,7 +35,7 @@ class Variant(Traffic):
 
     @property
     def runs(self) -> bool:
-        """Whether there is an instance now."""
+        """Tell whether there is an instance now."""
         return self.instance is not None and not self.scaled_to_zero
 
     def configuration(self) -> dict[str, Any]:

@@ -68,7 +68,7 @@ class Job(Row):
 
     @property
     def artifact(self) -> dict[str, str]:
-        """What it leaves when it is completed."""
+        """Return the artifact that the job leaves when it is completed."""
         return {"S3ModelArtifacts": f"s3://{MODEL_BUCKET}/training/{self.name}/output/model.tar.gz"}
 
     def appear(self, plan: Plan) -> None:
@@ -172,7 +172,7 @@ class Job(Row):
             plan.write(self.group, stream, self._lines(self.every, started + BOOT, host))
 
     def _lines(self, every: timedelta, first: datetime, host: int) -> Iterator[tuple[datetime, str]]:
-        """What the program prints: how it set out, then its progress at a steady pace."""
+        """List the lines that the program prints: its start, then its progress at a steady pace."""
         _, gpus = processors(self.instance)
         rank, world = (hosts * max(gpus, 1) for hosts in (host - 1, self.count))
         yield first, f"SM_CURRENT_HOST=algo-{host} SM_NUM_GPUS={gpus}"

@@ -1,4 +1,4 @@
-"""What lies about in SageMaker besides endpoints, notebooks and jobs, with and without labels."""
+"""Leftovers in SageMaker besides endpoints, notebooks and jobs, with and without labels."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Leftover(Row):
     age: float
 
     def params(self) -> dict[str, Any]:
-        """What the call asks for, but for tags."""
+        """Return the parameters of the call, except for tags."""
         return {"ModelPackageGroupName": self.name}
 
     def plan(self, plan: Plan) -> None:
@@ -49,7 +49,7 @@ class Model(Leftover):
     artifact: str
 
     def params(self) -> dict[str, Any]:
-        """What the call asks for, but for tags."""
+        """Return the parameters of the call, except for tags."""
         image = f"{IMAGES}/xgboost-inference:1.7-1"
         container = {"Image": image, "ModelDataUrl": f"s3://{DEFAULT_BUCKET}/{self.artifact}"}
         return {"ModelName": self.name, "ExecutionRoleArn": SERVING, "PrimaryContainer": container}
@@ -70,7 +70,7 @@ class Pipeline(Leftover):
     data: str = ""
 
     def params(self) -> dict[str, Any]:
-        """What the call asks for, but for tags."""
+        """Return the parameters of the call, except for tags."""
         step: dict[str, Any] = {"Name": "Train", "Type": "Training"}
         if self.image:
             step["Arguments"] = {"AlgorithmSpecification": {"TrainingImage": self.image}}

@@ -123,7 +123,7 @@ class Notebook(Row):
         return Series(first, PERIOD, tuple((at - worked).total_seconds() for at in times))
 
     def _log(self) -> Iterator[tuple[datetime, str]]:
-        """What Jupyter said while someone worked there last, and the day before."""
+        """List the lines that Jupyter wrote while someone worked there last, and the day before."""
         kernel = f"{crc32(self.name.encode()):08x}-5d1c-4c0e-9a57-61c0e8a1b2f3"
         for last in (self.worked - timedelta(days=1), self.worked):
             for number, line in enumerate(LINES, 1):

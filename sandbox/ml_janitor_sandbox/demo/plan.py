@@ -1,4 +1,4 @@
-"""What has to happen, and when, for the demo account to have become what it is; and making it happen."""
+"""The plan of the demo account: the calls that make it what it is, their times, and how to make them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ALLOCATED = ("project", "team", "environment", "cost-center", "owner", "managed-
 
 
 def sagemaker_arn(kind: str, name: str) -> str:
-    """The ARN of the demo's SageMaker resource of this *kind*, such as "endpoint"."""
+    """Return the ARN of the demo's SageMaker resource of this *kind*, such as "endpoint"."""
     return f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:{kind}/{name}"
 
 
@@ -75,7 +75,7 @@ class Plan:
         self.call_in(REGION, at, by, operation, params)
 
     def call_in(self, region: str, at: datetime, by: str, operation: str, params: Mapping[str, Any]) -> None:
-        """The same in any *region*."""
+        """Plan a call in any *region*."""
         service, _, method = operation.partition(".")
         self.steps.append(Step(at, by, service, method, params, region))
 

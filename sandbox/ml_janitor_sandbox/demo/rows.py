@@ -29,19 +29,19 @@ PIPELINE = "deploy-pipeline"
 
 
 def read(file: str) -> dict[str, dict[str, Any]]:
-    """A table of `account/`, by section."""
+    """Read a table of `account/`, by section."""
     return tomllib.loads((ACCOUNT / file).read_text(encoding="utf-8"))
 
 
 def look_up[V](known: Mapping[str, V], name: str, what: str) -> V:
-    """The value of *name*; `ValueError` says that it is no *what*."""
+    """Return the value of *name*; `ValueError` says that it is not a *what*."""
     if name not in known:
         raise ValueError(f"{name!r} is no {what}; known: {', '.join(known)}")
     return known[name]
 
 
 def span(text: str) -> timedelta:
-    """A duration such as "3d 5h 12m"."""
+    """Parse a duration such as "3d 5h 12m"."""
     return timedelta(**{look_up(UNITS, part[-1], "unit"): float(part[:-1]) for part in text.split()})
 
 
@@ -98,7 +98,7 @@ class Row:
     """Why nobody can tell."""
 
     def common(self) -> dict[str, Any]:
-        """What all rows have, as it is in this one."""
+        """Return the members that all rows have, with their values in this one."""
         return {column.name: getattr(self, column.name) for column in fields(Row)}
 
     @property
@@ -107,7 +107,7 @@ class Row:
 
     @property
     def in_use(self) -> bool:
-        """Whether it is neither waste nor impossible to judge."""
+        """Tell whether it is neither waste nor impossible to judge."""
         return not (self.waste or self.likely_waste or self.unknown)
 
     @property
@@ -146,7 +146,7 @@ class Row:
 
 
 def load[R: Row](file: str, default: type[R], **kinds: type[R]) -> tuple[R, ...]:
-    """The rows of *file* in its order: of the class that their `kind` names in *kinds*, or else *default*."""
+    """Load the rows of *file* in order, each of the class that its `kind` names in *kinds*, or *default*."""
     found: list[R] = []
     checked = {word: TypeAdapter(dict[str, kind]) for word, kind in {"": default, **kinds}.items()}  # type: ignore[valid-type]  # told at run time
     for section in read(file).values():

@@ -84,14 +84,14 @@ class App(Row):
 
     @property
     def _owner(self) -> tuple[dict[str, str], str]:
-        """What it runs in or for, as parameters and as a path."""
+        """Return the space or the user profile of the app, as parameters and as a path."""
         if self.app in {"Canvas", "JupyterServer"}:
             return {"UserProfileName": self.person}, f"{self.domain.identifier}/{self.person}"
         return {"SpaceName": self.name}, f"{self.domain.identifier}/{self.name}"
 
     @property
     def path(self) -> str:
-        """What it runs in, its type and its name: what the sandbox knows it by."""
+        """Return its space or profile, its type and its name: the key by which the sandbox knows it."""
         return f"{self._owner[1]}/{self.app}/default"
 
     @property

@@ -18,13 +18,13 @@ def ago(**parts: float) -> datetime:
 
 
 def chance(*about: object) -> float:
-    """A number in [0, 1) that looks random and is always the same for the same words."""
+    """Return a number in [0, 1) that looks random and is always the same for the same words."""
     return crc32(repr(about).encode()) / 2**32
 
 
 def workday(days: float, name: str) -> datetime:
     """
-    A time on a working day about so many *days* ago, when someone may have made the thing of this *name*.
+    Return a time on a working day about *days* ago, when someone may have made the thing of this *name*.
 
     Never later than that many days ago. Between 18:00 and 03:00 UTC, which is office time in Seattle.
     """

@@ -1,4 +1,4 @@
-"""What CloudWatch has recorded: requests by day and night, and how hard machines worked."""
+"""The metrics that CloudWatch has recorded: requests by day and night, and how hard machines worked."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ class Traffic:
 
     @property
     def goes_on(self) -> bool:
-        """Whether requests come today."""
+        """Tell whether requests come today."""
         return self.peak > 0 and self.ended is None
 
     def series(self, name: str, since: datetime) -> Series | None:
-        """A Sum for each hour *since* the thing of this *name* was made."""
+        """Return a Sum for each hour *since* the thing of this *name* was made."""
         if not self.published:
             return None
         told = NOW if self.ended is None else ago(days=self.ended) - LAST_DAYS
@@ -71,7 +71,7 @@ class Traffic:
 
 
 def day_and_night(moment: datetime) -> float:
-    """How busy shoppers on the American west coast are, as a share of the busiest hour."""
+    """Return how busy shoppers on the American west coast are, as a share of the busiest hour."""
     evening = (moment.hour + moment.minute / 60 - 2) / 24 * 2 * math.pi
     weekend = 1.06 if moment.weekday() >= SATURDAY else 1.0
     return (0.56 + 0.38 * math.cos(evening)) * weekend
@@ -80,7 +80,7 @@ def day_and_night(moment: datetime) -> float:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
     """
-    How busy instances are at their busiest, 0 to 1. A *spike* is an hour, days ago, and its CPU.
+    The load of instances at their busiest, 0 to 1. A *spike* is an hour, days ago, and its CPU.
 
     A request takes so many *seconds*, and so many are in work *at_once*.
     """
@@ -96,7 +96,7 @@ class Work:
     at_once: float = 2
 
     def requests(self, series: Series | None) -> Mapping[str, Series]:
-        """How long the requests of *series* took together, in microseconds, and how many at once."""
+        """Return how long the requests of *series* took together, in microseconds, and how many at once."""
         if series is None:
             return {}
         took = tuple(1_000_000 * self.seconds * count for count in series.values)
@@ -128,7 +128,7 @@ class Work:
 
 
 def measured(since: datetime, value: Callable[[datetime], float]) -> Series:
-    """A value for each hour of the time that everything has datapoints for."""
+    """Return a value for each hour of the time that everything has datapoints for."""
     return hourly(max(NOW - RECENT, since), value)
 
 
@@ -149,7 +149,7 @@ class Level:
 def utilisation(
     level: Level, name: str, since: datetime, until: datetime, *, hung: datetime | None = None
 ) -> Series:
-    """A value every five minutes of the instance of this *name*, which only waits since it *hung*."""
+    """Return a value every five minutes for the instance of this *name*, which only waits since it *hung*."""
     step = timedelta(minutes=5)
     start = whole(since) + step * math.ceil((since - whole(since)) / step)
 
@@ -164,7 +164,7 @@ def utilisation(
 
 
 def hourly(since: datetime, value: Callable[[datetime], float]) -> Series:
-    """A value for each whole hour after *since*, until now."""
+    """Return a value for each whole hour after *since*, until now."""
     start = whole(since) + HOUR
     return Series(start, HOUR, tuple(value(moment) for moment in moments(start, HOUR)))
 
@@ -177,5 +177,5 @@ def moments(start: datetime, step: timedelta, until: datetime = NOW) -> Iterator
 
 
 def whole(moment: datetime) -> datetime:
-    """The beginning of that hour."""
+    """Return the beginning of that hour."""
     return moment.replace(minute=0, second=0, microsecond=0)

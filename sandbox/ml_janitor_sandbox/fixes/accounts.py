@@ -1,4 +1,4 @@
-"""What accounts learn of one another from Organizations, and of the regions that are enabled for them."""
+"""Answers of Organizations about accounts, and about the regions that are enabled for them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ OF_PARTITION = {"aws-cn": "cn-", "aws-us-gov": "us-gov-"}
 
 
 def organization_of(account: str) -> OrganizationsBackend | None:
-    """The organization that an account is in, as its management account has it."""
+    """Return the organization that an account is in, as its management account has it."""
     own = organizations_backends[account]["aws"]
     if own.org is None and (managed := organizations_backends.master_accounts.get(account)):
         own = organizations_backends[managed[0]][managed[1]]
@@ -24,13 +24,13 @@ def organization_of(account: str) -> OrganizationsBackend | None:
 
 
 def organization_id(account: str) -> str:
-    """The id of the organization that an account is in, or nothing."""
+    """Return the id of the organization that an account is in, or nothing."""
     found = organization_of(account)
     return found.org.id if found and found.org else ""
 
 
 def asked_by_its_administrator(call: Call) -> OrganizationsBackend:
-    """The organization, if the caller may list it: the management account, or a delegated administrator."""
+    """Return the organization to its management account or a delegated administrator; refuse others."""
     found = organization_of(call.account)
     if found is None:
         raise AwsError(
@@ -51,7 +51,7 @@ def list_accounts(call: Call) -> dict[str, Any]:
 
 @serves("organizations", "ListAccountsForParent")
 def list_accounts_for_parent(call: Call) -> dict[str, Any]:
-    """The accounts right below a unit or the root; not those in the units below it."""
+    """List the accounts right below a unit or the root; not those in the units below it."""
     found, parent = asked_by_its_administrator(call), _parent(call)
     return _page(
         call, "Accounts", [account.describe() for account in found.accounts if account.parent_id == parent]
@@ -60,7 +60,7 @@ def list_accounts_for_parent(call: Call) -> dict[str, Any]:
 
 @serves("organizations", "ListOrganizationalUnitsForParent")
 def list_units_for_parent(call: Call) -> dict[str, Any]:
-    """The units right below a unit or the root."""
+    """List the units right below a unit or the root."""
     found, parent = asked_by_its_administrator(call), _parent(call)
     units = [unit.describe()["OrganizationalUnit"] for unit in found.ou if unit.parent_id == parent]
     return _page(call, "OrganizationalUnits", units)

@@ -42,7 +42,7 @@ COMPONENT = "sagemaker:inference-component:"
 
 @serves("application-autoscaling", "RegisterScalableTarget")
 def register(call: Call) -> dict[str, Any]:
-    """A new one needs both capacities; an old one keeps what is not named."""
+    """Register a target: a new one needs both capacities; an old one keeps what is not named."""
     params, where = call.params, where_of(call)
     _check_resource(call, where)
     given = {
@@ -180,13 +180,13 @@ def deregister(call: Call) -> None:
 
 @serves("application-autoscaling", "ListTagsForResource")
 def list_tags(call: Call) -> dict[str, Any]:
-    """Of a target; policies and actions have none."""
+    """List the tags of a target; policies and actions have none."""
     return {"Tags": dict(_by_arn(call).tags)}
 
 
 @serves("application-autoscaling", "TagResource")
 def tag(call: Call) -> None:
-    """A key that is there already gets the new value."""
+    """Add tags; a key that is there already gets the new value."""
     _by_arn(call).tags |= call.params["Tags"]
 
 

@@ -1,4 +1,4 @@
-"""What CloudFormation says of the stacks that `ml_janitor_sandbox.stack` has made; it makes none itself.
+"""CloudFormation's answers about the stacks that `ml_janitor_sandbox.stack` has made; it makes none itself.
 
 moto makes stacks of its own, but knows neither schedules nor alarms in a template.
 """
@@ -36,7 +36,7 @@ def seed(account: str, region: str, name: str, resources: list[dict[str, str]]) 
 
 
 def named(call: Call) -> Stack:
-    """The stack that is asked for."""
+    """Return the stack that is asked for."""
     name = str(call.params["StackName"])
     found = state.of(Stacks, call).get(name)
     if found is None:
@@ -46,7 +46,7 @@ def named(call: Call) -> Stack:
 
 @serves("cloudformation", "ListStackResources")
 def list_stack_resources(call: Call) -> dict[str, Any]:
-    """What a stack consists of, a page at a time."""
+    """List the resources of a stack, a page at a time."""
     stack = named(call)
     page, more = cut(call, stack.resources, PAGE, invalid="ValidationError")
     summaries = [

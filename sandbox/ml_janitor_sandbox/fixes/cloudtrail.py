@@ -95,7 +95,7 @@ def _detail(event: dict[str, Any], region: str) -> dict[str, Any]:
 
 
 def noted(call: str) -> bool:
-    """Whether "service:Operation" is recorded by itself."""
+    """Tell whether "service:Operation" is recorded by itself."""
     return call.startswith(NOTED)
 
 

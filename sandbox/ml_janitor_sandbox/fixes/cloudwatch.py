@@ -41,7 +41,7 @@ LISTED_PER_PAGE = 500
 
 @serves("cloudwatch", "PutMetricData")
 def put_metric_data(call: Call) -> None:
-    """Accepts any time and the AWS/ namespaces, for seeding: AWS takes two weeks and refuses AWS/."""
+    """Accept any time and the AWS/ namespaces, for seeding: AWS takes two weeks and refuses AWS/."""
     metrics = state.of(Metrics, call)
     for datum in call.params.get("MetricData") or []:
         identity = Identity.of(call.params["Namespace"], datum["MetricName"], datum.get("Dimensions"))
@@ -115,7 +115,7 @@ def _spelled(identity: Identity) -> dict[str, Any]:
 
 
 def _listed(identity: Identity, params: dict[str, Any]) -> bool:
-    """A filter may name some of the dimensions, with or without their values."""
+    """Tell whether a filter lists a metric; it may name some dimensions, with or without their values."""
     if params.get("Namespace") not in (None, identity.namespace):
         return False
     if params.get("MetricName") not in (None, identity.name):

@@ -19,7 +19,7 @@ serve(COMPONENT, "Describe", "List", by=("EndpointName", "VariantName"))
 @serves("sagemaker", "CreateInferenceComponent")
 def create_component(call: Call) -> dict[str, Any]:
     """
-    Creating for a while on a variant of an endpoint; an adapter inherits its base's.
+    Create a component, Creating for a while on an endpoint's variant; an adapter inherits its base's.
 
     The endpoint must be in service. AWS does not document what it does otherwise; its own SDK waits, and
     so must whoever wants to be sure.
@@ -95,7 +95,7 @@ def _update(call: Call, runtime: dict[str, Any] | None, changed: dict[str, Any])
 @serves("sagemaker", "DeleteInferenceComponent")
 def delete_component(call: Call) -> None:
     """
-    Deleting for a while, and on its endpoint until it is gone.
+    Delete a component, which is Deleting for a while, and on its endpoint until it is gone.
 
     Refused while it is Creating (aws/amazon-sagemaker-examples #3432, where one hung there for days).
     """

@@ -84,7 +84,7 @@ class DeclaredKey(FakeKey):
 
     @property
     def value(self) -> Made:
-        """What is read of it."""
+        """Return the object's content."""
         return self.made
 
 
@@ -94,7 +94,7 @@ WITH_BYTES = object()
 
 def listed(self: FakeKey, memo: dict[int, Any]) -> FakeKey:
     """
-    A key as a listing of versions needs it: moto copies every one of them, with all of its bytes.
+    Copy a key as a listing of versions needs it: moto copies every one of them, with all of its bytes.
 
     Without them there is nothing that would have to be closed.
     """
@@ -107,7 +107,7 @@ def listed(self: FakeKey, memo: dict[int, Any]) -> FakeKey:
 
 
 def _with_bytes(key: FakeKey, memo: dict[int, Any]) -> FakeKey:
-    """A whole copy, with its bytes in memory: nothing of it has to be closed either."""
+    """Copy a key with its bytes in memory: nothing of the copy has to be closed either."""
     twin: Any = type(key).__new__(type(key))
     memo[id(key)] = twin
     held = {name: value for name, value in key.__dict__.items() if name not in ("_value_buffer", "lock")}
@@ -156,13 +156,13 @@ def get_object(self: Any) -> Any:
 
 
 def buckets(account: str) -> Iterator[Any]:
-    """The buckets of an account."""
+    """List the buckets of an account."""
     for partition in list(s3_backends[account].values()):
         yield from list(partition.buckets.values())
 
 
 def tags(account: str, bucket: Any) -> dict[str, str]:
-    """The tags of a bucket itself, by which AWS bills what is in it."""
+    """Return the tags of a bucket itself, by which AWS bills what is in it."""
     found: dict[str, str] = {}
     for partition in list(s3_backends[account].values()):
         if bucket.name in partition.buckets:
@@ -171,7 +171,7 @@ def tags(account: str, bucket: Any) -> dict[str, str]:
 
 
 def sizes(bucket: Any) -> Counter[str]:
-    """The bytes of a bucket by storage class, those of noncurrent versions too."""
+    """Count the bytes of a bucket by storage class, those of noncurrent versions too."""
     found = Counter[str]()
     for versions in dict(bucket.keys).values():
         for version in versions:
@@ -186,7 +186,7 @@ def watch() -> None:
 
 
 def _measure(until: dt.datetime) -> None:
-    """The metrics of the midnights that the clock moves over."""
+    """Record the metrics of the midnights that the clock moves over."""
     midnight = max(clock.now(), until - SINCE).replace(hour=0, minute=0, second=0, microsecond=0) + DAY
     if midnight > until:
         return

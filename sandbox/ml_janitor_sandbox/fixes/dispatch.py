@@ -25,7 +25,7 @@ PLAIN = {"S": str, "N": str, "BOOL": bool, "NULL": bool}
 
 @replaces("moto.core.responses:method_names_from_class", was="9dbac89d082b")
 def method_names(responses: type) -> list[str]:
-    """The operations that moto has of a service: there are no new ones once requests come."""
+    """List the operations that moto has of a service: there are no new ones once requests come."""
     return _METHODS(responses)
 
 
@@ -51,7 +51,7 @@ def picked(self: serialize.AttributePicker, context: serialize.AttributePickerCo
 
 
 def _names(self: serialize.AttributePicker, context: serialize.AttributePickerContext) -> list[str] | None:
-    """The names of a member, kept with its shape; None if moto has to look for it itself."""
+    """Return the names of a member, kept with its shape; None if moto has to look for it itself."""
     shape: Any = context.shape
     if shape is None or self.alias_providers is not serialize.DEFAULT_ALIAS_PROVIDERS:
         return None
@@ -103,7 +103,7 @@ def _whole_second(value: Any) -> bool:
 
 
 def _as_written(value: Any) -> bool:
-    """Whether a value of DynamoDB is made of plain dicts, lists, strings and truth values alone."""
+    """Tell whether a value of DynamoDB is made of plain dicts, lists, strings and truth values alone."""
     if type(value) is not dict or len(value) != 1:
         return False
     ((kind, held),) = value.items()

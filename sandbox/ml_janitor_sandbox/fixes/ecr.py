@@ -47,7 +47,7 @@ def describe_images(call: Call) -> dict[str, Any]:
 
 @serves("ecr", "BatchGetImage")
 def batch_get_image(call: Call) -> dict[str, Any]:
-    """The manifests of at most a hundred images, and which were not found."""
+    """Return the manifests of at most a hundred images, and list those that were not found."""
     ids = call.params["imageIds"]
     if len(ids) > LARGEST_BATCH:
         raise wrong(f"imageIds must have at most {LARGEST_BATCH} entries.")
@@ -75,7 +75,7 @@ def pushed(self: Any, *given: Any, **named: Any) -> None:
 
 @replaces("moto.ecr.models:Image._create_digest", was="2e036c6729a2")
 def create_digest(self: Any) -> None:
-    """Of the manifest's text, as the registry protocol has it: an index has one of its own."""
+    """Compute the digest of the manifest's text, as the registry protocol has it: an index has its own."""
     self._image_digest = "sha256:" + hashlib.sha256(self.image_manifest.encode()).hexdigest()
 
 

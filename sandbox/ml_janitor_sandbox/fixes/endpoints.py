@@ -47,7 +47,7 @@ def describe_endpoint(call: Call) -> dict[str, Any]:
 @serves("sagemaker", "CreateEndpoint")
 def create_endpoint(call: Call) -> dict[str, Any]:
     """
-    Creating for some minutes, and then in service; `/sandbox/state` sets any other status.
+    Create an endpoint: Creating for some minutes, then in service; `/sandbox/state` sets any other status.
 
     A name comes free again when the endpoint that had it is gone, and not while it is Deleting.
     """
@@ -58,7 +58,7 @@ def create_endpoint(call: Call) -> dict[str, Any]:
 
 
 def _deployed(call: Call, config: Resource, at: dt.datetime) -> dict[str, Any]:
-    """What an endpoint runs, and how many of each, when it comes up with a configuration."""
+    """Return the variants of an endpoint that comes up with a configuration, and the count of each."""
     members = {name: config.members[name] for name in FROM_CONFIG if name in config.members}
     for name in VARIANT_LISTS:
         if variants := config.members.get(name):
@@ -67,7 +67,7 @@ def _deployed(call: Call, config: Resource, at: dt.datetime) -> dict[str, Any]:
 
 
 def _images(call: Call, variant: dict[str, Any], at: dt.datetime) -> dict[str, Any]:
-    """The digest that each image of its model had when it was deployed."""
+    """Return the digest that each image of its model had when it was deployed."""
     model = resources(call, MODEL).get(variant.get("ModelName", ""))
     if model is None:
         return {}
@@ -112,7 +112,7 @@ def _summary(variant: dict[str, Any]) -> dict[str, Any]:
 @serves("sagemaker", "UpdateEndpoint")
 def update_endpoint(call: Call) -> dict[str, Any]:
     """
-    Updating for some minutes, and described as it was until the other configuration is deployed.
+    Update an endpoint, which is described as it was until the other configuration is deployed.
 
     "The describing endpoint only contains information about the current endpoint config" until then
     (aws-controllers-k8s/sagemaker-controller #7), but for the name of the other in PendingDeploymentSummary
@@ -155,7 +155,7 @@ def _types(config: Resource) -> dict[str, str | None]:
 
 @serves("sagemaker", "UpdateEndpointWeightsAndCapacities")
 def update_weights_and_capacities(call: Call) -> dict[str, Any]:
-    """What is desired changes at once, what there is when the endpoint has been Updating for a while."""
+    """Change the desired state at once, and the current state after Updating for a while."""
     endpoint = _changeable(call)
     reweigh(call, endpoint, call.params["DesiredWeightsAndCapacities"])
     return {"EndpointArn": endpoint.arn}
@@ -185,7 +185,7 @@ def reweigh(call: Call, endpoint: Resource, asked: list[dict[str, Any]]) -> None
 @serves("sagemaker", "DeleteEndpoint")
 def delete_endpoint(call: Call) -> None:
     """
-    Deleting for a while; its configuration stays, and what scaled it does not.
+    Delete an endpoint after a while; its configuration stays, and what scaled it does not.
 
     Refused while inference components are on it, the ones that are being deleted among them: AWS's words
     are those in gruntwork-io/cloud-nuke #1142. "Application Auto Scaling deregisters those models as

@@ -20,13 +20,13 @@ PAIRS = {KeySpec.RSA_2048, KeySpec.RSA_3072, KeySpec.RSA_4096, *KeySpec.ecc_key_
 
 @replaces("moto.kms.models:generate_private_key", was="cdf2b67aac14")
 def private_key(key_spec: str) -> AbstractPrivateKey | None:
-    """The private key of a pair; symmetric keys have none."""
+    """Return the private key of a pair; symmetric keys have none."""
     return generate_private_key(key_spec) if key_spec in PAIRS else None
 
 
 @serves("kms", "GenerateMac")
 def generate_mac(call: Call) -> dict[str, Any]:
-    """The code of up to 4,096 bytes (API reference), with the key's ARN; a dry run makes none."""
+    """Return the code of up to 4,096 bytes (API reference), with the key's ARN; a dry run makes none."""
     key, code = _code(call)
     _dry(call)
     algorithm = call.params["MacAlgorithm"]
@@ -44,7 +44,7 @@ def verify_mac(call: Call) -> dict[str, Any]:
 
 
 def _code(call: Call) -> tuple[Any, bytes]:
-    """The key that *call* names, if it is one for this, and the code of the message."""
+    """Return the key that *call* names, if it is one for this, and the code of the message."""
     store = backend("kms", call.account, call.region)
     named = call.params["KeyId"]
     found = store.keys.get(store.any_id_to_key_id(named))

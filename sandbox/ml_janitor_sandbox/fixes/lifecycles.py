@@ -98,7 +98,7 @@ def get(self: Any) -> Any:
 
 
 def _read(body: bytes) -> list[ET.Element]:
-    """The rules of a request, without namespaces. Raises MalformedXML."""
+    """Return the rules of a request, without namespaces. Raises MalformedXML."""
     try:
         whole = ET.fromstring(body)  # noqa: S314 - it comes from tests
     except ET.ParseError as error:
@@ -292,7 +292,7 @@ def _check_overlaps(rules: list[ET.Element]) -> None:
 
 
 def _filter(rule: ET.Element) -> str:
-    """A rule's filter as S3 writes it in its refusals; rules with the same are checked together."""
+    """Write a rule's filter as S3 does in its refusals; rules with the same are checked together."""
     by_filter = rule.find("Filter")
     conditions = rule if by_filter is None else by_filter
     found = [f"prefix={conditions.findtext('.//Prefix') or ''}"]

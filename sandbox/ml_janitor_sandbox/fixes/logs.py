@@ -94,7 +94,7 @@ def _stream(call: Call, group: str, name: str) -> LogStream:
 
 
 def _position(params: dict[str, Any], events: list[LogEvent]) -> tuple[bool, int, int]:
-    """Whether a page goes on forward, from which event and from when."""
+    """Return the direction of a page (True is forward), and the event and the time at which it begins."""
     token = params.get("nextToken")
     if not token and params.get("startFromHead"):
         return True, 0, params.get("startTime", events[0].timestamp if events else 0)

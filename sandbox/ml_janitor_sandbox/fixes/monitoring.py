@@ -36,7 +36,7 @@ def create_schedule(call: Call) -> dict[str, Any]:
 
 
 def _endpoint(call: Call, config: dict[str, Any], monitoring: str) -> str | None:
-    """The endpoint that is watched; None if it is a batch transform."""
+    """Return the endpoint that is monitored; None if it is a batch transform."""
     if inline := config.get("MonitoringJobDefinition"):
         for given in inline.get("MonitoringInputs") or ():
             if "EndpointInput" in given:
@@ -89,7 +89,7 @@ def _schedule(call: Call) -> Resource:
 
 @serves("sagemaker", "ListMonitoringExecutions")
 def list_executions(call: Call) -> dict[str, Any]:
-    """The processing jobs that name a schedule, by schedule and endpoint; none is started here."""
+    """List the processing jobs that name a schedule, by schedule and endpoint; none is started here."""
     schedules = {schedule.arn: schedule for schedule in resources(call, SCHEDULE).values()}
     asked = equals(call, "MonitoringScheduleName", "EndpointName")
     rows = []
@@ -118,7 +118,7 @@ serve(EXPERIMENT, "Describe", "List")
 
 @serves("sagemaker", "CreateInferenceExperiment")
 def create_experiment(call: Call) -> dict[str, Any]:
-    """Running at once, over an endpoint that must exist; what it would deploy is not deployed."""
+    """Create an experiment, Running at once, over an endpoint that must exist; it deploys nothing."""
     endpoint = get(call, ENDPOINT, call.params["EndpointName"])
     created = create(call, EXPERIMENT, "Running", EndpointMetadata={"EndpointName": endpoint.name})
     return {"InferenceExperimentArn": created.arn}

@@ -50,14 +50,14 @@ def list_notebooks(call: Call) -> dict[str, Any]:
 
 @serves("sagemaker", "StartNotebookInstance")
 def start_notebook(call: Call) -> None:
-    """Stopped or failed ones are Pending for some minutes, then in service."""
+    """Start a stopped or failed notebook, which is Pending for some minutes, then in service."""
     notebook = _in_status(call, "Pending", "Stopped", "Failed")
     progress.becomes(call, notebook, "notebook.start", "InService", now="Pending")
 
 
 @serves("sagemaker", "StopNotebookInstance")
 def stop_notebook(call: Call) -> None:
-    """Stopping for a minute or two, then stopped; its volume stays."""
+    """Stop a notebook, which is Stopping for a minute or two, then stopped; its volume stays."""
     notebook = _in_status(call, "Stopping", "InService")
     progress.becomes(call, notebook, "notebook.stop", "Stopped", now="Stopping")
 
@@ -82,7 +82,7 @@ def delete_notebook(call: Call) -> None:
 
 @serves("sagemaker", "CreatePresignedNotebookInstanceUrl")
 def presign(call: Call) -> dict[str, Any]:
-    """What "Open Jupyter" in the console does; CloudTrail notes it like every Create."""
+    """Return the address that "Open Jupyter" in the console opens; CloudTrail notes it like every Create."""
     notebook = _in_status(call, "Opened", "InService")
     token = hashlib.sha256(f"{notebook.arn}{clock.now()}".encode()).hexdigest()
     return {"AuthorizedUrl": f"https://{notebook.members['Url']}?authToken={token}"}

@@ -50,7 +50,7 @@ _versions, _puts = itertools.count(), itertools.count()
 
 
 def _holds(etag: str, current: Any) -> bool:
-    """Whether the current version is the one that was meant; quotes do not matter."""
+    """Tell whether the current version is the one that was meant; quotes do not matter."""
     if current is None:
         return False
     return etag == "*" or etag.strip('"') == current.etag.strip('"')
@@ -204,7 +204,7 @@ def head_object(
 
 def _expiration(rules: Any, current: Any) -> str | None:
     """
-    The x-amz-expiration header of *current*: the rule that expires it first, and when.
+    Return the x-amz-expiration header of *current*: the rule that expires it first, and when.
 
     User guide, "Expiring objects": the days are added to its date, and rounded to the next midnight UTC. Of
     rules, those with a prefix or none are known here.
@@ -228,7 +228,7 @@ def _expiration(rules: Any, current: Any) -> str | None:
 
 def apart(moment: dt.datetime) -> dt.datetime:
     """
-    The moment with microseconds that grow: moto orders versions by time alone, and calls the first of
+    Return the moment with microseconds that grow: moto orders versions by time alone, and calls the first of
     equals the latest. S3 tells whole seconds, so nobody sees them.
     """
     return moment.replace(microsecond=0) + dt.timedelta(microseconds=next(_versions) % SECOND)

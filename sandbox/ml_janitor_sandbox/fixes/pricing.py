@@ -69,7 +69,7 @@ wrong = partial(AwsError, "InvalidParameterException")
 
 
 def get_products(call: Call) -> dict[str, Any]:
-    """The products all of whose filtered attributes are equal, or contain that; no other type of filter."""
+    """List the products whose filtered attributes are equal, or contain that; no other type of filter."""
     params = call.params
     filters = params.get("Filters") or ()
     wanted = dict(_filter(item) for item in filters if item["Type"] != "CONTAINS")
@@ -144,7 +144,7 @@ def _instance(region: str, plato: str, usage: str, name: str, price: float) -> d
 
 @cache
 def storage_products(service: str) -> list[dict[str, Any]]:
-    """What a GB-month costs in each storage class of S3, in logs, or in image repositories."""
+    """List the prices of a GB-month in each storage class of S3, in logs, or in image repositories."""
     products = []
     name, family, kinds = STORED[service]
     rows = [row for row in _rows("storage-prices-us-east-1.csv") if row["storage_class"] in kinds]
@@ -165,7 +165,7 @@ PRODUCTS = {"AmazonSageMaker": sagemaker_products} | {
 
 
 def _rows(name: str) -> Iterator[dict[str, str]]:
-    """The rows of a table of the package; lines that begin with # say where they are from."""
+    """Read the rows of a table of the package; lines that begin with # say where they are from."""
     with (DATA / name).open(encoding="utf-8") as lines:
         yield from csv.DictReader(line for line in lines if not line.startswith("#"))
 
@@ -173,7 +173,7 @@ def _rows(name: str) -> Iterator[dict[str, str]]:
 def _product(
     service: tuple[str, str], family: str, usage: str, unit: str, price: float, *, region: str, **more: str
 ) -> dict[str, Any]:
-    """A product as in the price list; *service* is its code and its name, *more* its further attributes."""
+    """Build a product as in the price list; *service* is its code and its name, *more* further attributes."""
     code, name = service
     attributes = more | {
         "regionCode": region,

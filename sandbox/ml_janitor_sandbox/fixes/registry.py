@@ -1,4 +1,4 @@
-"""What moto still keeps itself - pipelines, clusters, the model registry, some jobs - listed, and deleted."""
+"""Lists and deletions of what moto still keeps itself: pipelines, clusters, the model registry, some jobs."""
 
 from __future__ import annotations
 

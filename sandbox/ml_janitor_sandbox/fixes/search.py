@@ -27,7 +27,7 @@ type Test = Callable[[Resource], bool]
 
 @serves("sagemaker", "Search")
 def search(call: Call) -> dict[str, Any]:
-    """The records that an expression fits, newest change first; what is not emulated is refused."""
+    """Search the records that an expression fits, newest change first; refuse what is not emulated."""
     params = call.params
     record = params["Resource"]
     if record not in SEARCHED:
@@ -58,7 +58,7 @@ def _indexed(those: Iterable[Resource]) -> list[Resource]:
 
 
 def _dashboard(call: Call, found: dict[str, Any]) -> dict[str, Any]:
-    """A model as Search wraps it: with the endpoints that serve it and the last transform job of it."""
+    """Wrap a model as Search does: with the endpoints that serve it and the last transform job of it."""
     name = found["ModelName"]
     endpoints = [
         endpoint.members
@@ -72,7 +72,7 @@ def _dashboard(call: Call, found: dict[str, Any]) -> dict[str, Any]:
 
 
 def _models(call: Call, endpoint: Resource) -> set[str]:
-    """The models that the current configuration of *endpoint* names; none, if it was deleted."""
+    """Return the models that the current configuration of *endpoint* names; none, if it was deleted."""
     config = resources(call, CONFIG).get(endpoint.members["EndpointConfigName"])
     variants = [
         variant for name in VARIANT_LISTS for variant in (config.members.get(name) or () if config else ())
@@ -150,7 +150,7 @@ def _like(kind: Hashable, value: str) -> Any:
 
 
 def _reader(record: str, name: str) -> Callable[[Resource], Any]:
-    """How to read a property such as ResourceConfig.InstanceType or Tags.team, if the record has it."""
+    """Return a reader of a property such as ResourceConfig.InstanceType or Tags.team, if it is there."""
     if name.startswith("Tags."):
         key = name.removeprefix("Tags.")
         return lambda resource: resource.tags.get(key)

@@ -38,7 +38,7 @@ serve(DOMAIN, "Describe", "List")
 
 
 def merged(old: Any, new: Any) -> Any:
-    """Settings after an update, which changes the members it names and leaves the others."""
+    """Merge settings with an update, which changes the members it names and leaves the others."""
     if not isinstance(old, dict) or not isinstance(new, dict):
         return new
     return old | {key: merged(old.get(key), value) for key, value in new.items()}
@@ -76,7 +76,7 @@ def _serve_inside(of: Kind, contains: str) -> None:
 
 
 def _serve_changes(of: Kind, *holds: Kind) -> None:
-    """What an update names changes at once. Nothing is deleted that still *holds* something."""
+    """Serve updates, which take effect at once, and deletions, refused while it *holds* something."""
 
     @serves("sagemaker", f"Update{of.noun}")
     def update_one(call: Call) -> dict[str, Any]:
@@ -109,7 +109,7 @@ def _filter(call: Call, of: Kind, contains: str) -> Callable[[Resource], bool]:
 
 
 def _summaries(call: Call) -> dict[str, Any]:
-    """What ListSpaces tells of a space's settings; a profile has none of them."""
+    """Return the settings of a space that ListSpaces shows; a profile has none of them."""
     params = call.params
     settings = params.get("SpaceSettings") or {}
     settings = {

@@ -34,7 +34,7 @@ SPELLED = {"CodeEditor": "codeeditor"}
 
 
 def _owner(call: Call) -> Resource:
-    """The user profile or the space that the call names; never both."""
+    """Return the user profile or the space that the call names; never both."""
     profile, space = call.params.get("UserProfileName"), call.params.get("SpaceName")
     if (profile is None) == (space is None):
         raise rejected("Exactly one of UserProfileName and SpaceName must be given.")
@@ -47,13 +47,13 @@ def _key(call: Call, owner: Resource) -> str:
 
 
 def _hidden(app: Resource) -> bool:
-    """Whether it was deleted so long ago that nobody is told of it any more."""
+    """Tell whether it was deleted so long ago that AWS no longer shows it."""
     deleted: dt.datetime | None = app.members.get(DELETED_AT)
     return app.status == "Deleted" and deleted is not None and clock.now() - deleted >= LISTED_FOR
 
 
 def _of(call: Call) -> Resource:
-    """The app that the call names."""
+    """Return the app that the call names."""
     owner = _owner(call)
     app = get(call, APP, _key(call, owner))
     if _hidden(app) or app.members.get(owner.kind.name_member) is None:
@@ -101,7 +101,7 @@ def create_app(call: Call) -> dict[str, Any]:
 
 @serves("sagemaker", "DescribeApp")
 def describe_app(call: Call) -> dict[str, Any]:
-    """A deleted one, too, for a day."""
+    """Describe an app, a deleted one too, for a day."""
     return _of(call).members
 
 
@@ -117,7 +117,7 @@ def list_apps(call: Call) -> dict[str, Any]:
 @serves("sagemaker", "DeleteApp")
 def delete_app(call: Call) -> None:
     """
-    Deleting for a while, then listed as Deleted for a day; its space and volume stay.
+    Delete an app after a while, then list it as Deleted for a day; its space and volume stay.
 
     A second time is a ValidationException with the words that hashicorp/terraform-provider-aws takes for
     success in its own deletion of apps; while it is on its way there, or Pending, it is in use.

@@ -56,7 +56,7 @@ def _hold(call: Call, tags: dict[str, str]) -> None:
 
 @serves("sagemaker", "AddTags")
 def add_tags(call: Call) -> dict[str, Any]:
-    """A key that is there already gets the new value; moto keeps both."""
+    """Add tags; a key that is there already gets the new value; moto keeps both."""
     tags = _tags(call) | {tag["Key"]: tag["Value"] for tag in call.params["Tags"]}
     if len(tags) > MOST_TAGS:
         raise rejected(f"The number of tags exceeds the limit of {MOST_TAGS}.")
@@ -83,7 +83,7 @@ def delete_tags(call: Call) -> dict[str, Any]:
 
 
 def _held(call: Call) -> Any:
-    """The resource that the call is about: the sandbox's own, or moto's object, several slashes or not."""
+    """Return the resource of the call: the sandbox's own, or moto's object, several slashes or not."""
     arn = call.params["ResourceArn"]
     if resource := _ours(call.account, call.region, arn):
         return resource
@@ -101,7 +101,7 @@ def _spelled(tags: dict[str, str]) -> list[dict[str, str]]:
 
 @replaces("moto.sagemaker.models:SageMakerModelBackend.iter_tagged_resources", was="feb018ebf142")
 def iter_tagged_resources(self: Any) -> Iterator[TaggedResource]:
-    """The sandbox's own resources, then those that moto still keeps."""
+    """List the sandbox's own resources, then those that moto still keeps."""
     for resource in state.at(SageMakerStore, self.account_id, self.region_name):
         kind = f"sagemaker:{resource.kind.arn}"
         yield TaggedResource(
@@ -130,7 +130,7 @@ def untag_resource(self: Any, arn: str, tag_keys: list[str]) -> None:
 
 @replaces("moto.s3.responses:S3Response._bucket_tagging_from_body", was="e4b57fadc2da")
 def bucket_tagging_from_body(self: Any) -> dict[str, str]:
-    """The tags as they were written: moto trims the blanks off keys, and loses values without a letter."""
+    """Return the tags as written: moto trims the blanks off keys, and loses values without a letter."""
     parsed = xmltodict.parse(self.body, strip_whitespace=False, force_list={"Tag": True})
     tags: dict[str, str] = {}
     for tag in (parsed["Tagging"].get("TagSet") or {}).get("Tag", ()):

@@ -23,7 +23,7 @@ serve(TRAINING, "Describe")
 
 
 class Runner(Protocol):
-    """What runs script-mode jobs for real, where the sandbox was asked to."""
+    """A runner of script-mode jobs for real, where the sandbox was asked for one."""
 
     def start(self, call: Call, job: Resource) -> None: ...
 
@@ -65,14 +65,14 @@ def create_training_job(call: Call) -> dict[str, Any]:
 
 @serves("sagemaker", "ListTrainingJobs")
 def list_training_jobs(call: Call) -> dict[str, Any]:
-    """The status is compared after the page is cut; by warm pool, too."""
+    """List training jobs, by warm pool too; the status is compared after the page is cut."""
     pool = call.params.get("WarmPoolStatusEquals")
     return listing(call, TRAINING, only=lambda job: not pool or pool_status(job) == pool)
 
 
 @serves("sagemaker", "StopTrainingJob")
 def stop_training_job(call: Call) -> None:
-    """Stopping for the two minutes that SIGTERM leaves its container, then Stopped."""
+    """Stop a job, which is Stopping for the two minutes that SIGTERM leaves its container, then Stopped."""
     stop(call, get(call, TRAINING))
 
 
@@ -102,7 +102,7 @@ def stop(call: Call, job: Resource) -> None:
 
 
 def trained(job: Resource) -> dict[str, int]:
-    """How long a job that ended has trained, and how long is billed: less on spot, as a test sets it."""
+    """Return how long an ended job has trained, and how long is billed: less on spot, as a test sets it."""
     if not (started := job.members.get("TrainingStartTime")) or not (
         ended := job.members.get("TrainingEndTime")
     ):
@@ -112,7 +112,7 @@ def trained(job: Resource) -> dict[str, int]:
 
 
 def moved(job: Resource, status: str, at: dt.datetime) -> list[dict[str, Any]]:
-    """The transitions of a job that gets this SecondaryStatus now."""
+    """Return the transitions of a job that gets this SecondaryStatus now."""
     transitions = [*job.members.get("SecondaryStatusTransitions", [])]
     if transitions:
         transitions[-1] = {**transitions[-1], "EndTime": at}
@@ -120,7 +120,7 @@ def moved(job: Resource, status: str, at: dt.datetime) -> list[dict[str, Any]]:
 
 
 def running(job: Resource) -> Resource:
-    """The job, if it can still be stopped."""
+    """Return the job, if it can still be stopped."""
     if job.status != RUNNING:
         raise rejected(
             f"The request was rejected because the {job.kind.arn.replace('-', ' ')} "
@@ -158,19 +158,19 @@ BILLED = "ResourceRetainedBillableTimeInSeconds"
 
 
 def pool_of_new(call: Call) -> dict[str, Any]:
-    """What a job that was just created is described with."""
+    """Return the warm pool's part of the description of a new job."""
     asked = (call.params.get("ResourceConfig") or {}).get(PERIOD)
     return {"WarmPoolStatus": {"Status": "InUse"}} if asked else {}
 
 
 def pool_status(job: Resource) -> str | None:
-    """How the pool of a job is; None if it never asked for one."""
+    """Return the status of a job's warm pool; None if it never asked for one."""
     pool: dict[str, str] = job.members.get("WarmPoolStatus") or {}
     return pool.get("Status")
 
 
 def retain_pool(call: Call, job: Resource, ended: dt.datetime) -> None:
-    """The job has ended: its instances wait from then on, if it asked for that."""
+    """Let the instances of a job that has ended wait from then on, if it asked for that."""
     period = job.members.get("ResourceConfig", {}).get(PERIOD)
     if not period:
         if pool_status(job):
@@ -181,7 +181,7 @@ def retain_pool(call: Call, job: Resource, ended: dt.datetime) -> None:
 
 
 def keep_pool(call: Call, job: Resource) -> None:
-    """The period has changed, and counts from the end of the job."""
+    """Apply a changed period, which counts from the end of the job."""
     if pool_status(job) != "Available":
         return
     ended = job.members.get("TrainingEndTime") or clock.now()

@@ -44,7 +44,7 @@ def needs(call: Call) -> Needs:
 
 def _scaled(call: Call, resource: str) -> Needs:
     """
-    What registering needs of SageMaker: seeing what is scaled, and scaling it.
+    Return what registering needs of SageMaker: seeing what is scaled, and scaling it.
 
     Application Auto Scaling user guide, "Identity-based policy examples": whoever configures scaling
     needs these permissions for the target service, and those below for CloudWatch.
@@ -59,7 +59,7 @@ def _scaled(call: Call, resource: str) -> Needs:
 
 def _alarms(call: Call, resource: str, *operations: str) -> Needs:
     """
-    What a policy that tracks a target needs for its alarms, called TargetTracking-RESOURCE-....
+    Return what a target-tracking policy needs for its alarms, called TargetTracking-RESOURCE-....
 
     The page lists them together, and does not say which call needs which: putting one may replace one.
     """
@@ -86,7 +86,7 @@ def _forgetting(call: Call, where: Where) -> Needs:
 
 def deregistering(call: Call, endpoint: str) -> Needs:
     """
-    What deleting an endpoint needs for the targets of its variants.
+    Return what deleting an endpoint needs for the targets of its variants.
 
     "An Application AutoScaling scalable target exists for a variant being deleted, and the IAM identity
     used to invoke DeleteEndpoint does not have application-autoscaling:DeregisterScalableTarget

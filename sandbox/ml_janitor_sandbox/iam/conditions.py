@@ -25,7 +25,7 @@ def like(pattern: str, text: str) -> bool:
 
 def arn_like(pattern: str, arn: str) -> bool:
     """
-    A wildcard ends where its part of the ARN ends, of which there are six; a lone * is everything.
+    Match an ARN: a wildcard ends where its part ends, of which there are six; a lone * is everything.
 
     IAM user guide, "ArnEquals and ArnLike": "Each of the six colon-delimited components of the ARN is
     checked separately".
@@ -43,7 +43,7 @@ NULL = "Null"
 
 
 class Context(Protocol):
-    """What is known about a request: the values of a key in lower case; None if it is not there."""
+    """The known facts of a request: the values of a key in lower case; None if the key is absent."""
 
     def get(self, key: str) -> Values | None: ...
 
@@ -65,7 +65,7 @@ def _number(text: str) -> Decimal | None:
 
 
 def _numeric(compare: Callable[[Decimal, Decimal], bool]) -> Callable[[str, str], bool]:
-    """A value of the request against the policy's; what is no number matches nothing."""
+    """Compare a value of the request with the policy's; a value that is not a number matches nothing."""
 
     def matches(wanted: str, value: str) -> bool:
         limit, have = _number(wanted), _number(value)
@@ -131,7 +131,7 @@ class Condition:
 
     def holds(self, context: Context) -> bool:
         """
-        Whether a request with this context meets it.
+        Tell whether a request with this context meets it.
 
         A key without a value is as good as absent: "missing context keys or context keys with empty values"
         are what Null with "false" sorts out (IAM user guide, "Multivalued context key examples").
@@ -152,7 +152,7 @@ class Condition:
         return any(compare(wanted, value) for wanted in self.wanted) != self.negated
 
     def _without_the_key(self) -> bool:
-        """A negated operator holds for a key that is not there; so do ForAllValues and ...IfExists."""
+        """Tell whether it holds without the key: negated operators, ForAllValues and ...IfExists do."""
         if self.qualifier == FOR_ANY:
             return self.if_exists
         return self.if_exists or self.negated or self.qualifier == FOR_ALL

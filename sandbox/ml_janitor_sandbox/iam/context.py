@@ -1,4 +1,4 @@
-"""What conditions are compared with: keys of every request, those of its service, and resource tags."""
+"""The context of conditions: keys of every request, those of its service, and resource tags."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class RequestContext:
     need: Need
 
     def get(self, key: str) -> Values | None:
-        """The values of a key in lower case; None if it is not there."""
+        """Return the values of a key in lower case; None if it is not there."""
         if key.startswith(REQUEST_TAG):
             return self._request_tags.get(key.removeprefix(REQUEST_TAG))
         for prefix in RESOURCE_TAGS:
@@ -68,7 +68,7 @@ class RequestContext:
 
 
 def _tags(params: dict[str, Any]) -> dict[str, str]:
-    """The tags that a request sends: AWS spells them in two ways, and in two cases."""
+    """Return the tags that a request sends: AWS spells them in two ways, and in two cases."""
     given = params.get("Tags") or params.get("tags") or {}
     if isinstance(given, dict):
         return dict(given)
@@ -76,7 +76,7 @@ def _tags(params: dict[str, Any]) -> dict[str, str]:
 
 
 def tags_of(call: Call, resource: str) -> dict[str, str]:
-    """The tags of the resource with this ARN; none for what is everything, or not there."""
+    """Return the tags of the resource with this ARN; none for "*", or for one that does not exist."""
     if resource == EVERYTHING:
         return {}
     match resource.split(":")[2]:

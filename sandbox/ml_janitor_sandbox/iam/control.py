@@ -32,7 +32,7 @@ class IamControl:
 
     def credentials(self, role: str, *, service: str | None = None, via: str = "") -> Credentials:
         """
-        A session of the role, as arguments of `boto3.Session`.
+        Return a session of the role, as arguments of `boto3.Session`.
 
         *service* is who would assume it ("lambda.amazonaws.com"), if its trust policy is to be asked.
         *via* is a service that calls with the role's identity ("cloudformation.amazonaws.com").

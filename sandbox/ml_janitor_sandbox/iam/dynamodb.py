@@ -92,7 +92,7 @@ def _reading(call: Call) -> Need:
 
 
 def _queried(call: Call, table: str) -> dict[str, Values]:
-    """The partition key of a Query, out of its KeyConditionExpression; a Scan has none."""
+    """Return the partition key of a Query, out of its KeyConditionExpression; a Scan has none."""
     key = _partition_key(call, table)
     names = {name for name, real in call.params.get("ExpressionAttributeNames", {}).items() if real == key}
     equals = re.findall(r"([\w#.-]+)\s*=\s*(:\w+)", call.params.get("KeyConditionExpression", ""))

@@ -70,7 +70,7 @@ class Gate:
 
     @property
     def enforces(self) -> bool:
-        """Whether roles are enforced."""
+        """Tell whether roles are enforced."""
         return self._roles is not None
 
     def forget(self) -> None:
@@ -85,7 +85,7 @@ class Gate:
 
     def credentials(self, role: str, service: str | None = None, via: str = "") -> dict[str, str]:
         """
-        A new session of a role, as *service* would get it; without one, its trust is not asked.
+        Return a new session of a role, as *service* would get it; without one, its trust is not asked.
 
         *via* is a service that calls others with the role's identity, as CloudFormation does for a stack,
         with a service role too (CloudFormation user guide, "FAS requests and permission evaluation").
@@ -100,12 +100,12 @@ class Gate:
         return given
 
     def record(self) -> list[dict[str, Any]]:
-        """What roles asked for, in order: role, action, resource, allowed, by which of its statements."""
+        """List the requests of roles in order: role, action, resource, allowed, by which statements."""
         with self._lock:
             return list(self._record)
 
     def refusal(self, asked: Asked, environ: Environ) -> Refusal | None:
-        """Why a request is not to be answered; None if it is."""
+        """Return the reason for refusing a request; None if it is allowed."""
         roles = self._roles
         if roles is None or asked.principal.startswith(ROOT_KEY):
             return None
@@ -166,7 +166,7 @@ IN_PATHS = {"rest-json", "s3"}
 
 
 def read_call(asked: Asked, environ: Environ) -> Call:
-    """What is asked of which operation. `NotImplementedError` if it cannot be read."""
+    """Read the operation and its parameters. `NotImplementedError` if they cannot be read."""
     if asked.protocol == "json":
         params = json.loads(asked.body or b"{}")
     elif asked.protocol in PARSERS:

@@ -1,4 +1,4 @@
-"""What a request needs permission for: IAM's names of actions, and the ARNs they are about."""
+"""A request's needs for permission: IAM's names of actions, and the ARNs they are about."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ ELEMENTS = {"Action", "Condition", "Effect", "NotAction", "NotResource", "Princi
 
 
 class Decision(Enum):
-    """What a set of policies says; an explicit deny wins over every allow."""
+    """The decision of a set of policies; an explicit deny wins over every allow."""
 
     ALLOWED = "allowed"
     SILENT = "not mentioned"
@@ -63,7 +63,7 @@ class Statement:
         )
 
     def applies(self, action: str, resource: str, context: Context, principals: frozenset[str]) -> bool:
-        """Whether it is about this request, made by someone with these names."""
+        """Tell whether it is about this request, made by someone with these names."""
         named = any(like(pattern, action.lower()) for pattern in self.actions)
         if named == self.all_but_actions:
             return False
@@ -101,7 +101,7 @@ def decide(
     context: Context,
     principals: frozenset[str] = frozenset(),
 ) -> tuple[Decision, tuple[int, ...]]:
-    """What the policies say together, and the numbers of the statements that say it, over all policies."""
+    """Return the decision of all policies, and the numbers of the deciding statements, over all policies."""
     statements = [statement for policy in policies for statement in policy.statements]
     matching = {
         number: statement.allows
@@ -118,7 +118,7 @@ def _listed(value: Any) -> list[Any]:
 
 
 def _either(given: dict[str, Any], name: str) -> tuple[tuple[str, ...], bool]:
-    """Of `Action` and `NotAction`, or the resources' pair, the one that is there; whether it is the Not."""
+    """Return the member that is there, *name* or its Not (such as `NotAction`), and whether it is the Not."""
     there = [member for member in (name, f"Not{name}") if member in given]
     if len(there) != 1:
         raise ValueError(f"a statement has either {name} or Not{name}")

@@ -38,7 +38,7 @@ class Caller:
 
 
 def of(access_key: str) -> Caller | None:
-    """The role's session that this key belongs to; None if the sandbox never gave it out."""
+    """Return the role's session that this key belongs to; None if the sandbox never gave it out."""
     account = get_account_id_from(access_key)
     session = sts_backends[account][PARTITION].get_assumed_role_from_access_key(access_key)
     if session is None:
@@ -64,7 +64,7 @@ def session_of(role: str, name: str) -> dict[str, str]:
 
 
 def account_of(role: str) -> str:
-    """The account in a role's ARN. `ValueError` if it is not one."""
+    """Return the account in a role's ARN. `ValueError` if it is not one."""
     parts = role.split(":")
     if len(parts) != 6 or parts[2] != "iam" or not parts[5].startswith("role/"):
         raise ValueError(f"{role} is not the ARN of a role")

@@ -47,13 +47,13 @@ class Roles:
         return arn in self._roles
 
     def may(self, caller: Caller, call: Call, need: Need) -> tuple[Decision, tuple[int, ...]]:
-        """What the caller's own policies say, and the numbers of the statements that say it."""
+        """Return the decision of the caller's own policies, and the numbers of the deciding statements."""
         policies = self._roles.get(caller.role, Role()).policies
         return decide(policies, need.action, need.resource, RequestContext(caller, call, need))
 
     def may_assume(self, caller: Caller, call: Call) -> tuple[Need, Decision]:
         """
-        Whether the caller may assume the role it asks for.
+        Tell whether the caller may assume the role it asks for.
 
         In another account both sides have to allow it. In one account, a trust policy that names the
         role is enough; one that names the account leaves it to the caller's own policies. (IAM user
@@ -76,7 +76,7 @@ class Roles:
         return need, self._trusts(target, known, caller.names)
 
     def trusts_service(self, target: str, service: str) -> bool:
-        """Whether a service of the role's own account, such as lambda.amazonaws.com, may assume it."""
+        """Tell whether a service of the role's own account, such as lambda.amazonaws.com, may assume it."""
         account = principals.account_of(target)
         source = Caller(role=service, session=service, account=account)
         need = Need(ASSUME_ROLE, target, {"aws:sourceaccount": (account,)})

@@ -148,7 +148,7 @@ def _on_object(
 
 def _is_missing(call: Call, bucket: str, key: str) -> bool:
     """
-    Whether nothing has this name, which only those may hear who may list the bucket.
+    Tell whether nothing has this name; only a caller who may list the bucket is told so.
 
     "If you don't have the s3:ListBucket permission, Amazon S3 returns an HTTP status code 403" (API
     references of GetObject and HeadObject). Without the bucket, that is what is said.
@@ -159,7 +159,7 @@ def _is_missing(call: Call, bucket: str, key: str) -> bool:
 
 def _writing(call: Call, bucket: str) -> Needs:
     """
-    What a new object needs for its tags and its key, besides what writing it does.
+    Return what a new object needs for its tags and its key, besides the permission to write it.
 
     S3 user guide, "Object tagging"; API references of CopyObject and CreateMultipartUpload, whose parts
     are decrypted too. A key is named by its id or its ARN.
@@ -178,7 +178,7 @@ def _writing(call: Call, bucket: str) -> Needs:
 
 
 def _key(call: Call, named: str) -> str | None:
-    """The ARN of a KMS key; None for AWS's own."""
+    """Return the ARN of a KMS key; None for AWS's own."""
     if named.endswith(MANAGED_KEY):
         return None
     name = named if named.startswith("alias/") else f"key/{named}"
@@ -204,7 +204,7 @@ def _decrypting(call: Call, bucket: str, key: str, version: str | None) -> Needs
 
 def _encryption(call: Call, bucket: str, key: str, bucket_key: object) -> Mapping[str, Values]:
     """
-    What KMS hears of an object whose bytes S3 has encrypted or decrypted: the object, or its bucket.
+    Return the encryption context that S3 sends to KMS: the object, or its bucket.
 
     S3 user guide, "Reducing the cost of SSE-KMS with Amazon S3 Bucket Keys"; KMS developer guide,
     "kms:ViaService".

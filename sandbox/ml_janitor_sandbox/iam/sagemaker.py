@@ -126,7 +126,7 @@ def needs(call: Call) -> Needs:
 
 def _limits(call: Call) -> dict[str, Values]:
     """
-    What a job asks for, under the condition keys of its action; a key whose member is absent is not there.
+    Return what a job asks for, under the condition keys of its action; a key without a member is absent.
 
     Service authorization reference of SageMaker: InstanceTypes is "the list of all instance types associated
     with the resource in the request". Whether AWS fills in a default for what a request leaves out is not
@@ -166,7 +166,7 @@ def _limits(call: Call) -> dict[str, Values]:
 
 
 def _key(call: Call) -> str | None:
-    """The customer's key that the volumes of something new are encrypted under."""
+    """Return the customer's key that the volumes of something new are encrypted under."""
     if call.operation == "CreateEndpoint":
         kept = resources(call, CONFIG).get(call.params["EndpointConfigName"])
         return kept.members.get("KmsKeyId") if kept else None
@@ -178,7 +178,7 @@ def _key(call: Call) -> str | None:
 
 def _encrypting(call: Call) -> Needs:
     """
-    What an endpoint or a job needs whose volumes have a key.
+    Return what an endpoint or a job needs whose volumes have a key.
 
     Amazon SageMaker API permissions reference, CreateEndpoint: "kms:CreateGrant (required only if the
     associated EndPointConfig has a KmsKeyId specified)", and for jobs likewise where a VolumeKmsKeyId is.
@@ -196,7 +196,7 @@ def _passing(role: str) -> Need:
 
 def _arn(call: Call, noun: str) -> str:
     """
-    The ARN of what the parameters name; several of them take the ARN itself as well.
+    Return the ARN of what the parameters name; several of them take the ARN itself as well.
 
     With the letters as they are: the sandbox's ARNs keep their case, where AWS lower-cases an
     endpoint's (https://github.com/philschmid/cdk-samples/issues/2).

@@ -46,7 +46,7 @@ ARNS: dict[tuple[str, str], Arns] = {}
 
 
 def needs(service: str, call: Call) -> Needs:
-    """What the call needs permission for. `NotImplementedError` if the sandbox cannot tell."""
+    """Return the permissions that the call needs. `NotImplementedError` if the sandbox cannot tell."""
     if call.operation in WITHOUT_RESOURCE.get(service, ()):
         resources = [EVERYTHING]
     elif arns := ARNS.get((service, call.operation)):
@@ -59,7 +59,7 @@ def needs(service: str, call: Call) -> Needs:
 
 
 def _on(service: str, *operations: str) -> Callable[[Arns], Arns]:
-    """These operations need their actions on the ARNs that the decorated function names."""
+    """Require the actions of these operations on the ARNs that the decorated function names."""
 
     def register(arns: Arns) -> Arns:
         ARNS.update({(service, operation): arns for operation in operations})
@@ -103,7 +103,7 @@ def _logs(call: Call) -> list[str]:
 
 @_on("ecr", "BatchGetImage", "DescribeImages", "DescribeRepositories", "ListImages")
 def _repositories(call: Call) -> list[str]:
-    """Listing all is checked on a star: https://github.com/aws-amplify/amplify-cli/issues/10828."""
+    """List the ARNs; listing all is checked on a star: https://github.com/aws-amplify/amplify-cli/issues/10828."""
     names = call.params.get("repositoryNames") or [call.params.get("repositoryName") or "*"]
     return [call.arn("ecr", f"repository/{name}") for name in names]
 
@@ -117,7 +117,7 @@ def _queries(call: Call) -> list[str]:
 
 @_on("elasticmapreduce", "DescribeCluster", "GetAutoTerminationPolicy", "ListInstances")
 def _clusters(call: Call) -> list[str]:
-    """What reads one cluster. Making one takes more than is known here."""
+    """List the one cluster that is read. Making one takes more than is known here."""
     return [call.arn("elasticmapreduce", f"cluster/{call.params['ClusterId']}")]
 
 
@@ -153,7 +153,7 @@ def _keys(call: Call) -> list[str]:
 
 @_on("iam", "GetRole", "GetRolePolicy", "ListAttachedRolePolicies", "ListRolePolicies")
 def _roles(call: Call) -> list[str]:
-    """Reading a role, by its whole ARN: its path is no part of its name."""
+    """List the role's whole ARN: its path is no part of its name."""
     name = call.params["RoleName"]
     found = {role.name: role for role in backend("iam", call.account, call.region).roles.values()}.get(name)
     return [found.arn if found else f"arn:{call.partition}:iam::{call.account}:role/{name}"]
@@ -161,7 +161,7 @@ def _roles(call: Call) -> list[str]:
 
 @_on("organizations", "ListAccountsForParent", "ListOrganizationalUnitsForParent")
 def _units(call: Call) -> list[str]:
-    """Listing what is in a unit, by its ARN, which begins with the account that manages it."""
+    """List the ARN of the unit, which begins with the account that manages it."""
     parent = str(call.params.get("ParentId", ""))
     found = accounts.organization_of(call.account)
     if found is None:
@@ -180,7 +180,7 @@ def _metrics(call: Call) -> Needs:
 
 
 def _functions(call: Call) -> Needs:
-    """The action of Invoke is called otherwise. A function is named, or its ARN given; it has no versions."""
+    """Return what Invoke needs: the action has another name. A name or an ARN is given, without a version."""
     if call.operation != "Invoke" or "Qualifier" in call.params:
         raise NotImplementedError
     name = call.params["FunctionName"]

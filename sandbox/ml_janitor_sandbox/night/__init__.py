@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Played:
-    """What the nights left: two audits, everything that happened between them, and what was done."""
+    """The result of the nights: two audits, everything that happened between them, and what was done."""
 
     before: Report
     after: Report

@@ -40,14 +40,14 @@ SETTINGS = Path(__file__).with_name("janitor.toml")
 
 @dataclass
 class Context:
-    """What Lambda tells a function of its invocation."""
+    """Lambda's context of an invocation."""
 
     aws_request_id: str
     invoked_function_arn: str = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:ml-janitor"
     function_name: str = "ml-janitor"
 
     def get_remaining_time_in_millis(self) -> int:
-        """A quarter of an hour; the sandbox is quicker than that."""
+        """Return a quarter of an hour; the sandbox is quicker than that."""
         return 900_000
 
 
@@ -76,7 +76,7 @@ class Deployment:
 
     @contextmanager
     def deployed(self) -> Iterator[None]:
-        """The environment of the functions, in this process; what they log goes nowhere."""
+        """Set the environment of the functions in this process; drop what they log."""
         own = {
             "AWS_REGION": REGION,
             "LAMBDA_TASK_ROOT": str(self.folder),
@@ -170,7 +170,7 @@ class Deployment:
                 yield self.sweep(function.removeprefix("ml-janitor-"), **event)
 
     def approve(self, detector: str, by: str) -> int:
-        """A person looked at the many deletions that are due, and said yes, as `janitor approve` does."""
+        """Approve the many deletions that are due, as a person does with `janitor approve`."""
         ledger = self._invocation().ledger
         warned = [
             entry
@@ -190,7 +190,7 @@ class Deployment:
 
     @cached_property
     def holds(self) -> Holds:
-        """What people said."""
+        """Return the holds that people placed."""
         return Holds(self._invocation().table)
 
     def _invocation(self, detector: str = "") -> Invocation:

@@ -39,7 +39,7 @@ class Narration:
     """Why a finding is only reported, as its last sweep said."""
 
     def settings(self, text: str) -> None:
-        """What this is, and what the operator wrote."""
+        """Print what this is, and what the operator wrote."""
         self._print(
             "Three nights over the demo account, by the functions that are deployed, on the sandbox's\n"
             "clock: Monday to Friday, when three days have passed since the first warnings.\n"
@@ -70,7 +70,7 @@ class Narration:
             self._swept(sweep, only={pressed.what})
 
     def _swept(self, sweep: Sweep, only: set[str] | None = None) -> None:
-        """What became of everything that a reader does not know yet."""
+        """Print the outcome of everything that a reader does not know yet."""
         rows = [
             result
             for result in sorted(sweep.results, key=rank_by_cost)
@@ -84,7 +84,7 @@ class Narration:
             self._wrapped(f"A limit: {why}.")
 
     def _row(self, result: Result) -> tuple[Result, str, str] | None:  # noqa: PLR0911 - one for each outcome
-        """A word for what became of *result*, and what there is to know of it; None: nothing new."""
+        """Return a word for the outcome of *result*, and what there is to know of it; None: nothing new."""
         key = f"{result.detector} {result.target.key}"
         note = "" if result.cause is None else cause_clause(result.cause)
         if is_not_due(result):
@@ -165,7 +165,7 @@ class Narration:
         self._wrapped(f"Not judged, because a signal cannot be read: {names}.")
 
     def remains(self, lines: Sequence[Line], holds: Mapping[str, Sequence[Hold]], now: datetime) -> None:
-        """Why what is still found still stands."""
+        """Print why the remaining findings still stand."""
         self._print("\nWhat is still found, and why it stands:")
         table = _grid(9, 31)
         others: Counter[tuple[str, str]] = Counter()
@@ -189,7 +189,7 @@ class Narration:
         self.console.print(text, soft_wrap=True)
 
     def _show(self, table: Table) -> None:
-        """A table, without the blanks at the ends of its lines."""
+        """Print a table, without the blanks at the ends of its lines."""
         with self.console.capture() as captured:
             self.console.print(table)
         self._print("\n".join(line.rstrip() for line in captured.get().strip("\n").split("\n")))
@@ -200,7 +200,7 @@ class Narration:
 
 
 def _grid(*widths: int) -> Table:
-    """A table without lines, a little in: columns of *widths*, the money right, and the rest."""
+    """Build a table without lines, a little in: columns of *widths*, the money right, and the rest."""
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(width=5)
     for number, width in enumerate(widths, 2):
@@ -211,7 +211,7 @@ def _grid(*widths: int) -> Table:
 
 
 def _warned(result: Result) -> str:
-    """Whose it is, and when it is due."""
+    """Name the owner, and the time at which it is due."""
     due = result.due.astimezone(ZONE) if result.due else None
     return f"{_whose(result)}, due {due:%a %H:%M}" if due else _whose(result)
 

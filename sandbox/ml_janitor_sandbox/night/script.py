@@ -1,4 +1,4 @@
-"""What happens in the three nights, and between them: when which function runs, and who presses what."""
+"""The script of the three nights and the days between: when each function runs, and who presses what."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Pressed:
 
 @dataclass(frozen=True, slots=True)
 class Digest:
-    """What the digest said, a line for each of its paragraphs."""
+    """The text of the digest, a line for each of its paragraphs."""
 
     at: datetime
     lines: tuple[str, ...]
@@ -75,7 +75,7 @@ type Happening = Night | Swept | Pressed | Digest
 
 
 def local(day: int, clock: str) -> datetime:
-    """A time in October 2026 where the company works."""
+    """Return a time in October 2026 where the company works."""
     hour, minute = map(int, clock.split(":"))
     return datetime(2026, 10, day, hour, minute, tzinfo=ZONE)
 
@@ -129,7 +129,7 @@ class Script:
         yield self._pressed(10, "09:15", DANIEL, Button.UNDO, "video-moderation-batch")
 
     def _swept(self, day: int, clock: str, detectors: Sequence[str]) -> Iterator[Swept]:
-        """The functions run one after the other, as of the time that their schedule says."""
+        """Run the functions one after the other, as of the time that their schedule says."""
         began = local(day, clock)
         for detector in detectors:
             self.deployment.at(began + SECOND)
@@ -138,7 +138,7 @@ class Script:
                 yield Swept(began, sweep)
 
     def _nothing_new(self, day: int, clock: str, detectors: Sequence[str]) -> None:
-        """A night like the one before, which is not told; but a warning counts only while it is confirmed."""
+        """Run a night like the one before, untold; a warning counts only while it is confirmed."""
         for swept in self._swept(day, clock, detectors):
             if SOMETHING & {result.outcome for result in swept.sweep.results}:
                 raise RuntimeError(f"{swept.sweep.detector} did something on October {day}")
@@ -185,7 +185,7 @@ class Script:
         return Digest(local(day, clock), tuple(line for part in parts for line in part.splitlines() if line))
 
     def _answered(self, name: str) -> str:
-        """What the message about *name* says now."""
+        """Return what the message about *name* says now."""
         messages = self.deployment.slack.messages()
         text: str = next(
             message["text"] for message in reversed(messages) if message["text"].startswith(f"{name}: ")
@@ -193,7 +193,7 @@ class Script:
         return f"The message now says: {text.removeprefix(f'{name}: ')}"
 
     def _ephemeral_reply(self) -> str:
-        """What only the one who pressed can read."""
+        """Return the reply that only the one who pressed can read."""
         return str(self.deployment.slack.responses()[-1]["text"])
 
     def _used(self, day: int, clock: str, person: str, notebook: str) -> Pressed:
@@ -209,5 +209,5 @@ class Script:
 
 
 def user(person: str) -> str:
-    """The Slack id of somebody."""
+    """Return the Slack id of somebody."""
     return f"U0{person.replace('.', '').replace('-', '').upper()}"

@@ -1,4 +1,4 @@
-"""What the account wastes, by a fresh audit that knows nothing of the ledger."""
+"""The waste in the account, by a fresh audit that knows nothing of the ledger."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ml_janitor_sandbox.demo.plan import ACCOUNT, REGION
 
 
 def audited(settings: Settings, now: datetime) -> Report:
-    """What those that can act find in the account at *now*, by an audit."""
+    """Audit the account at *now* with the detectors that can act."""
     with open_regions(
         boto3.Session(region_name=REGION), account=ACCOUNT, regions=[REGION], attempts=3, pace=None
     ) as accounts:
@@ -28,7 +28,7 @@ def audited(settings: Settings, now: datetime) -> Report:
 
 
 def monthly(result: Result) -> Decimal:
-    """What a month of it costs; a job, or a pool that waits, counts as if it went on for one."""
+    """Return the cost of a month; a job, or a pool that waits, counts as if it went on for one."""
     cost = result.verdict.cost if isinstance(result.verdict, Finding) else None
     if cost is None:
         return Decimal(0)

@@ -46,7 +46,7 @@ HOOK_STATUS = {
 
 
 def answer(environ: dict[str, Any], body: bytes) -> Reply | None:
-    """The reply to a request that is Slack's or about it; None if it is neither."""
+    """Return the reply to a request that is Slack's or about it; None if it is neither."""
     path, method = environ.get("PATH_INFO", ""), environ["REQUEST_METHOD"]
     with state.LOCK:
         if path.startswith(CONTROL):
@@ -227,7 +227,7 @@ def _plain(text: str, status: HTTPStatus = HTTPStatus.OK) -> Reply:
 
 
 def _hung_up() -> Reply:
-    """A connection that is closed before the first byte of an answer."""
+    """Close a connection before the first byte of an answer."""
 
     def nothing() -> Iterator[bytes]:
         raise ConnectionResetError  # which werkzeug takes for the client's, and says nothing

@@ -1,4 +1,4 @@
-"""What Slack says about a message's blocks: types, required and unknown fields, lengths, numbers, size.
+"""Slack's errors about a message's blocks: types, required and unknown fields, lengths, numbers, size.
 
 Lengths and numbers are those of Slack's reference, which slack_sdk's models repeat; the wording is
 that of `response_metadata.messages` in answers that people have published.
@@ -39,7 +39,7 @@ def problems(blocks: Any) -> list[str]:
 
 
 def slack_files(blocks: Any) -> Iterator[tuple[str, str]]:
-    """The id of each file that a block shows, with its place."""
+    """List the id of each file that a block shows, with its place."""
     for number, block in enumerate(_listed(blocks)):
         file = block.get("slack_file") if isinstance(block, dict) else None
         if isinstance(file, dict) and "id" in file:
@@ -47,12 +47,12 @@ def slack_files(blocks: Any) -> Iterator[tuple[str, str]]:
 
 
 def invalid_file(where: str) -> str:
-    """What Slack says of a file that it cannot show: another's, no picture, or not looked at yet."""
+    """Return Slack's error for a file that it cannot show: another's, no picture, or not looked at yet."""
     return _error("invalid slack file", where)
 
 
 def too_long(blocks: Any) -> bool:
-    """Whether all of them together are more than Slack takes (`msg_blocks_too_long`)."""
+    """Tell whether all of them together are more than Slack takes (`msg_blocks_too_long`)."""
     return len(json.dumps(blocks, ensure_ascii=False, separators=(",", ":"))) > LONGEST_MESSAGE
 
 
@@ -119,7 +119,7 @@ def _actions(block: dict[str, Any], where: str) -> Problems:
 
 
 def _image(block: dict[str, Any], where: str) -> Problems:
-    """An image has an address or a file of Slack's, and what is read aloud for it."""
+    """Check an image: it has an address or a file of Slack's, and what is read aloud for it."""
     if ("image_url" in block) == ("slack_file" in block):
         yield _error("must define either `image_url` or `slack_file`", where)
     if "image_url" in block:
@@ -138,7 +138,7 @@ def _image(block: dict[str, Any], where: str) -> Problems:
 
 
 def _element(element: Any, where: str) -> Problems:
-    """A button, the one interactive element that is known here."""
+    """Check a button, the one interactive element that is known here."""
     if not isinstance(element, dict) or element.get("type") not in {"button", "image"}:
         kind = element.get("type") if isinstance(element, dict) else None
         yield _error(f"unsupported type: {kind}", f"{where}/type")

@@ -34,11 +34,11 @@ class SlackControl:
         return list(self._seen()["files"])
 
     def calls(self) -> dict[str, int]:
-        """How many requests were made by method; webhooks are `hook`, uploads `upload`."""
+        """Count the requests by method; webhooks are `hook`, uploads `upload`."""
         return dict(self._seen()["calls"])
 
     def responses(self) -> list[dict[str, Any]]:
-        """What was posted to response URLs, with the channel and ts of the message that was pressed."""
+        """List the posts to response URLs, with the channel and ts of the message that was pressed."""
         return list(self._seen()["responses"])
 
     def press(
@@ -52,7 +52,7 @@ class SlackControl:
         value: str | None = None,
     ) -> Signed:
         """
-        The signed request that Slack sends when *user* presses a button of the message of *ts*.
+        Return the signed request that Slack sends when *user* presses a button of the message of *ts*.
 
         `SandboxError` if the message as it is now has not exactly one such button, or nobody is that user.
         To send it twice, late or changed is the caller's; `ml_janitor_sandbox.slack.sign` signs anything.

@@ -122,7 +122,7 @@ def complete_upload(space: Workspace, args: Args) -> Answer:
 
 
 def webhook(space: Workspace, channel: str, args: Args) -> None:
-    """An incoming webhook: no thread, no answer but "ok"."""
+    """Serve an incoming webhook: no thread, no answer but "ok"."""
     found = space.channel(channel)
     text, blocks = content(args)
     _check_files(space, blocks)
@@ -245,7 +245,7 @@ def _user(user: User) -> Answer:
 
 
 def _by_id(space: Workspace, args: Args, name: str) -> str:
-    """These methods know a channel by its id, and not by its name."""
+    """Return a channel's id: these methods know a channel by its id, and not by its name."""
     given = str(_needed(args, name))
     if given not in space.channels and space.direct(given) is None:
         raise RefusedError("channel_not_found")
@@ -261,7 +261,7 @@ def _needed(args: Args, name: str) -> Any:
 
 
 def _parsed(given: Any) -> Any:
-    """What was sent as JSON within a form."""
+    """Parse what was sent as JSON within a form."""
     if not isinstance(given, str) or not given:
         return given
     try:

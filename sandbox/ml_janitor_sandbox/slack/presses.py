@@ -46,7 +46,7 @@ class Signed:
 
 def sign(body: bytes, at: datetime, secret: str = SIGNING_SECRET) -> Signed:
     """
-    The request that Slack would send with this body at that time, were it to send it.
+    Sign the request that Slack would send with this body at that time, were it to send it.
 
     docs.slack.dev/authentication/verifying-requests-from-slack: HMAC-SHA256 over `v0:TIMESTAMP:BODY`.
     """
@@ -65,7 +65,7 @@ def sign(body: bytes, at: datetime, secret: str = SIGNING_SECRET) -> Signed:
 
 
 def form(payload: Mapping[str, Any]) -> bytes:
-    """The body that carries a payload."""
+    """Return the body that carries a payload."""
     text = json.dumps(payload, separators=(",", ":")).replace("/", "\\/")
     return urlencode({"payload": text}).encode()
 
@@ -153,7 +153,7 @@ def _buttons(message: Message) -> Iterator[dict[str, Any]]:
 
 
 def _shown(message: Message, number: int, block: dict[str, Any]) -> dict[str, Any]:
-    """A block with the identifiers that Slack makes up where an app gave none."""
+    """Return a block with the identifiers that Slack makes up where an app gave none."""
     shown = {"block_id": _generated_id(message, number)} | block
     if isinstance(block.get("elements"), list):
         shown["elements"] = [
@@ -177,7 +177,7 @@ def _generated_id(message: Message, *place: Any) -> str:
 
 def respond(space: Workspace, path: str, given: Mapping[str, Any]) -> None:
     """
-    An app's answer to a press: in place of the message, beside it, or to the one who pressed.
+    Take an app's answer to a press: in place of the message, beside it, or to the one who pressed.
 
     RefusedError has Slack's word for a URL that it does not know, or no longer takes. An ephemeral answer
     is kept apart: nobody else sees it, and it is no message that could be changed.

@@ -92,7 +92,7 @@ class File:
 
     @property
     def picture(self) -> bool:
-        """Whether an image block can show it, by its first bytes: PNG, JPEG or GIF."""
+        """Tell whether an image block can show it, by its first bytes: PNG, JPEG or GIF."""
         return (self.content or b"").startswith((b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8"))
 
     def shown(self) -> dict[str, Any]:
@@ -132,7 +132,7 @@ class ResponseUrl:
 
 @dataclass(slots=True)
 class Fault:
-    """What goes wrong with the next *times* requests (0 is all) after *skip* of a method, by glob."""
+    """A fault of the next *times* requests (0 is all) after *skip* of a method, by glob."""
 
     kind: str
     method: str = "*"
@@ -158,7 +158,7 @@ class Fault:
         return cls(**given)
 
     def meets(self, method: str) -> bool:
-        """Whether this request is hit, which counts it."""
+        """Tell whether this request is hit, and count it."""
         if not fnmatch.fnmatchcase(method, self.method):
             return False
         self.hits += 1
@@ -188,7 +188,7 @@ class Workspace:
         return next((fault for fault in self.faults if fault.meets(method)), None)
 
     def channel(self, named: str) -> Channel:
-        """A channel by id or name that the app may post to."""
+        """Return a channel by id or name that the app may post to."""
         wanted = named.removeprefix("#")
         found = next(
             (channel for channel in self.channels.values() if wanted in {channel.id, channel.name}), None
@@ -203,17 +203,17 @@ class Workspace:
         return found
 
     def direct(self, channel: str) -> Channel | None:
-        """The channel of direct messages of that id; those have no name of their own."""
+        """Return the channel of direct messages of that id; those have no name of their own."""
         return next((direct for direct in self.directs.values() if direct.id == channel), None)
 
     def message(self, channel: str, ts: str) -> Message | None:
-        """The message that stands there now."""
+        """Return the message that stands there now."""
         return next(
             (message for message in self.messages if (message.channel, message.ts) == (channel, ts)), None
         )
 
     def seen(self) -> list[Channel]:
-        """The channels that the app can see: a private one only from inside."""
+        """List the channels that the app can see: a private one only from inside."""
         return [channel for channel in self.channels.values() if channel.member or not channel.private]
 
     def demand(self, *any_of: str) -> None:
@@ -222,7 +222,7 @@ class Workspace:
             raise RefusedError("missing_scope", needed=",".join(any_of), provided=",".join(self.scopes))
 
     def parent(self, channel: str, ts: str) -> Message:
-        """The message that a thread hangs on."""
+        """Return the message that a thread hangs on."""
         message = self.message(channel, ts)
         if message is None or message.thread_ts is not None:
             raise RefusedError("thread_not_found")
@@ -234,12 +234,12 @@ class Workspace:
         return message
 
     def next_ts(self) -> str:
-        """The sandbox's time, and a number that tells messages of one second apart."""
+        """Return the sandbox's time, and a number that tells messages of one second apart."""
         return f"{int(clock.now().timestamp())}.{len(self.messages) + 1:06d}"
 
 
 def workspace() -> Workspace:
-    """The one workspace, forgotten with everything else at a reset."""
+    """Return the one workspace, forgotten with everything else at a reset."""
     return state.at(Workspace, "slack", TEAM)
 
 
