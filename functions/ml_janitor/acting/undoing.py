@@ -348,62 +348,6 @@ class UndoRun:
         return {"done": not why, "detector": asked.detector, "finding": asked.finding, "why": why}
 
 
-# --- wording --------------------------------------------------------------------------------------
-
-LATE_AFTER = timedelta(days=1)
-"""Time after which a person should know that an act or undo still waits for AWS."""
-
-JANITOR_NAME = "the janitor"
-"""The requester of a half-done action's undo."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UndoWording:
-    """
-    The words for taking back a detector's actions.
-
-    *command* is the command's name, *label* stands on the button, *noun* names the undo: "An undo". An undo
-    can be *past*, and afterwards the resource is *done*.
-    """
-
-    command: str
-    label: str
-    noun: str
-    past: str
-    done: str
-
-
-UNDO_WORDING = UndoWording(command="undo", label="Undo", noun="An undo", past="undone", done="brought back")
-UNCHANGE_WORDING = UndoWording(command="undo", label="Undo", noun="An undo", past="undone", done="undone")
-RESTART_WORDING = UndoWording(
-    command="restart", label="Restart", noun="A restart", past="restarted", done="restarted"
-)
-
-
-def undo_wording(cleanup: Cleanup | None) -> UndoWording:
-    """Return the wording for taking back a *cleanup*: a resource that stayed is not "brought back"."""
-    if cleanup is None:
-        return UNDO_WORDING
-    if cleanup.undo == RESTART_WORDING.command:
-        return RESTART_WORDING
-    return UNCHANGE_WORDING if cleanup.effect.stays else UNDO_WORDING
-
-
-def undo_hint(detector: Detector[Any], action: Action) -> Cause:
-    """Return the command that takes *action* back from a terminal, or the reason why none can."""
-    try:
-        detector.revert_effect(action.target, action.undo)
-    except CannotActError as never:
-        return make_cause(CauseCode.NO_UNDO, str(never))
-    return make_cause(CauseCode.UNDO_WITH, undo_wording(detector.cleanup).command, action.id)
-
-
-def by_hand_cause(detector: Detector[Any], action: Action) -> Cause | None:
-    """Return the cause if only a person's command can undo *action*, or None if the undo function may."""
-    missing = detector.missing_for_undo(action.target, action.undo)
-    return make_cause(CauseCode.UNDO_BY_HAND, missing, undo_command(detector, action)) if missing else None
-
-
 # --- undoable actions -----------------------------------------------------------------------------
 
 
@@ -532,3 +476,59 @@ def broken_off_result(action: Action) -> Result:
         verdict=Kept(reason="an action on it was broken off"),
         outcome=Outcome.WAITING,
     )
+
+
+# --- wording --------------------------------------------------------------------------------------
+
+LATE_AFTER = timedelta(days=1)
+"""Time after which a person should know that an act or undo still waits for AWS."""
+
+JANITOR_NAME = "the janitor"
+"""The requester of a half-done action's undo."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UndoWording:
+    """
+    The words for taking back a detector's actions.
+
+    *command* is the command's name, *label* stands on the button, *noun* names the undo: "An undo". An undo
+    can be *past*, and afterwards the resource is *done*.
+    """
+
+    command: str
+    label: str
+    noun: str
+    past: str
+    done: str
+
+
+UNDO_WORDING = UndoWording(command="undo", label="Undo", noun="An undo", past="undone", done="brought back")
+UNCHANGE_WORDING = UndoWording(command="undo", label="Undo", noun="An undo", past="undone", done="undone")
+RESTART_WORDING = UndoWording(
+    command="restart", label="Restart", noun="A restart", past="restarted", done="restarted"
+)
+
+
+def undo_wording(cleanup: Cleanup | None) -> UndoWording:
+    """Return the wording for taking back a *cleanup*: a resource that stayed is not "brought back"."""
+    if cleanup is None:
+        return UNDO_WORDING
+    if cleanup.undo == RESTART_WORDING.command:
+        return RESTART_WORDING
+    return UNCHANGE_WORDING if cleanup.effect.stays else UNDO_WORDING
+
+
+def undo_hint(detector: Detector[Any], action: Action) -> Cause:
+    """Return the command that takes *action* back from a terminal, or the reason why none can."""
+    try:
+        detector.revert_effect(action.target, action.undo)
+    except CannotActError as never:
+        return make_cause(CauseCode.NO_UNDO, str(never))
+    return make_cause(CauseCode.UNDO_WITH, undo_wording(detector.cleanup).command, action.id)
+
+
+def by_hand_cause(detector: Detector[Any], action: Action) -> Cause | None:
+    """Return the cause if only a person's command can undo *action*, or None if the undo function may."""
+    missing = detector.missing_for_undo(action.target, action.undo)
+    return make_cause(CauseCode.UNDO_BY_HAND, missing, undo_command(detector, action)) if missing else None

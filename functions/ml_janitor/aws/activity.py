@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from types_boto3_cloudtrail.type_defs import EventTypeDef
     from types_boto3_cloudwatch.type_defs import MetricDataQueryTypeDef
 
+# --- metrics --------------------------------------------------------------------------------------
+
 type MetricStat = Literal["Sum", "Average", "Minimum", "Maximum", "SampleCount"]
 
 QUERIES_PER_CALL = 500
