@@ -38,6 +38,8 @@ from ml_janitor.core.tiering import (
     RateTable,
 )
 
+# --- prices ---------------------------------------------------------------------------------------
+
 STORAGE_TABLE = "data/storage-prices-us-east-1.csv"
 FROM_STORAGE_TABLE = f"{FROM_PRICE_TABLE} of mid-2025"
 

@@ -1,7 +1,7 @@
 """
 One invocation of a function: its environment, its context and the parts that it may use.
 
-An event has a function read its own account, or an account of the run's list.
+An event names the account to read: the function's own, or an account of the run's list.
 """
 
 from __future__ import annotations
