@@ -119,6 +119,7 @@ ALSO: Mapping[str, tuple[str, ...]] = {
         "integration/test_organization_runs.py",
         "integration/test_presses.py",
     ),
+    "kit/src/janitor_kit/batching.py": ("test_batching_schedules.py",),
     "cli/ml_janitor_cli/audit": ("integration/test_cli_audit.py",),
     "cli/ml_janitor_cli/bill": ("integration/test_cli_bill.py",),
     "cli/ml_janitor_cli/deployment": ("integration/test_doctor_deployment.py",),
@@ -197,9 +198,7 @@ def nearest_tests(path: str) -> list[Path]:
     if path.startswith(("infra/", "app.py")):
         return sorted(folder.glob("infra/test_*.py"))
     near = _near(path)
-    also = [
-        ROOT / "tests" / test for start, tests in ALSO.items() if path.startswith(start) for test in tests
-    ]
+    also = [folder / test for start, tests in ALSO.items() if path.startswith(start) for test in tests]
     found = sorted(near, key=lambda test: (near[test], test))
     quick = [test for test in found if not near[test][1]]
     direct = any(near[test][0] < 2 for test in quick)

@@ -120,10 +120,10 @@ def test_where_none_is_whole_training_starts_over_and_says_so(
 
 
 def test_all_processes_load_the_checkpoint_whose_number_they_agreed_on(checkpoints: Checkpoints) -> None:
-    paths = [save(checkpoints, step) for step in (7, 7, 12)]
+    paths = [save(checkpoints, step) for step in (7, 7, 7, 12)]
     made = [Checkpoint(path, check(path)) for path in paths]
 
-    assert [one.number for one in made] == [7000, 7001, 12000]
+    assert [one.number for one in made] == [7000, 7001, 7002, 12000]
     assert [checkpoints.numbered(one.number) for one in made] == made
     truncate(paths[1])
     with pytest.raises(RuntimeError, match=r"not every rank has a whole .*-001 \(model has 3 bytes"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -66,9 +67,10 @@ def save(checkpoints: Checkpoints, step: int) -> Path:
 def test_the_manifest_is_put_last_and_removed_first(s3: Recorder, tmp_path: Path) -> None:
     checkpoints = machine(tmp_path / "a")
     for step in (1, 2):
-        remote = copies(s3, keep=1)
+        remote = copies(s3, keep=1, clock=iter((100.0, 105.0)).__next__)
         remote.offer(save(checkpoints, step))
         remote.close(60)
+        assert remote.upload_s == 5.0
 
     name = "runs/1/step-00000000000{}-000"
     one, two = name.format(1), name.format(2)
@@ -111,6 +113,9 @@ def test_what_is_here_and_as_new_is_not_downloaded_and_what_is_torn_is(s3: Recor
     path = save(here, 1)
     remote.offer(path)
     remote.close(60)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(s3, "download_file", None)
+        copies(s3).fetch(here)
     (path / "model").write_text("weights 2")
     copies(s3).fetch(here)
     assert here.newest()
@@ -148,6 +153,25 @@ def test_while_one_is_uploaded_only_the_newest_waits_and_none_of_them_is_removed
     uploaded = {call.split("/")[2][5:17] for call in s3.calls}
     assert {"000000000001", "000000000005"} <= uploaded
     assert "000000000002" not in uploaded
+
+
+def test_a_checkpoint_is_uploaded_as_soon_as_it_is_offered(s3: Recorder, tmp_path: Path) -> None:
+    class Watched(threading.Condition):
+        """Tells when the uploading thread waits for the next checkpoint."""
+
+        def wait(self, timeout: float | None = None) -> bool:
+            idle.set()
+            return super().wait(timeout)
+
+    idle, checkpoints, remote = threading.Event(), machine(tmp_path / "a"), copies(s3)
+    remote._change = Watched()
+    for step in (1, 2):
+        s3.begun.clear()
+        idle.clear()
+        remote.offer(save(checkpoints, step))
+        assert s3.begun.wait(60)
+        assert idle.wait(60)
+    remote.close(60)
 
 
 def test_an_upload_that_fails_is_tried_with_the_next_and_the_last_one_is_an_error(
@@ -193,6 +217,8 @@ def test_an_upload_that_hangs_does_not_hold_the_end_forever(s3: Recorder, tmp_pa
     remote = copies(s3)
     remote.offer(save(machine(tmp_path / "a"), 1))
 
+    assert remote._thread
+    assert remote._thread.daemon
     with pytest.raises(TimeoutError, match="s3://bucket/runs/1/ did not end in 0 s"):
         remote.close(0)
 
@@ -203,3 +229,15 @@ def test_an_upload_that_hangs_does_not_hold_the_end_forever(s3: Recorder, tmp_pa
 def test_an_address_that_is_none_is_refused(uri: str) -> None:
     with pytest.raises(ValueError, match="is no s3://bucket/prefix"):
         S3Copies(uri, client=object())
+    with pytest.raises(ValueError, match="keep is 0: at least one"):
+        S3Copies("s3://bucket/prefix", client=object(), keep=0)
+
+
+def test_without_a_client_boto3_makes_one_or_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("boto3")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    assert S3Copies("s3://bucket/prefix")._client.meta.service_model.service_name == "s3"
+
+    monkeypatch.setitem(sys.modules, "boto3", None)
+    with pytest.raises(RuntimeError, match="pip install boto3"):
+        S3Copies("s3://bucket/prefix")
