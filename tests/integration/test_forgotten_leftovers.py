@@ -162,6 +162,18 @@ def test_a_listing_that_breaks_off_is_an_error(box: Control, aws: Aws, service: 
         list(RULE.find(aws, NOW))
 
 
+def test_all_bytes_that_arrived_within_the_retention_are_taken_off(account: Account, aws: Aws) -> None:
+    """10 GB eighty days ago and 10 GB yesterday; those of a hundred days ago are not asked for."""
+    where = {"LogGroupName": "/aws/sagemaker/TrainingJobs"}
+    for days in (100, 80, 1):
+        series = {"metric": "IncomingBytes", "dimensions": where, "step": 60, "values": [10 * GB]}
+        account.box.metrics("AWS/Logs", [series | {"start": NOW - days * DAY}])
+
+    reason = findings(aws)["/aws/sagemaker/TrainingJobs"].reason
+
+    assert "holds 50.0 GB, of which at least 30.0 GB are older than 90 days" in reason
+
+
 def test_only_what_is_open_is_read_further(account: Account, aws: Aws, box: Control) -> None:
     """No bytes of a group that is empty or has a retention, no manifests of images that others may need."""
     logs = boto3.client("logs")

@@ -157,6 +157,7 @@ def test_opening_another_notebook_is_not_its_own_work(account: Account, aws: Aws
     [
         ("cpu_usage_active", [5.0] * 30, False),
         ("cpu_usage_active", [1.0] * 20 + [40.0] * 10, True),
+        ("cpu_usage_active", [1.0, 40.0] * 15, True),
         ("cpu_usage_idle", [99.0] * 30, False),
         ("cpu_usage_idle", [95.0] * 30, False),
         ("cpu_usage_idle", [99.0] * 20 + [60.0] * 10, True),

@@ -20,6 +20,7 @@ from ml_janitor.detectors.idle_endpoints import attached
 from ml_janitor.detectors.idle_endpoints.act import desired_capacity, find_drift, why_not_itself
 from ml_janitor.detectors.idle_endpoints.undo import capacity_changes
 from ml_janitor.engine.detector import CannotActError
+from scripted import Script
 
 CREATED = datetime(2026, 7, 1, tzinfo=UTC)
 TARGET = target_at("endpoint/churn", CREATED)
@@ -343,3 +344,40 @@ def test_alarms_that_aws_makes_itself_are_no_hindrance(offline: Aws, harmless: M
 
     assert record["policies"] == [{"PolicyName": "steps", "PolicyType": harmless["PolicyType"]}]
     assert "RoleARN" not in record["target"]
+
+
+AT = datetime(2026, 10, 6, 3, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "status", "explained"),
+    [
+        (MINUTE, MINUTE, "Successful", True),
+        (timedelta(), timedelta(), "Successful", True),
+        (-MINUTE, 2 * MINUTE, "Successful", False),
+        (2 * MINUTE, -MINUTE, "Successful", False),
+        (MINUTE, MINUTE, "Failed", False),
+    ],
+)
+def test_only_a_scaling_that_succeeded_just_then_explains_a_change(
+    before: timedelta, after: timedelta, status: str, *, explained: bool
+) -> None:
+    """It is on the second page of the second variant."""
+    activity = {
+        "ActivityId": "a",
+        "ServiceNamespace": "sagemaker",
+        "ResourceId": "endpoint/churn/variant/green",
+        "ScalableDimension": "sagemaker:variant:DesiredInstanceCount",
+        "Description": "d",
+        "Cause": "c",
+        "StartTime": AT - before,
+        "EndTime": AT + after,
+        "StatusCode": status,
+    }
+    operation = "application-autoscaling:DescribeScalingActivities"
+    script = Script({operation: [{"ScalingActivities": []}, {"ScalingActivities": [activity]}]})
+
+    assert attached.was_scaling_at(script.aws(), "churn", ["green"], AT) is explained
+    assert attached.was_scaling_at(script.aws(), "churn", [], AT) is False
+    assert {asked["ResourceId"] for asked in script.asked(operation)} == {"endpoint/churn/variant/green"}

@@ -116,6 +116,16 @@ def test_the_change_to_make_and_a_saving_that_is_unknown(release: str, command: 
     assert not found.cost.known
 
 
+@pytest.mark.parametrize(
+    "application",
+    ["flink", "hbase", "jupyterhub", "jupyterenterprisegateway", "phoenix", "presto", "prestosql", "trino"],
+)
+def test_work_outside_of_yarn_may_go_on_unseen(application: str) -> None:
+    decided = IdleClusters().decide(cluster(applications=frozenset({"spark", application})), NOW)
+
+    assert decided.reason == f"IsIdle does not count all work of {application}"
+
+
 def test_it_judges_the_clusters_of_two_services() -> None:
     judged = [
         IdleClusters.judges(Arn.parse(f"arn:aws:{service}:us-east-1:{ACCOUNT}:{kind}/x"))
