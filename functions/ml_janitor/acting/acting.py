@@ -1,4 +1,4 @@
-"""The order of an armed sweep: finish half-done actions, then act on findings that are due. Laws 3, 5, 6."""
+"""Act in an armed sweep: finish half-done actions, then act on findings that are due. Laws 3, 5, 6."""
 
 from __future__ import annotations
 
@@ -49,21 +49,16 @@ from ml_janitor.ledger.actions import (
 from ml_janitor.ledger.limits import ActionPlaces, LimitReachedError
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from ml_janitor.aws.client import Aws
     from ml_janitor.core.model import Target, Verdict
-    from ml_janitor.core.results import Result, Sweep
     from ml_janitor.engine.detector import Detector
     from ml_janitor.engine.policy import Arming, Hold, RunPolicy
-    from ml_janitor.ledger.actions import Action, Actions
+    from ml_janitor.ledger.actions import Actions
     from ml_janitor.ledger.findings import Entry, Ledger
     from ml_janitor.ledger.limits import ActionLimits
     from ml_janitor.ledger.requests import ButtonRequests, Holds
 
-# --- recheck --------------------------------------------------------------------------------------
-#
-# Rechecks a resource in the moment before the act (law 4), and postpones acts (law 6).
+# --- recheck in the moment before the act (law 4), and postponement (law 6) -----------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,9 +164,9 @@ class Postponement:
         return entry is not None and bool(entry.approved or entry.hurried)
 
 
-# --- machine --------------------------------------------------------------------------------------
+# --- one action as a state machine ----------------------------------------------------------------
 #
-# One action as a state machine: begin it, finish it, resume it after it broke off, or have it reverted.
+# An action begins, ends, is resumed after it broke off, or is reverted.
 
 _MOST_ACT_ROUNDS = 40
 """Most returns of a run to the actions that wait for AWS, if its time does not end before."""
@@ -470,7 +465,7 @@ class ActionMachine:
             self.ledger.close(entry, why, self.recheck.clock())
 
 
-# --- acting ---------------------------------------------------------------------------------------
+# --- the actions of a sweep -----------------------------------------------------------------------
 
 
 class ActedSweep(NamedTuple):

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from ml_janitor.aws import s3 as objects
-from ml_janitor.aws import tags
+from ml_janitor.aws import s3, tags
 from ml_janitor.aws.calls import Listing, ReadError, required_value
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Price
@@ -545,9 +544,7 @@ class JobSurvey:
         if not isinstance(heard, Value) or not self._open(candidate) or not job.writes_to:
             return candidate
         stood_still = self.patience.with_rhythm(heard.value.longest_pause)
-        newest = objects.find_newest_object(
-            aws, job.writes_to, fresh=now - stood_still, ignore=job.kind.ignored
-        )
+        newest = s3.find_newest_object(aws, job.writes_to, fresh=now - stood_still, ignore=job.kind.ignored)
         return replace(candidate, signs=ProgressSigns(rhythm=heard, newest=newest))
 
     def _with_loads(self, candidates: Sequence[SuspectJob]) -> list[SuspectJob]:

@@ -9,8 +9,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from ml_janitor.aws import s3 as objects
-from ml_janitor.aws import tags
+from ml_janitor.aws import s3, tags
 from ml_janitor.aws.calls import ReadError, ensure, is_refusal, required_value
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.sagemaker_kinds import (
@@ -113,8 +112,8 @@ def _checkpoint(aws: Aws, found: Mapping[str, Any]) -> dict[str, str] | None:
     if not config:
         return None
     (folder,) = s3_folders(config["S3Uri"])
-    match objects.find_newest_object(aws, [folder], fresh=_NEVER):
-        case Value(objects.NewestObject(uri, modified)):
+    match s3.find_newest_object(aws, [folder], fresh=_NEVER):
+        case Value(s3.NewestObject(uri, modified)):
             return {"folder": folder, "uri": uri, "written": modified.isoformat()}
         case Value():
             return {"folder": folder}
