@@ -22,7 +22,7 @@ from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from ml_janitor.aws import metrics, studio_apps
+from ml_janitor.aws import activity, studio_apps
 from ml_janitor.aws.calls import Listing, make_client, read_signal
 from ml_janitor.aws.client import Aws, open_regions
 from ml_janitor.aws.sagemaker_kinds import APP, SageMakerKind, list_kind, texts_in
@@ -363,14 +363,14 @@ def find_deletion(aws: Aws, arn: Arn, now: datetime) -> Signal[datetime]:
     """Find when somebody deleted the resource *arn*, as far back as CloudTrail's event history goes."""
     if (call := DELETE_CALLS.get(arn.kind)) is None:
         return NotRead()
-    events = metrics.look_up_events(
-        aws, call, now - metrics.EVENT_RETENTION, now, most_pages=MOST_EVENT_PAGES
+    events = activity.look_up_events(
+        aws, call, now - activity.EVENT_RETENTION, now, most_pages=MOST_EVENT_PAGES
     )
     parts = set(arn.name.lower().split("/"))
     for event in events.items:
         if event.succeeded and parts <= {text.lower() for text in texts_in(event.request)}:
-            return Value(event.at, metrics.LOOKUP_EVENTS)
-    return Absent(metrics.LOOKUP_EVENTS) if events.error is None else Unreadable(events.error)
+            return Value(event.at, activity.LOOKUP_EVENTS)
+    return Absent(activity.LOOKUP_EVENTS) if events.error is None else Unreadable(events.error)
 
 
 # --- explanation as JSON --------------------------------------------------------------------------

@@ -148,7 +148,10 @@ def test_the_whole_request(aws: Recording, code: Path) -> None:
     assert path == "/models/out/churn-20261006-030000-4f2a9c/source/sourcedir.tar.gz"
     with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
         assert archive.getnames() == ["train.py", "helpers", "helpers/one.py"]
-    assert pack(code / "src") == pack(code / "src")
+    packed = pack(code / "src")
+    assert packed == pack(code / "src")
+    with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+        assert {(one.mtime, one.uid, one.gid, one.uname, one.gname) for one in archive} == {(0, 0, 0, "", "")}
 
 
 @pytest.mark.usefixtures("aws")
@@ -431,6 +434,8 @@ def test_tags_of_ci() -> None:
         "ci-run": "https://git.example.com/j/1"
     }
     assert origin.ci({}) == {}
+    long = {"CIRCLECI": "1", "CIRCLE_BUILD_URL": f"https://circleci.com/{'x' * 300}"}
+    assert {key: len(value) for key, value in origin.tags(Path("/"), long).items()} == {"ci-run": 256}
     assert origin.without_credentials("git@github.com:team/repo.git") == "github.com:team/repo.git"
 
 

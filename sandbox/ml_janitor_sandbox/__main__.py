@@ -1,4 +1,4 @@
-"""Runs the sandbox until it is told to stop: `python -m ml_janitor_sandbox --port 5000`."""
+"""The program that runs the sandbox until it is told to stop: `python -m ml_janitor_sandbox --port 5000`."""
 
 from __future__ import annotations
 

@@ -45,5 +45,5 @@ def answer(asked: Asked) -> Reply:
 
 
 def switched(account: str) -> Switched:
-    """Buckets are an account's in all regions."""
+    """Return the account's buckets with ABAC, in all regions."""
     return state.at(Switched, account, "every region")

@@ -38,7 +38,7 @@ DEFAULT_REGION = "us-east-1"
 
 
 class Admin:
-    """Answers /sandbox/…; a body is a JSON object, and so is the answer of what has nothing to say."""
+    """The answers to /sandbox/…; a body is a JSON object, and so is an answer that has nothing to say."""
 
     def __init__(self, ledger: Ledger, gate: Gate) -> None:
         self._ledger = ledger

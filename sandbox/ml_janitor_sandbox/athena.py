@@ -277,7 +277,7 @@ METADATA = "s3:GetBucketMetadataConfiguration"
 
 
 def metadata(asked: Asked) -> Reply:
-    """S3's answer: a bucket has a live inventory table if files of one are there; STATE is one, too."""
+    """Return S3's answer: a live inventory table exists if files of one are there; STATE is a file, too."""
     name = asked.path.partition("?")[0].strip("/")
     call = Call(asked.operation, asked.account, asked.region, {})
     with state.LOCK, suppress(QueryError):
@@ -300,7 +300,7 @@ def metadata(asked: Asked) -> Reply:
 
 
 def work_group(call: Call) -> str:
-    """In which a query was started."""
+    """Return the work group in which a query was started."""
     return str(_found(call).request.get("WorkGroup") or "primary")
 
 

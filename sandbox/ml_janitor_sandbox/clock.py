@@ -78,7 +78,7 @@ def text(moment: dt.datetime) -> str:
 
 
 def to_millis(moment: dt.datetime) -> int:
-    """Milliseconds since 1970, exact."""
+    """Return milliseconds since 1970, exact."""
     epoch = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
     return (moment - epoch) // dt.timedelta(milliseconds=1)
 

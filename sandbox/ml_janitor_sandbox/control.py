@@ -16,11 +16,11 @@ REGION = "us-east-1"
 
 
 class SandboxError(RuntimeError):
-    """The sandbox did not understand, and says why."""
+    """An error with the sandbox's reason for not understanding."""
 
 
 class Control:
-    """Moves the clock, breaks operations, counts calls and seeds what no AWS API can make."""
+    """A client that moves the clock, breaks operations, counts calls and seeds what no AWS API can make."""
 
     def __init__(self, url: str, *, timeout: float = 30.0) -> None:
         self.url = url.rstrip("/")
@@ -61,7 +61,7 @@ class Control:
 
     @contextmanager
     def at_once(self) -> Iterator[None]:
-        """Nothing takes time meanwhile, as when an account is built up that is to look old."""
+        """Let nothing take time meanwhile, as when an account is built up that is to look old."""
         before = self.durations()
         self.set_durations({"*": 0})
         try:
@@ -79,7 +79,7 @@ class Control:
 
     def restore(self, name: str) -> dict[str, Any] | None:
         """
-        Have the account again that was kept under that name; no faults, no calls and no roles.
+        Restore the account that was kept under that name; no faults, no calls and no roles.
 
         What was said *about* it then, or None if none was kept: then nothing happens.
         """
@@ -107,7 +107,7 @@ class Control:
         self._ask("POST", "interruptions", {"job": job})
 
     def invocations(self) -> list[dict[str, Any]]:
-        """Every function that was invoked asynchronously, with its event, in order."""
+        """List every function that was invoked asynchronously, with its event, in order."""
         return list(self._ask("GET", "invocations"))
 
     def host(self, function: str, url: str) -> None:
@@ -188,7 +188,7 @@ class Control:
         self._ask("POST", "charges", {"account": account, "charges": [dict(charge) for charge in charges]})
 
     def charges(self) -> list[dict[str, Any]]:
-        """Every charge of the account, by hand or for what its resources used."""
+        """List every charge of the account, by hand or for what its resources used."""
         return list(self._ask("GET", "charges"))
 
     def set_bill(self, *, account: str = "", **settings: Any) -> None:

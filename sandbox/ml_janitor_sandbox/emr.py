@@ -36,17 +36,17 @@ class Cluster:
 
     @property
     def groups(self) -> list[dict[str, Any]]:
-        """The groups of instances, which their numbers identify."""
+        """Return the groups of instances, which their numbers identify."""
         found: list[dict[str, Any]] = self.request.get("Instances", {}).get("InstanceGroups", [])
         return found
 
     @property
     def state(self) -> str:
-        """WAITING until it has ended."""
+        """Return WAITING until it has ended."""
         return "WAITING" if self.ended is None else "TERMINATED"
 
     def summary(self) -> dict[str, Any]:
-        """As ListClusters says it."""
+        """Return the cluster as ListClusters describes it."""
         timeline = {"CreationDateTime": self.created.timestamp(), "ReadyDateTime": self.created.timestamp()}
         ended = {} if self.ended is None else {"EndDateTime": self.ended.timestamp()}
         return {
@@ -59,7 +59,7 @@ class Cluster:
 
 
 class Clusters(dict[str, Cluster]):
-    """Those of one account and region by their ids, the oldest first."""
+    """The clusters of one account and region by their ids, the oldest first."""
 
 
 def _all(call: Call) -> Clusters:
@@ -85,7 +85,7 @@ def _run(call: Call) -> dict[str, Any]:
 
 
 def _list(call: Call) -> dict[str, Any]:
-    """Fifty to a page, the newest first."""
+    """List clusters, fifty to a page, the newest first."""
     states = set(call.params.get("ClusterStates") or ())
     known: Any = model.service("elasticmapreduce").shape_for("ClusterState")
     if wrong := states - set(known.enum):

@@ -113,11 +113,11 @@ class Emulator:
         self._log.close()
 
     def invoke(self, event: Any, *, patience: float = 120.0) -> Outcome:
-        """One synchronous invocation."""
+        """Invoke the function once, synchronously."""
         return on_url(f"http://127.0.0.1:{self._port}{INVOKE}", patience=patience)(event)
 
     def logs(self) -> str:
-        """Everything the function and the platform have written so far."""
+        """Return everything the function and the platform have written so far."""
         self._log.flush()
         self._log.seek(0)
         return self._log.read()

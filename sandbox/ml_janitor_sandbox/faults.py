@@ -85,7 +85,7 @@ class Fault:
 
     @classmethod
     def of(cls, given: dict[str, Any]) -> Fault:
-        """From a request to `/sandbox/faults`; `ValueError` says what is wrong with it."""
+        """Parse a request to `/sandbox/faults`; `ValueError` says what is wrong with it."""
         known = {member.name for member in fields(cls)} - {"hits", "struck", "pages", "allowance", "asked_at"}
         if unknown := set(given) - known:
             raise ValueError(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(sorted(known))}")
@@ -127,7 +127,7 @@ class Fault:
         return self.pages.setdefault(token[1], len(self.pages) + 2)
 
     def failure(self, asked: Asked) -> tuple[int, str, str]:
-        """HTTP status, code and message of the error."""
+        """Return HTTP status, code and message of the error."""
         if self.kind in ("throttle", "rate"):
             status, code = THROTTLED.get(asked.service, (400, "ThrottlingException"))
             default = (status, code, "Rate exceeded")

@@ -35,7 +35,7 @@ class Invocations(list[dict[str, Any]]):
 
 def invoke(asked: Asked, environ: Environ) -> Reply:
     """
-    Lambda's answer: that of the function, if it is awaited and runs here; else 202, and the event is kept.
+    Return Lambda's answer: the function's, if awaited and run here; else 202, and the event is kept.
 
     A function exists as soon as it is named. A failed one is answered with 200 and a header, as on AWS.
     """
@@ -54,7 +54,7 @@ def invoke(asked: Asked, environ: Environ) -> Reply:
 
 
 def invocations() -> Invocations:
-    """All of them, forgotten with everything else at a reset."""
+    """Return all of them, forgotten with everything else at a reset."""
     return state.at(Invocations, "lambda", "invocations")
 
 

@@ -68,7 +68,7 @@ def _variant(call: Call, name: str, component: str | None) -> dict[str, Any]:
 
 
 def _count(call: Call, endpoint: str, variant: str, component: str | None) -> None:
-    """Under the dimensions that AWS uses; latencies are in microseconds."""
+    """Count it under the dimensions that AWS uses; latencies are in microseconds."""
     at, metrics = clock.now().timestamp(), state.of(Metrics, call)
     where = {"EndpointName": endpoint, "VariantName": variant}
     dimensions = frozenset(({"InferenceComponentName": component} if component else where).items())

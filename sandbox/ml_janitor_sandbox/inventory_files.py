@@ -52,7 +52,7 @@ SERDES = {
 
 
 def versions(s3: Any, bucket: str) -> list[Row]:
-    """Every version of every object of *bucket* as it is now, the delete markers among them."""
+    """List every version of every object of *bucket* as it is now, the delete markers among them."""
     found: list[Row] = []
     for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket):
         for kind in ("Versions", "DeleteMarkers"):
@@ -126,7 +126,7 @@ def fill_live_table(s3: Any, bucket: str, rows: Iterable[Row]) -> None:
 
 
 def parquet(rows: list[Row], columns: Mapping[str, str]) -> bytes:
-    """*rows* as one file of Parquet."""
+    """Write *rows* as one file of Parquet."""
     import duckdb
 
     with TemporaryDirectory() as folder, duckdb.connect() as engine:
@@ -152,7 +152,7 @@ def _csv(rows: list[Row], columns: Mapping[str, str]) -> bytes:
 
 
 def _written(name: str, value: Any) -> str:
-    """As in a CSV: keys as in an address, nothing for what there is not."""
+    """Write it as in a CSV: keys as in an address, nothing for what there is not."""
     if value is None:
         return ""
     if name == "key":

@@ -36,7 +36,7 @@ def is_script(request: Mapping[str, Any]) -> bool:
 
 
 def split(uri: str) -> tuple[str, str]:
-    """Bucket and key of an s3:// URI."""
+    """Return bucket and key of an s3:// URI."""
     bucket, _, key = uri.removeprefix("s3://").partition("/")
     return bucket, key
 
@@ -116,7 +116,7 @@ class Container:
             raise JobFailedError(f"ClientError: Data download failed: {missing}")
 
     def _download(self, uri: str, folder: Path) -> int:
-        """Every object below a prefix, or the object that it names; how many there were."""
+        """Download every object below a prefix, or the object that it names; return how many there were."""
         bucket, prefix = split(uri)
         count = 0
         try:
@@ -216,7 +216,7 @@ class Container:
             del self._synced[name]
 
     def _files(self) -> dict[str, tuple[int, int]]:
-        """Size and time of every file below the checkpoints."""
+        """Return size and time of every file below the checkpoints."""
         found: dict[str, tuple[int, int]] = {}
         assert self.checkpoints is not None  # noqa: S101 - for the type checker
         for path in sorted(self.checkpoints.rglob("*")):

@@ -1,5 +1,5 @@
 """
-Runs script-mode training jobs for real, as processes of this machine: `janitor sandbox --run-jobs`.
+A runner of script-mode training jobs for real, as processes of this machine: `janitor sandbox --run-jobs`.
 
 While a job lives, the sandbox's clock ticks, *speed* of its seconds in one real second; with speed 0 it
 stands still until it is set. That clock decides everything: the limits of a job, the 120 seconds from SIGTERM
@@ -50,7 +50,7 @@ class Ending(Enum):
 
 
 class JobRunner:
-    """Runs jobs in folders under *root*, with the sandbox at *url* as their AWS."""
+    """A runner of jobs in folders under *root*, with the sandbox at *url* as their AWS."""
 
     def __init__(self, root: Path, url: str, *, speed: float = 1.0) -> None:
         if not 0 <= speed < float("inf"):
@@ -151,13 +151,13 @@ class Run:
                 raise TimeoutError(f"{problem}, but {self.seen()}: {self.lines}")
 
     def seen(self) -> list[str]:
-        """Every SecondaryStatus so far."""
+        """List every SecondaryStatus so far."""
         return [
             transition["Status"] for transition in self._job.members.get("SecondaryStatusTransitions", ())
         ]
 
     def _live(self) -> None:
-        """Attempt after attempt, then the end; a mistake of the sandbox's own is an InternalServerError."""
+        """Run attempt after attempt, then the end; the sandbox's own mistake is an InternalServerError."""
         try:
             number = 1
             while (ending := self._attempt(number)) is Ending.INTERRUPTED:
@@ -205,7 +205,7 @@ class Run:
 
     @contextmanager
     def _billing(self) -> Iterator[None]:
-        """From downloading to the end of uploading (developer guide; Starting and Pending are not billed)."""
+        """Bill from downloading to the end of uploading (developer guide; not Starting and Pending)."""
         started = clock.now()
         self._become(None, **({} if self._billed else {"TrainingStartTime": started}))
         self._billed.append((started, started))
@@ -254,7 +254,7 @@ class Run:
         return ending, process.returncode
 
     def _watch(self, process: subprocess.Popen[bytes], container: Container) -> tuple[Ending | None, bool]:
-        """Until the process is over: why it was made to end, and whether SIGKILL had to do it."""
+        """Wait until the process is over; return why it was made to end, and whether SIGKILL had to do it."""
         ending: Ending | None = None
         kill_at = dt.datetime.max.replace(tzinfo=dt.UTC)
         while process.poll() is None:
@@ -276,7 +276,7 @@ class Run:
         return Ending.RUNTIME if over and ending in (None, Ending.WAIT) else ending
 
     def _await_capacity(self, back: dt.datetime) -> Ending | None:
-        """Until there is capacity again; why the job is over before that, if it is."""
+        """Wait until there is capacity again; return why the job is over before that, if it is."""
         while clock.now() < back:
             if (ending := self._over_anyway()) not in (None, Ending.INTERRUPTED):
                 return ending
@@ -337,7 +337,7 @@ class Run:
             self._over("Failed", None, FailureReason=reason[:1024])
 
     def _log(self, process: subprocess.Popen[bytes]) -> None:
-        """Everything that the program prints, as log events at the sandbox's time."""
+        """Log everything that the program prints, at the sandbox's time."""
         stream = f"{self._job.name}/{HOST}-{clock.millis() // 1000}"
         assert process.stdout is not None  # noqa: S101 - for the type checker
         with process.stdout as printed:

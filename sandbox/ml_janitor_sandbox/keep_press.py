@@ -11,7 +11,7 @@ USER = "U1"
 
 
 def keep_press(slack: SlackControl) -> Signed:
-    """Somebody presses *Keep* on a message that was posted just now."""
+    """Press *Keep* on a message that was posted just now."""
     slack.add_user(USER, "maria@acme.example")
     row = button_row([make_button("Keep", KEEP, "idle-endpoints 123456789012 us-east-1 0123456789")])
     sender = SlackBot(TOKEN, CHANNEL, SenderClock(clock=lambda: 0.0, sleep=lambda _: None), url=slack.api)

@@ -101,7 +101,7 @@ def serve(of: Kind, *verbs: str, by: tuple[str, ...] = ()) -> None:
 
 
 def equals(call: Call, *members: str) -> dict[str, Any]:
-    """Those of these *members* for which a List operation asks, by their name or that and "Equals"."""
+    """Return the *members* that a List operation asks for, by their name or that and "Equals"."""
     asked = {member: call.params.get(f"{member}Equals") or call.params.get(member) for member in members}
     return {member: value for member, value in asked.items() if value}
 

@@ -33,7 +33,7 @@ class Identity:
 
     @classmethod
     def of(cls, namespace: str, name: str, dimensions: Iterable[Mapping[str, str]] | None) -> Identity:
-        """From the way AWS's requests spell dimensions."""
+        """Read the dimensions as AWS's requests spell them."""
         pairs = frozenset((dimension["Name"], dimension["Value"]) for dimension in dimensions or ())
         return cls(namespace, name, pairs)
 
@@ -52,7 +52,7 @@ class Point:
 
     @classmethod
     def single(cls, at: float, value: float, unit: str | None = None) -> Point:
-        """One value."""
+        """Return one value as a point."""
         return cls(at, 1.0, value, value, value, (value,), unit)
 
 
@@ -127,7 +127,7 @@ def window(start: float, end: float, period: int, now: float) -> tuple[float, fl
 
 
 def buckets(points: Iterable[Point], period: int) -> dict[int, list[Point]]:
-    """Points by the start of the period they fall in, oldest first.
+    """Return points by the start of the period they fall in, oldest first.
 
     Periods are counted from 1970, so a window that does not start on a boundary touches one period
     more than it is long, as on AWS: whoever reads only the first value reads part of the sum.
@@ -139,7 +139,7 @@ def buckets(points: Iterable[Point], period: int) -> dict[int, list[Point]]:
 
 
 def statistic(points: list[Point], name: str) -> float | None:
-    """One statistic over the points of one period; None where there is nothing to tell."""
+    """Return one statistic over the points of one period; None where there is nothing to tell."""
     if name == "SampleCount":
         return math.fsum(point.count for point in points)
     if name == "Sum":
@@ -163,7 +163,7 @@ def percent(name: str) -> float:
 
 
 def _percentile(points: list[Point], wanted: float) -> float | None:
-    """Nearest rank, over raw values: a statistic set of several has none to offer."""
+    """Return the nearest rank, over raw values: a statistic set of several has none to offer."""
     values: list[float] = []
     for point in points:
         if point.values is None:
@@ -177,7 +177,7 @@ def _percentile(points: list[Point], wanted: float) -> float | None:
 
 
 def moment(at: float) -> dt.datetime:
-    """Seconds since 1970 as a time."""
+    """Return seconds since 1970 as a time."""
     return dt.datetime.fromtimestamp(at, dt.UTC)
 
 
@@ -201,7 +201,7 @@ def times(params: dict[str, Any]) -> tuple[float, float]:
 
 
 def in_unit(points: list[Point], unit: str | None) -> list[Point]:
-    """Only the points published in this unit, if one is asked for (documentation of Unit)."""
+    """Return only the points published in this unit, if one is asked for (documentation of Unit)."""
     return [point for point in points if point.unit == unit] if unit else points
 
 

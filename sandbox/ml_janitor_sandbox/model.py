@@ -17,14 +17,14 @@ BOTO_NAMES = {"elasticmapreduce": "emr", "tag": "resourcegroupstaggingapi"}
 
 @cache
 def service(name: str) -> ServiceModel:
-    """Botocore's model of the service with this IAM prefix."""
+    """Return botocore's model of the service with this IAM prefix."""
     loader = botocore.session.get_session()
     return loader.get_service_model(BOTO_NAMES.get(name, name))
 
 
 @cache
 def operation(service_name: str, name: str) -> OperationModel:
-    """Botocore's model of one operation."""
+    """Return botocore's model of one operation."""
     return service(service_name).operation_model(name)
 
 

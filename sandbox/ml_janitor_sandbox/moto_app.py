@@ -18,7 +18,7 @@ werkzeug_app.DISABLE_GLOBAL_CORS = True  # type: ignore[attr-defined]  # that mo
 
 
 class Moto(werkzeug_app.DomainDispatcherApplication):
-    """Hands each request to the application of its service."""
+    """A dispatcher of each request to the application of its service."""
 
     def __init__(self) -> None:
         super().__init__(_application)

@@ -1,4 +1,4 @@
-"""Sets what no AWS API can set: a status, an age, an instance count, the time of an S3 object."""
+"""Overrides of what no AWS API can set: a status, an age, an instance count, the time of an S3 object."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _set_tags(resource: Resource, value: dict[str, str] | list[dict[str, str]]) 
 
 
 def _member(shape: Any, key: str, resource: Resource) -> str:
-    """AWS's name of a member, which may be given as `EndpointStatus`, `endpoint_status` or `status`."""
+    """Return AWS's name of a member, given as `EndpointStatus`, `endpoint_status` or `status`."""
     spelled: dict[str, str] = {name.lower(): name for name in shape.members}
     flat = key.replace("_", "").lower()
     for candidate in (flat, f"{resource.kind.noun.lower()}{flat}"):

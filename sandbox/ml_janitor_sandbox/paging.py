@@ -26,19 +26,19 @@ class Pages:
 
 
 def pages() -> Pages:
-    """Those of the whole sandbox."""
+    """Return the page sizes of the whole sandbox."""
     return state.at(Pages, "", "")
 
 
 def limited(size: int) -> int:
-    """*size*, or fewer where pages are short."""
+    """Return *size*, or fewer where pages are short."""
     return min(size, pages().most or size)
 
 
 def cut[T](
     call: Call, found: Sequence[T], size: int, *, invalid: str, member: str = "NextToken"
 ) -> tuple[list[T], dict[str, str]]:
-    """One page of what only grows at its end, and the *member* with its token if there is another."""
+    """Return a page of what only grows at its end, and the *member* with its token if there is another."""
     size = limited(size)
     given = read(call.params.get(member), 0, invalid=invalid)
     page = list(found[given : given + size])
@@ -56,7 +56,7 @@ def after[T](
     message: str,
     member: str = "NextToken",
 ) -> tuple[list[T], dict[str, str]]:
-    """One page in the order of a *key*, so that what goes meanwhile moves nothing else; and as in `cut`."""
+    """Return a page in the order of a *key*, so that what goes moves nothing else; the rest as in `cut`."""
     size, last = limited(size), read(call.params.get(member), "", invalid=invalid, message=message)
     rest = sorted((entry for entry in found if key(entry) > last), key=key)
     return rest[:size], {member: write(key(rest[size - 1]))} if len(rest) > size else {}

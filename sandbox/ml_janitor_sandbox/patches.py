@@ -67,7 +67,7 @@ class Call:
 
     @property
     def partition(self) -> str:
-        """The first part of ARNs here; China and GovCloud differ."""
+        """Return the first part of ARNs here; China and GovCloud differ."""
         special = {"cn": "aws-cn", "us-gov": "aws-us-gov"}
         return next((p for start, p in special.items() if self.region.startswith(start)), "aws")
 
@@ -86,7 +86,7 @@ class Patch:
 
     @property
     def service(self) -> str:
-        """Moto's name of the service that it is a part of."""
+        """Return moto's name of the service that it is a part of."""
         return self.target.split(".")[1]
 
 

@@ -1,5 +1,5 @@
 """
-Ends a process between two of its steps, as Lambda does when a function runs out of time.
+The end of a process between two of its steps, as Lambda ends a function that runs out of time.
 
 The fault `killed` lets the request that it meets take effect, `killed-before` does not. Until
 `Control.revive`, no request to AWS or Slack has any effect. A session that was given to `end_when_killed`
@@ -21,7 +21,7 @@ MESSAGE = "The calling process was killed; the sandbox ignores its requests unti
 
 
 class Killed(BaseException):
-    """The process was killed."""
+    """The death of the process."""
 
 
 class Caller:

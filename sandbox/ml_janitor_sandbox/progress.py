@@ -72,12 +72,12 @@ class Durations:
 
 
 def durations() -> Durations:
-    """Those of the whole sandbox."""
+    """Return the durations of the whole sandbox."""
     return state.at(Durations, "", "")
 
 
 def becomes(where: Place, resource: Resource, what: str, then: str, *, now: str = "") -> None:
-    """When the time that *what* takes is over, a resource has the status *then*; meanwhile it is *now*."""
+    """Give a resource the status *then* when the time that *what* takes is over; meanwhile *now*."""
 
     def change(resource: Resource, at: dt.datetime) -> None:
         resource.members.update({resource.kind.status_member: then, "LastModifiedTime": at})
@@ -88,7 +88,7 @@ def becomes(where: Place, resource: Resource, what: str, then: str, *, now: str 
 
 
 def vanishes(where: Place, resource: Resource, what: str, *, now: str = "Deleting") -> None:
-    """When the time that *what* takes is over, there is no such resource; meanwhile its status is *now*."""
+    """Remove a resource when the time that *what* takes is over; meanwhile its status is *now*."""
     resource.touch(**{resource.kind.status_member: now})
 
     def change(resource: Resource, _: dt.datetime) -> None:

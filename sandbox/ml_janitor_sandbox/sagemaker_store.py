@@ -39,17 +39,17 @@ class Kind:
     """The members of a request that together name one, where its name alone does not."""
 
     def __deepcopy__(self, _: object) -> Kind:
-        """There is one of each; it is compared by identity."""
+        """Return itself: there is one of each kind, compared by identity."""
         return self
 
     @property
     def plural(self) -> str:
-        """The name under which `/sandbox/state` finds these, such as training_jobs."""
+        """Return the name under which `/sandbox/state` finds these, such as training_jobs."""
         return f"{camelcase_to_underscores(self.noun)}s"
 
     @property
     def arn(self) -> str:
-        """As in its ARN and in Resource Groups Tagging API's `sagemaker:…` types, such as training-job."""
+        """Return its name in ARNs and in the Tagging API's `sagemaker:…` types, such as training-job."""
         return camelcase_to_underscores(self.noun).replace("_", "-")
 
     @property
@@ -126,7 +126,7 @@ class SageMakerStore:
         heapq.heappush(self._agenda, (step.at, next(_sequence), step))
 
     def coming_at(self) -> dt.datetime | None:
-        """When the next step is due."""
+        """Return when the next step is due."""
         return self._agenda[0][0] if self._agenda else None
 
     def advance(self) -> None:
@@ -222,7 +222,7 @@ def checked_name(call: Call, member: str) -> str:
 
 
 def constraint(value: Any, where: str, expected: str) -> AwsError:
-    """AWS's way of saying that a value is out of bounds."""
+    """Write AWS's way of saying that a value is out of bounds."""
     text = f"1 validation error detected: Value '{value}' at '{where}' failed to satisfy constraint"
     return rejected(f"{text}: {expected}")
 

@@ -36,7 +36,7 @@ class Target:
 
 
 class Targets(dict[Where, Target]):
-    """All of an account in one region."""
+    """The targets of an account in one region."""
 
 
 def scaled_variants(call: Call, endpoint: str) -> set[str]:
@@ -53,7 +53,7 @@ def deregister_endpoint(call: Call, endpoint: str) -> None:
 
 
 def targets(call: Call) -> Targets:
-    """Those where the call was made."""
+    """Return the targets where the call was made."""
     return state.of(Targets, call)
 
 
@@ -78,7 +78,7 @@ def none_of(what: str, where: Where) -> AwsError:
 
 
 def within(call: Call) -> list[tuple[Where, Target]]:
-    """Those of the namespace and the dimension that are asked for."""
+    """List the targets of the namespace and the dimension that are asked for."""
     dimension = call.params.get("ScalableDimension")
     return [
         (where, target)
@@ -88,7 +88,7 @@ def within(call: Call) -> list[tuple[Where, Target]]:
 
 
 def page(call: Call, member: str, found: Iterable[dict[str, Any]], *, named: bool) -> dict[str, Any]:
-    """One page, in the order of ARNs."""
+    """Return one page, in the order of ARNs."""
     if call.params.get("ScalableDimension") and not named:
         raise rejected("If you specify a scalable dimension, specify a resource ID too")
     size = size_of(call, "MaxResults", LARGEST_PAGE, LARGEST_PAGE, rejected)
@@ -104,6 +104,6 @@ def page(call: Call, member: str, found: Iterable[dict[str, Any]], *, named: boo
 
 
 def uuid_of(about: tuple[str, ...]) -> str:
-    """Something that looks like the UUIDs of AWS and is the same every time."""
+    """Return something that looks like the UUIDs of AWS and is the same every time."""
     digest = hashlib.sha256("/".join(about).encode()).hexdigest()
     return f"{digest[:8]}-{digest[8:12]}-{digest[12:16]}-{digest[16:20]}-{digest[20:32]}"

@@ -1,4 +1,4 @@
-"""Refuses to start on a moto that is not the one these fixes were written against.
+"""A check that refuses to start on a moto that is not the one these fixes were written against.
 
 A fix that silently no longer applies would give tests that pass and mean nothing.
 `python -m ml_janitor_sandbox.selfcheck` prints what it finds, which is also how to get a new digest.
@@ -29,11 +29,11 @@ RELIED_ON = {
 
 
 class MotoHasMovedError(RuntimeError):
-    """Moto differs from what the sandbox's fixes expect."""
+    """An error that lists how moto differs from what the sandbox's fixes expect."""
 
 
 def problems(late: Collection[str] = ()) -> list[str]:
-    """Everything that does not match, one line each; the services in *late* are not imported for that."""
+    """List all that does not match, one line each; the services in *late* are not imported for that."""
     found = []
     if (installed := version("moto")) != MOTO:
         found.append(f"moto {installed} is installed, the sandbox is written against {MOTO}")

@@ -36,7 +36,7 @@ HOST = "127.0.0.1"
 
 
 class _Handler(MotoRequestHandler):
-    """Answers the requests of one connection, one after another; nothing of it is logged."""
+    """A handler of the requests of one connection, one after another; nothing of it is logged."""
 
     protocol_version = "HTTP/1.1"  # a connection per request would cost a tenth of an integration test
 
@@ -187,7 +187,7 @@ def _read_body(environ: Environ) -> bytes:
 
 
 def _truncated(reply: wire.Reply) -> wire.Reply:
-    """Half of the body under the length of the whole.
+    """Return half of the body under the length of the whole.
 
     botocore 1.44.8 does not compare the two (`enforce_content_length=False` in its httpsession),
     and makes an empty answer of JSON or CBOR that it cannot read: no error, no retry, no list.
@@ -197,7 +197,7 @@ def _truncated(reply: wire.Reply) -> wire.Reply:
 
 
 def _dropped(reply: wire.Reply) -> Reply:
-    """Half of the body, then a closed connection in the middle of a chunk: an error in any client.
+    """Send half of the body, then close amid a chunk: an error in any client.
 
     Without a body there is nothing to break off, and the connection closes before the status.
     """
@@ -245,7 +245,7 @@ class Sandbox:
 
     @property
     def crashed(self) -> list[str]:
-        """The operations that failed by a mistake of moto's or of the sandbox's own, in order."""
+        """List the operations that failed by a mistake of moto's or of the sandbox's own, in order."""
         return self._application.crashed
 
     def serve(self) -> None:

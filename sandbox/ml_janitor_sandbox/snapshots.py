@@ -1,4 +1,4 @@
-"""Keeps the whole account under a name and brings it back, much faster than it is made."""
+"""Snapshots that keep the whole account under a name and bring it back, much faster than it is made."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ copyreg.pickle(Condition, lambda _: (Condition, ()))
 
 
 def lambdas(self: LambdaStorage, memo: dict[int, Any]) -> LambdaStorage:
-    """Lambda's functions; those that are found by ARN are the copies, which weak references are not."""
+    """Return Lambda's functions; those found by ARN are the copies, which weak references are not."""
     twin: Any = object.__new__(type(self))
     memo[id(self)] = twin
     held: dict[str, Any] = dict(self.__dict__)
@@ -79,13 +79,13 @@ class Snapshot:
 
 
 def _backends() -> list[BackendDict[Any]]:
-    """Moto's services that are in use."""
+    """List moto's services that are in use."""
     found: Any = BackendDict
     used: list[BackendDict[Any]] = found._instances
     return used
 
 
 def _models() -> Iterator[Any]:
-    """Moto's classes that keep a list of their instances."""
+    """List moto's classes that keep a list of their instances."""
     for models in model_data.values():
         yield from models.values()

@@ -1,4 +1,4 @@
-"""Makes a synthesised template in the sandbox: enough of CloudFormation for the stack of infra/.
+"""A maker of a synthesised template in the sandbox: enough of CloudFormation for the stack of infra/.
 
 Every resource that somebody looks at or calls is made through its own service; what only grants or
 draws something (policies, a dashboard) is listed without being made.
@@ -52,7 +52,7 @@ def deploy(url: str, template: Mapping[str, Any], *, secret: str = TOKEN) -> dic
 
 
 class Maker:
-    """Makes each resource once, and what it refers to before it."""
+    """A maker of each resource once, and of what it refers to before it."""
 
     def __init__(self, url: str, resources: Mapping[str, Any]) -> None:
         self._url = url
@@ -82,7 +82,7 @@ class Maker:
         return self._clients[service]
 
     def physical(self, logical: str) -> Physical:
-        """One resource; made if it was not yet."""
+        """Return one resource; make it if it was not yet."""
         if logical not in self._created:
             resource = self._resources[logical]
             name = f"{NAME}-{logical}-{len(self._created):04X}"
@@ -92,7 +92,7 @@ class Maker:
         return self._created[logical]
 
     def _resolved(self, value: Any) -> Any:
-        """*value* without intrinsic functions."""
+        """Return *value* without intrinsic functions."""
         match value:
             case {"Ref": str(name)}:
                 return PSEUDO[name] if name in PSEUDO else self.physical(name)[0]

@@ -15,7 +15,7 @@ _kept: dict[tuple[type[Any], str, str], Any] = {}
 
 
 class Place(Protocol):
-    """Whatever knows which account and region it is about."""
+    """An object that knows which account and region it is about."""
 
     @property
     def account(self) -> str: ...
@@ -40,14 +40,14 @@ def at[T](kind: type[T], account: str, region: str) -> T:
 
 
 def every[T](kind: type[T]) -> Iterator[tuple[str, str, T]]:
-    """All instances of this class, each after its account and region."""
+    """List all instances of this class, each after its account and region."""
     return (
         (account, region, instance) for (of, account, region), instance in list(_kept.items()) if of is kind
     )
 
 
 def held() -> dict[tuple[type[Any], str, str], Any]:
-    """All that is remembered."""
+    """Return all that is remembered."""
     return dict(_kept)
 
 

@@ -1,4 +1,4 @@
-"""Reads which AWS operation an HTTP request asks for, and writes replies that its client understands."""
+"""The AWS operation that an HTTP request asks for, and replies that its client understands."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Asked:
 
     @property
     def text(self) -> str:
-        """Path, query and body, for looking things up in."""
+        """Return path, query and body, for looking things up in."""
         return f"{self.path} {self.body.decode(errors='replace')}"
 
 
@@ -111,7 +111,7 @@ def _action(environ: Environ, body: bytes) -> str | None:
 
 
 def _rest_operation(environ: Environ, service: str) -> str:
-    """By method, path and query, out of botocore's model as moto's own router reads it."""
+    """Find it by method, path and query, out of botocore's model as moto's own router reads it."""
     if service == "lambda" and environ.get("PATH_INFO", "").endswith("/invocations"):
         return "Invoke"  # Slack waits three seconds for what makes this call; the model takes one to load
     try:
@@ -123,7 +123,7 @@ def _rest_operation(environ: Environ, service: str) -> str:
 
 
 def _account(principal: str) -> str:
-    """Keys of an assumed role belong to its account; every other key to the one account."""
+    """Return the account: keys of an assumed role belong to its account; all others to the one account."""
     from moto.iam.models import get_account_id_from
 
     return str(get_account_id_from(principal)) if principal else ACCOUNT

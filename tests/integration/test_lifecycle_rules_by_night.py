@@ -11,8 +11,8 @@ import pytest
 from armed import World
 from condemned import SCRATCH, Condemned
 from conftest import ACCOUNT, NOW, REGION
+from ml_janitor.aws import storage
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.storage import LifecycleConfiguration, read_lifecycle
 from ml_janitor.core.model import Effect
 from ml_janitor.core.results import CauseCode, Outcome, Result
 from ml_janitor.detectors.storage_tiering.act import recorded_rules
@@ -43,8 +43,8 @@ class Shift(Nights):
         self.before = self.there
 
     @property
-    def there(self) -> LifecycleConfiguration:
-        return read_lifecycle(self.aws, SCRATCH)
+    def there(self) -> storage.LifecycleConfiguration:
+        return storage.read_lifecycle(self.aws, SCRATCH)
 
     def run(self, days: float = 0) -> dict[str, Result]:
         """What a run makes of the buckets so many days later."""

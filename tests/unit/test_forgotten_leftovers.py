@@ -13,10 +13,10 @@ import pytest
 
 from conftest import ACCOUNT, NOW, REGION
 from fakes import target_at
+from ml_janitor.aws.activity import LogGroup
 from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.images import IMAGE_REFERENCE, EcrImage, ImageManifest
-from ml_janitor.aws.metrics import LogGroup
 from ml_janitor.aws.storage import StoragePrices
 from ml_janitor.core.model import Absent, Finding, NotRead, Target, Unreadable, Value
 from ml_janitor.core.tiering import GB

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from itertools import product
 from typing import Any
 
-from ml_janitor.aws import metrics, s3, sagemaker_kinds, tags
+from ml_janitor.aws import activity, s3, sagemaker_kinds, tags
 from ml_janitor.aws.calls import USER_AGENT, Listing
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.sagemaker_kinds import (
@@ -120,9 +120,9 @@ class ResourceUsers:
         """
         names = set[str]()
         for call in (*DEPLOYMENT_CALLS, DELETION_CALL):
-            remembered = until - metrics.EVENT_RETENTION
+            remembered = until - activity.EVENT_RETENTION
             start = remembered if call == DELETION_CALL else max(since, remembered)
-            events = metrics.look_up_events(aws, call, start, until, most_pages=MOST_TRAIL_PAGES)
+            events = activity.look_up_events(aws, call, start, until, most_pages=MOST_TRAIL_PAGES)
             self.errors += [] if events.error is None else [events.error]
             for event in (call_event for call_event in events.items if call_event.succeeded):
                 endpoints = set(texts_in(event.request, "EndpointName"))
@@ -223,7 +223,7 @@ class UnusedServingResources(Detector[ServingResource]):
         *(allow(kind.lists, on=kind.listed_on) for kind in USER_KINDS),
         *(allow(kind.describes, on=kind.every) for kind in USER_MEMBERS),
         *(allow(tags.LIST_TAGS, on=kind.every) for kind in (ENDPOINT_CONFIG, MODEL)),
-        *(allow(action) for action in (sagemaker_kinds.SEARCH, tags.GET_RESOURCES, metrics.LOOKUP_EVENTS)),
+        *(allow(action) for action in (sagemaker_kinds.SEARCH, tags.GET_RESOURCES, activity.LOOKUP_EVENTS)),
         allow("s3:ListBucket", on="arn:aws:s3:::*"),
     )
 

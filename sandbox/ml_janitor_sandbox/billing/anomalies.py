@@ -13,7 +13,7 @@ from ml_janitor_sandbox.patches import AwsError, Call, rejected
 
 @dataclass(slots=True)
 class Anomalies:
-    """Those of one account, by ARN."""
+    """The monitors and subscriptions of one account, by ARN."""
 
     monitor: dict[str, dict[str, Any]] = field(default_factory=dict)
     subscription: dict[str, dict[str, Any]] = field(default_factory=dict)

@@ -57,7 +57,7 @@ class Charge:
 
     @classmethod
     def declared(cls, given: Mapping[str, Any]) -> Charge:
-        """From JSON: the fields, or *usd*, *amortized_usd* and *quantity* (default 1) of the whole span."""
+        """Parse JSON: the fields, or *usd*, *amortized_usd* and *quantity* (default 1) of the whole span."""
         members = dict(given)
         for name in ("start", "end", "posted"):
             if members.get(name):
@@ -81,14 +81,14 @@ class Charge:
         return self.hourly * Decimal(seconds) / 3600 if seconds > 0 else Decimal(0)
 
     def visible(self, now: dt.datetime) -> tuple[dt.datetime, dt.datetime]:
-        """From when until when its units are visible at *now*."""
+        """Return from when until when its units are visible at *now*."""
         if self.posted is not None and now < self.posted:
             return self.start, self.start
         seen = whole(now - LAG) if self.posted is None else LAST
         return self.start, seen if self.end is None else min(seen, self.end)
 
     def members(self) -> dict[str, Any]:
-        """As JSON, in the words of `declared`."""
+        """Return the charge as JSON, in the words of `declared`."""
         values = {member.name: getattr(self, member.name) for member in fields(self)}
         return {name: _plain(value) for name, value in values.items() if value is not None}
 
@@ -141,7 +141,7 @@ class Bill:
             setattr(self, name, value)
 
     def all(self, account: str) -> Iterator[Charge]:
-        """Every charge of the account itself, those for Cost Explorer's own requests among them."""
+        """List every charge of the account itself, those for Cost Explorer's own requests among them."""
         yield from self.charges
         for _, charges in self.running.values():
             yield from charges
@@ -167,7 +167,7 @@ class Bill:
         yield charge
 
     def meter(self, resource: str, used: tuple[Any, ...], charges: Iterable[Charge], at: dt.datetime) -> None:
-        """Where a *resource* uses something else from now on, end its charges and begin others."""
+        """End the charges of a *resource* that uses something else from now on, and begin others."""
         if resource not in self.running or self.running[resource][0] != used:
             self.stop([resource], at)
             self.running[resource] = used, list(charges)
@@ -181,7 +181,7 @@ class Bill:
 
 
 def payer(account: str) -> str:
-    """Who pays for *account*: the management account of its organization, or itself."""
+    """Return the account that pays for *account*: the management account of its organization, or itself."""
     if managed := organizations_backends.master_accounts.get(account):
         return str(managed[0])
     return next((paying for paying, _, own in state.every(Bill) if account in own.members), account)

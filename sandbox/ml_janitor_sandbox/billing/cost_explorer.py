@@ -58,7 +58,7 @@ class Cell:
     units: set[str] = field(default_factory=set)
 
     def amounts(self, metrics: Sequence[str]) -> dict[str, dict[str, str]]:
-        """By metric. Quantities of different units are added up too, and say so by their unit."""
+        """Return the amounts by metric. Different units are added up too, and their unit says so."""
         unit = next(iter(self.units)) if len(self.units) == 1 else "N/A"
         costs = {metric: self.amortized if metric in AMORTIZED else self.cost for metric in COSTS}
         return {
@@ -117,7 +117,7 @@ def _attributes(
 
 
 def _charges(call: Call, own: Bill) -> list[Charge]:
-    """All that the filter leaves."""
+    """List the charges that the filter leaves."""
     wanted = expressions.matching(own, call.params.get("Filter"))
     return [charge for charge in meters.charges(call.account) if wanted(charge)]
 

@@ -28,7 +28,7 @@ def _opened_to_payers(call: Call, wanted: str) -> Bill:
 
 
 def _list(call: Call) -> dict[str, Any]:
-    """Every key that a charge has ever had, active or not."""
+    """List every key that a charge has ever had, active or not."""
     own, used = _opened_to_payers(call, "list Cost Allocation Tags"), dict[str, dt.datetime]()
     for charge in meters.charges(call.account):
         last = min(charge.end or clock.now(), clock.now())

@@ -1,5 +1,5 @@
 """
-Charges the bill for what SageMaker's resources use, at list price.
+Meters that charge the bill for what SageMaker's resources use, at list price.
 
 Endpoints, notebook instances and Studio apps are looked at whenever the clock is about to move, and at every
 moment on its way at which one of them changes. Jobs tell themselves from when until when they ran.
@@ -190,7 +190,7 @@ def _jobs(store: SageMakerStore) -> Iterator[Charge]:
 
 
 def _pool_until(job: Resource, ended: dt.datetime) -> dt.datetime:
-    """When the warm pool of a job that has ended was given back; without a pool, when the job ended."""
+    """Return when the warm pool of an ended job was given back; without a pool, when the job ended."""
     pool = job.members.get("WarmPoolStatus") or {}
     period = job.members.get("ResourceConfig", {}).get("KeepAlivePeriodInSeconds", 0)
     if not pool:

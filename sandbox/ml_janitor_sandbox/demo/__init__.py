@@ -37,7 +37,7 @@ TABLES: Mapping[str, tuple[Row, ...]] = {
 
 @cache
 def history() -> Plan:
-    """All that has happened until now, in the order of the tables."""
+    """Return all that has happened until now, in the order of the tables."""
     plan = Plan()
     for row in (*storage.BUCKETS, *studio.DOMAINS.values()):
         row.plan(plan)

@@ -79,7 +79,7 @@ def dollars(charge: Mapping[str, Any], span: tuple[datetime, datetime]) -> Decim
 
 
 def recounted(charges: Iterable[Mapping[str, Any]]) -> dict[str, tuple[Decimal, Decimal]]:
-    """Both spans' dollars by row."""
+    """Return both spans' dollars by row."""
     sums = {name: (Decimal(0), Decimal(0)) for name in TABLE}
     for charge in charges:
         name = row_of(charge)
@@ -141,7 +141,7 @@ def _line(name: str, before: Decimal, last: Decimal, cured: Decimal, by: str) ->
 def waterfall(
     rows: Mapping[str, tuple[Decimal, Decimal]], saved: Mapping[str, Mapping[str, Decimal]]
 ) -> Iterator[str]:
-    """From what the last span was charged to what is left, by detector: each bar begins where one ended."""
+    """Draw the way from the last span's charge to what is left, by detector; bars begin where one ended."""
     by: dict[str, Decimal] = defaultdict(Decimal)
     for detectors in saved.values():
         for detector, usd in detectors.items():

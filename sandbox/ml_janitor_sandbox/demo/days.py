@@ -66,7 +66,7 @@ class Days:
         self.lived = moment
 
     def _go_home(self, control: Control) -> None:
-        """People stop their notebooks and delete their apps; Studio's own shutdown sees to one."""
+        """Stop people's notebooks and delete their apps; Studio's own shutdown sees to one."""
         actor = Actor(self.url)
         with control.at_once():
             for row in _at_work():
@@ -79,7 +79,7 @@ class Days:
                         actor.call(row.creator, "sagemaker", "delete_app", **row.identity)
 
     def _finish(self, control: Control) -> None:
-        """Jobs that make progress have ended."""
+        """End the jobs that make progress."""
         for row in _at_work():
             if (ended := _completed(row)) is not None:
                 shelf, members = ended
@@ -95,7 +95,7 @@ class Days:
 
     def _note_activity(self, control: Control, since: datetime, until: datetime) -> None:
         """
-        Jupyter says in its log that it runs, wherever a notebook instance was started.
+        Log that Jupyter runs, wherever a notebook instance was started.
 
         Those that run with the start script publish for how long they have been idle.
         """
@@ -120,7 +120,7 @@ class Days:
                     control.metrics(IDLE[0], [about | points])
 
     def _check_health(self, control: Control, moment: datetime) -> None:
-        """SageMaker looks after every app, and mostly takes that for its user."""
+        """Record SageMaker's check of every app, which it mostly takes for its user."""
         for row in TABLES[studio.DETECTOR]:
             if isinstance(row, App) and row.deleted is None and row.app != "Canvas" and not row.in_use:
                 checked = moment - timedelta(minutes=2)
@@ -134,7 +134,7 @@ class Days:
 
 
 def _completed(row: Any) -> tuple[str, dict[str, Any]] | None:
-    """Where the sandbox keeps a job that goes on, and what changes when it is over."""
+    """Return where the sandbox keeps a job that goes on, and what changes when it is over."""
     match row:
         case ProcessingJob(ended=None):
             return "processing_jobs", {

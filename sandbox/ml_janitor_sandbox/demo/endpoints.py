@@ -39,7 +39,7 @@ class Variant(Traffic):
         return self.instance is not None and not self.scaled_to_zero
 
     def configuration(self) -> dict[str, Any]:
-        """As a variant of CreateEndpointConfig, but for its model."""
+        """Return it as a variant of CreateEndpointConfig, but without its model."""
         members: dict[str, Any] = {"VariantName": self.name, "InitialVariantWeight": 1.0}
         if self.instance is None:
             return members | {"ServerlessConfig": {"MemorySizeInMB": 3072, "MaxConcurrency": 10}}

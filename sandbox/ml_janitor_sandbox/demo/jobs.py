@@ -63,7 +63,7 @@ class Job(Row):
 
     @property
     def checkpoints(self) -> str:
-        """The key under which it saves them."""
+        """Return the key under which it saves them."""
         return f"{self.project}/{self.name}/"
 
     @property
@@ -186,7 +186,7 @@ class Job(Row):
 
 
 def processors(instance: str) -> tuple[int, int]:
-    """Virtual CPUs and GPUs of an instance type; utilisation is published as 100 for each."""
+    """Return the virtual CPUs and GPUs of an instance type; utilisation is published as 100 for each."""
     made = machine_of(instance)
     return made.vcpus, made.gpus or 0
 

@@ -90,7 +90,7 @@ LEFTOVERS = load("leftovers.toml", Leftover, model=Model, pipeline=Pipeline)
 
 
 def untagged(plan: Plan) -> Iterator[tuple[str, str, str]]:
-    """ARN and name of all that *plan* creates without one of the tags that the company requires, and why."""
+    """List ARN and name of all that *plan* creates without one of the company's required tags, and why."""
     yield f"arn:aws:s3:::{DEFAULT_BUCKET}", DEFAULT_BUCKET, "it has no tag"
     for step in plan.steps:
         kind = step.operation.removeprefix("create_")

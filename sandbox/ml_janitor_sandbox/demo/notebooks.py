@@ -117,7 +117,7 @@ class Notebook(Row):
 
     @staticmethod
     def idle(worked: datetime, since: datetime, until: datetime) -> Series:
-        """For how many seconds nothing has worked on it, every five minutes after *since*."""
+        """Return for how many seconds nothing has worked on it, every five minutes after *since*."""
         first = max(worked, since) + PERIOD
         times = [first + number * PERIOD for number in range((until - first) // PERIOD + 1)]
         return Series(first, PERIOD, tuple((at - worked).total_seconds() for at in times))

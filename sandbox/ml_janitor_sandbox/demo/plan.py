@@ -145,7 +145,7 @@ class Plan:
 
 
 class Actor:
-    """Makes calls in the name of whoever a step says."""
+    """A caller in the name of whoever a step says."""
 
     def __init__(self, url: str) -> None:
         self._session = boto3.Session(KEY, "demo", region_name=REGION)

@@ -1,5 +1,5 @@
 """
-Loads the demo account's resources from the TOML tables in `account/`: one resource a line, named by its key.
+The demo account's resources in the TOML tables of `account/`: one resource a line, named by its key.
 
 TOML rather than CSV, because rows hold lists and tables of their own (an endpoint's variants), and because
 most rows leave most fields out. The row `"*"` holds what the rows of its section have in common, `labels`
@@ -112,20 +112,20 @@ class Row:
 
     @property
     def creator(self) -> str:
-        """The user whom CloudTrail names: a person for what was made by hand, else the pipeline."""
+        """Return the user whom CloudTrail names: a person for what was made by hand, else the pipeline."""
         if self.by or self.managed_by != "manual":
             return self.by or PIPELINE
         return self.owner or PROJECTS[self.project].lead
 
     @property
     def labels(self) -> dict[str, str]:
-        """Its tags."""
+        """Return its tags."""
         values = self._labels() if self.project else {}
         values |= self.also
         return {key: value for key, value in values.items() if key not in self.without}
 
     def tags(self) -> list[dict[str, str]]:
-        """As the Tags of a Create call."""
+        """Return its tags as the Tags of a Create call."""
         return [{"Key": key, "Value": value} for key, value in self.labels.items()]
 
     def _labels(self) -> dict[str, str]:

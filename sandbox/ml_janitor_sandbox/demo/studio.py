@@ -75,7 +75,7 @@ class App(Row):
 
     @property
     def person(self) -> str:
-        """The user profile, which may not hold dots."""
+        """Return the user profile, which may not hold dots."""
         return self.creator.replace(".", "-")
 
     @property
@@ -96,7 +96,7 @@ class App(Row):
 
     @property
     def identity(self) -> dict[str, str]:
-        """As parameters of a call about it."""
+        """Return the parameters that identify it in a call."""
         where = {"DomainId": self.domain.identifier, **self._owner[0]}
         return where | {"AppType": self.app, "AppName": "default"}
 
@@ -146,7 +146,7 @@ class App(Row):
             plan.write(LOG_GROUP, path, self._log(self.logged))
 
     def _idle(self, active: datetime) -> Series:
-        """For how many seconds nobody has been there, every five minutes."""
+        """Return for how many seconds nobody has been there, every five minutes."""
         step = timedelta(minutes=5)
         values = tuple((moment - active).total_seconds() for moment in moments(active, step))
         return Series(active, step, values)

@@ -13,7 +13,7 @@ AFTERNOON = timedelta(hours=9)
 
 
 def ago(**parts: float) -> datetime:
-    """So long before now: `ago(days=3, hours=2)`."""
+    """Return the time so long before now: `ago(days=3, hours=2)`."""
     return NOW - timedelta(**parts)
 
 

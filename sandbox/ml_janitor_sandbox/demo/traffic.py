@@ -105,7 +105,7 @@ class Work:
         return {name: Series(series.start, series.step, values) for name, values in made.items()}
 
     def processor(self, traffic: Traffic, name: str, since: datetime, vcpus: int) -> Series:
-        """Its CPU, 0 to 100 for each vCPU. An idle server is never quite at rest, and so shows itself."""
+        """Return its CPU, 0 to 100 for each vCPU. An idle server is never quite at rest: so it shows."""
 
         def percent(moment: datetime) -> float:
             at, most = self.spike or (0, 0)
@@ -117,7 +117,7 @@ class Work:
         return measured(since, percent)
 
     def rest(self, traffic: Traffic, since: datetime, gpus: int) -> Mapping[str, Series]:
-        """Its memory, 0 to 100 in all; its GPUs and their memory, 0 to 100 for each GPU."""
+        """Return its memory, 0 to 100 in all; its GPUs and their memory, 0 to 100 for each GPU."""
         wave = day_and_night if traffic.goes_on else lambda _: 0.0
         found = {"MemoryUtilization": measured(since, lambda _: 100 * self.memory)}
         if gpus:
@@ -170,7 +170,7 @@ def hourly(since: datetime, value: Callable[[datetime], float]) -> Series:
 
 
 def moments(start: datetime, step: timedelta, until: datetime = NOW) -> Iterator[datetime]:
-    """From *start* until before *until*."""
+    """List the moments from *start* until before *until*."""
     while start < until:
         yield start
         start += step

@@ -43,7 +43,7 @@ def asked_by_its_administrator(call: Call) -> OrganizationsBackend:
 
 @serves("organizations", "ListAccounts")
 def list_accounts(call: Call) -> dict[str, Any]:
-    """Every account, suspended ones among them."""
+    """List every account, suspended ones among them."""
     return _page(
         call, "Accounts", [account.describe() for account in asked_by_its_administrator(call).accounts]
     )
@@ -80,7 +80,7 @@ def _page(call: Call, member: str, found: list[Any]) -> dict[str, Any]:
 
 @serves("ec2", "DescribeRegions")
 def describe_regions(call: Call) -> dict[str, Any]:
-    """Those that are enabled for the account, unless all are asked for; moto answers them all."""
+    """List the regions that are enabled for the account, unless all are asked for; moto answers them all."""
     # It asks botocore for its regions when it is imported, by whatever profile the environment names.
     from moto.ec2.models.availability_zones_and_regions import RegionsAndZonesBackend
 

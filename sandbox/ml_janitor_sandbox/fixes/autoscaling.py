@@ -118,7 +118,7 @@ def _scale_out(call: Call, where: Where, target: Target) -> None:
 
 def _check_resource(call: Call, where: Where) -> None:
     """
-    Its id has the form that its dimension wants, and SageMaker has it.
+    Check that its id has the form that its dimension wants, and that SageMaker has it.
 
     It need not be in service: "If the specified resource is not active in the target service, this
     operation does not change the resource's current capacity" (RegisterScalableTarget). AWS's words
@@ -145,7 +145,7 @@ def _variants(members: dict[str, Any]) -> set[str]:
 
 @serves("application-autoscaling", "DescribeScalableTargets")
 def describe_targets(call: Call) -> dict[str, Any]:
-    """By resource and dimension."""
+    """Describe targets, by resource and dimension."""
     wanted = set(call.params.get("ResourceIds") or ())
     found = [target.members for where, target in within(call) if not wanted or where[1] in wanted]
     return page(call, "ScalableTargets", found, named=bool(wanted))
@@ -153,7 +153,7 @@ def describe_targets(call: Call) -> dict[str, Any]:
 
 @serves("application-autoscaling", "DescribeScalingActivities")
 def describe_activities(call: Call) -> dict[str, Any]:
-    """By resource and dimension: those of the previous six weeks that have ended."""
+    """Describe the ended activities of the previous six weeks, by resource and dimension."""
     resource, now = call.params.get("ResourceId"), clock.now()
     found = [
         activity
@@ -168,7 +168,7 @@ def describe_activities(call: Call) -> dict[str, Any]:
 @serves("application-autoscaling", "DeregisterScalableTarget")
 def deregister(call: Call) -> None:
     """
-    "Deregistering a scalable target deletes the scaling policies and the scheduled actions that are
+    Deregister a target; AWS "deletes the scaling policies and the scheduled actions that are
     associated with it" (its documentation).
     """
     target_of(call)
@@ -192,7 +192,7 @@ def tag(call: Call) -> None:
 
 @serves("application-autoscaling", "UntagResource")
 def untag(call: Call) -> None:
-    """Keys that are not there are no error."""
+    """Remove tags; keys that are not there are no error."""
     target = _by_arn(call)
     target.tags = {key: value for key, value in target.tags.items() if key not in call.params["TagKeys"]}
 
@@ -211,7 +211,7 @@ def _by_arn(call: Call) -> Target:
 @serves("application-autoscaling", "PutScalingPolicy")
 def put_policy(call: Call) -> dict[str, Any]:
     """
-    Made or replaced. The alarms of a tracking policy are named, and CloudWatch has none of them.
+    Make or replace a policy. A tracking policy's alarms are named, and CloudWatch has none of them.
 
     Step scaling makes no alarms of its own.
     """
@@ -240,7 +240,7 @@ def put_policy(call: Call) -> dict[str, Any]:
 @serves("application-autoscaling", "PutScheduledAction")
 def put_action(call: Call) -> None:
     """
-    Made or changed.
+    Make or change an action.
 
     "If you don't specify start and end times, the old values are deleted" (its documentation).
     """
@@ -261,7 +261,7 @@ def put_action(call: Call) -> None:
 def _serve(
     noun: str, plural: str, words: str, name: str, hanging: Callable[[Target], dict[str, Any]]
 ) -> None:
-    """Both are described by resource, dimension and name, and none is deleted twice."""
+    """Serve descriptions by resource, dimension and name, and deletions, none of them twice."""
 
     @serves("application-autoscaling", f"Describe{plural}")
     def describe(call: Call) -> dict[str, Any]:

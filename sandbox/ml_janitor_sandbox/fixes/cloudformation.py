@@ -27,7 +27,7 @@ class Stack:
 
 
 class Stacks(dict[str, Stack]):
-    """All of one account and region, by name."""
+    """The stacks of one account and region, by name."""
 
 
 def seed(account: str, region: str, name: str, resources: list[dict[str, str]]) -> None:

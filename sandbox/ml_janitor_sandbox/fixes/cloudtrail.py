@@ -29,7 +29,7 @@ class History(list[dict[str, Any]]):
 
 @serves("cloudtrail", "LookupEvents")
 def lookup_events(call: Call) -> dict[str, Any]:
-    """Newest first, fifty to a page, by one attribute and a span of time."""
+    """Look up events, newest first, fifty to a page, by one attribute and a span of time."""
     params = call.params
     size = size_of(call, "MaxResults", PER_PAGE, PER_PAGE, partial(AwsError, "InvalidMaxResultsException"))
     start, end = (at and clock.aware(at) for at in map(params.get, ("StartTime", "EndTime")))

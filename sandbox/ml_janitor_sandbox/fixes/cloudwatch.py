@@ -65,7 +65,7 @@ def _point(datum: dict[str, Any]) -> Point:
 
 @serves("cloudwatch", "GetMetricStatistics")
 def get_metric_statistics(call: Call) -> dict[str, Any]:
-    """Exactly the dimensions asked for; moto also adds up every metric that has more."""
+    """Match exactly the dimensions asked for; moto also adds up every metric that has more."""
     params = call.params
     start, end = times(params)
     period = int(params["Period"])
@@ -96,7 +96,7 @@ def get_metric_statistics(call: Call) -> dict[str, Any]:
 
 @serves("cloudwatch", "ListMetrics")
 def list_metrics(call: Call) -> dict[str, Any]:
-    """Each metric once, and only those with data in the two weeks before the sandbox's now."""
+    """List each metric once, and only those with data in the two weeks before the sandbox's now."""
     params = call.params
     now = clock.now().timestamp()
     back = 3 * HOUR if params.get("RecentlyActive") == "PT3H" else 14 * DAY
@@ -156,7 +156,7 @@ INVALID_TOKEN = "InvalidNextToken"
 
 @serves("cloudwatch", "GetMetricData")
 def get_metric_data(call: Call) -> dict[str, Any]:
-    """Exact metrics only; every expression is refused, since an empty answer reads as idleness."""
+    """Read exact metrics only; refuse every expression, since an empty answer reads as idleness."""
     params = call.params
     queries = params["MetricDataQueries"]
     _check_queries(queries)

@@ -65,7 +65,7 @@ def _arrived(component: Resource, at: dt.datetime) -> None:
 
 @serves("sagemaker", "UpdateInferenceComponent")
 def update_component(call: Call) -> dict[str, Any]:
-    """Another specification or another number of copies."""
+    """Set another specification or another number of copies."""
     changed = {
         member: call.params[member]
         for member in ("Specification", "Specifications")
@@ -76,12 +76,12 @@ def update_component(call: Call) -> dict[str, Any]:
 
 @serves("sagemaker", "UpdateInferenceComponentRuntimeConfig")
 def update_runtime(call: Call) -> dict[str, Any]:
-    """Another number of copies; zero is allowed."""
+    """Set another number of copies; zero is allowed."""
     return _update(call, call.params["DesiredRuntimeConfig"], {})
 
 
 def _update(call: Call, runtime: dict[str, Any] | None, changed: dict[str, Any]) -> dict[str, Any]:
-    """Desired at once, there when the component has been Updating for a while."""
+    """Update what is desired at once, and what is there after Updating for a while."""
     component = _changeable(call)
     if runtime:
         changed["RuntimeConfig"] = component.members["RuntimeConfig"] | {

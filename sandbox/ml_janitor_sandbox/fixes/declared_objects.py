@@ -143,7 +143,7 @@ def become(key: Any, made: Made) -> None:
 
 @replaces("moto.s3.responses:S3Response.get_object", was="e9731229dec1")
 def get_object(self: Any) -> Any:
-    """As moto's; a declared object is made whole unless a range is asked for, if it is not too large."""
+    """Read as moto does; make a declared object whole unless a range is asked for, or refuse a huge one."""
     status, headers, body = _moto_get(self)
     if isinstance(body, Made) and not self.headers.get("range"):
         if body.size > WHOLE:

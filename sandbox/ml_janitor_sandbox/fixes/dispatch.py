@@ -1,4 +1,4 @@
-"""Caches how moto looks up operations and members of answers, and copies the values of DynamoDB.
+"""Caches of moto's look-ups of operations and members of answers, and copies of DynamoDB's values.
 
 An armed sweep over the demo account makes thousands of requests. Without this, moto spends more on looking
 up what never changes, for each request and each member of each answer, than on the answers.
@@ -32,7 +32,7 @@ def method_names(responses: type) -> list[str]:
 @replaces("moto.core.serialize:AttributePicker.__call__", was="c15da8ec29c1")
 def picked(self: serialize.AttributePicker, context: serialize.AttributePickerContext) -> Any:
     """
-    One member of an answer, by the first of its names that is there.
+    Return one member of an answer, by the first of its names that is there.
 
     Which names it may go by depends on its shape, and on whose member it is: for a plain dict on
     nothing else. DynamoDB's values are dicts with one of ten members, which were all asked for by
@@ -68,7 +68,7 @@ def _names(self: serialize.AttributePicker, context: serialize.AttributePickerCo
 @replaces("moto.core.serialize:BaseJSONSerializer._serialize_type_structure", was="36873909cd0a")
 def structure(self: serialize.BaseJSONSerializer, serialized: Any, value: Any, shape: Any, key: str) -> None:
     """
-    One structure of an answer.
+    Write one structure of an answer.
 
     A value of DynamoDB is held as it is written. moto asks it for each of its ten members, and those of a
     list or a map in it for theirs, which is a sixth of the time of a sweep that has a ledger.
@@ -81,7 +81,7 @@ def structure(self: serialize.BaseJSONSerializer, serialized: Any, value: Any, s
 
 @replaces("moto.core.serialize:BaseJSONSerializer._serialize_type_list", was="f87b14fe9166")
 def listed(self: serialize.BaseJSONSerializer, serialized: Any, value: Any, shape: Any, key: str) -> None:
-    """One list of an answer: the thousands of times and numbers of a metric are written at once."""
+    """Write one list of an answer: the thousands of times and numbers of a metric at once."""
     written = _numbers(value, shape.member) if type(value) is list else None
     if written is None:
         _LIST(self, serialized, value, shape, key)
@@ -90,7 +90,7 @@ def listed(self: serialize.BaseJSONSerializer, serialized: Any, value: Any, shap
 
 
 def _numbers(values: list[Any], member: Any) -> list[Any] | None:
-    """Plain numbers, or whole seconds in UTC; None for all else, which is moto's."""
+    """Return plain numbers, or whole seconds in UTC; None for all else, which is moto's."""
     if member.type_name == "double" and all(type(value) is float for value in values):
         return values
     if member.type_name == "timestamp" and not member.serialization and all(map(_whole_second, values)):

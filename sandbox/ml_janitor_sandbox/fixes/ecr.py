@@ -29,7 +29,7 @@ LARGEST_BATCH = 100
 
 @serves("ecr", "DescribeRepositories")
 def describe_repositories(call: Call) -> dict[str, Any]:
-    """By name all of them, else a page (API reference: 100, at most 1000)."""
+    """Describe repositories: by name all of them, else a page (API reference: 100, at most 1000)."""
     names = call.params.get("repositoryNames")
     kept = backend("ecr", call.account, call.region)
     found = kept.describe_repositories(repository_names=names, registry_id=call.params.get("registryId"))
@@ -38,7 +38,7 @@ def describe_repositories(call: Call) -> dict[str, Any]:
 
 @serves("ecr", "DescribeImages")
 def describe_images(call: Call) -> dict[str, Any]:
-    """Those asked for by id all at once, else a page of them."""
+    """Describe images: those asked for by id all at once, else a page of them."""
     kept = backend("ecr", call.account, call.region)
     name, ids = call.params["repositoryName"], call.params.get("imageIds")
     found = kept.describe_images(name, call.params.get("registryId"), ids)
@@ -68,7 +68,7 @@ def batch_get_image(call: Call) -> dict[str, Any]:
 
 @replaces("moto.ecr.models:Image.__init__", was="3edb4f3a65b0")
 def pushed(self: Any, *given: Any, **named: Any) -> None:
-    """Now, by the sandbox's clock."""
+    """Set the time of the push by the sandbox's clock."""
     _create(self, *given, **named)
     self.image_pushed_at = clock.now().timestamp()
 

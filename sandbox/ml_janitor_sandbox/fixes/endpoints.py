@@ -38,7 +38,7 @@ WITHOUT_VARIANTS = ("Creating", "Failed")
 
 @serves("sagemaker", "DescribeEndpoint")
 def describe_endpoint(call: Call) -> dict[str, Any]:
-    """All that is known of it; its variants once it has come up."""
+    """Return all that is known of it; its variants once it has come up."""
     endpoint = get(call, ENDPOINT)
     hidden = VARIANT_LISTS if endpoint.status in WITHOUT_VARIANTS else ()
     return {name: value for name, value in endpoint.members.items() if name not in hidden}

@@ -54,7 +54,7 @@ def _serve(of: Kind) -> None:
 
 
 def _stop_children(call: Call, tuning: Resource) -> None:
-    """Its documentation: "and all running training jobs that the tuning job launched"."""
+    """Stop "all running training jobs that the tuning job launched" (its documentation)."""
     for child in resources(call, TRAINING).values():
         if child.members.get("TuningJobArn") == tuning.arn and child.status == RUNNING:
             stop(call, child)
@@ -66,7 +66,7 @@ for _kind in (PROCESSING, TRANSFORM, TUNING):
 
 @serves("sagemaker", "ListTrainingJobsForHyperParameterTuningJob")
 def list_children(call: Call) -> dict[str, Any]:
-    """Training jobs belong to a tuning job by their `TuningJobArn`, which a seed sets."""
+    """List a tuning job's training jobs: their `TuningJobArn` names it, which a seed sets."""
     tuning = get(call, TUNING)
     return listing(call, TRAINING, only=lambda job: job.members.get("TuningJobArn") == tuning.arn)
 
@@ -80,7 +80,7 @@ serve(RECOMMENDATION, "Describe", "List", by=ABOUT)
 
 @serves("sagemaker", "CreateInferenceRecommendationsJob")
 def create_job(call: Call) -> dict[str, Any]:
-    """In progress for three quarters of an hour, which a default job takes at most; then completed."""
+    """Create a job: in progress for 45 minutes, a default job's longest time, then completed."""
     asked = call.params["InputConfig"]
     names = {name: asked[name] for name in ABOUT if name in asked}
     job = create(call, RECOMMENDATION, "IN_PROGRESS", **names)

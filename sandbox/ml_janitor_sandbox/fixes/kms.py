@@ -35,7 +35,7 @@ def generate_mac(call: Call) -> dict[str, Any]:
 
 @serves("kms", "VerifyMac")
 def verify_mac(call: Call) -> dict[str, Any]:
-    """MacValid is true, or there is an error: KMSInvalidMacException (API reference)."""
+    """Answer that MacValid is true, or raise KMSInvalidMacException (API reference)."""
     key, code = _code(call)
     _dry(call)
     if not hmac.compare_digest(code, _bytes(call.params["Mac"])):

@@ -62,7 +62,7 @@ _moto_get = S3Response.get_bucket_lifecycle
 
 @replaces("moto.s3.responses:S3Response._bucket_response_put", was="5fa2acfbf268")
 def put(self: Any, request: Any, bucket_name: str, querystring: dict[str, Any]) -> Any:
-    """As moto's; a lifecycle configuration is kept as it is."""
+    """Put a configuration as moto does, but keep a lifecycle configuration as it is."""
     if "lifecycle" not in querystring or not request.headers.get("Content-Length"):
         return _moto_put(self, request, bucket_name, querystring)
     self._set_action("BUCKET", "PUT", querystring)
@@ -84,7 +84,7 @@ def put(self: Any, request: Any, bucket_name: str, querystring: dict[str, Any]) 
 
 @replaces("moto.s3.responses:S3Response.get_bucket_lifecycle", was="c5ba3f15a570")
 def get(self: Any) -> Any:
-    """As it was put, or as moto has it where a stack made it; an error where there is none."""
+    """Return it as it was put, or as moto has it where a stack made it; an error where there is none."""
     bucket = self.backend.get_bucket(self.bucket_name)
     if not bucket.rules:
         raise NoSuchLifecycleConfiguration(bucket_name=self.bucket_name)
@@ -124,7 +124,7 @@ def _check_schema(element: ET.Element, known: dict[str, Any], within: str = "") 
 
 
 def _ordered(element: ET.Element, known: dict[str, Any]) -> ET.Element:
-    """*element* as S3 answers it: without blanks between elements, and in its order."""
+    """Return *element* as S3 answers it: without blanks between elements, and in its order."""
     copy = ET.Element(element.tag)
     children = sorted(element, key=lambda child: list(known).index(child.tag))
     copy.extend(_ordered(child, known[child.tag]) for child in children)
@@ -198,7 +198,7 @@ def _check_rule(rule: ET.Element, *, filtered: bool) -> None:
 
 
 def _check_filter(by_filter: ET.Element) -> None:
-    """One condition, or several within And."""
+    """Require one condition, or several within And."""
     both = by_filter.find("And")
     if len(by_filter) > 1 or (both is not None and len(both) < 2):
         raise MalformedXML
@@ -281,7 +281,7 @@ def _number(element: ET.Element, path: str, *, least: int) -> int:
 
 
 def _check_overlaps(rules: list[ET.Element]) -> None:
-    """Rules of the old form cannot have one action for some of the same objects."""
+    """Refuse rules of the old form that have one action for some of the same objects."""
     for other, rule in combinations(rules, 2):
         prefix, other_prefix = rule.findtext("Prefix") or "", other.findtext("Prefix") or ""
         both = [name for name in ACTIONS if rule.find(name) is not None and other.find(name) is not None]
@@ -303,7 +303,7 @@ def _filter(rule: ET.Element) -> str:
 
 
 def _check_order(filtered: str, rules: list[ET.Element]) -> None:
-    """Days against days of the rules with one filter."""
+    """Compare days with the days of the rules with one filter."""
     moves = [move for rule in rules for move in rule.iterfind("Transition")]
     ends = [
         end

@@ -23,7 +23,7 @@ _FOR_EVER = 10**15
 
 @serves("logs", "FilterLogEvents")
 def filter_log_events(call: Call) -> dict[str, Any]:
-    """Only the streams asked for: moto ignores the prefix and answers with other jobs' events."""
+    """Return only the streams asked for: moto ignores the prefix and answers with other jobs' events."""
     params = call.params
     logs = backend("logs", call.account, call.region)
     group, prefix = params.get("logGroupName"), params.get("logStreamNamePrefix")
@@ -53,7 +53,7 @@ def filter_log_events(call: Call) -> dict[str, Any]:
 @serves("logs", "GetLogEvents")
 def get_log_events(call: Call) -> dict[str, Any]:
     """
-    Events from startTime to before endTime, in pages that AWS may cut by time, so that some are empty.
+    List events from startTime to before endTime; AWS may cut pages by time, so that some are empty.
 
     A page ends after *page_hours* of a stream that was seeded so. The end is a token that comes back
     unchanged ("partially full or empty pages don't necessarily mean that pagination is finished").
@@ -113,7 +113,7 @@ def _millis(value: Any) -> int | None:
 
 @replaces("moto.logs.models:LogStream.to_describe_dict", was="ad5913d3d0e4")
 def describe_stream(self: Any) -> dict[str, Any]:
-    """Zero stored bytes, as on AWS since 2019, and a last event as old as the stream's lag.
+    """Describe zero stored bytes, as on AWS since 2019, and a last event as old as the stream's lag.
 
     `lastEventTimestamp` is "typically updated in less than an hour, but in rare situations might
     take longer" (documentation of LogStream).
@@ -131,7 +131,7 @@ def describe_stream(self: Any) -> dict[str, Any]:
 
 @replaces("moto.logs.models:LogGroup.to_describe_dict", was="6947d6e1f692")
 def describe_group(self: Any) -> dict[str, Any]:
-    """With its class, and the bytes that were said to be stored: compressed, and events have none here."""
+    """Describe the class, and the bytes said to be stored: compressed, and events have none here."""
     stored: int | None = getattr(self, "sandbox_stored", None)
     answer: dict[str, Any] = _describe_group(self) | {"logGroupClass": "STANDARD"}
     return answer if stored is None else answer | {"storedBytes": stored}
@@ -139,7 +139,7 @@ def describe_group(self: Any) -> dict[str, Any]:
 
 @replaces("moto.logs.models:LogsBackend.iter_tagged_resources", was="5b53dc6953c1")
 def tagged(self: Any) -> Iterator[TaggedResource]:
-    """By the type that stands in their ARN, as the tagging API spells it; moto says loggroup."""
+    """List them by the type in their ARN, as the tagging API spells it; moto says loggroup."""
     for resource in _tagged(self):
         yield replace(resource, resource_type="logs:log-group")
 

@@ -20,7 +20,7 @@ serve(SCHEDULE, "Describe", "List", by=("EndpointName", "MonitoringJobDefinition
 @serves("sagemaker", "CreateMonitoringSchedule")
 def create_schedule(call: Call) -> dict[str, Any]:
     """
-    Pending for a while, then Scheduled, over an endpoint that must exist.
+    Create a schedule, Pending for a while, then Scheduled, over an endpoint that must exist.
 
     aws/sagemaker-python-sdk #4873 complains of that last point.
     """
@@ -54,13 +54,13 @@ def _endpoint(call: Call, config: dict[str, Any], monitoring: str) -> str | None
 
 @serves("sagemaker", "StartMonitoringSchedule")
 def start_schedule(call: Call) -> None:
-    """Pending for a while, then Scheduled."""
+    """Start a schedule, which is Pending for a while, then Scheduled."""
     _move(call, "Stopped", "monitoring.start", "Scheduled")
 
 
 @serves("sagemaker", "StopMonitoringSchedule")
 def stop_schedule(call: Call) -> None:
-    """Pending for a while, then Stopped."""
+    """Stop a schedule, which is Pending for a while, then Stopped."""
     _move(call, "Scheduled", "monitoring.stop", "Stopped")
 
 
@@ -72,12 +72,12 @@ def _move(call: Call, only_from: str, what: str, then: str) -> None:
 
 @serves("sagemaker", "DeleteMonitoringSchedule")
 def delete_schedule(call: Call) -> None:
-    """Pending until it is gone; stopped on the way if it was not."""
+    """Delete a schedule, which is Pending until it is gone; stopped on the way if it was not."""
     progress.vanishes(call, _schedule(call), "monitoring.delete", now="Pending")
 
 
 def _schedule(call: Call) -> Resource:
-    """Not one on its way: "Monitoring schedule in status Pending" (aws/amazon-sagemaker-examples #2342)."""
+    """Return a schedule, but not a Pending one (aws/amazon-sagemaker-examples #2342 has AWS's words)."""
     schedule = get(call, SCHEDULE)
     if schedule.status == "Pending":
         raise rejected("Monitoring schedule in status Pending cannot be changed.")

@@ -29,7 +29,7 @@ RENAMED = {"LifecycleConfigName": "NotebookInstanceLifecycleConfigName", "Securi
 
 @serves("sagemaker", "CreateNotebookInstance")
 def create_notebook(call: Call) -> dict[str, Any]:
-    """Pending for some minutes, then in service."""
+    """Create a notebook, Pending for some minutes, then in service."""
     check_instance_type(call.params.get("InstanceType"), "instanceType")
     name = call.params["NotebookInstanceName"]
     members: dict[str, Any] = {key: value for key, value in DEFAULTS.items() if key not in call.params}
@@ -42,7 +42,7 @@ def create_notebook(call: Call) -> dict[str, Any]:
 
 @serves("sagemaker", "ListNotebookInstances")
 def list_notebooks(call: Call) -> dict[str, Any]:
-    """Including the times that moto does not compare."""
+    """List notebooks, by the times too that moto does not compare."""
     contains = call.params.get("NotebookInstanceLifecycleConfigNameContains", "")
     member = RENAMED["LifecycleConfigName"]
     return listing(call, NOTEBOOK, only=lambda notebook: contains in notebook.members.get(member, ""))
@@ -64,7 +64,7 @@ def stop_notebook(call: Call) -> None:
 
 @serves("sagemaker", "UpdateNotebookInstance")
 def update_notebook(call: Call) -> None:
-    """Only while it is stopped, as on AWS."""
+    """Update a notebook only while it is stopped, as on AWS."""
     notebook = _in_status(call, "Updating", "Stopped", "Failed")
     check_instance_type(call.params.get("InstanceType"), "instanceType")
     asked = {k: v for k, v in call.params.items() if not k.startswith("Disassociate")}
@@ -76,7 +76,7 @@ def update_notebook(call: Call) -> None:
 
 @serves("sagemaker", "DeleteNotebookInstance")
 def delete_notebook(call: Call) -> None:
-    """Only a stopped or failed one, whose volume is lost with it."""
+    """Delete only a stopped or failed one, whose volume is lost with it."""
     progress.vanishes(call, _in_status(call, "Deleting", "Stopped", "Failed"), "notebook.delete")
 
 

@@ -58,7 +58,7 @@ def _holds(etag: str, current: Any) -> bool:
 
 @replaces("moto.s3.responses:S3Response._inventory_config_from_body", was="068c8ee72def")
 def inventory_configuration(self: Any) -> dict[str, Any]:
-    """As it is listed again: moto keeps the XML's nesting, and then lists the name of a member alone."""
+    """Return it as it is listed again: moto keeps the XML's nesting, and lists a lone member's name."""
     parsed = xmltodict.parse(self.body, force_list=("Field",))
     given: dict[str, Any] = parsed["InventoryConfiguration"]
     fields = (given.get("OptionalFields") or {}).get("Field", [])
@@ -67,7 +67,7 @@ def inventory_configuration(self: Any) -> dict[str, Any]:
 
 @replaces("moto.s3.responses:S3Response._bucket_response", was="15b194a31b24")
 def bucket(self: Any, request: Any, full_url: str) -> Any:
-    """As moto's; and puts and lists configurations of request metrics, 100 to a page at most on AWS."""
+    """Answer as moto does; put and list request metrics' configurations too, on AWS at most 100 a page."""
     querystring = self._get_querystring(request, full_url)
     if "metrics" not in querystring:
         return _moto_bucket(self, request, full_url)
@@ -87,7 +87,7 @@ def bucket(self: Any, request: Any, full_url: str) -> Any:
 @replaces("moto.s3.responses:S3Response.delete_object", was="1d979bff76a9")
 def delete_object(self: Any) -> Any:
     """
-    With If-Match: 412 for another ETag, 404 where there is no object.
+    Delete an object, with If-Match: 412 for another ETag, 404 where there is no object.
 
     Behind a delete marker there is none either.
     """
@@ -110,7 +110,7 @@ def delete_object(self: Any) -> Any:
 
 @replaces("moto.s3.responses:S3Response._bucket_response_delete_keys", was="a916d30f7415")
 def delete_objects(self: Any, bucket_name: str, authenticated: bool = True) -> Any:  # noqa: FBT001, FBT002 - moto's
-    """Each key for itself: deleted, or refused with the reason."""
+    """Delete each key for itself, or refuse it with the reason."""
     body = xmltodict.parse(self.body, strip_whitespace=False, force_list={"Object": True})
     asked = body["Delete"].get("Object") or []
     if not 0 < len(asked) <= MOST_KEYS:
@@ -165,7 +165,7 @@ def _error(item: dict[str, str], code: str, message: str) -> dict[str, str]:
 
 @replaces("moto.s3.responses:S3Response.copy_object", was="79d1ef627994")
 def copy_object(self: Any) -> Any:
-    """As moto's, with the conditions on the source and on what is there already."""
+    """Copy as moto does, with the conditions on the source and on what is there already."""
     with state.LOCK:
         if expected := self.headers.get("x-amz-copy-source-if-match"):
             source = _source(self)
@@ -193,7 +193,7 @@ def _source(self: Any) -> Any:
 def head_object(
     self: Any, bucket_name: str, query: dict[str, Any], key_name: str, headers: dict[str, Any]
 ) -> Any:
-    """As moto's, with the date on which a lifecycle rule expires the current version."""
+    """Answer as moto does, with the date on which a lifecycle rule expires the current version."""
     status, answer, body = _moto_head(self, bucket_name, query, key_name, headers)
     if status == 200 and "versionId" not in query:
         current = self.backend.get_object(bucket_name, key_name)
@@ -236,7 +236,7 @@ def apart(moment: dt.datetime) -> dt.datetime:
 
 @replaces("moto.s3.models:FakeDeleteMarker.__init__", was="8ee72589c1b1")
 def marked(self: Any, key: Any) -> None:
-    """As moto's, after whatever it hides."""
+    """Make a marker as moto does, after whatever it hides."""
     _moto_marker(self, key)
     self.last_modified = apart(self.last_modified)
 
@@ -244,7 +244,7 @@ def marked(self: Any, key: Any) -> None:
 @replaces("moto.s3.models:FakeKey.__init__", was="cd9d1347667a")
 def born(self: Any, *args: Any, **members: Any) -> None:
     """
-    As moto's, and under a KMS key with an ETag that differs from put to put, also for equal bytes.
+    Make a key as moto does; under a KMS key its ETag differs from put to put, also for equal bytes.
 
     "Objects ... encrypted by SSE-C or SSE-KMS have ETags that are not an MD5 digest of their object
     data" (API reference of Object). That of a multipart upload goes on ending in the number of parts.

@@ -96,7 +96,7 @@ def _filter(given: dict[str, str]) -> tuple[str, str]:
 
 @cache
 def _described(service: str) -> list[tuple[dict[str, str], dict[str, Any]]]:
-    """Each product of a service after the attributes that filters name."""
+    """List each product of a service after the attributes that filters name."""
     return [
         (
             product["product"]["attributes"]
@@ -109,7 +109,7 @@ def _described(service: str) -> list[tuple[dict[str, str], dict[str, Any]]]:
 
 @cache
 def hourly(region: str) -> dict[str, float]:
-    """Dollars an hour by instance type, for all that it is rented for."""
+    """Return dollars an hour by instance type, for all that it is rented for."""
     _, factor = REGIONS.get(region, ("", 1.0))
     rows = {row["instance_type"]: row["usd_per_hour"] for row in _rows("sagemaker-prices-us-east-1.csv")}
     return {name: round(float(price) * factor, 4) for name, price in (rows | DIFFERENT).items()}
@@ -117,7 +117,7 @@ def hourly(region: str) -> dict[str, float]:
 
 @cache
 def sagemaker_products() -> list[dict[str, Any]]:
-    """Every type of the table, for all that it is rented for, in the served regions; and Data Wrangler's."""
+    """List every type of the table, for all its uses, in the served regions; and Data Wrangler's."""
     products = []
     for region, (prefix, factor) in REGIONS.items():
         for name, price in hourly(region).items():

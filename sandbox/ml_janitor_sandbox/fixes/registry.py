@@ -71,7 +71,7 @@ for _noun in LISTED:
 
 @serves("sagemaker", "UpdatePipeline")
 def update_pipeline(call: Call) -> dict[str, Any]:
-    """As moto's, which leaves the time of the last change as it was."""
+    """Update a pipeline as moto does, and the time of its last change, which moto leaves as it was."""
     given = {camelcase_to_underscores(name): value for name, value in call.params.items()}
     kept = backend("sagemaker", call.account, call.region)
     arn = kept.update_pipeline(**given)
@@ -81,7 +81,7 @@ def update_pipeline(call: Call) -> dict[str, Any]:
 
 @serves("sagemaker", "DeleteModelPackage")
 def delete_package(call: Call) -> None:
-    """By ARN, or by name for one that has no version."""
+    """Delete a package by ARN, or by name for one that has no version."""
     kept = backend("sagemaker", call.account, call.region)
     name = call.params["ModelPackageName"]
     arn = kept.model_package_name_mapping.get(name)
@@ -94,7 +94,7 @@ def delete_package(call: Call) -> None:
 
 @serves("sagemaker", "DeleteModelPackageGroup")
 def delete_group(call: Call) -> None:
-    """Only an empty one: its model's one error is a ConflictException."""
+    """Delete only an empty group: its model's one error is a ConflictException."""
     kept = backend("sagemaker", call.account, call.region)
     name = call.params["ModelPackageGroupName"]
     if name not in kept.model_package_groups:
@@ -111,7 +111,7 @@ def delete_group(call: Call) -> None:
 @serves("sagemaker", "CreateCluster")
 def create_cluster(call: Call) -> dict[str, Any]:
     """
-    As moto's, with a default for ThreadsPerCore, which AWS does not require.
+    Create a cluster as moto does; AWS does not require ThreadsPerCore, so it has a default.
 
     moto trips over its absence after the cluster is in its list.
     """
@@ -129,5 +129,5 @@ def create_cluster(call: Call) -> dict[str, Any]:
 
 @replaces("moto.sagemaker.models:Cluster.valid_cluster_node_instance_types", was="027ea1f7aa37")
 def any_instance_type(_: Any, instance_type: str) -> None:
-    """Anything that looks like one: moto's list is years old."""
+    """Accept anything that looks like an instance type: moto's list is years old."""
     check_instance_type(instance_type, "instanceType")

@@ -49,7 +49,7 @@ def search(call: Call) -> dict[str, Any]:
 
 
 def _indexed(those: Iterable[Resource]) -> list[Resource]:
-    """Those of *those* that the index behind Search has taken in."""
+    """List those of *those* that the index behind Search has taken in."""
     return [
         resource
         for resource in those
@@ -94,7 +94,7 @@ def _refused(what: str) -> AwsError:
 
 
 def _expression(record: str, expression: Mapping[str, Any]) -> Test:
-    """Its filters and subexpressions, all of which must hold unless its operator is Or."""
+    """Combine its filters and subexpressions, all of which must hold unless its operator is Or."""
     if expression.get("NestedFilters"):
         raise _refused("NestedFilters")
     tests = [_filter(record, part) for part in expression.get("Filters") or ()]
@@ -141,7 +141,7 @@ def _compare(found: Any, values: list[str], how: Callable[[Any, Any], bool]) -> 
 
 @cache
 def _like(kind: Hashable, value: str) -> Any:
-    """*value* as one of the type *kind*; a search compares the same values with every record."""
+    """Return *value* as one of the type *kind*; a search compares the same values with every record."""
     if kind not in (str, bool, int, float):
         return clock.parse(value)
     if kind is bool:

@@ -49,7 +49,7 @@ def merged(old: Any, new: Any) -> Any:
 
 @serves("sagemaker", "CreateDomain")
 def create_domain(call: Call) -> dict[str, Any]:
-    """In service at once. Names need not be unique; the identifier is the same for the same history."""
+    """Create a domain, in service at once. Names need not be unique; the same history gives the same id."""
     name = checked_name(call, "DomainName")
     about = f"{call.account}/{call.region}/{name}/{len(resources(call, DOMAIN))}"
     domain_id = f"d-{hashlib.sha256(about.encode()).hexdigest()[:ID_LENGTH]}"

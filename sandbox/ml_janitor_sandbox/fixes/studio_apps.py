@@ -64,7 +64,7 @@ def _of(call: Call) -> Resource:
 @serves("sagemaker", "CreateApp")
 def create_app(call: Call) -> dict[str, Any]:
     """
-    Pending for a while, then in service. What it inherits from domain and profile is a copy of their tags.
+    Create an app: Pending for a while, then in service. It copies the tags of domain and profile.
 
     A deleted one of the same name makes room, also while it is still listed; one that is being deleted
     does not (ResourceInUse, as the operation's model has it).
@@ -107,7 +107,7 @@ def describe_app(call: Call) -> dict[str, Any]:
 
 @serves("sagemaker", "ListApps")
 def list_apps(call: Call) -> dict[str, Any]:
-    """By domain, and by user profile or space."""
+    """List apps by domain, and by user profile or space."""
     if len(equals(call, "UserProfileName", "SpaceName")) > 1:
         raise rejected("Only one of UserProfileNameEquals and SpaceNameEquals can be given.")
     by = ("DomainId", "UserProfileName", "SpaceName")

@@ -42,7 +42,7 @@ def _ours(account: str, region: str, arn: str) -> Resource | None:
 
 
 def _tags(call: Call) -> dict[str, str]:
-    """Those of the ARN that the call is about, of whosever it is."""
+    """Return the tags of the ARN that the call is about, of whosever it is."""
     held = _held(call).tags
     return held if isinstance(held, dict) else {tag["Key"]: tag["Value"] for tag in held or ()}
 
@@ -66,7 +66,7 @@ def add_tags(call: Call) -> dict[str, Any]:
 
 @serves("sagemaker", "ListTags")
 def list_tags(call: Call) -> dict[str, Any]:
-    """Fifty or more to a page."""
+    """List tags, fifty or more to a page."""
     size = call.params.get("MaxResults") or LEAST_PER_PAGE
     if size < LEAST_PER_PAGE:
         least = f"Member must have value greater than or equal to {LEAST_PER_PAGE}"
@@ -77,7 +77,7 @@ def list_tags(call: Call) -> dict[str, Any]:
 
 @serves("sagemaker", "DeleteTags")
 def delete_tags(call: Call) -> dict[str, Any]:
-    """Keys that are not there are no error."""
+    """Delete tags; keys that are not there are no error."""
     _hold(call, {key: value for key, value in _tags(call).items() if key not in call.params["TagKeys"]})
     return {}
 
@@ -112,7 +112,7 @@ def iter_tagged_resources(self: Any) -> Iterator[TaggedResource]:
 
 @replaces("moto.sagemaker.models:SageMakerModelBackend.tag_resource", was="782297fa3f09")
 def tag_resource(self: Any, arn: str, tags: dict[str, str]) -> None:
-    """TagResources on a SageMaker ARN."""
+    """Serve TagResources on a SageMaker ARN."""
     if resource := _ours(self.account_id, self.region_name, arn):
         resource.retag(_spelled(tags))
     else:
@@ -121,7 +121,7 @@ def tag_resource(self: Any, arn: str, tags: dict[str, str]) -> None:
 
 @replaces("moto.sagemaker.models:SageMakerModelBackend.untag_resource", was="47aa8a3fb64c")
 def untag_resource(self: Any, arn: str, tag_keys: list[str]) -> None:
-    """UntagResources on a SageMaker ARN."""
+    """Serve UntagResources on a SageMaker ARN."""
     if resource := _ours(self.account_id, self.region_name, arn):
         resource.tags = {k: v for k, v in resource.tags.items() if k not in tag_keys}
     else:
@@ -144,7 +144,7 @@ def bucket_tagging_from_body(self: Any) -> dict[str, str]:
 
 @replaces("moto.s3.models:S3Backend.put_bucket_tagging", was="a3b19e1d7c96")
 def put_bucket_tagging(self: Any, bucket_name: str, tags: dict[str, str]) -> None:
-    """As moto's, and remembers that the bucket has been tagged."""
+    """Put tags as moto does, and remember that the bucket has been tagged."""
     _moto_bucket_tagging(self, bucket_name, tags)
     if tags:
         bucket = self.head_bucket(bucket_name)
@@ -153,7 +153,7 @@ def put_bucket_tagging(self: Any, bucket_name: str, tags: dict[str, str]) -> Non
 
 @serves("tag", "GetResources")
 def get_resources(call: Call) -> dict[str, Any]:
-    """Tagged *or previously tagged* resources; a token may be used again, as a retry does."""
+    """List tagged *or previously tagged* resources; a token may be used again, as a retry does."""
     params = call.params
     size = size_of(call, "ResourcesPerPage", 50, 100, partial(AwsError, "InvalidParameterException"))
     arns = set(params.get("ResourceARNList") or ())
@@ -181,6 +181,6 @@ def _tagged(call: Call) -> Iterator[TaggedResource]:
 
 
 def _here(store: S3Backend, bucket: TaggedResource, region: str) -> bool:
-    """S3 is one backend for all regions, but the Tagging API answers for one."""
+    """Tell whether a bucket is in *region*: S3 is one backend for all, the Tagging API is not."""
     home: str = store.buckets[bucket.arn.rpartition(":")[2]].region_name
     return home == region

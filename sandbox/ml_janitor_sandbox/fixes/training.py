@@ -40,7 +40,7 @@ RUNNING = "InProgress"
 
 @serves("sagemaker", "CreateTrainingJob")
 def create_training_job(call: Call) -> dict[str, Any]:
-    """Past its start-up and training; moto's is over before it began. A runner's job begins at its start."""
+    """Create a job past its start-up and training; moto's is over at once. A runner's begins at its start."""
     now = clock.now()
     limit = DEFAULT_LIMIT | (call.params.get("StoppingCondition") or {})
     if runner is not None and is_script(call.params):
@@ -132,7 +132,7 @@ def running(job: Resource) -> Resource:
 @serves("sagemaker", "UpdateTrainingJob")
 def update_training_job(call: Call) -> dict[str, Any]:
     """
-    Another keep-alive period of the warm pool, of which zero ends it; only when the job is over.
+    Set another keep-alive period of the warm pool, of which zero ends it; only when the job is over.
 
     aws-controllers-k8s/sagemaker-controller, pkg/resource/training_job/hooks.go: "Warm pool cannot be
     updated in InProgress state". Nobody says in which words AWS refuses it, nor what it does while Stopping.

@@ -24,7 +24,7 @@ TAGGING = {"ListTagsForResource", "TagResource", "UntagResource"}
 
 
 def needs(call: Call) -> Needs:
-    """As in the service authorization reference of Application Auto Scaling; reading has no resource."""
+    """Return needs as in the service authorization reference of the service; reading has no resource."""
     if call.operation in TAGGING:
         return [Need(f"application-autoscaling:{call.operation}", call.params["ResourceARN"])]
     if call.operation not in ON_TARGET:
@@ -78,7 +78,7 @@ def _alarm(resource: str) -> str:
 
 
 def _forgetting(call: Call, where: Where) -> Needs:
-    """Deregistering "deletes the scaling policies that are associated with it" (API), and their alarms."""
+    """Require deleting alarms: it "deletes the scaling policies that are associated with it" (API)."""
     kept = targets(call).get(where)
     tracked = kept is not None and any(policy["PolicyType"] == TRACKING for policy in kept.policies.values())
     return _alarms(call, where[1], "DeleteAlarms") if tracked else []

@@ -19,7 +19,7 @@ def _pattern(text: str) -> re.Pattern[str]:
 
 
 def like(pattern: str, text: str) -> bool:
-    """Any number of characters for *, exactly one for ?; nothing else is special."""
+    """Match any number of characters for *, exactly one for ?; nothing else is special."""
     return _pattern(pattern).fullmatch(text) is not None
 
 
@@ -159,7 +159,7 @@ class Condition:
 
 
 def read(element: Mapping[str, Mapping[str, Any]]) -> tuple[Condition, ...]:
-    """All conditions of a Condition element. `ValueError` for what the sandbox could not judge."""
+    """Read all conditions of a Condition element. `ValueError` for what the sandbox could not judge."""
     return tuple(
         _one(operator, key, wanted) for operator, pairs in element.items() for key, wanted in pairs.items()
     )

@@ -101,7 +101,7 @@ def tags_of(call: Call, resource: str) -> dict[str, str]:
 
 def _bucket(call: Call, bucket: str) -> dict[str, str]:
     """
-    Those of the bucket, for its objects too, and only once that is switched on for it.
+    Return the tags of the bucket, for its objects too, and only once that is switched on for it.
 
     "S3 evaluates this condition key only after you enable ABAC on your bucket" (S3 user guide, "Using tags
     with S3 general purpose buckets"). Objects know aws:ResourceTag and s3:BucketTag (service authorization

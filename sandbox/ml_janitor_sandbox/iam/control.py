@@ -46,7 +46,7 @@ class IamControl:
 
     def record(self) -> list[dict[str, Any]]:
         """
-        Every permission that a role needed so far, in order: role, action, resource, allowed, by.
+        List every permission that a role needed so far, in order: role, action, resource, allowed, by.
 
         *by* are the numbers of the statements that decided, counted over all policies of the role.
         """

@@ -60,7 +60,7 @@ SEVERAL: Mapping[str, Callable[[dict[str, Any]], Iterator[Asked]]] = {
 
 
 def needs(call: Call) -> Needs:
-    """As in the service authorization reference of DynamoDB: transactions need their parts' actions."""
+    """Return needs as in DynamoDB's service authorization reference; transactions need their parts'."""
     params = call.params
     match call.operation:
         case "ListTables":

@@ -1,4 +1,4 @@
-"""Where every request is judged, and what was asked for is written down."""
+"""The gate that judges every request, and writes down what was asked for."""
 
 from __future__ import annotations
 
@@ -56,14 +56,14 @@ class Refusal:
 
 
 class Gate:
-    """Enforces the roles that are installed; open until they are, and for root's keys always."""
+    """The enforcement of installed roles; open until they are, and for root's keys always."""
 
     def __init__(self) -> None:
         self._lock = Lock()
         self.clear()
 
     def clear(self) -> None:
-        """No roles, no record, and the gate open."""
+        """Remove the roles and the record, and open the gate."""
         self._roles: Roles | None = None
         self._via: dict[str, str] = {}
         self.forget()
@@ -149,7 +149,7 @@ def _judge(roles: Roles, caller: Caller, asked: Asked, call: Call) -> list[Judge
 
 
 def _denial(asked: Asked, caller: Caller, need: Need, decision: Decision) -> Refusal:
-    """In AWS's words, which name the session, the action, the resource, and what kind of no it is."""
+    """Write it in AWS's words, which name session, action, resource, and what kind of no it is."""
     status, code = DENIED.get(asked.protocol, (HTTPStatus.BAD_REQUEST, "AccessDeniedException"))
     why = (
         "with an explicit deny in an identity-based policy"
@@ -177,7 +177,7 @@ def read_call(asked: Asked, environ: Environ) -> Call:
 
 
 def _parsed(asked: Asked, environ: Environ) -> dict[str, Any]:
-    """By moto's parser. REST has what matters here in path, query and headers, but for POSTs to S3."""
+    """Parse it by moto's parser. REST has what matters here in path, query and headers, except S3's POSTs."""
     request = BackendRequest({**environ, "wsgi.input": None})
     where = get_service_router(asked.model).match(request)[1] if asked.protocol in IN_PATHS else {}
     operation = get_service_model(asked.model).operation_model(asked.operation)

@@ -129,7 +129,7 @@ def _either(given: dict[str, Any], name: str) -> tuple[tuple[str, ...], bool]:
 
 
 def _principals(element: Any) -> frozenset[str]:
-    """Names of principals: ARNs, account numbers, services, or *."""
+    """Return the names of principals: ARNs, account numbers, services, or *."""
     if element == "*":
         return frozenset({"*"})
     if unknown := set(element) - {"AWS", "Service"}:

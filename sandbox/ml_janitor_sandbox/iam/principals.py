@@ -1,4 +1,4 @@
-"""Who is behind an access key: the sandbox's root, a role's session, or nobody."""
+"""The principal behind an access key: the sandbox's root, a role's session, or nobody."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def of(access_key: str) -> Caller | None:
 
 
 def session_of(role: str, name: str) -> dict[str, str]:
-    """Credentials of a new session of a role, as AssumeRole answers them."""
+    """Return credentials of a new session of a role, as AssumeRole answers them."""
     session = sts_backends[account_of(role)][PARTITION].assume_role(
         region_name="us-east-1",
         role_session_name=name,

@@ -25,7 +25,7 @@ class Role:
 
     @classmethod
     def of(cls, given: dict[str, Any]) -> Role:
-        """From `{"policies": [document], "trust": document}`. `ValueError` says what is wrong."""
+        """Parse `{"policies": [document], "trust": document}`. `ValueError` says what is wrong."""
         if unknown := set(given) - {"policies", "trust"}:
             raise ValueError(f"a role has policies and trust, not {', '.join(sorted(unknown))}")
         trust = given.get("trust")

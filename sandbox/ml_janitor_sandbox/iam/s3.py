@@ -87,7 +87,7 @@ MANAGED_KEY = "alias/aws/s3"
 
 
 def needs(call: Call) -> Needs:
-    """As in the service authorization reference of S3, and for copies in the API reference of CopyObject."""
+    """Return needs as in S3's service authorization reference; for copies, CopyObject's API reference."""
     bucket = str(call.params.get("Bucket", ""))
     match call.operation:
         case "ListBuckets":
@@ -128,7 +128,7 @@ def needs(call: Call) -> Needs:
 
 
 def _source(call: Call) -> tuple[str, str, str | None]:
-    """Bucket, key and version that a copy is made from."""
+    """Return bucket, key and version that a copy is made from."""
     path, _, query = str(call.params["CopySource"]).partition("?versionId=")
     bucket, _, key = unquote(path).lstrip("/").partition("/")
     return bucket, key, query or None
@@ -187,7 +187,7 @@ def _key(call: Call, named: str) -> str | None:
 
 def _decrypting(call: Call, bucket: str, key: str, version: str | None) -> Needs:
     """
-    Whoever reads the bytes or checksums of an object under a customer's key must be allowed to decrypt.
+    Require decrypting of whoever reads the bytes or checksums of an object under a customer's key.
 
     API references of GetObject and HeadObject, section Permissions.
     """

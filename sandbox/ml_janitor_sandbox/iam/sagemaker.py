@@ -100,7 +100,7 @@ VOLUMES: Mapping[str, tuple[str, ...]] = {
 
 
 def needs(call: Call) -> Needs:
-    """As in the service authorization reference of SageMaker."""
+    """Return needs as in the service authorization reference of SageMaker."""
     action = f"sagemaker:{call.operation}"
     if call.operation in LISTS:
         return [Need(action)]
@@ -211,7 +211,7 @@ def _arn(call: Call, noun: str) -> str:
 
 
 def _part(call: Call, members: str) -> str:
-    """One part of a nested ARN; a domain that is only being created has no id yet."""
+    """Return one part of a nested ARN; a domain that is only being created has no id yet."""
     given = (call.params[name] for name in members.split("|") if name in call.params)
     value = str(next(given, "*"))
     return value.lower() if members == "AppType" else value

@@ -89,7 +89,7 @@ def _alarms(call: Call) -> list[str]:
 @_on("logs", *GROUP, *STREAM)
 def _logs(call: Call) -> list[str]:
     """
-    Operations on a group are checked on a stream without a name, and listing on a group without one too.
+    List ARNs: operations on a group are checked on a nameless stream, and listing on a nameless group too.
 
     https://github.com/hashicorp/terraform-provider-aws/issues/8804: "logs:DescribeLogGroups on resource
     ...:log-group::log-stream:". So `log-group:NAME:*` covers a group, and `log-group:NAME` does not.
@@ -110,7 +110,7 @@ def _repositories(call: Call) -> list[str]:
 
 @_on("athena", *athena.OPERATIONS, "GetWorkGroup")
 def _queries(call: Call) -> list[str]:
-    """By the work group, which a query remembers (Service Authorization Reference)."""
+    """List the ARNs by the work group, which a query remembers (Service Authorization Reference)."""
     group = call.params.get("WorkGroup") or athena.work_group(call)
     return [call.arn("athena", f"workgroup/{group}")]
 
@@ -123,7 +123,7 @@ def _clusters(call: Call) -> list[str]:
 
 @_on("secretsmanager", "DescribeSecret", "GetSecretValue", "PutSecretValue")
 def _secrets(call: Call) -> list[str]:
-    """By the whole ARN, whose end is random; a secret that is not there has no such end."""
+    """List the whole ARN, whose end is random; a secret that is not there has no such end."""
     name = call.params["SecretId"]
     kept = backend("secretsmanager", call.account, call.region).secrets.get(name)
     named = name if name.startswith("arn:") else call.arn("secretsmanager", f"secret:{name}")
@@ -141,7 +141,7 @@ def _queues(call: Call) -> list[str]:
 @_on("kms", "DescribeKey", "GenerateMac", "VerifyMac")
 def _keys(call: Call) -> list[str]:
     """
-    By the ARN of the key, also where an alias names it.
+    List the ARN of the key, also where an alias names it.
 
     KMS developer guide, "Controlling access to KMS keys": a policy's resource is a key's ARN.
     """
@@ -189,7 +189,7 @@ def _functions(call: Call) -> Needs:
 
 
 def _budgets(call: Call) -> Needs:
-    """Two actions for all calls (Service Authorization Reference, AWS Budget Service)."""
+    """Require one of two actions for all calls (Service Authorization Reference, AWS Budget Service)."""
     action = "ViewBudget" if call.operation.startswith("Describe") else "ModifyBudget"
     name = call.params.get("BudgetName") or (call.params.get("Budget") or {}).get("BudgetName") or "*"
     return [Need(f"budgets:{action}", f"arn:{call.partition}:budgets::{call.account}:budget/{name}")]

@@ -54,7 +54,7 @@ class Context:
 @dataclass
 class Deployment:
     """
-    The functions of all that can act, deployed to the sandbox at *url* with the settings in *folder*.
+    The functions of all acting detectors, deployed to the sandbox at *url* with the settings in *folder*.
 
     Nothing sleeps: when a function waits for AWS, the sandbox's clock moves on instead.
     """
@@ -121,18 +121,18 @@ class Deployment:
     # --- functions ----------------------------------------------------------------------------
 
     def sweep(self, detector: str, **event: Any) -> SweepRunResult:
-        """One run of the function of *detector*."""
+        """Run the function of *detector* once."""
         asked = events.parse_event(event, events.SweepEvent, self.now)
         return handlers.run_sweep_event(
             asked, self._invocation(detector), holder=self._context().aws_request_id
         )
 
     def digest(self) -> None:
-        """One run of the digest's function."""
+        """Run the digest's function once."""
         handlers.post_digest(events.parse_event({}, events.DigestEvent, self.now), self._invocation())
 
     def press(self, word: Button, name: str, user: str) -> list[Any]:
-        """*user* presses a button on the message about *name*; what became of what that set off."""
+        """Press a button on the message about *name* as *user*; return what became of what that set off."""
         ts = next(
             message["ts"] for message in reversed(self.slack.messages()) if self._offers(message, word, name)
         )
@@ -184,7 +184,7 @@ class Deployment:
     # --- what it remembers --------------------------------------------------------------------
 
     def actions(self) -> list[Action]:
-        """Everything that was done, the oldest first."""
+        """List everything that was done, the oldest first."""
         own = Actions(self._invocation().table)
         return [action for detector in DETECTORS for action in own.all(detector.name, ACCOUNT, REGION)]
 

@@ -1,4 +1,4 @@
-"""Tells the nights on a console of 100 columns, in the order in which they happen."""
+"""The story of the nights on a console of 100 columns, in the order in which they happen."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ UNPRICED_SHOWN = 3
 
 @dataclass
 class Narration:
-    """Prints to *console*. *effects* are what acting does, by detector."""
+    """A printer to *console*. *effects* are what acting does, by detector."""
 
     console: Console
     effects: Mapping[str, Effect]
@@ -138,7 +138,7 @@ class Narration:
     # --- the end ------------------------------------------------------------------------------
 
     def bill(self, lines: Sequence[Line], unknown: Iterable[Result]) -> None:
-        """Before and after, by detector, and who could not be judged."""
+        """Print before and after, by detector, and who could not be judged."""
         self._heading("What it came to")
         self._print(
             "Waste as a fresh audit finds it, in dollars a month; jobs and warm pools by the hour (/h).\n"

@@ -44,7 +44,7 @@ class Night:
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """A detector's function ran."""
+    """A run of a detector's function."""
 
     at: datetime
     sweep: Sweep
@@ -52,7 +52,7 @@ class Swept:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pressed:
-    """Somebody pressed a button, or said something at a terminal; *refused* is why nothing came of it."""
+    """Somebody's press of a button, or word at a terminal; *refused* is why nothing came of it."""
 
     at: datetime
     who: str
@@ -82,7 +82,7 @@ def local(day: int, clock: str) -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """Carries out the nights with *deployment*, and yields what happens as it does."""
+    """The nights, carried out with *deployment*; they yield what happens as it does."""
 
     deployment: Deployment
 
@@ -94,7 +94,7 @@ class Script:
         slack.add_usergroup(GROUP, "ml-platform", user(DANIEL))
 
     def nights(self) -> Iterator[Happening]:
-        """All of it."""
+        """Play all nights."""
         yield Night("Monday night")
         yield from self._swept(5, "20:00", ALL)
         yield self._used(5, "21:20", HANA, "elasticity-simulation")
@@ -161,13 +161,13 @@ class Script:
         )
 
     def _started(self, day: int, clock: str, person: str, notebook: str) -> Pressed:
-        """Somebody starts a notebook, and works in it."""
+        """Start a notebook as somebody who works in it."""
         self._calls(day, clock, person, "start_notebook_instance", notebook)
         at = local(day, clock)
         return Pressed(at=at, who=PEOPLE[person], word="starts a notebook, and works in it:", what=notebook)
 
     def _stopped(self, day: int, clock: str, person: str, notebook: str) -> None:
-        """Somebody stops a notebook, and nobody hears of it."""
+        """Stop a notebook as somebody of whom nobody hears."""
         self._calls(day, clock, person, "stop_notebook_instance", notebook)
 
     def _calls(self, day: int, clock: str, person: str, operation: str, notebook: str) -> None:
@@ -197,7 +197,7 @@ class Script:
         return str(self.deployment.slack.responses()[-1]["text"])
 
     def _used(self, day: int, clock: str, person: str, notebook: str) -> Pressed:
-        """Somebody opens a notebook again, and says nothing to anybody."""
+        """Open a notebook again as somebody who says nothing to anybody."""
         at = local(day, clock)
         self.deployment.at(at)
         line = f"[I {at:%Y-%m-%d %H:%M:%S}.000 ServerApp] Saving file at /{notebook}.ipynb"

@@ -50,7 +50,7 @@ class Line:
 
 
 def lines(before: Report, after: Report, actions: Sequence[Action]) -> list[Line]:
-    """*before* and *after* compared by resource; *actions* say which of the differences are ours."""
+    """Compare *before* and *after* by resource; *actions* say which of the differences are ours."""
     done: Mapping[str, Stage] = {action.target.key: action.stage for action in actions}
     stand = {sweep.detector: sweep.findings for sweep in after.sweeps}
     lines = []

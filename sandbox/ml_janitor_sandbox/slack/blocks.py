@@ -27,7 +27,7 @@ type Problems = Iterator[str]
 
 
 def problems(blocks: Any) -> list[str]:
-    """Everything that is wrong with *blocks*, in Slack's words; empty if nothing is."""
+    """List everything that is wrong with *blocks*, in Slack's words; empty if nothing is."""
     if not isinstance(blocks, list):
         return [_error("must be an array", "/blocks")]
     found = []

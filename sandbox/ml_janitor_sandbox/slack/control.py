@@ -20,17 +20,17 @@ class SlackControl:
         """An incoming webhook that posts to `CHANNEL`."""
 
     def messages(self) -> list[dict[str, Any]]:
-        """Every message in a channel, in the order they came, each with whom it mentions."""
+        """List every message in a channel, in the order they came, each with whom it mentions."""
         seen = self._seen()
         return [message for message in seen["messages"] if message["channel"] not in seen["directs"]]
 
     def direct_messages(self, user: str) -> list[dict[str, Any]]:
-        """Every direct message from the app to *user*."""
+        """List every direct message from the app to *user*."""
         seen = self._seen()
         return [message for message in seen["messages"] if seen["directs"].get(message["channel"]) == user]
 
     def files(self) -> list[dict[str, Any]]:
-        """Every upload, with its content as text."""
+        """List every upload, with its content as text."""
         return list(self._seen()["files"])
 
     def calls(self) -> dict[str, int]:

@@ -16,7 +16,7 @@ type Answer = dict[str, Any]
 
 
 def post_message(space: Workspace, args: Args) -> Answer:
-    """chat.postMessage."""
+    """Serve chat.postMessage."""
     channel = space.channel(_needed(args, "channel"))
     text, blocks = content(args)
     _check_files(space, blocks)
@@ -38,7 +38,7 @@ def post_message(space: Workspace, args: Args) -> Answer:
 
 
 def update(space: Workspace, args: Args) -> Answer:
-    """chat.update, which takes a channel by its id only."""
+    """Serve chat.update, which takes a channel by its id only."""
     channel, ts = _by_id(space, args, "channel"), _needed(args, "ts")
     message = space.message(channel, ts)
     if message is None:
@@ -52,7 +52,7 @@ def update(space: Workspace, args: Args) -> Answer:
 
 
 def open_conversation(space: Workspace, args: Args) -> Answer:
-    """conversations.open with one person; the same channel every time. Refusals as in its reference."""
+    """Serve conversations.open with one person: always the same channel. Refusals as in its reference."""
     wanted = str(_needed(args, "users"))
     user = space.users.get(wanted)
     if user is None:
@@ -67,7 +67,7 @@ def open_conversation(space: Workspace, args: Args) -> Answer:
 
 
 def lookup_by_email(space: Workspace, args: Args) -> Answer:
-    """users.lookupByEmail; it does not find who was deactivated."""
+    """Serve users.lookupByEmail; it does not find who was deactivated."""
     email = str(_needed(args, "email")).lower()
     for user in space.users.values():
         if user.email.lower() == email and not user.deleted:
@@ -76,7 +76,7 @@ def lookup_by_email(space: Workspace, args: Args) -> Answer:
 
 
 def user_info(space: Workspace, args: Args) -> Answer:
-    """users.info."""
+    """Serve users.info."""
     user = space.users.get(_needed(args, "user"))
     if user is None:
         raise RefusedError("user_not_found")
@@ -84,7 +84,7 @@ def user_info(space: Workspace, args: Args) -> Answer:
 
 
 def usergroup_users(space: Workspace, args: Args) -> Answer:
-    """usergroups.users.list."""
+    """Serve usergroups.users.list."""
     group = space.usergroups.get(_needed(args, "usergroup"))
     if group is None:
         raise RefusedError("no_such_subteam")
@@ -92,7 +92,7 @@ def usergroup_users(space: Workspace, args: Args) -> Answer:
 
 
 def upload_url(space: Workspace, args: Args) -> Answer:
-    """files.getUploadURLExternal; the edge makes the path a URL of its own."""
+    """Serve files.getUploadURLExternal; the edge makes the path a URL of its own."""
     name, length = str(_needed(args, "filename")), int(_needed(args, "length"))
     if length <= 0:
         raise RefusedError(
@@ -104,7 +104,7 @@ def upload_url(space: Workspace, args: Args) -> Answer:
 
 
 def complete_upload(space: Workspace, args: Args) -> Answer:
-    """files.completeUploadExternal; without a channel, a file is the app's own until a message shows it."""
+    """Serve files.completeUploadExternal; without a channel, a file is the app's own until it is shown."""
     channel = _by_id(space, args, "channel_id") if args.get("channel_id") else ""
     thread_ts = args.get("thread_ts")
     if thread_ts is not None:
@@ -130,13 +130,13 @@ def webhook(space: Workspace, channel: str, args: Args) -> None:
 
 
 def auth_test(_: Workspace, __: Args) -> Answer:
-    """auth.test, which any valid token may ask."""
+    """Serve auth.test, which any valid token may ask."""
     ids = {"team_id": TEAM, "user_id": "U0JANITOR", "bot_id": "B0JANITOR"}
     return {"team": "Sandbox", "user": "janitor", **ids}
 
 
 def conversation_info(space: Workspace, args: Args) -> Answer:
-    """conversations.info, which takes a channel by its id only."""
+    """Serve conversations.info, which takes a channel by its id only."""
     wanted = _needed(args, "channel")
     found = next((channel for channel in space.seen() if channel.id == wanted), None)
     if found is None:
@@ -145,7 +145,7 @@ def conversation_info(space: Workspace, args: Args) -> Answer:
 
 
 def conversations(space: Workspace, args: Args) -> Answer:
-    """conversations.list, `limit` of them a page."""
+    """Serve conversations.list, `limit` of them a page."""
     start, size = int(args.get("cursor") or 0), int(args.get("limit") or 100)
     wanted = str(args.get("types") or "public_channel").split(",")
     for kind in wanted:
@@ -191,7 +191,7 @@ SCOPES: dict[str, tuple[str, ...]] = {
 
 def content(args: Args) -> tuple[str, list[Any]]:
     """
-    Text and blocks, or what is wrong with them.
+    Return text and blocks, or what is wrong with them.
 
     Stricter than Slack in one way: it posts blocks without a text and only warns, but then a
     notification and a screen reader have nothing to say.

@@ -72,7 +72,7 @@ def form(payload: Mapping[str, Any]) -> bytes:
 
 def press(space: Workspace, host: str, given: Mapping[str, Any]) -> Signed:
     """
-    Somebody presses a button of a message as it stands there now.
+    Press a button of a message as it stands there now.
 
     *given* has `user`, `ts` and `action_id`, and may have `channel`, `block_id` and `value` where those
     leave a choice. LookupError says what there is not: who is not here presses nothing, and neither does

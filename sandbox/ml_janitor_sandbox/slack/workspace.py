@@ -36,7 +36,7 @@ SCOPES = (
 
 
 class RefusedError(Exception):
-    """Slack says no: *error* is its code, *more* what else its answer holds."""
+    """A refusal by Slack: *error* is its code, *more* what else its answer holds."""
 
     def __init__(self, error: str, **more: Any) -> None:
         super().__init__(error)
@@ -96,7 +96,7 @@ class File:
         return (self.content or b"").startswith((b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8"))
 
     def shown(self) -> dict[str, Any]:
-        """As JSON, its content as text."""
+        """Return it as JSON, its content as text."""
         content = None if self.content is None else self.content.decode(errors="replace")
         return asdict(self) | {"content": content, "picture": self.picture}
 
@@ -116,13 +116,13 @@ class Message:
     edited: bool = False
 
     def shown(self) -> dict[str, Any]:
-        """As JSON, with everybody whom it mentions."""
+        """Return it as JSON, with everybody whom it mentions."""
         return asdict(self) | {"mentions": mentions(self.text, self.blocks)}
 
 
 @dataclass(slots=True)
 class ResponseUrl:
-    """Where an app may answer a press, until it is used up or too old."""
+    """An address at which an app may answer a press, until it is used up or too old."""
 
     channel: str
     ts: str
@@ -151,7 +151,7 @@ class Fault:
 
     @classmethod
     def of(cls, given: dict[str, Any]) -> Self:
-        """From a request; ValueError says what is wrong with it."""
+        """Parse a request; ValueError says what is wrong with it."""
         known = {member.name for member in fields(cls)} - {"hits"}
         if unknown := set(given) - known:
             raise ValueError(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(sorted(known))}")
@@ -166,7 +166,7 @@ class Fault:
 
 
 class Workspace:
-    """All of it. A new one has one channel, `#ml-costs`, and the app is in it."""
+    """The whole workspace. A new one has one channel, `#ml-costs`, and the app is in it."""
 
     def __init__(self) -> None:
         self.channels = {CHANNEL: Channel(CHANNEL, "ml-costs")}
@@ -244,7 +244,7 @@ def workspace() -> Workspace:
 
 
 def mentions(text: str, blocks: list[Any]) -> list[str]:
-    """Everybody whom a message calls: `@U1`, `!here`, `!subteam^S1`, in the order they stand."""
+    """List everybody whom a message calls: `@U1`, `!here`, `!subteam^S1`, in the order they stand."""
     found = re.findall(r"<([@!][^<>|]+)(?:\|[^<>]*)?>", text)
     for block in blocks:
         found += [
@@ -254,7 +254,7 @@ def mentions(text: str, blocks: list[Any]) -> list[str]:
 
 
 def _mrkdwn(thing: Any) -> list[str]:
-    """Every text in *thing* that Slack would parse."""
+    """List every text in *thing* that Slack would parse."""
     if isinstance(thing, list):
         return [text for part in thing for text in _mrkdwn(part)]
     if not isinstance(thing, dict):

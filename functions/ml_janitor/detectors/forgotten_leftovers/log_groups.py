@@ -10,10 +10,10 @@ from fnmatch import fnmatchcase
 from functools import partial
 from typing import Any
 
-from ml_janitor.aws import metrics, storage, tags
+from ml_janitor.aws import activity, storage, tags
+from ml_janitor.aws.activity import LogGroup
 from ml_janitor.aws.calls import required_value, unless_gone
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.metrics import LogGroup
 from ml_janitor.aws.storage import StoragePrices
 from ml_janitor.aws.tags import target_in
 from ml_janitor.core.durations import format_age
@@ -38,7 +38,7 @@ from ml_janitor.engine.detector import CannotActError, ChangedError, Grant, Step
 
 LOG_GROUP_KIND, _LOG_GROUP_NOUN = "log-group", "log group"
 
-LOG_GROUP_READS = (allow(metrics.DESCRIBE_LOG_GROUPS, on="log-group:*"), allow(metrics.GET_METRIC_DATA))
+LOG_GROUP_READS = (allow(activity.DESCRIBE_LOG_GROUPS, on="log-group:*"), allow(activity.GET_METRIC_DATA))
 
 ALLOWED_RETENTIONS = frozenset(
     {30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653}
@@ -57,30 +57,30 @@ class GrowingLogGroup(Candidate):
 
 def find(aws: Aws, retention: timedelta, now: datetime) -> Iterator[GrowingLogGroup]:
     """Yield every group; arrivals are read for the groups that keep everything."""
-    listing = metrics.list_log_groups(aws)
+    listing = activity.list_log_groups(aws)
     yield from _read(aws, listing.items, retention, now)
     listing.check()
 
 
 def look(aws: Aws, name: str, retention: timedelta, now: datetime) -> GrowingLogGroup | None:
     """Read one group like `find`. Raises ReadError."""
-    group = metrics.find_log_group(aws, name)
+    group = activity.find_log_group(aws, name)
     return None if group is None else next(_read(aws, (group,), retention, now))
 
 
 def _read(
     aws: Aws, groups: Sequence[LogGroup], retention: timedelta, now: datetime
 ) -> Iterator[GrowingLogGroup]:
-    incoming = partial(metrics.Metric.of, "AWS/Logs", "IncomingBytes", period=86_400)
+    incoming = partial(activity.Metric.of, "AWS/Logs", "IncomingBytes", period=86_400)
     open_ones = [group for group in groups if group.kept is None and group.stored]
     counted = {group.arn: incoming(LogGroupName=group.name) for group in open_ones}
-    arrived = metrics.read_metrics(aws, counted.values(), now - retention, now)
+    arrived = activity.read_metrics(aws, counted.values(), now - retention, now)
     prices = (
         storage.read_storage_prices(aws, "AmazonCloudWatch") if counted else StoragePrices(aws.region, None)
     )
     book = tags.read_tag_book(aws, f"logs:{LOG_GROUP_KIND}")
     for group in groups:
-        total: Signal[float] = Absent(metrics.GET_METRIC_DATA)
+        total: Signal[float] = Absent(activity.GET_METRIC_DATA)
         if group.arn in counted:
             total = map_signal(arrived[counted[group.arn]], lambda series: series.total)
         own = target_in(aws, group.arn, group.name, LOG_GROUP_KIND, group.created, tags=book.of(group.arn))
@@ -96,7 +96,7 @@ def decide(
     Stored bytes are compressed, and arriving bytes are not: the saving is a lower bound.
     """
     rule, group = Rule(), candidate.group
-    rule.saw(Evidence("stored", format_size(group.stored), source=metrics.DESCRIBE_LOG_GROUPS))
+    rule.saw(Evidence("stored", format_size(group.stored), source=activity.DESCRIBE_LOG_GROUPS))
     if (reason := _kept(group, retention, smallest, now)) is not None:
         return rule.kept(reason)
     rule.passed("it keeps every event for ever")
@@ -106,7 +106,7 @@ def decide(
         )
     arrived = int(candidate.arrived.value) if isinstance(candidate.arrived, Value) else 0
     rule.saw(
-        Evidence(f"arrived in {format_age(retention)}", format_size(arrived), source=metrics.GET_METRIC_DATA)
+        Evidence(f"arrived in {format_age(retention)}", format_size(arrived), source=activity.GET_METRIC_DATA)
     )
     older = group.stored - min(group.stored, arrived)
     if older < smallest:
@@ -149,7 +149,7 @@ _LOG_GROUP_GLOB = re.compile(r"[\w./#*?-]+")
 """The characters of a name in CloudWatch Logs, and the wildcards that mean the same here and to IAM."""
 
 RETENTION_UNDO_GRANTS = (
-    allow(metrics.DESCRIBE_LOG_GROUPS, on="log-group:*"),
+    allow(activity.DESCRIBE_LOG_GROUPS, on="log-group:*"),
     allow("logs:DeleteRetentionPolicy", on="log-group:*"),
 )
 
@@ -218,7 +218,7 @@ def set_retention(aws: Aws, target: Target, days: int, steps: Steps) -> None:
         "set the retention",
         lambda: unless_gone(
             lambda: aws.logs.put_retention_policy(logGroupName=target.name, retentionInDays=days),
-            metrics.NO_SUCH_LOG,
+            activity.NO_SUCH_LOG,
         ),
     )
 
@@ -249,5 +249,5 @@ def remove_retention(aws: Aws, target: Target, days: int, steps: Steps) -> str:
 
 def _current(aws: Aws, target: Target) -> LogGroup | None:
     """Return the group as it is now; None if it is gone, or another has its name. Raises ReadError."""
-    group = metrics.find_log_group(aws, target.name)
+    group = activity.find_log_group(aws, target.name)
     return group if group is not None and group.created == target.created else None

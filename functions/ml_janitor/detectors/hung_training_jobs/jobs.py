@@ -11,9 +11,9 @@ from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
+from ml_janitor.aws.activity import GET_METRIC_DATA, MetricSeries
 from ml_janitor.aws.calls import Listing, read_signal
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.metrics import GET_METRIC_DATA, MetricSeries
 from ml_janitor.aws.prices import Machine, Price, PricedComponent, machine_of, total_price
 from ml_janitor.aws.sagemaker_kinds import PROCESSING_JOB, TRANSFORM_JOB, SageMakerKind, list_running_jobs
 from ml_janitor.core.durations import format_age

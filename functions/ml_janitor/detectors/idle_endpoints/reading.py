@@ -10,7 +10,8 @@ from functools import partial
 from operator import itemgetter
 from typing import Any
 
-from ml_janitor.aws import endpoints, metrics, tags
+from ml_janitor.aws import activity, endpoints, tags
+from ml_janitor.aws.activity import LIST_METRICS, Metric, MetricSeries
 from ml_janitor.aws.calls import Listing, read_signal
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.endpoints import (
@@ -21,7 +22,6 @@ from ml_janitor.aws.endpoints import (
     InferenceComponent,
     count_instances,
 )
-from ml_janitor.aws.metrics import LIST_METRICS, Metric, MetricSeries
 from ml_janitor.aws.prices import FROM_PRICE_LIST, GET_PRODUCTS, total_price
 from ml_janitor.aws.sagemaker_kinds import (
     COMPONENT,
@@ -233,7 +233,7 @@ def _hint(where: str, metric: Metric) -> RequestMeter:
 
 def list_request_series(aws: Aws, name: str) -> Signal[tuple[Metric, ...]]:
     """Return the series of one metric of SageMaker that had data in the past two weeks."""
-    return metrics.list_series(aws, ENDPOINT_NAMESPACE, name)
+    return activity.list_series(aws, ENDPOINT_NAMESPACE, name)
 
 
 def request_meters(
@@ -655,7 +655,7 @@ def _measured(
         for meter in (*endpoint.meters, *endpoint.strays)
         for metric in meter.lacks
     ]
-    data = metrics.read_metrics(aws, wanted, *window)
+    data = activity.read_metrics(aws, wanted, *window)
     return [
         replace(
             endpoint,
@@ -727,7 +727,7 @@ def _valued(
         for meter in endpoint.decisive
     }
     before = window[0]
-    data = metrics.read_metrics(aws, days.values(), before - REQUEST_HISTORY, before)
+    data = activity.read_metrics(aws, days.values(), before - REQUEST_HISTORY, before)
     return [
         replace(
             endpoint,

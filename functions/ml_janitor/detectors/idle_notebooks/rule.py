@@ -10,7 +10,7 @@ from decimal import Decimal
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
-from ml_janitor.aws import metrics, studio_apps, tags
+from ml_janitor.aws import activity, studio_apps, tags
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Price
 from ml_janitor.aws.sagemaker_kinds import NOTEBOOK
@@ -282,7 +282,7 @@ class IdleNotebooks(Detector[Notebook]):
             for notebook in found
             if notebook.status == NOTEBOOK_IN_SERVICE and notebook.modified <= since
         ]
-        active = metrics.active_streams(aws, NOTEBOOK_LOG_GROUP, since) if quiet else Absent()
+        active = activity.active_streams(aws, NOTEBOOK_LOG_GROUP, since) if quiet else Absent()
         written = active.value if isinstance(active, Value) else {}
         still_open = [notebook for notebook in quiet if written.get(notebook.stream, since) <= since]
         read = {

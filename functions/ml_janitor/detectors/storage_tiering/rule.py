@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 from annotated_types import Interval
 
-from ml_janitor.aws import metrics, tags
+from ml_janitor.aws import activity, tags
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import GET_PRODUCTS
 from ml_janitor.aws.references import REFERRER_KINDS
@@ -459,7 +459,7 @@ class StorageTiering(Detector[TieringBucket]):
         *allow_each("s3", "GetLifecycleConfiguration", "GetBucketObjectLockConfiguration", on=_EVERY_BUCKET),
         allow("s3:GetMetricsConfiguration", on=_EVERY_BUCKET),
         allow("s3:GetObjectTagging", on="arn:aws:s3:::*/*"),
-        allow(metrics.GET_METRIC_DATA),
+        allow(activity.GET_METRIC_DATA),
         allow(tags.GET_RESOURCES),
         *(allow(kind.lists, on=kind.listed_on) for kind in (*REFERRER_KINDS, MODEL_PACKAGE_GROUP)),
         *(allow(kind.describes, on=kind.every) for kind in REFERRER_KINDS),
