@@ -29,8 +29,17 @@ from ml_janitor.aws.sagemaker_kinds import APP, SageMakerKind, list_kind, texts_
 from ml_janitor.aws.tags import Arn
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.durations import format_age
-from ml_janitor.core.model import Absent, Evidence, Finding, NotRead, Signal, Target, Unreadable, Value
-from ml_janitor.core.model import as_evidence as signal
+from ml_janitor.core.model import (
+    Absent,
+    Evidence,
+    Finding,
+    NotRead,
+    Signal,
+    Target,
+    Unreadable,
+    Value,
+    as_evidence,
+)
 from ml_janitor.core.results import Result, Sweep
 from ml_janitor.core.text import escape_text, format_time
 from ml_janitor.detectors.untagged_resources import reading
@@ -208,7 +217,7 @@ def _tags(target: Target) -> Evidence:
     shown = None
     if isinstance(target.tags, Value):
         shown = ", ".join(f"{key}={value}" for key, value in sorted(target.tags.value.items())) or "none"
-    return signal(TAGS_SIGNAL, target.tags, shown)
+    return as_evidence(TAGS_SIGNAL, target.tags, shown)
 
 
 def explanation_json(explained: Sequence[Explanation], *, time: datetime, account: str) -> str:

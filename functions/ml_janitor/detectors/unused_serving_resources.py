@@ -33,8 +33,8 @@ from ml_janitor.core.model import (
     Unreadable,
     Value,
     Verdict,
+    as_evidence,
 )
-from ml_janitor.core.model import as_evidence as shown
 from ml_janitor.core.text import format_size
 from ml_janitor.engine.detector import Detector, allow
 
@@ -284,7 +284,7 @@ class UnusedServingResources(Detector[ServingResource]):
         although everything was read.
         """
         rule, age = Rule(), now - (candidate.target.created or now)
-        rule.saw(shown("used by", candidate.user))
+        rule.saw(as_evidence("used by", candidate.user))
         if age < self.min_age:
             return rule.kept(f"created {format_age(age)} ago; judged from {format_age(self.min_age)} on")
         match candidate.user:
@@ -296,7 +296,7 @@ class UnusedServingResources(Detector[ServingResource]):
                 return rule.unknown(f"not all that may use it was read ({getattr(unread, 'error', unread)})")
         if (artifacts := candidate.artifacts) is not None:
             size = format_size(artifacts.value) if isinstance(artifacts, Value) else None
-            rule.saw(shown("artifacts that no other model names", artifacts, size))
+            rule.saw(as_evidence("artifacts that no other model names", artifacts, size))
         return rule.found(
             f"this {candidate.target.kind.replace('-', ' ')} was created {format_age(age)} ago, and no"
             " endpoint, inference component, experiment, pipeline, approved package or recent transform job"

@@ -25,8 +25,8 @@ from ml_janitor.core.model import (
     Unreadable,
     Value,
     Verdict,
+    as_evidence,
 )
-from ml_janitor.core.model import as_evidence as shown
 from ml_janitor.engine.detector import Detector, allow
 
 _STUDIO_LOGS = "/aws/sagemaker/studio"
@@ -136,9 +136,9 @@ class UnusedVolumes(Detector[UnusedVolume]):
         """
         rule, idle = Rule(), now - candidate.changed
         space = candidate.target.kind == SPACE.type
-        rule.saw(shown("volume in GB", candidate.size))
+        rule.saw(as_evidence("volume in GB", candidate.size))
         if space:
-            rule.saw(shown("app", candidate.app), shown("last line of a log", candidate.wrote))
+            rule.saw(as_evidence("app", candidate.app), as_evidence("last line of a log", candidate.wrote))
         reasons = {
             f"it is {candidate.status}": not space and candidate.status != _STOPPED_STATUS,
             "it has no volume of its own": isinstance(candidate.size, Absent),

@@ -33,8 +33,8 @@ from ml_janitor.core.model import (
     Unreadable,
     Value,
     Verdict,
+    as_evidence,
 )
-from ml_janitor.core.model import as_evidence as shown
 from ml_janitor.core.ownership import Exemptions
 from ml_janitor.core.text import format_size, format_usd
 from ml_janitor.core.tiering import (
@@ -581,8 +581,8 @@ class StorageTiering(Detector[TieringBucket]):
     def decide(self, candidate: TieringBucket, now: datetime) -> Verdict:
         rule = Rule()
         rule.saw(
-            shown("bytes in STANDARD", candidate.stored, lambda stored: format_size(int(stored))),
-            shown("objects", candidate.objects, int),
+            as_evidence("bytes in STANDARD", candidate.stored, lambda stored: format_size(int(stored))),
+            as_evidence("objects", candidate.objects, int),
         )
         if isinstance(candidate.stored, Unreadable):
             return rule.unknown(f"how much it holds is unknown ({candidate.stored.error})")
