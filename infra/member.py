@@ -26,176 +26,7 @@ from ml_janitor.config.member_roles import (
 )
 from ml_janitor.config.settings import Settings, SettingsError
 
-# --- member variants ------------------------------------------------------------------------------
-#
-# Policies of a role of member accounts, grouped by the accounts in which they are the same.
-
-LONGEST_ROLE_POLICIES = 10_240
-"""Characters of all inline policies of a role, without blanks (IAM user guide, "IAM and STS quotas")."""
-
-
-@dataclass(frozen=True, slots=True)
-class RoleVariant:
-    """A role's policy in some *accounts*: those, or all *but* those."""
-
-    document: PolicyDocument
-    accounts: tuple[str, ...] = ()
-    but: bool = True
-
-
-def role_variants(settings: Settings, role: MemberRole, *, shown: str, partition: str) -> list[RoleVariant]:
-    """
-    Return the policies of *role* with the accounts that share them; nothing for accounts without the role.
-
-    Raises SettingsError for a policy that IAM would not take.
-    """
-
-    def of(account: str) -> PolicyDocument | None:
-        document = role_policy(settings, role, account=account, partition=partition, shown=shown)
-        if document is not None and (length := _length(document, shown, partition)) > LONGEST_ROLE_POLICIES:
-            raise SettingsError(
-                f"organization: the policy of {role.name} in {account} has {length} characters, and IAM "
-                f"takes {LONGEST_ROLE_POLICIES}: name fewer regions, buckets, prefixes or roles, or "
-                f"shorter ones"
-            )
-        return document
-
-    elsewhere = of(OTHER_ACCOUNT)
-    by_document: dict[str, tuple[PolicyDocument | None, list[str]]] = {}
-    for account in named_accounts(settings) if role.kind is not RoleKind.READ else ():
-        document = of(account)
-        if document != elsewhere:
-            by_document.setdefault(json.dumps(document), (document, []))[1].append(account)
-    apart = tuple(account for _, accounts in by_document.values() for account in accounts)
-    found = [
-        RoleVariant(document, tuple(accounts), but=False)
-        for document, accounts in by_document.values()
-        if document
-    ]
-    return [*found, *([RoleVariant(elsewhere, apart)] if elsewhere else [])]
-
-
-def _length(document: PolicyDocument, shown: str, partition: str) -> int:
-    """Return the length as IAM counts it, for an account and the longest partition there is."""
-    text = json.dumps(document, separators=(",", ":"))
-    return len(text.replace(shown, OTHER_ACCOUNT).replace(partition, "aws-us-gov").replace(" ", ""))
-
-
-def role_description(role: MemberRole) -> str:
-    """Describe *role*: IAM takes 1,000 characters, few beside letters (API reference, CreateRole)."""
-    what = {RoleKind.READ: "reads for", RoleKind.ACT: "acts for", RoleKind.UNDO: "undoes what was done for"}[
-        role.kind
-    ]
-    return f"ML Janitor, {what} {role.reader.name}: {role.reader.summary()}"[:1000]
-
-
-# --- member terraform -----------------------------------------------------------------------------
-#
-# Terraform of the roles that accounts of an organization grant.
-
-
-def terraform_module(settings: Settings, about: str, roles: Sequence[MemberRole]) -> str:
-    """Return the roles as a Terraform module: apply it in each account, with the provider that is there."""
-    here = {
-        "account": "${data.aws_caller_identity.here.account_id}",
-        "partition": "${data.aws_partition.here.partition}",
-    }
-    bounded_by = member_boundary(settings, **here)
-    blocks = [TERRAFORM_HEAD.format(description=about)]
-    for role in roles:
-        label = role.name.removeprefix("ml-janitor-member-").replace("-", "_")
-        there = role_variants(settings, role, shown=here["account"], partition=here["partition"])
-        counts = [_count(variant) for variant in there]
-        if not there:
-            continue
-        count = " || ".join(counts) if all(counts) else ""
-        blocks += [
-            f'resource "aws_iam_role" "{label}" {{',
-            *_counted(count),
-            f"  name               = {json.dumps(role.name)}",
-            f"  path               = {json.dumps(settings.janitor.role_path)}",
-            f"  description        = {json.dumps(role_description(role))}",
-            f"  assume_role_policy = data.aws_iam_policy_document.{label}_trust.json",
-            *([f"  permissions_boundary = {json.dumps(bounded_by)}"] if bounded_by else []),
-            "}\n",
-            *_policy_document(f"{label}_trust", trust_policy(settings, role, partition=here["partition"])),
-        ]
-        for number, (variant, own) in enumerate(zip(there, counts, strict=True)):
-            policy = f"{label}_{number}" if number else label
-            blocks += [
-                f'resource "aws_iam_role_policy" "{policy}" {{',
-                *_counted(own),
-                f"  name   = {json.dumps(role.kind.value)}",
-                f"  role   = aws_iam_role.{label}{'[0]' if count else ''}.id",
-                f"  policy = data.aws_iam_policy_document.{policy}.json",
-                "}\n",
-                *_policy_document(policy, variant.document),
-            ]
-    return "\n".join(blocks)
-
-
-def _count(variant: RoleVariant) -> str:
-    """Return the expression that is true where *variant* holds; empty where it always does."""
-    if not variant.accounts:
-        return ""
-    test = f"contains({json.dumps(variant.accounts)}, data.aws_caller_identity.here.account_id)"
-    return f"!{test}" if variant.but else test
-
-
-def _counted(count: str) -> list[str]:
-    return [f"  count = {count} ? 1 : 0"] if count else []
-
-
-TERRAFORM_HEAD = """# {description}.
-# Written from janitor.toml; the template beside it makes the same roles. Apply it in every account.
-
-terraform {{
-  required_providers {{
-    aws = {{
-      source  = "hashicorp/aws"
-      version = ">= 5.0"
-    }}
-  }}
-}}
-
-data "aws_caller_identity" "here" {{}}
-
-data "aws_partition" "here" {{}}
-"""
-
-
-def _policy_document(name: str, document: Mapping[str, Any]) -> Iterator[str]:
-    """Write a policy in Terraform's syntax."""
-    yield f'data "aws_iam_policy_document" "{name}" {{'
-    for statement in document["Statement"]:
-        yield "  statement {"
-        yield f"    effect    = {json.dumps(statement['Effect'])}"
-        yield from _listed("actions", statement["Action"])
-        yield from _listed("resources", statement.get("Resource", ()))
-        for kind, identifiers in statement.get("Principal", {}).items():
-            yield "    principals {"
-            yield f"      type        = {json.dumps(kind)}"
-            yield f"      identifiers = [{json.dumps(identifiers)}]"
-            yield "    }"
-        for test, pairs in statement.get("Condition", {}).items():
-            for key, values in pairs.items():
-                yield "    condition {"
-                yield f"      test     = {json.dumps(test)}"
-                yield f"      variable = {json.dumps(key)}"
-                yield f"      values   = {json.dumps([values] if isinstance(values, str) else values)}"
-                yield "    }"
-        yield "  }"
-    yield "}\n"
-
-
-def _listed(name: str, values: Sequence[str]) -> Iterator[str]:
-    if values:
-        yield f"    {name} = ["
-        yield from (f"      {json.dumps(value)}," for value in values)
-        yield "    ]"
-
-
-# --- member ---------------------------------------------------------------------------------------
+# --- CloudFormation -------------------------------------------------------------------------------
 
 STACK_DESCRIPTIONS = {
     READING_STACK: "ML Janitor: the roles that let it read this account, one per detector",
@@ -333,3 +164,169 @@ def _filled_in(value: Any) -> Any:
             return [_filled_in(item) for item in value]
         case _:
             return value
+
+
+# --- Terraform ------------------------------------------------------------------------------------
+
+
+def terraform_module(settings: Settings, about: str, roles: Sequence[MemberRole]) -> str:
+    """Return the roles as a Terraform module: apply it in each account, with the provider that is there."""
+    here = {
+        "account": "${data.aws_caller_identity.here.account_id}",
+        "partition": "${data.aws_partition.here.partition}",
+    }
+    bounded_by = member_boundary(settings, **here)
+    blocks = [TERRAFORM_HEAD.format(description=about)]
+    for role in roles:
+        label = role.name.removeprefix("ml-janitor-member-").replace("-", "_")
+        there = role_variants(settings, role, shown=here["account"], partition=here["partition"])
+        counts = [_count(variant) for variant in there]
+        if not there:
+            continue
+        count = " || ".join(counts) if all(counts) else ""
+        blocks += [
+            f'resource "aws_iam_role" "{label}" {{',
+            *_counted(count),
+            f"  name               = {json.dumps(role.name)}",
+            f"  path               = {json.dumps(settings.janitor.role_path)}",
+            f"  description        = {json.dumps(role_description(role))}",
+            f"  assume_role_policy = data.aws_iam_policy_document.{label}_trust.json",
+            *([f"  permissions_boundary = {json.dumps(bounded_by)}"] if bounded_by else []),
+            "}\n",
+            *_policy_document(f"{label}_trust", trust_policy(settings, role, partition=here["partition"])),
+        ]
+        for number, (variant, own) in enumerate(zip(there, counts, strict=True)):
+            policy = f"{label}_{number}" if number else label
+            blocks += [
+                f'resource "aws_iam_role_policy" "{policy}" {{',
+                *_counted(own),
+                f"  name   = {json.dumps(role.kind.value)}",
+                f"  role   = aws_iam_role.{label}{'[0]' if count else ''}.id",
+                f"  policy = data.aws_iam_policy_document.{policy}.json",
+                "}\n",
+                *_policy_document(policy, variant.document),
+            ]
+    return "\n".join(blocks)
+
+
+def _count(variant: RoleVariant) -> str:
+    """Return the expression that is true where *variant* holds; empty where it always does."""
+    if not variant.accounts:
+        return ""
+    test = f"contains({json.dumps(variant.accounts)}, data.aws_caller_identity.here.account_id)"
+    return f"!{test}" if variant.but else test
+
+
+def _counted(count: str) -> list[str]:
+    return [f"  count = {count} ? 1 : 0"] if count else []
+
+
+TERRAFORM_HEAD = """# {description}.
+# Written from janitor.toml; the template beside it makes the same roles. Apply it in every account.
+
+terraform {{
+  required_providers {{
+    aws = {{
+      source  = "hashicorp/aws"
+      version = ">= 5.0"
+    }}
+  }}
+}}
+
+data "aws_caller_identity" "here" {{}}
+
+data "aws_partition" "here" {{}}
+"""
+
+
+def _policy_document(name: str, document: Mapping[str, Any]) -> Iterator[str]:
+    """Write a policy in Terraform's syntax."""
+    yield f'data "aws_iam_policy_document" "{name}" {{'
+    for statement in document["Statement"]:
+        yield "  statement {"
+        yield f"    effect    = {json.dumps(statement['Effect'])}"
+        yield from _listed("actions", statement["Action"])
+        yield from _listed("resources", statement.get("Resource", ()))
+        for kind, identifiers in statement.get("Principal", {}).items():
+            yield "    principals {"
+            yield f"      type        = {json.dumps(kind)}"
+            yield f"      identifiers = [{json.dumps(identifiers)}]"
+            yield "    }"
+        for test, pairs in statement.get("Condition", {}).items():
+            for key, values in pairs.items():
+                yield "    condition {"
+                yield f"      test     = {json.dumps(test)}"
+                yield f"      variable = {json.dumps(key)}"
+                yield f"      values   = {json.dumps([values] if isinstance(values, str) else values)}"
+                yield "    }"
+        yield "  }"
+    yield "}\n"
+
+
+def _listed(name: str, values: Sequence[str]) -> Iterator[str]:
+    if values:
+        yield f"    {name} = ["
+        yield from (f"      {json.dumps(value)}," for value in values)
+        yield "    ]"
+
+
+# --- variants of a role ---------------------------------------------------------------------------
+# Accounts with the same policy share a variant.
+
+LONGEST_ROLE_POLICIES = 10_240
+"""Characters of all inline policies of a role, without blanks (IAM user guide, "IAM and STS quotas")."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoleVariant:
+    """A role's policy in some *accounts*: those, or all *but* those."""
+
+    document: PolicyDocument
+    accounts: tuple[str, ...] = ()
+    but: bool = True
+
+
+def role_variants(settings: Settings, role: MemberRole, *, shown: str, partition: str) -> list[RoleVariant]:
+    """
+    Return the policies of *role* with the accounts that share them; nothing for accounts without the role.
+
+    Raises SettingsError for a policy that IAM would not take.
+    """
+
+    def of(account: str) -> PolicyDocument | None:
+        document = role_policy(settings, role, account=account, partition=partition, shown=shown)
+        if document is not None and (length := _length(document, shown, partition)) > LONGEST_ROLE_POLICIES:
+            raise SettingsError(
+                f"organization: the policy of {role.name} in {account} has {length} characters, and IAM "
+                f"takes {LONGEST_ROLE_POLICIES}: name fewer regions, buckets, prefixes or roles, or "
+                f"shorter ones"
+            )
+        return document
+
+    elsewhere = of(OTHER_ACCOUNT)
+    by_document: dict[str, tuple[PolicyDocument | None, list[str]]] = {}
+    for account in named_accounts(settings) if role.kind is not RoleKind.READ else ():
+        document = of(account)
+        if document != elsewhere:
+            by_document.setdefault(json.dumps(document), (document, []))[1].append(account)
+    apart = tuple(account for _, accounts in by_document.values() for account in accounts)
+    found = [
+        RoleVariant(document, tuple(accounts), but=False)
+        for document, accounts in by_document.values()
+        if document
+    ]
+    return [*found, *([RoleVariant(elsewhere, apart)] if elsewhere else [])]
+
+
+def _length(document: PolicyDocument, shown: str, partition: str) -> int:
+    """Return the length as IAM counts it, for an account and the longest partition there is."""
+    text = json.dumps(document, separators=(",", ":"))
+    return len(text.replace(shown, OTHER_ACCOUNT).replace(partition, "aws-us-gov").replace(" ", ""))
+
+
+def role_description(role: MemberRole) -> str:
+    """Describe *role*: IAM takes 1,000 characters, few beside letters (API reference, CreateRole)."""
+    what = {RoleKind.READ: "reads for", RoleKind.ACT: "acts for", RoleKind.UNDO: "undoes what was done for"}[
+        role.kind
+    ]
+    return f"ML Janitor, {what} {role.reader.name}: {role.reader.summary()}"[:1000]

@@ -1,4 +1,4 @@
-"""IAM statements from the grants that detectors declare: exact actions, exact resources."""
+"""The IAM permissions of each function, from the detectors' declared grants: exact actions and resources."""
 
 from __future__ import annotations
 
@@ -38,17 +38,146 @@ from ml_janitor.ledger import uses
 from ml_janitor.ledger.latest import ORGANIZATION_KEY
 from ml_janitor.scheduled.accounts import account_list_grants
 
-# --- acknowledge ----------------------------------------------------------------------------------
-#
-# Acknowledgements of cdk-nag's findings, on the construct that causes them, with their reason.
+# --- permissions of each function -----------------------------------------------------------------
 
 
-def acknowledge(construct: IConstruct, *ids: str, reason: str) -> None:
-    """Accept the rules *ids* for *construct* and what is inside it, because of *reason*."""
-    Validations.of(construct).acknowledge(*(Acknowledgment(id=rule, reason=reason) for rule in ids))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rights:
+    """The rights of functions under *settings*; in an organization they see accounts through roles alone."""
+
+    stack: Stack
+    settings: Settings
+    ledger: dynamodb.Table
+    reports: s3.Bucket
+    undo_key: kms.Key
+
+    def of_sweep(self, detector: Detector[Any]) -> list[RolePermissions]:
+        """Allow a sweep with *detector*: read, keep reports, and if armed act and sign undo records."""
+        armed, organization = self._armed(detector), self.settings.organization.used
+        own = self.own(uses.sweep_uses(detector, armed=armed, organization=organization))
+        where = self._through_roles(detector) if organization else self._here(detector)
+        lists = [self._lists(f"{detector.name}/*")] if organization else []
+        return [own, *where, *lists, *([self.macs("GenerateMac")] if armed else [])]
+
+    def of_undo(self, undoable: Iterable[Detector[Any]]) -> list[RolePermissions]:
+        """Allow undoing what the detectors did."""
+        return [self.own(uses.undo_uses()), self.macs("VerifyMac"), *map(self._undoes, undoable)]
+
+    def of_digest(self) -> list[RolePermissions]:
+        """Allow reading what the sweeps left, and the picture of the bill, which a digest may show."""
+        organization, bill = self.settings.organization.used, self.settings.bill.enabled
+        advice = bool(self.settings.janitor.slack_secret and self.settings.plan.weekly_advice)
+        return [
+            self.own(uses.digest_uses(bill=bill, advice=advice, organization=organization)),
+            *([RolePermissions(self._objects(f"{BILL_FOLDER}/*.png", "Get"))] if bill else []),
+            *([self._lists("*")] if organization else []),
+        ]
+
+    def of_bill(self) -> list[RolePermissions]:
+        """Allow reading the bill, and keeping it."""
+        organization, kept = self.settings.organization.used, self._objects(f"{BILL_FOLDER}/*", "Get", "Put")
+        own = self.own(uses.bill_uses(organization=organization))
+        if organization:
+            costs = RolePermissions([*cost_explorer_reads(self.settings.bill), *kept])
+            return [own, costs, self._lists("*"), self._taking_on(BilledResources(), RoleKind.READ)]
+        everywhere = own_places(self.stack, self.settings.janitor.regions)
+        return [own, RolePermissions([*bill_reads(self.settings.bill), *kept], everywhere)]
+
+    def of_accounts(self) -> list[RolePermissions]:
+        """Allow listing the accounts of the organization, and keeping that list."""
+        lists = self._objects(f"{ORGANIZATION_KEY}/*", "Get", "Put")
+        return [
+            RolePermissions(uses.table_grants(uses.accounts_uses(), self.ledger.table_arn)),
+            RolePermissions([*lists, *account_list_grants(self.settings.organization)]),
+        ]
+
+    def own(self, used: uses.TableUses) -> RolePermissions:
+        """Allow what is *used* of the ledger, and the secret with Slack's token, if there is one."""
+        secret = self.settings.janitor.slack_secret
+        slack = [self.secret(secret)] if secret else []
+        return RolePermissions([*uses.table_grants(used, self.ledger.table_arn), *slack])
+
+    def secret(self, name: str) -> Grant:
+        """Allow reading the secret *name*, to whose ARN Secrets Manager adds six characters."""
+        arn = self.stack.format_arn(
+            service="secretsmanager",
+            resource="secret",
+            resource_name=f"{name}-??????",
+            arn_format=ArnFormat.COLON_RESOURCE_NAME,
+        )
+        return allow("secretsmanager:GetSecretValue", on=arn)
+
+    def macs(self, action: str) -> RolePermissions:
+        """Allow *action* with the key that signs undo records."""
+        return RolePermissions([allow(f"kms:{action}", on=self.undo_key.key_arn)])
+
+    def _armed(self, detector: Detector[Any]) -> bool:
+        return self.settings.mode(detector.name) is Mode.ACT
+
+    def _lists(self, of: str) -> RolePermissions:
+        """Allow reading the lists of runs over the organization."""
+        return RolePermissions(self._objects(f"{ORGANIZATION_KEY}/{of}", "Get"))
+
+    def _objects(self, under: str, *verbs: str) -> list[Grant]:
+        """Allow getting or putting objects of the report bucket."""
+        return [allow(f"s3:{verb}Object", on=self.reports.arn_for_objects(under)) for verb in verbs]
+
+    def _here(self, detector: Detector[Any]) -> list[RolePermissions]:
+        """Allow reading and reports here, and changes where `act_in` says, except with the keep tags."""
+        section = self.settings.janitor
+        reads = RolePermissions(
+            [*detector.reads, *self._keeps(detector)], own_places(self.stack, section.regions)
+        )
+        if not self._armed(detector):
+            return [reads]
+        where = acting_places(self.stack, self.settings.arming(type(detector)), section.regions)
+        return [
+            reads,
+            RolePermissions(
+                detector.acts, where, deny_statements(deny_kept_resources(detector.acts, section.keep_tags))
+            ),
+        ]
+
+    def _through_roles(self, detector: Detector[Any]) -> list[RolePermissions]:
+        """Allow keeping reports, asking for prices, and assuming its roles."""
+        kinds = [RoleKind.READ, *([RoleKind.ACT] if self._armed(detector) else [])]
+        prices = [grant for grant in detector.reads if grant.action == GET_PRODUCTS]
+        keeps = RolePermissions([*self._keeps(detector), *prices])
+        return [keeps, *(self._taking_on(detector, kind) for kind in kinds)]
+
+    def _undoes(self, detector: Detector[Any]) -> RolePermissions:
+        if self.settings.organization.used:
+            return self._taking_on(detector, RoleKind.UNDO)
+        swept = self.settings.janitor.regions
+        where = undoing_places(self.stack, self.settings.arming(type(detector)), swept)
+        if self.settings.undoes_elsewhere(detector.name):
+            where = list(dict.fromkeys([*where, *own_places(self.stack, swept)]))
+        return RolePermissions(detector.undoes, where)
+
+    def _taking_on(self, reader: RoleReader, kind: RoleKind) -> RolePermissions:
+        """Allow assuming the role of that *kind* for *reader* in the accounts that have it."""
+        arns = assumable_role_arns(self.settings, member_role(reader, kind), partition="aws")
+        return RolePermissions([allow("sts:AssumeRole", on=arn) for arn in arns])
+
+    def _keeps(self, detector: Detector[Any]) -> list[Grant]:
+        """Allow writing into its folder of the report bucket, and reading files left for the next run."""
+        keeps = self._objects(f"{detector.name}/*", "Put")
+        if detector.keeps_files:
+            keeps += self._objects(f"{scratch_folder(detector.name)}*", "Get")
+        if detector.keeps_files and self.settings.organization.used:  # elsewhere, its reads allow it
+            missing = "S3 API reference, GetObject: without it, what is not there is answered by 403"
+            keeps.append(implied_grant("s3:ListBucket", on=self.reports.bucket_arn, source=missing))
+        return keeps
 
 
-# --- permissions ----------------------------------------------------------------------------------
+def allow_invoking(*functions: lambda_.IFunction) -> RolePermissions:
+    """Allow invoking *functions*."""
+    return RolePermissions(
+        [allow("lambda:InvokeFunction", on=function.function_arn) for function in functions]
+    )
+
+
+# --- statements -----------------------------------------------------------------------------------
 
 LONGEST_RESOURCES = 5_600
 """
@@ -192,142 +321,9 @@ def nag_reference(part: dict[str, Any]) -> str:
     return f"<{'.'.join(part['Fn::GetAtt'])}>"
 
 
-# --- rights ---------------------------------------------------------------------------------------
-#
-# The rights of each function's role: at home, on what detectors look at, and through other roles.
+# --- acknowledged findings of cdk-nag -------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rights:
-    """The rights of functions under *settings*; in an organization they see accounts through roles alone."""
-
-    stack: Stack
-    settings: Settings
-    ledger: dynamodb.Table
-    reports: s3.Bucket
-    undo_key: kms.Key
-
-    def of_sweep(self, detector: Detector[Any]) -> list[RolePermissions]:
-        """Allow a sweep with *detector*: read, keep reports, and if armed act and sign undo records."""
-        armed, organization = self._armed(detector), self.settings.organization.used
-        own = self.own(uses.sweep_uses(detector, armed=armed, organization=organization))
-        where = self._through_roles(detector) if organization else self._here(detector)
-        lists = [self._lists(f"{detector.name}/*")] if organization else []
-        return [own, *where, *lists, *([self.macs("GenerateMac")] if armed else [])]
-
-    def of_undo(self, undoable: Iterable[Detector[Any]]) -> list[RolePermissions]:
-        """Allow undoing what the detectors did."""
-        return [self.own(uses.undo_uses()), self.macs("VerifyMac"), *map(self._undoes, undoable)]
-
-    def of_digest(self) -> list[RolePermissions]:
-        """Allow reading what the sweeps left, and the picture of the bill, which a digest may show."""
-        organization, bill = self.settings.organization.used, self.settings.bill.enabled
-        advice = bool(self.settings.janitor.slack_secret and self.settings.plan.weekly_advice)
-        return [
-            self.own(uses.digest_uses(bill=bill, advice=advice, organization=organization)),
-            *([RolePermissions(self._objects(f"{BILL_FOLDER}/*.png", "Get"))] if bill else []),
-            *([self._lists("*")] if organization else []),
-        ]
-
-    def of_bill(self) -> list[RolePermissions]:
-        """Allow reading the bill, and keeping it."""
-        organization, kept = self.settings.organization.used, self._objects(f"{BILL_FOLDER}/*", "Get", "Put")
-        own = self.own(uses.bill_uses(organization=organization))
-        if organization:
-            costs = RolePermissions([*cost_explorer_reads(self.settings.bill), *kept])
-            return [own, costs, self._lists("*"), self._taking_on(BilledResources(), RoleKind.READ)]
-        everywhere = own_places(self.stack, self.settings.janitor.regions)
-        return [own, RolePermissions([*bill_reads(self.settings.bill), *kept], everywhere)]
-
-    def of_accounts(self) -> list[RolePermissions]:
-        """Allow listing the accounts of the organization, and keeping that list."""
-        lists = self._objects(f"{ORGANIZATION_KEY}/*", "Get", "Put")
-        return [
-            RolePermissions(uses.table_grants(uses.accounts_uses(), self.ledger.table_arn)),
-            RolePermissions([*lists, *account_list_grants(self.settings.organization)]),
-        ]
-
-    def own(self, used: uses.TableUses) -> RolePermissions:
-        """Allow what is *used* of the ledger, and the secret with Slack's token, if there is one."""
-        secret = self.settings.janitor.slack_secret
-        slack = [self.secret(secret)] if secret else []
-        return RolePermissions([*uses.table_grants(used, self.ledger.table_arn), *slack])
-
-    def secret(self, name: str) -> Grant:
-        """Allow reading the secret *name*, to whose ARN Secrets Manager adds six characters."""
-        arn = self.stack.format_arn(
-            service="secretsmanager",
-            resource="secret",
-            resource_name=f"{name}-??????",
-            arn_format=ArnFormat.COLON_RESOURCE_NAME,
-        )
-        return allow("secretsmanager:GetSecretValue", on=arn)
-
-    def macs(self, action: str) -> RolePermissions:
-        """Allow *action* with the key that signs undo records."""
-        return RolePermissions([allow(f"kms:{action}", on=self.undo_key.key_arn)])
-
-    def _armed(self, detector: Detector[Any]) -> bool:
-        return self.settings.mode(detector.name) is Mode.ACT
-
-    def _lists(self, of: str) -> RolePermissions:
-        """Allow reading the lists of runs over the organization."""
-        return RolePermissions(self._objects(f"{ORGANIZATION_KEY}/{of}", "Get"))
-
-    def _objects(self, under: str, *verbs: str) -> list[Grant]:
-        """Allow getting or putting objects of the report bucket."""
-        return [allow(f"s3:{verb}Object", on=self.reports.arn_for_objects(under)) for verb in verbs]
-
-    def _here(self, detector: Detector[Any]) -> list[RolePermissions]:
-        """Allow reading and reports here, and changes where `act_in` says, except with the keep tags."""
-        section = self.settings.janitor
-        reads = RolePermissions(
-            [*detector.reads, *self._keeps(detector)], own_places(self.stack, section.regions)
-        )
-        if not self._armed(detector):
-            return [reads]
-        where = acting_places(self.stack, self.settings.arming(type(detector)), section.regions)
-        return [
-            reads,
-            RolePermissions(
-                detector.acts, where, deny_statements(deny_kept_resources(detector.acts, section.keep_tags))
-            ),
-        ]
-
-    def _through_roles(self, detector: Detector[Any]) -> list[RolePermissions]:
-        """Allow keeping reports, asking for prices, and assuming its roles."""
-        kinds = [RoleKind.READ, *([RoleKind.ACT] if self._armed(detector) else [])]
-        prices = [grant for grant in detector.reads if grant.action == GET_PRODUCTS]
-        keeps = RolePermissions([*self._keeps(detector), *prices])
-        return [keeps, *(self._taking_on(detector, kind) for kind in kinds)]
-
-    def _undoes(self, detector: Detector[Any]) -> RolePermissions:
-        if self.settings.organization.used:
-            return self._taking_on(detector, RoleKind.UNDO)
-        swept = self.settings.janitor.regions
-        where = undoing_places(self.stack, self.settings.arming(type(detector)), swept)
-        if self.settings.undoes_elsewhere(detector.name):
-            where = list(dict.fromkeys([*where, *own_places(self.stack, swept)]))
-        return RolePermissions(detector.undoes, where)
-
-    def _taking_on(self, reader: RoleReader, kind: RoleKind) -> RolePermissions:
-        """Allow assuming the role of that *kind* for *reader* in the accounts that have it."""
-        arns = assumable_role_arns(self.settings, member_role(reader, kind), partition="aws")
-        return RolePermissions([allow("sts:AssumeRole", on=arn) for arn in arns])
-
-    def _keeps(self, detector: Detector[Any]) -> list[Grant]:
-        """Allow writing into its folder of the report bucket, and reading files left for the next run."""
-        keeps = self._objects(f"{detector.name}/*", "Put")
-        if detector.keeps_files:
-            keeps += self._objects(f"{scratch_folder(detector.name)}*", "Get")
-        if detector.keeps_files and self.settings.organization.used:  # elsewhere, its reads allow it
-            missing = "S3 API reference, GetObject: without it, what is not there is answered by 403"
-            keeps.append(implied_grant("s3:ListBucket", on=self.reports.bucket_arn, source=missing))
-        return keeps
-
-
-def allow_invoking(*functions: lambda_.IFunction) -> RolePermissions:
-    """Allow invoking *functions*."""
-    return RolePermissions(
-        [allow("lambda:InvokeFunction", on=function.function_arn) for function in functions]
-    )
+def acknowledge(construct: IConstruct, *ids: str, reason: str) -> None:
+    """Accept the rules *ids* for *construct* and what is inside it, because of *reason*."""
+    Validations.of(construct).acknowledge(*(Acknowledgment(id=rule, reason=reason) for rule in ids))

@@ -31,24 +31,233 @@ from ml_janitor.core.text import escape_text, format_usd
 from ml_janitor.engine.detector import Detector, allow
 from ml_janitor.engine.run import run_detectors
 from ml_janitor.ledger.findings import RecordedFindings
-from ml_janitor.report import json as document
 from ml_janitor.report.announcement import announce_sweep
 from ml_janitor.report.bill_page import bill_section
 from ml_janitor.report.html import render_html
+from ml_janitor.report.json import report_json, report_json_lines, results_in_order
 from ml_janitor.report.mrkdwn import Block, Message, Post, count_noun
 from ml_janitor.slack.digest import split_by_channel
-from ml_janitor_cli import bill as bill_view
 from ml_janitor_cli import edge, terminal
-from ml_janitor_cli.bill import read_bill_report
+from ml_janitor_cli.bill import draw_bill_summary, read_bill_report
 from ml_janitor_cli.credentials import identify_caller
 from ml_janitor_cli.edge import FailedError, end_on_interrupt
 from ml_janitor_cli.explain import ARN_LIMIT
 from ml_janitor_cli.organization import organization_regions, sweep_organization, unread_sweeps
 from ml_janitor_cli.screen import make_console, print_blocks, show_progress
 
-# --- aws opinions ---------------------------------------------------------------------------------
-#
-# AWS's own opinion: the recommendations of Cost Optimization Hub, shown beside the findings.
+# --- command --------------------------------------------------------------------------------------
+
+
+class AuditResult(NamedTuple):
+    """A report, and why its prices did not come from the Price List API."""
+
+    report: Report
+    price_problems: Sequence[str] = ()
+
+
+def audit(
+    ctx: typer.Context,
+    *,
+    names: Annotated[
+        list[str] | None, edge.argument("DETECTOR", "The detectors to run; all that are enabled without one.")
+    ] = None,
+    region: edge.Regions = None,
+    profile: edge.Profile = None,
+    json: edge.Json = False,
+    json_file: Annotated[
+        Path | None,
+        edge.option(
+            "FILE", "Write the JSON document to FILE as well; one result a line where FILE ends in .jsonl."
+        ),
+    ] = None,
+    html_file: Annotated[
+        Path | None, edge.option("FILE", "Write the report as one HTML page to FILE.", "--html")
+    ] = None,
+    slack: Annotated[
+        bool, edge.flag("--slack", "Draw the message that Slack would get below the report.")
+    ] = False,
+    bill: Annotated[
+        bool, edge.flag("--bill", "Say above the findings why the bill moved; asking AWS costs about $0.08.")
+    ] = False,
+    plan: Annotated[
+        bool, edge.flag("--plan", "Write what to do in six weeks below the report, and into its files.")
+    ] = False,
+    organization: Annotated[
+        bool,
+        edge.flag("--organization", "Look at every account of [organization], through the roles they grant."),
+    ] = False,
+    arns: Annotated[bool, edge.flag("--arns", "List the ARN of each finding below it all.")] = False,
+    every: Annotated[bool, edge.flag("--all", "Report every kept resource too.")] = False,
+    overrides: edge.Overrides = None,
+    config: edge.SettingsFile = None,
+    now: edge.AsOf = None,
+) -> int:
+    """
+    Report what an AWS account wastes. A dry run: nothing is changed.
+
+    Uses whatever credentials and AWS_ENDPOINT_URL say. The region is that of --region, else of the settings,
+    else of the session.
+
+    With --organization it looks at the accounts that [organization] in the settings names, in those of its
+    regions, or of --region, that are enabled there. It reports what it could not look at, account by account.
+    docs/organization.md says what each account has to grant.
+
+    Exit status: 0, every sweep is complete, findings or not; 1, a sweep has an error, and the report says
+    which; 2, bad usage or settings.
+
+    \b
+    Examples:
+      janitor audit
+      janitor audit idle-endpoints --region eu-west-1 --set idle-endpoints.window=14d
+      janitor audit --bill
+      janitor audit --plan --html report.html
+      janitor audit --json | jq .totals
+      janitor audit --organization --html report.html
+      janitor audit --json-file report.json --html report.html
+      janitor sandbox -- janitor audit
+    """  # noqa: D301 - \b keeps the lines below it as they are
+    setup = edge.make_setup(ctx, config, overrides, profile=profile, now=now)
+    detectors = edge.choose_detectors(names, setup.settings)
+    regions = organization_regions(setup, region) if organization else setup.regions(region)
+    files = {"--json-file": json_file, "--html": html_file}
+    most = setup.settings.bill.max_requests
+    edge.check_outputs(json=json, slack=slack, files=files)
+    if json and bill:
+        raise edge.CommandRefusedError(
+            "--json and --bill exclude each other: janitor bill --json has the bill"
+        )
+    if organization and bill:
+        raise edge.CommandRefusedError(
+            "--organization and --bill exclude each other: a bill is one account's"
+        )
+
+    with end_on_interrupt():
+        if organization:
+            audited = AuditResult(*sweep_organization(setup, detectors, regions))
+        else:
+            audited = sweep_regions(setup, detectors, regions)
+        charged = bill_for_audit(setup, regions, audited.report) if bill else None
+    report = audited.report
+    as_json = report_json_lines if json_file and json_file.suffix == ".jsonl" else report_json
+    contents = {
+        "--json-file": lambda: as_json(report, every=every, plan=plan),
+        "--html": lambda: render_html(
+            report, bill=None if charged is None else bill_section(charged, max_requests=most), plan=plan
+        ),
+    }
+    problems = {path: edge.replace_file(path, contents[flag]()) for flag, path in files.items() if path}
+    failed = [f"{path} cannot be written: {why}" for path, why in problems.items() if why]
+    if json:
+        sys.stdout.write(report_json(report, every=every, plan=plan))
+    else:
+        keep_tag = next(iter(setup.settings.janitor.keep_tags), "")
+        screen = make_console(sys.stdout)
+        if charged is not None:
+            print_blocks(screen, draw_bill_summary(charged, max_requests=most))
+            sys.stdout.write("\n")
+        terminal.print_report(screen, report, every=every, problems=audited.price_problems)
+        if plan:
+            print_blocks(screen, ["", *terminal.draw_plan(report)])
+        if slack:
+            print_blocks(screen, ["", *draw_preview(report, keep_tag=keep_tag, routes=setup.settings.routes)])
+        written = [str(path) for path, why in problems.items() if not why]
+        ends = list(closing_lines(report, written, profile=profile, arns=arns, explained=not organization))
+        if ends:
+            sys.stdout.write("\n" + "\n".join(ends) + "\n")
+    if failed:
+        raise FailedError("; ".join(failed))
+    return 1 if any(sweep.error is not None for sweep in report.sweeps) else 0
+
+
+def bill_for_audit(setup: edge.Setup, regions: Sequence[str], report: Report) -> BillReport:
+    """Read the bill, joined with the findings of *report*."""
+    with show_progress("reading the bill") as say:
+        asked = bill_question(setup.settings.bill)
+        return read_bill_report(setup, regions, asked, shown=(), table=None, say=say, swept=report.sweeps)
+
+
+def closing_lines(
+    report: Report, written: Sequence[str], *, profile: str | None, arns: bool, explained: bool
+) -> Iterator[str]:
+    """
+    Yield the lines below a report, which can be copied: ARNs, files, and the next command.
+
+    *explained* is whether `janitor explain` can be asked with the same credentials.
+    """
+    found = [result for _, result in results_in_order(report) if isinstance(result.verdict, Finding)]
+    if arns and found:
+        yield "The ARNs of the findings, in the order of the report:"
+        yield from (escape_text(result.target.arn, ARN_LIMIT) for result in found)
+        yield ""
+    if written:
+        yield f"Written: {', '.join(map(escape_text, written))}"
+    if found and explained:
+        first = found[0].target
+        command = ["janitor", "explain", escape_text(first.arn, ARN_LIMIT)]
+        command += [] if Arn.parse(first.arn).region else ["--region", first.region]
+        command += ["--profile", profile] if profile else []
+        yield f"How the first finding was judged: {shlex.join(command)}"
+
+
+def sweep_regions(
+    setup: edge.Setup, detectors: Sequence[Detector[Any]], regions: Sequence[str]
+) -> AuditResult:
+    """Run *detectors* over *regions*, showing progress on a terminal."""
+    session, attempts, now = setup.session, setup.attempts, setup.now
+    total = len(detectors) * len(regions)
+    ended: list[Sweep] = []
+    with show_progress("identifying the account") as say:
+
+        def done(sweep: Sweep) -> None:
+            ended.append(sweep)
+            say(f"{len(ended)} of {total} sweeps; {sweep.detector} looked at {sweep.looked_at:,}")
+
+        with ThreadPoolExecutor(len(regions)) as side_by_side:
+            callers = list(
+                side_by_side.map(lambda region: identify_caller(session, region, attempts), regions)
+            )
+        known = {
+            region: who.value.account
+            for region, who in zip(regions, callers, strict=True)
+            if isinstance(who, Value)
+        }
+        closed = [
+            sweep
+            for region, who in zip(regions, callers, strict=True)
+            if isinstance(who, Unreadable)
+            for sweep in unread_sweeps(None, detectors, [region], error=who.error)
+        ]
+        if not known:
+            return AuditResult(Report(time=now, account=None, sweeps=sweeps_in_order(closed, detectors)))
+        say(f"0 of {total} sweeps")
+        account = next(iter(known.values()))
+        with open_regions(
+            session,
+            account=account,
+            regions=tuple(known),
+            attempts=attempts,
+            pace=edge.call_pace(),
+            shared=SharedAnswers(),
+        ) as accounts:
+            report = run_detectors(
+                detectors, accounts, now=now, policy=setup.settings.policy.dry(), swept=done
+            )
+            sweeps = sweeps_in_order([*report.sweeps, *closed], detectors)
+            whole = replace(report, sweeps=sweeps)
+            if setup.settings.plan.aws_opinions:
+                say("asking AWS's Cost Optimization Hub")
+                hub = make_client(session, HUB_SERVICE, HUB_REGION, attempts)
+                whole = add_opinions(whole, read_opinions(hub, account))
+            return AuditResult(whole, accounts[0].prices.problems)
+
+
+def sweeps_in_order(sweeps: Iterable[Sweep], detectors: Sequence[Detector[Any]]) -> tuple[Sweep, ...]:
+    """Return *sweeps* in the order of *detectors*."""
+    names = [detector.name for detector in detectors]
+    return tuple(sorted(sweeps, key=lambda sweep: names.index(sweep.detector)))
+
+
+# --- AWS's own recommendations --------------------------------------------------------------------
 
 HUB_REGION = "us-east-1"
 """The only region of the hub's endpoint, which answers for all regions."""
@@ -157,9 +366,7 @@ def _notices(read: Opinions, found: set[str]) -> list[str]:
     return notices
 
 
-# --- slack preview --------------------------------------------------------------------------------
-#
-# The message that Slack would get, drawn for a terminal.
+# --- preview of the Slack message -----------------------------------------------------------------
 
 PREVIEW_INDENT = 2
 MESSAGE_BAR = "\u2502 "
@@ -268,217 +475,3 @@ def draw_mrkdwn(mrkdwn: str, style: str = "") -> Text:
 
 def _shown(mrkdwn: str) -> str:
     return escape_text(mrkdwn.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"), PREVIEW_LIMIT)
-
-
-# --- audit ----------------------------------------------------------------------------------------
-
-
-class AuditResult(NamedTuple):
-    """A report, and why its prices did not come from the Price List API."""
-
-    report: Report
-    price_problems: Sequence[str] = ()
-
-
-def audit(
-    ctx: typer.Context,
-    *,
-    names: Annotated[
-        list[str] | None, edge.argument("DETECTOR", "The detectors to run; all that are enabled without one.")
-    ] = None,
-    region: edge.Regions = None,
-    profile: edge.Profile = None,
-    json: edge.Json = False,
-    json_file: Annotated[
-        Path | None,
-        edge.option(
-            "FILE", "Write the JSON document to FILE as well; one result a line where FILE ends in .jsonl."
-        ),
-    ] = None,
-    html_file: Annotated[
-        Path | None, edge.option("FILE", "Write the report as one HTML page to FILE.", "--html")
-    ] = None,
-    slack: Annotated[
-        bool, edge.flag("--slack", "Draw the message that Slack would get below the report.")
-    ] = False,
-    bill: Annotated[
-        bool, edge.flag("--bill", "Say above the findings why the bill moved; asking AWS costs about $0.08.")
-    ] = False,
-    plan: Annotated[
-        bool, edge.flag("--plan", "Write what to do in six weeks below the report, and into its files.")
-    ] = False,
-    organization: Annotated[
-        bool,
-        edge.flag("--organization", "Look at every account of [organization], through the roles they grant."),
-    ] = False,
-    arns: Annotated[bool, edge.flag("--arns", "List the ARN of each finding below it all.")] = False,
-    every: Annotated[bool, edge.flag("--all", "Report every kept resource too.")] = False,
-    overrides: edge.Overrides = None,
-    config: edge.SettingsFile = None,
-    now: edge.AsOf = None,
-) -> int:
-    """
-    Report what an AWS account wastes. A dry run: nothing is changed.
-
-    Uses whatever credentials and AWS_ENDPOINT_URL say. The region is that of --region, else of the settings,
-    else of the session.
-
-    With --organization it looks at the accounts that [organization] in the settings names, in those of its
-    regions, or of --region, that are enabled there. It reports what it could not look at, account by account.
-    docs/organization.md says what each account has to grant.
-
-    Exit status: 0, every sweep is complete, findings or not; 1, a sweep has an error, and the report says
-    which; 2, bad usage or settings.
-
-    \b
-    Examples:
-      janitor audit
-      janitor audit idle-endpoints --region eu-west-1 --set idle-endpoints.window=14d
-      janitor audit --bill
-      janitor audit --plan --html report.html
-      janitor audit --json | jq .totals
-      janitor audit --organization --html report.html
-      janitor audit --json-file report.json --html report.html
-      janitor sandbox -- janitor audit
-    """  # noqa: D301 - \b keeps the lines below it as they are
-    setup = edge.make_setup(ctx, config, overrides, profile=profile, now=now)
-    detectors = edge.choose_detectors(names, setup.settings)
-    regions = organization_regions(setup, region) if organization else setup.regions(region)
-    files = {"--json-file": json_file, "--html": html_file}
-    most = setup.settings.bill.max_requests
-    edge.check_outputs(json=json, slack=slack, files=files)
-    if json and bill:
-        raise edge.CommandRefusedError(
-            "--json and --bill exclude each other: janitor bill --json has the bill"
-        )
-    if organization and bill:
-        raise edge.CommandRefusedError(
-            "--organization and --bill exclude each other: a bill is one account's"
-        )
-
-    with end_on_interrupt():
-        if organization:
-            audited = AuditResult(*sweep_organization(setup, detectors, regions))
-        else:
-            audited = sweep_regions(setup, detectors, regions)
-        charged = bill_for_audit(setup, regions, audited.report) if bill else None
-    report = audited.report
-    as_json = (
-        document.report_json_lines if json_file and json_file.suffix == ".jsonl" else document.report_json
-    )
-    contents = {
-        "--json-file": lambda: as_json(report, every=every, plan=plan),
-        "--html": lambda: render_html(
-            report, bill=None if charged is None else bill_section(charged, max_requests=most), plan=plan
-        ),
-    }
-    problems = {path: edge.replace_file(path, contents[flag]()) for flag, path in files.items() if path}
-    failed = [f"{path} cannot be written: {why}" for path, why in problems.items() if why]
-    if json:
-        sys.stdout.write(document.report_json(report, every=every, plan=plan))
-    else:
-        keep_tag = next(iter(setup.settings.janitor.keep_tags), "")
-        screen = make_console(sys.stdout)
-        if charged is not None:
-            print_blocks(screen, bill_view.draw_bill_summary(charged, max_requests=most))
-            sys.stdout.write("\n")
-        terminal.print_report(screen, report, every=every, problems=audited.price_problems)
-        if plan:
-            print_blocks(screen, ["", *terminal.draw_plan(report)])
-        if slack:
-            print_blocks(screen, ["", *draw_preview(report, keep_tag=keep_tag, routes=setup.settings.routes)])
-        written = [str(path) for path, why in problems.items() if not why]
-        ends = list(closing_lines(report, written, profile=profile, arns=arns, explained=not organization))
-        if ends:
-            sys.stdout.write("\n" + "\n".join(ends) + "\n")
-    if failed:
-        raise FailedError("; ".join(failed))
-    return 1 if any(sweep.error is not None for sweep in report.sweeps) else 0
-
-
-def bill_for_audit(setup: edge.Setup, regions: Sequence[str], report: Report) -> BillReport:
-    """Read the bill, joined with the findings of *report*."""
-    with show_progress("reading the bill") as say:
-        asked = bill_question(setup.settings.bill)
-        return read_bill_report(setup, regions, asked, shown=(), table=None, say=say, swept=report.sweeps)
-
-
-def closing_lines(
-    report: Report, written: Sequence[str], *, profile: str | None, arns: bool, explained: bool
-) -> Iterator[str]:
-    """
-    Yield the lines below a report, which can be copied: ARNs, files, and the next command.
-
-    *explained* is whether `janitor explain` can be asked with the same credentials.
-    """
-    found = [result for _, result in document.results_in_order(report) if isinstance(result.verdict, Finding)]
-    if arns and found:
-        yield "The ARNs of the findings, in the order of the report:"
-        yield from (escape_text(result.target.arn, ARN_LIMIT) for result in found)
-        yield ""
-    if written:
-        yield f"Written: {', '.join(map(escape_text, written))}"
-    if found and explained:
-        first = found[0].target
-        command = ["janitor", "explain", escape_text(first.arn, ARN_LIMIT)]
-        command += [] if Arn.parse(first.arn).region else ["--region", first.region]
-        command += ["--profile", profile] if profile else []
-        yield f"How the first finding was judged: {shlex.join(command)}"
-
-
-def sweep_regions(
-    setup: edge.Setup, detectors: Sequence[Detector[Any]], regions: Sequence[str]
-) -> AuditResult:
-    """Run *detectors* over *regions*, showing progress on a terminal."""
-    session, attempts, now = setup.session, setup.attempts, setup.now
-    total = len(detectors) * len(regions)
-    ended: list[Sweep] = []
-    with show_progress("identifying the account") as say:
-
-        def done(sweep: Sweep) -> None:
-            ended.append(sweep)
-            say(f"{len(ended)} of {total} sweeps; {sweep.detector} looked at {sweep.looked_at:,}")
-
-        with ThreadPoolExecutor(len(regions)) as side_by_side:
-            callers = list(
-                side_by_side.map(lambda region: identify_caller(session, region, attempts), regions)
-            )
-        known = {
-            region: who.value.account
-            for region, who in zip(regions, callers, strict=True)
-            if isinstance(who, Value)
-        }
-        closed = [
-            sweep
-            for region, who in zip(regions, callers, strict=True)
-            if isinstance(who, Unreadable)
-            for sweep in unread_sweeps(None, detectors, [region], error=who.error)
-        ]
-        if not known:
-            return AuditResult(Report(time=now, account=None, sweeps=sweeps_in_order(closed, detectors)))
-        say(f"0 of {total} sweeps")
-        account = next(iter(known.values()))
-        with open_regions(
-            session,
-            account=account,
-            regions=tuple(known),
-            attempts=attempts,
-            pace=edge.call_pace(),
-            shared=SharedAnswers(),
-        ) as accounts:
-            report = run_detectors(
-                detectors, accounts, now=now, policy=setup.settings.policy.dry(), swept=done
-            )
-            sweeps = sweeps_in_order([*report.sweeps, *closed], detectors)
-            whole = replace(report, sweeps=sweeps)
-            if setup.settings.plan.aws_opinions:
-                say("asking AWS's Cost Optimization Hub")
-                hub = make_client(session, HUB_SERVICE, HUB_REGION, attempts)
-                whole = add_opinions(whole, read_opinions(hub, account))
-            return AuditResult(whole, accounts[0].prices.problems)
-
-
-def sweeps_in_order(sweeps: Iterable[Sweep], detectors: Sequence[Detector[Any]]) -> tuple[Sweep, ...]:
-    """Return *sweeps* in the order of *detectors*."""
-    names = [detector.name for detector in detectors]
-    return tuple(sorted(sweeps, key=lambda sweep: names.index(sweep.detector)))

@@ -44,9 +44,22 @@ from ml_janitor.core.text import escape_text, format_time, format_usd
 from ml_janitor.engine.run import run_detectors
 from ml_janitor.ledger.actions import Action, Actions
 from ml_janitor.ledger.table import Table
-from ml_janitor.report import bill as words
-from ml_janitor.report import bill_json as document
-from ml_janitor.report.bill import gap_sentences, unit_rows
+from ml_janitor.report.bill import (
+    METRIC_WORDS,
+    MOST_MOVERS,
+    bill_facts,
+    bill_headline,
+    change_text,
+    comparison_text,
+    gap_sentences,
+    movement_asides,
+    mover_rows,
+    percent_text,
+    signed_usd,
+    span_text,
+    unit_rows,
+)
+from ml_janitor.report.bill_json import bill_json_text, chargeback_csv
 from ml_janitor.report.bill_page import render_bill_page
 from ml_janitor_cli import edge
 from ml_janitor_cli.credentials import require_caller
@@ -63,9 +76,156 @@ from ml_janitor_cli.screen import (
     show_progress,
 )
 
-# --- bill reading ---------------------------------------------------------------------------------
-#
-# The sources of a bill's report, read together: Cost Explorer, a sweep, what ran, and the ledger.
+# --- command --------------------------------------------------------------------------------------
+
+MOST_BILL_DAYS = 180
+COST_HISTORY = timedelta(days=395)
+"""Period for which Cost Explorer has days: 13 months."""
+
+
+def bill(
+    ctx: typer.Context,
+    *,
+    by: Annotated[str, edge.option("TAG|phase|service|usage", "What the table has a line for.")] = BY_PHASE,
+    days: Annotated[
+        int | None,
+        typer.Option(min=1, max=MOST_BILL_DAYS, help="The span to explain: so many days until yesterday."),
+    ] = None,
+    against: Annotated[
+        str | None,
+        edge.option(
+            "SPAN", "What to compare it with: its first day, or FIRST..LAST; else the days right before."
+        ),
+    ] = None,
+    json: edge.Json = False,
+    html_file: Annotated[
+        Path | None, edge.option("FILE", "Write the bill as one HTML page to FILE.", "--html")
+    ] = None,
+    csv_file: Annotated[
+        Path | None,
+        edge.option("FILE", "Write what each cost-center is charged, by service, to FILE.", "--csv"),
+    ] = None,
+    region: edge.Regions = None,
+    profile: edge.Profile = None,
+    table: edge.TableName = None,
+    overrides: edge.Overrides = None,
+    config: edge.SettingsFile = None,
+    now: edge.AsOf = None,
+) -> int:
+    """
+    Say what AWS charged, why that moved, and which resources and owners are behind it.
+
+    The bill is the whole account's, read from Cost Explorer for about $0.08 a time; resources are looked at
+    in the regions of --region, else of the settings, else of the session. With a ledger (--table), it also
+    says what was saved so far. Nothing is changed.
+
+    Exit status: 0, the bill was read, and the report says what is missing; 1, it could not be read, or a
+    service of the settings does not exist; 2, bad usage or settings.
+
+    \b
+    Examples:
+      janitor bill
+      janitor bill --by project --days 7
+      janitor bill --days 31 --against 2026-07-01
+      janitor bill --json | jq .movement.movers[0]
+      janitor bill --html bill.html --csv chargeback.csv
+      janitor sandbox -- janitor bill
+    """  # noqa: D301 - \b keeps the lines below it as they are
+    setup = edge.make_setup(ctx, config, overrides, profile=profile, now=now)
+    regions = setup.regions(region)
+    section = setup.settings.bill
+    check_table_key(by, bill_tags(section))
+    asked = bill_question(section, days=days or 0)
+    if against is not None:
+        asked = replace(asked, against=parse_span(against, asked.days, setup.now))
+    files = {"--html": html_file, "--csv": csv_file}
+    edge.check_outputs(files=files, json=json)
+    shown = [name for name in (by, section.chargeback if csv_file else "") if name in asked.tags]
+    if csv_file and section.chargeback not in asked.tags:
+        raise edge.CommandRefusedError(
+            f"--csv: chargeback in [bill] is {section.chargeback}, which is none of its tags"
+        )
+    with end_on_interrupt(), show_progress("identifying the account") as say:
+        report = read_bill_report(setup, regions, asked, shown=shown, table=table, say=say)
+    contents: dict[str, Callable[[], str]] = {
+        "--html": lambda: render_bill_page(report, by=by, max_requests=section.max_requests),
+        "--csv": lambda: chargeback_csv(report, section.chargeback),
+    }
+    failed = [
+        why
+        for flag, path in files.items()
+        if path and (why := write_bill_file(flag, path, contents[flag], report, section.chargeback))
+    ]
+    if json:
+        sys.stdout.write(bill_json_text(report, by=by))
+    else:
+        print_bill(make_console(sys.stdout), report, by=by, max_requests=section.max_requests)
+        if done := [str(path) for path in files.values() if path and not failed]:
+            sys.stdout.write(f"\nWritten: {', '.join(map(escape_text, done))}\n")
+    if failed:
+        raise FailedError("; ".join(failed))
+    return 0 if is_bill_complete(report) else 1
+
+
+def write_bill_file(
+    flag: str, path: Path, contents: Callable[[], str], report: BillReport, chargeback: str
+) -> str | None:
+    """Write the contents of a file; return why that failed, or None."""
+    if flag == "--csv" and chargeback not in report.bill.by_tag:
+        return f"{path} was not written: the bill by {chargeback} could not be read"
+    why = edge.replace_file(path, contents())
+    return why and f"{path} cannot be written: {why}"
+
+
+def is_bill_complete(report: BillReport) -> bool:
+    """Return whether the bill itself was read, and every service of the settings exists."""
+    return not any(
+        gap.cause is GapCause.NO_SUCH_SERVICE
+        or (gap.reading is BillReading.SERVICES and gap.cause is not GapCause.SHORT_HISTORY)
+        for gap in report.bill.gaps
+    )
+
+
+def check_table_key(by: str, known: Mapping[str, str]) -> None:
+    """Refuse a table by an unknown key: neither a tag of the settings nor one of the program's own."""
+    names = [*OWN_TABLES, *known]
+    if by not in names:
+        raise edge.CommandRefusedError(
+            f"--by {by}: expected {', '.join(names[:-1])} or {names[-1]}{suggest_nearest(by, names)}; "
+            "other tags are added to tags in [bill]"
+        )
+
+
+def parse_span(text: str, days: int, now: datetime) -> DaySpan:
+    """Parse a span: its first day, or two days with .. between them. Raises CommandRefusedError."""
+    ends = re.fullmatch(r"(\d{4}-\d\d-\d\d)(?:\.\.(\d{4}-\d\d-\d\d))?", text.strip())
+    try:
+        first, last = (
+            [date.fromisoformat(end) if end else None for end in ends.groups()] if ends else [None] * 2
+        )
+    except ValueError:
+        first = last = None
+    if first is None:
+        raise edge.CommandRefusedError(
+            f"--against: expected a day such as 2026-08-01, or 2026-08-01..2026-08-30, got {text}"
+        )
+    span = DaySpan(first, days if last is None else (last - first).days + 1)
+    if span.days != days:
+        raise edge.CommandRefusedError(
+            f"--against {text}: only spans of the same length are compared, and this one has {span.days} "
+            f"days; add --days {span.days}, or give its first day alone"
+        )
+    end, begin = now.astimezone(UTC).date(), datetime.combine(first, time(), UTC)
+    if span.until > end - timedelta(days=days):
+        raise edge.CommandRefusedError(f"--against {text}: it has to end before the last {days} days begin")
+    if now - begin > COST_HISTORY:
+        raise edge.CommandRefusedError(
+            f"--against {text}: Cost Explorer has the days of the last 13 months only"
+        )
+    return span
+
+
+# --- reading --------------------------------------------------------------------------------------
 
 type ShowProgress = Callable[[str], None]
 
@@ -151,9 +311,7 @@ def read_recorded_actions(
         ]
 
 
-# --- bill view ------------------------------------------------------------------------------------
-#
-# The bill drawn for a terminal: why it moved, the table, and notes for its reader.
+# --- drawing --------------------------------------------------------------------------------------
 
 BILL_ROWS_SHOWN = 20
 MOVERS_IN_SHORT = 4
@@ -174,14 +332,14 @@ def draw_bill(report: BillReport, *, by: str, max_requests: int) -> Iterator[Ren
             yield from draw_movement(report.main)
         yield from draw_bill_table(report, by)
         yield from draw_unit_costs(report)
-        yield draw_facts(words.bill_facts(report))
+        yield draw_facts(bill_facts(report))
     if gaps := list(gap_sentences(report.bill.gaps, max_requests)):
         yield Group(Text("what is missing", style="bold cyan"), *(_noted(gap) for gap in gaps))
 
 
 def draw_bill_summary(report: BillReport, *, max_requests: int) -> Iterator[RenderableType]:
     """Yield the block above the findings of an audit: the change, its largest movers, and the gaps."""
-    yield draw_title("The bill", words.bill_headline(report))
+    yield draw_title("The bill", bill_headline(report))
     if report.main is not None:
         yield _grid(report.main, MOVERS_IN_SHORT)
     elif gaps := list(gap_sentences(report.bill.gaps, max_requests)):
@@ -190,12 +348,12 @@ def draw_bill_summary(report: BillReport, *, max_requests: int) -> Iterator[Rend
 
 def draw_bill_headline(report: BillReport) -> RenderableType:
     """Draw the headline: the account, the time, and the result in one sentence."""
-    compared = words.comparison_text(report.main) if report.main else words.span_text(report.span)
+    compared = comparison_text(report.main) if report.main else span_text(report.span)
     about = [f"account {escape_text(report.bill.account)}", format_time(report.bill.time)]
     if report.bill.charges:
-        about += [compared, words.METRIC_WORDS[report.bill.metric]]
+        about += [compared, METRIC_WORDS[report.bill.metric]]
     return Group(
-        draw_title("ML Janitor", words.bill_headline(report)),
+        draw_title("ML Janitor", bill_headline(report)),
         Text("  ".join(about[:2]), style="dim"),
         *(Text("; ".join(about[2:]), style="dim") for _ in about[2:3]),
     )
@@ -203,14 +361,11 @@ def draw_bill_headline(report: BillReport) -> RenderableType:
 
 def draw_movement(movement: Movement) -> Iterator[RenderableType]:
     """Draw the movers, which add up to the change."""
-    said = (
-        f"{format_usd(movement.usd_before)} to {format_usd(movement.usd_after)}, "
-        f"{words.change_text(movement)}"
-    )
+    said = f"{format_usd(movement.usd_before)} to {format_usd(movement.usd_after)}, {change_text(movement)}"
     yield Group(
         draw_head(Text("why it moved", style="bold cyan"), Text(said, style="bold")),
-        _grid(movement, words.MOST_MOVERS),
-        *(_noted(aside) for aside in words.movement_asides(movement, break_down(movement, 0))),
+        _grid(movement, MOST_MOVERS),
+        *(_noted(aside) for aside in movement_asides(movement, break_down(movement, 0))),
     )
 
 
@@ -220,8 +375,8 @@ def _grid(movement: Movement, most: int) -> RenderableType:
     grid.add_column(ratio=3)
     grid.add_column(ratio=4)
     grid.add_column(no_wrap=True)
-    for row in words.mover_rows(movement, most):
-        amount = Text(words.signed_usd(row.usd), style="bold" if row.owner or row.why else "")
+    for row in mover_rows(movement, most):
+        amount = Text(signed_usd(row.usd), style="bold" if row.owner or row.why else "")
         grid.add_row(amount, Text(row.what), Text(row.why), Text(row.owner))
     return Padding(grid, BILL_INDENT)
 
@@ -254,8 +409,8 @@ def _cells(line: BillLine) -> tuple[str, str, str, str]:
     return (
         format_usd(line.usd_before),
         format_usd(line.usd),
-        words.signed_usd(line.change) if round(line.change, 2) else "",
-        words.percent_text(share, sign=True) if round(line.change, 2) else "",
+        signed_usd(line.change) if round(line.change, 2) else "",
+        percent_text(share, sign=True) if round(line.change, 2) else "",
     )
 
 
@@ -276,152 +431,3 @@ def draw_unit_costs(report: BillReport) -> Iterator[RenderableType]:
 
 def _noted(text: str) -> RenderableType:
     return Padding(Text(text), BILL_INDENT)
-
-
-# --- bill -----------------------------------------------------------------------------------------
-
-MOST_BILL_DAYS = 180
-COST_HISTORY = timedelta(days=395)
-"""Period for which Cost Explorer has days: 13 months."""
-
-
-def bill(
-    ctx: typer.Context,
-    *,
-    by: Annotated[str, edge.option("TAG|phase|service|usage", "What the table has a line for.")] = BY_PHASE,
-    days: Annotated[
-        int | None,
-        typer.Option(min=1, max=MOST_BILL_DAYS, help="The span to explain: so many days until yesterday."),
-    ] = None,
-    against: Annotated[
-        str | None,
-        edge.option(
-            "SPAN", "What to compare it with: its first day, or FIRST..LAST; else the days right before."
-        ),
-    ] = None,
-    json: edge.Json = False,
-    html_file: Annotated[
-        Path | None, edge.option("FILE", "Write the bill as one HTML page to FILE.", "--html")
-    ] = None,
-    csv_file: Annotated[
-        Path | None,
-        edge.option("FILE", "Write what each cost-center is charged, by service, to FILE.", "--csv"),
-    ] = None,
-    region: edge.Regions = None,
-    profile: edge.Profile = None,
-    table: edge.TableName = None,
-    overrides: edge.Overrides = None,
-    config: edge.SettingsFile = None,
-    now: edge.AsOf = None,
-) -> int:
-    """
-    Say what AWS charged, why that moved, and which resources and owners are behind it.
-
-    The bill is the whole account's, read from Cost Explorer for about $0.08 a time; resources are looked at
-    in the regions of --region, else of the settings, else of the session. With a ledger (--table), it also
-    says what was saved so far. Nothing is changed.
-
-    Exit status: 0, the bill was read, and the report says what is missing; 1, it could not be read, or a
-    service of the settings does not exist; 2, bad usage or settings.
-
-    \b
-    Examples:
-      janitor bill
-      janitor bill --by project --days 7
-      janitor bill --days 31 --against 2026-07-01
-      janitor bill --json | jq .movement.movers[0]
-      janitor bill --html bill.html --csv chargeback.csv
-      janitor sandbox -- janitor bill
-    """  # noqa: D301 - \b keeps the lines below it as they are
-    setup = edge.make_setup(ctx, config, overrides, profile=profile, now=now)
-    regions = setup.regions(region)
-    section = setup.settings.bill
-    check_table_key(by, bill_tags(section))
-    asked = bill_question(section, days=days or 0)
-    if against is not None:
-        asked = replace(asked, against=parse_span(against, asked.days, setup.now))
-    files = {"--html": html_file, "--csv": csv_file}
-    edge.check_outputs(files=files, json=json)
-    shown = [name for name in (by, section.chargeback if csv_file else "") if name in asked.tags]
-    if csv_file and section.chargeback not in asked.tags:
-        raise edge.CommandRefusedError(
-            f"--csv: chargeback in [bill] is {section.chargeback}, which is none of its tags"
-        )
-    with end_on_interrupt(), show_progress("identifying the account") as say:
-        report = read_bill_report(setup, regions, asked, shown=shown, table=table, say=say)
-    contents: dict[str, Callable[[], str]] = {
-        "--html": lambda: render_bill_page(report, by=by, max_requests=section.max_requests),
-        "--csv": lambda: document.chargeback_csv(report, section.chargeback),
-    }
-    failed = [
-        why
-        for flag, path in files.items()
-        if path and (why := write_bill_file(flag, path, contents[flag], report, section.chargeback))
-    ]
-    if json:
-        sys.stdout.write(document.bill_json_text(report, by=by))
-    else:
-        print_bill(make_console(sys.stdout), report, by=by, max_requests=section.max_requests)
-        if done := [str(path) for path in files.values() if path and not failed]:
-            sys.stdout.write(f"\nWritten: {', '.join(map(escape_text, done))}\n")
-    if failed:
-        raise FailedError("; ".join(failed))
-    return 0 if is_bill_complete(report) else 1
-
-
-def write_bill_file(
-    flag: str, path: Path, contents: Callable[[], str], report: BillReport, chargeback: str
-) -> str | None:
-    """Write the contents of a file; return why that failed, or None."""
-    if flag == "--csv" and chargeback not in report.bill.by_tag:
-        return f"{path} was not written: the bill by {chargeback} could not be read"
-    why = edge.replace_file(path, contents())
-    return why and f"{path} cannot be written: {why}"
-
-
-def is_bill_complete(report: BillReport) -> bool:
-    """Return whether the bill itself was read, and every service of the settings exists."""
-    return not any(
-        gap.cause is GapCause.NO_SUCH_SERVICE
-        or (gap.reading is BillReading.SERVICES and gap.cause is not GapCause.SHORT_HISTORY)
-        for gap in report.bill.gaps
-    )
-
-
-def check_table_key(by: str, known: Mapping[str, str]) -> None:
-    """Refuse a table by an unknown key: neither a tag of the settings nor one of the program's own."""
-    names = [*OWN_TABLES, *known]
-    if by not in names:
-        raise edge.CommandRefusedError(
-            f"--by {by}: expected {', '.join(names[:-1])} or {names[-1]}{suggest_nearest(by, names)}; "
-            "other tags are added to tags in [bill]"
-        )
-
-
-def parse_span(text: str, days: int, now: datetime) -> DaySpan:
-    """Parse a span: its first day, or two days with .. between them. Raises Refused."""
-    ends = re.fullmatch(r"(\d{4}-\d\d-\d\d)(?:\.\.(\d{4}-\d\d-\d\d))?", text.strip())
-    try:
-        first, last = (
-            [date.fromisoformat(end) if end else None for end in ends.groups()] if ends else [None] * 2
-        )
-    except ValueError:
-        first = last = None
-    if first is None:
-        raise edge.CommandRefusedError(
-            f"--against: expected a day such as 2026-08-01, or 2026-08-01..2026-08-30, got {text}"
-        )
-    span = DaySpan(first, days if last is None else (last - first).days + 1)
-    if span.days != days:
-        raise edge.CommandRefusedError(
-            f"--against {text}: only spans of the same length are compared, and this one has {span.days} "
-            f"days; add --days {span.days}, or give its first day alone"
-        )
-    end, begin = now.astimezone(UTC).date(), datetime.combine(first, time(), UTC)
-    if span.until > end - timedelta(days=days):
-        raise edge.CommandRefusedError(f"--against {text}: it has to end before the last {days} days begin")
-    if now - begin > COST_HISTORY:
-        raise edge.CommandRefusedError(
-            f"--against {text}: Cost Explorer has the days of the last 13 months only"
-        )
-    return span

@@ -1,4 +1,4 @@
-"""The results of `janitor doctor` about the deployed stack, drawn for a terminal."""
+"""The checks of `janitor doctor` on the deployed stack, and their results drawn for a terminal."""
 
 from __future__ import annotations
 
@@ -49,145 +49,125 @@ from ml_janitor_cli.stack import (
 )
 from ml_janitor_cli.terminal import ERROR_LIMIT, draw_list
 
-CHECK_COLUMNS = ("schedule", "last run", "queues", "alarms")
-"""Checks of every function, in the order of their columns; the function itself has no column."""
+# --- all checks -----------------------------------------------------------------------------------
 
-CELL_LIMIT = 40
-OUTCOME_STYLES = {
-    CheckOutcome.WRONG: "red",
-    CheckOutcome.REFUSED: "yellow",
-    CheckOutcome.FAILED: "yellow",
-    CheckOutcome.NOT_PROBED: "dim",
-}
-OUTCOME_ORDER = (*OUTCOME_STYLES, CheckOutcome.FINE)
-SHORT_OUTCOMES = {
-    CheckOutcome.WRONG: "wrong",
-    CheckOutcome.REFUSED: "refused",
-    CheckOutcome.FAILED: "no answer",
-}
+CHECK_THREADS = 8
+RECEIVER_NAME = "Slack's receiver"
+FUNCTIONS_ON_REQUEST = {"undo": "Undo", RECEIVER_NAME: "SlackReceiver", "Slack's worker": "SlackWorker"}
+"""The functions that are there where a detector is armed, and their constructs."""
+
+CHECKED_SERVICES = (
+    "cloudformation",
+    "cloudwatch",
+    "dynamodb",
+    "kms",
+    "lambda",
+    "scheduler",
+    "secretsmanager",
+    "sns",
+    "sqs",
+)
+
+
+def expected_functions(settings: Settings, names: Sequence[str] | None) -> list[ExpectedFunction]:
+    """Return the functions in the settings, switched on or off; only those with *names* if there are any."""
+    detectors = [
+        ExpectedFunction(
+            name=detector.name,
+            construct=detector.__name__,
+            schedule=settings.schedule(detector),
+            enabled=settings.sections[detector.name].enabled,
+        )
+        for detector in settings.registry
+        if not names or detector.name in names
+    ]
+    digest = ExpectedFunction(
+        name="digest", construct="Digest", schedule=settings.janitor.digest_schedule, sweeps=False
+    )
+    bill = ExpectedFunction(
+        name="bill",
+        construct="Bill",
+        schedule=settings.bill.schedule,
+        enabled=settings.bill.enabled,
+        sweeps=False,
+    )
+    others = [
+        ExpectedFunction(name=name, construct=construct, answers=name == RECEIVER_NAME)
+        for name, construct in FUNCTIONS_ON_REQUEST.items()
+    ]
+    if settings.organization.used:
+        others.append(ExpectedFunction(name="accounts", construct="Accounts", answers=True))
+    return detectors if names else [*detectors, digest, bill, *others]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DeploymentResult:
+class StackExaminer:
     """
-    The results about the stack *name*.
+    Looks for the *stack* in each of *regions*, and at everything in the first that has it.
 
-    Without *found*, *without* says why nothing was checked; *expected* is whether that is a problem.
+    *named* is whether somebody asked for the stack; *names* are the only functions to look at, if any.
     """
 
-    name: str
+    session: boto3.Session
+    settings: Settings
+    stack: str
+    named: bool
+    names: Sequence[str] | None
     regions: Sequence[str]
-    expected: bool
-    found: DeployedStack | None = None
-    without: Trouble | None = None
-    checks: Sequence[Check] = field(default=())
+    account: str
+    attempts: int
+    now: datetime
+    slack_url: str
 
-    @property
-    def fine(self) -> bool:
-        """Return whether the deployment works, as far as the checks could tell."""
-        if self.found is None:
-            lost = self.without is not None and self.without.outcome is CheckOutcome.FAILED
-            return not self.expected and not lost
-        return not any(
-            self.having(outcome)
-            for outcome in (CheckOutcome.WRONG, CheckOutcome.REFUSED, CheckOutcome.FAILED)
+    def examine(self) -> DeploymentResult:
+        """Return everything that was found out."""
+        without: Trouble | None = None
+        for region in self.regions:
+            here = RegionServices(self.session, region, attempts=self.attempts)
+            match here.find(self.stack):
+                case DeployedStack() as found:
+                    return self._deployed(found=found, checks=self._checks(here, found))
+                case Trouble() as trouble:
+                    without = without or trouble
+                case MissingResource():
+                    pass
+        return self._deployed(without=without)
+
+    def _deployed(self, **found: Any) -> DeploymentResult:
+        return DeploymentResult(name=self.stack, regions=self.regions, expected=self.named, **found)
+
+    def _checks(self, here: RegionServices, stack: DeployedStack) -> list[Check]:
+        """Run all checks: of each function, its alarms, their subscribers, and Slack."""
+        for service in CHECKED_SERVICES:  # boto3 makes clients one at a time
+            here.client(service)
+        section = self.settings.janitor
+        expected = expected_functions(self.settings, self.names)
+        around = CheckSurroundings(
+            account=self.account,
+            regions=tuple(section.regions) or (here.region,),
+            time_zone=section.time_zone,
+            now=self.now,
+            organization=self.settings.organization.used,
         )
-
-    def having(self, outcome: CheckOutcome) -> list[Check]:
-        """Return the checks with this outcome."""
-        return [check for check in self.checks if check.outcome is outcome]
-
-
-def draw_deployment(result: DeploymentResult) -> Iterator[RenderableType]:
-    """Yield the blocks about the deployment, from its headline to checks without an answer."""
-    yield Group(
-        draw_title("Deployment", deployment_headline(result)),
-        *([Text(escape_text(result.without.why, ERROR_LIMIT), style="dim")] if result.without else []),
-    )
-    if result.found is None:
-        return
-    yield draw_function_table(result.checks)
-    if whole := [check for check in result.checks if not check.about and check.outcome is CheckOutcome.FINE]:
-        yield draw_facts((check.what, escape_text(check.seen, ERROR_LIMIT)) for check in whole)
-    for outcome in (CheckOutcome.WRONG, CheckOutcome.REFUSED, CheckOutcome.FAILED, CheckOutcome.NOT_PROBED):
-        if checks := result.having(outcome):
-            yield draw_list(
-                f"In the deployment, {outcome}: {len(checks)}",
-                fault_rows(checks),
-                style=OUTCOME_STYLES[outcome],
-            )
-
-
-def deployment_headline(result: DeploymentResult) -> str:
-    """Summarize the results in one sentence."""
-    where = ", ".join(result.regions)
-    if result.found is None:
-        if result.without is None:
-            return f"Not deployed here: there is no stack {result.name} in {where}."
-        if result.without.outcome is CheckOutcome.REFUSED:
-            return f"Whether {result.name} is deployed here cannot be told: {LIST_RESOURCES} is refused."
-        return f"Whether {result.name} is deployed here cannot be told: CloudFormation did not answer."
-    found = f"Stack {result.name} in {result.found.region}"
-    seen = [f"{count_noun(len(wrong), 'problem')}"] if (wrong := result.having(CheckOutcome.WRONG)) else []
-    seen += [
-        f"{len(checks)} of {len(result.checks)} checks {outcome}"
-        for outcome in (CheckOutcome.REFUSED, CheckOutcome.FAILED)
-        if (checks := result.having(outcome))
-    ]
-    return f"{found}: {'; '.join(seen)}." if seen else f"{found}: all is well."
-
-
-def draw_function_table(checks: Sequence[Check]) -> RenderableType:
-    """Draw the results function by function, a column for each check."""
-    drawn = ruled_table()
-    for column in ("function", *CHECK_COLUMNS):
-        drawn.add_column(column, header_style="dim", no_wrap=True)
-    by_function: dict[str, dict[str, list[Check]]] = {}
-    for check in checks:
-        if check.about:
-            by_function.setdefault(check.about, {}).setdefault(check.what, []).append(check)
-    for about, found in by_function.items():
-        drawn.add_row(
-            Text(escape_text(about)), *(draw_check_cell(found.get(column, [])) for column in CHECK_COLUMNS)
+        with ThreadPoolExecutor(CHECK_THREADS, thread_name_prefix="check") as pool:
+            of_functions = [
+                *pool.map(lambda function: [*check_function_parts(here, stack, function, around)], expected)
+            ]
+        checks = [check for checks in of_functions for check in checks]
+        checks += check_alarms(
+            here, stack, {function.name: function.construct for function in expected}, self.now
         )
-    return drawn
+        if self.names:
+            return checks
+        checks += check_undo(here, stack, self.settings, account=self.account, now=self.now)
+        if self.settings.undoable(self.now.date()):
+            checks += check_undo_key(here, stack)
+        checks += check_bill(self.session, self.settings.bill, attempts=self.attempts, now=self.now)
+        checks.append(check_alarm_topic(here, stack))
+        return [*checks, *check_slack(here, self.settings, account=self.account, url=self.slack_url)]
 
 
-def draw_check_cell(checks: Sequence[Check]) -> Text:
-    """Draw one check of one function in a word or two; the blocks below say the rest."""
-    worst = min(checks, key=lambda check: OUTCOME_ORDER.index(check.outcome), default=None)
-    if worst is None:
-        return Text()
-    seen = worst.short or SHORT_OUTCOMES.get(worst.outcome, worst.seen)
-    return Text(escape_text(seen, CELL_LIMIT), style=OUTCOME_STYLES.get(worst.outcome, ""))
-
-
-def fault_rows(checks: Sequence[Check]) -> list[tuple[str, str]]:
-    """List problems: their subject, the observation, and the next step. Equal problems are listed once."""
-    together: dict[tuple[str, str, str], list[str]] = {}
-    for check in checks:
-        together.setdefault((check.what, check.seen, check.to_do), []).append(check.about)
-    return [
-        (fault_subject(what, abouts), fault_with_advice(seen, to_do))
-        for (what, seen, to_do), abouts in together.items()
-    ]
-
-
-def fault_subject(what: str, abouts: Sequence[str]) -> str:
-    """Name the functions, and the checked part."""
-    named = ", ".join(escape_text(about) for about in abouts if about)
-    return f"{named}: {what}" if named else what
-
-
-def fault_with_advice(seen: str, to_do: str) -> str:
-    """Return one problem with its next step."""
-    seen = escape_text(seen, ERROR_LIMIT)
-    return f"{seen}\n→ {to_do}" if to_do else seen
-
-
-# --- bill checks ----------------------------------------------------------------------------------
-#
-# Checks of the bill's function: access to Cost Explorer, and the activation of the tags of [bill].
+# --- bill -----------------------------------------------------------------------------------------
 
 CHECK_REQUESTS = 10
 """Request limit of the checks: they need two, unless an account has hundreds of tags."""
@@ -245,9 +225,7 @@ def _missing(what: str, reading: BillReading, refused: RefusedError) -> Check:
     return Check.wrong(what, gap_sentence(gap), f"see {BILL_GUIDE}")
 
 
-# --- stack undo -----------------------------------------------------------------------------------
-#
-# Checks of undo: the permissions of the undo function for recorded actions, and the key.
+# --- undo -----------------------------------------------------------------------------------------
 
 UNDO_CHECK = "undo"
 
@@ -416,121 +394,139 @@ def dry_run_key(here: RegionServices, operation: str, key: str) -> Any:
     return client.verify_mac(**about, Mac=bytes(MAC_BYTES))
 
 
-# --- deployment checks ----------------------------------------------------------------------------
-#
-# Checks of the deployed stack: finds it, and looks at everything in it that can go wrong.
+# --- results --------------------------------------------------------------------------------------
 
-CHECK_THREADS = 8
-RECEIVER_NAME = "Slack's receiver"
-FUNCTIONS_ON_REQUEST = {"undo": "Undo", RECEIVER_NAME: "SlackReceiver", "Slack's worker": "SlackWorker"}
-"""The functions that are there where a detector is armed, and their constructs."""
+CHECK_COLUMNS = ("schedule", "last run", "queues", "alarms")
+"""Checks of every function, in the order of their columns; the function itself has no column."""
 
-CHECKED_SERVICES = (
-    "cloudformation",
-    "cloudwatch",
-    "dynamodb",
-    "kms",
-    "lambda",
-    "scheduler",
-    "secretsmanager",
-    "sns",
-    "sqs",
-)
-
-
-def expected_functions(settings: Settings, names: Sequence[str] | None) -> list[ExpectedFunction]:
-    """Return the functions in the settings, switched on or off; only those with *names* if there are any."""
-    detectors = [
-        ExpectedFunction(
-            name=detector.name,
-            construct=detector.__name__,
-            schedule=settings.schedule(detector),
-            enabled=settings.sections[detector.name].enabled,
-        )
-        for detector in settings.registry
-        if not names or detector.name in names
-    ]
-    digest = ExpectedFunction(
-        name="digest", construct="Digest", schedule=settings.janitor.digest_schedule, sweeps=False
-    )
-    bill = ExpectedFunction(
-        name="bill",
-        construct="Bill",
-        schedule=settings.bill.schedule,
-        enabled=settings.bill.enabled,
-        sweeps=False,
-    )
-    others = [
-        ExpectedFunction(name=name, construct=construct, answers=name == RECEIVER_NAME)
-        for name, construct in FUNCTIONS_ON_REQUEST.items()
-    ]
-    if settings.organization.used:
-        others.append(ExpectedFunction(name="accounts", construct="Accounts", answers=True))
-    return detectors if names else [*detectors, digest, bill, *others]
+CELL_LIMIT = 40
+OUTCOME_STYLES = {
+    CheckOutcome.WRONG: "red",
+    CheckOutcome.REFUSED: "yellow",
+    CheckOutcome.FAILED: "yellow",
+    CheckOutcome.NOT_PROBED: "dim",
+}
+OUTCOME_ORDER = (*OUTCOME_STYLES, CheckOutcome.FINE)
+SHORT_OUTCOMES = {
+    CheckOutcome.WRONG: "wrong",
+    CheckOutcome.REFUSED: "refused",
+    CheckOutcome.FAILED: "no answer",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StackExaminer:
+class DeploymentResult:
     """
-    Looks for the *stack* in each of *regions*, and at everything in the first that has it.
+    The results about the stack *name*.
 
-    *named* is whether somebody asked for the stack; *names* are the only functions to look at, if any.
+    Without *found*, *without* says why nothing was checked; *expected* is whether that is a problem.
     """
 
-    session: boto3.Session
-    settings: Settings
-    stack: str
-    named: bool
-    names: Sequence[str] | None
+    name: str
     regions: Sequence[str]
-    account: str
-    attempts: int
-    now: datetime
-    slack_url: str
+    expected: bool
+    found: DeployedStack | None = None
+    without: Trouble | None = None
+    checks: Sequence[Check] = field(default=())
 
-    def examine(self) -> DeploymentResult:
-        """Return everything that was found out."""
-        without: Trouble | None = None
-        for region in self.regions:
-            here = RegionServices(self.session, region, attempts=self.attempts)
-            match here.find(self.stack):
-                case DeployedStack() as found:
-                    return self._deployed(found=found, checks=self._checks(here, found))
-                case Trouble() as trouble:
-                    without = without or trouble
-                case MissingResource():
-                    pass
-        return self._deployed(without=without)
-
-    def _deployed(self, **found: Any) -> DeploymentResult:
-        return DeploymentResult(name=self.stack, regions=self.regions, expected=self.named, **found)
-
-    def _checks(self, here: RegionServices, stack: DeployedStack) -> list[Check]:
-        """Run all checks: of each function, its alarms, their subscribers, and Slack."""
-        for service in CHECKED_SERVICES:  # boto3 makes clients one at a time
-            here.client(service)
-        section = self.settings.janitor
-        expected = expected_functions(self.settings, self.names)
-        around = CheckSurroundings(
-            account=self.account,
-            regions=tuple(section.regions) or (here.region,),
-            time_zone=section.time_zone,
-            now=self.now,
-            organization=self.settings.organization.used,
+    @property
+    def fine(self) -> bool:
+        """Return whether the deployment works, as far as the checks could tell."""
+        if self.found is None:
+            lost = self.without is not None and self.without.outcome is CheckOutcome.FAILED
+            return not self.expected and not lost
+        return not any(
+            self.having(outcome)
+            for outcome in (CheckOutcome.WRONG, CheckOutcome.REFUSED, CheckOutcome.FAILED)
         )
-        with ThreadPoolExecutor(CHECK_THREADS, thread_name_prefix="check") as pool:
-            of_functions = [
-                *pool.map(lambda function: [*check_function_parts(here, stack, function, around)], expected)
-            ]
-        checks = [check for checks in of_functions for check in checks]
-        checks += check_alarms(
-            here, stack, {function.name: function.construct for function in expected}, self.now
+
+    def having(self, outcome: CheckOutcome) -> list[Check]:
+        """Return the checks with this outcome."""
+        return [check for check in self.checks if check.outcome is outcome]
+
+
+def draw_deployment(result: DeploymentResult) -> Iterator[RenderableType]:
+    """Yield the blocks about the deployment, from its headline to checks without an answer."""
+    yield Group(
+        draw_title("Deployment", deployment_headline(result)),
+        *([Text(escape_text(result.without.why, ERROR_LIMIT), style="dim")] if result.without else []),
+    )
+    if result.found is None:
+        return
+    yield draw_function_table(result.checks)
+    if whole := [check for check in result.checks if not check.about and check.outcome is CheckOutcome.FINE]:
+        yield draw_facts((check.what, escape_text(check.seen, ERROR_LIMIT)) for check in whole)
+    for outcome in (CheckOutcome.WRONG, CheckOutcome.REFUSED, CheckOutcome.FAILED, CheckOutcome.NOT_PROBED):
+        if checks := result.having(outcome):
+            yield draw_list(
+                f"In the deployment, {outcome}: {len(checks)}",
+                fault_rows(checks),
+                style=OUTCOME_STYLES[outcome],
+            )
+
+
+def deployment_headline(result: DeploymentResult) -> str:
+    """Summarize the results in one sentence."""
+    where = ", ".join(result.regions)
+    if result.found is None:
+        if result.without is None:
+            return f"Not deployed here: there is no stack {result.name} in {where}."
+        if result.without.outcome is CheckOutcome.REFUSED:
+            return f"Whether {result.name} is deployed here cannot be told: {LIST_RESOURCES} is refused."
+        return f"Whether {result.name} is deployed here cannot be told: CloudFormation did not answer."
+    found = f"Stack {result.name} in {result.found.region}"
+    seen = [f"{count_noun(len(wrong), 'problem')}"] if (wrong := result.having(CheckOutcome.WRONG)) else []
+    seen += [
+        f"{len(checks)} of {len(result.checks)} checks {outcome}"
+        for outcome in (CheckOutcome.REFUSED, CheckOutcome.FAILED)
+        if (checks := result.having(outcome))
+    ]
+    return f"{found}: {'; '.join(seen)}." if seen else f"{found}: all is well."
+
+
+def draw_function_table(checks: Sequence[Check]) -> RenderableType:
+    """Draw the results function by function, a column for each check."""
+    drawn = ruled_table()
+    for column in ("function", *CHECK_COLUMNS):
+        drawn.add_column(column, header_style="dim", no_wrap=True)
+    by_function: dict[str, dict[str, list[Check]]] = {}
+    for check in checks:
+        if check.about:
+            by_function.setdefault(check.about, {}).setdefault(check.what, []).append(check)
+    for about, found in by_function.items():
+        drawn.add_row(
+            Text(escape_text(about)), *(draw_check_cell(found.get(column, [])) for column in CHECK_COLUMNS)
         )
-        if self.names:
-            return checks
-        checks += check_undo(here, stack, self.settings, account=self.account, now=self.now)
-        if self.settings.undoable(self.now.date()):
-            checks += check_undo_key(here, stack)
-        checks += check_bill(self.session, self.settings.bill, attempts=self.attempts, now=self.now)
-        checks.append(check_alarm_topic(here, stack))
-        return [*checks, *check_slack(here, self.settings, account=self.account, url=self.slack_url)]
+    return drawn
+
+
+def draw_check_cell(checks: Sequence[Check]) -> Text:
+    """Draw one check of one function in a word or two; the blocks below say the rest."""
+    worst = min(checks, key=lambda check: OUTCOME_ORDER.index(check.outcome), default=None)
+    if worst is None:
+        return Text()
+    seen = worst.short or SHORT_OUTCOMES.get(worst.outcome, worst.seen)
+    return Text(escape_text(seen, CELL_LIMIT), style=OUTCOME_STYLES.get(worst.outcome, ""))
+
+
+def fault_rows(checks: Sequence[Check]) -> list[tuple[str, str]]:
+    """List problems: their subject, the observation, and the next step. Equal problems are listed once."""
+    together: dict[tuple[str, str, str], list[str]] = {}
+    for check in checks:
+        together.setdefault((check.what, check.seen, check.to_do), []).append(check.about)
+    return [
+        (fault_subject(what, abouts), fault_with_advice(seen, to_do))
+        for (what, seen, to_do), abouts in together.items()
+    ]
+
+
+def fault_subject(what: str, abouts: Sequence[str]) -> str:
+    """Name the functions, and the checked part."""
+    named = ", ".join(escape_text(about) for about in abouts if about)
+    return f"{named}: {what}" if named else what
+
+
+def fault_with_advice(seen: str, to_do: str) -> str:
+    """Return one problem with its next step."""
+    seen = escape_text(seen, ERROR_LIMIT)
+    return f"{seen}\n→ {to_do}" if to_do else seen

@@ -1,4 +1,4 @@
-"""The input of a command from flags, the environment and the clock, checked before AWS is asked anything."""
+"""The edge of every command: its options, checked before AWS is asked anything, its errors and questions."""
 
 from __future__ import annotations
 
@@ -29,6 +29,8 @@ from ml_janitor.config.settings import SETTINGS_FILE, DetectorRegistry, Settings
 from ml_janitor.config.values import suggest_nearest
 from ml_janitor.engine.detector import Detector
 from ml_janitor_cli.screen import make_console
+
+# --- options --------------------------------------------------------------------------------------
 
 
 def option(metavar: str, about: str, *names: str, **limits: Any) -> Any:
@@ -77,7 +79,11 @@ class Setup:
     now: datetime
 
     def regions(self, flags: Sequence[str] | None) -> tuple[str, ...]:
-        """Return where to look: *flags*, else the settings' regions, else the session's. Raises Refused."""
+        """
+        Return where to look: *flags*, else the settings' regions, else the session's.
+
+        Raises CommandRefusedError.
+        """
         return choose_regions(flags, self.settings, self.session)
 
 
@@ -101,7 +107,7 @@ def make_setup(
     profile: str | None,
     now: str | None = None,
 ) -> Setup:
-    """Read the options and the environment. Raises Refused."""
+    """Read the options and the environment. Raises CommandRefusedError."""
     settings = load_settings(config, overrides, ctx.obj)
     at, attempts = judging_time(now), read_attempts()
     return Setup(settings=settings, session=open_session(profile), attempts=attempts, now=at)
@@ -284,9 +290,8 @@ def replace_file(path: Path, contents: str) -> str | None:
     return None
 
 
-# --- failures -------------------------------------------------------------------------------------
-#
-# The early end of a command: a failed AWS call, or Ctrl-C while AWS is being read. One line each.
+# --- errors ---------------------------------------------------------------------------------------
+# A failed AWS call, and Ctrl-C while AWS is being read, end a command with one line.
 
 NO_TABLE_ADVICE = (
     "no table of that name is in this account and region: the deployment's output LedgerTable names the "
@@ -341,20 +346,23 @@ def end_on_interrupt() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-# --- prompts --------------------------------------------------------------------------------------
-#
-# Questions to a person at the terminal; without an answer, the command is refused.
+# --- questions ------------------------------------------------------------------------------------
+# Without an answer, the command is refused.
 
 NO_ANSWER_MESSAGE = "nobody answered, so nothing was done; --yes goes on without asking"
 
 
 def ask_text(question: str) -> str:
-    """Return the text typed in answer to *question*. Raises Refused."""
+    """Return the text typed in answer to *question*. Raises CommandRefusedError."""
     return _answered(lambda: str(typer.prompt(question, default="", show_default=False)).strip())
 
 
 def ask_choice(what: str, options: Sequence[str]) -> str:
-    """Return the option whose number was typed. Raises Refused, also where no terminal can be asked."""
+    """
+    Return the option whose number was typed.
+
+    Raises CommandRefusedError, also where no terminal can be asked.
+    """
     if not sys.stdin.isatty():
         raise CommandRefusedError(f"{what}; name one of them: {', '.join(options)}")
     typer.echo(f"{what}:", err=True)
@@ -369,7 +377,7 @@ def ask_choice(what: str, options: Sequence[str]) -> str:
 
 
 def ask_yes(question: str) -> bool:
-    """Return whether the answer to *question* was yes. Raises Refused."""
+    """Return whether the answer to *question* was yes. Raises CommandRefusedError."""
     return _answered(lambda: typer.confirm(question, err=True))
 
 

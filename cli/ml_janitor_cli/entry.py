@@ -50,9 +50,9 @@ def run_command() -> int:
     if sys.argv[1:] == ["--version"]:
         sys.stdout.write(f"{version_line()}\n")
         return 0
-    from ml_janitor_cli.main import main as command
+    from ml_janitor_cli import main as cli
 
-    return command()
+    return cli.main()
 
 
 def discard_output() -> None:

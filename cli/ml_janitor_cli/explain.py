@@ -22,15 +22,24 @@ from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from ml_janitor.aws import metrics, studio_apps
+from ml_janitor.aws import activity, studio_apps
 from ml_janitor.aws.calls import Listing, make_client, read_signal
 from ml_janitor.aws.client import Aws, open_regions
 from ml_janitor.aws.sagemaker_kinds import APP, SageMakerKind, list_kind, texts_in
 from ml_janitor.aws.tags import Arn
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.durations import format_age
-from ml_janitor.core.model import Absent, Evidence, Finding, NotRead, Signal, Target, Unreadable, Value
-from ml_janitor.core.model import as_evidence as signal
+from ml_janitor.core.model import (
+    Absent,
+    Evidence,
+    Finding,
+    NotRead,
+    Signal,
+    Target,
+    Unreadable,
+    Value,
+    as_evidence,
+)
 from ml_janitor.core.results import Result, Sweep
 from ml_janitor.core.text import escape_text, format_time
 from ml_janitor.detectors.untagged_resources import reading
@@ -59,9 +68,227 @@ from ml_janitor_cli.screen import (
 )
 from ml_janitor_cli.terminal import ERROR_LIMIT, NAME_LIMIT, once_sentence, price_lines, since_text
 
-# --- names ----------------------------------------------------------------------------------------
-#
-# Resources by name: those that a name may mean, and the deletion of a missing one.
+# --- command --------------------------------------------------------------------------------------
+
+NO_LEDGER_NOTE = (
+    f"No ledger is named (--table or {TABLE_VARIABLE}): what people kept or snoozed is not looked at."
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExplainQuestion:
+    """One resource that one detector judges, and the account to ask."""
+
+    arn: str
+    detector: Detector[Any]
+    aws: Aws
+
+
+def explain(
+    ctx: typer.Context,
+    *,
+    resources: Annotated[list[str], edge.argument("RESOURCE...", "The ARNs or names of the resources.")],
+    region: Annotated[
+        str | None, edge.option("REGION", "Where to look for a name, or an ARN without region (S3).")
+    ] = None,
+    profile: edge.Profile = None,
+    table: edge.TableName = None,
+    json: edge.Json = False,
+    overrides: edge.Overrides = None,
+    config: edge.SettingsFile = None,
+    now: edge.AsOf = None,
+) -> int:
+    """
+    Explain one verdict: every signal, every step of the rule. Nothing is changed.
+
+    Each resource is read again and judged by every detector for its kind, those that are switched off among
+    them, whether it is found or kept. The ledger has what people kept or snoozed.
+
+    Exit status: 0, every resource is there and was read; 1, something could not be read; 2, bad usage, such
+    as an ARN or a name that no resource has; 3, a resource was deleted.
+
+    \b
+    Examples:
+      janitor explain my-endpoint
+      janitor explain arn:aws:sagemaker:us-east-1:123456789012:endpoint/my-endpoint
+      janitor explain --json arn:aws:s3:::my-bucket/models/model.tar.gz | jq .explanations
+    """  # noqa: D301 - \b keeps the lines below it as they are
+    setup = edge.make_setup(ctx, config, overrides, profile=profile, now=now)
+    settings, session, attempts, at = setup.settings, setup.session, setup.attempts, setup.now
+    texts = list(dict.fromkeys(text.strip() for text in resources))
+    parsed = {text: parse_arn(text) for text in texts if text.startswith("arn:")}
+    for text, arn in parsed.items():
+        check_kind_is_judged(text, arn, settings)
+    places = {text: region_to_search(parsed.get(text), region, setup) for text in texts}
+    regions = tuple(dict.fromkeys(places.values()))
+    with end_on_interrupt():
+        with show_progress("identifying the account"):
+            account = require_caller(session, regions[0], attempts).account
+        for text, arn in parsed.items():
+            if arn.account not in {"", account}:
+                raise edge.CommandRefusedError(
+                    f"{text} is in account {arn.account}; the credentials are of {account}"
+                )
+        with open_regions(
+            session, account=account, regions=regions, attempts=attempts, pace=edge.call_pace()
+        ) as accounts:
+            by_region = dict(zip(regions, accounts, strict=True))
+            asked = [
+                question
+                for text in texts
+                for question in make_questions(text, parsed.get(text), by_region[places[text]], settings)
+            ]
+            with show_progress(f"looking at {count_noun(len(texts), 'resource')}"):
+                ledger = open_ledger_table(session, table, regions, attempts)
+                holds = read_signal(lambda: read_holds(ledger, accounts), source="holds")
+                policy = replace(settings.policy, holds=holds.value if isinstance(holds, Value) else {})
+                answers = answer_questions(asked, now=at, policy=policy, ledger=ledger)
+    notes = [] if ledger else [NO_LEDGER_NOTE]
+    if isinstance(holds, Unreadable):
+        notes = [f"What people kept or snoozed could not be read: {holds.error}"]
+    if json:
+        sys.stdout.write(explanation_json(answers, time=at, account=account))
+    else:
+        screen = make_console(sys.stdout)
+        blocks = draw_explanations(answers, now=at, account=account, width=screen.width, notes=notes)
+        print_blocks(screen, blocks)
+    verdicts = {explained.verdict for explained in answers}
+    if isinstance(holds, Unreadable) or any(explained.sweep.error is not None for explained in answers):
+        return 1
+    return 2 if "not found" in verdicts else 3 if "deleted" in verdicts else 0
+
+
+def parse_arn(text: str) -> Arn:
+    """Parse *text* as an ARN."""
+    try:
+        return Arn.parse(text)
+    except ValueError as error:
+        raise edge.CommandRefusedError(str(error)) from error
+
+
+def check_kind_is_judged(text: str, arn: Arn, settings: Settings) -> None:
+    """Refuse an ARN of a kind that no detector judges."""
+    if any(detector.judges(arn) for detector in settings.registry):
+        return
+    kinds = sorted({kind for detector in settings.registry for kind in detector.kinds})
+    raise edge.CommandRefusedError(
+        f"no detector judges {text}, which is of kind {arn.kind} of {arn.service or 'no service'};"
+        f" these kinds are judged: {', '.join(kinds)}"
+    )
+
+
+def region_to_search(arn: Arn | None, flag: str | None, setup: edge.Setup) -> str:
+    """Return where to look: the ARN says so, except for S3; for a name, the first region of an audit."""
+    where = (arn.region if arn else "") or flag
+    return setup.regions([where] if where else None)[0]
+
+
+def make_questions(text: str, arn: Arn | None, aws: Aws, settings: Settings) -> list[ExplainQuestion]:
+    """Return a question for each detector that judges *arn*, else the resource called *text*."""
+    if arn is None:
+        text = find_arn(aws, text, settings)
+        arn = Arn.parse(text)
+    return [
+        ExplainQuestion(arn=text, detector=settings.detector(detector), aws=aws)
+        for detector in settings.registry
+        if detector.judges(arn)
+    ]
+
+
+def find_arn(aws: Aws, name: str, settings: Settings) -> str:
+    """
+    Return the ARN of the resource called *name*; a person chooses among several.
+
+    Raises CommandRefusedError.
+    """
+    kinds = {kind for detector in settings.registry for kind in detector.kinds}
+    with show_progress(f"looking for {escape_text(name)}"):
+        known = resources_like(aws, name, kinds)
+    arns = [resource.arn for resource in known.items if resource.is_called(name)]
+    if len(arns) == 1:
+        return arns[0]
+    if arns:
+        return edge.ask_choice(f"{len(arns)} resources are called {escape_text(name)}", arns)
+    if known.error is not None:
+        raise FailedError(f"{name} could not be looked for: {known.error}")
+    near = nearest_resource(name, known.items)
+    hint = f"did you mean {near.name} ({near.arn})?" if near else "--region says where else to look"
+    raise edge.CommandRefusedError(f"nothing in {aws.region} is called {name}; {hint}")
+
+
+def open_ledger_table(
+    session: boto3.Session, table: str | None, regions: Sequence[str], attempts: int
+) -> Table | None:
+    """Return the ledger's table, if one is named."""
+    name = table or os.environ.get(TABLE_VARIABLE)
+    home = session.region_name or regions[0]
+    return Table(make_client(session, "dynamodb", home, attempts), name) if name else None
+
+
+def read_holds(ledger: Table | None, accounts: Sequence[Aws]) -> dict[str, tuple[Hold, ...]]:
+    """Read what people kept and snoozed in *accounts*, by identity; nothing without a ledger."""
+    if ledger is None:
+        return {}
+    return {key: held for aws in accounts for key, held in Holds(ledger).all(aws.account, aws.region).items()}
+
+
+def answer_questions(
+    asked: Sequence[ExplainQuestion], *, now: datetime, policy: RunPolicy, ledger: Table | None
+) -> list[Explanation]:
+    """Look at everything that is *asked*, side by side; look for what became of missing resources."""
+
+    def answer(question: ExplainQuestion) -> Explanation:
+        judged = sweep_resource(question.detector, question.aws, question.arn, now=now, policy=policy)
+        return Explanation(arn=question.arn, sweep=judged)
+
+    with ThreadPoolExecutor(min(SWEEPS_AT_ONCE, len(asked)), thread_name_prefix="explain") as side_by_side:
+        answers = list(side_by_side.map(answer, asked))
+    seen = {explained.arn for explained in answers if explained.result is not None}
+    missing: dict[str, list[ExplainQuestion]] = {}
+    for explained, question in zip(answers, asked, strict=True):
+        if explained.missing and explained.arn not in seen:
+            missing.setdefault(explained.arn, []).append(question)
+    became = {arn: find_absence(unanswered, now, ledger) for arn, unanswered in missing.items()}
+    listed = {arn for arn, (_, near) in became.items() if near is not None and near.lower() == arn.lower()}
+    complete: list[Explanation] = []
+    for explained in answers:
+        if explained.missing and explained.arn in seen | listed:
+            complete.append(replace(explained, exists=True))
+        elif explained.missing:
+            deleted, near = became[explained.arn]
+            complete.append(replace(explained, deleted=deleted, near=near))
+        else:
+            complete.append(explained)
+    return complete
+
+
+def find_absence(
+    unanswered: Sequence[ExplainQuestion], now: datetime, ledger: Table | None
+) -> tuple[Signal[datetime], str | None]:
+    """Find when a missing resource was deleted; if nothing shows a deletion, find an ARN like its own."""
+    aws, text = unanswered[0].aws, unanswered[0].arn
+    arn = Arn.parse(text)
+    deleted = find_deletion(aws, arn, now)
+    if not isinstance(deleted, Value) and ledger is not None:
+        known = read_signal(
+            lambda: [
+                entry.last_seen
+                for question in unanswered
+                for entry in Ledger(ledger).entries(question.detector.name, aws.account, aws.region)
+                if entry.arn == text
+            ],
+            source="last seen by the ledger",
+        )
+        if isinstance(known, Value) and known.value:
+            deleted = Value(max(known.value), known.source)
+    if isinstance(deleted, Value):
+        return deleted, None
+    name = arn.name.rpartition("/")[2]
+    near = nearest_resource(name, resources_like(aws, name, {arn.kind}).items)
+    return deleted, near.arn if near else None
+
+
+# --- resources by name ----------------------------------------------------------------------------
 
 MOST_EVENT_PAGES = 10
 """Maximum pages of CloudTrail's events, 50 each, newest first."""
@@ -136,19 +363,17 @@ def find_deletion(aws: Aws, arn: Arn, now: datetime) -> Signal[datetime]:
     """Find when somebody deleted the resource *arn*, as far back as CloudTrail's event history goes."""
     if (call := DELETE_CALLS.get(arn.kind)) is None:
         return NotRead()
-    events = metrics.look_up_events(
-        aws, call, now - metrics.EVENT_RETENTION, now, most_pages=MOST_EVENT_PAGES
+    events = activity.look_up_events(
+        aws, call, now - activity.EVENT_RETENTION, now, most_pages=MOST_EVENT_PAGES
     )
     parts = set(arn.name.lower().split("/"))
     for event in events.items:
         if event.succeeded and parts <= {text.lower() for text in texts_in(event.request)}:
-            return Value(event.at, metrics.LOOKUP_EVENTS)
-    return Absent(metrics.LOOKUP_EVENTS) if events.error is None else Unreadable(events.error)
+            return Value(event.at, activity.LOOKUP_EVENTS)
+    return Absent(activity.LOOKUP_EVENTS) if events.error is None else Unreadable(events.error)
 
 
-# --- explanation ----------------------------------------------------------------------------------
-#
-# Explanations of verdicts for programs: every signal, every step, and the verdict.
+# --- explanation as JSON --------------------------------------------------------------------------
 
 EXPLANATION_VERSION = 2
 
@@ -208,7 +433,7 @@ def _tags(target: Target) -> Evidence:
     shown = None
     if isinstance(target.tags, Value):
         shown = ", ".join(f"{key}={value}" for key, value in sorted(target.tags.value.items())) or "none"
-    return signal(TAGS_SIGNAL, target.tags, shown)
+    return as_evidence(TAGS_SIGNAL, target.tags, shown)
 
 
 def explanation_json(explained: Sequence[Explanation], *, time: datetime, account: str) -> str:
@@ -255,9 +480,7 @@ def _document(explained: Explanation) -> dict[str, Any]:
     }
 
 
-# --- explanation view -----------------------------------------------------------------------------
-#
-# Explanations of verdicts, drawn for a terminal.
+# --- drawing --------------------------------------------------------------------------------------
 
 EXPLANATION_INDENT = 2
 ARN_LIMIT = 2_048
@@ -467,219 +690,3 @@ def _proposal(result: Result, now: datetime) -> Iterator[RenderableType]:
     yield Text(f"Proposed: {escape_text(finding.action)}", style="cyan")
     if by_hand := undo_by_hand_text(result):
         yield Text(f"{by_hand[0].upper()}{escape_text(by_hand[1:], ERROR_LIMIT)}.", overflow="fold")
-
-
-# --- explain --------------------------------------------------------------------------------------
-
-NO_LEDGER_NOTE = (
-    f"No ledger is named (--table or {TABLE_VARIABLE}): what people kept or snoozed is not looked at."
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExplainQuestion:
-    """One resource that one detector judges, and the account to ask."""
-
-    arn: str
-    detector: Detector[Any]
-    aws: Aws
-
-
-def explain(
-    ctx: typer.Context,
-    *,
-    resources: Annotated[list[str], edge.argument("RESOURCE...", "The ARNs or names of the resources.")],
-    region: Annotated[
-        str | None, edge.option("REGION", "Where to look for a name, or an ARN without region (S3).")
-    ] = None,
-    profile: edge.Profile = None,
-    table: edge.TableName = None,
-    json: edge.Json = False,
-    overrides: edge.Overrides = None,
-    config: edge.SettingsFile = None,
-    now: edge.AsOf = None,
-) -> int:
-    """
-    Explain one verdict: every signal, every step of the rule. Nothing is changed.
-
-    Each resource is read again and judged by every detector for its kind, those that are switched off among
-    them, whether it is found or kept. The ledger has what people kept or snoozed.
-
-    Exit status: 0, every resource is there and was read; 1, something could not be read; 2, bad usage, such
-    as an ARN or a name that no resource has; 3, a resource was deleted.
-
-    \b
-    Examples:
-      janitor explain my-endpoint
-      janitor explain arn:aws:sagemaker:us-east-1:123456789012:endpoint/my-endpoint
-      janitor explain --json arn:aws:s3:::my-bucket/models/model.tar.gz | jq .explanations
-    """  # noqa: D301 - \b keeps the lines below it as they are
-    setup = edge.make_setup(ctx, config, overrides, profile=profile, now=now)
-    settings, session, attempts, at = setup.settings, setup.session, setup.attempts, setup.now
-    texts = list(dict.fromkeys(text.strip() for text in resources))
-    parsed = {text: parse_arn(text) for text in texts if text.startswith("arn:")}
-    for text, arn in parsed.items():
-        check_kind_is_judged(text, arn, settings)
-    places = {text: region_to_search(parsed.get(text), region, setup) for text in texts}
-    regions = tuple(dict.fromkeys(places.values()))
-    with end_on_interrupt():
-        with show_progress("identifying the account"):
-            account = require_caller(session, regions[0], attempts).account
-        for text, arn in parsed.items():
-            if arn.account not in {"", account}:
-                raise edge.CommandRefusedError(
-                    f"{text} is in account {arn.account}; the credentials are of {account}"
-                )
-        with open_regions(
-            session, account=account, regions=regions, attempts=attempts, pace=edge.call_pace()
-        ) as accounts:
-            by_region = dict(zip(regions, accounts, strict=True))
-            asked = [
-                question
-                for text in texts
-                for question in make_questions(text, parsed.get(text), by_region[places[text]], settings)
-            ]
-            with show_progress(f"looking at {count_noun(len(texts), 'resource')}"):
-                ledger = open_ledger_table(session, table, regions, attempts)
-                holds = read_signal(lambda: read_holds(ledger, accounts), source="holds")
-                policy = replace(settings.policy, holds=holds.value if isinstance(holds, Value) else {})
-                answers = answer_questions(asked, now=at, policy=policy, ledger=ledger)
-    notes = [] if ledger else [NO_LEDGER_NOTE]
-    if isinstance(holds, Unreadable):
-        notes = [f"What people kept or snoozed could not be read: {holds.error}"]
-    if json:
-        sys.stdout.write(explanation_json(answers, time=at, account=account))
-    else:
-        screen = make_console(sys.stdout)
-        blocks = draw_explanations(answers, now=at, account=account, width=screen.width, notes=notes)
-        print_blocks(screen, blocks)
-    verdicts = {explained.verdict for explained in answers}
-    if isinstance(holds, Unreadable) or any(explained.sweep.error is not None for explained in answers):
-        return 1
-    return 2 if "not found" in verdicts else 3 if "deleted" in verdicts else 0
-
-
-def parse_arn(text: str) -> Arn:
-    """Parse *text* as an ARN."""
-    try:
-        return Arn.parse(text)
-    except ValueError as error:
-        raise edge.CommandRefusedError(str(error)) from error
-
-
-def check_kind_is_judged(text: str, arn: Arn, settings: Settings) -> None:
-    """Refuse an ARN of a kind that no detector judges."""
-    if any(detector.judges(arn) for detector in settings.registry):
-        return
-    kinds = sorted({kind for detector in settings.registry for kind in detector.kinds})
-    raise edge.CommandRefusedError(
-        f"no detector judges {text}, which is of kind {arn.kind} of {arn.service or 'no service'};"
-        f" these kinds are judged: {', '.join(kinds)}"
-    )
-
-
-def region_to_search(arn: Arn | None, flag: str | None, setup: edge.Setup) -> str:
-    """Return where to look: the ARN says so, except for S3; for a name, the first region of an audit."""
-    where = (arn.region if arn else "") or flag
-    return setup.regions([where] if where else None)[0]
-
-
-def make_questions(text: str, arn: Arn | None, aws: Aws, settings: Settings) -> list[ExplainQuestion]:
-    """Return a question for each detector that judges *arn*, else the resource called *text*."""
-    if arn is None:
-        text = find_arn(aws, text, settings)
-        arn = Arn.parse(text)
-    return [
-        ExplainQuestion(arn=text, detector=settings.detector(detector), aws=aws)
-        for detector in settings.registry
-        if detector.judges(arn)
-    ]
-
-
-def find_arn(aws: Aws, name: str, settings: Settings) -> str:
-    """Return the ARN of the resource called *name*; a person chooses among several. Raises Refused."""
-    kinds = {kind for detector in settings.registry for kind in detector.kinds}
-    with show_progress(f"looking for {escape_text(name)}"):
-        known = resources_like(aws, name, kinds)
-    arns = [resource.arn for resource in known.items if resource.is_called(name)]
-    if len(arns) == 1:
-        return arns[0]
-    if arns:
-        return edge.ask_choice(f"{len(arns)} resources are called {escape_text(name)}", arns)
-    if known.error is not None:
-        raise FailedError(f"{name} could not be looked for: {known.error}")
-    near = nearest_resource(name, known.items)
-    hint = f"did you mean {near.name} ({near.arn})?" if near else "--region says where else to look"
-    raise edge.CommandRefusedError(f"nothing in {aws.region} is called {name}; {hint}")
-
-
-def open_ledger_table(
-    session: boto3.Session, table: str | None, regions: Sequence[str], attempts: int
-) -> Table | None:
-    """Return the ledger's table, if one is named."""
-    name = table or os.environ.get(TABLE_VARIABLE)
-    home = session.region_name or regions[0]
-    return Table(make_client(session, "dynamodb", home, attempts), name) if name else None
-
-
-def read_holds(ledger: Table | None, accounts: Sequence[Aws]) -> dict[str, tuple[Hold, ...]]:
-    """Read what people kept and snoozed in *accounts*, by identity; nothing without a ledger."""
-    if ledger is None:
-        return {}
-    return {key: held for aws in accounts for key, held in Holds(ledger).all(aws.account, aws.region).items()}
-
-
-def answer_questions(
-    asked: Sequence[ExplainQuestion], *, now: datetime, policy: RunPolicy, ledger: Table | None
-) -> list[Explanation]:
-    """Look at everything that is *asked*, side by side; look for what became of missing resources."""
-
-    def answer(question: ExplainQuestion) -> Explanation:
-        judged = sweep_resource(question.detector, question.aws, question.arn, now=now, policy=policy)
-        return Explanation(arn=question.arn, sweep=judged)
-
-    with ThreadPoolExecutor(min(SWEEPS_AT_ONCE, len(asked)), thread_name_prefix="explain") as side_by_side:
-        answers = list(side_by_side.map(answer, asked))
-    seen = {explained.arn for explained in answers if explained.result is not None}
-    missing: dict[str, list[ExplainQuestion]] = {}
-    for explained, question in zip(answers, asked, strict=True):
-        if explained.missing and explained.arn not in seen:
-            missing.setdefault(explained.arn, []).append(question)
-    became = {arn: find_absence(unanswered, now, ledger) for arn, unanswered in missing.items()}
-    listed = {arn for arn, (_, near) in became.items() if near is not None and near.lower() == arn.lower()}
-    complete: list[Explanation] = []
-    for explained in answers:
-        if explained.missing and explained.arn in seen | listed:
-            complete.append(replace(explained, exists=True))
-        elif explained.missing:
-            deleted, near = became[explained.arn]
-            complete.append(replace(explained, deleted=deleted, near=near))
-        else:
-            complete.append(explained)
-    return complete
-
-
-def find_absence(
-    unanswered: Sequence[ExplainQuestion], now: datetime, ledger: Table | None
-) -> tuple[Signal[datetime], str | None]:
-    """Find when a missing resource was deleted; if nothing shows a deletion, find an ARN like its own."""
-    aws, text = unanswered[0].aws, unanswered[0].arn
-    arn = Arn.parse(text)
-    deleted = find_deletion(aws, arn, now)
-    if not isinstance(deleted, Value) and ledger is not None:
-        known = read_signal(
-            lambda: [
-                entry.last_seen
-                for question in unanswered
-                for entry in Ledger(ledger).entries(question.detector.name, aws.account, aws.region)
-                if entry.arn == text
-            ],
-            source="last seen by the ledger",
-        )
-        if isinstance(known, Value) and known.value:
-            deleted = Value(max(known.value), known.source)
-    if isinstance(deleted, Value):
-        return deleted, None
-    name = arn.name.rpartition("/")[2]
-    near = nearest_resource(name, resources_like(aws, name, {arn.kind}).items)
-    return deleted, near.arn if near else None

@@ -1,4 +1,4 @@
-"""`janitor findings`: the content of the ledger, and who has to do something."""
+"""Commands on the ledger: `janitor findings`, `keep`, `snooze`, `approve`, `undo` and `restart`."""
 
 from __future__ import annotations
 
@@ -45,6 +45,8 @@ from ml_janitor_cli.edge import FailedError
 from ml_janitor_cli.explain import check_kind_is_judged, parse_arn
 from ml_janitor_cli.ledger_session import LedgerAccess, LedgerSession, ledger_command, require_undo_key
 from ml_janitor_cli.screen import Grid, draw_beside_ids, make_console, print_blocks
+
+# --- findings -------------------------------------------------------------------------------------
 
 CLOSED_WORD = "closed"
 FINISHED_STAGES = frozenset({Stage.UNDONE, Stage.WITHDRAWN})
@@ -233,9 +235,7 @@ def ledger_line_json(line: LedgerLine) -> dict[str, Any]:
     }
 
 
-# --- hold commands --------------------------------------------------------------------------------
-#
-# `janitor keep`, `snooze` and `approve`: record a person's decision about findings in the ledger.
+# --- keep, snooze and approve ---------------------------------------------------------------------
 
 ShortenFlag = Annotated[bool, edge.flag("--shorten", "Also where that ends a longer one earlier.")]
 OnlyDetector = Annotated[str | None, edge.option("DETECTOR", "Only from what this detector says of it.")]
@@ -358,7 +358,11 @@ def _instead(stands: Hold, how: HoldKind) -> str:
 
 
 def advice_key(at: LedgerSession, arn: str, name: str) -> tuple[str, str]:
-    """Return the key of a hold on detector *name*'s advice about *arn*, and its region. Raises Refused."""
+    """
+    Return the key of a hold on detector *name*'s advice about *arn*, and its region.
+
+    Raises CommandRefusedError.
+    """
     detectors = edge.choose_detectors([name], at.settings)
     found = [entry for entry in at.entries(detectors) if entry.arn.lower() == arn.lower()]
     if not found:
@@ -368,7 +372,11 @@ def advice_key(at: LedgerSession, arn: str, name: str) -> tuple[str, str]:
 
 
 def resource_key(at: LedgerSession, arn: str) -> tuple[str, str]:
-    """Return ARN + creation time of the resource that *arn* is now, and its region. Raises Refused."""
+    """
+    Return ARN + creation time of the resource that *arn* is now, and its region.
+
+    Raises CommandRefusedError.
+    """
     parts = parse_arn(arn)
     if parts.account not in {"", at.account}:
         raise edge.CommandRefusedError(
@@ -396,7 +404,7 @@ def arn_place(arn: str, settings: Settings) -> dict[str, str]:
     """
     Return where the resource is, as far as its ARN says so; its account counts in an organization alone.
 
-    Raises Refused for a resource that no detector judges.
+    Raises CommandRefusedError for a resource that no detector judges.
     """
     parts = parse_arn(arn)
     check_kind_is_judged(arn, parts, settings)
@@ -404,7 +412,7 @@ def arn_place(arn: str, settings: Settings) -> dict[str, str]:
 
 
 def end_of_day(day: str, time_zone: str) -> datetime:
-    """Return the end of *day* in *time_zone*. Raises Refused."""
+    """Return the end of *day* in *time_zone*. Raises CommandRefusedError."""
     try:
         last = date.fromisoformat(day)
     except ValueError as error:
@@ -413,9 +421,7 @@ def end_of_day(day: str, time_zone: str) -> datetime:
     return midnight.astimezone(UTC)
 
 
-# --- undo -----------------------------------------------------------------------------------------
-#
-# `janitor undo` and `janitor restart`: take back the action on one finding.
+# --- undo and restart -----------------------------------------------------------------------------
 
 FindingId = Annotated[str, edge.argument("FINDING", "The finding's id, as `janitor findings` lists it.")]
 UnsignedFlag = Annotated[
@@ -498,7 +504,7 @@ def undo_finding(
 
 
 def find_action(at: LedgerSession, undoing: Undoing, finding: str) -> tuple[Detector[Any], Action]:
-    """Find the action on *finding*, and its detector. Raises Refused."""
+    """Find the action on *finding*, and its detector. Raises CommandRefusedError."""
     for detector in at.settings.registry:
         for region in at.regions:
             known = at.actions.all(detector.name, at.account, region)

@@ -1,4 +1,4 @@
-"""An opened account with its ledger, for commands: the clock, the lease, the records, and the caller."""
+"""The opened ledger of a command on findings, and the options by which the command opens it."""
 
 from __future__ import annotations
 
@@ -32,6 +32,8 @@ from ml_janitor.ledger.table import Table
 from ml_janitor_cli import edge
 from ml_janitor_cli.credentials import require_caller
 from ml_janitor_cli.edge import FailedError, one_line_errors
+
+# --- session --------------------------------------------------------------------------------------
 
 TABLE_VARIABLE, UNDO_KEY_VARIABLE = "JANITOR_TABLE", "JANITOR_UNDO_KEY"
 
@@ -145,7 +147,11 @@ class LedgerSession:
         return self.opened or self.through_role(detector.name)
 
     def aws(self, region: str) -> Aws:
-        """Return the account in *region*, with credentials that may change it. Raises Refused without any."""
+        """
+        Return the account in *region*, with credentials that may change it.
+
+        Raises CommandRefusedError without any.
+        """
         if not self.opened:
             raise edge.CommandRefusedError(
                 f"to change anything in account {self.account}, give --account-profile NAME: its roles trust "
@@ -155,7 +161,11 @@ class LedgerSession:
 
 
 def require_undo_key(flag: str | None) -> str:
-    """Return the KMS key of --undo-key, else of the environment. Raises Refused if neither names one."""
+    """
+    Return the KMS key of --undo-key, else of the environment.
+
+    Raises CommandRefusedError if neither names one.
+    """
     key = flag or os.environ.get(UNDO_KEY_VARIABLE)
     if not key:
         raise edge.CommandRefusedError(
@@ -191,9 +201,7 @@ def make_wait(sleep: Callable[[float], None] = time.sleep) -> Callable[[], None]
     return wait
 
 
-# --- ledger command -------------------------------------------------------------------------------
-#
-# The options of every command on the ledger: the table, the region, the profile, the settings, the time.
+# --- options --------------------------------------------------------------------------------------
 
 AccountId = Annotated[
     str | None, edge.option("ID", "Which account of [organization]; else your own.", "--account")
@@ -227,8 +235,8 @@ class LedgerAccess:
         Open the ledger; a call that fails there ends the command with one line about *what*.
 
         *region* and *account* are where to look unless an option says otherwise: the account of
-        --account-profile, else the ledger's own. *undo_key* signs and verifies records. Raises Refused, and
-        FailedError, also without credentials.
+        --account-profile, else the ledger's own. *undo_key* signs and verifies records. Raises
+        CommandRefusedError and FailedError, also without credentials.
         """
         with one_line_errors(what), ExitStack() as stack:
             where = self.region or ([region] if region else None)

@@ -1,4 +1,4 @@
-"""Sweeps of every account of an organization, each through the roles that the account grants."""
+"""Sweeps of every account of an organization, and `janitor doctor --organization` on the accounts' roles."""
 
 from __future__ import annotations
 
@@ -54,6 +54,8 @@ from ml_janitor_cli.edge import FailedError
 from ml_janitor_cli.screen import draw_title, show_progress
 from ml_janitor_cli.terminal import ERROR_LIMIT, NAMES_SHOWN, draw_list
 
+# --- sweeps ---------------------------------------------------------------------------------------
+
 ACCOUNTS_AT_ONCE = 4
 """Accounts looked at side by side; each has rates of its own, and all share the threads that read."""
 
@@ -76,7 +78,11 @@ class OrganizationCaller:
 
     @classmethod
     def of(cls, setup: edge.Setup) -> OrganizationCaller:
-        """Identify the credentials of *setup*. Raises Refused; FailedError if no account trusts them."""
+        """
+        Identify the credentials of *setup*.
+
+        Raises CommandRefusedError; FailedError if no account trusts them.
+        """
         section, session = setup.settings.organization, setup.session
         if not section.used:
             raise edge.CommandRefusedError("--organization: [organization] in the settings names no accounts")
@@ -118,7 +124,11 @@ class OrganizationCaller:
 
 
 def organization_regions(setup: edge.Setup, flags: Sequence[str] | None) -> tuple[str, ...]:
-    """Return where to look: *flags*, else the section's regions; none for all enabled. Raises Refused."""
+    """
+    Return where to look: *flags*, else the section's regions; none for all enabled.
+
+    Raises CommandRefusedError.
+    """
     allowed = setup.settings.organization.regions
     named = setup.regions(flags or allowed) if flags or allowed else ()
     if allowed and (others := [region for region in named if region not in allowed]):
@@ -245,83 +255,7 @@ def unread_sweeps(
     ]
 
 
-# --- policy differences ---------------------------------------------------------------------------
-#
-# Differences between two policies, however IAM or a person wrote either.
-
-type ConditionSet = frozenset[tuple[str, str, frozenset[str]]]
-"""Operator, key and values of each."""
-
-type PermissionSet = frozenset[tuple[str, str, str, ConditionSet]]
-"""Single permissions: effect, action, resource or principal, conditions."""
-
-
-def compare_policies(actual: dict[str, Any], wanted: dict[str, Any]) -> tuple[list[str], list[str]]:
-    """
-    Return the actions that *actual* allows beyond *wanted*, or does not deny, and those that it lacks or
-    denies.
-
-    A difference in some places is enough.
-    """
-    have, want = single_permissions(actual), single_permissions(wanted)
-    denied, spared = ({statement for statement in some if statement[0] == "Deny"} for some in (have, want))
-    more = {
-        statement[1]
-        for statement in have - want
-        if statement[0] == "Allow"
-        and not any(statement[:3] == other[:3] and is_as_strict(statement[3], other[3]) for other in want)
-    }
-    less = denied - want | {statement for statement in want - have if statement[0] == "Allow"}
-    return (
-        sorted(more | {statement[1] for statement in spared - have}),
-        sorted({statement[1] for statement in less}),
-    )
-
-
-def is_as_strict(actual: ConditionSet, wanted: ConditionSet) -> bool:
-    """
-    Return whether *actual* holds only where *wanted* does: with each of its conditions and no other values.
-
-    Fewer values of a negated operator would allow more: such a condition has to be the same.
-    """
-    return all(
-        any(
-            (operator, key) == (test, name) and (has <= values if "Not" not in operator else has == values)
-            for test, name, has in actual
-        )
-        for operator, key, values in wanted
-    )
-
-
-def single_permissions(document: dict[str, Any]) -> PermissionSet:
-    """Split a policy into single permissions, however its statements put them together."""
-    return frozenset(
-        (str(statement["Effect"]), action, where, statement_conditions(statement))
-        for statement in as_list(document.get("Statement", []))
-        for action in as_list(statement.get("Action", "all actions but some"))
-        for where in as_list(
-            statement.get("Resource", json.dumps(statement.get("Principal"), sort_keys=True))
-        )
-    )
-
-
-def statement_conditions(statement: dict[str, Any]) -> ConditionSet:
-    """Return the conditions of a statement, however they are written."""
-    return frozenset(
-        (operator, key, frozenset(map(str, as_list(values))))
-        for operator, keys in statement.get("Condition", {}).items()
-        for key, values in keys.items()
-    )
-
-
-def as_list(value: Any) -> list[Any]:
-    """Return *value* as a list: IAM accepts a list of one without brackets."""
-    return value if isinstance(value, list) else [value]
-
-
-# --- member checks --------------------------------------------------------------------------------
-#
-# `janitor doctor --organization`: compares the roles in each account with the template; gives commands.
+# --- roles of the accounts ------------------------------------------------------------------------
 
 
 class RoleState(Enum):
@@ -366,7 +300,7 @@ def check_organization(setup: edge.Setup, readers: Sequence[RoleReader]) -> Role
     """
     Check all roles of *readers*, detectors and the bill, in all accounts. Nothing is changed.
 
-    Raises Refused, and FailedError where the accounts could not be listed.
+    Raises CommandRefusedError, and FailedError where the accounts could not be listed.
     """
     with show_progress("listing the accounts") as say:
         janitor = OrganizationCaller.of(setup)
@@ -602,3 +536,76 @@ def _commands(
             )
         else:
             yield f"aws cloudformation delete-stack --stack-name {stack}  # in {account}"
+
+
+# --- policy differences ---------------------------------------------------------------------------
+# Two policies are compared by their meaning, however IAM or a person wrote either.
+
+type ConditionSet = frozenset[tuple[str, str, frozenset[str]]]
+"""Operator, key and values of each."""
+
+type PermissionSet = frozenset[tuple[str, str, str, ConditionSet]]
+"""Single permissions: effect, action, resource or principal, conditions."""
+
+
+def compare_policies(actual: dict[str, Any], wanted: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """
+    Return the actions that *actual* allows beyond *wanted*, or does not deny, and those that it lacks or
+    denies.
+
+    A difference in some places is enough.
+    """
+    have, want = single_permissions(actual), single_permissions(wanted)
+    denied, spared = ({statement for statement in some if statement[0] == "Deny"} for some in (have, want))
+    more = {
+        statement[1]
+        for statement in have - want
+        if statement[0] == "Allow"
+        and not any(statement[:3] == other[:3] and is_as_strict(statement[3], other[3]) for other in want)
+    }
+    less = denied - want | {statement for statement in want - have if statement[0] == "Allow"}
+    return (
+        sorted(more | {statement[1] for statement in spared - have}),
+        sorted({statement[1] for statement in less}),
+    )
+
+
+def is_as_strict(actual: ConditionSet, wanted: ConditionSet) -> bool:
+    """
+    Return whether *actual* holds only where *wanted* does: with each of its conditions and no other values.
+
+    Fewer values of a negated operator would allow more: such a condition has to be the same.
+    """
+    return all(
+        any(
+            (operator, key) == (test, name) and (has <= values if "Not" not in operator else has == values)
+            for test, name, has in actual
+        )
+        for operator, key, values in wanted
+    )
+
+
+def single_permissions(document: dict[str, Any]) -> PermissionSet:
+    """Split a policy into single permissions, however its statements put them together."""
+    return frozenset(
+        (str(statement["Effect"]), action, where, statement_conditions(statement))
+        for statement in as_list(document.get("Statement", []))
+        for action in as_list(statement.get("Action", "all actions but some"))
+        for where in as_list(
+            statement.get("Resource", json.dumps(statement.get("Principal"), sort_keys=True))
+        )
+    )
+
+
+def statement_conditions(statement: dict[str, Any]) -> ConditionSet:
+    """Return the conditions of a statement, however they are written."""
+    return frozenset(
+        (operator, key, frozenset(map(str, as_list(values))))
+        for operator, keys in statement.get("Condition", {}).items()
+        for key, values in keys.items()
+    )
+
+
+def as_list(value: Any) -> list[Any]:
+    """Return *value* as a list: IAM accepts a list of one without brackets."""
+    return value if isinstance(value, list) else [value]

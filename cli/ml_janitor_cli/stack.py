@@ -1,4 +1,4 @@
-"""The deployed stack as its owner sees it: found by name in CloudFormation, asked through each service."""
+"""The deployed stack for `janitor doctor`: its resources by name, and checks of functions and alarms."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ from ml_janitor.core.durations import format_age
 from ml_janitor.ledger.latest import BILL_KEY, LastRun, LastSweep, LatestRecords, LatestRuns
 from ml_janitor.ledger.table import Table
 from ml_janitor_cli.probes import ProbeAnswer, classify_error
+
+# --- stack and services ---------------------------------------------------------------------------
 
 STACK_NAME = "MlJanitor"
 """Name of the stack in app.py."""
@@ -194,9 +196,7 @@ def read_answer[T](
         return Trouble(CheckOutcome.REFUSED if answer is ProbeAnswer.REFUSED else CheckOutcome.FAILED, why)
 
 
-# --- stack alarms ---------------------------------------------------------------------------------
-#
-# Signs of trouble in a deployed stack: queues, alarms, and the subscribers of alarms.
+# --- queues and alarms ----------------------------------------------------------------------------
 
 ALARM_TYPE, QUEUE_TYPE, TOPIC_TYPE = "AWS::CloudWatch::Alarm", "AWS::SQS::Queue", "AWS::SNS::Topic"
 
@@ -358,9 +358,7 @@ def check_alarm_topic(here: RegionServices, stack: DeployedStack) -> Check:
             return wrong(seen=seen, to_do=f"{subscribe} --notification-endpoint YOU@EXAMPLE.COM")
 
 
-# --- stack checks ---------------------------------------------------------------------------------
-#
-# Checks of each function of a deployed stack, with the next step for each fault.
+# --- functions ------------------------------------------------------------------------------------
 
 FUNCTION_TYPE, SCHEDULE_TYPE = "AWS::Lambda::Function", "AWS::Scheduler::Schedule"
 TABLE_TYPE = "AWS::DynamoDB::Table"

@@ -18,7 +18,7 @@ from ml_janitor.core.results import CauseCode, Outcome, Result, Sweep
 from ml_janitor.core.text import escape_text, format_time
 from ml_janitor.engine.detector import Detector
 from ml_janitor.engine.policy import RunPolicy
-from ml_janitor.engine.run import sweep_region as swept
+from ml_janitor.engine.run import sweep_region
 from ml_janitor.ledger.actions import Action
 from ml_janitor.ledger.findings import Entry
 from ml_janitor.ledger.limits import LeaseTakenError
@@ -124,7 +124,7 @@ def sweep(
 def plan_sweep(at: LedgerSession, detector: Detector[Any], aws: Aws) -> SweepPlan:
     """Sweep, and ask the ledger about the findings."""
     entries = open_entries(at, detector, aws)
-    found = swept(detector, aws, now=at.now, policy=policy_with_holds(at, aws))
+    found = sweep_region(detector, aws, now=at.now, policy=policy_with_holds(at, aws))
     return SweepPlan(detector=detector, aws=aws, sweep=mark_refused_findings(found, entries), entries=entries)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from infra.alarms import silence_periods
+from infra.monitoring import silence_periods
 from ml_janitor.config import schedules
 from ml_janitor.config.settings import Settings
 from ml_janitor.detectors import DETECTORS

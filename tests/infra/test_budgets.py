@@ -13,7 +13,7 @@ import pytest
 from aws_cdk import aws_sns as sns
 from aws_cdk.assertions import Template
 
-from infra.alarms import Budgets
+from infra.monitoring import Budgets
 from ml_janitor.config.settings import Settings, SettingsError
 from ml_janitor.detectors import DETECTORS
 from synthesis import Synthesised, resolved, synthesise

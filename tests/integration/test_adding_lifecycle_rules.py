@@ -14,7 +14,7 @@ from armed import KilledError
 from conftest import NOW
 from deeds import Memory
 from lifecycle_simulator import OURS, random_text
-from ml_janitor.aws import storage as configurations
+from ml_janitor.aws import storage
 from ml_janitor.aws.client import Aws, DryRunError
 from ml_janitor.core.tiering import LifecycleRule
 from ml_janitor.detectors.storage_tiering import act
@@ -48,8 +48,8 @@ class Account:
         )
 
     @property
-    def there(self) -> configurations.LifecycleConfiguration:
-        return configurations.read_lifecycle(self.aws, BUCKET)
+    def there(self) -> storage.LifecycleConfiguration:
+        return storage.read_lifecycle(self.aws, BUCKET)
 
     def prepared(self, rules: list[LifecycleRule] | None = None) -> Any:
         record = act.prepare_rules(self.aws, BUCKET, rules or RULES)
@@ -75,7 +75,7 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Has something happen right before or after the next configuration is written."""
 
     def register(what: Callable[[], object], *, before: bool = False) -> None:
-        real, calls = configurations.write_lifecycle, [what]
+        real, calls = storage.write_lifecycle, [what]
 
         def write(*given: Any) -> None:
             happens = [calls.pop()] if calls else []
@@ -85,7 +85,7 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
             for happening in happens if not before else []:
                 happening()
 
-        monkeypatch.setattr(configurations, "write_lifecycle", write)
+        monkeypatch.setattr(storage, "write_lifecycle", write)
 
     return register
 
@@ -123,11 +123,11 @@ def test_three_dozen_configurations_of_others_stay_as_they_are(account: Account)
     while done < 36:
         text = random_text(dice)
         minimum = dice.choice(("varies_by_storage_class", "all_storage_classes_128K"))
-        theirs = configurations.LifecycleConfiguration(text.encode(), minimum)
+        theirs = storage.LifecycleConfiguration(text.encode(), minimum)
         if find_rule_conflict(theirs, RULES) is not None:
             continue
         try:
-            configurations.write_lifecycle(account.writing, BUCKET, theirs)
+            storage.write_lifecycle(account.writing, BUCKET, theirs)
         except account.s3.exceptions.ClientError:  # S3 would not have it
             continue
         before, record = account.there, account.prepared()
@@ -278,6 +278,6 @@ def test_prepare_refuses_what_cannot_stand_beside_the_others(account: Account) -
     ],
 )
 def test_who_may_be_given_rules(bucket: str, named: list[str], why: str | None) -> None:
-    found = act.why_bucket_spared(bucket, named, configurations.LifecycleConfiguration(), RULES)
+    found = act.why_bucket_spared(bucket, named, storage.LifecycleConfiguration(), RULES)
     assert (found is None) is (why is None)
     assert why is None or why in str(found)

@@ -15,7 +15,7 @@ from jsonschema import Draft202012Validator, FormatChecker
 
 from commands import Janitor, Ran, refused
 from conftest import REGION, seed_demo
-from ml_janitor.bill.reading import COST_READS as READS
+from ml_janitor.bill.reading import COST_READS
 from ml_janitor_sandbox.control import Control
 from reports import schema
 
@@ -384,7 +384,7 @@ def test_nothing_is_changed(janitor: Janitor, billed: Control) -> None:
     reading = re.compile(r":(Batch)?(Describe|Get|List|Lookup|Search)")
     assert [call for call in billed.calls() if not reading.search(call)] == []
     asked = {call for call in billed.calls() if call.startswith("ce:")}
-    assert asked <= {grant.action for grant in READS}
+    assert asked <= {grant.action for grant in COST_READS}
 
 
 @pytest.mark.usefixtures("billed")

@@ -16,7 +16,6 @@ from conftest import NOW
 from deeds import Memory
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Finding, Target
-from ml_janitor.detectors.duplicate_artifacts import undo as copy_return
 from ml_janitor.detectors.duplicate_artifacts.copies import ArtifactCopy
 from ml_janitor.detectors.duplicate_artifacts.rule import DuplicateArtifacts
 from ml_janitor.engine.detector import CannotActError, ChangedError
@@ -204,8 +203,8 @@ def test_without_versions_it_comes_back_from_its_keeper(make: Callable[..., Buck
 def test_what_is_larger_than_one_copy_may_be_comes_back_in_parts(
     make: Callable[..., Bucket], monkeypatch: pytest.MonkeyPatch, *, versioned: bool
 ) -> None:
-    monkeypatch.setattr(copy_return, "COPY_LIMIT_BYTES", 6 * MIB)
-    monkeypatch.setattr(copy_return, "COPY_PART_BYTES", 5 * MIB)
+    monkeypatch.setattr("ml_janitor.detectors.duplicate_artifacts.undo.COPY_LIMIT_BYTES", 6 * MIB)
+    monkeypatch.setattr("ml_janitor.detectors.duplicate_artifacts.undo.COPY_PART_BYTES", 5 * MIB)
     bucket = make(size=13 * MIB + 1)
     if versioned:
         bucket.versions()
@@ -391,7 +390,9 @@ def test_the_same_bytes_with_other_metadata_are_another_object(make: Callable[..
 def test_what_somebody_writes_while_it_is_brought_back_is_not_overwritten(
     make: Callable[..., Bucket], monkeypatch: pytest.MonkeyPatch, *, large: bool
 ) -> None:
-    monkeypatch.setattr(copy_return, "COPY_LIMIT_BYTES", 0 if large else MIB)  # which is its size
+    monkeypatch.setattr(
+        "ml_janitor.detectors.duplicate_artifacts.undo.COPY_LIMIT_BYTES", 0 if large else MIB
+    )  # which is its size
     bucket, undo = filled(make())
     bucket.act(undo)
     operation = "CompleteMultipartUpload" if large else "CopyObject"

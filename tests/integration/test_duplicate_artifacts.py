@@ -23,8 +23,8 @@ from ml_janitor.detectors.duplicate_artifacts.copies import ArtifactCopy
 from ml_janitor.detectors.duplicate_artifacts.rule import DuplicateArtifacts
 from ml_janitor.engine.policy import RunPolicy
 from ml_janitor.engine.run import sweep_region
-from ml_janitor.report import json as document
 from ml_janitor.report.html import render_html
+from ml_janitor.report.json import report_json
 from ml_janitor_sandbox.control import Control
 from verdicts import word
 
@@ -909,7 +909,7 @@ def test_an_unarmed_deployment_hears_how_copies_can_be_proven_again(account: Acc
     assert words(done)[COPY] == "likely"
     (notice,) = done.notices
     report = Report(time=NOW, account=ACCOUNT, sweeps=(done,))
-    assert notice in json.loads(document.report_json(report))["sweeps"][0]["notices"]
+    assert notice in json.loads(report_json(report))["sweeps"][0]["notices"]
     for part in (f"contents may not be read in {DEFAULT_BUCKET}", "duplicate-artifacts.read_contents_in"):
         assert part in notice
         assert part in render_html(report)

@@ -19,7 +19,6 @@ from conftest import ACCOUNT, NOW, REGION, seed_demo
 from fakes import Shelf, thing, waste
 from lambdas import ROOT, WITH_SLACK, Context, event, idle_endpoints, items, reports
 from ml_janitor import handlers
-from ml_janitor.aws import s3 as key_ranges
 from ml_janitor.config.events import MalformedEventError
 from ml_janitor.config.settings import SettingsError
 from ml_janitor.core.model import Mode
@@ -370,7 +369,7 @@ def test_a_listing_that_ran_out_of_time_goes_on_in_the_retry_of_its_event(
     for name, key in (("first", "a"), ("first", "b"), ("second", "c"), ("second", "d")):
         s3.create_bucket(Bucket=name)
         s3.put_object(Bucket=name, Key=f"{key}.tar.gz", Body=b"model" * 2**18)
-    monkeypatch.setattr(key_ranges, "PAGES_AT_ONCE", 1)
+    monkeypatch.setattr("ml_janitor.aws.s3.PAGES_AT_ONCE", 1)
     late, put = Late(), artifacts.BucketIndex.put
 
     def last(*given: Any) -> Any:

@@ -11,9 +11,9 @@ import boto3
 import pytest
 
 from conftest import NOW
+from ml_janitor.aws.activity import look_up_events
 from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.metrics import look_up_events
 from ml_janitor.core.model import Absent, Finding, Kept, NotRead, Target, Unreadable, Value
 from ml_janitor.core.results import Sweep
 from ml_janitor.detectors.idle_notebooks.rule import IdleNotebooks

@@ -11,7 +11,7 @@ import pytest
 from armed import World
 from condemned import SCRATCH, Condemned
 from conftest import ACCOUNT, NOW, REGION
-from ml_janitor.aws import storage as configurations
+from ml_janitor.aws import storage
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Effect
 from ml_janitor.core.results import CauseCode, Outcome, Result
@@ -43,8 +43,8 @@ class Shift(Nights):
         self.before = self.there
 
     @property
-    def there(self) -> configurations.LifecycleConfiguration:
-        return configurations.read_lifecycle(self.aws, SCRATCH)
+    def there(self) -> storage.LifecycleConfiguration:
+        return storage.read_lifecycle(self.aws, SCRATCH)
 
     def run(self, days: float = 0) -> dict[str, Result]:
         """What a run makes of the buckets so many days later."""

@@ -8,8 +8,8 @@ from datetime import timedelta
 import pytest
 
 from conftest import NOW
+from ml_janitor.aws.activity import Metric, list_series, read_metrics
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.metrics import Metric, list_series, read_metrics
 from ml_janitor.core.model import Absent, Unreadable, Value
 from ml_janitor_sandbox.control import Control
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from docs import price_table
+from ml_janitor.aws import prices
 from ml_janitor.aws.calls import ReadError
-from ml_janitor.aws.prices import price_table as table
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.fixes.pricing import DIFFERENT, sagemaker_products
 
@@ -19,7 +19,7 @@ REPRICED = {name: Decimal(price) for name, price in DIFFERENT.items()}
 
 
 def shipped() -> dict[str, Decimal | None]:
-    return {name: price.hourly_usd for name, price in table().items()} | REPRICED
+    return {name: price.hourly_usd for name, price in prices.price_table().items()} | REPRICED
 
 
 def rows(path: Path) -> dict[str, tuple[Decimal, str]]:
@@ -40,7 +40,7 @@ def test_the_shipped_table_is_what_the_script_writes_of_the_same_prices(box: Con
 
     assert {name: usd for name, (usd, _) in rows(written).items()} == shipped()
     assert {read for _, read in rows(written).values()} == {"2026-10-01"}
-    assert list(rows(written)) == list(table())
+    assert list(rows(written)) == list(prices.price_table())
 
 
 def test_a_price_list_file_says_the_same_as_the_api(tmp_path: Path, written: Path) -> None:

@@ -14,8 +14,7 @@ from botocore.exceptions import ClientError
 
 from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.aws.client import Aws, open_regions
-from ml_janitor.aws.cost_explorer import COST_EXPLORER_REGION as HOME
-from ml_janitor.aws.cost_explorer import CostExplorer, group_by_dimension
+from ml_janitor.aws.cost_explorer import COST_EXPLORER_REGION, CostExplorer, group_by_dimension
 from ml_janitor.aws.pace import SharedAnswers
 from ml_janitor.aws.prices import Prices
 from ml_janitor_sandbox.control import Control
@@ -65,7 +64,7 @@ def test_a_run_that_may_act_shares_what_is_of_no_region_and_counts_it_once(
         session, account=ACCOUNT, regions=[REGION, "eu-west-1"], attempts=1, pace=None
     ) as regions:
         box.clear_calls()
-        explorers = [CostExplorer(aws.client("ce", HOME), max_requests=1) for aws in regions]
+        explorers = [CostExplorer(aws.client("ce", COST_EXPLORER_REGION), max_requests=1) for aws in regions]
         answers = [one.monthly(first, until, group_by_dimension("SERVICE")) for one in explorers]
         models = [aws.at(REGION).sagemaker.list_models()["Models"] for aws in (*regions, regions[0])]
 

@@ -11,7 +11,6 @@ import boto3
 import pytest
 
 from conftest import ACCOUNT, NOW, REGION
-from ml_janitor.aws import s3 as key_ranges
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.pace import Pace, RateSlot
 from ml_janitor.aws.prices import Prices
@@ -102,7 +101,7 @@ def test_a_request_is_signed_after_it_waited_for_its_turn(aws: Aws, clock: Clock
 def test_a_listing_that_s3_asks_to_slow_down_slows_down_and_reads_everything(
     box: Control, session: boto3.Session, aws: Aws, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(key_ranges, "PAGES_AT_ONCE", 1)  # side by side, each one's sleep would move the clock
+    monkeypatch.setattr("ml_janitor.aws.s3.PAGES_AT_ONCE", 1)  # sleeps side by side would move the clock
     s3 = session.client("s3")
     names = [f"bucket-{n:02}" for n in range(12)]
     for name in names:

@@ -16,7 +16,6 @@ from ml_janitor.aws.locations import S3Address
 from ml_janitor.aws.references import PlaceUser, References
 from ml_janitor.core.model import NotRead, Signal, Unreadable, Value
 from ml_janitor.detectors.duplicate_artifacts import contents, copies
-from ml_janitor.detectors.duplicate_artifacts import reading as survey
 from ml_janitor.detectors.duplicate_artifacts.artifacts import (
     ArtifactNames,
     ArtifactUnit,
@@ -67,7 +66,9 @@ def reading(again: dict[str, Any]) -> ArtifactSurvey:
 def test_a_bucket_that_broke_off_and_artifacts_that_are_too_many_are_errors(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(survey, "find_candidates", partial(find_candidates, most=1))
+    monkeypatch.setattr(
+        "ml_janitor.detectors.duplicate_artifacts.reading.find_candidates", partial(find_candidates, most=1)
+    )
     shelf = BucketIndex(bucket="b", region="us-east-1", error="b broke off after 0")
     (one,) = shelf.put(cast("Any", page('"e"')), ArtifactNames())
     source = SimpleNamespace(

@@ -11,13 +11,13 @@ import pytest
 
 from bills import NOW
 from fakes import target_at
-from ml_janitor.aws import metrics
+from ml_janitor.aws import activity
+from ml_janitor.aws.activity import Metric, MetricSeries
 from ml_janitor.aws.calls import Listing
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.endpoints import InferenceComponent
-from ml_janitor.aws.metrics import Metric, MetricSeries
 from ml_janitor.aws.runs import ResourceRun, UsedResource
-from ml_janitor.bill import explaining as module
+from ml_janitor.bill import explaining
 from ml_janitor.bill.explaining import EndpointRequests, VariantRequests, read_requests
 from ml_janitor.core.model import Absent, Signal, Unreadable, Value
 
@@ -48,9 +48,9 @@ class Cloud:
         self.unread: dict[str, Signal[MetricSeries]] = {}
         self.components: Listing[InferenceComponent] | None = None
         self.loaded: Signal[Any] = Value(())
-        monkeypatch.setattr(metrics, "read_metrics", self.read)
-        monkeypatch.setattr(metrics, "list_series", lambda *_: self.loaded)
-        monkeypatch.setattr(module, "list_inference_components", self.listed)
+        monkeypatch.setattr(activity, "read_metrics", self.read)
+        monkeypatch.setattr(activity, "list_series", lambda *_: self.loaded)
+        monkeypatch.setattr(explaining, "list_inference_components", self.listed)
 
     def read(self, _: Any, series: Iterable[Metric], *__: Any) -> dict[Metric, Signal[MetricSeries]]:
         self.series = list(series)
@@ -146,7 +146,7 @@ def test_an_endpoint_that_publishes_what_it_loads_has_many_models(cloud: Cloud) 
 def test_a_fault_of_ours_is_said_and_the_bill_does_without(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(metrics, "read_metrics", lambda *_: 1 // 0)
+    monkeypatch.setattr(activity, "read_metrics", lambda *_: 1 // 0)
 
     found = cloud.called(endpoint(HOSTED))
 

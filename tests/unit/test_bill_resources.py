@@ -14,8 +14,8 @@ import pytest
 from bills import ACCOUNT, HOST, NOW, bill, charges
 from fakes import target_at
 from ml_janitor.aws import runs
+from ml_janitor.aws.activity import GET_METRIC_DATA
 from ml_janitor.aws.calls import Listing
-from ml_janitor.aws.metrics import GET_METRIC_DATA
 from ml_janitor.aws.runs import ResourceRun, UsedResource
 from ml_janitor.bill import explaining
 from ml_janitor.bill.explaining import (

@@ -25,8 +25,23 @@ from ml_janitor.bill.model import (
     break_down,
 )
 from ml_janitor.bill.report import TagShare
-from ml_janitor.report import bill as words
-from ml_janitor.report.bill import gap_sentences
+from ml_janitor.report.bill import (
+    bill_facts,
+    bill_headline,
+    bill_scope,
+    change_text,
+    comparison_text,
+    forecast_text,
+    gap_sentences,
+    movement_asides,
+    mover_line,
+    mover_rows,
+    percent_text,
+    savings_text,
+    signed_usd,
+    span_text,
+    untagged_shares,
+)
 
 COMPARED = SpanComparison(
     kind=ComparisonKind.DAYS, before=DaySpan(date(2026, 8, 7), 30), after=DaySpan(date(2026, 9, 6), 30)
@@ -52,7 +67,7 @@ def at(day: str) -> datetime:
 
 def said(usd: str, cause: MoverCause, who: Culprit | None = None, **more: object) -> str:
     made = replace(Mover(usd=Decimal(usd), cause=cause, part=PART, culprit=who), **more)  # type: ignore[arg-type]
-    return words.mover_line(made, moved(made))
+    return mover_line(made, moved(made))
 
 
 HUNG = culprit(
@@ -128,19 +143,19 @@ def test_the_rows_add_up_with_the_smaller_ones_together() -> None:
         Mover(usd=Decimal(-20), cause=MoverCause.CHANGED, part=PART, culprit=culprit("small")),
     )
     main = moved(*movers, ended_credits=Decimal(250))
-    assert [(int(row.usd), row.what) for row in words.mover_rows(main, 2)] == [
+    assert [(int(row.usd), row.what) for row in mover_rows(main, 2)] == [
         (800, "training job llm-0924"),
         (-300, "endpoint old"),
         (-20, "1 smaller change"),
         (120, "not explained"),
     ]
-    assert list(words.movement_asides(main, break_down(main, 2))) == [
+    assert list(movement_asides(main, break_down(main, 2))) == [
         "Besides, credits of $250 ended: they are in no total here."
     ]
 
 
 def test_what_is_no_change_says_so() -> None:
-    assert words.change_text(moved()) == "$0.00 (0.0 %)"
+    assert change_text(moved()) == "$0.00 (0.0 %)"
 
 
 def test_names_of_aws_cannot_steer_a_terminal() -> None:
@@ -157,18 +172,18 @@ def test_nothing_untagged_is_no_line() -> None:
         untagged_before=Decimal(8),
         total_before=Decimal(100),
     )
-    assert list(words.untagged_shares([all_tagged, some])) == ["no owner: $5.00 (5.0 %, 8.0 % before)"]
+    assert list(untagged_shares([all_tagged, some])) == ["no owner: $5.00 (5.0 %, 8.0 % before)"]
 
 
 def test_the_forecast_is_of_the_whole_month_with_its_interval() -> None:
-    assert words.forecast_text(full_report()) == (
+    assert forecast_text(full_report()) == (
         "October will come to $75,414 ($70,414 to $81,914 in 80 % of cases), of which $9,414 is spent"
     )
 
 
 def test_a_made_up_movement_is_said_in_full() -> None:
     main = movement()
-    rows = list(words.mover_rows(main))
+    rows = list(mover_rows(main))
     assert sum(row.usd for row in rows) == sum(
         one.usd for one in main.movers if one.cause is not MoverCause.TAG
     )
@@ -193,12 +208,12 @@ def test_a_made_up_movement_is_said_in_full() -> None:
 )
 def test_a_share_has_a_digit_below_a_tenth(share: str | None, plain: str, signed: str) -> None:
     value = None if share is None else Decimal(share)
-    assert (words.percent_text(value), words.percent_text(value, sign=True)) == (plain, signed)
+    assert (percent_text(value), percent_text(value, sign=True)) == (plain, signed)
 
 
 def test_a_change_has_its_sign_and_a_span_its_days() -> None:
-    assert [words.signed_usd(Decimal(usd)) for usd in ("0.5", "0", "-5")] == ["+$0.50", "$0.00", "-$5.00"]
-    assert [words.span_text(DaySpan(date(2026, 9, 6), days)) for days in (1, 2)] == [
+    assert [signed_usd(Decimal(usd)) for usd in ("0.5", "0", "-5")] == ["+$0.50", "$0.00", "-$5.00"]
+    assert [span_text(DaySpan(date(2026, 9, 6), days)) for days in (1, 2)] == [
         "2026-09-06",
         "2026-09-06 to 2026-09-07",
     ]
@@ -215,7 +230,7 @@ def test_a_change_has_its_sign_and_a_span_its_days() -> None:
 )
 def test_a_bill_says_whose_it_is(accounts: dict[str, str] | None, seen: tuple[str, ...], whose: str) -> None:
     rows = tuple(Charge(day=LAST.first, tag=account, usd=Decimal(1)) for account in seen)
-    assert words.bill_scope(replace(full_report().bill, accounts=accounts, by_account=rows)) == whose
+    assert bill_scope(replace(full_report().bill, accounts=accounts, by_account=rows)) == whose
 
 
 def test_the_headline_is_of_what_was_read() -> None:
@@ -229,18 +244,14 @@ def test_the_headline_is_of_what_was_read() -> None:
 
     def headline(comparison: SpanComparison) -> str:
         main = replace(report.main, comparison=comparison)  # type: ignore[type-var]
-        return words.bill_headline(replace(report, main=main)).partition(" in ")[2]
+        return bill_headline(replace(report, main=main)).partition(" in ")[2]
 
-    assert words.bill_headline(report) == "$29,988 in 30 days: +$23,000 (+40 %)."
-    assert words.bill_headline(replace(report, main=None)) == (
-        "$29,988 in 30 days; nothing to compare them with."
-    )
-    assert words.bill_headline(replace(report, bill=nothing)) == "AWS charged nothing."
-    said = {words.bill_headline(replace(report, bill=bill)) for bill in unread[:2]}
+    assert bill_headline(report) == "$29,988 in 30 days: +$23,000 (+40 %)."
+    assert bill_headline(replace(report, main=None)) == ("$29,988 in 30 days; nothing to compare them with.")
+    assert bill_headline(replace(report, bill=nothing)) == "AWS charged nothing."
+    said = {bill_headline(replace(report, bill=bill)) for bill in unread[:2]}
     assert said == {"The bill could not be read."}
-    assert {words.bill_headline(replace(report, bill=bill)) for bill in unread[2:]} == {
-        "AWS charged nothing."
-    }
+    assert {bill_headline(replace(report, bill=bill)) for bill in unread[2:]} == {"AWS charged nothing."}
     assert [headline(each).partition(":")[0] for each in (day, month, one)] == [
         "2026-09-06",
         "the month to date",
@@ -250,9 +261,9 @@ def test_the_headline_is_of_what_was_read() -> None:
 
 def test_the_days_that_are_compared_are_told_and_those_that_may_change() -> None:
     compared = "2026-09-06 to 2026-10-05, compared with 2026-08-07 to 2026-09-05"
-    assert words.comparison_text(moved()) == compared
+    assert comparison_text(moved()) == compared
     late = replace(COMPARED, unsettled=(date(2026, 10, 4), date(2026, 10, 5)))
-    assert words.comparison_text(moved(comparison=late)) == (f"{compared}; AWS may still change 10-04, 10-05")
+    assert comparison_text(moved(comparison=late)) == (f"{compared}; AWS may still change 10-04, 10-05")
 
 
 def test_the_facts_are_a_line_each() -> None:
@@ -265,22 +276,21 @@ def test_the_facts_are_a_line_each() -> None:
         bill=replace(report.bill, forecast=None, records=(), requests=1),
     )
 
-    assert dict(words.bill_facts(report)) == {
+    assert dict(bill_facts(report)) == {
         "untagged": "no project: $8,455 (11 %, 7.6 % before)",
         "not counted here": "Tax $71.40",
-        "forecast": words.forecast_text(report),
+        "forecast": forecast_text(report),
         "saved so far": "$289 this month, $289 since 2026-10-03",
         "asking cost": "8 requests to Cost Explorer, $0.08",
     }
-    assert dict(words.bill_facts(bare)) == {"asking cost": "1 request to Cost Explorer, $0.01"}
+    assert dict(bill_facts(bare)) == {"asking cost": "1 request to Cost Explorer, $0.01"}
     assert (
-        words.savings_text(replace(bare, saved_this_month=Decimal(5)))
-        == "$5.00 this month, $0.00 since 2026-09-06"
+        savings_text(replace(bare, saved_this_month=Decimal(5))) == "$5.00 this month, $0.00 since 2026-09-06"
     )
-    assert words.savings_text(replace(bare, saved={date(2026, 10, 3): Decimal(5)})) is not None
+    assert savings_text(replace(bare, saved={date(2026, 10, 3): Decimal(5)})) is not None
     none_before = TagShare(tag="owner", untagged=Decimal(5), total=Decimal(100))
     gone = replace(none_before, untagged=Decimal(0), untagged_before=Decimal(8), total_before=Decimal(100))
-    assert list(words.untagged_shares([none_before, gone])) == [
+    assert list(untagged_shares([none_before, gone])) == [
         "no owner: $5.00 (5.0 %)",
         "no owner: $0.00 (0.0 %, 8.0 % before)",
     ]
@@ -294,8 +304,8 @@ def test_what_is_not_explained_names_its_largest_lines() -> None:
     ]
     small = [Mover(usd=Decimal(3), cause=MoverCause.CHANGED, part=PART, culprit=culprit("s"))] * 2
 
-    *_, smaller, rest = words.mover_rows(moved(*movers, *small), 0)
-    (two,) = words.mover_rows(moved(*movers[:2]))
+    *_, smaller, rest = mover_rows(moved(*movers, *small), 0)
+    (two,) = mover_rows(moved(*movers[:2]))
 
     assert (rest.what, rest.why) == ("not explained", "-$90.00 Use0, -$89.00 Use1 (llm), 2 more")
     assert smaller.what == "2 smaller changes"
@@ -353,7 +363,7 @@ def test_what_is_not_explained_names_its_largest_lines() -> None:
 )
 def test_each_cause_has_its_words(more: dict[str, object], text: str) -> None:
     made = replace(Mover(usd=Decimal(5), cause=MoverCause.PRICE, part=PART), **more)  # type: ignore[arg-type]
-    assert words.mover_line(made, moved(made)) == text
+    assert mover_line(made, moved(made)) == text
 
 
 def test_of_several_accounts_a_resource_says_its_own() -> None:
@@ -362,11 +372,9 @@ def test_of_several_accounts_a_resource_says_its_own() -> None:
     rest = Mover(usd=Decimal(5), cause=MoverCause.UNEXPLAINED, part=replace(PART, tag="others"))
     by_account = moved(made, rest, tag="account")
 
-    assert words.mover_line(made, by_account) == "+$5.00 endpoint rag in account 111111111111, ended"
-    assert (
-        words.mover_line(rest, by_account) == "+$5.00 USE1-Host:ml.g5.xlarge of other accounts, not explained"
-    )
-    assert words.mover_line(rest, moved(rest)).endswith("of project others, not explained")
+    assert mover_line(made, by_account) == "+$5.00 endpoint rag in account 111111111111, ended"
+    assert mover_line(rest, by_account) == "+$5.00 USE1-Host:ml.g5.xlarge of other accounts, not explained"
+    assert mover_line(rest, moved(rest)).endswith("of project others, not explained")
 
 
 # --- what is missing --------------------------------------------------------------------------

@@ -19,11 +19,11 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from botocore.response import StreamingBody
 
 from conftest import ACCOUNT, REGION
-from ml_janitor.aws import client as accounts
 from ml_janitor.aws import pace
 from ml_janitor.aws.async_invoke import HandOverError, hand_over
 from ml_janitor.aws.calls import LIFECYCLE_TEXT, OutOfTimeError, make_client
 from ml_janitor.aws.client import (
+    GET_CALLER_IDENTITY,
     READ_OPERATIONS,
     Aws,
     BucketScratch,
@@ -452,7 +452,7 @@ def test_prices_are_asked_for_with_the_session_they_come_from(from_elsewhere: bo
         aws.prices.hourly("eu-west-1", "Training", "ml.g5.xlarge")
 
     assert [bool(one.calls) for one in (here, elsewhere)] == [not from_elsewhere, from_elsewhere]
-    assert accounts.GET_CALLER_IDENTITY == "sts:GetCallerIdentity"
+    assert GET_CALLER_IDENTITY == "sts:GetCallerIdentity"
 
 
 # --- files of a run -----------------------------------------------------------------------------

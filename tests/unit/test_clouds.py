@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from docs import gpu_price_table
 from ml_janitor.core.capacity import Interruption, SpotCapacity
 from ml_janitor_cli.estimate import training_costs
+from ml_janitor_cli.estimate.estimates import Estimate, Figure
 from ml_janitor_cli.estimate.training_costs import CLOUDS, SIMILAR_GPUS, Offer, cheapest_offers, read_offers
-from ml_janitor_cli.estimate.view import Estimate, Figure
 
 SPOT = SpotCapacity(interruptions=0.05, restart=0.1, save=0.02, discount=0.6)
 

@@ -8,10 +8,10 @@ from typing import Any, cast
 
 import pytest
 
-from ml_janitor.aws import metrics, sagemaker_kinds
+from ml_janitor.aws import activity, sagemaker_kinds
+from ml_janitor.aws.activity import TrailEvent
 from ml_janitor.aws.calls import Listing
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.metrics import TrailEvent
 from ml_janitor.core.model import Absent, Signal, Unreadable
 from ml_janitor.detectors.untagged_resources import reading
 from ml_janitor.detectors.untagged_resources.reading import (
@@ -173,9 +173,9 @@ def test_nothing_is_known_of_a_resource_without_a_creation_time() -> None:
 
 
 NOW = CREATED + timedelta(days=30)
-FORGOTTEN = NOW - metrics.EVENT_RETENTION
-DENIED: Signal[Creator] = Unreadable("denied", metrics.LOOKUP_EVENTS)
-NOBODY: Signal[Creator] = Absent(metrics.LOOKUP_EVENTS)
+FORGOTTEN = NOW - activity.EVENT_RETENTION
+DENIED: Signal[Creator] = Unreadable("denied", activity.LOOKUP_EVENTS)
+NOBODY: Signal[Creator] = Absent(activity.LOOKUP_EVENTS)
 
 
 @pytest.mark.parametrize(
@@ -203,7 +203,7 @@ def test_a_trail_that_cannot_be_read_is_said_only_of_what_it_may_remember(
         spans.append((name, start, end, most_pages))
         return Listing((), error)
 
-    monkeypatch.setattr(metrics, "look_up_events", lookup)
+    monkeypatch.setattr(activity, "look_up_events", lookup)
     old = replace(ENDPOINT, arn=f"{ENDPOINT.arn}-2", created=created)
     nowhere = cast("Aws", None)
 

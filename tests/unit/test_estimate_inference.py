@@ -12,8 +12,8 @@ from ml_janitor.detectors.serverless_candidates import QuietEndpoint, Serverless
 from ml_janitor_cli import edge
 from ml_janitor_cli.edge import FailedError
 from ml_janitor_cli.estimate import inference_command
+from ml_janitor_cli.estimate.estimates import Estimate
 from ml_janitor_cli.estimate.inference_command import EndpointFacts, compare_with_serverless, endpoint_facts
-from ml_janitor_cli.estimate.view import Estimate
 from quiet_endpoints import hourly, quiet
 
 RULE = ServerlessCandidates()

@@ -16,9 +16,14 @@ from ml_janitor.core.tiering import GB, ObjectCohort
 from ml_janitor.detectors.storage_tiering.reading import CountedReads
 from ml_janitor_cli import edge
 from ml_janitor_cli.edge import FailedError
-from ml_janitor_cli.estimate import storage as storage_costs
-from ml_janitor_cli.estimate.storage import estimate_judged_bucket, parse_rule, read_cohorts
-from ml_janitor_cli.estimate.view import Estimate, Figure, ImpossibleEstimateError
+from ml_janitor_cli.estimate.estimates import Estimate, Figure, ImpossibleEstimateError
+from ml_janitor_cli.estimate.storage import (
+    estimate_judged_bucket,
+    estimate_storage,
+    make_cohort,
+    parse_rule,
+    read_cohorts,
+)
 from old_buckets import DAY, RULE, bucket, held
 
 RATES = StoragePrices("us-east-1", None).rates()
@@ -28,11 +33,11 @@ MONTHLY = 24 / 730
 
 
 def cohort(age: float = 200, gb: float = 1000, objects: float = 10_000, **also: Any) -> ObjectCohort:
-    return storage_costs.make_cohort(age=age, gb=gb, objects=objects, **also)
+    return make_cohort(age=age, gb=gb, objects=objects, **also)
 
 
 def storage(*cohorts: ObjectCohort, rule: str = DEFAULT, months: float = 12, **also: Any) -> Estimate:
-    return storage_costs.estimate_storage(
+    return estimate_storage(
         cohorts or (cohort(),), parse_rule(rule), RATES, months=months, payback_days=180, **also
     )
 

@@ -13,17 +13,17 @@ import pytest
 
 from conftest import ACCOUNT, NOW, REGION
 from fakes import target_at
+from ml_janitor.aws.activity import LogGroup
 from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.images import IMAGE_REFERENCE, EcrImage, ImageManifest
-from ml_janitor.aws.metrics import LogGroup
 from ml_janitor.aws.storage import StoragePrices
 from ml_janitor.core.model import Absent, Finding, NotRead, Target, Unreadable, Value
 from ml_janitor.core.tiering import GB
-from ml_janitor.detectors.forgotten_leftovers import failed_jobs, log_groups, repositories
+from ml_janitor.detectors.forgotten_leftovers import failed_jobs, image_repositories, log_groups
 from ml_janitor.detectors.forgotten_leftovers.failed_jobs import JobOutput
+from ml_janitor.detectors.forgotten_leftovers.image_repositories import ImageRepository, unused_images
 from ml_janitor.detectors.forgotten_leftovers.log_groups import GrowingLogGroup
-from ml_janitor.detectors.forgotten_leftovers.repositories import ImageRepository, unused_images
 from ml_janitor.detectors.forgotten_leftovers.rule import ForgottenLeftovers, Leftover
 from past_jobs import word
 from verdicts import shown
@@ -373,7 +373,7 @@ def test_a_listing_that_breaks_off_is_an_error_and_leaves_the_others_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     listing(monkeypatch, log_groups, group(), error="logs broke off")
-    listing(monkeypatch, repositories, repository())
+    listing(monkeypatch, image_repositories, repository())
     listing(monkeypatch, failed_jobs, error="jobs broke off")
     seen: list[Leftover] = []
 
@@ -386,7 +386,7 @@ def test_a_listing_that_breaks_off_is_an_error_and_leaves_the_others_alone(
 
 def test_looking_again_takes_what_has_its_arn_among_its_kind(monkeypatch: pytest.MonkeyPatch) -> None:
     one, other = repository(), repository(name="other")
-    listing(monkeypatch, repositories, other, one)
+    listing(monkeypatch, image_repositories, other, one)
     listing(monkeypatch, failed_jobs, output())
 
     assert RULE.look(NOBODY, one.target, NOW) == one

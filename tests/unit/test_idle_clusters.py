@@ -11,7 +11,7 @@ import pytest
 
 from conftest import ACCOUNT, NOW, REGION
 from fakes import target_at
-from ml_janitor.aws.metrics import MetricSeries
+from ml_janitor.aws.activity import MetricSeries
 from ml_janitor.aws.prices import Price
 from ml_janitor.aws.tags import Arn
 from ml_janitor.core.model import Absent, Confidence, Finding, NotRead, Unreadable, Value

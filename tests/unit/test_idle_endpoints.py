@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from ml_janitor.aws.activity import Metric, MetricSeries
 from ml_janitor.aws.endpoints import (
     EndpointConfig,
     EndpointDescription,
@@ -18,7 +19,6 @@ from ml_janitor.aws.endpoints import (
     InferenceComponent,
     count_instances,
 )
-from ml_janitor.aws.metrics import Metric, MetricSeries
 from ml_janitor.core.model import (
     Absent,
     Confidence,

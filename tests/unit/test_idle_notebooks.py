@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from fakes import target_at
-from ml_janitor.aws.metrics import TrailEvent
+from ml_janitor.aws.activity import TrailEvent
 from ml_janitor.aws.prices import Price
 from ml_janitor.core.durations import WorkingHours
 from ml_janitor.core.model import (

@@ -11,9 +11,9 @@ import pytest
 
 from fakes import target_at
 from ml_janitor.aws import studio_apps
+from ml_janitor.aws.activity import TrailEvent
 from ml_janitor.aws.calls import Listing
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.metrics import TrailEvent
 from ml_janitor.aws.prices import Price
 from ml_janitor.aws.studio_apps import StudioApp, inherit_tags
 from ml_janitor.config.settings import Settings, SettingsError

@@ -9,10 +9,16 @@ from typing import Any, cast
 
 import pytest
 
-from ml_janitor.aws import s3 as key_ranges
 from ml_janitor.aws.calls import OutOfTimeError, ReadError
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.s3 import LAST_CHARACTER, KeyRange, RangedListing, page_objects
+from ml_janitor.aws.s3 import (
+    FIRST_PROBES,
+    LAST_CHARACTER,
+    PROBES_PER_PAGE,
+    KeyRange,
+    RangedListing,
+    page_objects,
+)
 
 REGIONS = {"b": "eu-west-1", "c": "us-east-1"}
 
@@ -85,7 +91,7 @@ KEYS = [f"{folder}/{number:02}" for folder in ("a", "m", "z") for number in rang
 def test_each_key_is_listed_once_however_the_ranges_are_split(
     monkeypatch: pytest.MonkeyPatch, split_after: int, size: int
 ) -> None:
-    monkeypatch.setattr(key_ranges, "SPLIT_AFTER", split_after)
+    monkeypatch.setattr("ml_janitor.aws.s3.SPLIT_AFTER", split_after)
     s3 = S3({"b": KEYS, "c": ["one"]}, size=size)
     found = listing(s3, KeyRange("b"), KeyRange("c"))
 
@@ -99,13 +105,13 @@ def test_each_key_is_listed_once_however_the_ranges_are_split(
 
 
 def test_few_calls_look_for_where_to_split(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(key_ranges, "SPLIT_AFTER", 1)
+    monkeypatch.setattr("ml_janitor.aws.s3.SPLIT_AFTER", 1)
     found = listing(S3({"b": [f"{number:04}" for number in range(2000)]}, size=10), KeyRange("b"))
 
     assert len(read(found)) == 2000
 
     assert 20 < found.probed < 20 + 0.1 * found.read + 12
-    assert (key_ranges.FIRST_PROBES, key_ranges.PROBES_PER_PAGE) == (20, 0.1)
+    assert (FIRST_PROBES, PROBES_PER_PAGE) == (20, 0.1)
 
 
 @pytest.mark.parametrize(

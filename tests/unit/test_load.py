@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from ml_janitor.aws.metrics import MetricSeries
+from ml_janitor.aws.activity import MetricSeries
 from ml_janitor.aws.prices import Machine
 from ml_janitor.core.model import Absent, NotRead, Signal, Unreadable, Value
 from ml_janitor.detectors.hung_training_jobs.jobs import (

@@ -11,9 +11,7 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
-from ml_janitor.aws.calls import ReadError
-from ml_janitor.aws.client import Aws
-from ml_janitor.aws.metrics import (
+from ml_janitor.aws.activity import (
     FAR_FUTURE,
     MOST_EMPTY_PAGES,
     LogGroup,
@@ -24,6 +22,8 @@ from ml_janitor.aws.metrics import (
     log_event_pages,
     log_time,
 )
+from ml_janitor.aws.calls import ReadError
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Prices
 from ml_janitor.core.model import Absent, Unreadable, Value
 from scripted import DENIED, Refusal, Script, Torn

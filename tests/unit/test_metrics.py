@@ -9,8 +9,8 @@ from typing import Any, cast
 
 import pytest
 
+from ml_janitor.aws.activity import Metric, MetricSeries, list_series, period_start, read_metrics
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.metrics import Metric, MetricSeries, list_series, period_start, read_metrics
 from ml_janitor.core.model import Absent, Signal, Unreadable, Value
 from scripted import DENIED, Script
 

@@ -15,7 +15,6 @@ from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 
-from ml_janitor.aws import s3 as objects
 from ml_janitor.aws.calls import make_client, parse_utc
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Prices
@@ -139,7 +138,7 @@ def test_an_answer_that_lacks_its_members_is_unreadable(
 
 
 def test_too_many_objects_are_unreadable(account: Aws, s3: Stubber, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(objects, "MOST_KEY_PAGES", 2)
+    monkeypatch.setattr("ml_janitor.aws.s3.MOST_KEY_PAGES", 2)
     listed(s3, "more", a=FRESH)
     listed(s3, "more", b=FRESH)
 
@@ -148,7 +147,7 @@ def test_too_many_objects_are_unreadable(account: Aws, s3: Stubber, monkeypatch:
 
 
 def test_as_many_pages_as_are_read(account: Aws, s3: Stubber, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(objects, "MOST_KEY_PAGES", 2)
+    monkeypatch.setattr("ml_janitor.aws.s3.MOST_KEY_PAGES", 2)
     listed(s3, "more", a=FRESH)
     listed(s3, b=FRESH)
 

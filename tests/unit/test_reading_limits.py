@@ -10,12 +10,12 @@ from types import ModuleType
 import pytest
 
 from ml_janitor.aws import (
+    activity,
     calls,
     client,
     endpoints,
     images,
     locations,
-    metrics,
     pace,
     references,
     runs,
@@ -56,7 +56,7 @@ LIMITS: dict[ModuleType, dict[str, object]] = {
     },
     images: {"ECR_PAGE": 1000, "ECR_BATCH": 100},
     storage: {"MOST_RULES": 1000},
-    metrics: {
+    activity: {
         "LOGS_PAGE": 50,
         "EVENTS_PER_PAGE": 10_000,
         "EPOCH": datetime(1970, 1, 1, tzinfo=UTC),
@@ -130,7 +130,7 @@ DEFAULTS: dict[type, dict[str, object]] = {
         "arn": "",
         "remote": False,
     },
-    metrics.Metric: {"stat": "Sum", "period": 3600},
+    activity.Metric: {"stat": "Sum", "period": 3600},
     durations.WorkingHours: {
         "days": frozenset({0, 1, 2, 3, 4}),
         "start": 8,

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from conftest import ACCOUNT, NOW, REGION
-from ml_janitor.aws import runs as module
+from ml_janitor.aws import runs
 from ml_janitor.aws.runs import ResourceRun, UsedResource, list_used_resources
 from ml_janitor.core.model import Value
 from scripted import DENIED, Refusal, Script, Torn
@@ -192,7 +192,7 @@ def test_other_jobs_ran_what_they_are_described_with(
 
 
 def test_of_many_jobs_the_newest_are_described(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST_DESCRIBED_JOBS", 2)
+    monkeypatch.setattr(runs, "MOST_DESCRIBED_JOBS", 2)
     listed = [
         entry("ProcessingJob", "processing-job", f"p-{n}", n, ProcessingJobStatus="Failed") for n in (1, 2, 3)
     ]

@@ -15,8 +15,7 @@ from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.aws.calls import Listing, ReadError
 from ml_janitor.core.model import Absent, Confidence, Finding, Signal, Tags, Unreadable, Value
 from ml_janitor.core.tiering import GB, LifecycleRule
-from ml_janitor.detectors.storage_tiering import act
-from ml_janitor.detectors.storage_tiering import reading as buckets
+from ml_janitor.detectors.storage_tiering import act, reading
 from ml_janitor.detectors.storage_tiering.reading import (
     CountedReads,
     StoredVersion,
@@ -242,9 +241,9 @@ def test_tags_are_read_of_so_many_objects_and_those_that_have_some_go_along(
     def tagged(_aws: Any, _name: str, keys: Sequence[str]) -> dict[str, Signal[Tags]]:
         return dict.fromkeys(keys, own)
 
-    monkeypatch.setattr(buckets, "list_measured_buckets", lambda *_: Listing((small, large), "broke off"))
-    monkeypatch.setattr(buckets, "read_tiering_buckets", lambda _aws, some, _now: some)
-    monkeypatch.setattr(buckets, "read_tags_of_keys", tagged)
+    monkeypatch.setattr(reading, "list_measured_buckets", lambda *_: Listing((small, large), "broke off"))
+    monkeypatch.setattr(reading, "read_tiering_buckets", lambda _aws, some, _now: some)
+    monkeypatch.setattr(reading, "read_tags_of_keys", tagged)
     aws: Any = SimpleNamespace(account=ACCOUNT, region=REGION)
     found: list[TieringBucket] = []
 

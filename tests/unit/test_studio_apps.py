@@ -19,6 +19,7 @@ from ml_janitor.aws.studio_apps import (
     add_app_tags,
     deciding_level,
     describe_apps,
+    describe_places,
     find_app_again,
     inherit_tags,
     list_apps,
@@ -27,7 +28,6 @@ from ml_janitor.aws.studio_apps import (
     shutdown_layer,
     shutdown_timeout,
 )
-from ml_janitor.aws.studio_apps import describe_places as described_settings
 from ml_janitor.core.model import Absent, NotRead, Signal, Unreadable, Value
 from scripted import DENIED, Refusal, Script, Torn
 
@@ -414,7 +414,7 @@ def test_each_place_is_described_once(source: str, answer: Any, request_: Any, s
     place = ("d-1", "desk")
 
     def described_by(script: Script) -> Any:
-        return described_settings(script.aws(), [place, place], source)[place]
+        return describe_places(script.aws(), [place, place], source)[place]
 
     assert described_by(account).value[settings] == answer[settings]
     assert account.asked(source) == [{"DomainId": "d-1"} | request_]

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from conftest import NOW
+from ml_janitor.aws.activity import TrailEvent, look_up_events, newest_event
 from ml_janitor.aws.calls import Listing
-from ml_janitor.aws.metrics import TrailEvent, look_up_events, newest_event
 from ml_janitor.core.model import Absent, Unreadable, Value
 from scripted import DENIED, Script, Torn
 

@@ -12,11 +12,9 @@ from ml_janitor.core.capacity import Interruption, SpotCapacity
 from ml_janitor.core.durations import MINUTE
 from ml_janitor.detectors.spot_training import SpotTraining
 from ml_janitor_cli import edge
-from ml_janitor_cli.estimate import training_costs, view
+from ml_janitor_cli.estimate import estimates, training_costs
 from ml_janitor_cli.estimate.batching import batching
-from ml_janitor_cli.estimate.inference_command import inference
-from ml_janitor_cli.estimate.storage import storage
-from ml_janitor_cli.estimate.view import (
+from ml_janitor_cli.estimate.estimates import (
     InstanceOption,
     PriceOption,
     hourly_price,
@@ -24,6 +22,8 @@ from ml_janitor_cli.estimate.view import (
     print_estimate,
     read_text,
 )
+from ml_janitor_cli.estimate.inference_command import inference
+from ml_janitor_cli.estimate.storage import storage
 
 estimate = typer.Typer(rich_markup_mode=None, add_completion=False)
 
@@ -117,7 +117,11 @@ def training(
 
 
 def cheapest_instances(gpu: str, gpus: int) -> tuple[str, int]:
-    """Return the instances, and how many, with so many of *gpu* for the least an hour. Raises Refused."""
+    """
+    Return the instances, and how many, with so many of *gpu* for the least an hour.
+
+    Raises CommandRefusedError.
+    """
     known = training_costs.known_gpus()
     if gpu not in known:
         raise edge.CommandRefusedError(f"--gpu is one of {', '.join(known)}{suggest_nearest(gpu, known)}")
@@ -158,7 +162,7 @@ def distillation(
     """
     return print_estimate(
         "distillation",
-        lambda: view.estimate_distillation(
+        lambda: estimates.estimate_distillation(
             teacher_usd=teacher,
             student_usd=student,
             requests=requests,
@@ -184,7 +188,7 @@ def reservation(
     """
     return print_estimate(
         "reservation",
-        lambda: view.estimate_reservation(
+        lambda: estimates.estimate_reservation(
             profile=parse_numbers(",".join(read_text(profile).split()), profile), discount=discount
         ),
         as_json=as_json,

@@ -24,9 +24,9 @@ from ml_janitor.detectors.serverless_candidates import (
 )
 from ml_janitor_cli import edge
 from ml_janitor_cli.edge import FailedError, one_line_errors
-from ml_janitor_cli.estimate import view
+from ml_janitor_cli.estimate import estimates
 from ml_janitor_cli.estimate.batching import SERVERLESS_GB_SECOND_USD
-from ml_janitor_cli.estimate.view import (
+from ml_janitor_cli.estimate.estimates import (
     Estimate,
     EstimateAccount,
     InstanceOption,
@@ -155,14 +155,14 @@ def compare_with_serverless(
     cold_start: float,
     slower: float,
 ) -> Estimate:
-    """Estimate by what was *found*, unless it is given. Raises Refused, and FailedError."""
+    """Estimate by what was *found*, unless it is given. Raises CommandRefusedError, and FailedError."""
     monthly = requests if requests is not None or found.use is None else found.use.monthly
     request_seconds = seconds if seconds is not None or found.use is None else found.use.seconds
     if found.cannot is None and (monthly is None or request_seconds is None):
         if found.why:
             raise FailedError(f"the use of {found.name} is not known: {found.why}; give --requests and --ms")
         raise edge.CommandRefusedError("give --requests and --ms, or --endpoint NAME")
-    estimate = view.estimate_inference(
+    estimate = estimates.estimate_inference(
         hourly_usd=hourly_usd,
         instances=instances,
         requests=monthly or 0.0,
@@ -184,7 +184,11 @@ def compare_with_serverless(
 
 
 def read_endpoint_facts(at: EstimateAccount, name: str) -> EndpointFacts:
-    """Read the costs and the use of the endpoint called *name*. Raises Refused, and FailedError."""
+    """
+    Read the costs and the use of the endpoint called *name*.
+
+    Raises CommandRefusedError, and FailedError.
+    """
     rule = at.detector(ServerlessCandidates)
     target = at.target(name, ENDPOINT.type)
     with show_progress(f"reading {name}"), one_line_errors(name):

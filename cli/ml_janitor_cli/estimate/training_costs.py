@@ -19,11 +19,9 @@ from ml_janitor.core.capacity import (
     best_purchase,
 )
 from ml_janitor.core.model import HOURS_PER_MONTH
-from ml_janitor_cli.estimate.view import NEGATIVE_INPUT, Estimate, Figure, Word, check_finite, require
+from ml_janitor_cli.estimate.estimates import NEGATIVE_INPUT, Estimate, Figure, Word, check_finite, require
 
-# --- clouds ---------------------------------------------------------------------------------------
-#
-# Prices of GPUs on AWS, GCP and Azure: a dated table, and the machines that a job needs there.
+# --- prices of GPUs on AWS, GCP and Azure ---------------------------------------------------------
 
 GPU_PRICE_FILE = "gpu-prices.csv"
 CLOUDS = ("AWS", "GCP", "Azure")
@@ -115,7 +113,7 @@ def cheapest_offers(gpu: str, gpus: int, known: Sequence[Offer]) -> list[Offer]:
     ]
 
 
-# --- training costs -------------------------------------------------------------------------------
+# --- estimate -------------------------------------------------------------------------------------
 
 HOURS_PER_WEEK = 168.0
 SAGEMAKER_OFFER, EC2_OFFER = "SageMaker", "EC2"

@@ -24,155 +24,134 @@ from ml_janitor.core.text import escape_text
 from ml_janitor_cli import edge
 from ml_janitor_cli.edge import FailedError
 
-# --- statements -----------------------------------------------------------------------------------
-#
-# The statements of the SCPs and the IAM policy: denials over what AWS's actions know. Pure.
+# --- command --------------------------------------------------------------------------------------
 
-type PolicyJson = dict[str, Any]
-type DenyStatement = dict[str, Any]
+policies = typer.Typer(rich_markup_mode=None, add_completion=False)
 
-CLOUDFORMATION_SERVICE = "cloudformation.amazonaws.com"
-
-UNTAGGABLE_KINDS = {"space"}
-"""
-Kinds that no policy refuses without tags: Studio creates a space when somebody opens an application, and asks
-nobody for tags. By a setting of its domain, it copies those of the domain (SageMaker developer guide, "Custom
-tag propagation").
-"""
-
-JOB_CALLS = ("CreateHyperParameterTuningJob", "CreateProcessingJob", "CreateTrainingJob")
-"""Calls that create jobs, which run for as long as they are allowed to."""
-
-POOL_CALLS = ("CreateTrainingJob", "UpdateTrainingJob")
-"""Calls that keep instances waiting after a job."""
+RECORD_FILE = ".janitor-policies.json"
+"""The files written there last, by name and SHA-256: if a file differs, somebody has changed it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EnforcedLimits:
+@policies.callback()
+def _policies() -> None:
     """
-    The wishes that the policies enforce.
+    Enforce required tags and limits of jobs where resources are made.
 
-    *tags* are the keys that everything needs. Times are in seconds. *instance_types* may hold * and ?; when
-    empty, every type is allowed. *exempt* are ARNs of roles that are refused nothing.
+    Nothing is asked of AWS and nothing is attached: docs/policies.md says how, and what each cannot do.
     """
 
-    tags: tuple[str, ...]
-    max_runtime: int
-    max_keep_alive: int
-    instance_types: tuple[str, ...] = ()
-    exempt: tuple[str, ...] = ()
 
-
-def make_policy(statements: Iterable[DenyStatement]) -> PolicyJson:
-    """Build an SCP, or an identity policy: the same words serve as both."""
-    return {"Version": "2012-10-17", "Statement": list(statements)}
-
-
-def tag_denials(wanted: EnforcedLimits) -> list[DenyStatement]:
+@policies.command()
+def write(
+    ctx: typer.Context,
+    directory: Annotated[Path, edge.argument("DIR", "Where to; made if it is not there.")],
+    *,
+    force: Annotated[
+        bool, edge.flag("--force", "Overwrite files that were changed since they were written.")
+    ] = False,
+    overrides: edge.Overrides = None,
+    config: edge.SettingsFile = None,
+) -> int:
     """
-    Return, for each tag, a statement that denies creating resources without it or with an empty value.
+    Write policies that enforce tags and limits into DIR.
 
-    A statement of its own for each: the conditions of one all have to hold. A negated operator holds for an
-    absent key (IAM user guide, "Condition operators"), so `StringNotLike` "?*" is both absent and empty. If
-    CloudFormation creates a resource first and tags it then, creation is denied only to callers that do not
-    come through CloudFormation; with `ForAllValues`, that includes calls without `aws:CalledVia`.
+    A tag policy, SCPs, an IAM policy, AWS Config rules, a CDK aspect, and Rego for Terraform plans. The tags
+    are `required` of untagged-resources, the limits those of [policies] in janitor.toml.
     """
-    at_once = [kind for kind in taggable_kinds() if kind["tag_on_create"] is not False]
-    later = [kind for kind in taggable_kinds() if kind["tag_on_create"] is False]
-    directly = {"ForAllValues:StringNotEquals": {"aws:CalledVia": [CLOUDFORMATION_SERVICE]}}
-    return [
-        deny_statement(
-            wanted,
-            f"{name}{suffix}",
-            sorted(action for kind in those for action in kind["actions"]),
-            {"StringNotLike": {f"aws:RequestTag/{key}": "?*"}} | when,
+    settings = edge.load_settings(config, overrides, ctx.obj)
+    section = settings.policies
+    check_instance_types(section)
+    try:
+        texts = policy_files(
+            EnforcedLimits(
+                tags=tuple(settings.sections["untagged-resources"].required),  # type: ignore[attr-defined]
+                max_runtime=section.max_runtime // timedelta(seconds=1),
+                max_keep_alive=section.max_keep_alive // timedelta(seconds=1),
+                instance_types=tuple(section.instance_types),
+                exempt=tuple(section.exempt_roles),
+            )
         )
-        for key, name in zip(wanted.tags, statement_ids(wanted.tags), strict=True)
-        for suffix, those, when in (("", at_once, {}), ("Direct", later, directly))
-        if those
-    ]
+    except ImpossiblePolicyError as error:
+        raise edge.CommandRefusedError(str(error)) from error
+    write_policy_files(directory, texts, force=force)
+    for name, text in texts.items():
+        sys.stdout.write(f"{escape_text(str(directory / name))}  {len(text):,} characters\n")
+    if not section.instance_types:
+        sys.stdout.write("policies.instance_types is empty: jobs may run on any instance type\n")
+    return 0
 
 
-def job_denials(wanted: EnforcedLimits) -> list[DenyStatement]:
+def check_instance_types(section: PoliciesSection) -> None:
+    """Refuse a pattern that no instance type of a job matches: nothing would be allowed by it."""
+    if not section.instance_types:
+        return
+    known = job_instance_types()
+    for pattern in section.instance_types:
+        if not fnmatch.filter(known, pattern):
+            raise edge.CommandRefusedError(
+                f"policies.instance_types: no instance type of a job that this version knows is {pattern}"
+                f"{suggest_nearest(pattern, known)}"
+            )
+
+
+def job_instance_types() -> list[str]:
+    """List the instance types of training and processing jobs, by AWS's model of SageMaker."""
+    model = botocore.session.get_session().get_service_model("sagemaker")
+    shapes = (model.shape_for(f"{job}InstanceType") for job in ("Training", "Processing"))
+    return sorted({name for shape in shapes for name in shape.enum})  # type: ignore[attr-defined]
+
+
+def write_policy_files(directory: Path, texts: Mapping[str, str], *, force: bool) -> None:
     """
-    Return denials of jobs that may run too long, on other instances, or keep them waiting too long.
+    Write the files of *texts* by name, and the record; all of them, or on a refusal none.
 
-    A job that states no MaxRuntime, or no instance type, is denied too. No KeepAlivePeriod means no pool.
+    Raises CommandRefusedError where somebody changed a file, and FailedError where a file cannot be written.
     """
-    runtime, pool, types = (
-        f"sagemaker:{key}" for key in ("MaxRuntimeInSeconds", "KeepAlivePeriod", "InstanceTypes")
-    )
-    found = [
-        deny_statement(
-            wanted,
-            "RuntimeAboveLimitOrNotStated",
-            actions_knowing_key(runtime, JOB_CALLS),
-            {"NumericGreaterThanIfExists": {runtime: str(wanted.max_runtime)}},
-        ),
-        deny_statement(
-            wanted,
-            "WarmPoolAboveLimit",
-            actions_knowing_key(pool, POOL_CALLS),
-            {"NumericGreaterThan": {pool: str(wanted.max_keep_alive)}},
-        ),
-    ]
-    if wanted.instance_types:
-        allowed = {"ForAnyValue:StringNotLike": {types: list(wanted.instance_types)}}
-        found += [
-            deny_statement(wanted, "InstanceTypeNotAllowed", actions_knowing_key(types, JOB_CALLS), allowed),
-            deny_statement(
-                wanted,
-                "InstanceTypeNotStated",
-                actions_knowing_key(types, JOB_CALLS),
-                {"Null": {types: "true"}},
-            ),
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        before = read_policy_record(directory)
+        changed = [
+            name
+            for name, text in texts.items()
+            if (there := file_content(directory / name)) not in {None, text.encode()}
+            and before.get(name) != file_digest(there or b"")
         ]
-    return found
+    except OSError as error:
+        raise FailedError(
+            f"{directory}: {error.strerror or error}; nothing was written: name one that you may write to"
+        ) from error
+    if changed and not force:
+        raise edge.CommandRefusedError(
+            f"{directory}: {', '.join(changed)} {'was' if len(changed) == 1 else 'were'} not written by this "
+            "command, or changed since. Nothing was written: name another directory, or give --force"
+        )
+    record = json.dumps({name: file_digest(text.encode()) for name, text in texts.items()}, indent=1) + "\n"
+    for name, text in {**texts, RECORD_FILE: record}.items():
+        if (reason := edge.replace_file(directory / name, text)) is not None:
+            raise FailedError(f"{directory / name} cannot be written: {reason}; run it again once it can")
 
 
-def deny_statement(
-    wanted: EnforcedLimits, name: str, actions: Sequence[str], when: dict[str, Any]
-) -> DenyStatement:
-    """Build one statement that holds for everybody but exempt roles."""
-    exempt = {"ArnNotLike": {"aws:PrincipalArn": list(wanted.exempt)}} if wanted.exempt else {}
-    return {
-        "Sid": name,
-        "Effect": "Deny",
-        "Action": list(actions),
-        "Resource": "*",
-        "Condition": when | exempt,
-    }
+def file_content(path: Path) -> bytes | None:
+    """Return the content of the file, or None if there is none."""
+    return path.read_bytes() if path.exists() else None
 
 
-def statement_ids(tags: Sequence[str]) -> list[str]:
-    """Name the statements about *tags*: letters and digits, each name once, as IAM wants it."""
-    words = (re.findall(r"[A-Za-z0-9]+", key) for key in tags)
-    names = ["No" + "".join(word[:1].upper() + word[1:] for word in parts) for parts in words]
-    return [
-        name if names.count(name) == 1 else f"{name}{number}" for number, name in enumerate(names, start=1)
-    ]
+def read_policy_record(directory: Path) -> dict[str, str]:
+    """Return the content of the record; empty if it is invalid."""
+    try:
+        found = json.loads(file_content(directory / RECORD_FILE) or b"{}")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
-@cache
-def policy_kinds_data() -> dict[str, Any]:
-    """Return the data that `python -m docs.policy_kinds` has read from AWS's references."""
-    found: dict[str, Any] = json.loads((files(__package__) / "kinds.json").read_text(encoding="utf-8"))
-    return found
+def file_digest(text: bytes) -> str:
+    """Hash a file, to recognise it later."""
+    return hashlib.sha256(text).hexdigest()
 
 
-def taggable_kinds() -> list[dict[str, Any]]:
-    """Return the kinds whose Create actions an SCP may refuse."""
-    return [kind for kind in policy_kinds_data()["kinds"] if kind["kind"] not in UNTAGGABLE_KINDS]
-
-
-def actions_knowing_key(key: str, names: Iterable[str]) -> list[str]:
-    """Return the actions of *names* that know the condition *key*: for others, the key is always absent."""
-    return [action for name in names if (action := f"sagemaker:{name}") in policy_kinds_data()["limits"][key]]
-
-
-# --- documents ------------------------------------------------------------------------------------
-#
-# The policy files' content: pure, from the required tags, the limits, and what AWS's actions know.
+# --- files ----------------------------------------------------------------------------------------
+# The required tags, the limits and AWS's actions determine the content of the files. Pure.
 
 SCP_LIMIT = 10_240
 """
@@ -352,127 +331,146 @@ def fill_template(template: str, tags: Sequence[str]) -> str:
     )
 
 
-# --- command --------------------------------------------------------------------------------------
+# --- statements -----------------------------------------------------------------------------------
+# Each statement denies by a key that AWS's actions know. Pure.
 
-policies = typer.Typer(rich_markup_mode=None, add_completion=False)
+type PolicyJson = dict[str, Any]
+type DenyStatement = dict[str, Any]
 
-RECORD_FILE = ".janitor-policies.json"
-"""The files written there last, by name and SHA-256: if a file differs, somebody has changed it."""
+CLOUDFORMATION_SERVICE = "cloudformation.amazonaws.com"
+
+UNTAGGABLE_KINDS = {"space"}
+"""
+Kinds that no policy refuses without tags: Studio creates a space when somebody opens an application, and asks
+nobody for tags. By a setting of its domain, it copies those of the domain (SageMaker developer guide, "Custom
+tag propagation").
+"""
+
+JOB_CALLS = ("CreateHyperParameterTuningJob", "CreateProcessingJob", "CreateTrainingJob")
+"""Calls that create jobs, which run for as long as they are allowed to."""
+
+POOL_CALLS = ("CreateTrainingJob", "UpdateTrainingJob")
+"""Calls that keep instances waiting after a job."""
 
 
-@policies.callback()
-def _policies() -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnforcedLimits:
     """
-    Enforce required tags and limits of jobs where resources are made.
+    The wishes that the policies enforce.
 
-    Nothing is asked of AWS and nothing is attached: docs/policies.md says how, and what each cannot do.
+    *tags* are the keys that everything needs. Times are in seconds. *instance_types* may hold * and ?; when
+    empty, every type is allowed. *exempt* are ARNs of roles that are refused nothing.
     """
 
+    tags: tuple[str, ...]
+    max_runtime: int
+    max_keep_alive: int
+    instance_types: tuple[str, ...] = ()
+    exempt: tuple[str, ...] = ()
 
-@policies.command()
-def write(
-    ctx: typer.Context,
-    directory: Annotated[Path, edge.argument("DIR", "Where to; made if it is not there.")],
-    *,
-    force: Annotated[
-        bool, edge.flag("--force", "Overwrite files that were changed since they were written.")
-    ] = False,
-    overrides: edge.Overrides = None,
-    config: edge.SettingsFile = None,
-) -> int:
-    """
-    Write policies that enforce tags and limits into DIR.
 
-    A tag policy, SCPs, an IAM policy, AWS Config rules, a CDK aspect, and Rego for Terraform plans. The tags
-    are `required` of untagged-resources, the limits those of [policies] in janitor.toml.
+def make_policy(statements: Iterable[DenyStatement]) -> PolicyJson:
+    """Build an SCP, or an identity policy: the same words serve as both."""
+    return {"Version": "2012-10-17", "Statement": list(statements)}
+
+
+def tag_denials(wanted: EnforcedLimits) -> list[DenyStatement]:
     """
-    settings = edge.load_settings(config, overrides, ctx.obj)
-    section = settings.policies
-    check_instance_types(section)
-    try:
-        texts = policy_files(
-            EnforcedLimits(
-                tags=tuple(settings.sections["untagged-resources"].required),  # type: ignore[attr-defined]
-                max_runtime=section.max_runtime // timedelta(seconds=1),
-                max_keep_alive=section.max_keep_alive // timedelta(seconds=1),
-                instance_types=tuple(section.instance_types),
-                exempt=tuple(section.exempt_roles),
-            )
+    Return, for each tag, a statement that denies creating resources without it or with an empty value.
+
+    A statement of its own for each: the conditions of one all have to hold. A negated operator holds for an
+    absent key (IAM user guide, "Condition operators"), so `StringNotLike` "?*" is both absent and empty. If
+    CloudFormation creates a resource first and tags it then, creation is denied only to callers that do not
+    come through CloudFormation; with `ForAllValues`, that includes calls without `aws:CalledVia`.
+    """
+    at_once = [kind for kind in taggable_kinds() if kind["tag_on_create"] is not False]
+    later = [kind for kind in taggable_kinds() if kind["tag_on_create"] is False]
+    directly = {"ForAllValues:StringNotEquals": {"aws:CalledVia": [CLOUDFORMATION_SERVICE]}}
+    return [
+        deny_statement(
+            wanted,
+            f"{name}{suffix}",
+            sorted(action for kind in those for action in kind["actions"]),
+            {"StringNotLike": {f"aws:RequestTag/{key}": "?*"}} | when,
         )
-    except ImpossiblePolicyError as error:
-        raise edge.CommandRefusedError(str(error)) from error
-    write_policy_files(directory, texts, force=force)
-    for name, text in texts.items():
-        sys.stdout.write(f"{escape_text(str(directory / name))}  {len(text):,} characters\n")
-    if not section.instance_types:
-        sys.stdout.write("policies.instance_types is empty: jobs may run on any instance type\n")
-    return 0
+        for key, name in zip(wanted.tags, statement_ids(wanted.tags), strict=True)
+        for suffix, those, when in (("", at_once, {}), ("Direct", later, directly))
+        if those
+    ]
 
 
-def check_instance_types(section: PoliciesSection) -> None:
-    """Refuse a pattern that no instance type of a job matches: nothing would be allowed by it."""
-    if not section.instance_types:
-        return
-    known = job_instance_types()
-    for pattern in section.instance_types:
-        if not fnmatch.filter(known, pattern):
-            raise edge.CommandRefusedError(
-                f"policies.instance_types: no instance type of a job that this version knows is {pattern}"
-                f"{suggest_nearest(pattern, known)}"
-            )
-
-
-def job_instance_types() -> list[str]:
-    """List the instance types of training and processing jobs, by AWS's model of SageMaker."""
-    model = botocore.session.get_session().get_service_model("sagemaker")
-    shapes = (model.shape_for(f"{job}InstanceType") for job in ("Training", "Processing"))
-    return sorted({name for shape in shapes for name in shape.enum})  # type: ignore[attr-defined]
-
-
-def write_policy_files(directory: Path, texts: Mapping[str, str], *, force: bool) -> None:
+def job_denials(wanted: EnforcedLimits) -> list[DenyStatement]:
     """
-    Write the files of *texts* by name, and the record; all of them, or on a refusal none.
+    Return denials of jobs that may run too long, on other instances, or keep them waiting too long.
 
-    Raises Refused where somebody changed a file, and FailedError where a file cannot be written.
+    A job that states no MaxRuntime, or no instance type, is denied too. No KeepAlivePeriod means no pool.
     """
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        before = read_policy_record(directory)
-        changed = [
-            name
-            for name, text in texts.items()
-            if (there := file_content(directory / name)) not in {None, text.encode()}
-            and before.get(name) != file_digest(there or b"")
+    runtime, pool, types = (
+        f"sagemaker:{key}" for key in ("MaxRuntimeInSeconds", "KeepAlivePeriod", "InstanceTypes")
+    )
+    found = [
+        deny_statement(
+            wanted,
+            "RuntimeAboveLimitOrNotStated",
+            actions_knowing_key(runtime, JOB_CALLS),
+            {"NumericGreaterThanIfExists": {runtime: str(wanted.max_runtime)}},
+        ),
+        deny_statement(
+            wanted,
+            "WarmPoolAboveLimit",
+            actions_knowing_key(pool, POOL_CALLS),
+            {"NumericGreaterThan": {pool: str(wanted.max_keep_alive)}},
+        ),
+    ]
+    if wanted.instance_types:
+        allowed = {"ForAnyValue:StringNotLike": {types: list(wanted.instance_types)}}
+        found += [
+            deny_statement(wanted, "InstanceTypeNotAllowed", actions_knowing_key(types, JOB_CALLS), allowed),
+            deny_statement(
+                wanted,
+                "InstanceTypeNotStated",
+                actions_knowing_key(types, JOB_CALLS),
+                {"Null": {types: "true"}},
+            ),
         ]
-    except OSError as error:
-        raise FailedError(
-            f"{directory}: {error.strerror or error}; nothing was written: name one that you may write to"
-        ) from error
-    if changed and not force:
-        raise edge.CommandRefusedError(
-            f"{directory}: {', '.join(changed)} {'was' if len(changed) == 1 else 'were'} not written by this "
-            "command, or changed since. Nothing was written: name another directory, or give --force"
-        )
-    record = json.dumps({name: file_digest(text.encode()) for name, text in texts.items()}, indent=1) + "\n"
-    for name, text in {**texts, RECORD_FILE: record}.items():
-        if (reason := edge.replace_file(directory / name, text)) is not None:
-            raise FailedError(f"{directory / name} cannot be written: {reason}; run it again once it can")
+    return found
 
 
-def file_content(path: Path) -> bytes | None:
-    """Return the content of the file, or None if there is none."""
-    return path.read_bytes() if path.exists() else None
+def deny_statement(
+    wanted: EnforcedLimits, name: str, actions: Sequence[str], when: dict[str, Any]
+) -> DenyStatement:
+    """Build one statement that holds for everybody but exempt roles."""
+    exempt = {"ArnNotLike": {"aws:PrincipalArn": list(wanted.exempt)}} if wanted.exempt else {}
+    return {
+        "Sid": name,
+        "Effect": "Deny",
+        "Action": list(actions),
+        "Resource": "*",
+        "Condition": when | exempt,
+    }
 
 
-def read_policy_record(directory: Path) -> dict[str, str]:
-    """Return the content of the record; empty if it is invalid."""
-    try:
-        found = json.loads(file_content(directory / RECORD_FILE) or b"{}")
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
+def statement_ids(tags: Sequence[str]) -> list[str]:
+    """Name the statements about *tags*: letters and digits, each name once, as IAM wants it."""
+    words = (re.findall(r"[A-Za-z0-9]+", key) for key in tags)
+    names = ["No" + "".join(word[:1].upper() + word[1:] for word in parts) for parts in words]
+    return [
+        name if names.count(name) == 1 else f"{name}{number}" for number, name in enumerate(names, start=1)
+    ]
 
 
-def file_digest(text: bytes) -> str:
-    """Hash a file, to recognise it later."""
-    return hashlib.sha256(text).hexdigest()
+@cache
+def policy_kinds_data() -> dict[str, Any]:
+    """Return the data that `python -m docs.policy_kinds` has read from AWS's references."""
+    found: dict[str, Any] = json.loads((files(__package__) / "kinds.json").read_text(encoding="utf-8"))
+    return found
+
+
+def taggable_kinds() -> list[dict[str, Any]]:
+    """Return the kinds whose Create actions an SCP may refuse."""
+    return [kind for kind in policy_kinds_data()["kinds"] if kind["kind"] not in UNTAGGABLE_KINDS]
+
+
+def actions_knowing_key(key: str, names: Iterable[str]) -> list[str]:
+    """Return the actions of *names* that know the condition *key*: for others, the key is always absent."""
+    return [action for name in names if (action := f"sagemaker:{name}") in policy_kinds_data()["limits"][key]]

@@ -1,4 +1,4 @@
-"""The part of a run after its sweep: act on due findings, warn about new ones, update messages."""
+"""Finish a run after its sweep: act on due findings, warn about new ones, update messages."""
 
 from __future__ import annotations
 

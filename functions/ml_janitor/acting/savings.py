@@ -1,4 +1,4 @@
-"""Savings by actions: only the hours of waste that they really ended. Law 8."""
+"""Sum up the savings by actions: only the hours of waste that they really ended. Law 8."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""
-Warns about findings before the janitor acts, and remembers the warnings
-that Slack took. Law 5: no surprises.
-"""
+"""Warn about findings before the janitor acts, and remember the warnings that Slack took. Law 5."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Invokes another function of the deployment asynchronously."""
+"""Invoke another function of the deployment asynchronously."""
 
 from __future__ import annotations
 

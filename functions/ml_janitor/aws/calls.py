@@ -1,4 +1,8 @@
-"""Creates boto3 clients: retries, timeouts, times in UTC, and the endpoint of S3 Control."""
+"""
+Call AWS: make clients, and turn answers into whole listings, signals and one-line errors.
+
+The clients have fixed retries and timeouts, times in UTC, and the endpoint of S3 Control.
+"""
 
 from __future__ import annotations
 
@@ -172,8 +176,6 @@ OBJECT_PARSERS: Mapping[str, Callable[[str], Any]] = {
 """The members read from an object on a page of a listing, with their parsers."""
 
 # --- answers --------------------------------------------------------------------------------------
-#
-# Turns AWS's answers into whole listings, signals, and one-line errors.
 
 
 class ReadError(Exception):

@@ -1,4 +1,9 @@
-"""Gives detectors AWS: clients by name, full pages, parallel reads, and no write in a dry run."""
+"""
+Open AWS for detectors: one `Aws` per account and region, with no write in a dry run.
+
+An `Aws` gives clients by name, full pages and parallel reads. The regions of one run share prices and the
+thread pool. An organization's accounts are listed here, and opened through their roles.
+"""
 
 from __future__ import annotations
 
@@ -39,90 +44,6 @@ if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
     from types_boto3_s3control import S3ControlClient
     from types_boto3_sagemaker import SageMakerClient
-
-# --- scratch --------------------------------------------------------------------------------------
-#
-# Keeps files that do not fit into a run's memory: in the janitor's bucket, or in a temporary folder.
-
-
-def scratch_folder(detector: str) -> str:
-    """Return the folder of *detector* in the janitor's bucket, whose lifecycle removes old files."""
-    return f"{detector}/listing/"
-
-
-class Scratch(Protocol):
-    """Files by name, which may contain slashes. Single files are never deleted."""
-
-    @property
-    def lasting(self) -> bool:
-        """Return whether another run finds the files, for some days."""
-
-    def put(self, name: str, body: bytes) -> None:
-        """Write the file *name*, or replace it."""
-
-    def get(self, name: str) -> bytes | None:
-        """Return the file *name*, or None."""
-
-    def part(self, name: str, start: int, length: int) -> bytes:
-        """Return *length* bytes of the file *name* from *start* on; all of them exist."""
-
-
-class BucketScratch:
-    """Files below *prefix* in *bucket*: see `scratch_folder`."""
-
-    lasting = True
-
-    def __init__(self, client: S3Client, bucket: str, prefix: str) -> None:
-        self._client = client
-        self._bucket = bucket
-        self._prefix = prefix
-
-    def put(self, name: str, body: bytes) -> None:
-        self._client.put_object(Bucket=self._bucket, Key=self._prefix + name, Body=body)
-
-    def get(self, name: str) -> bytes | None:
-        try:
-            answer = self._client.get_object(Bucket=self._bucket, Key=self._prefix + name)
-        except self._client.exceptions.NoSuchKey:
-            return None
-        return answer["Body"].read()
-
-    def part(self, name: str, start: int, length: int) -> bytes:
-        which = f"bytes={start}-{start + length - 1}"
-        return self._client.get_object(Bucket=self._bucket, Key=self._prefix + name, Range=which)[
-            "Body"
-        ].read()
-
-
-class FolderScratch:
-    """Files in a temporary folder, which is made with the first file and deleted with this object."""
-
-    lasting = False
-
-    def __init__(self) -> None:
-        self._made: Path | None = None
-
-    def put(self, name: str, body: bytes) -> None:
-        if self._made is None:
-            self._made = Path(mkdtemp(prefix="janitor-"))
-            finalize(self, rmtree, self._made, ignore_errors=True)
-        path = self._made / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(body)
-
-    def get(self, name: str) -> bytes | None:
-        path = self._made / name if self._made else None
-        return path.read_bytes() if path and path.exists() else None
-
-    def part(self, name: str, start: int, length: int) -> bytes:
-        if self._made is None:
-            raise FileNotFoundError(name)
-        with (self._made / name).open("rb") as file:
-            file.seek(start)
-            return file.read(length)
-
-
-# --- client ---------------------------------------------------------------------------------------
 
 DEFAULT_ATTEMPTS = 8
 """Tries per call, including the first, unless AWS_MAX_ATTEMPTS is set."""
@@ -348,9 +269,7 @@ def _learn(
         pace.answered(region, f"{prefix}:{operation.name}", throttled=code in THROTTLING_CODES)
 
 
-# --- account --------------------------------------------------------------------------------------
-#
-# Opens an AWS account for one run: one `Aws` per region, which share prices and the thread pool.
+# --- the regions of one account -------------------------------------------------------------------
 
 GET_CALLER_IDENTITY = "sts:GetCallerIdentity"
 
@@ -424,9 +343,7 @@ def open_regions(
     yield accounts
 
 
-# --- organization ---------------------------------------------------------------------------------
-#
-# Lists an organization's accounts and their enabled regions, and opens sessions in them.
+# --- the accounts of an organization --------------------------------------------------------------
 
 LIST_ALL_ACCOUNTS = "organizations:ListAccounts"
 LIST_UNIT_ACCOUNTS = "organizations:ListAccountsForParent and organizations:ListOrganizationalUnitsForParent"
@@ -547,3 +464,85 @@ def unread_sweep_error(error: Exception) -> str:
     closed = denied and getattr(error, "operation_name", "") == "AssumeRole"
     why = ROLE_REFUSED if closed else error_text(error)
     return f"could not be read: {why}{f'; {SEE_DOCTOR}' if denied else ''}"
+
+
+# --- scratch files --------------------------------------------------------------------------------
+#
+# Files that do not fit into a run's memory are kept in the janitor's bucket, or in a temporary folder.
+
+
+def scratch_folder(detector: str) -> str:
+    """Return the folder of *detector* in the janitor's bucket, whose lifecycle removes old files."""
+    return f"{detector}/listing/"
+
+
+class Scratch(Protocol):
+    """Files by name, which may contain slashes. Single files are never deleted."""
+
+    @property
+    def lasting(self) -> bool:
+        """Return whether another run finds the files, for some days."""
+
+    def put(self, name: str, body: bytes) -> None:
+        """Write the file *name*, or replace it."""
+
+    def get(self, name: str) -> bytes | None:
+        """Return the file *name*, or None."""
+
+    def part(self, name: str, start: int, length: int) -> bytes:
+        """Return *length* bytes of the file *name* from *start* on; all of them exist."""
+
+
+class BucketScratch:
+    """Files below *prefix* in *bucket*: see `scratch_folder`."""
+
+    lasting = True
+
+    def __init__(self, client: S3Client, bucket: str, prefix: str) -> None:
+        self._client = client
+        self._bucket = bucket
+        self._prefix = prefix
+
+    def put(self, name: str, body: bytes) -> None:
+        self._client.put_object(Bucket=self._bucket, Key=self._prefix + name, Body=body)
+
+    def get(self, name: str) -> bytes | None:
+        try:
+            answer = self._client.get_object(Bucket=self._bucket, Key=self._prefix + name)
+        except self._client.exceptions.NoSuchKey:
+            return None
+        return answer["Body"].read()
+
+    def part(self, name: str, start: int, length: int) -> bytes:
+        which = f"bytes={start}-{start + length - 1}"
+        return self._client.get_object(Bucket=self._bucket, Key=self._prefix + name, Range=which)[
+            "Body"
+        ].read()
+
+
+class FolderScratch:
+    """Files in a temporary folder, which is made with the first file and deleted with this object."""
+
+    lasting = False
+
+    def __init__(self) -> None:
+        self._made: Path | None = None
+
+    def put(self, name: str, body: bytes) -> None:
+        if self._made is None:
+            self._made = Path(mkdtemp(prefix="janitor-"))
+            finalize(self, rmtree, self._made, ignore_errors=True)
+        path = self._made / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(body)
+
+    def get(self, name: str) -> bytes | None:
+        path = self._made / name if self._made else None
+        return path.read_bytes() if path and path.exists() else None
+
+    def part(self, name: str, start: int, length: int) -> bytes:
+        if self._made is None:
+            raise FileNotFoundError(name)
+        with (self._made / name).open("rb") as file:
+            file.seek(start)
+            return file.read(length)

@@ -1,9 +1,10 @@
 """
-Reads AWS Cost Explorer: charges by day and by up to two groupings. Each answered page costs a cent.
+Read Cost Explorer and Savings Plans: charges by day, and the use and rates of commitments.
 
-The service has one endpoint, in us-east-1. botocore has no paginators for most operations, so the janitor
-follows and counts pages itself: beyond its limit a reader asks no more. botocore retries throttled calls
-(LimitExceededException); refused calls cost nothing (https://github.com/aws/aws-sdk-java/issues/2065).
+Each answered page of Cost Explorer costs a cent. The service has one endpoint, in us-east-1. botocore has no
+paginators for most operations, so the janitor follows and counts pages itself: beyond its limit a reader asks
+no more. botocore retries throttled calls (LimitExceededException); refused calls cost nothing
+(https://github.com/aws/aws-sdk-java/issues/2065).
 """
 
 from __future__ import annotations
@@ -278,9 +279,9 @@ def _cause(error: Exception) -> RefusalCause:
     return RefusalCause.FAILED
 
 
-# --- savings plans --------------------------------------------------------------------------------
+# --- Savings Plans --------------------------------------------------------------------------------
 #
-# Reads Savings Plans: owned ones, their use, the rates of a new plan, and usage by the hour.
+# The readings are owned plans, their use, the rates of a new plan, and usage by the hour.
 
 DESCRIBE_PLANS = "savingsplans:DescribeSavingsPlans"
 DESCRIBE_RATES = "savingsplans:DescribeSavingsPlansOfferingRates"

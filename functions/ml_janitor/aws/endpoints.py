@@ -1,4 +1,4 @@
-"""Reads SageMaker endpoints: the list of all, and the variants and configuration of each."""
+"""Read SageMaker endpoints: the list of all, the configuration of each, and the load of each variant."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from functools import partial
 from itertools import batched
 from typing import TYPE_CHECKING, Any
 
-from ml_janitor.aws import metrics, tags
+from ml_janitor.aws import activity, tags
+from ml_janitor.aws.activity import Metric, MetricSeries
 from ml_janitor.aws.calls import Listing, as_signal
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.metrics import Metric, MetricSeries
 from ml_janitor.aws.prices import Machine, machine_of
 from ml_janitor.aws.sagemaker_kinds import (
     COMPONENT,
@@ -294,9 +294,9 @@ def count_instances(variants: Iterable[EndpointVariant], config: EndpointConfig)
     return counts
 
 
-# --- endpoint load --------------------------------------------------------------------------------
+# --- load -----------------------------------------------------------------------------------------
 #
-# Reads each endpoint's variants and their peaks of two weeks: the basis of advice on sizes.
+# Advice on sizes needs each variant's hourly peaks of two weeks.
 
 SAGEMAKER_NAMESPACE, INSTANCE_NAMESPACE = "AWS/SageMaker", "/aws/sagemaker/Endpoints"
 DESCRIBE_SCALABLE_TARGETS = "application-autoscaling:DescribeScalableTargets"
@@ -307,11 +307,11 @@ LOAD_HOURS = LOAD_WINDOW // HOUR
 METRICS_BATCH = 100
 """Endpoints whose metrics are read together: those of all would not fit into a function's memory."""
 
-CONCURRENT_REQUESTS: tuple[str, metrics.MetricStat] = ("ConcurrentRequestsPerModel", "Maximum")
+CONCURRENT_REQUESTS: tuple[str, activity.MetricStat] = ("ConcurrentRequestsPerModel", "Maximum")
 """Requests in flight."""
 
 type MetricTotal = tuple[float, int]
-type WantedMetrics = Sequence[tuple[str, metrics.MetricStat]]
+type WantedMetrics = Sequence[tuple[str, activity.MetricStat]]
 """Metrics of the requests to a variant, by name and statistic."""
 
 PROPORTIONAL_FAMILIES = re.compile(r"ml\.(?:[mcr][5-9][a-z]*(?:-flex)?|g4dn|g5|g6|g6e|p3)\.")
@@ -372,7 +372,7 @@ class _Described:
 
 
 def read_endpoint_loads(
-    aws: Aws, now: datetime, *more: tuple[str, metrics.MetricStat], only: str | None = None
+    aws: Aws, now: datetime, *more: tuple[str, activity.MetricStat], only: str | None = None
 ) -> Iterator[LoadedEndpoint]:
     """
     Yield every endpoint, or *only* one; serving endpoints without a change in two weeks have the load
@@ -390,7 +390,7 @@ def read_endpoint_loads(
         lambda target: (target["ResourceId"], target["MinCapacity"], target["MaxCapacity"]),
         ServiceNamespace="sagemaker",
     )
-    end = metrics.period_start(now, 3600)
+    end = activity.period_start(now, 3600)
     chosen = [endpoint for endpoint in listed.items if only in {None, endpoint.name}]
     found = aws.map(lambda endpoint: _described(aws, endpoint, book, end), chosen)
     by_endpoint = defaultdict[str, list[str]](list)
@@ -405,7 +405,7 @@ def read_endpoint_loads(
             _metrics(endpoint, variant, more) for endpoint in group for variant in endpoint.variants
         )
         wanted = [metric for asked in asked_metrics for series in asked.values() for metric in series]
-        data = metrics.read_metrics(aws, wanted, end - LOAD_WINDOW, end)
+        data = activity.read_metrics(aws, wanted, end - LOAD_WINDOW, end)
         for endpoint in group:
             error = endpoint.error
             if endpoint.config.hosts and components.error is not None:
@@ -520,7 +520,9 @@ def _together(series: Sequence[Signal[MetricSeries]]) -> Signal[MetricSeries]:
         for at, value in series_read.points:
             by_time.setdefault(at, []).append(value)
     points = tuple((at, sum(all_)) for at, all_ in sorted(by_time.items()) if len(all_) == len(series))
-    return Value(MetricSeries(points), metrics.GET_METRIC_DATA) if points else Absent(metrics.GET_METRIC_DATA)
+    return (
+        Value(MetricSeries(points), activity.GET_METRIC_DATA) if points else Absent(activity.GET_METRIC_DATA)
+    )
 
 
 def _fixed(endpoint: _Described, variant: EndpointVariant) -> str | None:
@@ -570,7 +572,7 @@ def _peaks(
         there = sum(hour in read[name] for hour in hours)
         if name.endswith("Utilization") and there < LOAD_HOURS:
             return Unreadable(
-                f"{name} has datapoints in {there} of {LOAD_HOURS} hours", metrics.GET_METRIC_DATA
+                f"{name} has datapoints in {there} of {LOAD_HOURS} hours", activity.GET_METRIC_DATA
             )
     loads = tuple(
         PeakLoad(
@@ -583,4 +585,4 @@ def _peaks(
         )
         for hour in hours
     )
-    return Value(loads, metrics.GET_METRIC_DATA)
+    return Value(loads, activity.GET_METRIC_DATA)

@@ -1,4 +1,4 @@
-"""Reads image repositories of ECR: images, their layers, and the images that SageMaker resources name."""
+"""Read image repositories of ECR: images, their layers, and the images that SageMaker resources name."""
 
 from __future__ import annotations
 

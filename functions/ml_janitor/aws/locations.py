@@ -1,4 +1,4 @@
-"""Finds places in S3 in descriptions: s3://, https:// and ARNs, whole, in JSON, or inside a text."""
+"""Find places in S3 in descriptions and manifests: s3://, https:// and ARNs, also inside a text or JSON."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def is_under(prefixes: Sequence[str], uri: str) -> bool:
 
 # --- manifests ------------------------------------------------------------------------------------
 #
-# Reads manifests: files in S3 that list a job's input or a model's artifacts.
+# A manifest is a file in S3 that lists a job's input or a model's artifacts.
 
 GET_OBJECT = "s3:GetObject"
 MISSING_OBJECT = ("404", "NoSuchKey", "NoSuchBucket")

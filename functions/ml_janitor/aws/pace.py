@@ -1,4 +1,8 @@
-"""Keeps calls within half the rates that AWS allows an account, and slows down where AWS throttles them."""
+"""
+Keep calls within half the rates that AWS allows an account, and slow down where AWS throttles them.
+
+AWS receives identical requests of a run's detectors once, so that an audit stays within the rates.
+"""
 
 from __future__ import annotations
 
@@ -182,8 +186,6 @@ class Pace:
 
 
 # --- shared answers -------------------------------------------------------------------------------
-#
-# Sends identical requests of a run's detectors to AWS once, so that an audit stays within AWS's rates.
 
 GLOBAL_SERVICES: Final = frozenset({"ce"})
 """Services with account-wide answers: Cost Explorer charges a cent, and all regions ask the same."""

@@ -1,4 +1,8 @@
-"""Reads S3: the account's buckets, and the newest object and the size under a prefix."""
+"""
+Read S3: the account's buckets, the newest object and the size under a prefix, and whole buckets.
+
+A large bucket is listed in several ranges of its keys at once, or queried from its inventory by Athena.
+"""
 
 from __future__ import annotations
 
@@ -178,9 +182,7 @@ def split_uri(uri: str) -> tuple[str, str]:
     return bucket, key
 
 
-# --- key ranges -----------------------------------------------------------------------------------
-#
-# Lists buckets page by page, in several ranges of their keys at once.
+# --- listings in several ranges of keys -----------------------------------------------------------
 
 PAGES_AT_ONCE = 8
 """Pages requested at once. More would only wait: one processor parses the answers."""
@@ -368,9 +370,7 @@ def page_objects(page: ListObjectsV2OutputTypeDef) -> Sequence[ObjectTypeDef]:
     return page["Contents"] if page["KeyCount"] else ()
 
 
-# --- athena ---------------------------------------------------------------------------------------
-#
-# Runs Athena queries: starts them, waits, reads all rows, and estimates their cost.
+# --- Athena queries -------------------------------------------------------------------------------
 
 type AthenaRow = tuple[str | None, ...]
 """The values of one row as text, as Athena answers all of them; None is SQL's NULL."""

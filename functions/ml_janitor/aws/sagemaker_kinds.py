@@ -1,4 +1,4 @@
-"""SageMaker's kinds of resources in AWS's spelling, one line each; lists and describes any kind."""
+"""SageMaker's kinds of resources, one line each, in AWS's spelling; list and describe any kind."""
 
 from __future__ import annotations
 
@@ -279,9 +279,7 @@ def is_gone_error(error: Exception) -> bool:
     )
 
 
-# --- request members ------------------------------------------------------------------------------
-#
-# Makes the request that creates a resource again from its description.
+# --- requests that create a resource again --------------------------------------------------------
 
 UNSET_VALUES: tuple[object, ...] = (None, "", [], {})
 

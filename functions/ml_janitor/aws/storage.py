@@ -1,4 +1,8 @@
-"""Reads prices of a month of storage: the Price List API, else a dated table, else unknown."""
+"""
+Read the price of a month of storage, and change the lifecycle rules that lower a bucket's.
+
+A price comes from the Price List API, else from a dated table, else it is unknown.
+"""
 
 from __future__ import annotations
 
@@ -33,6 +37,8 @@ from ml_janitor.core.tiering import (
     LifecycleRule,
     RateTable,
 )
+
+# --- prices ---------------------------------------------------------------------------------------
 
 STORAGE_TABLE = "data/storage-prices-us-east-1.csv"
 FROM_STORAGE_TABLE = f"{FROM_PRICE_TABLE} of mid-2025"
@@ -184,8 +190,6 @@ def storage_price_table() -> Mapping[str, StorageClass]:
 
 # --- lifecycle configurations ---------------------------------------------------------------------
 #
-# Reads and writes a bucket's lifecycle configuration as its own text, to add rules and take them out.
-#
 # S3 has no call for a single rule: PutBucketLifecycleConfiguration replaces all rules. boto3 would drop
 # every unknown element, so the janitor reads and writes the text around boto3, and no byte of another's
 # rule changes.
@@ -327,7 +331,7 @@ class LifecycleConfiguration:
         return hashlib.sha256("\n".join([str(minimum), *says]).encode()).hexdigest()
 
 
-# --- S3 ---------------------------------------------------------------------------------------------
+# --- reading and writing a bucket's configuration -------------------------------------------------
 
 
 def read_lifecycle(aws: Aws, bucket: str) -> LifecycleConfiguration:
@@ -356,7 +360,7 @@ def write_lifecycle(aws: Aws, bucket: str, configuration: LifecycleConfiguration
     aws.s3.put_bucket_lifecycle_configuration(Bucket=bucket, ExpectedBucketOwner=aws.account, **members)
 
 
-# --- text -------------------------------------------------------------------------------------------
+# --- the configuration's text ---------------------------------------------------------------------
 
 
 def _whole(rules: bytes) -> bytes:

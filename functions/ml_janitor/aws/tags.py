@@ -1,4 +1,4 @@
-"""Reads tags: in bulk from the tagging API, or exactly, one resource at a time."""
+"""Read ARNs and tags: tags in bulk from the tagging API, or exactly, one resource at a time."""
 
 from __future__ import annotations
 
@@ -15,9 +15,7 @@ from ml_janitor.aws.calls import as_signal, read_signal
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Absent, NotRead, Signal, Tags, Target, Unreadable, Value
 
-# --- arns -----------------------------------------------------------------------------------------
-#
-# ARNs: the kind of a resource, and its place.
+# --- ARNs -----------------------------------------------------------------------------------------
 
 REGION_PATTERN = r"[a-z]{2,4}(-[a-z]+){1,3}-\d{1,2}"
 """The pattern of region names; AWS decides which exist."""

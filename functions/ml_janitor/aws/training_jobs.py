@@ -1,5 +1,5 @@
 """
-Finds training jobs in few calls: those that cost something now, and all that ever existed.
+Find training jobs in few calls: billed jobs now, all jobs that ever existed, and families of completed jobs.
 
 ListTrainingJobs compares the status after it has cut the pages: among 50,000 jobs of a month, ten running
 jobs take 500 calls. Search compares on the server, but its index takes in new jobs with a delay: the
@@ -252,9 +252,9 @@ def _has_pool(job: Mapping[str, Any], now: datetime) -> bool:
     return bool(kept and job.get("TrainingEndTime", now) + kept > now)
 
 
-# --- job history ----------------------------------------------------------------------------------
+# --- families of completed jobs -------------------------------------------------------------------
 #
-# Reads completed training jobs as families: runs of the same job, newest first.
+# A family holds the runs of one job, the newest first.
 
 COMPLETED_JOB = "Completed"
 

@@ -1,8 +1,8 @@
 """
-Divides a change between two spans into parts that add up to it: usage type by tag by region. Pure.
+Explain a change of the bill: divide it into parts that add up to it, and find the resources behind each.
 
-Each part's change is divided once more, into the effect of quantity and that of price. The parts do not
-depend on the order of the charges.
+A part is a usage type by tag by region. Each part's change is divided once more, into the effect of quantity
+and that of price. The parts do not depend on the order of the charges.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.acting import savings
-from ml_janitor.aws import metrics, runs
+from ml_janitor.aws import activity, runs
+from ml_janitor.aws.activity import GET_METRIC_DATA, Metric, MetricSeries
 from ml_janitor.aws.calls import Listing, error_text
 from ml_janitor.aws.endpoints import InferenceComponent, list_inference_components
-from ml_janitor.aws.metrics import GET_METRIC_DATA, Metric, MetricSeries
 from ml_janitor.aws.runs import ResourceRun, region_of_usage
 from ml_janitor.aws.sagemaker_kinds import COMPONENT, ENDPOINT
 from ml_janitor.bill.model import (
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws
     from ml_janitor.aws.runs import UsedResource
     from ml_janitor.config.sections import BillSection
-    from ml_janitor.engine.detector import Detector, Grant
+    from ml_janitor.engine.detector import Detector
     from ml_janitor.engine.policy import RunPolicy
     from ml_janitor.ledger.actions import Action
     from ml_janitor.ledger.findings import Entry
@@ -230,14 +230,12 @@ def merge_parts(parts: Sequence[ChangePart]) -> ChangePart:
     return replace(parts[0], tag=None, **sums)
 
 
-# --- joining --------------------------------------------------------------------------------------
+# --- resources behind the parts -------------------------------------------------------------------
 #
-# Finds the resources behind the parts of a change, and their dollars. Pure.
-#
-# A resource is known by its runs: how much of a usage type it used, from when until when. It claims that much
-# of the line with its usage type and tag, at the bill's own price, and never more than the line:
-# if resources claim more together, each gets its share. The rest of a part is a price, a move from one
-# value of the tag to another, or unexplained.
+# A resource is known by its runs: how much of a usage type it used, from when until when. It claims that
+# much of the line with its usage type and tag, at the bill's own price, and never more than the line: if
+# resources claim more together, each gets its share. The rest of a part is a price, a move from one value
+# of the tag to another, or unexplained.
 
 SAME_QUANTITY = Decimal("0.03")
 """The relative difference of two quantity changes that still are the same use under another tag value."""
@@ -345,7 +343,7 @@ def _rank(mover: Mover) -> tuple[Decimal, str, str, str, str]:
     return -abs(mover.usd), mover.part.usage_type, mover.part.tag or "", mover.cause, arn
 
 
-# --- claims -----------------------------------------------------------------------------------
+# --- claims ---------------------------------------------------------------------------------------
 
 type _Key = tuple[str, str | None]
 
@@ -471,7 +469,7 @@ def _prices(found: Iterable[Mover]) -> Iterator[Mover]:
         yield Mover(usd=usd, cause=MoverCause.PRICE, part=merge_parts([mover.part for mover in own]))
 
 
-# --- tags -------------------------------------------------------------------------------------
+# --- moved tags -----------------------------------------------------------------------------------
 
 
 def _moved_tags(rests: Sequence[_Rest]) -> Iterator[Mover]:
@@ -508,9 +506,9 @@ def _same(this: Decimal, other: Decimal) -> bool:
     return abs(this - other) <= SAME_QUANTITY * max(abs(this), abs(other))
 
 
-# --- requests -------------------------------------------------------------------------------------
+# --- requests to endpoints ------------------------------------------------------------------------
 #
-# Reads the number of requests to endpoints, by variant, from CloudWatch: metric names differ by kind.
+# CloudWatch counts them by variant; the names of the metrics differ by kind of endpoint.
 
 HOURLY_PERIOD = 3600
 CACHE_HIT_METRIC = "ModelCacheHit"
@@ -520,8 +518,8 @@ Multi-Model Endpoint Deployments").
 """
 
 REQUEST_READS: tuple[Grant, ...] = (
-    allow(metrics.LIST_METRICS),
-    allow(metrics.GET_METRIC_DATA),
+    allow(activity.LIST_METRICS),
+    allow(activity.GET_METRIC_DATA),
     allow(COMPONENT.lists),
 )
 
@@ -557,8 +555,8 @@ def _called(aws: Aws, ran: Sequence[UsedResource], since: datetime, now: datetim
     shared = any(not run.model for resource in ran for run in resource.runs)
     components = list_inference_components(aws) if shared else Listing(())
     meters = [meter for endpoint in ran for meter in _meters(endpoint, components.items)]
-    data = metrics.read_metrics(aws, [series for meter in meters for series in meter.series], since, now)
-    loading = metrics.list_series(aws, ENDPOINT_NAMESPACE, CACHE_HIT_METRIC)
+    data = activity.read_metrics(aws, [series for meter in meters for series in meter.series], since, now)
+    loading = activity.list_series(aws, ENDPOINT_NAMESPACE, CACHE_HIT_METRIC)
     known = loading.value if isinstance(loading, Value) else ()
     by_arn: dict[str, tuple[VariantRequests, ...]] = {}
     for meter in meters:
@@ -613,9 +611,9 @@ def _points(signals: Iterable[Signal[MetricSeries]]) -> tuple[tuple[datetime, fl
     return tuple(points)
 
 
-# --- resources ------------------------------------------------------------------------------------
+# --- facts about billed resources -----------------------------------------------------------------
 #
-# Gathers the facts about billed resources: runs, owners, findings, the janitor's actions and savings.
+# The facts are runs, owners, findings, the janitor's actions and savings.
 
 BILLED_KINDS = frozenset(
     {"training-job", "processing-job", "transform-job", "endpoint", "notebook-instance", "app"}

@@ -1,8 +1,8 @@
 """
-A bill as plain data: charges by day, the spans they are added up over, and the parts that could not be read.
+A bill as plain data: charges by day, the change between two spans, and the parts that could not be read.
 
 Money is an exact Decimal of US dollars as Cost Explorer gave it, never rounded before it is shown: sums hold.
-Days are UTC days, as AWS bills them.
+Days are UTC days, as AWS bills them. Dollars of a change are signed, and everything adds up to the change.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class CostMetric(StrEnum):
     AMORTIZED = "AmortizedCost"
 
 
-# --- the bill ---------------------------------------------------------------------------------
+# --- the bill -------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,9 +238,7 @@ class DaySpan:
         return (self.first + number * DAY for number in range(self.days))
 
 
-# --- phases ---------------------------------------------------------------------------------------
-#
-# Assigns usage types to phases of machine learning.
+# --- phases of machine learning -------------------------------------------------------------------
 
 
 class Phase(StrEnum):
@@ -314,12 +312,7 @@ def main_services(charges: Iterable[Charge]) -> Mapping[str, str]:
     return {usage: min(of, key=lambda name: (-of[name], name)) for usage, of in totals.items()}
 
 
-# --- movements ------------------------------------------------------------------------------------
-#
-# The movement of a bill: two compared spans, the parts of the change, and the resources behind them. Plain
-# data.
-#
-# Dollars are signed, and everything adds up to the change.
+# --- movements: the change between two spans, and its causes --------------------------------------
 
 
 class ComparisonKind(StrEnum):
@@ -490,7 +483,7 @@ def total_change(movers: Iterable[Mover]) -> Decimal:
     return sum((mover.usd for mover in movers if mover.cause is not MoverCause.TAG), ZERO)
 
 
-# --- for a reader -----------------------------------------------------------------------------
+# --- a movement in a few lines --------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Joins a bill with the known facts about its resources into one report for all displays. Pure."""
+"""Join a bill with the known facts about its resources into one report for all displays, and archive it."""
 
 from __future__ import annotations
 
@@ -54,370 +54,6 @@ if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
     from ml_janitor.core.model import Signal
-
-# --- budgets --------------------------------------------------------------------------------------
-#
-# Computes the state of a month's budgets: spent so far, and expected at the month's end. Pure.
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BudgetState:
-    """
-    A month's budget and its state.
-
-    *tag* and *value* identify its part, "" for the whole account. *expected* is the month's end by the
-    forecast, or, for a part, by its month so far; None if unknown.
-    """
-
-    usd: Decimal
-    spent: Decimal
-    expected: Decimal | None = None
-    tag: str = ""
-    value: str = ""
-
-
-def budget_states(bill: Bill, monthly_usd: float, parts: Mapping[str, float]) -> Iterator[BudgetState]:
-    """
-    Yield the account's budget in the month of the bill's last day, and those of *parts* ("project=churn").
-
-    A bill or tag that could not be read has none. On a month's first day, the month is the one before,
-    which is over. Only the account has a forecast; a part is expected to go on as in the month so far.
-    """
-    if not bill.charges:
-        return
-    first = (bill.until - DAY).replace(day=1)
-    month = DaySpan(first, (bill.until - first).days)
-    length = DaySpan(first, ((first + 32 * DAY).replace(day=1) - first).days).days
-    if monthly_usd:
-        spent = bill.total(month)
-        expected = spent if month.days == length else None
-        if expected is None and bill.forecast is not None:
-            expected = spent + bill.forecast.usd
-        yield BudgetState(usd=_exact(monthly_usd), spent=spent, expected=expected)
-    for part, usd in sorted(parts.items()):
-        tag, _, value = part.partition("=")
-        if tag in bill.by_tag:
-            rows = bill.by_tag[tag]
-            spent = sum((row.usd for row in rows if row.tag == value and row.day in month), ZERO)
-            expected = spent * length / month.days
-            yield BudgetState(usd=_exact(usd), spent=spent, expected=expected, tag=tag, value=value)
-
-
-def _exact(usd: float) -> Decimal:
-    return Decimal(str(usd))
-
-
-# --- tables ---------------------------------------------------------------------------------------
-#
-# Divides the bill by phase, service, usage type or a tag's value, and charges it back. Pure.
-
-BY_PHASE, BY_SERVICE, BY_USAGE_TYPE = "phase", "service", "usage"
-OWN_TABLES = (BY_PHASE, BY_SERVICE, BY_USAGE_TYPE)
-"""The keys that divide a bill besides tags."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BillLine:
-    """The charges of one *name* in a span and in that before; None without a comparison."""
-
-    name: str
-    usd: Decimal
-    usd_before: Decimal | None
-
-    @property
-    def change(self) -> Decimal | None:
-        return None if self.usd_before is None else self.usd - self.usd_before
-
-
-def bill_lines(bill: Bill, by: str, span: DaySpan, before: DaySpan | None) -> tuple[BillLine, ...]:
-    """
-    Return every line of the table *by* a key, the dearest first; "" is the untagged rest.
-
-    Raises KeyError if *by* is a tag that was not read.
-    """
-    sums: dict[str, list[Decimal]] = {}
-    for day, name, usd in charges_by(bill, by):
-        own = sums.setdefault(name, [ZERO, ZERO])
-        own[0] += usd if day in span else ZERO
-        own[1] += usd if before is not None and day in before else ZERO
-    found = [
-        BillLine(name=name, usd=usd, usd_before=None if before is None else earlier)
-        for name, (usd, earlier) in sums.items()
-        if usd or earlier
-    ]
-    return tuple(sorted(found, key=lambda line: (-line.usd, -(line.usd_before or ZERO), line.name)))
-
-
-def sum_lines(every: Sequence[BillLine]) -> BillLine:
-    """Sum lines into one line."""
-    compared = all(line.usd_before is not None for line in every)
-    return BillLine(
-        name="",
-        usd=sum((line.usd for line in every), ZERO),
-        usd_before=sum((line.usd_before or ZERO for line in every), ZERO) if compared else None,
-    )
-
-
-def charges_by(bill: Bill, by: str) -> Iterator[tuple[date, str, Decimal]]:
-    """Yield the day, the name and the dollars of each charge. Raises KeyError if a tag was not read."""
-    match by:
-        case "phase":
-            for charge in bill.charges:
-                yield charge.day, phase_of(charge.service, charge.usage_type).value, charge.usd
-        case "service":
-            for charge in bill.charges:
-                yield charge.day, charge.service, charge.usd
-        case "usage":
-            for charge in bill.charges:
-                yield charge.day, charge.usage_type, charge.usd
-        case tag:
-            for charge in bill.by_account if tag == ACCOUNT_TAG and bill.by_account else bill.by_tag[tag]:
-                yield charge.day, charge.tag or "", charge.usd
-
-
-def usd_by_day(bill: Bill, by: str, days: Sequence[date]) -> Mapping[str, Sequence[Decimal]]:
-    """Return the dollars of each name on each of *days*. Raises KeyError if a tag was not read."""
-    places = {day: number for number, day in enumerate(days)}
-    found: dict[str, list[Decimal]] = {}
-    for day, name, usd in charges_by(bill, by):
-        if day in places:
-            found.setdefault(name, [ZERO] * len(days))[places[day]] += usd
-    return found
-
-
-# --- chargeback -------------------------------------------------------------------------------
-
-
-def has_table(bill: Bill, by: str) -> bool:
-    """Return whether there is a table *by* a key: there is none for a tag that was not read."""
-    return by in OWN_TABLES or by in bill.by_tag or bool(by == ACCOUNT_TAG and bill.by_account)
-
-
-def chargeback_lines(bill: Bill, tag: str, span: DaySpan) -> Iterator[tuple[str, str, Decimal]]:
-    """
-    Yield value, service and dollars in whole cents, the untagged last; together the span's total in cents.
-
-    The largest line takes the cents left by rounding. Raises KeyError if the tag was not read.
-    """
-    services = main_services(bill.charges)
-    sums: dict[tuple[str, str], Decimal] = {}
-    for charge in bill.by_tag[tag]:
-        if charge.day in span and charge.usd:
-            key = charge.tag or "", charge.service or services.get(charge.usage_type, "")
-            sums[key] = sums.get(key, ZERO) + charge.usd
-    rounded = {key: usd.quantize(CENT, ROUND_HALF_UP) for key, usd in sums.items()}
-    if rounded:
-        total = sum(sums.values(), ZERO).quantize(CENT, ROUND_HALF_UP)
-        largest = max(rounded, key=lambda key: (abs(rounded[key]), key))
-        rounded[largest] += total - sum(rounded.values(), ZERO)
-    for (value, service), usd in sorted(rounded.items(), key=lambda item: (not item[0][0], item[0])):
-        if usd:
-            yield value, service, usd
-
-
-# --- unit costs -----------------------------------------------------------------------------------
-#
-# Computes unit costs: of 1,000 requests to an endpoint or a model, of a job, of a job of a family. Pure.
-#
-# The dollars are those of the bill: each run has its share of its line, and all together never more than the
-# line. The units are measured. Unmeasured usage has no units, never 0.
-
-UNIT_ORDER = ("endpoint", "model", "family", "job")
-MOST_JOBS = 50
-"""The dearest jobs that are listed one by one; all are in their family."""
-
-
-class UnitNote(StrEnum):
-    """A note on the cost of a unit."""
-
-    COMPONENTS = "inference components"
-    """Inference components share the endpoint's instances: none of their models has a cost of its own."""
-    MANY_MODELS = "many models"
-    """A multi-model endpoint: its one SageMaker model loads many, and none of them has a cost of its own."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnitCost:
-    """
-    The cost of one unit in a span: *usd* for *units* ("requests" of an endpoint or model, "jobs" of a
-    family).
-
-    *kind* is "endpoint", "model", "family" or "job", and *resource* the kind of resource in ARNs. *units*
-    is None if unreadable.
-    """
-
-    kind: str
-    name: str
-    usd: Decimal
-    units: int | None
-    unit: str
-    resource: str = ""
-    region: str = ""
-    account: str = ""
-    notes: tuple[UnitNote, ...] = ()
-
-    @property
-    def per(self) -> int:
-        """Return the number of units that the shown cost is for."""
-        return 1000 if self.unit == "requests" else 1
-
-    @property
-    def per_unit(self) -> Decimal | None:
-        """Return dollars for a job, or for 1,000 requests; None if there were none, or if unknown."""
-        return self.usd * self.per / self.units if self.units else None
-
-
-@dataclass(slots=True)
-class _Sum:
-    """The sums of one name. *units* is None once any of them could not be read."""
-
-    usd: Decimal = ZERO
-    units: int | None = 0
-    notes: set[UnitNote] = field(default_factory=set)
-
-    def count(self, units: int | None) -> None:
-        self.units = None if units is None or self.units is None else self.units + units
-
-
-type _Key = tuple[str, str, str, str, str]
-"""Kind of unit, region, kind of resource, name, account."""
-
-
-def unit_costs(
-    charges: Iterable[Charge], span: DaySpan, resources: Sequence[BillResource]
-) -> tuple[UnitCost, ...]:
-    """
-    Return the unit costs of *resources* in *span*: by endpoint, model, family and job, the dearest first.
-
-    *charges* are by usage type, without tags. Resources without a charge are left out.
-    """
-    prices = _prices(charges, span, resources)
-    sums: dict[_Key, _Sum] = defaultdict(_Sum)
-    for resource in resources:
-        shares = [
-            (
-                run,
-                (units_in_span(run, span) * prices.get(run.usage_type, ZERO)).quantize(
-                    AMOUNT_PRECISION, ROUND_DOWN
-                ),
-            )
-            for run in resource.runs
-        ]
-        if resource.culprit.kind == "endpoint":
-            _endpoint(resource, shares, span, sums)
-        elif resource.culprit.kind.endswith("-job"):
-            _job(resource, sum((usd for _, usd in shares), ZERO), sums)
-    return tuple(_listed(sums))
-
-
-def _prices(
-    charges: Iterable[Charge], span: DaySpan, resources: Iterable[BillResource]
-) -> Mapping[str, Decimal]:
-    """
-    Return dollars for a unit of each usage type: its charge, divided by the billed or the known usage.
-
-    The larger usage counts: so no line is shared out twice, if more usage is known than was charged.
-    """
-    usd: dict[str, Decimal] = defaultdict(Decimal)
-    charged: dict[str, Decimal] = defaultdict(Decimal)
-    ran: dict[str, Decimal] = defaultdict(Decimal)
-    for charge in charges:
-        if charge.day in span:
-            usd[charge.usage_type] += charge.usd
-            charged[charge.usage_type] += charge.quantity
-    for run in (run for resource in resources for run in resource.runs):
-        ran[run.usage_type] += units_in_span(run, span)
-    return {
-        usage: dollars / max(charged[usage], ran[usage])
-        for usage, dollars in usd.items()
-        if dollars > 0 and charged[usage] > 0
-    }
-
-
-def _endpoint(
-    endpoint: BillResource,
-    shares: Sequence[tuple[ResourceRun, Decimal]],
-    span: DaySpan,
-    sums: dict[_Key, _Sum],
-) -> None:
-    """Add an endpoint's cost and production requests; a model's requests also include shadow copies."""
-    where = region_of_usage(endpoint.runs[0].usage_type) if endpoint.runs else ""
-    whole = sums["endpoint", where, endpoint.culprit.kind, endpoint.culprit.name, endpoint.culprit.account]
-    whole.usd += sum((usd for _, usd in shares), ZERO)
-    models = {run.model for run in endpoint.runs}
-    if "" in models:
-        whole.notes.add(UnitNote.COMPONENTS)
-    if any(meter.many_models for meter in endpoint.requests):
-        whole.notes.add(UnitNote.MANY_MODELS)
-    of_model = {
-        model: sums["model", where, "model", model, endpoint.culprit.account] for model in models if model
-    }
-    for run, usd in shares:
-        if run.model:
-            of_model[run.model].usd += usd
-    if not endpoint.requests:
-        for line in (whole, *of_model.values()):
-            line.count(None)
-    for meter in endpoint.requests:
-        own = [run for run in endpoint.runs if run.variant == meter.variant]
-        if not meter.shadow:
-            whole.count(meter.within(span))
-        for model in {run.model for run in own if run.model}:
-            of_model[model].count(_served(meter, own, model, span))
-            of_model[model].notes |= {UnitNote.MANY_MODELS} if meter.many_models else set()
-
-
-def _served(meter: VariantRequests, runs: Sequence[ResourceRun], model: str, span: DaySpan) -> int | None:
-    """
-    Count the requests of *meter* that *model* served: a point counts for the last run
-    begun before its end.
-    """
-    if meter.points is None:
-        return None
-    begun = sorted(runs, key=lambda run: run.start)
-    served = 0.0
-    for at, count in meter.points:
-        if at.date() in span:
-            before = [run for run in begun if run.start < at + timedelta(seconds=meter.period)]
-            served += count if (before or begun)[-1 if before else 0].model == model else 0
-    return round(served)
-
-
-def _job(job: BillResource, usd: Decimal, sums: dict[_Key, _Sum]) -> None:
-    if not usd:
-        return
-    where = region_of_usage(job.runs[0].usage_type)
-    named = {"family": job.family or job.culprit.name, "job": job.culprit.name}
-    for kind, name in named.items():
-        own = sums[kind, where, job.culprit.kind, name, job.culprit.account]
-        own.usd += usd
-        own.count(1)
-
-
-def _listed(sums: Mapping[_Key, _Sum]) -> Iterator[UnitCost]:
-    """Yield the unit costs; a family with a single job is left out."""
-    jobs = 0
-    for key, line in sorted(
-        sums.items(), key=lambda item: (UNIT_ORDER.index(item[0][0]), -item[1].usd, item[0])
-    ):
-        kind, where, resource, name, account = key
-        jobs += kind == "job"
-        if not line.usd or (kind == "family" and line.units == 1) or (kind == "job" and jobs > MOST_JOBS):
-            continue
-        yield UnitCost(
-            kind=kind,
-            name=name,
-            resource=resource,
-            region=where,
-            account=account,
-            usd=line.usd,
-            units=line.units,
-            unit="jobs" if kind in {"family", "job"} else "requests",
-            notes=tuple(sorted(line.notes)),
-        )
-
-
-# --- report ---------------------------------------------------------------------------------------
 
 CREDIT_RECORD = "Credit"
 CREDIT_PAUSE = timedelta(days=7)
@@ -708,9 +344,366 @@ def _shares(
         )
 
 
-# --- archive --------------------------------------------------------------------------------------
+# --- budgets of a month ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BudgetState:
+    """
+    A month's budget and its state.
+
+    *tag* and *value* identify its part, "" for the whole account. *expected* is the month's end by the
+    forecast, or, for a part, by its month so far; None if unknown.
+    """
+
+    usd: Decimal
+    spent: Decimal
+    expected: Decimal | None = None
+    tag: str = ""
+    value: str = ""
+
+
+def budget_states(bill: Bill, monthly_usd: float, parts: Mapping[str, float]) -> Iterator[BudgetState]:
+    """
+    Yield the account's budget in the month of the bill's last day, and those of *parts* ("project=churn").
+
+    A bill or tag that could not be read has none. On a month's first day, the month is the one before,
+    which is over. Only the account has a forecast; a part is expected to go on as in the month so far.
+    """
+    if not bill.charges:
+        return
+    first = (bill.until - DAY).replace(day=1)
+    month = DaySpan(first, (bill.until - first).days)
+    length = DaySpan(first, ((first + 32 * DAY).replace(day=1) - first).days).days
+    if monthly_usd:
+        spent = bill.total(month)
+        expected = spent if month.days == length else None
+        if expected is None and bill.forecast is not None:
+            expected = spent + bill.forecast.usd
+        yield BudgetState(usd=_exact(monthly_usd), spent=spent, expected=expected)
+    for part, usd in sorted(parts.items()):
+        tag, _, value = part.partition("=")
+        if tag in bill.by_tag:
+            rows = bill.by_tag[tag]
+            spent = sum((row.usd for row in rows if row.tag == value and row.day in month), ZERO)
+            expected = spent * length / month.days
+            yield BudgetState(usd=_exact(usd), spent=spent, expected=expected, tag=tag, value=value)
+
+
+def _exact(usd: float) -> Decimal:
+    return Decimal(str(usd))
+
+
+# --- tables by phase, service, usage type or tag --------------------------------------------------
+
+BY_PHASE, BY_SERVICE, BY_USAGE_TYPE = "phase", "service", "usage"
+OWN_TABLES = (BY_PHASE, BY_SERVICE, BY_USAGE_TYPE)
+"""The keys that divide a bill besides tags."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BillLine:
+    """The charges of one *name* in a span and in that before; None without a comparison."""
+
+    name: str
+    usd: Decimal
+    usd_before: Decimal | None
+
+    @property
+    def change(self) -> Decimal | None:
+        return None if self.usd_before is None else self.usd - self.usd_before
+
+
+def bill_lines(bill: Bill, by: str, span: DaySpan, before: DaySpan | None) -> tuple[BillLine, ...]:
+    """
+    Return every line of the table *by* a key, the dearest first; "" is the untagged rest.
+
+    Raises KeyError if *by* is a tag that was not read.
+    """
+    sums: dict[str, list[Decimal]] = {}
+    for day, name, usd in charges_by(bill, by):
+        own = sums.setdefault(name, [ZERO, ZERO])
+        own[0] += usd if day in span else ZERO
+        own[1] += usd if before is not None and day in before else ZERO
+    found = [
+        BillLine(name=name, usd=usd, usd_before=None if before is None else earlier)
+        for name, (usd, earlier) in sums.items()
+        if usd or earlier
+    ]
+    return tuple(sorted(found, key=lambda line: (-line.usd, -(line.usd_before or ZERO), line.name)))
+
+
+def sum_lines(every: Sequence[BillLine]) -> BillLine:
+    """Sum lines into one line."""
+    compared = all(line.usd_before is not None for line in every)
+    return BillLine(
+        name="",
+        usd=sum((line.usd for line in every), ZERO),
+        usd_before=sum((line.usd_before or ZERO for line in every), ZERO) if compared else None,
+    )
+
+
+def charges_by(bill: Bill, by: str) -> Iterator[tuple[date, str, Decimal]]:
+    """Yield the day, the name and the dollars of each charge. Raises KeyError if a tag was not read."""
+    match by:
+        case "phase":
+            for charge in bill.charges:
+                yield charge.day, phase_of(charge.service, charge.usage_type).value, charge.usd
+        case "service":
+            for charge in bill.charges:
+                yield charge.day, charge.service, charge.usd
+        case "usage":
+            for charge in bill.charges:
+                yield charge.day, charge.usage_type, charge.usd
+        case tag:
+            for charge in bill.by_account if tag == ACCOUNT_TAG and bill.by_account else bill.by_tag[tag]:
+                yield charge.day, charge.tag or "", charge.usd
+
+
+def usd_by_day(bill: Bill, by: str, days: Sequence[date]) -> Mapping[str, Sequence[Decimal]]:
+    """Return the dollars of each name on each of *days*. Raises KeyError if a tag was not read."""
+    places = {day: number for number, day in enumerate(days)}
+    found: dict[str, list[Decimal]] = {}
+    for day, name, usd in charges_by(bill, by):
+        if day in places:
+            found.setdefault(name, [ZERO] * len(days))[places[day]] += usd
+    return found
+
+
+# --- chargeback -----------------------------------------------------------------------------------
+
+
+def has_table(bill: Bill, by: str) -> bool:
+    """Return whether there is a table *by* a key: there is none for a tag that was not read."""
+    return by in OWN_TABLES or by in bill.by_tag or bool(by == ACCOUNT_TAG and bill.by_account)
+
+
+def chargeback_lines(bill: Bill, tag: str, span: DaySpan) -> Iterator[tuple[str, str, Decimal]]:
+    """
+    Yield value, service and dollars in whole cents, the untagged last; together the span's total in cents.
+
+    The largest line takes the cents left by rounding. Raises KeyError if the tag was not read.
+    """
+    services = main_services(bill.charges)
+    sums: dict[tuple[str, str], Decimal] = {}
+    for charge in bill.by_tag[tag]:
+        if charge.day in span and charge.usd:
+            key = charge.tag or "", charge.service or services.get(charge.usage_type, "")
+            sums[key] = sums.get(key, ZERO) + charge.usd
+    rounded = {key: usd.quantize(CENT, ROUND_HALF_UP) for key, usd in sums.items()}
+    if rounded:
+        total = sum(sums.values(), ZERO).quantize(CENT, ROUND_HALF_UP)
+        largest = max(rounded, key=lambda key: (abs(rounded[key]), key))
+        rounded[largest] += total - sum(rounded.values(), ZERO)
+    for (value, service), usd in sorted(rounded.items(), key=lambda item: (not item[0][0], item[0])):
+        if usd:
+            yield value, service, usd
+
+
+# --- unit costs -----------------------------------------------------------------------------------
 #
-# Keeps bills in the report bucket: each night continues the bill of the night before.
+# A unit is 1,000 requests to an endpoint or a model, a job, or a job of a family. The dollars are those of
+# the bill: each run has its share of its line, and all together never more than the line. The units are
+# measured. Unmeasured usage has no units, never 0.
+
+UNIT_ORDER = ("endpoint", "model", "family", "job")
+MOST_JOBS = 50
+"""The dearest jobs that are listed one by one; all are in their family."""
+
+
+class UnitNote(StrEnum):
+    """A note on the cost of a unit."""
+
+    COMPONENTS = "inference components"
+    """Inference components share the endpoint's instances: none of their models has a cost of its own."""
+    MANY_MODELS = "many models"
+    """A multi-model endpoint: its one SageMaker model loads many, and none of them has a cost of its own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnitCost:
+    """
+    The cost of one unit in a span: *usd* for *units* ("requests" of an endpoint or model, "jobs" of a
+    family).
+
+    *kind* is "endpoint", "model", "family" or "job", and *resource* the kind of resource in ARNs. *units*
+    is None if unreadable.
+    """
+
+    kind: str
+    name: str
+    usd: Decimal
+    units: int | None
+    unit: str
+    resource: str = ""
+    region: str = ""
+    account: str = ""
+    notes: tuple[UnitNote, ...] = ()
+
+    @property
+    def per(self) -> int:
+        """Return the number of units that the shown cost is for."""
+        return 1000 if self.unit == "requests" else 1
+
+    @property
+    def per_unit(self) -> Decimal | None:
+        """Return dollars for a job, or for 1,000 requests; None if there were none, or if unknown."""
+        return self.usd * self.per / self.units if self.units else None
+
+
+@dataclass(slots=True)
+class _Sum:
+    """The sums of one name. *units* is None once any of them could not be read."""
+
+    usd: Decimal = ZERO
+    units: int | None = 0
+    notes: set[UnitNote] = field(default_factory=set)
+
+    def count(self, units: int | None) -> None:
+        self.units = None if units is None or self.units is None else self.units + units
+
+
+type _Key = tuple[str, str, str, str, str]
+"""Kind of unit, region, kind of resource, name, account."""
+
+
+def unit_costs(
+    charges: Iterable[Charge], span: DaySpan, resources: Sequence[BillResource]
+) -> tuple[UnitCost, ...]:
+    """
+    Return the unit costs of *resources* in *span*: by endpoint, model, family and job, the dearest first.
+
+    *charges* are by usage type, without tags. Resources without a charge are left out.
+    """
+    prices = _prices(charges, span, resources)
+    sums: dict[_Key, _Sum] = defaultdict(_Sum)
+    for resource in resources:
+        shares = [
+            (
+                run,
+                (units_in_span(run, span) * prices.get(run.usage_type, ZERO)).quantize(
+                    AMOUNT_PRECISION, ROUND_DOWN
+                ),
+            )
+            for run in resource.runs
+        ]
+        if resource.culprit.kind == "endpoint":
+            _endpoint(resource, shares, span, sums)
+        elif resource.culprit.kind.endswith("-job"):
+            _job(resource, sum((usd for _, usd in shares), ZERO), sums)
+    return tuple(_listed(sums))
+
+
+def _prices(
+    charges: Iterable[Charge], span: DaySpan, resources: Iterable[BillResource]
+) -> Mapping[str, Decimal]:
+    """
+    Return dollars for a unit of each usage type: its charge, divided by the billed or the known usage.
+
+    The larger usage counts: so no line is shared out twice, if more usage is known than was charged.
+    """
+    usd: dict[str, Decimal] = defaultdict(Decimal)
+    charged: dict[str, Decimal] = defaultdict(Decimal)
+    ran: dict[str, Decimal] = defaultdict(Decimal)
+    for charge in charges:
+        if charge.day in span:
+            usd[charge.usage_type] += charge.usd
+            charged[charge.usage_type] += charge.quantity
+    for run in (run for resource in resources for run in resource.runs):
+        ran[run.usage_type] += units_in_span(run, span)
+    return {
+        usage: dollars / max(charged[usage], ran[usage])
+        for usage, dollars in usd.items()
+        if dollars > 0 and charged[usage] > 0
+    }
+
+
+def _endpoint(
+    endpoint: BillResource,
+    shares: Sequence[tuple[ResourceRun, Decimal]],
+    span: DaySpan,
+    sums: dict[_Key, _Sum],
+) -> None:
+    """Add an endpoint's cost and production requests; a model's requests also include shadow copies."""
+    where = region_of_usage(endpoint.runs[0].usage_type) if endpoint.runs else ""
+    whole = sums["endpoint", where, endpoint.culprit.kind, endpoint.culprit.name, endpoint.culprit.account]
+    whole.usd += sum((usd for _, usd in shares), ZERO)
+    models = {run.model for run in endpoint.runs}
+    if "" in models:
+        whole.notes.add(UnitNote.COMPONENTS)
+    if any(meter.many_models for meter in endpoint.requests):
+        whole.notes.add(UnitNote.MANY_MODELS)
+    of_model = {
+        model: sums["model", where, "model", model, endpoint.culprit.account] for model in models if model
+    }
+    for run, usd in shares:
+        if run.model:
+            of_model[run.model].usd += usd
+    if not endpoint.requests:
+        for line in (whole, *of_model.values()):
+            line.count(None)
+    for meter in endpoint.requests:
+        own = [run for run in endpoint.runs if run.variant == meter.variant]
+        if not meter.shadow:
+            whole.count(meter.within(span))
+        for model in {run.model for run in own if run.model}:
+            of_model[model].count(_served(meter, own, model, span))
+            of_model[model].notes |= {UnitNote.MANY_MODELS} if meter.many_models else set()
+
+
+def _served(meter: VariantRequests, runs: Sequence[ResourceRun], model: str, span: DaySpan) -> int | None:
+    """
+    Count the requests of *meter* that *model* served: a point counts for the last run
+    begun before its end.
+    """
+    if meter.points is None:
+        return None
+    begun = sorted(runs, key=lambda run: run.start)
+    served = 0.0
+    for at, count in meter.points:
+        if at.date() in span:
+            before = [run for run in begun if run.start < at + timedelta(seconds=meter.period)]
+            served += count if (before or begun)[-1 if before else 0].model == model else 0
+    return round(served)
+
+
+def _job(job: BillResource, usd: Decimal, sums: dict[_Key, _Sum]) -> None:
+    if not usd:
+        return
+    where = region_of_usage(job.runs[0].usage_type)
+    named = {"family": job.family or job.culprit.name, "job": job.culprit.name}
+    for kind, name in named.items():
+        own = sums[kind, where, job.culprit.kind, name, job.culprit.account]
+        own.usd += usd
+        own.count(1)
+
+
+def _listed(sums: Mapping[_Key, _Sum]) -> Iterator[UnitCost]:
+    """Yield the unit costs; a family with a single job is left out."""
+    jobs = 0
+    for key, line in sorted(
+        sums.items(), key=lambda item: (UNIT_ORDER.index(item[0][0]), -item[1].usd, item[0])
+    ):
+        kind, where, resource, name, account = key
+        jobs += kind == "job"
+        if not line.usd or (kind == "family" and line.units == 1) or (kind == "job" and jobs > MOST_JOBS):
+            continue
+        yield UnitCost(
+            kind=kind,
+            name=name,
+            resource=resource,
+            region=where,
+            account=account,
+            usd=line.usd,
+            units=line.units,
+            unit="jobs" if kind in {"family", "job"} else "requests",
+            notes=tuple(sorted(line.notes)),
+        )
+
+
+# --- the archive in the report bucket -------------------------------------------------------------
+#
+# Each night's bill continues the bill of the night before.
 
 BILL_FOLDER = "bill"
 

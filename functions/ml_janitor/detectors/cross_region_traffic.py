@@ -1,4 +1,4 @@
-"""The cost of bytes between regions and through NAT gateways, and their possible causes."""
+"""The adviser on bytes between regions and through NAT gateways: their cost, and what may move them."""
 
 from __future__ import annotations
 
@@ -43,9 +43,7 @@ from ml_janitor.core.text import format_size, format_usd
 from ml_janitor.core.tiering import GB
 from ml_janitor.engine.detector import Detector, allow
 
-# --- traffic --------------------------------------------------------------------------------------
-#
-# Finds possible movers of bytes between regions, or through a NAT gateway: programs, rules, VPCs.
+# --- possible causes ------------------------------------------------------------------------------
 
 ADDRESS_MEMBERS = ("Environment", "HyperParameters", "ContainerArguments", "ContainerEntrypoint")
 """Members that may hold an address in any region. Inputs, outputs and images are in their own region."""
@@ -223,7 +221,7 @@ def bucket_addresses(texts: Iterable[str], buckets: Collection[str]) -> Iterator
                 yield f"s3://{bucket}{key}"
 
 
-# --- cross region traffic -------------------------------------------------------------------------
+# --- the adviser ----------------------------------------------------------------------------------
 
 _USAGE_TYPE, _NAT_BYTES = "usage-type", "NatGateway-Bytes"
 _EXCLUDED_RECORDS = ("Credit", "Refund", "Tax")

@@ -10,10 +10,10 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from ml_janitor.aws import metrics, tags
+from ml_janitor.aws import activity, tags
+from ml_janitor.aws.activity import GET_METRIC_DATA, Metric, MetricSeries
 from ml_janitor.aws.calls import read_signal
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.metrics import GET_METRIC_DATA, Metric, MetricSeries
 from ml_janitor.aws.prices import GET_PRODUCTS, Price, total_price
 from ml_janitor.aws.sagemaker_kinds import CLUSTER, describe_resource, list_kind
 from ml_janitor.aws.tags import Arn, target_in
@@ -108,13 +108,13 @@ class IdleClusters(Detector[ComputeCluster]):
     def find(self, aws: Aws, now: datetime) -> Iterator[ComputeCluster]:
         """Yield all clusters; EMR clusters that only waited also with their applications and timeout."""
         listed = aws.listing(_LIST_CLUSTERS, "Clusters", partial(_emr, aws), ClusterStates=[*_LIVE_STATUSES])
-        end = metrics.period_start(now, 3600)
+        end = activity.period_start(now, 3600)
         waiting = {
             cluster.target.arn: _metric(cluster)
             for cluster in listed.items
             if cluster.status == _WAITING_STATUS
         }
-        read = metrics.read_metrics(aws, waiting.values(), end - self.idle_for, end)
+        read = activity.read_metrics(aws, waiting.values(), end - self.idle_for, end)
 
         def whole(cluster: ComputeCluster) -> ComputeCluster:
             if cluster.target.arn not in waiting:

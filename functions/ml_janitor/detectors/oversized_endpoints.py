@@ -11,9 +11,9 @@ from typing import Annotated, Any
 from annotated_types import Interval
 
 from ml_janitor.aws import endpoints, tags
+from ml_janitor.aws.activity import GET_METRIC_DATA
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.endpoints import LOAD_WINDOW, EndpointSummary, LoadedVariant
-from ml_janitor.aws.metrics import GET_METRIC_DATA
 from ml_janitor.aws.prices import GET_PRODUCTS, Price, machine_of
 from ml_janitor.aws.sagemaker_kinds import (
     COMPONENT,

@@ -46,8 +46,8 @@ from ml_janitor.core.model import (
     Unreadable,
     Value,
     Verdict,
+    as_evidence,
 )
-from ml_janitor.core.model import as_evidence as shown
 from ml_janitor.core.text import escape_text, format_time, format_usd
 from ml_janitor.engine.detector import Detector, allow
 
@@ -220,7 +220,7 @@ class RecomputedDatasets(Detector[RepeatedJobs]):
             return rule.unknown(f"whether it computes the same is unknown: {why}")
         same = [run for run in runs if run.began > changed.value]
         rule.saw(
-            shown("newest of what it runs and reads", changed, format_time(changed.value)),
+            as_evidence("newest of what it runs and reads", changed, format_time(changed.value)),
             Evidence("runs since then", len(same)),
         )
         if len(same) < self.min_runs:

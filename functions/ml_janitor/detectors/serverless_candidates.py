@@ -12,10 +12,10 @@ from typing import Annotated, Any
 
 from annotated_types import Interval
 
-from ml_janitor.aws import endpoints, metrics, tags
+from ml_janitor.aws import activity, endpoints, tags
+from ml_janitor.aws.activity import GET_METRIC_DATA, LIST_METRICS, Metric
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.endpoints import LOAD_HOURS, LOAD_WINDOW, LoadedEndpoint, LoadedVariant
-from ml_janitor.aws.metrics import GET_METRIC_DATA, LIST_METRICS, Metric
 from ml_janitor.aws.prices import GET_PRODUCTS, Price, memory_gib
 from ml_janitor.aws.sagemaker_kinds import COMPONENT, ENDPOINT, ENDPOINT_CONFIG, MODEL, describe_resource
 from ml_janitor.core.model import (
@@ -278,9 +278,9 @@ def unsupported_need(model: dict[str, Any]) -> str | None:
 
 def _longest_start(aws: Aws, now: datetime) -> float | None:
     """Return the longest ModelSetupTime of all serverless endpoints here within two weeks, in seconds."""
-    listed = metrics.list_series(aws, endpoints.SAGEMAKER_NAMESPACE, "ModelSetupTime")
+    listed = activity.list_series(aws, endpoints.SAGEMAKER_NAMESPACE, "ModelSetupTime")
     names = listed.value if isinstance(listed, Value) else ()
     series = [Metric(metric.namespace, metric.name, metric.dimensions, "Maximum") for metric in names]
-    data = metrics.read_metrics(aws, series, now - LOAD_WINDOW, now)
+    data = activity.read_metrics(aws, series, now - LOAD_WINDOW, now)
     values = [value for signal in data.values() if isinstance(signal, Value) for value in signal.value.values]
     return max(values) / 1_000_000 if values else None

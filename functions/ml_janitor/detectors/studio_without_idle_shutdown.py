@@ -35,8 +35,8 @@ from ml_janitor.core.model import (
     Unreadable,
     Value,
     Verdict,
+    as_evidence,
 )
-from ml_janitor.core.model import as_evidence as shown
 from ml_janitor.engine.detector import Detector, allow
 
 _PLACE_KINDS = (DOMAIN, USER_PROFILE, SPACE)
@@ -181,7 +181,9 @@ class StudioWithoutIdleShutdown(Detector[ShutdownPlace]):
         for setting in candidate.settings:
             after = shutdown_timeout(setting.app, candidate.above, shared=setting.shared)
             rule.saw(
-                shown(f"idle shutdown of {setting.words}", after, lambda time: f"after {format_age(time)}")
+                as_evidence(
+                    f"idle shutdown of {setting.words}", after, lambda time: f"after {format_age(time)}"
+                )
             )
             if isinstance(after, Unreadable):
                 return f"the idle shutdown of its {setting.words} is unknown ({after.error})"

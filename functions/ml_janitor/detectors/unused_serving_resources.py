@@ -1,4 +1,4 @@
-"""Endpoint configurations and models that nothing uses any more."""
+"""The adviser on endpoint configurations and models that nothing uses any more."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from itertools import product
 from typing import Any
 
-from ml_janitor.aws import metrics, s3, sagemaker_kinds, tags
+from ml_janitor.aws import activity, s3, sagemaker_kinds, tags
 from ml_janitor.aws.calls import USER_AGENT, Listing
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.sagemaker_kinds import (
@@ -33,14 +33,12 @@ from ml_janitor.core.model import (
     Unreadable,
     Value,
     Verdict,
+    as_evidence,
 )
-from ml_janitor.core.model import as_evidence as shown
 from ml_janitor.core.text import format_size
 from ml_janitor.engine.detector import Detector, allow
 
-# --- users ----------------------------------------------------------------------------------------
-#
-# Finds users of models and endpoint configurations in descriptions, Search and CloudTrail.
+# --- users of models and configurations -----------------------------------------------------------
 
 CONFIG_NAME, MODEL_NAME, DEFINITION_MEMBER = "EndpointConfigName", "ModelName", "PipelineDefinition"
 """Members that name used resources. A pipeline's definition is a text: every word counts as a name."""
@@ -122,9 +120,9 @@ class ResourceUsers:
         """
         names = set[str]()
         for call in (*DEPLOYMENT_CALLS, DELETION_CALL):
-            remembered = until - metrics.EVENT_RETENTION
+            remembered = until - activity.EVENT_RETENTION
             start = remembered if call == DELETION_CALL else max(since, remembered)
-            events = metrics.look_up_events(aws, call, start, until, most_pages=MOST_TRAIL_PAGES)
+            events = activity.look_up_events(aws, call, start, until, most_pages=MOST_TRAIL_PAGES)
             self.errors += [] if events.error is None else [events.error]
             for event in (call_event for call_event in events.items if call_event.succeeded):
                 endpoints = set(texts_in(event.request, "EndpointName"))
@@ -194,7 +192,7 @@ def names_in(description: Mapping[str, Any], members: Sequence[str]) -> list[Mem
     ]
 
 
-# --- unused serving resources ---------------------------------------------------------------------
+# --- the adviser ----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,7 +223,7 @@ class UnusedServingResources(Detector[ServingResource]):
         *(allow(kind.lists, on=kind.listed_on) for kind in USER_KINDS),
         *(allow(kind.describes, on=kind.every) for kind in USER_MEMBERS),
         *(allow(tags.LIST_TAGS, on=kind.every) for kind in (ENDPOINT_CONFIG, MODEL)),
-        *(allow(action) for action in (sagemaker_kinds.SEARCH, tags.GET_RESOURCES, metrics.LOOKUP_EVENTS)),
+        *(allow(action) for action in (sagemaker_kinds.SEARCH, tags.GET_RESOURCES, activity.LOOKUP_EVENTS)),
         allow("s3:ListBucket", on="arn:aws:s3:::*"),
     )
 
@@ -284,7 +282,7 @@ class UnusedServingResources(Detector[ServingResource]):
         although everything was read.
         """
         rule, age = Rule(), now - (candidate.target.created or now)
-        rule.saw(shown("used by", candidate.user))
+        rule.saw(as_evidence("used by", candidate.user))
         if age < self.min_age:
             return rule.kept(f"created {format_age(age)} ago; judged from {format_age(self.min_age)} on")
         match candidate.user:
@@ -296,7 +294,7 @@ class UnusedServingResources(Detector[ServingResource]):
                 return rule.unknown(f"not all that may use it was read ({getattr(unread, 'error', unread)})")
         if (artifacts := candidate.artifacts) is not None:
             size = format_size(artifacts.value) if isinstance(artifacts, Value) else None
-            rule.saw(shown("artifacts that no other model names", artifacts, size))
+            rule.saw(as_evidence("artifacts that no other model names", artifacts, size))
         return rule.found(
             f"this {candidate.target.kind.replace('-', ' ')} was created {format_age(age)} ago, and no"
             " endpoint, inference component, experiment, pipeline, approved package or recent transform job"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from ml_janitor.aws import metrics, tags
+from ml_janitor.aws import activity, tags
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import GET_PRODUCTS, Price
 from ml_janitor.aws.sagemaker_kinds import APP, NOTEBOOK, SPACE, describe_resource, list_kind
@@ -25,8 +25,8 @@ from ml_janitor.core.model import (
     Unreadable,
     Value,
     Verdict,
+    as_evidence,
 )
-from ml_janitor.core.model import as_evidence as shown
 from ml_janitor.engine.detector import Detector, allow
 
 _STUDIO_LOGS = "/aws/sagemaker/studio"
@@ -66,7 +66,7 @@ class UnusedVolumes(Detector[UnusedVolume]):
         *(allow(kind.lists) for kind in (NOTEBOOK, SPACE, APP)),
         allow(NOTEBOOK.describes, on=NOTEBOOK.every),
         *(allow(tags.LIST_TAGS, on=kind.every) for kind in (NOTEBOOK, SPACE)),
-        allow(metrics.DESCRIBE_LOG_STREAMS, on=f"log-group:{_STUDIO_LOGS}:*"),
+        allow(activity.DESCRIBE_LOG_STREAMS, on=f"log-group:{_STUDIO_LOGS}:*"),
         *(allow(action) for action in (tags.GET_RESOURCES, GET_PRODUCTS)),
     )
 
@@ -111,7 +111,7 @@ class UnusedVolumes(Detector[UnusedVolume]):
             ),
         )
         running, price = dict(apps.items), aws.prices.volume(aws.region, "Studio")
-        active = metrics.active_streams(aws, _STUDIO_LOGS, since)
+        active = activity.active_streams(aws, _STUDIO_LOGS, since)
         for target, entry, changed in spaces.items:
             place = entry["DomainId"], entry["SpaceName"]
             app: Signal[str] = Value(running[place], APP.lists) if place in running else Absent(APP.lists)
@@ -136,9 +136,9 @@ class UnusedVolumes(Detector[UnusedVolume]):
         """
         rule, idle = Rule(), now - candidate.changed
         space = candidate.target.kind == SPACE.type
-        rule.saw(shown("volume in GB", candidate.size))
+        rule.saw(as_evidence("volume in GB", candidate.size))
         if space:
-            rule.saw(shown("app", candidate.app), shown("last line of a log", candidate.wrote))
+            rule.saw(as_evidence("app", candidate.app), as_evidence("last line of a log", candidate.wrote))
         reasons = {
             f"it is {candidate.status}": not space and candidate.status != _STOPPED_STATUS,
             "it has no volume of its own": isinstance(candidate.size, Absent),

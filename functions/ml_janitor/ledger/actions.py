@@ -1,6 +1,7 @@
 """
-The actions in the ledger's table: the undo is stored before the act, then
-every step of both. Laws 7 and 8.
+The actions in the ledger's table: the undo is stored before the act, then every step of both. Laws 7 and 8.
+
+The data that undoes an action is signed when the action begins, and verified before the janitor uses it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from decimal import Decimal
 from enum import StrEnum
 from hashlib import sha256
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from boto3.dynamodb.conditions import Attr
 from pydantic import TypeAdapter
@@ -35,12 +36,7 @@ from ml_janitor.ledger.table import (
     partition_key,
 )
 
-if TYPE_CHECKING:
-    from ml_janitor.core.results import Result
-
-# --- action ---------------------------------------------------------------------------------------
-#
-# One action: the change that the janitor makes to a finding's resource, and its progress.
+# --- an action and its progress -------------------------------------------------------------------
 
 MOST_TRIES = 3
 """Tries of an act or an undo before a person has to look."""
@@ -172,13 +168,11 @@ def saving_per_hour(result: Result) -> tuple[Decimal | None, datetime | None]:
     return None if hourly is None else hourly.quantize(_SAVING_PRECISION), cost.until
 
 
-# --- macs -----------------------------------------------------------------------------------------
+# --- signatures -----------------------------------------------------------------------------------
 #
-# Signs the data that undoes an action with an HMAC key of KMS, and verifies it before the janitor uses it.
-#
-# Everybody who can write to the table can write anything into it. Only callers that may also call GenerateMac
-# with the deployment's key can make the janitor act on an item. The steps of an action are not signed: they
-# only say which calls are left out.
+# Everybody who can write to the table can write anything into it. Only callers that may also call
+# GenerateMac with the deployment's key can make the janitor act on an item. The steps of an action are not
+# signed: they only say which calls are left out.
 
 MAC_ALGORITHM = "HMAC_SHA_256"
 
@@ -328,7 +322,7 @@ def signed_content(action: Action, stage: Stage | str) -> bytes:
     return json.dumps(covered, sort_keys=True, separators=(",", ":")).encode()
 
 
-# --- actions --------------------------------------------------------------------------------------
+# --- actions in the table -------------------------------------------------------------------------
 
 ACTION_KEY = "action"
 _ACTION_ADAPTER = TypeAdapter(Action)
@@ -588,7 +582,7 @@ def _action(item: Mapping[str, Any]) -> Action:
 
 # --- steps ----------------------------------------------------------------------------------------
 #
-# The steps of an act or an undo, recorded before and after each, so that no step is done twice.
+# A step is recorded before and after its call, so that no step is done twice.
 
 _AMBIGUOUS_STATUSES = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
 

@@ -1,4 +1,4 @@
-"""The findings that the janitor remembers between runs, from first seen to closed."""
+"""The findings that the janitor remembers between runs, from first seen to closed, with their messages."""
 
 from __future__ import annotations
 
@@ -29,11 +29,8 @@ from ml_janitor.ledger.table import (
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws
-    from ml_janitor.core.results import Result
 
-# --- messages -------------------------------------------------------------------------------------
-#
-# The places of one finding's messages in Slack.
+# --- messages in Slack ----------------------------------------------------------------------------
 
 
 class MessageRef(NamedTuple):
@@ -70,9 +67,7 @@ class WarningMessages:
         return " ".join(part for ref in self.messages for part in ref)
 
 
-# --- entries --------------------------------------------------------------------------------------
-#
-# The remembered state of one finding, and of one sweep's findings.
+# --- remembered findings --------------------------------------------------------------------------
 
 CLOSING_ATTRIBUTES = ("closed", "close_reason", EXPIRES_ATTRIBUTE)
 WARNING_ATTRIBUTES = (
@@ -225,7 +220,7 @@ def entry_from(item: Mapping[str, Any]) -> Entry:
     return _ENTRY_ADAPTER.validate_python({**item, "memo": json.loads(item.get("memo", "{}"))})
 
 
-# --- findings -------------------------------------------------------------------------------------
+# --- findings in the table ------------------------------------------------------------------------
 
 FINDING_KEY = "finding"
 

@@ -1,4 +1,4 @@
-"""Idempotency by Powertools: does work once per event, however often Lambda delivers the event."""
+"""Do work once per event, however often Lambda delivers the event, by Powertools' idempotency."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The latest sweep of a detector, account and region in numbers, and the latest digest, bill and advice."""
+"""The latest sweeps in numbers, the latest digest, bill and advice, and runs over an organization."""
 
 from __future__ import annotations
 
@@ -201,9 +201,9 @@ class LatestRecords:
         self._table.put(f"{ADVICE_KEY}#{account}", _LATEST_KEY, item | lists)
 
 
-# --- runs -----------------------------------------------------------------------------------------
+# --- runs over an organization --------------------------------------------------------------------
 #
-# The runs over an organization: the accounts of each in the bucket, and the latest runs in the ledger.
+# The bucket holds the accounts of each run.
 
 ORGANIZATION_KEY = "organization"
 """The partition of the table, and the folder of the bucket."""

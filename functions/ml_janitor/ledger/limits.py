@@ -1,4 +1,4 @@
-"""The number of actions in a sweep and in a night, counted in the ledger's table. Law 6."""
+"""Limits on sweeps: one at a time of a detector, account and region, and few actions a night. Law 6."""
 
 from __future__ import annotations
 
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from ml_janitor.engine.run import Failures
 
 # --- leases ---------------------------------------------------------------------------------------
-#
-# Leases in the ledger's table: one sweep of a detector, account and region at a time.
 
 LEASE_KEY = "lease"
 _HAS_SWEPT = Attr("swept").exists()
@@ -103,7 +101,7 @@ class Leases:
             )
 
 
-# --- limits ---------------------------------------------------------------------------------------
+# --- actions in a sweep and in a night ------------------------------------------------------------
 
 LIMIT_KEY = "limit"
 _SHARED_NIGHT = "organization"
@@ -220,9 +218,9 @@ class ActionPlaces:
         return LimitReachedError(limit)
 
 
-# --- region queue ---------------------------------------------------------------------------------
+# --- regions in batches ---------------------------------------------------------------------------
 #
-# The batches of a run: first all regions with a free lease, then each of the others when it is free.
+# A run takes all regions with a free lease first, then each of the others when its lease is free.
 
 LEASE_PAUSE = timedelta(seconds=15)
 """Time between two looks for a free region."""

@@ -13,9 +13,22 @@ from ml_janitor.core.results import Outcome, Result, Sweep
 from ml_janitor.core.text import format_time
 from ml_janitor.ledger.findings import RecordedFindings
 from ml_janitor.report import causes
-from ml_janitor.report import finding_words as words
 from ml_janitor.report.causes import is_only_reported
-from ml_janitor.report.finding_words import detector_noun, reason_sentence
+from ml_janitor.report.finding_words import (
+    count_by_noun,
+    detector_noun,
+    finding_facts,
+    group_by_owner,
+    owner_clause,
+    owner_in_message,
+    owner_shares,
+    priced_name,
+    proposed_action,
+    reason_sentence,
+    share_text,
+    sums_text,
+    unpriced_note,
+)
 from ml_janitor.report.mrkdwn import (
     Block,
     Message,
@@ -81,23 +94,23 @@ def owners_in_thread(new: Iterable[Result]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(result.owner for result in shown if result.owner))
 
 
-# --- the message --------------------------------------------------------------------------------
+# --- message --------------------------------------------------------------------------------------
 
 
 def _main(sweep: Sweep, new: Sequence[Result], now: datetime, small_print: str) -> Message:
     where = f"account {prose(sweep.account or 'unknown', 40)}, {prose(sweep.region, 40)}"
     title, sums = announcement_headline(sweep.detector, new), Totals.of(new)
-    unpriced = sums.unpriced if words.sums_text(sums) else 0
+    unpriced = sums.unpriced if sums_text(sums) else 0
     must = [
         header_block(title),
-        section_block(f"In {where}, as of {format_time(now)}.{words.unpriced_note(unpriced)}"),
+        section_block(f"In {where}, as of {format_time(now)}.{unpriced_note(unpriced)}"),
     ]
     must += [section_block(text) for text in (_not_complete(sweep), _unjudged(sweep)) if text]
     must += [section_block(text) for text in _would_happen(sweep, new)]
     last = [context_block(small_print)] if small_print else []
     examples = _dearest(new, now, [*must, *last])
     dearest = ""
-    if len(new) > 1 and words.sums_text(Totals.of(new[:1])):
+    if len(new) > 1 and sums_text(Totals.of(new[:1])):
         dearest = f" The dearest is {prose(new[0].target.name, 150)}."
     text = f"{title} in {where}.{dearest}"
     return Message(text=text, blocks=(*must[:2], *examples, *must[2:], *last))
@@ -108,7 +121,7 @@ def _dearest(new: Sequence[Result], now: datetime, others: Sequence[Block]) -> l
     shown = [section_block("\n".join(describe_finding(result, now))) for result in new[:MESSAGE_FINDINGS]]
     while True:
         title = _dearest_title(new, len(shown))
-        heads = [section_block(f"{words.owner_shares(new)}\n{title}")] if len(new) > len(shown) else []
+        heads = [section_block(f"{owner_shares(new)}\n{title}")] if len(new) > len(shown) else []
         if len(shown) <= 1 or fits_message([*others, *heads, *shown]):
             return [*heads, *shown]
         shown.pop()
@@ -116,16 +129,16 @@ def _dearest(new: Sequence[Result], now: datetime, others: Sequence[Block]) -> l
 
 def _dearest_title(new: Sequence[Result], shown: int) -> str:
     """Return the title above the *shown* findings; findings without a price are not the dearest."""
-    if not words.sums_text(Totals.of(new)):
+    if not sums_text(Totals.of(new)):
         return f"*{shown} of them:*"
     return f"*The dearest {shown} of them:*" if shown > 1 else "*The dearest of them:*"
 
 
 def announcement_headline(detector: str, new: Sequence[Result]) -> str:
     """Write the headline, money first: "$8,048 a month: 3 new idle endpoints"."""
-    found = words.count_by_noun(detector, new).replace(" ", " new ", 1)
+    found = count_by_noun(detector, new).replace(" ", " new ", 1)
     sums = Totals.of(new)
-    if money := words.sums_text(sums):
+    if money := sums_text(sums):
         return f"{money}: {found}"
     return f"{found}, price unknown" if sums.unpriced else found
 
@@ -158,7 +171,7 @@ def _not_complete(sweep: Sweep) -> str:
 def _small_print(detector: str, known: Sequence[Result], report: str, keep_tag: str) -> str:
     sentences = []
     if known:
-        sums = words.sums_text(Totals.of(known))
+        sums = sums_text(Totals.of(known))
         what = f"{len(known):,} {detector_noun(detector, len(known))} known from before"
         sentences.append(f"Besides: {what}{f', {sums}' if sums else ''}.")
     if keep_tag:
@@ -168,7 +181,7 @@ def _small_print(detector: str, known: Sequence[Result], report: str, keep_tag: 
     return " ".join(sentences)
 
 
-# --- what would happen -----------------------------------------------------------------------------
+# --- preview of the actions -----------------------------------------------------------------------
 
 
 def _would_happen(sweep: Sweep, new: Sequence[Result]) -> Iterator[str]:
@@ -177,12 +190,12 @@ def _would_happen(sweep: Sweep, new: Sequence[Result]) -> Iterator[str]:
     others = [result for result in new if not is_only_reported(result)]
     dry = " This is a dry run: nothing was changed." if sweep.mode is Mode.DRY_RUN else ""
     if others:
-        yield f"*What would happen:* {_ranked(map(words.proposed_action, others), 'other action')}{dry}"
+        yield f"*What would happen:* {_ranked(map(proposed_action, others), 'other action')}{dry}"
     if spared:
         why = _ranked(
             (causes.cause_clause(result.cause) for result in spared if result.cause), "other reason"
         )
-        proposed = _ranked(map(words.proposed_action, spared), "other action")
+        proposed = _ranked(map(proposed_action, spared), "other action")
         yield f"*Only reported:* {why} Nothing is done. Proposed: {proposed}"
 
 
@@ -198,7 +211,7 @@ def _ranked(texts: Iterable[str], noun: str) -> str:
     return as_sentence("; ".join(shown))
 
 
-# --- the thread below ---------------------------------------------------------------------------
+# --- thread by owner ------------------------------------------------------------------------------
 
 
 class _Part(NamedTuple):
@@ -232,10 +245,10 @@ def _reply(parts: Sequence[_Part]) -> Message:
 
 
 def _parts(new: Sequence[Result], now: datetime, people: Mapping[str, str]) -> Iterator[_Part]:
-    actions = {result.target.key: words.proposed_action(result) for result in new}
+    actions = {result.target.key: proposed_action(result) for result in new}
     differ = len(set(actions.values())) > 1
-    for owner, results in words.group_by_owner(new[:THREAD_FINDINGS]):
-        name = words.owner_in_message(owner)
+    for owner, results in group_by_owner(new[:THREAD_FINDINGS]):
+        name = owner_in_message(owner)
         above = [section_block(_heading(name, people.get(owner or ""), results))]
         for result in results:
             below = _described_below(result, now, actions[result.target.key] if differ else "")
@@ -247,17 +260,17 @@ def _parts(new: Sequence[Result], now: datetime, people: Mapping[str, str]) -> I
 
 def _heading(name: str, user: str | None, results: Sequence[Result]) -> str:
     if user is None:
-        return f"*{name}*: {words.share_text(results)}"
+        return f"*{name}*: {share_text(results)}"
     yours = "this one is yours" if len(results) == 1 else "these are yours"
-    money = words.sums_text(Totals.of(results))
+    money = sums_text(Totals.of(results))
     return f"<@{user}>, {yours}{f': {money}' if money else ''}"
 
 
 def describe_finding(result: Result, now: datetime) -> list[str]:
     """Describe one finding in a few lines: its cost, its owner, since when, why."""
     return [
-        words.priced_name(result),
-        words.finding_facts(result, now, words.owner_clause(result)),
+        priced_name(result),
+        finding_facts(result, now, owner_clause(result)),
         reason_sentence(result),
     ]
 
@@ -266,7 +279,7 @@ def _described_below(result: Result, now: datetime, own: str) -> list[str]:
     """Describe one finding below its owner's name: its *own* action if they differ, and unread signals."""
     unread = [seen for seen in result.verdict.evidence if seen.error is not None]
     return [
-        *(words.priced_name(result), words.finding_facts(result, now), reason_sentence(result)),
+        *(priced_name(result), finding_facts(result, now), reason_sentence(result)),
         *(
             [f"{'Proposed' if is_only_reported(result) else 'Would happen'}: {prose(own, 200)}"]
             if own

@@ -1,4 +1,4 @@
-"""A bill in words: charges, why they moved, untagged costs and the forecast. Pure."""
+"""The bill in words: charges, why they moved, untagged costs, forecast, gaps, and costs per unit. Pure."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def span_text(span: DaySpan) -> str:
     return f"{span.first}" if span.days == 1 else f"{span.first} to {span.last}"
 
 
-# --- why it moved -----------------------------------------------------------------------------
+# --- movement -------------------------------------------------------------------------------------
 
 
 def change_text(movement: Movement) -> str:
@@ -184,7 +184,7 @@ def _of_tag(tag: str, value: str | None) -> str:
     return f" of {_value(tag, value)}" if value is not None else ""
 
 
-# --- the whole --------------------------------------------------------------------------------
+# --- headline, shares and forecast ----------------------------------------------------------------
 
 
 def bill_headline(report: BillReport) -> str:
@@ -310,9 +310,8 @@ def _where(mover: Mover) -> str:
     return f"{escape_text(mover.part.usage_type)}{value}"
 
 
-# --- bill gaps ------------------------------------------------------------------------------------
-#
-# Gaps of a bill in words: the missing part, its cause and the remedy, one sentence per cause. Pure.
+# --- gaps -----------------------------------------------------------------------------------------
+# A sentence for each cause names the missing part, the cause and the remedy.
 
 GAP_PERMISSIONS = {
     BillReading.SERVICES: "ce:GetCostAndUsage",
@@ -446,9 +445,7 @@ def _why(gap: BillGap) -> str:
     return f"{escape_text(gap.detail) or gap.cause.value}."
 
 
-# --- bill units -----------------------------------------------------------------------------------
-#
-# Costs per unit in words: requests to endpoints and models, jobs and their families. Pure.
+# --- costs per unit -------------------------------------------------------------------------------
 
 UNIT_PLURALS = {"endpoint": "endpoints", "model": "models", "family": "families of jobs"}
 UNIT_NOTES = {

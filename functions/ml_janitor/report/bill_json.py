@@ -9,8 +9,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.bill.report import chargeback_lines, has_table
-from ml_janitor.report.bill import gap_sentence
-from ml_janitor.report.bill import mover_line as spoken
+from ml_janitor.report.bill import gap_sentence, mover_line
 from ml_janitor.report.json import iso_time, usd_number
 
 if TYPE_CHECKING:
@@ -113,7 +112,7 @@ def _mover(mover: Mover, movement: Movement) -> dict[str, Any]:
     return {
         "usd": usd_number(mover.usd),
         "cause": mover.cause.value,
-        "text": spoken(mover, movement),
+        "text": mover_line(mover, movement),
         "owner": mover.owner,
         "ordinary": mover.ordinary,
         "usage_type": mover.part.usage_type,
@@ -175,7 +174,7 @@ def _day(day: date) -> str:
     return day.isoformat()
 
 
-# --- what is charged back ---------------------------------------------------------------------
+# --- chargeback as CSV ----------------------------------------------------------------------------
 
 
 def chargeback_csv(report: BillReport, tag: str) -> str:

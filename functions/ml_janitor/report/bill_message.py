@@ -20,8 +20,16 @@ from ml_janitor.bill.report import (
     usd_by_day,
 )
 from ml_janitor.core.text import format_usd
-from ml_janitor.report import bill as words
-from ml_janitor.report.bill import gap_sentences
+from ml_janitor.report.bill import (
+    bill_headline,
+    bill_scope,
+    change_text,
+    gap_sentences,
+    mover_line,
+    percent_text,
+    signed_usd,
+    untagged_shares,
+)
 from ml_janitor.report.charts import PICTURE_FORM, DailySeries, draw_columns, render_png
 from ml_janitor.report.mrkdwn import (
     LONGEST_SECTION,
@@ -62,7 +70,7 @@ def make_bill_message(report: BillReport, *, table_by: str, max_requests: int) -
     """Build the daily message of *report*, with the table by the tag *table_by* unless that is ""."""
     weekly = bool(table_by)
     if not report.bill.charges:
-        text = words.bill_headline(report)
+        text = bill_headline(report)
         gaps = " ".join(
             prose(gap, LONGEST_SECTION // 2) for gap in _missing(report, max_requests, weekly=weekly)
         )
@@ -125,8 +133,8 @@ def late_bill_text(last: str) -> str:
 def _notification(report: BillReport) -> str:
     month = _month(report)
     spent = format_usd(report.bill.total(month))
-    moved = f", {words.change_text(report.month)}" if report.month else ""
-    whose = f" of {words.bill_scope(report.bill)}" if report.bill.accounts is not None else ""
+    moved = f", {change_text(report.month)}" if report.month else ""
+    whose = f" of {bill_scope(report.bill)}" if report.bill.accounts is not None else ""
     return f"The bill{whose}: {spent} in {month.last:%B} to date{moved}."
 
 
@@ -158,7 +166,7 @@ def _spans(report: BillReport) -> str:
 def _title(report: BillReport) -> str:
     """Name the accounts of the bill, where it may cover several."""
     several = report.bill.accounts is not None
-    return f"*Bill of {prose(words.bill_scope(report.bill), 120)}:*" if several else "*Bill:*"
+    return f"*Bill of {prose(bill_scope(report.bill), 120)}:*" if several else "*Bill:*"
 
 
 def _by_account(report: BillReport) -> Iterator[str]:
@@ -188,11 +196,11 @@ def _days(span: DaySpan) -> str:
 def _against(movement: Movement, before: str) -> str:
     if not round(movement.change, 2):
         return f"as on {before}"
-    return f"{words.change_text(movement)} against {before}"
+    return f"{change_text(movement)} against {before}"
 
 
 def _budget(state: BudgetState, month: date) -> str:
-    share = words.percent_text(state.spent / state.usd)
+    share = percent_text(state.spent / state.usd)
     part = f", {prose(state.tag, 60)} {prose(state.value, 60)}" if state.tag else ""
     text = (
         f"*Budget of {month:%B}{part}:* {format_usd(state.spent)} of {format_usd(state.usd)} spent ({share})"
@@ -206,7 +214,7 @@ def _budget(state: BudgetState, month: date) -> str:
     return f"{text}; {format_usd(state.expected)} expected{verdict}."
 
 
-# --- why --------------------------------------------------------------------------------------
+# --- movement -------------------------------------------------------------------------------------
 
 
 def _why(report: BillReport) -> str:
@@ -228,7 +236,7 @@ def _why(report: BillReport) -> str:
 
 
 def _mover(mover: Mover, movement: Movement) -> str:
-    return f"\u2022 {prose(words.mover_line(mover, movement), LONGEST_BILL_LINE)}"
+    return f"\u2022 {prose(mover_line(mover, movement), LONGEST_BILL_LINE)}"
 
 
 def _news(movement: Movement) -> Sequence[Mover]:
@@ -240,7 +248,7 @@ def _news(movement: Movement) -> Sequence[Mover]:
 
 def _untagged(report: BillReport) -> Iterator[str]:
     """Describe the untagged share of the first tag, by which the bill is divided."""
-    for sentence in words.untagged_shares(report.shares[:1]):
+    for sentence in untagged_shares(report.shares[:1]):
         yield f"*Untagged:* {prose(sentence, LONGEST_BILL_LINE)}, of {report.span.days} days."
 
 
@@ -257,12 +265,12 @@ def _table(report: BillReport, by: str) -> Iterator[str]:
 def _line(line: BillLine, name: str, saved: Decimal | None = None) -> str:
     moved = ""
     if line.change is not None and round(line.change, 2):
-        share = words.percent_text(line.change / line.usd_before, sign=True) if line.usd_before else "new"
-        moved = f" ({words.signed_usd(line.change)}, {share})"
+        share = percent_text(line.change / line.usd_before, sign=True) if line.usd_before else "new"
+        moved = f" ({signed_usd(line.change)}, {share})"
     return f"• {name}: {format_usd(line.usd)}{moved}{f'; {format_usd(saved)} saved' if saved else ''}"
 
 
-# --- what is missing --------------------------------------------------------------------------
+# --- gaps -----------------------------------------------------------------------------------------
 
 
 def _missing(report: BillReport, max_requests: int, *, weekly: bool) -> Iterator[str]:

@@ -11,9 +11,18 @@ from typing import TYPE_CHECKING, Any
 from ml_janitor.bill.model import break_down
 from ml_janitor.bill.report import BY_PHASE, BillLine, has_table, usd_by_day
 from ml_janitor.core.text import escape_text, format_time, format_usd
-from ml_janitor.report import bill as words
 from ml_janitor.report import charts
-from ml_janitor.report.bill import gap_sentences, unit_rows
+from ml_janitor.report.bill import (
+    METRIC_WORDS,
+    bill_facts,
+    bill_headline,
+    comparison_text,
+    gap_sentences,
+    movement_asides,
+    mover_rows,
+    signed_usd,
+    unit_rows,
+)
 from ml_janitor.report.charts import MOST_GROUPS, DailySeries, Mark, template_environment
 
 if TYPE_CHECKING:
@@ -53,22 +62,22 @@ def bill_section(report: BillReport, *, by: str = BY_PHASE, max_requests: int) -
         "dark": {name: charts.DARK_COLOURS[name] for name in CHART_COLOURS},
         "account": escape_text(bill.account),
         "time": format_time(bill.time),
-        "headline": words.bill_headline(report),
-        "compared": words.comparison_text(main) if main else "",
-        "metric": words.METRIC_WORDS[bill.metric],
+        "headline": bill_headline(report),
+        "compared": comparison_text(main) if main else "",
+        "metric": METRIC_WORDS[bill.metric],
         "steps": list(waterfall_steps(main)) if main else [],
-        "asides": list(words.movement_asides(main, break_down(main, 0))) if main else [],
+        "asides": list(movement_asides(main, break_down(main, 0))) if main else [],
         "charts": list(draw_charts(report)) if bill.charges else [],
         "tables": list(bill_tables(report, by)) if bill.charges else [],
         "units": list(unit_rows(report.unit_costs, PAGE_UNITS_SHOWN)),
-        "facts": list(words.bill_facts(report)) if bill.charges else [],
+        "facts": list(bill_facts(report)) if bill.charges else [],
         "missing": list(gap_sentences(bill.gaps, max_requests)),
     }
 
 
 def waterfall_steps(movement: Movement) -> Iterator[WaterfallStep]:
     """Yield the movers as a waterfall: each begins where the one before it ended."""
-    rows = list(words.mover_rows(movement))
+    rows = list(mover_rows(movement))
     ends = [Decimal(0)]
     for row in rows:
         ends.append(ends[-1] + row.usd)
@@ -76,7 +85,7 @@ def waterfall_steps(movement: Movement) -> Iterator[WaterfallStep]:
     whole = high - low or Decimal(1)
     for row, start, end in zip(rows, ends, ends[1:], strict=False):
         yield WaterfallStep(
-            amount=words.signed_usd(row.usd),
+            amount=signed_usd(row.usd),
             what=row.what,
             why=row.why,
             owner=row.owner,
@@ -162,5 +171,5 @@ def _line(name: str, of: Sequence[BillLine]) -> dict[str, str]:
         "name": name,
         "before": format_usd(before),
         "now": format_usd(now),
-        "change": words.signed_usd(change) if round(change, 2) else "",
+        "change": signed_usd(change) if round(change, 2) else "",
     }

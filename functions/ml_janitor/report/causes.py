@@ -1,4 +1,4 @@
-"""Sentences for causes: the only place that turns the cause of an outcome into words. Pure."""
+"""The words for causes and outcomes: the only place that turns a cause into a sentence. Pure."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from ml_janitor.core.results import (
     UnreachableUndos,
 )
 from ml_janitor.core.text import escape_text, format_time, person_name
+
+# --- causes ---------------------------------------------------------------------------------------
 
 OUTCOMES_AHEAD = frozenset({Outcome.WAITING, Outcome.WARNED})
 """Outcomes of findings that nobody has acted on yet, but may."""
@@ -177,8 +179,7 @@ def limit_texts(sweep: Sweep) -> list[str]:
 
 
 # --- outcomes -------------------------------------------------------------------------------------
-#
-# The outcome of a finding as one word and as a sentence that never claims more than was done. Pure.
+# No outcome claims more than was done.
 
 BEGUN_WORDS = {Outcome.ACTED: "Done", Outcome.FAILED: "Failed"}
 """Words for an action that began while its resource was still a finding."""

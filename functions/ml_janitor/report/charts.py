@@ -1,7 +1,6 @@
 """
 Charts of dollars by day as SVG, one template for the HTML report and for Slack's PNG.
-
-Beside each chart belongs a table with its numbers (`Series.table`), for those who see no picture.
+Beside each chart belongs a table with its numbers (`DailySeries.table`), for those who see no picture.
 """
 
 from __future__ import annotations
@@ -23,39 +22,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
     from markupsafe import Markup
 
-# --- templating -----------------------------------------------------------------------------------
-#
-# Templates of this package: autoescaped, and an undefined name is an error.
-
-BREAK_POINTS = re.compile(r"(?<=\w)(?:[/@_](?=\w)|(?<!\b\d\d):(?=\w)|\.(?=[a-zA-Z]))")
-"""Separators after which a browser may break a long word, besides hyphens: not in a number or a time."""
-
-
-@cache
-def template_environment() -> Environment:
-    """Return the environment of all templates; jinja2 is imported late, for the runs that draw nothing."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("ml_janitor.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-    )
-    environment.filters["breakable"] = add_breaks
-    return environment
-
-
-def add_breaks(text: str) -> Markup:
-    """Return *text* escaped, so that a browser may break names, addresses and ARNs after their separators."""
-    from markupsafe import Markup, escape
-
-    return Markup(BREAK_POINTS.sub(r"\g<0><wbr>", str(escape(text))))  # noqa: S704 - escaped here
-
-
-# --- series ---------------------------------------------------------------------------------------
-#
-# Dollars by day and group, for a chart and for its table. Pure.
+# --- daily series ---------------------------------------------------------------------------------
 
 MOST_GROUPS = 7
 """Groups with a colour of their own: nobody can tell more apart. The rest is one grey group."""
@@ -127,7 +94,7 @@ class DailySeries:
         return f"Dollars of {days}; the most is {format_usd(top)} on {day}. In total: {groups or 'nothing'}."
 
 
-# --- charts ---------------------------------------------------------------------------------------
+# --- drawing --------------------------------------------------------------------------------------
 
 COLOURS = {
     "ink": ("#1b1f24", "#e6e9ed"),
@@ -391,3 +358,31 @@ def _cut(text: str, room: float, letters: float) -> str:
 def _without_middle(text: str, kept: int) -> str:
     front = (kept + 1) // 2
     return f"{text[:front]}…{text[len(text) - (kept - front) :]}"
+
+
+# --- templates ------------------------------------------------------------------------------------
+
+BREAK_POINTS = re.compile(r"(?<=\w)(?:[/@_](?=\w)|(?<!\b\d\d):(?=\w)|\.(?=[a-zA-Z]))")
+"""Separators after which a browser may break a long word, besides hyphens: not in a number or a time."""
+
+
+@cache
+def template_environment() -> Environment:
+    """Return the environment of all templates; jinja2 is imported late, for the runs that draw nothing."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("ml_janitor.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+    )
+    environment.filters["breakable"] = add_breaks
+    return environment
+
+
+def add_breaks(text: str) -> Markup:
+    """Return *text* escaped, so that a browser may break names, addresses and ARNs after their separators."""
+    from markupsafe import Markup, escape
+
+    return Markup(BREAK_POINTS.sub(r"\g<0><wbr>", str(escape(text))))  # noqa: S704 - escaped here

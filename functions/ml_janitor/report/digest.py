@@ -1,4 +1,4 @@
-"""The daily digest: the findings of all sweeps, their cost, and the sweeps that did not run. Pure."""
+"""The daily digest of an account or an organization: findings, their cost, sweeps that did not run. Pure."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ from ml_janitor.report.mrkdwn import (
     prose,
     section_block,
 )
+
+# --- digest of an account -------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,9 +248,7 @@ def _found(row: SweepRow) -> str:
     return f"{f'*{sums}*: ' if sums else ''}{_place(row)}: {row.last.found:,} found{new}"
 
 
-# --- overview -------------------------------------------------------------------------------------
-#
-# The results of the latest runs over an organization, and their gaps. Pure.
+# --- latest runs over an organization -------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -341,9 +341,8 @@ class Overview:
         return not self.partial and all(run.ran and not run.at_work for run in self.runs)
 
 
-# --- organization digest --------------------------------------------------------------------------
-#
-# The daily digest of an organization: the dearest accounts in full, the rest in one line. Pure.
+# --- digest of an organization --------------------------------------------------------------------
+# The dearest accounts stand in full, the rest in one line.
 
 DIGEST_SIZES = (10, 6, 3, 1)
 """Accounts that are shown in full, and lines of each list: the most with which Slack takes the message."""
@@ -422,7 +421,7 @@ def _lines(parts: Sequence[str], most: int) -> list[str]:
     return [*parts[:most], *([f"and {more:,} more"] if more > 0 else [])]
 
 
-# --- in short ---------------------------------------------------------------------------------------
+# --- headline -------------------------------------------------------------------------------------
 
 
 def _headline(seen: Overview) -> str:
@@ -440,7 +439,7 @@ def _where(seen: Overview) -> str:
     return f" in {found:,} of {count_noun(seen.accounts, 'account')}" if seen.accounts > 1 else ""
 
 
-# --- what went wrong --------------------------------------------------------------------------------
+# --- failed and missing runs ----------------------------------------------------------------------
 
 
 def _run_silence(run: DetectorRun, now: datetime) -> str:
@@ -508,7 +507,7 @@ def account_name(account: str, names: Mapping[str, str]) -> str:
     return f"{prose(names[account], 50)} ({account})" if names.get(account) else prose(account, 40)
 
 
-# --- what was found ---------------------------------------------------------------------------------
+# --- findings by account and kind -----------------------------------------------------------------
 
 
 def _accounts(seen: Overview, most: int) -> Iterator[str]:

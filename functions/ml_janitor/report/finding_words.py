@@ -124,7 +124,7 @@ def reason_sentence(result: Result) -> str:
     return as_sentence(prose(result.verdict.reason, 400))
 
 
-# --- several --------------------------------------------------------------------------------------
+# --- several findings -----------------------------------------------------------------------------
 
 
 def count_by_noun(detector: str, results: Sequence[Result]) -> str:

@@ -1,4 +1,4 @@
-"""Warnings before an action: one message for each finding, below a head that counts them. Pure."""
+"""Warnings before an action: one message per finding with buttons, below a head that counts them. Pure."""
 
 from __future__ import annotations
 
@@ -19,8 +19,19 @@ from ml_janitor.core.text import escape_text, format_local_time, format_usd, per
 from ml_janitor.engine.detector import CannotActError
 from ml_janitor.engine.policy import Hold, HoldKind
 from ml_janitor.ledger.actions import Action
-from ml_janitor.report import finding_words as words
 from ml_janitor.report.causes import cause_clause
+from ml_janitor.report.finding_words import (
+    count_by_noun,
+    finding_facts,
+    finding_noun,
+    owner_clause,
+    owner_shares,
+    priced_name,
+    reason_sentence,
+    require_finding,
+    sums_text,
+    unpriced_note,
+)
 from ml_janitor.report.mrkdwn import (
     LONGEST_HEADER,
     Block,
@@ -44,8 +55,6 @@ if TYPE_CHECKING:
     from ml_janitor.engine.detector import Cleanup, Detector
 
 # --- buttons --------------------------------------------------------------------------------------
-#
-# Buttons in Slack: their labels, and the finding that a press is about. Pure.
 
 
 class Button(StrEnum):
@@ -97,9 +106,7 @@ class ButtonSubject:
         return cls(**parts.groupdict())
 
 
-# --- status ---------------------------------------------------------------------------------------
-#
-# The status of a warned finding in a sentence or two, and the buttons it then has. Pure.
+# --- status of a warned finding -------------------------------------------------------------------
 
 DONE_WORDS = {
     Effect.TAG: "tagged",
@@ -330,7 +337,7 @@ def person_text(by: str) -> str:
     return prose(person_name(by), 80)
 
 
-# --- warnings -------------------------------------------------------------------------------------
+# --- terms of a warning ---------------------------------------------------------------------------
 
 LONGEST_QUESTION = 299
 """
@@ -387,7 +394,7 @@ def warning_terms(settings: Settings, keep_tag: str) -> Mapping[str, WarningTerm
     }
 
 
-# --- one finding ----------------------------------------------------------------------------------
+# --- message about one finding --------------------------------------------------------------------
 
 
 def warning_body(result: Result, terms: WarningTerms, *, now: datetime, user: str | None = None) -> str:
@@ -396,16 +403,16 @@ def warning_body(result: Result, terms: WarningTerms, *, now: datetime, user: st
 
     This part of the message stays; only the status below it changes. *user* is the owner's Slack id.
     """
-    verdict = words.require_finding(result)
-    owner = f"<@{user}>, this one is yours" if user else words.owner_clause(result)
+    verdict = require_finding(result)
+    owner = f"<@{user}>, this one is yours" if user else owner_clause(result)
     where = f"In account {prose(result.target.account, 40)}, {prose(result.target.region, 40)}."
     losing = terms.lost if verdict.lost is None else prose(verdict.lost, 300)
     lost = f" {terms.wording.way.noun} does not bring back {losing}." if losing else ""
-    what = prose(words.finding_noun(result.detector, result), 60)
+    what = prose(finding_noun(result.detector, result), 60)
     lines = [
-        f"{what[:1].upper()}{what[1:]} {words.priced_name(result)}",
-        f"{words.finding_facts(result, now, owner, _spent(verdict, now))} {where}",
-        words.reason_sentence(result),
+        f"{what[:1].upper()}{what[1:]} {priced_name(result)}",
+        f"{finding_facts(result, now, owner, _spent(verdict, now))} {where}",
+        reason_sentence(result),
         f"Action: {prose(verdict.action, 200)}.{lost}",
     ]
     if verdict.missing_for_undo:
@@ -433,9 +440,7 @@ def due_status(result: Result, terms: WarningTerms, unmessaged: str = "") -> Sta
     """Return the status after a warning; *unmessaged* is why the owner got no direct message."""
     if result.due is None:
         raise ValueError("a warning says when it is due")
-    return terms.wording.due(
-        result.due, unmessaged, scheduled=words.require_finding(result).schedule is not None
-    )
+    return terms.wording.due(result.due, unmessaged, scheduled=require_finding(result).schedule is not None)
 
 
 def button_subject(result: Result) -> ButtonSubject:
@@ -490,13 +495,13 @@ def _keep_command(arn: str) -> str:
     return shown if shown == f"`{escape_mrkdwn(command)}`" else "`janitor keep` with its ARN"
 
 
-# --- all of a sweep -------------------------------------------------------------------------------
+# --- head, and warnings by webhook ----------------------------------------------------------------
 
 
 def warnings_head(results: Sequence[Result], terms: WarningTerms, *, owned: bool = False) -> Message:
     """Build the message above a sweep's warnings, or, if *owned*, above those of the owner who reads it."""
     sums = Totals.of(results)
-    title, money = _event(results, terms), words.sums_text(sums)
+    title, money = _event(results, terms), sums_text(sums)
     target = results[0].target
     where = f"In account {prose(target.account, 40)}, {prose(target.region, 40)}."
     if money and len(title) + len(money) + 2 <= LONGEST_HEADER:
@@ -504,10 +509,8 @@ def warnings_head(results: Sequence[Result], terms: WarningTerms, *, owned: bool
     elif money:
         where = f"*{money}.* {where}"
     thread = f"Each is in the thread below{_named(results, terms)}, and says there what became of it."
-    owners = (
-        "Their tags name you as the owner" if owned else words.owner_shares(sorted(results, key=rank_by_cost))
-    )
-    whose = f"{owners}.{words.unpriced_note(sums.unpriced if money else 0)}"
+    owners = "Their tags name you as the owner" if owned else owner_shares(sorted(results, key=rank_by_cost))
+    whose = f"{owners}.{unpriced_note(sums.unpriced if money else 0)}"
     return Message(
         text=f"{title}. {where}",
         blocks=(header_block(title), section_block(f"{where} {thread}"), section_block(whose)),
@@ -516,7 +519,7 @@ def warnings_head(results: Sequence[Result], terms: WarningTerms, *, owned: bool
 
 def warnings_headline(results: Sequence[Result], terms: WarningTerms) -> str:
     """Say when how many of what will be acted on, and what they cost."""
-    event, money = _event(results, terms), words.sums_text(Totals.of(results))
+    event, money = _event(results, terms), sums_text(Totals.of(results))
     return f"{event}: {money}" if money else event
 
 
@@ -528,7 +531,7 @@ def _event(results: Sequence[Result], terms: WarningTerms) -> str:
         if dues[0] == dues[-1]
         else f"from {terms.wording.at(dues[0])} on"
     )
-    what = words.count_by_noun(results[0].detector, results)
+    what = count_by_noun(results[0].detector, results)
     them = "it" if len(results) == 1 else "them"
     return f"{what} will be {terms.wording.done} {when} unless somebody keeps {them}"
 

@@ -1,4 +1,4 @@
-"""A run over an organization: it lists the accounts, and counts those without a result."""
+"""Run over an organization: list its accounts, and count those without a result."""
 
 from __future__ import annotations
 

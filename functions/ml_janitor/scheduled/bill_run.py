@@ -1,4 +1,4 @@
-"""One scheduled reading of the bill: read, explain, keep, remember, post. The part around `bill/`."""
+"""Read the bill on a schedule: read, explain, keep, remember, post. The part around `bill/`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""One invocation of a function: its environment, its context and the parts that it may use."""
+"""
+One invocation of a function: its environment, its context and the parts that it may use.
+
+An event names the account to read: the function's own, or an account of the run's list.
+"""
 
 from __future__ import annotations
 
@@ -38,148 +42,6 @@ from ml_janitor.ledger.table import Table
 from ml_janitor.report.html import Archive
 from ml_janitor.slack.client import SLACK_API, Sender, SenderClock
 from ml_janitor.slack.digest import Announcer
-
-# --- places ---------------------------------------------------------------------------------------
-#
-# The place that an event has a function read: its own account, or an account of the run's list.
-
-
-class SweepPlace(NamedTuple):
-    """An account, and the regions of it to read."""
-
-    account: str
-    regions: tuple[str, ...]
-
-
-class EnteredPlace(NamedTuple):
-    """A *session* for *place*; *off* holds the regions that are not enabled, where nothing is read."""
-
-    session: boto3.Session
-    place: SweepPlace
-    off: SweepPlace
-
-    def whole(self) -> EnteredPlace:
-        """Return the same, if all of it is enabled. Raises ReadError."""
-        if self.off.regions:
-            raise ReadError(f"{', '.join(self.off.regions)} is not enabled in account {self.off.account}")
-        return self
-
-
-def own_place(asked: SweepEvent, *, home: str, regions: tuple[str, ...]) -> SweepPlace:
-    """
-    Return the place that *asked* reads in a deployment for its own account *home* and *regions*.
-
-    Raises MalformedEventError for any other account.
-    """
-    if asked.account not in {None, home}:
-        raise MalformedEventError(
-            f"the event makes no sense: account: {asked.account} is not {home}, where this function is, and "
-            "janitor.toml has no [organization]"
-        )
-    return SweepPlace(home, asked.within(regions))
-
-
-def listed_place(asked: SweepEvent, listed: Iterable[RunAccount], *, home: str) -> SweepPlace:
-    """
-    Return the place that *asked* reads in an organization, whose run *listed* some accounts.
-
-    An event, even a forged one, cannot have a function read elsewhere: an account or a region that was not
-    listed raises MalformedEventError.
-    """
-    account = asked.looks_at or home
-    item = next((item for item in listed if item.account == account), None)
-    if item is None:
-        other = "" if asked.looks_at else "; give an account that is"
-        raise MalformedEventError(
-            f"the event makes no sense: account: {account} is not in the list of its run{other}"
-        )
-    wanted = asked.within(item.regions)
-    if beyond := [region for region in wanted if region not in item.regions]:
-        raise MalformedEventError(
-            f"the event makes no sense: regions: {', '.join(beyond)} of {account} not in the list of its run"
-        )
-    return SweepPlace(account, wanted)
-
-
-# --- turns ----------------------------------------------------------------------------------------
-#
-# The turns of each function at AWS operations that several functions call: from the settings alone.
-
-BILL_FUNCTION = "bill"
-"""The function that reads the bill, whose environment names no detector."""
-
-LONGEST_INVOCATION = timedelta(minutes=15)
-"""Lambda's longest time for one invocation."""
-
-MAP_RUN = timedelta(hours=1) + LONGEST_INVOCATION
-"""Time from a detector's schedule until it read the last account, of at most `accounts_in_time` accounts."""
-
-ACCOUNTS_PER_HOUR = 8
-"""Accounts as large as that of docs/scale.md that one of `at_once` reads in an hour, one by one."""
-
-
-def accounts_in_time(settings: Settings) -> int:
-    """Return how many accounts a run reads before detectors that share no turns with it may begin."""
-    return ACCOUNTS_PER_HOUR * settings.organization.at_once
-
-
-def warn_of_slow_runs(settings: Settings, accounts: int) -> list[str]:
-    """Return a warning for the operator if a run over *accounts* accounts outlasts `MAP_RUN`."""
-    held = accounts_in_time(settings)
-    if accounts <= held:
-        return []
-    wanted = -(-accounts // ACCOUNTS_PER_HOUR)
-    slow = (
-        f"organization.at_once = {settings.organization.at_once} looks at about {held} large accounts in an "
-        f"hour, and there are {accounts}: runs of several detectors may then look at an account together, "
-        "which calls AWS more often than half of its rates there, and takes longer where AWS refuses; with "
-        f"at_once = {wanted} they do not"
-    )
-    return [slow]
-
-
-def rate_slots(settings: Settings, name: str) -> dict[str, RateSlot]:
-    """
-    Return the turns of the function *name* (a detector's, or `BILL`), by operation.
-
-    Every deployment of the same settings divides them alike. All functions that call an operation share a
-    rate that AWS is known to enforce, whenever they run. The functions whose schedules let them run together
-    share `UNKNOWN`: if all shared it, it would not last for a thousand endpoints in Lambda's time.
-    """
-    calls = actions_by_function(settings)
-    schedules = {detector.name: settings.schedule(type(detector)) for detector in settings.enabled()}
-    schedules[BILL_FUNCTION] = settings.bill.schedule
-    span = MAP_RUN if settings.organization.used else LONGEST_INVOCATION
-    own = schedules.get(name)
-    together = {
-        function
-        for function in calls
-        if own is None or function == name or schedules_overlap(own, schedules[function], span)
-    }
-    found = {}
-    for action in sorted(calls.get(name) or set().union(*calls.values())):
-        among = calls if action in AWS_RATES else together
-        callers = [function for function, actions in calls.items() if function in among and action in actions]
-        if len(callers) > 1:
-            found[action] = RateSlot(callers.index(name) if name in callers else 0, len(callers))
-    return found
-
-
-def actions_by_function(settings: Settings) -> dict[str, set[str]]:
-    """Return the operations that each function calls outside the janitor's own resources, by its name."""
-    armed = {detector.name for detector in settings.armed()}
-    grants = {
-        detector.name: (*detector.reads, *(detector.acts if detector.name in armed else ()))
-        for detector in settings.enabled()
-    }
-    if settings.bill.enabled:  # imported late: no other function needs it
-        from ml_janitor.bill.reading import bill_reads
-
-        grants[BILL_FUNCTION] = bill_reads(settings.bill)
-    return {name: {grant.action for grant in given if not grant.implied} for name, given in grants.items()}
-
-
-# --- invocation -----------------------------------------------------------------------------------
 
 RUN_RESERVE = timedelta(minutes=2)
 """
@@ -441,3 +303,141 @@ class Invocation:
     def client(self, service: ServiceName, region: str = "") -> Any:
         """Return a client for *service*, in the function's own region if no other is given."""
         return make_client(self._session, service, region or self.environment.region, DEFAULT_ATTEMPTS)
+
+
+# --- places to read -------------------------------------------------------------------------------
+
+
+class SweepPlace(NamedTuple):
+    """An account, and the regions of it to read."""
+
+    account: str
+    regions: tuple[str, ...]
+
+
+class EnteredPlace(NamedTuple):
+    """A *session* for *place*; *off* holds the regions that are not enabled, where nothing is read."""
+
+    session: boto3.Session
+    place: SweepPlace
+    off: SweepPlace
+
+    def whole(self) -> EnteredPlace:
+        """Return the same, if all of it is enabled. Raises ReadError."""
+        if self.off.regions:
+            raise ReadError(f"{', '.join(self.off.regions)} is not enabled in account {self.off.account}")
+        return self
+
+
+def own_place(asked: SweepEvent, *, home: str, regions: tuple[str, ...]) -> SweepPlace:
+    """
+    Return the place that *asked* reads in a deployment for its own account *home* and *regions*.
+
+    Raises MalformedEventError for any other account.
+    """
+    if asked.account not in {None, home}:
+        raise MalformedEventError(
+            f"the event makes no sense: account: {asked.account} is not {home}, where this function is, and "
+            "janitor.toml has no [organization]"
+        )
+    return SweepPlace(home, asked.within(regions))
+
+
+def listed_place(asked: SweepEvent, listed: Iterable[RunAccount], *, home: str) -> SweepPlace:
+    """
+    Return the place that *asked* reads in an organization, whose run *listed* some accounts.
+
+    An event, even a forged one, cannot have a function read elsewhere: an account or a region that was not
+    listed raises MalformedEventError.
+    """
+    account = asked.looks_at or home
+    item = next((item for item in listed if item.account == account), None)
+    if item is None:
+        other = "" if asked.looks_at else "; give an account that is"
+        raise MalformedEventError(
+            f"the event makes no sense: account: {account} is not in the list of its run{other}"
+        )
+    wanted = asked.within(item.regions)
+    if beyond := [region for region in wanted if region not in item.regions]:
+        raise MalformedEventError(
+            f"the event makes no sense: regions: {', '.join(beyond)} of {account} not in the list of its run"
+        )
+    return SweepPlace(account, wanted)
+
+
+# --- turns at AWS operations ----------------------------------------------------------------------
+#
+# Several functions call an operation in turns, which follow from the settings alone.
+
+BILL_FUNCTION = "bill"
+"""The function that reads the bill, whose environment names no detector."""
+
+LONGEST_INVOCATION = timedelta(minutes=15)
+"""Lambda's longest time for one invocation."""
+
+MAP_RUN = timedelta(hours=1) + LONGEST_INVOCATION
+"""Time from a detector's schedule until it read the last account, of at most `accounts_in_time` accounts."""
+
+ACCOUNTS_PER_HOUR = 8
+"""Accounts as large as that of docs/scale.md that one of `at_once` reads in an hour, one by one."""
+
+
+def accounts_in_time(settings: Settings) -> int:
+    """Return how many accounts a run reads before detectors that share no turns with it may begin."""
+    return ACCOUNTS_PER_HOUR * settings.organization.at_once
+
+
+def warn_of_slow_runs(settings: Settings, accounts: int) -> list[str]:
+    """Return a warning for the operator if a run over *accounts* accounts outlasts `MAP_RUN`."""
+    held = accounts_in_time(settings)
+    if accounts <= held:
+        return []
+    wanted = -(-accounts // ACCOUNTS_PER_HOUR)
+    slow = (
+        f"organization.at_once = {settings.organization.at_once} looks at about {held} large accounts in an "
+        f"hour, and there are {accounts}: runs of several detectors may then look at an account together, "
+        "which calls AWS more often than half of its rates there, and takes longer where AWS refuses; with "
+        f"at_once = {wanted} they do not"
+    )
+    return [slow]
+
+
+def rate_slots(settings: Settings, name: str) -> dict[str, RateSlot]:
+    """
+    Return the turns of the function *name* (a detector's, or `BILL`), by operation.
+
+    Every deployment of the same settings divides them alike. All functions that call an operation share a
+    rate that AWS is known to enforce, whenever they run. The functions whose schedules let them run together
+    share `UNKNOWN`: if all shared it, it would not last for a thousand endpoints in Lambda's time.
+    """
+    calls = actions_by_function(settings)
+    schedules = {detector.name: settings.schedule(type(detector)) for detector in settings.enabled()}
+    schedules[BILL_FUNCTION] = settings.bill.schedule
+    span = MAP_RUN if settings.organization.used else LONGEST_INVOCATION
+    own = schedules.get(name)
+    together = {
+        function
+        for function in calls
+        if own is None or function == name or schedules_overlap(own, schedules[function], span)
+    }
+    found = {}
+    for action in sorted(calls.get(name) or set().union(*calls.values())):
+        among = calls if action in AWS_RATES else together
+        callers = [function for function, actions in calls.items() if function in among and action in actions]
+        if len(callers) > 1:
+            found[action] = RateSlot(callers.index(name) if name in callers else 0, len(callers))
+    return found
+
+
+def actions_by_function(settings: Settings) -> dict[str, set[str]]:
+    """Return the operations that each function calls outside the janitor's own resources, by its name."""
+    armed = {detector.name for detector in settings.armed()}
+    grants = {
+        detector.name: (*detector.reads, *(detector.acts if detector.name in armed else ()))
+        for detector in settings.enabled()
+    }
+    if settings.bill.enabled:  # imported late: no other function needs it
+        from ml_janitor.bill.reading import bill_reads
+
+        grants[BILL_FUNCTION] = bill_reads(settings.bill)
+    return {name: {grant.action for grant in given if not grant.implied} for name, given in grants.items()}

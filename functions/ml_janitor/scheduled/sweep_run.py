@@ -1,4 +1,4 @@
-"""One scheduled run: lease, sweep, keep the report, remember, tell. The part around the engine."""
+"""Sweep on a schedule: lease, sweep, keep the report, remember, tell. The part around the engine."""
 
 from __future__ import annotations
 

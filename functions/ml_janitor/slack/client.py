@@ -1,4 +1,4 @@
-"""Slack's error codes: their meaning, and how to fix each. Pure."""
+"""Slack's senders, the bot and the webhook: posts, retries, people, and a remedy for each error code."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from slack_sdk import WebClient
 
     from ml_janitor.report.mrkdwn import Message, Picture, Post
+
+# --- error codes ----------------------------------------------------------------------------------
 
 TEMPORARY_ERRORS = frozenset(
     {"fatal_error", "internal_error", "ratelimited", "request_timeout", "rollup_error", "service_unavailable"}
@@ -78,8 +80,7 @@ def refusal_text(error: str, what: str, details: str = "") -> str:
 
 
 # --- retries --------------------------------------------------------------------------------------
-#
-# Retries of requests to Slack after rate limits, outages and lost answers, within the time that is left.
+# Requests are tried again after rate limits, outages and lost answers, within the time that is left.
 
 CONNECTION_ERRORS = (OSError, HTTPException, JSONDecodeError, UnicodeDecodeError)
 """Errors of a request that ends without an answer: refused, cut off, timed out, or incomplete."""
@@ -236,8 +237,6 @@ def retry_after(headers: Mapping[str, Any]) -> float:
 
 
 # --- sender ---------------------------------------------------------------------------------------
-#
-# The interface of senders to Slack: the bot and the webhook.
 
 SLACK_API = "https://slack.com/api/"
 
@@ -312,8 +311,6 @@ class Sender(Protocol):
 
 
 # --- bot ------------------------------------------------------------------------------------------
-#
-# The app's bot: sends posts to Slack, and looks up people.
 
 REQUEST_SECONDS = 10
 """Timeout of one request; Slack answers within one or two seconds."""
@@ -590,9 +587,8 @@ class SlackBot:
         )
 
 
-# --- webhook --------------------------------------------------------------------------------------
-#
-# Webhooks of Slack: an incoming one for messages, and the response URL of a press.
+# --- webhooks -------------------------------------------------------------------------------------
+# An incoming webhook takes messages. The response URL of a press takes its answer.
 
 NO_PICTURE_TEXT = "An incoming webhook takes no picture; the app's bot does."
 
@@ -719,8 +715,6 @@ def _is_plain(url: str) -> bool:
 
 
 # --- secret ---------------------------------------------------------------------------------------
-#
-# The secret for Slack, and the sender that it is for.
 
 
 def parse_token_or_url(secret_text: str) -> str:

@@ -1,4 +1,4 @@
-"""Posts of a run's findings to Slack, and of the digest of all runs."""
+"""Posts of a run's findings to Slack, and of the daily digest of all runs."""
 
 from __future__ import annotations
 
@@ -53,6 +53,8 @@ if TYPE_CHECKING:
     from ml_janitor.ledger.requests import Holds
     from ml_janitor.slack.client import Sender
     from ml_janitor.slack.weekly_advice import WeeklyAdvice
+
+# --- findings of a run ----------------------------------------------------------------------------
 
 
 class Announcer:
@@ -147,49 +149,256 @@ def split_by_channel(
     ]
 
 
-# --- digest rows ----------------------------------------------------------------------------------
-#
-# Sums of a digest's rows in which findings of several detectors share costs: each dollar counts once.
+# --- daily digest ---------------------------------------------------------------------------------
 
 
-def count_costs_once(rows: Sequence[SweepRow], found: Sequence[Entry]) -> list[SweepRow]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DailyDigest:
     """
-    Return *rows* without the dollars of their *found* that count for a finding of another detector.
+    The sources of a digest. Without *announcer* it is only counted. *picture* reads a kept picture.
 
-    Costs that findings of one detector share were already counted once by its sweep.
+    With *organization*, it is about all of its accounts, else about *account* in *regions*.
     """
-    alone: dict[tuple[str, str], Totals] = {}
-    for detector in dict.fromkeys(entry.detector for entry in found):
-        alone |= _counted([entry for entry in found if entry.detector == detector])
-    together = _counted(found)
-    return [
-        row
-        if row.last is None or (row.detector, row.region) not in alone
-        else replace(
-            row,
-            last=row.last.without(alone[row.detector, row.region], together[row.detector, row.region]),
-        )
-        for row in rows
-    ]
+
+    settings: Settings
+    ledger: Ledger
+    action_history: ActionHistory
+    announcer: Announcer | None
+    logger: Logger
+    account: str
+    regions: Sequence[str]
+    picture: Callable[[str], Signal[bytes]]
+    advice: WeeklyAdvice | None = None
+    organization: OrganizationReader | None = None
+
+    def post(self, now: datetime) -> dict[str, Any]:
+        """
+        Post the digest of all sweeps as of *now*, and return its counts.
+
+        Raises RunFailedError if Slack did not take it.
+        """
+        failures = Failures(self.logger)
+        since = self.since(now)
+        every = self.organization
+        seen, found = every.read(since=since, now=now) if every else (None, None)
+        rows = self.rows(now) if seen is None else seen.rows
+        places = every.acted_in if every else lambda _: [(self.account, region) for region in self.regions]
+        actions = self.action_history.read(places, since=since, now=now)
+        alone = {"sweeps": len(rows), "did_not_run": sum(not row.ran for row in rows)}
+        counts = {
+            **(alone if seen is None else seen.counts),
+            "found": sum(row.last.found for row in rows if row.last),
+            "new": sum(row.new for row in rows),
+            "acted": len(actions.acted),
+            "failed": len(actions.failed),
+            "undone": len(actions.undone),
+            "due": len(actions.due),
+        }
+        self.logger.info("summed up", extra=counts)
+        measure_dollars(monthly_usd_by_detector(rows) if seen is None else seen.dollars)
+        bill = self.ledger.latest.bill(self.account) if self.settings.bill.enabled else None
+        part = self._of_bill(bill, now)
+        with failures.survived("Slack could not be told"):
+            if self.announcer:
+                post = (
+                    make_digest(rows, now=now, actions=actions, bill=part)
+                    if seen is None
+                    else make_organization_digest(seen, now=now, actions=actions, bill=part)
+                )
+                for problem in self.announcer.post(self._post(post, bill if part else None)):
+                    failures.note(f"Slack: {problem}")
+            if self.announcer and bill is not None and not bill.posted:
+                self.ledger.latest.billed(self.account, replace(bill, posted=True))
+            self.ledger.latest.digested(self.account, now)
+        with failures.survived("Slack could not be told the weekly advice"):
+            counts["advice"] = self.advice.post(now, found) if self.advice else 0
+        failures.check()
+        return counts
+
+    def _of_bill(self, bill: LastBill | None, now: datetime) -> Sequence[str]:
+        """Return the bill's paragraphs, unless a message of their own had them, or that it was not read."""
+        section = self.settings.bill
+        if not section.enabled:
+            return ()
+        if bill is None or now - bill.time > overdue_after(section.schedule):
+            return (late_bill_text(format_age(now - bill.time) if bill is not None else ""),)
+        return () if bill.posted else bill.paragraphs
+
+    def _post(self, post: Post, bill: LastBill | None) -> Post:
+        """Add the picture of *bill* to *post*, if the post is about the bill and the bill has a picture."""
+        if bill is None or bill.posted or not bill.picture:
+            return post
+        match self.picture(bill.picture):
+            case Value(png):
+                return replace(post, picture=Picture(name=PICTURE_NAME, png=png, words=bill.picture_words))
+            case Unreadable(error):
+                self.logger.warning("the picture of the bill is missing", extra={"error": error})
+                missing = as_sentence(f"The picture of the bill is missing: {prose(error, 300)}")
+                return replace(post, main=append_block(post.main, context_block(missing)))
+            case _:
+                return post
+
+    def since(self, now: datetime) -> datetime:
+        """Return the time of the last digest, or when it was due."""
+        since = self.ledger.latest.digest(self.account)
+        if since is None or since >= now:
+            return now - schedule_period(self.settings.janitor.digest_schedule)
+        return since
+
+    def rows(self, now: datetime) -> list[SweepRow]:
+        """Return a row for each enabled detector and region; findings since the last digest are new."""
+        since = self.since(now)
+        rows: list[SweepRow] = []
+        found: list[Entry] = []
+        for detector in self.settings.enabled():
+            for region in self.regions:
+                row = SweepRow(detector=detector.name, account=self.account, region=region, last=None)
+                if last := self.ledger.latest.sweep(detector.name, self.account, region):
+                    entries = self.ledger.entries(detector.name, self.account, region)
+                    open_ = [entry for entry in entries if entry.open]
+                    found += open_
+                    new = sum(entry.first_seen > since for entry in open_)
+                    late = now - last.time > overdue_after(self.settings.schedule(type(detector)))
+                    row = replace(row, last=last, new=new, late=late)
+                rows.append(row)
+        return count_costs_once(rows, found)
 
 
-def _counted(found: Sequence[Entry]) -> dict[tuple[str, str], Totals]:
-    """Add up *found* by detector and region, counting shared costs once."""
-    sums: dict[tuple[str, str], Totals] = {}
-    for entry, overlap in zip(found, find_overlaps([entry.claim for entry in found]), strict=True):
-        before = sums.get((entry.detector, entry.region), Totals())
-        monthly = entry.monthly_usd if overlap is None else overlap.monthly_usd
-        accrued = entry.accrued_usd if overlap is None else overlap.accrued_usd
-        sums[entry.detector, entry.region] = Totals(
-            monthly_usd=before.monthly_usd + (monthly or Decimal(0)),
-            accrued_usd=before.accrued_usd + (accrued or Decimal(0)),
-        )
+def monthly_usd_by_detector(rows: Sequence[SweepRow]) -> dict[str, Decimal]:
+    """Return the monthly cost of the findings of each detector that ever ran, over all regions."""
+    sums: dict[str, Decimal] = {}
+    for row in rows:
+        if row.last is not None:
+            sums[row.detector] = sums.get(row.detector, Decimal(0)) + row.last.monthly_usd
     return sums
 
 
-# --- organization overview ------------------------------------------------------------------------
-#
-# The results of each detector's latest run in all accounts: read in batches, whatever their number.
+# --- actions since the last digest ----------------------------------------------------------------
+
+DUE_WITHIN = timedelta(days=1)
+"""The digest names findings that are due within this time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActionHistory:
+    """
+    The actions in the ledger's table; *cleanups* are those of the detectors that can act, by name.
+
+    *disarmed* are the detectors whose actions the deployment can no longer undo, *within* is `undo_days`.
+    *several* is whether there are several accounts, so that each line names its own.
+    """
+
+    ledger: Ledger
+    actions: Actions
+    holds: Holds
+    cleanups: Mapping[str, Cleanup]
+    time_zone: str
+    disarmed: Sequence[Detector[Any]] = ()
+    within: timedelta = timedelta(days=30)
+    several: bool = False
+
+    def read(
+        self, places: Callable[[str], Sequence[tuple[str, str]]], *, since: datetime, now: datetime
+    ) -> DigestActions:
+        """
+        Return the actions since *since*, and the findings due within a day from *now*.
+
+        *places* are the accounts and regions in which a detector may have acted.
+        """
+        where = {detector: list(places(detector)) for detector in self.cleanups}
+        everywhere = dict.fromkeys(place for acted_in in where.values() for place in acted_in)
+        with ThreadPoolExecutor(READ_THREADS, thread_name_prefix="ledger") as pool:
+            asked = [(detector, *place) for detector, acted_in in where.items() for place in acted_in]
+            actions = [
+                action for known in pool.map(lambda key: self.actions.all(*key), asked) for action in known
+            ]
+            asked = [
+                (detector, *place) for place in everywhere for detector in where if place in where[detector]
+            ]
+            entries = [entry for due in pool.map(lambda key: self._due(key, now), asked) for entry in due]
+        return DigestActions(
+            acted=[
+                self._acted(action) for action in actions if action.ended is not None and action.ended > since
+            ],
+            failed=[self._failed(action) for action in actions if action.broke],
+            undone=[
+                self._undone(action)
+                for action in actions
+                if action.undone is not None and action.undone > since
+            ],
+            due=[self._soon(entry) for entry in sorted(entries, key=lambda entry: entry.due or now)],
+            lost=list(self._lost(places, now)),
+            saved=sum_savings(  # only actions that end a cost: a tag saves nothing
+                (action for action in actions if self.cleanups[action.detector].effect.saves),
+                now=now,
+                time_zone=self.time_zone,
+            ),
+        )
+
+    def _lost(self, places: Callable[[str], Sequence[tuple[str, str]]], now: datetime) -> Iterator[str]:
+        """Yield undos that no deployed function has permissions for, one line for each detector and place."""
+        for detector in self.disarmed:
+            for account, region in places(detector.name):
+                known = self.actions.all(detector.name, account, region)
+                lost = find_unreachable_undos(detector, known, within=self.within, now=now)
+                if lost is not None:
+                    where = f", {self._place(account, region)}" if self.several else ""
+                    yield f"{code_span(detector.name)}{where}: {prose(unreachable_undos_text(lost), 600)}"
+
+    def _due(self, where: tuple[str, str, str], now: datetime) -> list[Entry]:
+        """Return findings of a detector, account and region that are due or overdue, and not held."""
+        _, account, region = where
+        due = [
+            entry
+            for entry in self.ledger.entries(*where)
+            if entry.closed is None and entry.due is not None and entry.due <= now + DUE_WITHIN
+        ]
+        holds = self.holds.all(account, region) if due else {}
+        return [entry for entry in due if hold_reason(holds.get(entry.key, ()), now) is None]
+
+    def _acted(self, action: Action) -> str:
+        asked = f", because {person_text(action.by)} pressed Do it now" if action.by else ""
+        money = ""
+        if hourly := action.hourly_usd:  # a job is priced by the hour, else by the month
+            worth = (
+                f"{format_usd(hourly)} an hour"
+                if action.until
+                else f"{format_usd(hourly * HOURS_PER_MONTH)} a month"
+            )
+            money = f" ({worth})"
+        where = self._place(action.target.account, action.target.region)
+        return f"{self._what(action)}{money} {self._done(action.detector)}{asked}, {where}"
+
+    def _failed(self, action: Action) -> str:
+        back = undo_wording(self.cleanups[action.detector]).done
+        verb = back if action.stage in {Stage.ACTED, Stage.UNDOING} else self._done(action.detector)
+        where = self._place(action.target.account, action.target.region)
+        return f"{self._what(action)} could not be {verb}, {where}: {prose(action.error, 300)}"
+
+    def _undone(self, action: Action) -> str:
+        done = undo_wording(self.cleanups[action.detector]).done
+        became = f": {prose(action.became, 300)}" if action.became else ""
+        where = self._place(action.target.account, action.target.region)
+        return f"{self._what(action)} {done} for {person_text(action.undone_by)}, {where}{became}"
+
+    def _soon(self, entry: Entry) -> str:
+        when = format_local_time(entry.due, self.time_zone) if entry.due else ""
+        money = f", {format_usd(entry.monthly_usd)} a month" if entry.monthly_usd else ""
+        what = f"{detector_noun(entry.detector, 1)} {code_span(entry.name)}"
+        will = f"to be {self._done(entry.detector)} on {when}"
+        return f"{what} {will}{money}, {self._place(entry.account, entry.region)}"
+
+    def _what(self, action: Action) -> str:
+        return f"{detector_noun(action.detector, 1)} {code_span(action.target.name)}"
+
+    def _done(self, detector: str) -> str:
+        return DONE_WORDS[self.cleanups[detector].effect]
+
+    def _place(self, account: str, region: str) -> str:
+        return f"in {f'{prose(account, 40)}, ' if self.several else ''}{prose(region, 40)}"
+
+
+# --- latest runs of an organization ---------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -327,254 +536,40 @@ def _count_new(rows: Sequence[SweepRow], found: Sequence[Sequence[Entry]], since
     return [row for of_account, open_ in by_account.values() for row in count_costs_once(of_account, open_)]
 
 
-# --- digest actions -------------------------------------------------------------------------------
-#
-# The actions of armed detectors since the last digest: acted, failed, undone, due, and saved.
-
-DUE_WITHIN = timedelta(days=1)
-"""The digest names findings that are due within this time."""
+# --- shared costs ---------------------------------------------------------------------------------
+# Findings of several detectors may share costs: each dollar counts once.
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ActionHistory:
+def count_costs_once(rows: Sequence[SweepRow], found: Sequence[Entry]) -> list[SweepRow]:
     """
-    The actions in the ledger's table; *cleanups* are those of the detectors that can act, by name.
+    Return *rows* without the dollars of their *found* that count for a finding of another detector.
 
-    *disarmed* are the detectors whose actions the deployment can no longer undo, *within* is `undo_days`.
-    *several* is whether there are several accounts, so that each line names its own.
+    Costs that findings of one detector share were already counted once by its sweep.
     """
-
-    ledger: Ledger
-    actions: Actions
-    holds: Holds
-    cleanups: Mapping[str, Cleanup]
-    time_zone: str
-    disarmed: Sequence[Detector[Any]] = ()
-    within: timedelta = timedelta(days=30)
-    several: bool = False
-
-    def read(
-        self, places: Callable[[str], Sequence[tuple[str, str]]], *, since: datetime, now: datetime
-    ) -> DigestActions:
-        """
-        Return the actions since *since*, and the findings due within a day from *now*.
-
-        *places* are the accounts and regions in which a detector may have acted.
-        """
-        where = {detector: list(places(detector)) for detector in self.cleanups}
-        everywhere = dict.fromkeys(place for acted_in in where.values() for place in acted_in)
-        with ThreadPoolExecutor(READ_THREADS, thread_name_prefix="ledger") as pool:
-            asked = [(detector, *place) for detector, acted_in in where.items() for place in acted_in]
-            actions = [
-                action for known in pool.map(lambda key: self.actions.all(*key), asked) for action in known
-            ]
-            asked = [
-                (detector, *place) for place in everywhere for detector in where if place in where[detector]
-            ]
-            entries = [entry for due in pool.map(lambda key: self._due(key, now), asked) for entry in due]
-        return DigestActions(
-            acted=[
-                self._acted(action) for action in actions if action.ended is not None and action.ended > since
-            ],
-            failed=[self._failed(action) for action in actions if action.broke],
-            undone=[
-                self._undone(action)
-                for action in actions
-                if action.undone is not None and action.undone > since
-            ],
-            due=[self._soon(entry) for entry in sorted(entries, key=lambda entry: entry.due or now)],
-            lost=list(self._lost(places, now)),
-            saved=sum_savings(  # only actions that end a cost: a tag saves nothing
-                (action for action in actions if self.cleanups[action.detector].effect.saves),
-                now=now,
-                time_zone=self.time_zone,
-            ),
+    alone: dict[tuple[str, str], Totals] = {}
+    for detector in dict.fromkeys(entry.detector for entry in found):
+        alone |= _counted([entry for entry in found if entry.detector == detector])
+    together = _counted(found)
+    return [
+        row
+        if row.last is None or (row.detector, row.region) not in alone
+        else replace(
+            row,
+            last=row.last.without(alone[row.detector, row.region], together[row.detector, row.region]),
         )
-
-    def _lost(self, places: Callable[[str], Sequence[tuple[str, str]]], now: datetime) -> Iterator[str]:
-        """Yield undos that no deployed function has permissions for, one line for each detector and place."""
-        for detector in self.disarmed:
-            for account, region in places(detector.name):
-                known = self.actions.all(detector.name, account, region)
-                lost = find_unreachable_undos(detector, known, within=self.within, now=now)
-                if lost is not None:
-                    where = f", {self._place(account, region)}" if self.several else ""
-                    yield f"{code_span(detector.name)}{where}: {prose(unreachable_undos_text(lost), 600)}"
-
-    def _due(self, where: tuple[str, str, str], now: datetime) -> list[Entry]:
-        """Return findings of a detector, account and region that are due or overdue, and not held."""
-        _, account, region = where
-        due = [
-            entry
-            for entry in self.ledger.entries(*where)
-            if entry.closed is None and entry.due is not None and entry.due <= now + DUE_WITHIN
-        ]
-        holds = self.holds.all(account, region) if due else {}
-        return [entry for entry in due if hold_reason(holds.get(entry.key, ()), now) is None]
-
-    def _acted(self, action: Action) -> str:
-        asked = f", because {person_text(action.by)} pressed Do it now" if action.by else ""
-        money = ""
-        if hourly := action.hourly_usd:  # a job is priced by the hour, else by the month
-            worth = (
-                f"{format_usd(hourly)} an hour"
-                if action.until
-                else f"{format_usd(hourly * HOURS_PER_MONTH)} a month"
-            )
-            money = f" ({worth})"
-        where = self._place(action.target.account, action.target.region)
-        return f"{self._what(action)}{money} {self._done(action.detector)}{asked}, {where}"
-
-    def _failed(self, action: Action) -> str:
-        back = undo_wording(self.cleanups[action.detector]).done
-        verb = back if action.stage in {Stage.ACTED, Stage.UNDOING} else self._done(action.detector)
-        where = self._place(action.target.account, action.target.region)
-        return f"{self._what(action)} could not be {verb}, {where}: {prose(action.error, 300)}"
-
-    def _undone(self, action: Action) -> str:
-        done = undo_wording(self.cleanups[action.detector]).done
-        became = f": {prose(action.became, 300)}" if action.became else ""
-        where = self._place(action.target.account, action.target.region)
-        return f"{self._what(action)} {done} for {person_text(action.undone_by)}, {where}{became}"
-
-    def _soon(self, entry: Entry) -> str:
-        when = format_local_time(entry.due, self.time_zone) if entry.due else ""
-        money = f", {format_usd(entry.monthly_usd)} a month" if entry.monthly_usd else ""
-        what = f"{detector_noun(entry.detector, 1)} {code_span(entry.name)}"
-        will = f"to be {self._done(entry.detector)} on {when}"
-        return f"{what} {will}{money}, {self._place(entry.account, entry.region)}"
-
-    def _what(self, action: Action) -> str:
-        return f"{detector_noun(action.detector, 1)} {code_span(action.target.name)}"
-
-    def _done(self, detector: str) -> str:
-        return DONE_WORDS[self.cleanups[detector].effect]
-
-    def _place(self, account: str, region: str) -> str:
-        return f"in {f'{prose(account, 40)}, ' if self.several else ''}{prose(region, 40)}"
+        for row in rows
+    ]
 
 
-# --- daily digest ---------------------------------------------------------------------------------
-#
-# The daily digest: posts the latest sweeps and the day's actions, from the ledger to Slack.
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DailyDigest:
-    """
-    The sources of a digest. Without *announcer* it is only counted. *picture* reads a kept picture.
-
-    With *organization*, it is about all of its accounts, else about *account* in *regions*.
-    """
-
-    settings: Settings
-    ledger: Ledger
-    action_history: ActionHistory
-    announcer: Announcer | None
-    logger: Logger
-    account: str
-    regions: Sequence[str]
-    picture: Callable[[str], Signal[bytes]]
-    advice: WeeklyAdvice | None = None
-    organization: OrganizationReader | None = None
-
-    def post(self, now: datetime) -> dict[str, Any]:
-        """
-        Post the digest of all sweeps as of *now*, and return its counts.
-
-        Raises RunFailedError if Slack did not take it.
-        """
-        failures = Failures(self.logger)
-        since = self.since(now)
-        every = self.organization
-        seen, found = every.read(since=since, now=now) if every else (None, None)
-        rows = self.rows(now) if seen is None else seen.rows
-        places = every.acted_in if every else lambda _: [(self.account, region) for region in self.regions]
-        actions = self.action_history.read(places, since=since, now=now)
-        alone = {"sweeps": len(rows), "did_not_run": sum(not row.ran for row in rows)}
-        counts = {
-            **(alone if seen is None else seen.counts),
-            "found": sum(row.last.found for row in rows if row.last),
-            "new": sum(row.new for row in rows),
-            "acted": len(actions.acted),
-            "failed": len(actions.failed),
-            "undone": len(actions.undone),
-            "due": len(actions.due),
-        }
-        self.logger.info("summed up", extra=counts)
-        measure_dollars(monthly_usd_by_detector(rows) if seen is None else seen.dollars)
-        bill = self.ledger.latest.bill(self.account) if self.settings.bill.enabled else None
-        part = self._of_bill(bill, now)
-        with failures.survived("Slack could not be told"):
-            if self.announcer:
-                post = (
-                    make_digest(rows, now=now, actions=actions, bill=part)
-                    if seen is None
-                    else make_organization_digest(seen, now=now, actions=actions, bill=part)
-                )
-                for problem in self.announcer.post(self._post(post, bill if part else None)):
-                    failures.note(f"Slack: {problem}")
-            if self.announcer and bill is not None and not bill.posted:
-                self.ledger.latest.billed(self.account, replace(bill, posted=True))
-            self.ledger.latest.digested(self.account, now)
-        with failures.survived("Slack could not be told the weekly advice"):
-            counts["advice"] = self.advice.post(now, found) if self.advice else 0
-        failures.check()
-        return counts
-
-    def _of_bill(self, bill: LastBill | None, now: datetime) -> Sequence[str]:
-        """Return the bill's paragraphs, unless a message of their own had them, or that it was not read."""
-        section = self.settings.bill
-        if not section.enabled:
-            return ()
-        if bill is None or now - bill.time > overdue_after(section.schedule):
-            return (late_bill_text(format_age(now - bill.time) if bill is not None else ""),)
-        return () if bill.posted else bill.paragraphs
-
-    def _post(self, post: Post, bill: LastBill | None) -> Post:
-        """Add the picture of *bill* to *post*, if the post is about the bill and the bill has a picture."""
-        if bill is None or bill.posted or not bill.picture:
-            return post
-        match self.picture(bill.picture):
-            case Value(png):
-                return replace(post, picture=Picture(name=PICTURE_NAME, png=png, words=bill.picture_words))
-            case Unreadable(error):
-                self.logger.warning("the picture of the bill is missing", extra={"error": error})
-                missing = as_sentence(f"The picture of the bill is missing: {prose(error, 300)}")
-                return replace(post, main=append_block(post.main, context_block(missing)))
-            case _:
-                return post
-
-    def since(self, now: datetime) -> datetime:
-        """Return the time of the last digest, or when it was due."""
-        since = self.ledger.latest.digest(self.account)
-        if since is None or since >= now:
-            return now - schedule_period(self.settings.janitor.digest_schedule)
-        return since
-
-    def rows(self, now: datetime) -> list[SweepRow]:
-        """Return a row for each enabled detector and region; findings since the last digest are new."""
-        since = self.since(now)
-        rows: list[SweepRow] = []
-        found: list[Entry] = []
-        for detector in self.settings.enabled():
-            for region in self.regions:
-                row = SweepRow(detector=detector.name, account=self.account, region=region, last=None)
-                if last := self.ledger.latest.sweep(detector.name, self.account, region):
-                    entries = self.ledger.entries(detector.name, self.account, region)
-                    open_ = [entry for entry in entries if entry.open]
-                    found += open_
-                    new = sum(entry.first_seen > since for entry in open_)
-                    late = now - last.time > overdue_after(self.settings.schedule(type(detector)))
-                    row = replace(row, last=last, new=new, late=late)
-                rows.append(row)
-        return count_costs_once(rows, found)
-
-
-def monthly_usd_by_detector(rows: Sequence[SweepRow]) -> dict[str, Decimal]:
-    """Return the monthly cost of the findings of each detector that ever ran, over all regions."""
-    sums: dict[str, Decimal] = {}
-    for row in rows:
-        if row.last is not None:
-            sums[row.detector] = sums.get(row.detector, Decimal(0)) + row.last.monthly_usd
+def _counted(found: Sequence[Entry]) -> dict[tuple[str, str], Totals]:
+    """Add up *found* by detector and region, counting shared costs once."""
+    sums: dict[tuple[str, str], Totals] = {}
+    for entry, overlap in zip(found, find_overlaps([entry.claim for entry in found]), strict=True):
+        before = sums.get((entry.detector, entry.region), Totals())
+        monthly = entry.monthly_usd if overlap is None else overlap.monthly_usd
+        accrued = entry.accrued_usd if overlap is None else overlap.accrued_usd
+        sums[entry.detector, entry.region] = Totals(
+            monthly_usd=before.monthly_usd + (monthly or Decimal(0)),
+            accrued_usd=before.accrued_usd + (accrued or Decimal(0)),
+        )
     return sums

@@ -1,4 +1,8 @@
-"""The function behind the URL: verifies a press, invokes the worker, acknowledges within three seconds."""
+"""
+The function behind the URL: verifies a press, invokes the worker, acknowledges within three seconds.
+Everybody on the internet can send a request here, and Slack waits three seconds including a cold start. So
+this module imports little, trusts nothing before the signature is checked, and only accepts or refuses.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +20,7 @@ from urllib.parse import parse_qs
 
 from ml_janitor.aws.async_invoke import hand_over
 
-# --- press request --------------------------------------------------------------------------------
-#
-# Verification of a request to the function URL, and the press in it: is it from Slack, is it new, what is it.
-#
-# Everybody on the internet can send a request here, and Slack waits three seconds including a cold start. So
-# this module imports little, trusts nothing before the signature is checked, and only accepts or refuses.
+# --- verification ---------------------------------------------------------------------------------
 
 LARGEST_BODY = 64 * 1024
 """Maximum size of a body in bytes. A press has about 10 KB, most of them the blocks of its message."""
@@ -155,7 +154,7 @@ def _press(body: bytes) -> Press:
     return press
 
 
-# --- ingress --------------------------------------------------------------------------------------
+# --- answer ---------------------------------------------------------------------------------------
 
 ingress_log = logging.getLogger("ml_janitor.slack.ingress")
 """Importing Powertools would take too much of the three seconds; Lambda itself formats the log as JSON."""

@@ -32,9 +32,8 @@ if TYPE_CHECKING:
     from ml_janitor.slack.warnings import MessageUpdates
     from ml_janitor.slack.weekly_advice import WeeklyAdvice
 
-# --- membership -----------------------------------------------------------------------------------
-#
-# Permissions of people in Slack: group members press all buttons, owners some of those on their own.
+# --- permissions ----------------------------------------------------------------------------------
+# Members of the Slack group press all buttons. Owners press some of those on their own findings.
 
 MEMBER_BUTTONS = frozenset({Button.NOW, Button.UNDO})
 """The buttons that only members of the group may press: they change something in the account."""
@@ -109,7 +108,7 @@ def why_forbidden(word: Button, person: Person, *, member: bool, owner: str | No
     return "only its owner and members of the janitor's user group may press that"
 
 
-# --- press worker ---------------------------------------------------------------------------------
+# --- worker ---------------------------------------------------------------------------------------
 
 SNOOZE_TIME = timedelta(days=7)
 ADVICE_HOLDS = {

@@ -1,4 +1,4 @@
-"""Warnings in Slack before an action: the `Warn` of `ml_janitor.acting.warning`."""
+"""Warnings in Slack before an action, and updates of their messages with the outcome."""
 
 from __future__ import annotations
 
@@ -42,6 +42,9 @@ if TYPE_CHECKING:
     from ml_janitor.report.mrkdwn import Message
     from ml_janitor.report.warnings import Status
     from ml_janitor.slack.client import Sender
+
+# --- sending --------------------------------------------------------------------------------------
+# `WarningSender` is the `Warn` of `ml_janitor.acting.warning`.
 
 NO_SLACK_ACCOUNT = "no Slack account was found for its owner"
 NOT_SENT_YET = "not sent yet"
@@ -257,9 +260,8 @@ def _unsent(number: int, why: str) -> str:
     return f"{number} warning{' was' if number == 1 else 's were'} not sent, so nothing is due: {why}"
 
 
-# --- message updates ------------------------------------------------------------------------------
-#
-# Updates of each warning's message with its outcome. Reads the ledger, and decides nothing.
+# --- updates --------------------------------------------------------------------------------------
+# `MessageUpdates` reads the ledger, and decides nothing.
 
 
 @dataclass(frozen=True)

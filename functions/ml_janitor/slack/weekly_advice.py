@@ -40,10 +40,7 @@ if TYPE_CHECKING:
     from ml_janitor.ledger.requests import Holds
     from ml_janitor.slack.client import Sender
 
-# --- advice ---------------------------------------------------------------------------------------
-#
-# The weekly advice as a Slack message: the changes that save most per hour of work, with owner and dollars.
-# Pure.
+# --- message --------------------------------------------------------------------------------------
 
 ADVICE_BUTTONS = (Button.LATER, Button.NOT_FOR_US)
 
@@ -115,7 +112,7 @@ def _described(advice: Advice) -> str:
     return f"{money}: {what}\n{as_sentence(prose(advice.action, 600))}"
 
 
-# --- weekly advice --------------------------------------------------------------------------------
+# --- posting and updates --------------------------------------------------------------------------
 
 ADVICE_SHOWN = 5
 

@@ -1,4 +1,8 @@
-"""A deleted copy as plain JSON: everything that writes it again."""
+"""
+The deletion of a copy whose keeper holds the same bytes.
+Before it, the record stores everything that writes the copy again. After a lost answer, the object shows
+whether it is gone.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +30,8 @@ from ml_janitor.detectors.duplicate_artifacts.contents import (
 )
 from ml_janitor.detectors.duplicate_artifacts.copies import ArtifactCopy
 from ml_janitor.engine.detector import CannotActError, ChangedError, Steps
+
+# --- record ---------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,9 +149,7 @@ def _plain(value: object) -> object:
     return dict(value) if isinstance(value, Mapping) else value
 
 
-# --- copy cleanup ---------------------------------------------------------------------------------
-#
-# Deletes a copy whose keeper holds the same bytes. After a lost answer it reads the object.
+# --- deletion -------------------------------------------------------------------------------------
 
 _GET_OBJECT_ACL = "s3:GetObjectAcl"
 _LIST_VERSIONS = "s3:ListObjectVersions"

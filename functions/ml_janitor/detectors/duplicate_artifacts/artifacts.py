@@ -1,4 +1,4 @@
-"""Model artifacts in S3: recognised by their names, and joined to models of several files."""
+"""Model artifacts in S3: their recognition by name, models of several files, and the listing of buckets."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ from ml_janitor.core.model import Signal
 
 if TYPE_CHECKING:
     from types_boto3_s3.type_defs import ListObjectsV2OutputTypeDef, ObjectTypeDef
+
+# --- recognition by name --------------------------------------------------------------------------
 
 type FolderKey = tuple[str, str]
 """A bucket, and in it a key up to its last slash: "models/churn/", or "" for its root."""
@@ -261,9 +263,7 @@ def may_belong_to_model(file: str) -> bool:
     return bool(file) and not _NOTE_NAME.fullmatch(file)
 
 
-# --- sources --------------------------------------------------------------------------------------
-#
-# The sources of a survey's artifacts, and the artifacts that share their size with another.
+# --- candidates -----------------------------------------------------------------------------------
 
 MOST_COMPARED = 50_000
 """Most artifacts that one survey compares: each takes some kilobytes until the report is written."""
@@ -287,7 +287,7 @@ class ArtifactSource(Protocol):
 
     def artifacts(self) -> Iterator[StoredObject]:
         """
-        Yield every artifact that may share its size with another, each once, in `order`.
+        Yield every artifact that may share its size with another, each once, in `artifact_order`.
 
         An artifact may be left out only if no other artifact of its buckets has its size.
         """
@@ -311,7 +311,7 @@ def find_candidates(
     most: int = MOST_COMPARED,
 ) -> CopyCandidates:
     """
-    Return the artifacts of *streams*, which are in `order`, that share their size with another.
+    Return the artifacts of *streams*, which are in `artifact_order`, that share their size with another.
 
     With *only*, return the artifacts of these sizes, alone or not. Of more than *most*, the largest are
     taken: all of a size, or none. Nothing else stays in memory.
@@ -340,9 +340,8 @@ def relevant_folders(found: Sequence[StoredObject]) -> frozenset[FolderKey]:
     )
 
 
-# --- bucket listing -------------------------------------------------------------------------------
-#
-# The listing of a survey's buckets: sorted files hold the rest of it, and the position to go on from.
+# --- listing --------------------------------------------------------------------------------------
+# Sorted files hold a survey's listed artifacts, and the position from which the next run continues.
 
 _MOST_HELD = 50_000
 """Artifacts and folders that memory holds before they are written to files."""
@@ -359,7 +358,7 @@ _LISTING_LASTS = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class ListingFile:
-    """One file of *length* bytes: artifacts in `order`, or facts about folders."""
+    """One file of *length* bytes: artifacts in `artifact_order`, or facts about folders."""
 
     name: str
     length: int
@@ -418,7 +417,7 @@ class BucketListing:
 
     def artifacts(self) -> Iterator[StoredObject]:
         """
-        Return every artifact, in `order`.
+        Return every artifact, in `artifact_order`.
 
         Returns none if files were written and the time ran out: nothing more could be read about them.
         """

@@ -1,4 +1,4 @@
-"""Buckets, and the effects of deleting an object from them."""
+"""A bucket's outside readers, and its rules for deleted objects: versions, locks and lifecycle rules."""
 
 from __future__ import annotations
 
@@ -16,9 +16,7 @@ from ml_janitor.aws.tags import Arn
 from ml_janitor.core.model import Absent, NotRead, Signal, Tags, Unreadable, Value
 from ml_janitor.detectors.duplicate_artifacts.artifacts import StoredObject
 
-# --- bucket readers -------------------------------------------------------------------------------
-#
-# Outside readers of a bucket's objects, by its policy: other accounts, services, everybody.
+# --- outside readers ------------------------------------------------------------------------------
 
 _GET_BUCKET_POLICY = "s3:GetBucketPolicy"
 
@@ -131,7 +129,7 @@ def _others(statement: dict[str, Any], account: str) -> Iterator[str]:
                 yield f"{principal_id} ({kind})"
 
 
-# --- buckets --------------------------------------------------------------------------------------
+# --- rules for deleted objects --------------------------------------------------------------------
 
 _HEAD_BUCKET = "s3:HeadBucket"
 _GET_VERSIONING = "s3:GetBucketVersioning"

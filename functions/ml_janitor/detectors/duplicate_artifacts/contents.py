@@ -1,4 +1,4 @@
-"""The known facts about an object's bytes, and the comparison of two objects by them."""
+"""The known facts about an object's bytes, and the comparison of objects by checksums or by their bytes."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from ml_janitor.core.model import Signal, Unreadable, Value
 from ml_janitor.core.text import format_size
 from ml_janitor.detectors.duplicate_artifacts.artifacts import ArtifactUnit, StoredObject
 from ml_janitor.engine.detector import CannotActError, NotYetError
+
+# --- comparison by known facts --------------------------------------------------------------------
 
 HEAD_OBJECT = "s3:HeadObject"
 
@@ -216,9 +218,7 @@ def connected_groups[T](things: Iterable[T], together: Callable[[T, T], bool]) -
     return groups
 
 
-# --- object heads ---------------------------------------------------------------------------------
-#
-# One object as HeadObject shows it: its bytes' checksums, and its other properties.
+# --- one object in HeadObject ---------------------------------------------------------------------
 
 _HEADERS = (
     "CacheControl",
@@ -327,9 +327,8 @@ def _odd(answer: Mapping[str, Any]) -> str | None:
     return None
 
 
-# --- comparing ------------------------------------------------------------------------------------
-#
-# Compares objects: by a SHA of the whole, else byte by byte, in ranges that are hashed as they stream by.
+# --- comparison by reading ------------------------------------------------------------------------
+# The comparison hashes ranges as they stream by, so memory never holds an object.
 
 PROBE_BYTES = 1024**2
 """Bytes of the first range: most files that differ do so there already."""

@@ -1,4 +1,7 @@
-"""Settings that name inventories of S3, and the permissions to query them through Athena. Pure."""
+"""
+Artifacts of buckets that are too large to list: an inventory of S3 names candidates, and S3 confirms them.
+Athena queries the inventory, below a price limit. The detector's settings name the inventories.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,6 @@ from ml_janitor.aws.s3 import (
 )
 from ml_janitor.core.model import Unreadable, Value
 from ml_janitor.core.text import format_size
-from ml_janitor.detectors.duplicate_artifacts import copies as reasons
 from ml_janitor.detectors.duplicate_artifacts.artifacts import (
     MOST_COMPARED,
     ArtifactNames,
@@ -41,6 +43,7 @@ from ml_janitor.detectors.duplicate_artifacts.artifacts import (
     is_whole_model,
     relevant_folders,
 )
+from ml_janitor.detectors.duplicate_artifacts.copies import left_out_notice
 from ml_janitor.detectors.duplicate_artifacts.inventory_sql import (
     BY_SIZE_BYTES,
     GROUP_COLUMNS,
@@ -54,6 +57,8 @@ from ml_janitor.detectors.duplicate_artifacts.inventory_sql import (
 )
 from ml_janitor.detectors.duplicate_artifacts.prefixes import BUCKET_NAME, via_s3_conditions
 from ml_janitor.engine.detector import Grant, allow, implied_grant
+
+# --- settings and permissions ---------------------------------------------------------------------
 
 LIVE_CATALOG, _LIVE_BUCKET = "s3tablescatalog/aws-s3", "aws-s3"
 """The catalog and bucket of S3's live inventory tables (S3 user guide, "Querying metadata tables")."""
@@ -228,10 +233,7 @@ def _answers(inventory: Inventory) -> tuple[Grant, ...]:
     )
 
 
-# --- inventory deliveries -------------------------------------------------------------------------
-#
-# The deliveries of an inventory: the newest list, its age and size; and
-# the inventories that a bucket has.
+# --- deliveries -----------------------------------------------------------------------------------
 
 _DELIVERY_FOLDER = re.compile(r"(\d{4}-\d{2}-\d{2})T(\d{2}-\d{2})Z/")
 """The folder of one delivery (S3 user guide, "Locating your inventory list")."""
@@ -398,9 +400,7 @@ def suggest_inventory(aws: Aws, bucket: str) -> str | None:
     return None
 
 
-# --- inventory queries ----------------------------------------------------------------------------
-#
-# The two queries about an inventory in Athena, and their price limit.
+# --- queries --------------------------------------------------------------------------------------
 
 
 @dataclass(slots=True)
@@ -495,9 +495,7 @@ def _named(row: AthenaRow, delivery: InventoryDelivery) -> tuple[str, int, str]:
     return decoded, int(size or 0), etag or ""
 
 
-# --- inventory source -----------------------------------------------------------------------------
-#
-# Artifacts of a bucket that is too large to list: Athena names candidates, and S3 confirms them.
+# --- candidates -----------------------------------------------------------------------------------
 
 _MOST_FOLDER_PAGES = 10
 """Pages of a folder's listing. A larger folder counts as one model, which is then too large to compare."""
@@ -617,7 +615,7 @@ def read_inventories(
             )
             known.sources.append(found)
             known.notices += [found.reading] if found.reading else []
-            known.errors += [reasons.left_out_notice(found.left_out)] if found.left_out else []
+            known.errors += [left_out_notice(found.left_out)] if found.left_out else []
         elif region is not None:
             known.notices.append(
                 f"{inventory.bucket} is in {region}, and its inventory is asked there, not here"

@@ -17,6 +17,8 @@ from ml_janitor.detectors.duplicate_artifacts.buckets import (
 from ml_janitor.detectors.duplicate_artifacts.copies import ArtifactCopy, CopyRole
 from ml_janitor.engine.detector import Condition, Grant, allow, implied_grant
 
+# --- permissions ----------------------------------------------------------------------------------
+
 BUCKET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]")
 """The name of a bucket. Old buckets in us-east-1 may have capitals, underscores, and up to 255 characters."""
 
@@ -143,7 +145,7 @@ def undo_write_grants(prefixes: Sequence[str]) -> tuple[Grant, ...]:
     )
 
 
-# --- where copies are deleted ---------------------------------------------------------------------
+# --- limits of deletion ---------------------------------------------------------------------------
 
 
 def check_prefixes(prefixes: Sequence[str], *, setting: str = "act_on_prefixes") -> None:

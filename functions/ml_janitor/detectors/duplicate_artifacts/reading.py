@@ -14,8 +14,6 @@ from ml_janitor.aws.references import ObjectUses, References
 from ml_janitor.aws.s3 import LIST_OBJECTS
 from ml_janitor.core.model import NotRead, Signal, Unreadable, Value
 from ml_janitor.detectors.duplicate_artifacts import artifacts, buckets, inventories
-from ml_janitor.detectors.duplicate_artifacts import copies as duplicates
-from ml_janitor.detectors.duplicate_artifacts import copies as reasons
 from ml_janitor.detectors.duplicate_artifacts.artifacts import (
     ArtifactNames,
     ArtifactSource,
@@ -28,7 +26,21 @@ from ml_janitor.detectors.duplicate_artifacts.artifacts import (
     relevant_folders,
 )
 from ml_janitor.detectors.duplicate_artifacts.contents import OVER_COMPARE_BUDGET, ObjectContents
-from ml_janitor.detectors.duplicate_artifacts.copies import CopyRole, CopyStanding, Standings
+from ml_janitor.detectors.duplicate_artifacts.copies import (
+    ArtifactCopy,
+    CopyRole,
+    CopyStanding,
+    Standings,
+    archived_class,
+    checksum_job_notice,
+    copy_files,
+    is_surplus,
+    left_out_notice,
+    merge_object_tags,
+    object_target,
+    strictest_lock,
+    unread_contents_notice,
+)
 from ml_janitor.detectors.duplicate_artifacts.inventories import InventorySettings
 
 
@@ -67,7 +79,7 @@ class ArtifactSurvey:
 
     def read(
         self, *, also: str | None = None, sizes: AbstractSet[int] | None = None
-    ) -> Listing[duplicates.ArtifactCopy]:
+    ) -> Listing[ArtifactCopy]:
         """
         Return every artifact of the region that shares its size with another.
 
@@ -112,8 +124,8 @@ class ArtifactSurvey:
             and not contents.whole
             and self.where.asking.of(file.bucket)
         ]
-        job = [reasons.checksum_job_notice(large)] if large else []
-        return (*found, *([reasons.unread_contents_notice(closed)] if closed else []), *self._noticed, *job)
+        job = [checksum_job_notice(large)] if large else []
+        return (*found, *([unread_contents_notice(closed)] if closed else []), *self._noticed, *job)
 
     def _sources(self, also: str | None, sizes: AbstractSet[int] | None) -> list[ArtifactSource]:
         """Return the sources of the artifacts of every bucket that is searched."""
@@ -146,7 +158,7 @@ class ArtifactSurvey:
         self.errors += [shelf.error for shelf in shelves.values() if shelf.error is not None]
         found = find_candidates([source.artifacts() for source in sources], sizes)
         if found.left_out:
-            self.errors.append(reasons.left_out_notice(found.left_out))
+            self.errors.append(left_out_notice(found.left_out))
         folders = relevant_folders(found.artifacts)
         for source in sources:
             source.notice(folders)
@@ -219,10 +231,10 @@ class ArtifactSurvey:
         artifact: StoredObject,
         unit: Signal[ArtifactUnit],
         standings: Mapping[ArtifactUnit, tuple[CopyStanding, ObjectUses]],
-    ) -> duplicates.ArtifactCopy:
+    ) -> ArtifactCopy:
         """Return *artifact* as a candidate, with the cheap signals."""
-        copy = duplicates.ArtifactCopy(
-            target=duplicates.object_target(self.aws, artifact),
+        copy = ArtifactCopy(
+            target=object_target(self.aws, artifact),
             stored=artifact,
             unit=unit,
             listing_error=shelf.error,
@@ -244,7 +256,7 @@ class ArtifactSurvey:
                 (self.standings.unreadable[file] for file in files if file in self.standings.unreadable),
                 contents,
             ),
-            archived=duplicates.archived_class(unit.value, self.standings.known),
+            archived=archived_class(unit.value, self.standings.known),
             gaps=tuple(self._references.gaps) if self._references else (),
             notices=self._notices,
             replica=any(self.standings.known[file].replica for file in files if file in self.standings.known),
@@ -253,9 +265,9 @@ class ArtifactSurvey:
             standing=standing,
         )
 
-    def _open_ones_read(self, copies: Sequence[duplicates.ArtifactCopy]) -> list[duplicates.ArtifactCopy]:
+    def _open_ones_read(self, copies: Sequence[ArtifactCopy]) -> list[ArtifactCopy]:
         """Return *copies*, with further signals for those that are surplus as far as is known."""
-        todo = [copy for copy in copies if duplicates.is_surplus(copy)]
+        todo = [copy for copy in copies if is_surplus(copy)]
         if not todo:
             return list(copies)
         prices = storage.read_storage_prices(self.aws)
@@ -263,7 +275,7 @@ class ArtifactSurvey:
         habits = values_by_key(
             names, self.aws.map(lambda name: buckets.read_deletion_rules(self.aws, name), names)
         )
-        files = list(dict.fromkeys(file for copy in todo for file in duplicates.copy_files(copy)))
+        files = list(dict.fromkeys(file for copy in todo for file in copy_files(copy)))
         tagged = values_by_key(
             files, self.aws.map(lambda file: s3.read_object_tags(self.aws, file.bucket, file.key), files)
         )
@@ -274,15 +286,13 @@ class ArtifactSurvey:
         read = {}
         for copy in todo:
             artifact, bucket = copy.stored, habits[copy.stored.bucket]
-            siblings = [tagged[file] for file in duplicates.copy_files(copy) if file != artifact]
+            siblings = [tagged[file] for file in copy_files(copy) if file != artifact]
             read[artifact] = replace(
                 copy,
-                target=replace(
-                    copy.target, tags=duplicates.merge_object_tags(bucket.tags, *siblings, tagged[artifact])
-                ),
+                target=replace(copy.target, tags=merge_object_tags(bucket.tags, *siblings, tagged[artifact])),
                 cost=prices.cost(artifact.storage_class, artifact.size),
                 habits=bucket,
-                lock=duplicates.strictest_lock([locks[file] for file in duplicates.copy_files(copy)]),
+                lock=strictest_lock([locks[file] for file in copy_files(copy)]),
             )
         return [read.get(copy.stored, copy) for copy in copies]
 

@@ -16,7 +16,6 @@ from ml_janitor.aws.sagemaker_kinds import MODEL_PACKAGE_GROUP, SEARCH
 from ml_janitor.core.model import Absent, Change, Confidence, Effect, NotRead, Rule, Target, Value, Verdict
 from ml_janitor.core.text import format_size
 from ml_janitor.detectors.duplicate_artifacts import act, inventories, prefixes, undo
-from ml_janitor.detectors.duplicate_artifacts import copies as reasons
 from ml_janitor.detectors.duplicate_artifacts.act import CopyRecord
 from ml_janitor.detectors.duplicate_artifacts.artifacts import (
     ARTIFACT_EXTENSIONS,
@@ -29,8 +28,15 @@ from ml_janitor.detectors.duplicate_artifacts.copies import (
     OBJECT_KIND,
     ArtifactCopy,
     CopyRole,
+    copy_evidence,
     copy_files,
     object_target,
+    surplus_reason,
+    unit_text,
+    why_not_a_copy,
+    why_protected,
+    why_unread,
+    why_unsure,
 )
 from ml_janitor.detectors.duplicate_artifacts.inventories import InventorySettings
 from ml_janitor.detectors.duplicate_artifacts.reading import ArtifactSurvey, SearchScope
@@ -186,23 +192,23 @@ class DuplicateArtifacts(Detector[ArtifactCopy]):
         artifact, standing = candidate.stored, candidate.standing
         keeper, match = standing.keeper, standing.match
         rule = Rule()
-        rule.saw(*reasons.copy_evidence(candidate))
+        rule.saw(*copy_evidence(candidate))
         if not self._names.fit(artifact.key, artifact.size):
             return rule.kept(
                 f"by name and size it is no model artifact of {format_size(self.min_size)} or more"
             )
-        if (why := reasons.why_unread(candidate)) is not None:
+        if (why := why_unread(candidate)) is not None:
             return rule.unknown(why)
         rule.passed("everything about it could be read")
-        if (why := reasons.why_not_a_copy(candidate)) is not None:
+        if (why := why_not_a_copy(candidate)) is not None:
             return rule.kept(why)
         rule.passed("another artifact of its size may be the same")
-        why = reasons.why_unsure(candidate)
+        why = why_unsure(candidate)
         if why is not None or keeper is None or match is None:
             return rule.unknown(why or "nothing says what it is a copy of")
-        rule.passed(f"{reasons.unit_text(candidate)} is like {keeper.uri}: {match.by}")
+        rule.passed(f"{unit_text(candidate)} is like {keeper.uri}: {match.by}")
         rule.passed("nothing in use refers to it")
-        if (why := reasons.why_protected(candidate, now)) is not None:
+        if (why := why_protected(candidate, now)) is not None:
             return rule.kept(why)
         rule.passed("it is not locked, nor billed for a minimum time that has yet to pass")
         crowded = isinstance(candidate.unit, Value) and candidate.unit.value.crowded
@@ -211,7 +217,7 @@ class DuplicateArtifacts(Detector[ArtifactCopy]):
         proven = match.likeness is Likeness.PROVEN and certain
         spared, to_prove = self._spared(candidate, keeper)
         return rule.found(
-            reasons.surplus_reason(candidate, keeper, match),
+            surplus_reason(candidate, keeper, match),
             Confidence.PROVEN if proven else Confidence.LIKELY,
             action=DELETE_COPY_ACTION if standing.role is CopyRole.SURPLUS else ASK_FIRST_ACTION,
             cost=candidate.cost,

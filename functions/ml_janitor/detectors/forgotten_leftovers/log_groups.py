@@ -1,4 +1,4 @@
-"""Log groups that keep every event for ever."""
+"""Log groups that keep every event for ever: their reading, the verdict, and the retention set on them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from fnmatch import fnmatchcase
 from functools import partial
 from typing import Any
 
-from ml_janitor.aws import metrics, storage, tags
+from ml_janitor.aws import activity, storage, tags
+from ml_janitor.aws.activity import LogGroup
 from ml_janitor.aws.calls import required_value, unless_gone
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.metrics import LogGroup
 from ml_janitor.aws.storage import StoragePrices
 from ml_janitor.aws.tags import target_in
 from ml_janitor.core.durations import format_age
@@ -34,9 +34,110 @@ from ml_janitor.core.model import (
 from ml_janitor.core.text import format_size
 from ml_janitor.engine.detector import CannotActError, ChangedError, Grant, Steps, allow
 
-# --- expiry ---------------------------------------------------------------------------------------
-#
-# Sets the retention of a log group that has none, and removes it while it is unchanged.
+# --- reading and verdict --------------------------------------------------------------------------
+
+LOG_GROUP_KIND, _LOG_GROUP_NOUN = "log-group", "log group"
+
+LOG_GROUP_READS = (allow(activity.DESCRIBE_LOG_GROUPS, on="log-group:*"), allow(activity.GET_METRIC_DATA))
+
+ALLOWED_RETENTIONS = frozenset(
+    {30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653}
+)
+"""The days that PutRetentionPolicy takes (API reference), from a month on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrowingLogGroup(Candidate):
+    """A log group, with the bytes that arrived in it within the retention that would be set."""
+
+    group: LogGroup
+    arrived: Signal[float]
+    prices: StoragePrices
+
+
+def find(aws: Aws, retention: timedelta, now: datetime) -> Iterator[GrowingLogGroup]:
+    """Yield every group; arrivals are read for the groups that keep everything."""
+    listing = activity.list_log_groups(aws)
+    yield from _read(aws, listing.items, retention, now)
+    listing.check()
+
+
+def look(aws: Aws, name: str, retention: timedelta, now: datetime) -> GrowingLogGroup | None:
+    """Read one group like `find`. Raises ReadError."""
+    group = activity.find_log_group(aws, name)
+    return None if group is None else next(_read(aws, (group,), retention, now))
+
+
+def _read(
+    aws: Aws, groups: Sequence[LogGroup], retention: timedelta, now: datetime
+) -> Iterator[GrowingLogGroup]:
+    incoming = partial(activity.Metric.of, "AWS/Logs", "IncomingBytes", period=86_400)
+    open_ones = [group for group in groups if group.kept is None and group.stored]
+    counted = {group.arn: incoming(LogGroupName=group.name) for group in open_ones}
+    arrived = activity.read_metrics(aws, counted.values(), now - retention, now)
+    prices = (
+        storage.read_storage_prices(aws, "AmazonCloudWatch") if counted else StoragePrices(aws.region, None)
+    )
+    book = tags.read_tag_book(aws, f"logs:{LOG_GROUP_KIND}")
+    for group in groups:
+        total: Signal[float] = Absent(activity.GET_METRIC_DATA)
+        if group.arn in counted:
+            total = map_signal(arrived[counted[group.arn]], lambda series: series.total)
+        own = target_in(aws, group.arn, group.name, LOG_GROUP_KIND, group.created, tags=book.of(group.arn))
+        yield GrowingLogGroup(target=own, group=group, arrived=total, prices=prices)
+
+
+def decide(
+    candidate: GrowingLogGroup, retention: timedelta, smallest: int, act_on: Sequence[str], now: datetime
+) -> Verdict:
+    """
+    Judge a group: stored bytes beyond all arrivals within the retention must be older than it.
+
+    Stored bytes are compressed, and arriving bytes are not: the saving is a lower bound.
+    """
+    rule, group = Rule(), candidate.group
+    rule.saw(Evidence("stored", format_size(group.stored), source=activity.DESCRIBE_LOG_GROUPS))
+    if (reason := _kept(group, retention, smallest, now)) is not None:
+        return rule.kept(reason)
+    rule.passed("it keeps every event for ever")
+    if isinstance(candidate.arrived, Unreadable):
+        return rule.unknown(
+            f"how much arrived in {format_age(retention)} is unknown ({candidate.arrived.error})"
+        )
+    arrived = int(candidate.arrived.value) if isinstance(candidate.arrived, Value) else 0
+    rule.saw(
+        Evidence(f"arrived in {format_age(retention)}", format_size(arrived), source=activity.GET_METRIC_DATA)
+    )
+    older = group.stored - min(group.stored, arrived)
+    if older < smallest:
+        return rule.kept(f"what it holds may all have arrived within {format_age(retention)}")
+    kept = candidate.prices.cost(storage.LOG_STORAGE, older)
+    return rule.found(
+        f"it keeps every event for ever and holds {format_size(group.stored)}, of which at least"
+        f" {format_size(older)} are older than {format_age(retention)}",
+        Confidence.LIKELY,
+        action=f"set a retention of {retention.days} days: aws logs put-retention-policy"
+        f" --log-group-name {group.name} --retention-in-days {retention.days}",
+        cost=Cost.saving(kept.monthly_usd, kept.source),
+        noun=_LOG_GROUP_NOUN,
+        spared=why_group_spared(group.name, act_on),
+    )
+
+
+def _kept(group: LogGroup, retention: timedelta, smallest: int, now: datetime) -> str | None:
+    """Return why nothing is to be gained, as far as the listing tells, or None."""
+    if group.delivered:
+        return "it stores nothing: its events are delivered elsewhere"
+    if group.kept is not None:
+        return f"it keeps an event for {group.kept} days"
+    if now - group.created < retention:
+        return f"created {format_age(now - group.created)} ago; judged from {format_age(retention)} on"
+    if group.stored < smallest:
+        return f"it holds {format_size(group.stored)}; judged from {format_size(smallest)} on"
+    return None
+
+
+# --- setting the retention ------------------------------------------------------------------------
 
 _AUDIT_NAME = re.compile(r"accesslog|audit|cloudtrail|compliance|flowlog|forensic|guardduty|security|waflog")
 """Letters in the name of a group that somebody may have to keep, whatever it costs."""
@@ -48,7 +149,7 @@ _LOG_GROUP_GLOB = re.compile(r"[\w./#*?-]+")
 """The characters of a name in CloudWatch Logs, and the wildcards that mean the same here and to IAM."""
 
 RETENTION_UNDO_GRANTS = (
-    allow(metrics.DESCRIBE_LOG_GROUPS, on="log-group:*"),
+    allow(activity.DESCRIBE_LOG_GROUPS, on="log-group:*"),
     allow("logs:DeleteRetentionPolicy", on="log-group:*"),
 )
 
@@ -117,7 +218,7 @@ def set_retention(aws: Aws, target: Target, days: int, steps: Steps) -> None:
         "set the retention",
         lambda: unless_gone(
             lambda: aws.logs.put_retention_policy(logGroupName=target.name, retentionInDays=days),
-            metrics.NO_SUCH_LOG,
+            activity.NO_SUCH_LOG,
         ),
     )
 
@@ -148,108 +249,5 @@ def remove_retention(aws: Aws, target: Target, days: int, steps: Steps) -> str:
 
 def _current(aws: Aws, target: Target) -> LogGroup | None:
     """Return the group as it is now; None if it is gone, or another has its name. Raises ReadError."""
-    group = metrics.find_log_group(aws, target.name)
+    group = activity.find_log_group(aws, target.name)
     return group if group is not None and group.created == target.created else None
-
-
-# --- log groups -----------------------------------------------------------------------------------
-
-LOG_GROUP_KIND, _LOG_GROUP_NOUN = "log-group", "log group"
-
-LOG_GROUP_READS = (allow(metrics.DESCRIBE_LOG_GROUPS, on="log-group:*"), allow(metrics.GET_METRIC_DATA))
-
-ALLOWED_RETENTIONS = frozenset(
-    {30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653}
-)
-"""The days that PutRetentionPolicy takes (API reference), from a month on."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GrowingLogGroup(Candidate):
-    """A log group, with the bytes that arrived in it within the retention that would be set."""
-
-    group: LogGroup
-    arrived: Signal[float]
-    prices: StoragePrices
-
-
-def find(aws: Aws, retention: timedelta, now: datetime) -> Iterator[GrowingLogGroup]:
-    """Yield every group; arrivals are read for the groups that keep everything."""
-    listing = metrics.list_log_groups(aws)
-    yield from _read(aws, listing.items, retention, now)
-    listing.check()
-
-
-def look(aws: Aws, name: str, retention: timedelta, now: datetime) -> GrowingLogGroup | None:
-    """Read one group like `find`. Raises ReadError."""
-    group = metrics.find_log_group(aws, name)
-    return None if group is None else next(_read(aws, (group,), retention, now))
-
-
-def _read(
-    aws: Aws, groups: Sequence[LogGroup], retention: timedelta, now: datetime
-) -> Iterator[GrowingLogGroup]:
-    incoming = partial(metrics.Metric.of, "AWS/Logs", "IncomingBytes", period=86_400)
-    open_ones = [group for group in groups if group.kept is None and group.stored]
-    counted = {group.arn: incoming(LogGroupName=group.name) for group in open_ones}
-    arrived = metrics.read_metrics(aws, counted.values(), now - retention, now)
-    prices = (
-        storage.read_storage_prices(aws, "AmazonCloudWatch") if counted else StoragePrices(aws.region, None)
-    )
-    book = tags.read_tag_book(aws, f"logs:{LOG_GROUP_KIND}")
-    for group in groups:
-        total: Signal[float] = Absent(metrics.GET_METRIC_DATA)
-        if group.arn in counted:
-            total = map_signal(arrived[counted[group.arn]], lambda series: series.total)
-        own = target_in(aws, group.arn, group.name, LOG_GROUP_KIND, group.created, tags=book.of(group.arn))
-        yield GrowingLogGroup(target=own, group=group, arrived=total, prices=prices)
-
-
-def decide(
-    candidate: GrowingLogGroup, retention: timedelta, smallest: int, act_on: Sequence[str], now: datetime
-) -> Verdict:
-    """
-    Judge a group: stored bytes beyond all arrivals within the retention must be older than it.
-
-    Stored bytes are compressed, and arriving bytes are not: the saving is a lower bound.
-    """
-    rule, group = Rule(), candidate.group
-    rule.saw(Evidence("stored", format_size(group.stored), source=metrics.DESCRIBE_LOG_GROUPS))
-    if (reason := _kept(group, retention, smallest, now)) is not None:
-        return rule.kept(reason)
-    rule.passed("it keeps every event for ever")
-    if isinstance(candidate.arrived, Unreadable):
-        return rule.unknown(
-            f"how much arrived in {format_age(retention)} is unknown ({candidate.arrived.error})"
-        )
-    arrived = int(candidate.arrived.value) if isinstance(candidate.arrived, Value) else 0
-    rule.saw(
-        Evidence(f"arrived in {format_age(retention)}", format_size(arrived), source=metrics.GET_METRIC_DATA)
-    )
-    older = group.stored - min(group.stored, arrived)
-    if older < smallest:
-        return rule.kept(f"what it holds may all have arrived within {format_age(retention)}")
-    kept = candidate.prices.cost(storage.LOG_STORAGE, older)
-    return rule.found(
-        f"it keeps every event for ever and holds {format_size(group.stored)}, of which at least"
-        f" {format_size(older)} are older than {format_age(retention)}",
-        Confidence.LIKELY,
-        action=f"set a retention of {retention.days} days: aws logs put-retention-policy"
-        f" --log-group-name {group.name} --retention-in-days {retention.days}",
-        cost=Cost.saving(kept.monthly_usd, kept.source),
-        noun=_LOG_GROUP_NOUN,
-        spared=why_group_spared(group.name, act_on),
-    )
-
-
-def _kept(group: LogGroup, retention: timedelta, smallest: int, now: datetime) -> str | None:
-    """Return why nothing is to be gained, as far as the listing tells, or None."""
-    if group.delivered:
-        return "it stores nothing: its events are delivered elsewhere"
-    if group.kept is not None:
-        return f"it keeps an event for {group.kept} days"
-    if now - group.created < retention:
-        return f"created {format_age(now - group.created)} ago; judged from {format_age(retention)} on"
-    if group.stored < smallest:
-        return f"it holds {format_size(group.stored)}; judged from {format_size(smallest)} on"
-    return None

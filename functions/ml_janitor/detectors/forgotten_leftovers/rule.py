@@ -15,11 +15,10 @@ from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import GET_PRODUCTS
 from ml_janitor.core.model import Change, Confidence, Effect, Target, Verdict
 from ml_janitor.core.tiering import GB
-from ml_janitor.detectors.forgotten_leftovers import failed_jobs, log_groups
-from ml_janitor.detectors.forgotten_leftovers import repositories as image_repositories
+from ml_janitor.detectors.forgotten_leftovers import failed_jobs, image_repositories, log_groups
 from ml_janitor.detectors.forgotten_leftovers.failed_jobs import JobOutput
+from ml_janitor.detectors.forgotten_leftovers.image_repositories import ImageRepository
 from ml_janitor.detectors.forgotten_leftovers.log_groups import ALLOWED_RETENTIONS, GrowingLogGroup
-from ml_janitor.detectors.forgotten_leftovers.repositories import ImageRepository
 from ml_janitor.engine.detector import Cleanup, Detector, Grant, Steps, allow
 
 _LEAST_PATIENCE = timedelta(days=118)

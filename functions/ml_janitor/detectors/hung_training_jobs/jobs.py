@@ -1,4 +1,4 @@
-"""The load of a job's hosts: CPU and GPU at a standstill, as in a deadlock, or varying like work. Pure."""
+"""The common shape of SageMaker's training, processing and transform jobs, and the load of their hosts."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
+from ml_janitor.aws.activity import GET_METRIC_DATA, MetricSeries
 from ml_janitor.aws.calls import Listing, read_signal
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.metrics import GET_METRIC_DATA, MetricSeries
 from ml_janitor.aws.prices import Machine, Price, PricedComponent, machine_of, total_price
 from ml_janitor.aws.sagemaker_kinds import PROCESSING_JOB, TRANSFORM_JOB, SageMakerKind, list_running_jobs
 from ml_janitor.core.durations import format_age
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
         DescribeTransformJobResponseTypeDef,
         ProcessingClusterConfigOutputTypeDef,
     )
+
+# --- load of hosts --------------------------------------------------------------------------------
 
 LOAD_PERIOD = 300
 """Seconds. The metrics come every minute; each value is the lowest or highest of five."""
@@ -270,9 +272,7 @@ def some_names(names: Sequence[str], most: int = 4) -> str:
     return ", ".join(names[:most]) + more
 
 
-# --- job ------------------------------------------------------------------------------------------
-#
-# The common shape of SageMaker's training, processing and transform jobs: hosts, limits, folders, costs.
+# --- jobs -----------------------------------------------------------------------------------------
 
 JOB_GONE = ("ResourceNotFound", "ValidationException")
 """Describe's error codes for a missing name: the documented one, and the one in practice."""
@@ -457,9 +457,7 @@ def price_text(price: Price, job: RunningJob) -> str:
     return f"{'at most ' if job.spot else ''}${price.hourly_usd:,.2f} an hour"
 
 
-# --- batch jobs -----------------------------------------------------------------------------------
-#
-# SageMaker processing and batch transform jobs: the running ones, and their descriptions.
+# --- processing and transform jobs ----------------------------------------------------------------
 
 _PROCESSING_PHASE, _TRANSFORMING_PHASE = "Processing", "Transforming"
 

@@ -1,4 +1,4 @@
-"""The judgement whether a job at work stands still: its phase, limit, logs, objects and load. Pure."""
+"""The judgement whether a running job stands still: its phase, limit, logs, objects and load."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from math import ceil
 
-from ml_janitor.aws import metrics
+from ml_janitor.aws import activity
+from ml_janitor.aws.activity import GET_METRIC_DATA, Metric, MetricStat
 from ml_janitor.aws.calls import as_signal, read_signal
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.metrics import GET_METRIC_DATA, Metric, MetricStat
 from ml_janitor.aws.s3 import NewestObject
 from ml_janitor.core.durations import format_age
 from ml_janitor.core.model import (
@@ -39,9 +39,8 @@ from ml_janitor.detectors.hung_training_jobs.jobs import (
     some_names,
 )
 
-# --- load metrics ---------------------------------------------------------------------------------
-#
-# Reads the load of all hosts of several jobs in bulk; where hosts have ids, it finds them by name first.
+# --- reading the load -----------------------------------------------------------------------------
+# Metrics of all hosts of several jobs are read in bulk. Hosts with ids are found by name first.
 
 _LOAD_METRICS = ("CPU", "GPU", "Memory", "Disk")
 """
@@ -87,7 +86,7 @@ def _list_hosts(aws: Aws, kind: JobKind) -> Sequence[str] | Unreadable:
     """Return all hosts of the past two weeks by name, where they are not numbered."""
     if kind.numbered:
         return ()
-    series = metrics.list_series(aws, kind.group, "CPUUtilization")
+    series = activity.list_series(aws, kind.group, "CPUUtilization")
     if isinstance(series, Unreadable):
         return series
     known = series.value if isinstance(series, Value) else ()
@@ -127,7 +126,7 @@ def _read_hosts(
         for name in _LOAD_METRICS
         for stat in _LOAD_STATS
     }
-    series = metrics.read_metrics(aws, wanted.values(), min(windows.values()), now)
+    series = activity.read_metrics(aws, wanted.values(), min(windows.values()), now)
 
     def span_of(host: str, name: str) -> Signal[LoadSpan]:
         lowest, highest = (series[wanted[host, name, stat]] for stat in _LOAD_STATS)
@@ -139,9 +138,7 @@ def _read_hosts(
     }
 
 
-# --- rhythm ---------------------------------------------------------------------------------------
-#
-# The rhythm of a job's logs: its newest event, and the longest pause before that.
+# --- reading the logs -----------------------------------------------------------------------------
 
 MOST_RHYTHM_PAGES = 30
 """Most pages of GetLogEvents (10,000 events or 1 MB each) that are read to learn one job's rhythm."""
@@ -186,7 +183,7 @@ def read_rhythm(
             return none
     hint = max((at for at in streams.values() if at is not None), default=None)
     if hint is not None and hint > fresh:
-        return Value(LogRhythm(last=hint, longest_pause=NotRead()), metrics.DESCRIBE_LOG_STREAMS, hint)
+        return Value(LogRhythm(last=hint, longest_pause=NotRead()), activity.DESCRIBE_LOG_STREAMS, hint)
     match _last(aws, group, streams, fresh):
         case Value(exact):
             last = exact if hint is None else max(exact, hint)
@@ -195,12 +192,12 @@ def read_rhythm(
         case (Absent() | Unreadable() | NotRead()) as none:
             return none
     if last > fresh:
-        return Value(LogRhythm(last=last, longest_pause=NotRead()), metrics.GET_LOG_EVENTS, last)
+        return Value(LogRhythm(last=last, longest_pause=NotRead()), activity.GET_LOG_EVENTS, last)
     pause = read_longest_pause(aws, group, sorted(streams), started=started, last=last)
-    return Value(LogRhythm(last=last, longest_pause=pause), metrics.GET_LOG_EVENTS, last)
+    return Value(LogRhythm(last=last, longest_pause=pause), activity.GET_LOG_EVENTS, last)
 
 
-@as_signal(metrics.DESCRIBE_LOG_STREAMS, metrics.NO_SUCH_LOG)
+@as_signal(activity.DESCRIBE_LOG_STREAMS, activity.NO_SUCH_LOG)
 def _list_streams(aws: Aws, group: str, prefix: str) -> dict[str, datetime | None]:
     """
     Return the streams that begin with *prefix*, with the indexed time of their newest event, if any.
@@ -209,10 +206,10 @@ def _list_streams(aws: Aws, group: str, prefix: str) -> dict[str, datetime | Non
     """
     named = {"logGroupName": group, "logStreamNamePrefix": prefix}
     return {
-        stream["logStreamName"]: metrics.log_time(stream["lastEventTimestamp"])
+        stream["logStreamName"]: activity.log_time(stream["lastEventTimestamp"])
         if "lastEventTimestamp" in stream
         else None
-        for page in aws.pages(metrics.DESCRIBE_LOG_STREAMS, metrics.LOGS_PAGE, **named)
+        for page in aws.pages(activity.DESCRIBE_LOG_STREAMS, activity.LOGS_PAGE, **named)
         for stream in page["logStreams"]
     }
 
@@ -225,14 +222,14 @@ def _last(aws: Aws, group: str, streams: Iterable[str], fresh: datetime) -> Sign
     old: list[Value[datetime]] = []
     unreadable: Unreadable | None = None
     for stream in streams:
-        match metrics.last_log_event(aws, group, stream):
+        match activity.last_log_event(aws, group, stream):
             case Value(at) as heard:
                 if at > fresh:
                     return heard
                 old.append(heard)
             case Unreadable() as failed:
                 unreadable = failed
-    return unreadable or max(old, key=lambda heard: heard.value, default=Absent(metrics.GET_LOG_EVENTS))
+    return unreadable or max(old, key=lambda heard: heard.value, default=Absent(activity.GET_LOG_EVENTS))
 
 
 def read_longest_pause(
@@ -250,7 +247,7 @@ def read_longest_pause(
         whole = False
         pages_left = MOST_RHYTHM_PAGES
         for stream in streams:
-            for page in metrics.log_event_pages(aws, group, stream):
+            for page in activity.log_event_pages(aws, group, stream):
                 events.update(page)
                 pages_left -= 1
                 if not pages_left and not whole:
@@ -260,13 +257,13 @@ def read_longest_pause(
             whole = True
         return _longest_gap(started, last, *events)
 
-    match read_signal(read, source=metrics.GET_LOG_EVENTS, absent=metrics.NO_SUCH_LOG):
+    match read_signal(read, source=activity.GET_LOG_EVENTS, absent=activity.NO_SUCH_LOG):
         case Value(pause) if pause is not None:
-            return Value(pause, metrics.GET_LOG_EVENTS)
+            return Value(pause, activity.GET_LOG_EVENTS)
         case Unreadable() as failed:
             return failed
         case _:
-            return Absent(metrics.GET_LOG_EVENTS)
+            return Absent(activity.GET_LOG_EVENTS)
 
 
 def _longest_gap(*events: datetime) -> timedelta:
@@ -300,8 +297,8 @@ class LogProbe:
 
     def _ask(self, stream: str, since: datetime) -> bool:
         """Look for the first event of *stream* since then; False if there are no calls left for that."""
-        self.following[stream] = metrics.FAR_FUTURE
-        for page in metrics.log_event_pages(self.aws, self.group, stream, since=since, limit=1):
+        self.following[stream] = activity.FAR_FUTURE
+        for page in activity.log_event_pages(self.aws, self.group, stream, since=since, limit=1):
             self.calls += 1
             if page:
                 self.following[stream] = min(page)
@@ -334,7 +331,7 @@ def _probed(
     return min((longest + 2) * window, abs(last - started))
 
 
-# --- progress -------------------------------------------------------------------------------------
+# --- judgement ------------------------------------------------------------------------------------
 
 
 def judge_limit(rule: Rule, job: RunningJob, overrun: timedelta, now: datetime) -> Standstill | None:

@@ -1,4 +1,4 @@
-"""SageMaker training jobs, and the warm pools that they leave running, and billed, for the next job."""
+"""The reading of running jobs: training jobs with their warm pools, tuning jobs, and what shows progress."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from ml_janitor.aws import s3 as objects
 from ml_janitor.aws import tags
 from ml_janitor.aws.calls import Listing, ReadError, required_value
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Price
+from ml_janitor.aws.s3 import find_newest_object
 from ml_janitor.aws.sagemaker_kinds import IN_PROGRESS, TRAINING_JOB, TUNING_JOB, list_targets
 from ml_janitor.aws.tags import target_in
 from ml_janitor.aws.training_jobs import POOL_AVAILABLE, list_billed_jobs
@@ -56,6 +56,8 @@ if TYPE_CHECKING:
         ResourceConfigOutputTypeDef,
         SecondaryStatusTransitionTypeDef,
     )
+
+# --- training jobs and warm pools -----------------------------------------------------------------
 
 TRAINING_PHASE = "Training"
 
@@ -239,9 +241,7 @@ def judge_pool(
     )
 
 
-# --- tuning ---------------------------------------------------------------------------------------
-#
-# Hyperparameter tuning jobs: the running ones, their running children, and whether all of those hang.
+# --- tuning jobs ----------------------------------------------------------------------------------
 
 CHILD_JOB = replace(TRAINING_JOB, operation="ListTrainingJobsForHyperParameterTuningJob")
 
@@ -337,9 +337,8 @@ def _of_children(rule: Rule, verdicts: Mapping[str, Verdict]) -> Verdict:
     )
 
 
-# --- survey ---------------------------------------------------------------------------------------
-#
-# Reads jobs in waves: their descriptions, then logs, objects and loads, each only while it may decide.
+# --- the survey -----------------------------------------------------------------------------------
+# The survey reads descriptions first, then logs, objects and loads, each only while it may decide.
 
 JOB_KINDS_BY_TYPE = {
     kind.of.type: kind for kind in (TRAINING_JOB_KIND, PROCESSING_JOB_KIND, TRANSFORM_JOB_KIND)
@@ -545,9 +544,7 @@ class JobSurvey:
         if not isinstance(heard, Value) or not self._open(candidate) or not job.writes_to:
             return candidate
         stood_still = self.patience.with_rhythm(heard.value.longest_pause)
-        newest = objects.find_newest_object(
-            aws, job.writes_to, fresh=now - stood_still, ignore=job.kind.ignored
-        )
+        newest = find_newest_object(aws, job.writes_to, fresh=now - stood_still, ignore=job.kind.ignored)
         return replace(candidate, signs=ProgressSigns(rhythm=heard, newest=newest))
 
     def _with_loads(self, candidates: Sequence[SuspectJob]) -> list[SuspectJob]:

@@ -9,10 +9,10 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from ml_janitor.aws import s3 as objects
 from ml_janitor.aws import tags
 from ml_janitor.aws.calls import ReadError, ensure, is_refusal, required_value
 from ml_janitor.aws.client import Aws
+from ml_janitor.aws.s3 import NewestObject, find_newest_object
 from ml_janitor.aws.sagemaker_kinds import (
     IN_PROGRESS,
     PROCESSING_JOB,
@@ -113,8 +113,8 @@ def _checkpoint(aws: Aws, found: Mapping[str, Any]) -> dict[str, str] | None:
     if not config:
         return None
     (folder,) = s3_folders(config["S3Uri"])
-    match objects.find_newest_object(aws, [folder], fresh=_NEVER):
-        case Value(objects.NewestObject(uri, modified)):
+    match find_newest_object(aws, [folder], fresh=_NEVER):
+        case Value(NewestObject(uri, modified)):
             return {"folder": folder, "uri": uri, "written": modified.isoformat()}
         case Value():
             return {"folder": folder}

@@ -25,7 +25,7 @@ ENDPOINT_MOVING = frozenset({"Creating", "Updating", "SystemUpdating", "RollingB
 """Statuses of an endpoint in which AWS refuses to delete it, for a short time."""
 
 
-# --- what is recorded before ------------------------------------------------------------------------
+# --- record ---------------------------------------------------------------------------------------
 
 
 def record_endpoint(
@@ -186,7 +186,7 @@ def find_experiment(aws: Aws, endpoint: str) -> str | None:
     return None
 
 
-# --- the act ----------------------------------------------------------------------------------------
+# --- deletion -------------------------------------------------------------------------------------
 
 
 def act(aws: Aws, target: Target, undo: Mapping[str, Any], steps: Steps) -> None:

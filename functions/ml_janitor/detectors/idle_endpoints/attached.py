@@ -1,4 +1,4 @@
-"""Inference components and scaling of an endpoint: reading, removing and restoring them."""
+"""An endpoint's inference components and its scaling: reading, removal and restoration."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The traces of requests in CloudWatch, by kind of endpoint, and their meaning."""
+"""The reading of endpoints: their metrics, everything else that may show use, and the evidence of both."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from functools import partial
 from operator import itemgetter
 from typing import Any
 
-from ml_janitor.aws import endpoints, metrics, tags
+from ml_janitor.aws import activity, endpoints, tags
+from ml_janitor.aws.activity import LIST_METRICS, Metric, MetricSeries
 from ml_janitor.aws.calls import Listing, read_signal
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.endpoints import (
@@ -21,7 +22,6 @@ from ml_janitor.aws.endpoints import (
     InferenceComponent,
     count_instances,
 )
-from ml_janitor.aws.metrics import LIST_METRICS, Metric, MetricSeries
 from ml_janitor.aws.prices import FROM_PRICE_LIST, GET_PRODUCTS, total_price
 from ml_janitor.aws.sagemaker_kinds import (
     COMPONENT,
@@ -49,6 +49,8 @@ from ml_janitor.core.model import (
 )
 from ml_janitor.detectors.idle_endpoints import attached
 from ml_janitor.detectors.idle_endpoints.attached import SCALING_ACTIVITIES
+
+# --- metrics of requests --------------------------------------------------------------------------
 
 ENDPOINT_NAMESPACE = "AWS/SageMaker"
 _INSTANCE_METRICS = "/aws/sagemaker/Endpoints"
@@ -231,7 +233,7 @@ def _hint(where: str, metric: Metric) -> RequestMeter:
 
 def list_request_series(aws: Aws, name: str) -> Signal[tuple[Metric, ...]]:
     """Return the series of one metric of SageMaker that had data in the past two weeks."""
-    return metrics.list_series(aws, ENDPOINT_NAMESPACE, name)
+    return activity.list_series(aws, ENDPOINT_NAMESPACE, name)
 
 
 def request_meters(
@@ -276,9 +278,7 @@ def _of(variant: EndpointVariant, metric: Metric, proof: Metric) -> RequestMeter
     )
 
 
-# --- signals --------------------------------------------------------------------------------------
-#
-# One endpoint with everything that was read for it, and its evidence for a report.
+# --- one endpoint ---------------------------------------------------------------------------------
 
 METERS_SHOWN = 6
 """Most meters in a report: evidence stays readable however many variants or components an endpoint has."""
@@ -518,9 +518,8 @@ def meter_evidence(meter: RequestMeter) -> Evidence:
             return as_evidence(name, meter.requests)
 
 
-# --- survey ---------------------------------------------------------------------------------------
-#
-# Reads endpoints in waves: cheap reads for all, dear reads only where they decide.
+# --- the survey -----------------------------------------------------------------------------------
+# The survey reads in waves: cheap signals for all endpoints, expensive ones only where they decide.
 
 _EXECUTION_UNDER_WAY = frozenset({"Pending", "InProgress", "Stopping"})
 """The statuses of a monitoring execution that has not ended."""
@@ -656,7 +655,7 @@ def _measured(
         for meter in (*endpoint.meters, *endpoint.strays)
         for metric in meter.lacks
     ]
-    data = metrics.read_metrics(aws, wanted, *window)
+    data = activity.read_metrics(aws, wanted, *window)
     return [
         replace(
             endpoint,
@@ -728,7 +727,7 @@ def _valued(
         for meter in endpoint.decisive
     }
     before = window[0]
-    data = metrics.read_metrics(aws, days.values(), before - REQUEST_HISTORY, before)
+    data = activity.read_metrics(aws, days.values(), before - REQUEST_HISTORY, before)
     return [
         replace(
             endpoint,

@@ -1,4 +1,4 @@
-"""Endpoints that run and cost money, and that nobody calls."""
+"""The detector of endpoints that run and cost money, and that nobody calls."""
 
 from __future__ import annotations
 
@@ -50,9 +50,8 @@ from ml_janitor.engine.detector import (
     pass_role_grants,
 )
 
-# --- silence --------------------------------------------------------------------------------------
-#
-# The proof by silence: the metrics were there throughout, and no earlier pause was as long.
+# --- proof by silence -----------------------------------------------------------------------------
+# Silence proves nothing unless the metrics were there throughout and no earlier pause was as long.
 
 _MEASURED_SHARE = 0.9
 """
@@ -178,7 +177,7 @@ def pause_doubt(endpoint: EndpointCandidate, now: datetime) -> str | None:
     return f"it is used every so often: it had paused for {format_age(longest)} before, and was used again"
 
 
-# --- rule -----------------------------------------------------------------------------------------
+# --- the detector ---------------------------------------------------------------------------------
 
 _AUTHORIZATION = "Service Authorization Reference for Amazon SageMaker: dependent actions"
 _SCALING_SOURCE = (

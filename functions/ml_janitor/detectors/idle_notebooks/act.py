@@ -7,8 +7,7 @@ from typing import Any
 from ml_janitor.aws.calls import ensure
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Target
-from ml_janitor.detectors.idle_notebooks import reading as notebooks
-from ml_janitor.detectors.idle_notebooks.reading import NOTEBOOK_IN_SERVICE
+from ml_janitor.detectors.idle_notebooks.reading import NOTEBOOK_IN_SERVICE, Notebook, describe_notebook
 from ml_janitor.engine.detector import CannotActError, NotFinishedError, Steps
 
 _REFUSED_CODE = "ValidationException"
@@ -35,7 +34,7 @@ Notebook Instance"; hashicorp/terraform-provider-aws waits for that too).
 """
 
 
-def prepare_stop(notebook: notebooks.Notebook) -> dict[str, Any]:
+def prepare_stop(notebook: Notebook) -> dict[str, Any]:
     """Return *notebook* as it is before it is stopped. Raises CannotActError if it does not run."""
     if notebook.status != NOTEBOOK_IN_SERVICE:
         raise CannotActError(f"its status is {notebook.status} now")
@@ -57,7 +56,7 @@ def stop_notebook(aws: Aws, target: Target) -> None:
 
 def is_notebook_off(aws: Aws, target: Target) -> bool:
     """Return whether *target* is off or gone; a new notebook of its name does not count. Raises ReadError."""
-    notebook = notebooks.describe_notebook(aws, target)
+    notebook = describe_notebook(aws, target)
     return notebook is None or notebook.target.created != target.created or notebook.status in _OFF_STATUSES
 
 

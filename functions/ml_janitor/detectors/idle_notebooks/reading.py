@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Literal
 
-from ml_janitor.aws import metrics, studio_apps
+from ml_janitor.aws import activity, studio_apps
+from ml_janitor.aws.activity import Metric, MetricSeries
 from ml_janitor.aws.calls import Listing, read_signal, required_value
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.metrics import Metric, MetricSeries
 from ml_janitor.aws.prices import Price
 from ml_janitor.aws.sagemaker_kinds import NOTEBOOK, list_kind
 from ml_janitor.core.model import Absent, Candidate, NotRead, Signal, Tags, Target, Unreadable, Value
@@ -59,7 +59,7 @@ class Notebook(Candidate):
     modified: datetime
     lifecycle: str | None = None
     log: Signal[datetime] = field(default_factory=NotRead)
-    opened: Signal[metrics.TrailEvent] = field(default_factory=NotRead)
+    opened: Signal[activity.TrailEvent] = field(default_factory=NotRead)
     busy: Signal[datetime] = field(default_factory=NotRead)
     idle: Signal[timedelta] = field(default_factory=NotRead)
     price: Price = field(default_factory=lambda: Price(None, "not asked"))
@@ -76,7 +76,7 @@ class Notebook(Candidate):
     def among(self, written: Mapping[str, datetime]) -> Notebook:
         """Return the same notebook with the time of its last log line, if its stream was *written* lately."""
         at = written.get(self.stream)
-        return self if at is None else replace(self, log=Value(at, metrics.DESCRIBE_LOG_STREAMS, at))
+        return self if at is None else replace(self, log=Value(at, activity.DESCRIBE_LOG_STREAMS, at))
 
 
 def list_notebooks(aws: Aws) -> Listing[Notebook]:
@@ -115,19 +115,19 @@ def read_notebook_signs(
     if not notebooks:
         return []
     names = [notebook.target.name for notebook in notebooks]
-    openings = metrics.look_up_events(aws, _OPEN_CALL, since, now)
+    openings = activity.look_up_events(aws, _OPEN_CALL, since, now)
     busy = _busy(aws, names, since, now)
     idle = studio_apps.read_idle_times(
         aws, {name: studio_apps.janitor_idle_metric(NotebookInstanceName=name) for name in names}, now
     )
     logged = aws.map(
-        lambda notebook: metrics.last_log_event(aws, NOTEBOOK_LOG_GROUP, notebook.stream), notebooks
+        lambda notebook: activity.last_log_event(aws, NOTEBOOK_LOG_GROUP, notebook.stream), notebooks
     )
     return [
         replace(
             notebook,
             log=log,
-            opened=metrics.newest_event(openings, partial(_names, name)),
+            opened=activity.newest_event(openings, partial(_names, name)),
             busy=busy[name],
             idle=idle[name],
             price=aws.prices.hourly(aws.region, "Notebook", notebook.instance_type),
@@ -146,7 +146,7 @@ def _notebook(aws: Aws, entry: Mapping[str, Any]) -> Notebook:
     )
 
 
-def _names(name: str, event: metrics.TrailEvent) -> bool:
+def _names(name: str, event: activity.TrailEvent) -> bool:
     """
     Return whether *event* names the notebook *name*: in its request, or
     in its resources as name or ARN.
@@ -161,7 +161,7 @@ def _busy(aws: Aws, names: Sequence[str], since: datetime, until: datetime) -> d
 
     `Absent` if they did not, or if the agent publishes nothing: it can show use, never the lack of it.
     """
-    published = aws.map(lambda name: metrics.list_series(aws, _AGENT_NAMESPACE, name), list(_AGENT_METRICS))
+    published = aws.map(lambda name: activity.list_series(aws, _AGENT_NAMESPACE, name), list(_AGENT_METRICS))
     unlisted = next((signal for signal in published if isinstance(signal, Unreadable)), None)
     series: dict[str, list[Metric]] = {name: [] for name in names}
     for signal in published:
@@ -169,7 +169,7 @@ def _busy(aws: Aws, names: Sequence[str], since: datetime, until: datetime) -> d
             owner = dict(metric.dimensions).get(_AGENT_DIMENSION, "")
             if owner in series:
                 series[owner].append(replace(metric, stat="Average", period=_AGENT_PERIOD))
-    answers = metrics.read_metrics(aws, (metric for own in series.values() for metric in own), since, until)
+    answers = activity.read_metrics(aws, (metric for own in series.values() for metric in own), since, until)
     return {
         name: _newest([_worked(metric, answers[metric], until) for metric in own], otherwise=unlisted)
         for name, own in series.items()
@@ -195,4 +195,4 @@ def _newest(signals: Iterable[Signal[datetime]], otherwise: Unreadable | None = 
     if values:
         return max(values, key=lambda signal: signal.value)
     unread = next((signal for signal in known if isinstance(signal, Unreadable)), otherwise)
-    return unread or Absent(metrics.GET_METRIC_DATA)
+    return unread or Absent(activity.GET_METRIC_DATA)

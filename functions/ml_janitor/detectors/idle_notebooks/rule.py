@@ -1,4 +1,4 @@
-"""Notebook instances that run on after their user went home."""
+"""The detector of notebook instances that run on after their user went home."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from decimal import Decimal
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
-from ml_janitor.aws import metrics, studio_apps, tags
+from ml_janitor.aws import activity, studio_apps, tags
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Price
 from ml_janitor.aws.sagemaker_kinds import NOTEBOOK
@@ -33,73 +33,17 @@ from ml_janitor.core.model import (
 )
 from ml_janitor.core.text import format_iso
 from ml_janitor.detectors.idle_notebooks import act
-from ml_janitor.detectors.idle_notebooks import reading as notebooks
-from ml_janitor.detectors.idle_notebooks.reading import NOTEBOOK_IN_SERVICE, Notebook
+from ml_janitor.detectors.idle_notebooks.reading import (
+    NOTEBOOK_IN_SERVICE,
+    NOTEBOOK_LOG_GROUP,
+    Notebook,
+    describe_notebook,
+    list_notebooks,
+    read_notebook_signs,
+)
 from ml_janitor.engine.detector import Cleanup, Detector, Steps, allow
 
-# --- outside hours --------------------------------------------------------------------------------
-#
-# Notebook instances that stop outside working hours: which, when, and the saving. Pure.
-
-CLOSING_NOTICE = timedelta(hours=2)
-"""Time before closing at which the owner is warned."""
-
-_HOURS_OF_A_WEEK = 168
-
-_NOTEBOOK_GLOB = re.compile(r"[A-Za-z0-9*?\[\]!-]+|arn:.+")
-"""A glob over names of notebook instances, or over their ARNs."""
-
-
-def check_stop_entries(entries: Iterable[str]) -> None:
-    """Raise ValueError for the first of *entries* that is neither a tag nor a glob."""
-    for entry in entries:
-        key, equals, value = entry.partition("=")
-        if not (key.strip() and value.strip() if equals else _NOTEBOOK_GLOB.fullmatch(entry)):
-            raise ValueError(
-                f'stop_outside_hours: "{entry}" is no tag such as "schedule=office-hours", and no glob over '
-                'names such as "team-a-*"'
-            )
-
-
-def matches_stop_entries(entries: Iterable[str], target: Target) -> bool:
-    """Return whether one of *entries*, tags ("key=glob") or globs over name or ARN, matches *target*."""
-    known = target.tags.value if isinstance(target.tags, Value) else {}
-    tags = {key.strip().lower(): value.strip().lower() for key, value in known.items()}
-
-    def fits(entry: str) -> bool:
-        key, equals, glob = entry.lower().partition("=")
-        texts = [tags.get(key.strip())] if equals else [target.name.lower(), target.arn.lower()]
-        return any(fnmatchcase(text, (glob if equals else key).strip()) for text in texts if text is not None)
-
-    return any(map(fits, entries))
-
-
-def closing_schedule(hours: WorkingHours, now: datetime) -> ActionSchedule | None:
-    """
-    Return the closing that matters *now*: the next in the last two working
-    hours, after closing the last.
-    """
-    if hours.include(now):
-        closing = hours.next_closing(now)
-        if now < closing - CLOSING_NOTICE:
-            return None
-    else:
-        closing = hours.last_closing(now)
-    return ActionSchedule(closing=closing, due=closing, next_closing=hours.next_closing(max(now, closing)))
-
-
-def outside_hours_cost(price: Price, hours: WorkingHours) -> Cost:
-    """Return the cost of running outside working hours in a month."""
-    if price.hourly_usd is None:
-        return Cost.standing(None, price.source)
-    open_ = len(hours.days) * (hours.end - hours.start)
-    closed = Decimal(_HOURS_OF_A_WEEK - open_) / _HOURS_OF_A_WEEK
-    return Cost(price.hourly_usd, price.hourly_usd * HOURS_PER_MONTH * closed, None, price.source)
-
-
-# --- signs ----------------------------------------------------------------------------------------
-#
-# The signs that somebody works in a notebook instance, and their evidence in a report.
+# --- signs of work --------------------------------------------------------------------------------
 
 _START_TIME = timedelta(hours=1)
 """Time before a notebook's last change at which its log may end: Jupyter runs before it is in service."""
@@ -208,7 +152,65 @@ def sign_text(sign: NotebookSign, now: datetime) -> str:
     return f"{sign.what} {format_age(now - sign.at)} ago"
 
 
-# --- rule -----------------------------------------------------------------------------------------
+# --- stops outside working hours ------------------------------------------------------------------
+
+CLOSING_NOTICE = timedelta(hours=2)
+"""Time before closing at which the owner is warned."""
+
+_HOURS_OF_A_WEEK = 168
+
+_NOTEBOOK_GLOB = re.compile(r"[A-Za-z0-9*?\[\]!-]+|arn:.+")
+"""A glob over names of notebook instances, or over their ARNs."""
+
+
+def check_stop_entries(entries: Iterable[str]) -> None:
+    """Raise ValueError for the first of *entries* that is neither a tag nor a glob."""
+    for entry in entries:
+        key, equals, value = entry.partition("=")
+        if not (key.strip() and value.strip() if equals else _NOTEBOOK_GLOB.fullmatch(entry)):
+            raise ValueError(
+                f'stop_outside_hours: "{entry}" is no tag such as "schedule=office-hours", and no glob over '
+                'names such as "team-a-*"'
+            )
+
+
+def matches_stop_entries(entries: Iterable[str], target: Target) -> bool:
+    """Return whether one of *entries*, tags ("key=glob") or globs over name or ARN, matches *target*."""
+    known = target.tags.value if isinstance(target.tags, Value) else {}
+    tags = {key.strip().lower(): value.strip().lower() for key, value in known.items()}
+
+    def fits(entry: str) -> bool:
+        key, equals, glob = entry.lower().partition("=")
+        texts = [tags.get(key.strip())] if equals else [target.name.lower(), target.arn.lower()]
+        return any(fnmatchcase(text, (glob if equals else key).strip()) for text in texts if text is not None)
+
+    return any(map(fits, entries))
+
+
+def closing_schedule(hours: WorkingHours, now: datetime) -> ActionSchedule | None:
+    """
+    Return the closing that matters *now*: the next in the last two working
+    hours, after closing the last.
+    """
+    if hours.include(now):
+        closing = hours.next_closing(now)
+        if now < closing - CLOSING_NOTICE:
+            return None
+    else:
+        closing = hours.last_closing(now)
+    return ActionSchedule(closing=closing, due=closing, next_closing=hours.next_closing(max(now, closing)))
+
+
+def outside_hours_cost(price: Price, hours: WorkingHours) -> Cost:
+    """Return the cost of running outside working hours in a month."""
+    if price.hourly_usd is None:
+        return Cost.standing(None, price.source)
+    open_ = len(hours.days) * (hours.end - hours.start)
+    closed = Decimal(_HOURS_OF_A_WEEK - open_) / _HOURS_OF_A_WEEK
+    return Cost(price.hourly_usd, price.hourly_usd * HOURS_PER_MONTH * closed, None, price.source)
+
+
+# --- the detector ---------------------------------------------------------------------------------
 
 _STOP_ACTION = "stop the notebook instance (its volume and files stay)"
 
@@ -248,8 +250,8 @@ class IdleNotebooks(Detector[Notebook]):
         allow("sagemaker:DescribeNotebookInstance", on="notebook-instance/*"),
         allow("sagemaker:ListTags", on="notebook-instance/*"),
         allow("tag:GetResources"),
-        allow("logs:DescribeLogStreams", on=f"log-group:{notebooks.NOTEBOOK_LOG_GROUP}:*"),
-        allow("logs:GetLogEvents", on=f"log-group:{notebooks.NOTEBOOK_LOG_GROUP}:*"),
+        allow("logs:DescribeLogStreams", on=f"log-group:{NOTEBOOK_LOG_GROUP}:*"),
+        allow("logs:GetLogEvents", on=f"log-group:{NOTEBOOK_LOG_GROUP}:*"),
         allow("cloudtrail:LookupEvents"),
         allow("cloudwatch:ListMetrics"),
         allow("cloudwatch:GetMetricData"),
@@ -271,7 +273,7 @@ class IdleNotebooks(Detector[Notebook]):
         check_stop_entries(self.stop_outside_hours)
 
     def find(self, aws: Aws, now: datetime) -> Iterator[Notebook]:
-        listing = notebooks.list_notebooks(aws)
+        listing = list_notebooks(aws)
         book = tags.read_tag_book(aws, "sagemaker:notebook-instance")
         found = [notebook.tagged(book.of(notebook.target.arn)) for notebook in listing.items]
         since = now - self.allowance(now).span
@@ -280,12 +282,11 @@ class IdleNotebooks(Detector[Notebook]):
             for notebook in found
             if notebook.status == NOTEBOOK_IN_SERVICE and notebook.modified <= since
         ]
-        active = metrics.active_streams(aws, notebooks.NOTEBOOK_LOG_GROUP, since) if quiet else Absent()
+        active = activity.active_streams(aws, NOTEBOOK_LOG_GROUP, since) if quiet else Absent()
         written = active.value if isinstance(active, Value) else {}
         still_open = [notebook for notebook in quiet if written.get(notebook.stream, since) <= since]
         read = {
-            notebook.target.arn: notebook
-            for notebook in notebooks.read_notebook_signs(aws, still_open, since, now)
+            notebook.target.arn: notebook for notebook in read_notebook_signs(aws, still_open, since, now)
         }
         for notebook in found:
             yield read.get(notebook.target.arn) or self._priced(aws, notebook.among(written))
@@ -306,13 +307,13 @@ class IdleNotebooks(Detector[Notebook]):
         return matches_stop_entries(self.stop_outside_hours, notebook.target)
 
     def look(self, aws: Aws, target: Target, now: datetime) -> Notebook | None:
-        notebook = notebooks.describe_notebook(aws, target)
+        notebook = describe_notebook(aws, target)
         if notebook is None:
             return None
         notebook = notebook.tagged(tags.read_sagemaker_tags(aws, notebook.target.arn))
         if notebook.status != NOTEBOOK_IN_SERVICE:
             return notebook
-        return notebooks.read_notebook_signs(aws, [notebook], now - self.allowance(now).span, now)[0]
+        return read_notebook_signs(aws, [notebook], now - self.allowance(now).span, now)[0]
 
     def decide(self, candidate: Notebook, now: datetime) -> Verdict:
         allowed = self.allowance(now)

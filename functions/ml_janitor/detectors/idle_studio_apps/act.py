@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ml_janitor.aws import studio_apps as studio
 from ml_janitor.aws import tags
 from ml_janitor.aws.calls import ensure, required_value, unless_gone
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.studio_apps import APP_DELETED, APP_IN_SERVICE, APP_NOT_FOUND, StudioApp
+from ml_janitor.aws.studio_apps import APP_DELETED, APP_IN_SERVICE, APP_NOT_FOUND, StudioApp, list_apps
 from ml_janitor.aws.tags import Arn
 from ml_janitor.core.model import Target
 from ml_janitor.engine.detector import CannotActError, NotFinishedError
@@ -62,7 +61,7 @@ def is_app_off(aws: Aws, target: Target) -> bool:
     An app that a complete listing does not show is gone: deleted apps leave the
     listing after a day. Raises ReadError.
     """
-    listing = studio.list_apps(aws, DomainIdEquals=Arn.parse(target.arn).name.partition("/")[0])
+    listing = list_apps(aws, DomainIdEquals=Arn.parse(target.arn).name.partition("/")[0])
     for app in listing.items:
         if app.target.arn.lower() == target.arn.lower() and app.started == target.created:
             return app.status in _APP_OFF

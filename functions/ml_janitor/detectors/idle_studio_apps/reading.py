@@ -1,4 +1,4 @@
-"""Studio's own idle shutdown: whether it is on for an app, and its timeout."""
+"""The signals about a Studio app: Studio's own idle shutdown, and sessions of remote editors."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from ml_janitor.aws import metrics, studio_apps
+from ml_janitor.aws import activity, studio_apps
 from ml_janitor.aws.calls import Listing
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.sagemaker_kinds import texts_in
 from ml_janitor.aws.studio_apps import StudioApp
 from ml_janitor.core.model import Signal, Value, map_signal
+
+# --- Studio's own idle shutdown -------------------------------------------------------------------
 
 
 def read_own_shutdown(aws: Aws, apps: Sequence[StudioApp]) -> list[StudioApp]:
@@ -71,8 +73,6 @@ def _profile(
 
 
 # --- remote sessions ------------------------------------------------------------------------------
-#
-# Remote editors' sessions with spaces: StartSession in CloudTrail.
 
 _START_SESSION = "StartSession"
 _SAGEMAKER_SOURCE = "sagemaker.amazonaws.com"
@@ -94,21 +94,21 @@ def read_remote_sessions(
     """Return *apps*; apps with remote access get their newest session that may have lasted after *since*."""
     if not any(app.remote for app in apps):
         return list(apps)
-    sessions = metrics.look_up_events(
+    sessions = activity.look_up_events(
         aws, _START_SESSION, since - SESSION_LASTS, now, most_pages=_MOST_SESSION_PAGES
     )
     return [replace(app, session=newest_session(sessions, app)) if app.remote else app for app in apps]
 
 
-def newest_session(sessions: Listing[metrics.TrailEvent], app: StudioApp) -> Signal[datetime]:
+def newest_session(sessions: Listing[activity.TrailEvent], app: StudioApp) -> Signal[datetime]:
     """Return the time at which the newest session of *app* began."""
-    session = metrics.newest_event(
+    session = activity.newest_event(
         sessions, lambda event: event.source == _SAGEMAKER_SOURCE and _for(event, app)
     )
     return map_signal(session, lambda found: found.at)
 
 
-def _for(event: metrics.TrailEvent, app: StudioApp) -> bool:
+def _for(event: activity.TrailEvent, app: StudioApp) -> bool:
     """
     Return whether *event* may be a session with the space of *app*.
 

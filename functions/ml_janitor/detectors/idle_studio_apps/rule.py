@@ -1,4 +1,4 @@
-"""Studio apps that run on after their user went home."""
+"""The detector of Studio apps that run on after their user went home."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, NamedTuple
 
-from ml_janitor.aws import metrics, studio_apps
+from ml_janitor.aws import activity, studio_apps
+from ml_janitor.aws.activity import Metric
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.metrics import Metric
 from ml_janitor.aws.prices import STUDIO_COMPONENTS, Price
 from ml_janitor.aws.sagemaker_kinds import APP
 from ml_janitor.aws.studio_apps import (
@@ -44,9 +44,7 @@ from ml_janitor.detectors.idle_studio_apps import reading
 from ml_janitor.detectors.idle_studio_apps.act import create_app, delete_app, is_app_off, prepare_app
 from ml_janitor.engine.detector import Cleanup, Detector, Steps, allow, allow_each, implied_grant
 
-# --- signs ----------------------------------------------------------------------------------------
-#
-# The meaning of a Studio app's signals: the newest sign of use, and what stays unknown. Pure.
+# --- signs of use ---------------------------------------------------------------------------------
 
 
 class AppSign(NamedTuple):
@@ -191,7 +189,7 @@ def _shown(signal: Signal[datetime]) -> str | None:
     return format_iso(signal.value) if isinstance(signal, Value) else None
 
 
-# --- rule -----------------------------------------------------------------------------------------
+# --- the detector ---------------------------------------------------------------------------------
 
 _STOP_APP_ACTION = "stop the app (its space and volume stay; memory and running terminals do not)"
 
@@ -293,7 +291,7 @@ class IdleStudioApps(Detector[StudioApp]):
         if not apps:
             return []
         since = now - max(self._allowed(app) for app in apps)
-        active = metrics.active_streams(aws, studio_apps.STUDIO_LOG_GROUP, since)
+        active = activity.active_streams(aws, studio_apps.STUDIO_LOG_GROUP, since)
         apps = [app.wrote(active.value) for app in apps] if isinstance(active, Value) else list(apps)
         read = studio_apps.describe_apps(aws, self._open(apps, now))
         return studio_apps.merge_apps(apps, self._signs_of(aws, read, now))
@@ -303,7 +301,7 @@ class IdleStudioApps(Detector[StudioApp]):
         open_ = self._open(apps, now)
         written = [app for app in open_ if app.type != CANVAS]
         group = studio_apps.STUDIO_LOG_GROUP
-        lines = aws.map(lambda app: metrics.last_log_event(aws, group, app.stream), written)
+        lines = aws.map(lambda app: activity.last_log_event(aws, group, app.stream), written)
         logged = [replace(app, log=line) for app, line in zip(written, lines, strict=True)]
         canvas = [app for app in open_ if app.type == CANVAS]
         with_idle = _with_idle_times(aws, [*self._open(logged, now), *canvas], now)
@@ -372,7 +370,7 @@ class IdleStudioApps(Detector[StudioApp]):
     def _given(self, app: StudioApp) -> timedelta:
         """Return the age up to which a sign of use counts: Studio's own idle shutdown gets its time too."""
         after = app.shutdown.value if isinstance(app.shutdown, Value) else timedelta()
-        return min(max(self._allowed(app), _SHUTDOWN_TIMEOUTS * after), metrics.EVENT_RETENTION)
+        return min(max(self._allowed(app), _SHUTDOWN_TIMEOUTS * after), activity.EVENT_RETENTION)
 
     def _allowed(self, app: StudioApp) -> timedelta:
         """Return the time for which an app of this type may be unused."""

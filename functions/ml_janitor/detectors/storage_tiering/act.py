@@ -1,11 +1,4 @@
-"""
-Conflicts of new lifecycle rules with the rules that others wrote. Pure.
-
-Another rule acts on an object on its day, and ends it in the class that somebody chose last, or deletes it: a
-new rule must not change that. Where rules overlap, S3 deletes by the shorter age, moves to the cheaper class,
-and prefers Intelligent-Tiering to all classes but GLACIER and DEEP_ARCHIVE (S3 User Guide, "How Amazon S3
-handles conflicts in lifecycle configurations"). Delete markers hold no bytes, and do not count.
-"""
+"""The writing of lifecycle rules to a bucket, their removal, and their conflicts with others' rules."""
 
 from __future__ import annotations
 
@@ -14,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from ml_janitor.aws import storage as configurations
+from ml_janitor.aws import storage
 from ml_janitor.aws.calls import unless_gone
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.storage import LifecycleConfiguration, LifecycleElement, UnchangeableError
@@ -26,6 +19,12 @@ from ml_janitor.core.tiering import (
     LifecycleRule,
 )
 from ml_janitor.engine.detector import CannotActError, ChangedError, NotFinishedError, Steps
+
+# --- conflicts with others' rules -----------------------------------------------------------------
+# Another rule acts on an object on its day, and ends it in the class that somebody chose last, or deletes it.
+# A new rule must not change that. Where rules overlap, S3 deletes by the shorter age, moves to the cheaper
+# class, and prefers Intelligent-Tiering to all classes but GLACIER and DEEP_ARCHIVE (S3 User Guide, "How
+# Amazon S3 handles conflicts in lifecycle configurations"). Delete markers hold no bytes, and do not count.
 
 _OLD_FORM_REASON = "its lifecycle rules are of the old form, beside which S3 takes none with a filter"
 _ABOVE_GLACIER = frozenset(TRANSITION_CLASSES) - {"GLACIER", "DEEP_ARCHIVE"}
@@ -130,9 +129,7 @@ def _days(found: LifecycleElement, path: str) -> list[int]:
     return [int(element.text) for element in found.find(path)]
 
 
-# --- writing --------------------------------------------------------------------------------------
-#
-# Adds rules to a bucket's lifecycle configuration, and removes exactly these again.
+# --- permissions and limits -----------------------------------------------------------------------
 
 TIERING_LOST = "what the rules deleted or moved to another class by then; fees are not returned"
 
@@ -181,7 +178,7 @@ def _refused(there: LifecycleConfiguration, rules: Sequence[LifecycleRule]) -> s
     return why
 
 
-# --- the act ----------------------------------------------------------------------------------------
+# --- adding rules ---------------------------------------------------------------------------------
 
 
 def prepare_rules(aws: Aws, bucket: str, rules: Sequence[LifecycleRule]) -> dict[str, Any]:
@@ -191,7 +188,7 @@ def prepare_rules(aws: Aws, bucket: str, rules: Sequence[LifecycleRule]) -> dict
     Raises CannotActError if *rules* cannot stand beside the rules that are there.
     """
     try:
-        there = configurations.read_lifecycle(aws, bucket)
+        there = storage.read_lifecycle(aws, bucket)
     except UnchangeableError as error:
         raise CannotActError(str(error)) from error
     why = _refused(there, rules) if rules else "no rule is proposed for it any more"
@@ -221,7 +218,7 @@ def _add(aws: Aws, bucket: str, rules: Sequence[LifecycleRule], before: str) -> 
     if there.digest() != before:
         raise ChangedError("its lifecycle rules were changed in the last moment")
     merged = there.adding(rules)
-    configurations.write_lifecycle(aws, bucket, merged)
+    storage.write_lifecycle(aws, bucket, merged)
     _verify(aws, bucket, rules, before)
 
 
@@ -232,14 +229,14 @@ def _verify(aws: Aws, bucket: str, rules: Sequence[LifecycleRule], before: str) 
     Raises NotFinishedError if S3 still shows the old rules, and ChangedError if the other rules changed: then
     the added *rules* are removed, since nobody judged them beside the new ones.
     """
-    now = configurations.read_lifecycle(aws, bucket)
+    now = storage.read_lifecycle(aws, bucket)
     own = now.own(rules)
     if now.digest(besides=own) == before:
         if len(own) < len(rules):
             raise NotFinishedError("S3 does not show the new lifecycle rules yet")
         return
     if own:
-        configurations.write_lifecycle(aws, bucket, now.without(own))
+        storage.write_lifecycle(aws, bucket, now.without(own))
     raise ChangedError("somebody else wrote its lifecycle rules at the same moment, and theirs stay")
 
 
@@ -251,10 +248,10 @@ def is_done(aws: Aws, record: Mapping[str, Any]) -> bool:
 
 def _read(aws: Aws, bucket: str) -> LifecycleConfiguration | None:
     """Return the present rules; None if the bucket is gone."""
-    return unless_gone(lambda: configurations.read_lifecycle(aws, bucket), _BUCKET_GONE)
+    return unless_gone(lambda: storage.read_lifecycle(aws, bucket), _BUCKET_GONE)
 
 
-# --- the undo ---------------------------------------------------------------------------------------
+# --- removing rules -------------------------------------------------------------------------------
 
 
 def revert(aws: Aws, record: Mapping[str, Any], steps: Steps) -> str:
@@ -275,8 +272,8 @@ def revert(aws: Aws, record: Mapping[str, Any], steps: Steps) -> str:
             rule.first("ID") or "" for rule in there.named([rule.id for rule in rules]) if rule not in own
         )
         if own:
-            configurations.write_lifecycle(aws, record["bucket"], there.without(own))
-            if configurations.read_lifecycle(aws, record["bucket"]).own(rules):
+            storage.write_lifecycle(aws, record["bucket"], there.without(own))
+            if storage.read_lifecycle(aws, record["bucket"]).own(rules):
                 raise NotFinishedError("S3 still shows the lifecycle rules that were taken out")
 
     steps.do("take its lifecycle rules out", remove)

@@ -1,4 +1,4 @@
-"""The contents of a bucket, folder by folder: bytes, age, storage class, and references."""
+"""The contents of buckets, folder by folder: bytes, age and storage class; and reads from them."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from functools import partial
 from itertools import groupby, pairwise
 from typing import TYPE_CHECKING, Any
 
-from ml_janitor.aws import metrics, references, s3, storage, tags
+from ml_janitor.aws import activity, references, s3, storage, tags
+from ml_janitor.aws.activity import Metric
 from ml_janitor.aws.calls import LIFECYCLE_TEXT, Listing, ReadError, as_signal, read_signal
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.locations import addresses_in
-from ml_janitor.aws.metrics import Metric
 from ml_janitor.aws.references import References
 from ml_janitor.aws.s3 import GET_BUCKET_LIFECYCLE, NO_LIFECYCLE
 from ml_janitor.aws.sagemaker_kinds import (
@@ -33,6 +33,8 @@ from ml_janitor.core.tiering import SMALL_OBJECT, STANDARD, LifecycleRule, Objec
 
 if TYPE_CHECKING:
     from types_boto3_s3.type_defs import ListObjectVersionsOutputTypeDef
+
+# --- folders --------------------------------------------------------------------------------------
 
 _FOLDER_DEPTH = 5
 """Levels of folders that are told apart; deeper objects belong to the last of them."""
@@ -140,9 +142,7 @@ def order_versions(versions: Iterable[StoredVersion]) -> Iterator[StoredVersion]
         yield replace(version, current=False, replaced=newer.modified)
 
 
-# --- reads ----------------------------------------------------------------------------------------
-#
-# The volume of reads from a bucket: request metrics, where they are on, and the inputs of jobs.
+# --- reads from a bucket --------------------------------------------------------------------------
 
 _LIST_METRICS_CONFIGURATIONS = "s3:ListBucketMetricsConfigurations"
 
@@ -230,7 +230,7 @@ def read_counted_reads(
         if isinstance(read, Value)
         for filter_id in read.value
     }
-    series = metrics.read_metrics(
+    series = activity.read_metrics(
         aws, (metric for pair in wanted.values() for metric in pair), now - _READ_WINDOW, now
     )
 
@@ -267,7 +267,7 @@ def _metrics(bucket: str, filter_id: str) -> tuple[Metric, Metric]:
     return named("AllRequests"), named("BytesDownloaded")
 
 
-type MetricPair = tuple[Signal[metrics.MetricSeries], Signal[metrics.MetricSeries]]
+type MetricPair = tuple[Signal[activity.MetricSeries], Signal[activity.MetricSeries]]
 
 
 def _counted(found: Mapping[str, MetricPair], now: datetime) -> Signal[tuple[CountedReads, ...]]:
@@ -279,7 +279,7 @@ def _counted(found: Mapping[str, MetricPair], now: datetime) -> Signal[tuple[Cou
         if isinstance(requests, Value) and (since := now - requests.value.points[0][0]) >= _ENOUGH_DAYS:
             read = downloaded.value.total if isinstance(downloaded, Value) else 0.0
             known.append(CountedReads(prefix, read / since.days * _ENOUGH_DAYS.days, since.days))
-    return Value(tuple(known), metrics.GET_METRIC_DATA) if known else Absent(metrics.GET_METRIC_DATA)
+    return Value(tuple(known), activity.GET_METRIC_DATA) if known else Absent(activity.GET_METRIC_DATA)
 
 
 def list_job_inputs(aws: Aws, now: datetime) -> Listing[JobInput]:
@@ -310,9 +310,7 @@ def _inputs(kind: SageMakerKind, job: Mapping[str, Any]) -> Iterator[JobInput]:
             yield JobInput(name, place.bucket, place.path, at)
 
 
-# --- bucket ---------------------------------------------------------------------------------------
-#
-# Buckets with the facts from CloudWatch, their settings and, where it is worth it, a listing.
+# --- buckets --------------------------------------------------------------------------------------
 
 BUCKET_KIND = "bucket"
 LIST_OBJECT_VERSIONS = "s3:ListObjectVersions"
@@ -376,7 +374,7 @@ def list_measured_buckets(aws: Aws, now: datetime, only: str | None = None) -> L
     names = {name: created for name, created in listing.items if only in {None, name}}
     sizes = {name: _metric("BucketSizeBytes", name, "StandardStorage") for name in names}
     numbers = {name: _metric("NumberOfObjects", name, "AllStorageTypes") for name in names}
-    series = metrics.read_metrics(aws, (*sizes.values(), *numbers.values()), now - _RECENT_MEASURES, now)
+    series = activity.read_metrics(aws, (*sizes.values(), *numbers.values()), now - _RECENT_MEASURES, now)
     book = tags.read_tag_book(aws, "s3") if only is None else None
 
     def own(name: str) -> Target:
@@ -401,7 +399,7 @@ def _metric(name: str, bucket: str, storage_type: str) -> Metric:
     )
 
 
-def _last(series: Signal[metrics.MetricSeries]) -> Signal[float]:
+def _last(series: Signal[activity.MetricSeries]) -> Signal[float]:
     match series:
         case Value(points, source):
             at, value = points.points[-1]

@@ -1,4 +1,4 @@
-"""Old bytes in STANDARD."""
+"""The detector of old bytes in STANDARD, and the lifecycle rules that it proposes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 from annotated_types import Interval
 
-from ml_janitor.aws import metrics, tags
+from ml_janitor.aws import activity, tags
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import GET_PRODUCTS
 from ml_janitor.aws.references import REFERRER_KINDS
@@ -33,8 +33,8 @@ from ml_janitor.core.model import (
     Unreadable,
     Value,
     Verdict,
+    as_evidence,
 )
-from ml_janitor.core.model import as_evidence as shown
 from ml_janitor.core.ownership import Exemptions
 from ml_janitor.core.text import format_size, format_usd
 from ml_janitor.core.tiering import (
@@ -48,8 +48,7 @@ from ml_janitor.core.tiering import (
     saving_of_rule,
     worthwhile_transitions,
 )
-from ml_janitor.detectors.storage_tiering import act
-from ml_janitor.detectors.storage_tiering import reading as buckets
+from ml_janitor.detectors.storage_tiering import act, reading
 from ml_janitor.detectors.storage_tiering.reading import (
     BUCKET_KIND,
     LIST_OBJECT_VERSIONS,
@@ -60,9 +59,7 @@ from ml_janitor.detectors.storage_tiering.reading import (
 )
 from ml_janitor.engine.detector import Cleanup, Detector, Grant, Steps, allow, allow_each
 
-# --- policies -------------------------------------------------------------------------------------
-#
-# The operator's policy: storage classes by age, and the folders that each policy covers.
+# --- the operator's policies ----------------------------------------------------------------------
 
 _EXPIRE = "expire"
 _ALL_FOLDERS = "*"
@@ -153,9 +150,8 @@ def _policy(name: str, words: str) -> TieringPolicy:
     return TieringPolicy(name, moved, ends[0] if ends else None)
 
 
-# --- plans ----------------------------------------------------------------------------------------
-#
-# The lifecycle rules that a bucket lacks, folder by folder: none where an object has to stay.
+# --- proposed lifecycle rules ---------------------------------------------------------------------
+# No rule covers a folder where an object has to stay.
 
 RULE_ID_PREFIX = "ml-janitor-"
 """The beginning of the IDs of proposed rules."""
@@ -428,7 +424,7 @@ def _words(rule: LifecycleRule, policy: TieringPolicy, saved: TieringSaving, why
     return f"{size} now, {', '.join(steps)} (policy {policy.name}); {money}{f'; {why}' if why else ''}"
 
 
-# --- rule -----------------------------------------------------------------------------------------
+# --- the detector ---------------------------------------------------------------------------------
 
 _EVERY_BUCKET = "arn:aws:s3:::*"
 
@@ -463,7 +459,7 @@ class StorageTiering(Detector[TieringBucket]):
         *allow_each("s3", "GetLifecycleConfiguration", "GetBucketObjectLockConfiguration", on=_EVERY_BUCKET),
         allow("s3:GetMetricsConfiguration", on=_EVERY_BUCKET),
         allow("s3:GetObjectTagging", on="arn:aws:s3:::*/*"),
-        allow(metrics.GET_METRIC_DATA),
+        allow(activity.GET_METRIC_DATA),
         allow(tags.GET_RESOURCES),
         *(allow(kind.lists, on=kind.listed_on) for kind in (*REFERRER_KINDS, MODEL_PACKAGE_GROUP)),
         *(allow(kind.describes, on=kind.every) for kind in REFERRER_KINDS),
@@ -536,13 +532,13 @@ class StorageTiering(Detector[TieringBucket]):
 
     def find(self, aws: Aws, now: datetime, only: str | None = None) -> Iterator[TieringBucket]:
         """Yield every bucket; contents are listed only where CloudWatch counts enough bytes."""
-        listing = buckets.list_measured_buckets(aws, now, only)
+        listing = reading.list_measured_buckets(aws, now, only)
         large = [bucket for bucket in listing.items if self._large(bucket)]
         yield from (bucket for bucket in listing.items if not self._large(bucket))
-        for bucket in buckets.read_tiering_buckets(aws, large, now):
+        for bucket in reading.read_tiering_buckets(aws, large, now):
             keys = planned_keys(self.plans(bucket, now).found)
             few = keys if len(keys) <= self.read_tags_up_to else []
-            tagged = buckets.read_tags_of_keys(aws, bucket.name, few)
+            tagged = reading.read_tags_of_keys(aws, bucket.name, few)
             known = replace(bucket, tagged=tagged)
             kept_with = tuple(self._objects(known, aws, now))
             yield replace(known, takes_along=kept_with, proposed=self.proposed(known, now))
@@ -581,8 +577,8 @@ class StorageTiering(Detector[TieringBucket]):
     def decide(self, candidate: TieringBucket, now: datetime) -> Verdict:
         rule = Rule()
         rule.saw(
-            shown("bytes in STANDARD", candidate.stored, lambda stored: format_size(int(stored))),
-            shown("objects", candidate.objects, int),
+            as_evidence("bytes in STANDARD", candidate.stored, lambda stored: format_size(int(stored))),
+            as_evidence("objects", candidate.objects, int),
         )
         if isinstance(candidate.stored, Unreadable):
             return rule.unknown(f"how much it holds is unknown ({candidate.stored.error})")

@@ -1,4 +1,4 @@
-"""Compares tags with the required ones: missing, empty or misspelt. Pure."""
+"""The tags that a resource lacks, their values, and their addition to the resource and removal from it."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from ml_janitor.core.text import join_words
 from ml_janitor.detectors.untagged_resources import reading
 from ml_janitor.detectors.untagged_resources.reading import Creator, TaggableResource
 from ml_janitor.engine.detector import Condition, Grant, allow
+
+# --- missing, empty and misspelt tags -------------------------------------------------------------
 
 
 class TagFault(StrEnum):
@@ -92,9 +94,7 @@ def tag_remedy(found: Sequence[TagLack]) -> str:
     return "fill in the empty tags" if empty else "add the missing tags"
 
 
-# --- filling --------------------------------------------------------------------------------------
-#
-# The tags to fill in, their values, and the permissions for exactly that. Pure.
+# --- tags to fill in ------------------------------------------------------------------------------
 
 OWNER_KEY = "owner"
 """The required tag, in any spelling, for which the creator is suggested, and filled in."""
@@ -245,9 +245,7 @@ def tag_removing_grants(keys: Sequence[str]) -> Iterator[Grant]:
     )
 
 
-# --- tagged ---------------------------------------------------------------------------------------
-#
-# A judged resource by its ARN: finds it again, tells it from another of its name, adds and removes a tag.
+# --- adding and removing tags ---------------------------------------------------------------------
 
 TAG_UNDO_READS = frozenset(
     {

@@ -1,4 +1,4 @@
-"""SageMaker's resources of the kinds that carry tags, listed by kind."""
+"""The resources that carry tags: SageMaker's, and the buckets and repositories it uses; their creators."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any
 
-from ml_janitor.aws import images, metrics, s3
+from ml_janitor.aws import activity, images, s3
+from ml_janitor.aws.activity import TrailEvent
 from ml_janitor.aws.calls import Listing
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.metrics import TrailEvent
 from ml_janitor.aws.sagemaker_kinds import (
     IN_PROGRESS,
     TAGGED_KINDS,
@@ -26,6 +26,8 @@ from ml_janitor.aws.sagemaker_kinds import (
 from ml_janitor.aws.tags import Arn
 from ml_janitor.aws.training_jobs import list_recent_jobs
 from ml_janitor.core.model import Absent, Signal, Target, Unreadable, Value
+
+# --- SageMaker's resources ------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,9 +136,7 @@ def join_unique(listings: Sequence[Listing[TaggableResource]]) -> Listing[Taggab
     return Listing.joined(unique.values(), (listing.error for listing in listings))
 
 
-# --- storage --------------------------------------------------------------------------------------
-#
-# The buckets and image repositories of an account that SageMaker uses.
+# --- buckets and image repositories ---------------------------------------------------------------
 
 _BUCKET_RESOURCE = SageMakerKind("bucket", "Bucket", "Buckets")
 _REPOSITORY_RESOURCE = SageMakerKind("repository", "Repository", "repositories")
@@ -247,9 +247,7 @@ def used_location(text: str) -> str | None:
     return None
 
 
-# --- creators -------------------------------------------------------------------------------------
-#
-# Reads the creator of a resource from CloudTrail, and whether that is a person.
+# --- creators in CloudTrail -----------------------------------------------------------------------
 
 CREATION_WINDOW = timedelta(minutes=10)
 """
@@ -316,17 +314,17 @@ def _event_name(resource: TaggableResource) -> str:
 def _read_kind(
     aws: Aws, event: str, resources: Sequence[TaggableResource], now: datetime
 ) -> dict[str, Signal[Creator]]:
-    since = now - metrics.EVENT_RETENTION
+    since = now - activity.EVENT_RETENTION
     times = [
         resource.created
         for resource in resources
         if resource.created is not None and resource.created > since
     ]
     if not times:
-        return {resource.arn: Absent(metrics.LOOKUP_EVENTS) for resource in resources}
+        return {resource.arn: Absent(activity.LOOKUP_EVENTS) for resource in resources}
     start, end = max(since, min(times) - CREATION_WINDOW), max(times) + CREATION_WINDOW
     listings = [
-        metrics.look_up_events(aws, name, start, end, most_pages=_MOST_CREATION_PAGES)
+        activity.look_up_events(aws, name, start, end, most_pages=_MOST_CREATION_PAGES)
         for name in _EVENT_VERSIONS.get(event, (event,))
     ]
     events = [creation_event for listing in listings for creation_event in listing.items]
@@ -338,11 +336,11 @@ def _creator(
     resource: TaggableResource, events: Sequence[TrailEvent], error: str | None, since: datetime
 ) -> Signal[Creator]:
     if (event := find_creation_event(resource, events)) is not None:
-        return Value(creator_from_identity(event.identity, event.user), metrics.LOOKUP_EVENTS, event.at)
+        return Value(creator_from_identity(event.identity, event.user), activity.LOOKUP_EVENTS, event.at)
     forgotten = resource.created is None or resource.created <= since
     if error is not None and not forgotten:
-        return Unreadable(error, metrics.LOOKUP_EVENTS)
-    return Absent(metrics.LOOKUP_EVENTS)
+        return Unreadable(error, activity.LOOKUP_EVENTS)
+    return Absent(activity.LOOKUP_EVENTS)
 
 
 def find_creation_event(resource: TaggableResource, events: Iterable[TrailEvent]) -> TrailEvent | None:

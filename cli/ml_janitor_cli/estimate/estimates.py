@@ -1,4 +1,4 @@
-"""Shared parts of the estimates: their options and refusals, the account they ask, the format of numbers."""
+"""The arithmetic of estimates, and the shared parts of their commands: options, refusals, account, output."""
 
 from __future__ import annotations
 
@@ -29,12 +29,9 @@ from ml_janitor_cli.credentials import require_caller
 from ml_janitor_cli.edge import FailedError, end_on_interrupt
 from ml_janitor_cli.screen import Grid, make_console, print_blocks, show_progress
 
-# --- costs ----------------------------------------------------------------------------------------
-#
-# Estimates of costs before they arise. Pure arithmetic; prices and measurements are arguments.
-#
-# Amounts are US dollars, times hours unless a name says otherwise. The mathematics of serverless inference
-# and of commitments are those of the advisers.
+# --- arithmetic -----------------------------------------------------------------------------------
+# Pure: prices and measurements are arguments. Amounts are US dollars, times hours unless a name says
+# otherwise. The formulas for serverless inference and commitments are the same as those of the advisers.
 
 SERVERLESS_GB = range(1, 7)
 """The memory that a serverless endpoint may have (API reference of ProductionVariantServerlessConfig)."""
@@ -264,7 +261,7 @@ def require(holds: bool, otherwise: str) -> None:  # noqa: FBT001 - the conditio
         raise ImpossibleEstimateError(otherwise)
 
 
-# --- view -----------------------------------------------------------------------------------------
+# --- options and printing -------------------------------------------------------------------------
 
 InstanceOption = Annotated[
     str | None, edge.option("TYPE", "The instance; its price is of a dated table for us-east-1.")
@@ -277,7 +274,7 @@ RegionOption = Annotated[str | None, edge.option("REGION", "Where it is.")]
 
 
 def hourly_price(instance: str | None, price: float | None) -> float:
-    """Return the dollars an hour of *instance*, unless a *price* is given. Raises Refused."""
+    """Return the dollars an hour of *instance*, unless a *price* is given. Raises CommandRefusedError."""
     if price is not None:
         return price
     if instance is None:
@@ -291,7 +288,11 @@ def hourly_price(instance: str | None, price: float | None) -> float:
 
 
 def parse_numbers(text: str, where: str) -> list[float]:
-    """Parse the numbers in *text* between commas. Raises Refused, which says *where* something is wrong."""
+    """
+    Parse the numbers in *text* between commas.
+
+    Raises CommandRefusedError, which says *where* something is wrong.
+    """
     try:
         found = [float(part) for part in text.split(",") if part.strip()]
     except ValueError as error:
@@ -302,7 +303,7 @@ def parse_numbers(text: str, where: str) -> list[float]:
 
 
 def read_text(path: str) -> str:
-    """Read a file. Raises Refused."""
+    """Read a file. Raises CommandRefusedError."""
     try:
         return Path(path).read_text()
     except (OSError, UnicodeDecodeError) as error:
@@ -310,7 +311,7 @@ def read_text(path: str) -> str:
 
 
 def print_estimate(name: str, estimate: Callable[[], Estimate], *, as_json: bool) -> int:
-    """Print the answer of *estimate*. Raises Refused if it is impossible."""
+    """Print the answer of *estimate*. Raises CommandRefusedError if it is impossible."""
     try:
         found = estimate()
     except ImpossibleEstimateError as error:
@@ -379,7 +380,11 @@ class EstimateAccount:
         return cast("D", self.settings.detector(kind))
 
     def target(self, name: str, kind: str) -> Target:
-        """Find the resource of *kind* called *name*. Raises Refused with a near name, and FailedError."""
+        """
+        Find the resource of *kind* called *name*.
+
+        Raises CommandRefusedError with a near name, and FailedError.
+        """
         with show_progress(f"looking for {name}"):
             known = explain.resources_like(self.aws, name, {kind})
         found = next((resource for resource in known.items if resource.name == name), None)

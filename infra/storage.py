@@ -1,4 +1,4 @@
-"""The ledger, which remembers everything between runs: its one table, and the key that signs undo records."""
+"""The janitor's storage: the ledger's table, the key that signs undo records, and the bucket of reports."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from infra.permissions import acknowledge
+
+# --- ledger ---------------------------------------------------------------------------------------
 
 WRITE_ACTIONS = (
     *("dynamodb:BatchWriteItem", "dynamodb:DeleteItem", "dynamodb:PutItem", "dynamodb:UpdateItem"),
@@ -150,9 +152,8 @@ def key_policy(stack: Stack) -> list[iam.PolicyStatement]:
     ]
 
 
-# --- reports --------------------------------------------------------------------------------------
-#
-# The bucket that whole reports are kept in: private, encrypted, and emptied by age.
+# --- bucket of reports ----------------------------------------------------------------------------
+# The bucket is private, encrypted, and emptied by age.
 
 REPORT_AGE = Duration.days(90)
 

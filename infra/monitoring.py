@@ -1,4 +1,4 @@
-"""Alarms that wake somebody: a failed run, a run that did not happen, a message nobody could deliver."""
+"""The monitoring of the janitor: alarms that wake somebody, the dashboard, and AWS's watch on the bill."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ from ml_janitor.config import schedules
 from ml_janitor.config.sections import BillSection
 from ml_janitor.core.durations import DAY, WEEK
 from ml_janitor.report.telemetry import ACCOUNTS_METRIC, DETECTOR_DIMENSION, METRICS_NAMESPACE, REFUSED_METRIC
+
+# --- alarms ---------------------------------------------------------------------------------------
 
 
 def alarm_topic(scope: Construct, id_: str, key: kms.IKey | None = None) -> sns.Topic:
@@ -149,8 +151,7 @@ def silence_periods(schedule: str) -> tuple[Duration, int] | None:
 
 
 # --- dashboard ------------------------------------------------------------------------------------
-#
-# The dashboard: the money first, then the results of sweeps, then what is wrong.
+# The money stands first, then the results of sweeps, then what is wrong.
 
 METRIC_DAY = Duration.days(1)
 
@@ -223,9 +224,8 @@ def total_widget(title: str, name: str, detectors: Sequence[str]) -> cloudwatch.
     )
 
 
-# --- budgets --------------------------------------------------------------------------------------
-#
-# AWS's own monitoring of the bill: budgets, anomalies, and the estimated charges. All of it is free.
+# --- budgets and anomalies ------------------------------------------------------------------------
+# AWS monitors the bill, its anomalies and the estimated charges. All of it is free.
 
 BUDGET_ALERTS = (("ACTUAL", 80), ("ACTUAL", 100), ("FORECASTED", 100))
 """Alerts of a budget to the topic: percent of it that are spent, or expected by the end of the month."""

@@ -1,4 +1,4 @@
-"""Reads CloudWatch metrics in bulk: the list of series, and their data, 500 to a call."""
+"""Read recorded activity: CloudWatch's metrics and logs, and CloudTrail's events."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from ml_janitor.core.model import Absent, Signal, Unreadable, Value
 if TYPE_CHECKING:
     from types_boto3_cloudtrail.type_defs import EventTypeDef
     from types_boto3_cloudwatch.type_defs import MetricDataQueryTypeDef
+
+# --- metrics --------------------------------------------------------------------------------------
 
 type MetricStat = Literal["Sum", "Average", "Minimum", "Maximum", "SampleCount"]
 
@@ -173,7 +175,7 @@ def _query(name: str, metric: Metric) -> MetricDataQueryTypeDef:
 
 # --- logs -----------------------------------------------------------------------------------------
 #
-# Reads CloudWatch Logs: groups, a group's streams, and the time of the last event.
+# CloudWatch Logs gives groups, a group's streams, and the time of the last event.
 
 DESCRIBE_LOG_GROUPS = "logs:DescribeLogGroups"
 DESCRIBE_LOG_STREAMS = "logs:DescribeLogStreams"
@@ -320,9 +322,9 @@ def last_log_event(aws: Aws, group: str, stream: str) -> Signal[datetime]:
             return Absent(GET_LOG_EVENTS)
 
 
-# --- trail ----------------------------------------------------------------------------------------
+# --- CloudTrail -----------------------------------------------------------------------------------
 #
-# Reads CloudTrail's event history: the calls of the last 90 days, by the name of the call.
+# The event history holds the calls of the last 90 days, and is read by the name of the call.
 
 LOOKUP_EVENTS = "cloudtrail:LookupEvents"
 
