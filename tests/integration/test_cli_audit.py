@@ -171,7 +171,6 @@ def test_json_is_exactly_one_document(notebooks: Control, janitor: Janitor) -> N
 
 
 @pytest.mark.usefixtures("notebooks")
-@pytest.mark.usefixtures("notebooks")
 def test_an_audit_is_a_dry_run_where_the_deployment_acts(janitor: Janitor) -> None:
     armed = ("idle-notebooks.mode=act", f'idle-notebooks.act_in=["{ACCOUNT}"]')
     ran = janitor("audit", "idle-notebooks", "--json", *(word for one in armed for word in ("--set", one)))
@@ -180,6 +179,7 @@ def test_an_audit_is_a_dry_run_where_the_deployment_acts(janitor: Janitor) -> No
     assert {one["outcome"] for one in ran.document["results"]} == {"would-act"}
 
 
+@pytest.mark.usefixtures("notebooks")
 def test_all_adds_the_other_kept_ones(janitor: Janitor) -> None:
     shown = valid(janitor("audit", "--json", "--all", "idle-notebooks"))
 
