@@ -111,7 +111,9 @@ ALSO: Mapping[str, tuple[str, ...]] = {
     "functions/ml_janitor/deployment.py": (
         "integration/test_night.py",
         "integration/test_organization_digest.py",
+        "integration/test_out_of_reach.py",
         "integration/test_presses.py",
+        "integration/test_putting_back.py",
         "integration/test_weekly_advice.py",
     ),
     "functions/ml_janitor/handlers.py": (

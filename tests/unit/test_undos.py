@@ -38,6 +38,7 @@ from ml_janitor.core.results import (
     UnreachableUndos,
     make_cause,
 )
+from ml_janitor.deployment import request_revert
 from ml_janitor.engine.detector import CannotActError, Cleanup
 from ml_janitor.ledger.actions import MOST_TRIES, Action, Stage, UnverifiedError
 
@@ -229,3 +230,42 @@ def test_what_is_unfinished_is_told_whether_its_sweep_found_it_or_not() -> None:
             cause=why,
         ),
     )
+
+
+# --- what an armed function asks of the undo function --------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Armed:
+    """An invocation of an armed function, as far as its request for an undo reads it."""
+
+    asked: list[tuple[str, dict[str, Any]]]
+    undo: str = "arn:undo"
+
+    @property
+    def environment(self) -> Armed:
+        return self
+
+    @property
+    def detector(self) -> Attic:
+        return Attic()
+
+    def hand_over(self, function: str, event: dict[str, Any]) -> None:
+        self.asked.append((function, event))
+
+
+def test_an_armed_function_asks_for_each_attempt_of_an_undo_once_and_not_by_hand() -> None:
+    asked: list[tuple[str, dict[str, Any]]] = []
+    own: Any = Armed(asked)
+    done = action(CHAIR, attempts=2, undone_by="Maria", began=NOW)
+
+    request_revert(own, done)
+
+    [(function, event)] = asked
+    assert (function, event["by"], event["again"], event["finding"]) == ("arn:undo", "Maria", True, done.id)
+    assert event["request"] == "2026-10-06T03:00:00 2"
+    with pytest.raises(CannotUndoError, match="there is no undo function here"):
+        request_revert(replace(own, undo=""), done)
+    with pytest.raises(CannotUndoError, match="undo_roles"):
+        request_revert(own, replace(done, target=LAMP))
+    assert len(asked) == 1
