@@ -35,11 +35,11 @@ def result(name: str, verdict: Finding | Kept | None = None, **about: Any) -> Re
 
 @dataclass
 class Slack:
-    """Takes warnings, each of which lasts *takes*; *messages* their owners, or says why not."""
+    """Takes warnings, each of which lasts *takes*; *messages* owners, or says why not, or (None) neither."""
 
     clock: datetime = NOW
     takes: timedelta = timedelta()
-    messages: bool = True
+    messages: bool | None = True
     fails: Exception | None = None
     asked: list[str] = field(default_factory=list)
     dues: dict[bool, datetime] = field(default_factory=dict)
@@ -55,7 +55,7 @@ class Slack:
             deliveries.delivered(one, "not yet", SLACK, "what lasts")
             if self.messages:
                 deliveries.messaged(one, DIRECT)
-            else:
+            elif self.messages is not None:
                 deliveries.not_messaged(one, "nobody knows who that is")
             if self.fails is not None:
                 raise self.fails
@@ -108,6 +108,16 @@ def test_what_its_owner_does_not_have_is_due_after_twice_that() -> None:
     assert (lamp.outcome, lamp.due) == (Outcome.WARNED, SOON + 6 * DAY)
     assert lamp.cause == make_cause(CauseCode.OWNER_NOT_MESSAGED, why)
     assert (desk.entry().due, desk.entry().unmessaged) == (SOON + 6 * DAY, why)
+
+
+def test_a_warning_in_the_channel_alone_says_that_its_owner_has_no_message() -> None:
+    desk = Desk(result("lamp"), slack=Slack(messages=None))
+
+    (lamp,) = desk.warned().sweep.results
+
+    assert (lamp.outcome, lamp.due) == (Outcome.WARNED, SOON + 6 * DAY)
+    assert lamp.cause == make_cause(CauseCode.OWNER_NOT_MESSAGED, "not yet")
+    assert desk.entry().unmessaged == "not yet"
 
 
 @pytest.mark.parametrize("messages", [True, False])
