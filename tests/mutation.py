@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import atexit
 import contextlib
 import copy
 import functools
@@ -83,6 +84,8 @@ BROKEN = 3
 
 ERRORS = os.fdopen(os.dup(2), "w", buffering=1)
 """Where errors of the harness go; the processes that try mutants write nowhere else."""
+
+atexit.register(ERRORS.close)
 
 PRELOADED = {
     False: ("boto3", "moto", "pydantic", "pytest", "typer", "jinja2", "slack_sdk", "werkzeug"),
