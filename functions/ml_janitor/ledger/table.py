@@ -171,7 +171,7 @@ class Table:
         given = self._dynamo({f":{name}": value for name, value in values.items()})
         if given := given | request.pop("ExpressionAttributeValues", {}):
             request["ExpressionAttributeValues"] = given
-        answer = self._guarded(
+        item = self._guarded(
             lambda: self.client.update_item(
                 TableName=self.name,
                 Key=self._dynamo(item_key(pk, sk)),
@@ -181,10 +181,10 @@ class Table:
                 ExpressionAttributeNames={f"#{name}": name for name in [*values, *remove]} | names,
                 ReturnValues="ALL_NEW",
                 **request,
-            ),
+            )["Attributes"],
             mark,
         )
-        return self._plain(answer["Attributes"])
+        return self._plain(item)
 
     def delete(self, pk: str, sk: str, *, only_if: ConditionBase | None = None) -> None:
         """Remove an item where condition *only_if* holds. Raises ConditionFailedError."""
@@ -217,11 +217,10 @@ class Table:
             **({"ExpressionAttributeValues": values} if values else {}),
         }
 
-    def _guarded(
-        self, write: Callable[[], Mapping[str, Any]], mark: Mapping[str, str] = NO_ATTRIBUTES
-    ) -> Mapping[str, Any]:
+    def _guarded(self, write: Callable[[], Any], mark: Mapping[str, str] = NO_ATTRIBUTES) -> Any:
         """
-        Return the answer of *write*. Raises ConditionFailedError, unless the item has its *mark*.
+        Return the answer of *write*, or the item that is there if it has its *mark*.
+        Raises ConditionFailedError.
 
         botocore tries again where an answer was lost: the second try then finds the item of the first.
         """
@@ -230,10 +229,10 @@ class Table:
         except ClientError as error:
             if error.response.get("Error", {}).get("Code") != "ConditionalCheckFailedException":
                 raise
-            answer: Mapping[str, Any] = {"Attributes": error.response.get("Item", {})}
-            item = self._plain(answer["Attributes"])
+            there: Any = error.response.get("Item", {})
+            item = self._plain(there)
             if mark and item.get(WRITTEN_ATTRIBUTE) == mark[WRITTEN_ATTRIBUTE]:
-                return answer
+                return there
             raise ConditionFailedError(item) from error
 
     def _dynamo(self, values: Mapping[str, Any]) -> dict[str, Any]:
