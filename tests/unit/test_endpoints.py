@@ -236,17 +236,17 @@ def test_instances_are_counted_by_type_over_variants_and_pools() -> None:
 
 def test_an_endpoint_has_six_types() -> None:
     """Whoever reads more of an endpoint adds it to one of these."""
-    read = {
+    read: set[Any] = {
         one for one in vars(endpoints).values() if is_dataclass(one) and one.__module__ == endpoints.__name__
     }
-    judged = {
+    judged: set[Any] = {
         get_args(base)[0]
         for one in DETECTORS
         if one.kinds == ("endpoint",)
         for base in get_original_bases(one)
     }
 
-    assert {one.__name__ for one in read | judged} == {  # type: ignore[attr-defined]
+    assert {one.__name__ for one in read | judged} == {
         "EndpointSummary",
         "EndpointDescription",
         "EndpointVariant",

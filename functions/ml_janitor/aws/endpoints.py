@@ -147,7 +147,7 @@ class EndpointVariant:
     @property
     def machine(self) -> Machine:
         """Return the vCPUs and GPUs of one instance of its type."""
-        return machine_of(self.type) if self.type else Machine(0, None)
+        return machine_of(self.type)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
