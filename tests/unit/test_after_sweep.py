@@ -151,7 +151,7 @@ def test_it_knows_what_undos_need_or_that_this_is_unreadable(
     nights.after(4 * DAY)
     acting = nights.runner().acting
     assert acting is not None
-    sparing: dict[str, Any] = {"detector": Sparing(), "acting": replace(acting, actors=lambda: [Sparing()])}
+    sparing = replace(acting, actors=lambda: [Sparing()])
 
     policy = cleaning(nights, Sparing(), acting=sparing).judged_by([nights.aws])
     assert policy.needed == {arn: "an undo of lamp needs it, until 2026-11-09"}
