@@ -13,10 +13,10 @@ from typing import TextIO
 from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
-from rich.table import Table as RichTable
+from rich.table import Table
 from rich.text import Text
 
-from ml_janitor.report.blocks import Block, Figure, Heading, Note, Rank, Table
+from ml_janitor.report.blocks import DocumentBlock, FigureBlock, HeadingBlock, NoteBlock, Rank, TableBlock
 
 COLUMN_GAP = 2
 PIPE_WIDTH = 100
@@ -48,7 +48,7 @@ def print_blocks(console: Console, blocks: Iterable[RenderableType]) -> None:
     console.file.write(re.sub(r"\n{3,}", "\n\n", "\n".join(lines)) + "\n")
 
 
-class Grid(RichTable):
+class Grid(Table):
     """Rows in columns; a cell that is too long continues in the next line, and is never cut."""
 
     def __init__(self) -> None:
@@ -67,18 +67,18 @@ def draw_title(what: str, summary: str) -> Text:
     return Text.assemble((f"{what}  ", "bold cyan"), (summary, "bold"))
 
 
-def draw_head(name: Text, summary: Text | None = None) -> RichTable:
+def draw_head(name: Text, summary: Text | None = None) -> Table:
     """Draw the line above a block: its name, and at the right its summary."""
-    line = RichTable(box=box.HORIZONTALS, show_edge=False, padding=0, expand=True, border_style="dim")
+    line = Table(box=box.HORIZONTALS, show_edge=False, padding=0, expand=True, border_style="dim")
     line.add_column(name)
     if summary is not None:
         line.add_column(summary, justify="right")
     return line
 
 
-def ruled_table(*, footer: bool = False) -> RichTable:
+def ruled_table(*, footer: bool = False) -> Table:
     """Create a table as wide as the page, with a line below its heads and one above its footer."""
-    return RichTable(
+    return Table(
         box=box.HORIZONTALS, show_edge=False, show_footer=footer, padding=(0, 1), pad_edge=False,
         expand=True, border_style="dim",
     )  # fmt: skip
@@ -104,32 +104,32 @@ def draw_beside_ids(ids: Iterable[tuple[str, Sequence[str]]]) -> RenderableType:
     return Padding(table, (0, 0, 0, 2))
 
 
-def draw_document(document: Heading) -> Iterator[RenderableType]:
+def draw_document(document: HeadingBlock) -> Iterator[RenderableType]:
     """Draw the title with the notes below it, then a part for each heading, table and run of figures."""
-    notes = list(takewhile(lambda block: isinstance(block, Note), document.blocks))
+    notes = list(takewhile(lambda block: isinstance(block, NoteBlock), document.blocks))
     yield Group(draw_title(document.title, document.summary), *_drawn_parts(notes))
     yield from _drawn_parts(document.blocks[len(notes) :])
 
 
-def _drawn_parts(blocks: Sequence[Block]) -> Iterator[RenderableType]:
+def _drawn_parts(blocks: Sequence[DocumentBlock]) -> Iterator[RenderableType]:
     for _, run in groupby(blocks, type):
         figures = list[tuple[str, str]]()
         for block in run:
             match block:
-                case Figure():
+                case FigureBlock():
                     figures.append((block.label, block.text))
-                case Note():
+                case NoteBlock():
                     yield Text(block.text, style="" if block.warning or block.rank is Rank.FIRST else "dim")
-                case Table():
+                case TableBlock():
                     yield _drawn_table(block)
-                case Heading():
+                case HeadingBlock():
                     head = draw_head(Text(block.title, style="bold cyan"), Text(block.summary, style="bold"))
                     yield Group(head, Padding(Group(*_drawn_parts(block.blocks)), (0, 0, 0, COLUMN_GAP)))
         if figures:
             yield draw_facts(figures)
 
 
-def _drawn_table(table: Table) -> RenderableType:
+def _drawn_table(table: TableBlock) -> RenderableType:
     drawn = ruled_table() if table.columns else Grid()
     for number, _ in enumerate(table.rows[0].cells):
         right = bool(table.columns) == bool(number)

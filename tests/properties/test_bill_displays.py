@@ -26,13 +26,13 @@ from ml_janitor.report.bill import lay_out_bill
 from ml_janitor.report.bill_message import bill_post, make_bill_message
 from ml_janitor.report.bill_page import render_bill_page
 from ml_janitor.report.blocks import (
-    Block,
-    Figure,
-    Heading,
-    Note,
+    DocumentBlock,
+    FigureBlock,
+    HeadingBlock,
+    NoteBlock,
     Rank,
-    Row,
-    Table,
+    RowBlock,
+    TableBlock,
     cut_document,
     slack_paragraphs,
 )
@@ -86,20 +86,20 @@ def random_report(choose: random.Random) -> BillReport:
     return replace(report, budgets=(state,) * choose.randint(0, 1), unit_costs=(unit,) * choose.randint(0, 9))
 
 
-def ranked_texts(block: Block | Row) -> Iterator[tuple[Rank, str]]:
+def ranked_texts(block: DocumentBlock | RowBlock) -> Iterator[tuple[Rank, str]]:
     """Every text of the document in its order, with the rank of its block."""
     match block:
-        case Note():
+        case NoteBlock():
             yield block.rank, block.text
-        case Figure():
+        case FigureBlock():
             yield from ((block.rank, text) for text in (block.label, block.text))
-        case Row():
+        case RowBlock():
             yield from ((block.rank, cell) for cell in block.cells)
-        case Table():
+        case TableBlock():
             yield from ((block.rank, head) for head in block.columns)
             for row in block.rows:
                 yield from ranked_texts(row)
-        case Heading():
+        case HeadingBlock():
             yield from ((block.rank, text) for text in (block.title, block.summary))
             for inner in block.blocks:
                 yield from ranked_texts(inner)
@@ -109,7 +109,7 @@ def amounts(text: str) -> Counter[str]:
     return Counter(AMOUNT.findall(text))
 
 
-def screen(document: Heading) -> str:
+def screen(document: HeadingBlock) -> str:
     console = make_console(io.StringIO())
     console.width = 140
     print_blocks(console, draw_document(document))

@@ -19,7 +19,7 @@ from bills import BEFORE, LAST, TRAIN, bill, charges, full_report
 from ml_janitor.bill.model import BillReading, Charge, DaySpan, GapCause, Movement
 from ml_janitor.bill.report import BillReport, UnitNote, chargeback_lines
 from ml_janitor.report import bill_json, bill_page
-from ml_janitor.report.blocks import Rank, Row, Table
+from ml_janitor.report.blocks import Rank, RowBlock, TableBlock
 from ml_janitor.report.charts import DailySeries, draw_waterfall
 from reports import schema
 
@@ -203,7 +203,7 @@ def test_the_page_escapes_what_aws_says() -> None:
 
 def test_a_waterfall_begins_where_the_bar_before_it_ended() -> None:
     def bars(*usd: int) -> list[tuple[float, float]]:
-        rows = [Row(Rank.FULL, (), Decimal(amount)) for amount in usd]
+        rows = [RowBlock(Rank.FULL, (), Decimal(amount)) for amount in usd]
         return [tuple(bar) for _, bar in draw_waterfall(rows)]  # type: ignore[misc]
 
     assert bars(15_334, 3_545, 2_921, 1_200) == [(0, 66.67), (66.67, 15.41), (82.08, 12.7), (94.78, 5.22)]
@@ -227,7 +227,7 @@ def test_the_charts_stand_before_the_first_table() -> None:
     report = full_report()
     section = bill_page.bill_section(report, by="service", max_requests=8)
 
-    assert isinstance(section["below"][0], Table)
+    assert isinstance(section["below"][0], TableBlock)
     assert (*section["above"], *section["below"]) == section["document"].blocks
     wide = section["charts"][0]
     assert wide["wide"].startswith("<svg")

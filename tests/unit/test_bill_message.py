@@ -26,7 +26,7 @@ from ml_janitor.bill.report import BillReport, BudgetState, budget_states, make_
 from ml_janitor.config.settings import Settings
 from ml_janitor.report.bill import lay_out_bill
 from ml_janitor.report.bill_message import bill_picture, bill_post, daily_costs, make_bill_message
-from ml_janitor.report.blocks import Figure, Heading, Note, Rank, Table
+from ml_janitor.report.blocks import FigureBlock, HeadingBlock, NoteBlock, Rank, TableBlock
 from ml_janitor.report.mrkdwn import LONGEST_SECTION, fits_message
 
 HUNG = "training job llm-pretrain-7b-0924, hung since 09-25 ($15,511 until now), omar.haddad"
@@ -42,17 +42,17 @@ def blocks(report: BillReport, by: str = "project") -> dict[str, Any]:
     found = lay_out_bill(report, by=by, max_requests=8).blocks
     return {
         block.label
-        if isinstance(block, Figure)
+        if isinstance(block, FigureBlock)
         else block.columns[0]
-        if isinstance(block, Table)
+        if isinstance(block, TableBlock)
         else block.title: block
         for block in found
-        if not isinstance(block, Note)
+        if not isinstance(block, NoteBlock)
     }
 
 
 def figures(report: BillReport) -> dict[str, str]:
-    return {name: block.text for name, block in blocks(report).items() if isinstance(block, Figure)}
+    return {name: block.text for name, block in blocks(report).items() if isinstance(block, FigureBlock)}
 
 
 def cells(report: BillReport, title: str, by: str = "project") -> list[tuple[str, ...]]:
@@ -61,7 +61,7 @@ def cells(report: BillReport, title: str, by: str = "project") -> list[tuple[str
 
 def lead(report: BillReport) -> list[str]:
     found = lay_out_bill(report, max_requests=8).blocks
-    return [block.text for block in found if isinstance(block, Note) and block.rank is Rank.FIRST]
+    return [block.text for block in found if isinstance(block, NoteBlock) and block.rank is Rank.FIRST]
 
 
 def test_the_message_says_who_what_how_much_since_when_and_what_to_do() -> None:
@@ -106,7 +106,7 @@ def test_the_lead_names_the_cause_that_goes_with_the_change_and_what_to_do() -> 
     assert hung.culprit is not None
     fell = replace(new, usd=Decimal(-20_000), cause=MoverCause.ENDED)
 
-    def told(*movers: Mover, **more: object) -> list[str]:
+    def told(*movers: Mover, **more: Any) -> list[str]:
         return lead(replace(report, main=replace(main, movers=movers, **more), month=None, yesterday=None))
 
     quoted = replace(hung, owner=None, culprit=replace(hung.culprit, arn="arn:a b"))
@@ -144,7 +144,7 @@ def test_other_movements_have_the_news_that_is_not_named_before() -> None:
         return {
             title: [row.cells[0] for row in block.blocks[0].rows]
             for title, block in found.items()
-            if isinstance(block, Heading) and isinstance(block.blocks[0], Table)
+            if isinstance(block, HeadingBlock) and isinstance(block.blocks[0], TableBlock)
         }
 
     first = rows(main=replace(main, movers=(hung,)), month=month, yesterday=day)

@@ -40,7 +40,7 @@ from ml_janitor.report.bill import (
     signed_usd,
     span_text,
 )
-from ml_janitor.report.blocks import Figure, Rank
+from ml_janitor.report.blocks import FigureBlock, Rank
 
 COMPARED = SpanComparison(
     kind=ComparisonKind.DAYS, before=DaySpan(date(2026, 8, 7), 30), after=DaySpan(date(2026, 9, 6), 30)
@@ -261,7 +261,7 @@ def test_each_figure_has_its_label() -> None:
 
     def figures(report: BillReport) -> dict[str, tuple[Rank, str]]:
         found = lay_out_bill(report, max_requests=8).blocks
-        return {block.label: (block.rank, block.text) for block in found if isinstance(block, Figure)}
+        return {block.label: (block.rank, block.text) for block in found if isinstance(block, FigureBlock)}
 
     whole = figures(report)
     assert list(whole) == [

@@ -38,7 +38,15 @@ from ml_janitor.bill.report import (
 )
 from ml_janitor.core.durations import DAY
 from ml_janitor.core.text import escape_text, format_time, format_usd
-from ml_janitor.report.blocks import Block, Figure, Heading, Note, Rank, Row, Table
+from ml_janitor.report.blocks import (
+    DocumentBlock,
+    FigureBlock,
+    HeadingBlock,
+    NoteBlock,
+    Rank,
+    RowBlock,
+    TableBlock,
+)
 from ml_janitor.report.mrkdwn import count_noun
 
 MOST_MOVERS = 8
@@ -105,14 +113,14 @@ def change_text(movement: Movement) -> str:
     return f"{signed_usd(movement.change)}{f' ({share})' if share else ''}"
 
 
-def movement_asides(movement: Movement) -> Iterator[Note]:
+def movement_asides(movement: Movement) -> Iterator[NoteBlock]:
     """Yield movements beside the total: tags, and credits that ended."""
     for mover in movement.movers:
         if mover.cause is MoverCause.TAG:
-            yield Note(Rank.FULL, f"{mover_line(mover, movement)}.")
+            yield NoteBlock(Rank.FULL, f"{mover_line(mover, movement)}.")
     if movement.ended_credits:
         ended = format_usd(movement.ended_credits)
-        yield Note(Rank.FULL, f"Also, credits of {ended} ended. No total here includes credits.")
+        yield NoteBlock(Rank.FULL, f"Also, credits of {ended} ended. No total here includes credits.")
 
 
 def mover_line(moved: Mover, movement: Movement) -> str:
@@ -508,24 +516,28 @@ LASTING_CAUSES = {
 """Causes that stay from day to day: of the messages, only the weekly one names them."""
 
 
-def lay_out_bill(report: BillReport, *, by: str = BY_PHASE, max_requests: int) -> Heading:
+def lay_out_bill(report: BillReport, *, by: str = BY_PHASE, max_requests: int) -> HeadingBlock:
     """
     Lay the bill out for all displays, with a table *by* something among others.
 
     The first lines say what the bill came to, the largest cause with its owner, and what to do about it.
     """
-    blocks, least = list[Block](), Rank.FIRST
+    blocks, least = list[DocumentBlock](), Rank.FIRST
     if report.bill.charges:
         blocks, least = (
             [*_lead(report), *_figures(report), *_movements(report), *_tables(report, by)],
             Rank.MESSAGE,
         )
         for name, amount in report.bill.outside(report.span).items():
-            blocks.append(Figure(Rank.FULL, f"{escape_text(name)}, not counted here", format_usd(amount)))
-        blocks.append(Figure(Rank.FULL, "Cost of this reading", reading_price(report)))
+            blocks.append(
+                FigureBlock(Rank.FULL, f"{escape_text(name)}, not counted here", format_usd(amount))
+            )
+        blocks.append(FigureBlock(Rank.FULL, "Cost of this reading", reading_price(report)))
     if gaps := tuple(_gap_notes(report.bill.gaps, max_requests, least)):
-        blocks += [Heading(gaps[0].rank, "What is missing", "", gaps)] if report.bill.charges else gaps
-    return Heading(Rank.FIRST, f"Bill of {bill_scope(report.bill)}", bill_headline(report), tuple(blocks))
+        blocks += [HeadingBlock(gaps[0].rank, "What is missing", "", gaps)] if report.bill.charges else gaps
+    return HeadingBlock(
+        Rank.FIRST, f"Bill of {bill_scope(report.bill)}", bill_headline(report), tuple(blocks)
+    )
 
 
 def _movements_named(report: BillReport) -> list[tuple[str, Movement]]:
@@ -536,30 +548,30 @@ def _movements_named(report: BillReport) -> list[tuple[str, Movement]]:
     return [(when, movement) for when, movement in moved if movement is not None]
 
 
-def _lead(report: BillReport) -> Iterator[Note]:
+def _lead(report: BillReport) -> Iterator[NoteBlock]:
     """Name the largest cause, the next step where it is a rise, and the compared days."""
     moved = _movements_named(report)
     told = [(when, movement, news) for when, movement in moved if (news := mover_news(movement))]
     for when, movement, news in told[:1]:
         cause = max(news, key=lambda mover: (mover.usd * movement.change > 0, abs(mover.usd)))
         named = "Largest cause" if movement is report.main else f"Largest cause {when}"
-        yield Note(Rank.FIRST, f"{named}: {mover_line(cause, movement)}.")
+        yield NoteBlock(Rank.FIRST, f"{named}: {mover_line(cause, movement)}.")
         if cause.usd > 0:
-            yield Note(Rank.FIRST, f"Next step: {next_step(cause)}")
+            yield NoteBlock(Rank.FIRST, f"Next step: {next_step(cause)}")
     if moved and not told:
-        yield Note(Rank.FIRST, "Nothing moved more than usual.")
+        yield NoteBlock(Rank.FIRST, "Nothing moved more than usual.")
     compared = comparison_text(report.main) if report.main else span_text(report.span)
     read = f"{METRIC_WORDS[report.bill.metric]}. Read {format_time(report.bill.time)}."
-    yield Note(Rank.FULL, f"{compared}; {read}")
+    yield NoteBlock(Rank.FULL, f"{compared}; {read}")
 
 
-def _figures(report: BillReport) -> Iterator[Figure]:
+def _figures(report: BillReport) -> Iterator[FigureBlock]:
     """Yield the last settled day, the month to date, budgets, shares without a tag, forecast and savings."""
     month = report_month(report)
     if report.yesterday is not None:
         compared = report.yesterday.comparison
         day, against = compared.after.first, _against(report.yesterday, f"{compared.before.first:%m-%d}")
-        yield Figure(
+        yield FigureBlock(
             Rank.MESSAGE, f"{day:%A} {day:%m-%d}", f"{format_usd(report.yesterday.usd_after)}, {against}"
         )
     text = format_usd(report.bill.total(month))
@@ -568,28 +580,30 @@ def _figures(report: BillReport) -> Iterator[Figure]:
         moved = _against(report.month, _day_range(compared.before))
         shorter = compared.after.days < month.days  # the month before has fewer days
         text += f" ({_day_range(compared.after)}: {moved})" if shorter else f", {moved}"
-    yield Figure(Rank.MESSAGE, f"{month.last:%B} to date", text)
+    yield FigureBlock(Rank.MESSAGE, f"{month.last:%B} to date", text)
     for state in report.budgets:
         part = f", {escape_text(state.tag)} {escape_text(state.value)}" if state.tag else ""
-        yield Figure(Rank.MESSAGE, f"Budget of {month.last:%B}{part}", _budget(state))
+        yield FigureBlock(Rank.MESSAGE, f"Budget of {month.last:%B}{part}", _budget(state))
     for number, share in enumerate(report.shares):
         if share.untagged or share.untagged_before:
             before = f", {percent_text(share.share_before)} before" if share.total_before else ""
             text = f"{format_usd(share.untagged)} ({percent_text(share.share)}{before})"
-            yield Figure(Rank.FULL if number else Rank.MESSAGE, f"Without {escape_text(share.tag)}", text)
+            yield FigureBlock(
+                Rank.FULL if number else Rank.MESSAGE, f"Without {escape_text(share.tag)}", text
+            )
     for label, words in (("Forecast", forecast_text(report)), ("Saved so far", savings_text(report))):
         if words:
-            yield Figure(Rank.FULL, label, words)
+            yield FigureBlock(Rank.FULL, label, words)
 
 
-def _movements(report: BillReport) -> Iterator[Heading]:
+def _movements(report: BillReport) -> Iterator[HeadingBlock]:
     """Explain the longest movement in whole, and of the others the news that are not named before."""
     named: set[object] = set()
     for number, (when, movement) in enumerate(_movements_named(report)):
         news = [mover for mover in mover_news(movement) if _mover_key(mover) not in named]
         news = news[: 1 if movement is report.yesterday else NEWS_SHOWN]
         named |= {_mover_key(mover) for mover in news}
-        title, summary, asides = f"Also {when}", "", list[Note]()
+        title, summary, asides = f"Also {when}", "", list[NoteBlock]()
         rows = tuple(_mover_row(mover, movement, Rank.MESSAGE) for mover in news)
         if not number:
             title, asides, rows = (
@@ -599,10 +613,10 @@ def _movements(report: BillReport) -> Iterator[Heading]:
             )
             spent = f"{format_usd(movement.usd_before)} to {format_usd(movement.usd_after)}"
             summary = f"{spent}, {change_text(movement)}"
-        tables = [Table(min(row.rank for row in rows), (), rows)] if rows else []
-        blocks: tuple[Block, ...] = (*tables, *asides)
+        tables = [TableBlock(min(row.rank for row in rows), (), rows)] if rows else []
+        blocks: tuple[DocumentBlock, ...] = (*tables, *asides)
         if blocks:
-            yield Heading(blocks[0].rank, title, summary, blocks)
+            yield HeadingBlock(blocks[0].rank, title, summary, blocks)
 
 
 def mover_news(movement: Movement) -> list[Mover]:
@@ -614,24 +628,26 @@ def _mover_key(mover: Mover) -> object:
     return mover.culprit.name if mover.culprit else (mover.cause, mover.part.usage_type, mover.part.tag)
 
 
-def _mover_row(mover: Mover, movement: Movement, rank: Rank) -> Row:
-    return Row(rank, (signed_usd(mover.usd), *mover_parts(mover, movement)), mover.usd)
+def _mover_row(mover: Mover, movement: Movement, rank: Rank) -> RowBlock:
+    return RowBlock(rank, (signed_usd(mover.usd), *mover_parts(mover, movement)), mover.usd)
 
 
-def mover_rows(movement: Movement, most: int = MOST_MOVERS) -> Iterator[Row]:
+def mover_rows(movement: Movement, most: int = MOST_MOVERS) -> Iterator[RowBlock]:
     """Yield the change as rows that add up: movers, smaller movers together, and the unexplained part."""
     parts, largest = break_down(movement, most), mover_news(movement)[:NEWS_SHOWN]
     for mover in parts.movers:
         yield _mover_row(mover, movement, Rank.FIRST if mover in largest else Rank.FULL)
     if count := len(parts.smaller):
         cells = signed_usd(parts.smaller_usd), count_noun(count, "smaller change"), "", ""
-        yield Row(Rank.FULL, cells, parts.smaller_usd)
+        yield RowBlock(Rank.FULL, cells, parts.smaller_usd)
     if parts.unexplained:
         lines = [f"{signed_usd(mover.usd)} {_where(mover)}" for mover in parts.unexplained]
         rest = len(lines) - UNEXPLAINED_SHOWN
         text = ", ".join([*lines[:UNEXPLAINED_SHOWN], *[f"{rest} more"] * (rest > 0)])
         rank = Rank.FIRST if any(mover in largest for mover in parts.unexplained) else Rank.FULL
-        yield Row(rank, (signed_usd(parts.unexplained_usd), "not explained", text, ""), parts.unexplained_usd)
+        yield RowBlock(
+            rank, (signed_usd(parts.unexplained_usd), "not explained", text, ""), parts.unexplained_usd
+        )
 
 
 def _where(mover: Mover) -> str:
@@ -640,18 +656,18 @@ def _where(mover: Mover) -> str:
     return f"{escape_text(mover.part.usage_type)}{value}"
 
 
-def _tables(report: BillReport, by: str) -> Iterator[Table]:
+def _tables(report: BillReport, by: str) -> Iterator[TableBlock]:
     """Yield the accounts whose bill rose most, the tables by several keys, and the costs of units."""
     if len(report.bill.seen) > 1:
         yield _table(report, ACCOUNT_TAG, Rank.MESSAGE)
     for key in dict.fromkeys([by, BY_PHASE, report.main.tag if report.main else ""]):
         if key not in {"", ACCOUNT_TAG} and has_table(report.bill, key):
             yield _table(report, key, Rank.WEEKLY if key == by else Rank.FULL)
-    if units := tuple(Row(Rank.FULL, row) for row in unit_rows(report.unit_costs, UNIT_ROWS_SHOWN)):
-        yield Table(Rank.FULL, ("Cost of a unit", "cost", "", ""), units)
+    if units := tuple(RowBlock(Rank.FULL, row) for row in unit_rows(report.unit_costs, UNIT_ROWS_SHOWN)):
+        yield TableBlock(Rank.FULL, ("Cost of a unit", "cost", "", ""), units)
 
 
-def _table(report: BillReport, by: str, rank: Rank) -> Table:
+def _table(report: BillReport, by: str, rank: Rank) -> TableBlock:
     """Lay out the first lines of a table, the others as one, and all together; of accounts with savings."""
     lines, most, saved = list(report.table(by)), TABLE_ROWS_SHOWN, dict[str, Decimal]()
     names = {"": f"no {escape_text(by)}"}
@@ -666,10 +682,10 @@ def _table(report: BillReport, by: str, rank: Rank) -> Table:
         line, kept = sum_lines(of), sum((saved.get(line.name, ZERO) for line in of), ZERO)
         cells = [name, format_usd(line.usd_before or ZERO), format_usd(line.usd), _line_change(line)]
         cells = cells if report.main else [name, format_usd(line.usd)]
-        rows.append(Row(rank, (*cells, *[format_usd(kept) if kept else ""] * bool(saved))))
+        rows.append(RowBlock(rank, (*cells, *[format_usd(kept) if kept else ""] * bool(saved))))
     heads = ["before", "now", "change"] if report.main else ["now"]
     columns = f"By {escape_text(by)}, {report.span.days} days", *heads, *["saved this month"] * bool(saved)
-    return Table(rank, columns, tuple(rows))
+    return TableBlock(rank, columns, tuple(rows))
 
 
 def _line_change(line: BillLine) -> str:
@@ -679,7 +695,7 @@ def _line_change(line: BillLine) -> str:
     return f"{signed_usd(line.change)} ({share})"
 
 
-def _gap_notes(gaps: Sequence[BillGap], max_requests: int, least: Rank) -> Iterator[Note]:
+def _gap_notes(gaps: Sequence[BillGap], max_requests: int, least: Rank) -> Iterator[NoteBlock]:
     """Yield what could not be read; messages leave out lasting causes, unless nothing else was read."""
     lasting = Rank.WEEKLY if least > Rank.FIRST else least
     ranks = {
@@ -688,4 +704,4 @@ def _gap_notes(gaps: Sequence[BillGap], max_requests: int, least: Rank) -> Itera
     }
     for rank in Rank:
         for text in gap_sentences([gap for gap in gaps if ranks[gap.cause] is rank], max_requests):
-            yield Note(rank, text, warning=True)
+            yield NoteBlock(rank, text, warning=True)

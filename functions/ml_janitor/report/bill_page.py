@@ -11,7 +11,7 @@ from ml_janitor.bill.report import BY_PHASE, usd_by_day
 from ml_janitor.core.text import escape_text
 from ml_janitor.report import charts
 from ml_janitor.report.bill import lay_out_bill
-from ml_janitor.report.blocks import Table
+from ml_janitor.report.blocks import TableBlock
 from ml_janitor.report.charts import MOST_GROUPS, DailySeries, Mark, template_environment
 
 if TYPE_CHECKING:
@@ -30,7 +30,10 @@ def render_bill_page(report: BillReport, *, by: str = BY_PHASE, max_requests: in
 def bill_section(report: BillReport, *, by: str = BY_PHASE, max_requests: int) -> dict[str, Any]:
     """Return the values for the bill's template: its document, in two parts with the charts between."""
     document = lay_out_bill(report, by=by, max_requests=max_requests)
-    first = next((at for at, block in enumerate(document.blocks) if isinstance(block, Table)), len(document.blocks))
+    first = next(
+        (at for at, block in enumerate(document.blocks) if isinstance(block, TableBlock)),
+        len(document.blocks),
+    )
     return {
         "light": {name: charts.LIGHT_COLOURS[name] for name in CHART_COLOURS},
         "dark": {name: charts.DARK_COLOURS[name] for name in CHART_COLOURS},

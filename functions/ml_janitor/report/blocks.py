@@ -29,7 +29,7 @@ class Rank(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
+class NoteBlock:
     """A sentence or two; a *warning* says what is missing."""
 
     rank: Rank
@@ -38,7 +38,7 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
+class FigureBlock:
     """A number behind its label."""
 
     rank: Rank
@@ -47,7 +47,7 @@ class Figure:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class RowBlock:
     """A row of a table; its *usd* are what a waterfall draws."""
 
     rank: Rank
@@ -56,7 +56,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class TableBlock:
     """
     Rows below *columns*: the table's title, and heads of numbers, which never break.
 
@@ -65,52 +65,52 @@ class Table:
 
     rank: Rank
     columns: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[RowBlock, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Heading:
+class HeadingBlock:
     """A title with a summary, and the blocks below it."""
 
     rank: Rank
     title: str
     summary: str
-    blocks: tuple[Block, ...]
+    blocks: tuple[DocumentBlock, ...]
 
 
-type Block = Note | Figure | Table | Heading
+type DocumentBlock = NoteBlock | FigureBlock | TableBlock | HeadingBlock
 
 
-def cut_document(document: Heading, rank: Rank) -> Heading:
+def cut_document(document: HeadingBlock, rank: Rank) -> HeadingBlock:
     """Return *document* without the blocks below *rank*."""
     kept = [block for block in document.blocks if block.rank <= rank]
     cut = (
         cut_document(block, rank)
-        if isinstance(block, Heading)
+        if isinstance(block, HeadingBlock)
         else replace(block, rows=tuple(row for row in block.rows if row.rank <= rank))
-        if isinstance(block, Table)
+        if isinstance(block, TableBlock)
         else block
         for block in kept
     )
     return replace(document, blocks=tuple(cut))
 
 
-def slack_paragraphs(document: Heading) -> Iterator[str]:
+def slack_paragraphs(document: HeadingBlock) -> Iterator[str]:
     """Yield *document* as paragraphs of mrkdwn that each fit into a section of a message."""
     lines = [f"{_bold(document.title)} {prose(document.summary, LONGEST_CELL)}".rstrip()]
     for block in document.blocks:
         match block:
-            case Note():
+            case NoteBlock():
                 lines.append(prose(block.text, LONGEST_NOTE))
-            case Figure():
+            case FigureBlock():
                 lines.append(f"{_bold(block.label)} {prose(block.text, LONGEST_CELL)}")
-            case Table(columns=()):
+            case TableBlock(columns=()):
                 lines += _slack_rows(block)
-            case Table(columns=(title, *_)):
+            case TableBlock(columns=(title, *_)):
                 yield from join_lines(lines)
                 yield from join_lines([_bold(title), *_slack_rows(block)])
                 lines = []
-            case Heading():
+            case HeadingBlock():
                 yield from join_lines(lines)
                 yield from slack_paragraphs(block)
                 lines = []
@@ -121,7 +121,7 @@ def _bold(text: str) -> str:
     return f"*{prose(text, LONGEST_CELL)}:*"
 
 
-def _slack_rows(table: Table) -> Iterator[str]:
+def _slack_rows(table: TableBlock) -> Iterator[str]:
     for row in table.rows:
         first, *others = (prose(cell, LONGEST_CELL) for cell in row.cells)
         heads = zip_longest(table.columns[1:], others, fillvalue="")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
     from markupsafe import Markup
 
-    from ml_janitor.report.blocks import Row
+    from ml_janitor.report.blocks import RowBlock
 
 # --- daily series ---------------------------------------------------------------------------------
 
@@ -401,7 +401,7 @@ class WaterfallBar(NamedTuple):
     width: float
 
 
-def draw_waterfall(rows: Sequence[Row]) -> Iterator[tuple[Row, WaterfallBar]]:
+def draw_waterfall(rows: Sequence[RowBlock]) -> Iterator[tuple[RowBlock, WaterfallBar]]:
     """Yield each row with its bar, which begins where the bar before it ended."""
     amounts = [row.usd or Decimal(0) for row in rows]
     ends = list(accumulate(amounts, initial=Decimal(0)))
