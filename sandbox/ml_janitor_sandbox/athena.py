@@ -3,7 +3,8 @@ Athena over S3 Inventory and S3 Metadata, whose files lie in the sandbox's S3: D
 
 A query runs when it is started, and shows as RUNNING once before it ends. CREATE EXTERNAL TABLE takes
 inventories as Parquet, by their symlink.txt. Live inventory tables are there without one: the Parquet files
-in the bucket "aws-s3" below b_BUCKET/inventory/. Only a SELECT gives rows. Work groups are moto's, and their limit of bytes for a query holds.
+in the bucket "aws-s3" below b_BUCKET/inventory/. Only a SELECT gives rows. Work groups are moto's, and their
+limit of bytes for a query holds.
 """
 
 from __future__ import annotations
