@@ -19,8 +19,7 @@ from conftest import ACCOUNT, NOW, REGION, seed_demo
 from fakes import Shelf, thing, waste
 from lambdas import ROOT, WITH_SLACK, Context, event, idle_endpoints, items, reports
 from ml_janitor import handlers
-from ml_janitor.config.events import MalformedEventError
-from ml_janitor.config.settings import SettingsError
+from ml_janitor.config.values import InvalidInputError
 from ml_janitor.core.model import Mode
 from ml_janitor.core.results import Report, Sweep
 from ml_janitor.detectors import DETECTORS
@@ -174,7 +173,7 @@ def test_a_malformed_event_is_refused_in_one_line_before_anything_is_asked(
     deployed: SlackControl, box: Control, wrong: Any, says: str
 ) -> None:
     assert deployed
-    with pytest.raises(MalformedEventError, match=f"^the event makes no sense: {says}") as caught:
+    with pytest.raises(InvalidInputError, match=f"^the event makes no sense: {says}") as caught:
         handlers.sweep(wrong, Context())
 
     assert "\n" not in str(caught.value)
@@ -187,7 +186,7 @@ def test_an_environment_that_lacks_something_is_named(
 ) -> None:
     assert deployed
     monkeypatch.delenv(name)
-    with pytest.raises(SettingsError, match=f"{name} is not set"):
+    with pytest.raises(InvalidInputError, match=f"{name} is not set"):
         handlers.sweep(event("scheduled"), Context())
 
 
@@ -196,7 +195,7 @@ def test_a_detector_that_does_not_exist_is_named(
 ) -> None:
     assert deployed
     monkeypatch.setenv("JANITOR_DETECTOR", "idle-hands")
-    with pytest.raises(SettingsError, match="no enabled detector is called idle-hands"):
+    with pytest.raises(InvalidInputError, match="no enabled detector is called idle-hands"):
         handlers.sweep(event("scheduled"), Context())
 
 
