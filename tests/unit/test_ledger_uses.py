@@ -71,10 +71,10 @@ DIGEST = READ | {"hold#*": (Q,), "digest#*": (G, P)} | once("digest")
     ("used", "wanted"),
     [
         (uses.accounts_uses, {"sweep#*": (M, P), "organization": (G, P, U)}),
-        (lambda: uses.digest_uses(bill=False, advice=False), DIGEST | {"sweep#*": (G,)}),
+        (lambda: uses.digest_uses(bill=False), DIGEST | {"sweep#*": (G,)}),
         (
-            lambda: uses.digest_uses(bill=True, advice=True, organization=True),
-            DIGEST | {"sweep#*": (M,), "bill#*": (G, P), "advice#*": (Q, P), "organization": (G,)},
+            lambda: uses.digest_uses(bill=True, organization=True),
+            DIGEST | {"sweep#*": (M,), "bill#*": (G, P), "organization": (G,)},
         ),
         (uses.bill_uses, READ | {"bill#*": (G, P), "digest#*": (G,)} | once("bill")),
         (
@@ -87,7 +87,7 @@ DIGEST = READ | {"hold#*": (Q,), "digest#*": (G, P)} | once("digest")
         ),
         (
             uses.press_uses,
-            READ | {"advice#*": (Q,), "hold#*": (Q, P), "request#*": (P,)} | once("press"),
+            READ | {"hold#*": (Q, P), "request#*": (P,)} | once("press"),
         ),
     ],
     ids=["accounts", "digest", "digest of all", "bill", "bill of all", "undo", "press"],

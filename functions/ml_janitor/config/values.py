@@ -131,7 +131,7 @@ def check_keys(where: str, table: object, known: Sequence[str]) -> Mapping[str, 
     prefix = f"{where}." if where else ""
     for key in table:
         if removed := REMOVED_SETTINGS.get(prefix + key):
-            raise SettingsError(f"{prefix}{key} was removed: {removed}")
+            raise InvalidInputError(f"{prefix}{key} was removed: {removed}")
         if key not in known:
             raise InvalidInputError(f"unknown setting {prefix}{key}{suggest_nearest(key, known)}")
     return table
