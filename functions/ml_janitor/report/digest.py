@@ -272,7 +272,7 @@ def advice_blocks(
         once = f", {format_usd(entry.once_usd)} once" if entry.once_usd else ""
         where = f" in {entry.account}, {entry.region}" if several else ""
         what = f"{detector_noun(entry.detector, 1)} {code_span(entry.name)}{where}"
-        work = format_age(timedelta(hours=hours[entry.change]))
+        work = format_age(timedelta(hours=hours[entry.claim.change]))
         yield section_block(
             f"*{format_usd(usd)} a month{once}*: {what}, {owner_in_message(entry.owner)}, about {work} of "
             f"work\n{as_sentence(prose(entry.action, 600))}"
