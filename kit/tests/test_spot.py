@@ -179,10 +179,11 @@ def test_an_exception_saves_nothing_because_a_step_may_be_half_done(tmp_path: Pa
 
 
 def test_two_loops_in_one_epoch_are_refused(tmp_path: Path) -> None:
-    with Training(Sum(), tmp_path) as training:
-        list(training.steps(range(2)))
+    with Training(Sum(), tmp_path, every=1) as training:
+        list(training.steps(range(5)))
         with pytest.raises(RuntimeError, match=r"training\.epochs"):
             list(training.steps(range(2)))
+    assert [int(name[5:17]) for name in Checkpoints(tmp_path).names()] == [4, 5, 5]  # the last three stay
 
 
 def progress(folder: Path) -> Progress:
