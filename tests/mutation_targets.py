@@ -56,6 +56,7 @@ ALSO: Mapping[str, tuple[str, ...]] = {
         "integration/test_resuming.py",
         "integration/test_holds.py",
         "unit/test_action_machine.py",
+        "unit/test_limits.py",
         "integration/test_breaking_off.py",
         "integration/test_unpreparable.py",
     ),

@@ -17,8 +17,6 @@ from rich.text import Text
 
 from ml_janitor.acting.undoing import (
     CannotUndoError,
-    NothingDoneError,
-    RecordRefusedError,
     Undoing,
     undo_hint,
     undo_wording,
@@ -494,9 +492,10 @@ def undo_finding(
         try:
             with at.leased(detector.name, action.target.region):
                 done = undoing.undo(detector, aws, action, by=at.who)
-        except (NothingDoneError, RecordRefusedError) as nothing:
-            raise edge.CommandRefusedError(str(nothing)) from nothing
-        except (CannotUndoError, BegunBeforeError, LeaseTakenError) as error:
+        except CannotUndoError as cannot:
+            failed = edge.CommandRefusedError if cannot.final else FailedError
+            raise failed(str(cannot)) from cannot
+        except (BegunBeforeError, LeaseTakenError) as error:
             raise FailedError(str(error)) from error
         lost = f" Not brought back: {terms.lost}." if terms and terms.lost and not done.became else ""
         typer.echo(f"{escape_text(done.became or f'{action.target.name} is back', 1000)}.{lost}")

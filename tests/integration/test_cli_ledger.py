@@ -17,7 +17,7 @@ from armed import DENIED, Cellar
 from conftest import ACCOUNT, REGION
 from fakes import UNTELLABLE, thing, waste
 from ml_janitor.deployment import ACTION_PAUSE_SECONDS, AWS_WAIT_SECONDS
-from ml_janitor.engine.detector import ChangedError
+from ml_janitor.engine.detector import CannotActError
 from ml_janitor.engine.policy import Hold, HoldKind
 from ml_janitor.ledger.actions import Stage
 from ml_janitor.ledger.findings import Entry
@@ -407,7 +407,7 @@ def test_what_was_done_is_said_although_the_ledger_fails_after_it(
     def denied(*_: object) -> None:
         raise DENIED
 
-    monkeypatch.setattr("ml_janitor.acting.acting._Work._prepare_again", denied)
+    monkeypatch.setattr("ml_janitor.acting.acting.ArmedSweep._prepare_again", denied)
 
     status, said = desk("sweep", "--act", "--yes")
 
@@ -528,7 +528,7 @@ def test_what_was_withdrawn_leaves_nothing_to_undo(desk: Desk, monkeypatch: pyte
     desk.nights.warned("lamp")
 
     def act(*_: object) -> None:
-        raise ChangedError("it was overwritten in the last moment")
+        raise CannotActError("it was overwritten in the last moment")
 
     monkeypatch.setattr(Cellar, "act", act)
     desk.nights.after(4 * DAY)

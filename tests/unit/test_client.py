@@ -20,7 +20,6 @@ from botocore.response import StreamingBody
 
 from conftest import ACCOUNT, REGION
 from ml_janitor.aws import pace
-from ml_janitor.aws.async_invoke import HandOverError, hand_over
 from ml_janitor.aws.calls import LIFECYCLE_TEXT, OutOfTimeError, make_client
 from ml_janitor.aws.client import (
     GET_CALLER_IDENTITY,
@@ -28,13 +27,13 @@ from ml_janitor.aws.client import (
     Aws,
     BucketScratch,
     Caller,
-    DryRunError,
     FolderScratch,
     open_regions,
     read_caller,
     scratch_folder,
 )
 from ml_janitor.aws.pace import Pace, SharedAnswers, is_reused
+from ml_janitor.slack.ingress import hand_over
 from scripted import DENIED, Refusal, Script, Torn
 
 LIST = "sagemaker:ListApps"
@@ -102,7 +101,7 @@ def test_a_dry_run_refuses_what_changes_something_before_it_is_sent() -> None:
     script = Script({"sagemaker:DeleteModel": {}, LIST: APPS})
     aws = script.aws()
 
-    with pytest.raises(DryRunError, match="DeleteModel changes something, and this run only reads"):
+    with pytest.raises(PermissionError, match="DeleteModel changes something, and this run only reads"):
         aws.sagemaker.delete_model(ModelName="churn")
     assert aws.sagemaker.list_apps()["Apps"] == []
     assert (script.asked("sagemaker:DeleteModel"), aws.may_write) == ([], False)
@@ -505,7 +504,7 @@ def test_an_event_is_handed_over_only_if_lambda_accepts_it(status: int, accepted
     if accepted:
         hand_over(client, "worker", {"a": 1})
     else:
-        with pytest.raises(HandOverError, match="Lambda answered 200 to the invocation of worker"):
+        with pytest.raises(RuntimeError, match="Lambda answered 200 to the invocation of worker"):
             hand_over(client, "worker", {"a": 1})
     assert script.asked("lambda:Invoke") == [
         {"FunctionName": "worker", "InvocationType": "Event", "Payload": b'{"a": 1}'}

@@ -15,10 +15,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import cache
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qs
-
-from ml_janitor.aws.async_invoke import hand_over
 
 # --- verification ---------------------------------------------------------------------------------
 
@@ -200,6 +199,17 @@ def answer_request(
         return {"statusCode": 503, "body": ""}
     ingress_log.info("handed on", extra={"action": press.action, "user": press.user})
     return {"statusCode": 200, "body": ""}
+
+
+def hand_over(client: Any, function: str, event: Mapping[str, Any]) -> None:
+    """
+    Invoke *function* with *event* asynchronously; Lambda may deliver the event more than once.
+
+    Raises RuntimeError if Lambda did not accept it, or an error of botocore.
+    """
+    answer = client.invoke(FunctionName=function, InvocationType="Event", Payload=json.dumps(event).encode())
+    if answer["StatusCode"] != HTTPStatus.ACCEPTED:
+        raise RuntimeError(f"Lambda answered {answer['StatusCode']} to the invocation of {function}")
 
 
 def describe_error(error: Exception) -> str:

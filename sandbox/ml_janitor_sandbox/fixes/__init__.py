@@ -30,6 +30,7 @@ AREAS = (
     "monitoring",
     "notebooks",
     "objects",
+    "plain_kinds",
     "pricing",
     "registry",
     "search",
