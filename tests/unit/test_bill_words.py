@@ -142,7 +142,7 @@ def test_the_rows_add_up_with_the_smaller_ones_together() -> None:
         Mover(usd=Decimal(-20), cause=MoverCause.CHANGED, part=PART, culprit=culprit("small")),
     )
     main = moved(*movers, ended_credits=Decimal(250))
-    assert [(row.usd, *row.cells[:2]) for row in mover_rows(main, 2)] == [
+    assert [(int(row.usd or 0), row.cells[0], row.cells[1]) for row in mover_rows(main, 2)] == [
         (800, "+$800", "training job llm-0924"),
         (-300, "-$300", "endpoint old"),
         (-20, "-$20.00", "1 smaller change"),
