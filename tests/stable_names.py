@@ -13,7 +13,7 @@ import tomllib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import redirect_stdout
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import timedelta
 from decimal import Decimal
 from io import StringIO
@@ -42,6 +42,7 @@ from ml_janitor.ledger.limits import Leases
 from ml_janitor.ledger.requests import ButtonRequests, Holds
 from ml_janitor.report.telemetry import measure_accounts, measure_dollars, measure_refused, measure_run
 from ml_janitor.report.warnings import Button
+from ml_janitor.slack.ingress import Press
 from ml_janitor_cli.main import app
 from nights import DAY, HOUR, Nights, in_memory
 from synthesis import TODAY, Synthesised, synthesise
@@ -143,11 +144,11 @@ def event_names() -> Names:
         "sweep": events.SweepEvent,
         "digest and bill": events.DigestEvent,
         "accounts": events.AccountsEvent,
-        "press": events.PressEvent,
         "undo": events.UndoEvent,
     }
     return {
         **{name: _members(model) for name, model in models.items()},
+        "press": [one.name for one in fields(Press)],
         "buttons": [one.value for one in Button],
     }
 

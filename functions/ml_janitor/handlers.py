@@ -125,11 +125,11 @@ def pressed(event: dict[str, Any], context: FunctionContext) -> dict[str, Any]:
     Raises InvalidInputError, InProgressError, and AWS's errors if AWS does not take the work. The person
     who pressed hears of that too: Slack showed them a press that was taken.
     """
-    from ml_janitor.config import events
     from ml_janitor.ledger.idempotency import InProgressError
     from ml_janitor.slack.client import UNFINISHED_REPLY, ephemeral_replier
+    from ml_janitor.slack.press_worker import read_press
 
-    asked = events.check_event(event, events.PressEvent)
+    asked = read_press(event)
     own = make_invocation(context)
     ephemeral_reply = ephemeral_replier(own.seconds, deadline=own.slack_deadline, url=own.slack_url)
     try:

@@ -12,7 +12,6 @@ import pytest
 
 from armed import Cellar
 from conftest import ACCOUNT, REGION
-from ml_janitor.config.events import PressEvent
 from ml_janitor.core.model import Mode
 from ml_janitor.engine.detector import CannotActError
 from ml_janitor.engine.policy import Hold, HoldKind, advice_hold_key
@@ -21,6 +20,7 @@ from ml_janitor.ledger.findings import Entry, MessageRef
 from ml_janitor.ledger.requests import ButtonRequests
 from ml_janitor.report.warnings import BUTTON_LABELS, Button, ButtonSubject
 from ml_janitor.slack.client import SlackError, SlackRefusedError
+from ml_janitor.slack.ingress import Press
 from ml_janitor.slack.press_worker import Person, PressWorker
 from nights import DAY, HOUR, Nights, in_memory
 
@@ -151,7 +151,7 @@ class Office:
         """What the press of *word* under the lamp's message answers."""
         return self.worker()(self.event(word, **about))
 
-    def event(self, word: str, *, ago: timedelta = timedelta(), **about: Any) -> PressEvent:
+    def event(self, word: str, *, ago: timedelta = timedelta(), **about: Any) -> Press:
         subject = ButtonSubject(detector="cellar", account=ACCOUNT, region=REGION, finding=self.entry().id)
         given = {
             "user": self.person.id,
@@ -163,7 +163,7 @@ class Office:
             "at": f"{(self.nights.clock - ago).timestamp():.0f}.000001",
             "response_url": URL,
         }
-        return PressEvent(**{**given, **about})
+        return Press(**{**given, **about})
 
     def entry(self) -> Entry:
         (entry,) = self.nights.ledger.entries("cellar", ACCOUNT, REGION)

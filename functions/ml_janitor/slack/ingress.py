@@ -12,8 +12,8 @@ import json
 import logging
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
-from datetime import datetime
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from functools import cache
 from http import HTTPStatus
 from typing import Any
@@ -43,13 +43,23 @@ class Press:
     """The worker's whole input: the button, the person and the message of a press."""
 
     user: str
-    team: str
+    team: str = ""
     channel: str
     message: str
     action: str
     value: str
     at: str
-    response_url: str
+    response_url: str = field(default="", repr=False)
+
+    @property
+    def pressed(self) -> datetime:
+        """Return when it was pressed, by Slack's clock."""
+        return datetime.fromtimestamp(int(self.at.partition(".")[0]), UTC)
+
+    @property
+    def identity(self) -> str:
+        """Return a text that is equal for two deliveries of a press; the response URL may differ."""
+        return f"{self.user} {self.channel} {self.message} {self.action} {self.value} {self.at}"
 
     def event(self) -> dict[str, str]:
         """Return the event that the worker is invoked with."""

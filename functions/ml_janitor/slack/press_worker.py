@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_janitor.acting.undoing import CannotUndoError
 from ml_janitor.config.events import STALE_EVENT
+from ml_janitor.config.values import InvalidInputError
 from ml_janitor.core.model import Mode
 from ml_janitor.engine.detector import CannotActError
 from ml_janitor.engine.policy import Hold, HoldKind, advice_hold_key, hold_reason, longest_hold
@@ -18,12 +20,12 @@ from ml_janitor.ledger.findings import MessageRef
 from ml_janitor.ledger.table import ConditionFailedError
 from ml_janitor.report.warnings import BUTTON_LABELS, Button, ButtonSubject
 from ml_janitor.slack.client import SlackBot, SlackError, SlackRefusedError
+from ml_janitor.slack.ingress import Press
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
 
     from ml_janitor.acting.undoing import Undoing
-    from ml_janitor.config.events import PressEvent
     from ml_janitor.config.settings import Settings
     from ml_janitor.ledger.actions import Action
     from ml_janitor.ledger.findings import Entry, Ledger
@@ -119,6 +121,31 @@ ADVICE_HOLDS = {
 
 type PressAnswer = dict[str, Any]
 
+PRESS_PATTERNS = {
+    "user": r"[UW][A-Z0-9]{1,30}",
+    "team": r"([TE][A-Z0-9]{1,30})?",
+    "channel": r"[CDG][A-Z0-9]{1,30}",
+    "message": r"[0-9]{1,12}\.[0-9]{1,9}",
+    "action": r".{0,255}",
+    "value": r".{0,2000}",
+    "at": r"[0-9]{1,12}\.[0-9]{1,9}",
+    "response_url": r".{0,2000}",
+}
+"""The members of the worker's event, as the function behind the URL passes them on."""
+
+
+def read_press(event: Mapping[str, Any]) -> Press:
+    """Return the press in the worker's *event*. Raises InvalidInputError, which repeats no value."""
+    try:
+        press = Press(**event)
+    except TypeError as error:
+        raise InvalidInputError(f"the event makes no sense: {error}") from None
+    for name, pattern in PRESS_PATTERNS.items():
+        value = getattr(press, name)
+        if not isinstance(value, str) or not re.fullmatch(pattern, value, re.DOTALL):
+            raise InvalidInputError(f"the event makes no sense: {name}: expected a text like {pattern}")
+    return press
+
 
 class PressRefusedError(Exception):
     """A press that is refused; the message tells the person who pressed why."""
@@ -151,7 +178,7 @@ class PressWorker:
     clock: Callable[[], datetime]
     logger: Logger
 
-    def __call__(self, press: PressEvent) -> PressAnswer:
+    def __call__(self, press: Press) -> PressAnswer:
         """
         Do what *press* asks for, if its warning is still open and the person may press it.
 
@@ -174,7 +201,7 @@ class PressWorker:
             self.ephemeral_reply(press.response_url, f"Done, but the message could not be changed: {failed}")
         return answer
 
-    def _handle(self, press: PressEvent) -> PressAnswer:
+    def _handle(self, press: Press) -> PressAnswer:
         """Check everything that can refuse *press*, then do it once."""
         try:
             word, subject = Button(press.action), ButtonSubject.read(press.value)
@@ -195,7 +222,7 @@ class PressWorker:
 
     # --- may it be pressed --------------------------------------------------------------------
 
-    def _allowed(self, press: PressEvent, word: Button, owner: str | None) -> Person:
+    def _allowed(self, press: Press, word: Button, owner: str | None) -> Person:
         """Return the person who pressed; the group is read only if it matters. Raises PressRefusedError."""
         person = self.directory.person(press.user, press.team)
         if why_forbidden(word, person, member=False, owner=owner) is None:
@@ -206,7 +233,7 @@ class PressWorker:
             raise PressRefusedError(why)
         return person
 
-    def _open(self, press: PressEvent, subject: ButtonSubject) -> Entry:
+    def _open(self, press: Press, subject: ButtonSubject) -> Entry:
         """Return the finding of the pressed warning. Raises PressRefusedError if that is over."""
         entry = self.ledger.find(subject.detector, subject.account, subject.region, subject.finding)
         if entry is None:
@@ -235,7 +262,7 @@ class PressWorker:
 
     # --- what it does -------------------------------------------------------------------------
 
-    def _hold(self, press: PressEvent, word: Button, entry: Entry, person: Person) -> PressAnswer:
+    def _hold(self, press: Press, word: Button, entry: Entry, person: Person) -> PressAnswer:
         at = press.pressed
         how, until = {
             Button.KEEP: (HoldKind.KEPT, None),
@@ -247,7 +274,7 @@ class PressWorker:
         wording = self.messages.terms[entry.detector].wording
         return self._show(word, entry, wording.held(longest_hold(holds, self.clock()) or hold))
 
-    def _advice(self, press: PressEvent, word: Button, subject: ButtonSubject) -> PressAnswer:
+    def _advice(self, press: Press, word: Button, subject: ButtonSubject) -> PressAnswer:
         """Hold one piece of advice: its resource may still be found, and acted on, for another reason."""
         entry = self.ledger.find(subject.detector, subject.account, subject.region, subject.finding)
         if entry is None:
@@ -269,7 +296,7 @@ class PressWorker:
 
         return self.once(press.identity, hold)
 
-    def _now(self, press: PressEvent, entry: Entry, person: Person) -> PressAnswer:
+    def _now(self, press: Press, entry: Entry, person: Person) -> PressAnswer:
         """Ask that the finding is due, and invoke the detector's function as its schedule does."""
         self.requests.make_due(entry, by=str(person), now=self.clock())
         wording = self.messages.terms[entry.detector].wording
@@ -277,7 +304,7 @@ class PressWorker:
         self.hand_over(self.functions[entry.detector], {"account": entry.account, "regions": [entry.region]})
         return answer
 
-    def _undo(self, press: PressEvent, subject: ButtonSubject) -> PressAnswer:
+    def _undo(self, press: Press, subject: ButtonSubject) -> PressAnswer:
         where = (subject.detector, subject.account, subject.region)
         try:
             action = self.undoing.find(*where, subject.finding)
@@ -300,7 +327,7 @@ class PressWorker:
         return self.once(press.identity, lambda: self._request_undo(press, subject, action, person))
 
     def _request_undo(
-        self, press: PressEvent, subject: ButtonSubject, action: Action, person: Person
+        self, press: Press, subject: ButtonSubject, action: Action, person: Person
     ) -> PressAnswer:
         """
         Ask for an undo, then invoke the undo function, which has a role of its own.
