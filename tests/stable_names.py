@@ -13,7 +13,7 @@ import tomllib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import redirect_stdout
-from dataclasses import fields, replace
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from io import StringIO
@@ -37,12 +37,11 @@ from ml_janitor.detectors import DETECTORS
 from ml_janitor.engine.policy import Hold, HoldKind
 from ml_janitor.ledger.actions import Actions
 from ml_janitor.ledger.findings import Ledger
-from ml_janitor.ledger.latest import LastAdvice, LastBill, LastRun, LatestRecords, LatestRuns
+from ml_janitor.ledger.latest import LastBill, LastRun, LatestRecords, LatestRuns
 from ml_janitor.ledger.limits import Leases
 from ml_janitor.ledger.requests import ButtonRequests, Holds
 from ml_janitor.report.telemetry import measure_accounts, measure_dollars, measure_refused, measure_run
 from ml_janitor.report.warnings import Button
-from ml_janitor.slack.ingress import Press
 from ml_janitor_cli.main import app
 from nights import DAY, HOUR, Nights, in_memory
 from synthesis import TODAY, Synthesised, synthesise
@@ -144,11 +143,11 @@ def event_names() -> Names:
         "sweep": events.SweepEvent,
         "digest and bill": events.DigestEvent,
         "accounts": events.AccountsEvent,
+        "press": events.PressEvent,
         "undo": events.UndoEvent,
     }
     return {
         **{name: _members(model) for name, model in models.items()},
-        "press": [one.name for one in fields(Press)],
         "buttons": [one.value for one in Button],
     }
 
@@ -222,7 +221,6 @@ READERS: Mapping[str, Callable[[MemoryTable], object]] = {
     ],
     "digest": lambda table: LatestRecords(table).digest(ACCOUNT),
     "bill": lambda table: LatestRecords(table).bill(ACCOUNT),
-    "advice": lambda table: LatestRecords(table).advice(ACCOUNT),
     "organization": lambda table: LatestRuns(table).last("cellar"),
 }
 
@@ -324,10 +322,6 @@ def _of_others(table: MemoryTable) -> None:
         time=NOW, kept="k", text="t", paragraphs=("p",), picture="p", picture_words="w", posted=True
     )
     latest.billed(ACCOUNT, of_bill)
-    advice = LastAdvice(
-        time=NOW, channel="C1", message="1.2", subjects=("a",), usd=(Decimal(1),), of=1, together=Decimal(1)
-    )
-    latest.advised(ACCOUNT, advice)
     runs.begun(
         LastRun(detector="cellar", time=NOW, key="k", accounts=2, begun=NOW, unread=1, regions=(REGION,))
     )

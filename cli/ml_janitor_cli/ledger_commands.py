@@ -151,8 +151,8 @@ def _open(entry: Entry, kept: str | None, now: datetime) -> LedgerLine:
         stands=stands,
         first_seen=entry.first_seen,
         due=entry.due,
-        usd=entry.monthly_usd if entry.monthly_usd is not None else entry.accrued_usd,
-        per_month=entry.monthly_usd is not None,
+        usd=entry.claim.monthly_usd if entry.claim.monthly_usd is not None else entry.claim.accrued_usd,
+        per_month=entry.claim.monthly_usd is not None,
     )
 
 

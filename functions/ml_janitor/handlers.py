@@ -125,11 +125,11 @@ def pressed(event: dict[str, Any], context: FunctionContext) -> dict[str, Any]:
     Raises InvalidInputError, InProgressError, and AWS's errors if AWS does not take the work. The person
     who pressed hears of that too: Slack showed them a press that was taken.
     """
+    from ml_janitor.config import events
     from ml_janitor.ledger.idempotency import InProgressError
     from ml_janitor.slack.client import UNFINISHED_REPLY, ephemeral_replier
-    from ml_janitor.slack.press_worker import read_press
 
-    asked = read_press(event)
+    asked = events.check_event(event, events.PressEvent)
     own = make_invocation(context)
     ephemeral_reply = ephemeral_replier(own.seconds, deadline=own.slack_deadline, url=own.slack_url)
     try:
@@ -184,7 +184,6 @@ def make_press_worker(own: Invocation, ephemeral_reply: Callable[[str, str], boo
         requests=ButtonRequests(own.table),
         undoing=deployment.make_lambda_undoing(own),
         messages=messages,
-        advice=deployment.make_weekly_advice(own),
         directory=Directory(slack, deadline=own.slack_deadline),
         functions=own.environment.functions,
         undo=own.environment.undo,
@@ -296,7 +295,6 @@ def post_digest(asked: DigestEvent, own: Invocation) -> dict[str, Any]:
         account=own.home,
         regions=own.regions,
         picture=BillArchive(own.client("s3"), own.environment.bucket).picture,
-        advice=deployment.make_weekly_advice(own) if own.settings.janitor.slack_secret else None,
         organization=deployment.make_organization_reader(own),
     )
     return daily.post(asked.time or real_time())

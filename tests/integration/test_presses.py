@@ -434,10 +434,20 @@ def test_an_answer_goes_to_slack_or_nowhere(warned: Deployment) -> None:
 # --- the worker by itself --------------------------------------------------------------------------
 
 
-def test_the_worker_takes_presses_and_nothing_else(warned: Deployment) -> None:
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {},
+        {"user": "U1"},
+        {"user": "maria", "channel": "C1", "message": "1.1", "action": "a", "value": "v", "at": "1.1"},
+        {"user": "U1", "channel": "C1", "message": "now", "action": "a", "value": "v", "at": "1.1"},
+        {"user": "U1", "channel": "C1", "message": "1.1", "action": "a", "value": "v" * 2001, "at": "1.1"},
+    ],
+)
+def test_the_worker_takes_presses_and_nothing_else(warned: Deployment, wrong: dict[str, str]) -> None:
     before = state(warned)
     with pytest.raises(InvalidInputError, match="the event makes no sense"):
-        handlers.pressed({"user": "U1"}, warned.context())
+        handlers.pressed(wrong, warned.context())
     assert state(warned) == before
 
 

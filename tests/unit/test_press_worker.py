@@ -12,6 +12,7 @@ import pytest
 
 from armed import Cellar
 from conftest import ACCOUNT, REGION
+from ml_janitor.config.events import PressEvent
 from ml_janitor.core.model import Mode
 from ml_janitor.engine.detector import CannotActError
 from ml_janitor.engine.policy import Hold, HoldKind, advice_hold_key
@@ -20,7 +21,6 @@ from ml_janitor.ledger.findings import Entry, MessageRef
 from ml_janitor.ledger.requests import ButtonRequests
 from ml_janitor.report.warnings import BUTTON_LABELS, Button, ButtonSubject
 from ml_janitor.slack.client import SlackError, SlackRefusedError
-from ml_janitor.slack.ingress import Press
 from ml_janitor.slack.press_worker import Person, PressWorker
 from nights import DAY, HOUR, Nights, in_memory
 
@@ -76,7 +76,6 @@ class Office:
     wording: Wording = field(default_factory=Wording)
     ill: SlackError | None = None
     unknown: SlackError | None = None
-    newer_advice: bool = False
     shown: list[Any] = field(default_factory=list)
     invoked: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     replies: list[tuple[str, str]] = field(default_factory=list)
@@ -98,7 +97,7 @@ class Office:
         if self.ill is not None:
             raise self.ill
         self.shown.append(shown)
-        return not self.newer_advice
+        return True
 
     def _once(self, press: str, work: Callable[[], Any]) -> Any:
         if press not in self.answers:
@@ -135,7 +134,6 @@ class Office:
                 entry=self._show,
                 asked_back=self._show,
             ),
-            "advice": SimpleNamespace(show=self._show),
             "directory": SimpleNamespace(person=self._person, members=self._members),
             "functions": self.functions,
             "undo": self.undo,
@@ -151,7 +149,7 @@ class Office:
         """What the press of *word* under the lamp's message answers."""
         return self.worker()(self.event(word, **about))
 
-    def event(self, word: str, *, ago: timedelta = timedelta(), **about: Any) -> Press:
+    def event(self, word: str, *, ago: timedelta = timedelta(), **about: Any) -> PressEvent:
         subject = ButtonSubject(detector="cellar", account=ACCOUNT, region=REGION, finding=self.entry().id)
         given = {
             "user": self.person.id,
@@ -163,7 +161,7 @@ class Office:
             "at": f"{(self.nights.clock - ago).timestamp():.0f}.000001",
             "response_url": URL,
         }
-        return Press(**{**given, **about})
+        return PressEvent(**{**given, **about})
 
     def entry(self) -> Entry:
         (entry,) = self.nights.ledger.entries("cellar", ACCOUNT, REGION)
@@ -417,33 +415,18 @@ def test_advice_is_held_for_itself_alone(
     nights: Nights, word: Button, how: HoldKind, lasts: timedelta | None, why: str
 ) -> None:
     office = Office(nights)
+    said = "for 28 days" if lasts else "for good"
+    told = f"The advice about `lamp` is left out {said}. `janitor findings` lists it."
 
     answer = office.press(word)
 
-    assert answer == {"done": True, "word": BUTTON_LABELS[word], "untold": ""}
+    assert answer == {"done": True, "word": BUTTON_LABELS[word], "said": told}
+    assert office.replies == [(URL, told)]
     (hold,) = office.holds()
     until = None if lasts is None else nights.clock + lasts
     key = advice_hold_key("cellar", office.entry().key)
     assert hold == Hold(key=key, how=how, by="Maria (U1)", given=nights.clock, until=until, why=why)
-    assert office.shown == [(HERE, nights.clock)]
     assert office.press(word) == answer
-    assert len(office.shown) == 1
-
-
-@pytest.mark.parametrize(
-    ("about", "untold"),
-    [
-        ({"newer_advice": True}, "there is a newer message of advice"),
-        ({"ill": SlackError("it is down")}, "it is down"),
-    ],
-)
-def test_advice_whose_message_is_not_changed_is_held_all_the_same(
-    nights: Nights, about: dict[str, Any], untold: str
-) -> None:
-    office = Office(nights, **about)
-
-    assert office.press(Button.LATER)["untold"] == untold
-
     assert len(office.holds()) == 1
 
 

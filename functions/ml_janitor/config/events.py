@@ -156,6 +156,31 @@ class AccountsEvent(DigestEvent):
     time: UtcTime
 
 
+class PressEvent(BaseModel):
+    """A press on a button in Slack, from the function behind the URL: verified, but not yet checked."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    user: Annotated[str, Field(pattern=r"^[UW][A-Z0-9]{1,30}$")]
+    team: Annotated[str, Field(pattern=r"^([TE][A-Z0-9]{1,30})?$")] = ""
+    channel: Annotated[str, Field(pattern=r"^[CDG][A-Z0-9]{1,30}$")]
+    message: Annotated[str, Field(pattern=r"^\d{1,12}\.\d{1,9}$")]
+    action: Annotated[str, Field(max_length=255)]
+    value: Annotated[str, Field(max_length=2000)]
+    at: Annotated[str, Field(pattern=r"^\d{1,12}\.\d{1,9}$")]
+    response_url: Annotated[str, Field(max_length=2000, repr=False)] = ""
+
+    @property
+    def pressed(self) -> datetime:
+        """Return when it was pressed, by Slack's clock."""
+        return datetime.fromtimestamp(int(self.at.partition(".")[0]), UTC)
+
+    @property
+    def identity(self) -> str:
+        """Return a text that is equal for two deliveries of a press; the response URL may differ."""
+        return f"{self.user} {self.channel} {self.message} {self.action} {self.value} {self.at}"
+
+
 class UndoEvent(BaseModel):
     """
     A finding to undo, and the person asking (*by*); *again* retries an undo that broke off.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -11,28 +10,26 @@ from typing import TYPE_CHECKING, Any
 
 from ml_janitor.acting.undoing import CannotUndoError
 from ml_janitor.config.events import STALE_EVENT
-from ml_janitor.config.values import InvalidInputError
 from ml_janitor.core.model import Mode
 from ml_janitor.engine.detector import CannotActError
 from ml_janitor.engine.policy import Hold, HoldKind, advice_hold_key, hold_reason, longest_hold
 from ml_janitor.ledger.actions import Stage
 from ml_janitor.ledger.findings import MessageRef
 from ml_janitor.ledger.table import ConditionFailedError
-from ml_janitor.report.warnings import BUTTON_LABELS, Button, ButtonSubject
+from ml_janitor.report.warnings import BUTTON_LABELS, Button, ButtonSubject, advice_held_text
 from ml_janitor.slack.client import SlackBot, SlackError, SlackRefusedError
-from ml_janitor.slack.ingress import Press
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
 
     from ml_janitor.acting.undoing import Undoing
+    from ml_janitor.config.events import PressEvent
     from ml_janitor.config.settings import Settings
     from ml_janitor.ledger.actions import Action
     from ml_janitor.ledger.findings import Entry, Ledger
     from ml_janitor.ledger.requests import ButtonRequests, Holds
     from ml_janitor.report.warnings import Status
     from ml_janitor.slack.warnings import MessageUpdates
-    from ml_janitor.slack.weekly_advice import WeeklyAdvice
 
 # --- permissions ----------------------------------------------------------------------------------
 # Members of the Slack group press all buttons. Owners press some of those on their own findings.
@@ -121,31 +118,6 @@ ADVICE_HOLDS = {
 
 type PressAnswer = dict[str, Any]
 
-PRESS_PATTERNS = {
-    "user": r"[UW][A-Z0-9]{1,30}",
-    "team": r"([TE][A-Z0-9]{1,30})?",
-    "channel": r"[CDG][A-Z0-9]{1,30}",
-    "message": r"[0-9]{1,12}\.[0-9]{1,9}",
-    "action": r".{0,255}",
-    "value": r".{0,2000}",
-    "at": r"[0-9]{1,12}\.[0-9]{1,9}",
-    "response_url": r".{0,2000}",
-}
-"""The members of the worker's event, as the function behind the URL passes them on."""
-
-
-def read_press(event: Mapping[str, Any]) -> Press:
-    """Return the press in the worker's *event*. Raises InvalidInputError, which repeats no value."""
-    try:
-        press = Press(**event)
-    except TypeError as error:
-        raise InvalidInputError(f"the event makes no sense: {error}") from None
-    for name, pattern in PRESS_PATTERNS.items():
-        value = getattr(press, name)
-        if not isinstance(value, str) or not re.fullmatch(pattern, value, re.DOTALL):
-            raise InvalidInputError(f"the event makes no sense: {name}: expected a text like {pattern}")
-    return press
-
 
 class PressRefusedError(Exception):
     """A press that is refused; the message tells the person who pressed why."""
@@ -168,7 +140,6 @@ class PressWorker:
     requests: ButtonRequests
     undoing: Undoing
     messages: MessageUpdates
-    advice: WeeklyAdvice
     directory: Directory
     functions: Mapping[str, str]
     undo: str
@@ -178,7 +149,7 @@ class PressWorker:
     clock: Callable[[], datetime]
     logger: Logger
 
-    def __call__(self, press: Press) -> PressAnswer:
+    def __call__(self, press: PressEvent) -> PressAnswer:
         """
         Do what *press* asks for, if its warning is still open and the person may press it.
 
@@ -199,9 +170,11 @@ class PressWorker:
         self.logger.info("pressed", extra=about)
         if failed := answer.get("untold"):
             self.ephemeral_reply(press.response_url, f"Done, but the message could not be changed: {failed}")
+        if said := answer.get("said"):
+            self.ephemeral_reply(press.response_url, said)
         return answer
 
-    def _handle(self, press: Press) -> PressAnswer:
+    def _handle(self, press: PressEvent) -> PressAnswer:
         """Check everything that can refuse *press*, then do it once."""
         try:
             word, subject = Button(press.action), ButtonSubject.read(press.value)
@@ -222,7 +195,7 @@ class PressWorker:
 
     # --- may it be pressed --------------------------------------------------------------------
 
-    def _allowed(self, press: Press, word: Button, owner: str | None) -> Person:
+    def _allowed(self, press: PressEvent, word: Button, owner: str | None) -> Person:
         """Return the person who pressed; the group is read only if it matters. Raises PressRefusedError."""
         person = self.directory.person(press.user, press.team)
         if why_forbidden(word, person, member=False, owner=owner) is None:
@@ -233,7 +206,7 @@ class PressWorker:
             raise PressRefusedError(why)
         return person
 
-    def _open(self, press: Press, subject: ButtonSubject) -> Entry:
+    def _open(self, press: PressEvent, subject: ButtonSubject) -> Entry:
         """Return the finding of the pressed warning. Raises PressRefusedError if that is over."""
         entry = self.ledger.find(subject.detector, subject.account, subject.region, subject.finding)
         if entry is None:
@@ -262,7 +235,7 @@ class PressWorker:
 
     # --- what it does -------------------------------------------------------------------------
 
-    def _hold(self, press: Press, word: Button, entry: Entry, person: Person) -> PressAnswer:
+    def _hold(self, press: PressEvent, word: Button, entry: Entry, person: Person) -> PressAnswer:
         at = press.pressed
         how, until = {
             Button.KEEP: (HoldKind.KEPT, None),
@@ -274,7 +247,7 @@ class PressWorker:
         wording = self.messages.terms[entry.detector].wording
         return self._show(word, entry, wording.held(longest_hold(holds, self.clock()) or hold))
 
-    def _advice(self, press: Press, word: Button, subject: ButtonSubject) -> PressAnswer:
+    def _advice(self, press: PressEvent, word: Button, subject: ButtonSubject) -> PressAnswer:
         """Hold one piece of advice: its resource may still be found, and acted on, for another reason."""
         entry = self.ledger.find(subject.detector, subject.account, subject.region, subject.finding)
         if entry is None:
@@ -290,13 +263,11 @@ class PressWorker:
             key = advice_hold_key(entry.detector, entry.key)
             given = Hold(key=key, how=how, by=str(person), given=at, until=until, why=why)
             self.holds.put(entry.account, entry.region, given)
-            place = MessageRef(press.channel, press.message)
-            untold = self._change_message(lambda: self.advice.show(place, self.clock()))
-            return {"done": True, "word": BUTTON_LABELS[word], "untold": untold}
+            return {"done": True, "word": BUTTON_LABELS[word], "said": advice_held_text(entry.name, given)}
 
         return self.once(press.identity, hold)
 
-    def _now(self, press: Press, entry: Entry, person: Person) -> PressAnswer:
+    def _now(self, press: PressEvent, entry: Entry, person: Person) -> PressAnswer:
         """Ask that the finding is due, and invoke the detector's function as its schedule does."""
         self.requests.make_due(entry, by=str(person), now=self.clock())
         wording = self.messages.terms[entry.detector].wording
@@ -304,7 +275,7 @@ class PressWorker:
         self.hand_over(self.functions[entry.detector], {"account": entry.account, "regions": [entry.region]})
         return answer
 
-    def _undo(self, press: Press, subject: ButtonSubject) -> PressAnswer:
+    def _undo(self, press: PressEvent, subject: ButtonSubject) -> PressAnswer:
         where = (subject.detector, subject.account, subject.region)
         try:
             action = self.undoing.find(*where, subject.finding)
@@ -327,7 +298,7 @@ class PressWorker:
         return self.once(press.identity, lambda: self._request_undo(press, subject, action, person))
 
     def _request_undo(
-        self, press: Press, subject: ButtonSubject, action: Action, person: Person
+        self, press: PressEvent, subject: ButtonSubject, action: Action, person: Person
     ) -> PressAnswer:
         """
         Ask for an undo, then invoke the undo function, which has a role of its own.
@@ -358,15 +329,11 @@ class PressWorker:
         untold = self._change_message(lambda: self.messages.entry(entry, status))
         return {"done": True, "word": BUTTON_LABELS[word], "untold": untold}
 
-    def _change_message(self, change: Callable[[], bool | None]) -> str:
-        """
-        Change a message, and return why that failed, or nothing: the press counts either way.
-
-        *change* returns False where the message is no longer the newest one.
-        """
+    def _change_message(self, change: Callable[[], object]) -> str:
+        """Change a message, and return why that failed, or nothing: the press counts either way."""
         try:
-            newest = change()
+            change()
         except SlackError as failed:
             self.logger.error("a message could not be changed", extra={"why": str(failed)})  # noqa: TRY400
             return str(failed)
-        return "there is a newer message of advice" if newest is False else ""
+        return ""

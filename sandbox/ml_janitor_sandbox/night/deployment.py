@@ -25,7 +25,6 @@ from ml_janitor.scheduled.invocation import Environment, Invocation
 from ml_janitor.scheduled.sweep_run import SweepRunResult
 from ml_janitor.slack import ingress
 from ml_janitor.slack.client import SenderClock, ephemeral_replier
-from ml_janitor.slack.press_worker import read_press
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.demo.days import Days
 from ml_janitor_sandbox.demo.plan import ACCOUNT, REGION
@@ -161,7 +160,7 @@ class Deployment:
                     own.seconds, deadline=own.slack_deadline, url=own.slack_url
                 )
                 presser = handlers.make_press_worker(own, ephemeral_reply)
-                yield presser(read_press(event))
+                yield presser(events.check_event(event, events.PressEvent))
             elif function == UNDO:
                 asked = events.check_event(event, events.UndoEvent)
                 yield deployment.make_undo_run(self._invocation(), handlers.structured_logger())(
