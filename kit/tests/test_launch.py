@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import runpy
 import subprocess
 import sys
 import tarfile
@@ -744,6 +745,14 @@ def test_a_command_line_that_is_incomplete_is_a_usage_error(
         cli.main(arguments)
     assert ended.value.code == 2
     assert "usage: janitor-kit" in capsys.readouterr().err
+
+
+def test_it_runs_as_a_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "janitor_kit.cli")
+    monkeypatch.setattr(sys, "argv", ["janitor-kit", "launch", str(tmp_path / "none.json")])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("janitor_kit.cli", run_name="__main__")
+    assert ended.value.code == cli.REFUSED == 2
 
 
 def test_help_shows_the_file_as_it_is_written(capsys: pytest.CaptureFixture[str]) -> None:
