@@ -23,10 +23,11 @@ from ml_janitor.core.text import escape_text
 from ml_janitor.engine.detector import Detector
 from ml_janitor.engine.run import run_detectors
 from ml_janitor.report.bill_page import bill_section
+from ml_janitor.report.blocks import Rank
 from ml_janitor.report.html import render_html
 from ml_janitor.report.json import report_json, report_json_lines, results_in_order
 from ml_janitor_cli import edge, terminal
-from ml_janitor_cli.bill import draw_bill_summary, read_bill_report
+from ml_janitor_cli.bill import print_bill, read_bill_report
 from ml_janitor_cli.explain import ARN_LIMIT
 from ml_janitor_cli.organization import organization_regions, sweep_organization, unread_sweeps
 from ml_janitor_cli.screen import make_console, print_blocks, show_progress
@@ -135,7 +136,7 @@ def audit(
     else:
         screen = make_console(sys.stdout)
         if charged is not None:
-            print_blocks(screen, draw_bill_summary(charged, max_requests=most))
+            print_bill(screen, charged, max_requests=most, rank=Rank.FIRST)
             sys.stdout.write("\n")
         terminal.print_report(screen, report, every=every, problems=audited.price_problems)
         if plan:
