@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from ml_janitor_sandbox import state
-from ml_janitor_sandbox.paging import cut
-from ml_janitor_sandbox.patches import AwsError, Call
+from moto_corrections import state
+from moto_corrections.paging import cut
+from moto_corrections.patches import AwsError, Call
 
 PAGE = 2
 """Recommendations to a page: few, so that whoever reads only the first one is caught."""
