@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -15,6 +15,7 @@ from bench.list_prices import PRICES, READ
 from ml_janitor.config.schedules import schedule_period
 from ml_janitor.config.sections import JanitorSection
 from ml_janitor.detectors import DETECTORS
+from ml_janitor.engine.detector import Detector
 from ml_janitor.report.telemetry import OUTCOME_METRICS
 
 COUNTED = Path(__file__).parent / "counted.json"
@@ -38,6 +39,11 @@ WRITE_UNIT, READ_UNIT = 1024, 4096
 
 SIGNING = 3
 """Calls to the key that signs undo records for an action: to sign it, and to verify it in two places."""
+
+OWN_CALLS = ("dynamodb:", "secretsmanager:", "s3:PutObject")
+"""Calls for the ledger, the report and the message, which every function makes."""
+
+METRICS = "cloudwatch:GetMetricData"
 
 S3_LISTS = frozenset({"s3:ListBuckets", "s3:ListObjectVersions", "s3:ListObjectsV2"})
 
@@ -77,32 +83,46 @@ class Bill:
 def counted() -> dict[str, Any]:
     """Read the counts, and estimate them for detectors that were not counted yet."""
     read: dict[str, Any] = json.loads(COUNTED.read_text())
-    return estimated(read, {detector.name: detector.schedule for detector in DETECTORS})
+    return estimated(read, [detector() for detector in DETECTORS])
 
 
-def estimated(given: Mapping[str, Any], schedules: Mapping[str, str]) -> dict[str, Any]:
+def estimated(given: Mapping[str, Any], detectors: Iterable[Detector[Any]]) -> dict[str, Any]:
     """
-    *given* with those of *schedules* that were not counted, each as dear in everything as the dearest.
+    Return *given* with an upper estimate of those *detectors* that `make cost` has not counted yet.
 
-    `make cost` counts them. What a run takes is the largest figure of any function, and so are its alarms.
+    Each is as dear as the dearest function that was counted, but makes only the calls that it declares.
     """
-    functions = given["functions"]
-    missing = {name: schedule for name, schedule in schedules.items() if name not in functions}
+    counted = given["functions"]
+    missing = [detector for detector in detectors if detector.name not in counted]
     if not missing:
         return dict(given)
-    figures = ("seconds", "log_bytes", "custom_metrics", "report_bytes", "largest_item", "findings_bytes")
-    dearest = {
-        name: max(counted[name] for counted in functions.values())
-        for name in (*figures, "memory_mb", "init_seconds", "metrics_requested")
-    }
-    every = Counter[str]()
-    for counted in functions.values():
-        every |= Counter(counted["calls"])
-    new = {name: {**dearest, "calls": every, "schedule": schedule} for name, schedule in missing.items()}
     stack = dict(given["stack"])
     for kind in {"alarms", "alarms_armed", "alarms_bill"} & stack.keys():
-        stack[kind] += math.ceil(given["stack"]["alarms"] / len(functions)) * len(missing)
-    return {**given, "functions": functions | new, "stack": stack, "estimated": sorted(missing)}
+        stack[kind] += math.ceil(given["stack"]["alarms"] / len(counted)) * len(missing)
+    return {
+        **given,
+        "functions": counted | {each.name: _dearest(counted, each) for each in missing},
+        "empty": given["empty"] | {each.name: _dearest(given["empty"], each) for each in missing},
+        "stack": stack,
+        "estimated": sorted(each.name for each in missing),
+    }
+
+
+def _dearest(runs: Mapping[str, Mapping[str, Any]], detector: Detector[Any]) -> dict[str, Any]:
+    """Return the largest figures of all *runs*, of the calls those that *detector* may make."""
+    declared = {grant.action for grant in detector.reads}
+    # IAM's names of S3's actions are not those of its calls.
+    allowed = (*OWN_CALLS, *("s3:" if action.startswith("s3:") else action for action in declared))
+    most: dict[str, Any] = {"schedule": detector.schedule, "calls": Counter[str]()}
+    for run in runs.values():
+        most["calls"] |= Counter(run["calls"])
+        for figure, amount in run.items():
+            if isinstance(amount, int | float):
+                most[figure] = max(most.get(figure, 0), amount)
+    most["calls"] = {call: times for call, times in most["calls"].items() if call.startswith(allowed)}
+    if METRICS not in declared:
+        most["metrics_requested"] = 0
+    return most
 
 
 def bill(given: Mapping[str, Any]) -> Bill:
@@ -226,8 +246,7 @@ def summary(made: Bill) -> str:
     """Say the bill in one sentence."""
     kinds = [f"{number:,} {kind}" for kind, number in made.account.items()]
     guess = (
-        f" Not counted yet, and taken to be as dear in everything as the dearest that was:"
-        f" {', '.join(made.estimated)}."
+        f" Not counted yet, and estimated from above by the dearest function: {', '.join(made.estimated)}."
         if made.estimated
         else ""
     )

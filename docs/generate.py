@@ -1,8 +1,10 @@
 """
 Writes the parts of the docs that are made from the code; with --check, only says which are out of date.
 
-A generated part stands between `<!-- NAME -->` and `<!-- /NAME -->`; the notebooks' start script, which AWS
-takes as one file, holds its Python program between `<<'PYTHON'` and `PYTHON`.
+The parts that need only the code come first: a new detector has its page's head, its row in README and its
+section in janitor.toml before a sandbox starts. A generated part stands between `<!-- NAME -->` and
+`<!-- /NAME -->`; the notebooks' start script, which AWS takes as one file, holds its Python program between
+`<<'PYTHON'` and `PYTHON`.
 """
 
 from __future__ import annotations
@@ -58,34 +60,35 @@ SANDBOX = (str(JANITOR), "sandbox", "--")
 
 
 def main() -> int:
-    """Write or check every page, all in one sandbox with the demo account, in which this runs once more."""
-    if INSIDE not in sys.argv[1:]:
-        again = [sys.executable, __file__, INSIDE, *sys.argv[1:]]
-        return subprocess.run([*SANDBOX, *again], check=False).returncode  # noqa: S603 - our own program
+    """Write or check the pages made from code; then, running once more in a sandbox, the others."""
     check = "--check" in sys.argv[1:]
+    if INSIDE not in sys.argv[1:]:
+        stale = finish(pages_of_code(), check=check)
+        again = [sys.executable, __file__, INSIDE, *sys.argv[1:]]
+        return subprocess.run([*SANDBOX, *again], check=False).returncode or stale  # noqa: S603 - our own program
+    made = pages_of_sessions()
     if not check:
-        night = printed(
-            *SANDBOX, sys.executable, "-m", "ml_janitor_sandbox.night"
-        )  # which changes its account
-        for path, text in [*pages(), nights(night)]:
+        # It changes the account of its sandbox, which is therefore its own.
+        made.append(nights(printed(*SANDBOX, sys.executable, "-m", "ml_janitor_sandbox.night")))
+    return finish(made, check=check)
+
+
+def finish(made: Iterable[tuple[Path, str]], *, check: bool) -> int:
+    """Write the pages *made*; with *check*, only name those that differ, and return 1 if any does."""
+    stale = [(path, text) for path, text in made if path.read_text() != text]
+    for path, text in stale:
+        if check:
+            print(f"{path.relative_to(ROOT)} does not match the code: run `make docs`", file=sys.stderr)
+        else:
             path.write_text(text)
-        return 0
-    stale = [path for path, text in pages() if path.read_text() != text]
-    for path in stale:
-        print(f"{path.relative_to(ROOT)} does not match the code: run `make docs`", file=sys.stderr)
-    return 1 if stale else 0
+    return int(check and bool(stale))
 
 
-def pages() -> list[tuple[Path, str]]:
-    """Every page with its generated parts as they should be."""
+def pages_of_code() -> list[tuple[Path, str]]:
+    """Make the pages whose parts need nothing but the code and the last count of calls."""
     docs = ROOT / "docs"
-    paragraphs = session(SHORT_SESSION).split("\n\n")[:PARAGRAPHS]
     parts = {
-        ROOT / "README.md": {
-            "detectors": detector_table(),
-            "cost": cost_in_short(),
-            "session": "\n\n".join([*paragraphs, "  ...\n```"]),
-        },
+        ROOT / "README.md": {"detectors": detector_table(), "cost": cost_in_short()},
         docs / "cost.md": {"cost": cost()},
         docs / "scale.md": scale.parts(monthly.counted()),
         docs / "permissions.md": {
@@ -95,6 +98,17 @@ def pages() -> list[tuple[Path, str]]:
             "ledger": ledger(),
             "managed": managed_policies.table(),
         },
+        **{docs / "detectors" / f"{one.name}.md": {"generated": head(one)} for one in DETECTORS},
+    }
+    return [*filled(parts), start_script(), example_settings()]
+
+
+def pages_of_sessions() -> list[tuple[Path, str]]:
+    """Make the pages that show what the janitor prints over the demo account."""
+    docs = ROOT / "docs"
+    paragraphs = session(SHORT_SESSION).split("\n\n")[:PARAGRAPHS]
+    parts = {
+        ROOT / "README.md": {"session": "\n\n".join([*paragraphs, "  ...\n```"])},
         docs / "sandbox.md": {"session": session(SESSION)},
         docs / "estimate.md": {
             part: session(("janitor", "estimate", *asked), account=False) for part, asked in ESTIMATES.items()
@@ -102,9 +116,12 @@ def pages() -> list[tuple[Path, str]]:
         docs / "policies.md": {"policies": policies()},
         docs / "case-study.md": case_study(),
     }
-    parts |= {docs / "detectors" / f"{one.name}.md": {"generated": head(one)} for one in DETECTORS}
-    made = [(page, fill(page.read_text(), generated)) for page, generated in parts.items()]
-    return [*made, start_script(), example_settings()]
+    return filled(parts)
+
+
+def filled(parts: Mapping[Path, Mapping[str, str]]) -> list[tuple[Path, str]]:
+    """Return each page of *parts* with its generated parts as they should be."""
+    return [(page, fill(page.read_text(), generated)) for page, generated in parts.items()]
 
 
 def example_settings() -> tuple[Path, str]:

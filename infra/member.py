@@ -24,7 +24,8 @@ from ml_janitor.config.member_roles import (
     role_policy,
     trust_policy,
 )
-from ml_janitor.config.settings import Settings, SettingsError
+from ml_janitor.config.settings import Settings
+from ml_janitor.config.values import InvalidInputError
 
 # --- CloudFormation -------------------------------------------------------------------------------
 
@@ -42,7 +43,7 @@ def write_member_roles(settings: Settings, folder: Path, today: date) -> list[Pa
     Write the templates into *folder*, and Terraform that makes the same roles; return their paths.
 
     Roles that act have files of their own, where something is armed or can be undone *today*. Raises
-    SettingsError.
+    InvalidInputError.
     """
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
@@ -290,13 +291,13 @@ def role_variants(settings: Settings, role: MemberRole, *, shown: str, partition
     """
     Return the policies of *role* with the accounts that share them; nothing for accounts without the role.
 
-    Raises SettingsError for a policy that IAM would not take.
+    Raises InvalidInputError for a policy that IAM would not take.
     """
 
     def of(account: str) -> PolicyDocument | None:
         document = role_policy(settings, role, account=account, partition=partition, shown=shown)
         if document is not None and (length := _length(document, shown, partition)) > LONGEST_ROLE_POLICIES:
-            raise SettingsError(
+            raise InvalidInputError(
                 f"organization: the policy of {role.name} in {account} has {length} characters, and IAM "
                 f"takes {LONGEST_ROLE_POLICIES}: name fewer regions, buckets, prefixes or roles, or "
                 f"shorter ones"

@@ -30,13 +30,13 @@ from ml_janitor.config.sections import unmatched_routes
 from ml_janitor.config.settings import (
     SETTINGS_FILE,
     Settings,
-    SettingsError,
     arming_refusals,
     arming_warnings,
     home_refusals,
     notice_warnings,
     undo_role_warnings,
 )
+from ml_janitor.config.values import InvalidInputError
 from ml_janitor.engine.detector import Detector, Grant
 from ml_janitor.ledger import uses
 from ml_janitor.scheduled.invocation import warn_of_slow_runs
@@ -69,7 +69,7 @@ class JanitorStack(Stack):
         self.settings = settings = settings or Settings.load(files=[PROJECT_ROOT / SETTINGS_FILE])
         account = "" if cdk.Token.is_unresolved(self.account) else self.account
         if refused := [*home_refusals(settings, account), *arming_refusals(settings)]:
-            raise SettingsError("; ".join(refused))
+            raise InvalidInputError("; ".join(refused))
         self._warn()
         section, in_organization = settings.janitor, settings.organization.used
         shape_roles(self, path=section.role_path, boundary=section.permissions_boundary)

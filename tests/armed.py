@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from fakes import USED, Thing, thing, waste
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Confidence, Effect, Target, Value, Verdict
-from ml_janitor.engine.detector import CannotActError, Cleanup, Detector, NotYetError, Steps, allow
+from ml_janitor.engine.detector import CannotActError, Cleanup, Detector, NotFinishedError, Steps, allow
 
 ARMS = {"act_in": ("123456789012",)}
 
@@ -108,7 +108,7 @@ class Cellar(Detector[Thing]):
         return candidate.verdict
 
     def prepare(self, aws: Aws, candidate: Thing, memo: Mapping[str, Any]) -> Mapping[str, Any]:  # noqa: ARG002
-        if isinstance(self.world.refuses, NotYetError):
+        if isinstance(self.world.refuses, NotFinishedError):
             self.world.refuses.memo = {"read": memo.get("read", 0) + 1}
         if self.world.refuses is not None:
             raise self.world.refuses

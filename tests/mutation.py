@@ -9,8 +9,9 @@ All tests of the targets run once, and note which lines they execute and how lon
 runs in a process of its own, forked with everything loaded, in which functions get the broken code: of the
 tests that reach the broken statement the quickest first, until one fails. What runs while the module is
 imported (constants, defaults) needs a process that has not imported it yet, and all tests of the target.
-No file is touched, and mutants change no texts. A survivor is missed unless tests/mutants.md has a reason or
-counts the survivors of its module. The kit's modules run in the kit's environment.
+No file is touched. Mutants change no texts, and no `strict` of zip, which asserts what cannot happen.
+A survivor is missed unless tests/mutants.md has a reason or counts the survivors of its module.
+The kit's modules run in the kit's environment.
 """
 
 from __future__ import annotations
@@ -195,7 +196,7 @@ def _broken(node: Any, member: str) -> Iterator[Any]:  # noqa: C901 - one case f
             yield ast.Constant(not value)
         case ast.Constant(value=int(value)):
             yield ast.Constant(value + 1)
-        case ast.Return(value=value) if value is not None and not _is_none(value):
+        case ast.Return(value=value) if value is not None and not _is_none_or_bool(value):
             yield ast.Return(ast.Constant(None))
         case ast.Expr(value=ast.Call() | ast.Await()):
             yield ast.Pass()
@@ -205,19 +206,22 @@ def _broken(node: Any, member: str) -> Iterator[Any]:  # noqa: C901 - one case f
         yield ast.UnaryOp(ast.Not(), node)
 
 
-def _is_none(node: ast.AST) -> bool:
-    return isinstance(node, ast.Constant) and node.value is None
+def _is_none_or_bool(node: ast.AST) -> bool:
+    """Whether None in place of *node* breaks nothing, or only what the other truth value breaks."""
+    return isinstance(node, ast.Constant) and (node.value is None or isinstance(node.value, bool))
 
 
 def _walk(node: Any, place: Place) -> Iterator[tuple[Place, Any, str, int | None, Any]]:
-    """Every node that is executed, with its place; no annotations or decorators."""
+    """Every node that is executed, with its place; no annotations or decorators, and no `strict` of zip."""
     if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
         return
     if isinstance(node, ast.FunctionDef | ast.ClassDef):
         place = place._replace(where=f"{place.where}.{node.name}".lstrip("."))
     for member, value in ast.iter_fields(node):
-        if member in {"annotation", "returns", "type_params", "decorator_list"} or isinstance(
-            node, (*_ALIAS, ast.JoinedStr)
+        if (
+            member in {"annotation", "returns", "type_params", "decorator_list"}
+            or isinstance(node, (*_ALIAS, ast.JoinedStr))
+            or (member == "keywords" and isinstance(node, ast.Call) and ast.unparse(node.func) == "zip")
         ):
             continue
         later = isinstance(node, ast.FunctionDef | ast.Lambda) and member == "body"

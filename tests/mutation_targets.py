@@ -32,8 +32,6 @@ COUNTED = (
     "functions/ml_janitor/scheduled/",
     "functions/ml_janitor/slack/client.py",
     "functions/ml_janitor/slack/digest.py",
-    "functions/ml_janitor/slack/digest.py",
-    "functions/ml_janitor/slack/digest.py",
     "functions/ml_janitor/slack/weekly_advice.py",
 )
 """Modules whose survivors are counted, and the count may only fall; elsewhere each survivor has a reason."""
@@ -56,6 +54,7 @@ ALSO: Mapping[str, tuple[str, ...]] = {
         "integration/test_resuming.py",
         "integration/test_holds.py",
         "unit/test_action_machine.py",
+        "unit/test_limits.py",
         "integration/test_breaking_off.py",
         "integration/test_unpreparable.py",
     ),

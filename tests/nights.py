@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from io import StringIO
 from logging import StreamHandler
@@ -19,7 +19,7 @@ from aws_lambda_powertools import Logger
 from armed import Cellar, World
 from conftest import ACCOUNT, NOW, REGION
 from memory_table import MemoryTable
-from ml_janitor.acting.acting import Acting
+from ml_janitor.acting.acting import Acting, ArmedSweep
 from ml_janitor.acting.undoing import Undoing
 from ml_janitor.acting.warning import Warner, WarningDeliveries
 from ml_janitor.aws.calls import make_client
@@ -143,6 +143,21 @@ class Nights:
             ),
             warner=Warner(ledger=self.ledger, warn=self.postman, clock=lambda: self.clock),
             dry=dry,
+        )
+
+    def armed_sweep(self, sweep: Sweep | None = None, *, together: bool = False) -> ArmedSweep:
+        """*sweep*, or one that found nothing, as what acts."""
+        acting, name = self.runner().acting, self.detector.name
+        assert acting is not None
+        found = sweep or Sweep(detector=name, account=ACCOUNT, region=REGION, mode=Mode.ACT)
+        return ArmedSweep(
+            replace(acting, together=together),
+            self.detector,
+            self.aws,
+            found,
+            entries={},
+            now=self.clock,
+            policy=RunPolicy(arming={found.detector: self.arming}),
         )
 
     def _pause(self) -> None:

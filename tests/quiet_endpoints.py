@@ -10,16 +10,15 @@ from typing import Any
 from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.aws.endpoints import (
     LOAD_HOURS,
+    EndpointDescription,
     EndpointSummary,
     EndpointVariant,
     LoadedEndpoint,
-    LoadedVariant,
     MetricTotal,
 )
-from ml_janitor.aws.prices import Price, machine_of
+from ml_janitor.aws.prices import Price
 from ml_janitor.core.capacity import PeakLoad
 from ml_janitor.core.model import Signal, Target, Value
-from ml_janitor.detectors.serverless_candidates import QuietEndpoint
 
 DAY = timedelta(days=1)
 GB_HOUR = Decimal("0.072")
@@ -31,7 +30,7 @@ def hourly(value: float, points: int = LOAD_HOURS) -> Signal[MetricTotal]:
     return Value((value * points, points))
 
 
-def quiet(**more: Any) -> QuietEndpoint:
+def quiet(**more: Any) -> LoadedEndpoint:
     """100 requests an hour of 0.2 seconds on an ml.m5.xlarge, an eighth of whose memory is used."""
     kind = more.pop("type", "ml.m5.xlarge")
     load = PeakLoad(cpu=0.1, memory=more.pop("memory", 0.5), requests=more.pop("at_once", 2))
@@ -41,9 +40,9 @@ def quiet(**more: Any) -> QuietEndpoint:
         "ConcurrentRequestsPerModel": hourly(2),
     }
     fields: dict[str, Any] = {
-        "variant": EndpointVariant(name="blue", instances=more.pop("count", 1)),
+        "name": "blue",
+        "instances": more.pop("count", 1),
         "type": kind,
-        "machine": machine_of(kind),
         "fixed": more.pop("fixed", None),
         "sleeps": False,
         "hosts": more.pop("hosts", False),
@@ -64,14 +63,19 @@ def quiet(**more: Any) -> QuietEndpoint:
     summary = EndpointSummary(
         arn=arn, name="api", status=more.pop("status", "InService"), created=created, modified=created
     )
-    variants = more.pop("variants", Value((LoadedVariant(**fields),) * more.pop("number", 1)))
-    one = LoadedEndpoint(
-        target=target,
+    description = EndpointDescription(
         summary=summary,
-        variants=variants,
+        config_name="api-1",
+        variants=(EndpointVariant(**fields),) * more.pop("number", 1),
         asynchronous=more.pop("asynchronous", False),
         captures=more.pop("captures", False),
     )
-    price = more.pop("price", Price(Decimal("0.23"), "Price List API"))
-    candidate = QuietEndpoint(target=target, endpoint=one, price=price, serverless=PRICES, model=Value({}))
+    candidate = LoadedEndpoint(
+        target=target,
+        summary=summary,
+        description=Value(description),
+        price=Price(Decimal("0.23"), "Price List API"),
+        serverless=PRICES,
+        model=Value({}),
+    )
     return replace(candidate, **more)

@@ -26,6 +26,7 @@ from ml_janitor.detectors.duplicate_artifacts.rule import DuplicateArtifacts
 from ml_janitor.engine.detector import Detector
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.server import Sandbox
+from properties.worlds import build_rare
 from rarities import shadow_test
 from samples import SEED
 
@@ -214,6 +215,7 @@ def seeded(box: Control, session: boto3.Session) -> Control:
     )
     shadow_test(session)
     rarities.untold_model(session)
+    build_rare(session, box, NOW)
     return box
 
 

@@ -14,7 +14,7 @@ import boto3
 
 import rarities
 from condemned import BUCKET, ROLE, SCRATCH, Condemned
-from conftest import ACCOUNT, REGION, once, seed_demo
+from conftest import ACCOUNT, NOW, REGION, once, seed_demo
 from declared import Declared
 from deployed import Deployed
 from hosted import Host
@@ -26,6 +26,7 @@ from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import SECRET, SIGNING
 from ml_janitor_sandbox.slack import CHANNEL, SIGNING_SECRET, TOKEN, SlackControl
 from organization import Organization, OrganizationHost
+from properties.worlds import build_rare
 from recorder import Missed
 from slackside import EMAILS, GROUP, MEMBER, NAMES
 from synthesis import synthesise
@@ -182,6 +183,7 @@ def _everything(box: Control, session: boto3.Session) -> None:
     rarities.repeats(session, box)
     rarities.savings_plan(box)
     rarities.scaling(session, box, "churn-xgb-blue", "AllTraffic")
+    build_rare(session, box, NOW)
     abroad: Any = boto3.Session("AKIASANDBOX", "sandbox", region_name=ABROAD).client("sagemaker")
     abroad.create_model(ModelName="abroad", ExecutionRoleArn=rarities.ROLE)
 

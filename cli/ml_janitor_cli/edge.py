@@ -25,8 +25,8 @@ from typer.exceptions import TyperException
 from ml_janitor.aws.calls import failure_text
 from ml_janitor.aws.client import DEFAULT_ATTEMPTS
 from ml_janitor.aws.pace import Pace
-from ml_janitor.config.settings import SETTINGS_FILE, DetectorRegistry, Settings, SettingsError
-from ml_janitor.config.values import suggest_nearest
+from ml_janitor.config.settings import SETTINGS_FILE, DetectorRegistry, Settings
+from ml_janitor.config.values import InvalidInputError, suggest_nearest
 from ml_janitor.engine.detector import Detector
 from ml_janitor_cli.screen import make_console
 
@@ -87,16 +87,16 @@ class Setup:
         return choose_regions(flags, self.settings, self.session)
 
 
+INTERRUPTED_STATUS = 130
+"""The exit status after Ctrl-C."""
+
+
 class CommandRefusedError(TyperException):
-    """The command cannot be run as it was given; the message is one line."""
+    """The command cannot be run as it was given, or not to its end; the message is one line."""
 
-    exit_code = 2
-
-
-class CommandInterruptedError(CommandRefusedError):
-    """Ctrl-C was pressed; the message says what becomes of work in progress."""
-
-    exit_code = 130
+    def __init__(self, message: str, exit_code: int = 2) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
 
 
 def make_setup(
@@ -122,7 +122,7 @@ def load_settings(
         return Settings.load(
             files=[*files, *([config] if config else [])], overrides=overrides or (), registry=registry
         )
-    except SettingsError as error:
+    except InvalidInputError as error:
         raise CommandRefusedError(str(error)) from error
 
 
@@ -302,7 +302,8 @@ NO_TABLE_ADVICE = (
 class FailedError(CommandRefusedError):
     """The command failed; the message says why, and whether something was changed."""
 
-    exit_code = 1
+    def __init__(self, message: str) -> None:
+        super().__init__(message, exit_code=1)
 
 
 @contextmanager
@@ -337,7 +338,7 @@ def end_on_interrupt() -> Iterator[None]:
         if sys.stderr.isatty():
             make_console(sys.stderr).show_cursor(show=True)
         os.write(2, b"\njanitor: interrupted\n")
-        os._exit(CommandInterruptedError.exit_code)
+        os._exit(INTERRUPTED_STATUS)
 
     before = signal.signal(signal.SIGINT, end)
     try:

@@ -17,8 +17,6 @@ from rich.text import Text
 
 from ml_janitor.acting.undoing import (
     CannotUndoError,
-    NothingDoneError,
-    RecordRefusedError,
     Undoing,
     undo_hint,
     undo_wording,
@@ -153,8 +151,8 @@ def _open(entry: Entry, kept: str | None, now: datetime) -> LedgerLine:
         stands=stands,
         first_seen=entry.first_seen,
         due=entry.due,
-        usd=entry.monthly_usd if entry.monthly_usd is not None else entry.accrued_usd,
-        per_month=entry.monthly_usd is not None,
+        usd=entry.claim.monthly_usd if entry.claim.monthly_usd is not None else entry.claim.accrued_usd,
+        per_month=entry.claim.monthly_usd is not None,
     )
 
 
@@ -494,9 +492,10 @@ def undo_finding(
         try:
             with at.leased(detector.name, action.target.region):
                 done = undoing.undo(detector, aws, action, by=at.who)
-        except (NothingDoneError, RecordRefusedError) as nothing:
-            raise edge.CommandRefusedError(str(nothing)) from nothing
-        except (CannotUndoError, BegunBeforeError, LeaseTakenError) as error:
+        except CannotUndoError as cannot:
+            failed = edge.CommandRefusedError if cannot.final else FailedError
+            raise failed(str(cannot)) from cannot
+        except (BegunBeforeError, LeaseTakenError) as error:
             raise FailedError(str(error)) from error
         lost = f" Not brought back: {terms.lost}." if terms and terms.lost and not done.became else ""
         typer.echo(f"{escape_text(done.became or f'{action.target.name} is back', 1000)}.{lost}")

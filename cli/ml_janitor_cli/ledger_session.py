@@ -93,7 +93,7 @@ class LedgerSession:
         Hold the lease of *detector*: nobody else sweeps or undoes, and calls end before the lease does.
 
         Every command is a holder of its own, whoever calls it: one person may have two terminals. Raises
-        LeaseTakenError, and Interrupted at Ctrl-C.
+        LeaseTakenError, and CommandRefusedError at Ctrl-C.
         """
         holder = f"by hand: {self.who} {uuid.uuid4().hex}"
         now = self.clock()
@@ -103,7 +103,7 @@ class LedgerSession:
         try:
             yield
         except KeyboardInterrupt:
-            raise edge.CommandInterruptedError(INTERRUPTED_MESSAGE) from None
+            raise edge.CommandRefusedError(INTERRUPTED_MESSAGE, edge.INTERRUPTED_STATUS) from None
         finally:
             self.watch.until = None
             self.leases.release(detector, self.account, region, holder=holder)
@@ -356,7 +356,7 @@ def ledger_command[**P](command: Callable[Concatenate[LedgerAccess, P], int]) ->
         try:
             return command(access, **given)  # type: ignore[call-arg]
         except KeyboardInterrupt:
-            raise edge.CommandInterruptedError("interrupted") from None
+            raise edge.CommandRefusedError("interrupted", edge.INTERRUPTED_STATUS) from None
 
     ctx, *options = shared.values()
     parameters = [parameter.replace(kind=Parameter.KEYWORD_ONLY) for parameter in (ctx, *own, *options)]

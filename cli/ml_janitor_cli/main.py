@@ -17,7 +17,7 @@ from ml_janitor_cli.audit import audit
 from ml_janitor_cli.bill import bill
 from ml_janitor_cli.detectors import detectors
 from ml_janitor_cli.doctor import doctor
-from ml_janitor_cli.edge import CommandInterruptedError, CommandRefusedError
+from ml_janitor_cli.edge import INTERRUPTED_STATUS, CommandRefusedError
 from ml_janitor_cli.entry import version_line
 from ml_janitor_cli.estimate.command import estimate
 from ml_janitor_cli.explain import explain
@@ -95,6 +95,6 @@ def print_usage_error(error: TyperException) -> int:
     if not isinstance(error, CommandRefusedError):  # an error of typer's own: how options are written
         command = getattr(getattr(error, "ctx", None), "command_path", "janitor")
         message = f"{message[:1].lower()}{message[1:].rstrip('.')} (see {command} --help)"
-    begins = "\n" if isinstance(error, CommandInterruptedError) else ""  # the terminal has written ^C
+    begins = "\n" if error.exit_code == INTERRUPTED_STATUS else ""  # the terminal has written ^C
     typer.echo(f"{begins}janitor: {escape_text(message)}", err=True)
     return error.exit_code

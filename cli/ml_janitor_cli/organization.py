@@ -14,13 +14,12 @@ from typing import Any, NamedTuple
 import boto3
 from rich.console import RenderableType
 
-from ml_janitor.aws.calls import READ_THREADS, error_text, is_refusal, make_client, read_signal
+from ml_janitor.aws.calls import READ_THREADS, ReadError, error_text, is_refusal, make_client, read_signal
 from ml_janitor.aws.client import (
     ALWAYS_ENABLED_REGIONS,
     PRICING_REGION,
     ROLE_REFUSED,
     Aws,
-    NotListedError,
     enabled_regions,
     list_accounts,
     open_member_session,
@@ -111,7 +110,7 @@ class OrganizationCaller:
         )
         try:
             return list(list_accounts(organizations, units=section.units, without=section.without))
-        except NotListedError as error:
+        except ReadError as error:
             raise FailedError(str(error)) from error
 
     def session(self, account: str, detector: str) -> boto3.Session:

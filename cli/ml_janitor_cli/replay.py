@@ -140,13 +140,12 @@ def handle_event(event: Any, context: LocalContext, handler: HandlerName) -> dic
     """Return the function's answer to *event*, or why there is none."""
     from ml_janitor import handlers
     from ml_janitor.aws.calls import error_text
-    from ml_janitor.config.events import MalformedEventError
-    from ml_janitor.config.settings import SettingsError
+    from ml_janitor.config.values import InvalidInputError
 
     function = getattr(handlers, handler.value)
     try:
         answer: dict[str, Any] = function(event, context)
-    except (MalformedEventError, SettingsError) as error:
+    except InvalidInputError as error:
         raise edge.CommandRefusedError(str(error)) from error
     except KeyboardInterrupt:  # the lease has been given back on the way here
         return "it was interrupted"

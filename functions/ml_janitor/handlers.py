@@ -48,7 +48,7 @@ def sweep(event: dict[str, Any], context: FunctionContext) -> dict[str, Any]:
     """
     Run the detector that JANITOR_DETECTOR names, once per event however often it is delivered.
 
-    Raises MalformedEventError for an invalid event, and InProgressError and LeaseTakenError for an event that
+    Raises InvalidInputError for an invalid event, and InProgressError and LeaseTakenError for an event that
     came while another was at work. Raises RunFailedError at the end, after everything possible was done.
     Lambda tries each of them again.
     """
@@ -66,7 +66,7 @@ def accounts(event: dict[str, Any], context: FunctionContext) -> dict[str, Any]:
     """
     Begin or end a detector's run over an organization, as the state machine asks; either may be done again.
 
-    Raises MalformedEventError, NotListedError, and RunFailedError if accounts left no result.
+    Raises InvalidInputError, ReadError, and RunFailedError if accounts left no result.
     """
     from ml_janitor import deployment
     from ml_janitor.config import events
@@ -79,7 +79,7 @@ def digest(event: dict[str, Any], context: FunctionContext) -> dict[str, Any]:
     """
     Tell Slack about all sweeps' findings, and about sweeps that did not run; once per event.
 
-    Raises MalformedEventError, InProgressError, and RunFailedError if Slack did not take it.
+    Raises InvalidInputError, InProgressError, and RunFailedError if Slack did not take it.
     """
     from ml_janitor.config import events
 
@@ -94,7 +94,7 @@ def bill(event: dict[str, Any], context: FunctionContext) -> dict[str, Any]:
     """
     Read the bill, keep it, and post in Slack what moved it, unless a digest is about to; once per event.
 
-    Raises MalformedEventError, InProgressError, and RunFailedError if nobody could be told.
+    Raises InvalidInputError, InProgressError, and RunFailedError if nobody could be told.
     """
     from ml_janitor import deployment
     from ml_janitor.config import events
@@ -122,7 +122,7 @@ def pressed(event: dict[str, Any], context: FunctionContext) -> dict[str, Any]:
     """
     Do the work of a press in Slack, once per press; a forbidden press is refused, and that is the answer.
 
-    Raises MalformedEventError, InProgressError, and AWS's errors if AWS does not take the work. The person
+    Raises InvalidInputError, InProgressError, and AWS's errors if AWS does not take the work. The person
     who pressed hears of that too: Slack showed them a press that was taken.
     """
     from ml_janitor.config import events
@@ -145,7 +145,7 @@ def undo(event: dict[str, Any], context: FunctionContext) -> dict[str, Any]:
     """
     Bring back the resource that one finding's action cleaned up; once per event.
 
-    Raises MalformedEventError, InProgressError, LeaseTakenError, and
+    Raises InvalidInputError, InProgressError, LeaseTakenError, and
     CannotUndoError for failures that can be tried again.
     """
     from ml_janitor import deployment
@@ -165,7 +165,7 @@ def undo(event: dict[str, Any], context: FunctionContext) -> dict[str, Any]:
 def make_press_worker(own: Invocation, ephemeral_reply: Callable[[str, str], bool]) -> PressWorker:
     """Return the worker for presses, in this invocation."""
     from ml_janitor import deployment
-    from ml_janitor.config.settings import SettingsError
+    from ml_janitor.config.values import InvalidInputError
     from ml_janitor.ledger.requests import ButtonRequests
     from ml_janitor.slack.client import SlackBot
     from ml_janitor.slack.press_worker import Directory, PressWorker
@@ -173,7 +173,7 @@ def make_press_worker(own: Invocation, ephemeral_reply: Callable[[str, str], boo
     messages = deployment.make_message_updates(own)
     slack = own.connect() if messages is not None else None
     if messages is None or not isinstance(slack, SlackBot):
-        raise SettingsError(
+        raise InvalidInputError(
             "janitor.slack_secret has to name the secret with a bot token: a webhook has no buttons"
         )
     return PressWorker(

@@ -14,7 +14,8 @@ from aws_cdk import aws_sns as sns
 from aws_cdk.assertions import Template
 
 from infra.monitoring import Budgets
-from ml_janitor.config.settings import Settings, SettingsError
+from ml_janitor.config.settings import Settings
+from ml_janitor.config.values import InvalidInputError
 from ml_janitor.detectors import DETECTORS
 from synthesis import Synthesised, resolved, synthesise
 
@@ -152,5 +153,5 @@ def test_the_alarm_on_estimated_charges_is_where_the_metric_is() -> None:
     ],
 )
 def test_what_makes_no_sense_is_refused(bill: dict[str, Any], message: str) -> None:
-    with pytest.raises(SettingsError, match=message):
+    with pytest.raises(InvalidInputError, match=message):
         Settings.parse({"bill": bill})

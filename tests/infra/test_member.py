@@ -27,7 +27,8 @@ from ml_janitor.config.member_roles import (
     member_role_name,
     sweep_role_name,
 )
-from ml_janitor.config.settings import Settings, SettingsError
+from ml_janitor.config.settings import Settings
+from ml_janitor.config.values import InvalidInputError
 from ml_janitor.detectors import DETECTORS
 from organization import granted_by
 from synthesis import SLACK, TODAY, synthesise
@@ -323,7 +324,7 @@ def test_a_policy_that_iam_would_not_take_is_refused(tmp_path: Path) -> None:
     prefixes = [f"s3://bucket-of-some-team-{number}/checkpoints/" for number in range(99)]
     given = armed({"duplicate-artifacts": {"mode": "act", "act_in": FEW, "act_on_prefixes": prefixes}})
 
-    with pytest.raises(SettingsError, match=r"duplicate-artifacts in .* IAM takes 10240: name fewer"):
+    with pytest.raises(InvalidInputError, match=r"duplicate-artifacts in .* IAM takes 10240: name fewer"):
         member.write_member_roles(given, tmp_path, TODAY)
 
 

@@ -13,7 +13,8 @@ import pytest
 
 from conftest import ACCOUNT
 from infra.stack import JanitorStack
-from ml_janitor.config.settings import Settings, SettingsError
+from ml_janitor.config.settings import Settings
+from ml_janitor.config.values import InvalidInputError
 from ml_janitor.detectors import DETECTORS
 from synthesis import SLACK, TODAY, Synthesised, synthesise
 
@@ -90,7 +91,7 @@ def test_a_stack_in_an_account_that_no_role_trusts_is_refused_where_it_is_known(
     }
     settings = Settings.parse({"organization": organization})
     elsewhere = cdk.Environment(account="222222222222", region="eu-west-1")
-    with pytest.raises(SettingsError, match="is 111111111111, and this deployment is in 222222222222: "):
+    with pytest.raises(InvalidInputError, match="is 111111111111, and this deployment is in 222222222222: "):
         JanitorStack(cdk.App(), "Elsewhere", today=TODAY, settings=settings, env=elsewhere)
 
 
@@ -215,7 +216,7 @@ def test_nothing_is_demanded_by_default(stack: Synthesised) -> None:
     ],
 )  # fmt: skip
 def test_what_cannot_be_deployed_is_refused(wrong: dict[str, Any], why: str) -> None:
-    with pytest.raises(SettingsError) as refused:
+    with pytest.raises(InvalidInputError) as refused:
         Settings.parse({"janitor": wrong})
 
     assert why in str(refused.value)

@@ -19,7 +19,8 @@ from policy_sentry.querying.actions import (
 from policy_sentry.querying.all import get_all_actions
 
 from infra.stack import JanitorStack
-from ml_janitor.config.settings import SETTINGS_FILE, Settings, SettingsError
+from ml_janitor.config.settings import SETTINGS_FILE, Settings
+from ml_janitor.config.values import InvalidInputError
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.engine.detector import Detector
 from synthesis import SLACK, TODAY, Synthesised, resolved, synthesise
@@ -362,7 +363,7 @@ def test_a_token_in_the_settings_is_never_synthesised(
     (tmp_path / SETTINGS_FILE).write_text('[janitor]\nslack_secret = "xoxb-1234-Zq7"\n')
     monkeypatch.setattr("infra.stack.PROJECT_ROOT", tmp_path)
 
-    with pytest.raises(SettingsError, match="expected the name of a secret") as refused:
+    with pytest.raises(InvalidInputError, match="expected the name of a secret") as refused:
         JanitorStack(cdk.App(outdir=str(tmp_path / "out")), "Test", today=TODAY)
 
     assert "Zq7" not in "".join(traceback.format_exception(refused.value))

@@ -12,13 +12,13 @@ import pytest
 from armed import DENIED, Cellar, KilledError, Loft, LostError, raising, tagged
 from conftest import ACCOUNT, NOW, REGION
 from fakes import UNTELLABLE, thing, waste
-from ml_janitor.acting.acting import ActedSweep, Acting, _Work
+from ml_janitor.acting.acting import ActedSweep, Acting
 from ml_janitor.acting.undoing import CannotUndoError
 from ml_janitor.aws.calls import OutOfTimeError
 from ml_janitor.core.model import Confidence, Mode
 from ml_janitor.core.ownership import ManagerPolicy
 from ml_janitor.core.results import Cause, CauseCode, Outcome, Result, UnfinishedProgress
-from ml_janitor.engine.detector import CannotActError, NotFinishedError, NotYetError
+from ml_janitor.engine.detector import CannotActError, NotFinishedError
 from ml_janitor.engine.policy import HoldKind
 from ml_janitor.engine.run import RunFailedError, sweep_region
 from ml_janitor.ledger.actions import MOST_TRIES, Action, BegunBeforeError, Stage
@@ -807,7 +807,7 @@ def test_one_failure_does_not_stop_the_others(nights: Nights) -> None:
     ("refuses", "outcome", "said"),
     [
         (CannotActError("it is watched"), Outcome.ADVISED, "only reported: it is watched"),
-        (NotYetError("half is compared", {}), Outcome.WAITING, "being prepared: half is compared"),
+        (NotFinishedError("half is compared", {}), Outcome.WAITING, "being prepared: half is compared"),
         (RuntimeError("denied"), Outcome.FAILED, "nothing was done: RuntimeError: denied"),
     ],
     ids=["cannot", "not yet", "broken"],
@@ -859,7 +859,7 @@ def test_a_keep_said_while_it_was_prepared_still_counts(nights: Nights) -> None:
 
 def test_preparing_goes_on_from_its_memo(nights: Nights) -> None:
     nights.warned("lamp")
-    nights.world.refuses = NotYetError("comparing", {})
+    nights.world.refuses = NotFinishedError("comparing", {})
 
     nights.after(4 * DAY)
     nights.after(HOUR)
@@ -1018,21 +1018,17 @@ def test_what_waits_for_aws_leaves_the_other_regions_their_time(
 
 def test_a_ledger_that_fails_is_a_failure_also_when_no_time_is_left(nights: Nights) -> None:
     """Else an action that nobody could record would only be called waiting, and no alarm would ring."""
-    runner = nights.runner()
-    assert runner.acting is not None
-    found = sweep_region(nights.detector, nights.aws, now=nights.clock, policy=runner.policy)
     result = Result(
         detector="cellar", target=thing("lamp", waste()).target, verdict=waste(), outcome=Outcome.WAITING
     )
-    about: dict[str, Any] = {"entries": {}, "now": nights.clock, "policy": runner.policy}
-    machine = _Work(runner.acting, nights.detector, nights.aws, found, **about).machine
+    armed = nights.armed_sweep()
     nights.aws.ran_out = True
 
     def unwritten() -> Result:
         raise OSError("the table is full")
 
     def late(why: CauseCode) -> Outcome:
-        return machine._attempt(result, unwritten, Cause(why, progress=UnfinishedProgress.HALF_DONE)).outcome
+        return armed._attempt(result, unwritten, Cause(why, progress=UnfinishedProgress.HALF_DONE)).outcome
 
     assert (late(CauseCode.NO_LEDGER), late(CauseCode.NOT_FINISHED)) == (Outcome.FAILED, Outcome.WAITING)
 

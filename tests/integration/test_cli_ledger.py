@@ -17,7 +17,7 @@ from armed import DENIED, Cellar
 from conftest import ACCOUNT, REGION
 from fakes import UNTELLABLE, thing, waste
 from ml_janitor.deployment import ACTION_PAUSE_SECONDS, AWS_WAIT_SECONDS
-from ml_janitor.engine.detector import ChangedError
+from ml_janitor.engine.detector import CannotActError
 from ml_janitor.engine.policy import Hold, HoldKind
 from ml_janitor.ledger.actions import Stage
 from ml_janitor.ledger.findings import Entry
@@ -407,7 +407,7 @@ def test_what_was_done_is_said_although_the_ledger_fails_after_it(
     def denied(*_: object) -> None:
         raise DENIED
 
-    monkeypatch.setattr("ml_janitor.acting.acting._Work._prepare_again", denied)
+    monkeypatch.setattr("ml_janitor.acting.acting.ArmedSweep._prepare_again", denied)
 
     status, said = desk("sweep", "--act", "--yes")
 
@@ -524,11 +524,24 @@ def test_what_was_done_is_listed_and_undone(desk: Desk) -> None:
     assert desk("undo", "0123456789")[0] == 2
 
 
+def test_a_forged_record_is_refused_as_what_was_asked_wrong_is(desk: Desk) -> None:
+    """Status 1 would say that trying again may help."""
+    desk.nights.warned("lamp")
+    desk.nights.after(4 * DAY)
+    lamp = desk.nights.of("lamp")
+    desk.nights.table.change(lamp.pk, lamp.sk, set_to={"undo": '{"name": "prey"}'})
+
+    status, said = desk("undo", lamp.id)
+
+    assert (status, "somebody changed it" in said) == (2, True), said
+    assert desk.nights.of("lamp").stage is Stage.ACTED
+
+
 def test_what_was_withdrawn_leaves_nothing_to_undo(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     desk.nights.warned("lamp")
 
     def act(*_: object) -> None:
-        raise ChangedError("it was overwritten in the last moment")
+        raise CannotActError("it was overwritten in the last moment")
 
     monkeypatch.setattr(Cellar, "act", act)
     desk.nights.after(4 * DAY)

@@ -18,7 +18,7 @@ from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Finding, Target
 from ml_janitor.detectors.duplicate_artifacts.copies import ArtifactCopy
 from ml_janitor.detectors.duplicate_artifacts.rule import DuplicateArtifacts
-from ml_janitor.engine.detector import CannotActError, ChangedError
+from ml_janitor.engine.detector import CannotActError
 from ml_janitor_sandbox.control import Control
 from seaweed import WEED
 
@@ -225,7 +225,7 @@ def test_what_was_overwritten_in_the_last_moment_stays(make: Callable[..., Bucke
     bucket, undo = filled(make())
     bucket.put(COPY, b"new" * MIB)
 
-    with pytest.raises(ChangedError, match="overwritten"):
+    with pytest.raises(CannotActError, match="overwritten"):
         bucket.act(undo)
 
     assert bucket.whole()["body"] == b"new" * MIB
@@ -236,7 +236,7 @@ def test_what_was_overwritten_with_the_same_bytes_stays(make: Callable[..., Buck
     bucket, undo = filled(make())
     bucket.put(COPY, Metadata={"mine": "yes"})
 
-    with pytest.raises(ChangedError, match="overwritten"):
+    with pytest.raises(CannotActError, match="overwritten"):
         bucket.act(undo)
 
     assert bucket.there()
@@ -255,7 +255,7 @@ def test_what_is_overwritten_while_it_is_deleted_stays(
     undo = bucket.prepared()
     bucket.meanwhile("DeleteObject", lambda: bucket.put(COPY, b"new" * MIB))
 
-    with pytest.raises(ChangedError, match="overwritten"):
+    with pytest.raises(CannotActError, match="overwritten"):
         bucket.act(undo)
 
     assert bucket.whole()["body"] == b"new" * MIB
@@ -270,7 +270,7 @@ def test_a_copy_whose_keeper_changes_stays(make: Callable[..., Bucket], how: str
     else:
         bucket.put(KEEPER, b"new" * MIB)
 
-    with pytest.raises(ChangedError, match=r"a/model\.tar\.gz, which it is a copy of"):
+    with pytest.raises(CannotActError, match=r"a/model\.tar\.gz, which it is a copy of"):
         bucket.act(undo)
 
     assert bucket.there()
@@ -281,7 +281,7 @@ def test_a_copy_whose_keeper_is_another_version_of_the_same_bytes_stays(make: Ca
     bucket, undo = filled(make(), versioned=True)
     bucket.put(KEEPER)
 
-    with pytest.raises(ChangedError, match=r"a/model\.tar\.gz, which it is a copy of"):
+    with pytest.raises(CannotActError, match=r"a/model\.tar\.gz, which it is a copy of"):
         bucket.act(undo)
 
     assert bucket.there()
@@ -302,7 +302,7 @@ def test_a_delete_marker_of_earlier_does_not_count_as_the_deletion(
     undo = bucket.prepared()
     bucket.meanwhile("DeleteObject", lambda: bucket.put(COPY, b"new" * MIB))
 
-    with pytest.raises(ChangedError, match="overwritten"):
+    with pytest.raises(CannotActError, match="overwritten"):
         bucket.act(undo)
 
     assert not bucket.settled(undo)
@@ -312,7 +312,7 @@ def test_a_copy_whose_bucket_stops_to_keep_versions_stays(make: Callable[..., Bu
     bucket, undo = filled(make(), versioned=True)
     bucket.versions("Suspended")
 
-    with pytest.raises(ChangedError, match="versioning was changed"):
+    with pytest.raises(CannotActError, match="versioning was changed"):
         bucket.act(undo)
 
     assert bucket.there()

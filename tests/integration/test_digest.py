@@ -15,7 +15,7 @@ from fakes import waste
 from lambdas import WITH_SLACK, Context, event, idle_endpoints, items, quiet
 from ml_janitor import handlers
 from ml_janitor.aws.client import Aws
-from ml_janitor.config.events import MalformedEventError
+from ml_janitor.config.values import InvalidInputError
 from ml_janitor.core.model import Change, Mode
 from ml_janitor.core.money import count_once
 from ml_janitor.core.results import Report, Result, Sweep
@@ -159,6 +159,6 @@ def test_without_a_slack_a_digest_is_counted_only(
 
 
 def test_a_digest_takes_a_time_and_nothing_else(deployed: SlackControl) -> None:
-    with pytest.raises(MalformedEventError, match="mode: Extra inputs are not permitted"):
+    with pytest.raises(InvalidInputError, match="mode: Extra inputs are not permitted"):
         handlers.digest(event("manual-dry-run"), Context())
     assert deployed.messages() == []

@@ -212,7 +212,7 @@ def test_an_unhandled_error_is_reported_as_lambda_does(task: Path, environment: 
     with function(task, environment) as sweep:
         answer = sweep.invoke(event("malformed"))
 
-    assert answer.error == "MalformedEventError"
+    assert answer.error == "InvalidInputError"
     assert answer.payload["errorMessage"].startswith("the event makes no sense: mode: Input should be")
     assert answer.payload["stackTrace"]
 

@@ -8,9 +8,9 @@ import pytest
 
 from armed import Cellar, KilledError
 from conftest import ACCOUNT, REGION
-from ml_janitor.acting.undoing import CannotUndoError, NothingDoneError
+from ml_janitor.acting.undoing import CannotUndoError
 from ml_janitor.core.results import Outcome
-from ml_janitor.engine.detector import ChangedError, Steps
+from ml_janitor.engine.detector import CannotActError, Steps
 from ml_janitor.engine.policy import hold_reason
 from ml_janitor.ledger.actions import Action, Stage
 from nights import DAY, HOUR, Nights, in_memory
@@ -60,7 +60,7 @@ def test_what_was_withdrawn_does_not_hide_what_was_done(acted: Nights) -> None:
 
 
 def overwritten() -> None:
-    raise ChangedError("it was overwritten in the last moment")
+    raise CannotActError("it was overwritten in the last moment")
 
 
 def test_nor_does_one_that_came_to_nothing(acted: Nights) -> None:
@@ -100,7 +100,7 @@ def test_where_nothing_was_done_there_is_nothing_to_undo_and_it_is_marked_so(nig
         assert nights.after(4 * DAY)["lamp"].outcome is Outcome.FAILED
     assert (stages(nights), nights.of("lamp").steps) == ([Stage.FAILED], {})
 
-    with pytest.raises(NothingDoneError, match="nothing was done to lamp: it broke off before its first"):
+    with pytest.raises(CannotUndoError, match="nothing was done to lamp: it broke off before its first"):
         nights.undoing.undo(Cellar(), nights.aws, found(nights), by="maria")
 
     assert (stages(nights), nights.world.done) == ([Stage.WITHDRAWN], [])

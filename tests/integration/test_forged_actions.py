@@ -15,7 +15,7 @@ from armed import DENIED, Cellar, World
 from conftest import ACCOUNT, NOW, REGION
 from fakes import thing, waste
 from ml_janitor import handlers
-from ml_janitor.acting.undoing import RecordRefusedError, Undoing
+from ml_janitor.acting.undoing import CannotUndoError, Undoing
 from ml_janitor.aws.calls import make_client
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.results import UNVERIFIED_RECORD_CODES, CauseCode, Outcome
@@ -227,7 +227,7 @@ def test_a_record_that_was_not_signed_so_is_not_undone(nights: Nights, attack: A
     before, holds = list(nights.world.done), nights.holds.all(ACCOUNT, REGION)
     stage = nights.of("a").stage
 
-    with pytest.raises(RecordRefusedError, match="record in the ledger is not"):
+    with pytest.raises(CannotUndoError, match="record in the ledger is not"):
         undo(nights)
 
     assert nights.world.done == before
@@ -270,7 +270,7 @@ def test_a_record_of_another_detector_does_not_verify_under_this_one(nights: Nig
     stood = records(nights.table)["a"]
     put(nights.table, {**stood, "pk": partition_key("action", "loft", ACCOUNT, REGION)})
     (moved,) = nights.actions.all("loft", ACCOUNT, REGION)
-    with pytest.raises(RecordRefusedError):
+    with pytest.raises(CannotUndoError):
         nights.undoing.undo(Cellar(), nights.aws, moved, by="mallory")
 
 
@@ -314,11 +314,11 @@ def test_an_unsigned_record_is_undone_only_by_a_person_who_says_so(
         put(with_kms.table, {**records(with_kms.table)[name], "mac": "", "signed": ""})
     put(with_kms.table, records(with_kms.table)["b"], mac="bm90IGEgbWFj")
     by_hand = unsigned(with_kms)
-    with pytest.raises(RecordRefusedError, match="janitor undo --unsigned"):
+    with pytest.raises(CannotUndoError, match="janitor undo --unsigned"):
         undo(with_kms)
 
     by_hand.undo(Cellar(), with_kms.aws, with_kms.of("a"), by="maria")
-    with pytest.raises(RecordRefusedError, match="somebody changed it"):
+    with pytest.raises(CannotUndoError, match="somebody changed it"):
         by_hand.undo(Cellar(), with_kms.aws, with_kms.of("b"), by="maria")
 
     assert (with_kms.of("a").stage, with_kms.of("b").stage) == (Stage.UNDONE, Stage.ACTED)

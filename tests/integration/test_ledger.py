@@ -16,6 +16,8 @@ from fakes import Shelf, Thing, thing, waste
 from lambdas import items
 from ml_janitor.aws.client import Aws
 from ml_janitor.bill.explaining import facts_from_ledger
+from ml_janitor.core.model import Change
+from ml_janitor.core.money import Claim
 from ml_janitor.core.results import Sweep
 from ml_janitor.engine.policy import Hold, HoldKind, RunPolicy
 from ml_janitor.engine.run import sweep_region
@@ -71,9 +73,14 @@ def test_a_finding_is_new_until_it_was_announced(ledger: Ledger, aws: Aws) -> No
         detector="shelf",
         account=ACCOUNT,
         region=REGION,
-        name="lamp",
+        claim=Claim(
+            detector="shelf",
+            arn=LAMP.target.arn,
+            name="lamp",
+            change=Change.END,
+            monthly_usd=Decimal("10.00"),
+        ),
         reason="nobody uses it",
-        monthly_usd=Decimal("10.00"),
         action="remove it",
         first_seen=NOW,
         last_seen=NOW + 2 * DAY,

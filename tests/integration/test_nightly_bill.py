@@ -21,8 +21,8 @@ from ml_janitor.acting import savings
 from ml_janitor.aws.client import Aws
 from ml_janitor.bill.reading import bill_reads
 from ml_janitor.bill.report import ARCHIVED_BILL
-from ml_janitor.config.events import MalformedEventError
 from ml_janitor.config.settings import Settings
+from ml_janitor.config.values import InvalidInputError
 from ml_janitor.core.model import Mode
 from ml_janitor.core.results import Outcome, Result, Sweep
 from ml_janitor.engine.run import RunFailedError
@@ -369,7 +369,7 @@ def test_an_event_that_comes_twice_is_read_once(deployed: SlackControl) -> None:
 
 
 def test_a_reading_takes_a_time_and_nothing_else() -> None:
-    with pytest.raises(MalformedEventError, match="mode: Extra inputs are not permitted"):
+    with pytest.raises(InvalidInputError, match="mode: Extra inputs are not permitted"):
         handlers.bill(event("manual-dry-run"), Context())
 
 

@@ -16,6 +16,7 @@ from conftest import NOW, REGION
 from fakes import waste
 from lambdas import WITH_SLACK, Context, event
 from ml_janitor import handlers
+from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Mode
 from ml_janitor.core.results import Sweep
@@ -30,7 +31,7 @@ from ml_janitor.ledger.latest import (
     RunAccount,
     RunLists,
 )
-from ml_janitor.ledger.table import ItemsUnreadError, Table, item_key, partition_key
+from ml_janitor.ledger.table import Table, item_key, partition_key
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import BUCKET, TABLE
 from ml_janitor_sandbox.slack import SlackControl
@@ -181,7 +182,7 @@ def test_what_a_batch_left_out_is_asked_for_again_a_little_later(table: Table) -
     assert {where: item["number"] for where, item in found.items()} == {keys[n]: n for n in range(7)}
     assert paused == [0.1, 0.2, 0.4, 0.8]
     full: Any = Crowded(table.client, full=True)
-    with pytest.raises(ItemsUnreadError, match="its throughput has no room for them"):
+    with pytest.raises(ReadError, match="its throughput has no room for them"):
         LatestRecords(Table(full, TABLE)).sweeps(
             "idle-endpoints", [(ACCOUNTS[0], REGION)], sleep=paused.append
         )

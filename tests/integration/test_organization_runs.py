@@ -15,9 +15,8 @@ from conftest import ACCOUNT, NOW, REGION
 from lambdas import Context
 from ml_janitor import handlers
 from ml_janitor.aws.calls import ReadError
-from ml_janitor.aws.client import NotListedError
-from ml_janitor.config.events import MalformedEventError
 from ml_janitor.config.settings import Settings
+from ml_janitor.config.values import InvalidInputError
 from ml_janitor.core.model import Mode
 from ml_janitor.core.results import Sweep
 from ml_janitor.detectors.hung_training_jobs.rule import HungTrainingJobs
@@ -208,7 +207,7 @@ def test_accounts_of_the_organization_are_listed_or_nothing_is(
     assert {one.account for one in lists.listed(DETECTOR, NOW)} == set(made.members)
 
     box.fault("organizations", "ListAccounts", "deny")
-    with pytest.raises(NotListedError, match=r"name accounts = \[...\] in \[organization\]"):
+    with pytest.raises(ReadError, match=r"name accounts = \[...\] in \[organization\]"):
         ask("list", time="2026-10-06T03:00:10Z")
     last = LatestRuns(table).last(DETECTOR)
     assert last is not None
@@ -274,5 +273,5 @@ def test_a_run_without_a_list_is_not_ended(table: Table) -> None:
     ],
 )
 def test_an_event_that_makes_no_sense_is_refused(event: dict[str, Any]) -> None:
-    with pytest.raises(MalformedEventError):
+    with pytest.raises(InvalidInputError):
         handlers.accounts(event, Context())

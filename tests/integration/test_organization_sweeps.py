@@ -17,7 +17,6 @@ from commands import Janitor
 from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.acting.undoing import CannotUndoError
 from ml_janitor.aws.calls import ReadError
-from ml_janitor.config.events import MalformedEventError
 from ml_janitor.config.member_roles import (
     UNDO_FUNCTION_ROLE,
     RoleKind,
@@ -26,6 +25,7 @@ from ml_janitor.config.member_roles import (
     sweep_role_name,
 )
 from ml_janitor.config.settings import Settings
+from ml_janitor.config.values import InvalidInputError
 from ml_janitor.core.model import finding_id
 from ml_janitor.engine.run import RunFailedError
 from ml_janitor.ledger.latest import LastRun, LastSweep, LatestRecords, LatestRuns, RunAccount, RunLists
@@ -206,7 +206,7 @@ def test_what_lay_about_for_an_hour_is_a_dry_run_whatever_its_run(accounts: Acco
 def test_a_forged_event_sends_no_function_anywhere(
     event: dict[str, Any], why: str, accounts: Accounts
 ) -> None:
-    with pytest.raises((MalformedEventError, ReadError), match=why):
+    with pytest.raises((InvalidInputError, ReadError), match=why):
         accounts.child(**{"account": accounts.first, **event})
 
     assert not [one for one in accounts.armed.box.requests() if one["service"] in {"sts", "sagemaker"}]
@@ -216,7 +216,7 @@ def test_a_forged_event_sends_no_function_anywhere(
 def test_an_account_that_this_night_leaves_out_is_not_looked_at(accounts: Accounts) -> None:
     accounts.listed(RunAccount(accounts.second, (REGION,)))
 
-    with pytest.raises(MalformedEventError, match=f"{accounts.first} is not in the list"):
+    with pytest.raises(InvalidInputError, match=f"{accounts.first} is not in the list"):
         accounts.child(accounts.first)
     assert accounts.child(accounts.second)["sweeps"][0]["found"] == 1
 
@@ -224,7 +224,7 @@ def test_an_account_that_this_night_leaves_out_is_not_looked_at(accounts: Accoun
 def test_without_an_organization_no_other_account_is_looked_at(accounts: Accounts) -> None:
     accounts.armed.settings(ARMED)
 
-    with pytest.raises(MalformedEventError, match=r"janitor.toml has no \[organization\]"):
+    with pytest.raises(InvalidInputError, match=r"janitor.toml has no \[organization\]"):
         accounts.child(accounts.first)
     assert not accounts.asked()
 

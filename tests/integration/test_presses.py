@@ -15,7 +15,7 @@ import pytest
 from conftest import ACCOUNT, NOW, REGION, once
 from lambdas import idle_endpoints, reports
 from ml_janitor import handlers
-from ml_janitor.config.events import MalformedEventError
+from ml_janitor.config.values import InvalidInputError
 from ml_janitor.ledger.limits import Leases, LeaseTakenError
 from ml_janitor.ledger.table import Table
 from ml_janitor.slack.client import UNFINISHED_REPLY, SenderClock
@@ -446,7 +446,7 @@ def test_an_answer_goes_to_slack_or_nowhere(warned: Deployment) -> None:
 )
 def test_the_worker_takes_presses_and_nothing_else(warned: Deployment, wrong: dict[str, str]) -> None:
     before = state(warned)
-    with pytest.raises(MalformedEventError, match="the event makes no sense"):
+    with pytest.raises(InvalidInputError, match="the event makes no sense"):
         handlers.pressed(wrong, warned.context())
     assert state(warned) == before
 

@@ -22,7 +22,7 @@ from ml_janitor.detectors.duplicate_artifacts.contents import (
     read_object,
 )
 from ml_janitor.detectors.duplicate_artifacts.rule import DuplicateArtifacts
-from ml_janitor.engine.detector import CannotActError, NotYetError
+from ml_janitor.engine.detector import CannotActError, NotFinishedError
 from ml_janitor_sandbox.control import Control
 
 BUCKET = "models"
@@ -82,7 +82,7 @@ def pair(box: Control, session: boto3.Session, aws: Aws, monkeypatch: pytest.Mon
 
 
 def memo_of(call: Callable[[], object]) -> Mapping[str, Any]:
-    with pytest.raises(NotYetError) as not_yet:
+    with pytest.raises(NotFinishedError) as not_yet:
         call()
     memo: Mapping[str, Any] = json.loads(json.dumps(not_yet.value.memo))
     return memo
@@ -107,7 +107,7 @@ def test_what_looking_again_has_just_compared_is_not_read_twice(pair: Pair) -> N
 def test_what_the_time_does_not_allow_goes_on_next_time(pair: Pair) -> None:
     whole = pair.prepared({})["proof"]
 
-    with pytest.raises(NotYetError, match="40 bytes of 100 bytes were compared with s3:"):
+    with pytest.raises(NotFinishedError, match="40 bytes of 100 bytes were compared with s3:"):
         pair.prepared({}, reads=1)
     memo = memo_of(lambda: pair.prepared({}, reads=1))
     assert (memo["next"], pair.ranges_read()) == (10, 20)
@@ -197,7 +197,7 @@ def test_a_proof_that_was_begun_with_other_ranges_starts_over(
 def test_what_could_not_be_read_for_lack_of_time_goes_on_next_time(pair: Pair) -> None:
     pair.box.fault("s3", "GetObject", "deny", times=0)
 
-    with pytest.raises(NotYetError, match="0 bytes of 100 bytes were compared"):
+    with pytest.raises(NotFinishedError, match="0 bytes of 100 bytes were compared"):
         pair.prepared({}, reads=1)
 
 

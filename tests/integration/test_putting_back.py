@@ -8,6 +8,7 @@ from conftest import ACCOUNT, REGION
 from ml_janitor import handlers
 from ml_janitor.acting.undoing import JANITOR_NAME
 from ml_janitor.config import events
+from ml_janitor.config.values import InvalidInputError
 from ml_janitor.deployment import request_revert
 from ml_janitor.ledger.actions import Actions
 from ml_janitor.ledger.table import Table
@@ -25,7 +26,7 @@ from slackside import MEMBER, Deployment
     ],
 )
 def test_an_event_that_makes_no_sense_is_refused(armed: Deployment, wrong: dict[str, object]) -> None:
-    with pytest.raises(events.MalformedEventError):
+    with pytest.raises(InvalidInputError):
         handlers.undo(wrong, armed.context())
 
 

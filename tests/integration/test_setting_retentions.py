@@ -15,7 +15,7 @@ from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Kept
 from ml_janitor.core.tiering import GB
 from ml_janitor.detectors.forgotten_leftovers.rule import ForgottenLeftovers
-from ml_janitor.engine.detector import CannotActError, ChangedError
+from ml_janitor.engine.detector import CannotActError
 from ml_janitor_sandbox.control import Control
 
 DAY = timedelta(days=1)
@@ -90,7 +90,7 @@ def test_looking_again_reads_one_group(account: Account) -> None:
 def test_what_somebody_set_meanwhile_is_theirs(account: Account) -> None:
     deed = account.deed()
     account.keep_for(365)
-    with pytest.raises(ChangedError, match="365 days now"):
+    with pytest.raises(CannotActError, match="365 days now"):
         deed.act()
     assert account.days == 365
 

@@ -12,7 +12,7 @@ from conftest import ACCOUNT, REGION
 from fakes import waste
 from ml_janitor.acting.acting import Acting
 from ml_janitor.core.results import Outcome
-from ml_janitor.engine.detector import CannotActError, NotYetError
+from ml_janitor.engine.detector import CannotActError, NotFinishedError
 from ml_janitor.engine.run import RunFailedError
 from ml_janitor.ledger.actions import Stage
 from ml_janitor.ledger.findings import Entry
@@ -108,7 +108,7 @@ def test_nor_does_one_whose_acting_broke_off(refused: Nights, monkeypatch: pytes
 
 
 def test_asking_again_goes_on_from_its_memo_and_warns_when_it_came_to_an_end(refused: Nights) -> None:
-    refused.world.refuses = NotYetError("comparing", {})
+    refused.world.refuses = NotFinishedError("comparing", {})
 
     outcomes = [refused.after(4 * DAY)["lamp"].outcome, refused.after(HOUR)["lamp"].outcome]
     assert (outcomes, entry(refused).memo) == ([Outcome.ADVISED] * 2, {"read": 2})

@@ -16,7 +16,7 @@ from aws_lambda_powertools import Logger
 
 from conftest import ACCOUNT, NOW
 from ml_janitor.acting.acting import Acting
-from ml_janitor.acting.after_sweep import CleanupRun, spare_undo_resources
+from ml_janitor.acting.after_sweep import CleanupParts, CleanupRun, spare_undo_resources
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.sagemaker_kinds import ENDPOINT, list_targets
 from ml_janitor.core.model import Confidence, Finding, Value, Verdict
@@ -395,17 +395,8 @@ def test_where_the_ledger_cannot_be_read_everything_may_be_needed(
     account.pair("churn")
     box.fault("dynamodb", "Query", "deny", times=0)
     logger = Logger(service=f"test-{uuid4()}", logger_handler=StreamHandler(StringIO()))
-    cleaning = CleanupRun(
-        detector=UnusedServingResources(),
-        policy=RunPolicy(),
-        ledger=acting.ledger,
-        acting=acting,
-        warner=None,
-        follow=None,
-        logger=logger,
-        failures=Failures(logger),
-        dry=False,
-    )
+    parts = CleanupParts(policy=RunPolicy(), ledger=acting.ledger, acting=acting, logger=logger)
+    cleaning = CleanupRun(parts, UnusedServingResources(), Failures(logger))
 
     judged = verdicts(swept(aws, policy=cleaning.judged_by([aws])))
 

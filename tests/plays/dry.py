@@ -13,7 +13,7 @@ from conftest import ACCOUNT, REGION
 from hosted import Host
 from lambdas import EVENTS, event
 from ml_janitor.aws.tags import Arn
-from ml_janitor.config.events import MalformedEventError
+from ml_janitor.config.values import InvalidInputError
 from ml_janitor.core.model import Confidence, Finding, Target
 from ml_janitor.core.results import Outcome, Result
 from ml_janitor.detectors import DETECTORS
@@ -143,7 +143,7 @@ class Invocations:
         """How it ends with a file of events/."""
         asked = event(file)
         if file == "malformed" or file in OF_OTHERS or (self.name in OF_ALL and set(asked) - {"time"}):
-            return MalformedEventError
+            return InvalidInputError
         detectors = [detector for detector in DETECTORS if detector.name == self.name]
         if "resource" in asked and not any(one.judges(Arn.parse(asked["resource"])) for one in detectors):
             return RunFailedError

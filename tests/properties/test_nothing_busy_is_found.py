@@ -25,6 +25,7 @@ from ml_janitor.core.results import Report, Result
 from ml_janitor.engine.run import run_detectors
 from ml_janitor_sandbox.control import Control
 from properties.worlds import (
+    ADVISED,
     FAULTS,
     LISTINGS,
     NEAR_MISSES,
@@ -32,17 +33,11 @@ from properties.worlds import (
     Fault,
     World,
     artifacts,
-    clusters,
-    families,
     quiet,
     refusals,
-    repeats,
-    serving,
     share_of_near_misses,
     shutdown,
     sized,
-    transfers,
-    volumes,
     worlds,
 )
 from properties.worlds.artifacts import MIN_SIZE, STORES
@@ -56,9 +51,6 @@ SETTINGS = Settings.load(
         f"duplicate-artifacts.read_contents_in={json.dumps(STORES)}",
     ]
 )
-
-ADVISED = (serving, shutdown, sized, quiet, volumes, transfers, repeats, clusters, families)
-"""The worlds of advisers."""
 
 APART = (quiet, shutdown, sized)
 """Those whose things tell nothing of each other: with a share of them, each call gives half an answer."""

@@ -81,7 +81,7 @@ def at_once(_: Arming, warned: datetime, *__: object, **___: object) -> datetime
 
 
 def as_swept(self: Recheck, result: Result, *__: object) -> tuple[Any, Any]:
-    item = cast("Watching", self.detector).attic.items.get(result.target.name)
+    item = cast("Watching", self.armed.detector).attic.items.get(result.target.name)
     return (None, None) if item is None else (result.verdict, item.candidate)
 
 
@@ -100,8 +100,8 @@ def without_actions(self: Table, pk: str, sk: str, attributes: Mapping[str, Any]
 
 
 def of_the_due(self: Postponement, key: str, at: datetime, **how: Any) -> Cause | None:
-    due = REAL_DUE(self.sweep, self.entries, at)
-    many = self.arming.too_many(len(due), self.sweep.looked_at)
+    due = REAL_DUE(self.armed.sweep, self.armed.entries, at)
+    many = self.armed.arming.too_many(len(due), self.armed.sweep.looked_at)
     vars(self)["too_much"] = make_cause(CauseCode.MAX_SHARE, len(due), 0, 0, "") if many else None
     return REAL_WHY(self, key, at, **how)
 

@@ -111,12 +111,12 @@ def sm(resource: str) -> str:
 
 def test_what_is_not_emulated_is_refused_loudly(under: As, iam: IamControl, control: Control) -> None:
     with pytest.raises(ClientError, match="not emulated") as caught:
-        under("sagemaker", allow()).list_hubs()
+        under("sagemaker", allow()).describe_hub(HubName="h")
     assert caught.value.response["Error"]["Code"] == "NotImplemented"
     with pytest.raises(ClientError, match="not emulated"):
         under("ec2", allow()).describe_instances()
     assert [(one["action"], one["resource"], one["allowed"]) for one in iam.record()] == [
-        ("sagemaker:ListHubs", "not emulated", False),
+        ("sagemaker:DescribeHub", "not emulated", False),
         ("ec2:DescribeInstances", "not emulated", False),
     ]
     assert sum(control.calls().values()) == 2

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from ml_janitor.aws.locations import is_under
-from ml_janitor.config.settings import Settings, SettingsError
+from ml_janitor.config.settings import Settings
+from ml_janitor.config.values import InvalidInputError
 from ml_janitor.core.model import Target
 from ml_janitor.detectors.duplicate_artifacts import rule
 from ml_janitor.detectors.duplicate_artifacts.rule import DuplicateArtifacts
@@ -39,7 +40,7 @@ def test_what_is_neither_is_refused_in_one_line(prefix: str) -> None:
     tables = {"detectors": {"duplicate-artifacts": {"act_on_prefixes": ["s3://fine/", prefix]}}}
 
     with pytest.raises(
-        SettingsError, match=r"detectors\.duplicate-artifacts: act_on_prefixes: expected"
+        InvalidInputError, match=r"detectors\.duplicate-artifacts: act_on_prefixes: expected"
     ) as said:
         Settings.parse(tables)
 

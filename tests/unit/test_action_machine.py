@@ -12,11 +12,10 @@ import pytest
 from armed import Cellar, KilledError, LostError, raising
 from conftest import ACCOUNT, REGION
 from fakes import UNTELLABLE, USED, Thing, thing, waste
-from ml_janitor.acting.acting import ActionMachine, Recheck, half_done_cause
+from ml_janitor.acting.acting import ArmedSweep, half_done_cause
 from ml_janitor.core.model import Effect
 from ml_janitor.core.results import Cause, CauseCode, Outcome, Result, UnfinishedProgress, make_cause
-from ml_janitor.engine.detector import ChangedError, NotFinishedError
-from ml_janitor.engine.policy import RunPolicy
+from ml_janitor.engine.detector import CannotActError, NotFinishedError
 from ml_janitor.ledger.actions import Action, BegunBeforeError, Stage
 from ml_janitor.ledger.findings import Entry
 from ml_janitor.report.causes import cause_sentence
@@ -190,7 +189,7 @@ def test_what_is_half_done_is_looked_at_in_its_own_way(
     other = {"look": "look_unfinished", "look_unfinished": "look"}[seen]
     monkeypatch.setattr(Cellar, other, lambda *_: None)
 
-    assert recheck(nights).verdict(lamp(nights), nights.clock, undo) == (USED, used)
+    assert nights.armed_sweep().recheck.verdict(lamp(nights), nights.clock, undo) == (USED, used)
 
 
 @pytest.mark.parametrize(
@@ -228,19 +227,9 @@ def test_what_ended_by_itself_or_cannot_be_looked_at_is_not_done(
     monkeypatch.setattr(Cellar, "ended_otherwise", answering(ended))
     monkeypatch.setattr(Cellar, "is_done", answering(done))
 
-    assert recheck(nights).is_done(action) is expected
+    assert nights.armed_sweep().recheck.is_done(action) is expected
     itself = isinstance(ended, str) and steps != {"act: unplug": "done"}
-    assert recheck(nights).ended_otherwise(action) == (ended if itself else None)
-
-
-def recheck(nights: Nights) -> Recheck:
-    return Recheck(
-        detector=Cellar(),
-        aws=nights.aws,
-        policy=RunPolicy(),
-        holds=nights.holds,
-        clock=lambda: nights.clock,
-    )
+    assert nights.armed_sweep().recheck.ended_otherwise(action) == (ended if itself else None)
 
 
 # --- the end of an attempt -----------------------------------------------------------------------------
@@ -250,7 +239,7 @@ def test_what_changed_before_the_first_step_is_withdrawn_and_closed(
     nights: Nights, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def act(*_: object) -> None:
-        raise ChangedError("it moved on")
+        raise CannotActError("it moved on")
 
     monkeypatch.setattr(Cellar, "act", act)
     changed = lamp(nights, 4 * DAY)
@@ -377,7 +366,7 @@ def test_aws_is_waited_for_so_often_and_while_there_is_time(
 ) -> None:
     attempts, waited = stuck(monkeypatch), list[str]()
     nights.wait = lambda: waited.append("a minute")
-    monkeypatch.setattr(ActionMachine, "act", ends_time(nights, monkeypatch, waited, minutes))
+    monkeypatch.setattr(ArmedSweep, "act", ends_time(nights, monkeypatch, waited, minutes))
 
     waiting = lamp(nights, 4 * DAY)
 
@@ -389,9 +378,9 @@ def ends_time(
     nights: Nights, monkeypatch: pytest.MonkeyPatch, waited: list[str], minutes: int
 ) -> Callable[..., Result]:
     """`act`, after whose first call a run has time for so many minutes of waiting."""
-    real = ActionMachine.act
+    real = ArmedSweep.act
 
-    def act(self: ActionMachine, result: Result, action: Action) -> Result:
+    def act(self: ArmedSweep, result: Result, action: Action) -> Result:
         monkeypatch.setattr(nights.aws, "_has_time", lambda: len(waited) < minutes)
         return real(self, result, action)
 

@@ -16,6 +16,7 @@ from fakes import UNTELLABLE
 from ml_janitor.acting.after_sweep import CleanupRun, SweptRegion
 from ml_janitor.core.model import Mode, Target
 from ml_janitor.core.results import Outcome, Sweep
+from ml_janitor.engine.detector import Detector
 from ml_janitor.engine.policy import HoldKind
 from ml_janitor.engine.run import Failures, RunFailedError, sweep_region
 from ml_janitor.ledger.findings import Entry, RecordedFindings
@@ -80,25 +81,14 @@ class Board:
         return []
 
 
-def cleaning(nights: Nights, **about: Any) -> CleanupRun:
-    runner = nights.runner()
+def cleaning(nights: Nights, detector: Detector[Any] | None = None, **about: Any) -> CleanupRun:
     log = cast("Logger", Log())
-    given: dict[str, Any] = {
-        "detector": nights.detector,
-        "policy": runner.policy,
-        "ledger": runner.ledger,
-        "acting": runner.acting,
-        "warner": runner.warner,
-        "follow": None,
-        "logger": log,
-        "failures": Failures(log),
-        "dry": False,
-    }
-    return CleanupRun(**given | about)
+    parts = replace(nights.runner(), **{"logger": log} | about)
+    return CleanupRun(parts, detector or nights.detector, Failures(log))
 
 
 def lines(cleaning: CleanupRun) -> list[tuple[str, Mapping[str, str]]]:
-    return cast("Log", cleaning.logger).lines
+    return cast("Log", cleaning.parts.logger).lines
 
 
 def failed(cleaning: CleanupRun) -> str:
@@ -161,19 +151,19 @@ def test_it_knows_what_undos_need_or_that_this_is_unreadable(
     nights.after(4 * DAY)
     acting = nights.runner().acting
     assert acting is not None
-    sparing = {"detector": Sparing(), "acting": replace(acting, actors=lambda: [Sparing()])}
+    sparing = replace(acting, actors=lambda: [Sparing()])
 
-    policy = cleaning(nights, **sparing).judged_by([nights.aws])
+    policy = cleaning(nights, Sparing(), acting=sparing).judged_by([nights.aws])
     assert policy.needed == {arn: "an undo of lamp needs it, until 2026-11-09"}
     assert policy.needed_unread is None
     nights.clock += 30 * DAY
-    assert cleaning(nights, **sparing).judged_by([nights.aws]).needed
+    assert cleaning(nights, Sparing(), acting=sparing).judged_by([nights.aws]).needed
     nights.clock += timedelta(seconds=1)
-    assert cleaning(nights, **sparing).judged_by([nights.aws]).needed == {}
+    assert cleaning(nights, Sparing(), acting=sparing).judged_by([nights.aws]).needed == {}
     assert cleaning(nights).judged_by([nights.aws]).needed is None
 
     monkeypatch.setattr(nights.actions, "all", refuses)
-    blind = cleaning(nights, **sparing)
+    blind = cleaning(nights, Sparing(), acting=sparing)
     assert blind.judged_by([nights.aws]).needed_unread == "what undos need could not be read"
     assert failed(blind) == "what undos need could not be read: OSError: reset"
 
@@ -185,7 +175,7 @@ def test_what_people_asked_for_is_granted_first_but_not_to_an_adviser(
     monkeypatch.setattr(ButtonRequests, "grant", lambda _, *about: asked.append(about))
 
     cleaning(nights).judged_by([nights.aws])
-    cleaning(nights, detector=Adviser()).judged_by([nights.aws])
+    cleaning(nights, Adviser()).judged_by([nights.aws])
 
     assert [about[2:] for about in asked] == [("cellar", ACCOUNT, REGION)]
 
@@ -215,7 +205,7 @@ def test_an_adviser_does_nothing_more(nights: Nights) -> None:
     nights.world.add("lamp")
     board = Board()
 
-    known = after(nights, cleaning(nights, detector=Adviser(), follow=board))
+    known = after(nights, cleaning(nights, Adviser(), follow=board))
 
     assert ([one.outcome for one in known.sweep.results], board.swept) == ([Outcome.ADVISED], [])
 

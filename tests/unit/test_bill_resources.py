@@ -33,7 +33,8 @@ from ml_janitor.bill.explaining import (
 )
 from ml_janitor.bill.model import UNTAGGED_VALUE, BillReading, GapCause
 from ml_janitor.config.settings import Settings
-from ml_janitor.core.model import Evidence, Kept, NotRead, Unreadable
+from ml_janitor.core.model import Change, Evidence, Kept, NotRead, Unreadable
+from ml_janitor.core.money import Claim
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.engine.policy import RunPolicy
 from ml_janitor.ledger.actions import Action, Stage
@@ -100,14 +101,15 @@ def test_the_ledger_says_what_is_waste_now_and_since_when() -> None:
         detector="idle-endpoints",
         account=ACCOUNT,
         region="us-east-1",
-        name="Ranker",
+        claim=Claim(detector="idle-endpoints", arn=TARGET.arn, name="Ranker", change=Change.END),
         reason="idle",
         first_seen=NOW - 5 * DAY,
         last_seen=NOW,
         since=NOW - 40 * DAY,
         owner="omar",
     )
-    closed = replace(open_, key=open_.key.replace("Ranker", "Other"), closed=NOW - DAY)
+    other = replace(open_.claim, arn=f"{TARGET.arn}-too")
+    closed = replace(open_, claim=other, closed=NOW - DAY)
     expected = ResourceFacts(detector="idle-endpoints", finding=open_.id, since=NOW - 40 * DAY, owner="omar")
 
     assert facts_from_ledger([open_, closed]) == {TARGET.arn.lower(): expected}

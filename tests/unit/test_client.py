@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
+from shutil import rmtree
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -20,7 +22,6 @@ from botocore.response import StreamingBody
 
 from conftest import ACCOUNT, REGION
 from ml_janitor.aws import pace
-from ml_janitor.aws.async_invoke import HandOverError, hand_over
 from ml_janitor.aws.calls import LIFECYCLE_TEXT, OutOfTimeError, make_client
 from ml_janitor.aws.client import (
     GET_CALLER_IDENTITY,
@@ -28,13 +29,13 @@ from ml_janitor.aws.client import (
     Aws,
     BucketScratch,
     Caller,
-    DryRunError,
     FolderScratch,
     open_regions,
     read_caller,
     scratch_folder,
 )
 from ml_janitor.aws.pace import Pace, SharedAnswers, is_reused
+from ml_janitor.slack.ingress import hand_over
 from scripted import DENIED, Refusal, Script, Torn
 
 LIST = "sagemaker:ListApps"
@@ -102,7 +103,7 @@ def test_a_dry_run_refuses_what_changes_something_before_it_is_sent() -> None:
     script = Script({"sagemaker:DeleteModel": {}, LIST: APPS})
     aws = script.aws()
 
-    with pytest.raises(DryRunError, match="DeleteModel changes something, and this run only reads"):
+    with pytest.raises(PermissionError, match="DeleteModel changes something, and this run only reads"):
         aws.sagemaker.delete_model(ModelName="churn")
     assert aws.sagemaker.list_apps()["Apps"] == []
     assert (script.asked("sagemaker:DeleteModel"), aws.may_write) == ([], False)
@@ -487,6 +488,7 @@ def test_files_in_a_temporary_folder_go_with_it() -> None:
     files.put("a/b", b"0123456789")
     files.put("a/c", b"")
     files.put("a/c", b"again")
+    files.put("e/f/g", b"")
 
     assert (files.get("a/b"), files.get("a/c"), files.get("d"), files.part("a/b", 2, 3)) == (
         b"0123456789", b"again", None, b"234",
@@ -497,6 +499,19 @@ def test_files_in_a_temporary_folder_go_with_it() -> None:
     assert not made.exists()
 
 
+def test_a_temporary_folder_that_somebody_deleted_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    files, errors = FolderScratch(), list[object]()
+    files.put("a", b"")
+    assert files._made is not None
+    rmtree(files._made)
+    monkeypatch.setattr("sys.excepthook", lambda *error: errors.append(error))
+
+    del files
+    gc.collect()
+
+    assert errors == []
+
+
 @pytest.mark.parametrize(("status", "accepted"), [(202, True), (200, False)])
 def test_an_event_is_handed_over_only_if_lambda_accepts_it(status: int, accepted: bool) -> None:  # noqa: FBT001
     script = Script({"lambda:Invoke": Torn({"StatusCode": status})})
@@ -505,7 +520,7 @@ def test_an_event_is_handed_over_only_if_lambda_accepts_it(status: int, accepted
     if accepted:
         hand_over(client, "worker", {"a": 1})
     else:
-        with pytest.raises(HandOverError, match="Lambda answered 200 to the invocation of worker"):
+        with pytest.raises(RuntimeError, match="Lambda answered 200 to the invocation of worker"):
             hand_over(client, "worker", {"a": 1})
     assert script.asked("lambda:Invoke") == [
         {"FunctionName": "worker", "InvocationType": "Event", "Payload": b'{"a": 1}'}

@@ -14,7 +14,7 @@ from ml_janitor.aws import tags
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.tags import Arn
 from ml_janitor.core.model import Value, Verdict
-from ml_janitor.engine.detector import Detector, Grant, NotYetError, allow, allow_each, implied_grant
+from ml_janitor.engine.detector import Detector, Grant, NotFinishedError, allow, allow_each, implied_grant
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 NO_AWS = cast("Aws", None)
@@ -103,6 +103,6 @@ def test_it_judges_its_kinds_in_their_service(arn: str, *, judged: bool) -> None
 
 
 def test_what_is_not_prepared_yet_says_so_and_goes_on_from_its_memo() -> None:
-    not_yet = NotYetError("half is compared", {"read": 1})
+    not_yet = NotFinishedError("half is compared", {"read": 1})
 
     assert (str(not_yet), not_yet.memo) == ("half is compared", {"read": 1})

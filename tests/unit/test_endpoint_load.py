@@ -10,7 +10,7 @@ import pytest
 
 from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.aws.calls import ReadError
-from ml_janitor.aws.endpoints import LOAD_HOURS, LoadedEndpoint, LoadedVariant, read_endpoint_loads
+from ml_janitor.aws.endpoints import LOAD_HOURS, EndpointVariant, LoadedEndpoint, read_endpoint_loads
 from ml_janitor.core.capacity import PeakLoad
 from ml_janitor.core.model import NotRead, Unreadable, Value
 from scripted import DENIED, Refusal, Script
@@ -110,10 +110,8 @@ def read(account: Script, *more: Any) -> LoadedEndpoint:
     return one
 
 
-def served(account: Script, *more: Any) -> LoadedVariant:
-    one = read(account, *more)
-    assert isinstance(one.variants, Value)
-    (found,) = one.variants.value
+def served(account: Script, *more: Any) -> EndpointVariant:
+    (found,) = read(account, *more).variants
     return found
 
 
@@ -160,7 +158,7 @@ def test_peaks_are_the_maxima_of_each_hour_in_vcpus_and_gpus() -> None:
     assert found.totals["requests"] == Value((7 * LOAD_HOURS, LOAD_HOURS), "cloudwatch:GetMetricData")
     assert found.totals["ModelLatency"] == Value((2 * LOAD_HOURS, LOAD_HOURS), "cloudwatch:GetMetricData")
     assert (found.type, found.model, found.fixed) == ("ml.g5.2xlarge", "churn", None)
-    assert (found.sleeps, found.hosts, found.variant.instances) == (False, False, 2)
+    assert (found.sleeps, found.hosts, found.instances) == (False, False, 2)
     (asked,) = account.asked("cloudwatch:GetMetricData")
     named = [{"Name": "EndpointName", "Value": "api"}, {"Name": "VariantName", "Value": "blue"}]
     assert all(one["MetricStat"]["Metric"]["Dimensions"] == named for one in asked["MetricDataQueries"])
@@ -187,6 +185,13 @@ def test_no_gpu_is_asked_for_where_there_is_none() -> None:
     }
 
 
+def test_metrics_that_are_denied_are_unreadable() -> None:
+    found = served(script(cloudwatch_GetMetricData=DENIED)).peaks
+
+    assert isinstance(found, Unreadable)
+    assert "AccessDeniedException: denied" in found.error
+
+
 @pytest.mark.parametrize("name", ["CPUUtilization", "MemoryUtilization", "GPUMemoryUtilization"])
 def test_one_hour_without_a_gauge_is_unreadable(name: str) -> None:
     found = served(script(lacking={(name, ""): 9})).peaks
@@ -202,7 +207,7 @@ def test_only_an_hour_that_counted_no_request_is_idle() -> None:
     loads = peaks(script(quiet, lacking={("Invocations", ""): 9, ("ConcurrentRequestsPerModel", ""): 4}))
 
     assert [hour for hour, load in enumerate(loads) if not load.idle] == [9]
-    assert [hour for hour, load in enumerate(loads) if load.requests != 3] == [4]
+    assert [(hour, load.requests) for hour, load in enumerate(loads) if load.requests != 3] == [(4, 0)]
     assert not any(load.idle for load in peaks(script({**BLUE, ("SageMaker", "Invocations", "Sum"): 1})))
     never = {key: value for key, value in BLUE.items() if key[1] != "Invocations"}
     assert not any(load.idle for load in peaks(script(never)))
@@ -238,9 +243,9 @@ def test_an_asynchronous_endpoint_is_idle_while_nothing_waits() -> None:
         ]
         assert backlogs == [[{"Name": "EndpointName", "Value": "api"}]]
     one = read(account)
-    assert one.asynchronous
-    assert isinstance(one.variants, Value)
-    assert one.variants.value[0].sleeps
+    assert isinstance(one.description, Value)
+    assert one.description.value.asynchronous
+    assert one.variants[0].sleeps
 
 
 def scalable(name: str = "endpoint/api/variant/blue", low: int = 1, high: int = 4) -> dict[str, Any]:
@@ -312,8 +317,7 @@ def test_a_shadow_is_fixed() -> None:
         )
     )
 
-    assert isinstance(one.variants, Value)
-    assert [found.fixed for found in one.variants.value] == [
+    assert [found.fixed for found in one.variants] == [
         None,
         "it is a shadow of the variant that it is compared with",
     ]
@@ -341,13 +345,13 @@ GONE = Refusal("ValidationException", 'Could not find endpoint "api".')
 def test_what_cannot_be_read_of_an_endpoint_makes_its_variants_unreadable(
     given: Mapping[str, Any], error: str
 ) -> None:
-    assert read(script(**given)).variants == Unreadable(
+    assert read(script(**given)).description == Unreadable(
         error.format(scaling="DescribeScalableTargets", denied="AccessDeniedException: denied")
     )
 
 
 def test_components_that_cannot_be_listed_matter_where_some_are_hosted_alone() -> None:
-    assert isinstance(read(script(sagemaker_ListInferenceComponents=DENIED)).variants, Value)
+    assert isinstance(read(script(sagemaker_ListInferenceComponents=DENIED)).description, Value)
 
 
 @pytest.mark.parametrize(
@@ -369,8 +373,8 @@ def test_only_what_serves_and_was_not_changed_in_the_window_is_described(
     one = read(account)
 
     assert bool(account.asked("sagemaker:DescribeEndpoint")) is described
-    assert isinstance(one.variants, Value)
-    assert len(one.variants.value) == described
+    assert isinstance(one.description, Value if described else NotRead)
+    assert len(one.variants) == described
     assert (one.target.arn, one.target.created) == (f"{ARN}/api", CREATED)
 
 
@@ -405,4 +409,7 @@ def test_it_captures_where_its_configuration_says_so(enabled: bool) -> None:  # 
         "CaptureOptions": [{"CaptureMode": "Input"}],
     }
 
-    assert read(script(config={"DataCaptureConfig": capture})).captures is enabled
+    found = read(script(config={"DataCaptureConfig": capture})).description
+
+    assert isinstance(found, Value)
+    assert found.value.captures is enabled

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import is_dataclass
 from datetime import timedelta
-from typing import Any
+from types import get_original_bases
+from typing import Any, get_args
 
 import pytest
 
 from conftest import ACCOUNT, NOW, REGION
+from ml_janitor.aws import endpoints
 from ml_janitor.aws.endpoints import (
-    EndpointConfig,
     EndpointDescription,
     EndpointSummary,
     EndpointVariant,
@@ -22,6 +24,7 @@ from ml_janitor.aws.endpoints import (
     list_monitoring_schedules,
 )
 from ml_janitor.core.model import Absent, Unreadable, Value
+from ml_janitor.detectors import DETECTORS
 from scripted import DENIED, Refusal, Script, Torn
 
 DAY = timedelta(days=1)
@@ -158,16 +161,21 @@ def test_an_endpoint_that_is_gone_is_absent_and_its_configuration_unreadable() -
     aws = Script({DESCRIBE: gone, CONFIG: gone}).aws()
 
     assert describe_endpoint(aws, "api") == Absent(DESCRIBE)
-    assert isinstance(describe_endpoint_config(aws, "api-1"), Unreadable)
+    assert isinstance(describe_endpoint_config(aws, described()), Unreadable)
     assert describe_endpoint(Script({DESCRIBE: DENIED}).aws(), "api") == Unreadable(
         f"DescribeEndpoint: {DENIAL}", DESCRIBE
     )
 
 
-def configured(*variants: dict[str, Any], **more: Any) -> EndpointConfig:
+def configured(*variants: dict[str, Any], **more: Any) -> EndpointDescription:
+    """The description of an endpoint with these variants, and a shadow, with its configuration."""
+    running = [{"VariantName": one["VariantName"], "CurrentInstanceCount": 1} for one in variants]
+    shadow = {"VariantName": "fixed", "CurrentInstanceCount": 1}
     answer = {"CreationTime": NOW, "ProductionVariants": list(variants)} | more
-    found = describe_endpoint_config(Script({CONFIG: Torn(answer)}).aws(), "api-1")
+    account = Script({CONFIG: Torn(answer)})
+    found = describe_endpoint_config(account.aws(), described(*running, ShadowProductionVariants=[shadow]))
     assert isinstance(found, Value)
+    assert account.asked(CONFIG) == [{"EndpointConfigName": "api-1"}]
     return found.value
 
 
@@ -185,38 +193,67 @@ def test_a_configuration_says_what_a_description_leaves_out() -> None:
         DataCaptureConfig={"EnableCapture": True},
     )
 
-    assert found == EndpointConfig(
-        created=NOW,
-        types={"blue": "ml.g5.xlarge", "hosts": "ml.m5.large"},
-        hosts=frozenset({"hosts", "scaled", "fixed"}),
-        asynchronous=True,
-        models={"blue": "churn"},
-        scaled=frozenset({"scaled"}),
-        captures=True,
-    )
+    read = [(one.name, one.type, one.model, one.hosts, one.managed, one.sleeps) for one in found.variants]
+    assert read == [
+        ("blue", "ml.g5.xlarge", "churn", False, False, True),
+        ("hosts", "ml.m5.large", None, True, False, True),
+        ("scaled", "", None, True, True, True),
+        ("fixed", "", None, True, False, True),
+    ]
+    assert (found.configured, found.asynchronous, found.captures) == (NOW, True, True)
     bare = configured(hosts)
-    assert (bare.hosts, bare.asynchronous, bare.captures, bare.scaled) == (
-        frozenset(),
-        False,
-        False,
-        frozenset(),
-    )
+    assert (bare.asynchronous, bare.captures, bare.summary.created) == (False, False, NOW - 9 * DAY)
+    assert [(one.hosts, one.managed, one.sleeps) for one in bare.variants] == [(False, False, False)] * 2
+
+
+@pytest.mark.parametrize(("describes", "configures"), [(True, False), (False, True), (False, False)])
+def test_an_endpoint_is_asynchronous_where_either_says_so(*, describes: bool, configures: bool) -> None:
+    queue: dict[str, Any] = {"AsyncInferenceConfig": {}}
+    blue = {"VariantName": "blue", "CurrentInstanceCount": 1}
+    answer = {"CreationTime": NOW, "ProductionVariants": [{"VariantName": "blue", "ModelName": "churn"}]}
+    aws = Script({CONFIG: Torn(answer | (queue if configures else {}))}).aws()
+
+    found = describe_endpoint_config(aws, described(blue, **(queue if describes else {})))
+
+    assert isinstance(found, Value)
+    assert found.value.asynchronous is found.value.variants[0].sleeps is (describes or configures)
 
 
 def test_instances_are_counted_by_type_over_variants_and_pools() -> None:
-    config = configured({"VariantName": "blue", "InstanceType": "ml.g5.xlarge"})
     pooled = EndpointVariant(
         name="pooled", instances=5, pools=(("ml.g5.xlarge", 1), ("ml.g5.2xlarge", 4), ("ml.c5.large", 0))
     )
     variants = (
-        EndpointVariant(name="blue", instances=2),
+        EndpointVariant(name="blue", instances=2, type="ml.g5.xlarge"),
         pooled,
         EndpointVariant(name="unknown", instances=7),
-        EndpointVariant(name="blue"),
+        EndpointVariant(name="off", type="ml.c5.xlarge"),
     )
 
-    assert count_instances(variants, config) == {"ml.g5.xlarge": 3, "ml.g5.2xlarge": 4, "": 7}
-    assert count_instances((), config) == {}
+    assert count_instances(variants) == {"ml.g5.xlarge": 3, "ml.g5.2xlarge": 4, "": 7}
+    assert count_instances(()) == {}
+
+
+def test_an_endpoint_has_six_types() -> None:
+    """Whoever reads more of an endpoint adds it to one of these."""
+    read: set[Any] = {
+        one for one in vars(endpoints).values() if is_dataclass(one) and one.__module__ == endpoints.__name__
+    }
+    judged: set[Any] = {
+        get_args(base)[0]
+        for one in DETECTORS
+        if one.kinds == ("endpoint",)
+        for base in get_original_bases(one)
+    }
+
+    assert {one.__name__ for one in read | judged} == {
+        "EndpointSummary",
+        "EndpointDescription",
+        "EndpointVariant",
+        "InferenceComponent",
+        "LoadedEndpoint",
+        "EndpointCandidate",
+    }
 
 
 def component(name: str, **more: Any) -> dict[str, Any]:

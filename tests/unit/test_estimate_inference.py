@@ -7,8 +7,9 @@ from typing import Any, cast
 import pytest
 
 from conftest import NOW
+from ml_janitor.aws.endpoints import LoadedEndpoint
 from ml_janitor.core.model import Absent, Finding, Signal, Unreadable, Value
-from ml_janitor.detectors.serverless_candidates import QuietEndpoint, ServerlessCandidates
+from ml_janitor.detectors.serverless_candidates import ServerlessCandidates
 from ml_janitor_cli import edge
 from ml_janitor_cli.edge import FailedError
 from ml_janitor_cli.estimate import inference_command
@@ -29,7 +30,7 @@ def models(monkeypatch: pytest.MonkeyPatch) -> Answers:
     return answers
 
 
-def found(candidate: QuietEndpoint) -> EndpointFacts:
+def found(candidate: LoadedEndpoint) -> EndpointFacts:
     return endpoint_facts(cast("Any", None), RULE, candidate, NOW)
 
 
@@ -46,7 +47,7 @@ def estimate(one: EndpointFacts, **also: Any) -> Estimate:
 
 @pytest.mark.usefixtures("models")
 @pytest.mark.parametrize("candidate", [quiet(), quiet(count=3), quiet(memory=1.04), quiet(at_once=140)])
-def test_estimate_and_adviser_agree_on_an_endpoint(candidate: QuietEndpoint) -> None:
+def test_estimate_and_adviser_agree_on_an_endpoint(candidate: LoadedEndpoint) -> None:
     decided, one = RULE.decide(candidate, NOW), estimate(found(candidate))
 
     assert isinstance(decided, Finding)
@@ -78,7 +79,7 @@ def test_without_requests_serverless_costs_nothing() -> None:
     ],
 )
 def test_what_serverless_cannot_do_is_said_with_what_the_endpoint_costs(
-    models: Answers, candidate: QuietEndpoint, described: dict[str, Any], why: str
+    models: Answers, candidate: LoadedEndpoint, described: dict[str, Any], why: str
 ) -> None:
     models["model"] = Value(described)
 
@@ -93,14 +94,14 @@ def test_what_serverless_cannot_do_is_said_with_what_the_endpoint_costs(
 @pytest.mark.parametrize(
     ("candidate", "why"),
     [
-        (quiet(variants=Unreadable("DescribeEndpoint: denied")), "DescribeEndpoint: denied"),
+        (quiet(description=Unreadable("DescribeEndpoint: denied")), "DescribeEndpoint: denied"),
         (quiet(status="Creating"), "its status is Creating"),
         (quiet(peaks=Unreadable("MemoryUtilization: denied")), "MemoryUtilization: denied"),
         (quiet(raw={"ModelLatency": Absent()}), "ModelLatency has no datapoint"),
     ],
 )
 @pytest.mark.usefixtures("models")
-def test_what_cannot_be_read_is_no_estimate(candidate: QuietEndpoint, why: str) -> None:
+def test_what_cannot_be_read_is_no_estimate(candidate: LoadedEndpoint, why: str) -> None:
     with pytest.raises(FailedError, match=why):
         estimate(found(candidate))
 

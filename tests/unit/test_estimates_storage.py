@@ -15,8 +15,8 @@ from ml_janitor.core.model import Finding, Unreadable, Value
 from ml_janitor.core.tiering import GB, ObjectCohort
 from ml_janitor.detectors.storage_tiering.reading import CountedReads
 from ml_janitor_cli import edge
-from ml_janitor_cli.edge import FailedError
-from ml_janitor_cli.estimate.estimates import Estimate, Figure, ImpossibleEstimateError
+from ml_janitor_cli.edge import CommandRefusedError, FailedError
+from ml_janitor_cli.estimate.estimates import Estimate, Figure
 from ml_janitor_cli.estimate.storage import (
     estimate_judged_bucket,
     estimate_storage,
@@ -85,7 +85,7 @@ def test_small_objects_stay_and_what_is_read_often_does_not_pay() -> None:
     assert often.advice == "Leave it as it is: no move pays back within 180 days."
     assert column(often, "read_usd")["GLACIER_IR"] == pytest.approx(2 * 1000 * 0.03)
     assert column(often, "whole_usd")["INTELLIGENT_TIERING"] is None
-    with pytest.raises(ImpossibleEstimateError, match="INTELLIGENT_TIERING saves of objects that are read"):
+    with pytest.raises(CommandRefusedError, match="INTELLIGENT_TIERING saves of objects that are read"):
         storage(cohort(reads=0.1), rule="INTELLIGENT_TIERING 30d")
 
 

@@ -14,13 +14,13 @@ from ml_janitor.config.events import (
     LONGEST_ORGANIZATION_RUN,
     STALE_EVENT,
     DigestEvent,
-    MalformedEventError,
     PressEvent,
     SweepEvent,
     UndoEvent,
     check_event,
     parse_event,
 )
+from ml_janitor.config.values import InvalidInputError
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 ENDPOINT = "arn:aws:sagemaker:eu-west-1:123456789012:endpoint/fraud"
@@ -37,7 +37,7 @@ FOR_OTHERS = {"interact", "pressed", "undo"}
 @pytest.mark.parametrize("name", sorted({path.stem for path in EVENTS.glob("*.json")} - FOR_OTHERS))
 def test_every_payload_can_be_read_but_the_malformed_one(name: str) -> None:
     if name == "malformed":
-        with pytest.raises(MalformedEventError):
+        with pytest.raises(InvalidInputError):
             parse_event(event(name), SweepEvent, NOW)
     else:
         assert parse_event(event(name), SweepEvent, NOW)
@@ -81,7 +81,7 @@ def test_where_a_deployment_does_not_look_an_event_does_not_make_it_act(
 
 def test_an_event_from_the_future_is_refused() -> None:
     """Everything would look idle from there."""
-    with pytest.raises(MalformedEventError, match="time: 2026-10-06T03:05:01Z is yet to come"):
+    with pytest.raises(InvalidInputError, match="time: 2026-10-06T03:05:01Z is yet to come"):
         at(NOW + CLOCK_SKEW + timedelta(seconds=1))
 
 
@@ -121,13 +121,13 @@ def test_where_an_event_looks(asked: dict[str, object], where: tuple[str, ...]) 
 
 @pytest.mark.parametrize("forged", ["accounts", "role", "external_id"])
 def test_an_event_names_no_credentials(forged: str) -> None:
-    with pytest.raises(MalformedEventError, match=forged):
+    with pytest.raises(InvalidInputError, match=forged):
         parse_event({forged: "210987654321"}, SweepEvent, NOW)
 
 
 @pytest.mark.parametrize("account", ["", "21098765432", "2109876543210", "२१०९८७६५४३२१", "*", 210987654321])
 def test_an_account_is_twelve_digits(account: object) -> None:
-    with pytest.raises(MalformedEventError, match="account"):
+    with pytest.raises(InvalidInputError, match="account"):
         parse_event({"account": account}, SweepEvent, NOW)
 
 
@@ -146,7 +146,7 @@ def test_whose_account_an_event_is_about(asked: dict[str, object], account: str)
 
 
 def test_a_resource_of_another_account_than_the_event_says_is_refused() -> None:
-    with pytest.raises(MalformedEventError, match="it is in account 123456789012, not in 210987654321"):
+    with pytest.raises(InvalidInputError, match="it is in account 123456789012, not in 210987654321"):
         at(account="210987654321", resource=ENDPOINT)
 
 
@@ -184,7 +184,7 @@ def test_the_age_of_an_event_counts_from_its_start_and_its_run_is_named_by_its_t
     ],
 )
 def test_a_start_belongs_to_a_run_and_is_not_to_come(event: dict[str, object], why: str) -> None:
-    with pytest.raises(MalformedEventError, match=why):
+    with pytest.raises(InvalidInputError, match=why):
         parse_event(event, SweepEvent, NOW)
 
 
@@ -224,7 +224,7 @@ def test_a_start_may_seem_to_come_first_by_two_clocks_and_a_list_lasts_a_day() -
 
 
 def test_a_resource_is_named_by_its_arn() -> None:
-    with pytest.raises(MalformedEventError, match="sense: resource: 'ranker' is no ARN"):
+    with pytest.raises(InvalidInputError, match="sense: resource: 'ranker' is no ARN"):
         at(resource="ranker")
 
 

@@ -155,9 +155,9 @@ def test_what_it_would_save_is_remembered_of_the_thousand_dearest(desk: Desk) ->
 
     entry = desk.entry()
 
-    assert (entry.monthly_usd, entry.once_usd) == (Decimal("10.01"), Decimal("0.001"))
-    assert sorted(set(shares) - set(entry.shares)) == ["arn:0000", "arn:0001"]
-    assert entry.shares["arn:1001"] == 500
+    assert (entry.claim.monthly_usd, entry.once_usd) == (Decimal("10.01"), Decimal("0.001"))
+    assert sorted(set(shares) - set(entry.claim.shares)) == ["arn:0000", "arn:0001"]
+    assert entry.claim.shares["arn:1001"] == 500
     assert (entry.action, entry.since) == (waste().action, NOW - DAY)
 
 
@@ -165,12 +165,12 @@ def test_of_equal_shares_the_first_by_name_are_remembered(desk: Desk) -> None:
     shares = {f"arn:{number:04}": Decimal(1) for number in reversed(range(1001))}
     desk.swept(found("lamp", replace(waste(), cost=Cost(shares=shares))))
 
-    assert set(shares) - set(desk.entry().shares) == {"arn:1000"}
+    assert set(shares) - set(desk.entry().claim.shares) == {"arn:1000"}
 
 
 def test_what_has_no_price_and_what_an_undo_lacks(desk: Desk) -> None:
     desk.swept(found("lamp", replace(waste(), cost=None, missing_for_undo="a role")))
-    assert (desk.entry().once_usd, desk.entry().shares) == (None, {})
+    assert (desk.entry().once_usd, desk.entry().claim.shares) == (None, {})
     assert desk.entry().missing_for_undo == "a role"
 
     desk.swept(found("lamp"), at=NOW + DAY)

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from ml_janitor.config.settings import Settings, SettingsError
-from ml_janitor.config.values import check_globs
+from ml_janitor.config.settings import Settings
+from ml_janitor.config.values import InvalidInputError, check_globs
 from ml_janitor.detectors import DETECTORS
 
 ACCOUNT = "arn:aws:sagemaker:eu-west-1:123456789012"
@@ -53,13 +53,13 @@ def test_a_glob_that_can_match_is_accepted(glob: str) -> None:
     ],
 )
 def test_one_that_cannot_is_refused_with_the_nearest_that_can(glob: str, near: str) -> None:
-    with pytest.raises(SettingsError, match=re.escape(f'did you mean "{near}"?')):
+    with pytest.raises(InvalidInputError, match=re.escape(f'did you mean "{near}"?')):
         check_globs([glob], "ignore", DETECTORS)
     check_globs([near], "ignore", DETECTORS)
 
 
 def test_the_settings_check_the_ignore_list() -> None:
-    with pytest.raises(SettingsError, match=r'janitor.ignore: "ranker-\*" matches no ARN'):
+    with pytest.raises(InvalidInputError, match=r'janitor.ignore: "ranker-\*" matches no ARN'):
         Settings.parse({"janitor": {"ignore": ["*/ok", "ranker-*"]}})
 
 

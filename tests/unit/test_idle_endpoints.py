@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -12,12 +12,10 @@ import pytest
 
 from ml_janitor.aws.activity import Metric, MetricSeries
 from ml_janitor.aws.endpoints import (
-    EndpointConfig,
     EndpointDescription,
     EndpointSummary,
     EndpointVariant,
     InferenceComponent,
-    count_instances,
 )
 from ml_janitor.core.model import (
     Absent,
@@ -93,8 +91,18 @@ def description(*variants: EndpointVariant, **given: Any) -> Value[EndpointDescr
     return Value(EndpointDescription(**{**whole, **given}))
 
 
-def config(**given: Any) -> EndpointConfig:
-    return EndpointConfig(**{"created": NOW - 60 * DAY, **given})
+def configured(
+    described: Signal[EndpointDescription],
+    *,
+    created: datetime = NOW - 60 * DAY,
+    hosts: Collection[str] = (),
+    kind: str = "",
+) -> Signal[EndpointDescription]:
+    """The *described* endpoint with the rest that its configuration says."""
+    if not isinstance(described, Value):
+        return NotRead()
+    variants = tuple(replace(one, hosts=one.name in hosts, type=kind) for one in described.value.variants)
+    return Value(replace(described.value, variants=variants, configured=created))
 
 
 def endpoint(**given: Any) -> EndpointCandidate:
@@ -105,7 +113,7 @@ def endpoint(**given: Any) -> EndpointCandidate:
         "components": Value(()),
         "schedules": Value(()),
         "description": description(),
-        "config": Value(config(types={"blue": "ml.m5.xlarge"})),
+        "config": {"kind": "ml.m5.xlarge"},
         "scaled": Value(False),
         "history": (Absent(),),
         "cost": Cost.standing(Decimal("0.46"), "Price List API"),
@@ -115,6 +123,8 @@ def endpoint(**given: Any) -> EndpointCandidate:
         whole["summary"] = summary(created=long_ago, modified=long_ago)
         whole["description"] = description(summary=whole["summary"])
     whole |= given
+    if isinstance(whole["config"], dict):
+        whole["config"] = configured(whole["description"], **whole["config"])
     seen: EndpointSummary = whole["summary"]
     target = Target(
         arn=seen.arn,
@@ -168,7 +178,7 @@ def queued(queue: Signal[MetricSeries]) -> dict[str, Any]:
 
 
 BULK_ONLY = {"description": NotRead(), "config": NotRead(), "meters": ()}
-HOST = config(types={}, hosts=frozenset({"blue"}))
+HOST = {"hosts": {"blue"}}
 COMPONENT = InferenceComponent(
     name="llm",
     arn="arn:aws:sagemaker:us-east-1:123456789012:inference-component/llm",
@@ -293,7 +303,7 @@ COMPONENT = InferenceComponent(
         pytest.param(scaled(scaled=NotRead()), "unknown", id="scaling not read"),
         pytest.param(scaled(created=NOW - HOUR), "kept", id="created an hour ago, and scaled"),
         pytest.param(
-            scaled(config=Value(config(created=NOW - DAY, types={}))),
+            scaled(config={"created": NOW - DAY}),
             "kept",
             id="new configuration, then scaled",
         ),
@@ -305,13 +315,13 @@ COMPONENT = InferenceComponent(
         ),
         pytest.param(scaled(meters=(meter(requests()),)), "kept", id="scaled and used"),
         # --- variants that are there for inference components and have none
-        pytest.param({"config": Value(HOST), "components": Value((COMPONENT,))}, "proven", id="component"),
-        pytest.param({"config": Value(HOST), "meters": (meter(Absent(), ARRIVES),)}, "likely", id="bare"),
-        pytest.param({"config": Value(HOST)}, "likely", id="bare with zeros"),
-        pytest.param({"config": Value(HOST), "strays": (meter(ZEROS),)}, "likely", id="idle stray"),
-        pytest.param({"config": Value(HOST), "strays": (meter(requests()),)}, "unknown", id="busy stray"),
-        pytest.param({"config": Value(HOST), "strays": (meter(DENIED),)}, "unknown", id="unreadable stray"),
-        pytest.param({"config": Value(HOST), "hints_error": "denied"}, "unknown", id="strays not listed"),
+        pytest.param({"config": HOST, "components": Value((COMPONENT,))}, "proven", id="component"),
+        pytest.param({"config": HOST, "meters": (meter(Absent(), ARRIVES),)}, "likely", id="bare"),
+        pytest.param({"config": HOST}, "likely", id="bare with zeros"),
+        pytest.param({"config": HOST, "strays": (meter(ZEROS),)}, "likely", id="idle stray"),
+        pytest.param({"config": HOST, "strays": (meter(requests()),)}, "unknown", id="busy stray"),
+        pytest.param({"config": HOST, "strays": (meter(DENIED),)}, "unknown", id="unreadable stray"),
+        pytest.param({"config": HOST, "hints_error": "denied"}, "unknown", id="strays not listed"),
     ],
 )
 def test_every_signal_has_its_say(given: Mapping[str, Any], expected: str) -> None:
@@ -582,11 +592,10 @@ def test_a_scaling_and_where_a_price_is_from_are_evidence() -> None:
 # --- where requests are looked for --------------------------------------------------------------
 
 
-def wanted(
-    described: Value[EndpointDescription], config: EndpointConfig, *components: InferenceComponent
-) -> set[Metric]:
+def wanted(described: Signal[EndpointDescription], *components: InferenceComponent) -> set[Metric]:
     """The metrics of the decisive meters."""
-    return {one.metric for one in request_meters(described.value, config, components) if one.decisive}
+    assert isinstance(described, Value)
+    return {one.metric for one in request_meters(described.value, components) if one.decisive}
 
 
 def test_each_kind_of_endpoint_has_its_own_metrics() -> None:
@@ -594,33 +603,27 @@ def test_each_kind_of_endpoint_has_its_own_metrics() -> None:
         EndpointVariant(name="blue", instances=1),
         EndpointVariant(name="dark", shadow=True, instances=1),
     )
-    plain = config(types={})
-    queued = description(blue, asynchronous=True)
+    queued, host = description(blue, asynchronous=True), configured(description(blue), hosts={"blue"})
 
-    assert wanted(description(blue, dark), plain) == {
+    assert wanted(description(blue, dark)) == {
         variant_invocations("churn", "blue"),
         variant_invocations("churn", "dark"),
     }
-    assert wanted(queued, plain) == {processed_requests("churn", "blue")}
-    assert wanted(description(blue), replace(plain, asynchronous=True)) == {
-        processed_requests("churn", "blue")
-    }
-    assert wanted(description(blue), HOST, COMPONENT) == {component_invocations("llm")}
-    assert wanted(description(blue), HOST) == {variant_invocations("churn", "blue")}
-    assert wanted(description(blue), plain, COMPONENT) == {
+    assert wanted(queued) == {processed_requests("churn", "blue")}
+    assert wanted(host, COMPONENT) == {component_invocations("llm")}
+    assert wanted(host) == {variant_invocations("churn", "blue")}
+    assert wanted(description(blue), COMPONENT) == {
         variant_invocations("churn", "blue"),
         component_invocations("llm"),
     }
-    assert queue_backlog("churn") in {one.metric for one in request_meters(queued.value, plain, ())}
+    assert queue_backlog("churn") in {one.metric for one in request_meters(queued.value, ())}
 
 
 def test_a_component_is_proven_by_the_metrics_of_its_own_variant() -> None:
-    two = description(EndpointVariant(name="green", instances=1), EndpointVariant(name="blue", instances=1))
+    green, blue = (EndpointVariant(name=name, instances=1, hosts=True) for name in ("green", "blue"))
     other = replace(COMPONENT, name="ranker", variant="green")
 
-    found = request_meters(
-        two.value, config(types={}, hosts=frozenset({"blue", "green"})), (COMPONENT, other)
-    )
+    found = request_meters(description(green, blue).value, (COMPONENT, other))
 
     assert {one.where: one.proof for one in found} == {
         "inference component llm": instance_heartbeat("churn", "blue"),
@@ -666,21 +669,6 @@ def test_a_place_asks_for_a_proof_only_where_it_needs_one() -> None:
     assert list(replace(blue, requests=Absent()).lacks) == [proof]
     assert list(replace(blue, requests=ZEROS).lacks) == []
     assert list(replace(blue, requests=DENIED).lacks) == []
-
-
-def test_what_is_rented_counts_every_variant_and_pool() -> None:
-    variants = (
-        EndpointVariant(name="blue", instances=2),
-        EndpointVariant(name="dark", shadow=True, instances=1),
-        EndpointVariant(
-            name="mixed", instances=3, pools=(("ml.m5.xlarge", 1), ("ml.g5.xlarge", 2), ("ml.p3.2xlarge", 0))
-        ),
-        EndpointVariant(name="off"),
-        EndpointVariant(name="new", instances=1),
-    )
-    types = {"blue": "ml.m5.xlarge", "dark": "ml.g5.xlarge", "off": "ml.c5.xlarge"}
-
-    assert count_instances(variants, config(types=types)) == {"ml.m5.xlarge": 3, "ml.g5.xlarge": 3, "": 1}
 
 
 def test_one_that_was_asked_for_alone_shows_everything() -> None:
@@ -742,7 +730,7 @@ def half_done(**given: Any) -> EndpointCandidate:
     whole: dict[str, Any] = {
         "summary": seen,
         "components": Value((COMPONENT,)),
-        "config": Value(HOST),
+        "config": HOST,
         "half_done": REMOVED,
         "description": description(summary=seen, **given.pop("described", {})),
     }

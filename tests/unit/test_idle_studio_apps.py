@@ -16,7 +16,8 @@ from ml_janitor.aws.calls import Listing
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Price
 from ml_janitor.aws.studio_apps import StudioApp, inherit_tags
-from ml_janitor.config.settings import Settings, SettingsError
+from ml_janitor.config.settings import Settings
+from ml_janitor.config.values import InvalidInputError
 from ml_janitor.core.model import (
     Absent,
     Confidence,
@@ -215,7 +216,7 @@ def test_patience_is_set_in_the_settings_and_a_wrong_type_is_refused() -> None:
         return detector
 
     assert word(settings({"JupyterLab": "10h"}).decide(app(), NOW)) == "kept"
-    with pytest.raises(SettingsError, match="patience: no app type Jupyterlab; there are JupyterLab, "):
+    with pytest.raises(InvalidInputError, match="patience: no app type Jupyterlab; there are JupyterLab, "):
         settings({"Jupyterlab": "10h"})
 
 

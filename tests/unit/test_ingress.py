@@ -146,7 +146,7 @@ def test_a_new_secret_is_read_within_five_minutes(aws: Aws) -> None:
 @pytest.mark.parametrize(
     ("secret", "status", "error"),
     [
-        (SIGNING_SECRET, 500, "HandOverError"),
+        (SIGNING_SECRET, 500, "RuntimeError"),
         (
             ClientError({"Error": {"Code": "AccessDenied", "Message": "arn"}}, "GetSecretValue"),
             202,

@@ -13,8 +13,8 @@ from lambdas import Context
 from memory_table import MemoryTable
 from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import BucketScratch
-from ml_janitor.config.events import MalformedEventError, SweepEvent
-from ml_janitor.config.settings import SettingsError
+from ml_janitor.config.events import SweepEvent
+from ml_janitor.config.values import InvalidInputError
 from ml_janitor.ledger.actions import KmsMacs, NoUndoKey
 from ml_janitor.ledger.latest import LastRun, LatestRuns, RunAccount
 from ml_janitor.scheduled import invocation
@@ -78,13 +78,13 @@ def test_the_environment_is_read_whole(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["JANITOR_TABLE", "JANITOR_BUCKET", "AWS_REGION"])
 def test_what_is_missing_is_named(name: str) -> None:
-    with pytest.raises(SettingsError, match=f"{name} is not set in the environment"):
+    with pytest.raises(InvalidInputError, match=f"{name} is not set in the environment"):
         Environment.read({key: one for key, one in VARIABLES.items() if key != name})
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '"f"'])
 def test_functions_that_are_no_object_are_refused(text: str) -> None:
-    with pytest.raises(SettingsError, match="JANITOR_FUNCTIONS holds no JSON object"):
+    with pytest.raises(InvalidInputError, match="JANITOR_FUNCTIONS holds no JSON object"):
         Environment.read({**VARIABLES, "JANITOR_FUNCTIONS": text})
 
 
@@ -98,7 +98,7 @@ def test_account_regions_and_detector_are_the_functions_own(tmp_path: Path) -> N
     set_ = own(tmp_path, f'[janitor]\nregions = ["us-east-1", "{ABROAD}"]\nkeep_tags = []\n')
     assert (set_.regions, set_.keep_tag) == (("us-east-1", ABROAD), "")
     off = own(tmp_path, "[detectors.idle-endpoints]\nenabled = false\n")
-    with pytest.raises(SettingsError, match="no enabled detector is called idle-endpoints"):
+    with pytest.raises(InvalidInputError, match="no enabled detector is called idle-endpoints"):
         _ = off.detector
 
 
@@ -212,7 +212,7 @@ def test_an_event_is_for_its_own_account_or_for_one_that_was_listed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert own(tmp_path).place(asked()) == SweepPlace(ACCOUNT, (REGION,))
-    with pytest.raises(MalformedEventError, match=MEMBER):
+    with pytest.raises(InvalidInputError, match=MEMBER):
         own(tmp_path).place(asked(account=MEMBER))
     table = MemoryTable()
     monkeypatch.setattr(Invocation, "run_lists", Lists())
@@ -222,7 +222,7 @@ def test_an_event_is_for_its_own_account_or_for_one_that_was_listed(
     assert member.place(asked(account=MEMBER, time=NOW)) == SweepPlace(MEMBER, (ABROAD,))
     with pytest.raises(ReadError):
         member.place(asked(account=MEMBER, time=NOW + timedelta(hours=1)))
-    with pytest.raises(MalformedEventError, match="the accounts of the latest run of idle-endpoints"):
+    with pytest.raises(InvalidInputError, match="the accounts of the latest run of idle-endpoints"):
         member.place(asked(account=MEMBER))
     yesterday = NOW - timedelta(days=1)
     LatestRuns(table).begun(
@@ -257,7 +257,7 @@ def test_a_member_is_entered_through_its_role_in_the_regions_that_it_has_enabled
 def test_work_is_handed_over_by_an_event(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given = list[Any]()
     monkeypatch.setattr(
-        "ml_janitor.aws.async_invoke.hand_over",
+        "ml_janitor.slack.ingress.hand_over",
         lambda client, function, event: given.append(
             (client.meta.service_model.service_name, function, event)
         ),

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from conftest import ACCOUNT, NOW, REGION
 from memory_table import MemoryTable
+from ml_janitor.acting.acting import ActionPlaces, NoActError
 from ml_janitor.core.model import Mode
 from ml_janitor.core.results import Cause, CauseCode, Sweep, make_cause
-from ml_janitor.ledger.limits import LIMIT_KEY, ActionLimits, ActionPlaces, LimitReachedError
+from ml_janitor.ledger.limits import LIMIT_KEY, ActionLimits
+from nights import ARMED, Nights, in_memory
 
 PER_SWEEP, PER_NIGHT = make_cause(CauseCode.MAX_ACTIONS, 2), make_cause(CauseCode.MAX_ACTIONS_PER_NIGHT, 3)
 
@@ -20,6 +24,12 @@ def table() -> MemoryTable:
     return MemoryTable()
 
 
+@pytest.fixture
+def nights(table: MemoryTable) -> Iterator[Nights]:
+    with in_memory(table) as nights:
+        yield nights
+
+
 def taken(places: ActionPlaces, *actions: str) -> list[Cause | None]:
     """What each of *actions* is held back by."""
 
@@ -27,7 +37,7 @@ def taken(places: ActionPlaces, *actions: str) -> list[Cause | None]:
         try:
             places.check()
             places.take(action, NOW)
-        except LimitReachedError as full:
+        except NoActError as full:
             return full.cause
         return None
 
@@ -35,15 +45,16 @@ def taken(places: ActionPlaces, *actions: str) -> list[Cause | None]:
 
 
 def places(
-    table: MemoryTable,
+    nights: Nights,
     now: datetime = NOW,
     *,
     detector: str = "cellar",
     account: str = ACCOUNT,
     together: bool = False,
 ) -> ActionPlaces:
+    nights.clock, nights.at_most, nights.arming = now, 3, replace(ARMED, max_actions=2)
     sweep = Sweep(detector=detector, account=account, region=REGION, mode=Mode.ACT)
-    return ActionPlaces(ActionLimits(table, "UTC"), sweep, now, per_sweep=2, per_night=3, together=together)
+    return nights.armed_sweep(sweep, together=together).places
 
 
 def test_an_action_takes_one_place_however_often_it_asks(table: MemoryTable) -> None:
@@ -85,35 +96,35 @@ def test_a_night_is_from_noon_to_noon_where_the_operator_is(
     assert ActionLimits(table, "Europe/Berlin").night(datetime(2026, 10, 6, hour, tzinfo=UTC)) == night
 
 
-def test_a_sweep_has_its_places_and_counts_what_each_limit_holds_back(table: MemoryTable) -> None:
-    one = places(table)
+def test_a_sweep_has_its_places_and_counts_what_each_limit_holds_back(nights: Nights) -> None:
+    one = places(nights)
 
     assert taken(one, "a", "b", "c", "d") == [None, None, PER_SWEEP, PER_SWEEP]
     assert one.held == {PER_SWEEP: 2}
-    later = places(table, NOW + timedelta(hours=1))
+    later = places(nights, NOW + timedelta(hours=1))
     assert taken(later, "c", "d", "e") == [None, PER_NIGHT, PER_NIGHT]
     assert later.held == {PER_NIGHT: 2}
 
 
-def test_a_sweep_that_is_closed_has_no_place(table: MemoryTable) -> None:
-    one = places(table)
+def test_a_sweep_that_is_closed_has_no_place(nights: Nights) -> None:
+    one = places(nights)
     one.close(PER_NIGHT)
 
     assert taken(one, "a") == [PER_NIGHT]
-    assert list(table.query(LIMIT_KEY)) == []
+    assert list(nights.table.query(LIMIT_KEY)) == []
 
 
-def test_two_detectors_take_two_places_of_a_night_for_one_resource(table: MemoryTable) -> None:
-    assert taken(places(table), "a", "b") == [None, None]
-    assert taken(places(table, detector="shelf"), "a", "b") == [None, PER_NIGHT]
+def test_two_detectors_take_two_places_of_a_night_for_one_resource(nights: Nights) -> None:
+    assert taken(places(nights), "a", "b") == [None, None]
+    assert taken(places(nights, detector="shelf"), "a", "b") == [None, PER_NIGHT]
 
 
 @pytest.mark.parametrize("together", [False, True])
-def test_a_night_is_an_accounts_or_that_of_all_together(table: MemoryTable, *, together: bool) -> None:
-    mine = [places(table, NOW + timedelta(minutes=number), together=together) for number in range(2)]
+def test_a_night_is_an_accounts_or_that_of_all_together(nights: Nights, *, together: bool) -> None:
+    mine = [places(nights, NOW + timedelta(minutes=number), together=together) for number in range(2)]
     for one, names in zip(mine, ("ab", "c"), strict=True):
         assert taken(one, *names) == [None] * len(names)
 
-    other = places(table, account="210987654321", together=together)
+    other = places(nights, account="210987654321", together=together)
 
     assert taken(other, "d") == [PER_NIGHT if together else None]

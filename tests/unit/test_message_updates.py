@@ -15,7 +15,7 @@ from fakes import USED, thing, waste
 from ml_janitor.acting.undoing import CannotUndoError
 from ml_janitor.core.model import ActionSchedule, Effect, Mode
 from ml_janitor.core.results import Cause, CauseCode, Outcome, Result, Sweep, make_cause
-from ml_janitor.engine.detector import ChangedError, NotFinishedError
+from ml_janitor.engine.detector import CannotActError, NotFinishedError
 from ml_janitor.engine.policy import HoldKind
 from ml_janitor.engine.run import RunFailedError
 from ml_janitor.ledger.actions import Stage
@@ -110,7 +110,7 @@ def test_what_was_withdrawn_is_not_half_done(
     nights.warned("lamp")
 
     def act(*_: object) -> None:
-        raise ChangedError("it was overwritten in the last moment")
+        raise CannotActError("it was overwritten in the last moment")
 
     monkeypatch.setattr(Cellar, "act", act)
     nights.after(4 * DAY)

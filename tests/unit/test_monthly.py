@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import date
 from typing import Any
 
 import pytest
 
-from bench import monthly
+from bench import monthly, scale
 from bench.list_prices import PRICES
 from lambdas import ROOT
 from ml_janitor.detectors import DETECTORS
+from ml_janitor.detectors.generous_warm_pools import GenerousWarmPools
+from ml_janitor.detectors.oversized_endpoints import OversizedEndpoints
+from ml_janitor.detectors.spot_training import SpotTraining
 
 ONE = {
     "schedule": "rate(1 hour)",
@@ -105,22 +109,42 @@ def test_reading_the_bill_adds_a_cent_for_each_request_its_alarms_and_its_run() 
 
 
 def test_what_was_not_counted_is_as_dear_as_the_dearest_and_the_summary_says_so() -> None:
-    small = ONE | {"seconds": 1.0, "log_bytes": 2_000, "calls": {"dynamodb:PutItem": 9}}
-    given = GIVEN | {"functions": {"one": ONE, "small": small}}
+    small = ONE | {
+        "seconds": 1.0,
+        "log_bytes": 2_000,
+        "calls": {"dynamodb:PutItem": 9, "sagemaker:Search": 4},
+    }
+    given = GIVEN | {"functions": {"generous-warm-pools": ONE, "small": small}, "empty": {"small": small}}
     given["stack"] = GIVEN["stack"] | {"alarms_armed": 6, "alarms_bill": 5}
 
-    known = monthly.estimated(given, {"one": "rate(1 hour)", "new": "rate(7 days)"})
+    known = monthly.estimated(given, [GenerousWarmPools(), SpotTraining(), OversizedEndpoints()])
 
-    new = known["functions"]["new"]
-    assert (new["seconds"], new["log_bytes"], new["schedule"]) == (9.0, 2_000, "rate(7 days)")
-    assert (new["calls"]["dynamodb:PutItem"], new["calls"]["s3:HeadObject"]) == (9, 7)
-    assert [known["stack"][kind] for kind in ("alarms", "alarms_armed", "alarms_bill")] == [6, 8, 7]
-    assert known["estimated"] == ["new"]
-    assert "Not counted yet, and taken to be as dear in everything as the dearest that was: new." in (
+    search, metrics = known["functions"]["spot-training"], known["functions"]["oversized-endpoints"]
+    assert (search["seconds"], search["log_bytes"], search["schedule"]) == (9.0, 2_000, SpotTraining.schedule)
+    own = {"dynamodb:GetItem": 1, "dynamodb:PutItem": 9, "dynamodb:Query": 1, "dynamodb:UpdateItem": 5}
+    own |= {"s3:PutObject": 2, "secretsmanager:GetSecretValue": 1}
+    assert search["calls"] == own | {"sagemaker:Search": 4}
+    assert metrics["calls"] == own | {"sagemaker:ListEndpoints": 10, "cloudwatch:GetMetricData": 4}
+    assert (search["metrics_requested"], metrics["metrics_requested"]) == (0, 2_000)
+    assert known["empty"]["spot-training"]["calls"] == {"dynamodb:PutItem": 9, "sagemaker:Search": 4}
+    assert [known["stack"][kind] for kind in ("alarms", "alarms_armed", "alarms_bill")] == [8, 10, 9]
+    assert known["estimated"] == ["oversized-endpoints", "spot-training"]
+    assert "by the dearest function: oversized-endpoints, spot-training." in (
         monthly.summary(monthly.bill(known))
     )
     assert "Not counted" not in monthly.summary(monthly.bill(given))
-    assert monthly.estimated(given, {"one": "rate(1 hour)"}) == given
+    assert monthly.estimated(given, [GenerousWarmPools()]) == given
+
+
+def test_the_docs_need_no_counted_run_of_a_new_detector() -> None:
+    read = json.loads(monthly.COUNTED.read_text())
+    for runs in (read["functions"], read["empty"]):
+        del runs["idle-clusters"]
+
+    known = monthly.estimated(read, [detector() for detector in DETECTORS])
+
+    assert "idle-clusters" in scale.parts(known)["nights"]
+    assert "idle-clusters." in monthly.summary(monthly.bill(known))
 
 
 def test_the_total_is_the_sum_of_the_lines_and_every_price_is_in_one() -> None:

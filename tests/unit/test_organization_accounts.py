@@ -14,7 +14,6 @@ from conftest import ACCOUNT, REGION
 from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import (
     ALWAYS_ENABLED_REGIONS,
-    NotListedError,
     enabled_regions,
     list_accounts,
     open_member_session,
@@ -86,7 +85,7 @@ def test_accounts_that_cannot_be_listed_say_what_to_do(code: str, said: str, uni
         else "organizations:ListAccounts"
     )
 
-    with pytest.raises(NotListedError) as refused:
+    with pytest.raises(ReadError) as refused:
         listed(units=units, ListAccounts=refusal, ListAccountsForParent=refusal)
 
     assert said.format(needed=needed) in str(refused.value)
@@ -97,9 +96,9 @@ def test_no_account_is_no_organization_without_waste() -> None:
     pages = {"Accounts": [account(ONE)]}
     none = {"ListAccountsForParent": pages, "ListOrganizationalUnitsForParent": {"OrganizationalUnits": []}}
 
-    with pytest.raises(NotListedError, match="all_accounts less without is empty"):
+    with pytest.raises(ReadError, match="all_accounts less without is empty"):
         listed(ListAccounts=pages, without=[ONE])
-    with pytest.raises(NotListedError, match="units less without is empty"):
+    with pytest.raises(ReadError, match="units less without is empty"):
         listed(units=["ou-a"], without=[ONE], **none)
     with pytest.raises(AssertionError):  # a fault of ours is raised unchanged
         listed()
@@ -176,5 +175,5 @@ def test_an_account_that_was_not_read_says_why(code: str, operation: str, role: 
 
 
 def test_a_refusal_of_everything_is_a_refusal() -> None:
-    with pytest.raises(NotListedError):
+    with pytest.raises(ReadError):
         listed(ListAccounts=DENIED)

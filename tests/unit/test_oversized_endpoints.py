@@ -13,13 +13,19 @@ from typing import Any
 import pytest
 
 from conftest import ACCOUNT, NOW, REGION
-from ml_janitor.aws.endpoints import LOAD_HOURS, EndpointSummary, EndpointVariant, LoadedVariant
+from ml_janitor.aws.endpoints import (
+    LOAD_HOURS,
+    EndpointDescription,
+    EndpointSummary,
+    EndpointVariant,
+    LoadedEndpoint,
+)
 from ml_janitor.aws.prices import Price, machine_of
 from ml_janitor.core import capacity
 from ml_janitor.core.capacity import InstanceSize, PeakLoad
 from ml_janitor.core.model import Finding, NotRead, Target, Unreadable, Value
 from ml_janitor.detectors import oversized_endpoints
-from ml_janitor.detectors.oversized_endpoints import OversizedEndpoints, SizedEndpoint
+from ml_janitor.detectors.oversized_endpoints import OversizedEndpoints
 from past_jobs import word
 from verdicts import shown
 
@@ -33,24 +39,20 @@ SIZES = [
 ]
 
 
-def served(loads: Any = CALM, **more: Any) -> LoadedVariant:
+def served(loads: Any = CALM, **more: Any) -> EndpointVariant:
     peaks = Value((loads,) * LOAD_HOURS) if isinstance(loads, PeakLoad) else loads
     kind = more.pop("type", "ml.c5.2xlarge")
     fields: dict[str, Any] = {
-        "variant": EndpointVariant(name="blue", instances=more.pop("count", 1)),
+        "name": "blue",
+        "instances": more.pop("count", 1),
         "type": kind,
-        "machine": machine_of(kind),
-        "fixed": None,
-        "sleeps": False,
-        "hosts": False,
         "model": "model",
         "peaks": peaks,
-        "totals": {},
     }
-    return LoadedVariant(**(fields | more))
+    return EndpointVariant(**(fields | more))
 
 
-def endpoint(*variants: LoadedVariant, tags: Any = (), **more: Any) -> SizedEndpoint:
+def endpoint(*variants: EndpointVariant, tags: Any = (), **more: Any) -> LoadedEndpoint:
     arn = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:endpoint/api"
     created = NOW - more.pop("age", 30 * DAY)
     target = Target(
@@ -68,10 +70,12 @@ def endpoint(*variants: LoadedVariant, tags: Any = (), **more: Any) -> SizedEndp
     fields: dict[str, Any] = {
         "target": target,
         "summary": summary,
-        "variants": Value(variants or (served(),)),
+        "description": Value(
+            EndpointDescription(summary=summary, config_name="api-1", variants=variants or (served(),))
+        ),
         "prices": {one.type: prices for one in variants or (served(),)},
     }
-    return SizedEndpoint(**(fields | more))
+    return LoadedEndpoint(**(fields | more))
 
 
 def nightly(load: PeakLoad, hours: int = 10) -> Value[tuple[PeakLoad, ...]]:
@@ -89,7 +93,7 @@ BUSY = PeakLoad(cpu=4.8, memory=4.8)
         (endpoint(status="Failed"), "kept", "its status is Failed"),
         (endpoint(age=14 * DAY), "kept", "deployed or scaled 14 days ago"),
         (endpoint(age=14 * DAY + timedelta(hours=1)), "found", "ml.c5.xlarge"),
-        (endpoint(variants=Unreadable("DescribeEndpoint: denied")), "unknown", "DescribeEndpoint: denied"),
+        (endpoint(description=Unreadable("DescribeEndpoint: denied")), "unknown", "DescribeEndpoint: denied"),
         (
             endpoint(served(Unreadable("CPUUtilization has datapoints in 9 of 336 hours"))),
             "unknown",
@@ -119,14 +123,14 @@ BUSY = PeakLoad(cpu=4.8, memory=4.8)
         (endpoint(served(CALM, sleeps=True, hosts=True)), "kept", "its size fits"),
     ],
 )
-def test_oversized_endpoints(judged: SizedEndpoint, verdict: str, reason: str) -> None:
+def test_oversized_endpoints(judged: LoadedEndpoint, verdict: str, reason: str) -> None:
     decided = OversizedEndpoints().decide(judged, NOW)
 
     assert (word(decided), reason in decided.reason) == (verdict, True), decided.reason
 
 
 def test_variants_save_together_and_one_unknown_makes_all_unknown() -> None:
-    one, other = served(), served(variant=EndpointVariant(name="green", instances=1))
+    one, other = served(), served(name="green")
     both = OversizedEndpoints().decide(endpoint(one, other), NOW)
     half = OversizedEndpoints().decide(endpoint(one, replace(other, peaks=Unreadable("denied"))), NOW)
 
@@ -163,7 +167,7 @@ def test_head_room_and_the_least_number_of_instances_are_settings() -> None:
         (endpoint(served(nightly(BUSY))), ("delete it for the 56 hours a week",)),
     ],
 )
-def test_the_change_is_said_exactly(judged: SizedEndpoint, words: Sequence[str]) -> None:
+def test_the_change_is_said_exactly(judged: LoadedEndpoint, words: Sequence[str]) -> None:
     decided = OversizedEndpoints().decide(judged, NOW)
 
     assert isinstance(decided, Finding)
@@ -274,7 +278,7 @@ WEEKNIGHTS = Value(tuple(replace(BUSY, idle=at % 24 < 10 and at // 24 % 7 < 5) f
     ids=["fewer", "nights", "40 hours", "smaller", "18 hours"],
 )
 def test_the_change_that_saves_most_is_proposed_with_what_it_saves_and_costs_once(
-    judged: SizedEndpoint, reason: str, monthly: str, once: str
+    judged: LoadedEndpoint, reason: str, monthly: str, once: str
 ) -> None:
     """A week has 168 hours: of an ml.c5.2xlarge, 56 of them cost a third of 297.84 dollars a month."""
     decided = OversizedEndpoints().decide(judged, NOW)
@@ -307,11 +311,11 @@ def test_what_was_seen_and_passed_on_the_way() -> None:
     gpu = served(
         PeakLoad(cpu=2, memory=1, gpu=0.5, gpu_memory=0.25, requests=1),
         type="ml.g5.2xlarge",
-        variant=EndpointVariant(name="gpu", instances=1),
+        name="gpu",
     )
-    fixed = served(fixed="it is serverless", variant=EndpointVariant(name="fixed"))
-    quiet = served(replace(CALM, idle=True), variant=EndpointVariant(name="quiet", instances=1))
-    fits = served(BUSY, variant=EndpointVariant(name="fits", instances=1))
+    fixed = served(fixed="it is serverless", name="fixed", count=0)
+    quiet = served(replace(CALM, idle=True), name="quiet")
+    fits = served(BUSY, name="fits")
     known = prices(_2xlarge=0.408)
     decided = OversizedEndpoints().decide(
         endpoint(
@@ -343,7 +347,7 @@ def test_what_was_seen_and_passed_on_the_way() -> None:
 
 
 def test_only_what_changes_is_in_the_requests() -> None:
-    def action(judged: SizedEndpoint) -> str:
+    def action(judged: LoadedEndpoint) -> str:
         decided = OversizedEndpoints(min_instances=1).decide(judged, NOW)
         assert isinstance(decided, Finding), decided.reason
         return decided.action

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from ml_janitor.config.events import MalformedEventError, SweepEvent, parse_event
+from ml_janitor.config.events import SweepEvent, parse_event
+from ml_janitor.config.values import InvalidInputError
 from ml_janitor.ledger.latest import RunAccount
 from ml_janitor.scheduled.invocation import listed_place, own_place
 
@@ -65,12 +66,12 @@ def test_an_event_looks_where_its_run_listed(event: dict[str, object], where: tu
 def test_an_event_looks_nowhere_else(
     event: dict[str, object], listed: tuple[RunAccount, ...], why: str
 ) -> None:
-    with pytest.raises(MalformedEventError, match=why):
+    with pytest.raises(InvalidInputError, match=why):
         listed_place(asked(**event), listed, home=HOME)
 
 
 def test_without_an_organization_a_function_is_for_its_own_account() -> None:
     assert own_place(asked(), home=HOME, regions=(EAST, WEST)) == (HOME, (EAST, WEST))
     assert own_place(asked(account=HOME, regions=[WEST]), home=HOME, regions=(EAST,)) == (HOME, (WEST,))
-    with pytest.raises(MalformedEventError, match=f"{MEMBER} is not {HOME}, where this function is, and jan"):
+    with pytest.raises(InvalidInputError, match=f"{MEMBER} is not {HOME}, where this function is, and jan"):
         own_place(asked(account=MEMBER), home=HOME, regions=(EAST,))

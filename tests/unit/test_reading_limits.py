@@ -89,7 +89,14 @@ LIMITS: dict[ModuleType, dict[str, object]] = {
 }
 
 DEFAULTS: dict[type, dict[str, object]] = {
-    endpoints.LoadedEndpoint: {"asynchronous": False, "captures": False},
+    endpoints.LoadedEndpoint: {
+        "takes_along": (),
+        "belongs_to": (),
+        "notices": (),
+        "serverless": (),
+        "recommended": (),
+        "cold_start": None,
+    },
     endpoints.InferenceComponent: {"deleting": False},
     endpoints.EndpointVariant: {
         "shadow": False,
@@ -99,14 +106,19 @@ DEFAULTS: dict[type, dict[str, object]] = {
         "concurrency": 0,
         "reserved": False,
         "resolved": None,
+        "type": "",
+        "model": None,
+        "hosts": False,
+        "managed": False,
+        "sleeps": False,
+        "fixed": None,
     },
-    endpoints.EndpointConfig: {
-        "hosts": frozenset(),
+    endpoints.EndpointDescription: {
         "asynchronous": False,
-        "scaled": frozenset(),
+        "routed": False,
+        "configured": None,
         "captures": False,
     },
-    endpoints.EndpointDescription: {"asynchronous": False, "routed": False},
     training_jobs.PastJob: {"keeps": timedelta(), "retained": None, "reused": False},
     s3.KeyRange: {"after": "", "upto": None, "shared": 0, "pages": 0, "token": None},
     s3.RangedListing: {"late": False, "read": 0, "probed": 0},

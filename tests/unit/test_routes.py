@@ -9,7 +9,8 @@ import pytest
 
 from fakes import Tunable, thing, waste
 from ml_janitor.config.sections import Routes, unmatched_routes
-from ml_janitor.config.settings import Settings, SettingsError
+from ml_janitor.config.settings import Settings
+from ml_janitor.config.values import InvalidInputError
 from ml_janitor.core.model import Unreadable
 
 BOT = {"slack_channel": "#ml-costs", "slack_secret": "ml-janitor/slack"}
@@ -117,7 +118,7 @@ def test_a_resource_whose_tags_cannot_be_read_has_no_team() -> None:
     ],
 )
 def test_a_route_that_leads_nowhere_is_refused_in_one_line(routes: Any, tables: Any, why: str) -> None:
-    with pytest.raises(SettingsError) as refused:
+    with pytest.raises(InvalidInputError) as refused:
         parsed(routes, **tables)
 
     assert why in str(refused.value)

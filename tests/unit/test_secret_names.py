@@ -9,7 +9,8 @@ import pytest
 from pydantic import ValidationError
 
 from ml_janitor.config.sections import JanitorSection
-from ml_janitor.config.settings import Settings, SettingsError
+from ml_janitor.config.settings import Settings
+from ml_janitor.config.values import InvalidInputError
 from ml_janitor_cli.main import main
 
 TELLING = "Zq7"
@@ -39,7 +40,7 @@ def everything(error: BaseException) -> str:
 @pytest.mark.parametrize("key", KEYS)
 @pytest.mark.parametrize("secret", [*SECRETS, SIGNING, SIGNING.upper()])
 def test_a_secret_in_the_place_of_its_name_is_refused_and_not_repeated(key: str, secret: str) -> None:
-    with pytest.raises(SettingsError) as refused:
+    with pytest.raises(InvalidInputError) as refused:
         Settings.parse({"janitor": {key: secret}})
 
     assert str(refused.value) == (
@@ -52,7 +53,7 @@ def test_a_secret_in_the_place_of_its_name_is_refused_and_not_repeated(key: str,
 
 @pytest.mark.parametrize("value", [[f"a-{TELLING}"], {"token": f"a-{TELLING}"}])
 def test_nor_is_one_of_another_type(value: object) -> None:
-    with pytest.raises(SettingsError, match="expected a text in quotes; what") as refused:
+    with pytest.raises(InvalidInputError, match="expected a text in quotes; what") as refused:
         Settings.parse({"janitor": {"slack_secret": value}})
 
     assert TELLING not in everything(refused.value)
@@ -75,7 +76,7 @@ def test_a_token_in_another_place_is_not_repeated_either(tmp_path: Path) -> None
     }
     for line, said in lines.items():
         (tmp_path / "janitor.toml").write_text(f"[janitor]\n{line}\n")
-        with pytest.raises(SettingsError) as refused:
+        with pytest.raises(InvalidInputError) as refused:
             Settings.load(files=[tmp_path / "janitor.toml"])
         assert said in str(refused.value)
         assert TELLING not in everything(refused.value)
@@ -107,5 +108,5 @@ def test_a_name_is_taken(name: str) -> None:
     "name", ["arn:aws:secretsmanager:eu-west-1:123456789012:secret:slack-a1b2c3", "two words", "x" * 513]
 )
 def test_what_secrets_manager_would_not_take_as_a_name_is_refused(name: str) -> None:
-    with pytest.raises(SettingsError, match="expected the name of a secret"):
+    with pytest.raises(InvalidInputError, match="expected the name of a secret"):
         Settings.parse({"janitor": {"slack_signing_secret": name}})

@@ -7,10 +7,10 @@ from decimal import Decimal
 import pytest
 
 from conftest import NOW
-from ml_janitor.aws.endpoints import LOAD_HOURS
+from ml_janitor.aws.endpoints import LOAD_HOURS, LoadedEndpoint
 from ml_janitor.aws.prices import Price, memory_gib
 from ml_janitor.core.model import Absent, Finding, NotRead, Unreadable, Value
-from ml_janitor.detectors.serverless_candidates import QuietEndpoint, ServerlessCandidates
+from ml_janitor.detectors.serverless_candidates import ServerlessCandidates
 from past_jobs import word
 from quiet_endpoints import DAY, hourly, quiet
 
@@ -21,7 +21,7 @@ from quiet_endpoints import DAY, hourly, quiet
         (quiet(), "found", "73,000 requests a month of 0.2 s would cost"),
         (quiet(status="Creating"), "kept", "its status is Creating"),
         (quiet(age=14 * DAY), "kept", "judged from 14 days on"),
-        (quiet(variants=Unreadable("DescribeEndpoint: denied")), "unknown", "DescribeEndpoint: denied"),
+        (quiet(description=Unreadable("DescribeEndpoint: denied")), "unknown", "DescribeEndpoint: denied"),
         (quiet(number=2), "kept", "it has 2 variants"),
         (quiet(type="ml.g5.xlarge"), "kept", "has accelerators"),
         (quiet(type="ml.inf1.xlarge"), "kept", "has accelerators"),
@@ -68,7 +68,7 @@ from quiet_endpoints import DAY, hourly, quiet
         (quiet(model=Value({"PrimaryContainer": {"Mode": "MultiModel"}})), "kept", "several models"),
     ],
 )
-def test_serverless_candidates(judged: QuietEndpoint, verdict: str, reason: str) -> None:
+def test_serverless_candidates(judged: LoadedEndpoint, verdict: str, reason: str) -> None:
     decided = ServerlessCandidates().decide(judged, NOW)
 
     assert (word(decided), reason in decided.reason) == (verdict, True), decided.reason

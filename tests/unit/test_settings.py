@@ -11,7 +11,8 @@ import pytest
 
 from fakes import Shelf, Tunable
 from ml_janitor.config.sections import JANITOR_FIELDS, SECTIONS
-from ml_janitor.config.settings import Settings, SettingsError
+from ml_janitor.config.settings import Settings
+from ml_janitor.config.values import InvalidInputError
 from ml_janitor.core.durations import WorkingHours
 from ml_janitor.core.model import Change, Mode
 from ml_janitor.core.ownership import Exemptions, ManagerPolicy
@@ -43,7 +44,7 @@ def tuned(settings: Settings) -> Tunable:
 
 def refusal(*overrides: str) -> str:
     """What is said about *overrides*; always one line."""
-    with pytest.raises(SettingsError) as refused:
+    with pytest.raises(InvalidInputError) as refused:
         load("", *overrides)
     assert "\n" not in str(refused.value)
     return str(refused.value)
@@ -213,7 +214,7 @@ def test_a_wrong_setting_is_named_with_what_was_expected(override: str, said: st
     ],
 )
 def test_a_file_that_is_no_settings_file_is_refused(tmp_path: Path, text: str, said: str) -> None:
-    with pytest.raises(SettingsError) as refused:
+    with pytest.raises(InvalidInputError) as refused:
         load(text, tmp_path=tmp_path)
 
     assert said in str(refused.value)
@@ -223,9 +224,9 @@ def test_a_file_that_is_no_settings_file_is_refused(tmp_path: Path, text: str, s
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "latin").write_bytes(b'[janitor]\nignore = ["\xe4"]\n')
 
-    with pytest.raises(SettingsError, match=r"absent.toml cannot be read: No such file"):
+    with pytest.raises(InvalidInputError, match=r"absent.toml cannot be read: No such file"):
         Settings.load(files=[tmp_path / "absent.toml"])
-    with pytest.raises(SettingsError, match="it is not written in UTF-8"):
+    with pytest.raises(InvalidInputError, match="it is not written in UTF-8"):
         Settings.load(files=[tmp_path / "latin"])
 
 
@@ -249,7 +250,7 @@ def test_what_is_likely_falls_due_in_the_operators_working_hours() -> None:
 
 
 def test_settings_of_detectors_that_are_not_in_the_registry_are_refused() -> None:
-    with pytest.raises(SettingsError, match=r"unknown setting detectors.tunable-things"):
+    with pytest.raises(InvalidInputError, match=r"unknown setting detectors.tunable-things"):
         Settings.parse({"detectors": {"tunable-things": {}}}, registry=(Shelf,))
 
 
@@ -434,7 +435,7 @@ def test_hours_of_work_are_guesses_that_an_operator_may_replace_one_by_one() -> 
     ],
 )
 def test_wrong_hours_of_work_are_refused(override: str, message: str) -> None:
-    with pytest.raises(SettingsError, match=re.escape(message)):
+    with pytest.raises(InvalidInputError, match=re.escape(message)):
         Settings.load(overrides=[override])
 
 
@@ -473,7 +474,7 @@ def test_an_organization_names_its_accounts_and_whom_they_trust(
 ) -> None:
     assert Settings.parse({"organization": ACCOUNTS}).organization.used
     assert not Settings.parse({"organization": {**ACCOUNTS, "accounts": []}}).organization.used
-    with pytest.raises(SettingsError) as refused:
+    with pytest.raises(InvalidInputError) as refused:
         Settings.parse({"organization": ACCOUNTS | changed})
     assert str(refused.value).startswith(message)
 
@@ -517,7 +518,7 @@ def test_what_does_not_fit_together_is_refused(tables: dict[str, object], messag
     if message is None:
         Settings.parse(tables)
         return
-    with pytest.raises(SettingsError) as refused:
+    with pytest.raises(InvalidInputError) as refused:
         Settings.parse(tables)
     assert message in str(refused.value)
 
@@ -570,7 +571,9 @@ def test_what_was_armed_can_be_undone_for_undo_days(
 def test_an_adviser_cannot_be_armed() -> None:
     (adviser, *_) = (one for one in DETECTORS if one.cleanup is None)
 
-    with pytest.raises(SettingsError, match=f"{adviser.name}: it only advises, so there is nothing to arm"):
+    with pytest.raises(
+        InvalidInputError, match=f"{adviser.name}: it only advises, so there is nothing to arm"
+    ):
         Settings.load().arming(adviser)
 
 
@@ -605,11 +608,11 @@ def test_settings_in_a_bundle_build_no_detector_until_one_is_asked_for() -> None
         "detectors": {"idle-studio-apps": {"patience": {"Paint": "1d"}}, "idle-notebooks": {"enabled": False}}
     }
 
-    with pytest.raises(SettingsError, match="no app type Paint"):
+    with pytest.raises(InvalidInputError, match="no app type Paint"):
         Settings.parse(tables)
 
     settings = Settings.parse(tables, bundled=True)
     assert isinstance(settings.detector_called("idle-endpoints"), IdleEndpoints)
     assert settings.detector_called("idle-horses") is None
-    with pytest.raises(SettingsError, match="no app type Paint"):
+    with pytest.raises(InvalidInputError, match="no app type Paint"):
         settings.detector_called("idle-studio-apps")

@@ -13,10 +13,10 @@ import pytest
 from boto3.dynamodb.conditions import Attr
 from botocore.exceptions import ClientError
 
+from ml_janitor.aws.calls import ReadError
 from ml_janitor.ledger.table import (
     WRITTEN_ATTRIBUTE,
     ConditionFailedError,
-    ItemsUnreadError,
     Table,
     format_stamp,
     item_key,
@@ -98,7 +98,7 @@ def test_what_was_left_out_is_asked_for_again_after_ever_longer_pauses() -> None
 
     assert list(found) == [("p", "s")]
     assert slept == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5, 5, 5, 5, 5]
-    with pytest.raises(ItemsUnreadError, match="left items out of 12 answers"):
+    with pytest.raises(ReadError, match="left items out of 12 answers"):
         table(Client(*[left_out] * 12, everything)).get_many([("p", "s")], sleep=lambda _: None)
 
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from ml_janitor.config.settings import Settings, SettingsError, undo_role_warnings
+from ml_janitor.config.settings import Settings, undo_role_warnings
+from ml_janitor.config.values import InvalidInputError
 from ml_janitor.core.model import Target
 from ml_janitor.detectors.hung_training_jobs.rule import HungTrainingJobs
 from ml_janitor.detectors.idle_endpoints.rule import IdleEndpoints
@@ -80,7 +81,7 @@ def test_only_what_hands_a_role_over_again_needs_it() -> None:
     ],
 )
 def test_what_names_no_role_of_an_account_is_refused(role: str) -> None:
-    with pytest.raises(SettingsError, match=r"janitor\.undo_roles\[1\]: expected the ARN of a role"):
+    with pytest.raises(InvalidInputError, match=r"janitor\.undo_roles\[1\]: expected the ARN of a role"):
         settings(ROLE, role)
 
 

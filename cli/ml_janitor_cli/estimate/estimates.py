@@ -42,10 +42,6 @@ HOURS_PER_YEAR = 12 * HOURS_PER_MONTH
 NEGATIVE_INPUT = "rates, times, sizes and prices are not negative"
 
 
-class ImpossibleEstimateError(ValueError):
-    """The requested estimate is impossible; the message is one line and says why."""
-
-
 @dataclass(frozen=True, slots=True)
 class Figure:
     """One number of an estimate: its *name* in JSON, its *words*, and its *unit*; None is unknown."""
@@ -251,14 +247,14 @@ def estimate_reservation(*, profile: Sequence[float], discount: float) -> Estima
 
 
 def check_finite(*numbers: float) -> None:
-    """Refuse numbers typed as "nan" or "inf". Raises ImpossibleError."""
+    """Refuse numbers typed as "nan" or "inf". Raises CommandRefusedError."""
     require(all(map(math.isfinite, numbers)), "nan and inf are no numbers to compute with")
 
 
 def require(holds: bool, otherwise: str) -> None:  # noqa: FBT001 - the condition is the argument
-    """Refuse impossible input, unless a condition *holds*. Raises ImpossibleError."""
+    """Refuse impossible input, unless a condition *holds*. Raises CommandRefusedError."""
     if not holds:
-        raise ImpossibleEstimateError(otherwise)
+        raise edge.CommandRefusedError(otherwise)
 
 
 # --- options and printing -------------------------------------------------------------------------
@@ -312,10 +308,7 @@ def read_text(path: str) -> str:
 
 def print_estimate(name: str, estimate: Callable[[], Estimate], *, as_json: bool) -> int:
     """Print the answer of *estimate*. Raises CommandRefusedError if it is impossible."""
-    try:
-        found = estimate()
-    except ImpossibleEstimateError as error:
-        raise edge.CommandRefusedError(str(error)) from error
+    found = estimate()
     if as_json:
         document: dict[str, object] = {"estimate": name, **found.values, "advice": found.advice}
         document["reasons"] = found.reasons

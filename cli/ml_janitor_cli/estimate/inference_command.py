@@ -9,14 +9,13 @@ from typing import Annotated
 import typer
 
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.endpoints import judgeable_variants
+from ml_janitor.aws.endpoints import LoadedEndpoint, judgeable_description
 from ml_janitor.aws.sagemaker_kinds import ENDPOINT, MODEL, describe_resource
 from ml_janitor.core.model import Absent, Kept, Rule, Value
 from ml_janitor.detectors.serverless_candidates import (
     MOST_SERVERLESS_GB,
     MOST_SERVERLESS_REQUESTS,
     EndpointUse,
-    QuietEndpoint,
     ServerlessCandidates,
     read_endpoint_use,
     unsupported_need,
@@ -199,16 +198,16 @@ def read_endpoint_facts(at: EstimateAccount, name: str) -> EndpointFacts:
 
 
 def endpoint_facts(
-    aws: Aws, rule: ServerlessCandidates, found: QuietEndpoint, now: datetime
+    aws: Aws, rule: ServerlessCandidates, found: LoadedEndpoint, now: datetime
 ) -> EndpointFacts:
     """Return the use of *found*, and what keeps it from serverless inference. Raises FailedError."""
-    variants = judgeable_variants(found.endpoint.summary, found.endpoint.variants, Rule(), now)
-    if isinstance(variants, Kept):
-        why = f"{variants.reason}; give --instance, --requests and --ms instead"
+    described = judgeable_description(found, Rule(), now)
+    if isinstance(described, Kept):
+        why = f"{described.reason}; give --instance, --requests and --ms instead"
         raise FailedError(f"the use of {found.target.name} is not known: {why}")
-    if not variants:
+    if not described.variants:
         raise FailedError(f"{found.target.name} has no variant, so it is not billed")
-    served, why_not = variants[0], why_not_serverless(found.endpoint, variants)
+    served, why_not = described.variants[0], why_not_serverless(described)
     use = read_endpoint_use(served) if why_not is None else "not read"
     size = rule.size(use) if isinstance(use, EndpointUse) else None
     if why_not is None:
@@ -228,7 +227,7 @@ def endpoint_facts(
         name=found.target.name,
         hourly_usd=None if usd is None else float(usd),
         instance=served.type,
-        instances=sum(served_variant.variant.instances for served_variant in variants),
+        instances=sum(variant.instances for variant in described.variants),
         use=use if isinstance(use, EndpointUse) else None,
         why=use if isinstance(use, str) else "",
         cannot=why_not,

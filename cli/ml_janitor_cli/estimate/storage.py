@@ -44,7 +44,6 @@ from ml_janitor_cli.estimate.estimates import (
     Estimate,
     EstimateAccount,
     Figure,
-    ImpossibleEstimateError,
     RegionOption,
     Word,
     check_finite,
@@ -164,8 +163,8 @@ def read_cohorts(text: str, where: str) -> list[ObjectCohort]:
             age, gb, objects = (float(row[name] or "") for name in PROFILE_COLUMNS[:3])
             reads = float(row.get("reads_a_month") or 0)
             found.append(make_cohort(age=age, gb=gb, objects=objects, reads=reads, held=held))
-        except ValueError as error:
-            why = error if isinstance(error, ImpossibleEstimateError) else "something is no number"
+        except (ValueError, edge.CommandRefusedError) as error:
+            why = "something is no number" if isinstance(error, ValueError) else error
             raise edge.CommandRefusedError(f"{where}, row {number}: {why}") from error
     return found
 

@@ -61,18 +61,15 @@ def write(
     settings = edge.load_settings(config, overrides, ctx.obj)
     section = settings.policies
     check_instance_types(section)
-    try:
-        texts = policy_files(
-            EnforcedLimits(
-                tags=tuple(settings.sections["untagged-resources"].required),  # type: ignore[attr-defined]
-                max_runtime=section.max_runtime // timedelta(seconds=1),
-                max_keep_alive=section.max_keep_alive // timedelta(seconds=1),
-                instance_types=tuple(section.instance_types),
-                exempt=tuple(section.exempt_roles),
-            )
+    texts = policy_files(
+        EnforcedLimits(
+            tags=tuple(settings.sections["untagged-resources"].required),  # type: ignore[attr-defined]
+            max_runtime=section.max_runtime // timedelta(seconds=1),
+            max_keep_alive=section.max_keep_alive // timedelta(seconds=1),
+            instance_types=tuple(section.instance_types),
+            exempt=tuple(section.exempt_roles),
         )
-    except ImpossiblePolicyError as error:
-        raise edge.CommandRefusedError(str(error)) from error
+    )
     write_policy_files(directory, texts, force=force)
     for name, text in texts.items():
         sys.stdout.write(f"{escape_text(str(directory / name))}  {len(text):,} characters\n")
@@ -201,12 +198,8 @@ TAGS_A_RULE = 6
 """Maximum number of keys of REQUIRED_TAGS (AWS Config developer guide, "required-tags")."""
 
 
-class ImpossiblePolicyError(ValueError):
-    """A policy cannot be written; one line that says what to change."""
-
-
 def policy_files(wanted: EnforcedLimits) -> dict[str, str]:
-    """Return the text of each file by its name. Raises ImpossibleError."""
+    """Return the text of each file by its name. Raises CommandRefusedError."""
     check_tag_keys(wanted.tags)
     limits = make_policy(job_denials(wanted))
     return {
@@ -231,27 +224,29 @@ SHORTER_LIST = 'write fewer or wider patterns in policies.instance_types, such a
 
 
 def check_tag_keys(tags: Sequence[str]) -> None:
-    """Refuse keys that AWS refuses, or that are one key to IAM. Raises ImpossibleError."""
+    """Refuse keys that AWS refuses, or that are one key to IAM. Raises CommandRefusedError."""
     where = "detectors.untagged-resources.required"
     if not tags:
-        raise ImpossiblePolicyError(f"{where}: it is empty, so there is no tag to enforce; name at least one")
+        raise edge.CommandRefusedError(
+            f"{where}: it is empty, so there is no tag to enforce; name at least one"
+        )
     for key in tags:
         if not TAG_KEY_PATTERN.fullmatch(key):
-            raise ImpossiblePolicyError(
+            raise edge.CommandRefusedError(
                 f'{where}: "{key}" cannot be the key of a tag; expected at most 128 letters, digits, blanks '
                 "and . : / = + - @ _, not beginning with aws:"
             )
     if len({key.lower() for key in tags}) < len(tags):
-        raise ImpossiblePolicyError(
+        raise edge.CommandRefusedError(
             f"{where}: two keys differ in capitals only, and are one key to IAM; keep one"
         )
 
 
 def policy_text(document: PolicyJson, limit: int, what: str, remedy: str) -> str:
-    """Return *document* as text, a statement or tag to a line. Raises ImpossibleError beyond *limit*."""
+    """Return *document* as text, a statement or tag to a line. Raises CommandRefusedError beyond *limit*."""
     text = json_lines(document)
     if len(text) > limit:
-        raise ImpossiblePolicyError(
+        raise edge.CommandRefusedError(
             f"the {what} would have {len(text):,} characters, and AWS takes {limit:,}: {remedy}"
         )
     return text

@@ -32,6 +32,7 @@ AREAS = (
     "sagemaker.jobs",
     "sagemaker.monitoring",
     "sagemaker.notebooks",
+    "sagemaker.plain_kinds",
     "sagemaker.registry",
     "sagemaker.search",
     "sagemaker.studio",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -33,7 +34,7 @@ from ml_janitor.core.results import (
     UnreachableUndos,
     make_cause,
 )
-from ml_janitor.engine.detector import CannotActError, ChangedError, NotFinishedError, NotYetError
+from ml_janitor.engine.detector import CannotActError, NotFinishedError
 from ml_janitor.engine.policy import hold_reason, holds_on
 from ml_janitor.engine.run import judge_candidate
 from ml_janitor.ledger.actions import (
@@ -46,7 +47,7 @@ from ml_janitor.ledger.actions import (
     UnverifiedError,
     undo_json,
 )
-from ml_janitor.ledger.limits import ActionPlaces, LimitReachedError
+from ml_janitor.ledger.table import format_stamp
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws
@@ -118,13 +119,13 @@ class Acting:
         reverts = resume_reverts(detector, self.known(sweep), self._revert, self.clock())
         if sweep.error is not None:
             return ActedSweep(add_unfinished(_incomplete(sweep, entries), reverts))
-        work = _Work(self, detector, aws, sweep, entries=entries, now=now, policy=policy)
+        armed = ArmedSweep(self, detector, aws, sweep, entries=entries, now=now, policy=policy)
         error = None
         try:
-            work.do(until)
+            armed.act_on_all(until)
         except Exception as failed:  # the ledger failed: the sweep still reports earlier outcomes
             error = failed
-        return ActedSweep(add_unfinished(work.so_far, reverts), error)
+        return ActedSweep(add_unfinished(armed.so_far, reverts), error)
 
     def resumed(self, detector: Detector[Any], sweep: Sweep) -> Sweep:
         """
@@ -177,8 +178,46 @@ def due_findings(sweep: Sweep, entries: Mapping[str, Entry], at: datetime) -> li
     return [due[order] for order in sorted(due)]
 
 
-class _Work:
-    """The actions of one sweep."""
+def _incomplete(sweep: Sweep, entries: Mapping[str, Entry]) -> Sweep:
+    """Return *sweep*, in which every warned finding waits for a complete sweep."""
+
+    def noted(result: Result) -> Result:
+        entry = entries.get(result.target.key)
+        if result.outcome is not Outcome.WAITING or entry is None or entry.due is None:
+            return result
+        return replace(result, due=entry.due, cause=make_cause(CauseCode.SWEEP_INCOMPLETE))
+
+    return replace(sweep, results=tuple(map(noted, sweep.results)))
+
+
+# --- the actions of one sweep ---------------------------------------------------------------------
+#
+# An action begins, ends, is resumed after it broke off, or is reverted.
+
+_MOST_ACT_ROUNDS = 40
+"""Most returns of a run to the actions that wait for AWS, if its time does not end before."""
+
+
+class NoActError(Exception):
+    """The janitor leaves one resource alone for now, with this *outcome* and *cause*."""
+
+    def __init__(self, outcome: Outcome, cause: Cause) -> None:
+        self.outcome = outcome
+        self.cause = cause
+
+
+def half_done_cause(why: CauseCode, *details: str | int) -> Cause:
+    """Return the cause of the outcome of a half-done action."""
+    return Cause(why, details, progress=UnfinishedProgress.HALF_DONE)
+
+
+class ArmedSweep:
+    """
+    An armed *sweep* with its actions; *entries* are its findings in the ledger.
+
+    *aws* only reads; only the act writes. *waiting* holds the actions that wait for AWS, by the key of their
+    resource. The sweep holds its lease, so no other run works on unfinished actions.
+    """
 
     def __init__(
         self,
@@ -191,37 +230,15 @@ class _Work:
         now: datetime,
         policy: RunPolicy,
     ) -> None:
-        self.acting = acting
-        self.sweep = sweep
-        self.entries = entries
-        self.arming: Arming = policy.armed(detector.name)
+        self.acting, self.detector, self.aws, self.sweep = acting, detector, aws, sweep
+        self.entries, self.now, self.policy = entries, now, policy
+        self.arming: Arming = policy.armed(sweep.detector)
         self.results = {result.target.key: result for result in sweep.results}
-        self.recheck = Recheck(
-            detector=detector, aws=aws, policy=policy, holds=acting.holds, clock=acting.clock
-        )
-        self.places = ActionPlaces(
-            acting.limits,
-            sweep,
-            now,
-            per_sweep=self.arming.max_actions,
-            per_night=acting.max_actions_per_night,
-            together=acting.together,
-        )
-        self.postponement = Postponement(sweep, entries, self.arming)
-        self.machine = ActionMachine(
-            ledger=acting.ledger,
-            actions=acting.actions,
-            arming=self.arming,
-            entries=entries,
-            recheck=self.recheck,
-            writing=aws.armed(),
-            places=self.places,
-            postponement=self.postponement,
-            revert=acting.revert,
-            words=acting.words,
-        )
+        self.waiting: dict[str, Action] = {}
+        self._writing = aws.armed()
+        self.recheck, self.places, self.postponement = Recheck(self), ActionPlaces(self), Postponement(self)
 
-    def do(self, until: datetime | None) -> None:
+    def act_on_all(self, until: datetime | None) -> None:
         """
         Resume broken-off actions, then begin the due ones, the oldest
         first; wait for AWS up to *until*.
@@ -230,15 +247,15 @@ class _Work:
         for action in listed:
             if action.stage in UNFINISHED_STAGES:
                 result = self.results.get(action.target.key) or broken_off_result(action)
-                self._put(self.machine.resume(result, action))
+                self._put(self.resume(result, action))
         under_way = UNFINISHED_STAGES | {Stage.UNDOING}
         due = self._due(besides={action.target.key for action in listed if action.stage in under_way})
         for number, result in enumerate(due):
             if number:
                 self.acting.pause()
-            self._put(self.machine.begin(result, self.entries[result.target.key]))
+            self._put(self.begin(result, self.entries[result.target.key]))
         if self.acting.wait is not None:
-            self.machine.resume_waiting(self.results, self.acting.wait, until)
+            self.resume_waiting(self.acting.wait, until)
         self._prepare_again()
 
     @property
@@ -248,6 +265,61 @@ class _Work:
         if any(result.why is CauseCode.MAX_SHARE for result in self.results.values()):
             held = [LimitHit(why) for why in (self.postponement.too_much,) if why] + held
         return replace(self.sweep, results=tuple(self.results.values()), held_back=tuple(held))
+
+    def begin(self, result: Result, entry: Entry) -> Result:
+        """Act on a due finding: from the recheck to the record."""
+        acted = self._attempt(result, lambda: self._begin(result, entry), make_cause(CauseCode.NO_LEDGER))
+        if acted.cause is not None and acted.cause.why is CauseCode.NO_LEDGER:
+            self.places.close(acted.cause)  # without the ledger there are no more acts
+        return acted
+
+    def resume(self, result: Result, action: Action) -> Result:
+        """Finish *action*, which broke off, if its resource is still waste; else have it reverted."""
+        done = self._attempt(
+            result, lambda: self._resume(result, action), half_done_cause(CauseCode.NOT_FINISHED)
+        )
+        if done.cause is not None and done.cause.why in UNVERIFIED_RECORD_CODES:
+            self.acting.actions.refused(action, self.acting.words(done.cause))
+        return done
+
+    def resume_waiting(self, wait: Callable[[], None], until: datetime | None = None) -> None:
+        """
+        Resume actions that wait for AWS up to *until*, or as long as there is time.
+
+        Each resource is judged anew before.
+        """
+        for _ in range(_MOST_ACT_ROUNDS):
+            late = until is not None and self.acting.clock() >= until
+            if late or not self.waiting or not self.aws.has_time:
+                return
+            wait()
+            if not self.aws.has_time:
+                return
+            for key, action in tuple(self.waiting.items()):
+                self._put(self._resume_waiting(self.results[key], action))
+
+    def act(self, result: Result, action: Action) -> Result:
+        """Act, and record AWS's answer. If an answer is lost, the machine looks at the resource."""
+        self.waiting.pop(action.target.key, None)
+        try:
+            steps = RecordedSteps(self.acting.actions, action, "act")
+            self.detector.act(self._writing, action.target, action.undo, steps)
+        except NotFinishedError as waits:
+            return self._unfinished(result, action, make_cause(CauseCode.WAITS_FOR_AWS, str(waits)))
+        except CannotActError as changed:
+            return self._withdrawn(result, action, make_cause(CauseCode.NO_LONGER_WASTE, str(changed)))
+        except Exception as error:  # recorded; the next sweep resumes it
+            if self._writing.out_of_time(error):
+                return self._unfinished(result, action, make_cause(CauseCode.OUT_OF_TIME))
+            if not self.recheck.is_done(action):
+                failure = error_text(error)
+                self.acting.actions.failed(action, failure)
+                return replace(
+                    result, outcome=Outcome.FAILED, cause=make_cause(CauseCode.ACT_FAILED, failure)
+                )
+        return self._finished(result, action)
+
+    # --- due and refused findings -------------------------------------------------------------
 
     def _due(self, *, besides: set[str]) -> list[Result]:
         """
@@ -292,7 +364,7 @@ class _Work:
             if entry is None or not entry.refused or not refused or not isinstance(verdict, Finding):
                 continue
             due = entry.refused_at is None or self.arming.due(entry.refused_at, verdict) <= at
-            if due and self.recheck.aws.has_time:
+            if due and self.aws.has_time:
                 self._put(self._prepared_again(result, entry, at))
 
     def _prepared_again(self, result: Result, entry: Entry, at: datetime) -> Result:
@@ -306,7 +378,7 @@ class _Work:
             refused = "" if spared is None else self.acting.words(spared)
             if not refused:
                 self.recheck.prepared(candidate, entry.memo)
-        except NotYetError as not_yet:
+        except NotFinishedError as not_yet:
             ledger.save_memo(entry, not_yet.memo)
             return result
         except CannotActError as error:
@@ -319,139 +391,25 @@ class _Work:
         ledger.clear_refusal(entry)
         return replace(result, outcome=Outcome.WAITING, cause=make_cause(CauseCode.UNWARNED))
 
-    def _put(self, result: Result) -> None:
-        self.results[result.target.key] = result
-
-
-def _incomplete(sweep: Sweep, entries: Mapping[str, Entry]) -> Sweep:
-    """Return *sweep*, in which every warned finding waits for a complete sweep."""
-
-    def noted(result: Result) -> Result:
-        entry = entries.get(result.target.key)
-        if result.outcome is not Outcome.WAITING or entry is None or entry.due is None:
-            return result
-        return replace(result, due=entry.due, cause=make_cause(CauseCode.SWEEP_INCOMPLETE))
-
-    return replace(sweep, results=tuple(map(noted, sweep.results)))
-
-
-# --- one action as a state machine ----------------------------------------------------------------
-#
-# An action begins, ends, is resumed after it broke off, or is reverted.
-
-_MOST_ACT_ROUNDS = 40
-"""Most returns of a run to the actions that wait for AWS, if its time does not end before."""
-
-
-class NoActError(Exception):
-    """The janitor leaves one resource alone for now, with this *outcome* and *cause*."""
-
-    def __init__(self, outcome: Outcome, cause: Cause) -> None:
-        self.outcome = outcome
-        self.cause = cause
-
-
-def half_done_cause(why: CauseCode, *details: str | int) -> Cause:
-    """Return the cause of the outcome of a half-done action."""
-    return Cause(why, details, progress=UnfinishedProgress.HALF_DONE)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ActionMachine:
-    """
-    The actions of one sweep; *entries* are its findings in the ledger.
-
-    *recheck* reads, and only the act uses *writing*. *words* makes a sentence of a cause, which the ledger
-    keeps for messages. *waiting* holds the actions that wait for AWS, by the key of their resource. The sweep
-    holds its lease, so no other run works on unfinished actions.
-    """
-
-    ledger: Ledger
-    actions: Actions
-    arming: Arming
-    entries: Mapping[str, Entry]
-    recheck: Recheck
-    writing: Aws
-    places: ActionPlaces
-    postponement: Postponement
-    revert: Callable[[Action], None]
-    words: Callable[[Cause], str]
-    waiting: dict[str, Action] = field(default_factory=dict)
-
-    def begin(self, result: Result, entry: Entry) -> Result:
-        """Act on a due finding: from the recheck to the record."""
-        acted = self._attempt(result, lambda: self._begin(result, entry), make_cause(CauseCode.NO_LEDGER))
-        if acted.cause is not None and acted.cause.why is CauseCode.NO_LEDGER:
-            self.places.close(acted.cause)  # without the ledger there are no more acts
-        return acted
-
-    def resume(self, result: Result, action: Action) -> Result:
-        """Finish *action*, which broke off, if its resource is still waste; else have it reverted."""
-        done = self._attempt(
-            result, lambda: self._resume(result, action), half_done_cause(CauseCode.NOT_FINISHED)
-        )
-        if done.cause is not None and done.cause.why in UNVERIFIED_RECORD_CODES:
-            self.actions.refused(action, self.words(done.cause))
-        return done
-
-    def resume_waiting(
-        self, results: dict[str, Result], wait: Callable[[], None], until: datetime | None = None
-    ) -> None:
-        """
-        Resume actions that wait for AWS up to *until*, or as long as there is time.
-
-        *results* is updated. Each resource is judged anew before.
-        """
-        for _ in range(_MOST_ACT_ROUNDS):
-            late = until is not None and self.recheck.clock() >= until
-            if late or not self.waiting or not self.recheck.aws.has_time:
-                return
-            wait()
-            if not self.recheck.aws.has_time:
-                return
-            for key, action in tuple(self.waiting.items()):
-                results[key] = self._resume_waiting(results[key], action)
-
-    def act(self, result: Result, action: Action) -> Result:
-        """Act, and record AWS's answer. If an answer is lost, the machine looks at the resource."""
-        self.waiting.pop(action.target.key, None)
-        try:
-            steps = RecordedSteps(self.actions, action, "act")
-            self.recheck.detector.act(self.writing, action.target, action.undo, steps)
-        except NotFinishedError as waits:
-            return self._unfinished(result, action, make_cause(CauseCode.WAITS_FOR_AWS, str(waits)))
-        except ChangedError as changed:
-            return self._withdrawn(result, action, make_cause(CauseCode.NO_LONGER_WASTE, str(changed)))
-        except Exception as error:  # recorded; the next sweep resumes it
-            if self.writing.out_of_time(error):
-                return self._unfinished(result, action, make_cause(CauseCode.OUT_OF_TIME))
-            if not self.recheck.is_done(action):
-                failure = error_text(error)
-                self.actions.failed(action, failure)
-                return replace(
-                    result, outcome=Outcome.FAILED, cause=make_cause(CauseCode.ACT_FAILED, failure)
-                )
-        return self._finished(result, action)
-
     # --- before anything is done --------------------------------------------------------------
 
     def _begin(self, result: Result, entry: Entry) -> Result:
         """Act, once nothing speaks against it. Else nothing was done, and the returned result says why."""
         try:
             action = self._prepared(result, entry)
-        except (NoActError, LimitReachedError):
+        except NoActError:
             raise
-        except NotYetError as not_yet:
-            self.ledger.save_memo(entry, not_yet.memo)
+        except NotFinishedError as not_yet:
+            self.acting.ledger.save_memo(entry, not_yet.memo)
             return replace(result, cause=make_cause(CauseCode.PREPARING, str(not_yet)))
         except CannotActError as refused:  # its message says why the janitor does nothing
-            self.ledger.record_refusal(entry, str(refused), self.recheck.clock())
+            self.acting.ledger.record_refusal(entry, str(refused), self.acting.clock())
             why = make_cause(CauseCode.REFUSED_BY_PREPARE, str(refused))
             return replace(result, outcome=Outcome.ADVISED, cause=why)
         except OutOfTimeError:
             return replace(result, cause=make_cause(CauseCode.OUT_OF_TIME))
         except BegunBeforeError as begun:  # and ended: an action in progress does not come here
-            self.ledger.void_warning(entry, str(begun))
+            self.acting.ledger.void_warning(entry, str(begun))
             return replace(result, cause=make_cause(CauseCode.ACTED_BEFORE, str(begun)))
         except Exception as error:  # the machine still acts on the others
             return replace(
@@ -462,14 +420,14 @@ class ActionMachine:
     def _prepared(self, result: Result, entry: Entry) -> Action:
         """Recheck, prepare, take a place, store the undo. Raises the reason against acting."""
         self.places.check()
-        if not self.recheck.aws.has_time:
+        if not self.aws.has_time:
             raise OutOfTimeError
-        at = self.recheck.clock()
+        at = self.acting.clock()
         verdict, candidate = self.recheck.verdict(result, at)
         if not isinstance(verdict, Finding):
             raise self._changed(entry, verdict, at)
         if (why := self.arming.spares(candidate.target, verdict, candidate.takes_along)) is not None:
-            raise CannotActError(self.words(why))
+            raise CannotActError(self.acting.words(why))
         warned = entry.warned or at
         due = self.arming.due(warned, verdict, messaged=not entry.unmessaged)
         if (not entry.hurried or verdict.schedule) and due > at:
@@ -482,7 +440,7 @@ class ActionMachine:
         if not self.arming.effect.saves:
             verdict = replace(verdict, cost=None)  # the action claims no saving
         found = replace(result, verdict=verdict, target=candidate.target)
-        return self.actions.begin(found, undo, warned=warned, now=at, by=entry.hurried, messages=entry)
+        return self.acting.actions.begin(found, undo, warned=warned, now=at, by=entry.hurried, messages=entry)
 
     def _changed(self, entry: Entry, verdict: Kept | None, at: datetime) -> NoActError:
         """Return the reason to stop. A finding that could not be judged keeps its warning, and waits."""
@@ -493,23 +451,23 @@ class ActionMachine:
             if verdict is None
             else make_cause(CauseCode.NO_LONGER_WASTE, verdict.reason)
         )
-        self.ledger.close(entry, self.words(why), at)
+        self.acting.ledger.close(entry, self.acting.words(why), at)
         return NoActError(Outcome.CHANGED, why)
 
     # --- what broke off, or waits -------------------------------------------------------------
 
     def _resume(self, result: Result, action: Action) -> Result:
         recheck = self.recheck
-        if not recheck.aws.has_time:
+        if not self.aws.has_time:
             raise NoActError(Outcome.WAITING, half_done_cause(CauseCode.OUT_OF_TIME))
-        self.actions.verify(action)
+        self.acting.actions.verify(action)
         if (ended := recheck.ended_otherwise(action)) is not None:
             return self._withdrawn(result, action, make_cause(CauseCode.NO_LONGER_WASTE, ended))
         if recheck.is_done(action):
             if not action.touched:
                 return self._withdrawn(result, action, make_cause(CauseCode.DONE_BY_OTHERS))
             return self._finished(result, action)
-        at = recheck.clock()
+        at = self.acting.clock()
         self._judge(result, action, at)
         where = (action.target.account, action.target.region)
         if not self.arming.within(*where):
@@ -519,7 +477,7 @@ class ActionMachine:
         if (why := self.postponement.of(action.target.key, at, hurried=action.by)) is not None:
             raise NoActError(Outcome.WAITING, replace(why, progress=UnfinishedProgress.HALF_DONE))
         self.places.take(action.target.key, at)
-        return self.act(result, self.actions.resume(action, at))
+        return self.act(result, self.acting.actions.resume(action, at))
 
     def _resume_waiting(self, result: Result, action: Action) -> Result:
         """
@@ -530,7 +488,7 @@ class ActionMachine:
 
         def judged() -> Result:
             if not self.recheck.is_done(action):
-                self._judge(result, action, self.recheck.clock())
+                self._judge(result, action, self.acting.clock())
             return result
 
         failed = half_done_cause(CauseCode.NOT_RECHECKED)
@@ -575,11 +533,11 @@ class ActionMachine:
         resource is waste again by that time.
         """
         try:
-            self.revert(self.actions.request_undo(action, JANITOR_NAME, self.recheck.clock()))
+            self.acting.revert(self.acting.actions.request_undo(action, JANITOR_NAME, self.acting.clock()))
         except BegunBeforeError:
             raise
         except Exception as error:  # reported; the next sweep asks again
-            by = undo_command(self.recheck.detector, action)
+            by = undo_command(self.detector, action)
             then = Cause(CauseCode.REVERT_NOT_ASKED, (error_text(error),), by_hand=by)
             raise NoActError(Outcome.FAILED, replace(why, then=then)) from error
 
@@ -596,28 +554,27 @@ class ActionMachine:
             return step()
         except NoActError as stops:
             return replace(result, outcome=stops.outcome, cause=stops.cause)
-        except (LimitReachedError, UnverifiedError) as other:
-            waits = isinstance(other, LimitReachedError)
-            return replace(result, outcome=Outcome.WAITING if waits else Outcome.FAILED, cause=other.cause)
+        except UnverifiedError as unverified:
+            return replace(result, outcome=Outcome.FAILED, cause=unverified.cause)
         except BegunBeforeError as begun:
             unchanged = Outcome.WAITING if result.outcome is Outcome.FAILED else result.outcome
             busy = Cause(CauseCode.ANOTHER_RUN, (str(begun),), progress=failed.progress)
             return replace(result, outcome=unchanged, cause=busy)
         except Exception as error:  # reported; the next sweep tries again
-            if failed.why is not CauseCode.NO_LEDGER and self.recheck.aws.out_of_time(error):
+            if failed.why is not CauseCode.NO_LEDGER and self.aws.out_of_time(error):
                 return replace(result, outcome=Outcome.WAITING, cause=half_done_cause(CauseCode.OUT_OF_TIME))
             return replace(result, outcome=outcome, cause=replace(failed, details=(error_text(error),)))
 
     def _finished(self, result: Result, action: Action) -> Result:
         """Record that AWS confirmed the act."""
-        self.actions.acted(action, self.recheck.clock())
+        self.acting.actions.acted(action, self.acting.clock())
         self._close(action, "cleaned up")
-        return replace(result, outcome=Outcome.ACTED, cause=undo_hint(self.recheck.detector, action))
+        return replace(result, outcome=Outcome.ACTED, cause=undo_hint(self.detector, action))
 
     def _withdrawn(self, result: Result, action: Action, why: Cause) -> Result:
         """Record that nothing was done: if the resource is waste again, that is a new finding."""
-        self.actions.withdrawn(action, self.words(why))
-        self._close(action, self.words(why))
+        self.acting.actions.withdrawn(action, self.acting.words(why))
+        self._close(action, self.acting.words(why))
         return replace(result, outcome=Outcome.CHANGED, cause=why)
 
     def _unfinished(self, result: Result, action: Action, waits: Cause) -> Result:
@@ -625,29 +582,28 @@ class ActionMachine:
         Record an action that waits, without an error: this run resumes it while
         there is time, else the next run.
         """
-        self.waiting[action.target.key] = self.actions.unfinished(action, self.words(waits))
-        late = self.recheck.clock() - action.began > LATE_AFTER
+        self.waiting[action.target.key] = self.acting.actions.unfinished(action, self.acting.words(waits))
+        late = self.acting.clock() - action.began > LATE_AFTER
         outcome = Outcome.FAILED if late else Outcome.WAITING
         return replace(result, outcome=outcome, cause=replace(waits, progress=UnfinishedProgress.HALF_DONE))
 
     def _close(self, action: Action, why: str) -> None:
         entry = self.entries.get(action.target.key)
         if entry is not None and entry.closed is None:
-            self.ledger.close(entry, why, self.recheck.clock())
+            self.acting.ledger.close(entry, why, self.acting.clock())
+
+    def _put(self, result: Result) -> None:
+        self.results[result.target.key] = result
 
 
-# --- recheck in the moment before the act (law 4), and postponement (law 6) -----------------------
+# --- recheck in the moment before the act (law 4), postponement and limits (law 6) ----------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Recheck:
-    """Rechecks resources of one detector and region. *aws* only reads, *clock* is the real time."""
+    """Rechecks resources of *armed*, by reading alone."""
 
-    detector: Detector[Any]
-    aws: Aws
-    policy: RunPolicy
-    holds: Holds
-    clock: Callable[[], datetime]
+    armed: ArmedSweep
 
     def verdict(
         self, result: Result, at: datetime, undo: Mapping[str, Any] | None = None
@@ -657,33 +613,36 @@ class Recheck:
 
         With *undo*, an action on the resource is half done.
         """
+        armed = self.armed
         if undo is None:
-            candidate = self.detector.look(self.aws, result.target, at)
+            candidate = armed.detector.look(armed.aws, result.target, at)
         else:
-            candidate = self.detector.look_unfinished(self.aws, result.target, undo, at)
+            candidate = armed.detector.look_unfinished(armed.aws, result.target, undo, at)
         if candidate is None:
             return None, None
         if candidate.target.key != result.target.key:
             return Kept(reason="another resource has its name now"), None
-        policy = replace(self.policy, holds=self._holds(candidate.target))
-        return judge_candidate(self.detector, candidate, at, policy), candidate
+        policy = replace(armed.policy, holds=self._holds(candidate.target))
+        return judge_candidate(armed.detector, candidate, at, policy), candidate
 
     def prepared(self, candidate: Any, memo: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return the data that an undo needs, if the ledger can keep it. Raises the errors of `prepare`."""
-        undo = self.detector.prepare(self.aws, candidate, memo)
+        undo = self.armed.detector.prepare(self.armed.aws, candidate, memo)
         undo_json(undo)
         return undo
 
     def held(self, target: Target) -> str | None:
         """Return the hold that keeps *target*, possibly given since the sweep, as a reason; or None."""
-        return hold_reason(holds_on(self._holds(target), target, self.detector.name), self.clock())
+        return hold_reason(
+            holds_on(self._holds(target), target, self.armed.detector.name), self.armed.acting.clock()
+        )
 
     def is_done(self, action: Action) -> bool:
         """Return whether the resource is as the act leaves it; False if it cannot be read."""
         try:
             if self._ended(action) is not None:
                 return False
-            return self.detector.is_done(self.aws, action.target, action.undo)
+            return self.armed.detector.is_done(self.armed.aws, action.target, action.undo)
         except Exception:  # the failure before is reported, and the next sweep looks again
             return False
 
@@ -697,19 +656,17 @@ class Recheck:
     def _ended(self, action: Action) -> str | None:
         if any(step.startswith("act: ") and how == "done" for step, how in action.steps.items()):
             return None
-        return self.detector.ended_otherwise(self.aws, action.target, action.undo)
+        return self.armed.detector.ended_otherwise(self.armed.aws, action.target, action.undo)
 
     def _holds(self, target: Target) -> Mapping[str, Sequence[Hold]]:
-        return self.holds.all(target.account, target.region)
+        return self.armed.acting.holds.all(target.account, target.region)
 
 
 @dataclass(frozen=True)
 class Postponement:
-    """Postpones due acts of one sweep. *entries* are its findings in the ledger."""
+    """Postpones due acts of *armed*."""
 
-    sweep: Sweep
-    entries: Mapping[str, Entry]
-    arming: Arming
+    armed: ArmedSweep
 
     def of(self, key: str, at: datetime, *, hurried: str = "") -> Cause | None:
         """
@@ -717,26 +674,74 @@ class Postponement:
 
         *hurried* is the person who pressed *Do it now* on it: that approves this act, on any day.
         """
-        entry = self.entries.get(key)
+        entry = self.armed.entries.get(key)
         if hurried or (entry is not None and entry.hurried):
             return None
-        if self.arming.rests(at):
+        if self.armed.arming.rests(at):
             return make_cause(CauseCode.REST_DAY)
         return None if entry is not None and entry.approved else self.too_much
 
     @cached_property
     def too_much(self) -> Cause | None:
         """The cause for which a person has to look first, because so much is waste; or None."""
-        looked_at = self.sweep.looked_at
+        sweep, arming = self.armed.sweep, self.armed.arming
         waste = sum(
             result.outcome is Outcome.WAITING and not self._approved(result.target.key)
-            for result in self.sweep.results
+            for result in sweep.results
         )
-        if not self.arming.too_many(waste, looked_at):
+        if not arming.too_many(waste, sweep.looked_at):
             return None
-        return make_cause(CauseCode.MAX_SHARE, waste, looked_at, self.arming.max_share, self.sweep.detector)
+        return make_cause(CauseCode.MAX_SHARE, waste, sweep.looked_at, arming.max_share, sweep.detector)
 
     def _approved(self, key: str) -> bool:
         """Return whether a person approved it with all others, or pressed *Do it now* on it."""
-        entry = self.entries.get(key)
+        entry = self.armed.entries.get(key)
         return entry is not None and bool(entry.approved or entry.hurried)
+
+
+_SHARED_NIGHT = "organization"
+"""Owner of the night where all accounts of an organization share one."""
+
+
+class ActionPlaces:
+    """
+    The places for actions that *armed* may still give out, of its own and of the night.
+
+    A night belongs to the sweep's account, or to all accounts of an organization together. Once no place is
+    left, `check` refuses everything. *held* counts the actions that each limit held back.
+    """
+
+    def __init__(self, armed: ArmedSweep) -> None:
+        self._armed = armed
+        self._full: Cause | None = None
+        self.held: Counter[Cause] = Counter()
+
+    def check(self) -> None:
+        """Raise NoActError if there is no place left."""
+        if self._full is not None:
+            raise self._none_left(self._full)
+
+    def take(self, action: str, now: datetime) -> None:
+        """
+        Take a place for *action*, which its resource names: two detectors' actions on
+        one resource take two places of a night.
+
+        Raises NoActError.
+        """
+        acting, sweep = self._armed.acting, self._armed.sweep
+        name = f"{sweep.detector}#{sweep.account}#{sweep.region}#{format_stamp(self._armed.now)}"
+        per_sweep, per_night = self._armed.arming.max_actions, acting.max_actions_per_night
+        if not acting.limits.in_sweep(name, action, at_most=per_sweep, now=now):
+            raise self._none_left(make_cause(CauseCode.MAX_ACTIONS, per_sweep))
+        whose = _SHARED_NIGHT if acting.together else str(sweep.account)
+        if not acting.limits.in_night(whose, f"{sweep.detector} {action}", at_most=per_night, now=now):
+            raise self._none_left(make_cause(CauseCode.MAX_ACTIONS_PER_NIGHT, per_night))
+
+    def close(self, why: Cause) -> None:
+        """Give out no more places, because of *why*."""
+        self._full = why
+
+    def _none_left(self, limit: Cause) -> NoActError:
+        self._full = limit
+        self.held[limit] += 1
+        return NoActError(Outcome.WAITING, limit)

@@ -59,23 +59,30 @@ class SweptRegion(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CleanupRun:
+class CleanupParts:
     """
-    Acts and warns in one run of one *detector*.
+    The outside parts that acting and warning need.
 
-    Without *acting* or without *warner* it never acts, nor in a run that is *dry*. It notes errors in
-    *failures*, and goes on with the rest.
+    Without *acting* or without *warner* a run never acts, nor if it is *dry*. *follow* changes earlier
+    messages.
     """
 
-    detector: Detector[Any]
     policy: RunPolicy
     ledger: Ledger
-    acting: Acting | None
-    warner: Warner | None
-    follow: MessageUpdater | None
     logger: Logger
+    acting: Acting | None = None
+    warner: Warner | None = None
+    follow: MessageUpdater | None = None
+    dry: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CleanupRun:
+    """Acts and warns in one run of *detector*. It notes errors in *failures*, and goes on with the rest."""
+
+    parts: CleanupParts
+    detector: Detector[Any]
     failures: Failures
-    dry: bool
 
     def judged_by(self, accounts: Sequence[Aws]) -> RunPolicy:
         """
@@ -83,21 +90,22 @@ class CleanupRun:
 
         People's requests by a button become part of the findings and actions that are read next.
         """
-        if self.acting is None:
-            return self.policy.dry()
+        parts = self.parts
+        if parts.acting is None:
+            return parts.policy.dry()
         if self.detector.cleanup is not None:
             with self.failures.survived("what people asked for could not be read"):
                 for aws in accounts:
                     where = (self.detector.name, aws.account, aws.region)
-                    self.acting.requests.grant(self.ledger, self.acting.actions, *where)
-        policy = self.policy.dry() if self.dry or self.warner is None else self.policy
+                    parts.acting.requests.grant(parts.ledger, parts.acting.actions, *where)
+        policy = parts.policy.dry() if parts.dry or parts.warner is None else parts.policy
         spared = replace(policy, needed_unread="what undos need could not be read")
         with self.failures.survived("what undos need could not be read"):
-            spared = spare_undo_resources(policy, self.detector, self.acting, accounts)
+            spared = spare_undo_resources(policy, self.detector, parts.acting, accounts)
         holds: dict[str, Sequence[Hold]] = {}
         with self.failures.survived("what people asked to keep could not be read"):
             for aws in accounts:
-                holds |= self.acting.holds.all(aws.account, aws.region)
+                holds |= parts.acting.holds.all(aws.account, aws.region)
             return replace(spared, holds=holds)
         return spared.dry()
 
@@ -110,14 +118,14 @@ class CleanupRun:
         """
         if self.detector.cleanup is None:
             return known
-        acting, entries, sweep = self.acting, known.recorded.entries, known.sweep
-        if acting is None or self.dry:
+        acting, entries, sweep = self.parts.acting, known.recorded.entries, known.sweep
+        if acting is None or self.parts.dry:
             self._update_messages(lambda follow: follow(sweep, known.recorded))  # of closed findings
             return known
         with self.failures.survived("what was saved could not be counted"):
             before = known.recorded.previous
             savings.end_savings(acting.actions, self.detector, known.aws, sweep, before=before, now=now)
-        arming = self.policy.armed(self.detector.name)
+        arming = self.parts.policy.armed(self.detector.name)
         if not (arming.armed and arming.anywhere_in(known.aws.account)):
             return self._disarmed(acting, known)
         sweep = mark_refused_findings(sweep, entries)
@@ -131,13 +139,13 @@ class CleanupRun:
             record_not_done_causes(acting, known.aws, sweep, entries, now)
         for limit in sweep.held_back:
             about = {"detector": self.detector.name, "limit": acting.words(limit.cause)}
-            self.logger.warning("held back", extra=about)
+            self.parts.logger.warning("held back", extra=about)
         if any(result.outcome is Outcome.ACTED for result in sweep.results):
             with self.failures.survived("what is left could not be remembered"):
-                self.ledger.latest.left(sweep, now)
-        if self.warner is not None:
+                self.parts.ledger.latest.left(sweep, now)
+        if self.parts.warner is not None:
             with self.failures.survived("the warnings could not be sent"):
-                sweep, problems, error = self.warner(
+                sweep, problems, error = self.parts.warner(
                     sweep, entries, policy.armed(self.detector.name), now=now
                 )
                 for problem in problems:
@@ -158,25 +166,25 @@ class CleanupRun:
             if (unreachable := known.sweep.unreachable) is not None:
                 why = acting.words(unreachable)
                 self.failures.note(f"{self.detector.name}: {why}")
-                self.logger.error("out of reach", extra={"detector": self.detector.name, "why": why})
+                self.parts.logger.error("out of reach", extra={"detector": self.detector.name, "why": why})
         self._update_messages(lambda follow: follow(known.sweep, known.recorded))
         with self.failures.survived("old warnings could not be voided"):
             # Also of resources that this sweep could not judge.
-            entries = self.ledger.entries(self.detector.name, known.aws.account, known.aws.region)
+            entries = self.parts.ledger.entries(self.detector.name, known.aws.account, known.aws.region)
             warned = {entry.key: entry for entry in entries if entry.warned is not None}
             why = f"{self.detector.name} is not armed any more"
-            if self.policy.armed(self.detector.name).armed:
+            if self.parts.policy.armed(self.detector.name).armed:
                 why = acting.words(make_cause(CauseCode.OUTSIDE_ACT_IN, known.aws.account, known.aws.region))
             for entry in warned.values():  # armed again, it has to warn again
-                self.ledger.void_warning(entry, why)
+                self.parts.ledger.void_warning(entry, why)
             self._update_messages(lambda follow: follow.disarmed(warned, why))
         return known
 
     def _update_messages(self, update: Callable[[MessageUpdater], Sequence[str]]) -> None:
         """Update messages by *update*. A failure is noted, and undoes nothing."""
-        if self.follow is not None:
+        if self.parts.follow is not None:
             with self.failures.survived("the warnings' messages could not be changed"):
-                for problem in update(self.follow):
+                for problem in update(self.parts.follow):
                     self.failures.note(f"Slack: {problem}")
 
 

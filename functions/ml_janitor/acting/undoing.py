@@ -31,7 +31,6 @@ from ml_janitor.ledger.actions import (
     UNFINISHED_STAGES,
     Action,
     BegunBeforeError,
-    NoUndoKeyError,
     RecordedSteps,
     Stage,
     UnverifiedError,
@@ -57,23 +56,17 @@ _MOST_UNDO_ROUNDS = 80
 
 
 class CannotUndoError(Exception):
-    """There is nothing to take back, or it is too late; the text says why in one line."""
+    """
+    The resource is not back; the text says why in one line.
 
+    The undo can be tried again, unless the error is *final*. A record is *forged* if the janitor has not
+    signed it as it is.
+    """
 
-class NotBackYetError(CannotUndoError):
-    """The resource is on its way back, and AWS needs more time than this call had: call again to go on."""
-
-
-class RecordRefusedError(CannotUndoError):
-    """The action's record in the ledger is not as the janitor signed it: the janitor does nothing from it."""
-
-
-class ByHandError(CannotUndoError):
-    """The undo function may not bring the resource back: a person does, with credentials of their own."""
-
-
-class NothingDoneError(CannotUndoError):
-    """The action broke off before its first step: there is nothing to bring back, and no more to do."""
+    def __init__(self, why: str, *, final: bool = False, forged: bool = False) -> None:
+        super().__init__(why)
+        self.final = final
+        self.forged = forged
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,9 +124,8 @@ class Undoing:
         Bring back the resource of *action*, whole or half done; then leave it alone for a week.
 
         *by* is the person who asked. *again* resumes an undo that broke off, without a new request. Raises
-        CannotUndoError with the failure, and NotBackYetError if the undo only takes longer; both can be tried
-        again. Raises RecordRefusedError if the record does not verify, NothingDoneError if there is nothing
-        to bring back, and BegunBeforeError if another run works on it.
+        CannotUndoError, which is final if the record does not verify or there is nothing to bring back, and
+        BegunBeforeError if another run works on it.
         """
         action = self._begin(action, by, again=again)
         try:
@@ -141,7 +133,7 @@ class Undoing:
             if not action.touched:
                 self._withdraw(action)
             action, became = self._revert(detector, aws, action)
-        except (NotBackYetError, NothingDoneError):
+        except CannotUndoError:
             raise
         except Exception as error:  # recorded and reported; the next try resumes it
             why = str(error) if isinstance(error, CannotActError) else error_text(error)
@@ -151,14 +143,14 @@ class Undoing:
         return replace(undone, steps=action.steps)
 
     def _begin(self, action: Action, by: str, *, again: bool) -> Action:
-        """Verify *action*, then record that its undo begins. Raises RecordRefusedError."""
+        """Verify *action*, then record that its undo begins. Raises CannotUndoError."""
         try:
             self._verify(action)
             return self.actions.begin_undo(action, by, self.clock(), again=again)
         except UnverifiedError as unverified:
             why = self.words(unverified.cause)
             self.actions.refused(action, why)
-            raise RecordRefusedError(f"{action.target.name}: {why}") from unverified
+            raise CannotUndoError(f"{action.target.name}: {why}", final=True, forged=True) from unverified
 
     def _verify(self, action: Action) -> None:
         try:
@@ -168,7 +160,7 @@ class Undoing:
                 if not (self.unsigned and unverified.cause.why is CauseCode.MAC_MISSING):
                     raise
                 self.actions.check_older(action)
-        except (UnverifiedError, NoUndoKeyError):
+        except UnverifiedError:
             raise
         except Exception as error:  # KMS did not answer: remembered, and it can be tried again
             why = f"the record of {action.target.name} could not be verified: {error_text(error)}"
@@ -190,10 +182,10 @@ class Undoing:
             self.holds.put(target.account, target.region, hold)
 
     def _withdraw(self, action: Action) -> None:
-        """Record that nothing was done, so that the janitor can act again. Raises NothingDoneError."""
+        """Record that nothing was done, so that the janitor can act again. Raises CannotUndoError."""
         why = "it broke off before its first step"
         self.actions.withdrawn(action, why)
-        raise NothingDoneError(f"nothing was done to {action.target.name}: {why}")
+        raise CannotUndoError(f"nothing was done to {action.target.name}: {why}", final=True)
 
     def _revert(self, detector: Detector[Any], aws: Aws, action: Action) -> tuple[Action, str]:
         """
@@ -217,7 +209,7 @@ class Undoing:
             if self.wait is None or not aws.has_time:
                 break
             self.wait()
-        raise NotBackYetError(
+        raise CannotUndoError(
             f"{action.target.name} is on its way back, and undoing it again goes on with it: {action.error}"
         )
 
@@ -286,19 +278,27 @@ class UndoRun:
                 return self._answer(asked, why=str(nothing))
             if asked.again and action.stage is not Stage.UNDOING:
                 return self._answer(asked, why=f"{action.target.name} is not half brought back any more")
-            try:
-                self._check_allowed(detector, action)
-                if asked.request and not asked.again:  # a press, which may not write this itself
-                    action = self.undoing.actions.request_undo(action, asked.by, self.clock())
-                with self._entered(action, account, asked.region) as aws:
-                    self.undoing.undo(detector, aws, action, by=asked.by, again=asked.again)
-            except (BegunBeforeError, ByHandError, NothingDoneError, RecordRefusedError) as nothing:
-                if isinstance(nothing, RecordRefusedError):
-                    self.count_refused(asked.detector)
-                return self._answer(asked, why=str(nothing))
-            finally:
-                self.tell(action)
-        return self._answer(asked)
+            return self._answer(asked, why=self._undo(detector, action, account, asked))
+
+    def _undo(self, detector: Detector[Any], action: Action, account: str, asked: UndoEvent) -> str:
+        """Undo *action*. Return "" once its resource is back, or why another try would end the same."""
+        try:
+            self._check_allowed(detector, action)
+            if asked.request and not asked.again:  # a press, which may not write this itself
+                action = self.undoing.actions.request_undo(action, asked.by, self.clock())
+            with self._entered(action, account, asked.region) as aws:
+                self.undoing.undo(detector, aws, action, by=asked.by, again=asked.again)
+        except BegunBeforeError as busy:
+            return str(busy)
+        except CannotUndoError as cannot:
+            if not cannot.final:
+                raise
+            if cannot.forged:
+                self.count_refused(asked.detector)
+            return str(cannot)
+        finally:
+            self.tell(action)
+        return ""
 
     @contextmanager
     def _entered(self, action: Action, account: str, region: str) -> Iterator[Aws]:
@@ -313,11 +313,11 @@ class UndoRun:
             yield aws
 
     def _check_allowed(self, detector: Detector[Any], action: Action) -> None:
-        """Raise ByHandError if this function may not undo *action*, and remember that."""
+        """Raise CannotUndoError if this function may not undo *action*, and remember that."""
         if (cause := self.by_hand(detector, action)) is not None:
             why = self.undoing.words(cause)
             self.undoing.actions.refused(action, why)
-            raise ByHandError(why)
+            raise CannotUndoError(why, final=True)
 
     @contextmanager
     def leased(self, asked: UndoEvent, *, holder: str) -> Iterator[None]:

@@ -83,10 +83,6 @@ class _Client[C]:
         return cast("C", aws.client(*self._of))
 
 
-class DryRunError(Exception):
-    """A call would change a resource through an `Aws` that only reads: a fault in the program."""
-
-
 class Aws:
     """
     An account and region of AWS, for reading; `armed` returns an `Aws` that may also write.
@@ -197,7 +193,7 @@ class Aws:
 
     def _refuse_in_a_dry_run(self, model: OperationModel, **_: object) -> None:
         if not self.may_write and not READ_OPERATIONS.match(model.name):
-            raise DryRunError(f"{model.name} changes something, and this run only reads")
+            raise PermissionError(f"{model.name} changes something, and this run only reads")
 
     def map[I, O](self, read: Callable[[I], O], items: Sequence[I]) -> list[O]:
         """Call *read* on each of *items* side by side; the answers keep the order of *items*."""
@@ -364,17 +360,13 @@ ALWAYS_ENABLED_REGIONS = {"aws": "us-east-1", "aws-cn": "cn-north-1", "aws-us-go
 """A region of each partition that no account can disable (AWS Account Management Guide, "Regions")."""
 
 
-class NotListedError(ReadError):
-    """The accounts could not be listed; the message says what to do next."""
-
-
 def list_accounts(client: Any, *, units: Sequence[str], without: Sequence[str]) -> dict[str, str]:
     """
     List the active accounts of the organization, or those in *units* and below, with their names; not
     those in *without*.
 
-    Raises NotListedError, also if no account is left. A listing that broke off is an error: a missing account
-    would look clean.
+    Raises ReadError that says what to do next, also if no account is left. A listing that broke off is an
+    error: a missing account would look clean.
     """
     try:
         if units:
@@ -385,11 +377,11 @@ def list_accounts(client: Any, *, units: Sequence[str], without: Sequence[str]) 
         if (words := failure_text(error)) is None:
             raise
         needed = LIST_UNIT_ACCOUNTS if units else LIST_ALL_ACCOUNTS
-        raise NotListedError(f"{_next_step(error, needed)} ({words})") from error
+        raise ReadError(f"{_next_step(error, needed)} ({words})") from error
     left = {account: name for account, name in found.items() if account not in without}
     if not left:
         named = "units" if units else "all_accounts"
-        raise NotListedError(f"no active account is left to look at: {named} less without is empty")
+        raise ReadError(f"no active account is left to look at: {named} less without is empty")
     return left
 
 

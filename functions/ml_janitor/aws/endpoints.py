@@ -15,7 +15,7 @@ from ml_janitor.aws import activity, tags
 from ml_janitor.aws.activity import Metric, MetricSeries
 from ml_janitor.aws.calls import Listing, as_signal
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.prices import Machine, machine_of
+from ml_janitor.aws.prices import Machine, Price, machine_of
 from ml_janitor.aws.sagemaker_kinds import (
     COMPONENT,
     ENDPOINT,
@@ -28,13 +28,13 @@ from ml_janitor.core.capacity import PeakLoad
 from ml_janitor.core.durations import HOUR, format_age
 from ml_janitor.core.model import (
     Absent,
+    Candidate,
     Evidence,
     Kept,
     NotRead,
     Rule,
     Signal,
     Tags,
-    Target,
     Unreadable,
     Value,
     map_signal,
@@ -46,6 +46,9 @@ if TYPE_CHECKING:
         DescribeEndpointOutputTypeDef,
         ProductionVariantSummaryTypeDef,
     )
+
+type MetricTotal = tuple[float, int]
+"""A sum, and the number of hours that it is over."""
 
 ENDPOINT_IN_SERVICE = "InService"
 SERVING_STATUSES = frozenset({ENDPOINT_IN_SERVICE, "UpdateRollbackFailed"})
@@ -98,13 +101,20 @@ class InferenceComponent:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointVariant:
     """
-    A variant as it runs now.
+    A variant as it runs now, with the parts of its configuration and the load that were read for it.
 
-    *pools* are instance types and counts where the variant mixes types; else only the configuration has
-    its type. *concurrency* is a serverless variant's provisioned concurrency. A *reserved* variant runs
-    on capacity that was paid for in advance (developer guide, "Using training plans for SageMaker
-    inference endpoints"), or that EC2 bills in any case. *resolved* is when a deployment last resolved
-    the image of its containers.
+    *pools* are instance types and counts where the variant mixes types. *concurrency* is a serverless
+    variant's provisioned concurrency. A *reserved* variant runs on capacity that was paid for in advance
+    (developer guide, "Using training plans for SageMaker inference endpoints"), or that EC2 bills in any
+    case. *resolved* is when a deployment last resolved the image of its containers.
+
+    The configuration has its *type* and the name of its *model*. A variant that *hosts* has no model of its
+    own: it runs inference components, and has no `Invocations` of its own. SageMaker scales the instances of
+    a *managed* variant with its components. A variant that *sleeps* can run without any instance.
+
+    *fixed* is the reason why only this type may serve it: then no metric is read. *peaks* are by the hour,
+    oldest first. *totals* are sums over the window and their number of hours, by metric; "requests" are its
+    requests.
     """
 
     name: str
@@ -115,6 +125,14 @@ class EndpointVariant:
     concurrency: int = 0
     reserved: bool = False
     resolved: datetime | None = None
+    type: str = ""
+    model: str | None = None
+    hosts: bool = False
+    managed: bool = False
+    sleeps: bool = False
+    fixed: str | None = None
+    peaks: Signal[tuple[PeakLoad, ...]] = field(default_factory=NotRead)
+    totals: Mapping[str, Signal[MetricTotal]] = field(default_factory=dict)
 
     @property
     def runs(self) -> bool:
@@ -126,42 +144,59 @@ class EndpointVariant:
         """Return whether it is billed by the hour, and would not be billed after its end."""
         return self.runs and not self.reserved
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EndpointConfig:
-    """
-    The parts of an endpoint's configuration that DescribeEndpoint leaves out.
-
-    *created* is its creation time: configurations cannot be changed. *types* are instance types by
-    variant. *hosts* are the variants without a model of their own: they run inference components, and
-    their own `Invocations` do not exist. *models* are the names of the other variants' models, *scaled*
-    the variants whose instances SageMaker itself scales with their components. *captures* tells whether
-    it captures request data.
-    """
-
-    created: datetime
-    types: Mapping[str, str]
-    hosts: frozenset[str] = frozenset()
-    asynchronous: bool = False
-    models: Mapping[str, str] = field(default_factory=dict)
-    scaled: frozenset[str] = frozenset()
-    captures: bool = False
+    @property
+    def machine(self) -> Machine:
+        """Return the vCPUs and GPUs of one instance of its type."""
+        return machine_of(self.type)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointDescription:
-    """An endpoint as it runs now; *routed* tells whether it accepts requests from other regions."""
+    """
+    An endpoint as it runs now; *routed* tells whether it accepts requests from other regions.
+
+    `describe_endpoint_config` adds the parts that only the configuration has: of the variants, *configured*
+    as its creation time (configurations cannot be changed), and whether it *captures* request data.
+    """
 
     summary: EndpointSummary
     config_name: str
     variants: tuple[EndpointVariant, ...]
     asynchronous: bool = False
     routed: bool = False
+    configured: datetime | None = None
+    captures: bool = False
 
     @property
     def costs(self) -> bool:
         """Return whether any variant is billed by the hour."""
         return any(variant.costs for variant in self.variants)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedEndpoint(Candidate):
+    """
+    An endpoint with the load of two weeks, if it serves and was not changed in that time.
+
+    An adviser adds what it compares: the *prices* of the family of each variant's type, the present *price*
+    per instance, those of *serverless* inference by GB of memory, Inference Recommender's results for its
+    models (*recommended*), its *model*'s description, and the longest *cold_start* of a serverless endpoint
+    that this account measured, in seconds.
+    """
+
+    summary: EndpointSummary
+    description: Signal[EndpointDescription] = field(default_factory=NotRead)
+    prices: Mapping[str, Mapping[str, Price]] = field(default_factory=dict)
+    price: Price = field(default_factory=lambda: Price(None, "not asked"))
+    serverless: tuple[Price, ...] = ()
+    recommended: tuple[str, ...] = ()
+    model: Signal[dict[str, Any]] = field(default_factory=NotRead)
+    cold_start: float | None = None
+
+    @property
+    def variants(self) -> tuple[EndpointVariant, ...]:
+        """Return its variants, as far as they were read."""
+        return self.description.value.variants if isinstance(self.description, Value) else ()
 
 
 def list_endpoints(aws: Aws) -> Listing[EndpointSummary]:
@@ -210,9 +245,15 @@ def describe_endpoint(aws: Aws, name: str) -> EndpointDescription:
 
 
 @as_signal(ENDPOINT_CONFIG.describes)
-def describe_endpoint_config(aws: Aws, name: str) -> EndpointConfig:
-    """Describe the endpoint configuration *name*; a deleted one is unreadable, since its endpoint runs on."""
-    return _config(aws.sagemaker.describe_endpoint_config(EndpointConfigName=name))
+def describe_endpoint_config(aws: Aws, endpoint: EndpointDescription) -> EndpointDescription:
+    """
+    Return *endpoint* with what only its configuration says.
+
+    A deleted configuration is unreadable, since its endpoint runs on.
+    """
+    return _configured(
+        endpoint, aws.sagemaker.describe_endpoint_config(EndpointConfigName=endpoint.config_name)
+    )
 
 
 def _summary(found: Mapping[str, Any]) -> EndpointSummary:
@@ -265,30 +306,42 @@ def _variant(found: ProductionVariantSummaryTypeDef, *, shadow: bool = False) ->
     )
 
 
-def _config(answer: DescribeEndpointConfigOutputTypeDef) -> EndpointConfig:
-    variants = [*answer["ProductionVariants"], *answer.get("ShadowProductionVariants", ())]
-    role = "ExecutionRoleArn" in answer
-    return EndpointConfig(
-        created=answer["CreationTime"],
-        types={found["VariantName"]: found["InstanceType"] for found in variants if "InstanceType" in found},
-        hosts=frozenset(found["VariantName"] for found in variants if role and "ModelName" not in found),
-        asynchronous="AsyncInferenceConfig" in answer,
-        models={found["VariantName"]: found["ModelName"] for found in variants if "ModelName" in found},
-        scaled=frozenset(
-            found["VariantName"]
-            for found in variants
-            if found.get("ManagedInstanceScaling", {}).get("Status") == "ENABLED"
-        ),
+def _configured(
+    endpoint: EndpointDescription, answer: DescribeEndpointConfigOutputTypeDef
+) -> EndpointDescription:
+    asynchronous = endpoint.asynchronous or "AsyncInferenceConfig" in answer
+    with_role = "ExecutionRoleArn" in answer
+    by_name: dict[str, Mapping[str, Any]] = {
+        found["VariantName"]: found
+        for found in (*answer["ProductionVariants"], *answer.get("ShadowProductionVariants", ()))
+    }
+
+    def variant(running: EndpointVariant) -> EndpointVariant:
+        found = by_name.get(running.name, {})
+        hosts = bool(found) and with_role and "ModelName" not in found
+        return replace(
+            running,
+            type=found.get("InstanceType", ""),
+            model=found.get("ModelName"),
+            hosts=hosts,
+            managed=found.get("ManagedInstanceScaling", {}).get("Status") == "ENABLED",
+            sleeps=hosts or asynchronous,
+        )
+
+    return replace(
+        endpoint,
+        variants=tuple(map(variant, endpoint.variants)),
+        asynchronous=asynchronous,
+        configured=answer["CreationTime"],
         captures=answer.get("DataCaptureConfig", {}).get("EnableCapture", False),
     )
 
 
-def count_instances(variants: Iterable[EndpointVariant], config: EndpointConfig) -> dict[str, int]:
+def count_instances(variants: Iterable[EndpointVariant]) -> dict[str, int]:
     """Count the running instances by type, over all variants and pools; an unknown type is ""."""
     counts: dict[str, int] = {}
     for variant in variants:
-        one_type = ((config.types.get(variant.name, ""), variant.instances),)
-        for instance_type, count in variant.pools or one_type:
+        for instance_type, count in variant.pools or ((variant.type, variant.instances),):
             if count:
                 counts[instance_type] = counts.get(instance_type, 0) + count
     return counts
@@ -310,7 +363,6 @@ METRICS_BATCH = 100
 CONCURRENT_REQUESTS: tuple[str, activity.MetricStat] = ("ConcurrentRequestsPerModel", "Maximum")
 """Requests in flight."""
 
-type MetricTotal = tuple[float, int]
 type WantedMetrics = Sequence[tuple[str, activity.MetricStat]]
 """Metrics of the requests to a variant, by name and statistic."""
 
@@ -321,54 +373,6 @@ Families in which memory grows with vCPUs, and each GPU has as much memory as an
 https://aws.amazon.com/ec2/instance-types/. Burstable families are missing: their CPU capacity depends
 on credits.
 """
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoadedVariant:
-    """
-    A running variant of an endpoint: its *type*, and its *peaks* by the hour, oldest first.
-
-    *fixed* is the reason why only this type may serve it. *sleeps* tells that it can run without any
-    instance, as asynchronous variants and hosts of only inference components (*hosts*) can. *model* is
-    the name of its model. *totals* are sums over the window and their number of hours, by metric;
-    "requests" are its requests. No metric is read of a *fixed* variant.
-    """
-
-    variant: EndpointVariant
-    type: str
-    machine: Machine
-    fixed: str | None
-    sleeps: bool
-    hosts: bool
-    model: str | None
-    peaks: Signal[tuple[PeakLoad, ...]]
-    totals: Mapping[str, Signal[MetricTotal]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoadedEndpoint:
-    """An endpoint that serves, with its *variants* (if they could be read) and the load of two weeks."""
-
-    target: Target
-    summary: EndpointSummary
-    variants: Signal[tuple[LoadedVariant, ...]]
-    asynchronous: bool = False
-    captures: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Described:
-    """An endpoint at the *end* of the window; without *variants*, its *config* says nothing."""
-
-    target: Target
-    summary: EndpointSummary
-    end: datetime
-    config: EndpointConfig
-    variants: tuple[EndpointVariant, ...] = ()
-    asynchronous: bool = False
-    error: str | None = None
-    components: tuple[str, ...] = ()
-    scaling: tuple[tuple[str, int, int], ...] = ()
 
 
 def read_endpoint_loads(
@@ -393,41 +397,31 @@ def read_endpoint_loads(
     end = activity.period_start(now, 3600)
     chosen = [endpoint for endpoint in listed.items if only in {None, endpoint.name}]
     found = aws.map(lambda endpoint: _described(aws, endpoint, book, end), chosen)
-    by_endpoint = defaultdict[str, list[str]](list)
+    on_it = defaultdict[str, list[str]](list)
     for component in components.items:
-        by_endpoint[component.endpoint].append(component.name)
-    known = [
-        replace(endpoint, components=tuple(by_endpoint[endpoint.summary.name]), scaling=scaling.items)
-        for endpoint in found
-    ]
-    for group in batched(known, METRICS_BATCH):
-        asked_metrics = (
-            _metrics(endpoint, variant, more) for endpoint in group for variant in endpoint.variants
-        )
-        wanted = [metric for asked in asked_metrics for series in asked.values() for metric in series]
+        on_it[component.endpoint].append(component.name)
+    for group in batched(found, METRICS_BATCH):
+        known = [_sized(endpoint, components, scaling) for endpoint in group]
+        asked = [
+            [_metrics(endpoint, variant, on_it[endpoint.summary.name], more) for variant in endpoint.variants]
+            for endpoint in known
+        ]
+        wanted = [
+            metric for of_one in asked for named in of_one for series in named.values() for metric in series
+        ]
         data = activity.read_metrics(aws, wanted, end - LOAD_WINDOW, end)
-        for endpoint in group:
-            error = endpoint.error
-            if endpoint.config.hosts and components.error is not None:
-                error = f"{COMPONENT.lists}: {components.error}"
-            if error is None and endpoint.variants:
-                error = scaling.error
-            served = tuple(_served(endpoint, variant, data, more) for variant in endpoint.variants)
-            yield LoadedEndpoint(
-                target=endpoint.target,
-                summary=endpoint.summary,
-                variants=Value(served) if error is None else Unreadable(error),
-                asynchronous=endpoint.asynchronous,
-                captures=endpoint.config.captures,
-            )
+        for endpoint, of_one in zip(known, asked, strict=True):
+            loaded = [
+                _loaded(variant, metrics, data, end)
+                for variant, metrics in zip(endpoint.variants, of_one, strict=True)
+            ]
+            yield _with_variants(endpoint, loaded)
     listed.check()
 
 
-def judgeable_variants(
-    summary: EndpointSummary, variants: Signal[tuple[LoadedVariant, ...]], rule: Rule, now: datetime
-) -> tuple[LoadedVariant, ...] | Kept:
-    """Return the variants of a serving endpoint with the load of the whole window, or why it is kept."""
-    age = now - summary.changed
+def judgeable_description(endpoint: LoadedEndpoint, rule: Rule, now: datetime) -> EndpointDescription | Kept:
+    """Return a serving endpoint with the load of the whole window, or why it is kept."""
+    summary, age = endpoint.summary, now - endpoint.summary.changed
     rule.saw(Evidence("status", summary.status, source=ENDPOINT.lists))
     if summary.status not in SERVING_STATUSES:
         return rule.kept(f"its status is {summary.status}")
@@ -435,79 +429,87 @@ def judgeable_variants(
         return rule.kept(
             f"deployed or scaled {format_age(age)} ago; judged from {format_age(LOAD_WINDOW)} on"
         )
-    if not isinstance(variants, Value):
-        why = getattr(variants, "error", "not read")
+    if not isinstance(endpoint.description, Value):
+        why = getattr(endpoint.description, "error", "not read")
         return rule.unknown(f"what runs behind it could not be read ({why})")
-    return variants.value
+    return endpoint.description.value
 
 
-def _described(aws: Aws, summary: EndpointSummary, book: tags.TagBook, end: datetime) -> _Described:
+def _described(aws: Aws, summary: EndpointSummary, book: tags.TagBook, end: datetime) -> LoadedEndpoint:
     arn = summary.arn
     target = target_in(aws, arn, summary.name, ENDPOINT.type, summary.created, tags=book.of(arn))
-    nothing = _Described(
-        target=target, summary=summary, end=end, config=EndpointConfig(created=end, types={})
-    )
+    endpoint = LoadedEndpoint(target=target, summary=summary)
     if summary.status not in SERVING_STATUSES or summary.changed > end - LOAD_WINDOW:
-        return nothing
+        return endpoint
     found = describe_endpoint(aws, summary.name)
     if not isinstance(found, Value):
-        return replace(nothing, error=getattr(found, "error", "it is gone"))
-    config = describe_endpoint_config(aws, found.value.config_name)
-    if not isinstance(config, Value):
-        return replace(nothing, error=getattr(config, "error", "its configuration is gone"))
-    both = config.value.asynchronous or found.value.asynchronous
-    return replace(nothing, config=config.value, variants=found.value.variants, asynchronous=both)
+        return replace(endpoint, description=Unreadable(getattr(found, "error", "it is gone")))
+    whole = describe_endpoint_config(aws, found.value)
+    if not isinstance(whole, Value):
+        error = getattr(whole, "error", "its configuration is gone")
+        return replace(endpoint, description=Unreadable(error))
+    return replace(endpoint, description=whole)
+
+
+def _sized(
+    endpoint: LoadedEndpoint,
+    components: Listing[InferenceComponent],
+    scaling: Listing[tuple[str, int, int]],
+) -> LoadedEndpoint:
+    """Return *endpoint* with the reason why the size of a variant is fixed, or as unreadable without them."""
+    error = scaling.error if endpoint.variants else None
+    if components.error is not None and any(variant.hosts for variant in endpoint.variants):
+        error = f"{COMPONENT.lists}: {components.error}"
+    if error is not None:
+        return replace(endpoint, description=Unreadable(error))
+    name = endpoint.summary.name
+    return _with_variants(
+        endpoint,
+        [replace(variant, fixed=_fixed(name, variant, scaling.items)) for variant in endpoint.variants],
+    )
+
+
+def _with_variants(endpoint: LoadedEndpoint, variants: Iterable[EndpointVariant]) -> LoadedEndpoint:
+    described = map_signal(endpoint.description, lambda found: replace(found, variants=tuple(variants)))
+    return replace(endpoint, description=described)
 
 
 def _metrics(
-    endpoint: _Described, variant: EndpointVariant, more: WantedMetrics
+    endpoint: LoadedEndpoint, variant: EndpointVariant, components: Sequence[str], more: WantedMetrics
 ) -> Mapping[str, tuple[Metric, ...]]:
     """Return the metrics of a variant by name; "requests" may be several."""
-    if _fixed(endpoint, variant) is not None:
+    if variant.fixed is not None:
         return {}
-    where = frozenset({("EndpointName", endpoint.summary.name), ("VariantName", variant.name)})
-    gpus = machine_of(endpoint.config.types.get(variant.name, "")).gpus
+    name = endpoint.summary.name
+    where = frozenset({("EndpointName", name), ("VariantName", variant.name)})
     names = ["CPUUtilization", "MemoryUtilization"]
-    names += ["GPUUtilization", "GPUMemoryUtilization"] if gpus else []
+    names += ["GPUUtilization", "GPUMemoryUtilization"] if variant.machine.gpus else []
     asked = {name: (Metric(INSTANCE_NAMESPACE, name, where, "Maximum"),) for name in names}
     asked |= {
         name: (Metric(SAGEMAKER_NAMESPACE, name, where, stat),) for name, stat in (CONCURRENT_REQUESTS, *more)
     }
     requests: tuple[Metric, ...] = (Metric(SAGEMAKER_NAMESPACE, "Invocations", where),)
-    if variant.name in endpoint.config.hosts:
+    if variant.hosts:
         named = partial(Metric.of, SAGEMAKER_NAMESPACE, "Invocations")
-        requests = tuple(named(InferenceComponentName=name) for name in endpoint.components)
-    elif endpoint.asynchronous:
+        requests = tuple(named(InferenceComponentName=component) for component in components)
+    elif variant.sleeps:  # as the variants of an asynchronous endpoint do
         backlog = partial(Metric.of, SAGEMAKER_NAMESPACE, "ApproximateBacklogSize", stat="Maximum")
-        requests = (backlog(EndpointName=endpoint.summary.name),)
+        requests = (backlog(EndpointName=name),)
     return asked | {"requests": requests}
 
 
-def _served(
-    endpoint: _Described,
+def _loaded(
     variant: EndpointVariant,
+    asked: Mapping[str, tuple[Metric, ...]],
     data: Mapping[Metric, Signal[MetricSeries]],
-    more: WantedMetrics,
-) -> LoadedVariant:
-    kind = endpoint.config.types.get(variant.name, "")
-    host = machine_of(kind) if kind else Machine(0, None)
-    asked = _metrics(endpoint, variant, more)
+    end: datetime,
+) -> EndpointVariant:
     raw = {name: _together([data[metric] for metric in series]) for name, series in asked.items()}
-    hosts = variant.name in endpoint.config.hosts
-    return LoadedVariant(
-        variant=variant,
-        type=kind,
-        machine=host,
-        fixed=_fixed(endpoint, variant),
-        sleeps=hosts or endpoint.asynchronous,
-        hosts=hosts,
-        model=endpoint.config.models.get(variant.name),
-        peaks=_peaks(raw, host, endpoint.end),
-        totals={
-            name: map_signal(series, lambda found: (found.total, len(found.points)))
-            for name, series in raw.items()
-        },
-    )
+    totals = {
+        name: map_signal(series, lambda found: (found.total, len(found.points)))
+        for name, series in raw.items()
+    }
+    return replace(variant, peaks=_peaks(raw, variant.machine, end), totals=totals)
 
 
 def _together(series: Sequence[Signal[MetricSeries]]) -> Signal[MetricSeries]:
@@ -525,24 +527,24 @@ def _together(series: Sequence[Signal[MetricSeries]]) -> Signal[MetricSeries]:
     )
 
 
-def _fixed(endpoint: _Described, variant: EndpointVariant) -> str | None:
+def _fixed(endpoint: str, variant: EndpointVariant, scaling: Iterable[tuple[str, int, int]]) -> str | None:
     """Return why the size of *variant* is not judged, or None."""
-    kind = endpoint.config.types.get(variant.name, "")
-    resource = f"endpoint/{endpoint.summary.name}/variant/{variant.name}"
+    kind = variant.type
+    resource = f"endpoint/{endpoint}/variant/{variant.name}"
     reasons = {
         "it is serverless": variant.serverless,
         "nothing runs of it now": not variant.instances,
         "it runs on capacity that was paid for in advance": variant.reserved,
         "it mixes instance types": bool(variant.pools),
         "it is a shadow of the variant that it is compared with": variant.shadow,
-        "its instances follow its inference components": variant.name in endpoint.config.scaled,
+        "its instances follow its inference components": variant.managed,
         "what its accelerators do is not published": machine_of(kind).gpus is None,
         f"sizes of {kind.rpartition('.')[0] or 'its type'} cannot be "
         f"compared": not PROPORTIONAL_FAMILIES.match(kind),
     }
     reasons |= {
         f"it scales itself between {low} and {high} instances": low != high
-        for name, low, high in endpoint.scaling
+        for name, low, high in scaling
         if name == resource
     }
     return next((why for why, true in reasons.items() if true), None)

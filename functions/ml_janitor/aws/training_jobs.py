@@ -160,10 +160,6 @@ def _ended[T](
     return read(record)
 
 
-class _TooManyError(Exception):
-    """A search has more matches than `MOST`."""
-
-
 def search_training_jobs[T](
     aws: Aws,
     read: Callable[[dict[str, Any]], T | None],
@@ -201,32 +197,30 @@ def _spanned[T](
 ) -> Listing[T]:
     """Return the jobs created from *since* until *until*; None has no end, and *now* ends about the last."""
     counted = seen = 0
+    too_many = False
     middle = since + ((until or now) - since) / 2
-
-    def records(page: dict[str, Any]) -> Iterable[T]:
-        nonlocal counted, seen
-        counted = page.get("TotalHits", {}).get("Value", 0)
-        if counted > MOST_SEARCH_HITS and (until or now) - since > SHORTEST_SEARCH:
-            raise _TooManyError
-        seen += len(page["Results"])
-        return [job for found in page["Results"] if (job := read(found[JOB_RECORD])) is not None]
 
     spanned = [{"Name": "CreationTime", "Operator": "GreaterThanOrEqualTo", "Value": _stamp(since)}]
     if until is not None:
         spanned.append({"Name": "CreationTime", "Operator": "LessThan", "Value": _stamp(until)})
-    try:
-        found = collect_pages(
-            aws.pages(
-                SEARCH,
-                SAGEMAKER_PAGE,
-                Resource=JOB_RECORD,
-                SearchExpression={"Filters": spanned},
-                **OLDEST_FIRST,
-            ),
-            records,
-            source=f"{SEARCH} of {JOB_RECORD}",
-        )
-    except _TooManyError:
+    asked = {"Resource": JOB_RECORD, "SearchExpression": {"Filters": spanned}, **OLDEST_FIRST}
+
+    def pages() -> Iterator[dict[str, Any]]:
+        nonlocal counted, too_many
+        for page in aws.pages(SEARCH, SAGEMAKER_PAGE, **asked):
+            counted = page.get("TotalHits", {}).get("Value", 0)
+            too_many = counted > MOST_SEARCH_HITS and (until or now) - since > SHORTEST_SEARCH
+            if too_many:
+                return
+            yield page
+
+    def records(page: dict[str, Any]) -> Iterable[T]:
+        nonlocal seen
+        seen += len(page["Results"])
+        return [job for found in page["Results"] if (job := read(found[JOB_RECORD])) is not None]
+
+    found = collect_pages(pages(), records, source=f"{SEARCH} of {JOB_RECORD}")
+    if too_many:
         halves = [_spanned(aws, read, *span, now) for span in ((since, middle), (middle, until))]
         return Listing.joined(
             chain.from_iterable(part.items for part in halves), (part.error for part in halves)

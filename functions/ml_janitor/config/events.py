@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from ml_janitor.aws.tags import REGION_PATTERN, Arn
+from ml_janitor.config.values import InvalidInputError
 from ml_janitor.core.durations import format_age
 
 STALE_EVENT = timedelta(hours=1)
@@ -42,10 +43,6 @@ class FunctionContext(Protocol):
 
     def get_remaining_time_in_millis(self) -> int:
         """Return the remaining time of the invocation."""
-
-
-class MalformedEventError(ValueError):
-    """An invalid event; the message is one line."""
 
 
 def _arn(text: str) -> str:
@@ -207,23 +204,23 @@ class UndoEvent(BaseModel):
 
 
 def check_event[M: BaseModel](event: dict[str, Any], model: type[M]) -> M:
-    """Parse *event* as a *model*. Raises MalformedEventError."""
+    """Parse *event* as a *model*. Raises InvalidInputError."""
     try:
         return parse(event=event, model=model)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "event"
         message = first["msg"].removeprefix("Value error, ")
-        raise MalformedEventError(f"the event makes no sense: {where}: {message}") from None
+        raise InvalidInputError(f"the event makes no sense: {where}: {message}") from None
 
 
 def parse_event[E: DigestEvent](event: dict[str, Any], model: type[E], now: datetime) -> E:
-    """Parse *event*, and check it at the real time *now*. Raises MalformedEventError."""
+    """Parse *event*, and check it at the real time *now*. Raises InvalidInputError."""
     asked = check_event(event, model)
     for name in ("time", "started"):
         at: datetime | None = getattr(asked, name, None)
         if at is not None and at - now > CLOCK_SKEW:
-            raise MalformedEventError(
+            raise InvalidInputError(
                 f"the event makes no sense: {name}: {at:%Y-%m-%dT%H:%M:%SZ} is yet to come"
             )
     return asked

@@ -16,7 +16,13 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from pydantic_core import ErrorDetails
 
 from ml_janitor.config import values
-from ml_janitor.config.values import SLACK_CREDENTIAL, SettingsError, check_keys, format_toml, suggest_nearest
+from ml_janitor.config.values import (
+    SLACK_CREDENTIAL,
+    InvalidInputError,
+    check_keys,
+    format_toml,
+    suggest_nearest,
+)
 from ml_janitor.core.model import Change, Mode, Target
 from ml_janitor.core.ownership import normalised_key, team_of
 from ml_janitor.engine.detector import Detector
@@ -90,34 +96,34 @@ def check_routes(
     Refuse routes that lead nowhere: an unknown kind, a second route of a team, an account that is not swept.
 
     *channel* and *secret* are those of `[janitor]`, *accounts* are all swept accounts, if they are
-    named, and *without* are left out. Raises SettingsError.
+    named, and *without* are left out. Raises InvalidInputError.
     """
     where, seen = "slack.routes", dict[tuple[str, str], str]()
     if routes and not secret:
-        raise SettingsError(
+        raise InvalidInputError(
             f"{where} needs janitor.slack_secret: the secret with the bot token of Slack's app"
         )
     if routes and not channel:
-        raise SettingsError(
+        raise InvalidInputError(
             f"{where} needs janitor.slack_channel, for all that has no route, and the app's bot: an incoming "
             "webhook posts to one channel only"
         )
     for key in routes:
         kind, colon, name = key.partition(":")
         if not colon or kind not in {TEAM_ROUTE, ACCOUNT_ROUTE} or not normalised_key(name):
-            raise SettingsError(
+            raise InvalidInputError(
                 f'{where}: "{key}" is no route; expected "team:NAME", with the value of the team tag, or '
                 f'"account:123456789012"{suggest_nearest(kind, [TEAM_ROUTE, ACCOUNT_ROUTE])}'
             )
         if (twin := seen.setdefault((kind, normalised_key(name)), key)) != key:
-            raise SettingsError(f'{where}: "{twin}" and "{key}" are the same team: leave one of them')
+            raise InvalidInputError(f'{where}: "{twin}" and "{key}" are the same team: leave one of them')
         if kind == ACCOUNT_ROUTE and not re.fullmatch(r"\d{12}", name, re.ASCII):
-            raise SettingsError(
+            raise InvalidInputError(
                 f'{where}: "{key}" names no account; expected 12 digits: "account:123456789012"'
             )
         if kind == ACCOUNT_ROUTE and (name in without or (accounts and name not in accounts)):
             why = "without leaves it out" if name in without else "accounts does not name it"
-            raise SettingsError(
+            raise InvalidInputError(
                 f'{where}: "{key}" matches nothing, because organization.{why}'
                 f"{suggest_nearest(name, accounts)}"
             )
@@ -366,13 +372,13 @@ def _default(field: DataclassField[Any]) -> Any:
 
 
 def validate_section[M: BaseModel](model: type[M], table: object, where: str) -> M:
-    """Validate *table*, which stands at *where*, as a *model*. Raises SettingsError."""
+    """Validate *table*, which stands at *where*, as a *model*. Raises InvalidInputError."""
     checked = check_keys(where, table, list(model.model_fields))
     try:
         return model.model_validate(checked)
     except ValidationError as error:
         message = _message(error.errors()[0])
-    raise SettingsError(f"{where}.{message}")  # outside the handler: no traceback shows the refused value
+    raise InvalidInputError(f"{where}.{message}")  # outside the handler: no traceback shows the refused value
 
 
 def _message(error: ErrorDetails) -> str:

@@ -30,7 +30,7 @@ from ml_janitor.config.sections import (
     section_model,
     validate_section,
 )
-from ml_janitor.config.values import SettingsError, check_globs, check_keys, layer_tables, suggest_nearest
+from ml_janitor.config.values import InvalidInputError, check_globs, check_keys, layer_tables, suggest_nearest
 from ml_janitor.core.durations import HOUR, WEEKDAYS, WorkingHours
 from ml_janitor.core.model import Change, Confidence, Mode
 from ml_janitor.core.ownership import MANAGER_KEYS, Exemptions, ManagerPolicy, normalised_key
@@ -38,8 +38,6 @@ from ml_janitor.detectors import DETECTORS
 from ml_janitor.detectors.idle_notebooks.rule import CLOSING_NOTICE
 from ml_janitor.engine.detector import Detector
 from ml_janitor.engine.policy import Arming, RunPolicy
-
-__all__ = ["Settings", "SettingsError"]
 
 SETTINGS_FILE = "janitor.toml"
 
@@ -73,7 +71,7 @@ class Settings:
         Load settings from *files* (later ones win, key by key) and *overrides* ("idle-endpoints.window=14d").
 
         Settings that are *bundled* with a function passed every check at synth, so that a detector checks its
-        tunables again only when it is built. Raises SettingsError.
+        tunables again only when it is built. Raises InvalidInputError.
         """
         tables = layer_tables(files, base or {}, overrides, sections=SECTIONS)
         return cls.parse(tables, registry=registry, bundled=bundled)
@@ -82,7 +80,7 @@ class Settings:
     def parse(
         cls, tables: Mapping[str, Any], *, registry: DetectorRegistry = DETECTORS, bundled: bool = False
     ) -> Settings:
-        """Parse settings from the tables of a TOML document. Raises SettingsError."""
+        """Parse settings from the tables of a TOML document. Raises InvalidInputError."""
         check_keys("", tables, [*SECTIONS, "detectors"])
         given = check_keys(
             "detectors", tables.get("detectors", {}), [detector_type.name for detector_type in registry]
@@ -119,15 +117,15 @@ class Settings:
         return settings
 
     def check_arms(self, detector: type[Detector[Any]]) -> None:
-        """Refuse a detector that is armed for nowhere. Raises SettingsError."""
+        """Refuse a detector that is armed for nowhere. Raises InvalidInputError."""
         if self.mode(detector.name) is Mode.ACT and self.arming(detector).act_in == ():
-            raise SettingsError(
+            raise InvalidInputError(
                 f'detectors.{detector.name}: mode = "act" needs act_in, the accounts and regions to act in, '
                 'for example act_in = ["123456789012/eu-west-1"]'
             )
 
     def detector(self, detector: type[Detector[Any]]) -> Detector[Any]:
-        """Return *detector* with its tunables set. Raises SettingsError if it refuses them."""
+        """Return *detector* with its tunables set. Raises InvalidInputError if it refuses them."""
         section = self.sections[detector.name]
         shared = {
             "working_hours": self.working_hours,
@@ -143,7 +141,7 @@ class Settings:
         try:
             return detector(**values)
         except ValueError as error:
-            raise SettingsError(f"detectors.{detector.name}: {error}") from error
+            raise InvalidInputError(f"detectors.{detector.name}: {error}") from error
 
     def detector_called(self, name: str) -> Detector[Any] | None:
         """Build the one detector called *name*; return None if the registry has none."""
@@ -201,10 +199,10 @@ class Settings:
         return Mode(self.sections[detector].mode)
 
     def arming(self, detector: type[Detector[Any]]) -> Arming:
-        """Return the deployment's permission for *detector*. Raises SettingsError if it can only advise."""
+        """Return the deployment's permission for *detector*. Raises InvalidInputError for an adviser."""
         section, cleanup = self.sections[detector.name], detector.cleanup
         if cleanup is None:
-            raise SettingsError(f"detectors.{detector.name}: it only advises, so there is nothing to arm")
+            raise InvalidInputError(f"detectors.{detector.name}: it only advises, so there is nothing to arm")
         return Arming(
             mode=self.mode(detector.name),
             effect=cleanup.effect,
@@ -268,30 +266,30 @@ class Settings:
 
 
 def check_budgets(bill: BillSection) -> None:
-    """Refuse a budget for an unknown tag of the bill. Raises SettingsError."""
+    """Refuse a budget for an unknown tag of the bill. Raises InvalidInputError."""
     known = [name for name, key in bill.tags.items() if key]
     for part in bill.budgets:
         name, equals, value = part.partition("=")
         if not equals or not value or name not in known:
-            raise SettingsError(
+            raise InvalidInputError(
                 f'bill.budgets: "{part}" is no part of a bill; expected one of tags in [bill] and a value, '
                 f'such as "{next(iter(known), "project")}=churn"{suggest_nearest(name, known)}'
             )
 
 
 def check_network(section: JanitorSection) -> None:
-    """Refuse subnets and security groups that make no network for a function. Raises SettingsError."""
+    """Refuse subnets and security groups that make no network for a function. Raises InvalidInputError."""
     if bool(section.subnets) != bool(section.security_groups):
         given, missing = "subnets", "security_groups"
         if not section.subnets:
             given, missing = missing, given
-        raise SettingsError(
+        raise InvalidInputError(
             f"janitor.{given} needs {missing} too: a function is in a VPC with both, or in none with neither"
         )
 
 
 def check_accounts(section: OrganizationSection) -> None:
-    """Refuse an `[organization]` that cannot be used as it is. Raises SettingsError."""
+    """Refuse an `[organization]` that cannot be used as it is. Raises InvalidInputError."""
     found = bool(section.units or section.all_accounts)
     kinds = {"accounts": section.accounts, "units": section.units, "all_accounts": section.all_accounts}
     given = [name for name, value in kinds.items() if value]
@@ -308,7 +306,7 @@ def check_accounts(section: OrganizationSection) -> None:
     elif given and strange:
         wrong = f"callers: {strange[0]} is not in janitor_account {section.janitor_account}"
     if wrong:
-        raise SettingsError(f"organization.{wrong}")
+        raise InvalidInputError(f"organization.{wrong}")
 
 
 # --- warnings about arming ------------------------------------------------------------------------

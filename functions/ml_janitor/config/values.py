@@ -42,17 +42,17 @@ SLACK_CREDENTIAL = re.compile(
 REDACTED_TEXT = "(not shown: it looks like a secret)"
 
 
-class SettingsError(ValueError):
-    """An invalid setting; the message is one line with the setting and the expected value."""
+class InvalidInputError(ValueError):
+    """An invalid setting or event; the message is one line that names it and the expected value."""
 
 
 def layer_tables(
     files: Sequence[Path], base: Mapping[str, Any], overrides: Iterable[str], *, sections: Container[str]
 ) -> dict[str, Any]:
     """
-    Return the tables of *files*, *base* and *overrides*; later ones win, key by key. Raises SettingsError.
+    Return the tables of *files*, *base* and *overrides*; later ones win, key by key.
 
-    An override that names none of *sections* is for a detector.
+    An override that names none of *sections* is for a detector. Raises InvalidInputError.
     """
     tables: dict[str, Any] = {}
     for path in files:
@@ -75,15 +75,15 @@ def lay_over(under: dict[str, Any], over: Mapping[str, Any]) -> None:
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Read the tables of the TOML document at *path*. Raises SettingsError."""
+    """Read the tables of the TOML document at *path*. Raises InvalidInputError."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{path} is not valid TOML: {error}") from error
+        raise InvalidInputError(f"{path} is not valid TOML: {error}") from error
     except UnicodeDecodeError as error:
-        raise SettingsError(f"{path} is not valid TOML: it is not written in UTF-8") from error
+        raise InvalidInputError(f"{path} is not valid TOML: it is not written in UTF-8") from error
     except OSError as error:
-        raise SettingsError(f"{path} cannot be read: {error.strerror or error}") from error
+        raise InvalidInputError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
 def parse_override(text: str, sections: Container[str]) -> dict[str, Any]:
@@ -91,12 +91,12 @@ def parse_override(text: str, sections: Container[str]) -> dict[str, Any]:
     Parse "idle-endpoints.window=14d" to tables: the value is TOML, else the text as a string.
 
     "janitor.time_zone=Europe/Berlin" is for all detectors, "bill.days=7" for the bill.
-    Raises SettingsError.
+    Raises InvalidInputError.
     """
     path, equals, written = text.partition("=")
     keys = path.strip().removeprefix("detectors.").split(".")
     if not equals or len(keys) < 2 or not all(keys):
-        raise SettingsError(
+        raise InvalidInputError(
             f"--set {redact_secret(text)}: write it as DETECTOR.FIELD=VALUE, for example "
             f"idle-endpoints.window=14d"
         )
@@ -119,13 +119,13 @@ def parse_toml_value(text: str) -> Any:
 
 
 def check_keys(where: str, table: object, known: Sequence[str]) -> Mapping[str, Any]:
-    """Return *table* if it has only *known* keys. Raises SettingsError that names the nearest key."""
+    """Return *table* if it has only *known* keys. Raises InvalidInputError that names the nearest key."""
     if not isinstance(table, Mapping):
-        raise SettingsError(f"{where}: expected a table, got {format_toml(table)}")
+        raise InvalidInputError(f"{where}: expected a table, got {format_toml(table)}")
     prefix = f"{where}." if where else ""
     for key in table:
         if key not in known:
-            raise SettingsError(f"unknown setting {prefix}{key}{suggest_nearest(key, known)}")
+            raise InvalidInputError(f"unknown setting {prefix}{key}{suggest_nearest(key, known)}")
     return table
 
 
@@ -175,7 +175,7 @@ ARN_FORMATS = {
 
 
 def check_globs(globs: Iterable[str], where: str, registry: Sequence[type[Detector[Any]]]) -> None:
-    """Refuse the first of *globs* that matches no ARN that *registry* judges. Raises SettingsError."""
+    """Refuse the first of *globs* that matches no ARN that *registry* judges. Raises InvalidInputError."""
     kinds = list(dict.fromkeys(kind for detector in registry for kind in detector.kinds))
     formats = [
         ARN_FORMATS.get(
@@ -191,7 +191,7 @@ def check_globs(globs: Iterable[str], where: str, registry: Sequence[type[Detect
                 (suggestion for suggestion in _similar(glob, kinds) if matches_format(suggestion, formats)),
                 "*/NAME",
             )
-            raise SettingsError(
+            raise InvalidInputError(
                 f'{where}: "{glob}" matches no ARN of a kind that a detector judges; did you mean "{near}"?'
             )
 

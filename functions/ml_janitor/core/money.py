@@ -105,8 +105,8 @@ class Claim:
     monthly_usd: Decimal | None = None
     accrued_usd: Decimal | None = None
     shares: Mapping[str, Decimal] = field(default_factory=dict)
-    parts: Sequence[str] = ()
-    wholes: Sequence[str] = ()
+    parts: tuple[str, ...] = ()
+    wholes: tuple[str, ...] = ()
     priced: bool = True
     possible: bool = True
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any
@@ -13,8 +13,8 @@ from annotated_types import Interval
 from ml_janitor.aws import endpoints, tags
 from ml_janitor.aws.activity import GET_METRIC_DATA
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.endpoints import LOAD_WINDOW, EndpointSummary, LoadedVariant
-from ml_janitor.aws.prices import GET_PRODUCTS, Price, machine_of
+from ml_janitor.aws.endpoints import LOAD_WINDOW, EndpointVariant, LoadedEndpoint
+from ml_janitor.aws.prices import GET_PRODUCTS, machine_of
 from ml_janitor.aws.sagemaker_kinds import (
     COMPONENT,
     ENDPOINT,
@@ -29,14 +29,12 @@ from ml_janitor.core.capacity import Fleet, InstanceSize, PeakLoad
 from ml_janitor.core.durations import format_age
 from ml_janitor.core.model import (
     HOURS_PER_MONTH,
-    Candidate,
     Change,
     Confidence,
     Cost,
     Evidence,
     Kept,
     Rule,
-    Signal,
     Value,
     Verdict,
 )
@@ -49,21 +47,6 @@ _LEAST_QUIET_HOURS = 40
 """Quiet hours a week from which it is worthwhile to delete an endpoint at night and create it again."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SizedEndpoint(Candidate):
-    """
-    An endpoint with the load of its *variants*, and the *prices* of each one's family.
-
-    *recommended* holds the results of Inference Recommender's finished jobs for its models, as words.
-    """
-
-    summary: EndpointSummary
-    variants: Signal[tuple[LoadedVariant, ...]]
-    prices: Mapping[str, Mapping[str, Price]]
-    asynchronous: bool = False
-    recommended: tuple[str, ...] = ()
-
-
 @dataclass(frozen=True, slots=True)
 class FleetProposal:
     """
@@ -71,14 +54,14 @@ class FleetProposal:
     and the *change* that it takes.
     """
 
-    served: LoadedVariant
+    served: EndpointVariant
     fleet: Fleet
     hourly_usd: Decimal
     change: str
 
 
 @dataclass(frozen=True)
-class OversizedEndpoints(Detector[SizedEndpoint]):
+class OversizedEndpoints(Detector[LoadedEndpoint]):
     """
     Finds endpoints whose peaks would fit fewer or smaller instances.
 
@@ -108,36 +91,33 @@ class OversizedEndpoints(Detector[SizedEndpoint]):
     min_instances: Annotated[int, Interval(ge=1)] = 2
     min_saving: Annotated[float, Interval(ge=0)] = 10.0
 
-    def find(self, aws: Aws, now: datetime) -> Iterator[SizedEndpoint]:
+    def find(self, aws: Aws, now: datetime) -> Iterator[LoadedEndpoint]:
         """Yield the load of every endpoint, with Inference Recommender's results for its models."""
         jobs = list_kind(aws, RECOMMENDATION, dict, StatusEquals="COMPLETED", **OLDEST_FIRST)
         newest = {job["ModelName"]: job["JobName"] for job in jobs.items if "ModelName" in job}
         for endpoint in endpoints.read_endpoint_loads(aws, now):
-            variants = endpoint.variants.value if isinstance(endpoint.variants, Value) else ()
-            yield SizedEndpoint(
-                target=endpoint.target,
-                summary=endpoint.summary,
-                variants=endpoint.variants,
-                asynchronous=endpoint.asynchronous,
+            models = [served.model for served in endpoint.variants]
+            yield replace(
+                endpoint,
                 prices={
                     served.type: aws.prices.family(aws.region, "Hosting", served.type)
-                    for served in variants
+                    for served in endpoint.variants
                     if served.fixed is None
                 },
-                recommended=tuple(_recommended(aws, newest, [served.model for served in variants])),
+                recommended=tuple(_recommended(aws, newest, models)),
             )
         jobs.check()
 
-    def decide(self, candidate: SizedEndpoint, now: datetime) -> Verdict:
+    def decide(self, candidate: LoadedEndpoint, now: datetime) -> Verdict:
         """Replay each variant's peaks on cheaper fleets, and keep nothing above the head-room."""
         rule = Rule()
-        variants = endpoints.judgeable_variants(candidate.summary, candidate.variants, rule, now)
-        if isinstance(variants, Kept):
-            return variants
+        described = endpoints.judgeable_description(candidate, rule, now)
+        if isinstance(described, Kept):
+            return described
         for result in candidate.recommended:
             rule.saw(Evidence("Inference Recommender", result, source=RECOMMENDATION.describes))
         proposals = list[FleetProposal]()
-        for served in variants:
+        for served in described.variants:
             match self.propose(candidate, served, rule):
                 case Kept() as unknown:
                     return unknown
@@ -155,16 +135,16 @@ class OversizedEndpoints(Detector[SizedEndpoint]):
             f"with {self.headroom:.0%} to spare at every peak of {format_age(LOAD_WINDOW)}, "
             + "; ".join(self.words(proposal) for proposal in proposals),
             Confidence.LIKELY,
-            action="; ".join(f"{proposal.served.variant.name}: {proposal.change}" for proposal in proposals),
+            action="; ".join(f"{proposal.served.name}: {proposal.change}" for proposal in proposals),
             cost=Cost.saving(monthly, ", ".join(sorted(listed)), once_usd=sum(once, Decimal(0))),
             to_prove="a load test of the model on the proposed instances, as Inference Recommender makes it",
         )
 
     def propose(
-        self, candidate: SizedEndpoint, served: LoadedVariant, rule: Rule
+        self, candidate: LoadedEndpoint, served: EndpointVariant, rule: Rule
     ) -> FleetProposal | Kept | None:
         """Return the fleet to run instead of a variant; None if there is none, Kept if that is unknown."""
-        name, running = served.variant.name, served.variant.instances
+        name, running = served.name, served.instances
         if served.fixed is not None:
             rule.passed(f"{name}: {served.fixed}")
             return None
@@ -206,13 +186,13 @@ class OversizedEndpoints(Detector[SizedEndpoint]):
 
     def fleets(
         self,
-        served: LoadedVariant,
+        served: EndpointVariant,
         loads: Sequence[PeakLoad],
         sizes: Sequence[InstanceSize],
         current: InstanceSize,
     ) -> Iterator[Fleet | None]:
         """Yield fleets that could carry it for less: without scaling first, which is the smaller change."""
-        running = served.variant.instances
+        running = served.instances
         if served.hosts:
             yield capacity.switched_fleet(loads, running, current)
             return
@@ -231,14 +211,14 @@ class OversizedEndpoints(Detector[SizedEndpoint]):
 
     def words(self, proposal: FleetProposal) -> str:
         """Return one proposal in a sentence."""
-        counts, running = proposal.fleet.counts, proposal.served.variant
+        counts, running = proposal.fleet.counts, proposal.served
         instead = f"{running.instances} {proposal.served.type}"
         same = proposal.served.type == proposal.fleet.size.type
         if same and {*counts} == {running.instances}:
             return f"{running.name} needs its {instead} only for a part of the week"
         return f"{running.name} needs {_range(counts)} {proposal.fleet.size.type} instead of {instead}"
 
-    def change(self, candidate: SizedEndpoint, served: LoadedVariant, fleet: Fleet) -> str:
+    def change(self, candidate: LoadedEndpoint, served: EndpointVariant, fleet: Fleet) -> str:
         """Return the requests that bring *fleet* about."""
         name, low, high = candidate.target.name, min(fleet.counts), max(fleet.counts)
         steps = []
@@ -256,7 +236,7 @@ class OversizedEndpoints(Detector[SizedEndpoint]):
         if not fleet.steady:
             steps.append(
                 "aws application-autoscaling register-scalable-target --service-namespace sagemaker"
-                f" --resource-id endpoint/{name}/variant/{served.variant.name} --scalable-dimension"
+                f" --resource-id endpoint/{name}/variant/{served.name} --scalable-dimension"
                 f" sagemaker:variant:DesiredInstanceCount --min-capacity {low} --max-capacity {high}, and a"
                 " target-tracking policy or scheduled actions for it"
             )
@@ -298,9 +278,9 @@ def _range(counts: Sequence[int]) -> str:
     return str(counts[0]) if len({*counts}) == 1 else f"{min(counts)} to {max(counts)}"
 
 
-def _shown(served: LoadedVariant, loads: Sequence[PeakLoad]) -> Iterator[Evidence]:
+def _shown(served: EndpointVariant, loads: Sequence[PeakLoad]) -> Iterator[Evidence]:
     """Yield the highest of all peaks of a variant."""
-    name, host = served.variant.name, served.machine
+    name, host = served.name, served.machine
     yield Evidence(
         f"CPU peak of {name}",
         f"{max(load.cpu for load in loads) / host.vcpus:.0%} of {host.vcpus} vCPUs",

@@ -15,12 +15,17 @@ from annotated_types import Interval
 from ml_janitor.aws import activity, endpoints, tags
 from ml_janitor.aws.activity import GET_METRIC_DATA, LIST_METRICS, Metric
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.endpoints import LOAD_HOURS, LOAD_WINDOW, LoadedEndpoint, LoadedVariant
-from ml_janitor.aws.prices import GET_PRODUCTS, Price, memory_gib
+from ml_janitor.aws.endpoints import (
+    LOAD_HOURS,
+    LOAD_WINDOW,
+    EndpointDescription,
+    EndpointVariant,
+    LoadedEndpoint,
+)
+from ml_janitor.aws.prices import GET_PRODUCTS, memory_gib
 from ml_janitor.aws.sagemaker_kinds import COMPONENT, ENDPOINT, ENDPOINT_CONFIG, MODEL, describe_resource
 from ml_janitor.core.model import (
     HOURS_PER_MONTH,
-    Candidate,
     Change,
     Confidence,
     Cost,
@@ -28,7 +33,6 @@ from ml_janitor.core.model import (
     Finding,
     Kept,
     Rule,
-    Signal,
     Target,
     Value,
     Verdict,
@@ -42,24 +46,8 @@ MOST_SERVERLESS_GB, MOST_SERVERLESS_REQUESTS = 6, 200
 """Limits of a serverless endpoint (API reference of ProductionVariantServerlessConfig)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QuietEndpoint(Candidate):
-    """
-    An endpoint with its load, its *model*'s description, and its present *price* per instance.
-
-    *serverless* are the prices of serverless inference by GB of memory. *cold_start* is the longest start of
-    a serverless endpoint that this account measured, in seconds.
-    """
-
-    endpoint: LoadedEndpoint
-    price: Price
-    serverless: tuple[Price, ...]
-    model: Signal[dict[str, Any]]
-    cold_start: float | None = None
-
-
 @dataclass(frozen=True)
-class ServerlessCandidates(Detector[QuietEndpoint]):
+class ServerlessCandidates(Detector[LoadedEndpoint]):
     """
     Finds endpoints that would cost less as serverless inference.
 
@@ -85,7 +73,7 @@ class ServerlessCandidates(Detector[QuietEndpoint]):
     headroom: Annotated[float, Interval(ge=0, lt=1)] = 0.3
     min_saving: Annotated[float, Interval(ge=0)] = 10.0
 
-    def look(self, aws: Aws, target: Target, now: datetime) -> QuietEndpoint | None:
+    def look(self, aws: Aws, target: Target, now: datetime) -> LoadedEndpoint | None:
         for candidate in self.find(aws, now, target.name):
             return replace(
                 candidate,
@@ -93,34 +81,31 @@ class ServerlessCandidates(Detector[QuietEndpoint]):
             )
         return None
 
-    def find(self, aws: Aws, now: datetime, only: str | None = None) -> Iterator[QuietEndpoint]:
+    def find(self, aws: Aws, now: datetime, only: str | None = None) -> Iterator[LoadedEndpoint]:
         """Yield the load of every endpoint; models are described only where everything else speaks for it."""
         prices = tuple(aws.prices.serverless(aws.region, size) for size in range(1, MOST_SERVERLESS_GB + 1))
         measured = _longest_start(aws, now)
         for endpoint in endpoints.read_endpoint_loads(aws, now, ("ModelLatency", "Sum"), only=only):
-            variants = endpoint.variants.value if isinstance(endpoint.variants, Value) else ()
-            kind = variants[0].type if variants else ""
-            candidate = QuietEndpoint(
-                target=endpoint.target,
-                endpoint=endpoint,
-                price=aws.prices.hourly(aws.region, "Hosting", kind) if kind else Price(None, "not asked"),
-                serverless=prices,
-                cold_start=measured,
-                model=Value({}),
+            first = next(iter(endpoint.variants), None)
+            priced = (
+                replace(endpoint, price=aws.prices.hourly(aws.region, "Hosting", first.type))
+                if first is not None and first.type
+                else endpoint
             )
-            if isinstance(self.decide(candidate, now), Finding):
-                candidate = replace(candidate, model=describe_resource(aws, MODEL, variants[0].model or ""))
+            candidate = replace(priced, serverless=prices, cold_start=measured, model=Value({}))
+            if first is not None and isinstance(self.decide(candidate, now), Finding):
+                candidate = replace(candidate, model=describe_resource(aws, MODEL, first.model or ""))
             yield candidate
 
-    def decide(self, candidate: QuietEndpoint, now: datetime) -> Verdict:
+    def decide(self, candidate: LoadedEndpoint, now: datetime) -> Verdict:
         """Compare the price of its instances with its own requests at serverless prices."""
-        rule, endpoint = Rule(), candidate.endpoint
-        variants = endpoints.judgeable_variants(endpoint.summary, endpoint.variants, rule, now)
-        if isinstance(variants, Kept):
-            return variants
-        if (reason := why_not_serverless(endpoint, variants)) is not None:
+        rule = Rule()
+        described = endpoints.judgeable_description(candidate, rule, now)
+        if isinstance(described, Kept):
+            return described
+        if (reason := why_not_serverless(described)) is not None:
             return rule.kept(reason)
-        served = variants[0]
+        served = described.variants[0]
         match read_endpoint_use(served):
             case str() as unread:
                 return rule.unknown(unread)
@@ -128,7 +113,7 @@ class ServerlessCandidates(Detector[QuietEndpoint]):
                 return self.compare(candidate, served, use, rule)
 
     def compare(
-        self, candidate: QuietEndpoint, served: LoadedVariant, use: EndpointUse, rule: Rule
+        self, candidate: LoadedEndpoint, served: EndpointVariant, use: EndpointUse, rule: Rule
     ) -> Verdict:
         """Compare the first request after a pause, the dollars, and at last the needs of its model."""
         size = self.size(use)
@@ -147,7 +132,7 @@ class ServerlessCandidates(Detector[QuietEndpoint]):
         if hourly is None or price is None:
             what = served.type if hourly is None else "serverless inference"
             return rule.unknown(f"the price of {what} is unknown")
-        now, each = hourly * served.variant.instances * HOURS_PER_MONTH, price * Decimal(seconds / 3600)
+        now, each = hourly * served.instances * HOURS_PER_MONTH, price * Decimal(seconds / 3600)
         saved, even = now - each * Decimal(use.monthly), f"{now / each:,.0f} requests"
         if saved < Decimal(self.min_saving):
             less = format_usd(max(saved, Decimal(0)))
@@ -160,7 +145,7 @@ class ServerlessCandidates(Detector[QuietEndpoint]):
         return rule.found(
             f"{use.monthly:,.0f} requests a month of {use.seconds:.3g} s would cost "
             f"{format_usd(now - saved)} as"
-            f" serverless inference with {size[0]} GB; its {served.variant.instances} {served.type} costs"
+            f" serverless inference with {size[0]} GB; its {served.instances} {served.type} costs"
             f" {format_usd(now)}, which is less only from {even} a month on",
             Confidence.LIKELY,
             action=self.change(candidate.target.name, served, size),
@@ -173,7 +158,7 @@ class ServerlessCandidates(Detector[QuietEndpoint]):
         return math.ceil(use.gib / (1 - self.headroom)), max(math.ceil(use.at_once / (1 - self.headroom)), 1)
 
     def beyond(
-        self, candidate: QuietEndpoint, use: EndpointUse, size: tuple[int, int], first: float
+        self, candidate: LoadedEndpoint, use: EndpointUse, size: tuple[int, int], first: float
     ) -> str | None:
         """
         Return why *size* (GB, requests at once) or the time of its *first*
@@ -192,7 +177,7 @@ class ServerlessCandidates(Detector[QuietEndpoint]):
             return f"{after}, and {allowed:g} s are allowed"
         return None
 
-    def change(self, name: str, served: LoadedVariant, size: tuple[int, int]) -> str:
+    def change(self, name: str, served: EndpointVariant, size: tuple[int, int]) -> str:
         """Return the steps: an endpoint cannot be made serverless in place."""
         return (
             f"create an endpoint configuration for {served.model} with"
@@ -201,7 +186,7 @@ class ServerlessCandidates(Detector[QuietEndpoint]):
             f" over, then delete {name} (it cannot be changed in place)"
         )
 
-    def allowed(self, candidate: QuietEndpoint) -> float:
+    def allowed(self, candidate: LoadedEndpoint) -> float:
         """Return how many seconds a request may take: by its tag, else by the setting for its environment."""
         known = candidate.target.tags.value if isinstance(candidate.target.tags, Value) else {}
         if found := re.fullmatch(r"(\d+(?:\.\d+)?)s", known.get(_LATENCY_TAG, "").strip()):
@@ -219,11 +204,11 @@ class EndpointUse:
     at_once: float
 
 
-def why_not_serverless(endpoint: LoadedEndpoint, variants: tuple[LoadedVariant, ...]) -> str | None:
+def why_not_serverless(endpoint: EndpointDescription) -> str | None:
     """Return why serverless inference cannot do the same, as far as the configuration tells, or None."""
-    if len(variants) != 1:
-        return f"it has {len(variants)} variants, and serverless inference has one"
-    (served,) = variants
+    if len(endpoint.variants) != 1:
+        return f"it has {len(endpoint.variants)} variants, and serverless inference has one"
+    (served,) = endpoint.variants
     if served.fixed is not None:
         return served.fixed
     if served.machine.gpus != 0:
@@ -234,7 +219,7 @@ def why_not_serverless(endpoint: LoadedEndpoint, variants: tuple[LoadedVariant, 
     return None
 
 
-def read_endpoint_use(served: LoadedVariant) -> EndpointUse | str:
+def read_endpoint_use(served: EndpointVariant) -> EndpointUse | str:
     """Return its load, or why that is unknown."""
     if not isinstance(served.peaks, Value):
         return f"its peaks are unknown ({getattr(served.peaks, 'error', 'not read')})"
@@ -254,7 +239,7 @@ def read_endpoint_use(served: LoadedVariant) -> EndpointUse | str:
         monthly=count / LOAD_HOURS * HOURS_PER_MONTH,
         seconds=seconds,
         gib=max(load.memory for load in served.peaks.value) / served.machine.vcpus * gib,
-        at_once=max(load.requests for load in served.peaks.value) * served.variant.instances,
+        at_once=max(load.requests for load in served.peaks.value) * served.instances,
     )
 
 

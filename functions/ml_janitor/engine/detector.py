@@ -90,33 +90,26 @@ class Cleanup:
 
 
 class CannotActError(Exception):
-    """A finding must not be acted on, for a reason that only `prepare` sees; the message is one sentence."""
-
-
-class ChangedError(Exception):
-    """Before its first step, `act` saw that its resource has changed; the message is one sentence."""
-
-
-class NotYetError(Exception):
     """
-    Preparing ran out of time; the message is one sentence.
+    The resource stays as it is; the message says why in one sentence.
 
-    The next `prepare` of the same warning receives *memo*, so that it goes on from there.
+    `prepare` raises it for a finding that must not be acted on, `act` if the resource has changed before its
+    first step, and `revert` for a resource that can no longer be brought back.
     """
-
-    def __init__(self, reason: str, memo: Mapping[str, Any]) -> None:
-        super().__init__(reason)
-        self.memo = memo
 
 
 class NotFinishedError(Exception):
     """
-    An act or undo waits for AWS; the message names the awaited state. Nothing went wrong, and nothing
-    here sleeps.
+    An act or undo waits for AWS, or `prepare` ran out of time; the message names the state.
 
-    The engine calls it again after a while: in the same run as long as there is time, else in the next
-    run.
+    Nothing went wrong, and nothing here sleeps. The engine calls an act or undo again after a while: in the
+    same run as long as there is time, else in the next run. The next `prepare` of the same warning receives
+    *memo*, so that it goes on from there.
     """
+
+    def __init__(self, reason: str, memo: Mapping[str, Any] | None = None) -> None:
+        super().__init__(reason)
+        self.memo = memo or {}
 
 
 class Steps(Protocol):
@@ -232,7 +225,7 @@ class Detector[C: Candidate](ABC):
         Return the record that `undo` will need to bring *candidate* back, as plain JSON: reads only.
 
         The engine stores the answer before it acts; without it there is no act. Raises CannotActError
-        if the finding must stay as it is after all, NotYetError to go on from its memo next time, and
+        if the finding must stay as it is after all, NotFinishedError to go on from its memo next time, and
         ReadError (or botocore's own errors) if something could not be read.
         """
         raise NotImplementedError(f"{self.name} only advises")
@@ -242,7 +235,7 @@ class Detector[C: Candidate](ABC):
         Clean *target* up, one recorded step after the other, by an *aws* that may write.
 
         *record* is the answer of `prepare`. "Already gone" is success: after a lost answer it looks. Raises
-        NotFinishedError where the next step has to wait for AWS, and ChangedError.
+        NotFinishedError where the next step has to wait for AWS, and CannotActError.
         """
         raise NotImplementedError(f"{self.name} only advises")
 

@@ -189,10 +189,6 @@ stage before: the undo function has no permission to make a MAC, so it cannot fo
 """
 
 
-class NoUndoKeyError(Exception):
-    """There is no undo key where a record has to be signed or verified."""
-
-
 class UnverifiedError(Exception):
     """The janitor did not sign this record, and does nothing from it; *cause* says so."""
 
@@ -257,18 +253,18 @@ class NoUndoKey:
     """A stand-in without a key, for callers that only read, or write items that need no signature."""
 
     def sign(self, content: bytes) -> str:
-        """Raise NoKeyError."""
+        """Raise LookupError."""
         del content
-        raise NoUndoKeyError("no undo key is named (JANITOR_UNDO_KEY), so a record cannot be signed")
+        raise LookupError("no undo key is named (JANITOR_UNDO_KEY), so a record cannot be signed")
 
     def verify(self, content: bytes, mac: str) -> bool:
-        """Raise NoKeyError."""
+        """Raise LookupError."""
         del content, mac
-        raise NoUndoKeyError("no undo key is named (JANITOR_UNDO_KEY), so a record cannot be verified")
+        raise LookupError("no undo key is named (JANITOR_UNDO_KEY), so a record cannot be verified")
 
     def since(self) -> datetime:
-        """Raise NoKeyError."""
-        raise NoUndoKeyError("no undo key is named (JANITOR_UNDO_KEY), so nothing says when signing began")
+        """Raise LookupError."""
+        raise LookupError("no undo key is named (JANITOR_UNDO_KEY), so nothing says when signing began")
 
 
 def sign_action(macs: MacProvider, action: Action) -> dict[str, Any]:

@@ -93,7 +93,7 @@ UNTOLD_ATTRIBUTES = ("untold", "untold_why")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry(WarningMessages):
     """
-    The remembered state of one finding.
+    The remembered state of one finding, with the saving that it claims.
 
     *announced* is the time at which Slack took the message that named the finding. *since* is the time since
     which the resource is waste, by the last sweep; None if that cannot be known. *warned* is the time at
@@ -112,20 +112,14 @@ class Entry(WarningMessages):
     detector: str
     account: str
     region: str
-    name: str
+    claim: Claim
     reason: str
     first_seen: datetime
     last_seen: datetime
     since: datetime | None = None
     owner: str | None = None
-    monthly_usd: Decimal | None = None
-    accrued_usd: Decimal | None = None
     once_usd: Decimal | None = None
     action: str = ""
-    change: Change = Change.END
-    shares: Mapping[str, Decimal] = field(default_factory=dict)
-    parts: tuple[str, ...] = ()
-    wholes: tuple[str, ...] = ()
     announced: datetime | None = None
     warned: datetime | None = None
     due: datetime | None = None
@@ -167,28 +161,17 @@ class Entry(WarningMessages):
     @property
     def arn(self) -> str:
         """The resource, without its creation time."""
-        return self.key.rpartition("@")[0]
+        return self.claim.arn
+
+    @property
+    def name(self) -> str:
+        """The name of the resource."""
+        return self.claim.name
 
     @property
     def open(self) -> bool:
         """True while the finding is still found."""
         return self.closed is None
-
-    @property
-    def claim(self) -> Claim:
-        """The saving that it stands for, and the resources that the saving is on."""
-        return Claim(
-            detector=self.detector,
-            arn=self.arn,
-            name=self.name,
-            change=self.change,
-            monthly_usd=self.monthly_usd,
-            accrued_usd=self.accrued_usd,
-            shares=self.shares,
-            parts=self.parts,
-            wholes=self.wholes,
-            priced=self.monthly_usd is not None or self.accrued_usd is not None,
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,8 +199,12 @@ _ENTRY_ADAPTER = TypeAdapter(Entry)
 
 
 def entry_from(item: Mapping[str, Any]) -> Entry:
-    """Return the entry that *item* of the table holds."""
-    return _ENTRY_ADAPTER.validate_python({**item, "memo": json.loads(item.get("memo", "{}"))})
+    """Return the entry that *item* of the table holds. Its claim's attributes stand among its own."""
+    priced = item.get("monthly_usd") is not None or item.get("accrued_usd") is not None
+    claim = {"change": Change.END, **item, "arn": item["key"].rpartition("@")[0], "priced": priced}
+    return _ENTRY_ADAPTER.validate_python(
+        {**item, "claim": claim, "memo": json.loads(item.get("memo", "{}"))}
+    )
 
 
 # --- findings in the table ------------------------------------------------------------------------

@@ -21,13 +21,12 @@ if TYPE_CHECKING:
     from ml_janitor.config.events import FunctionContext
     from ml_janitor.ledger.table import Table
 
+InProgressError = IdempotencyAlreadyInProgressError
+"""Another invocation is at work on the same event. Lambda's own retry then gets its answer."""
+
 IDEMPOTENCY_KEY = "idempotency"
 _ANSWER_RETENTION = timedelta(hours=24)
 """Time for which an answer is remembered. Lambda and its scheduler give up on an event much sooner."""
-
-
-class InProgressError(Exception):
-    """Another invocation is at work on the same event. Lambda's own retry then gets its answer."""
 
 
 def run_once(
@@ -69,6 +68,6 @@ def run_once(
 
     try:
         answer: dict[str, Any] = done(event=event)
-    except IdempotencyAlreadyInProgressError:
+    except InProgressError:
         raise InProgressError(f"another invocation of {name} is at work on the same event") from None
     return answer

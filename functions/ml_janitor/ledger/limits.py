@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -13,19 +12,16 @@ from zoneinfo import ZoneInfo
 
 from boto3.dynamodb.conditions import Attr
 
-from ml_janitor.core.results import Cause, CauseCode, make_cause
 from ml_janitor.ledger.table import (
     EXPIRES_ATTRIBUTE,
     IF_ABSENT,
     ConditionFailedError,
     Table,
-    format_stamp,
     partition_key,
 )
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws
-    from ml_janitor.core.results import Sweep
     from ml_janitor.engine.run import Failures
 
 # --- leases ---------------------------------------------------------------------------------------
@@ -35,11 +31,15 @@ _HAS_SWEPT = Attr("swept").exists()
 
 
 class LeaseTakenError(Exception):
-    """Another run sweeps the same detector, account and region right now. The text is one line."""
+    """
+    Another run sweeps the same detector, account and region right now; or the same event has *swept* there.
 
+    The text is one line.
+    """
 
-class SweptBeforeError(LeaseTakenError):
-    """The same event, not another run, has swept there before."""
+    def __init__(self, why: str, *, swept: bool = False) -> None:
+        super().__init__(why)
+        self.swept = swept
 
 
 class Leases:
@@ -60,7 +60,7 @@ class Leases:
         Take the right to sweep, until *until* or `release`; *now* is the real time, not the event's.
 
         The same *holder* may take the lease again: a retry goes on where the killed run held it. A holder
-        that has `swept` may not. Raises LeaseTakenError, and SweptBeforeError in that case.
+        that has `swept` may not. Raises LeaseTakenError, which then says so.
         """
         expires = int((until + timedelta(days=1)).timestamp())
         mine = Attr("holder").eq(holder)
@@ -73,8 +73,8 @@ class Leases:
                 signed=True,
             )
         except ConditionFailedError as error:
-            taken = SweptBeforeError if error.item.get("holder") == holder else LeaseTakenError
-            raise taken(f"{detector} is being swept in {account}, {region} by another run") from error
+            why = f"{detector} is being swept in {account}, {region} by another run"
+            raise LeaseTakenError(why, swept=error.item.get("holder") == holder) from error
 
     def swept(self, detector: str, account: str, region: str, *, holder: str, now: datetime) -> None:
         """
@@ -104,18 +104,9 @@ class Leases:
 # --- actions in a sweep and in a night ------------------------------------------------------------
 
 LIMIT_KEY = "limit"
-_SHARED_NIGHT = "organization"
-"""Owner of the night where all accounts of an organization share one."""
 _TAKEN = Attr("taken")
 _LIMIT_RETENTION = timedelta(days=7)
 _NOON = timedelta(hours=12)
-
-
-class LimitReachedError(Exception):
-    """A limit leaves no place for another action."""
-
-    def __init__(self, cause: Cause) -> None:
-        self.cause = cause
 
 
 class ActionLimits:
@@ -163,59 +154,6 @@ class ActionLimits:
         except ConditionFailedError:
             return False
         return True
-
-
-class ActionPlaces:
-    """
-    The places that one sweep may still give out: *per_sweep*, and *per_night* over all sweeps.
-
-    A night belongs to the sweep's account, or to all accounts *together*. Once no place is left, `check`
-    refuses everything. *held* counts the actions that each limit held back.
-    """
-
-    def __init__(
-        self,
-        limits: ActionLimits,
-        sweep: Sweep,
-        now: datetime,
-        *,
-        per_sweep: int,
-        per_night: int,
-        together: bool,
-    ) -> None:
-        self._limits = limits
-        self._name = f"{sweep.detector}#{sweep.account}#{sweep.region}#{format_stamp(now)}"
-        self._detector, self._whose = sweep.detector, _SHARED_NIGHT if together else str(sweep.account)
-        self._per_sweep, self._per_night = per_sweep, per_night
-        self._full: Cause | None = None
-        self.held: Counter[Cause] = Counter()
-
-    def check(self) -> None:
-        """Raise FullError if there is no place left."""
-        if self._full is not None:
-            raise self._none_left(self._full)
-
-    def take(self, action: str, now: datetime) -> None:
-        """
-        Take a place for *action*, which its resource names: two detectors' actions on
-        one resource take two places of a night.
-
-        Raises FullError.
-        """
-        if not self._limits.in_sweep(self._name, action, at_most=self._per_sweep, now=now):
-            raise self._none_left(make_cause(CauseCode.MAX_ACTIONS, self._per_sweep))
-        of_detector = f"{self._detector} {action}"
-        if not self._limits.in_night(self._whose, of_detector, at_most=self._per_night, now=now):
-            raise self._none_left(make_cause(CauseCode.MAX_ACTIONS_PER_NIGHT, self._per_night))
-
-    def close(self, why: Cause) -> None:
-        """Give out no more places, because of *why*."""
-        self._full = why
-
-    def _none_left(self, limit: Cause) -> LimitReachedError:
-        self._full = limit
-        self.held[limit] += 1
-        return LimitReachedError(limit)
 
 
 # --- regions in batches ---------------------------------------------------------------------------
@@ -311,7 +249,7 @@ class RegionQueue:
                 try:
                     self.leases.take(*where, holder=self.holder, now=self.clock(), until=until)
                 except LeaseTakenError as taken:
-                    if isinstance(taken, SweptBeforeError):
+                    if taken.swept:
                         self.rest = True
                         passed.append(aws)
                     self._taken[aws.region] = taken

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,8 @@ from uuid import uuid4
 from boto3.dynamodb.conditions import Attr, ConditionBase, ConditionExpressionBuilder, Key
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError
+
+from ml_janitor.aws.calls import ReadError
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -55,14 +56,6 @@ class ConditionFailedError(Exception):
         self.item = item
 
 
-class ItemsUnreadError(Exception):
-    """DynamoDB left items out of every answer."""
-
-
-class _OwnWriteError(ConditionFailedError):
-    """DynamoDB refused a write because it had been made before: *item* is the item after it."""
-
-
 _RETURN_ON_REFUSAL: Mapping[str, Any] = {"ReturnValuesOnConditionCheckFailure": "ALL_OLD"}
 """A refused signed write answers with the item as it is: its mark names the writer."""
 
@@ -93,7 +86,7 @@ class Table:
         """
         Return the items with *keys*, all different, as they stand now; missing items are left out.
 
-        *sleep* waits before the retry of items that an answer left out. Raises NotReadError.
+        *sleep* waits before the retry of items that an answer left out. Raises ReadError.
         """
         batches = [keys[start : start + ITEMS_PER_BATCH] for start in range(0, len(keys), ITEMS_PER_BATCH)]
         with ThreadPoolExecutor(_CONCURRENT_BATCHES, thread_name_prefix="ledger") as pool:
@@ -112,7 +105,7 @@ class Table:
                 return found
             sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE)
-        raise ItemsUnreadError(
+        raise ReadError(
             f"DynamoDB left items out of {_BATCH_TRIES} answers: its throughput has no room for them"
         )
 
@@ -141,8 +134,7 @@ class Table:
         mark = _mark() if signed else {}
         item = {**item_key(pk, sk), **attributes, **mark}
         request = {"Item": self._dynamo(item), **self._conditional(only_if, mark)}
-        with suppress(_OwnWriteError):
-            self._guarded(lambda: self.client.put_item(TableName=self.name, **request), mark)
+        self._guarded(lambda: self.client.put_item(TableName=self.name, **request), mark)
 
     def change(
         self,
@@ -179,23 +171,20 @@ class Table:
         given = self._dynamo({f":{name}": value for name, value in values.items()})
         if given := given | request.pop("ExpressionAttributeValues", {}):
             request["ExpressionAttributeValues"] = given
-        try:
-            answer = self._guarded(
-                lambda: self.client.update_item(
-                    TableName=self.name,
-                    Key=self._dynamo(item_key(pk, sk)),
-                    UpdateExpression=" ".join(
-                        f"{verb} {', '.join(all_)}" for verb, all_ in clauses.items() if all_
-                    ),
-                    ExpressionAttributeNames={f"#{name}": name for name in [*values, *remove]} | names,
-                    ReturnValues="ALL_NEW",
-                    **request,
+        item = self._guarded(
+            lambda: self.client.update_item(
+                TableName=self.name,
+                Key=self._dynamo(item_key(pk, sk)),
+                UpdateExpression=" ".join(
+                    f"{verb} {', '.join(all_)}" for verb, all_ in clauses.items() if all_
                 ),
-                mark,
-            )
-        except _OwnWriteError as own:
-            return dict(own.item)
-        return self._plain(answer["Attributes"])
+                ExpressionAttributeNames={f"#{name}": name for name in [*values, *remove]} | names,
+                ReturnValues="ALL_NEW",
+                **request,
+            )["Attributes"],
+            mark,
+        )
+        return self._plain(item)
 
     def delete(self, pk: str, sk: str, *, only_if: ConditionBase | None = None) -> None:
         """Remove an item where condition *only_if* holds. Raises ConditionFailedError."""
@@ -228,10 +217,10 @@ class Table:
             **({"ExpressionAttributeValues": values} if values else {}),
         }
 
-    def _guarded[A](self, write: Callable[[], A], mark: Mapping[str, str] = NO_ATTRIBUTES) -> A:
+    def _guarded(self, write: Callable[[], Any], mark: Mapping[str, str] = NO_ATTRIBUTES) -> Any:
         """
-        Return the answer of *write*. Raises ConditionFailedError, and
-        _OwnWriteError where the item has its *mark*.
+        Return the answer of *write*, or the item that is there if it has its *mark*.
+        Raises ConditionFailedError.
 
         botocore tries again where an answer was lost: the second try then finds the item of the first.
         """
@@ -240,9 +229,10 @@ class Table:
         except ClientError as error:
             if error.response.get("Error", {}).get("Code") != "ConditionalCheckFailedException":
                 raise
-            item = self._plain(error.response.get("Item", {}))  # type: ignore[arg-type]
+            there: Any = error.response.get("Item", {})
+            item = self._plain(there)
             if mark and item.get(WRITTEN_ATTRIBUTE) == mark[WRITTEN_ATTRIBUTE]:
-                raise _OwnWriteError(item) from error
+                return there
             raise ConditionFailedError(item) from error
 
     def _dynamo(self, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -84,7 +84,7 @@ class AccountsRun:
         """
         Do the requested step; the answer stays small, however many accounts there are.
 
-        Raises NotListedError if the accounts could not be listed, and RunFailedError if no account would
+        Raises ReadError if the accounts could not be listed, and RunFailedError if no account would
         trust a function from here, before anything is read. At the end it raises RunFailedError if some
         accounts left no result, after it has remembered that.
         """
@@ -123,7 +123,7 @@ class AccountsRun:
         return {"bucket": self.bucket, "key": run.key, "accounts": run.accounts}
 
     def _accounts(self) -> list[RunAccount]:
-        """Return every account with every region to read. Raises NotListedError."""
+        """Return every account with every region to read. Raises ReadError."""
         section = self.settings.organization
         found = dict.fromkeys(section.accounts, "") or list_accounts(
             self.organizations(), units=section.units, without=section.without

@@ -282,10 +282,12 @@ def _named(places: Iterable[SweepPlace]) -> list[str]:
 
 def _of_ledger(entries: Iterable[Entry]) -> str:
     """Return the ledger's open findings in a place that could not be read, as words, the dearest first."""
-    found = sorted((entry for entry in entries if entry.open), key=lambda entry: -(entry.monthly_usd or 0))
+    found = sorted(
+        (entry for entry in entries if entry.open), key=lambda entry: -(entry.claim.monthly_usd or 0)
+    )
     if not found:
         return ""
-    known = [entry.monthly_usd for entry in found if entry.monthly_usd is not None]
+    known = [entry.claim.monthly_usd for entry in found if entry.claim.monthly_usd is not None]
     least = "at least " * (len(known) < len(found))
     monthly = f", {least}{format_usd(sum(known, Decimal(0)))} a month" if known else ""
     count = f"{len(found)} open finding{'s' * (len(found) > 1)}"

@@ -28,10 +28,11 @@ from ml_janitor.aws.client import (
     scratch_folder,
 )
 from ml_janitor.aws.pace import AWS_RATES, Pace, RateSlot
-from ml_janitor.config.events import FunctionContext, MalformedEventError, SweepEvent
+from ml_janitor.config.events import FunctionContext, SweepEvent
 from ml_janitor.config.member_roles import role_arn
 from ml_janitor.config.schedules import schedules_overlap
-from ml_janitor.config.settings import SETTINGS_FILE, Settings, SettingsError
+from ml_janitor.config.settings import SETTINGS_FILE, Settings
+from ml_janitor.config.values import InvalidInputError
 from ml_janitor.engine.detector import Detector
 from ml_janitor.ledger.actions import Actions, KmsMacs, NoUndoKey
 from ml_janitor.ledger.findings import Ledger
@@ -78,7 +79,7 @@ class Environment:
 
     @classmethod
     def read(cls, variables: Mapping[str, str]) -> Environment:
-        """Read environment variables. Raises SettingsError with the name of a missing one."""
+        """Read environment variables. Raises InvalidInputError with the name of a missing one."""
         try:
             functions = json.loads(variables.get("JANITOR_FUNCTIONS", "{}")).items()
             return cls(
@@ -94,9 +95,9 @@ class Environment:
                 still="JANITOR_NOW" in variables,
             )
         except KeyError as missing:
-            raise SettingsError(f"{missing.args[0]} is not set in the environment") from None
+            raise InvalidInputError(f"{missing.args[0]} is not set in the environment") from None
         except (ValueError, AttributeError):
-            raise SettingsError("JANITOR_FUNCTIONS holds no JSON object of names") from None
+            raise InvalidInputError("JANITOR_FUNCTIONS holds no JSON object of names") from None
 
 
 class Invocation:
@@ -139,11 +140,11 @@ class Invocation:
 
     @property
     def detector(self) -> Detector[Any]:
-        """The one detector of the function. Raises SettingsError."""
+        """The one detector of the function. Raises InvalidInputError."""
         name = self.environment.detector
         detector = self.settings.detector_called(name)
         if detector is None or not self.settings.sections[name].enabled:
-            raise SettingsError(f"JANITOR_DETECTOR: no enabled detector is called {name}")
+            raise InvalidInputError(f"JANITOR_DETECTOR: no enabled detector is called {name}")
         return detector
 
     @cached_property
@@ -232,7 +233,7 @@ class Invocation:
 
     def hand_over(self, function: str, event: Mapping[str, Any]) -> None:
         """Have *function* called with *event*."""
-        from ml_janitor.aws.async_invoke import hand_over
+        from ml_janitor.slack.ingress import hand_over
 
         hand_over(self.client("lambda"), function, event)
 
@@ -241,7 +242,7 @@ class Invocation:
         Return the place that *asked* has this function read.
 
         In an organization, the run's list counts: for an event without a time, which is a
-        press or by hand, all accounts of the latest run. Raises MalformedEventError for any
+        press or by hand, all accounts of the latest run. Raises InvalidInputError for any
         other place, and ReadError if there is no list.
         """
         if not self.settings.organization.used:
@@ -250,7 +251,7 @@ class Invocation:
         if asked.time is not None:
             return listed_place(asked, lists.listed(name, asked.time), home=self.home)
         if (last := self.runs.last(name)) is None:
-            raise MalformedEventError(
+            raise InvalidInputError(
                 f"the event makes no sense: time: without it, the accounts of the latest run of {name} are "
                 "looked at, and there was none"
             )
@@ -333,10 +334,10 @@ def own_place(asked: SweepEvent, *, home: str, regions: tuple[str, ...]) -> Swee
     """
     Return the place that *asked* reads in a deployment for its own account *home* and *regions*.
 
-    Raises MalformedEventError for any other account.
+    Raises InvalidInputError for any other account.
     """
     if asked.account not in {None, home}:
-        raise MalformedEventError(
+        raise InvalidInputError(
             f"the event makes no sense: account: {asked.account} is not {home}, where this function is, and "
             "janitor.toml has no [organization]"
         )
@@ -348,18 +349,18 @@ def listed_place(asked: SweepEvent, listed: Iterable[RunAccount], *, home: str) 
     Return the place that *asked* reads in an organization, whose run *listed* some accounts.
 
     An event, even a forged one, cannot have a function read elsewhere: an account or a region that was not
-    listed raises MalformedEventError.
+    listed raises InvalidInputError.
     """
     account = asked.looks_at or home
     item = next((item for item in listed if item.account == account), None)
     if item is None:
         other = "" if asked.looks_at else "; give an account that is"
-        raise MalformedEventError(
+        raise InvalidInputError(
             f"the event makes no sense: account: {account} is not in the list of its run{other}"
         )
     wanted = asked.within(item.regions)
     if beyond := [region for region in wanted if region not in item.regions]:
-        raise MalformedEventError(
+        raise InvalidInputError(
             f"the event makes no sense: regions: {', '.join(beyond)} of {account} not in the list of its run"
         )
     return SweepPlace(account, wanted)

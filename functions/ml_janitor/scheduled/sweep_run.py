@@ -7,27 +7,21 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
-from ml_janitor.acting.acting import Acting
-from ml_janitor.acting.after_sweep import CleanupRun, MessageUpdater, SweptRegion, spare_undo_resources
-from ml_janitor.acting.warning import Warner
+from ml_janitor.acting.after_sweep import CleanupParts, CleanupRun, SweptRegion, spare_undo_resources
 from ml_janitor.aws.client import Aws, unread_sweep_error
 from ml_janitor.core.model import Change, Mode
 from ml_janitor.core.money import claimed_resources
 from ml_janitor.core.results import Outcome, Report, Result, Sweep
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.engine.detector import Detector
-from ml_janitor.engine.policy import RunPolicy
 from ml_janitor.engine.run import Failures, RunFailedError, run_detectors, sweep_resource
-from ml_janitor.ledger.findings import Ledger, RecordedFindings
+from ml_janitor.ledger.findings import RecordedFindings
 from ml_janitor.ledger.limits import Leases, RegionBatch, RegionQueue
 from ml_janitor.report import telemetry
 from ml_janitor.report.html import Archive
 from ml_janitor.scheduled.invocation import SweepPlace
-
-if TYPE_CHECKING:
-    from aws_lambda_powertools import Logger
 
 
 class FindingTeller(Protocol):
@@ -62,31 +56,23 @@ class SweepRunResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SweepRunner:
+class SweepRunner(CleanupParts):
     """
     The outside parts that a run needs.
 
     *clock* is the real time, for leases; the sweep's own `now` comes from its event. *holder*
     names the event, so that its retry goes on under its own lease. *patience* is the time that
     the run may take, and *pause* waits while another run sweeps. Without *tell* the run tells
-    nobody, and nothing counts as announced. Without *acting* or without *warner* it never acts,
-    nor if it is *dry*. *follow* changes earlier messages.
+    nobody, and nothing counts as announced.
     """
 
-    policy: RunPolicy
-    ledger: Ledger
     leases: Leases
     archive: Archive
     tell: FindingTeller | None
-    logger: Logger
     clock: Callable[[], datetime]
     holder: str
     patience: timedelta
     pause: Callable[[], None] | None = None
-    acting: Acting | None = None
-    warner: Warner | None = None
-    follow: MessageUpdater | None = None
-    dry: bool = False
 
     def sweep(
         self,
@@ -172,17 +158,7 @@ class SweepRunner:
         def swept(sweep: Sweep) -> None:
             ended[sweep.region] = perf_counter() - begun
 
-        cleaning = CleanupRun(
-            detector=detector,
-            policy=self.policy,
-            ledger=self.ledger,
-            acting=self.acting,
-            warner=self.warner,
-            follow=self.follow,
-            logger=self.logger,
-            failures=failures,
-            dry=self.dry,
-        )
+        cleaning = CleanupRun(self, detector, failures)
         policy = cleaning.judged_by(batch.regions)
         if detector.asks_for is Change.COMMIT:
             with failures.survived("what other detectors found could not be read"):

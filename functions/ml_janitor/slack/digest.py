@@ -383,7 +383,7 @@ class ActionHistory:
 
     def _soon(self, entry: Entry) -> str:
         when = format_local_time(entry.due, self.time_zone) if entry.due else ""
-        money = f", {format_usd(entry.monthly_usd)} a month" if entry.monthly_usd else ""
+        money = f", {format_usd(entry.claim.monthly_usd)} a month" if entry.claim.monthly_usd else ""
         what = f"{detector_noun(entry.detector, 1)} {code_span(entry.name)}"
         will = f"to be {self._done(entry.detector)} on {when}"
         return f"{what} {will}{money}, {self._place(entry.account, entry.region)}"
@@ -566,8 +566,8 @@ def _counted(found: Sequence[Entry]) -> dict[tuple[str, str], Totals]:
     sums: dict[tuple[str, str], Totals] = {}
     for entry, overlap in zip(found, find_overlaps([entry.claim for entry in found]), strict=True):
         before = sums.get((entry.detector, entry.region), Totals())
-        monthly = entry.monthly_usd if overlap is None else overlap.monthly_usd
-        accrued = entry.accrued_usd if overlap is None else overlap.accrued_usd
+        monthly = entry.claim.monthly_usd if overlap is None else overlap.monthly_usd
+        accrued = entry.claim.accrued_usd if overlap is None else overlap.accrued_usd
         sums[entry.detector, entry.region] = Totals(
             monthly_usd=before.monthly_usd + (monthly or Decimal(0)),
             accrued_usd=before.accrued_usd + (accrued or Decimal(0)),

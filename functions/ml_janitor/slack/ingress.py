@@ -12,13 +12,11 @@ import json
 import logging
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import cache
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qs
-
-from ml_janitor.aws.async_invoke import hand_over
 
 # --- verification ---------------------------------------------------------------------------------
 
@@ -39,24 +37,6 @@ class RequestRefusedError(Exception):
         self.status = status
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Press:
-    """The worker's whole input: the button, the person and the message of a press."""
-
-    user: str
-    team: str
-    channel: str
-    message: str
-    action: str
-    value: str
-    at: str
-    response_url: str
-
-    def event(self) -> dict[str, str]:
-        """Return the event that the worker is invoked with."""
-        return asdict(self)
-
-
 class FixedClock:
     """The time as slack_sdk's verifier asks for it."""
 
@@ -68,9 +48,11 @@ class FixedClock:
         return self._now.timestamp()
 
 
-def verify_press(event: Mapping[str, Any], secret: Callable[[], str], now: datetime) -> Press:
+def verify_press(event: Mapping[str, Any], secret: Callable[[], str], now: datetime) -> dict[str, str]:
     """
-    Return the press in a function URL's *event*, verified at the real time *now*. Raises RequestRefusedError.
+    Return the press in a function URL's *event*, verified at the real time *now*, as the worker's event.
+
+    Raises RequestRefusedError.
 
     Cheap checks come first: the *secret* is not read for an unsigned, stale or too large request.
     """
@@ -131,25 +113,25 @@ def _verify(body: bytes, stamp: str, signature: str, secret: Callable[[], str], 
         raise RequestRefusedError(401, "the signature is wrong")
 
 
-def _press(body: bytes) -> Press:
+def _press(body: bytes) -> dict[str, str]:
     """Return the one press in the form; Slack sends no more than one. Raises RequestRefusedError."""
     try:
         payload = json.loads(parse_qs(body.decode(), strict_parsing=True, max_num_fields=10)["payload"][0])
         kind = payload["type"]
         (action,) = payload["actions"]
-        press = Press(
-            user=payload["user"]["id"],
-            team=payload["user"].get("team_id") or "",
-            channel=payload["container"]["channel_id"],
-            message=payload["container"]["message_ts"],
-            action=action["action_id"],
-            value=action["value"],
-            at=action["action_ts"],
-            response_url=payload.get("response_url", ""),
-        )
+        press = {
+            "user": payload["user"]["id"],
+            "team": payload["user"].get("team_id") or "",
+            "channel": payload["container"]["channel_id"],
+            "message": payload["container"]["message_ts"],
+            "action": action["action_id"],
+            "value": action["value"],
+            "at": action["action_ts"],
+            "response_url": payload.get("response_url", ""),
+        }
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         raise RequestRefusedError(400, "no press that is known here") from None
-    if kind != "block_actions" or not all(isinstance(value, str) for value in press.event().values()):
+    if kind != "block_actions" or not all(isinstance(value, str) for value in press.values()):
         raise RequestRefusedError(400, "no press that is known here")
     return press
 
@@ -191,15 +173,26 @@ def answer_request(
 
     try:
         press = verify_press(event, secret, now)
-        hand_over(ingress_client("lambda"), environment["JANITOR_WORKER"], press.event())
+        hand_over(ingress_client("lambda"), environment["JANITOR_WORKER"], press)
     except RequestRefusedError as refused:
         ingress_log.warning("refused", extra={"why": str(refused), "status": refused.status})
         return {"statusCode": refused.status, "body": ""}
     except Exception as error:  # at any failure, Slack has to tell the person that the press did not work
         ingress_log.error("a press could not be handed on", extra={"error": describe_error(error)})
         return {"statusCode": 503, "body": ""}
-    ingress_log.info("handed on", extra={"action": press.action, "user": press.user})
+    ingress_log.info("handed on", extra={"action": press["action"], "user": press["user"]})
     return {"statusCode": 200, "body": ""}
+
+
+def hand_over(client: Any, function: str, event: Mapping[str, Any]) -> None:
+    """
+    Invoke *function* with *event* asynchronously; Lambda may deliver the event more than once.
+
+    Raises RuntimeError if Lambda did not accept it, or an error of botocore.
+    """
+    answer = client.invoke(FunctionName=function, InvocationType="Event", Payload=json.dumps(event).encode())
+    if answer["StatusCode"] != HTTPStatus.ACCEPTED:
+        raise RuntimeError(f"Lambda answered {answer['StatusCode']} to the invocation of {function}")
 
 
 def describe_error(error: Exception) -> str:

@@ -212,7 +212,7 @@ class WeeklyAdvice:
             is None
         ]
         counted = [
-            (entry, entry.monthly_usd if overlap is None else overlap.monthly_usd)
+            (entry, entry.claim.monthly_usd if overlap is None else overlap.monthly_usd)
             for entry, overlap in zip(wanted, find_overlaps([entry.claim for entry in wanted]), strict=True)
         ]
         advice = [
@@ -221,7 +221,9 @@ class WeeklyAdvice:
             if usd and self.settings.mode(entry.detector) is not Mode.ACT
         ]
         hours = self.settings.hours
-        return sorted(advice, key=lambda pair: (-pair[1] / Decimal(str(hours[pair[0].change])), pair[0].key))
+        return sorted(
+            advice, key=lambda pair: (-pair[1] / Decimal(str(hours[pair[0].claim.change])), pair[0].key)
+        )
 
     def _message(
         self,
@@ -243,7 +245,7 @@ class WeeklyAdvice:
                     action=entry.action,
                     monthly_usd=usd,
                     once_usd=entry.once_usd,
-                    work=format_age(timedelta(hours=hours[entry.change])),
+                    work=format_age(timedelta(hours=hours[entry.claim.change])),
                     held=hold_reason(
                         holds_on_advice(holds[entry.account, entry.region], entry.detector, entry.key), now
                     )

@@ -8,44 +8,27 @@ from collections.abc import Mapping
 from ml_janitor_sandbox.iam import autoscaling
 from ml_janitor_sandbox.iam.conditions import Values
 from ml_janitor_sandbox.iam.needs import Need, Needs
+from moto_corrections import model
 from moto_corrections.patches import Call
 from moto_corrections.sagemaker.endpoint_configs import CONFIG
-from moto_corrections.sagemaker.store import resources
+from moto_corrections.sagemaker.store import KINDS, Kind, resources
 
 _OPERATION = re.compile(r"(Create|Delete|Describe|Start|Stop|Update)([A-Z]\w+)")
-NAMED = {
-    "AppImageConfig",
-    "Cluster",
-    "Endpoint",
-    "EndpointConfig",
-    "HyperParameterTuningJob",
-    "InferenceComponent",
-    "Model",
-    "ModelPackage",
-    "ModelPackageGroup",
-    "MonitoringSchedule",
-    "NotebookInstance",
-    "NotebookInstanceLifecycleConfig",
-    "Pipeline",
-    "ProcessingJob",
-    "StudioLifecycleConfig",
-    "TrainingJob",
-    "TransformJob",
-}
-"""Nouns whose parameter is the noun and `Name`, and whose ARN type is the noun with dashes."""
-
-PLAIN: Mapping[str, str] = {"InferenceExperiment": "inference-experiment"}
-"""Nouns whose parameter is just `Name`."""
+_PRESIGNED = re.compile(r"CreatePresigned(\w+)Url")
+KEPT_BY_MOTO = (
+    *("AppImageConfig", "Cluster", "ModelPackage", "ModelPackageGroup"),
+    *("NotebookInstanceLifecycleConfig", "Pipeline", "StudioLifecycleConfig"),
+)
+"""Nouns that no kind of the sandbox declares; their parameter is the noun and `Name`."""
 
 NESTED: Mapping[str, tuple[str, ...]] = {
     "App": ("DomainId", "UserProfileName|SpaceName", "AppType", "AppName"),
     "Domain": ("DomainId",),
-    "InferenceRecommendationsJob": ("JobName",),
     "Space": ("DomainId", "SpaceName"),
     "UserProfile": ("DomainId", "UserProfileName"),
 }
 SAME_AS = {
-    "CreatePresignedNotebookInstanceUrl": "NotebookInstance",
+    "CreatePresignedDomainUrl": "UserProfile",
     "InvokeEndpoint": "Endpoint",
     "ListClusterNodes": "Cluster",
     "ListTrainingJobsForHyperParameterTuningJob": "HyperParameterTuningJob",
@@ -59,36 +42,9 @@ BOTH = {
 }
 """Operations about a second resource, which has to be allowed too."""
 
-LISTS = {
-    "ListApps",
-    "ListAutoMLJobs",
-    "ListClusters",
-    "ListCompilationJobs",
-    "ListDataQualityJobDefinitions",
-    "ListDomains",
-    "ListEndpointConfigs",
-    "ListEndpoints",
-    "ListHyperParameterTuningJobs",
-    "ListInferenceExperiments",
-    "ListInferenceComponents",
-    "ListInferenceRecommendationsJobs",
-    "ListModelBiasJobDefinitions",
-    "ListModelExplainabilityJobDefinitions",
-    "ListModelPackageGroups",
-    "ListModelQualityJobDefinitions",
-    "ListModels",
-    "ListMonitoringExecutions",
-    "ListMonitoringSchedules",
-    "ListNotebookInstanceLifecycleConfigs",
-    "ListNotebookInstances",
-    "ListPipelines",
-    "ListProcessingJobs",
-    "ListSpaces",
-    "ListTrainingJobs",
-    "ListTransformJobs",
-    "ListUserProfiles",
-    "Search",
-}
+LISTS_ON_RESOURCES = {"ListModelPackages", "ListPipelineExecutionSteps"}
+"""Listings that require no member, and whose action is still about a resource."""
+
 TAGGING = {"AddTags", "DeleteTags", "ListTags"}
 ROLES = ("ExecutionRoleArn", "RoleArn")
 VOLUMES: Mapping[str, tuple[str, ...]] = {
@@ -102,16 +58,14 @@ VOLUMES: Mapping[str, tuple[str, ...]] = {
 def needs(call: Call) -> Needs:
     """Return needs as in the service authorization reference of SageMaker."""
     action = f"sagemaker:{call.operation}"
-    if call.operation in LISTS:
+    if _lists_everything(call.operation):
         return [Need(action)]
     if call.operation in TAGGING:
         return [Need(action, call.params["ResourceArn"])]
     if call.operation == "ListModelPackages":  # a type is named there, and none of its members asked for
         return [Need(action, call.arn("sagemaker", "model-package/*"))]
-    operation = _OPERATION.fullmatch(call.operation)
-    noun = SAME_AS.get(call.operation) or (operation and operation[2])
-    if noun not in NAMED and noun not in NESTED and noun not in PLAIN:
-        raise NotImplementedError
+    operation = _PRESIGNED.fullmatch(call.operation) or _OPERATION.fullmatch(call.operation)
+    noun = SAME_AS.get(call.operation) or (operation and operation[operation.re.groups])
     target = _arn(call, str(noun))
     found = [Need(action, target, _limits(call))]
     if second := BOTH.get(call.operation):
@@ -122,6 +76,18 @@ def needs(call: Call) -> Needs:
     if call.operation.startswith("Create") and call.params.get("Tags"):
         found.append(Need("sagemaker:AddTags", target))
     return found + [_passing(call.params[role]) for role in ROLES if call.params.get(role)]
+
+
+def _lists_everything(operation: str) -> bool:
+    """
+    Tell whether an operation lists what there is, so that its action has no resource.
+
+    Listings of a resource's parts require a member that names the resource.
+    """
+    if not operation.startswith("List"):
+        return operation == "Search"
+    shape = model.operation("sagemaker", operation).input_shape
+    return not getattr(shape, "required_members", ()) and operation not in LISTS_ON_RESOURCES
 
 
 def _limits(call: Call) -> dict[str, Values]:
@@ -201,13 +167,14 @@ def _arn(call: Call, noun: str) -> str:
     With the letters as they are: the sandbox's ARNs keep their case, where AWS lower-cases an
     endpoint's (https://github.com/philschmid/cdk-samples/issues/2).
     """
-    kind = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", noun).lower()
-    if noun in NAMED:
-        name = call.params[f"{noun}Name"]
-        return str(name) if name.startswith("arn:") else call.arn("sagemaker", f"{kind}/{name}")
-    if noun in PLAIN:
-        return call.arn("sagemaker", f"{PLAIN[noun]}/{call.params['Name']}")
-    return call.arn("sagemaker", "/".join([kind, *(_part(call, part) for part in NESTED[noun])]))
+    if noun in NESTED:
+        kind = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", noun).lower()
+        return call.arn("sagemaker", "/".join([kind, *(_part(call, part) for part in NESTED[noun])]))
+    declared = {kind.noun: kind for kind in (*map(Kind, KEPT_BY_MOTO), *KINDS.values())}
+    if noun not in declared:
+        raise NotImplementedError
+    name = call.params[declared[noun].name_member]
+    return str(name) if name.startswith("arn:") else declared[noun].arn_of(call, name)
 
 
 def _part(call: Call, members: str) -> str:

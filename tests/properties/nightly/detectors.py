@@ -10,7 +10,7 @@ from typing import Any
 from fakes import Thing
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Confidence, Effect, Target, Verdict
-from ml_janitor.engine.detector import CannotActError, Cleanup, Detector, NotYetError, Steps, allow
+from ml_janitor.engine.detector import CannotActError, Cleanup, Detector, NotFinishedError, Steps, allow
 from properties.nightly.attic import Attic, Item
 
 
@@ -48,7 +48,7 @@ class Watching(Detector[Thing]):
             self.attic.watch.refused(item.identity)
             raise CannotActError("it is watched")
         if item.slow and memo.get("read", 0) < 1:
-            raise NotYetError("half of it is read", {"read": 1})
+            raise NotFinishedError("half of it is read", {"read": 1})
         return {"created": item.identity[1], "tags": dict(item.label.tags)}
 
     def ended(self, item: Item | None) -> bool:

@@ -10,6 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import Any
 
 import boto3
 from hypothesis import strategies as st
@@ -44,12 +47,14 @@ from properties.worlds.base import (
 from properties.worlds.endpoints import Endpoint, build_model
 
 __all__ = [
+    "ADVISED",
     "FAULTS",
     "LISTINGS",
     "NEAR_MISSES",
     "Claim",
     "Fault",
     "World",
+    "build_rare",
     "refusals",
     "share_of_near_misses",
     "worlds",
@@ -71,6 +76,28 @@ LISTINGS = {
     "duplicate-artifacts": {"s3:ListBuckets", "s3:ListObjectsV2"},
     "forgotten-leftovers": {"logs:DescribeLogGroups"},
 }
+
+ADVISED: tuple[Any, ...] = tuple(
+    world
+    for found in iter_modules(__path__)
+    if hasattr(world := import_module(f"{__name__}.{found.name}"), "LISTINGS")
+)
+"""
+The worlds of advisers: each file here with LISTINGS.
+
+One that says RARE holds what the demo account has none of: accounts that need something for every
+permission get its plain waste.
+"""
+
+
+def build_rare(session: boto3.Session, control: Control, now: datetime) -> None:
+    """Make the plain waste of each world that is RARE."""
+    account = Account(session=session, control=control, now=now)
+    for world in ADVISED:
+        if getattr(world, "RARE", False):
+            for kind in world.KINDS:
+                next(kind.near_misses()).build(account)
+    account.be(timedelta())
 
 
 @dataclass(frozen=True)

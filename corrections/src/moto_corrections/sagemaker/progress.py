@@ -14,7 +14,7 @@ from moto_corrections import clock, state
 from moto_corrections.sagemaker.store import Resource, SageMakerStore, Step
 from moto_corrections.state import Place
 
-DEFAULTS: Mapping[str, float] = {
+DEFAULTS: dict[str, float] = {
     "app.create": 120,
     "app.delete": 60,
     "component.create": 240,
@@ -44,7 +44,7 @@ DEFAULTS: Mapping[str, float] = {
 Seconds. AWS promises none of them: they are of the size that its users report. Only StopTrainingJob's
 documentation names a number, the 120 seconds that a container has to save its work. "training.capacity" is
 how long a job waits for spot capacity after an interruption: users report 28 to 58 minutes. "search.index"
-is how long Search does not know yet what was created; AWS says nothing about it.
+is how long Search does not know yet what was created; AWS says nothing about it. A plain kind adds its own.
 """
 
 ALL = "*"

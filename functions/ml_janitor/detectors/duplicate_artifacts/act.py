@@ -29,7 +29,7 @@ from ml_janitor.detectors.duplicate_artifacts.contents import (
     read_object,
 )
 from ml_janitor.detectors.duplicate_artifacts.copies import ArtifactCopy
-from ml_janitor.engine.detector import CannotActError, ChangedError, Steps
+from ml_janitor.engine.detector import CannotActError, Steps
 
 # --- record ---------------------------------------------------------------------------------------
 
@@ -159,7 +159,7 @@ def prepare(aws: Aws, copy: ArtifactCopy, memo: Mapping[str, Any]) -> CopyRecord
     """
     Return the record that writes *copy* again, with a fresh proof that its keeper has its bytes.
 
-    Raises CannotActError, NotYetError and ReadError.
+    Raises CannotActError, NotFinishedError and ReadError.
     """
     artifact, unit = copy.stored, copy.standing.keeper
     if unit is None:
@@ -223,7 +223,7 @@ def act(aws: Aws, record: CopyRecord, steps: Steps) -> None:
     """
     Delete the copy of *record*: for good, or under a delete marker whose version is then recorded.
 
-    Raises ChangedError, before anything is deleted, if the copy, its keeper or its bucket changed.
+    Raises CannotActError, before anything is deleted, if the copy, its keeper or its bucket changed.
     """
     markers: list[str] = []
 
@@ -240,16 +240,16 @@ def act(aws: Aws, record: CopyRecord, steps: Steps) -> None:
 
 
 def _unchanged(aws: Aws, record: CopyRecord) -> None:
-    """Raise ChangedError unless the copy, its keeper and their bucket are as they were."""
+    """Raise CannotActError unless the copy, its keeper and their bucket are as they were."""
     now = required_value(_current(aws, record))
     if now is not None and not record.is_(now):
-        raise ChangedError("it was overwritten in the last moment")
+        raise CannotActError("it was overwritten in the last moment")
     if required_value(buckets.read_versioning(aws, record.place.bucket)) != record.versioning:
-        raise ChangedError("its bucket's versioning was changed in the last moment")
+        raise CannotActError("its bucket's versioning was changed in the last moment")
     keeper = record.keeper
     stays = required_value(read_object(aws, keeper.bucket, keeper.key, etag=keeper.etag))
     if stays is None or stays.version != keeper.version:
-        raise ChangedError(f"{keeper.uri}, which it is a copy of, was changed or deleted in the last moment")
+        raise CannotActError(f"{keeper.uri}, which it is a copy of, has changed in the last moment")
 
 
 def _delete(aws: Aws, record: CopyRecord) -> None:
@@ -267,7 +267,7 @@ def _delete(aws: Aws, record: CopyRecord) -> None:
         if not is_refusal(error, CONDITION_FAILED):
             raise
         if not record.versioned or not required_value(_markers(aws, record)):
-            raise ChangedError("it was overwritten in the last moment") from error
+            raise CannotActError("it was overwritten in the last moment") from error
 
 
 def is_done(aws: Aws, record: CopyRecord) -> bool:

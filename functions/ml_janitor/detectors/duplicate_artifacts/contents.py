@@ -16,7 +16,7 @@ from ml_janitor.aws.locations import GET_OBJECT
 from ml_janitor.core.model import Signal, Unreadable, Value
 from ml_janitor.core.text import format_size
 from ml_janitor.detectors.duplicate_artifacts.artifacts import ArtifactUnit, StoredObject
-from ml_janitor.engine.detector import CannotActError, NotYetError
+from ml_janitor.engine.detector import CannotActError, NotFinishedError
 
 # --- comparison by known facts --------------------------------------------------------------------
 
@@ -488,7 +488,7 @@ class EqualityProof:
         """
         Return the proof, in words.
 
-        Raises CannotActError if the two differ, NotYetError if the time ran out first, and ReadError.
+        Raises CannotActError if the two differ, NotFinishedError if the time ran out first, and ReadError.
         """
         match = compare_contents(self._copy.contents, self._keeper.contents)
         if match.likeness is Likeness.DIFFERENT:
@@ -520,11 +520,11 @@ class EqualityProof:
         why = signal.error if isinstance(signal, Unreadable) else "it is gone"
         return ReadError(f"comparing {self._copy.stored.uri} with {self._keeper.stored.uri}: {why}")
 
-    def _not_yet(self) -> NotYetError:
+    def _not_yet(self) -> NotFinishedError:
         size = self._copy.stored.size
         shown, whole = format_size(min(range_begin(self._next), size)), format_size(size)
         why = f"{shown} of {whole} were compared with {self._keeper.stored.uri} so far"
-        return NotYetError(why, {"of": self._bound, "next": self._next, "sum": self._sum})
+        return NotFinishedError(why, {"of": self._bound, "next": self._next, "sum": self._sum})
 
     def _differ(self, by: str) -> CannotActError:
         return CannotActError(f"it is not the same as {self._keeper.stored.uri} after all: {by}")

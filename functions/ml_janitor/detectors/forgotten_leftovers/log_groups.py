@@ -32,7 +32,7 @@ from ml_janitor.core.model import (
     map_signal,
 )
 from ml_janitor.core.text import format_size
-from ml_janitor.engine.detector import CannotActError, ChangedError, Grant, Steps, allow
+from ml_janitor.engine.detector import CannotActError, Grant, Steps, allow
 
 # --- reading and verdict --------------------------------------------------------------------------
 
@@ -208,12 +208,12 @@ def prepare_retention(aws: Aws, target: Target, days: int) -> dict[str, Any]:
 
 
 def set_retention(aws: Aws, target: Target, days: int, steps: Steps) -> None:
-    """Set the retention to *days*. Raises ChangedError if somebody has just set another."""
+    """Set the retention to *days*. Raises CannotActError if somebody has just set another."""
     group = _current(aws, target)
     if group is None:
         return
     if group.kept not in {None, days}:
-        raise ChangedError(f"it keeps an event for {group.kept} days now")
+        raise CannotActError(f"it keeps an event for {group.kept} days now")
     steps.do(
         "set the retention",
         lambda: unless_gone(

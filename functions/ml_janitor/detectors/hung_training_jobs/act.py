@@ -19,7 +19,7 @@ from ml_janitor.aws.sagemaker_kinds import (
 from ml_janitor.core.model import Target
 from ml_janitor.detectors.hung_training_jobs.jobs import JOB_GONE
 from ml_janitor.detectors.hung_training_jobs.reading import keeps_pool, pool_status
-from ml_janitor.engine.detector import ChangedError, NotFinishedError, Steps
+from ml_janitor.engine.detector import CannotActError, NotFinishedError, Steps
 
 STOPPING_STATUS: Final = "Stopping"
 
@@ -116,13 +116,13 @@ def _stop(aws: Aws, target: Target) -> None:
 
 
 def _asked(aws: Aws, target: Target) -> bool:
-    """Return whether *target* is stopped or gone. Raises ChangedError if it ended by itself."""
+    """Return whether *target* is stopped or gone. Raises CannotActError if it ended by itself."""
     found = find_same_job(aws, target)
     if found is None:
         return True
     status = job_status(target, found)
     if status != IN_PROGRESS and status not in _STOP_STATUSES:
-        raise ChangedError(f"it ended by itself: {status}")
+        raise CannotActError(f"it ended by itself: {status}")
     return status in _STOP_STATUSES
 
 
@@ -131,7 +131,7 @@ def _end_pool(aws: Aws, target: Target, *, warned_of: bool) -> None:
     found = find_same_job(aws, target)
     if found is None or not keeps_pool(found):
         if warned_of and found is not None and pool_status(found) == "Reused":
-            raise ChangedError("another job has taken over its warm pool")
+            raise CannotActError("another job has taken over its warm pool")
         return
     end: Any = partial(aws.sagemaker.update_training_job, TrainingJobName=target.name)
     ensure(

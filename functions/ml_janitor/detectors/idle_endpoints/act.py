@@ -15,7 +15,7 @@ from ml_janitor.aws.sagemaker_kinds import ENDPOINT_CONFIG, EXPERIMENT, MODEL, f
 from ml_janitor.core.model import Target, Value
 from ml_janitor.detectors.idle_endpoints import attached
 from ml_janitor.detectors.idle_endpoints.reading import HalfDeletion
-from ml_janitor.engine.detector import CannotActError, ChangedError, NotFinishedError, Steps
+from ml_janitor.engine.detector import CannotActError, NotFinishedError, Steps
 
 _RECORDED_SOURCE = "recorded before it was deleted"
 _EXPERIMENT_OVER = frozenset({"Completed", "Cancelled"})
@@ -215,7 +215,7 @@ def act(aws: Aws, target: Target, undo: Mapping[str, Any], steps: Steps) -> None
         if (status := found.summary.status) in ENDPOINT_MOVING:
             raise NotFinishedError(f"its endpoint is {status}, and cannot be deleted before that ends")
         if (why := _deployed(aws, found, undo)) is not None:
-            raise NotFinishedError(why) if on_it else ChangedError(why)
+            raise NotFinishedError(why) if on_it else CannotActError(why)
     steps.do("delete the endpoint", partial(_delete, aws, target))
 
 

@@ -15,7 +15,6 @@ from ml_janitor.aws.activity import LIST_METRICS, Metric, MetricSeries
 from ml_janitor.aws.calls import Listing, read_signal
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.endpoints import (
-    EndpointConfig,
     EndpointDescription,
     EndpointSummary,
     EndpointVariant,
@@ -237,7 +236,7 @@ def list_request_series(aws: Aws, name: str) -> Signal[tuple[Metric, ...]]:
 
 
 def request_meters(
-    description: EndpointDescription, config: EndpointConfig, components: Sequence[InferenceComponent]
+    description: EndpointDescription, components: Sequence[InferenceComponent]
 ) -> Iterator[RequestMeter]:
     """
     Yield every meter that has to be judged before the described endpoint can be called idle.
@@ -248,13 +247,12 @@ def request_meters(
     """
     name = description.summary.name
     with_components = {component.variant for component in components}
-    asynchronous = description.asynchronous or config.asynchronous
     for variant in description.variants:
-        if asynchronous:
+        if description.asynchronous:
             yield _of(variant, processed_requests(name, variant.name), instance_heartbeat(name, variant.name))
         elif variant.serverless:
             yield _of(variant, variant_invocations(name, variant.name), used_concurrency(name, variant.name))
-        elif variant.name not in config.hosts & with_components:
+        elif not (variant.hosts and variant.name in with_components):
             yield _of(
                 variant, variant_invocations(name, variant.name), instance_heartbeat(name, variant.name)
             )
@@ -264,7 +262,7 @@ def request_meters(
             metric=component_invocations(component.name),
             proof=instance_heartbeat(name, component.variant),
         )
-    if asynchronous:
+    if description.asynchronous:
         yield RequestMeter(where="the queue", metric=queue_backlog(name), decisive=False)
     for variant in description.variants:
         if variant.concurrency:
@@ -310,7 +308,8 @@ class EndpointCandidate(Candidate):
     """
     An endpoint with everything that was read for it.
 
-    *meters* are decisive only once *description* and *config* have been read. *strays* are read
+    *meters* are decisive only once *config* has been read: it is *description* with what the
+    configuration adds. *strays* are read
     where an inference component may have been deleted: nobody can tell which endpoint had their
     requests. *scaled* is true if scaling was its last modification; it is read where the
     modification would count as a deployment otherwise. *history* holds daily requests from before
@@ -326,7 +325,7 @@ class EndpointCandidate(Candidate):
     hints_error: str | None = None
     half_done: HalfDeletion | None = None
     description: Signal[EndpointDescription] = field(default_factory=NotRead)
-    config: Signal[EndpointConfig] = field(default_factory=NotRead)
+    config: Signal[EndpointDescription] = field(default_factory=NotRead)
     strays: tuple[RequestMeter, ...] = ()
     scaled: Signal[bool] = field(default_factory=NotRead)
     history: tuple[Signal[MetricSeries], ...] = ()
@@ -348,12 +347,10 @@ class EndpointCandidate(Candidate):
         """
         if self._as_it_was is not None:
             return self._as_it_was.deployed
-        match self.scaled, self.description, self.config:
-            case Value(True), Value(description), Value(config):
-                resolved = [
-                    variant.resolved for variant in description.variants if variant.resolved is not None
-                ]
-                return max([self.summary.created, config.created, *resolved])
+        match self.scaled, self.config:
+            case Value(True), Value(found):
+                times = [found.configured, *(variant.resolved for variant in found.variants)]
+                return max([self.summary.created, *(at for at in times if at is not None)])
             case _:
                 return self.modified
 
@@ -391,13 +388,11 @@ class EndpointCandidate(Candidate):
     @property
     def bare(self) -> tuple[str, ...]:
         """The variants for inference components that have none."""
-        match self.description, self.config:
-            case Value(description), Value(config):
-                used = {component.variant for component in self.on_it}
-                names = (variant.name for variant in description.variants if variant.runs)
-                return tuple(name for name in names if name in config.hosts - used)
-            case _:
-                return ()
+        if not isinstance(self.config, Value):
+            return ()
+        used = {component.variant for component in self.on_it}
+        hosting = (variant.name for variant in self.config.value.variants if variant.runs and variant.hosts)
+        return tuple(name for name in hosting if name not in used)
 
     @property
     def on_it(self) -> tuple[InferenceComponent, ...]:
@@ -487,14 +482,12 @@ def _before(endpoint: EndpointCandidate) -> Iterator[Evidence]:
 
 
 def _running(endpoint: EndpointCandidate) -> Iterator[Evidence]:
-    match endpoint.description, endpoint.config:
-        case Value(description), Value(config):
-            counts = count_instances(description.variants, config)
+    match endpoint.config:
+        case Value(found):
+            counts = count_instances(found.variants)
             running = [f"{count} x {kind or 'an unknown type'}" for kind, count in sorted(counts.items())]
-            running += [
-                f"{v.concurrency} x concurrency of {v.name}" for v in description.variants if v.concurrency
-            ]
-            yield Evidence("running", ", ".join(running), source=endpoint.description.source)
+            running += [f"{v.concurrency} x concurrency of {v.name}" for v in found.variants if v.concurrency]
+            yield Evidence("running", ", ".join(running), source=ENDPOINT.describes)
         case _ if endpoint.alone:
             if not isinstance(endpoint.description, Value):
                 yield as_evidence("description", endpoint.description)
@@ -677,13 +670,13 @@ def _described(
     description = endpoints.describe_endpoint(aws, endpoint.summary.name)
     if not isinstance(description, Value) or not (description.value.costs or endpoint.half_done):
         return replace(endpoint, description=description)
-    config = endpoints.describe_endpoint_config(aws, description.value.config_name)
+    config = endpoints.describe_endpoint_config(aws, description.value)
     if not isinstance(config, Value):
         return replace(endpoint, description=description, config=config)
     asked = {meter.metric: meter for meter in endpoint.meters}
     decisive = {
         meter.metric: meter.knowing(asked.get(meter.metric))
-        for meter in request_meters(description.value, config.value, endpoint.on_it)
+        for meter in request_meters(config.value, endpoint.on_it)
     }
     placed = replace(
         endpoint,
@@ -744,17 +737,17 @@ def _cost(aws: Aws, endpoint: EndpointCandidate, window: tuple[datetime, datetim
 
     Provisioned concurrency has no price per instance: unknown.
     """
-    if not isinstance(endpoint.description, Value) or not isinstance(endpoint.config, Value):
+    if not isinstance(endpoint.config, Value):
         return None
-    description, config = endpoint.description.value, endpoint.config.value
+    variants = endpoint.config.value.variants
     monitoring = _monitoring(aws, endpoint.summary.name, endpoint.monitors, *window)
-    if any(variant.concurrency for variant in description.variants):
+    if any(variant.concurrency for variant in variants):
         return Cost.standing(None, "provisioned concurrency is not in the instance price list")
     if not isinstance(monitoring, Value):
         return Cost.standing(
             None, f"what monitoring it costs could not be read ({getattr(monitoring, 'error', monitoring)})"
         )
-    counts = count_instances([variant for variant in description.variants if not variant.reserved], config)
+    counts = count_instances([variant for variant in variants if not variant.reserved])
     hourly, region, busy = aws.prices.hourly, aws.region, monitoring.value
     priced = [
         *((count, hourly(region, "Hosting", kind)) for kind, count in counts.items()),
@@ -763,7 +756,7 @@ def _cost(aws: Aws, endpoint: EndpointCandidate, window: tuple[datetime, datetim
     price = total_price(priced)
     sources = [
         *([price.source] if priced else []),
-        *(["without reserved capacity"] if any(variant.reserved for variant in description.variants) else []),
+        *(["without reserved capacity"] if any(variant.reserved for variant in variants) else []),
         *(["with its monitoring"] if monitoring.value else []),
     ]
     return Cost.standing(price.hourly_usd, ", ".join(sources))

@@ -85,8 +85,7 @@ def why_silence_unproven(endpoint: EndpointCandidate, *, queue_empty: bool) -> s
     """
     if not isinstance(endpoint.schedules, Value):
         return "whether a monitoring schedule runs over it was not read"
-    described = isinstance(endpoint.description, Value) and isinstance(endpoint.config, Value)
-    if not described or not endpoint.decisive:
+    if not isinstance(endpoint.config, Value) or not endpoint.decisive:
         return "nothing says where its requests could be seen"
     for meter in endpoint.decisive:
         if not isinstance(meter.requests, Value | Absent):

@@ -18,7 +18,7 @@ from ml_janitor.core.tiering import (
     TRANSITION_CLASSES,
     LifecycleRule,
 )
-from ml_janitor.engine.detector import CannotActError, ChangedError, NotFinishedError, Steps
+from ml_janitor.engine.detector import CannotActError, NotFinishedError, Steps
 
 # --- conflicts with others' rules -----------------------------------------------------------------
 # Another rule acts on an object on its day, and ends it in the class that somebody chose last, or deletes it.
@@ -203,7 +203,7 @@ def act(aws: Aws, record: Mapping[str, Any], steps: Steps) -> None:
     Add the rules of *record* to the rules that are there, in one call, and read back the result.
 
     S3 has no condition for that call: it replaces another write in the instant between the last reading and
-    the call. Raises ChangedError if the other rules are no longer the prepared ones.
+    the call. Raises CannotActError if the other rules are no longer the prepared ones.
     """
     rules = recorded_rules(record)
     steps.do("add its lifecycle rules", lambda: _add(aws, record["bucket"], rules, record["before"]))
@@ -212,11 +212,11 @@ def act(aws: Aws, record: Mapping[str, Any], steps: Steps) -> None:
 def _add(aws: Aws, bucket: str, rules: Sequence[LifecycleRule], before: str) -> None:
     there = _read(aws, bucket)
     if there is None:
-        raise ChangedError("it was deleted in the last moment")
+        raise CannotActError("it was deleted in the last moment")
     if len(there.own(rules)) == len(rules):
         return
     if there.digest() != before:
-        raise ChangedError("its lifecycle rules were changed in the last moment")
+        raise CannotActError("its lifecycle rules were changed in the last moment")
     merged = there.adding(rules)
     storage.write_lifecycle(aws, bucket, merged)
     _verify(aws, bucket, rules, before)
@@ -226,8 +226,8 @@ def _verify(aws: Aws, bucket: str, rules: Sequence[LifecycleRule], before: str) 
     """
     Read back the written rules. Another write at the same moment stays.
 
-    Raises NotFinishedError if S3 still shows the old rules, and ChangedError if the other rules changed: then
-    the added *rules* are removed, since nobody judged them beside the new ones.
+    Raises NotFinishedError if S3 still shows the old rules, and CannotActError if the other rules changed:
+    then the added *rules* are removed, since nobody judged them beside the new ones.
     """
     now = storage.read_lifecycle(aws, bucket)
     own = now.own(rules)
@@ -237,7 +237,7 @@ def _verify(aws: Aws, bucket: str, rules: Sequence[LifecycleRule], before: str) 
         return
     if own:
         storage.write_lifecycle(aws, bucket, now.without(own))
-    raise ChangedError("somebody else wrote its lifecycle rules at the same moment, and theirs stay")
+    raise CannotActError("somebody else wrote its lifecycle rules at the same moment, and theirs stay")
 
 
 def is_done(aws: Aws, record: Mapping[str, Any]) -> bool:
