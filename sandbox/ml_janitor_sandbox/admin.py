@@ -9,7 +9,7 @@ from typing import Any
 
 import moto_corrections
 from ml_janitor_sandbox import cloudformation, declared_objects
-from ml_janitor_sandbox.billing import charges, cost_optimization_hub, meters
+from ml_janitor_sandbox.billing import charges, meters
 from ml_janitor_sandbox.faults import Fault, Ledger
 from ml_janitor_sandbox.functions import RUNNING, invocations, on_url
 from ml_janitor_sandbox.iam import Gate
@@ -69,7 +69,6 @@ class Admin:
             ("GET", "charges"): lambda: [charge.members() for charge in meters.charges(ACCOUNT)],
             ("POST", "charges"): _in_account(charges.seed),
             ("PUT", "bill"): _in_account(lambda account, **given: charges.bill(account).set(given)),
-            ("PUT", "recommendations"): _in_account(cost_optimization_hub.seed),
         }
 
     def reply(self, method: str, path: str, body: bytes) -> Reply:
