@@ -50,7 +50,7 @@ setup: .venv/.audit ## Make .venv with everything that the audit and the sandbox
 dev: .venv/.dev ## ... and everything that the tests, the checks and CDK need
 
 audit: setup ## Run the dry-run audit over the sandbox's demo account
-	$(BIN)/janitor sandbox -- $(BIN)/janitor audit --bill --plan --slack --json-file report.json --html report.html
+	$(BIN)/janitor sandbox -- $(BIN)/janitor audit --bill --plan --json-file report.json --html report.html
 
 night: setup ## Three simulated nights over the demo account with every detector armed
 	$(BIN)/janitor sandbox -- $(BIN)/python -m ml_janitor_sandbox.night

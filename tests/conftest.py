@@ -145,9 +145,10 @@ def once(control: Control, name: str, make: Callable[[], Mapping[str, Any] | Non
 
 
 def seed_demo(control: Control) -> None:
-    """The demo account, and nothing else."""
+    """The demo account, and nothing else: what the test made before is gone."""
 
     def seed() -> None:
+        control.reset()  # else it came back in each test of the worker that asks for the demo account later
         control.set_durations(DEFAULTS)
         demo.seed(control.url)
 

@@ -38,7 +38,7 @@ from ml_janitor.core.model import Signal, Unreadable, Value
 from ml_janitor.core.text import escape_text
 from ml_janitor.engine.detector import Condition, Detector, Grant, allow
 from ml_janitor.report.mrkdwn import count_noun
-from ml_janitor_cli import audit, deployment, edge
+from ml_janitor_cli import deployment, edge
 from ml_janitor_cli.credentials import identify_caller
 from ml_janitor_cli.deployment import StackExaminer
 from ml_janitor_cli.detectors import format_setting
@@ -141,8 +141,7 @@ def doctor(
         return 0 if checked.fine else 1
     regions = setup.regions(region)
     if policy:
-        opinions = audit.HUB_READS if setup.settings.plan.aws_opinions else ()
-        return print_audit_policy(detectors, regions, session, opinions)
+        return print_audit_policy(detectors, regions, session)
     attempts = min(setup.attempts, PROBE_ATTEMPTS)
     facts = {
         "regions": f"{', '.join(regions)} (from {regions_source(region, settings)})",
@@ -233,14 +232,11 @@ def contents_fact(detectors: Sequence[Detector[Any]]) -> str:
 
 
 def print_audit_policy(
-    detectors: Sequence[Detector[Any]],
-    regions: Sequence[str],
-    session: boto3.Session,
-    besides: Sequence[Grant] = (),
+    detectors: Sequence[Detector[Any]], regions: Sequence[str], session: boto3.Session
 ) -> int:
-    """Print the policy for an audit with *detectors* in *regions*, and *besides*: a JSON object or list."""
+    """Print the policy for an audit with *detectors* in *regions*: a JSON object or list."""
     partitions = {region: region_partition(region, session) for region in regions}
-    grants = [PRICE_GRANT, *besides, *(grant for detector in detectors for grant in detector.reads)]
+    grants = [PRICE_GRANT, *(grant for detector in detectors for grant in detector.reads)]
     made = audit_policies(grants, partitions)
     sys.stdout.write(json.dumps(made[0] if len(made) == 1 else made, indent=2) + "\n")
     if len(made) > 1:

@@ -259,10 +259,8 @@ def choose_regions(
     return regions
 
 
-def check_outputs(*, json: bool, slack: bool = False, files: Mapping[str, Path | None]) -> None:
+def check_outputs(*, json: bool, files: Mapping[str, Path | None]) -> None:
     """Refuse outputs that exclude each other, and files that could not be written after all the work."""
-    if json and slack:
-        raise CommandRefusedError("--json and --slack exclude each other")
     if json and files.get("--json-file"):
         raise CommandRefusedError("--json and --json-file exclude each other")
     for flag, path in files.items():

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import runpy
 import subprocess
 import sys
 import tarfile
@@ -454,13 +455,15 @@ def test_the_shorter_of_two_limits_counts() -> None:
     assert limit(max_runtime=None, max_usd=Decimal(10**6), max_wait=40 * 86400) == 28 * 86400
 
 
-@pytest.mark.parametrize(("usd", "seconds"), [("7.21", 1), ("7.20", 0), ("0.10", -710)])
+@pytest.mark.parametrize(("usd", "seconds"), [("3600.01", 1), ("3600.00", 0), ("0.10", -359_990)])
 def test_a_budget_pays_for_the_allowance_first(usd: str, seconds: int) -> None:
-    price = prices.Price(Decimal(18), "as given")
-    job = replace(JOB, max_usd=Decimal(usd), instances=2, volume_gb=0)
-    assert prices.seconds_for(job.max_usd or Decimal(0), Decimal(36), 720) == seconds
+    """A hundred hours are of the allowance, and each costs twice $11 and $7 for the volumes."""
+    job = replace(JOB, max_usd=Decimal(usd), instances=2, volume_gb=36_500, allowance=359_880)
+    price = prices.Price(Decimal(11), "as given")
+    assert prices.seconds_for(Decimal(usd), Decimal(36), 360_000) == seconds
     if seconds < 1:
-        with pytest.raises(Refused, match=rf"\${usd} does not pay for more than .* SIGTERM \(\$7\.20\)$"):
+        refused = rf"\${usd} does not pay for more than .* SIGTERM \(\$3600\.00\)$"
+        with pytest.raises(Refused, match=refused):
             bound_of(job, price, "us-east-1")
     else:
         assert bound_of(job, price, "us-east-1").seconds == seconds
@@ -742,6 +745,14 @@ def test_a_command_line_that_is_incomplete_is_a_usage_error(
         cli.main(arguments)
     assert ended.value.code == 2
     assert "usage: janitor-kit" in capsys.readouterr().err
+
+
+def test_it_runs_as_a_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "janitor_kit.cli")
+    monkeypatch.setattr(sys, "argv", ["janitor-kit", "launch", str(tmp_path / "none.json")])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("janitor_kit.cli", run_name="__main__")
+    assert ended.value.code == cli.REFUSED == 2
 
 
 def test_help_shows_the_file_as_it_is_written(capsys: pytest.CaptureFixture[str]) -> None:

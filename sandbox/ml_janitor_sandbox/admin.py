@@ -12,7 +12,7 @@ from moto.core.model_instances import reset_model_data
 from moto.s3.models import s3_backends
 
 from ml_janitor_sandbox import clock, state
-from ml_janitor_sandbox.billing import charges, cost_optimization_hub, meters
+from ml_janitor_sandbox.billing import charges, meters
 from ml_janitor_sandbox.faults import Fault, Ledger
 from ml_janitor_sandbox.fixes import (
     cloudformation,
@@ -79,7 +79,6 @@ class Admin:
             ("GET", "charges"): lambda: [charge.members() for charge in meters.charges(ACCOUNT)],
             ("POST", "charges"): _in_account(charges.seed),
             ("PUT", "bill"): _in_account(lambda account, **given: charges.bill(account).set(given)),
-            ("PUT", "recommendations"): _in_account(cost_optimization_hub.seed),
         }
 
     def reply(self, method: str, path: str, body: bytes) -> Reply:

@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import Any
 
 from ml_janitor_sandbox import abac, athena, emr, inference, state
-from ml_janitor_sandbox.billing import cost_explorer, cost_optimization_hub, savings_plans
+from ml_janitor_sandbox.billing import cost_explorer, savings_plans
 from ml_janitor_sandbox.fixes import pricing
 from ml_janitor_sandbox.functions import invoke
 from ml_janitor_sandbox.patches import AwsError, Call
@@ -17,7 +17,6 @@ from ml_janitor_sandbox.wire import Asked, Environ, Reply, error, reply
 SERVICES: Mapping[str, Mapping[str, Callable[[Call], dict[str, Any]]]] = {
     "athena": athena.OPERATIONS,
     "ce": cost_explorer.OPERATIONS,
-    "cost-optimization-hub": cost_optimization_hub.OPERATIONS,
     "elasticmapreduce": emr.OPERATIONS,
     "pricing": pricing.OPERATIONS,
     "savingsplans": savings_plans.OPERATIONS,

@@ -473,9 +473,8 @@ def test_outputs_that_exclude_each_other_or_cannot_be_written_are_refused_before
     there.write_text("old")
     folder.mkdir()
     edge.check_outputs(json=True, files={"--html": tmp_path / "new.html", "--json-file": None})
-    edge.check_outputs(json=False, slack=True, files={"--json-file": there})
+    edge.check_outputs(json=False, files={"--json-file": there})
     for how, said in (
-        ({"json": True, "slack": True, "files": {}}, "--json and --slack exclude each other"),
         ({"json": True, "files": {"--json-file": there}}, "--json and --json-file exclude each other"),
         ({"json": False, "files": {"--html": folder}}, "--html: .*folder cannot be written: Is a directory"),
         ({"json": False, "files": {"--html": tmp_path / "no" / "a"}}, "cannot be written: No such file"),

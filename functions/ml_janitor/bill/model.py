@@ -384,28 +384,38 @@ class MoverCause(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Culprit:
+class ResourceFacts:
+    """
+    Facts about a resource besides its use, from a sweep or from the ledger.
+
+    *detector* and *finding* (its id) are those of a finding, *since* is when its waste began. *ended* is when
+    it was deleted or stopped, *acted* tells whether the janitor did that. *used* tells whether a detector saw
+    that somebody uses it.
+    """
+
+    owner: str | None = None
+    since: datetime | None = None
+    ended: datetime | None = None
+    detector: str = ""
+    finding: str = ""
+    acted: bool = False
+    used: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Culprit(ResourceFacts):
     """
     The resource behind a mover, as far as it is known.
 
-    *since* is when it was made, or, for a finding, since when it is waste; *ended* is when it was deleted
-    or stopped. *usd_until_now* is its total billed cost, if the bill reaches back to its creation.
-    *detector* and *finding* (its id) are those of a finding; *acted* tells whether the janitor ended it.
-    *used* tells whether a detector saw that somebody uses it. For several similar *members*, such as the
-    jobs of a family, *name* is the common part of their names, and *arn* is that of the largest.
+    Without a finding, *since* is when it was made. *usd_until_now* is its total billed cost, if the bill
+    reaches back to its creation. For several similar *members*, such as the jobs of a family, *name* is the
+    common part of their names, and *arn* is that of the largest.
     """
 
     arn: str
     name: str
     kind: str
-    owner: str | None = None
-    since: datetime | None = None
-    ended: datetime | None = None
     usd_until_now: Decimal | None = None
-    detector: str = ""
-    finding: str = ""
-    acted: bool = False
-    used: bool = False
     members: int = 1
 
     @property
