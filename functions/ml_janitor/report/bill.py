@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from datetime import date, datetime
 from decimal import ROUND_HALF_UP, Decimal
 
+from ml_janitor.aws.runs import UNKNOWN_REGION
 from ml_janitor.bill.model import (
     ACCOUNT_TAG,
     OTHER_ACCOUNTS,
@@ -376,7 +377,11 @@ def _accounts(gap: BillGap) -> str:
 
 def _resources(gap: BillGap, region: str) -> str:
     if gap.cause is GapCause.NOT_LOOKED_AT:
-        moved = f"Nothing was looked at in {region}, where {signed_usd(gap.usd or ZERO)} of the change is."
+        usd = signed_usd(gap.usd or ZERO)
+        if gap.subject == UNKNOWN_REGION:
+            unknown = "is in a region that this version does not know. Upgrade the janitor."
+            return f"Part of the change ({usd}) {unknown}"
+        moved = f"Nothing was looked at in {region}, where {usd} of the change is."
         if gap.detail == ACCOUNT_TAG:
             return moved
         return f"{moved} Add --region {region}, or add it to regions in [janitor]."
