@@ -28,7 +28,8 @@ from ml_janitor.report.html import render_html
 from ml_janitor.report.json import report_json, report_json_lines, results_in_order
 from ml_janitor_cli import edge, terminal
 from ml_janitor_cli.bill import print_bill, read_bill_report
-from ml_janitor_cli.edge import FailedError, end_on_interrupt, identify_caller
+from ml_janitor_cli.credentials import identify_caller
+from ml_janitor_cli.edge import FailedError, end_on_interrupt
 from ml_janitor_cli.explain import ARN_LIMIT
 from ml_janitor_cli.organization import organization_regions, sweep_organization, unread_sweeps
 from ml_janitor_cli.screen import make_console, print_blocks, show_progress

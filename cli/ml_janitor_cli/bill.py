@@ -39,7 +39,8 @@ from ml_janitor.report.bill_json import bill_json_text, chargeback_csv
 from ml_janitor.report.bill_page import render_bill_page
 from ml_janitor.report.blocks import Rank, cut_document
 from ml_janitor_cli import edge
-from ml_janitor_cli.edge import FailedError, end_on_interrupt, one_line_errors, require_caller
+from ml_janitor_cli.credentials import require_caller
+from ml_janitor_cli.edge import FailedError, end_on_interrupt, one_line_errors
 from ml_janitor_cli.ledger_session import TABLE_VARIABLE
 from ml_janitor_cli.screen import draw_document, make_console, print_blocks, show_progress
 

@@ -1,4 +1,4 @@
-"""`janitor doctor` checks an audit's reads and the deployed stack; `janitor detectors` lists the rules."""
+"""`janitor doctor`: checks what an audit here could not see, and the deployed stack."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import os
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,8 +16,7 @@ import boto3
 import typer
 from botocore.exceptions import UnknownRegionError
 from pydantic import BaseModel
-from rich.console import Group, RenderableType
-from rich.padding import Padding
+from rich.console import RenderableType
 from rich.text import Text
 
 from ml_janitor.aws.calls import read_signal
@@ -26,7 +25,6 @@ from ml_janitor.aws.prices import FROM_PRICE_LIST, FROM_PRICE_TABLE, GET_PRODUCT
 from ml_janitor.aws.tags import Arn
 from ml_janitor.bill.explaining import bill_readers
 from ml_janitor.bill.reading import request_warnings
-from ml_janitor.config.sections import JANITOR_FIELDS
 from ml_janitor.config.settings import (
     SETTINGS_FILE,
     Settings,
@@ -36,19 +34,18 @@ from ml_janitor.config.settings import (
     notice_warnings,
     undo_role_warnings,
 )
-from ml_janitor.config.values import format_toml
-from ml_janitor.core.durations import format_duration
 from ml_janitor.core.model import Signal, Unreadable, Value
 from ml_janitor.core.text import escape_text
 from ml_janitor.engine.detector import Condition, Detector, Grant, allow
 from ml_janitor.report.mrkdwn import count_noun
 from ml_janitor_cli import deployment, edge
+from ml_janitor_cli.credentials import identify_caller
 from ml_janitor_cli.deployment import StackExaminer
-from ml_janitor_cli.edge import end_on_interrupt, identify_caller
+from ml_janitor_cli.detectors import format_setting
+from ml_janitor_cli.edge import end_on_interrupt
 from ml_janitor_cli.organization import check_organization
 from ml_janitor_cli.probes import ProbeAnswer, ProbeResult, probe_grants
 from ml_janitor_cli.screen import (
-    Grid,
     draw_facts,
     draw_title,
     make_console,
@@ -59,60 +56,7 @@ from ml_janitor_cli.screen import (
 from ml_janitor_cli.stack import STACK_NAME
 from ml_janitor_cli.terminal import ERROR_LIMIT, draw_list
 
-# --- janitor detectors ----------------------------------------------------------------------------
-#
-# `janitor detectors`: the rules, their schedules and their tunables.
-
-
-def detectors(ctx: typer.Context, overrides: edge.Overrides = None, config: edge.SettingsFile = None) -> int:
-    """
-    List the detectors with their schedules and tunables.
-
-    The values are those that an audit here would use. Set them with --set, or in janitor.toml under
-    [detectors.NAME].
-    """
-    settings = edge.load_settings(config, overrides, ctx.obj)
-    for detector in settings.registry:
-        tuned, standard = settings.detector(detector), detector()
-        table = Grid()
-        for field in fields(detector):
-            value, default = getattr(tuned, field.name), getattr(standard, field.name)
-            note = "from [janitor]" if field.name in JANITOR_FIELDS else ""
-            if value != default and field.name not in JANITOR_FIELDS:
-                note = f"default {format_setting(default)}"
-            table.add_row(
-                Text(field.name),
-                Text(escape_text(format_setting(value))),
-                Text(escape_text(note), style="dim"),
-            )
-        switched = "" if settings.sections[detector.name].enabled else "  (switched off)"
-        head = Text.assemble(
-            (detector.name, "bold cyan"), "  ", (settings.schedule(detector), "dim"), (switched, "yellow")
-        )
-        print_blocks(
-            make_console(sys.stdout), [Group(head, Padding(Group(detector.summary(), table), (0, 0, 0, 2)))]
-        )
-    return 0
-
-
-def format_setting(value: object) -> str:
-    """Return a tunable's value as janitor.toml has it."""
-    match value:
-        case timedelta():
-            return format_duration(value)
-        case tuple():
-            return f"[{', '.join(format_setting(item) for item in value)}]"
-        case Mapping():
-            return ", ".join(f"{key} {format_setting(item)}" for key, item in value.items()) or "none"
-        case str():
-            return value or "none"
-        case int() | float():
-            return format_toml(value)
-        case _:
-            return str(value)
-
-
-# --- janitor doctor -------------------------------------------------------------------------------
+# --- command --------------------------------------------------------------------------------------
 
 PROBE_ATTEMPTS = 3
 """A probe that is throttled is asked again, but one that nobody answers should not take minutes."""

@@ -54,7 +54,8 @@ from ml_janitor.report.finding_words import NO_OWNER
 from ml_janitor.report.json import evidence_fields, iso_time, once_and_risk_fields, usd_number
 from ml_janitor.report.mrkdwn import count_noun
 from ml_janitor_cli import edge
-from ml_janitor_cli.edge import FailedError, end_on_interrupt, require_caller
+from ml_janitor_cli.credentials import require_caller
+from ml_janitor_cli.edge import FailedError, end_on_interrupt
 from ml_janitor_cli.ledger_session import TABLE_VARIABLE
 from ml_janitor_cli.screen import (
     COLUMN_GAP,

@@ -30,7 +30,8 @@ from ml_janitor.ledger.limits import Leases
 from ml_janitor.ledger.requests import Holds
 from ml_janitor.ledger.table import Table
 from ml_janitor_cli import edge
-from ml_janitor_cli.edge import FailedError, one_line_errors, require_caller
+from ml_janitor_cli.credentials import require_caller
+from ml_janitor_cli.edge import FailedError, one_line_errors
 
 # --- session --------------------------------------------------------------------------------------
 

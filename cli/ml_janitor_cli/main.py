@@ -15,7 +15,8 @@ from ml_janitor.core.text import escape_text
 from ml_janitor.detectors import DETECTORS
 from ml_janitor_cli.audit import audit
 from ml_janitor_cli.bill import bill
-from ml_janitor_cli.doctor import detectors, doctor
+from ml_janitor_cli.detectors import detectors
+from ml_janitor_cli.doctor import doctor
 from ml_janitor_cli.edge import INTERRUPTED_STATUS, CommandRefusedError
 from ml_janitor_cli.entry import version_line
 from ml_janitor_cli.estimate.command import estimate

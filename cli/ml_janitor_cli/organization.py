@@ -48,7 +48,8 @@ from ml_janitor.engine.detector import Detector
 from ml_janitor.engine.run import run_pairs
 from ml_janitor.report.mrkdwn import count_noun
 from ml_janitor_cli import edge
-from ml_janitor_cli.edge import FailedError, require_caller
+from ml_janitor_cli.credentials import require_caller
+from ml_janitor_cli.edge import FailedError
 from ml_janitor_cli.screen import draw_title, show_progress
 from ml_janitor_cli.terminal import ERROR_LIMIT, NAMES_SHOWN, draw_list
 

@@ -18,7 +18,7 @@ import typer
 
 from ml_janitor.core.text import escape_text
 from ml_janitor_cli import edge
-from ml_janitor_cli.edge import require_caller
+from ml_janitor_cli.credentials import require_caller
 from ml_janitor_cli.ledger_session import TABLE_VARIABLE
 
 LAMBDA_SECONDS = 900

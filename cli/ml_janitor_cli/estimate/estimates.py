@@ -25,7 +25,8 @@ from ml_janitor.core.model import HOURS_PER_MONTH, Target
 from ml_janitor.core.text import escape_text
 from ml_janitor.engine.detector import Detector
 from ml_janitor_cli import edge, explain
-from ml_janitor_cli.edge import FailedError, end_on_interrupt, require_caller
+from ml_janitor_cli.credentials import require_caller
+from ml_janitor_cli.edge import FailedError, end_on_interrupt
 from ml_janitor_cli.screen import Grid, make_console, print_blocks, show_progress
 
 # --- arithmetic -----------------------------------------------------------------------------------
