@@ -94,7 +94,7 @@ mutants: dev ## Switch off each mechanism and remove each statement of every rol
 	$(NODE_ENV) $(BIN)/pytest -n 2 -q -m mutants
 
 mutate: dev ## Break one operator, condition or statement after the other, and list what no test notices; MODULE=, ONLY=: part of a path, of a name; CHANGED=1, BREAKAGES=1
-	$(NODE_ENV) $(BIN)/python tests/mutation.py --module "$(MODULE)" --only "$(ONLY)" --part "$(PART)" --workers $(or $(WORKERS),2) $(if $(CHANGED),--changed) $(if $(BREAKAGES),--breakages)
+	$(NODE_ENV) $(BIN)/python tests/mutation.py --module "$(MODULE)" --only "$(ONLY)" --part "$(PART)" --workers $(or $(WORKERS),2) $(if $(CHANGED),--changed) $(if $(TRUST),--trust) $(if $(BREAKAGES),--breakages)
 
 # What the nightly workflow divides between its jobs, as JSON. Needs nothing installed.
 mutate-parts:

@@ -3,7 +3,7 @@ Breaks one operator, number, condition or statement of a module after the other;
 
 `make mutate` goes over all targets (tests/mutation_targets.py). `MODULE=part/of/a/path ONLY=part_of_a_name`
 takes some of them, `CHANGED=1` the modules that differ from origin/main, `PART=3/40` one of 40 equal parts,
-`BREAKAGES=1` the rows of tests/breakages.toml instead.
+`BREAKAGES=1` the rows of tests/breakages.toml instead. `TRUST=1` does not try again what has a reason.
 
 All tests of the targets run once, and note which lines they execute and how long they take. Then each mutant
 runs in a process of its own, forked with everything loaded, in which functions get the broken code: of the
@@ -610,6 +610,8 @@ class Run:
     alive: list[tuple[str, Mutant]] = field(default_factory=list)
     untried: int = 0
     failing: list[str] = field(default_factory=list)
+    trusted: Counter[str] = field(default_factory=Counter)
+    """How many of each target have a reason to survive and were not tried."""
 
     def go(self) -> None:
         """Try all mutants, and tell of each target how many are noticed."""
@@ -625,9 +627,9 @@ class Run:
 
             for mutant in surviving(self._waiting(imported), passes, self.workers):
                 self._survived(path, mutant)
-            of = len(self.found[path])
-            if of:
-                say(f"{path}: {of - sum(target == path for target, _ in self.alive)} of {of} noticed")
+            if of := len(self.found[path]):
+                noticed = of - sum(target == path for target, _ in self.alive)
+                say(f"{path}: {noticed} of {of + self.trusted[path]} noticed")
 
     def _survived(self, path: str, mutant: Mutant) -> None:
         self.alive.append((path, mutant))
@@ -786,6 +788,14 @@ def chosen_mutants(
     return found
 
 
+def without_reasons(found: Mapping[str, Sequence[Mutant]], trusted: Counter[str]) -> dict[str, list[Mutant]]:
+    """The mutants that have no reason to survive; *trusted* counts the others of each module."""
+    reasons = known()
+    left = {path: [one for one in of if one.name not in reasons] for path, of in found.items()}
+    trusted.update({path: len(of) - len(left[path]) for path, of in found.items()})
+    return {path: of for path, of in left.items() if of}
+
+
 def missed(run: Run, *, whole: bool) -> int:
     """How many survivors are missed. What is counted is compared only where *whole* modules were tried."""
     found = 0
@@ -806,7 +816,8 @@ def tell_packages(run: Run) -> None:
     """Tell how many of each package are noticed."""
     of, alive = Counter[str](), Counter[str]()
     for path, mutants_of in run.found.items():
-        of[_package(path)] += len(mutants_of)
+        of[_package(path)] += len(mutants_of) + run.trusted[path]
+        alive[_package(path)] += run.trusted[path]
     for path, _ in run.alive:
         alive[_package(path)] += 1
     for package, count in of.items():
@@ -827,6 +838,7 @@ def options() -> argparse.ArgumentParser:
     parser.add_argument("--only", default="", help="part of a mutant's name")
     parser.add_argument("--changed", action="store_true", help="what differs from origin/main")
     parser.add_argument("--breakages", action="store_true", help="the rows of tests/breakages.toml")
+    parser.add_argument("--trust", action="store_true", help="take what has a reason for a survivor, untried")
     parser.add_argument("--part", default="", help="3/40: one of 40 parts, those that --parts lists")
     parser.add_argument("--parts", action="store_true", help="list the parts as JSON, and try nothing")
     parser.add_argument("--workers", type=int, default=2, help="mutants that are tried at the same time")
@@ -856,7 +868,10 @@ def main(arguments: Sequence[str]) -> int:
         if importlib.util.find_spec(library):
             importlib.import_module(library)
     ends = time.monotonic() + (LONGEST_CHANGED if wanted.changed else float("inf"))
-    run = Run(found, wanted.workers, ends)
+    trusted = Counter[str]()
+    if wanted.trust:
+        found = without_reasons(found, trusted)
+    run = Run(found, wanted.workers, ends, trusted=trusted)
     run.go()
     whole = not (wanted.only or wanted.changed or wanted.breakages)
     without = missed(run, whole=whole) if not wanted.breakages else len(run.alive)

@@ -126,7 +126,7 @@ ALSO: Mapping[str, tuple[str, ...]] = {
     "cli/ml_janitor_cli/explain": ("integration/test_cli_explain.py",),
     "cli/ml_janitor_cli/ledger": ("integration/test_cli_ledger.py",),
     "cli/ml_janitor_cli/explain.py": ("unit/test_secret_names.py",),
-    "cli/ml_janitor_cli/policies/": ("integration/test_policies.py",),
+    "cli/ml_janitor_cli/policies.py": ("integration/test_policies.py",),
 }
 """Tests that reach modules without importing them, by the beginning of the modules' paths."""
 

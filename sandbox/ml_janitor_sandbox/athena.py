@@ -21,9 +21,9 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from ml_janitor_sandbox import clock, paging, state
-from ml_janitor_sandbox.patches import AwsError, Call, backend
 from ml_janitor_sandbox.wire import Asked, Reply, error, reply
+from moto_corrections import clock, paging, state
+from moto_corrections.patches import AwsError, Call, backend
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

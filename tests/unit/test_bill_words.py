@@ -9,6 +9,7 @@ from decimal import Decimal
 import pytest
 
 from bills import LAST, full_report, part
+from ml_janitor.aws.runs import UNKNOWN_REGION
 from ml_janitor.bill.model import (
     BillGap,
     BillReading,
@@ -431,6 +432,10 @@ def test_a_gap_is_a_sentence(gap: BillGap, text: str) -> None:
         (
             {"reading": "ACCOUNTS", "cause": "MEMBER_ACCOUNT", "subject": "a (1)", "detail": "9"},
             "This is not the whole bill: Cost Explorer shows account 9 no charge of a (1).",
+        ),
+        (
+            {"reading": "RESOURCES", "cause": "NOT_LOOKED_AT", "subject": UNKNOWN_REGION},
+            "Part of the change ($0.00) is in a region that this version does not know. Upgrade the janitor.",
         ),
         (
             {"reading": "RESOURCES", "cause": "NOT_LOOKED_AT", "subject": "1/eu", "detail": "account"},

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from datetime import date, datetime
 from decimal import ROUND_HALF_UP, Decimal
 
+from ml_janitor.aws.runs import UNKNOWN_REGION
 from ml_janitor.bill.model import (
     ACCOUNT_TAG,
     OTHER_ACCOUNTS,
@@ -376,7 +377,11 @@ def _accounts(gap: BillGap) -> str:
 
 def _resources(gap: BillGap, region: str) -> str:
     if gap.cause is GapCause.NOT_LOOKED_AT:
-        moved = f"Nothing was looked at in {region}, where {signed_usd(gap.usd or ZERO)} of the change is."
+        usd = signed_usd(gap.usd or ZERO)
+        if gap.subject == UNKNOWN_REGION:
+            unknown = "is in a region that this version does not know. Upgrade the janitor."
+            return f"Part of the change ({usd}) {unknown}"
+        moved = f"Nothing was looked at in {region}, where {usd} of the change is."
         if gap.detail == ACCOUNT_TAG:
             return moved
         return f"{moved} Add --region {region}, or add it to regions in [janitor]."
@@ -549,7 +554,7 @@ def _movements_named(report: BillReport) -> list[tuple[str, Movement]]:
 
 
 def _lead(report: BillReport) -> Iterator[NoteBlock]:
-    """Name the largest cause, the next step where it is a rise, and the compared days."""
+    """Name the largest cause, the next step where it is a rise, and the days; uncompared, the largest lines."""
     moved = _movements_named(report)
     told = [(when, movement, news) for when, movement in moved if (news := mover_news(movement))]
     for when, movement, news in told[:1]:
@@ -559,7 +564,11 @@ def _lead(report: BillReport) -> Iterator[NoteBlock]:
         if cause.usd > 0:
             yield NoteBlock(Rank.FIRST, f"Next step: {next_step(cause)}")
     if moved and not told:
-        yield NoteBlock(Rank.FIRST, "Nothing moved more than usual.")
+        days = "" if report.main else f" {moved[0][0]}"
+        yield NoteBlock(Rank.FIRST, f"Nothing moved more than usual{days}.")
+    if not report.main:
+        largest = (f"{line.name} {format_usd(line.usd)}" for line in report.table(BY_PHASE)[:NEWS_SHOWN])
+        yield NoteBlock(Rank.FIRST, f"Largest: {', '.join(largest)}.")
     compared = comparison_text(report.main) if report.main else span_text(report.span)
     read = f"{METRIC_WORDS[report.bill.metric]}. Read {format_time(report.bill.time)}."
     yield NoteBlock(Rank.FULL, f"{compared}; {read}")

@@ -121,7 +121,7 @@ class Announcer:
                 post = replace(post, main=append_block(post.main, context_block(as_sentence(prose(note)))))
             page = render_html(Report(time=now, account=part.account, sweeps=(part,)))
             try:
-                delivered = self._sender.deliver(
+                missing = self._sender.deliver(
                     post,
                     page.encode(),
                     deadline=self._deadline,
@@ -133,7 +133,7 @@ class Announcer:
                 if not isinstance(failed, SlackRefusedError):
                     break  # Slack is out of reach, for all channels alike
             else:
-                problems += delivered.problems
+                problems += missing
         if refused:
             raise SlackError("; ".join(dict.fromkeys([*refused, *problems])))
         return problems
@@ -145,7 +145,7 @@ class Announcer:
 
     def post(self, post: Post) -> Sequence[str]:
         """Post something else, such as the digest. Raises SlackError if the message was not taken."""
-        return self._sender.deliver(post, deadline=self._deadline).problems
+        return self._sender.deliver(post, deadline=self._deadline)
 
 
 def split_by_channel(
