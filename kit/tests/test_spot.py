@@ -466,8 +466,15 @@ def test_the_first_process_cleans_up_before_a_machine_downloads_and_all_wait_for
     ],
 )
 def test_all_processes_resume_from_the_newest_checkpoint_that_each_machine_has(
-    tmp_path: Path, here: list[int], others: list[float], expected: int | str | None, *, first_here: bool
+    tmp_path: Path,
+    here: list[int],
+    others: list[float],
+    *,
+    expected: int | str | None,
+    first_here: bool,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    caplog.set_level(logging.INFO)
     for step in here:
         with Checkpoints(tmp_path).writing(Progress(step, epoch=1, batch=2)) as folder:
             (folder / "total").write_text(f"{step}")
@@ -484,6 +491,9 @@ def test_all_processes_resume_from_the_newest_checkpoint_that_each_machine_has(
     assert group.asked[-1] == ([-newest, newest] if first_here else [-math.inf, -1])
     assert (state.total, training.step) == (expected or 0, expected or 0)
     assert (training.epoch, training.batch) == ((0, 0) if expected is None else (1, 2))
+    assert (f"resumed from {tmp_path}/step-00000000000{expected}-000: " in caplog.text) is (
+        expected is not None
+    )
 
 
 @pytest.mark.parametrize(
