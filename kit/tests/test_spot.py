@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 
+from janitor_kit import spot
 from janitor_kit.checkpoint import Checkpoints, Progress
 from janitor_kit.spot import Alone, Interrupted, State, Training, interval
 
@@ -149,6 +150,11 @@ def test_a_forked_worker_ends_by_sigterm_and_its_parent_does_not(tmp_path: Path)
         assert training.stopping is False
         os.kill(os.getpid(), signal.SIGTERM)
         assert training.stopping is True
+        spot._in_forked_child()
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+        other = Checkpoints(tmp_path)
+        other.hold()
+        other.release()
 
 
 def test_outside_the_main_thread_it_says_why_not(tmp_path: Path) -> None:
