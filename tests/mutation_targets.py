@@ -91,7 +91,6 @@ ALSO: Mapping[str, tuple[str, ...]] = {
     "functions/ml_janitor/detectors/hung_training_jobs/reading.py": ("integration/test_hung_other_jobs.py",),
     "functions/ml_janitor/detectors/hung_training_jobs/jobs.py": ("integration/test_hung_other_jobs.py",),
     "functions/ml_janitor/detectors/hung_training_jobs/progress.py": ("integration/test_hung_other_jobs.py",),
-    "functions/ml_janitor/detectors/hung_training_jobs/undo.py": ("integration/test_restarting_jobs.py",),
     "functions/ml_janitor/detectors/hung_training_jobs/act.py": ("integration/test_restarting_jobs.py",),
     "functions/ml_janitor/detectors/untagged_resources/": ("integration/test_filling_tags.py",),
     "functions/ml_janitor/detectors/storage_tiering/rule.py": (
@@ -121,7 +120,7 @@ ALSO: Mapping[str, tuple[str, ...]] = {
     "cli/ml_janitor_cli/explain": ("integration/test_cli_explain.py",),
     "cli/ml_janitor_cli/ledger": ("integration/test_cli_ledger.py",),
     "cli/ml_janitor_cli/explain.py": ("unit/test_secret_names.py",),
-    "cli/ml_janitor_cli/policies/": ("integration/test_policies.py",),
+    "cli/ml_janitor_cli/policies.py": ("integration/test_policies.py",),
 }
 """Tests that reach modules without importing them, by the beginning of the modules' paths."""
 

@@ -28,8 +28,6 @@ from ml_janitor.report.html import render_html
 from ml_janitor.report.json import report_json, report_json_lines, results_in_order
 from ml_janitor_cli import edge, terminal
 from ml_janitor_cli.bill import print_bill, read_bill_report
-from ml_janitor_cli.credentials import identify_caller
-from ml_janitor_cli.edge import FailedError, end_on_interrupt
 from ml_janitor_cli.explain import ARN_LIMIT
 from ml_janitor_cli.organization import organization_regions, sweep_organization, unread_sweeps
 from ml_janitor_cli.screen import make_console, print_blocks, show_progress
@@ -117,7 +115,7 @@ def audit(
             "--organization and --bill exclude each other: a bill is one account's"
         )
 
-    with end_on_interrupt():
+    with edge.end_on_interrupt():
         if organization:
             audited = AuditResult(*sweep_organization(setup, detectors, regions))
         else:
@@ -148,7 +146,7 @@ def audit(
         if ends:
             sys.stdout.write("\n" + "\n".join(ends) + "\n")
     if failed:
-        raise FailedError("; ".join(failed))
+        raise edge.FailedError("; ".join(failed))
     return 1 if any(sweep.error is not None for sweep in report.sweeps) else 0
 
 
@@ -197,7 +195,7 @@ def sweep_regions(
 
         with ThreadPoolExecutor(len(regions)) as side_by_side:
             callers = list(
-                side_by_side.map(lambda region: identify_caller(session, region, attempts), regions)
+                side_by_side.map(lambda region: edge.identify_caller(session, region, attempts), regions)
             )
         known = {
             region: who.value.account

@@ -39,8 +39,6 @@ from ml_janitor.report.bill_json import bill_json_text, chargeback_csv
 from ml_janitor.report.bill_page import render_bill_page
 from ml_janitor.report.blocks import Rank, cut_document
 from ml_janitor_cli import edge
-from ml_janitor_cli.credentials import require_caller
-from ml_janitor_cli.edge import FailedError, end_on_interrupt, one_line_errors
 from ml_janitor_cli.ledger_session import TABLE_VARIABLE
 from ml_janitor_cli.screen import draw_document, make_console, print_blocks, show_progress
 
@@ -113,7 +111,7 @@ def bill(
         raise edge.CommandRefusedError(
             f"--csv: chargeback in [bill] is {section.chargeback}, which is none of its tags"
         )
-    with end_on_interrupt(), show_progress("identifying the account") as say:
+    with edge.end_on_interrupt(), show_progress("identifying the account") as say:
         report = read_bill_report(setup, regions, asked, shown=shown, table=table, say=say)
     contents: dict[str, Callable[[], str]] = {
         "--html": lambda: render_bill_page(report, by=by, max_requests=section.max_requests),
@@ -131,7 +129,7 @@ def bill(
         if done := [str(path) for path in files.values() if path and not failed]:
             sys.stdout.write(f"\nWritten: {', '.join(map(escape_text, done))}\n")
     if failed:
-        raise FailedError("; ".join(failed))
+        raise edge.FailedError("; ".join(failed))
     return 0 if is_bill_complete(report) else 1
 
 
@@ -214,7 +212,7 @@ def read_bill_report(
     Raises FailedError without credentials, or if the ledger fails.
     """
     home = setup.session.region_name or regions[0]
-    account = require_caller(setup.session, home, setup.attempts).account
+    account = edge.require_caller(setup.session, home, setup.attempts).account
     say("reading Cost Explorer")
     section, settings, until = setup.settings.bill, setup.settings, setup.now.astimezone(UTC)
     wanted = reading.bill_request(section, days=asked.days, first=shown)
@@ -270,7 +268,7 @@ def read_recorded_actions(
     if not table:
         return []
     actions = Actions(Table(make_client(setup.session, "dynamodb", home, setup.attempts), table))
-    with one_line_errors("the ledger"):
+    with edge.one_line_errors("the ledger"):
         return [
             action
             for detector in setup.settings.registry

@@ -459,6 +459,7 @@ def test_the_first_process_cleans_up_before_a_machine_downloads_and_all_wait_for
         (False, [3, 5], [-3_000, 3_000], 3),
         (True, [3, 5], [-9_000, 9_000], 5),
         (True, [0], [-5_000, 5_000], 0),
+        (True, [0], [0, 0], 0),
         (True, [], [1, -1], None),
         (True, [3], [1, -1], 3),  # a machine with none says so:
         (True, [], [-5_000, 5_000], "not every rank has a whole .*/step-000000000005-000 "),

@@ -309,6 +309,10 @@ def test_a_young_account_compares_nothing_and_has_no_forecast(janitor: Janitor, 
 
     assert ran.status == 0
     assert ran.headline == "$90.00 in 30 days; nothing to compare them with."
+    assert ran.out.splitlines()[1:3] == [
+        "Nothing moved more than usual on Sunday 10-04.",
+        "Largest: hosting $90.00.",
+    ]
     assert "No forecast: AWS has too little history" in lines(ran)
     assert "The account was first charged on 2026-09-27" in lines(ran)
     assert "hosting $90.00" in lines(ran)

@@ -126,7 +126,13 @@ def test_the_lead_names_the_cause_that_goes_with_the_change_and_what_to_do() -> 
     ]
     assert "Next step: ask ann, or open Cost Explorer" in told(replace(unknown, owner="ann@acme"))[1]
     assert told() == ["Nothing moved more than usual."]
-    assert lead(replace(report, main=None, month=None, yesterday=None)) == []
+    assert lead(replace(report, main=None, month=None, yesterday=None)) == [
+        "Largest: training $15,339, storage $6,100, notebooks $4,351."
+    ]
+    quiet = replace(main, movers=())
+    assert lead(replace(report, main=None, month=quiet, yesterday=None))[0] == (
+        "Nothing moved more than usual this month."
+    )
     later = replace(report, main=replace(main, movers=()), month=replace(main, movers=(new,)))
     assert lead(later)[0].startswith("Largest cause this month: +$3,545")
 

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 from ml_janitor.core.capacity import Interruption, SpotCapacity
 from ml_janitor_cli.edge import CommandRefusedError
-from ml_janitor_cli.estimate import estimates, training_costs
+from ml_janitor_cli.estimate import command, estimates
+from ml_janitor_cli.estimate.batching import estimate_batching
 from ml_janitor_cli.estimate.estimates import Estimate
+from ml_janitor_cli.estimate.inference import estimate_inference
 
 SPOT = SpotCapacity(interruptions=0.05, restart=0.1, save=0.02, discount=0.6)
 USD = st.floats(0.01, 100)
@@ -29,7 +31,7 @@ def training(
         "jobs_a_week": 1.0,
         "instances": 1,
     }
-    return training_costs.estimate_training(hourly_usd=hourly_usd, hours=hours, spot=spot, **known | also)
+    return command.estimate_training(hourly_usd=hourly_usd, hours=hours, spot=spot, **known | also)
 
 
 def inference(requests: float, **also: object) -> Estimate:
@@ -42,17 +44,17 @@ def inference(requests: float, **also: object) -> Estimate:
         "latency": 60.0,
         "cold_start": 10.0,
     }
-    return estimates.estimate_inference(requests=requests, **known | also)  # type: ignore[arg-type]
+    return estimate_inference(requests=requests, **known | also)  # type: ignore[arg-type]
 
 
 def batching(**also: Any) -> Estimate:
     known: dict[str, Any] = {"hourly_usd": 1, "one_ms": 1, "batch": 2, "batch_ms": 1}
-    return estimates.estimate_batching(**known | also)
+    return estimate_batching(**known | also)
 
 
 def distillation(**also: Any) -> Estimate:
     known = {"teacher_usd": 2, "student_usd": 1, "requests": 1, "once_usd": 1, "loss": 0, "allowed": 1}
-    return estimates.estimate_distillation(**known | also)
+    return command.estimate_distillation(**known | also)
 
 
 @settings(max_examples=50)
@@ -183,7 +185,7 @@ def test_a_cold_start_beyond_the_latency_keeps_the_endpoint() -> None:
 
 
 def test_savings_compound_and_do_not_add_up() -> None:
-    found = estimates.estimate_batching(
+    found = estimate_batching(
         hourly_usd=3.6, one_ms=10, batch=10, batch_ms=20, cache_hits=0.25, quantised=4.0
     )
 
@@ -199,7 +201,7 @@ def test_savings_compound_and_do_not_add_up() -> None:
         }
     )
     assert found.advice == "A request waits for its batch: it takes 5 ms, and 10 ms alone."
-    alone = estimates.estimate_batching(hourly_usd=3.6, one_ms=10, batch=1, batch_ms=10).values
+    alone = estimate_batching(hourly_usd=3.6, one_ms=10, batch=1, batch_ms=10).values
     assert (alone["times_cheaper"], alone["added_ms"]) == (1, 0)
 
 
@@ -230,7 +232,7 @@ def test_a_smaller_model_is_paid_for_when_its_savings_come_to_its_cost(
         "allowed": 1.0,
     } | changes
 
-    found = estimates.estimate_distillation(**asked)
+    found = command.estimate_distillation(**asked)
 
     monthly = (4.2 - asked["student_usd"]) * asked["requests"] / 1000
     assert found.advice == advice
@@ -248,7 +250,7 @@ def test_no_other_commitment_costs_less() -> None:
     chance = random.Random(7)  # noqa: S311 - no secret
     profile = [chance.choice((0.0, 1.0, 4.0)) + chance.random() for _ in range(168)]
 
-    found = estimates.estimate_reservation(profile=profile, discount=0.27).values
+    found = command.estimate_reservation(profile=profile, discount=0.27).values
 
     def yearly(commitment: float) -> float:
         spent = sum(commitment + max(usd - commitment / 0.73, 0) for usd in profile)
@@ -259,11 +261,11 @@ def test_no_other_commitment_costs_less() -> None:
     )
     assert found["break_even"] == pytest.approx(0.73)
     assert found["on_demand_yearly_usd"] == pytest.approx(yearly(0))
-    steady = estimates.estimate_reservation(profile=[1.0, 1.0], discount=0.25)
+    steady = command.estimate_reservation(profile=[1.0, 1.0], discount=0.25)
     assert (steady.advice, steady.values["utilisation"], steady.values["coverage"]) == (
         "Commit to $0.750 an hour.", 1, 1
     )  # fmt: skip
-    assert estimates.estimate_reservation(profile=[0.0, 4.0], discount=0.25).advice == "Commit to nothing."
+    assert command.estimate_reservation(profile=[0.0, 4.0], discount=0.25).advice == "Commit to nothing."
 
 
 @pytest.mark.parametrize(
@@ -297,10 +299,10 @@ def test_no_other_commitment_costs_less() -> None:
         (lambda: batching(quantised=0.9), "at least as fast"),
         (lambda: distillation(loss=float("nan")), "no numbers to compute with"),
         (lambda: distillation(once_usd=-1), "are not negative"),
-        (lambda: estimates.estimate_reservation(profile=[1.0], discount=0.0), "between 0 and 1"),
-        (lambda: estimates.estimate_reservation(profile=[], discount=0.3), "for each hour"),
-        (lambda: estimates.estimate_reservation(profile=[1.0, -1.0], discount=0.3), "0 or more"),
-        (lambda: estimates.estimate_reservation(profile=[1.0], discount=1.0), "between 0 and 1"),
+        (lambda: command.estimate_reservation(profile=[1.0], discount=0.0), "between 0 and 1"),
+        (lambda: command.estimate_reservation(profile=[], discount=0.3), "for each hour"),
+        (lambda: command.estimate_reservation(profile=[1.0, -1.0], discount=0.3), "0 or more"),
+        (lambda: command.estimate_reservation(profile=[1.0], discount=1.0), "between 0 and 1"),
     ],
 )
 def test_what_cannot_be_is_refused_in_a_line(asked: object, why: str) -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
+from itertools import chain
 
 from ml_janitor.core.durations import DAY
 
@@ -44,7 +45,8 @@ class Charge:
     *service* and *usage_type* are as Cost Explorer spells them ("Amazon SageMaker",
     "USE1-Host:ml.m5.xlarge"); "" where charges are not by it. *tag* is a tag's value, `UNTAGGED_VALUE` where
     there is no tag, and None where the charges are not by tag. *quantity* is in *unit* ("Hrs", "GB-Mo"), and
-    can be added up only within one usage type.
+    can be added up only within one usage type. *usd* is by the bill's metric, *other_usd* by the other one;
+    bills that earlier versions kept have none.
     """
 
     day: date
@@ -54,6 +56,7 @@ class Charge:
     usd: Decimal
     quantity: Decimal = ZERO
     unit: str = ""
+    other_usd: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +66,7 @@ class RecordCharge:
     day: date
     record_type: str
     usd: Decimal
+    other_usd: Decimal | None = None
 
 
 OUTSIDE_RECORDS = frozenset({"Credit", "Refund", "Tax"})
@@ -169,22 +173,45 @@ class Bill:
     by_account: tuple[Charge, ...] = ()
     moved: tuple[Charge, ...] = ()
 
+    def by_metric(self, metric: CostMetric) -> Bill | None:
+        """Return the bill by *metric*; None if it has only its own."""
+
+        def swap[T: Charge | RecordCharge](rows: Iterable[T]) -> tuple[T, ...]:
+            return tuple(replace(row, usd=row.other_usd or ZERO, other_usd=row.usd) for row in rows)
+
+        rows: Iterable[Iterable[Charge | RecordCharge]] = (
+            *(self.charges, self.records, self.by_account),
+            *self.by_tag.values(),
+        )
+        if metric is self.metric:
+            return self
+        if any(row.other_usd is None for row in chain.from_iterable(rows)):
+            return None
+        return replace(
+            self,
+            metric=metric,
+            charges=swap(self.charges),
+            records=swap(self.records),
+            by_account=swap(self.by_account),
+            by_tag={name: swap(rows) for name, rows in self.by_tag.items()},
+        )
+
     def after(self, kept: Bill, first: date) -> Bill:
         """Return the bill with the days before it, from *first* on, from the bill *kept*."""
 
         def days[T: Charge | RecordCharge](older: Iterable[T], newer: Iterable[T]) -> tuple[T, ...]:
             return (*(charge for charge in older if first <= charge.day < self.first), *newer)
 
-        if kept.metric is not self.metric:
+        if (older := kept.by_metric(self.metric)) is None:
             return self
         return replace(
             self,
             first=first,
-            charges=days(kept.charges, self.charges),
-            by_tag={name: days(kept.by_tag.get(name, ()), rows) for name, rows in self.by_tag.items()},
-            records=days(kept.records, self.records),
-            by_account=days(kept.by_account, self.by_account) if self.by_account else (),
-            estimated=frozenset(day for day in kept.estimated if first <= day < self.first) | self.estimated,
+            charges=days(older.charges, self.charges),
+            by_tag={name: days(older.by_tag.get(name, ()), rows) for name, rows in self.by_tag.items()},
+            records=days(older.records, self.records),
+            by_account=days(older.by_account, self.by_account) if self.by_account else (),
+            estimated=frozenset(day for day in older.estimated if first <= day < self.first) | self.estimated,
         )
 
     @property

@@ -554,7 +554,7 @@ def _movements_named(report: BillReport) -> list[tuple[str, Movement]]:
 
 
 def _lead(report: BillReport) -> Iterator[NoteBlock]:
-    """Name the largest cause, the next step where it is a rise, and the compared days."""
+    """Name the largest cause, the next step where it is a rise, and the days; uncompared, the largest lines."""
     moved = _movements_named(report)
     told = [(when, movement, news) for when, movement in moved if (news := mover_news(movement))]
     for when, movement, news in told[:1]:
@@ -564,7 +564,11 @@ def _lead(report: BillReport) -> Iterator[NoteBlock]:
         if cause.usd > 0:
             yield NoteBlock(Rank.FIRST, f"Next step: {next_step(cause)}")
     if moved and not told:
-        yield NoteBlock(Rank.FIRST, "Nothing moved more than usual.")
+        days = "" if report.main else f" {moved[0][0]}"
+        yield NoteBlock(Rank.FIRST, f"Nothing moved more than usual{days}.")
+    if not report.main:
+        largest = (f"{line.name} {format_usd(line.usd)}" for line in report.table(BY_PHASE)[:NEWS_SHOWN])
+        yield NoteBlock(Rank.FIRST, f"Largest: {', '.join(largest)}.")
     compared = comparison_text(report.main) if report.main else span_text(report.span)
     read = f"{METRIC_WORDS[report.bill.metric]}. Read {format_time(report.bill.time)}."
     yield NoteBlock(Rank.FULL, f"{compared}; {read}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Annotated
@@ -11,7 +13,7 @@ import typer
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.endpoints import LoadedEndpoint, judgeable_description
 from ml_janitor.aws.sagemaker_kinds import ENDPOINT, MODEL, describe_resource
-from ml_janitor.core.model import Absent, Kept, Rule, Value
+from ml_janitor.core.model import HOURS_PER_MONTH, Absent, Kept, Rule, Value
 from ml_janitor.detectors.serverless_candidates import (
     MOST_SERVERLESS_GB,
     MOST_SERVERLESS_REQUESTS,
@@ -22,21 +24,26 @@ from ml_janitor.detectors.serverless_candidates import (
     why_not_serverless,
 )
 from ml_janitor_cli import edge
-from ml_janitor_cli.edge import FailedError, one_line_errors
-from ml_janitor_cli.estimate import estimates
-from ml_janitor_cli.estimate.batching import SERVERLESS_GB_SECOND_USD
 from ml_janitor_cli.estimate.estimates import (
+    NEGATIVE_INPUT,
+    SERVERLESS_GB_SECOND_USD,
     Estimate,
     EstimateAccount,
+    Figure,
     InstanceOption,
     PriceOption,
     RegionOption,
+    check_finite,
     hourly_price,
     open_account,
     parse_numbers,
     print_estimate,
+    require,
 )
 from ml_janitor_cli.screen import show_progress
+
+SERVERLESS_GB = range(1, 7)
+"""The memory that a serverless endpoint may have (API reference of ProductionVariantServerlessConfig)."""
 
 DEFAULT_MEMORY_GB, DEFAULT_LATENCY, DEFAULT_COLD_START = 4, 1.0, 10.0
 
@@ -159,9 +166,11 @@ def compare_with_serverless(
     request_seconds = seconds if seconds is not None or found.use is None else found.use.seconds
     if found.cannot is None and (monthly is None or request_seconds is None):
         if found.why:
-            raise FailedError(f"the use of {found.name} is not known: {found.why}; give --requests and --ms")
+            raise edge.FailedError(
+                f"the use of {found.name} is not known: {found.why}; give --requests and --ms"
+            )
         raise edge.CommandRefusedError("give --requests and --ms, or --endpoint NAME")
-    estimate = estimates.estimate_inference(
+    estimate = estimate_inference(
         hourly_usd=hourly_usd,
         instances=instances,
         requests=monthly or 0.0,
@@ -182,6 +191,69 @@ def compare_with_serverless(
     return replace(estimate, advice="No request came in 14 days: delete it, if idle-endpoints finds it too.")
 
 
+def estimate_inference(
+    *,
+    hourly_usd: float,
+    instances: Sequence[float],
+    requests: float,
+    seconds: float,
+    memory_gb: int,
+    gb_second_usd: float,
+    latency: float,
+    cold_start: float,
+    payload_gb: float = 0.0,
+    transfer_usd: float = 0.0,
+    slower: float = 1.0,
+    cannot: str | None = None,
+) -> Estimate:
+    """
+    Compare an endpoint that is always on with serverless inference, for *requests* a month of *seconds* each.
+
+    Serverless inference takes *slower* times as long for each. *cannot* is why it cannot serve this at all.
+
+    *instances* are those of each hour of a day: one number where they do not scale. *payload_gb* is the size
+    of a request and its response, *transfer_usd* the price of serverless inference for a GB of it.
+    """
+    check_finite(
+        hourly_usd, requests, seconds, gb_second_usd, latency, cold_start, payload_gb, transfer_usd, slower
+    )
+    require(bool(instances) and min(instances) > 0, "an endpoint has at least one instance in each hour")
+    require(memory_gb in SERVERLESS_GB, "serverless inference has 1 to 6 GB of memory")
+    require(
+        requests >= 0 and (seconds > 0 or seconds == requests == 0),
+        "requests are not negative, and take some time",
+    )
+    require(min(gb_second_usd, payload_gb, transfer_usd, latency, cold_start) >= 0, NEGATIVE_INPUT)
+    require(hourly_usd > 0, "an hour costs more than 0")
+    require(slower >= 1, "serverless inference takes at least as long (1)")
+    always = hourly_usd * sum(instances) / len(instances) * HOURS_PER_MONTH
+    request_usd = seconds * slower * memory_gb * gb_second_usd + payload_gb * transfer_usd
+    serverless, even = requests * request_usd, always / request_usd if request_usd else math.inf
+    first = cold_start + seconds * slower
+    figures: tuple[Figure, ...] = (
+        Figure("serverless_usd", "serverless, a month", serverless),
+        Figure("break_even_requests", "requests a month at which both cost the same", even, "requests"),
+        Figure("first_request_seconds", "the first request after a pause", first, "seconds"),
+    )
+    advice = "Serverless inference costs less." if serverless < always else "The endpoint costs no more."
+    if cannot is not None:
+        advice = f"Keep the endpoint: {cannot}."
+        figures = tuple(replace(figure, value=None) for figure in figures)
+    elif first > latency and serverless < always:
+        advice = (
+            f"Serverless inference costs less, but the first request after a pause takes about {first:.3g} s,"
+            f" and {latency:g} s are allowed: keep the endpoint."
+        )
+    return Estimate(
+        (
+            Figure("always_on_usd", "always on, a month", always),
+            *figures,
+        ),
+        advice,
+        "GPUs, VPCs, several models or variants and data capture, which serverless inference does not have",
+    )
+
+
 def read_endpoint_facts(at: EstimateAccount, name: str) -> EndpointFacts:
     """
     Read the costs and the use of the endpoint called *name*.
@@ -190,7 +262,7 @@ def read_endpoint_facts(at: EstimateAccount, name: str) -> EndpointFacts:
     """
     rule = at.detector(ServerlessCandidates)
     target = at.target(name, ENDPOINT.type)
-    with show_progress(f"reading {name}"), one_line_errors(name):
+    with show_progress(f"reading {name}"), edge.one_line_errors(name):
         found = rule.look(at.aws, target, at.now)
         if found is None:
             raise edge.CommandRefusedError(f"{name} was deleted just now")
@@ -204,9 +276,9 @@ def endpoint_facts(
     described = judgeable_description(found, Rule(), now)
     if isinstance(described, Kept):
         why = f"{described.reason}; give --instance, --requests and --ms instead"
-        raise FailedError(f"the use of {found.target.name} is not known: {why}")
+        raise edge.FailedError(f"the use of {found.target.name} is not known: {why}")
     if not described.variants:
-        raise FailedError(f"{found.target.name} has no variant, so it is not billed")
+        raise edge.FailedError(f"{found.target.name} has no variant, so it is not billed")
     served, why_not = described.variants[0], why_not_serverless(described)
     use = read_endpoint_use(served) if why_not is None else "not read"
     size = rule.size(use) if isinstance(use, EndpointUse) else None
@@ -246,6 +318,6 @@ def _model(aws: Aws, name: str) -> str | None:
             needed = unsupported_need(model)
             return needed and f"its model {needed}, which serverless inference cannot"
         case Absent():
-            raise FailedError(f"its model {name} is gone")
+            raise edge.FailedError(f"its model {name} is gone")
         case unread:
-            raise FailedError(f"its model could not be read ({getattr(unread, 'error', 'not read')})")
+            raise edge.FailedError(f"its model could not be read ({getattr(unread, 'error', 'not read')})")

@@ -22,7 +22,6 @@ from ml_janitor.config.sections import PoliciesSection
 from ml_janitor.config.values import suggest_nearest
 from ml_janitor.core.text import escape_text
 from ml_janitor_cli import edge
-from ml_janitor_cli.edge import FailedError
 
 # --- command --------------------------------------------------------------------------------------
 
@@ -114,7 +113,7 @@ def write_policy_files(directory: Path, texts: Mapping[str, str], *, force: bool
             and before.get(name) != file_digest(there or b"")
         ]
     except OSError as error:
-        raise FailedError(
+        raise edge.FailedError(
             f"{directory}: {error.strerror or error}; nothing was written: name one that you may write to"
         ) from error
     if changed and not force:
@@ -125,7 +124,9 @@ def write_policy_files(directory: Path, texts: Mapping[str, str], *, force: bool
     record = json.dumps({name: file_digest(text.encode()) for name, text in texts.items()}, indent=1) + "\n"
     for name, text in {**texts, RECORD_FILE: record}.items():
         if (reason := edge.replace_file(directory / name, text)) is not None:
-            raise FailedError(f"{directory / name} cannot be written: {reason}; run it again once it can")
+            raise edge.FailedError(
+                f"{directory / name} cannot be written: {reason}; run it again once it can"
+            )
 
 
 def file_content(path: Path) -> bytes | None:
@@ -320,7 +321,7 @@ def _rule(identifier: str, given: Mapping[str, str], what: str, more: PolicyJson
 
 def fill_template(template: str, tags: Sequence[str]) -> str:
     """Fill a *template* of this package with the keys of *tags*, one to a line."""
-    text = (files(__package__) / template).read_text(encoding="utf-8")
+    text = packaged_text(template)
     return re.sub(
         r"([ \t]+)@TAGS@\n", lambda found: "".join(f"{found[1]}{json.dumps(key)},\n" for key in tags), text
     )
@@ -457,8 +458,13 @@ def statement_ids(tags: Sequence[str]) -> list[str]:
 @cache
 def policy_kinds_data() -> dict[str, Any]:
     """Return the data that `python -m docs.policy_kinds` has read from AWS's references."""
-    found: dict[str, Any] = json.loads((files(__package__) / "kinds.json").read_text(encoding="utf-8"))
+    found: dict[str, Any] = json.loads(packaged_text("kinds.json"))
     return found
+
+
+def packaged_text(name: str) -> str:
+    """Return the text of the package's file *name*."""
+    return (files(__package__) / "policy_files" / name).read_text(encoding="utf-8")
 
 
 def taggable_kinds() -> list[dict[str, Any]]:
