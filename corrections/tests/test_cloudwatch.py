@@ -78,7 +78,7 @@ def test_statistics_and_percentiles(cloudwatch: Any) -> None:
 @pytest.mark.parametrize(
     ("queries", "expected"),
     [
-        ([{"Id": "q", "Expression": "FILL(a, 0)"}], "does not evaluate expressions"),
+        ([{"Id": "q", "Expression": "FILL(a, 0)"}], "are not evaluated"),
         ([query(), query()], "are not unique"),
         ([query(Id="Q")], "not matching the expected pattern"),
         ([query(Period=7)], "Period must be"),

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
+
+from moto.core.utils import camelcase_to_underscores
 
 import moto_corrections
 from moto_corrections import patches, selfcheck
@@ -58,3 +61,14 @@ def test_it_imports_moto_and_what_moto_needs_only() -> None:
                 imported.add((node.module or "").partition(".")[0])
 
     assert imported - set(sys.stdlib_module_names) == NEEDS | {"moto_corrections"}
+
+
+def test_the_readme_names_every_correction_and_the_version() -> None:
+    moto_corrections.load()
+    readme = (Path(__file__).parent.parent / "README.md").read_text()
+    named = set(re.findall(r"\w+", readme))
+    known = named | {camelcase_to_underscores(word) for word in named}
+    ours = [patch for patch in patches.PATCHES if patch.replacement.__module__.startswith("moto_corrections")]
+
+    assert [patch.target for patch in ours if re.split("[.:]", patch.target)[-1] not in known] == []
+    assert f"**moto {selfcheck.MOTO}**" in readme

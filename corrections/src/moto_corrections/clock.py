@@ -1,4 +1,4 @@
-"""The sandbox's own time: a settable constant that every change of state is stamped with.
+"""The time: a settable constant that every change of state is stamped with.
 
 It does not tick, so a test says what time it is and nothing else decides. freezegun is not used:
 it patches the whole process, and here the clients under test may live in the same one.
@@ -27,17 +27,17 @@ _before: list[Callable[[dt.datetime], None]] = []
 
 
 def now() -> dt.datetime:
-    """Return the sandbox's time, aware, in UTC."""
+    """Return the time, aware, in UTC."""
     return _now
 
 
 def naive() -> dt.datetime:
-    """Return the sandbox's time without a zone, which is how moto keeps its times."""
+    """Return the time without a zone, which is how moto keeps its times."""
     return _now.replace(tzinfo=None)
 
 
 def millis() -> int:
-    """Return the sandbox's time as the milliseconds since 1970 that CloudWatch Logs uses."""
+    """Return the time as the milliseconds since 1970 that CloudWatch Logs uses."""
     return to_millis(_now)
 
 
@@ -57,7 +57,7 @@ def before_moving(look: Callable[[dt.datetime], None]) -> None:
 
 def jump(moment: dt.datetime) -> None:
     """Show another time, and call nobody."""
-    global _now  # noqa: PLW0603  one process serves one sandbox, and it has one clock
+    global _now  # noqa: PLW0603  a process has one clock
     with _lock:
         _now = moment.astimezone(dt.UTC)
 
@@ -93,7 +93,7 @@ def install() -> None:
     for name in REAL_TIME:
         importlib.import_module(f"{name}.models")
     for name, module in list(sys.modules.items()):
-        if not name.startswith("moto") or name.startswith(REAL_TIME):
+        if name.partition(".")[0] != "moto" or name.startswith(REAL_TIME):
             continue
         if getattr(module, "utcnow", None) is real:
             module.utcnow = naive  # type: ignore[attr-defined]
@@ -101,7 +101,7 @@ def install() -> None:
 
 
 def _stamp_buckets() -> None:
-    """Give S3 buckets the sandbox's time: moto asks `datetime.now` for this one."""
+    """Give S3 buckets this time: moto asks `datetime.now` for this one."""
     bucket: Any = importlib.import_module("moto.s3.models").FakeBucket
     original = bucket.__init__
 

@@ -96,7 +96,7 @@ def get_metric_statistics(call: Call) -> dict[str, Any]:
 
 @serves("cloudwatch", "ListMetrics")
 def list_metrics(call: Call) -> dict[str, Any]:
-    """List each metric once, and only those with data in the two weeks before the sandbox's now."""
+    """List each metric once, and only those with data in the two weeks before now."""
     params = call.params
     now = clock.now().timestamp()
     back = 3 * HOUR if params.get("RecentlyActive") == "PT3H" else 14 * DAY
@@ -186,7 +186,7 @@ def _check_queries(queries: list[dict[str, Any]]) -> None:
             )
         if "MetricStat" not in query:
             expression = query.get("Expression", "")
-            raise invalid(f"The sandbox does not evaluate expressions: {expression!r}.")
+            raise invalid(f"Expressions are not evaluated: {expression!r}.")
         check_period(int(query["MetricStat"]["Period"]))
 
 

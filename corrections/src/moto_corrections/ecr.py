@@ -68,7 +68,7 @@ def batch_get_image(call: Call) -> dict[str, Any]:
 
 @replaces("moto.ecr.models:Image.__init__", was="3edb4f3a65b0")
 def pushed(self: Any, *given: Any, **named: Any) -> None:
-    """Set the time of the push by the sandbox's clock."""
+    """Set the time of the push by the clock here."""
     _create(self, *given, **named)
     self.image_pushed_at = clock.now().timestamp()
 

@@ -1,4 +1,4 @@
-"""AWS's own description of its operations, read from botocore: the sandbox spells nothing twice."""
+"""AWS's own description of its operations, read from botocore: nothing is spelled twice."""
 
 from __future__ import annotations
 

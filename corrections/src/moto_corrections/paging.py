@@ -26,7 +26,7 @@ class Pages:
 
 
 def pages() -> Pages:
-    """Return the page sizes of the whole sandbox."""
+    """Return the page sizes that hold everywhere."""
     return state.at(Pages, "", "")
 
 

@@ -57,7 +57,7 @@ def rejected(message: str) -> AwsError:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request for an operation that the sandbox answers itself."""
+    """One request for an operation that is answered here instead of in moto."""
 
     operation: str
     account: str

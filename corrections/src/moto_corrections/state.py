@@ -1,4 +1,4 @@
-"""The sandbox's state beside moto's own backends, by account and region.
+"""The state beside moto's own backends, by account and region.
 
 A fix keeps its data in a class of its own and asks for the instance: `state.of(Metrics, call)`.
 One reset then forgets everything, and no fix has a reset to forget to write.

@@ -83,7 +83,7 @@ def delete_tags(call: Call) -> dict[str, Any]:
 
 
 def _held(call: Call) -> Any:
-    """Return the resource of the call: the sandbox's own, or moto's object, several slashes or not."""
+    """Return the resource of the call: one that is kept here, or moto's object, several slashes or not."""
     arn = call.params["ResourceArn"]
     if resource := _ours(call.account, call.region, arn):
         return resource
@@ -101,7 +101,7 @@ def _spelled(tags: dict[str, str]) -> list[dict[str, str]]:
 
 @replaces("moto.sagemaker.models:SageMakerModelBackend.iter_tagged_resources", was="feb018ebf142")
 def iter_tagged_resources(self: Any) -> Iterator[TaggedResource]:
-    """List the sandbox's own resources, then those that moto still keeps."""
+    """List the resources that are kept here, then those that moto still keeps."""
     for resource in state.at(SageMakerStore, self.account_id, self.region_name):
         kind = f"sagemaker:{resource.kind.arn}"
         yield TaggedResource(

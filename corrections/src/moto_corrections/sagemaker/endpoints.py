@@ -48,7 +48,7 @@ def describe_endpoint(call: Call) -> dict[str, Any]:
 @serves("sagemaker", "CreateEndpoint")
 def create_endpoint(call: Call) -> dict[str, Any]:
     """
-    Create an endpoint: Creating for some minutes, then in service; `/sandbox/state` sets any other status.
+    Create an endpoint: Creating for some minutes, then in service; `override` sets any other status.
 
     A name comes free again when the endpoint that had it is gone, and not while it is Deleting.
     """

@@ -72,7 +72,7 @@ def list_children(call: Call) -> dict[str, Any]:
     return listing(call, TRAINING, only=lambda job: job.members.get("TuningJobArn") == tuning.arn)
 
 
-# --- Inference Recommender's load tests, of which one found what is put there with `/sandbox/state` ---
+# --- Inference Recommender's load tests, with the results that an override puts there ---
 
 RECOMMENDATION = kind("InferenceRecommendationsJob", members=("JobName", "JobArn", "Status"))
 ABOUT = ("ModelName", "ModelPackageVersionArn")

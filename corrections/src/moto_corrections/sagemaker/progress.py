@@ -1,4 +1,4 @@
-"""Changes that take time on AWS, and here too, on the sandbox's clock: nothing waits for real time.
+"""Changes that take time on AWS, and here too, on the clock here: nothing waits for real time.
 
 A change that AWS makes in minutes is put on the agenda of its account and region, and is made when the
 clock has passed its moment, which is also the time it is stamped with. Until then the resource is
@@ -72,7 +72,7 @@ class Durations:
 
 
 def durations() -> Durations:
-    """Return the durations of the whole sandbox."""
+    """Return the durations that hold everywhere."""
     return state.at(Durations, "", "")
 
 

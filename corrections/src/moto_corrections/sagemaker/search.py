@@ -90,7 +90,7 @@ def _record(resource: Resource) -> dict[str, Any]:
 
 
 def _refused(what: str) -> AwsError:
-    return rejected(f"The sandbox does not emulate {what} in Search.")
+    return rejected(f"Search does not emulate {what} here.")
 
 
 def _expression(record: str, expression: Mapping[str, Any]) -> Test:

@@ -1,4 +1,4 @@
-"""The sandbox's SageMaker: what it holds, what is about to happen to it, how it is made and found.
+"""SageMaker: what it holds, what is about to happen to it, how it is made and found.
 
 moto keeps a class per resource, each with its own gaps: members dropped, duplicates replaced in
 silence, filters ignored. Here a resource is simply the members its Describe operation answers,
@@ -44,7 +44,7 @@ class Kind:
 
     @property
     def plural(self) -> str:
-        """Return the name under which `/sandbox/state` finds these, such as training_jobs."""
+        """Return the name under which `override` finds these, such as training_jobs."""
         return f"{camelcase_to_underscores(self.noun)}s"
 
     @property
@@ -110,7 +110,7 @@ class Step:
 
 
 class SageMakerStore:
-    """All SageMaker resources of one account in one region, as they are at the sandbox's time."""
+    """All SageMaker resources of one account in one region, as they are now."""
 
     def __init__(self) -> None:
         self.by_kind: dict[str, dict[str, Resource]] = {}
@@ -146,7 +146,7 @@ KINDS: dict[str, Kind] = {}
 
 
 def kind(noun: str, *, called: str = "", **words: Any) -> Kind:
-    """Declare a kind, so that `/sandbox/state` finds it; *called* is AWS's name of it in most refusals."""
+    """Declare a kind, so that `override` finds it; *called* is AWS's name of it in most refusals."""
     if called:
         words = {
             "missing": ("ValidationException", f'Could not find {called} "{{arn}}".'),

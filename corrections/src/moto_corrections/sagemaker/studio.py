@@ -18,7 +18,7 @@ def studio_kind(noun: str, *key: str) -> Kind:
     """
     Declare a kind of Studio's: its status member is `Status`, and it is stored by its *key*, as in its ARN.
 
-    So `/sandbox/state` finds a space under ["spaces", "d-1a2b/desk"]. A space and a user profile of
+    So `override` finds a space under ["spaces", "d-1a2b/desk"]. A space and a user profile of
     one name are two resources, as on AWS. What is missing is no ValidationException.
     """
     return kind(
