@@ -159,6 +159,7 @@ RECOMMENDATION = SageMakerKind(
 """A load test of Inference Recommender."""
 SPACE = SageMakerKind("space", "Space", "Spaces", path=("DomainId", "SpaceName"), named_in_arn=False)
 TRAINING_JOB = SageMakerKind("training-job", "TrainingJob", "TrainingJobSummaries")
+TRAINING_PLAN = SageMakerKind("training-plan", "TrainingPlan", "TrainingPlanSummaries")
 TRANSFORM_JOB = SageMakerKind("transform-job", "TransformJob", "TransformJobSummaries")
 TUNING_JOB = SageMakerKind(
     "hyper-parameter-tuning-job", "HyperParameterTuningJob", "HyperParameterTuningJobSummaries"

@@ -60,3 +60,7 @@ def plain_kind(
         @serves("sagemaker", f"CreatePresigned{noun}Url")
         def presign(call: Call) -> dict[str, Any]:
             return {"AuthorizedUrl": f"https://{get(call, declared).name}.sandbox/auth"}
+
+
+# The offering that was chosen decides the rest, and a plan becomes Active when it starts: tests set both.
+plain_kind("TrainingPlan", members=("TrainingPlanName", "TrainingPlanArn", "Status"), statuses=("Scheduled",))
