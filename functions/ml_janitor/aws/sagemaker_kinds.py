@@ -135,6 +135,10 @@ EXPERIMENT = SageMakerKind(
     "inference-experiment", "InferenceExperiment", "InferenceExperiments", name="Name", parameter="Name",
     path=("Name",),
 )  # fmt: skip
+MLFLOW_SERVER = SageMakerKind(
+    "mlflow-tracking-server", "MlflowTrackingServer", "TrackingServerSummaries", name="TrackingServerName",
+    arn="TrackingServerArn", parameter="TrackingServerName",
+)  # fmt: skip
 MODEL = SageMakerKind("model", "Model", "Models")
 MODEL_PACKAGE = SageMakerKind(
     "model-package", "ModelPackage", "ModelPackageSummaryList", name="ModelPackageArn",

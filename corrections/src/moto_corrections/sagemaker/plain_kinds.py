@@ -64,3 +64,12 @@ def plain_kind(
 
 # The offering that was chosen decides the rest, and a plan becomes Active when it starts: tests set both.
 plain_kind("TrainingPlan", members=("TrainingPlanName", "TrainingPlanArn", "Status"), statuses=("Scheduled",))
+# Users wait for more than 25 minutes (ekristen/aws-nuke #527).
+plain_kind(
+    "MlflowTrackingServer",
+    members=("TrackingServerName", "TrackingServerArn", "TrackingServerStatus"),
+    statuses=("Creating", "Created"),
+    minutes=25,
+    by=("TrackingServerStatus", "MlflowVersion"),
+    unless_asked={"IsActive": "Active", "TrackingServerSize": "Small"},
+)
