@@ -318,5 +318,5 @@ def test_the_sandbox_makes_a_server_in_minutes_and_refuses_filters_that_it_does_
 
     assert [each["TrackingServerStatus"] for each in (creating, created)] == ["Creating", "Created"]
     assert (created["TrackingServerSize"], created["IsActive"]) == ("Small", "Active")
-    with pytest.raises(sagemaker.exceptions.ClientError, match="does not know CreatedAfter, SortBy"):
+    with pytest.raises(sagemaker.exceptions.ClientError, match="do not know CreatedAfter, SortBy"):
         sagemaker.list_mlflow_tracking_servers(CreatedAfter=NOW, SortBy="Name")
