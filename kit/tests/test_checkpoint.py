@@ -125,6 +125,7 @@ def test_all_processes_load_the_checkpoint_whose_number_they_agreed_on(checkpoin
     made = [Checkpoint(path, check(path)) for path in paths]
 
     assert [one.number for one in made] == [7000, 7001, 7002, 12000]
+    assert Checkpoint(Path("step-123456789012-345"), Progress()).number == 123_456_789_012_345
     assert [checkpoints.numbered(one.number) for one in made] == made
     truncate(paths[1])
     with pytest.raises(RuntimeError, match=r"not every rank has a whole .*-001 \(model has 3 bytes"):
@@ -146,6 +147,10 @@ def test_the_folder_is_made_held_against_others_and_given_back(
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(handle)
     assert handle not in checkpoint._handles
+    first.hold()
+    checkpoint._in_forked_child()  # as a loader's worker does
+    second.hold()
+    second.release()
 
     def without_locks(_handle: int, _how: int) -> None:
         raise OSError(37, "No locks available")
