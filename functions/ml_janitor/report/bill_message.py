@@ -50,12 +50,12 @@ def bill_post(message: BillMessage, saved: Decimal = Decimal(0), picture: Pictur
 
 
 def daily_costs(report: BillReport, tag: str) -> DailySeries:
-    """Return the days of the report's span by the values of *tag*, or by phase if *tag* could not be read."""
+    """Return the span's days and later ones by the values of *tag*, or by phase if *tag* was not read."""
     by = tag if has_table(report.bill, tag) else BY_PHASE
-    days = list(report.span)
+    days = [*report.span, *report.unsettled]
     groups = {name or f"no {by}": amounts for name, amounts in usd_by_day(report.bill, by, days).items()}
-    unsettled = report.main.comparison.unsettled if report.main else ()
-    return DailySeries(title=f"Cost a day by {by}", days=days, groups=groups, unsettled=len(unsettled))
+    unsettled = report.unsettled.days
+    return DailySeries(title=f"Cost a day by {by}", days=days, groups=groups, unsettled=unsettled)
 
 
 def bill_picture(report: BillReport, tag: str) -> Picture:
