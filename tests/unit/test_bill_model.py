@@ -144,11 +144,11 @@ def test_a_budget_is_of_the_month_of_the_last_day(
         forecast=FORECAST,
     )
 
-    whole, own = budget_states(read, 500, {"project=llm": 7, "owner=mia": 8})
+    whole, own = budget_states(read, 500, {"project=llm": 7, "owner=mia": 8}, until)
 
     assert whole == BudgetState(usd=Decimal(500), spent=Decimal(spent), expected=Decimal(expected))
     assert own == BudgetState(
         usd=Decimal(7), spent=Decimal(spent), expected=Decimal(of_part), tag="project", value="llm"
     )
-    (blind,) = budget_states(replace(read, forecast=None), 500, {})
+    (blind,) = budget_states(replace(read, forecast=None), 500, {}, until)
     assert blind.expected == (None if expected != spent else spent)

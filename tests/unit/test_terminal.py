@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
@@ -245,6 +247,21 @@ def test_regions_are_named_where_there_are_several() -> None:
     shown = drawn(both)
 
     assert re.search(r"\$1,460 +b .*eu-west-1 +proven\n(.*\n)+.*\$730 +a .*us-east-1 +proven", shown)
+
+
+@pytest.mark.parametrize(("columns", "every"), [("100", True), ("60", False)])
+def test_a_whole_page_is_as_it_was_looked_at(
+    monkeypatch: pytest.MonkeyPatch,
+    columns: str,
+    every: bool,  # noqa: FBT001
+) -> None:
+    """REWRITE=1 writes the pages anew: look at them before you commit them."""
+    monkeypatch.setenv("COLUMNS", columns)
+    page = Path(__file__).with_name(f"terminal-{columns}.txt")
+    if os.environ.get("REWRITE"):
+        page.write_text(drawn(full(), every=every), "utf-8")
+
+    assert drawn(full(), every=every) == page.read_text("utf-8")
 
 
 @pytest.mark.parametrize("columns", ["60", "80", "100", "140"])

@@ -265,6 +265,11 @@ class DaySpan:
         return (self.first + number * DAY for number in range(self.days))
 
 
+def settled_end(bill: Bill, settling_days: int) -> date:
+    """Return the first day of *bill* that AWS may still change, or else its end."""
+    return min(bill.until, bill.time.date() - (settling_days - 1) * DAY)
+
+
 # --- phases of machine learning -------------------------------------------------------------------
 
 
@@ -355,12 +360,11 @@ class ComparisonKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpanComparison:
-    """Two spans of the same length. *unsettled* are days of *after* that AWS may still change."""
+    """Two spans of the same length, of settled days."""
 
     kind: ComparisonKind
     before: DaySpan
     after: DaySpan
-    unsettled: tuple[date, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
