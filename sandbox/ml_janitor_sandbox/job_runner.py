@@ -269,7 +269,7 @@ class Run:
         while process.poll() is None:
             container.sync()
             if ending is None and (ending := self._due()) is not None:
-                kill_at = clock.now() + progress.takes("jobs.stop")
+                kill_at = clock.now() + progress.takes("training.stop")
                 process.send_signal(signal.SIGTERM)
             if ending is Ending.GONE or clock.now() >= kill_at:
                 return ending, True
