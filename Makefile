@@ -50,7 +50,7 @@ setup: .venv/.audit ## Make .venv with everything that the audit and the sandbox
 dev: .venv/.dev ## ... and everything that the tests, the checks and CDK need
 
 audit: setup ## Run the dry-run audit over the sandbox's demo account
-	$(BIN)/janitor sandbox -- $(BIN)/janitor audit --bill --plan --slack --json-file report.json --html report.html
+	$(BIN)/janitor sandbox -- $(BIN)/janitor audit --bill --plan --json-file report.json --html report.html
 
 night: setup ## Three simulated nights over the demo account with every detector armed
 	$(BIN)/janitor sandbox -- $(BIN)/python -m ml_janitor_sandbox.night
@@ -94,7 +94,7 @@ mutants: dev ## Switch off each mechanism and remove each statement of every rol
 	$(NODE_ENV) $(BIN)/pytest -n 2 -q -m mutants
 
 mutate: dev ## Break one operator, condition or statement after the other, and list what no test notices; MODULE=, ONLY=: part of a path, of a name; CHANGED=1, BREAKAGES=1
-	$(NODE_ENV) $(BIN)/python tests/mutation.py --module "$(MODULE)" --only "$(ONLY)" --part "$(PART)" --workers $(or $(WORKERS),2) $(if $(CHANGED),--changed) $(if $(BREAKAGES),--breakages)
+	$(NODE_ENV) $(BIN)/python tests/mutation.py --module "$(MODULE)" --only "$(ONLY)" --part "$(PART)" --workers $(or $(WORKERS),2) $(if $(CHANGED),--changed) $(if $(TRUST),--trust) $(if $(BREAKAGES),--breakages)
 
 # What the nightly workflow divides between its jobs, as JSON. Needs nothing installed.
 mutate-parts:

@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +24,16 @@ import duckdb
 import sqlglot
 
 from ml_janitor.detectors.duplicate_artifacts.artifacts import ArtifactNames
-from ml_janitor.detectors.duplicate_artifacts.inventory_sql import (
-    InventoryTable,
+from ml_janitor.detectors.duplicate_artifacts.inventories import (
+    Inventory,
+    InventoryDelivery,
     SizeGroup,
     groups_sql,
     keys_sql,
     query_portions,
 )
 
+AT = datetime(2026, 10, 6, 1, tzinfo=UTC)
 ROWS = 10_000_000
 RUNS = 3
 BLOCK, EVERY = 100, 100
@@ -102,6 +105,12 @@ def main() -> None:
     print(f"  copies under KMS keys that neither finds, for their ETags differ: {SPECIAL:,} pairs")
 
 
+def delivery(table: str, location: str | None = None) -> InventoryDelivery:
+    """Return a delivery of the inventory *table*, a live one without *location*."""
+    inventory = Inventory(bucket="models", table=table, output="s3://answers/", location=location)
+    return InventoryDelivery(inventory=inventory, at=AT, most=0, versions=location is not None)
+
+
 def measured() -> dict[str, Any]:
     """Everything, by turns."""
     with tempfile.TemporaryDirectory() as folder, duckdb.connect() as engine:
@@ -110,12 +119,11 @@ def measured() -> dict[str, Any]:
         engine.execute(f"SET temp_directory = '{folder}/spill'")
         file = Path(folder) / "inventory.parquet"
         engine.execute(f"COPY ({ROW}) TO '{file}' (FORMAT parquet, COMPRESSION zstd)")
-        day = "2026-10-06-01-00"
-        view = f"SELECT *, '{day}' AS dt FROM read_parquet('{file}')"  # noqa: S608 - a file of ours
-        engine.execute(f"CREATE VIEW inventory AS {view}")
+        dated = f"SELECT *, '{AT:%Y-%m-%d-%H-%M}' AS dt"
+        engine.execute(f"CREATE VIEW inventory AS {dated} FROM read_parquet('{file}')")
         tables = {
-            "S3 Inventory": InventoryTable(name="inventory", bucket="models", day=day, versions=True),
-            "live inventory table": InventoryTable(name="inventory", bucket="models"),
+            "S3 Inventory": delivery("main.inventory", location="s3://inventories/models/"),
+            "live inventory table": delivery("memory.main.inventory"),
         }
         told: dict[str, Any] = {name: {"groups": [], "keys": []} for name in tables} | {"bare": []}
         latest: dict[str, Counter[tuple[int, str]]] = {}

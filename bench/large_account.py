@@ -18,14 +18,14 @@ from moto.s3.models import s3_backends
 
 from bench.account import HOUR, REQUIRED, ROLE, app_log, saved, series, studio, tags
 from bench.box import ACCOUNT, NOW, REGION
-from ml_janitor_sandbox import listing, paging, state
 from ml_janitor_sandbox.control import Control
-from ml_janitor_sandbox.fixes import search
-from ml_janitor_sandbox.fixes.declared_objects import Made, become
-from ml_janitor_sandbox.listing import Row
-from ml_janitor_sandbox.patches import Call
-from ml_janitor_sandbox.sagemaker_store import KINDS, Kind, Resource, SageMakerStore
+from ml_janitor_sandbox.declared_objects import Made, become
 from ml_janitor_sandbox.server import Sandbox
+from moto_corrections import paging, state
+from moto_corrections.patches import Call
+from moto_corrections.sagemaker import listing, search
+from moto_corrections.sagemaker.listing import Row
+from moto_corrections.sagemaker.store import KINDS, Kind, Resource, SageMakerStore
 
 ENDPOINTS, NOTEBOOKS, APPS, MODELS = 2_000, 500, 1_000, 500
 TRAINING, PROCESSING, TRANSFORM = 47_000, 2_000, 1_000

@@ -201,7 +201,7 @@ def ledger() -> str:
         f"{notebooks.name}": uses.sweep_uses(notebooks, armed=False),
         f"{notebooks.name}, armed": uses.sweep_uses(notebooks, armed=True),
         f"{adviser.name}": uses.sweep_uses(adviser, armed=False),
-        "digest": uses.digest_uses(bill=True, advice=True),
+        "digest": uses.digest_uses(bill=True),
         "bill": uses.bill_uses(),
         "undo": uses.undo_uses(),
         "Slack's worker": uses.press_uses(),

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 
-from ml_janitor_cli.estimate.training_costs import GPU_FAMILIES, GPU_PRICE_FILE, SIMILAR_GPUS, Offer
+from ml_janitor_cli.estimate.command import GPU_FAMILIES, GPU_PRICE_FILE, SIMILAR_GPUS, Offer
 
 ROOT = Path(__file__).parent.parent
 PATH = ROOT / "cli" / "ml_janitor_cli" / "estimate" / GPU_PRICE_FILE

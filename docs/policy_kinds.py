@@ -14,7 +14,7 @@ from typing import Any
 
 from ml_janitor.detectors.untagged_resources.reading import JUDGED_KINDS
 
-PATH = Path(__file__).parents[1] / "cli" / "ml_janitor_cli" / "policies" / "kinds.json"
+PATH = Path(__file__).parents[1] / "cli" / "ml_janitor_cli" / "policy_files" / "kinds.json"
 REQUEST_TAG = "aws:RequestTag/${TagKey}"
 LIMITS = ("sagemaker:InstanceTypes", "sagemaker:KeepAlivePeriod", "sagemaker:MaxRuntimeInSeconds")
 

@@ -66,9 +66,8 @@ class Rights:
     def of_digest(self) -> list[RolePermissions]:
         """Allow reading what the sweeps left, and the picture of the bill, which a digest may show."""
         organization, bill = self.settings.organization.used, self.settings.bill.enabled
-        advice = bool(self.settings.janitor.slack_secret and self.settings.plan.weekly_advice)
         return [
-            self.own(uses.digest_uses(bill=bill, advice=advice, organization=organization)),
+            self.own(uses.digest_uses(bill=bill, organization=organization)),
             *([RolePermissions(self._objects(f"{BILL_FOLDER}/*.png", "Get"))] if bill else []),
             *([self._lists("*")] if organization else []),
         ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -25,8 +26,8 @@ class Ran(NamedTuple):
 
     @property
     def headline(self) -> str:
-        """Its first line, without the name."""
-        return self.out.splitlines()[0].removeprefix("ML Janitor  ")
+        """Its first line, without the name of the command or the account."""
+        return re.sub(r"^(ML Janitor|Bill of account \d+)  ", "", self.out.splitlines()[0])
 
     @property
     def flat(self) -> str:

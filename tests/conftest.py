@@ -23,8 +23,8 @@ from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Prices
 from ml_janitor_sandbox import demo
 from ml_janitor_sandbox.control import Control
-from ml_janitor_sandbox.progress import DEFAULTS
 from ml_janitor_sandbox.server import Sandbox
+from moto_corrections.sagemaker.progress import DEFAULTS
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 """The sandbox's default time: a Tuesday night."""
@@ -51,7 +51,9 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     worker = getattr(config, "workerinput", None)
     if worker and config.args_source is config.ArgsSource.TESTPATHS:
-        files = sorted(str(path) for path in Path(__file__).parent.rglob("test_*.py"))
+        root = Path(__file__).parent.parent
+        folders = (root / folder for folder in config.getini("testpaths"))
+        files = sorted(str(path) for folder in folders for path in folder.rglob("test_*.py"))
         first = len(files) * int(worker["workerid"].removeprefix("gw")) // worker["workercount"]
         config.args = files[first:] + files[:first]
 
@@ -145,9 +147,10 @@ def once(control: Control, name: str, make: Callable[[], Mapping[str, Any] | Non
 
 
 def seed_demo(control: Control) -> None:
-    """The demo account, and nothing else."""
+    """The demo account, and nothing else: what the test made before is gone."""
 
     def seed() -> None:
+        control.reset()  # else it came back in each test of the worker that asks for the demo account later
         control.set_durations(DEFAULTS)
         demo.seed(control.url)
 

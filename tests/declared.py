@@ -212,7 +212,6 @@ class Declared:
             used = {
                 "digest": uses.digest_uses(
                     bill=self.settings.bill.enabled,
-                    advice=bool(self.settings.janitor.slack_secret and self.settings.plan.weekly_advice),
                     organization=self.settings.organization.used,
                 ),
                 "accounts": uses.accounts_uses(),

@@ -8,7 +8,7 @@ from typing import Any
 
 import boto3
 
-from ml_janitor_sandbox.patches import backend
+from moto_corrections.patches import backend
 from synthesis import Synthesised
 
 STACK = "Test"

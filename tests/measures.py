@@ -39,7 +39,7 @@ GENERATED = re.compile(
 
 GROUPS = {
     "functions, cli, infra": ("functions/", "cli/", "infra/", "app.py"),
-    "tests, sandbox": ("tests/", "sandbox/"),
+    "tests, sandbox": ("tests/", "sandbox/", "corrections/"),
 }
 
 PART = re.compile(r"<!-- (\S+) -->.*?<!-- /\1 -->", re.DOTALL)

@@ -3,14 +3,15 @@ Breaks one operator, number, condition or statement of a module after the other;
 
 `make mutate` goes over all targets (tests/mutation_targets.py). `MODULE=part/of/a/path ONLY=part_of_a_name`
 takes some of them, `CHANGED=1` the modules that differ from origin/main, `PART=3/40` one of 40 equal parts,
-`BREAKAGES=1` the rows of tests/breakages.toml instead.
+`BREAKAGES=1` the rows of tests/breakages.toml instead. `TRUST=1` does not try again what has a reason.
 
 All tests of the targets run once, and note which lines they execute and how long they take. Then each mutant
 runs in a process of its own, forked with everything loaded, in which functions get the broken code: of the
 tests that reach the broken statement the quickest first, until one fails. What runs while the module is
 imported (constants, defaults) needs a process that has not imported it yet, and all tests of the target.
-No file is touched, and mutants change no texts. A survivor is missed unless tests/mutants.md has a reason or
-counts the survivors of its module. The kit's modules run in the kit's environment.
+No file is touched. Mutants change no texts, and no `strict` of zip, which asserts what cannot happen.
+A survivor is missed unless tests/mutants.md has a reason or counts the survivors of its module.
+The kit's modules run in the kit's environment.
 """
 
 from __future__ import annotations
@@ -195,7 +196,7 @@ def _broken(node: Any, member: str) -> Iterator[Any]:  # noqa: C901 - one case f
             yield ast.Constant(not value)
         case ast.Constant(value=int(value)):
             yield ast.Constant(value + 1)
-        case ast.Return(value=value) if value is not None and not _is_none(value):
+        case ast.Return(value=value) if value is not None and not _is_none_or_bool(value):
             yield ast.Return(ast.Constant(None))
         case ast.Expr(value=ast.Call() | ast.Await()):
             yield ast.Pass()
@@ -205,19 +206,22 @@ def _broken(node: Any, member: str) -> Iterator[Any]:  # noqa: C901 - one case f
         yield ast.UnaryOp(ast.Not(), node)
 
 
-def _is_none(node: ast.AST) -> bool:
-    return isinstance(node, ast.Constant) and node.value is None
+def _is_none_or_bool(node: ast.AST) -> bool:
+    """Whether None in place of *node* breaks nothing, or only what the other truth value breaks."""
+    return isinstance(node, ast.Constant) and (node.value is None or isinstance(node.value, bool))
 
 
 def _walk(node: Any, place: Place) -> Iterator[tuple[Place, Any, str, int | None, Any]]:
-    """Every node that is executed, with its place; no annotations or decorators."""
+    """Every node that is executed, with its place; no annotations or decorators, and no `strict` of zip."""
     if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
         return
     if isinstance(node, ast.FunctionDef | ast.ClassDef):
         place = place._replace(where=f"{place.where}.{node.name}".lstrip("."))
     for member, value in ast.iter_fields(node):
-        if member in {"annotation", "returns", "type_params", "decorator_list"} or isinstance(
-            node, (*_ALIAS, ast.JoinedStr)
+        if (
+            member in {"annotation", "returns", "type_params", "decorator_list"}
+            or isinstance(node, (*_ALIAS, ast.JoinedStr))
+            or (member == "keywords" and isinstance(node, ast.Call) and ast.unparse(node.func) == "zip")
         ):
             continue
         later = isinstance(node, ast.FunctionDef | ast.Lambda) and member == "body"
@@ -606,6 +610,8 @@ class Run:
     alive: list[tuple[str, Mutant]] = field(default_factory=list)
     untried: int = 0
     failing: list[str] = field(default_factory=list)
+    trusted: Counter[str] = field(default_factory=Counter)
+    """How many of each target have a reason to survive and were not tried."""
 
     def go(self) -> None:
         """Try all mutants, and tell of each target how many are noticed."""
@@ -621,9 +627,9 @@ class Run:
 
             for mutant in surviving(self._waiting(imported), passes, self.workers):
                 self._survived(path, mutant)
-            of = len(self.found[path])
-            if of:
-                say(f"{path}: {of - sum(target == path for target, _ in self.alive)} of {of} noticed")
+            if of := len(self.found[path]):
+                noticed = of - sum(target == path for target, _ in self.alive)
+                say(f"{path}: {noticed} of {of + self.trusted[path]} noticed")
 
     def _survived(self, path: str, mutant: Mutant) -> None:
         self.alive.append((path, mutant))
@@ -782,6 +788,14 @@ def chosen_mutants(
     return found
 
 
+def without_reasons(found: Mapping[str, Sequence[Mutant]], trusted: Counter[str]) -> dict[str, list[Mutant]]:
+    """The mutants that have no reason to survive; *trusted* counts the others of each module."""
+    reasons = known()
+    left = {path: [one for one in of if one.name not in reasons] for path, of in found.items()}
+    trusted.update({path: len(of) - len(left[path]) for path, of in found.items()})
+    return {path: of for path, of in left.items() if of}
+
+
 def missed(run: Run, *, whole: bool) -> int:
     """How many survivors are missed. What is counted is compared only where *whole* modules were tried."""
     found = 0
@@ -802,7 +816,8 @@ def tell_packages(run: Run) -> None:
     """Tell how many of each package are noticed."""
     of, alive = Counter[str](), Counter[str]()
     for path, mutants_of in run.found.items():
-        of[_package(path)] += len(mutants_of)
+        of[_package(path)] += len(mutants_of) + run.trusted[path]
+        alive[_package(path)] += run.trusted[path]
     for path, _ in run.alive:
         alive[_package(path)] += 1
     for package, count in of.items():
@@ -823,6 +838,7 @@ def options() -> argparse.ArgumentParser:
     parser.add_argument("--only", default="", help="part of a mutant's name")
     parser.add_argument("--changed", action="store_true", help="what differs from origin/main")
     parser.add_argument("--breakages", action="store_true", help="the rows of tests/breakages.toml")
+    parser.add_argument("--trust", action="store_true", help="take what has a reason for a survivor, untried")
     parser.add_argument("--part", default="", help="3/40: one of 40 parts, those that --parts lists")
     parser.add_argument("--parts", action="store_true", help="list the parts as JSON, and try nothing")
     parser.add_argument("--workers", type=int, default=2, help="mutants that are tried at the same time")
@@ -852,7 +868,10 @@ def main(arguments: Sequence[str]) -> int:
         if importlib.util.find_spec(library):
             importlib.import_module(library)
     ends = time.monotonic() + (LONGEST_CHANGED if wanted.changed else float("inf"))
-    run = Run(found, wanted.workers, ends)
+    trusted = Counter[str]()
+    if wanted.trust:
+        found = without_reasons(found, trusted)
+    run = Run(found, wanted.workers, ends, trusted=trusted)
     run.go()
     whole = not (wanted.only or wanted.changed or wanted.breakages)
     without = missed(run, whole=whole) if not wanted.breakages else len(run.alive)

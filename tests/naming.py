@@ -19,7 +19,7 @@ ROOT = Path(__file__).parent.parent
 HOUSES = (("functions/", "cli/", "infra/"), ("kit/src/",))
 """Folders within which a public name stands once."""
 
-READ = (*HOUSES[0], *HOUSES[1], "sandbox/", "bench/", "app.py")
+READ = (*HOUSES[0], *HOUSES[1], "sandbox/", "corrections/src/", "bench/", "app.py")
 """What is read for variables and docstrings."""
 
 DETECTOR = frozenset({"find", "look", "decide", "prepare", "act", "is_done", "revert"})

@@ -37,7 +37,7 @@ from ml_janitor.detectors import DETECTORS
 from ml_janitor.engine.policy import Hold, HoldKind
 from ml_janitor.ledger.actions import Actions
 from ml_janitor.ledger.findings import Ledger
-from ml_janitor.ledger.latest import LastAdvice, LastBill, LastRun, LatestRecords, LatestRuns
+from ml_janitor.ledger.latest import LastBill, LastRun, LatestRecords, LatestRuns
 from ml_janitor.ledger.limits import Leases
 from ml_janitor.ledger.requests import ButtonRequests, Holds
 from ml_janitor.report.telemetry import measure_accounts, measure_dollars, measure_refused, measure_run
@@ -221,7 +221,6 @@ READERS: Mapping[str, Callable[[MemoryTable], object]] = {
     ],
     "digest": lambda table: LatestRecords(table).digest(ACCOUNT),
     "bill": lambda table: LatestRecords(table).bill(ACCOUNT),
-    "advice": lambda table: LatestRecords(table).advice(ACCOUNT),
     "organization": lambda table: LatestRuns(table).last("cellar"),
 }
 
@@ -323,10 +322,6 @@ def _of_others(table: MemoryTable) -> None:
         time=NOW, kept="k", text="t", paragraphs=("p",), picture="p", picture_words="w", posted=True
     )
     latest.billed(ACCOUNT, of_bill)
-    advice = LastAdvice(
-        time=NOW, channel="C1", message="1.2", subjects=("a",), usd=(Decimal(1),), of=1, together=Decimal(1)
-    )
-    latest.advised(ACCOUNT, advice)
     runs.begun(
         LastRun(detector="cellar", time=NOW, key="k", accounts=2, begun=NOW, unread=1, regions=(REGION,))
     )

@@ -30,7 +30,17 @@ LAYERS = [
 """Each may import from those before it, never from those after it."""
 
 AT_THE_ROOT = {"__init__", "deployment", "handlers"}
-OUTSIDE = {"ml_janitor_cli", "ml_janitor_sandbox", "infra", "tests", "typer", "rich", "moto", "aws_cdk"}
+OUTSIDE = {
+    "ml_janitor_cli",
+    "ml_janitor_sandbox",
+    "moto_corrections",
+    "infra",
+    "tests",
+    "typer",
+    "rich",
+    "moto",
+    "aws_cdk",
+}
 """What imports the package, or runs beside it, and is never imported by it."""
 
 

@@ -5,16 +5,14 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console, Group, RenderableType
-from rich.padding import Padding
-from rich.text import Text
+from rich.console import Console
 
 from ml_janitor.aws.calls import make_client
 from ml_janitor.aws.client import open_regions
@@ -27,54 +25,22 @@ from ml_janitor.bill.explaining import (
     hourly_detectors,
     read_known_resources,
 )
-from ml_janitor.bill.model import BillGap, BillReading, DaySpan, GapCause, Movement, break_down
+from ml_janitor.bill.model import BillGap, BillReading, DaySpan, GapCause
 from ml_janitor.bill.reading import bill_question, bill_tags, read_bill
-from ml_janitor.bill.report import (
-    BY_PHASE,
-    OWN_TABLES,
-    BillLine,
-    BillReport,
-    has_table,
-    make_bill_report,
-    sum_lines,
-)
+from ml_janitor.bill.report import BY_PHASE, OWN_TABLES, BillReport, make_bill_report
 from ml_janitor.config.values import suggest_nearest
 from ml_janitor.core.results import Sweep
-from ml_janitor.core.text import escape_text, format_time, format_usd
+from ml_janitor.core.text import escape_text
 from ml_janitor.engine.run import run_detectors
 from ml_janitor.ledger.actions import Action, Actions
 from ml_janitor.ledger.table import Table
-from ml_janitor.report.bill import (
-    METRIC_WORDS,
-    MOST_MOVERS,
-    bill_facts,
-    bill_headline,
-    change_text,
-    comparison_text,
-    gap_sentences,
-    movement_asides,
-    mover_rows,
-    percent_text,
-    signed_usd,
-    span_text,
-    unit_rows,
-)
+from ml_janitor.report.bill import lay_out_bill
 from ml_janitor.report.bill_json import bill_json_text, chargeback_csv
 from ml_janitor.report.bill_page import render_bill_page
+from ml_janitor.report.blocks import Rank, cut_document
 from ml_janitor_cli import edge
-from ml_janitor_cli.credentials import require_caller
-from ml_janitor_cli.edge import FailedError, end_on_interrupt, one_line_errors
 from ml_janitor_cli.ledger_session import TABLE_VARIABLE
-from ml_janitor_cli.screen import (
-    Grid,
-    draw_facts,
-    draw_head,
-    draw_title,
-    make_console,
-    print_blocks,
-    ruled_table,
-    show_progress,
-)
+from ml_janitor_cli.screen import draw_document, make_console, print_blocks, show_progress
 
 # --- command --------------------------------------------------------------------------------------
 
@@ -145,7 +111,7 @@ def bill(
         raise edge.CommandRefusedError(
             f"--csv: chargeback in [bill] is {section.chargeback}, which is none of its tags"
         )
-    with end_on_interrupt(), show_progress("identifying the account") as say:
+    with edge.end_on_interrupt(), show_progress("identifying the account") as say:
         report = read_bill_report(setup, regions, asked, shown=shown, table=table, say=say)
     contents: dict[str, Callable[[], str]] = {
         "--html": lambda: render_bill_page(report, by=by, max_requests=section.max_requests),
@@ -163,7 +129,7 @@ def bill(
         if done := [str(path) for path in files.values() if path and not failed]:
             sys.stdout.write(f"\nWritten: {', '.join(map(escape_text, done))}\n")
     if failed:
-        raise FailedError("; ".join(failed))
+        raise edge.FailedError("; ".join(failed))
     return 0 if is_bill_complete(report) else 1
 
 
@@ -246,7 +212,7 @@ def read_bill_report(
     Raises FailedError without credentials, or if the ledger fails.
     """
     home = setup.session.region_name or regions[0]
-    account = require_caller(setup.session, home, setup.attempts).account
+    account = edge.require_caller(setup.session, home, setup.attempts).account
     say("reading Cost Explorer")
     section, settings, until = setup.settings.bill, setup.settings, setup.now.astimezone(UTC)
     wanted = reading.bill_request(section, days=asked.days, first=shown)
@@ -302,7 +268,7 @@ def read_recorded_actions(
     if not table:
         return []
     actions = Actions(Table(make_client(setup.session, "dynamodb", home, setup.attempts), table))
-    with one_line_errors("the ledger"):
+    with edge.one_line_errors("the ledger"):
         return [
             action
             for detector in setup.settings.registry
@@ -313,121 +279,10 @@ def read_recorded_actions(
 
 # --- drawing --------------------------------------------------------------------------------------
 
-BILL_ROWS_SHOWN = 20
-MOVERS_IN_SHORT = 4
-UNIT_COSTS_SHOWN = 4
-BILL_INDENT = (0, 0, 0, 2)
 
-
-def print_bill(console: Console, report: BillReport, *, by: str, max_requests: int) -> None:
-    """Print *report* with a table *by* something."""
-    print_blocks(console, draw_bill(report, by=by, max_requests=max_requests))
-
-
-def draw_bill(report: BillReport, *, by: str, max_requests: int) -> Iterator[RenderableType]:
-    """Yield the blocks of the report, from the headline to the gaps."""
-    yield draw_bill_headline(report)
-    if report.bill.charges:
-        if report.main is not None:
-            yield from draw_movement(report.main)
-        yield from draw_bill_table(report, by)
-        yield from draw_unit_costs(report)
-        yield draw_facts(bill_facts(report))
-    if gaps := list(gap_sentences(report.bill.gaps, max_requests)):
-        yield Group(Text("what is missing", style="bold cyan"), *(_noted(gap) for gap in gaps))
-
-
-def draw_bill_summary(report: BillReport, *, max_requests: int) -> Iterator[RenderableType]:
-    """Yield the block above the findings of an audit: the change, its largest movers, and the gaps."""
-    yield draw_title("The bill", bill_headline(report))
-    if report.main is not None:
-        yield _grid(report.main, MOVERS_IN_SHORT)
-    elif gaps := list(gap_sentences(report.bill.gaps, max_requests)):
-        yield Group(*(_noted(gap) for gap in gaps))
-
-
-def draw_bill_headline(report: BillReport) -> RenderableType:
-    """Draw the headline: the account, the time, and the result in one sentence."""
-    compared = comparison_text(report.main) if report.main else span_text(report.span)
-    about = [f"account {escape_text(report.bill.account)}", format_time(report.bill.time)]
-    if report.bill.charges:
-        about += [compared, METRIC_WORDS[report.bill.metric]]
-    return Group(
-        draw_title("ML Janitor", bill_headline(report)),
-        Text("  ".join(about[:2]), style="dim"),
-        *(Text("; ".join(about[2:]), style="dim") for _ in about[2:3]),
-    )
-
-
-def draw_movement(movement: Movement) -> Iterator[RenderableType]:
-    """Draw the movers, which add up to the change."""
-    said = f"{format_usd(movement.usd_before)} to {format_usd(movement.usd_after)}, {change_text(movement)}"
-    yield Group(
-        draw_head(Text("why it moved", style="bold cyan"), Text(said, style="bold")),
-        _grid(movement, MOST_MOVERS),
-        *(_noted(aside) for aside in movement_asides(movement, break_down(movement, 0))),
-    )
-
-
-def _grid(movement: Movement, most: int) -> RenderableType:
-    grid = Grid()
-    grid.add_column(justify="right", no_wrap=True)
-    grid.add_column(ratio=3)
-    grid.add_column(ratio=4)
-    grid.add_column(no_wrap=True)
-    for row in mover_rows(movement, most):
-        amount = Text(signed_usd(row.usd), style="bold" if row.owner or row.why else "")
-        grid.add_row(amount, Text(row.what), Text(row.why), Text(row.owner))
-    return Padding(grid, BILL_INDENT)
-
-
-def draw_bill_table(report: BillReport, by: str) -> Iterator[RenderableType]:
-    """Draw the bill *by* something; nothing where its tag could not be read, which is among the gaps."""
-    if not has_table(report.bill, by):
-        return
-    every = report.table(by)
-    shown, rest = every[:BILL_ROWS_SHOWN], every[BILL_ROWS_SHOWN:]
-    drawn = ruled_table(footer=True)
-    drawn.add_column(f"by {escape_text(by)}", "together", header_style="bold "
-    "cyan", footer_style="bold", ratio=1,
-                     overflow="fold")  # fmt: skip
-    totals = _cells(sum_lines(every))
-    for name, total in zip(("before", "now", "change", ""), totals, strict=True):
-        drawn.add_column(name, total, justify="right", header_style="dim", footer_style="bold", no_wrap=True)
-    for line in shown:
-        name = escape_text(line.name) or ("no service" if by in OWN_TABLES else f"no {escape_text(by)}")
-        drawn.add_row(Text(name), *_cells(line))
-    if rest:
-        drawn.add_row(Text(f"{len(rest)} others", style="dim"), *_cells(sum_lines(rest)))
-    yield drawn
-
-
-def _cells(line: BillLine) -> tuple[str, str, str, str]:
-    if line.usd_before is None or line.change is None:
-        return "", format_usd(line.usd), "", ""
-    share = line.change / line.usd_before if line.usd_before else None
-    return (
-        format_usd(line.usd_before),
-        format_usd(line.usd),
-        signed_usd(line.change) if round(line.change, 2) else "",
-        percent_text(share, sign=True) if round(line.change, 2) else "",
-    )
-
-
-def draw_unit_costs(report: BillReport) -> Iterator[RenderableType]:
-    """Draw the cost of 1,000 requests and of a job; nothing if there were none."""
-    every = list(unit_rows(report.unit_costs, UNIT_COSTS_SHOWN))
-    if not every:
-        return
-    grid = Grid()
-    grid.add_column(ratio=1, overflow="fold")
-    grid.add_column(justify="right", no_wrap=True)
-    grid.add_column(justify="right", no_wrap=True)
-    grid.add_column(no_wrap=True)
-    for row in every:
-        grid.add_row(Text(row.what), Text(row.usd), Text(row.units), Text(row.each))
-    yield Group(draw_head(Text("what a unit cost", style="bold cyan"), Text("")), Padding(grid, BILL_INDENT))
-
-
-def _noted(text: str) -> RenderableType:
-    return Padding(Text(text), BILL_INDENT)
+def print_bill(
+    console: Console, report: BillReport, *, by: str = BY_PHASE, max_requests: int, rank: Rank = Rank.FULL
+) -> None:
+    """Print *report* with a table *by* something, or as much of it as has *rank*."""
+    document = lay_out_bill(report, by=by, max_requests=max_requests)
+    print_blocks(console, draw_document(cut_document(document, rank)))

@@ -8,7 +8,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -34,15 +34,14 @@ from ml_janitor.config.settings import (
     notice_warnings,
     undo_role_warnings,
 )
+from ml_janitor.config.values import format_toml
+from ml_janitor.core.durations import format_duration
 from ml_janitor.core.model import Signal, Unreadable, Value
 from ml_janitor.core.text import escape_text
 from ml_janitor.engine.detector import Condition, Detector, Grant, allow
 from ml_janitor.report.mrkdwn import count_noun
-from ml_janitor_cli import audit, deployment, edge
-from ml_janitor_cli.credentials import identify_caller
+from ml_janitor_cli import deployment, edge
 from ml_janitor_cli.deployment import StackExaminer
-from ml_janitor_cli.detectors import format_setting
-from ml_janitor_cli.edge import end_on_interrupt
 from ml_janitor_cli.organization import check_organization
 from ml_janitor_cli.probes import ProbeAnswer, ProbeResult, probe_grants
 from ml_janitor_cli.screen import (
@@ -133,7 +132,7 @@ def doctor(
                 raise edge.CommandRefusedError(
                     f"--organization and {option} exclude each other: it checks roles alone"
                 )
-        with end_on_interrupt():
+        with edge.end_on_interrupt():
             checked = check_organization(setup, [*detectors, *([] if names else bill_readers(settings.bill))])
         print_blocks(make_console(sys.stdout), checked.blocks)
         if checked.commands:  # in lines that can be copied
@@ -141,8 +140,7 @@ def doctor(
         return 0 if checked.fine else 1
     regions = setup.regions(region)
     if policy:
-        opinions = audit.HUB_READS if setup.settings.plan.aws_opinions else ()
-        return print_audit_policy(detectors, regions, session, opinions)
+        return print_audit_policy(detectors, regions, session)
     attempts = min(setup.attempts, PROBE_ATTEMPTS)
     facts = {
         "regions": f"{', '.join(regions)} (from {regions_source(region, settings)})",
@@ -155,8 +153,8 @@ def doctor(
         or f"the defaults (there is no {SETTINGS_FILE} here)",
     }
 
-    with end_on_interrupt(), show_progress("identifying the credentials") as say:
-        callers = {region: identify_caller(session, region, setup.attempts) for region in regions}
+    with edge.end_on_interrupt(), show_progress("identifying the credentials") as say:
+        callers = {region: edge.identify_caller(session, region, setup.attempts) for region in regions}
         open_regions = tuple(region for region, answer in callers.items() if isinstance(answer, Value))
         caller = callers[open_regions[0] if open_regions else regions[0]]
         probed: ProbeAnswers = {}
@@ -233,14 +231,11 @@ def contents_fact(detectors: Sequence[Detector[Any]]) -> str:
 
 
 def print_audit_policy(
-    detectors: Sequence[Detector[Any]],
-    regions: Sequence[str],
-    session: boto3.Session,
-    besides: Sequence[Grant] = (),
+    detectors: Sequence[Detector[Any]], regions: Sequence[str], session: boto3.Session
 ) -> int:
-    """Print the policy for an audit with *detectors* in *regions*, and *besides*: a JSON object or list."""
+    """Print the policy for an audit with *detectors* in *regions*: a JSON object or list."""
     partitions = {region: region_partition(region, session) for region in regions}
-    grants = [PRICE_GRANT, *besides, *(grant for detector in detectors for grant in detector.reads)]
+    grants = [PRICE_GRANT, *(grant for detector in detectors for grant in detector.reads)]
     made = audit_policies(grants, partitions)
     sys.stdout.write(json.dumps(made[0] if len(made) == 1 else made, indent=2) + "\n")
     if len(made) > 1:
@@ -449,6 +444,23 @@ def price_source(probed: ProbeResult, region: str) -> str:
 def setting_text(value: object) -> str:
     """Return a setting's value as a reader would write it."""
     return escape_text(format_setting(tuple(value) if isinstance(value, list) else value), SETTING_LIMIT)
+
+
+def format_setting(value: object) -> str:
+    """Return a tunable's value as janitor.toml has it."""
+    match value:
+        case timedelta():
+            return format_duration(value)
+        case tuple():
+            return f"[{', '.join(format_setting(item) for item in value)}]"
+        case Mapping():
+            return ", ".join(f"{key} {format_setting(item)}" for key, item in value.items()) or "none"
+        case str():
+            return value or "none"
+        case int() | float():
+            return format_toml(value)
+        case _:
+            return str(value)
 
 
 def draw_reads_table(result: Checkup) -> RenderableType:

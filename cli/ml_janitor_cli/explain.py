@@ -54,8 +54,6 @@ from ml_janitor.report.finding_words import NO_OWNER
 from ml_janitor.report.json import evidence_fields, iso_time, once_and_risk_fields, usd_number
 from ml_janitor.report.mrkdwn import count_noun
 from ml_janitor_cli import edge
-from ml_janitor_cli.credentials import require_caller
-from ml_janitor_cli.edge import FailedError, end_on_interrupt
 from ml_janitor_cli.ledger_session import TABLE_VARIABLE
 from ml_janitor_cli.screen import (
     COLUMN_GAP,
@@ -121,9 +119,9 @@ def explain(
         check_kind_is_judged(text, arn, settings)
     places = {text: region_to_search(parsed.get(text), region, setup) for text in texts}
     regions = tuple(dict.fromkeys(places.values()))
-    with end_on_interrupt():
+    with edge.end_on_interrupt():
         with show_progress("identifying the account"):
-            account = require_caller(session, regions[0], attempts).account
+            account = edge.require_caller(session, regions[0], attempts).account
         for text, arn in parsed.items():
             if arn.account not in {"", account}:
                 raise edge.CommandRefusedError(
@@ -210,7 +208,7 @@ def find_arn(aws: Aws, name: str, settings: Settings) -> str:
     if arns:
         return edge.ask_choice(f"{len(arns)} resources are called {escape_text(name)}", arns)
     if known.error is not None:
-        raise FailedError(f"{name} could not be looked for: {known.error}")
+        raise edge.FailedError(f"{name} could not be looked for: {known.error}")
     near = nearest_resource(name, known.items)
     hint = f"did you mean {near.name} ({near.arn})?" if near else "--region says where else to look"
     raise edge.CommandRefusedError(f"nothing in {aws.region} is called {name}; {hint}")

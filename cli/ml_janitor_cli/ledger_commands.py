@@ -39,7 +39,6 @@ from ml_janitor.ledger.findings import Entry
 from ml_janitor.ledger.limits import LeaseTakenError
 from ml_janitor.report.causes import cannot_undo_text, cause_clause, cause_text
 from ml_janitor_cli import edge
-from ml_janitor_cli.edge import FailedError
 from ml_janitor_cli.explain import check_kind_is_judged, parse_arn
 from ml_janitor_cli.ledger_session import LedgerAccess, LedgerSession, ledger_command, require_undo_key
 from ml_janitor_cli.screen import Grid, draw_beside_ids, make_console, print_blocks
@@ -494,10 +493,10 @@ def undo_finding(
             with at.leased(detector.name, action.target.region):
                 done = undoing.undo(detector, aws, action, by=at.who)
         except CannotUndoError as cannot:
-            failed = edge.CommandRefusedError if cannot.final else FailedError
+            failed = edge.CommandRefusedError if cannot.final else edge.FailedError
             raise failed(cannot_undo_text(cannot.about, cannot.cause)) from cannot
         except (BegunBeforeError, LeaseTakenError) as error:
-            raise FailedError(str(error)) from error
+            raise edge.FailedError(str(error)) from error
         lost = f" Not brought back: {terms.lost}." if terms and terms.lost and not done.became else ""
         typer.echo(f"{escape_text(done.became or f'{action.target.name} is back', 1000)}.{lost}")
     return 0

@@ -30,8 +30,6 @@ from ml_janitor.ledger.limits import Leases
 from ml_janitor.ledger.requests import Holds
 from ml_janitor.ledger.table import Table
 from ml_janitor_cli import edge
-from ml_janitor_cli.credentials import require_caller
-from ml_janitor_cli.edge import FailedError, one_line_errors
 
 # --- session --------------------------------------------------------------------------------------
 
@@ -238,7 +236,7 @@ class LedgerAccess:
         --account-profile, else the ledger's own. *undo_key* signs and verifies records. Raises
         CommandRefusedError and FailedError, also without credentials.
         """
-        with one_line_errors(what), ExitStack() as stack:
+        with edge.one_line_errors(what), ExitStack() as stack:
             where = self.region or ([region] if region else None)
             yield self._session(stack, where, self.account or account or None, undo_key)
 
@@ -255,12 +253,12 @@ class LedgerAccess:
         watch, attempts = CallWindow(clock=edge.command_clock(self.now)), edge.read_attempts()
         session = edge.open_session(self.profile)
         home = session.region_name or edge.choose_regions(region, settings, session)[0]
-        caller = require_caller(session, home, attempts)
+        caller = edge.require_caller(session, home, attempts)
         client = make_client(session, "dynamodb", home, attempts)
         inside = session
         if self.account_profile:
             inside = edge.open_session(self.account_profile)
-            theirs = require_caller(inside, home, attempts).account
+            theirs = edge.require_caller(inside, home, attempts).account
             if account not in {None, theirs}:
                 raise edge.CommandRefusedError(
                     f"--account-profile {self.account_profile} is of account {theirs}, not of {account}"
@@ -296,7 +294,7 @@ class LedgerAccess:
             try:
                 return within(open_member_session(sts, session, role, settings.organization.external_id))
             except Exception as error:  # in one line, with its remedy
-                raise FailedError(f"account {whose} {unread_sweep_error(error)}") from error
+                raise edge.FailedError(f"account {whose} {unread_sweep_error(error)}") from error
 
         own = whose == caller.account or self.account_profile
         return LedgerSession(

@@ -1,31 +1,68 @@
-"""The `janitor` command."""
+"""The `janitor` command, and the list of its detectors."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import fields
 from functools import cache
 from typing import Annotated, Any
 
 import typer
+from rich.console import Group
+from rich.padding import Padding
+from rich.text import Text
 from typer.exceptions import TyperException
 
+from ml_janitor.config.sections import JANITOR_FIELDS
 from ml_janitor.config.settings import DetectorRegistry
 from ml_janitor.core.text import escape_text
 from ml_janitor.detectors import DETECTORS
+from ml_janitor_cli import edge
 from ml_janitor_cli.audit import audit
 from ml_janitor_cli.bill import bill
-from ml_janitor_cli.detectors import detectors
-from ml_janitor_cli.doctor import doctor
-from ml_janitor_cli.edge import INTERRUPTED_STATUS, CommandRefusedError
+from ml_janitor_cli.doctor import doctor, format_setting
 from ml_janitor_cli.entry import version_line
 from ml_janitor_cli.estimate.command import estimate
 from ml_janitor_cli.explain import explain
 from ml_janitor_cli.ledger_commands import approve, findings, keep, restart, snooze, undo
-from ml_janitor_cli.policies.command import policies
+from ml_janitor_cli.policies import policies
 from ml_janitor_cli.replay import replay
 from ml_janitor_cli.sandbox import sandbox
+from ml_janitor_cli.screen import Grid, make_console, print_blocks
 from ml_janitor_cli.sweep import sweep
+
+
+def detectors(ctx: typer.Context, overrides: edge.Overrides = None, config: edge.SettingsFile = None) -> int:
+    """
+    List the detectors with their schedules and tunables.
+
+    The values are those that an audit here would use. Set them with --set, or in janitor.toml under
+    [detectors.NAME].
+    """
+    settings = edge.load_settings(config, overrides, ctx.obj)
+    for detector in settings.registry:
+        tuned, standard = settings.detector(detector), detector()
+        table = Grid()
+        for field in fields(detector):
+            value, default = getattr(tuned, field.name), getattr(standard, field.name)
+            note = "from [janitor]" if field.name in JANITOR_FIELDS else ""
+            if value != default and field.name not in JANITOR_FIELDS:
+                note = f"default {format_setting(default)}"
+            table.add_row(
+                Text(field.name),
+                Text(escape_text(format_setting(value))),
+                Text(escape_text(note), style="dim"),
+            )
+        switched = "" if settings.sections[detector.name].enabled else "  (switched off)"
+        head = Text.assemble(
+            (detector.name, "bold cyan"), "  ", (settings.schedule(detector), "dim"), (switched, "yellow")
+        )
+        print_blocks(
+            make_console(sys.stdout), [Group(head, Padding(Group(detector.summary(), table), (0, 0, 0, 2)))]
+        )
+    return 0
+
 
 HELP_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -92,9 +129,9 @@ def main(argv: Sequence[str] | None = None, *, registry: DetectorRegistry = DETE
 def print_usage_error(error: TyperException) -> int:
     """Say in one line what is wrong with how the command was given."""
     message = " ".join(error.format_message().split())
-    if not isinstance(error, CommandRefusedError):  # an error of typer's own: how options are written
+    if not isinstance(error, edge.CommandRefusedError):  # an error of typer's own: how options are written
         command = getattr(getattr(error, "ctx", None), "command_path", "janitor")
         message = f"{message[:1].lower()}{message[1:].rstrip('.')} (see {command} --help)"
-    begins = "\n" if error.exit_code == INTERRUPTED_STATUS else ""  # the terminal has written ^C
+    begins = "\n" if error.exit_code == edge.INTERRUPTED_STATUS else ""  # the terminal has written ^C
     typer.echo(f"{begins}janitor: {escape_text(message)}", err=True)
     return error.exit_code

@@ -48,8 +48,6 @@ from ml_janitor.engine.detector import Detector
 from ml_janitor.engine.run import run_pairs
 from ml_janitor.report.mrkdwn import count_noun
 from ml_janitor_cli import edge
-from ml_janitor_cli.credentials import require_caller
-from ml_janitor_cli.edge import FailedError
 from ml_janitor_cli.screen import draw_title, show_progress
 from ml_janitor_cli.terminal import ERROR_LIMIT, NAMES_SHOWN, draw_list
 
@@ -87,9 +85,9 @@ class OrganizationCaller:
             raise edge.CommandRefusedError("--organization: [organization] in the settings names no accounts")
         partition = session.get_partition_for_region(session.region_name or "us-east-1")
         home = session.region_name or ALWAYS_ENABLED_REGIONS[partition]
-        caller = require_caller(session, home, setup.attempts)
+        caller = edge.require_caller(session, home, setup.attempts)
         if caller.account != section.janitor_account:
-            raise FailedError(
+            raise edge.FailedError(
                 f"these are credentials of account {caller.account}, and the roles trust callers of "
                 f"janitor_account {section.janitor_account} alone"
             )
@@ -111,7 +109,7 @@ class OrganizationCaller:
         try:
             return list(list_accounts(organizations, units=section.units, without=section.without))
         except ReadError as error:
-            raise FailedError(str(error)) from error
+            raise edge.FailedError(str(error)) from error
 
     def session(self, account: str, detector: str) -> boto3.Session:
         """Open a session of *detector*'s role in *account*. Raises what STS raises, and ReadError."""
@@ -170,7 +168,7 @@ def sweep_organization(
             found = [sweep for sweeps in side_by_side.map(look, listed) for sweep in sweeps]
     sys.stderr.writelines(f"janitor: {note}\n" for note in sorted(notes))
     if not found:
-        raise FailedError(f"nothing was looked at: no account has enabled {', '.join(regions)}")
+        raise edge.FailedError(f"nothing was looked at: no account has enabled {', '.join(regions)}")
     names = [detector.name for detector in detectors]
     ordered = sorted(found, key=lambda sweep: (names.index(sweep.detector), str(sweep.account), sweep.region))
     only = listed[0] if len(listed) == 1 else None

@@ -18,7 +18,6 @@ import typer
 
 from ml_janitor.core.text import escape_text
 from ml_janitor_cli import edge
-from ml_janitor_cli.credentials import require_caller
 from ml_janitor_cli.ledger_session import TABLE_VARIABLE
 
 LAMBDA_SECONDS = 900
@@ -116,7 +115,7 @@ def replay(
         raise edge.CommandRefusedError("no region: set AWS_DEFAULT_REGION")
     variables["AWS_REGION"] = session.region_name
     with redirect_stdout(sys.stderr), set_variables(variables):
-        caller = require_caller(session, session.region_name, edge.read_attempts())
+        caller = edge.require_caller(session, session.region_name, edge.read_attempts())
         arn = f"arn:aws:lambda:{session.region_name}:{caller.account}:function:janitor-replay"
         answer = handle_event(event, LocalContext(invoked_function_arn=arn), handler)
     if isinstance(answer, str):

@@ -7,13 +7,16 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import groupby, takewhile
 from typing import TextIO
 
 from rich import box
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
+
+from ml_janitor.report.blocks import DocumentBlock, FigureBlock, HeadingBlock, NoteBlock, Rank, TableBlock
 
 COLUMN_GAP = 2
 PIPE_WIDTH = 100
@@ -99,6 +102,43 @@ def draw_beside_ids(ids: Iterable[tuple[str, Sequence[str]]]) -> RenderableType:
         for line in others:
             table.add_row("", Text(line))
     return Padding(table, (0, 0, 0, 2))
+
+
+def draw_document(document: HeadingBlock) -> Iterator[RenderableType]:
+    """Draw the title with the notes below it, then a part for each heading, table and run of figures."""
+    notes = list(takewhile(lambda block: isinstance(block, NoteBlock), document.blocks))
+    yield Group(draw_title(document.title, document.summary), *_drawn_parts(notes))
+    yield from _drawn_parts(document.blocks[len(notes) :])
+
+
+def _drawn_parts(blocks: Sequence[DocumentBlock]) -> Iterator[RenderableType]:
+    for _, run in groupby(blocks, type):
+        figures = list[tuple[str, str]]()
+        for block in run:
+            match block:
+                case FigureBlock():
+                    figures.append((block.label, block.text))
+                case NoteBlock():
+                    yield Text(block.text, style="" if block.warning or block.rank is Rank.FIRST else "dim")
+                case TableBlock():
+                    yield _drawn_table(block)
+                case HeadingBlock():
+                    head = draw_head(Text(block.title, style="bold cyan"), Text(block.summary, style="bold"))
+                    yield Group(head, Padding(Group(*_drawn_parts(block.blocks)), (0, 0, 0, COLUMN_GAP)))
+        if figures:
+            yield draw_facts(figures)
+
+
+def _drawn_table(table: TableBlock) -> RenderableType:
+    drawn = ruled_table() if table.columns else Grid()
+    for number, _ in enumerate(table.rows[0].cells):
+        right = bool(table.columns) == bool(number)
+        head = Text(table.columns[number], style="dim" if number else "bold cyan") if table.columns else ""
+        side, share = ("right", None) if right else ("left", 1 if number < 3 else None)
+        drawn.add_column(head, justify=side, no_wrap=right, overflow="fold", ratio=share)  # type: ignore[arg-type]
+    for row in table.rows:
+        drawn.add_row(Text(row.cells[0], style="" if row.usd is None else "bold"), *map(Text, row.cells[1:]))
+    return drawn
 
 
 @contextmanager

@@ -24,7 +24,6 @@ from ml_janitor.ledger.findings import Entry
 from ml_janitor.ledger.limits import LeaseTakenError
 from ml_janitor.report.causes import CAUSE_TEXTS, cause_clause, limit_texts, outcome_note
 from ml_janitor_cli import edge
-from ml_janitor_cli.edge import FailedError
 from ml_janitor_cli.ledger_session import (
     LedgerAccess,
     LedgerSession,
@@ -209,7 +208,7 @@ def act_on_plan(at: LedgerSession, plan: SweepPlan) -> bool:
                 policy=policy_with_holds(at, plan.aws),
             )
     except LeaseTakenError as error:
-        raise FailedError(str(error)) from error
+        raise edge.FailedError(str(error)) from error
     failed = print_outcomes(at, plan, done)
     record_not_done_causes(acts, plan.aws, done, entries, at.now)
     if error is not None:

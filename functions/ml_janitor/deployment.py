@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from ml_janitor.scheduled.bill_run import BillRun
     from ml_janitor.scheduled.invocation import Invocation
     from ml_janitor.slack.digest import OrganizationReader
-    from ml_janitor.slack.weekly_advice import WeeklyAdvice
 
 
 ACTION_PAUSE_SECONDS = 1.0
@@ -167,21 +166,6 @@ def make_message_updates(own: Invocation) -> MessageUpdates | None:
         holds=own.holds,
         clock=own.clock,
         within=timedelta(days=own.settings.janitor.undo_days),
-    )
-
-
-def make_weekly_advice(own: Invocation) -> WeeklyAdvice:
-    """Return the poster of the weekly advice, which also shows its results."""
-    from ml_janitor.slack.weekly_advice import WeeklyAdvice
-
-    return WeeklyAdvice(
-        settings=own.settings,
-        ledger=own.ledger,
-        holds=own.holds,
-        connect=own.connect,
-        deadline=own.slack_deadline,
-        account=own.home,
-        regions=own.regions,
     )
 
 

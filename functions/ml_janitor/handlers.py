@@ -184,7 +184,6 @@ def make_press_worker(own: Invocation, ephemeral_reply: Callable[[str, str], boo
         requests=ButtonRequests(own.table),
         undoing=deployment.make_lambda_undoing(own),
         messages=messages,
-        advice=deployment.make_weekly_advice(own),
         directory=Directory(slack, deadline=own.slack_deadline),
         functions=own.environment.functions,
         undo=own.environment.undo,
@@ -296,7 +295,6 @@ def post_digest(asked: DigestEvent, own: Invocation) -> dict[str, Any]:
         account=own.home,
         regions=own.regions,
         picture=BillArchive(own.client("s3"), own.environment.bucket).picture,
-        advice=deployment.make_weekly_advice(own) if own.settings.janitor.slack_secret else None,
         organization=deployment.make_organization_reader(own),
     )
     return daily.post(asked.time or real_time())

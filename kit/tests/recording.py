@@ -24,7 +24,7 @@ class Recording(ThreadingHTTPServer):
     def forget(self) -> None:
         """As it is at first."""
         self.buckets: dict[str, tuple[int, str | None, str | None]] = {}
-        """By name: HeadBucket's status and region, and GetBucketLocation's answer (None: denied)."""
+        """By name: HeadBucket's status (0: none), its region, GetBucketLocation's answer (None: denied)."""
         self.price: str | None = None
         self.failure: tuple[str, str] | None = None
         self.asked: list[str] = []
@@ -43,6 +43,9 @@ class Handler(BaseHTTPRequestHandler):
         bucket = self.path.strip("/").split("?")[0]
         status, region, _ = self.server.buckets.get(bucket, (200, HOME, None))
         self.server.asked.append(f"HeadBucket {bucket}")
+        if not status:
+            self.close_connection = True
+            return
         self._answer(status, b"", {"x-amz-bucket-region": region} if region else {})
 
     def do_GET(self) -> None:
@@ -51,6 +54,9 @@ class Handler(BaseHTTPRequestHandler):
         located = self.server.buckets[bucket][2]
         if located is None:
             self._answer(403, b"<Error><Code>AccessDenied</Code><Message>no</Message></Error>")
+            return
+        if located == "hang up":
+            self.close_connection = True
             return
         self._answer(200, f"<LocationConstraint>{located}</LocationConstraint>".encode())
 
@@ -96,9 +102,11 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
 
-def product(dollars: str, usage: str = "USE1-Train:ml.g5.xlarge") -> dict[str, Any]:
+def product(
+    dollars: str, usage: str = "USE1-Train:ml.g5.xlarge", *, unit: str = "Hrs", currency: str = "USD"
+) -> dict[str, Any]:
     """A product as GetProducts answers it."""
-    dimension = {"unit": "Hrs", "pricePerUnit": {"USD": dollars}}
+    dimension = {"unit": unit, "pricePerUnit": {currency: dollars}}
     return {
         "product": {"attributes": {"usagetype": usage}},
         "terms": {"OnDemand": {"one": {"priceDimensions": {"one": dimension}}}},

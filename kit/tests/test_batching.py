@@ -121,6 +121,8 @@ def test_a_function_that_is_no_coroutine_function_runs_in_one_thread_that_is_not
     async def main() -> None:
         async with Batcher(model, max_batch=1) as batcher:
             assert await asyncio.gather(*map(batcher, range(20))) == list(range(20))
+            assert isinstance(batcher._executor, ThreadPoolExecutor)
+            assert batcher._executor._max_workers == 1
 
     asyncio.run(main())
     assert len(seen) == 1
@@ -246,6 +248,7 @@ def test_a_timeout_counts_from_the_call_and_reaches_those_that_wait_for_a_place(
         assert str(found[1]) == "no answer within 0.015 s"
         assert await late == 6
         assert batcher.counters.timed_out == 2
+        assert all(timer.cancelled() for timer in loop._scheduled)  # an answer's would hold it until then
 
     run(main(), loop)
     assert model.batches == [[0], [1], [3]]  # 1 was being computed, 2 never was
@@ -312,6 +315,7 @@ def test_closing_answers_those_that_wait_for_a_place_too_or_fails_all_that_wait(
         batcher = Batcher(Model(), max_batch=1, max_queue=1)
         tasks = [asyncio.create_task(batcher(number)) for number in range(4)]
         await asyncio.sleep(0.001)
+        assert batcher.waiting == 3
         closing = [asyncio.create_task(batcher.close(drain=drain)) for _ in range(2)]
         await asyncio.sleep(0)
         with pytest.raises(ClosedError):
@@ -458,6 +462,7 @@ def test_the_model_sees_no_callers_context() -> None:
         {"max_batch": 0},
         {"max_queue": 0},
         {"max_delay": -1},
+        {"max_delay": float("inf")},
         {"ageing": 0},
         {"timeout": 0},
         {"ageing": float("inf")},

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -124,6 +125,7 @@ def test_all_processes_load_the_checkpoint_whose_number_they_agreed_on(checkpoin
     made = [Checkpoint(path, check(path)) for path in paths]
 
     assert [one.number for one in made] == [7000, 7001, 7002, 12000]
+    assert Checkpoint(Path("step-123456789012-345"), Progress()).number == 123_456_789_012_345
     assert [checkpoints.numbered(one.number) for one in made] == made
     truncate(paths[1])
     with pytest.raises(RuntimeError, match=r"not every rank has a whole .*-001 \(model has 3 bytes"):
@@ -156,6 +158,31 @@ def test_the_folder_is_made_held_against_others_and_given_back(
     assert "cannot be locked: [Errno 37] No locks available" in caplog.text
 
 
+MANIFEST_OF_FORMAT_1 = """{
+ "files": {
+  "model": {"bytes": 7, "sha256": "9a129038d9a00aed0cf6a7ea059ca50a813449061ab87848cf1a13eafdf33b2c"}
+ },
+ "format": 1,
+ "progress": {"batch": 2, "epoch": 1, "finished": true, "planned": 4, "save_s": 0.5, "step": 3},
+ "sha256": "80866851abaa02cec26c9f87be363bb12d35b89fe183abac39bea2398537c514"
+}"""
+
+
+def test_a_checkpoint_of_the_first_version_is_read(checkpoints: Checkpoints) -> None:
+    path = checkpoints.folder / "step-000000000003-000"
+    path.mkdir(parents=True)
+    (path / MANIFEST).write_text(MANIFEST_OF_FORMAT_1)
+    (path / "model").write_text("weights")
+    (checkpoints.folder / "step-4").mkdir()  # not ours
+
+    progress = Progress(step=3, epoch=1, batch=2, finished=True, planned=4, save_s=0.5)
+    assert checkpoints.newest() == Checkpoint(path, progress)
+    assert asdict(Progress()) == dict.fromkeys(("step", "epoch", "batch", "planned"), 0) | {
+        "finished": False,
+        "save_s": None,
+    }
+
+
 def test_a_newer_format_is_an_error_and_not_torn(
     checkpoints: Checkpoints, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -165,6 +192,16 @@ def test_a_newer_format_is_an_error_and_not_torn(
 
     with pytest.raises(ValueError, match="has format 2, and this janitor_kit reads 1"):
         checkpoints.newest()
+
+
+def test_three_are_kept_unless_it_is_said(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    for step in range(5):
+        save(checkpoints, step)
+        checkpoints.prune()
+    assert [int(name[5:17]) for name in checkpoints.names()] == [2, 3, 4]
+    with pytest.raises(ValueError, match="keep is 0: at least one checkpoint has to be kept"):
+        Checkpoints(tmp_path, keep=0)
 
 
 def test_the_last_ones_are_kept_and_torn_ones_do_not_count(checkpoints: Checkpoints) -> None:
@@ -190,7 +227,9 @@ def test_the_last_ones_are_kept_and_torn_ones_do_not_count(checkpoints: Checkpoi
 def test_a_save_that_fails_leaves_nothing(checkpoints: Checkpoints) -> None:
     (checkpoints.folder / ".writing-killed").mkdir(parents=True)
     (checkpoints.folder / ".writing-killed" / "model").touch()
+    (checkpoints.folder / ".writing-file").touch()  # which is no directory, and stays
     checkpoints.clean()
+    (checkpoints.folder / ".writing-file").unlink()
     with pytest.raises(OSError, match="full"), checkpoints.writing(Progress(step=1)) as folder:
         (folder / "model").write_text("half")
         raise OSError("the disk is full")

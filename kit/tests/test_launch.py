@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import io
 import json
 import os
+import re
+import runpy
 import subprocess
 import sys
 import tarfile
@@ -28,6 +31,7 @@ from janitor_kit.packing import pack
 from recording import Recording, product, recording
 
 STAMP = "20261006-030000-4f2a9c"
+TABLE_DAY = prices.table()["ml.g5.xlarge"].source[9:19]
 TAGS = {"project": "churn", "owner": "ana@example.com"}
 JOB = Job(
     name="churn",
@@ -155,6 +159,34 @@ def test_the_whole_request(aws: Recording, code: Path) -> None:
 
 
 @pytest.mark.usefixtures("aws")
+def test_a_request_has_no_member_that_its_job_does_not_need() -> None:
+    least = replace(JOB, spot=False, max_wait=None, checkpoints=None, retries=0, tags={}, required_tags=())
+
+    assert planned(least).request == {
+        "TrainingJobName": "churn-20261006-030000-4f2a9c",
+        "AlgorithmSpecification": {"TrainingImage": JOB.image, "TrainingInputMode": "File"},
+        "RoleArn": JOB.role,
+        "OutputDataConfig": {"S3OutputPath": "s3://models/out"},
+        "ResourceConfig": {"InstanceType": "ml.g5.xlarge", "InstanceCount": 1, "VolumeSizeInGB": 30},
+        "StoppingCondition": {"MaxRuntimeInSeconds": 21600},
+        "EnableManagedSpotTraining": False,
+        "Tags": [],
+    }
+    own = planned(replace(JOB, environment={"CHECKPOINT_DIR": "/tmp/x"}))  # noqa: S108 - in the container
+    assert own.request["Environment"] == {"CHECKPOINT_DIR": "/tmp/x"}  # noqa: S108
+
+
+def test_code_that_is_in_s3_is_used_as_it_is(aws: Recording) -> None:
+    job = replace(JOB, source="s3://models/code.tar.gz", entry="train.py", output="s3://models/out/")
+    plan = planned(job)
+
+    launch(job, plan, session())
+
+    assert aws.uploaded == {}
+    assert aws.created[0]["HyperParameters"]["sagemaker_submit_directory"] == '"s3://models/code.tar.gz"'
+
+
+@pytest.mark.usefixtures("aws")
 def test_a_path_of_checkpoints_may_be_the_jobs_own() -> None:
     plan = planned(replace(JOB, checkpoints="s3://models/checkpoints/{job}/x"))
 
@@ -192,17 +224,46 @@ def test_a_built_in_algorithm_gets_plain_text() -> None:
         ({"spot": False}, "for spot alone"),
         ({"entry": "train.py"}, "belong together"),
         ({"source": "/nowhere", "entry": "train.py"}, "there is no /nowhere/train.py"),
+        (
+            {"source": Path(__file__).parent, "entry": Path(__file__).name, "also": (Path("/a"), Path("/b"))},
+            "there is no /a, /b$",
+        ),
         ({"request": {"StoppingCondition": {}}}, "may not set StoppingCondition"),
+        ({"max_runtime": 28 * 86400 + 1, "max_wait": 28 * 86400 + 1}, "28 days"),
+        ({"max_wait": 6 * 3600 - 1}, "shorter than max_runtime"),
+        ({"max_runtime": None, "max_usd": Decimal(1), "max_wait": 0}, "max_wait .0 s. is shorter"),
+        ({"max_usd": Decimal(0)}, "max_usd is 0"),
+        ({"max_usd": Decimal(10**9)}, "max_usd is 1000000000"),
+        ({"tags": TAGS | {"AWS:x": "y"}}, "AWS does not allow the tag AWS:x=y"),
+        ({"source": "src"}, "belong together"),
         ({"instances": 0}, "at least 1"),
+        ({"volume_gb": 0}, "at least 1"),
+        ({"allowance": -1}, "allowance not negative"),
         ({"price": Decimal("1e30")}, "price is 1E"),
         ({"retries": 31}, "0 to 30"),
+        ({"retries": -1}, "0 to 30"),
     ],
 )
 def test_a_job_without_what_every_job_must_have(change: dict[str, Any], said: str) -> None:
-    check_demands(JOB)
-
     with pytest.raises(Refused, match=said):
         check_demands(replace(JOB, **change))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"max_runtime": 1, "max_wait": 1},
+        {"max_runtime": 28 * 86400, "max_wait": 28 * 86400},
+        {"max_runtime": None, "max_usd": Decimal(1), "max_wait": 1},
+        {"max_usd": Decimal("0.001")},
+        {"max_usd": Decimal(10**9 - 1), "price": Decimal(10**9 - 1)},
+        {"instances": 1, "volume_gb": 1, "allowance": 0},
+        {"spot": False, "max_wait": None, "checkpoints": None},
+    ],
+)
+def test_a_job_at_the_limits_of_what_is_allowed(change: dict[str, Any]) -> None:
+    check_demands(replace(JOB, **change))
 
 
 @pytest.mark.parametrize("entry", ["../helpers/one.py", "__pycache__/train.pyc", "{}/helpers/one.py"])
@@ -229,13 +290,40 @@ def test_a_misspelt_type_is_named_before_its_price_is_missed() -> None:
         ({"request": {"VpcConfg": {}}}, "VpcConfg"),
         ({"request": {"VpcConfig": {"Subnets": ["s"]}}}, "SecurityGroupIds"),
         ({"inputs": {"a b": "s3://data/x"}}, "ChannelName"),
-        ({"hyperparameters": {f"p{n}": n for n in range(101)}}, "HyperParameters"),
+        (
+            {"hyperparameters": {f"p{n}": n for n in range(101)}},
+            "^HyperParameters has the length 101, the most is 100$",
+        ),
+        ({"tags": {f"t{n}": "" for n in range(49)} | TAGS}, "^51 tags: a job may have 50$"),
+        ({"instance_type": "none"}, r"near: [^,]+, [^,]+, [^,]+$"),
+        ({"instance_type": "ml.g5.large"}, r"near: [^,]+, [^,]+, [^,]+$"),
     ],
 )
 @pytest.mark.usefixtures("aws")
 def test_what_sagemaker_would_refuse(change: dict[str, Any], said: str) -> None:
     with pytest.raises(Refused, match=said):
         planned(replace(JOB, price=Decimal(1), **change))
+
+
+@pytest.mark.usefixtures("aws")
+def test_as_much_as_sagemaker_takes() -> None:
+    most: dict[str, Any] = {
+        "hyperparameters": {f"p{n}": n for n in range(100)},
+        "tags": {f"t{n}": "" for n in range(48)} | TAGS,
+        "retries": 30,
+    }
+
+    request = planned(replace(JOB, price=Decimal(1), **most)).request
+
+    assert (len(request["HyperParameters"]), len(request["Tags"])) == (100, 50)
+    assert request["RetryStrategy"] == {"MaximumRetryAttempts": 30}
+
+
+@pytest.mark.usefixtures("aws")
+def test_a_job_without_a_region(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    with pytest.raises(Refused, match="no region: set AWS_DEFAULT_REGION, or give --region"):
+        prepare(JOB, boto3.Session(), stamp=STAMP, environment={}, folder=Path("/"))
 
 
 # --- regions -------------------------------------------------------------------------------------
@@ -276,9 +364,17 @@ def test_the_region_of_a_bucket(
 
 @pytest.mark.parametrize(
     ("bucket", "said"),
-    [((403, None, None), "--bucket-region data=REGION"), ((404, None, None), "there is no bucket data")],
+    [
+        ((403, None, None), "HeadBucket 403, GetBucketLocation AccessDenied.* --bucket-region data=REGION"),
+        ((403, None, "hang up"), "HeadBucket 403, GetBucketLocation ConnectionClosedError"),
+        ((200, None, None), "HeadBucket 200, GetBucketLocation AccessDenied"),
+        ((0, None, None), "HeadBucket ConnectionClosedError, GetBucketLocation AccessDenied"),
+        ((404, None, None), "there is no bucket data"),
+    ],
 )
-def test_a_region_that_cannot_be_read(aws: Recording, bucket: tuple[int, None, None], said: str) -> None:
+def test_a_region_that_cannot_be_read(
+    aws: Recording, bucket: tuple[int, None, str | None], said: str
+) -> None:
     aws.buckets["data"] = bucket
 
     with pytest.raises(Refused, match=said):
@@ -359,10 +455,37 @@ def test_the_shorter_of_two_limits_counts() -> None:
     assert limit(max_runtime=None, max_usd=Decimal(10**6), max_wait=40 * 86400) == 28 * 86400
 
 
-@pytest.mark.usefixtures("aws")
-def test_a_budget_that_buys_nothing() -> None:
-    with pytest.raises(Refused, match="does not pay for more than download"):
-        planned(replace(JOB, max_usd=Decimal("0.10"), price=Decimal(10)))
+@pytest.mark.parametrize(("usd", "seconds"), [("3600.01", 1), ("3600.00", 0), ("0.10", -359_990)])
+def test_a_budget_pays_for_the_allowance_first(usd: str, seconds: int) -> None:
+    """A hundred hours are of the allowance, and each costs twice $11 and $7 for the volumes."""
+    job = replace(JOB, max_usd=Decimal(usd), instances=2, volume_gb=36_500, allowance=359_880)
+    price = prices.Price(Decimal(11), "as given")
+    assert prices.seconds_for(Decimal(usd), Decimal(36), 360_000) == seconds
+    if seconds < 1:
+        refused = rf"\${usd} does not pay for more than .* SIGTERM \(\$3600\.00\)$"
+        with pytest.raises(Refused, match=refused):
+            bound_of(job, price, "us-east-1")
+    else:
+        assert bound_of(job, price, "us-east-1").seconds == seconds
+
+
+def test_what_no_limit_holds_is_listed() -> None:
+    price = prices.Price(None, "")
+
+    def unbounded(job: Job, region: str) -> tuple[str, ...]:
+        return bound_of(job, price, region).unbounded
+
+    demand = replace(JOB, spot=False)
+    assert unbounded(demand, "us-east-1") == prices.UNBOUNDED
+    assert unbounded(JOB, "us-east-1") == prices.UNBOUNDED + prices.UNBOUNDED_SPOT
+    assert unbounded(demand, "eu-west-1") == (
+        *prices.UNBOUNDED,
+        "volumes are counted at the price of us-east-1",
+    )
+    assert unbounded(replace(demand, retries=0), "us-east-1") == (
+        *prices.UNBOUNDED,
+        "without retries, AWS does not say whether the limit is that of all attempts",
+    )
 
 
 @pytest.mark.usefixtures("aws")
@@ -370,6 +493,10 @@ def test_without_the_price_list_the_table_has_the_price_and_its_date() -> None:
     assert planned(JOB).bound.source.startswith("table of 20")
     with pytest.raises(Refused, match=r"no price of ml.m4.10xlarge .*AccessDenied.*give price"):
         planned(replace(JOB, instance_type="ml.m4.10xlarge", max_usd=Decimal(50)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL_PRICING", "http://127.0.0.1:1")
+        with pytest.raises(Refused, match=r"\(pricing:GetProducts: EndpointConnectionError\)"):
+            planned(replace(JOB, instance_type="ml.m4.10xlarge", max_usd=Decimal(50)))
 
 
 @pytest.mark.usefixtures("aws")
@@ -384,13 +511,20 @@ def test_the_most_it_costs_is_never_rounded_down() -> None:
     bound = prices.Bound(3600, 0, 1, Decimal("1.001"), Decimal(0), "as given", ())
 
     assert bound.at_most_usd == Decimal("1.01")
+    assert replace(bound, instance_usd=Decimal("1.01"), seconds=3000, allowance=600).at_most_usd == Decimal(
+        "1.01"
+    )
+    assert replace(bound, instance_usd=None).at_most_usd is None
 
 
 def test_only_one_price_for_training_is_a_price() -> None:
     assert prices._dollars(product("1.4"), "ml.g5.xlarge") == [Decimal("1.4")]
     assert prices._dollars(product("1.4", "USE1-Host:ml.g5.xlarge"), "ml.g5.xlarge") == []
     assert prices._dollars(product("1.4", "USE1-Train:ml.g5xxlarge"), "ml.g5.xlarge") == []
+    assert prices._dollars(product("1.4", "Train:ml.g5.xlarge"), "ml.g5.xlarge") == [Decimal("1.4")]
     assert prices._dollars(product("0"), "ml.g5.xlarge") == []
+    assert prices._dollars(product("1.4", currency="CNY"), "ml.g5.xlarge") == []
+    assert prices._dollars(product("1.4", unit="GB"), "ml.g5.xlarge") == []
 
 
 # --- where it comes from -------------------------------------------------------------------------
@@ -463,15 +597,102 @@ def file(code: Path) -> Path:
     return code / "job.json"
 
 
+def test_every_setting_of_a_file_with_the_flags_over_it(tmp_path: Path) -> None:
+    members = {
+        "name": "churn",
+        "role": "r",
+        "image": "i",
+        "instance_type": "t",
+        "output": "o",
+        "max_runtime": "6h",
+        "max_wait": "2d",
+        "allowance": 60,
+        "max_usd": 50,
+        "price": "1.5",
+        "spot": False,
+        "retries": 3,
+        "instances": 2,
+        "volume_gb": 40,
+        "checkpoints": "c",
+        "checkpoint_dir": "d",
+        "entry": "train.py",
+        "source": "src",
+        "also": ["a", "b"],
+        "required_tags": ["team"],
+        "tags": {"team": 1},
+        "inputs": {"train": "x"},
+        "environment": {"N": 2},
+        "hyperparameters": {"epochs": 10, "rate": 0.1},
+        "bucket_regions": {"b": "eu-west-1"},
+        "request": {"EnableNetworkIsolation": True},
+    }
+    (tmp_path / "job.json").write_text(json.dumps(members))
+
+    def job(**flags: Any) -> Job:
+        names = ("max_usd", "max_runtime", "max_wait", "price")
+        none = dict.fromkeys(names) | {"on_demand": False, "set": [], "tag": [], "bucket_region": []}
+        return cli.job_of(argparse.Namespace(file=tmp_path / "job.json", **(none | flags)))
+
+    read = job()
+    assert read == Job(
+        name="churn",
+        role="r",
+        image="i",
+        instance_type="t",
+        output="o",
+        tags={"team": "1"},
+        max_runtime=21_600,
+        max_usd=Decimal(50),
+        spot=False,
+        max_wait=172_800,
+        checkpoints="c",
+        checkpoint_dir="d",
+        retries=3,
+        instances=2,
+        volume_gb=40,
+        source=tmp_path / "src",
+        also=(tmp_path / "a", tmp_path / "b"),
+        entry="train.py",
+        inputs={"train": "x"},
+        hyperparameters={"epochs": 10, "rate": 0.1},
+        environment={"N": "2"},
+        required_tags=("team",),
+        price=Decimal("1.5"),
+        allowance=60,
+        bucket_regions={"b": "eu-west-1"},
+        request={"EnableNetworkIsolation": True},
+    )
+    flags = {"max_usd": "9", "max_runtime": "1h", "max_wait": "3h", "price": "2", "tag": ["team=2", "x=y=z"]}
+    assert job(
+        **flags, set=["epochs=20", "note=a b"], bucket_region=["b=us-east-1", "c=eu-west-1"]
+    ) == replace(
+        read,
+        max_usd=Decimal(9),
+        max_runtime=3_600,
+        max_wait=10_800,
+        price=Decimal(2),
+        tags={"team": "2", "x": "y=z"},
+        hyperparameters={"epochs": 20, "rate": 0.1, "note": "a b"},
+        bucket_regions={"b": "us-east-1", "c": "eu-west-1"},
+    )
+    (tmp_path / "job.json").write_text(json.dumps(members | {"spot": True, "source": "s3://b/c.tar.gz"}))
+    assert job(on_demand=True) == replace(read, max_wait=None, source="s3://b/c.tar.gz")
+
+
 def test_a_launch(aws: Recording, file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status = cli.main(["launch", str(file), "--set", "epochs=20", "--set", "note=x", "--tag", "cost=a"])
 
     shown = capsys.readouterr().out
     assert status == 0
-    assert "at most $50.00: limit 35 h 10 min" in shown
-    assert "not limited: requests to S3" in shown
-    assert "launched arn:aws:sagemaker:us-east-1:123456789012:training-job/churn-20" in shown
     [request] = aws.created
+    name = request["TrainingJobName"]
+    assert shown.splitlines() == [
+        f"{name} in us-east-1: 1 x ml.g5.xlarge, spot",
+        "  at most $50.00: limit 35 h 10 min, and 12 min for download, upload and SIGTERM, at $1.414 an hour",
+        f"  $1.408 for an instance-hour (table of {TABLE_DAY}, us-east-1), $0.006 an hour for 1 x 30 GB",
+        *(f"  not limited: {reason}" for reason in prices.UNBOUNDED + prices.UNBOUNDED_SPOT),
+        f"launched arn:aws:sagemaker:us-east-1:123456789012:training-job/{name}",
+    ]
     assert request["HyperParameters"]["epochs"] == "20"
     assert request["HyperParameters"]["note"] == '"x"'
     assert {"Key": "cost", "Value": "a"} in request["Tags"]
@@ -480,15 +701,88 @@ def test_a_launch(aws: Recording, file: Path, capsys: pytest.CaptureFixture[str]
 def test_a_dry_run_creates_and_uploads_nothing(
     aws: Recording, file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    status = cli.main(["launch", str(file), "--dry-run", "--json", "--on-demand", "--price", "2"])
+    flags = ["--on-demand", "--price", "2", "--max-runtime", "90m", "--max-usd", "20"]
+    status = cli.main(["launch", str(file), "--dry-run", "--json", *flags])
 
-    shown = json.loads(capsys.readouterr().out)
+    text = capsys.readouterr().out
+    shown = json.loads(text)
     assert (status, aws.created, aws.uploaded) == (0, [], {})
-    assert shown["arn"] is None
-    assert shown["instance_usd_per_hour"] == 2.0
-    assert shown["at_most_usd"] <= 50
-    assert shown["request"]["EnableManagedSpotTraining"] is False
-    assert "MaxWaitTimeInSeconds" not in shown["request"]["StoppingCondition"]
+    assert text == json.dumps(shown, indent=2) + "\n"
+    request = shown.pop("request")
+    assert shown == {
+        "arn": None,
+        "region": "us-east-1",
+        "at_most_usd": 3.41,
+        "usd_per_hour": pytest.approx(2 + 30 * 0.14 / 730),
+        "instance_usd_per_hour": 2.0,
+        "price_source": "as given",
+        "limit_seconds": 5400,
+        "allowance_seconds": 720,
+        "not_limited": list(prices.UNBOUNDED),
+    }
+    assert request["EnableManagedSpotTraining"] is False
+    assert request["StoppingCondition"] == {"MaxRuntimeInSeconds": 5400}
+    assert cli.main(["launch", str(file), "--dry-run"]) == 0
+    assert capsys.readouterr().out.endswith("\ndry run: nothing was created\n")
+
+
+def test_where_the_job_and_its_buckets_are_may_be_given(
+    aws: Recording, file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = ["--region", "eu-west-1", "--bucket-region", "models=eu-west-1", "--price", "2"]
+    file.write_text(file.read_text().replace("us-east-1", "eu-west-1"))
+
+    assert cli.main(["launch", str(file), *where, "--dry-run", "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["region"], aws.asked) == ("eu-west-1", [])
+
+
+@pytest.mark.parametrize("arguments", [[], ["launch"], ["launch", "job.json", "--max-runtimes", "1h"]])
+def test_a_command_line_that_is_incomplete_is_a_usage_error(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(arguments)
+    assert ended.value.code == 2
+    assert "usage: janitor-kit" in capsys.readouterr().err
+
+
+def test_it_runs_as_a_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "janitor_kit.cli")
+    monkeypatch.setattr(sys, "argv", ["janitor-kit", "launch", str(tmp_path / "none.json")])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module("janitor_kit.cli", run_name="__main__")
+    assert ended.value.code == cli.REFUSED == 2
+
+
+def test_help_shows_the_file_as_it_is_written(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["launch", "--help"])
+    assert cli.HELP in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [(90, 90), ("90", 90), ("90s", 90), ("2m", 120), (" 3 h ", 10_800), ("4d", 345_600)],
+)
+def test_a_time_has_a_unit_or_is_in_seconds(value: Any, seconds: int) -> None:
+    assert cli.seconds("max_wait", value) == seconds
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (0, "0 s"),
+        (59, "59 s"),
+        (60, "1 min"),
+        (3599, "59 min"),
+        (3600, "1 h"),
+        (3660, "1 h 1 min"),
+        (172_800, "48 h"),
+    ],
+)
+def test_a_duration_is_in_hours_and_minutes(seconds: int, said: str) -> None:
+    assert cli.duration(seconds) == said
 
 
 @pytest.mark.parametrize(
@@ -496,7 +790,8 @@ def test_a_dry_run_creates_and_uploads_nothing(
     [
         (["--max-usd", "x"], "max_usd is 'x': not a number"),
         (["--max-wait", "2 weeks"], "max_wait is '2 weeks': write 90m"),
-        (["--set", "epochs"], "NAME=VALUE"),
+        (["--max-wait", ""], "max_wait is '': write 90m, 6h, 2d or seconds"),
+        (["--set", "a=b", "--set", "epochs"], "epochs: NAME=VALUE is needed"),
         (["--tag", "owner="], "tags missing: owner"),
     ],
 )
@@ -515,8 +810,10 @@ def test_a_refusal_is_one_line_and_status_2(
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"max_urs": 5}, "unknown: max_urs; did you mean max_usd?"),
-        ({"name": None}, "missing: name"),
+        ({"max_urs": 5}, "unknown: max_urs; did you mean max_usd?\n"),
+        ({"xyz": 5}, "unknown: xyz\n"),
+        ({"name": None, "role": None}, "missing: name, role\n"),
+        ({"max_wait": True}, "max_wait is True: write 90m"),
         ({"spot": "yes"}, "spot is 'yes'"),
         ({"retries": True}, "retries is True"),
         ({"tags": ["a"]}, "tags is"),
@@ -564,12 +861,38 @@ def test_code_that_cannot_be_read(
     assert (aws.created, aws.uploaded) == ([], {})
 
 
-def test_a_file_that_is_no_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "job.json").write_text("[")
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("none.json", None, "cannot be read: "),
+        ("job.json", b"\xff", "cannot be read: "),
+        ("job.json", b"[", "Expecting value"),
+        ("job.json", b"[]", "not a table"),
+        ("job.toml", b"", "TOML needs Python 3.11 or newer; write it as JSON"),
+    ],
+)
+def test_a_file_that_is_no_job(
+    tmp_path: Path, name: str, text: bytes | None, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if text is not None:
+        (tmp_path / name).write_bytes(text)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "tomllib", None)
+        assert cli.main(["launch", str(tmp_path / name)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"janitor-kit launch: refused: {tmp_path / name}")
+    assert said in error
 
-    assert cli.main(["launch", str(tmp_path / "none.json")]) == 2
-    assert cli.main(["launch", str(tmp_path / "job.json")]) == 2
-    assert capsys.readouterr().err.count("\n") == 2
+
+def test_without_boto3_it_says_what_to_install(
+    file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "boto3", None)
+
+    assert cli.main(["launch", str(file)]) == 2
+    assert capsys.readouterr().err == (
+        "janitor-kit launch: refused: boto3 is not installed: pip install boto3\n"
+    )
 
 
 def test_a_job_whose_creation_was_answered_with_its_own_name_is_launched(
@@ -589,7 +912,7 @@ def test_no_two_jobs_have_one_name() -> None:
     stamps = {new_stamp(moment) for _ in range(5)}
 
     assert len(stamps) > 1
-    assert all(one.startswith("20261006-030000-") for one in stamps)
+    assert all(re.fullmatch("20261006-030000-[0-9a-f]{6}", stamp) for stamp in stamps)
 
 
 def test_what_aws_refuses_is_one_line_and_status_1(

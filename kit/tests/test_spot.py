@@ -14,34 +14,16 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from janitor_kit.checkpoint import Checkpoints
+from janitor_kit.checkpoint import Checkpoints, Progress
 from janitor_kit.spot import Alone, Interrupted, State, Training, interval
 
 SOURCE = str(Path(__file__).parents[1] / "src")
-
-FORKED = """
-import os, signal, sys
-from janitor_kit.spot import State, Training
-
-with Training(State(), sys.argv[1]) as training:
-    ready, say = os.pipe()
-    child = os.fork()
-    if not child:
-        os.write(say, b"x")
-        while True:
-            signal.pause()
-    os.read(ready, 1)
-    os.kill(child, signal.SIGTERM)
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), training.stopping, flush=True)
-    os.kill(os.getpid(), signal.SIGTERM)
-    print(training.stopping, flush=True)
-    os._exit(0)
-"""
 
 
 class Sum(State):
@@ -53,14 +35,40 @@ class Sum(State):
         self.during_save: Callable[[], Any] = lambda: None
 
     def save(self, folder: Path | None) -> None:
-        assert folder
-        (folder / "total").write_text(str(self.total))
+        if self.group.first:
+            assert folder
+            (folder / "total").write_text(str(self.total))
+        else:
+            assert folder is None
         self.now += self.save_s
         self.saves += 1
         self.during_save()
 
     def load(self, folder: Path) -> None:
         self.total = int((folder / "total").read_text())
+
+
+class Peers(Alone):
+    """A group whose other processes answer what *others* makes of the values that this process *asked*."""
+
+    alone = False
+
+    def __init__(
+        self,
+        others: Callable[[list[float]], Sequence[float]] = list,
+        *,
+        first: bool = True,
+        here: bool = True,
+    ) -> None:
+        self.first, self.first_here, self.others = first, here, others
+        self.asked: list[list[float]] = []
+
+    def most(self, values: Sequence[float]) -> list[float]:
+        self.asked.append([*values])
+        return [max(pair) for pair in zip(values, self.others([*values]), strict=True)]
+
+
+GROUPS = pytest.mark.parametrize("group", [Alone, Peers])
 
 
 def train(
@@ -133,12 +141,14 @@ def test_the_handler_that_was_there_comes_back(tmp_path: Path) -> None:
 
 
 def test_a_forked_worker_ends_by_sigterm_and_its_parent_does_not(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", FORKED, str(tmp_path)]
-    ran = subprocess.run(
-        command, capture_output=True, text=True, timeout=60, check=False, env={"PYTHONPATH": SOURCE}
-    )
-
-    assert (ran.stdout.split(), ran.stderr) == (["-15", "False", "True"], "")
+    with Training(Sum(), tmp_path) as training:
+        if not (child := os.fork()):
+            os.kill(os.getpid(), signal.SIGTERM)
+            os._exit(0)  # it lives on
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGTERM
+        assert training.stopping is False
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert training.stopping is True
 
 
 def test_outside_the_main_thread_it_says_why_not(tmp_path: Path) -> None:
@@ -169,22 +179,66 @@ def test_an_exception_saves_nothing_because_a_step_may_be_half_done(tmp_path: Pa
 
 
 def test_two_loops_in_one_epoch_are_refused(tmp_path: Path) -> None:
-    with Training(Sum(), tmp_path) as training:
-        list(training.steps(range(2)))
+    with Training(Sum(), tmp_path, every=1) as training:
+        list(training.steps(range(5)))
         with pytest.raises(RuntimeError, match=r"training\.epochs"):
             list(training.steps(range(2)))
+    assert [int(name[5:17]) for name in Checkpoints(tmp_path).names()] == [4, 5, 5]  # the last three stay
+
+
+def progress(folder: Path) -> Progress:
+    newest = Checkpoints(folder).newest()
+    assert newest
+    return newest.progress
+
+
+class Seeking(Sum):
+    """Moves its source to its old place itself, as torchdata's loader does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.source, self.sought_at = iter(range(5)), list[int]()
+
+    def seeks(self, source: object) -> bool:
+        return source is self.source
+
+    def load(self, folder: Path) -> None:
+        super().load(folder)
+        list(zip(range(self.total), self.source))  # noqa: B905 - as many as were done
+
+    def sought(self) -> None:
+        self.sought_at.append(self.total)
+
+
+def test_a_source_that_is_moved_by_the_state_loses_no_batch_and_is_told_once_when_it_is_there(
+    tmp_path: Path,
+) -> None:
+    def trained(stop_at: int | None = None) -> tuple[list[int], list[int]]:
+        state, found = Seeking(), []
+        with suppress(Interrupted), Training(state, tmp_path, clock=lambda: 0.0) as training:
+            for _ in training.epochs(1):
+                for number in training.steps(state.source):
+                    state.total += 1
+                    found.append(number)
+                    training._signalled = number == stop_at
+        return found, state.sought_at
+
+    assert trained(stop_at=2) == ([0, 1, 2], [])
+    assert trained(stop_at=3) == ([3], [3])
+    assert progress(tmp_path) == Progress(4, epoch=0, batch=4, planned=1, save_s=0.0)
+    assert trained() == ([4], [4])
+    assert progress(tmp_path) == Progress(5, epoch=1, batch=0, planned=1, finished=True, save_s=0.0)
+    assert trained() == ([], [])
 
 
 def test_a_finished_run_without_epochs_trains_no_more_either(tmp_path: Path) -> None:
-    class Seeking(Sum):
-        def seeks(self, source: object) -> bool:  # noqa: ARG002 - as torchdata's loader, which begins anew at its end
-            return True
-
     def trained() -> int:
-        with Training(Seeking(), tmp_path) as training:
-            return len(list(training.steps(range(5))))
+        state = Seeking()
+        with Training(state, tmp_path, clock=lambda: 0.0) as training:
+            return len(list(training.steps(state.source)))
 
     assert (trained(), trained()) == (5, 0)
+    assert progress(tmp_path) == Progress(5, batch=5, finished=True, save_s=0.0)
 
 
 def test_a_folder_that_cannot_be_written_is_an_error_before_the_first_step(tmp_path: Path) -> None:
@@ -249,6 +303,7 @@ def test_a_handler_set_later_is_warned_of(tmp_path: Path, caplog: pytest.LogCapt
 
 @pytest.mark.parametrize("bad", [{"every": 0}, {"mean_uptime_s": 0}, {"keep": 0}])
 def test_settings_that_make_no_sense_are_refused(tmp_path: Path, bad: dict[str, Any]) -> None:
+    Training(Sum(), tmp_path, every=1, mean_uptime_s=0.5, keep=1)
     with pytest.raises(ValueError, match=next(iter(bad))):
         Training(Sum(), tmp_path, **bad)
 
@@ -281,8 +336,10 @@ def test_a_full_disk_does_not_end_training_but_is_no_success_either(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_save_that_failed_is_tried_again_after_a_minute(tmp_path: Path) -> None:
+@GROUPS
+def test_a_save_that_failed_is_tried_again_after_a_minute(tmp_path: Path, group: type[Alone]) -> None:
     state, at = Sum(), []
+    state.group = group()
 
     def full() -> None:
         at.append(state.now)
@@ -298,8 +355,10 @@ def test_a_save_that_failed_is_tried_again_after_a_minute(tmp_path: Path) -> Non
     assert train(tmp_path, epochs=1)[1] == []
 
 
-def test_it_saves_after_the_first_step_and_then_by_what_that_took(tmp_path: Path) -> None:
+@GROUPS
+def test_it_saves_after_the_first_step_and_then_by_what_that_took(tmp_path: Path, group: type[Alone]) -> None:
     state, at = Sum(save_s=20.0), []
+    state.group = group()
     with Training(state, tmp_path, mean_uptime_s=10_000.0, clock=lambda: state.now) as training:
         saves = 0
         for _ in training.steps(range(700)):
@@ -346,40 +405,178 @@ def test_the_next_save_waits_until_the_upload_of_the_last_one_is_over(tmp_path: 
     assert remote.noted[-1] == "close 9000"
 
 
-def test_nobody_downloads_before_the_first_process_has_cleaned_up(tmp_path: Path) -> None:
-    class Second(Alone):
-        """The process that downloads for the second machine."""
+def test_an_upload_that_failed_is_an_error_at_the_end_and_hides_no_other(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken(Elsewhere):
+        def close(self, within_s: float) -> None:
+            raise ConnectionError(f"S3 is not there for {within_s:.0f} s")
 
-        first = alone = False
+    with (
+        pytest.raises(ConnectionError, match="not there for 120 s"),
+        Training(Sum(), tmp_path, remote=Broken()),
+    ):
+        pass
+    assert caplog.text == ""
+    with pytest.raises(ValueError, match="nan"), Training(Sum(), tmp_path, remote=Broken()):
+        raise ValueError("nan")
+    assert "the last checkpoint was not uploaded: S3 is not there" in caplog.text
+    with Training(Sum(), tmp_path):
+        assert signal.getsignal(signal.SIGTERM) != signal.SIG_DFL
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
-        def most(self, values: Sequence[float]) -> list[float]:
-            noted.append("all are here")
-            return list(values)
+
+# --- several processes -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("first", "here"), [(True, True), (False, True), (False, False)])
+def test_the_first_process_cleans_up_before_a_machine_downloads_and_all_wait_for_it(
+    tmp_path: Path, *, first: bool, here: bool
+) -> None:
+    def others(values: list[float]) -> list[float]:
+        noted.append(f"{len(values)} with {len(list(tmp_path.glob('.writing-*')))} left")
+        return values
 
     noted: list[str] = []
+    state, remote = Sum(), Elsewhere(noted=noted)
+    state.group = Peers(others, first=first, here=here)
+    (tmp_path / ".writing-left").mkdir()
+    with nullcontext() if first else Training(Sum(), tmp_path):  # which holds the folder, as the first does
+        (tmp_path / ".writing-left").mkdir(exist_ok=True)
+        with Training(state, tmp_path, remote=remote) as training:
+            entered = noted.copy()
+            training._signalled = True
+
+    all_here = f"1 with {int(not first)} left"
+    assert entered == [all_here, *["fetch"] * here, all_here, all_here.replace("1", "2", 1)]
+    assert ("close 120" in noted, any(name.startswith("step") for name in noted)) == (first, first)
+
+
+@pytest.mark.parametrize(
+    ("first_here", "here", "others", "expected"),
+    [
+        (True, [3, 5], [-3_000, 3_000], 3),  # another machine has an older one at most
+        (False, [3, 5], [-3_000, 3_000], 3),
+        (True, [3, 5], [-9_000, 9_000], 5),
+        (True, [0], [-5_000, 5_000], 0),
+        (True, [0], [0, 0], 0),
+        (True, [], [1, -1], None),
+        (True, [3], [1, -1], 3),  # a machine with none says so:
+        (True, [], [-5_000, 5_000], "not every rank has a whole .*/step-000000000005-000 "),
+    ],
+)
+def test_all_processes_resume_from_the_newest_checkpoint_that_each_machine_has(
+    tmp_path: Path, here: list[int], others: list[float], expected: int | str | None, *, first_here: bool
+) -> None:
+    for step in here:
+        with Checkpoints(tmp_path).writing(Progress(step, epoch=1, batch=2)) as folder:
+            (folder / "total").write_text(f"{step}")
     state = Sum()
-    state.group = Second()
-    training = Training(state, tmp_path, remote=Elsewhere(noted=noted))
+    group = state.group = Peers(lambda values: others if len(values) == 2 else values, here=first_here)
+    training = Training(state, tmp_path)
+    if isinstance(expected, str):
+        with pytest.raises(RuntimeError, match=expected):
+            training.__enter__()
+        return
     training.__enter__()
     training._leave()
+    newest = here[-1] * 1_000 if here else -1
+    assert group.asked[-1] == ([-newest, newest] if first_here else [-math.inf, -1])
+    assert (state.total, training.step) == (expected or 0, expected or 0)
+    assert (training.epoch, training.batch) == ((0, 0) if expected is None else (1, 2))
 
-    assert noted[:3] == ["all are here", "fetch", "all are here"]
 
-
-@pytest.mark.parametrize(("save_s", "warned"), [(99.0, 0), (101.0, 1)])
-def test_a_save_too_long_for_an_interruption_is_warned_of_once(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, save_s: float, warned: int
+@pytest.mark.parametrize(
+    ("step_s", "slowest_s", "every", "looked"),
+    [
+        (0.125, 0.0, 999, [1, 5, 9, 13]),  # each half second ...
+        (0.25, 0.0, 999, [1, 3, 5, 7, 9, 11, 13]),
+        (1.0, 0.0, 999, [*range(1, 15)]),
+        (0.125, 0.25, 999, [1, 3, 5, 7, 9, 11, 13]),  # ... of the slowest process
+        (1 / 512, 0.0, 999, [1, 31, 61]),  # or each 30 steps
+        (0.0, 0.0, 999, [1, 31, 61]),
+        (0.0, 0.0, 4, [1, 4, 4, 5, 8, 8, 9, 12, 12, 13]),  # and before and after each save
+    ],
+)
+@pytest.mark.parametrize("resumed", [0, 100])
+def test_processes_ask_each_other_twice_a_second_or_every_30_steps(
+    tmp_path: Path, step_s: float, slowest_s: float, *, every: int, looked: list[int], resumed: int
 ) -> None:
-    state = Sum(save_s=save_s)
+    def others(values: list[float]) -> list[float]:
+        if len(values) == 3:
+            found.append(training.step - resumed)
+            return [0.0, 0.0, slowest_s]
+        return values
+
+    if resumed:
+        with Checkpoints(tmp_path).writing(Progress(resumed)) as folder:
+            (folder / "total").write_text("0")
+    found: list[int] = []
+    state = Sum()
+    state.now, state.group = 1_000.0, Peers(others)
+    with Training(state, tmp_path, every=every, clock=lambda: state.now) as training:
+        for _ in training.steps(range(14 if looked[-1] < 15 else 90)):
+            state.now += step_s
+    assert found == looked
+    assert state.saves == len(found) - len({*found}) + 1
+
+
+def test_a_process_stops_where_another_was_signalled(tmp_path: Path) -> None:
+    state = Sum()
+    state.group = Peers(
+        lambda values: [float(training.step == 3), *values[1:]] if len(values) == 3 else values
+    )
+    with (
+        pytest.raises(Interrupted) as stopped,
+        Training(state, tmp_path, every=999, clock=lambda: state.now) as training,
+    ):
+        for _ in training.steps(range(9)):
+            state.now += 1.0
+
+    assert (stopped.value.step, state.saves, progress(tmp_path).step) == (3, 1, 3)
+
+
+def test_a_save_that_failed_in_the_first_process_is_an_error_in_each(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    state = Sum()
+    state.group = Peers(lambda values: [1.0] if len(values) == 1 and state.saves else values, first=False)
+    with (
+        pytest.raises(OSError, match=r"^the first rank could not write the checkpoint$"),
+        Training(state, tmp_path, every=2) as training,
+    ):
+        for _ in training.steps(range(5)):
+            state.total += 1
+
+    assert (state.total, state.saves) == (5, 3)
+    assert "no checkpoint at step 2: the first rank could not write it" in caplog.text
+
+
+def test_a_state_has_to_say_how_it_is_saved_and_loaded(tmp_path: Path) -> None:
+    for asked in (State().save, State().load):
+        with pytest.raises(NotImplementedError):
+            asked(tmp_path)
+    assert State().seeks([]) is False
+
+
+# --- what it costs -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("save_s", "upload_s", "warned"), [(100.0, 0.0, 0), (101.0, 0.0, 1), (60.0, 40.0, 0), (60.0, 41.0, 1)]
+)
+def test_a_save_too_long_for_an_interruption_is_warned_of_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, save_s: float, upload_s: float, warned: int
+) -> None:
+    state, remote = Sum(save_s=save_s), Elsewhere(upload_s)
     with (
         caplog.at_level(logging.WARNING),
-        Training(state, tmp_path, every=1, clock=lambda: state.now) as training,
+        Training(state, tmp_path, every=1, remote=remote, clock=lambda: state.now) as training,
     ):
         list(training.steps(range(3)))
 
-    assert [f"a save takes {save_s:.0f} s" in record.getMessage() for record in caplog.records] == [
-        True
-    ] * warned
+    said = f"a save takes {save_s:.0f} s and its upload {upload_s:.0f} s"
+    assert [said in record.getMessage() for record in caplog.records] == [True] * warned
 
 
 def test_the_interval_is_the_cheapest_that_a_search_finds() -> None:
@@ -390,6 +587,8 @@ def test_the_interval_is_the_cheapest_that_a_search_finds() -> None:
     for save_s, mean_s in ((5, 3_600), (60, 24_000), (300, 24_000), (900, 7_200)):
         best = min(waste(every, save_s, mean_s) for every in range(10, 30_000, 10))
         assert waste(interval(save_s, mean_s), save_s, mean_s) <= 1.0005 * best
+    assert interval(900, 7_200) == pytest.approx(3_600 * (1 + 1 / 12 + 1 / 144) - 900)
+    assert interval(99.0, 50.0) == pytest.approx(44.443605518834815)
     assert interval(100.0, 50.0) == 50.0
 
 

@@ -81,6 +81,16 @@ def test_the_manifest_is_put_last_and_removed_first(s3: Recorder, tmp_path: Path
     ]
 
 
+def test_three_stay_unless_it_is_said(s3: Recorder, tmp_path: Path) -> None:
+    checkpoints = machine(tmp_path / "a")
+    for step in range(5):
+        remote = copies(s3)
+        remote.offer(save(checkpoints, step))
+        remote.close(60)
+    names = {path.parent.name for path in (tmp_path / "s3" / "bucket").rglob(MANIFEST)}
+    assert names == {f"step-00000000000{step}-000" for step in (2, 3, 4)}
+
+
 def test_an_empty_machine_gets_the_newest_whole_one(
     s3: Recorder, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -5,17 +5,24 @@ from __future__ import annotations
 import os
 import pickle
 import random
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
 from torch import nn
 from torch.utils.data import DataLoader
+from torchdata.stateful_dataloader import StatefulDataLoader
 
-from janitor_kit.spot import Training
-from janitor_kit.spot_torch import TorchState, load_tensors
+from janitor_kit import spot_torch
+from janitor_kit.spot import Interrupted, Training
+from janitor_kit.spot_torch import SHARDED, TorchState, load_tensors, numbers, set_numbers
 
 
 class FullyShardedDataParallel(nn.Module):
@@ -66,13 +73,12 @@ def test_an_optimizer_of_sharded_parameters_is_refused() -> None:
         TorchState(model=nn.Linear(2, 2), optimizer=optimizer)
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, when it is imported
 def test_torchs_own_sharding_has_the_names_that_are_refused() -> None:
-    from torch.distributed.fsdp import FullyShardedDataParallel as Fsdp
-    from torch.distributed.optim import ZeroRedundancyOptimizer
-    from torch.distributed.tensor import DTensor as Real
-
-    from janitor_kit.spot_torch import SHARDED
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # torch's own, when it is imported
+        from torch.distributed.fsdp import FullyShardedDataParallel as Fsdp
+        from torch.distributed.optim import ZeroRedundancyOptimizer
+        from torch.distributed.tensor import DTensor as Real
 
     assert {Fsdp.__name__, ZeroRedundancyOptimizer.__name__, Real.__name__} <= SHARDED
 
@@ -87,17 +93,28 @@ def test_a_loader_that_does_not_know_its_place_is_refused(tmp_path: Path) -> Non
 
 
 def test_what_wraps_the_loader_is_refused(tmp_path: Path) -> None:
-    from torchdata.stateful_dataloader import StatefulDataLoader
-
     loader = StatefulDataLoader([1, 2, 3])
     training = Training(TorchState(model=nn.Linear(2, 2), loader=loader), tmp_path)
     with pytest.raises(TypeError, match="around steps"):
         next(training.steps(iter(loader)))
 
 
-def test_what_cannot_be_loaded_is_found_at_the_first_save(tmp_path: Path) -> None:
+def test_what_cannot_be_loaded_is_found_at_the_first_save_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(RuntimeError, match="stranger cannot be loaded with weights_only"):
         TorchState(model=nn.Linear(2, 2), stranger=Stranger()).save(tmp_path)
+    (tmp_path / "stranger.pt").unlink()
+    state = TorchState(model=nn.Linear(2, 2))
+    state.save(tmp_path)
+    monkeypatch.setattr(spot_torch, "load_tensors", None)
+    state.save(tmp_path)
+
+
+@pytest.mark.parametrize(("name", "part"), [("average", 3), ("ranks", nn.Linear(2, 2))])
+def test_a_part_without_a_state_or_with_a_reserved_name_is_refused(name: str, part: Any) -> None:
+    with pytest.raises(TypeError, match=rf"^{name} \((int|Linear)\) has no state_dict, or a reserved name$"):
+        TorchState(model=nn.Linear(2, 2), **{name: part})
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no disk that is always full")
@@ -149,8 +166,6 @@ def test_gradients_buffers_scaler_and_random_numbers_come_back(tmp_path: Path) -
     [({"average": nn.Linear(2, 2)}, "has no average"), ({"loader": [1]}, "without a loader")],
 )
 def test_a_checkpoint_that_lacks_a_part_is_an_error(tmp_path: Path, parts: dict[str, Any], why: str) -> None:
-    from torchdata.stateful_dataloader import StatefulDataLoader
-
     TorchState(model=nn.Linear(2, 2)).save(tmp_path)
     if "loader" in parts:
         parts = {"loader": StatefulDataLoader([1])}
@@ -173,6 +188,117 @@ def test_another_number_of_ranks_is_an_error(tmp_path: Path) -> None:
 
     with pytest.raises(RuntimeError, match="written by 2 ranks, and this run has 1"):
         state.load(tmp_path)
+
+
+@pytest.mark.parametrize("generator", [False, True])
+def test_a_loader_goes_on_with_the_next_samples_and_the_next_random_numbers(
+    tmp_path: Path, *, generator: bool
+) -> None:
+    def trained(folder: Path, stop_at: int | None = None) -> list[list[float]]:
+        torch.manual_seed(7)
+        own = torch.Generator().manual_seed(5) if generator else None
+        loader = StatefulDataLoader([*range(6)], 2, shuffle=True, generator=own)
+        found = []
+        with (
+            suppress(Interrupted),
+            Training(TorchState(model=nn.Linear(2, 2), loader=loader), folder) as training,
+        ):
+            for _ in training.epochs(3):
+                for batch in training.steps(loader):
+                    found.append([*batch.tolist(), torch.rand(1).item()])
+                    training._signalled = training.step == stop_at
+        return found
+
+    whole = trained(tmp_path / "whole")
+    assert len(whole) == 9
+    for stop_at in range(8):
+        folder = tmp_path / f"{stop_at}"
+        assert [*trained(folder, stop_at), *trained(folder)] == whole
+
+
+@pytest.mark.parametrize("used", [False, True])
+def test_random_numbers_of_a_gpu_are_kept_where_it_is_used(
+    monkeypatch: pytest.MonkeyPatch, *, used: bool
+) -> None:
+    there = list[str]()
+    for name, answer in {"is_available": True, "is_initialized": used, "get_rng_state": "of the GPU"}.items():
+        monkeypatch.setattr(torch.cuda, name, lambda answer=answer: answer)
+    monkeypatch.setattr(torch.cuda, "set_rng_state", there.append)
+
+    set_numbers(numbers())
+
+    assert there == ["of the GPU"] * used
+
+
+def in_two_ranks(meet: Path, own: int, run: Callable[[int], None]) -> None:
+    """Call *run* as the rank *own* in this process, and as the other rank in a forked one."""
+    child = os.fork()
+    rank = own if child else 1 - own
+    status = 1
+    try:
+        torch.set_num_threads(1)
+        dist.init_process_group(
+            "gloo", init_method=f"file://{meet}", rank=rank, world_size=2, timeout=timedelta(minutes=1)
+        )
+        run(rank)
+        status = 0
+    finally:
+        if not child:
+            os._exit(status)
+        dist.destroy_process_group()
+        status = os.waitpid(child, 0)[1]
+    assert status == 0
+
+
+@pytest.mark.parametrize("own", [0, 1])
+def test_each_rank_gets_its_own_back_and_the_first_saves_what_all_have_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own: int
+) -> None:
+    def made(rank: int) -> tuple[Any, TorchState]:
+        torch.manual_seed(3)
+        model = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
+        loader = StatefulDataLoader([10 * rank + number for number in range(4)], 1)
+        return model, TorchState(model=model, loader=loader)
+
+    def run(rank: int) -> None:
+        model, state = made(rank)
+        assert (state.group.first, state.group.first_here, state.group.alone) == (rank == 0, rank == 0, False)
+        assert state.group.most([float(rank), float(-rank)]) == [1.0, 0.0]
+        monkeypatch.setenv("LOCAL_RANK", "0" if rank else "1")
+        assert made(rank)[1].group.first_here is (rank == 1)
+        model[0].weight.grad = torch.full((2, 2), 5.0)
+        model[0].bias.grad = torch.full((2,), 7.0 + rank)
+        model[1].running_mean += 1.0 + rank
+        batches = iter(state.loader)
+        for _ in range(1 + rank):
+            next(batches)
+        torch.manual_seed(rank)
+        state.save(tmp_path if rank == 0 else None)
+        wanted = torch.rand(1)
+        dist.barrier()
+
+        ranks = load_tensors(tmp_path / "ranks.pt")
+        assert [sorted(each["tensors"]) for each in ranks] == [
+            [
+                "buffer.1.num_batches_tracked",
+                "buffer.1.running_mean",
+                "buffer.1.running_var",
+                "grad.0.bias",
+                "grad.0.weight",
+            ],
+            ["buffer.1.running_mean", "grad.0.bias"],
+        ]
+        other, other_state = made(rank)
+        other_state.load(tmp_path)
+        assert torch.equal(torch.rand(1), wanted)
+        assert other[0].weight.grad.tolist() == [[5.0, 5.0], [5.0, 5.0]]
+        assert other[0].bias.grad.tolist() == [7.0 + rank] * 2
+        assert other[1].running_mean.tolist() == [1.0 + rank] * 2
+        assert [batch.item() for batch in other_state.loader] == [
+            10 * rank + number for number in range(1 + rank, 4)
+        ]
+
+    in_two_ranks(tmp_path / "meet", own, run)
 
 
 def test_the_script_in_the_docs_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

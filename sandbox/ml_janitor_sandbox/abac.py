@@ -7,9 +7,9 @@ from http import HTTPStatus
 import xmltodict  # type: ignore[import-untyped]
 from moto.s3.exceptions import MissingBucket
 
-from ml_janitor_sandbox import state
-from ml_janitor_sandbox.patches import backend
 from ml_janitor_sandbox.wire import Asked, Reply, error, reply
+from moto_corrections import state
+from moto_corrections.patches import backend
 
 OPERATIONS = {"s3:GetBucketAbac", "s3:PutBucketAbac"}
 ENABLED, DISABLED = "Enabled", "Disabled"

@@ -7,30 +7,20 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
-from moto.core.base_backend import BackendDict
-from moto.core.model_instances import reset_model_data
-from moto.s3.models import s3_backends
-
-from ml_janitor_sandbox import clock, state
-from ml_janitor_sandbox.billing import charges, cost_optimization_hub, meters
+import moto_corrections
+from ml_janitor_sandbox import cloudformation, declared_objects
+from ml_janitor_sandbox.billing import charges, meters
 from ml_janitor_sandbox.faults import Fault, Ledger
-from ml_janitor_sandbox.fixes import (
-    cloudformation,
-    cloudtrail,
-    cloudwatch,
-    declared_objects,
-    ecr,
-    logs,
-    training,
-)
 from ml_janitor_sandbox.functions import RUNNING, invocations, on_url
 from ml_janitor_sandbox.iam import Gate
-from ml_janitor_sandbox.overrides import override
-from ml_janitor_sandbox.paging import pages
 from ml_janitor_sandbox.process_kill import caller
-from ml_janitor_sandbox.progress import durations
 from ml_janitor_sandbox.snapshots import Snapshot
 from ml_janitor_sandbox.wire import ACCOUNT, Reply, reply
+from moto_corrections import clock, cloudtrail, cloudwatch, ecr, logs, state
+from moto_corrections.overrides import override
+from moto_corrections.paging import pages
+from moto_corrections.sagemaker import training
+from moto_corrections.sagemaker.progress import durations
 
 type Handler = Callable[..., Any]
 """What does it, given the members of the body by their names."""
@@ -79,7 +69,6 @@ class Admin:
             ("GET", "charges"): lambda: [charge.members() for charge in meters.charges(ACCOUNT)],
             ("POST", "charges"): _in_account(charges.seed),
             ("PUT", "bill"): _in_account(lambda account, **given: charges.bill(account).set(given)),
-            ("PUT", "recommendations"): _in_account(cost_optimization_hub.seed),
         }
 
     def reply(self, method: str, path: str, body: bytes) -> Reply:
@@ -117,12 +106,8 @@ class Admin:
 def reset() -> None:
     """Empty AWS, and set the default time."""
     with state.LOCK:
-        BackendDict.reset()
-        reset_model_data()
-        s3_backends.reset()
-        state.clear()
+        moto_corrections.reset()
         RUNNING.clear()
-        clock.set_now(clock.DEFAULT)
 
 
 def _in_account(seed: Handler) -> Handler:

@@ -2,9 +2,9 @@
 Athena over S3 Inventory and S3 Metadata, whose files lie in the sandbox's S3: DuckDB runs what it is asked.
 
 A query runs when it is started, and shows as RUNNING once before it ends. CREATE EXTERNAL TABLE takes
-inventories as Parquet or CSV, by their symlink.txt; DuckDB reads no ORC, and a query of one fails. Live
-inventory tables are there without one: the Parquet files in the bucket "aws-s3" below b_BUCKET/inventory/.
-Only a SELECT gives rows. Work groups are moto's, and their limit of bytes for a query holds.
+inventories as Parquet, by their symlink.txt. Live inventory tables are there without one: the Parquet files
+in the bucket "aws-s3" below b_BUCKET/inventory/. Only a SELECT gives rows. Work groups are moto's, and their
+limit of bytes for a query holds.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from ml_janitor_sandbox import clock, paging, state
-from ml_janitor_sandbox.patches import AwsError, Call, backend
 from ml_janitor_sandbox.wire import Asked, Reply, error, reply
+from moto_corrections import clock, paging, state
+from moto_corrections.patches import AwsError, Call, backend
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -33,7 +33,7 @@ INVALID = "InvalidRequestException"
 MOST_ROWS = 1000
 """To a page (API reference, GetQueryResults)."""
 LIVE_CATALOG, LIVE_BUCKET = "s3tablescatalog/aws-s3", "aws-s3"
-FORMATS = {"OrcSerde": "orc", "ParquetHiveSerDe": "parquet", "OpenCSVSerde": "csv"}
+SERDE = "ParquetHiveSerDe"
 
 _CREATE = re.compile(
     r"\s*CREATE\s+EXTERNAL\s+TABLE\s+(?:IF\s+NOT\s+EXISTS\s+)?`?(?:(\w+)`?\.`?)?(\w+)`?\s*\((.*?)\)\s*"
@@ -52,10 +52,9 @@ class QueryError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """An inventory: the names of its columns, the format of its files, and where their lists lie."""
+    """An inventory: the names of its columns, and where the lists of its files lie."""
 
     columns: tuple[str, ...]
-    format: str
     bucket: str
     folder: str
 
@@ -106,12 +105,11 @@ def _start(call: Call) -> dict[str, Any]:
 
 def _create(store: Store, params: dict[str, Any], found: re.Match[str]) -> None:
     database, name, columns, serde, bucket, folder = found.groups()
-    kind = next((kind for end, kind in FORMATS.items() if end.lower() == serde.lower()), None)
-    if kind is None:
+    if serde.lower() != SERDE.lower():
         raise QueryError(f"FAILED: SemanticException Cannot find class '{serde}'")
     database = database or params.get("QueryExecutionContext", {}).get("Database", "default")
     names = tuple(column.split()[0].strip("`") for column in columns.split(","))
-    store.tables[database.lower(), name.lower()] = Table(names, kind, bucket, folder)
+    store.tables[database.lower(), name.lower()] = Table(names, bucket, folder)
 
 
 def _select(call: Call, execution: Execution, limit: int | None) -> None:
@@ -154,16 +152,15 @@ def _tables(tree: exp.Select) -> Iterator[exp.Table]:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """Files of one table: a relation of DuckDB's over them, and where they are. *whole*: all is read."""
+    """Files of one table: a relation of DuckDB's over them, and where they are."""
 
     relation: str
     paths: list[str]
-    whole: bool = False
 
     def scanned(self, engine: DuckDBPyConnection, names: set[str]) -> int:
-        """Return the bytes that are read for the columns *names*: of Parquet, theirs alone."""
-        if self.whole or not self.paths:
-            return sum(Path(path).stat().st_size for path in self.paths)
+        """Return the bytes that are read for the columns *names* alone."""
+        if not self.paths:
+            return 0
         listed = ", ".join(repr(name) for name in sorted(names))
         told = engine.execute(
             f"SELECT coalesce(sum(total_compressed_size), 0) FROM parquet_metadata({self.paths}) "  # noqa: S608 - ours
@@ -189,8 +186,6 @@ def _load(call: Call, execution: Execution, table: exp.Table, folder: Path, days
     found = state.of(Store, call).tables.get((database, table.name.lower()))
     if found is None:
         raise QueryError(f"TABLE_NOT_FOUND: Table 'awsdatacatalog.{database}.{table.name}' does not exist")
-    if found.format == "orc":
-        raise QueryError("The sandbox reads inventories as Parquet and CSV, and this one is ORC")
     parts, paths = [], list[str]()
     for key in _below(call, found.bucket, found.folder):
         day = key.split("dt=")[-1].split("/")[0]
@@ -198,25 +193,11 @@ def _load(call: Call, execution: Execution, table: exp.Table, folder: Path, days
             (part := folder / day).mkdir()
             files = _object(call, found.bucket, key).decode().split()
             copied = _copied(call, [_address(uri) for uri in files], part)
-            parts.append(f"SELECT {_columns(found)}, '{day}' AS dt FROM {_reader(found, copied)}")  # noqa: S608
+            parts.append(f"SELECT {', '.join(found.columns)}, '{day}' AS dt FROM read_parquet({copied})")  # noqa: S608
             paths += copied
     nothing = ", ".join(f"NULL AS {name}" for name in (*found.columns, "dt"))
     relation = " UNION ALL ".join(parts) or f"SELECT {nothing} WHERE false"
-    return Loaded(relation, paths, whole=found.format == "csv")
-
-
-def _columns(table: Table) -> str:
-    flags = ("is_latest", "is_delete_marker") if table.format == "csv" else ()
-    return ", ".join(
-        f"CAST({column} AS BOOLEAN) AS {column}" if column in flags else column for column in table.columns
-    )
-
-
-def _reader(table: Table, paths: list[str]) -> str:
-    if table.format == "parquet":
-        return f"read_parquet({paths})"
-    types = ", ".join(f"'{name}': 'VARCHAR'" for name in table.columns)
-    return f"read_csv({paths}, header = false, columns = {{{types}}})"
+    return Loaded(relation, paths)
 
 
 def _keep(call: Call, execution: Execution) -> None:

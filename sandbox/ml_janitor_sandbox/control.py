@@ -195,13 +195,6 @@ class Control:
         """Set up Cost Explorer: `set_bill(tags=["project"], since=..., enabled=False, page=100)`."""
         self._ask("PUT", "bill", {"account": account} | settings)
 
-    def recommend(
-        self, items: Iterable[Mapping[str, Any]], *, deduped: float = 0.0, account: str = ""
-    ) -> None:
-        """Enroll an account in Cost Optimization Hub, which then lists *items* as AWS writes them."""
-        found = [dict(item) for item in items]
-        self._ask("PUT", "recommendations", {"account": account, "items": found, "deduped": deduped})
-
     def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         request = urllib.request.Request(  # noqa: S310  the scheme is the caller's, and http
             f"{self.url}/sandbox/{path}",

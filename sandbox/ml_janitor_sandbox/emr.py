@@ -12,8 +12,8 @@ import datetime as dt
 from dataclasses import dataclass, field
 from typing import Any
 
-from ml_janitor_sandbox import clock, model, paging, state
-from ml_janitor_sandbox.patches import AwsError, Call
+from moto_corrections import clock, model, paging, state
+from moto_corrections.patches import AwsError, Call
 
 PAGE = 50
 """Clusters to a page (API reference, ListClusters)."""

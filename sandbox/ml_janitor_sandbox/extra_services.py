@@ -7,17 +7,16 @@ from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
-from ml_janitor_sandbox import abac, athena, emr, inference, state
-from ml_janitor_sandbox.billing import cost_explorer, cost_optimization_hub, savings_plans
-from ml_janitor_sandbox.fixes import pricing
+from ml_janitor_sandbox import abac, athena, emr, inference, pricing
+from ml_janitor_sandbox.billing import cost_explorer, savings_plans
 from ml_janitor_sandbox.functions import invoke
-from ml_janitor_sandbox.patches import AwsError, Call
 from ml_janitor_sandbox.wire import Asked, Environ, Reply, error, reply
+from moto_corrections import state
+from moto_corrections.patches import AwsError, Call
 
 SERVICES: Mapping[str, Mapping[str, Callable[[Call], dict[str, Any]]]] = {
     "athena": athena.OPERATIONS,
     "ce": cost_explorer.OPERATIONS,
-    "cost-optimization-hub": cost_optimization_hub.OPERATIONS,
     "elasticmapreduce": emr.OPERATIONS,
     "pricing": pricing.OPERATIONS,
     "savingsplans": savings_plans.OPERATIONS,

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, fields
 from threading import Lock
 from typing import Any
 
-from ml_janitor_sandbox import clock
 from ml_janitor_sandbox.wire import Asked
+from moto_corrections import clock
 
 KINDS = (
     "throttle",

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
-from ml_janitor_sandbox import state
 from ml_janitor_sandbox.wire import Asked, Environ, Reply, reply
+from moto_corrections import state
 
 LONGEST = 960.0
 """Seconds that a function on a URL is waited for: no function works as long."""

@@ -11,13 +11,13 @@ import json
 from http import HTTPStatus
 from typing import Any
 
-from ml_janitor_sandbox import clock, state
-from ml_janitor_sandbox.fixes.components import COMPONENT
-from ml_janitor_sandbox.fixes.endpoints import ENDPOINT, SERVING
-from ml_janitor_sandbox.metrics import Identity, Metrics, Point
-from ml_janitor_sandbox.patches import AwsError, Call
-from ml_janitor_sandbox.sagemaker_store import resources
 from ml_janitor_sandbox.wire import Asked, Environ, Reply, error, reply
+from moto_corrections import clock, state
+from moto_corrections.metrics import Identity, Metrics, Point
+from moto_corrections.patches import AwsError, Call
+from moto_corrections.sagemaker.components import COMPONENT
+from moto_corrections.sagemaker.endpoints import ENDPOINT, SERVING
+from moto_corrections.sagemaker.store import resources
 
 MOST_BYTES, MOST_SERVERLESS_BYTES = 25 * 1024**2, 4 * 1024**2
 """Of a payload ("Model deployment options" and "Invoke a serverless endpoint" in the developer guide)."""

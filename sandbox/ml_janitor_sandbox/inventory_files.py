@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import datetime as dt
-import gzip
 import hashlib
-import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
-from urllib.parse import quote_plus
 
-from ml_janitor.detectors.duplicate_artifacts.inventory_sql import InventoryFormat
 from ml_janitor_sandbox.athena import LIVE_BUCKET
 
 type Row = Mapping[str, Any]
@@ -34,21 +29,13 @@ COLUMNS = {
 OF_VERSIONS = ("version_id", "is_latest", "is_delete_marker")
 """Columns that an inventory of current versions alone does not have."""
 
-CSV_NAMES = {"e_tag": "ETag"}
-
 TYPES = {
     "size": "bigint",
     "last_modified_date": "timestamp",
     "is_latest": "boolean",
     "is_delete_marker": "boolean",
 }
-"""Of an inventory's columns; all others are text, and in a CSV all but the two flags."""
-
-SERDES = {
-    InventoryFormat.CSV: "org.apache.hadoop.hive.serde2.OpenCSVSerde",
-    InventoryFormat.ORC: "org.apache.hadoop.hive.ql.io.orc.OrcSerde",
-    InventoryFormat.PARQUET: "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe",
-}
+"""Of an inventory's columns; all others are text."""
 
 
 def versions(s3: Any, bucket: str) -> list[Row]:
@@ -87,13 +74,13 @@ def deliver(
     """
     Write an S3 Inventory of *bucket* with these *rows*, which S3 began *at* this time, below *location*.
 
-    *kind* is its fileFormat, CSV or Parquet.
+    Its file is Parquet, whatever *kind* of fileFormat the manifest names.
     """
     columns = {name: of for name, of in COLUMNS.items() if all_versions or name not in OF_VERSIONS}
     chosen = [row for row in rows if all_versions or (row["is_latest"] and not row["is_delete_marker"])]
     destination, _, prefix = location.removeprefix("s3://").partition("/")
-    content = _csv(chosen, columns) if kind == "CSV" else parquet(chosen, columns)
-    data = f"{prefix}data/{at:%Y%m%d%H%M}.{'csv.gz' if kind == 'CSV' else 'parquet'}"
+    content = parquet(chosen, columns)
+    data = f"{prefix}data/{at:%Y%m%d%H%M}.parquet"
     s3.put_object(Bucket=destination, Key=data, Body=content)
     listed = f"s3://{destination}/{data}"
     s3.put_object(
@@ -106,7 +93,7 @@ def deliver(
             "version": "2016-11-30",
             "creationTimestamp": str(int(at.timestamp() * 1000)),
             "fileFormat": kind,
-            "fileSchema": _schema(kind, columns),
+            "fileSchema": _schema(columns),
             "files": [{"key": data, "size": len(content), "MD5checksum": hashlib.md5(content).hexdigest()}],  # noqa: S324
         }
     ).encode()
@@ -143,50 +130,26 @@ def parquet(rows: list[Row], columns: Mapping[str, str]) -> bytes:
         return target.read_bytes()
 
 
-def _csv(rows: list[Row], columns: Mapping[str, str]) -> bytes:
-    text = io.StringIO()
-    writer = csv.writer(text, quoting=csv.QUOTE_ALL)
-    for row in rows:
-        writer.writerow([_written(name, row[name]) for name in columns])
-    return gzip.compress(text.getvalue().encode())
-
-
-def _written(name: str, value: Any) -> str:
-    """Write it as in a CSV: keys as in an address, nothing for what there is not."""
-    if value is None:
-        return ""
-    if name == "key":
-        return quote_plus(value, safe="/")
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _schema(kind: str, columns: Mapping[str, str]) -> str:
-    if kind == "CSV":
-        return ", ".join(CSV_NAMES.get(column, column.title().replace("_", "")) for column in columns)
+def _schema(columns: Mapping[str, str]) -> str:
     of = {"VARCHAR": "binary", "BIGINT": "int64", "BOOLEAN": "boolean", "TIMESTAMP": "int64"}
     return (
         f"message s3.inventory {{ {' '.join(f'optional {of[t]} {name};' for name, t in columns.items())} }}"
     )
 
 
-def create(name: str, columns: Sequence[str], kind: InventoryFormat, location: str, first_day: str) -> str:
+def create(name: str, columns: Sequence[str], location: str, first_day: str) -> str:
     """
     Write the statement that makes the table *name* over the inventory at *location*; a person runs it once.
 
     As in the S3 user guide, "Querying Amazon S3 Inventory with Amazon Athena". Its partitions are projected:
     each delivery is there as soon as S3 writes it.
     """
-
-    def typed(column: str) -> str:
-        kind_of = TYPES.get(column, "string")
-        return "string" if kind is InventoryFormat.CSV and kind_of != "boolean" else kind_of
-
-    listed = ",\n".join(f"  `{column}` {typed(column)}" for column in columns)
+    listed = ",\n".join(f"  `{column}` {TYPES.get(column, 'string')}" for column in columns)
     return f"""CREATE EXTERNAL TABLE {name} (
 {listed}
 )
 PARTITIONED BY (dt string)
-ROW FORMAT SERDE '{SERDES[kind]}'
+ROW FORMAT SERDE 'org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe'
 STORED AS INPUTFORMAT 'org.apache.hadoop.hive.ql.io.SymlinkTextInputFormat'
 OUTPUTFORMAT 'org.apache.hadoop.hive.ql.io.IgnoreKeyTextOutputFormat'
 LOCATION '{location}hive/'

@@ -15,7 +15,7 @@ import signal
 import subprocess
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from enum import Enum
 from pathlib import Path
@@ -24,13 +24,13 @@ from typing import Any
 
 import boto3
 
-from ml_janitor_sandbox import clock, progress, state
 from ml_janitor_sandbox.billing.meters import SPOT
-from ml_janitor_sandbox.fixes import logs, training
 from ml_janitor_sandbox.iam.principals import ROOT_KEY
-from ml_janitor_sandbox.job_container import HOST, Container, JobFailedError
-from ml_janitor_sandbox.patches import Call
-from ml_janitor_sandbox.sagemaker_store import Resource, resources
+from ml_janitor_sandbox.job_container import HOST, Container, JobFailedError, is_script
+from moto_corrections import clock, logs, state
+from moto_corrections.patches import Call, rejected
+from moto_corrections.sagemaker import progress, training
+from moto_corrections.sagemaker.store import Resource, resources
 
 GROUP = "/aws/sagemaker/TrainingJobs"
 POLL = 0.05
@@ -72,6 +72,15 @@ class JobRunner:
         for run in list(self._runs.values()):
             run.wake.set()
             run.thread.join(PATIENCE)
+
+    def takes(self, request: Mapping[str, Any]) -> bool:
+        """Tell whether a CreateTrainingJob request is one in script mode, which runs on one instance here."""
+        if not is_script(request):
+            return False
+        resources = request.get("ResourceConfig") or {}
+        if not resources.get("InstanceType") or resources.get("InstanceCount") != 1:
+            raise rejected("The sandbox runs training jobs on one instance of a given type.")
+        return True
 
     def start(self, call: Call, job: Resource) -> None:
         """Run a job that was just created."""

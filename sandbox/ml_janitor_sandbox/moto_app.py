@@ -7,7 +7,15 @@ from typing import Any
 from moto import backends
 from moto.moto_server import werkzeug_app
 
-from ml_janitor_sandbox import fixes
+from moto_corrections import install_late, selfcheck
+
+selfcheck.RELIED_ON |= {
+    "moto.moto_server.werkzeug_app:DomainDispatcherApplication.get_backend_for_host": "1f41972c1e4e",
+    "moto.moto_server.werkzeug_app:create_backend_app": "a317751ebd1c",
+}
+
+LATE = {"applicationautoscaling", "cloudformation", "ec2"}
+"""Importing these of moto takes half of a sandbox's start: they are corrected when first asked for."""
 
 MODULES = tuple(backends.list_of_moto_modules())
 backends.list_of_moto_modules = lambda: MODULES
@@ -40,7 +48,7 @@ def _application(service: Any) -> Any:
 
     Flask's debugging makes a class for every request, to explain a mistake of a form that is not there.
     """
-    fixes.install_late(service)
+    install_late(service)
     app = werkzeug_app.create_backend_app(service)
     app.debug = False
     app.config |= {"PROPAGATE_EXCEPTIONS": True, "TRAP_BAD_REQUEST_ERRORS": True}

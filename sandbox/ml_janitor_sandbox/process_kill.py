@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ml_janitor_sandbox import state
+from moto_corrections import state
 
 if TYPE_CHECKING:
     import boto3

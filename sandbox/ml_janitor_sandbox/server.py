@@ -19,15 +19,17 @@ from weakref import WeakSet
 from moto.moto_server.werkzeug_app import MotoRequestHandler
 from werkzeug.serving import make_server
 
-from ml_janitor_sandbox import fixes, slack, state_machines, wire
+import moto_corrections
+from ml_janitor_sandbox import declared_objects, slack, state_machines, wire
 from ml_janitor_sandbox.admin import Admin
+from ml_janitor_sandbox.billing import meters
 from ml_janitor_sandbox.extra_services import answer_locally
 from ml_janitor_sandbox.faults import AFTER, Fault, Ledger
-from ml_janitor_sandbox.fixes import cloudtrail, training
 from ml_janitor_sandbox.iam import Gate
 from ml_janitor_sandbox.job_runner import JobRunner
-from ml_janitor_sandbox.moto_app import Moto
+from ml_janitor_sandbox.moto_app import LATE, Moto
 from ml_janitor_sandbox.process_kill import CODE, MESSAGE, caller
+from moto_corrections.sagemaker import training
 
 type Environ = dict[str, Any]
 type Reply = tuple[str, list[tuple[str, str]], bytes | Iterable[bytes]]
@@ -131,7 +133,7 @@ class Application:
                 return wire.error(asked, refused.status, refused.code, refused.message)
             if asked.service == "states":
                 state_machines.prepare(f"http://{HOST}:{environ['SERVER_PORT']}", self.gate)
-            reply = answer_locally(asked, environ) or self._moto(environ)
+            return answer_locally(asked, environ) or self._moto(environ)
         except NotImplementedError:
             message = f"The sandbox does not have {asked.name}."
             return wire.error(asked, HTTPStatus.NOT_IMPLEMENTED, "NotImplemented", message)
@@ -140,10 +142,6 @@ class Application:
             self.crashed.append(asked.name)
             message = f"The sandbox failed at {asked.name}: {crash!r}"
             return wire.error(asked, HTTPStatus.INTERNAL_SERVER_ERROR, "InternalFailure", message)
-        if cloudtrail.noted(asked.name) and reply[0].startswith("200"):
-            who = (asked.account, asked.region, asked.principal)
-            cloudtrail.note(*who, asked.operation, asked.body, agent=environ.get("HTTP_USER_AGENT", ""))
-        return reply
 
     def _moto(self, environ: Environ) -> wire.Reply:
         """Return moto's reply, with the length of its body."""
@@ -227,7 +225,9 @@ class Sandbox:
     """
 
     def __init__(self, port: int = 0, *, run_jobs: Path | None = None, speed: float = 1.0) -> None:
-        fixes.install()
+        moto_corrections.install(late=LATE)
+        meters.watch()
+        declared_objects.watch()
         self._application = Application()
         app: Any = self._application
         self._server = make_server(HOST, port, app, threaded=True, request_handler=_Handler)

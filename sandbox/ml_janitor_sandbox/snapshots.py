@@ -16,9 +16,9 @@ from moto.core.base_backend import BackendDict
 from moto.core.model_instances import model_data
 from moto.s3.models import s3_backends
 
-from ml_janitor_sandbox import clock, state
-from ml_janitor_sandbox.fixes.declared_objects import WITH_BYTES
-from ml_janitor_sandbox.patches import PATCHES, Patch
+from ml_janitor_sandbox.declared_objects import WITH_BYTES
+from moto_corrections import clock, state
+from moto_corrections.patches import PATCHES, Patch
 
 # Nobody holds what moto locks while a snapshot is taken, and a copy has a lock of its own.
 copyreg.pickle(type(Lock()), lambda _: (Lock, ()))

@@ -18,8 +18,8 @@ from uuid import uuid4
 import boto3
 from botocore.config import Config
 
-from ml_janitor_sandbox import clock, patches, selfcheck
 from ml_janitor_sandbox.iam import Gate
+from moto_corrections import clock, patches, selfcheck
 
 SERVICE = "states.amazonaws.com"
 PARSER = "moto.stepfunctions.parser"

@@ -17,7 +17,7 @@ from moto.core.routing import get_service_router
 from moto.moto_server.werkzeug_app import BackendRequest
 from werkzeug.exceptions import HTTPException
 
-from ml_janitor_sandbox.model import IAM_PREFIXES
+from moto_corrections.model import IAM_PREFIXES
 
 ACCOUNT = "123456789012"
 _SCOPE = re.compile(r"Credential=([^/]+)/\d*/([^/]+)/([^/]+)/aws4_request")

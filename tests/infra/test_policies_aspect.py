@@ -11,7 +11,7 @@ import pytest
 from aws_cdk import assertions, aws_ecr, aws_iam, aws_s3, aws_sagemaker
 from constructs import Construct
 
-from ml_janitor_cli.policies.command import EnforcedLimits, policy_files
+from ml_janitor_cli.policies import EnforcedLimits, policy_files
 
 
 @pytest.fixture(scope="module")

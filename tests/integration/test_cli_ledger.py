@@ -524,6 +524,19 @@ def test_what_was_done_is_listed_and_undone(desk: Desk) -> None:
     assert desk("undo", "0123456789")[0] == 2
 
 
+def test_a_forged_record_is_refused_as_what_was_asked_wrong_is(desk: Desk) -> None:
+    """Status 1 would say that trying again may help."""
+    desk.nights.warned("lamp")
+    desk.nights.after(4 * DAY)
+    lamp = desk.nights.of("lamp")
+    desk.nights.table.change(lamp.pk, lamp.sk, set_to={"undo": '{"name": "prey"}'})
+
+    status, said = desk("undo", lamp.id)
+
+    assert (status, "somebody changed it" in said) == (2, True), said
+    assert desk.nights.of("lamp").stage is Stage.ACTED
+
+
 def test_what_was_withdrawn_leaves_nothing_to_undo(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     desk.nights.warned("lamp")
 

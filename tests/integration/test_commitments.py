@@ -143,6 +143,8 @@ def test_billed_hours_count_before_hours_read_and_only_with_them_is_ec2_judged(
 
     assert committed(found["compute-savings-plan"]) == pytest.approx(0.73 * 4 * 0.192, abs=0.001)
     assert committed(found["sagemaker-savings-plan"]) == pytest.approx(0.8 * M5, abs=0.001)
+    (judged,) = (each for each in found["compute-savings-plan"].evidence if each.signal == "hours judged")
+    assert judged.value == 12 * 24 - 1  # AWS keeps 14 days, and may still change the last two
     assert [one for one in sweep.notices if "requests were answered" in one] == [
         "5 requests were answered by Cost Explorer, a cent each, and Savings Plans"
     ]

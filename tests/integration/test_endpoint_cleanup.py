@@ -573,6 +573,13 @@ def test_lost_answers_are_settled_by_looking(world: Serving, nights: Paced, kind
 
     assert nights.swept()["gateway"].outcome is Outcome.ACTED
 
+    assert [*nights.action.steps] == [
+        "act: stop scaling inference-component/scaled",
+        "act: delete inference component adapter",  # before its base
+        "act: delete inference component scaled",
+        "act: delete inference component base",
+        "act: delete the endpoint",
+    ]
     nights.box.clear_faults()
     nights.pass_by(DAY)
     assert world.gone("gateway")

@@ -27,6 +27,7 @@ from ml_janitor.detectors.duplicate_artifacts import artifacts
 from ml_janitor.engine.run import RunFailedError
 from ml_janitor.ledger.idempotency import InProgressError
 from ml_janitor.scheduled.sweep_run import SweepRunResult
+from ml_janitor.slack.client import SenderClock
 from ml_janitor_sandbox import demo
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import BUCKET, deploy
@@ -253,9 +254,14 @@ def test_of_two_deliveries_at_once_one_works_and_the_other_fails_and_gets_the_an
     ],
 )
 def test_a_run_that_was_killed_is_done_by_its_retry_and_nothing_twice(
-    deployed: SlackControl, box: Control, session: boto3.Session, where: str
+    deployed: SlackControl,
+    box: Control,
+    session: boto3.Session,
+    monkeypatch: pytest.MonkeyPatch,
+    where: str,
 ) -> None:
-    """Lambda kills at the timeout, which nothing in the process sees; Lambda then tries again."""
+    """Lambda kills at the timeout, which nothing in the process sees; the event is then delivered again."""
+    monkeypatch.setattr(handlers, "slack_time", lambda: SenderClock(clock=lambda: 0, sleep=lambda _: None))
     idle_endpoints(session, box, "a", "b")
     with pytest.MonkeyPatch.context() as killing:
         killing.setattr(where, killed)
@@ -263,7 +269,7 @@ def test_a_run_that_was_killed_is_done_by_its_retry_and_nothing_twice(
             handlers.sweep(event("scheduled"), Context(milliseconds=chain([0], repeat(900_000))))
     assert any(item["status"] == "INPROGRESS" for item in items(session)["idempotency"])
 
-    answer = handlers.sweep(event("scheduled"), Context())
+    answer = handlers.sweep(event("scheduled"), Context(aws_request_id="the second delivery"))
 
     assert (answer["new"], answer["sweeps"][0]["found"]) == (2, 2)
     kept = items(session)

@@ -431,6 +431,8 @@ def test_a_queue_that_was_measured_as_empty_is_proof(
     finding = found(verdict(aws), expected)
 
     assert {one.signal: one.value for one in finding.evidence}["use of the queue"] == 0
+    seed.publish("ApproximateBacklogSize", [3.0], EndpointName="churn")  # in an hour that was empty at first
+    kept(verdict(aws), "the queue was in use")
 
 
 def test_an_asynchronous_endpoint_is_never_judged_by_invocations(seed: Seed, aws: Aws) -> None:

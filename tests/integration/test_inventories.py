@@ -21,21 +21,17 @@ from ml_janitor.core.model import Finding, Kept
 from ml_janitor.core.results import Sweep
 from ml_janitor.detectors.duplicate_artifacts.artifacts import ArtifactNames
 from ml_janitor.detectors.duplicate_artifacts.inventories import (
-    InventorySettings,
-    inventories_in,
-    inventory_columns,
-    limit_groups,
-    read_inventories,
-)
-from ml_janitor.detectors.duplicate_artifacts.inventory_sql import (
     GROUP_COLUMNS,
     KEY_COLUMNS,
-    InventoryFormat,
-    InventoryTable,
+    InventoryDelivery,
+    InventorySettings,
     SizeGroup,
     groups_sql,
+    inventories_in,
     keys_sql,
+    limit_groups,
     query_portions,
+    read_inventories,
 )
 from ml_janitor.detectors.duplicate_artifacts.rule import DuplicateArtifacts
 from ml_janitor.engine.policy import RunPolicy
@@ -72,12 +68,10 @@ class Account:
         self.s3.put_object(Bucket=BUCKET, Key=key, Body=(content.encode() * size)[:size], **given)
         self.box.set_clock(NOW)
 
-    def table(
-        self, kind: InventoryFormat = InventoryFormat.PARQUET, columns: tuple[str, ...] = COLUMNS
-    ) -> None:
+    def table(self) -> None:
         """Make it by the statement that the page shows."""
         self.athena.start_query_execution(
-            QueryString=inventory_files.create("s3.models", columns, kind, LOCATION, "2026-01-01-00-00"),
+            QueryString=inventory_files.create("s3.models", COLUMNS, LOCATION, "2026-01-01-00-00"),
             ResultConfiguration={"OutputLocation": "s3://answers/"},
         )
 
@@ -130,9 +124,8 @@ def generated(count: int) -> tuple[list[dict[str, Any]], dict[tuple[int, str], i
     return rows, {group: number for group, number in latest.items() if number > 1}
 
 
-@pytest.mark.parametrize("kind", [InventoryFormat.PARQUET, InventoryFormat.CSV])
 def test_copies_are_found_in_an_inventory_and_proven_in_the_bucket(
-    account: Account, aws: Aws, box: Control, kind: InventoryFormat
+    account: Account, aws: Aws, box: Control
 ) -> None:
     account.put("a/the model+1.tar.gz", age=50)
     account.put("b/model.tar.gz")
@@ -142,8 +135,8 @@ def test_copies_are_found_in_an_inventory_and_proven_in_the_bucket(
     account.put("d/model.tar.gz", "replaced")
     account.put("e/model.tar.gz")
     account.s3.delete_object(Bucket=BUCKET, Key="e/model.tar.gz")
-    account.table(kind)
-    account.deliver(kind=kind)
+    account.table()
+    account.deliver()
     box.clear_calls()
 
     done = swept(aws)
@@ -269,6 +262,10 @@ def another_bucket(account: Account) -> None:
     inventory_files.deliver(account.s3, "others", [], location=LOCATION, at=NOW)
 
 
+def as_csv(account: Account) -> None:
+    inventory_files.deliver(account.s3, BUCKET, [], location=LOCATION, at=NOW, kind="CSV")
+
+
 def a_file_missing(account: Account) -> None:
     data = account.s3.list_objects_v2(Bucket="inventories", Prefix="models/all/data/")["Contents"][0]["Key"]
     account.s3.delete_object(Bucket="inventories", Key=data)
@@ -282,6 +279,7 @@ def a_file_missing(account: Account) -> None:
         (nothing_delivered, "S3 delivers the first one within 48 hours", {}),
         (no_such_delivery, "Load its partitions", {}),
         (another_bucket, "is the inventory of bucket others", {}),
+        (as_csv, "is written as CSV: add an inventory configuration as Apache Parquet to models", {}),
         (a_file_missing, "does not exist: s3://inventories/models/all/data/", {}),
         (None, "may cost $0.0001: inventory_max_usd allows $0.00009", {"inventory_max_usd": 0.00009}),
         (None, "Table 'awsdatacatalog.s3.other' does not exist", {"table": "s3.other"}),
@@ -353,7 +351,7 @@ def test_equal_etags_are_not_equal_bytes_and_unequal_ones_not_unequal(
     account.put("kms/b/model.tar.gz", ServerSideEncryption="aws:kms")
     account.table()
     account.deliver()
-    monkeypatch.setattr("ml_janitor.detectors.duplicate_artifacts.inventory_sql.BY_SIZE_BYTES", MIB)
+    monkeypatch.setattr("ml_janitor.detectors.duplicate_artifacts.inventories.BY_SIZE_BYTES", MIB)
 
     done = swept(aws, min_size=128)
 
@@ -400,7 +398,7 @@ def test_a_large_bucket_without_a_setting_is_told_the_one_to_copy(
     account.put("a/model.tar.gz", age=50)
     account.put("b/model.tar.gz")
     to: Any = {
-        "S3BucketDestination": {"Bucket": "arn:aws:s3:::inventories", "Format": "ORC", "Prefix": "daily"}
+        "S3BucketDestination": {"Bucket": "arn:aws:s3:::inventories", "Format": "Parquet", "Prefix": "daily"}
     }
     account.s3.put_bucket_inventory_configuration(
         Bucket=BUCKET,
@@ -454,11 +452,16 @@ def test_its_permissions_are_the_calls_it_makes(account: Account, aws: Aws, box:
     }
 
 
+def delivery(bucket: str = BUCKET, *, versions: bool = False) -> InventoryDelivery:
+    (inventory,) = inventories_in({BUCKET: SETTING})
+    return InventoryDelivery(inventory=replace(inventory, bucket=bucket), at=NOW, most=0, versions=versions)
+
+
 def test_a_hundred_thousand_rows_are_counted_like_an_independent_count(account: Account) -> None:
     rows, expected = generated(100_000)
     account.table()
     inventory_files.deliver(account.s3, BUCKET, rows, location=LOCATION, at=NOW)
-    table = InventoryTable(name='"s3"."models"', bucket=BUCKET, day=f"{NOW:%Y-%m-%d-%H-%M}", versions=True)
+    table = delivery(versions=True)
     place = AthenaPlace(database="s3", workgroup="primary", output="s3://answers/")
     with open_regions(boto3.Session(), account=ACCOUNT, regions=[REGION], attempts=2, pace=None) as accounts:
         (aws,) = accounts
@@ -479,31 +482,10 @@ def test_a_hundred_thousand_rows_are_counted_like_an_independent_count(account: 
     assert len(query_portions(found)) > 1, "more than a query"
 
 
-SCHEMAS = {
-    "CSV": "Bucket, Key, VersionId, IsLatest, IsDeleteMarker, Size, LastModifiedDate, ETag",
-    "ORC": "struct<bucket:string,key:string,version_id:string,is_latest:boolean,is_delete_marker:boolean,"
-    "size:bigint,last_modified_date:timestamp,e_tag:string>",
-    "Parquet": "message s3.inventory {  required binary bucket (UTF8);  required binary key (UTF8);  "
-    "optional binary version_id (UTF8);  optional boolean is_latest;  optional boolean is_delete_marker;  "
-    "optional int64 size;  optional int64 last_modified_date (TIMESTAMP_MILLIS);  "
-    "optional binary e_tag (UTF8);}",
-}
-"""The beginnings of those in the S3 user guide, "Amazon S3 Inventory manifest"."""
-
-
-@pytest.mark.parametrize("kind", SCHEMAS)
-def test_a_manifest_says_which_columns_there_are(kind: str) -> None:
-    assert inventory_columns(kind, SCHEMAS[kind]) == COLUMNS[:-1]
-
-
-def test_the_page_has_the_statement_for_each_format() -> None:
+def test_the_page_has_the_statement_that_makes_the_table() -> None:
     page = (Path(__file__).parents[2] / "docs" / "detectors" / "duplicate-artifacts.md").read_text()
-
-    for kind in InventoryFormat:
-        location = "s3://acme-inventories/acme-models/all/"
-        assert (
-            inventory_files.create("s3.acme_models", COLUMNS[:-1], kind, location, "2026-11-01-01-00") in page
-        )
+    location = "s3://acme-inventories/acme-models/all/"
+    assert inventory_files.create("s3.acme_models", COLUMNS[:-1], location, "2026-11-01-01-00") in page
 
 
 def test_an_inventory_is_asked_in_the_region_of_its_bucket_alone(aws: Aws) -> None:
@@ -518,9 +500,7 @@ def test_an_inventory_is_asked_in_the_region_of_its_bucket_alone(aws: Aws) -> No
 
 
 def test_a_query_asks_for_large_enough_artifacts_and_quotes_what_it_names() -> None:
-    table = InventoryTable(name='"s3"."models"', bucket="it's", day="2026-10-06-00-00")
-
-    asked = groups_sql(table, ArtifactNames(min_size=128), by_size=False)
+    asked = groups_sql(delivery("it's"), ArtifactNames(min_size=128), by_size=False)
 
     assert " AND size >= 128 AND " in asked
     assert "bucket = 'it''s'" in asked

@@ -20,10 +20,10 @@ from ml_janitor.core.model import Finding
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.engine.detector import Detector
 from ml_janitor.scheduled.invocation import rate_slots
-from ml_janitor_sandbox import state
 from ml_janitor_sandbox.control import Control
-from ml_janitor_sandbox.fixes.training import TRAINING
-from ml_janitor_sandbox.sagemaker_store import Resource, SageMakerStore
+from moto_corrections import state
+from moto_corrections.sagemaker.store import Resource, SageMakerStore
+from moto_corrections.sagemaker.training import TRAINING
 from samples import share
 
 MONTH = timedelta(days=30)

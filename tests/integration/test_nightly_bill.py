@@ -43,6 +43,8 @@ type Say = Callable[[str], None]
 
 pytestmark = pytest.mark.usefixtures("log")
 
+BILL_TITLE = f"*Bill of account {ACCOUNT}:*"
+
 
 @pytest.fixture
 def settings(deployed: SlackControl, tmp_path: Path) -> Say:  # noqa: ARG001 - it writes the default
@@ -106,11 +108,11 @@ def test_where_no_digest_is_due_the_bill_is_a_message_of_its_own(
 
     (message,) = deployed.messages()
     text = said(message)
-    assert message["text"].startswith("The bill: $110 in October to date, +$60.00 (+120 %).")
-    assert "*Bill:* $22.00 on Sunday 10-04, +$12.00 (+120 %) against 09-27" in text
-    assert "October to date $110, +$60.00 (+120 %) against 09-01 to 09-05." in text
+    assert message["text"].startswith(f"Bill of account {ACCOUNT}: $360 in 30 days: +$60.00 (+20 %).")
+    assert "*Sunday 10-04:* $22.00, +$12.00 (+120 %) against 09-27" in text
+    assert "*October to date:* $110, +$60.00 (+120 %) against 09-01 to 09-05" in text
     assert "*Budget of October:* $110 of $400 spent (28 %)" in text
-    assert "*Untagged:* no project: $60.00 (17 %" in text
+    assert "*Without project:* $60.00 (17 %" in text
     assert "*By project" not in text
     assert (answer["in_digest"], answer["report"]) == (False, answer["report"])
     last = ledger.latest.bill(ACCOUNT)
@@ -173,9 +175,9 @@ def test_a_digest_that_is_due_says_the_bill_once(
 
     first, second = deployed.messages()
     assert said(first).startswith("Nothing new today.")
-    assert "*Bill:* $22.00 on Sunday 10-04" in said(first)
+    assert f"{BILL_TITLE} $360 in 30 days" in said(first)
     assert first["blocks"][-1]["type"] == "image"
-    assert "*Bill:*" not in said(second)
+    assert BILL_TITLE not in said(second)
     assert len(deployed.files()) == 1
 
 
@@ -193,7 +195,7 @@ def test_a_picture_that_is_gone_is_missing_and_the_digest_says_the_rest(
     handlers.digest(event("scheduled"), Context())
 
     (message,) = deployed.messages()
-    assert "*Bill:*" in said(message)
+    assert BILL_TITLE in said(message)
     assert "The picture of the bill is missing: GetObject: NoSuchKey" in str(message["blocks"][-1])
     assert deployed.files() == []
 
@@ -206,7 +208,7 @@ def test_a_picture_that_cannot_be_drawn_does_not_lose_the_message(
 
     handlers.bill(event("scheduled"), Context())
 
-    assert "*Bill:*" in said(deployed.messages()[0])
+    assert BILL_TITLE in said(deployed.messages()[0])
     assert deployed.files() == []
 
 
@@ -227,7 +229,7 @@ def test_what_cannot_be_joined_is_said_and_the_bill_all_the_same(
     handlers.bill(later(-1, monkeypatch), Context())
 
     text = said(deployed.messages()[0])
-    assert "*Bill:* $22.00 on Saturday 10-03" in text
+    assert "*Saturday 10-03:* $22.00" in text
     assert "not all known, so less is explained: ZeroDivisionError: integer division" in text
 
 
@@ -244,7 +246,7 @@ def test_a_bill_that_slack_did_not_take_fails_and_the_digest_says_it(
     handlers.digest(event("scheduled"), Context())
 
     (message,) = deployed.messages()
-    assert "*Bill:* $22.00 on Sunday 10-04" in said(message)
+    assert f"{BILL_TITLE} $360 in 30 days" in said(message)
 
 
 def test_the_digest_says_that_the_bill_was_not_read(
@@ -304,7 +306,8 @@ def test_on_its_day_the_message_has_the_table_by_project(
     handlers.bill({"time": "2026-10-05T03:00:00Z"}, Context())
 
     text = said(deployed.messages()[0])
-    assert "*By project, 30 days:*\n\u2022 churn: $300\n\u2022 no project: $48.00 (+$48.00, new)" in text
+    assert "*By project, 30 days:*\n\u2022 churn: before $300, now $300\n" in text
+    assert "\u2022 no project: before $0.00, now $48.00, change +$48.00 (new)" in text
 
 
 def test_on_that_day_tags_are_checked_and_only_what_is_wrong_is_said(

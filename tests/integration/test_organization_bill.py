@@ -166,20 +166,26 @@ def test_the_account_that_jumped_is_first_and_says_what_ran_there(
     iam = enforced()
     answer = handlers.bill(event("scheduled"), Context())
 
-    research, serving, archive = made.members
+    research, serving, _ = made.members
     text = said(deployed)
-    assert text.splitlines()[1:8] == [
-        (
-            "*Bill of 3 accounts:* $17.04 on Sunday 10-04, +$5.52 (+48 %) against 09-27; October to date "
-            "$78.99, +$21.39 (+37 %) against 09-01 to 09-05."
-        ),
-        "*By account, 10-01 to 10-05:*",
-        f"\u2022 serving ({serving}): $31.39 (+$21.39, +214 %)",
-        f"\u2022 research ({research}): $32.60",
-        f"\u2022 archive ({archive}): $15.00",
-        "*What moved it this month:*",
-        f"\u2022 +$21.39 endpoint ranker in account {serving}, new since 10-02",
-    ]
+    ranker = f"+$21.39: endpoint ranker in account {serving}, new since 10-02"
+    for lines in (
+        [
+            "*Bill of 3 accounts:* $367 in 30 days: +$21.39 (+6.2 %).",
+            f"Largest cause: {ranker.replace(':', '')}.",
+        ],
+        [
+            "*Sunday 10-04:* $17.04, +$5.52 (+48 %) against 09-27",
+            "*October to date:* $78.99, +$21.39 (+37 %)",
+        ],
+        [
+            "*By account, 30 days:*",
+            f"\u2022 serving ({serving}): before $60.00, now $81.39, change +$21.39 (+36 %)",
+            f"\u2022 research ({research}): before $",
+        ],
+        ["*Why it moved in 30 days:* $346 to $367, +$21.39 (+6.2 %)", f"\u2022 {ranker}"],
+    ):
+        assert "\n".join(lines) in text
     assert "not the whole bill" not in text
     report = kept(answer)
     assert report.main is not None
@@ -241,7 +247,7 @@ def test_the_bill_of_a_member_is_called_that_and_never_the_whole(
     handlers.bill(event("scheduled"), Context())
 
     text = said(deployed)
-    assert f"*Bill of account demo ({ACCOUNT}) alone:* $1.00 on Sunday 10-04" in text
+    assert f"*Bill of account demo ({ACCOUNT}) alone:* $30.00 in 30 days" in text
     assert (
         f"This is not the whole bill: Cost Explorer shows account {ACCOUNT} no charge of {other}. A "
         "management account sees all accounts of its organization, a member itself alone. Deploy the janitor "
@@ -251,7 +257,7 @@ def test_the_bill_of_a_member_is_called_that_and_never_the_whole(
     answer = handlers.bill({"time": "2026-10-06T02:50:00Z"}, Context())
 
     assert (answer["charges"], answer["requests"]) == (0, 2)
-    unread = "*Bill of the organization:* The bill could not be read. This is not the whole bill"
+    unread = "*Bill of the organization:* The bill could not be read.\nThis is not the whole bill"
     assert any(unread in said(deployed, number) for number in (0, 1))
 
 
@@ -339,5 +345,6 @@ def test_one_account_is_asked_about_as_ever(
     ]
     assert [given.get("Filter") for given in asked] == [outside, outside, outside, None, *[outside] * 4]
     text = said(deployed)
-    assert "*Bill:* $2.00 on Sunday 10-04" in text
-    assert "account" not in text
+    assert "*Sunday 10-04:* $2.00" in text
+    assert "By account" not in text
+    assert "210987654321" not in text

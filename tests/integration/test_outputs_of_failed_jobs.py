@@ -218,10 +218,20 @@ def test_a_pipeline_that_cannot_be_described_may_need_it(account: Account, aws: 
     assert "AccessDenied" in verdict.reason
 
 
-@pytest.mark.usefixtures("account")
-def test_half_the_jobs_are_an_error(aws: Aws, box: Control) -> None:
+@pytest.mark.parametrize("kind", ["TrainingJob", "Model"])
+def test_half_of_a_search_finds_nothing(account: Account, aws: Aws, box: Control, kind: str) -> None:
+    """The other half may name what the failed job left; and without all jobs the listing is an error."""
+    for name in ("m", "n"):
+        account.sagemaker.create_model(ModelName=name, ExecutionRoleArn=ROLE)
     box.set_pages(1)
-    box.fault("sagemaker", "Search", "break-page", skip=1, times=0)
+    assert [isinstance(one, Finding) for one in verdicts(aws).values()] == [True]
+    box.fault("sagemaker", "Search", "break-page", skip=1, times=0, match=f'"{kind}"')
 
-    with pytest.raises(ReadError, match="sagemaker:Search of TrainingJob broke off"):
-        list(failed_jobs.find(aws, RULE.patience, NOW))
+    (verdict,) = verdicts(aws).values()
+
+    assert isinstance(verdict, Kept)
+    assert verdict.unknown
+    assert f"sagemaker:Search of {kind} broke off" in verdict.reason
+    if kind == "TrainingJob":
+        with pytest.raises(ReadError, match="sagemaker:Search of TrainingJob broke off"):
+            list(failed_jobs.find(aws, RULE.patience, NOW))

@@ -13,7 +13,7 @@ from docs import price_table
 from ml_janitor.aws import prices
 from ml_janitor.aws.calls import ReadError
 from ml_janitor_sandbox.control import Control
-from ml_janitor_sandbox.fixes.pricing import DIFFERENT, sagemaker_products
+from ml_janitor_sandbox.pricing import DIFFERENT, sagemaker_products
 
 REPRICED = {name: Decimal(price) for name, price in DIFFERENT.items()}
 

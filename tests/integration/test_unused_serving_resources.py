@@ -32,7 +32,7 @@ from ml_janitor.ledger.limits import ActionLimits
 from ml_janitor.ledger.requests import ButtonRequests, Holds
 from ml_janitor.ledger.table import Table
 from ml_janitor_sandbox.control import Control
-from ml_janitor_sandbox.progress import DEFAULTS
+from moto_corrections.sagemaker.progress import DEFAULTS
 from signing import OwnMacs
 
 DAY = timedelta(days=1)
@@ -217,12 +217,13 @@ def test_a_running_transform_job_that_search_does_not_know_yet_keeps_its_model(
 
 
 def test_what_is_too_young_is_kept_and_so_are_the_models_of_a_young_configuration(
-    account: Account, aws: Aws
+    account: Account, aws: Aws, box: Control
 ) -> None:
     account.model("churn")
     account.config("churn", "churn", age=89 * DAY)
 
     assert words(aws) == USED
+    assert "s3:ListObjectsV2" not in box.calls()  # only of a model that is found
     assert why(aws, MODEL) == "used by endpoint configuration churn"
 
 

@@ -1,4 +1,4 @@
-"""The weekly message of advice: what it names, when it is posted, and what a press on it is remembered as."""
+"""The week's advice in the digest, and what a press of its buttons does."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from ml_janitor.engine.policy import advice_hold_key, hold_reason, holds_on
 from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.requests import Holds
 from ml_janitor.ledger.table import Table
-from ml_janitor_sandbox.slack import SlackControl
 from reports import result
 from slackside import ARMED, EMAILS, MEMBER, OWNER, STRANGER, Deployment, buttons
 
@@ -54,128 +53,54 @@ def advised(armed: Deployment, table: Table, aws: Aws) -> Deployment:
 
 
 def told(deployment: Deployment) -> dict[str, Any]:
-    """The newest message of advice."""
-    return next(one for one in reversed(deployment.slack.messages()) if "advice" in one["text"])
+    """The newest digest with advice."""
+    return next(one for one in reversed(deployment.slack.messages()) if "This week's" in str(one["blocks"]))
 
 
-def value(message: dict[str, Any], name: str, word: str) -> str:
-    """What the button *word* below the advice about *name* says."""
+def press(deployment: Deployment, name: str, word: str, user: str) -> str:
+    """Press *word* below the advice about *name*; return the answer that only *user* sees."""
+    message = told(deployment)
     blocks = message["blocks"]
     place = next(number for number, block in enumerate(blocks) if f"`{name}`" in str(block))
-    return next(
+    (value,) = [
         str(one["value"]) for one in blocks[place + 1]["elements"] if one["action_id"] == f"janitor:{word}"
-    )
-
-
-def press(deployment: Deployment, name: str, word: str, user: str) -> None:
-    message = told(deployment)
-    signed = deployment.signed(word, user, ts=message["ts"], value=value(message, name, word))
+    ]
+    signed = deployment.signed(word, user, ts=message["ts"], value=value)
     assert deployment.send(signed)["statusCode"] == 200
+    return str(deployment.slack.responses()[-1]["text"])
 
 
-def test_on_its_day_one_message_names_the_five_best_with_owner_and_dollars(advised: Deployment) -> None:
+def test_its_buttons_hold_a_piece_for_its_owner_and_for_members_and_for_nobody_else(
+    advised: Deployment, table: Table, aws: Aws
+) -> None:
     counts = handlers.digest(event("scheduled"), advised.context())
 
     message = told(advised)
-    shown = str(message["blocks"])
     assert counts["advice"] == 5
-    assert message["text"] == "This week's advice: $2,500 a month in 5 changes"
-    assert [f"family-{number}" in shown for number in range(1, 8)] == [False, False, *[True] * 5]
-    assert "*$700 a month, $3.00 once*: spot training finding `family-7`, maria@acme.example" in shown
-    assert "Change family-7." in shown
-    assert "7 pieces of advice would save $2,800 a month together" in shown
-    assert "idle" not in shown, "an armed detector warns of its own"
+    assert message["text"].startswith("Daily digest. ")
+    assert "This week's advice: $2,500 a month in 5 changes." in str(message["blocks"])
+    assert "`idle`" not in str(message["blocks"]), "an armed detector warns of its own"
     assert buttons(message) == ["advice-later", "not-for-us"] * 5
-    before = len(advised.slack.messages())
-    assert handlers.digest({"time": "2026-10-06T03:00:20Z"}, advised.context())["advice"] == 0
-    assert [one for one in advised.slack.messages()[before:] if "advice" in one["text"]] == []
-
-
-def test_on_another_day_and_without_advice_nothing_is_said(armed: Deployment, table: Table, aws: Aws) -> None:
-    found(table, aws, advice("spot-training", "family", 100))
-
-    assert handlers.digest(event("scheduled"), armed.context())["advice"] == 0  # Monday, by default
-    armed.settings(TUESDAY)
-    found(table, aws, replace(advice("spot-training", "family", 100), verdict=waste(priced=False)))
-    assert handlers.digest(event("scheduled"), armed.context())["advice"] == 0
-
-
-def test_not_for_us_is_remembered_with_who_and_why_and_holds_this_advice_only(
-    advised: Deployment, table: Table, aws: Aws
-) -> None:
-    handlers.digest(event("scheduled"), advised.context())
-
-    press(advised, "family-7", "not-for-us", OWNER)
-
-    (hold,) = advised.table()["hold"]
-    target = advice("spot-training", "family-7", 1).target
-    assert hold["key"] == advice_hold_key("spot-training", target.key)
-    assert (hold["how"], hold["by"], hold["until"]) == ("kept", f"Maria Lopez ({OWNER})", None)
-    assert hold["why"] == "advice that is not for us"
-    message = told(advised)
-    assert "Kept by Maria Lopez: advice that is not for us." in str(message["blocks"])
-    assert buttons(message) == ["advice-later", "not-for-us"] * 4
-    holds = Holds(table).all(ACCOUNT, REGION)
-    assert hold_reason(holds_on(holds, target, "spot-training"), NOW) is not None
-    assert hold_reason(holds_on(holds, target, "hung-training-jobs"), NOW) is None
-
-    advised.later(WEEK)
-    found(table, aws, *(advice("spot-training", f"family-{n}", n * 100) for n in range(1, 8)), ago=-WEEK)
-    handlers.digest({"time": f"{NOW + WEEK:%Y-%m-%dT%H:%M:%SZ}"}, advised.context())
-    again = told(advised)
-    assert again["ts"] != message["ts"]
-    assert again["text"] == "This week's advice: $2,000 a month in 5 changes"
-
-
-def test_snoozed_advice_comes_back_after_four_weeks(advised: Deployment) -> None:
-    handlers.digest(event("scheduled"), advised.context())
-
-    press(advised, "family-6", "advice-later", MEMBER)
-
-    (hold,) = advised.table()["hold"]
-    assert (hold["how"], hold["until"][:10]) == ("snoozed", "2026-11-03")
-    assert "Snoozed by Dina Okafor until 2026-11-03" in str(told(advised)["blocks"])
-
-
-def test_who_is_neither_owner_nor_member_changes_nothing(advised: Deployment) -> None:
-    handlers.digest(event("scheduled"), advised.context())
-
-    press(advised, "family-7", "not-for-us", STRANGER)
-
+    assert "only its owner" in press(advised, "family-7", "not-for-us", STRANGER)
     assert "hold" not in advised.table()
-    (answer,) = advised.slack.responses()
-    assert "Nothing was changed: only its owner" in str(answer)
+    assert "is left out for good" in press(advised, "family-7", "not-for-us", OWNER)
+    assert "is left out for 28 days" in press(advised, "family-6", "advice-later", MEMBER)
 
+    holds = {hold["key"]: (hold["how"], hold["by"], hold["until"]) for hold in advised.table()["hold"]}
+    kept, snoozed = (advice("spot-training", f"family-{number}", 1).target for number in (7, 6))
+    assert holds == {
+        advice_hold_key("spot-training", kept.key): ("kept", f"Maria Lopez ({OWNER})", None),
+        advice_hold_key("spot-training", snoozed.key): (
+            "snoozed",
+            f"Dina Okafor ({MEMBER})",
+            "2026-11-03T03:00:00Z",
+        ),
+    }
+    remembered = Holds(table).all(ACCOUNT, REGION)
+    assert hold_reason(holds_on(remembered, kept, "spot-training"), NOW) is not None
+    assert hold_reason(holds_on(remembered, kept, "hung-training-jobs"), NOW) is None
 
-def test_an_older_message_counts_too_and_says_so(advised: Deployment, table: Table, aws: Aws) -> None:
-    handlers.digest(event("scheduled"), advised.context())
-    old = told(advised)
     advised.later(WEEK)
     found(table, aws, *(advice("spot-training", f"family-{n}", n * 100) for n in range(1, 8)), ago=-WEEK)
     handlers.digest({"time": f"{NOW + WEEK:%Y-%m-%dT%H:%M:%SZ}"}, advised.context())
-
-    signed = advised.signed("not-for-us", OWNER, ts=old["ts"], value=value(old, "family-7", "not-for-us"))
-    advised.send(signed)
-
-    assert len(advised.table()["hold"]) == 1
-    assert "there is a newer message" in str(advised.slack.responses())
-
-
-def test_without_buttons_it_names_the_commands(advised: Deployment) -> None:
-    advised.settings(TUESDAY.replace("slack_signing_secret", "# slack_signing_secret"))
-
-    handlers.digest(event("scheduled"), advised.context())
-
-    message = told(advised)
-    assert buttons(message) == []
-    assert "janitor keep ARN --only DETECTOR" in str(message["blocks"])
-
-
-def test_a_refusal_of_slack_is_an_error_and_it_is_posted_next_time(
-    advised: Deployment, deployed: SlackControl
-) -> None:
-    deployed.fault("error", method="chat.postMessage", code="channel_not_found", times=9)
-    with pytest.raises(Exception, match="Slack could not be told"):
-        handlers.digest(event("scheduled"), advised.context())
-
-    assert "advice" not in advised.table()
+    assert "This week's advice: $1,500 a month in 5 changes." in str(told(advised)["blocks"])

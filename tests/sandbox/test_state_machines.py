@@ -12,10 +12,11 @@ import boto3
 import pytest
 
 from conftest import ACCOUNT, NOW, REGION
-from ml_janitor_sandbox import functions, patches, state_machines
+from ml_janitor_sandbox import functions, state_machines
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.functions import Outcome
 from ml_janitor_sandbox.iam import IamControl
+from moto_corrections import patches
 
 FUNCTION = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:answers"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/machine"

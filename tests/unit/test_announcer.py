@@ -15,7 +15,7 @@ from ml_janitor.core.model import Finding, Mode, Verdict
 from ml_janitor.core.results import Outcome, Result, Sweep
 from ml_janitor.ledger.findings import RecordedFindings
 from ml_janitor.report.mrkdwn import Message, Post, section_block
-from ml_janitor.slack.client import PostDelivery, SlackError, SlackRefusedError
+from ml_janitor.slack.client import SlackError, SlackRefusedError
 from ml_janitor.slack.digest import Announcer
 
 DEAD = SlackError("Slack could not be reached")
@@ -56,13 +56,13 @@ class Slack:
         deadline: float,
         taken: Callable[[], None] = lambda: None,
         channel: str = "",
-    ) -> PostDelivery:
+    ) -> tuple[str, ...]:
         assert deadline == 9
         if channel in self.refuses:
             raise self.refuses[channel]
         taken()
         self.posts.append((channel, str(post), report.decode()))
-        return PostDelivery(problems=self.problems)
+        return self.problems
 
 
 def announced(

@@ -192,7 +192,7 @@ def several(*moved: tuple[str, str, int]) -> Bill:
             [(TWO, "eu-west-1"), (ONE, "us-east-1")],
         ),
         ([(ONE, HOST, 1), (TWO, HOST, 1)], [(ONE, "us-east-1"), (TWO, "us-east-1")]),
-        ([(ONE, HOST, 0), (OTHER_ACCOUNTS, HOST, 50), (ONE, STORED, 50)], []),
+        ([(ONE, HOST, 0), (OTHER_ACCOUNTS, HOST, 50), (ONE, STORED, 50), (ONE, "XYZ9-Host:ml.a", 50)], []),
         (
             [(f"{n:012}", HOST, n + 1) for n in range(20)],
             [(f"{n:012}", "us-east-1") for n in range(19, 7, -1)],

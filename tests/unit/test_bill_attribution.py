@@ -6,12 +6,13 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
+import boto3
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bills import BEFORE, HOST, LAST, STORED, TRAIN, bill, charges
-from ml_janitor.aws.runs import ResourceRun, region_of_usage, without_region
+from ml_janitor.aws.runs import REGION_CODES, UNKNOWN_REGION, ResourceRun, region_of_usage, without_region
 from ml_janitor.bill.explaining import (
     BillResource,
     changed_parts,
@@ -332,6 +333,18 @@ def test_a_bill_is_divided_by_account_else_by_the_first_tag_that_is_by_usage_typ
             Phase.LOGS,
         ),
         ("AWS Cost Explorer", "USE1-APIRequest", "us-east-1", "APIRequest", Phase.OTHER),
+        ("KMS", "KMS-Requests", "us-east-1", "KMS-Requests", Phase.OTHER),
+        ("Amazon SageMaker", "APE2-Host:ml.m5.xlarge", "ap-east-2", "Host:ml.m5.xlarge", Phase.HOSTING),
+        ("EC2 - Other", "APS7-NatGateway-Bytes", "ap-southeast-5", "NatGateway-Bytes", Phase.NAT),
+        (
+            "Amazon SageMaker",
+            "CNW1-Notebk:ml.t3.xlarge",
+            "cn-northwest-1",
+            "Notebk:ml.t3.xlarge",
+            Phase.NOTEBOOKS,
+        ),
+        ("Amazon SageMaker", "XYZ9-Host:ml.m5.xlarge", UNKNOWN_REGION, "Host:ml.m5.xlarge", Phase.HOSTING),
+        ("Amazon SageMaker", "EUSC1-Host:ml.m5.xlarge", UNKNOWN_REGION, "Host:ml.m5.xlarge", Phase.HOSTING),
     ],
 )
 def test_a_usage_type_says_where_and_what(
@@ -342,6 +355,13 @@ def test_a_usage_type_says_where_and_what(
         bare,
         what,
     )
+
+
+@pytest.mark.parametrize("partition", ["aws", "aws-cn", "aws-us-gov"])
+def test_every_region_of_sagemaker_has_a_billing_code(partition: str) -> None:
+    regions = boto3.Session().get_available_regions("sagemaker", partition_name=partition)
+
+    assert set(regions) <= set(REGION_CODES.values())
 
 
 def test_a_usage_type_of_several_services_counts_as_that_of_the_dearest() -> None:

@@ -8,7 +8,6 @@ import json
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
-from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -20,7 +19,8 @@ from bills import BEFORE, LAST, TRAIN, bill, charges, full_report
 from ml_janitor.bill.model import BillReading, Charge, DaySpan, GapCause, Movement
 from ml_janitor.bill.report import BillReport, UnitNote, chargeback_lines
 from ml_janitor.report import bill_json, bill_page
-from ml_janitor.report.charts import DailySeries
+from ml_janitor.report.blocks import Rank, RowBlock, TableBlock
+from ml_janitor.report.charts import DailySeries, draw_waterfall
 from reports import schema
 
 HOSTILE = "<script>alert(1)</script>"
@@ -201,20 +201,15 @@ def test_the_page_escapes_what_aws_says() -> None:
     assert "&lt;script&gt;" in text
 
 
-def test_the_waterfall_ends_where_the_change_does() -> None:
-    main = full_report().main
-    assert main is not None
+def test_a_waterfall_begins_where_the_bar_before_it_ended() -> None:
+    def bars(*usd: int) -> list[tuple[float, float]]:
+        rows = [RowBlock(Rank.FULL, (), Decimal(amount)) for amount in usd]
+        return [tuple(bar) for _, bar in draw_waterfall(rows)]  # type: ignore[misc]
 
-    fallen = replace(main.movers[1], usd=-main.movers[1].usd)
-
-    steps = list(bill_page.waterfall_steps(replace(main, movers=(main.movers[0], fallen, *main.movers[2:]))))
-
-    assert all(0 <= one.left <= 100.01 and one.left + one.width <= 100.01 for one in steps)
-    assert {one.colour for one in steps} == {"risen", "fallen"}
-    for one, following in pairwise(steps):
-        end = one.left + one.width if one.colour == "risen" else one.left
-        start = following.left if following.colour == "risen" else following.left + following.width
-        assert end == pytest.approx(start, abs=0.05)
+    assert bars(15_334, 3_545, 2_921, 1_200) == [(0, 66.67), (66.67, 15.41), (82.08, 12.7), (94.78, 5.22)]
+    assert bars(-15_334, -3_545) == [(18.78, 81.22), (0, 18.78)]
+    assert bars(30, -40, 10) == [(25, 75), (0, 100), (0, 25)]
+    assert bars(0) == [(0, 0)]
 
 
 def test_the_page_says_what_is_missing_and_what_was_saved() -> None:
@@ -228,68 +223,19 @@ def test_the_page_says_what_is_missing_and_what_was_saved() -> None:
 # --- the page ---------------------------------------------------------------------------------
 
 
-def test_the_page_compares_the_days_that_the_report_does() -> None:
+def test_the_charts_stand_before_the_first_table() -> None:
     report = full_report()
     section = bill_page.bill_section(report, by="service", max_requests=8)
-    assert report.main is not None
-    fallen = replace(report.main, movers=tuple(replace(one, usd=-one.usd) for one in report.main.movers[:2]))
 
-    assert section["compared"].startswith("2026-09-06 to 2026-10-05, compared with 2026-08-07")
-    assert len(section["asides"]) == 2
-    assert [(one.amount, one.left, one.width, one.colour) for one in section["steps"]] == [
-        ("+$15,334", 0.0, 66.67, "risen"),
-        ("+$3,545", 66.67, 15.41, "risen"),
-        ("+$2,921", 82.08, 12.7, "risen"),
-        ("+$1,200", 94.78, 5.22, "risen"),
-    ]
-    assert [(one.left, one.width, one.colour) for one in bill_page.waterfall_steps(fallen)] == [
-        (18.78, 81.22, "fallen"),
-        (0.0, 18.78, "fallen"),
-    ]
-    phases, projects, services = section["tables"]
-    assert [table["by"] for table in (phases, projects, services)] == ["phase", "project", "service"]
-    assert projects["compared"]
-    assert [(*line.values(),) for line in projects["lines"]] == [
-        ("llm", "$0.00", "$15,339", "+$15,339"),
-        ("vision", "$6,100", "$6,100", ""),
-        ("no project", "$4,351", "$4,351", ""),
-        ("support", "$655", "$4,199", "+$3,544"),
-        ("together", "$11,105", "$29,988", "+$18,883"),
-    ]
+    assert isinstance(section["below"][0], TableBlock)
+    assert (*section["above"], *section["below"]) == section["document"].blocks
     wide = section["charts"][0]
     assert wide["wide"].startswith("<svg")
     assert wide["names"] == ["llm", "vision", "no project", "support"]
-
-
-def test_a_page_without_a_comparison_has_none() -> None:
-    report = replace(full_report(), main=None)
-    section = bill_page.bill_section(report, by="team", max_requests=8)
-
-    assert (section["compared"], section["steps"], section["asides"]) == ("", [], [])
-    (phases,) = section["tables"]
-    assert (phases["by"], phases["compared"]) == ("phase", False)
-    assert phases["lines"][0]["before"] == "$0.00"
-    unread = bill_page.bill_section(
-        replace(report, bill=replace(report.bill, charges=())), by="phase", max_requests=8
-    )
-    assert (unread["charts"], unread["tables"], unread["facts"]) == ([], [], [])
-
-
-def test_a_long_table_says_how_many_others_there_are() -> None:
-    rows = [
-        charge
-        for number in range(14)
-        for charge in charges("Host", [LAST.first], price="1", quantity=f"{20 - number}", tag=f"p{number:02}")
-    ]
-    report = replace(full_report(), bill=bill(rows))
-
-    *_, table = bill_page.bill_tables(report, "project")
-
-    assert [(line["name"], line["now"]) for line in table["lines"]][-3:] == [
-        ("p11", "$9.00"),
-        ("2 others", "$15.00"),
-        ("together", "$189"),
-    ]
+    unread = replace(report, bill=replace(report.bill, charges=()))
+    section = bill_page.bill_section(unread, by="phase", max_requests=8)
+    assert section["charts"] == []
+    assert [block.warning for block in (*section["above"], *section["below"])] == [True, True]
 
 
 def test_the_chart_has_the_days_of_both_spans_where_one_follows_the_other() -> None:

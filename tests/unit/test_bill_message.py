@@ -5,29 +5,254 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from typing import Any
+
+import pytest
 
 from bills import BEFORE, HOST, LAST, bill, charges, full_report
-from ml_janitor.bill.model import OTHER_ACCOUNTS, BillGap, BillReading, Charge, GapCause
+from ml_janitor.bill.model import (
+    OTHER_ACCOUNTS,
+    Bill,
+    BillGap,
+    BillReading,
+    Charge,
+    GapCause,
+    Movement,
+    Mover,
+    MoverCause,
+)
 from ml_janitor.bill.reading import BillQuestion, bill_request, most_moved_accounts, other_charges
 from ml_janitor.bill.report import BillReport, BudgetState, budget_states, make_bill_report
 from ml_janitor.config.settings import Settings
+from ml_janitor.report.bill import lay_out_bill
 from ml_janitor.report.bill_message import bill_picture, bill_post, daily_costs, make_bill_message
+from ml_janitor.report.blocks import FigureBlock, HeadingBlock, NoteBlock, Rank, TableBlock
 from ml_janitor.report.mrkdwn import LONGEST_SECTION, fits_message
+
+HUNG = "training job llm-pretrain-7b-0924, hung since 09-25 ($15,511 until now), omar.haddad"
+HUNG_ARN = "arn:aws:sagemaker:us-east-1:123456789012:training-job/llm-pretrain-7b-0924"
 
 
 def said(report: BillReport, table_by: str = "") -> str:
     return "\n".join(make_bill_message(report, table_by=table_by, max_requests=8).paragraphs)
 
 
-def test_a_budget_says_what_is_spent_what_is_expected_and_what_that_is_over() -> None:
-    report = full_report()
-    within = BudgetState(usd=Decimal(80_000), spent=Decimal(12_000), expected=Decimal(79_000))
-    over = replace(within, expected=Decimal(83_000))
-    gone = replace(within, spent=Decimal(81_000), expected=None)
+def blocks(report: BillReport, by: str = "project") -> dict[str, Any]:
+    """Its blocks: figures by label, tables by title, headings by title."""
+    found = lay_out_bill(report, by=by, max_requests=8).blocks
+    return {
+        block.label
+        if isinstance(block, FigureBlock)
+        else block.columns[0]
+        if isinstance(block, TableBlock)
+        else block.title: block
+        for block in found
+        if not isinstance(block, NoteBlock)
+    }
 
-    assert "$12,000 of $80,000 spent (15 %); $79,000 expected." in said(replace(report, budgets=(within,)))
-    assert "$83,000 expected, *$3,000 over*." in said(replace(report, budgets=(over,)))
-    assert "*$1,000 over*; AWS has no forecast." in said(replace(report, budgets=(gone,)))
+
+def figures(report: BillReport) -> dict[str, str]:
+    return {name: block.text for name, block in blocks(report).items() if isinstance(block, FigureBlock)}
+
+
+def cells(report: BillReport, title: str, by: str = "project") -> list[tuple[str, ...]]:
+    return [row.cells for row in blocks(report, by)[title].rows]
+
+
+def lead(report: BillReport) -> list[str]:
+    found = lay_out_bill(report, max_requests=8).blocks
+    return [block.text for block in found if isinstance(block, NoteBlock) and block.rank is Rank.FIRST]
+
+
+def test_the_message_says_who_what_how_much_since_when_and_what_to_do() -> None:
+    message = make_bill_message(full_report(), table_by="project", max_requests=8)
+
+    assert message.text == "Bill of account 123456789012: $29,988 in 30 days: +$23,000 (+40 %)."
+    first, why, table, missing = message.paragraphs
+    assert first.splitlines() == [
+        "*Bill of account 123456789012:* $29,988 in 30 days: +$23,000 (+40 %).",
+        f"Largest cause: +$15,334 {HUNG}.",
+        f"Next step: ask omar.haddad to end it. For the evidence: janitor explain `{HUNG_ARN}`",
+        "*Sunday 10-04:* $3,000, +$1,100 (+58 %) against 09-27",
+        "*October to date:* $9,414, +$4,500 (+47 %) against 09-01 to 09-05",
+        "*Budget of October:* $14,000 of $65,000 spent (22 %); $80,000 expected, $15,000 over",
+        "*Budget of October, project llm:* $7,900 of $20,000 spent (40 %); $47,400 expected, $27,400 over",
+        "*Without project:* $8,455 (11 %, 7.6 % before)",
+    ]
+    assert why.splitlines() == [
+        "*Why it moved in 30 days:* $57,000 to $80,000, +$23,000 (+40 %)",
+        f"\u2022 +$15,334: {HUNG}",
+        "\u2022 +$3,545: endpoint support-assistant-rag, new since 08-27, support",
+        "\u2022 +$2,921: price of USE1-Notebk:ml.g5.xlarge, 0.0 % for the same use",
+    ]
+    assert table.splitlines() == [
+        "*By project, 30 days:*",
+        "\u2022 llm: before $0.00, now $15,339, change +$15,339 (new)",
+        "\u2022 vision: before $6,100, now $6,100",
+        "\u2022 no project: before $4,351, now $4,351",
+        "\u2022 support: before $655, now $4,199, change +$3,544 (+541 %)",
+        "\u2022 together: before $11,105, now $29,988, change +$18,883 (+170 %)",
+    ]
+    assert missing.startswith("*What is missing:*\nDid not fit into 8 requests: the bill by team. Raise")
+    assert "No charge has the tag cost-center" in missing
+    assert "*By project" not in said(full_report())
+
+
+def test_the_lead_names_the_cause_that_goes_with_the_change_and_what_to_do() -> None:
+    report = full_report()
+    main = report.main
+    assert main is not None
+    hung, new, price, unknown, *_ = main.movers
+    assert hung.culprit is not None
+    fell = replace(new, usd=Decimal(-20_000), cause=MoverCause.ENDED)
+
+    def told(*movers: Mover, **more: Any) -> list[str]:
+        return lead(replace(report, main=replace(main, movers=movers, **more), month=None, yesterday=None))
+
+    quoted = replace(hung, owner=None, culprit=replace(hung.culprit, arn="arn:a b"))
+    assert told(quoted)[1] == (
+        "Next step: find its owner, or end it. For the evidence: janitor explain 'arn:a b'"
+    )
+    assert told(fell, hung)[0].startswith("Largest cause: +$15,334")
+    assert told(fell, hung, usd_after=Decimal(0)) == [
+        "Largest cause: -$20,000 endpoint support-assistant-rag, ended, support."
+    ]
+    steps = [told(mover)[1] for mover in (new, replace(new, owner=None), price, unknown)]
+    assert steps == [
+        "Next step: ask support whether it is needed.",
+        "Next step: find its owner, and tag it with that.",
+        "Next step: check whether a commitment, a free tier or a discount ended.",
+        "Next step: open Cost Explorer for this usage type. No known resource accounts for it.",
+    ]
+    assert "Next step: ask ann, or open Cost Explorer" in told(replace(unknown, owner="ann@acme"))[1]
+    assert told() == ["Nothing moved more than usual."]
+    assert lead(replace(report, main=None, month=None, yesterday=None)) == [
+        "Largest: training $15,339, storage $6,100, notebooks $4,351."
+    ]
+    quiet = replace(main, movers=())
+    assert lead(replace(report, main=None, month=quiet, yesterday=None))[0] == (
+        "Nothing moved more than usual this month."
+    )
+    later = replace(report, main=replace(main, movers=()), month=replace(main, movers=(new,)))
+    assert lead(later)[0].startswith("Largest cause this month: +$3,545")
+
+
+def test_other_movements_have_the_news_that_is_not_named_before() -> None:
+    report = full_report()
+    main = report.main
+    assert main is not None
+    hung, new, price, *_ = main.movers
+    month = replace(main, movers=(hung, new))
+    day = replace(report.yesterday or main, movers=(new, hung, price))
+
+    def rows(**movements: Movement | None) -> dict[str, list[str]]:
+        found = blocks(replace(report, **movements))  # type: ignore[arg-type]
+        return {
+            title: [row.cells[0] for row in block.blocks[0].rows]
+            for title, block in found.items()
+            if isinstance(block, HeadingBlock) and isinstance(block.blocks[0], TableBlock)
+        }
+
+    first = rows(main=replace(main, movers=(hung,)), month=month, yesterday=day)
+    assert first == {
+        "Why it moved in 30 days": ["+$15,334"],
+        "Also this month": ["+$3,545"],
+        "Also on Sunday 10-04": ["+$2,921"],
+    }
+    assert rows(main=None, month=month, yesterday=day) == {
+        "Why it moved this month": ["+$15,334", "+$3,545"],
+        "Also on Sunday 10-04": ["+$2,921"],
+    }
+    assert list(rows(month=replace(main, movers=(hung,)))) == ["Why it moved in 30 days"]
+
+
+@pytest.mark.parametrize(
+    ("spent", "expected", "text"),
+    [
+        ("12000", "79000", "$12,000 of $80,000 spent (15 %); $79,000 expected"),
+        ("12000", "83000", "$12,000 of $80,000 spent (15 %); $83,000 expected, $3,000 over"),
+        ("81000", None, "$81,000 of $80,000 spent (101 %): $1,000 over; AWS has no forecast"),
+        ("80000", "80000", "$80,000 of $80,000 spent (100 %); $80,000 expected"),
+        ("80000", "80001", "$80,000 of $80,000 spent (100 %); $80,001 expected, $1.00 over"),
+        ("80001", "80002", "$80,001 of $80,000 spent (100 %): $1.00 over; $80,002 expected"),
+    ],
+)
+def test_a_budget_says_what_is_spent_what_is_expected_and_what_that_is_over(
+    spent: str, expected: str | None, text: str
+) -> None:
+    state = BudgetState(
+        usd=Decimal(80_000), spent=Decimal(spent), expected=None if expected is None else Decimal(expected)
+    )
+
+    assert figures(replace(full_report(), budgets=(state,)))["Budget of October"] == text
+
+
+def test_days_are_compared_in_words() -> None:
+    """All of March would be $310; February had 28 days. Less than a cent is no change."""
+    days = [date(2026, 2, 1) + timedelta(days=number) for number in range(59)]
+    rows = charges(HOST, days, price="1", quantity="10", tag="llm")
+    read = bill(rows, first=date(2026, 2, 1), until=date(2026, 4, 1))
+    asked = BillQuestion(days=7, settling_days=2, tags=("project",))
+    more = [replace(row, usd=row.usd * (2 if row.day >= date(2026, 3, 1) else 1)) for row in rows]
+    dearer = bill(more, first=read.first, until=read.until)
+
+    def march(read: Bill, until: date) -> str:
+        at = datetime(until.year, until.month, until.day, 3, tzinfo=UTC)
+        return figures(make_bill_report(replace(read, until=until, time=at), asked))["March to date"]
+
+    assert march(read, date(2026, 4, 1)) == "$310 (03-01 to 03-28: as on 02-01 to 02-28)"
+    assert march(read, date(2026, 3, 29)) == "$280, as on 02-01 to 02-28"
+    assert march(dearer, date(2026, 4, 1)) == ("$620 (03-01 to 03-28: +$280 (+100 %) against 02-01 to 02-28)")
+    report = full_report()
+    assert report.yesterday is not None
+    same = replace(report.yesterday, usd_after=report.yesterday.usd_before + Decimal("0.004"))
+    assert figures(replace(report, yesterday=same))["Sunday 10-04"] == "$1,900, as on 09-27"
+    first = replace(report, bill=replace(report.bill, until=date(2026, 10, 1)), month=None)
+    assert "Budget of September" in figures(first)
+    assert "September to date" in figures(first)
+    second = replace(first, bill=replace(report.bill, until=date(2026, 10, 2)))
+    assert "October to date" in figures(second)
+
+
+def test_a_table_has_fifteen_lines_the_others_and_all_together() -> None:
+    rows = tuple(
+        Charge(day=span.first, tag=f"p{number:02}", usage_type="x", usd=Decimal(usd))
+        for number in range(17)
+        for span, usd in ((BEFORE, 20 - number), (LAST, "20.004" if number == 0 else 20 - number))
+    )
+    report = full_report()
+    report = replace(report, bill=replace(report.bill, by_tag={"project": rows}))
+    title = "By project, 30 days"
+
+    table = cells(report, title)
+    assert table[0] == ("p00", "$20.00", "$20.00", "")  # less than a cent is no change
+    assert table[14:] == [
+        ("p14", "$6.00", "$6.00", ""),
+        ("2 others", "$9.00", "$9.00", ""),
+        ("together", "$204", "$204", ""),
+    ]
+    assert cells(replace(report, main=None), title)[-1] == ("together", "$204")
+    assert set(blocks(report, "owner")) & {title, "By phase, 30 days", "By owner, 30 days"} == {
+        title,
+        "By phase, 30 days",
+    }
+
+
+def test_a_bill_that_could_not_be_read_says_all_that_is_missing() -> None:
+    report = full_report()
+    gaps = (
+        BillGap(reading=BillReading.SERVICES, cause=GapCause.DENIED, detail="x" * 3000),
+        BillGap(reading=BillReading.TAG, cause=GapCause.TAG_NOT_ACTIVE, subject="team"),
+    )
+    blind = replace(report, bill=replace(report.bill, charges=(), gaps=gaps, accounts={}))
+
+    message = make_bill_message(blind, table_by="", max_requests=8)
+
+    (paragraph,) = message.paragraphs
+    assert message.text == "Bill of the organization: The bill could not be read."
+    assert paragraph.startswith("*Bill of the organization:* The bill could not be read.\n")
+    assert len(paragraph) <= LONGEST_SECTION
+    assert "the tag team" in paragraph
 
 
 def test_a_budget_is_of_the_month_of_the_last_day_and_counts_the_forecast_on_top() -> None:
@@ -55,16 +280,7 @@ def test_a_part_s_budget_is_of_its_tag_s_value_and_expected_to_go_on_as_it_does(
         usd=Decimal(5), spent=Decimal(0), expected=Decimal(0), tag="project", value="nobody"
     )
     assert (state.spent, state.expected) == (spent, spent * 31 / 5)
-    assert f"*Budget of October, project {value}:*" in said(replace(report, budgets=(state,)))
-
-
-def test_the_table_has_a_line_for_each_value_and_one_for_those_without() -> None:
-    report = full_report()
-
-    table = said(report, "project").partition("*By project, 30 days:*")[2]
-
-    assert "no project: $" in table
-    assert "*By project" not in said(report)
+    assert f"Budget of October, project {value}" in figures(replace(report, budgets=(state,)))
 
 
 def test_what_lasts_is_said_with_the_table_only_and_what_is_sudden_every_day() -> None:
@@ -93,39 +309,6 @@ def test_names_from_aws_format_nothing_and_every_paragraph_fits() -> None:
     assert fits_message(bill_post(message, Decimal(12)).main.blocks)
     assert "*Saved so far this month:* $12.00" in str(bill_post(message, Decimal(12)).main.blocks)
     assert "Saved" not in str(bill_post(message).main.blocks)
-
-
-def test_the_movers_are_the_month_s_and_one_other_of_the_day() -> None:
-    report = full_report()
-    assert report.main is not None
-    movers = [one for one in report.main.movers if one.culprit and not one.ordinary]
-    month = replace(report.main, movers=tuple(movers[:1]))
-    day = replace(report.main, movers=tuple(movers[:2]))
-
-    text = said(replace(report, month=month, yesterday=day))
-    lone = said(replace(report, month=None, yesterday=None, main=replace(month, movers=())))
-
-    names = [one.culprit.name for one in movers[:2] if one.culprit]
-    assert [text.count(name) for name in names] == [1, 1]
-    assert text.index("*What moved it this month:*") < text.index(names[0]) < text.index("*And on ")
-    assert "Nothing moved more than usual." in lone
-
-
-def test_where_the_month_before_is_shorter_it_is_said_which_days_are_compared() -> None:
-    """All of March would be $310; February had 28 days."""
-    days = [date(2026, 2, 1) + timedelta(days=number) for number in range(59)]
-    rows = charges(HOST, days, price="1", quantity="10", tag="llm")
-    read = bill(rows, first=date(2026, 2, 1), until=date(2026, 4, 1))
-    asked = BillQuestion(days=7, settling_days=2, tags=("project",))
-    report = make_bill_report(replace(read, time=datetime(2026, 4, 1, 3, tzinfo=UTC)), asked)
-    days_before = replace(read, until=date(2026, 3, 29), time=datetime(2026, 3, 29, 3, tzinfo=UTC))
-
-    assert "March to date $310 (03-01 to 03-28: as on 02-01 to 02-28)." in said(report)
-    assert "March to date $280, as on 02-01 to 02-28." in said(make_bill_report(days_before, asked))
-    more = [replace(row, usd=row.usd * 2) for row in rows if row.day >= date(2026, 3, 1)]
-    dearer = bill([*(row for row in rows if row.day.month == 2), *more], first=read.first, until=read.until)
-    text = said(make_bill_report(replace(dearer, time=datetime(2026, 4, 1, 3, tzinfo=UTC)), asked))
-    assert "March to date $620 (03-01 to 03-28: +$280 (+100 %) against 02-01 to 02-28)." in text
 
 
 def test_the_picture_has_each_project_once_and_the_rest_as_one() -> None:
@@ -172,18 +355,27 @@ def test_the_accounts_that_rose_most_are_first_and_the_others_a_line() -> None:
     rows = [charge for account, usd in RISEN.items() for charge in of_account(account, *usd)]
     bill = replace(full.bill, accounts={"a": "fraud-prod"}, by_account=tuple(rows))
     saved = {"b": Decimal(12), "g": Decimal(3)}
-    text = said(replace(full, bill=bill, month=None, saved_by_account=saved))
+    report = replace(full, bill=bill, saved_by_account=saved)
 
-    assert "*Bill of 7 accounts:*" in text
-    assert text.split("*By account, 09-06 to 10-05:*\n")[1].splitlines()[:6] == [
-        "\u2022 fraud-prod (a): $900 (+$890, +8900 %)",
-        "\u2022 b: $600 (+$100, +20 %); $12.00 saved",
-        "\u2022 c: $90.00 (+$20.00, +29 %)",
-        "\u2022 d: $70.00 (+$10.00, +17 %)",
-        "\u2022 e: $10.00 (+$5.00, +100 %)",
-        "\u2022 2 others: $13.00 (-$16.00, -55 %); $3.00 saved",
+    assert cells(report, "By account, 30 days") == [
+        ("fraud-prod (a)", "$10.00", "$900", "+$890 (+8900 %)", ""),
+        ("b", "$500", "$600", "+$100 (+20 %)", "$12.00"),
+        ("c", "$70.00", "$90.00", "+$20.00 (+29 %)", ""),
+        ("d", "$60.00", "$70.00", "+$10.00 (+17 %)", ""),
+        ("e", "$5.00", "$10.00", "+$5.00 (+100 %)", ""),
+        ("2 others", "$29.00", "$13.00", "-$16.00 (-55 %)", "$3.00"),
+        ("together", "$674", "$1,683", "+$1,009 (+150 %)", "$15.00"),
     ]
-    assert "account" not in said(full)
+    text = said(report)
+    assert "*Bill of 7 accounts:*" in text
+    assert (
+        "\u2022 2 others: before $29.00, now $13.00, change -$16.00 (-55 %), saved this month $3.00" in text
+    )
+    dearest = cells(replace(report, main=None, saved_by_account={}), "By account, 30 days")
+    assert [row[0] for row in dearest[:3]] == ["fraud-prod (a)", "b", "c"]
+    alone = replace(bill, accounts={}, by_account=tuple(of_account("a", 1, 1)))
+    assert "By account, 30 days" not in blocks(replace(full, bill=alone))
+    assert "*Bill of account a alone:*" in said(replace(full, bill=alone))
 
 
 def test_of_the_accounts_those_that_moved_most_are_named_and_the_rest_is_others() -> None:
@@ -196,120 +388,6 @@ def test_of_the_accounts_those_that_moved_most_are_named_and_the_rest_is_others(
         replace(whole[0], tag=OTHER_ACCOUNTS, usd=Decimal(3), quantity=Decimal(3))
     ]
     assert not list(other_charges(whole, [replace(whole[0], tag="a")]))
-
-
-def test_the_whole_message_says_each_thing_once() -> None:
-    message = make_bill_message(full_report(), table_by="project", max_requests=8)
-
-    assert message.text == "The bill: $9,414 in October to date, +$4,500 (+47 %)."
-    *first, why, untagged, table, over, tag = message.paragraphs
-    assert first == [
-        (
-            "*Bill:* $3,000 on Sunday 10-04, +$1,100 (+58 %) against 09-27; "
-            "October to date $9,414, +$4,500 (+47 %) against 09-01 to 09-05."
-        ),
-        "*Budget of October:* $14,000 of $65,000 spent (22 %); $80,000 expected, *$15,000 over*.",
-        "*Budget of October, project llm:* $7,900 of $20,000 spent (40 %); $47,400 expected, *$27,400 over*.",
-    ]
-    assert why.startswith("*What moved it in 30 days:*\n\u2022 +$15,334 training job llm-pretrain-7b-0924")
-    assert untagged == "*Untagged:* no project: $8,455 (11 %, 7.6 % before), of 30 days."
-    assert table.splitlines() == [
-        "*By project, 30 days:*",
-        "\u2022 llm: $15,339 (+$15,339, new)",
-        "\u2022 vision: $6,100",
-        "\u2022 no project: $4,351",
-        "\u2022 support: $4,199 (+$3,544, +541 %)",
-    ]
-    assert over.startswith("Did not fit into 8 requests")
-    assert tag.startswith("No charge has the tag cost-center")
-
-
-def test_the_month_is_that_of_the_last_day() -> None:
-    report = full_report()
-    first = replace(report, bill=replace(report.bill, until=date(2026, 10, 1)), month=None)
-
-    message = make_bill_message(first, table_by="", max_requests=8)
-
-    assert message.text.endswith(" in September to date.")
-    assert message.paragraphs[1].startswith("*Budget of September:*")
-    second = replace(first, bill=replace(report.bill, until=date(2026, 10, 2)))
-    assert make_bill_message(second, table_by="", max_requests=8).text.endswith(" in October to date.")
-
-
-def test_a_bill_that_could_not_be_read_says_all_that_is_missing() -> None:
-    report = full_report()
-    gaps = (
-        BillGap(reading=BillReading.SERVICES, cause=GapCause.DENIED, detail="x" * 3000),
-        BillGap(reading=BillReading.TAG, cause=GapCause.TAG_NOT_ACTIVE, subject="team"),
-    )
-    blind = replace(report, bill=replace(report.bill, charges=(), gaps=gaps, accounts={}))
-
-    message = make_bill_message(blind, table_by="", max_requests=8)
-
-    (paragraph,) = message.paragraphs
-    assert message.text == "The bill could not be read."
-    assert paragraph.startswith("*Bill of the organization:* The bill could not be read. ")
-    assert len(paragraph) <= LONGEST_SECTION
-    assert "the tag team" in paragraph
-
-
-def test_a_budget_that_is_just_met_is_not_over() -> None:
-    exactly = BudgetState(usd=Decimal(100), spent=Decimal(100), expected=Decimal(100))
-    little = replace(exactly, spent=Decimal(50), expected=Decimal("100.5"))
-    gone = replace(exactly, expected=Decimal(101))
-    more = replace(exactly, spent=Decimal(101), expected=Decimal(102))
-
-    assert [
-        said(replace(full_report(), budgets=(state,))).partition("*Budget of October:* ")[2].splitlines()[0]
-        for state in (exactly, little, gone, more)
-    ] == [
-        "$100 of $100 spent (100 %); $100 expected.",
-        "$50.00 of $100 spent (50 %); $100 expected, *$0.50 over*.",
-        "$100 of $100 spent (100 %); $101 expected, *$1.00 over*.",
-        "$101 of $100 spent (101 %): *$1.00 over*; $102 expected.",
-    ]
-
-
-def test_two_accounts_are_named_and_one_is_no_table() -> None:
-    full = full_report()
-
-    def text(*accounts: str, **more: object) -> str:
-        rows = [charge for account in accounts for charge in of_account(account, 10, len(account) * 20)]
-        bill = replace(full.bill, accounts={}, by_account=tuple(rows))
-        return said(replace(full, bill=bill, month=None, **more))  # type: ignore[arg-type]
-
-    assert "*By account" not in text("a")
-    assert "*By account, 09-06 to 10-05:*\n\u2022 bb: $40.00 (+$30.00, +300 %)\n\u2022 a: $20.00" in text(
-        "a", "bb"
-    )
-    assert "*By account, 30 days:*\n\u2022 bb: $40.00\n\u2022 a: $20.00" in text("a", "bb", main=None)
-    notified = replace(full, bill=replace(full.bill, accounts={}, by_account=tuple(of_account("a", 1, 1))))
-    assert make_bill_message(notified, table_by="", max_requests=8).text.startswith(
-        "The bill of account a alone: $9,414 in October"
-    )
-
-
-def test_a_long_table_has_ten_lines_and_what_is_left() -> None:
-    report = full_report()
-    rows = tuple(
-        Charge(day=span.first, tag=f"p{number:02}", usage_type="x", usd=Decimal(usd))
-        for number in range(12)
-        for span, usd in ((BEFORE, 20 - number), (LAST, "20.004" if number == 0 else 20 - number))
-    )
-    table = said(replace(report, bill=replace(report.bill, by_tag={"project": rows})), "project")
-
-    lines = table.partition("*By project, 30 days:*\n")[2].splitlines()[:11]
-    assert lines[0] == "\u2022 p00: $20.00"  # less than a cent is no change
-    assert lines[9:] == ["\u2022 p09: $11.00", "\u2022 2 others: $19.00"]
-    assert said(report, "owner").count("*By owner") == 0
-
-
-def test_what_changed_by_less_than_a_cent_is_as_it_was() -> None:
-    report = full_report()
-    assert report.yesterday is not None
-    same = replace(report.yesterday, usd_after=report.yesterday.usd_before + Decimal("0.004"))
-
-    assert "on Sunday 10-04, as on 09-27; October" in said(replace(report, yesterday=same))
 
 
 def test_days_that_may_change_are_drawn_as_such() -> None:

@@ -125,7 +125,13 @@ def test_a_line_is_what_its_groupings_say() -> None:
 
     day = TODAY - DAY
     assert bill.charges[-1] == Charge(
-        day=day, service="S3", usage_type="Bytes", usd=Decimal(10), quantity=Decimal(3), unit="Hrs"
+        day=day,
+        service="S3",
+        usage_type="Bytes",
+        usd=Decimal(10),
+        other_usd=Decimal(5),
+        quantity=Decimal(3),
+        unit="Hrs",
     )
     assert [(one.usage_type, one.service, one.tag, one.usd) for one in bill.by_tag["project"]] == [
         ("Bytes", "", "llm", Decimal(7)),
@@ -390,6 +396,44 @@ def test_what_is_not_the_same_bill_up_to_now_is_not_continued(changed: dict[str,
 
     assert Paper(SERVICES).read(tags={}, kept=kept).charges != whole.charges
     assert Paper(SERVICES).read(tags={}, kept=replace(kept, **changed)) == whole
+
+
+THROTTLED = ClientError({"Error": {"Code": "LimitExceededException"}}, "GetCostAndUsage")
+USED = [(2, ("Usage",), "9"), (64, ("Usage",), "9")]
+
+
+def test_a_change_of_the_metric_drops_no_day() -> None:
+    """On the first night everything is as charged, on the second a commitment is spread over its days."""
+    tagged = {"USAGE_TYPE app": [(1, ("Bytes", "app$llm"), "10"), (64, ("Bytes", "app$llm"), "10")]}
+    plain = SERVICES | tagged | {"RECORD_TYPE": USED}
+    spread = plain | {"RECORD_TYPE": [*USED, (1, ("SavingsPlanRecurringFee",), "4")]}
+    first = Paper(plain).read(tags={"project": "app"})
+
+    second = Paper(spread).read(tags={"project": "app"}, kept=first)
+    third = Paper(plain).read(tags={"project": "app"}, kept=second, metric=CostMetric.UNBLENDED)
+
+    assert [one.metric.name for one in (first, second, third)] == ["UNBLENDED", "AMORTIZED", "UNBLENDED"]
+    for bill, half in ((first, 1), (second, 2), (third, 1)):
+        assert bill.first == FIRST
+        for rows in (bill.charges, bill.by_tag["project"]):
+            assert [one.usd for one in rows] == [Decimal(10) / half] * 2
+    assert [str(one.usd) for one in second.records] == ["4.5", "4.5", "2"]
+    old = tuple(replace(one, other_usd=None) for one in first.charges)
+    assert Paper(spread).read(tags={"project": "app"}, kept=replace(first, charges=old)).first > FIRST
+
+
+def test_record_types_that_are_refused_are_those_of_the_night_before() -> None:
+    spread = SERVICES | {"RECORD_TYPE": [*USED, (1, ("SavingsPlanRecurringFee",), "4")]}
+    kept = Paper(spread).read(tags={})
+    refused = {"RECORD_TYPE": THROTTLED}
+
+    bill = Paper(SERVICES | refused).read(tags={}, kept=kept)
+    after = Paper(spread).read(tags={}, kept=bill)
+
+    assert (bill.metric, bill.records, bill.charges) == (kept.metric, kept.records, kept.charges)
+    assert gaps(bill) == [(BillReading.RECORD_TYPES, GapCause.THROTTLED, "")]
+    assert (after.records, after.gaps) == (kept.records, ())
+    assert Paper(SERVICES | refused).read(tags={}).metric is CostMetric.UNBLENDED
 
 
 def test_a_bill_whose_first_days_cost_nothing_says_when_it_begins() -> None:

@@ -22,7 +22,6 @@ from ml_janitor.bill.explaining import (
     ActionSavings,
     EndpointRequests,
     KnownResources,
-    ResourceFacts,
     VariantRequests,
     bill_readers,
     facts_from_actions,
@@ -31,7 +30,7 @@ from ml_janitor.bill.explaining import (
     hourly_detectors,
     read_known_resources,
 )
-from ml_janitor.bill.model import UNTAGGED_VALUE, BillReading, GapCause
+from ml_janitor.bill.model import UNTAGGED_VALUE, BillReading, GapCause, ResourceFacts
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.model import Change, Evidence, Kept, NotRead, Unreadable
 from ml_janitor.core.money import Claim

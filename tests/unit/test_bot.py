@@ -12,7 +12,6 @@ from fakes import SleepingClock
 from ml_janitor.ledger.findings import MessageRef
 from ml_janitor.report.mrkdwn import Message, Picture, Post, section_block
 from ml_janitor.slack.client import (
-    PostDelivery,
     SenderClock,
     SlackBot,
     SlackError,
@@ -172,7 +171,7 @@ def test_a_post_has_its_replies_and_its_report_in_its_thread(slack: SlackBot, wo
 
     done = slack.deliver(post, b"page", deadline=100, taken=lambda: taken.append(len(workspace.asked)))
 
-    assert done == PostDelivery(channel="C1", ts="1.5")
+    assert done == ()
     assert taken == [1], "before the thread"
     assert [(one["channel"], one["thread_ts"]) for one in workspace.of("chat.postMessage")] == [
         ("#ml", None),
@@ -207,7 +206,7 @@ def test_what_is_missing_of_a_thread_is_told_and_the_rest_is_tried(
 
     done = slack.deliver(Post(main=HELLO, replies=(REPLY, REPLY), attachment="r.html"), b"page", deadline=100)
 
-    first, second = done.problems
+    first, second = done
     assert first.startswith("reply 1 of 2 is missing: Slack refused the post to channel #ml: msg_too_long")
     assert second == "the report is not attached: Slack did not take the file"
     assert len(workspace.of("chat.postMessage")) == 3
@@ -226,7 +225,7 @@ def test_a_message_that_was_not_taken_has_no_thread(slack: SlackBot, workspace: 
 NOT_READY = "invalid_blocks"
 
 
-def pictured(slack: SlackBot) -> PostDelivery:
+def pictured(slack: SlackBot) -> tuple[str, ...]:
     return slack.deliver(Post(main=HELLO, picture=PICTURE), deadline=100)
 
 

@@ -10,6 +10,7 @@ import sys
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -208,6 +209,11 @@ def test_a_profile_that_does_not_exist_is_refused_with_the_nearest(
     monkeypatch.setenv("AWS_PROFILE", "platfomr")
     with pytest.raises(edge.CommandRefusedError, match="called platfomr"):
         edge.open_session(None)
+    (tmp_path / "config").write_text("[profile platform\n")
+    with pytest.raises(
+        edge.CommandRefusedError, match="the AWS configuration cannot be used: Unable to parse"
+    ):
+        edge.open_session("platform")
 
 
 def test_settings_that_are_wrong_are_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -220,6 +226,10 @@ def test_settings_that_are_wrong_are_one_line(monkeypatch: pytest.MonkeyPatch, t
     assert found.sections["idle-endpoints"].window == timedelta(days=14)  # type: ignore[attr-defined]
     with pytest.raises(edge.CommandRefusedError, match="window"):
         edge.load_settings(None, ["idle-endpoints.window=soon"], DETECTORS)
+    context: Any = SimpleNamespace(obj=DETECTORS)
+    made = edge.make_setup(context, None, None, profile=None, now="2026-10-06T03:00:00Z")
+    assert (made.now, made.attempts, made.settings.janitor.undo_days) == (NOW, DEFAULT_ATTEMPTS, 7)
+    assert (made.regions(None), made.regions(["us-west-2"])) == (("eu-west-1",), ("us-west-2",))
 
 
 @pytest.mark.parametrize("used", [False, True])
@@ -259,7 +269,9 @@ def test_an_option_is_chosen_by_its_number(
     for number, option in (("1", "a"), ("3", "c")):
         asked(monkeypatch, f"{number}\n")
         assert edge.ask_choice("several stacks", ["a", "b", "c"]) == option
-    assert "several stacks:\n  1  a\n  2  b\n  3  c\n" in capsys.readouterr().err
+    said = capsys.readouterr()
+    question = "several stacks:\n  1  a\n  2  b\n  3  c\nWhich one (its number):"
+    assert (said.out.strip(), said.err) == ("", question * 2)
     for wrong in ("0", "4", "a", "-1"):
         asked(monkeypatch, f"{wrong}\n")
         with pytest.raises(edge.CommandRefusedError, match=f"expected a number from 1 to 3, got {wrong}"):
@@ -269,9 +281,12 @@ def test_an_option_is_chosen_by_its_number(
         edge.ask_choice("several stacks", ["a", "b", "c"])
 
 
-def test_without_an_answer_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_an_answer_nothing_is_done(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     asked(monkeypatch, " 123 \n")
     assert edge.ask_text("the account") == "123"
+    assert capsys.readouterr().out == "the account: "
     for text, answer in (("y\n", True), ("n\n", False)):
         asked(monkeypatch, text)
         assert edge.ask_yes("Approve?") is answer
@@ -279,6 +294,8 @@ def test_without_an_answer_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> N
     for ask in (edge.ask_text, edge.ask_yes):
         with pytest.raises(edge.CommandRefusedError, match="nobody answered, so nothing was done"):
             ask("?")
+    said = capsys.readouterr()
+    assert (said.out.split(), said.err) == (["?:"], "Approve? [y/N]:" * 2 + "\n? [y/N]:\n")
 
 
 # --- ends ---------------------------------------------------------------------------------------------
@@ -456,9 +473,8 @@ def test_outputs_that_exclude_each_other_or_cannot_be_written_are_refused_before
     there.write_text("old")
     folder.mkdir()
     edge.check_outputs(json=True, files={"--html": tmp_path / "new.html", "--json-file": None})
-    edge.check_outputs(json=False, slack=True, files={"--json-file": there})
+    edge.check_outputs(json=False, files={"--json-file": there})
     for how, said in (
-        ({"json": True, "slack": True, "files": {}}, "--json and --slack exclude each other"),
         ({"json": True, "files": {"--json-file": there}}, "--json and --json-file exclude each other"),
         ({"json": False, "files": {"--html": folder}}, "--html: .*folder cannot be written: Is a directory"),
         ({"json": False, "files": {"--html": tmp_path / "no" / "a"}}, "cannot be written: No such file"),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
+from shutil import rmtree
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -486,6 +488,7 @@ def test_files_in_a_temporary_folder_go_with_it() -> None:
     files.put("a/b", b"0123456789")
     files.put("a/c", b"")
     files.put("a/c", b"again")
+    files.put("e/f/g", b"")
 
     assert (files.get("a/b"), files.get("a/c"), files.get("d"), files.part("a/b", 2, 3)) == (
         b"0123456789", b"again", None, b"234",
@@ -494,6 +497,19 @@ def test_files_in_a_temporary_folder_go_with_it() -> None:
     assert isinstance(made, Path)
     del files
     assert not made.exists()
+
+
+def test_a_temporary_folder_that_somebody_deleted_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    files, errors = FolderScratch(), list[object]()
+    files.put("a", b"")
+    assert files._made is not None
+    rmtree(files._made)
+    monkeypatch.setattr("sys.excepthook", lambda *error: errors.append(error))
+
+    del files
+    gc.collect()
+
+    assert errors == []
 
 
 @pytest.mark.parametrize(("status", "accepted"), [(202, True), (200, False)])

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from docs import gpu_price_table
 from ml_janitor.core.capacity import Interruption, SpotCapacity
-from ml_janitor_cli.estimate import training_costs
+from ml_janitor_cli.estimate import command
+from ml_janitor_cli.estimate.command import CLOUDS, SIMILAR_GPUS, Offer, cheapest_offers, read_offers
 from ml_janitor_cli.estimate.estimates import Estimate, Figure
-from ml_janitor_cli.estimate.training_costs import CLOUDS, SIMILAR_GPUS, Offer, cheapest_offers, read_offers
 
 SPOT = SpotCapacity(interruptions=0.05, restart=0.1, save=0.02, discount=0.6)
 
@@ -46,7 +46,7 @@ def job(machines: int = 1, hours: float = 10.0, **also: Any) -> Estimate:
         "gpu": ("A100", 8),
         "offers": read_offers(),
     }
-    return training_costs.estimate_training(**asked | also)
+    return command.estimate_training(**asked | also)
 
 
 def costs(estimate: Estimate, name: str = "on_demand_usd") -> dict[str, float | None]:
@@ -67,7 +67,7 @@ def test_the_shipped_table_is_what_the_script_makes_of_the_rows(
     assert gpu_price_table.main([]) == 0
 
     assert (tmp_path / "made.csv").read_text() == shipped
-    assert training_costs.offers_date() == gpu_price_table.READ
+    assert command.offers_date() == gpu_price_table.READ
     assert all(commit in shipped for commit in gpu_price_table.COMMITS.values())
     assert "Apache License 2.0" in shipped
     commits = ",".join(gpu_price_table.COMMITS.values())
@@ -105,10 +105,10 @@ def test_a_price_that_cannot_be_one_on_demand_is_left_out() -> None:
 
 
 def test_every_gpu_that_is_compared_is_known_by_name_and_number() -> None:
-    assert training_costs.instance_gpu("ml.p3.8xlarge") == ("V100", 4)
-    assert training_costs.instance_gpu("ml.m5.xlarge") is None
+    assert command.instance_gpu("ml.p3.8xlarge") == ("V100", 4)
+    assert command.instance_gpu("ml.m5.xlarge") is None
     assert {one.cloud for one in read_offers()} == set(CLOUDS)
-    assert {SIMILAR_GPUS.get(one.gpu, one.gpu) for one in read_offers()} == set(training_costs.known_gpus())
+    assert {SIMILAR_GPUS.get(one.gpu, one.gpu) for one in read_offers()} == set(command.known_gpus())
 
 
 def test_a_job_is_priced_in_whole_machines_and_by_its_gpus() -> None:

@@ -20,19 +20,19 @@ from fakes import UNTELLABLE, target_at, waste
 from memory_table import MemoryTable
 from ml_janitor.aws.client import Aws
 from ml_janitor.config.settings import Settings
-from ml_janitor.core.model import Change, Mode, Signal, Unreadable, Value
+from ml_janitor.core.model import Change, Cost, Mode, Signal, Unreadable, Value
 from ml_janitor.core.results import Outcome, Result, Sweep
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.engine.policy import Hold, HoldKind, advice_hold_key
 from ml_janitor.engine.run import RunFailedError
 from ml_janitor.ledger.actions import Actions
-from ml_janitor.ledger.findings import Ledger, MessageRef
+from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.latest import LastBill
 from ml_janitor.ledger.requests import Holds
-from ml_janitor.report.mrkdwn import Message, Post
+from ml_janitor.report.mrkdwn import Post
 from ml_janitor.slack.client import SlackError
 from ml_janitor.slack.digest import ActionHistory, Announcer, DailyDigest
-from ml_janitor.slack.weekly_advice import WeeklyAdvice
+from ml_janitor_sandbox.slack.blocks import problems
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 ON = ("idle-endpoints", "hung-training-jobs", "spot-training")
@@ -54,23 +54,13 @@ class Channel:
 
     def __init__(self) -> None:
         self.posts: list[Post] = []
-        self.messages: list[Message] = []
-        self.changed: list[tuple[MessageRef, Message]] = []
         self.ill, self.missing, self.interactive = False, list[str](), True
 
-    def post(self, post: Any, *, deadline: float | None = None) -> Any:
+    def post(self, post: Any) -> Any:
         if self.ill:
             raise SlackError("Slack could not be reached")
-        if deadline is not None:
-            self.messages.append(post)
-            return MessageRef("C1", f"{len(self.messages)}.5")
         self.posts.append(post)
         return self.missing
-
-    def change(self, message: Message, posted: MessageRef, *, deadline: float) -> bool:
-        assert deadline == 90
-        self.changed.append((posted, message))
-        return True
 
 
 class World:
@@ -102,19 +92,7 @@ class World:
         for name in set(ON) - {*but}:
             self.swept(name)
 
-    @property
-    def advice(self) -> WeeklyAdvice:
-        return WeeklyAdvice(
-            settings=self.settings,
-            ledger=self.ledger,
-            holds=Holds(self.table),
-            connect=lambda: cast("Any", self.channel),
-            deadline=90,
-            account=ACCOUNT,
-            regions=self.regions,
-        )
-
-    def digest(self, *, silent: bool = False, advice: bool = False) -> DailyDigest:
+    def digest(self, *, silent: bool = False) -> DailyDigest:
         return DailyDigest(
             settings=self.settings,
             ledger=self.ledger,
@@ -130,7 +108,6 @@ class World:
             account=ACCOUNT,
             regions=self.regions,
             picture=lambda key: self.picture if key == "bills/1.png" else Unreadable("no such key"),
-            advice=self.advice if advice else None,
         )
 
     def said(self) -> str:
@@ -218,7 +195,7 @@ def test_what_two_detectors_name_is_counted_once() -> None:
         "spot-training", result("spot-training", "a", "60", Change.SPOT), result("spot-training", "b", "7")
     )
     world.swept("hung-training-jobs")
-    rows = {row.detector: row.last.monthly_usd for row in world.digest().rows(NOW) if row.last}
+    rows = {row.detector: row.last.monthly_usd for row in world.digest().read(NOW)[0] if row.last}
     assert rows == {"idle-endpoints": 100, "spot-training": 7, "hung-training-jobs": 0}
 
 
@@ -355,29 +332,54 @@ def advised(**tables: Any) -> World:
 
 
 ARMED = {"idle-endpoints": {"mode": "act", "act_in": [ACCOUNT]}}
+BUTTONS = {"slack_signing_secret": "signing"}
 
 
-def test_the_best_five_are_posted_on_their_day_once() -> None:
-    world = advised(detectors=ARMED)
+def advice(world: World, now: datetime = NOW) -> tuple[int, list[str]]:
+    """How many pieces the digest of *now* counts, and what it says of advice: a line for each block."""
+    counted = world.digest().post(now)["advice"]
+    blocks = list(world.channel.posts[-1].main.blocks)
+    assert problems(blocks) == []
+    said = [
+        ", ".join(f"{one['text']['text']} ({one['action_id']} {one['value']})" for one in block["elements"])
+        if block["type"] == "actions"
+        else (block.get("text") or block["elements"][0])["text"]
+        for block in blocks
+    ]
+    first = next((place for place, one in enumerate(said) if "This week's advice" in one), len(said))
+    last = next((place for place, one in enumerate(said) if one.startswith("*Found:*")), len(said))
+    return counted, said[first:last]
 
-    assert world.digest(advice=True).post(NOW)["advice"] == 5
 
-    (message,) = world.channel.messages
-    assert message.text == "This week's advice: $2,000 a month in 5 changes"
-    assert "6 pieces of advice would save $2,100 a month" in str(message.blocks)
-    last = world.ledger.latest.advice(ACCOUNT)
-    assert last is not None
-    assert (last.time, last.channel, last.message, last.of, last.together) == (
-        NOW,
-        "C1",
-        "1.5",
-        6,
-        Decimal(2100),
-    )
-    assert last.usd == tuple(Decimal(usd) for usd in (600, 500, 400, 300, 200))
-    assert all(text.startswith(f"spot-training {ACCOUNT} {REGION} ") for text in last.subjects)
-    assert world.advice.post(NOW + HOUR) == 0
-    assert world.advice.post(NOW + 7 * DAY) == 5
+def row_of(world: World, name: str) -> str:
+    (entry,) = [one for one in world.ledger.entries("spot-training", ACCOUNT, REGION) if one.name == name]
+    value = f"spot-training {ACCOUNT} {REGION} {entry.id}"
+    return f"Snooze 4 weeks (janitor:advice-later {value}), Not for us (janitor:not-for-us {value})"
+
+
+def test_the_five_best_stand_in_the_first_digest_of_their_day() -> None:
+    world = advised(detectors=ARMED, janitor=BUTTONS)
+
+    counted, said = advice(world)
+
+    assert (counted, len(said)) == (5, 12)
+    assert said[0].startswith("*This week's advice: $2,000 a month in 5 changes.* The largest saving")
+    assert said[1:3] == [
+        "*$600 a month*: spot training finding `f6`, maria, about 4 hours of work\nRemove it.",
+        row_of(world, "f6"),
+    ]
+    assert said[-1] == "6 pieces of advice would save $2,100 a month together."
+    assert advice(world, NOW + HOUR) == (0, [])
+    assert advice(world, NOW + 7 * DAY)[0] == 5
+
+
+@pytest.mark.parametrize("missing", ["a bot", "a signing secret"])
+def test_without_buttons_the_command_is_named(missing: str) -> None:
+    world = advised(detectors=ARMED, janitor={} if missing == "a signing secret" else BUTTONS)
+    world.channel.interactive = missing != "a bot"
+    _, said = advice(world)
+    assert not [one for one in said if "janitor:" in one]
+    assert said[-1].endswith("together. `janitor keep ARN --only DETECTOR --reason TEXT` leaves one out.")
 
 
 @pytest.mark.parametrize(
@@ -389,24 +391,36 @@ def test_the_day_is_that_of_the_time_zone(zone: str, day: str, posted: int) -> N
     world = advised(janitor={"time_zone": zone}, detectors=ARMED)
     plan = world.settings.plan.model_copy(update={"weekly_advice": day})
     world.settings = replace(world.settings, plan=plan)
-    assert world.advice.post(NOW) == posted
+    assert advice(world)[0] == posted
 
 
-def test_without_advice_nothing_is_posted() -> None:
+def test_without_advice_or_slack_nothing_is_said() -> None:
     world = World(**TUESDAY)
     world.all_swept()
-    assert world.digest(advice=True).post(NOW)["advice"] == 0
-    assert world.channel.messages == []
-    assert world.ledger.latest.advice(ACCOUNT) is None
+    assert advice(world) == (0, [])
+    assert advised().digest(silent=True).post(NOW)["advice"] == 0
 
 
-def test_advice_that_slack_did_not_take_is_a_failed_run() -> None:
-    world = advised()
-    world.ledger.latest.digested(ACCOUNT, NOW - HOUR)
+def test_a_digest_that_slack_did_not_take_has_its_advice_the_next_time() -> None:
+    world = advised(detectors=ARMED)
     world.channel.ill = True
-    with pytest.raises(RunFailedError, match="Slack could not be told the weekly advice"):
-        world.digest(advice=True, silent=True).post(NOW)
-    assert world.ledger.latest.advice(ACCOUNT) is None
+    with pytest.raises(RunFailedError, match="Slack could not be told"):
+        world.digest().post(NOW)
+    world.channel.ill = False
+    assert advice(world, NOW + HOUR)[0] == 5
+
+
+def test_advice_stands_in_a_quiet_digest_too() -> None:
+    world = World(**TUESDAY)
+    for ago in (5 * HOUR, HOUR):
+        world.all_swept("spot-training")
+        world.swept("spot-training", result("spot-training", "f", change=Change.SPOT), ago=ago)
+        world.ledger.latest.digested(ACCOUNT, NOW - 4 * HOUR)
+
+    counted, said = advice(world)
+
+    assert world.channel.posts[-1].main.text.startswith("Nothing new today. 1 known finding costs")
+    assert (counted, len(said)) == (1, 3)
 
 
 def test_what_is_spent_already_is_counted_once_too() -> None:
@@ -425,46 +439,39 @@ def test_what_is_spent_already_is_counted_once_too() -> None:
     world.swept("spot-training", spot, other)
     world.swept("idle-endpoints")
 
-    rows = {row.detector: row.last.accrued_usd for row in world.digest().rows(NOW) if row.last}
+    rows = {row.detector: row.last.accrued_usd for row in world.digest().read(NOW)[0] if row.last}
 
     assert rows == {"hung-training-jobs": 120, "spot-training": 7, "idle-endpoints": 0}
 
 
-def test_what_saves_most_for_an_hour_of_work_comes_first() -> None:
+def test_what_saves_most_for_an_hour_of_work_comes_first_and_calls_nobody() -> None:
     """A change of spot takes four hours, one of a limit half an hour."""
     world = World(**TUESDAY)
+    hostile = "<!channel> `*x*`"
     slow, quick = (
-        result("spot-training", name, usd, change)
-        for name, usd, change in (("slow", "300", Change.SPOT), ("quick", "50", Change.LIMIT))
+        replace(
+            result("spot-training", name, change=change),
+            owner=hostile,
+            verdict=replace(waste(), action=hostile, cost=Cost.saving(Decimal(usd), once_usd=Decimal(3))),
+        )
+        for name, usd, change in (("slow", "300", Change.SPOT), (hostile, "50", Change.LIMIT))
     )
     world.swept("spot-training", slow, quick)
-    world.advice.post(NOW)
-    (message,) = world.channel.messages
-    assert str(message.blocks).index("`quick`") < str(message.blocks).index("`slow`")
+    _, (_, first, second, _) = advice(world)
+    assert first.startswith("*$50.00 a month, $3.00 once*: ")
+    assert "`slow`" in second
+    assert "<!channel>" not in first
+    assert "*x*`" not in first.replace("`&lt;!channel&gt; '*x*'`", "")
 
 
-def test_a_held_piece_is_shown_as_held_and_counts_no_more() -> None:
+def test_a_held_piece_makes_room_for_the_next() -> None:
     world = advised(detectors=ARMED)
-    world.advice.post(NOW)
-    place = MessageRef("C1", "1.5")
     (entry,) = [one for one in world.ledger.entries("spot-training", ACCOUNT, REGION) if one.name == "f6"]
-    hold = Hold(
-        key=advice_hold_key("spot-training", entry.key),
-        how=HoldKind.KEPT,
-        by="Dina (U1)",
-        given=NOW,
-        why="no",
-    )
+    key = advice_hold_key("spot-training", entry.key)
+    hold = Hold(key=key, how=HoldKind.KEPT, by="Dina (U1)", given=NOW, why="no")
     Holds(world.table).put(ACCOUNT, REGION, hold)
 
-    assert world.advice.show(place, NOW) is True
+    counted, said = advice(world)
 
-    ((where, message),) = world.channel.changed
-    assert (where, message.text) == (place, "This week's advice: $2,000 a month in 5 changes")
-    assert "Kept by Dina: no." in str(message.blocks)
-    assert "6 pieces of advice would save $2,100 a month" in str(message.blocks)
-    assert world.advice.show(MessageRef("C1", "0.5"), NOW) is False, "there is a newer message"
-    assert World().advice.show(place, NOW) is False
-    world.advice.post(NOW + 7 * DAY)
-    assert world.channel.messages[-1].text == "This week's advice: $1,500 a month in 5 changes"
-    assert "`f6`" not in str(world.channel.messages[-1].blocks)
+    assert (counted, "$1,500 a month in 5 changes" in said[0]) == (5, True)
+    assert "`f6`" not in str(said)

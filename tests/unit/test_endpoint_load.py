@@ -185,6 +185,13 @@ def test_no_gpu_is_asked_for_where_there_is_none() -> None:
     }
 
 
+def test_metrics_that_are_denied_are_unreadable() -> None:
+    found = served(script(cloudwatch_GetMetricData=DENIED)).peaks
+
+    assert isinstance(found, Unreadable)
+    assert "AccessDeniedException: denied" in found.error
+
+
 @pytest.mark.parametrize("name", ["CPUUtilization", "MemoryUtilization", "GPUMemoryUtilization"])
 def test_one_hour_without_a_gauge_is_unreadable(name: str) -> None:
     found = served(script(lacking={(name, ""): 9})).peaks
@@ -200,7 +207,7 @@ def test_only_an_hour_that_counted_no_request_is_idle() -> None:
     loads = peaks(script(quiet, lacking={("Invocations", ""): 9, ("ConcurrentRequestsPerModel", ""): 4}))
 
     assert [hour for hour, load in enumerate(loads) if not load.idle] == [9]
-    assert [hour for hour, load in enumerate(loads) if load.requests != 3] == [4]
+    assert [(hour, load.requests) for hour, load in enumerate(loads) if load.requests != 3] == [(4, 0)]
     assert not any(load.idle for load in peaks(script({**BLUE, ("SageMaker", "Invocations", "Sum"): 1})))
     never = {key: value for key, value in BLUE.items() if key[1] != "Invocations"}
     assert not any(load.idle for load in peaks(script(never)))

@@ -12,9 +12,9 @@ from ml_janitor.core.model import Absent, Finding, Signal, Unreadable, Value
 from ml_janitor.detectors.serverless_candidates import ServerlessCandidates
 from ml_janitor_cli import edge
 from ml_janitor_cli.edge import FailedError
-from ml_janitor_cli.estimate import inference_command
+from ml_janitor_cli.estimate import inference
 from ml_janitor_cli.estimate.estimates import Estimate
-from ml_janitor_cli.estimate.inference_command import EndpointFacts, compare_with_serverless, endpoint_facts
+from ml_janitor_cli.estimate.inference import EndpointFacts, compare_with_serverless, endpoint_facts
 from quiet_endpoints import hourly, quiet
 
 RULE = ServerlessCandidates()
@@ -26,7 +26,7 @@ type Answers = dict[str, Signal[dict[str, Any]]]
 def models(monkeypatch: pytest.MonkeyPatch) -> Answers:
     """What DescribeModel answers, by name."""
     answers: Answers = {"model": Value({})}
-    monkeypatch.setattr(inference_command, "describe_resource", lambda _aws, _kind, name: answers[name])
+    monkeypatch.setattr(inference, "describe_resource", lambda _aws, _kind, name: answers[name])
     return answers
 
 

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from ml_janitor.core.capacity import Interruption, SpotCapacity
 from ml_janitor_cli.edge import CommandRefusedError
-from ml_janitor_cli.estimate import estimates, training_costs
+from ml_janitor_cli.estimate import command
+from ml_janitor_cli.estimate.batching import estimate_batching
 from ml_janitor_cli.estimate.estimates import Estimate
+from ml_janitor_cli.estimate.inference import estimate_inference
 
 SPOT = SpotCapacity(interruptions=0.05, restart=0.1, save=0.02, discount=0.6)
 USD = st.floats(0.01, 100)
@@ -28,7 +30,7 @@ def training(
         "jobs_a_week": 1.0,
         "instances": 1,
     }
-    return training_costs.estimate_training(hourly_usd=hourly_usd, hours=hours, spot=spot, **known | also)
+    return command.estimate_training(hourly_usd=hourly_usd, hours=hours, spot=spot, **known | also)
 
 
 def inference(requests: float, **also: object) -> Estimate:
@@ -41,7 +43,7 @@ def inference(requests: float, **also: object) -> Estimate:
         "latency": 60.0,
         "cold_start": 10.0,
     }
-    return estimates.estimate_inference(requests=requests, **known | also)  # type: ignore[arg-type]
+    return estimate_inference(requests=requests, **known | also)  # type: ignore[arg-type]
 
 
 @settings(max_examples=50)
@@ -168,7 +170,7 @@ def test_a_cold_start_beyond_the_latency_keeps_the_endpoint() -> None:
 
 
 def test_savings_compound_and_do_not_add_up() -> None:
-    found = estimates.estimate_batching(
+    found = estimate_batching(
         hourly_usd=3.6, one_ms=10, batch=10, batch_ms=20, cache_hits=0.5, quantised=2.0
     ).values
 
@@ -182,13 +184,13 @@ def test_savings_compound_and_do_not_add_up() -> None:
 def test_a_smaller_model_is_paid_for_when_its_savings_come_to_its_cost() -> None:
     asked = {"teacher_usd": 4.2, "student_usd": 0.6, "requests": 2e6, "once_usd": 9000.0}
 
-    good = estimates.estimate_distillation(**asked, loss=0.4, allowed=1.0)
-    bad = estimates.estimate_distillation(**asked, loss=1.4, allowed=1.0)
+    good = command.estimate_distillation(**asked, loss=0.4, allowed=1.0)
+    bad = command.estimate_distillation(**asked, loss=1.4, allowed=1.0)
 
     assert (good.values["payback_months"] or 0) * (good.values["monthly_usd"] or 0) == pytest.approx(9000)
     assert good.values["first_year_usd"] == pytest.approx(12 * 7200 - 9000)
     assert bad.advice.startswith("Keep the larger model")
-    dearer = estimates.estimate_distillation(
+    dearer = command.estimate_distillation(
         teacher_usd=1, student_usd=2, requests=10, once_usd=1, loss=0, allowed=1
     )
     assert dearer.values["payback_months"] is None
@@ -198,7 +200,7 @@ def test_no_other_commitment_costs_less() -> None:
     chance = random.Random(7)  # noqa: S311 - no secret
     profile = [chance.choice((0.0, 1.0, 4.0)) + chance.random() for _ in range(168)]
 
-    found = estimates.estimate_reservation(profile=profile, discount=0.27).values
+    found = command.estimate_reservation(profile=profile, discount=0.27).values
 
     def yearly(commitment: float) -> float:
         spent = sum(commitment + max(usd - commitment / 0.73, 0) for usd in profile)
@@ -228,16 +230,16 @@ def test_no_other_commitment_costs_less() -> None:
         (lambda: inference(1, memory_gb=7), "1 to 6 GB"),
         (lambda: inference(1, instances=[1.0, 0.0]), "at least one"),
         (
-            lambda: estimates.estimate_batching(hourly_usd=1, one_ms=1, batch=2, batch_ms=3),
+            lambda: estimate_batching(hourly_usd=1, one_ms=1, batch=2, batch_ms=3),
             "slower than one by one",
         ),
         (
-            lambda: estimates.estimate_batching(hourly_usd=1, one_ms=1, batch=2, batch_ms=1, cache_hits=1),
+            lambda: estimate_batching(hourly_usd=1, one_ms=1, batch=2, batch_ms=1, cache_hits=1),
             "below 1",
         ),
-        (lambda: estimates.estimate_reservation(profile=[], discount=0.3), "for each hour"),
-        (lambda: estimates.estimate_reservation(profile=[1.0, -1.0], discount=0.3), "0 or more"),
-        (lambda: estimates.estimate_reservation(profile=[1.0], discount=1.0), "between 0 and 1"),
+        (lambda: command.estimate_reservation(profile=[], discount=0.3), "for each hour"),
+        (lambda: command.estimate_reservation(profile=[1.0, -1.0], discount=0.3), "0 or more"),
+        (lambda: command.estimate_reservation(profile=[1.0], discount=1.0), "between 0 and 1"),
     ],
 )
 def test_what_cannot_be_is_refused_in_a_line(asked: object, why: str) -> None:

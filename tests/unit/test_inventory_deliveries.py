@@ -12,10 +12,12 @@ import pytest
 from botocore.exceptions import ClientError
 
 from ml_janitor.aws.calls import ReadError
+from ml_janitor.detectors.duplicate_artifacts.artifacts import ArtifactNames
 from ml_janitor.detectors.duplicate_artifacts.inventories import (
     Inventory,
     InventoryDelivery,
     find_latest_delivery,
+    groups_sql,
     suggest_inventory,
 )
 
@@ -23,15 +25,22 @@ NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 FOLDER = "models/all/"
 LIST = Inventory(bucket="models", table="s3.models", output="s3://o/", location=f"s3://inventories/{FOLDER}")
 
+CURRENT = (
+    "message s3.inventory {  required binary bucket (UTF8);  required binary key (UTF8);  "
+    "optional int64 size;  optional binary e_tag (UTF8);}"
+)
+VERSIONS = CURRENT.replace("optional int64", "optional boolean is_latest;  optional int64")
+"""As in the S3 user guide, "Amazon S3 Inventory manifest"."""
+
 
 def delivered(
-    *pages: list[str], schema: str = "Bucket, Key, Size, ETag", of: str = "models", lacks: str = ""
+    *pages: list[str], schema: str = CURRENT, of: str = "models", lacks: str = ""
 ) -> InventoryDelivery:
     """The newest delivery of *pages* of folders; only that has a manifest, and S3 answers *lacks* for it."""
     newest = max(name for page in pages for name in page if name.startswith("2026"))
     manifest = {
         "sourceBucket": of,
-        "fileFormat": "CSV",
+        "fileFormat": "Parquet",
         "fileSchema": schema,
         "files": [{"size": 3}, {"size": 4}],
     }
@@ -61,20 +70,19 @@ def test_the_newest_delivery_on_any_page_is_read() -> None:
     )
 
     assert (read.at, read.most) == (datetime(2026, 10, 5, 2, 30, tzinfo=UTC), 7)
-    assert (read.table.day, read.table.versions) == ("2026-10-05-02-30", False)
+    assert not read.versions
+    assert "dt = '2026-10-05-02-30'" in groups_sql(read, ArtifactNames(), by_size=False)
 
 
 def test_old_versions_are_told_from_the_newest_where_the_list_says_which_is() -> None:
-    schema = "Bucket, Key, VersionId, IsLatest, IsDeleteMarker, Size, ETag"
-
-    assert delivered(["2026-10-05T01-00Z/"], schema=schema).table.versions
+    assert delivered(["2026-10-05T01-00Z/"], schema=VERSIONS).versions
 
 
 @pytest.mark.parametrize(
     ("given", "error"),
     [
         ({"of": "datasets"}, "is the inventory of bucket datasets"),
-        ({"schema": "Bucket, Key, Size"}, "the inventory has no e_tag"),
+        ({"schema": CURRENT.replace("e_tag", "tag")}, "the inventory has no e_tag"),
     ],
 )
 def test_the_list_of_another_bucket_or_without_a_column_is_not_read(
@@ -91,8 +99,8 @@ def test_only_a_manifest_that_is_not_there_is_still_being_written() -> None:
         delivered(["2026-10-05T01-00Z/"], lacks="AccessDenied")
 
 
-def configured(fields: list[str], *, enabled: bool = True) -> dict[str, Any]:
-    to = {"Bucket": "arn:aws:s3:::inventories", "Prefix": "lists"}
+def configured(fields: list[str], *, enabled: bool = True, kind: str = "Parquet") -> dict[str, Any]:
+    to = {"Bucket": "arn:aws:s3:::inventories", "Prefix": "lists", "Format": kind}
     return {
         "Id": "all",
         "IsEnabled": enabled,
@@ -110,6 +118,7 @@ def configured(fields: list[str], *, enabled: bool = True) -> dict[str, Any]:
         ("DISABLED", [configured(["Size", "ETag"])], 'location = "s3://inventories/lists/models/all/"'),
         (None, [configured(["Size", "ETag"], enabled=False)], None),
         (None, [configured(["Size"])], None),
+        (None, [configured(["Size", "ETag"], kind="CSV")], None),
         (None, [], None),
     ],
 )

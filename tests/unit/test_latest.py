@@ -1,4 +1,4 @@
-"""What is remembered of the latest sweep, digest, bill and advice."""
+"""What is remembered of the latest sweep, digest and bill."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from memory_table import MemoryTable
 from ml_janitor.core.model import Finding, Mode, Verdict
 from ml_janitor.core.money import Totals
 from ml_janitor.core.results import Outcome, Result, Sweep
-from ml_janitor.ledger.latest import LastAdvice, LastBill, LastSweep, LatestRecords
+from ml_janitor.ledger.latest import LastBill, LastSweep, LatestRecords
 
 HOUR = timedelta(hours=1)
 THERE = "210987654321"
@@ -136,24 +136,14 @@ def test_what_others_found_too_is_counted_once(
     assert (last.monthly_usd, last.accrued_usd) == tuple(map(Decimal, left))
 
 
-def test_the_last_digest_bill_and_advice_are_each_accounts_own(latest: LatestRecords) -> None:
+def test_the_last_digest_and_bill_are_each_accounts_own(latest: LatestRecords) -> None:
     bill = LastBill(time=NOW, kept="bills/1.json", paragraphs=("one", "two"), posted=True)
-    advice = LastAdvice(
-        time=NOW,
-        channel="C1",
-        message="1.0",
-        subjects=("a", "b"),
-        usd=(Decimal(3), Decimal(2)),
-        of=7,
-        together=Decimal(9),
-    )
-    assert (latest.digest(ACCOUNT), latest.bill(ACCOUNT), latest.advice(ACCOUNT)) == (None, None, None)
+    assert (latest.digest(ACCOUNT), latest.bill(ACCOUNT)) == (None, None)
 
     latest.digested(ACCOUNT, NOW)
     latest.billed(ACCOUNT, bill)
-    latest.advised(ACCOUNT, advice)
 
-    assert (latest.digest(ACCOUNT), latest.bill(ACCOUNT), latest.advice(ACCOUNT)) == (NOW, bill, advice)
+    assert (latest.digest(ACCOUNT), latest.bill(ACCOUNT)) == (NOW, bill)
     latest.billed(ACCOUNT, LastBill(time=NOW))
     assert latest.bill(ACCOUNT) == LastBill(time=NOW, posted=False)
-    assert (latest.digest(THERE), latest.bill(THERE), latest.advice(THERE)) == (None, None, None)
+    assert (latest.digest(THERE), latest.bill(THERE)) == (None, None)

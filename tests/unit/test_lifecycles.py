@@ -12,7 +12,7 @@ from ml_janitor.core.tiering import LifecycleRule
 @pytest.mark.parametrize(
     "members",
     [
-        {"expire_after": 1},
+        {"id": "x", "expire_after": 1},
         {"noncurrent_expire_after": 30},
         {"abort_uploads_after": 7},
         {"transitions": ((0, "INTELLIGENT_TIERING"),)},
@@ -25,7 +25,7 @@ from ml_janitor.core.tiering import LifecycleRule
     ],
 )
 def test_what_s3_takes(members: dict[str, Any]) -> None:
-    LifecycleRule(id="one", **members)
+    LifecycleRule(**{"id": "one", **members})
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,12 @@ class Limit:
             raise ValueError("no limit")
         note("asked")
         return 0 <= count < self.most
+
+    def same(self, other) -> bool:
+        for mine, its in zip(self, other, strict=True):
+            if mine != its:
+                return False
+        return True
 '''
 
 
@@ -39,6 +45,9 @@ def test_each_place_is_broken_once_and_no_text_or_annotation_is() -> None:
         "Limit.admits: 0 <= count < self.most -> 0 < count < self.most",
         "Limit.admits: 0 <= count < self.most -> 0 <= count <= self.most",
         "Limit.admits: 0 -> 1",
+        "Limit.same: mine != its -> mine == its",
+        "Limit.same: False -> True",
+        "Limit.same: True -> False",
     ]
 
 

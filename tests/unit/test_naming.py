@@ -47,4 +47,4 @@ def test_what_stands_twice_is_called_one_or_begins_without_a_subject_is_refused(
 def test_the_files_of_this_project_are_read() -> None:
     folders = {path.partition("/")[0] for path in naming.trees()}
 
-    assert folders == {"functions", "cli", "infra", "kit", "sandbox", "bench", "app.py"}
+    assert folders == {"functions", "cli", "infra", "kit", "sandbox", "corrections", "bench", "app.py"}

@@ -14,13 +14,9 @@ from policy_sentry.shared.iam_data import get_service_prefix_data
 
 from docs import policy_kinds
 from ml_janitor.detectors.untagged_resources import reading
+from ml_janitor_cli import policies
 from ml_janitor_cli.edge import CommandRefusedError
-from ml_janitor_cli.policies import command
-from ml_janitor_cli.policies.command import (
-    EnforcedLimits,
-    policy_files,
-    policy_kinds_data,
-)
+from ml_janitor_cli.policies import EnforcedLimits, policy_files, policy_kinds_data
 from ml_janitor_sandbox.iam.policies import Decision, Policy, decide
 
 TAGS = ("team", "cost-center")
@@ -175,12 +171,12 @@ def test_what_aws_would_refuse_is_refused_with_a_way_out(wanted: dict[str, Any],
 
 
 def test_a_tag_policy_has_a_limit_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command, "TAG_POLICY_LIMIT", len(MADE["tag-policy.json"]) - 1)
+    monkeypatch.setattr(policies, "TAG_POLICY_LIMIT", len(MADE["tag-policy.json"]) - 1)
     with pytest.raises(
         CommandRefusedError, match=r"the tag policy would have .* a part of the tags at a time"
     ):
         policy_files(WANTED)
-    monkeypatch.setattr(command, "TAG_POLICY_LIMIT", len(MADE["tag-policy.json"]))
+    monkeypatch.setattr(policies, "TAG_POLICY_LIMIT", len(MADE["tag-policy.json"]))
     policy_files(WANTED)
 
 
@@ -193,7 +189,7 @@ def test_each_statement_has_a_name_of_its_own() -> None:
 
 def test_config_rules_are_a_template_and_buckets_have_six_tags_a_rule() -> None:
     seven = tuple(f"tag-{n}" for n in range(7))
-    text = json.dumps(command.config_rules(seven))
+    text = json.dumps(policies.config_rules(seven))
     assert [
         str(found) for found in cfnlint.api.lint_all(text) if found.rule.severity != "informational"
     ] == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import boto3
@@ -13,11 +13,13 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 from botocore.model import Shape
 
+from conftest import ACCOUNT
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Prices
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.engine.detector import Detector, Grant, allow, implied_grant
 from ml_janitor_cli.probes import (
+    METRIC_QUERY,
     MISSING_NAME,
     ProbeAccount,
     ProbeAnswer,
@@ -25,8 +27,10 @@ from ml_janitor_cli.probes import (
     ProbeResult,
     judge_answer,
     prepare_probe,
+    probe_grants,
     without_listing,
 )
+from scripted import DENIED, Script
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 IN_A_BUCKET = ProbeAccount(now=NOW, bucket="our-bucket")
@@ -147,6 +151,24 @@ def check(shape: Shape, value: Any) -> None:
             {"logGroupName": "/aws/sagemaker/TrainingJobs", "logStreamName": MISSING_NAME, "limit": 1},
         ),
         (allow("pricing:GetProducts"), "pricing", "GetProducts", {"ServiceCode": "AmazonSageMaker"}),
+        (
+            allow("cloudwatch:GetMetricData"),
+            "cloudwatch",
+            "GetMetricData",
+            {"StartTime": NOW - timedelta(hours=1), "EndTime": NOW, "MetricDataQueries": [METRIC_QUERY]},
+        ),
+        (
+            allow("athena:GetWorkGroup", on="workgroup/janitor"),
+            "athena",
+            "GetWorkGroup",
+            {"WorkGroup": "janitor"},
+        ),
+        (
+            allow("ce:GetTags"),
+            "ce",
+            "GetTags",
+            {"TimePeriod": {"Start": "2026-10-06", "End": "2026-10-06"}},
+        ),
     ],
 )
 def test_a_probe_asks_where_the_grant_holds(
@@ -169,6 +191,7 @@ def test_a_probe_asks_where_the_grant_holds(
         (allow("s3:GetBucketTagging", on="arn:aws:s3:::*"), "there is none"),
         (allow("sagemaker:ReadMinds"), "no call is known that needs this action only"),
         (allow("minds:Read"), "no call is known that needs this action only"),
+        (allow("athena:StartQueryExecution"), "a query costs money, so the next run tries it"),
     ],
 )
 def test_what_is_not_probed_is_explained(aws: Aws, grant: Grant, why: str) -> None:
@@ -241,3 +264,69 @@ def test_a_denied_object_says_nothing_where_nothing_may_be_listed(
     action: str, before: ProbeAnswer, after: ProbeAnswer
 ) -> None:
     assert without_listing(ProbeResult(allow(action), before)).answer is after
+
+
+# --- all at once -----------------------------------------------------------------------------------
+
+LISTS = allow("s3:ListBucket")
+READS = allow("s3:GetObject", on="arn:aws:s3:::theirs/*")
+ENDS = allow("sagemaker:DescribeEndpoint", on="endpoint/*")
+DEFAULT = f"sagemaker-us-east-1-{ACCOUNT}"
+QUERY = allow("athena:StartQueryExecution")
+
+
+def test_each_grant_is_tried_once_and_s3_on_the_first_bucket_that_the_account_has() -> None:
+    script = Script(
+        {
+            "s3:ListBuckets": [{"Buckets": [{"Name": "others"}]}, {"Buckets": [{"Name": "second"}]}],
+            "s3:ListObjectsV2": {},
+            "s3:HeadObject": DENIED,
+            "sagemaker:DescribeEndpoint": DENIED,
+        }
+    )
+
+    answers = probe_grants(
+        script.aws(), [LISTS, READS, ENDS, QUERY, LISTS], now=NOW, buckets=["first", "second"]
+    )
+
+    assert [(each.grant, each.answer, each.bucket) for each in answers] == [
+        (LISTS, ProbeAnswer.ALLOWED, "second"),
+        (READS, ProbeAnswer.REFUSED, "theirs"),
+        (ENDS, ProbeAnswer.REFUSED, None),
+        (QUERY, ProbeAnswer.NOT_PROBED, None),
+    ]
+    assert [asked["Bucket"] for asked in script.asked("s3:ListObjectsV2")] == ["second"]
+    assert {asked["BucketRegion"] for asked in script.asked("s3:ListBuckets")} == {"us-east-1"}
+
+
+@pytest.mark.parametrize(
+    ("listed", "bucket", "why"),
+    [
+        ({"Buckets": [{"Name": DEFAULT}]}, DEFAULT, ""),
+        (
+            {"Buckets": [{"Name": "others"}]},
+            None,
+            f"none of these buckets is in this account and region to try it on: first, {DEFAULT}",
+        ),
+        (DENIED, None, "the account's buckets could not be listed to try it on one"),
+    ],
+)
+def test_without_a_bucket_of_its_own_the_default_one_is_tried_else_none(
+    listed: Any, bucket: str | None, why: str
+) -> None:
+    script = Script({"s3:ListBuckets": listed, "s3:ListObjectsV2": DENIED, "s3:HeadObject": DENIED})
+
+    lists, reads = probe_grants(script.aws(), [LISTS, READS], now=NOW, buckets=["first"])
+
+    assert (lists.bucket, lists.why if bucket is None else "") == (bucket, why)
+    assert lists.answer is (ProbeAnswer.REFUSED if bucket else ProbeAnswer.NOT_PROBED)
+    assert reads.answer is ProbeAnswer.NOT_PROBED
+    assert "without s3:ListBucket" in reads.why
+
+
+def test_no_bucket_is_looked_for_where_none_is_needed_and_a_bug_is_raised() -> None:
+    script = Script({"sagemaker:DescribeEndpoint": DENIED})
+    assert len(probe_grants(script.aws(), [ENDS], now=NOW, buckets=["first"])) == 1
+
+    with pytest.raises(AssertionError, match="s3:ListBuckets has no answer"):
+        probe_grants(script.aws(), [LISTS], now=NOW, buckets=["first"])

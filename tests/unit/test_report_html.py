@@ -34,6 +34,7 @@ from ml_janitor.report import causes
 from ml_janitor.report.html import (
     FINDINGS_DRAWN_AT_ONCE,
     OWNER_BARS,
+    Archive,
     ChartBar,
     count_unpriced,
     finding_fields,
@@ -51,6 +52,7 @@ from ml_janitor.report.html import (
     why_nothing_read,
 )
 from reports import ACCOUNT, DELETE, NOW, accruing, finding, result, standing, sweep
+from scripted import Script
 
 IDLE = replace(
     finding("nobody calls it", standing("0.5"), unread="AccessDenied"),
@@ -153,6 +155,12 @@ def test_bars_are_sums_the_longest_first_and_the_rest_in_one() -> None:
     assert make_bars(amounts, limit=3)[1:] == [
         ChartBar("a", Decimal(3), 1, 75.0),
         ChartBar("2 others", Decimal(3), 2, 75.0),
+    ]
+    few_dear, many_cheap = ("b", Decimal(3)), [("a", Decimal(1))] * 2
+    assert make_bars([*many_cheap, few_dear, ("c", Decimal(2))], limit=3) == [
+        ChartBar("b", Decimal(3), 1, 100.0),
+        ChartBar("a", Decimal(2), 2, 66.67),
+        ChartBar("c", Decimal(2), 1, 66.67),
     ]
     assert make_bars([("a", Decimal(0))], limit=3) == [ChartBar("a", Decimal(0), 1, 0.0)]
     assert make_bars([], limit=3) == []
@@ -384,6 +392,9 @@ def test_a_plan_draws_what_is_saved_by_each_week() -> None:
     assert plan_section(unequal)["weeks"][0]["percent"] == third
     empty = plan_section(Report(time=NOW, account=ACCOUNT, sweeps=()))
     assert {one["percent"] for one in empty["weeks"]} == {0.0}
+    for plan in (False, True):
+        words = said(sweep("idle-endpoints", ends, spot), plan=plan)
+        assert any(planned["headline"] in line for line in words) is plan
 
 
 def test_markup_from_the_account_stays_text() -> None:
@@ -458,6 +469,23 @@ def test_only_commands_are_set_as_such_and_nothing_is_markup() -> None:
         "&lt;b&gt; then <code>janitor undo 0a1b</code>; janitor keep x"
     )
     assert len(mark_commands("x" * 2000)) == len(escape_text("x" * 2000, 1500))
+
+
+def test_a_sweep_leaves_a_document_with_all_that_was_kept_and_a_page() -> None:
+    script = Script({"s3:PutObject": {}})
+    kept = replace(unknown(1), verdict=Kept(reason="it is used"))
+    report = Report(time=NOW, account=ACCOUNT, sweeps=(sweep("idle-endpoints", kept),))
+
+    where = Archive(script.aws().armed().s3, "reports").keep(report, folder="runs/idle-endpoints")
+
+    assert where == "s3://reports/runs/idle-endpoints/2026-10-06T03-00-00Z.html"
+    document, page = script.asked("s3:PutObject")
+    assert [(put["Bucket"], put["Key"], put["ContentType"]) for put in (document, page)] == [
+        ("reports", "runs/idle-endpoints/2026-10-06T03-00-00Z.json", "application/json"),
+        ("reports", "runs/idle-endpoints/2026-10-06T03-00-00Z.html", "text/html; charset=utf-8"),
+    ]
+    assert b"it is used" in document["Body"].getvalue()
+    assert page["Body"].getvalue().decode() == render_html(report)
 
 
 def test_only_findings_have_a_row() -> None:

@@ -99,6 +99,10 @@ def job(name: str, **more: Any) -> dict[str, Any]:
     return {key: value for key, value in (record | more).items() if value is not None}
 
 
+PREFERRED = {"InstancePreferences": [{"InstanceType": "ml.g5.xlarge"}, {"InstanceType": "ml.g6.xlarge"}]}
+SELECTED = {"SelectedInstanceType": "ml.g5.xlarge", "SelectedInstanceCount": 4}
+
+
 @pytest.mark.parametrize(
     ("more", "ran"),
     [
@@ -119,6 +123,13 @@ def job(name: str, **more: Any) -> dict[str, Any]:
         ),
         ({"TrainingStartTime": None}, []),
         ({"ResourceConfig": {"VolumeSizeInGB": 30}}, []),
+        ({"ResourceConfig": None}, []),  # a serverless job
+        ({"ResourceConfig": PREFERRED}, []),  # no instance is selected yet
+        ({"ResourceConfig": PREFERRED | SELECTED}, [("Train:ml.g5.xlarge", 4.0)]),
+        (
+            {"ResourceConfig": {"SelectedInstanceType": "ml.g6.xlarge", "InstanceCount": 3}},
+            [("Train:ml.g6.xlarge", 3.0)],
+        ),
     ],
 )
 def test_a_training_job_ran_its_instances_less_what_spot_saves(more: Any, ran: Sequence[Any]) -> None:
@@ -136,10 +147,30 @@ def test_a_training_job_ran_its_instances_less_what_spot_saves(more: Any, ran: S
     assert lower["Value"] == f"{SINCE - 28 * DAY:%Y-%m-%dT%H:%M:%SZ}"
 
 
-@pytest.mark.parametrize("reserved", [True, False])
-def test_a_job_on_a_training_plan_is_paid_for(reserved: bool) -> None:  # noqa: FBT001 - one of two
-    plan = {"TrainingPlanArn": PLAN} if reserved else {}
-    resources = {"InstanceType": "ml.p5.48xlarge", "InstanceCount": 1} | plan
+P5 = "ml.p5.48xlarge"
+ON_P5 = {"InstanceType": P5, "InstanceCount": 1}
+CHOSEN_P5 = {"SelectedInstanceType": P5, "SelectedInstanceCount": 1}
+
+
+@pytest.mark.parametrize(
+    ("resources", "reserved"),
+    [
+        (ON_P5 | {"TrainingPlanArn": PLAN}, True),
+        (ON_P5, False),
+        (CHOSEN_P5 | {"InstancePreferences": [{"InstanceType": P5, "TrainingPlanArns": [PLAN]}]}, True),
+        (
+            CHOSEN_P5
+            | {
+                "InstancePreferences": [
+                    {"InstanceType": "ml.p4d.24xlarge", "TrainingPlanArns": [PLAN]},
+                    {"InstanceType": P5},
+                ]
+            },
+            False,
+        ),
+    ],
+)
+def test_a_job_on_a_training_plan_is_paid_for(resources: Any, *, reserved: bool) -> None:
 
     (one,) = found(
         script(Search=Torn({"Results": [{"TrainingJob": job("fit", ResourceConfig=resources)}]}))
@@ -150,6 +181,7 @@ def test_a_job_on_a_training_plan_is_paid_for(reserved: bool) -> None:  # noqa: 
 
 PROCESSING = {"ProcessingResources": {"ClusterConfig": {"InstanceType": "ml.m5.xlarge", "InstanceCount": 2}}}
 TRANSFORM = {"TransformResources": {"InstanceType": "ml.m5.xlarge", "InstanceCount": 3}}
+PREFERRING = {"ProcessingResources": {"ClusterConfig": {**PREFERRED, **SELECTED}}}
 UNCOUNTED = {"TransformResources": {"InstanceType": "ml.m5.xlarge"}}
 
 
@@ -162,6 +194,7 @@ def batch(noun: str, kind: str, described: Any) -> dict[str, Any]:
     ("noun", "kind", "resources", "usage", "hourly"),
     [
         ("Processing", "processing-job", PROCESSING, "USE1-Processing:ml.m5.xlarge", 2),
+        ("Processing", "processing-job", PREFERRING, "USE1-Processing:ml.g5.xlarge", 4),
         ("Transform", "transform-job", TRANSFORM, "USE1-Tsform:ml.m5.xlarge", 3),
         ("Transform", "transform-job", UNCOUNTED, "USE1-Tsform:ml.m5.xlarge", 1),
     ],

@@ -150,6 +150,8 @@ def test_what_is_filled_in_as_managed_by_is_known_to_every_detector() -> None:
          "unknown setting detectors.tunable-things.windw; did you mean window?"),
         ("janitor.holyday=[]", "unknown setting janitor.holyday; did you mean holidays?"),
         ("tunable-things.zzz=1", "unknown setting detectors.tunable-things.zzz"),
+        ("plan.aws_opinions=true",
+         "plan.aws_opinions was removed: delete it; AWS's console shows its recommendations"),
         ("tunable-things.working_hours=x",
          "unknown setting detectors.tunable-things.working_hours"),
         ("tunable-things.window=7",
@@ -333,7 +335,6 @@ DEFAULTS: dict[str, dict[str, object]] = {
             "tag": 0.1,
         },
         "weekly_advice": "Mon",
-        "aws_opinions": False,
     },
     "policies": {
         "max_runtime": timedelta(days=1),

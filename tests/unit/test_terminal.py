@@ -9,12 +9,13 @@ from decimal import Decimal
 
 import pytest
 from rich.cells import cell_len
+from rich.text import Text
 
 from ml_janitor.core.model import Change, Cost, Kept, Target, Verdict
 from ml_janitor.core.results import Report, Result, Sweep
 from ml_janitor.core.text import escape_text
 from ml_janitor.report.html import render_html
-from ml_janitor_cli.screen import make_console
+from ml_janitor_cli.screen import draw_beside_ids, draw_facts, draw_head, make_console
 from ml_janitor_cli.terminal import print_report, reason_pattern
 from reports import ACCOUNT, DELETE, NOW, accruing, finding, full, result, standing, sweep
 
@@ -293,6 +294,31 @@ def test_a_pipe_gets_no_escape_codes_and_a_terminal_does(monkeypatch: pytest.Mon
 
     assert "\x1b[1m" in screen.getvalue()
     assert "\x1b" not in drawn(full())
+    literal, text = Screen(), "[b]bold[/b] :smile: 12.5 'quoted' True"
+    make_console(literal).print(text)
+    assert literal.getvalue() == f"{text}\n"
+
+
+def test_facts_and_ids_stand_beside_what_is_said_of_them() -> None:
+    facts, long = draw_facts([("account", "1"), ("a longer subject", Text("2"))]), "word " * 30
+    console = make_console(io.StringIO())
+    with console.capture() as captured:
+        console.print(
+            facts,
+            draw_beside_ids([("id-1", ["a", "b"]), ("id-2", [long])]),
+            draw_head(Text("left"), Text("right")),
+        )
+
+    assert [line.rstrip() for line in captured.get().splitlines()] == [
+        "account           1",
+        "a longer subject  2",
+        "  id-1  a",
+        "        b",
+        f"  id-2  {('word ' * 18).rstrip()}",
+        f"        {('word ' * 12).rstrip()}",
+        f"left{'right':>96}",
+        "─" * 100,
+    ]
 
 
 def test_what_is_not_complete_in_several_accounts_is_said_account_by_account() -> None:

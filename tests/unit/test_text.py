@@ -54,6 +54,7 @@ def test_times_are_in_utc_but_for_people_in_their_time_zone() -> None:
 )
 def test_what_is_too_long_is_cut_in_its_middle(length: int, shown: str) -> None:
     assert escape_text("x" * (length // 2) + "y" * (length - length // 2), 20) == shown
+    assert len(escape_text("x" * 22, 21)) == 21
 
 
 def test_five_hundred_characters_are_shown_in_whole() -> None:

@@ -89,15 +89,14 @@ BILL: dict[str, tuple[str, ...]] = {
             uses.accounts_uses,
             {"sweep#*": ("BatchGetItem", PUT), "organization": (GET, PUT, UPDATE)},
         ),
-        (lambda: uses.digest_uses(bill=False, advice=False), DIGEST),
+        (lambda: uses.digest_uses(bill=False), DIGEST),
         (
-            lambda: uses.digest_uses(bill=True, advice=True, organization=True),
+            lambda: uses.digest_uses(bill=True, organization=True),
             DIGEST
             | {
                 "sweep#*": ("BatchGetItem",),
                 "organization": (GET,),
                 "bill#*": (GET, PUT),
-                "advice#*": (QUERY, PUT),
             },
         ),
         (uses.bill_uses, BILL),
@@ -117,7 +116,6 @@ BILL: dict[str, tuple[str, ...]] = {
             {
                 "finding#*": (QUERY,),
                 "action#*": (QUERY,),
-                "advice#*": (QUERY,),
                 "hold#*": (QUERY, PUT),
                 "request#*": (PUT,),
                 **once("press"),

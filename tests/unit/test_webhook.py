@@ -12,7 +12,6 @@ from ml_janitor.report.mrkdwn import Message, Picture, Post, section_block
 from ml_janitor.slack.client import (
     NO_PICTURE_TEXT,
     SLACK_API,
-    PostDelivery,
     SenderClock,
     SlackError,
     Webhook,
@@ -58,7 +57,7 @@ def test_a_webhook_posts_the_message_alone(client: type[Client]) -> None:
 
     assert hook.post(HELLO, deadline=9, where=MessageRef("C1", "1.0")) == NO_MESSAGE
     told = Post(main=HELLO, replies=(HELLO,))
-    assert hook.deliver(told, deadline=9, taken=lambda: taken.append("taken")) == PostDelivery()
+    assert hook.deliver(told, deadline=9, taken=lambda: taken.append("taken")) == ()
     hook.deliver(Post(main=HELLO, replies=(), picture=picture), deadline=9)
 
     assert [sent["text"] for _, sent in client.sent] == ["hello"] * 3

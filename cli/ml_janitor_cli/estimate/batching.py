@@ -20,16 +20,17 @@ from botocore.config import Config
 from ml_janitor.aws.calls import USER_AGENT, failure_text, is_refusal, make_client
 from ml_janitor.config.values import suggest_nearest
 from ml_janitor_cli import edge
-from ml_janitor_cli.edge import FailedError, one_line_errors
-from ml_janitor_cli.estimate import estimates
 from ml_janitor_cli.estimate.estimates import (
+    SERVERLESS_GB_SECOND_USD,
     Estimate,
     Figure,
     InstanceOption,
     PriceOption,
     RegionOption,
+    check_finite,
     hourly_price,
     print_estimate,
+    require,
 )
 
 # --- command --------------------------------------------------------------------------------------
@@ -104,7 +105,7 @@ def batching(
     return print_estimate(
         "batching",
         lambda: found.shown_in(
-            lambda: estimates.estimate_batching(
+            lambda: estimate_batching(
                 hourly_usd=hourly_price(instance, price),
                 one_ms=found.one_ms,
                 batch=found.batch,
@@ -114,6 +115,47 @@ def batching(
             )
         ),
         as_json=as_json,
+    )
+
+
+def estimate_batching(
+    *,
+    hourly_usd: float,
+    one_ms: float,
+    batch: int,
+    batch_ms: float,
+    cache_hits: float = 0.0,
+    quantised: float = 1.0,
+) -> Estimate:
+    """
+    Compare a thousand requests one by one with batches, on an instance that has work all the time.
+
+    *cache_hits* is the share of requests that a cache answers for nothing, *quantised* how many times as fast
+    a quantised model is. They compound: requests that the cache answers are neither batched nor quantised.
+    """
+    check_finite(hourly_usd, one_ms, batch_ms, cache_hits, quantised)
+    require(hourly_usd > 0, "an hour costs more than 0")
+    require(one_ms > 0 and batch_ms > 0, "a request and a batch take some time")
+    require(batch >= 1, "a batch has at least 1 request")
+    require(batch_ms <= batch * one_ms, f"a batch of {batch} in {batch_ms:g} ms is slower than one by one")
+    require(0 <= cache_hits < 1, "a cache answers a share from 0 to below 1")
+    require(quantised >= 1, "a quantised model is at least as fast (1)")
+    single = hourly_usd * one_ms / 3600
+    batched = hourly_usd * batch_ms / batch / 3600
+    cached = single * (1 - cache_hits)
+    together = batched * (1 - cache_hits) / quantised
+    return Estimate(
+        (
+            Figure("one_by_one_usd", "1,000 requests one by one", single),
+            Figure("batched_usd", "in batches", batched),
+            Figure("cached_usd", "one by one behind the cache", cached),
+            Figure("quantised_usd", "one by one, quantised", single / quantised),
+            Figure("together_usd", "all together", together),
+            Figure("times_cheaper", "times cheaper together", single / together, "times"),
+            Figure("added_ms", "added to a request's time by its batch", batch_ms / quantised - one_ms, "ms"),
+        ),
+        f"A request waits for its batch: it takes {batch_ms / quantised:g} ms, and {one_ms:g} ms alone.",
+        "the time until a batch is full, the cache's own cost, and what quantisation does to the answers",
     )
 
 
@@ -166,9 +208,6 @@ Maximum size of a payload ("Model deployment options" and "Invoke a serverless e
 guide).
 """
 
-SERVERLESS_GB_SECOND_USD, SERVERLESS_GB_USD = 0.00002, 0.016
-"""Serverless inference's second of a GB of memory, and a GB of data, in us-east-1 (price list, 2026)."""
-
 CONTENT_TYPES = {
     ".csv": "text/csv",
     ".json": "application/json",
@@ -179,14 +218,13 @@ CONTENT_TYPES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Payload:
-    """The bytes of a file to send, and how many requests they stand for."""
+    """The bytes of a file to send, and their content type."""
 
     body: bytes
     kind: str
-    size: int = 1
 
     @classmethod
-    def read(cls, path: Path, kind: str | None, size: int = 1) -> Payload:
+    def read(cls, path: Path, kind: str | None) -> Payload:
         """
         Read the payload in a file; its content type is *kind*, else by the file's name.
 
@@ -198,9 +236,7 @@ class Payload:
             raise edge.CommandRefusedError(f"{path} cannot be read: {error}") from error
         if not body:
             raise edge.CommandRefusedError(f"{path} is empty: a payload is what the model is asked")
-        return cls(
-            body=body, kind=kind or CONTENT_TYPES.get(path.suffix, "application/octet-stream"), size=size
-        )
+        return cls(body=body, kind=kind or CONTENT_TYPES.get(path.suffix, "application/octet-stream"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -303,7 +339,7 @@ PAYLOAD_NAMES = (("one", "one request"), ("batch", "a batch"))
 def find_endpoint(setup: edge.Setup, name: str, region: str) -> MeasuredEndpoint:
     """Find the endpoint, if it can be measured. Raises CommandRefusedError and FailedError."""
     sagemaker = make_client(setup.session, "sagemaker", region, setup.attempts)
-    with one_line_errors(f"{name} could not be looked at"):
+    with edge.one_line_errors(f"{name} could not be looked at"):
         try:
             found = sagemaker.describe_endpoint(EndpointName=name)
         except sagemaker.exceptions.ClientError as error:
@@ -316,7 +352,9 @@ def find_endpoint(setup: edge.Setup, name: str, region: str) -> MeasuredEndpoint
             ) from None
         config = sagemaker.describe_endpoint_config(EndpointConfigName=found["EndpointConfigName"])
     if found["EndpointStatus"] != "InService":
-        raise FailedError(f"{name} is {found['EndpointStatus']}: it can be measured when it is InService")
+        raise edge.FailedError(
+            f"{name} is {found['EndpointStatus']}: it can be measured when it is InService"
+        )
     if "AsyncInferenceConfig" in found:
         raise edge.CommandRefusedError(
             f"{name} is asynchronous: it answers to S3, and no latency can be measured"
@@ -383,6 +421,6 @@ def measure_requests(
             if (words := failure_text(error)) is None:
                 raise
             sent = f"request {number + 1} of {plan.requests}"
-            raise FailedError(f"{sent} failed, and nothing more was sent: {words}") from error
+            raise edge.FailedError(f"{sent} failed, and nothing more was sent: {words}") from error
         took[number % len(plan.payloads)].append(clock() - began)
     return RequestTimes(seconds=[seconds[1:] for seconds in took])

@@ -1,34 +1,383 @@
-"""`janitor estimate`: costs of training, inference or a commitment, before anybody pays for it."""
+"""
+`janitor estimate`: the commands, and the costs of training, of a smaller model and of a commitment.
+
+A training job is compared on demand, on spot and committed, and on the same GPUs elsewhere.
+"""
 
 from __future__ import annotations
 
+import csv
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib.resources import files
 from typing import Annotated
 
 import typer
 
-from ml_janitor.aws.prices import price_table
+from ml_janitor.aws.prices import machine_of, price_table
 from ml_janitor.config.values import suggest_nearest
-from ml_janitor.core.capacity import Interruption, SpotCapacity
+from ml_janitor.core import commitment
+from ml_janitor.core.capacity import (
+    RESERVE_FROM_JOBS,
+    RESTART_BEYOND,
+    Interruption,
+    Purchase,
+    SpotCapacity,
+    best_purchase,
+)
 from ml_janitor.core.durations import MINUTE
+from ml_janitor.core.model import HOURS_PER_MONTH
 from ml_janitor.detectors.spot_training import SpotTraining
 from ml_janitor_cli import edge
-from ml_janitor_cli.estimate import estimates, training_costs
 from ml_janitor_cli.estimate.batching import batching
 from ml_janitor_cli.estimate.estimates import (
+    NEGATIVE_INPUT,
+    Estimate,
+    Figure,
     InstanceOption,
     PriceOption,
+    Word,
+    check_finite,
     hourly_price,
     parse_numbers,
     print_estimate,
     read_text,
+    require,
 )
-from ml_janitor_cli.estimate.inference_command import inference
+from ml_janitor_cli.estimate.inference import inference
 from ml_janitor_cli.estimate.storage import storage
+
+# --- prices of GPUs on AWS, GCP and Azure ---------------------------------------------------------
+
+GPU_PRICE_FILE = "gpu-prices.csv"
+CLOUDS = ("AWS", "GCP", "Azure")
+
+GPU_FAMILIES: Mapping[str, str] = {
+    "g4dn": "T4",
+    "g5": "A10G",
+    "g6": "L4",
+    "g6e": "L40S",
+    "p3": "V100",
+    "p4d": "A100",
+    "p4de": "A100-80GB",
+    "p5": "H100",
+    "p5e": "H200",
+    "p5en": "H200",
+}
+"""The GPU of SageMaker's families: https://aws.amazon.com/ec2/instance-types/ (accelerated computing)."""
+
+SIMILAR_GPUS: Mapping[str, str] = {"A10": "A10G"}
+"""GPUs that stand for one another: of the same generation and memory, though not the same chip."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """One type of machine with *gpus* of a *gpu*: dollars an hour of all of it, None on spot if unknown."""
+
+    cloud: str
+    region: str
+    gpu: str
+    machine: str
+    gpus: int
+    vcpus: float
+    memory_gib: float
+    usd: float
+    spot_usd: float | None
+
+    def machines(self, gpus: int) -> int:
+        """Return how many machines have at least so many GPUs together."""
+        return math.ceil(gpus / self.gpus)
+
+
+@cache
+def read_offers() -> tuple[Offer, ...]:
+    """Read the table."""
+    lines = files("ml_janitor_cli.estimate").joinpath(GPU_PRICE_FILE).read_text().splitlines()
+    return tuple(
+        Offer(
+            cloud=row["cloud"],
+            region=row["region"],
+            gpu=row["gpu"],
+            machine=row["machine"],
+            gpus=int(row["gpus"]),
+            vcpus=float(row["vcpus"]),
+            memory_gib=float(row["memory_gib"]),
+            usd=float(row["usd_per_hour"]),
+            spot_usd=float(row["spot_usd_per_hour"]) if row["spot_usd_per_hour"] else None,
+        )
+        for row in csv.DictReader(line for line in lines if not line.startswith("#"))
+    )
+
+
+def offers_date() -> str:
+    """Return the day on which the table was read."""
+    text = files("ml_janitor_cli.estimate").joinpath(GPU_PRICE_FILE).read_text()
+    return text.partition("Read ")[2][: len("2026-11-27")]
+
+
+def known_gpus() -> tuple[str, ...]:
+    """Return the GPUs that SageMaker has, by their names in the table."""
+    return tuple(dict.fromkeys(GPU_FAMILIES.values()))
+
+
+def instance_gpu(instance: str) -> tuple[str, int] | None:
+    """Return the GPU of a SageMaker *instance* and how many it has; None if it has none that is compared."""
+    _, _, family_and_size = instance.partition(".")
+    gpu = GPU_FAMILIES.get(family_and_size.partition(".")[0])
+    gpus = machine_of(instance).gpus
+    return (gpu, gpus) if gpu and gpus else None
+
+
+def cheapest_offers(gpu: str, gpus: int, known: Sequence[Offer]) -> list[Offer]:
+    """Return each cloud's machines with so many of *gpu* for the least an hour, whole machines counted."""
+    own = [offer for offer in known if SIMILAR_GPUS.get(offer.gpu, offer.gpu) == gpu]
+    by_cloud = ([offer for offer in own if offer.cloud == cloud] for cloud in CLOUDS)
+    return [
+        min(some, key=lambda offer: (offer.machines(gpus) * offer.usd, offer.spot_usd is None, -offer.gpus))
+        for some in by_cloud
+        if some
+    ]
+
+
+# --- a training job -------------------------------------------------------------------------------
+
+HOURS_PER_WEEK, HOURS_PER_YEAR = 168.0, 12 * HOURS_PER_MONTH
+SAGEMAKER_OFFER, EC2_OFFER = "SageMaker", "EC2"
+
+type OfferRow = tuple[Figure | Word, ...]
+
+MOST_INTERRUPTIONS = 60.0
+"""Interruptions an hour: with more, nothing is ever computed."""
+
+PURCHASE_REASONS = {
+    Purchase.SPOT: "an interruption costs little, and the job is short enough to meet few",
+    Purchase.SPOT_WITH_RESTART: (
+        f"an interruption costs little, but in more than {RESTART_BEYOND:g} hours one is as good as sure"
+    ),
+    Purchase.SPOT_FOR_EXPERIMENTS: "an interruption costs those who wait for the last run only",
+    Purchase.RESERVED: f"an interruption costs much, and {RESERVE_FROM_JOBS:g} jobs a week fill a "
+    f"reservation",
+    Purchase.ON_DEMAND: (
+        f"an interruption costs much, and fewer than {RESERVE_FROM_JOBS:g} jobs a week leave a "
+        f"reservation idle"
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedJob:
+    """
+    A job of so many undisturbed *hours*, which runs so often *a_week*.
+
+    *disk_usd* is the cost of an hour of all its volumes, *data_usd* the cost of its data's way out of AWS.
+    """
+
+    hours: float
+    spot: SpotCapacity
+    checkpoints: bool
+    a_week: float
+    disk_usd: float
+    data_usd: float = 0.0
+
+    def on_spot(self, spot: SpotCapacity | None = None) -> float:
+        """Return the mean hours that it takes on spot."""
+        at = spot or self.spot
+        return at.hours(self.hours, at.interval() if self.checkpoints else math.inf)
+
+    def demand(self, hourly_usd: float) -> float:
+        """Return its cost on machines that cost so much an hour together."""
+        return (hourly_usd + self.disk_usd) * self.hours
+
+    def interrupted(self, hourly_usd: float, spot: SpotCapacity | None = None) -> float:
+        """Return its cost on spot machines that cost so much an hour together."""
+        return (hourly_usd + self.disk_usd) * self.on_spot(spot)
+
+
+def estimate_training(
+    *,
+    hourly_usd: float,
+    instances: int,
+    hours: float,
+    spot: SpotCapacity,
+    checkpoints: bool,
+    interruption: Interruption,
+    jobs_a_week: float,
+    storage_gb: float = 0.0,
+    storage_usd: float = 0.0,
+    commitment_discount: float | None = None,
+    data_gb: float = 0.0,
+    egress_usd: float = 0.0,
+    instance: str = "",
+    gpu: tuple[str, int] | None = None,
+    offers: Sequence[Offer] = (),
+) -> Estimate:
+    """
+    Estimate a job of so many undisturbed *hours*: on demand, on spot with its rework, and committed.
+
+    *storage_usd* is the price of a GB-month of each instance's volume of *storage_gb*. *gpu* is the GPU of
+    each instance, and how many; the same are looked for among *offers*, where *data_gb* have to be brought at
+    *egress_usd* a GB.
+    """
+    require(hourly_usd > 0 and hours > 0, "an hour costs, and a job takes, more than 0")
+    require(instances >= 1, "a job has at least 1 instance")
+    require(0 <= spot.discount < 1, "spot's discount lies between 0 and 1")
+    amounts = (spot.interruptions, spot.restart, spot.save, storage_gb, storage_usd, data_gb, egress_usd)
+    check_finite(*amounts, jobs_a_week, hourly_usd, hours)
+    require(min(*amounts, jobs_a_week) >= 0, NEGATIVE_INPUT)
+    require(0 <= (commitment_discount or 0) < 1, "a commitment's discount lies between 0 and 1")
+    job = PlannedJob(
+        hours=hours,
+        spot=spot,
+        checkpoints=checkpoints,
+        a_week=jobs_a_week,
+        disk_usd=storage_gb * storage_usd * instances / HOURS_PER_MONTH,
+        data_usd=data_gb * egress_usd,
+    )
+    whole = hourly_usd * instances
+    demand, spot_usd = job.demand(whole), job.interrupted(whole * (1 - spot.discount))
+    committed = None if commitment_discount is None else job.demand(whole * (1 - commitment_discount))
+    even = break_even_interruptions(job, whole)
+    buy = best_purchase(hours, interruption, jobs_a_week)
+    advice = f"Buy it {buy}: {PURCHASE_REASONS[buy]}."
+    if not checkpoints and spot.hours(hours, spot.interval()) < job.on_spot():
+        advice += (
+            f" First save a checkpoint every {min(spot.interval(), hours) * 60:.0f} minutes: each"
+            " interruption begins the job anew without one."
+        )
+    elif spot_usd > demand and "spot" in buy:
+        advice = "Buy it on demand: on spot, work done again costs more than the discount saves."
+    wanted = gpu[1] * instances if gpu else 0
+    others = cheapest_offers(gpu[0], wanted, offers) if gpu else []
+    own = _row(
+        SAGEMAKER_OFFER, f"{instances} x {instance}", whole / max(wanted, 1), demand, spot_usd, committed
+    )
+    rows = (own, *(_elsewhere(offer, wanted, job) for offer in others)) if others else ()
+    return Estimate(
+        (
+            Figure("on_demand_usd", "on demand", demand),
+            Figure("spot_usd", "on spot, work done again included", spot_usd),
+            Figure("spot_hours", "hours on spot", job.on_spot(), "hours"),
+            Figure("checkpoint_hours", "hours between checkpoints that cost least", spot.interval(), "hours"),
+            Figure(
+                "even_interruptions", "interruptions an hour at which spot costs as much", even, "an hour"
+            ),
+            Figure("committed_usd", "under a commitment, if it is used", committed),
+        ),
+        advice,
+        "requests and waiting for spot capacity"
+        if data_gb
+        else "requests, waiting for spot capacity, and data that leaves AWS",
+        (
+            _of_spot(even, spot.interruptions),
+            _of_commitment(job, commitment_discount),
+            *_of_others(
+                rows,
+                "spot" in advice.partition(":")[0] and spot_usd <= demand,
+                0.0 if data_gb else egress_usd,
+            ),
+        ),
+        rows,
+    )
+
+
+def break_even_interruptions(job: PlannedJob, hourly_usd: float) -> float:
+    """Return the interruptions an hour at which spot costs *job* as much as on demand; inf if always less."""
+    demand = job.demand(hourly_usd)
+
+    def dearer(rate: float) -> bool:
+        at = replace(job.spot, interruptions=rate)
+        return job.interrupted(hourly_usd * (1 - at.discount), at) > demand
+
+    return find_threshold(dearer, MOST_INTERRUPTIONS)
+
+
+def find_threshold(holds: Callable[[float], bool], most: float) -> float:
+    """Return the number up to *most* from which on something *holds*; inf if it does not even there."""
+    low, high = 0.0, most
+    if not holds(high):
+        return math.inf
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (low, middle) if holds(middle) else (middle, high)
+    return high
+
+
+def _row(where: str, machines: str, gpu_hour_usd: float, *totals: float | None) -> OfferRow:
+    """Build the row for one way to run the job: its cost on demand, on spot and committed."""
+    demand, spot_usd, committed = totals
+    return (
+        Word("where", "where", where),
+        Word("machines", "machines", machines),
+        Figure("gpu_hour_usd", "a GPU-hour", gpu_hour_usd),
+        Figure("on_demand_usd", "on demand", demand),
+        Figure("spot_usd", "on spot", spot_usd),
+        Figure("committed_usd", "committed", committed),
+    )
+
+
+def _elsewhere(offer: Offer, gpus: int, job: PlannedJob) -> OfferRow:
+    """Build the row for the same job on whole machines of *offer*; a GPU-hour is of those that it needs."""
+    count = offer.machines(gpus)
+    data = 0.0 if offer.cloud == "AWS" else job.data_usd
+    spot = None if offer.spot_usd is None else job.interrupted(offer.spot_usd * count) + data
+    where = f"{EC2_OFFER if offer.cloud == 'AWS' else offer.cloud} {offer.region}"
+    name = f"{count} x {offer.machine}"
+    return _row(where, name, offer.usd * count / gpus, job.demand(offer.usd * count) + data, spot, None)
+
+
+def _of_spot(even: float, assumed: float) -> str:
+    if math.isinf(even):
+        return (
+            f"Spot costs less however often it is interrupted; {assumed:g} interruptions an hour are assumed."
+        )
+    return f"Spot costs less below {even:.2g} interruptions an hour; {assumed:g} are assumed."
+
+
+def _of_commitment(job: PlannedJob, discount: float | None) -> str:
+    """Say from which use on a commitment pays: it is billed in every hour of the week."""
+    busy = job.a_week * job.hours
+    if busy < HOURS_PER_WEEK:
+        used = f"these jobs take {busy:,.0f} of a week's {HOURS_PER_WEEK:g} hours"
+    else:
+        used = f"these jobs take {busy:,.0f} hours a week, more than one at a time"
+    if discount is not None:
+        return f"A commitment pays from {HOURS_PER_WEEK * (1 - discount):.0f} hours a week on; {used}."
+    if busy >= HOURS_PER_WEEK:
+        return f"A commitment pays at any discount: {used}."
+    return f"A commitment pays only with a discount above {1 - busy / HOURS_PER_WEEK:.0%}: {used}."
+
+
+def _of_others(rows: Sequence[OfferRow], on_spot: bool, egress_usd: float) -> tuple[str, ...]:  # noqa: FBT001
+    """Say how much less the cheapest other offer costs, and with how much data it no longer does."""
+    if not rows:
+        return ()
+    name, how = ("spot_usd", "On spot") if on_spot else ("on_demand_usd", "On demand")
+    costs = {
+        str(row[0].known): usd.known
+        for row in rows
+        for usd in row
+        if isinstance(usd, Figure) and usd.name == name and usd.known is not None
+    }
+    best = min(costs, key=lambda place: costs[place])
+    less = costs[SAGEMAKER_OFFER] - costs[best]
+    if best == SAGEMAKER_OFFER:
+        return (f"{how}, these GPUs cost less nowhere else.",)
+    words = f"{how}, {best} costs ${less:,.2f} less ({less / costs[SAGEMAKER_OFFER]:.0%})"
+    if best.startswith(EC2_OFFER):
+        return (f"{words}, without what SageMaker does for its price.",)
+    if egress_usd:
+        return (f"{words}, and no less if {less / egress_usd:,.0f} GB have to leave AWS first.",)
+    return (f"{words}.",)
+
+
+# --- commands -------------------------------------------------------------------------------------
 
 estimate = typer.Typer(rich_markup_mode=None, add_completion=False)
 
 SPOT_DEFAULTS = SpotTraining()
-GPU_CHOICES = ", ".join(training_costs.known_gpus())
+GPU_CHOICES = ", ".join(known_gpus())
 
 
 @estimate.callback()
@@ -95,7 +444,7 @@ def training(
     spot = SpotCapacity(interruptions, restart / 60, save / 60, discount)
     return print_estimate(
         "training",
-        lambda: training_costs.estimate_training(
+        lambda: estimate_training(
             hourly_usd=hourly_price(instance, price),
             instances=instances,
             hours=hours,
@@ -109,8 +458,8 @@ def training(
             data_gb=data_gb,
             egress_usd=egress_price,
             instance=instance or "",
-            gpu=training_costs.instance_gpu(instance or ""),
-            offers=training_costs.read_offers(),
+            gpu=instance_gpu(instance or ""),
+            offers=read_offers(),
         ),
         as_json=as_json,
     )
@@ -122,14 +471,14 @@ def cheapest_instances(gpu: str, gpus: int) -> tuple[str, int]:
 
     Raises CommandRefusedError.
     """
-    known = training_costs.known_gpus()
+    known = known_gpus()
     if gpu not in known:
         raise edge.CommandRefusedError(f"--gpu is one of {', '.join(known)}{suggest_nearest(gpu, known)}")
     if gpus < 1:
         raise edge.CommandRefusedError("--gpus is at least 1")
     costs: dict[tuple[str, int], float] = {}
     for name, price in price_table().items():
-        own = training_costs.instance_gpu(name)
+        own = instance_gpu(name)
         if own is not None and own[0] == gpu and price.hourly_usd is not None:
             count = -(-gpus // own[1])
             costs[name, count] = count * float(price.hourly_usd)
@@ -162,7 +511,7 @@ def distillation(
     """
     return print_estimate(
         "distillation",
-        lambda: estimates.estimate_distillation(
+        lambda: estimate_distillation(
             teacher_usd=teacher,
             student_usd=student,
             requests=requests,
@@ -171,6 +520,36 @@ def distillation(
             allowed=allowed,
         ),
         as_json=as_json,
+    )
+
+
+def estimate_distillation(
+    *, teacher_usd: float, student_usd: float, requests: float, once_usd: float, loss: float, allowed: float
+) -> Estimate:
+    """
+    Compare a smaller model with a larger one: *requests* a month, each model's dollars for 1,000 of them.
+
+    *once_usd* is the cost of making it, *loss* the points of accuracy that it loses, of those *allowed*.
+    """
+    check_finite(teacher_usd, student_usd, requests, once_usd, loss, allowed)
+    require(min(teacher_usd, student_usd, requests, once_usd) >= 0, NEGATIVE_INPUT)
+    monthly = (teacher_usd - student_usd) * requests / 1000
+    payback = once_usd / monthly if monthly > 0 else None
+    if loss > allowed:
+        advice = f"Keep the larger model: {loss:g} points of accuracy are lost, and {allowed:g} are allowed."
+    elif payback is None:
+        advice = "Keep the larger model: the smaller one saves nothing."
+    else:
+        advice = f"The smaller model has paid for itself after {payback:.1f} months."
+    return Estimate(
+        (
+            Figure("monthly_usd", "saved a month", monthly),
+            Figure("payback_months", "months until it has paid for itself", payback, "months"),
+            Figure("first_year_usd", "saved in the first year, its cost taken off", 12 * monthly - once_usd),
+            Figure("yearly_usd", "saved in each year after it", 12 * monthly),
+        ),
+        advice,
+        "distilling again when the data changes",
     )
 
 
@@ -188,8 +567,33 @@ def reservation(
     """
     return print_estimate(
         "reservation",
-        lambda: estimates.estimate_reservation(
+        lambda: estimate_reservation(
             profile=parse_numbers(",".join(read_text(profile).split()), profile), discount=discount
         ),
         as_json=as_json,
+    )
+
+
+def estimate_reservation(*, profile: Sequence[float], discount: float) -> Estimate:
+    """Find the best commitment for a *profile* of dollars on demand, one for each hour."""
+    require(
+        bool(profile) and min(profile) >= 0, "a profile has a number of dollars, 0 or more, for each hour"
+    )
+    require(0 < discount < 1, "a discount lies between 0 and 1")
+    hours = [[commitment.RatedUsage(usd, discount)] for usd in profile]
+    hourly = commitment.best_commitment(hours)
+    paid, demand = commitment.cost_with_commitment(hours, hourly), sum(profile)
+    a_year = HOURS_PER_YEAR / len(profile)
+    advice = f"Commit to ${hourly:.3f} an hour." if hourly else "Commit to nothing."
+    return Estimate(
+        (
+            Figure("break_even", "utilisation at which a commitment costs as much", 1 - discount, "share"),
+            Figure("commitment_usd", "the best commitment, an hour", hourly),
+            Figure("utilisation", "of it used", paid.utilisation, "share"),
+            Figure("coverage", "of the use covered", paid.coverage, "share"),
+            Figure("on_demand_yearly_usd", "a year on demand", demand * a_year),
+            Figure("committed_yearly_usd", "a year with the commitment", paid.usd * a_year),
+        ),
+        advice,
+        "growth: the profile stands for every week of the year",
     )

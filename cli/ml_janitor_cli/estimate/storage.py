@@ -39,7 +39,6 @@ from ml_janitor.core.tiering import (
 from ml_janitor.detectors.storage_tiering.reading import BUCKET_KIND, TieringBucket
 from ml_janitor.detectors.storage_tiering.rule import StorageTiering, parse_policies
 from ml_janitor_cli import edge
-from ml_janitor_cli.edge import FailedError, one_line_errors
 from ml_janitor_cli.estimate.estimates import (
     Estimate,
     EstimateAccount,
@@ -173,7 +172,7 @@ def estimate_bucket_by_name(at: EstimateAccount, name: str) -> Estimate:
     """Estimate the rules that storage-tiering proposes for the bucket *name*."""
     rule = at.detector(StorageTiering)
     target = at.target(name, BUCKET_KIND)
-    with show_progress(f"reading {name}"), one_line_errors(name):
+    with show_progress(f"reading {name}"), edge.one_line_errors(name):
         found = rule.look(at.aws, target, at.now)
     if found is None:
         raise edge.CommandRefusedError(
@@ -187,7 +186,7 @@ def estimate_judged_bucket(rule: StorageTiering, found: TieringBucket, now: date
     verdict = rule.decide(found, now)
     kept = isinstance(verdict, Kept)
     if isinstance(verdict, Kept) and verdict.unknown:
-        raise FailedError(f"what {found.name} would save is not known: {verdict.reason}")
+        raise edge.FailedError(f"what {found.name} would save is not known: {verdict.reason}")
     plans = () if kept else rule.plans(found, now).found
     root = found.root.value if isinstance(found.root, Value) else None
     return estimate_bucket_rules(

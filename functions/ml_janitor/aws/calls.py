@@ -28,7 +28,6 @@ type ServiceName = Literal[
     "ce",
     "cloudtrail",
     "cloudwatch",
-    "cost-optimization-hub",
     "dynamodb",
     "ec2",
     "ecr",

@@ -402,20 +402,23 @@ def read_endpoint_loads(
         on_it[component.endpoint].append(component.name)
     for group in batched(found, METRICS_BATCH):
         known = [_sized(endpoint, components, scaling) for endpoint in group]
-        asked = [
-            [_metrics(endpoint, variant, on_it[endpoint.summary.name], more) for variant in endpoint.variants]
+        asked = {
+            (endpoint.summary.name, variant.name): _metrics(
+                endpoint, variant, on_it[endpoint.summary.name], more
+            )
             for endpoint in known
-        ]
-        wanted = [
-            metric for of_one in asked for named in of_one for series in named.values() for metric in series
-        ]
+            for variant in endpoint.variants
+        }
+        wanted = [metric for named in asked.values() for series in named.values() for metric in series]
         data = activity.read_metrics(aws, wanted, end - LOAD_WINDOW, end)
-        for endpoint, of_one in zip(known, asked, strict=True):
-            loaded = [
-                _loaded(variant, metrics, data, end)
-                for variant, metrics in zip(endpoint.variants, of_one, strict=True)
-            ]
-            yield _with_variants(endpoint, loaded)
+        for endpoint in known:
+            yield _with_variants(
+                endpoint,
+                [
+                    _loaded(variant, asked[endpoint.summary.name, variant.name], data, end)
+                    for variant in endpoint.variants
+                ],
+            )
     listed.check()
 
 

@@ -124,7 +124,7 @@ def _usage(aws: Aws, what: str) -> str:
 def _training_jobs(aws: Aws, since: datetime, now: datetime) -> Listing[UsedResource]:
     def read(job: Mapping[str, Any]) -> UsedResource:
         own = Value(tags.tags_of_list(job.get("Tags", ())), SEARCH)
-        resources = job["ResourceConfig"]
+        resources = job.get("ResourceConfig", {})  # a serverless job has none
         spot = bool(job.get("EnableManagedSpotTraining"))
         share, trained = Decimal(1), job.get("TrainingTimeInSeconds")
         if spot and trained and (billed := job.get("BillableTimeInSeconds")):
@@ -135,18 +135,35 @@ def _training_jobs(aws: Aws, since: datetime, now: datetime) -> Listing[UsedReso
             ended=end,
             runs=tuple(
                 ResourceRun(
-                    usage_type=_usage(aws, f"{'TrSpt' if spot else 'Train'}:{group['InstanceType']}"),
+                    usage_type=_usage(aws, f"{'TrSpt' if spot else 'Train'}:{instance}"),
                     start=start,
                     end=end,
-                    hourly=_hourly(group["InstanceCount"], share),
-                    reserved="TrainingPlanArn" in resources,
+                    hourly=_hourly(count, share),
+                    reserved=_on_training_plan(resources, instance),
                 )
                 for group in (resources.get("InstanceGroups") or [resources])
-                if start is not None and "InstanceType" in group
+                for instance, count in _rented_instances(group)
+                if start is not None
             ),
         )
 
     return search_training_jobs(aws, read, now, since=since - LONGEST_TRAINING_JOB)
+
+
+def _rented_instances(resources: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
+    """Yield the type and the number of instances, if known; of preferences AWS selects some."""
+    for prefix in ("Selected", ""):
+        if instance := resources.get(f"{prefix}InstanceType"):
+            yield instance, resources.get(f"{prefix}InstanceCount", resources.get("InstanceCount", 1))
+            return
+
+
+def _on_training_plan(resources: Mapping[str, Any], instance: str) -> bool:
+    """Return whether instances of that type ran on capacity that was paid for in advance."""
+    preferred = resources.get("InstancePreferences", ())
+    return "TrainingPlanArn" in resources or any(
+        "TrainingPlanArns" in preference for preference in preferred if preference["InstanceType"] == instance
+    )
 
 
 @lru_cache(maxsize=1024)
@@ -182,12 +199,14 @@ def _jobs(aws: Aws, kind: SageMakerKind, since: datetime) -> Listing[UsedResourc
         job = answer.value if isinstance(answer, Value) else {}
         start, end = job.get(f"{stem}StartTime"), job.get(f"{stem}EndTime")
         resources: Mapping[str, Any] = reduce(lambda value, name: value.get(name) or {}, rented, job)
-        if start is None or "InstanceType" not in resources:
+        if start is None:
             continue
-        usage = _usage(aws, f"{word}:{resources['InstanceType']}")
-        count = Decimal(resources.get("InstanceCount", 1))
-        run = ResourceRun(usage_type=usage, start=start, end=end, hourly=count)
-        found.append(UsedResource(target=replace(target, tags=book.of(target.arn)), runs=(run,), ended=end))
+        for instance, count in _rented_instances(resources):
+            usage = _usage(aws, f"{word}:{instance}")
+            run = ResourceRun(usage_type=usage, start=start, end=end, hourly=Decimal(count))
+            found.append(
+                UsedResource(target=replace(target, tags=book.of(target.arn)), runs=(run,), ended=end)
+            )
     return Listing.joined(found, errors)
 
 
@@ -475,27 +494,38 @@ def _target(
 HOME_REGION = "us-east-1"
 """The region of usage types without a region."""
 
-REGION_CODES: Mapping[str, str] = {
-    "AFS1": "af-south-1", "APE1": "ap-east-1", "APN1": "ap-northeast-1", "APN2": "ap-northeast-2",
-    "APN3": "ap-northeast-3", "APS1": "ap-southeast-1", "APS2": "ap-southeast-2", "APS3": "ap-south-1",
-    "APS4": "ap-southeast-3", "APS5": "ap-south-2", "APS6": "ap-southeast-4", "CAN1": "ca-central-1",
-    "CAN2": "ca-west-1", "EU": "eu-west-1", "EUC1": "eu-central-1",
-    "EUC2": "eu-central-2",
-    "EUN1": "eu-north-1", "EUS1": "eu-south-1", "EUS2": "eu-south-2", "EUW1": "eu-west-1",
-    "EUW2": "eu-west-2", "EUW3": "eu-west-3", "ILC1": "il-central-1", "MEC1": "me-central-1",
-    "MES1": "me-south-1", "SAE1": "sa-east-1", "UGE1": "us-gov-east-1", "UGW1": "us-gov-west-1",
-    "USE1": "us-east-1", "USE2": "us-east-2", "USW1": "us-west-1", "USW2": "us-west-2",
-}  # fmt: skip
-"""The beginning of usage types (Amazon S3 user guide, "Understanding your AWS billing and usage reports")."""
+UNKNOWN_REGION = "unknown-region"
+"""The region of usage types that begin like a region's and are of none that is known here."""
 
-USAGE_TYPE_CODE = re.compile(r"([A-Z]{2,3}[1-9]?)-(.+)")
+REGION_CODES: Mapping[str, str] = {
+    "AFS1": "af-south-1", "APE1": "ap-east-1", "APE2": "ap-east-2", "APN1": "ap-northeast-1",
+    "APN2": "ap-northeast-2", "APN3": "ap-northeast-3", "APS1": "ap-southeast-1", "APS2": "ap-southeast-2",
+    "APS3": "ap-south-1", "APS4": "ap-southeast-3", "APS5": "ap-south-2", "APS6": "ap-southeast-4",
+    "APS7": "ap-southeast-5", "APS8": "ap-southeast-6", "APS9": "ap-southeast-7", "CAN1": "ca-central-1",
+    "CAN2": "ca-west-1", "CNN1": "cn-north-1", "CNW1": "cn-northwest-1", "EU": "eu-west-1",
+    "EUC1": "eu-central-1", "EUC2": "eu-central-2", "EUN1": "eu-north-1", "EUS1": "eu-south-1",
+    "EUS2": "eu-south-2", "EUW1": "eu-west-1", "EUW2": "eu-west-2", "EUW3": "eu-west-3",
+    "ILC1": "il-central-1", "MEC1": "me-central-1", "MES1": "me-south-1", "MXC1": "mx-central-1",
+    "SAE1": "sa-east-1", "UGE1": "us-gov-east-1", "UGW1": "us-gov-west-1", "USE1": "us-east-1",
+    "USE2": "us-east-2", "USW1": "us-west-1", "USW2": "us-west-2",
+}  # fmt: skip
+"""
+The beginning of usage types.
+
+From https://docs.aws.amazon.com/global-infrastructure/latest/regions/aws-region-billing-codes.html, which
+has no code of the European Sovereign Cloud.
+"""
+
+USAGE_TYPE_CODE = re.compile(r"([A-Z]{2,4}[1-9]?)-(.+)")
+UNKNOWN_CODE = re.compile(r"[A-Z]{3,4}[1-9]")
 REGION_TRANSFER = re.compile(r"([A-Z]{2,3}[1-9]?)-([A-Z]{2,3}[1-9]?)-AWS-Out-A?Bytes")
 """Bytes that leave a region for another, charged to the first. The same usage type with -In- is free."""
 
 
 def region_of_usage(usage_type: str) -> str:
     """Return the region that a usage type is charged in; for a transfer between two, the one it leaves."""
-    return REGION_CODES[_code(usage_type)] if _code(usage_type) else HOME_REGION
+    code = _code(usage_type)
+    return REGION_CODES.get(code, UNKNOWN_REGION) if code else HOME_REGION
 
 
 def usage_prefix(region: str) -> str:
@@ -519,5 +549,7 @@ def transfer_regions(usage_type: str) -> tuple[str, str] | None:
 
 
 def _code(usage_type: str) -> str:
+    """Return the code of a region, known or not; "" where a usage type begins with none."""
     found = USAGE_TYPE_CODE.match(usage_type)
-    return found[1] if found and found[1] in REGION_CODES else ""
+    code = found[1] if found else ""
+    return code if code in REGION_CODES or UNKNOWN_CODE.fullmatch(code) else ""

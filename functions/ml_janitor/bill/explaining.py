@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from statistics import median
@@ -36,6 +36,7 @@ from ml_janitor.bill.model import (
     GapCause,
     Mover,
     MoverCause,
+    ResourceFacts,
     SpanComparison,
     main_services,
     phase_of,
@@ -640,24 +641,6 @@ def bill_readers(section: BillSection) -> list[BilledResources]:
     return [BilledResources()] if section.enabled else []
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResourceFacts:
-    """
-    Facts about a resource besides its use, from a sweep or from the ledger.
-
-    *since* is when its waste began, *finding* the finding's id; both empty without a finding. *used* tells
-    whether a sweep saw that somebody uses it, *acted* whether the janitor ended it.
-    """
-
-    detector: str
-    finding: str = ""
-    since: datetime | None = None
-    used: bool = False
-    acted: bool = False
-    ended: datetime | None = None
-    owner: str | None = None
-
-
 def hourly_detectors[D: (Detector[Any], type[Detector[Any]])](detectors: Iterable[D]) -> list[D]:
     """Return the *detectors* that judge resources billed by the hour, and would end them."""
     return [
@@ -798,21 +781,17 @@ def _resource(
     resource: UsedResource, tag: str, policy: RunPolicy, verdicts: Mapping[str, ResourceFacts]
 ) -> BillResource:
     target = resource.target
-    verdict = verdicts.get(target.arn.lower(), ResourceFacts(detector=""))
-    waste_since = verdict.since if verdict.finding else None
+    facts = verdicts.get(target.arn.lower(), ResourceFacts())
+    waste_since = facts.since if facts.finding else None
+    known = replace(
+        facts,
+        owner=facts.owner or policy.owner(target),
+        since=waste_since or _begun(resource),
+        ended=facts.ended or resource.ended,
+        detector=facts.detector if facts.finding else "",
+    )
     return BillResource(
-        culprit=Culprit(
-            arn=target.arn,
-            name=target.name,
-            kind=target.kind,
-            owner=verdict.owner or policy.owner(target),
-            since=waste_since or _begun(resource),
-            ended=verdict.ended or resource.ended,
-            detector=verdict.detector if verdict.finding else "",
-            finding=verdict.finding,
-            acted=verdict.acted,
-            used=verdict.used,
-        ),
+        culprit=Culprit(arn=target.arn, name=target.name, kind=target.kind, **asdict(known)),
         runs=resource.runs,
         tag=_value(target, tag),
         family=family_name(target.name),

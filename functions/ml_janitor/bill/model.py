@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
+from itertools import chain
 
 from ml_janitor.core.durations import DAY
 
@@ -44,7 +45,8 @@ class Charge:
     *service* and *usage_type* are as Cost Explorer spells them ("Amazon SageMaker",
     "USE1-Host:ml.m5.xlarge"); "" where charges are not by it. *tag* is a tag's value, `UNTAGGED_VALUE` where
     there is no tag, and None where the charges are not by tag. *quantity* is in *unit* ("Hrs", "GB-Mo"), and
-    can be added up only within one usage type.
+    can be added up only within one usage type. *usd* is by the bill's metric, *other_usd* by the other one;
+    bills that earlier versions kept have none.
     """
 
     day: date
@@ -54,6 +56,7 @@ class Charge:
     usd: Decimal
     quantity: Decimal = ZERO
     unit: str = ""
+    other_usd: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +66,7 @@ class RecordCharge:
     day: date
     record_type: str
     usd: Decimal
+    other_usd: Decimal | None = None
 
 
 OUTSIDE_RECORDS = frozenset({"Credit", "Refund", "Tax"})
@@ -169,22 +173,45 @@ class Bill:
     by_account: tuple[Charge, ...] = ()
     moved: tuple[Charge, ...] = ()
 
+    def by_metric(self, metric: CostMetric) -> Bill | None:
+        """Return the bill by *metric*; None if it has only its own."""
+
+        def swap[T: Charge | RecordCharge](rows: Iterable[T]) -> tuple[T, ...]:
+            return tuple(replace(row, usd=row.other_usd or ZERO, other_usd=row.usd) for row in rows)
+
+        rows: Iterable[Iterable[Charge | RecordCharge]] = (
+            *(self.charges, self.records, self.by_account),
+            *self.by_tag.values(),
+        )
+        if metric is self.metric:
+            return self
+        if any(row.other_usd is None for row in chain.from_iterable(rows)):
+            return None
+        return replace(
+            self,
+            metric=metric,
+            charges=swap(self.charges),
+            records=swap(self.records),
+            by_account=swap(self.by_account),
+            by_tag={name: swap(rows) for name, rows in self.by_tag.items()},
+        )
+
     def after(self, kept: Bill, first: date) -> Bill:
         """Return the bill with the days before it, from *first* on, from the bill *kept*."""
 
         def days[T: Charge | RecordCharge](older: Iterable[T], newer: Iterable[T]) -> tuple[T, ...]:
             return (*(charge for charge in older if first <= charge.day < self.first), *newer)
 
-        if kept.metric is not self.metric:
+        if (older := kept.by_metric(self.metric)) is None:
             return self
         return replace(
             self,
             first=first,
-            charges=days(kept.charges, self.charges),
-            by_tag={name: days(kept.by_tag.get(name, ()), rows) for name, rows in self.by_tag.items()},
-            records=days(kept.records, self.records),
-            by_account=days(kept.by_account, self.by_account) if self.by_account else (),
-            estimated=frozenset(day for day in kept.estimated if first <= day < self.first) | self.estimated,
+            charges=days(older.charges, self.charges),
+            by_tag={name: days(older.by_tag.get(name, ()), rows) for name, rows in self.by_tag.items()},
+            records=days(older.records, self.records),
+            by_account=days(older.by_account, self.by_account) if self.by_account else (),
+            estimated=frozenset(day for day in older.estimated if first <= day < self.first) | self.estimated,
         )
 
     @property
@@ -384,28 +411,38 @@ class MoverCause(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Culprit:
+class ResourceFacts:
+    """
+    Facts about a resource besides its use, from a sweep or from the ledger.
+
+    *detector* and *finding* (its id) are those of a finding, *since* is when its waste began. *ended* is when
+    it was deleted or stopped, *acted* tells whether the janitor did that. *used* tells whether a detector saw
+    that somebody uses it.
+    """
+
+    owner: str | None = None
+    since: datetime | None = None
+    ended: datetime | None = None
+    detector: str = ""
+    finding: str = ""
+    acted: bool = False
+    used: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Culprit(ResourceFacts):
     """
     The resource behind a mover, as far as it is known.
 
-    *since* is when it was made, or, for a finding, since when it is waste; *ended* is when it was deleted
-    or stopped. *usd_until_now* is its total billed cost, if the bill reaches back to its creation.
-    *detector* and *finding* (its id) are those of a finding; *acted* tells whether the janitor ended it.
-    *used* tells whether a detector saw that somebody uses it. For several similar *members*, such as the
-    jobs of a family, *name* is the common part of their names, and *arn* is that of the largest.
+    Without a finding, *since* is when it was made. *usd_until_now* is its total billed cost, if the bill
+    reaches back to its creation. For several similar *members*, such as the jobs of a family, *name* is the
+    common part of their names, and *arn* is that of the largest.
     """
 
     arn: str
     name: str
     kind: str
-    owner: str | None = None
-    since: datetime | None = None
-    ended: datetime | None = None
     usd_until_now: Decimal | None = None
-    detector: str = ""
-    finding: str = ""
-    acted: bool = False
-    used: bool = False
     members: int = 1
 
     @property

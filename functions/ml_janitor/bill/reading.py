@@ -380,8 +380,7 @@ def read_bill(
             tagged[name] = tag(name, key, group_by_dimension("SERVICE"))
     else:
         records, forecast = None, None
-    committed = any(record.keys[0].startswith(COMMITMENT_RECORDS) for record in records or ())
-    metric = wanted.metric or (CostMetric.AMORTIZED if committed else CostMetric.UNBLENDED)
+    metric, kept_records = _metric_and_records(records, wanted, kept, first)
     names = wanted.accounts.names if wanted.accounts else {}
     named_accounts = {account: name for account, name in names.items() if name}
     fresh = Bill(
@@ -398,10 +397,7 @@ def read_bill(
             for name, rows in tagged.items()
             if rows is not None
         },
-        records=tuple(
-            RecordCharge(day=record.day, record_type=record.keys[0], usd=_usd(record, metric))
-            for record in records or ()
-        ),
+        records=kept_records,
         estimated=frozenset(row.day for row in by_service or () if row.estimated),
         forecast=forecast,
         requests=explorer.requests,
@@ -413,6 +409,23 @@ def read_bill(
         rows = _charges(moved, metric, ("usage_type", "tag"))
         whole = replace(whole, moved=(*rows, *other_charges(whole.charges, rows)))
     return replace(whole, gaps=(*reader.gaps, *_seen_gaps(whole, wanted, reader.gaps, checked=checked)))
+
+
+def _metric_and_records(
+    rows: Sequence[CostRow] | None, wanted: BillRequest, kept: Bill | None, first: date
+) -> tuple[CostMetric, tuple[RecordCharge, ...]]:
+    """Return the metric and the charges by record type from *first* on; refused, they are *kept* ones."""
+    if rows is None and kept is not None:
+        metric = wanted.metric or kept.metric
+        older = kept.by_metric(metric)
+        return metric, tuple(record for record in older.records if record.day >= first) if older else ()
+    committed = any(row.keys[0].startswith(COMMITMENT_RECORDS) for row in rows or ())
+    metric = wanted.metric or (CostMetric.AMORTIZED if committed else CostMetric.UNBLENDED)
+    costs = ((row, _costs(row, metric)) for row in rows or ())
+    return metric, tuple(
+        RecordCharge(day=row.day, record_type=row.keys[0], usd=usd, other_usd=other)
+        for row, (usd, other) in costs
+    )
 
 
 def _forecast(reader: _Reader) -> Forecast | None:
@@ -502,8 +515,10 @@ def _seen_gaps(
         yield BillGap(reading=BillReading.SERVICES, cause=GapCause.SHORT_HISTORY, subject=f"{begun}")
 
 
-def _usd(row: CostRow, metric: CostMetric) -> Decimal:
-    return row.amortized if metric is CostMetric.AMORTIZED else row.unblended
+def _costs(row: CostRow, metric: CostMetric) -> tuple[Decimal, Decimal]:
+    """Return the cost of *row* by the metric, and by the other one."""
+    costs = row.unblended, row.amortized
+    return costs[::-1] if metric is CostMetric.AMORTIZED else costs
 
 
 def _charges(
@@ -513,22 +528,23 @@ def _charges(
     return tuple(
         Charge(
             day=row.day,
-            usd=_usd(row, metric),
             quantity=row.quantity,
             unit=row.unit,
+            usd=usd,
+            other_usd=other,
             **{
                 name: value.removeprefix(f"{key}$") if name == "tag" else value
                 for name, value in zip(names, row.keys, strict=True)
             },
         )
-        for row in rows
+        for row, (usd, other) in ((row, _costs(row, metric)) for row in rows)
     )
 
 
 def _continued(kept: Bill, account: str, wanted: BillRequest, first: date) -> bool:
     """Return whether *kept* has all days from *first* on, except those that are read again."""
     same = kept.account == account and (kept.accounts is None) == (wanted.accounts is None)
-    records = all(gap.reading is not BillReading.RECORD_TYPES for gap in kept.gaps)
+    records = bool(kept.records) or all(gap.reading is not BillReading.RECORD_TYPES for gap in kept.gaps)
     return same and bool(kept.charges) and records and kept.first <= first <= kept.until
 
 

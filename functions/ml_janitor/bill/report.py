@@ -14,7 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import TypeAdapter, ValidationError
 
 from ml_janitor.aws.calls import error_text, read_signal
-from ml_janitor.aws.runs import ResourceRun, region_of_usage
+from ml_janitor.aws.runs import UNKNOWN_REGION, ResourceRun, region_of_usage
 from ml_janitor.bill.explaining import (
     AMOUNT_PRECISION,
     ActionSavings,
@@ -191,7 +191,8 @@ def moved_places(bill: Bill, question: BillQuestion) -> list[tuple[str, str]]:
     divided = divide_bill(bill, ())
     for comparison in filter(None, question.comparisons(bill)) if bill.moved else ():
         for part in changed_parts(divided.lines, comparison, divided.services):
-            if part.phase in READ_PHASES and part.tag not in {None, OTHER_ACCOUNTS} and abs(part.change) >= 1:
+            known = part.tag not in {None, OTHER_ACCOUNTS} and part.region != UNKNOWN_REGION
+            if known and part.phase in READ_PHASES and abs(part.change) >= 1:
                 where = part.tag or "", part.region
                 usd[where] = max(usd.get(where, ZERO), abs(part.change))
     return sorted(usd, key=lambda where: (-usd[where], where))[:MOST_READ_PLACES]

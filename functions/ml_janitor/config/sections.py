@@ -232,8 +232,8 @@ class PlanSection(BaseModel):
     `[plan]`: the order of work.
 
     *hours* are estimated working hours for one change of each kind: findings are ordered by the
-    dollars a month that they save per hour of work. On the day *weekly_advice* the digest's function posts
-    the best findings. With *aws_opinions* an audit reads AWS's own recommendations.
+    dollars a month that they save per hour of work. On the day *weekly_advice* the digest also has the best
+    findings.
     """
 
     model_config = STRICT_MODEL
@@ -250,7 +250,6 @@ class PlanSection(BaseModel):
         Change.TAG.value: 0.1,
     }
     weekly_advice: values.Weekday = "Mon"
-    aws_opinions: bool = False
 
 
 class OrganizationSection(BaseModel):

@@ -13,6 +13,8 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from ml_janitor.config.schedules import hours_of_week, missed_days, schedule_period
 from ml_janitor.config.sections import (
     JANITOR_FIELDS,
@@ -42,6 +44,20 @@ from ml_janitor.engine.policy import Arming, RunPolicy
 SETTINGS_FILE = "janitor.toml"
 
 type DetectorRegistry = Sequence[type[Detector[Any]]]
+
+
+def _fields_set(section: BaseModel, kind: type) -> dict[str, Any]:
+    """Return those fields of the dataclass *kind* that *section* has, without the empty ones."""
+    found = {
+        field.name: getattr(section, field.name)
+        for field in fields(kind)
+        if field.name in type(section).model_fields
+    }
+    return {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in found.items()
+        if value is not None
+    }
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -133,13 +149,9 @@ class Settings:
             "keep_tags": tuple(self.janitor.keep_tags),
             "keep_until_tag": self.janitor.keep_until_tag,
         }
-        values = {
-            field.name: shared[field.name] if field.name in JANITOR_FIELDS else getattr(section, field.name)
-            for field in fields(detector)
-        }
-        values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+        own = {field.name: shared[field.name] for field in fields(detector) if field.name in JANITOR_FIELDS}
         try:
-            return detector(**values)
+            return detector(**own | _fields_set(section, detector))
         except ValueError as error:
             raise InvalidInputError(f"detectors.{detector.name}: {error}") from error
 
@@ -203,21 +215,16 @@ class Settings:
         section, cleanup = self.sections[detector.name], detector.cleanup
         if cleanup is None:
             raise InvalidInputError(f"detectors.{detector.name}: it only advises, so there is nothing to arm")
+        terms = {
+            "act_on": cleanup.act_on,
+            "grace": cleanup.grace,
+            "business_days": cleanup.effect.removes_data,
+            **_fields_set(section, Arming),
+        }
         return Arming(
-            mode=self.mode(detector.name),
+            **terms | {"mode": Mode(terms["mode"]), "act_on": Confidence(terms["act_on"])},
             effect=cleanup.effect,
             every=schedule_period(self.schedule(detector)),
-            act_in=tuple(section.act_in),
-            act_on=Confidence(section.act_on) if section.act_on else cleanup.act_on,
-            grace=cleanup.grace if section.grace is None else section.grace,
-            grace_likely=section.grace_likely,
-            business_days=cleanup.effect.removes_data
-            if section.business_days is None
-            else section.business_days,
-            max_actions=section.max_actions,
-            max_share=section.max_share,
-            act_on_managed=tuple(section.act_on_managed),
-            act_on_environments=tuple(section.act_on_environments),
             managers=self.managers,
             time_zone=self.janitor.time_zone,
             time_zone_set="time_zone" in self.janitor.model_fields_set,

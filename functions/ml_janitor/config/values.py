@@ -118,12 +118,20 @@ def parse_toml_value(text: str) -> Any:
     return parsed["value"] if set(parsed) == {"value"} else text
 
 
+REMOVED_SETTINGS = {
+    "plan.aws_opinions": "delete it; AWS's console shows its recommendations, under Cost Optimization Hub",
+}
+"""What to do about each setting that an earlier version had."""
+
+
 def check_keys(where: str, table: object, known: Sequence[str]) -> Mapping[str, Any]:
     """Return *table* if it has only *known* keys. Raises InvalidInputError that names the nearest key."""
     if not isinstance(table, Mapping):
         raise InvalidInputError(f"{where}: expected a table, got {format_toml(table)}")
     prefix = f"{where}." if where else ""
     for key in table:
+        if removed := REMOVED_SETTINGS.get(prefix + key):
+            raise InvalidInputError(f"{prefix}{key} was removed: {removed}")
         if key not in known:
             raise InvalidInputError(f"unknown setting {prefix}{key}{suggest_nearest(key, known)}")
     return table

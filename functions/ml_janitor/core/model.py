@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
+from functools import wraps
 from hashlib import sha256
-from typing import TypedDict, Unpack
+from typing import Concatenate
 
 # --- signals: read values, or the reason why there is none ----------------------------------------
 
@@ -281,7 +282,7 @@ class ActionSchedule:
     next_closing: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Finding:
     """
     A candidate judged wasteful.
@@ -299,8 +300,9 @@ class Finding:
 
     reason: str
     confidence: Confidence
+    _: KW_ONLY
     action: str
-    evidence: tuple[Evidence, ...]
+    evidence: tuple[Evidence, ...] = ()
     steps: tuple[str, ...] = ()
     cost: Cost | None = None
     since: datetime | None = None
@@ -326,18 +328,19 @@ class Kept:
 type Verdict = Finding | Kept
 
 
-class FindingDetails(TypedDict, total=False):
-    """Optional fields of a finding that a rule may set, as in `Finding`."""
+def made_by[**P, S, T, R](
+    make: Callable[P, T],
+) -> Callable[[Callable[[S, T], R]], Callable[Concatenate[S, P], R]]:
+    """Let a method take the arguments of *make* instead of what it makes."""
 
-    cost: Cost | None
-    since: datetime | None
-    grace: timedelta | None
-    spared: str | None
-    noun: str | None
-    lost: str | None
-    to_prove: str
-    missing_for_undo: str
-    schedule: ActionSchedule | None
+    def around(method: Callable[[S, T], R]) -> Callable[Concatenate[S, P], R]:
+        @wraps(method)
+        def making(self: S, /, *given: P.args, **named: P.kwargs) -> R:
+            return method(self, make(*given, **named))
+
+        return making
+
+    return around
 
 
 class Rule:
@@ -369,15 +372,8 @@ class Rule:
         steps = (*self._steps, f"kept as unknown: {reason}")
         return Kept(reason=reason, unknown=True, evidence=tuple(self._evidence), steps=steps)
 
-    def found(
-        self, reason: str, confidence: Confidence, *, action: str, **details: Unpack[FindingDetails]
-    ) -> Finding:
-        """Return the verdict "waste", with its reason."""
-        return Finding(
-            reason=reason,
-            confidence=confidence,
-            action=action,
-            evidence=tuple(self._evidence),
-            steps=(*self._steps, f"found, {confidence}: {reason}"),
-            **details,
-        )
+    @made_by(Finding)
+    def found(self, finding: Finding) -> Finding:
+        """Return the verdict "waste" with its fields as in `Finding`; evidence and steps are the rule's."""
+        step = f"found, {finding.confidence}: {finding.reason}"
+        return replace(finding, evidence=tuple(self._evidence), steps=(*self._steps, step))

@@ -1,4 +1,4 @@
-"""The latest sweeps in numbers, the latest digest, bill and advice, and runs over an organization."""
+"""The latest sweeps in numbers, the latest digest and bill, and runs over an organization."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ml_janitor.ledger.table import IF_ABSENT, ConditionFailedError, Table, form
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
-SWEEP_KEY, DIGEST_KEY, BILL_KEY, ADVICE_KEY, _LATEST_KEY = "sweep", "digest", "bill", "advice", "latest"
+SWEEP_KEY, DIGEST_KEY, BILL_KEY, _LATEST_KEY = "sweep", "digest", "bill", "latest"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,28 +84,8 @@ class LastBill:
 _BILL_ADAPTER = TypeAdapter(LastBill)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LastAdvice:
-    """
-    The latest message of advice, and its place. *subjects* label its buttons; *usd* is the saving of each.
-
-    The message named the best of *of* changes, which would save *together* dollars a month.
-    """
-
-    time: datetime
-    channel: str
-    message: str
-    subjects: tuple[str, ...]
-    usd: tuple[Decimal, ...]
-    of: int
-    together: Decimal
-
-
-_ADVICE_ADAPTER = TypeAdapter(LastAdvice)
-
-
 class LatestRecords:
-    """The latest sweeps, digests, bills and advice in *table*. An earlier run never replaces a later one."""
+    """The latest sweeps, digests and bills in *table*. An earlier run never replaces a later one."""
 
     def __init__(self, table: Table) -> None:
         self._table = table
@@ -186,19 +166,6 @@ class LatestRecords:
     def billed(self, account: str, bill: LastBill) -> None:
         """Store a reading of the bill."""
         self._table.put(f"{BILL_KEY}#{account}", _LATEST_KEY, _BILL_ADAPTER.dump_python(bill))
-
-    # --- advice -------------------------------------------------------------------------------
-
-    def advice(self, account: str) -> LastAdvice | None:
-        """Return the latest message of advice, or None if there never was advice."""
-        items = self._table.query(f"{ADVICE_KEY}#{account}")
-        return next((_ADVICE_ADAPTER.validate_python(item) for item in items), None)
-
-    def advised(self, account: str, advice: LastAdvice) -> None:
-        """Store the message of advice that Slack took."""
-        item = _ADVICE_ADAPTER.dump_python(advice)
-        lists = {"subjects": list(advice.subjects), "usd": list(advice.usd)}
-        self._table.put(f"{ADVICE_KEY}#{account}", _LATEST_KEY, item | lists)
 
 
 # --- runs over an organization --------------------------------------------------------------------

@@ -10,7 +10,7 @@ from ml_janitor.engine.detector import Condition, Grant, allow
 from ml_janitor.ledger.actions import ACTION_KEY
 from ml_janitor.ledger.findings import FINDING_KEY
 from ml_janitor.ledger.idempotency import IDEMPOTENCY_KEY
-from ml_janitor.ledger.latest import ADVICE_KEY, BILL_KEY, DIGEST_KEY, ORGANIZATION_KEY, SWEEP_KEY
+from ml_janitor.ledger.latest import BILL_KEY, DIGEST_KEY, ORGANIZATION_KEY, SWEEP_KEY
 from ml_janitor.ledger.limits import LEASE_KEY, LIMIT_KEY
 from ml_janitor.ledger.requests import HOLD_KEY, REQUEST_KEY
 
@@ -60,10 +60,9 @@ def accounts_uses() -> TableUses:
     return {f"{SWEEP_KEY}#*": (_GET_MANY, _PUT), ORGANIZATION_KEY: (_GET, _PUT, _UPDATE)}
 
 
-def digest_uses(*, bill: bool, advice: bool, organization: bool = False) -> TableUses:
+def digest_uses(*, bill: bool, organization: bool = False) -> TableUses:
     """
-    Return the uses of the digest, which sums up all sweeps, and of the *bill*
-    and the weekly *advice* if enabled.
+    Return the uses of the digest, which sums up all sweeps, and of the *bill* if enabled.
 
     In an *organization* it reads the sweeps in batches, and the latest runs say which there are.
     """
@@ -73,7 +72,6 @@ def digest_uses(*, bill: bool, advice: bool, organization: bool = False) -> Tabl
         f"{SWEEP_KEY}#*": (_GET_MANY if organization else _GET,),
         f"{DIGEST_KEY}#*": (_GET, _PUT),
         **({f"{BILL_KEY}#*": (_GET, _PUT)} if bill else {}),
-        **({f"{ADVICE_KEY}#*": (_QUERY, _PUT)} if advice else {}),
         **({ORGANIZATION_KEY: (_GET,)} if organization else {}),
         **idempotency_uses("digest"),
     }
@@ -108,7 +106,7 @@ def undo_uses() -> TableUses:
 
 def press_uses() -> TableUses:
     """Return the uses of Slack's worker: it holds, and asks. It only reads findings and actions."""
-    read = {f"{kind}#*": (_QUERY,) for kind in (FINDING_KEY, ACTION_KEY, ADVICE_KEY)}
+    read = {f"{kind}#*": (_QUERY,) for kind in (FINDING_KEY, ACTION_KEY)}
     return {**read, f"{HOLD_KEY}#*": (_QUERY, _PUT), f"{REQUEST_KEY}#*": (_PUT,), **idempotency_uses("press")}
 
 

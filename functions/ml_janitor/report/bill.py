@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+import shlex
+from collections.abc import Iterator, Sequence
 from datetime import date, datetime
 from decimal import ROUND_HALF_UP, Decimal
 
+from ml_janitor.aws.runs import UNKNOWN_REGION
 from ml_janitor.bill.model import (
     ACCOUNT_TAG,
     OTHER_ACCOUNTS,
@@ -14,7 +15,6 @@ from ml_janitor.bill.model import (
     Bill,
     BillGap,
     BillReading,
-    Breakdown,
     ComparisonKind,
     CostMetric,
     Culprit,
@@ -27,8 +27,28 @@ from ml_janitor.bill.model import (
     break_down,
 )
 from ml_janitor.bill.reading import account_title
-from ml_janitor.bill.report import BillReport, TagShare, UnitCost, UnitNote
-from ml_janitor.core.text import escape_text, format_usd
+from ml_janitor.bill.report import (
+    BY_PHASE,
+    BillLine,
+    BillReport,
+    BudgetState,
+    UnitCost,
+    UnitNote,
+    has_table,
+    sum_lines,
+)
+from ml_janitor.core.durations import DAY
+from ml_janitor.core.text import escape_text, format_time, format_usd
+from ml_janitor.report.blocks import (
+    DocumentBlock,
+    FigureBlock,
+    HeadingBlock,
+    NoteBlock,
+    Rank,
+    RowBlock,
+    TableBlock,
+)
+from ml_janitor.report.mrkdwn import count_noun
 
 MOST_MOVERS = 8
 UNEXPLAINED_SHOWN = 2
@@ -79,6 +99,12 @@ def span_text(span: DaySpan) -> str:
     return f"{span.first}" if span.days == 1 else f"{span.first} to {span.last}"
 
 
+def reading_price(report: BillReport) -> str:
+    """Say what the requests to Cost Explorer cost."""
+    requests = report.bill.requests
+    return f"{requests} request{'s' * (requests != 1)} to Cost Explorer, ${report.bill.read_usd:.2f}"
+
+
 # --- movement -------------------------------------------------------------------------------------
 
 
@@ -88,12 +114,14 @@ def change_text(movement: Movement) -> str:
     return f"{signed_usd(movement.change)}{f' ({share})' if share else ''}"
 
 
-def movement_asides(movement: Movement, parts: Breakdown) -> Iterator[str]:
+def movement_asides(movement: Movement) -> Iterator[NoteBlock]:
     """Yield movements beside the total: tags, and credits that ended."""
-    for moved in parts.moved_tags:
-        yield f"{mover_line(moved, movement)}."
+    for mover in movement.movers:
+        if mover.cause is MoverCause.TAG:
+            yield NoteBlock(Rank.FULL, f"{mover_line(mover, movement)}.")
     if movement.ended_credits:
-        yield f"Besides, credits of {format_usd(movement.ended_credits)} ended: they are in no total here."
+        ended = format_usd(movement.ended_credits)
+        yield NoteBlock(Rank.FULL, f"Also, credits of {ended} ended. No total here includes credits.")
 
 
 def mover_line(moved: Mover, movement: Movement) -> str:
@@ -218,23 +246,6 @@ def comparison_text(movement: Movement) -> str:
     return compared
 
 
-def untagged_shares(shares: Sequence[TagShare]) -> Iterator[str]:
-    """Yield the share of the bill that has no value of each tag, and how that share changed."""
-    for share in shares:
-        if not share.untagged and not share.untagged_before:
-            continue
-        before = f", {percent_text(share.share_before)} before" if share.total_before else ""
-        yield (
-            f"no {escape_text(share.tag)}: {format_usd(share.untagged)} ({percent_text(share.share)}{before})"
-        )
-
-
-def outside_charges(report: BillReport) -> Iterator[str]:
-    """Yield credits, refunds and taxes, which are in no comparison."""
-    for name, amount in report.bill.outside(report.span).items():
-        yield f"{escape_text(name)} {format_usd(amount)}"
-
-
 def forecast_text(report: BillReport) -> str | None:
     """Forecast the month's cost, including charges so far; None where a gap says why."""
     found = report.bill.forecast
@@ -256,58 +267,6 @@ def savings_text(report: BillReport) -> str | None:
     total = sum(report.saved.values(), Decimal(0))
     first = min(report.saved, default=report.span.first)
     return f"{format_usd(report.saved_this_month)} this month, {format_usd(total)} since {first}"
-
-
-def reading_price(report: BillReport) -> str:
-    """Say what the requests to Cost Explorer cost."""
-    requests = report.bill.requests
-    return f"{requests} request{'s' * (requests != 1)} to Cost Explorer, ${report.bill.read_usd:.2f}"
-
-
-def bill_facts(report: BillReport) -> Iterator[tuple[str, str]]:
-    """Yield further facts about the bill, a line each."""
-    titled: list[tuple[str, Iterable[str]]] = [
-        ("untagged", untagged_shares(report.shares)),
-        ("not counted here", outside_charges(report)),
-        ("forecast", filter(None, [forecast_text(report)])),
-        ("saved so far", filter(None, [savings_text(report)])),
-        ("asking cost", [reading_price(report)]),
-    ]
-    for title, texts in titled:
-        if text := "; ".join(texts):
-            yield title, text
-
-
-@dataclass(frozen=True, slots=True)
-class MoverRow:
-    """One line of the movers' table."""
-
-    usd: Decimal
-    what: str
-    why: str
-    owner: str
-
-
-def mover_rows(movement: Movement, most: int = MOST_MOVERS) -> Iterator[MoverRow]:
-    """Yield the change as a table that adds up: movers, smaller movers together, and the unexplained part."""
-    parts = break_down(movement, most)
-    for mover in parts.movers:
-        yield MoverRow(mover.usd, *mover_parts(mover, movement))
-    if parts.smaller:
-        count = len(parts.smaller)
-        yield MoverRow(parts.smaller_usd, f"{count} smaller change{'s' * (count > 1)}", "", "")
-    if parts.unexplained:
-        ranked = parts.unexplained[:UNEXPLAINED_SHOWN]
-        largest = ", ".join(f"{signed_usd(mover.usd)} {_where(mover)}" for mover in ranked)
-        rest = len(parts.unexplained) - len(ranked)
-        more = f", {rest} more" if rest else ""
-        yield MoverRow(parts.unexplained_usd, "not explained", f"{largest}{more}", "")
-
-
-def _where(mover: Mover) -> str:
-    """Return a usage type, and the tag value that it was charged under."""
-    value = f" ({escape_text(mover.part.tag)})" if mover.part.tag else ""
-    return f"{escape_text(mover.part.usage_type)}{value}"
 
 
 # --- gaps -----------------------------------------------------------------------------------------
@@ -418,7 +377,11 @@ def _accounts(gap: BillGap) -> str:
 
 def _resources(gap: BillGap, region: str) -> str:
     if gap.cause is GapCause.NOT_LOOKED_AT:
-        moved = f"Nothing was looked at in {region}, where {signed_usd(gap.usd or ZERO)} of the change is."
+        usd = signed_usd(gap.usd or ZERO)
+        if gap.subject == UNKNOWN_REGION:
+            unknown = "is in a region that this version does not know. Upgrade the janitor."
+            return f"Part of the change ({usd}) {unknown}"
+        moved = f"Nothing was looked at in {region}, where {usd} of the change is."
         if gap.detail == ACCOUNT_TAG:
             return moved
         return f"{moved} Add --region {region}, or add it to regions in [janitor]."
@@ -447,46 +410,32 @@ def _why(gap: BillGap) -> str:
 
 # --- costs per unit -------------------------------------------------------------------------------
 
-UNIT_PLURALS = {"endpoint": "endpoints", "model": "models", "family": "families of jobs"}
+UNIT_NOUNS = {"endpoint": "more endpoint", "model": "more model", "family": "more family of jobs"}
 UNIT_NOTES = {
     UnitNote.COMPONENTS: "its inference components share it",
     UnitNote.MANY_MODELS: "multi-model: its models share it",
 }
 
 
-@dataclass(frozen=True, slots=True)
-class UnitRow:
-    """One line: the resource, its charge, the number of units, and the price of each."""
-
-    what: str
-    usd: str
-    units: str
-    each: str
-
-
-def unit_rows(costs: Sequence[UnitCost], most: int) -> Iterator[UnitRow]:
+def unit_rows(costs: Sequence[UnitCost], most: int) -> Iterator[tuple[str, str, str, str]]:
     """
-    Yield the dearest *most* of each kind, and how many more there are; the rest of the jobs is in their
-    families.
+    Yield the dearest *most* of each kind, and the number of others; families have the other jobs.
 
-    A model that alone serves one endpoint, and has the same dollars and requests, is not repeated.
+    A row has the resource, its dollars, its units, and the price of each. A model that alone serves one
+    endpoint, and has the same dollars and requests, is not repeated.
     """
     endpoints = {(cost.usd, cost.units) for cost in costs if cost.kind == "endpoint"}
     several = len({cost.account for cost in costs}) > 1
     shown = [cost for cost in costs if cost.kind != "model" or (cost.usd, cost.units) not in endpoints]
     for kind in dict.fromkeys(cost.kind for cost in shown):
         own = [cost for cost in shown if cost.kind == kind]
-        yield from (_row(cost, several=several) for cost in own[:most])
-        if kind in UNIT_PLURALS and (more := own[most:]):
-            yield UnitRow(
-                f"{len(more)} more {UNIT_PLURALS[kind]}",
-                format_usd(sum((cost.usd for cost in more), Decimal(0))),
-                "",
-                "",
-            )
+        yield from (_unit_row(cost, several=several) for cost in own[:most])
+        if kind in UNIT_NOUNS and (more := own[most:]):
+            dollars = format_usd(sum((cost.usd for cost in more), ZERO))
+            yield count_noun(len(more), UNIT_NOUNS[kind]), dollars, "", ""
 
 
-def _row(cost: UnitCost, *, several: bool) -> UnitRow:
+def _unit_row(cost: UnitCost, *, several: bool) -> tuple[str, str, str, str]:
     kind = cost.resource.replace("-", " ") or cost.kind
     notes = "".join(f" ({UNIT_NOTES[note]})" for note in cost.notes)
     where = f" in account {escape_text(cost.account)}" if several else ""
@@ -497,7 +446,7 @@ def _row(cost: UnitCost, *, several: bool) -> UnitRow:
         each = f"{unit_price(cost.per_unit)} per 1,000"
     else:
         each = f"{unit_price(cost.per_unit)} each" if cost.kind == "family" else ""
-    return UnitRow(what, format_usd(cost.usd), _units_of_cost(cost), each)
+    return what, format_usd(cost.usd), _units_of_cost(cost), each
 
 
 def _units_of_cost(cost: UnitCost) -> str:
@@ -513,3 +462,255 @@ def unit_price(amount: Decimal) -> str:
     if amount >= Decimal("0.1"):
         return format_usd(amount)
     return f"${amount:.{1 - amount.adjusted()}f}" if amount >= Decimal("0.000001") else "<$0.000001"
+
+
+# --- next step, month and budgets -----------------------------------------------------------------
+
+
+def next_step(mover: Mover) -> str:
+    """Say whom to ask about a rise, or what to run."""
+    owner = escape_text(mover.owner or "").partition("@")[0]
+    arn = mover.culprit.arn if mover.culprit else ""
+    match mover.cause:
+        case MoverCause.FINDING:
+            ask = f"ask {owner} to end it. " if owner else "find its owner, or end it. "
+            return f"{ask}For the evidence: janitor explain {shlex.quote(escape_text(arn))}"
+        case MoverCause.PRICE:
+            return "check whether a commitment, a free tier or a discount ended."
+        case MoverCause.UNEXPLAINED:
+            ask = f"ask {owner}, or open" if owner else "open"
+            return f"{ask} Cost Explorer for this usage type. No known resource accounts for it."
+    return f"ask {owner} whether it is needed." if owner else "find its owner, and tag it with that."
+
+
+def report_month(report: BillReport) -> DaySpan:
+    """Return the days so far of the month of the bill's last day."""
+    first = (report.bill.until - DAY).replace(day=1)
+    return DaySpan(first, (report.bill.until - first).days)
+
+
+def _day_range(span: DaySpan) -> str:
+    return f"{span.first:%m-%d} to {span.last:%m-%d}"
+
+
+def _against(movement: Movement, before: str) -> str:
+    if not round(movement.change, 2):
+        return f"as on {before}"
+    return f"{change_text(movement)} against {before}"
+
+
+def _budget(state: BudgetState) -> str:
+    share = percent_text(state.spent / state.usd)
+    text = f"{format_usd(state.spent)} of {format_usd(state.usd)} spent ({share})"
+    if state.spent > state.usd:
+        text += f": {format_usd(state.spent - state.usd)} over"
+    if state.expected is None:
+        return f"{text}; AWS has no forecast"
+    over = state.expected - state.usd
+    verdict = f", {format_usd(over)} over" if over > 0 and state.spent <= state.usd else ""
+    return f"{text}; {format_usd(state.expected)} expected{verdict}"
+
+
+# --- the document ---------------------------------------------------------------------------------
+
+TABLE_ROWS_SHOWN, UNIT_ROWS_SHOWN, ACCOUNTS_SHOWN, NEWS_SHOWN = 15, 5, 5, 3
+LASTING_CAUSES = {
+    *(GapCause.OVER_LIMIT, GapCause.TAG_NOT_ACTIVE, GapCause.SHORT_HISTORY),
+    *(GapCause.YOUNG_ACCOUNT, GapCause.NOT_CHARGED),
+}
+"""Causes that stay from day to day: of the messages, only the weekly one names them."""
+
+
+def lay_out_bill(report: BillReport, *, by: str = BY_PHASE, max_requests: int) -> HeadingBlock:
+    """
+    Lay the bill out for all displays, with a table *by* something among others.
+
+    The first lines say what the bill came to, the largest cause with its owner, and what to do about it.
+    """
+    blocks, least = list[DocumentBlock](), Rank.FIRST
+    if report.bill.charges:
+        blocks, least = (
+            [*_lead(report), *_figures(report), *_movements(report), *_tables(report, by)],
+            Rank.MESSAGE,
+        )
+        for name, amount in report.bill.outside(report.span).items():
+            blocks.append(
+                FigureBlock(Rank.FULL, f"{escape_text(name)}, not counted here", format_usd(amount))
+            )
+        blocks.append(FigureBlock(Rank.FULL, "Cost of this reading", reading_price(report)))
+    if gaps := tuple(_gap_notes(report.bill.gaps, max_requests, least)):
+        blocks += [HeadingBlock(gaps[0].rank, "What is missing", "", gaps)] if report.bill.charges else gaps
+    return HeadingBlock(
+        Rank.FIRST, f"Bill of {bill_scope(report.bill)}", bill_headline(report), tuple(blocks)
+    )
+
+
+def _movements_named(report: BillReport) -> list[tuple[str, Movement]]:
+    """Return the movements, the longest first, each with words for its days."""
+    day = report.yesterday.comparison.after.first if report.yesterday else report.span.last
+    days = f"in {report.span.days} days", "this month", f"on {day:%A} {day:%m-%d}"
+    moved = zip(days, (report.main, report.month, report.yesterday), strict=True)
+    return [(when, movement) for when, movement in moved if movement is not None]
+
+
+def _lead(report: BillReport) -> Iterator[NoteBlock]:
+    """Name the largest cause, the next step where it is a rise, and the days; uncompared, the largest lines."""
+    moved = _movements_named(report)
+    told = [(when, movement, news) for when, movement in moved if (news := mover_news(movement))]
+    for when, movement, news in told[:1]:
+        cause = max(news, key=lambda mover: (mover.usd * movement.change > 0, abs(mover.usd)))
+        named = "Largest cause" if movement is report.main else f"Largest cause {when}"
+        yield NoteBlock(Rank.FIRST, f"{named}: {mover_line(cause, movement)}.")
+        if cause.usd > 0:
+            yield NoteBlock(Rank.FIRST, f"Next step: {next_step(cause)}")
+    if moved and not told:
+        days = "" if report.main else f" {moved[0][0]}"
+        yield NoteBlock(Rank.FIRST, f"Nothing moved more than usual{days}.")
+    if not report.main:
+        largest = (f"{line.name} {format_usd(line.usd)}" for line in report.table(BY_PHASE)[:NEWS_SHOWN])
+        yield NoteBlock(Rank.FIRST, f"Largest: {', '.join(largest)}.")
+    compared = comparison_text(report.main) if report.main else span_text(report.span)
+    read = f"{METRIC_WORDS[report.bill.metric]}. Read {format_time(report.bill.time)}."
+    yield NoteBlock(Rank.FULL, f"{compared}; {read}")
+
+
+def _figures(report: BillReport) -> Iterator[FigureBlock]:
+    """Yield the last settled day, the month to date, budgets, shares without a tag, forecast and savings."""
+    month = report_month(report)
+    if report.yesterday is not None:
+        compared = report.yesterday.comparison
+        day, against = compared.after.first, _against(report.yesterday, f"{compared.before.first:%m-%d}")
+        yield FigureBlock(
+            Rank.MESSAGE, f"{day:%A} {day:%m-%d}", f"{format_usd(report.yesterday.usd_after)}, {against}"
+        )
+    text = format_usd(report.bill.total(month))
+    if report.month is not None:
+        compared = report.month.comparison
+        moved = _against(report.month, _day_range(compared.before))
+        shorter = compared.after.days < month.days  # the month before has fewer days
+        text += f" ({_day_range(compared.after)}: {moved})" if shorter else f", {moved}"
+    yield FigureBlock(Rank.MESSAGE, f"{month.last:%B} to date", text)
+    for state in report.budgets:
+        part = f", {escape_text(state.tag)} {escape_text(state.value)}" if state.tag else ""
+        yield FigureBlock(Rank.MESSAGE, f"Budget of {month.last:%B}{part}", _budget(state))
+    for number, share in enumerate(report.shares):
+        if share.untagged or share.untagged_before:
+            before = f", {percent_text(share.share_before)} before" if share.total_before else ""
+            text = f"{format_usd(share.untagged)} ({percent_text(share.share)}{before})"
+            yield FigureBlock(
+                Rank.FULL if number else Rank.MESSAGE, f"Without {escape_text(share.tag)}", text
+            )
+    for label, words in (("Forecast", forecast_text(report)), ("Saved so far", savings_text(report))):
+        if words:
+            yield FigureBlock(Rank.FULL, label, words)
+
+
+def _movements(report: BillReport) -> Iterator[HeadingBlock]:
+    """Explain the longest movement in whole, and of the others the news that are not named before."""
+    named: set[object] = set()
+    for number, (when, movement) in enumerate(_movements_named(report)):
+        news = [mover for mover in mover_news(movement) if _mover_key(mover) not in named]
+        news = news[: 1 if movement is report.yesterday else NEWS_SHOWN]
+        named |= {_mover_key(mover) for mover in news}
+        title, summary, asides = f"Also {when}", "", list[NoteBlock]()
+        rows = tuple(_mover_row(mover, movement, Rank.MESSAGE) for mover in news)
+        if not number:
+            title, asides, rows = (
+                f"Why it moved {when}",
+                list(movement_asides(movement)),
+                tuple(mover_rows(movement)),
+            )
+            spent = f"{format_usd(movement.usd_before)} to {format_usd(movement.usd_after)}"
+            summary = f"{spent}, {change_text(movement)}"
+        tables = [TableBlock(min(row.rank for row in rows), (), rows)] if rows else []
+        blocks: tuple[DocumentBlock, ...] = (*tables, *asides)
+        if blocks:
+            yield HeadingBlock(blocks[0].rank, title, summary, blocks)
+
+
+def mover_news(movement: Movement) -> list[Mover]:
+    """Return the movers that are no ordinary change and change the total, the largest first."""
+    return [mover for mover in movement.news if mover.cause is not MoverCause.TAG]
+
+
+def _mover_key(mover: Mover) -> object:
+    return mover.culprit.name if mover.culprit else (mover.cause, mover.part.usage_type, mover.part.tag)
+
+
+def _mover_row(mover: Mover, movement: Movement, rank: Rank) -> RowBlock:
+    return RowBlock(rank, (signed_usd(mover.usd), *mover_parts(mover, movement)), mover.usd)
+
+
+def mover_rows(movement: Movement, most: int = MOST_MOVERS) -> Iterator[RowBlock]:
+    """Yield the change as rows that add up: movers, smaller movers together, and the unexplained part."""
+    parts, largest = break_down(movement, most), mover_news(movement)[:NEWS_SHOWN]
+    for mover in parts.movers:
+        yield _mover_row(mover, movement, Rank.FIRST if mover in largest else Rank.FULL)
+    if count := len(parts.smaller):
+        cells = signed_usd(parts.smaller_usd), count_noun(count, "smaller change"), "", ""
+        yield RowBlock(Rank.FULL, cells, parts.smaller_usd)
+    if parts.unexplained:
+        lines = [f"{signed_usd(mover.usd)} {_where(mover)}" for mover in parts.unexplained]
+        rest = len(lines) - UNEXPLAINED_SHOWN
+        text = ", ".join([*lines[:UNEXPLAINED_SHOWN], *[f"{rest} more"] * (rest > 0)])
+        rank = Rank.FIRST if any(mover in largest for mover in parts.unexplained) else Rank.FULL
+        yield RowBlock(
+            rank, (signed_usd(parts.unexplained_usd), "not explained", text, ""), parts.unexplained_usd
+        )
+
+
+def _where(mover: Mover) -> str:
+    """Return a usage type, and the tag value that it was charged under."""
+    value = f" ({escape_text(mover.part.tag)})" if mover.part.tag else ""
+    return f"{escape_text(mover.part.usage_type)}{value}"
+
+
+def _tables(report: BillReport, by: str) -> Iterator[TableBlock]:
+    """Yield the accounts whose bill rose most, the tables by several keys, and the costs of units."""
+    if len(report.bill.seen) > 1:
+        yield _table(report, ACCOUNT_TAG, Rank.MESSAGE)
+    for key in dict.fromkeys([by, BY_PHASE, report.main.tag if report.main else ""]):
+        if key not in {"", ACCOUNT_TAG} and has_table(report.bill, key):
+            yield _table(report, key, Rank.WEEKLY if key == by else Rank.FULL)
+    if units := tuple(RowBlock(Rank.FULL, row) for row in unit_rows(report.unit_costs, UNIT_ROWS_SHOWN)):
+        yield TableBlock(Rank.FULL, ("Cost of a unit", "cost", "", ""), units)
+
+
+def _table(report: BillReport, by: str, rank: Rank) -> TableBlock:
+    """Lay out the first lines of a table, the others as one, and all together; of accounts with savings."""
+    lines, most, saved = list(report.table(by)), TABLE_ROWS_SHOWN, dict[str, Decimal]()
+    names = {"": f"no {escape_text(by)}"}
+    if by == ACCOUNT_TAG:
+        lines.sort(key=lambda line: -(line.usd if line.change is None else line.change))
+        names = {line.name: account_title(line.name, report.bill.accounts or {}) for line in lines}
+        most, saved = ACCOUNTS_SHOWN, dict(report.saved_by_account)
+    own = [(escape_text(names.get(line.name, line.name), 120), [line]) for line in lines[:most]]
+    others = [(count_noun(len(lines) - most, "other"), lines[most:])] * (len(lines) > most)
+    rows = []
+    for name, of in (*own, *others, ("together", lines)):
+        line, kept = sum_lines(of), sum((saved.get(line.name, ZERO) for line in of), ZERO)
+        cells = [name, format_usd(line.usd_before or ZERO), format_usd(line.usd), _line_change(line)]
+        cells = cells if report.main else [name, format_usd(line.usd)]
+        rows.append(RowBlock(rank, (*cells, *[format_usd(kept) if kept else ""] * bool(saved))))
+    heads = ["before", "now", "change"] if report.main else ["now"]
+    columns = f"By {escape_text(by)}, {report.span.days} days", *heads, *["saved this month"] * bool(saved)
+    return TableBlock(rank, columns, tuple(rows))
+
+
+def _line_change(line: BillLine) -> str:
+    if line.change is None or not round(line.change, 2):
+        return ""
+    share = percent_text(line.change / line.usd_before, sign=True) if line.usd_before else "new"
+    return f"{signed_usd(line.change)} ({share})"
+
+
+def _gap_notes(gaps: Sequence[BillGap], max_requests: int, least: Rank) -> Iterator[NoteBlock]:
+    """Yield what could not be read; messages leave out lasting causes, unless nothing else was read."""
+    lasting = Rank.WEEKLY if least > Rank.FIRST else least
+    ranks = {
+        cause: Rank.FULL if cause is GapCause.TAG_NOT_USED else lasting if cause in LASTING_CAUSES else least
+        for cause in GapCause
+    }
+    for rank in Rank:
+        for text in gap_sentences([gap for gap in gaps if ranks[gap.cause] is rank], max_requests):
+            yield NoteBlock(rank, text, warning=True)

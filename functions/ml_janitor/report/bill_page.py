@@ -2,50 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from ml_janitor.bill.model import break_down
-from ml_janitor.bill.report import BY_PHASE, BillLine, has_table, usd_by_day
-from ml_janitor.core.text import escape_text, format_time, format_usd
+from ml_janitor.bill.report import BY_PHASE, usd_by_day
+from ml_janitor.core.text import escape_text
 from ml_janitor.report import charts
-from ml_janitor.report.bill import (
-    METRIC_WORDS,
-    bill_facts,
-    bill_headline,
-    comparison_text,
-    gap_sentences,
-    movement_asides,
-    mover_rows,
-    signed_usd,
-    unit_rows,
-)
+from ml_janitor.report.bill import lay_out_bill
+from ml_janitor.report.blocks import TableBlock
 from ml_janitor.report.charts import MOST_GROUPS, DailySeries, Mark, template_environment
 
 if TYPE_CHECKING:
-    from ml_janitor.bill.model import Movement
     from ml_janitor.bill.report import BillReport
 
-PAGE_LINES_SHOWN = 12
-PAGE_UNITS_SHOWN = 8
 CHART_COLOURS = ("others", *(f"group-{number}" for number in range(1, MOST_GROUPS + 1)))
 """Colours that the page's own style lacks."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WaterfallStep:
-    """One bar of the waterfall: its beginning and its width, in percent."""
-
-    amount: str
-    what: str
-    why: str
-    owner: str
-    left: float
-    width: float
-    colour: str
 
 
 def render_bill_page(report: BillReport, *, by: str = BY_PHASE, max_requests: int) -> str:
@@ -55,44 +28,20 @@ def render_bill_page(report: BillReport, *, by: str = BY_PHASE, max_requests: in
 
 
 def bill_section(report: BillReport, *, by: str = BY_PHASE, max_requests: int) -> dict[str, Any]:
-    """Return the values for the bill's template."""
-    main, bill = report.main, report.bill
+    """Return the values for the bill's template: its document, in two parts with the charts between."""
+    document = lay_out_bill(report, by=by, max_requests=max_requests)
+    first = next(
+        (at for at, block in enumerate(document.blocks) if isinstance(block, TableBlock)),
+        len(document.blocks),
+    )
     return {
         "light": {name: charts.LIGHT_COLOURS[name] for name in CHART_COLOURS},
         "dark": {name: charts.DARK_COLOURS[name] for name in CHART_COLOURS},
-        "account": escape_text(bill.account),
-        "time": format_time(bill.time),
-        "headline": bill_headline(report),
-        "compared": comparison_text(main) if main else "",
-        "metric": METRIC_WORDS[bill.metric],
-        "steps": list(waterfall_steps(main)) if main else [],
-        "asides": list(movement_asides(main, break_down(main, 0))) if main else [],
-        "charts": list(draw_charts(report)) if bill.charges else [],
-        "tables": list(bill_tables(report, by)) if bill.charges else [],
-        "units": list(unit_rows(report.unit_costs, PAGE_UNITS_SHOWN)),
-        "facts": list(bill_facts(report)) if bill.charges else [],
-        "missing": list(gap_sentences(bill.gaps, max_requests)),
+        "document": document,
+        "above": document.blocks[:first],
+        "charts": list(draw_charts(report)) if report.bill.charges else [],
+        "below": document.blocks[first:],
     }
-
-
-def waterfall_steps(movement: Movement) -> Iterator[WaterfallStep]:
-    """Yield the movers as a waterfall: each begins where the one before it ended."""
-    rows = list(mover_rows(movement))
-    ends = [Decimal(0)]
-    for row in rows:
-        ends.append(ends[-1] + row.usd)
-    low, high = min(ends), max(ends)
-    whole = high - low or Decimal(1)
-    for row, start, end in zip(rows, ends, ends[1:], strict=False):
-        yield WaterfallStep(
-            amount=signed_usd(row.usd),
-            what=row.what,
-            why=row.why,
-            owner=row.owner,
-            left=round(float((min(start, end) - low) / whole) * 100, 2),
-            width=round(float(abs(row.usd) / whole) * 100, 2),
-            colour="risen" if row.usd > 0 else "fallen",
-        )
 
 
 def draw_charts(report: BillReport) -> Iterator[dict[str, Any]]:
@@ -140,36 +89,3 @@ def _svg(series: DailySeries, form: charts.ChartForm, name: str) -> Any:
     from markupsafe import Markup
 
     return Markup(charts.draw_columns(series, form, id=name))  # noqa: S704 - the chart's own template escapes
-
-
-def bill_tables(report: BillReport, by: str) -> Iterator[dict[str, Any]]:
-    """Yield tables by phase, by the first tag, and by the requested key."""
-    tag = report.main.tag if report.main else ""
-    for name in dict.fromkeys([BY_PHASE, tag, by]):
-        if name and has_table(report.bill, name):
-            yield {
-                "by": name,
-                "compared": report.main is not None,
-                "lines": list(_lines(report, name)),
-            }
-
-
-def _lines(report: BillReport, by: str) -> Iterator[dict[str, str]]:
-    every = report.table(by)
-    shown, rest = every[:PAGE_LINES_SHOWN], every[PAGE_LINES_SHOWN:]
-    yield from (_line(escape_text(line.name) or f"no {by}", [line]) for line in shown)
-    if rest:
-        yield _line(f"{len(rest)} others", rest)
-    yield _line("together", every)
-
-
-def _line(name: str, of: Sequence[BillLine]) -> dict[str, str]:
-    now = sum((line.usd for line in of), Decimal(0))
-    before = sum((line.usd_before or Decimal(0) for line in of), Decimal(0))
-    change = now - before
-    return {
-        "name": name,
-        "before": format_usd(before),
-        "now": format_usd(now),
-        "change": signed_usd(change) if round(change, 2) else "",
-    }

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from functools import cache
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from math import ceil, floor, log10
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -21,6 +21,8 @@ from ml_janitor.core.text import escape_text, format_usd
 if TYPE_CHECKING:
     from jinja2 import Environment
     from markupsafe import Markup
+
+    from ml_janitor.report.blocks import RowBlock
 
 # --- daily series ---------------------------------------------------------------------------------
 
@@ -378,6 +380,7 @@ def template_environment() -> Environment:
         trim_blocks=True,
     )
     environment.filters["breakable"] = add_breaks
+    environment.filters["waterfall"] = draw_waterfall
     return environment
 
 
@@ -386,3 +389,23 @@ def add_breaks(text: str) -> Markup:
     from markupsafe import Markup, escape
 
     return Markup(BREAK_POINTS.sub(r"\g<0><wbr>", str(escape(text))))  # noqa: S704 - escaped here
+
+
+# --- waterfall ------------------------------------------------------------------------------------
+
+
+class WaterfallBar(NamedTuple):
+    """A bar's beginning and its width, in percent."""
+
+    left: float
+    width: float
+
+
+def draw_waterfall(rows: Sequence[RowBlock]) -> Iterator[tuple[RowBlock, WaterfallBar]]:
+    """Yield each row with its bar, which begins where the bar before it ended."""
+    amounts = [row.usd or Decimal(0) for row in rows]
+    ends = list(accumulate(amounts, initial=Decimal(0)))
+    low, whole = min(ends), max(ends) - min(ends) or Decimal(1)
+    for row, amount, (start, end) in zip(rows, amounts, pairwise(ends), strict=True):
+        left, width = (min(start, end) - low) / whole * 100, abs(amount) / whole * 100
+        yield row, WaterfallBar(round(float(left), 2), round(float(width), 2))

@@ -5,28 +5,37 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from ml_janitor.acting.savings import SavingsTotal
 from ml_janitor.core.durations import format_age
 from ml_janitor.core.money import Totals
 from ml_janitor.core.text import format_time, format_usd, shorten_list
 from ml_janitor.ledger.latest import LastSweep
-from ml_janitor.report.finding_words import detector_noun, sums_text, unpriced_note
+from ml_janitor.report.finding_words import detector_noun, owner_in_message, sums_text, unpriced_note
 from ml_janitor.report.mrkdwn import (
     Block,
     Message,
     Post,
     as_sentence,
+    button_row,
+    code_span,
     context_block,
     count_noun,
     fits_message,
     header_block,
     join_lines,
+    make_button,
     prose,
     section_block,
 )
+from ml_janitor.report.warnings import BUTTON_LABELS, Button, ButtonSubject
+
+if TYPE_CHECKING:
+    from ml_janitor.core.model import Change
+    from ml_janitor.ledger.findings import Entry
 
 # --- digest of an account -------------------------------------------------------------------------
 
@@ -78,19 +87,24 @@ NO_ACTIONS = DigestActions()
 
 
 def make_digest(
-    rows: Sequence[SweepRow], *, now: datetime, actions: DigestActions = NO_ACTIONS, bill: Sequence[str] = ()
+    rows: Sequence[SweepRow],
+    *,
+    now: datetime,
+    actions: DigestActions = NO_ACTIONS,
+    bill: Sequence[str] = (),
+    advice: Sequence[Block] = (),
 ) -> Post:
     """
     Build the post of a day; short if nothing is new or was done, everything ran, and nothing went wrong.
 
-    *bill* has the paragraphs about the bill.
+    *bill* has the paragraphs about the bill, *advice* the week's advice, on its day.
     """
     last = [row.last for row in rows if row.last is not None]
     new = sum(row.new for row in rows)
     as_usual = not new and not actions.any and all(row.ran for row in rows)
     if as_usual and not any(sweep.error for sweep in last):
         ran = f"All {len(rows)} sweeps ran." if len(rows) > 1 else "The sweep ran."
-        return Post(main=quiet_message(last, ran, actions.saved, bill))
+        return Post(main=quiet_message(last, ran, actions.saved, bill, advice))
     title = findings_title(last, new)
     if title is None:
         title = "Nothing wasteful found in what ran" if last else "No sweep has run"
@@ -106,6 +120,7 @@ def make_digest(
         *list_paragraphs("Not complete", [f"{_place(row)}: {prose(error, 300)}" for row, error in errors]),
         *action_blocks(actions),
         *map(section_block, bill),
+        *advice,
         *list_paragraphs("Found", [_found(row) for row in dearest_rows(rows)]),
         *unjudged_block(last),
     ]
@@ -186,7 +201,13 @@ def unjudged_block(last: Iterable[LastSweep]) -> Iterator[Block]:
 
 
 def quiet_message(
-    last: Sequence[LastSweep], ran: str, saved: SavingsTotal, bill: Sequence[str], *, where: str = ""
+    last: Sequence[LastSweep],
+    ran: str,
+    saved: SavingsTotal,
+    bill: Sequence[str],
+    advice: Sequence[Block],
+    *,
+    where: str = "",
 ) -> Message:
     """Build the message of a day without changes; *ran* is what looked, *where* the findings are."""
     found, unknown = sum(sweep.found for sweep in last), sum(sweep.unknown for sweep in last)
@@ -201,7 +222,8 @@ def quiet_message(
     if unknown:
         parts.append(f"{count_noun(unknown, 'resource')} could not be judged.")
     text = " ".join(filter(None, [*parts, saved_text(saved)]))
-    return Message(text=text.replace("*", ""), blocks=(section_block(text), *map(section_block, bill)))
+    blocks = (section_block(text), *map(section_block, bill), *advice)
+    return Message(text=text.replace("*", ""), blocks=blocks)
 
 
 def findings_title(last: Sequence[LastSweep], new: int, where: str = "") -> str | None:
@@ -225,6 +247,51 @@ def add_sums(last: Iterable[LastSweep]) -> Totals:
 def list_paragraphs(title: str, parts: Sequence[str]) -> list[Block]:
     """Put *parts*, a line each, under their *title*; return nothing if there are none."""
     return [section_block(text) for text in join_lines([f"*{title}:*", *parts])] if parts else []
+
+
+ADVICE_SHOWN = 5
+ADVICE_BUTTONS = (Button.LATER, Button.NOT_FOR_US)
+
+
+def advice_blocks(
+    ranked: Sequence[tuple[Entry, Decimal]], hours: Mapping[Change, float], *, several: bool, buttons: bool
+) -> Iterator[Block]:
+    """
+    Build the paragraphs about the best of the *ranked* findings, each with what it would save a month.
+
+    *hours* are the working hours of each kind of change. With *several* accounts each piece names its place.
+    Without *buttons*, a command does the same.
+    """
+    best = ranked[:ADVICE_SHOWN]
+    together = format_usd(sum((usd for _, usd in best), Decimal(0)))
+    yield section_block(
+        f"*This week's advice: {together} a month in {count_noun(len(best), 'change')}.* "
+        "The largest saving for an hour of work comes first."
+    )
+    for entry, usd in best:
+        once = f", {format_usd(entry.once_usd)} once" if entry.once_usd else ""
+        where = f" in {entry.account}, {entry.region}" if several else ""
+        what = f"{detector_noun(entry.detector, 1)} {code_span(entry.name)}{where}"
+        work = format_age(timedelta(hours=hours[entry.claim.change]))
+        yield section_block(
+            f"*{format_usd(usd)} a month{once}*: {what}, {owner_in_message(entry.owner)}, about {work} of "
+            f"work\n{as_sentence(prose(entry.action, 600))}"
+        )
+        if buttons:
+            subject = ButtonSubject(
+                detector=entry.detector, account=entry.account, region=entry.region, finding=entry.id
+            )
+            yield button_row(
+                [make_button(BUTTON_LABELS[word], word.value, str(subject)) for word in ADVICE_BUTTONS]
+            )
+    ends = []
+    if len(ranked) > len(best):
+        every = format_usd(sum((usd for _, usd in ranked), Decimal(0)))
+        ends.append(f"{count_noun(len(ranked), 'piece')} of advice would save {every} a month together.")
+    if not buttons:
+        ends.append(f"{code_span('janitor keep ARN --only DETECTOR --reason TEXT')} leaves one out.")
+    if ends:
+        yield context_block(" ".join(ends))
 
 
 def _place(row: SweepRow) -> str:
@@ -360,16 +427,24 @@ REGIONS_SHOWN = 2
 
 
 def make_organization_digest(
-    seen: Overview, *, now: datetime, actions: DigestActions = NO_ACTIONS, bill: Sequence[str] = ()
+    seen: Overview,
+    *,
+    now: datetime,
+    actions: DigestActions = NO_ACTIONS,
+    bill: Sequence[str] = (),
+    advice: Sequence[Block] = (),
 ) -> Post:
-    """Build the post of a day, like `report.digest.digest`; short if nothing changed."""
+    """Build the post of a day, like `make_digest`; short if nothing changed."""
     if seen.fine and not seen.new and not actions.any:
         who = f"All {len(seen.runs)} detectors" if len(seen.runs) > 1 else "The detector"
         looked = f"{who} looked at {count_noun(seen.accounts, 'account')}."
-        return Post(main=quiet_message(seen.last, looked, actions.saved, bill, where=_where(seen)))
-    title = _headline(seen)
+        return Post(main=quiet_message(seen.last, looked, actions.saved, bill, advice, where=_where(seen)))
+    title, besides = _headline(seen), [*map(section_block, bill), *advice]
     for most in DIGEST_SIZES:
-        blocks = [header_block(title), *_blocks(seen, now, actions, bill, most)]
+        blocks = [
+            header_block(title),
+            *_blocks(seen, now, actions, besides, most),
+        ]
         if fits_message(blocks):
             break
     else:
@@ -386,7 +461,7 @@ def make_organization_digest(
 
 
 def _blocks(
-    seen: Overview, now: datetime, actions: DigestActions, bill: Sequence[str], most: int
+    seen: Overview, now: datetime, actions: DigestActions, besides: Sequence[Block], most: int
 ) -> Iterator[Block]:
     unpriced = unpriced_note(sum(sweep.unpriced for sweep in seen.last))
     looked = f"{count_noun(seen.accounts, 'account')} and {count_noun(len(seen.runs), 'detector')}"
@@ -401,7 +476,7 @@ def _blocks(
     )
     yield from list_paragraphs("Not complete", _lines(list(_troubles(seen.incomplete, seen)), most))
     yield from action_blocks(actions, lambda parts: _lines(parts, most))
-    yield from map(section_block, bill)
+    yield from besides
     yield from map(section_block, _accounts(seen, most))
     yield from unjudged_block(seen.last)
 

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.acting.undoing import RESTART_WORDING, UNDO_WORDING, UndoWording, undo_wording
+from ml_janitor.core.durations import format_age
 from ml_janitor.core.model import Effect, Finding, Mode, finding_id
 from ml_janitor.core.money import Totals, rank_by_cost
 from ml_janitor.core.results import Cause, CauseCode, Result, make_cause
@@ -560,3 +561,9 @@ def _named(results: Sequence[Result], terms: WarningTerms) -> str:
     buttons = {word for result in results for word in due_status(result, terms).buttons}
     names = [f"*{BUTTON_LABELS[word]}*" for word in Button if word in buttons & terms.offers]
     return f" with {', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else ""
+
+
+def advice_held_text(name: str, hold: Hold) -> str:
+    """Tell who pressed what became of the advice about the resource *name*."""
+    lasts = f"for {format_age(hold.until - hold.given)}" if hold.until else "for good"
+    return f"The advice about {code_span(name)} is left out {lasts}. `janitor findings` lists it."

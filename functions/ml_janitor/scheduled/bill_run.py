@@ -17,13 +17,12 @@ from ml_janitor.bill import reading
 from ml_janitor.bill.explaining import (
     ActionSavings,
     KnownResources,
-    ResourceFacts,
     facts_from_actions,
     facts_from_ledger,
     hourly_detectors,
     read_known_resources,
 )
-from ml_janitor.bill.model import Bill, BillGap, BillReading, GapCause
+from ml_janitor.bill.model import Bill, BillGap, BillReading, GapCause, ResourceFacts
 from ml_janitor.bill.reading import MOST_NAMED_ACCOUNTS, BillAccounts, BillRequest, read_bill
 from ml_janitor.bill.report import BillArchive, BillReport, budget_states, make_bill_report, moved_places
 from ml_janitor.config.schedules import runs_within

@@ -19,7 +19,7 @@ from ml_janitor.ledger.findings import NO_MESSAGE, MessageRef
 from ml_janitor.report.mrkdwn import append_block, context_block, image_block, prose
 
 if TYPE_CHECKING:
-    from slack_sdk import WebClient
+    from slack_sdk import WebClient, WebhookClient
 
     from ml_janitor.report.mrkdwn import Message, Picture, Post
 
@@ -253,28 +253,26 @@ class SenderClock:
         return TimeLeft(deadline=deadline, clock=self.clock, sleep=self.sleep)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PostDelivery:
-    """A post whose message Slack took; *problems* are its parts that did not arrive, one line each."""
-
-    channel: str = ""
-    ts: str = ""
-    problems: tuple[str, ...] = ()
-
-
 def do_nothing() -> None:
     """Do nothing: the default callback."""
 
 
 class Sender(Protocol):
-    """A sender of posts. Deadlines are in the seconds of its clock."""
+    """
+    A sender of posts. Deadlines are in the seconds of its clock.
+
+    A sender inherits the answers of one that only posts, as a webhook does.
+    """
 
     @property
     def interactive(self) -> bool:
         """Return whether there are threads, mentions and buttons, and messages that can be changed."""
+        return False
 
     def people(self, owners: Iterable[str], *, deadline: float) -> Mapping[str, str]:
         """Return Slack's user ids of those *owners* who can be found; never raise an error."""
+        del owners, deadline
+        return {}
 
     def deliver(
         self,
@@ -284,30 +282,36 @@ class Sender(Protocol):
         deadline: float,
         taken: Callable[[], None] = do_nothing,
         channel: str = "",
-    ) -> PostDelivery:
+    ) -> tuple[str, ...]:
         """
         Send *post* with *report* attached. Raises SlackError if the message was not taken.
 
-        *channel* is another than the sender's own, which a webhook does not have. *taken* is called once
-        Slack took the message, before its thread is posted: the sooner that is recorded, the less likely is a
-        second message after a killed run.
+        Returns the parts that did not arrive, one line each: the rest is still tried, and the message is not
+        sent again. *channel* is another than the sender's own, which a webhook does not have. *taken* is
+        called once Slack took the message, before its thread is posted: the sooner that is recorded, the less
+        likely is a second message after a killed run.
         """
 
     def post(self, message: Message, *, deadline: float, where: MessageRef = NO_MESSAGE) -> MessageRef:
         """
         Post one message to the channel of *where*, in the thread of its message, if there is one.
 
-        Returns where it was posted. Raises SlackError.
+        Returns where it was posted, if Slack says so. Raises SlackError.
         """
 
     def change(self, message: Message, posted: MessageRef, *, deadline: float) -> bool:
         """Replace *posted* by *message*; False if Slack will never allow it. Raises SlackError."""
+        del message, posted, deadline
+        return False
 
     def open_direct(self, user: str, *, deadline: float) -> MessageRef:
-        """Return the channel of direct messages to *user*. Raises SlackError."""
+        """Return the channel of direct messages to *user*, who is not notified. Raises SlackError."""
+        del user, deadline
+        raise SlackError("a webhook sends no direct messages")
 
     def early(self, deadline: float) -> float:
         """Return the deadline for optional work, such as looking up people; the rest is for the channel."""
+        return deadline
 
 
 # --- bot ------------------------------------------------------------------------------------------
@@ -353,7 +357,7 @@ class SlackRefusedError(SlackError):
         return self.code in PERSON_ERRORS
 
 
-class SlackBot:
+class SlackBot(Sender):
     """
     The app's bot: messages with threads, mentions and files.
 
@@ -378,7 +382,6 @@ class SlackBot:
 
     @property
     def interactive(self) -> bool:
-        """Return True: the bot has threads, mentions and buttons."""
         return True
 
     def people(self, owners: Iterable[str], *, deadline: float) -> Mapping[str, str]:
@@ -419,13 +422,7 @@ class SlackBot:
         deadline: float,
         taken: Callable[[], None] = do_nothing,
         channel: str = "",
-    ) -> PostDelivery:
-        """
-        Post the message, then its replies and *report* in its thread; to *channel*, or its own.
-
-        Raises SlackError if the message was not taken. A reply or a file that fails afterwards is a problem
-        of the delivery: the rest is still tried, and the message is not sent again.
-        """
+    ) -> tuple[str, ...]:
         time_left, where = self._time.until(deadline), MessageRef(channel or self._channel)
         if post.picture is None:
             main = self._post(post.main, time_left, where)
@@ -444,30 +441,22 @@ class SlackBot:
                 self._upload(post.attachment, report, time_left, main.channel, **thread)
             except SlackError as failed:
                 problems.append(f"the report is not attached: {failed}")
-        return PostDelivery(channel=main.channel, ts=main.ts, problems=tuple(problems))
+        return tuple(problems)
 
     def early(self, deadline: float) -> float:
-        """Return the deadline for optional work (finding, messaging people): a quarter of the time left."""
         now = self._time.clock()
         return now + (deadline - now) * EARLY_SHARE
 
     def post(self, message: Message, *, deadline: float, where: MessageRef = NO_MESSAGE) -> MessageRef:
-        """
-        Post one message to the channel of *where*, in the thread of its message, if there is one.
-
-        Returns where it was posted. Raises SlackError.
-        """
         return self._post(
             message, self._time.until(deadline), where if where.channel else MessageRef(self._channel)
         )
 
     def open_direct(self, user: str, *, deadline: float) -> MessageRef:
-        """Return the channel of direct messages to *user*, who is not notified. Raises SlackError."""
         answer = self._call("conversations_open", self._time.until(deadline), users=user)
         return MessageRef(str(answer["channel"]["id"]))
 
     def change(self, message: Message, posted: MessageRef, *, deadline: float) -> bool:
-        """Replace *posted* by *message*; False if Slack will never allow it. Raises SlackError."""
         try:
             self._call(
                 "chat_update",
@@ -604,7 +593,7 @@ UNFINISHED_REPLY = (
 """The reply to a press whose work failed."""
 
 
-class Webhook:
+class Webhook(Sender):
     """
     An incoming webhook: the message alone, without a thread, mentions and files.
 
@@ -618,16 +607,6 @@ class Webhook:
     def __repr__(self) -> str:
         return "Webhook()"
 
-    @property
-    def interactive(self) -> bool:
-        """Return False: a webhook only posts."""
-        return False
-
-    def people(self, owners: Iterable[str], *, deadline: float) -> Mapping[str, str]:
-        """Return nobody: a webhook cannot look up people."""
-        del owners, deadline
-        return {}
-
     def deliver(
         self,
         post: Post,
@@ -636,39 +615,18 @@ class Webhook:
         deadline: float,
         taken: Callable[[], None] = do_nothing,
         channel: str = "",
-    ) -> PostDelivery:
-        """Post the message. Raises SlackError if it was not taken."""
+    ) -> tuple[str, ...]:
         del report, channel
         main = post.main if post.picture is None else append_block(post.main, context_block(NO_PICTURE_TEXT))
         self.post(main, deadline=deadline)
         taken()
-        return PostDelivery()
-
-    def change(self, message: Message, posted: MessageRef, *, deadline: float) -> bool:
-        """Return False: a webhook cannot change a message."""
-        del message, posted, deadline
-        return False
-
-    def open_direct(self, user: str, *, deadline: float) -> MessageRef:
-        """Raise SlackError: a webhook posts to its channel only."""
-        del user, deadline
-        raise SlackError("a webhook sends no direct messages")
-
-    def early(self, deadline: float) -> float:
-        """Return the *deadline* itself: a webhook only posts."""
-        return deadline
+        return ()
 
     def post(self, message: Message, *, deadline: float, where: MessageRef = NO_MESSAGE) -> MessageRef:
-        """Post one message; Slack does not say where. Raises SlackError."""
-        from slack_sdk import WebhookClient
-
         del where
         time_left = self._time.until(deadline)
-        client = WebhookClient(
-            self._url, timeout=REQUEST_SECONDS, retry_handlers=time_left.retries(), logger=QUIET_LOGGER
-        )
         try:
-            answer = client.send(text=message.text, blocks=list(message.blocks))
+            answer = _webhook(self._url, time_left).send(text=message.text, blocks=list(message.blocks))
         except CONNECTION_ERRORS as broken:
             raise SlackError(time_left.unreachable(type(broken).__name__)) from None
         if answer.status_code == HTTPStatus.TOO_MANY_REQUESTS:
@@ -678,6 +636,14 @@ class Webhook:
         if answer.status_code != HTTPStatus.OK:
             raise SlackError(refusal_text(answer.body[:200], "the post to the incoming webhook"))
         return NO_MESSAGE
+
+
+def _webhook(url: str, time_left: TimeLeft) -> WebhookClient:
+    from slack_sdk import WebhookClient
+
+    return WebhookClient(
+        url, timeout=REQUEST_SECONDS, retry_handlers=time_left.retries(), logger=QUIET_LOGGER
+    )
 
 
 def ephemeral_replier(
@@ -692,14 +658,9 @@ def ephemeral_replier(
     slack = HOOKS_ORIGIN if url == SLACK_API else urlsplit(url)[:2]
 
     def reply(response_url: str, text: str) -> bool:
-        from slack_sdk import WebhookClient
-
         if not _is_plain(response_url) or urlsplit(response_url)[:2] != slack:
             return False
-        retries = time.until(deadline).retries()
-        client = WebhookClient(
-            response_url, timeout=REQUEST_SECONDS, retry_handlers=retries, logger=QUIET_LOGGER
-        )
+        client = _webhook(response_url, time.until(deadline))
         try:
             answer = client.send(text=text, response_type="ephemeral", replace_original=False)
         except CONNECTION_ERRORS:

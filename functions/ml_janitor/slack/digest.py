@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 from ml_janitor.acting.savings import sum_savings
 from ml_janitor.acting.undoing import find_unreachable_undos, undo_wording
@@ -16,27 +17,38 @@ from ml_janitor.aws.calls import READ_THREADS, ReadError
 from ml_janitor.config.schedules import overdue_after, schedule_period
 from ml_janitor.config.sections import NO_ROUTES, Routes
 from ml_janitor.core.durations import format_age
-from ml_janitor.core.model import HOURS_PER_MONTH, Unreadable, Value
+from ml_janitor.core.model import HOURS_PER_MONTH, Mode, Unreadable, Value
 from ml_janitor.core.money import Totals, find_overlaps, rank_by_cost
 from ml_janitor.core.results import Report, Result, Sweep
 from ml_janitor.core.text import format_local_time, format_usd
-from ml_janitor.engine.policy import hold_reason
+from ml_janitor.engine.policy import hold_reason, holds_on_advice
 from ml_janitor.engine.run import Failures
 from ml_janitor.ledger.actions import Action, Stage
 from ml_janitor.report.announcement import announce_sweep, owners_in_thread
 from ml_janitor.report.bill_message import PICTURE_NAME, late_bill_text
 from ml_janitor.report.causes import cause_text, unreachable_undos_text
 from ml_janitor.report.digest import (
+    ADVICE_SHOWN,
     DetectorRun,
     DigestActions,
     Overview,
     SweepRow,
+    advice_blocks,
     make_digest,
     make_organization_digest,
 )
 from ml_janitor.report.finding_words import detector_noun
 from ml_janitor.report.html import render_html
-from ml_janitor.report.mrkdwn import Picture, Post, append_block, as_sentence, code_span, context_block, prose
+from ml_janitor.report.mrkdwn import (
+    Block,
+    Picture,
+    Post,
+    append_block,
+    as_sentence,
+    code_span,
+    context_block,
+    prose,
+)
 from ml_janitor.report.telemetry import measure_dollars
 from ml_janitor.report.warnings import DONE_WORDS, person_text
 from ml_janitor.slack.client import SlackError, SlackRefusedError
@@ -52,7 +64,6 @@ if TYPE_CHECKING:
     from ml_janitor.ledger.latest import LastBill, LastRun, LatestRuns, RunAccount, RunLists
     from ml_janitor.ledger.requests import Holds
     from ml_janitor.slack.client import Sender
-    from ml_janitor.slack.weekly_advice import WeeklyAdvice
 
 # --- findings of a run ----------------------------------------------------------------------------
 
@@ -110,7 +121,7 @@ class Announcer:
                 post = replace(post, main=append_block(post.main, context_block(as_sentence(prose(note)))))
             page = render_html(Report(time=now, account=part.account, sweeps=(part,)))
             try:
-                delivered = self._sender.deliver(
+                missing = self._sender.deliver(
                     post,
                     page.encode(),
                     deadline=self._deadline,
@@ -122,14 +133,19 @@ class Announcer:
                 if not isinstance(failed, SlackRefusedError):
                     break  # Slack is out of reach, for all channels alike
             else:
-                problems += delivered.problems
+                problems += missing
         if refused:
             raise SlackError("; ".join(dict.fromkeys([*refused, *problems])))
         return problems
 
+    @property
+    def interactive(self) -> bool:
+        """Return whether messages have buttons."""
+        return self._sender.interactive
+
     def post(self, post: Post) -> Sequence[str]:
         """Post something else, such as the digest. Raises SlackError if the message was not taken."""
-        return self._sender.deliver(post, deadline=self._deadline).problems
+        return self._sender.deliver(post, deadline=self._deadline)
 
 
 def split_by_channel(
@@ -168,7 +184,6 @@ class DailyDigest:
     account: str
     regions: Sequence[str]
     picture: Callable[[str], Signal[bytes]]
-    advice: WeeklyAdvice | None = None
     organization: OrganizationReader | None = None
 
     def post(self, now: datetime) -> dict[str, Any]:
@@ -179,9 +194,12 @@ class DailyDigest:
         """
         failures = Failures(self.logger)
         since = self.since(now)
-        every = self.organization
-        seen, found = every.read(since=since, now=now) if every else (None, None)
-        rows = self.rows(now) if seen is None else seen.rows
+        every, seen = self.organization, None
+        if every is None:
+            rows, found = self.read(now)
+        else:
+            seen, found = every.read(since=since, now=now)
+            rows = seen.rows
         places = every.acted_in if every else lambda _: [(self.account, region) for region in self.regions]
         actions = self.action_history.read(places, since=since, now=now)
         alone = {"sweeps": len(rows), "did_not_run": sum(not row.ran for row in rows)}
@@ -197,21 +215,22 @@ class DailyDigest:
         self.logger.info("summed up", extra=counts)
         measure_dollars(monthly_usd_by_detector(rows) if seen is None else seen.dollars)
         bill = self.ledger.latest.bill(self.account) if self.settings.bill.enabled else None
-        part = self._of_bill(bill, now)
+        part, counts["advice"] = self._of_bill(bill, now), 0
         with failures.survived("Slack could not be told"):
             if self.announcer:
+                ranked = self._advice(found, now)
+                advice = self._advice_blocks(ranked, self.announcer)
                 post = (
-                    make_digest(rows, now=now, actions=actions, bill=part)
+                    make_digest(rows, now=now, actions=actions, bill=part, advice=advice)
                     if seen is None
-                    else make_organization_digest(seen, now=now, actions=actions, bill=part)
+                    else make_organization_digest(seen, now=now, actions=actions, bill=part, advice=advice)
                 )
+                counts["advice"] = min(len(ranked), ADVICE_SHOWN)
                 for problem in self.announcer.post(self._post(post, bill if part else None)):
                     failures.note(f"Slack: {problem}")
             if self.announcer and bill is not None and not bill.posted:
                 self.ledger.latest.billed(self.account, replace(bill, posted=True))
             self.ledger.latest.digested(self.account, now)
-        with failures.survived("Slack could not be told the weekly advice"):
-            counts["advice"] = self.advice.post(now, found) if self.advice else 0
         failures.check()
         return counts
 
@@ -245,8 +264,12 @@ class DailyDigest:
             return now - schedule_period(self.settings.janitor.digest_schedule)
         return since
 
-    def rows(self, now: datetime) -> list[SweepRow]:
-        """Return a row for each enabled detector and region; findings since the last digest are new."""
+    def read(self, now: datetime) -> tuple[Sequence[SweepRow], Sequence[Entry]]:
+        """
+        Return a row for each enabled detector and region, and the open findings.
+
+        Findings since the last digest are new.
+        """
         since = self.since(now)
         rows: list[SweepRow] = []
         found: list[Entry] = []
@@ -261,7 +284,51 @@ class DailyDigest:
                     late = now - last.time > overdue_after(self.settings.schedule(type(detector)))
                     row = replace(row, last=last, new=new, late=late)
                 rows.append(row)
-        return count_costs_once(rows, found)
+        return count_costs_once(rows, found), found
+
+    def _advice(self, found: Sequence[Entry], now: datetime) -> list[tuple[Entry, Decimal]]:
+        """
+        Return the findings that save money and the savings a month; the most for an hour of work come first.
+
+        Held findings and those of armed detectors are left out. There are none on another day than that of
+        the settings, and none after the first digest of that day.
+        """
+        zone, last = ZoneInfo(self.settings.janitor.time_zone), self.ledger.latest.digest(self.account)
+        today = now.astimezone(zone)
+        if f"{today:%a}" != self.settings.plan.weekly_advice:
+            return []
+        if last is not None and last.astimezone(zone).date() >= today.date():
+            return []
+        places = list(dict.fromkeys((entry.account, entry.region) for entry in found))
+        with ThreadPoolExecutor(READ_THREADS, thread_name_prefix="ledger") as pool:
+            every = pool.map(lambda place: self.action_history.holds.all(*place), places)
+            holds = dict(zip(places, every, strict=True))
+        wanted = [
+            entry
+            for entry in found
+            if hold_reason(
+                holds_on_advice(holds[entry.account, entry.region], entry.detector, entry.key), now
+            )
+            is None
+        ]
+        counted = zip(wanted, find_overlaps([entry.claim for entry in wanted]), strict=True)
+        saving = [
+            (entry, usd)
+            for entry, overlap in counted
+            if (usd := entry.claim.monthly_usd if overlap is None else overlap.monthly_usd)
+            and self.settings.mode(entry.detector) is not Mode.ACT
+        ]
+        hours = self.settings.hours
+        return sorted(
+            saving, key=lambda pair: (-pair[1] / Decimal(str(hours[pair[0].claim.change])), pair[0].key)
+        )
+
+    def _advice_blocks(self, ranked: Sequence[tuple[Entry, Decimal]], announcer: Announcer) -> list[Block]:
+        if not ranked:
+            return []
+        buttons = announcer.interactive and bool(self.settings.janitor.slack_signing_secret)
+        several = self.settings.organization.used
+        return list(advice_blocks(ranked, self.settings.hours, several=several, buttons=buttons))
 
 
 def monthly_usd_by_detector(rows: Sequence[SweepRow]) -> dict[str, Decimal]:

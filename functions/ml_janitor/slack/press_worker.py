@@ -17,7 +17,7 @@ from ml_janitor.ledger.actions import Stage
 from ml_janitor.ledger.findings import MessageRef
 from ml_janitor.ledger.table import ConditionFailedError
 from ml_janitor.report.causes import cannot_undo_text, cause_text
-from ml_janitor.report.warnings import BUTTON_LABELS, Button, ButtonSubject
+from ml_janitor.report.warnings import BUTTON_LABELS, Button, ButtonSubject, advice_held_text
 from ml_janitor.slack.client import SlackBot, SlackError, SlackRefusedError
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from ml_janitor.ledger.requests import ButtonRequests, Holds
     from ml_janitor.report.warnings import Status
     from ml_janitor.slack.warnings import MessageUpdates
-    from ml_janitor.slack.weekly_advice import WeeklyAdvice
 
 # --- permissions ----------------------------------------------------------------------------------
 # Members of the Slack group press all buttons. Owners press some of those on their own findings.
@@ -142,7 +141,6 @@ class PressWorker:
     requests: ButtonRequests
     undoing: Undoing
     messages: MessageUpdates
-    advice: WeeklyAdvice
     directory: Directory
     functions: Mapping[str, str]
     undo: str
@@ -173,6 +171,8 @@ class PressWorker:
         self.logger.info("pressed", extra=about)
         if failed := answer.get("untold"):
             self.ephemeral_reply(press.response_url, f"Done, but the message could not be changed: {failed}")
+        if said := answer.get("said"):
+            self.ephemeral_reply(press.response_url, said)
         return answer
 
     def _handle(self, press: PressEvent) -> PressAnswer:
@@ -264,9 +264,7 @@ class PressWorker:
             key = advice_hold_key(entry.detector, entry.key)
             given = Hold(key=key, how=how, by=str(person), given=at, until=until, why=why)
             self.holds.put(entry.account, entry.region, given)
-            place = MessageRef(press.channel, press.message)
-            untold = self._change_message(lambda: self.advice.show(place, self.clock()))
-            return {"done": True, "word": BUTTON_LABELS[word], "untold": untold}
+            return {"done": True, "word": BUTTON_LABELS[word], "said": advice_held_text(entry.name, given)}
 
         return self.once(press.identity, hold)
 
@@ -332,15 +330,11 @@ class PressWorker:
         untold = self._change_message(lambda: self.messages.entry(entry, status))
         return {"done": True, "word": BUTTON_LABELS[word], "untold": untold}
 
-    def _change_message(self, change: Callable[[], bool | None]) -> str:
-        """
-        Change a message, and return why that failed, or nothing: the press counts either way.
-
-        *change* returns False where the message is no longer the newest one.
-        """
+    def _change_message(self, change: Callable[[], object]) -> str:
+        """Change a message, and return why that failed, or nothing: the press counts either way."""
         try:
-            newest = change()
+            change()
         except SlackError as failed:
             self.logger.error("a message could not be changed", extra={"why": str(failed)})  # noqa: TRY400
             return str(failed)
-        return "there is a newer message of advice" if newest is False else ""
+        return ""

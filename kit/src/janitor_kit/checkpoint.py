@@ -84,7 +84,6 @@ class Checkpoints:
         A file system without it, as NFS may be for directories, holds nobody off.
         """
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
             with self.hidden():
                 pass
         except OSError as error:

@@ -230,7 +230,7 @@ def described(plan: Plan, job: Job) -> str:
     limit = (
         f"limit {duration(bound.seconds)}, and {duration(bound.allowance)} for download, upload and SIGTERM"
     )
-    if bound.hourly_usd is None or bound.instance_usd is None:
+    if bound.instance_usd is None:
         lines.append(f"  cost unknown: no price ({bound.source}); {limit}")
     else:
         lines += [

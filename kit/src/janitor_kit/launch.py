@@ -253,7 +253,7 @@ def request_of(
         at = job.checkpoints.replace(OF_THIS_JOB, name)
         request["CheckpointConfig"] = {"S3Uri": at, "LocalPath": job.checkpoint_dir}
         environment.setdefault(CHECKPOINT_DIR, job.checkpoint_dir)
-    if job.spot and job.max_wait is not None:
+    if job.max_wait is not None:
         stop["MaxWaitTimeInSeconds"] = job.max_wait
     if job.retries:
         request["RetryStrategy"] = {"MaximumRetryAttempts": job.retries}

@@ -103,10 +103,9 @@ class Training:
         self.finished = False
         """Whether an earlier run finished: there is nothing to train, and the state is its last one."""
         self._planned = 0
-        self._seeking = False
+        self._seeking = True
         self._saved: tuple[int, int] | None = None
         self._save_s: float | None = None
-        self._next_look, self._looked = 0, (0, 0.0)
         self._due = 0.0
         self._warned = self._replaced = False
         self._signalled = False
@@ -129,6 +128,7 @@ class Training:
         except BaseException:
             self._leave()
             raise
+        self._next_look, self._looked = self.step, (self.step, self._clock())
         return self
 
     def __exit__(
@@ -285,8 +285,7 @@ class Training:
         at = found.progress
         self.step, self.epoch, self.batch = at.step, at.epoch, at.batch
         self.finished, self._planned = at.finished, at.planned
-        self._seeking, self._saved, self._save_s = True, (at.step, at.epoch), at.save_s
-        self._next_look, self._looked = at.step, (at.step, self._clock())
+        self._saved, self._save_s = (at.step, at.epoch), at.save_s
         if self._save_s is not None:
             self._schedule(self._clock())
         _log.info("resumed from %s: %s", found.path, asdict(at))

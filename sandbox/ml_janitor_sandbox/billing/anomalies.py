@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ml_janitor_sandbox import clock, state
-from ml_janitor_sandbox.patches import AwsError, Call, rejected
+from moto_corrections import clock, state
+from moto_corrections.patches import AwsError, Call, rejected
 
 
 @dataclass(slots=True)

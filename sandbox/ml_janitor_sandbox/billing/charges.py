@@ -10,8 +10,8 @@ from typing import Any
 
 from moto.organizations.models import organizations_backends
 
-from ml_janitor_sandbox import clock, state
-from ml_janitor_sandbox.patches import AwsError, Call
+from moto_corrections import clock, state
+from moto_corrections.patches import AwsError, Call
 
 HOUR = dt.timedelta(hours=1)
 LAST = dt.datetime.max.replace(tzinfo=dt.UTC)

@@ -11,10 +11,10 @@ from decimal import Decimal
 from functools import partial
 from typing import Any
 
-from ml_janitor_sandbox import clock, paging
 from ml_janitor_sandbox.billing import anomalies, cost_tags, expressions, meters, savings_plans
 from ml_janitor_sandbox.billing.charges import HOUR, Bill, Charge, bill, opened, paid_for, whole
-from ml_janitor_sandbox.patches import AwsError, Call, rejected
+from moto_corrections import clock, paging
+from moto_corrections.patches import AwsError, Call, rejected
 
 DAY = dt.timedelta(days=1)
 CLOSED_AFTER = 5 * DAY

@@ -5,11 +5,11 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-from ml_janitor_sandbox import clock
 from ml_janitor_sandbox.billing import meters
 from ml_janitor_sandbox.billing.charges import Bill, opened, payer, whole
-from ml_janitor_sandbox.paging import cut
-from ml_janitor_sandbox.patches import AwsError, Call, rejected
+from moto_corrections import clock
+from moto_corrections.paging import cut
+from moto_corrections.patches import AwsError, Call, rejected
 
 
 def _opened_to_payers(call: Call, wanted: str) -> Bill:

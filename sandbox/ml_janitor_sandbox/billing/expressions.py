@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ml_janitor_sandbox import model
 from ml_janitor_sandbox.billing.charges import Bill, Charge
-from ml_janitor_sandbox.patches import rejected
+from moto_corrections import model
+from moto_corrections.patches import rejected
 
 type Matches = Callable[[Charge], bool]
 type Key = Callable[[Charge], str]

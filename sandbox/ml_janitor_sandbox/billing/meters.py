@@ -17,11 +17,11 @@ from typing import Any
 
 from moto.s3.models import s3_backends
 
-from ml_janitor_sandbox import clock, state
+from ml_janitor_sandbox import declared_objects, pricing
 from ml_janitor_sandbox.billing.charges import PREFIXES, SAGEMAKER, Charge, bill, paid_for, shown
-from ml_janitor_sandbox.fixes import declared_objects, pricing
-from ml_janitor_sandbox.fixes.endpoints import SERVING
-from ml_janitor_sandbox.sagemaker_store import Resource, SageMakerStore
+from moto_corrections import clock, state
+from moto_corrections.sagemaker.endpoints import SERVING
+from moto_corrections.sagemaker.store import Resource, SageMakerStore
 
 HOURS_PER_MONTH = 730
 SPOT = Decimal("0.3")

@@ -13,11 +13,11 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
-from ml_janitor_sandbox import clock, model, paging
+from ml_janitor_sandbox import pricing
 from ml_janitor_sandbox.billing import expressions, meters
 from ml_janitor_sandbox.billing.charges import HOUR, SAGEMAKER, Charge, bill
-from ml_janitor_sandbox.fixes import pricing
-from ml_janitor_sandbox.patches import AwsError, Call, rejected
+from moto_corrections import clock, model, paging
+from moto_corrections.patches import AwsError, Call, rejected
 
 YEAR = 365 * 24 * 3600
 SHARES = {

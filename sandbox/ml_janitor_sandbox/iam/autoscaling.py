@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ml_janitor_sandbox.iam.needs import Need, Needs
-from ml_janitor_sandbox.patches import Call
-from ml_janitor_sandbox.scaling import Where, scaled_variants, targets, uuid_of, where_of
+from moto_corrections.patches import Call
+from moto_corrections.scaling import Where, scaled_variants, targets, uuid_of, where_of
 
 VARIANT = "sagemaker:variant:DesiredInstanceCount"
 ON_TARGET = {

@@ -9,14 +9,14 @@ from typing import Any
 from moto.s3.models import S3Backend
 
 from ml_janitor_sandbox.abac import switched
-from ml_janitor_sandbox.fixes import accounts, tags
-from ml_janitor_sandbox.fixes.studio import APP
 from ml_janitor_sandbox.iam.conditions import Values
 from ml_janitor_sandbox.iam.needs import EVERYTHING, Need
 from ml_janitor_sandbox.iam.principals import Caller
-from ml_janitor_sandbox.patches import Call, backend
-from ml_janitor_sandbox.sagemaker_store import resources
-from ml_janitor_sandbox.scaling import targets
+from moto_corrections import accounts, tags
+from moto_corrections.patches import Call, backend
+from moto_corrections.sagemaker.store import resources
+from moto_corrections.sagemaker.studio import APP
+from moto_corrections.scaling import targets
 
 REQUEST_TAG = "aws:requesttag/"
 RESOURCE_TAGS = ("aws:resourcetag/", "sagemaker:resourcetag/")

@@ -8,7 +8,7 @@ from typing import Any
 
 from ml_janitor_sandbox.iam.conditions import Values
 from ml_janitor_sandbox.iam.needs import Need, Needs
-from ml_janitor_sandbox.patches import Call, backend
+from moto_corrections.patches import Call, backend
 
 ONE_ITEM = {"DeleteItem": "Key", "GetItem": "Key", "PutItem": "Item", "UpdateItem": "Key"}
 ON_TABLE = {

@@ -20,8 +20,8 @@ from ml_janitor_sandbox.iam.needs import Need
 from ml_janitor_sandbox.iam.policies import Decision
 from ml_janitor_sandbox.iam.principals import ROOT_KEY, Caller
 from ml_janitor_sandbox.iam.roles import Roles
-from ml_janitor_sandbox.patches import Call
 from ml_janitor_sandbox.wire import Asked
+from moto_corrections.patches import Call
 
 type Environ = dict[str, Any]
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from ml_janitor_sandbox.iam.conditions import Values
-from ml_janitor_sandbox.patches import Call
+from moto_corrections.patches import Call
 
 EVERYTHING = "*"
 """The resource of actions that IAM knows no resource type for."""

@@ -11,7 +11,7 @@ from ml_janitor_sandbox.iam.context import RequestContext
 from ml_janitor_sandbox.iam.needs import Need
 from ml_janitor_sandbox.iam.policies import Decision, Policy, decide
 from ml_janitor_sandbox.iam.principals import Caller
-from ml_janitor_sandbox.patches import Call
+from moto_corrections.patches import Call
 
 ASSUME_ROLE = "sts:AssumeRole"
 

@@ -7,10 +7,10 @@ from urllib.parse import unquote
 
 from moto.s3.models import FakeKey
 
-from ml_janitor_sandbox.fixes.objects import KMS
 from ml_janitor_sandbox.iam.conditions import Values
 from ml_janitor_sandbox.iam.needs import Need, Needs
-from ml_janitor_sandbox.patches import Call, backend
+from moto_corrections.objects import KMS
+from moto_corrections.patches import Call, backend
 
 BUCKET: Mapping[str, str] = {
     "CreateBucket": "CreateBucket",

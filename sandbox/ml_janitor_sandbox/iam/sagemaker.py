@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from ml_janitor_sandbox import model
-from ml_janitor_sandbox.fixes.endpoint_configs import CONFIG
 from ml_janitor_sandbox.iam import autoscaling
 from ml_janitor_sandbox.iam.conditions import Values
 from ml_janitor_sandbox.iam.needs import Need, Needs
-from ml_janitor_sandbox.patches import Call
-from ml_janitor_sandbox.sagemaker_store import KINDS, Kind, resources
+from moto_corrections import model
+from moto_corrections.patches import Call
+from moto_corrections.sagemaker.endpoint_configs import CONFIG
+from moto_corrections.sagemaker.store import KINDS, Kind, resources
 
 _OPERATION = re.compile(r"(Create|Delete|Describe|Start|Stop|Update)([A-Z]\w+)")
 _PRESIGNED = re.compile(r"CreatePresigned(\w+)Url")

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 
 from ml_janitor_sandbox import athena
 from ml_janitor_sandbox.billing import cost_explorer, savings_plans
-from ml_janitor_sandbox.fixes import accounts
 from ml_janitor_sandbox.iam import autoscaling, dynamodb, s3, sagemaker
 from ml_janitor_sandbox.iam.needs import EVERYTHING, Need, Needs, Reader
-from ml_janitor_sandbox.patches import Call, backend
+from moto_corrections import accounts
+from moto_corrections.patches import Call, backend
 
 WITHOUT_RESOURCE: Mapping[str, set[str]] = {
     "application-autoscaling": {

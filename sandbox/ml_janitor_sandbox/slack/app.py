@@ -12,7 +12,6 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl
 
-from ml_janitor_sandbox import state
 from ml_janitor_sandbox.process_kill import caller
 from ml_janitor_sandbox.slack.methods import METHODS, SCOPES, Args, webhook
 from ml_janitor_sandbox.slack.presses import RESPONSE_PATH, press, respond
@@ -32,6 +31,7 @@ from ml_janitor_sandbox.slack.workspace import (
     workspace,
 )
 from ml_janitor_sandbox.wire import reply
+from moto_corrections import state
 
 type Reply = tuple[str, list[tuple[str, str]], bytes | Iterable[bytes]]
 

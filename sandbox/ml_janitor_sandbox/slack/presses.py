@@ -16,7 +16,6 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
-from ml_janitor_sandbox import clock
 from ml_janitor_sandbox.slack.methods import content
 from ml_janitor_sandbox.slack.workspace import (
     BOT,
@@ -29,6 +28,7 @@ from ml_janitor_sandbox.slack.workspace import (
     ResponseUrl,
     Workspace,
 )
+from moto_corrections import clock
 
 APP = "A0SANDBOX"
 RESPONSE_PATH = f"/slack/actions/{TEAM}/"

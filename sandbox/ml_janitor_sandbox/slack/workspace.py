@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
 
-from ml_janitor_sandbox import clock, state
+from moto_corrections import clock, state
 
 TEAM, DOMAIN = "T0SANDBOX", "sandbox"
 BOT, BOT_USER = "B0SANDBOX", "U0SANDBOX"

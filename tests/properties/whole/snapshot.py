@@ -11,8 +11,8 @@ from moto.logs.models import logs_backends
 from moto.s3.models import FakeDeleteMarker, s3_backends
 
 from conftest import ACCOUNT, REGION
-from ml_janitor_sandbox import state
-from ml_janitor_sandbox.sagemaker_store import Resource, SageMakerStore
+from moto_corrections import state
+from moto_corrections.sagemaker.store import Resource, SageMakerStore
 from properties.worlds.artifacts import STORES
 
 MADE_ANEW = (

@@ -16,16 +16,15 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import islice
 from typing import Any
-from urllib.parse import unquote_plus
 
 from ml_janitor.aws.calls import ReadError, read_signal, required_value
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.s3 import (
     LIST_OBJECTS,
+    LONGEST_QUERY,
     USD_PER_TB_SCANNED,
     AthenaAnswer,
     AthenaPlace,
-    AthenaRow,
     query_price,
     run_query,
     split_uri,
@@ -44,17 +43,6 @@ from ml_janitor.detectors.duplicate_artifacts.artifacts import (
     relevant_folders,
 )
 from ml_janitor.detectors.duplicate_artifacts.copies import left_out_notice
-from ml_janitor.detectors.duplicate_artifacts.inventory_sql import (
-    BY_SIZE_BYTES,
-    GROUP_COLUMNS,
-    KEY_COLUMNS,
-    InventoryFormat,
-    InventoryTable,
-    SizeGroup,
-    groups_sql,
-    keys_sql,
-    query_portions,
-)
 from ml_janitor.detectors.duplicate_artifacts.prefixes import BUCKET_NAME, via_s3_conditions
 from ml_janitor.engine.detector import Grant, allow, implied_grant
 
@@ -240,21 +228,23 @@ _DELIVERY_FOLDER = re.compile(r"(\d{4}-\d{2}-\d{2})T(\d{2}-\d{2})Z/")
 
 _NEEDED_COLUMNS = {"bucket", "key", "size", "e_tag"}
 
-_CSV_NAMES = {"ETag": "e_tag"}
-"""Columns of a CSV whose names do not follow from the capitals in their words."""
+_PARQUET = "Parquet"
+"""The fileFormat of inventories that are read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InventoryDelivery:
     """
-    The part of an inventory to read: its *table*, and the time at which S3 began to list it.
+    The part of *inventory* to read: what S3 began to list *at* that time, or a live table as it is then.
 
-    *most* is the most bytes that a query scans.
+    *most* is the most bytes that a query scans. *versions* is true if an S3 Inventory lists all versions, not
+    only the latest. A live table has each version of an object with its sequence number.
     """
 
-    table: InventoryTable
+    inventory: Inventory
     at: datetime
     most: int
+    versions: bool = False
 
 
 def find_latest_delivery(aws: Aws, inventory: Inventory, now: datetime) -> InventoryDelivery:
@@ -282,21 +272,22 @@ def _delivered(aws: Aws, inventory: Inventory) -> InventoryDelivery:
     manifest = _manifest(aws, bucket, f"{prefix}{days[-1]}")
     if manifest["sourceBucket"] != inventory.bucket:
         raise ReadError(f"{inventory.location} is the inventory of bucket {manifest['sourceBucket']}")
-    columns = inventory_columns(manifest["fileFormat"], manifest["fileSchema"])
+    if manifest["fileFormat"] != _PARQUET:
+        raise ReadError(
+            f"{inventory.location} is written as {manifest['fileFormat']}: add an inventory configuration as "
+            f"Apache Parquet to {inventory.bucket}, and set its location and table"
+        )
+    columns = re.findall(r"(?:required|optional)\s+\w+\s+(\w+)", manifest["fileSchema"])
     if missing := sorted(_NEEDED_COLUMNS - set(columns)):
         raise ReadError(
             f"the inventory has no {', '.join(missing)}: add Size and ETag to its optional fields"
         )
-    day, hour = days[-1].removesuffix("Z/").split("T")
-    table = InventoryTable(
-        name=inventory.quoted,
-        bucket=inventory.bucket,
-        format=InventoryFormat(manifest["fileFormat"]),
-        day=f"{day}-{hour}",
+    return InventoryDelivery(
+        inventory=inventory,
+        at=datetime.strptime(days[-1], "%Y-%m-%dT%H-%MZ/").replace(tzinfo=UTC),
+        most=sum(file["size"] for file in manifest["files"]),
         versions="is_latest" in columns,
     )
-    at = datetime.strptime(days[-1], "%Y-%m-%dT%H-%MZ/").replace(tzinfo=UTC)
-    return InventoryDelivery(table=table, at=at, most=sum(file["size"] for file in manifest["files"]))
 
 
 def _manifest(aws: Aws, bucket: str, folder: str) -> Mapping[str, Any]:
@@ -321,23 +312,6 @@ def _manifest(aws: Aws, bucket: str, folder: str) -> Mapping[str, Any]:
     return found
 
 
-def inventory_columns(kind: str, schema: str) -> tuple[str, ...]:
-    """
-    Return the columns of an inventory, named as in Athena's tables, from its
-    manifest's fileFormat and fileSchema.
-
-    The schema is "Bucket, Key, ETag" for CSV, "struct<bucket:string,...>" for ORC, and "message s3.inventory
-    { required binary bucket (UTF8); ...}" for Parquet.
-    """
-    if kind == InventoryFormat.CSV:
-        given = [column.strip() for column in schema.split(",")]
-        between = r"(?<=[a-z0-9])(?=[A-Z])"
-        return tuple(_CSV_NAMES.get(column) or re.sub(between, "_", column).lower() for column in given)
-    if kind == InventoryFormat.ORC:
-        return tuple(re.findall(r"(\w+):", schema))
-    return tuple(re.findall(r"(?:required|optional)\s+\w+\s+(\w+)", schema))
-
-
 def _live(aws: Aws, inventory: Inventory, now: datetime) -> InventoryDelivery:
     found: Any = aws.s3.get_bucket_metadata_configuration(Bucket=inventory.bucket)
     result = found["GetBucketMetadataConfigurationResult"]["MetadataConfigurationResult"]
@@ -355,9 +329,7 @@ def _live(aws: Aws, inventory: Inventory, now: datetime) -> InventoryDelivery:
             f"nothing bounds the price of a query of a live inventory table: set the data limit per query "
             f"(BytesScannedCutoffPerQuery) of work group {inventory.workgroup}"
         )
-    return InventoryDelivery(
-        table=InventoryTable(name=inventory.quoted, bucket=inventory.bucket), at=now, most=most
-    )
+    return InventoryDelivery(inventory=inventory, at=now, most=most)
 
 
 _NO_INVENTORY = ("MetadataConfigurationNotFound", "NoSuchConfiguration")
@@ -382,10 +354,9 @@ def suggest_inventory(aws: Aws, bucket: str) -> str | None:
     def delivered() -> str | None:
         listed = aws.s3.list_bucket_inventory_configurations(Bucket=bucket)
         for configuration in listed.get("InventoryConfigurationList", ()):
-            if configuration["IsEnabled"] and {"Size", "ETag"} <= set(
-                configuration.get("OptionalFields", ())
-            ):
-                to = configuration["Destination"]["S3BucketDestination"]
+            to = configuration["Destination"]["S3BucketDestination"]
+            fields = set(configuration.get("OptionalFields", ()))
+            if configuration["IsEnabled"] and to["Format"] == _PARQUET and {"Size", "ETag"} <= fields:
                 prefix = f"{to['Prefix'].rstrip('/')}/" if to.get("Prefix") else ""
                 place = f"s3://{to['Bucket'].rpartition(':')[2]}/{prefix}{bucket}/{configuration['Id']}/"
                 return f'table = "DATABASE.TABLE", location = "{place}", {output}'
@@ -398,6 +369,124 @@ def suggest_inventory(aws: Aws, bucket: str) -> str | None:
             case _:
                 pass
     return None
+
+
+# --- SQL ------------------------------------------------------------------------------------------
+#
+# Two steps: the groups of more than one artifact, then the keys of these groups alone. A single query takes
+# Athena's engine several times as long, and memory for every key.
+
+BY_SIZE_BYTES = 100 * 1024**2
+"""Bytes from which artifacts of one size are candidates whatever their ETags, where contents may be read."""
+
+_GROUP_LIST_BYTES = LONGEST_QUERY * 3 // 4
+"""Bytes of one query's list of groups; the rest is room for the query itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class SizeGroup:
+    """*count* artifacts of one size and ETag; of one size with any ETag, if *etag* is empty."""
+
+    size: int
+    etag: str
+    count: int
+
+
+GROUP_COLUMNS = ("size", "e_tag", "copies")
+KEY_COLUMNS = ("key", "size", "e_tag")
+
+
+def groups_sql(delivery: InventoryDelivery, names: ArtifactNames, *, by_size: bool) -> str:
+    """
+    Return the query for sizes and ETags of more than one artifact: `GROUP_COLUMNS`, the largest first.
+
+    With *by_size*, the size alone counts from `BY_SIZE_BYTES` on: a KMS key and the size of an upload's parts
+    change an ETag. In a live table, every version except delete markers counts here: more than there are,
+    never fewer, and `keys_sql` takes only the latest. That spares Athena from sorting every key's versions.
+    """
+    tag = f"CASE WHEN size >= {BY_SIZE_BYTES} THEN '' ELSE e_tag END" if by_size else "e_tag"
+    latest = "NOT is_delete_marker" if delivery.inventory.live else _latest(delivery)
+    return (
+        f"SELECT size, {tag} AS e_tag, count(*) AS copies FROM {delivery.inventory.quoted} "  # noqa: S608 - checked
+        f"WHERE {latest} AND size >= {names.min_size} AND {_artifacts(delivery, names)} "
+        "GROUP BY 1, 2 HAVING count(*) > 1 ORDER BY 1 DESC, 2"
+    )
+
+
+def keys_sql(delivery: InventoryDelivery, names: ArtifactNames, wanted: Sequence[SizeGroup]) -> str:
+    """Return the query for the latest versions of the artifacts in the groups *wanted*: `KEY_COLUMNS`."""
+    here, within = _artifacts(delivery, names), _in(wanted)
+    if not delivery.inventory.live:
+        return (
+            f"SELECT key, size, e_tag FROM {delivery.inventory.quoted} "  # noqa: S608 - checked
+            f"WHERE {_latest(delivery)} AND {within} AND {here}"
+        )
+    return (
+        f"WITH newest AS (SELECT key, max_by(size, sequence_number) AS size, "  # noqa: S608 - checked
+        f"max_by(e_tag, sequence_number) AS e_tag, max_by(is_delete_marker, sequence_number) AS gone "
+        f"FROM {delivery.inventory.quoted} WHERE bucket = {quote_sql(delivery.inventory.bucket)} AND key IN "
+        f"(SELECT key FROM {delivery.inventory.quoted} WHERE {within} AND {here}) GROUP BY key) "
+        f"SELECT key, size, e_tag FROM newest WHERE NOT gone AND {within}"
+    )
+
+
+def query_portions(wanted: Iterable[SizeGroup]) -> list[list[SizeGroup]]:
+    """Return the groups *wanted* in as few lists as fit into one query each."""
+    found: list[list[SizeGroup]] = []
+    left = 0
+    for group in wanted:
+        takes = len(f"{group.size},") + len(f"'{group.etag}',")
+        if takes > left:
+            found.append([])
+            left = _GROUP_LIST_BYTES
+        found[-1].append(group)
+        left -= takes
+    return found
+
+
+def _latest(delivery: InventoryDelivery) -> str:
+    """Return the condition on an S3 Inventory's rows: the delivery to read, and the latest versions."""
+    here = f"dt = {quote_sql(f'{delivery.at:%Y-%m-%d-%H-%M}')}"
+    return f"{here} AND is_latest AND NOT is_delete_marker" if delivery.versions else here
+
+
+def _artifacts(delivery: InventoryDelivery, names: ArtifactNames) -> str:
+    """
+    Return the condition for artifacts. One pattern reads each key once, where
+    a LIKE per ending reads it as often.
+    """
+    ends = quote_sql(f"({'|'.join(_pattern(ending.lower()) for ending in names.extensions)})$")
+    return f"bucket = {quote_sql(delivery.inventory.bucket)} AND regexp_like(lower(key), {ends})"
+
+
+def _pattern(ending: str) -> str:
+    """Return *ending* as a pattern of literal characters."""
+    return "".join(
+        character if character.isalnum() else r"\^" if character == "^" else f"[{character}]"
+        for character in ending
+    )
+
+
+def _in(wanted: Sequence[SizeGroup]) -> str:
+    """
+    Return the condition for sizes and ETags, each by itself: the reader
+    drops rows that are in no group.
+    """
+    sizes = sorted({group.size for group in wanted if not group.etag})
+    exact = [group for group in wanted if group.etag]
+    either = []
+    if exact:
+        tags = ", ".join(quote_sql(tag) for tag in sorted({group.etag for group in exact}))
+        group = ", ".join(map(str, sorted({group.size for group in exact})))
+        either.append(f"(e_tag IN ({tags}) AND size IN ({group}))")
+    if sizes:
+        either.append(f"size IN ({', '.join(map(str, sizes))})")
+    return f"({' OR '.join(either)})"
+
+
+def quote_sql(value: str) -> str:
+    """Return *value* as SQL text."""
+    return "'" + value.replace("'", "''") + "'"
 
 
 # --- queries --------------------------------------------------------------------------------------
@@ -449,15 +538,16 @@ class InventoryQueries:
     """The two queries, over one delivery of an inventory."""
 
     aws: Aws
-    inventory: Inventory
     delivery: InventoryDelivery
     names: ArtifactNames
     purse: QueryBudget
 
     def groups(self, *, by_size: bool) -> list[SizeGroup]:
         """Return the groups of artifacts with the same size and ETag, the largest first."""
-        sql = groups_sql(self.delivery.table, self.names, by_size=by_size)
-        answer = self.purse.ask(self.aws, sql, GROUP_COLUMNS, self.inventory.place, self.delivery.most)
+        sql = groups_sql(self.delivery, self.names, by_size=by_size)
+        answer = self.purse.ask(
+            self.aws, sql, GROUP_COLUMNS, self.delivery.inventory.place, self.delivery.most
+        )
         return [SizeGroup(int(size or 0), etag or "", int(count or 0)) for size, etag, count in answer.rows]
 
     def keys(self, wanted: Sequence[SizeGroup]) -> list[tuple[str, int, str]]:
@@ -467,32 +557,19 @@ class InventoryQueries:
         )
 
     def _portion(self, part: Sequence[SizeGroup]) -> list[tuple[str, int, str]]:
-        sql = keys_sql(self.delivery.table, self.names, part)
-        answer = self.purse.ask(self.aws, sql, KEY_COLUMNS, self.inventory.place, self.delivery.most)
+        sql = keys_sql(self.delivery, self.names, part)
+        answer = self.purse.ask(self.aws, sql, KEY_COLUMNS, self.delivery.inventory.place, self.delivery.most)
         mine = {(group.size, group.etag) for group in part}
-        found = [
-            (key, size, etag)
-            for key, size, etag in (_named(row, self.delivery) for row in answer.rows)
-            if {(size, etag), (size, "")} & mine
-        ]
+        named = [(key or "", int(size or 0), etag or "") for key, size, etag in answer.rows]
+        found = [(key, size, etag) for key, size, etag in named if {(size, etag), (size, "")} & mine]
         counted = Counter((size, etag if (size, etag) in mine else "") for _, size, etag in found)
         for group in part:
-            if not self.delivery.table.live and counted[group.size, group.etag] < group.count:
+            if not self.delivery.inventory.live and counted[group.size, group.etag] < group.count:
                 raise ReadError(
                     f"Athena counted {group.count} artifacts of {group.size} bytes and named "
                     f"{counted[group.size, group.etag]}: its answer is not whole, and the next run asks again"
                 )
         return found
-
-
-def _named(row: AthenaRow, delivery: InventoryDelivery) -> tuple[str, int, str]:
-    """
-    Return a row's key, size and ETag. S3 URL-encodes the keys of a CSV (S3 user
-    guide, "Amazon S3 Inventory list").
-    """
-    key, size, etag = row
-    decoded = unquote_plus(key or "") if delivery.table.format is InventoryFormat.CSV else key or ""
-    return decoded, int(size or 0), etag or ""
 
 
 # --- candidates -----------------------------------------------------------------------------------
@@ -669,7 +746,7 @@ def read_inventory(
                 f"asking Athena may cost {format_query_usd(limit)}: inventory_max_usd allows "
                 f"{format_query_usd(asking.max_usd)}"
             )
-        queries = InventoryQueries(aws, inventory, delivery, names, purse)
+        queries = InventoryQueries(aws, delivery, names, purse)
         wanted = (
             add_sizes(
                 queries.groups(by_size=by_size), elsewhere if len(elsewhere) <= MOST_EXTRA_SIZES else ()
@@ -680,7 +757,7 @@ def read_inventory(
         wanted, source.left_out = limit_groups(wanted, MOST_COMPARED)
         named = queries.keys(wanted)
         source.found = _still_there(aws, inventory.bucket, named)
-        source.reading = reading_note(inventory, delivery, age, purse, by_size=by_size)
+        source.reading = reading_note(delivery, age, purse, by_size=by_size)
         if len(elsewhere) > MOST_EXTRA_SIZES:
             source.reading += (
                 f"; nor whether it has copies of other buckets' artifacts, of {len(elsewhere):,} sizes"
@@ -729,16 +806,14 @@ def _still_there(aws: Aws, bucket: str, named: Sequence[tuple[str, int, str]]) -
     return found
 
 
-def reading_note(
-    inventory: Inventory, delivery: InventoryDelivery, age: timedelta, purse: QueryBudget, *, by_size: bool
-) -> str:
+def reading_note(delivery: InventoryDelivery, age: timedelta, purse: QueryBudget, *, by_size: bool) -> str:
     """Return the report's note on such a bucket: how it was read, the price, and the gaps."""
+    inventory, number = delivery.inventory, len(purse.prices)
     kind = (
         "its live inventory table, which S3 keeps up to date within an hour"
         if inventory.live
         else f"its S3 Inventory of {delivery.at:%Y-%m-%d %H:%M} UTC ({age_in_hours(age)} old)"
     )
-    number = len(purse.prices)
     below = f"below {format_size(BY_SIZE_BYTES)} " if by_size else ""
     return (
         f"{inventory.bucket} was read from {kind}, by {number} {'query' if number == 1 else 'queries'} of "

@@ -1,1 +1,0 @@
-"""`janitor policies`: tags and limits that AWS, CDK and Terraform enforce where resources are made."""

@@ -1,0 +1,146 @@
+"""Corrected moto in this process: its clients, its clock, and what no AWS API can make."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+from moto import mock_aws
+
+import moto_corrections
+import plain_requests
+from moto_corrections import clock, cloudtrail, cloudwatch, logs, paging
+from moto_corrections.overrides import override
+from moto_corrections.sagemaker.progress import durations
+
+ACCOUNT, REGION = "123456789012", "us-east-1"
+NOW = clock.DEFAULT
+
+
+class Control:
+    """What tests do beside AWS's API, by the names that the sandbox's client has over HTTP."""
+
+    def reset(self) -> None:
+        moto_corrections.reset()
+
+    def clock(self) -> dt.datetime:
+        return clock.now()
+
+    def set_clock(self, now: dt.datetime) -> None:
+        clock.set_now(now)
+
+    def durations(self) -> dict[str, float]:
+        return dict(durations().seconds)
+
+    def set_durations(self, seconds: Mapping[str, float]) -> None:
+        durations().set(seconds)
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        before = self.durations()
+        self.set_durations({"*": 0})
+        yield
+        self.set_durations(before)
+
+    def set_pages(self, most: int) -> None:
+        paging.pages().set(most)
+
+    def patch(self, service: str, path: Sequence[str | int], **attributes: Any) -> None:
+        override(ACCOUNT, REGION, service=service, path=list(path), set=_spelled(attributes))
+
+    def cloudtrail(self, events: Iterable[Mapping[str, Any]]) -> None:
+        cloudtrail.seed(ACCOUNT, REGION, [_spelled(event) for event in events])
+
+    def logs(
+        self, group: str, stream: str, events: Iterable[tuple[dt.datetime, str]] = (), **more: Any
+    ) -> None:
+        spelled = [(clock.text(at), message) for at, message in events]
+        logs.seed(ACCOUNT, REGION, group, stream, spelled, **more)
+
+    def metrics(self, namespace: str, series: Iterable[Mapping[str, Any]]) -> None:
+        cloudwatch.seed(ACCOUNT, REGION, namespace, [_spelled(metric) for metric in series])
+
+
+def _spelled(members: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: clock.text(v) if isinstance(v, dt.datetime) else v for name, v in members.items()}
+
+
+# --- fixtures -----------------------------------------------------------------------------------
+
+
+type Clients = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def _mocked() -> Iterator[None]:
+    moto_corrections.install()
+    with mock_aws():
+        yield
+
+
+@pytest.fixture
+def control(_mocked: None) -> Control:
+    control = Control()
+    control.reset()
+    return control
+
+
+@pytest.fixture(scope="session")
+def _clients() -> Iterator[Clients]:
+    """Makes boto3 clients, each only once: that takes longer than most tests."""
+    session = boto3.Session()
+    made: dict[tuple[str, str, str], Any] = {}
+
+    def client(name: Any, *, region: str = REGION, key: str = "sandbox") -> Any:
+        if (name, region, key) not in made:
+            made[name, region, key] = session.client(
+                name,
+                region_name=region,
+                aws_access_key_id=key,
+                aws_secret_access_key="x",
+                config=Config(retries={"total_max_attempts": 1}),
+            )
+        return made[name, region, key]
+
+    yield client
+    for each in made.values():
+        each.close()
+
+
+@pytest.fixture
+def aws(control: Control, _clients: Clients) -> Clients:  # noqa: ARG001 - it has emptied the account
+    """Makes clients of the emptied account, which do not retry."""
+    return _clients
+
+
+@pytest.fixture
+def sagemaker(aws: Clients) -> Any:
+    return aws("sagemaker")
+
+
+@pytest.fixture
+def later(control: Control) -> Callable[..., None]:
+    """Moves the clock on."""
+
+    def move(**by: float) -> None:
+        control.set_clock(control.clock() + dt.timedelta(**by))
+
+    return move
+
+
+@pytest.fixture
+def endpoint(sagemaker: Any, control: Control) -> Callable[..., str]:
+    """Deploys an endpoint with everything it needs, which is in service at once, and answers its ARN."""
+    return partial(plain_requests.endpoint, sagemaker, control)
+
+
+@pytest.fixture
+def training(sagemaker: Any) -> Callable[..., str]:
+    """Starts a training job, and answers its ARN."""
+    return partial(plain_requests.training, sagemaker)

@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from corrected import NOW, Control
+from plain_requests import processing, refused, transform, tuning
+
+KEPT = {"InstanceType": "ml.p3.8xlarge", "InstanceCount": 4, "KeepAlivePeriodInSeconds": 3600}
+
+
+def describe(sagemaker: Any, name: str = "job") -> Any:
+    return sagemaker.describe_training_job(TrainingJobName=name)
+
+
+def test_a_training_job_runs_on_and_repeats_what_was_sent(sagemaker: Any, training: Any) -> None:
+    groups = [{"InstanceType": "ml.p4d.24xlarge", "InstanceCount": 2, "InstanceGroupName": "g"}]
+    sent = {
+        "CheckpointConfig": {"S3Uri": "s3://bucket/checkpoints"},
+        "EnableManagedSpotTraining": True,
+        "ResourceConfig": {"InstanceGroups": groups, "VolumeSizeInGB": 1, "KeepAlivePeriodInSeconds": 600},
+    }
+    training("job", **sent)
+    found = describe(sagemaker)
+    assert {key: found[key] for key in sent} == sent
+    assert (found["TrainingJobStatus"], found["SecondaryStatus"]) == ("InProgress", "Training")
+    assert found["TrainingStartTime"] == NOW
+    assert "TrainingEndTime" not in found
+    assert "FinalMetricDataList" not in found
+
+
+def test_a_stopped_job_is_first_stopping(sagemaker: Any, training: Any, control: Control) -> None:
+    training("job")
+    control.set_clock(NOW + dt.timedelta(hours=1))
+    sagemaker.stop_training_job(TrainingJobName="job")
+    found = describe(sagemaker)
+    assert (found["TrainingJobStatus"], found["SecondaryStatus"]) == ("Stopping", "Stopping")
+    assert found["LastModifiedTime"] == NOW + dt.timedelta(hours=1)
+    assert [one["Status"] for one in found["SecondaryStatusTransitions"]] == ["Training", "Stopping"]
+    with pytest.raises(ClientError, match="is in status Stopping"):
+        sagemaker.stop_training_job(TrainingJobName="job")
+    with pytest.raises(ClientError, match="Requested resource not found"):
+        sagemaker.stop_training_job(TrainingJobName="ghost")
+
+
+def test_a_stopping_job_has_stopped_two_minutes_later(
+    sagemaker: Any, training: Any, control: Control
+) -> None:
+    training("job")
+    sagemaker.stop_training_job(TrainingJobName="job")
+    control.set_clock(NOW + dt.timedelta(minutes=2, seconds=-1))
+    assert describe(sagemaker)["TrainingJobStatus"] == "Stopping"
+    control.set_clock(NOW + dt.timedelta(days=1))
+    found = describe(sagemaker)
+    end = NOW + dt.timedelta(minutes=2)
+    assert (found["TrainingJobStatus"], found["SecondaryStatus"]) == ("Stopped", "Stopped")
+    assert (found["TrainingEndTime"], found["LastModifiedTime"]) == (end, end)
+    transitions = [
+        (one["Status"], one["StartTime"], one.get("EndTime")) for one in found["SecondaryStatusTransitions"]
+    ]
+    assert transitions == [("Training", NOW, NOW), ("Stopping", NOW, end), ("Stopped", end, None)]
+    assert "WarmPoolStatus" not in found
+    with pytest.raises(ClientError, match="is in status Stopped"):
+        sagemaker.stop_training_job(TrainingJobName="job")
+    assert refused(sagemaker.stop_training_job, TrainingJobName="job") == "ValidationException"
+
+
+def test_a_stopped_job_leaves_its_warm_pool_until_its_keep_alive_is_over(
+    sagemaker: Any, training: Any, control: Control
+) -> None:
+    training("job", ResourceConfig=KEPT)
+    assert describe(sagemaker)["WarmPoolStatus"] == {"Status": "InUse"}
+    sagemaker.stop_training_job(TrainingJobName="job")
+    control.set_clock(NOW + dt.timedelta(minutes=10))
+    assert describe(sagemaker)["WarmPoolStatus"] == {"Status": "Available"}
+    pools = sagemaker.list_training_jobs(WarmPoolStatusEquals="Available")["TrainingJobSummaries"]
+    assert [one["WarmPoolStatus"]["Status"] for one in pools] == ["Available"]
+    control.set_clock(NOW + dt.timedelta(hours=9))
+    assert sagemaker.list_training_jobs(WarmPoolStatusEquals="Available")["TrainingJobSummaries"] == []
+    pool = describe(sagemaker)["WarmPoolStatus"]
+    assert pool == {"Status": "Terminated", "ResourceRetainedBillableTimeInSeconds": 3600}
+
+
+def test_a_warm_pool_is_ended_at_once_by_a_period_of_zero(
+    sagemaker: Any, training: Any, control: Control
+) -> None:
+    training("job", ResourceConfig=KEPT)
+    sagemaker.stop_training_job(TrainingJobName="job")
+    control.set_clock(NOW + dt.timedelta(minutes=12))
+    sagemaker.update_training_job(TrainingJobName="job", ResourceConfig={"KeepAlivePeriodInSeconds": 0})
+    found = describe(sagemaker)
+    pool = {"Status": "Terminated", "ResourceRetainedBillableTimeInSeconds": 600}
+    assert (found["WarmPoolStatus"], found["ResourceConfig"]["InstanceCount"]) == (pool, 4)
+
+
+def test_a_warm_pool_is_changed_only_when_its_job_is_over(
+    sagemaker: Any, training: Any, control: Control
+) -> None:
+    training("job", ResourceConfig=KEPT)
+    end = {"TrainingJobName": "job", "ResourceConfig": {"KeepAlivePeriodInSeconds": 0}}
+    with pytest.raises(ClientError, match="in status InProgress cannot be updated"):
+        sagemaker.update_training_job(**end)
+    sagemaker.stop_training_job(TrainingJobName="job")
+    with pytest.raises(ClientError, match="in status Stopping cannot be updated"):
+        sagemaker.update_training_job(**end)
+    control.set_clock(NOW + dt.timedelta(minutes=2))
+    sagemaker.update_training_job(**end)
+    assert describe(sagemaker)["WarmPoolStatus"]["Status"] == "Terminated"
+    assert describe(sagemaker)["TrainingJobStatus"] == "Stopped"
+
+
+def test_a_job_is_submitted_again_from_its_description(sagemaker: Any, training: Any) -> None:
+    training("job", CheckpointConfig={"S3Uri": "s3://bucket/ckpt"}, Environment={"A": "1"})
+    sagemaker.stop_training_job(TrainingJobName="job")
+    shape = sagemaker.meta.service_model.operation_model("CreateTrainingJob").input_shape
+    asked = {name: value for name, value in describe(sagemaker).items() if name in shape.members}
+    sagemaker.create_training_job(**asked | {"TrainingJobName": "job-again"})
+    again = describe(sagemaker, "job-again")
+    assert {name: again[name] for name in asked} == asked | {"TrainingJobName": "job-again"}
+    assert again["TrainingJobStatus"] == "InProgress"
+
+
+def test_states_no_api_reaches_can_be_set(sagemaker: Any, training: Any, control: Control) -> None:
+    training("job")
+    began = NOW - dt.timedelta(hours=264)
+    control.patch(
+        "sagemaker",
+        ["training_jobs", "job"],
+        secondary_status="Interrupted",
+        training_start_time=began,
+        TrainingEndTime=None,
+        SecondaryStatusTransitions=[{"Status": "Downloading", "StartTime": "2026-09-25T03:00:00Z"}],
+    )
+    found = describe(sagemaker)
+    assert (found["SecondaryStatus"], found["TrainingStartTime"]) == ("Interrupted", began)
+    assert found["SecondaryStatusTransitions"][0]["StartTime"] == began
+
+
+def test_a_name_is_used_once(training: Any) -> None:
+    training("job")
+    assert refused(training, name="job") == "ResourceInUse"
+
+
+def test_processing_jobs_run_and_stop(sagemaker: Any, control: Control) -> None:
+    cluster = processing(sagemaker, "p")
+    found = sagemaker.describe_processing_job(ProcessingJobName="p")
+    assert found["ProcessingResources"]["ClusterConfig"] == cluster
+    assert (found["ProcessingJobStatus"], found["ProcessingStartTime"]) == ("InProgress", NOW)
+    sagemaker.stop_processing_job(ProcessingJobName="p")
+    (summary,) = sagemaker.list_processing_jobs(StatusEquals="Stopping")["ProcessingJobSummaries"]
+    assert summary["ProcessingJobName"] == "p"
+    control.set_clock(NOW + dt.timedelta(minutes=1))
+    found = sagemaker.describe_processing_job(ProcessingJobName="p")
+    assert (found["ProcessingJobStatus"], found["ProcessingEndTime"]) == ("Stopped", control.clock())
+    with pytest.raises(ClientError, match="processing job is in status Stopped"):
+        sagemaker.stop_processing_job(ProcessingJobName="p")
+
+
+def test_transform_jobs_run_and_stop(sagemaker: Any, control: Control) -> None:
+    transform(sagemaker, "t", instances=3)
+    found = sagemaker.describe_transform_job(TransformJobName="t")
+    assert (found["TransformJobStatus"], found["TransformResources"]["InstanceCount"]) == ("InProgress", 3)
+    sagemaker.stop_transform_job(TransformJobName="t")
+    assert sagemaker.describe_transform_job(TransformJobName="t")["TransformJobStatus"] == "Stopping"
+    assert sagemaker.list_transform_jobs(StatusEquals="InProgress")["TransformJobSummaries"] == []
+    control.set_clock(NOW + dt.timedelta(minutes=1))
+    found = sagemaker.describe_transform_job(TransformJobName="t")
+    assert (found["TransformJobStatus"], found["TransformEndTime"]) == ("Stopped", control.clock())
+
+
+def test_a_tuning_job_takes_its_children_along(sagemaker: Any, training: Any, control: Control) -> None:
+    arn = tuning(sagemaker, "tune")
+    for name in ("child", "stranger"):
+        training(name)
+    control.patch("sagemaker", ["training_jobs", "child"], TuningJobArn=arn)
+    children = sagemaker.list_training_jobs_for_hyper_parameter_tuning_job(HyperParameterTuningJobName="tune")
+    assert [one["TrainingJobName"] for one in children["TrainingJobSummaries"]] == ["child"]
+    (summary,) = sagemaker.list_hyper_parameter_tuning_jobs()["HyperParameterTuningJobSummaries"]
+    assert (summary["HyperParameterTuningJobStatus"], summary["Strategy"]) == ("InProgress", "Bayesian")
+
+    sagemaker.stop_hyper_parameter_tuning_job(HyperParameterTuningJobName="tune")
+    found = sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName="tune")
+    assert found["HyperParameterTuningJobStatus"] == "Stopping"
+    assert describe(sagemaker, "child")["TrainingJobStatus"] == "Stopping"
+    assert describe(sagemaker, "stranger")["TrainingJobStatus"] == "InProgress"
+    control.set_clock(NOW + dt.timedelta(minutes=3))
+    found = sagemaker.describe_hyper_parameter_tuning_job(HyperParameterTuningJobName="tune")
+    assert found["HyperParameterTuningJobStatus"] == "Stopped"
+    assert found["HyperParameterTuningEndTime"] == NOW + dt.timedelta(minutes=3)
+    assert describe(sagemaker, "child")["TrainingEndTime"] == NOW + dt.timedelta(minutes=2)

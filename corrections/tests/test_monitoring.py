@@ -1,0 +1,142 @@
+"""Model Monitor's schedules over endpoints."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from corrected import Control
+from plain_requests import ROLE, processing
+
+CLUSTER = {"InstanceCount": 1, "InstanceType": "ml.m5.xlarge", "VolumeSizeInGB": 20}
+INPUT = {"EndpointName": "e", "LocalPath": "/opt/ml/processing/input"}
+OUTPUT = {
+    "MonitoringOutputs": [{"S3Output": {"S3Uri": "s3://b/out", "LocalPath": "/opt/ml/processing/output"}}]
+}
+
+
+def inline(endpoint: str = "e") -> dict[str, Any]:
+    return {
+        "MonitoringJobDefinition": {
+            "MonitoringInputs": [{"EndpointInput": INPUT | {"EndpointName": endpoint}}],
+            "MonitoringOutputConfig": OUTPUT,
+            "MonitoringResources": {"ClusterConfig": CLUSTER},
+            "MonitoringAppSpecification": {"ImageUri": "image"},
+            "RoleArn": ROLE,
+        }
+    }
+
+
+def schedule(sagemaker: Any, name: str = "s", **config: Any) -> None:
+    sagemaker.create_monitoring_schedule(
+        MonitoringScheduleName=name, MonitoringScheduleConfig=config or inline()
+    )
+
+
+def status(sagemaker: Any, name: str = "s") -> str:
+    found = sagemaker.describe_monitoring_schedule(MonitoringScheduleName=name)
+    return str(found["MonitoringScheduleStatus"])
+
+
+def watching(sagemaker: Any, **asked: Any) -> list[str]:
+    found = sagemaker.list_monitoring_schedules(**asked)["MonitoringScheduleSummaries"]
+    return sorted(one["MonitoringScheduleName"] for one in found)
+
+
+def test_schedules_are_found_by_their_endpoint(sagemaker: Any, endpoint: Any) -> None:
+    for name in ("e", "other"):
+        endpoint(name)
+    schedule(sagemaker)
+    schedule(sagemaker, "o", **inline("other"))
+    assert watching(sagemaker) == ["o", "s"]
+    assert watching(sagemaker, EndpointName="e") == ["s"]
+    assert watching(sagemaker, EndpointName="none") == []
+    found = sagemaker.describe_monitoring_schedule(MonitoringScheduleName="s")
+    assert (found["EndpointName"], found["MonitoringType"]) == ("e", "DataQuality")
+    with pytest.raises(ClientError, match="Could not find endpoint"):
+        schedule(sagemaker, "x", **inline("ghost"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "operation", "member"),
+    [
+        ("DataQuality", "create_data_quality_job_definition", "DataQuality"),
+        ("ModelBias", "create_model_bias_job_definition", "ModelBias"),
+    ],
+)
+def test_a_schedule_by_definition_knows_its_endpoint(
+    sagemaker: Any, endpoint: Any, kind: str, operation: str, member: str
+) -> None:
+    endpoint("e")
+    more = {} if kind == "DataQuality" else {"GroundTruthS3Input": {"S3Uri": "s3://b/truth"}}
+    specification = {"ImageUri": "image"} | ({} if kind == "DataQuality" else {"ConfigUri": "s3://b/c"})
+    getattr(sagemaker, operation)(
+        JobDefinitionName="d",
+        RoleArn=ROLE,
+        JobResources={"ClusterConfig": CLUSTER},
+        **{
+            f"{member}AppSpecification": specification,
+            f"{member}JobInput": {"EndpointInput": INPUT, **more},
+            f"{member}JobOutputConfig": OUTPUT,
+        },
+    )
+    schedule(sagemaker, MonitoringJobDefinitionName="d", MonitoringType=kind)
+    assert watching(sagemaker, EndpointName="e", MonitoringTypeEquals=kind) == ["s"]
+    assert watching(sagemaker, MonitoringJobDefinitionName="d") == ["s"]
+    with pytest.raises(ClientError, match="ResourceNotFound"):
+        schedule(sagemaker, "x", MonitoringJobDefinitionName="none", MonitoringType=kind)
+
+
+def test_a_schedule_is_pending_on_its_way(sagemaker: Any, endpoint: Any, later: Any) -> None:
+    endpoint("e")
+    schedule(sagemaker)
+    assert status(sagemaker) == "Pending"
+    with pytest.raises(ClientError, match="in status Pending"):
+        sagemaker.delete_monitoring_schedule(MonitoringScheduleName="s")
+    later(minutes=1)
+    assert status(sagemaker) == "Scheduled"
+    sagemaker.stop_monitoring_schedule(MonitoringScheduleName="s")
+    later(minutes=1)
+    assert status(sagemaker) == "Stopped"
+    sagemaker.start_monitoring_schedule(MonitoringScheduleName="s")
+    later(minutes=1)
+    assert status(sagemaker) == "Scheduled"
+    sagemaker.delete_monitoring_schedule(MonitoringScheduleName="s")
+    assert watching(sagemaker, EndpointName="e", StatusEquals="Pending") == ["s"]
+    later(minutes=1)
+    assert watching(sagemaker) == []
+
+
+def test_an_endpoint_goes_without_asking_its_schedules(sagemaker: Any, endpoint: Any, later: Any) -> None:
+    endpoint("e")
+    schedule(sagemaker)
+    sagemaker.delete_endpoint(EndpointName="e")
+    later(minutes=1)
+    assert status(sagemaker) == "Scheduled"
+
+
+def test_executions_are_the_processing_jobs_of_a_schedule(
+    sagemaker: Any, endpoint: Any, control: Control
+) -> None:
+    for name in ("e", "other"):
+        endpoint(name)
+        schedule(sagemaker, f"of-{name}", **inline(name))
+        arn = sagemaker.describe_monitoring_schedule(MonitoringScheduleName=f"of-{name}")
+        processing(sagemaker, f"run-{name}")
+        control.patch(
+            "sagemaker",
+            ["processing_jobs", f"run-{name}"],
+            MonitoringScheduleArn=arn["MonitoringScheduleArn"],
+        )
+    processing(sagemaker, "nobody-s")
+
+    def executions(**asked: str) -> list[str]:
+        found = sagemaker.list_monitoring_executions(**asked)["MonitoringExecutionSummaries"]
+        return sorted(one["ProcessingJobArn"].rpartition("/")[2] for one in found)
+
+    assert executions() == ["run-e", "run-other"]
+    assert executions(MonitoringScheduleName="of-e") == ["run-e"]
+    assert executions(EndpointName="other") == ["run-other"]
+    assert executions(EndpointName="none") == []

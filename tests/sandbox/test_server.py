@@ -1,0 +1,72 @@
+"""The sandbox as a server: its program, its own requests, and how it hands the others to moto."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from ml_janitor_sandbox.control import Control, SandboxError
+from ml_janitor_sandbox.moto_app import Moto
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_as_a_program_it_says_where_it_listens_and_ends_when_told() -> None:
+    command = [sys.executable, "-m", "ml_janitor_sandbox", "--port", "0"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        word, url = running.stdout.readline().split()
+        assert word == "listening"
+        Control(url).wait_ready()
+        running.send_signal(signal.SIGTERM)
+        assert running.wait(timeout=10) == 0
+
+
+def test_what_makes_no_sense_is_refused_with_a_reason(control: Control) -> None:
+    with pytest.raises(SandboxError, match="no GET /sandbox/weather"):
+        control._ask("GET", "weather")
+    with pytest.raises(SandboxError, match="Invalid isoformat string: 'soon'"):
+        control._ask("PUT", "clock", {"now": "soon"})
+    with pytest.raises(SandboxError, match="kind must be one of"):
+        control.fault("*", "*", "explode")
+    with pytest.raises(SandboxError, match="unknown: tiems"):
+        control.fault("*", "*", "error", tiems=2)
+    with pytest.raises(SandboxError, match="missing 2 required keyword-only arguments: 'service' and 'path'"):
+        control._ask("PATCH", "state", {})
+    with pytest.raises(SandboxError, match="no such endpoint"):
+        control.patch("sagemaker", ["endpoints", "ghost"], status="Failed")
+
+
+def test_a_host_has_the_service_that_moto_finds_for_it() -> None:
+    app = Moto()
+    hosts = (
+        "api.sagemaker.us-east-1.amazonaws.com",
+        "s3.amazonaws.com",
+        "bucket.s3.amazonaws.com",
+        "moto_api",
+    )
+    for _ in range(2):
+        assert [app.get_backend_for_host(host) for host in hosts] == ["sagemaker", "s3", "s3", "moto_api"]
+        assert app.get_backend_for_host("elsewhere.example.com") is None
+
+
+def test_an_answer_has_no_headers_for_browsers(sagemaker: Any) -> None:
+    headers = sagemaker.list_models()["ResponseMetadata"]["HTTPHeaders"]
+    assert headers["content-type"]
+    assert [name for name in headers if name.startswith("access-control-")] == []
+
+
+def test_what_breaks_in_moto_is_reported_as_what_broke(aws: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def breaks(_: object) -> None:
+        raise RuntimeError("its own")
+
+    monkeypatch.setattr("moto.sqs.responses.SQSResponse.list_queues", breaks)
+    with pytest.raises(ClientError, match="The sandbox failed at sqs:ListQueues: RuntimeError") as told:
+        aws("sqs").list_queues()
+    assert told.value.response["ResponseMetadata"]["HTTPStatusCode"] == 500
