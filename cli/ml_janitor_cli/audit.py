@@ -140,7 +140,7 @@ def audit(
             sys.stdout.write("\n")
         terminal.print_report(screen, report, every=every, problems=audited.price_problems)
         if plan:
-            print_blocks(screen, ["", *terminal.draw_plan(report)])
+            print_blocks(["", *terminal.draw_plan(report)], screen)
         written = [str(path) for path, why in problems.items() if not why]
         ends = list(closing_lines(report, written, profile=profile, arns=arns, explained=not organization))
         if ends:

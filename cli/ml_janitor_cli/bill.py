@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -39,7 +38,6 @@ from ml_janitor.report.bill_json import bill_json_text, chargeback_csv
 from ml_janitor.report.bill_page import render_bill_page
 from ml_janitor.report.blocks import Rank, cut_document
 from ml_janitor_cli import edge
-from ml_janitor_cli.ledger_session import TABLE_VARIABLE
 from ml_janitor_cli.screen import draw_document, make_console, print_blocks, show_progress
 
 # --- command --------------------------------------------------------------------------------------
@@ -223,7 +221,7 @@ def read_bill_report(
     bill = read_bill(explorer, wanted, account=account, now=until)
     if not bill.charges:
         return make_bill_report(bill, asked)
-    actions = read_recorded_actions(setup, table or os.environ.get(TABLE_VARIABLE), account, home, regions)
+    actions = read_recorded_actions(setup, table, account, home, regions)
     with open_regions(
         setup.session, account=account, regions=regions, attempts=setup.attempts, pace=edge.call_pace()
     ) as accounts:
@@ -285,4 +283,4 @@ def print_bill(
 ) -> None:
     """Print *report* with a table *by* something, or as much of it as has *rank*."""
     document = lay_out_bill(report, by=by, max_requests=max_requests)
-    print_blocks(console, draw_document(cut_document(document, rank)))
+    print_blocks(draw_document(cut_document(document, rank)), console)

@@ -47,7 +47,6 @@ from ml_janitor_cli.probes import ProbeAnswer, ProbeResult, probe_grants
 from ml_janitor_cli.screen import (
     draw_facts,
     draw_title,
-    make_console,
     print_blocks,
     ruled_table,
     show_progress,
@@ -134,7 +133,7 @@ def doctor(
                 )
         with edge.end_on_interrupt():
             checked = check_organization(setup, [*detectors, *([] if names else bill_readers(settings.bill))])
-        print_blocks(make_console(sys.stdout), checked.blocks)
+        print_blocks(checked.blocks)
         if checked.commands:  # in lines that can be copied
             sys.stdout.write("\n".join(["", "What mends it, after `make synth`:", *checked.commands, ""]))
         return 0 if checked.fine else 1
@@ -214,7 +213,7 @@ def doctor(
         probed=probed,
     )
     deployed = deployment.draw_deployment(found) if found else ()
-    print_blocks(make_console(sys.stdout), [*draw_checkup(result), *deployed])
+    print_blocks([*draw_checkup(result), *deployed])
     return 0 if result.fine and not closed and not idle and (found is None or found.fine) else 1
 
 

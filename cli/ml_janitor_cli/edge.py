@@ -40,9 +40,9 @@ from ml_janitor_cli.screen import make_console
 # --- options --------------------------------------------------------------------------------------
 
 
-def option(metavar: str, about: str, *names: str, **limits: Any) -> Any:
+def option(metavar: str, about: str, *names: str, **more: Any) -> Any:
     """Declare an option with a value that help calls *metavar*; *names* if the parameter's name differs."""
-    return typer.Option(*names, metavar=metavar, help=about, **limits)
+    return typer.Option(*names, metavar=metavar, help=about, show_envvar=False, **more)
 
 
 def flag(name: str, about: str) -> Any:
@@ -68,9 +68,18 @@ SettingsFile = Annotated[
 ]
 Profile = Annotated[str | None, option("NAME", "The AWS profile to use.")]
 Regions = Annotated[list[str] | None, option("REGION", "Where to look. Repeatable.")]
-TableName = Annotated[str | None, option("NAME", "The ledger; else JANITOR_TABLE.", "--table")]
+TABLE_VARIABLE, UNDO_KEY_VARIABLE = "JANITOR_TABLE", "JANITOR_UNDO_KEY"
+TableName = Annotated[
+    str | None, option("NAME", f"The ledger; else {TABLE_VARIABLE}.", "--table", envvar=TABLE_VARIABLE)
+]
 UndoKeyArn = Annotated[
-    str | None, option("ARN", "The KMS key that signs undo records; else JANITOR_UNDO_KEY.", "--undo-key")
+    str | None,
+    option(
+        "ARN",
+        f"The KMS key that signs undo records; else {UNDO_KEY_VARIABLE}.",
+        "--undo-key",
+        envvar=UNDO_KEY_VARIABLE,
+    ),
 ]
 Json = Annotated[bool, flag("--json", "Print one JSON document instead.")]
 AsOf = Annotated[str | None, option("TIME", "Judge as of this time (ISO 8601); else JANITOR_NOW, else now.")]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -54,7 +53,6 @@ from ml_janitor.report.finding_words import NO_OWNER
 from ml_janitor.report.json import evidence_fields, iso_time, once_and_risk_fields, usd_number
 from ml_janitor.report.mrkdwn import count_noun
 from ml_janitor_cli import edge
-from ml_janitor_cli.ledger_session import TABLE_VARIABLE
 from ml_janitor_cli.screen import (
     COLUMN_GAP,
     Grid,
@@ -69,7 +67,7 @@ from ml_janitor_cli.terminal import ERROR_LIMIT, NAME_LIMIT, once_sentence, pric
 # --- command --------------------------------------------------------------------------------------
 
 NO_LEDGER_NOTE = (
-    f"No ledger is named (--table or {TABLE_VARIABLE}): what people kept or snoozed is not looked at."
+    f"No ledger is named (--table or {edge.TABLE_VARIABLE}): what people kept or snoozed is not looked at."
 )
 
 
@@ -123,10 +121,7 @@ def explain(
         with show_progress("identifying the account"):
             account = edge.require_caller(session, regions[0], attempts).account
         for text, arn in parsed.items():
-            if arn.account not in {"", account}:
-                raise edge.CommandRefusedError(
-                    f"{text} is in account {arn.account}; the credentials are of {account}"
-                )
+            check_account(text, arn, account)
         with open_regions(
             session, account=account, regions=regions, attempts=attempts, pace=edge.call_pace()
         ) as accounts:
@@ -149,7 +144,7 @@ def explain(
     else:
         screen = make_console(sys.stdout)
         blocks = draw_explanations(answers, now=at, account=account, width=screen.width, notes=notes)
-        print_blocks(screen, blocks)
+        print_blocks(blocks, screen)
     verdicts = {explained.verdict for explained in answers}
     if isinstance(holds, Unreadable) or any(explained.sweep.error is not None for explained in answers):
         return 1
@@ -173,6 +168,14 @@ def check_kind_is_judged(text: str, arn: Arn, settings: Settings) -> None:
         f"no detector judges {text}, which is of kind {arn.kind} of {arn.service or 'no service'};"
         f" these kinds are judged: {', '.join(kinds)}"
     )
+
+
+def check_account(text: str, arn: Arn, account: str) -> None:
+    """Refuse an ARN of another account than that of the credentials."""
+    if arn.account not in {"", account}:
+        raise edge.CommandRefusedError(
+            f"{text} is in account {arn.account}; the credentials are of {account}"
+        )
 
 
 def region_to_search(arn: Arn | None, flag: str | None, setup: edge.Setup) -> str:
@@ -218,9 +221,8 @@ def open_ledger_table(
     session: boto3.Session, table: str | None, regions: Sequence[str], attempts: int
 ) -> Table | None:
     """Return the ledger's table, if one is named."""
-    name = table or os.environ.get(TABLE_VARIABLE)
     home = session.region_name or regions[0]
-    return Table(make_client(session, "dynamodb", home, attempts), name) if name else None
+    return Table(make_client(session, "dynamodb", home, attempts), table) if table else None
 
 
 def read_holds(ledger: Table | None, accounts: Sequence[Aws]) -> dict[str, tuple[Hold, ...]]:

@@ -39,9 +39,9 @@ from ml_janitor.ledger.findings import Entry
 from ml_janitor.ledger.limits import LeaseTakenError
 from ml_janitor.report.causes import cannot_undo_text, cause_clause, cause_text
 from ml_janitor_cli import edge
-from ml_janitor_cli.explain import check_kind_is_judged, parse_arn
+from ml_janitor_cli.explain import check_account, check_kind_is_judged, parse_arn
 from ml_janitor_cli.ledger_session import LedgerAccess, LedgerSession, ledger_command, require_undo_key
-from ml_janitor_cli.screen import Grid, draw_beside_ids, make_console, print_blocks
+from ml_janitor_cli.screen import Grid, draw_beside_ids, print_blocks
 
 # --- findings -------------------------------------------------------------------------------------
 
@@ -92,7 +92,7 @@ def findings(
     if json:
         sys.stdout.write(encoder.dumps([ledger_line_json(line) for line in lines], indent=2) + "\n")
     else:
-        print_blocks(make_console(sys.stdout), draw_ledger_lines(lines, every=every))
+        print_blocks(draw_ledger_lines(lines, every=every))
     return 0
 
 
@@ -310,7 +310,6 @@ def approve(
             return 0
         ordered = sorted(warned, key=lambda entry: entry.due or at.now)
         print_blocks(
-            make_console(sys.stdout),
             [draw_beside_ids((entry.id, [_waits(entry, at.now)]) for entry in ordered)],
         )
         if not yes and not edge.ask_yes(f"Approve all {len(warned)}?"):
@@ -376,10 +375,7 @@ def resource_key(at: LedgerSession, arn: str) -> tuple[str, str]:
     Raises CommandRefusedError.
     """
     parts = parse_arn(arn)
-    if parts.account not in {"", at.account}:
-        raise edge.CommandRefusedError(
-            f"{arn} is in account {parts.account}; the credentials are of {at.account}"
-        )
+    check_account(arn, parts, at.account)
     detectors = [detector for detector in at.settings.registry if detector.judges(parts)]
     problems = []
     for detector in detectors:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import time
 import uuid
@@ -32,8 +31,6 @@ from ml_janitor.ledger.table import Table
 from ml_janitor_cli import edge
 
 # --- session --------------------------------------------------------------------------------------
-
-TABLE_VARIABLE, UNDO_KEY_VARIABLE = "JANITOR_TABLE", "JANITOR_UNDO_KEY"
 
 INTERRUPTED_MESSAGE = (
     "interrupted; janitor findings lists what was begun, and the next sweep goes on with it or puts it back"
@@ -158,16 +155,11 @@ class LedgerSession:
         return next(aws for aws in self.opened if aws.region == region)
 
 
-def require_undo_key(flag: str | None) -> str:
-    """
-    Return the KMS key of --undo-key, else of the environment.
-
-    Raises CommandRefusedError if neither names one.
-    """
-    key = flag or os.environ.get(UNDO_KEY_VARIABLE)
+def require_undo_key(key: str | None) -> str:
+    """Return *key*, the KMS key of undo records. Raises CommandRefusedError if there is none."""
     if not key:
         raise edge.CommandRefusedError(
-            f"no undo key: give --undo-key ARN or set {UNDO_KEY_VARIABLE}; the deployment's output "
+            f"no undo key: give --undo-key ARN or set {edge.UNDO_KEY_VARIABLE}; the deployment's output "
             f"UndoKey names it"
         )
     return key
@@ -243,10 +235,9 @@ class LedgerAccess:
     def _session(
         self, stack: ExitStack, region: Sequence[str] | None, account: str | None, undo_key: str | None
     ) -> LedgerSession:
-        name = self.table or os.environ.get(TABLE_VARIABLE)
-        if not name:
+        if not self.table:
             raise edge.CommandRefusedError(
-                f"no ledger: give --table NAME or set {TABLE_VARIABLE}; the deployment's output "
+                f"no ledger: give --table NAME or set {edge.TABLE_VARIABLE}; the deployment's output "
                 f"LedgerTable names it"
             )
         settings, now = self.settings, edge.judging_time(self.now)
@@ -269,7 +260,7 @@ class LedgerAccess:
             raise edge.CommandRefusedError(
                 f"--account {whose}: [organization] in the settings names no accounts"
             )
-        table = Table(client, name)
+        table = Table(client, self.table)
         if account and not region:
             region = settings.organization.regions or run_regions(settings, table)
         regions = edge.choose_regions(region, settings, session)

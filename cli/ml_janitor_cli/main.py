@@ -29,7 +29,7 @@ from ml_janitor_cli.ledger_commands import approve, findings, keep, restart, sno
 from ml_janitor_cli.policies import policies
 from ml_janitor_cli.replay import replay
 from ml_janitor_cli.sandbox import sandbox
-from ml_janitor_cli.screen import Grid, make_console, print_blocks
+from ml_janitor_cli.screen import Grid, print_blocks
 from ml_janitor_cli.sweep import sweep
 
 
@@ -58,9 +58,7 @@ def detectors(ctx: typer.Context, overrides: edge.Overrides = None, config: edge
         head = Text.assemble(
             (detector.name, "bold cyan"), "  ", (settings.schedule(detector), "dim"), (switched, "yellow")
         )
-        print_blocks(
-            make_console(sys.stdout), [Group(head, Padding(Group(detector.summary(), table), (0, 0, 0, 2)))]
-        )
+        print_blocks([Group(head, Padding(Group(detector.summary(), table), (0, 0, 0, 2)))])
     return 0
 
 

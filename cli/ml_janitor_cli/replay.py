@@ -18,7 +18,6 @@ import typer
 
 from ml_janitor.core.text import escape_text
 from ml_janitor_cli import edge
-from ml_janitor_cli.ledger_session import TABLE_VARIABLE
 
 LAMBDA_SECONDS = 900
 """The longest that Lambda lets a function run, and what the stack gives it."""
@@ -37,8 +36,8 @@ class HandlerName(StrEnum):
     UNDO = "undo"
 
 
-NEEDED_VARIABLES = dict.fromkeys(HandlerName, (TABLE_VARIABLE, BUCKET_VARIABLE)) | {
-    HandlerName.SWEEP: (TABLE_VARIABLE, BUCKET_VARIABLE, DETECTOR_VARIABLE),
+NEEDED_VARIABLES = dict.fromkeys(HandlerName, (edge.TABLE_VARIABLE, BUCKET_VARIABLE)) | {
+    HandlerName.SWEEP: (edge.TABLE_VARIABLE, BUCKET_VARIABLE, DETECTOR_VARIABLE),
     HandlerName.INTERACT: ("JANITOR_SIGNING_SECRET", "JANITOR_WORKER"),
 }
 """Environment variables that each handler needs."""
@@ -93,7 +92,7 @@ def replay(
     variables = {
         name: value
         for name, value in (
-            (TABLE_VARIABLE, table),
+            (edge.TABLE_VARIABLE, table),
             (BUCKET_VARIABLE, bucket),
             (DETECTOR_VARIABLE, detector),
             ("AWS_PROFILE", profile),
@@ -106,7 +105,7 @@ def replay(
             flag = name.removeprefix("JANITOR_").lower()
             give = (
                 f"give --{flag} NAME, or "
-                if name in {TABLE_VARIABLE, BUCKET_VARIABLE, DETECTOR_VARIABLE}
+                if name in {edge.TABLE_VARIABLE, BUCKET_VARIABLE, DETECTOR_VARIABLE}
                 else ""
             )
             raise edge.CommandRefusedError(f"{give}set {name}")

@@ -39,8 +39,9 @@ def make_console(stream: TextIO) -> Console:
     return console
 
 
-def print_blocks(console: Console, blocks: Iterable[RenderableType]) -> None:
-    """Print *blocks* with a blank line between them, and no blanks at the ends of lines."""
+def print_blocks(blocks: Iterable[RenderableType], console: Console | None = None) -> None:
+    """Print *blocks* with a blank line between them and no blanks at the ends of lines; else to stdout."""
+    console = console or make_console(sys.stdout)
     with console.capture() as captured:
         for block in blocks:
             console.print(block, "", sep="\n")

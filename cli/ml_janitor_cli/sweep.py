@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -31,7 +30,7 @@ from ml_janitor_cli.ledger_session import (
     make_wait,
     require_undo_key,
 )
-from ml_janitor_cli.screen import draw_beside_ids, make_console, print_blocks
+from ml_janitor_cli.screen import draw_beside_ids, print_blocks
 
 STALE_ANSWER = timedelta(hours=1)
 """After this long the account is no longer the one that was shown."""
@@ -160,9 +159,7 @@ def print_due(at: LedgerSession, plan: SweepPlan) -> int:
     for line in no_longer_due(plan, at.now):
         typer.echo(f"  {line}")
     if due:
-        print_blocks(
-            make_console(sys.stdout), [draw_beside_ids(due_proposal(plan, result) for result in due)]
-        )
+        print_blocks([draw_beside_ids(due_proposal(plan, result) for result in due)])
     return len(due)
 
 

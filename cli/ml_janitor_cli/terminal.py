@@ -40,7 +40,7 @@ def print_report(
 
     *problems* are why prices did not come from the Price List API.
     """
-    print_blocks(console, draw_report(report, width=console.width, every=every, problems=problems))
+    print_blocks(draw_report(report, width=console.width, every=every, problems=problems), console)
 
 
 def draw_report(

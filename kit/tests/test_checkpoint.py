@@ -147,6 +147,10 @@ def test_the_folder_is_made_held_against_others_and_given_back(
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(handle)
     assert handle not in checkpoint._handles
+    first.hold()
+    checkpoint._in_forked_child()  # as a loader's worker does
+    second.hold()
+    second.release()
 
     def without_locks(_handle: int, _how: int) -> None:
         raise OSError(37, "No locks available")

@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 
+from janitor_kit import spot
 from janitor_kit.checkpoint import Checkpoints, Progress
 from janitor_kit.spot import Alone, Interrupted, State, Training, interval
 
@@ -149,6 +150,11 @@ def test_a_forked_worker_ends_by_sigterm_and_its_parent_does_not(tmp_path: Path)
         assert training.stopping is False
         os.kill(os.getpid(), signal.SIGTERM)
         assert training.stopping is True
+        spot._in_forked_child()
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+        other = Checkpoints(tmp_path)
+        other.hold()
+        other.release()
 
 
 def test_outside_the_main_thread_it_says_why_not(tmp_path: Path) -> None:
@@ -466,8 +472,15 @@ def test_the_first_process_cleans_up_before_a_machine_downloads_and_all_wait_for
     ],
 )
 def test_all_processes_resume_from_the_newest_checkpoint_that_each_machine_has(
-    tmp_path: Path, here: list[int], others: list[float], expected: int | str | None, *, first_here: bool
+    tmp_path: Path,
+    here: list[int],
+    others: list[float],
+    *,
+    expected: int | str | None,
+    first_here: bool,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    caplog.set_level(logging.INFO)
     for step in here:
         with Checkpoints(tmp_path).writing(Progress(step, epoch=1, batch=2)) as folder:
             (folder / "total").write_text(f"{step}")
@@ -484,6 +497,9 @@ def test_all_processes_resume_from_the_newest_checkpoint_that_each_machine_has(
     assert group.asked[-1] == ([-newest, newest] if first_here else [-math.inf, -1])
     assert (state.total, training.step) == (expected or 0, expected or 0)
     assert (training.epoch, training.batch) == ((0, 0) if expected is None else (1, 2))
+    assert (f"resumed from {tmp_path}/step-00000000000{expected}-000: " in caplog.text) is (
+        expected is not None
+    )
 
 
 @pytest.mark.parametrize(

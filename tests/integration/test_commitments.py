@@ -22,7 +22,7 @@ from ml_janitor.core.model import Finding, Kept, Mode, Target, Verdict
 from ml_janitor.core.results import Outcome, Result, Sweep
 from ml_janitor.detectors.commitments import Commitments
 from ml_janitor.detectors.cross_region_traffic import CrossRegionTraffic
-from ml_janitor.detectors.idle_notebooks.rule import IdleNotebooks
+from ml_janitor.detectors.idle_notebooks import IdleNotebooks
 from ml_janitor.engine.detector import Detector
 from ml_janitor.engine.policy import RunPolicy
 from ml_janitor.engine.run import RunFailedError, run_detectors

@@ -203,8 +203,8 @@ def test_without_versions_it_comes_back_from_its_keeper(make: Callable[..., Buck
 def test_what_is_larger_than_one_copy_may_be_comes_back_in_parts(
     make: Callable[..., Bucket], monkeypatch: pytest.MonkeyPatch, *, versioned: bool
 ) -> None:
-    monkeypatch.setattr("ml_janitor.detectors.duplicate_artifacts.undo.COPY_LIMIT_BYTES", 6 * MIB)
-    monkeypatch.setattr("ml_janitor.detectors.duplicate_artifacts.undo.COPY_PART_BYTES", 5 * MIB)
+    monkeypatch.setattr("ml_janitor.detectors.duplicate_artifacts.act.COPY_LIMIT_BYTES", 6 * MIB)
+    monkeypatch.setattr("ml_janitor.detectors.duplicate_artifacts.act.COPY_PART_BYTES", 5 * MIB)
     bucket = make(size=13 * MIB + 1)
     if versioned:
         bucket.versions()
@@ -391,7 +391,7 @@ def test_what_somebody_writes_while_it_is_brought_back_is_not_overwritten(
     make: Callable[..., Bucket], monkeypatch: pytest.MonkeyPatch, *, large: bool
 ) -> None:
     monkeypatch.setattr(
-        "ml_janitor.detectors.duplicate_artifacts.undo.COPY_LIMIT_BYTES", 0 if large else MIB
+        "ml_janitor.detectors.duplicate_artifacts.act.COPY_LIMIT_BYTES", 0 if large else MIB
     )  # which is its size
     bucket, undo = filled(make())
     bucket.act(undo)

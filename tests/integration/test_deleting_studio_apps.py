@@ -14,7 +14,7 @@ from conftest import ACCOUNT, NOW, REGION
 from deeds import Deed, Memory, found, prepared
 from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import Aws
-from ml_janitor.detectors.idle_studio_apps.rule import IdleStudioApps
+from ml_janitor.detectors.idle_studio_apps import IdleStudioApps
 from ml_janitor.engine.detector import CannotActError, NotFinishedError
 from ml_janitor_sandbox.control import Control
 from studio_seed import Studio

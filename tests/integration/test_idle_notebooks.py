@@ -16,7 +16,7 @@ from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Absent, Finding, Kept, NotRead, Target, Unreadable, Value
 from ml_janitor.core.results import Sweep
-from ml_janitor.detectors.idle_notebooks.rule import IdleNotebooks
+from ml_janitor.detectors.idle_notebooks import IdleNotebooks
 from ml_janitor.engine.policy import RunPolicy
 from ml_janitor.engine.run import sweep_region
 from ml_janitor_sandbox.control import Control

@@ -16,7 +16,7 @@ from ml_janitor.aws.client import Aws
 from ml_janitor.aws.studio_apps import StudioApp
 from ml_janitor.core.model import Confidence, Effect, Finding, Kept, NotRead, Target, Unreadable, Value
 from ml_janitor.core.results import Outcome, Result, Sweep
-from ml_janitor.detectors.idle_studio_apps.rule import IdleStudioApps
+from ml_janitor.detectors.idle_studio_apps import IdleStudioApps
 from ml_janitor.engine.policy import RunPolicy
 from ml_janitor.engine.run import sweep_region
 from ml_janitor.ledger.table import Table

@@ -20,8 +20,8 @@ import pytest
 from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Confidence, Finding
-from ml_janitor.detectors.idle_notebooks.rule import IdleNotebooks
-from ml_janitor.detectors.idle_studio_apps.rule import IdleStudioApps
+from ml_janitor.detectors.idle_notebooks import IdleNotebooks
+from ml_janitor.detectors.idle_studio_apps import IdleStudioApps
 from ml_janitor.engine.policy import RunPolicy
 from ml_janitor.engine.run import sweep_region
 from ml_janitor_sandbox.control import Control

@@ -18,7 +18,7 @@ from ml_janitor.aws.calls import make_client
 from ml_janitor.aws.client import list_accounts
 from ml_janitor.config.member_roles import RoleKind, member_role_name, role_arn, sweep_role_name
 from ml_janitor.config.settings import Settings
-from ml_janitor.detectors.idle_notebooks.rule import IdleNotebooks
+from ml_janitor.detectors.idle_notebooks import IdleNotebooks
 from ml_janitor.detectors.untagged_resources.rule import UntaggedResources
 from ml_janitor_cli import organization
 from ml_janitor_cli.organization import compare_policies

@@ -91,7 +91,7 @@ def staged(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Staged:
     """What a play of a mode is played with: an account with waste, and the roles of the mode."""
-    monkeypatch.setattr("ml_janitor.detectors.duplicate_artifacts.undo.COPY_LIMIT_BYTES", ATOMIC)
+    monkeypatch.setattr("ml_janitor.detectors.duplicate_artifacts.act.COPY_LIMIT_BYTES", ATOMIC)
 
     def made(mode: str, name: str) -> Any:
         play = PLAYS[mode][name]

@@ -13,7 +13,7 @@ from ml_janitor.aws.client import Aws
 from ml_janitor.core.durations import WorkingHours
 from ml_janitor.core.model import Effect, Mode
 from ml_janitor.core.results import Outcome, Result
-from ml_janitor.detectors.idle_notebooks.rule import IdleNotebooks
+from ml_janitor.detectors.idle_notebooks import IdleNotebooks
 from ml_janitor.engine.policy import Arming
 from ml_janitor.engine.run import RunFailedError
 from ml_janitor.ledger.table import Table

@@ -14,7 +14,7 @@ from armed import KilledError
 from conftest import NOW
 from deeds import Deed, Memory, found, prepared
 from ml_janitor.aws.client import Aws
-from ml_janitor.detectors.idle_notebooks.rule import IdleNotebooks
+from ml_janitor.detectors.idle_notebooks import IdleNotebooks
 from ml_janitor.engine.detector import CannotActError, NotFinishedError
 from ml_janitor_sandbox.control import Control
 

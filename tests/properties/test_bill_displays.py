@@ -112,7 +112,7 @@ def amounts(text: str) -> Counter[str]:
 def screen(document: HeadingBlock) -> str:
     console = make_console(io.StringIO())
     console.width = 140
-    print_blocks(console, draw_document(document))
+    print_blocks(draw_document(document), console)
     return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
 
 

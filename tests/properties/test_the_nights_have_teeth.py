@@ -21,8 +21,8 @@ from ml_janitor.acting.acting import ActedSweep, Acting, Postponement, Recheck
 from ml_janitor.acting.undoing import Undoing
 from ml_janitor.core.model import Target
 from ml_janitor.core.results import Cause, CauseCode, Result, Sweep, make_cause
-from ml_janitor.detectors.hung_training_jobs import undo
-from ml_janitor.detectors.untagged_resources import act
+from ml_janitor.detectors.hung_training_jobs import act as undo
+from ml_janitor.detectors.untagged_resources import rule
 from ml_janitor.engine.detector import Detector
 from ml_janitor.engine.policy import Arming, RunPolicy
 from ml_janitor.ledger.actions import RecordedSteps
@@ -184,7 +184,7 @@ def test_without_its_mechanism_a_law_is_seen_to_be_broken(
 WHOLE_ACCOUNTS: Sequence[tuple[str, Off, tuple[str, str, int], str]] = [
     (
         "steps",
-        {(RecordedSteps, "do"): forgetful, (act, "written"): no},
+        {(RecordedSteps, "do"): forgetful, (rule, "written"): no},
         ("AddTags", "killed-before", 1),
         "is done twice",
     ),

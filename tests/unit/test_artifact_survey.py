@@ -25,7 +25,7 @@ from ml_janitor.detectors.duplicate_artifacts.artifacts import (
 )
 from ml_janitor.detectors.duplicate_artifacts.contents import ObjectContents
 from ml_janitor.detectors.duplicate_artifacts.copies import CopyRole, Standings
-from ml_janitor.detectors.duplicate_artifacts.reading import ArtifactSurvey, SearchScope
+from ml_janitor.detectors.duplicate_artifacts.rule import ArtifactSurvey, SearchScope
 
 MIB = 1024**2
 
@@ -67,7 +67,7 @@ def test_a_bucket_that_broke_off_and_artifacts_that_are_too_many_are_errors(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(
-        "ml_janitor.detectors.duplicate_artifacts.reading.find_candidates", partial(find_candidates, most=1)
+        "ml_janitor.detectors.duplicate_artifacts.rule.find_candidates", partial(find_candidates, most=1)
     )
     shelf = BucketIndex(bucket="b", region="us-east-1", error="b broke off after 0")
     (one,) = shelf.put(cast("Any", page('"e"')), ArtifactNames())

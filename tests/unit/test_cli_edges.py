@@ -441,14 +441,14 @@ def test_a_page_is_as_wide_as_its_reader_can_use(
 def test_blocks_stand_apart_and_lines_end_without_blanks() -> None:
     stream = io.StringIO()
     screen.print_blocks(
-        screen.make_console(stream),
         ["a   ", Text("b\n\n\n\nc"), screen.draw_facts([("name", "[bold]x"), ("n", Text("y"))])],
+        screen.make_console(stream),
     )
     assert stream.getvalue() == "a\n\nb\n\nc\n\nname  [bold]x\nn     y\n"
     stream = io.StringIO()
     screen.print_blocks(
-        screen.make_console(stream),
         [screen.draw_beside_ids([("id1", ["first", "second"]), ("i2", ["third"])])],
+        screen.make_console(stream),
     )
     assert stream.getvalue() == "  id1  first\n       second\n  i2   third\n"
 

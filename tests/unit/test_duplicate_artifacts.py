@@ -34,10 +34,10 @@ from ml_janitor.detectors.duplicate_artifacts.copies import (
     CopyStanding,
     merge_object_tags,
 )
-from ml_janitor.detectors.duplicate_artifacts.reading import ArtifactSurvey
 from ml_janitor.detectors.duplicate_artifacts.rule import (
     ASK_FIRST_ACTION,
     DELETE_COPY_ACTION,
+    ArtifactSurvey,
     DuplicateArtifacts,
 )
 from ml_janitor.engine.detector import CannotActError

@@ -16,9 +16,13 @@ from fakes import target_at
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Prices
 from ml_janitor.aws.sagemaker_kinds import fit_request
-from ml_janitor.detectors.idle_endpoints import attached
-from ml_janitor.detectors.idle_endpoints.act import desired_capacity, find_drift, why_not_itself
-from ml_janitor.detectors.idle_endpoints.undo import capacity_changes
+from ml_janitor.detectors.idle_endpoints import act, reading
+from ml_janitor.detectors.idle_endpoints.act import (
+    capacity_changes,
+    desired_capacity,
+    find_drift,
+    why_not_itself,
+)
 from ml_janitor.engine.detector import CannotActError
 from scripted import Script
 
@@ -82,7 +86,7 @@ NAMED = {"InferenceComponentName": "ranker", "EndpointName": "churn"}
 def test_a_component_is_created_with_the_image_and_the_copies_that_were_asked_for(offline: Aws) -> None:
     given = described(Container=CONTAINER, ComputeResourceRequirements=COMPUTE)
 
-    assert attached.component_arguments(offline, given) == {
+    assert act.component_arguments(offline, given) == {
         **NAMED,
         "VariantName": "blue",
         "Specification": {"Container": AGAIN, "ComputeResourceRequirements": COMPUTE},
@@ -97,7 +101,7 @@ def test_an_adapter_is_created_with_nothing_of_its_bases(offline: Aws) -> None:
         ComputeResourceRequirements=COMPUTE,
     )
 
-    assert attached.component_arguments(offline, given) == {
+    assert act.component_arguments(offline, given) == {
         **NAMED,
         "Specification": {
             "BaseInferenceComponentName": "base",
@@ -110,7 +114,7 @@ def test_a_component_with_a_specification_per_instance_type_has_no_single_one(of
     one = {"InstanceType": "ml.g5.xlarge", "Container": CONTAINER, "ComputeResourceRequirements": COMPUTE}
     given = described(ModelName="m") | {"Specifications": [one]}
 
-    assert attached.component_arguments(offline, given) == {
+    assert act.component_arguments(offline, given) == {
         **NAMED,
         "VariantName": "blue",
         "Specifications": [{**one, "Container": AGAIN}],
@@ -123,7 +127,7 @@ def test_a_description_without_its_copies_was_cut_off(offline: Aws) -> None:
     del given["RuntimeConfig"]
 
     with pytest.raises(KeyError):
-        attached.component_arguments(offline, given)
+        act.component_arguments(offline, given)
 
 
 def test_a_creating_call_gets_every_member_that_it_knows(offline: Aws) -> None:
@@ -325,7 +329,7 @@ class Scaling:
 def scaled_by(offline: Aws, *policies: Mapping[str, Any]) -> list[dict[str, Any]]:
     meta = offline.client("application-autoscaling").meta
     account: Any = Scaling(policies, meta=meta)
-    return attached.read_scaling(account, ["endpoint/churn/variant/blue"])
+    return act.read_scaling(account, ["endpoint/churn/variant/blue"])
 
 
 def policy(kind: str, *alarms: str) -> dict[str, Any]:
@@ -378,6 +382,6 @@ def test_only_a_scaling_that_succeeded_just_then_explains_a_change(
     operation = "application-autoscaling:DescribeScalingActivities"
     script = Script({operation: [{"ScalingActivities": []}, {"ScalingActivities": [activity]}]})
 
-    assert attached.was_scaling_at(script.aws(), "churn", ["green"], AT) is explained
-    assert attached.was_scaling_at(script.aws(), "churn", [], AT) is False
+    assert reading.was_scaling_at(script.aws(), "churn", ["green"], AT) is explained
+    assert reading.was_scaling_at(script.aws(), "churn", [], AT) is False
     assert {asked["ResourceId"] for asked in script.asked(operation)} == {"endpoint/churn/variant/green"}

@@ -57,7 +57,7 @@ def drawn(*all_of_it: Explanation, width: int = 100) -> str:
     """What is written to a pipe."""
     screen = make_console(io.StringIO())
     screen.width = width
-    print_blocks(screen, draw_explanations(all_of_it, now=NOW, account="123456789012", width=width))
+    print_blocks(draw_explanations(all_of_it, now=NOW, account="123456789012", width=width), screen)
     written = screen.file
     assert isinstance(written, io.StringIO)
     return written.getvalue()

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from ml_janitor.core.model import Absent, NotRead, Signal, Tags, Unreadable, Value
-from ml_janitor.detectors.untagged_resources.act import (
+from ml_janitor.detectors.untagged_resources.reading import Creator
+from ml_janitor.detectors.untagged_resources.rule import (
+    UntaggedResources,
     additions_text,
     fill_undo_text,
     find_tag_lacks,
@@ -20,8 +22,6 @@ from ml_janitor.detectors.untagged_resources.act import (
     tag_additions,
     tag_removing_grants,
 )
-from ml_janitor.detectors.untagged_resources.reading import Creator
-from ml_janitor.detectors.untagged_resources.rule import UntaggedResources
 from ml_janitor.engine.detector import Condition
 
 REQUIRED = ("team", "environment", "owner")

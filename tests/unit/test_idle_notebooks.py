@@ -25,9 +25,8 @@ from ml_janitor.core.model import (
     Value,
     Verdict,
 )
-from ml_janitor.detectors.idle_notebooks import rule
-from ml_janitor.detectors.idle_notebooks.reading import Notebook
-from ml_janitor.detectors.idle_notebooks.rule import IdleNotebooks
+from ml_janitor.detectors import idle_notebooks
+from ml_janitor.detectors.idle_notebooks import IdleNotebooks, Notebook
 from verdicts import shown, word
 
 NIGHT = datetime(2026, 10, 6, 3, tzinfo=UTC)  # a Tuesday
@@ -478,5 +477,10 @@ def test_only_its_own_stream_in_a_list_says_when_it_last_wrote() -> None:
 
 
 def test_a_sign_of_this_very_moment_is_not_after_it() -> None:
-    assert rule.sign_text(rule.NotebookSign("a line", NOON), NOON) == "a line less than a minute ago"
-    assert "after this sweep began" in rule.sign_text(rule.NotebookSign("a line", NOON + SECOND), NOON)
+    assert (
+        idle_notebooks.sign_text(idle_notebooks.NotebookSign("a line", NOON), NOON)
+        == "a line less than a minute ago"
+    )
+    assert "after this sweep began" in idle_notebooks.sign_text(
+        idle_notebooks.NotebookSign("a line", NOON + SECOND), NOON
+    )

@@ -30,8 +30,8 @@ from ml_janitor.core.model import (
     Value,
     Verdict,
 )
-from ml_janitor.detectors.idle_studio_apps import reading
-from ml_janitor.detectors.idle_studio_apps.rule import IdleStudioApps, _metric, _price
+from ml_janitor.detectors import idle_studio_apps
+from ml_janitor.detectors.idle_studio_apps import IdleStudioApps, _metric, _price
 from verdicts import shown, word
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
@@ -455,7 +455,7 @@ def session(hours: int, arn: str | None, **given: Any) -> TrailEvent:
 def test_a_session_counts_for_the_space_that_it_names(event: TrailEvent, *, counts: bool) -> None:
     listing = Listing((session(5, f"{SPACE}/desk"), event))
 
-    began = reading.newest_session(listing, app(remote=True))
+    began = idle_studio_apps.newest_session(listing, app(remote=True))
 
     assert isinstance(began, Value)
     assert began.value == NOW - (1 if counts else 5) * HOUR
@@ -465,11 +465,11 @@ def test_a_broken_off_trail_can_show_a_session_but_not_that_there_is_none() -> N
     broken = Listing((session(1, f"{SPACE}/other"),), "LookupEvents broke off")
     seen = replace(broken, items=(session(1, f"{SPACE}/desk"),))
 
-    assert isinstance(reading.newest_session(broken, app(remote=True)), Unreadable)
-    assert reading.newest_session(replace(broken, error=None), app(remote=True)) == Absent(
+    assert isinstance(idle_studio_apps.newest_session(broken, app(remote=True)), Unreadable)
+    assert idle_studio_apps.newest_session(replace(broken, error=None), app(remote=True)) == Absent(
         "cloudtrail:LookupEvents"
     )
-    assert reading.newest_session(seen, app(remote=True)) == Value(
+    assert idle_studio_apps.newest_session(seen, app(remote=True)) == Value(
         NOW - HOUR, "cloudtrail:LookupEvents", NOW - HOUR
     )
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ml_janitor.detectors.duplicate_artifacts import undo
+from ml_janitor.detectors.duplicate_artifacts import act
 from ml_janitor.detectors.duplicate_artifacts.act import CopyRecord
 from ml_janitor.detectors.duplicate_artifacts.contents import SeenObject, object_in_head
 
@@ -101,16 +101,14 @@ def test_what_is_being_restored_cannot_be_read_yet() -> None:
 
 
 def test_what_one_copy_and_one_upload_may_hold_is_as_s3_has_it() -> None:
-    assert (undo.COPY_LIMIT_BYTES, undo.MOST_COPY_PARTS) == (5 * 1000**3, 10_000)
+    assert (act.COPY_LIMIT_BYTES, act.MOST_COPY_PARTS) == (5 * 1000**3, 10_000)
 
 
-@pytest.mark.parametrize(
-    "size", [1, undo.COPY_PART_BYTES, undo.COPY_PART_BYTES + 1, 6 * 1000**3, 5 * 1024**4]
-)
+@pytest.mark.parametrize("size", [1, act.COPY_PART_BYTES, act.COPY_PART_BYTES + 1, 6 * 1000**3, 5 * 1024**4])
 def test_parts_cover_every_byte_once_and_are_no_more_than_s3_takes(size: int) -> None:
-    parts = undo.part_ranges(size)
+    parts = act.part_ranges(size)
 
     assert [number for number, _, _ in parts] == list(range(1, len(parts) + 1))
-    assert len(parts) <= undo.MOST_COPY_PARTS
+    assert len(parts) <= act.MOST_COPY_PARTS
     assert [first for _, first, _ in parts] == [0, *(last + 1 for _, _, last in parts[:-1])]
     assert parts[-1][2] == size - 1

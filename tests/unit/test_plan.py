@@ -131,7 +131,7 @@ def test_the_last_week_says_what_keeps_it_small() -> None:
 def test_every_report_has_the_plan_if_it_is_asked_for() -> None:
     whole = report(*ALL)
     stream = io.StringIO()
-    print_blocks(make_console(stream), draw_plan(whole))
+    print_blocks(draw_plan(whole), make_console(stream))
 
     assert "week 3  spot  $10.00 a month, 1 change, 1 hour of work" in stream.getvalue()
     assert "$90.00 a month saved by then" in stream.getvalue()

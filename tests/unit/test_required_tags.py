@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ml_janitor.detectors.untagged_resources.act import TagFault, find_tag_lacks, tag_lack_reason, tag_remedy
+from ml_janitor.detectors.untagged_resources.rule import TagFault, find_tag_lacks, tag_lack_reason, tag_remedy
 
 REQUIRED = ("team", "cost-center")
 TEAM = {"team": "vision"}

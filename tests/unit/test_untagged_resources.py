@@ -13,10 +13,9 @@ import pytest
 from fakes import target_at
 from ml_janitor.aws import tags
 from ml_janitor.core.model import Absent, Confidence, Finding, Kept, NotRead, Signal, Tags, Unreadable, Value
-from ml_janitor.detectors.untagged_resources import act, reading
-from ml_janitor.detectors.untagged_resources.act import TaggedResource
+from ml_janitor.detectors.untagged_resources import reading, rule
 from ml_janitor.detectors.untagged_resources.reading import JUDGED_KINDS, Creator, TaggableResource
-from ml_janitor.detectors.untagged_resources.rule import UntaggedResources
+from ml_janitor.detectors.untagged_resources.rule import TaggedResource, UntaggedResources
 from ml_janitor.engine.detector import CannotActError
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
@@ -220,19 +219,19 @@ def test_exact_tags_and_creators_are_read_only_where_the_question_is_open(
 
 
 def test_an_undo_says_what_it_does_and_what_it_did(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(act, "is_same_resource", lambda *_: True)
+    monkeypatch.setattr(rule, "is_same_resource", lambda *_: True)
     aws: Any = None
     target, record = exact({}).target, {"add": {"owner": "anna"}}
     steps: Any = SimpleNamespace(do=lambda _name, _call: None)
 
-    assert DETECTOR.revert_effect(target, record) == act.fill_undo_text("churn", record["add"], "is")
-    assert DETECTOR.revert(aws, target, record, steps) == act.fill_undo_text("churn", record["add"], "was")
+    assert DETECTOR.revert_effect(target, record) == rule.fill_undo_text("churn", record["add"], "is")
+    assert DETECTOR.revert(aws, target, record, steps) == rule.fill_undo_text("churn", record["add"], "was")
 
 
 def test_an_undo_reads_only_what_shows_whether_it_is_still_the_same() -> None:
     listings = {grant.action for grant in DETECTOR.undoes} & {grant.action for grant in DETECTOR.reads}
 
-    assert listings == set(act.TAG_UNDO_READS)
+    assert listings == set(rule.TAG_UNDO_READS)
     assert (DETECTOR.cleanup.grace, DETECTOR.recent) == (timedelta(days=1), timedelta(days=7))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from ml_janitor.core.model import Target
 from ml_janitor.core.text import escape_text
 from ml_janitor.engine.detector import Detector
 from ml_janitor_cli import edge, explain
-from ml_janitor_cli.screen import Grid, make_console, print_blocks, show_progress
+from ml_janitor_cli.screen import Grid, print_blocks, show_progress
 
 # --- numbers --------------------------------------------------------------------------------------
 # Estimates are pure: prices and measurements are arguments. Amounts are US dollars, times hours unless a name
@@ -158,7 +157,7 @@ def print_estimate(name: str, estimate: Callable[[], Estimate], *, as_json: bool
     if found.compared:
         blocks.append(draw_comparison(found.compared))
     blocks += [Text("\n".join(map(escape_text, found.reasons)))] if found.reasons else []
-    print_blocks(make_console(sys.stdout), [*blocks, Text(f"Without {found.without}.", style="dim")])
+    print_blocks([*blocks, Text(f"Without {found.without}.", style="dim")])
     return 0
 
 

@@ -37,7 +37,7 @@ from ml_janitor.core.durations import HOUR, WEEKDAYS, WorkingHours
 from ml_janitor.core.model import Change, Confidence, Mode
 from ml_janitor.core.ownership import MANAGER_KEYS, Exemptions, ManagerPolicy, normalised_key
 from ml_janitor.detectors import DETECTORS
-from ml_janitor.detectors.idle_notebooks.rule import CLOSING_NOTICE
+from ml_janitor.detectors.idle_notebooks import CLOSING_NOTICE
 from ml_janitor.engine.detector import Detector
 from ml_janitor.engine.policy import Arming, RunPolicy
 

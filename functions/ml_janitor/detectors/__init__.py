@@ -13,8 +13,8 @@ from ml_janitor.detectors.generous_warm_pools import GenerousWarmPools
 from ml_janitor.detectors.hung_training_jobs.rule import HungTrainingJobs
 from ml_janitor.detectors.idle_clusters import IdleClusters
 from ml_janitor.detectors.idle_endpoints.rule import IdleEndpoints
-from ml_janitor.detectors.idle_notebooks.rule import IdleNotebooks
-from ml_janitor.detectors.idle_studio_apps.rule import IdleStudioApps
+from ml_janitor.detectors.idle_notebooks import IdleNotebooks
+from ml_janitor.detectors.idle_studio_apps import IdleStudioApps
 from ml_janitor.detectors.oversized_endpoints import OversizedEndpoints
 from ml_janitor.detectors.recomputed_datasets import RecomputedDatasets
 from ml_janitor.detectors.serverless_candidates import ServerlessCandidates

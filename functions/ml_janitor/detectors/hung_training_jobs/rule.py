@@ -24,7 +24,7 @@ from ml_janitor.core.model import (
     Verdict,
     as_evidence,
 )
-from ml_janitor.detectors.hung_training_jobs import act, progress, reading, undo
+from ml_janitor.detectors.hung_training_jobs import act, progress, reading
 from ml_janitor.detectors.hung_training_jobs.jobs import (
     WAITING_PHASES,
     RunningJob,
@@ -182,7 +182,7 @@ class HungTrainingJobs(Detector[SuspectJob | SuspectTuner]):
     def prepare(
         self, aws: Aws, candidate: SuspectJob | SuspectTuner, memo: Mapping[str, Any]
     ) -> Mapping[str, Any]:
-        return undo.record_job(aws, candidate)
+        return act.record_job(aws, candidate)
 
     def act(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:
         act.act(aws, target, record, steps)
@@ -201,13 +201,13 @@ class HungTrainingJobs(Detector[SuspectJob | SuspectTuner]):
         return detector.missing_role_setting(self.undo_roles, record.get("request", {}).get("RoleArn", ""))
 
     def reverted_arn(self, target: Target, record: Mapping[str, Any]) -> str:
-        return undo.restarted_job_arn(self.name, target, record)
+        return act.restarted_job_arn(self.name, target, record)
 
     def revert(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> str | None:
-        return undo.restart_job(aws, self.name, target, record, steps)
+        return act.restart_job(aws, self.name, target, record, steps)
 
     def revert_effect(self, target: Target, record: Mapping[str, Any]) -> str:
-        return undo.restart_effect_text(self.name, target, record)
+        return act.restart_effect_text(self.name, target, record)
 
     def _of_job(self, rule: Rule, candidate: SuspectJob, job: RunningJob, now: datetime) -> Verdict:
         """Judge a job that works on after its own limit, or without a sign of life."""

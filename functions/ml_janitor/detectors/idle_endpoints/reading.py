@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from operator import itemgetter
-from typing import Any
+from typing import Any, Final
 
 from ml_janitor.aws import activity, endpoints, tags
 from ml_janitor.aws.activity import LIST_METRICS, Metric, MetricSeries
@@ -46,8 +46,6 @@ from ml_janitor.core.model import (
     Value,
     as_evidence,
 )
-from ml_janitor.detectors.idle_endpoints import attached
-from ml_janitor.detectors.idle_endpoints.attached import SCALING_ACTIVITIES
 
 # --- metrics of requests --------------------------------------------------------------------------
 
@@ -70,6 +68,9 @@ and each instance (developer guide, "Amazon SageMaker AI enhanced metrics for in
 """
 
 DAY_SECONDS = 86400
+
+SCALING_SERVICE: Final = "application-autoscaling"
+SCALING_ACTIVITIES = f"{SCALING_SERVICE}:DescribeScalingActivities"
 
 
 def variant_invocations(endpoint: str, variant: str) -> Metric:
@@ -686,9 +687,25 @@ def _described(
     )
     if young(placed.deployed):
         variants = [variant.name for variant in description.value.variants]
-        asking = partial(attached.was_scaling_at, aws, endpoint.summary.name, variants, placed.modified)
-        placed = replace(placed, scaled=read_signal(asking, source=attached.SCALING_ACTIVITIES))
+        asking = partial(was_scaling_at, aws, endpoint.summary.name, variants, placed.modified)
+        placed = replace(placed, scaled=read_signal(asking, source=SCALING_ACTIVITIES))
     return replace(placed, strays=account.strays) if placed.bare else placed
+
+
+def was_scaling_at(aws: Aws, endpoint: str, variants: Iterable[str], at: datetime) -> bool:
+    """
+    Return whether Application Auto Scaling was changing one of *variants* at time *at*, and succeeded.
+
+    An activity lasts from before its request to SageMaker until SageMaker has fulfilled the request.
+    """
+    resources = (f"endpoint/{endpoint}/variant/{variant}" for variant in variants)
+    return any(
+        activity["StartTime"] <= at <= activity["EndTime"]
+        for resource in resources
+        for page in aws.pages(SCALING_ACTIVITIES, ServiceNamespace="sagemaker", ResourceId=resource)
+        for activity in page["ScalingActivities"]
+        if activity["StatusCode"] == "Successful"
+    )
 
 
 def _accompanied(aws: Aws, todo: list[EndpointCandidate], *, exactly: bool) -> list[EndpointCandidate]:

@@ -24,13 +24,14 @@ from ml_janitor.core.model import (
     Value,
     Verdict,
 )
-from ml_janitor.detectors.idle_endpoints import act, undo
+from ml_janitor.detectors.idle_endpoints import act
 from ml_janitor.detectors.idle_endpoints.act import ENDPOINT_MOVING
-from ml_janitor.detectors.idle_endpoints.attached import SCALING_ACTIVITIES, SCALING_SERVICE
 from ml_janitor.detectors.idle_endpoints.reading import (
     BACKLOG_METRIC,
     DAY_SECONDS,
     REQUEST_HISTORY,
+    SCALING_ACTIVITIES,
+    SCALING_SERVICE,
     EndpointAccount,
     EndpointCandidate,
     HalfDeletion,
@@ -387,7 +388,7 @@ class IdleEndpoints(Detector[EndpointCandidate]):
 
     def revert(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:
         """Create the endpoint again from its configuration, and restore its components and scaling."""
-        undo.revert(aws, target, record, steps)
+        act.revert(aws, target, record, steps)
 
     def undo_needs(self, target: Target, record: Mapping[str, Any]) -> tuple[str, ...]:
         """Return its configuration, and the models of the configuration and of the inference components."""

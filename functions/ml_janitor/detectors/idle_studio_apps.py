@@ -1,4 +1,4 @@
-"""The detector of Studio apps that run on after their user went home."""
+"""Studio apps in which nobody works: the signals of use, the rule, deleting and creating again."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, NamedTuple
 
-from ml_janitor.aws import activity, studio_apps
+from ml_janitor.aws import activity, studio_apps, tags
 from ml_janitor.aws.activity import Metric
+from ml_janitor.aws.calls import Listing, ensure, required_value, unless_gone
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import STUDIO_COMPONENTS, Price
-from ml_janitor.aws.sagemaker_kinds import APP
+from ml_janitor.aws.sagemaker_kinds import APP, texts_in
 from ml_janitor.aws.studio_apps import (
+    APP_DELETED,
     APP_IN_SERVICE,
+    APP_NOT_FOUND,
     CANVAS,
     CODE_EDITOR,
     IDLE_SHUTDOWN_APPS,
@@ -22,7 +25,9 @@ from ml_janitor.aws.studio_apps import (
     KERNEL_GATEWAY,
     SYSTEM_INSTANCE,
     StudioApp,
+    list_apps,
 )
+from ml_janitor.aws.tags import Arn
 from ml_janitor.core.durations import format_age
 from ml_janitor.core.model import (
     Absent,
@@ -38,11 +43,217 @@ from ml_janitor.core.model import (
     Value,
     Verdict,
     as_evidence,
+    map_signal,
 )
 from ml_janitor.core.text import format_iso
-from ml_janitor.detectors.idle_studio_apps import reading
-from ml_janitor.detectors.idle_studio_apps.act import create_app, delete_app, is_app_off, prepare_app
-from ml_janitor.engine.detector import Cleanup, Detector, Steps, allow, allow_each, implied_grant
+from ml_janitor.engine.detector import (
+    CannotActError,
+    Cleanup,
+    Detector,
+    NotFinishedError,
+    Steps,
+    allow,
+    allow_each,
+    implied_grant,
+)
+
+# --- Studio's own idle shutdown -------------------------------------------------------------------
+
+
+def read_own_shutdown(aws: Aws, apps: Sequence[StudioApp]) -> list[StudioApp]:
+    """
+    Return *apps* with their own idle shutdown, where their type has one.
+
+    Every domain, space and user profile is described once. A private space follows its
+    owner's user profile, else its domain; a shared space follows the domain's settings
+    for spaces. A space may have a timeout of its own.
+    """
+    asked = [app for app in apps if app.type in studio_apps.IDLE_SHUTDOWN_APPS]
+    spaces = studio_apps.describe_places(
+        aws, ((app.domain, app.space) for app in asked if app.space), studio_apps.DESCRIBE_SPACE
+    )
+    owner = {app.target.key: _profile(app, spaces) for app in asked}
+    owners = ((app.domain, name) for app in asked if (name := owner[app.target.key]))
+    profiles = studio_apps.describe_places(aws, owners, studio_apps.DESCRIBE_PROFILE)
+    domains = studio_apps.describe_places(
+        aws, ((app.domain, "") for app in asked), studio_apps.DESCRIBE_DOMAIN
+    )
+
+    def timeout_of(app: StudioApp) -> Signal[timedelta]:
+        name = owner[app.target.key]
+        above = [domains[app.domain, ""]]
+        above += [profiles[app.domain, name]] if name else []
+        above += [spaces[app.domain, app.space]] if app.space else []
+        return studio_apps.shutdown_timeout(app.type, above, shared=name is None)
+
+    def remote(app: StudioApp) -> bool:
+        match spaces.get((app.domain, app.space or "")):
+            case Value(space):
+                access: str | None = space["SpaceSettings"].get("RemoteAccess")
+                return access == studio_apps.SHUTDOWN_ENABLED
+            case _:
+                return False
+
+    return [
+        replace(app, shutdown=timeout_of(app), remote=remote(app))
+        if app.type in studio_apps.IDLE_SHUTDOWN_APPS
+        else app
+        for app in apps
+    ]
+
+
+def _profile(
+    app: StudioApp, spaces: Mapping[studio_apps.StudioPlace, Signal[studio_apps.StudioSettings]]
+) -> str | None:
+    """Return the user profile whose settings apply to *app*, by its space's description if it has a space."""
+    if app.space is None:
+        return app.profile
+    match spaces[app.domain, app.space]:
+        case Value(space) if space["SpaceSharingSettings"].get("SharingType") != studio_apps.SHARED_SPACE:
+            name: str | None = space["OwnershipSettings"].get("OwnerUserProfileName")
+            return name
+        case _:
+            return None
+
+
+# --- remote sessions ------------------------------------------------------------------------------
+
+_START_SESSION = "StartSession"
+_SAGEMAKER_SOURCE = "sagemaker.amazonaws.com"
+"""The event source. Systems Manager has a call of the same name."""
+
+SESSION_LASTS = timedelta(hours=12)
+"""
+Longest time for which a session may stay connected (developer guide, "Set
+up remote access"); no call ends it.
+"""
+
+_MOST_SESSION_PAGES = 100
+"""Most pages of 50 events, at a page a second: Systems Manager's sessions are among the events."""
+
+
+def read_remote_sessions(
+    aws: Aws, apps: Sequence[StudioApp], since: datetime, now: datetime
+) -> list[StudioApp]:
+    """Return *apps*; apps with remote access get their newest session that may have lasted after *since*."""
+    if not any(app.remote for app in apps):
+        return list(apps)
+    sessions = activity.look_up_events(
+        aws, _START_SESSION, since - SESSION_LASTS, now, most_pages=_MOST_SESSION_PAGES
+    )
+    return [replace(app, session=newest_session(sessions, app)) if app.remote else app for app in apps]
+
+
+def newest_session(sessions: Listing[activity.TrailEvent], app: StudioApp) -> Signal[datetime]:
+    """Return the time at which the newest session of *app* began."""
+    session = activity.newest_event(
+        sessions, lambda event: event.source == _SAGEMAKER_SOURCE and _for(event, app)
+    )
+    return map_signal(session, lambda found: found.at)
+
+
+def _for(event: activity.TrailEvent, app: StudioApp) -> bool:
+    """
+    Return whether *event* may be a session with the space of *app*.
+
+    The event names a space by the space's own ARN or by the app's ARN (API reference of StartSession): the
+    domain and the space follow the resource type in both. An event without an ARN may be for any space.
+    """
+    asked = texts_in(event.request, "ResourceIdentifier")
+    paths = [text.partition("/")[2].lower() for text in (*asked, *event.resources) if text.startswith("arn:")]
+    place = f"{app.domain}/{app.space}".lower()
+    return not paths or any(path == place or path.startswith(f"{place}/") for path in paths)
+
+
+# --- deleting and creating again ------------------------------------------------------------------
+#
+# Deletes Studio apps and creates them again. "Already so" is success; after
+# a lost answer it reads the status.
+
+_APP_KEY_MEMBERS = ("DomainId", "UserProfileName", "SpaceName", "AppType", "AppName")
+_APP_SETTINGS = ("ResourceSpec", "RecoveryMode")
+"""Further members of DescribeApp that CreateApp takes."""
+
+_APP_DELETING, _APP_PENDING = "Deleting", "Pending"
+_APP_OFF = frozenset({_APP_DELETING, APP_DELETED})
+_APP_ON = frozenset({APP_IN_SERVICE, _APP_PENDING})
+
+_APP_REFUSED = (*APP_NOT_FOUND, "ResourceInUse", "ValidationException")
+"""
+AWS's error codes for an app that is not in the state that a call needs.
+
+A second DeleteApp answers ValidationException, "has already been deleted" (hashicorp/terraform-provider-aws
+takes it for success too); the others are in the operations' models.
+"""
+
+
+def prepare_app(aws: Aws, app: StudioApp) -> dict[str, Any]:
+    """
+    Return the arguments of CreateApp for *app*. Raises CannotActError if
+    it does not run, and ReadError.
+    """
+    answer = aws.sagemaker.describe_app(**app.key)  # type: ignore[arg-type]
+    if answer["Status"] != APP_IN_SERVICE:
+        raise CannotActError(f"its status is {answer['Status']} now")
+    own = required_value(tags.read_sagemaker_tags(aws, answer["AppArn"])) or {}
+    given: Mapping[str, Any] = answer
+    request = {member: given[member] for member in (*_APP_KEY_MEMBERS, *_APP_SETTINGS) if given.get(member)}
+    return request | tags.tags_argument(tags.settable_tags(own))
+
+
+def delete_app(aws: Aws, target: Target, request: Mapping[str, Any]) -> None:
+    """Delete it. A second try after a lost answer may find it being deleted, or gone: that is success."""
+    ensure(
+        lambda: aws.sagemaker.delete_app(**_key(request)), lambda: is_app_off(aws, target), codes=_APP_REFUSED
+    )
+
+
+def is_app_off(aws: Aws, target: Target) -> bool:
+    """
+    Return whether *target* is deleted, or about to be; other apps of its name do not count.
+
+    An app that a complete listing does not show is gone: deleted apps leave the
+    listing after a day. Raises ReadError.
+    """
+    listing = list_apps(aws, DomainIdEquals=Arn.parse(target.arn).name.partition("/")[0])
+    for app in listing.items:
+        if app.target.arn.lower() == target.arn.lower() and app.started == target.created:
+            return app.status in _APP_OFF
+    listing.check()
+    return True
+
+
+def create_app(aws: Aws, request: Mapping[str, Any]) -> None:
+    """
+    Create it again, unless an app of its name runs already: that app is its user's own.
+
+    Raises NotFinishedError while the old app is still being deleted.
+    """
+    if is_app_on(aws, request):
+        return
+    ensure(lambda: aws.sagemaker.create_app(**request), lambda: is_app_on(aws, request), codes=_APP_REFUSED)
+
+
+def is_app_on(aws: Aws, request: Mapping[str, Any]) -> bool:
+    """
+    Return whether an app of this name runs or is about to. Raises
+    NotFinishedError while it is being deleted.
+    """
+    app = unless_gone(lambda: aws.sagemaker.describe_app(**_key(request)), APP_NOT_FOUND)
+    if app is None:
+        return False
+    status = app["Status"]
+    if status == _APP_DELETING:
+        raise NotFinishedError("it is still being deleted, which takes minutes")
+    return status in _APP_ON
+
+
+def _key(request: Mapping[str, Any]) -> Any:
+    return {member: request[member] for member in _APP_KEY_MEMBERS if member in request}
+
+
+#
+# The detector of Studio apps that run on after their user went home.
 
 # --- signs of use ---------------------------------------------------------------------------------
 
@@ -83,7 +294,7 @@ def _signs(app: StudioApp, now: datetime) -> Iterator[AppSign]:
     if isinstance(app.session, Value):
         began = app.session.value
         what = f"a remote editor's session, which began at {format_iso(began)} and may have lasted until"
-        yield AppSign(what, max(began, min(began + reading.SESSION_LASTS, now)))
+        yield AppSign(what, max(began, min(began + SESSION_LASTS, now)))
     yield AppSign("its start", app.started)
 
 
@@ -306,9 +517,9 @@ class IdleStudioApps(Detector[StudioApp]):
         canvas = [app for app in open_ if app.type == CANVAS]
         with_idle = _with_idle_times(aws, [*self._open(logged, now), *canvas], now)
         apps = studio_apps.merge_apps(apps, [*logged, *with_idle])
-        quiet = reading.read_own_shutdown(aws, self._open(with_idle, now))
+        quiet = read_own_shutdown(aws, self._open(with_idle, now))
         since = now - max((self._given(app) for app in quiet if app.remote), default=_APP_PATIENCE)
-        reached = reading.read_remote_sessions(aws, quiet, since, now)
+        reached = read_remote_sessions(aws, quiet, since, now)
         return studio_apps.merge_apps(apps, [replace(app, price=_price(aws, app)) for app in reached])
 
     def decide(self, candidate: StudioApp, now: datetime) -> Verdict:

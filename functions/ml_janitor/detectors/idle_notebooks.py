@@ -1,30 +1,36 @@
-"""The detector of notebook instances that run on after their user went home."""
+"""Notebook instances in which nobody works: what shows work from outside, the rule, stopping and starting."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fnmatch import fnmatchcase
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, Literal, NamedTuple
 
 from ml_janitor.aws import activity, studio_apps, tags
+from ml_janitor.aws.activity import Metric, MetricSeries
+from ml_janitor.aws.calls import Listing, ensure, read_signal, required_value
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Price
-from ml_janitor.aws.sagemaker_kinds import NOTEBOOK
+from ml_janitor.aws.sagemaker_kinds import NOTEBOOK, list_kind
 from ml_janitor.core.durations import WorkingHours, format_age
 from ml_janitor.core.model import (
     HOURS_PER_MONTH,
     Absent,
     ActionSchedule,
+    Candidate,
     Confidence,
     Cost,
     Effect,
     Evidence,
     NotRead,
     Rule,
+    Signal,
+    Tags,
     Target,
     Unreadable,
     Value,
@@ -32,16 +38,295 @@ from ml_janitor.core.model import (
     as_evidence,
 )
 from ml_janitor.core.text import format_iso
-from ml_janitor.detectors.idle_notebooks import act
-from ml_janitor.detectors.idle_notebooks.reading import (
-    NOTEBOOK_IN_SERVICE,
-    NOTEBOOK_LOG_GROUP,
-    Notebook,
-    describe_notebook,
-    list_notebooks,
-    read_notebook_signs,
-)
-from ml_janitor.engine.detector import Cleanup, Detector, Steps, allow
+from ml_janitor.engine.detector import CannotActError, Cleanup, Detector, NotFinishedError, Steps, allow
+
+NOTEBOOK_IN_SERVICE = "InService"
+NOTEBOOK_LOG_GROUP = "/aws/sagemaker/NotebookInstances"
+_OPEN_CALL = "CreatePresignedNotebookInstanceUrl"
+"""The call behind "Open Jupyter": its URL is needed to get in."""
+
+_AGENT_NAMESPACE, _AGENT_DIMENSION = "SageMakerNotebookInstances", "notebook_instance_name"
+"""
+The namespace and dimension of the CloudWatch agent in AWS's sample
+lifecycle script (publish-instance-metrics).
+"""
+
+_AGENT_METRICS: Mapping[str, Literal["busy", "free"]] = {
+    "cpu_usage_active": "busy",
+    "cpu_usage_idle": "free",  # the only one of these that the sample publishes
+    "nvidia_smi_utilization_gpu": "busy",
+}
+_AGENT_PERIOD = 300
+
+_BUSY_PERCENT = 5.0
+"""
+A use above this percentage over five minutes, on any single core or GPU, is
+work; Jupyter and the agent need less.
+"""
+
+_LIST_NOTEBOOKS, _DESCRIBE_NOTEBOOK = NOTEBOOK.lists, NOTEBOOK.describes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notebook(Candidate):
+    """
+    A notebook instance.
+
+    *log* is the time of Jupyter's last log line, *opened* the last call that opened the notebook, *busy* the
+    last time its processors worked. *idle* is the idle time that it published itself, with the time of that
+    datapoint. *modified* moves when it is started, stopped or changed. *lifecycle* is the script that runs
+    when it starts. *source* is the call that listed it.
+    """
+
+    status: str
+    instance_type: str
+    modified: datetime
+    lifecycle: str | None = None
+    log: Signal[datetime] = field(default_factory=NotRead)
+    opened: Signal[activity.TrailEvent] = field(default_factory=NotRead)
+    busy: Signal[datetime] = field(default_factory=NotRead)
+    idle: Signal[timedelta] = field(default_factory=NotRead)
+    price: Price = field(default_factory=lambda: Price(None, "not asked"))
+    source: str = _LIST_NOTEBOOKS
+
+    @property
+    def stream(self) -> str:
+        """The name of its log stream; other streams of the group begin alike."""
+        return f"{self.target.name}/jupyter.log"
+
+    def tagged(self, signal: Signal[Tags]) -> Notebook:
+        return replace(self, target=replace(self.target, tags=signal))
+
+    def among(self, written: Mapping[str, datetime]) -> Notebook:
+        """Return the same notebook with the time of its last log line, if its stream was *written* lately."""
+        at = written.get(self.stream)
+        return self if at is None else replace(self, log=Value(at, activity.DESCRIBE_LOG_STREAMS, at))
+
+
+def list_notebooks(aws: Aws) -> Listing[Notebook]:
+    """Return every notebook instance in any status, 100 a page, without tags or signs of work."""
+    return list_kind(aws, NOTEBOOK, lambda entry: _notebook(aws, entry))
+
+
+def describe_notebook(aws: Aws, target: Target) -> Notebook | None:
+    """
+    Return the notebook instance *target* as it is now, or None if it is gone.
+
+    AWS answers ValidationException for a missing notebook, as for much else, and a name taken from an ARN may
+    have lost its capitals: only a complete listing without its ARN shows that it is gone. Raises ReadError.
+    """
+    answer = read_signal(
+        lambda: replace(
+            _notebook(aws, aws.sagemaker.describe_notebook_instance(NotebookInstanceName=target.name)),
+            source=_DESCRIBE_NOTEBOOK,
+        ),
+        source=_DESCRIBE_NOTEBOOK,
+        absent=("ValidationException",),
+    )
+    if (notebook := required_value(answer)) is not None:
+        return notebook
+    every = list_notebooks(aws)
+    every.check()
+    return next(
+        (notebook for notebook in every.items if notebook.target.arn.lower() == target.arn.lower()), None
+    )
+
+
+def read_notebook_signs(
+    aws: Aws, notebooks: Sequence[Notebook], since: datetime, now: datetime
+) -> list[Notebook]:
+    """Return *notebooks* with every sign of work after *since*, and with their prices."""
+    if not notebooks:
+        return []
+    names = [notebook.target.name for notebook in notebooks]
+    openings = activity.look_up_events(aws, _OPEN_CALL, since, now)
+    busy = _busy(aws, names, since, now)
+    idle = studio_apps.read_idle_times(
+        aws, {name: studio_apps.janitor_idle_metric(NotebookInstanceName=name) for name in names}, now
+    )
+    logged = aws.map(
+        lambda notebook: activity.last_log_event(aws, NOTEBOOK_LOG_GROUP, notebook.stream), notebooks
+    )
+    return [
+        replace(
+            notebook,
+            log=log,
+            opened=activity.newest_event(openings, partial(_names, name)),
+            busy=busy[name],
+            idle=idle[name],
+            price=aws.prices.hourly(aws.region, "Notebook", notebook.instance_type),
+        )
+        for notebook, name, log in zip(notebooks, names, logged, strict=True)
+    ]
+
+
+def _notebook(aws: Aws, entry: Mapping[str, Any]) -> Notebook:
+    return Notebook(
+        target=NOTEBOOK.target(aws, {**entry, "CreationTime": entry["CreationTime"].astimezone(UTC)}),
+        status=entry["NotebookInstanceStatus"],
+        instance_type=entry["InstanceType"],
+        modified=entry["LastModifiedTime"].astimezone(UTC),
+        lifecycle=entry.get("NotebookInstanceLifecycleConfigName"),
+    )
+
+
+def _names(name: str, event: activity.TrailEvent) -> bool:
+    """
+    Return whether *event* names the notebook *name*: in its request, or
+    in its resources as name or ARN.
+    """
+    asked = (value for key, value in event.request.items() if key.lower() == "notebookinstancename")
+    return name.lower() in {str(text).rpartition("/")[2].lower() for text in (*asked, *event.resources)}
+
+
+def _busy(aws: Aws, names: Sequence[str], since: datetime, until: datetime) -> dict[str, Signal[datetime]]:
+    """
+    Return the time at which the processors of each notebook last worked, by the CloudWatch agent.
+
+    `Absent` if they did not, or if the agent publishes nothing: it can show use, never the lack of it.
+    """
+    published = aws.map(lambda name: activity.list_series(aws, _AGENT_NAMESPACE, name), list(_AGENT_METRICS))
+    unlisted = next((signal for signal in published if isinstance(signal, Unreadable)), None)
+    series: dict[str, list[Metric]] = {name: [] for name in names}
+    for signal in published:
+        for metric in signal.value if isinstance(signal, Value) else ():
+            owner = dict(metric.dimensions).get(_AGENT_DIMENSION, "")
+            if owner in series:
+                series[owner].append(replace(metric, stat="Average", period=_AGENT_PERIOD))
+    answers = activity.read_metrics(aws, (metric for own in series.values() for metric in own), since, until)
+    return {
+        name: _newest([_worked(metric, answers[metric], until) for metric in own], otherwise=unlisted)
+        for name, own in series.items()
+    }
+
+
+def _worked(metric: Metric, signal: Signal[MetricSeries], until: datetime) -> Signal[datetime]:
+    """Return the end of the newest period in which one core or GPU worked."""
+    if not isinstance(signal, Value):
+        return signal
+    free = _AGENT_METRICS[metric.name] == "free"
+    working = [at for at, value in signal.value.points if (100 - value if free else value) > _BUSY_PERCENT]
+    if not working:
+        return Absent(signal.source)
+    at = min(max(working) + timedelta(seconds=metric.period), until)
+    return Value(at, signal.source, at)
+
+
+def _newest(signals: Iterable[Signal[datetime]], otherwise: Unreadable | None = None) -> Signal[datetime]:
+    """Return the newest time among *signals*; without any, the first unreadable signal."""
+    known = list(signals)
+    values = [signal for signal in known if isinstance(signal, Value)]
+    if values:
+        return max(values, key=lambda signal: signal.value)
+    unread = next((signal for signal in known if isinstance(signal, Unreadable)), otherwise)
+    return unread or Absent(activity.GET_METRIC_DATA)
+
+
+# --- stopping and starting ------------------------------------------------------------------------
+#
+# Stops and starts notebook instances. "Already so" is success; after a lost answer it reads the status.
+
+_REFUSED_CODE = "ValidationException"
+"""AWS's error code for a start or stop that the status does not allow, and for a missing notebook."""
+
+_GONE_MESSAGE = "RecordNotFound"
+"""The part of the message that stands for a missing notebook."""
+
+_OFF_STATUSES = frozenset({"Stopping", "Stopped", "Deleting"})
+"""Statuses of a notebook instance that is off, or soon will be."""
+
+_ON_STATUSES = frozenset({NOTEBOOK_IN_SERVICE, "Pending", "PendingMaintenance", "InMaintenance"})
+"""Statuses of a notebook instance that runs, or is starting."""
+
+_WAIT_REASONS = {
+    "Stopping": "it is still stopping, which takes some minutes",
+    "Updating": "it is being changed, and is stopped after that",
+}
+"""
+Statuses that AWS has to leave before a start.
+
+Only a stopped notebook can be changed, and it is stopped again after the change (developer guide, "Update a
+Notebook Instance"; hashicorp/terraform-provider-aws waits for that too).
+"""
+
+
+def prepare_stop(notebook: Notebook) -> dict[str, Any]:
+    """Return *notebook* as it is before it is stopped. Raises CannotActError if it does not run."""
+    if notebook.status != NOTEBOOK_IN_SERVICE:
+        raise CannotActError(f"its status is {notebook.status} now")
+    return {
+        "status": notebook.status,
+        "instance_type": notebook.instance_type,
+        "lifecycle_config": notebook.lifecycle,
+    }
+
+
+def stop_notebook(aws: Aws, target: Target) -> None:
+    """Stop it. A second try after a lost answer may find it off already, or gone: that is success."""
+    ensure(
+        lambda: aws.sagemaker.stop_notebook_instance(NotebookInstanceName=target.name),
+        lambda: is_notebook_off(aws, target),
+        codes=(_REFUSED_CODE,),
+    )
+
+
+def is_notebook_off(aws: Aws, target: Target) -> bool:
+    """Return whether *target* is off or gone; a new notebook of its name does not count. Raises ReadError."""
+    notebook = describe_notebook(aws, target)
+    return notebook is None or notebook.target.created != target.created or notebook.status in _OFF_STATUSES
+
+
+def start_notebook(aws: Aws, target: Target) -> None:
+    """
+    Start it as it is now: later changes of its type or script were meant.
+
+    Raises NotFinishedError while it is still stopping, and CannotActError if it is gone.
+    """
+    if is_notebook_on(aws, target):
+        return
+    ensure(
+        lambda: aws.sagemaker.start_notebook_instance(NotebookInstanceName=target.name),
+        lambda: is_notebook_on(aws, target),
+        codes=(_REFUSED_CODE,),
+    )
+
+
+def start_and_check(aws: Aws, target: Target, steps: Steps) -> None:
+    """
+    Start it in a recorded step, and check that AWS does.
+
+    AWS sometimes forgets an accepted start (hashicorp/terraform-provider-aws asks again too).
+    """
+    steps.do("start", lambda: start_notebook(aws, target))
+    if not is_notebook_on(aws, target):
+        steps.forget("start")
+        raise NotFinishedError("AWS has not begun to start it")
+
+
+def is_notebook_on(aws: Aws, target: Target) -> bool:
+    """Return whether *target* runs or is about to. Raises CannotActError if it cannot be started."""
+    from botocore.exceptions import ClientError
+
+    try:
+        answer = aws.sagemaker.describe_notebook_instance(NotebookInstanceName=target.name)
+    except ClientError as error:
+        refusal = error.response["Error"]
+        if refusal["Code"] == _REFUSED_CODE and _GONE_MESSAGE in refusal.get("Message", ""):
+            raise CannotActError("it was deleted since, and its volume with it") from error
+        raise
+    if answer["CreationTime"] != target.created:
+        raise CannotActError("it was deleted since, and another notebook instance has its name now")
+    status = answer["NotebookInstanceStatus"]
+    if (why := _WAIT_REASONS.get(status)) is not None:
+        raise NotFinishedError(why)
+    if status == "Deleting":
+        raise CannotActError("it is being deleted, and its volume with it")
+    return status in _ON_STATUSES
+
+
+# --- the rule -------------------------------------------------------------------------------------
+#
+# The detector of notebook instances that run on after their user went home.
 
 # --- signs of work --------------------------------------------------------------------------------
 
@@ -393,16 +678,16 @@ class IdleNotebooks(Detector[Notebook]):
         )
 
     def prepare(self, aws: Aws, candidate: Notebook, memo: Mapping[str, Any]) -> Mapping[str, Any]:
-        return act.prepare_stop(candidate)
+        return prepare_stop(candidate)
 
     def act(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:
-        steps.do("stop", lambda: act.stop_notebook(aws, target))
+        steps.do("stop", lambda: stop_notebook(aws, target))
 
     def is_done(self, aws: Aws, target: Target, record: Mapping[str, Any]) -> bool:
-        return act.is_notebook_off(aws, target)
+        return is_notebook_off(aws, target)
 
     def revert(self, aws: Aws, target: Target, record: Mapping[str, Any], steps: Steps) -> None:
-        act.start_and_check(aws, target, steps)
+        start_and_check(aws, target, steps)
 
     def allowance(self, now: datetime) -> QuietAllowance:
         """

@@ -1,1 +1,0 @@
-"""Notebook instances that nobody works in: rule, reading, act and undo."""

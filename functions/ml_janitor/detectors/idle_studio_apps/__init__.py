@@ -1,1 +1,0 @@
-"""Studio apps that nobody works in: rule, reading, act and undo."""
