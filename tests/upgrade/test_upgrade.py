@@ -122,9 +122,8 @@ def test_nothing_is_warned_of_twice(lived: Lived) -> None:
     """Every message since the upgrade is an earlier one that was changed: no warning, and nothing new."""
     assert lived.posted == []
     assert lived.second["idle-endpoints"]["unpreparable"] == "advised"
-    assert read_causes(lived.findings["unpreparable"], "refused") == {
-        "refused": make_cause(CauseCode.EARLIER_TEXT, recorded("finding")["unpreparable"]["refused"])
-    }
+    refused = make_cause(CauseCode.CANNOT_ACT, recorded("finding")["unpreparable"]["refused"])
+    assert read_causes(lived.findings["unpreparable"], "refused") == {"refused": refused}
 
 
 def test_do_it_now_and_an_approval_still_count(lived: Lived) -> None:
