@@ -42,8 +42,11 @@ GROUPS = {
     "tests, sandbox": ("tests/", "sandbox/", "corrections/"),
 }
 
-PART = re.compile(r"<!-- (\S+) -->.*?<!-- /\1 -->", re.DOTALL)
-"""What `make docs` writes into a page."""
+PART = re.compile(
+    r"<!-- (\S+) -->.*?<!-- /\1 -->|^# Detectors that only advise. This part is written by .*",
+    re.DOTALL | re.MULTILINE,
+)
+"""What `make docs` writes into a page, or at the end of janitor.toml."""
 
 type Graph = dict[str, set[str]]
 

@@ -104,15 +104,10 @@ ALSO: Mapping[str, tuple[str, ...]] = {
     ),
     "functions/ml_janitor/scheduled/invocation.py": ("integration/test_handlers.py",),
     "functions/ml_janitor/scheduled/sweep_run.py": ("integration/test_runs.py", "integration/test_acting.py"),
-    "functions/ml_janitor/deployment.py": (
-        "integration/test_night.py",
-        "integration/test_organization_digest.py",
-        "integration/test_out_of_reach.py",
-        "integration/test_presses.py",
-        "integration/test_putting_back.py",
-    ),
     "functions/ml_janitor/handlers.py": (
+        "integration/test_digest.py",
         "integration/test_handlers.py",
+        "integration/test_nightly_bill.py",
         "integration/test_organization_runs.py",
         "integration/test_presses.py",
     ),

@@ -210,10 +210,9 @@ def told(host: Host, one: Missed) -> bool:
         return True
     swept = [line for line in map(json.loads, ran.log.splitlines()) if line["message"] == "swept"]
     advised = sum(line["found"] for line in swept if line["detector"] in ADVISERS)
-    if {action for action, _ in ran.denied} == {"sagemaker:ListTags"}:
-        return any(line["looked_at"] for line in swept) and not any(
-            line["found"] + line["unknown"] for line in swept
-        )
+    only_tags = {action for action, _ in ran.denied} == {"sagemaker:ListTags"}
+    if only_tags and not any(line["found"] + line["unknown"] for line in swept):
+        return any(line["looked_at"] for line in swept)
     counted = advised + sum(line["actionsfailed"] + line["unknown"] for line in swept)
     kinds = ("json", "html") if host.declared.settings.armed() else ("json",)
     return counted > 0 and all(REFUSAL.search(host.report(ran, kind)) for kind in kinds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -154,7 +155,8 @@ def bill_for_audit(setup: edge.Setup, regions: Sequence[str], report: Report) ->
     """Read the bill, joined with the findings of *report*."""
     with show_progress("reading the bill") as say:
         asked = bill_question(setup.settings.bill)
-        return read_bill_report(setup, regions, asked, shown=(), table=None, say=say, swept=report.sweeps)
+        table = os.environ.get(edge.TABLE_VARIABLE)
+        return read_bill_report(setup, regions, asked, shown=(), table=table, say=say, swept=report.sweeps)
 
 
 def closing_lines(

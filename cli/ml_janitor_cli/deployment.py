@@ -45,7 +45,6 @@ from ml_janitor_cli.stack import (
     DEPLOY_AGAIN_ADVICE,
     FUNCTION_TYPE,
     LIST_RESOURCES,
-    TABLE_TYPE,
     Check,
     CheckOutcome,
     CheckSurroundings,
@@ -246,10 +245,9 @@ def check_undo(
     here: RegionServices, stack: DeployedStack, settings: Settings, *, account: str, now: datetime
 ) -> Iterator[Check]:
     """Check each detector and place with actions that can be undone, but not by the undo function."""
-    name = next((physical for (_, kind), physical in stack.resources.items() if kind == TABLE_TYPE), None)
-    if name is None:
+    if stack.table is None:
         return  # the check of each function's last run says so
-    table = Table(here.client("dynamodb"), name)
+    table = Table(here.client("dynamodb"), stack.table)
     asked = read_answer(lambda: (Actions(table).everywhere(), Ledger(table).everywhere()))
     match asked:
         case Trouble():
@@ -259,18 +257,18 @@ def check_undo(
         case (actions, entries):
             regions = settings.janitor.regions or [here.region]
             deployed = stack.physical_id("Undo", "Function", FUNCTION_TYPE) is not None
-            yield from check_unreachable_actions(actions, settings, regions, account, now, deployed=deployed)
             within = timedelta(days=settings.janitor.undo_days)
             left = [
                 action
                 for action in actions
                 if action.target.account == account and is_undoable(action, within, now)
             ]
+            yield from check_unreachable_actions(left, settings, regions, account, now, deployed=deployed)
             yield from check_undo_settings(left, entries, settings)
 
 
 def check_unreachable_actions(
-    actions: Iterable[Action],
+    left: Iterable[Action],
     settings: Settings,
     regions: Sequence[str],
     account: str,
@@ -278,13 +276,12 @@ def check_unreachable_actions(
     *,
     deployed: bool,
 ) -> Iterator[Check]:
-    """Check *actions*, where the stack of *account* sweeps *regions*."""
+    """Check the actions *left* to undo, where the stack of *account* sweeps *regions*."""
     within = timedelta(days=settings.janitor.undo_days)
-    left: dict[tuple[str, str], list[Action]] = {}
-    for action in actions:
-        if action.target.account == account and is_undoable(action, within, now):
-            left.setdefault((action.detector, action.target.region), []).append(action)
-    for (detector, region), done in sorted(left.items()):
+    places: dict[tuple[str, str], list[Action]] = {}
+    for action in left:
+        places.setdefault((action.detector, action.target.region), []).append(action)
+    for (detector, region), done in sorted(places.items()):
         last = max(action.began for action in done)
         to_do = undo_remedy(settings, detector, (account, region), regions, last=last.date(), now=now)
         if to_do is None and deployed:
@@ -436,22 +433,12 @@ def check_slack(here: RegionServices, settings: Settings, *, account: str, url: 
         seen = "not set up (slack_secret is empty), so nothing is posted"
         yield Check.fine("Slack", seen)
         return
-    ask = partial(here.client("secretsmanager").get_secret_value, SecretId=section.slack_secret)
-    match read_answer(ask):
-        case Trouble() as trouble:
-            yield trouble.check("secret", action="secretsmanager:GetSecretValue")
-            return
-        case MissingResource():
-            yield Check.wrong(
-                "secret",
-                f"there is no secret {section.slack_secret} in {here.region}",
-                create_secret_command(section.slack_secret),
-            )
-            return
-        case answer:
-            secret_text = str(answer.get("SecretString", ""))
+    secret = read_secret(here, "secret", section.slack_secret)
+    if isinstance(secret, Check):
+        yield secret
+        return
     try:
-        token = parse_token_or_url(secret_text)
+        token = parse_token_or_url(secret)
     except SlackError as wrong:
         yield Check.wrong("secret", str(wrong), ERROR_REMEDIES["invalid_auth"])
         return
@@ -604,32 +591,36 @@ def find_channel_by_name(space: SlackProbe, name: str, types: str) -> Any:
     )
 
 
-def create_secret_command(name: str) -> str:
-    """Return the command that asks for a secret and creates it, without a trace in history or processes."""
-    return (
-        'read -rs S && printf %s "$S" | '
-        f"aws secretsmanager create-secret --name {name} --secret-string file:///dev/stdin"
-    )
+def read_secret(here: RegionServices, what: str, name: str, lost: str = "") -> str | Check:
+    """
+    Return the text of the secret *name*, or the check *what* that it fails, which says what is *lost*.
+
+    The command that creates it leaves no trace in a shell's history or among processes.
+    """
+    match read_answer(partial(here.client("secretsmanager").get_secret_value, SecretId=name)):
+        case Trouble() as trouble:
+            return trouble.check(what, action="secretsmanager:GetSecretValue")
+        case MissingResource():
+            create = (
+                'read -rs S && printf %s "$S" | '
+                f"aws secretsmanager create-secret --name {name} --secret-string file:///dev/stdin"
+            )
+            return Check.wrong(what, f"there is no secret {name} in {here.region}{lost}", create)
+        case answer:
+            return str(answer.get("SecretString", ""))
 
 
 def check_signing_secret(here: RegionServices, name: str) -> Check:
     """Check that the receiver can verify Slack's signatures."""
-    wrong = partial(Check.wrong, "signing secret")
-    match read_answer(partial(here.client("secretsmanager").get_secret_value, SecretId=name)):
-        case Trouble() as trouble:
-            return trouble.check("signing secret", action="secretsmanager:GetSecretValue")
-        case MissingResource():
-            seen = f"there is no secret {name} in {here.region}, so no press is heard"
-            return wrong(seen=seen, to_do=create_secret_command(name))
-        case answer:
-            text = str(answer.get("SecretString", ""))
+    what, lost = "signing secret", ", so no press is heard"
+    text = read_secret(here, what, name, lost)
+    if isinstance(text, Check):
+        return text
     try:
         ingress.parse_signing_secret(text, name)
     except ingress.NoSecretError as none:
-        return wrong(
-            seen=f"{none}, so no press is heard", to_do="put the one of the app's Basic Information into it"
-        )
-    return Check.fine("signing secret", f"{name} can be read")
+        return Check.wrong(what, f"{none}{lost}", "put the one of the app's Basic Information into it")
+    return Check.fine(what, f"{name} can be read")
 
 
 def check_user_group(space: SlackProbe, group: str) -> Iterator[Check]:
@@ -769,19 +760,9 @@ def fault_rows(checks: Sequence[Check]) -> list[tuple[str, str]]:
     together: dict[tuple[str, str, str], list[str]] = {}
     for check in checks:
         together.setdefault((check.what, check.seen, check.to_do), []).append(check.about)
-    return [
-        (fault_subject(what, abouts), fault_with_advice(seen, to_do))
-        for (what, seen, to_do), abouts in together.items()
-    ]
-
-
-def fault_subject(what: str, abouts: Sequence[str]) -> str:
-    """Name the functions, and the checked part."""
-    named = ", ".join(escape_text(about) for about in abouts if about)
-    return f"{named}: {what}" if named else what
-
-
-def fault_with_advice(seen: str, to_do: str) -> str:
-    """Return one problem with its next step."""
-    seen = escape_text(seen, ERROR_LIMIT)
-    return f"{seen}\n→ {to_do}" if to_do else seen
+    rows = []
+    for (what, seen, to_do), abouts in together.items():
+        named = ", ".join(escape_text(about) for about in abouts if about)
+        advice = f"\n→ {to_do}" if to_do else ""
+        rows.append((f"{named}: {what}" if named else what, f"{escape_text(seen, ERROR_LIMIT)}{advice}"))
+    return rows

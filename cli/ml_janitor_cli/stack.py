@@ -120,6 +120,11 @@ class DeployedStack:
     region: str
     resources: Mapping[tuple[str, str], str]
 
+    @property
+    def table(self) -> str | None:
+        """The name of the ledger's table."""
+        return next((physical for (_, kind), physical in self.resources.items() if kind == TABLE_TYPE), None)
+
     def physical_id(self, construct: str, part: str, kind: str) -> str | None:
         """Return the physical id of the *part* of a *construct* that has this CloudFormation type."""
         wanted = re.compile(f"{construct}{part}{LOGICAL_ID_HASH}")
@@ -490,10 +495,9 @@ def check_last_run(
     created: datetime | None,
 ) -> Check:
     """Check when it last ran, by the ledger, and how that went: of several regions, the worst."""
-    name = next((physical for (_, kind), physical in stack.resources.items() if kind == TABLE_TYPE), None)
-    if name is None:
+    if stack.table is None:
         return Check.wrong("last run", "the stack has no ledger", DEPLOY_AGAIN_ADVICE, about=function.name)
-    table = Table(here.client("dynamodb"), name)
+    table = Table(here.client("dynamodb"), stack.table)
     latest = LatestRecords(table)
     if function.sweeps and around.organization:
         return check_run_record(

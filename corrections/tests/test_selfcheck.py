@@ -12,6 +12,7 @@ from moto.core.utils import camelcase_to_underscores
 
 import moto_corrections
 from moto_corrections import patches, selfcheck
+from moto_corrections.sagemaker import plain_kinds
 
 NEEDS = {"botocore", "moto", "xmltodict"}
 
@@ -67,6 +68,8 @@ def test_the_readme_names_every_correction_and_the_version() -> None:
     moto_corrections.load()
     readme = (Path(__file__).parent.parent / "README.md").read_text()
     named = set(re.findall(r"\w+", readme))
+    for noun in plain_kinds.PLAIN_NOUNS:  # the README names their file
+        named |= {f"Create{noun}", f"Describe{noun}", f"List{noun}s", f"CreatePresigned{noun}Url"}
     known = named | {camelcase_to_underscores(word) for word in named}
     ours = [patch for patch in patches.PATCHES if patch.replacement.__module__.startswith("moto_corrections")]
 

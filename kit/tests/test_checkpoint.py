@@ -245,9 +245,11 @@ def test_each_name_is_given_after_what_it_names_is_on_the_disk(
     checkpoints: Checkpoints, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done: list[str] = []
+    handles: set[int] = set()
     fsync, rename = os.fsync, Path.rename
 
     def synced(handle: int) -> None:
+        handles.add(handle)
         there = [checkpoints.folder, *checkpoints.folder.rglob("*")]
         done.extend(f"flush {path.name}" for path in there if os.path.samestat(path.stat(), os.fstat(handle)))
         fsync(handle)
@@ -271,6 +273,9 @@ def test_each_name_is_given_after_what_it_names_is_on_the_disk(
         "name step-000000000001-000",
         "flush checkpoints",
     ]
+    for handle in handles:
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(handle)
 
 
 def test_killed_at_any_operation_a_whole_one_stays(tmp_path: Path) -> None:

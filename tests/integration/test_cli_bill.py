@@ -394,8 +394,20 @@ def test_nothing_is_changed(janitor: Janitor, billed: Control) -> None:
 
 
 @pytest.mark.usefixtures("billed")
-def test_a_ledger_that_is_not_there_is_one_line(janitor: Janitor) -> None:
-    ran = janitor("bill", "--table", "no-such-table", *HERE)
+@pytest.mark.parametrize(
+    ("command", "variable"),
+    [
+        (["bill", "--table", "no-such-table"], ""),
+        (["bill"], "no-such-table"),
+        (["audit", "idle-notebooks", "--bill"], "no-such-table"),
+    ],
+)
+def test_a_ledger_that_is_not_there_is_one_line(
+    janitor: Janitor, monkeypatch: pytest.MonkeyPatch, command: list[str], variable: str
+) -> None:
+    monkeypatch.setenv("JANITOR_TABLE", variable)
+
+    ran = janitor(*command, *HERE)
 
     assert (ran.status, ran.out) == (1, "")
     assert "no table of that name" in ran.err

@@ -25,6 +25,7 @@ from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.demo import Known, case_study
 from ml_janitor_sandbox.demo.storage import MODEL_BUCKET
 from ml_janitor_sandbox.server import Sandbox
+from properties.worlds import RARE
 
 HUNG = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:training-job/llm-pretrain-7b-0924"
 """In training on 4 ml.p3.8xlarge at $14.688 an hour for 264 hours."""
@@ -69,7 +70,8 @@ def results(detector: type[Detector[Any]], report: Report) -> dict[str, Result]:
 def test_every_sweep_is_complete(report: Report) -> None:
     assert [sweep.detector for sweep in report.sweeps] == [detector.name for detector in DETECTORS]
     assert [sweep.error for sweep in report.sweeps if sweep.error is not None] == []
-    assert all(sweep.looked_at for sweep in report.sweeps)
+    rare = {world.DETECTOR for world in RARE}
+    assert {sweep.detector for sweep in report.sweeps if not sweep.looked_at} == rare
 
 
 @every_detector

@@ -252,11 +252,12 @@ def test_namesakes_of_different_kinds_are_not_mixed_up(account: Account, aws: Aw
 def test_a_hung_transform_job_is_found_by_hosts_that_metrics_name(account: Account, aws: Aws) -> None:
     account.transform("score", hosts=("i-1", "i-2"), count=2)
     account.transform("score-2", hosts=("i-3",), cpu=BUSY)
+    account.transform("half", hosts=("i-4",), count=2)  # its other instance is measured by nothing
     account.box.clear_calls()
 
     report = swept(aws)
 
-    assert words(report) == {"score": "likely", "score-2": "kept"}
+    assert words(report) == {"score": "likely", "score-2": "kept", "half": "kept"}
     assert account.box.calls()["cloudwatch:ListMetrics"] == 1
     assert account.box.calls()["cloudwatch:GetMetricData"] == 1
 

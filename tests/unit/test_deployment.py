@@ -2,14 +2,49 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from io import StringIO
+from logging import StreamHandler
+from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
-from conftest import NOW
+import boto3
+import pytest
+from aws_lambda_powertools import Logger
+
+from conftest import ACCOUNT, NOW
+from lambdas import Context, event
 from memory_table import MemoryTable
+from ml_janitor import handlers
+from ml_janitor.acting.warning import Warner
+from ml_janitor.config.member_roles import RoleKind, member_role_name
 from ml_janitor.config.settings import Settings
-from ml_janitor.deployment import make_acting, make_undoing
+from ml_janitor.config.values import InvalidInputError
+from ml_janitor.deployment import (
+    make_accounts_run,
+    make_acting,
+    make_action_history,
+    make_bill_run,
+    make_lambda_acting,
+    make_lambda_undoing,
+    make_message_updates,
+    make_organization_reader,
+    make_undo_run,
+    make_undoing,
+    make_warner,
+)
+from ml_janitor.detectors import DETECTORS
 from ml_janitor.ledger.actions import Actions
+from ml_janitor.ledger.idempotency import InProgressError
+from ml_janitor.scheduled.invocation import EnteredPlace, Environment, Invocation, SweepPlace
+from ml_janitor.slack.client import UNFINISHED_REPLY, SenderClock, SlackError
+from ml_janitor.slack.digest import OrganizationReader
+from ml_janitor.slack.warnings import MessageUpdates
+from nights import in_memory
 
 
 def test_acts_and_undos_keep_to_the_limits_that_the_operator_set() -> None:
@@ -32,3 +67,151 @@ def test_acts_and_undos_keep_to_the_limits_that_the_operator_set() -> None:
     assert {actor.name for actor in acting.actors()} == {
         detector.name for detector in settings.registry if detector.cleanup is not None
     }
+
+
+# --- each function's parts ------------------------------------------------------------------------
+
+MEMBER, MEMBERS_REGION = "210987654321", "eu-west-1"
+SLACK = '[janitor]\nslack_channel = "C0123456789"\nslack_secret = "ml-janitor/slack"\nundo_days = 7\n'
+ORGANIZATION = f"""[organization]
+accounts = ["{MEMBER}"]
+janitor_account = "{ACCOUNT}"
+external_id = "ml-janitor-7f3a"
+callers = ["arn:aws:iam::{ACCOUNT}:role/platform"]
+"""
+ARMED = f'[detectors.idle-endpoints]\nmode = "act"\nact_in = ["{ACCOUNT}"]\n'
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Callable[[str], Invocation]:
+    """Invocations of a function with a janitor.toml."""
+
+    def made(toml: str) -> Invocation:
+        (tmp_path / "janitor.toml").write_text(toml)
+        environment = Environment(
+            table="ledger",
+            bucket="reports",
+            region="us-gov-west-1",
+            detector="idle-endpoints",
+            slack_url="",
+            root=tmp_path,
+        )
+        seconds = SenderClock(clock=lambda: 1000.0, sleep=lambda _: None)
+        return Invocation(environment, Context(), clock=lambda: NOW, seconds=seconds)
+
+    return made
+
+
+def test_without_slack_nobody_is_warned_and_no_message_is_updated(
+    own: Callable[[str], Invocation], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (make_warner(own("")), make_message_updates(own(""))) == (None, None)
+
+    with_slack = own(SLACK)
+
+    warner, updates = make_warner(with_slack), make_message_updates(with_slack)
+    assert (type(warner), type(updates)) == (Warner, MessageUpdates)
+    assert updates is not None
+    naps = list[float]()
+    monkeypatch.setattr(with_slack, "seconds", SenderClock(clock=lambda: 0.0, sleep=naps.append))
+    acting, undoing = make_lambda_acting(with_slack), make_lambda_undoing(with_slack)
+    assert [part.within for part in (updates, acting, undoing)] == [timedelta(days=7)] * 3
+    for rest in (acting.wait, undoing.wait, acting.pause):
+        rest()
+    assert naps == [15, 15, 1]
+
+
+def test_only_in_an_organization_the_digest_reads_all_accounts(own: Callable[[str], Invocation]) -> None:
+    logger = Logger(service="test")
+    alone, together = own(SLACK + ARMED), own(SLACK + ARMED + ORGANIZATION)
+
+    assert make_organization_reader(alone) is None
+    assert isinstance(make_organization_reader(together), OrganizationReader)
+    assert make_bill_run(alone, logger).organization is None
+    assert isinstance(make_bill_run(together, logger).organization, OrganizationReader)
+    with make_bill_run(alone, logger).opened(SweepPlace(ACCOUNT, ("us-gov-west-1",))) as accounts:
+        assert [each.region for each in accounts] == ["us-gov-west-1"]
+    assert "us-gov-east-1" in make_accounts_run(together, logger).known_regions
+    histories = [make_action_history(each) for each in (alone, together)]
+    assert [history.several for history in histories] == [False, True]
+    actors = {kind.name for kind in DETECTORS if kind.cleanup is not None}
+    assert histories[0].cleanups.keys() == actors
+    assert {kind.name for kind in DETECTORS} - {kind.name for kind in histories[0].disarmed} == {
+        "idle-endpoints"
+    }
+
+
+def test_an_undo_enters_the_account_with_its_own_role_and_updates_the_message_of_its_action(
+    own: Callable[[str], Invocation], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entered, updated, log = list[Any](), list[str](), StringIO()
+    with in_memory() as nights:
+        nights.warned("chair", "lamp")
+        nights.after(timedelta(days=4))
+    undo, lamp = own(SLACK), nights.of("lamp")
+    undo.table = nights.table
+    run = make_undo_run(undo, Logger(service=f"{uuid4()}", logger_handler=StreamHandler(log)))
+
+    def enter(place: SweepPlace, role: str) -> EnteredPlace:
+        entered.append((place, role))
+        return EnteredPlace(boto3.Session(), place, SweepPlace(MEMBER, ()))
+
+    monkeypatch.setattr(undo, "entered", enter)
+    monkeypatch.setattr(undo, "opened", lambda inside: nullcontext([inside.place.account]))
+    with run.opened("cellar", MEMBER, "eu-west-1") as accounts:
+        assert accounts == [MEMBER]
+    assert entered == [(SweepPlace(MEMBER, ("eu-west-1",)), member_role_name("cellar", RoleKind.UNDO))]
+    monkeypatch.setattr(MessageUpdates, "action", lambda _, action: updated.append(action.target.name))
+    run.tell(replace(lamp, message=""))
+    assert updated == []
+    run.tell(lamp)
+    assert updated == ["lamp"]
+
+    def refuse(*_: object) -> None:
+        raise SlackError("channel_not_found")
+
+    monkeypatch.setattr(MessageUpdates, "action", refuse)
+    run.tell(lamp)
+    assert "channel_not_found" in log.getvalue()
+
+
+# --- a press --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment of the worker's function, with a webhook of Slack's."""
+    (tmp_path / "janitor.toml").write_text(SLACK)
+    given = {"JANITOR_TABLE": "ledger", "JANITOR_BUCKET": "reports", "LAMBDA_TASK_ROOT": str(tmp_path)}
+    for name, value in (given | {"AWS_REGION": "us-east-1"}).items():
+        monkeypatch.setenv(name, value)
+    webhook = "https://hooks.slack.com/services/T0/B0/x"
+    monkeypatch.setattr("ml_janitor.slack.client.read_slack_secret", lambda _: webhook)
+
+
+@pytest.mark.usefixtures("environment")
+def test_who_pressed_hears_of_a_failure_but_not_of_a_press_that_is_being_done(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    heard = list[tuple[str, str]]()
+    monkeypatch.setattr(
+        "ml_janitor.slack.client.ephemeral_replier", lambda *_, **__: lambda *said: heard.append(said)
+    )
+    press = event("pressed")
+
+    with pytest.raises(InvalidInputError, match="a webhook has no buttons"):
+        handlers.pressed(press, Context())
+    assert heard == [(press["response_url"], UNFINISHED_REPLY)]
+
+    def busy(*_: object) -> None:
+        raise InProgressError("another invocation is at work")
+
+    monkeypatch.setattr(handlers, "make_press_worker", busy)
+    with pytest.raises(InProgressError):
+        handlers.pressed(press, Context())
+    assert len(heard) == 1
+
+
+def test_without_a_fixed_time_it_is_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("JANITOR_NOW", raising=False)
+    assert abs(handlers.real_time() - datetime.now(UTC)) < timedelta(minutes=1)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import random
 from dataclasses import replace
 from decimal import Decimal
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from ml_janitor.core.capacity import Interruption, SpotCapacity
 from ml_janitor_cli.edge import CommandRefusedError
-from ml_janitor_cli.estimate import command
+from ml_janitor_cli.estimate import command, estimates
 from ml_janitor_cli.estimate.batching import estimate_batching
 from ml_janitor_cli.estimate.estimates import Estimate
 from ml_janitor_cli.estimate.inference import estimate_inference
@@ -44,6 +45,16 @@ def inference(requests: float, **also: object) -> Estimate:
         "cold_start": 10.0,
     }
     return estimate_inference(requests=requests, **known | also)  # type: ignore[arg-type]
+
+
+def batching(**also: Any) -> Estimate:
+    known: dict[str, Any] = {"hourly_usd": 1, "one_ms": 1, "batch": 2, "batch_ms": 1}
+    return estimate_batching(**known | also)
+
+
+def distillation(**also: Any) -> Estimate:
+    known = {"teacher_usd": 2, "student_usd": 1, "requests": 1, "once_usd": 1, "loss": 0, "allowed": 1}
+    return command.estimate_distillation(**known | also)
 
 
 @settings(max_examples=50)
@@ -164,36 +175,75 @@ def test_what_serverless_inference_cannot_do_is_not_advised_whatever_it_costs() 
 
 
 def test_a_cold_start_beyond_the_latency_keeps_the_endpoint() -> None:
+    assert inference(1000, slower=3.0).values["first_request_seconds"] == pytest.approx(10.15)
     assert "keep the endpoint" in inference(1000, latency=1.0).advice
-    assert inference(1000, latency=60.0).advice == "Serverless inference costs less."
+    assert inference(1000, latency=10.05).advice == "Serverless inference costs less."
     assert inference(1e9, latency=1.0).advice == "The endpoint costs no more."
+    same = inference(1460, seconds=1.0, memory_gb=1, gb_second_usd=0.5, hourly_usd=1.0, latency=1.0)
+    assert same.values["serverless_usd"] == same.values["always_on_usd"] == 730
+    assert same.advice == "The endpoint costs no more."
 
 
 def test_savings_compound_and_do_not_add_up() -> None:
     found = estimate_batching(
-        hourly_usd=3.6, one_ms=10, batch=10, batch_ms=20, cache_hits=0.5, quantised=2.0
-    ).values
-
-    assert found["one_by_one_usd"] == pytest.approx(0.01)
-    assert found["batched_usd"] == pytest.approx(0.002)
-    assert found["together_usd"] == pytest.approx(0.0005)
-    assert found["times_cheaper"] == pytest.approx(5 * 2 * 2)
-    assert found["added_ms"] == pytest.approx(0)
-
-
-def test_a_smaller_model_is_paid_for_when_its_savings_come_to_its_cost() -> None:
-    asked = {"teacher_usd": 4.2, "student_usd": 0.6, "requests": 2e6, "once_usd": 9000.0}
-
-    good = command.estimate_distillation(**asked, loss=0.4, allowed=1.0)
-    bad = command.estimate_distillation(**asked, loss=1.4, allowed=1.0)
-
-    assert (good.values["payback_months"] or 0) * (good.values["monthly_usd"] or 0) == pytest.approx(9000)
-    assert good.values["first_year_usd"] == pytest.approx(12 * 7200 - 9000)
-    assert bad.advice.startswith("Keep the larger model")
-    dearer = command.estimate_distillation(
-        teacher_usd=1, student_usd=2, requests=10, once_usd=1, loss=0, allowed=1
+        hourly_usd=3.6, one_ms=10, batch=10, batch_ms=20, cache_hits=0.25, quantised=4.0
     )
-    assert dearer.values["payback_months"] is None
+
+    assert found.values == pytest.approx(
+        {
+            "one_by_one_usd": 0.01,
+            "batched_usd": 0.002,
+            "cached_usd": 0.0075,
+            "quantised_usd": 0.0025,
+            "together_usd": 0.000375,
+            "times_cheaper": 5 * 4 / 0.75,
+            "added_ms": -5,
+        }
+    )
+    assert found.advice == "A request waits for its batch: it takes 5 ms, and 10 ms alone."
+    alone = estimate_batching(hourly_usd=3.6, one_ms=10, batch=1, batch_ms=10).values
+    assert (alone["times_cheaper"], alone["added_ms"]) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "months", "advice"),
+    [
+        ({}, 1.25, "The smaller model has paid for itself after 1.2 months."),
+        ({"loss": 1.0, "once_usd": 0.0}, 0, "The smaller model has paid for itself after 0.0 months."),
+        (
+            {"loss": 1.4},
+            1.25,
+            "Keep the larger model: 1.4 points of accuracy are lost, and 1 are allowed.",
+        ),
+        ({"requests": 200.0}, 12500, "The smaller model has paid for itself after 12500.0 months."),
+        ({"student_usd": 4.2}, None, "Keep the larger model: the smaller one saves nothing."),
+        ({"student_usd": 5.2}, None, "Keep the larger model: the smaller one saves nothing."),
+    ],
+)
+def test_a_smaller_model_is_paid_for_when_its_savings_come_to_its_cost(
+    changes: dict[str, float], months: float | None, advice: str
+) -> None:
+    asked = {
+        "teacher_usd": 4.2,
+        "student_usd": 0.6,
+        "requests": 2e6,
+        "once_usd": 9000.0,
+        "loss": 0.4,
+        "allowed": 1.0,
+    } | changes
+
+    found = command.estimate_distillation(**asked)
+
+    monthly = (4.2 - asked["student_usd"]) * asked["requests"] / 1000
+    assert found.advice == advice
+    assert found.values == pytest.approx(
+        {
+            "monthly_usd": monthly,
+            "payback_months": months,
+            "first_year_usd": 12 * monthly - asked["once_usd"],
+            "yearly_usd": 12 * monthly,
+        }
+    )
 
 
 def test_no_other_commitment_costs_less() -> None:
@@ -211,6 +261,11 @@ def test_no_other_commitment_costs_less() -> None:
     )
     assert found["break_even"] == pytest.approx(0.73)
     assert found["on_demand_yearly_usd"] == pytest.approx(yearly(0))
+    steady = command.estimate_reservation(profile=[1.0, 1.0], discount=0.25)
+    assert (steady.advice, steady.values["utilisation"], steady.values["coverage"]) == (
+        "Commit to $0.750 an hour.", 1, 1
+    )  # fmt: skip
+    assert command.estimate_reservation(profile=[0.0, 4.0], discount=0.25).advice == "Commit to nothing."
 
 
 @pytest.mark.parametrize(
@@ -229,14 +284,22 @@ def test_no_other_commitment_costs_less() -> None:
         (lambda: inference(-1), "not negative"),
         (lambda: inference(1, memory_gb=7), "1 to 6 GB"),
         (lambda: inference(1, instances=[1.0, 0.0]), "at least one"),
-        (
-            lambda: estimate_batching(hourly_usd=1, one_ms=1, batch=2, batch_ms=3),
-            "slower than one by one",
-        ),
-        (
-            lambda: estimate_batching(hourly_usd=1, one_ms=1, batch=2, batch_ms=1, cache_hits=1),
-            "below 1",
-        ),
+        (lambda: inference(1, seconds=0.0), "take some time"),
+        (lambda: inference(1, latency=-1.0), "are not negative"),
+        (lambda: inference(1, hourly_usd=0.0), "costs more than 0"),
+        (lambda: inference(1, slower=0.9), "at least as long"),
+        (lambda: batching(hourly_usd=0), "costs more than 0"),
+        (lambda: batching(quantised=float("nan")), "no numbers to compute with"),
+        (lambda: batching(one_ms=0.0), "take some time"),
+        (lambda: batching(batch_ms=0.0), "take some time"),
+        (lambda: batching(batch=0), "at least 1 request"),
+        (lambda: batching(batch_ms=3), "slower than one by one"),
+        (lambda: batching(cache_hits=1), "below 1"),
+        (lambda: batching(cache_hits=-0.1), "below 1"),
+        (lambda: batching(quantised=0.9), "at least as fast"),
+        (lambda: distillation(loss=float("nan")), "no numbers to compute with"),
+        (lambda: distillation(once_usd=-1), "are not negative"),
+        (lambda: command.estimate_reservation(profile=[1.0], discount=0.0), "between 0 and 1"),
         (lambda: command.estimate_reservation(profile=[], discount=0.3), "for each hour"),
         (lambda: command.estimate_reservation(profile=[1.0, -1.0], discount=0.3), "0 or more"),
         (lambda: command.estimate_reservation(profile=[1.0], discount=1.0), "between 0 and 1"),
@@ -245,6 +308,64 @@ def test_no_other_commitment_costs_less() -> None:
 def test_what_cannot_be_is_refused_in_a_line(asked: object, why: str) -> None:
     with pytest.raises(CommandRefusedError, match=why):
         asked()  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "shown"),
+    [
+        (0, "usd", "$0.00"),
+        (1, "usd", "$1.00"),
+        (0.5, "usd", "$0.5000"),
+        (-1234.5, "usd", "-$1,234.50"),
+        (0.125, "share", "12.5%"),
+        (1234.4, "requests", "1,234"),
+        (0, "hours", "0 hours"),
+        (0.0009, "hours", "<0.001 hours"),
+        (0.001, "hours", "0.001 hours"),
+        (99.94, "hours", "99.9 hours"),
+        (1234.4, "hours", "1,234 hours"),
+        (100, "hours", "100 hours"),
+        (None, "usd", "unknown"),
+        (float("inf"), "usd", "unknown"),
+    ],
+)
+def test_numbers_are_shown_as_people_read_them(value: float | None, unit: str, shown: str) -> None:
+    assert estimates.format_figure(estimates.Figure("name", "words", value, unit)) == shown
+
+
+def test_numbers_are_typed_between_commas_and_a_price_wins_over_an_instance() -> None:
+    assert estimates.parse_numbers(" 1, 2.5,,3 ", "--hours") == [1, 2.5, 3]
+    for text in ("1,x", "inf"):
+        with pytest.raises(CommandRefusedError, match="--hours has"):
+            estimates.parse_numbers(text, "--hours")
+    assert estimates.hourly_price("ml.m5.xlarge", None) == 0.23
+    assert estimates.hourly_price("ml.m5.xlarge", 0.0) == 0
+    for instance, why in ((None, "give --instance"), ("ml.m5.xlagre", "did you mean ml.m5.xlarge")):
+        with pytest.raises(CommandRefusedError, match=why):
+            estimates.hourly_price(instance, None)
+
+
+def test_an_estimate_is_a_page_or_a_document(capsys: pytest.CaptureFixture[str]) -> None:
+    usd, cloud = estimates.Figure("usd", "costs", 2.0), estimates.Word("cloud", "where", "GCP")
+    unknown = replace(usd, value=None)
+    found = Estimate((usd,), "Do it.", "taxes", ("It is cheap.",), ((cloud, usd), (cloud, unknown)))
+
+    assert estimates.print_estimate("training", lambda: found, as_json=False) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "Do it.", "", "costs  $2.00", "", "where  costs", "GCP    $2.00",
+        f"GCP        {estimates.UNKNOWN_CELL}", "", "It is cheap.", "", "Without taxes.",
+    ]  # fmt: skip
+    assert estimates.print_estimate("training", lambda: found, as_json=True) == 0
+    document = {
+        "estimate": "training", "usd": 2.0, "advice": "Do it.", "reasons": ["It is cheap."],
+        "compared": [{"cloud": "GCP", "usd": 2.0}, {"cloud": "GCP", "usd": None}], "without": "taxes",
+    }  # fmt: skip
+    assert json.loads(capsys.readouterr().out) == document
+    short = replace(found, compared=(), reasons=())
+    assert estimates.print_estimate("training", lambda: short, as_json=True) == 0
+    assert "compared" not in capsys.readouterr().out
+    assert estimates.print_estimate("training", lambda: short, as_json=False) == 0
+    assert capsys.readouterr().out == "Do it.\n\ncosts  $2.00\n\nWithout taxes.\n"
 
 
 def test_the_advisers_and_the_estimate_agree() -> None:

@@ -50,7 +50,8 @@ def test_empty_regions_are_looked_at_once_a_day_or_every_four_hours_of_an_hourly
 
 
 def test_so_many_large_accounts_are_looked_at_within_an_hour_as_is_said() -> None:
-    slowest = max(one.child_seconds for one in many_accounts.nights(GIVEN))
+    counted = [one for one in many_accounts.nights(GIVEN) if one.name not in GIVEN.get("estimated", ())]
+    slowest = max(one.child_seconds for one in counted)
     assert 3600 // slowest == ACCOUNTS_PER_HOUR
 
 

@@ -135,6 +135,10 @@ EXPERIMENT = SageMakerKind(
     "inference-experiment", "InferenceExperiment", "InferenceExperiments", name="Name", parameter="Name",
     path=("Name",),
 )  # fmt: skip
+MLFLOW_SERVER = SageMakerKind(
+    "mlflow-tracking-server", "MlflowTrackingServer", "TrackingServerSummaries", name="TrackingServerName",
+    arn="TrackingServerArn", parameter="TrackingServerName",
+)  # fmt: skip
 MODEL = SageMakerKind("model", "Model", "Models")
 MODEL_PACKAGE = SageMakerKind(
     "model-package", "ModelPackage", "ModelPackageSummaryList", name="ModelPackageArn",
@@ -159,6 +163,7 @@ RECOMMENDATION = SageMakerKind(
 """A load test of Inference Recommender."""
 SPACE = SageMakerKind("space", "Space", "Spaces", path=("DomainId", "SpaceName"), named_in_arn=False)
 TRAINING_JOB = SageMakerKind("training-job", "TrainingJob", "TrainingJobSummaries")
+TRAINING_PLAN = SageMakerKind("training-plan", "TrainingPlan", "TrainingPlanSummaries")
 TRANSFORM_JOB = SageMakerKind("transform-job", "TransformJob", "TransformJobSummaries")
 TUNING_JOB = SageMakerKind(
     "hyper-parameter-tuning-job", "HyperParameterTuningJob", "HyperParameterTuningJobSummaries"

@@ -22,7 +22,9 @@ from ml_janitor.detectors.spot_training import SpotTraining
 from ml_janitor.detectors.storage_tiering.rule import StorageTiering
 from ml_janitor.detectors.studio_without_idle_shutdown import StudioWithoutIdleShutdown
 from ml_janitor.detectors.untagged_resources.rule import UntaggedResources
+from ml_janitor.detectors.unused_mlflow_servers import UnusedMlflowServers
 from ml_janitor.detectors.unused_serving_resources import UnusedServingResources
+from ml_janitor.detectors.unused_training_plans import UnusedTrainingPlans
 from ml_janitor.detectors.unused_volumes import UnusedVolumes
 from ml_janitor.engine.detector import Detector
 
@@ -46,5 +48,7 @@ DETECTORS: tuple[type[Detector[Any]], ...] = (
     IdleClusters,
     CrossRegionTraffic,
     RecomputedDatasets,
+    UnusedTrainingPlans,
+    UnusedMlflowServers,
     Commitments,
 )

@@ -554,7 +554,7 @@ def _movements_named(report: BillReport) -> list[tuple[str, Movement]]:
 
 
 def _lead(report: BillReport) -> Iterator[NoteBlock]:
-    """Name the largest cause, the next step where it is a rise, and the days; uncompared, the largest lines."""
+    """Name the largest cause, the next step of a rise, and the days; uncompared, the largest lines."""
     moved = _movements_named(report)
     told = [(when, movement, news) for when, movement in moved if (news := mover_news(movement))]
     for when, movement, news in told[:1]:

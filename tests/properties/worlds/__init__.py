@@ -51,6 +51,7 @@ __all__ = [
     "FAULTS",
     "LISTINGS",
     "NEAR_MISSES",
+    "RARE",
     "Claim",
     "Fault",
     "World",
@@ -82,21 +83,17 @@ ADVISED: tuple[Any, ...] = tuple(
     for found in iter_modules(__path__)
     if hasattr(world := import_module(f"{__name__}.{found.name}"), "LISTINGS")
 )
-"""
-The worlds of advisers: each file here with LISTINGS.
+"""The worlds of advisers: each file here with LISTINGS."""
 
-One that says RARE holds what the demo account has none of: accounts that need something for every
-permission get its plain waste.
-"""
+RARE = tuple(world for world in ADVISED if getattr(world, "RARE", False))
+"""Those of what the demo account has none of: accounts that need each permission get their plain waste."""
 
 
 def build_rare(session: boto3.Session, control: Control, now: datetime) -> None:
     """Make the plain waste of each world that is RARE."""
     account = Account(session=session, control=control, now=now)
-    for world in ADVISED:
-        if getattr(world, "RARE", False):
-            for kind in world.KINDS:
-                next(kind.near_misses()).build(account)
+    for kind in (kind for world in RARE for kind in world.KINDS):
+        next(kind.near_misses()).build(account)
     account.be(timedelta())
 
 

@@ -9,9 +9,12 @@ from moto_corrections import model
 from moto_corrections.patches import Call, rejected, serves
 from moto_corrections.sagemaker import progress
 from moto_corrections.sagemaker.listing import listing, serve
-from moto_corrections.sagemaker.store import Kind, create, get, kind
+from moto_corrections.sagemaker.store import create, get, kind
 
 PAGED = {"MaxResults", "NextToken", "NameContains", "CreationTimeAfter", "CreationTimeBefore", "StatusEquals"}
+
+PLAIN_NOUNS: list[str] = []
+"""The kinds declared here."""
 
 
 def plain_kind(
@@ -22,7 +25,7 @@ def plain_kind(
     minutes: float = 0,
     by: tuple[str, ...] = (),
     unless_asked: Mapping[str, Any] | None = None,
-) -> Kind:
+) -> None:
     """
     Serve Create, Describe and List of a kind, and its presigned URL if it has one, by AWS's model.
 
@@ -31,6 +34,7 @@ def plain_kind(
     operation filters by; another filter is refused, not ignored. *unless_asked* are members that AWS sets.
     Tags and permissions follow from the declaration. Any other member is set with `Control.patch`.
     """
+    PLAIN_NOUNS.append(noun)
     declared = kind(noun, members=members)
     made = f"{declared.arn}.create"
     serve(declared, "Describe")
@@ -57,4 +61,15 @@ def plain_kind(
         def presign(call: Call) -> dict[str, Any]:
             return {"AuthorizedUrl": f"https://{get(call, declared).name}.sandbox/auth"}
 
-    return declared
+
+# The offering that was chosen decides the rest, and a plan becomes Active when it starts: tests set both.
+plain_kind("TrainingPlan", members=("TrainingPlanName", "TrainingPlanArn", "Status"), statuses=("Scheduled",))
+# Users wait for more than 25 minutes (ekristen/aws-nuke #527).
+plain_kind(
+    "MlflowTrackingServer",
+    members=("TrackingServerName", "TrackingServerArn", "TrackingServerStatus"),
+    statuses=("Creating", "Created"),
+    minutes=25,
+    by=("TrackingServerStatus", "MlflowVersion"),
+    unless_asked={"IsActive": "Active", "TrackingServerSize": "Small"},
+)

@@ -62,6 +62,11 @@ def _serve(noun: str) -> None:
             things = [thing for thing in things if thing.model_approval_status == approval]
         if prefix := call.params.get("PipelineNamePrefix"):
             things = [thing for thing in things if thing.pipeline_name.startswith(prefix)]
+        if plan := call.params.get("TrainingPlanArn"):
+            plans = [
+                (thing, {group.get("TrainingPlanArn") for group in thing.instance_groups}) for thing in things
+            ]
+            things = [thing for thing, named in plans if plan in named]
         return answer(call, _rows(call, things, name, status))
 
 

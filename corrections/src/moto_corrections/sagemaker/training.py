@@ -66,9 +66,22 @@ def create_training_job(call: Call) -> dict[str, Any]:
 
 @serves("sagemaker", "ListTrainingJobs")
 def list_training_jobs(call: Call) -> dict[str, Any]:
-    """List training jobs, by warm pool too; the status is compared after the page is cut."""
-    pool = call.params.get("WarmPoolStatusEquals")
-    return listing(call, TRAINING, only=lambda job: not pool or pool_status(job) == pool)
+    """
+    List training jobs, by warm pool and training plan too; the status is compared after the page is cut.
+
+    The plan is compared then too: AWS does not document it, and a page may be empty before the first job.
+    """
+    pool, plan = call.params.get("WarmPoolStatusEquals"), call.params.get("TrainingPlanArnEquals")
+    page = listing(call, TRAINING, only=lambda job: not pool or pool_status(job) == pool)
+    jobs = [job | _plan_of(job) for job in page["TrainingJobSummaries"]]
+    return page | {
+        "TrainingJobSummaries": [job for job in jobs if plan in (None, job.get("TrainingPlanArn"))]
+    }
+
+
+def _plan_of(job: dict[str, Any]) -> dict[str, Any]:
+    asked = job.get("ResourceConfig") or {}
+    return {name: asked[name] for name in ("TrainingPlanArn",) if name in asked}
 
 
 @serves("sagemaker", "StopTrainingJob")
