@@ -117,6 +117,7 @@ def test_without_slack_nobody_is_warned_and_no_message_is_updated(
     acting, undoing = make_lambda_acting(with_slack), make_lambda_undoing(with_slack)
     assert [part.within for part in (updates, acting, undoing)] == [timedelta(days=7)] * 3
     for rest in (acting.wait, undoing.wait, acting.pause):
+        assert rest is not None
         rest()
     assert naps == [15, 15, 1]
 
@@ -159,7 +160,7 @@ def test_an_undo_enters_the_account_with_its_own_role_and_updates_the_message_of
     monkeypatch.setattr(undo, "entered", enter)
     monkeypatch.setattr(undo, "opened", lambda inside: nullcontext([inside.place.account]))
     with run.opened("cellar", MEMBER, "eu-west-1") as accounts:
-        assert accounts == [MEMBER]
+        assert [*map(str, accounts)] == [MEMBER]
     assert entered == [(SweepPlace(MEMBER, ("eu-west-1",)), member_role_name("cellar", RoleKind.UNDO))]
     monkeypatch.setattr(MessageUpdates, "action", lambda _, action: updated.append(action.target.name))
     run.tell(replace(lamp, message=""))

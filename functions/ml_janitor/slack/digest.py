@@ -25,7 +25,6 @@ from ml_janitor.engine.policy import hold_reason, holds_on_advice
 from ml_janitor.engine.run import Failures
 from ml_janitor.ledger.actions import Action, Stage
 from ml_janitor.report.announcement import announce_sweep, owners_in_thread
-from ml_janitor.report.bill_message import PICTURE_NAME, late_bill_text
 from ml_janitor.report.causes import cause_text, unreachable_undos_text
 from ml_janitor.report.digest import (
     ADVICE_SHOWN,
@@ -34,12 +33,14 @@ from ml_janitor.report.digest import (
     Overview,
     SweepRow,
     advice_blocks,
+    late_bill_text,
     make_digest,
     make_organization_digest,
 )
 from ml_janitor.report.finding_words import detector_noun
 from ml_janitor.report.html import render_html
 from ml_janitor.report.mrkdwn import (
+    PICTURE_NAME,
     Block,
     Picture,
     Post,
