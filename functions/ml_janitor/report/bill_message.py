@@ -10,9 +10,15 @@ from ml_janitor.core.text import format_usd
 from ml_janitor.report.bill import lay_out_bill
 from ml_janitor.report.blocks import Rank, cut_document, slack_paragraphs
 from ml_janitor.report.charts import PICTURE_FORM, DailySeries, draw_columns, render_png
-from ml_janitor.report.mrkdwn import Message, Picture, Post, fits_message, header_block, section_block
-
-PICTURE_NAME = "bill.png"
+from ml_janitor.report.mrkdwn import (
+    PICTURE_NAME,
+    Message,
+    Picture,
+    Post,
+    fits_message,
+    header_block,
+    section_block,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,9 +66,3 @@ def bill_picture(report: BillReport, tag: str) -> Picture:
         png=render_png(draw_columns(series, PICTURE_FORM)),
         words=series.reduced().description,
     )
-
-
-def late_bill_text(last: str) -> str:
-    """Say that the bill was not read on schedule; *last* is how long ago it was, "" for never."""
-    when = f"the last time was {last} ago" if last else "it never has been"
-    return f"*Bill:* not read: {when}. The log of the function bill says why."
