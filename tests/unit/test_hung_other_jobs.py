@@ -25,7 +25,7 @@ from ml_janitor.core.model import (
     Value,
     Verdict,
 )
-from ml_janitor.detectors.hung_training_jobs import act, reading
+from ml_janitor.detectors.hung_training_jobs import reading, rule
 from ml_janitor.detectors.hung_training_jobs.jobs import (
     PROCESSING_JOB_KIND,
     TRANSFORM_JOB_KIND,
