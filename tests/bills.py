@@ -145,9 +145,7 @@ def movement() -> Movement:
         Mover(usd=Decimal(0), cause=MoverCause.UNEXPLAINED, part=stored),
     )
     return Movement(
-        comparison=SpanComparison(
-            kind=ComparisonKind.DAYS, before=BEFORE, after=LAST, unsettled=(LAST.last,)
-        ),
+        comparison=SpanComparison(kind=ComparisonKind.DAYS, before=BEFORE, after=LAST),
         usd_before=Decimal(57000),
         usd_after=Decimal(80000),
         tag="project",
@@ -220,7 +218,6 @@ def full_report() -> BillReport:
                 kind=ComparisonKind.MONTH_TO_DATE,
                 before=DaySpan(date(2026, 9, 1), 5),
                 after=DaySpan(date(2026, 10, 1), 5),
-                unsettled=(date(2026, 10, 5),),
             ),
             usd_before=Decimal(9500),
             usd_after=Decimal(14000),

@@ -25,6 +25,7 @@ from ml_janitor.core.model import (
     Value,
     Verdict,
 )
+from ml_janitor.core.results import Cause, CauseCode, make_cause
 from ml_janitor.engine.detector import Cleanup, Detector, allow
 
 CREATED = datetime(2026, 7, 1, tzinfo=UTC)
@@ -180,3 +181,8 @@ class SleepingClock:
     def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
         self.now += seconds
+
+
+def because(text: str) -> Cause:
+    """A cause that is shown as *text*."""
+    return make_cause(CauseCode.NO_LONGER_WASTE, text)

@@ -18,6 +18,7 @@ from aws_lambda_powertools import Logger
 
 from armed import Cellar, World
 from conftest import ACCOUNT, NOW, REGION
+from fakes import because
 from memory_table import MemoryTable
 from ml_janitor.acting.acting import Acting, ArmedSweep
 from ml_janitor.acting.undoing import Undoing
@@ -34,7 +35,6 @@ from ml_janitor.ledger.findings import Ledger, MessageRef
 from ml_janitor.ledger.limits import ActionLimits, Leases
 from ml_janitor.ledger.requests import ButtonRequests, Holds
 from ml_janitor.ledger.table import Table
-from ml_janitor.report.causes import cause_sentence
 from ml_janitor.report.html import Archive
 from ml_janitor.scheduled.sweep_run import SweepRunner, SweepRunResult
 from ml_janitor_sandbox.deployment import BUCKET
@@ -73,7 +73,7 @@ class Postman:
             self.carried.append(result.target.name)
             self.dues[result.target.name] = deliveries.due(result, messaged=not self.unmessaged)
             message = f"{self.thread}-{result.target.name}"
-            deliveries.delivered(result, self.unmessaged or "not yet", MessageRef("C1", message))
+            deliveries.delivered(result, because(self.unmessaged or "not yet"), MessageRef("C1", message))
             if not self.unmessaged:
                 deliveries.messaged(result, MessageRef("D1", message))
         return ()
@@ -111,7 +111,6 @@ class Nights:
             holds=self.holds,
             clock=lambda: self.clock,
             within=30 * DAY,
-            words=cause_sentence,
         )
 
     def runner(self, *, dry: bool = False, event: str = "") -> SweepRunner:
@@ -135,7 +134,6 @@ class Nights:
                 clock=lambda: self.clock,
                 pause=self._pause,
                 revert=self.put_back.append,
-                words=cause_sentence,
                 undoable=lambda *_: self.undoable,
                 max_actions_per_night=self.at_most,
                 together=False,

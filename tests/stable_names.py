@@ -25,7 +25,7 @@ from typing import Any
 import typer
 
 from conftest import ACCOUNT, NOW, REGION
-from fakes import UNTELLABLE, target_at, thing, waste
+from fakes import UNTELLABLE, because, target_at, thing, waste
 from infra import member
 from memory_table import MemoryTable
 from ml_janitor.config import events
@@ -280,18 +280,18 @@ def _through_the_night(nights: Nights) -> None:
     (result,) = nights.sweep().report.results
     (entry,) = ledger.entries("cellar", ACCOUNT, REGION)
     ledger.warned(entry, now=NOW, due=NOW + DAY, said="a warning")
-    ledger.unmessaged(entry, "unknown to Slack")
+    ledger.unmessaged(entry, because("unknown to Slack"))
     ledger.approve(entry, by="maria")
-    ledger.record_not_done(entry, "the limit", nights.clock)
+    ledger.record_not_done(entry, because("the limit"), nights.clock)
     ledger.save_memo(entry, {"read": 1})
     requests.make_due(entry, by="maria", now=nights.clock)
     nights.after(3 * DAY)
     action = nights.of("lamp")
     actions.message_updated(action)
     requests.undo(action, by="maria", press="1", now=nights.clock)
-    action = actions.request_undo(actions.unfinished(action, "waits"), "maria", nights.clock)
+    action = actions.request_undo(actions.unfinished(action, because("waits")), "maria", nights.clock)
     actions.undone(actions.begin_undo(action, "maria", nights.clock), nights.clock, became="another lamp")
-    actions.undo_failed(actions.resume(nights.of("lamp"), nights.clock), "broke")
+    actions.undo_failed(actions.resume(nights.of("lamp"), nights.clock), because("broke"))
     unknown = replace(result, verdict=UNTELLABLE, outcome=Outcome.KEPT)
     other = replace(result, target=target_at("thing/tap"), change=Change.TAG)
     sweep = Sweep(
@@ -306,7 +306,7 @@ def _through_the_night(nights: Nights) -> None:
     unpriced = replace(other, verdict=waste(None))
     elsewhere = replace(sweep, region=ABROAD, results=(other, unknown, unpriced))
     ledger.latest.remember(elsewhere, nights.clock, enabled=False)
-    ledger.record_refusal(entry, "unknown format", nights.clock)
+    ledger.record_refusal(entry, because("unknown format"), nights.clock)
     nights.world.things.clear()
     nights.after(DAY)
     ledger.record(nights.aws, sweep, nights.clock)

@@ -28,6 +28,7 @@ from ml_janitor.bill.model import BillGap, BillReading, DaySpan, GapCause
 from ml_janitor.bill.reading import bill_question, bill_tags, read_bill
 from ml_janitor.bill.report import BY_PHASE, OWN_TABLES, BillReport, make_bill_report
 from ml_janitor.config.values import suggest_nearest
+from ml_janitor.core.durations import DAY
 from ml_janitor.core.results import Sweep
 from ml_janitor.core.text import escape_text
 from ml_janitor.engine.run import run_detectors
@@ -53,7 +54,7 @@ def bill(
     by: Annotated[str, edge.option("TAG|phase|service|usage", "What the table has a line for.")] = BY_PHASE,
     days: Annotated[
         int | None,
-        typer.Option(min=1, max=MOST_BILL_DAYS, help="The span to explain: so many days until yesterday."),
+        typer.Option(min=1, max=MOST_BILL_DAYS, help="The span to explain: so many settled days."),
     ] = None,
     against: Annotated[
         str | None,
@@ -101,7 +102,8 @@ def bill(
     check_table_key(by, bill_tags(section))
     asked = bill_question(section, days=days or 0)
     if against is not None:
-        asked = replace(asked, against=parse_span(against, asked.days, setup.now))
+        settled = setup.now - max(section.settling_days - 1, 0) * DAY
+        asked = replace(asked, against=parse_span(against, asked.days, settled))
     files = {"--html": html_file, "--csv": csv_file}
     edge.check_outputs(files=files, json=json)
     shown = [name for name in (by, section.chargeback if csv_file else "") if name in asked.tags]

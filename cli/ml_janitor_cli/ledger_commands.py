@@ -37,7 +37,7 @@ from ml_janitor.engine.run import sweep_resource
 from ml_janitor.ledger.actions import Action, BegunBeforeError, Stage
 from ml_janitor.ledger.findings import Entry
 from ml_janitor.ledger.limits import LeaseTakenError
-from ml_janitor.report.causes import cause_clause
+from ml_janitor.report.causes import cannot_undo_text, cause_clause, cause_text
 from ml_janitor_cli import edge
 from ml_janitor_cli.explain import check_account, check_kind_is_judged, parse_arn
 from ml_janitor_cli.ledger_session import LedgerAccess, LedgerSession, ledger_command, require_undo_key
@@ -127,17 +127,17 @@ def read_ledger_lines(at: LedgerSession, *, every: bool) -> Iterator[LedgerLine]
 
 def _open(entry: Entry, kept: str | None, now: datetime) -> LedgerLine:
     if entry.closed is not None:
-        stands = f"{CLOSED_WORD} {format_time(entry.closed)}: {entry.close_reason}"
+        stands = f"{CLOSED_WORD} {format_time(entry.closed)}: {cause_text(entry.close_reason)}"
     elif kept is not None:
         stands = kept
-    elif entry.refused:
-        stands = f"only reported: {entry.refused}"
+    elif entry.refused is not None:
+        stands = f"only reported: {cause_clause(entry.refused)}"
     elif entry.warned is None or entry.due is None:
         stands = "reported"
     elif entry.due <= now:
         stands = f"warned {format_time(entry.warned)}, due now"
-        if entry.not_done and entry.not_done_at:
-            stands += f"; not done on {format_time(entry.not_done_at)}: {entry.not_done}"
+        if entry.not_done is not None and entry.not_done_at:
+            stands += f"; not done on {format_time(entry.not_done_at)}: {cause_clause(entry.not_done)}"
     else:
         stands = f"warned {format_time(entry.warned)}, due {format_time(entry.due)}"
     return LedgerLine(
@@ -171,16 +171,17 @@ def _kept(at: LedgerSession, arn: str, region: str, why: str) -> Iterator[Ledger
 
 def _done(action: Action, detector: Detector[Any]) -> LedgerLine:
     back = undo_wording(detector.cleanup)
-    why = f": {action.error}" if action.error else ""
+    error = cause_text(action.error)
+    why = f": {error}" if error else ""
     became = f": {action.became}" if action.became else ""
     standings = {
         Stage.ACTING: f"begun {format_time(action.began)}, and not finished",
-        Stage.FAILED: f"failed: {action.error}",
+        Stage.FAILED: f"failed: {error}",
         Stage.ACTED: f"cleaned up {format_time(action.ended or action.began)}; "
         f"{cause_clause(undo_hint(detector, action))}",
         Stage.UNDOING: f"being {back.done} for {person_name(action.undone_by)}{why}",
         Stage.UNDONE: f"{back.done} for {person_name(action.undone_by)}{became}",
-        Stage.WITHDRAWN: f"begun {format_time(action.began)}, and nothing was done: {action.error}",
+        Stage.WITHDRAWN: f"begun {format_time(action.began)}, and nothing was done: {error}",
     }
     return LedgerLine(
         id=action.id,
@@ -489,7 +490,7 @@ def undo_finding(
                 done = undoing.undo(detector, aws, action, by=at.who)
         except CannotUndoError as cannot:
             failed = edge.CommandRefusedError if cannot.final else edge.FailedError
-            raise failed(str(cannot)) from cannot
+            raise failed(cannot_undo_text(cannot.about, cannot.cause)) from cannot
         except (BegunBeforeError, LeaseTakenError) as error:
             raise edge.FailedError(str(error)) from error
         lost = f" Not brought back: {terms.lost}." if terms and terms.lost and not done.became else ""
@@ -506,7 +507,7 @@ def find_action(at: LedgerSession, undoing: Undoing, finding: str) -> tuple[Dete
                 try:
                     action = undoing.find(detector.name, at.account, region, finding)
                 except CannotUndoError as error:
-                    raise edge.CommandRefusedError(str(error)) from error
+                    raise edge.CommandRefusedError(cannot_undo_text(error.about, error.cause)) from error
                 return at.settings.detector(detector), action
     raise edge.CommandRefusedError(
         f"nothing was done to a finding {finding} in {at.account}, {', '.join(at.regions)}; "

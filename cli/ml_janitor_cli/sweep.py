@@ -21,7 +21,7 @@ from ml_janitor.engine.run import sweep_region
 from ml_janitor.ledger.actions import Action
 from ml_janitor.ledger.findings import Entry
 from ml_janitor.ledger.limits import LeaseTakenError
-from ml_janitor.report.causes import CAUSE_TEXTS, limit_texts, outcome_note
+from ml_janitor.report.causes import CAUSE_TEXTS, cause_clause, limit_texts, outcome_note
 from ml_janitor_cli import edge
 from ml_janitor_cli.ledger_session import (
     LedgerAccess,
@@ -185,8 +185,9 @@ def due_proposal(plan: SweepPlan, result: Result) -> tuple[str, list[str]]:
         f"{escape_text(result.target.name)}: {escape_text(action)}",
         f"{escape_text(result.verdict.reason)}; warned {warned}",
     ]
-    if entry.not_done and entry.not_done_at:
-        lines.append(f"not done on {format_time(entry.not_done_at)}: {escape_text(entry.not_done, 1000)}")
+    if entry.not_done is not None and entry.not_done_at:
+        why = escape_text(cause_clause(entry.not_done), 1000)
+        lines.append(f"not done on {format_time(entry.not_done_at)}: {why}")
     return entry.id, lines
 
 

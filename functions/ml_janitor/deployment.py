@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import boto3
 
@@ -19,7 +19,7 @@ from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.limits import ActionLimits
 from ml_janitor.ledger.requests import ButtonRequests, Holds
 from ml_janitor.ledger.table import Table
-from ml_janitor.report.causes import cause_sentence
+from ml_janitor.report.causes import cannot_undo_text
 from ml_janitor.report.telemetry import measure_refused
 from ml_janitor.report.warnings import warning_terms
 from ml_janitor.scheduled.invocation import SweepPlace
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
 
     from ml_janitor.aws.client import Aws
+    from ml_janitor.config.events import UndoEvent
     from ml_janitor.ledger.actions import Action
     from ml_janitor.scheduled.accounts import AccountsRun
     from ml_janitor.scheduled.bill_run import BillRun
@@ -70,7 +71,6 @@ def make_acting(
         pause=lambda: sleep(ACTION_PAUSE_SECONDS),
         wait=wait,
         revert=revert,
-        words=cause_sentence,
         max_actions_per_night=section.max_actions_per_night,
         together=settings.organization.used,
         within=timedelta(days=section.undo_days),
@@ -94,7 +94,6 @@ def make_undoing(
         holds=Holds(table),
         clock=clock,
         within=timedelta(days=settings.janitor.undo_days),
-        words=cause_sentence,
         wait=wait,
         unsigned=unsigned,
     )
@@ -130,7 +129,7 @@ def request_revert(own: Invocation, action: Action) -> None:
     if not own.environment.undo:
         raise CannotUndoError("there is no undo function here")
     if (why := by_hand_cause(own.detector, action)) is not None:
-        raise CannotUndoError(cause_sentence(why))
+        raise CannotUndoError(action.target.name, why)
     own.hand_over(
         own.environment.undo,
         {
@@ -170,6 +169,15 @@ def make_message_updates(own: Invocation) -> MessageUpdates | None:
     )
 
 
+def undo_answer(asked: UndoEvent, cannot: CannotUndoError | None, logger: Logger) -> dict[str, Any]:
+    """Return the undo function's answer to *asked*: whether the resource is back, and if not, why."""
+    about = {"detector": asked.detector, "finding": asked.finding}
+    why = "" if cannot is None else cannot_undo_text(cannot.about, cannot.cause)
+    said = "undone" if cannot is None else "nothing to undo"
+    logger.info(said, extra={**about, "region": asked.region, "why": why})
+    return {"done": cannot is None, **about, "why": why}
+
+
 def make_undo_run(own: Invocation, logger: Logger) -> UndoRun:
     """Return the undo function's work for one event."""
 
@@ -189,7 +197,6 @@ def make_undo_run(own: Invocation, logger: Logger) -> UndoRun:
         tell=lambda action: _update_message(own, action, logger),
         count_refused=measure_refused,
         by_hand=by_hand_cause,
-        logger=logger,
     )
 
 

@@ -153,13 +153,13 @@ def undo(event: dict[str, Any], context: FunctionContext) -> dict[str, Any]:
 
     asked = events.check_event(event, events.UndoEvent)
     own = make_invocation(context)
-    identity = asked.identity(context.aws_request_id)
-    return do_event_once(
-        own,
-        _UNDO_FUNCTION,
-        identity,
-        lambda: deployment.make_undo_run(own, structured_logger())(asked, holder=identity),
-    )
+    identity, logger = asked.identity(context.aws_request_id), structured_logger()
+
+    def answer() -> dict[str, Any]:
+        cannot = deployment.make_undo_run(own, logger)(asked, holder=identity)
+        return deployment.undo_answer(asked, cannot, logger)
+
+    return do_event_once(own, _UNDO_FUNCTION, identity, answer)
 
 
 def make_press_worker(own: Invocation, ephemeral_reply: Callable[[str, str], bool]) -> PressWorker:

@@ -11,13 +11,13 @@ import pytest
 
 from armed import DENIED, Cellar, KilledError, Loft, LostError, raising, tagged
 from conftest import ACCOUNT, NOW, REGION
-from fakes import UNTELLABLE, thing, waste
+from fakes import UNTELLABLE, because, thing, waste
 from ml_janitor.acting.acting import ActedSweep, Acting
 from ml_janitor.acting.undoing import CannotUndoError
 from ml_janitor.aws.calls import OutOfTimeError
 from ml_janitor.core.model import Confidence, Mode
 from ml_janitor.core.ownership import ManagerPolicy
-from ml_janitor.core.results import Cause, CauseCode, Outcome, Result, UnfinishedProgress
+from ml_janitor.core.results import Cause, CauseCode, Outcome, Result, UnfinishedProgress, make_cause
 from ml_janitor.engine.detector import CannotActError, NotFinishedError
 from ml_janitor.engine.policy import HoldKind
 from ml_janitor.engine.run import RunFailedError, sweep_region
@@ -80,7 +80,11 @@ def test_it_warns_waits_looks_again_acts_and_reports(nights: Nights) -> None:
     assert (action.stage, action.undo, action.ended) == (Stage.ACTED, {"name": "lamp"}, nights.clock)
     assert action.steps == {"act: unplug": "done", "act: remove": "done"}
     (entry,) = nights.ledger.entries("cellar", ACCOUNT, REGION)
-    assert (entry.closed, entry.close_reason, entry.due) == (nights.clock, "cleaned up", None)
+    assert (entry.closed, entry.close_reason, entry.due) == (
+        nights.clock,
+        make_cause(CauseCode.CLEANED_UP),
+        None,
+    )
 
 
 def test_a_dry_run_neither_warns_nor_acts(nights: Nights) -> None:
@@ -1079,7 +1083,7 @@ def test_what_a_person_wants_done_now_does_not_count_as_unseen_waste(nights: Nig
 def test_of_two_attempts_that_read_the_same_action_one_goes_on(nights: Nights) -> None:
     half_done(nights)
     action = nights.of("lamp")
-    failed = nights.actions.failed(nights.actions.resume(action, nights.clock), "throttled")
+    failed = nights.actions.failed(nights.actions.resume(action, nights.clock), because("throttled"))
 
     assert (failed.stage, failed.attempts) == (action.stage, action.attempts + 1)
     with pytest.raises(BegunBeforeError):

@@ -11,7 +11,7 @@ import pytest
 from armed import DENIED, raising, tagged
 from conftest import ACCOUNT, REGION
 from lambdas import reports
-from ml_janitor.core.results import Outcome
+from ml_janitor.core.results import CauseCode, Outcome, make_cause
 from ml_janitor.engine.detector import CannotActError
 from ml_janitor.engine.run import RunFailedError
 from ml_janitor.ledger.actions import Stage
@@ -98,4 +98,4 @@ def test_an_answer_of_the_ledger_that_is_lost(
 
     assert (acted.outcome, list(nights.world.things)) == (Outcome.ACTED, [])
     (entry,) = nights.ledger.entries("cellar", ACCOUNT, REGION)
-    assert entry.close_reason == "cleaned up"
+    assert entry.close_reason == make_cause(CauseCode.CLEANED_UP)

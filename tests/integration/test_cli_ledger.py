@@ -15,7 +15,7 @@ import pytest
 
 from armed import DENIED, Cellar
 from conftest import ACCOUNT, REGION
-from fakes import UNTELLABLE, thing, waste
+from fakes import UNTELLABLE, because, thing, waste
 from ml_janitor.deployment import ACTION_PAUSE_SECONDS, AWS_WAIT_SECONDS
 from ml_janitor.engine.detector import CannotActError
 from ml_janitor.engine.policy import Hold, HoldKind
@@ -249,7 +249,7 @@ def test_why_something_due_was_not_done_last_time_is_shown(desk: Desk) -> None:
     desk.nights.world.use("lamp")
     desk.nights.arming = replace(desk.nights.arming, max_actions=5)
     desk.nights.after(DAY)
-    assert [entry.not_done for entry in desk.nights.ledger.entries("cellar", ACCOUNT, REGION)] == ["", ""]
+    assert [entry.not_done for entry in desk.nights.ledger.entries("cellar", ACCOUNT, REGION)] == [None, None]
 
 
 def test_why_acting_by_hand_left_something_due_is_shown_next_time(desk: Desk) -> None:
@@ -273,7 +273,7 @@ def test_what_waits_for_its_due_date_has_no_such_reason(desk: Desk) -> None:
     desk.nights.warned("lamp")
     desk.nights.after(DAY)
 
-    assert desk.entry().not_done == ""
+    assert desk.entry().not_done is None
 
 
 def test_what_is_kept_before_it_was_ever_found_is_listed_until_it_is_over(desk: Desk) -> None:
@@ -429,7 +429,7 @@ def test_an_answer_that_took_too_long_does_nothing(desk: Desk, thinking: Thinkin
 def test_a_warning_that_became_void_meanwhile_is_not_acted_on(desk: Desk, thinking: Thinking) -> None:
     desk.due("lamp")
     entry = desk.entry()
-    thinking(lambda: desk.nights.ledger.void_warning(entry, "it is only reported now"))
+    thinking(lambda: desk.nights.ledger.void_warning(entry, because("it is only reported now")))
 
     assert desk("sweep", "--act")[0] == 0
 

@@ -783,7 +783,7 @@ def test_without_capacity_it_can_be_tried_again(world: Serving, nights: Paced) -
     with pytest.raises(CannotUndoError) as said:
         nights.undo()
     assert str(said.value) == (
-        "churn could not be brought back: AWS could not create the endpoint: "
+        "churn could not be brought back: undo failed: AWS could not create the endpoint: "
         "InsufficientInstanceCapacity: try later. It can be tried again."
     )
     nights.wait = nights.a_minute

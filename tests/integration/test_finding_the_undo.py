@@ -100,11 +100,11 @@ def test_where_nothing_was_done_there_is_nothing_to_undo_and_it_is_marked_so(nig
         assert nights.after(4 * DAY)["lamp"].outcome is Outcome.FAILED
     assert (stages(nights), nights.of("lamp").steps) == ([Stage.FAILED], {})
 
-    with pytest.raises(CannotUndoError, match="nothing was done to lamp: it broke off before its first"):
+    with pytest.raises(CannotUndoError, match="nothing was done to lamp: nothing begun"):
         nights.undoing.undo(Cellar(), nights.aws, found(nights), by="maria")
 
     assert (stages(nights), nights.world.done) == ([Stage.WITHDRAWN], [])
-    with pytest.raises(CannotUndoError, match="nothing was done to lamp: it broke off"):
+    with pytest.raises(CannotUndoError, match="nothing was done to lamp: nothing begun"):
         found(nights)
     holds = nights.holds.all(ACCOUNT, REGION)[nights.of("lamp").target.key]
     assert "it was brought back" not in str(hold_reason(holds, nights.clock))

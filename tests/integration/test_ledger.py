@@ -18,11 +18,11 @@ from ml_janitor.aws.client import Aws
 from ml_janitor.bill.explaining import facts_from_ledger
 from ml_janitor.core.model import Change
 from ml_janitor.core.money import Claim
-from ml_janitor.core.results import Sweep
+from ml_janitor.core.results import CauseCode, Sweep, make_cause
 from ml_janitor.engine.policy import Hold, HoldKind, RunPolicy
 from ml_janitor.engine.run import sweep_region
 from ml_janitor.ledger.actions import Actions, NoUndoKey
-from ml_janitor.ledger.findings import GONE_REASON, Entry, Ledger, RecordedFindings
+from ml_janitor.ledger.findings import Entry, Ledger, RecordedFindings
 from ml_janitor.ledger.requests import ButtonRequests, Holds
 from ml_janitor.ledger.table import Table
 from ml_janitor_sandbox.control import Control
@@ -154,7 +154,7 @@ def test_a_resource_that_was_made_anew_starts_from_nothing(ledger: Ledger, aws: 
 
     assert [result.target.key for result in again.new] == [anew.target.key]
     old, new = sorted(ledger.entries("shelf", ACCOUNT, REGION), key=lambda entry: entry.first_seen)
-    assert (old.close_reason, new.first_seen) == (GONE_REASON, NOW + DAY)
+    assert (old.close_reason, new.first_seen) == (make_cause(CauseCode.GONE), NOW + DAY)
 
 
 def test_a_late_event_takes_nothing_back(ledger: Ledger, aws: Aws) -> None:

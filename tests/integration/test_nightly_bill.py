@@ -108,11 +108,11 @@ def test_where_no_digest_is_due_the_bill_is_a_message_of_its_own(
 
     (message,) = deployed.messages()
     text = said(message)
-    assert message["text"].startswith(f"Bill of account {ACCOUNT}: $360 in 30 days: +$60.00 (+20 %).")
+    assert message["text"].startswith(f"Bill of account {ACCOUNT}: $348 in 30 days: +$48.00 (+16 %).")
     assert "*Sunday 10-04:* $22.00, +$12.00 (+120 %) against 09-27" in text
-    assert "*October to date:* $110, +$60.00 (+120 %) against 09-01 to 09-05" in text
+    assert "*October to date:* $88.00, +$48.00 (+120 %) against 09-01 to 09-04" in text
     assert "*Budget of October:* $110 of $400 spent (28 %)" in text
-    assert "*Without project:* $60.00 (17 %" in text
+    assert "*Without project:* $48.00 (14 %" in text
     assert "*By project" not in text
     assert (answer["in_digest"], answer["report"]) == (False, answer["report"])
     last = ledger.latest.bill(ACCOUNT)
@@ -121,7 +121,7 @@ def test_where_no_digest_is_due_the_bill_is_a_message_of_its_own(
     (file,) = deployed.files()
     picture = message["blocks"][-1]
     assert picture["slack_file"] == {"id": file["id"]}
-    assert re.search(r"In total: churn \$300\b.*, no project \$60\b", picture["alt_text"])
+    assert re.search(r"In total: churn \$310\b.*, no project \$60\b", picture["alt_text"])
 
 
 def test_the_report_is_kept_and_the_next_night_reads_the_trailing_month_again(
@@ -175,7 +175,7 @@ def test_a_digest_that_is_due_says_the_bill_once(
 
     first, second = deployed.messages()
     assert said(first).startswith("Nothing new today.")
-    assert f"{BILL_TITLE} $360 in 30 days" in said(first)
+    assert f"{BILL_TITLE} $348 in 30 days" in said(first)
     assert first["blocks"][-1]["type"] == "image"
     assert BILL_TITLE not in said(second)
     assert len(deployed.files()) == 1
@@ -246,7 +246,7 @@ def test_a_bill_that_slack_did_not_take_fails_and_the_digest_says_it(
     handlers.digest(event("scheduled"), Context())
 
     (message,) = deployed.messages()
-    assert f"{BILL_TITLE} $360 in 30 days" in said(message)
+    assert f"{BILL_TITLE} $348 in 30 days" in said(message)
 
 
 def test_the_digest_says_that_the_bill_was_not_read(
@@ -307,7 +307,7 @@ def test_on_its_day_the_message_has_the_table_by_project(
 
     text = said(deployed.messages()[0])
     assert "*By project, 30 days:*\n\u2022 churn: before $300, now $300\n" in text
-    assert "\u2022 no project: before $0.00, now $48.00, change +$48.00 (new)" in text
+    assert "\u2022 no project: before $0.00, now $36.00, change +$36.00 (new)" in text
 
 
 def test_on_that_day_tags_are_checked_and_only_what_is_wrong_is_said(

@@ -168,22 +168,22 @@ def test_the_account_that_jumped_is_first_and_says_what_ran_there(
 
     research, serving, _ = made.members
     text = said(deployed)
-    ranker = f"+$21.39: endpoint ranker in account {serving}, new since 10-02"
+    ranker = f"+$15.87: endpoint ranker in account {serving}, new since 10-02"
     for lines in (
         [
-            "*Bill of 3 accounts:* $367 in 30 days: +$21.39 (+6.2 %).",
+            "*Bill of 3 accounts:* $361 in 30 days: +$15.87 (+4.6 %).",
             f"Largest cause: {ranker.replace(':', '')}.",
         ],
         [
             "*Sunday 10-04:* $17.04, +$5.52 (+48 %) against 09-27",
-            "*October to date:* $78.99, +$21.39 (+37 %)",
+            "*October to date:* $61.95, +$15.87 (+34 %)",
         ],
         [
             "*By account, 30 days:*",
-            f"\u2022 serving ({serving}): before $60.00, now $81.39, change +$21.39 (+36 %)",
+            f"\u2022 serving ({serving}): before $60.00, now $75.87, change +$15.87 (+26 %)",
             f"\u2022 research ({research}): before $",
         ],
-        ["*Why it moved in 30 days:* $346 to $367, +$21.39 (+6.2 %)", f"\u2022 {ranker}"],
+        ["*Why it moved in 30 days:* $346 to $361, +$15.87 (+4.6 %)", f"\u2022 {ranker}"],
     ):
         assert "\n".join(lines) in text
     assert "not the whole bill" not in text
@@ -221,7 +221,7 @@ def test_where_the_role_is_missing_the_ledger_says_what_it_knows(
     handlers.bill(event("scheduled"), Context())
 
     text = said(deployed)
-    assert f"+$21.39 USE1-Host:ml.m5.xlarge of account {serving}, not explained" in text
+    assert f"+$15.87 USE1-Host:ml.m5.xlarge of account {serving}, not explained" in text
     assert (
         f"What ran in {serving} is not all known, so less is explained: could not be read: its role cannot "
         "be taken on"

@@ -342,7 +342,7 @@ def test_a_night_has_so_many_over_all_accounts(warned: Accounts) -> None:
     press(warned, "now", warned.second)
 
     assert (warned.status(warned.first), warned.status(warned.second)) == ("Stopped", "InService")
-    assert "max_actions_per_night = 1" in warned.findings()[warned.second]["not_done"]
+    assert warned.findings()[warned.second]["not_done"] == "max actions per night: 1"
 
 
 def test_what_is_no_longer_looked_at_is_neither_acted_on_nor_undone(warned: Accounts) -> None:
@@ -393,7 +393,7 @@ def test_an_undo_without_its_role_says_so_in_its_message(
 ) -> None:
     press(warned, "now", warned.first)
     enforced(role=UNDO_FUNCTION_ROLE, without=(member_role_name(NOTEBOOKS, RoleKind.UNDO),))
-    with pytest.raises(CannotUndoError, match=f"account {warned.first} {NOT_TAKEN_ON}"):
+    with pytest.raises(CannotUndoError, match=f"account unread: {warned.first}, {NOT_TAKEN_ON}"):
         press(warned, "undo", warned.first)
 
     assert "its role cannot be taken on" in said(warned.message(warned.first))

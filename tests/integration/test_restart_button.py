@@ -160,7 +160,7 @@ def test_a_kept_job_is_named_with_whoever_keeps_it_and_not_with_their_number(
     armed.sweep(HUNG)
 
     (kept,) = (item for item in armed.table()["finding"] if item["name"] == "job")
-    assert kept["close_reason"] == "kept by Dina Okafor"
+    assert kept["close_reason"] == "no longer waste: kept by Dina Okafor"
     assert floor.status("job") == "InProgress"
     (hold,) = armed.table()["hold"]
     assert hold["by"] == f"Dina Okafor ({MEMBER})"

@@ -168,7 +168,7 @@ def test_what_ended_by_itself_is_not_reported_as_stopped(
     assert (ran.outcome, outcome_note(ran)) == (Outcome.CHANGED, f"it ended by itself: {status}")
     assert shift.of("job").stage is Stage.WITHDRAWN
     assert (shift.put_back, shift.floor.names()) == ([], ["job"])
-    with pytest.raises(CannotUndoError, match="nothing was done to job: it ended by itself"):
+    with pytest.raises(CannotUndoError, match="nothing was done to job: no longer waste: it ended by itself"):
         shift.undo()
 
 

@@ -31,7 +31,6 @@ from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.limits import ActionLimits
 from ml_janitor.ledger.requests import ButtonRequests, Holds
 from ml_janitor.ledger.table import Table
-from ml_janitor.report import causes
 from ml_janitor_sandbox.control import Control
 from moto_corrections.sagemaker.progress import DEFAULTS
 from signing import OwnMacs
@@ -329,7 +328,6 @@ def acting(table: Table) -> Acting:
         clock=lambda: NOW,
         pause=lambda: None,
         revert=lambda _: None,
-        words=causes.cause_sentence,
         undoable=lambda *_: True,
         max_actions_per_night=0,
         together=False,

@@ -113,7 +113,7 @@ def test_a_webhook_gets_them_all_in_one_message_that_says_how_to_keep(armed: Dep
             message
         )
     assert {(item["due"], item["unmessaged"]) for item in armed.table()["finding"]} == {
-        ("2026-10-12T03:10:00Z", "a webhook sends none")
+        ("2026-10-12T03:10:00Z", "webhook sends none")
     }
 
 

@@ -19,6 +19,7 @@ from ml_janitor.config.settings import Settings
 from ml_janitor.engine.policy import Hold, HoldKind
 from ml_janitor.ledger.actions import Stage
 from ml_janitor.ledger.requests import Holds
+from ml_janitor.report.causes import cause_text
 from ml_janitor_sandbox.control import Control, SandboxError
 from ml_janitor_sandbox.slack import SlackControl
 from plays.dry import SECRET_READ
@@ -159,11 +160,13 @@ class Regret:
         if isinstance(one.ran.error, CannotUndoError) and not actions <= {*IN_LAMBDAS_HANDS, SECRET_READ}:
             refusal = str(one.ran.error)
             known = (each for name in ARMS for each in host.actions(name))
-            (broke,) = (each for each in known if each.broke and each.error in refusal)
+            (broke,) = (
+                each for each in known if each.broke and each.error is not None and str(each.error) in refusal
+            )
             (text,) = (
                 each["text"] for each in SlackControl(host.url).messages() if each["ts"] == broke.message
             )
-            for words in (broke.error, text):
+            for words in (cause_text(broke.error), text):
                 assert REFUSAL.search(words), f"{sorted(one.ran.denied)}: {words}"
         return told(host, one)
 

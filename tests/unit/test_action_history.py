@@ -12,6 +12,7 @@ import pytest
 
 from armed import Cellar, raising
 from conftest import ACCOUNT, REGION
+from fakes import because
 from ml_janitor.acting.undoing import CannotUndoError
 from ml_janitor.core.model import Effect
 from ml_janitor.engine.policy import HoldKind
@@ -118,7 +119,7 @@ def test_what_could_not_be_brought_back_says_so(acted: Nights, *, begun: bool) -
         with pytest.raises(CannotUndoError):
             undone(acted)
     else:
-        acted.actions.refused(acted.of("lamp"), "RuntimeError: no capacity")
+        acted.actions.refused(acted.of("lamp"), because("RuntimeError: no capacity"))
 
     found = told(acted)
 
@@ -152,7 +153,7 @@ def test_what_is_due_within_a_day_is_told_unless_it_is_kept_or_gone(nights: Nigh
     for entry in nights.ledger.entries("cellar", ACCOUNT, REGION):
         where = f"finding#cellar#{ACCOUNT}#{REGION}"
         if entry.name == "pot":
-            nights.ledger.close(entry, "it is used", nights.clock)
+            nights.ledger.close(entry, because("it is used"), nights.clock)
         if entry.name == "rug":
             nights.table.change(where, entry.key, set_to={"due": nights.clock - DAY, "monthly_usd": None})
 

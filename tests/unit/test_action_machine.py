@@ -11,14 +11,13 @@ import pytest
 
 from armed import Cellar, KilledError, LostError, raising
 from conftest import ACCOUNT, REGION
-from fakes import UNTELLABLE, USED, Thing, thing, waste
+from fakes import UNTELLABLE, USED, Thing, because, thing, waste
 from ml_janitor.acting.acting import ArmedSweep, half_done_cause
 from ml_janitor.core.model import Effect
 from ml_janitor.core.results import Cause, CauseCode, Outcome, Result, UnfinishedProgress, make_cause
 from ml_janitor.engine.detector import CannotActError, NotFinishedError
 from ml_janitor.ledger.actions import Action, BegunBeforeError, Stage
 from ml_janitor.ledger.findings import Entry
-from ml_janitor.report.causes import cause_sentence
 from nights import ARMED, DAY, HOUR, TUESDAY, Nights, in_memory
 
 MINUTE = timedelta(minutes=1)
@@ -149,7 +148,7 @@ def test_only_what_ends_a_cost_is_recorded_to_save_it(nights: Nights, effect: Ef
 def test_a_warning_that_was_acted_on_before_is_void(nights: Nights) -> None:
     """The run that came to nothing could not close the finding."""
     action = nights.actions.begin(lamp(nights), {"name": "lamp"}, warned=TUESDAY, now=nights.clock)
-    nights.actions.withdrawn(action, "it was used")
+    nights.actions.withdrawn(action, because("it was used"))
 
     waiting = lamp(nights, 4 * DAY)
 
@@ -248,8 +247,8 @@ def test_what_changed_before_the_first_step_is_withdrawn_and_closed(
         Outcome.CHANGED,
         make_cause(CauseCode.NO_LONGER_WASTE, "it moved on"),
     )
-    assert (nights.of("lamp").stage, nights.of("lamp").error) == (Stage.WITHDRAWN, "it moved on")
-    assert (entry(nights).closed, entry(nights).close_reason) == (nights.clock, "it moved on")
+    assert (nights.of("lamp").stage, nights.of("lamp").error) == (Stage.WITHDRAWN, changed.cause)
+    assert (entry(nights).closed, entry(nights).close_reason) == (nights.clock, changed.cause)
 
 
 def test_what_ended_by_itself_before_the_first_step_is_withdrawn(
@@ -303,7 +302,7 @@ def test_a_record_that_was_changed_is_not_taken_for_done(half_done: Nights) -> N
 
     assert (failed.outcome, failed.cause) == (Outcome.FAILED, Cause(CauseCode.MAC_INVALID))
     left = half_done.of("lamp")
-    assert (left.stage, left.error) == (Stage.FAILED, cause_sentence(Cause(CauseCode.MAC_INVALID)))
+    assert (left.stage, left.error) == (Stage.FAILED, Cause(CauseCode.MAC_INVALID))
 
 
 @pytest.mark.parametrize(
@@ -322,7 +321,10 @@ def test_what_is_half_done_waits_for_what_a_beginning_would(
     waiting = lamp(half_done)
 
     assert (waiting.outcome, waiting.cause) == (Outcome.WAITING, why)
-    assert (half_done.world.done, half_done.of("lamp").error) == (["unplug lamp"], "RuntimeError: throttled")
+    assert (half_done.world.done, half_done.of("lamp").error) == (
+        ["unplug lamp"],
+        make_cause(CauseCode.ACT_FAILED, "RuntimeError: throttled"),
+    )
 
 
 def test_what_is_half_done_and_cannot_be_judged_is_left_so(half_done: Nights) -> None:

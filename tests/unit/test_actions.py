@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from fakes import thing, waste
+from fakes import because, thing, waste
 from memory_table import MemoryTable
-from ml_janitor.core.results import Outcome, Result
+from ml_janitor.core.results import CauseCode, Outcome, Result, make_cause
 from ml_janitor.engine.detector import CannotActError
 from ml_janitor.ledger.actions import (
     Action,
@@ -27,6 +27,7 @@ from ml_janitor.ledger.actions import (
     signed_content,
 )
 from ml_janitor.ledger.table import EXPIRES_ATTRIBUTE, WRITTEN_ATTRIBUTE
+from ml_janitor.report.causes import cause_text
 from signing import OwnMacs
 
 NOW = datetime(2026, 10, 6, tzinfo=UTC)
@@ -97,30 +98,30 @@ def begun(actions: Actions, undo: Mapping[str, Any] | None = None) -> Action:
 
 
 def how(action: Action) -> tuple[Stage, int, bool, str]:
-    return action.stage, action.attempts, action.broke, action.error
+    return action.stage, action.attempts, action.broke, cause_text(action.error)
 
 
 def test_every_change_says_how_far_it_came(actions: Actions) -> None:
-    failed = actions.failed(begun(actions), "reset")
+    failed = actions.failed(begun(actions), because("reset"))
     assert how(failed) == (Stage.FAILED, 1, True, "reset")
     resumed = actions.resume(failed, NOW)
     assert how(resumed) == (Stage.ACTING, 2, False, "")
-    waiting = actions.unfinished(actions.failed(resumed, "reset"), "its plug")
+    waiting = actions.unfinished(actions.failed(resumed, because("reset")), because("its plug"))
     assert (how(waiting), waiting.waits) == ((Stage.FAILED, 2, False, "its plug"), 2)
-    acted = actions.acted(actions.failed(waiting, "reset"), NOW + HOUR)
+    acted = actions.acted(actions.failed(waiting, because("reset")), NOW + HOUR)
     assert (how(acted), acted.ended, acted.over) == ((Stage.ACTED, 2, False, ""), NOW + HOUR, None)
     assert actions.all("shelf", *ELSEWHERE) == actions.everywhere() == [acted]
     assert (acted.target.account, acted.target.region) == ELSEWHERE
 
 
 def test_every_change_of_its_undo_says_how_far_that_came(actions: Actions) -> None:
-    asked = actions.request_undo(actions.failed(begun(actions), "reset"), "maria", NOW + HOUR)
+    asked = actions.request_undo(actions.failed(begun(actions), because("reset")), "maria", NOW + HOUR)
     assert (how(asked), asked.asked, asked.over) == ((Stage.UNDOING, 1, False, ""), 1, NOW + HOUR)
-    failed = actions.undo_failed(actions.begin_undo(asked, "maria", NOW + 2 * HOUR), "no capacity")
+    failed = actions.undo_failed(actions.begin_undo(asked, "maria", NOW + 2 * HOUR), because("no capacity"))
     assert (how(failed), failed.asked_at) == ((Stage.UNDOING, 2, True, "no capacity"), NOW + 2 * HOUR)
     again = actions.begin_undo(failed, "maria", NOW + 3 * HOUR, again=True)
     assert (how(again), again.asked_at) == ((Stage.UNDOING, 3, False, ""), NOW + 2 * HOUR)
-    undone = actions.undone(actions.undo_failed(again, "reset"), NOW + 4 * HOUR, "it is lamp-2")
+    undone = actions.undone(actions.undo_failed(again, because("reset")), NOW + 4 * HOUR, "it is lamp-2")
     assert (how(undone), undone.undone) == ((Stage.UNDONE, 3, False, ""), NOW + 4 * HOUR)
     assert (undone.became, undone.over) == ("it is lamp-2", NOW + HOUR)
 
@@ -152,13 +153,13 @@ def test_a_refusal_is_written_once_for_each_reason(actions: Actions, table: Memo
         (item,) = table.scan("action#")
         return actions.everywhere()[0], item[WRITTEN_ATTRIBUTE]
 
-    actions.failed(begun(actions), "reset")
-    actions.refused(known()[0], "not signed")
+    actions.failed(begun(actions), make_cause(CauseCode.ACT_FAILED, "reset"))
+    actions.refused(known()[0], because("not signed"))
     one, mark = known()
     assert how(one) == (Stage.FAILED, 1, True, "not signed")
-    actions.refused(one, "not signed")
+    actions.refused(one, because("still not signed"))
     assert known() == (one, mark)
-    actions.refused(replace(one, attempts=7), "another run's doing")
+    actions.refused(replace(one, attempts=7), because("another run's doing"))
     assert known() == (one, mark)
 
 

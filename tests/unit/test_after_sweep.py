@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from io import StringIO
+from logging import StreamHandler
 from typing import Any, cast
 
 import pytest
@@ -15,13 +18,14 @@ from conftest import ACCOUNT, REGION
 from fakes import UNTELLABLE
 from ml_janitor.acting.after_sweep import CleanupRun, SweptRegion
 from ml_janitor.core.model import Mode, Target
-from ml_janitor.core.results import Outcome, Sweep
+from ml_janitor.core.results import Cause, CauseCode, Outcome, Sweep, make_cause
 from ml_janitor.engine.detector import Detector
 from ml_janitor.engine.policy import HoldKind
 from ml_janitor.engine.run import Failures, RunFailedError, sweep_region
 from ml_janitor.ledger.findings import Entry, RecordedFindings
 from ml_janitor.ledger.latest import LatestRecords
 from ml_janitor.ledger.requests import ButtonRequests, Holds
+from ml_janitor.report.causes import cause_text
 from nights import ARMED, DAY, HOUR, Nights, in_memory
 
 
@@ -76,8 +80,8 @@ class Board:
         self.swept.append((sweep, recorded))
         return ["ratelimited"] if self.ill else []
 
-    def disarmed(self, entries: Mapping[str, Entry], why: str) -> Sequence[str]:
-        self.void.append(({entry.name for entry in entries.values()}, why))
+    def disarmed(self, entries: Mapping[str, Entry], why: Cause) -> Sequence[str]:
+        self.void.append(({entry.name for entry in entries.values()}, cause_text(why)))
         return []
 
 
@@ -198,7 +202,7 @@ def test_why_something_due_was_not_done_is_remembered_and_of_nothing_else(nights
         nights.sweep()
 
     not_done = {name: one.not_done for name, one in entries(nights).items() if one.not_done}
-    assert not_done == {"b": "held back by max_actions = 1 for one sweep"}
+    assert not_done == {"b": make_cause(CauseCode.MAX_ACTIONS, 1)}
 
 
 def test_an_adviser_does_nothing_more(nights: Nights) -> None:
@@ -240,7 +244,7 @@ def test_what_acting_did_and_what_limits_held_back_is_told(
 
     assert [one.outcome for one in known.sweep.results] == [Outcome.ACTED, Outcome.WAITING]
     assert board.swept[1] == (left[0], known.recorded) == (known.sweep, known.recorded)
-    limit = {"detector": "cellar", "limit": "held back by max_actions = 1 for one sweep"}
+    limit = {"detector": "cellar", "limit": "max actions: 1"}
     assert log.lines == [("held back", limit)]
 
 
@@ -287,10 +291,11 @@ def test_what_no_function_may_undo_any_more_fails_the_run(nights: Nights) -> Non
     nights.warned("lamp")
     nights.after(4 * DAY)
     nights.arming, nights.undoable = replace(ARMED, mode=Mode.DRY_RUN), False
-    disarmed = cleaning(nights)
+    written = StringIO()
+    logger = Logger(service="test-unreachable", logger_handler=StreamHandler(written))
 
-    assert after(nights, disarmed).sweep.unreachable is not None
+    with pytest.raises(RunFailedError, match="cellar: 1 thing that it did"):
+        replace(nights.runner(), logger=logger).sweep(nights.detector, [nights.aws], now=nights.clock)
 
-    ((line, about),) = lines(disarmed)
-    assert (line, about["detector"]) == ("out of reach", "cellar")
-    assert failed(disarmed) == f"cellar: {about['why']}"
+    (line,) = (line for line in map(json.loads, written.getvalue().splitlines()) if line["level"] == "ERROR")
+    assert (line["message"], line["detector"], line["why"][:7]) == ("out of reach", "cellar", "1 thing")

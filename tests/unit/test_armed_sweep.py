@@ -149,7 +149,7 @@ def test_what_is_used_when_it_would_be_prepared_again_is_reported_as_before(
 
     assert (lamp.outcome, lamp.cause) == (
         Outcome.ADVISED,
-        make_cause(CauseCode.REFUSED_BY_PREPARE, "it is watched"),
+        make_cause(CauseCode.REFUSED_BY_PREPARE, make_cause(CauseCode.CANNOT_ACT, "it is watched")),
     )
 
 

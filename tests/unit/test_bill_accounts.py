@@ -158,7 +158,7 @@ def test_accounts_that_cost_explorer_does_not_show_are_told(
 
 # --- what moved in them -----------------------------------------------------------------------
 
-ASKED = BillQuestion(days=7, settling_days=2, tags=("project",))
+ASKED = BillQuestion(days=7, settling_days=1, tags=("project",))
 ABROAD = f"EU-{HOST.partition('-')[2]}"
 
 

@@ -47,10 +47,11 @@ def section(**settings: Any) -> BillSection:
     ("asked", "settings", "days", "span"),
     [
         (0, {}, BILL_DAYS, 30),
-        (32, {}, BILL_DAYS, 32),
-        (33, {}, 66, 33),
-        (60, {}, 120, 60),
-        (0, {"days": 60}, 120, 60),
+        (31, {}, BILL_DAYS, 31),
+        (32, {}, 66, 32),
+        (60, {}, 122, 60),
+        (0, {"days": 60}, 122, 60),
+        (0, {"settling_days": 14}, 76, 30),
         (7, {"days": 60}, BILL_DAYS, 7),
     ],
 )
@@ -78,6 +79,7 @@ def test_what_is_read_comes_from_the_settings() -> None:
         metric=CostMetric.AMORTIZED,
         accounts=group,
         span=30,
+        settling_days=2,
     )
     assert (bill_request(section()).metric, bill_request(section(metric="unblended")).metric) == (
         None,
@@ -176,7 +178,7 @@ def read(first: date, until: date, *, charged: date | None = None, now: datetime
     return replace(made, time=now or datetime.combine(until, datetime.min.time(), UTC))
 
 
-ASKED = BillQuestion(days=7, settling_days=2, tags=())
+ASKED = BillQuestion(days=7, settling_days=1, tags=())
 
 
 def days(found: SpanComparison | None) -> tuple[str, ...] | None:
@@ -207,19 +209,29 @@ def test_the_month_to_date_is_compared_with_as_many_days_of_the_month_before(
 def test_the_last_settled_day_is_compared_with_that_weekday_of_the_week_before() -> None:
     until, first = date(2026, 10, 6), date(2026, 8, 1)
 
-    for settling, compared in ((1, ("10-05 1", "09-28 1")), (2, ("10-04 1", "09-27 1")), (0, None)):
+    for settling, compared in (
+        (0, ("10-05 1", "09-28 1")),
+        (1, ("10-05 1", "09-28 1")),
+        (2, ("10-04 1", "09-27 1")),
+    ):
         assert days(replace(ASKED, settling_days=settling).settled_day(read(first, until))) == compared
 
 
-def test_days_that_may_still_change_are_told() -> None:
-    found = ASKED.asked(read(date(2026, 8, 1), date(2026, 10, 6)))
+@pytest.mark.parametrize(
+    ("settling", "spans", "month"),
+    [
+        (1, ("09-29 7", "09-22 7"), ("10-01 5", "09-01 5")),
+        (2, ("09-28 7", "09-21 7"), ("10-01 4", "09-01 4")),
+        (4, ("09-26 7", "09-19 7"), ("10-01 2", "09-01 2")),
+        (6, ("09-24 7", "09-17 7"), ("09-01 30", "08-01 30")),  # no day of October is settled
+    ],
+)
+def test_days_that_may_still_change_are_in_no_comparison(
+    settling: int, spans: tuple[str, ...], month: tuple[str, ...]
+) -> None:
+    asked, found = replace(ASKED, settling_days=settling), read(date(2026, 7, 1), date(2026, 10, 6))
 
-    assert days(found) == ("09-29 7", "09-22 7")
-    assert found is not None
-    assert found.unsettled == (date(2026, 10, 5),)
-    settled = replace(ASKED, settling_days=4).asked(read(date(2026, 8, 1), date(2026, 10, 6)))
-    assert settled is not None
-    assert [one.day for one in settled.unsettled] == [3, 4, 5]
+    assert (days(asked.asked(found)), days(asked.month_to_date(found))) == (spans, month)
 
 
 @pytest.mark.parametrize(

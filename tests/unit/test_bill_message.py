@@ -16,6 +16,7 @@ from ml_janitor.bill.model import (
     BillGap,
     BillReading,
     Charge,
+    DaySpan,
     GapCause,
     Movement,
     Mover,
@@ -192,13 +193,14 @@ def test_days_are_compared_in_words() -> None:
     days = [date(2026, 2, 1) + timedelta(days=number) for number in range(59)]
     rows = charges(HOST, days, price="1", quantity="10", tag="llm")
     read = bill(rows, first=date(2026, 2, 1), until=date(2026, 4, 1))
-    asked = BillQuestion(days=7, settling_days=2, tags=("project",))
+    asked = BillQuestion(days=7, settling_days=1, tags=("project",))
     more = [replace(row, usd=row.usd * (2 if row.day >= date(2026, 3, 1) else 1)) for row in rows]
     dearer = bill(more, first=read.first, until=read.until)
 
     def march(read: Bill, until: date) -> str:
         at = datetime(until.year, until.month, until.day, 3, tzinfo=UTC)
-        return figures(make_bill_report(replace(read, until=until, time=at), asked))["March to date"]
+        found = figures(make_bill_report(replace(read, until=until, time=at), asked))
+        return found["March" if until.day == 1 else "March to date"]
 
     assert march(read, date(2026, 4, 1)) == "$310 (03-01 to 03-28: as on 02-01 to 02-28)"
     assert march(read, date(2026, 3, 29)) == "$280, as on 02-01 to 02-28"
@@ -209,9 +211,8 @@ def test_days_are_compared_in_words() -> None:
     assert figures(replace(report, yesterday=same))["Sunday 10-04"] == "$1,900, as on 09-27"
     first = replace(report, bill=replace(report.bill, until=date(2026, 10, 1)), month=None)
     assert "Budget of September" in figures(first)
-    assert "September to date" in figures(first)
-    second = replace(first, bill=replace(report.bill, until=date(2026, 10, 2)))
-    assert "October to date" in figures(second)
+    settled = replace(first, span=DaySpan(LAST.first, 25))
+    assert "September" in figures(settled)
 
 
 def test_a_table_has_fifteen_lines_the_others_and_all_together() -> None:
@@ -259,12 +260,12 @@ def test_a_budget_is_of_the_month_of_the_last_day_and_counts_the_forecast_on_top
     bill = full_report().bill
     october = sum((one.usd for one in bill.charges if one.day >= date(2026, 10, 1)), Decimal(0))
 
-    (state,) = budget_states(bill, 500.5, {})
+    (state,) = budget_states(bill, 500.5, {}, bill.until)
 
     assert bill.forecast is not None
     assert state == BudgetState(usd=Decimal("500.5"), spent=october, expected=october + bill.forecast.usd)
-    assert list(budget_states(bill, 0, {})) == []
-    assert list(budget_states(replace(bill, charges=()), 500, {})) == []
+    assert list(budget_states(bill, 0, {}, bill.until)) == []
+    assert list(budget_states(replace(bill, charges=()), 500, {}, bill.until)) == []
 
 
 def test_a_part_s_budget_is_of_its_tag_s_value_and_expected_to_go_on_as_it_does() -> None:
@@ -272,7 +273,7 @@ def test_a_part_s_budget_is_of_its_tag_s_value_and_expected_to_go_on_as_it_does(
     value = next(one.tag for one in report.bill.by_tag["project"] if one.tag)
     parts = {f"project={value}": 900, "project=nobody": 5, "team=unread": 5}
 
-    none, state = sorted(budget_states(report.bill, 0, parts), key=lambda one: one.spent)
+    none, state = sorted(budget_states(report.bill, 0, parts, report.bill.until), key=lambda one: one.spent)
 
     rows = report.bill.by_tag["project"]
     spent = sum((one.usd for one in rows if one.tag == value and one.day >= date(2026, 10, 1)), Decimal(0))
@@ -393,5 +394,8 @@ def test_of_the_accounts_those_that_moved_most_are_named_and_the_rest_is_others(
 def test_days_that_may_change_are_drawn_as_such() -> None:
     report = full_report()
 
-    assert daily_costs(report, "project").unsettled == 1
-    assert daily_costs(replace(report, main=None), "project").unsettled == 0
+    younger = replace(report, span=DaySpan(LAST.first, 29))
+
+    assert daily_costs(report, "project").unsettled == 0
+    assert daily_costs(younger, "project").unsettled == 1
+    assert daily_costs(younger, "project").days == [*LAST]

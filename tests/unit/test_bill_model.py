@@ -14,6 +14,7 @@ from ml_janitor.bill.model import (
     ZERO,
     Bill,
     Charge,
+    ComparisonKind,
     CostMetric,
     DaySpan,
     Forecast,
@@ -21,6 +22,7 @@ from ml_janitor.bill.model import (
     MoverCause,
     Phase,
     RecordCharge,
+    break_down,
     total_change,
 )
 from ml_janitor.bill.report import BudgetState, budget_states
@@ -66,6 +68,34 @@ def test_movers_add_up_to_the_change_but_for_what_only_changed_its_tag() -> None
         MoverCause.UNEXPLAINED,
         MoverCause.TAG,
     ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "before", "told"),
+    [
+        (ComparisonKind.DAYS, 2000, [60, 50, -40]),  # exactly 5 %
+        (ComparisonKind.DAYS, 2001, []),
+        (ComparisonKind.DAYS, 0, [60, 50, -40]),
+        (ComparisonKind.DAY, 2000, []),  # a weekday may differ from the week before
+        (ComparisonKind.MONTH_TO_DATE, 2000, []),
+    ],
+)
+def test_a_total_that_moves_much_is_explained_by_its_largest_parts(
+    kind: ComparisonKind, before: int, told: list[int]
+) -> None:
+    """One job of $15,511 was no more than usual: the message said "+82 %", and that nothing moved."""
+    line = part(STORED, "vision", Phase.STORAGE, "6100", "6100", usual=Decimal(60))
+    amounts = [60, 50, -40, 30]
+    movers = tuple(Mover(usd=Decimal(usd), cause=MoverCause.CHANGED, part=line) for usd in amounts)
+    moved = replace(
+        movement(), movers=movers, usd_before=Decimal(before), usd_after=Decimal(before + sum(amounts))
+    )
+    moved = replace(moved, comparison=replace(moved.comparison, kind=kind))
+
+    assert all(mover.ordinary for mover in movers)
+    assert [mover.usd for mover in moved.news] == told
+    assert [mover.usd for mover in break_down(moved, 3).movers] == [60, 50, -40]
+    assert not replace(moved, usd_after=moved.usd_before).news
 
 
 def test_what_is_kept_of_a_bill_goes_on_with_what_was_read_since() -> None:
@@ -144,11 +174,11 @@ def test_a_budget_is_of_the_month_of_the_last_day(
         forecast=FORECAST,
     )
 
-    whole, own = budget_states(read, 500, {"project=llm": 7, "owner=mia": 8})
+    whole, own = budget_states(read, 500, {"project=llm": 7, "owner=mia": 8}, until)
 
     assert whole == BudgetState(usd=Decimal(500), spent=Decimal(spent), expected=Decimal(expected))
     assert own == BudgetState(
         usd=Decimal(7), spent=Decimal(spent), expected=Decimal(of_part), tag="project", value="llm"
     )
-    (blind,) = budget_states(replace(read, forecast=None), 500, {})
+    (blind,) = budget_states(replace(read, forecast=None), 500, {}, until)
     assert blind.expected == (None if expected != spent else spent)

@@ -12,10 +12,12 @@ from bills import BEFORE, HOST, LAST, NOTEBOOK, NOW, TRAIN, bill, charges
 from ml_janitor.aws.runs import ResourceRun
 from ml_janitor.bill.explaining import BillResource, facts_from_actions
 from ml_janitor.bill.model import (
+    ZERO,
     Bill,
     Charge,
     Culprit,
     DaySpan,
+    Forecast,
     GapCause,
     MoverCause,
     RecordCharge,
@@ -25,6 +27,7 @@ from ml_janitor.bill.model import (
 from ml_janitor.bill.reading import BillQuestion
 from ml_janitor.bill.report import (
     bill_lines,
+    budget_states,
     has_table,
     make_bill_report,
     price_resources,
@@ -36,7 +39,8 @@ from ml_janitor.detectors import DETECTORS
 from ml_janitor.ledger.actions import Action, Stage
 from ml_janitor.report.bill import gap_sentence
 
-ASKED = BillQuestion(days=30, settling_days=2, tags=("project", "owner"))
+DAY = timedelta(days=1)
+ASKED = BillQuestion(days=30, settling_days=1, tags=("project", "owner"))
 HUNG_SINCE = datetime(2026, 9, 25, tzinfo=UTC)
 NEW_SINCE = datetime(2026, 8, 27, tzinfo=UTC)
 
@@ -406,3 +410,36 @@ def test_what_was_only_tagged_was_not_ended() -> None:
 
     assert facts_from_actions(both[:1], DETECTORS) == {}
     assert facts_from_actions(both, DETECTORS)["arn:a"].detector == "idle-endpoints"
+
+
+# --- days that AWS may still change -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("today", [date(2026, 10, day) for day in (1, 2, 3, 4, 8, 15)])
+@pytest.mark.parametrize("share", ["0", "0.5", "1"])
+def test_an_unsettled_day_never_makes_news(today: date, share: str) -> None:
+    """A steady account, read at 06:30, with yesterday missing, half there or whole."""
+    days = [today - number * DAY for number in range(65, 0, -1)]
+    rows = charges("USE1-Host:ml.a", days[:-1], price="10", quantity="24", tag="a")
+    rows += charges("USE1-Host:ml.a", days[-1:], price="10", quantity=str(24 * Decimal(share)), tag="a")
+    forecast = Forecast(first=today, until=date(2026, 11, 1), usd=ZERO, low=ZERO, high=ZERO)
+    read = replace(
+        bill([row for row in rows if row.usd], first=days[0], until=today),
+        time=datetime(today.year, today.month, today.day, 6, 30, tzinfo=UTC),
+        forecast=forecast,
+    )
+
+    report = make_bill_report(read, replace(ASKED, settling_days=2))
+
+    movements = (report.main, report.month, report.yesterday)
+    assert [(one.change, one.news) for one in movements if one] == [(Decimal(0), ())] * 3
+    assert list(report.unsettled) == [today - DAY]
+    settled = today - 2 * DAY
+    assert {movement.comparison.after.last for movement in movements if movement} <= {
+        settled,
+        date(2026, 9, 30),
+    }
+    (state,) = budget_states(read, 500, {}, report.span.until)
+    charged = [row.usd for row in rows if row.day.month == (today - DAY).month]
+    assert state.spent == sum(charged)
+    assert state.expected == (state.spent if today.day == 1 else 240 * len(charged))

@@ -89,6 +89,74 @@ def test_small_objects_stay_and_what_is_read_often_does_not_pay() -> None:
         storage(cohort(reads=0.1), rule="INTELLIGENT_TIERING 30d")
 
 
+MOVE = "Move what is old enough: STANDARD_IA at 30 days, GLACIER_IR at 90 days pay back within 180 days."
+STAY = "Leave it as it is: no move pays back within 180 days."
+DELETE = "Delete what is old enough, if nobody needs it."
+WITHIN_A_DAY = "The fees are back within a day."
+
+
+@pytest.mark.parametrize(
+    ("held_so", "asked", "advice", "payback", "best"),
+    [
+        ({}, {}, MOVE, WITHIN_A_DAY, "GLACIER_IR costs least: $48.20"),
+        ({"age": 0}, {}, MOVE, "Nothing is old enough to move now.", "STANDARD costs least: $276.00"),
+        ({"reads": 2.0}, {}, STAY, "What moves now saves nothing.", "STANDARD costs least: $276.00"),
+        ({}, {"rule": "expire 100d"}, DELETE, WITHIN_A_DAY, "GLACIER_IR costs least: $48.20"),
+        (
+            {"objects": 500_000},
+            {"rule": "GLACIER_IR 90d"},
+            MOVE.replace("STANDARD_IA at 30 days, ", "").replace("pay", "pays"),
+            "The fees are back after 16 days; until then, leaving it costs less.",
+            "GLACIER_IR costs least: $58.00",
+        ),
+        (
+            {"gb": 10, "objects": 1_000_000},
+            {"rule": "DEEP_ARCHIVE 30d", "small_too": True},
+            STAY,
+            "The fees are back after 105,529 days; until then, leaving it costs less.",
+            "STANDARD costs least: $2.76",
+        ),
+    ],
+)
+def test_what_is_advised_and_why(
+    held_so: dict[str, Any], asked: dict[str, Any], advice: str, payback: str, best: str
+) -> None:
+    found = storage(cohort(**held_so), **asked)
+
+    assert (found.advice, found.reasons[0]) == (advice, payback)
+    assert found.reasons[1] == f"Of classes that are read at once, {best} in 12 months."
+    assert found.reasons[2:] == (
+        ("10.0 GB are in objects below 128 KB, which S3 does not move but to archives.",)
+        if asked.get("small_too")
+        else ()
+    )
+
+
+def test_each_class_has_its_figures() -> None:
+    figures = {str(row[0].known): [figure.known for figure in row[1:]] for row in storage().compared}
+
+    assert figures["STANDARD"] == [0, 0, 23, 0, 0, 276]
+    assert figures["GLACIER_IR"] == pytest.approx([1000, 0.2, 4, 0, 90, 48.2])
+
+
+@pytest.mark.parametrize(
+    ("asked", "why"),
+    [
+        (lambda: storage(months=0), "between 0 and 1200"),
+        (lambda: storage(months=1201), "between 0 and 1200"),
+        (lambda: storage(cohort(gb=0, objects=0)), "at least one object"),
+        (lambda: storage(cohort(held="REDUCED")), "no price of REDUCED is known"),
+        (lambda: cohort(reads=float("nan")), "no numbers to compute with"),
+        (lambda: storage(rule="GLACIER_RI 30d"), "did you mean GLACIER_IR"),
+    ],
+)
+def test_what_cannot_be_is_no_estimate(asked: Any, why: str) -> None:
+    assert storage(months=1200).values["stay_usd"] == pytest.approx(27600)
+    assert not make_cohort(age=0, gb=128 * 1024 / GB, objects=1).small
+    with pytest.raises(CommandRefusedError, match=why):
+        asked()
+
+
 @pytest.mark.parametrize("name", ["STANDARD_IA", "INTELLIGENT_TIERING", "GLACIER_IR", "DEEP_ARCHIVE"])
 def test_a_class_costs_what_a_rule_for_it_does(name: str) -> None:
     found = storage(rule=f"{name} 30d")
@@ -173,6 +241,8 @@ def test_a_profile_that_makes_no_sense_is_one_line(text: str, why: str) -> None:
 
 
 def test_a_profile_may_name_reads_and_classes() -> None:
-    (one,) = read_cohorts("age_days,gb,objects,reads_a_month,class\n90,1,10,0.5,STANDARD_IA\n", "ages.csv")
+    (one,) = read_cohorts(
+        "# ours\n\nage_days,gb,objects,reads_a_month,class\n90,1,10,0.5,STANDARD_IA\n", "ages.csv"
+    )
 
     assert one == ObjectCohort(age=90, objects=10, size=GB, held="STANDARD_IA", reads=Decimal("0.5"))

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from conftest import ACCOUNT, NOW, REGION
-from fakes import UNTELLABLE, USED, thing, waste
+from fakes import UNTELLABLE, USED, because, thing, waste
 from memory_table import MemoryTable
 from ml_janitor.core.model import Cost, Finding, Kept, Mode, Verdict, finding_id
 from ml_janitor.core.money import claim_of
-from ml_janitor.core.results import Outcome, Result, Sweep
-from ml_janitor.ledger.findings import GONE_REASON, Entry, Ledger, MessageRef, RecordedFindings
+from ml_janitor.core.results import Cause, CauseCode, Outcome, Result, Sweep, make_cause
+from ml_janitor.ledger.findings import Entry, Ledger, MessageRef, RecordedFindings
 from ml_janitor.ledger.table import WRITTEN_ATTRIBUTE, ConditionFailedError
 
 DAY, SECOND = timedelta(days=1), timedelta(seconds=1)
@@ -56,12 +56,14 @@ class Desk:
     def warned(self, *, messaged: bool = True) -> Entry:
         """A lamp that was warned about."""
         self.swept(found("lamp"))
-        self.ledger.warned(
-            self.entry(), now=NOW, due=NOW + 6 * DAY, message=CHANNEL, said="lasts", unmessaged="not yet"
-        )
+        about: dict[str, Any] = {"message": CHANNEL, "said": "lasts", "unmessaged": because("not yet")}
+        self.ledger.warned(self.entry(), now=NOW, due=NOW + 6 * DAY, **about)
         if messaged:
             self.ledger.messaged(self.entry(), DIRECT, late=NOW + 6 * DAY, due=NOW + 3 * DAY)
         return self.entry()
+
+
+GONE = make_cause(CauseCode.GONE)
 
 
 @pytest.fixture
@@ -75,18 +77,18 @@ def desk() -> Desk:
 @pytest.mark.parametrize(
     ("later", "at", "error", "why"),
     [
-        ([], NOW + DAY, None, GONE_REASON),
-        ([], NOW, None, GONE_REASON),
+        ([], NOW + DAY, None, GONE),
+        ([], NOW, None, GONE),
         ([], NOW - SECOND, None, None),
         ([], NOW + DAY, "broke off", None),
-        ([found("lamp", USED)], NOW + DAY, None, "it is used"),
+        ([found("lamp", USED)], NOW + DAY, None, because("it is used")),
         ([found("lamp", UNTELLABLE)], NOW + DAY, None, None),
         ([found("lamp")], NOW + DAY, None, None),
     ],
     ids=["gone", "at once", "late event", "broke off", "kept", "unknown", "found"],
 )
 def test_what_a_complete_sweep_no_longer_finds_is_closed(
-    desk: Desk, later: list[Result], at: datetime, error: str | None, why: str | None
+    desk: Desk, later: list[Result], at: datetime, error: str | None, why: Cause | None
 ) -> None:
     desk.swept(found("lamp"))
     before = desk.entry()
@@ -94,9 +96,9 @@ def test_what_a_complete_sweep_no_longer_finds_is_closed(
     recorded = desk.swept(*later, at=at, error=error)
 
     assert recorded.closed == ((before, why),) * (why is not None)
-    assert (desk.entry().closed, desk.entry().close_reason) == ((at, why) if why else (None, ""))
+    assert (desk.entry().closed, desk.entry().close_reason) == ((at, why) if why else (None, None))
     assert desk.entry().open is (why is None)
-    left = () if why else ((desk.entry(), GONE_REASON),)
+    left = () if why else ((desk.entry(), GONE),)
     assert desk.swept(at=NOW + 9 * DAY).closed == left
 
 
@@ -188,13 +190,13 @@ def test_a_warning_is_remembered_as_it_was_first_taken(desk: Desk) -> None:
     entry = desk.entry()
 
     assert (entry.warned, entry.announced, entry.due) == (NOW, NOW, NOW + 6 * DAY)
-    assert (entry.messages, entry.said, entry.unmessaged) == ([CHANNEL], "lasts longer", "not yet")
+    assert (entry.messages, entry.said, entry.unmessaged) == ([CHANNEL], "lasts longer", because("not yet"))
 
 
 def test_a_direct_message_brings_the_date_forward_in_a_signed_write(desk: Desk) -> None:
     entry = desk.warned()
 
-    assert (entry.due, entry.messages, entry.unmessaged) == (NOW + 3 * DAY, [CHANNEL, DIRECT], "")
+    assert (entry.due, entry.messages, entry.unmessaged) == (NOW + 3 * DAY, [CHANNEL, DIRECT], None)
     assert WRITTEN_ATTRIBUTE in desk.item()
     with pytest.raises(ConditionFailedError):
         desk.ledger.messaged(entry, DIRECT, late=NOW + 6 * DAY, due=NOW)
@@ -210,7 +212,7 @@ def test_a_warning_that_nothing_confirmed_for_too_long_is_void(desk: Desk) -> No
 
     late = desk.swept(found("lamp"), found("chair"), at=NOW + 10 * DAY + SECOND, lasts=5 * DAY)
 
-    why = "it was not found for 5 days: this warning is void"
+    why = make_cause(CauseCode.NOT_CONFIRMED, "5 days")
     assert late.closed == ((before, why),)
     entry = desk.entry()
     assert (entry.voided, entry.warned, entry.due, entry.messages) == (True, None, None, [])
@@ -224,7 +226,7 @@ def test_what_lapsed_and_is_gone_is_closed_once(desk: Desk) -> None:
     desk.warned()
     before = desk.entry()
 
-    assert desk.swept(at=NOW + 10 * DAY, lasts=5 * DAY).closed == ((before, GONE_REASON),)
+    assert desk.swept(at=NOW + 10 * DAY, lasts=5 * DAY).closed == ((before, GONE),)
 
 
 @pytest.mark.parametrize(
@@ -232,10 +234,10 @@ def test_what_lapsed_and_is_gone_is_closed_once(desk: Desk) -> None:
     [
         (lambda led, one: led.make_due(one, by="maria", now=NOW), {"due": NOW, "hurried": "maria"}),
         (lambda led, one: led.approve(one, by="maria"), {"approved": "maria"}),
-        (lambda led, one: led.unmessaged(one, "unknown"), {"unmessaged": "unknown"}),
+        (lambda led, one: led.unmessaged(one, because("unknown")), {"unmessaged": because("unknown")}),
         (
-            lambda led, one: led.record_not_done(one, "limits", NOW),
-            {"not_done": "limits", "not_done_at": NOW},
+            lambda led, one: led.record_not_done(one, because("limits"), NOW),
+            {"not_done": because("limits"), "not_done_at": NOW},
         ),
     ],
     ids=["now", "approved", "unmessaged", "not done"],
@@ -248,7 +250,7 @@ def test_what_concerns_a_warning_is_remembered_while_it_stands(
     change(desk.ledger, entry)
 
     assert desk.entry() == replace(entry, **expected)
-    desk.ledger.void_warning(entry, "disarmed")
+    desk.ledger.void_warning(entry, because("disarmed"))
     void = desk.entry()
     try:
         change(desk.ledger, entry)
@@ -265,7 +267,7 @@ def test_a_void_warning_leaves_nothing_but_what_its_message_has_to_say(desk: Des
     desk.ledger.save_memo(entry, {"read": 1})
     assert desk.entry().memo == {"read": 1}
 
-    desk.ledger.void_warning(entry, "disarmed")
+    desk.ledger.void_warning(entry, because("disarmed"))
 
     seen: dict[str, Any] = {
         "key": entry.key,
@@ -275,12 +277,12 @@ def test_a_void_warning_leaves_nothing_but_what_its_message_has_to_say(desk: Des
         "said": "lasts",
     }
     void = desk.entry()
-    assert replace(found_entry(void), **seen) == replace(void, voided=False, untold="", untold_why="")
-    assert (void.voided, void.untold, void.untold_why) == (True, "C1 1.0 D1 2.0", "disarmed")
+    assert replace(found_entry(void), **seen) == replace(void, voided=False, untold="", untold_why=None)
+    assert (void.voided, void.untold, void.untold_why) == (True, "C1 1.0 D1 2.0", because("disarmed"))
     desk.ledger.void_shown(void, "C1 0.5")
     assert desk.entry().untold == "C1 1.0 D1 2.0"
     desk.ledger.void_shown(void, "C1 1.0 D1 2.0")
-    assert (desk.entry().untold, desk.entry().untold_why) == ("", "")
+    assert (desk.entry().untold, desk.entry().untold_why) == ("", None)
     desk.ledger.warned(desk.entry(), now=NOW, due=NOW + DAY)
     assert not desk.entry().voided
 
@@ -294,15 +296,15 @@ def found_entry(entry: Entry) -> Entry:
 
 def test_a_closing_voids_the_warning_and_goes_after_ninety_days(desk: Desk) -> None:
     entry = desk.warned()
-    desk.ledger.record_refusal(entry, "it is watched", NOW)
+    desk.ledger.record_refusal(entry, because("it is watched"), NOW)
     entry = desk.warned()
 
-    desk.ledger.close(entry, "cleaned up", NOW + DAY)
+    desk.ledger.close(entry, because("cleaned up"), NOW + DAY)
 
     closed = desk.entry()
-    assert (closed.closed, closed.close_reason, closed.announced) == (NOW + DAY, "cleaned up", None)
-    assert (closed.warned, closed.due, closed.refused, closed.refused_at) == (None, None, "", None)
-    assert (closed.untold, closed.untold_why) == ("C1 1.0 D1 2.0", "cleaned up")
+    assert (closed.closed, closed.close_reason, closed.announced) == (NOW + DAY, because("cleaned up"), None)
+    assert (closed.warned, closed.due, closed.refused, closed.refused_at) == (None, None, None, None)
+    assert (closed.untold, closed.untold_why) == ("C1 1.0 D1 2.0", because("cleaned up"))
     assert desk.item()["expires"] == int((NOW + 91 * DAY).timestamp())
 
 
@@ -310,14 +312,18 @@ def test_what_was_refused_is_void_until_it_can_be_prepared(desk: Desk) -> None:
     entry = desk.warned()
     desk.ledger.save_memo(entry, {"read": 1})
 
-    desk.ledger.record_refusal(desk.entry(), "it is watched", NOW + DAY)
+    desk.ledger.record_refusal(desk.entry(), because("it is watched"), NOW + DAY)
 
     refused = desk.entry()
-    assert (refused.refused, refused.refused_at, refused.voided) == ("it is watched", NOW + DAY, True)
-    assert (refused.warned, refused.untold_why, refused.memo) == (None, "it is watched", {})
+    assert (refused.refused, refused.refused_at, refused.voided) == (
+        because("it is watched"),
+        NOW + DAY,
+        True,
+    )
+    assert (refused.warned, refused.untold_why, refused.memo) == (None, because("it is watched"), {})
     desk.ledger.save_memo(refused, {"read": 2})
     desk.ledger.clear_refusal(refused)
-    assert (desk.entry().refused, desk.entry().refused_at, desk.entry().memo) == ("", None, {})
+    assert (desk.entry().refused, desk.entry().refused_at, desk.entry().memo) == (None, None, {})
 
 
 def test_kept_is_no_finding_and_is_not_remembered(desk: Desk) -> None:

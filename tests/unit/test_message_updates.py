@@ -11,7 +11,7 @@ import pytest
 
 from armed import DENIED, Cellar, KilledError
 from conftest import ACCOUNT, REGION
-from fakes import USED, thing, waste
+from fakes import USED, because, thing, waste
 from ml_janitor.acting.undoing import CannotUndoError
 from ml_janitor.core.model import ActionSchedule, Effect, Mode
 from ml_janitor.core.results import Cause, CauseCode, Outcome, Result, Sweep, make_cause
@@ -208,7 +208,7 @@ def test_an_undo_that_was_refused_before_it_began_is_told(
     board.news()
 
     action = nights.undoing.find("cellar", ACCOUNT, REGION, nights.of("lamp").id)
-    nights.undoing.actions.refused(action, "its record could not be verified: VerifyMac: AccessDenied")
+    nights.undoing.actions.refused(action, make_cause(CauseCode.RECORD_UNREAD, "VerifyMac: AccessDenied"))
     sweep(HOUR)
     (said,) = board.news()
     assert "*Could not be brought back:* Its record could not be verified: VerifyMac: AccessDenied." in said
@@ -434,7 +434,7 @@ def test_that_a_warning_is_void_is_told_once(
     nights: Nights, board: Blackboard, updates: MessageUpdates, outcome: Outcome, left: str
 ) -> None:
     entry = warned(nights)
-    nights.ledger.void_warning(entry, "it is only reported now")
+    nights.ledger.void_warning(entry, because("it is only reported now"))
 
     followed(updates, entry, outcome, make_cause(CauseCode.GONE))
 
@@ -460,7 +460,7 @@ def test_without_a_message_nothing_is_changed(
     """A webhook's warning cannot be found again."""
     entry = warned(nights, message="", direct_message="")
     followed(updates, entry, Outcome.ADVISED, make_cause(CauseCode.GONE))
-    assert updates.disarmed({entry.key: entry}, "cellar is not armed any more") == ()
+    assert updates.disarmed({entry.key: entry}, because("cellar is not armed any more")) == ()
     assert (board.news(), board.direct) == ([], [])
 
 
@@ -478,7 +478,7 @@ def test_an_old_warning_without_a_direct_message_is_told(
 ) -> None:
     entry = warned(nights)
     sweep = Sweep(detector="cellar", account=ACCOUNT, region=REGION, mode=Mode.ACT)
-    untold = replace(entry, untold="C9 9.0", untold_why="it is used")
+    untold = replace(entry, untold="C9 9.0", untold_why=because("it is used"))
 
     assert updates(sweep, RecordedFindings(new=(), entries={}, untold=(untold,))) == ()
 
@@ -492,13 +492,13 @@ def test_what_slack_refuses_ends_the_updates_unless_it_is_the_direct_message(
     entry = warned(nights)
     board.refuses = "D1"
     assert followed(updates, entry, Outcome.ADVISED, make_cause(CauseCode.GONE)) == ()
-    assert updates.disarmed({entry.key: entry}, "cellar is not armed any more") == ()
+    assert updates.disarmed({entry.key: entry}, because("cellar is not armed any more")) == ()
 
     board.refuses = "C1"
 
     (problem,) = followed(updates, entry, Outcome.ADVISED, make_cause(CauseCode.GONE))
     assert problem == "a warning's message does not say what became of it: cant_do_that"
-    (problem,) = updates.disarmed({entry.key: entry}, "cellar is not armed any more")
+    (problem,) = updates.disarmed({entry.key: entry}, because("cellar is not armed any more"))
     assert problem == "a warning's message does not say that it is void: cant_do_that"
 
 

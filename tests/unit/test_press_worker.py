@@ -12,6 +12,7 @@ import pytest
 
 from armed import Cellar
 from conftest import ACCOUNT, REGION
+from fakes import because
 from ml_janitor.config.events import PressEvent
 from ml_janitor.core.model import Mode
 from ml_janitor.engine.detector import CannotActError
@@ -374,8 +375,8 @@ def test_a_press_of_an_hour_ago_counts(nights: Nights, ago: timedelta) -> None:
 @pytest.mark.parametrize(
     ("ends", "why"),
     [
-        (lambda led, one, at: led.close(one, "cleaned up", at), "this warning is over: cleaned up"),
-        (lambda led, one, _: led.void_warning(one, "disarmed"), "this warning is void"),
+        (lambda led, one, at: led.close(one, because("cleaned up"), at), "this warning is over: cleaned up"),
+        (lambda led, one, _: led.void_warning(one, because("disarmed")), "this warning is void"),
     ],
 )
 @pytest.mark.parametrize("word", [Button.KEEP, Button.NOW])
@@ -434,7 +435,7 @@ def test_advice_that_is_over_or_not_ones_own_takes_no_press(nights: Nights) -> N
     other = f"cellar {ACCOUNT} {REGION} 0123456789"
     assert Office(nights).refused(Button.LATER, value=other) == "the ledger no longer has this advice"
     assert "only its owner" in Office(nights, person=STRANGER).refused(Button.LATER)
-    nights.ledger.close(Office(nights).entry(), "it is used", nights.clock)
+    nights.ledger.close(Office(nights).entry(), because("it is used"), nights.clock)
 
     assert Office(nights).refused(Button.LATER) == "this advice is over: it is used"
 
@@ -453,7 +454,7 @@ def test_undo_is_stored_shown_and_handed_on(acted: Nights) -> None:
     assert (request["what"], request["press"], request["by"]) == ("undo", press.identity, "Maria (U1)")
     ((asked,),) = office.shown
     expected: dict[str, Any] = {"stage": Stage.UNDOING, "undone_by": "Maria (U1)", "asked_at": acted.clock}
-    assert asked == replace(acted.of("lamp"), error="", broke=False, **expected)
+    assert asked == replace(acted.of("lamp"), error=None, broke=False, **expected)
     assert office.invoked == [
         (
             "ml-janitor-undo",
@@ -472,13 +473,13 @@ def test_undo_is_stored_shown_and_handed_on(acted: Nights) -> None:
 
 
 def test_an_undo_that_failed_before_is_shown_as_asked_for(acted: Nights) -> None:
-    acted.actions.refused(acted.of("lamp"), "a key was missing")
+    acted.actions.refused(acted.of("lamp"), because("a key was missing"))
     office = Office(acted)
 
     office.press(Button.UNDO)
 
     ((asked,),) = office.shown
-    assert (asked.error, asked.broke) == ("", False)
+    assert (asked.error, asked.broke) == (None, False)
 
 
 @pytest.mark.parametrize(

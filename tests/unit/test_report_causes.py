@@ -25,11 +25,11 @@ from ml_janitor.core.results import (
 from ml_janitor.report.causes import (
     CAUSE_TEXTS,
     cause_clause,
-    cause_sentence,
     limit_text,
     limit_texts,
     outcome_note,
     undo_by_hand_text,
+    unreachable_undos_text,
 )
 
 FAILED = make_cause(CauseCode.ACT_FAILED, "denied")
@@ -81,7 +81,7 @@ def test_every_cause_has_a_sentence_that_takes_its_details() -> None:
     ],
 )
 def test_a_cause_is_a_clause(what: Cause, said: str) -> None:
-    assert (cause_clause(what), cause_sentence(what)) == (said, said)
+    assert cause_clause(what) == said
 
 
 SHARE = make_cause(CauseCode.MAX_SHARE, 5, 9, 20, "shelf")
@@ -138,8 +138,10 @@ def test_limits_and_undos_that_nobody_may_do_are_counted() -> None:
     assert limit_texts(Sweep(**of_sweep)) == []
     assert limit_texts(Sweep(**of_sweep, held_back=(limit,), unreachable=LOST)) == [
         limit_text(limit),
-        cause_sentence(LOST),
+        unreachable_undos_text(LOST),
     ]
-    assert cause_sentence(LOST).startswith(f"2 things that it did in {REGION} can be undone until 2026-10-31")
-    assert "armed_until = 2026-10-01 in detectors.shelf" in cause_sentence(LOST)
-    assert cause_sentence(replace(LOST, count=1)).startswith("1 thing that")
+    assert unreachable_undos_text(LOST).startswith(
+        f"2 things that it did in {REGION} can be undone until 2026-10-31"
+    )
+    assert "armed_until = 2026-10-01 in detectors.shelf" in unreachable_undos_text(LOST)
+    assert unreachable_undos_text(replace(LOST, count=1)).startswith("1 thing that")

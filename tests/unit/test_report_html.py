@@ -314,7 +314,7 @@ def test_a_sweep_that_acted_says_what_it_did_and_what_is_left() -> None:
             "a broken signal; to go on: janitor approve idle-endpoints"
         ),
         "What no function may undo any more",
-        f"idle-endpoints: {causes.cause_sentence(lost)}",
+        f"idle-endpoints: {causes.unreachable_undos_text(lost)}",
         "Noticed besides",
         "idle-endpoints: a folder is empty",
         "What was begun before, and is no finding any more",

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from slack_sdk.models.blocks import Block
 
+from fakes import because
 from ml_janitor.acting.undoing import RESTART_WORDING
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.model import ActionSchedule, Effect
@@ -245,7 +246,7 @@ def test_a_warning_says_when_it_is_due_and_whether_it_waits_for_quiet() -> None:
     assert due_status(idle(), TERMS).text == (
         "*Will be deleted after Fri 9 Oct 05:10 (Europe/Berlin)* unless somebody keeps it."
     )
-    assert "direct message (gone), so" in due_status(idle(), TERMS, "gone").text
+    assert "direct message (gone), so" in due_status(idle(), TERMS, because("gone")).text
     by_clock = replace(finding("idle", standing("1")), schedule=ActionSchedule(DUE, DUE, DUE))
     found = due_status(replace(idle(), verdict=by_clock), TERMS)
     assert (", once it is quiet,*" in found.text, found.buttons[0]) == (True, Button.TONIGHT)

@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from conftest import ACCOUNT, REGION
+from fakes import because
 from ml_janitor.ledger.actions import Action, Stage
 from ml_janitor.ledger.findings import Entry
 from ml_janitor.ledger.requests import ButtonRequests
@@ -63,7 +64,7 @@ def test_it_is_granted_once_and_under_its_own_warning_alone(nights: Nights, requ
     grant(nights)
     assert entry(nights).hurried == "dina"
 
-    nights.ledger.void_warning(entry(nights), "it is only reported now")
+    nights.ledger.void_warning(entry(nights), because("it is only reported now"))
     grant(nights)
     assert (entry(nights).hurried, entry(nights).due) == ("", None)
     requests.make_due(entry(nights), by="maria", now=nights.clock)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
@@ -15,8 +17,8 @@ from ml_janitor.core.model import Change, Cost, Kept, Target, Verdict
 from ml_janitor.core.results import Report, Result, Sweep
 from ml_janitor.core.text import escape_text
 from ml_janitor.report.html import render_html
-from ml_janitor_cli.screen import draw_beside_ids, draw_facts, draw_head, make_console
-from ml_janitor_cli.terminal import print_report, reason_pattern
+from ml_janitor_cli.screen import draw_beside_ids, draw_facts, draw_head, make_console, print_blocks
+from ml_janitor_cli.terminal import draw_plan, print_report, reason_pattern
 from reports import ACCOUNT, DELETE, NOW, accruing, finding, full, result, standing, sweep
 
 HOSTILE = "\x1b[31mred\x1b[0m [bold]x[/bold] \x07\x9b2J\u202egnp\u200b\n\r\tend :smile:"
@@ -76,6 +78,13 @@ def test_a_job_shows_what_it_has_cost_and_what_an_hour_more_does() -> None:
         (standing("0.001"), "$0.73"),
         (standing("0.1"), "$73.00"),
         (standing("1000"), "$730,000"),
+        (Cost.exposed(Decimal(5)), "$5.00"),
+        (Cost.exposed(Decimal(5)), "at risk"),
+        (
+            Cost.saving(Decimal(7), once_usd=Decimal(14)),
+            "Making the change costs $14.00 once, paid back in 60 days.",
+        ),
+        (Cost(once_usd=Decimal(14)), "Making the change costs $14.00 once."),
     ],
 )
 def test_amounts(cost: Cost | None, said: str) -> None:
@@ -245,6 +254,22 @@ def test_regions_are_named_where_there_are_several() -> None:
     shown = drawn(both)
 
     assert re.search(r"\$1,460 +b .*eu-west-1 +proven\n(.*\n)+.*\$730 +a .*us-east-1 +proven", shown)
+
+
+@pytest.mark.parametrize("page", ["all-100", "short-60", "plan-80"])
+def test_a_whole_page_is_as_it_was_looked_at(monkeypatch: pytest.MonkeyPatch, page: str) -> None:
+    """REWRITE=1 writes the pages anew: look at them before you commit them."""
+    kind, _, columns = page.partition("-")
+    monkeypatch.setenv("COLUMNS", columns)
+    stream, file = io.StringIO(), Path(__file__).with_name(f"terminal-{page}.txt")
+    if kind == "plan":
+        print_blocks([*draw_plan(full())][1:3], make_console(stream))
+    else:
+        print_report(make_console(stream), full(), every=kind == "all")
+    if os.environ.get("REWRITE"):
+        file.write_text(stream.getvalue(), "utf-8")
+
+    assert stream.getvalue() == file.read_text("utf-8")
 
 
 @pytest.mark.parametrize("columns", ["60", "80", "100", "140"])

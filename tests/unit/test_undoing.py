@@ -13,6 +13,7 @@ import pytest
 
 from armed import Cellar, KilledError, raising
 from conftest import ACCOUNT, REGION
+from fakes import because
 from ml_janitor.acting.undoing import (
     CannotUndoError,
     UndoRun,
@@ -21,11 +22,12 @@ from ml_janitor.aws.calls import OutOfTimeError
 from ml_janitor.aws.client import Aws
 from ml_janitor.config.events import UndoEvent
 from ml_janitor.core.results import Cause, CauseCode, make_cause
+from ml_janitor.deployment import undo_answer
 from ml_janitor.engine.detector import CannotActError, NotFinishedError
 from ml_janitor.engine.policy import Hold, HoldKind, recreated_hold_key
 from ml_janitor.ledger.actions import Action, BegunBeforeError, Stage, UnverifiedError
 from ml_janitor.ledger.limits import Leases, LeaseTakenError
-from ml_janitor.report.causes import cause_sentence
+from ml_janitor.report.causes import cause_clause, cause_text
 from nights import DAY, HOUR, Nights, in_memory
 
 MINUTE, SECOND = timedelta(minutes=1), timedelta(seconds=1)
@@ -123,7 +125,7 @@ def test_a_request_counts_attempts_anew_and_stops_who_read_the_action_before(nig
 
     assert (lamp.failures, asked.failures, asked.attempts) == (1, 0, lamp.attempts)
     with pytest.raises(BegunBeforeError, match="somebody asked for its undo"):
-        nights.actions.failed(lamp, "too late")
+        nights.actions.failed(lamp, because("too late"))
 
 
 # --- from which record ---------------------------------------------------------------------------------
@@ -156,14 +158,14 @@ def test_what_was_brought_back_is_held_for_a_week_under_each_of_its_names(
 def test_from_a_record_that_was_changed_nothing_is_done(nights: Nights) -> None:
     tampered(nights, undo='{"name": "prey"}')
 
-    with pytest.raises(CannotUndoError, match=f"lamp: {cause_sentence(Cause(CauseCode.MAC_INVALID))}"):
+    with pytest.raises(CannotUndoError, match="lamp: mac invalid"):
         undone(nights)
 
     lamp = nights.of("lamp")
     assert (lamp.stage, lamp.broke, lamp.error) == (
         Stage.ACTED,
         True,
-        cause_sentence(Cause(CauseCode.MAC_INVALID)),
+        Cause(CauseCode.MAC_INVALID),
     )
     assert nights.holds.all(ACCOUNT, REGION) == {}
     assert nights.world.done == ["unplug lamp", "remove lamp"]
@@ -207,11 +209,9 @@ def test_a_key_that_does_not_answer_is_remembered_and_it_can_be_tried_again(
 ) -> None:
     with monkeypatch.context() as patch:
         cannot(patch, nights.actions._macs, "verify", ConnectionError("reset"))
-        with pytest.raises(
-            CannotUndoError, match="record of lamp could not be verified: ConnectionError: reset"
-        ):
+        with pytest.raises(CannotUndoError, match="lamp: record unread: ConnectionError: reset"):
             undone(nights)
-    assert nights.of("lamp").error == "the record of lamp could not be verified: ConnectionError: reset"
+    assert nights.of("lamp").error == make_cause(CauseCode.RECORD_UNREAD, "ConnectionError: reset")
 
     assert undone(nights).stage is Stage.UNDONE
 
@@ -226,11 +226,15 @@ def test_a_key_that_does_not_answer_is_remembered_and_it_can_be_tried_again(
 def test_what_goes_wrong_is_remembered_and_told(nights: Nights, error: Exception, why: str) -> None:
     nights.world.before = raising(error, at="plug in lamp")
 
-    with pytest.raises(CannotUndoError, match=f"lamp could not be brought back: {why}"):
+    with pytest.raises(CannotUndoError, match=f"lamp could not be brought back: undo failed: {why}"):
         undone(nights)
 
     lamp = nights.of("lamp")
-    assert (lamp.stage, lamp.broke, lamp.error) == (Stage.UNDOING, True, why)
+    assert (lamp.stage, lamp.broke, lamp.error) == (
+        Stage.UNDOING,
+        True,
+        make_cause(CauseCode.UNDO_FAILED, why),
+    )
 
 
 @pytest.mark.parametrize(
@@ -251,19 +255,21 @@ def test_aws_is_waited_for_while_there_is_time(
     monkeypatch.setattr(nights.aws, "_has_time", lambda: len(waited) < minutes)
     nights.undoing = replace(nights.undoing, wait=(lambda: waited.append("a minute")) if waits else None)
 
-    with pytest.raises(CannotUndoError, match="undoing it again goes on with it: it is being wired"):
+    with pytest.raises(CannotUndoError, match="goes on with it: waits for aws: it is being wired"):
         undone(nights)
 
     lamp = nights.of("lamp")
-    assert (lamp.stage, lamp.broke, lamp.error) == (Stage.UNDOING, False, "it is being wired")
+    waiting = make_cause(CauseCode.WAITS_FOR_AWS, "it is being wired")
+    assert (lamp.stage, lamp.broke, lamp.error) == (Stage.UNDOING, False, waiting)
     assert (len(tries), len(waited)) == (rounds, rounds if rounds == 80 else rounds - 1)
 
 
 def test_a_call_without_time_goes_on_with_the_next_one(nights: Nights) -> None:
     nights.world.before = raising(OutOfTimeError("late"), at="plug in lamp")
-    with pytest.raises(CannotUndoError, match="this call had no time left"):
+    with pytest.raises(CannotUndoError, match="call out of time"):
         undone(nights)
-    assert (nights.of("lamp").broke, nights.of("lamp").error) == (False, "this call had no time left")
+    late = make_cause(CauseCode.CALL_OUT_OF_TIME)
+    assert (nights.of("lamp").broke, nights.of("lamp").error) == (False, late)
     nights.world.before = lambda _: None
     asked_at = nights.of("lamp").asked_at
     nights.clock += MINUTE
@@ -327,10 +333,10 @@ class Office:
             tell=lambda action: self.told.append(action.target.name),
             count_refused=self.refused.append,
             by_hand=lambda _, __: self.by_hand,
-            logger=logger,
         )
         asked = {"detector": "cellar", "region": REGION, "finding": self.nights.of("lamp").id, "by": "maria"}
-        return run(UndoEvent(**{**asked, **about}), holder="undo-1")
+        event = UndoEvent(**{**asked, **about})
+        return undo_answer(event, run(event, holder="undo-1"), logger)
 
 
 def test_a_run_brings_back_what_is_named_and_says_so(nights: Nights) -> None:
@@ -415,7 +421,10 @@ def test_a_run_that_may_not_answers_once_and_updates_the_message(
     assert (answer["done"], office.refused, office.told) == (False, counted, ["lamp"])
     assert nights.world.done == ["unplug lamp", "remove lamp"]
     if office.by_hand is not None:
-        assert (nights.of("lamp").error, answer["why"]) == (cause_sentence(office.by_hand),) * 2
+        assert (nights.of("lamp").error, answer["why"]) == (
+            office.by_hand,
+            f"lamp: {cause_clause(office.by_hand)}",
+        )
         assert office.entered == []
 
 
@@ -423,12 +432,13 @@ def test_a_region_that_cannot_be_entered_is_remembered_and_raised(nights: Nights
     office = Office(nights, closed=PermissionError("no powers"))
 
     with pytest.raises(
-        CannotUndoError, match="lamp could not be brought back: account 123456789012 could not"
+        CannotUndoError, match="lamp could not be brought back: account unread: 123456789012, could not"
     ):
         office.run()
 
     assert (nights.of("lamp").broke, office.told) == (True, ["lamp"])
-    assert nights.of("lamp").error.startswith(f"account {ACCOUNT} could not be read: ")
+    error = cause_text(nights.of("lamp").error)
+    assert error.startswith(f"account {ACCOUNT} could not be read: ")
 
 
 @pytest.mark.parametrize(

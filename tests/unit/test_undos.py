@@ -10,7 +10,7 @@ import pytest
 
 from armed import Cellar
 from conftest import NOW, REGION
-from fakes import thing, waste
+from fakes import because, thing, waste
 from ml_janitor.acting.undoing import (
     RESTART_WORDING,
     UNCHANGE_WORDING,
@@ -128,7 +128,11 @@ def test_what_no_function_may_undo_any_more_is_counted_until_the_last_of_it_is_t
 
 
 HALF_BACK = action(
-    stage=Stage.UNDOING, steps={"undo: plug in": "begun"}, undone_by="maria", error="busy", asked_at=NOW
+    stage=Stage.UNDOING,
+    steps={"undo: plug in": "begun"},
+    undone_by="maria",
+    error=because("busy"),
+    asked_at=NOW,
 )
 FAILED, WAITING = Outcome.FAILED, Outcome.WAITING
 BACK, ASKED = UnfinishedProgress.HALF_REVERTED, UnfinishedProgress.REVERT_ASKED
@@ -137,28 +141,34 @@ BACK, ASKED = UnfinishedProgress.HALF_REVERTED, UnfinishedProgress.REVERT_ASKED
 @pytest.mark.parametrize(
     ("about", "raised", "age", "outcome", "why"),
     [
-        ({}, None, DAY, WAITING, Cause(CauseCode.RESUMED, ("busy",), progress=BACK, by="maria")),
-        ({}, None, DAY + SECOND, FAILED, Cause(CauseCode.RESUMED, ("busy",), progress=BACK, by="maria")),
+        ({}, None, DAY, WAITING, Cause(CauseCode.RESUMED, (because("busy"),), progress=BACK, by="maria")),
+        (
+            {},
+            None,
+            DAY + SECOND,
+            FAILED,
+            Cause(CauseCode.RESUMED, (because("busy"),), progress=BACK, by="maria"),
+        ),
         (
             {"steps": {}, "asked_at": None},
             None,
             9 * DAY,
             WAITING,
-            Cause(CauseCode.RESUMED, ("busy",), progress=ASKED, by="maria"),
+            Cause(CauseCode.RESUMED, (because("busy"),), progress=ASKED, by="maria"),
         ),
         (
             {"attempts": MOST_TRIES},
             None,
             HOUR,
             FAILED,
-            Cause(CauseCode.NOT_REVERTED, (MOST_TRIES, "busy"), by_hand=BY_HAND),
+            Cause(CauseCode.NOT_REVERTED, (MOST_TRIES, because("busy")), by_hand=BY_HAND),
         ),
         (
-            {"attempts": MOST_TRIES, "error": ""},
+            {"attempts": MOST_TRIES, "error": None},
             None,
             HOUR,
             FAILED,
-            Cause(CauseCode.NOT_REVERTED, (MOST_TRIES, "each was cut off"), by_hand=BY_HAND),
+            Cause(CauseCode.NOT_REVERTED, (MOST_TRIES, make_cause(CauseCode.CUT_OFF)), by_hand=BY_HAND),
         ),
         (
             {},
@@ -200,13 +210,16 @@ def test_what_is_half_back_is_resumed_or_left_to_a_person(
 
 
 def test_what_was_half_done_when_it_was_disarmed_is_left_to_a_person() -> None:
-    half = action(stage=Stage.FAILED, error="throttled")
+    half = action(stage=Stage.FAILED, error=because("throttled"))
     others = [action(), action(stage=Stage.FAILED, steps={}), HALF_BACK]
 
     (found,) = report_half_done(Attic(), [*others, half])
 
     why = Cause(
-        CauseCode.DISARMED, ("cellar", "throttled"), progress=UnfinishedProgress.HALF_DONE, by_hand=BY_HAND
+        CauseCode.DISARMED,
+        ("cellar", because("throttled")),
+        progress=UnfinishedProgress.HALF_DONE,
+        by_hand=BY_HAND,
     )
     assert found == UnfinishedAction(half, FAILED, why)
 

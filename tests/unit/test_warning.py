@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from conftest import ACCOUNT, NOW, REGION
-from fakes import USED, thing, waste
+from fakes import USED, because, thing, waste
 from memory_table import MemoryTable
 from ml_janitor.acting.warning import WarnedSweep, Warner, WarningDeliveries, finding_of, round_due_date
 from ml_janitor.core.model import ActionSchedule, Finding, Kept, Mode
@@ -52,11 +52,11 @@ class Slack:
             self.asked.append(one.target.name)
             self.dues = {messaged: deliveries.due(one, messaged=messaged) for messaged in (True, False)}
             self.clock += self.takes
-            deliveries.delivered(one, "not yet", SLACK, "what lasts")
+            deliveries.delivered(one, because("not yet"), SLACK, "what lasts")
             if self.messages:
                 deliveries.messaged(one, DIRECT)
             elif self.messages is not None:
-                deliveries.not_messaged(one, "nobody knows who that is")
+                deliveries.not_messaged(one, because("nobody knows who that is"))
             if self.fails is not None:
                 raise self.fails
         return ["one line"]
@@ -96,7 +96,7 @@ def test_what_slack_and_its_owner_have_is_due_after_its_grace() -> None:
     entry = desk.entry()
     assert (entry.warned, entry.announced, entry.due) == (NOW, NOW, SOON + 3 * DAY)
     assert (entry.channel, entry.message, entry.said) == ("C1", "1.0", "what lasts")
-    assert (entry.direct_channel, entry.direct_message, entry.unmessaged) == ("D1", "2.0", "")
+    assert (entry.direct_channel, entry.direct_message, entry.unmessaged) == ("D1", "2.0", None)
 
 
 def test_what_its_owner_does_not_have_is_due_after_twice_that() -> None:
@@ -104,7 +104,7 @@ def test_what_its_owner_does_not_have_is_due_after_twice_that() -> None:
 
     (lamp,) = desk.warned().sweep.results
 
-    why = "nobody knows who that is"
+    why = because("nobody knows who that is")
     assert (lamp.outcome, lamp.due) == (Outcome.WARNED, SOON + 6 * DAY)
     assert lamp.cause == make_cause(CauseCode.OWNER_NOT_MESSAGED, why)
     assert (desk.entry().due, desk.entry().unmessaged) == (SOON + 6 * DAY, why)
@@ -116,8 +116,8 @@ def test_a_warning_in_the_channel_alone_says_that_its_owner_has_no_message() -> 
     (lamp,) = desk.warned().sweep.results
 
     assert (lamp.outcome, lamp.due) == (Outcome.WARNED, SOON + 6 * DAY)
-    assert lamp.cause == make_cause(CauseCode.OWNER_NOT_MESSAGED, "not yet")
-    assert desk.entry().unmessaged == "not yet"
+    assert lamp.cause == make_cause(CauseCode.OWNER_NOT_MESSAGED, because("not yet"))
+    assert desk.entry().unmessaged == because("not yet")
 
 
 @pytest.mark.parametrize("messages", [True, False])
@@ -189,10 +189,10 @@ class Pressing(Slack):
     ) -> list[str]:
         del sweep, now
         (one,) = warnings
-        deliveries.delivered(one, "not yet", SLACK)
+        deliveries.delivered(one, because("not yet"), SLACK)
         if self.void:
-            self.desk.ledger.void_warning(self.desk.entry(), "maria keeps it")
-            assert deliveries.not_messaged(one, "nobody knows who that is").outcome is Outcome.WARNED
+            self.desk.ledger.void_warning(self.desk.entry(), because("maria keeps it"))
+            assert deliveries.not_messaged(one, because("nobody knows who that is")).outcome is Outcome.WARNED
         else:
             self.desk.ledger.make_due(self.desk.entry(), by="maria", now=NOW)
         deliveries.messaged(one, DIRECT)

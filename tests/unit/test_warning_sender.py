@@ -13,13 +13,14 @@ import pytest
 from conftest import ACCOUNT, NOW, REGION
 from fakes import thing, waste
 from ml_janitor.core.model import Effect, Mode
-from ml_janitor.core.results import Outcome, Result, Sweep
+from ml_janitor.core.results import Cause, CauseCode, Outcome, Result, Sweep
 from ml_janitor.ledger.findings import NO_MESSAGE, MessageRef
+from ml_janitor.report.causes import CAUSE_TEXTS, cause_text
 from ml_janitor.report.finding_words import NO_OWNER
 from ml_janitor.report.mrkdwn import Message
 from ml_janitor.report.warnings import StatusWording, WarningTerms
 from ml_janitor.slack.client import SlackError, SlackRefusedError
-from ml_janitor.slack.warnings import NO_SLACK_ACCOUNT, NOT_SENT_YET, WEBHOOK_SENDS_NONE, WarningSender
+from ml_janitor.slack.warnings import WarningSender
 from nights import DAY
 
 SOON, LATE = NOW + 3 * DAY, NOW + 6 * DAY
@@ -88,6 +89,11 @@ class Slack:
         ]
 
 
+NO_SLACK_ACCOUNT = CAUSE_TEXTS[CauseCode.NO_SLACK_ACCOUNT]
+NOT_SENT_YET = CAUSE_TEXTS[CauseCode.MESSAGE_NOT_SENT]
+WEBHOOK_SENDS_NONE = CAUSE_TEXTS[CauseCode.WEBHOOK_SENDS_NONE]
+
+
 @dataclass
 class Deliveries:
     """What is remembered of each warning."""
@@ -100,15 +106,17 @@ class Deliveries:
         return SOON if messaged else LATE
 
     def delivered(
-        self, result: Result, unmessaged: str, message: MessageRef = NO_MESSAGE, said: str = ""
+        self, result: Result, unmessaged: Cause, message: MessageRef = NO_MESSAGE, said: str = ""
     ) -> None:
-        self.taken.append((result.target.name, unmessaged, message, said.split("`")[1] if said else ""))
+        self.taken.append(
+            (result.target.name, cause_text(unmessaged), message, said.split("`")[1] if said else "")
+        )
 
     def messaged(self, result: Result, message: MessageRef) -> None:
         self.direct.append((result.target.name, message))
 
-    def not_messaged(self, result: Result, why: str) -> Result:
-        self.late.append((result.target.name, why))
+    def not_messaged(self, result: Result, why: Cause) -> Result:
+        self.late.append((result.target.name, cause_text(why)))
         return replace(result, due=LATE)
 
 

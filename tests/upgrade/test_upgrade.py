@@ -14,7 +14,9 @@ import pytest
 
 from conftest import ACCOUNT
 from ml_janitor.core.model import finding_id
+from ml_janitor.core.results import CauseCode, make_cause
 from ml_janitor.ledger.actions import KmsMacs
+from ml_janitor.ledger.causes import read_causes
 from ml_janitor_cli.main import main
 from ml_janitor_sandbox.server import Sandbox
 from synthesis import synthesise
@@ -120,7 +122,8 @@ def test_nothing_is_warned_of_twice(lived: Lived) -> None:
     """Every message since the upgrade is an earlier one that was changed: no warning, and nothing new."""
     assert lived.posted == []
     assert lived.second["idle-endpoints"]["unpreparable"] == "advised"
-    assert lived.findings["unpreparable"]["refused"] == recorded("finding")["unpreparable"]["refused"]
+    refused = make_cause(CauseCode.CANNOT_ACT, recorded("finding")["unpreparable"]["refused"])
+    assert read_causes(lived.findings["unpreparable"], "refused") == {"refused": refused}
 
 
 def test_do_it_now_and_an_approval_still_count(lived: Lived) -> None:
@@ -163,7 +166,8 @@ def test_what_was_broken_off_is_left_to_a_person_because_its_record_is_not_signe
     ]
     for name in ("unfinished", "failing", "failed"):
         assert [swept["idle-endpoints"][name] for swept in (lived.first, lived.second)] == ["failed"] * 2
-        assert lived.actions[name]["error"].endswith(f"janitor undo --unsigned {finding(stood[name])}")
+        error = read_causes(lived.actions[name], "error")["error"]
+        assert error == make_cause(CauseCode.MAC_MISSING, finding(stood[name]))
         for same in ("undo", "stage", "attempts"):
             assert str(lived.actions[name][same]) == stood[name][same]
 
@@ -233,7 +237,8 @@ def test_what_was_done_is_undone_by_a_person(world: World) -> None:
             for one in world.items("action")
             if (one["pk"], one["sk"]) == (done[name]["pk"], done[name]["sk"])
         )
-        unsigned = "janitor undo --unsigned" in left.get("error", "")
+        error = read_causes(left, "error")["error"]
+        unsigned = error is not None and error.why is CauseCode.MAC_MISSING
         assert (left["stage"], unsigned) == ("undoing" if asked else "acted", asked)
         undo_unsigned(left)
 

@@ -31,7 +31,6 @@ from ml_janitor.core.results import (
     Result,
     Sweep,
     UnfinishedProgress,
-    UnreachableUndos,
     make_cause,
 )
 from ml_janitor.engine.detector import CannotActError, NotFinishedError
@@ -73,11 +72,10 @@ class Acting:
     The outside parts that acting needs.
 
     *clock* is the real time (law 4), *pause* waits between two actions, *revert* asks for the undo of a
-    half-done action, which this role itself may not do. *words* makes a sentence of a cause, for the ledger
-    and the messages. *undoable* returns, for a detector and an account, whether the deployment may still undo
-    actions there; *within* is `undo_days`. *together* is true if all accounts of an organization share one
-    night's limit. *wait* lets time pass for actions that wait for AWS; without it the next run resumes them.
-    *actors* makes all detectors that can act.
+    half-done action, which this role itself may not do. *undoable* returns, for a detector and an account,
+    whether the deployment may still undo actions there; *within* is `undo_days`. *together* is true if all
+    accounts of an organization share one night's limit. *wait* lets time pass for actions that wait for AWS;
+    without it the next run resumes them. *actors* makes all detectors that can act.
     """
 
     ledger: Ledger
@@ -88,7 +86,6 @@ class Acting:
     clock: Callable[[], datetime]
     pause: Callable[[], None]
     revert: Callable[[Action], None]
-    words: Callable[[Cause | UnreachableUndos], str]
     undoable: Callable[[str, str], bool]
     max_actions_per_night: int
     together: bool
@@ -159,11 +156,10 @@ def mark_refused_findings(sweep: Sweep, entries: Mapping[str, Entry]) -> Sweep:
 
     def reported(result: Result) -> Result:
         entry = entries.get(result.target.key)
-        if result.outcome is not Outcome.WAITING or entry is None or not entry.refused:
+        if result.outcome is not Outcome.WAITING or entry is None or entry.refused is None:
             return result
-        return replace(
-            result, outcome=Outcome.ADVISED, cause=make_cause(CauseCode.REFUSED_BY_PREPARE, entry.refused)
-        )
+        refused = make_cause(CauseCode.REFUSED_BY_PREPARE, entry.refused)
+        return replace(result, outcome=Outcome.ADVISED, cause=refused)
 
     return replace(sweep, results=tuple(map(reported, sweep.results)))
 
@@ -279,7 +275,7 @@ class ArmedSweep:
             result, lambda: self._resume(result, action), half_done_cause(CauseCode.NOT_FINISHED)
         )
         if done.cause is not None and done.cause.why in UNVERIFIED_RECORD_CODES:
-            self.acting.actions.refused(action, self.acting.words(done.cause))
+            self.acting.actions.refused(action, done.cause)
         return done
 
     def resume_waiting(self, wait: Callable[[], None], until: datetime | None = None) -> None:
@@ -312,11 +308,9 @@ class ArmedSweep:
             if self._writing.out_of_time(error):
                 return self._unfinished(result, action, make_cause(CauseCode.OUT_OF_TIME))
             if not self.recheck.is_done(action):
-                failure = error_text(error)
-                self.acting.actions.failed(action, failure)
-                return replace(
-                    result, outcome=Outcome.FAILED, cause=make_cause(CauseCode.ACT_FAILED, failure)
-                )
+                why = make_cause(CauseCode.ACT_FAILED, error_text(error))
+                self.acting.actions.failed(action, why)
+                return replace(result, outcome=Outcome.FAILED, cause=why)
         return self._finished(result, action)
 
     # --- due and refused findings -------------------------------------------------------------
@@ -331,12 +325,12 @@ class ArmedSweep:
             if result.target.key in besides or entry is None or entry.due is None:
                 continue
             if result.outcome is Outcome.ADVISED and result.cause is not None:
-                self.acting.ledger.void_warning(entry, self.acting.words(result.cause))
+                self.acting.ledger.void_warning(entry, result.cause)
             elif result.outcome is Outcome.WAITING:
-                waits = (
-                    make_cause(CauseCode.OWNER_NOT_MESSAGED, entry.unmessaged) if entry.unmessaged else None
-                )
-                self._put(replace(result, due=entry.due, cause=waits or make_cause(CauseCode.NOT_DUE)))
+                waits = make_cause(CauseCode.NOT_DUE)
+                if entry.unmessaged is not None:
+                    waits = make_cause(CauseCode.OWNER_NOT_MESSAGED, entry.unmessaged)
+                self._put(replace(result, due=entry.due, cause=waits))
         at = self.acting.clock()
         due = []
         for result in due_findings(self.sweep, self.entries, at):
@@ -360,8 +354,9 @@ class ArmedSweep:
         """
         for result in tuple(self.results.values()):
             entry, verdict, at = self.entries.get(result.target.key), result.verdict, self.acting.clock()
-            refused = result.why is CauseCode.REFUSED_BY_PREPARE
-            if entry is None or not entry.refused or not refused or not isinstance(verdict, Finding):
+            if entry is None or entry.refused is None or not isinstance(verdict, Finding):
+                continue
+            if result.why is not CauseCode.REFUSED_BY_PREPARE:
                 continue
             due = entry.refused_at is None or self.arming.due(entry.refused_at, verdict) <= at
             if due and self.aws.has_time:
@@ -374,18 +369,17 @@ class ArmedSweep:
             verdict, candidate = self.recheck.verdict(result, at)
             if not isinstance(verdict, Finding):
                 return result
-            spared = self.arming.spares(candidate.target, verdict, candidate.takes_along)
-            refused = "" if spared is None else self.acting.words(spared)
-            if not refused:
+            refused = self.arming.spares(candidate.target, verdict, candidate.takes_along)
+            if refused is None:
                 self.recheck.prepared(candidate, entry.memo)
         except NotFinishedError as not_yet:
             ledger.save_memo(entry, not_yet.memo)
             return result
         except CannotActError as error:
-            refused = str(error)
+            refused = make_cause(CauseCode.CANNOT_ACT, str(error))
         except Exception:  # reported as before; the next sweep prepares it again
             return result
-        if refused:
+        if refused is not None:
             ledger.record_refusal(entry, refused, at)
             return replace(result, cause=make_cause(CauseCode.REFUSED_BY_PREPARE, refused))
         ledger.clear_refusal(entry)
@@ -403,14 +397,13 @@ class ArmedSweep:
             self.acting.ledger.save_memo(entry, not_yet.memo)
             return replace(result, cause=make_cause(CauseCode.PREPARING, str(not_yet)))
         except CannotActError as refused:  # its message says why the janitor does nothing
-            self.acting.ledger.record_refusal(entry, str(refused), self.acting.clock())
-            why = make_cause(CauseCode.REFUSED_BY_PREPARE, str(refused))
-            return replace(result, outcome=Outcome.ADVISED, cause=why)
+            raise self._refused(entry, make_cause(CauseCode.CANNOT_ACT, str(refused))) from refused
         except OutOfTimeError:
             return replace(result, cause=make_cause(CauseCode.OUT_OF_TIME))
         except BegunBeforeError as begun:  # and ended: an action in progress does not come here
-            self.acting.ledger.void_warning(entry, str(begun))
-            return replace(result, cause=make_cause(CauseCode.ACTED_BEFORE, str(begun)))
+            why = make_cause(CauseCode.ACTED_BEFORE, str(begun))
+            self.acting.ledger.void_warning(entry, why)
+            return replace(result, cause=why)
         except Exception as error:  # the machine still acts on the others
             return replace(
                 result, outcome=Outcome.FAILED, cause=make_cause(CauseCode.NOTHING_DONE, error_text(error))
@@ -427,9 +420,9 @@ class ArmedSweep:
         if not isinstance(verdict, Finding):
             raise self._changed(entry, verdict, at)
         if (why := self.arming.spares(candidate.target, verdict, candidate.takes_along)) is not None:
-            raise CannotActError(self.acting.words(why))
+            raise self._refused(entry, why)
         warned = entry.warned or at
-        due = self.arming.due(warned, verdict, messaged=not entry.unmessaged)
+        due = self.arming.due(warned, verdict, messaged=entry.unmessaged is None)
         if (not entry.hurried or verdict.schedule) and due > at:
             waits = CauseCode.NOT_QUIET if verdict.schedule else CauseCode.GRACE_OF_RULE
             raise NoActError(Outcome.WAITING, make_cause(waits))
@@ -442,6 +435,11 @@ class ArmedSweep:
         found = replace(result, verdict=verdict, target=candidate.target)
         return self.acting.actions.begin(found, undo, warned=warned, now=at, by=entry.hurried, messages=entry)
 
+    def _refused(self, entry: Entry, why: Cause) -> NoActError:
+        """Return the reason to stop, once the ledger has it: from now on the finding is only reported."""
+        self.acting.ledger.record_refusal(entry, why, self.acting.clock())
+        return NoActError(Outcome.ADVISED, make_cause(CauseCode.REFUSED_BY_PREPARE, why))
+
     def _changed(self, entry: Entry, verdict: Kept | None, at: datetime) -> NoActError:
         """Return the reason to stop. A finding that could not be judged keeps its warning, and waits."""
         if verdict is not None and verdict.unknown:
@@ -451,7 +449,7 @@ class ArmedSweep:
             if verdict is None
             else make_cause(CauseCode.NO_LONGER_WASTE, verdict.reason)
         )
-        self.acting.ledger.close(entry, self.acting.words(why), at)
+        self.acting.ledger.close(entry, why, at)
         return NoActError(Outcome.CHANGED, why)
 
     # --- what broke off, or waits -------------------------------------------------------------
@@ -568,13 +566,13 @@ class ArmedSweep:
     def _finished(self, result: Result, action: Action) -> Result:
         """Record that AWS confirmed the act."""
         self.acting.actions.acted(action, self.acting.clock())
-        self._close(action, "cleaned up")
+        self._close(action, make_cause(CauseCode.CLEANED_UP))
         return replace(result, outcome=Outcome.ACTED, cause=undo_hint(self.detector, action))
 
     def _withdrawn(self, result: Result, action: Action, why: Cause) -> Result:
         """Record that nothing was done: if the resource is waste again, that is a new finding."""
-        self.acting.actions.withdrawn(action, self.acting.words(why))
-        self._close(action, self.acting.words(why))
+        self.acting.actions.withdrawn(action, why)
+        self._close(action, why)
         return replace(result, outcome=Outcome.CHANGED, cause=why)
 
     def _unfinished(self, result: Result, action: Action, waits: Cause) -> Result:
@@ -582,12 +580,12 @@ class ArmedSweep:
         Record an action that waits, without an error: this run resumes it while
         there is time, else the next run.
         """
-        self.waiting[action.target.key] = self.acting.actions.unfinished(action, self.acting.words(waits))
+        self.waiting[action.target.key] = self.acting.actions.unfinished(action, waits)
         late = self.acting.clock() - action.began > LATE_AFTER
         outcome = Outcome.FAILED if late else Outcome.WAITING
         return replace(result, outcome=outcome, cause=replace(waits, progress=UnfinishedProgress.HALF_DONE))
 
-    def _close(self, action: Action, why: str) -> None:
+    def _close(self, action: Action, why: Cause) -> None:
         entry = self.entries.get(action.target.key)
         if entry is not None and entry.closed is None:
             self.acting.ledger.close(entry, why, self.acting.clock())

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from ml_janitor.acting import savings
 from ml_janitor.acting.acting import mark_refused_findings
 from ml_janitor.acting.undoing import is_undoable
-from ml_janitor.core.results import CauseCode, Outcome, Sweep, make_cause
+from ml_janitor.core.results import Cause, CauseCode, Outcome, Sweep, make_cause
 
 if TYPE_CHECKING:
     from aws_lambda_powertools import Logger
@@ -30,7 +30,7 @@ class MessageUpdater(Protocol):
     def __call__(self, sweep: Sweep, recorded: RecordedFindings) -> Sequence[str]:
         """Update the messages after *sweep*. Return a line for each message that did not arrive."""
 
-    def disarmed(self, entries: Mapping[str, Entry], why: str) -> Sequence[str]:
+    def disarmed(self, entries: Mapping[str, Entry], why: Cause) -> Sequence[str]:
         """Let the messages of *entries* say that their warnings are void."""
 
 
@@ -39,7 +39,7 @@ def record_not_done_causes(
 ) -> None:
     """Remember why each due, warned finding of *sweep* still waits, or failed."""
     held = [
-        (entries[result.target.key], acting.words(result.cause))
+        (entries[result.target.key], result.cause)
         for result in sweep.results
         if result.outcome in {Outcome.WAITING, Outcome.FAILED}
         and result.cause is not None
@@ -138,7 +138,7 @@ class CleanupRun:
         with self.failures.survived("why something due was not done could not be remembered"):
             record_not_done_causes(acting, known.aws, sweep, entries, now)
         for limit in sweep.held_back:
-            about = {"detector": self.detector.name, "limit": acting.words(limit.cause)}
+            about = {"detector": self.detector.name, "limit": str(limit.cause)}
             self.parts.logger.warning("held back", extra=about)
         if any(result.outcome is Outcome.ACTED for result in sweep.results):
             with self.failures.survived("what is left could not be remembered"):
@@ -156,25 +156,17 @@ class CleanupRun:
         return known._replace(sweep=sweep)
 
     def _disarmed(self, acting: Acting, known: SweptRegion) -> SweptRegion:
-        """
-        Resume half-done undos of a detector that is disarmed, everywhere or here, and void its warnings.
-
-        Actions that no deployed function may undo fail the run, so that an alarm tells the operator in time.
-        """
+        """Resume half-done undos of a detector that is disarmed, everywhere or here; void its warnings."""
         with self.failures.survived("what is half brought back could not be gone on with"):
             known = known._replace(sweep=acting.resumed(self.detector, known.sweep))
-            if (unreachable := known.sweep.unreachable) is not None:
-                why = acting.words(unreachable)
-                self.failures.note(f"{self.detector.name}: {why}")
-                self.parts.logger.error("out of reach", extra={"detector": self.detector.name, "why": why})
         self._update_messages(lambda follow: follow(known.sweep, known.recorded))
         with self.failures.survived("old warnings could not be voided"):
             # Also of resources that this sweep could not judge.
             entries = self.parts.ledger.entries(self.detector.name, known.aws.account, known.aws.region)
             warned = {entry.key: entry for entry in entries if entry.warned is not None}
-            why = f"{self.detector.name} is not armed any more"
+            why = make_cause(CauseCode.NOT_ARMED, self.detector.name)
             if self.parts.policy.armed(self.detector.name).armed:
-                why = acting.words(make_cause(CauseCode.OUTSIDE_ACT_IN, known.aws.account, known.aws.region))
+                why = make_cause(CauseCode.OUTSIDE_ACT_IN, known.aws.account, known.aws.region)
             for entry in warned.values():  # armed again, it has to warn again
                 self.parts.ledger.void_warning(entry, why)
             self._update_messages(lambda follow: follow.disarmed(warned, why))

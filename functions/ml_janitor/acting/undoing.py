@@ -13,6 +13,7 @@ from ml_janitor.aws.client import unread_sweep_error
 from ml_janitor.core.durations import format_age
 from ml_janitor.core.model import Kept
 from ml_janitor.core.results import (
+    UNVERIFIED_RECORD_CODES,
     Cause,
     CauseCode,
     Outcome,
@@ -38,8 +39,6 @@ from ml_janitor.ledger.actions import (
 from ml_janitor.ledger.limits import LeaseTakenError
 
 if TYPE_CHECKING:
-    from aws_lambda_powertools import Logger
-
     from ml_janitor.aws.client import Aws
     from ml_janitor.config.events import UndoEvent
     from ml_janitor.config.settings import Settings
@@ -57,16 +56,16 @@ _MOST_UNDO_ROUNDS = 80
 
 class CannotUndoError(Exception):
     """
-    The resource is not back; the text says why in one line.
+    The resource is not back, as *about* says in one line, because of *cause*.
 
-    The undo can be tried again, unless the error is *final*. A record is *forged* if the janitor has not
-    signed it as it is.
+    The undo can be tried again, unless the error is *final*.
     """
 
-    def __init__(self, why: str, *, final: bool = False, forged: bool = False) -> None:
-        super().__init__(why)
+    def __init__(self, about: str, cause: Cause | None = None, *, final: bool = False) -> None:
+        super().__init__(about if cause is None else f"{about}: {cause}")
+        self.about = about
+        self.cause = cause
         self.final = final
-        self.forged = forged
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +73,7 @@ class Undoing:
     """
     The outside parts that undoing needs. *clock* is the real time; *within* is `undo_days`.
 
-    *words* makes a sentence of a cause. *wait* lets AWS get on with an undo; without it the next call goes
+    *wait* lets AWS get on with an undo; without it the next call goes
     on. *unsigned* also undoes actions without a signature, which earlier versions wrote: only for a person
     with credentials of their own.
     """
@@ -83,7 +82,6 @@ class Undoing:
     holds: Holds
     clock: Callable[[], datetime]
     within: timedelta
-    words: Callable[[Cause], str]
     wait: Callable[[], None] | None = None
     unsigned: bool = False
 
@@ -105,7 +103,7 @@ class Undoing:
         if action.stage is Stage.UNDONE:
             raise CannotUndoError(_undone_before(action))
         if action.stage is Stage.WITHDRAWN:
-            raise CannotUndoError(f"nothing was done to {action.target.name}: {action.error}")
+            raise CannotUndoError(f"nothing was done to {action.target.name}", action.error)
         if self._too_old(action):
             age = self.clock() - action.began
             raise CannotUndoError(
@@ -136,9 +134,10 @@ class Undoing:
         except CannotUndoError:
             raise
         except Exception as error:  # recorded and reported; the next try resumes it
-            why = str(error) if isinstance(error, CannotActError) else error_text(error)
+            text = str(error) if isinstance(error, CannotActError) else error_text(error)
+            why = make_cause(CauseCode.UNDO_FAILED, text)
             self.actions.undo_failed(action, why)
-            raise CannotUndoError(f"{action.target.name} could not be brought back: {why}") from error
+            raise CannotUndoError(f"{action.target.name} could not be brought back", why) from error
         undone = self.actions.undone(action, self.clock(), became)
         return replace(undone, steps=action.steps)
 
@@ -148,9 +147,8 @@ class Undoing:
             self._verify(action)
             return self.actions.begin_undo(action, by, self.clock(), again=again)
         except UnverifiedError as unverified:
-            why = self.words(unverified.cause)
-            self.actions.refused(action, why)
-            raise CannotUndoError(f"{action.target.name}: {why}", final=True, forged=True) from unverified
+            self.actions.refused(action, unverified.cause)
+            raise CannotUndoError(action.target.name, unverified.cause, final=True) from unverified
 
     def _verify(self, action: Action) -> None:
         try:
@@ -163,9 +161,9 @@ class Undoing:
         except UnverifiedError:
             raise
         except Exception as error:  # KMS did not answer: remembered, and it can be tried again
-            why = f"the record of {action.target.name} could not be verified: {error_text(error)}"
+            why = make_cause(CauseCode.RECORD_UNREAD, error_text(error))
             self.actions.refused(action, why)
-            raise CannotUndoError(why) from error
+            raise CannotUndoError(action.target.name, why) from error
 
     def _snooze(self, action: Action, by: str, reverted_arn: str) -> None:
         """
@@ -183,9 +181,9 @@ class Undoing:
 
     def _withdraw(self, action: Action) -> None:
         """Record that nothing was done, so that the janitor can act again. Raises CannotUndoError."""
-        why = "it broke off before its first step"
+        why = make_cause(CauseCode.NOTHING_BEGUN)
         self.actions.withdrawn(action, why)
-        raise CannotUndoError(f"nothing was done to {action.target.name}: {why}", final=True)
+        raise CannotUndoError(f"nothing was done to {action.target.name}", why, final=True)
 
     def _revert(self, detector: Detector[Any], aws: Aws, action: Action) -> tuple[Action, str]:
         """
@@ -198,11 +196,11 @@ class Undoing:
                 steps = RecordedSteps(self.actions, action, "undo")
                 became = detector.revert(writing, action.target, action.undo, steps)
             except NotFinishedError as waits:
-                action = self.actions.unfinished(action, str(waits))
+                action = self.actions.unfinished(action, make_cause(CauseCode.WAITS_FOR_AWS, str(waits)))
             except Exception as error:  # out of time is no failure; all else is raised again
                 if not writing.out_of_time(error):
                     raise
-                action = self.actions.unfinished(action, "this call had no time left")
+                action = self.actions.unfinished(action, make_cause(CauseCode.CALL_OUT_OF_TIME))
                 break
             else:
                 return action, became or ""
@@ -210,7 +208,7 @@ class Undoing:
                 break
             self.wait()
         raise CannotUndoError(
-            f"{action.target.name} is on its way back, and undoing it again goes on with it: {action.error}"
+            f"{action.target.name} is on its way back, and undoing it again goes on with it", action.error
         )
 
 
@@ -253,35 +251,35 @@ class UndoRun:
     tell: Callable[[Action], None]
     count_refused: Callable[[str], None]
     by_hand: Callable[[Detector[Any], Action], Cause | None]
-    logger: Logger
 
-    def __call__(self, asked: UndoEvent, *, holder: str) -> dict[str, Any]:
+    def __call__(self, asked: UndoEvent, *, holder: str) -> CannotUndoError | None:
         """
-        Bring back the resource that *asked* names. The answer says whether it is back, and if not, why.
+        Bring back the resource that *asked* names. Return None once it is back, or the final error.
 
         Raises CannotUndoError for a failure, once the message is updated, and LeaseTakenError if the sweep
         that may work on the action does not end in time: both can be tried again.
         """
         account = asked.account or self.home
         if account != self.home and not self.settings.organization.used:
-            return self._answer(asked, why=f"account {account} is not this one")
+            return CannotUndoError(f"account {account} is not this one", final=True)
         detector = self.settings.detector_called(asked.detector)
         if detector is None or asked.detector not in self.settings.undoable_names(self.clock().date()):
             days = self.settings.janitor.undo_days
-            return self._answer(
-                asked, why=f"{asked.detector} is not armed, nor was it in the last {days} days"
-            )
+            why = f"{asked.detector} is not armed, nor was it in the last {days} days"
+            return CannotUndoError(why, final=True)
         with self.leased(asked, holder=holder):
             try:
                 action = self.undoing.find(asked.detector, account, asked.region, asked.finding)
             except CannotUndoError as nothing:
-                return self._answer(asked, why=str(nothing))
+                return nothing
             if asked.again and action.stage is not Stage.UNDOING:
-                return self._answer(asked, why=f"{action.target.name} is not half brought back any more")
-            return self._answer(asked, why=self._undo(detector, action, account, asked))
+                return CannotUndoError(f"{action.target.name} is not half brought back any more", final=True)
+            return self._undo(detector, action, account, asked)
 
-    def _undo(self, detector: Detector[Any], action: Action, account: str, asked: UndoEvent) -> str:
-        """Undo *action*. Return "" once its resource is back, or why another try would end the same."""
+    def _undo(
+        self, detector: Detector[Any], action: Action, account: str, asked: UndoEvent
+    ) -> CannotUndoError | None:
+        """Undo *action*. Return None once its resource is back, or the final error."""
         try:
             self._check_allowed(detector, action)
             if asked.request and not asked.again:  # a press, which may not write this itself
@@ -289,16 +287,16 @@ class UndoRun:
             with self._entered(action, account, asked.region) as aws:
                 self.undoing.undo(detector, aws, action, by=asked.by, again=asked.again)
         except BegunBeforeError as busy:
-            return str(busy)
+            return CannotUndoError(str(busy), final=True)
         except CannotUndoError as cannot:
             if not cannot.final:
                 raise
-            if cannot.forged:
+            if cannot.cause is not None and cannot.cause.why in UNVERIFIED_RECORD_CODES:
                 self.count_refused(asked.detector)
-            return str(cannot)
+            return cannot
         finally:
             self.tell(action)
-        return ""
+        return None
 
     @contextmanager
     def _entered(self, action: Action, account: str, region: str) -> Iterator[Aws]:
@@ -307,17 +305,16 @@ class UndoRun:
             try:
                 (aws,) = stack.enter_context(self.opened(action.detector, account, region))
             except Exception as error:  # remembered, and told to the person who asked
-                why = f"account {account} {unread_sweep_error(error)}"
+                why = make_cause(CauseCode.ACCOUNT_UNREAD, account, unread_sweep_error(error))
                 self.undoing.actions.refused(action, why)
-                raise CannotUndoError(f"{action.target.name} could not be brought back: {why}") from error
+                raise CannotUndoError(f"{action.target.name} could not be brought back", why) from error
             yield aws
 
     def _check_allowed(self, detector: Detector[Any], action: Action) -> None:
         """Raise CannotUndoError if this function may not undo *action*, and remember that."""
         if (cause := self.by_hand(detector, action)) is not None:
-            why = self.undoing.words(cause)
-            self.undoing.actions.refused(action, why)
-            raise CannotUndoError(why, final=True)
+            self.undoing.actions.refused(action, cause)
+            raise CannotUndoError(action.target.name, cause, final=True)
 
     @contextmanager
     def leased(self, asked: UndoEvent, *, holder: str) -> Iterator[None]:
@@ -341,11 +338,6 @@ class UndoRun:
             yield
         finally:
             self.leases.release(*where, holder=holder)
-
-    def _answer(self, asked: UndoEvent, *, why: str = "") -> dict[str, Any]:
-        about = {"detector": asked.detector, "region": asked.region, "finding": asked.finding, "why": why}
-        self.logger.info("undone" if not why else "nothing to undo", extra=about)
-        return {"done": not why, "detector": asked.detector, "finding": asked.finding, "why": why}
 
 
 # --- undoable actions -----------------------------------------------------------------------------
@@ -445,7 +437,8 @@ def _resume_revert(
 ) -> UnfinishedAction:
     command = undo_command(detector, action)
     if action.given_up:
-        why = Cause(CauseCode.NOT_REVERTED, (MOST_TRIES, action.error or "each was cut off"), by_hand=command)
+        error = action.error or make_cause(CauseCode.CUT_OFF)
+        why = Cause(CauseCode.NOT_REVERTED, (MOST_TRIES, error), by_hand=command)
         return UnfinishedAction(action, Outcome.FAILED, why)
     so_far = UnfinishedProgress.HALF_REVERTED if action.coming_back else UnfinishedProgress.REVERT_ASKED
     try:
@@ -454,7 +447,9 @@ def _resume_revert(
         why = replace(unverified.cause, progress=so_far, by=action.undone_by)
         return UnfinishedAction(action, Outcome.FAILED, why)
     except Exception as error:  # reported; the next sweep tries again
-        failure = str(error) if isinstance(error, CannotUndoError) else error_text(error)
+        failure: str | Cause = error_text(error)
+        if isinstance(error, CannotUndoError):
+            failure = error.cause or error.about
         why = Cause(CauseCode.NOT_RESUMED, (failure,), progress=so_far, by=action.undone_by, by_hand=command)
         return UnfinishedAction(action, Outcome.FAILED, why)
     late = action.asked_at is not None and at - action.asked_at > LATE_AFTER

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ml_janitor.core.model import Finding
-from ml_janitor.core.results import CauseCode, Outcome, Result, Sweep, make_cause
+from ml_janitor.core.results import Cause, CauseCode, Outcome, Result, Sweep, make_cause
 from ml_janitor.ledger.findings import NO_MESSAGE, MessageRef
 from ml_janitor.ledger.table import ConditionFailedError
 
@@ -45,7 +45,7 @@ class WarningDeliveries:
         return self.arming.due(self.soon, finding_of(result), messaged=messaged)
 
     def delivered(
-        self, result: Result, unmessaged: str, message: MessageRef = NO_MESSAGE, said: str = ""
+        self, result: Result, unmessaged: Cause, message: MessageRef = NO_MESSAGE, said: str = ""
     ) -> None:
         """
         Remember that Slack took *result*'s warning in the channel as *message*; *said* is its lasting part.
@@ -72,7 +72,7 @@ class WarningDeliveries:
             self.ledger.messaged(self._entry(result), message, late=late, due=due)
             self.warned[result.target.key] = replace(result, outcome=Outcome.WARNED, due=due, cause=None)
 
-    def not_messaged(self, result: Result, why: str) -> Result:
+    def not_messaged(self, result: Result, why: Cause) -> Result:
         """
         Remember that *why* keeps the owner of *result* from a direct
         message, and return the new result.

@@ -41,11 +41,7 @@ from ml_janitor.core.model import (
 )
 
 if TYPE_CHECKING:
-    from types_boto3_sagemaker.type_defs import (
-        DescribeEndpointConfigOutputTypeDef,
-        DescribeEndpointOutputTypeDef,
-        ProductionVariantSummaryTypeDef,
-    )
+    from types_boto3_sagemaker.type_defs import ProductionVariantSummaryTypeDef
 
 type MetricTotal = tuple[float, int]
 """A sum, and the number of hours that it is over."""
@@ -241,33 +237,7 @@ def list_monitoring_schedules(aws: Aws) -> Listing[tuple[str, str]]:
 @as_signal(ENDPOINT.describes, absent=ENDPOINT_GONE)
 def describe_endpoint(aws: Aws, name: str) -> EndpointDescription:
     """Describe the endpoint *name*; `Absent` if there is no such endpoint."""
-    return _description(aws.sagemaker.describe_endpoint(EndpointName=name))
-
-
-@as_signal(ENDPOINT_CONFIG.describes)
-def describe_endpoint_config(aws: Aws, endpoint: EndpointDescription) -> EndpointDescription:
-    """
-    Return *endpoint* with what only its configuration says.
-
-    A deleted configuration is unreadable, since its endpoint runs on.
-    """
-    return _configured(
-        endpoint, aws.sagemaker.describe_endpoint_config(EndpointConfigName=endpoint.config_name)
-    )
-
-
-def _summary(found: Mapping[str, Any]) -> EndpointSummary:
-    """Return an endpoint from an entry of its listing, or from its description."""
-    return EndpointSummary(
-        arn=found["EndpointArn"],
-        name=found["EndpointName"],
-        status=found["EndpointStatus"],
-        created=found["CreationTime"],
-        modified=found["LastModifiedTime"],
-    )
-
-
-def _description(answer: DescribeEndpointOutputTypeDef) -> EndpointDescription:
+    answer = aws.sagemaker.describe_endpoint(EndpointName=name)
     nothing_runs = answer["EndpointStatus"] in STATUSES_WITHOUT_VARIANTS
     production = answer.get("ProductionVariants", ()) if nothing_runs else answer["ProductionVariants"]
     return EndpointDescription(
@@ -282,33 +252,14 @@ def _description(answer: DescribeEndpointOutputTypeDef) -> EndpointDescription:
     )
 
 
-def _variant(found: ProductionVariantSummaryTypeDef, *, shadow: bool = False) -> EndpointVariant:
-    name = found["VariantName"]
-    images = [
-        image["ResolutionTime"] for image in found.get("DeployedImages", ()) if "ResolutionTime" in image
-    ]
-    resolved = max(images, default=None)
-    if serverless := found.get("CurrentServerlessConfig"):
-        concurrency = serverless.get("ProvisionedConcurrency", 0)
-        return EndpointVariant(
-            name=name, shadow=shadow, serverless=True, concurrency=concurrency, resolved=resolved
-        )
-    pools = tuple(
-        (pool["InstanceType"], pool["CurrentInstanceCount"]) for pool in found.get("InstancePools", ())
-    )
-    return EndpointVariant(
-        name=name,
-        shadow=shadow,
-        instances=found["CurrentInstanceCount"],
-        pools=pools,
-        reserved="MlReservationArn" in found.get("CapacityReservationConfig", {}),
-        resolved=resolved,
-    )
+@as_signal(ENDPOINT_CONFIG.describes)
+def describe_endpoint_config(aws: Aws, endpoint: EndpointDescription) -> EndpointDescription:
+    """
+    Return *endpoint* with what only its configuration says.
 
-
-def _configured(
-    endpoint: EndpointDescription, answer: DescribeEndpointConfigOutputTypeDef
-) -> EndpointDescription:
+    A deleted configuration is unreadable, since its endpoint runs on.
+    """
+    answer = aws.sagemaker.describe_endpoint_config(EndpointConfigName=endpoint.config_name)
     asynchronous = endpoint.asynchronous or "AsyncInferenceConfig" in answer
     with_role = "ExecutionRoleArn" in answer
     by_name: dict[str, Mapping[str, Any]] = {
@@ -334,6 +285,41 @@ def _configured(
         asynchronous=asynchronous,
         configured=answer["CreationTime"],
         captures=answer.get("DataCaptureConfig", {}).get("EnableCapture", False),
+    )
+
+
+def _summary(found: Mapping[str, Any]) -> EndpointSummary:
+    """Return an endpoint from an entry of its listing, or from its description."""
+    return EndpointSummary(
+        arn=found["EndpointArn"],
+        name=found["EndpointName"],
+        status=found["EndpointStatus"],
+        created=found["CreationTime"],
+        modified=found["LastModifiedTime"],
+    )
+
+
+def _variant(found: ProductionVariantSummaryTypeDef, *, shadow: bool = False) -> EndpointVariant:
+    name = found["VariantName"]
+    images = [
+        image["ResolutionTime"] for image in found.get("DeployedImages", ()) if "ResolutionTime" in image
+    ]
+    resolved = max(images, default=None)
+    if serverless := found.get("CurrentServerlessConfig"):
+        concurrency = serverless.get("ProvisionedConcurrency", 0)
+        return EndpointVariant(
+            name=name, shadow=shadow, serverless=True, concurrency=concurrency, resolved=resolved
+        )
+    pools = tuple(
+        (pool["InstanceType"], pool["CurrentInstanceCount"]) for pool in found.get("InstancePools", ())
+    )
+    return EndpointVariant(
+        name=name,
+        shadow=shadow,
+        instances=found["CurrentInstanceCount"],
+        pools=pools,
+        reserved="MlReservationArn" in found.get("CapacityReservationConfig", {}),
+        resolved=resolved,
     )
 
 

@@ -265,6 +265,11 @@ class DaySpan:
         return (self.first + number * DAY for number in range(self.days))
 
 
+def settled_end(bill: Bill, settling_days: int) -> date:
+    """Return the first day of *bill* that AWS may still change, or else its end."""
+    return min(bill.until, bill.time.date() - (settling_days - 1) * DAY)
+
+
 # --- phases of machine learning -------------------------------------------------------------------
 
 
@@ -355,12 +360,11 @@ class ComparisonKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpanComparison:
-    """Two spans of the same length. *unsettled* are days of *after* that AWS may still change."""
+    """Two spans of the same length, of settled days."""
 
     kind: ComparisonKind
     before: DaySpan
     after: DaySpan
-    unsettled: tuple[date, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -478,6 +482,10 @@ class Mover:
         return self.cause not in {MoverCause.FINDING, MoverCause.TAG} and abs(self.usd) <= self.part.usual
 
 
+NEWS_SHARE, NEWS_PARTS = Decimal("0.05"), 3
+"""The share by which a total moves much, and the number of its largest parts that are news then."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Movement:
     """
@@ -506,8 +514,13 @@ class Movement:
 
     @property
     def news(self) -> tuple[Mover, ...]:
-        """Return the movers that are no ordinary change."""
-        return tuple(mover for mover in self.movers if not mover.ordinary)
+        """Return the movers that are no ordinary change, and of a total that moved much its largest parts."""
+        much = (
+            self.comparison.kind is ComparisonKind.DAYS and abs(self.change) >= NEWS_SHARE * self.usd_before
+        )
+        parts = [mover for mover in self.movers if mover.cause is not MoverCause.TAG]
+        largest = {id(mover) for mover in parts[:NEWS_PARTS]} if much and self.change else set()
+        return tuple(mover for mover in self.movers if not mover.ordinary or id(mover) in largest)
 
     @property
     def unexplained(self) -> Decimal:
@@ -546,11 +559,14 @@ class Breakdown:
 
 
 def break_down(movement: Movement, most: int) -> Breakdown:
-    """List the *most* largest explained movers one by one, ordinary ones last; sum up the rest."""
+    """List the *most* largest explained movers one by one, those without news last; sum up the rest."""
+    news = {id(mover) for mover in movement.news}
     explained = [
         mover for mover in movement.movers if mover.cause not in {MoverCause.UNEXPLAINED, MoverCause.TAG}
     ]
-    ranked = sorted(explained, key=lambda mover: mover.ordinary)  # the order by dollars stays in each half
+    ranked = sorted(
+        explained, key=lambda mover: id(mover) not in news
+    )  # the order by dollars stays in each half
     shown = {id(mover) for mover in ranked[:most]}
     return Breakdown(
         movers=tuple(mover for mover in explained if id(mover) in shown),

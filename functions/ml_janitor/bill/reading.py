@@ -42,6 +42,7 @@ from ml_janitor.bill.model import (
     GapCause,
     RecordCharge,
     SpanComparison,
+    settled_end,
 )
 from ml_janitor.core.durations import DAY, WEEK
 from ml_janitor.core.text import shorten_list
@@ -78,7 +79,7 @@ class BillRequest:
     the tags are activated and used, in place of reading the last two; *chosen* are the keys that somebody
     chose, and so expects to be used. The tags *first* are read before other tags by service. *metric* is
     None where the bill itself decides. *accounts* are those of a shared bill; they moved by the last
-    *span* days.
+    *span* days that are *settling_days* old.
     """
 
     days: int = BILL_DAYS
@@ -90,6 +91,7 @@ class BillRequest:
     metric: CostMetric | None = None
     accounts: BillAccounts | None = None
     span: int = 30
+    settling_days: int = 0
 
     @property
     def where(self) -> tuple[CostFilter, ...]:
@@ -135,7 +137,7 @@ def bill_request(
     `BillRequest`.
     """
     return BillRequest(
-        days=max(BILL_DAYS, 2 * (days or section.days)),
+        days=max(BILL_DAYS, 2 * max(days or section.days, 31) + section.settling_days),
         tags=bill_tags(section),
         services=tuple(section.services),
         check_tags=check_tags,
@@ -144,6 +146,7 @@ def bill_request(
         metric=METRIC_SETTINGS[section.metric],
         accounts=accounts,
         span=days or section.days,
+        settling_days=section.settling_days,
     )
 
 
@@ -190,7 +193,8 @@ class BillQuestion:
     """
     A question about a bill: the last *days*, *against* another span or the days right before them.
 
-    *tags* are those of the settings, in their order.
+    *tags* are those of the settings, in their order. A day is settled once it is *settling_days* old:
+    days that AWS may still change are in no comparison.
     """
 
     days: int
@@ -206,25 +210,26 @@ class BillQuestion:
 
     def asked(self, bill: Bill) -> SpanComparison | None:
         """Compare the last days with the chosen span, else with as many days right before them."""
-        after = DaySpan(bill.until - self.days * DAY, self.days)
+        after = DaySpan(settled_end(bill, self.settling_days) - self.days * DAY, self.days)
         before = self.against or DaySpan(after.first - self.days * DAY, self.days)
         return self._compared(bill, after, before, ComparisonKind.DAYS)
 
     def settled_day(self, bill: Bill) -> SpanComparison | None:
-        """Compare the last day that is *settling_days* old with the same weekday of the week before."""
-        day = bill.time.date() - self.settling_days * DAY
+        """Compare the last settled day with the same weekday of the week before."""
+        day = settled_end(bill, self.settling_days) - DAY
         return self._compared(bill, DaySpan(day, 1), DaySpan(day - WEEK, 1), ComparisonKind.DAY)
 
     def month_to_date(self, bill: Bill) -> SpanComparison | None:
         """
-        Compare the month so far with the same days of the month before; on its first day, the whole month
-        before.
+        Compare the month so far with the same days of the month before; until a day of it is settled, the
+        whole month before.
 
         If the month before is shorter, both are as long as that month.
         """
-        first = (bill.until - DAY).replace(day=1)
+        end = settled_end(bill, self.settling_days)
+        first = (end - DAY).replace(day=1)
         before = (first - DAY).replace(day=1)
-        days = min((bill.until - first).days, (first - before).days)
+        days = min((end - first).days, (first - before).days)
         return self._compared(bill, DaySpan(first, days), DaySpan(before, days), ComparisonKind.MONTH_TO_DATE)
 
     def _compared(
@@ -234,9 +239,7 @@ class BillQuestion:
         begun = min((charge.day for charge in bill.charges if charge.usd), default=None)
         if begun is None or max(begun, bill.first) > before.first or after.until > bill.until:
             return None
-        today = bill.time.date()
-        unsettled = tuple(day for day in after if (today - day).days < self.settling_days)
-        return SpanComparison(kind=kind, before=before, after=after, unsettled=unsettled)
+        return SpanComparison(kind=kind, before=before, after=after)
 
 
 def bill_question(section: BillSection, *, days: int = 0, against: DaySpan | None = None) -> BillQuestion:
@@ -358,7 +361,8 @@ def read_bill(
         by_account = reader.rows(
             BillReading.ACCOUNTS, "", group_by_dimension(LINKED_ACCOUNT), first=since_then
         )
-        if named := most_moved_accounts(by_account or (), older, until, wanted.span):
+        settled = until - max(wanted.settling_days - 1, 0) * DAY
+        if named := most_moved_accounts(by_account or (), older, settled, wanted.span):
             moved = reader.rows(
                 BillReading.MOVED,
                 ", ".join(named),

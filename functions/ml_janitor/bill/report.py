@@ -44,9 +44,10 @@ from ml_janitor.bill.model import (
     SpanComparison,
     main_services,
     phase_of,
+    settled_end,
 )
 from ml_janitor.bill.reading import MOST_NAMED_ACCOUNTS, BillQuestion, BillRequest
-from ml_janitor.core.durations import DAY
+from ml_janitor.core.durations import DAY, WEEK
 from ml_janitor.core.money import CENT
 from ml_janitor.core.text import shorten_list
 
@@ -101,8 +102,9 @@ class BillReport:
     """
     A bill for all displays: the terminal, JSON, HTML and Slack.
 
-    *span* is the span of the tables, and *main* the movement into it. *yesterday* is that of the last
-    settled day and *month* that of the month to date; None where the bill does not reach back. *shares*
+    *span* is the span of the tables, which ends with the last settled day, and *main* the movement into it.
+    *yesterday* is that of the last settled day and *month* that of the month to date; None where the bill
+    does not reach back. *shares*
     are in the order of the settings. *saved* are the savings of actions, by day: only hours that they
     really ended. *saved_this_month* is for the calendar month of *bill.time*, and *saved_by_account* for
     each account of a shared bill.
@@ -119,6 +121,11 @@ class BillReport:
     saved: Mapping[date, Decimal] = field(default_factory=dict)
     saved_this_month: Decimal = ZERO
     saved_by_account: Mapping[str, Decimal] = field(default_factory=dict)
+
+    @property
+    def unsettled(self) -> DaySpan:
+        """Return the days that AWS may still change, which are in no comparison."""
+        return DaySpan(self.span.until, (self.bill.until - self.span.until).days)
 
     def table(self, by: str) -> tuple[BillLine, ...]:
         """Return every line of the table *by* a key. Raises KeyError for a tag that was not read."""
@@ -164,8 +171,9 @@ def _joined(
     if comparison is not None:
         span = comparison.after
     else:
-        first = max(bill.first, bill.until - timedelta(days=question.days))
-        span = DaySpan(first, (bill.until - first).days)
+        end = settled_end(bill, question.settling_days)
+        first = max(bill.first, end - timedelta(days=question.days))
+        span = DaySpan(first, (end - first).days)
     divided = divide_bill(bill, question.tags)
     main, yesterday, month = (
         None if pair is None else explain_movement(bill, pair, divided, resources)
@@ -364,12 +372,15 @@ class BudgetState:
     value: str = ""
 
 
-def budget_states(bill: Bill, monthly_usd: float, parts: Mapping[str, float]) -> Iterator[BudgetState]:
+def budget_states(
+    bill: Bill, monthly_usd: float, parts: Mapping[str, float], settled: date
+) -> Iterator[BudgetState]:
     """
     Yield the account's budget in the month of the bill's last day, and those of *parts* ("project=churn").
 
     A bill or tag that could not be read has none. On a month's first day, the month is the one before,
-    which is over. Only the account has a forecast; a part is expected to go on as in the month so far.
+    which is over. Only the account has a forecast; a part is expected to go on as in the month so far. Every
+    charged day is spent; days from *settled* on are expected to cost no less than usual.
     """
     if not bill.charges:
         return
@@ -380,15 +391,37 @@ def budget_states(bill: Bill, monthly_usd: float, parts: Mapping[str, float]) ->
         spent = bill.total(month)
         expected = spent if month.days == length else None
         if expected is None and bill.forecast is not None:
-            expected = spent + bill.forecast.usd
+            expected = expected_spend(bill.charges, month, settled) + bill.forecast.usd
         yield BudgetState(usd=_exact(monthly_usd), spent=spent, expected=expected)
     for part, usd in sorted(parts.items()):
         tag, _, value = part.partition("=")
         if tag in bill.by_tag:
-            rows = bill.by_tag[tag]
-            spent = sum((row.usd for row in rows if row.tag == value and row.day in month), ZERO)
-            expected = spent * length / month.days
+            rows = [row for row in bill.by_tag[tag] if row.tag == value]
+            spent = sum((row.usd for row in rows if row.day in month), ZERO)
+            expected = expected_spend(rows, month, settled) * length / month.days
             yield BudgetState(usd=_exact(usd), spent=spent, expected=expected, tag=tag, value=value)
+
+
+MEAN_WEEKS = 4
+"""The weeks before an unsettled day whose mean it is expected to cost at least."""
+
+
+def expected_spend(charges: Iterable[Charge], month: DaySpan, settled: date) -> Decimal:
+    """
+    Return what the days of *month* will have cost once they are settled.
+
+    A day from *settled* on counts with its charge or its weekday's mean, whichever is more.
+    """
+    by_day: dict[date, Decimal] = defaultdict(Decimal)
+    for charge in charges:
+        by_day[charge.day] += charge.usd
+    total = ZERO
+    for day in month:
+        if day >= settled:
+            weeks = [by_day[day - week * WEEK] for week in range(1, MEAN_WEEKS + 1)]
+            by_day[day] = max(by_day[day], sum(weeks, ZERO) / MEAN_WEEKS)
+        total += by_day[day]
+    return total
 
 
 def _exact(usd: float) -> Decimal:

@@ -5,87 +5,111 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from enum import Enum, StrEnum, auto
+from enum import StrEnum
 
 from ml_janitor.core.model import HOURS_PER_MONTH, Change, Cost, Finding, Kept, Mode, Target, Verdict
 
 # --- causes as data -------------------------------------------------------------------------------
 #
-# `report.causes` makes the sentences; no code compares them.
+# `report.causes` makes the sentences when somebody reads; no code compares them.
 
 
-class CauseCode(Enum):
-    """The reasons for an outcome. A comment names the details, in their order."""
+class CauseCode(StrEnum):
+    """The reasons for an outcome, as the ledger stores them. A comment names the details, in their order."""
 
     # The action waits.
-    UNWARNED = auto()
-    NOT_DUE = auto()
-    OWNER_NOT_MESSAGED = auto()  # the error
-    WARNING_LAPSED = auto()
-    SWEEP_INCOMPLETE = auto()
-    GRACE_OF_RULE = auto()
-    WARNED_BEFORE_CLOSING = auto()
-    NOT_QUIET = auto()
-    UNKNOWN_AT_RECHECK = auto()  # the recheck's reason
-    PREPARING = auto()  # the step reached
-    OUT_OF_TIME = auto()
-    ACTED_BEFORE = auto()  # the ledger's error
-    ANOTHER_RUN = auto()  # the ledger's error
-    MAX_ACTIONS = auto()  # the limit
-    MAX_ACTIONS_PER_NIGHT = auto()  # the limit
-    NO_LEDGER = auto()  # the error
-    MAX_SHARE = auto()  # the count, the total, the limit in percent, the detector
-    REST_DAY = auto()
+    UNWARNED = "unwarned"
+    NOT_DUE = "not-due"
+    OWNER_NOT_MESSAGED = "owner-not-messaged"  # the cause, as a cause
+    WARNING_LAPSED = "warning-lapsed"
+    SWEEP_INCOMPLETE = "sweep-incomplete"
+    GRACE_OF_RULE = "grace-of-rule"
+    WARNED_BEFORE_CLOSING = "warned-before-closing"
+    NOT_QUIET = "not-quiet"
+    UNKNOWN_AT_RECHECK = "unknown-at-recheck"  # the recheck's reason
+    PREPARING = "preparing"  # the step reached
+    OUT_OF_TIME = "out-of-time"
+    ACTED_BEFORE = "acted-before"  # the ledger's error
+    ANOTHER_RUN = "another-run"  # the ledger's error
+    MAX_ACTIONS = "max-actions"  # the limit
+    MAX_ACTIONS_PER_NIGHT = "max-actions-per-night"  # the limit
+    NO_LEDGER = "no-ledger"  # the error
+    MAX_SHARE = "max-share"  # the count, the total, the limit in percent, the detector
+    REST_DAY = "rest-day"
 
     # The janitor only reports the finding.
-    OUTSIDE_ACT_IN = auto()  # the account, the region
-    NOT_PROVEN = auto()  # the confidence, what would prove it
-    SPARED_BY_RULE = auto()  # the rule's reason
-    NO_CREATION_TIME = auto()
-    MANAGED = auto()  # the tool
-    PERHAPS_MANAGED = auto()  # the possible tool
-    PRODUCTION = auto()  # the environment
-    REFUSED_BY_PREPARE = auto()  # the reason
+    OUTSIDE_ACT_IN = "outside-act-in"  # the account, the region
+    NOT_PROVEN = "not-proven"  # the confidence, what would prove it
+    SPARED_BY_RULE = "spared-by-rule"  # the rule's reason
+    NO_CREATION_TIME = "no-creation-time"
+    MANAGED = "managed"  # the tool
+    PERHAPS_MANAGED = "perhaps-managed"  # the possible tool
+    PRODUCTION = "production"  # the environment
+    REFUSED_BY_PREPARE = "refused-by-prepare"  # the cause
+    CANNOT_ACT = "cannot-act"  # the reason
 
-    # The finding is closed.
-    NO_LONGER_WASTE = auto()  # the reason
-    GONE = auto()
-    WARNING_VOID = auto()
-    DONE_BY_OTHERS = auto()
-    UNDO_WITH = auto()  # the undo command, the finding's id
-    NO_UNDO = auto()  # the reason
-    UNDO_BY_HAND = auto()  # the setting that the undo function lacks, the command
+    # The owner has no direct message.
+    NO_OWNER = "no-owner"
+    NO_SLACK_ACCOUNT = "no-slack-account"
+    MESSAGE_NOT_SENT = "message-not-sent"
+    WEBHOOK_SENDS_NONE = "webhook-sends-none"
+    MESSAGE_REFUSED = "message-refused"  # Slack's error
+
+    # The finding is closed, or its warning is void.
+    CLEANED_UP = "cleaned-up"
+    NOT_ARMED = "not-armed"  # the detector
+    NOT_CONFIRMED = "not-confirmed"  # the time since the last sweep that found it
+    NO_LONGER_WASTE = "no-longer-waste"  # the reason
+    GONE = "gone"
+    WARNING_VOID = "warning-void"
+    DONE_BY_OTHERS = "done-by-others"
+    UNDO_WITH = "undo-with"  # the undo command, the finding's id
+    NO_UNDO = "no-undo"  # the reason
+    UNDO_BY_HAND = "undo-by-hand"  # the setting that the undo function lacks, the command
 
     # The action failed.
-    NOTHING_DONE = auto()  # the error
-    ACT_FAILED = auto()  # the error
-    GIVEN_UP = auto()  # the number of tries, the last error
-    NOT_FINISHED = auto()  # the error
-    NOT_RECHECKED = auto()  # the error
-    DISARMED = auto()  # the detector, the last error
-    MAC_INVALID = auto()
-    MAC_MISSING = auto()  # the finding's id
-    MAC_EXPECTED = auto()
+    NOTHING_DONE = "nothing-done"  # the error
+    ACT_FAILED = "act-failed"  # the error
+    GIVEN_UP = "given-up"  # the number of tries, the cause of the last
+    NOT_FINISHED = "not-finished"  # the error
+    NOT_RECHECKED = "not-rechecked"  # the error
+    DISARMED = "disarmed"  # the detector, the cause of the last failure
+    MAC_INVALID = "mac-invalid"
+    MAC_MISSING = "mac-missing"  # the finding's id
+    MAC_EXPECTED = "mac-expected"
+
+    # The undo has failed, or did not begin.
+    UNDO_FAILED = "undo-failed"  # the error
+    NOTHING_BEGUN = "nothing-begun"
+    RECORD_UNREAD = "record-unread"  # the error
+    ACCOUNT_UNREAD = "account-unread"  # the account, the error
+    CALL_OUT_OF_TIME = "call-out-of-time"
+    CUT_OFF = "cut-off"
 
     # The janitor waits for AWS, or reverts a half-done action.
-    WAITS_FOR_AWS = auto()  # the awaited state
-    RESUMED = auto()  # the last error
-    NOT_RESUMED = auto()  # the error
-    NOT_REVERTED = auto()  # the number of tries, the last error
-    REVERTED_NEXT = auto()
-    REVERT_NOT_ASKED = auto()  # the error
+    WAITS_FOR_AWS = "waits-for-aws"  # the awaited state
+    RESUMED = "resumed"  # the cause of the last failure
+    NOT_RESUMED = "not-resumed"  # the error, or the cause
+    NOT_REVERTED = "not-reverted"  # the number of tries, the cause of the last
+    REVERTED_NEXT = "reverted-next"
+    REVERT_NOT_ASKED = "revert-not-asked"  # the error
+
+    EARLIER_TEXT = "earlier-text"  # the sentence that a version without causes stored
 
 
 UNVERIFIED_RECORD_CODES = frozenset({CauseCode.MAC_INVALID, CauseCode.MAC_MISSING})
 """The janitor does nothing from a record with such a cause: an alarm has to say so."""
 
 
-class UnfinishedProgress(Enum):
+class UnfinishedProgress(StrEnum):
     """Progress of an action that is neither finished nor reverted."""
 
-    HALF_DONE = auto()
-    REVERT_ASKED = auto()
-    HALF_REVERTED = auto()
+    HALF_DONE = "half-done"
+    REVERT_ASKED = "revert-asked"
+    HALF_REVERTED = "half-reverted"
+
+
+type CauseDetail = str | int | Cause | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,22 +117,27 @@ class Cause:
     """
     The cause of an outcome.
 
-    *details* fill the sentence: numbers, names, and text from AWS, a rule or a person, which is shown and
-    never inspected. *along* is another resource with the same cause, which acting would end too.
-    *progress* is the state of an unfinished action, asked for *by* a person or the janitor. *then* is the
-    consequence, and *by_hand* is the command with which a person reverts the action.
+    *details* fill the sentence: numbers, names, the cause behind this one, and text from AWS, a rule or a
+    person, which is shown and never compared. *along* is another resource with the same cause, which acting
+    would end too. *progress* is the state of an unfinished action, asked for *by* a person or the janitor.
+    *then* is the consequence, and *by_hand* is the command with which a person reverts the action.
     """
 
     why: CauseCode
-    details: tuple[str | int, ...] = ()
+    details: tuple[CauseDetail, ...] = ()
     along: str = ""
     progress: UnfinishedProgress | None = None
     by: str = ""
     then: Cause | None = None
     by_hand: str = ""
 
+    def __str__(self) -> str:
+        """Return the code and the details, for logs and for versions that store sentences."""
+        details = ", ".join(str(detail) for detail in self.details if detail is not None)
+        return ": ".join(filter(None, (self.why.replace("-", " "), details)))
 
-def make_cause(why: CauseCode, *details: str | int) -> Cause:
+
+def make_cause(why: CauseCode, *details: CauseDetail) -> Cause:
     """Return a cause that has only details."""
     return Cause(why, details)
 

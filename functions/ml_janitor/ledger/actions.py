@@ -25,6 +25,7 @@ from ml_janitor.aws.client import READ_OPERATIONS
 from ml_janitor.core.model import HOURS_PER_MONTH, Finding, Target, finding_id
 from ml_janitor.core.results import Cause, CauseCode, Result
 from ml_janitor.engine.detector import CannotActError
+from ml_janitor.ledger.causes import read_causes, store_cause
 from ml_janitor.ledger.findings import WarningMessages
 from ml_janitor.ledger.table import (
     EXPIRES_ATTRIBUTE,
@@ -100,7 +101,7 @@ class Action(WarningMessages):
     asked: int = 0
     asked_at: datetime | None = None
     ended: datetime | None = None
-    error: str = ""
+    error: Cause | None = None
     steps: Mapping[str, str] = field(default_factory=dict)
     hourly_usd: Decimal | None = None
     undone_by: str = ""
@@ -325,6 +326,7 @@ _ACTION_ADAPTER = TypeAdapter(Action)
 _STEP_PREFIX = "step_"
 _NO_MESSAGES = WarningMessages()
 _NO_KEY = NoUndoKey()
+_NO_ERROR = store_cause("error", None)
 
 _ACTION_RETENTION = timedelta(days=120)
 """Time for which an action stays readable: longer than it can be undone."""
@@ -427,29 +429,28 @@ class Actions:
         return self._moved(
             action,
             Stage.ACTING,
-            {"attempts": action.attempts + 1, "error": "", "broke": False, "again": now},
+            {"attempts": action.attempts + 1, **_NO_ERROR, "broke": False, "again": now},
         )
 
     def acted(self, action: Action, now: datetime) -> Action:
         """Record that AWS confirmed all steps."""
-        return self._moved(action, Stage.ACTED, {"ended": now, "error": "", "broke": False})
+        return self._moved(action, Stage.ACTED, {"ended": now, **_NO_ERROR, "broke": False})
 
-    def unfinished(self, action: Action, waits_for: str) -> Action:
+    def unfinished(self, action: Action, waits_for: Cause) -> Action:
         """
         Record that the action waits for AWS and is resumed later: no
         failure, even after failed attempts.
         """
-        return self._moved(
-            action, action.stage, {"error": waits_for, "broke": False, "waits": action.attempts}
-        )
+        waits = {**store_cause("error", waits_for), "broke": False, "waits": action.attempts}
+        return self._moved(action, action.stage, waits)
 
-    def failed(self, action: Action, error: str) -> Action:
+    def failed(self, action: Action, error: Cause) -> Action:
         """Record that the action broke off with *error*. Its steps say what was done."""
-        return self._moved(action, Stage.FAILED, {"error": error, "broke": True})
+        return self._moved(action, Stage.FAILED, {**store_cause("error", error), "broke": True})
 
-    def withdrawn(self, action: Action, why: str) -> Action:
+    def withdrawn(self, action: Action, why: Cause) -> Action:
         """Record that nothing was done, because the resource had changed."""
-        return self._moved(action, Stage.WITHDRAWN, {"error": why})
+        return self._moved(action, Stage.WITHDRAWN, store_cause("error", why))
 
     def request_undo(self, action: Action, by: str, now: datetime) -> Action:
         """
@@ -459,7 +460,7 @@ class Actions:
         the action changed since it was read.
         """
         request = {"undone_by": by, "asked": action.attempts, "asked_at": now}
-        return self._moved(action, Stage.UNDOING, {**request, "error": "", "broke": False}, over=now)
+        return self._moved(action, Stage.UNDOING, {**request, **_NO_ERROR, "broke": False}, over=now)
 
     def begin_undo(self, action: Action, by: str, now: datetime, *, again: bool = False) -> Action:
         """
@@ -469,7 +470,7 @@ class Actions:
         """
         changes: dict[str, Any] = {
             "undone_by": by,
-            "error": "",
+            **_NO_ERROR,
             "broke": False,
             "attempts": action.attempts + 1,
         }
@@ -479,22 +480,22 @@ class Actions:
 
     def undone(self, action: Action, now: datetime, became: str = "") -> Action:
         """Record that the undo is done. *became* describes the resource where it is not simply back."""
-        changes = {"undone": now, "became": became, "error": "", "broke": False}
+        changes = {"undone": now, "became": became, **_NO_ERROR, "broke": False}
         return self._moved(action, Stage.UNDONE, changes)
 
-    def refused(self, action: Action, why: str) -> None:
+    def refused(self, action: Action, why: Cause) -> None:
         """
         Remember why the janitor does nothing from this record by itself,
         for the digest and the message.
         """
-        if action.broke and action.error == why:
+        if action.broke and action.error is not None and action.error.why is why.why:
             return
         with suppress(BegunBeforeError, UnverifiedError):  # another run is changing it meanwhile
-            self._moved(action, action.stage, {"error": why, "broke": True})
+            self._moved(action, action.stage, {**store_cause("error", why), "broke": True})
 
-    def undo_failed(self, action: Action, error: str) -> Action:
+    def undo_failed(self, action: Action, error: Cause) -> Action:
         """Record that the undo broke off; it can be tried again."""
-        return self._moved(action, Stage.UNDOING, {"error": error, "broke": True})
+        return self._moved(action, Stage.UNDOING, {**store_cause("error", error), "broke": True})
 
     def end_saving(self, action: Action, at: datetime) -> None:
         """Record that the action saves nothing any more, since *at*."""
@@ -572,7 +573,13 @@ def _action(item: Mapping[str, Any]) -> Action:
     """Return the action that *item* of the table holds. Its target's attributes stand among its own."""
     steps = dict(json.loads(value) for name, value in item.items() if name.startswith(_STEP_PREFIX))
     return _ACTION_ADAPTER.validate_python(
-        {**item, "target": item, "undo": json.loads(item["undo"]), "steps": steps}
+        {
+            **item,
+            **read_causes(item, "error"),
+            "target": item,
+            "undo": json.loads(item["undo"]),
+            "steps": steps,
+        }
     )
 
 

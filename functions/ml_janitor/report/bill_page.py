@@ -60,20 +60,19 @@ def draw_charts(report: BillReport) -> Iterator[dict[str, Any]]:
 def bill_series(report: BillReport) -> Iterator[DailySeries]:
     """Yield daily cost by the first tag that was read, else by phase; and savings by day, if any."""
     if report.main is None:
-        days = list(report.span)
+        days = [*report.span, *report.unsettled]
     else:
         first = report.main.comparison.before.first
         adjoining = report.main.comparison.before.until == report.span.first
-        length = (report.span.until - first).days if adjoining else report.span.days
-        days = [report.span.until - timedelta(days=back) for back in range(length, 0, -1)]
+        length = ((report.span.until - first).days if adjoining else report.span.days) + report.unsettled.days
+        days = [report.bill.until - timedelta(days=back) for back in range(length, 0, -1)]
     by = (report.main.tag if report.main else "") or BY_PHASE
     groups = {name or f"no {by}": amounts for name, amounts in usd_by_day(report.bill, by, days).items()}
-    unsettled = report.main.comparison.unsettled if report.main else ()
     yield DailySeries(
         title=f"Cost by day and {by}, {len(days)} days",
         days=days,
         groups=groups,
-        unsettled=len(unsettled),
+        unsettled=report.unsettled.days,
         marks=[Mark(days[0], "before"), Mark(report.span.first, "now")]
         if days[0] < report.span.first
         else [],

@@ -59,6 +59,15 @@ CAUSE_TEXTS = {
     ),
     CauseCode.PRODUCTION: "it serves {0}",
     CauseCode.REFUSED_BY_PREPARE: "{0}",
+    CauseCode.CANNOT_ACT: "{0}",
+    CauseCode.NO_OWNER: "no owner tag",
+    CauseCode.NO_SLACK_ACCOUNT: "no Slack account was found for its owner",
+    CauseCode.MESSAGE_NOT_SENT: "not sent yet",
+    CauseCode.WEBHOOK_SENDS_NONE: "a webhook sends none",
+    CauseCode.MESSAGE_REFUSED: "{0}",
+    CauseCode.CLEANED_UP: "cleaned up",
+    CauseCode.NOT_ARMED: "{0} is not armed any more",
+    CauseCode.NOT_CONFIRMED: "it was not found for {0}: this warning is void",
     CauseCode.NO_LONGER_WASTE: "{0}",
     CauseCode.GONE: "it is gone",
     CauseCode.WARNING_VOID: "its warning is void",
@@ -86,12 +95,19 @@ CAUSE_TEXTS = {
         "its record in the ledger is not signed, although it began after the key for that was made, so "
         f"nothing is done from it: somebody changed it, {LOOK_ADVICE}"
     ),
+    CauseCode.UNDO_FAILED: "{0}",
+    CauseCode.NOTHING_BEGUN: "it broke off before its first step",
+    CauseCode.RECORD_UNREAD: "its record could not be verified: {0}",
+    CauseCode.ACCOUNT_UNREAD: "account {0} {1}",
+    CauseCode.CALL_OUT_OF_TIME: "this call had no time left",
+    CauseCode.CUT_OFF: "each was cut off",
     CauseCode.WAITS_FOR_AWS: "{0}",
     CauseCode.RESUMED: "gone on with now",
     CauseCode.NOT_RESUMED: "not gone on with: {0}",
     CauseCode.NOT_REVERTED: f"could not be brought back in {{0}} tries, {LOOK_ADVICE}: {{1}}",
     CauseCode.REVERTED_NEXT: "what had been done is being put back",
     CauseCode.REVERT_NOT_ASKED: "what had been done is not put back: {0}",
+    CauseCode.EARLIER_TEXT: "{0}",
 }
 
 OPTIONAL_DETAILS = {
@@ -111,10 +127,10 @@ CAUSE_LEADS = {
 
 def cause_clause(cause: Cause) -> str:
     """Return *cause* as a clause, without details that its reader knows from the context."""
-    text = CAUSE_TEXTS[cause.why]
-    if cause.details and cause.details[-1]:
+    text, details = CAUSE_TEXTS[cause.why], _detail_words(cause)
+    if details and details[-1]:
         text += OPTIONAL_DETAILS.get(cause.why, "")
-    clause = text.format(*cause.details)
+    clause = text.format(*details)
     if cause.along:
         clause = f"it would take along {cause.along}: {clause}"
     match cause.progress:
@@ -129,12 +145,17 @@ def cause_clause(cause: Cause) -> str:
     return f"{clause}; by hand: {cause.by_hand}" if cause.by_hand else clause
 
 
+def _detail_words(cause: Cause) -> list[str | int | None]:
+    """Return the details of *cause*, with a clause for the cause behind it."""
+    return [cause_clause(detail) if isinstance(detail, Cause) else detail for detail in cause.details]
+
+
 def outcome_note(result: Result) -> str:
     """Return the note that a reader needs about the outcome of *result*; empty if there is none."""
     cause = result.cause
     if cause is None:
         return ""
-    lead = "" if cause.progress else CAUSE_LEADS.get(cause.why, "").format(*cause.details)
+    lead = "" if cause.progress else CAUSE_LEADS.get(cause.why, "").format(*_detail_words(cause))
     return f"{'only reported: ' if result.outcome is Outcome.ADVISED else lead}{cause_clause(cause)}"
 
 
@@ -151,9 +172,14 @@ def undo_by_hand_text(result: Result) -> str:
     return cause_clause(Cause(CauseCode.UNDO_BY_HAND, (verdict.missing_for_undo, command)))
 
 
-def cause_sentence(what: Cause | UnreachableUndos) -> str:
-    """Return *what* as a sentence that can stand alone, as the ledger and the log keep it."""
-    return cause_clause(what) if isinstance(what, Cause) else unreachable_undos_text(what)
+def cause_text(cause: Cause | None) -> str:
+    """Return *cause* as a clause; empty if there is none."""
+    return "" if cause is None else cause_clause(cause)
+
+
+def cannot_undo_text(about: str, cause: Cause | None) -> str:
+    """Return why an undo did not happen: *about* the resource, because of *cause*."""
+    return about if cause is None else f"{about}: {cause_clause(cause)}"
 
 
 def limit_text(limit: LimitHit) -> str:

@@ -648,3 +648,9 @@ def _summed(rows: Iterable[SweepRow]) -> str:
 def _findings_in_accounts(rows: Sequence[SweepRow]) -> str:
     found, new = sum(row.last.found for row in rows if row.last), sum(row.new for row in rows)
     return f"{count_noun(found, 'finding')}{f', {new:,} new' if new else ''}"
+
+
+def late_bill_text(last: str) -> str:
+    """Say that the bill was not read on schedule; *last* is how long ago it was, "" for never."""
+    when = f"the last time was {last} ago" if last else "it never has been"
+    return f"*Bill:* not read: {when}. The log of the function bill says why."

@@ -60,6 +60,10 @@ class Message:
     blocks: tuple[Block, ...]
 
 
+PICTURE_NAME = "bill.png"
+"""The name of the bill's picture as a file in Slack."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
     """A PNG within a message, called *name*, and in *words* for those who do not see it."""

@@ -15,12 +15,12 @@ from ml_janitor.acting.undoing import RESTART_WORDING, UNDO_WORDING, UndoWording
 from ml_janitor.core.durations import format_age
 from ml_janitor.core.model import Effect, Finding, Mode, finding_id
 from ml_janitor.core.money import Totals, rank_by_cost
-from ml_janitor.core.results import CauseCode, Result, make_cause
+from ml_janitor.core.results import Cause, CauseCode, Result, make_cause
 from ml_janitor.core.text import escape_text, format_local_time, format_usd, person_name
 from ml_janitor.engine.detector import CannotActError
 from ml_janitor.engine.policy import Hold, HoldKind
 from ml_janitor.ledger.actions import Action
-from ml_janitor.report.causes import cause_clause
+from ml_janitor.report.causes import cause_clause, cause_text
 from ml_janitor.report.finding_words import (
     count_by_noun,
     finding_facts,
@@ -156,7 +156,7 @@ class StatusWording:
     def at(self, moment: datetime) -> str:
         return format_local_time(moment, self.time_zone)
 
-    def due(self, due: datetime, unmessaged: str = "", *, scheduled: bool = False) -> Status:
+    def due(self, due: datetime, unmessaged: Cause | None = None, *, scheduled: bool = False) -> Status:
         """
         Say that it was warned about, and that the next sweep after *due* acts on it.
 
@@ -167,7 +167,7 @@ class StatusWording:
             text = f"*Will be {self.done} after {self.at(due)}, once it is quiet,* unless somebody keeps it."
             return self._status(text, (Button.TONIGHT, Button.KEEP, Button.SNOOZE))
         text = f"*Will be {self.done} after {self.at(due)}* unless somebody keeps it."
-        if unmessaged:
+        if unmessaged is not None:
             why = cause_clause(make_cause(CauseCode.OWNER_NOT_MESSAGED, unmessaged))
             text += f" {as_sentence(prose(why, LONGEST_REASON))}"
         return self._status(text, (Button.KEEP, Button.SNOOZE, Button.NOW))
@@ -201,14 +201,15 @@ class StatusWording:
 
     def going(self, action: Action) -> Status:
         """Say that the clean-up continues: AWS takes a while, or the run had no time left."""
-        text = f"{self._history(action)}. It goes on by itself: {prose(action.error, LONGEST_REASON)}."
-        return self._status(text)
+        why = prose(cause_text(action.error), LONGEST_REASON)
+        return self._status(f"{self._history(action)}. It goes on by itself: {why}.")
 
     def acted(self, action: Action, undo_until: datetime | None) -> Status:
         """Say that it was cleaned up. *undo_until* is how long an undo is possible, even after a refusal."""
         text = f"{self._history(action)}."
         if action.broke:
-            text += f" *Could not be {self.way.done}:* {as_sentence(prose(action.error, LONGEST_REASON))}"
+            why = as_sentence(prose(cause_text(action.error), LONGEST_REASON))
+            text += f" *Could not be {self.way.done}:* {why}"
         if undo_until is None or not self.undoable:
             return self._status(text)
         try:
@@ -437,7 +438,7 @@ def warning_message(
     return Message(text=f"{prose(name, 150)}: {status.text.replace('*', '')}", blocks=tuple(blocks))
 
 
-def due_status(result: Result, terms: WarningTerms, unmessaged: str = "") -> Status:
+def due_status(result: Result, terms: WarningTerms, unmessaged: Cause | None = None) -> Status:
     """Return the status after a warning; *unmessaged* is why the owner got no direct message."""
     if result.due is None:
         raise ValueError("a warning says when it is due")

@@ -156,7 +156,7 @@ class BillRun:
             gaps=found.gaps,
             looked_at=self.regions if self.organization is None else _named(places),
         )
-        budgets = budget_states(bill, section.monthly_budget, section.budgets)
+        budgets = budget_states(bill, section.monthly_budget, section.budgets, report.span.until)
         return replace(report, budgets=tuple(budgets))
 
     def _picture(self, report: BillReport, tag: str) -> Picture | None:

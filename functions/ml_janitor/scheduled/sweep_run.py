@@ -20,6 +20,7 @@ from ml_janitor.engine.run import Failures, RunFailedError, run_detectors, sweep
 from ml_janitor.ledger.findings import RecordedFindings
 from ml_janitor.ledger.limits import Leases, RegionBatch, RegionQueue
 from ml_janitor.report import telemetry
+from ml_janitor.report.causes import unreachable_undos_text
 from ml_janitor.report.html import Archive
 from ml_janitor.scheduled.invocation import SweepPlace
 
@@ -169,10 +170,18 @@ class SweepRunner(CleanupParts):
             share = (ends - self.clock()) / (len(known) - number + batch.later)
             until = self.clock() + share
             known[number] = cleaning.after(swept_region, policy, now, until=until)
+            self._note_unreachable(known[number].sweep, failures)
         for swept_region in known:
             seconds, new = ended[swept_region.sweep.region], swept_region.recorded.first_seen(now)
             telemetry.log_sweep(self.logger, swept_region.sweep, seconds=seconds, new=new, note=note)
         return known
+
+    def _note_unreachable(self, sweep: Sweep, failures: Failures) -> None:
+        """Fail the run for actions that no function may undo, so that an alarm tells the operator in time."""
+        if sweep.unreachable is not None:
+            why = unreachable_undos_text(sweep.unreachable)
+            failures.note(f"{sweep.detector}: {why}")
+            self.logger.error("out of reach", extra={"detector": sweep.detector, "why": why})
 
     def _named(self, regions: Sequence[Aws]) -> frozenset[str]:
         """Return the resources that open findings of all detectors would change, by ARN in lower case."""

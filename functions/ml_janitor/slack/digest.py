@@ -25,8 +25,7 @@ from ml_janitor.engine.policy import hold_reason, holds_on_advice
 from ml_janitor.engine.run import Failures
 from ml_janitor.ledger.actions import Action, Stage
 from ml_janitor.report.announcement import announce_sweep, owners_in_thread
-from ml_janitor.report.bill_message import PICTURE_NAME, late_bill_text
-from ml_janitor.report.causes import unreachable_undos_text
+from ml_janitor.report.causes import cause_text, unreachable_undos_text
 from ml_janitor.report.digest import (
     ADVICE_SHOWN,
     DetectorRun,
@@ -34,12 +33,14 @@ from ml_janitor.report.digest import (
     Overview,
     SweepRow,
     advice_blocks,
+    late_bill_text,
     make_digest,
     make_organization_digest,
 )
 from ml_janitor.report.finding_words import detector_noun
 from ml_janitor.report.html import render_html
 from ml_janitor.report.mrkdwn import (
+    PICTURE_NAME,
     Block,
     Picture,
     Post,
@@ -440,7 +441,7 @@ class ActionHistory:
         back = undo_wording(self.cleanups[action.detector]).done
         verb = back if action.stage in {Stage.ACTED, Stage.UNDOING} else self._done(action.detector)
         where = self._place(action.target.account, action.target.region)
-        return f"{self._what(action)} could not be {verb}, {where}: {prose(action.error, 300)}"
+        return f"{self._what(action)} could not be {verb}, {where}: {prose(cause_text(action.error), 300)}"
 
     def _undone(self, action: Action) -> str:
         done = undo_wording(self.cleanups[action.detector]).done

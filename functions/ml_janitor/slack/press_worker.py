@@ -16,6 +16,7 @@ from ml_janitor.engine.policy import Hold, HoldKind, advice_hold_key, hold_reaso
 from ml_janitor.ledger.actions import Stage
 from ml_janitor.ledger.findings import MessageRef
 from ml_janitor.ledger.table import ConditionFailedError
+from ml_janitor.report.causes import cannot_undo_text, cause_text
 from ml_janitor.report.warnings import BUTTON_LABELS, Button, ButtonSubject, advice_held_text
 from ml_janitor.slack.client import SlackBot, SlackError, SlackRefusedError
 
@@ -212,7 +213,7 @@ class PressWorker:
         if entry is None:
             raise PressRefusedError("the ledger no longer has this finding")
         if entry.closed is not None:
-            raise PressRefusedError(f"this warning is over: {entry.close_reason}")
+            raise PressRefusedError(f"this warning is over: {cause_text(entry.close_reason)}")
         if entry.warned is None:
             raise PressRefusedError("this warning is void")
         if MessageRef(press.channel, press.message) not in entry.messages:
@@ -253,7 +254,7 @@ class PressWorker:
         if entry is None:
             raise PressRefusedError("the ledger no longer has this advice")
         if entry.closed is not None:
-            raise PressRefusedError(f"this advice is over: {entry.close_reason}")
+            raise PressRefusedError(f"this advice is over: {cause_text(entry.close_reason)}")
         person = self._allowed(press, word, entry.owner)
         how, lasts, why = ADVICE_HOLDS[word]
 
@@ -280,7 +281,7 @@ class PressWorker:
         try:
             action = self.undoing.find(*where, subject.finding)
         except CannotUndoError as cannot:
-            raise PressRefusedError(str(cannot)) from None
+            raise PressRefusedError(cannot_undo_text(cannot.about, cannot.cause)) from None
         if MessageRef(press.channel, press.message) not in action.messages:
             raise PressRefusedError("there is a newer message about it; press there")
         self._check_looked_at(subject.account)
@@ -310,7 +311,7 @@ class PressWorker:
             self.requests.undo(action, by=by, press=press.identity, now=now)
         except ConditionFailedError:
             raise PressRefusedError("somebody else asked for that a moment ago") from None
-        asked = replace(action, stage=Stage.UNDOING, undone_by=by, asked_at=now, error="", broke=False)
+        asked = replace(action, stage=Stage.UNDOING, undone_by=by, asked_at=now, error=None, broke=False)
         untold = self._change_message(lambda: self.messages.asked_back(asked))
         self.hand_over(
             self.undo,

@@ -14,12 +14,11 @@ from ml_janitor.acting import undoing
 from ml_janitor.acting.undoing import UNDO_SNOOZE
 from ml_janitor.config.sections import NO_ROUTES, Routes
 from ml_janitor.core.model import Finding
-from ml_janitor.core.results import Outcome
+from ml_janitor.core.results import Cause, CauseCode, Outcome, make_cause
 from ml_janitor.engine.policy import longest_hold
 from ml_janitor.ledger.actions import Action, Stage
 from ml_janitor.ledger.findings import NO_MESSAGE, MessageRef
-from ml_janitor.report.causes import cause_clause, outcome_note
-from ml_janitor.report.finding_words import NO_OWNER
+from ml_janitor.report.causes import cause_clause, cause_text, outcome_note
 from ml_janitor.report.mrkdwn import code_span
 from ml_janitor.report.warnings import (
     ButtonSubject,
@@ -46,22 +45,23 @@ if TYPE_CHECKING:
 # --- sending --------------------------------------------------------------------------------------
 # `WarningSender` is the `Warn` of `ml_janitor.acting.warning`.
 
-NO_SLACK_ACCOUNT = "no Slack account was found for its owner"
-NOT_SENT_YET = "not sent yet"
-WEBHOOK_SENDS_NONE = "a webhook sends none"
-"""Reasons why an owner has no direct message, unless Slack refused it and says why."""
+_NO_OWNER = make_cause(CauseCode.NO_OWNER)
+_NO_SLACK_ACCOUNT = make_cause(CauseCode.NO_SLACK_ACCOUNT)
+_NOT_SENT_YET = make_cause(CauseCode.MESSAGE_NOT_SENT)
+_WEBHOOK_SENDS_NONE = make_cause(CauseCode.WEBHOOK_SENDS_NONE)
+"""Causes for which an owner has no direct message, unless Slack refused it."""
 
 
 class Contact(NamedTuple):
     """
     An owner in Slack: the id of their account, and where direct messages to them are posted.
 
-    *unmessaged* is why no direct message can be posted, or empty.
+    *unmessaged* is why no direct message can be posted, or None.
     """
 
     user: str | None
     direct: MessageRef
-    unmessaged: str
+    unmessaged: Cause | None
 
 
 class Draft(NamedTuple):
@@ -139,19 +139,19 @@ class WarningSender:
         """
         found = dict.fromkeys(result.owner for result in warnings if result.owner)
         people = self._sender.people(found, deadline=self.deadline)
-        deadline, broken = self._sender.early(self.deadline), ""
-        contacts = {"": Contact(None, NO_MESSAGE, NO_OWNER)}
+        deadline, broken = self._sender.early(self.deadline), None
+        contacts = {"": Contact(None, NO_MESSAGE, _NO_OWNER)}
         for owner in found:
             user, direct, unmessaged = people.get(owner), NO_MESSAGE, broken
             if user is None:
-                unmessaged = NO_SLACK_ACCOUNT
-            elif not broken:
+                unmessaged = _NO_SLACK_ACCOUNT
+            elif broken is None:
                 try:
                     direct = self._sender.open_direct(user, deadline=deadline)
                 except SlackError as failed:
-                    unmessaged = str(failed)
+                    unmessaged = make_cause(CauseCode.MESSAGE_REFUSED, str(failed))
                     personal = isinstance(failed, SlackRefusedError) and failed.about_one_person
-                    broken = "" if personal else unmessaged
+                    broken = None if personal else unmessaged
             contacts[owner] = Contact(user, direct, unmessaged)
         return contacts
 
@@ -188,7 +188,7 @@ class WarningSender:
                     continue
                 problems[str(failed)] += len(drafts) - number
                 return posted, _everywhere(failed)
-            deliveries.delivered(draft.result, why or NOT_SENT_YET, message, draft.lasting)
+            deliveries.delivered(draft.result, why or _NOT_SENT_YET, message, draft.lasting)
             posted[message] = draft
         return posted, None
 
@@ -203,7 +203,7 @@ class WarningSender:
         deadline = self._sender.early(self.deadline)
         by_owner: dict[MessageRef, dict[MessageRef, Draft]] = {}
         for message, draft in posted.items():
-            if not draft.owner.unmessaged:
+            if draft.owner.unmessaged is None:
                 by_owner.setdefault(draft.owner.direct, {})[message] = draft
         for direct, drafts in by_owner.items():
             where, todo = direct, dict(drafts)
@@ -216,16 +216,17 @@ class WarningSender:
                     deliveries.messaged(draft.result, copy)
                     del todo[message]
             except SlackError as failed:
+                why = make_cause(CauseCode.MESSAGE_REFUSED, str(failed))
                 for message, draft in todo.items():
-                    late = draft._replace(result=deliveries.not_messaged(draft.result, str(failed)))
+                    late = draft._replace(result=deliveries.not_messaged(draft.result, why))
                     with suppress(SlackError):  # the message then shows an earlier date than the ledger has
-                        self._sender.change(_message(late, terms, str(failed)), message, deadline=deadline)
+                        self._sender.change(_message(late, terms, why), message, deadline=deadline)
 
     def _listed(
         self, warnings: Sequence[Result], terms: WarningTerms, now: datetime, deliveries: WarningDeliveries
     ) -> Sequence[str]:
         without = WarningTerms(wording=terms.wording, lost=terms.lost, keep_tag=terms.keep_tag)
-        dated = [_dated(result, WEBHOOK_SENDS_NONE, deliveries) for result in warnings]
+        dated = [_dated(result, _WEBHOOK_SENDS_NONE, deliveries) for result in warnings]
         sent = 0
         for message, results in webhook_warnings(dated, without, now=now):
             try:
@@ -233,17 +234,17 @@ class WarningSender:
             except SlackError as failed:
                 return [_unsent(len(dated) - sent, str(failed))]
             for result in results:
-                deliveries.delivered(result, WEBHOOK_SENDS_NONE)
+                deliveries.delivered(result, _WEBHOOK_SENDS_NONE)
             sent += len(results)
         return ()
 
 
-def _dated(result: Result, unmessaged: str, deliveries: WarningDeliveries) -> Result:
+def _dated(result: Result, unmessaged: Cause | None, deliveries: WarningDeliveries) -> Result:
     """Return *result* with the due date that its warning shows."""
-    return replace(result, due=deliveries.due(result, messaged=not unmessaged))
+    return replace(result, due=deliveries.due(result, messaged=unmessaged is None))
 
 
-def _message(draft: Draft, terms: WarningTerms, unmessaged: str = "") -> Message:
+def _message(draft: Draft, terms: WarningTerms, unmessaged: Cause | None = None) -> Message:
     """Build the message that *draft* is sent as."""
     status = due_status(draft.result, terms, unmessaged)
     return warning_message(
@@ -308,7 +309,7 @@ class MessageUpdates:
             for entry in recorded.untold:
                 if entry.untold not in shown:
                     wording = self.terms[entry.detector].wording
-                    self._entry(entry, _refs(entry.untold), wording.over(entry.untold_why))
+                    self._entry(entry, _refs(entry.untold), wording.over(cause_text(entry.untold_why)))
                 self.ledger.void_shown(entry, entry.untold)
             for entry, status, void in self._changes(sweep, recorded):
                 if entry.message and entry.place not in shown:
@@ -319,11 +320,12 @@ class MessageUpdates:
             return [f"a warning's message does not say what became of it: {failed}"]
         return ()
 
-    def disarmed(self, entries: Mapping[str, Entry], why: str) -> Sequence[str]:
-        """Update the messages of disarmed detectors: *why* warnings are void, or an action is half done."""
+    def disarmed(self, entries: Mapping[str, Entry], cause: Cause) -> Sequence[str]:
+        """Update the messages of disarmed detectors: *cause* voids warnings or leaves actions half done."""
         where = {(entry.detector, entry.account, entry.region) for entry in entries.values()}
         actions = [action for place in sorted(where) for action in self.actions.all(*place)]
         half_done = {action.target.key: action for action in actions if undoing.is_half_done(action)}
+        why = cause_clause(cause)
         try:
             for entry in entries.values():
                 wording = self.terms[entry.detector].wording
@@ -346,8 +348,8 @@ class MessageUpdates:
             hold = longest_hold(holds().get(entry.key, ()), now)
             return wording.stays(why, now) if hold is None else wording.held(hold)
 
-        for entry, why in recorded.closed:
-            yield entry, ended(entry, why), True
+        for entry, cause in recorded.closed:
+            yield entry, ended(entry, cause_clause(cause)), True
         for result in sweep.results:
             known = recorded.entries.get(result.target.key)
             if known is None:
@@ -362,9 +364,9 @@ class MessageUpdates:
         wording = self.terms[entry.detector].wording
         match result.outcome:
             case Outcome.ADVISED:
-                return wording.void(bare_reason(result), now)
+                return wording.void(cause_text(result.cause), now)
             case Outcome.FAILED:
-                return wording.failed(bare_reason(result), now)
+                return wording.failed(cause_text(result.cause), now)
             case Outcome.WAITING if entry.due is not None and entry.due <= now:
                 scheduled = isinstance(result.verdict, Finding) and result.verdict.schedule is not None
                 return wording.waiting(entry.due, outcome_note(result), scheduled=scheduled)
@@ -417,11 +419,11 @@ class MessageUpdates:
                 return wording.going(action)
             case Stage.UNDOING:
                 going = wording.undoing(action, action.undone_by, action.asked_at or now)
-                return wording.undo_failed(action, action.error, now) if action.broke else going
+                return wording.undo_failed(action, cause_text(action.error), now) if action.broke else going
             case Stage.WITHDRAWN:
-                return wording.stays(action.error, now)
+                return wording.stays(cause_text(action.error), now)
             case _:
-                return wording.failed(action.error, now, action=action)
+                return wording.failed(cause_text(action.error), now, action=action)
 
     def _change(
         self, subject: ButtonSubject, name: str, body: str, posted: Sequence[MessageRef], status: Status
@@ -440,11 +442,6 @@ class MessageUpdates:
             except SlackRefusedError:
                 if ref is posted[0]:
                     raise
-
-
-def bare_reason(result: Result) -> str:
-    """Return the reason for *result*'s outcome, without naming the outcome."""
-    return "" if result.cause is None else cause_clause(result.cause)
 
 
 def _refs(place: str) -> list[MessageRef]:

@@ -10,6 +10,7 @@ from botocore.exceptions import BotoCoreError
 
 from armed import KilledError, LostError, World
 from conftest import ACCOUNT
+from fakes import because
 from ml_janitor.acting.warning import WarningDeliveries
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Confidence, Effect, Mode
@@ -56,7 +57,7 @@ class Carrier:
             if slack == "killed before":
                 account.wire.die()
             message = f"ts-{result.target.name}"
-            deliveries.delivered(result, "not yet", MessageRef("C1", message))
+            deliveries.delivered(result, because("not yet"), MessageRef("C1", message))
             if slack == "killed after":
                 account.wire.die()
             if messaged:

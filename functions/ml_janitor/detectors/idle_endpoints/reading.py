@@ -231,11 +231,6 @@ def _hint(where: str, metric: Metric) -> RequestMeter:
     return RequestMeter(where=", ".join([where, *parts]), metric=metric, decisive=False)
 
 
-def list_request_series(aws: Aws, name: str) -> Signal[tuple[Metric, ...]]:
-    """Return the series of one metric of SageMaker that had data in the past two weeks."""
-    return activity.list_series(aws, ENDPOINT_NAMESPACE, name)
-
-
 def request_meters(
     description: EndpointDescription, components: Sequence[InferenceComponent]
 ) -> Iterator[RequestMeter]:
@@ -546,8 +541,8 @@ class EndpointAccount:
     def read(cls, aws: Aws, *others: Callable[[Aws], Any]) -> tuple[EndpointAccount, list[Any]]:
         """Read it through the pool, and *others* along with it."""
         reads: list[Callable[[Aws], Any]] = [
-            lambda aws: list_request_series(aws, INVOCATIONS_METRIC),
-            lambda aws: list_request_series(aws, PROCESSED_METRIC),
+            partial(activity.list_series, namespace=ENDPOINT_NAMESPACE, name=INVOCATIONS_METRIC),
+            partial(activity.list_series, namespace=ENDPOINT_NAMESPACE, name=PROCESSED_METRIC),
             endpoints.list_inference_components,
             endpoints.list_monitoring_schedules,
             *others,
@@ -601,42 +596,36 @@ def survey_endpoints(
     account: EndpointAccount,
     *,
     window: tuple[datetime, datetime],
-    young: Callable[[datetime], bool],
-    decided: Callable[[EndpointCandidate], bool],
+    settled: datetime,
+    kept: Callable[[EndpointCandidate], str | None],
     exactly: bool,
 ) -> list[EndpointCandidate]:
     """
     Read on wherever the question is still open; the order of *candidates* is kept.
 
-    *decided* returns whether an endpoint is kept whatever else is read, *young* whether a
-    deployment at that time keeps it. With *exactly*, the tags of inference components are read one
-    by one as they are now, else in bulk. After the first metrics, an endpoint with an unreadable
-    signal gets no more requests either: it is unknown, and stays so.
+    *kept* returns why an endpoint is kept whatever else is read: a deployment after *settled* is such a
+    reason. With *exactly*, the tags of inference components are read one by one as they are now, else in
+    bulk. After the first metrics, an endpoint with an unreadable signal gets no more requests either: it is
+    unknown, and stays so.
     """
-
-    def readable(endpoint: EndpointCandidate) -> bool:
-        return not decided(endpoint) and endpoint.unreadable is None
-
-    known = _on(candidates, lambda endpoint: not decided(endpoint), lambda todo: _measured(aws, todo, window))
-    known = _on(
-        known,
-        readable,
-        lambda todo: aws.map(lambda endpoint: _described(aws, endpoint, account, young), todo),
+    measure = partial(_measured, aws, window=window)
+    waves: Sequence[Callable[[list[EndpointCandidate]], list[EndpointCandidate]]] = (
+        measure,
+        partial(aws.map, partial(_described, aws, account=account, settled=settled)),
+        measure,
+        partial(_accompanied, aws, exactly=exactly),
+        partial(_valued, aws, window=window),
     )
-    known = _on(known, readable, lambda todo: _measured(aws, todo, window))
-    known = _on(known, readable, lambda todo: _accompanied(aws, todo, exactly=exactly))
-    return _on(known, readable, lambda todo: _valued(aws, todo, window))
-
-
-def _on(
-    known: Sequence[EndpointCandidate],
-    still_open: Callable[[EndpointCandidate], bool],
-    read: Callable[[list[EndpointCandidate]], list[EndpointCandidate]],
-) -> list[EndpointCandidate]:
-    """Return *known* in its order, with *read* applied to the endpoints that are still open."""
-    todo = [endpoint for endpoint in known if still_open(endpoint)]
-    done = {endpoint.target.arn: endpoint for endpoint in read(todo)}
-    return [done.get(endpoint.target.arn, endpoint) for endpoint in known]
+    known = list(candidates)
+    for number, read in enumerate(waves):
+        todo = [
+            endpoint
+            for endpoint in known
+            if kept(endpoint) is None and (number == 0 or endpoint.unreadable is None)
+        ]
+        done = {endpoint.target.arn: endpoint for endpoint in read(todo)}
+        known = [done.get(endpoint.target.arn, endpoint) for endpoint in known]
+    return known
 
 
 def _measured(
@@ -661,7 +650,7 @@ def _measured(
 
 
 def _described(
-    aws: Aws, endpoint: EndpointCandidate, account: EndpointAccount, young: Callable[[datetime], bool]
+    aws: Aws, endpoint: EndpointCandidate, account: EndpointAccount, settled: datetime
 ) -> EndpointCandidate:
     """
     Return *endpoint* with its variants, and with every meter that has to be judged: two calls.
@@ -685,7 +674,7 @@ def _described(
         config=config,
         meters=(*decisive.values(), *(meter for meter in endpoint.meters if meter.metric not in decisive)),
     )
-    if young(placed.deployed):
+    if placed.deployed > settled:
         variants = [variant.name for variant in description.value.variants]
         asking = partial(was_scaling_at, aws, endpoint.summary.name, variants, placed.modified)
         placed = replace(placed, scaled=read_signal(asking, source=SCALING_ACTIVITIES))

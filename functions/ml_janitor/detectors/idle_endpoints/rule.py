@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import pairwise
 from typing import Any, ClassVar
 
@@ -301,9 +302,8 @@ class IdleEndpoints(Detector[EndpointCandidate]):
         described = required_value(endpoints.describe_endpoint(aws, target.name))
         if described is None:
             return None
-        account, (own_tags,) = EndpointAccount.read(
-            aws, lambda aws: tags.read_sagemaker_tags(aws, described.summary.arn)
-        )
+        read_tags = partial(tags.read_sagemaker_tags, arn=described.summary.arn)
+        account, (own_tags,) = EndpointAccount.read(aws, read_tags)
         listed = account.endpoint(aws, described.summary, own_tags, half_done)
         (read,) = self._survey(aws, [listed], account, now, exactly=True)
         return replace(read, alone=True)
@@ -322,8 +322,8 @@ class IdleEndpoints(Detector[EndpointCandidate]):
             listed,
             account,
             window=(now - self.window, now),
-            young=lambda deployed: now - deployed < self.min_age,
-            decided=lambda endpoint: self._kept_regardless(endpoint, now) is not None,
+            settled=now - self.min_age,
+            kept=partial(self._kept_regardless, now=now),
             exactly=exactly,
         )
 
