@@ -245,16 +245,18 @@ def table(made: Bill) -> str:
 def summary(made: Bill) -> str:
     """Say the bill in one sentence."""
     kinds = [f"{number:,} {kind}" for kind, number in made.account.items()]
-    guess = (
-        f" Not counted yet, and estimated from above by the dearest function: {', '.join(made.estimated)}."
-        if made.estimated
-        else ""
-    )
     return (
         f"About **{money(made.total)} a month** for an account with {', '.join(kinds[:-1])} and {kinds[-1]}: "
         f"what `make cost` counted on {made.counted} times list prices of us-east-1 read on {READ}, "
-        f"without any free tier.{guess}"
+        f"without any free tier.{uncounted(made.estimated)}"
     )
+
+
+def uncounted(names: Sequence[str]) -> str:
+    """Say which detectors are only estimated; empty if none is. It begins with a space."""
+    if not names:
+        return ""
+    return f" Not counted yet, and estimated from above by the dearest function: {', '.join(names)}."
 
 
 def armed(given: Mapping[str, Any]) -> str:

@@ -21,7 +21,7 @@ from bench.many_accounts import (
     settings,
     together,
 )
-from bench.monthly import COUNTED, money
+from bench.monthly import COUNTED, money, uncounted
 from ml_janitor.aws.pace import AWS_RATES, EVERY_SLOT, allowed_rate
 from ml_janitor.core.durations import MINUTE
 from ml_janitor.ledger.table import ITEMS_PER_BATCH
@@ -121,7 +121,7 @@ def account(given: Mapping[str, Any]) -> str:
         "computed from the calls and seconds of real runs that `make cost` counted on "
         f"{given['date']}. One region of each account holds as much as the account that was counted: "
         f"{things}. The other {REGIONS - BUSY_REGIONS} hold nothing, and are looked at once a "
-        "day, every four hours by detectors that run hourly."
+        f"day, every four hours by detectors that run hourly.{uncounted(given.get('estimated', ()))}"
     )
 
 
