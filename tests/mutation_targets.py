@@ -108,6 +108,7 @@ ALSO: Mapping[str, tuple[str, ...]] = {
         "integration/test_handlers.py",
         "integration/test_nightly_bill.py",
         "integration/test_organization_runs.py",
+        "integration/test_organization_armed.py",
         "integration/test_organization_sweeps.py",
         "integration/test_presses.py",
     ),
