@@ -323,12 +323,12 @@ def _forked(run: Callable[[], bool]) -> int:
 
 
 def _limit(seconds: float, cpu: float) -> None:
-    """End this process after SLOWER times what its tests take: a mutant that does not end is noticed."""
+    """End this process after SLOWER times what its next tests take: a mutant that does not end is noticed."""
     busy = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.alarm(round(SPARE * busy + SLOWER * seconds))
-    most = 10 + round(SLOWER * cpu)
-    resource.setrlimit(resource.RLIMIT_CPU, (most, most))
+    most = round(time.process_time()) + 10 + round(SLOWER * cpu)
+    resource.setrlimit(resource.RLIMIT_CPU, (most, resource.getrlimit(resource.RLIMIT_CPU)[1]))
 
 
 def _silent() -> None:
@@ -392,9 +392,8 @@ class Loaded:
             ) -> bool:
                 _replace(ROOT / path, mutant.tree)
                 swap(functions, whole, compile(mutant.tree, str(ROOT / path), "exec", dont_inherit=True))
-                tests = self.tests(path, mutant)
-                _limit(*self.took(path, tests))
-                return _pass([items[test] for test in tests])
+                chosen = [items[test] for test in self.tests(path, mutant)]
+                return _pass(chosen, limited=lambda item: _limit(*self.took(path, [item.nodeid])))
 
             waiting = self.waiting(one for one in mutants_of if not one.reloaded)
             for mutant in surviving(waiting, passes, self.workers):
@@ -499,15 +498,23 @@ def _watched(files: Iterable[str], executed: Callable[[str, int], object]) -> It
     watch.free_tool_id(watch.COVERAGE_ID)
 
 
-def _pass(items: Sequence[pytest.Item], after: pytest.Item | None = None) -> bool:
-    """Whether all *items* pass; *after* is what comes next, which keeps the fixtures that it uses."""
+def _pass(
+    items: Sequence[pytest.Item],
+    after: pytest.Item | None = None,
+    limited: Callable[[pytest.Item], None] = lambda _: None,
+) -> bool:
+    """
+    Whether all *items* pass; *after* is what comes next, which keeps the fixtures that it uses.
+
+    *limited* is called before each: a mutant with which one hangs need not wait for as long as all take.
+    """
     from _pytest.runner import runtestprotocol
 
-    return not any(
-        report.failed
-        for item, following in zip(items, [*items[1:], after], strict=False)
-        for report in runtestprotocol(item, log=False, nextitem=following)
-    )
+    for item, following in zip(items, [*items[1:], after], strict=False):
+        limited(item)
+        if any(report.failed for report in runtestprotocol(item, log=False, nextitem=following)):
+            return False
+    return True
 
 
 def _forget() -> None:

@@ -91,7 +91,6 @@ ALSO: Mapping[str, tuple[str, ...]] = {
     "functions/ml_janitor/detectors/hung_training_jobs/reading.py": ("integration/test_hung_other_jobs.py",),
     "functions/ml_janitor/detectors/hung_training_jobs/jobs.py": ("integration/test_hung_other_jobs.py",),
     "functions/ml_janitor/detectors/hung_training_jobs/progress.py": ("integration/test_hung_other_jobs.py",),
-    "functions/ml_janitor/detectors/hung_training_jobs/act.py": ("integration/test_restarting_jobs.py",),
     "functions/ml_janitor/detectors/untagged_resources/": ("integration/test_filling_tags.py",),
     "functions/ml_janitor/detectors/storage_tiering/rule.py": (
         "integration/test_lifecycle_rules_by_night.py",
@@ -109,6 +108,7 @@ ALSO: Mapping[str, tuple[str, ...]] = {
         "integration/test_handlers.py",
         "integration/test_nightly_bill.py",
         "integration/test_organization_runs.py",
+        "integration/test_organization_sweeps.py",
         "integration/test_presses.py",
     ),
     "kit/src/janitor_kit/batching.py": ("test_batching_schedules.py",),

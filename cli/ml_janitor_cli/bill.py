@@ -215,7 +215,7 @@ def read_bill_report(
     account = edge.require_caller(setup.session, home, setup.attempts).account
     say("reading Cost Explorer")
     section, settings, until = setup.settings.bill, setup.settings, setup.now.astimezone(UTC)
-    wanted = reading.bill_request(section, days=asked.days, first=shown)
+    wanted = reading.bill_request(section, days=asked.days, shown=shown)
     if asked.against is not None:
         wanted = replace(wanted, days=max(wanted.days, (until.date() - asked.against.first).days))
     client = make_client(setup.session, "ce", COST_EXPLORER_REGION, setup.attempts)

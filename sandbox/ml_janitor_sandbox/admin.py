@@ -19,7 +19,7 @@ from ml_janitor_sandbox.wire import ACCOUNT, Reply, reply
 from moto_corrections import clock, cloudtrail, cloudwatch, ecr, logs, state
 from moto_corrections.overrides import override
 from moto_corrections.paging import pages
-from moto_corrections.sagemaker import training
+from moto_corrections.sagemaker import jobs
 from moto_corrections.sagemaker.progress import durations
 
 type Handler = Callable[..., Any]
@@ -133,9 +133,9 @@ def _revive() -> None:
 
 
 def _interrupt(job: str) -> None:
-    if training.runner is None:
+    if jobs.runner is None:
         raise ValueError("no job runs for real here: janitor sandbox --run-jobs")
-    training.runner.interrupt(job)
+    jobs.runner.interrupt(job)
 
 
 def _host(name: str, url: str) -> None:

@@ -15,8 +15,7 @@ from ml_janitor_sandbox.wire import Asked, Environ, Reply, error, reply
 from moto_corrections import clock, state
 from moto_corrections.metrics import Identity, Metrics, Point
 from moto_corrections.patches import AwsError, Call
-from moto_corrections.sagemaker.components import COMPONENT
-from moto_corrections.sagemaker.endpoints import ENDPOINT, SERVING
+from moto_corrections.sagemaker.endpoints import COMPONENT, ENDPOINT, SERVING
 from moto_corrections.sagemaker.store import resources
 
 MOST_BYTES, MOST_SERVERLESS_BYTES = 25 * 1024**2, 4 * 1024**2

@@ -29,7 +29,7 @@ from ml_janitor_sandbox.iam.principals import ROOT_KEY
 from ml_janitor_sandbox.job_container import HOST, Container, JobFailedError, is_script
 from moto_corrections import clock, logs, state
 from moto_corrections.patches import Call, rejected
-from moto_corrections.sagemaker import progress, training
+from moto_corrections.sagemaker import jobs, progress
 from moto_corrections.sagemaker.store import Resource, resources
 
 GROUP = "/aws/sagemaker/TrainingJobs"
@@ -60,14 +60,14 @@ class JobRunner:
         self.s3: Any = session.client("s3", endpoint_url=url)
         self.closing = Event()
         self._runs: dict[str, Run] = {}
-        training.runner = self
+        jobs.runner = self
         if speed:
             Thread(target=self._tick, daemon=True, name="sandbox-clock").start()
 
     def close(self) -> None:
         """End every process, and return when all are over."""
-        if training.runner is self:
-            training.runner = None
+        if jobs.runner is self:
+            jobs.runner = None
         self.closing.set()
         for run in list(self._runs.values()):
             run.wake.set()
@@ -309,14 +309,14 @@ class Run:
     def _there(self) -> bool:
         """Tell whether the job is still in the account: it is not after a reset."""
         with state.LOCK:
-            return resources(self._call, training.TRAINING).get(self._job.name) is self._job
+            return resources(self._call, jobs.TRAINING).get(self._job.name) is self._job
 
     def _become(self, secondary: str | None, **members: Any) -> None:
         with state.LOCK:
             if secondary is not None:
                 members |= {
                     "SecondaryStatus": secondary,
-                    "SecondaryStatusTransitions": training.moved(self._job, secondary, clock.now()),
+                    "SecondaryStatusTransitions": jobs.moved(self._job, secondary, clock.now()),
                 }
             self._job.touch(**members)
         with self.changed:
@@ -339,7 +339,7 @@ class Run:
                 BillableTimeInSeconds=billed,
                 **members,
             )
-            training.retain_pool(self._call, self._job, ended)
+            jobs.retain_pool(self._call, self._job, ended)
 
     def _fail(self, reason: str) -> None:
         if self._there():

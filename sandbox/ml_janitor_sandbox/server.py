@@ -29,7 +29,7 @@ from ml_janitor_sandbox.iam import Gate
 from ml_janitor_sandbox.job_runner import JobRunner
 from ml_janitor_sandbox.moto_app import LATE, Moto
 from ml_janitor_sandbox.process_kill import CODE, MESSAGE, caller
-from moto_corrections.sagemaker import training
+from moto_corrections.sagemaker import jobs
 
 type Environ = dict[str, Any]
 type Reply = tuple[str, list[tuple[str, str]], bytes | Iterable[bytes]]
@@ -90,7 +90,7 @@ class Application:
     def reply(self, environ: Environ) -> Reply:
         """Answer one request to Slack, to the sandbox itself or to AWS."""
         body = _read_body(environ)
-        if training.runner is not None and not _loopback(environ):
+        if jobs.runner is not None and not _loopback(environ):
             return wire.reply(b"This sandbox runs programs, for callers on this machine only.\n", status=403)
         if (slacks := slack.answer(environ, body)) is not None:
             return slacks

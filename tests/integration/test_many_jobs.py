@@ -22,8 +22,8 @@ from ml_janitor.engine.detector import Detector
 from ml_janitor.scheduled.invocation import rate_slots
 from ml_janitor_sandbox.control import Control
 from moto_corrections import state
+from moto_corrections.sagemaker.jobs import TRAINING
 from moto_corrections.sagemaker.store import Resource, SageMakerStore
-from moto_corrections.sagemaker.training import TRAINING
 from samples import share
 
 MONTH = timedelta(days=30)

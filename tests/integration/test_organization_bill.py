@@ -304,7 +304,7 @@ def test_the_next_night_goes_on_and_other_accounts_begin_anew(
 def test_what_does_not_fit_is_said_and_the_change_is_divided_by_project(
     settings: Write, deployed: SlackControl, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings(bill=f"{BILL}max_requests = 4\n")
+    settings(bill=f"{BILL}max_requests = 5\n")
     monkeypatch.setattr("ml_janitor.bill.reading.MOST_MOVED_ACCOUNTS", 0)
     monkeypatch.setenv("JANITOR_NOW", "2026-10-05T03:00:00Z")
     handlers.bill({"time": "2026-10-05T03:00:00Z"}, Context())
@@ -335,15 +335,15 @@ def test_one_account_is_asked_about_as_ever(
     outside = {"Not": {"Dimensions": {"Key": "RECORD_TYPE", "Values": ["Credit", "Refund", "Tax"]}}}
     assert [[one["Key"] for one in given.get("GroupBy", ())] for given in asked] == [
         ["SERVICE", "USAGE_TYPE"],
-        ["USAGE_TYPE", "project"],
-        ["USAGE_TYPE", "owner"],
         ["RECORD_TYPE"],
         [],
+        ["USAGE_TYPE", "project"],
+        ["USAGE_TYPE", "owner"],
         ["SERVICE", "environment"],
         ["SERVICE", "team"],
         ["SERVICE", "cost-center"],
     ]
-    assert [given.get("Filter") for given in asked] == [outside, outside, outside, None, *[outside] * 4]
+    assert [given.get("Filter") for given in asked] == [outside, None, *[outside] * 6]
     text = said(deployed)
     assert "*Sunday 10-04:* $2.00" in text
     assert "By account" not in text

@@ -69,17 +69,18 @@ def test_what_is_read_comes_from_the_settings() -> None:
     own = section(tags=named, services=["S3"], metric="amortized", budgets={"squad=nlp": 5.0})
     group = BillAccounts(names={"1": "one"})
 
-    assert bill_request(own, first=["project"], check_tags=True, accounts=group) == BillRequest(
+    assert bill_request(own, shown=["project"], check_tags=True, accounts=group) == BillRequest(
         days=65,
         tags={"project": "app", "squad": "Squad"},
         services=("S3",),
         check_tags=True,
         chosen=frozenset({"app", "Squad"}),
-        first=("project", "squad"),
+        first=("squad",),
         metric=CostMetric.AMORTIZED,
         accounts=group,
         span=30,
         settling_days=2,
+        shown=("project",),
     )
     assert (bill_request(section()).metric, bill_request(section(metric="unblended")).metric) == (
         None,

@@ -329,7 +329,9 @@ def test_the_picture_has_each_project_once_and_the_rest_as_one() -> None:
 def test_a_tag_that_has_a_budget_is_read_before_others_and_never_left_out_for_a_check() -> None:
     section = Settings.parse({"bill": {"budgets": {"team=nlp": 5000}}}).bill
 
-    assert bill_request(section, first=["environment"]).first == ("environment", "team")
+    found = bill_request(section, shown=["environment"])
+
+    assert (found.shown, found.first) == (("environment",), ("team",))
 
 
 def of_account(account: str, before: int, after: int) -> list[Charge]:

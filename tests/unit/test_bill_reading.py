@@ -91,7 +91,8 @@ class Paper:
 
 
 SERVICES: dict[str, Any] = {"SERVICE USAGE_TYPE": [(1, ("S3", "Bytes"), "10"), (65, ("S3", "Bytes"), "10")]}
-GROUPS = ("SERVICE USAGE_TYPE", "USAGE_TYPE app", "USAGE_TYPE who", "RECORD_TYPE")
+GROUPS = ("SERVICE USAGE_TYPE", "RECORD_TYPE")
+TAGGED = ("USAGE_TYPE app", "USAGE_TYPE who")
 FORECAST = ("forecast until 2026-11-01", TODAY)
 
 
@@ -109,10 +110,31 @@ def test_what_is_worth_most_is_read_first_and_what_does_not_fit_is_told() -> Non
     bill = few.read(most=7, first=["team"])
 
     coarse = [("SERVICE squad", FIRST), ("SERVICE env", FIRST), ("SERVICE cc", FIRST)]
-    assert every.asked == [*((name, FIRST) for name in GROUPS), FORECAST, *coarse]
+    fine = [(name, FIRST) for name in TAGGED]
+    assert every.asked == [*((name, FIRST) for name in GROUPS), FORECAST, *fine, *coarse]
     assert few.asked == every.asked[:7]
     assert list(bill.by_tag) == ["project", "owner", "team", "environment"]
     assert gaps(bill) == [(BillReading.TAG, GapCause.OVER_LIMIT, "cost-center")]
+
+
+def test_a_table_that_somebody_asked_for_is_read_right_after_the_services() -> None:
+    paper = Paper(SERVICES)
+
+    bill = paper.read(most=5, shown=["team", "cost-center"], first=["environment"])
+
+    assert [name for name, _ in paper.asked] == [
+        *("SERVICE USAGE_TYPE", "SERVICE squad", "SERVICE cc", "RECORD_TYPE", FORECAST[0])
+    ]
+    assert [subject for _, _, subject in gaps(bill)] == ["project", "owner", "environment"]
+
+
+def test_an_account_without_cost_is_asked_once() -> None:
+    paper, misspelt = Paper({}), Paper({})
+
+    assert paper.read(check_tags=True).charges == ()
+    assert [name for name, _ in paper.asked] == ["SERVICE USAGE_TYPE"]
+    misspelt.read(services=["S4"])
+    assert [name for name, _ in misspelt.asked] == ["SERVICE USAGE_TYPE", "services"]
 
 
 def test_a_line_is_what_its_groupings_say() -> None:
@@ -176,7 +198,8 @@ def test_where_something_was_committed_to_it_is_spread_over_its_days(record: str
     ],
 )
 def test_a_forecast_is_until_the_end_of_the_month(now: datetime, until: str) -> None:
-    paper = Paper({})
+    yesterday = (TODAY - now.date()).days + 1
+    paper = Paper({"SERVICE USAGE_TYPE": [(yesterday, ("S3", "Bytes"), "1")]})
 
     paper.read(now=now)
 
@@ -232,7 +255,7 @@ def test_names_of_services_that_could_not_be_read_are_wrong_by_nobody_s_word() -
     bill = paper.read(most=8, services=["EC2"])
 
     assert (BillReading.SERVICE_NAMES, GapCause.OVER_LIMIT, "") not in gaps(bill)
-    few = Paper(SERVICES).read(most=5, services=["EC2"])
+    few = Paper(SERVICES).read(most=3, services=["EC2"])
     assert [one for one in gaps(few) if one[0] is BillReading.SERVICE_NAMES] == [
         (BillReading.SERVICE_NAMES, GapCause.OVER_LIMIT, "")
     ]
@@ -375,7 +398,7 @@ def test_a_tag_that_the_kept_bill_lacks_is_read_for_all_days() -> None:
 
     paper.read(tags={"project": "app", "owner": "who"}, kept=kept)
 
-    assert paper.asked[1:3] == [("USAGE_TYPE app", TODAY - 35 * DAY), ("USAGE_TYPE who", FIRST)]
+    assert paper.asked[3:5] == [("USAGE_TYPE app", TODAY - 35 * DAY), ("USAGE_TYPE who", FIRST)]
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from ml_janitor.core.model import (
     Value,
     Verdict,
 )
-from ml_janitor.detectors.hung_training_jobs import act, reading
+from ml_janitor.detectors.hung_training_jobs import reading
 from ml_janitor.detectors.hung_training_jobs.jobs import (
     PROCESSING_JOB_KIND,
     TRANSFORM_JOB_KIND,
@@ -434,7 +434,7 @@ def test_only_of_a_stopped_job_a_pool_is_left(
 
 def test_what_is_not_submitted_again_stays_what_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     rule, one = HungTrainingJobs(), pool(HOUR).target
-    monkeypatch.setattr(act, "ended_otherwise", lambda *_: "it failed")
+    monkeypatch.setattr(f"{HungTrainingJobs.__module__}.ended_otherwise", lambda *_: "it failed")
 
     assert rule.ended_otherwise(cast("Aws", None), one, {}) == "it failed"
     assert rule.reverted_arn(one, {"what": "warm pool"}) == one.arn

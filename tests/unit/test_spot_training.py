@@ -43,6 +43,12 @@ def test_spot_training(family: JobFamily, verdict: str, reason: str) -> None:
     assert (word(decided), reason in decided.reason) == (verdict, True), decided.reason
 
 
+def test_what_is_assumed_of_spot() -> None:
+    assumed = SpotTraining()
+    assert (assumed.restart, assumed.checkpoint) == (timedelta(minutes=5), timedelta(minutes=1))
+    assert (assumed.discount, assumed.interruptions_per_hour) == (0.6, 0.15)
+
+
 def test_spot_saves_what_it_costs_less_rework_included() -> None:
     """30 runs of 4 hours in 60 days at 1.408 dollars: 60.8 hours a month, of which 60 % is saved at best."""
     decided = SpotTraining(interruptions_per_hour=0.0).decide(runs(), NOW)

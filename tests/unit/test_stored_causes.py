@@ -36,6 +36,11 @@ def test_a_cause_is_stored_whole_and_its_text_never_decides_which_it_is() -> Non
 
     assert read_causes(stored, "error", "refused") == {"error": CAUSE, "refused": None}
     assert json.loads(stored["error_cause"])["why"] == "given-up"
+    assert store_cause("error", make_cause(CauseCode.GONE)) == {
+        "error": "gone",
+        "error_cause": '{"why":"gone"}',
+    }
+    assert store_cause("error", None) == {"error": "", "error_cause": ""}
     assert stored["error"] == "given up: 3, act failed: throttled, cellar"
     assert set(_ATTRIBUTES) == set(CAUSES)
 

@@ -26,8 +26,6 @@ AREAS = (
     "lifecycles",
     "logs",
     "objects",
-    "sagemaker.components",
-    "sagemaker.endpoint_configs",
     "sagemaker.endpoints",
     "sagemaker.jobs",
     "sagemaker.monitoring",
@@ -36,8 +34,6 @@ AREAS = (
     "sagemaker.registry",
     "sagemaker.search",
     "sagemaker.studio",
-    "sagemaker.studio_apps",
-    "sagemaker.training",
     "tags",
 )
 _installed: set[str] = set()

@@ -77,7 +77,8 @@ class BillRequest:
     *tags* are cost allocation tags by their names in the settings, the most important first. *services*
     are the only services that count; all of them if empty. With *check_tags*, the reading checks whether
     the tags are activated and used, in place of reading the last two; *chosen* are the keys that somebody
-    chose, and so expects to be used. The tags *first* are read before other tags by service. *metric* is
+    chose, and so expects to be used. The tags *shown*, by which somebody wants a table, are read right
+    after the services, and the tags *first* before other tags by service. *metric* is
     None where the bill itself decides. *accounts* are those of a shared bill; they moved by the last
     *span* days that are *settling_days* old.
     """
@@ -87,6 +88,7 @@ class BillRequest:
     services: Sequence[str] = ()
     check_tags: bool = False
     chosen: frozenset[str] = frozenset()
+    shown: Sequence[str] = ()
     first: Sequence[str] = ()
     metric: CostMetric | None = None
     accounts: BillAccounts | None = None
@@ -126,15 +128,14 @@ def bill_request(
     section: BillSection,
     *,
     days: int = 0,
-    first: Sequence[str] = (),
+    shown: Sequence[str] = (),
     check_tags: bool = False,
     accounts: BillAccounts | None = None,
 ) -> BillRequest:
     """
     Return what to read to compare the last *days* with those before.
 
-    *first* are tags that are shown; so are tags with a budget. *check_tags* and *accounts* are as in
-    `BillRequest`.
+    Tags with a budget are read before others. *shown*, *check_tags* and *accounts* are as in `BillRequest`.
     """
     return BillRequest(
         days=max(BILL_DAYS, 2 * max(days or section.days, 31) + section.settling_days),
@@ -142,7 +143,8 @@ def bill_request(
         services=tuple(section.services),
         check_tags=check_tags,
         chosen=chosen_tags(section),
-        first=(*first, *(part.partition("=")[0] for part in section.budgets)),
+        shown=tuple(shown),
+        first=tuple(part.partition("=")[0] for part in section.budgets),
         metric=METRIC_SETTINGS[section.metric],
         accounts=accounts,
         span=days or section.days,
@@ -340,18 +342,19 @@ def read_bill(
     else:
         kept = None
 
-    def tag(name: str, key: str, by: Mapping[str, str]) -> list[CostRow] | None:
-        since = first if kept is not None and name in kept.by_tag else whole_first
-        return reader.rows(BillReading.TAG, name, by, group_by_tag(key), first=since)
+    def read_tags(names: Iterable[str]) -> None:
+        for name in names:
+            since = first if kept is not None and name in kept.by_tag else whole_first
+            groups = usage if name in fine else group_by_dimension("SERVICE"), group_by_tag(wanted.tags[name])
+            tagged[name] = reader.rows(BillReading.TAG, name, *groups, first=since)
 
     reader = _Reader(explorer, wanted, first, until)
     usage = group_by_dimension("USAGE_TYPE")
     by_service = reader.rows(BillReading.SERVICES, "", group_by_dimension("SERVICE"), usage)
-    keys = list(wanted.tags.items())
-    fine, coarse = (
-        keys[:TAGS_BY_USAGE],
-        sorted(keys[TAGS_BY_USAGE:], key=lambda item: item[0] not in wanted.first),
-    )
+    fine = list(wanted.tags)[:TAGS_BY_USAGE]
+    shown = [name for name in wanted.tags if name in wanted.shown]
+    later = [name for name in wanted.tags if name not in shown]
+    later.sort(key=lambda name: (name not in fine, name not in wanted.first))
     tagged: dict[str, list[CostRow] | None] = {}
     by_account, moved = None, None
     checked = False
@@ -371,19 +374,18 @@ def read_bill(
                 first=whole_first,
                 where=(accounts_filter(named),),
             )
-    if by_service is not None and by_account != []:  # without both, no other row has a place
-        for name, key in fine:
-            tagged[name] = tag(name, key, usage)
+    records, forecast = None, None
+    if by_service and by_account != []:  # without both, no other row has a place
+        read_tags(shown)
         records = reader.rows(BillReading.RECORD_TYPES, "", group_by_dimension("RECORD_TYPE"))
         forecast = _forecast(reader)
         _check_services(reader, by_service)
         if wanted.check_tags:
             checked = _check_tags(reader)
-            coarse = coarse[:-2]
-        for name, key in coarse:
-            tagged[name] = tag(name, key, group_by_dimension("SERVICE"))
-    else:
-        records, forecast = None, None
+            later = [name for name in later if name in fine or name not in later[-2:]]
+        read_tags(later)
+    elif by_service is not None and by_account != []:
+        _check_services(reader, by_service)
     metric, kept_records = _metric_and_records(records, wanted, kept, first)
     names = wanted.accounts.names if wanted.accounts else {}
     named_accounts = {account: name for account, name in names.items() if name}
@@ -396,7 +398,7 @@ def read_bill(
         charges=_charges(by_service or (), metric, ("service", "usage_type")),
         by_tag={
             name: _charges(
-                rows, metric, ("usage_type" if name in dict(fine) else "service", "tag"), wanted.tags[name]
+                rows, metric, ("usage_type" if name in fine else "service", "tag"), wanted.tags[name]
             )
             for name, rows in tagged.items()
             if rows is not None

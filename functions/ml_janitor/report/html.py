@@ -79,7 +79,7 @@ class ChartBar:
 
 
 def render_html(report: Report, *, bill: Mapping[str, Any] | None = None, plan: bool = False) -> str:
-    """Render the whole page, with six weeks of work if *plan*; *bill* is from `bill_page.section`."""
+    """Render the whole page, with six weeks of work if *plan*; *bill* is from `bill_section`."""
     from markupsafe import Markup
 
     findings = sorted(report.findings, key=rank_by_worth)

@@ -10,7 +10,7 @@ from ml_janitor_sandbox.iam.conditions import Values
 from ml_janitor_sandbox.iam.needs import Need, Needs
 from moto_corrections import model
 from moto_corrections.patches import Call
-from moto_corrections.sagemaker.endpoint_configs import CONFIG
+from moto_corrections.sagemaker.endpoints import CONFIG
 from moto_corrections.sagemaker.store import KINDS, Kind, resources
 
 _OPERATION = re.compile(r"(Create|Delete|Describe|Start|Stop|Update)([A-Z]\w+)")

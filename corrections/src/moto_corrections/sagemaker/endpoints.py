@@ -1,4 +1,8 @@
-"""SageMaker endpoints: real-time, async, serverless, shadowed, scaled; each change takes its minutes."""
+"""
+SageMaker's models, endpoint configurations, endpoints, and inference components that share their instances.
+
+Each change of an endpoint takes its minutes. moto has no components, and loses much of the rest.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +13,57 @@ from typing import Any
 from moto_corrections import clock, scaling, state
 from moto_corrections.patches import Call, rejected, serves
 from moto_corrections.sagemaker import progress
-from moto_corrections.sagemaker.endpoint_configs import CONFIG, MODEL, VARIANT_LISTS
 from moto_corrections.sagemaker.listing import serve
-from moto_corrections.sagemaker.store import Resource, SageMakerStore, create, get, kind, resources
+from moto_corrections.sagemaker.store import (
+    Resource,
+    SageMakerStore,
+    check_instance_type,
+    create,
+    get,
+    kind,
+    resources,
+)
+
+# --- models and configurations ---
+
+CONFIG = kind("EndpointConfig", called="endpoint configuration")
+MODEL = kind("Model", called="model")
+for _kind in (CONFIG, MODEL):
+    # In use or not: that strands endpoints of a configuration, and whether AWS allows it for models it does
+    # not document.
+    serve(_kind, "Describe", "List", "Delete")
+
+VARIANT_LISTS = ("ProductionVariants", "ShadowProductionVariants")
+
+
+@serves("sagemaker", "CreateEndpointConfig")
+def create_endpoint_config(call: Call) -> dict[str, Any]:
+    """Keep the configuration; without `ModelName` it is one for inference components."""
+    for member in VARIANT_LISTS:
+        for number, variant in enumerate(call.params.get(member) or [], 1):
+            _check_variant(call, variant, f"{member[0].lower()}{member[1:]}.{number}.member")
+    return {"EndpointConfigArn": create(call, CONFIG).arn}
+
+
+def _check_variant(call: Call, variant: dict[str, Any], where: str) -> None:
+    check_instance_type(variant.get("InstanceType"), f"{where}.instanceType")
+    for pool in variant.get("InstancePools") or []:
+        check_instance_type(pool.get("InstanceType"), f"{where}.instancePools.instanceType")
+    if name := variant.get("ModelName"):
+        get(call, MODEL, name)
+    elif not call.params.get("ExecutionRoleArn"):
+        raise rejected("An execution role is required when a production variant names no model.")
+    if not any(variant.get(member) for member in ("InstanceType", "InstancePools", "ServerlessConfig")):
+        raise rejected(f"{where} names neither an instance type, nor pools, nor a serverless config.")
+
+
+@serves("sagemaker", "CreateModel")
+def create_model(call: Call) -> dict[str, Any]:
+    """Keep the model as sent."""
+    return {"ModelArn": create(call, MODEL).arn}
+
+
+# --- endpoints ---
 
 ENDPOINT = kind("Endpoint", called="endpoint")
 serve(ENDPOINT, "List")
@@ -214,3 +266,102 @@ def _changeable(call: Call) -> Resource:
     if endpoint.status in IN_PROGRESS:
         raise rejected(f'Cannot update in-progress endpoint "{endpoint.arn}".')
     return endpoint
+
+
+# --- inference components ---
+
+COMPONENT = kind("InferenceComponent", called="inference component")
+serve(COMPONENT, "Describe", "List", by=("EndpointName", "VariantName"))
+
+
+@serves("sagemaker", "CreateInferenceComponent")
+def create_component(call: Call) -> dict[str, Any]:
+    """
+    Create a component, Creating for a while on an endpoint's variant; an adapter inherits its base's.
+
+    The endpoint must be in service. AWS does not document what it does otherwise; its own SDK waits, and
+    so must whoever wants to be sure.
+    """
+    params = call.params
+    endpoint = get(call, ENDPOINT, params["EndpointName"])
+    if endpoint.status in IN_PROGRESS:
+        raise rejected(f'Endpoint "{endpoint.arn}" is in status {endpoint.status}.')
+    base = _base(call)
+    variant = params.get("VariantName") or (base and base.members["VariantName"])
+    if variant not in {item["VariantName"] for item in endpoint.members["ProductionVariants"]}:
+        raise rejected(f'Could not find variant "{variant}" of endpoint "{endpoint.arn}".')
+    if name := (params.get("Specification") or {}).get("ModelName"):
+        get(call, MODEL, name)
+    created = create(
+        call,
+        COMPONENT,
+        "Creating",
+        EndpointArn=endpoint.arn,
+        VariantName=variant,
+        RuntimeConfig={
+            "DesiredCopyCount": params.get("RuntimeConfig", {}).get("CopyCount", 1),
+            "CurrentCopyCount": 0,
+        },
+    )
+    progress.later(call, created, progress.takes("component.create"), _arrived)
+    return {"InferenceComponentArn": created.arn}
+
+
+def _base(call: Call) -> Resource | None:
+    name = (call.params.get("Specification") or {}).get("BaseInferenceComponentName")
+    return get(call, COMPONENT, name) if name else None
+
+
+def _arrived(component: Resource, at: dt.datetime) -> None:
+    runtime = component.members["RuntimeConfig"]
+    component.members.update(
+        InferenceComponentStatus="InService",
+        RuntimeConfig=runtime | {"CurrentCopyCount": runtime["DesiredCopyCount"]},
+        LastModifiedTime=at,
+    )
+
+
+@serves("sagemaker", "UpdateInferenceComponent")
+def update_component(call: Call) -> dict[str, Any]:
+    """Set another specification or another number of copies."""
+    changed = {
+        member: call.params[member]
+        for member in ("Specification", "Specifications")
+        if call.params.get(member)
+    }
+    return _update(call, call.params.get("RuntimeConfig"), changed)
+
+
+@serves("sagemaker", "UpdateInferenceComponentRuntimeConfig")
+def update_runtime(call: Call) -> dict[str, Any]:
+    """Set another number of copies; zero is allowed."""
+    return _update(call, call.params["DesiredRuntimeConfig"], {})
+
+
+def _update(call: Call, runtime: dict[str, Any] | None, changed: dict[str, Any]) -> dict[str, Any]:
+    """Update what is desired at once, and what is there after Updating for a while."""
+    component = _changeable_component(call)
+    if runtime:
+        changed["RuntimeConfig"] = component.members["RuntimeConfig"] | {
+            "DesiredCopyCount": runtime["CopyCount"]
+        }
+    component.touch(InferenceComponentStatus="Updating", **changed)
+    progress.later(call, component, progress.takes("component.update"), _arrived)
+    return {"InferenceComponentArn": component.arn}
+
+
+@serves("sagemaker", "DeleteInferenceComponent")
+def delete_component(call: Call) -> None:
+    """
+    Delete a component, which is Deleting for a while, and on its endpoint until it is gone.
+
+    Refused while it is Creating (aws/amazon-sagemaker-examples #3432, where one hung there for days).
+    """
+    progress.vanishes(call, _changeable_component(call), "component.delete")
+
+
+def _changeable_component(call: Call) -> Resource:
+    component = get(call, COMPONENT)
+    if component.status in IN_PROGRESS:
+        raise rejected(f'Inference component "{component.arn}" is in status {component.status}.')
+    return component

@@ -11,13 +11,11 @@ from typing import Any
 
 from moto_corrections import clock, model
 from moto_corrections.patches import AwsError, Call, rejected, serves
-from moto_corrections.sagemaker.endpoint_configs import CONFIG, MODEL, VARIANT_LISTS
-from moto_corrections.sagemaker.endpoints import ENDPOINT
-from moto_corrections.sagemaker.jobs import TRANSFORM
+from moto_corrections.sagemaker.endpoints import CONFIG, ENDPOINT, MODEL, VARIANT_LISTS
+from moto_corrections.sagemaker.jobs import TRAINING, TRANSFORM, trained
 from moto_corrections.sagemaker.listing import answer, rows
 from moto_corrections.sagemaker.progress import takes
 from moto_corrections.sagemaker.store import Resource, resources
-from moto_corrections.sagemaker.training import TRAINING, trained
 
 SEARCHED = {"Endpoint": ENDPOINT, "Model": MODEL, "TrainingJob": TRAINING}
 SORTED_BY = ("CreationTime", "LastModifiedTime")
