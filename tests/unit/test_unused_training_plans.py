@@ -19,7 +19,7 @@ from scripted import DENIED, Refusal, Script, Torn
 from verdicts import shown, word
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
-ARN = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:training-plan/p"
+ARN = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:training-plan/P"
 BEGAN, ENDS = NOW - 3 * DAY, NOW + 9 * DAY
 BLOCK = CapacityBlock(BEGAN, ENDS, 2, "ml.p5.48xlarge")
 JOBS, CLUSTERS, ENDPOINTS = "sagemaker:ListTrainingJobs", "sagemaker:ListClusters", "sagemaker:ListEndpoints"
@@ -319,7 +319,7 @@ def test_endpoints_are_described_once_for_all_plans_and_only_for_plans_of_endpoi
             "ModelName": "m",
             "InstanceType": "ml.p5.48xlarge",
             "InitialInstanceCount": 1,
-            "CapacityReservationConfig": {"MlReservationArn": ARN.replace("/p", "/a")},
+            "CapacityReservationConfig": {"MlReservationArn": ARN.replace("/P", "/a")},
         }
         sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant])
         sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)
