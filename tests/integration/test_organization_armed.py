@@ -176,7 +176,8 @@ def test_of_equal_names_one_is_stopped_one_is_kept_and_the_stopped_one_comes_bac
     assert {arn.split(":")[4] for arn in bill.elsewhere} == set(stage.inside)
     assert "*Bill of 3 accounts:*" in text
     assert f"{FIRST}: " in text
-    assert "saved" in text.partition(FIRST)[2].partition(SECOND)[0]
+    assert "idle since 10-06, ended 10-06 by the janitor" in text
+    assert "saved" in text.rpartition(FIRST)[2].partition(SECOND)[0]
 
     asked = stage.undo(FIRST)
     assert (asked.error, asked.denied, asked.answer and asked.answer["done"]) == (None, frozenset(), True)

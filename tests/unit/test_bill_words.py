@@ -36,6 +36,7 @@ from ml_janitor.report.bill import (
     movement_asides,
     mover_line,
     mover_rows,
+    next_step,
     percent_text,
     savings_text,
     signed_usd,
@@ -89,6 +90,21 @@ def test_a_finding_says_since_when_it_is_waste_what_it_cost_and_whose_it_is() ->
 def test_other_findings_are_idle() -> None:
     idle = culprit(since=at("2025-12-24"), detector="idle-endpoints", finding="f")
     assert said("56", MoverCause.FINDING, idle) == "+$56.00 endpoint rag, idle since 2025-12-24"
+
+
+def test_nobody_is_asked_to_end_what_the_janitor_ended() -> None:
+    acted = replace(HUNG, acted=True, ended=at("2026-10-04"))
+    assert said("9", MoverCause.FINDING, acted) == (
+        "+$9.00 training job llm-0924, hung since 09-25, ended 10-04 by the janitor"
+    )
+    asked = [
+        next_step(Mover(usd=Decimal(9), cause=MoverCause.FINDING, part=PART, culprit=who))
+        for who in (HUNG, acted)
+    ]
+    assert asked == [
+        "find its owner, or end it. For the evidence: janitor explain " + HUNG.arn,
+        "none: the janitor has ended it.",
+    ]
 
 
 def test_what_was_made_in_the_span_before_is_new_and_not_longer() -> None:

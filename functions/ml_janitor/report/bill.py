@@ -169,16 +169,22 @@ def _because(mover: Mover, culprit: Culprit, movement: Movement) -> str:
     if mover.cause is MoverCause.FINDING:
         waste = WASTE_WORDS.get(culprit.detector, "idle")
         since = f" since {short_day(culprit.since, until)}" if culprit.since else ""
+        if culprit.acted:
+            return f"{waste}{since}, {_ended(culprit, until)}"
         now = culprit.usd_until_now
         return f"{waste}{since}{f' ({format_usd(now)} until now)' if now else ''}"
     if mover.cause is MoverCause.ENDED:
-        ended = f"ended {short_day(culprit.ended, until)}" if culprit.ended else "ended"
-        return f"{ended} by the janitor" if culprit.acted else ended
+        return _ended(culprit, until)
     new = _new_since(culprit, movement.comparison)
     if new is not None:
         word = "ran first" if culprit.kind.endswith("-job") else "new since"
         return f"{word} {short_day(new, until)}{', in use' if culprit.used else ''}"
     return _units_moved(mover) + (", in use" if culprit.used else "")
+
+
+def _ended(culprit: Culprit, until: date) -> str:
+    ended = f"ended {short_day(culprit.ended, until)}" if culprit.ended else "ended"
+    return f"{ended} by the janitor" if culprit.acted else ended
 
 
 def _new_since(culprit: Culprit, comparison: SpanComparison) -> date | None:
@@ -470,6 +476,8 @@ def next_step(mover: Mover) -> str:
     owner = escape_text(mover.owner or "").partition("@")[0]
     arn = mover.culprit.arn if mover.culprit else ""
     match mover.cause:
+        case MoverCause.FINDING if mover.culprit and mover.culprit.acted:
+            return "none: the janitor has ended it."
         case MoverCause.FINDING:
             ask = f"ask {owner} to end it. " if owner else "find its owner, or end it. "
             return f"{ask}For the evidence: janitor explain {shlex.quote(escape_text(arn))}"
