@@ -19,6 +19,7 @@ from ml_janitor.engine.detector import CannotActError
 from ml_janitor.ledger.actions import (
     Action,
     Actions,
+    BegunBeforeError,
     KmsMacs,
     MacProvider,
     NoUndoKey,
@@ -112,6 +113,13 @@ def test_every_change_says_how_far_it_came(actions: Actions) -> None:
     assert (how(acted), acted.ended, acted.over) == ((Stage.ACTED, 2, False, ""), NOW + HOUR, None)
     assert actions.all("shelf", *ELSEWHERE) == actions.everywhere() == [acted]
     assert (acted.target.account, acted.target.region) == ELSEWHERE
+
+
+def test_one_of_two_runs_resumes_an_action(actions: Actions) -> None:
+    interrupted = begun(actions)
+    actions.resume(interrupted, NOW)
+    with pytest.raises(BegunBeforeError, match="another run is at work on lamp"):
+        actions.resume(interrupted, NOW)
 
 
 def test_every_change_of_its_undo_says_how_far_that_came(actions: Actions) -> None:

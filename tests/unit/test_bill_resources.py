@@ -108,7 +108,7 @@ def test_the_ledger_says_what_is_waste_now_and_since_when() -> None:
         owner="omar",
     )
     other = replace(open_.claim, arn=f"{TARGET.arn}-too")
-    closed = replace(open_, claim=other, closed=NOW - DAY)
+    closed = replace(open_, key=f"{other.arn}@unknown", claim=other, closed=NOW - DAY)
     expected = ResourceFacts(detector="idle-endpoints", finding=open_.id, since=NOW - 40 * DAY, owner="omar")
 
     assert facts_from_ledger([open_, closed]) == {TARGET.arn.lower(): expected}

@@ -8,7 +8,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from ml_janitor.core.durations import WorkingHours, format_age, format_duration, parse_duration
+from ml_janitor.core.durations import HOUR, WorkingHours, format_age, format_duration, parse_duration
+from ml_janitor.core.durations import WEEK as WEEK_LENGTH
 
 WEEK = {"Mon": 5, "Tue": 6, "Wed": 7, "Thu": 8, "Fri": 9, "Sat": 10, "Sun": 11}  # days of October 2026
 
@@ -234,3 +235,7 @@ def test_hours_that_end_at_midnight_end_on_the_next_day() -> None:
 
     assert hours.next_closing(now - timedelta(seconds=1)) == now == hours.last_closing(now)
     assert hours.next_closing(now) == now + timedelta(days=1)
+
+
+def test_a_week_has_seven_days() -> None:
+    assert WEEK_LENGTH == 7 * 24 * HOUR

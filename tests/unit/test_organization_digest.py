@@ -254,3 +254,30 @@ def test_actions_are_looked_for_where_a_detector_may_act_now_or_did_before() -> 
     some = Settings.parse({"detectors": {"idle-endpoints": armed}})
     everywhere = [(one.account, region) for one in listed for region in one.regions]
     assert replace(reader, settings=some).acted_in("idle-endpoints") == everywhere
+
+
+@pytest.mark.parametrize(
+    ("run_at", "at_work", "rows", "waiting"),
+    [
+        (TIME, False, [(1, True), (2, False), (3, True)], 0),
+        (TIME, True, [(1, True), (3, True)], 1),
+        (TIME + timedelta(days=1), False, [(1, False), (2, False), (3, False)], 0),
+        (TIME + timedelta(days=1), True, [(1, True), (3, True)], 3),
+    ],
+)
+def test_a_result_missing_after_a_run_is_a_row_and_at_work_the_one_before_stands(
+    run_at: datetime, *, at_work: bool, rows: list[tuple[int, bool]], waiting: int
+) -> None:
+    left = {(account(number), "us-east-1"): row(number).last for number in (1, 3)}
+    ledger: Any = SimpleNamespace(latest=SimpleNamespace(sweeps=lambda *_, **__: left))
+    nothing: Any = None
+    reader = OrganizationReader(
+        settings=Settings.parse({}), ledger=ledger, runs=nothing, lists=nothing, sleep=lambda _: None
+    )
+    listed = [RunAccount(account(number), ("us-east-1",)) for number in (1, 2, 3)]
+    asked: Any = SimpleNamespace(name="idle-endpoints")
+
+    seen_run, found = reader._of(asked, run(time=run_at, at_work=at_work), listed)
+
+    assert [(int(one.account), one.last is not None) for one in found] == rows
+    assert (seen_run.sweeps, seen_run.waiting) == (3, waiting)

@@ -145,3 +145,11 @@ def test_limits_and_undos_that_nobody_may_do_are_counted() -> None:
     )
     assert "armed_until = 2026-10-01 in detectors.shelf" in unreachable_undos_text(LOST)
     assert unreachable_undos_text(replace(LOST, count=1)).startswith("1 thing that")
+
+
+def test_the_cause_behind_a_cause_is_a_clause_of_its_own() -> None:
+    behind = make_cause(CauseCode.OUT_OF_TIME)
+    for code in (CauseCode.NOT_FINISHED, CauseCode.ACT_FAILED):
+        text = cause_clause(make_cause(code, behind))
+        assert cause_clause(behind) in text
+        assert str(behind) not in text
