@@ -67,6 +67,8 @@ ALSO: Mapping[str, tuple[str, ...]] = {
     "functions/ml_janitor/engine/detector.py": ("integration/test_family_advisers.py",),
     "functions/ml_janitor/ledger/": ("unit/test_undoing.py",),
     "functions/ml_janitor/ledger/idempotency.py": ("integration/test_idempotency.py",),
+    "functions/ml_janitor/config/member_roles.py": ("infra/test_member.py",),
+    "functions/ml_janitor/config/settings.py": ("unit/test_undo_roles.py",),
     "functions/ml_janitor/config/schedules.py": ("unit/test_arming_warnings.py",),
     "functions/ml_janitor/core/model.py": (
         "unit/test_money.py",
