@@ -64,7 +64,10 @@ ALSO: Mapping[str, tuple[str, ...]] = {
         "integration/test_unpreparable.py",
     ),
     "functions/ml_janitor/engine/": ("unit/test_engine.py",),
-    "functions/ml_janitor/engine/detector.py": ("integration/test_family_advisers.py",),
+    "functions/ml_janitor/engine/detector.py": (
+        "unit/test_spot_training.py",
+        "integration/test_family_advisers.py",
+    ),
     "functions/ml_janitor/ledger/": ("unit/test_undoing.py",),
     "functions/ml_janitor/ledger/idempotency.py": ("integration/test_idempotency.py",),
     "functions/ml_janitor/config/member_roles.py": ("infra/test_member.py",),

@@ -373,7 +373,6 @@ class FamilyAdviser(Detector[JobFamily]):
 
     kinds = (TRAINING_JOB.type,)
     reads = (allow(SEARCH), allow(GET_PRODUCTS))
-    own_tags = False
 
     window: timedelta = timedelta(days=60)
 
