@@ -95,6 +95,11 @@ def test_a_stack_in_an_account_that_no_role_trusts_is_refused_where_it_is_known(
         JanitorStack(cdk.App(), "Elsewhere", today=TODAY, settings=settings, env=elsewhere)
 
 
+def test_schedules_keep_the_time_of_the_zone(demanded: Synthesised) -> None:
+    schedules = demanded.of_type("AWS::Scheduler::Schedule").values()
+    assert {one["ScheduleExpressionTimezone"] for one in schedules} == {"Europe/Berlin"}
+
+
 def test_more_accounts_than_an_hour_has_time_for_and_pages_than_the_bill_may_ask_are_said_at_synth() -> None:
     organization = {
         "accounts": [f"{n:012}" for n in range(9)],
