@@ -1,0 +1,79 @@
+"""The policies of roles in accounts of an organization, at their edges: owner, boundary, partition."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ml_janitor.config.member_roles import (
+    RoleKind,
+    member_boundary,
+    member_role,
+    named_accounts,
+    role_policy,
+)
+from ml_janitor.config.settings import Settings
+
+HOME, THERE = "123456789012", "210987654321"
+BUCKET = {"mode": "act", "act_in": [THERE], "act_on_prefixes": ["s3://models/old/"]}
+ORGANIZATION = {
+    "id": "o-a1b2c3d4e5",
+    "janitor_account": HOME,
+    "external_id": "ml-janitor-7f3a",
+    "callers": [f"arn:aws:iam::{HOME}:role/platform"],
+    "all_accounts": True,
+}
+
+
+def settings(**janitor: Any) -> Settings:
+    return Settings.parse(
+        {
+            "janitor": {"time_zone": "UTC", **janitor},
+            "organization": ORGANIZATION,
+            "detectors": {"duplicate-artifacts": BUCKET},
+        }
+    )
+
+
+def owners(kind: RoleKind) -> dict[str, list[bool]]:
+    """For each action on buckets and objects: whether each statement is bound to the account's own buckets."""
+    given = settings()
+    (detector,) = (one for one in given.armed() if one.name == "duplicate-artifacts")
+    policy: Any = role_policy(given, member_role(detector, kind), account=THERE, partition="aws")
+    found: dict[str, list[bool]] = {}
+    for statement in policy["Statement"]:
+        bound = "aws:ResourceAccount" in str(statement.get("Condition", ""))
+        if "arn:aws:s3:::" in str(statement["Resource"]):
+            for action in statement["Action"]:
+                found.setdefault(action, []).append(bound)
+    return found
+
+
+def test_what_acts_and_undoes_reaches_the_accounts_own_buckets_alone() -> None:
+    acts, undoes, reads = map(owners, (RoleKind.ACT, RoleKind.UNDO, RoleKind.READ))
+    assert not any(bound for bounds in reads.values() for bound in bounds)
+    assert {action: bounds for action, bounds in acts.items() if action not in reads} == {
+        "s3:GetObjectAcl": [True],
+        "s3:ListBucketVersions": [True],
+    }
+    assert undoes["s3:PutObject"] == [True]
+    assert all(bound for bounds in undoes.values() for bound in bounds)
+
+
+@pytest.mark.parametrize(
+    ("boundary", "there"),
+    [
+        ("", ""),
+        (f"arn:aws:iam::{HOME}:policy/limits", f"arn:aws-cn:iam::{THERE}:policy/limits"),
+        ("arn:aws:iam::aws:policy/ReadOnlyAccess", "arn:aws-cn:iam::aws:policy/ReadOnlyAccess"),
+    ],
+)
+def test_a_boundary_keeps_its_name_in_each_account(boundary: str, there: str) -> None:
+    given = settings(permissions_boundary=boundary)
+    assert member_boundary(given, account=THERE, partition="aws-cn") == there
+
+
+def test_an_account_is_named_where_something_acts_and_where_a_role_is_handed_on() -> None:
+    given = settings(undo_roles=["arn:aws:iam::310987654321:role/jobs"])
+    assert named_accounts(given) == [THERE, "310987654321"]
