@@ -37,7 +37,7 @@ def settings(**janitor: Any) -> Settings:
 
 
 def owners(kind: RoleKind) -> dict[str, list[bool]]:
-    """For each action on buckets and objects: whether each statement is bound to the account's own buckets."""
+    """For each action on buckets or objects: is each statement bound to the account's own buckets?"""
     given = settings()
     (detector,) = (one for one in given.armed() if one.name == "duplicate-artifacts")
     policy: Any = role_policy(given, member_role(detector, kind), account=THERE, partition="aws")
