@@ -475,3 +475,20 @@ def test_a_held_piece_makes_room_for_the_next() -> None:
 
     assert (counted, "$1,500 a month in 5 changes" in said[0]) == (5, True)
     assert "`f6`" not in str(said)
+
+
+def test_holds_that_cannot_be_read_cost_the_advice_and_not_the_digest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refused(*_: object) -> None:
+        raise ConnectionError("throttled")
+
+    world = advised(detectors=ARMED)
+    monkeypatch.setattr(Holds, "all", refused)
+
+    with pytest.raises(RunFailedError, match="the weekly advice could not be read"):
+        world.digest().post(NOW)
+
+    (post,) = world.channel.posts
+    assert "spot training" in str(post.main.blocks)
+    assert "advice" not in str(post.main.blocks)

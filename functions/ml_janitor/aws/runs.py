@@ -162,7 +162,9 @@ def _on_training_plan(resources: Mapping[str, Any], instance: str) -> bool:
     """Return whether instances of that type ran on capacity that was paid for in advance."""
     preferred = resources.get("InstancePreferences", ())
     return "TrainingPlanArn" in resources or any(
-        "TrainingPlanArns" in preference for preference in preferred if preference["InstanceType"] == instance
+        "TrainingPlanArns" in preference
+        for preference in preferred
+        if preference.get("InstanceType") == instance
     )
 
 

@@ -217,9 +217,11 @@ class DailyDigest:
         measure_dollars(monthly_usd_by_detector(rows) if seen is None else seen.dollars)
         bill = self.ledger.latest.bill(self.account) if self.settings.bill.enabled else None
         part, counts["advice"] = self._of_bill(bill, now), 0
+        ranked: Sequence[tuple[Entry, Decimal]] = ()
+        with failures.survived("the weekly advice could not be read"):
+            ranked = self._advice(found, now) if self.announcer else ()
         with failures.survived("Slack could not be told"):
             if self.announcer:
-                ranked = self._advice(found, now)
                 advice = self._advice_blocks(ranked, self.announcer)
                 post = (
                     make_digest(rows, now=now, actions=actions, bill=part, advice=advice)
