@@ -24,7 +24,7 @@ from ml_janitor.ledger.table import Table
 from ml_janitor.report.causes import outcome_note
 from ml_janitor_sandbox.deployment import UNDO
 from nights import ARMED, DAY, HOUR, Nights, in_memory
-from signing import OwnMacs
+from signing import own_signatures
 from slackside import MEMBER, Deployment, said
 
 
@@ -255,7 +255,7 @@ def test_nor_is_what_was_stopped_anew_since_then(stuck: Deployment, table: Table
     stuck.press("undo", MEMBER)
     stuck.session.client("sagemaker").stop_notebook_instance(NotebookInstanceName="churn")
     stuck.later(8 * DAY)
-    actions = Actions(table, OwnMacs())
+    actions = Actions(table, own_signatures())
     (first,) = actions.all("idle-notebooks", ACCOUNT, REGION)
     verdict = Finding(reason="idle", confidence=Confidence.PROVEN, action="stop it", evidence=())
     found = Result(detector="idle-notebooks", target=first.target, verdict=verdict, outcome=Outcome.WAITING)

@@ -27,6 +27,7 @@ from ml_janitor.engine.detector import CannotActError, NotFinishedError
 from ml_janitor.engine.policy import Hold, HoldKind, recreated_hold_key
 from ml_janitor.ledger.actions import Action, BegunBeforeError, Stage, UnverifiedError
 from ml_janitor.ledger.limits import Leases, LeaseTakenError
+from ml_janitor.ledger.signatures import SigningKey
 from ml_janitor.report.causes import cause_clause, cause_text
 from nights import DAY, HOUR, Nights, in_memory
 
@@ -191,7 +192,9 @@ def test_what_has_no_signature_is_undone_by_a_person_if_it_is_older_than_signatu
     refused: CauseCode | None,
 ) -> None:
     tampered(nights, mac=mac)
-    monkeypatch.setattr(nights.actions._macs, "made", nights.of("lamp").began + since)
+    monkeypatch.setattr(
+        nights.actions.signatures.provider(SigningKey.RECORDS), "made", nights.of("lamp").began + since
+    )
     if unsigned:
         nights.undoing = replace(nights.undoing, unsigned=True)
 
@@ -208,7 +211,9 @@ def test_a_key_that_does_not_answer_is_remembered_and_it_can_be_tried_again(
     nights: Nights, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        cannot(patch, nights.actions._macs, "verify", ConnectionError("reset"))
+        cannot(
+            patch, nights.actions.signatures.provider(SigningKey.RECORDS), "verify", ConnectionError("reset")
+        )
         with pytest.raises(CannotUndoError, match="lamp: record unread: ConnectionError: reset"):
             undone(nights)
     assert nights.of("lamp").error == make_cause(CauseCode.RECORD_UNREAD, "ConnectionError: reset")
