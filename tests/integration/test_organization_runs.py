@@ -135,9 +135,7 @@ def test_what_was_empty_within_twenty_hours_is_not_looked_at(table: Table, lists
 
 @pytest.mark.usefixtures("settings")
 @pytest.mark.parametrize(("hours", "looked_at"), [(3.9, 1), (4, 2)])
-def test_an_hourly_detector_looks_at_what_was_empty_four_hours_ago(
-    table: Table, hours: float, looked_at: int
-) -> None:
+def test_a_detector_sees_what_was_empty_hours_ago(table: Table, hours: float, looked_at: int) -> None:
     """In an account with nothing else too: a job that hangs there is known before it can be judged."""
     name = "hung-training-jobs"
     for region in REGIONS:

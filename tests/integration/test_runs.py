@@ -168,9 +168,7 @@ def test_a_finding_is_announced_once(runner: SweepRunner, aws: Aws, listener: Li
     assert listener.heard == [["lamp"], ["chair"]]
 
 
-def test_a_repeated_run_leaves_what_one_would_have_left(
-    runner: SweepRunner, aws: Aws, session: boto3.Session
-) -> None:
+def test_a_repeated_run_changes_nothing(runner: SweepRunner, aws: Aws, session: boto3.Session) -> None:
     first = runner.sweep(SHELF, [aws], now=NOW)
     left = (items(session), sorted(reports(session)))
 
@@ -199,9 +197,7 @@ def test_slack_being_down_fails_the_run_after_everything_else_and_is_tried_again
     assert listener.heard == [["chair", "lamp"]]
 
 
-def test_what_is_missing_of_a_message_fails_the_run_but_is_not_posted_again(
-    runner: SweepRunner, aws: Aws, listener: Listener
-) -> None:
+def test_a_partial_message_fails_and_stays_once(runner: SweepRunner, aws: Aws, listener: Listener) -> None:
     listener.problems = ("reply 1 of 2 is missing",)
     with pytest.raises(RunFailedError, match="Slack: reply 1 of 2 is missing"):
         runner.sweep(SHELF, [aws], now=NOW)
@@ -210,9 +206,7 @@ def test_what_is_missing_of_a_message_fails_the_run_but_is_not_posted_again(
     assert len(listener.heard) == 1
 
 
-def test_a_run_that_is_killed_after_its_message_does_not_post_it_again(
-    runner: SweepRunner, aws: Aws, listener: Listener
-) -> None:
+def test_a_run_killed_after_its_message_posts_once(runner: SweepRunner, aws: Aws, listener: Listener) -> None:
     listener.killed = True
     with pytest.raises(KeyboardInterrupt):
         runner.sweep(SHELF, [aws], now=NOW)
@@ -331,9 +325,7 @@ def test_the_retry_sweeps_what_is_left_and_nothing_twice(
     assert "lease" not in items(session)
 
 
-def test_a_lease_that_cannot_be_given_back_hides_no_other_failure(
-    runner: SweepRunner, aws: Aws, box: Control, listener: Listener
-) -> None:
+def test_a_lease_hides_no_failure(runner: SweepRunner, aws: Aws, box: Control, listener: Listener) -> None:
     listener.fails = ConnectionError("Slack is down")
     box.fault("dynamodb", "DeleteItem", "deny", times=0)
 
@@ -369,9 +361,7 @@ class Looking(Shelf):
         return next(one for one in self.things if one.target.arn == target.arn)
 
 
-def test_without_a_slack_nothing_counts_as_announced(
-    runner: SweepRunner, aws: Aws, session: boto3.Session
-) -> None:
+def test_nothing_is_announced_without_slack(runner: SweepRunner, aws: Aws, session: boto3.Session) -> None:
     quiet = Shelf(things=(*SHELF.things, thing("rug", UNTELLABLE)))
 
     done = replace(runner, tell=None).sweep(quiet, [aws], now=NOW)

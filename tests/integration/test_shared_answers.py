@@ -56,9 +56,7 @@ def test_the_same_is_asked_once_and_something_else_is_asked(box: Control, aws: A
     assert len(aws.sagemaker.list_models()["Models"]) == 2
 
 
-def test_a_run_that_may_act_shares_what_is_of_no_region_and_counts_it_once(
-    box: Control, session: boto3.Session
-) -> None:
+def test_an_acting_run_shares_and_counts_once(box: Control, session: boto3.Session) -> None:
     first, until = NOW.date() - timedelta(days=9), NOW.date()
     with open_regions(
         session, account=ACCOUNT, regions=[REGION, "eu-west-1"], attempts=1, pace=None
@@ -126,9 +124,7 @@ def test_who_asks_for_what_is_under_way_waits_for_it(box: Control, aws: Aws, *, 
     assert asked(box, "DescribeModel") == 1
 
 
-def test_what_is_read_once_is_read_again_by_a_run_without_shared_answers(
-    aws: Aws, session: boto3.Session
-) -> None:
+def test_an_answer_is_read_again_by_a_run_that_shares_nothing(aws: Aws, session: boto3.Session) -> None:
     read = iter(range(4))
     with ThreadPoolExecutor(1) as pool:
         prices = Prices(lambda: session.client("pricing"))
