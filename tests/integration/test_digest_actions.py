@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-
 from ml_janitor import handlers
 from slackside import MEMBER, Deployment
 

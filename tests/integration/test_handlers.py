@@ -253,9 +253,7 @@ class Hurried(Context):
 
 
 @pytest.mark.usefixtures("deployed")
-def test_a_run_that_would_run_out_of_time_ends_as_an_error_with_what_it_read(
-    box: Control, session: boto3.Session
-) -> None:
+def test_a_run_short_of_time_ends_as_an_error_with_its_reads(box: Control, session: boto3.Session) -> None:
     idle_endpoints(session, box, "a", "b")
 
     with pytest.raises(RunFailedError, match="idle-endpoints in us-east-1 is not complete: it ran out of"):

@@ -126,9 +126,7 @@ def test_many_findings_are_written_side_by_side_and_read_to_the_last_page(
 THERE = "210987654321"
 
 
-def test_what_is_written_of_one_account_says_nothing_of_another_with_the_same_names(
-    ledger: Ledger, table: Table, aws: Aws
-) -> None:
+def test_accounts_with_equal_names_stay_apart(ledger: Ledger, table: Table, aws: Aws) -> None:
     target = replace(LAMP.target, account=THERE, arn=LAMP.target.arn.replace(ACCOUNT, THERE))
     here = swept(aws, LAMP)
     there = replace(here, account=THERE, results=(replace(here.results[0], target=target),))

@@ -183,9 +183,7 @@ def test_a_child_looks_at_its_own_account_in_the_run_of_its_time(accounts: Accou
     ],
     ids=lambda each: "-".join(each) if isinstance(each, dict) else None,
 )
-def test_a_forged_event_sends_no_function_anywhere(
-    event: dict[str, Any], why: str, accounts: Accounts
-) -> None:
+def test_a_forged_event_sends_nobody_anywhere(event: dict[str, Any], why: str, accounts: Accounts) -> None:
     with pytest.raises((InvalidInputError, ReadError), match=why):
         accounts.child(**{"account": accounts.first, **event})
 
@@ -222,9 +220,7 @@ def member(accounts: Accounts, account: str) -> str:
     return role_arn(settings, member_role_name(NOTEBOOKS), account=account, partition="aws")
 
 
-def test_each_account_is_read_with_its_own_role_alone(
-    accounts: Accounts, enforced: Callable[..., IamControl]
-) -> None:
+def test_each_account_is_read_with_its_role(accounts: Accounts, enforced: Callable[..., IamControl]) -> None:
     iam = enforced()
     for account in accounts.made.members:
         assert accounts.child(account, mode="dry-run")["sweeps"][0]["found"] == 1
@@ -244,9 +240,7 @@ NOT_TAKEN_ON = "could not be read: its role cannot be taken on"
 
 
 @pytest.mark.parametrize("wrong", ["role", "external id", "missing"])
-def test_a_role_that_does_not_trust_it_is_an_error_of_its_own_account_alone(
-    wrong: str, accounts: Accounts, enforced: Callable[..., IamControl]
-) -> None:
+def test_each_role_fails_alone(wrong: str, accounts: Accounts, enforced: Callable[..., IamControl]) -> None:
     accounts.child(accounts.first)
     known = accounts.findings()[accounts.first]
     accounts.armed.later(timedelta(minutes=10))
@@ -316,9 +310,7 @@ def test_what_was_done_where_act_in_names_nothing_any_more_is_reported_and_can_b
     assert (warned.status(warned.first), warned.status(warned.second)) == ("InService", "Stopped")
 
 
-def test_an_undo_without_its_role_says_so_in_its_message(
-    warned: Accounts, enforced: Callable[..., IamControl]
-) -> None:
+def test_without_its_role_an_undo_says_so(warned: Accounts, enforced: Callable[..., IamControl]) -> None:
     press(warned, "now", warned.first)
     enforced(role=UNDO_FUNCTION_ROLE, without=(member_role_name(NOTEBOOKS, RoleKind.UNDO),))
     with pytest.raises(CannotUndoError, match=f"account unread: {warned.first}, {NOT_TAKEN_ON}"):

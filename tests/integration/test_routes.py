@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-
 from conftest import ACCOUNT, REGION
 from lambdas import idle_endpoints
 from ml_janitor import handlers

@@ -232,9 +232,7 @@ def test_the_retry_sweeps_what_is_left_and_nothing_twice(
     assert "lease" not in items(session)
 
 
-def test_a_lease_that_cannot_be_given_back_hides_no_other_failure(
-    runner: SweepRunner, aws: Aws, box: Control, listener: Listener
-) -> None:
+def test_a_lease_hides_no_failure(runner: SweepRunner, aws: Aws, box: Control, listener: Listener) -> None:
     listener.fails = ConnectionError("Slack is down")
     box.fault("dynamodb", "DeleteItem", "deny", times=0)
 

@@ -63,9 +63,7 @@ def texts(workspace: SlackControl) -> list[str]:
 # --- good days ------------------------------------------------------------------------------------
 
 
-def test_a_whole_sweep_arrives_with_its_thread_its_owner_and_its_report(
-    bot: SlackBot, workspace: SlackControl
-) -> None:
+def test_a_whole_sweep_arrives_with_thread_owner_and_report(bot: SlackBot, workspace: SlackControl) -> None:
     workspace.add_user("U7", "maria.lopez@acme.example")
     sweep: Sweep = full().sweeps[0]
     people = bot.people(owners_in_thread(sweep.findings), deadline=DEADLINE)
@@ -99,9 +97,7 @@ def last_block(workspace: SlackControl) -> Any:
     return message["blocks"][1]
 
 
-def test_a_picture_stands_in_the_message_and_is_shared_nowhere_else(
-    bot: SlackBot, workspace: SlackControl
-) -> None:
+def test_a_picture_stands_in_the_message_and_nowhere_else(bot: SlackBot, workspace: SlackControl) -> None:
     bot.deliver(with_picture(), deadline=DEADLINE)
 
     (file,) = workspace.files()
@@ -129,9 +125,7 @@ def either(request: pytest.FixtureRequest) -> Iterator[Any]:
     yield request.getfixturevalue(request.param)
 
 
-def test_a_rate_limit_is_waited_out_again_and_again(
-    either: Any, workspace: SlackControl, clock: SleepingClock
-) -> None:
+def test_a_rate_limit_is_waited_out_twice(either: Any, workspace: SlackControl, clock: SleepingClock) -> None:
     for _ in range(3):
         workspace.fault("ratelimit", retry_after=30)
     either.deliver(post(), deadline=DEADLINE)
@@ -158,9 +152,7 @@ def test_an_outage_is_waited_out(
     assert (texts(workspace), clock.slept) == (["hello"], [1, 2, 4])
 
 
-def test_a_lost_reply_is_repeated_rather_than_the_message_lost(
-    bot: SlackBot, workspace: SlackControl
-) -> None:
+def test_a_lost_reply_is_repeated_and_no_message_lost(bot: SlackBot, workspace: SlackControl) -> None:
     workspace.fault("lost-reply")
     delivered = bot.deliver(post("main", "reply"), deadline=DEADLINE)
 
@@ -179,9 +171,7 @@ def test_a_lost_reply_is_repeated_rather_than_the_message_lost(
         ("files.completeUploadExternal", "error"),
     ],
 )
-def test_a_failed_file_does_not_lose_the_message(
-    bot: SlackBot, workspace: SlackControl, method: str, kind: str
-) -> None:
+def test_a_failed_file_loses_nothing(bot: SlackBot, workspace: SlackControl, method: str, kind: str) -> None:
     workspace.fault(kind, method=method, times=0)
     delivered = bot.deliver(post("main", attachment="r.html"), b"x", deadline=DEADLINE)
     assert texts(workspace) == ["main"]

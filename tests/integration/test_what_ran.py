@@ -59,9 +59,7 @@ def config(sagemaker: Any, name: str, instance: str, count: int = 1, *, variant:
     sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[rented])
 
 
-def test_an_endpoint_ran_what_each_of_its_configurations_rents(
-    session: boto3.Session, on: Callable[[float], None], ran: Read
-) -> None:
+def test_an_endpoint_ran_its_rentals(session: boto3.Session, on: Callable[[float], None], ran: Read) -> None:
     sagemaker = session.client("sagemaker")
     on(20)
     config(sagemaker, "small", "ml.m5.large", 2)
@@ -82,9 +80,7 @@ def test_an_endpoint_ran_what_each_of_its_configurations_rents(
     assert one.ended is None
 
 
-def test_what_was_made_and_deleted_is_known_with_its_tags(
-    session: boto3.Session, on: Callable[[float], None], ran: Read
-) -> None:
+def test_tags_of_deleted_jobs_last(session: boto3.Session, on: Callable[[float], None], ran: Read) -> None:
     sagemaker = session.client("sagemaker")
     on(20)
     config(sagemaker, "trial", "ml.g5.xlarge")
