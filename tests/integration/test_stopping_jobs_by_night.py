@@ -143,9 +143,7 @@ def test_a_run_killed_at_a_call_is_finished_by_the_next(shift: Shift, call: str,
 @pytest.mark.parametrize("status", ["Completed", "Failed"])
 @pytest.mark.parametrize("how", ["error", "lost"])
 @pytest.mark.parametrize("keep_alive", [0, 3600])
-def test_what_ended_by_itself_is_not_reported_as_stopped(
-    shift: Shift, status: str, how: str, keep_alive: int
-) -> None:
+def test_an_ended_job_is_not_reported_stopped(shift: Shift, status: str, how: str, keep_alive: int) -> None:
     """Its stop failed, and nobody knows whether it was taken; then the job ends. Nothing is submitted."""
     shift.floor.training("job", keep_alive=keep_alive)
     shift.due()

@@ -159,18 +159,14 @@ def breaking_off(world: World) -> None:
         (breaking_off, f"cellar in {REGION} is not complete: RuntimeError: broke off; the report: {WHERE}"),
     ],
 )
-def test_one_failure_takes_nothing_else_with_it(
-    world: World, breaks: Callable[[World], None], said: str
-) -> None:
+def test_failures_take_nothing_else_along(world: World, breaks: Callable[[World], None], said: str) -> None:
     breaks(world)
     assert world.failed().startswith(said)
     assert last(world).found == 2
     assert world.listener.fails or len(world.listener.heard) == 1
 
 
-def test_a_ledger_that_cannot_be_written_is_a_failed_run_and_nobody_is_told(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unwritable_ledger_is_a_failed_run(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     def record(*_: object, **__: object) -> None:
         raise RuntimeError("throttled")
 

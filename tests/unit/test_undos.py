@@ -103,9 +103,7 @@ def test_it_says_how_something_is_taken_back_or_why_it_is_not() -> None:
         (Stage.WITHDRAWN, HOUR, False),
     ],
 )
-def test_it_can_be_undone_for_so_long_and_what_is_half_back_always(
-    stage: Stage, age: timedelta, *, can: bool
-) -> None:
+def test_an_undo_has_a_limit_unless_it_is_half_done(stage: Stage, age: timedelta, *, can: bool) -> None:
     assert is_undoable(action(stage=stage), DAY, NOW + age) is can
 
 
