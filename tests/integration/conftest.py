@@ -8,6 +8,7 @@ from functools import partial
 from io import StringIO
 from logging import StreamHandler
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import boto3
@@ -34,6 +35,9 @@ from nights import Nights
 from pages import browser, shown
 from seaweed import seaweedfs
 from slackside import ARMED, EMAILS, GROUP, MEMBER, NAMES, OWNER, Deployment
+
+if TYPE_CHECKING:
+    from organization import Accounts
 
 __all__ = ["browser", "janitor", "notebooks", "seaweedfs", "shown"]
 
@@ -129,3 +133,11 @@ def notebook(armed: Deployment) -> Deployment:
 
     once(armed.box, "a warned notebook", warn)
     return armed
+
+
+@pytest.fixture
+def accounts(armed: Deployment, table: Table) -> Accounts:
+    """A deployment for an organization of two accounts."""
+    from organization import seeded_accounts  # it imports CDK, which no other test here needs
+
+    return seeded_accounts(armed, table)

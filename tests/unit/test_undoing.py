@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import date, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -349,14 +349,15 @@ class Office:
             raise self.closed
         yield [self.nights.aws]
 
+    def _why_not_allowed(self, *where: str, home: str, undo_on: date) -> str | None:
+        assert (where[0], where[2], home) == ("cellar", REGION, ACCOUNT)
+        allowed = self.armed and undo_on == self.nights.clock.date()
+        return None if allowed and (where[1] == home or self.organization) else UNARMED
+
     def run(self, **about: Any) -> dict[str, Any]:
         settings: Any = SimpleNamespace(
-            undoable_names=lambda day: (
-                {Cellar.name} if self.armed and day == self.nights.clock.date() else set()
-            ),
+            why_not_allowed=self._why_not_allowed,
             detector_called={Cellar.name: Cellar()}.get,
-            organization=SimpleNamespace(used=self.organization),
-            janitor=SimpleNamespace(undo_days=30),
         )
         logger: Any = SimpleNamespace(info=lambda text, extra: self.logged.append((text, extra)))
         run = UndoRun(
@@ -393,13 +394,13 @@ def test_a_run_brings_back_what_is_named_and_says_so(removed: Nights) -> None:
 
 
 OTHER = "210987654321"
-UNARMED = "cellar is not armed, nor was it in the last 30 days"
+UNARMED = "the settings do not allow it"
 
 
 @pytest.mark.parametrize(
     ("about", "asked", "why"),
     [
-        ({}, {"account": OTHER}, f"account {OTHER} is not this one"),
+        ({}, {"account": OTHER}, UNARMED),
         ({"organization": True}, {"account": OTHER}, "nothing was done to finding"),
         ({"armed": False}, {}, UNARMED),
         ({"armed": False, "organization": True}, {"account": OTHER}, UNARMED),
