@@ -5,7 +5,9 @@ from __future__ import annotations
 import hmac
 from datetime import UTC, datetime
 
-from ml_janitor.ledger.signatures import Signatures, SigningKey
+from ml_janitor.ledger.actions import Action
+from ml_janitor.ledger.requests import undo_request
+from ml_janitor.ledger.signatures import Request, Signatures, SigningKey
 
 KEY = b"the key of this test"
 NOT_YET = datetime(9999, 1, 1, tzinfo=UTC)
@@ -37,3 +39,8 @@ def own_signatures(
     own = {of: b"" if of is SigningKey.RECORDS else of.encode() for of in only or SigningKey}
     macs = {of: OwnMacs(key + more, made) for of, more in own.items()}
     return Signatures(dict(macs), by_hand)
+
+
+def with_request(action: Action, by: str, at: datetime) -> tuple[Action, Request]:
+    """*action* and the request of *by* for its undo."""
+    return action, undo_request(action, by=by, now=at).sign(own_signatures())

@@ -27,6 +27,7 @@ from ml_janitor.scheduled.sweep_run import SweepRunResult
 from ml_janitor.slack.client import Sender, SlackError, SlackRefusedError
 from ml_janitor.slack.warnings import MessageUpdates
 from nights import DAY, HOUR, Nights, by_name, in_memory
+from signing import with_request
 
 MINUTE = timedelta(minutes=1)
 
@@ -512,7 +513,7 @@ def test_that_its_undo_was_asked_for_is_shown_and_not_recorded(
     nights.warned("lamp")
     nights.after(4 * DAY)
     asked_at = nights.clock
-    asked = nights.actions.request_undo(nights.of("lamp"), "maria", asked_at)
+    asked = nights.actions.request_undo(*with_request(nights.of("lamp"), "maria", asked_at))
     nights.clock += HOUR
 
     updates.asked_back(asked)

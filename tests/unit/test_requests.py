@@ -14,6 +14,7 @@ from ml_janitor.ledger.findings import Entry
 from ml_janitor.ledger.requests import ButtonRequests
 from ml_janitor.ledger.table import EXPIRES_ATTRIBUTE, ConditionFailedError
 from nights import DAY, Nights, in_memory
+from signing import with_request
 
 MINUTE, SECOND = timedelta(minutes=1), timedelta(seconds=1)
 
@@ -112,7 +113,7 @@ def test_what_moved_on_while_it_was_read_is_left_to_the_next_sweep(
 ) -> None:
     lamp = removed(nights)
     requests.undo(lamp, by="maria", press="p1", now=nights.clock)
-    nights.actions.begin_undo(lamp, "dina", nights.clock)
+    nights.actions.begin_undo(*with_request(lamp, "dina", nights.clock), nights.clock)
     monkeypatch.setattr(nights.actions, "all", lambda *_: [lamp])
 
     grant(nights)
