@@ -201,39 +201,6 @@ def test_a_hung_processing_job_is_found(account: Account, aws: Aws) -> None:
     assert result.accrued_usd == Decimal("0.93") * 30
 
 
-def test_processing_jobs_that_work(account: Account, aws: Aws) -> None:
-    account.processing("logs")
-    account.log(PROCESSING, "logs/algo-1-1790000001", silent=HOUR)
-    account.processing("loaded", cpu=BUSY)
-    account.processing("full", cpu=[1600.0] * STEPS)
-    account.processing("young", StoppingCondition={"MaxRuntimeInSeconds": 3600}, cpu=BUSY)
-    for name, mode in (("live", "Continuous"), ("late", "EndOfJob"), ("still", "EndOfJob")):
-        output = {"S3Uri": f"s3://out/{name}", "LocalPath": "/o", "S3UploadMode": mode}
-        account.processing(
-            name, ProcessingOutputConfig={"Outputs": [{"OutputName": "o", "S3Output": output}]}
-        )
-        account.write(f"{name}/part-7", ago=28 * HOUR if name == "still" else HOUR)
-
-    report = swept(aws)
-
-    assert words(report) == {
-        "logs": "kept",
-        "loaded": "kept",
-        "full": "kept",
-        "young": "proven",  # past its own limit for a day
-        "live": "kept",
-        "late": "kept",  # its program is over, and what it made is being uploaded
-        "still": "likely",
-    }
-
-
-def test_streams_of_processing_jobs_are_exact(account: Account, aws: Aws) -> None:
-    account.processing("clean")
-    account.log(PROCESSING, "clean-2/algo-1-1790000000", silent=MINUTE)
-
-    assert words(swept(aws)) == {"clean": "likely"}
-
-
 def test_namesakes_of_different_kinds_are_not_mixed_up(account: Account, aws: Aws) -> None:
     account.processing("nightly", cpu=BUSY)
     account.training("nightly")
@@ -318,13 +285,6 @@ def test_a_tuner_that_is_tagged_keeps_its_children(account: Account, aws: Aws) -
     assert isinstance(report["trial-1"], Kept)
     assert report["trial-1"].reason == "it belongs to sweep, which is tagged keep=true"
     assert report["sweep"].reason == "tagged keep=true"
-
-
-def test_a_tuner_that_is_ignored_keeps_its_children(account: Account, aws: Aws) -> None:
-    account.tuner("sweep", "trial-1")
-    ignore = Exemptions(ignore=("*/sweep",))
-
-    assert words(swept(aws, RunPolicy(ignore))) == {"trial-1": "kept", "sweep": "kept"}
 
 
 def test_a_tuner_that_is_held_keeps_its_children(account: Account, aws: Aws) -> None:
@@ -579,13 +539,3 @@ def test_looking_again_sees_that_a_child_works_again(account: Account, aws: Aws)
 
     assert again is not None
     assert rule.decide(again, NOW).reason == "1 of 1 running children do not hang (trial-1)"
-
-
-def test_looking_again_sees_that_a_pool_was_used(account: Account, aws: Aws) -> None:
-    account.training("left-warm", **warm(2 * HOUR, "Reused"))
-    rule = HungTrainingJobs()
-
-    again = rule.look(aws, target("training-job", "left-warm"), NOW)
-
-    assert again is not None
-    assert rule.decide(again, NOW).reason == "no longer in progress (Completed)"

@@ -13,7 +13,7 @@ import rarities
 from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import Aws
-from ml_janitor.core.model import Finding, Kept, NotRead, Target, Unreadable, Value
+from ml_janitor.core.model import Finding, Kept, NotRead, Target, Value
 from ml_janitor.core.results import Result, Sweep
 from ml_janitor.detectors.untagged_resources.rule import UntaggedResources
 from ml_janitor.engine.policy import RunPolicy
@@ -38,18 +38,6 @@ def by_name(results: Iterable[Result]) -> dict[str, Result]:
 def look(aws: Aws, arn: str, name: str) -> Any:
     target = Target(arn=arn, name=name, kind="", account=ACCOUNT, region=REGION, created=None)
     return UntaggedResources().look(aws, target, NOW)
-
-
-def test_a_never_tagged_resource_is_found(aws: Aws, session: boto3.Session) -> None:
-    model(session, "bare")
-    model(session, "whole", **COMPLETE)
-
-    result = swept(aws)
-
-    assert result.error is None
-    assert [one.target.name for one in result.findings] == ["bare"]
-    assert (result.looked_at, result.unknown) == (2, 0)
-    assert by_name(result.results)["whole"].verdict.reason == "it has every required tag"
 
 
 def test_every_kind_is_listed(aws: Aws, session: boto3.Session) -> None:
@@ -86,18 +74,6 @@ def test_a_broken_listing_leaves_the_other_kinds(aws: Aws, box: Control, session
     assert result.error.startswith("sagemaker:ListModels broke off after 100: ")
     assert result.found == 101
     assert "desk" in by_name(result.findings)
-
-
-def test_jobs_are_judged_while_they_run_or_for_a_week(aws: Aws, box: Control, session: boto3.Session) -> None:
-    for name, days in (("running", 30), ("old", 8), ("fresh", 6)):
-        box.set_clock(NOW - timedelta(days=days))
-        transform_job(session, name)
-        if name != "running":
-            box.patch("sagemaker", ["transform_jobs", name], TransformJobStatus="Completed")
-    box.set_clock(NOW)
-
-    assert set(by_name(swept(aws).findings)) == {"running", "fresh"}
-    assert set(by_name(swept(aws, recent=timedelta(days=9)).findings)) == {"running", "old", "fresh"}
 
 
 def test_only_buckets_and_repositories_of_sagemaker_are_judged(aws: Aws, session: boto3.Session) -> None:
@@ -209,17 +185,6 @@ def test_the_trail_is_not_read_for_old_resources(aws: Aws, box: Control, session
     assert "cloudtrail:LookupEvents" not in box.calls()
 
 
-def test_an_unreadable_trail_changes_no_verdict(aws: Aws, box: Control, session: boto3.Session) -> None:
-    model(session, "bare")
-    box.fault("cloudtrail", "LookupEvents", "deny", times=0)
-
-    result = swept(aws)
-
-    assert result.error is None
-    (only,) = result.findings
-    assert "AccessDenied" in shown(only)["created by"]
-
-
 def test_calls_are_pages_and_one_per_missing_tag(aws: Aws, box: Control, session: boto3.Session) -> None:
     for number in range(150):
         model(session, f"whole{number:03}", **COMPLETE)
@@ -302,18 +267,6 @@ def test_looking_again_needs_all_uses_of_a_bucket(aws: Aws, box: Control, sessio
     box.fault("ecr", "DescribeRepositories", "deny", times=0)
     with pytest.raises(ReadError, match="AccessDenied"):
         look(aws, "arn:aws:s3:::logs", "logs")
-
-
-def test_unreadable_tags_are_unknown_when_looked_at(aws: Aws, box: Control, session: boto3.Session) -> None:
-    arn = model(session, "bare")
-    box.fault("sagemaker", "ListTags", "deny", times=0)
-
-    candidate = look(aws, arn, "bare")
-
-    assert isinstance(candidate.target.tags, Unreadable)
-    verdict = UntaggedResources().decide(candidate, NOW)
-    assert isinstance(verdict, Kept)
-    assert verdict.unknown
 
 
 def seed_every_kind(session: boto3.Session) -> None:
