@@ -18,6 +18,7 @@ from ml_janitor.engine.run import sweep_region
 from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.table import Table
 from ml_janitor_sandbox.control import Control
+from sagemaker_requests import training_request
 from samples import SEED
 
 SAGEMAKER = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}"
@@ -127,14 +128,7 @@ def test_a_deletion_that_cloudtrail_forgot_is_known_to_the_ledger(
 def test_no_detector_judges_it_is_no_mistake(box: Control, janitor: Janitor, session: boto3.Session) -> None:
     """Spot training judges jobs that completed, and this one runs."""
     box.set_clock(NOW - timedelta(hours=1))
-    session.client("sagemaker").create_training_job(
-        TrainingJobName="runs",
-        RoleArn=f"arn:aws:iam::{ACCOUNT}:role/service-role/trains",
-        AlgorithmSpecification={"TrainingImage": "image", "TrainingInputMode": "File"},
-        OutputDataConfig={"S3OutputPath": "s3://models/out"},
-        StoppingCondition={"MaxRuntimeInSeconds": 24 * 3600},
-        ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1},
-    )
+    session.client("sagemaker").create_training_job(**training_request("runs", seconds=24 * 3600))
     box.set_clock(NOW)
 
     ran = janitor("explain", "runs")

@@ -25,6 +25,7 @@ from ml_janitor.engine.run import sweep_region
 from ml_janitor.report.html import render_html
 from ml_janitor.report.json import report_json
 from ml_janitor_sandbox.control import Control
+from sagemaker_requests import package_request, pipeline_request, transform_request
 from verdicts import word
 
 DAY = timedelta(days=1)
@@ -77,17 +78,17 @@ class Account:
     def transform(self, model: str, source: Any) -> None:
         """A transform job, "batch", that runs."""
         self.sagemaker.create_transform_job(
-            TransformJobName="batch",
-            ModelName=model,
-            TransformInput={"DataSource": {"S3DataSource": source}},
-            TransformOutput={"S3OutputPath": "s3://elsewhere/out"},
-            TransformResources={"InstanceType": "ml.m5.xlarge", "InstanceCount": 1},
+            **transform_request(
+                "batch",
+                model,
+                "ml.m5.xlarge",
+                out="s3://elsewhere/out",
+                TransformInput={"DataSource": {"S3DataSource": source}},
+            )
         )
 
     def pipeline(self, definition: str) -> None:
-        self.sagemaker.create_pipeline(
-            PipelineName="nightly", PipelineDefinition=definition, ClientRequestToken="t" * 32, RoleArn=ROLE
-        )
+        self.sagemaker.create_pipeline(**pipeline_request("nightly", definition))
 
     def status(self, kind: str, name: str, **members: Any) -> None:
         """What AWS shows of a job or an endpoint from now on."""
@@ -112,14 +113,7 @@ class Account:
         self.sagemaker.create_model(ModelName=name, ExecutionRoleArn=ROLE, PrimaryContainer=primary)
 
     def model_package(self, key: str, **named: Any) -> None:
-        self.sagemaker.create_model_package(
-            InferenceSpecification={
-                "Containers": [{"Image": "i", "ModelDataUrl": f"s3://{BUCKET}/{key}"}],
-                "SupportedContentTypes": ["text/csv"],
-                "SupportedResponseMIMETypes": ["text/csv"],
-            },
-            **named,
-        )
+        self.sagemaker.create_model_package(**package_request(f"s3://{BUCKET}/{key}", **named))
 
     def training_job(self, name: str, **given: Any) -> None:
         members: dict[str, Any] = {

@@ -24,6 +24,7 @@ from ml_janitor.engine.policy import Hold, HoldKind, RunPolicy
 from ml_janitor.engine.run import sweep_region, sweep_resource
 from ml_janitor_sandbox.control import Control
 from rarities import OF_BATCHES
+from sagemaker_requests import processing_request, rented, training_request, transform_request, tuning_request
 from verdicts import word
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -58,14 +59,9 @@ class Account:
         cluster = {"InstanceType": "ml.m5.4xlarge", "InstanceCount": 1, "VolumeSizeInGB": 1}
         self.box.set_clock(NOW - AGE)
         self.sagemaker.create_processing_job(
-            **{
-                "ProcessingJobName": name,
-                "ProcessingResources": {"ClusterConfig": cluster},
-                "AppSpecification": {"ImageUri": "image"},
-                "RoleArn": ROLE,
-                "StoppingCondition": {"MaxRuntimeInSeconds": 5 * 86400},
-            }
-            | request
+            **processing_request(
+                name, cluster, StoppingCondition={"MaxRuntimeInSeconds": 5 * 86400}, **request
+            )
         )
         self.box.set_clock(NOW)
         self.log(PROCESSING, f"{name}/algo-1-1790000000")
@@ -76,11 +72,7 @@ class Account:
     ) -> None:
         self.box.set_clock(NOW - AGE)
         self.sagemaker.create_transform_job(
-            TransformJobName=name,
-            ModelName="model",
-            TransformInput={"DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://in/x"}}},
-            TransformOutput={"S3OutputPath": f"s3://out/{name}"},
-            TransformResources={"InstanceType": "ml.m5.4xlarge", "InstanceCount": count},
+            **transform_request(name, "model", "ml.m5.4xlarge", count=count, out=f"s3://out/{name}")
         )
         self.box.set_clock(NOW)
         for host in hosts:
@@ -92,18 +84,13 @@ class Account:
     ) -> None:
         self.box.set_clock(NOW - AGE)
         self.sagemaker.create_training_job(
-            TrainingJobName=name,
-            AlgorithmSpecification={"TrainingImage": "image", "TrainingInputMode": "File"},
-            RoleArn=ROLE,
-            OutputDataConfig={"S3OutputPath": "s3://out/training"},
-            ResourceConfig={
-                "InstanceType": "ml.m5.4xlarge",
-                "InstanceCount": 1,
-                "VolumeSizeInGB": 1,
-                "KeepAlivePeriodInSeconds": 6 * 3600,
-            },
-            StoppingCondition={"MaxRuntimeInSeconds": 5 * 86400},
-            Tags=[{"Key": key, "Value": value} for key, value in (tags or {}).items()],
+            **training_request(
+                name,
+                rented("ml.m5.4xlarge", KeepAlivePeriodInSeconds=6 * 3600),
+                out="s3://out/training",
+                seconds=5 * 86400,
+                Tags=[{"Key": key, "Value": value} for key, value in (tags or {}).items()],
+            )
         )
         self.box.set_clock(NOW)
         self.log(TRAINING, f"{name}/algo-1-1790000000")
@@ -115,12 +102,7 @@ class Account:
         """A tuning job with these *children*; those in *works* do, and the others hang."""
         self.box.set_clock(NOW - AGE)
         arn = self.sagemaker.create_hyper_parameter_tuning_job(
-            HyperParameterTuningJobName=name,
-            HyperParameterTuningJobConfig={
-                "Strategy": "Random",
-                "ResourceLimits": {"MaxParallelTrainingJobs": 9},
-            },
-            Tags=[{"Key": key, "Value": value} for key, value in tags.items()],
+            **tuning_request(name, Tags=[{"Key": key, "Value": value} for key, value in tags.items()])
         )["HyperParameterTuningJobArn"]
         for child in children:
             self.training(child, cpu=BUSY if child in works else REST, TuningJobArn=arn)

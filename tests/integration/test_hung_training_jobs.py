@@ -21,6 +21,7 @@ from ml_janitor.detectors.hung_training_jobs.rule import HungTrainingJobs
 from ml_janitor.engine.policy import RunPolicy
 from ml_janitor.engine.run import sweep_region
 from ml_janitor_sandbox.control import Control
+from sagemaker_requests import rented, training_request
 from verdicts import only
 
 GROUP = NAMESPACE = "/aws/sagemaker/TrainingJobs"
@@ -71,21 +72,15 @@ class Account:
         """One that logged every hour until *silent* ago; None for one that never did."""
         self.box.set_clock(NOW - age)
         self.session.client("sagemaker").create_training_job(
-            **{
-                "TrainingJobName": name,
-                "AlgorithmSpecification": {"TrainingImage": "image", "TrainingInputMode": "File"},
-                "RoleArn": "arn:aws:iam::123456789012:role/training",
-                "OutputDataConfig": {"S3OutputPath": "s3://models/runs"},
-                "CheckpointConfig": {"S3Uri": f"s3://ckpt/{name}"},
-                "ResourceConfig": {
-                    "InstanceType": "ml.p3.8xlarge",
-                    "InstanceCount": hosts,
-                    "VolumeSizeInGB": 100,
-                },
-                "StoppingCondition": {"MaxRuntimeInSeconds": 28 * 86400},
-                "Tags": [{"Key": key, "Value": value} for key, value in (tags or {}).items()],
-            }
-            | request
+            **training_request(
+                name,
+                rented("ml.p3.8xlarge", hosts, 100),
+                out="s3://models/runs",
+                seconds=28 * 86400,
+                CheckpointConfig={"S3Uri": f"s3://ckpt/{name}"},
+                Tags=[{"Key": key, "Value": value} for key, value in (tags or {}).items()],
+                **request,
+            )
         )
         self.box.set_clock(NOW)
         for host in range(1, hosts + 1):
@@ -193,12 +188,7 @@ def test_jobs_that_ended_are_no_candidates_and_hide_none(account: Account, aws: 
     account.box.set_clock(NOW - 20 * HOUR)
     for n in range(150):
         account.session.client("sagemaker").create_training_job(
-            TrainingJobName=f"done-{n}",
-            AlgorithmSpecification={"TrainingImage": "image", "TrainingInputMode": "File"},
-            RoleArn="arn:aws:iam::123456789012:role/training",
-            OutputDataConfig={"S3OutputPath": "s3://models/runs"},
-            ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1},
-            StoppingCondition={"MaxRuntimeInSeconds": 3600},
+            **training_request(f"done-{n}", out="s3://models/runs")
         )
         account.box.patch("sagemaker", ["training_jobs", f"done-{n}"], training_job_status="Completed")
 

@@ -18,6 +18,7 @@ from ml_janitor.detectors.idle_endpoints.rule import IdleEndpoints
 from ml_janitor.engine.policy import RunPolicy
 from ml_janitor.engine.run import sweep_region
 from ml_janitor_sandbox.control import Control
+from sagemaker_requests import scalable_target
 
 
 def one_request(ago: timedelta) -> list[float]:
@@ -183,13 +184,7 @@ DESIRED = "sagemaker:variant:DesiredInstanceCount"
 def scale(seed: Seed, name: str, least: int, *, ago: timedelta = DAY) -> None:
     """Application Auto Scaling gives variant blue of *name* at *least* so many instances."""
     seed.box.set_clock(NOW - ago)
-    seed.scaling.register_scalable_target(
-        ServiceNamespace="sagemaker",
-        ResourceId=f"endpoint/{name}/variant/blue",
-        ScalableDimension=DESIRED,
-        MinCapacity=least,
-        MaxCapacity=9,
-    )
+    seed.scaling.register_scalable_target(**scalable_target(f"endpoint/{name}/variant/blue", least, 9))
     seed.box.set_clock(NOW)
 
 

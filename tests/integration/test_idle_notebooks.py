@@ -20,6 +20,7 @@ from ml_janitor.detectors.idle_notebooks import IdleNotebooks
 from ml_janitor.engine.policy import RunPolicy
 from ml_janitor.engine.run import sweep_region
 from ml_janitor_sandbox.control import Control
+from sagemaker_requests import notebook_request
 from verdicts import only, shown
 
 GROUP = "/aws/sagemaker/NotebookInstances"
@@ -44,10 +45,7 @@ class Account:
     ) -> None:
         self.box.set_clock(NOW - made)
         self.sagemaker.create_notebook_instance(
-            NotebookInstanceName=name,
-            InstanceType="ml.t3.xlarge",
-            RoleArn="arn:aws:iam::123456789012:role/notebooks",
-            Tags=[{"Key": key, "Value": value} for key, value in tags.items()],
+            **notebook_request(name, Tags=[{"Key": key, "Value": value} for key, value in tags.items()])
         )
         self.box.set_clock(NOW)
         if wrote is not None:

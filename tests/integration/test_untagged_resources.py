@@ -19,6 +19,14 @@ from ml_janitor.detectors.untagged_resources.rule import UntaggedResources
 from ml_janitor.engine.policy import RunPolicy
 from ml_janitor.engine.run import sweep_region
 from ml_janitor_sandbox.control import Control
+from sagemaker_requests import (
+    component_request,
+    domain_request,
+    notebook_request,
+    pipeline_request,
+    processing_request,
+    tuning_request,
+)
 from studio_seed import spelled
 from tag_seed import COMPLETE, REGISTRY, ROLE, model, training, transform_job
 from verdicts import shown
@@ -63,9 +71,7 @@ def test_tags_too_new_for_the_api_are_read_exactly(aws: Aws, box: Control, sessi
 def test_a_broken_listing_leaves_the_other_kinds(aws: Aws, box: Control, session: boto3.Session) -> None:
     for number in range(101):
         model(session, f"m{number:03}")
-    session.client("sagemaker").create_notebook_instance(
-        NotebookInstanceName="desk", InstanceType="ml.t3.medium", RoleArn=ROLE
-    )
+    session.client("sagemaker").create_notebook_instance(**notebook_request("desk", "ml.t3.medium"))
     box.fault("sagemaker", "ListModels", "error", times=0, skip=1)
 
     result = swept(aws)
@@ -173,9 +179,7 @@ def acting_as(user: str) -> boto3.Session:
 def test_the_trail_is_not_read_for_old_resources(aws: Aws, box: Control, session: boto3.Session) -> None:
     model(session, "whole", **COMPLETE)
     box.set_clock(NOW - timedelta(days=91))
-    session.client("sagemaker").create_notebook_instance(
-        NotebookInstanceName="desk", InstanceType="ml.t3.medium", RoleArn=ROLE
-    )
+    session.client("sagemaker").create_notebook_instance(**notebook_request("desk", "ml.t3.medium"))
     box.set_clock(NOW)
     box.clear_calls()
 
@@ -281,30 +285,16 @@ def seed_every_kind(session: boto3.Session) -> None:
     )
     sagemaker.create_endpoint(EndpointName="e", EndpointConfigName="c")
     sagemaker.create_notebook_instance(NotebookInstanceName="n", InstanceType="ml.t3.medium", RoleArn=ROLE)
-    sagemaker.create_inference_component(
-        InferenceComponentName="i",
-        EndpointName="e",
-        VariantName="v",
-        Specification={"ModelName": "m", "ComputeResourceRequirements": {"MinMemoryRequiredInMb": 128}},
-        RuntimeConfig={"CopyCount": 1},
-    )
+    sagemaker.create_inference_component(**component_request("i", "e", "m", "v"))
     seed_jobs(session)
-    domain = sagemaker.create_domain(
-        DomainName="d",
-        AuthMode="IAM",
-        DefaultUserSettings={"ExecutionRole": ROLE},
-        SubnetIds=["subnet-1"],
-        VpcId="vpc-1",
-    )["DomainId"]
+    domain = sagemaker.create_domain(**domain_request("d"))["DomainId"]
     sagemaker.create_user_profile(DomainId=domain, UserProfileName="u")
     sagemaker.create_space(DomainId=domain, SpaceName="s")
     rarities.definitions(session)
     rarities.automl(session)
     rarities.schedule(session)
     sagemaker.create_model_package_group(ModelPackageGroupName="g")
-    sagemaker.create_pipeline(
-        PipelineName="p", PipelineDefinition="{}", RoleArn=ROLE, ClientRequestToken="0" * 32
-    )
+    sagemaker.create_pipeline(**pipeline_request("p"))
     group = {
         "InstanceGroupName": "w",
         "InstanceType": "ml.c5.large",
@@ -320,20 +310,8 @@ def seed_every_kind(session: boto3.Session) -> None:
 def seed_jobs(session: boto3.Session) -> None:
     sagemaker = session.client("sagemaker")
     sagemaker.create_training_job(TrainingJobName="t", **training("s3://out/"))
-    sagemaker.create_processing_job(
-        ProcessingJobName="pj",
-        RoleArn=ROLE,
-        AppSpecification={"ImageUri": f"{REGISTRY}/p:1"},
-        ProcessingResources={
-            "ClusterConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1}
-        },
-    )
+    sagemaker.create_processing_job(**processing_request("pj", image=f"{REGISTRY}/p:1"))
     transform_job(session, "tj")
     sagemaker.create_hyper_parameter_tuning_job(
-        HyperParameterTuningJobName="hj",
-        HyperParameterTuningJobConfig={
-            "Strategy": "Bayesian",
-            "ResourceLimits": {"MaxNumberOfTrainingJobs": 1, "MaxParallelTrainingJobs": 1},
-        },
-        TrainingJobDefinition=training("s3://out/"),
+        **tuning_request("hj", TrainingJobDefinition=training("s3://out/"))
     )

@@ -32,6 +32,7 @@ from ml_janitor.ledger.requests import ButtonRequests, Holds
 from ml_janitor.ledger.table import Table
 from ml_janitor_sandbox.control import Control
 from moto_corrections.sagemaker.progress import DEFAULTS
+from sagemaker_requests import transform_request
 from signing import OwnMacs
 
 DAY = timedelta(days=1)
@@ -170,13 +171,7 @@ def test_a_deployment_uses_its_new_and_old_configurations(account: Account, aws:
 
 def transform(account: Account, name: str, *, age: timedelta) -> None:
     account.at(age)
-    account.sagemaker.create_transform_job(
-        TransformJobName=name,
-        ModelName="churn",
-        TransformInput={"DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://in"}}},
-        TransformOutput={"S3OutputPath": "s3://out"},
-        TransformResources={"InstanceType": "ml.m5.large", "InstanceCount": 1},
-    )
+    account.sagemaker.create_transform_job(**transform_request(name, "churn"))
     account.at(timedelta())
 
 

@@ -23,6 +23,7 @@ from properties.worlds.base import (
     Values,
     spans,
 )
+from sagemaker_requests import component_request, scalable_target
 
 ACTIVITIES = "application-autoscaling:DescribeScalingActivities"
 SCALED = "scaled"
@@ -153,12 +154,7 @@ class Endpoint(Thing):
         made = sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name, Tags=self.labels.listed)
         if self.kind == "component":
             component = sagemaker.create_inference_component(
-                InferenceComponentName=f"{name}-ic",
-                EndpointName=name,
-                VariantName="v0",
-                Specification={"ModelName": MODEL},
-                RuntimeConfig={"CopyCount": 1},
-                Tags=self.guest.listed,
+                **component_request(f"{name}-ic", name, MODEL, "v0", Tags=self.guest.listed)
             )
             account.tagged(component["InferenceComponentArn"], self.guest)
         self._modify(account, name)
@@ -184,11 +180,7 @@ class Endpoint(Thing):
         if SCALED in self.modified:
             account.be(DAY)
             account.scaling.register_scalable_target(
-                ServiceNamespace="sagemaker",
-                ResourceId=f"endpoint/{name}/variant/v0",
-                ScalableDimension="sagemaker:variant:DesiredInstanceCount",
-                MinCapacity=max(1, self.instances) + 1,
-                MaxCapacity=9,
+                **scalable_target(f"endpoint/{name}/variant/v0", max(1, self.instances) + 1, 9)
             )
 
     def _monitor(self, account: Account, name: str) -> None:

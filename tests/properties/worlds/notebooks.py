@@ -9,7 +9,6 @@ from properties.worlds.base import (
     EXEMPT,
     HOUR,
     MINUTE,
-    ROLE,
     UNKEPT,
     Account,
     Claim,
@@ -18,6 +17,7 @@ from properties.worlds.base import (
     Thing,
     spans,
 )
+from sagemaker_requests import notebook_request
 
 PATIENCE_AT_NIGHT = 2 * HOUR
 
@@ -124,10 +124,7 @@ class Notebook(Thing):
         name = account.name("scheduled" if self.scheduled else "notebook")
         account.be(self.modified)
         arn = account.sagemaker.create_notebook_instance(
-            NotebookInstanceName=name,
-            InstanceType="ml.t3.medium",
-            RoleArn=ROLE,
-            Tags=self.labels.listed,
+            **notebook_request(name, "ml.t3.medium", Tags=self.labels.listed)
         )["NotebookInstanceArn"]
         if self.opened is not None:
             account.be(self.opened)

@@ -20,6 +20,7 @@ from properties.worlds.base import (
     Thing,
     spans,
 )
+from sagemaker_requests import scalable_target
 
 DETECTOR = "oversized-endpoints"
 LISTINGS = {DETECTOR: {"sagemaker:ListEndpoints", "sagemaker:ListInferenceRecommendationsJobs"}}
@@ -144,11 +145,7 @@ class Sized(Thing):
             )
         if self.scaling is not None:
             account.scaling.register_scalable_target(
-                ServiceNamespace="sagemaker",
-                ResourceId=f"endpoint/{name}/variant/v",
-                ScalableDimension="sagemaker:variant:DesiredInstanceCount",
-                MinCapacity=self.scaling[0],
-                MaxCapacity=self.scaling[1],
+                **scalable_target(f"endpoint/{name}/variant/v", self.scaling[0], self.scaling[1])
             )
         account.be(timedelta())
         self._publish(account, name)

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from properties.worlds.base import DAY, EXEMPT, HOUR, ROLE, UNKEPT, Account, Kind, Labels, Thing, spans
+from sagemaker_requests import rented, training_request
 
 DETECTOR = "unused-training-plans"
 LISTINGS = {DETECTOR: {"sagemaker:ListTrainingPlans"}}
@@ -101,17 +102,7 @@ class Plan(Thing):
                 sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)
             case _:
                 sagemaker.create_training_job(
-                    TrainingJobName=name,
-                    RoleArn=ROLE,
-                    AlgorithmSpecification={"TrainingImage": "image", "TrainingInputMode": "File"},
-                    OutputDataConfig={"S3OutputPath": "s3://plans/out"},
-                    ResourceConfig={
-                        "InstanceType": TYPE,
-                        "InstanceCount": 1,
-                        "VolumeSizeInGB": 1,
-                        "TrainingPlanArn": plan,
-                    },
-                    StoppingCondition={"MaxRuntimeInSeconds": 3600},
+                    **training_request(name, rented(TYPE, TrainingPlanArn=plan), out="s3://plans/out")
                 )
                 ended: Any = {"TrainingJobStatus": "Completed", "TrainingEndTime": account.now - HOUR}
                 account.control.patch("sagemaker", ["training_jobs", name], **ended)

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from properties.worlds.base import ACCOUNT, DAY, ROLE, Account, Claim, Kind, Thing
+from sagemaker_requests import processing_request, rented, training_request
 
 DETECTOR = "cross-region-traffic"
 LISTINGS = {DETECTOR: {"ce:GetCostAndUsage"}}
@@ -127,26 +128,17 @@ class Read(Thing):
                     channel = {"ChannelName": "a", "DataSource": {"S3DataSource": source}}
                     told = {"InputDataConfig": [channel]}
                 sagemaker.create_training_job(
-                    TrainingJobName=name,
-                    AlgorithmSpecification={"TrainingInputMode": "File", "TrainingImage": "image"},
-                    RoleArn=ROLE,
-                    OutputDataConfig={"S3OutputPath": "s3://elsewhere/"},
-                    ResourceConfig={
-                        "InstanceType": "ml.m5.xlarge",
-                        "InstanceCount": 1,
-                        "VolumeSizeInGB": 30,
-                    },
-                    StoppingCondition={"MaxRuntimeInSeconds": 3600},
-                    **told,
+                    **training_request(name, rented("ml.m5.xlarge", 1, 30), out="s3://elsewhere/", **told)
                 )
             case _:
                 arguments = {"ContainerArguments": ["--data", address]} if self.told == "argument" else {}
                 sagemaker.create_processing_job(
-                    ProcessingJobName=name,
-                    ProcessingResources=RENTED,
-                    AppSpecification={"ImageUri": "image", **arguments},
-                    RoleArn=ROLE,
-                    **told,
+                    **processing_request(
+                        name,
+                        ProcessingResources=RENTED,
+                        AppSpecification={"ImageUri": "image", **arguments},
+                        **told,
+                    )
                 )
 
 
