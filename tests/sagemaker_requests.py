@@ -1,4 +1,4 @@
-"""The requests that create SageMaker resources: all that AWS requires, with what a test is about in its place."""
+"""Requests that create SageMaker resources: all that AWS requires, and what a test is about."""
 
 from __future__ import annotations
 
@@ -109,29 +109,10 @@ def domain_request(name: str, **given: Any) -> dict[str, Any]:
     }
 
 
-def space_request(
-    domain: str, name: str, owner: str, sharing: str = "Private", **given: Any
-) -> dict[str, Any]:
-    """The request of a space in a domain."""
-    return {
-        "DomainId": domain,
-        "SpaceName": name,
-        "OwnershipSettings": {"OwnerUserProfileName": owner},
-        "SpaceSharingSettings": {"SharingType": sharing},
-        **given,
-    }
-
-
 def pipeline_request(name: str, definition: str = "{}", **given: Any) -> dict[str, Any]:
     """The request of a pipeline."""
-    token = f"{name:0>32}"
-    return {
-        "PipelineName": name,
-        "PipelineDefinition": definition,
-        "RoleArn": ROLE,
-        "ClientRequestToken": token,
-        **given,
-    }
+    named = {"PipelineName": name, "PipelineDefinition": definition, "ClientRequestToken": f"{name:0>32}"}
+    return {**named, "RoleArn": ROLE, **given}
 
 
 def package_request(artifact: str, **given: Any) -> dict[str, Any]:
