@@ -268,6 +268,20 @@ class Account:
             )
         )
 
+    def measure(
+        self,
+        namespace: str,
+        metric: str,
+        values: Sequence[float | None],
+        *,
+        since: datetime,
+        step: int = 3600,
+        **dimensions: str,
+    ) -> None:
+        """Publish *values* of a metric, one every *step* seconds."""
+        series = {"metric": metric, "dimensions": dimensions, "start": since, "step": step, "values": values}
+        self.control.metrics(namespace, [series])
+
     def claim(self, detector: str, arn: str, *, waste: bool, **truth: Any) -> None:
         """Claim that *detector* finds the resource *arn* if everything can be read, or that it never may."""
         self.claims.append(Claim(detector=detector, arn=arn, may=waste, must=waste, **truth))
@@ -300,9 +314,11 @@ class Thing(abc.ABC):
 
 type Values = Mapping[str, Sequence[Any]]
 """What members may be, by their names."""
+type Members = Mapping[str, Sequence[Sequence[Any]]]
+"""What members may be in waste, and what other ones there are, by their names."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Kind[T]:
     """
     How things of one kind come about: what the members of *waste* are, and what *other* ones there are.
@@ -313,6 +329,18 @@ class Kind[T]:
     make: Callable[..., T]
     waste: Values
     other: Values
+
+    @classmethod
+    def of(cls, make: Callable[..., T], **members: Sequence[Sequence[Any]]) -> Kind[T]:
+        """Things that are waste with the first values of their *members*, and not with the second ones."""
+        waste = {name: values[0] for name, values in members.items()}
+        other = {name: values[1] for name, values in members.items() if len(values) > 1}
+        return cls(make=make, waste=waste, other=other)
+
+    def but(self, **members: Sequence[Sequence[Any]]) -> Kind[T]:
+        """The same things, some of whose *members* are others."""
+        given = Kind.of(self.make, **members)
+        return Kind(self.make, waste={**self.waste, **given.waste}, other=given.other or self.other)
 
     def near_misses(self) -> Iterator[T]:
         """Plain waste, and whatever is like it but for one member."""

@@ -19,8 +19,8 @@ from properties.worlds.base import (
     Claim,
     Kind,
     Labels,
+    Members,
     Thing,
-    Values,
     spans,
 )
 from sagemaker_requests import component_request, scalable_target
@@ -283,53 +283,47 @@ SILENT = Traffic(shape="none", control=True)
 SINGLE = Traffic(shape="single", control=True)
 LOST = Traffic(shape="none", control=False)
 
-SHARED_WASTE: Values = {
-    "labels": UNKEPT,
-    "age": spans(DAY, 40, 7),
-    "status": ["InService", "UpdateRollbackFailed"],
-    "variants": [(ZEROS, ZEROS), (ENDED, SILENT), (SILENT, ZEROS), (SINGLE, ZEROS)],
-    "shadow": [None],
-    "replaced": [False],
-    "modified": [None, SCALED],
-    "instances": [1, 2],
-    "backlog": [0],
-    "queue": ["whole"],
-    "monitor": [None, "Scheduled", "Pending", "Stopped", "Failed"],
-    "guest": [COMPLETE],
+SHARED: Members = {
+    "labels": (UNKEPT, EXEMPT),
+    "age": (spans(DAY, 40, 7), spans(HOUR, 1, 7 * 24 - 1)),
+    "status": (["InService", "UpdateRollbackFailed"], ["Updating", "Creating", "Failed"]),
+    "variants": (
+        [(ZEROS, ZEROS), (ENDED, SILENT), (SILENT, ZEROS), (SINGLE, ZEROS)],
+        [(BUSY, ZEROS), (LOST, ZEROS)],
+    ),
+    "shadow": ([None],),
+    "replaced": ([False], [True]),
+    "modified": (
+        [None, SCALED],
+        ["new deployed", "old deployed", "new deployed, scaled", "old deployed, scaled"],
+    ),
+    "instances": ([1, 2], [0]),
+    "backlog": ([0],),
+    "queue": (["whole"],),
+    "monitor": ([None, "Scheduled", "Pending", "Stopped", "Failed"],),
+    "guest": ([COMPLETE],),
 }
-SHARED_OTHER: Values = {
-    "labels": EXEMPT,
-    "age": spans(HOUR, 1, 7 * 24 - 1),
-    "status": ["Updating", "Creating", "Failed"],
-    "variants": [(BUSY, ZEROS), (LOST, ZEROS)],
-    "replaced": [True],
-    "modified": ["new deployed", "old deployed", "new deployed, scaled", "old deployed, scaled"],
-    "instances": [0],
+QUEUED: Members = {
+    **SHARED,
+    "kind": (["async"],),
+    "backlog": ([0], [4]),
+    "queue": (["whole"], ["single", "none"]),
 }
+BOTH = (*SHARED["variants"][1], (ZEROS, BUSY), (ZEROS, LOST))
+CLASSIC: Members = {
+    **SHARED,
+    "kind": (["classic"], ["serverless"]),
+    "variants": (SHARED["variants"][0], BOTH),
+    "shadow": ([None, ZEROS, SILENT], [BUSY, LOST]),
+}
+NEVER_ASKED: Members = {
+    **QUEUED,
+    "variants": ([(SILENT, ZEROS), (LOST, ZEROS)], SHARED["variants"][1]),
+}
+"""Nothing but the queue is measured."""
 KINDS = (
-    Kind(
-        make=Endpoint,
-        waste={**SHARED_WASTE, "kind": ["classic"], "shadow": [None, ZEROS, SILENT]},
-        other={
-            **SHARED_OTHER,
-            "kind": ["serverless"],
-            "variants": [*SHARED_OTHER["variants"], (ZEROS, BUSY), (ZEROS, LOST)],
-            "shadow": [BUSY, LOST],
-        },
-    ),
-    Kind(
-        make=Endpoint,
-        waste={**SHARED_WASTE, "kind": ["async"]},
-        other={**SHARED_OTHER, "backlog": [4], "queue": ["single", "none"]},
-    ),
-    Kind(
-        make=Endpoint,
-        waste={**SHARED_WASTE, "kind": ["component"], "guest": UNKEPT},
-        other={**SHARED_OTHER, "guest": EXEMPT},
-    ),
-    Kind(  # never asked for anything, so that nothing but its queue is measured
-        make=Endpoint,
-        waste={**SHARED_WASTE, "kind": ["async"], "variants": [(SILENT, ZEROS), (LOST, ZEROS)]},
-        other={**SHARED_OTHER, "backlog": [4], "queue": ["single", "none"]},
-    ),
+    Kind.of(Endpoint, **CLASSIC),
+    Kind.of(Endpoint, **QUEUED),
+    Kind.of(Endpoint, **{**SHARED, "kind": (["component"],), "guest": (UNKEPT, EXEMPT)}),
+    Kind.of(Endpoint, **NEVER_ASKED),
 )

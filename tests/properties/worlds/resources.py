@@ -96,16 +96,20 @@ MAKERS = {
 
 KINDS = (
     *(
-        Kind(
-            make=Resource,
-            waste={"kind": [kind], "labels": [NONE, *MISSPELT], "age": [40 * DAY], "running": [True]},
-            other={"labels": [COMPLETE, *EXEMPT], "running": [False]},
+        Kind.of(
+            Resource,
+            kind=([kind],),
+            labels=([NONE, *MISSPELT], [COMPLETE, *EXEMPT]),
+            age=([40 * DAY],),
+            running=([True], [False]),
         )
         for kind in MAKERS
     ),
-    Kind(
-        make=Resource,
-        waste={"kind": JOBS, "labels": UNKEPT[2:], "age": [DAY], "running": [False]},
-        other={"age": [40 * DAY], "labels": EXEMPT},
+    Kind.of(
+        Resource,
+        kind=(JOBS,),
+        labels=(UNKEPT[2:], EXEMPT),
+        age=([DAY], [40 * DAY]),
+        running=([False],),
     ),
 )

@@ -123,12 +123,12 @@ class Serving(Thing):
 NEEDED = frozenset(Serving.calls) - {"sagemaker:ListModels"}
 """Without the models' list, configurations can be judged all the same."""
 
-KIND = Kind(
-    make=Serving,
-    waste={
-        "labels": UNKEPT,
-        "age": spans(DAY, 200, 120, 90),
-        "user": [
+KIND = Kind.of(
+    Serving,
+    labels=(UNKEPT, EXEMPT),
+    age=(spans(DAY, 200, 120, 90), spans(DAY, 89)),
+    user=(
+        [
             "nothing",
             "failed endpoint",
             "endpoint of last year",
@@ -136,11 +136,7 @@ KIND = Kind(
             "pipeline of another",
             "job of last year",
         ],
-    },
-    other={
-        "labels": EXEMPT,
-        "age": spans(DAY, 89),
-        "user": sorted(BOTH | MODEL_ALONE),
-    },
+        sorted(BOTH | MODEL_ALONE),
+    ),
 )
 KINDS = (KIND,)

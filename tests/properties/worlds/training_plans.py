@@ -109,24 +109,14 @@ class Plan(Thing):
 
 
 KINDS = tuple(
-    Kind(
-        make=Plan,
-        waste={
-            "labels": UNKEPT,
-            "target": [target],
-            "status": ["Active"],
-            "began": spans(DAY, 5, 1),
-            "in_use": [0],
-            "used": ["", "another"] if target != "endpoint" else ["another", ""],
-        },
-        other={
-            "labels": EXEMPT,
-            "target": ["studio-apps", "capacity-for-the-unheard-of"],
-            "status": ["Scheduled", "Pending", "Expired", "Failed"],
-            "began": [DAY - HOUR],
-            "in_use": [1, None],
-            "used": ["it"],
-        },
+    Kind.of(
+        Plan,
+        labels=(UNKEPT, EXEMPT),
+        target=([target], ["studio-apps", "capacity-for-the-unheard-of"]),
+        status=(["Active"], ["Scheduled", "Pending", "Expired", "Failed"]),
+        began=(spans(DAY, 5, 1), [DAY - HOUR]),
+        in_use=([0], [1, None]),
+        used=(["", "another"] if target != "endpoint" else ["another", ""], ["it"]),
     )
     for target in LISTS
 )

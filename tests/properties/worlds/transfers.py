@@ -192,40 +192,22 @@ class Replication(Thing):
         )
 
 
-READS = Kind(
-    make=Read,
-    waste={
-        "operation": ["GetObject"],
-        "gb": [5000.0],
-        "told": ["environment", "hyperparameter", "argument", "model"],
-        "address": ["s3://{}/images/", "{}"],
-        "where": ["there"],
-        "ago": [5 * DAY],
-        "data": [100 * GB],
-    },
-    other={
-        "operation": ["GetObjectForRepl", "PutObject"],
-        "gb": [400.0],
-        "told": ["channel", "idle model"],
-        "address": ["s3://{}-backup/images/", "s3://{}/nothing/"],
-        "where": ["here", "third"],
-        "ago": [40 * DAY],
-        "data": [6000 * GB],
-    },
+READS = Kind.of(
+    Read,
+    operation=(["GetObject"], ["GetObjectForRepl", "PutObject"]),
+    gb=([5000.0], [400.0]),
+    told=(["environment", "hyperparameter", "argument", "model"], ["channel", "idle model"]),
+    address=(["s3://{}/images/", "{}"], ["s3://{}-backup/images/", "s3://{}/nothing/"]),
+    where=(["there"], ["here", "third"]),
+    ago=([5 * DAY], [40 * DAY]),
+    data=([100 * GB], [6000 * GB]),
 )
-JOBS = Kind(
-    make=Read,
-    waste={**READS.waste, "told": ["hyperparameter"], "address": ["s3://{}/images/"]},
-    other={"ago": [40 * DAY]},
-)
-REPLICATIONS = Kind(
-    make=Replication,
-    waste={"operation": ["GetObjectForRepl"], "status": ["Enabled"], "where": ["there"], "uses": [""]},
-    other={
-        "operation": ["GetObject"],
-        "status": ["Disabled"],
-        "where": ["third"],
-        "uses": ["channel", "environment"],
-    },
+JOBS = READS.but(told=(["hyperparameter"],), address=(["s3://{}/images/"],), ago=([5 * DAY], [40 * DAY]))
+REPLICATIONS = Kind.of(
+    Replication,
+    operation=(["GetObjectForRepl"], ["GetObject"]),
+    status=(["Enabled"], ["Disabled"]),
+    where=(["there"], ["third"]),
+    uses=([""], ["channel", "environment"]),
 )
 KINDS = (READS, JOBS, REPLICATIONS)

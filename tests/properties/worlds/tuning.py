@@ -120,24 +120,15 @@ class Tuner(Thing):
         )
 
 
-KIND = Kind(
-    make=Tuner,
-    waste={
-        "labels": UNKEPT[1:3],
-        "status": ["InProgress"],
-        "children": [("hung", "hung"), ("overdue",), ("hung", "blind"), ("over", "hung"), ("blind",)],
-    },
-    other={
-        "labels": EXEMPT[:1],
-        "status": ["Stopping", "Completed"],
-        "children": [
-            (),
-            ("over",),
-            ("hung", "logs"),
-            ("loaded", "overdue"),
-            ("hung", "mute"),
-            ("hung", "waits"),
-            ("hung", "kept"),
+KIND = Kind.of(
+    Tuner,
+    labels=(UNKEPT[1:3], EXEMPT[:1]),
+    status=(["InProgress"], ["Stopping", "Completed"]),
+    children=(
+        [("hung", "hung"), ("overdue",), ("hung", "blind"), ("over", "hung"), ("blind",)],
+        [
+            *((), ("over",), ("hung", "logs"), ("loaded", "overdue")),
+            *(("hung", "mute"), ("hung", "waits"), ("hung", "kept")),
         ],
-    },
+    ),
 )

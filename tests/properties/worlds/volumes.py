@@ -114,30 +114,19 @@ class Space(Thing):
         account.claim(DETECTOR, space["SpaceArn"], waste=waste, needs=frozenset(needs))
 
 
-NOTEBOOKS = Kind(
-    make=Stopped,
-    waste={"labels": UNKEPT, "stopped": spans(DAY, 60, 30)},
-    other={"labels": EXEMPT, "stopped": [None, *spans(DAY, 29, 1)]},
+NOTEBOOKS = Kind.of(
+    Stopped,
+    labels=(UNKEPT, EXEMPT),
+    stopped=(spans(DAY, 60, 30), [None, *spans(DAY, 29, 1)]),
 )
-SPACES = Kind(
-    make=Space,
-    waste={
-        "labels": UNKEPT,
-        "labels_of_domain": [COMPLETE],
-        "labels_of_profile": [COMPLETE],
-        "made": spans(DAY, 90, 31),
-        "size": [100, 5],
-        "app": [""],
-        "wrote": [None, 40 * DAY],
-    },
-    other={
-        "labels": EXEMPT,
-        "labels_of_domain": EXEMPT[:1],
-        "labels_of_profile": EXEMPT[:1],
-        "made": spans(DAY, 29),
-        "size": [None],
-        "app": ["running", "deleted"],
-        "wrote": spans(DAY, 1, 29),
-    },
+SPACES = Kind.of(
+    Space,
+    labels=(UNKEPT, EXEMPT),
+    labels_of_domain=([COMPLETE], EXEMPT[:1]),
+    labels_of_profile=([COMPLETE], EXEMPT[:1]),
+    made=(spans(DAY, 90, 31), spans(DAY, 29)),
+    size=([100, 5], [None]),
+    app=([""], ["running", "deleted"]),
+    wrote=([None, 40 * DAY], spans(DAY, 1, 29)),
 )
 KINDS = (NOTEBOOKS, SPACES)

@@ -56,12 +56,9 @@ class WarmPool(Thing):
         )
 
 
-KIND = Kind(
-    make=WarmPool,
-    waste={"labels": UNKEPT[1:3], "pool": ["Available"], "ended": [2 * HOUR, HOUR + MINUTE, 5 * HOUR]},
-    other={
-        "labels": EXEMPT[:1],
-        "pool": ["InUse", "Reused", "Terminated"],
-        "ended": [5 * MINUTE, 59 * MINUTE],
-    },
+KIND = Kind.of(
+    WarmPool,
+    labels=(UNKEPT[1:3], EXEMPT[:1]),
+    pool=(["Available"], ["InUse", "Reused", "Terminated"]),
+    ended=([2 * HOUR, HOUR + MINUTE, 5 * HOUR], [5 * MINUTE, 59 * MINUTE]),
 )
