@@ -15,12 +15,15 @@ import pytest
 from conftest import ACCOUNT, NOW, REGION, once
 from lambdas import idle_endpoints, reports
 from ml_janitor import handlers
+from ml_janitor.acting.undoing import CannotUndoError
+from ml_janitor.config import events
 from ml_janitor.config.values import InvalidInputError
+from ml_janitor.ledger.actions import Actions, Stage
 from ml_janitor.ledger.limits import Leases, LeaseTakenError
 from ml_janitor.ledger.table import Table
 from ml_janitor.slack.client import SenderClock
 from ml_janitor_sandbox.control import Control
-from ml_janitor_sandbox.deployment import WORKER
+from ml_janitor_sandbox.deployment import UNDO, WORKER
 from ml_janitor_sandbox.slack import Signed, form, sign
 from slackside import (
     ARMED,
@@ -193,6 +196,40 @@ def test_an_undo_that_never_began_is_not_lost(notebook: Deployment, table: Table
     notebook.deliver()
     assert notebook.notebook_status == "InService"
     assert "*Brought back on Tue 6 Oct 06:20* for Dina Okafor." in said(only(notebook))
+
+
+@pytest.fixture
+def stuck(notebook: Deployment) -> Deployment:
+    """A notebook whose undo was refused once."""
+    notebook.press("now", MEMBER)
+    notebook.box.fault("sagemaker", "StartNotebookInstance", "deny", times=0)
+    with pytest.raises(CannotUndoError):
+        notebook.press("undo", MEMBER)
+    notebook.box.clear_faults()
+    return notebook
+
+
+def handed(deployment: Deployment) -> list[dict[str, Any]]:
+    """What the undo function was asked for since the press."""
+    return [one["event"] for one in deployment.box.invocations()[deployment.delivered :]]
+
+
+def test_the_undo_function_is_asked_again_and_its_message_says_so(stuck: Deployment, table: Table) -> None:
+    assert said(stuck.warnings()[-1]).endswith("The next sweep goes on with it.")
+
+    stuck.later(timedelta(minutes=5))
+    stuck.sweep("idle-notebooks")
+    stuck.sweep("idle-notebooks")
+
+    first, second = handed(stuck)
+    asked = events.check_event(first, events.UndoEvent)
+    assert (asked.by, asked.again, first) == ("Dina Okafor (U0DINA)", True, second)
+    stuck.deliver()
+    (action,) = Actions(table).all("idle-notebooks", ACCOUNT, REGION)
+    assert (action.stage, action.undone_by, action.attempts) == (Stage.UNDONE, asked.by, 3)
+    assert stuck.notebook_status == "InService"
+    assert stuck.box.invocations()[-1]["function"] == UNDO
+    assert "*Brought back on Tue 6 Oct 05:05* for Dina" in said(stuck.warnings()[-1])
 
 
 # --- once ------------------------------------------------------------------------------------------
