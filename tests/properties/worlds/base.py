@@ -270,17 +270,16 @@ class Account:
 
     def measure(
         self,
-        namespace: str,
-        metric: str,
+        metric: tuple[str, str],
+        where: Mapping[str, str],
         values: Sequence[float | None],
         *,
         since: datetime,
         step: int = 3600,
-        **dimensions: str,
     ) -> None:
-        """Publish *values* of a metric, one every *step* seconds."""
-        series = {"metric": metric, "dimensions": dimensions, "start": since, "step": step, "values": values}
-        self.control.metrics(namespace, [series])
+        """Publish *values* of a metric, which has a namespace and a name, one every *step* seconds."""
+        series = {"metric": metric[1], "dimensions": where, "start": since, "step": step, "values": values}
+        self.control.metrics(metric[0], [series])
 
     def claim(self, detector: str, arn: str, *, waste: bool, **truth: Any) -> None:
         """Claim that *detector* finds the resource *arn* if everything can be read, or that it never may."""
@@ -330,12 +329,12 @@ class Kind[T]:
     waste: Values
     other: Values
 
-    @classmethod
-    def of(cls, make: Callable[..., T], **members: Sequence[Sequence[Any]]) -> Kind[T]:
+    @staticmethod
+    def of[U](make: Callable[..., U], **members: Sequence[Sequence[Any]]) -> Kind[U]:
         """Things that are waste with the first values of their *members*, and not with the second ones."""
         waste = {name: values[0] for name, values in members.items()}
         other = {name: values[1] for name, values in members.items() if len(values) > 1}
-        return cls(make=make, waste=waste, other=other)
+        return Kind(make, waste, other)
 
     def but(self, **members: Sequence[Sequence[Any]]) -> Kind[T]:
         """The same things, some of whose *members* are others."""

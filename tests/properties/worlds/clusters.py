@@ -57,14 +57,8 @@ class Cluster(Thing):
         made = emr.run_job_flow(**asked)
         account.be(timedelta())
         for start, values in self.checks():
-            account.measure(
-                "AWS/ElasticMapReduce",
-                "IsIdle",
-                values,
-                since=account.now - start,
-                step=300,
-                JobFlowId=made["JobFlowId"],
-            )
+            where, since = {"JobFlowId": made["JobFlowId"]}, account.now - start
+            account.measure(("AWS/ElasticMapReduce", "IsIdle"), where, values, since=since, step=300)
         waits = self.goes_on and self.made >= DAY + HOUR
         silent = (self.worked is None or self.worked > DAY) and (
             self.unchecked is None or self.unchecked > DAY

@@ -33,8 +33,12 @@ class LogGroup(Thing):
         if self.kept is not None:
             account.logs.put_retention_policy(logGroupName=name, retentionInDays=self.kept)
         if self.arrived:
-            arrived, since = [self.arrived * GB], account.now - 10 * DAY
-            account.measure("AWS/Logs", "IncomingBytes", arrived, since=since, step=86_400, LogGroupName=name)
+            metric, where, since = (
+                ("AWS/Logs", "IncomingBytes"),
+                {"LogGroupName": name},
+                account.now - 10 * DAY,
+            )
+            account.measure(metric, where, [self.arrived * GB], since=since, step=86_400)
         old = self.stored - min(self.stored, self.arrived) >= 1
         waste = self.kept is None and self.age >= RETENTION and old and not self.labels.exempt
         account.claims.append(

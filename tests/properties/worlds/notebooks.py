@@ -144,11 +144,11 @@ class Notebook(Thing):
         if self.computed is not None:
             since, where = now - self.computed - 5 * MINUTE, {"notebook_instance_name": name, "cpu": "cpu0"}
             metric = "SageMakerNotebookInstances", "cpu_usage_idle"
-            account.measure(*metric, [20.0] * 5, since=since, step=60, **where)
+            account.measure(metric, where, [20.0] * 5, since=since, step=60)
         if self.idle is not None:
             idle, since = [self.idle.total_seconds()], now - self.told
             metric = "MLJanitor/Notebooks", "IdleSeconds"
-            account.measure(*metric, idle, since=since, step=60, NotebookInstanceName=name)
+            account.measure(metric, {"NotebookInstanceName": name}, idle, since=since, step=60)
 
 
 OPEN = Kind.of(

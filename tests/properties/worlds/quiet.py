@@ -120,7 +120,7 @@ class Quiet(Thing):
                 values = [None] * HOURS if metric == "ModelLatency" else [*values[1:], None]
             for variant in variants:
                 where = {"EndpointName": name, "VariantName": variant}
-                account.measure(namespace, metric, values, since=start, **where)
+                account.measure((namespace, metric), where, values, since=start)
 
 
 KIND = Kind.of(

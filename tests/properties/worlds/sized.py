@@ -182,7 +182,7 @@ class Sized(Thing):
             whole: list[float | None] = [*values]
             if metric == self.lacks:
                 whole[200] = None
-            account.measure(namespace, metric, whole, since=start, **dimensions)
+            account.measure((namespace, metric), dimensions, whole, since=start)
 
 
 KIND = Kind.of(

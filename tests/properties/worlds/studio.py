@@ -250,7 +250,7 @@ class App(Thing):
                 metric = ("/aws/sagemaker/Canvas/AppActivity", "TimeSinceLastActive")
             where = {"DomainId": domain, "UserProfileName" if canvas else "SpaceName": owner}
             idle, since = [self.idle.total_seconds()], now - self.published
-            account.measure(*metric, idle, since=since, step=60, **where)
+            account.measure(metric, where, idle, since=since, step=60)
 
 
 def shutdown(after: timedelta | None) -> Mapping[str, Any]:
