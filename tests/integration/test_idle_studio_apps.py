@@ -166,9 +166,6 @@ def test_a_negative_idle_time_is_none(studio: Studio, aws: Aws) -> None:
     )
 
 
-# --- Studio's own idle shutdown ---------------------------------------------------------------
-
-
 # --- tags -------------------------------------------------------------------------------------
 
 
@@ -182,9 +179,6 @@ def test_without_a_tag_of_its_own_the_space_s_owner_is_named_and_said_so(studio:
     assert result.owner == "ben@example.com"
     assert shown(result)["tags of its user profile"] == "owner"
     assert shown(result)["user profile"] == "ben"
-
-
-# --- what cannot be read ----------------------------------------------------------------------
 
 
 # --- what it costs ----------------------------------------------------------------------------
