@@ -32,8 +32,7 @@ from ml_janitor.ledger.requests import ButtonRequests, Holds
 from ml_janitor.ledger.table import Table
 from ml_janitor_sandbox.control import Control
 from moto_corrections.sagemaker.progress import DEFAULTS
-from sagemaker_requests import transform_request
-from signing import OwnMacs
+from signing import own_signatures
 
 DAY = timedelta(days=1)
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/ml"
@@ -270,10 +269,10 @@ def acting(table: Table) -> Acting:
     """Acting by a ledger, as the deployed functions are given it."""
     return Acting(
         ledger=Ledger(table),
-        actions=Actions(table, OwnMacs()),
+        actions=Actions(table, own_signatures()),
         holds=Holds(table),
         limits=ActionLimits(table, "UTC"),
-        requests=ButtonRequests(table),
+        requests=ButtonRequests(table, own_signatures()),
         clock=lambda: NOW,
         pause=lambda: None,
         revert=lambda _: None,
