@@ -191,12 +191,14 @@ def by_name(ran: SweepRunResult) -> dict[str, Result]:
 
 
 class NoArchive(Archive):
-    """Keeps no reports."""
+    """Keeps reports in memory."""
 
     def __init__(self) -> None:
         super().__init__(cast("Any", None), "")
+        self.kept: list[Report] = []
 
     def keep(self, report: Report, *, folder: str) -> str:  # noqa: ARG002
+        self.kept.append(report)
         return ""
 
 

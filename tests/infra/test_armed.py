@@ -292,9 +292,7 @@ def places_of(stack: Synthesised, role: str, action: str) -> set[str]:
         ),
     ],
 )
-def test_what_was_done_can_be_undone_wherever_act_in_may_have_named(
-    tmp_path: Path, section: dict[str, Any], places: list[str]
-) -> None:
+def test_undo_roles_cover_former_regions(tmp_path: Path, section: dict[str, Any], places: list[str]) -> None:
     janitor = {**BUTTONS, "regions": ["eu-west-1", "us-east-1"]}
     settings = Settings.parse({"janitor": janitor, "detectors": alone("idle-notebooks", section)})
 
@@ -357,9 +355,7 @@ REGIONS = [
 
 
 @pytest.mark.parametrize(("number", "arms"), [(len(REGIONS), {}), (10, {"mode": "act", "act_in": [ACCOUNT]})])
-def test_roles_for_many_regions_are_within_iams_quotas(
-    tmp_path: Path, number: int, arms: dict[str, Any]
-) -> None:
+def test_roles_for_many_regions_fit_iams_quotas(tmp_path: Path, number: int, arms: dict[str, Any]) -> None:
     """6,144 characters a managed policy and 10,240 inline, without white space, and 10 policies a role."""
     sections = {name: {**arms, **(ACTING.get(name, {}) if arms else {})} for name in ACTORS}
     tables = {"janitor": {**BUTTONS, **ZONE, "regions": REGIONS[:number]}, "detectors": sections}

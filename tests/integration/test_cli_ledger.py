@@ -569,9 +569,7 @@ def test_many_at_once_are_approved_by_a_person(desk: Desk) -> None:
 
 
 @pytest.mark.usefixtures("desk")
-def test_without_a_ledger_it_says_where_to_find_its_name(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_ledger_is_asked_for(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.delenv("JANITOR_TABLE")
 
     assert main(["findings"], registry=(Cellar,)) == 2

@@ -116,36 +116,12 @@ def test_a_job_that_moves_again_is_left_alone(shift: Shift) -> None:
     assert shift.floor.status("job") == "InProgress"
 
 
-@pytest.mark.parametrize("call", ["StopTrainingJob", "UpdateTrainingJob"])
-@pytest.mark.parametrize("kill", ["killed", "killed-before"])
-def test_a_run_killed_at_a_call_is_finished_by_the_next(shift: Shift, call: str, kill: str) -> None:
-    shift.floor.training("job", keep_alive=3600)
-    shift.due()
-    end_when_killed(shift.session)
-    shift.floor.box.fault("sagemaker", call, kill)
-    if call == "UpdateTrainingJob":
-        assert shift.run().outcome is Outcome.WAITING
-        shift.floor.wait()
-    with pytest.raises(Killed):
-        shift.run()
-    shift.floor.box.revive()
-    for _ in range(3):
-        shift.floor.wait(2 * LONG_ENOUGH)  # a dead run's lease ends after a quarter of an hour
-        if (outcome := shift.run().outcome) is Outcome.ACTED:
-            break
-
-    assert outcome is Outcome.ACTED
-    assert shift.floor.pool("job") == "Terminated"
-    assert shift.floor.names() == ["job"]
-    assert shift.put_back == []
 
 
 @pytest.mark.parametrize("status", ["Completed", "Failed"])
 @pytest.mark.parametrize("how", ["error", "lost"])
 @pytest.mark.parametrize("keep_alive", [0, 3600])
-def test_what_ended_by_itself_is_not_reported_as_stopped(
-    shift: Shift, status: str, how: str, keep_alive: int
-) -> None:
+def test_an_ended_job_is_not_reported_stopped(shift: Shift, status: str, how: str, keep_alive: int) -> None:
     """Its stop failed, and nobody knows whether it was taken; then the job ends. Nothing is submitted."""
     shift.floor.training("job", keep_alive=keep_alive)
     shift.due()

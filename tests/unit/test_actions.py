@@ -54,9 +54,7 @@ def action(**more: Any) -> Action:
     ],
     ids=str,
 )
-def test_it_may_have_done_what_it_began_and_aws_did_not_refuse(
-    steps: Mapping[str, str], *, touched: bool, coming_back: bool
-) -> None:
+def test_a_begun_step_may_be_done(steps: Mapping[str, str], *, touched: bool, coming_back: bool) -> None:
     one = action(steps=steps)
     assert (one.touched, one.coming_back) == (touched, coming_back)
 
@@ -71,9 +69,7 @@ def test_it_may_have_done_what_it_began_and_aws_did_not_refuse(
         ({"attempts": 5, "waits": 1, "asked": 3, "stage": Stage.UNDOING}, 2, "undoing 5"),
     ],
 )
-def test_three_attempts_in_a_row_that_did_not_end_well_are_its_last(
-    how: Mapping[str, Any], failures: int, mark: str
-) -> None:
+def test_three_bad_attempts_in_a_row_are_its_last(how: Mapping[str, Any], failures: int, mark: str) -> None:
     one = action(**how)
     assert (one.failures, one.given_up, one.mark) == (failures, failures == 3, mark)
 
@@ -134,9 +130,7 @@ def test_every_change_of_its_undo_says_how_far_that_came(actions: Actions) -> No
     assert (undone.became, undone.over) == ("it is lamp-2", NOW + HOUR)
 
 
-def test_it_is_kept_for_four_months_and_what_outlives_it_is_none(
-    actions: Actions, table: MemoryTable
-) -> None:
+def test_it_is_kept_for_four_months_and_no_longer_is_none(actions: Actions, table: MemoryTable) -> None:
     one = begun(actions)
     (item,) = table.scan("action#")
     assert item[EXPIRES_ATTRIBUTE] == (NOW + 120 * DAY).timestamp()
@@ -234,9 +228,7 @@ def test_what_is_signed_of_it_stays_what_it_was(created: datetime | None) -> Non
 
 
 @pytest.mark.parametrize("stage", sorted(set(Stage) - {Stage.WITHDRAWN}))
-def test_an_action_at_a_stage_that_the_janitor_did_not_sign_is_a_forgery(
-    actions: Actions, table: MemoryTable, stage: Stage
-) -> None:
+def test_an_unsigned_stage_is_a_forgery(actions: Actions, table: MemoryTable, stage: Stage) -> None:
     """Or whoever can write the table could have a clean-up done again; an undo keeps the code of the act."""
     acted = actions.acted(begun(actions), NOW)
     table.change(acted.pk, acted.sk, set_to={"stage": stage})

@@ -134,9 +134,7 @@ def test_reading_stops_when_only_the_rest_of_the_run_has_time(
     assert given["has_time"]() is True
 
 
-def test_in_a_sandbox_nothing_waits_and_a_member_is_priced_from_home(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nothing_waits_in_a_sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given = dict[str, Any]()
     monkeypatch.setattr(invocation, "open_regions", lambda session, **how: given.update(how, session=session))
     found = own(tmp_path, JANITOR_NOW="2026-10-06T03:00:00Z", JANITOR_DETECTOR="duplicate-artifacts")
@@ -208,9 +206,7 @@ def asked(**event: Any) -> SweepEvent:
     return SweepEvent.model_validate(event)
 
 
-def test_an_event_is_for_its_own_account_or_for_one_that_was_listed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_event_is_for_its_own_or_a_listed_account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert own(tmp_path).place(asked()) == SweepPlace(ACCOUNT, (REGION,))
     with pytest.raises(InvalidInputError, match=MEMBER):
         own(tmp_path).place(asked(account=MEMBER))
@@ -231,9 +227,7 @@ def test_an_event_is_for_its_own_account_or_for_one_that_was_listed(
     assert member.place(asked(account=MEMBER)) == SweepPlace(MEMBER, (ABROAD, REGION))
 
 
-def test_a_member_is_entered_through_its_role_in_the_regions_that_it_has_enabled(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_member_is_entered_through_its_role(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     taken = list[Any]()
 
     def session(sts: Any, home: Any, role: str, external_id: str) -> Any:

@@ -470,9 +470,7 @@ ACCOUNTS = {
         ({"external_id": "${x}secret"}, "organization.external_id: expected at least 8 letters"),
     ],
 )
-def test_an_organization_names_its_accounts_and_whom_they_trust(
-    changed: dict[str, object], message: str
-) -> None:
+def test_an_organization_names_its_accounts_and_trust(changed: dict[str, object], message: str) -> None:
     assert Settings.parse({"organization": ACCOUNTS}).organization.used
     assert not Settings.parse({"organization": {**ACCOUNTS, "accounts": []}}).organization.used
     with pytest.raises(InvalidInputError) as refused:
@@ -556,9 +554,7 @@ TODAY = date(2026, 10, 6)
         ({"armed_until": "2026-09-05"}, ()),  # undo_days ago and a day
     ],
 )
-def test_what_was_armed_can_be_undone_for_undo_days(
-    section: dict[str, object], undone: tuple[str, ...]
-) -> None:
+def test_an_armed_act_is_undone_for_undo_days(section: dict[str, object], undone: tuple[str, ...]) -> None:
     settings = Settings.parse({"detectors": {"idle-endpoints": section}})
     armed = section.get("mode") == "act"
 
