@@ -148,8 +148,8 @@ def test_a_quoted_name_is_one_value_of_its_kind(name: str) -> None:
     assert tomllib.loads(f"undo_roles = [{quote_toml(name)}]") == {"undo_roles": [name]}
     (value,) = sql_values(quote_sql(name))
     assert value == name
-    assert urlsplit(f"https://x/{quote_url(name)}?a=1#f").path == f"/{quote_url(name)}"
-    assert unquote(quote_url(name)) == name
+    path = urlsplit(f"https://x/{quote_url(name)}?a=1#f").path
+    assert [unquote(part) for part in path.split("/")] == ["", name]
     assert escape_text(quote_cell(name), 10_000)[:1] not in "=+-@"
 
 
