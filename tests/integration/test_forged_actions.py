@@ -332,9 +332,6 @@ def test_what_cannot_be_signed_is_not_begun(with_kms: Nights, box: Control) -> N
     assert result.cause.why is CauseCode.NOTHING_DONE
 
 
-# --- deployed -------------------------------------------------------------------------------------
-
-
 def test_a_developer_who_may_write_to_the_table_can_have_nothing_undone(
     notebook: Deployment, table: Table
 ) -> None:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -56,7 +56,7 @@ from ml_janitor.ledger.limits import Leases, LeaseTakenError
 from ml_janitor.ledger.signatures import Request, SigningKey
 from ml_janitor.report.causes import cause_clause, cause_text, outcome_note
 from nights import ARMED, DAY, HOUR, Nights, in_memory
-from signing import with_request
+from signing import own_signatures, with_request
 
 MINUTE, SECOND = timedelta(minutes=1), timedelta(seconds=1)
 
