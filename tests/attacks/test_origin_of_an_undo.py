@@ -52,10 +52,10 @@ def test_an_old_action_whose_stage_says_undoing_is_not_undone(removed: Nights) -
 
     assert (result.outcome, removed.put_back) == (Outcome.FAILED, [])
     assert result.why is CauseCode.REQUEST_UNSIGNED
-    with pytest.raises(CannotUndoError, match="lamp was cleaned up 52 days ago; undo_days is 30"):
+    with pytest.raises(CannotUndoError, match="lamp was cleaned up 48 days ago; undo_days is 30"):
         removed.undoing.find("cellar", ACCOUNT, REGION, removed.of("lamp").id)
     for by in ("", "mallory"):
-        with pytest.raises(CannotUndoError, match="lamp: request (unsigned|late)"):
+        with pytest.raises(CannotUndoError, match=r"lamp: request (unsigned|late)"):
             undo(removed, by=by)
     assert removed.world.done == ["unplug lamp", "remove lamp"]
 
