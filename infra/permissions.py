@@ -163,9 +163,6 @@ class Rights:
         keeps = self._objects(f"{detector.name}/*", "Put")
         if detector.keeps_files:
             keeps += self._objects(f"{scratch_folder(detector.name)}*", "Get")
-        if detector.keeps_files and self.settings.organization.used:  # elsewhere, its reads allow it
-            missing = "S3 API reference, GetObject: without it, what is not there is answered by 403"
-            keeps.append(implied_grant("s3:ListBucket", on=self.reports.bucket_arn, source=missing))
         return keeps
 
 
