@@ -66,7 +66,7 @@ def make_acting(
         actions=actions,
         holds=Holds(table),
         limits=ActionLimits(table, section.time_zone),
-        requests=ButtonRequests(table),
+        requests=ButtonRequests(table, actions.signatures),
         clock=clock,
         pause=lambda: sleep(ACTION_PAUSE_SECONDS),
         wait=wait,

@@ -23,13 +23,13 @@ from lambdas import WITH_SLACK
 from ml_janitor import handlers
 from ml_janitor.aws.calls import make_client
 from ml_janitor.aws.client import Aws
-from ml_janitor.ledger.actions import KmsMacs
 from ml_janitor.ledger.findings import Ledger
+from ml_janitor.ledger.signatures import kms_signatures
 from ml_janitor.ledger.table import Table
 from ml_janitor.slack import ingress
 from ml_janitor.slack.client import SenderClock
 from ml_janitor_sandbox.control import Control
-from ml_janitor_sandbox.deployment import KEY, TABLE, deploy
+from ml_janitor_sandbox.deployment import KEYS, TABLE, deploy
 from ml_janitor_sandbox.slack import SlackControl
 from nights import Nights
 from pages import browser, shown
@@ -88,8 +88,8 @@ def nights(
 ) -> Iterator[Nights]:
     world = World()
     monkeypatch.setattr(Cellar, "world", world)
-    macs = KmsMacs(make_client(session, "kms", REGION, 2), KEY)
-    yield Nights(table, session, aws, world, macs=macs)
+    signatures = kms_signatures(make_client(session, "kms", REGION, 2), KEYS)
+    yield Nights(table, session, aws, world, signatures=signatures)
 
 
 @pytest.fixture

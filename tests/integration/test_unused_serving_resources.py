@@ -33,7 +33,7 @@ from ml_janitor.ledger.requests import ButtonRequests, Holds
 from ml_janitor.ledger.table import Table
 from ml_janitor_sandbox.control import Control
 from moto_corrections.sagemaker.progress import DEFAULTS
-from signing import OwnMacs
+from signing import own_signatures
 
 DAY = timedelta(days=1)
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/ml"
@@ -311,10 +311,10 @@ def acting(table: Table) -> Acting:
     """Acting by a ledger, as the deployed functions are given it."""
     return Acting(
         ledger=Ledger(table),
-        actions=Actions(table, OwnMacs()),
+        actions=Actions(table, own_signatures()),
         holds=Holds(table),
         limits=ActionLimits(table, "UTC"),
-        requests=ButtonRequests(table),
+        requests=ButtonRequests(table, own_signatures()),
         clock=lambda: NOW,
         pause=lambda: None,
         revert=lambda _: None,

@@ -129,7 +129,7 @@ class Office:
             "home": ACCOUNT,
             "ledger": nights.ledger,
             "holds": nights.holds,
-            "requests": ButtonRequests(nights.table),
+            "requests": ButtonRequests(nights.table, nights.actions.signatures),
             "undoing": nights.undoing,
             "messages": SimpleNamespace(
                 terms={"cellar": SimpleNamespace(wording=self.wording)},

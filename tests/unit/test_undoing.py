@@ -53,6 +53,7 @@ from ml_janitor.engine.policy import Hold, HoldKind, hold_reason, recreated_hold
 from ml_janitor.engine.run import RunFailedError
 from ml_janitor.ledger.actions import MOST_TRIES, Action, BegunBeforeError, Stage, UnverifiedError
 from ml_janitor.ledger.limits import Leases, LeaseTakenError
+from ml_janitor.ledger.signatures import SigningKey
 from ml_janitor.report.causes import cause_clause, cause_text, outcome_note
 from nights import ARMED, DAY, HOUR, Nights, in_memory
 
@@ -226,7 +227,8 @@ def test_what_has_no_signature_is_undone_by_a_person_if_it_is_older_than_signatu
     refused: CauseCode | None,
 ) -> None:
     tampered(removed, mac=mac)
-    monkeypatch.setattr(removed.actions._macs, "made", removed.of("lamp").began + since)
+    key = removed.actions.signatures.provider(SigningKey.RECORDS)
+    monkeypatch.setattr(key, "made", removed.of("lamp").began + since)
     if unsigned:
         removed.undoing = replace(removed.undoing, unsigned=True)
 
@@ -243,7 +245,8 @@ def test_a_key_that_does_not_answer_is_remembered_and_it_can_be_tried_again(
     removed: Nights, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        cannot(patch, removed.actions._macs, "verify", ConnectionError("reset"))
+        key = removed.actions.signatures.provider(SigningKey.RECORDS)
+        cannot(patch, key, "verify", ConnectionError("reset"))
         with pytest.raises(CannotUndoError, match="lamp: record unread: ConnectionError: reset"):
             undone(removed)
     assert removed.of("lamp").error == make_cause(CauseCode.RECORD_UNREAD, "ConnectionError: reset")

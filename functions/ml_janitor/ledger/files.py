@@ -1,8 +1,8 @@
 """
 Files in the report bucket that the ledger vouches for: a changed file counts as missing. Law 12.
 
-The key of such a file holds its SHA-256, and an item of the ledger names the key. Writers of the bucket alone, or
-of the ledger alone, can delete a file, and make nobody believe another.
+The key of such a file holds its SHA-256, and an item of the ledger names the key. Writers of the bucket alone
+can delete a file, and cannot make the janitor believe another.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def put_hashed(client: S3Client, bucket: str, start: str, body: bytes) -> str:
 
 
 def get_hashed(client: S3Client, bucket: str, key: str) -> bytes:
-    """Return the file that `put_hashed` has put under *key*. Raises ReadError, FileChangedError if changed."""
+    """Return the file that `put_hashed` put under *key*. Raises ReadError, FileChangedError if changed."""
     return _get_block(client, bucket, key, key.split(".")[-2])
 
 

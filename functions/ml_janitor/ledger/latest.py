@@ -183,8 +183,8 @@ class LatestRecords:
 ORGANIZATION_KEY = "organization"
 """The partition of the table, and the folder of the bucket."""
 
-_LISTS_RETENTION = timedelta(days=30)
-"""Time for which the ledger names the lists of a run."""
+_LISTS_RETENTION = timedelta(days=90)
+"""Time for which the ledger names the lists of a run: as long as the bucket keeps them."""
 
 
 @dataclass(frozen=True, slots=True)

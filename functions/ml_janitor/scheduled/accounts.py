@@ -166,9 +166,7 @@ class AccountsRun:
             changed = str(error)
             listed = self._without_empty(detector, self._accounts(), time)
         unread = [
-            pair
-            for pair, last in self._lasts(detector, listed).items()
-            if last is None or last.time < time
+            pair for pair, last in self._lasts(detector, listed).items() if last is None or last.time < time
         ]
         mode = self.settings.mode(detector)
         for account, region in unread:

@@ -266,7 +266,7 @@ class PressWorker:
 
     def _now(self, press: PressEvent, entry: Entry, person: Person) -> PressAnswer:
         """Ask that the finding is due, and invoke the detector's function as its schedule does."""
-        self.requests.make_due(entry, by=str(person), now=self.clock())
+        self.requests.make_due(entry, by=str(person), press=press.identity, now=self.clock())
         wording = self.messages.terms[entry.detector].wording
         answer = self._show(Button.NOW, entry, wording.hurried(str(person), press.pressed))
         self.hand_over(self.functions[entry.detector], {"account": entry.account, "regions": [entry.region]})

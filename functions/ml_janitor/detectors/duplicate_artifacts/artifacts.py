@@ -445,7 +445,8 @@ class BucketListing:
         found = sorted((artifact for shelf in shelves for artifact in shelf.artifacts), key=artifact_order)
         self._put(_ARTIFACTS_FILE, map(_line, found))
         self._put(
-            _FOLDERS_FILE, (json.dumps([shelf.bucket, *facts]) for shelf in shelves for facts in shelf.folders())
+            _FOLDERS_FILE,
+            (json.dumps([shelf.bucket, *facts]) for shelf in shelves for facts in shelf.folders()),
         )
         for shelf in shelves:
             shelf.clear()
