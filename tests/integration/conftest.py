@@ -18,7 +18,7 @@ from aws_lambda_powertools.utilities import parameters
 
 from armed import Cellar, World
 from commands import janitor, notebooks
-from conftest import ACCOUNT, NOW, REGION, once
+from conftest import NOW, REGION, once
 from lambdas import WITH_SLACK
 from ml_janitor import handlers
 from ml_janitor.aws.calls import make_client
@@ -33,6 +33,7 @@ from ml_janitor_sandbox.deployment import KEYS, TABLE, deploy
 from ml_janitor_sandbox.slack import SlackControl
 from nights import Nights
 from pages import browser, shown
+from sagemaker_requests import notebook_request
 from seaweed import seaweedfs
 from slackside import ARMED, EMAILS, GROUP, MEMBER, NAMES, OWNER, Deployment
 
@@ -121,10 +122,7 @@ def notebook(armed: Deployment) -> Deployment:
         sagemaker = armed.session.client("sagemaker")
         armed.box.set_clock(NOW - timedelta(days=30))
         sagemaker.create_notebook_instance(
-            NotebookInstanceName="churn",
-            InstanceType="ml.t3.xlarge",
-            RoleArn=f"arn:aws:iam::{ACCOUNT}:role/notebooks",
-            Tags=[{"Key": "owner", "Value": EMAILS[OWNER]}],
+            **notebook_request("churn", Tags=[{"Key": "owner", "Value": EMAILS[OWNER]}])
         )
         armed.box.set_clock(NOW)
         written = [(NOW - timedelta(hours=9), "Saving /eda.ipynb")]

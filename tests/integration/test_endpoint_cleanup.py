@@ -31,6 +31,7 @@ from ml_janitor.report.causes import outcome_note
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.process_kill import Killed, end_when_killed
 from nights import Nights, by_name
+from sagemaker_requests import component_request
 from samples import share
 
 DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
@@ -433,13 +434,7 @@ def test_a_components_name_that_is_used_elsewhere_meanwhile_is_not_waited_for(
 
 def put_on(world: Serving, name: str, endpoint: str) -> None:
     """Somebody puts an inference component on *endpoint*, now."""
-    world.sagemaker.create_inference_component(
-        InferenceComponentName=name,
-        EndpointName=endpoint,
-        VariantName="blue",
-        Specification={"ModelName": "model", "ComputeResourceRequirements": {"MinMemoryRequiredInMb": 1024}},
-        RuntimeConfig={"CopyCount": 1},
-    )
+    world.sagemaker.create_inference_component(**component_request(name, endpoint))
 
 
 def test_waiting_night_after_night_is_no_failure_but_is_told(world: Serving, nights: Paced) -> None:
@@ -655,11 +650,7 @@ def test_a_component_that_is_kept_of_production_or_of_a_tool_keeps_its_endpoint(
 
 
 @pytest.mark.parametrize(
-    ("tags", "outcome"),
-    [
-        ({"keep": "true"}, Outcome.KEPT),
-        ({"environment": "production"}, Outcome.ADVISED),
-    ],
+    ("tags", "outcome"), [({"keep": "true"}, Outcome.KEPT), ({"environment": "production"}, Outcome.ADVISED)]
 )
 def test_a_tag_on_a_component_after_the_warning_counts(
     world: Serving, nights: Paced, tags: dict[str, str], outcome: Outcome

@@ -294,11 +294,7 @@ def test_what_is_changed_while_it_is_verified_is_not_acted_with(nights: Nights) 
 def unsigned(nights: Nights) -> Undoing:
     """What `janitor undo --unsigned` does."""
     return Undoing(
-        actions=nights.actions,
-        holds=nights.holds,
-        clock=lambda: nights.clock,
-        within=30 * DAY,
-        unsigned=True,
+        actions=nights.actions, holds=nights.holds, clock=lambda: nights.clock, within=30 * DAY, unsigned=True
     )
 
 
@@ -330,9 +326,6 @@ def test_what_cannot_be_signed_is_not_begun(with_kms: Nights, box: Control) -> N
     assert (result.outcome, with_kms.world.done) == (Outcome.FAILED, [])
     assert result.cause is not None
     assert result.cause.why is CauseCode.NOTHING_DONE
-
-
-# --- deployed -------------------------------------------------------------------------------------
 
 
 def test_a_developer_who_may_write_to_the_table_can_have_nothing_undone(

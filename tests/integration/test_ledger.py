@@ -56,9 +56,6 @@ def told(ledger: Ledger, aws: Aws, done: Sweep, now: datetime) -> RecordedFindin
     return recorded
 
 
-# --- what is new -----------------------------------------------------------------------------------
-
-
 def test_an_item_can_be_read_by_a_person(ledger: Ledger, aws: Aws, session: boto3.Session) -> None:
     ledger.record(aws, swept(aws, thing("lamp", waste("10.006"), {"owner": "maria"})), NOW)
 
@@ -85,9 +82,6 @@ def test_an_item_can_be_read_by_a_person(ledger: Ledger, aws: Aws, session: boto
         "parts": [],
         "wholes": [],
     }
-
-
-# --- many ------------------------------------------------------------------------------------------
 
 
 def test_many_findings_are_written_side_by_side_and_read_to_the_last_page(
@@ -119,9 +113,6 @@ def test_many_findings_are_written_side_by_side_and_read_to_the_last_page(
         "dynamodb:UpdateItem": 90,
         "dynamodb:PutItem": 2,
     }
-
-
-# --- several accounts --------------------------------------------------------------------------------
 
 
 THERE = "210987654321"

@@ -133,7 +133,7 @@ class World:
     @property
     def lists(self) -> RunLists:
         bucket = self.deployed.one("AWS::S3::Bucket").rpartition(":")[2]
-        return RunLists(self.runtime.root("s3"), bucket)
+        return RunLists(self.runtime.root("s3"), bucket, self.runtime.table)
 
 
 def awaited(client: Any, started: str) -> dict[str, Any]:
@@ -154,9 +154,7 @@ def world(
     (machine,) = stack.of_type("AWS::StepFunctions::StateMachine")
     properties = deployed.resolve(stack.of_type("AWS::StepFunctions::StateMachine")[machine])
     session.client("stepfunctions").create_state_machine(
-        name=deployed.name(machine),
-        definition=properties["DefinitionString"],
-        roleArn=properties["RoleArn"],
+        name=deployed.name(machine), definition=properties["DefinitionString"], roleArn=properties["RoleArn"]
     )
     organization = Organization(url=box.url, id="", members=ACCOUNTS, units={})
     roles = deployed.roles()

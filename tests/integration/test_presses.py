@@ -25,18 +25,7 @@ from ml_janitor.slack.client import SenderClock
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import UNDO, WORKER
 from ml_janitor_sandbox.slack import Signed, form, sign
-from slackside import (
-    ARMED,
-    EMAILS,
-    GROUP,
-    MEMBER,
-    NAMES,
-    OWNER,
-    STRANGER,
-    Deployment,
-    buttons,
-    said,
-)
+from slackside import ARMED, EMAILS, GROUP, MEMBER, NAMES, OWNER, STRANGER, Deployment, buttons, said
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 PRESSED = "Tue 6 Oct 05:00 (Europe/Berlin)"

@@ -117,8 +117,6 @@ def test_a_job_that_moves_again_is_left_alone(shift: Shift) -> None:
     assert shift.floor.status("job") == "InProgress"
 
 
-
-
 @pytest.mark.parametrize("status", ["Completed", "Failed"])
 @pytest.mark.parametrize("how", ["error", "lost"])
 @pytest.mark.parametrize("keep_alive", [0, 3600])

@@ -286,10 +286,10 @@ class CrossRegionTraffic(Detector[TrafficLine]):
     asks_for = Change.REPLACE
     own_tags = False  # a line of a bill has no tags
     reads = (
-        *(allow(action) for action in (GET_COST_AND_USAGE, GET_PRODUCTS, SEARCH, PROCESSING_JOB.lists)),
-        allow(
-            PROCESSING_JOB.describes, on=f"arn:aws:sagemaker:*:{OWN_ACCOUNT}:processing-job/*"
-        ),  # also the region that the bytes go to
+        *(allow(action) for action in (GET_COST_AND_USAGE, GET_PRODUCTS)),
+        # also in the region that the bytes go to
+        *(allow(action, anywhere=True) for action in (SEARCH, PROCESSING_JOB.lists)),
+        allow(PROCESSING_JOB.describes, on=f"arn:aws:sagemaker:*:{OWN_ACCOUNT}:processing-job/*"),
         *(allow(f"ec2:Describe{noun}") for noun in ("NatGateways", "VpcEndpoints")),
         *(allow(action) for action in ("ecr:DescribeRegistry", "s3:ListAllMyBuckets")),
         *in_own_buckets([allow("s3:GetReplicationConfiguration", on="arn:aws:s3:::*")]),
