@@ -80,8 +80,8 @@ class World:
 
     def runner(self, **how: Any) -> SweepRunner:
         logger = Logger(service=f"test-{uuid4()}", logger_handler=StreamHandler(self.log))
-        how = {"archive": self.shelf, "tell": self.listener, "logger": logger} | how
-        made = replace(self.nights.runner(), **how)
+        given: dict[str, Any] = {"archive": self.shelf, "tell": self.listener, "logger": logger} | how
+        made = replace(self.nights.runner(), **given)
         return made if self.acts else replace(made, acting=None, warner=None)
 
     def lines(self) -> list[dict[str, Any]]:
