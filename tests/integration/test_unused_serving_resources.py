@@ -33,7 +33,7 @@ from ml_janitor.ledger.requests import ButtonRequests, Holds
 from ml_janitor.ledger.table import Table
 from ml_janitor_sandbox.control import Control
 from moto_corrections.sagemaker.progress import DEFAULTS
-from signing import OwnMacs
+from standin import OwnMacs
 
 DAY = timedelta(days=1)
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/ml"
