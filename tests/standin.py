@@ -44,10 +44,11 @@ from ml_janitor.core.results import Outcome, Report, Result, Sweep
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.engine.detector import CannotActError, Cleanup, Detector, NotFinishedError, Steps, allow
 from ml_janitor.engine.policy import Arming, Hold, RunPolicy
-from ml_janitor.ledger.actions import Action, Actions, MacProvider
+from ml_janitor.ledger.actions import Action, Actions
 from ml_janitor.ledger.findings import Entry, Ledger, MessageRef
 from ml_janitor.ledger.limits import ActionLimits, Leases
 from ml_janitor.ledger.requests import ButtonRequests, Holds
+from ml_janitor.ledger.signatures import Signatures, SigningKey
 from ml_janitor.ledger.table import Table
 from ml_janitor.report.html import Archive
 from ml_janitor.scheduled.sweep_run import SweepRunner, SweepRunResult
@@ -57,6 +58,7 @@ from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import BUCKET, SECRET, SIGNING, TABLE, UNDO, WORKER, deploy
 from ml_janitor_sandbox.function_url import event as url_event
 from ml_janitor_sandbox.slack import CHANNEL, Signed, SlackControl
+from sagemaker_requests import notebook_request
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 TUESDAY = NOW
@@ -214,13 +216,14 @@ def raising(error: BaseException, *, at: str) -> Callable[[str], None]:
     return step
 
 
+KEY = b"the key of this test"
 NOT_YET = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 class OwnMacs:
     """HMAC-SHA-256 under a key of one's own."""
 
-    def __init__(self, key: bytes = b"the key of this test", made: datetime = NOT_YET) -> None:
+    def __init__(self, key: bytes = KEY, made: datetime = NOT_YET) -> None:
         self._key, self.made = key, made
 
     def sign(self, content: bytes) -> str:
@@ -234,6 +237,15 @@ class OwnMacs:
     def verify(self, content: bytes, mac: str) -> bool:
         """Whether *mac* is the code of *content*."""
         return hmac.compare_digest(self.sign(content), mac)
+
+
+def own_signatures(
+    *only: SigningKey, key: bytes = KEY, made: datetime = NOT_YET, by_hand: bool = False
+) -> Signatures:
+    """Signatures with keys of a test: all of them, or *only* some. The key of records is *key* itself."""
+    own = {of: b"" if of is SigningKey.RECORDS else of.encode() for of in only or SigningKey}
+    macs = {of: OwnMacs(key + more, made) for of, more in own.items()}
+    return Signatures(dict(macs), by_hand)
 
 
 # --- the engine around it -----------------------------------------------------------------------------
@@ -288,7 +300,7 @@ class Nights:
         world: World | None = None,
         box: Any = None,
         archive: Archive | None = None,
-        macs: MacProvider | None = None,
+        signatures: Signatures | None = None,
     ) -> None:
         self.table, self.session, self.aws = table, session, aws
         self.world, self.box = world or World(), box
@@ -301,7 +313,11 @@ class Nights:
         self.pauses = 0
         self.put_back: list[Action] = []
         self.archive = archive or Archive(session.client("s3"), BUCKET)
-        self.ledger, self.actions, self.holds = Ledger(table), Actions(table, macs or OwnMacs()), Holds(table)
+        self.ledger, self.actions, self.holds = (
+            Ledger(table),
+            Actions(table, signatures or own_signatures()),
+            Holds(table),
+        )
         self.wait: Callable[[], None] | None = None
         """How a sweep waits for what AWS is at; without it, none does."""
         self.undoing = Undoing(
@@ -328,7 +344,7 @@ class Nights:
                 actions=self.actions,
                 holds=self.holds,
                 limits=ActionLimits(self.table, "UTC"),
-                requests=ButtonRequests(self.table),
+                requests=ButtonRequests(self.table, self.actions.signatures),
                 clock=lambda: self.clock,
                 pause=self._pause,
                 revert=self.put_back.append,
@@ -518,12 +534,8 @@ def idle_notebook(
     """A notebook instance that is a month old, in which nobody has worked for so many *hours*, or ever."""
     sagemaker, logs = session.client("sagemaker"), session.client("logs")
     box.set_clock(NOW - timedelta(days=30))
-    sagemaker.create_notebook_instance(
-        NotebookInstanceName=name,
-        InstanceType="ml.t3.xlarge",
-        RoleArn=f"arn:aws:iam::{ACCOUNT}:role/notebooks",
-        Tags=[{"Key": key, "Value": value} for key, value in tags.items()],
-    )
+    labels = [{"Key": key, "Value": value} for key, value in tags.items()]
+    sagemaker.create_notebook_instance(**notebook_request(name, Tags=labels))
     box.set_clock(NOW)
     if hours is None:
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 from io import StringIO
 from logging import StreamHandler
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import boto3
@@ -16,11 +17,11 @@ from conftest import REGION, once
 from ml_janitor import handlers
 from ml_janitor.aws.calls import make_client
 from ml_janitor.aws.client import Aws
-from ml_janitor.ledger.actions import KmsMacs
 from ml_janitor.ledger.findings import Ledger
+from ml_janitor.ledger.signatures import kms_signatures
 from ml_janitor.ledger.table import Table
 from ml_janitor_sandbox.control import Control
-from ml_janitor_sandbox.deployment import KEY, TABLE
+from ml_janitor_sandbox.deployment import KEYS, TABLE
 from ml_janitor_sandbox.slack import SlackControl
 from pages import browser, shown
 from seaweed import seaweedfs
@@ -32,6 +33,9 @@ from standin import (
     Nights,
     idle_notebook,
 )
+
+if TYPE_CHECKING:
+    from organization import Accounts
 
 __all__ = ["browser", "janitor", "notebooks", "seaweedfs", "shown"]
 
@@ -71,7 +75,9 @@ def table(deployed: SlackControl, session: boto3.Session) -> Table:  # noqa: ARG
 
 @pytest.fixture
 def nights(table: Table, session: boto3.Session, aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Nights:
-    nights = Nights(table, session, aws, macs=KmsMacs(make_client(session, "kms", REGION, 2), KEY))
+    nights = Nights(
+        table, session, aws, signatures=kms_signatures(make_client(session, "kms", REGION, 2), KEYS)
+    )
     monkeypatch.setattr(Cellar, "world", nights.world)
     return nights
 
@@ -92,3 +98,11 @@ def notebook(armed: Deployment) -> Deployment:
 
     once(armed.box, "a warned notebook", warn)
     return armed
+
+
+@pytest.fixture
+def accounts(armed: Deployment, table: Table) -> Accounts:
+    """A deployment for an organization of two accounts."""
+    from organization import seeded_accounts  # it imports CDK, which no other test here needs
+
+    return seeded_accounts(armed, table)

@@ -26,7 +26,7 @@ from ml_janitor.ledger.table import Table
 from ml_janitor_cli import edge
 from ml_janitor_cli.ledger_session import make_wait
 from ml_janitor_cli.main import main
-from ml_janitor_sandbox.deployment import KEY, TABLE
+from ml_janitor_sandbox.deployment import KEYS, TABLE
 from standin import DAY, DENIED, HOUR, Cellar, Nights
 
 ARMED = f"""
@@ -61,7 +61,8 @@ class Desk:
         """The status of one command, and all that it said."""
         self._monkeypatch.setenv("JANITOR_NOW", self.nights.clock.isoformat())
         self._monkeypatch.setenv("JANITOR_TABLE", TABLE)
-        self._monkeypatch.setenv("JANITOR_UNDO_KEY", KEY)
+        for variable, key in KEYS.items():
+            self._monkeypatch.setenv(variable, key)
         if typed is not None:
             self._monkeypatch.setattr("sys.stdin", _Typed(typed))
         status = main(list(argv), registry=(Cellar,))

@@ -27,7 +27,7 @@ from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import SECRET
 from ml_janitor_sandbox.slack import CHANNEL, SIGNING_SECRET, TOKEN, SlackControl
 from ml_janitor_sandbox.stack import NAME, deploy
-from standin import OwnMacs
+from standin import own_signatures
 from synthesis import synthesise
 
 NOW = datetime(2026, 10, 6, 9, tzinfo=UTC)
@@ -130,7 +130,7 @@ class Site:
     ) -> Action:
         verdict = Finding(reason="idle", confidence=Confidence.PROVEN, action="stop it", evidence=())
         result = Result(detector=detector, target=target, verdict=verdict, outcome=Outcome.WAITING)
-        actions, began = Actions(self._table(), OwnMacs()), NOW - ago
+        actions, began = Actions(self._table(), own_signatures()), NOW - ago
         return actions.acted(actions.begin(result, undo, warned=began, now=began), began)
 
     def _table(self) -> Table:

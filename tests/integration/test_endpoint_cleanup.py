@@ -29,6 +29,7 @@ from ml_janitor.ledger.table import Table
 from ml_janitor.report.causes import outcome_note
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.process_kill import Killed, end_when_killed
+from sagemaker_requests import component_request
 from samples import share
 from standin import Nights, by_name
 
@@ -426,13 +427,7 @@ def test_a_components_name_that_is_used_elsewhere_meanwhile_is_not_waited_for(
 
 def put_on(world: Serving, name: str, endpoint: str) -> None:
     """Somebody puts an inference component on *endpoint*, now."""
-    world.sagemaker.create_inference_component(
-        InferenceComponentName=name,
-        EndpointName=endpoint,
-        VariantName="blue",
-        Specification={"ModelName": "model", "ComputeResourceRequirements": {"MinMemoryRequiredInMb": 1024}},
-        RuntimeConfig={"CopyCount": 1},
-    )
+    world.sagemaker.create_inference_component(**component_request(name, endpoint))
 
 
 def test_waiting_night_after_night_is_no_failure_but_is_told(world: Serving, nights: Paced) -> None:

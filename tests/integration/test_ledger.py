@@ -17,12 +17,12 @@ from ml_janitor.aws.client import Aws
 from ml_janitor.core.results import Sweep
 from ml_janitor.engine.policy import Hold, HoldKind, RunPolicy
 from ml_janitor.engine.run import sweep_region
-from ml_janitor.ledger.actions import Actions, NoUndoKey
+from ml_janitor.ledger.actions import Actions
 from ml_janitor.ledger.findings import Entry, Ledger, RecordedFindings
 from ml_janitor.ledger.requests import ButtonRequests, Holds
 from ml_janitor.ledger.table import Table
 from ml_janitor_sandbox.control import Control
-from standin import items
+from standin import items, own_signatures
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
@@ -55,9 +55,6 @@ def told(ledger: Ledger, aws: Aws, done: Sweep, now: datetime) -> RecordedFindin
     return recorded
 
 
-# --- what is new -----------------------------------------------------------------------------------
-
-
 def test_an_item_can_be_read_by_a_person(ledger: Ledger, aws: Aws, session: boto3.Session) -> None:
     ledger.record(aws, swept(aws, thing("lamp", waste("10.006"), {"owner": "maria"})), NOW)
 
@@ -84,9 +81,6 @@ def test_an_item_can_be_read_by_a_person(ledger: Ledger, aws: Aws, session: boto
         "parts": [],
         "wholes": [],
     }
-
-
-# --- many ------------------------------------------------------------------------------------------
 
 
 def test_many_findings_are_written_side_by_side_and_read_to_the_last_page(
@@ -120,9 +114,6 @@ def test_many_findings_are_written_side_by_side_and_read_to_the_last_page(
     }
 
 
-# --- several accounts --------------------------------------------------------------------------------
-
-
 THERE = "210987654321"
 
 
@@ -142,8 +133,8 @@ def test_accounts_with_equal_names_stay_apart(ledger: Ledger, table: Table, aws:
         ledger.warned(entry(account), now=NOW, due=NOW + DAY)
     Holds(table).put(ACCOUNT, REGION, Hold(key=LAMP.target.key, how=HoldKind.KEPT, by="maria", given=NOW))
     ledger.approve(entry(ACCOUNT), by="maria")
-    ButtonRequests(table).make_due(entry(ACCOUNT), by="maria", now=NOW)
-    requests, actions = ButtonRequests(table), Actions(table, NoUndoKey())
+    requests, actions = ButtonRequests(table, own_signatures()), Actions(table)
+    requests.make_due(entry(ACCOUNT), by="maria", now=NOW)
     requests.grant(ledger, actions, "shelf", THERE, REGION)
     assert (entry(THERE).approved, entry(THERE).hurried) == ("", "")
     assert list(Holds(table).all(THERE, REGION)) == []

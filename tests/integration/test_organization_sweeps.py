@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 
 from commands import Janitor
@@ -28,106 +25,14 @@ from ml_janitor.config.settings import Settings
 from ml_janitor.config.values import InvalidInputError
 from ml_janitor.core.model import finding_id
 from ml_janitor.engine.run import RunFailedError
-from ml_janitor.ledger.latest import LastRun, LastSweep, LatestRecords, LatestRuns, RunAccount, RunLists
-from ml_janitor.ledger.table import Table
+from ml_janitor.ledger.latest import LatestRecords
 from ml_janitor_sandbox.deployment import BUCKET
 from ml_janitor_sandbox.iam import IamControl
-from organization import Organization, Roles, acting_as
-from standin import ARMED_TOML, EMAILS, MEMBER, OWNER, Deployment, idle_notebook, said
-
-NOTEBOOKS = "idle-notebooks"
-OFF = "me-south-1"
-"""A region that accounts have to enable first."""
+from organization import NOTEBOOKS, OFF, Accounts, Roles, acting_as
+from standin import MEMBER, said
 
 HOME = ("dynamodb:*", "s3:*", "secretsmanager:*", "kms:*", "lambda:*", "pricing:*")
 """What a function has to itself: nothing of what it looks at."""
-
-
-@dataclass
-class Accounts:
-    """A deployment for an organization of two accounts: each has a notebook `churn`, left on at night."""
-
-    armed: Deployment
-    made: Organization
-    table: Table
-    inside: Mapping[str, boto3.Session]
-
-    @property
-    def first(self) -> str:
-        return self.made.members[0]
-
-    @property
-    def second(self) -> str:
-        return self.made.members[1]
-
-    def settings(self, *, janitor: str = "", **changed: Any) -> None:
-        """Another janitor.toml, with an [organization] that is *changed* so."""
-        table = self.made.table(**{"regions": [REGION, OFF], **changed})
-        section = "".join(f"{key} = {json.dumps(one)}\n" for key, one in table.items())
-        armed = ARMED_TOML.replace(f'"{ACCOUNT}"', f'"{self.first}", "{self.second}"')
-        self.armed.settings(
-            armed.replace("[janitor]\n", f"[janitor]\n{janitor}", 1) + f"\n[organization]\n{section}"
-        )
-
-    def listed(self, *listed: RunAccount, time: datetime = NOW, detector: str = NOTEBOOKS) -> None:
-        """The run of *time* has these, or the two accounts; as the state machine's first step leaves it."""
-        found = listed or tuple(RunAccount(each, (REGION,)) for each in self.made.members)
-        key = RunLists(self.armed.session.client("s3"), BUCKET).keep(
-            detector, time, listed=found, accounts=found
-        )
-        LatestRuns(self.table).begun(
-            LastRun(detector=detector, time=time, key=key, accounts=len(found), begun=time)
-        )
-
-    def child(self, account: str, *regions: str, **event: Any) -> dict[str, Any]:
-        """One child of the run, as the state machine invokes it."""
-        given = {
-            "time": NOW.isoformat(),
-            "started": self.armed.now.isoformat(),
-            "account": account,
-            "regions": list(regions or (REGION,)),
-            **event,
-        }
-        return self.armed.sweep(NOTEBOOKS, **{key: one for key, one in given.items() if one is not None})
-
-    def last(self, account: str, region: str = REGION) -> LastSweep:
-        """What is remembered of its latest sweep."""
-        found = LatestRecords(self.table).sweep(NOTEBOOKS, account, region)
-        assert found is not None
-        return found
-
-    def status(self, account: str) -> str:
-        """That of its notebook."""
-        answer = (
-            self.inside[account].client("sagemaker").describe_notebook_instance(NotebookInstanceName="churn")
-        )
-        return str(answer["NotebookInstanceStatus"])
-
-    def asked(self) -> Counter[str]:
-        """How often SageMaker was asked, by account."""
-        return Counter(one["account"] for one in self.armed.box.requests() if one["service"] == "sagemaker")
-
-    def findings(self) -> dict[str, dict[str, Any]]:
-        """The findings in the ledger, by account."""
-        return {one["account"]: one for one in self.armed.table().get("finding", [])}
-
-    def message(self, account: str) -> dict[str, Any]:
-        """The warning about its notebook."""
-        return next(one for one in self.armed.warnings() if account in json.dumps(one["blocks"]))
-
-
-@pytest.fixture
-def accounts(armed: Deployment, table: Table) -> Accounts:
-    box = armed.box
-    made = Organization.made(box.url, ["research", "serving"])
-    inside = {each: made.within(each) for each in made.members}
-    for session in inside.values():
-        idle_notebook(session, box, owner=EMAILS[OWNER])
-    given = Accounts(armed, made, table, inside)
-    given.settings()
-    given.listed()
-    box.clear_calls()
-    return given
 
 
 def test_a_child_looks_at_its_own_account_in_the_run_of_its_time(accounts: Accounts) -> None:

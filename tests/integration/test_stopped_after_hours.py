@@ -18,6 +18,7 @@ from ml_janitor.engine.run import RunFailedError
 from ml_janitor.ledger.table import Table
 from ml_janitor.report.causes import outcome_note
 from ml_janitor_sandbox.control import Control
+from sagemaker_requests import notebook_request
 from standin import HOUR, Nights
 
 MINUTE = timedelta(minutes=1)
@@ -47,11 +48,7 @@ class Evening(Nights):
         )
         box.set_clock(local(5, "09:00"))
         with box.at_once():
-            self.sagemaker.create_notebook_instance(
-                NotebookInstanceName="team-eda",
-                InstanceType="ml.t3.xlarge",
-                RoleArn="arn:aws:iam::123456789012:role/notebooks",
-            )
+            self.sagemaker.create_notebook_instance(**notebook_request("team-eda"))
 
     def at(self, day: int, clock: str) -> Result:
         """What a run at that time makes of it."""

@@ -18,12 +18,13 @@ from ml_janitor.core.model import Effect, Mode
 from ml_janitor.core.results import Outcome, Result
 from ml_janitor.detectors.hung_training_jobs.rule import HungTrainingJobs
 from ml_janitor.engine.policy import Arming, hold_reason, holds_on
-from ml_janitor.ledger.actions import Action, KmsMacs, Stage
+from ml_janitor.ledger.actions import Action, Stage
+from ml_janitor.ledger.signatures import kms_signatures
 from ml_janitor.ledger.table import Table
 from ml_janitor.report.causes import outcome_note
 from ml_janitor_cli.main import main
 from ml_janitor_sandbox.control import Control
-from ml_janitor_sandbox.deployment import KEY, TABLE
+from ml_janitor_sandbox.deployment import KEYS, TABLE
 from ml_janitor_sandbox.process_kill import Killed, end_when_killed
 from standin import DAY, HOUR, Nights
 
@@ -32,8 +33,8 @@ class Shift(Nights):
     """A deployment in which hung jobs may be stopped, two hours after their warning."""
 
     def __init__(self, floor: Floor, table: Table, session: boto3.Session, aws: Aws) -> None:
-        macs = KmsMacs(make_client(session, "kms", REGION, 2), KEY)
-        super().__init__(table, session, aws, HungTrainingJobs(), macs=macs)
+        signatures = kms_signatures(make_client(session, "kms", REGION, 2), KEYS)
+        super().__init__(table, session, aws, HungTrainingJobs(), signatures=signatures)
         self.floor = floor
         self.arming = Arming(
             mode=Mode.ACT, effect=Effect.STOP, act_in=(ACCOUNT,), grace=2 * HOUR, business_days=False
@@ -206,7 +207,8 @@ def test_restart_is_its_word_on_the_command_line(
     def janitor(*argv: str) -> tuple[int, str]:
         monkeypatch.setenv("JANITOR_NOW", shift.floor.box.clock().isoformat())
         monkeypatch.setenv("JANITOR_TABLE", TABLE)
-        monkeypatch.setenv("JANITOR_UNDO_KEY", KEY)
+        for variable, key in KEYS.items():
+            monkeypatch.setenv(variable, key)
         status = main(list(argv), registry=(HungTrainingJobs,))
         said = capsys.readouterr()
         return status, said.out + said.err

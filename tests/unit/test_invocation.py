@@ -14,8 +14,8 @@ from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import BucketScratch
 from ml_janitor.config.events import SweepEvent
 from ml_janitor.config.values import InvalidInputError
-from ml_janitor.ledger.actions import KmsMacs, NoUndoKey
 from ml_janitor.ledger.latest import LastRun, LatestRuns, RunAccount
+from ml_janitor.ledger.signatures import KmsMacs, SigningKey
 from ml_janitor.scheduled import invocation
 from ml_janitor.scheduled.invocation import EnteredPlace, Environment, Invocation, SweepPlace
 from ml_janitor.slack.client import SLACK_API, SenderClock, SlackBot, SlackError, Webhook
@@ -72,7 +72,8 @@ def test_the_environment_is_read_whole(tmp_path: Path) -> None:
         "JANITOR_NOW": "",
     }
     found = Environment.read({**VARIABLES, **more})
-    assert (found.functions, found.undo, found.undo_key) == ({"idle-endpoints": "f"}, "undo", "key")
+    keys = {SigningKey.RECORDS: "key"}
+    assert (found.functions, found.undo, found.signing_keys) == ({"idle-endpoints": "f"}, "undo", keys)
     assert (found.slack_url, found.still, found.root) == ("http://127.0.0.1/", True, Path())
 
 
@@ -154,8 +155,10 @@ def replace_session(inside: EnteredPlace) -> Any:
 
 
 def test_actions_are_signed_where_the_function_has_the_key(tmp_path: Path) -> None:
-    assert isinstance(own(tmp_path).actions._macs, NoUndoKey)
-    assert isinstance(own(tmp_path, JANITOR_UNDO_KEY="key").actions._macs, KmsMacs)
+    assert own(tmp_path).actions.signatures.keys == {}
+    keys = own(tmp_path, JANITOR_UNDO_KEY="key").actions.signatures.keys
+    assert list(keys) == [SigningKey.RECORDS]
+    assert isinstance(keys[SigningKey.RECORDS], KmsMacs)
 
 
 # --- Slack ----------------------------------------------------------------------------------------

@@ -25,11 +25,13 @@ def nights(nights: Nights) -> Nights:
 
 @pytest.fixture
 def requests(nights: Nights) -> ButtonRequests:
-    return ButtonRequests(nights.table)
+    return ButtonRequests(nights.table, nights.actions.signatures)
 
 
 def grant(nights: Nights) -> None:
-    ButtonRequests(nights.table).grant(nights.ledger, nights.actions, "cellar", ACCOUNT, REGION)
+    ButtonRequests(nights.table, nights.actions.signatures).grant(
+        nights.ledger, nights.actions, "cellar", ACCOUNT, REGION
+    )
 
 
 def removed(nights: Nights) -> Action:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import date, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -52,6 +52,7 @@ from ml_janitor.engine.policy import Hold, HoldKind, hold_reason, recreated_hold
 from ml_janitor.engine.run import RunFailedError
 from ml_janitor.ledger.actions import MOST_TRIES, Action, BegunBeforeError, Stage, UnverifiedError
 from ml_janitor.ledger.limits import Leases, LeaseTakenError
+from ml_janitor.ledger.signatures import SigningKey
 from ml_janitor.report.causes import cause_clause, cause_text, outcome_note
 from standin import ARMED, DAY, HOUR, Cellar, KilledError, Nights, raising
 
@@ -215,7 +216,8 @@ def test_what_has_no_signature_is_undone_by_a_person_if_it_is_older_than_signatu
     refused: CauseCode | None,
 ) -> None:
     tampered(removed, mac=mac)
-    monkeypatch.setattr(removed.actions._macs, "made", removed.of("lamp").began + since)
+    key = removed.actions.signatures.provider(SigningKey.RECORDS)
+    monkeypatch.setattr(key, "made", removed.of("lamp").began + since)
     if unsigned:
         removed.undoing = replace(removed.undoing, unsigned=True)
 
@@ -232,7 +234,8 @@ def test_a_key_that_does_not_answer_is_remembered_and_it_can_be_tried_again(
     removed: Nights, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        cannot(patch, removed.actions._macs, "verify", ConnectionError("reset"))
+        key = removed.actions.signatures.provider(SigningKey.RECORDS)
+        cannot(patch, key, "verify", ConnectionError("reset"))
         with pytest.raises(CannotUndoError, match="lamp: record unread: ConnectionError: reset"):
             removed.undo()
     assert removed.of("lamp").error == make_cause(CauseCode.RECORD_UNREAD, "ConnectionError: reset")
@@ -335,14 +338,15 @@ class Office:
             raise self.closed
         yield [self.nights.aws]
 
+    def _why_not_allowed(self, *where: str, home: str, undo_on: date) -> str | None:
+        assert (where[0], where[2], home) == ("cellar", REGION, ACCOUNT)
+        allowed = self.armed and undo_on == self.nights.clock.date()
+        return None if allowed and (where[1] == home or self.organization) else UNARMED
+
     def run(self, **about: Any) -> dict[str, Any]:
         settings: Any = SimpleNamespace(
-            undoable_names=lambda day: (
-                {Cellar.name} if self.armed and day == self.nights.clock.date() else set()
-            ),
+            why_not_allowed=self._why_not_allowed,
             detector_called={Cellar.name: Cellar()}.get,
-            organization=SimpleNamespace(used=self.organization),
-            janitor=SimpleNamespace(undo_days=30),
         )
         logger: Any = SimpleNamespace(info=lambda text, extra: self.logged.append((text, extra)))
         run = UndoRun(
@@ -379,13 +383,13 @@ def test_a_run_brings_back_what_is_named_and_says_so(removed: Nights) -> None:
 
 
 OTHER = "210987654321"
-UNARMED = "cellar is not armed, nor was it in the last 30 days"
+UNARMED = "the settings do not allow it"
 
 
 @pytest.mark.parametrize(
     ("about", "asked", "why"),
     [
-        ({}, {"account": OTHER}, f"account {OTHER} is not this one"),
+        ({}, {"account": OTHER}, UNARMED),
         ({"organization": True}, {"account": OTHER}, "nothing was done to finding"),
         ({"armed": False}, {}, UNARMED),
         ({"armed": False, "organization": True}, {"account": OTHER}, UNARMED),
@@ -749,10 +753,21 @@ class Armed:
 
     asked: list[tuple[str, dict[str, Any]]]
     undo: str = "arn:undo"
+    refused: str = ""
+    home: str = ACCOUNT
 
     @property
     def environment(self) -> Armed:
         return self
+
+    settings = environment
+
+    def clock(self) -> datetime:
+        return NOW
+
+    def why_not_allowed(self, *where: str, home: str, undo_on: date) -> str:
+        assert (where, home, undo_on) == (("cellar", ACCOUNT, REGION), ACCOUNT, NOW.date())
+        return self.refused
 
     @property
     def detector(self) -> ByHand:
@@ -776,6 +791,8 @@ def test_an_armed_function_asks_for_each_attempt_of_an_undo_once_and_not_by_hand
         request_revert(replace(own, undo=""), done)
     with pytest.raises(CannotUndoError, match="undo_roles"):
         request_revert(own, replace(done, target=LAMP))
+    with pytest.raises(CannotUndoError, match="it is left out"):
+        request_revert(replace(own, refused="it is left out"), done)
     assert len(asked) == 1
 
 

@@ -15,8 +15,8 @@ import pytest
 from conftest import ACCOUNT
 from ml_janitor.core.model import finding_id
 from ml_janitor.core.results import CauseCode, make_cause
-from ml_janitor.ledger.actions import KmsMacs
 from ml_janitor.ledger.causes import read_causes
+from ml_janitor.ledger.signatures import KmsMacs
 from ml_janitor_cli.main import main
 from ml_janitor_sandbox.server import Sandbox
 from synthesis import synthesise

@@ -6,6 +6,7 @@ A detector declares the permissions that it needs, and the roles that its undo m
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +22,7 @@ from ml_janitor.aws.sagemaker_kinds import SEARCH, TRAINING_JOB
 from ml_janitor.aws.tags import Arn
 from ml_janitor.aws.training_jobs import JobFamily, read_job_families
 from ml_janitor.core.model import Candidate, Change, Confidence, Effect, Target, Verdict
+from ml_janitor.core.text import quote_toml
 
 KIND_SERVICES = {
     "bucket": "s3", "object": "s3", "repository": "ecr", "log-group": "logs", "commitment": "savingsplans",
@@ -334,13 +336,19 @@ def key_grant(source: str) -> Grant:
     return implied_grant("kms:CreateGrant", on="key/*", source=source, when=(for_aws,))
 
 
+EXACT_ROLE = re.compile(r"[\w:+=,.@/-]+", re.ASCII)
+"""An ARN that means only itself in `undo_roles`. A path may hold * and ?, which match other roles too."""
+
+
 def missing_role_setting(roles: Sequence[str], role: str) -> str:
     """Return the setting that lets the undo function hand over *role*; "" if *roles* list it."""
     if not role or any(
         fnmatchcase(_without_partition(role), _without_partition(allowed)) for allowed in roles
     ):
         return ""
-    return f'undo_roles = ["{role}"] in janitor'
+    if not EXACT_ROLE.fullmatch(role):
+        return "undo_roles in janitor to its role, once that has a path of letters, digits and +=,.@_-/ alone"
+    return f"undo_roles = [{quote_toml(role)}] in janitor"
 
 
 def call_passing_role(call: Callable[[], object], role: str) -> None:
