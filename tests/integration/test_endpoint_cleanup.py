@@ -643,11 +643,7 @@ def test_a_component_that_is_kept_of_production_or_of_a_tool_keeps_its_endpoint(
 
 
 @pytest.mark.parametrize(
-    ("tags", "outcome"),
-    [
-        ({"keep": "true"}, Outcome.KEPT),
-        ({"environment": "production"}, Outcome.ADVISED),
-    ],
+    ("tags", "outcome"), [({"keep": "true"}, Outcome.KEPT), ({"environment": "production"}, Outcome.ADVISED)]
 )
 def test_a_tag_on_a_component_after_the_warning_counts(
     world: Serving, nights: Paced, tags: dict[str, str], outcome: Outcome

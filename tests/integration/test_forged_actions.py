@@ -292,11 +292,7 @@ def test_what_is_changed_while_it_is_verified_is_not_acted_with(nights: Nights) 
 def unsigned(nights: Nights) -> Undoing:
     """What `janitor undo --unsigned` does."""
     return Undoing(
-        actions=nights.actions,
-        holds=nights.holds,
-        clock=lambda: nights.clock,
-        within=30 * DAY,
-        unsigned=True,
+        actions=nights.actions, holds=nights.holds, clock=lambda: nights.clock, within=30 * DAY, unsigned=True
     )
 
 

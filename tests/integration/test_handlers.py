@@ -206,11 +206,7 @@ def test_of_two_deliveries_at_once_one_works_and_the_other_fails_and_gets_the_an
     ],
 )
 def test_a_run_that_was_killed_is_done_by_its_retry_and_nothing_twice(
-    deployed: SlackControl,
-    box: Control,
-    session: boto3.Session,
-    monkeypatch: pytest.MonkeyPatch,
-    where: str,
+    deployed: SlackControl, box: Control, session: boto3.Session, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
     """Lambda kills at the timeout, which nothing in the process sees; the event is then delivered again."""
     monkeypatch.setattr(handlers, "slack_time", lambda: SenderClock(clock=lambda: 0, sleep=lambda _: None))

@@ -154,9 +154,7 @@ def world(
     (machine,) = stack.of_type("AWS::StepFunctions::StateMachine")
     properties = deployed.resolve(stack.of_type("AWS::StepFunctions::StateMachine")[machine])
     session.client("stepfunctions").create_state_machine(
-        name=deployed.name(machine),
-        definition=properties["DefinitionString"],
-        roleArn=properties["RoleArn"],
+        name=deployed.name(machine), definition=properties["DefinitionString"], roleArn=properties["RoleArn"]
     )
     organization = Organization(url=box.url, id="", members=ACCOUNTS, units={})
     roles = deployed.roles()

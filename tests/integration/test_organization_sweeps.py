@@ -40,11 +40,7 @@ def test_a_child_looks_at_its_own_account_in_the_run_of_its_time(accounts: Accou
     accounts.armed.later(timedelta(hours=3))
     answer = accounts.child(accounts.first, started=started.isoformat())
 
-    assert (answer["account"], answer["time"], answer["note"]) == (
-        accounts.first,
-        "2026-10-06T06:00:00Z",
-        "",
-    )
+    assert (answer["account"], answer["time"], answer["note"]) == (accounts.first, "2026-10-06T06:00:00Z", "")
     (swept,) = answer["sweeps"]
     assert (swept["region"], swept["mode"], swept["found"]) == (REGION, "act", 1)
     assert answer["report"].startswith(f"s3://{BUCKET}/{NOTEBOOKS}/{accounts.first}/")

@@ -121,14 +121,7 @@ def test_a_run_leaves_a_report_a_ledger_a_log_metrics_and_a_message(
     assert "lease" not in kept
     (line,) = lines(log.getvalue())
     numbers = {key: line[key] for key in ("looked_at", "found", "new", "kept", "unknown", "monthly_usd")}
-    assert numbers == {
-        "looked_at": 3,
-        "found": 2,
-        "new": 2,
-        "kept": 1,
-        "unknown": 0,
-        "monthly_usd": 30.0,
-    }
+    assert numbers == {"looked_at": 3, "found": 2, "new": 2, "kept": 1, "unknown": 0, "monthly_usd": 30.0}
     assert (line["message"], line["level"], line["note"]) == ("swept", "INFO", "a note")
     assert (line["detector"], line["account"], line["region"]) == ("shelf", ACCOUNT, REGION)
 

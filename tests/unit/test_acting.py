@@ -580,10 +580,7 @@ class Refusing:
 
 @pytest.mark.parametrize(
     ("tags", "why"),
-    [
-        ({"managed-by": "terraform"}, "terraform manages it"),
-        ({"environment": "prod"}, "it serves prod"),
-    ],
+    [({"managed-by": "terraform"}, "terraform manages it"), ({"environment": "prod"}, "it serves prod")],
     ids=["managed", "production"],
 )
 def test_half_done_and_only_reported_now_is_put_back(nights: Nights, tags: dict[str, str], why: str) -> None:
@@ -897,7 +894,7 @@ def test_once_the_ledger_fails_nothing_more_is_begun(nights: Nights, monkeypatch
 
     assert [results[name].outcome for name in "abc"] == [Outcome.FAILED, Outcome.WAITING, Outcome.WAITING]
     assert {results[name].cause for name in "abc"} == {
-        Cause(CauseCode.NO_LEDGER, ("OSError: the table is full",)),
+        Cause(CauseCode.NO_LEDGER, ("OSError: the table is full",))
     }
     assert nights.world.done == ["unplug a", "remove a"]
 

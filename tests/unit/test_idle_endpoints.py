@@ -11,12 +11,7 @@ from typing import Any
 import pytest
 
 from ml_janitor.aws.activity import Metric, MetricSeries
-from ml_janitor.aws.endpoints import (
-    EndpointDescription,
-    EndpointSummary,
-    EndpointVariant,
-    InferenceComponent,
-)
+from ml_janitor.aws.endpoints import EndpointDescription, EndpointSummary, EndpointVariant, InferenceComponent
 from ml_janitor.core.model import (
     Absent,
     Confidence,
@@ -302,11 +297,7 @@ COMPONENT = InferenceComponent(
         pytest.param(scaled(scaled=DENIED), "unknown", id="scaling unreadable"),
         pytest.param(scaled(scaled=NotRead()), "unknown", id="scaling not read"),
         pytest.param(scaled(created=NOW - HOUR), "kept", id="created an hour ago, and scaled"),
-        pytest.param(
-            scaled(config={"created": NOW - DAY}),
-            "kept",
-            id="new configuration, then scaled",
-        ),
+        pytest.param(scaled(config={"created": NOW - DAY}), "kept", id="new configuration, then scaled"),
         pytest.param(scaled(NOW - 7 * DAY), "proven", id="image resolved long ago, then scaled"),
         pytest.param(scaled(NOW - DAY), "kept", id="image resolved again, then scaled"),
         pytest.param(scaled(None), "likely", id="scaled, no image resolved"),
@@ -416,10 +407,7 @@ def test_no_required_signal_missing_is_ever_found() -> None:
             {"meters": (meter(DENIED),)},
             "the requests to variant blue could not be read (GetMetricData: AccessDenied)",
         ),
-        (
-            {"schedules": DENIED},
-            "its monitoring schedules could not be listed (GetMetricData: AccessDenied)",
-        ),
+        ({"schedules": DENIED}, "its monitoring schedules could not be listed (GetMetricData: AccessDenied)"),
         ({"description": DENIED}, "it could not be described (GetMetricData: AccessDenied)"),
         ({"config": DENIED}, "its configuration could not be described (GetMetricData: AccessDenied)"),
         (scaled(scaled=NotRead()), "whether its last modification was scaling was not read"),

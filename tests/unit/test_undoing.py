@@ -187,11 +187,7 @@ def test_from_a_record_that_was_changed_nothing_is_done(removed: Nights) -> None
         removed.undo()
 
     lamp = removed.of("lamp")
-    assert (lamp.stage, lamp.broke, lamp.error) == (
-        Stage.ACTED,
-        True,
-        Cause(CauseCode.MAC_INVALID),
-    )
+    assert (lamp.stage, lamp.broke, lamp.error) == (Stage.ACTED, True, Cause(CauseCode.MAC_INVALID))
     assert removed.holds.all(ACCOUNT, REGION) == {}
     assert removed.world.done == ["unplug lamp", "remove lamp"]
 
@@ -345,8 +341,7 @@ class Office:
 
     def run(self, **about: Any) -> dict[str, Any]:
         settings: Any = SimpleNamespace(
-            why_not_allowed=self._why_not_allowed,
-            detector_called={Cellar.name: Cellar()}.get,
+            why_not_allowed=self._why_not_allowed, detector_called={Cellar.name: Cellar()}.get
         )
         logger: Any = SimpleNamespace(info=lambda text, extra: self.logged.append((text, extra)))
         run = UndoRun(
