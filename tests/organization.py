@@ -134,7 +134,7 @@ class Accounts:
     def listed(self, *listed: RunAccount, time: datetime = NOW, detector: str = NOTEBOOKS) -> None:
         """The run of *time* has these, or the two accounts; as the state machine's first step leaves it."""
         found = listed or tuple(RunAccount(each, (REGION,)) for each in self.made.members)
-        key = RunLists(self.armed.session.client("s3"), BUCKET).keep(
+        key = RunLists(self.armed.session.client("s3"), BUCKET, self.table).keep(
             detector, time, listed=found, accounts=found
         )
         LatestRuns(self.table).begun(
@@ -202,7 +202,9 @@ class OrganizationHost(Host):
             bucket = self.deployed.one("AWS::S3::Bucket").rpartition(":")[2]
             listed = [RunAccount(account, regions)]
             time = datetime.fromisoformat(event["time"])
-            RunLists(self.root("s3"), bucket).keep(function.name, time, listed=listed, accounts=listed)
+            RunLists(self.root("s3"), bucket, self.table).keep(
+                function.name, time, listed=listed, accounts=listed
+            )
             event = {"account": account, "regions": list(regions), **event}
         return super().invoke(function, event)
 

@@ -307,8 +307,8 @@ def test_a_listing_that_ran_out_of_time_goes_on_in_the_retry_of_its_event(
     assert box.calls()["s3:ListObjectsV2"] == 1
     assert answer["sweeps"][0]["looked_at"] == 4
     assert answer["sweeps"][0]["unknown"] == 0
-    kept = s3.get_object(Bucket=BUCKET, Key=f"duplicate-artifacts/listing/{ACCOUNT}/{REGION}/position.json")
-    assert kept["Body"].read() == b"null"
+    (file,) = items(session)["file"]
+    assert (file["pk"], file["key"]) == (f"file#duplicate-artifacts#{ACCOUNT}/{REGION}", "")
     assert deployed.messages()
 
 

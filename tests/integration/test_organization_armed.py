@@ -81,7 +81,9 @@ class Stage:
         """The function *name* for all accounts, two hours after a run listed them; what it posted."""
         bucket = self.host.deployed.one("AWS::S3::Bucket").rpartition(":")[2]
         listed, time = [RunAccount(account, (REGION,)) for account in self.inside], self.host.now
-        key = RunLists(self.host.root("s3"), bucket).keep(NOTEBOOKS, time, listed=listed, accounts=listed)
+        key = RunLists(self.host.root("s3"), bucket, self.host.table).keep(
+            NOTEBOOKS, time, listed=listed, accounts=listed
+        )
         run = LastRun(detector=NOTEBOOKS, time=time, key=key, accounts=len(listed), begun=time)
         LatestRuns(self.host.table).begun(run)
         self.host.later(timedelta(hours=2))

@@ -119,7 +119,7 @@ def listed(made: Organization, table: Table) -> None:
         RunAccount(account, (REGION,), name)
         for account, name in zip(made.members, ("research", "serving", "archive"), strict=True)
     )
-    key = RunLists(boto3.client("s3", region_name=REGION), BUCKET).keep(
+    key = RunLists(boto3.client("s3", region_name=REGION), BUCKET, table).keep(
         "idle-endpoints", NOW - DAY, listed=found, accounts=found
     )
     LatestRuns(table).begun(

@@ -76,7 +76,7 @@ def night(table: Table, aws: Aws) -> None:
     nothing at all of one region, and one is still at work.
     """
     listed = [RunAccount(one, REGIONS, "fraud-prod" if one == ACCOUNTS[0] else "") for one in ACCOUNTS]
-    runs, lists = LatestRuns(table), RunLists(boto3.client("s3"), BUCKET)
+    runs, lists = LatestRuns(table), RunLists(boto3.client("s3"), BUCKET, table)
     for name in USED:
         where = lists.keep(name, NOW - timedelta(hours=1), listed=listed, accounts=listed)
         begun = NOW - timedelta(hours=1)

@@ -133,7 +133,7 @@ class World:
     @property
     def lists(self) -> RunLists:
         bucket = self.deployed.one("AWS::S3::Bucket").rpartition(":")[2]
-        return RunLists(self.runtime.root("s3"), bucket)
+        return RunLists(self.runtime.root("s3"), bucket, self.runtime.table)
 
 
 def awaited(client: Any, started: str) -> dict[str, Any]:
