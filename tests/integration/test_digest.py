@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from lambdas import Context, event, quiet
 from ml_janitor import handlers
 from ml_janitor.aws.client import Aws
 from ml_janitor.config.values import InvalidInputError
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.ledger.findings import Ledger
 from ml_janitor_sandbox.slack import SlackControl
+from standin import Context, event, quiet
 
 NAMES = [one.name for one in DETECTORS]
 

@@ -48,7 +48,7 @@ class Grant:
     *on* is the resource part of an ARN in the sweep's own account and region ("endpoint/*" of the
     action's service), a whole ARN, or "*" for actions without a resource level. An *implied* grant is a
     permission that AWS demands although no call of that name is made; *source* is the reference. It holds
-    only where all conditions of *when* do.
+    only where all conditions of *when* do. A grant on "*" is for the swept regions, unless it is *anywhere*.
     """
 
     action: str
@@ -56,11 +56,12 @@ class Grant:
     implied: bool = False
     source: str = ""
     when: tuple[Condition, ...] = ()
+    anywhere: bool = False
 
 
-def allow(action: str, on: str = "*", *, when: tuple[Condition, ...] = ()) -> Grant:
+def allow(action: str, on: str = "*", *, when: tuple[Condition, ...] = (), anywhere: bool = False) -> Grant:
     """Return the permission for a call of the detector itself."""
-    return Grant(action, on, when=when)
+    return Grant(action, on, when=when, anywhere=anywhere)
 
 
 def allow_each(service: str, *actions: str, on: str = "*") -> tuple[Grant, ...]:
