@@ -162,7 +162,7 @@ synth: node_modules/.package-lock.json ## Make the CloudFormation template; need
 
 deploy: node_modules/.package-lock.json ## Deploy to the account of your credentials (first time: BOOTSTRAP=1; to undo changes made by hand: REVERT=1)
 	$(if $(BOOTSTRAP),$(CDK) bootstrap,)
-	$(CDK) deploy $(if $(REVERT),--revert-drift,)
+	$(CDK) deploy --strict $(if $(REVERT),--revert-drift,)
 
 diff: node_modules/.package-lock.json ## What a deployment would change
 	$(CDK) diff

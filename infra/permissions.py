@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 from aws_cdk import Acknowledgment, ArnFormat, Stack, Validations
 from aws_cdk import aws_dynamodb as dynamodb
 from aws_cdk import aws_iam as iam
-from aws_cdk import aws_kms as kms
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_s3 as s3
 from constructs import IConstruct
 
+from infra.keys import KeyUser, SigningKeys
 from ml_janitor.aws.client import scratch_folder
 from ml_janitor.aws.prices import GET_PRODUCTS
 from ml_janitor.bill.explaining import BilledResources
@@ -49,25 +49,26 @@ class Rights:
     settings: Settings
     ledger: dynamodb.Table
     reports: s3.Bucket
-    undo_key: kms.Key
+    keys: SigningKeys
 
     def of_sweep(self, detector: Detector[Any]) -> list[RolePermissions]:
-        """Allow a sweep with *detector*: read, keep reports, and if armed act and sign undo records."""
+        """Allow a sweep with *detector*: read, keep reports, and if armed act."""
         armed, organization = self._armed(detector), self.settings.organization.used
         own = self.own(uses.sweep_uses(detector, armed=armed, organization=organization))
         where = self._through_roles(detector) if organization else self._here(detector)
         lists = [self._lists(f"{detector.name}/*")] if organization else []
-        return [own, *where, *lists, *([self.macs("GenerateMac")] if armed else [])]
+        return [own, *where, *lists]
 
     def of_undo(self, undoable: Iterable[Detector[Any]]) -> list[RolePermissions]:
         """Allow undoing what the detectors did."""
-        return [self.own(uses.undo_uses()), self.macs("VerifyMac"), *map(self._undoes, undoable)]
+        return [self.own(uses.undo_uses()), self.signing(KeyUser.UNDO), *map(self._undoes, undoable)]
 
     def of_digest(self) -> list[RolePermissions]:
         """Allow reading what the sweeps left, and the picture of the bill, which a digest may show."""
         organization, bill = self.settings.organization.used, self.settings.bill.enabled
         return [
             self.own(uses.digest_uses(bill=bill, organization=organization)),
+            self.signing(KeyUser.DIGEST),
             *([RolePermissions(self._objects(f"{BILL_FOLDER}/*.png", "Get"))] if bill else []),
             *([self._lists("*")] if organization else []),
         ]
@@ -75,12 +76,12 @@ class Rights:
     def of_bill(self) -> list[RolePermissions]:
         """Allow reading the bill, and keeping it."""
         organization, kept = self.settings.organization.used, self._objects(f"{BILL_FOLDER}/*", "Get", "Put")
-        own = self.own(uses.bill_uses(organization=organization))
+        own = [self.own(uses.bill_uses(organization=organization)), self.signing(KeyUser.BILL)]
         if organization:
             costs = RolePermissions([*cost_explorer_reads(self.settings.bill), *kept])
-            return [own, costs, self._lists("*"), self._taking_on(BilledResources(), RoleKind.READ)]
+            return [*own, costs, self._lists("*"), self._taking_on(BilledResources(), RoleKind.READ)]
         everywhere = own_places(self.stack, self.settings.janitor.regions)
-        return [own, RolePermissions([*bill_reads(self.settings.bill), *kept], everywhere)]
+        return [*own, RolePermissions([*bill_reads(self.settings.bill), *kept], everywhere)]
 
     def of_accounts(self) -> list[RolePermissions]:
         """Allow listing the accounts of the organization, and keeping that list."""
@@ -106,9 +107,9 @@ class Rights:
         )
         return allow("secretsmanager:GetSecretValue", on=arn)
 
-    def macs(self, action: str) -> RolePermissions:
-        """Allow *action* with the key that signs undo records."""
-        return RolePermissions([allow(f"kms:{action}", on=self.undo_key.key_arn)])
+    def signing(self, *users: KeyUser) -> RolePermissions:
+        """Allow signing and verifying as the kinds *users* of roles do."""
+        return RolePermissions(self.keys.grants(*users))
 
     def _armed(self, detector: Detector[Any]) -> bool:
         return self.settings.mode(detector.name) is Mode.ACT

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,11 @@ from constructs import Construct
 from infra import member
 from infra.bundle import PROJECT_ROOT
 from infra.function import JanitorFunction, Network, SharedProperties, bundle_code, shape_roles
+from infra.keys import KeyUser, SigningKeys
 from infra.monitoring import Budgets, alarm_topic, create_alarm, create_dashboard, watch_acts
 from infra.permissions import Rights, RolePermissions, allow_invoking
 from infra.state_machine import OrganizationMachine, transitions_price
-from infra.storage import LedgerTable, ReportBucket, UndoRecordKey
+from infra.storage import LedgerTable, ReportBucket
 from ml_janitor.aws.client import scratch_folder
 from ml_janitor.bill.explaining import BilledResources
 from ml_janitor.bill.model import PRICE_PER_REQUEST
@@ -37,6 +38,7 @@ from ml_janitor.config.settings import (
     undo_role_warnings,
 )
 from ml_janitor.config.values import InvalidInputError
+from ml_janitor.core.model import Mode
 from ml_janitor.engine.detector import Detector, Grant
 from ml_janitor.ledger import uses
 from ml_janitor.scheduled.invocation import warn_of_slow_runs
@@ -76,7 +78,8 @@ class JanitorStack(Stack):
         key = kms.Key.from_key_arn(self, "Key", section.kms_key) if section.kms_key else None
         self.topic = alarm_topic(self, "Alarms", key)
         self.ledger = LedgerTable(self, "Ledger")
-        self.undo_key = UndoRecordKey(self, "UndoRecordKey")
+        undoable = settings.undoable(today)
+        self.keys = SigningKeys(self, undoable=bool(undoable))
         self.reports = ReportBucket(
             self,
             "Reports",
@@ -99,9 +102,8 @@ class JanitorStack(Stack):
             settings=settings,
             ledger=self.ledger,
             reports=self.reports,
-            undo_key=self.undo_key,
+            keys=self.keys,
         )
-        undoable = settings.undoable(today)
         names = {detector.name for detector in undoable}
         undo = self._undo(undoable) if undoable else None
         organization = self._organization() if in_organization else None
@@ -120,6 +122,7 @@ class JanitorStack(Stack):
             handler="digest",
             allowed=self.rights.of_digest(),
             shared=self.shared,
+            environment=self.keys.environment(KeyUser.DIGEST),
             timeout=Duration.minutes(5),
             memory=ONE_CORE_MB if in_organization else 512,
         ).run_on(section.digest_schedule)
@@ -131,7 +134,8 @@ class JanitorStack(Stack):
                 "Slack",
                 signing_secret=section.slack_signing_secret,
                 secret=self.rights.secret(section.slack_signing_secret),
-                own=self.rights.own(uses.press_uses()),
+                own=[self.rights.own(uses.press_uses()), self.rights.signing(KeyUser.WORKER)],
+                environment=self.keys.environment(KeyUser.WORKER),
                 shared=self.shared,
                 sweeps={
                     detector.name: self.functions[detector.name]
@@ -181,9 +185,10 @@ class JanitorStack(Stack):
         """Create the function of *detector*, which has interrupted actions brought back by *undo*."""
         allowed, environment = self.rights.of_sweep(detector), {"JANITOR_DETECTOR": detector.name}
         if undo is not None:
-            allowed += [allow_invoking(undo), self.rights.macs("VerifyMac")]
+            armed = [KeyUser.ARMED] if self.settings.mode(detector.name) is Mode.ACT else []
+            allowed += [allow_invoking(undo), self.rights.signing(KeyUser.UNDOABLE, *armed)]
             environment["JANITOR_UNDO"] = undo.function_name
-            environment["JANITOR_UNDO_KEY"] = self.undo_key.key_arn
+            environment |= self.keys.environment(KeyUser.UNDOABLE, *armed)
         made = JanitorFunction(
             self,
             type(detector).__name__,
@@ -211,7 +216,7 @@ class JanitorStack(Stack):
             handler="undo",
             allowed=self.rights.of_undo(undoable),
             shared=self.shared,
-            environment={"JANITOR_UNDO_KEY": self.undo_key.key_arn},
+            environment=self.keys.environment(KeyUser.UNDO),
             memory=1024,
             role_name=UNDO_FUNCTION_ROLE if self.settings.organization.used else None,
         ).function
@@ -251,6 +256,7 @@ class JanitorStack(Stack):
             handler="bill",
             allowed=self.rights.of_bill(),
             shared=self.shared,
+            environment=self.keys.environment(KeyUser.BILL),
             memory=1024,
             role_name=sweep_role_name(BilledResources.name) if self.settings.organization.used else None,
         ).run_on(bill.schedule)
@@ -267,7 +273,6 @@ class JanitorStack(Stack):
         )
         cdk.CfnOutput(self, "LedgerTable", value=self.ledger.table_name)
         cdk.CfnOutput(self, "ReportBucket", value=self.reports.bucket_name)
-        cdk.CfnOutput(self, "UndoKey", value=self.undo_key.key_arn)
 
     def _member_roles(self, today: date) -> None:
         """Write the grants that every account of the organization needs beside the template of the stack."""
@@ -299,7 +304,8 @@ class SlackButtons(Construct):
         *,
         signing_secret: str,
         secret: Grant,
-        own: RolePermissions,
+        own: Sequence[RolePermissions],
+        environment: Mapping[str, str],
         shared: SharedProperties,
         sweeps: Mapping[str, lambda_.IFunction],
         undo: lambda_.IFunction | None,
@@ -312,13 +318,14 @@ class SlackButtons(Construct):
             name="slack-worker",
             description="Does what a button in Slack asks for, if whoever pressed it may.",
             handler="pressed",
-            allowed=[own, allow_invoking(*([undo] if undo is not None else []), *sweeps.values())],
+            allowed=[*own, allow_invoking(*([undo] if undo is not None else []), *sweeps.values())],
             shared=shared,
             environment={
                 "JANITOR_FUNCTIONS": json.dumps(
                     {name: function.function_name for name, function in sweeps.items()}
                 ),
                 **({"JANITOR_UNDO": undo.function_name} if undo is not None else {}),
+                **environment,
             },
             timeout=Duration.minutes(2),
         )

@@ -1,4 +1,4 @@
-"""The janitor's storage: the ledger's table, the key that signs undo records, and the bucket of reports."""
+"""The janitor's storage: the ledger's table, the keys that sign in it, and the bucket of reports."""
 
 from __future__ import annotations
 
@@ -64,33 +64,6 @@ class LedgerTable(dynamodb.Table):
             self.add_to_resource_policy(
                 deny_everybody(WRITE_ACTIONS, {"ArnNotLike": {"aws:PrincipalArn": writers}}),
             )
-
-
-class UndoRecordKey(kms.Key):
-    """
-    An HMAC key of KMS, which nobody can read, not even the account.
-
-    It is there whether a detector is armed or not, and outlives the stack as the ledger does: under another
-    key, no record from before would verify. KMS does not rotate HMAC keys (developer guide, "Rotating KMS
-    keys").
-    """
-
-    def __init__(self, scope: Construct, id_: str) -> None:
-        super().__init__(
-            scope,
-            id_,
-            description="ML Janitor: signs what actions are undone from",
-            key_spec=kms.KeySpec.HMAC_256,
-            key_usage=kms.KeyUsage.GENERATE_VERIFY_MAC,
-            removal_policy=RemovalPolicy.RETAIN,
-            policy=iam.PolicyDocument(
-                statements=[
-                    iam.PolicyStatement(
-                        principals=[iam.AccountRootPrincipal()], actions=["kms:*"], resources=["*"]
-                    )
-                ]
-            ),
-        )
 
 
 def table_policy(stack: Stack) -> list[iam.PolicyStatement]:

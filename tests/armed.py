@@ -141,6 +141,16 @@ class Loft(Cellar):
     name = "loft"
 
 
+@dataclass(frozen=True)
+class Sparing(Cellar):
+    """Spares what undos need, which is their own resource."""
+
+    spares_undos = True
+
+    def undo_needs(self, target: Target, record: Mapping[str, Any]) -> tuple[str, ...]:  # noqa: ARG002
+        return (target.arn,)
+
+
 def tagged(name: str, **tags: str) -> Thing:
     """Waste with tags."""
     return thing(name, waste(), Value(dict(tags)))

@@ -173,11 +173,8 @@ class Declared:
         where, section = f"{self.deployed.region}:{self.deployed.account}", self.settings.janitor
         detector = self._detector(function)
         yield from self._everywhere(self._of_ledger(function), ())
-        undoable = {each.name for each in self.settings.undoable(TODAY)}
-        if detector is not None and self._armed(detector):
-            yield Permission("kms:GenerateMac", self.deployed.undo_key())
-        if function.name in undoable | {"undo"}:
-            yield Permission("kms:VerifyMac", self.deployed.undo_key())
+        for action, key in self._signing(function, detector):
+            yield Permission(f"kms:{action}", self.deployed.signing_keys()[key])
         if detector is not None:
             yield from self._keeps(detector)
         if function.name == "digest" and self.settings.organization.used:
@@ -193,6 +190,21 @@ class Declared:
             yield Permission(f"logs:{action}", f"arn:aws:logs:{where}:log-group:{function.log_group}:*")
         if function.failed is not None:
             yield Permission("sqs:SendMessage", function.failed)
+
+    def _signing(self, function: Function, detector: Detector[Any] | None) -> Iterator[tuple[str, str]]:
+        """Who acts signs records, who undoes the progress, and who asks the request; all verify."""
+        undoable = {each.name for each in self.settings.undoable(TODAY)}
+        name = "undoable" if function.name in undoable else function.name
+        if undoable and name in {"undoable", "undo", "pressed", "digest", "bill"}:
+            yield from (("VerifyMac", key) for key in ("UndoRecordKey", "UndoProgressKey"))
+        if detector is not None and self._armed(detector):
+            yield "GenerateMac", "UndoRecordKey"
+        if undoable and name in {"undoable", "undo"}:
+            yield "VerifyMac", "RequestKey"
+        if undoable and name in {"undoable", "pressed"}:
+            yield "GenerateMac", "RequestKey"
+        if name == "undo":
+            yield "GenerateMac", "UndoProgressKey"
 
     def _keeps(self, detector: Detector[Any]) -> Iterator[Permission]:
         """Its reports, and files of one run that the next one reads; that there are none, its reads tell."""

@@ -108,11 +108,14 @@ class Deployed:
         (name,) = self.stack.of_type(kind)
         return self.arn(name)
 
-    def undo_key(self) -> str:
-        """The ARN of the key that signs undo records."""
+    def signing_keys(self) -> dict[str, str]:
+        """The ARNs of the keys that sign, by the beginning of their logical ids."""
         keys = self.stack.of_type("AWS::KMS::Key")
-        (name,) = (name for name, key in keys.items() if key.get("KeyUsage") == "GENERATE_VERIFY_MAC")
-        return self.arn(name)
+        return {
+            name[:-8]: self.arn(name)
+            for name, key in keys.items()
+            if key.get("KeyUsage") == "GENERATE_VERIFY_MAC"
+        }
 
     def resolve(self, value: Any) -> Any:
         """*value* with its intrinsic functions replaced. Raises KeyError for one that is not known here."""

@@ -49,20 +49,11 @@ COMMON = {"__init__", "rule", "main", "command"}
 
 ALSO: Mapping[str, tuple[str, ...]] = {
     "functions/ml_janitor/acting/acting.py": (
-        "integration/test_acting.py",
-        "integration/test_resuming.py",
-        "integration/test_holds.py",
-        "unit/test_action_machine.py",
+        "unit/test_undoing.py",
         "unit/test_limits.py",
-        "integration/test_breaking_off.py",
-        "integration/test_unpreparable.py",
     ),
-    "functions/ml_janitor/acting/warning.py": ("integration/test_acting.py",),
-    "functions/ml_janitor/acting/undoing.py": ("integration/test_finding_the_undo.py",),
-    "functions/ml_janitor/acting/after_sweep.py": (
-        "integration/test_breaking_off.py",
-        "integration/test_unpreparable.py",
-    ),
+    "functions/ml_janitor/acting/warning.py": ("unit/test_acting.py",),
+    "functions/ml_janitor/acting/after_sweep.py": ("unit/test_acting.py",),
     "functions/ml_janitor/engine/": ("unit/test_engine.py",),
     "functions/ml_janitor/engine/detector.py": (
         "unit/test_spot_training.py",
@@ -78,7 +69,7 @@ ALSO: Mapping[str, tuple[str, ...]] = {
     "functions/ml_janitor/core/model.py": (
         "unit/test_money.py",
         "unit/test_explanation.py",
-        "unit/test_action_machine.py",
+        "unit/test_acting.py",
         "unit/test_idle_endpoints.py",
     ),
     "functions/ml_janitor/core/tiering.py": ("properties/test_tiering.py",),
@@ -119,7 +110,11 @@ ALSO: Mapping[str, tuple[str, ...]] = {
         "integration/test_organization_bill.py",
     ),
     "functions/ml_janitor/scheduled/invocation.py": ("integration/test_handlers.py",),
-    "functions/ml_janitor/scheduled/sweep_run.py": ("integration/test_runs.py", "integration/test_acting.py"),
+    "functions/ml_janitor/scheduled/sweep_run.py": (
+        "integration/test_runs.py",
+        "unit/test_acting.py",
+        "unit/test_after_sweep.py",
+    ),
     "functions/ml_janitor/handlers.py": (
         "integration/test_digest.py",
         "integration/test_handlers.py",

@@ -30,19 +30,20 @@ from ml_janitor.core.model import Effect, Mode
 from ml_janitor.core.results import Outcome, Report, Result, Sweep
 from ml_janitor.engine.detector import Detector
 from ml_janitor.engine.policy import Arming, Hold, RunPolicy
-from ml_janitor.ledger.actions import Action, Actions, MacProvider
+from ml_janitor.ledger.actions import Action, Actions
 from ml_janitor.ledger.findings import Ledger, MessageRef
 from ml_janitor.ledger.limits import ActionLimits, Leases
 from ml_janitor.ledger.requests import ButtonRequests, Holds
+from ml_janitor.ledger.signatures import Signatures
 from ml_janitor.ledger.table import Table
 from ml_janitor.report.html import Archive
 from ml_janitor.scheduled.sweep_run import SweepRunner, SweepRunResult
 from ml_janitor_sandbox.deployment import BUCKET
-from signing import OwnMacs
+from signing import own_signatures
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 TUESDAY = NOW
-OWN = OwnMacs()
+OWN = own_signatures()
 ARMED = Arming(
     mode=Mode.ACT,
     effect=Effect.DELETE,
@@ -91,7 +92,7 @@ class Nights:
         detector: Detector[Any] | None = None,
         *,
         archive: Archive | None = None,
-        macs: MacProvider = OWN,
+        signatures: Signatures = OWN,
     ) -> None:
         self.table, self.session, self.aws, self.world = table, session, aws, world
         self.detector: Detector[Any] = detector or Cellar()
@@ -103,7 +104,7 @@ class Nights:
         self.pauses = 0
         self.put_back: list[Action] = []
         self.archive = archive or Archive(session.client("s3"), BUCKET)
-        self.ledger, self.actions, self.holds = Ledger(table), Actions(table, macs), Holds(table)
+        self.ledger, self.actions, self.holds = Ledger(table), Actions(table, signatures), Holds(table)
         self.wait: Callable[[], None] | None = None
         """How a sweep waits for what AWS is at; without it, none does."""
         self.undoing = Undoing(
@@ -130,7 +131,7 @@ class Nights:
                 actions=self.actions,
                 holds=self.holds,
                 limits=ActionLimits(self.table, "UTC"),
-                requests=ButtonRequests(self.table),
+                requests=ButtonRequests(self.table, self.actions.signatures),
                 clock=lambda: self.clock,
                 pause=self._pause,
                 revert=self.put_back.append,
@@ -191,12 +192,14 @@ def by_name(ran: SweepRunResult) -> dict[str, Result]:
 
 
 class NoArchive(Archive):
-    """Keeps no reports."""
+    """Keeps reports in memory."""
 
     def __init__(self) -> None:
         super().__init__(cast("Any", None), "")
+        self.kept: list[Report] = []
 
     def keep(self, report: Report, *, folder: str) -> str:  # noqa: ARG002
+        self.kept.append(report)
         return ""
 
 

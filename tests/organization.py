@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
 import boto3
 
-from conftest import ACCOUNT, REGION
+from conftest import ACCOUNT, NOW, REGION
 from deployed import Function
 from hosted import Host, Ran
 from infra import member
 from ml_janitor.config.settings import Settings
-from ml_janitor.ledger.latest import RunAccount, RunLists
+from ml_janitor.ledger.latest import LastRun, LastSweep, LatestRecords, LatestRuns, RunAccount, RunLists
+from ml_janitor.ledger.table import Table
+from ml_janitor_sandbox.deployment import BUCKET
 from ml_janitor_sandbox.iam.control import Credentials
+from slackside import ARMED, EMAILS, OWNER, Deployment
 from synthesis import TODAY
 
 CALLER = f"arn:aws:iam::{ACCOUNT}:role/platform"
 EXTERNAL_ID = "ml-janitor-7f3a"
+
+NOTEBOOKS = "idle-notebooks"
+OFF = "me-south-1"
+"""A region that accounts have to enable first."""
 
 type Roles = dict[str, dict[str, Any]]
 
@@ -95,6 +103,115 @@ class Organization:
             )
             roles[made["Role"]["Arn"]] = {"policies": [policy["PolicyDocument"]], "trust": trust}
         return roles
+
+
+@dataclass
+class Accounts:
+    """A deployment for an organization of two accounts: each has a notebook `churn`, left on at night."""
+
+    armed: Deployment
+    made: Organization
+    table: Table
+    inside: Mapping[str, boto3.Session]
+
+    @property
+    def first(self) -> str:
+        return self.made.members[0]
+
+    @property
+    def second(self) -> str:
+        return self.made.members[1]
+
+    def settings(self, *, janitor: str = "", **changed: Any) -> None:
+        """Another janitor.toml, with an [organization] that is *changed* so."""
+        table = self.made.table(**{"regions": [REGION, OFF], **changed})
+        section = "".join(f"{key} = {json.dumps(one)}\n" for key, one in table.items())
+        armed = ARMED.replace(f'"{ACCOUNT}"', f'"{self.first}", "{self.second}"')
+        self.armed.settings(
+            armed.replace("[janitor]\n", f"[janitor]\n{janitor}", 1) + f"\n[organization]\n{section}"
+        )
+
+    def listed(self, *listed: RunAccount, time: datetime = NOW, detector: str = NOTEBOOKS) -> None:
+        """The run of *time* has these, or the two accounts; as the state machine's first step leaves it."""
+        found = listed or tuple(RunAccount(each, (REGION,)) for each in self.made.members)
+        key = RunLists(self.armed.session.client("s3"), BUCKET).keep(
+            detector, time, listed=found, accounts=found
+        )
+        LatestRuns(self.table).begun(
+            LastRun(detector=detector, time=time, key=key, accounts=len(found), begun=time)
+        )
+
+    def child(self, account: str, *regions: str, **event: Any) -> dict[str, Any]:
+        """One child of the run, as the state machine invokes it."""
+        given = {
+            "time": NOW.isoformat(),
+            "started": self.armed.now.isoformat(),
+            "account": account,
+            "regions": list(regions or (REGION,)),
+            **event,
+        }
+        return self.armed.sweep(NOTEBOOKS, **{key: one for key, one in given.items() if one is not None})
+
+    def last(self, account: str, region: str = REGION) -> LastSweep:
+        """What is remembered of its latest sweep."""
+        found = LatestRecords(self.table).sweep(NOTEBOOKS, account, region)
+        assert found is not None
+        return found
+
+    def status(self, account: str) -> str:
+        """That of its notebook."""
+        answer = (
+            self.inside[account].client("sagemaker").describe_notebook_instance(NotebookInstanceName="churn")
+        )
+        return str(answer["NotebookInstanceStatus"])
+
+    def asked(self) -> Counter[str]:
+        """How often SageMaker was asked, by account."""
+        return Counter(one["account"] for one in self.armed.box.requests() if one["service"] == "sagemaker")
+
+    def findings(self) -> dict[str, dict[str, Any]]:
+        """The findings in the ledger, by account."""
+        return {one["account"]: one for one in self.armed.table().get("finding", [])}
+
+    def message(self, account: str) -> dict[str, Any]:
+        """The warning about its notebook."""
+        return next(one for one in self.armed.warnings() if account in json.dumps(one["blocks"]))
+
+
+def seeded_accounts(armed: Deployment, table: Table) -> Accounts:
+    """Two accounts, of which nothing was swept yet."""
+    box = armed.box
+    made = Organization.made(box.url, ["research", "serving"])
+    inside = {each: made.within(each) for each in made.members}
+    box.set_clock(NOW - timedelta(days=30))
+    for account, session in inside.items():
+        session.client("sagemaker").create_notebook_instance(
+            NotebookInstanceName="churn",
+            InstanceType="ml.t3.xlarge",
+            RoleArn=f"arn:aws:iam::{account}:role/notebooks",
+            Tags=[{"Key": "owner", "Value": EMAILS[OWNER]}],
+        )
+        logs: Any = session.client("logs")
+        group, stream = "/aws/sagemaker/NotebookInstances", "churn/jupyter.log"
+        logs.create_log_group(logGroupName=group)
+        logs.create_log_stream(logGroupName=group, logStreamName=stream)
+    box.set_clock(NOW)
+    for session in inside.values():
+        session.client("logs").put_log_events(
+            logGroupName=group,
+            logStreamName=stream,
+            logEvents=[
+                {
+                    "timestamp": int((NOW - timedelta(hours=9)).timestamp() * 1000),
+                    "message": "Saving /eda.ipynb",
+                }
+            ],
+        )
+    given = Accounts(armed, made, table, inside)
+    given.settings()
+    given.listed()
+    box.clear_calls()
+    return given
 
 
 class OrganizationHost(Host):

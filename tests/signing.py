@@ -5,6 +5,8 @@ from __future__ import annotations
 import hmac
 from datetime import UTC, datetime
 
+from ml_janitor.ledger.signatures import Signatures, SigningKey
+
 KEY = b"the key of this test"
 NOT_YET = datetime(9999, 1, 1, tzinfo=UTC)
 
@@ -26,3 +28,12 @@ class OwnMacs:
     def verify(self, content: bytes, mac: str) -> bool:
         """Whether *mac* is the code of *content*."""
         return hmac.compare_digest(self.sign(content), mac)
+
+
+def own_signatures(
+    *only: SigningKey, key: bytes = KEY, made: datetime = NOT_YET, by_hand: bool = False
+) -> Signatures:
+    """Signatures with keys of a test: all of them, or *only* some. The key of records is *key* itself."""
+    own = {of: b"" if of is SigningKey.RECORDS else of.encode() for of in only or SigningKey}
+    macs = {of: OwnMacs(key + more, made) for of, more in own.items()}
+    return Signatures(dict(macs), by_hand)

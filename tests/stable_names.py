@@ -271,7 +271,11 @@ def _through_the_night(nights: Nights) -> None:
         shares={"arn:a": Decimal(10)},
     )
     dear = replace(waste(), cost=cost, since=NOW - DAY, missing_for_undo="undo_roles")
-    ledger, actions, requests = nights.ledger, nights.actions, ButtonRequests(nights.table)
+    ledger, actions, requests = (
+        nights.ledger,
+        nights.actions,
+        ButtonRequests(nights.table, nights.actions.signatures),
+    )
     nights.world.things["lamp"] = replace(
         thing("lamp", dear, {"owner": "maria"}),
         takes_along=(target_at("thing/plug"),),

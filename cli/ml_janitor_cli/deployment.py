@@ -23,8 +23,9 @@ from ml_janitor.bill.reading import BILL_DAYS, GAP_CAUSES, bill_tags, chosen_tag
 from ml_janitor.config.sections import BillSection, unmatched_routes
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.text import escape_text
-from ml_janitor.ledger.actions import MAC_ALGORITHM, Action, Actions
+from ml_janitor.ledger.actions import Action, Actions
 from ml_janitor.ledger.findings import Entry, Ledger
+from ml_janitor.ledger.signatures import MAC_ALGORITHM
 from ml_janitor.ledger.table import Table
 from ml_janitor.report.bill import gap_sentence
 from ml_janitor.report.mrkdwn import count_noun

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, TypedDict
 from zoneinfo import ZoneInfo
 
 import typer
@@ -37,10 +37,11 @@ from ml_janitor.engine.run import sweep_resource
 from ml_janitor.ledger.actions import Action, BegunBeforeError, Stage
 from ml_janitor.ledger.findings import Entry
 from ml_janitor.ledger.limits import LeaseTakenError
+from ml_janitor.ledger.signatures import SigningKey
 from ml_janitor.report.causes import cannot_undo_text, cause_clause, cause_text
 from ml_janitor_cli import edge
 from ml_janitor_cli.explain import check_account, check_kind_is_judged, parse_arn
-from ml_janitor_cli.ledger_session import LedgerAccess, LedgerSession, ledger_command, require_undo_key
+from ml_janitor_cli.ledger_session import LedgerAccess, LedgerSession, ledger_command, signing_keys
 from ml_janitor_cli.screen import Grid, draw_beside_ids, print_blocks
 
 # --- findings -------------------------------------------------------------------------------------
@@ -394,7 +395,14 @@ def resource_key(at: LedgerSession, arn: str) -> tuple[str, str]:
     raise edge.CommandRefusedError(f"there is no {arn} (any more), looked for in {', '.join(at.regions)}")
 
 
-def arn_place(arn: str, settings: Settings) -> dict[str, str]:
+class ArnPlace(TypedDict):
+    """The place of a resource, as far as its ARN names it."""
+
+    region: str
+    account: str
+
+
+def arn_place(arn: str, settings: Settings) -> ArnPlace:
     """
     Return where the resource is, as far as its ARN says so; its account counts in an organization alone.
 
@@ -471,8 +479,8 @@ def undo_finding(
     A record is verified with *undo_key* before anything is done from it, unless it has no signature and is to
     be undone *unsigned*.
     """
-    key = require_undo_key(undo_key)
-    with access.open("undo", undo_key=key) as at:
+    keys = signing_keys(undo_key, needed=(SigningKey.RECORDS, SigningKey.PROGRESS))
+    with access.open("undo", keys=keys) as at:
         undoing = at.undoing(unsigned=unsigned)
         detector, action = find_action(at, undoing, finding)
         terms = detector.cleanup

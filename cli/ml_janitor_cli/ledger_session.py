@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -22,11 +23,12 @@ from ml_janitor.aws.client import Aws, open_member_session, open_regions, unread
 from ml_janitor.config.member_roles import member_role_name, role_arn
 from ml_janitor.config.settings import Settings
 from ml_janitor.engine.detector import Detector
-from ml_janitor.ledger.actions import Actions, KmsMacs, MacProvider, NoUndoKey
+from ml_janitor.ledger.actions import Actions
 from ml_janitor.ledger.findings import Entry, Ledger
 from ml_janitor.ledger.latest import LatestRuns
 from ml_janitor.ledger.limits import Leases
 from ml_janitor.ledger.requests import Holds
+from ml_janitor.ledger.signatures import Signatures, SigningKey, kms_signatures, named_keys
 from ml_janitor.ledger.table import Table
 from ml_janitor_cli import edge
 
@@ -76,7 +78,7 @@ class LedgerSession:
     who: str
     now: datetime
     watch: CallWindow
-    macs: MacProvider
+    signatures: Signatures
 
     def clock(self) -> datetime:
         """Return the present time."""
@@ -109,7 +111,7 @@ class LedgerSession:
 
     @property
     def actions(self) -> Actions:
-        return Actions(self.table, self.macs)
+        return Actions(self.table, self.signatures)
 
     @property
     def holds(self) -> Holds:
@@ -155,14 +157,28 @@ class LedgerSession:
         return next(aws for aws in self.opened if aws.region == region)
 
 
-def require_undo_key(key: str | None) -> str:
-    """Return *key*, the KMS key of undo records. Raises CommandRefusedError if there is none."""
-    if not key:
-        raise edge.CommandRefusedError(
-            f"no undo key: give --undo-key ARN or set {edge.UNDO_KEY_VARIABLE}; the deployment's output "
-            f"UndoKey names it"
-        )
-    return key
+_KEY_OUTPUTS: Mapping[SigningKey, str] = {
+    SigningKey.RECORDS: "UndoKey",
+    SigningKey.PROGRESS: "ProgressKey",
+    SigningKey.REQUESTS: "RequestsKey",
+}
+"""The outputs of the stack that name the keys."""
+
+
+def signing_keys(undo_key: str | None = None, *, needed: Sequence[SigningKey] = ()) -> dict[SigningKey, str]:
+    """
+    Return the KMS keys that the environment names; *undo_key* comes before the environment's.
+
+    Raises CommandRefusedError if a *needed* one is not named.
+    """
+    keys = named_keys({**os.environ, **({SigningKey.RECORDS.value: undo_key} if undo_key else {})})
+    for key in needed:
+        if key not in keys:
+            option = "give --undo-key ARN or " if key is SigningKey.RECORDS else ""
+            raise edge.CommandRefusedError(
+                f"no signing key: {option}set {key}; the deployment's output {_KEY_OUTPUTS[key]} names it"
+            )
+    return keys
 
 
 def principal_name(arn: str) -> str:
@@ -219,21 +235,31 @@ class LedgerAccess:
 
     @contextmanager
     def open(
-        self, what: str, *, region: str = "", account: str = "", undo_key: str | None = None
+        self,
+        what: str,
+        *,
+        region: str = "",
+        account: str = "",
+        keys: Mapping[SigningKey, str] | None = None,
     ) -> Iterator[LedgerSession]:
         """
         Open the ledger; a call that fails there ends the command with one line about *what*.
 
         *region* and *account* are where to look unless an option says otherwise: the account of
-        --account-profile, else the ledger's own. *undo_key* signs and verifies records. Raises
-        CommandRefusedError and FailedError, also without credentials.
+        --account-profile, else the ledger's own. *keys* sign and verify, else those of the environment.
+        Raises CommandRefusedError and FailedError, also without credentials.
         """
         with edge.one_line_errors(what), ExitStack() as stack:
             where = self.region or ([region] if region else None)
-            yield self._session(stack, where, self.account or account or None, undo_key)
+            named = signing_keys() if keys is None else keys
+            yield self._session(stack, where, self.account or account or None, named)
 
     def _session(
-        self, stack: ExitStack, region: Sequence[str] | None, account: str | None, undo_key: str | None
+        self,
+        stack: ExitStack,
+        region: Sequence[str] | None,
+        account: str | None,
+        keys: Mapping[SigningKey, str],
     ) -> LedgerSession:
         if not self.table:
             raise edge.CommandRefusedError(
@@ -298,7 +324,9 @@ class LedgerAccess:
             who=principal_name(caller.arn),
             now=now,
             watch=watch,
-            macs=KmsMacs(make_client(session, "kms", home, attempts), undo_key) if undo_key else NoUndoKey(),
+            signatures=kms_signatures(make_client(session, "kms", home, attempts), keys, by_hand=True)
+            if keys
+            else Signatures(),
         )
 
 

@@ -21,6 +21,7 @@ from ml_janitor.engine.run import sweep_region
 from ml_janitor.ledger.actions import Action
 from ml_janitor.ledger.findings import Entry
 from ml_janitor.ledger.limits import LeaseTakenError
+from ml_janitor.ledger.signatures import SigningKey
 from ml_janitor.report.causes import CAUSE_TEXTS, cause_clause, limit_texts, outcome_note
 from ml_janitor_cli import edge
 from ml_janitor_cli.ledger_session import (
@@ -28,7 +29,7 @@ from ml_janitor_cli.ledger_session import (
     LedgerSession,
     ledger_command,
     make_wait,
-    require_undo_key,
+    signing_keys,
 )
 from ml_janitor_cli.screen import draw_beside_ids, print_blocks
 
@@ -79,10 +80,10 @@ def sweep(
       janitor sweep
       janitor sweep idle-notebooks --act
     """  # noqa: D301 - \b keeps the lines below it as they are
-    key = None
+    keys = None
     if act:
         edge.check_real_time(access.now)
-        key = require_undo_key(undo_key)
+        keys = signing_keys(undo_key, needed=tuple(SigningKey))
     settings = access.settings
     armed = {detector.name for detector in settings.armed()}
     detectors = edge.choose_detectors(names, settings) if names else settings.armed()
@@ -94,7 +95,7 @@ def sweep(
     if not detectors:
         raise edge.CommandRefusedError('no detector is armed: set mode = "act" and act_in in janitor.toml')
     ordered = sorted(detectors, key=lambda rule: rule.cleanup.effect.rank if rule.cleanup else 0)
-    with access.open("sweep", undo_key=key) as at:
+    with access.open("sweep", keys=keys) as at:
         if act:
             at.aws(at.regions[0])  # refused before any other request
         plans = [plan_sweep(at, detector, aws) for detector in ordered for aws in at.reading(detector)]

@@ -180,9 +180,7 @@ def test_nothing_hangs_on_a_target_that_there_is_not(scaling: Any) -> None:
             put(scaling)
 
 
-def test_an_endpoint_that_is_deleted_takes_its_targets_along(
-    scaling: Any, sagemaker: Any, endpoint: Any, later: Any
-) -> None:
+def test_a_deletion_takes_its_targets_along(scaling: Any, sagemaker: Any, endpoint: Any, later: Any) -> None:
     endpoint("e2")
     scaling.register_scalable_target(
         **ON | {"ResourceId": "endpoint/e2/variant/main"}, MinCapacity=1, MaxCapacity=4

@@ -94,9 +94,7 @@ def test_scaled_to_zero_and_re_weighed(sagemaker: Any, endpoint: Any, control: C
     assert describe(sagemaker)["ProductionVariants"][0]["CurrentInstanceCount"] == 7
 
 
-def test_an_update_deploys_another_configuration_in_some_minutes(
-    sagemaker: Any, endpoint: Any, later: Any
-) -> None:
+def test_an_update_deploys_another_configuration_slowly(sagemaker: Any, endpoint: Any, later: Any) -> None:
     endpoint("e", AsyncInferenceConfig={"OutputConfig": {"S3OutputPath": "s3://b/out"}})
     sagemaker.create_endpoint_config(EndpointConfigName="new", ProductionVariants=[ON_GPU])
     sagemaker.update_endpoint(EndpointName="e", EndpointConfigName="new")
@@ -160,9 +158,7 @@ def test_an_endpoint_that_is_gone_could_not_be_found(sagemaker: Any, endpoint: A
         assert caught.value.response["Error"]["Code"] == "ValidationException"
 
 
-def test_an_endpoint_that_the_system_updates_is_left_alone(
-    sagemaker: Any, endpoint: Any, control: Control
-) -> None:
+def test_a_system_update_is_left_alone(sagemaker: Any, endpoint: Any, control: Control) -> None:
     endpoint("e")
     control.patch("sagemaker", ["endpoints", "e"], endpoint_status="SystemUpdating")
     with pytest.raises(ClientError, match="SystemUpdating"):
@@ -203,9 +199,7 @@ def test_inference_components_live_on_endpoints(sagemaker: Any, component: Any) 
     assert found["EndpointArn"].endswith(":endpoint/other")
 
 
-def test_the_copies_of_a_component_come_and_go_in_their_time(
-    sagemaker: Any, component: Any, later: Any
-) -> None:
+def test_the_copies_of_a_component_change_in_their_time(sagemaker: Any, component: Any, later: Any) -> None:
     component("c", "e")
     assert component_of(sagemaker) == ("Creating", 2, 0)
     later(minutes=4)
@@ -274,9 +268,7 @@ def test_an_endpoint_comes_up_and_goes_in_its_time(sagemaker: Any, endpoint: Any
 
 
 @pytest.mark.parametrize("status", ["Creating", "Updating", "RollingBack", "Deleting"])
-def test_an_endpoint_on_its_way_is_left_alone(
-    sagemaker: Any, endpoint: Any, control: Control, status: str
-) -> None:
+def test_a_changing_one_is_left_alone(sagemaker: Any, endpoint: Any, control: Control, status: str) -> None:
     endpoint("e")
     control.patch("sagemaker", ["endpoints", "e"], endpoint_status=status)
     for change, asked in (

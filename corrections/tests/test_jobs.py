@@ -46,9 +46,7 @@ def test_a_stopped_job_is_first_stopping(sagemaker: Any, training: Any, control:
         sagemaker.stop_training_job(TrainingJobName="ghost")
 
 
-def test_a_stopping_job_has_stopped_two_minutes_later(
-    sagemaker: Any, training: Any, control: Control
-) -> None:
+def test_a_stopping_job_stops_two_minutes_later(sagemaker: Any, training: Any, control: Control) -> None:
     training("job")
     sagemaker.stop_training_job(TrainingJobName="job")
     control.set_clock(NOW + dt.timedelta(minutes=2, seconds=-1))
@@ -68,9 +66,7 @@ def test_a_stopping_job_has_stopped_two_minutes_later(
     assert refused(sagemaker.stop_training_job, TrainingJobName="job") == "ValidationException"
 
 
-def test_a_stopped_job_leaves_its_warm_pool_until_its_keep_alive_is_over(
-    sagemaker: Any, training: Any, control: Control
-) -> None:
+def test_a_stopped_job_leaves_its_warm_pool(sagemaker: Any, training: Any, control: Control) -> None:
     training("job", ResourceConfig=KEPT)
     assert describe(sagemaker)["WarmPoolStatus"] == {"Status": "InUse"}
     sagemaker.stop_training_job(TrainingJobName="job")
@@ -84,9 +80,7 @@ def test_a_stopped_job_leaves_its_warm_pool_until_its_keep_alive_is_over(
     assert pool == {"Status": "Terminated", "ResourceRetainedBillableTimeInSeconds": 3600}
 
 
-def test_a_warm_pool_is_ended_at_once_by_a_period_of_zero(
-    sagemaker: Any, training: Any, control: Control
-) -> None:
+def test_a_period_of_zero_ends_a_warm_pool_at_once(sagemaker: Any, training: Any, control: Control) -> None:
     training("job", ResourceConfig=KEPT)
     sagemaker.stop_training_job(TrainingJobName="job")
     control.set_clock(NOW + dt.timedelta(minutes=12))
@@ -96,9 +90,7 @@ def test_a_warm_pool_is_ended_at_once_by_a_period_of_zero(
     assert (found["WarmPoolStatus"], found["ResourceConfig"]["InstanceCount"]) == (pool, 4)
 
 
-def test_a_warm_pool_is_changed_only_when_its_job_is_over(
-    sagemaker: Any, training: Any, control: Control
-) -> None:
+def test_a_warm_pool_changes_only_after_its_job(sagemaker: Any, training: Any, control: Control) -> None:
     training("job", ResourceConfig=KEPT)
     end = {"TrainingJobName": "job", "ResourceConfig": {"KeepAlivePeriodInSeconds": 0}}
     with pytest.raises(ClientError, match="in status InProgress cannot be updated"):

@@ -92,9 +92,7 @@ def test_every_service_has_its_own_largest_page(
     assert refused(getattr(aws(service), method), **asked) == code
 
 
-def test_the_status_of_training_jobs_is_compared_after_the_cut(
-    sagemaker: Any, control: Control, training: Any
-) -> None:
+def test_the_status_of_training_jobs_filters_late(sagemaker: Any, control: Control, training: Any) -> None:
     for number in range(12):
         training(f"job-{number}")
     for number in range(10):

@@ -117,9 +117,7 @@ def test_an_endpoint_goes_without_asking_its_schedules(sagemaker: Any, endpoint:
     assert status(sagemaker) == "Scheduled"
 
 
-def test_executions_are_the_processing_jobs_of_a_schedule(
-    sagemaker: Any, endpoint: Any, control: Control
-) -> None:
+def test_executions_are_a_schedules_processing_jobs(sagemaker: Any, endpoint: Any, control: Control) -> None:
     for name in ("e", "other"):
         endpoint(name)
         schedule(sagemaker, f"of-{name}", **inline(name))

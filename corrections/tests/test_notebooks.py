@@ -39,9 +39,7 @@ def status(sagemaker: Any) -> tuple[str, dt.datetime]:
     return found["NotebookInstanceStatus"], found["LastModifiedTime"]
 
 
-def test_stopping_and_starting_take_their_time_and_move_the_last_change(
-    sagemaker: Any, control: Control
-) -> None:
+def test_stopping_and_starting_take_time_and_move_the_last_change(sagemaker: Any, control: Control) -> None:
     sagemaker.stop_notebook_instance(NotebookInstanceName="nb")
     assert status(sagemaker) == ("Stopping", NOW)
     with pytest.raises(ClientError, match=r"Status \(Stopping\) not in \(\[InService\]\)"):

@@ -124,9 +124,7 @@ def test_records_hold_everything_and_their_tags(sagemaker: Any, endpoint: Callab
     assert found["Endpoint"]["Tags"] == []
 
 
-def test_a_model_comes_with_its_endpoints_and_its_last_transform_job(
-    sagemaker: Any, control: Control, endpoint: Callable[..., str]
-) -> None:
+def test_a_model_names_its_endpoints(sagemaker: Any, control: Control, endpoint: Callable[..., str]) -> None:
     sagemaker.create_model(ModelName="unused", ExecutionRoleArn=ROLE)
     endpoint("served")
     for number, name in enumerate(("first", "last")):

@@ -143,9 +143,7 @@ def one_of_each(sagemaker: Any, endpoint: Any, training: Any) -> dict[str, str]:
     return {kind: f"{root}:{kind}/{name}" for kind, name in names.items()} | {"cluster": cluster}
 
 
-def test_every_kind_takes_tags_and_gives_them_up_again(
-    sagemaker: Any, aws: Any, endpoint: Any, training: Any
-) -> None:
+def test_every_kind_takes_and_returns_tags(sagemaker: Any, aws: Any, endpoint: Any, training: Any) -> None:
     env = {"Key": "env", "Value": "dev"}
     arns = one_of_each(sagemaker, endpoint, training)
     for arn in arns.values():

@@ -66,7 +66,7 @@ def make_acting(
         actions=actions,
         holds=Holds(table),
         limits=ActionLimits(table, section.time_zone),
-        requests=ButtonRequests(table),
+        requests=ButtonRequests(table, actions.signatures),
         clock=clock,
         pause=lambda: sleep(ACTION_PAUSE_SECONDS),
         wait=wait,
@@ -74,7 +74,9 @@ def make_acting(
         max_actions_per_night=section.max_actions_per_night,
         together=settings.organization.used,
         within=timedelta(days=section.undo_days),
-        undoable=lambda name, account: settings.undo_reaches(name, account, clock().date()),
+        undoable=lambda name, account, region: (
+            settings.why_not_allowed(name, account, region, home=account, undo_on=clock().date()) is None
+        ),
         actors=lambda: [settings.detector(actor) for actor in settings.registry if actor.cleanup is not None],
     )
 
@@ -130,6 +132,9 @@ def request_revert(own: Invocation, action: Action) -> None:
         raise CannotUndoError("there is no undo function here")
     if (why := by_hand_cause(own.detector, action)) is not None:
         raise CannotUndoError(action.target.name, why)
+    where, today = (action.target.account, action.target.region), own.clock().date()
+    if refused := own.settings.why_not_allowed(action.detector, *where, home=own.home, undo_on=today):
+        raise CannotUndoError(refused)
     own.hand_over(
         own.environment.undo,
         {

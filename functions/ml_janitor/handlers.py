@@ -181,7 +181,7 @@ def make_press_worker(own: Invocation, ephemeral_reply: Callable[[str, str], boo
         home=own.home,
         ledger=own.ledger,
         holds=own.holds,
-        requests=ButtonRequests(own.table),
+        requests=ButtonRequests(own.table, own.signatures),
         undoing=deployment.make_lambda_undoing(own),
         messages=messages,
         directory=Directory(slack, deadline=own.slack_deadline),

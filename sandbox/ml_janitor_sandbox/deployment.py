@@ -8,6 +8,7 @@ from contextlib import suppress
 import boto3
 
 from ml_janitor.detectors import DETECTORS
+from ml_janitor.ledger.signatures import SigningKey
 from ml_janitor_sandbox.slack import SIGNING_SECRET, TOKEN
 
 REGION = "us-east-1"
@@ -15,7 +16,7 @@ TABLE = "ml-janitor-ledger"
 BUCKET = "ml-janitor-reports"
 SECRET = "ml-janitor/slack"
 SIGNING = "ml-janitor/slack-signing"
-KEY = "alias/ml-janitor-undo"
+KEYS = {key: f"alias/ml-janitor-{key.name.lower()}" for key in SigningKey}
 WORKER, UNDO = "ml-janitor-slack-worker", "ml-janitor-undo"
 
 
@@ -51,9 +52,10 @@ def deploy(url: str, *, secret: str = TOKEN) -> dict[str, str]:
         with suppress(secrets.exceptions.ResourceExistsException):
             secrets.create_secret(Name=name, SecretString=value)
     kms = session.client("kms", endpoint_url=url)
-    if KEY not in {alias["AliasName"] for alias in kms.list_aliases()["Aliases"]}:
+    there = {known["AliasName"] for known in kms.list_aliases()["Aliases"]}
+    for alias in set(KEYS.values()) - there:
         made = kms.create_key(KeySpec="HMAC_256", KeyUsage="GENERATE_VERIFY_MAC")["KeyMetadata"]["KeyId"]
-        kms.create_alias(AliasName=KEY, TargetKeyId=made)
+        kms.create_alias(AliasName=alias, TargetKeyId=made)
     return {
         "JANITOR_TABLE": TABLE,
         "JANITOR_BUCKET": BUCKET,
@@ -61,7 +63,7 @@ def deploy(url: str, *, secret: str = TOKEN) -> dict[str, str]:
         "JANITOR_SIGNING_SECRET": SIGNING,
         "JANITOR_WORKER": WORKER,
         "JANITOR_UNDO": UNDO,
-        "JANITOR_UNDO_KEY": KEY,
+        **{key.value: alias for key, alias in KEYS.items()},
         "JANITOR_FUNCTIONS": json.dumps(
             {detector.name: f"ml-janitor-{detector.name}" for detector in DETECTORS}
         ),

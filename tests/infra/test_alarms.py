@@ -46,9 +46,7 @@ def test_what_an_alarm_cannot_see_has_none(schedule: str) -> None:
     assert silence_periods(schedule) is None
 
 
-def test_a_monthly_detector_is_watched_by_the_digest_and_the_synthesis_says_so(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> None:
+def test_the_digest_watches_a_monthly_detector(tmp_path_factory: pytest.TempPathFactory) -> None:
     monthly, nightly = "untagged-resources", "duplicate-artifacts"
     sections: dict[str, Any] = {one.name: {"enabled": one.name in {monthly, nightly}} for one in DETECTORS}
     settings = Settings.parse({"detectors": sections | {monthly: {"schedule": MONTHLY}}})

@@ -65,33 +65,32 @@ def roles(stack: Synthesised) -> dict[str, Any]:
     return {name: policy["PolicyDocument"] for name, policy in stack.of_type("AWS::IAM::Policy").items()}
 
 
-def test_only_who_acts_can_sign_records_and_who_undoes_can_verify(armed: Synthesised) -> None:
-    (key,) = (
-        logical
-        for logical, one in armed.of_type("AWS::KMS::Key").items()
-        if one.get("KeyUsage") == "GENERATE_VERIFY_MAC"
-    )
-    holders = {
-        (role.partition("Role")[0], action)
-        for role, statement in armed.statements()
-        if "Role" in role
-        for action in _listed(statement["Action"])
-        if action in {"kms:*", "kms:GenerateMac", "kms:VerifyMac"}
-        and statement["Resource"] == {"Fn::GetAtt": [key, "Arn"]}
-    }
-
+def test_each_key_has_its_signers_and_verifiers_and_they_alone_are_told_its_name(armed: Synthesised) -> None:
     acting = {construct(name) for name in ACTORS}
-    assert holders == {
-        *((name, action) for name in acting for action in ("kms:GenerateMac", "kms:VerifyMac")),
-        ("Undo", "kms:VerifyMac"),
-    }
-    functions = armed.of_type("AWS::Lambda::Function").items()
-    told = {
-        logical.partition("Function")[0]
-        for logical, one in functions
-        if "JANITOR_UNDO_KEY" in one["Environment"]["Variables"]
-    }
-    assert told == {*acting, "Undo"}
+    readers = {*acting, "Undo", "SlackWorker", "Digest"}
+    for variable, beginning, signers, verifiers in (
+        ("JANITOR_UNDO_KEY", "UndoRecordKey", acting, readers),
+        ("JANITOR_PROGRESS_KEY", "UndoProgressKey", {"Undo"}, readers),
+        ("JANITOR_REQUESTS_KEY", "RequestKey", {*acting, "SlackWorker"}, {*acting, "Undo"}),
+    ):
+        (key,) = (name for name in armed.of_type("AWS::KMS::Key") if name.startswith(beginning))
+        holders = {
+            (role.partition("Role")[0], action.removeprefix("kms:"))
+            for role, statement in armed.statements()
+            if "Role" in role and {"Fn::GetAtt": [key, "Arn"]} in _listed(statement["Resource"])
+            for action in _listed(statement["Action"])
+        }
+        told = {
+            logical.partition("Function")[0]
+            for logical, function in armed.of_type("AWS::Lambda::Function").items()
+            if function["Environment"]["Variables"].get(variable) == {"Fn::GetAtt": [key, "Arn"]}
+        }
+        sign, verify = (
+            {(who, action) for who in those}
+            for action, those in (("GenerateMac", signers), ("VerifyMac", verifiers))
+        )
+        assert holders == sign | verify, variable
+        assert told == signers | verifiers, variable
 
 
 def test_the_key_of_undo_records_outlives_the_stack_and_is_there_unarmed(unarmed: Synthesised) -> None:
@@ -292,9 +291,7 @@ def places_of(stack: Synthesised, role: str, action: str) -> set[str]:
         ),
     ],
 )
-def test_what_was_done_can_be_undone_wherever_act_in_may_have_named(
-    tmp_path: Path, section: dict[str, Any], places: list[str]
-) -> None:
+def test_undo_roles_cover_former_regions(tmp_path: Path, section: dict[str, Any], places: list[str]) -> None:
     janitor = {**BUTTONS, "regions": ["eu-west-1", "us-east-1"]}
     settings = Settings.parse({"janitor": janitor, "detectors": alone("idle-notebooks", section)})
 
@@ -357,9 +354,7 @@ REGIONS = [
 
 
 @pytest.mark.parametrize(("number", "arms"), [(len(REGIONS), {}), (10, {"mode": "act", "act_in": [ACCOUNT]})])
-def test_roles_for_many_regions_are_within_iams_quotas(
-    tmp_path: Path, number: int, arms: dict[str, Any]
-) -> None:
+def test_roles_for_many_regions_fit_iams_quotas(tmp_path: Path, number: int, arms: dict[str, Any]) -> None:
     """6,144 characters a managed policy and 10,240 inline, without white space, and 10 policies a role."""
     sections = {name: {**arms, **(ACTING.get(name, {}) if arms else {})} for name in ACTORS}
     tables = {"janitor": {**BUTTONS, **ZONE, "regions": REGIONS[:number]}, "detectors": sections}

@@ -421,9 +421,7 @@ def test_what_changes_something_trusts_one_function_and_no_person() -> None:
     ("account", "acts_in", "undoes_in"),
     [("210987654321", ["eu-west-1"], TWO["regions"]), ("333333333333", TWO["regions"], TWO["regions"])],
 )
-def test_what_acts_does_so_in_the_regions_of_act_in_and_spares_what_is_tagged(
-    account: str, acts_in: list[str], undoes_in: list[str]
-) -> None:
+def test_acts_are_limited_to_regions_and_tags(account: str, acts_in: list[str], undoes_in: list[str]) -> None:
     for name, action, regions in (
         ("act-idle-endpoints", "sagemaker:DeleteEndpoint", acts_in),
         ("undo-idle-endpoints", "sagemaker:CreateEndpoint", undoes_in),

@@ -113,9 +113,7 @@ def test_it_has_its_alarms(stack: Synthesised, detector: type[Detector[Any]]) ->
 
 
 @every_detector
-def test_only_this_accounts_scheduler_may_invoke_it(
-    stack: Synthesised, detector: type[Detector[Any]]
-) -> None:
+def test_only_its_own_scheduler_may_invoke_it(stack: Synthesised, detector: type[Detector[Any]]) -> None:
     role = only(stack.of_type("AWS::IAM::Role"), f"{construct(detector)}Invoker")
 
     (statement,) = role["AssumeRolePolicyDocument"]["Statement"]
@@ -220,9 +218,7 @@ def star_only(service: str) -> frozenset[str]:
     return frozenset(action.lower() for action in get_actions_that_support_wildcard_arns_only(service))
 
 
-def test_the_ledgers_table_is_closed_to_other_accounts_and_if_asked_to_other_writers(
-    stack: Synthesised, tmp_path: Path
-) -> None:
+def test_the_table_is_closed_to_other_accounts_and_other_writers(stack: Synthesised, tmp_path: Path) -> None:
     def denials(one: Synthesised) -> list[Any]:
         (table,) = one.of_type("AWS::DynamoDB::Table").values()
         said = table["ResourcePolicy"]["PolicyDocument"]["Statement"]
@@ -357,9 +353,7 @@ def test_slack_is_one_secret(stack: Synthesised) -> None:
     assert all(SLACK["janitor"]["slack_secret"] in json.dumps(statement) for statement in secrets)
 
 
-def test_a_token_in_the_settings_is_never_synthesised(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_token_of_the_settings_is_synthesised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / SETTINGS_FILE).write_text('[janitor]\nslack_secret = "xoxb-1234-Zq7"\n')
     monkeypatch.setattr("infra.stack.PROJECT_ROOT", tmp_path)
 

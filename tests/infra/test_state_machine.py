@@ -140,9 +140,7 @@ def test_so_many_accounts_are_looked_at_at_once_and_only_throttling_is_retried(d
         ),
     ],
 )
-def test_accounts_are_listed_only_where_the_settings_need_it(
-    changed: dict[str, Any], actions: set[str]
-) -> None:
+def test_accounts_are_listed_only_where_settings_need_it(changed: dict[str, Any], actions: set[str]) -> None:
     assert {one.action for one in account_list_grants(settings(**changed).organization)} == actions
 
 

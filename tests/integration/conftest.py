@@ -8,6 +8,7 @@ from functools import partial
 from io import StringIO
 from logging import StreamHandler
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import boto3
@@ -22,18 +23,21 @@ from lambdas import WITH_SLACK
 from ml_janitor import handlers
 from ml_janitor.aws.calls import make_client
 from ml_janitor.aws.client import Aws
-from ml_janitor.ledger.actions import KmsMacs
 from ml_janitor.ledger.findings import Ledger
+from ml_janitor.ledger.signatures import kms_signatures
 from ml_janitor.ledger.table import Table
 from ml_janitor.slack import ingress
 from ml_janitor.slack.client import SenderClock
 from ml_janitor_sandbox.control import Control
-from ml_janitor_sandbox.deployment import KEY, TABLE, deploy
+from ml_janitor_sandbox.deployment import KEYS, TABLE, deploy
 from ml_janitor_sandbox.slack import SlackControl
 from nights import Nights
 from pages import browser, shown
 from seaweed import seaweedfs
 from slackside import ARMED, EMAILS, GROUP, MEMBER, NAMES, OWNER, Deployment
+
+if TYPE_CHECKING:
+    from organization import Accounts
 
 __all__ = ["browser", "janitor", "notebooks", "seaweedfs", "shown"]
 
@@ -84,8 +88,8 @@ def nights(
 ) -> Iterator[Nights]:
     world = World()
     monkeypatch.setattr(Cellar, "world", world)
-    macs = KmsMacs(make_client(session, "kms", REGION, 2), KEY)
-    yield Nights(table, session, aws, world, macs=macs)
+    signatures = kms_signatures(make_client(session, "kms", REGION, 2), KEYS)
+    yield Nights(table, session, aws, world, signatures=signatures)
 
 
 @pytest.fixture
@@ -129,3 +133,11 @@ def notebook(armed: Deployment) -> Deployment:
 
     once(armed.box, "a warned notebook", warn)
     return armed
+
+
+@pytest.fixture
+def accounts(armed: Deployment, table: Table) -> Accounts:
+    """A deployment for an organization of two accounts."""
+    from organization import seeded_accounts  # it imports CDK, which no other test here needs
+
+    return seeded_accounts(armed, table)

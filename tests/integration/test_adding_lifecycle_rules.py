@@ -208,9 +208,7 @@ def test_what_is_written_right_after_it_stays(account: Account, meanwhile: Calla
     assert [rule.first("ID") for rule in account.there.rules] == ["later"]
 
 
-def test_its_rules_go_again_where_somebody_else_wrote_beside_them(
-    account: Account, meanwhile: Callable[..., None]
-) -> None:
+def test_its_rules_go_although_others_were_added(account: Account, meanwhile: Callable[..., None]) -> None:
     """They read ours, and added one of theirs, beside which nobody judged ours."""
 
     def add() -> None:

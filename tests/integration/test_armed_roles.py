@@ -118,9 +118,7 @@ def repository(session: boto3.Session, name: str, **tags: str) -> str:
     return arn
 
 
-def test_a_repository_gets_one_tag_at_a_time_and_only_where_it_is_absent(
-    under: As, session: boto3.Session
-) -> None:
+def test_a_repository_gets_an_absent_tag_and_one_at_a_time(under: As, session: boto3.Session) -> None:
     arn, has = repository(session, "bare"), repository(session, "has", Team="search")
     add, remove = under("untagged-resources", "ecr").tag_resource, under("undo", "ecr").untag_resource
     team, other = {"Key": "team", "Value": "ml-platform"}, {"Key": "mine", "Value": "x"}
@@ -134,9 +132,7 @@ def test_a_repository_gets_one_tag_at_a_time_and_only_where_it_is_absent(
     remove(resourceArn=arn, tagKeys=["team"])
 
 
-def test_undoing_starts_notebooks_and_removes_required_tags_and_no_others(
-    under: As, session: boto3.Session
-) -> None:
+def test_undoing_starts_notebooks_and_removes_required_tags_only(under: As, session: boto3.Session) -> None:
     tagged = model(session, "tagged", team="ml-platform", mine="1")
     stopped = notebook(session, "stopped")
     session.client("sagemaker").stop_notebook_instance(**stopped)
@@ -149,9 +145,7 @@ def test_undoing_starts_notebooks_and_removes_required_tags_and_no_others(
     undo.start_notebook_instance(**stopped)
 
 
-def test_a_job_is_stopped_by_one_role_and_submitted_again_by_another(
-    under: As, session: boto3.Session
-) -> None:
+def test_two_roles_stop_a_job_and_submit_it_again(under: As, session: boto3.Session) -> None:
     request: dict[str, Any] = {
         "TrainingJobName": "job",
         "RoleArn": ROLE,
@@ -246,9 +240,7 @@ WRITES: Mapping[str, set[str]] = {
 }
 
 
-def test_no_function_writes_the_items_of_another_or_reads_the_whole_table(
-    host: Host, session: boto3.Session
-) -> None:
+def test_no_function_writes_the_items_of_another(host: Host, session: boto3.Session) -> None:
     host.deployed.create(session)
     table = host.deployed.one("AWS::DynamoDB::Table").rpartition("/")[2]
 

@@ -42,9 +42,7 @@ def stopped(box: Control, session: boto3.Session, name: str, *, ago: timedelta) 
 
 
 @pytest.mark.parametrize("age", [MINUTE, 2 * HOUR, 3 * DAY, 27 * DAY])
-def test_a_running_job_is_found_whatever_the_index_has_taken_in(
-    box: Control, session: boto3.Session, aws: Aws, age: timedelta
-) -> None:
+def test_a_running_job_is_found_now(box: Control, session: boto3.Session, aws: Aws, age: timedelta) -> None:
     box.set_durations({"search.index": 15 * 60})
     job(box, session, "runs", age=age)
 
@@ -87,9 +85,7 @@ def test_jobs_that_ended_are_not_read_page_by_page(box: Control, session: boto3.
 
 
 @pytest.mark.parametrize("operation", ["Search", "ListTrainingJobs"])
-def test_what_cannot_be_listed_is_said(
-    box: Control, session: boto3.Session, aws: Aws, operation: str
-) -> None:
+def test_an_unlisted_kind_is_said(box: Control, session: boto3.Session, aws: Aws, operation: str) -> None:
     job(box, session, "runs", age=2 * HOUR)
     box.fault("sagemaker", operation, "deny", times=0)
 
@@ -120,9 +116,7 @@ def test_a_long_history_is_searched_in_parts_and_every_job_is_read_once(
     assert len(lately.items) == 5
 
 
-def test_readers_of_a_run_that_shares_answers_ask_for_the_same_records(
-    box: Control, session: boto3.Session
-) -> None:
+def test_readers_that_share_answers_ask_for_the_same_records(box: Control, session: boto3.Session) -> None:
     """Each gets the jobs of its own time, and none is sent twice."""
     sent = list[str]()
 

@@ -92,9 +92,7 @@ def test_a_reader_that_has_seen_enough_is_no_error() -> None:
         ("janitor audit idle-notebooks 2>&- --json-file none/r.json", ""),
     ],
 )
-def test_an_output_that_takes_nothing_is_one_line_and_no_empty_file(
-    tmp_path: Path, command: str, said: str
-) -> None:
+def test_an_empty_output_is_one_line_and_no_file(tmp_path: Path, command: str, said: str) -> None:
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 
     done = subprocess.run(
@@ -113,9 +111,7 @@ def test_an_output_that_takes_nothing_is_one_line_and_no_empty_file(
 
 
 @pytest.mark.usefixtures("notebooks")
-def test_a_file_that_cannot_be_finished_stays_as_it_was(
-    janitor: Janitor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_write_keeps_it(janitor: Janitor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "report.json").write_text("yesterday's")
 
     def full(self: Path, contents: str, **_: object) -> int:
@@ -229,9 +225,7 @@ def test_several_regions_are_swept_once_each(janitor: Janitor) -> None:
 
 
 @pytest.mark.usefixtures("box")
-def test_now_is_the_flag_then_the_environment_then_the_clock(
-    janitor: Janitor, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_flag_then_the_environment_say_now(janitor: Janitor, monkeypatch: pytest.MonkeyPatch) -> None:
     args = ("audit", "idle-notebooks", "--json")
 
     assert valid(janitor(*args, "--now", "2026-10-07T05:00:00+02:00"))["time"] == "2026-10-07T03:00:00Z"
@@ -242,9 +236,7 @@ def test_now_is_the_flag_then_the_environment_then_the_clock(
 
 
 @pytest.mark.usefixtures("box")
-def test_the_region_is_the_flags_then_the_settings_then_the_sessions(
-    janitor: Janitor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_region_has_an_order(janitor: Janitor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def regions(*args: str) -> list[str]:
         shown = valid(janitor("audit", "idle-notebooks", "--json", *args))
         return [each["region"] for each in shown["sweeps"]]
@@ -299,9 +291,7 @@ def test_the_terminal_report_is_printed_although_a_sweep_failed(notebooks: Contr
     assert "Not complete: 1 of " in ran.out
 
 
-def test_without_credentials_every_sweep_is_an_error_and_says_what_to_do(
-    box: Control, janitor: Janitor, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_credentials_are_an_error(box: Control, janitor: Janitor, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     box.clear_calls()
@@ -326,9 +316,7 @@ def test_credentials_that_are_not_accepted_make_every_sweep_an_error(box: Contro
     assert all("GetCallerIdentity" in each["error"] for each in valid(ran)["sweeps"])
 
 
-def test_an_endpoint_that_does_not_answer_makes_every_sweep_an_error(
-    janitor: Janitor, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_silent_endpoint_makes_all_sweeps_errors(janitor: Janitor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
 
@@ -376,9 +364,7 @@ def test_a_profile_of_sso_is_signed_in_again(
     assert "the credentials of profile old have expired: get new ones" in old.flat
 
 
-def test_a_region_that_is_not_enabled_is_told_from_bad_credentials(
-    notebooks: Control, janitor: Janitor
-) -> None:
+def test_a_disabled_region_is_told_from_bad_credentials(notebooks: Control, janitor: Janitor) -> None:
     invalid = {"status": 403, "code": "InvalidClientTokenId", "message": "The security token is invalid."}
     notebooks.fault("*", "*", "error", region="eu-central-2", times=0, **invalid)
 
@@ -472,9 +458,7 @@ def test_an_endpoint_of_ones_own_may_call_its_regions_what_it_likes(janitor: Jan
     assert [each["region"] for each in valid(ran)["sweeps"]] == ["us-east-9"]
 
 
-def test_calls_are_tried_as_often_as_the_environment_says(
-    box: Control, janitor: Janitor, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_environment_sets_tries(box: Control, janitor: Janitor, monkeypatch: pytest.MonkeyPatch) -> None:
     box.fault("sagemaker", "ListNotebookInstances", "error", times=0)
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "3")
     box.clear_calls()

@@ -61,9 +61,7 @@ def lines(ran: Ran) -> str:
 # --- the Monday question ----------------------------------------------------------------------
 
 
-def test_the_demo_s_jump_is_explained_with_resources_owners_and_dollars(
-    janitor: Janitor, box: Control
-) -> None:
+def test_the_jump_of_the_demo_is_explained_with_owners_and_dollars(janitor: Janitor, box: Control) -> None:
     seed_demo(box)
 
     ran = janitor("bill", *HERE)
@@ -194,9 +192,7 @@ def test_what_is_charged_back_is_the_whole_bill(janitor: Janitor, billed: Contro
     assert "$643 in 30 days" in (tmp_path / "out.html").read_text()
 
 
-def test_a_chargeback_that_cannot_be_read_is_no_file(
-    janitor: Janitor, tmp_path: Path, billed: Control
-) -> None:
+def test_an_unreadable_chargeback_writes_no_file(janitor: Janitor, tmp_path: Path, billed: Control) -> None:
     billed.fault("ce", "GetCostAndUsage", DENY, times=0, match="cost-center")
 
     ran = janitor("bill", "--csv", "out.csv", *HERE)
@@ -216,9 +212,7 @@ def test_an_audit_says_above_its_findings_why_the_bill_moved(janitor: Janitor, t
     assert f"Bill of account {ACCOUNT}: $1,018" in (tmp_path / "report.html").read_text()
 
 
-def test_an_audit_goes_on_where_the_bill_cannot_be_read(
-    janitor: Janitor, box: Control, notebooks: Control
-) -> None:
+def test_an_audit_goes_on_without_the_bill(janitor: Janitor, box: Control, notebooks: Control) -> None:
     notebooks.set_bill(enabled=False)
     box.set_bill(enabled=False)
 
@@ -287,9 +281,7 @@ def test_a_bill_that_cannot_be_read_is_no_zero(janitor: Janitor, billed: Control
         ("GetCostForecast", "The forecast could not be read: the credentials lack ce:GetCostForecast"),
     ],
 )
-def test_what_else_is_denied_leaves_the_rest(
-    janitor: Janitor, billed: Control, operation: str, text: str
-) -> None:
+def test_another_denial_leaves_the_rest(janitor: Janitor, billed: Control, operation: str, text: str) -> None:
     billed.fault("ce", operation, DENY, times=0)
 
     ran = janitor("bill", *HERE)

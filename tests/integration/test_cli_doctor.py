@@ -42,9 +42,7 @@ def smallest_with(action: str) -> type[Detector[Any]]:
 
 
 @pytest.mark.parametrize("detector", share(DETECTORS, 5, ids=lambda detector: detector.name))
-def test_each_action_that_is_denied_is_refused_and_no_other(
-    account: Control, aws: Aws, detector: type[Detector[Any]]
-) -> None:
+def test_only_a_denied_action_is_refused(account: Control, aws: Aws, detector: type[Detector[Any]]) -> None:
     for action in (action for action in ACTIONS if smallest_with(action) is detector):
         service, name = action.split(":")
         account.clear_faults()
@@ -64,9 +62,7 @@ def test_each_action_that_is_denied_is_refused_and_no_other(
         ("cloudwatch:GetMetricData", READS - 1),
     ],
 )
-def test_the_missing_action_is_named_and_nothing_else(
-    account: Control, janitor: Janitor, action: str, left: int
-) -> None:
+def test_only_the_missing_action_is_named(account: Control, janitor: Janitor, action: str, left: int) -> None:
     service, operation = action.split(":")
     account.fault(service, operation, "deny", times=0)
 
@@ -91,9 +87,7 @@ def test_the_missing_action_is_named_and_nothing_else(
         (("bill.enabled=true", "bill.max_requests=8"), ""),
     ],
 )
-def test_settings_that_miss_the_notice_before_closing_or_the_bills_last_tags_are_named(
-    janitor: Janitor, given: tuple[str, ...], named: str
-) -> None:
+def test_settings_without_notice_are_named(janitor: Janitor, given: tuple[str, ...], named: str) -> None:
     ran = janitor("doctor", "idle-notebooks", *(word for one in given for word in ("--set", one)))
 
     assert ran.status == int(bool(named))
@@ -136,9 +130,7 @@ def test_it_says_who_asks_and_where(account: Control, janitor: Janitor) -> None:
 
 
 @pytest.mark.usefixtures("account")
-def test_it_says_where_settings_come_from_and_which_are_not_the_defaults(
-    janitor: Janitor, tmp_path: Path
-) -> None:
+def test_it_says_where_settings_come_from_and_which_are_set(janitor: Janitor, tmp_path: Path) -> None:
     (tmp_path / "janitor.toml").write_text('[janitor]\nregions = ["eu-west-1"]\n')
     other = tmp_path / "other.toml"
     other.write_text('[detectors.idle-endpoints]\nwindow = "14d"\nmin_age = "7d"\n')
@@ -204,9 +196,7 @@ def test_without_a_bucket_s3_is_not_probed_and_nothing_is_missing(janitor: Janit
     assert BUCKET in ran.out
 
 
-def test_the_buckets_of_the_settings_are_tried_first(
-    account: Control, session: boto3.Session, janitor: Janitor
-) -> None:
+def test_the_settings_buckets_come_first(account: Control, session: boto3.Session, janitor: Janitor) -> None:
     session.client("s3").create_bucket(Bucket="our-models")
     account.clear_calls()
 
@@ -216,9 +206,7 @@ def test_the_buckets_of_the_settings_are_tried_first(
     assert "our-models, for what needs a bucket" in ran.out
 
 
-def test_without_leave_to_list_a_bucket_its_objects_are_not_judged(
-    account: Control, janitor: Janitor
-) -> None:
+def test_objects_are_not_judged_without_leave_to_list(account: Control, janitor: Janitor) -> None:
     account.fault("s3", "ListObjectsV2", "deny", times=0)
     account.fault("s3", "HeadObject", "deny", times=0)
 
@@ -260,9 +248,7 @@ def test_an_unknown_identity_is_said_and_nothing_is_tried(account: Control, jani
     assert set(account.calls()) == {"sts:GetCallerIdentity"}
 
 
-def test_a_region_that_is_not_enabled_is_named_and_the_others_are_checked(
-    account: Control, janitor: Janitor
-) -> None:
+def test_a_disabled_region_is_named_and_the_others_checked(account: Control, janitor: Janitor) -> None:
     invalid = {"status": 403, "code": "InvalidClientTokenId", "message": "The security token is invalid."}
     account.fault("*", "*", "error", region="eu-central-2", times=0, **invalid)
 

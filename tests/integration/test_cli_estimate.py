@@ -74,9 +74,7 @@ def test_what_cannot_be_is_one_line(janitor: Janitor, typed: str, why: str) -> N
     assert ran.err.count("\n") == 1
 
 
-def test_an_endpoint_is_compared_by_its_own_use_as_the_adviser_does(
-    janitor: Janitor, box: Control, aws: Aws
-) -> None:
+def test_an_endpoint_is_compared_by_its_own_use(janitor: Janitor, box: Control, aws: Aws) -> None:
     seed, hours = Seed(box, aws), [1.0] * (15 * 24)
     for name in ("churn-scoring", "fraud"):
         seed.endpoint(name)
@@ -104,9 +102,7 @@ def test_an_endpoint_is_compared_by_its_own_use_as_the_adviser_does(
     assert "its model could not be read" in unread.err
 
 
-def test_a_bucket_is_priced_by_what_storage_tiering_proposes(
-    janitor: Janitor, box: Control, session: boto3.Session
-) -> None:
+def test_a_bucket_is_priced_as_proposed(janitor: Janitor, box: Control, session: boto3.Session) -> None:
     s3 = session.client("s3")
     box.set_clock(NOW - timedelta(days=100))
     s3.create_bucket(Bucket="lab-data")

@@ -82,9 +82,7 @@ def test_an_exempt_one_shows_its_signals_what_the_rule_would_say_and_why_it_is_k
     assert last == "kept: tagged keep=true"
 
 
-def test_what_was_deleted_is_told_from_what_never_was(
-    notebooks: Control, janitor: Janitor, session: boto3.Session
-) -> None:
+def test_a_deleted_resource_is_known(notebooks: Control, janitor: Janitor, session: boto3.Session) -> None:
     sagemaker = session.client("sagemaker")
     sagemaker.stop_notebook_instance(NotebookInstanceName="left-on")
     sagemaker.delete_notebook_instance(NotebookInstanceName="left-on")
@@ -126,9 +124,7 @@ def test_a_deletion_that_cloudtrail_forgot_is_known_to_the_ledger(
     assert "it was deleted (last seen by the ledger, 2026-10-06 03:00 UTC)" in ran.flat
 
 
-def test_what_exists_and_is_none_of_those_that_a_detector_judges_is_no_mistake(
-    box: Control, janitor: Janitor, session: boto3.Session
-) -> None:
+def test_no_detector_judges_it_is_no_mistake(box: Control, janitor: Janitor, session: boto3.Session) -> None:
     """Spot training judges jobs that completed, and this one runs."""
     box.set_clock(NOW - timedelta(hours=1))
     session.client("sagemaker").create_training_job(
@@ -246,9 +242,7 @@ def test_a_bucket_has_no_region_in_its_arn(janitor: Janitor, session: boto3.Sess
 # --- as in an audit --------------------------------------------------------------------------------------
 
 
-def test_every_verdict_of_the_demo_account_is_explained_with_sources(
-    box: Control, janitor: Janitor, aws: Any
-) -> None:
+def test_every_verdict_of_the_demo_account_has_sources(box: Control, janitor: Janitor, aws: Any) -> None:
     """One finding and one kept resource of some detectors, judged alone as in its sweep."""
     seed_demo(box)
     settings = Settings.load()
@@ -301,9 +295,7 @@ def test_nothing_is_changed(notebooks: Control, janitor: Janitor) -> None:
 # --- failures and refusals -------------------------------------------------------------------------------
 
 
-def test_what_could_not_be_looked_at_is_an_error_and_the_rest_is_explained(
-    notebooks: Control, janitor: Janitor
-) -> None:
+def test_an_unreadable_resource_is_an_error_and_others_go_on(notebooks: Control, janitor: Janitor) -> None:
     notebooks.fault("sagemaker", "DescribeNotebookInstance", "deny", times=0)
 
     ran = janitor("explain", notebook("left-on"))
@@ -314,9 +306,7 @@ def test_what_could_not_be_looked_at_is_an_error_and_the_rest_is_explained(
     assert re.search(r"^untagged-resources +found, proven$", ran.out, re.MULTILINE)
 
 
-def test_a_signal_that_could_not_be_read_is_shown_with_its_error(
-    notebooks: Control, janitor: Janitor
-) -> None:
+def test_an_unreadable_signal_is_shown_with_its_error(notebooks: Control, janitor: Janitor) -> None:
     notebooks.fault("logs", "GetLogEvents", "deny", times=0)
 
     ran = janitor("explain", notebook("left-on"))
@@ -355,9 +345,7 @@ def test_the_kinds_that_are_judged_are_named(janitor: Janitor) -> None:
 
 
 @pytest.mark.usefixtures("box")
-def test_a_misspelt_region_is_refused_before_anything_is_asked(
-    janitor: Janitor, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_misspelt_region_is_refused_at_once(janitor: Janitor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_ENDPOINT_URL")
 
     said = refused(janitor("explain", notebook("a").replace(REGION, "us-eest-1")))
@@ -388,9 +376,7 @@ def test_an_unknown_account_is_one_line_and_no_verdict(notebooks: Control, janit
 
 @pytest.mark.usefixtures("notebooks")
 @pytest.mark.parametrize("columns", [60, 100, 140])
-def test_it_fits_and_has_no_escape_codes_in_a_pipe(
-    janitor: Janitor, monkeypatch: pytest.MonkeyPatch, columns: int
-) -> None:
+def test_a_pipe_gets_no_escape_codes(janitor: Janitor, monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
 
     ran = janitor("explain", notebook("left-on"), notebook("in-use"))

@@ -27,7 +27,7 @@ from ml_janitor.ledger.table import Table
 from ml_janitor_cli import edge
 from ml_janitor_cli.ledger_session import make_wait
 from ml_janitor_cli.main import main
-from ml_janitor_sandbox.deployment import KEY, TABLE
+from ml_janitor_sandbox.deployment import KEYS, TABLE
 from nights import DAY, HOUR, Nights
 
 ARMED = f"""
@@ -63,7 +63,8 @@ class Desk:
         """The status of one command, and all that it said."""
         self._monkeypatch.setenv("JANITOR_NOW", self.nights.clock.isoformat())
         self._monkeypatch.setenv("JANITOR_TABLE", TABLE)
-        self._monkeypatch.setenv("JANITOR_UNDO_KEY", KEY)
+        for variable, key in KEYS.items():
+            self._monkeypatch.setenv(variable, key)
         if typed is not None:
             self._monkeypatch.setattr("sys.stdin", _Typed(typed))
         status = main(list(argv), registry=(Cellar,))
@@ -569,9 +570,7 @@ def test_many_at_once_are_approved_by_a_person(desk: Desk) -> None:
 
 
 @pytest.mark.usefixtures("desk")
-def test_without_a_ledger_it_says_where_to_find_its_name(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_ledger_is_asked_for(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.delenv("JANITOR_TABLE")
 
     assert main(["findings"], registry=(Cellar,)) == 2

@@ -76,9 +76,7 @@ def committed(verdict: Verdict) -> float:
     return float(verdict.action.partition("--commitment ")[2].partition(",")[0])
 
 
-def test_cost_explorer_is_asked_once_for_all_regions_and_about_those_with_use(
-    box: Control, session: boto3.Session, serving: str
-) -> None:
+def test_cost_explorer_is_asked_once(box: Control, session: boto3.Session, serving: str) -> None:
     """What is refused costs nothing, and each region asks for itself."""
     del serving
     rarities.traffic(box)
@@ -119,9 +117,7 @@ def test_what_runs_all_the_time_is_committed_to_at_the_rate_that_aws_answers(aws
     assert sweep.notices[1].startswith("3 requests were answered by Cost Explorer")
 
 
-def test_billed_hours_count_before_hours_read_and_only_with_them_is_ec2_judged(
-    aws: Aws, box: Control, serving: str
-) -> None:
+def test_billed_hours_come_first_and_only_they_judge_ec2(aws: Aws, box: Control, serving: str) -> None:
     """EC2 by day only, which a plan for all day would not pay for, and spot, which no plan covers."""
     usual = {"service": "Amazon Elastic Compute Cloud - Compute", "operation": "RunInstances", "price": 0.192}
     steady = {"usage_type": "BoxUsage:m5.xlarge", "start": "2026-09-01T00:00:00Z", "hourly": 4}
@@ -179,9 +175,7 @@ def test_what_is_owned_is_taken_off_and_has_to_be_used_first(
         ("", 2, "over the limit of requests"),
     ],
 )
-def test_what_may_not_be_asked_is_unknown(
-    aws: Aws, box: Control, operation: str, most: int, reason: str
-) -> None:
+def test_a_denied_request_is_unknown(aws: Aws, box: Control, operation: str, most: int, reason: str) -> None:
     if operation:
         service, _, name = operation.partition(":")
         box.fault(service, name, "deny")
@@ -205,9 +199,7 @@ def test_an_audit_leaves_to_others_what_they_found_in_the_same_run(aws: Aws, ser
     assert {one.signal: one.value for one in plan.verdict.evidence}["resources left to other findings"] == 1
 
 
-def test_what_a_failed_sweep_would_have_found_is_not_committed_to(
-    aws: Aws, box: Control, serving: str
-) -> None:
+def test_the_findings_of_a_failed_sweep_are_not_committed_to(aws: Aws, box: Control, serving: str) -> None:
     """A commitment cannot be cancelled: until all was read, nobody knows what is left."""
     assert serving
     box.fault("sagemaker", "ListNotebookInstances", "deny", times=0)

@@ -131,9 +131,7 @@ def test_what_another_account_may_read_is_only_reported(copies: Copies, *, late:
 
 
 @pytest.mark.parametrize("kind", ["deny", "truncate"])
-def test_a_policy_that_cannot_be_read_may_let_anybody_read(
-    copies: Copies, kind: Literal["deny", "truncate"]
-) -> None:
+def test_an_unreadable_policy_may_let_anybody_read(copies: Copies, kind: Literal["deny", "truncate"]) -> None:
     copies.put("a.tar.gz", age=50)
     copies.put("b.tar.gz")
     policy = {"Version": "2012-10-17", "Statement": []}
@@ -157,9 +155,7 @@ def test_of_several_copies_due_at_once_the_oldest_stays(copies: Copies, ages: tu
 
 
 @pytest.mark.parametrize("ages", [(50, 40, 30), (50, 30, 40), (30, 40, 50)])
-def test_a_keeper_that_is_deleted_in_between_leaves_the_last_copy_alone(
-    copies: Copies, ages: tuple[int, ...]
-) -> None:
+def test_a_deleted_keeper_leaves_the_last_copy_alone(copies: Copies, ages: tuple[int, ...]) -> None:
     for key, age in zip("abc", ages, strict=True):
         copies.put(f"{key}.tar.gz", age=age)
     oldest = f"{'abc'[ages.index(50)]}.tar.gz"

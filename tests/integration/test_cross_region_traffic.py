@@ -34,9 +34,7 @@ def charge(box: Control, usage: str, operation: str, **more: Any) -> None:
     box.charge([line | at | {"quantity": 2000} | more])
 
 
-def test_a_vpc_without_a_gateway_endpoint_is_found_until_it_has_one(
-    box: Control, session: boto3.Session, aws: Aws
-) -> None:
+def test_a_vpc_is_found_until_it_has_a_gateway(box: Control, session: boto3.Session, aws: Aws) -> None:
     charge(box, "NatGateway-Bytes", "NatGateway")
     ec2 = session.client("ec2")
     assert word(judged(aws)[NAT]) == "unknown"
@@ -56,9 +54,7 @@ def test_a_vpc_without_a_gateway_endpoint_is_found_until_it_has_one(
     assert word(judged(aws)[NAT]) == "unknown"
 
 
-def test_what_is_sent_may_be_images_or_what_a_job_writes(
-    box: Control, session: boto3.Session, aws: Aws
-) -> None:
+def test_sent_bytes_may_be_images_or_outputs_of_jobs(box: Control, session: boto3.Session, aws: Aws) -> None:
     rarities.traffic(box)
     assert word(judged(aws)[SENT]) == "unknown"
 

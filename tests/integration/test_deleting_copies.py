@@ -243,9 +243,7 @@ def test_what_was_overwritten_with_the_same_bytes_stays(make: Callable[..., Buck
 
 
 @pytest.mark.parametrize("versioned", [True, False])
-def test_what_is_overwritten_while_it_is_deleted_stays(
-    make: Callable[..., Bucket], *, versioned: bool
-) -> None:
+def test_an_object_overwritten_in_the_meantime_stays(make: Callable[..., Bucket], *, versioned: bool) -> None:
     bucket = make()
     if versioned:
         bucket.versions()
@@ -287,9 +285,7 @@ def test_a_copy_whose_keeper_is_another_version_of_the_same_bytes_stays(make: Ca
     assert bucket.there()
 
 
-def test_a_delete_marker_of_earlier_does_not_count_as_the_deletion(
-    box: Control, session: boto3.Session, aws: Aws
-) -> None:
+def test_an_earlier_delete_marker_is_no_deletion(box: Control, session: boto3.Session, aws: Aws) -> None:
     """The key was deleted and written again before; then somebody overwrites it while it is deleted."""
     bucket = Bucket(session.client("s3"), aws)
     bucket.versions()
@@ -328,9 +324,7 @@ def test_what_is_gone_already_is_success(make: Callable[..., Bucket]) -> None:
     assert notes.done == ["delete", f"delete marker {bucket.versions_of()[1][0]}"]
 
 
-def test_what_somebody_hides_in_the_same_moment_is_success_whatever_is_answered(
-    make: Callable[..., Bucket],
-) -> None:
+def test_an_object_hidden_at_the_same_moment_is_success(make: Callable[..., Bucket]) -> None:
     bucket, undo = filled(make(), versioned=True)
     bucket.meanwhile("DeleteObject", lambda: bucket.delete(COPY))
     bucket.act(undo)
@@ -339,9 +333,7 @@ def test_what_somebody_hides_in_the_same_moment_is_success_whatever_is_answered(
 
 
 @pytest.mark.parametrize("versioned", [True, False])
-def test_what_somebody_deletes_in_the_same_moment_is_success(
-    session: boto3.Session, aws: Aws, *, versioned: bool
-) -> None:
+def test_a_deletion_at_the_same_moment_succeeds(session: boto3.Session, aws: Aws, *, versioned: bool) -> None:
     """S3 then answers 404; SeaweedFS answers 412."""
     bucket, undo = filled(Bucket(session.client("s3"), aws), versioned=versioned)
     bucket.meanwhile("DeleteObject", lambda: bucket.delete(COPY))
@@ -424,9 +416,7 @@ KEY = "arn:aws:kms:us-east-1:123456789012:key/1"
     [{}, {"ServerSideEncryption": "AES256"}, {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": KEY}],
     ids=["written before S3 encrypted everything", "under S3's key", "under a KMS key, without a bucket key"],
 )
-def test_what_the_bucket_does_with_new_objects_is_not_done_to_it(
-    session: boto3.Session, aws: Aws, given: dict[str, Any]
-) -> None:
+def test_settings_of_new_objects_do_no_harm(session: boto3.Session, aws: Aws, given: dict[str, Any]) -> None:
     bucket = Bucket(session.client("s3"), aws)
     bucket.fill(**given)
     undo = bucket.prepared()
@@ -496,9 +486,7 @@ def test_without_versions_and_keeper_it_cannot_come_back(make: Callable[..., Buc
 
 
 @pytest.mark.parametrize("versioned", [False, True])
-def test_bytes_that_are_archived_by_now_come_back_once_they_are_restored(
-    session: boto3.Session, aws: Aws, *, versioned: bool
-) -> None:
+def test_archived_bytes_come_back_once_restored(session: boto3.Session, aws: Aws, *, versioned: bool) -> None:
     """A lifecycle rule archives an object as it is: its ETag stays."""
     bucket = Bucket(session.client("s3"), aws)
     if versioned:
@@ -524,9 +512,7 @@ def test_bytes_that_are_archived_by_now_come_back_once_they_are_restored(
     assert bucket.whole() == before
 
 
-def test_a_keeper_that_is_overwritten_while_it_is_copied_is_not_taken_for_the_copy(
-    make: Callable[..., Bucket],
-) -> None:
+def test_a_keeper_overwritten_during_the_copy_is_not_the_copy(make: Callable[..., Bucket]) -> None:
     bucket, undo = filled(make())
     bucket.act(undo)
     bucket.meanwhile("CopyObject", lambda: bucket.put(KEEPER, b"new" * MIB))
@@ -538,9 +524,7 @@ def test_a_keeper_that_is_overwritten_while_it_is_copied_is_not_taken_for_the_co
 
 
 @pytest.mark.parametrize("operation", ["DeleteObject", "CopyObject"])
-def test_a_call_that_is_denied_is_a_failure_and_no_change_of_somebody_else(
-    box: Control, session: boto3.Session, aws: Aws, operation: str
-) -> None:
+def test_a_denied_call_is_a_failure(box: Control, session: boto3.Session, aws: Aws, operation: str) -> None:
     bucket, undo = filled(Bucket(session.client("s3"), aws))
     if operation == "CopyObject":
         bucket.act(undo)

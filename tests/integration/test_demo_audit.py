@@ -206,9 +206,7 @@ def test_what_an_endpoint_was_moved_away_from_is_kept(report: Report) -> None:
     }
 
 
-def test_the_account_is_charged_what_the_table_says_and_the_findings_leave_what_it_ends_at(
-    report: Report, charges: list[Any]
-) -> None:
+def test_the_account_is_charged_what_the_table_says(report: Report, charges: list[Any]) -> None:
     rows = case_study.recounted(charges)
     for number, column in enumerate(("before", "last")):
         counted = {name: float(spans[number]) for name, spans in rows.items()}

@@ -47,9 +47,7 @@ def test_where_all_is_well_the_price_of_a_night_is_said(session: boto3.Session, 
     assert sum(box.calls().values()) == 2
 
 
-def test_a_tag_that_is_used_and_not_active_is_named_with_the_command(
-    session: boto3.Session, box: Control
-) -> None:
+def test_a_used_tag_that_is_inactive_is_named_with_the_command(session: boto3.Session, box: Control) -> None:
     charge(box, **{"cost-center": "42"})
 
     *_, wrong = checked(session)
@@ -63,9 +61,7 @@ def test_a_tag_that_is_used_and_not_active_is_named_with_the_command(
     assert checked(session, tags={"project": "project"})[1].outcome is CheckOutcome.FINE
 
 
-def test_a_tag_that_somebody_chose_and_nothing_has_may_be_misspelt(
-    session: boto3.Session, box: Control
-) -> None:
+def test_a_chosen_tag_that_nothing_has_may_be_misspelt(session: boto3.Session, box: Control) -> None:
     charge(box, project="churn")
 
     _, fine, wrong = checked(session, tags={"project": "projct", "owner": "owner"})

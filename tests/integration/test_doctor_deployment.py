@@ -27,7 +27,7 @@ from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import SECRET
 from ml_janitor_sandbox.slack import CHANNEL, SIGNING_SECRET, TOKEN, SlackControl
 from ml_janitor_sandbox.stack import NAME, deploy
-from signing import OwnMacs
+from signing import own_signatures
 from synthesis import synthesise
 
 NOW = datetime(2026, 10, 6, 9, tzinfo=UTC)
@@ -130,7 +130,7 @@ class Site:
     ) -> Action:
         verdict = Finding(reason="idle", confidence=Confidence.PROVEN, action="stop it", evidence=())
         result = Result(detector=detector, target=target, verdict=verdict, outcome=Outcome.WAITING)
-        actions, began = Actions(self._table(), OwnMacs()), NOW - ago
+        actions, began = Actions(self._table(), own_signatures()), NOW - ago
         return actions.acted(actions.begin(result, undo, warned=began, now=began), began)
 
     def _table(self) -> Table:
@@ -216,9 +216,7 @@ def test_all_is_well(doctor: Doctor, box: Control, session: boto3.Session, tmp_p
     assert len(site.ids) > 100  # which is as many as DescribeStackResources would answer
 
 
-def test_an_armed_stack_has_no_function_that_is_not_looked_at(
-    box: Control, session: boto3.Session, tmp_path: Path, doctor: Doctor
-) -> None:
+def test_all_functions_are_seen(box: Control, session: boto3.Session, tmp_path: Path, doctor: Doctor) -> None:
     arms = {"mode": "act", "act_in": [f"{ACCOUNT}/{REGION}"]}
     buttons = {"slack_signing_secret": "ml-janitor/signing", "slack_group": "S0123456789"}
     settings = {"janitor": {**SETTINGS, **buttons}, "detectors": {"idle-notebooks": arms}}
@@ -242,9 +240,7 @@ def test_an_armed_stack_has_no_function_that_is_not_looked_at(
 
 @pytest.mark.usefixtures("box")
 @pytest.mark.parametrize(("asked", "name", "status"), [((), NAME, 0), (("--stack", "Other"), "Other", 1)])
-def test_not_deployed_is_said_and_only_a_stack_that_was_asked_for_has_to_be_there(
-    doctor: Doctor, asked: Sequence[str], name: str, status: int
-) -> None:
+def test_only_a_named_stack_must_exist(doctor: Doctor, asked: Sequence[str], name: str, status: int) -> None:
     ran = doctor(*asked)
 
     assert (ran.part, ran.status) == (f"Not deployed here: there is no stack {name} in {REGION}.", status)
@@ -253,9 +249,7 @@ def test_not_deployed_is_said_and_only_a_stack_that_was_asked_for_has_to_be_ther
 @pytest.mark.parametrize(
     ("kind", "status", "said"), [("deny", 0, "is refused"), ("error", 1, "did not answer")]
 )
-def test_who_may_only_audit_is_not_told_off(
-    box: Control, doctor: Doctor, kind: str, status: int, said: str
-) -> None:
+def test_an_auditor_gets_no_errors(box: Control, doctor: Doctor, kind: str, status: int, said: str) -> None:
     box.fault("cloudformation", "ListStackResources", kind, times=0)
 
     ran = doctor()
@@ -416,9 +410,7 @@ def test_a_detector_that_is_not_in_the_stack(
 
 @pytest.mark.parametrize(("kind", "outcome"), [("deny", "refused"), ("error", "not answered")])
 @pytest.mark.usefixtures("site")
-def test_what_cannot_be_looked_at_is_neither_well_nor_wrong(
-    box: Control, doctor: Doctor, *, kind: str, outcome: str
-) -> None:
+def test_an_unreadable_part_says_nothing(box: Control, doctor: Doctor, *, kind: str, outcome: str) -> None:
     for action, what in (
         ("scheduler:GetSchedule", "schedule"),
         ("dynamodb:GetItem", "last run"),
@@ -506,9 +498,7 @@ def test_a_signing_secret_that_is_none_is_named(site: Site, doctor: Doctor, slac
 
 
 @pytest.mark.usefixtures("site")
-def test_the_channel_is_judged_as_far_as_the_app_may_see_channels(
-    doctor: Doctor, slack: SlackControl
-) -> None:
+def test_the_channel_is_judged_as_far_as_the_app_sees_channels(doctor: Doctor, slack: SlackControl) -> None:
     slack.set_scopes(*ALL_SCOPES)
     doctor().says(
         0, "In the deployment, not checked: 1 channel to see #ml-costs, the app would need channels:read"
@@ -662,9 +652,7 @@ def test_what_was_done_in_a_region_that_is_swept_no_more_cannot_be_undone_from_s
     assert "no powers" not in doctor(*besides(swept + armed)).part
 
 
-def test_what_a_detector_did_that_was_disarmed_without_a_date_cannot_be_undone_from_slack(
-    site: Site, doctor: Doctor
-) -> None:
+def test_what_a_disarmed_detector_did_cannot_be_undone_from_slack(site: Site, doctor: Doctor) -> None:
     site.acted("churn", 2 * DAY)
 
     doctor().says(
@@ -696,9 +684,7 @@ def test_a_prefix_that_was_armed_earlier_and_is_missing_is_named(site: Site, doc
     assert "can be undone only by a person" not in listed.part
 
 
-def test_a_role_that_is_not_listed_is_named_and_is_wrong_only_beside_listed_ones(
-    site: Site, doctor: Doctor
-) -> None:
+def test_an_unlisted_role_is_wrong_only_beside_listed_roles(site: Site, doctor: Doctor) -> None:
     role, other = (f"arn:aws:iam::{ACCOUNT}:role/{name}" for name in ("ml-training", "other"))
     site.stopped("train", role, 2 * DAY)
     armed = f'[detectors.hung-training-jobs]\nmode = "act"\nact_in = ["{ACCOUNT}"]\n'

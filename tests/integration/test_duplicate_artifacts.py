@@ -287,9 +287,7 @@ MODELS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("container", MODELS.values(), ids=MODELS.keys())
-def test_a_copy_that_a_model_refers_to_stays_instead_of_the_older_one(
-    account: Account, container: dict[str, Any]
-) -> None:
+def test_a_copy_that_a_model_refers_to_stays(account: Account, container: dict[str, Any]) -> None:
     account.pair()
     account.model(**container)
 
@@ -375,9 +373,7 @@ def test_what_a_running_job_reads_by_a_manifest_elsewhere_makes_copies_likely(ac
     assert (words(done)[COPY], done.notices) == ("proven", ())
 
 
-def test_what_a_running_processing_or_transform_job_reads_by_a_manifest_makes_copies_likely(
-    account: Account,
-) -> None:
+def test_a_manifest_that_a_running_job_reads_makes_copies_likely(account: Account) -> None:
     account.pair()
     listed: Any = listed_in("s3://elsewhere/list.manifest")
     mode: Any = {"LocalPath": "/opt/ml/processing/in", "S3InputMode": "File"}
@@ -428,9 +424,7 @@ def test_what_a_manifest_in_a_named_bucket_lists_stays(account: Account, kind: s
 @pytest.mark.parametrize(
     "content", [b"", b"{}", b"[1]", b"[", b"\xff", b'["a", "b"]', b'[{"prefix": 1}, "x"]', b"[   ]"]
 )
-def test_a_manifest_that_is_not_understood_or_too_large_may_list_any_copy(
-    account: Account, monkeypatch: pytest.MonkeyPatch, content: bytes
-) -> None:
+def test_an_odd_manifest_lists_any(account: Account, monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
     large = content == b"[   ]"
     if large:
         monkeypatch.setattr(locations, "LARGEST_MANIFEST", 3)
@@ -447,9 +441,7 @@ def test_a_manifest_that_is_not_understood_or_too_large_may_list_any_copy(
 
 
 @pytest.mark.parametrize("uri", [f"s3://{BUCKET}/gone", "s3://missing/gone"])
-def test_a_manifest_that_is_gone_concerns_copies_only_if_something_in_use_reads_it(
-    account: Account, uri: str
-) -> None:
+def test_a_missing_manifest_matters_only_if_something_in_use_reads_it(account: Account, uri: str) -> None:
     account.pair()
     loads(account, uri)
 
@@ -464,9 +456,7 @@ def test_a_manifest_that_is_gone_concerns_copies_only_if_something_in_use_reads_
     assert words(done)[COPY] == "likely"
 
 
-def test_a_manifest_in_a_named_bucket_that_may_not_be_read_leaves_every_copy_unknown(
-    account: Account,
-) -> None:
+def test_a_manifest_that_may_not_be_read_leaves_every_copy_unknown(account: Account) -> None:
     account.pair()
     account.s3.put_object(Bucket=BUCKET, Key="list", Body=b"[]")
     loads(account, f"s3://{BUCKET}/list")
@@ -589,9 +579,7 @@ def test_only_a_rejected_package_is_not_in_use(account: Account, status: str, ex
 
 
 @pytest.mark.parametrize("by", ['{"Model": "Spare"}', '{"Command": "run --model spare --fast"}', "a job"])
-def test_a_model_that_a_pipeline_names_or_a_running_transform_job_uses_is_in_use(
-    account: Account, by: str
-) -> None:
+def test_a_model_of_a_pipeline_or_a_running_transform_job_is_in_use(account: Account, by: str) -> None:
     account.spare()
     assert words(account.swept())[COPY] == "likely"
 
@@ -607,9 +595,7 @@ def test_a_model_that_a_pipeline_names_or_a_running_transform_job_uses_is_in_use
 
 
 @pytest.mark.parametrize("gone", ["model", "configuration"])
-def test_an_endpoint_of_which_something_is_gone_makes_copies_likely_and_is_no_error(
-    account: Account, gone: str
-) -> None:
+def test_an_endpoint_with_missing_parts_makes_copies_likely(account: Account, gone: str) -> None:
     account.bucket(DEFAULT_BUCKET)
     for key, age in (("a/model.tar.gz", 50), (COPY, 40), ("c/model.tar.gz", 30)):
         account.put(key, age=age, bucket=DEFAULT_BUCKET)
@@ -706,9 +692,7 @@ def test_a_model_whose_package_is_gone_concerns_copies_only_if_it_is_served(acco
     "operation",
     ["GetBucketVersioning", "GetBucketLifecycleConfiguration", "GetBucketPolicy"],  # it is only reported then
 )
-def test_what_cannot_be_read_of_a_bucket_does_not_make_its_copies_unknown(
-    account: Account, operation: str
-) -> None:
+def test_an_unreadable_part_of_a_bucket_leaves_its_copies_known(account: Account, operation: str) -> None:
     account.pair()
     account.box.fault("s3", operation, "deny", times=0)
 
@@ -796,9 +780,7 @@ def test_a_copy_in_another_bucket_is_reported_apart(account: Account) -> None:
     assert "replica" in by_key(done)[COPY].verdict.reason
 
 
-def test_a_copy_in_another_region_is_judged_there_and_known_here(
-    account: Account, session: boto3.Session
-) -> None:
+def test_a_copy_in_another_region_is_judged_there(account: Account, session: boto3.Session) -> None:
     session.client("s3", region_name="eu-west-1").create_bucket(
         Bucket="europe", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
     )
@@ -972,9 +954,7 @@ def test_where_contents_may_not_be_read_size_and_etag_make_copies_likely(account
         ("s3", "ListBuckets", "s3:ListBuckets broke off after 0"),
     ],
 )
-def test_without_named_buckets_unreadable_references_or_buckets_break_the_sweep(
-    account: Account, service: str, operation: str, error: str
-) -> None:
+def test_unreadable_references_break_it(account: Account, service: str, operation: str, error: str) -> None:
     account.box.fault(service, operation, "deny", times=0)
 
     assert error in str(account.swept(buckets=()).error)

@@ -160,9 +160,7 @@ def test_the_seconds_for_which_ended_pools_were_billed_decide(train: Train, aws:
     assert monthly(found["churn-*"]) == pytest.approx(hours * G5 * 730 / (60 * 24))
 
 
-def test_spot_is_compared_with_what_ran_on_demand_at_the_discount_that_the_region_had(
-    train: Train, aws: Aws
-) -> None:
+def test_spot_is_compared_at_the_discount_of_the_region(train: Train, aws: Aws) -> None:
     checkpoints = {"CheckpointConfig": {"S3Uri": "s3://ckpt/"}}
     spot = {"EnableManagedSpotTraining": True}
     for number in range(3):

@@ -169,9 +169,7 @@ def test_half_of_it_is_taken_back_too(account: Account, kind: str) -> None:
         ("repository", "ecr", "TagResource", "UntagResource"),
     ],
 )
-def test_lost_answers_are_no_failure(
-    account: Account, kind: str, service: str, add: str, remove: str
-) -> None:
+def test_lost_answers_do_no_harm(account: Account, kind: str, service: str, add: str, remove: str) -> None:
     deed = account.deed(kind)
     account.box.fault(service, add, "lost-reply")
     deed.act()
@@ -212,9 +210,7 @@ def test_what_is_gone_is_settled_and_not_brought_back(account: Account, kind: st
         ("repository", "ecr", "DescribeRepositories"),
     ],
 )
-def test_what_a_broken_listing_does_not_show_is_not_gone(
-    account: Account, kind: str, service: str, operation: str
-) -> None:
+def test_a_broken_listing_proves_nothing(account: Account, kind: str, service: str, operation: str) -> None:
     deed = account.deed(kind)
     account.box.fault(service, operation, "deny", times=0)
 

@@ -20,10 +20,11 @@ from ml_janitor.aws.calls import make_client
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.results import UNVERIFIED_RECORD_CODES, CauseCode, Outcome
 from ml_janitor.ledger import actions
-from ml_janitor.ledger.actions import KmsMacs, Stage, signed_content
+from ml_janitor.ledger.actions import Stage, signed_content
+from ml_janitor.ledger.signatures import KmsMacs, Signatures, SignedKind, SigningKey, kms_signatures
 from ml_janitor.ledger.table import Table, format_stamp, item_key, partition_key
 from ml_janitor_sandbox.control import Control
-from ml_janitor_sandbox.deployment import KEY, TABLE
+from ml_janitor_sandbox.deployment import KEYS, TABLE
 from ml_janitor_sandbox.iam import IamControl
 from nights import DAY, Nights, in_memory
 from policies import allow, role
@@ -48,7 +49,8 @@ def with_kms(table: Table, session: boto3.Session, aws: Aws, monkeypatch: pytest
     """Nights whose actions KMS signs."""
     world = World()
     monkeypatch.setattr(Cellar, "world", world)
-    return Nights(table, session, aws, world, macs=KmsMacs(make_client(session, "kms", REGION, 2), KEY))
+    signatures = kms_signatures(make_client(session, "kms", REGION, 2), KEYS)
+    return Nights(table, session, aws, world, signatures=signatures)
 
 
 def records(table: Table) -> dict[str, dict[str, Any]]:
@@ -276,17 +278,15 @@ def test_a_record_of_another_detector_does_not_verify_under_this_one(nights: Nig
 def test_what_is_changed_while_it_is_verified_is_not_acted_with(nights: Nights) -> None:
     """It is verified as it was read, and acted with only as it was verified."""
     half_done(nights, "a")
-    stood, real, before = records(nights.table)["a"], nights.actions._macs, list(nights.world.done)
+    stood, before = records(nights.table)["a"], list(nights.world.done)
+    keys = dict(nights.actions.signatures.keys)
 
     class Meddling(OwnMacs):
         def verify(self, content: bytes, mac: str) -> bool:
             put(nights.table, stood, undo=json.dumps({"name": "b"}))
-            return real.verify(content, mac)
+            return super().verify(content, mac)
 
-        def sign(self, content: bytes) -> str:
-            return real.sign(content)
-
-    nights.actions._macs = Meddling()
+    nights.actions.signatures = Signatures(keys | {SigningKey.RECORDS: Meddling()})
     assert swept(nights) == {(Outcome.FAILED, True)}
     assert nights.world.done == before
 
@@ -306,7 +306,8 @@ def test_an_unsigned_record_is_undone_only_by_a_person_who_says_so(
     with_kms: Nights, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     acted(with_kms, "a", "b")
-    assert with_kms.actions._macs.since() < with_kms.of("a").began  # KMS says so
+    key = with_kms.actions.signatures.provider(SigningKey.RECORDS)
+    assert key.since() < with_kms.of("a").began  # KMS says so
     monkeypatch.setattr(KmsMacs, "since", lambda _: with_kms.clock)
     for name in ("a", "b"):
         put(with_kms.table, {**records(with_kms.table)[name], "mac": "", "signed": ""})
@@ -342,9 +343,9 @@ def test_a_developer_who_may_write_to_the_table_can_have_nothing_undone(
     iam = IamControl(notebook.box.url)
     iam.enforce({DEVELOPER: role(allow("dynamodb:*"))})
     theirs = boto3.Session(**iam.credentials(DEVELOPER, service=None), region_name=REGION)
-    kms = KmsMacs(make_client(theirs, "kms", REGION, 2), KEY)
+    kms = kms_signatures(make_client(theirs, "kms", REGION, 2), KEYS)
     with pytest.raises(ClientError, match="not authorized to perform: kms:GenerateMac"):
-        kms.sign(signed_content(action, action.stage))
+        kms.sign(SignedKind.ACTION, signed_content(action, action.stage))
     item = table.get(action.pk, action.sk)
     assert item is not None
     put(Table(make_client(theirs, "dynamodb", REGION, 2), TABLE), item, undo=json.dumps({"name": "x"}))

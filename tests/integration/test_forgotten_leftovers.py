@@ -142,9 +142,7 @@ def test_whoever_names_or_pulls_an_image_keeps_it(account: Account, aws: Aws, us
     ],
 )
 @pytest.mark.usefixtures("account")
-def test_what_could_not_be_read_is_not_found(
-    box: Control, aws: Aws, service: str, operation: str, left: set[str]
-) -> None:
+def test_unread_is_not_found(box: Control, aws: Aws, service: str, operation: str, left: set[str]) -> None:
     """Also where half of the answer arrived: a price falls back to the table."""
     box.fault(service, operation, "deny")
 

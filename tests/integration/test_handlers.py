@@ -79,18 +79,6 @@ def test_a_scheduled_event_leaves_findings_a_report_a_ledger_and_a_message(
     assert (line["message"], line["request_id"]) == ("swept", "this run")
 
 
-def test_a_manual_dry_run_judges_as_of_now(
-    deployed: SlackControl, box: Control, session: boto3.Session
-) -> None:
-    idle_endpoints(session, box, "a")
-
-    answer = handlers.sweep(event("manual-dry-run"), Context())
-
-    assert (answer["time"], answer["new"]) == ("2026-10-06T03:00:30Z", 1)
-    assert answer["sweeps"][0]["mode"] == "dry-run"
-    assert len(deployed.messages()) == 2
-
-
 def test_an_event_for_some_regions_looks_at_those_only(
     deployed: SlackControl, tmp_path: Path, session: boto3.Session, box: Control
 ) -> None:
@@ -138,23 +126,6 @@ def test_an_event_for_one_resource_judges_it_and_leaves_a_report_only(
     assert deployed.messages() == []
 
 
-def test_a_stale_event_runs_as_a_dry_run_and_says_so_everywhere(
-    deployed: SlackControl, box: Control, session: boto3.Session, log: StringIO
-) -> None:
-    idle_endpoints(session, box, "a")
-
-    answer = handlers.sweep(event("stale"), Context())
-
-    says = "the event was 2 hours old, so this was a dry run"
-    assert answer["note"] == says
-    assert answer["time"] == "2026-10-06T00:30:00Z"
-    assert [line["note"] for line in lines(log)] == [says]
-    assert (
-        deployed.messages()[0]["blocks"][-1]["elements"][0]["text"]
-        == "The event was 2 hours old, so this was a dry run."
-    )
-
-
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
@@ -179,25 +150,6 @@ def test_a_malformed_event_is_refused_in_one_line_before_anything_is_asked(
 
     assert "\n" not in str(caught.value)
     assert box.calls() == {}
-
-
-@pytest.mark.parametrize("name", ["JANITOR_TABLE", "JANITOR_BUCKET", "AWS_REGION"])
-def test_an_environment_that_lacks_something_is_named(
-    deployed: SlackControl, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
-    assert deployed
-    monkeypatch.delenv(name)
-    with pytest.raises(InvalidInputError, match=f"{name} is not set"):
-        handlers.sweep(event("scheduled"), Context())
-
-
-def test_a_detector_that_does_not_exist_is_named(
-    deployed: SlackControl, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert deployed
-    monkeypatch.setenv("JANITOR_DETECTOR", "idle-hands")
-    with pytest.raises(InvalidInputError, match="no enabled detector is called idle-hands"):
-        handlers.sweep(event("scheduled"), Context())
 
 
 # --- once ------------------------------------------------------------------------------------------
@@ -288,27 +240,6 @@ def killed(*_: Any, **__: Any) -> None:
 # --- what goes wrong -------------------------------------------------------------------------------
 
 
-def test_nothing_new_reads_no_secret_and_posts_nothing(
-    deployed: SlackControl, box: Control, session: boto3.Session
-) -> None:
-    idle_endpoints(session, box)
-
-    handlers.sweep(event("scheduled"), Context())
-
-    assert deployed.calls() == {}
-    assert "secretsmanager:GetSecretValue" not in box.calls()
-
-
-def test_without_a_slack_nothing_is_posted(
-    deployed: SlackControl, box: Control, session: boto3.Session, tmp_path: Path
-) -> None:
-    (tmp_path / "janitor.toml").unlink()
-    idle_endpoints(session, box, "a")
-
-    assert handlers.sweep(event("scheduled"), Context())["new"] == 1
-    assert deployed.calls() == {}
-
-
 class Hurried(Context):
     """A context whose time for reading is over once the endpoints have been listed; two minutes are left."""
 
@@ -322,9 +253,7 @@ class Hurried(Context):
 
 
 @pytest.mark.usefixtures("deployed")
-def test_a_run_that_would_run_out_of_time_ends_as_an_error_with_what_it_read(
-    box: Control, session: boto3.Session
-) -> None:
+def test_a_run_short_of_time_ends_as_an_error_with_its_reads(box: Control, session: boto3.Session) -> None:
     idle_endpoints(session, box, "a", "b")
 
     with pytest.raises(RunFailedError, match="idle-endpoints in us-east-1 is not complete: it ran out of"):
@@ -335,19 +264,6 @@ def test_a_run_that_would_run_out_of_time_ends_as_an_error_with_what_it_read(
     assert {one["unknown"] for one in kept["results"]} == {True}
     assert "ran out of time" in items(session)["sweep"][0]["error"]
     assert "cloudwatch:GetMetricData" not in box.calls()
-
-
-@pytest.mark.usefixtures("deployed")
-def test_a_call_that_is_throttled_is_not_tried_again_without_time_for_it(
-    box: Control, session: boto3.Session
-) -> None:
-    idle_endpoints(session, box, "a")
-    box.fault("sagemaker", "ListEndpoints", "throttle", times=0)
-
-    with pytest.raises(RunFailedError, match="it ran out of time"):
-        handlers.sweep(event("scheduled"), Hurried(box))
-
-    assert box.calls()["sagemaker:ListEndpoints"] == 1
 
 
 class Late(Context):

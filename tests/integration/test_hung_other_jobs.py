@@ -284,9 +284,7 @@ def test_a_hung_child_is_found_and_its_tuner_is_kept(account: Account, aws: Aws)
     assert verdicts(report)["sweep"].reason == "1 of 2 running children do not hang (trial-2)"
 
 
-def test_a_tuner_whose_running_children_all_hang_is_found_and_costs_nothing_more(
-    account: Account, aws: Aws
-) -> None:
+def test_a_tuner_whose_running_children_hang_is_found_at_no_cost(account: Account, aws: Aws) -> None:
     account.tuner("sweep", "trial-1", "trial-2", "trial-3", works=["trial-3"], owner="ravi")
     account.box.patch("sagemaker", ["training_jobs", "trial-3"], training_job_status="Completed")
 
@@ -485,9 +483,7 @@ def test_whoever_keeps_a_monitoring_schedule_keeps_its_jobs(account: Account, aw
         ("LabelingJobArn", "no arn at all"),
     ],
 )
-def test_what_belongs_to_something_unreadable_is_unknown(
-    account: Account, aws: Aws, member: str, arn: str
-) -> None:
+def test_parts_of_something_unreadable_are_unknown(account: Account, aws: Aws, member: str, arn: str) -> None:
     account.training("trial")
     account.patch("training_jobs", "trial", **{member: arn})
 
@@ -514,9 +510,7 @@ def everything(account: Account) -> None:
         ("Search", {"clean", "score", "trial-1", "sweep"}),  # the child is known from its tuner
     ],
 )
-def test_a_listing_that_fails_is_an_error_and_hides_no_other_kind(
-    account: Account, aws: Aws, listing: str, left: set[str]
-) -> None:
+def test_a_failed_listing_hides_no_other(account: Account, aws: Aws, listing: str, left: set[str]) -> None:
     everything(account)
     account.box.fault("sagemaker", listing, "deny", times=0)
 
@@ -567,9 +561,7 @@ def test_looking_again_comes_to_the_same(account: Account, aws: Aws, kind: str, 
         ("hyper-parameter-tuning-job", "sweep", "DescribeHyperParameterTuningJob"),
     ],
 )
-def test_looking_at_what_is_gone_or_cannot_be_read(
-    account: Account, aws: Aws, kind: str, name: str, describe: str
-) -> None:
+def test_looking_again_in_vain(account: Account, aws: Aws, kind: str, name: str, describe: str) -> None:
     assert HungTrainingJobs().look(aws, target(kind, name), NOW) is None
 
     everything(account)

@@ -371,9 +371,7 @@ def test_jobs_that_ended_are_no_candidates_and_hide_none(account: Account, aws: 
     assert only(swept(aws)).target.name == "llama"  # behind a first page without any job in progress
 
 
-def test_a_listing_that_broke_off_is_an_error_and_what_was_read_is_reported(
-    account: Account, aws: Aws
-) -> None:
+def test_a_broken_listing_is_an_error_and_the_rest_is_reported(account: Account, aws: Aws) -> None:
     account.job("llama")
     for n in range(110):
         account.job(f"other-{n}", age=HOUR, silent=None, gpu=[])

@@ -60,9 +60,7 @@ def by_name(sweep: Sweep) -> dict[str, Result]:
     return {one.target.name: one for one in sweep.results}
 
 
-def test_only_what_waited_all_day_is_described_and_one_check_is_enough_to_keep(
-    aws: Aws, box: Control, emr: Any
-) -> None:
+def test_only_clusters_that_waited_all_day_are_described(aws: Aws, box: Control, emr: Any) -> None:
     box.set_clock(NOW - 9 * DAY)
     idle, busy = made(emr, "idle"), made(emr, "busy")
     made(emr, "ended", Instances={"KeepJobFlowAliveWhenNoSteps": False})
@@ -101,9 +99,7 @@ def test_more_clusters_than_a_page(aws: Aws, emr: Any) -> None:
         ("GetAutoTerminationPolicy", "whether it ends by itself could not be read"),
     ],
 )
-def test_what_may_not_be_read_is_unknown(
-    aws: Aws, box: Control, emr: Any, operation: str, reason: str
-) -> None:
+def test_a_denied_read_is_unknown(aws: Aws, box: Control, emr: Any, operation: str, reason: str) -> None:
     box.set_clock(NOW - 9 * DAY)
     checked_one = made(emr, "idle")
     box.set_clock(NOW)
@@ -117,9 +113,7 @@ def test_what_may_not_be_read_is_unknown(
     assert reason in verdict.reason
 
 
-def test_a_hyperpod_cluster_is_unknown_and_its_cost_is_said(
-    aws: Aws, box: Control, session: boto3.Session
-) -> None:
+def test_a_hyperpod_cluster_is_unknown_with_its_cost(aws: Aws, box: Control, session: boto3.Session) -> None:
     group: Any = {
         "InstanceCount": 2,
         "InstanceGroupName": "workers",

@@ -366,9 +366,7 @@ def test_idle_provisioned_concurrency_is_found_at_an_unknown_price(seed: Seed, a
 
 
 @pytest.mark.parametrize("status", ["Creating", "Failed"])
-def test_a_description_without_variants_is_whole_where_nothing_runs(
-    seed: Seed, aws: Aws, status: str
-) -> None:
+def test_a_description_without_variants_may_be_whole(seed: Seed, aws: Aws, status: str) -> None:
     seed.endpoint("churn")
     seed.requests("churn")
     detector = IdleEndpoints()
@@ -420,9 +418,7 @@ ASYNC: dict[str, Any] = {"AsyncInferenceConfig": {"OutputConfig": {"S3OutputPath
         pytest.param(151, Confidence.LIKELY, id="fewer"),
     ],
 )
-def test_a_queue_that_was_measured_as_empty_is_proof(
-    seed: Seed, aws: Aws, hours: int, expected: Confidence
-) -> None:
+def test_a_queue_measured_as_empty_is_proof(seed: Seed, aws: Aws, hours: int, expected: Confidence) -> None:
     """One that never processed a request publishes nothing but its queue and its instances' load."""
     seed.endpoint("churn", **ASYNC)
     seed.control("churn")
@@ -550,9 +546,7 @@ def test_its_monitoring_is_part_of_its_cost(seed: Seed, aws: Aws) -> None:
 
 
 @pytest.mark.parametrize("operation", ["ListMonitoringExecutions", "DescribeProcessingJob"])
-def test_a_monitor_whose_cost_cannot_be_read_makes_the_price_unknown(
-    seed: Seed, aws: Aws, operation: str
-) -> None:
+def test_a_monitor_of_unreadable_cost_makes_the_price_unknown(seed: Seed, aws: Aws, operation: str) -> None:
     seed.endpoint("churn")
     seed.requests("churn")
     seed.monitor("drift", "churn")

@@ -81,9 +81,7 @@ def test_a_notebook_left_on_is_found(account: Account, aws: Aws) -> None:
 
 
 @pytest.mark.parametrize("wrote", [2 * HOUR, 2 * HOUR - timedelta(seconds=1)])
-def test_at_the_boundary_the_supporting_signals_are_read_too(
-    account: Account, aws: Aws, wrote: timedelta
-) -> None:
+def test_supporting_signals_are_read_at_the_boundary(account: Account, aws: Aws, wrote: timedelta) -> None:
     account.notebook("churn", wrote=wrote)
     account.sagemaker.create_presigned_notebook_instance_url(NotebookInstanceName="churn")
 
@@ -200,9 +198,7 @@ def test_nonsense_that_a_notebook_publishes_breaks_nothing(account: Account, aws
     assert swept(aws).error is None
 
 
-def test_an_active_account_costs_three_calls_and_an_idle_notebook_one_more(
-    account: Account, aws: Aws
-) -> None:
+def test_three_calls_cover_an_active_account_and_one_an_idle_notebook(account: Account, aws: Aws) -> None:
     for n in range(40):
         account.notebook(f"active-{n}", wrote=20 * MINUTE)
     account.notebook("new", made=HOUR, wrote=None)

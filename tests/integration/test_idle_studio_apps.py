@@ -70,9 +70,7 @@ def test_an_app_is_the_same_whether_it_could_be_described_or_not(
 
 
 @pytest.mark.parametrize("access", ["ENABLED", "DISABLED"])
-def test_without_the_trail_a_space_that_editors_elsewhere_can_reach_is_unknown(
-    studio: Studio, aws: Aws, access: str
-) -> None:
+def test_a_space_for_editors_elsewhere_needs_the_trail(studio: Studio, aws: Aws, access: str) -> None:
     studio.space("far", "anna", {"AppType": "CodeEditor", "RemoteAccess": access})
     studio.app(space="far", kind="CodeEditor")
     studio.box.fault("cloudtrail", "LookupEvents", "deny", times=0)
@@ -83,9 +81,7 @@ def test_without_the_trail_a_space_that_editors_elsewhere_can_reach_is_unknown(
 
 @pytest.mark.parametrize("named", ["space", "app"])
 @pytest.mark.parametrize(("ago", "kept"), [(16 * HOUR - MINUTE, True), (16 * HOUR, False)])
-def test_a_remote_editors_session_is_use_for_as_long_as_it_may_last(
-    studio: Studio, aws: Aws, ago: timedelta, named: str, *, kept: bool
-) -> None:
+def test_a_remote_session_is_use(studio: Studio, aws: Aws, ago: timedelta, named: str, *, kept: bool) -> None:
     studio.space("far", "anna", {"AppType": "CodeEditor", "RemoteAccess": "ENABLED"})
     studio.app(space="far", kind="CodeEditor", active=20 * HOUR, wrote=20 * HOUR)
     path = f"{studio.domain}/far" + ("/codeeditor/default" if named == "app" else "")
@@ -103,9 +99,7 @@ def test_a_remote_editors_session_is_use_for_as_long_as_it_may_last(
 
 
 @pytest.mark.parametrize(("ago", "kept"), [(24 * HOUR - MINUTE, True), (24 * HOUR, False)])
-def test_a_session_counts_for_as_long_as_studios_own_shutdown_may_take(
-    studio: Studio, aws: Aws, ago: timedelta, *, kept: bool
-) -> None:
+def test_a_session_lasts_until_the_shutdown(studio: Studio, aws: Aws, ago: timedelta, *, kept: bool) -> None:
     """Six hours after a session's end it stops the app, and gets twice that: earlier ones matter too."""
     idle = {"AppLifecycleManagement": {"IdleSettings": {"IdleTimeoutInMinutes": 360}}}
     settings = {"AppType": "CodeEditor", "RemoteAccess": "ENABLED", "CodeEditorAppSettings": idle}
@@ -226,9 +220,7 @@ def test_a_negative_idle_time_is_none(studio: Studio, aws: Aws) -> None:
 # --- Studio's own idle shutdown ---------------------------------------------------------------
 
 
-def test_where_studio_stops_it_itself_it_is_left_to_that_for_twice_the_time(
-    box: Control, session: boto3.Session, aws: Aws
-) -> None:
+def test_studio_gets_twice_the_time_to_stop_it_itself(box: Control, session: boto3.Session, aws: Aws) -> None:
     three = idle_settings(LifecycleManagement="ENABLED", IdleTimeoutInMinutes=180)
     studio = Studio(box, session, **three)
     for name, quiet in (("young", 5 * HOUR), ("late", 6 * HOUR)):

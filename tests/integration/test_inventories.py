@@ -124,9 +124,7 @@ def generated(count: int) -> tuple[list[dict[str, Any]], dict[tuple[int, str], i
     return rows, {group: number for group, number in latest.items() if number > 1}
 
 
-def test_copies_are_found_in_an_inventory_and_proven_in_the_bucket(
-    account: Account, aws: Aws, box: Control
-) -> None:
+def test_an_inventory_finds_copies_and_bytes_prove_them(account: Account, aws: Aws, box: Control) -> None:
     account.put("a/the model+1.tar.gz", age=50)
     account.put("b/model.tar.gz")
     account.put("c/model.tar.gz", "other")
@@ -149,9 +147,7 @@ def test_copies_are_found_in_an_inventory_and_proven_in_the_bucket(
     ]
 
 
-def test_a_live_inventory_table_shows_what_its_newest_sequence_numbers_say(
-    account: Account, aws: Aws, box: Control
-) -> None:
+def test_a_live_inventory_table_shows_its_newest_sequence(account: Account, aws: Aws, box: Control) -> None:
     for key in ("a/model.tar.gz", "b/model.tar.gz", "replaced/model.tar.gz", "gone/model.tar.gz"):
         account.put(key, age=60 if key < "b" else 40)
     same = account.s3.head_object(Bucket=BUCKET, Key="a/model.tar.gz")["ETag"].strip('"')
@@ -189,9 +185,7 @@ def test_a_live_inventory_table_shows_what_its_newest_sequence_numbers_say(
     assert (words(unlimited), words(filling)) == ({}, {})
 
 
-def test_looking_again_asks_for_one_size_and_what_is_too_new_is_unknown(
-    account: Account, aws: Aws, box: Control
-) -> None:
+def test_looking_again_asks_for_one_size(account: Account, aws: Aws, box: Control) -> None:
     for number in range(3):
         account.put(f"{number}/model.tar.gz", age=50 - number)
     account.table()
@@ -341,9 +335,7 @@ COLLIDING = (
 """Two different texts with one MD5 (Wang, Feng, Lai and Yu, 2004)."""
 
 
-def test_equal_etags_are_not_equal_bytes_and_unequal_ones_not_unequal(
-    account: Account, aws: Aws, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_equal_etags_prove_nothing_alone(account: Account, aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
     """MD5 collides, and under a KMS key an ETag is none: bytes decide, for large ones whatever the ETags."""
     for number, text in enumerate(COLLIDING):
         account.s3.put_object(Bucket=BUCKET, Key=f"md5/{number}.tar.gz", Body=bytes.fromhex(text))
@@ -363,9 +355,7 @@ def test_equal_etags_are_not_equal_bytes_and_unequal_ones_not_unequal(
     }
 
 
-def test_copies_in_a_listed_bucket_are_seen_unless_there_are_too_many_sizes(
-    account: Account, aws: Aws, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_listed_copies_are_seen_by_size(account: Account, aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
     account.put("a/model.tar.gz")
     account.s3.create_bucket(Bucket="listed")
     account.s3.put_object(Bucket="listed", Key="b/model.tar.gz", Body=(b"model" * MIB)[:MIB])
@@ -392,9 +382,7 @@ def test_weights_are_judged_by_what_lies_beside_them_in_the_bucket(account: Acco
     assert words(swept(aws)) == {"a/model.pt": "kept", "b/model.pt": "proven", "c/model.pt": "kept"}
 
 
-def test_a_large_bucket_without_a_setting_is_told_the_one_to_copy(
-    account: Account, aws: Aws, box: Control
-) -> None:
+def test_a_large_bucket_is_told_the_setting_to_copy(account: Account, aws: Aws, box: Control) -> None:
     account.put("a/model.tar.gz", age=50)
     account.put("b/model.tar.gz")
     to: Any = {

@@ -366,9 +366,7 @@ def launched(folder: Path, name: str, shown: pytest.CaptureFixture[str], *flags:
     return shown.readouterr().out.split()[-1]
 
 
-def test_the_kits_example_trains_the_same_however_it_is_interrupted(
-    trainer: Trainer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_resumed_run_is_equal(trainer: Trainer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = "".join(f"{n % 7 - 3},{n % 5 - 2},{n % 2}\n" for n in range(40))
     trainer.s3.put_object(Bucket="models", Key="data/examples.csv", Body=rows.encode())
 

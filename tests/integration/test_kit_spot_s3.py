@@ -22,9 +22,7 @@ def save(checkpoints: Checkpoints, step: int) -> Path:
     return checkpoints.latest
 
 
-def test_checkpoints_go_to_s3_and_come_back_to_another_machine(
-    session: boto3.Session, tmp_path: Path
-) -> None:
+def test_checkpoints_go_to_s3_and_return_to_another_machine(session: boto3.Session, tmp_path: Path) -> None:
     s3 = session.client("s3")
     s3.create_bucket(Bucket="runs")
     here, there = Checkpoints(tmp_path / "here"), Checkpoints(tmp_path / "there")
@@ -48,9 +46,7 @@ def test_checkpoints_go_to_s3_and_come_back_to_another_machine(
     assert (found.path / "model.pt").read_bytes() == bytes([2]) * BIG
 
 
-def test_a_bucket_that_is_not_there_is_an_error_before_training_begins(
-    session: boto3.Session, tmp_path: Path
-) -> None:
+def test_a_missing_bucket_is_an_error_before_training_begins(session: boto3.Session, tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path)
 
     with pytest.raises(ClientError, match="NoSuchBucket"):

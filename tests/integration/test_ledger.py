@@ -15,17 +15,15 @@ from conftest import ACCOUNT, NOW, REGION
 from fakes import Shelf, Thing, thing, waste
 from lambdas import items
 from ml_janitor.aws.client import Aws
-from ml_janitor.bill.explaining import facts_from_ledger
-from ml_janitor.core.model import Change
-from ml_janitor.core.money import Claim
-from ml_janitor.core.results import CauseCode, Sweep, make_cause
+from ml_janitor.core.results import Sweep
 from ml_janitor.engine.policy import Hold, HoldKind, RunPolicy
 from ml_janitor.engine.run import sweep_region
-from ml_janitor.ledger.actions import Actions, NoUndoKey
+from ml_janitor.ledger.actions import Actions
 from ml_janitor.ledger.findings import Entry, Ledger, RecordedFindings
 from ml_janitor.ledger.requests import ButtonRequests, Holds
 from ml_janitor.ledger.table import Table
 from ml_janitor_sandbox.control import Control
+from signing import own_signatures
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
@@ -61,52 +59,6 @@ def told(ledger: Ledger, aws: Aws, done: Sweep, now: datetime) -> RecordedFindin
 # --- what is new -----------------------------------------------------------------------------------
 
 
-def test_a_finding_is_new_until_it_was_announced(ledger: Ledger, aws: Aws) -> None:
-    done = swept(aws, LAMP, CHAIR)
-
-    assert names(ledger.record(aws, done, NOW)) == ["chair", "lamp"]
-    assert names(ledger.record(aws, done, NOW + DAY)) == ["chair", "lamp"]
-    ledger.announced(aws, done, done.findings, NOW + DAY)
-    assert names(ledger.record(aws, done, NOW + 2 * DAY)) == []
-    assert entries(ledger)["lamp"] == Entry(
-        key=LAMP.target.key,
-        detector="shelf",
-        account=ACCOUNT,
-        region=REGION,
-        claim=Claim(
-            detector="shelf",
-            arn=LAMP.target.arn,
-            name="lamp",
-            change=Change.END,
-            monthly_usd=Decimal("10.00"),
-        ),
-        reason="nobody uses it",
-        action="remove it",
-        first_seen=NOW,
-        last_seen=NOW + 2 * DAY,
-        announced=NOW + DAY,
-    )
-
-
-def test_since_when_it_is_waste_is_what_its_last_sweep_said(ledger: Ledger, aws: Aws) -> None:
-    hung = replace(waste(), since=NOW - 11 * DAY)
-    ledger.record(aws, swept(aws, thing("lamp", hung), CHAIR), NOW)
-
-    assert entries(ledger)["lamp"].since == NOW - 11 * DAY
-    judged = facts_from_ledger(entries(ledger).values())
-    assert judged[LAMP.target.arn.lower()].since == NOW - 11 * DAY
-    assert judged[CHAIR.target.arn.lower()].since == NOW, "first seen, where the rule cannot know it"
-
-
-def test_what_was_announced_keeps_the_time_it_first_was(ledger: Ledger, aws: Aws) -> None:
-    done = swept(aws, LAMP)
-    told(ledger, aws, done, NOW)
-
-    ledger.announced(aws, done, done.findings, NOW + DAY)
-
-    assert entries(ledger)["lamp"].announced == NOW
-
-
 def test_an_item_can_be_read_by_a_person(ledger: Ledger, aws: Aws, session: boto3.Session) -> None:
     ledger.record(aws, swept(aws, thing("lamp", waste("10.006"), {"owner": "maria"})), NOW)
 
@@ -133,44 +85,6 @@ def test_an_item_can_be_read_by_a_person(ledger: Ledger, aws: Aws, session: boto
         "parts": [],
         "wholes": [],
     }
-
-
-def test_how_many_were_first_seen_does_not_change_when_a_run_is_repeated(ledger: Ledger, aws: Aws) -> None:
-    told(ledger, aws, swept(aws, LAMP), NOW - DAY)
-    done = swept(aws, LAMP, CHAIR)
-
-    assert told(ledger, aws, done, NOW).first_seen(NOW) == 1
-    assert told(ledger, aws, done, NOW).first_seen(NOW) == 1
-
-
-# --- what is closed --------------------------------------------------------------------------------
-
-
-def test_a_resource_that_was_made_anew_starts_from_nothing(ledger: Ledger, aws: Aws) -> None:
-    told(ledger, aws, swept(aws, LAMP), NOW)
-    anew = thing("lamp", waste("10"), created=NOW)
-
-    again = ledger.record(aws, swept(aws, anew), NOW + DAY)
-
-    assert [result.target.key for result in again.new] == [anew.target.key]
-    old, new = sorted(ledger.entries("shelf", ACCOUNT, REGION), key=lambda entry: entry.first_seen)
-    assert (old.close_reason, new.first_seen) == (make_cause(CauseCode.GONE), NOW + DAY)
-
-
-def test_a_late_event_takes_nothing_back(ledger: Ledger, aws: Aws) -> None:
-    """A run for yesterday that comes after today's: judged as of yesterday, the lamp was still in use."""
-    told(ledger, aws, swept(aws, LAMP, CHAIR), NOW)
-
-    ledger.record(aws, swept(aws, CHAIR), NOW - DAY)
-
-    seen = entries(ledger)
-    assert (seen["lamp"].closed, seen["chair"].last_seen) == (None, NOW)
-    last = ledger.latest.sweep("shelf", ACCOUNT, REGION)
-    assert last is not None
-    assert (last.time, last.found) == (NOW, 2)
-
-
-# --- sweeps and digests ----------------------------------------------------------------------------
 
 
 # --- many ------------------------------------------------------------------------------------------
@@ -213,9 +127,7 @@ def test_many_findings_are_written_side_by_side_and_read_to_the_last_page(
 THERE = "210987654321"
 
 
-def test_what_is_written_of_one_account_says_nothing_of_another_with_the_same_names(
-    ledger: Ledger, table: Table, aws: Aws
-) -> None:
+def test_accounts_with_equal_names_stay_apart(ledger: Ledger, table: Table, aws: Aws) -> None:
     target = replace(LAMP.target, account=THERE, arn=LAMP.target.arn.replace(ACCOUNT, THERE))
     here = swept(aws, LAMP)
     there = replace(here, account=THERE, results=(replace(here.results[0], target=target),))
@@ -231,8 +143,8 @@ def test_what_is_written_of_one_account_says_nothing_of_another_with_the_same_na
         ledger.warned(entry(account), now=NOW, due=NOW + DAY)
     Holds(table).put(ACCOUNT, REGION, Hold(key=LAMP.target.key, how=HoldKind.KEPT, by="maria", given=NOW))
     ledger.approve(entry(ACCOUNT), by="maria")
-    ButtonRequests(table).make_due(entry(ACCOUNT), by="maria", now=NOW)
-    requests, actions = ButtonRequests(table), Actions(table, NoUndoKey())
+    requests, actions = ButtonRequests(table, own_signatures()), Actions(table)
+    requests.make_due(entry(ACCOUNT), by="maria", now=NOW)
     requests.grant(ledger, actions, "shelf", THERE, REGION)
     assert (entry(THERE).approved, entry(THERE).hurried) == ("", "")
     assert list(Holds(table).all(THERE, REGION)) == []

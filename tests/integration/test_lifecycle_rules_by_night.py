@@ -98,9 +98,7 @@ def test_it_is_warned_about_given_rules_and_these_are_taken_out(shift: Shift) ->
         *(("killed", CALLS[0], n) for n in (2, 3, 4, 5)),
     ],
 )
-def test_a_run_killed_at_any_call_is_finished_by_the_next(
-    shift: Shift, kill: str, call: str, skip: int
-) -> None:
+def test_the_next_run_finishes_a_run_killed_anywhere(shift: Shift, kill: str, call: str, skip: int) -> None:
     """After both buckets are read, one is read when judged again, prepared for, written, and read back."""
     shift.due()
     end_when_killed(shift.session)
@@ -142,9 +140,7 @@ def test_an_undo_killed_at_its_call_is_finished_when_asked_again(shift: Shift) -
         ({"Expiration": {"Date": "2030-01-01T00:00:00Z"}}, Outcome.KEPT, "lifecycle rule"),
     ],
 )
-def test_a_rule_that_somebody_adds_meanwhile_is_judged_too(
-    shift: Shift, rule: dict[str, Any], outcome: Outcome, why: str
-) -> None:
+def test_a_late_rule_is_judged_too(shift: Shift, rule: dict[str, Any], outcome: Outcome, why: str) -> None:
     shift.due()
     rules: Any = [{"ID": "new", "Filter": {"Prefix": "experiments/"}, "Status": "Enabled", **rule}]
     shift.s3.put_bucket_lifecycle_configuration(Bucket=SCRATCH, LifecycleConfiguration={"Rules": rules})
@@ -163,9 +159,7 @@ def test_a_rule_that_somebody_adds_meanwhile_is_judged_too(
         ({"keep": "true"}, None),
     ],
 )
-def test_a_managed_production_or_kept_bucket_stays_as_it_is(
-    shift: Shift, tags: dict[str, str], why: CauseCode | None
-) -> None:
+def test_a_managed_or_kept_one_stays(shift: Shift, tags: dict[str, str], why: CauseCode | None) -> None:
     shift.due()
     tagging: Any = {"TagSet": [{"Key": key, "Value": value} for key, value in tags.items()]}
     shift.s3.put_bucket_tagging(Bucket=SCRATCH, Tagging=tagging)

@@ -155,9 +155,7 @@ def test_a_sweep_ends_in_lambdas_time(
         assert [name for name, verdict in verdicts.items() if isinstance(verdict, Finding)]
 
 
-def test_looking_again_at_ten_copies_searches_for_no_job_twice(
-    box: Control, session: boto3.Session, aws: Aws
-) -> None:
+def test_ten_copies_are_searched_for_no_job_twice(box: Control, session: boto3.Session, aws: Aws) -> None:
     seed(session, box, 600)
     rule = next(one for one in DETECTORS if one.name == "duplicate-artifacts")()
     copies = list(rule.find(aws, NOW))

@@ -102,9 +102,7 @@ def test_it_says_what_it_costs_sends_in_turn_and_counts_as_use(
     assert [point["Sum"] for point in found["Datapoints"]] == [6.0]
 
 
-def test_the_way_to_the_endpoint_is_taken_off_and_a_typed_batch_is_taken_as_it_is(
-    janitor: Janitor, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_typed_batch_is_taken_as_it_is(janitor: Janitor, monkeypatch: pytest.MonkeyPatch) -> None:
     watched(monkeypatch, 0.05)
     more = ("--batch", "4", "--batch-ms", "20", "--network-ms", "40", "--price", "3.6", "--yes", "--json")
 
@@ -125,9 +123,7 @@ def test_a_batch_that_is_slower_is_an_answer(janitor: Janitor, monkeypatch: pyte
     assert ran.out.startswith("Do not batch: 16 requests at once took longer than one by one.")
 
 
-def test_serverless_inference_is_charged_by_the_second_and_its_most_is_said(
-    sagemaker: Any, janitor: Janitor, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_seconds_are_charged(sagemaker: Any, janitor: Janitor, monkeypatch: pytest.MonkeyPatch) -> None:
     deploy(sagemaker, "small", **MORE)
     watched(monkeypatch, 0.01, 0.02)
 
@@ -201,9 +197,7 @@ def test_it_asks_first(janitor: Janitor, box: Control, monkeypatch: pytest.Monke
         {"kind": "deny"},
     ],
 )
-def test_it_stops_at_the_first_request_that_fails_and_tries_none_again(
-    janitor: Janitor, box: Control, fault: dict[str, Any]
-) -> None:
+def test_it_stops_at_the_first_failed_request(janitor: Janitor, box: Control, fault: dict[str, Any]) -> None:
     box.fault("sagemaker", "InvokeEndpoint", skip=3, times=0, **fault)
 
     ran = janitor(*WHOLE, "--requests", "10")

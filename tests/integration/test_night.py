@@ -212,9 +212,7 @@ def charged(charges: Iterable[dict[str, Any]], until: datetime) -> dict[str, Dec
     return sums
 
 
-def test_saved_is_the_difference_to_the_bill_of_an_account_without_a_janitor(
-    lived: Lived, box: Control, tmp_path: Path
-) -> None:
+def test_saved_is_the_difference_to_an_account_left_alone(lived: Lived, box: Control, tmp_path: Path) -> None:
     """What the actions claim is what AWS does not charge; whatever else it does not, they say is unknown."""
     seed_demo(box)
     other = Deployment(box.url, tmp_path, {}, demo.NOW)

@@ -173,9 +173,7 @@ def test_what_it_cannot_tell_it_does_not_publish(
     assert published(session) == []
 
 
-def test_a_program_in_a_terminal_is_work(
-    box: Control, session: boto3.Session, jupyter: str, machine: Path
-) -> None:
+def test_a_running_shell_is_work(box: Control, session: boto3.Session, jupyter: str, machine: Path) -> None:
     process(machine, 11, "(python train.py) S 10 11 10 34816")
 
     run(box, jupyter, machine)

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 
 from commands import Janitor
@@ -28,128 +25,14 @@ from ml_janitor.config.settings import Settings
 from ml_janitor.config.values import InvalidInputError
 from ml_janitor.core.model import finding_id
 from ml_janitor.engine.run import RunFailedError
-from ml_janitor.ledger.latest import LastRun, LastSweep, LatestRecords, LatestRuns, RunAccount, RunLists
-from ml_janitor.ledger.table import Table
+from ml_janitor.ledger.latest import LatestRecords
 from ml_janitor_sandbox.deployment import BUCKET
 from ml_janitor_sandbox.iam import IamControl
-from organization import Organization, Roles, acting_as
-from slackside import ARMED, EMAILS, MEMBER, OWNER, Deployment, said
-
-NOTEBOOKS = "idle-notebooks"
-OFF = "me-south-1"
-"""A region that accounts have to enable first."""
+from organization import NOTEBOOKS, OFF, Accounts, Roles, acting_as
+from slackside import MEMBER, said
 
 HOME = ("dynamodb:*", "s3:*", "secretsmanager:*", "kms:*", "lambda:*", "pricing:*")
 """What a function has to itself: nothing of what it looks at."""
-
-
-@dataclass
-class Accounts:
-    """A deployment for an organization of two accounts: each has a notebook `churn`, left on at night."""
-
-    armed: Deployment
-    made: Organization
-    table: Table
-    inside: Mapping[str, boto3.Session]
-
-    @property
-    def first(self) -> str:
-        return self.made.members[0]
-
-    @property
-    def second(self) -> str:
-        return self.made.members[1]
-
-    def settings(self, *, janitor: str = "", **changed: Any) -> None:
-        """Another janitor.toml, with an [organization] that is *changed* so."""
-        table = self.made.table(**{"regions": [REGION, OFF], **changed})
-        section = "".join(f"{key} = {json.dumps(one)}\n" for key, one in table.items())
-        armed = ARMED.replace(f'"{ACCOUNT}"', f'"{self.first}", "{self.second}"')
-        self.armed.settings(
-            armed.replace("[janitor]\n", f"[janitor]\n{janitor}", 1) + f"\n[organization]\n{section}"
-        )
-
-    def listed(self, *listed: RunAccount, time: datetime = NOW, detector: str = NOTEBOOKS) -> None:
-        """The run of *time* has these, or the two accounts; as the state machine's first step leaves it."""
-        found = listed or tuple(RunAccount(each, (REGION,)) for each in self.made.members)
-        key = RunLists(self.armed.session.client("s3"), BUCKET).keep(
-            detector, time, listed=found, accounts=found
-        )
-        LatestRuns(self.table).begun(
-            LastRun(detector=detector, time=time, key=key, accounts=len(found), begun=time)
-        )
-
-    def child(self, account: str, *regions: str, **event: Any) -> dict[str, Any]:
-        """One child of the run, as the state machine invokes it."""
-        given = {
-            "time": NOW.isoformat(),
-            "started": self.armed.now.isoformat(),
-            "account": account,
-            "regions": list(regions or (REGION,)),
-            **event,
-        }
-        return self.armed.sweep(NOTEBOOKS, **{key: one for key, one in given.items() if one is not None})
-
-    def last(self, account: str, region: str = REGION) -> LastSweep:
-        """What is remembered of its latest sweep."""
-        found = LatestRecords(self.table).sweep(NOTEBOOKS, account, region)
-        assert found is not None
-        return found
-
-    def status(self, account: str) -> str:
-        """That of its notebook."""
-        answer = (
-            self.inside[account].client("sagemaker").describe_notebook_instance(NotebookInstanceName="churn")
-        )
-        return str(answer["NotebookInstanceStatus"])
-
-    def asked(self) -> Counter[str]:
-        """How often SageMaker was asked, by account."""
-        return Counter(one["account"] for one in self.armed.box.requests() if one["service"] == "sagemaker")
-
-    def findings(self) -> dict[str, dict[str, Any]]:
-        """The findings in the ledger, by account."""
-        return {one["account"]: one for one in self.armed.table().get("finding", [])}
-
-    def message(self, account: str) -> dict[str, Any]:
-        """The warning about its notebook."""
-        return next(one for one in self.armed.warnings() if account in json.dumps(one["blocks"]))
-
-
-@pytest.fixture
-def accounts(armed: Deployment, table: Table) -> Accounts:
-    box = armed.box
-    made = Organization.made(box.url, ["research", "serving"])
-    inside = {each: made.within(each) for each in made.members}
-    box.set_clock(NOW - timedelta(days=30))
-    for account, session in inside.items():
-        session.client("sagemaker").create_notebook_instance(
-            NotebookInstanceName="churn",
-            InstanceType="ml.t3.xlarge",
-            RoleArn=f"arn:aws:iam::{account}:role/notebooks",
-            Tags=[{"Key": "owner", "Value": EMAILS[OWNER]}],
-        )
-        logs: Any = session.client("logs")
-        group, stream = "/aws/sagemaker/NotebookInstances", "churn/jupyter.log"
-        logs.create_log_group(logGroupName=group)
-        logs.create_log_stream(logGroupName=group, logStreamName=stream)
-    box.set_clock(NOW)
-    for session in inside.values():
-        session.client("logs").put_log_events(
-            logGroupName=group,
-            logStreamName=stream,
-            logEvents=[
-                {
-                    "timestamp": int((NOW - timedelta(hours=9)).timestamp() * 1000),
-                    "message": "Saving /eda.ipynb",
-                }
-            ],
-        )
-    given = Accounts(armed, made, table, inside)
-    given.settings()
-    given.listed()
-    box.clear_calls()
-    return given
 
 
 def test_a_child_looks_at_its_own_account_in_the_run_of_its_time(accounts: Accounts) -> None:
@@ -172,26 +55,6 @@ def test_a_child_looks_at_its_own_account_in_the_run_of_its_time(accounts: Accou
     assert accounts.first in json.dumps(accounts.message(accounts.first)["blocks"])
 
 
-def test_the_same_child_looks_once_however_often_it_starts(accounts: Accounts) -> None:
-    first = accounts.child(accounts.first)
-    asked = accounts.asked()
-    accounts.armed.later(timedelta(minutes=5))
-
-    assert accounts.child(accounts.first) == first
-    assert accounts.asked() == asked
-
-
-def test_what_lay_about_for_an_hour_is_a_dry_run_whatever_its_run(accounts: Accounts) -> None:
-    accounts.armed.later(timedelta(hours=5))
-    late = (NOW + timedelta(hours=3)).isoformat()
-    answer = accounts.child(accounts.first, started=late)
-
-    assert (answer["sweeps"][0]["mode"], answer["note"]) == (
-        "dry-run",
-        "the event was 2 hours old, so this was a dry run",
-    )
-
-
 @pytest.mark.parametrize(
     ("event", "why"),
     [
@@ -203,43 +66,12 @@ def test_what_lay_about_for_an_hour_is_a_dry_run_whatever_its_run(accounts: Acco
     ],
     ids=lambda each: "-".join(each) if isinstance(each, dict) else None,
 )
-def test_a_forged_event_sends_no_function_anywhere(
-    event: dict[str, Any], why: str, accounts: Accounts
-) -> None:
+def test_a_forged_event_sends_nobody_anywhere(event: dict[str, Any], why: str, accounts: Accounts) -> None:
     with pytest.raises((InvalidInputError, ReadError), match=why):
         accounts.child(**{"account": accounts.first, **event})
 
     assert not [one for one in accounts.armed.box.requests() if one["service"] in {"sts", "sagemaker"}]
     assert accounts.findings() == {}
-
-
-def test_an_account_that_this_night_leaves_out_is_not_looked_at(accounts: Accounts) -> None:
-    accounts.listed(RunAccount(accounts.second, (REGION,)))
-
-    with pytest.raises(InvalidInputError, match=f"{accounts.first} is not in the list"):
-        accounts.child(accounts.first)
-    assert accounts.child(accounts.second)["sweeps"][0]["found"] == 1
-
-
-def test_without_an_organization_no_other_account_is_looked_at(accounts: Accounts) -> None:
-    accounts.armed.settings(ARMED)
-
-    with pytest.raises(InvalidInputError, match=r"janitor.toml has no \[organization\]"):
-        accounts.child(accounts.first)
-    assert not accounts.asked()
-
-
-def test_a_region_that_is_not_enabled_is_remembered_as_that_and_its_findings_stay(accounts: Accounts) -> None:
-    accounts.listed(RunAccount(accounts.first, (REGION, OFF)))
-    answer = accounts.child(accounts.first, REGION, OFF)
-
-    assert [one["region"] for one in answer["sweeps"]] == [REGION]
-    assert (accounts.last(accounts.first).enabled, accounts.last(accounts.first, OFF).enabled) == (
-        True,
-        False,
-    )
-    only = accounts.child(accounts.first, OFF)
-    assert (only["sweeps"], only["report"]) == ([], "")
 
 
 # --- credentials -----------------------------------------------------------------------------------
@@ -271,9 +103,7 @@ def member(accounts: Accounts, account: str) -> str:
     return role_arn(settings, member_role_name(NOTEBOOKS), account=account, partition="aws")
 
 
-def test_each_account_is_read_with_its_own_role_alone(
-    accounts: Accounts, enforced: Callable[..., IamControl]
-) -> None:
+def test_each_account_is_read_with_its_role(accounts: Accounts, enforced: Callable[..., IamControl]) -> None:
     iam = enforced()
     for account in accounts.made.members:
         assert accounts.child(account, mode="dry-run")["sweeps"][0]["found"] == 1
@@ -293,9 +123,7 @@ NOT_TAKEN_ON = "could not be read: its role cannot be taken on"
 
 
 @pytest.mark.parametrize("wrong", ["role", "external id", "missing"])
-def test_a_role_that_does_not_trust_it_is_an_error_of_its_own_account_alone(
-    wrong: str, accounts: Accounts, enforced: Callable[..., IamControl]
-) -> None:
+def test_each_role_fails_alone(wrong: str, accounts: Accounts, enforced: Callable[..., IamControl]) -> None:
     accounts.child(accounts.first)
     known = accounts.findings()[accounts.first]
     accounts.armed.later(timedelta(minutes=10))
@@ -336,29 +164,6 @@ def press(accounts: Accounts, word: str, account: str) -> None:
     accounts.armed.press(word, MEMBER, ts=accounts.message(account)["ts"])
 
 
-def test_a_night_has_so_many_over_all_accounts(warned: Accounts) -> None:
-    warned.settings(janitor="max_actions_per_night = 1\n")
-    press(warned, "now", warned.first)
-    press(warned, "now", warned.second)
-
-    assert (warned.status(warned.first), warned.status(warned.second)) == ("Stopped", "InService")
-    assert warned.findings()[warned.second]["not_done"] == "max actions per night: 1"
-
-
-def test_what_is_no_longer_looked_at_is_neither_acted_on_nor_undone(warned: Accounts) -> None:
-    press(warned, "now", warned.first)
-    warned.armed.settings(ARMED)
-    asked = warned.asked()
-    for word, account in (("now", warned.second), ("undo", warned.first)):
-        press(warned, word, account)
-        answer = warned.armed.slack.responses()[-1]["text"]
-        assert (
-            answer == f"Nothing was changed: account {account} is no longer looked at from account {ACCOUNT}."
-        )
-
-    assert warned.asked() == asked
-
-
 def test_what_was_done_where_act_in_names_nothing_any_more_is_reported_and_can_be_undone(
     warned: Accounts,
 ) -> None:
@@ -388,27 +193,13 @@ def test_what_was_done_where_act_in_names_nothing_any_more_is_reported_and_can_b
     assert (warned.status(warned.first), warned.status(warned.second)) == ("InService", "Stopped")
 
 
-def test_an_undo_without_its_role_says_so_in_its_message(
-    warned: Accounts, enforced: Callable[..., IamControl]
-) -> None:
+def test_without_its_role_an_undo_says_so(warned: Accounts, enforced: Callable[..., IamControl]) -> None:
     press(warned, "now", warned.first)
     enforced(role=UNDO_FUNCTION_ROLE, without=(member_role_name(NOTEBOOKS, RoleKind.UNDO),))
     with pytest.raises(CannotUndoError, match=f"account unread: {warned.first}, {NOT_TAKEN_ON}"):
         press(warned, "undo", warned.first)
 
     assert "its role cannot be taken on" in said(warned.message(warned.first))
-
-
-def test_an_undo_asked_for_with_another_account_finds_nothing(warned: Accounts) -> None:
-    press(warned, "now", warned.first)
-    finding = finding_id(NOTEBOOKS, warned.findings()[warned.first]["key"])
-    asked = {"detector": NOTEBOOKS, "region": REGION, "finding": finding, "by": "eve"}
-    for account in (warned.second, ACCOUNT, "999999999999", None):
-        event = {**asked, **({} if account is None else {"account": account})}
-        answer = warned.armed.run("ml-janitor-undo", event)
-        assert (answer["done"], "nothing was done to finding" in answer["why"]) == (False, True)
-
-    assert (warned.status(warned.first), warned.status(warned.second)) == ("Stopped", "InService")
 
 
 # --- commands ----------------------------------------------------------------------------------------
@@ -458,11 +249,3 @@ def test_commands_are_about_one_account_with_the_ledger_of_another(
     done = janitor(*undo, "--account-profile", "first")
     assert (done.status, done.err) == (0, "")
     assert (warned.status(warned.first), warned.status(warned.second)) == ("InService", "InService")
-
-
-def test_without_an_organization_there_is_no_other_account(accounts: Accounts, janitor: Janitor) -> None:
-    accounts.armed.settings(ARMED)
-    ran = janitor("findings", "--account", accounts.first)
-    assert (ran.status, "[organization] in the settings names no accounts" in ran.err) == (2, True)
-    ran = janitor("findings", "--account", "research")
-    assert (ran.status, "--account: expected twelve digits, got research" in ran.err) == (2, True)

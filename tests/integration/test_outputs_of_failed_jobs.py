@@ -181,17 +181,13 @@ def test_a_young_job_is_not_looked_at(account: Account, aws: Aws) -> None:
 )
 @pytest.mark.parametrize("kind", ["deny", "truncate"])
 @pytest.mark.usefixtures("account")
-def test_what_could_not_be_read_is_not_found(
-    box: Control, aws: Aws, service: str, operation: str, kind: str
-) -> None:
+def test_no_access_means_no_waste(box: Control, aws: Aws, service: str, operation: str, kind: str) -> None:
     box.fault(service, operation, kind, times=0)
 
     assert [one for one in verdicts(aws).values() if not (isinstance(one, Kept) and one.unknown)] == []
 
 
-def test_more_jobs_than_are_looked_at_are_counted(
-    account: Account, aws: Aws, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_jobs_beyond_the_limit_count(account: Account, aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(failed_jobs, "_MOST_JOBS_LISTED", 1)
     account.box.set_clock(NOW - 150 * DAY)
     account.job("churn-2", "Stopped")

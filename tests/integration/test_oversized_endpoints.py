@@ -123,9 +123,7 @@ def test_all_pages_of_what_scales_hosts_and_recommends_are_read(loads: Loads, aw
     )
 
 
-def test_another_region_has_its_own_endpoints_metrics_and_prices(
-    loads: Loads, aws: Aws, box: Control
-) -> None:
+def test_another_region_has_its_own_endpoints_and_prices(loads: Loads, aws: Aws, box: Control) -> None:
     """The same name, with smaller peaks and a higher price."""
     there = aws.at("eu-west-1")
     for where, seed in ((aws, loads), (there, Loads(box, there))):

@@ -117,9 +117,7 @@ def test_every_detector_that_acts_is_regretted() -> None:
 
 
 @pytest.mark.parametrize("row", RECORDED)
-def test_all_that_is_granted_is_used_and_nothing_else(
-    staged: Staged, recordings: dict[Row, Recording], row: Row
-) -> None:
+def test_exactly_the_grants_are_used(staged: Staged, recordings: dict[Row, Recording], row: Row) -> None:
     """Each permission is used on a resource of its own, which no other covers as well."""
     mode, name = row
     play, stage = PLAYS[mode][name], staged(mode, name)
@@ -132,9 +130,7 @@ def test_all_that_is_granted_is_used_and_nothing_else(
 
 
 @pytest.mark.parametrize("row", MUTANTS)
-def test_each_statement_is_missed_and_the_refusal_is_told(
-    staged: Staged, recordings: dict[Row, Recording], row: Row
-) -> None:
+def test_each_missing_statement_is_told(staged: Staged, recordings: dict[Row, Recording], row: Row) -> None:
     mode, name = row
     play = PLAYS[mode][name]
     recording = recordings.get(row) or record(first := staged(mode, name), play.steps(first))

@@ -81,9 +81,7 @@ def enforced(box: Control, made: Path) -> None:
     )
 
 
-def test_what_has_no_tags_is_denied_directly_and_from_a_stack_unless_that_tags_later(
-    box: Control, made: Path
-) -> None:
+def test_an_untagged_resource_is_denied_unless_a_stack_tags_it_later(box: Control, made: Path) -> None:
     enforced(box, made)
     directly, stack = Asks(box, TEAM), Asks(box, TEAM, CLOUDFORMATION)
     model = {"ExecutionRoleArn": "arn:aws:iam::123456789012:role/serving"}

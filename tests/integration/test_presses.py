@@ -15,12 +15,15 @@ import pytest
 from conftest import ACCOUNT, NOW, REGION, once
 from lambdas import idle_endpoints, reports
 from ml_janitor import handlers
+from ml_janitor.acting.undoing import CannotUndoError
+from ml_janitor.config import events
 from ml_janitor.config.values import InvalidInputError
+from ml_janitor.ledger.actions import Actions, Stage
 from ml_janitor.ledger.limits import Leases, LeaseTakenError
 from ml_janitor.ledger.table import Table
-from ml_janitor.slack.client import UNFINISHED_REPLY, SenderClock
+from ml_janitor.slack.client import SenderClock
 from ml_janitor_sandbox.control import Control
-from ml_janitor_sandbox.deployment import WORKER
+from ml_janitor_sandbox.deployment import UNDO, WORKER
 from ml_janitor_sandbox.slack import Signed, form, sign
 from slackside import (
     ARMED,
@@ -33,7 +36,6 @@ from slackside import (
     Deployment,
     buttons,
     said,
-    unused,
 )
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -86,27 +88,6 @@ def test_keep_holds_it_for_good_and_the_message_says_who_did(warned: Deployment,
     assert said(only(warned)) == f"*Kept for good* by {NAMES[who]} on {PRESSED}."
 
 
-def test_snooze_holds_it_for_a_week_after_which_there_is_a_new_warning(warned: Deployment) -> None:
-    warned.press("snooze", OWNER)
-
-    (hold,) = warned.table()["hold"]
-    assert (hold["how"], hold["until"]) == ("snoozed", "2026-10-13T03:00:00Z")
-    message = only(warned)
-    assert said(message) == (
-        f"*Snoozed until Tue 13 Oct 05:00* by Maria Lopez on {PRESSED}. "
-        "If it is still waste then, there will be a new warning."
-    )
-    assert buttons(message) == ["keep"]
-    warned.later(6 * DAY)
-    warned.sweep()
-    assert len(warned.slack.messages()) == 1
-    warned.later(2 * DAY)
-    unused(warned, "fraud")
-    warned.sweep()
-    assert len(warned.slack.messages()) == 2
-    assert buttons(warned.slack.messages()[1]) == ["keep", "snooze", "now"]
-
-
 def test_keep_tonight_holds_it_until_working_hours_begin_again(notebook: Deployment) -> None:
     """On a Friday evening, that is the whole weekend."""
     notebook.settings(ARMED + 'stop_outside_hours = ["ch*"]\n')
@@ -132,24 +113,6 @@ def test_keep_tonight_holds_it_until_working_hours_begin_again(notebook: Deploym
     assert notebook.notebook_status == "InService"
 
 
-def test_now_makes_it_due_and_runs_the_detectors_own_function(warned: Deployment) -> None:
-    warned.press("now", MEMBER, deliver=False)
-    (handed,) = warned.box.invocations()
-
-    handlers.pressed(handed["event"], warned.context())
-
-    (before,), (asked,) = warned.table()["finding"], warned.table()["request"]
-    assert (asked["what"], asked["key"], asked["at"]) == ("due", before["key"], "2026-10-06T03:00:30Z")
-    assert warned.box.invocations()[1:] == [
-        {"function": "ml-janitor-idle-endpoints", "event": {"account": ACCOUNT, "regions": [REGION]}}
-    ]
-    assert said(only(warned)) == (
-        f"*Do it now*, said Dina Okafor on {PRESSED}. It is looked at once more, and deleted in the next "
-        "minutes if it is still waste."
-    )
-    assert buttons(only(warned)) == ["keep", "snooze"]
-
-
 def test_now_while_a_sweep_is_at_work_waits_for_its_turn(
     notebook: Deployment, table: Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -169,21 +132,6 @@ def test_now_while_a_sweep_is_at_work_waits_for_its_turn(
     notebook.press("now", MEMBER)
 
     assert (slept, notebook.notebook_status) == ([15.0, 15.0], "Stopped")
-
-
-def test_keep_after_now_still_counts(warned: Deployment) -> None:
-    warned.press("now", MEMBER, deliver=False)
-    handlers.pressed(warned.box.invocations()[0]["event"], warned.context())
-    warned.delivered = 1
-    warned.press("keep", OWNER, deliver=False)
-    handlers.pressed(warned.box.invocations()[2]["event"], warned.context())
-
-    warned.delivered = 1
-    warned.run(**warned.box.invocations()[1])
-
-    assert "action" not in warned.table()
-    assert warned.session.client("sagemaker").describe_endpoint(EndpointName="fraud")
-    assert said(only(warned)) == f"*Kept for good* by Maria Lopez on {PRESSED}."
 
 
 # --- from warning to undo --------------------------------------------------------------------------
@@ -215,49 +163,6 @@ def test_do_it_now_stops_it_at_once_and_undo_starts_it_again(notebook: Deploymen
     assert notebook.slack.responses() == []
     (action,) = notebook.table()["action"]
     assert (action["stage"], action["told"]) == ("undone", "undone 2")
-
-
-def test_what_nobody_keeps_is_done_when_it_is_due_and_its_message_says_so(notebook: Deployment) -> None:
-    notebook.later(DAY + 8 * HOUR)  # it is only likely to be idle: due in working hours
-    notebook.sweep("idle-notebooks")
-
-    assert notebook.notebook_status == "Stopped"
-    assert said(only(notebook)) == (
-        "*Stopped on Wed 7 Oct 13:00*, because nobody kept it. "
-        "It can be undone until Fri 6 Nov 12:00 (Europe/Berlin)."
-    )
-
-
-def test_a_message_that_could_not_be_changed_is_changed_by_the_next_sweep(notebook: Deployment) -> None:
-    notebook.slack.fault("error", method="chat.update", code="account_inactive", times=2)
-    notebook.press("now", MEMBER, deliver=False)
-    handlers.pressed(notebook.box.invocations()[0]["event"], notebook.context())
-    (answer,) = notebook.slack.responses()
-    assert answer["text"].startswith("Done, but the message could not be changed: Slack refused")
-    with pytest.raises(Exception, match="a warning's message does not say what became of it"):
-        notebook.sweep("idle-notebooks")
-    assert notebook.notebook_status == "Stopped"
-    assert buttons(only(notebook)) == ["keep", "snooze", "now"]
-
-    notebook.later(HOUR)
-    notebook.sweep("idle-notebooks")
-
-    assert said(only(notebook)).startswith("*Stopped on Tue 6 Oct 05:00*, because Dina")
-
-
-def test_an_undo_that_fails_says_so_and_can_be_pressed_again(notebook: Deployment) -> None:
-    notebook.press("now", MEMBER)
-    notebook.box.fault("sagemaker", "StartNotebookInstance", "deny", times=0)
-    with pytest.raises(Exception, match="could not be brought back"):
-        notebook.press("undo", MEMBER)
-    assert "*Could not be brought back* on Tue 6 Oct 05:00" in said(only(notebook))
-    assert buttons(only(notebook)) == ["undo"]
-    notebook.box.clear_faults()
-    notebook.later(timedelta(minutes=1))
-
-    notebook.press("undo", MEMBER)
-
-    assert notebook.notebook_status == "InService"
 
 
 def test_an_undo_that_never_began_is_not_lost(notebook: Deployment, table: Table) -> None:
@@ -293,39 +198,38 @@ def test_an_undo_that_never_began_is_not_lost(notebook: Deployment, table: Table
     assert "*Brought back on Tue 6 Oct 06:20* for Dina Okafor." in said(only(notebook))
 
 
-def test_an_undo_that_could_not_be_handed_on_is_not_lost_either(notebook: Deployment) -> None:
+@pytest.fixture
+def stuck(notebook: Deployment) -> Deployment:
+    """A notebook whose undo was refused once."""
     notebook.press("now", MEMBER)
-    notebook.press("undo", MEMBER, deliver=False)
-    worker = notebook.box.invocations()[-1]
-    notebook.delivered += 1
-    notebook.box.fault("lambda", "Invoke", "deny", times=0)
-    for _ in range(2):
-        with pytest.raises(Exception, match="AccessDenied"):
-            notebook.run(WORKER, worker["event"])
-    assert [answer["text"] for answer in notebook.slack.responses()] == [UNFINISHED_REPLY, UNFINISHED_REPLY]
+    notebook.box.fault("sagemaker", "StartNotebookInstance", "deny", times=0)
+    with pytest.raises(CannotUndoError):
+        notebook.press("undo", MEMBER)
     notebook.box.clear_faults()
-
-    notebook.sweep("idle-notebooks")
-    notebook.deliver()
-
-    assert notebook.notebook_status == "InService"
-    (action,) = notebook.table()["action"]
-    assert (action["stage"], action["undone_by"]) == ("undone", f"Dina Okafor ({MEMBER})")
+    return notebook
 
 
-def test_an_undo_that_was_done_elsewhere_is_told_in_the_message(notebook: Deployment) -> None:
-    notebook.press("now", MEMBER)
-    event = {"detector": "idle-notebooks", "region": REGION, "by": "ops"}
-    finding = next(
-        block["elements"][0]["value"].split()[-1]
-        for block in only(notebook)["blocks"]
-        if block["type"] == "actions"
-    )
-    assert handlers.undo(event | {"finding": finding}, notebook.context())["done"] is True
-    assert "*Brought back on Tue 6 Oct 05:00* for ops." in said(only(notebook))
+def handed(deployment: Deployment) -> list[dict[str, Any]]:
+    """What the undo function was asked for since the press."""
+    return [one["event"] for one in deployment.box.invocations()[deployment.delivered :]]
 
-    again = handlers.undo(event | {"finding": finding}, notebook.context())
-    assert (again["done"], again["why"]) == (False, "churn was brought back before, by ops")
+
+def test_the_undo_function_is_asked_again_and_its_message_says_so(stuck: Deployment, table: Table) -> None:
+    assert said(stuck.warnings()[-1]).endswith("The next sweep goes on with it.")
+
+    stuck.later(timedelta(minutes=5))
+    stuck.sweep("idle-notebooks")
+    stuck.sweep("idle-notebooks")
+
+    first, second = handed(stuck)
+    asked = events.check_event(first, events.UndoEvent)
+    assert (asked.by, asked.again, first) == ("Dina Okafor (U0DINA)", True, second)
+    stuck.deliver()
+    (action,) = Actions(table).all("idle-notebooks", ACCOUNT, REGION)
+    assert (action.stage, action.undone_by, action.attempts) == (Stage.UNDONE, asked.by, 3)
+    assert stuck.notebook_status == "InService"
+    assert stuck.box.invocations()[-1]["function"] == UNDO
+    assert "*Brought back on Tue 6 Oct 05:05* for Dina" in said(stuck.warnings()[-1])
 
 
 # --- once ------------------------------------------------------------------------------------------
@@ -418,17 +322,6 @@ def test_a_stranger_with_the_id_of_a_member_is_not_taken_for_them(warned: Deploy
     assert state(warned) == before
     (answer,) = warned.slack.responses()
     assert answer["text"] == "Nothing was changed: only people of this workspace may press that."
-
-
-def test_an_answer_goes_to_slack_or_nowhere(warned: Deployment) -> None:
-    elsewhere = "https://hooks.slack.com.evil.example/x"
-    signed = edited(warned.signed("now", OWNER), lambda payload: payload.update(response_url=elsewhere))
-    before = state(warned)
-
-    assert warned.send(signed)["statusCode"] == 200
-
-    assert state(warned) == before
-    assert warned.slack.responses() == []
 
 
 # --- the worker by itself --------------------------------------------------------------------------

@@ -74,7 +74,5 @@ def test_what_half_a_price_list_says_is_not_written(box: Control, written: Path)
         (["1.4", "1.4101", "1.4"], None),
     ],
 )
-def test_a_type_whose_prices_differ_by_more_than_a_cent_has_none(
-    prices: list[str], agreed: str | None
-) -> None:
+def test_a_type_whose_prices_differ_by_a_cent_has_none(prices: list[str], agreed: str | None) -> None:
     assert price_table.agreed(map(Decimal, prices)) == (None if agreed is None else Decimal(agreed))

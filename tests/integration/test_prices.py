@@ -22,19 +22,6 @@ def test_the_price_list_goes_before_the_table(aws: Aws) -> None:
     assert price_table()[DIFFERS].hourly_usd != price.hourly_usd
 
 
-def test_it_is_asked_once_for_each_component_and_region(box: Control, aws: Aws) -> None:
-    for _ in range(3):
-        aws.prices.hourly(REGION, "Hosting", DIFFERS)
-        aws.prices.hourly(REGION, "Hosting", "ml.m5.xlarge")
-    once = box.calls()["pricing:GetProducts"]
-    aws.prices.hourly(REGION, "Notebook", DIFFERS)
-    twice = box.calls()["pricing:GetProducts"]
-    aws.prices.hourly("eu-west-1", "Hosting", DIFFERS)
-
-    assert once < twice < box.calls()["pricing:GetProducts"]
-    assert twice == 2 * once
-
-
 @pytest.mark.parametrize("kind", ["deny", "truncate"])
 def test_the_table_answers_where_the_price_list_does_not(box: Control, aws: Aws, kind: str) -> None:
     box.fault("pricing", "GetProducts", kind, times=0)
@@ -43,23 +30,6 @@ def test_the_table_answers_where_the_price_list_does_not(box: Control, aws: Aws,
     assert price_table()[DIFFERS].source.startswith(FROM_PRICE_TABLE)
     assert len(aws.prices.problems) == 1
     assert "pricing:GetProducts" in aws.prices.problems[0]
-
-
-def test_elsewhere_there_is_no_table(box: Control, aws: Aws) -> None:
-    box.fault("pricing", "GetProducts", "deny", times=0)
-
-    assert aws.prices.hourly("eu-west-1", "Hosting", DIFFERS).hourly_usd is None
-
-
-def test_an_unheard_of_type_has_no_price(aws: Aws) -> None:
-    assert aws.prices.hourly(REGION, "Hosting", "ml.z99.xlarge").hourly_usd is None
-    assert aws.prices.problems == ()
-
-
-def test_half_a_price_list_is_none(box: Control, aws: Aws) -> None:
-    box.fault("pricing", "GetProducts", "break-page", times=0)
-
-    assert aws.prices.hourly(REGION, "Hosting", DIFFERS) == price_table()[DIFFERS]
 
 
 def test_each_app_of_studio_has_its_price_and_data_wrangler_is_none_of_them(aws: Aws) -> None:

@@ -182,9 +182,7 @@ def test_a_proof_that_was_begun_on_another_object_starts_over(pair: Pair, other:
         assert pair.ranges_read() == 50
 
 
-def test_a_proof_that_was_begun_with_other_ranges_starts_over(
-    pair: Pair, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_proof_with_other_ranges_starts_over(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     """As many larger ones, of a later release, would skip bytes that nobody compared."""
     memo = memo_of(lambda: pair.prepared({}, reads=1))
     monkeypatch.setattr(contents, "RANGE_BYTES", 8)
@@ -262,9 +260,7 @@ def test_what_others_were_given_access_to_is_only_reported(pair: Pair, given: di
     ids=["other bytes", "the same bytes", "other bytes in the same second"],
 )
 @pytest.mark.parametrize("key", ["a.tar.gz", "b.tar.gz"])
-def test_what_changes_after_it_was_looked_at_is_only_reported(
-    pair: Pair, key: str, letter: bytes, hour: int
-) -> None:
+def test_a_late_change_is_only_reported(pair: Pair, key: str, letter: bytes, hour: int) -> None:
     copy = next(one for one in pair.detector.find(pair.aws, NOW) if one.stored.key == "b.tar.gz")
     found = pair.detector.decide(copy, NOW)
     assert isinstance(found, Finding)
@@ -275,9 +271,7 @@ def test_what_changes_after_it_was_looked_at_is_only_reported(
         pair.detector.prepare(pair.aws, copy, {})
 
 
-def test_what_could_not_be_written_again_is_only_reported(
-    pair: Pair, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_copy_that_cannot_be_written_is_only_reported(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     """The sandbox's S3 has no metadata that it cannot send."""
 
     def odd(*where: Any, **which: Any) -> Signal[SeenObject]:

@@ -110,9 +110,7 @@ def test_pages_are_counted_and_never_half_read(box: Control, read_bill: Read) ->
 
 
 @pytest.mark.parametrize("size", [1, 2, 7, 100])
-def test_every_page_of_every_listing_is_read(
-    box: Control, explorer: Callable[..., CostExplorer], size: int
-) -> None:
+def test_every_page_is_read_whole(box: Control, explorer: Callable[..., CostExplorer], size: int) -> None:
     for number in range(4):
         charge(box, f"USE1-Host:ml.g5.{number}xlarge", f"{number + 1}0", days=3, tags={TAGS["team"]: "nlp"})
         charge(box, "S3", "9", days=3, service=f"Service {number}", tags={f"tag-{number}": "x"})
@@ -139,9 +137,7 @@ def test_every_page_of_every_listing_is_read(
     assert active == dict.fromkeys([*TAGS, "tag-0"], True)
 
 
-def test_a_row_has_both_ways_to_count_a_cost_and_forgets_nothing(
-    box: Control, explorer: Callable[..., CostExplorer]
-) -> None:
+def test_a_row_has_both_ways_to_count_costs(box: Control, explorer: Callable[..., CostExplorer]) -> None:
     charge(box, "USE1-Host:ml.g5.xlarge", "30", amortized_usd="36", days=3, tags={"project": "llm"})
     asking = explorer()
 
@@ -310,9 +306,7 @@ def bill_day(days: int) -> Any:
     return (TODAY - days * DAY).date()
 
 
-def test_days_as_charged_and_days_of_spread_commitments_are_never_in_one_bill(
-    box: Control, read_bill: Read
-) -> None:
+def test_charged_days_and_spread_days_are_never_in_one_bill(box: Control, read_bill: Read) -> None:
     charge(box, "USE1-Host:ml.g5.xlarge", "650", amortized_usd="975", tags={"project": "llm"})
     kept = read_bill()
     charge(box, "SageMakerSP", "7", amortized_usd="0", days=1, record_type="SavingsPlanRecurringFee")
@@ -353,9 +347,7 @@ def archive(session: boto3.Session) -> BillArchive:
     ],
     ids=str,
 )
-def test_a_kept_bill_is_continued_for_what_it_was_read_for(
-    archive: BillArchive, changed: dict[str, Any], *, continued: bool
-) -> None:
+def test_a_kept_bill_is_continued(archive: BillArchive, changed: dict[str, Any], *, continued: bool) -> None:
     report = full_report()
 
     key = archive.keep(report, WANTED)

@@ -86,9 +86,7 @@ def test_each_instance_of_a_run_is_paid_for(box: Control, session: boto3.Session
     assert "all but the first, 140 hours of ml.m5.4xlarge" in judged(aws)["prepare-*"].reason
 
 
-def test_a_script_that_is_uploaded_anew_for_each_run_is_compared_by_its_etag(
-    box: Control, session: boto3.Session, aws: Aws
-) -> None:
+def test_a_script_of_each_run_is_compared_by_its_etag(box: Control, session: boto3.Session, aws: Aws) -> None:
     stored(session, box, "in/a.csv", 30 * DAY)
     for number in (4, 3, 2):
         stored(session, box, f"prepare-{number}/code/run.py", number * DAY, b"the same")
@@ -105,9 +103,7 @@ def test_a_script_that_is_uploaded_anew_for_each_run_is_compared_by_its_etag(
     assert [word(one) for one in judged(aws).values()] == ["kept"] * 3, "scripts that are gone are alike"
 
 
-def test_a_job_whose_only_input_is_its_script_reads_what_nobody_knows(
-    box: Control, session: boto3.Session, aws: Aws
-) -> None:
+def test_a_job_with_only_a_script_reads_unknown_data(box: Control, session: boto3.Session, aws: Aws) -> None:
     for number in (4, 3, 2):
         stored(session, box, f"prepare-{number}/code/run.py", number * DAY, b"the same")
         ran(session, box, number, f"s3://raw/prepare-{number}/code/", data="")
@@ -137,9 +133,7 @@ def test_a_tag_of_an_image_counts_since_it_was_pushed(box: Control, session: bot
     assert "features:1 was is not kept: it has no digest" in judged(aws)["prepare-*"].reason
 
 
-def test_a_transform_job_counts_since_its_model_and_artifact_were_made(
-    box: Control, session: boto3.Session, aws: Aws
-) -> None:
+def test_a_transform_job_counts_since_its_model(box: Control, session: boto3.Session, aws: Aws) -> None:
     sagemaker: Any = session.client("sagemaker")
     stored(session, box, "in/a.csv", 30 * DAY)
     stored(session, box, "model.tar.gz", 25 * DAY)

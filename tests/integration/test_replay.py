@@ -118,9 +118,7 @@ def test_where_it_writes_has_to_be_said(
     assert f"or set {name}" in capsys.readouterr().err
 
 
-def test_a_function_that_fails_is_one_and_its_environment_is_gone(
-    box: Control, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_failing_function_leaves_no_environment(box: Control, capsys: pytest.CaptureFixture[str]) -> None:
     box.fault("sagemaker", "ListEndpoints", "deny", times=0)
 
     assert replay("scheduled", "--detector", "idle-endpoints") == 1

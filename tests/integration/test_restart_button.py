@@ -90,77 +90,9 @@ def test_the_button_of_a_stopped_job_restarts_it_and_every_word_says_so(
     assert SECRET not in str(armed.slack.messages())
 
 
-def test_a_job_whose_role_is_not_listed_is_restarted_by_hand_and_its_warning_says_so_before(
-    armed: Deployment, floor: Floor
-) -> None:
-    floor.training("job")
-    armed.settings(BY_HAND)
-    armed.sweep(HUNG)
-    (found,) = armed.table()["finding"]
-    finding = finding_id(HUNG, found["key"])
-    by_hand = (
-        f"Only a person can undo it, with credentials of their own (`janitor restart {finding}`), unless you "
-        f'set `undo_roles = ["{ROLE}"] in janitor`.'
-    )
-    assert only(armed)["blocks"][0]["text"]["text"].endswith(by_hand)
-
-    stopped(armed)
-
-    assert floor.status("job") == "Stopped"
-    assert by_hand in said(only(armed))
-    assert buttons(only(armed)) == []
-    told = handlers.undo(
-        {"detector": HUNG, "region": REGION, "finding": finding, "by": "maria"}, armed.context()
-    )
-    assert (told["done"], "only a person can undo it" in told["why"]) == (False, True)
-    assert floor.names() == ["job"]
 
 
-def test_the_button_of_a_job_whose_role_is_listed_no_longer_says_what_to_do(
-    armed: Deployment, floor: Floor
-) -> None:
-    floor.training("job")
-    armed.sweep(HUNG)
-    stopped(armed)
-    armed.settings(BY_HAND)
-
-    armed.press("undo", MEMBER)
-
-    (reply,) = armed.slack.responses()
-    assert "Nothing was changed: only a person can undo it" in reply["text"]
-    assert floor.names() == ["job"]
 
 
-def test_a_pool_that_was_ended_has_no_button_because_it_does_not_come_back(
-    armed: Deployment, floor: Floor
-) -> None:
-    floor.unused_pool("job")
-    armed.sweep(HUNG)
-    warned = only(armed)["blocks"][0]["text"]["text"]
-    assert warned.endswith(
-        "does not bring back the pool: the next job of its kind starts instances of its own."
-    )
-
-    stopped(armed)
-
-    assert floor.pool("job") == "Terminated"
-    assert said(only(armed)).endswith(
-        "A warm pool does not come back; the next job of its kind starts its own."
-    )
-    assert buttons(only(armed)) == []
 
 
-def test_a_kept_job_is_named_with_whoever_keeps_it_and_not_with_their_number(
-    armed: Deployment, floor: Floor
-) -> None:
-    floor.training("job")
-    armed.sweep(HUNG)
-    armed.press("keep", MEMBER)
-    armed.later(timedelta(hours=3))
-    armed.sweep(HUNG)
-
-    (kept,) = (item for item in armed.table()["finding"] if item["name"] == "job")
-    assert kept["close_reason"] == "no longer waste: kept by Dina Okafor"
-    assert floor.status("job") == "InProgress"
-    (hold,) = armed.table()["hold"]
-    assert hold["by"] == f"Dina Okafor ({MEMBER})"

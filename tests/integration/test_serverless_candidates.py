@@ -121,9 +121,7 @@ def test_sums_of_requests_and_peaks_of_memory_decide(quiet: Quiet, aws: Aws, box
     assert box.calls()["cloudwatch:GetMetricData"] == 1
 
 
-def test_the_longest_cold_start_of_the_region_within_two_weeks_is_taken(
-    quiet: Quiet, aws: Aws, box: Control
-) -> None:
+def test_the_longest_cold_start_of_the_last_two_weeks_is_taken(quiet: Quiet, aws: Aws, box: Control) -> None:
     """With one metric on a page of the listing."""
     box.set_pages(1)
     quiet.made("calm")

@@ -18,12 +18,13 @@ from ml_janitor.core.model import Effect, Mode
 from ml_janitor.core.results import Outcome, Result
 from ml_janitor.detectors.hung_training_jobs.rule import HungTrainingJobs
 from ml_janitor.engine.policy import Arming, hold_reason, holds_on
-from ml_janitor.ledger.actions import Action, KmsMacs, Stage
+from ml_janitor.ledger.actions import Action, Stage
+from ml_janitor.ledger.signatures import kms_signatures
 from ml_janitor.ledger.table import Table
 from ml_janitor.report.causes import outcome_note
 from ml_janitor_cli.main import main
 from ml_janitor_sandbox.control import Control
-from ml_janitor_sandbox.deployment import KEY, TABLE
+from ml_janitor_sandbox.deployment import KEYS, TABLE
 from ml_janitor_sandbox.process_kill import Killed, end_when_killed
 from nights import DAY, HOUR, Nights
 
@@ -32,8 +33,8 @@ class Shift(Nights):
     """A deployment in which hung jobs may be stopped, two hours after their warning."""
 
     def __init__(self, floor: Floor, table: Table, session: boto3.Session, aws: Aws) -> None:
-        macs = KmsMacs(make_client(session, "kms", REGION, 2), KEY)
-        super().__init__(table, session, aws, World(), HungTrainingJobs(), macs=macs)
+        signatures = kms_signatures(make_client(session, "kms", REGION, 2), KEYS)
+        super().__init__(table, session, aws, World(), HungTrainingJobs(), signatures=signatures)
         self.floor = floor
         self.arming = Arming(
             mode=Mode.ACT, effect=Effect.STOP, act_in=(ACCOUNT,), grace=2 * HOUR, business_days=False
@@ -116,36 +117,12 @@ def test_a_job_that_moves_again_is_left_alone(shift: Shift) -> None:
     assert shift.floor.status("job") == "InProgress"
 
 
-@pytest.mark.parametrize("call", ["StopTrainingJob", "UpdateTrainingJob"])
-@pytest.mark.parametrize("kill", ["killed", "killed-before"])
-def test_a_run_killed_at_a_call_is_finished_by_the_next(shift: Shift, call: str, kill: str) -> None:
-    shift.floor.training("job", keep_alive=3600)
-    shift.due()
-    end_when_killed(shift.session)
-    shift.floor.box.fault("sagemaker", call, kill)
-    if call == "UpdateTrainingJob":
-        assert shift.run().outcome is Outcome.WAITING
-        shift.floor.wait()
-    with pytest.raises(Killed):
-        shift.run()
-    shift.floor.box.revive()
-    for _ in range(3):
-        shift.floor.wait(2 * LONG_ENOUGH)  # a dead run's lease ends after a quarter of an hour
-        if (outcome := shift.run().outcome) is Outcome.ACTED:
-            break
-
-    assert outcome is Outcome.ACTED
-    assert shift.floor.pool("job") == "Terminated"
-    assert shift.floor.names() == ["job"]
-    assert shift.put_back == []
 
 
 @pytest.mark.parametrize("status", ["Completed", "Failed"])
 @pytest.mark.parametrize("how", ["error", "lost"])
 @pytest.mark.parametrize("keep_alive", [0, 3600])
-def test_what_ended_by_itself_is_not_reported_as_stopped(
-    shift: Shift, status: str, how: str, keep_alive: int
-) -> None:
+def test_an_ended_job_is_not_reported_stopped(shift: Shift, status: str, how: str, keep_alive: int) -> None:
     """Its stop failed, and nobody knows whether it was taken; then the job ends. Nothing is submitted."""
     shift.floor.training("job", keep_alive=keep_alive)
     shift.due()
@@ -233,7 +210,8 @@ def test_restart_is_its_word_on_the_command_line(
     def janitor(*argv: str) -> tuple[int, str]:
         monkeypatch.setenv("JANITOR_NOW", shift.floor.box.clock().isoformat())
         monkeypatch.setenv("JANITOR_TABLE", TABLE)
-        monkeypatch.setenv("JANITOR_UNDO_KEY", KEY)
+        for variable, key in KEYS.items():
+            monkeypatch.setenv(variable, key)
         status = main(list(argv), registry=(HungTrainingJobs,))
         said = capsys.readouterr()
         return status, said.out + said.err

@@ -103,9 +103,7 @@ def test_old_bytes_are_found_and_only_that_bucket_is_listed(account: Account, aw
         (60, 2000.0 * GB, "no move to another class pays back"),
     ],
 )
-def test_request_metrics_of_30_days_tell_how_much_is_read(
-    account: Account, aws: Aws, days: int, read: float, expected: str
-) -> None:
+def test_metrics_tell_of_reads(account: Account, aws: Aws, days: int, read: float, expected: str) -> None:
     account.count(days, read)
 
     assert expected in verdict(aws).reason
@@ -169,9 +167,7 @@ def test_a_tag_that_cannot_be_read_may_keep(account: Account, aws: Aws) -> None:
     assert [one.name for one in found.takes_along] == [f"s3://{NAME}/experiments/run/x"]
 
 
-def test_a_bucket_of_too_many_objects_is_unknown(
-    account: Account, aws: Aws, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_huge_bucket_is_unknown(account: Account, aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(s3, "MOST_KEY_PAGES", 1)
     monkeypatch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "5")
     for number in range(5):

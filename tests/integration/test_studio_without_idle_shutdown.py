@@ -54,9 +54,7 @@ def swept(aws: Aws) -> tuple[dict[str, Result], str | None]:
     return {one.target.name: one for one in sweep.results}, sweep.error
 
 
-def test_the_nearest_level_that_says_something_decides_in_minutes(
-    box: Control, session: boto3.Session, aws: Aws
-) -> None:
+def test_the_nearest_level_with_a_value_decides(box: Control, session: boto3.Session, aws: Aws) -> None:
     levels = Levels(box, session, **both(after(1441)))
     for name, own in (
         ("silent", None), ("day", both(after(1440))), ("late", both(after(1441))), ("off", both(OFF)),
@@ -99,9 +97,7 @@ def test_the_nearest_level_that_says_something_decides_in_minutes(
     }  # fmt: skip
 
 
-def test_a_domain_is_found_for_what_follows_it_and_not_for_what_another_domain_has(
-    box: Control, session: boto3.Session, aws: Aws
-) -> None:
+def test_a_domain_is_found_only_for_its_own_followers(box: Control, session: boto3.Session, aws: Aws) -> None:
     """All users of the first say something themselves; the second's only user says nothing."""
     own, silent = Levels(box, session, **both(OFF)), Levels(box, session, **both(OFF))
     own.profile("anna", both(after(60)))
@@ -124,9 +120,7 @@ def test_a_domain_is_found_for_what_follows_it_and_not_for_what_another_domain_h
 
 
 @pytest.mark.parametrize("kind", ["UserProfile", "Space", "Domain"])
-def test_where_a_listing_breaks_off_or_a_description_is_denied_nothing_is_taken_for_granted(
-    box: Control, session: boto3.Session, aws: Aws, kind: str
-) -> None:
+def test_a_denied_read_decides_nothing(box: Control, session: boto3.Session, aws: Aws, kind: str) -> None:
     levels = Levels(box, session, **both(OFF))
     levels.profile("anna", both(after(60)))
     levels.desk("desk", "anna")
@@ -148,9 +142,7 @@ def test_where_a_listing_breaks_off_or_a_description_is_denied_nothing_is_taken_
         assert told({"research": broken["research"]}, {"research": UNREAD}) == {"research": UNREAD}
 
 
-def test_the_tags_of_domain_and_profile_are_read_with_those_of_a_space(
-    box: Control, session: boto3.Session, aws: Aws
-) -> None:
+def test_tags_of_domain_and_profile_are_read_with_it(box: Control, session: boto3.Session, aws: Aws) -> None:
     levels = Levels(box, session)
     levels.profile("anna", team="risk")
     levels.desk("desk", "anna")

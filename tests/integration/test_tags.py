@@ -8,7 +8,7 @@ import pytest
 
 from conftest import ACCOUNT, REGION
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.tags import read_bucket_tags, read_sagemaker_tags, read_tag_book, read_tags_of
+from ml_janitor.aws.tags import read_bucket_tags, read_tag_book
 from ml_janitor.core.model import Unreadable, Value
 from ml_janitor_sandbox.control import Control
 
@@ -44,15 +44,6 @@ def test_every_page_is_read_a_hundred_at_a_time(sagemaker: Any, box: Control, aw
     ]
 
 
-def test_never_tagged_and_no_longer_tagged_are_both_untagged(sagemaker: Any, aws: Aws) -> None:
-    never, once = model(sagemaker, "never"), model(sagemaker, "once", owner="maria")
-    sagemaker.delete_tags(ResourceArn=once, TagKeys=["owner"])
-
-    book = read_tag_book(aws, KIND)
-
-    assert book.of(never) == book.of(once) == Value({}, "tag:GetResources")
-
-
 def test_half_a_book_says_nothing_of_the_other_half(sagemaker: Any, box: Control, aws: Aws) -> None:
     for number in range(120):
         model(sagemaker, f"m{number:03}", owner="maria")
@@ -64,35 +55,6 @@ def test_half_a_book_says_nothing_of_the_other_half(sagemaker: Any, box: Control
     assert sum(isinstance(signal, Value) for signal in signals) == 100
     assert sum(isinstance(signal, Unreadable) for signal in signals) == 20
     assert all(signal.value for signal in signals if isinstance(signal, Value))
-
-
-@pytest.mark.parametrize("kind", ["deny", "throttle", "truncate"])
-def test_unreadable_tags_are_not_no_tags(sagemaker: Any, box: Control, aws: Aws, kind: str) -> None:
-    made = model(sagemaker, "m", keep="true")
-    box.fault("tag", "GetResources", kind, times=0)
-    box.fault("sagemaker", "ListTags", kind, times=0)
-
-    assert isinstance(read_tag_book(aws, KIND).of(made), Unreadable)
-    assert isinstance(read_tags_of(aws, [made]).of(made), Unreadable)
-    assert isinstance(read_sagemaker_tags(aws, made), Unreadable)
-
-
-def test_one_resource_is_read_exactly(sagemaker: Any, aws: Aws) -> None:
-    tags = {f"key-{number:02}": "x" for number in range(50)}
-    made = model(sagemaker, "m", **tags)
-
-    assert read_sagemaker_tags(aws, made) == Value(tags, "sagemaker:ListTags")
-
-
-def test_many_are_read_50_to_a_call(sagemaker: Any, box: Control, aws: Aws) -> None:
-    made = [model(sagemaker, f"m{number:03}", owner=f"o{number}") for number in range(51)]
-
-    book = read_tags_of(aws, made)
-
-    assert box.calls()["tag:GetResources"] == 2
-    assert [book.of(one) for one in made] == [
-        Value({"owner": f"o{number}"}, "tag:GetResources") for number in range(51)
-    ]
 
 
 def test_a_bucket_without_tags_has_none(box: Control, aws: Aws) -> None:

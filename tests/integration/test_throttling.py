@@ -11,7 +11,8 @@ import boto3
 import pytest
 
 from conftest import ACCOUNT, NOW, REGION
-from ml_janitor.aws.client import Aws
+from ml_janitor.aws.client import Aws, open_regions
+from ml_janitor.aws.cost_explorer import COST_EXPLORER_REGION, CostExplorer, group_by_dimension
 from ml_janitor.aws.pace import Pace, RateSlot
 from ml_janitor.aws.prices import Prices
 from ml_janitor.aws.sagemaker_kinds import MODEL, TRAINING_JOB, DescribedResources, describe_all, list_targets
@@ -57,9 +58,7 @@ def models(session: boto3.Session, number: int) -> None:
         session.client("sagemaker").create_model(ModelName=f"model-{one}", ExecutionRoleArn=ROLE)
 
 
-def test_half_of_a_rate_is_left_to_the_accounts_own_pipelines(
-    box: Control, session: boto3.Session, aws: Aws, clock: Clock
-) -> None:
+def test_half_of_a_rate_is_left_alone(box: Control, session: boto3.Session, aws: Aws, clock: Clock) -> None:
     """A pipeline lists jobs once a second beside the sweep, and neither is throttled."""
     box.fault("sagemaker", "ListTrainingJobs", "rate", per_second=2)
     pipeline: Any = session.client("sagemaker")
@@ -71,9 +70,7 @@ def test_half_of_a_rate_is_left_to_the_accounts_own_pipelines(
     assert clock.seconds >= 9 * 2
 
 
-def test_a_throttled_sweep_slows_down_and_reads_everything(
-    box: Control, session: boto3.Session, aws: Aws, clock: Clock
-) -> None:
+def test_a_throttled_sweep_reads_it_all(box: Control, session: boto3.Session, aws: Aws, clock: Clock) -> None:
     models(session, 60)
     box.fault("sagemaker", "DescribeModel", "rate", per_second=2)
 
@@ -116,3 +113,20 @@ def test_a_listing_that_s3_asks_to_slow_down_slows_down_and_reads_everything(
     (struck,) = (one["struck"] for one in box.faults())
     assert 0 < struck < 12
     assert 3 < clock.seconds < 30
+
+
+def test_a_run_that_may_act_shares_what_is_of_no_region_and_counts_it_once(
+    box: Control, session: boto3.Session
+) -> None:
+    first, until = NOW.date() - timedelta(days=9), NOW.date()
+    with open_regions(
+        session, account=ACCOUNT, regions=[REGION, "eu-west-1"], attempts=1, pace=None
+    ) as regions:
+        box.clear_calls()
+        explorers = [CostExplorer(aws.client("ce", COST_EXPLORER_REGION), max_requests=1) for aws in regions]
+        answers = [one.monthly(first, until, group_by_dimension("SERVICE")) for one in explorers]
+        models = [aws.at(REGION).sagemaker.list_models()["Models"] for aws in (*regions, regions[0])]
+
+    assert answers[0] == answers[1]
+    assert [one.requests for one in explorers] == [1, 0]
+    assert (box.calls()["ce:GetCostAndUsage"], box.calls()["sagemaker:ListModels"], len(models)) == (1, 3, 3)

@@ -40,9 +40,7 @@ def look(aws: Aws, arn: str, name: str) -> Any:
     return UntaggedResources().look(aws, target, NOW)
 
 
-def test_a_never_tagged_resource_is_found_although_the_tagging_api_is_silent_about_it(
-    aws: Aws, session: boto3.Session
-) -> None:
+def test_a_never_tagged_resource_is_found(aws: Aws, session: boto3.Session) -> None:
     model(session, "bare")
     model(session, "whole", **COMPLETE)
 
@@ -64,9 +62,7 @@ def test_every_kind_is_listed(aws: Aws, session: boto3.Session) -> None:
     assert result.found == len(UntaggedResources.kinds)
 
 
-def test_tags_that_the_tagging_api_does_not_know_yet_are_read_exactly(
-    aws: Aws, box: Control, session: boto3.Session
-) -> None:
+def test_tags_too_new_for_the_api_are_read_exactly(aws: Aws, box: Control, session: boto3.Session) -> None:
     model(session, "whole", **COMPLETE)
     box.fault("tag", "GetResources", "deny", times=0)
 
@@ -76,9 +72,7 @@ def test_tags_that_the_tagging_api_does_not_know_yet_are_read_exactly(
     assert isinstance(only.target.tags, Value)
 
 
-def test_a_listing_that_breaks_off_is_an_error_and_leaves_the_other_kinds_alone(
-    aws: Aws, box: Control, session: boto3.Session
-) -> None:
+def test_a_broken_listing_leaves_the_other_kinds(aws: Aws, box: Control, session: boto3.Session) -> None:
     for number in range(101):
         model(session, f"m{number:03}")
     session.client("sagemaker").create_notebook_instance(
@@ -106,9 +100,7 @@ def test_jobs_are_judged_while_they_run_or_for_a_week(aws: Aws, box: Control, se
     assert set(by_name(swept(aws, recent=timedelta(days=9)).findings)) == {"running", "old", "fresh"}
 
 
-def test_buckets_and_repositories_are_judged_only_if_sagemaker_uses_them(
-    aws: Aws, session: boto3.Session
-) -> None:
+def test_only_buckets_and_repositories_of_sagemaker_are_judged(aws: Aws, session: boto3.Session) -> None:
     default = f"sagemaker-{REGION}-{ACCOUNT}"
     s3, ecr = session.client("s3"), session.client("ecr")
     for name in ("models", "logs", "data", default):
@@ -155,9 +147,7 @@ def test_tagged_buckets_and_repositories_are_kept(aws: Aws, session: boto3.Sessi
     )
 
 
-def test_who_created_it_is_read_once_and_suggested_if_a_person(
-    aws: Aws, box: Control, session: boto3.Session
-) -> None:
+def test_its_creator_is_read_once_and_suggested(aws: Aws, box: Control, session: boto3.Session) -> None:
     box.set_clock(NOW - timedelta(days=2))
     model(acting_as("bob"), "hers")  # an earlier one of the same name
     session.client("sagemaker").delete_model(ModelName="hers")
@@ -182,9 +172,7 @@ def test_an_automl_job_is_created_by_either_version_of_its_call(aws: Aws) -> Non
     assert shown(by_name(swept(aws).findings)["rarities"])["created by"] == "anna (IAM user)"
 
 
-def test_a_bucket_s_creator_signed_on_with_sso_is_suggested(
-    aws: Aws, box: Control, session: boto3.Session
-) -> None:
+def test_a_creator_signed_on_with_sso_is_suggested(aws: Aws, box: Control, session: boto3.Session) -> None:
     name = f"sagemaker-{REGION}-{ACCOUNT}"
     session.client("s3").create_bucket(Bucket=name)
     detail = {
@@ -206,9 +194,7 @@ def acting_as(user: str) -> boto3.Session:
     return boto3.Session(aws_access_key_id=user, aws_secret_access_key="x", region_name=REGION)
 
 
-def test_the_trail_is_not_read_for_what_is_tagged_or_older_than_it(
-    aws: Aws, box: Control, session: boto3.Session
-) -> None:
+def test_the_trail_is_not_read_for_old_resources(aws: Aws, box: Control, session: boto3.Session) -> None:
     model(session, "whole", **COMPLETE)
     box.set_clock(NOW - timedelta(days=91))
     session.client("sagemaker").create_notebook_instance(
@@ -223,9 +209,7 @@ def test_the_trail_is_not_read_for_what_is_tagged_or_older_than_it(
     assert "cloudtrail:LookupEvents" not in box.calls()
 
 
-def test_an_unreadable_trail_is_said_and_changes_no_verdict(
-    aws: Aws, box: Control, session: boto3.Session
-) -> None:
+def test_an_unreadable_trail_changes_no_verdict(aws: Aws, box: Control, session: boto3.Session) -> None:
     model(session, "bare")
     box.fault("cloudtrail", "LookupEvents", "deny", times=0)
 
@@ -236,9 +220,7 @@ def test_an_unreadable_trail_is_said_and_changes_no_verdict(
     assert "AccessDenied" in shown(only)["created by"]
 
 
-def test_calls_are_pages_and_one_for_each_that_lacks_a_tag(
-    aws: Aws, box: Control, session: boto3.Session
-) -> None:
+def test_calls_are_pages_and_one_per_missing_tag(aws: Aws, box: Control, session: boto3.Session) -> None:
     for number in range(150):
         model(session, f"whole{number:03}", **COMPLETE)
     for number in range(7):
@@ -255,9 +237,7 @@ def test_calls_are_pages_and_one_for_each_that_lacks_a_tag(
     assert not [call for call in calls if ":Describe" in call and not call.startswith("ecr:")]
 
 
-def test_looking_again_reads_one_listing_and_exact_tags(
-    aws: Aws, box: Control, session: boto3.Session
-) -> None:
+def test_looking_again_reads_one_listing_and_the_tags(aws: Aws, box: Control, session: boto3.Session) -> None:
     arn = model(session, "bare")
     model(session, "bare-2")
     box.clear_calls()
@@ -290,9 +270,7 @@ def test_looking_again_at_what_is_gone_sees_nothing(aws: Aws, session: boto3.Ses
     assert look(aws, "arn:aws:s3:::other", "other") is None
 
 
-def test_looking_again_at_an_old_job_says_why_it_is_not_judged(
-    aws: Aws, box: Control, session: boto3.Session
-) -> None:
+def test_looking_again_says_why_a_job_is_not_judged(aws: Aws, box: Control, session: boto3.Session) -> None:
     box.set_clock(NOW - timedelta(days=30))
     arn = transform_job(session, "old")
     box.patch("sagemaker", ["transform_jobs", "old"], TransformJobStatus="Completed")
@@ -314,9 +292,7 @@ def test_looking_again_fails_if_the_listing_does(aws: Aws, box: Control, session
         look(aws, f"{ROOT}:experiment/e", "e")
 
 
-def test_looking_again_does_not_call_a_bucket_unused_unless_everything_was_read(
-    aws: Aws, box: Control, session: boto3.Session
-) -> None:
+def test_looking_again_needs_all_uses_of_a_bucket(aws: Aws, box: Control, session: boto3.Session) -> None:
     session.client("s3").create_bucket(Bucket="logs")
 
     unused = UntaggedResources().decide(look(aws, "arn:aws:s3:::logs", "logs"), NOW)
@@ -328,9 +304,7 @@ def test_looking_again_does_not_call_a_bucket_unused_unless_everything_was_read(
         look(aws, "arn:aws:s3:::logs", "logs")
 
 
-def test_looking_again_with_unreadable_tags_is_unknown(
-    aws: Aws, box: Control, session: boto3.Session
-) -> None:
+def test_unreadable_tags_are_unknown_when_looked_at(aws: Aws, box: Control, session: boto3.Session) -> None:
     arn = model(session, "bare")
     box.fault("sagemaker", "ListTags", "deny", times=0)
 

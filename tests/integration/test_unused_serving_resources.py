@@ -33,7 +33,7 @@ from ml_janitor.ledger.requests import ButtonRequests, Holds
 from ml_janitor.ledger.table import Table
 from ml_janitor_sandbox.control import Control
 from moto_corrections.sagemaker.progress import DEFAULTS
-from signing import OwnMacs
+from signing import own_signatures
 
 DAY = timedelta(days=1)
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/ml"
@@ -165,9 +165,7 @@ def test_an_endpoint_of_the_same_name_is_no_use(account: Account, aws: Aws) -> N
     assert words(aws) == UNUSED | {"endpoint-config/next": "kept", "model/next": "kept"}
 
 
-def test_what_is_being_deployed_is_used_as_well_as_what_it_replaces(
-    account: Account, aws: Aws, box: Control
-) -> None:
+def test_a_deployment_uses_its_new_and_old_configurations(account: Account, aws: Aws, box: Control) -> None:
     account.pair("churn")
     account.pair("next")
     account.endpoint("live", "churn")
@@ -206,9 +204,7 @@ def transform(account: Account, name: str, *, age: timedelta) -> None:
     account.at(timedelta())
 
 
-def test_a_running_transform_job_that_search_does_not_know_yet_keeps_its_model(
-    account: Account, aws: Aws, box: Control
-) -> None:
+def test_a_transform_job_unknown_to_search_keeps_its_model(account: Account, aws: Aws, box: Control) -> None:
     account.model("churn")
     box.set_durations({"search.index": 86400})
     transform(account, "score", age=timedelta(hours=1))
@@ -216,9 +212,7 @@ def test_a_running_transform_job_that_search_does_not_know_yet_keeps_its_model(
     assert why(aws, MODEL) == "used by transform job score"
 
 
-def test_what_is_too_young_is_kept_and_so_are_the_models_of_a_young_configuration(
-    account: Account, aws: Aws, box: Control
-) -> None:
+def test_the_models_of_a_young_configuration_are_kept(account: Account, aws: Aws, box: Control) -> None:
     account.model("churn")
     account.config("churn", "churn", age=89 * DAY)
 
@@ -243,9 +237,7 @@ def test_a_keep_tag_keeps_one_and_a_kept_configuration_its_models(account: Accou
 @pytest.mark.parametrize(
     ("operation", "kind"), [("ListModels", "model"), ("ListEndpointConfigs", "endpoint-config")]
 )
-def test_where_they_cannot_be_listed_the_sweep_is_not_complete(
-    account: Account, aws: Aws, box: Control, operation: str, kind: str
-) -> None:
+def test_a_denied_list_is_said(account: Account, aws: Aws, box: Control, operation: str, kind: str) -> None:
     account.pair("churn")
     box.fault("sagemaker", operation, "deny", times=0)
 
@@ -296,9 +288,7 @@ def test_looking_at_one_reads_its_tags_exactly(account: Account, aws: Aws, box: 
 # --- undoing stays possible ---------------------------------------------------------------------------
 
 
-def test_after_the_janitor_deleted_an_endpoint_nobody_but_its_ledger_knows_what_an_undo_needs(
-    account: Account, aws: Aws
-) -> None:
+def test_an_undo_keeps_what_a_deleted_endpoint_needs(account: Account, aws: Aws) -> None:
     account.pair("churn")
     account.pair("other")
     account.endpoint("live", "churn", age=100 * DAY)
@@ -321,10 +311,10 @@ def acting(table: Table) -> Acting:
     """Acting by a ledger, as the deployed functions are given it."""
     return Acting(
         ledger=Ledger(table),
-        actions=Actions(table, OwnMacs()),
+        actions=Actions(table, own_signatures()),
         holds=Holds(table),
         limits=ActionLimits(table, "UTC"),
-        requests=ButtonRequests(table),
+        requests=ButtonRequests(table, own_signatures()),
         clock=lambda: NOW,
         pause=lambda: None,
         revert=lambda _: None,

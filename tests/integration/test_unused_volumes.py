@@ -90,9 +90,7 @@ def monthly(result: Result) -> Decimal | None:
     return result.verdict.cost.monthly_usd
 
 
-def test_instances_that_are_stopped_for_long_are_described_for_their_gigabytes(
-    box: Control, aws: Aws
-) -> None:
+def test_instances_that_stopped_long_ago_are_described_for_gigabytes(box: Control, aws: Aws) -> None:
     box.set_pages(1)
     stopped(box, "old", since=30 * DAY, size=200)
     stopped(box, "older", since=45 * DAY)

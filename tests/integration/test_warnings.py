@@ -11,7 +11,7 @@ import pytest
 from conftest import ACCOUNT, REGION
 from lambdas import idle_endpoints
 from ml_janitor_cli.main import main
-from slackside import ARMED, GROUP, OWNER, Deployment, buttons, said
+from slackside import ARMED, GROUP, OWNER, Deployment, buttons
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 DUE = "Fri 9 Oct 05:10 (Europe/Berlin)"
@@ -42,32 +42,6 @@ def test_one_finding_is_one_message_with_its_owner_its_date_and_its_buttons(arme
     (entry,) = armed.table()["finding"]
     assert (entry["message"], entry["channel"]) == (warning["ts"], warning["channel"])
     assert entry["due"] == "2026-10-09T03:10:00Z"
-
-
-def test_several_are_a_thread_below_what_they_cost_together(armed: Deployment) -> None:
-    idle_endpoints(armed.session, armed.box, "a", "b", "c")
-
-    armed.sweep()
-
-    head, *warnings = armed.slack.messages()
-    assert head["text"] == (
-        f"3 idle endpoints will be deleted after {DUE} unless somebody keeps them: $504 a month. "
-        f"In account {ACCOUNT}, {REGION}."
-    )
-    assert (head["thread_ts"], head["mentions"], buttons(head)) == (None, [], [])
-    assert [one["thread_ts"] for one in warnings] == [head["ts"]] * 3
-    assert all(one["mentions"] == [f"@{OWNER}"] for one in warnings)
-    assert {item["message"] for item in armed.table()["finding"]} == {one["ts"] for one in warnings}
-
-
-def test_a_dry_run_warns_nobody_and_offers_nothing(armed: Deployment) -> None:
-    armed.settings(ARMED.replace('mode = "act"', 'mode = "dry-run"'))
-    idle_endpoints(armed.session, armed.box, "a")
-
-    armed.sweep()
-
-    assert [one for message in armed.slack.messages() for one in buttons(message)] == []
-    assert "warned" not in armed.table()["finding"][0]
 
 
 @pytest.mark.parametrize(
@@ -115,40 +89,3 @@ def test_a_webhook_gets_them_all_in_one_message_that_says_how_to_keep(armed: Dep
     assert {(item["due"], item["unmessaged"]) for item in armed.table()["finding"]} == {
         ("2026-10-12T03:10:00Z", "webhook sends none")
     }
-
-
-# --- what became of each ---------------------------------------------------------------------------
-
-
-def test_what_is_used_again_is_said_in_its_message(armed: Deployment) -> None:
-    idle_endpoints(armed.session, armed.box, "a")
-    armed.sweep()
-    armed.session.client("sagemaker").add_tags(
-        ResourceArn=f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:endpoint/a",
-        Tags=[{"Key": "janitor:keep", "Value": "true"}],
-    )
-    armed.later(DAY)
-
-    armed.sweep()
-
-    (message,) = armed.slack.messages()
-    assert (message["edited"], buttons(message)) == (True, [])
-    assert said(message) == (
-        "*Nothing was done* on Wed 7 Oct 05:00 (Europe/Berlin): Tagged janitor:keep=true."
-    )
-
-
-def test_a_detector_that_is_disarmed_voids_its_warnings_where_people_read_them(armed: Deployment) -> None:
-    idle_endpoints(armed.session, armed.box, "a")
-    armed.sweep()
-    armed.settings(ARMED.replace('mode = "act"', 'mode = "dry-run"'))
-    armed.later(HOUR)
-
-    armed.sweep()
-
-    (message,) = armed.slack.messages()
-    assert buttons(message) == []
-    assert said(message) == (
-        "*Only reported since Tue 6 Oct 06:00 (Europe/Berlin):* idle-endpoints is not armed any more. "
-        "Nothing is done to it."
-    )

@@ -59,9 +59,7 @@ def config(sagemaker: Any, name: str, instance: str, count: int = 1, *, variant:
     sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[rented])
 
 
-def test_an_endpoint_ran_what_each_of_its_configurations_rents(
-    session: boto3.Session, on: Callable[[float], None], ran: Read
-) -> None:
+def test_an_endpoint_ran_its_rentals(session: boto3.Session, on: Callable[[float], None], ran: Read) -> None:
     sagemaker = session.client("sagemaker")
     on(20)
     config(sagemaker, "small", "ml.m5.large", 2)
@@ -82,9 +80,7 @@ def test_an_endpoint_ran_what_each_of_its_configurations_rents(
     assert one.ended is None
 
 
-def test_what_was_made_and_deleted_is_known_with_its_tags(
-    session: boto3.Session, on: Callable[[float], None], ran: Read
-) -> None:
+def test_tags_of_deleted_jobs_last(session: boto3.Session, on: Callable[[float], None], ran: Read) -> None:
     sagemaker = session.client("sagemaker")
     on(20)
     config(sagemaker, "trial", "ml.g5.xlarge")
@@ -106,83 +102,6 @@ def test_what_was_made_and_deleted_is_known_with_its_tags(
     assert getattr(found["trial"].target.tags, "value", None) == {"project": "search"}
     assert spells(found["study"]) == [("USE1-Notebk:ml.t3.large", NOW - 20 * DAY, NOW - 8 * DAY, 1)]
     assert found["study"].ended == NOW - 7 * DAY
-
-
-def test_a_notebook_instance_was_on_between_its_starts_and_stops(
-    session: boto3.Session, on: Callable[[float], None], ran: Read
-) -> None:
-    sagemaker = session.client("sagemaker")
-    on(80)
-    sagemaker.create_notebook_instance(NotebookInstanceName="eda", InstanceType="ml.t3.large", RoleArn=ROLE)
-    on(30)
-    sagemaker.stop_notebook_instance(NotebookInstanceName="eda")
-    on(10)
-    sagemaker.start_notebook_instance(NotebookInstanceName="eda")
-    on(9)
-    sagemaker.stop_notebook_instance(NotebookInstanceName="eda")
-    on(2)
-    sagemaker.start_notebook_instance(NotebookInstanceName="eda")
-    on(0)
-
-    times = [(start, end) for _, start, end, _ in spells(ran()["eda"])]
-
-    assert times == [
-        (NOW - 80 * DAY, NOW - 30 * DAY),
-        (NOW - 10 * DAY, NOW - 9 * DAY),
-        (NOW - 2 * DAY, None),
-    ]
-
-
-def test_jobs_ran_as_long_as_their_times_say(
-    box: Control, session: boto3.Session, on: Callable[[float], None], ran: Read
-) -> None:
-    sagemaker = session.client("sagemaker")
-    on(3)
-    sagemaker.create_training_job(
-        TrainingJobName="fit",
-        RoleArn=ROLE,
-        AlgorithmSpecification={
-            "TrainingImage": "123.dkr.ecr.us-east-1.amazonaws.com/a",
-            "TrainingInputMode": "File",
-        },
-        OutputDataConfig={"S3OutputPath": "s3://b/o"},
-        ResourceConfig={"InstanceType": "ml.g5.xlarge", "InstanceCount": 3, "VolumeSizeInGB": 10},
-        StoppingCondition={"MaxRuntimeInSeconds": 3600},
-        EnableManagedSpotTraining=True,
-        Tags=[{"Key": "project", "Value": "search"}],
-    )
-    on(0)
-    box.patch(
-        "sagemaker",
-        ["training_jobs", "fit"],
-        TrainingStartTime=NOW - 2 * DAY,
-        TrainingEndTime=NOW - DAY,
-        TrainingTimeInSeconds=86400,
-        BillableTimeInSeconds=43200,
-    )
-
-    one = ran()["fit"]
-
-    assert spells(one) == [("USE1-TrSpt:ml.g5.xlarge", NOW - 2 * DAY, NOW - DAY, 1.5)]
-
-
-def test_what_cannot_be_read_is_said_and_the_rest_is_known(
-    box: Control, session: boto3.Session, aws: Aws, on: Callable[[float], None]
-) -> None:
-    on(20)
-    session.client("sagemaker").create_notebook_instance(
-        NotebookInstanceName="eda", InstanceType="ml.t3.large", RoleArn=ROLE
-    )
-    on(0)
-    box.fault("sagemaker", "ListEndpoints", "deny", times=0)
-    box.fault("cloudtrail", "LookupEvents", "deny", times=0)
-
-    listing = list_used_resources(aws, SINCE, NOW)
-
-    assert [one.target.name for one in listing.items] == ["eda"]
-    assert listing.error is not None
-    assert "ListEndpoints" in listing.error
-    assert "LookupEvents" in listing.error
 
 
 def test_exactly_what_is_declared_is_called(box: Control, session: boto3.Session) -> None:
@@ -226,60 +145,3 @@ def test_each_kind_of_endpoint_is_counted_by_its_own_metric(calls: Callable[[], 
     assert counted(called) == {"search": 7, "queue": 7, "shared": 14, "silent": 0}
     many = {arn.rpartition("/")[2] for arn, (one,) in called.by_arn.items() if one.many_models}
     assert many == {"search"}
-
-
-@pytest.mark.parametrize(
-    ("service", "operation", "unknown"),
-    [
-        ("cloudwatch", "GetMetricData", {"search", "queue", "shared", "silent"}),
-        ("sagemaker", "ListInferenceComponents", {"shared"}),
-        ("cloudwatch", "ListMetrics", set()),
-    ],
-)
-def test_requests_that_cannot_be_read_are_unknown_and_not_0(
-    box: Control, calls: Callable[[], EndpointRequests], service: str, operation: str, unknown: set[str]
-) -> None:
-    box.fault(service, operation, "deny", times=0)
-
-    called = calls()
-
-    assert called.error is not None
-    assert operation in called.error
-    assert {name for name, units in counted(called).items() if units is None} == unknown
-
-
-def test_a_variant_that_had_several_models_is_counted_by_the_hour(
-    session: boto3.Session, on: Callable[[float], None], calls: Callable[[], EndpointRequests]
-) -> None:
-    on(1 / 24)
-    config(session.client("sagemaker"), "next", "ml.m5.large", variant="blue")
-    session.client("sagemaker").update_endpoint(EndpointName="search", EndpointConfigName="next")
-    on(0)
-
-    (one,) = next(own for arn, own in calls().by_arn.items() if arn.endswith("/search"))
-
-    assert one.period == 3600
-    assert one.points == ((NOW - timedelta(hours=2), 3), (NOW - timedelta(hours=1), 4))
-
-
-@pytest.mark.parametrize("denied", ["DescribeEndpoint", "DescribeEndpointConfig"])
-def test_an_endpoint_that_cannot_be_described_hides_nothing_else(
-    session: boto3.Session, box: Control, on: Callable[[float], None], aws: Aws, denied: str
-) -> None:
-    """CloudTrail has forgotten when it was created, too."""
-    sagemaker = session.client("sagemaker")
-    on(120)
-    config(sagemaker, "small", "ml.m5.large")
-    sagemaker.create_endpoint(EndpointName="ranker", EndpointConfigName="small")
-    on(20)
-    sagemaker.create_notebook_instance(
-        NotebookInstanceName="explore", InstanceType="ml.t3.medium", RoleArn=ROLE
-    )
-    on(0)
-    box.fault("sagemaker", denied, "deny")
-
-    listing = list_used_resources(aws, SINCE, NOW)
-
-    assert [one.target.name for one in listing.items] == ["explore"]
-    assert listing.error is not None
-    assert denied in listing.error

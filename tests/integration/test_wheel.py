@@ -208,9 +208,7 @@ def test_the_installed_programs_answer(installed: Path, tmp_path: Path) -> None:
     assert "--json" in done(installed / "janitor", "audit", "--help", cwd=tmp_path)
 
 
-def test_the_installed_sandbox_and_audit_say_what_those_of_the_checkout_say(
-    installed: Path, tmp_path: Path, box: Control, janitor: Janitor
-) -> None:
+def test_the_wheel_says_the_same(installed: Path, tmp_path: Path, box: Control, janitor: Janitor) -> None:
     html, some = tmp_path / "report.html", ("duplicate-artifacts", "idle-endpoints")
     audit = ("audit", *some, "--json", "--html")
     seed_demo(box)

@@ -22,7 +22,7 @@ from ml_janitor.ledger.actions import Actions
 from ml_janitor.ledger.findings import Ledger
 from ml_janitor_sandbox.slack import SlackControl
 from recorder import Missed, Recording, Step, Wanted, nothing, runs_of
-from signing import OwnMacs
+from signing import own_signatures
 from theatre import told
 
 DIGEST, BILL = "digest", "bill"
@@ -135,7 +135,7 @@ class Invocations:
         )
         verdict = Finding(reason="idle", confidence=Confidence.PROVEN, action="delete it", evidence=())
         result = Result(detector=self.name, target=target, verdict=verdict, outcome=Outcome.WAITING)
-        done = Actions(host.table, OwnMacs())
+        done = Actions(host.table, own_signatures())
         done.acted(done.begin(result, {}, warned=earlier, now=earlier), earlier)
         return event("scheduled")
 

@@ -156,9 +156,7 @@ def test_what_is_there_all_the_while_is_listed_once_whatever_else_comes_and_goes
 
 
 @pytest.mark.usefixtures("eager")
-def test_a_bucket_that_breaks_off_leaves_the_others_and_what_is_left_of_it(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_broken_bucket_leaves_the_others_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     bucket = Bucket({"a", "b"}, order(1), refused="c")
     made = listing(bucket, [KeyRange("b"), KeyRange("c")])
 
@@ -176,9 +174,7 @@ def test_a_bucket_that_breaks_off_leaves_the_others_and_what_is_left_of_it(
         [f"runs/only/here/{n * 7919 % 100003:08x}" for n in range(3_000)],
     ],
 )
-def test_a_large_bucket_is_read_in_parallel_for_a_tenth_more_calls(
-    keys: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_large_bucket_is_read_in_parallel(keys: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """However its keys are spread: flat, in folders, or below one prefix."""
     bucket = Bucket(set(keys), order(2))
     monkeypatch.setattr(bucket.random, "choice", lambda some: some[0])

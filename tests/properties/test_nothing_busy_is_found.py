@@ -82,9 +82,7 @@ def test_nothing_but_waste_is_found(world: World, box: Control, session: boto3.S
 @pytest.mark.long
 @settings(ANY_WORLD, max_examples=200)
 @given(world=worlds)
-def test_nothing_but_waste_is_found_in_many_accounts(
-    world: World, box: Control, session: boto3.Session
-) -> None:
+def test_only_waste_is_found_in_many_accounts(world: World, box: Control, session: boto3.Session) -> None:
     only_waste_is_found(world, box, session)
 
 
@@ -116,9 +114,7 @@ def test_near_misses_are_kept(near_misses: World, box: Control, session: boto3.S
     [share_of_near_misses(SEED, SHARES), pytest.param(NEAR_MISSES, marks=pytest.mark.long)],
     ids=["a share", "all"],
 )
-def test_near_misses_are_kept_whatever_cannot_be_read(
-    near_misses: World, box: Control, session: boto3.Session
-) -> None:
+def test_near_misses_stay_with_faults(near_misses: World, box: Control, session: boto3.Session) -> None:
     """While each call in turn gives half an answer, under the detectors that make it."""
     claims = built(near_misses, box, session)
     made, apps = {}, identities(audit(session, [STUDIO]))

@@ -110,9 +110,7 @@ def simulated(cohort: ObjectCohort, rule: LifecycleRule, days: int, small_too: o
 
 
 @given(cohorts(), rules(), st.integers(1, 900), st.sampled_from(["small objects too", ""]))
-def test_a_bill_is_that_of_going_through_every_day(
-    cohort: ObjectCohort, rule: LifecycleRule, days: int, option: str
-) -> None:
+def test_a_bill_is_its_sum_of_days(cohort: ObjectCohort, rule: LifecycleRule, days: int, option: str) -> None:
     found = float(cohort_cost(cohort, planned_moves(cohort, rule, small_too=bool(option)), RATES, days))
     expected = simulated(cohort, rule, days, small_too=bool(option))
 
@@ -120,9 +118,7 @@ def test_a_bill_is_that_of_going_through_every_day(
 
 
 @given(cohorts(), rules(), st.sampled_from(["small objects too", ""]))
-def test_a_saving_is_what_later_days_cost_less(
-    cohort: ObjectCohort, rule: LifecycleRule, option: str
-) -> None:
+def test_a_saving_is_the_cost_of_later_days(cohort: ObjectCohort, rule: LifecycleRule, option: str) -> None:
     """Of what is done at once: the first day after a month, and the fees of the first day."""
     now = saving_of_rule([cohort], rule, RATES, small_too=bool(option))
     due = [to for at, to in planned_moves(cohort, rule, small_too=bool(option)) if at == 0]
@@ -147,9 +143,7 @@ def simulated_day(cohort: ObjectCohort) -> float:
 
 
 @given(st.lists(cohorts(), min_size=1, max_size=5), rules(), st.integers(1, 400))
-def test_every_transition_that_is_kept_returns_its_fee_in_time(
-    held: list[ObjectCohort], rule: LifecycleRule, payback: int
-) -> None:
+def test_a_kept_transition_earns_its_fee(held: list[ObjectCohort], rule: LifecycleRule, payback: int) -> None:
     """One after the other, from STANDARD, in which the simulation begins."""
     held = [replace(one, held="STANDARD", age=0) for one in held]
     kept = worthwhile_transitions(held, rule, RATES, payback_days=payback)
@@ -238,9 +232,7 @@ def test_small_objects_stay_where_they_are_unless_they_are_archived_too() -> Non
 @pytest.mark.parametrize(
     ("other", "payback"), [({"small": True}, 10), ({"held": "GLACIER_IR"}, 10), ({"held": "STANDARD_IA"}, 93)]
 )
-def test_each_is_compared_with_where_the_transitions_before_put_it(
-    other: dict[str, Any], payback: int
-) -> None:
+def test_each_is_compared_with_the_transitions_before_it(other: dict[str, Any], payback: int) -> None:
     """
     70 days of a GB are charged for of what came to STANDARD_IA 30 days before, 100 of what was there.
 

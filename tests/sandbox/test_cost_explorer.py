@@ -140,9 +140,7 @@ def test_resources_are_charged_list_price_for_as_long_as_they_run(account: Any) 
     )
 
 
-def test_an_endpoint_whose_rollback_failed_serves_and_is_charged(
-    control: Control, later: Any, endpoint: Any
-) -> None:
+def test_an_endpoint_in_failed_rollback_is_charged(control: Control, later: Any, endpoint: Any) -> None:
     endpoint("mixed")
     control.patch("sagemaker", ["endpoints", "mixed"], endpoint_status="UpdateRollbackFailed")
     later(hours=5)

@@ -243,9 +243,7 @@ def test_the_unknown_endpoint_publishes_nothing(client: Client) -> None:
         ("weekly-assortment-scoring", None, "AllTraffic"),
     ],
 )
-def test_endpoints_that_look_idle_are_called(
-    client: Client, endpoint: str, quiet: str | None, busy: str
-) -> None:
+def test_seemingly_idle_endpoints_work(client: Client, endpoint: str, quiet: str | None, busy: str) -> None:
     assert endpoint in names(demo.LOOKALIKES, "idle-endpoints")
     counted = {name: sum(values) for name, values in requests(client, endpoint).items()}
     assert counted[busy] > 0
@@ -260,9 +258,7 @@ def test_endpoints_that_look_idle_are_called(
         ("list_training_jobs", "TrainingJobSummaries", "TrainingJobArn", "hung-training-jobs"),
     ],
 )
-def test_healthy_resources_outnumber_the_wasteful(
-    client: Client, listing: str, member: str, arn: str, detector: str
-) -> None:
+def test_most_resources_are_sound(client: Client, listing: str, member: str, arn: str, detector: str) -> None:
     everything = {one[arn] for one in pages(client("sagemaker"), listing, member)}
     kind = min(everything).split(":")[5].split("/")[0]
     wasteful, alike = (

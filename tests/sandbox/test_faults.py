@@ -36,9 +36,7 @@ def call(aws: Any, name: str, attempts: int = 1) -> Any:
         ("lost-reply", {"InternalFailure", "InternalError"}),
     ],
 )
-def test_errors_are_readable_in_every_protocol(
-    control: Control, aws: Any, name: str, kind: str, codes: set[str]
-) -> None:
+def test_all_protocols_show_errors(control: Control, aws: Any, name: str, kind: str, codes: set[str]) -> None:
     service, operation = name.split(":")
     control.fault(service, operation, kind)
     with pytest.raises(ClientError) as caught:
@@ -125,9 +123,7 @@ def test_a_dropped_connection_is_an_error_in_every_protocol(control: Control, aw
         call(aws, name)
 
 
-def test_a_broken_page_stays_broken_but_those_before_it_work(
-    control: Control, aws: Any, endpoint: Any
-) -> None:
+def test_a_broken_page_stays_broken_and_those_before_work(control: Control, aws: Any, endpoint: Any) -> None:
     for number in range(25):
         endpoint(f"e{number}")
     control.fault("sagemaker", "ListEndpoints", "break-page", skip=2)
@@ -182,9 +178,7 @@ def test_requests_tell_region_account_and_principal(control: Control, aws: Any) 
     ("service", "method"),
     [("sagemaker", "list_hubs"), ("cloudwatch", "describe_alarm_history"), ("pricing", "describe_services")],
 )
-def test_what_is_not_implemented_says_so_at_once(
-    control: Control, aws: Any, service: str, method: str
-) -> None:
+def test_a_missing_operation_says_so_at_once(control: Control, aws: Any, service: str, method: str) -> None:
     with pytest.raises(ClientError) as caught:
         getattr(aws(service, attempts=4), method)()
     assert caught.value.response["Error"]["Code"] == "NotImplemented"

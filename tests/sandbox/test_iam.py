@@ -161,9 +161,7 @@ def test_a_customers_key_has_to_be_usable_for_its_objects(under: As, root: Clien
 
 
 @pytest.mark.parametrize("bucket_key", [False, True])
-def test_contents_are_decrypted_only_where_the_detector_may_read_them(
-    under: As, root: Clients, *, bucket_key: bool
-) -> None:
+def test_contents_are_decrypted_only_where_allowed(under: As, root: Clients, *, bucket_key: bool) -> None:
     """With a bucket key, KMS hears of the bucket alone: then only s3:GetObject tells folders apart."""
     key = f"arn:aws:kms:us-east-1:{HERE}:key/k-1"
     for bucket in ("models", "models-private"):
@@ -357,9 +355,7 @@ def test_a_wrong_policy_is_not_installed(iam: IamControl, aws: Clients) -> None:
     aws("sagemaker").list_endpoints()
 
 
-def test_deleting_an_endpoint_that_scales_takes_permission_to_stop_its_scaling(
-    under: As, root: Clients
-) -> None:
+def test_deleting_a_scaled_endpoint_needs_leave_to_stop_its_scaling(under: As, root: Clients) -> None:
     scaling(root)
     deleting = allow("sagemaker:DeleteEndpoint", sm("endpoint/*"))
     said = denied(under("sagemaker", deleting).delete_endpoint, EndpointName="e")

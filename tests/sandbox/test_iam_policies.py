@@ -60,9 +60,7 @@ def test_resources(pattern: str, arn: str, *, covers: bool) -> None:
         ([{"NotAction": "sagemaker:CreateEndpoint", "Resource": "*"}], Decision.ALLOWED),
     ],
 )
-def test_an_explicit_deny_wins_and_silence_is_no(
-    statements: list[dict[str, Any]], expected: Decision
-) -> None:
+def test_a_deny_wins_and_silence_allows_nothing(statements: list[dict[str, Any]], expected: Decision) -> None:
     assert said(*statements) is expected
 
 

@@ -114,9 +114,7 @@ def test_it_says_who_pressed_what_where(slack: SlackControl, ts: str) -> None:
     assert told["trigger_id"].count(".") == 2
 
 
-def test_slacks_verifier_accepts_it_for_five_minutes_and_no_changed_byte(
-    slack: SlackControl, ts: str
-) -> None:
+def test_the_verifier_of_slack_accepts_it_for_five_minutes(slack: SlackControl, ts: str) -> None:
     signed = slack.press(ts, "now", user="U1")
 
     assert accepted(signed)
@@ -155,9 +153,7 @@ def test_a_press_in_a_thread_says_so(slack: SlackControl, client: WebClient, ts:
 # --- what cannot be pressed -----------------------------------------------------------------------
 
 
-def test_only_what_the_message_shows_now_can_be_pressed(
-    slack: SlackControl, client: WebClient, ts: str
-) -> None:
+def test_only_a_button_of_the_message_can_be_pressed(slack: SlackControl, client: WebClient, ts: str) -> None:
     slack.press(ts, "now", user="U1")
     client.chat_update(channel=CHANNEL, ts=ts, text="deleted", blocks=[WARNING[0]])
     with pytest.raises(SandboxError, match=r"0 buttons are .*now.*shows none"):

@@ -70,9 +70,7 @@ def enforced(box: Control, *actions: str) -> IamControl:
     return control
 
 
-def test_its_function_answers_at_the_time_of_the_sandbox(
-    machine: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_its_function_answers_at_the_sandbox_s_time(machine: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(functions.RUNNING, FUNCTION, Outcome)
     assert json.loads(ended(machine)["output"]) == {"at": "2026-10-06T03:00:00+00:00"}
 
@@ -81,9 +79,7 @@ def test_its_function_answers_at_the_time_of_the_sandbox(
     assert (ended(machine)["status"], ended(machine)["error"]) == ("FAILED", "NoError")
 
 
-def test_it_may_do_what_its_role_allows_and_no_more(
-    box: Control, machine: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_its_role_limits_what_it_does(box: Control, machine: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(functions.RUNNING, FUNCTION, Outcome)
     control = enforced(box, "lambda:InvokeFunction")
     assert ended(machine)["status"] == "SUCCEEDED"

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from hashlib import sha256
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 
 from fakes import because, thing, waste
 from memory_table import MemoryTable
@@ -20,16 +18,14 @@ from ml_janitor.ledger.actions import (
     Action,
     Actions,
     BegunBeforeError,
-    KmsMacs,
-    MacProvider,
-    NoUndoKey,
     Stage,
     UnverifiedError,
     signed_content,
 )
+from ml_janitor.ledger.signatures import canonical_json
 from ml_janitor.ledger.table import EXPIRES_ATTRIBUTE, WRITTEN_ATTRIBUTE
 from ml_janitor.report.causes import cause_text
-from signing import OwnMacs
+from signing import own_signatures
 
 NOW = datetime(2026, 10, 6, tzinfo=UTC)
 ELSEWHERE = ("210987654321", "eu-west-1")
@@ -54,9 +50,7 @@ def action(**more: Any) -> Action:
     ],
     ids=str,
 )
-def test_it_may_have_done_what_it_began_and_aws_did_not_refuse(
-    steps: Mapping[str, str], *, touched: bool, coming_back: bool
-) -> None:
+def test_a_begun_step_may_be_done(steps: Mapping[str, str], *, touched: bool, coming_back: bool) -> None:
     one = action(steps=steps)
     assert (one.touched, one.coming_back) == (touched, coming_back)
 
@@ -71,9 +65,7 @@ def test_it_may_have_done_what_it_began_and_aws_did_not_refuse(
         ({"attempts": 5, "waits": 1, "asked": 3, "stage": Stage.UNDOING}, 2, "undoing 5"),
     ],
 )
-def test_three_attempts_in_a_row_that_did_not_end_well_are_its_last(
-    how: Mapping[str, Any], failures: int, mark: str
-) -> None:
+def test_three_bad_attempts_in_a_row_are_its_last(how: Mapping[str, Any], failures: int, mark: str) -> None:
     one = action(**how)
     assert (one.failures, one.given_up, one.mark) == (failures, failures == 3, mark)
 
@@ -88,7 +80,7 @@ def table() -> MemoryTable:
 
 @pytest.fixture
 def actions(table: MemoryTable) -> Actions:
-    return Actions(table, OwnMacs())
+    return Actions(table, own_signatures())
 
 
 def begun(actions: Actions, undo: Mapping[str, Any] | None = None) -> Action:
@@ -134,9 +126,7 @@ def test_every_change_of_its_undo_says_how_far_that_came(actions: Actions) -> No
     assert (undone.became, undone.over) == ("it is lamp-2", NOW + HOUR)
 
 
-def test_it_is_kept_for_four_months_and_what_outlives_it_is_none(
-    actions: Actions, table: MemoryTable
-) -> None:
+def test_it_is_kept_for_four_months_and_no_longer_is_none(actions: Actions, table: MemoryTable) -> None:
     one = begun(actions)
     (item,) = table.scan("action#")
     assert item[EXPIRES_ATTRIBUTE] == (NOW + 120 * DAY).timestamp()
@@ -224,7 +214,7 @@ def test_what_is_signed_of_it_stays_what_it_was(created: datetime | None) -> Non
     undo = {"tags": {"b": "2", "a": "1"}, "name": "lamp"}
     one = action(pk="pk", by="maria", undo=undo, target=thing("lamp", waste(), created=created).target)
     made = b'"2026-07-01T00:00:00+00:00"' if created else b"null"
-    assert signed_content(one, Stage.ACTED) == (
+    assert canonical_json(signed_content(one, Stage.ACTED)) == (
         b'{"account":"123456789012","arn":"arn:aws:sagemaker:us-east-1:123456789012:thing/lamp",'
         b'"began":"2026-10-06T00:00:00Z","by":"maria","created":' + made + b',"detector":"shelf",'
         b'"id":"' + one.id.encode() + b'","kind":"thing","name":"lamp","pk":"pk","region":"us-east-1",'
@@ -234,9 +224,7 @@ def test_what_is_signed_of_it_stays_what_it_was(created: datetime | None) -> Non
 
 
 @pytest.mark.parametrize("stage", sorted(set(Stage) - {Stage.WITHDRAWN}))
-def test_an_action_at_a_stage_that_the_janitor_did_not_sign_is_a_forgery(
-    actions: Actions, table: MemoryTable, stage: Stage
-) -> None:
+def test_an_unsigned_stage_is_a_forgery(actions: Actions, table: MemoryTable, stage: Stage) -> None:
     """Or whoever can write the table could have a clean-up done again; an undo keeps the code of the act."""
     acted = actions.acted(begun(actions), NOW)
     table.change(acted.pk, acted.sk, set_to={"stage": stage})
@@ -249,67 +237,8 @@ def test_an_action_at_a_stage_that_the_janitor_did_not_sign_is_a_forgery(
             actions.verify(stored)
 
 
-class Kms:
-    """A key of KMS that answers *valid*, or raises the error *code*."""
-
-    def __init__(self, *, valid: bool = True, code: str = "") -> None:
-        self.valid, self.code, self.asked = valid, code, list[bytes]()
-
-    def verify_mac(self, *, Mac: bytes, **_: object) -> dict[str, bool]:  # noqa: N803 - boto3's
-        self.asked.append(Mac)
-        if self.code:
-            raise ClientError({"Error": {"Code": self.code}}, "VerifyMac")
-        return {"MacValid": self.valid}
-
-    def generate_mac(self, *, Message: bytes, KeyId: str, MacAlgorithm: str) -> dict[str, bytes]:  # noqa: N803
-        assert (Message, KeyId, MacAlgorithm) == (sha256(b"content").digest(), "key", "HMAC_SHA_256")
-        return {"Mac": b"code"}
-
-    def describe_key(self, *, KeyId: str) -> dict[str, dict[str, datetime]]:  # noqa: N803
-        assert KeyId == "key"
-        return {"KeyMetadata": {"CreationDate": NOW}}
-
-
-def test_kms_signs_a_digest_since_its_key_was_made() -> None:
-    """GenerateMac takes 4,096 bytes."""
-    assert KmsMacs(Kms(), "key").sign(b"content") == "Y29kZQ=="
-    assert KmsMacs(Kms(), "key").since() == NOW
-
-
 def test_what_began_an_hour_after_the_key_was_made_has_a_code(table: MemoryTable) -> None:
     """Until then, a function of the version before may have written it."""
-    Actions(table, OwnMacs(made=NOW - HOUR)).check_older(action())
+    Actions(table, own_signatures(made=NOW - HOUR)).check_older(action())
     with pytest.raises(UnverifiedError, match="MAC_EXPECTED"):
-        Actions(table, OwnMacs(made=NOW - HOUR - timedelta(seconds=1))).check_older(action())
-
-
-@pytest.mark.parametrize(
-    ("mac", "kms", "valid", "asked"),
-    [
-        ("Y29kZQ==", Kms(), True, [b"code"]),
-        ("Y29kZQ==", Kms(valid=False), False, [b"code"]),
-        ("Y29kZQ==", Kms(code="KMSInvalidMacException"), False, [b"code"]),
-        ("Y29kZQ", Kms(), False, []),
-        ("Y29k ZQ==", Kms(), False, []),
-        ("", Kms(), False, []),
-    ],
-    ids=["valid", "invalid", "refused", "cut off", "with a space", "none"],
-)
-def test_a_code_is_valid_if_kms_says_so(mac: str, kms: Kms, *, valid: bool, asked: list[bytes]) -> None:
-    assert KmsMacs(kms, "key").verify(b"content", mac) is valid
-    assert kms.asked == asked
-
-
-def test_a_key_that_does_not_answer_says_nothing_of_a_code() -> None:
-    with pytest.raises(ClientError, match="AccessDenied"):
-        KmsMacs(Kms(code="AccessDeniedException"), "key").verify(b"content", "Y29kZQ==")
-
-
-@pytest.mark.parametrize(
-    "ask",
-    [lambda macs: macs.sign(b""), lambda macs: macs.verify(b"", ""), lambda macs: macs.since()],
-    ids=["sign", "verify", "since"],
-)
-def test_without_a_key_nothing_is_signed_or_verified(ask: Callable[[MacProvider], object]) -> None:
-    with pytest.raises(LookupError, match="JANITOR_UNDO_KEY"):
-        ask(NoUndoKey())
+        Actions(table, own_signatures(made=NOW - HOUR - timedelta(seconds=1))).check_older(action())

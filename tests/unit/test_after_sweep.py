@@ -13,11 +13,11 @@ from typing import Any, cast
 import pytest
 from aws_lambda_powertools import Logger
 
-from armed import Cellar, tagged
+from armed import Cellar, Sparing, tagged
 from conftest import ACCOUNT, REGION
 from fakes import UNTELLABLE
 from ml_janitor.acting.after_sweep import CleanupRun, SweptRegion
-from ml_janitor.core.model import Mode, Target
+from ml_janitor.core.model import Mode
 from ml_janitor.core.results import Cause, CauseCode, Outcome, Sweep, make_cause
 from ml_janitor.engine.detector import Detector
 from ml_janitor.engine.policy import HoldKind
@@ -33,16 +33,6 @@ from nights import ARMED, DAY, HOUR, Nights, in_memory
 def nights() -> Iterator[Nights]:
     with in_memory() as nights:
         yield nights
-
-
-@dataclass(frozen=True)
-class Sparing(Cellar):
-    """Spares what undos need, which is their own resource."""
-
-    spares_undos = True
-
-    def undo_needs(self, target: Target, record: Mapping[str, Any]) -> tuple[str, ...]:  # noqa: ARG002
-        return (target.arn,)
 
 
 @dataclass(frozen=True)

@@ -127,9 +127,7 @@ def test_each_channel_hears_of_its_own_the_dearest_first() -> None:
     [(ARCHIVED, [["rug"], ["lamp"]]), (DEAD, [["rug"]])],
     ids=["refused", "away"],
 )
-def test_what_a_channel_does_not_take_is_an_error_after_the_others_got_theirs(
-    failed: SlackError, others: list[list[str]]
-) -> None:
+def test_a_refusal_is_an_error_after_the_others(failed: SlackError, others: list[list[str]]) -> None:
     slack = Slack(refuses={"#sofas": failed}, problems=("no report",))
     assert announced(slack, [LAMP, SOFA, RUG], ROUTES) == ([f"raised: {failed}; no report"], others)
 

@@ -44,9 +44,7 @@ def settings(*act_in: str, janitor: dict[str, Any] | None = None, **section: Any
         ([ELSEWHERE], ["eu-west-1"], [f"{MODE} in {ELSEWHERE}: only eu-west-1 is swept"]),
     ],
 )
-def test_every_place_that_no_sweep_visits_is_named(
-    act_in: list[str], regions: list[str], said: list[str]
-) -> None:
+def test_every_place_without_a_sweep_is_named(act_in: list[str], regions: list[str], said: list[str]) -> None:
     assert arming_warnings(settings(*act_in, janitor={"regions": regions})) == said
 
 
@@ -68,9 +66,7 @@ def test_every_place_that_no_sweep_visits_is_named(
         ),
     ],
 )
-def test_of_an_organization_accounts_are_judged_too_by_its_regions(
-    accounts: dict[str, Any], said: list[str]
-) -> None:
+def test_an_organization_is_judged_by_regions_too(accounts: dict[str, Any], said: list[str]) -> None:
     section = {"mode": "act", "act_in": [HERE, ELSEWHERE]}
     organization = {
         "janitor_account": "333333333333",
@@ -97,9 +93,7 @@ def test_of_an_organization_accounts_are_judged_too_by_its_regions(
         (False, ACCOUNT, False),
     ],
 )
-def test_a_deployment_outside_the_janitors_account_is_refused(
-    *, organization: bool, account: str, refused: bool
-) -> None:
+def test_only_the_janitor_account_may_deploy_it(*, organization: bool, account: str, refused: bool) -> None:
     section = {
         "janitor_account": "333333333333",
         "accounts": [ACCOUNT],
@@ -133,9 +127,7 @@ def test_without_regions_a_deployment_sweeps_its_own() -> None:
         ({"max_actions_per_night": 0}, {}, "janitor.max_actions_per_night is 0"),
     ],
 )
-def test_what_keeps_it_from_acting_at_all_is_named(
-    janitor: dict[str, Any], section: dict[str, Any], why: str
-) -> None:
+def test_every_reason_not_to_act_is_named(janitor: dict[str, Any], section: dict[str, Any], why: str) -> None:
     assert arming_warnings(settings(HERE, janitor=janitor, **section)) == [f"{MODE}: {why}"]
 
 
@@ -165,9 +157,7 @@ def test_a_dry_run_has_no_arming_warnings() -> None:
         ("rate(7 days)", "UTC", False),
     ],
 )
-def test_a_schedule_of_weekends_deletes_nothing_on_business_days(
-    schedule: str, zone: str, *, idle: bool
-) -> None:
+def test_a_weekend_schedule_deletes_nothing_on_business_days(schedule: str, zone: str, *, idle: bool) -> None:
     section = {"mode": "act", "act_in": [ACCOUNT], "schedule": schedule}
     janitor = {**SLACK, "time_zone": zone}
     armed = Settings.parse({"janitor": janitor, "detectors": {"idle-endpoints": section}})
@@ -247,9 +237,7 @@ def test_what_acts_on_likely_findings_by_default_needs_a_time_zone_too() -> None
     ],
 )
 @pytest.mark.parametrize("mode", ["act", "dry-run"])
-def test_runs_that_miss_the_last_two_working_hours_are_named(
-    schedule: str, hours: str, on: str, mode: str
-) -> None:
+def test_runs_that_miss_the_last_two_hours_are_named(schedule: str, hours: str, on: str, mode: str) -> None:
     janitor = {"working_hours": hours, "time_zone": "Europe/Berlin"}
     section: dict[str, Any] = {"mode": mode, "schedule": schedule}
 

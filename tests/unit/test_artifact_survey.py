@@ -63,9 +63,7 @@ def reading(again: dict[str, Any]) -> ArtifactSurvey:
     )
 
 
-def test_a_bucket_that_broke_off_and_artifacts_that_are_too_many_are_errors(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_broken_bucket_and_too_many_artifacts_are_errors(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "ml_janitor.detectors.duplicate_artifacts.rule.find_candidates", partial(find_candidates, most=1)
     )
@@ -84,9 +82,7 @@ def test_a_bucket_that_broke_off_and_artifacts_that_are_too_many_are_errors(
 
 
 @pytest.mark.parametrize("ran_out", [True, False])
-def test_a_listing_is_done_only_if_there_was_time_for_all_of_it(
-    monkeypatch: pytest.MonkeyPatch, *, ran_out: bool
-) -> None:
+def test_a_listing_is_done_only_if_time_was_enough(monkeypatch: pytest.MonkeyPatch, *, ran_out: bool) -> None:
     monkeypatch.setattr(ArtifactSurvey, "_sources", lambda *_: [])
     read, done = reading({}), list[str]()
     cast("Any", read.aws).ran_out = ran_out
@@ -237,9 +233,7 @@ def test_what_may_not_be_asked_about_is_unreadable(monkeypatch: pytest.MonkeyPat
     assert (read.bytes, read.standings["b/"].role) == ([], CopyRole.UNSURE)
 
 
-def test_every_other_of_its_shape_counts_and_what_is_alone_in_its_shape_is_not_asked_about(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_every_other_of_its_shape_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     europe = model("c", MIB, region="eu-west-1")
 
     read = Read(monkeypatch, (*TWO, europe, model("d", MIB, 9)), bodies={"b/1": b"other"})
@@ -257,9 +251,7 @@ def test_every_other_of_its_shape_counts_and_what_is_alone_in_its_shape_is_not_a
         ({}, "the answer lacks IsTruncated: it was cut off"),
     ],
 )
-def test_a_folder_counts_only_if_it_is_still_the_one_that_was_listed(
-    again: dict[str, Any], error: str | None
-) -> None:
+def test_a_folder_counts_only_if_it_is_as_listed(again: dict[str, Any], error: str | None) -> None:
     shelf = BucketIndex(bucket="b", region="us-east-1")
     (one,) = shelf.put(cast("Any", page('"e"')), ArtifactNames())
 

@@ -36,9 +36,7 @@ DAY = timedelta(days=1)
         (BillAccounts(names={}, everything=True, without=(TWO,)), (accounts_filter([TWO], but=True),)),
     ],
 )
-def test_the_filter_names_accounts_only_where_not_all_count(
-    accounts: BillAccounts, where: tuple[object, ...]
-) -> None:
+def test_the_filter_names_accounts_only_if_needed(accounts: BillAccounts, where: tuple[object, ...]) -> None:
     assert accounts.where == where
     assert accounts_filter([TWO, ONE], but=True) == {
         "Not": {"Dimensions": {"Key": "LINKED_ACCOUNT", "Values": [ONE, TWO]}}
@@ -71,9 +69,7 @@ def row(days_ago: int, account: str, usd: float) -> CostRow:
         ([], []),
     ],
 )
-def test_the_accounts_that_moved_most_are_those_that_changed_most_from_one_span_to_the_next(
-    rows: list[CostRow], named: list[str]
-) -> None:
+def test_the_accounts_that_moved_most_are_those_that_changed(rows: list[CostRow], named: list[str]) -> None:
     assert most_moved_accounts(rows, [], UNTIL, 7) == named
 
 
@@ -199,9 +195,7 @@ def several(*moved: tuple[str, str, int]) -> Bill:
         ),
     ],
 )
-def test_instances_of_named_accounts_are_looked_at_where_they_moved_a_dollar(
-    moved: list[tuple[str, str, int]], places: list[tuple[str, str]]
-) -> None:
+def test_instances_with_moves_count(moved: list[tuple[str, str, int]], places: list[tuple[str, str]]) -> None:
     assert moved_places(several(*moved), ASKED) == places
     assert moved_places(replace(several(*moved), moved=()), ASKED) == []
 

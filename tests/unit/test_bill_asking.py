@@ -55,9 +55,7 @@ def section(**settings: Any) -> BillSection:
         (7, {"days": 60}, BILL_DAYS, 7),
     ],
 )
-def test_a_bill_is_read_for_the_month_before_and_for_the_span_before_the_one_asked_for(
-    asked: int, settings: dict[str, Any], days: int, span: int
-) -> None:
+def test_a_bill_reads_the_span_before(asked: int, settings: dict[str, Any], days: int, span: int) -> None:
     found = bill_request(section(**settings), days=asked)
 
     assert (found.days, found.span) == (days, span)
@@ -133,9 +131,7 @@ def test_the_accounts_of_an_organization_are_those_that_are_named_or_known(
         ({"weekly_table": "", "tags": {"project": "app"}}, set()),
     ],
 )
-def test_what_checks_names_is_granted_where_there_is_one_to_check(
-    settings: dict[str, Any], checks: set[str]
-) -> None:
+def test_name_checks_are_granted_where_names_are_checked(settings: dict[str, Any], checks: set[str]) -> None:
     own = section(**settings)
 
     assert {one.action for one in cost_explorer_reads(own)} == {
@@ -201,9 +197,7 @@ def days(found: SpanComparison | None) -> tuple[str, ...] | None:
         (date(2026, 1, 1), ("12-01 30", "11-01 30")),
     ],
 )
-def test_the_month_to_date_is_compared_with_as_many_days_of_the_month_before(
-    until: date, compared: tuple[str, ...]
-) -> None:
+def test_the_month_to_date_is_compared_with_as_many_days(until: date, compared: tuple[str, ...]) -> None:
     assert days(ASKED.month_to_date(read(date(2025, 10, 1), until))) == compared
 
 
@@ -227,9 +221,7 @@ def test_the_last_settled_day_is_compared_with_that_weekday_of_the_week_before()
         (6, ("09-24 7", "09-17 7"), ("09-01 30", "08-01 30")),  # no day of October is settled
     ],
 )
-def test_days_that_may_still_change_are_in_no_comparison(
-    settling: int, spans: tuple[str, ...], month: tuple[str, ...]
-) -> None:
+def test_unsettled_days_do_not_compare(settling: int, spans: tuple[str, ...], month: tuple[str, ...]) -> None:
     asked, found = replace(ASKED, settling_days=settling), read(date(2026, 7, 1), date(2026, 10, 6))
 
     assert (days(asked.asked(found)), days(asked.month_to_date(found))) == (spans, month)
@@ -244,9 +236,7 @@ def test_days_that_may_still_change_are_in_no_comparison(
         (date(2026, 9, 1), date(2026, 9, 23), False),
     ],
 )
-def test_nothing_is_compared_with_days_before_the_bill_or_the_first_charge(
-    first: date, charged: date, *, compares: bool
-) -> None:
+def test_only_days_within_the_bill_are_compared(first: date, charged: date, *, compares: bool) -> None:
     found = read(first, date(2026, 10, 6), charged=charged)
 
     assert (ASKED.asked(found) is not None) == compares

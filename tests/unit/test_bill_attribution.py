@@ -80,9 +80,7 @@ resources = st.lists(
 
 @settings(max_examples=60)
 @given(rows=rows, known=resources, mixed=st.randoms(use_true_random=False))
-def test_everything_adds_up_in_any_order(
-    rows: list[Charge], known: list[BillResource], mixed: object
-) -> None:
+def test_everything_adds_up_in_any_turn(rows: list[Charge], known: list[BillResource], mixed: object) -> None:
     found = explained(rows, known)
     shuffled, others = list(rows), list(known)
     mixed.shuffle(shuffled)  # type: ignore[attr-defined]
@@ -219,9 +217,7 @@ WEEKS = SpanComparison(
         ({21: 10, 27: 14}, [], 1),  # no day has a week before it
     ],
 )
-def test_a_line_changes_as_much_by_itself_as_its_weekdays_did_from_week_to_week(
-    known: dict[int, int], changes: list[int], steps: int
-) -> None:
+def test_a_line_changes_as_its_weekdays_did(known: dict[int, int], changes: list[int], steps: int) -> None:
     usd = {WEEKS.before.first + timedelta(days=day): Decimal(cost) for day, cost in known.items()}
 
     found = usual_change(usd, WEEKS)
@@ -247,9 +243,7 @@ def test_a_weekend_more_is_no_news(week: list[int], start: int, length: int) -> 
     ("before", "after", "dollars"),
     [(6, 6, 0), (7, 8, 1), (14, 28, 0), (14, 10, 4), (10, 14, 4), (8, 8, 0), (7, 7, 0), (28, 7, 0)],
 )
-def test_whole_weeks_have_the_same_weekdays_and_less_than_a_week_has_no_pattern(
-    before: int, after: int, dollars: int
-) -> None:
+def test_whole_weeks_have_a_pattern_and_part_weeks_none(before: int, after: int, dollars: int) -> None:
     span = DaySpan(date(2026, 8, 10), before)
     days = SpanComparison(
         kind=ComparisonKind.DAYS, before=span, after=DaySpan(span.first + timedelta(days=56), after)
@@ -347,9 +341,7 @@ def test_a_bill_is_divided_by_account_else_by_the_first_tag_that_is_by_usage_typ
         ("Amazon SageMaker", "EUSC1-Host:ml.m5.xlarge", UNKNOWN_REGION, "Host:ml.m5.xlarge", Phase.HOSTING),
     ],
 )
-def test_a_usage_type_says_where_and_what(
-    service: str, usage_type: str, where: str, bare: str, what: Phase
-) -> None:
+def test_a_usage_type_is_parsed(service: str, usage_type: str, where: str, bare: str, what: Phase) -> None:
     assert (region_of_usage(usage_type), without_region(usage_type), phase_of(service, usage_type)) == (
         where,
         bare,

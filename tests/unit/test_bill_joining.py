@@ -88,9 +88,7 @@ def test_units_are_those_between_two_midnights_of_utc() -> None:
     line=st.tuples(st.integers(-5, 60), st.integers(-5, 60)),
     hours=st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), min_size=1, max_size=5),
 )
-def test_claims_on_a_line_are_together_no_more_than_the_line(
-    line: tuple[int, int], hours: list[tuple[int, int]]
-) -> None:
+def test_claims_are_no_more_than_their_line(line: tuple[int, int], hours: list[tuple[int, int]]) -> None:
     """And they are all that was claimed, where the line has as much."""
     of = part((line[0] * 3, line[0]), (line[1] * 7, line[1]))
     found = find_movers((of,), [known(f"n{number}", *one) for number, one in enumerate(hours)], DAYS, {})
@@ -119,9 +117,7 @@ def test_where_more_is_claimed_than_billed_each_gets_its_share() -> None:
     ("tags", "own"),
     [(("llm", "", None), "llm"), (("", None), ""), ((None,), None), (("vision",), "nothing")],
 )
-def test_a_claim_is_on_the_line_of_its_tag_else_on_the_untagged_else_on_that_of_no_tag(
-    tags: Sequence[str | None], own: str | None
-) -> None:
+def test_a_claim_is_on_the_line_of_its_tag_if_any(tags: Sequence[str | None], own: str | None) -> None:
     found = find_movers([part((0, 0), (10, 10), tag=one) for one in tags], [known("one", after=10)], DAYS, {})
 
     assert [one.part.tag for one in found if one.culprit] == ([own] if own != "nothing" else [])
@@ -153,9 +149,7 @@ STAYED, NEW, GONE = known("stayed", 300, 600), known("new", 0, 120), known("gone
     ],
     ids=["dearer", "cheaper", "the same"],
 )
-def test_what_stayed_moves_at_the_lower_price_what_is_new_or_gone_at_its_own(
-    prices: tuple[float, float], dollars: dict[str, int]
-) -> None:
+def test_each_moves_at_the_price_of_its_span(prices: tuple[float, float], dollars: dict[str, int]) -> None:
     """The price is what all that stayed costs more or less for: 600 units once it rose, 300 once it fell."""
     of = part((450 * prices[0], 450), (720 * prices[1], 720))
 
@@ -177,9 +171,7 @@ def test_what_stayed_moves_at_the_lower_price_what_is_new_or_gone_at_its_own(
         ((200, 0), [MoverCause.UNEXPLAINED]),
     ],
 )
-def test_a_price_is_one_where_both_spans_have_one_and_they_differ(
-    after: tuple[float, float], causes: list[MoverCause]
-) -> None:
+def test_a_price_needs_both_spans_to_differ(after: tuple[float, float], causes: list[MoverCause]) -> None:
     assert [cause for _, cause, _ in explained(part((100, 10), after))] == causes
 
 

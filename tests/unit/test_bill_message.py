@@ -178,9 +178,7 @@ def test_other_movements_have_the_news_that_is_not_named_before() -> None:
         ("80001", "80002", "$80,001 of $80,000 spent (100 %): $1.00 over; $80,002 expected"),
     ],
 )
-def test_a_budget_says_what_is_spent_what_is_expected_and_what_that_is_over(
-    spent: str, expected: str | None, text: str
-) -> None:
+def test_a_budget_says_spent_and_expected_dollars(spent: str, expected: str | None, text: str) -> None:
     state = BudgetState(
         usd=Decimal(80_000), spent=Decimal(spent), expected=None if expected is None else Decimal(expected)
     )

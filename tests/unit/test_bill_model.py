@@ -80,9 +80,7 @@ def test_movers_add_up_to_the_change_but_for_what_only_changed_its_tag() -> None
         (ComparisonKind.MONTH_TO_DATE, 2000, []),
     ],
 )
-def test_a_total_that_moves_much_is_explained_by_its_largest_parts(
-    kind: ComparisonKind, before: int, told: list[int]
-) -> None:
+def test_its_largest_parts_explain_a_total(kind: ComparisonKind, before: int, told: list[int]) -> None:
     """One job of $15,511 was no more than usual: the message said "+82 %", and that nothing moved."""
     line = part(STORED, "vision", Phase.STORAGE, "6100", "6100", usual=Decimal(60))
     amounts = [60, 50, -40, 30]
@@ -164,9 +162,7 @@ FORECAST = Forecast(first=date(2026, 10, 1), until=date(2026, 11, 1), usd=Decima
         (date(2026, 2, 15), 140, 1040, 280),
     ],
 )
-def test_a_budget_is_of_the_month_of_the_last_day(
-    until: date, spent: int, expected: int, of_part: int
-) -> None:
+def test_a_budget_is_of_the_last_month(until: date, spent: int, expected: int, of_part: int) -> None:
     first = until - 70 * DAY
     days = [first + number * DAY for number in range(70)]
     read = replace(

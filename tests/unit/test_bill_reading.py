@@ -236,9 +236,7 @@ def test_a_bill_that_cannot_be_read_asks_no_more() -> None:
         (["S3", "EC3"], ["S3", "EC2"], ["EC3"]),
     ],
 )
-def test_a_service_that_was_never_charged_is_told(
-    services: list[str], charged: list[str], missing: list[str]
-) -> None:
+def test_an_unused_service_is_told(services: list[str], charged: list[str], missing: list[str]) -> None:
     paper = Paper(SERVICES)
     paper.services = charged
 

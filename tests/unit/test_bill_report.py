@@ -115,9 +115,7 @@ def test_what_it_cost_until_now_has_the_hours_of_today(read: Bill) -> None:
     ],
     ids=str,
 )
-def test_what_something_cost_until_now_is_of_all_its_hours_in_the_bill_or_unknown(
-    run: dict[str, object], usd: str | None
-) -> None:
+def test_the_cost_so_far_is_of_all_its_hours_or_unknown(run: dict[str, object], usd: str | None) -> None:
     whole = [day for day in [*BEFORE, *LAST] if day.day != 20]
     rows = charges(HOST, whole, price="1.408", quantity="24", tag="support")
     own = ResourceRun(usage_type=HOST, start=datetime(2026, 8, 27, tzinfo=UTC), hourly=Decimal(1))

@@ -143,9 +143,7 @@ def test_an_endpoint_that_publishes_what_it_loads_has_many_models(cloud: Cloud) 
     assert [meters[0].many_models for meters in found.by_arn.values()] == [True, False]
 
 
-def test_a_fault_of_ours_is_said_and_the_bill_does_without(
-    cloud: Cloud, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_fault_of_ours_leaves_the_bill_without_it(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(activity, "read_metrics", lambda *_: 1 // 0)
 
     found = cloud.called(endpoint(HOSTED))

@@ -74,9 +74,7 @@ def action(**more: Any) -> Action:
     ],
     ids=str,
 )
-def test_what_the_janitor_ended_is_what_it_did_and_nobody_took_back(
-    changed: dict[str, Any], *, counts: bool
-) -> None:
+def test_what_it_ended_counts_until_it_is_taken_back(changed: dict[str, Any], *, counts: bool) -> None:
     one = action(**changed)
     expected = ResourceFacts(
         detector="idle-endpoints", finding=one.id, since=one.warned, acted=True, ended=NOW - 2 * DAY
@@ -188,9 +186,7 @@ def look(monkeypatch: pytest.MonkeyPatch) -> Callable[..., KnownResources]:
     return looked
 
 
-def test_of_what_nobody_judged_the_listing_says_what_there_is_to_say(
-    look: Callable[..., KnownResources],
-) -> None:
+def test_of_an_unjudged_resource_the_listing_says_all_it_can(look: Callable[..., KnownResources]) -> None:
     one = used(tags={"project": "llm", "Owner": "mia"}, ended=NOW - DAY)
     counted = (VariantRequests(variant="all", points=(), period=3600),)
 
@@ -262,9 +258,7 @@ def test_what_was_judged_is_known_by_its_verdict(look: Callable[..., KnownResour
         (NotRead(), UNTAGGED_VALUE),
     ],
 )
-def test_a_tag_has_the_value_that_the_bill_has(
-    look: Callable[..., KnownResources], tags: Any, value: str
-) -> None:
+def test_a_tag_has_its_value_of_the_bill(look: Callable[..., KnownResources], tags: Any, value: str) -> None:
     assert look(used(tags=tags)).resources[0].tag == value
 
 

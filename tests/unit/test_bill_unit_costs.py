@@ -141,9 +141,7 @@ def test_what_never_ran_costs_nothing_and_breaks_nothing() -> None:
     ("usd", "quantity", "expected"),
     [("0.5", "1", "0.5"), ("5", "0.5", "5"), ("0", "1", None), ("-5", "1", None), ("5", "0", None)],
 )
-def test_a_line_has_a_price_where_something_was_charged_for_something(
-    usd: str, quantity: str, expected: str | None
-) -> None:
+def test_a_charged_line_with_a_quantity_has_a_price(usd: str, quantity: str, expected: str | None) -> None:
     """At most what ran, 720 hours, has its share of the line."""
     line = Charge(day=LAST.first, usage_type=HOST, usd=Decimal(usd), quantity=Decimal(quantity))
 
@@ -264,9 +262,7 @@ known = st.lists(
 
 @settings(max_examples=80)
 @given(billed=lines, resources=known, mixed=st.randoms(use_true_random=False))
-def test_no_line_is_shared_out_twice_in_any_order(
-    billed: list[Charge], resources: list[BillResource], mixed: object
-) -> None:
+def test_no_line_is_shared_twice(billed: list[Charge], resources: list[BillResource], mixed: object) -> None:
     found = unit_costs(billed, LAST, resources)
     others = list(resources)
     mixed.shuffle(others)  # type: ignore[attr-defined]

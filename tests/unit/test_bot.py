@@ -125,9 +125,7 @@ def test_each_owner_with_an_address_is_looked_up_once(slack: SlackBot, workspace
 
 
 @pytest.mark.parametrize("failure", [refused("missing_scope"), SlackClientError("odd"), ConnectionError()])
-def test_after_a_failure_that_is_nobodys_no_more_are_looked_up(
-    slack: SlackBot, workspace: Workspace, failure: Exception
-) -> None:
+def test_after_a_failure_look_ups_stop(slack: SlackBot, workspace: Workspace, failure: Exception) -> None:
     workspace.answers["users.lookupByEmail"] = [{"user": {"id": "U1"}}, failure]
 
     assert slack.people(["a@x", "b@x", "c@x"], deadline=100) == {"a@x": "U1"}
@@ -194,9 +192,7 @@ def test_without_a_report_nothing_is_uploaded(
     assert workspace.asked[0][1]["channel"] == "C2"
 
 
-def test_what_is_missing_of_a_thread_is_told_and_the_rest_is_tried(
-    slack: SlackBot, workspace: Workspace
-) -> None:
+def test_a_missing_part_of_a_thread_is_told_and_the_rest_tried(slack: SlackBot, workspace: Workspace) -> None:
     workspace.answers["chat.postMessage"] = [
         POSTED["chat.postMessage"],
         refused("msg_too_long"),
@@ -269,9 +265,7 @@ def test_a_picture_that_slack_has_not_taken_in_yet_is_waited_for(
     assert ("The picture is missing: Slack refused" in str(last["blocks"])) is not shown
 
 
-def test_a_picture_has_a_quarter_of_the_time(
-    slack: SlackBot, workspace: Workspace, clock: SleepingClock
-) -> None:
+def test_a_picture_has_limited_time(slack: SlackBot, workspace: Workspace, clock: SleepingClock) -> None:
     clock.now = 92.5
     workspace.answers["chat.postMessage"] = [
         refused(NOT_READY),
@@ -364,9 +358,7 @@ def test_a_refusal_says_what_was_refused_and_what_to_do(
         (SlackClientError("odd"), "Slack could not be reached (SlackClientError)"),
     ],
 )
-def test_an_outage_is_no_refusal(
-    slack: SlackBot, workspace: Workspace, failure: Exception, said: str
-) -> None:
+def test_an_outage_is_not_a_no(slack: SlackBot, workspace: Workspace, failure: Exception, said: str) -> None:
     workspace.answers["conversations.open"] = failure
     with pytest.raises(SlackError) as raised:
         slack.open_direct("U1", deadline=100)

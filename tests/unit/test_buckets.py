@@ -116,9 +116,7 @@ UNTIL = Value("retained until 2027-01-01 (compliance)")
         ("none", "denied", Unreadable),
     ],
 )
-def test_a_retention_or_a_hold_locks_and_what_is_unreadable_may(
-    retention: Any, hold: str, expected: Any
-) -> None:
+def test_a_retention_or_hold_locks_and_unreadable_may(retention: Any, hold: str, expected: Any) -> None:
     def answer(given: Any, shown: dict[str, Any]) -> dict[str, Any]:
         codes = {"none": "NoSuchObjectLockConfiguration", "denied": "AccessDenied"}
         if isinstance(given, str) and given in codes:

@@ -127,9 +127,7 @@ def test_regions_are_the_flags_then_the_settings_then_the_sessions(
     assert edge.choose_regions(flags, settings, boto3.Session(region_name=session)) == found
 
 
-def test_a_region_that_does_not_exist_is_refused_but_at_an_endpoint_of_ones_own(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_region_must_exist_unless_the_endpoint_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
     settings, session = Settings.parse({}), boto3.Session(region_name="us-east-1")
     with pytest.raises(
         edge.CommandRefusedError, match=r"AWS has no region eu-wset-1 .*did you mean eu-west-1"
@@ -172,9 +170,7 @@ def test_detectors_are_those_that_are_named_or_switched_on() -> None:
         (" 7 ", 7),
     ],
 )
-def test_attempts_are_what_the_environment_says(
-    monkeypatch: pytest.MonkeyPatch, text: str, attempts: int
-) -> None:
+def test_the_environment_sets_attempts(monkeypatch: pytest.MonkeyPatch, text: str, attempts: int) -> None:
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", text)
     assert edge.read_attempts() == attempts
 
@@ -195,9 +191,7 @@ def test_an_endpoint_that_is_no_address_is_refused(monkeypatch: pytest.MonkeyPat
     assert edge.open_session(None).region_name == "us-east-1"
 
 
-def test_a_profile_that_does_not_exist_is_refused_with_the_nearest(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_an_unknown_profile_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "config").write_text("[profile platform]\nregion = eu-west-1\n")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
 
@@ -263,9 +257,7 @@ def asked(monkeypatch: pytest.MonkeyPatch, answer: str, *, tty: bool = True) -> 
     monkeypatch.setattr(sys, "stdin", terminal)
 
 
-def test_an_option_is_chosen_by_its_number(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_options_have_numbers(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     for number, option in (("1", "a"), ("3", "c")):
         asked(monkeypatch, f"{number}\n")
         assert edge.ask_choice("several stacks", ["a", "b", "c"]) == option
@@ -281,9 +273,7 @@ def test_an_option_is_chosen_by_its_number(
         edge.ask_choice("several stacks", ["a", "b", "c"])
 
 
-def test_without_an_answer_nothing_is_done(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_silence_does_nothing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     asked(monkeypatch, " 123 \n")
     assert edge.ask_text("the account") == "123"
     assert capsys.readouterr().out == "the account: "
@@ -381,9 +371,7 @@ def test_a_program_ends_with_the_status_that_a_shell_expects(
     assert bool(discarded) is isinstance(raised, OSError)
 
 
-def test_another_error_is_raised_and_no_output_is_said(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_other_errors_are_raised(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     def run() -> int:
         raise PermissionError(errno.EACCES, "no")
 
@@ -395,9 +383,7 @@ def test_another_error_is_raised_and_no_output_is_said(
     assert capsys.readouterr().err == "janitor: there is no standard output to write to\n"
 
 
-def test_the_version_is_printed_without_the_libraries(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_version_is_quick(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(sys, "argv", ["janitor", "--version"])
     assert entry.run_command() == 0
     assert capsys.readouterr().out == f"{entry.version_line()}\n"
@@ -466,9 +452,7 @@ def test_progress_is_shown_to_a_person_alone(monkeypatch: pytest.MonkeyPatch) ->
 # --- files --------------------------------------------------------------------------------------------
 
 
-def test_outputs_that_exclude_each_other_or_cannot_be_written_are_refused_before_any_work(
-    tmp_path: Path,
-) -> None:
+def test_outputs_that_cannot_be_written_are_refused_before_any_work(tmp_path: Path) -> None:
     there, folder = tmp_path / "report.json", tmp_path / "folder"
     there.write_text("old")
     folder.mkdir()

@@ -205,9 +205,7 @@ def test_items_are_read_side_by_side_in_their_order_and_one_alone_at_once() -> N
 @pytest.mark.parametrize(
     ("shared", "times"), [(SharedAnswers(), 1), (None, 2), (SharedAnswers(frozenset({"ce"})), 2)]
 )
-def test_only_a_run_that_shares_everything_keeps_what_it_read(
-    shared: SharedAnswers | None, times: int
-) -> None:
+def test_only_a_run_that_shares_everything_keeps_reads(shared: SharedAnswers | None, times: int) -> None:
     aws, read = Script({}).aws(shared=shared), list[int]()
 
     def once() -> int:
@@ -259,9 +257,7 @@ class Turns:
         ("emr", "list_clusters", "elasticmapreduce:ListClusters"),
     ],
 )
-def test_each_try_waits_for_its_turn_and_tells_how_it_was_answered(
-    service: Any, call: str, action: str
-) -> None:
+def test_each_try_waits_its_turn_and_tells_how_it_ended(service: Any, call: str, action: str) -> None:
     turns, throttled = Turns(), {"__type": "ThrottlingException"}
     wire = Wire((400, throttled), (200, {}))
     aws = reader(wire.session(), attempts=2, pace=cast("Pace", turns))
@@ -325,9 +321,7 @@ def test_what_came_to_no_answer_is_asked_again() -> None:
 
 
 @pytest.mark.parametrize(("times", "asked"), [([False], 1), ([True, True, False], 3)])
-def test_who_waits_for_another_looks_whether_there_is_time(
-    monkeypatch: pytest.MonkeyPatch, times: list[bool], asked: int
-) -> None:
+def test_who_waits_minds_the_time(monkeypatch: pytest.MonkeyPatch, times: list[bool], asked: int) -> None:
     monkeypatch.setattr(pace, "ANSWER_PAUSE", 0.001)
     shared, looked = SharedAnswers(), list[bool]()
     shared._answers["key"] = pace.PendingRequest("key")
@@ -377,9 +371,7 @@ def test_times_are_in_utc_wherever_it_runs(monkeypatch: pytest.MonkeyPatch) -> N
     assert app["CreationTime"].tzinfo is UTC
 
 
-def test_the_account_stands_before_the_host_of_s3_control_only_on_aws(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_the_account_stands_before_s3_control_only_on_aws(monkeypatch: pytest.MonkeyPatch) -> None:
     wire = Wire((200, b"<GetPublicAccessBlockOutput/>"))
     client = make_client(wire.session(), "s3control", REGION, 1)
     client.get_public_access_block(AccountId=ACCOUNT)

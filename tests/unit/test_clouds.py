@@ -58,9 +58,7 @@ def costs(estimate: Estimate, name: str = "on_demand_usd") -> dict[str, float | 
     }
 
 
-def test_the_shipped_table_is_what_the_script_makes_of_the_rows(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_script_makes_the_shipped_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shipped = gpu_price_table.PATH.read_text()
     monkeypatch.setattr(gpu_price_table, "PATH", tmp_path / "made.csv")
 

@@ -204,9 +204,7 @@ def test_the_use_of_each_hour_is_as_billed_where_something_was() -> None:
         ((), {}),
     ],
 )
-def test_a_saving_comes_from_each_resource_as_far_as_its_use_was_billed(
-    billed: tuple[UsageTotal, ...] | None, shares: dict[str, float]
-) -> None:
+def test_savings_follow_billed_use(billed: tuple[UsageTotal, ...] | None, shares: dict[str, float]) -> None:
     free = use("free", "w", 4, 0.0, 0.5)
 
     assert hours(A, B, C, free, totals=billed).shares() == pytest.approx(shares)

@@ -409,9 +409,7 @@ def line(usage: str, operation: str, *usd: float, quantity: float) -> SavingsPla
         (line("Host:z", "Run", 10.0, quantity=5.0), None),
     ],
 )
-def test_the_discount_on_what_was_billed_is_that_of_its_operation(
-    billed: SavingsPlanLine, total: tuple[float, ...] | None
-) -> None:
+def test_each_operation_has_a_discount(billed: SavingsPlanLine, total: tuple[float, ...] | None) -> None:
     expected = (
         [] if total is None else [UsageTotal(kind=billed.usage_type, hourly=total[:-1], discount=total[-1])]
     )

@@ -270,9 +270,7 @@ def counted(some: list[Claim]) -> list[Decimal | None]:
 
 
 @given(st.lists(claims(), max_size=8, unique_by=lambda one: (one.detector, one.arn)), st.randoms())
-def test_no_sum_is_more_than_what_is_billed_and_the_order_does_not_matter(
-    some: list[Claim], dice: Random
-) -> None:
+def test_no_sum_exceeds_the_bill_in_any_order(some: list[Claim], dice: Random) -> None:
     some += some[:2]  # a bucket is of every region: two sweeps may name it
     wholes = {part: (whole,) for whole, parts in TREE.items() for part in parts}
     some = [replace(one, wholes=wholes.get(one.arn, ())) for one in some]

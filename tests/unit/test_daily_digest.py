@@ -203,9 +203,7 @@ def test_what_two_detectors_name_is_counted_once() -> None:
     ("last", "since"),
     [(None, NOW - DAY), (NOW - 5 * HOUR, NOW - 5 * HOUR), (NOW, NOW - DAY), (NOW + HOUR, NOW - DAY)],
 )
-def test_new_is_what_came_since_the_last_digest_or_since_it_was_due(
-    last: datetime | None, since: datetime
-) -> None:
+def test_new_is_what_came_since_the_last_digest(last: datetime | None, since: datetime) -> None:
     world = World()
     if last:
         world.ledger.latest.digested(ACCOUNT, last)
@@ -261,9 +259,7 @@ ENABLED = {"bill": {"enabled": True}}
         (replace(BILL, time=NOW - 27 * HOUR), "*Bill:* $9", "not read"),
     ],
 )
-def test_a_bill_is_said_once_and_missed_where_it_is_late(
-    bill: LastBill | None, said: str, unsaid: str
-) -> None:
+def test_a_bill_is_said_once_and_missed_if_late(bill: LastBill | None, said: str, unsaid: str) -> None:
     world = World(**ENABLED)
     world.all_swept()
     if bill:
@@ -477,9 +473,7 @@ def test_a_held_piece_makes_room_for_the_next() -> None:
     assert "`f6`" not in str(said)
 
 
-def test_holds_that_cannot_be_read_cost_the_advice_and_not_the_digest(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_unreadable_holds_cost_the_advice_and_not_the_digest(monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(*_: object) -> None:
         raise ConnectionError("throttled")
 

@@ -102,9 +102,7 @@ def own(tmp_path: Path) -> Callable[[str], Invocation]:
     return made
 
 
-def test_without_slack_nobody_is_warned_and_no_message_is_updated(
-    own: Callable[[str], Invocation], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nothing_needs_slack(own: Callable[[str], Invocation], monkeypatch: pytest.MonkeyPatch) -> None:
     assert (make_warner(own("")), make_message_updates(own(""))) == (None, None)
 
     with_slack = own(SLACK)
@@ -142,9 +140,7 @@ def test_only_in_an_organization_the_digest_reads_all_accounts(own: Callable[[st
     }
 
 
-def test_an_undo_enters_the_account_with_its_own_role_and_updates_the_message_of_its_action(
-    own: Callable[[str], Invocation], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_undo_has_its_role(own: Callable[[str], Invocation], monkeypatch: pytest.MonkeyPatch) -> None:
     entered, updated, log = list[Any](), list[str](), StringIO()
     with in_memory() as nights:
         nights.warned("chair", "lamp")
@@ -191,9 +187,7 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("environment")
-def test_who_pressed_hears_of_a_failure_but_not_of_a_press_that_is_being_done(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_presser_hears_of_a_failure_but_not_of_an_action(monkeypatch: pytest.MonkeyPatch) -> None:
     heard = list[tuple[str, str]]()
     monkeypatch.setattr(
         "ml_janitor.slack.client.ephemeral_replier", lambda *_, **__: lambda *said: heard.append(said)

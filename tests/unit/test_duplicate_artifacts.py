@@ -222,9 +222,7 @@ def test_the_reason_says_it_in_a_sentence(candidate: ArtifactCopy, says: str) ->
         ("INTELLIGENT_TIERING", SECOND, "proven"),
     ],
 )
-def test_a_class_with_a_minimum_time_is_billed_until_then(
-    storage_class: str, age: timedelta, expected: str
-) -> None:
+def test_a_minimum_time_is_billed_until_then(storage_class: str, age: timedelta, expected: str) -> None:
     one = stored(storage_class=storage_class, modified=NOW - age)
 
     assert word(judged(copy(one))) == expected
@@ -308,9 +306,7 @@ def test_it_has_been_waste_since_the_younger_of_both_was_written() -> None:
         (({"owner": "a"}, {}, {"owner": "b", "team": "c"}), {"owner": "b", "team": "c"}),
     ],
 )
-def test_an_object_does_not_talk_its_bucket_out_of_production(
-    layers: tuple[Tags, ...], expected: Tags
-) -> None:
+def test_an_object_leaves_its_bucket_in_production(layers: tuple[Tags, ...], expected: Tags) -> None:
     assert merge_object_tags(*(Value(tags) for tags in layers)) == Value(expected, "s3:GetObjectTagging")
 
 

@@ -117,9 +117,7 @@ def test_what_are_no_working_hours_is_refused_with_the_form(text: str) -> None:
         ("Mon-Sun 00-24", "Sun", (23, 59, 59), True),
     ],
 )
-def test_hours_begin_on_the_hour_and_end_before_it(
-    *, hours: str, day: str, time: tuple[int, int, int], expected: bool
-) -> None:
+def test_hours_begin_and_end(*, hours: str, day: str, time: tuple[int, int, int], expected: bool) -> None:
     at = datetime(2026, 10, WEEK[day], *time, tzinfo=UTC)
     assert WorkingHours.parse(hours).include(at) is expected
 

@@ -342,9 +342,7 @@ GONE = Refusal("ValidationException", 'Could not find endpoint "api".')
         ),
     ],
 )  # fmt: skip
-def test_what_cannot_be_read_of_an_endpoint_makes_its_variants_unreadable(
-    given: Mapping[str, Any], error: str
-) -> None:
+def test_an_unreadable_endpoint_has_unreadable_variants(given: Mapping[str, Any], error: str) -> None:
     assert read(script(**given)).description == Unreadable(
         error.format(scaling="DescribeScalableTargets", denied="AccessDeniedException: denied")
     )

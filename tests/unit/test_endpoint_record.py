@@ -364,9 +364,7 @@ MINUTE = timedelta(minutes=1)
         (MINUTE, MINUTE, "Failed", False),
     ],
 )
-def test_only_a_scaling_that_succeeded_just_then_explains_a_change(
-    before: timedelta, after: timedelta, status: str, *, explained: bool
-) -> None:
+def test_a_scaling_explains_it(before: timedelta, after: timedelta, status: str, *, explained: bool) -> None:
     """It is on the second page of the second variant."""
     activity = {
         "ActivityId": "a",

@@ -291,9 +291,7 @@ def test_components_were_changed_when_they_were_made_or_scaled_and_may_be_going(
         ("Scheduled", None, ""),
     ],
 )
-def test_only_a_schedule_that_runs_monitors_its_endpoint(
-    status: str, endpoint: str | None, monitored: str
-) -> None:
+def test_only_a_running_schedule_monitors_it(status: str, endpoint: str | None, monitored: str) -> None:
     entry = {"MonitoringScheduleName": "drift", "MonitoringScheduleStatus": status}
     entry |= {"EndpointName": endpoint} if endpoint else {}
     account = Script({"sagemaker:ListMonitoringSchedules": Torn({"MonitoringScheduleSummaries": [entry]})})

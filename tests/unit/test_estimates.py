@@ -59,9 +59,7 @@ def distillation(**also: Any) -> Estimate:
 
 @settings(max_examples=50)
 @given(USD, USD, HOURS, HOURS)
-def test_what_costs_or_takes_more_costs_more(
-    price: float, dearer: float, hours: float, longer: float
-) -> None:
+def test_more_cost_or_time_costs_more(price: float, dearer: float, hours: float, longer: float) -> None:
     small, large = training(price, hours).values, training(price + dearer, hours + longer).values
     for name in ("on_demand_usd", "spot_usd"):
         assert (small[name] or 0) < (large[name] or 0)
@@ -220,9 +218,7 @@ def test_savings_compound_and_do_not_add_up() -> None:
         ({"student_usd": 5.2}, None, "Keep the larger model: the smaller one saves nothing."),
     ],
 )
-def test_a_smaller_model_is_paid_for_when_its_savings_come_to_its_cost(
-    changes: dict[str, float], months: float | None, advice: str
-) -> None:
+def test_a_smaller_model_is_repaid(changes: dict[str, float], months: float | None, advice: str) -> None:
     asked = {
         "teacher_usd": 4.2,
         "student_usd": 0.6,

@@ -167,9 +167,7 @@ def test_a_class_costs_what_a_rule_for_it_does(name: str) -> None:
 
 @settings(max_examples=50)
 @given(st.floats(0, 1000), st.floats(1, 1e5), st.integers(1, 10**6), st.floats(0.01, 1e4), st.floats(0.5, 60))
-def test_more_bytes_and_more_months_cost_more_and_the_fees_come_back(
-    age: float, gb: float, objects: int, more: float, months: float
-) -> None:
+def test_more_bytes_cost_more(age: float, gb: float, objects: int, more: float, months: float) -> None:
     one = cohort(age, gb, objects)
     small = storage(one, months=months).values
     large = storage(one, cohort(age, more), months=months + 1).values

@@ -71,9 +71,7 @@ def test_an_event_without_a_time_is_never_stale() -> None:
         ),
     ],
 )
-def test_where_a_deployment_does_not_look_an_event_does_not_make_it_act(
-    regions: list[str], note: str
-) -> None:
+def test_an_event_acts_only_where_the_deployment_looks(regions: list[str], note: str) -> None:
     asked = parse_event({"regions": regions}, SweepEvent, NOW)
 
     assert asked.harmless(NOW, ("us-east-1", "us-west-2")) == note
@@ -154,9 +152,7 @@ MINUTES = st.integers(min_value=0, max_value=3 * 24 * 60).map(lambda each: timed
 
 
 @given(waited=MINUTES, ran_for=MINUTES)
-def test_the_age_of_an_event_counts_from_its_start_and_its_run_is_named_by_its_time(
-    waited: timedelta, ran_for: timedelta
-) -> None:
+def test_the_age_of_an_event_counts_from_its_start(waited: timedelta, ran_for: timedelta) -> None:
     """An account whose turn comes after hours is acted on, one whose event lay about for an hour is not."""
     scheduled, real_now = NOW, NOW + waited + ran_for
     times = {"time": scheduled.isoformat(), "account": "210987654321"}
@@ -210,6 +206,9 @@ def test_an_undo_is_the_same_only_if_it_is_asked_for_with_a_request() -> None:
 
     assert (alone.identity("1"), alone.identity("2")) == ("1", "2")
     assert named.identity("1") == named.identity("2") == named.model_dump_json()
+    for wrong in ({"by": ""}, {"finding": "../.."}, {"detector": "x#y"}, {"act": True}, {"region": None}):
+        with pytest.raises(InvalidInputError):
+            check_event(asked | wrong, UndoEvent)
 
 
 def test_a_start_may_seem_to_come_first_by_two_clocks_and_a_list_lasts_a_day() -> None:

@@ -77,9 +77,7 @@ def test_the_creator_is_the_owner_if_it_is_a_person(creator: Signal[Creator], ow
         ("anna@acme.example", "example.com", "anna@acme.example"),
     ],
 )
-def test_a_name_that_is_no_address_becomes_one_where_a_domain_is_set(
-    name: str, domain: str, owner: str
-) -> None:
+def test_a_name_becomes_an_address_where_a_domain_is_set(name: str, domain: str, owner: str) -> None:
     creator: Signal[Creator] = Value(replace(ANNA, name=name), "trail")
     assert adding({}, owner_of_creator(creator, domain))["owner"] == owner
     assert owner_of_creator(creator, domain) == Value(replace(ANNA, name=owner), "trail")

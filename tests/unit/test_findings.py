@@ -122,6 +122,7 @@ def test_a_sweep_says_what_is_new_and_when_the_one_before_was(desk: Desk) -> Non
     assert [[one.target.name for one in run.new] for run in (first, second)] == [["lamp", "chair"], ["chair"]]
     assert (first.previous, second.previous) == (None, NOW)
     assert (first.first_seen(NOW), second.first_seen(NOW + DAY)) == (2, 0)
+    desk.ledger.announced(POOL, sweep, [found("lamp")], NOW + DAY)
     assert desk.entry().announced == NOW
 
 

@@ -369,9 +369,7 @@ def listing(monkeypatch: pytest.MonkeyPatch, module: Any, *found: Leftover, erro
     monkeypatch.setattr(module, "find", find)
 
 
-def test_a_listing_that_breaks_off_is_an_error_and_leaves_the_others_alone(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_broken_listing_is_an_error_and_leaves_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     listing(monkeypatch, log_groups, group(), error="logs broke off")
     listing(monkeypatch, image_repositories, repository())
     listing(monkeypatch, failed_jobs, error="jobs broke off")

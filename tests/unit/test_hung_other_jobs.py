@@ -148,9 +148,7 @@ def test_with_a_gpu_the_cpu_must_rest_too(kind: JobKind, gpu: LoadSpan, cpu: Loa
         ("ml.m5.24xlarge", LoadSpan(0, 51), "kept"),
     ],
 )
-def test_a_single_thread_on_a_large_host_works(
-    kind: JobKind, instance: str, cpu: LoadSpan, expected: str
-) -> None:
+def test_one_thread_on_a_large_host_works(kind: JobKind, instance: str, cpu: LoadSpan, expected: str) -> None:
     assert word(decide(silent(job(kind, groups=((instance, 1),)), cpu=cpu))) == expected
 
 
@@ -184,9 +182,7 @@ def test_without_metrics_it_takes_a_day(kind: JobKind, quiet: timedelta, expecte
         (NotRead(), "unknown"),
     ],
 )
-def test_writing_outputs_is_progress(
-    kind: JobKind, newest: Signal[NewestObject | None], expected: str
-) -> None:
+def test_new_outputs_are_progress(kind: JobKind, newest: Signal[NewestObject | None], expected: str) -> None:
     assert word(decide(silent(job(kind, writes_to=("s3://out/",)), newest=newest))) == expected
 
 
@@ -263,9 +259,7 @@ def test_a_rule_of_debugger_rests_while_nothing_is_wrong(
 @pytest.mark.parametrize(
     ("signal", "expected"), [(REFUSED, "unknown"), (NotRead(), "unknown"), (Absent(), "kept")]
 )
-def test_without_a_description_nothing_is_known(
-    kind: JobKind, signal: Signal[RunningJob], expected: str
-) -> None:
+def test_nothing_is_known_undescribed(kind: JobKind, signal: Signal[RunningJob], expected: str) -> None:
     assert word(decide(SuspectJob(target=target(kind.of.type), job=signal))) == expected
 
 
@@ -289,9 +283,7 @@ def test_a_processing_job_may_not_pass_its_own_limit(limit: timedelta, expected:
         (REFUSED, 20 * HOUR, "unknown"),
     ],
 )
-def test_where_inputs_are_downloaded_first_nobody_knows_when_its_limit_began(
-    cpu: Signal[LoadSpan] | LoadSpan, quiet: timedelta, expected: str
-) -> None:
+def test_its_beginning_is_unknown(cpu: Signal[LoadSpan] | LoadSpan, quiet: timedelta, expected: str) -> None:
     of = job(PROCESSING_JOB_KIND, max_runtime=30 * HOUR, downloads=True)
 
     verdict = decide(silent(of, cpu=cpu, quiet=quiet))
@@ -411,9 +403,7 @@ def test_a_pool_is_told_in_full() -> None:
         ({"status": "InProgress", "phase": "Uploading"}, "kept", "not in training but Uploading"),
     ],
 )
-def test_the_pool_of_a_job_that_was_stopped_is_waste_at_once(
-    changed: dict[str, Any], expected: str, reason: str
-) -> None:
+def test_the_pool_of_a_stopped_job_is_waste(changed: dict[str, Any], expected: str, reason: str) -> None:
     verdict = decide(replace(pool(MINUTE, **{"status": "Stopped", **changed}), unfinished=True))
 
     assert (word(verdict), reason in verdict.reason) == (expected, True)
@@ -421,9 +411,7 @@ def test_the_pool_of_a_job_that_was_stopped_is_waste_at_once(
 
 
 @pytest.mark.parametrize(("what", "unfinished"), [("job", True), ("warm pool", False)])
-def test_only_of_a_stopped_job_a_pool_is_left(
-    monkeypatch: pytest.MonkeyPatch, what: str, *, unfinished: bool
-) -> None:
+def test_only_stopped_jobs_leave_one(monkeypatch: pytest.MonkeyPatch, what: str, *, unfinished: bool) -> None:
     one = pool(HOUR)
     monkeypatch.setattr(HungTrainingJobs, "look", lambda *_: one)
 

@@ -236,9 +236,7 @@ def test_without_gpus_nothing_is_proof(cpu: Signal[LoadSpan] | LoadSpan, expecte
         ("ml.p4d.24xlarge", 1, 800, "proven"),
     ],
 )
-def test_full_gpus_are_proof_only_where_one_can_wait_for_another(
-    instance: str, hosts: int, full: int, expected: str
-) -> None:
+def test_full_gpus_prove_only_in_a_group(instance: str, hosts: int, full: int, expected: str) -> None:
     job = replace(JOB, groups=((instance, hosts),))
     loads = [host(n, LoadSpan(full - 1, full), LoadSpan(100, 110)) for n in range(1, hosts + 1)]
 
@@ -263,9 +261,7 @@ def test_full_gpus_are_proof_only_where_one_can_wait_for_another(
         ("ml.g5.xlarge", LoadSpan(300, 321), "kept"),
     ],
 )
-def test_gpus_at_rest_are_no_proof_and_a_cpu_beside_them_may_work(
-    instance: str, cpu: LoadSpan, expected: str
-) -> None:
+def test_gpus_at_rest_are_no_proof(instance: str, cpu: LoadSpan, expected: str) -> None:
     job = replace(JOB, groups=((instance, 1),))
 
     assert word(decide(hung(host(1, LoadSpan(0, 0), cpu), job=job, silent=6 * HOUR))) == expected

@@ -184,9 +184,7 @@ GROUP = {"InstanceType": "ml.g5.xlarge", "CurrentCount": 2, "TargetCount": 3}
         (REFUSED, Unreadable(f"cluster j-1: DescribeCluster: {NO}", POD)),
     ],
 )
-def test_the_instances_of_hyperpod_are_those_that_run_and_are_paid_by_the_hour(
-    answer: Any, instances: Any
-) -> None:
+def test_hyperpod_pays_for_its_running_instances_by_the_hour(answer: Any, instances: Any) -> None:
     read = Torn(answer) if isinstance(answer, dict) else answer
     named = replace(pod(), target=replace(pod().target, name="j-1"))
     aws = Script({"sagemaker:DescribeCluster": read}).aws(prices=NoPrices())

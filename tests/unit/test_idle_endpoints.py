@@ -554,9 +554,7 @@ def test_evidence_stays_small_and_shows_what_matters() -> None:
         (DENIED, None, "GetMetricData: AccessDenied"),
     ],
 )
-def test_evidence_says_what_the_lack_of_a_datapoint_proves(
-    control: Signal[MetricSeries], value: str | None, error: str | None
-) -> None:
+def test_no_datapoint_is_told(control: Signal[MetricSeries], value: str | None, error: str | None) -> None:
     shown = {one.signal: one for one in decided(meters=(meter(Absent(), control),)).evidence}
 
     assert (shown["requests to variant blue"].value, shown["requests to variant blue"].error) == (
@@ -573,9 +571,7 @@ def test_evidence_says_what_the_lack_of_a_datapoint_proves(
         ({"config": DENIED}, False, set()),
     ],
 )
-def test_what_could_not_be_described_is_evidence_of_one_that_was_asked_for_alone(
-    given: Mapping[str, Any], expected: set[str], *, alone: bool
-) -> None:
+def test_a_failed_description_is_shown(given: Mapping[str, Any], expected: set[str], *, alone: bool) -> None:
     shown = {one.signal for one in decided(**given, alone=alone).evidence}
 
     assert shown & {"description", "configuration"} == expected
@@ -701,9 +697,7 @@ def test_one_that_was_asked_for_alone_shows_everything() -> None:
         (NotRead(), "unknown"),
     ],
 )
-def test_a_running_monitoring_schedule_makes_it_likely(
-    schedules: Signal[tuple[str, ...]], expected: str
-) -> None:
+def test_a_running_monitor_makes_it_likely(schedules: Signal[tuple[str, ...]], expected: str) -> None:
     assert word(RULE.decide(endpoint(schedules=schedules), NOW)) == expected
 
 

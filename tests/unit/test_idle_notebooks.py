@@ -88,9 +88,7 @@ def judged(candidate: Notebook, now: datetime, **tunables: Any) -> Verdict:
         (NIGHT, -400 * DAY, "kept"),
     ],
 )
-def test_the_last_line_of_the_log_decides_to_the_second(
-    now: datetime, quiet: timedelta, expected: str
-) -> None:
+def test_the_last_line_of_the_log_decides_exactly(now: datetime, quiet: timedelta, expected: str) -> None:
     assert word(judged(notebook(now, quiet=quiet), now)) == expected
 
 
@@ -119,9 +117,7 @@ def test_evidence_names_the_rule_of_the_hour(now: datetime, rule: str) -> None:
         (NIGHT, WorkingHours(time_zone="Asia/Tokyo"), "kept"),  # noon there
     ],
 )
-def test_nights_and_holidays_are_those_of_the_time_zone(
-    now: datetime, hours: WorkingHours, expected: str
-) -> None:
+def test_nights_and_holidays_have_a_time_zone(now: datetime, hours: WorkingHours, expected: str) -> None:
     assert word(judged(notebook(now, quiet=3 * HOUR), now, working_hours=hours)) == expected
 
 
@@ -161,9 +157,7 @@ def test_only_a_notebook_in_service_is_judged(status: str) -> None:
     ],
 )
 @pytest.mark.parametrize("log", [Value(NIGHT - 9 * HOUR), Absent(), DENIED, NotRead()])
-def test_any_recent_sign_keeps_whatever_else_is_unreadable(
-    signals: dict[str, Any], sign: str, log: Any
-) -> None:
+def test_any_recent_sign_keeps_despite_unreadable(signals: dict[str, Any], sign: str, log: Any) -> None:
     verdict = judged(notebook(NIGHT, **{"log": log, **signals}), NIGHT)
     assert word(verdict) == "kept"
     assert sign in verdict.reason
@@ -381,9 +375,7 @@ def test_at_closing_it_is_due_as_after_it() -> None:
 
 
 @pytest.mark.parametrize(("quiet", "since"), [(2 * HOUR, LATE - 2 * HOUR), (2 * HOUR - SECOND, None)])
-def test_it_has_cost_something_since_it_was_quiet_and_not_while_it_works(
-    quiet: timedelta, since: datetime | None
-) -> None:
+def test_it_has_cost_something_only_since_it_was_quiet(quiet: timedelta, since: datetime | None) -> None:
     verdict = scheduled(notebook(LATE, quiet=quiet), LATE)
 
     assert isinstance(verdict, Finding)

@@ -136,9 +136,7 @@ def test_what_is_no_waste_is_kept_with_the_reason(signals: dict[str, Any], reaso
         (NOW - 2 * DAY - SECOND, Value(NOW - 9 * HOUR), "likely"),
     ],
 )
-def test_a_log_that_ends_before_its_start_does_not_arrive(
-    log: datetime, activity: Signal[datetime], expected: str
-) -> None:
+def test_a_log_from_before_does_not_arrive(log: datetime, activity: Signal[datetime], expected: str) -> None:
     verdict = judged(app(started=NOW - 2 * DAY, log=Value(log), activity=activity))
 
     assert word(verdict) == expected

@@ -73,8 +73,6 @@ def test_the_newest_idle_time_counts(points: Mapping[int, float] | None, expecte
         (NotRead(), False, None),
     ],
 )
-def test_one_that_was_published_half_an_hour_ago_says_nothing_of_now(
-    *, idle: Signal[timedelta], counts: bool, said: str | None
-) -> None:
+def test_an_old_idle_time_is_no_sign(*, idle: Signal[timedelta], counts: bool, said: str | None) -> None:
     assert fresh_idle_time(idle, NOW) == (idle if counts else None)
     assert idle_time_text(idle, NOW) == said

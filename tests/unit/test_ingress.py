@@ -116,9 +116,7 @@ def test_what_slack_did_not_send_just_now_goes_no_further(
         ("x" * 15, "x" * 15),
     ],
 )
-def test_an_empty_signing_secret_signs_nothing(
-    aws: Aws, caplog: pytest.LogCaptureFixture, secret: str, guess: str
-) -> None:
+def test_an_empty_secret_fails(aws: Aws, caplog: pytest.LogCaptureFixture, secret: str, guess: str) -> None:
     """A placeholder that nobody filled in: whoever knows that could sign anything."""
     aws.secret = secret
 

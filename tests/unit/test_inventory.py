@@ -96,9 +96,7 @@ def test_a_user_profile_is_told_by_its_domain(nowhere: Aws) -> None:
         ("Failed", SINCE - timedelta(days=90), "it is not in progress, and was created before 2026-09-29"),
     ],
 )
-def test_a_job_counts_while_it_runs_or_is_recent(
-    nowhere: Aws, status: str, created: datetime, outside: str | None
-) -> None:
+def test_a_recent_job_counts(nowhere: Aws, status: str, created: datetime, outside: str | None) -> None:
     assert listed_resource(nowhere, kind("transform-job"), job(status, created), SINCE).outside == outside
 
 

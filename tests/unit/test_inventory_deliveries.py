@@ -85,9 +85,7 @@ def test_old_versions_are_told_from_the_newest_where_the_list_says_which_is() ->
         ({"schema": CURRENT.replace("e_tag", "tag")}, "the inventory has no e_tag"),
     ],
 )
-def test_the_list_of_another_bucket_or_without_a_column_is_not_read(
-    given: dict[str, str], error: str
-) -> None:
+def test_an_inventory_needs_its_bucket_and_its_columns(given: dict[str, str], error: str) -> None:
     with pytest.raises(ReadError, match=error):
         delivered(["2026-10-05T01-00Z/"], **given)
 
@@ -122,9 +120,7 @@ def configured(fields: list[str], *, enabled: bool = True, kind: str = "Parquet"
         (None, [], None),
     ],
 )
-def test_what_a_bucket_has_and_can_be_asked_is_suggested(
-    live: str | None, lists: list[dict[str, Any]], place: str | None
-) -> None:
+def test_a_usable_list_is_suggested(live: str | None, lists: list[dict[str, Any]], place: str | None) -> None:
     def get_bucket_metadata_configuration(**_: str) -> Any:
         if live is None:
             raise ClientError({"Error": {"Code": "MetadataConfigurationNotFound", "Message": ""}}, "Get")

@@ -15,8 +15,8 @@ from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import BucketScratch
 from ml_janitor.config.events import SweepEvent
 from ml_janitor.config.values import InvalidInputError
-from ml_janitor.ledger.actions import KmsMacs, NoUndoKey
 from ml_janitor.ledger.latest import LastRun, LatestRuns, RunAccount
+from ml_janitor.ledger.signatures import KmsMacs, SigningKey
 from ml_janitor.scheduled import invocation
 from ml_janitor.scheduled.invocation import EnteredPlace, Environment, Invocation, SweepPlace
 from ml_janitor.slack.client import SLACK_API, SenderClock, SlackBot, SlackError, Webhook
@@ -72,7 +72,8 @@ def test_the_environment_is_read_whole(tmp_path: Path) -> None:
         "JANITOR_NOW": "",
     }
     found = Environment.read({**VARIABLES, **more})
-    assert (found.functions, found.undo, found.undo_key) == ({"idle-endpoints": "f"}, "undo", "key")
+    keys = {SigningKey.RECORDS: "key"}
+    assert (found.functions, found.undo, found.signing_keys) == ({"idle-endpoints": "f"}, "undo", keys)
     assert (found.slack_url, found.still, found.root) == ("http://127.0.0.1/", True, Path())
 
 
@@ -134,9 +135,7 @@ def test_reading_stops_when_only_the_rest_of_the_run_has_time(
     assert given["has_time"]() is True
 
 
-def test_in_a_sandbox_nothing_waits_and_a_member_is_priced_from_home(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nothing_waits_in_a_sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given = dict[str, Any]()
     monkeypatch.setattr(invocation, "open_regions", lambda session, **how: given.update(how, session=session))
     found = own(tmp_path, JANITOR_NOW="2026-10-06T03:00:00Z", JANITOR_DETECTOR="duplicate-artifacts")
@@ -156,8 +155,10 @@ def replace_session(inside: EnteredPlace) -> Any:
 
 
 def test_actions_are_signed_where_the_function_has_the_key(tmp_path: Path) -> None:
-    assert isinstance(own(tmp_path).actions._macs, NoUndoKey)
-    assert isinstance(own(tmp_path, JANITOR_UNDO_KEY="key").actions._macs, KmsMacs)
+    assert own(tmp_path).actions.signatures.keys == {}
+    keys = own(tmp_path, JANITOR_UNDO_KEY="key").actions.signatures.keys
+    assert list(keys) == [SigningKey.RECORDS]
+    assert isinstance(keys[SigningKey.RECORDS], KmsMacs)
 
 
 # --- Slack ----------------------------------------------------------------------------------------
@@ -208,9 +209,7 @@ def asked(**event: Any) -> SweepEvent:
     return SweepEvent.model_validate(event)
 
 
-def test_an_event_is_for_its_own_account_or_for_one_that_was_listed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_event_is_for_its_own_or_a_listed_account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert own(tmp_path).place(asked()) == SweepPlace(ACCOUNT, (REGION,))
     with pytest.raises(InvalidInputError, match=MEMBER):
         own(tmp_path).place(asked(account=MEMBER))
@@ -231,9 +230,7 @@ def test_an_event_is_for_its_own_account_or_for_one_that_was_listed(
     assert member.place(asked(account=MEMBER)) == SweepPlace(MEMBER, (ABROAD, REGION))
 
 
-def test_a_member_is_entered_through_its_role_in_the_regions_that_it_has_enabled(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_member_is_entered_through_its_role(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     taken = list[Any]()
 
     def session(sts: Any, home: Any, role: str, external_id: str) -> Any:

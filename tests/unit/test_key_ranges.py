@@ -88,9 +88,7 @@ KEYS = [f"{folder}/{number:02}" for folder in ("a", "m", "z") for number in rang
 
 @pytest.mark.parametrize("split_after", [1, 3, 10_000])
 @pytest.mark.parametrize("size", [1, 2, 7])
-def test_each_key_is_listed_once_however_the_ranges_are_split(
-    monkeypatch: pytest.MonkeyPatch, split_after: int, size: int
-) -> None:
+def test_each_key_is_listed_once(monkeypatch: pytest.MonkeyPatch, split_after: int, size: int) -> None:
     monkeypatch.setattr("ml_janitor.aws.s3.SPLIT_AFTER", split_after)
     s3 = S3({"b": KEYS, "c": ["one"]}, size=size)
     found = listing(s3, KeyRange("b"), KeyRange("c"))

@@ -333,9 +333,7 @@ def test_a_buckets_own_text_is_read_with_its_minimum_and_none_is_empty() -> None
 @pytest.mark.parametrize(
     ("minimum", "members"), [(VARIES, {"TransitionDefaultMinimumObjectSize": VARIES}), (None, {})]
 )
-def test_a_text_is_written_with_its_minimum_and_none_deletes(
-    minimum: str | None, members: dict[str, str]
-) -> None:
+def test_a_text_has_its_minimum_and_none_deletes(minimum: str | None, members: dict[str, str]) -> None:
     account = Script({PUT: {}, DELETE: {}})
     aws = account.aws().armed()
     owned = {"Bucket": "bucket", "ExpectedBucketOwner": ACCOUNT}

@@ -90,9 +90,7 @@ def test_a_counter_goes_after_a_week_and_holds_short_digests(table: MemoryTable)
 @pytest.mark.parametrize(
     ("hour", "night"), [(3, "2026-10-05"), (9, "2026-10-05"), (10, "2026-10-06"), (23, "2026-10-06")]
 )
-def test_a_night_is_from_noon_to_noon_where_the_operator_is(
-    table: MemoryTable, hour: int, night: str
-) -> None:
+def test_a_night_is_from_noon_to_noon_at_the_operator(table: MemoryTable, hour: int, night: str) -> None:
     assert ActionLimits(table, "Europe/Berlin").night(datetime(2026, 10, 6, hour, tzinfo=UTC)) == night
 
 

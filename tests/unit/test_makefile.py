@@ -65,9 +65,7 @@ def test_another_python_makes_the_environment_anew(project: Path) -> None:
         ("./python9", "./python9 is not installed: install Python 3.13, or name another: make PYTHON=..."),
     ],
 )
-def test_one_that_will_not_do_is_refused_and_the_environment_stays(
-    project: Path, python: str, said: str
-) -> None:
+def test_an_unfit_one_is_refused_and_the_environment_stays(project: Path, python: str, said: str) -> None:
     bootstrap(project, "./python3.13.1")
 
     done = bootstrap(project, python)

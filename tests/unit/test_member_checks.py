@@ -33,7 +33,5 @@ ONLY = {"StringEquals": {"k": "v"}}
         ([], [], ["a:Get", "a:List"]),
     ],
 )
-def test_a_policy_is_compared_permission_by_permission(
-    statements: Any, more: list[str], less: list[str]
-) -> None:
+def test_a_policy_is_compared_by_permission(statements: Any, more: list[str], less: list[str]) -> None:
     assert compare_policies({"Version": "2012-10-17", "Statement": statements}, WANTED) == (more, less)

@@ -63,9 +63,7 @@ def test_slack_is_asked_until_the_deadline_and_for_its_own_workspace_once() -> N
         ("E2", GRID, False, ""),
     ],
 )
-def test_only_people_of_this_workspace_have_a_word_and_an_address(
-    team: str, about: dict[str, Any], *, own: bool, email: str
-) -> None:
+def test_only_members_have_an_address(team: str, about: dict[str, Any], *, own: bool, email: str) -> None:
     one = person(team, **{**TELLS, **about})
     assert (one.own, one.email) == (own, email)
 

@@ -17,9 +17,7 @@ from ml_janitor.core.model import Change, Effect, finding_id
         (Effect.DELETE, True, False, True),
     ],
 )
-def test_effects_on_data_on_the_resource_and_on_its_cost(
-    effect: Effect, *, removes_data: bool, stays: bool, saves: bool
-) -> None:
+def test_effects_have_classes(effect: Effect, *, removes_data: bool, stays: bool, saves: bool) -> None:
     assert (effect.removes_data, effect.stays, effect.saves) == (removes_data, stays, saves)
 
 

@@ -113,9 +113,7 @@ def test_a_saving_a_fee_and_an_exposure_are_different_money_in_every_report() ->
         (accruing("10", 2), (0, 0), (None, None, 0, None)),
     ],
 )
-def test_of_what_another_finding_counts_only_the_rest_is_counted(
-    cost: Cost, left: tuple[int, int], counted: tuple[int | None, ...]
-) -> None:
+def test_only_the_rest_is_counted(cost: Cost, left: tuple[int, int], counted: tuple[int | None, ...]) -> None:
     overlap = Overlap(
         detector="d", arn="a", name="n", monthly_usd=Decimal(left[0]), accrued_usd=Decimal(left[1])
     )

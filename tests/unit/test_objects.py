@@ -129,9 +129,7 @@ def test_a_listing_that_breaks_off_is_unreadable(account: Aws, s3: Stubber) -> N
 
 
 @pytest.mark.parametrize("answer", [{}, {"KeyCount": 1, "IsTruncated": False}])
-def test_an_answer_that_lacks_its_members_is_unreadable(
-    account: Aws, s3: Stubber, answer: dict[str, Any]
-) -> None:
+def test_an_incomplete_answer_is_unreadable(account: Aws, s3: Stubber, answer: dict[str, Any]) -> None:
     s3.add_response("list_objects_v2", answer)
 
     assert isinstance(found(account), Unreadable)
@@ -211,9 +209,7 @@ def test_of_an_object_only_what_is_read_here_is_kept_and_a_page_cut_off_is_an_er
         1791255600.5,
     ],
 )
-def test_times_are_in_utc_however_they_are_written(
-    written: str | float, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_times_are_in_utc_in_any_writing(written: str | float, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the zone of the machine is."""
     with monkeypatch.context() as far:
         far.setenv("TZ", "Asia/Tokyo")

@@ -138,9 +138,7 @@ def test_credentials_of_another_account_are_not_used() -> None:
 
 
 @pytest.mark.parametrize("profile", ["us", None])
-def test_a_session_of_a_role_keeps_what_the_profile_says_but_its_credentials(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, profile: str | None
-) -> None:
+def test_a_role_keeps_profile(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, profile: str | None) -> None:
     config = tmp_path / "config"
     config.write_text(
         "[profile us]\nca_bundle = /proxy.pem\naws_access_key_id = k\naws_secret_access_key = s\n"

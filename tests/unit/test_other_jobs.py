@@ -201,9 +201,7 @@ def test_the_hardware_of_a_job_and_whether_its_gpus_wait_for_each_other(
         (("s3://b", "s3://b/x//"), ("s3://b/", "s3://b/x/")),
     ],
 )
-def test_folders_end_with_a_slash_and_come_once(
-    uris: tuple[str | None, ...], folders: tuple[str, ...]
-) -> None:
+def test_folders_end_with_a_slash_once(uris: tuple[str | None, ...], folders: tuple[str, ...]) -> None:
     assert jobs.s3_folders(*uris) == folders
 
 

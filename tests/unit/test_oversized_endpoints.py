@@ -277,9 +277,7 @@ WEEKNIGHTS = Value(tuple(replace(BUSY, idle=at % 24 < 10 and at // 24 % 7 < 5) f
     ],
     ids=["fewer", "nights", "40 hours", "smaller", "18 hours"],
 )
-def test_the_change_that_saves_most_is_proposed_with_what_it_saves_and_costs_once(
-    judged: LoadedEndpoint, reason: str, monthly: str, once: str
-) -> None:
+def test_the_largest_saving_is_proposed(judged: LoadedEndpoint, reason: str, monthly: str, once: str) -> None:
     """A week has 168 hours: of an ml.c5.2xlarge, 56 of them cost a third of 297.84 dollars a month."""
     decided = OversizedEndpoints().decide(judged, NOW)
 

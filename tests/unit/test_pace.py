@@ -102,9 +102,7 @@ PACED = sorted(
     ("settings", "action"),
     [*(("usual", action) for action in sorted(AWS_RATES)), *(("same schedule", action) for action in PACED)],
 )
-def test_all_functions_at_once_and_a_client_with_the_other_half_are_never_refused(
-    settings: str, action: str
-) -> None:
+def test_all_functions_and_a_client_at_once_are_never_refused(settings: str, action: str) -> None:
     rate = AWS_RATES.get(action, 2 * UNKNOWN_RATE)
     length = max(20.0, 120 / rate)
     functions = at_once(settings, action, length)
@@ -155,9 +153,7 @@ def test_an_organizations_functions_share_for_as_long_as_its_map_may_run() -> No
 
 
 @pytest.mark.parametrize("name", ["unused-serving-resources", "oversized-endpoints", "serverless-candidates"])
-def test_an_account_of_a_thousand_endpoints_is_read_in_lambdas_time_under_an_organizations_shares(
-    name: str,
-) -> None:
+def test_an_account_of_a_thousand_endpoints_is_read_in_time_under_shares(name: str) -> None:
     """Threads describe its endpoints, each with its configuration, after all else was called."""
     seconds, calls = Seconds(), counted()["functions"][name]["calls"]
     pace = Pace(clock=seconds.clock, sleep=seconds.sleep, shares=rate_slots(many_accounts.settings(), name))

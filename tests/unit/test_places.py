@@ -63,9 +63,7 @@ def test_an_event_looks_where_its_run_listed(event: dict[str, object], where: tu
     ],
     ids=str,
 )
-def test_an_event_looks_nowhere_else(
-    event: dict[str, object], listed: tuple[RunAccount, ...], why: str
-) -> None:
+def test_an_event_stays_there(event: dict[str, object], listed: tuple[RunAccount, ...], why: str) -> None:
     with pytest.raises(InvalidInputError, match=why):
         listed_place(asked(**event), listed, home=HOME)
 

@@ -296,9 +296,7 @@ AWSCC = {"type": "awscc_sagemaker_endpoint"}
         ),
     ],
 )
-def test_a_plan_is_denied_for_what_it_makes_without_tags(
-    planned: dict[str, Any], rule: str, keys: str
-) -> None:
+def test_a_plan_is_denied_for_an_untagged_resource(planned: dict[str, Any], rule: str, keys: str) -> None:
     found = judged(planned)
     expected: dict[str, list[str]] = {"deny": [], "warn": []}
     if rule:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from armed import Cellar
 from conftest import ACCOUNT, REGION
 from fakes import because
 from ml_janitor.config.events import PressEvent
-from ml_janitor.core.model import Mode
 from ml_janitor.engine.detector import CannotActError
 from ml_janitor.engine.policy import Hold, HoldKind, advice_hold_key
 from ml_janitor.ledger.actions import Stage
@@ -90,6 +88,13 @@ class Office:
             raise self.unknown
         return self.person
 
+    def _why_not_allowed(self, *where: str, home: str, undo_on: date | None = None) -> str | None:
+        assert (where, undo_on) == (("cellar", ACCOUNT, REGION), undo_on and self.nights.clock.date())
+        if home != ACCOUNT and not self.organization:
+            return f"account {ACCOUNT} is no longer looked at from account {home}"
+        allowed = self.armed if undo_on is None else self.undoable
+        return None if allowed else "the settings do not allow it"
+
     def _members(self, group: str) -> frozenset[str]:
         self.groups.append(group)
         return frozenset({MARIA.id})
@@ -118,17 +123,13 @@ class Office:
         given: dict[str, Any] = {
             "settings": SimpleNamespace(
                 janitor=SimpleNamespace(slack_group=self.group),
-                organization=SimpleNamespace(used=self.organization),
-                mode=lambda _: Mode.ACT if self.armed else Mode.DRY_RUN,
-                undoable_names=lambda day: (
-                    {Cellar.name} if self.undoable and day == nights.clock.date() else set()
-                ),
+                why_not_allowed=self._why_not_allowed,
                 working_hours=SimpleNamespace(next_opening=lambda at: at + self.opening),
             ),
             "home": ACCOUNT,
             "ledger": nights.ledger,
             "holds": nights.holds,
-            "requests": ButtonRequests(nights.table),
+            "requests": ButtonRequests(nights.table, nights.actions.signatures),
             "undoing": nights.undoing,
             "messages": SimpleNamespace(
                 terms={"cellar": SimpleNamespace(wording=self.wording)},
@@ -296,7 +297,7 @@ def test_now_asks_that_it_is_due_and_invokes_its_function(nights: Nights) -> Non
 @pytest.mark.parametrize(
     ("about", "why"),
     [
-        ({"armed": False}, "cellar is a dry run, which does nothing"),
+        ({"armed": False}, "the settings do not allow it"),
         ({"functions": {}}, "cellar is a dry run, which does nothing"),
         ({"person": OWNER}, "only members of the janitor's user group may press that"),
         ({"group": ""}, "only members of the janitor's user group may press that"),
@@ -486,7 +487,7 @@ def test_an_undo_that_failed_before_is_shown_as_asked_for(acted: Nights) -> None
     ("about", "press", "why"),
     [
         ({"undo": ""}, {}, "cellar can no longer be undone from here"),
-        ({"undoable": False}, {}, "cellar can no longer be undone from here"),
+        ({"undoable": False}, {}, "the settings do not allow it"),
         ({"wording": Wording(never="what is gone stays so")}, {}, "what is gone stays so"),
         ({"wording": Wording(missing="a role")}, {}, "a role is missing for "),
         ({"person": OWNER}, {}, "only members of the janitor's user group may press that"),

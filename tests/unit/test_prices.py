@@ -72,9 +72,7 @@ def test_each_type_has_its_price() -> None:
         ("USE1-Host:VolumeUsage.gp3", None),
     ],
 )
-def test_a_usage_type_says_what_an_instance_is_rented_for(
-    usage: str, component: PricedComponent | None
-) -> None:
+def test_a_usage_type_says_what_an_instance_is_for(usage: str, component: PricedComponent | None) -> None:
     found = {one: instance_prices([product("2", usage=usage)], one) for one in COMPONENT_NAMES}
 
     priced = {one: prices for one, prices in found.items() if prices}
@@ -125,9 +123,7 @@ class PriceList:
 
 
 @pytest.mark.parametrize(("attribute", "calls"), [("platoinstancetype", 1), ("component", 2), (None, 3)])
-def test_whatever_attribute_the_price_list_has_the_usage_type_decides(
-    attribute: str | None, calls: int
-) -> None:
+def test_the_usage_type_decides_whatever_the_attributes_are(attribute: str | None, calls: int) -> None:
     client: Any = PriceList(attribute)
 
     price = Prices(lambda: client).hourly("eu-west-1", "Transform", "ml.m5.xlarge")

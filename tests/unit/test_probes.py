@@ -232,9 +232,7 @@ def answered(code: str, status: int = 400) -> ClientError:
     ],
     ids=str,
 )
-def test_only_a_denial_is_a_refusal_and_only_an_answer_is_a_permission(
-    error: Exception | None, answer: ProbeAnswer
-) -> None:
+def test_only_a_denial_is_a_refusal(error: Exception | None, answer: ProbeAnswer) -> None:
     assert judge_answer(allow("sagemaker:DescribeEndpoint"), error).answer is answer
 
 
@@ -260,9 +258,7 @@ def test_a_bug_is_no_answer() -> None:
         ("sagemaker:ListEndpoints", ProbeAnswer.REFUSED, ProbeAnswer.REFUSED),
     ],
 )
-def test_a_denied_object_says_nothing_where_nothing_may_be_listed(
-    action: str, before: ProbeAnswer, after: ProbeAnswer
-) -> None:
+def test_a_denied_object_says_nothing_alone(action: str, before: ProbeAnswer, after: ProbeAnswer) -> None:
     assert without_listing(ProbeResult(allow(action), before)).answer is after
 
 
@@ -311,9 +307,7 @@ def test_each_grant_is_tried_once_and_s3_on_the_first_bucket_that_the_account_ha
         (DENIED, None, "the account's buckets could not be listed to try it on one"),
     ],
 )
-def test_without_a_bucket_of_its_own_the_default_one_is_tried_else_none(
-    listed: Any, bucket: str | None, why: str
-) -> None:
+def test_the_default_bucket_is_tried_else_none(listed: Any, bucket: str | None, why: str) -> None:
     script = Script({"s3:ListBuckets": listed, "s3:ListObjectsV2": DENIED, "s3:HeadObject": DENIED})
 
     lists, reads = probe_grants(script.aws(), [LISTS, READS], now=NOW, buckets=["first"])

@@ -145,9 +145,7 @@ def processing(*inputs: Any, image: str = IMAGE, arguments: Any = (), **more: An
         (processing(IN, image="public.ecr.aws/x:1"), {"in/"}, "it has no digest"),
     ],
 )
-def test_when_the_newest_of_what_a_job_reads_was_written(
-    job: CompletedJob, asked: set[str], error: str
-) -> None:
+def test_the_newest_input_of_a_job_is_dated(job: CompletedJob, asked: set[str], error: str) -> None:
     script = Script({"s3:ListObjectsV2": {"IsTruncated": False, "KeyCount": 1, "Contents": [STORED]}})
 
     read = recomputed_datasets._changed(script.aws(), job, NOW)

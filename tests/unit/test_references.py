@@ -384,9 +384,7 @@ CSV = 'one,"s3://data/e"\ntwo,s3://data/f\n'
         ("AugmentedManifestFile", LINES, ["c", "d"], ["a.csv"]),
     ],
 )
-def test_what_a_manifest_lists_is_referred_to_while_its_job_runs(
-    kind: str, content: str, used: list[str], unused: list[str]
-) -> None:
+def test_a_running_job_needs_manifests(kind: str, content: str, used: list[str], unused: list[str]) -> None:
     for status, uses in (("InProgress", True), ("Completed", False)):
         reads = training(status, InputDataConfig=[source(kind, "s3://lists/m")])
         found = Account({TRAINING_JOB: {"fit": reads}}, {"s3://lists/m": content}).read()

@@ -200,9 +200,7 @@ def test_a_lease_is_held_as_long_as_the_run_may_take() -> None:
 @pytest.mark.parametrize(
     ("what", "why"), [("release", "a lease could not be given back"), ("swept", "could not be remembered")]
 )
-def test_a_ledger_that_fails_at_the_end_is_noted(
-    monkeypatch: pytest.MonkeyPatch, what: str, why: str
-) -> None:
+def test_a_ledger_failing_at_the_end_is_noted(monkeypatch: pytest.MonkeyPatch, what: str, why: str) -> None:
     run = Run()
     run.queue = run.queued(waits=False)
     run.taken(THERE)

@@ -121,9 +121,7 @@ COMMAND = f"janitor undo {finding_id('shelf', thing('lamp', USED).target.key)}"
         (USED, Outcome.WAITING, False),
     ],
 )
-def test_an_undo_by_hand_is_said_before_anything_is_done(
-    verdict: Verdict, outcome: Outcome, *, said: bool
-) -> None:
+def test_an_undo_by_hand_is_announced_first(verdict: Verdict, outcome: Outcome, *, said: bool) -> None:
     text = undo_by_hand_text(result(None, outcome, verdict))
     assert text == (cause_clause(make_cause(CauseCode.UNDO_BY_HAND, "undo_roles", COMMAND)) if said else "")
     assert (COMMAND in text) == said

@@ -109,9 +109,7 @@ def test_a_row_tells_all_of_a_finding() -> None:
         (Cost(accrued_usd=Decimal(12), hourly_usd=Decimal(1)), (12.0, 730.0)),
     ],
 )
-def test_an_unknown_price_sorts_below_every_known_one(
-    cost: Cost | None, numbers: tuple[float, float]
-) -> None:
+def test_an_unknown_price_sorts_below_known_prices(cost: Cost | None, numbers: tuple[float, float]) -> None:
     found = finding_fields(0, result("idle-endpoints", "a", replace(IDLE, cost=cost)))
     assert (found["usd"], found["worth"]) == numbers
 

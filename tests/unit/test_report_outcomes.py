@@ -92,9 +92,7 @@ HALF = replace(make_cause(CauseCode.MAX_ACTIONS, 2), progress=UnfinishedProgress
         (result(Outcome.FAILED, HALF), "failed", True),
     ],
 )
-def test_a_status_is_a_word_and_alarms_where_something_is_half_done(
-    what: Result, word: str, *, alarming: bool
-) -> None:
+def test_a_status_is_a_word_and_may_alarm(what: Result, word: str, *, alarming: bool) -> None:
     assert (status_word(what), needs_attention(what)) == (word, alarming)
     assert is_only_reported(what) == (what.outcome is Outcome.ADVISED)
 

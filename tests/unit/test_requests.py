@@ -28,7 +28,7 @@ def nights() -> Iterator[Nights]:
 
 @pytest.fixture
 def requests(nights: Nights) -> ButtonRequests:
-    return ButtonRequests(nights.table)
+    return ButtonRequests(nights.table, nights.actions.signatures)
 
 
 def entry(nights: Nights) -> Entry:
@@ -37,7 +37,9 @@ def entry(nights: Nights) -> Entry:
 
 
 def grant(nights: Nights) -> None:
-    ButtonRequests(nights.table).grant(nights.ledger, nights.actions, "cellar", ACCOUNT, REGION)
+    ButtonRequests(nights.table, nights.actions.signatures).grant(
+        nights.ledger, nights.actions, "cellar", ACCOUNT, REGION
+    )
 
 
 def removed(nights: Nights) -> Action:

@@ -92,9 +92,7 @@ def test_how_long_a_rate_limit_asks_to_wait(headers: dict[str, Any], seconds: fl
     assert retry_after(headers) == seconds
 
 
-def test_an_error_says_how_long_slack_asked_for_and_how_much_was_left(
-    left: TimeLeft, clock: SleepingClock
-) -> None:
+def test_an_error_says_how_long_slack_asked_for_and_had_left(left: TimeLeft, clock: SleepingClock) -> None:
     pauses(left, clock, answered(429, Retry_After="200"))
     clock.now = 90
     assert "asks to wait 200 s (rate limit), and only 10 s are left" in left.rate_limited()

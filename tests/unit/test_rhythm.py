@@ -243,9 +243,7 @@ def test_windows_of_known_events_are_not_probed_nor_is_the_last(account: Aws, lo
 
 
 @pytest.mark.parametrize(("first", "empty"), [(10, 5), (0, 1), (36, 1)])
-def test_a_pause_counts_as_the_empty_hours_plus_two(
-    account: Aws, logs: Stubber, first: int, empty: int
-) -> None:
+def test_a_pause_is_the_empty_hours_plus_two(account: Aws, logs: Stubber, first: int, empty: int) -> None:
     """Whatever happened in the hours before and behind it. Until it ends the stream is not asked again."""
     too_much(logs)
     for hour in range(first):

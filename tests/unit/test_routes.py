@@ -41,9 +41,7 @@ def parsed(routes: Any, **tables: Any) -> Settings:
         (None, "210987654321", ""),
     ],
 )
-def test_the_team_comes_before_the_account_and_what_has_no_route_is_for_the_main_channel(
-    team: str | None, account: str, channel: str
-) -> None:
+def test_the_team_comes_before_the_account(team: str | None, account: str, channel: str) -> None:
     routes = parsed(
         {
             "team:vision": "#vision",

@@ -199,9 +199,7 @@ def batch(noun: str, kind: str, described: Any) -> dict[str, Any]:
         ("Transform", "transform-job", UNCOUNTED, "USE1-Tsform:ml.m5.xlarge", 1),
     ],
 )
-def test_other_jobs_ran_what_they_are_described_with(
-    noun: str, kind: str, resources: Any, usage: str, hourly: float
-) -> None:
+def test_other_jobs_ran_as_described(noun: str, kind: str, resources: Any, usage: str, hourly: float) -> None:
     name = f"{noun.lower()}-1"
     times: dict[str, Any] = {f"{noun}StartTime": ago(2), f"{noun}EndTime": ago(1)}
     described = entry(f"{noun}Job", kind, name, 3, **times, **resources)

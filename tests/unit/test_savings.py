@@ -173,9 +173,7 @@ def test_what_cannot_be_looked_at_is_left_for_the_next_sweep(
         (None, (None, None)),
     ],
 )
-def test_an_hour_saves_what_it_costs_and_of_a_job_until_its_own_limit(
-    cost: Cost | None, expected: tuple[Decimal | None, datetime | None]
-) -> None:
+def test_an_hour_saves_its_cost(cost: Cost | None, expected: tuple[Decimal | None, datetime | None]) -> None:
     hourly, until = saving_per_hour(result("idle-endpoints", "a", finding("idle", cost)))
     assert (hourly if hourly is None else hourly.quantize(Decimal("0.0000001")), until) == (
         expected[0] if expected[0] is None else expected[0].quantize(Decimal("0.0000001")),

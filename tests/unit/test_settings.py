@@ -470,9 +470,7 @@ ACCOUNTS = {
         ({"external_id": "${x}secret"}, "organization.external_id: expected at least 8 letters"),
     ],
 )
-def test_an_organization_names_its_accounts_and_whom_they_trust(
-    changed: dict[str, object], message: str
-) -> None:
+def test_an_organization_names_its_accounts_and_trust(changed: dict[str, object], message: str) -> None:
     assert Settings.parse({"organization": ACCOUNTS}).organization.used
     assert not Settings.parse({"organization": {**ACCOUNTS, "accounts": []}}).organization.used
     with pytest.raises(InvalidInputError) as refused:
@@ -556,17 +554,74 @@ TODAY = date(2026, 10, 6)
         ({"armed_until": "2026-09-05"}, ()),  # undo_days ago and a day
     ],
 )
-def test_what_was_armed_can_be_undone_for_undo_days(
-    section: dict[str, object], undone: tuple[str, ...]
-) -> None:
+def test_an_armed_act_is_undone_for_undo_days(section: dict[str, object], undone: tuple[str, ...]) -> None:
     settings = Settings.parse({"detectors": {"idle-endpoints": section}})
     armed = section.get("mode") == "act"
 
     assert [one.name for one in settings.undoable(TODAY)] == (["idle-endpoints"] if undone else [])
     assert [one.name for one in settings.armed()] == (["idle-endpoints"] if armed else [])
-    reached = [one for one in (HERE, ELSEWHERE) if settings.undo_reaches("idle-endpoints", one, TODAY)]
+    reached = [
+        account
+        for account in (HERE, ELSEWHERE)
+        if not settings.why_not_allowed("idle-endpoints", account, "eu-west-1", home=account, undo_on=TODAY)
+    ]
     assert tuple(reached) == undone
     assert settings.undoes_elsewhere("idle-endpoints") is (armed and "armed_until" in section)
+
+
+ORGANIZATION = {
+    "janitor_account": "333333333333",
+    "external_id": "ml-janitor",
+    "callers": ["arn:aws:iam::333333333333:role/platform"],
+}
+EVERYWHERE = {"all_accounts": True, "id": "o-a1b2c3d4e5"}
+DISARMED = {"armed_until": "2026-09-06"}
+
+
+@pytest.mark.parametrize(
+    ("organization", "section", "acts", "undoes"),
+    [
+        (EVERYWHERE, {}, None, None),
+        ({"accounts": [HERE]}, {}, None, None),
+        (EVERYWHERE | {"without": [HERE]}, {}, "[organization] leaves that account out", "leaves"),
+        ({"accounts": [ELSEWHERE]}, {}, "[organization] leaves that account out", "leaves"),
+        (EVERYWHERE | {"regions": ["us-east-1"]}, {}, "only us-east-1 is swept", "only us-east-1"),
+        (EVERYWHERE, {"act_in": [ELSEWHERE]}, "act_in of idle-endpoints does not name it", "does not name"),
+        (EVERYWHERE, {"act_in": [f"{HERE}/us-east-1"]}, "act_in of idle-endpoints does not name it", None),
+        (EVERYWHERE, {"mode": "dry-run"}, "a dry run", "not armed, nor was it in the last 30 days"),
+        (EVERYWHERE | {"without": [HERE]}, DISARMED, "leaves that account out", None),
+        (
+            EVERYWHERE | {"without": [HERE]},
+            {"armed_until": "2026-09-05"},
+            "leaves that account out",
+            "leaves",
+        ),
+        (EVERYWHERE, DISARMED | {"act_in": [ELSEWHERE]}, "does not name it", None),
+        (EVERYWHERE, DISARMED | {"act_in": [ELSEWHERE], "mode": "dry-run"}, "a dry run", "does not name"),
+        ({}, {}, None, None),
+    ],
+)
+def test_settings_of_today_allow_acts_and_undos(
+    organization: dict[str, object], section: dict[str, object], acts: str | None, undoes: str | None
+) -> None:
+    settings = Settings.parse(
+        {
+            "organization": ORGANIZATION | organization if organization else {},
+            "detectors": {"idle-endpoints": {"mode": "act", "act_in": [HERE]} | section},
+        }
+    )
+    where = ("idle-endpoints", HERE, "eu-west-1")
+
+    act = settings.why_not_allowed(*where, home=HERE)
+    undo = settings.why_not_allowed(*where, home=HERE, undo_on=TODAY)
+
+    for why, expected in ((act, acts), (undo, undoes)):
+        assert (why is None, str(expected) in str(why)) == (expected is None, True)
+    if settings.armed():
+        assert settings.policy.armed("idle-endpoints").within(HERE, "eu-west-1") is (acts is None)
+    if not organization:
+        other = settings.why_not_allowed(*where, home=ELSEWHERE, undo_on=TODAY)
+        assert other == f"account {HERE} is no longer looked at from account {ELSEWHERE}"
 
 
 def test_an_adviser_cannot_be_armed() -> None:

@@ -42,9 +42,7 @@ def simulated(work: float, every: float, spot: SpotCapacity, chance: random.Rand
         (200, 0.05, 2.0, 0.1),
     ],
 )
-def test_the_mean_of_a_thousand_seasons_is_within_five_percent(
-    work: float, rate: float, every: float, restart: float
-) -> None:
+def test_the_mean_of_a_thousand_seasons_fits(work: float, rate: float, every: float, restart: float) -> None:
     spot = SpotCapacity(rate, restart, save=0.02, discount=0.6)
     chance = random.Random(f"{work} {rate} {every}")  # noqa: S311
     seasons = [sum(simulated(work, every, spot, chance) for _ in range(8)) / 8 for _ in range(1000)]

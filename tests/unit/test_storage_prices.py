@@ -129,9 +129,7 @@ def test_the_tiers_of_intelligent_tiering_cost_what_the_classes_do_that_they_are
         ("AmazonCloudWatch", "EU-TimedStorage-ByteHrs", "LOGS", []),
     ],
 )
-def test_a_service_s_storage_is_asked_for_in_its_region(
-    service: str, usage: str, name: str, family: list[str]
-) -> None:
+def test_a_service_is_asked_for_in_its_region(service: str, usage: str, name: str, family: list[str]) -> None:
     asked: list[dict[str, Any]] = []
 
     def paginate(**query: Any) -> list[dict[str, Any]]:

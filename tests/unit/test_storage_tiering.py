@@ -162,9 +162,7 @@ def test_a_class_whose_fees_come_back_too_late_is_left_out() -> None:
         ({"gaps": ("endpoint x names no configuration",)}, Confidence.LIKELY, "endpoint x"),
     ],
 )
-def test_only_what_is_known_to_be_unread_and_not_kept_is_proven(
-    more: dict[str, Any], confidence: Confidence, spared: str | None
-) -> None:
+def test_only_unread_data_is_proven(more: dict[str, Any], confidence: Confidence, spared: str | None) -> None:
     decided = finding(bucket(**more))
 
     assert decided.confidence is confidence

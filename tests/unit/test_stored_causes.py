@@ -59,9 +59,7 @@ def test_a_cause_is_stored_whole_and_its_text_never_decides_which_it_is() -> Non
     ],
     ids=["replaced", "emptied", "removed", "later", "broken"],
 )
-def test_a_function_of_another_version_has_the_last_word(
-    older: Mapping[str, Any], expected: Cause | None
-) -> None:
+def test_a_newer_version_has_the_last_word(older: Mapping[str, Any], expected: Cause | None) -> None:
     """That of the version before knows the older attribute alone."""
     item = {**store_cause("error", CAUSE), **older}
     item = {name: value for name, value in item.items() if value is not None}

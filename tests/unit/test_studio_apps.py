@@ -105,9 +105,7 @@ CHECKED = NOW - HOUR
         (NOW, None, Absent(DESCRIBE)),
     ],
 )
-def test_activity_counts_only_where_it_is_not_that_of_a_health_check(
-    active: Any, checked: Any, activity: Signal[Any]
-) -> None:
+def test_a_health_check_is_no_activity(active: Any, checked: Any, activity: Signal[Any]) -> None:
     answer = {"AppArn": "as AWS wrote it", "Status": "Pending"}
     answer |= {"LastUserActivityTimestamp": active} if active else {}
     answer |= {"LastHealthCheckTimestamp": checked} if checked else {}
@@ -292,9 +290,7 @@ def test_the_tags_of_one_are_read_as_they_are_now() -> None:
         ("yes", "2026-11-01", "yes"),
     ],
 )
-def test_under_one_key_the_nearer_value_holds_unless_the_other_keeps_longer(
-    near: str | None, far: str, value: str
-) -> None:
+def test_the_nearer_value_holds_unless_the_other_is_longer(near: str | None, far: str, value: str) -> None:
     tags, inherited = inherit_tags({} if near is None else {"keep": near}, {"space": {"keep": far}})
 
     assert tags == {"keep": value}
@@ -345,9 +341,7 @@ DOMAIN, SPACE, USER = "DefaultUserSettings", "SpaceSettings", "UserSettings"
         ([said(DOMAIN, ON | {"IdleTimeoutInMinutes": 120}), said(USER, {}), said(SPACE, SOON)], HOUR),
     ],
 )
-def test_the_nearest_that_says_something_decides_when_studio_stops_an_app(
-    above: Sequence[Any], expected: timedelta | None
-) -> None:
+def test_the_nearest_value_decides_on_stopping(above: Sequence[Any], expected: timedelta | None) -> None:
     signals = [Value(one, f"call {number}") for number, one in enumerate(above)]
     source = f"call {len(above) - 1}"
 
@@ -388,9 +382,7 @@ def test_a_shared_space_has_the_domains_settings_for_spaces() -> None:
         ("CodeEditor", True, [{}, OFF, {}], 1),
     ],
 )
-def test_which_level_keeps_studio_from_stopping_an_app(
-    *, kind: str, shared: bool, above: Sequence[Any], number: int | None
-) -> None:
+def test_a_level_keeps_an_app(*, kind: str, shared: bool, above: Sequence[Any], number: int | None) -> None:
     members = ["DefaultSpaceSettings" if shared else DOMAIN, USER, SPACE]
     signals = [Value(said(member, idle, kind)) for member, idle in zip(members, above, strict=False)]
 

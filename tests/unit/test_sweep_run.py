@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from io import StringIO
+from logging import StreamHandler
+from typing import Any, ClassVar
+from uuid import uuid4
 
 import pytest
+from aws_lambda_powertools import Logger
 
+from armed import Cellar, Sparing
 from conftest import ACCOUNT, NOW, REGION
-from fakes import UNTELLABLE, thing
-from ml_janitor.core.model import Mode
+from fakes import UNTELLABLE, Thing, thing, waste
+from ml_janitor.core.model import Change, Mode
 from ml_janitor.core.results import Outcome, Report, Result, Sweep
 from ml_janitor.engine.run import RunFailedError
 from ml_janitor.ledger.findings import RecordedFindings
 from ml_janitor.ledger.limits import Leases
 from ml_janitor.scheduled.invocation import SweepPlace
 from ml_janitor.scheduled.sweep_run import SweepRunner, SweepRunResult
-from nights import DAY, Nights, NoArchive, in_memory
+from nights import ARMED, DAY, Nights, NoArchive, in_memory
 
 ABROAD = "eu-west-1"
 WHERE = f"s3://reports/cellar/{ACCOUNT}"
@@ -70,12 +75,20 @@ class World:
     """Nights whose runs are listened to."""
 
     def __init__(self, nights: Nights) -> None:
-        self.nights, self.listener, self.shelf = nights, Listener(), Shelf()
+        self.nights, self.listener, self.shelf, self.log = nights, Listener(), Shelf(), StringIO()
         self.acts = False
 
     def runner(self, **how: Any) -> SweepRunner:
-        made = replace(self.nights.runner(), archive=self.shelf, tell=self.listener, **how)
+        logger = Logger(service=f"test-{uuid4()}", logger_handler=StreamHandler(self.log))
+        how = {"archive": self.shelf, "tell": self.listener, "logger": logger} | how
+        made = replace(self.nights.runner(), **how)
         return made if self.acts else replace(made, acting=None, warner=None)
+
+    def lines(self) -> list[dict[str, Any]]:
+        """What was logged, in which no run took a minute."""
+        found = [json.loads(line) for line in self.log.getvalue().splitlines()]
+        assert all(0 <= line.get("seconds", 0) < 60 for line in found)
+        return found
 
     def sweep(self, *, note: str = "", off: SweepPlace | None = None, **how: Any) -> SweepRunResult:
         return self.runner(**how).sweep(
@@ -111,6 +124,9 @@ def test_a_run_keeps_its_report_remembers_and_tells(world: World, capsys: pytest
     assert {entry.announced for entry in world.nights.ledger.entries("cellar", ACCOUNT, REGION)} == {NOW}
     (metrics,) = map(json.loads, capsys.readouterr().out.splitlines())
     assert (metrics["detector"], metrics["Found"], metrics["Duration"][0] < 60) == ("cellar", [2.0], True)
+    assert [(line["message"], line["new"], line["note"]) for line in world.lines()] == [
+        ("swept", 2, "by hand")
+    ]
 
     world.nights.clock += DAY
     again = world.sweep()
@@ -159,18 +175,14 @@ def breaking_off(world: World) -> None:
         (breaking_off, f"cellar in {REGION} is not complete: RuntimeError: broke off; the report: {WHERE}"),
     ],
 )
-def test_one_failure_takes_nothing_else_with_it(
-    world: World, breaks: Callable[[World], None], said: str
-) -> None:
+def test_failures_take_nothing_else_along(world: World, breaks: Callable[[World], None], said: str) -> None:
     breaks(world)
     assert world.failed().startswith(said)
     assert last(world).found == 2
     assert world.listener.fails or len(world.listener.heard) == 1
 
 
-def test_a_ledger_that_cannot_be_written_is_a_failed_run_and_nobody_is_told(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unwritable_ledger_is_a_failed_run(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     def record(*_: object, **__: object) -> None:
         raise RuntimeError("throttled")
 
@@ -196,6 +208,7 @@ def test_a_place_that_was_not_entered_is_an_error_of_each_of_its_regions(world: 
         found = last(world, region, place.account)
         assert (found.looked_at, found.time) == (0, NOW)
         assert str(found.error) in str(error)
+    assert [(one["level"], one["seconds"], one["new"]) for one in world.lines()] == [("ERROR", 0, 0)] * 2
 
 
 def test_a_dry_run_acts_on_nothing(world: World) -> None:
@@ -217,11 +230,63 @@ def test_one_resource_is_judged_and_nothing_is_remembered(world: World) -> None:
     ran = world.runner().look(nights.detector, nights.aws, lamp, now=NOW, note="look")
 
     assert (ran.where, ran.new, ran.note) == (f"{WHERE}/one", 0, "look")
+    assert [(line["message"], line["new"]) for line in world.lines()] == [("swept", 0)]
     assert [one.target.name for one in ran.report.results] == ["lamp"]
     assert (last(world), world.listener.heard) == (None, [])
     nights.world.things["lamp"] = thing("lamp", RuntimeError("odd"))
     with pytest.raises(RunFailedError, match="odd"):
         world.runner().look(nights.detector, nights.aws, lamp, now=NOW)
+
+
+def test_one_resource_that_an_undo_needs_is_kept(world: World) -> None:
+    world.acts, nights = True, world.nights
+    nights.arming = replace(ARMED, max_share=100)
+    world.sweep()
+    nights.clock += 4 * DAY
+    world.sweep()
+    nights.world.add("lamp")
+    acting = nights.runner().acting
+    assert acting is not None
+    acting = replace(acting, actors=lambda: [Sparing()])
+    lamp = nights.world.things["lamp"].target.arn
+
+    (judged,) = world.runner(acting=acting).look(Sparing(), nights.aws, lamp, now=NOW).report.results
+
+    assert judged.verdict.reason == "an undo of lamp needs it, until 2026-11-09"
+
+
+@dataclass(frozen=True)
+class Committing(Cellar):
+    """Is told what others would change."""
+
+    asks_for = Change.COMMIT
+    told: ClassVar[list[frozenset[str] | None]] = []
+
+    def leaving(self, candidate: Thing, named: frozenset[str] | None) -> Thing:
+        self.told.append(named)
+        return candidate
+
+
+def test_who_commits_is_told_what_open_findings_of_all_detectors_would_change(world: World) -> None:
+    lamp, chair = (
+        Result(
+            detector="idle-endpoints",
+            target=thing(name, waste()).target,
+            verdict=waste(),
+            outcome=Outcome.WAITING,
+        )
+        for name in ("lamp", "chair")
+    )
+    for found in ((lamp, chair), (lamp,)):
+        swept = Sweep(
+            detector="idle-endpoints", account=ACCOUNT, region=REGION, mode=Mode.DRY_RUN, results=found
+        )
+        world.nights.ledger.record(world.nights.aws, swept, NOW)
+    world.nights.detector = Committing()
+
+    world.sweep()
+
+    assert set(Committing.told) == {frozenset({lamp.target.arn.lower()})}
 
 
 def test_a_region_that_another_run_sweeps_is_waited_for(world: World) -> None:

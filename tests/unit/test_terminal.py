@@ -102,9 +102,7 @@ def test_different_actions_are_said_with_each_finding() -> None:
 
 
 @pytest.mark.parametrize("columns", [60, 80, 100, 120])
-def test_no_name_and_no_address_is_cut_or_broken_that_fits_a_line(
-    monkeypatch: pytest.MonkeyPatch, columns: int
-) -> None:
+def test_a_fitting_name_is_neither_cut_nor_broken(monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
     names = ["a", "weekly-metrics-of-everything/JupyterLab/default"]
     owners = ["o@example.com", "a-person-with-a-long-name@some.example.com"]
@@ -290,18 +288,14 @@ def test_it_fits_and_ends_its_lines_cleanly(
 
 
 @pytest.mark.parametrize("columns", ["", "0", "wide", "-5"])
-def test_a_pipe_is_100_columns_wide_unless_told_otherwise(
-    monkeypatch: pytest.MonkeyPatch, columns: str
-) -> None:
+def test_a_pipe_is_100_columns_wide_by_default(monkeypatch: pytest.MonkeyPatch, columns: str) -> None:
     monkeypatch.setenv("COLUMNS", columns)
 
     assert make_console(io.StringIO()).width == 100
 
 
 @pytest.mark.parametrize(("columns", "width"), [("20", 60), ("1000", 140)])
-def test_widths_that_nobody_can_read_are_not_used(
-    monkeypatch: pytest.MonkeyPatch, columns: str, width: int
-) -> None:
+def test_unreadable_widths_are_not_used(monkeypatch: pytest.MonkeyPatch, columns: str, width: int) -> None:
     monkeypatch.setenv("COLUMNS", columns)
 
     assert make_console(io.StringIO()).width == width

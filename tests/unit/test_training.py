@@ -122,9 +122,7 @@ def phase(status: str, hours: int) -> dict[str, Any]:
         ([phase("Training", 9), phase("Interrupted", 2), phase("Training", 1)], START + 9 * HOUR),
     ],
 )
-def test_a_job_is_counted_from_when_its_program_last_began(
-    phases: list[dict[str, Any]], counted_from: datetime
-) -> None:
+def test_a_job_counts_since_its_last_begin(phases: list[dict[str, Any]], counted_from: datetime) -> None:
     read = job(TrainingStartTime=START, SecondaryStatusTransitions=phases)
 
     assert read.counted_from == counted_from
@@ -164,9 +162,7 @@ def test_a_warm_pool() -> None:
         (None, {"KeepAlivePeriodInSeconds": 1}, False),
     ],
 )
-def test_which_jobs_keep_their_instances(
-    status: str | None, resources: dict[str, int], *, keeps: bool
-) -> None:
+def test_kept_instances_of_jobs(status: str | None, resources: dict[str, int], *, keeps: bool) -> None:
     warm = {"WarmPoolStatus": {"Status": status}} if status else {}
 
     assert keeps_pool({**warm, "ResourceConfig": resources}) is keeps

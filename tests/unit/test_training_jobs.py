@@ -198,9 +198,7 @@ def test_records_are_those_created_since_then_that_are_wanted() -> None:
     assert (asked["SortBy"], asked["SortOrder"]) == ("CreationTime", "Ascending")
 
 
-def test_where_there_are_more_than_one_search_answers_each_half_of_the_time_is_searched(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_each_half_of_the_time_is_searched(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training_jobs, "MOST_SEARCH_HITS", 2)
     indexed = [job(f"job-{number}", number * HOUR) for number in range(1, 9)]
     account = script(indexed)

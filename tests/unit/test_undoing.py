@@ -2,48 +2,80 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import date, timedelta
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from armed import Cellar, KilledError, raising
-from conftest import ACCOUNT, REGION
-from fakes import because
+from conftest import ACCOUNT, NOW, REGION
+from fakes import because, thing, waste
 from ml_janitor.acting.undoing import (
+    RESTART_WORDING,
+    UNCHANGE_WORDING,
+    UNDO_SNOOZE,
+    UNDO_WORDING,
     CannotUndoError,
     UndoRun,
+    UndoWording,
+    UnfinishedAction,
+    add_unfinished,
+    by_hand_cause,
+    find_unreachable_undos,
+    is_undoable,
+    report_half_done,
+    resume_reverts,
+    undo_hint,
+    undo_wording,
 )
 from ml_janitor.aws.calls import OutOfTimeError
 from ml_janitor.aws.client import Aws
 from ml_janitor.config.events import UndoEvent
-from ml_janitor.core.results import Cause, CauseCode, make_cause
-from ml_janitor.deployment import undo_answer
-from ml_janitor.engine.detector import CannotActError, NotFinishedError
-from ml_janitor.engine.policy import Hold, HoldKind, recreated_hold_key
-from ml_janitor.ledger.actions import Action, BegunBeforeError, Stage, UnverifiedError
+from ml_janitor.core.model import Confidence, Effect, Kept, Mode, Target
+from ml_janitor.core.results import (
+    Cause,
+    CauseCode,
+    Outcome,
+    Result,
+    Sweep,
+    UnfinishedProgress,
+    UnreachableUndos,
+    make_cause,
+)
+from ml_janitor.deployment import request_revert, undo_answer
+from ml_janitor.engine.detector import CannotActError, Cleanup, NotFinishedError, Steps
+from ml_janitor.engine.policy import Hold, HoldKind, hold_reason, recreated_hold_key
+from ml_janitor.engine.run import RunFailedError
+from ml_janitor.ledger.actions import MOST_TRIES, Action, BegunBeforeError, Stage, UnverifiedError
 from ml_janitor.ledger.limits import Leases, LeaseTakenError
-from ml_janitor.report.causes import cause_clause, cause_text
-from nights import DAY, HOUR, Nights, in_memory
+from ml_janitor.ledger.signatures import SigningKey
+from ml_janitor.report.causes import cause_clause, cause_text, outcome_note
+from nights import ARMED, DAY, HOUR, Nights, in_memory
 
 MINUTE, SECOND = timedelta(minutes=1), timedelta(seconds=1)
 
 
 @pytest.fixture
 def nights() -> Iterator[Nights]:
-    """A lamp that was removed."""
     with in_memory() as nights:
-        nights.warned("lamp")
-        nights.after(4 * DAY)
         yield nights
 
 
-def undone(nights: Nights, **how: Any) -> Action:
-    return nights.undoing.undo(Cellar(), nights.aws, nights.of("lamp"), by="maria", **how)
+@pytest.fixture
+def removed(nights: Nights) -> Nights:
+    """A lamp that was removed."""
+    nights.warned("lamp")
+    nights.after(4 * DAY)
+    return nights
+
+
+def undone(nights: Nights, *, by: str = "maria", **how: Any) -> Action:
+    return nights.undoing.undo(nights.detector, nights.aws, nights.of("lamp"), by=by, **how)
 
 
 def cannot(monkeypatch: pytest.MonkeyPatch, owner: object, name: str, error: BaseException) -> None:
@@ -63,41 +95,41 @@ def tampered(nights: Nights, **changes: str) -> None:
 # --- what can be taken back ----------------------------------------------------------------------------
 
 
-def test_what_nobody_did_is_not_found(nights: Nights) -> None:
+def test_what_nobody_did_is_not_found(removed: Nights) -> None:
     with pytest.raises(
         CannotUndoError, match=f"nothing was done to finding 0123456789 by cellar in {REGION}"
     ):
-        nights.undoing.find("cellar", ACCOUNT, REGION, "0123456789")
+        removed.undoing.find("cellar", ACCOUNT, REGION, "0123456789")
 
 
-def test_it_can_be_undone_for_thirty_days_and_not_a_second_longer(nights: Nights) -> None:
-    lamp = nights.of("lamp")
-    nights.clock = lamp.began + 30 * DAY
-    assert nights.undoing.find("cellar", ACCOUNT, REGION, lamp.id) == lamp
+def test_it_can_be_undone_for_thirty_days_and_not_a_second_longer(removed: Nights) -> None:
+    lamp = removed.of("lamp")
+    removed.clock = lamp.began + 30 * DAY
+    assert removed.undoing.find("cellar", ACCOUNT, REGION, lamp.id) == lamp
 
-    nights.clock += SECOND
+    removed.clock += SECOND
 
     with pytest.raises(CannotUndoError, match="lamp was cleaned up 30 days ago; undo_days is 30"):
-        nights.undoing.find("cellar", ACCOUNT, REGION, lamp.id)
+        removed.undoing.find("cellar", ACCOUNT, REGION, lamp.id)
 
 
-def test_what_is_half_brought_back_is_never_too_old(nights: Nights) -> None:
-    nights.actions.begin_undo(nights.of("lamp"), "maria", nights.clock)
-    nights.clock += 90 * DAY
+def test_what_is_half_brought_back_is_never_too_old(removed: Nights) -> None:
+    removed.actions.begin_undo(removed.of("lamp"), "maria", removed.clock)
+    removed.clock += 90 * DAY
 
-    assert nights.undoing.find("cellar", ACCOUNT, REGION, nights.of("lamp").id) == nights.of("lamp")
+    assert removed.undoing.find("cellar", ACCOUNT, REGION, removed.of("lamp").id) == removed.of("lamp")
 
 
-def test_an_old_action_does_not_hide_a_newer_one_that_was_not_begun(nights: Nights) -> None:
+def test_an_old_action_does_not_hide_a_newer_one_that_was_not_begun(removed: Nights) -> None:
     """It is the one that can still be asked back, so that it is not resumed."""
-    old = nights.of("lamp")
-    nights.clock += 31 * DAY
-    nights.world.add("lamp")
-    result = nights.after(HOUR)["lamp"]
-    newer = nights.actions.begin(result, {"name": "lamp"}, warned=nights.clock, now=nights.clock)
+    old = removed.of("lamp")
+    removed.clock += 31 * DAY
+    removed.world.add("lamp")
+    result = removed.after(HOUR)["lamp"]
+    newer = removed.actions.begin(result, {"name": "lamp"}, warned=removed.clock, now=removed.clock)
 
     assert old.id == newer.id
-    assert nights.undoing.find("cellar", ACCOUNT, REGION, old.id) == newer
+    assert removed.undoing.find("cellar", ACCOUNT, REGION, old.id) == newer
 
 
 @pytest.mark.parametrize(
@@ -108,67 +140,71 @@ def test_an_old_action_does_not_hide_a_newer_one_that_was_not_begun(nights: Nigh
     ],
 )
 def test_what_was_undone_says_by_whom_and_what_became_of_it(
-    nights: Nights, monkeypatch: pytest.MonkeyPatch, became: str, said: str
+    removed: Nights, monkeypatch: pytest.MonkeyPatch, became: str, said: str
 ) -> None:
     monkeypatch.setattr(Cellar, "revert", lambda *_: became or None)
-    assert undone(nights).became == became
+    assert undone(removed).became == became
 
     with pytest.raises(CannotUndoError, match=f"^{said}$"):
-        nights.undoing.find("cellar", ACCOUNT, REGION, nights.of("lamp").id)
+        removed.undoing.find("cellar", ACCOUNT, REGION, removed.of("lamp").id)
 
 
-def test_a_request_counts_attempts_anew_and_stops_who_read_the_action_before(nights: Nights) -> None:
+def test_a_request_counts_attempts_anew_and_stops_who_read_the_action_before(removed: Nights) -> None:
     """The act's own attempts are none of the undo's; a request changes no attempts, but the stage."""
-    lamp = nights.of("lamp")
+    lamp = removed.of("lamp")
 
-    asked = nights.actions.request_undo(lamp, "maria", nights.clock)
+    asked = removed.actions.request_undo(lamp, "maria", removed.clock)
 
     assert (lamp.failures, asked.failures, asked.attempts) == (1, 0, lamp.attempts)
     with pytest.raises(BegunBeforeError, match="somebody asked for its undo"):
-        nights.actions.failed(lamp, because("too late"))
+        removed.actions.failed(lamp, because("too late"))
 
 
 # --- from which record ---------------------------------------------------------------------------------
 
 
 def test_what_was_brought_back_is_held_for_a_week_under_each_of_its_names(
-    nights: Nights, monkeypatch: pytest.MonkeyPatch
+    removed: Nights, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = "arn:aws:sagemaker:us-east-1:123456789012:thing/lamp-2"
     monkeypatch.setattr(Cellar, "reverted_arn", lambda *_: other)
-    target = nights.of("lamp").target
+    target = removed.of("lamp").target
 
-    done = undone(nights)
+    done = undone(removed)
 
     assert done.steps == {"act: unplug": "done", "act: remove": "done"}
-    assert (done.stage, done.undone, nights.of("lamp").undone) == (Stage.UNDONE, nights.clock, nights.clock)
-    assert (done.asked, done.asked_at, done.undone_by) == (1, nights.clock, "maria")
+    assert (done.stage, done.undone, removed.of("lamp").undone) == (
+        Stage.UNDONE,
+        removed.clock,
+        removed.clock,
+    )
+    assert (done.asked, done.asked_at, done.undone_by) == (1, removed.clock, "maria")
     rests: dict[str, Any] = {
         "how": HoldKind.SNOOZED,
         "by": "maria",
-        "given": nights.clock,
-        "until": nights.clock + 7 * DAY,
+        "given": removed.clock,
+        "until": removed.clock + 7 * DAY,
     }
     keys = [target.key, recreated_hold_key(target.arn), recreated_hold_key(other)]
-    assert {key: held for key, (held,) in nights.holds.all(ACCOUNT, REGION).items()} == {
+    assert {key: held for key, (held,) in removed.holds.all(ACCOUNT, REGION).items()} == {
         key: Hold(key=key, why="it was brought back", **rests) for key in keys
     }
 
 
-def test_from_a_record_that_was_changed_nothing_is_done(nights: Nights) -> None:
-    tampered(nights, undo='{"name": "prey"}')
+def test_from_a_record_that_was_changed_nothing_is_done(removed: Nights) -> None:
+    tampered(removed, undo='{"name": "prey"}')
 
     with pytest.raises(CannotUndoError, match="lamp: mac invalid"):
-        undone(nights)
+        undone(removed)
 
-    lamp = nights.of("lamp")
+    lamp = removed.of("lamp")
     assert (lamp.stage, lamp.broke, lamp.error) == (
         Stage.ACTED,
         True,
         Cause(CauseCode.MAC_INVALID),
     )
-    assert nights.holds.all(ACCOUNT, REGION) == {}
-    assert nights.world.done == ["unplug lamp", "remove lamp"]
+    assert removed.holds.all(ACCOUNT, REGION) == {}
+    assert removed.world.done == ["unplug lamp", "remove lamp"]
 
 
 @pytest.mark.parametrize(
@@ -182,7 +218,7 @@ def test_from_a_record_that_was_changed_nothing_is_done(nights: Nights) -> None:
     ids=["signed only", "older", "begun when all were signed", "wrong"],
 )
 def test_what_has_no_signature_is_undone_by_a_person_if_it_is_older_than_signatures(
-    nights: Nights,
+    removed: Nights,
     monkeypatch: pytest.MonkeyPatch,
     *,
     unsigned: bool,
@@ -190,30 +226,32 @@ def test_what_has_no_signature_is_undone_by_a_person_if_it_is_older_than_signatu
     since: timedelta,
     refused: CauseCode | None,
 ) -> None:
-    tampered(nights, mac=mac)
-    monkeypatch.setattr(nights.actions._macs, "made", nights.of("lamp").began + since)
+    tampered(removed, mac=mac)
+    key = removed.actions.signatures.provider(SigningKey.RECORDS)
+    monkeypatch.setattr(key, "made", removed.of("lamp").began + since)
     if unsigned:
-        nights.undoing = replace(nights.undoing, unsigned=True)
+        removed.undoing = replace(removed.undoing, unsigned=True)
 
     if refused is None:
-        assert undone(nights).stage is Stage.UNDONE
+        assert undone(removed).stage is Stage.UNDONE
         return
     with pytest.raises(CannotUndoError) as error:
-        undone(nights)
+        undone(removed)
     assert isinstance(error.value.__cause__, UnverifiedError)
     assert (error.value.__cause__.cause.why, str(error.value.__cause__)) == (refused, refused.name)
 
 
 def test_a_key_that_does_not_answer_is_remembered_and_it_can_be_tried_again(
-    nights: Nights, monkeypatch: pytest.MonkeyPatch
+    removed: Nights, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        cannot(patch, nights.actions._macs, "verify", ConnectionError("reset"))
+        key = removed.actions.signatures.provider(SigningKey.RECORDS)
+        cannot(patch, key, "verify", ConnectionError("reset"))
         with pytest.raises(CannotUndoError, match="lamp: record unread: ConnectionError: reset"):
-            undone(nights)
-    assert nights.of("lamp").error == make_cause(CauseCode.RECORD_UNREAD, "ConnectionError: reset")
+            undone(removed)
+    assert removed.of("lamp").error == make_cause(CauseCode.RECORD_UNREAD, "ConnectionError: reset")
 
-    assert undone(nights).stage is Stage.UNDONE
+    assert undone(removed).stage is Stage.UNDONE
 
 
 # --- what goes wrong, or takes its time ----------------------------------------------------------------
@@ -223,13 +261,13 @@ def test_a_key_that_does_not_answer_is_remembered_and_it_can_be_tried_again(
     ("error", "why"),
     [(CannotActError("its volume is gone"), "its volume is gone"), (OSError("reset"), "OSError: reset")],
 )
-def test_what_goes_wrong_is_remembered_and_told(nights: Nights, error: Exception, why: str) -> None:
-    nights.world.before = raising(error, at="plug in lamp")
+def test_what_goes_wrong_is_remembered_and_told(removed: Nights, error: Exception, why: str) -> None:
+    removed.world.before = raising(error, at="plug in lamp")
 
     with pytest.raises(CannotUndoError, match=f"lamp could not be brought back: undo failed: {why}"):
-        undone(nights)
+        undone(removed)
 
-    lamp = nights.of("lamp")
+    lamp = removed.of("lamp")
     assert (lamp.stage, lamp.broke, lamp.error) == (
         Stage.UNDOING,
         True,
@@ -243,7 +281,7 @@ def test_what_goes_wrong_is_remembered_and_told(nights: Nights, error: Exception
     ids=["none", "no time", "some time", "at most"],
 )
 def test_aws_is_waited_for_while_there_is_time(
-    nights: Nights, monkeypatch: pytest.MonkeyPatch, *, waits: bool, minutes: int, rounds: int
+    removed: Nights, monkeypatch: pytest.MonkeyPatch, *, waits: bool, minutes: int, rounds: int
 ) -> None:
     tries, waited = list[str](), list[str]()
 
@@ -252,29 +290,29 @@ def test_aws_is_waited_for_while_there_is_time(
         raise NotFinishedError("it is being wired")
 
     monkeypatch.setattr(Cellar, "revert", revert)
-    monkeypatch.setattr(nights.aws, "_has_time", lambda: len(waited) < minutes)
-    nights.undoing = replace(nights.undoing, wait=(lambda: waited.append("a minute")) if waits else None)
+    monkeypatch.setattr(removed.aws, "_has_time", lambda: len(waited) < minutes)
+    removed.undoing = replace(removed.undoing, wait=(lambda: waited.append("a minute")) if waits else None)
 
     with pytest.raises(CannotUndoError, match="goes on with it: waits for aws: it is being wired"):
-        undone(nights)
+        undone(removed)
 
-    lamp = nights.of("lamp")
+    lamp = removed.of("lamp")
     waiting = make_cause(CauseCode.WAITS_FOR_AWS, "it is being wired")
     assert (lamp.stage, lamp.broke, lamp.error) == (Stage.UNDOING, False, waiting)
     assert (len(tries), len(waited)) == (rounds, rounds if rounds == 80 else rounds - 1)
 
 
-def test_a_call_without_time_goes_on_with_the_next_one(nights: Nights) -> None:
-    nights.world.before = raising(OutOfTimeError("late"), at="plug in lamp")
+def test_a_call_without_time_goes_on_with_the_next_one(removed: Nights) -> None:
+    removed.world.before = raising(OutOfTimeError("late"), at="plug in lamp")
     with pytest.raises(CannotUndoError, match="call out of time"):
-        undone(nights)
+        undone(removed)
     late = make_cause(CauseCode.CALL_OUT_OF_TIME)
-    assert (nights.of("lamp").broke, nights.of("lamp").error) == (False, late)
-    nights.world.before = lambda _: None
-    asked_at = nights.of("lamp").asked_at
-    nights.clock += MINUTE
+    assert (removed.of("lamp").broke, removed.of("lamp").error) == (False, late)
+    removed.world.before = lambda _: None
+    asked_at = removed.of("lamp").asked_at
+    removed.clock += MINUTE
 
-    assert undone(nights, again=True).asked_at == asked_at
+    assert undone(removed, again=True).asked_at == asked_at
 
 
 # --- one invocation ------------------------------------------------------------------------------------
@@ -311,14 +349,15 @@ class Office:
             raise self.closed
         yield [self.nights.aws]
 
+    def _why_not_allowed(self, *where: str, home: str, undo_on: date) -> str | None:
+        assert (where[0], where[2], home) == ("cellar", REGION, ACCOUNT)
+        allowed = self.armed and undo_on == self.nights.clock.date()
+        return None if allowed and (where[1] == home or self.organization) else UNARMED
+
     def run(self, **about: Any) -> dict[str, Any]:
         settings: Any = SimpleNamespace(
-            undoable_names=lambda day: (
-                {Cellar.name} if self.armed and day == self.nights.clock.date() else set()
-            ),
+            why_not_allowed=self._why_not_allowed,
             detector_called={Cellar.name: Cellar()}.get,
-            organization=SimpleNamespace(used=self.organization),
-            janitor=SimpleNamespace(undo_days=30),
         )
         logger: Any = SimpleNamespace(info=lambda text, extra: self.logged.append((text, extra)))
         run = UndoRun(
@@ -339,29 +378,29 @@ class Office:
         return undo_answer(event, run(event, holder="undo-1"), logger)
 
 
-def test_a_run_brings_back_what_is_named_and_says_so(nights: Nights) -> None:
-    office = Office(nights)
+def test_a_run_brings_back_what_is_named_and_says_so(removed: Nights) -> None:
+    office = Office(removed)
 
     answer = office.run()
 
-    finding = nights.of("lamp").id
+    finding = removed.of("lamp").id
     assert answer == {"done": True, "detector": "cellar", "finding": finding, "why": ""}
     assert office.logged == [
         ("undone", {"detector": "cellar", "region": REGION, "finding": finding, "why": ""})
     ]
     assert (office.told, office.entered, office.refused) == (["lamp"], [("cellar", ACCOUNT, REGION)], [])
-    assert nights.of("lamp").stage is Stage.UNDONE
-    office.leases.take("cellar", ACCOUNT, REGION, holder="next", now=nights.clock, until=nights.clock)
+    assert removed.of("lamp").stage is Stage.UNDONE
+    office.leases.take("cellar", ACCOUNT, REGION, holder="next", now=removed.clock, until=removed.clock)
 
 
 OTHER = "210987654321"
-UNARMED = "cellar is not armed, nor was it in the last 30 days"
+UNARMED = "the settings do not allow it"
 
 
 @pytest.mark.parametrize(
     ("about", "asked", "why"),
     [
-        ({}, {"account": OTHER}, f"account {OTHER} is not this one"),
+        ({}, {"account": OTHER}, UNARMED),
         ({"organization": True}, {"account": OTHER}, "nothing was done to finding"),
         ({"armed": False}, {}, UNARMED),
         ({"armed": False, "organization": True}, {"account": OTHER}, UNARMED),
@@ -371,36 +410,36 @@ UNARMED = "cellar is not armed, nor was it in the last 30 days"
     ids=["another account", "of the organization", "unarmed", "unarmed there", "unknown", "again"],
 )
 def test_a_run_that_has_nothing_to_do_says_why(
-    nights: Nights, about: dict[str, Any], asked: dict[str, Any], why: str
+    removed: Nights, about: dict[str, Any], asked: dict[str, Any], why: str
 ) -> None:
-    office = Office(nights, **about)
+    office = Office(removed, **about)
 
     answer = office.run(**asked)
 
     assert (answer["done"], why in answer["why"]) == (False, True)
     assert office.logged[0][0] == "nothing to undo"
-    assert (office.told, office.entered, nights.of("lamp").stage) == ([], [], Stage.ACTED)
+    assert (office.told, office.entered, removed.of("lamp").stage) == ([], [], Stage.ACTED)
 
 
-def test_the_own_account_may_be_named(nights: Nights) -> None:
-    assert Office(nights).run(account=ACCOUNT)["done"]
+def test_the_own_account_may_be_named(removed: Nights) -> None:
+    assert Office(removed).run(account=ACCOUNT)["done"]
 
 
-def _refused_record(nights: Nights, office: Office, _: pytest.MonkeyPatch) -> None:
+def _refused_record(removed: Nights, office: Office, _: pytest.MonkeyPatch) -> None:
     del office
-    tampered(nights, undo='{"name": "prey"}')
+    tampered(removed, undo='{"name": "prey"}')
 
 
 def _by_hand(_: Nights, office: Office, __: pytest.MonkeyPatch) -> None:
     office.by_hand = make_cause(CauseCode.NO_UNDO, "only a person does")
 
 
-def _nothing_done(nights: Nights, _: Office, monkeypatch: pytest.MonkeyPatch) -> None:
-    cannot(monkeypatch, nights.undoing.__class__, "undo", CannotUndoError("nothing was done", final=True))
+def _nothing_done(removed: Nights, _: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    cannot(monkeypatch, removed.undoing.__class__, "undo", CannotUndoError("nothing was done", final=True))
 
 
-def _at_work(nights: Nights, _: Office, monkeypatch: pytest.MonkeyPatch) -> None:
-    cannot(monkeypatch, nights.actions, "begin_undo", BegunBeforeError("another run"))
+def _at_work(removed: Nights, _: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    cannot(monkeypatch, removed.actions, "begin_undo", BegunBeforeError("another run"))
 
 
 @pytest.mark.parametrize(
@@ -408,36 +447,36 @@ def _at_work(nights: Nights, _: Office, monkeypatch: pytest.MonkeyPatch) -> None
     [(_refused_record, ["cellar"]), (_by_hand, []), (_nothing_done, []), (_at_work, [])],
 )
 def test_a_run_that_may_not_answers_once_and_updates_the_message(
-    nights: Nights,
+    removed: Nights,
     monkeypatch: pytest.MonkeyPatch,
     prepare: Callable[[Nights, Office, pytest.MonkeyPatch], None],
     counted: list[str],
 ) -> None:
-    office = Office(nights)
-    prepare(nights, office, monkeypatch)
+    office = Office(removed)
+    prepare(removed, office, monkeypatch)
 
     answer = office.run()
 
     assert (answer["done"], office.refused, office.told) == (False, counted, ["lamp"])
-    assert nights.world.done == ["unplug lamp", "remove lamp"]
+    assert removed.world.done == ["unplug lamp", "remove lamp"]
     if office.by_hand is not None:
-        assert (nights.of("lamp").error, answer["why"]) == (
+        assert (removed.of("lamp").error, answer["why"]) == (
             office.by_hand,
             f"lamp: {cause_clause(office.by_hand)}",
         )
         assert office.entered == []
 
 
-def test_a_region_that_cannot_be_entered_is_remembered_and_raised(nights: Nights) -> None:
-    office = Office(nights, closed=PermissionError("no powers"))
+def test_a_region_that_cannot_be_entered_is_remembered_and_raised(removed: Nights) -> None:
+    office = Office(removed, closed=PermissionError("no powers"))
 
     with pytest.raises(
         CannotUndoError, match="lamp could not be brought back: account unread: 123456789012, could not"
     ):
         office.run()
 
-    assert (nights.of("lamp").broke, office.told) == (True, ["lamp"])
-    error = cause_text(nights.of("lamp").error)
+    assert (removed.of("lamp").broke, office.told) == (True, ["lamp"])
+    error = cause_text(removed.of("lamp").error)
     assert error.startswith(f"account {ACCOUNT} could not be read: ")
 
 
@@ -445,19 +484,19 @@ def test_a_region_that_cannot_be_entered_is_remembered_and_raised(nights: Nights
     ("asked", "stored"), [({}, 0), ({"request": "press-1"}, 1), ({"request": "press-1", "again": True}, 0)]
 )
 def test_a_press_is_stored_before_anything_is_entered(
-    nights: Nights, monkeypatch: pytest.MonkeyPatch, asked: dict[str, Any], stored: int
+    removed: Nights, monkeypatch: pytest.MonkeyPatch, asked: dict[str, Any], stored: int
 ) -> None:
     if asked.get("again"):
-        nights.actions.request_undo(nights.of("lamp"), "maria", nights.clock)
-    requests, real = list[str](), nights.actions.request_undo
+        removed.actions.request_undo(removed.of("lamp"), "maria", removed.clock)
+    requests, real = list[str](), removed.actions.request_undo
 
     def request(action: Action, by: str, now: Any) -> Action:
         requests.append(by)
         return real(action, by, now)
 
-    monkeypatch.setattr(nights.actions, "request_undo", request)
+    monkeypatch.setattr(removed.actions, "request_undo", request)
 
-    assert Office(nights).run(**asked)["done"]
+    assert Office(removed).run(**asked)["done"]
 
     assert requests == ["maria"] * stored
 
@@ -473,11 +512,11 @@ def test_a_press_is_stored_before_anything_is_entered(
     ids=["a minute", "too long", "little time", "free"],
 )
 def test_a_sweep_in_progress_is_waited_for_while_enough_time_is_left(
-    nights: Nights, left: timedelta, busy: timedelta, slept: int
+    removed: Nights, left: timedelta, busy: timedelta, slept: int
 ) -> None:
-    office = Office(nights, left=left)
+    office = Office(removed, left=left)
     office.leases.take(
-        "cellar", ACCOUNT, REGION, holder="sweep", now=nights.clock - SECOND, until=nights.clock + busy
+        "cellar", ACCOUNT, REGION, holder="sweep", now=removed.clock - SECOND, until=removed.clock + busy
     )
 
     if busy == HOUR:
@@ -487,16 +526,16 @@ def test_a_sweep_in_progress_is_waited_for_while_enough_time_is_left(
         assert office.run()["done"]
 
     assert office.slept == [5.0] * slept
-    assert (nights.of("lamp").stage is Stage.UNDONE) is (busy != HOUR)
+    assert (removed.of("lamp").stage is Stage.UNDONE) is (busy != HOUR)
 
 
-def test_a_run_that_is_killed_keeps_the_lease_as_long_as_it_could_have_run(nights: Nights) -> None:
-    office = Office(nights)
+def test_a_run_that_is_killed_keeps_the_lease_as_long_as_it_could_have_run(removed: Nights) -> None:
+    office = Office(removed)
     held = list[bool]()
 
     def taken() -> bool:
         try:
-            office.leases.take("cellar", ACCOUNT, REGION, holder="x", now=nights.clock, until=nights.clock)
+            office.leases.take("cellar", ACCOUNT, REGION, holder="x", now=removed.clock, until=removed.clock)
         except LeaseTakenError:
             return True
         office.leases.release("cellar", ACCOUNT, REGION, holder="x")
@@ -505,12 +544,479 @@ def test_a_run_that_is_killed_keeps_the_lease_as_long_as_it_could_have_run(night
     def at_work(step: str) -> None:
         if step == "plug in lamp":
             held.append(taken())
-            nights.clock += 9 * MINUTE
+            removed.clock += 9 * MINUTE
             held.append(taken())
             raise KilledError
 
-    nights.world.before = at_work
+    removed.world.before = at_work
     with pytest.raises(KilledError):
         office.run()
 
     assert held == [True, False]
+
+
+LAMP = thing("lamp", waste()).target
+CHAIR = thing("chair", waste()).target
+
+
+@dataclass(frozen=True)
+class ByHand(Cellar):
+    """Brings a lamp back by hand only, and a chair never."""
+
+    def revert_effect(self, target: Target, record: Any) -> str:  # noqa: ARG002
+        if target == CHAIR:
+            raise CannotActError("it is burnt")
+        return "it is back"
+
+    def missing_for_undo(self, target: Target, record: Any) -> str:  # noqa: ARG002
+        return "undo_roles" if target == LAMP else ""
+
+
+def action(target: Target = LAMP, **about: Any) -> Action:
+    given: dict[str, Any] = {"stage": Stage.ACTED, "began": NOW, "steps": {"act: unplug": "done"}} | about
+    return Action(sk="sk", detector="cellar", target=target, warned=NOW, undo={}, **given)
+
+
+BY_HAND = f"janitor undo {action().id}"
+
+
+@pytest.mark.parametrize(
+    ("effect", "undo", "expected"),
+    [
+        (Effect.DELETE, "undo", UNDO_WORDING),
+        (Effect.STOP, "restart", RESTART_WORDING),
+        (Effect.TAG, "undo", UNCHANGE_WORDING),
+        (None, "undo", UNDO_WORDING),
+    ],
+)
+def test_nothing_that_stayed_is_brought_back(effect: Effect | None, undo: str, expected: UndoWording) -> None:
+    cleanup = None
+    if effect is not None:
+        cleanup = Cleanup(effect=effect, grace=DAY, act_on=Confidence.PROVEN, lost="it", undo=undo)
+
+    assert undo_wording(cleanup) == expected
+
+
+def test_it_says_how_something_is_taken_back_or_why_it_is_not() -> None:
+    assert undo_hint(ByHand(), action()) == make_cause(CauseCode.UNDO_WITH, "undo", action().id)
+    assert undo_hint(ByHand(), action(CHAIR)) == make_cause(CauseCode.NO_UNDO, "it is burnt")
+    assert by_hand_cause(ByHand(), action()) == make_cause(CauseCode.UNDO_BY_HAND, "undo_roles", BY_HAND)
+    assert by_hand_cause(ByHand(), action(CHAIR)) is None
+
+
+@pytest.mark.parametrize(
+    ("stage", "age", "can"),
+    [
+        (Stage.ACTED, DAY, True),
+        (Stage.ACTED, DAY + SECOND, False),
+        (Stage.FAILED, DAY, True),
+        (Stage.UNDOING, 9 * DAY, True),
+        (Stage.UNDONE, HOUR, False),
+        (Stage.WITHDRAWN, HOUR, False),
+    ],
+)
+def test_an_undo_has_a_limit_unless_it_is_half_done(stage: Stage, age: timedelta, *, can: bool) -> None:
+    assert is_undoable(action(stage=stage), DAY, NOW + age) is can
+
+
+def test_what_no_function_may_undo_any_more_is_counted_until_the_last_of_it_is_too_old() -> None:
+    old = action(began=NOW - 2 * DAY)
+    actions = [action(began=NOW - DAY), old, action(CHAIR), action(steps={}), action(stage=Stage.UNDONE)]
+
+    lost = find_unreachable_undos(ByHand(), actions, within=9 * DAY, now=NOW)
+
+    assert lost is not None
+    assert lost == UnreachableUndos(
+        detector="cellar",
+        region=REGION,
+        count=2,
+        last=f"{NOW - DAY:%Y-%m-%d}",
+        until=f"{NOW + 8 * DAY:%Y-%m-%d}",
+    )
+    assert find_unreachable_undos(ByHand(), actions[:1], within=9 * DAY, now=NOW) == replace(lost, count=1)
+    assert find_unreachable_undos(ByHand(), actions, within=HOUR, now=NOW) is None
+
+
+HALF_BACK = action(
+    stage=Stage.UNDOING,
+    steps={"undo: plug in": "begun"},
+    undone_by="maria",
+    error=because("busy"),
+    asked_at=NOW,
+)
+FAILED, WAITING = Outcome.FAILED, Outcome.WAITING
+BACK, ASKED = UnfinishedProgress.HALF_REVERTED, UnfinishedProgress.REVERT_ASKED
+
+
+@pytest.mark.parametrize(
+    ("about", "raised", "age", "outcome", "why"),
+    [
+        ({}, None, DAY, WAITING, Cause(CauseCode.RESUMED, (because("busy"),), progress=BACK, by="maria")),
+        (
+            {},
+            None,
+            DAY + SECOND,
+            FAILED,
+            Cause(CauseCode.RESUMED, (because("busy"),), progress=BACK, by="maria"),
+        ),
+        (
+            {"steps": {}, "asked_at": None},
+            None,
+            9 * DAY,
+            WAITING,
+            Cause(CauseCode.RESUMED, (because("busy"),), progress=ASKED, by="maria"),
+        ),
+        (
+            {"attempts": MOST_TRIES},
+            None,
+            HOUR,
+            FAILED,
+            Cause(CauseCode.NOT_REVERTED, (MOST_TRIES, because("busy")), by_hand=BY_HAND),
+        ),
+        (
+            {"attempts": MOST_TRIES, "error": None},
+            None,
+            HOUR,
+            FAILED,
+            Cause(CauseCode.NOT_REVERTED, (MOST_TRIES, make_cause(CauseCode.CUT_OFF)), by_hand=BY_HAND),
+        ),
+        (
+            {},
+            UnverifiedError(make_cause(CauseCode.MAC_INVALID)),
+            HOUR,
+            FAILED,
+            Cause(CauseCode.MAC_INVALID, progress=BACK, by="maria"),
+        ),
+        (
+            {},
+            OSError("reset"),
+            HOUR,
+            FAILED,
+            Cause(CauseCode.NOT_RESUMED, ("OSError: reset",), progress=BACK, by="maria", by_hand=BY_HAND),
+        ),
+        (
+            {},
+            CannotUndoError("it is gone"),
+            HOUR,
+            FAILED,
+            Cause(CauseCode.NOT_RESUMED, ("it is gone",), progress=BACK, by="maria", by_hand=BY_HAND),
+        ),
+    ],
+)
+def test_what_is_half_back_is_resumed_or_left_to_a_person(
+    about: dict[str, Any], raised: Exception | None, age: timedelta, outcome: Outcome, why: Cause
+) -> None:
+    half, asked = replace(HALF_BACK, **about), list[Action]()
+
+    def revert(one: Action) -> None:
+        asked.append(one)
+        if raised is not None:
+            raise raised
+
+    found = resume_reverts(ByHand(), [action(), half, action(stage=Stage.UNDONE)], revert, NOW + age)
+
+    assert found == [UnfinishedAction(half, outcome, why)]
+    assert asked == ([] if "attempts" in about else [half])
+
+
+def test_what_was_half_done_when_it_was_disarmed_is_left_to_a_person() -> None:
+    half = action(stage=Stage.FAILED, error=because("throttled"))
+    others = [action(), action(stage=Stage.FAILED, steps={}), HALF_BACK]
+
+    (found,) = report_half_done(ByHand(), [*others, half])
+
+    why = Cause(
+        CauseCode.DISARMED,
+        ("cellar", because("throttled")),
+        progress=UnfinishedProgress.HALF_DONE,
+        by_hand=BY_HAND,
+    )
+    assert found == UnfinishedAction(half, FAILED, why)
+
+
+def test_what_is_unfinished_is_told_whether_its_sweep_found_it_or_not() -> None:
+    kept = Result(detector="cellar", target=LAMP, verdict=Kept(reason="it is used"), outcome=Outcome.KEPT)
+    sweep = Sweep(detector="cellar", account="1", region=REGION, mode=Mode.ACT, results=(kept,))
+    why = make_cause(CauseCode.REVERTED_NEXT)
+
+    told = add_unfinished(
+        sweep, [UnfinishedAction(action(), WAITING, why), UnfinishedAction(action(CHAIR), FAILED, why)]
+    )
+
+    assert told.results == (
+        replace(kept, outcome=WAITING, cause=why),
+        Result(
+            detector="cellar",
+            target=CHAIR,
+            verdict=Kept(reason="an action on it was broken off"),
+            outcome=FAILED,
+            cause=why,
+        ),
+    )
+
+
+# --- what an armed function asks of the undo function --------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Armed:
+    """An invocation of an armed function, as far as its request for an undo reads it."""
+
+    asked: list[tuple[str, dict[str, Any]]]
+    undo: str = "arn:undo"
+
+    @property
+    def environment(self) -> Armed:
+        return self
+
+    @property
+    def detector(self) -> ByHand:
+        return ByHand()
+
+    def hand_over(self, function: str, event: dict[str, Any]) -> None:
+        self.asked.append((function, event))
+
+
+def test_an_armed_function_asks_for_each_attempt_of_an_undo_once_and_not_by_hand() -> None:
+    asked: list[tuple[str, dict[str, Any]]] = []
+    own: Any = Armed(asked)
+    done = action(CHAIR, attempts=2, undone_by="Maria", began=NOW)
+
+    request_revert(own, done)
+
+    [(function, event)] = asked
+    assert (function, event["by"], event["again"], event["finding"]) == ("arn:undo", "Maria", True, done.id)
+    assert event["request"] == "2026-10-06T03:00:00 2"
+    with pytest.raises(CannotUndoError, match="there is no undo function here"):
+        request_revert(replace(own, undo=""), done)
+    with pytest.raises(CannotUndoError, match="undo_roles"):
+        request_revert(own, replace(done, target=LAMP))
+    assert len(asked) == 1
+
+
+def no_powers(step: str) -> None:
+    if step == "bring back lamp":
+        raise PermissionError("no powers here")
+
+
+@pytest.fixture
+def half_back(nights: Nights) -> Nights:
+    """A lamp that was removed, and could not be brought back when maria asked for it."""
+    nights.warned("lamp")
+    nights.after(4 * DAY)
+    nights.world.before = no_powers
+    with pytest.raises(CannotUndoError, match="no powers here"):
+        undone(nights)
+    return nights
+
+
+def lamp_of(nights: Nights, **how: Any) -> Result | None:
+    """What the next sweep says of the lamp."""
+    return nights.after(HOUR, **how).get("lamp")
+
+
+def test_who_asks_for_it_back_while_it_is_cleaned_up_is_heard_and_the_others_go_on(nights: Nights) -> None:
+    """Its message had a button, from a try before: the sweep that is at work on it now has the lease."""
+    nights.arming = replace(ARMED, max_share=100)
+    nights.warned("a", "b")
+
+    def ask(step: str) -> None:
+        if step == "remove a":
+            nights.actions.request_undo(nights.of("a"), "maria", nights.clock)
+
+    nights.world.before = ask
+    results = nights.after(4 * DAY)
+
+    assert (results["a"].outcome, results["b"].outcome) == (Outcome.WAITING, Outcome.ACTED)
+    assert outcome_note(results["a"]) == "another run is at work on a, or somebody asked for its undo"
+    assert nights.of("a").stage is Stage.UNDOING
+    asked = nights.after(HOUR)["a"]
+    assert outcome_note(asked) == "asked back by maria, and gone on with now"
+    (action,) = nights.put_back
+    nights.undoing.undo(nights.detector, nights.aws, action, by=action.undone_by, again=True)
+    assert (list(nights.world.things), nights.world.unplugged) == (["a"], {"b"})
+
+
+def test_the_next_sweep_has_it_gone_on_with_in_the_name_of_whoever_asked(half_back: Nights) -> None:
+    result = lamp_of(half_back)
+
+    assert result is not None
+    assert result.outcome is Outcome.WAITING
+    assert outcome_note(result) == (
+        "half brought back, and gone on with now; the last try: PermissionError: no powers here"
+    )
+    (asked,) = half_back.put_back
+    assert (asked.target.name, asked.stage, asked.undone_by) == ("lamp", Stage.UNDOING, "maria")
+    half_back.world.before = lambda _: None
+    undone(half_back, again=True)
+    assert half_back.of("lamp").stage is Stage.UNDONE
+    assert half_back.world.done[2:] == ["bring back lamp", "plug in lamp"]
+    assert half_back.after(HOUR)["lamp"].outcome is Outcome.KEPT
+    assert len(half_back.put_back) == 1
+
+
+def test_it_is_gone_on_with_after_a_sweep_that_broke_off(half_back: Nights) -> None:
+    half_back.world.broken = RuntimeError("the listing broke off")
+    half_back.clock += HOUR
+
+    with pytest.raises(RunFailedError, match="the listing broke off"):
+        half_back.sweep()
+
+    assert [action.target.name for action in half_back.put_back] == ["lamp"]
+
+
+def test_it_is_gone_on_with_after_its_detector_was_disarmed(half_back: Nights) -> None:
+    half_back.arming = replace(ARMED, mode=Mode.DRY_RUN)
+
+    result = lamp_of(half_back)
+
+    assert result is not None
+    assert result.outcome is Outcome.WAITING
+    assert [action.target.name for action in half_back.put_back] == ["lamp"]
+
+
+def test_that_it_failed_then_is_measured_for_the_alarm(
+    half_back: Nights, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The alarm stays for as long as what was done can be undone."""
+    for _ in range(MOST_TRIES - 1):
+        with pytest.raises(CannotUndoError):
+            undone(half_back, again=True)
+    half_back.arming = replace(ARMED, mode=Mode.DRY_RUN)
+    capsys.readouterr()
+
+    failed = lamp_of(half_back)
+
+    assert failed is not None
+    assert failed.outcome is Outcome.FAILED
+    assert json.loads(capsys.readouterr().out)["ActionsFailed"] == [1.0]
+
+
+def test_a_dry_run_leaves_it_alone(half_back: Nights) -> None:
+    assert lamp_of(half_back, dry=True) is None
+    assert half_back.put_back == []
+
+
+def test_what_is_half_back_is_no_part_of_what_was_looked_at(half_back: Nights) -> None:
+    """Or ten endpoints on their way back would make ten deletions look fewer."""
+    half_back.arming = replace(ARMED, max_share=90)
+    half_back.warned("a", "b", "c", "d")
+
+    results = half_back.after(4 * DAY)
+
+    assert {results[name].outcome for name in "abcd"} == {Outcome.WAITING}
+
+
+def found_action(nights: Nights) -> Action:
+    return nights.undoing.find("cellar", ACCOUNT, REGION, nights.of("lamp").id)
+
+
+def stages(nights: Nights) -> list[Stage]:
+    return [action.stage for action in nights.actions.all("cellar", ACCOUNT, REGION)]
+
+
+@pytest.fixture
+def back_again(nights: Nights) -> Nights:
+    """A lamp that was removed and is there again as it was: like a notebook that somebody started."""
+    nights.warned("lamp")
+    lamp = nights.world.things["lamp"]
+    assert nights.after(4 * DAY)["lamp"].outcome is Outcome.ACTED
+    nights.world.things["lamp"] = lamp
+    assert nights.after(DAY)["lamp"].outcome is Outcome.WARNED
+    return nights
+
+
+def test_what_was_withdrawn_does_not_hide_what_was_done(back_again: Nights) -> None:
+    def act(_: Cellar, aws: object, target: object, undo: object, steps: Steps) -> None:
+        del aws, target, undo
+        steps.do("unplug", overwritten)  # begun, and refused by AWS
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Cellar, "act", act)
+        back_again.after(4 * DAY)
+    assert stages(back_again) == [Stage.ACTED, Stage.WITHDRAWN]
+    del back_again.world.things["lamp"]
+
+    done = back_again.undoing.undo(Cellar(), back_again.aws, found_action(back_again), by="maria")
+
+    assert done.stage is Stage.UNDONE
+    assert list(back_again.world.things) == ["lamp"]
+
+
+def overwritten() -> None:
+    raise CannotActError("it was overwritten in the last moment")
+
+
+def test_nor_does_one_that_came_to_nothing(back_again: Nights) -> None:
+    back_again.clock += 4 * DAY
+    back_again.world.before = lambda _: None
+
+    def killed(*_: object, **__: object) -> None:
+        raise KilledError
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Cellar, "act", killed)
+        with pytest.raises(KilledError):
+            back_again.sweep()
+    assert stages(back_again) == [Stage.ACTED, Stage.ACTING]
+
+    assert found_action(back_again).stage is Stage.ACTED
+
+
+def test_where_nothing_was_done_there_is_nothing_to_undo_and_it_is_marked_so(nights: Nights) -> None:
+    nights.warned("lamp")
+
+    def refused(step: object) -> None:
+        raise PermissionError(f"no powers to {step}")
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(nights.actions, "step", lambda *_: refused("remember"))
+        assert nights.after(4 * DAY)["lamp"].outcome is Outcome.FAILED
+    assert (stages(nights), nights.of("lamp").steps) == ([Stage.FAILED], {})
+
+    with pytest.raises(CannotUndoError, match="nothing was done to lamp: nothing begun"):
+        nights.undoing.undo(Cellar(), nights.aws, found_action(nights), by="maria")
+
+    assert (stages(nights), nights.world.done) == ([Stage.WITHDRAWN], [])
+    with pytest.raises(CannotUndoError, match="nothing was done to lamp: nothing begun"):
+        found_action(nights)
+    holds = nights.holds.all(ACCOUNT, REGION)[nights.of("lamp").target.key]
+    assert "it was brought back" not in str(hold_reason(holds, nights.clock))
+    assert nights.after(HOUR)["lamp"].outcome is Outcome.KEPT
+    assert nights.put_back == []
+
+
+def test_a_step_that_was_begun_may_have_been_done(nights: Nights) -> None:
+    nights.warned("lamp")
+
+    def killed(_: str) -> None:
+        raise KilledError
+
+    nights.world.after = killed
+    nights.clock += 4 * DAY
+    with pytest.raises(KilledError):
+        nights.sweep()
+    assert nights.of("lamp").steps == {"act: unplug": "begun"}
+    nights.world.after = lambda _: None
+
+    assert nights.undoing.undo(Cellar(), nights.aws, found_action(nights), by="maria").stage is Stage.UNDONE
+    assert nights.world.done == ["unplug lamp", "plug in lamp"]
+
+
+def test_the_rest_after_an_undo_leaves_a_longer_snooze_as_it_is(nights: Nights) -> None:
+    nights.warned("lamp")
+    nights.after(4 * DAY)
+    action = nights.undoing.find("cellar", ACCOUNT, REGION, nights.of("lamp").id)
+    until = nights.clock + 30 * DAY
+    key = action.target.key
+    word = Hold(key=key, how=HoldKind.SNOOZED, by="tomas", given=nights.clock, until=until)
+    nights.holds.put(ACCOUNT, REGION, word)
+
+    nights.undoing.undo(Cellar(), nights.aws, action, by="maria")
+
+    held = nights.holds.all(ACCOUNT, REGION)
+    assert held[key] == (word,)
+    (anew,) = held[f"{action.target.arn}@anew"]
+    assert anew.until == nights.clock + UNDO_SNOOZE
+    kept = nights.after(8 * DAY)["lamp"]
+    assert kept.verdict.reason == f"snoozed by tomas until {until:%Y-%m-%d %H:%M} UTC"

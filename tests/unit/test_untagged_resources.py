@@ -187,9 +187,7 @@ def test_what_is_added_has_to_have_room() -> None:
         FILLING.prepare(None, candidate(bulk=Value({}), exact=NotRead()), {})  # type: ignore[arg-type]
 
 
-def test_exact_tags_and_creators_are_read_only_where_the_question_is_open(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_tags_and_creators_are_read_only_for_open_questions(monkeypatch: pytest.MonkeyPatch) -> None:
     """In bulk, one is complete; by their own lists one lacks a tag, one does not, and one is unknown."""
     own: dict[str, Signal[Tags]] = {
         "lacking": Value(UNTAGGED),

@@ -96,9 +96,7 @@ def fields_of(target: Target) -> dict[str, Any]:
         (Unreadable("AccessDenied", "s3:ListObjectsV2"), None, "AccessDenied"),
     ],
 )
-def test_the_size_of_the_artifacts_is_evidence_or_unknown(
-    artifacts: Signal[int], value: str | None, error: str | None
-) -> None:
+def test_the_size_of_artifacts_is_known(artifacts: Signal[int], value: str | None, error: str | None) -> None:
     verdict = UnusedServingResources().decide(resource(Absent(), artifacts=artifacts), NOW)
 
     assert isinstance(verdict, Finding)

@@ -88,9 +88,7 @@ GAP = (
         ({"fee": None}, None),
     ],
 )
-def test_the_part_of_the_fee_whose_hours_have_passed_is_lost_and_nothing_is_saved(
-    members: dict[str, Any], lost: Decimal | None
-) -> None:
+def test_the_passed_part_of_the_fee_is_lost(members: dict[str, Any], lost: Decimal | None) -> None:
     decided = UnusedTrainingPlans().decide(plan(**members), NOW)
 
     assert isinstance(decided, Finding)
@@ -302,9 +300,7 @@ def test_one_kind_that_names_it_settles_what_another_leaves_open() -> None:
     assert read(listed(TargetResources=["quantum"]))[0][0].user == Absent("sagemaker:ListTrainingPlans")
 
 
-def test_endpoints_are_described_once_for_all_plans_and_only_for_plans_of_endpoints(
-    box: Control, aws: Aws, session: boto3.Session
-) -> None:
+def test_endpoints_are_described_once_for_all_plans(box: Control, aws: Aws, session: boto3.Session) -> None:
     """Over HTTP, with one entry to a page: the calls, and whose answer decides."""
     sagemaker: Any = session.client("sagemaker")
     box.set_durations({"*": 0})

@@ -74,9 +74,7 @@ def test_unused_volumes(judged: UnusedVolume, verdict: str, reason: str) -> None
         (space(), Confidence.LIKELY, "delete-space --domain-id d-1 --space-name desk:"),
     ],
 )
-def test_the_change_is_a_command_and_the_dollars_are_those_of_the_volume(
-    judged: UnusedVolume, confidence: Confidence, command: str
-) -> None:
+def test_the_change_is_a_command(judged: UnusedVolume, confidence: Confidence, command: str) -> None:
     decided = UnusedVolumes().decide(judged, NOW)
 
     assert isinstance(decided, Finding)

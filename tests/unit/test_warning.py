@@ -223,9 +223,7 @@ def test_what_somebody_pressed_meanwhile_stands(*, void: bool) -> None:
     ],
     ids=["closed", "open", "warned before"],
 )
-def test_what_is_stopped_by_the_clock_is_warned_about_before_closing(
-    closing: datetime, before: Cause, why: CauseCode | None
-) -> None:
+def test_a_stop_is_warned_before_closing(closing: datetime, before: Cause, why: CauseCode | None) -> None:
     plan = ActionSchedule(closing=closing, due=SOON + DAY, next_closing=SOON + 2 * DAY)
     desk = Desk(result("lamp", replace(waste(), schedule=plan), cause=before), result("chair"))
 
@@ -238,9 +236,7 @@ def test_what_is_stopped_by_the_clock_is_warned_about_before_closing(
 @pytest.mark.parametrize(
     ("at", "end"), [((3, 0, 0), (3, 10)), ((3, 4, 59), (3, 10)), ((3, 5, 0), (3, 15)), ((23, 58, 1), (24, 5))]
 )
-def test_a_date_is_said_to_the_five_minutes_after_the_current_ones(
-    at: tuple[int, int, int], end: tuple[int, int]
-) -> None:
+def test_a_date_is_said_to_five_minutes(at: tuple[int, int, int], end: tuple[int, int]) -> None:
     day = NOW.replace(hour=0)
     moment = day.replace(hour=at[0], minute=at[1], second=at[2], microsecond=7)
 

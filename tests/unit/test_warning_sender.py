@@ -186,9 +186,7 @@ def test_who_cannot_be_messaged_has_twice_the_grace_and_the_others_are(slack: Sl
 @pytest.mark.parametrize(
     ("failed", "opened"), [(refusal("user_disabled"), 2), (refusal("missing_scope"), 1), (DEAD, 1)]
 )
-def test_a_refusal_that_is_about_one_person_does_not_keep_the_next_from_a_message(
-    failed: SlackError, opened: int
-) -> None:
+def test_a_refusal_about_one_person_stops_no_message(failed: SlackError, opened: int) -> None:
     slack = Slack(unopened={"U1": failed})
 
     _, known = sent(slack, result("lamp", ANNA), result("sofa", OLAF))
@@ -224,9 +222,7 @@ def test_where_the_next_would_fail_too_the_rest_of_a_channel_is_not_tried(failed
 @pytest.mark.parametrize(
     ("failed", "reached"), [(refusal("not_in_channel"), ["pot", "jug"]), (DEAD, list[str]())]
 )
-def test_what_a_channel_refuses_is_posted_to_no_other_and_the_others_get_theirs(
-    failed: SlackError, reached: list[str]
-) -> None:
+def test_a_refused_message_goes_to_no_other_channel(failed: SlackError, reached: list[str]) -> None:
     slack = Slack(refuses=lambda channel, _: failed if channel == "#a" else None)
     routes = {"lamp": "#a", "sofa": "#a", "pot": "#b", "jug": "#c"}
 

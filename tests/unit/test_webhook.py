@@ -96,9 +96,7 @@ def test_what_a_webhook_did_not_take_is_an_error(client: type[Client], answer: A
 @pytest.mark.parametrize(
     ("answer", "arrived"), [(answered(200), True), (answered(404), False), (TimeoutError(), False)]
 )
-def test_only_the_person_who_pressed_sees_a_reply(
-    client: type[Client], answer: Any, *, arrived: bool
-) -> None:
+def test_only_the_presser_sees_a_reply(client: type[Client], answer: Any, *, arrived: bool) -> None:
     client.answer = answer
 
     assert ephemeral_replier(TIME, deadline=9)(HOOK, "No.") is arrived

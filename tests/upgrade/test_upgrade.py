@@ -15,8 +15,8 @@ import pytest
 from conftest import ACCOUNT
 from ml_janitor.core.model import finding_id
 from ml_janitor.core.results import CauseCode, make_cause
-from ml_janitor.ledger.actions import KmsMacs
 from ml_janitor.ledger.causes import read_causes
+from ml_janitor.ledger.signatures import KmsMacs
 from ml_janitor_cli.main import main
 from ml_janitor_sandbox.server import Sandbox
 from synthesis import synthesise
@@ -321,9 +321,7 @@ def test_the_killed_sweep_itself_goes_on_at_once(world: World) -> None:
     assert world.action("due")["stage"] == "acted"
 
 
-def test_the_command_line_and_the_digest_know_all_of_it(
-    world: World, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_line_and_digest_know_it_all(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["findings", "--all", "--json"]) == 0
     listed = json.loads(capsys.readouterr().out)
     world.digest()
@@ -362,9 +360,7 @@ def test_no_resource_disappears_or_becomes_another(templates: tuple[dict[str, An
     assert {name: after.get(name, {}).get("Type") for name in named} == named
 
 
-def test_what_holds_state_or_calls_functions_stays_as_it_is(
-    templates: tuple[dict[str, Any], dict[str, Any]],
-) -> None:
+def test_stateful_resources_stay(templates: tuple[dict[str, Any], dict[str, Any]]) -> None:
     """
     A table gets its policy, and a bucket a lifecycle rule, without interruption (CloudFormation's reference).
 

@@ -72,10 +72,10 @@ class Acting:
     The outside parts that acting needs.
 
     *clock* is the real time (law 4), *pause* waits between two actions, *revert* asks for the undo of a
-    half-done action, which this role itself may not do. *undoable* returns, for a detector and an account,
-    whether the deployment may still undo actions there; *within* is `undo_days`. *together* is true if all
-    accounts of an organization share one night's limit. *wait* lets time pass for actions that wait for AWS;
-    without it the next run resumes them. *actors* makes all detectors that can act.
+    half-done action, which this role itself may not do. *undoable* returns, for a detector, an account and a
+    region, whether the deployment may still undo actions there; *within* is `undo_days`. *together* is true
+    if all accounts of an organization share one night's limit. *wait* lets time pass for actions that wait
+    for AWS; without it the next run resumes them. *actors* makes all detectors that can act.
     """
 
     ledger: Ledger
@@ -86,7 +86,7 @@ class Acting:
     clock: Callable[[], datetime]
     pause: Callable[[], None]
     revert: Callable[[Action], None]
-    undoable: Callable[[str, str], bool]
+    undoable: Callable[[str, str, str], bool]
     max_actions_per_night: int
     together: bool
     wait: Callable[[], None] | None = None
@@ -135,7 +135,7 @@ class Acting:
         reverts = resume_reverts(detector, self.known(sweep), self._revert, at)
         known = self.known(sweep)
         reported = add_unfinished(sweep, [*report_half_done(detector, known), *reverts])
-        if self.undoable(detector.name, str(sweep.account)):
+        if self.undoable(detector.name, str(sweep.account), sweep.region):
             return reported
         return replace(
             reported, unreachable=find_unreachable_undos(detector, known, within=self.within, now=at)

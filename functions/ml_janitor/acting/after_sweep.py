@@ -97,7 +97,8 @@ class CleanupRun:
             with self.failures.survived("what people asked for could not be read"):
                 for aws in accounts:
                     where = (self.detector.name, aws.account, aws.region)
-                    parts.acting.requests.grant(parts.ledger, parts.acting.actions, *where)
+                    for refused in parts.acting.requests.grant(parts.ledger, parts.acting.actions, *where):
+                        self.failures.note(refused)
         policy = parts.policy.dry() if parts.dry or parts.warner is None else parts.policy
         spared = replace(policy, needed_unread="what undos need could not be read")
         with self.failures.survived("what undos need could not be read"):

@@ -259,14 +259,13 @@ class UndoRun:
         Raises CannotUndoError for a failure, once the message is updated, and LeaseTakenError if the sweep
         that may work on the action does not end in time: both can be tried again.
         """
-        account = asked.account or self.home
-        if account != self.home and not self.settings.organization.used:
-            return CannotUndoError(f"account {account} is not this one", final=True)
+        account, today = asked.account or self.home, self.clock().date()
         detector = self.settings.detector_called(asked.detector)
-        if detector is None or asked.detector not in self.settings.undoable_names(self.clock().date()):
-            days = self.settings.janitor.undo_days
-            why = f"{asked.detector} is not armed, nor was it in the last {days} days"
-            return CannotUndoError(why, final=True)
+        why = self.settings.why_not_allowed(
+            asked.detector, account, asked.region, home=self.home, undo_on=today
+        )
+        if detector is None or why is not None:
+            return CannotUndoError(why or f"no detector is called {asked.detector}", final=True)
         with self.leased(asked, holder=holder):
             try:
                 action = self.undoing.find(asked.detector, account, asked.region, asked.finding)

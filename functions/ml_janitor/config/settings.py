@@ -188,7 +188,11 @@ class Settings:
             tuple(section.ignore),
             time_zone=section.time_zone,
         )
-        arming = {detector.name: self.arming(detector) for detector in self.registry if detector.cleanup}
+        arming = {
+            detector.name: replace(self.arming(detector), act_in=self._swept_act_in(detector.name))
+            for detector in self.registry
+            if detector.cleanup
+        }
         return RunPolicy(exemptions, tuple(section.owner_tags), arming, hours=self.hours)
 
     @property
@@ -261,11 +265,62 @@ class Settings:
         """
         return self.mode(detector) is Mode.ACT and self.sections[detector].armed_until is not None
 
-    def undo_reaches(self, detector: str, account: str, today: date) -> bool:
-        """Return whether the undo function may undo actions of *detector* in *account* on *today*."""
-        named = accounts_of(self.sections[detector].act_in)
-        within = not named or account in named or self.undoes_elsewhere(detector)
-        return within and detector in self.undoable_names(today)
+    def why_left_out(self, account: str, region: str = "", *, own_region: str = "") -> str | None:
+        """
+        Return why these settings leave *account*, or *region* of it, out; None if they sweep it.
+
+        *own_region* is the region of the deployment, if known. Accounts of units are in the list of a run.
+        """
+        section = self.organization
+        if section.used and (account in section.without or account not in (section.accounts or [account])):
+            return "[organization] leaves that account out"
+        own = [own_region] if own_region else []
+        regions = section.regions if section.used else self.janitor.regions or own
+        if region and regions and region not in regions:
+            return f"only {', '.join(regions)} {'is' if len(regions) == 1 else 'are'} swept"
+        return None
+
+    def why_not_allowed(
+        self, detector: str, account: str, region: str, *, home: str, undo_on: date | None = None
+    ) -> str | None:
+        """
+        Return why *detector* may not act in *region* of *account* from account *home*; None if it may.
+
+        With *undo_on*, return why the undo function may not undo its actions there on that day. It may in
+        the swept regions of the accounts in `act_in`, and until `armed_until` is over wherever it was armed.
+        """
+        if account != home and not self.organization.used:
+            return f"account {account} is no longer looked at from account {home}"
+        why = self.why_left_out(account, region)
+        if undo_on is None:
+            if self.mode(detector) is not Mode.ACT:
+                return f"{detector} is a dry run, which does nothing"
+            if why is None and not self.policy.armed(detector).within(account, region):
+                why = f"act_in of {detector} does not name it"
+            return why and f"the settings allow no action in {account}, {region}: {why}"
+        if detector not in self.undoable_names(undo_on):
+            return f"{detector} is not armed, nor was it in the last {self.janitor.undo_days} days"
+        section = self.sections[detector]
+        named, until = accounts_of(section.act_in), section.armed_until
+        was_named = self.mode(detector) is Mode.ACT or not named or account in named
+        if until and undo_on <= until + timedelta(days=self.janitor.undo_days) and was_named:
+            return None
+        if why is None and account not in named:
+            why = f"act_in of {detector} does not name that account"
+        return why and (
+            f"the settings allow no undo in {account}, {region}: {why}; a person still can, with janitor undo"
+        )
+
+    def _swept_act_in(self, detector: str) -> tuple[str, ...]:
+        """Return the places of *detector*'s `act_in` that these settings sweep."""
+        places = [place.partition("/") for place in self.sections[detector].act_in]
+        swept = self.organization.regions if self.organization.used else self.janitor.regions
+        return tuple(
+            f"{account}/{place_region}" if place_region else account
+            for account, _, region in places
+            for place_region in ([region] if region else swept or [""])
+            if self.why_left_out(account, place_region) is None
+        )
 
     def schedule(self, detector: type[Detector[Any]]) -> str:
         """Return the schedule of *detector*: its own, unless the operator set another."""
@@ -326,13 +381,10 @@ def arming_warnings(settings: Settings, *, home: str = "") -> list[str]:
     *home* is the deployment's own region, if known: the swept region where `regions` is empty.
     Accounts are only judged in an organization: several deployments may share one janitor.toml.
     """
-    regions = settings.janitor.regions or ([home] if home else [])
-    if settings.organization.used:
-        regions = settings.organization.regions
     return [
         f"detectors.{detector.name}: mode is act, but it would never act{why}"
         for detector in settings.armed()
-        for why in _why(settings, detector, regions)
+        for why in _why(settings, detector, home)
     ]
 
 
@@ -428,18 +480,13 @@ def _by_working_hours(settings: Settings, detector: Detector[Any]) -> str | None
     return 'act_on = "likely"' if settings.sections[detector.name].act_on else "acting on what is likely"
 
 
-def _why(settings: Settings, detector: Detector[Any], regions: Sequence[str]) -> Iterator[str]:
+def _why(settings: Settings, detector: Detector[Any], home: str) -> Iterator[str]:
     if (why := _never(settings, detector)) is not None:
         yield f": {why}"
-    organization = settings.organization
     for place in settings.sections[detector.name].act_in:
         account, _, region = place.partition("/")
-        if organization.used and (
-            account in organization.without or account not in (organization.accounts or [account])
-        ):
-            yield f" in {place}: [organization] leaves that account out"
-        elif region and regions and region not in regions:
-            yield f" in {place}: only {', '.join(regions)} {'is' if len(regions) == 1 else 'are'} swept"
+        if (why := settings.why_left_out(account, region, own_region=home)) is not None:
+            yield f" in {place}: {why}"
 
 
 def _never(settings: Settings, detector: Detector[Any]) -> str | None:

@@ -7,7 +7,6 @@ The data that undoes an action is signed when the action begins, and verified be
 from __future__ import annotations
 
 import json
-from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -16,7 +15,7 @@ from decimal import Decimal
 from enum import StrEnum
 from hashlib import sha256
 from http import HTTPStatus
-from typing import Any, Protocol
+from typing import Any
 
 from boto3.dynamodb.conditions import Attr
 from pydantic import TypeAdapter
@@ -27,6 +26,7 @@ from ml_janitor.core.results import Cause, CauseCode, Result
 from ml_janitor.engine.detector import CannotActError
 from ml_janitor.ledger.causes import read_causes, store_cause
 from ml_janitor.ledger.findings import WarningMessages
+from ml_janitor.ledger.signatures import Signatures, SignedKind, SigningKey
 from ml_janitor.ledger.table import (
     EXPIRES_ATTRIBUTE,
     IF_ABSENT,
@@ -171,11 +171,7 @@ def saving_per_hour(result: Result) -> tuple[Decimal | None, datetime | None]:
 
 # --- signatures -----------------------------------------------------------------------------------
 #
-# Everybody who can write to the table can write anything into it. Only callers that may also call
-# GenerateMac with the deployment's key can make the janitor act on an item. The steps of an action are not
-# signed: they only say which calls are left out.
-
-MAC_ALGORITHM = "HMAC_SHA_256"
+# The steps of an action are not signed: they only say which calls are left out.
 
 _DEPLOY_TIME = timedelta(hours=1)
 """
@@ -198,82 +194,13 @@ class UnverifiedError(Exception):
         self.cause = cause
 
 
-class MacProvider(Protocol):
-    """A maker and verifier of message authentication codes."""
-
-    def sign(self, content: bytes) -> str:
-        """Return the code of *content*, as text. Raises AWS's errors."""
-
-    def verify(self, content: bytes, mac: str) -> bool:
-        """Return whether *mac* is the code of *content*. Raises AWS's errors."""
-
-    def since(self) -> datetime:
-        """Return the time since which codes exist. Raises AWS's errors."""
-
-
-class KmsMacs:
-    """The codes of the KMS key *key*, the key's id or ARN."""
-
-    def __init__(self, client: Any, key: str) -> None:
-        self._client = client
-        self._about = {"KeyId": key, "MacAlgorithm": MAC_ALGORITHM}
-
-    def sign(self, content: bytes) -> str:
-        """Return the code of *content*'s digest: GenerateMac takes 4,096 bytes (API reference)."""
-        answer = self._client.generate_mac(Message=sha256(content).digest(), **self._about)
-        return b64encode(answer["Mac"]).decode()
-
-    def verify(self, content: bytes, mac: str) -> bool:
-        """
-        Return whether *mac* is the code of *content*. VerifyMac answers any
-        other with KMSInvalidMacException.
-        """
-        from botocore.exceptions import ClientError
-
-        try:
-            code = b64decode(mac, validate=True)
-        except ValueError:
-            return False
-        if not code:
-            return False
-        try:
-            answer = self._client.verify_mac(Message=sha256(content).digest(), Mac=code, **self._about)
-        except ClientError as error:
-            if error.response.get("Error", {}).get("Code") == "KMSInvalidMacException":
-                return False
-            raise
-        return bool(answer["MacValid"])
-
-    def since(self) -> datetime:
-        """Return the creation time of the key."""
-        made: datetime = self._client.describe_key(KeyId=self._about["KeyId"])["KeyMetadata"]["CreationDate"]
-        return made
-
-
-class NoUndoKey:
-    """A stand-in without a key, for callers that only read, or write items that need no signature."""
-
-    def sign(self, content: bytes) -> str:
-        """Raise LookupError."""
-        del content
-        raise LookupError("no undo key is named (JANITOR_UNDO_KEY), so a record cannot be signed")
-
-    def verify(self, content: bytes, mac: str) -> bool:
-        """Raise LookupError."""
-        del content, mac
-        raise LookupError("no undo key is named (JANITOR_UNDO_KEY), so a record cannot be verified")
-
-    def since(self) -> datetime:
-        """Raise LookupError."""
-        raise LookupError("no undo key is named (JANITOR_UNDO_KEY), so nothing says when signing began")
-
-
-def sign_action(macs: MacProvider, action: Action) -> dict[str, Any]:
+def sign_action(signatures: Signatures, action: Action) -> dict[str, Any]:
     """Return the attributes that authenticate *action* at its stage."""
-    return {"signed": action.stage, "mac": macs.sign(signed_content(action, action.stage))}
+    content = signed_content(action, action.stage)
+    return {"signed": action.stage, "mac": signatures.sign(SignedKind.ACTION, content)}
 
 
-def verify_action(macs: MacProvider, action: Action) -> None:
+def verify_action(signatures: Signatures, action: Action) -> None:
     """Raise UnverifiedError unless *action* is as it was signed, at the stage that it was signed at."""
     if not action.mac:
         raise UnverifiedError(Cause(CauseCode.MAC_MISSING, (action.id,)))
@@ -281,25 +208,25 @@ def verify_action(macs: MacProvider, action: Action) -> None:
     if (
         moved
         or action.signed not in SIGNED_STAGES
-        or not macs.verify(signed_content(action, action.signed), action.mac)
+        or not signatures.verify(SignedKind.ACTION, signed_content(action, action.signed), action.mac)
     ):
         raise UnverifiedError(Cause(CauseCode.MAC_INVALID))
 
 
-def check_unsigned_age(macs: MacProvider, action: Action) -> None:
+def check_unsigned_age(signatures: Signatures, action: Action) -> None:
     """Raise UnverifiedError for an unsigned *action* that is younger than the signing key."""
-    if action.began > macs.since() + _DEPLOY_TIME:
+    if action.began > signatures.provider(SigningKey.RECORDS).since() + _DEPLOY_TIME:
         raise UnverifiedError(Cause(CauseCode.MAC_EXPECTED))
 
 
-def signed_content(action: Action, stage: Stage | str) -> bytes:
+def signed_content(action: Action, stage: Stage | str) -> dict[str, Any]:
     """
     Return the signed part of *action* at *stage*: the target, the warning and the undo.
 
     It includes the key of the item, so a copy elsewhere in the table does not verify.
     """
     target = action.target
-    covered = {
+    return {
         "pk": action.pk,
         "sk": action.sk,
         "id": action.id,
@@ -316,7 +243,6 @@ def signed_content(action: Action, stage: Stage | str) -> bytes:
         "stage": str(stage),
         "undo": action.undo,
     }
-    return json.dumps(covered, sort_keys=True, separators=(",", ":")).encode()
 
 
 # --- actions in the table -------------------------------------------------------------------------
@@ -325,7 +251,7 @@ ACTION_KEY = "action"
 _ACTION_ADAPTER = TypeAdapter(Action)
 _STEP_PREFIX = "step_"
 _NO_MESSAGES = WarningMessages()
-_NO_KEY = NoUndoKey()
+_NO_KEYS = Signatures()
 _NO_ERROR = store_cause("error", None)
 
 _ACTION_RETENTION = timedelta(days=120)
@@ -345,14 +271,14 @@ class BegunBeforeError(Exception):
 
 class Actions:
     """
-    The actions in *table*, by detector, account and region; *macs* sign and verify them.
+    The actions in *table*, by detector, account and region; *signatures* authenticate them.
 
     Every change is conditional on the stage before it, so that of two concurrent runs one stops.
     """
 
-    def __init__(self, table: Table, macs: MacProvider = _NO_KEY) -> None:
+    def __init__(self, table: Table, signatures: Signatures = _NO_KEYS) -> None:
         self._table = table
-        self._macs = macs
+        self.signatures = signatures
 
     def all(self, detector: str, account: str, region: str) -> list[Action]:
         """Return every stored action, the oldest first."""
@@ -406,7 +332,7 @@ class Actions:
             EXPIRES_ATTRIBUTE: int((now + _ACTION_RETENTION).timestamp()),
         }
         place = _place(result)
-        item |= sign_action(self._macs, _action({**item, **item_key(place, sk)}))
+        item |= sign_action(self.signatures, _action({**item, **item_key(place, sk)}))
         try:
             self._table.put(place, sk, item, only_if=IF_ABSENT, signed=True)
         except ConditionFailedError as error:
@@ -418,11 +344,11 @@ class Actions:
         Raise UnverifiedError unless a role that acts signed *action* as it
         is. Also raises KMS's errors.
         """
-        verify_action(self._macs, action)
+        verify_action(self.signatures, action)
 
     def check_older(self, action: Action) -> None:
         """Raise UnverifiedError if *action* began when every action was signed. Also raises KMS's errors."""
-        check_unsigned_age(self._macs, action)
+        check_unsigned_age(self.signatures, action)
 
     def resume(self, action: Action, now: datetime) -> Action:
         """Resume a broken-off action. Raises BegunBeforeError if another run has resumed it."""
@@ -521,7 +447,9 @@ class Actions:
         the signed part of the item changed since it was read.
         """
         expected = replace(action, stage=to)
-        signature = sign_action(self._macs, expected) if to in SIGNED_STAGES and to != action.stage else {}
+        signature = (
+            sign_action(self.signatures, expected) if to in SIGNED_STAGES and to != action.stage else {}
+        )
         try:
             item = self._table.change(
                 _place(action),

@@ -18,6 +18,7 @@ from pydantic import TypeAdapter
 
 from ml_janitor.engine.policy import Hold
 from ml_janitor.ledger.actions import UNDOABLE_STAGES, Action, BegunBeforeError, Stage
+from ml_janitor.ledger.signatures import Request, RequestKind, Signatures
 from ml_janitor.ledger.table import (
     EXPIRES_ATTRIBUTE,
     IF_ABSENT,
@@ -39,69 +40,100 @@ _REQUEST_RETENTION = timedelta(days=7)
 
 class ButtonRequests:
     """
-    The requests in *table*: that a finding is due now, and that an action is undone.
+    The signed requests in *table*: that a finding is due now, and that an action is undone.
 
     A sweep grants them under its lease, each once however often it reads them: a finding has one under each
     of its warnings, and an action whose undo was requested never returns to its earlier stage.
     """
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: Table, signatures: Signatures) -> None:
         self._table = table
+        self._signatures = signatures
 
-    def make_due(self, entry: Entry, *, by: str, now: datetime) -> None:
-        """Ask for *entry* to be due, under its warning."""
-        where = partition_key(REQUEST_KEY, entry.detector, entry.account, entry.region)
-        self._put(where, {"what": "due", "key": entry.key, "warned": _stamped(entry.warned), "by": by}, now)
+    def make_due(self, entry: Entry, *, by: str, now: datetime, press: str = "") -> Request:
+        """Ask for *entry* to be due, under its warning. Return the signed request."""
+        request = Request(
+            what=RequestKind.DUE,
+            detector=entry.detector,
+            account=entry.account,
+            region=entry.region,
+            key=entry.key,
+            warned=_stamped(entry.warned),
+            by=by,
+            at=now,
+            press=press,
+        ).sign(self._signatures)
+        self._put(request)
+        return request
 
-    def undo(self, action: Action, *, by: str, press: str, now: datetime) -> None:
+    def undo(self, action: Action, *, by: str, press: str, now: datetime) -> Request:
         """
-        Ask for the undo of *action*, in case the undo function never begins it.
+        Ask for the undo of *action*, in case the undo function never begins it. Return the signed request.
 
         Raises ConditionFailedError if a press other than *press* asked within the last minute.
         """
-        target = action.target
-        where = partition_key(REQUEST_KEY, action.detector, target.account, target.region)
-        self._put(
-            where,
-            {
-                "what": "undo",
-                "key": target.key,
-                "warned": format_stamp(action.warned),
-                "by": by,
-                "press": press,
-            },
-            now,
-            only_if=IF_ABSENT | Attr("press").eq(press) | Attr("at").lte(now - _REQUEST_WINDOW),
-        )
+        request = undo_request(action, by=by, press=press, now=now).sign(self._signatures)
+        other = IF_ABSENT | Attr("press").eq(press) | Attr("at").lte(now - _REQUEST_WINDOW)
+        self._put(request, only_if=other)
+        return request
 
-    def grant(self, ledger: Ledger, actions: Actions, detector: str, account: str, region: str) -> None:
-        """Write the requests into the findings and the actions, where they still apply."""
-        items = list(self._table.query(partition_key(REQUEST_KEY, detector, account, region)))
-        if not items:
-            return
-        asked = {(item["what"], item["key"], item["warned"]): item for item in items}
-        for entry in ledger.entries(detector, account, region):
-            item = asked.get(("due", entry.key, _stamped(entry.warned)))
-            if item is not None and not entry.hurried:
-                with suppress(ConditionFailedError):  # its warning is void
-                    ledger.make_due(entry, by=item["by"], now=datetime.fromisoformat(item["at"]))
-        for action in actions.all(detector, account, region):
-            item = asked.get(("undo", action.target.key, format_stamp(action.warned)))
-            if item is not None and action.stage in UNDOABLE_STAGES - {Stage.UNDOING}:
-                with suppress(BegunBeforeError):  # it moved on: the next sweep reads both again
-                    actions.request_undo(action, item["by"], datetime.fromisoformat(item["at"]))
+    def grant(self, ledger: Ledger, actions: Actions, detector: str, account: str, region: str) -> list[str]:
+        """
+        Write the requests into the findings and the actions, where they still apply.
 
-    def _put(
-        self,
-        where: str,
-        asked: Mapping[str, str],
-        now: datetime,
-        *,
-        only_if: ConditionBase | None = None,
-    ) -> None:
-        expires = int((now + _REQUEST_RETENTION).timestamp())
-        place = f"{asked['what']}#{asked['warned']}#{asked['key']}"
-        self._table.put(where, place, {**asked, "at": now, EXPIRES_ATTRIBUTE: expires}, only_if=only_if)
+        Return a line for each request that does not verify; it is not granted. A request without a signature
+        is from the version before: the person presses again.
+        """
+        place = {"detector": detector, "account": account, "region": region}
+        items = self._table.query(partition_key(REQUEST_KEY, *place.values()))
+        asked: dict[tuple[str, str, str], Request] = {}
+        for item in items:
+            if item.get("mac"):
+                request = Request.parse({**item, **place, "command": False})
+                asked[request.what, request.key, request.warned] = request
+        refused = []
+        for entry in ledger.entries(detector, account, region) if asked else ():
+            due = asked.get((RequestKind.DUE, entry.key, _stamped(entry.warned)))
+            if due is None or entry.hurried or entry.warned is None:
+                continue
+            if not due.verify(self._signatures):
+                refused.append(f"{entry.name}: the request to make it due is not signed")
+                continue
+            with suppress(ConditionFailedError):  # its warning is void
+                ledger.make_due(entry, by=due.by, now=due.at)
+        for action in actions.all(detector, account, region) if asked else ():
+            undo = asked.get((RequestKind.UNDO, action.target.key, format_stamp(action.warned)))
+            if undo is None or action.stage not in UNDOABLE_STAGES - {Stage.UNDOING}:
+                continue
+            if not undo.verify(self._signatures):
+                refused.append(f"{action.target.name}: the request to undo the action is not signed")
+                continue
+            with suppress(BegunBeforeError):  # it moved on: the next sweep reads both again
+                actions.request_undo(action, undo.by, undo.at)
+        return refused
+
+    def _put(self, request: Request, *, only_if: ConditionBase | None = None) -> None:
+        where = partition_key(REQUEST_KEY, request.detector, request.account, request.region)
+        item = {
+            **request.as_json(),
+            EXPIRES_ATTRIBUTE: int((request.at + _REQUEST_RETENTION).timestamp()),
+        }
+        self._table.put(where, f"{request.what}#{request.warned}#{request.key}", item, only_if=only_if)
+
+
+def undo_request(action: Action, *, by: str, now: datetime, press: str = "") -> Request:
+    """Return the request of *by* to undo *action*, not signed yet."""
+    return Request(
+        what=RequestKind.UNDO,
+        detector=action.detector,
+        account=action.target.account,
+        region=action.target.region,
+        key=action.target.key,
+        warned=format_stamp(action.warned),
+        by=by,
+        at=now,
+        press=press,
+    )
 
 
 def _stamped(warned: datetime | None) -> str:

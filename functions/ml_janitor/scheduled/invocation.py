@@ -34,11 +34,12 @@ from ml_janitor.config.schedules import schedules_overlap
 from ml_janitor.config.settings import SETTINGS_FILE, Settings
 from ml_janitor.config.values import InvalidInputError
 from ml_janitor.engine.detector import Detector
-from ml_janitor.ledger.actions import Actions, KmsMacs, NoUndoKey
+from ml_janitor.ledger.actions import Actions
 from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.latest import LatestRuns, RunAccount, RunLists
 from ml_janitor.ledger.limits import Leases
 from ml_janitor.ledger.requests import Holds
+from ml_janitor.ledger.signatures import Signatures, SigningKey, kms_signatures, named_keys
 from ml_janitor.ledger.table import Table
 from ml_janitor.report.html import Archive
 from ml_janitor.slack.client import SLACK_API, Sender, SenderClock
@@ -72,8 +73,8 @@ class Environment:
     root: Path
     functions: Mapping[str, str] = field(default_factory=dict)
     undo: str = ""
-    undo_key: str = ""
-    """The KMS key that signs the undo data of actions; "" where the function may not use it."""
+    signing_keys: Mapping[SigningKey, str] = field(default_factory=dict)
+    """The KMS keys that this function may sign or verify with."""
     still: bool = False
     """True if time stands still, as in the sandbox: no call waits for its turn."""
 
@@ -91,7 +92,7 @@ class Environment:
                 root=Path(variables.get("LAMBDA_TASK_ROOT", ".")),
                 functions={str(name): str(function) for name, function in functions},
                 undo=variables.get("JANITOR_UNDO", ""),
-                undo_key=variables.get("JANITOR_UNDO_KEY", ""),
+                signing_keys=named_keys(variables),
                 still="JANITOR_NOW" in variables,
             )
         except KeyError as missing:
@@ -152,10 +153,15 @@ class Invocation:
         return Table(self.client("dynamodb"), self.environment.table)
 
     @cached_property
+    def signatures(self) -> Signatures:
+        """The signatures that this function may make and verify."""
+        keys = self.environment.signing_keys
+        return kms_signatures(self.client("kms"), keys) if keys else Signatures()
+
+    @cached_property
     def actions(self) -> Actions:
-        """The actions in the ledger, signed and verified where this function has the key."""
-        key = self.environment.undo_key
-        return Actions(self.table, KmsMacs(self.client("kms"), key) if key else NoUndoKey())
+        """The actions in the ledger, signed and verified where this function has the keys."""
+        return Actions(self.table, self.signatures)
 
     @property
     def ledger(self) -> Ledger:

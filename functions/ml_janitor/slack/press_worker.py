@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from ml_janitor.acting.undoing import CannotUndoError
 from ml_janitor.config.events import STALE_EVENT
-from ml_janitor.core.model import Mode
 from ml_janitor.engine.detector import CannotActError
 from ml_janitor.engine.policy import Hold, HoldKind, advice_hold_key, hold_reason, longest_hold
 from ml_janitor.ledger.actions import Stage
@@ -222,17 +221,14 @@ class PressWorker:
 
     def _check_can_act(self, entry: Entry) -> None:
         """Raise PressRefusedError if *Do it now* would have no effect."""
-        self._check_looked_at(entry.account)
-        if self.settings.mode(entry.detector) is not Mode.ACT or entry.detector not in self.functions:
+        where = (entry.detector, entry.account, entry.region)
+        if why := self.settings.why_not_allowed(*where, home=self.home):
+            raise PressRefusedError(why)
+        if entry.detector not in self.functions:
             raise PressRefusedError(f"{entry.detector} is a dry run, which does nothing")
         holds = self.holds.all(entry.account, entry.region).get(entry.key, ())
         if (why := hold_reason(holds, self.clock())) is not None:
             raise PressRefusedError(f"it is {why}")
-
-    def _check_looked_at(self, account: str) -> None:
-        """Raise PressRefusedError for an account of an organization that is no longer looked at."""
-        if account != self.home and not self.settings.organization.used:
-            raise PressRefusedError(f"account {account} is no longer looked at from account {self.home}")
 
     # --- what it does -------------------------------------------------------------------------
 
@@ -270,7 +266,7 @@ class PressWorker:
 
     def _now(self, press: PressEvent, entry: Entry, person: Person) -> PressAnswer:
         """Ask that the finding is due, and invoke the detector's function as its schedule does."""
-        self.requests.make_due(entry, by=str(person), now=self.clock())
+        self.requests.make_due(entry, by=str(person), press=press.identity, now=self.clock())
         wording = self.messages.terms[entry.detector].wording
         answer = self._show(Button.NOW, entry, wording.hurried(str(person), press.pressed))
         self.hand_over(self.functions[entry.detector], {"account": entry.account, "regions": [entry.region]})
@@ -284,9 +280,10 @@ class PressWorker:
             raise PressRefusedError(cannot_undo_text(cannot.about, cannot.cause)) from None
         if MessageRef(press.channel, press.message) not in action.messages:
             raise PressRefusedError("there is a newer message about it; press there")
-        self._check_looked_at(subject.account)
         today = self.clock().date()
-        if not self.undo or subject.detector not in self.settings.undoable_names(today):
+        if why := self.settings.why_not_allowed(*where, home=self.home, undo_on=today):
+            raise PressRefusedError(why)
+        if not self.undo:
             raise PressRefusedError(f"{subject.detector} can no longer be undone from here")
         wording = self.messages.terms[action.detector].wording
         try:

@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
-from armed import DENIED, Cellar, KilledError, Loft, LostError, raising, tagged
+from armed import DENIED, Cellar, KilledError, LostError, raising, tagged
 from conftest import ACCOUNT, NOW, REGION
-from fakes import UNTELLABLE, because, thing, waste
-from ml_janitor.acting.acting import ActedSweep, Acting
+from fakes import UNTELLABLE, USED, Thing, because, thing, waste
+from ml_janitor.acting.acting import ActedSweep, Acting, ArmedSweep, due_findings, half_done_cause
 from ml_janitor.acting.undoing import CannotUndoError
 from ml_janitor.aws.calls import OutOfTimeError
-from ml_janitor.core.model import Confidence, Mode
-from ml_janitor.core.ownership import ManagerPolicy
-from ml_janitor.core.results import Cause, CauseCode, Outcome, Result, UnfinishedProgress, make_cause
+from ml_janitor.core.model import Confidence, Effect, Mode
+from ml_janitor.core.results import (
+    Cause,
+    CauseCode,
+    Outcome,
+    Result,
+    Sweep,
+    UnfinishedProgress,
+    UnreachableUndos,
+    make_cause,
+)
 from ml_janitor.engine.detector import CannotActError, NotFinishedError
 from ml_janitor.engine.policy import HoldKind
 from ml_janitor.engine.run import RunFailedError, sweep_region
 from ml_janitor.ledger.actions import MOST_TRIES, Action, BegunBeforeError, Stage
+from ml_janitor.ledger.findings import Entry, Ledger
 from ml_janitor.report.causes import limit_texts, outcome_note
-from nights import ARMED, DAY, HOUR, TUESDAY, Nights, by_name, in_memory
+from nights import ARMED, DAY, HOUR, TUESDAY, Nights, NoArchive, by_name, in_memory
 
 
 @pytest.fixture
@@ -108,19 +117,6 @@ def test_what_reads_only_cannot_write_whatever_a_detector_does(nights: Nights) -
         nights.aws.sagemaker.delete_endpoint(EndpointName="lamp")
 
 
-def test_a_sweep_that_broke_off_warns_about_what_it_read_and_acts_on_nothing(nights: Nights) -> None:
-    nights.warned("lamp")
-    nights.world.broken = RuntimeError("the listing broke off")
-    nights.clock += 4 * DAY
-
-    with pytest.raises(RunFailedError, match="the listing broke off"):
-        nights.sweep()
-
-    assert nights.world.done == []
-    nights.world.broken = None
-    assert nights.after(HOUR)["lamp"].outcome is Outcome.ACTED
-
-
 # --- law 5: nobody is surprised ---------------------------------------------------------------------
 
 
@@ -137,15 +133,6 @@ def test_nothing_is_due_whose_warning_did_not_arrive_and_the_due_date_moves(nigh
     assert late.due is not None
     assert late.due >= nights.clock + 3 * DAY
     assert nights.world.done == []
-
-
-def test_a_warning_is_sent_once(nights: Nights) -> None:
-    nights.warned("lamp")
-
-    nights.after(HOUR)
-    nights.after(HOUR)
-
-    assert nights.postman.carried == ["lamp"]
 
 
 @pytest.mark.parametrize(
@@ -226,29 +213,6 @@ def test_whoever_says_now_need_not_wait_for_the_other_rule(nights: Nights) -> No
     assert nights.after(timedelta(minutes=1))["lamp"].outcome is Outcome.ACTED
 
 
-def test_nobody_is_warned_of_what_the_rule_itself_would_not_act_on(nights: Nights) -> None:
-    nights.world.add("lamp")
-    nights.world.judge("lamp", replace(waste(), spared="nobody knows where it belongs"))
-
-    results = nights.after(HOUR)
-
-    assert results["lamp"].outcome is Outcome.ADVISED
-    assert outcome_note(results["lamp"]) == "only reported: nobody knows where it belongs"
-    assert nights.postman.carried == []
-
-
-def test_a_void_warning_takes_no_presses(nights: Nights) -> None:
-    from ml_janitor.ledger.table import ConditionFailedError
-
-    nights.warned("lamp")
-    (entry,) = nights.ledger.entries("cellar", ACCOUNT, REGION)
-    nights.world.use("lamp")
-    nights.after(HOUR)
-
-    with pytest.raises(ConditionFailedError):
-        nights.ledger.make_due(entry, by="maria", now=nights.clock)
-
-
 @pytest.mark.parametrize("judged", [True, False])
 def test_a_warning_is_void_once_the_detector_is_disarmed(nights: Nights, *, judged: bool) -> None:
     nights.warned("lamp")
@@ -282,33 +246,6 @@ def test_nor_does_one_while_nothing_could_be_judged(nights: Nights) -> None:
 
     assert nights.after(DAY)["lamp"].outcome is Outcome.WARNED
     assert nights.world.done == []
-
-
-def test_a_sweep_by_hand_does_not_act_on_such_a_warning_either(nights: Nights) -> None:
-    """It remembers nothing, so it is no confirmation."""
-    nights.warned("lamp")
-    nights.clock += 42 * DAY
-    entries = {one.key: one for one in nights.ledger.entries("cellar", ACCOUNT, REGION)}
-    runner = nights.runner()
-    assert runner.acting is not None
-    found = sweep_region(nights.detector, nights.aws, now=nights.clock, policy=runner.policy)
-
-    so_far = runner.acting.act(
-        nights.detector, nights.aws, found, entries, now=nights.clock, policy=runner.policy
-    )
-    (done,) = so_far.sweep.results
-
-    assert (done.outcome, nights.world.done) == (Outcome.WAITING, [])
-    assert outcome_note(done).startswith("it was not found for too long since its warning")
-
-
-def test_a_due_date_is_on_no_weekend_and_no_holiday(nights: Nights) -> None:
-    nights.arming = replace(ARMED, business_days=True, holidays=(date(2026, 10, 9), date(2026, 10, 12)))
-    nights.warned("lamp")
-
-    due = nights.postman.dues["lamp"]
-
-    assert due == datetime(2026, 10, 13, 3, 10, tzinfo=due.tzinfo)
 
 
 def test_nothing_is_deleted_on_a_weekend_unless_somebody_says_now(nights: Nights) -> None:
@@ -353,26 +290,6 @@ def test_some_findings_are_only_reported(
     assert why in outcome_note(advised)
     assert nights.after(9 * DAY)["lamp"].outcome is Outcome.ADVISED
     assert (nights.world.done, nights.postman.carried) == ([], [])
-
-
-@pytest.mark.parametrize(
-    ("arming", "tags"),
-    [
-        ({"act_in": (f"{ACCOUNT}/{REGION}",)}, {}),
-        ({"act_on_managed": ("Terraform",)}, {"managed-by": "terraform"}),
-        ({"act_on_managed": ("CloudFormation",)}, {"aws:cloudformation:stack-name": "web"}),
-        ({"managers": ManagerPolicy(tools=("backstage",))}, {"managed-by": "atlantis"}),
-        ({"managers": ManagerPolicy(filled=("default",))}, {"managed-by": "default"}),
-        ({}, {"managed-by": "maria", "owner": "maria"}),
-        ({"act_on_environments": ("prod",)}, {"environment": "Prod"}),
-    ],
-    ids=["region", "terraform", "cloudformation", "tools", "filled", "owner", "production"],
-)
-def test_unless_the_operator_names_them(nights: Nights, arming: dict[str, Any], tags: dict[str, str]) -> None:
-    nights.arming = replace(ARMED, **arming)
-    nights.world.things["lamp"] = tagged("lamp", **tags)
-
-    assert by_name(nights.sweep())["lamp"].outcome is Outcome.WARNED
 
 
 def test_what_is_likely_is_only_reported_where_proof_is_asked_for(nights: Nights) -> None:
@@ -460,17 +377,6 @@ def test_at_most_so_many_in_a_sweep_and_the_rest_wait(nights: Nights) -> None:
     assert next(iter(nights.after(HOUR).values())).outcome is Outcome.ACTED
 
 
-def test_a_retry_of_the_same_sweep_gets_no_places_of_its_own(nights: Nights) -> None:
-    nights.arming = replace(ARMED, max_actions=1, max_share=100)
-    nights.warned("a", "b")
-    nights.clock += 4 * DAY
-
-    nights.sweep()
-    nights.sweep()
-
-    assert len(nights.world.things) == 1
-
-
 def test_a_night_has_so_many_over_all_sweeps(nights: Nights) -> None:
     nights.arming = replace(ARMED, max_share=100)
     nights.at_most = 2
@@ -482,23 +388,6 @@ def test_a_night_has_so_many_over_all_sweeps(nights: Nights) -> None:
     nights.after(12 * HOUR)
 
     assert nights.world.things == {}
-
-
-def test_what_two_detectors_do_to_one_resource_are_two_of_a_night(nights: Nights) -> None:
-    nights.at_most = 1
-    other = Nights(nights.table, nights.session, nights.aws, nights.world, Loft(), archive=nights.archive)
-    other.at_most = 1
-    nights.warned("lamp")
-    other.warned("lamp")
-    nights.clock += 4 * DAY
-    other.clock += 4 * DAY
-    assert by_name(nights.sweep())["lamp"].outcome is Outcome.ACTED
-    nights.world.add("lamp")  # the other detector's act leaves it there
-
-    held = by_name(other.sweep())["lamp"]
-
-    assert (held.outcome, outcome_note(held)) == (Outcome.WAITING, "held back by max_actions_per_night = 1")
-    assert "lamp" in nights.world.things
 
 
 @pytest.mark.parametrize("limit", ["max_actions", "night"])
@@ -592,19 +481,6 @@ def test_what_was_done_is_brought_back_and_then_left_alone(nights: Nights) -> No
         undone(nights)
 
 
-def test_what_was_made_anew_is_left_alone_too(nights: Nights) -> None:
-    """An app that is created again has another creation time, so another identity."""
-    acted(nights)
-    undone(nights)
-    lamp = nights.world.things["lamp"]
-    nights.world.things["lamp"] = replace(lamp, target=replace(lamp.target, created=nights.clock))
-
-    rested = nights.after(6 * DAY)["lamp"]
-
-    assert (rested.outcome, "it was brought back" in rested.verdict.reason) == (Outcome.KEPT, True)
-    assert nights.after(2 * DAY)["lamp"].outcome is Outcome.WARNED
-
-
 def test_what_was_brought_back_is_left_alone_whenever_the_run_was_killed(nights: Nights) -> None:
     acted(nights)
 
@@ -620,32 +496,6 @@ def test_what_was_brought_back_is_left_alone_whenever_the_run_was_killed(nights:
 
     assert nights.of("lamp").stage is Stage.UNDONE
     assert nights.after(DAY)["lamp"].outcome is Outcome.KEPT
-
-
-def test_what_is_half_brought_back_is_left_alone_too(nights: Nights) -> None:
-    acted(nights)
-    nights.world.after = raising(KilledError(), at="bring back lamp")
-    with pytest.raises(KilledError):
-        undone(nights)
-    nights.world.after = lambda _: None
-
-    left = nights.after(DAY)["lamp"]
-
-    assert (left.outcome, "it was brought back" in left.verdict.reason) == (Outcome.WAITING, True)
-    assert nights.postman.carried == ["lamp"]
-
-
-def test_an_undo_that_broke_off_goes_on_where_it_stopped(nights: Nights) -> None:
-    acted(nights)
-    nights.world.after = raising(LostError("reset"), at="bring back lamp")
-    with pytest.raises(CannotUndoError, match="reset"):
-        undone(nights)
-    nights.world.after = lambda _: None
-
-    undone(nights)
-
-    assert nights.world.done[2:] == ["bring back lamp", "plug in lamp"]
-    assert nights.of("lamp").stage is Stage.UNDONE
 
 
 # --- what goes wrong ------------------------------------------------------------------------------------
@@ -1080,11 +930,725 @@ def test_what_a_person_wants_done_now_does_not_count_as_unseen_waste(nights: Nig
     assert [results[name].outcome for name in "bcd"] == [Outcome.ACTED] * 3
 
 
-def test_of_two_attempts_that_read_the_same_action_one_goes_on(nights: Nights) -> None:
-    half_done(nights)
-    action = nights.of("lamp")
-    failed = nights.actions.failed(nights.actions.resume(action, nights.clock), because("throttled"))
+@pytest.fixture
+def half_back(nights: Nights) -> Nights:
+    """A lamp that was removed, and could not be brought back."""
+    nights.warned("lamp")
+    nights.after(4 * DAY)
+    nights.world.before = denied
+    with pytest.raises(CannotUndoError, match="no powers here"):
+        nights.undoing.undo(nights.detector, nights.aws, nights.of("lamp"), by="maria")
+    return nights
 
-    assert (failed.stage, failed.attempts) == (action.stage, action.attempts + 1)
-    with pytest.raises(BegunBeforeError):
-        nights.actions.resume(action, nights.clock)
+
+def denied(_: str) -> None:
+    raise PermissionError("no powers here")
+
+
+def found(nights: Nights) -> Sweep:
+    """What is found now."""
+    return sweep_region(nights.detector, nights.aws, now=nights.clock, policy=nights.runner().policy)
+
+
+def entries(nights: Nights) -> dict[str, Entry]:
+    return {one.key: one for one in nights.ledger.entries("cellar", ACCOUNT, REGION)}
+
+
+def act_on_found(nights: Nights) -> ActedSweep:
+    """What acting makes of what is found now, by what the ledger knows."""
+    runner = nights.runner()
+    assert runner.acting is not None
+    known = entries(nights)
+    return runner.acting.act(
+        nights.detector, nights.aws, found(nights), known, now=nights.clock, policy=runner.policy
+    )
+
+
+def test_what_is_not_armed_does_nothing(nights: Nights) -> None:
+    nights.warned("lamp")
+    nights.clock += 4 * DAY
+    nights.arming = replace(ARMED, mode=Mode.DRY_RUN)
+
+    assert act_on_found(nights) == ActedSweep(found(nights))
+    assert nights.world.done == []
+
+
+def test_in_a_sweep_that_broke_off_what_was_warned_about_waits_for_a_complete_one(nights: Nights) -> None:
+    nights.warned("lamp")
+    nights.world.add("chair")
+    (due,) = (one.due for one in entries(nights).values())
+    nights.clock += 4 * DAY
+    nights.world.broken = RuntimeError("the listing broke off")
+
+    so_far = act_on_found(nights)
+
+    results = {one.target.name: (one.outcome, one.due, one.cause) for one in so_far.sweep.results}
+    assert results == {
+        "lamp": (Outcome.WAITING, due, make_cause(CauseCode.SWEEP_INCOMPLETE)),
+        "chair": (Outcome.WAITING, None, make_cause(CauseCode.UNWARNED)),
+    }
+    assert nights.world.done == []
+
+
+@pytest.mark.parametrize("undoable", [True, False])
+def test_disarmed_it_says_what_no_function_may_undo(nights: Nights, *, undoable: bool) -> None:
+    nights.warned("lamp")
+    nights.after(4 * DAY)
+    nights.undoable = undoable
+    acting = nights.runner().acting
+    assert acting is not None
+
+    resumed = acting.resumed(nights.detector, found(nights))
+
+    lost = UnreachableUndos(detector="cellar", region=REGION, count=1, last="2026-10-10", until="2026-11-09")
+    assert resumed.unreachable == (None if undoable else lost)
+
+
+def test_an_undo_is_not_resumed_from_a_record_that_was_changed(half_back: Nights) -> None:
+    action = half_back.of("lamp")
+    half_back.table.change(action.pk, action.sk, set_to={"undo": '{"name": "prey"}'})
+
+    lamp = half_back.after(HOUR)["lamp"]
+
+    forged = Cause(CauseCode.MAC_INVALID, progress=UnfinishedProgress.HALF_REVERTED, by="maria")
+    assert (lamp.outcome, lamp.cause, half_back.put_back) == (Outcome.FAILED, forged, [])
+
+
+def test_what_is_resumed_long_after_its_warning_is_told_as_done(nights: Nights) -> None:
+    nights.warned("chair", "lamp")
+    nights.world.before = raising(RuntimeError("throttled"), at="remove lamp")
+    nights.arming = replace(ARMED, max_actions=1, max_share=100)
+    nights.ledger.make_due(
+        next(one for key, one in entries(nights).items() if "lamp" in key), by="maria", now=nights.clock
+    )
+    nights.after(HOUR)
+    nights.world.before = lambda _: None
+    nights.clock += 42 * DAY
+
+    results = {one.target.name: (one.outcome, one.why) for one in act_on_found(nights).sweep.results}
+
+    assert results["lamp"] == (Outcome.ACTED, CauseCode.UNDO_WITH)
+    assert results["chair"] == (Outcome.WAITING, CauseCode.WARNING_LAPSED)
+
+
+def test_what_is_used_when_it_would_be_prepared_again_is_reported_as_before(
+    nights: Nights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nights.warned("lamp")
+    nights.world.refuses = CannotActError("it is watched")
+    nights.after(4 * DAY)
+    nights.world.refuses = None
+    used = replace(nights.world.things["lamp"], verdict=USED)
+    monkeypatch.setattr(Cellar, "look", lambda *_: used)
+
+    lamp = nights.after(4 * DAY)["lamp"]
+
+    assert (lamp.outcome, lamp.cause) == (
+        Outcome.ADVISED,
+        make_cause(CauseCode.REFUSED_BY_PREPARE, make_cause(CauseCode.CANNOT_ACT, "it is watched")),
+    )
+
+
+def test_the_oldest_due_goes_first_and_of_those_due_at_once_the_first_by_name(nights: Nights) -> None:
+    nights.arming = replace(ARMED, max_share=100)
+    nights.warned("lamp")
+    nights.clock += HOUR
+    nights.warned("desk", "chair")
+    nights.clock += 3 * DAY
+
+    due = due_findings(found(nights), entries(nights), nights.clock)
+
+    assert [one.target.name for one in due] == ["lamp"]
+    assert [one.due for one in due] == [entry.due for key, entry in entries(nights).items() if "lamp" in key]
+    nights.after(HOUR)
+    assert [step for step in nights.world.done if "remove" in step] == [
+        "remove lamp",
+        "remove chair",
+        "remove desk",
+    ]
+    assert nights.pauses == 2
+
+
+AT_WORK = "another run is at work on lamp, or somebody asked for its undo"
+
+
+@pytest.fixture
+def with_lamp(nights: Nights) -> Nights:
+    """A lamp that was warned about."""
+    nights.warned("lamp")
+    return nights
+
+
+@pytest.fixture
+def half_done_lamp(with_lamp: Nights) -> Nights:
+    """A lamp that was unplugged, and could not be removed."""
+    with_lamp.world.before = raising(RuntimeError("throttled"), at="remove lamp")
+    assert lamp(with_lamp, 4 * DAY).outcome is Outcome.FAILED
+    with_lamp.world.before = lambda _: None
+    return with_lamp
+
+
+def lamp(nights: Nights, span: timedelta = HOUR) -> Result:
+    """What a sweep *span* later says of the lamp."""
+    return nights.after(span)["lamp"]
+
+
+def entry(nights: Nights) -> Entry:
+    (entry,) = nights.ledger.entries("cellar", ACCOUNT, REGION)
+    return entry
+
+
+def looks(monkeypatch: pytest.MonkeyPatch, seen: Callable[[Thing], Thing | None]) -> None:
+    """From now on a second look sees something else than the sweep did."""
+    real = Cellar.look
+
+    def look(self: Cellar, aws: Any, target: Any, now: Any) -> Thing | None:
+        there = real(self, aws, target, now)
+        return None if there is None else seen(there)
+
+    monkeypatch.setattr(Cellar, "look", look)
+
+
+def stuck(monkeypatch: pytest.MonkeyPatch, *, times: int = 1000) -> list[str]:
+    """AWS takes its time, so often; the attempts."""
+    real, attempts = Cellar.act, list[str]()
+
+    def act(self: Cellar, aws: Any, target: Any, record: Any, steps: Any) -> None:
+        attempts.append(target.name)
+        steps.do("unplug", lambda: None)
+        if len(attempts) <= times:
+            raise NotFinishedError("its plug is still being pulled")
+        real(self, aws, target, record, steps)
+
+    monkeypatch.setattr(Cellar, "act", act)
+    return attempts
+
+
+# --- before anything is done ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("seen", "why"),
+    [
+        (lambda there: replace(there, verdict=USED), make_cause(CauseCode.NO_LONGER_WASTE, "it is used")),
+        (lambda _: None, make_cause(CauseCode.GONE)),
+        (
+            lambda _: thing("lamp", USED, created=TUESDAY),
+            make_cause(CauseCode.NO_LONGER_WASTE, "another resource has its name now"),
+        ),
+    ],
+    ids=["used", "gone", "made anew"],
+)
+def test_what_is_no_longer_waste_at_the_second_look_is_closed(
+    with_lamp: Nights, monkeypatch: pytest.MonkeyPatch, seen: Callable[[Thing], Thing | None], why: Cause
+) -> None:
+    looks(monkeypatch, seen)
+
+    changed = lamp(with_lamp, 4 * DAY)
+
+    assert (changed.outcome, changed.cause) == (Outcome.CHANGED, why)
+    closed = entry(with_lamp)
+    assert (closed.closed, closed.warned, closed.untold_why) == (with_lamp.clock, None, closed.close_reason)
+    assert with_lamp.world.done == []
+
+
+def test_nothing_is_begun_or_gone_on_with_without_time(
+    with_lamp: Nights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(with_lamp.aws, "_has_time", lambda: False)
+    waiting = lamp(with_lamp, 4 * DAY)
+
+    assert (waiting.outcome, waiting.cause) == (Outcome.WAITING, make_cause(CauseCode.OUT_OF_TIME))
+    assert with_lamp.actions.all("cellar", ACCOUNT, REGION) == []
+    assert entry(with_lamp).warned == TUESDAY
+
+
+def test_what_is_half_done_waits_for_a_run_with_time(
+    half_done_lamp: Nights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(half_done_lamp.aws, "_has_time", lambda: False)
+    waiting = lamp(half_done_lamp)
+
+    assert (waiting.outcome, waiting.cause) == (Outcome.WAITING, half_done_cause(CauseCode.OUT_OF_TIME))
+    assert (half_done_lamp.of("lamp").stage, half_done_lamp.of("lamp").attempts) == (Stage.FAILED, 1)
+
+
+def test_the_grace_of_the_rule_that_finds_it_is_over_in_the_very_second(with_lamp: Nights) -> None:
+    """Warned about by a rule that gives an hour, and found by one that gives three days."""
+    with_lamp.world.add("sofa")
+    with_lamp.world.judge("sofa", replace(waste(), grace=HOUR))
+    with_lamp.sweep()
+    with_lamp.world.judge("sofa", waste())
+
+    assert with_lamp.after(3 * DAY - timedelta(seconds=1))["sofa"].outcome is Outcome.WAITING
+    assert with_lamp.after(timedelta(seconds=1))["sofa"].outcome is Outcome.ACTED
+
+
+@pytest.mark.parametrize(("effect", "saves"), [(Effect.DELETE, True), (Effect.TAG, False)])
+def test_only_what_ends_a_cost_is_recorded_to_save_it(
+    with_lamp: Nights, effect: Effect, *, saves: bool
+) -> None:
+    with_lamp.arming = replace(ARMED, effect=effect)
+
+    assert lamp(with_lamp, 4 * DAY).outcome is Outcome.ACTED
+
+    assert (with_lamp.of("lamp").hourly_usd is not None) is saves
+
+
+def test_a_warning_that_was_acted_on_before_is_void(with_lamp: Nights) -> None:
+    """The run that came to nothing could not close the finding."""
+    action = with_lamp.actions.begin(lamp(with_lamp), {"name": "lamp"}, warned=TUESDAY, now=with_lamp.clock)
+    with_lamp.actions.withdrawn(action, because("it was used"))
+
+    waiting = lamp(with_lamp, 4 * DAY)
+
+    said = "lamp was acted on before under this warning"
+    assert (waiting.outcome, waiting.cause) == (Outcome.WAITING, make_cause(CauseCode.ACTED_BEFORE, said))
+    assert (entry(with_lamp).voided, entry(with_lamp).warned, with_lamp.world.done) == (True, None, [])
+
+
+def test_an_undo_that_the_ledger_cannot_keep_takes_no_place(
+    with_lamp: Nights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_lamp.warned("sofa")
+    with_lamp.arming = replace(ARMED, max_actions=1)
+
+    def prepare(_: Cellar, __: object, candidate: Thing, ___: object) -> dict[str, Any]:
+        name = candidate.target.name
+        return {"name": name, "all of it": "x" * (400_000 if name == "lamp" else 1)}
+
+    monkeypatch.setattr(Cellar, "prepare", prepare)
+    results = with_lamp.after(4 * DAY)
+
+    assert {name: one.outcome for name, one in results.items()} == {
+        "lamp": Outcome.ADVISED,
+        "sofa": Outcome.ACTED,
+    }
+
+
+# --- the second look -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("undo", "seen"), [(None, "look"), ({"name": "lamp"}, "look_unfinished")])
+def test_what_is_half_done_is_looked_at_in_its_own_way(
+    with_lamp: Nights, monkeypatch: pytest.MonkeyPatch, undo: dict[str, Any] | None, seen: str
+) -> None:
+    used = replace(with_lamp.world.things["lamp"], verdict=USED)
+    monkeypatch.setattr(Cellar, seen, lambda *_: used)
+    other = {"look": "look_unfinished", "look_unfinished": "look"}[seen]
+    monkeypatch.setattr(Cellar, other, lambda *_: None)
+
+    assert with_lamp.armed_sweep().recheck.verdict(lamp(with_lamp), with_lamp.clock, undo) == (USED, used)
+
+
+@pytest.mark.parametrize(
+    ("ended", "steps", "done", "expected"),
+    [
+        (None, {}, True, True),
+        (None, {}, False, False),
+        ("it went out", {}, True, False),
+        ("it went out", {"act: unplug": "begun"}, True, False),
+        ("it went out", {"act: unplug": "done"}, True, True),
+        ("it went out", {"undo: plug in": "done"}, True, False),
+        (LostError("reset"), {}, True, False),
+        (None, {}, LostError("reset"), False),
+    ],
+)
+def test_what_ended_by_itself_or_cannot_be_looked_at_is_not_done(
+    with_lamp: Nights,
+    monkeypatch: pytest.MonkeyPatch,
+    ended: str | Exception | None,
+    steps: dict[str, str],
+    *,
+    done: bool | Exception,
+    expected: bool,
+) -> None:
+    def answering(answer: object) -> Callable[..., object]:
+        def answers(*_: object) -> object:
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+        return answers
+
+    action = with_lamp.actions.begin(lamp(with_lamp), {"name": "lamp"}, warned=TUESDAY, now=with_lamp.clock)
+    action = replace(action, steps=steps)
+    monkeypatch.setattr(Cellar, "ended_otherwise", answering(ended))
+    monkeypatch.setattr(Cellar, "is_done", answering(done))
+
+    assert with_lamp.armed_sweep().recheck.is_done(action) is expected
+    itself = isinstance(ended, str) and steps != {"act: unplug": "done"}
+    assert with_lamp.armed_sweep().recheck.ended_otherwise(action) == (ended if itself else None)
+
+
+# --- the end of an attempt -----------------------------------------------------------------------------
+
+
+def test_what_changed_before_the_first_step_is_withdrawn_and_closed(
+    with_lamp: Nights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def act(*_: object) -> None:
+        raise CannotActError("it moved on")
+
+    monkeypatch.setattr(Cellar, "act", act)
+    changed = lamp(with_lamp, 4 * DAY)
+
+    assert (changed.outcome, changed.cause) == (
+        Outcome.CHANGED,
+        make_cause(CauseCode.NO_LONGER_WASTE, "it moved on"),
+    )
+    assert (with_lamp.of("lamp").stage, with_lamp.of("lamp").error) == (Stage.WITHDRAWN, changed.cause)
+    assert (entry(with_lamp).closed, entry(with_lamp).close_reason) == (with_lamp.clock, changed.cause)
+
+
+def test_what_ended_by_itself_before_the_first_step_is_withdrawn(
+    with_lamp: Nights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_lamp.world.before = raising(KilledError(), at="unplug lamp")
+    with_lamp.clock += 4 * DAY
+    with pytest.raises(KilledError):
+        with_lamp.sweep()
+    monkeypatch.setattr(Cellar, "ended_otherwise", lambda *_: "it went out")
+
+    changed = lamp(with_lamp)
+
+    assert (changed.outcome, changed.cause) == (
+        Outcome.CHANGED,
+        make_cause(CauseCode.NO_LONGER_WASTE, "it went out"),
+    )
+    assert (with_lamp.of("lamp").stage, with_lamp.put_back) == (Stage.WITHDRAWN, [])
+
+
+def test_what_is_as_the_act_leaves_it_before_the_first_step_was_done_by_others(with_lamp: Nights) -> None:
+    """The run was killed between storing the undo and its first step."""
+    with_lamp.actions.begin(lamp(with_lamp), {"name": "lamp"}, warned=TUESDAY, now=with_lamp.clock)
+    del with_lamp.world.things["lamp"]
+
+    changed = lamp(with_lamp)
+
+    assert (changed.outcome, changed.cause) == (Outcome.CHANGED, make_cause(CauseCode.DONE_BY_OTHERS))
+    assert (with_lamp.of("lamp").stage, with_lamp.world.done) == (Stage.WITHDRAWN, [])
+
+
+def test_what_takes_a_day_is_a_failure_in_the_second_after_it(
+    with_lamp: Nights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stuck(monkeypatch)
+
+    outcomes = [lamp(with_lamp, span).outcome for span in (4 * DAY, DAY, timedelta(seconds=1))]
+
+    assert outcomes == [Outcome.WAITING, Outcome.WAITING, Outcome.FAILED]
+
+
+# --- what broke off, or waits --------------------------------------------------------------------------
+
+
+def test_a_record_that_was_changed_is_not_taken_for_done(half_done_lamp: Nights) -> None:
+    action = half_done_lamp.of("lamp")
+    half_done_lamp.table.change(action.pk, action.sk, set_to={"undo": '{"name": "prey"}'})
+    del half_done_lamp.world.things["lamp"]
+
+    failed = lamp(half_done_lamp)
+
+    assert (failed.outcome, failed.cause) == (Outcome.FAILED, Cause(CauseCode.MAC_INVALID))
+    left = half_done_lamp.of("lamp")
+    assert (left.stage, left.error) == (Stage.FAILED, Cause(CauseCode.MAC_INVALID))
+
+
+@pytest.mark.parametrize(
+    ("arming", "why"),
+    [
+        ({"max_actions": 0}, make_cause(CauseCode.MAX_ACTIONS, 0)),
+        ({"act_in": (f"{ACCOUNT}/eu-west-1",)}, half_done_cause(CauseCode.OUTSIDE_ACT_IN, ACCOUNT, REGION)),
+    ],
+    ids=["limits", "act_in"],
+)
+def test_what_is_half_done_waits_for_what_a_beginning_would(
+    half_done_lamp: Nights, arming: dict[str, Any], why: Cause
+) -> None:
+    half_done_lamp.arming = replace(ARMED, **arming)
+
+    waiting = lamp(half_done_lamp)
+
+    assert (waiting.outcome, waiting.cause) == (Outcome.WAITING, why)
+    assert (half_done_lamp.world.done, half_done_lamp.of("lamp").error) == (
+        ["unplug lamp"],
+        make_cause(CauseCode.ACT_FAILED, "RuntimeError: throttled"),
+    )
+
+
+def test_what_is_half_done_and_cannot_be_judged_is_left_so(half_done_lamp: Nights) -> None:
+    half_done_lamp.world.judge("lamp", UNTELLABLE)
+
+    waiting = lamp(half_done_lamp)
+
+    why = half_done_cause(CauseCode.UNKNOWN_AT_RECHECK, "its use could not be read")
+    assert (waiting.outcome, waiting.cause) == (Outcome.WAITING, why)
+    assert (half_done_lamp.put_back, half_done_lamp.of("lamp").stage) == ([], Stage.FAILED)
+
+
+def test_a_revert_that_somebody_else_asks_for_in_that_moment_is_theirs(
+    half_done_lamp: Nights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def begun(*_: object) -> Action:
+        raise BegunBeforeError(AT_WORK)
+
+    half_done_lamp.world.use("lamp")
+    monkeypatch.setattr(half_done_lamp.actions, "request_undo", begun)
+    kept = lamp(half_done_lamp)
+
+    busy = Cause(CauseCode.ANOTHER_RUN, (AT_WORK,), progress=UnfinishedProgress.HALF_DONE)
+    assert (kept.outcome, kept.cause, half_done_lamp.put_back) == (Outcome.KEPT, busy, [])
+
+
+def test_what_waits_for_aws_is_gone_on_with_until_it_is_done(
+    with_lamp: Nights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempts, waits = stuck(monkeypatch, times=2), list[str]()
+    with_lamp.wait = lambda: waits.append("a minute")
+
+    assert lamp(with_lamp, 4 * DAY).outcome is Outcome.ACTED
+
+    assert (attempts, len(waits)) == (["lamp"] * 3, 2)
+
+
+@pytest.mark.parametrize(("waits", "minutes"), [(40, 1000), (3, 3), (0, 0)], ids=["rounds", "time", "none"])
+def test_aws_is_waited_for_so_often_and_while_there_is_time(
+    with_lamp: Nights, monkeypatch: pytest.MonkeyPatch, waits: int, minutes: int
+) -> None:
+    attempts, waited = stuck(monkeypatch), list[str]()
+    with_lamp.wait = lambda: waited.append("a minute")
+    monkeypatch.setattr(ArmedSweep, "act", ends_time(with_lamp, monkeypatch, waited, minutes))
+
+    waiting = lamp(with_lamp, 4 * DAY)
+
+    assert (waiting.outcome, len(waited)) == (Outcome.WAITING, waits)
+    assert len(attempts) == 1 + (waits if minutes == 1000 else max(0, waits - 1))
+
+
+def ends_time(
+    nights: Nights, monkeypatch: pytest.MonkeyPatch, waited: list[str], minutes: int
+) -> Callable[..., Result]:
+    """`act`, after whose first call a run has time for so many minutes of waiting."""
+    real = ArmedSweep.act
+
+    def act(self: ArmedSweep, result: Result, action: Action) -> Result:
+        monkeypatch.setattr(nights.aws, "_has_time", lambda: len(waited) < minutes)
+        return real(self, result, action)
+
+    return act
+
+
+def test_what_somebody_asks_back_while_it_waits_too_long_is_no_failure_any_more(
+    with_lamp: Nights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stuck(monkeypatch)
+    lamp(with_lamp, 4 * DAY)
+    with_lamp.wait = lambda: void(
+        with_lamp.actions.request_undo(with_lamp.of("lamp"), "maria", with_lamp.clock)
+    )
+
+    asked = lamp(with_lamp, 2 * DAY)
+
+    assert asked.outcome is Outcome.WAITING
+    assert asked.cause == Cause(CauseCode.ANOTHER_RUN, (AT_WORK,), progress=UnfinishedProgress.HALF_DONE)
+
+
+def void(_: object) -> None:
+    """Nothing of it."""
+
+
+def reported(nights: Nights) -> dict[str, str]:
+    """The outcomes in the report of a run that failed, which tonight's run is."""
+    with pytest.raises(RunFailedError):
+        nights.sweep()
+    assert isinstance(nights.archive, NoArchive)
+    return {result.target.name: result.outcome for result in nights.archive.kept[-1].results}
+
+
+def refusing(change: Callable[..., None], *, after: int = 0) -> Callable[..., None]:
+    """*change*, which the table refuses *after* so many times."""
+    calls: list[object] = []
+
+    def refused(*args: Any, **how: Any) -> None:
+        if len(calls) == after:
+            raise DENIED
+        calls.append(args)
+        change(*args, **how)
+
+    return refused
+
+
+def test_of_what_was_refused_before(nights: Nights, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last thing that acting does is to ask whether what was refused before still is."""
+    nights.warned("lamp")
+    nights.world.refuses = CannotActError("it is watched")
+    nights.after(4 * DAY)
+    nights.world.refuses = None
+    nights.warned("chair")
+    monkeypatch.setattr(Ledger, "clear_refusal", refusing(Ledger.clear_refusal))
+    nights.clock += 4 * DAY
+
+    assert reported(nights) == {"chair": "acted", "lamp": "advised"}
+    assert nights.of("chair").stage is Stage.ACTED
+
+
+def test_of_what_is_only_reported_by_now(nights: Nights, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was half done goes first."""
+    nights.warned("lamp")
+    nights.world.add("chair")
+    nights.world.before = raising(OSError("reset"), at="remove lamp")
+    nights.after(4 * DAY)
+    nights.world.before = lambda _: None
+    nights.world.things["chair"] = tagged("chair", environment="prod")
+    monkeypatch.setattr(Ledger, "void_warning", refusing(Ledger.void_warning))
+    nights.clock += DAY
+
+    assert reported(nights) == {"chair": "advised", "lamp": "acted"}
+
+
+def test_of_warnings(nights: Nights, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No more are sent that nobody could remember."""
+    nights.world.add("a", "b", "c")
+    monkeypatch.setattr(Ledger, "warned", refusing(Ledger.warned, after=1))
+
+    assert reported(nights) == {"a": "warned", "b": "waiting", "c": "waiting"}
+    assert nights.postman.carried == ["a", "b"]
+
+
+WATCHED = CannotActError("a monitoring schedule watches it")
+REPORTED = (Outcome.ADVISED, "only reported: a monitoring schedule watches it")
+
+
+@pytest.fixture
+def refused(nights: Nights) -> Nights:
+    """A lamp that was warned about, and that cannot be prepared when it is due."""
+    nights.warned("lamp")
+    nights.world.refuses = WATCHED
+    lamp = nights.after(4 * DAY)["lamp"]
+    assert (lamp.outcome, outcome_note(lamp)) == REPORTED
+    return nights
+
+
+@pytest.fixture
+def prepared(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What was prepared, by name."""
+    asked: list[str] = []
+    real = Cellar.prepare
+
+    def prepare(self: Cellar, aws: Any, candidate: Any, *args: Any) -> Any:
+        asked.append(candidate.target.name)
+        return real(self, aws, candidate, *args)
+
+    monkeypatch.setattr(Cellar, "prepare", prepare)
+    return asked
+
+
+def test_nobody_is_warned_again_and_again_of_what_will_not_happen(
+    refused: Nights, prepared: list[str]
+) -> None:
+    for _ in range(20):
+        lamp = refused.after(DAY)["lamp"]
+        assert (lamp.outcome, outcome_note(lamp)) == REPORTED
+
+    assert refused.postman.carried == ["lamp"]
+    assert prepared == ["lamp"] * 6, "asked again when a warning would have been due, every three days"
+    assert refused.world.done == []
+
+
+def test_once_nothing_stands_against_it_it_is_warned_about_anew(refused: Nights) -> None:
+    refused.world.refuses = None
+
+    assert refused.after(DAY)["lamp"].outcome is Outcome.ADVISED
+    assert refused.after(3 * DAY)["lamp"].outcome is Outcome.WARNED
+
+    assert refused.after(DAY)["lamp"].outcome is Outcome.WAITING
+    assert refused.after(3 * DAY)["lamp"].outcome is Outcome.ACTED
+    assert refused.postman.carried == ["lamp", "lamp"]
+
+
+def test_nor_does_one_whose_acting_broke_off(refused: Nights, monkeypatch: pytest.MonkeyPatch) -> None:
+    def act(*_: Any, **__: Any) -> None:
+        raise RuntimeError("acting broke off")
+
+    monkeypatch.setattr(Acting, "act", act)
+    refused.clock += 4 * DAY
+
+    with pytest.raises(RunFailedError, match="acting broke off"):
+        refused.sweep()
+
+    assert refused.postman.carried == ["lamp"]
+
+
+def test_asking_again_goes_on_from_its_memo_and_warns_when_it_came_to_an_end(refused: Nights) -> None:
+    refused.world.refuses = NotFinishedError("comparing", {})
+
+    outcomes = [refused.after(4 * DAY)["lamp"].outcome, refused.after(HOUR)["lamp"].outcome]
+    assert (outcomes, entry(refused).memo) == ([Outcome.ADVISED] * 2, {"read": 2})
+    refused.world.refuses = None
+
+    assert refused.after(HOUR)["lamp"].outcome is Outcome.WARNED
+    assert entry(refused).memo == {}
+
+
+def test_what_cannot_be_read_while_asking_again_changes_nothing(refused: Nights) -> None:
+    refused.world.refuses = RuntimeError("throttled")
+    lamp = refused.after(4 * DAY)["lamp"]
+    assert (lamp.outcome, outcome_note(lamp)) == REPORTED
+    refused.world.refuses = None
+
+    assert refused.after(HOUR)["lamp"].outcome is Outcome.WARNED
+
+
+def test_what_was_in_use_meanwhile_starts_from_nothing(refused: Nights) -> None:
+    refused.world.use("lamp")
+    refused.after(HOUR)
+    refused.world.judge("lamp", waste())
+
+    assert refused.after(HOUR)["lamp"].outcome is Outcome.WARNED
+
+
+def test_another_grace_is_the_one_that_is_waited_for(refused: Nights, prepared: list[str]) -> None:
+    refused.world.judge("lamp", replace(waste(), grace=HOUR))
+
+    refused.after(2 * HOUR)
+
+    assert prepared == ["lamp"]
+
+
+def test_a_refusal_at_a_persons_word_is_remembered_too(nights: Nights) -> None:
+    nights.warned("lamp")
+    nights.ledger.make_due(entry(nights), by="maria", now=nights.clock)
+    nights.world.refuses = WATCHED
+
+    nights.after(HOUR)
+    lamp = by_name(nights.sweep())["lamp"]
+
+    assert ((lamp.outcome, outcome_note(lamp)), nights.postman.carried) == (REPORTED, ["lamp"])
+
+
+def test_what_could_not_be_kept_for_an_undo_is_not_done(
+    nights: Nights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An item of DynamoDB holds 400 KB; the steps of an act and of its undo have to fit in, too."""
+    kilobytes = 350
+
+    def prepare(*_: object) -> dict[str, str]:
+        return {"name": "lamp", "environment": "x" * 1024 * kilobytes}
+
+    monkeypatch.setattr(Cellar, "prepare", prepare)
+    nights.warned("lamp")
+
+    refused = nights.after(4 * DAY)["lamp"]
+
+    assert (refused.outcome, nights.world.done) == (Outcome.ADVISED, [])
+    assert (
+        outcome_note(refused) == "only reported: what an undo would need is 350 KB, and the ledger takes 300"
+    )
+    for _ in range(10):
+        assert nights.after(DAY)["lamp"].outcome is Outcome.ADVISED
+    kilobytes = 299
+    for _ in range(5):
+        nights.after(2 * DAY)
+    undone = nights.undoing.undo(nights.detector, nights.aws, nights.of("lamp"), by="maria")
+    assert undone.stage is Stage.UNDONE

@@ -1,0 +1,7 @@
+"""The deployment that is attacked: that of the integration tests."""
+
+from __future__ import annotations
+
+from integration.conftest import accounts, armed, deployed, ledger, log, nights, notebook, table
+
+__all__ = ["accounts", "armed", "deployed", "ledger", "log", "nights", "notebook", "table"]
