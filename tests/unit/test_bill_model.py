@@ -94,6 +94,8 @@ def test_its_largest_parts_explain_a_total(kind: ComparisonKind, before: int, to
     assert [mover.usd for mover in moved.news] == told
     assert [mover.usd for mover in break_down(moved, 3).movers] == [60, 50, -40]
     assert not replace(moved, usd_after=moved.usd_before).news
+    renamed = replace(movers[0], cause=MoverCause.TAG)
+    assert break_down(replace(moved, movers=(*movers, renamed)), 3).moved_tags == (renamed,)
 
 
 def test_what_is_kept_of_a_bill_goes_on_with_what_was_read_since() -> None:
@@ -123,6 +125,7 @@ def test_what_is_kept_of_a_bill_goes_on_with_what_was_read_since() -> None:
     )
     assert fresh.after(kept, first).records == (*kept.records, *fresh.records)
     assert fresh.after(kept, first).estimated == fresh.estimated | {first, second}
+    assert replace(fresh, estimated=frozenset()).after(kept, first).estimated == {first, second}
     alone = replace(fresh, by_account=(), by_tag={"team": fresh.by_tag["project"]}).after(kept, first)
     assert (alone.by_account, alone.by_tag) == ((), {"team": fresh.by_tag["project"]})
     amortized = replace(kept, metric=CostMetric.AMORTIZED)
