@@ -25,7 +25,7 @@ from ml_janitor.bill.model import (
     break_down,
     total_change,
 )
-from ml_janitor.bill.report import BudgetState, budget_states
+from ml_janitor.bill.report import BudgetState, budget_states, expected_spend
 from ml_janitor.core.durations import DAY
 
 
@@ -153,6 +153,17 @@ def test_no_more_than_usual_is_no_news(cause: MoverCause, usd: int, *, ordinary:
 # --- budgets ----------------------------------------------------------------------------------
 
 FORECAST = Forecast(first=date(2026, 10, 1), until=date(2026, 11, 1), usd=Decimal(900), low=ZERO, high=ZERO)
+
+
+def test_an_unsettled_day_costs_what_its_weekday_did_in_the_four_weeks_before() -> None:
+    today = date(2026, 10, 30)
+    weeks = [
+        charges(HOST, [today - week * 7 * DAY], price="1", quantity=usd, tag="llm")[0]
+        for week, usd in enumerate(("1", "8", "8", "12", "12", "99"))
+    ]
+
+    assert expected_spend(weeks, DaySpan(today, 1), today) == 10
+    assert expected_spend(weeks, DaySpan(today, 1), today + DAY) == 1
 
 
 @pytest.mark.parametrize(
