@@ -32,7 +32,7 @@ from ml_janitor.config.member_roles import (
 )
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.model import Mode
-from ml_janitor.engine.detector import Detector, Grant, allow, implied_grant
+from ml_janitor.engine.detector import Detector, Grant, allow
 from ml_janitor.engine.policy import Arming
 from ml_janitor.ledger import uses
 from ml_janitor.ledger.latest import ORGANIZATION_KEY
@@ -164,9 +164,6 @@ class Rights:
         keeps = self._objects(f"{detector.name}/*", "Put")
         if detector.keeps_files:
             keeps += self._objects(f"{scratch_folder(detector.name)}*", "Get")
-        if detector.keeps_files and self.settings.organization.used:  # elsewhere, its reads allow it
-            missing = "S3 API reference, GetObject: without it, what is not there is answered by 403"
-            keeps.append(implied_grant("s3:ListBucket", on=self.reports.bucket_arn, source=missing))
         return keeps
 
 

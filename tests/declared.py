@@ -207,13 +207,11 @@ class Declared:
             yield "GenerateMac", "UndoProgressKey"
 
     def _keeps(self, detector: Detector[Any]) -> Iterator[Permission]:
-        """Its reports, and files of one run that the next one reads; that there are none, its reads tell."""
+        """Its reports, and files of one run that the next one reads, as the ledger names them."""
         bucket = self.deployed.one("AWS::S3::Bucket")
         yield Permission("s3:PutObject", f"{bucket}/{detector.name}/*")
         if detector.keeps_files:
             yield Permission("s3:GetObject", f"{bucket}/{scratch_folder(detector.name)}*")
-            if self.settings.organization.used:
-                yield Permission("s3:ListBucket", bucket)
 
     def _of_ledger(self, function: Function) -> tuple[Grant, ...]:
         """Items of the ledger."""
@@ -223,8 +221,7 @@ class Declared:
         else:
             used = {
                 "digest": uses.digest_uses(
-                    bill=self.settings.bill.enabled,
-                    organization=self.settings.organization.used,
+                    bill=self.settings.bill.enabled, organization=self.settings.organization.used
                 ),
                 "accounts": uses.accounts_uses(),
                 "bill": uses.bill_uses(organization=self.settings.organization.used),

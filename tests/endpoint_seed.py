@@ -9,6 +9,7 @@ from typing import Any
 from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.aws.client import Aws
 from ml_janitor_sandbox.control import Control
+from sagemaker_requests import component_request, processing_request
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 ROLE = "arn:aws:iam::123456789012:role/ml"
@@ -55,16 +56,7 @@ class Seed:
 
     def component(self, name: str, endpoint: str, *, age: timedelta = 30 * DAY) -> None:
         self.box.set_clock(NOW - age)
-        self.sagemaker.create_inference_component(
-            InferenceComponentName=name,
-            EndpointName=endpoint,
-            VariantName="blue",
-            Specification={
-                "ModelName": "model",
-                "ComputeResourceRequirements": {"MinMemoryRequiredInMb": 1024},
-            },
-            RuntimeConfig={"CopyCount": 1},
-        )
+        self.sagemaker.create_inference_component(**component_request(name, endpoint))
         self.box.set_clock(NOW)
 
     def publish(
@@ -102,12 +94,7 @@ class Seed:
         arn = self.sagemaker.describe_monitoring_schedule(MonitoringScheduleName=schedule)
         name = f"model-monitoring-{ago // timedelta(minutes=1)}"
         self.box.set_clock(NOW - ago)
-        self.sagemaker.create_processing_job(
-            ProcessingJobName=name,
-            ProcessingResources={"ClusterConfig": CLUSTER},
-            AppSpecification={"ImageUri": "image"},
-            RoleArn=ROLE,
-        )
+        self.sagemaker.create_processing_job(**processing_request(name, CLUSTER))
         self.box.set_clock(NOW)
         members: dict[str, Any] = {"MonitoringScheduleArn": arn["MonitoringScheduleArn"]}
         if took is not None:

@@ -9,6 +9,7 @@ import boto3
 
 from conftest import NOW
 from ml_janitor_sandbox.control import Control
+from sagemaker_requests import tuning_request
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 AGE, SILENT = 30 * HOUR, 20 * HOUR
@@ -104,13 +105,9 @@ class Floor:
 
     def tuner(self, name: str, *children: str) -> None:
         self.box.set_clock(NOW - AGE)
-        arn = self.sagemaker.create_hyper_parameter_tuning_job(
-            HyperParameterTuningJobName=name,
-            HyperParameterTuningJobConfig={
-                "Strategy": "Random",
-                "ResourceLimits": {"MaxParallelTrainingJobs": 9},
-            },
-        )["HyperParameterTuningJobArn"]
+        arn = self.sagemaker.create_hyper_parameter_tuning_job(**tuning_request(name))[
+            "HyperParameterTuningJobArn"
+        ]
         for child in children:
             self.training(child)
             self.box.patch("sagemaker", ["training_jobs", child], TuningJobArn=arn)

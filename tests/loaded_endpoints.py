@@ -10,6 +10,7 @@ from conftest import NOW
 from endpoint_seed import DAY, HOUR, INSTANCES, ROLE, SAGEMAKER, Seed
 from ml_janitor.core.results import Result
 from past_jobs import word
+from sagemaker_requests import scalable_target
 
 WINDOW = 14 * 24
 """Hours."""
@@ -72,13 +73,7 @@ class Loads(Seed):
             self.publish("Invocations", values, InferenceComponentName=f"{name}-{component}")
 
     def scaled_between(self, name: str, low: int, high: int) -> None:
-        self.scaling.register_scalable_target(
-            ServiceNamespace="sagemaker",
-            ResourceId=f"endpoint/{name}/variant/blue",
-            ScalableDimension="sagemaker:variant:DesiredInstanceCount",
-            MinCapacity=low,
-            MaxCapacity=high,
-        )
+        self.scaling.register_scalable_target(**scalable_target(f"endpoint/{name}/variant/blue", low, high))
 
     def recommended(self, job: str, model: str, *found: tuple[str, float]) -> None:
         """A finished load test of Inference Recommender, which *found* types and dollars an hour."""

@@ -48,10 +48,7 @@ COMMON = {"__init__", "rule", "main", "command"}
 """Names of modules after which no test file is named."""
 
 ALSO: Mapping[str, tuple[str, ...]] = {
-    "functions/ml_janitor/acting/acting.py": (
-        "unit/test_undoing.py",
-        "unit/test_limits.py",
-    ),
+    "functions/ml_janitor/acting/acting.py": ("unit/test_undoing.py", "unit/test_limits.py"),
     "functions/ml_janitor/acting/warning.py": ("unit/test_acting.py",),
     "functions/ml_janitor/acting/after_sweep.py": ("unit/test_acting.py",),
     "functions/ml_janitor/engine/": ("unit/test_engine.py",),

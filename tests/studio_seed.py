@@ -10,6 +10,7 @@ import boto3
 
 from conftest import ACCOUNT, NOW
 from ml_janitor_sandbox.control import Control
+from sagemaker_requests import domain_request
 
 GROUP = "/aws/sagemaker/studio"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/studio"
@@ -29,11 +30,7 @@ class Studio:
         box.set_clock(NOW - 60 * DAY)
         defaults: Any = {"ExecutionRole": ROLE} | settings
         self.domain = self.sagemaker.create_domain(
-            DomainName="research",
-            AuthMode="IAM",
-            DefaultUserSettings=defaults,
-            SubnetIds=["subnet-1"],
-            VpcId="vpc-1",
+            **domain_request("research", DefaultUserSettings=defaults)
         )["DomainId"]
         box.set_clock(NOW)
 

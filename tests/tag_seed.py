@@ -8,6 +8,7 @@ import boto3
 
 from conftest import ACCOUNT, REGION
 from ml_janitor.detectors.untagged_resources.rule import UntaggedResources
+from sagemaker_requests import transform_request
 from studio_seed import spelled
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/ml"
@@ -28,12 +29,7 @@ def model(session: boto3.Session, name: str, **tags: str) -> str:
 
 def transform_job(session: boto3.Session, name: str, **tags: str) -> str:
     answer = session.client("sagemaker").create_transform_job(
-        TransformJobName=name,
-        ModelName="m",
-        TransformInput={"DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://in/"}}},
-        TransformOutput={"S3OutputPath": "s3://out/"},
-        TransformResources={"InstanceType": "ml.m5.large", "InstanceCount": 1},
-        Tags=spelled(tags),
+        **transform_request(name, "m", Tags=spelled(tags))
     )
     return answer["TransformJobArn"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +19,7 @@ from ml_janitor.bill.reading import bill_question
 from ml_janitor.bill.report import BillReport
 from ml_janitor.core.model import Finding, Unreadable, Value
 from ml_janitor.core.results import Report, Sweep
-from ml_janitor.core.text import escape_text
+from ml_janitor.core.text import escape_text, quote_shell
 from ml_janitor.engine.detector import Detector
 from ml_janitor.engine.run import run_detectors
 from ml_janitor.report.bill_page import bill_section
@@ -176,10 +175,10 @@ def closing_lines(
         yield f"Written: {', '.join(map(escape_text, written))}"
     if found and explained:
         first = found[0].target
-        command = ["janitor", "explain", escape_text(first.arn, ARN_LIMIT)]
+        command = ["janitor", "explain", first.arn]
         command += [] if Arn.parse(first.arn).region else ["--region", first.region]
         command += ["--profile", profile] if profile else []
-        yield f"How the first finding was judged: {shlex.join(command)}"
+        yield f"How the first finding was judged: {' '.join(map(quote_shell, command))}"
 
 
 def sweep_regions(

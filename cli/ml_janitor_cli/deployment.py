@@ -22,7 +22,7 @@ from ml_janitor.bill.model import PRICE_PER_REQUEST, BillGap, BillReading, GapCa
 from ml_janitor.bill.reading import BILL_DAYS, GAP_CAUSES, bill_tags, chosen_tags, tag_gaps
 from ml_janitor.config.sections import BillSection, unmatched_routes
 from ml_janitor.config.settings import Settings
-from ml_janitor.core.text import escape_text
+from ml_janitor.core.text import escape_text, quote_shell
 from ml_janitor.ledger.actions import Action, Actions
 from ml_janitor.ledger.findings import Entry, Ledger
 from ml_janitor.ledger.signatures import MAC_ALGORITHM
@@ -604,7 +604,7 @@ def read_secret(here: RegionServices, what: str, name: str, lost: str = "") -> s
         case MissingResource():
             create = (
                 'read -rs S && printf %s "$S" | '
-                f"aws secretsmanager create-secret --name {name} --secret-string file:///dev/stdin"
+                f"aws secretsmanager create-secret --name {quote_shell(name)} --secret-string file:///dev/stdin"
             )
             return Check.wrong(what, f"there is no secret {name} in {here.region}{lost}", create)
         case answer:

@@ -34,6 +34,7 @@ from ml_janitor.aws.pace import Pace
 from ml_janitor.config.settings import SETTINGS_FILE, DetectorRegistry, Settings
 from ml_janitor.config.values import InvalidInputError, suggest_nearest
 from ml_janitor.core.model import Signal, Unreadable, Value
+from ml_janitor.core.text import quote_shell
 from ml_janitor.engine.detector import Detector
 from ml_janitor_cli.screen import make_console
 
@@ -452,7 +453,7 @@ def require_caller(session: boto3.Session, region: str, attempts: int) -> Caller
 def credentials_advice(error: Exception, session: boto3.Session, region: str) -> str | None:
     """Say what is wrong, and what a person does about it; None where AWS's own words have to do."""
     if isinstance(error, (failed.SSOError, failed.TokenRetrievalError)):
-        return f"you are not signed in: aws sso login --profile {sso_profile(session)}"
+        return f"you are not signed in: aws sso login --profile {quote_shell(sso_profile(session))}"
     if isinstance(error, (failed.ConnectionError, failed.HTTPClientError)):
         return unreachable_advice(region)
     if is_refusal(error, EXPIRED_CODES):
@@ -490,7 +491,7 @@ def expired_advice(session: boto3.Session) -> str:
     profile = sso_profile(session)
     config = session._session.full_config.get("profiles", {})  # noqa: SLF001
     if SSO_SETTINGS & config.get(profile, {}).keys():
-        return f"the credentials have expired: aws sso login --profile {profile}"
+        return f"the credentials have expired: aws sso login --profile {quote_shell(profile)}"
     return f"the credentials of profile {profile} have expired: get new ones"
 
 

@@ -56,7 +56,9 @@ from ml_janitor_cli import edge
 from ml_janitor_cli.screen import (
     COLUMN_GAP,
     Grid,
+    draw_action,
     draw_head,
+    draw_long_commands,
     draw_title,
     make_console,
     print_blocks,
@@ -509,6 +511,8 @@ def draw_explanations(
         for answer in judged:
             if not answer.missing:
                 yield draw_answer([answer], now, width)
+                if answer.result is not None and isinstance(answer.result.verdict, Finding):
+                    yield from draw_long_commands(answer.result.verdict.action, width - EXPLANATION_INDENT)
         if missing := [answer for answer in judged if answer.missing]:
             yield draw_answer(missing, now, width)
     if notes:
@@ -577,7 +581,7 @@ def draw_answer_body(answer: Explanation, now: datetime, width: int) -> Renderab
         if answer.result.target.arn.lower() != answer.arn.lower():
             lines.append(Text(f"Judged as one of {escape_text(answer.result.target.name)}.", overflow="fold"))
         lines += [_signals(signals_with_tags(answer.result), width), "", _steps(answer.result)]
-        lines += _proposal(answer.result, now)
+        lines += _proposal(answer.result, now, width)
     if answer.sweep.error is not None:
         lines.append(Text(f"Not complete: {escape_text(answer.sweep.error, ERROR_LIMIT)}", style="red"))
     return Group(*lines)
@@ -669,7 +673,7 @@ def _steps(result: Result) -> RenderableType:
     return table
 
 
-def _proposal(result: Result, now: datetime) -> Iterator[RenderableType]:
+def _proposal(result: Result, now: datetime, width: int) -> Iterator[RenderableType]:
     """Draw the cost of a finding, and the proposed action."""
     if not isinstance(result.verdict, Finding):
         return
@@ -687,6 +691,6 @@ def _proposal(result: Result, now: datetime) -> Iterator[RenderableType]:
     if facts:
         text = "; ".join(facts)
         yield Text(f"{text[0].upper()}{text[1:]}")
-    yield Text(f"Proposed: {escape_text(finding.action)}", style="cyan")
+    yield draw_action(finding.action, width)
     if by_hand := undo_by_hand_text(result):
         yield Text(f"{by_hand[0].upper()}{escape_text(by_hand[1:], ERROR_LIMIT)}.", overflow="fold")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -43,7 +42,7 @@ from ml_janitor.config.member_roles import (
 from ml_janitor.config.sections import OrganizationSection
 from ml_janitor.core.model import Mode, Value
 from ml_janitor.core.results import Report, Sweep
-from ml_janitor.core.text import escape_text, shorten_list
+from ml_janitor.core.text import escape_text, quote_shell, shorten_list
 from ml_janitor.engine.detector import Detector
 from ml_janitor.engine.run import run_pairs
 from ml_janitor.report.mrkdwn import count_noun
@@ -404,12 +403,12 @@ def compare_role(
         *([f"it is not bounded by {bounded_by}"] if unbounded else []),
     ]
     if wide:
+        of_role = f"--role-name {quote_shell(role.name)}"
         remove = [
-            f"aws iam delete-role-policy --role-name {role.name} --policy-name {shlex.quote(name)}"
-            for name in others
+            f"aws iam delete-role-policy {of_role} --policy-name {quote_shell(name)}" for name in others
         ]
         remove += [
-            f"aws iam detach-role-policy --role-name {role.name} --policy-arn {shlex.quote(policy_arn)}"
+            f"aws iam detach-role-policy {of_role} --policy-arn {quote_shell(policy_arn)}"
             for policy_arn in attached
         ]
         fine = not (more or less or strangers or unknown or unbounded)
@@ -506,14 +505,14 @@ def _commands(
 
     def instances(verb: str, accounts: Sequence[str], more: str = "") -> str:
         return (
-            f"aws cloudformation {verb}-stack-instances --stack-set-name {stack} --regions us-east-1 "
-            f"--deployment-targets OrganizationalUnitIds={units},AccountFilterType=INTERSECTION,"
-            f"Accounts={','.join(accounts)}{more}{where}"
+            f"aws cloudformation {verb}-stack-instances --stack-set-name {quote_shell(stack)} "
+            f"--regions us-east-1 --deployment-targets OrganizationalUnitIds={units},"
+            f"AccountFilterType=INTERSECTION,Accounts={','.join(accounts)}{more}{where}"
         )
 
     if update:
         yield (
-            f"aws cloudformation update-stack-set --stack-set-name {stack} "
+            f"aws cloudformation update-stack-set --stack-set-name {quote_shell(stack)} "
             f"--capabilities CAPABILITY_NAMED_IAM --template-body file://{file}{where}"
         )
         yield "# A file over 51,200 bytes has to be in a bucket: --template-url instead of --template-body"
@@ -528,11 +527,12 @@ def _commands(
     for account in own:
         if account in needed:
             yield (
-                f"aws cloudformation deploy --stack-name {stack} --capabilities CAPABILITY_NAMED_IAM "
-                f"--template-file {file}  # in {account}; if changed by hand, delete-stack first"
+                f"aws cloudformation deploy --stack-name {quote_shell(stack)} "
+                f"--capabilities CAPABILITY_NAMED_IAM --template-file {quote_shell(file)}"
+                f"  # in {account}; if changed by hand, delete-stack first"
             )
         else:
-            yield f"aws cloudformation delete-stack --stack-name {stack}  # in {account}"
+            yield f"aws cloudformation delete-stack --stack-name {quote_shell(stack)}  # in {account}"
 
 
 # --- policy differences ---------------------------------------------------------------------------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import signal
 import socket
 import subprocess
@@ -18,7 +17,7 @@ from typing import Annotated
 
 import typer
 
-from ml_janitor.core.text import escape_text
+from ml_janitor.core.text import escape_text, quote_shell
 from ml_janitor_cli import edge
 from ml_janitor_cli.screen import show_progress
 
@@ -122,7 +121,7 @@ def sandbox(
             return status or CRASHED_STATUS
         what = "An empty account" if empty else "The demo account"
         given = {name: command_environment({}, box.url, now)[name] for name in EXPORTED_VARIABLES} | deployed
-        exports = "\n".join(f"  export {name}={shlex.quote(value)}" for name, value in given.items())
+        exports = "\n".join(f"  export {name}={quote_shell(value)}" for name, value in given.items())
         serve_sandbox(SANDBOX_USAGE.format(what=what, url=box.url, now=now, exports=exports))
     return 0
 

@@ -16,6 +16,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from ml_janitor.core.text import COMMAND_PATTERN, escape_text, shorten_commands
 from ml_janitor.report.blocks import DocumentBlock, FigureBlock, HeadingBlock, NoteBlock, Rank, TableBlock
 
 COLUMN_GAP = 2
@@ -44,9 +45,32 @@ def print_blocks(blocks: Iterable[RenderableType], console: Console | None = Non
     console = console or make_console(sys.stdout)
     with console.capture() as captured:
         for block in blocks:
-            console.print(block, "", sep="\n")
+            console.print(block, "", sep="\n", soft_wrap=isinstance(block, CommandLine))
     lines = [line.rstrip() for line in captured.get().rstrip().split("\n")]
     console.file.write(re.sub(r"\n{3,}", "\n\n", "\n".join(lines)) + "\n")
+
+
+class CommandLine(Text):
+    """A command on one line, however long: half of a command would do something else when it is pasted."""
+
+
+ACTION_LIMIT = 50_000
+
+
+def draw_action(action: str, width: int) -> Text:
+    """Draw the proposed *action*, with each command on one line of *width*, or without it if too long."""
+    text = f"Proposed: {escape_text(action, ACTION_LIMIT)}"
+    if len(text) > width:
+        whole = COMMAND_PATTERN.sub(r"\n\g<0>\n", shorten_commands(text, width))
+        text = "\n".join(line.strip() for line in whole.splitlines())
+    return Text(text, style="cyan")
+
+
+def draw_long_commands(action: str, width: int) -> Iterator[CommandLine]:
+    """Draw the commands of *action* that `draw_action` left out."""
+    for found in COMMAND_PATTERN.finditer(escape_text(action, ACTION_LIMIT)):
+        if len(found[0]) > width:
+            yield CommandLine(found[0], style="cyan")
 
 
 class Grid(Table):

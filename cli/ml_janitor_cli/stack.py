@@ -17,6 +17,7 @@ from botocore.exceptions import ClientError
 from ml_janitor.aws.calls import ServiceName, make_client
 from ml_janitor.config.schedules import overdue_after
 from ml_janitor.core.durations import format_age
+from ml_janitor.core.text import quote_shell
 from ml_janitor.ledger.latest import BILL_KEY, LastRun, LastSweep, LatestRecords, LatestRuns
 from ml_janitor.ledger.table import Table
 from ml_janitor_cli.probes import ProbeAnswer, classify_error
@@ -359,7 +360,7 @@ def check_alarm_topic(here: RegionServices, stack: DeployedStack) -> Check:
                 if pending
                 else "nobody is subscribed, so no alarm wakes anybody"
             )
-            subscribe = f"aws sns subscribe --topic-arn {topic} --protocol email"
+            subscribe = f"aws sns subscribe --topic-arn {quote_shell(topic)} --protocol email"
             return wrong(seen=seen, to_do=f"{subscribe} --notification-endpoint YOU@EXAMPLE.COM")
 
 

@@ -23,7 +23,15 @@ from ml_janitor.core.text import escape_text, format_usd, shorten_list
 from ml_janitor.report.finding_words import instead_sentence, owner_text, place_text, report_scope, work_text
 from ml_janitor.report.mrkdwn import count_noun
 from ml_janitor.report.plan import Week, lines_below_week, plan_headline, plan_weeks, week_lines, week_summary
-from ml_janitor_cli.screen import COLUMN_GAP, Grid, draw_head, draw_title, print_blocks, ruled_table
+from ml_janitor_cli.screen import (
+    COLUMN_GAP,
+    Grid,
+    draw_action,
+    draw_head,
+    draw_title,
+    print_blocks,
+    ruled_table,
+)
 
 # --- report ---------------------------------------------------------------------------------------
 
@@ -501,7 +509,7 @@ def draw_findings(rows: Sequence[FindingRow], layout: Layout) -> RenderableType:
         cost = Text("\n").join([Text(amount, style="bold"), *(Text(line, style="dim") for line in per)])
         table.add_row(cost, _body(row, layout, action=len(actions) > 1))
     if len(actions) == 1:
-        return Group(table, _action(rows[0]), "")
+        return Group(table, draw_action(rows[0].finding.action, layout.room), "")
     return table
 
 
@@ -541,11 +549,7 @@ def _body(row: FindingRow, layout: Layout, *, action: bool) -> RenderableType:
         for seen in row.finding.evidence
         if seen.error is not None
     ]
-    return Group(*lines, *([_action(row)] if action else []), "")
-
-
-def _action(row: FindingRow) -> Text:
-    return Text(f"Proposed: {escape_text(row.finding.action)}", style="cyan")
+    return Group(*lines, *([draw_action(row.finding.action, layout.room)] if action else []), "")
 
 
 def _name(row: FindingRow) -> str:

@@ -16,6 +16,7 @@ from infra.member import LONGEST_ROLE_POLICIES, terraform_module
 from ml_janitor.config.member_roles import (
     ACCOUNTS_FUNCTION_ROLE,
     CHANGING_STACK,
+    GLOBAL_PREFIXES,
     READING_STACK,
     ROLE_READS,
     UNDO_FUNCTION_ROLE,
@@ -51,11 +52,7 @@ def settings(
     janitor: dict[str, Any] | None = None, armed: dict[str, Any] | None = None, **organization: Any
 ) -> Settings:
     return Settings.parse(
-        {
-            "janitor": janitor or {},
-            "organization": ORGANIZATION | organization,
-            "detectors": armed or {},
-        }
+        {"janitor": janitor or {}, "organization": ORGANIZATION | organization, "detectors": armed or {}}
     )
 
 
@@ -237,10 +234,12 @@ def test_a_role_holds_what_its_detector_reads_and_itself_and_changes_nothing() -
         assert granted == declared | {"ec2:DescribeRegions", *ROLE_READS}
         for one in statements:
             assert one["Effect"] == "Allow"
+            anywhere = {grant.action for grant in detector.reads if grant.anywhere} | {"ec2:DescribeRegions"}
+            anywhere |= {action for action in one["Action"] if action.partition(":")[0] in GLOBAL_PREFIXES}
             regional = any(
                 resource.startswith("arn:${AWS::Partition}:") and ":*:${AWS::AccountId}:" in resource
                 for resource in one["Resource"]
-            )
+            ) or (one["Resource"] == ["*"] and not anywhere.issuperset(one["Action"]))
             only = one.get("Condition", {}).get("StringEquals", {}).get("aws:RequestedRegion")
             assert only == (TWO["regions"] if regional else None)
             if set(one["Action"]) & set(ROLE_READS):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import subprocess
@@ -21,7 +20,6 @@ from reports import schema
 
 NAMES = [detector.name for detector in DETECTORS]
 AT = "2026-10-06T03:00:00Z"
-HERE = ("--region", REGION)
 
 
 def valid(ran: Ran) -> dict[str, Any]:
@@ -111,27 +109,6 @@ def test_an_empty_output_is_one_line_and_no_file(tmp_path: Path, command: str, s
 
 
 @pytest.mark.usefixtures("notebooks")
-def test_a_failed_write_keeps_it(janitor: Janitor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "report.json").write_text("yesterday's")
-
-    def full(self: Path, contents: str, **_: object) -> int:
-        self.write_bytes(contents[:10].encode())
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(Path, "write_text", full)
-    ran = janitor("audit", "idle-notebooks", "--json-file", "report.json", "--html", "report.html")
-
-    assert ran.status == 1
-    assert "left-on" in ran.out
-    assert "Written" not in ran.out
-    assert ran.err == (
-        "janitor: report.json cannot be written: No space left on device; "
-        "report.html cannot be written: No space left on device\n"
-    )
-    assert {each.name: each.read_text() for each in tmp_path.iterdir()} == {"report.json": "yesterday's"}
-
-
-@pytest.mark.usefixtures("notebooks")
 def test_the_report_ends_with_lines_to_copy(janitor: Janitor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "60")
     arn = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:notebook-instance/left-on"
@@ -188,30 +165,6 @@ def test_all_adds_the_other_kept_ones(janitor: Janitor) -> None:
     assert (sweep["looked_at"], sweep["found"], sweep["kept"], sweep["unknown"]) == (3, 1, 2, 0)
 
 
-@pytest.mark.usefixtures("notebooks")
-def test_the_terminal_report_lists_kept_ones_with_all(janitor: Janitor) -> None:
-    assert "wanted" not in janitor("audit").out
-    assert "tagged keep=true" in janitor("audit", "--all").out
-
-
-@pytest.mark.usefixtures("box")
-def test_detectors_run_in_the_order_of_the_registry_and_once(janitor: Janitor) -> None:
-    named = [NAMES[2], NAMES[0], NAMES[2]]
-
-    shown = valid(janitor("audit", *named, "--json"))
-
-    assert [each["detector"] for each in shown["sweeps"]] == [NAMES[0], NAMES[2]]
-
-
-@pytest.mark.usefixtures("box")
-def test_a_detector_that_is_switched_off_runs_when_it_is_named(janitor: Janitor) -> None:
-    off = ("--set", "idle-notebooks.enabled=false", "--json")
-
-    assert "idle-notebooks" not in {each["detector"] for each in valid(janitor("audit", *off))["sweeps"]}
-    (sweep,) = valid(janitor("audit", "idle-notebooks", *off))["sweeps"]
-    assert sweep["detector"] == "idle-notebooks"
-
-
 @pytest.mark.usefixtures("box")
 def test_several_regions_are_swept_once_each(janitor: Janitor) -> None:
     flags = ["--region", "us-west-2", "--region", "eu-west-1", "--region", "us-west-2"]
@@ -222,33 +175,6 @@ def test_several_regions_are_swept_once_each(janitor: Janitor) -> None:
 
 
 # --- what a run is given -------------------------------------------------------------------------
-
-
-@pytest.mark.usefixtures("box")
-def test_the_flag_then_the_environment_say_now(janitor: Janitor, monkeypatch: pytest.MonkeyPatch) -> None:
-    args = ("audit", "idle-notebooks", "--json")
-
-    assert valid(janitor(*args, "--now", "2026-10-07T05:00:00+02:00"))["time"] == "2026-10-07T03:00:00Z"
-    assert valid(janitor(*args, "--now", "2026-10-07"))["time"] == "2026-10-07T00:00:00Z"
-    assert valid(janitor(*args))["time"] == AT
-    monkeypatch.delenv("JANITOR_NOW")
-    assert valid(janitor(*args))["time"] not in {AT, "2026-10-07T03:00:00Z"}
-
-
-@pytest.mark.usefixtures("box")
-def test_the_region_has_an_order(janitor: Janitor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def regions(*args: str) -> list[str]:
-        shown = valid(janitor("audit", "idle-notebooks", "--json", *args))
-        return [each["region"] for each in shown["sweeps"]]
-
-    assert regions() == [REGION]
-    (tmp_path / "janitor.toml").write_text('[janitor]\nregions = ["eu-west-1", "eu-central-1"]\n')
-    assert regions() == ["eu-west-1", "eu-central-1"]
-    assert regions("--region", "us-west-2") == ["us-west-2"]
-
-    (tmp_path / "janitor.toml").unlink()
-    monkeypatch.delenv("AWS_DEFAULT_REGION")
-    assert refused(janitor("audit")).startswith("no region: give --region")
 
 
 @pytest.mark.usefixtures("notebooks")
@@ -414,57 +340,6 @@ def test_an_empty_account_was_read(janitor: Janitor) -> None:
 )  # fmt: skip
 def test_a_misuse_is_one_line(janitor: Janitor, args: tuple[str, ...], said: str) -> None:
     assert said in refused(janitor(*args))
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "said"),
-    [
-        ("JANITOR_NOW", "tonight", "JANITOR_NOW: expected a time such as 2026-10-06T03:00:00Z, got tonight"),
-        ("AWS_MAX_ATTEMPTS", "0", "AWS_MAX_ATTEMPTS: expected a number of tries from 1 on, got 0"),
-        ("AWS_MAX_ATTEMPTS", "many", "AWS_MAX_ATTEMPTS: expected a number of tries from 1 on, got many"),
-        ("AWS_ENDPOINT_URL", "localhost:5000", "AWS_ENDPOINT_URL: expected a URL such as http://127"),
-        ("AWS_ENDPOINT_URL_STS", "nowhere", "AWS_ENDPOINT_URL_STS: expected a URL"),
-        ("AWS_PROFILE", "nobody", "no AWS profile is called nobody"),
-    ],
-)
-def test_a_wrong_environment_is_one_line(
-    janitor: Janitor, monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str
-) -> None:
-    monkeypatch.setenv(name, value)
-
-    assert said in refused(janitor("audit"))
-
-
-def test_a_settings_file_that_is_wrong_is_one_line(janitor: Janitor, tmp_path: Path) -> None:
-    (tmp_path / "janitor.toml").write_text("[janitor]\nregion = []\n")
-
-    assert refused(janitor("audit")) == "unknown setting janitor.region; did you mean regions?"
-
-
-def test_a_profile_is_suggested(janitor: Janitor, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    (tmp_path / "aws").write_text("[profile production]\nregion = us-west-2\n")
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "aws"))
-
-    line = refused(janitor("audit", "--profile", "prodution"))
-
-    assert line == "no AWS profile is called prodution; did you mean production?"
-
-
-@pytest.mark.usefixtures("box")
-def test_an_endpoint_of_ones_own_may_call_its_regions_what_it_likes(janitor: Janitor) -> None:
-    ran = janitor("audit", "idle-notebooks", "--json", "--region", "us-east-9")
-
-    assert ran.status in {0, 1}
-    assert [each["region"] for each in valid(ran)["sweeps"]] == ["us-east-9"]
-
-
-def test_the_environment_sets_tries(box: Control, janitor: Janitor, monkeypatch: pytest.MonkeyPatch) -> None:
-    box.fault("sagemaker", "ListNotebookInstances", "error", times=0)
-    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "3")
-    box.clear_calls()
-
-    assert janitor("audit", "idle-notebooks").status == 1
-    assert box.calls()["sagemaker:ListNotebookInstances"] == 3
 
 
 # --- the other commands --------------------------------------------------------------------------

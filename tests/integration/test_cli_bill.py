@@ -125,30 +125,11 @@ def test_the_table_is_by_what_is_asked_for(janitor: Janitor, by: str, line: str)
 
 
 @pytest.mark.usefixtures("billed")
-def test_a_table_by_a_tag_is_read_before_what_may_not_fit(janitor: Janitor) -> None:
-    ran = janitor("bill", "--by", "cost-center", "--set", "bill.max_requests=6", *HERE)
-
-    assert "By cost-center, 30 days" in lines(ran)
-    assert "Did not fit into 6 requests: the bill by environment, the bill by team." in lines(ran)
-
-
-@pytest.mark.usefixtures("billed")
 def test_spans_of_ones_own(janitor: Janitor) -> None:
     ran = janitor("bill", "--days", "7", "--against", "2026-08-20", *HERE)
 
     assert ran.headline == "$140 in 7 days: +$70.00 (+100 %)."
     assert "2026-09-28 to 2026-10-04, compared with 2026-08-20 to 2026-08-26" in lines(ran)
-
-
-def test_credits_are_a_line_of_their_own_and_an_ended_one_is_named(janitor: Janitor, billed: Control) -> None:
-    charge(billed, days=60, usd=-90, record_type="Credit", end=f"{TODAY - 31 * DAY:%Y-%m-%dT%H:%M:%SZ}")
-    charge(billed, days=31, usd=12.4, record_type="Tax")
-
-    ran = janitor("bill", *HERE)
-
-    assert ran.headline == "$600 in 30 days: +$300 (+100 %)."
-    assert "Tax, not counted here $12.00" in lines(ran)
-    assert re.search(r"credits of \$9\d\.\d\d ended|credits of \$8\d\.\d\d ended", lines(ran))
 
 
 # --- for programs and pages -------------------------------------------------------------------
@@ -235,30 +216,12 @@ DENY = "deny"
 type Break = Callable[[Control], None]
 
 
-def refuse(operation: str, code: str, message: str) -> Break:
-    return lambda box: box.fault("ce", operation, "error", status=400, code=code, message=message, times=0)
-
-
 NO_BILL: dict[str, tuple[Break, str]] = {
     "denied": (
         lambda box: box.fault("ce", "GetCostAndUsage", DENY, times=0),
         "the credentials lack ce:GetCostAndUsage",
     ),
     "not enabled": (lambda box: box.set_bill(enabled=False), "Cost Explorer is not enabled in this account"),
-    "member account": (
-        refuse(
-            "GetCostAndUsage", "AccessDeniedException", "Linked account doesn't have access to cost explorer"
-        ),
-        "this is a member account of an organization",
-    ),
-    "no data": (
-        refuse("GetCostAndUsage", "DataUnavailableException", "Data is not available."),
-        "AWS has no data of those days yet",
-    ),
-    "throttled": (
-        refuse("GetCostAndUsage", "LimitExceededException", "Rate exceeded"),
-        "Try again in a minute",
-    ),
 }
 
 
@@ -275,20 +238,14 @@ def test_a_bill_that_cannot_be_read_is_no_zero(janitor: Janitor, billed: Control
     assert "$0" not in ran.out
 
 
-@pytest.mark.parametrize(
-    ("operation", "text"),
-    [
-        ("GetCostForecast", "The forecast could not be read: the credentials lack ce:GetCostForecast"),
-    ],
-)
-def test_another_denial_leaves_the_rest(janitor: Janitor, billed: Control, operation: str, text: str) -> None:
-    billed.fault("ce", operation, DENY, times=0)
+def test_another_denial_leaves_the_rest(janitor: Janitor, billed: Control) -> None:
+    billed.fault("ce", "GetCostForecast", DENY, times=0)
 
     ran = janitor("bill", *HERE)
 
     assert ran.status == 0
     assert ran.headline == "$600 in 30 days: +$300 (+100 %)."
-    assert text in lines(ran)
+    assert "The forecast could not be read: the credentials lack ce:GetCostForecast" in lines(ran)
 
 
 def test_a_young_account_compares_nothing_and_has_no_forecast(janitor: Janitor, box: Control) -> None:
@@ -317,25 +274,6 @@ def test_a_tag_that_is_not_activated_comes_with_the_command(janitor: Janitor, bi
     assert "update-cost-allocation-tags-status" in lines(ran)
     assert "TagKey=cost-center,Status=Active" in lines(ran)
     assert "Without cost-center" not in lines(ran)
-
-
-@pytest.mark.usefixtures("billed")
-def test_a_misspelt_service_is_an_error(janitor: Janitor) -> None:
-    ran = janitor("bill", "--set", 'bill.services=["Amazon SageMaker", "Amazon S3"]', *HERE)
-
-    assert ran.status == 1
-    assert "AWS charged nothing under the name Amazon S3" in lines(ran)
-    assert "Amazon SageMaker" in lines(ran)
-
-
-def test_what_ran_and_cannot_be_read_is_said(janitor: Janitor, billed: Control) -> None:
-    billed.fault("sagemaker", "Search", DENY, times=0)
-
-    ran = janitor("bill", *HERE)
-
-    assert ran.status == 0
-    assert f"What ran in {REGION} is not all known, so less is explained" in lines(ran)
-    assert ran.headline == "$600 in 30 days: +$300 (+100 %)."
 
 
 def test_an_account_that_was_charged_nothing_says_so(janitor: Janitor, box: Control) -> None:

@@ -14,10 +14,9 @@ import pytest
 from botocore.config import Config
 
 from conftest import ACCOUNT, NOW, REGION
-from ml_janitor.aws import locations
 from ml_janitor.aws.client import Aws
 from ml_janitor.config.settings import Settings
-from ml_janitor.core.model import Absent, Finding, Kept, Value, Verdict
+from ml_janitor.core.model import Finding, Kept, Verdict
 from ml_janitor.core.results import Report, Result, Sweep
 from ml_janitor.detectors.duplicate_artifacts.copies import ArtifactCopy
 from ml_janitor.detectors.duplicate_artifacts.rule import DuplicateArtifacts
@@ -26,6 +25,7 @@ from ml_janitor.engine.run import sweep_region
 from ml_janitor.report.html import render_html
 from ml_janitor.report.json import report_json
 from ml_janitor_sandbox.control import Control
+from sagemaker_requests import package_request, pipeline_request, transform_request
 from verdicts import word
 
 DAY = timedelta(days=1)
@@ -78,17 +78,17 @@ class Account:
     def transform(self, model: str, source: Any) -> None:
         """A transform job, "batch", that runs."""
         self.sagemaker.create_transform_job(
-            TransformJobName="batch",
-            ModelName=model,
-            TransformInput={"DataSource": {"S3DataSource": source}},
-            TransformOutput={"S3OutputPath": "s3://elsewhere/out"},
-            TransformResources={"InstanceType": "ml.m5.xlarge", "InstanceCount": 1},
+            **transform_request(
+                "batch",
+                model,
+                "ml.m5.xlarge",
+                out="s3://elsewhere/out",
+                TransformInput={"DataSource": {"S3DataSource": source}},
+            )
         )
 
     def pipeline(self, definition: str) -> None:
-        self.sagemaker.create_pipeline(
-            PipelineName="nightly", PipelineDefinition=definition, ClientRequestToken="t" * 32, RoleArn=ROLE
-        )
+        self.sagemaker.create_pipeline(**pipeline_request("nightly", definition))
 
     def status(self, kind: str, name: str, **members: Any) -> None:
         """What AWS shows of a job or an endpoint from now on."""
@@ -113,14 +113,7 @@ class Account:
         self.sagemaker.create_model(ModelName=name, ExecutionRoleArn=ROLE, PrimaryContainer=primary)
 
     def model_package(self, key: str, **named: Any) -> None:
-        self.sagemaker.create_model_package(
-            InferenceSpecification={
-                "Containers": [{"Image": "i", "ModelDataUrl": f"s3://{BUCKET}/{key}"}],
-                "SupportedContentTypes": ["text/csv"],
-                "SupportedResponseMIMETypes": ["text/csv"],
-            },
-            **named,
-        )
+        self.sagemaker.create_model_package(**package_request(f"s3://{BUCKET}/{key}", **named))
 
     def training_job(self, name: str, **given: Any) -> None:
         members: dict[str, Any] = {
@@ -162,26 +155,6 @@ def test_copies_are_proven_and_priced_and_the_oldest_stays(account: Account) -> 
     assert found.monthly_usd == Decimal("0.023") / 1024
 
 
-def test_an_equal_sha_256_proves_without_reading_a_byte(account: Account) -> None:
-    account.put("a/model.tar.gz", age=50, ChecksumAlgorithm="SHA256")
-    account.put("b/model.tar.gz", ChecksumAlgorithm="SHA256")
-    account.box.clear_calls()
-
-    done = account.swept()
-
-    assert "equal SHA-256" in by_key(done)["b/model.tar.gz"].verdict.reason
-    assert "s3:GetObject" not in account.box.calls()
-
-
-@pytest.mark.parametrize(
-    ("budget", "expected"), [(2 * MIB, "proven"), (2 * MIB - 1, "likely"), (0, "likely")]
-)
-def test_what_may_not_be_read_is_only_likely(account: Account, budget: int, expected: str) -> None:
-    account.pair()
-
-    assert words(account.swept(compare_up_to=budget))["b/model.tar.gz"] == expected
-
-
 def under_a_key(session: boto3.Session, *keys: str, body: bytes = b"m" * MIB, **given: Any) -> list[str]:
     """Objects encrypted by SSE-KMS, without the checksum that boto3 would add by itself; their ETags."""
     s3 = session.client("s3", config=Config(request_checksum_calculation="when_required"))
@@ -190,31 +163,6 @@ def under_a_key(session: boto3.Session, *keys: str, body: bytes = b"m" * MIB, **
         for key in keys
     ]
     return [put["ETag"] for put in puts]
-
-
-@pytest.mark.parametrize(
-    ("budget", "both", "expected"),
-    [
-        (10 * MIB, True, ["kept", "proven"]),
-        (0, True, ["unknown", "unknown"]),
-        (10 * MIB, False, ["kept", "proven"]),
-    ],
-    ids=["read", "not read", "one without a key"],
-)
-def test_etags_under_a_kms_key_say_nothing_and_bytes_do(
-    account: Account, session: boto3.Session, budget: int, *, both: bool, expected: list[str]
-) -> None:
-    if not both:
-        account.put("a/model.tar.gz", "m", age=50)
-    account.box.set_clock(NOW - 40 * DAY)
-    etags = under_a_key(session, *(["a/model.tar.gz"] if both else []), COPY)
-    account.box.set_clock(NOW)
-
-    done = account.swept(compare_up_to=budget)
-
-    assert len(set(etags)) == len(etags)
-    assert sorted(words(done).values()) == expected
-    assert etags[0].strip('"') not in str([result.verdict.evidence for result in done.results])
 
 
 @pytest.mark.parametrize(
@@ -249,39 +197,17 @@ def test_listed_checksums_cost_nothing_where_no_two_sizes_are_equal(account: Acc
 
 SHARDS = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")
 
+
+def source(compression: str) -> dict[str, str]:
+    return {"S3Uri": f"s3://{BUCKET}/{COPY}", "S3DataType": "S3Object", "CompressionType": compression}
+
+
 MODELS: dict[str, dict[str, Any]] = {
-    "exactly": {"ModelDataUrl": f"s3://{BUCKET}/{COPY}"},
-    "by https": {"ModelDataUrl": f"https://s3.us-east-1.amazonaws.com/{BUCKET}/{COPY}"},
-    "by virtual host": {"ModelDataUrl": f"https://{BUCKET}.s3.us-east-1.amazonaws.com/{COPY}"},
-    "by access point": {"ModelDataUrl": f"s3://point-abc-s3alias/{COPY}"},
+    "by its address": {"ModelDataUrl": f"s3://{BUCKET}/{COPY}"},
     "in its environment": {"Environment": {"HF_MODEL": f"s3://{BUCKET}/b"}},
-    "all of a folder": {"Mode": "MultiModel", "ModelDataUrl": f"s3://{BUCKET}/b/"},
-    "by prefix": {
-        "ModelDataSource": {
-            "S3DataSource": {"S3Uri": f"s3://{BUCKET}/b", "S3DataType": "S3Prefix", "CompressionType": "None"}
-        }
-    },
-    "as an object": {
-        "ModelDataSource": {
-            "S3DataSource": {
-                "S3Uri": f"s3://{BUCKET}/{COPY}",
-                "S3DataType": "S3Object",
-                "CompressionType": "Gzip",
-            }
-        }
-    },
-    "in a list": {"Environment": {"MODELS": f"[s3://{BUCKET}/x.tar.gz, s3://{BUCKET}/{COPY}]"}},
+    "as a source": {"ModelDataSource": {"S3DataSource": source("Gzip")}},
     "as a further source": {
-        "AdditionalModelDataSources": [
-            {
-                "ChannelName": "lora",
-                "S3DataSource": {
-                    "S3Uri": f"s3://{BUCKET}/{COPY}",
-                    "S3DataType": "S3Object",
-                    "CompressionType": "None",
-                },
-            }
-        ]
+        "AdditionalModelDataSources": [{"ChannelName": "lora", "S3DataSource": source("None")}]
     },
 }
 
@@ -301,47 +227,6 @@ def test_a_copy_that_a_model_refers_to_stays(account: Account, container: dict[s
     assert by_key(account.swept())[COPY].verdict.reason == "model churn refers to it"
 
 
-@pytest.mark.parametrize(
-    "address", [f"s3://{BUCKET}/b/model.tar", f"s3://{BUCKET}/{COPY}.bak", "s3://other/b/model.tar.gz"]
-)
-def test_a_similar_address_is_no_reference(account: Account, address: str) -> None:
-    account.pair()
-    account.model(ModelDataUrl=address)
-
-    assert words(account.swept()) == {"a/model.tar.gz": "kept", COPY: "proven"}
-
-
-def channel(uri: str) -> dict[str, Any]:
-    source = {"S3DataType": "S3Prefix", "S3Uri": uri}
-    return {"ChannelName": "base", "DataSource": {"S3DataSource": source}}
-
-
-JOBS: dict[str, dict[str, Any]] = {
-    "as its input": {"InputDataConfig": [channel(f"s3://{BUCKET}/b/mo")]},
-    "as its checkpoints": {"CheckpointConfig": {"S3Uri": f"s3://{BUCKET}/b"}},
-    "as where it writes": {"OutputDataConfig": {"S3OutputPath": f"s3://{BUCKET}/"}},
-    "in a parameter": {"HyperParameters": {"base": json.dumps(f"s3://{BUCKET}/{COPY}")}},
-}
-
-
-@pytest.mark.parametrize("given", JOBS.values(), ids=JOBS.keys())
-def test_a_copy_that_a_training_job_refers_to_stays(account: Account, given: dict[str, Any]) -> None:
-    account.pair()
-    account.training_job("b", **given)
-
-    assert words(account.swept()) == {"a/model.tar.gz": "proven", COPY: "kept"}
-
-
-def listed_in(uri: str, kind: str = "ManifestFile") -> dict[str, Any]:
-    return {"S3DataType": kind, "S3Uri": uri}
-
-
-def reads(account: Account, uri: str, kind: str = "ManifestFile") -> None:
-    """A training job that runs, and reads what a manifest lists."""
-    data: Any = {"ChannelName": "base", "DataSource": {"S3DataSource": listed_in(uri, kind)}}
-    account.training_job("t", InputDataConfig=[data])
-
-
 def loads(account: Account, uri: str) -> None:
     """A model of which a manifest says where it lies."""
     source = {
@@ -351,93 +236,6 @@ def loads(account: Account, uri: str) -> None:
         "ManifestS3Uri": uri,
     }
     account.model(ModelDataSource={"S3DataSource": source})
-
-
-def test_what_a_running_job_reads_by_a_manifest_elsewhere_makes_copies_likely(account: Account) -> None:
-    account.pair()
-    reads(account, "s3://elsewhere/list.manifest")
-
-    done = account.swept()
-
-    assert (words(done)[COPY], done.error) == ("likely", None)
-    (notice,) = done.notices
-    assert notice == (
-        "training job t reads what s3://elsewhere/list.manifest lists, which was not opened, because"
-        " read_contents_in does not name its bucket"
-    )
-    assert f"any copy may be in use, though: {notice}" in by_key(done)[COPY].verdict.reason
-
-    account.status("training_jobs", "t", TrainingJobStatus="Completed")
-
-    done = account.swept()
-    assert (words(done)[COPY], done.notices) == ("proven", ())
-
-
-def test_a_manifest_that_a_running_job_reads_makes_copies_likely(account: Account) -> None:
-    account.pair()
-    listed: Any = listed_in("s3://elsewhere/list.manifest")
-    mode: Any = {"LocalPath": "/opt/ml/processing/in", "S3InputMode": "File"}
-    account.sagemaker.create_processing_job(
-        ProcessingJobName="score",
-        ProcessingResources={
-            "ClusterConfig": {"InstanceType": "ml.m5.xlarge", "InstanceCount": 1, "VolumeSizeInGB": 1}
-        },
-        AppSpecification={"ImageUri": "i"},
-        ProcessingInputs=[{"InputName": "models", "S3Input": listed | mode}],
-        RoleArn=ROLE,
-    )
-    assert words(account.swept())[COPY] == "likely"
-
-    account.status("processing_jobs", "score", ProcessingJobStatus="Completed")
-    assert words(account.swept())[COPY] == "proven"
-
-    account.model("m", ModelDataUrl="s3://elsewhere/x.tar.gz")
-    account.transform("m", listed)
-    assert words(account.swept())[COPY] == "likely"
-
-
-MANIFESTS = {
-    "JSON": ("ManifestFile", json.dumps([{"prefix": f"s3://{BUCKET}/"}, "x.csv", COPY])),
-    "JSON of a prefix": ("ManifestFile", json.dumps([{"prefix": f"s3://{BUCKET}/b/mo"}])),
-    "JSON lines": (
-        "AugmentedManifestFile",
-        f'{{"source-ref": "s3://{BUCKET}/x", "n": 1}}\n\n{{"source-ref": "s3://{BUCKET}/{COPY}"}}\n',
-    ),
-    "CSV": ("", f"name,location\nmodel,s3://{BUCKET}/{COPY}\n"),
-}
-
-
-@pytest.mark.parametrize(("kind", "content"), MANIFESTS.values(), ids=MANIFESTS.keys())
-def test_what_a_manifest_in_a_named_bucket_lists_stays(account: Account, kind: str, content: str) -> None:
-    account.pair()
-    account.s3.put_object(Bucket=BUCKET, Key="list", Body=content.encode())
-    if kind:
-        reads(account, f"s3://{BUCKET}/list", kind)
-    else:
-        loads(account, f"s3://{BUCKET}/list")
-
-    done = account.swept()
-
-    assert (words(done), done.notices) == ({"a/model.tar.gz": "proven", COPY: "kept"}, ())
-
-
-@pytest.mark.parametrize(
-    "content", [b"", b"{}", b"[1]", b"[", b"\xff", b'["a", "b"]', b'[{"prefix": 1}, "x"]', b"[   ]"]
-)
-def test_an_odd_manifest_lists_any(account: Account, monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
-    large = content == b"[   ]"
-    if large:
-        monkeypatch.setattr(locations, "LARGEST_MANIFEST", 3)
-    account.pair()
-    account.s3.put_object(Bucket=BUCKET, Key="list", Body=content)
-    reads(account, f"s3://{BUCKET}/list")
-
-    done = account.swept()
-
-    assert words(done)[COPY] == "likely"
-    assert done.notices[0].endswith(
-        "which is too large to be read" if large else "which lists no address that is understood"
-    )
 
 
 @pytest.mark.parametrize("uri", [f"s3://{BUCKET}/gone", "s3://missing/gone"])
@@ -454,59 +252,6 @@ def test_a_missing_manifest_matters_only_if_something_in_use_reads_it(account: A
     done = account.swept()
 
     assert words(done)[COPY] == "likely"
-
-
-def test_a_manifest_that_may_not_be_read_leaves_every_copy_unknown(account: Account) -> None:
-    account.pair()
-    account.s3.put_object(Bucket=BUCKET, Key="list", Body=b"[]")
-    loads(account, f"s3://{BUCKET}/list")
-    account.box.fault("s3", "GetObject", "deny", times=0, match="list")
-
-    assert set(words(account.swept()).values()) == {"unknown"}
-
-
-def test_what_a_finished_job_made_stays_but_not_what_lies_where_it_wrote(account: Account) -> None:
-    account.put("a/model.tar.gz", age=50)
-    account.put("jobs/done/output/model.tar.gz")
-    account.put("jobs/done/spare.tar.gz")
-    account.training_job("done")
-    account.status(
-        "training_jobs",
-        "done",
-        TrainingJobStatus="Completed",
-        ModelArtifacts={"S3ModelArtifacts": f"s3://{BUCKET}/jobs/done/output/model.tar.gz"},
-    )
-
-    assert words(account.swept()) == {
-        "a/model.tar.gz": "proven",
-        "jobs/done/output/model.tar.gz": "kept",
-        "jobs/done/spare.tar.gz": "proven",
-    }
-
-
-def test_a_copy_that_a_pipeline_or_a_model_package_refers_to_stays(account: Account) -> None:
-    account.pair()
-    account.put("c/model.tar.gz")
-    account.put("d/model.tar.gz")
-    definition = {
-        "Version": "2020-12-01",
-        "Parameters": [{"DefaultValue": f"s3://{BUCKET}/{COPY}"}],
-        "Steps": [],
-    }
-    account.pipeline(json.dumps(definition))
-    account.sagemaker.create_model_package_group(ModelPackageGroupName="churn")
-    account.model_package("c/model.tar.gz", ModelPackageGroupName="churn")
-    account.model_package("d/model.tar.gz", ModelPackageName="one")
-
-    done = account.swept()
-
-    assert words(done) == {
-        "a/model.tar.gz": "proven",
-        COPY: "kept",
-        "c/model.tar.gz": "kept",
-        "d/model.tar.gz": "kept",
-    }
-    assert "pipeline nightly refers" in by_key(done)[COPY].verdict.reason
 
 
 def serve(account: Account, model: str, name: str = "live") -> None:
@@ -557,43 +302,6 @@ def test_what_only_an_ended_job_or_an_unserved_model_needs_is_likely(account: Ac
     assert by_key(done)["c/model.tar.gz"].verdict.reason == "model spare refers to it"
 
 
-@pytest.mark.parametrize(
-    ("status", "expected"), [("Approved", "kept"), ("PendingManualApproval", "kept"), ("Rejected", "likely")]
-)
-def test_only_a_rejected_package_is_not_in_use(account: Account, status: str, expected: str) -> None:
-    account.pair()
-    account.sagemaker.create_model_package_group(ModelPackageGroupName="churn")
-    account.model_package("a/model.tar.gz", ModelPackageName="loose")
-    account.model_package(COPY, ModelPackageGroupName="churn", ModelApprovalStatus=status)
-
-    done = account.swept()
-
-    assert words(done)[COPY] == expected
-    if status == "Rejected":
-        assert "needed only by model package churn/1, which was rejected" in by_key(done)[COPY].verdict.reason
-        package = account.sagemaker.list_model_packages(ModelPackageGroupName="churn")
-        arn = package["ModelPackageSummaryList"][0]["ModelPackageArn"]
-        account.model("made", ModelPackageName=arn)
-        serve(account, "made")
-        assert words(account.swept())[COPY] == "kept"
-
-
-@pytest.mark.parametrize("by", ['{"Model": "Spare"}', '{"Command": "run --model spare --fast"}', "a job"])
-def test_a_model_of_a_pipeline_or_a_running_transform_job_is_in_use(account: Account, by: str) -> None:
-    account.spare()
-    assert words(account.swept())[COPY] == "likely"
-
-    if by == "a job":
-        account.transform("spare", {"S3DataType": "S3Prefix", "S3Uri": "s3://in/x"})
-    else:
-        account.pipeline(by)
-    assert words(account.swept())[COPY] == "kept"
-
-    if by == "a job":
-        account.status("transform_jobs", "batch", TransformJobStatus="Completed")
-        assert words(account.swept())[COPY] == "likely"
-
-
 @pytest.mark.parametrize("gone", ["model", "configuration"])
 def test_an_endpoint_with_missing_parts_makes_copies_likely(account: Account, gone: str) -> None:
     account.bucket(DEFAULT_BUCKET)
@@ -620,50 +328,6 @@ def test_an_endpoint_with_missing_parts_makes_copies_likely(account: Account, go
     assert found.verdict.spared == f"any copy may be in use: {notice}"
 
 
-def test_a_failed_endpoint_serves_nothing(account: Account) -> None:
-    account.pair()
-    account.model(ModelDataUrl="s3://elsewhere/x.tar.gz")
-    serve(account, "churn")
-    account.sagemaker.delete_model(ModelName="churn")
-    account.status("endpoints", "live", EndpointStatus="Failed")
-
-    done = account.swept()
-
-    assert (words(done)[COPY], done.error) == ("proven", None)
-    assert done.notices == (
-        "endpoint configuration live-Config, which nothing uses, names model churn, which exists no more",
-    )
-
-
-def test_a_component_whose_model_is_gone_makes_copies_likely(account: Account) -> None:
-    account.pair()
-    account.model(ModelDataUrl="s3://elsewhere/x.tar.gz")
-    variant: Any = {"VariantName": "v", "InstanceType": "ml.m5.xlarge", "InitialInstanceCount": 1}
-    account.sagemaker.create_endpoint_config(
-        EndpointConfigName="c", ProductionVariants=[variant], ExecutionRoleArn=ROLE
-    )
-    account.sagemaker.create_endpoint(EndpointName="shared", EndpointConfigName="c")
-    account.sagemaker.create_inference_component(
-        InferenceComponentName="part",
-        EndpointName="shared",
-        VariantName="v",
-        Specification={
-            "ModelName": "churn",
-            "ComputeResourceRequirements": {"MinMemoryRequiredInMb": 1024},
-        },
-        RuntimeConfig={"CopyCount": 1},
-    )
-    assert words(account.swept())[COPY] == "proven"
-
-    account.sagemaker.delete_model(ModelName="churn")
-    done = account.swept()
-
-    assert words(done)[COPY] == "likely"
-    assert done.notices == (
-        "inference component part uses model churn, which exists no more: what it loads is unknown",
-    )
-
-
 def test_a_model_whose_package_is_gone_concerns_copies_only_if_it_is_served(account: Account) -> None:
     account.pair()
     account.model_package("b/other.tar.gz", ModelPackageName="loose")
@@ -686,17 +350,6 @@ def test_a_model_whose_package_is_gone_concerns_copies_only_if_it_is_served(acco
     assert done.notices == (
         "endpoint live uses model package gone, which exists no more: what it loads is unknown",
     )
-
-
-@pytest.mark.parametrize(
-    "operation",
-    ["GetBucketVersioning", "GetBucketLifecycleConfiguration", "GetBucketPolicy"],  # it is only reported then
-)
-def test_an_unreadable_part_of_a_bucket_leaves_its_copies_known(account: Account, operation: str) -> None:
-    account.pair()
-    account.box.fault("s3", operation, "deny", times=0)
-
-    assert words(account.swept())[COPY] == "proven"
 
 
 def test_a_bucket_that_may_not_be_listed_breaks_the_sweep_and_not_the_others(account: Account) -> None:
@@ -723,61 +376,6 @@ def test_keep_tags_of_the_object_and_of_its_bucket_count(account: Account) -> No
     account.s3.put_bucket_tagging(Bucket=BUCKET, Tagging={"TagSet": tags})
 
     assert set(words(account.swept()).values()) == {"kept"}
-
-
-@pytest.mark.parametrize("operation", ["GetObjectRetention", "GetObjectLegalHold"])
-def test_a_lock_that_cannot_be_read_may_be_there(account: Account, operation: str) -> None:
-    """What the locks say when they can be read is tested on a server that has them all."""
-    account.bucket("locked", ObjectLockEnabledForBucket=True)
-    account.put("a.tar.gz", age=50, bucket="locked")
-    account.put("b.tar.gz", bucket="locked")
-    account.box.fault("s3", operation, "deny", times=0)
-
-    done = account.swept(buckets=("locked",))
-
-    assert words(done)["b.tar.gz"] == "unknown"
-    assert "it may be locked" in by_key(done)["b.tar.gz"].verdict.reason
-
-
-def test_a_versioned_bucket_says_when_bytes_are_freed(account: Account) -> None:
-    account.pair()
-    account.s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
-    assert "never freed" in by_key(account.swept())[COPY].verdict.reason
-
-    rule: Any = {
-        "ID": "old-versions",
-        "Status": "Enabled",
-        "Filter": {"Prefix": "b/"},
-        "NoncurrentVersionExpiration": {"NoncurrentDays": 14},
-    }
-    account.s3.put_bucket_lifecycle_configuration(Bucket=BUCKET, LifecycleConfiguration={"Rules": [rule]})
-
-    assert (
-        "freed 14 days later, by lifecycle rule old-versions" in by_key(account.swept())[COPY].verdict.reason
-    )
-
-
-def test_archived_copies_stay_and_are_nobodys_keeper(account: Account) -> None:
-    account.put("a/model.tar.gz", age=50, StorageClass="DEEP_ARCHIVE")
-    account.put(COPY)
-    account.put("c/model.tar.gz", age=30)
-
-    done = account.swept()
-
-    assert words(done) == {"a/model.tar.gz": "kept", COPY: "kept", "c/model.tar.gz": "proven"}
-    assert "archived (DEEP_ARCHIVE)" in by_key(done)["a/model.tar.gz"].verdict.reason
-
-
-def test_a_copy_in_another_bucket_is_reported_apart(account: Account) -> None:
-    account.bucket("backup")
-    account.put("a/model.tar.gz", age=50)
-    account.put(COPY, bucket="backup")
-
-    done = account.swept(buckets=(BUCKET, "backup"))
-
-    assert words(done)[COPY] == "likely"
-    assert "every byte read" in by_key(done)[COPY].verdict.reason
-    assert "replica" in by_key(done)[COPY].verdict.reason
 
 
 def test_a_copy_in_another_region_is_judged_there(account: Account, session: boto3.Session) -> None:
@@ -814,38 +412,6 @@ def test_a_folder_of_several_files_is_a_copy_as_a_whole(account: Account) -> Non
         "llm copy+ü/model-00002-of-00002.safetensors",
     }
     assert "its folder (3 files) has the same bytes as s3://models/llm/" in done.findings[0].verdict.reason
-
-
-def test_a_folder_that_lacks_a_file_is_no_copy(account: Account) -> None:
-    folder(account, "llm", age=50)
-    folder(account, "llm-copy")
-    account.s3.delete_object(Bucket=BUCKET, Key="llm-copy/config.json")
-
-    done = account.swept()
-
-    assert set(words(done).values()) == {"kept"}
-    assert "no other folder holds the same files" in done.results[0].verdict.reason
-
-
-def test_the_parts_of_a_larger_model_are_not_copies_by_themselves(account: Account) -> None:
-    for root, unet in (("sd", "one"), ("sd-tuned", "two")):
-        account.put(f"{root}/model_index.json", "{}", size=2)
-        account.put(f"{root}/vae/config.json", "{}", size=2)
-        account.put(f"{root}/vae/diffusion.safetensors", "the same vae")
-        account.put(f"{root}/unet/diffusion.safetensors", unet, size=2 * MIB)
-
-    assert set(words(account.swept()).values()) == {"kept"}
-
-
-def test_weights_beside_other_weights_are_only_likely_copies(account: Account) -> None:
-    account.put("a/encoder.onnx", "encoder", age=50)
-    account.put("b/encoder.onnx", "encoder")
-    account.put("b/decoder.onnx", "decoder")
-
-    done = account.swept()
-
-    assert words(done) == {"a/encoder.onnx": "kept", "b/encoder.onnx": "likely", "b/decoder.onnx": "kept"}
-    assert "may belong to the same model" in by_key(done)["b/encoder.onnx"].verdict.reason
 
 
 def test_without_named_buckets_those_that_are_referred_to_are_searched(account: Account) -> None:
@@ -991,15 +557,6 @@ def test_what_is_alone_may_have_a_copy_in_a_bucket_that_was_not_listed(account: 
     assert "closed" in reason
 
 
-def test_looking_at_one_says_what_finding_all_said(account: Account) -> None:
-    folder(account, "llm", age=50)
-    folder(account, "llm-copy")
-    account.pair()
-
-    for candidate in READER.find(account.aws, NOW):
-        assert READER.look(account.aws, candidate.target, NOW) == candidate
-
-
 def test_looking_again_at_ten_copies_describes_what_looking_at_none_does(account: Account) -> None:
     """In an account with thousands of models and jobs a run can look at more than one copy only so."""
     account.put("a/model.tar.gz", age=50)
@@ -1127,12 +684,3 @@ def test_what_was_replaced_since_it_was_listed_is_unknown(account: Account) -> N
     done = account.swept()
 
     assert words(done) == {"a/model.tar.gz": "unknown", COPY: "unknown"}
-
-
-def test_signals_carry_where_they_are_from(account: Account) -> None:
-    account.pair()
-
-    (found,) = account.copies()
-
-    assert found.target.tags == Value({}, "s3:GetObjectTagging")
-    assert found.lock == Absent("s3:GetObjectLockConfiguration")

@@ -12,7 +12,6 @@ from conftest import NOW
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Finding
 from ml_janitor.core.results import Sweep
-from ml_janitor.detectors.duplicate_artifacts import contents
 from ml_janitor.detectors.duplicate_artifacts.rule import DuplicateArtifacts
 from ml_janitor.engine.policy import RunPolicy
 from ml_janitor.engine.run import sweep_region
@@ -112,22 +111,6 @@ def test_parts_of_different_sizes_are_unknown_if_nothing_may_be_read(bucket: She
     assert set(told(bucket.swept(aws, compare_up_to=0)).values()) == {"unknown"}
 
 
-def test_one_other_byte_at_the_very_end_makes_another_model(bucket: Shelf, aws: Aws) -> None:
-    body = random_bytes("model")
-    bucket.upload("a/model.tar.gz", body, part=5 * MIB)
-    bucket.upload("b/model.tar.gz", body[:-1] + bytes([body[-1] ^ 1]), part=6 * MIB)
-
-    assert set(told(bucket.swept(aws)).values()) == {"kept"}
-
-
-def test_a_server_side_copy(bucket: Shelf, aws: Aws) -> None:
-    bucket.put("a/model.tar.gz", random_bytes("model"))
-    bucket.copy("a/model.tar.gz", "b/model.tar.gz")
-
-    assert told(bucket.swept(aws))["b/model.tar.gz"] == "proven: every byte read"
-    assert told(bucket.swept(aws, compare_up_to=0))["b/model.tar.gz"].startswith("likely: equal ")
-
-
 @pytest.mark.parametrize(
     ("algorithm", "expected"),
     [
@@ -158,29 +141,6 @@ def test_checksums_of_parts_prove_nothing(bucket: Shelf, aws: Aws) -> None:
 
     assert sorted(done.values()) == ["kept", "likely: equal SHA-256 of their parts"]
     assert "proven: every byte read" in told(bucket.swept(aws)).values()
-
-
-def test_odd_keys(bucket: Shelf, aws: Aws) -> None:
-    for key in ("a/mo del+1&é=ü%2F.tar.gz", "b/#?.tar.gz", "c/\u2028\U0001f600'\"<>.tar.gz"):
-        bucket.put(key, random_bytes("model", MIB))
-
-    assert sorted(told(bucket.swept(aws)).values()) == ["kept", *["proven: every byte read"] * 2]
-
-
-def test_an_empty_bucket(bucket: Shelf, aws: Aws) -> None:
-    done = bucket.swept(aws)
-
-    assert (done.results, done.error) == ((), None)
-
-
-def test_many_pages(bucket: Shelf, aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(contents, "PROBE_BYTES", 16)
-    for n in range(1005):
-        bucket.put(f"filler/{n:04}", b"x")
-    bucket.put("a.tar.gz", random_bytes("model", 100))
-    bucket.put("z.tar.gz", random_bytes("model", 100))
-
-    assert "proven: every byte read" in told(bucket.swept(aws, min_size=100)).values()
 
 
 def test_a_folder_of_shards(bucket: Shelf, aws: Aws) -> None:

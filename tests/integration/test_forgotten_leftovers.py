@@ -17,6 +17,7 @@ from ml_janitor.core.model import Finding, Verdict
 from ml_janitor.core.tiering import GB
 from ml_janitor.detectors.forgotten_leftovers.rule import ForgottenLeftovers
 from ml_janitor_sandbox.control import Control
+from sagemaker_requests import pipeline_request, training_request
 
 DAY = timedelta(days=1)
 URI = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/trainer"
@@ -107,20 +108,10 @@ def test_whoever_names_or_pulls_an_image_keeps_it(account: Account, aws: Aws, us
             account.box.patch("sagemaker", variant_path, DeployedImages=deployed)
             sagemaker.delete_model(ModelName="served")
         case "training job":
-            sagemaker.create_training_job(
-                TrainingJobName="j",
-                RoleArn=ROLE,
-                AlgorithmSpecification={"TrainingImage": image, "TrainingInputMode": "File"},
-                OutputDataConfig={"S3OutputPath": "s3://models/out"},
-                StoppingCondition={"MaxRuntimeInSeconds": 3600},
-                ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1},
-            )
+            sagemaker.create_training_job(**training_request("j", image=image))
         case "pipeline":
             sagemaker.create_pipeline(
-                PipelineName="p",
-                RoleArn=ROLE,
-                ClientRequestToken="p" * 32,
-                PipelineDefinition=json.dumps({"Steps": [{"Arguments": {"TrainingImage": image}}]}),
+                **pipeline_request("p", json.dumps({"Steps": [{"Arguments": {"TrainingImage": image}}]}))
             )
         case "pull":
             account.box.pull("trainer", account.digests["unused"], NOW - 100 * DAY)

@@ -24,6 +24,7 @@ from ml_janitor.engine.policy import Hold, HoldKind, RunPolicy
 from ml_janitor.engine.run import sweep_region, sweep_resource
 from ml_janitor_sandbox.control import Control
 from rarities import OF_BATCHES
+from sagemaker_requests import processing_request, rented, training_request, transform_request, tuning_request
 from verdicts import word
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -58,14 +59,9 @@ class Account:
         cluster = {"InstanceType": "ml.m5.4xlarge", "InstanceCount": 1, "VolumeSizeInGB": 1}
         self.box.set_clock(NOW - AGE)
         self.sagemaker.create_processing_job(
-            **{
-                "ProcessingJobName": name,
-                "ProcessingResources": {"ClusterConfig": cluster},
-                "AppSpecification": {"ImageUri": "image"},
-                "RoleArn": ROLE,
-                "StoppingCondition": {"MaxRuntimeInSeconds": 5 * 86400},
-            }
-            | request
+            **processing_request(
+                name, cluster, StoppingCondition={"MaxRuntimeInSeconds": 5 * 86400}, **request
+            )
         )
         self.box.set_clock(NOW)
         self.log(PROCESSING, f"{name}/algo-1-1790000000")
@@ -76,11 +72,7 @@ class Account:
     ) -> None:
         self.box.set_clock(NOW - AGE)
         self.sagemaker.create_transform_job(
-            TransformJobName=name,
-            ModelName="model",
-            TransformInput={"DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://in/x"}}},
-            TransformOutput={"S3OutputPath": f"s3://out/{name}"},
-            TransformResources={"InstanceType": "ml.m5.4xlarge", "InstanceCount": count},
+            **transform_request(name, "model", "ml.m5.4xlarge", count=count, out=f"s3://out/{name}")
         )
         self.box.set_clock(NOW)
         for host in hosts:
@@ -92,18 +84,13 @@ class Account:
     ) -> None:
         self.box.set_clock(NOW - AGE)
         self.sagemaker.create_training_job(
-            TrainingJobName=name,
-            AlgorithmSpecification={"TrainingImage": "image", "TrainingInputMode": "File"},
-            RoleArn=ROLE,
-            OutputDataConfig={"S3OutputPath": "s3://out/training"},
-            ResourceConfig={
-                "InstanceType": "ml.m5.4xlarge",
-                "InstanceCount": 1,
-                "VolumeSizeInGB": 1,
-                "KeepAlivePeriodInSeconds": 6 * 3600,
-            },
-            StoppingCondition={"MaxRuntimeInSeconds": 5 * 86400},
-            Tags=[{"Key": key, "Value": value} for key, value in (tags or {}).items()],
+            **training_request(
+                name,
+                rented("ml.m5.4xlarge", KeepAlivePeriodInSeconds=6 * 3600),
+                out="s3://out/training",
+                seconds=5 * 86400,
+                Tags=[{"Key": key, "Value": value} for key, value in (tags or {}).items()],
+            )
         )
         self.box.set_clock(NOW)
         self.log(TRAINING, f"{name}/algo-1-1790000000")
@@ -115,12 +102,7 @@ class Account:
         """A tuning job with these *children*; those in *works* do, and the others hang."""
         self.box.set_clock(NOW - AGE)
         arn = self.sagemaker.create_hyper_parameter_tuning_job(
-            HyperParameterTuningJobName=name,
-            HyperParameterTuningJobConfig={
-                "Strategy": "Random",
-                "ResourceLimits": {"MaxParallelTrainingJobs": 9},
-            },
-            Tags=[{"Key": key, "Value": value} for key, value in tags.items()],
+            **tuning_request(name, Tags=[{"Key": key, "Value": value} for key, value in tags.items()])
         )["HyperParameterTuningJobArn"]
         for child in children:
             self.training(child, cpu=BUSY if child in works else REST, TuningJobArn=arn)
@@ -139,8 +121,7 @@ class Account:
 
     def schedule(self, name: str) -> str:
         made = self.sagemaker.create_monitoring_schedule(
-            MonitoringScheduleName=name,
-            MonitoringScheduleConfig={"MonitoringJobDefinition": OF_BATCHES},
+            MonitoringScheduleName=name, MonitoringScheduleConfig={"MonitoringJobDefinition": OF_BATCHES}
         )
         return str(made["MonitoringScheduleArn"])
 
@@ -199,39 +180,6 @@ def test_a_hung_processing_job_is_found(account: Account, aws: Aws) -> None:
     )
     assert result.target.kind == "processing-job"
     assert result.accrued_usd == Decimal("0.93") * 30
-
-
-def test_processing_jobs_that_work(account: Account, aws: Aws) -> None:
-    account.processing("logs")
-    account.log(PROCESSING, "logs/algo-1-1790000001", silent=HOUR)
-    account.processing("loaded", cpu=BUSY)
-    account.processing("full", cpu=[1600.0] * STEPS)
-    account.processing("young", StoppingCondition={"MaxRuntimeInSeconds": 3600}, cpu=BUSY)
-    for name, mode in (("live", "Continuous"), ("late", "EndOfJob"), ("still", "EndOfJob")):
-        output = {"S3Uri": f"s3://out/{name}", "LocalPath": "/o", "S3UploadMode": mode}
-        account.processing(
-            name, ProcessingOutputConfig={"Outputs": [{"OutputName": "o", "S3Output": output}]}
-        )
-        account.write(f"{name}/part-7", ago=28 * HOUR if name == "still" else HOUR)
-
-    report = swept(aws)
-
-    assert words(report) == {
-        "logs": "kept",
-        "loaded": "kept",
-        "full": "kept",
-        "young": "proven",  # past its own limit for a day
-        "live": "kept",
-        "late": "kept",  # its program is over, and what it made is being uploaded
-        "still": "likely",
-    }
-
-
-def test_streams_of_processing_jobs_are_exact(account: Account, aws: Aws) -> None:
-    account.processing("clean")
-    account.log(PROCESSING, "clean-2/algo-1-1790000000", silent=MINUTE)
-
-    assert words(swept(aws)) == {"clean": "likely"}
 
 
 def test_namesakes_of_different_kinds_are_not_mixed_up(account: Account, aws: Aws) -> None:
@@ -318,13 +266,6 @@ def test_a_tuner_that_is_tagged_keeps_its_children(account: Account, aws: Aws) -
     assert isinstance(report["trial-1"], Kept)
     assert report["trial-1"].reason == "it belongs to sweep, which is tagged keep=true"
     assert report["sweep"].reason == "tagged keep=true"
-
-
-def test_a_tuner_that_is_ignored_keeps_its_children(account: Account, aws: Aws) -> None:
-    account.tuner("sweep", "trial-1")
-    ignore = Exemptions(ignore=("*/sweep",))
-
-    assert words(swept(aws, RunPolicy(ignore))) == {"trial-1": "kept", "sweep": "kept"}
 
 
 def test_a_tuner_that_is_held_keeps_its_children(account: Account, aws: Aws) -> None:
@@ -579,13 +520,3 @@ def test_looking_again_sees_that_a_child_works_again(account: Account, aws: Aws)
 
     assert again is not None
     assert rule.decide(again, NOW).reason == "1 of 1 running children do not hang (trial-1)"
-
-
-def test_looking_again_sees_that_a_pool_was_used(account: Account, aws: Aws) -> None:
-    account.training("left-warm", **warm(2 * HOUR, "Reused"))
-    rule = HungTrainingJobs()
-
-    again = rule.look(aws, target("training-job", "left-warm"), NOW)
-
-    assert again is not None
-    assert rule.decide(again, NOW).reason == "no longer in progress (Completed)"

@@ -15,12 +15,13 @@ from conftest import NOW
 from fakes import target_at
 from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import Aws
-from ml_janitor.core.model import Finding, Kept, NotRead, Target, Value
+from ml_janitor.core.model import Finding, Kept, Target, Value
 from ml_janitor.core.results import Sweep
 from ml_janitor.detectors.hung_training_jobs.rule import HungTrainingJobs
 from ml_janitor.engine.policy import RunPolicy
 from ml_janitor.engine.run import sweep_region
 from ml_janitor_sandbox.control import Control
+from sagemaker_requests import rented, training_request
 from verdicts import only
 
 GROUP = NAMESPACE = "/aws/sagemaker/TrainingJobs"
@@ -37,7 +38,6 @@ LISTINGS = {
 
 SIX_HOURS = 6 * 12
 FULL, REST = [400.0] * SIX_HOURS, [0.0] * SIX_HOURS
-BUSY = [40.0, 390.0] * (SIX_HOURS // 2)
 SPINNING = [420.0] * SIX_HOURS
 
 
@@ -72,21 +72,15 @@ class Account:
         """One that logged every hour until *silent* ago; None for one that never did."""
         self.box.set_clock(NOW - age)
         self.session.client("sagemaker").create_training_job(
-            **{
-                "TrainingJobName": name,
-                "AlgorithmSpecification": {"TrainingImage": "image", "TrainingInputMode": "File"},
-                "RoleArn": "arn:aws:iam::123456789012:role/training",
-                "OutputDataConfig": {"S3OutputPath": "s3://models/runs"},
-                "CheckpointConfig": {"S3Uri": f"s3://ckpt/{name}"},
-                "ResourceConfig": {
-                    "InstanceType": "ml.p3.8xlarge",
-                    "InstanceCount": hosts,
-                    "VolumeSizeInGB": 100,
-                },
-                "StoppingCondition": {"MaxRuntimeInSeconds": 28 * 86400},
-                "Tags": [{"Key": key, "Value": value} for key, value in (tags or {}).items()],
-            }
-            | request
+            **training_request(
+                name,
+                rented("ml.p3.8xlarge", hosts, 100),
+                out="s3://models/runs",
+                seconds=28 * 86400,
+                CheckpointConfig={"S3Uri": f"s3://ckpt/{name}"},
+                Tags=[{"Key": key, "Value": value} for key, value in (tags or {}).items()],
+                **request,
+            )
         )
         self.box.set_clock(NOW)
         for host in range(1, hosts + 1):
@@ -117,18 +111,6 @@ class Account:
         self.box.set_clock(NOW)
 
 
-def rented(instance: str, count: int = 1) -> dict[str, Any]:
-    return {"InstanceType": instance, "InstanceCount": count, "VolumeSizeInGB": 100}
-
-
-def confidences(report: Sweep) -> dict[str, str]:
-    """How sure each verdict is, by name; nothing of what is kept."""
-    return {
-        result.target.name: result.verdict.confidence.value if isinstance(result.verdict, Finding) else ""
-        for result in report.results
-    }
-
-
 def hourly(first: datetime, last: datetime) -> list[datetime]:
     hours = (last - first) // HOUR
     return [first + n * HOUR for n in range(hours)] + [last]
@@ -140,20 +122,6 @@ def target(name: str) -> Target:
 
 def swept(aws: Aws, **tunables: Any) -> Sweep:
     return sweep_region(HungTrainingJobs(**tunables), aws, now=NOW, policy=RunPolicy())
-
-
-def kept(report: Sweep) -> str:
-    verdict = only(report).verdict
-    assert isinstance(verdict, Kept)
-    assert not verdict.unknown
-    return verdict.reason
-
-
-def unknown(report: Sweep) -> str:
-    verdict = only(report).verdict
-    assert isinstance(verdict, Kept)
-    assert verdict.unknown
-    return verdict.reason
 
 
 def test_a_deadlock_is_found(account: Account, aws: Aws) -> None:
@@ -173,59 +141,6 @@ def test_a_deadlock_is_found(account: Account, aws: Aws) -> None:
     assert result.accrued_usd == Decimal("58.752") * 264
 
 
-def test_the_way_to_the_first_event_is_a_pause_too(account: Account, aws: Aws) -> None:
-    account.job("slow-start", silent=None)
-    account.log("slow-start/algo-1-1790000000", [NOW - 200 * HOUR])
-
-    assert "it once paused for 2 days and went on" in kept(swept(aws, times_longest_pause=4))
-
-
-@pytest.mark.parametrize(("silent", "sure"), [(24 * HOUR, True), (14 * HOUR, False)])
-def test_a_chatty_job_has_a_rhythm_too(account: Account, aws: Aws, *, silent: timedelta, sure: bool) -> None:
-    """Its log has more pages than are read. It once paused for four hours, which look like five."""
-    account.job("chatty", hosts=2, silent=None, gpu=[])
-    moments = hourly(NOW - AGE, NOW - silent)
-    talk = [at for at in moments if not NOW - 99 * HOUR < at < NOW - 95 * HOUR]
-    for host, times in ((1, talk), (2, [*talk[:5], moments[-1]])):
-        stream = f"chatty/algo-{host}-1790000000"
-        account.box.logs(GROUP, stream, [(at, "step") for at in times], page_hours=2)
-        loads = {"GPUUtilization": 400.0, "CPUUtilization": 420.0}
-        series = {"dimensions": {"Host": f"chatty/algo-{host}"}, "start": NOW - 30 * HOUR, "step": 300}
-        account.box.metrics(
-            NAMESPACE, [series | {"metric": name, "values": [load] * 360} for name, load in loads.items()]
-        )
-
-    result = only(swept(aws))
-
-    shown = {one.signal: one.value for one in result.verdict.evidence}
-    assert shown["longest pause before"] == "5 hours"
-    assert isinstance(result.verdict, Finding) is sure
-    assert not sure or confidences(swept(aws)) == {"chatty": "proven"}
-    assert account.box.calls()["logs:GetLogEvents"] < (1 + sure) * 400
-
-
-def test_streams_are_exact(account: Account, aws: Aws) -> None:
-    account.job("train")
-    account.log("train-2/algo-1-1790000000", [NOW - MINUTE])
-    account.log("train/algo/else", [NOW - MINUTE])
-
-    assert isinstance(only(swept(aws)).verdict, Finding)
-
-
-def test_one_host_that_logs_is_enough(account: Account, aws: Aws) -> None:
-    account.job("llama", hosts=3)
-    account.log("llama/algo-3-1790000000", [NOW - HOUR])
-
-    assert kept(swept(aws)) == "it last logged 60 minutes ago"
-
-
-def test_the_list_of_streams_lags_and_the_stream_itself_decides(account: Account, aws: Aws) -> None:
-    account.job("llama", silent=None)
-    account.log("llama/algo-1-1790000000", hourly(NOW - AGE, NOW - MINUTE), lag_hours=10)
-
-    assert kept(swept(aws)) == "it last logged 1 minute ago"
-
-
 @pytest.mark.parametrize(
     ("bucket", "key", "alive"),
     [
@@ -243,90 +158,6 @@ def test_writing_is_a_sign_of_life(account: Account, aws: Aws, *, bucket: str, k
     account.write(bucket, key, ago=HOUR)
 
     assert isinstance(only(swept(aws)).verdict, Finding) is not alive
-
-
-def test_a_load_that_varies_is_work(account: Account, aws: Aws) -> None:
-    account.job("llama", hosts=2)
-    account.job("eval", gpu=BUSY)
-    account.box.metrics(
-        NAMESPACE,
-        [
-            {
-                "metric": "GPUUtilization",
-                "dimensions": {"Host": "llama/algo-2"},
-                "start": NOW - 2 * HOUR,
-                "step": 60,
-                "values": [100.0],
-            }
-        ],
-    )
-
-    report = swept(aws)
-
-    assert {result.verdict.reason for result in report.results} == {
-        "silent, but the load of algo-1 varies like work",
-        "silent, but the load of algo-2 varies like work",
-    }
-
-
-@pytest.mark.parametrize("metric", ["DiskUtilization", "MemoryUtilization"])
-def test_a_disk_or_memory_that_fills_is_work(account: Account, aws: Aws, metric: str) -> None:
-    account.job("llama", gpu=[0.0] * 72, cpu=[20.0] * 72)
-    found = only(swept(aws)).verdict
-    assert isinstance(found, Finding)
-    assert found.confidence == "likely"
-
-    filling = {"metric": metric, "dimensions": {"Host": "llama/algo-1"}, "step": 300}
-    values = [20 + n / 4 for n in range(72)]
-    account.box.metrics(NAMESPACE, [filling | {"start": NOW - 6 * HOUR, "values": values}])
-    verdict = only(swept(aws)).verdict
-
-    assert verdict.reason == "silent, but the load of algo-1 varies like work"
-    shown = {one.signal: str(one.value) for one in verdict.evidence}
-    assert shown[f"{metric.removesuffix('Utilization').lower()} used"].startswith("20 to 38 of 100")
-
-
-def test_hosts_at_rest_while_others_spin_is_a_deadlock(account: Account, aws: Aws) -> None:
-    account.job("llama", hosts=2)
-    account.job("rest", gpu=REST, cpu=REST)
-    account.job("divided", gpu=FULL)
-    account.box.patch("sagemaker", ["training_jobs", "divided"], ResourceConfig=rented("ml.p3.8xlarge", 2))
-    account.log("divided/algo-2-1790000000", [NOW - 100 * HOUR])
-    account.measure("divided/algo-2", REST, REST)
-
-    account.job("three-of-four", gpu=[289.0, 296.0] * (SIX_HOURS // 2))
-    account.job("one-of-four", gpu=[100.0] * SIX_HOURS)
-    account.job("made-for-one", gpu=[88.0, 98.0] * (SIX_HOURS // 2))
-
-    report = swept(aws)
-
-    assert confidences(report) == {
-        "llama": "proven",
-        "rest": "likely",
-        "divided": "proven",
-        "three-of-four": "proven",
-        "one-of-four": "likely",
-        "made-for-one": "",
-    }
-
-
-def test_what_may_be_work_is_only_likely(account: Account, aws: Aws) -> None:
-    """One GPU, or a host without, has nobody to wait for; and where GPUs rest, the work is the CPU's."""
-    account.job("one-gpu", gpu=[100.0] * SIX_HOURS, ResourceConfig=rented("ml.g5.2xlarge"))
-    account.job("boosting", gpu=[], cpu=[1590.0] * SIX_HOURS, ResourceConfig=rented("ml.m5.4xlarge"))
-    account.job("one-core", gpu=REST, cpu=[100.0] * SIX_HOURS)
-    account.job("all-cores", gpu=REST, cpu=[3190.0] * SIX_HOURS)
-    account.job("tokenizing", gpu=REST, cpu=[100.0, 300.0] * (SIX_HOURS // 2))
-
-    report = swept(aws)
-
-    assert confidences(report) == {
-        "one-gpu": "likely",
-        "boosting": "likely",
-        "one-core": "likely",
-        "all-cores": "likely",
-        "tokenizing": "",
-    }
 
 
 def test_waiting_jobs_and_other_phases_cost_one_call_each(account: Account, aws: Aws) -> None:
@@ -357,12 +188,7 @@ def test_jobs_that_ended_are_no_candidates_and_hide_none(account: Account, aws: 
     account.box.set_clock(NOW - 20 * HOUR)
     for n in range(150):
         account.session.client("sagemaker").create_training_job(
-            TrainingJobName=f"done-{n}",
-            AlgorithmSpecification={"TrainingImage": "image", "TrainingInputMode": "File"},
-            RoleArn="arn:aws:iam::123456789012:role/training",
-            OutputDataConfig={"S3OutputPath": "s3://models/runs"},
-            ResourceConfig={"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1},
-            StoppingCondition={"MaxRuntimeInSeconds": 3600},
+            **training_request(f"done-{n}", out="s3://models/runs")
         )
         account.box.patch("sagemaker", ["training_jobs", f"done-{n}"], training_job_status="Completed")
 
@@ -386,26 +212,6 @@ def test_a_broken_listing_is_an_error_and_the_rest_is_reported(account: Account,
     assert report.error is not None
     assert "sagemaker:ListTrainingJobs broke off after 100" in report.error
     assert [result.target.name for result in report.findings] == ["llama"]  # the oldest are listed first
-
-
-def test_a_job_without_a_known_price_is_found_all_the_same(account: Account, aws: Aws) -> None:
-    account.job(
-        "llama",
-        ResourceConfig={
-            "InstanceGroups": [
-                {"InstanceType": "ml.p3.8xlarge", "InstanceCount": 1, "InstanceGroupName": "a"},
-                {"InstanceType": "ml.p5e.48xlarge", "InstanceCount": 1, "InstanceGroupName": "b"},
-            ],
-            "VolumeSizeInGB": 1,
-        },
-    )
-
-    result = only(swept(aws))
-
-    assert isinstance(result.verdict, Finding)
-    assert result.verdict.confidence == "likely"  # which host is which cannot be told
-    assert result.accrued_usd is None
-    assert result.verdict.reason.endswith("; price unknown")
 
 
 def test_only_what_is_open_is_read(account: Account, aws: Aws) -> None:
@@ -441,19 +247,6 @@ def test_looking_again_reads_the_same(account: Account, aws: Aws) -> None:
     assert isinstance(rule.decide(busy, NOW), Kept)
 
 
-@pytest.mark.usefixtures("paced")
-def test_looking_again_sees_what_changed(account: Account, aws: Aws) -> None:
-    account.job("llama")
-    account.session.client("sagemaker").stop_training_job(TrainingJobName="llama")
-
-    candidate = HungTrainingJobs().look(aws, target("llama"), NOW)
-
-    assert candidate is not None
-    verdict = HungTrainingJobs().decide(candidate, NOW)
-    assert isinstance(verdict, Kept)
-    assert verdict.reason == "no longer in progress (Stopping)"
-
-
 def test_looking_at_what_is_gone_or_cannot_be_read(account: Account, aws: Aws) -> None:
     assert HungTrainingJobs().look(aws, target("never-was"), NOW) is None
 
@@ -461,9 +254,3 @@ def test_looking_at_what_is_gone_or_cannot_be_read(account: Account, aws: Aws) -
     account.box.fault("sagemaker", "DescribeTrainingJob", "deny", times=0)
     with pytest.raises(ReadError, match="DescribeTrainingJob: AccessDenied"):
         HungTrainingJobs().look(aws, target("llama"), NOW)
-
-
-def test_kept_jobs_need_no_tags(account: Account, aws: Aws) -> None:
-    account.job("busy", silent=MINUTE)
-
-    assert only(swept(aws)).target.tags == NotRead()

@@ -18,6 +18,7 @@ from ml_janitor.detectors.idle_endpoints.rule import IdleEndpoints
 from ml_janitor.engine.policy import RunPolicy
 from ml_janitor.engine.run import sweep_region
 from ml_janitor_sandbox.control import Control
+from sagemaker_requests import scalable_target
 
 
 def one_request(ago: timedelta) -> list[float]:
@@ -109,23 +110,8 @@ def test_requests_that_are_told_by_instance_keep(seed: Seed, aws: Aws) -> None:
     kept(verdict(aws), "1 request to variant blue, instance i-1 in the last 7 days")
 
 
-def test_requests_to_a_component_that_are_told_by_container_keep(seed: Seed, aws: Aws) -> None:
-    seed.endpoint("gateway", {"VariantName": "blue", "ModelName": None}, ExecutionRoleArn=ROLE)
-    seed.component("llm", "gateway")
-    seed.control("gateway")
-    seed.publish(
-        "Invocations", one_request(HOUR), InferenceComponentName="llm", ContainerId="c-1", InstanceId="i-1"
-    )
-
-    gateway = verdict(aws, "gateway")
-    kept(gateway, "1 request to inference component llm, container c-1, instance i-1 in the last 7 days")
-
-
 def test_every_instance_pool_is_priced(seed: Seed, aws: Aws) -> None:
-    pools = [
-        {"InstanceType": "ml.m5.xlarge", "Priority": 1},
-        {"InstanceType": "ml.c5.xlarge", "Priority": 2},
-    ]
+    pools = [{"InstanceType": "ml.m5.xlarge", "Priority": 1}, {"InstanceType": "ml.c5.xlarge", "Priority": 2}]
     seed.endpoint("churn", {"VariantName": "blue", "InstancePools": pools, "InitialInstanceCount": 2})
     seed.requests("churn")
     pool = ("endpoints", "churn", "ProductionVariants", 0, "InstancePools", 1)
@@ -142,20 +128,6 @@ def test_every_instance_pool_is_priced(seed: Seed, aws: Aws) -> None:
     }
     assert finding.cost is not None
     assert finding.cost.hourly_usd == 2 * (price["ml.m5.xlarge"] or 0) + 4 * (price["ml.c5.xlarge"] or 0)
-
-
-def test_a_type_without_a_price_makes_the_whole_price_unknown(seed: Seed, aws: Aws) -> None:
-    seed.endpoint(
-        "churn", {"VariantName": "blue"}, {"VariantName": "green", "InstanceType": "ml.p6.48xlarge"}
-    )
-    seed.box.fault("pricing", "GetProducts", "deny", times=0)
-    seed.requests("churn", "blue")
-    seed.requests("churn", "green")
-
-    finding = found(verdict(aws), Confidence.PROVEN)
-
-    assert finding.cost is not None
-    assert finding.cost.monthly_usd is None
 
 
 # --- time ---------------------------------------------------------------------------------------
@@ -209,13 +181,7 @@ DESIRED = "sagemaker:variant:DesiredInstanceCount"
 def scale(seed: Seed, name: str, least: int, *, ago: timedelta = DAY) -> None:
     """Application Auto Scaling gives variant blue of *name* at *least* so many instances."""
     seed.box.set_clock(NOW - ago)
-    seed.scaling.register_scalable_target(
-        ServiceNamespace="sagemaker",
-        ResourceId=f"endpoint/{name}/variant/blue",
-        ScalableDimension=DESIRED,
-        MinCapacity=least,
-        MaxCapacity=9,
-    )
+    seed.scaling.register_scalable_target(**scalable_target(f"endpoint/{name}/variant/blue", least, 9))
     seed.box.set_clock(NOW)
 
 
@@ -299,13 +265,6 @@ RESERVED = {
 }
 
 
-def test_reserved_capacity_costs_the_same_without_it(seed: Seed, aws: Aws) -> None:
-    seed.endpoint("churn", {"VariantName": "blue", "CapacityReservationConfig": RESERVED})
-    seed.requests("churn")
-
-    kept(verdict(aws), "nothing of it is billed by the hour", "reserved capacity")
-
-
 def test_only_what_is_not_reserved_counts_as_its_cost(seed: Seed, aws: Aws) -> None:
     seed.endpoint(
         "churn",
@@ -345,24 +304,6 @@ def test_an_instance_count_that_is_missing_is_not_zero(seed: Seed, aws: Aws) -> 
 
 def serverless(**more: int) -> dict[str, int]:
     return {"MemorySizeInMB": 2048, "MaxConcurrency": 5, **more}
-
-
-def test_idle_provisioned_concurrency_is_found_at_an_unknown_price(seed: Seed, aws: Aws) -> None:
-    warm = {"VariantName": "blue", "ServerlessConfig": serverless(ProvisionedConcurrency=2)}
-    for name in ("proven", "likely", "unknown", "used"):
-        seed.endpoint(name, warm)
-    seed.requests("proven")
-    metric = "ServerlessProvisionedConcurrencyUtilization"
-    seed.publish(metric, EndpointName="likely", VariantName="blue")
-    seed.publish(metric, one_request(DAY), EndpointName="used", VariantName="blue")
-    judged = verdicts(aws)
-
-    finding = found(judged["proven"], Confidence.PROVEN)
-    found(judged["likely"], Confidence.LIKELY)
-    unknown(judged["unknown"], "no metric of variant blue arrives")
-    kept(judged["used"], "the provisioned concurrency of variant blue was in use")
-    assert finding.cost is not None
-    assert finding.cost.monthly_usd is None
 
 
 @pytest.mark.parametrize("status", ["Creating", "Failed"])
@@ -410,27 +351,6 @@ def test_one_whose_update_and_rollback_failed_is_judged_like_one_in_service(seed
 ASYNC: dict[str, Any] = {"AsyncInferenceConfig": {"OutputConfig": {"S3OutputPath": "s3://ml/out"}}}
 
 
-@pytest.mark.parametrize(
-    ("hours", "expected"),
-    [
-        pytest.param(9 * 24, Confidence.PROVEN, id="the whole window"),
-        pytest.param(152, Confidence.PROVEN, id="nine of ten hours"),
-        pytest.param(151, Confidence.LIKELY, id="fewer"),
-    ],
-)
-def test_a_queue_measured_as_empty_is_proof(seed: Seed, aws: Aws, hours: int, expected: Confidence) -> None:
-    """One that never processed a request publishes nothing but its queue and its instances' load."""
-    seed.endpoint("churn", **ASYNC)
-    seed.control("churn")
-    seed.publish("ApproximateBacklogSize", [0.0] * hours, EndpointName="churn")
-
-    finding = found(verdict(aws), expected)
-
-    assert {one.signal: one.value for one in finding.evidence}["use of the queue"] == 0
-    seed.publish("ApproximateBacklogSize", [3.0], EndpointName="churn")  # in an hour that was empty at first
-    kept(verdict(aws), "the queue was in use")
-
-
 def test_an_asynchronous_endpoint_is_never_judged_by_invocations(seed: Seed, aws: Aws) -> None:
     for name in ("zeros", "never", "unproven"):
         seed.endpoint(name, **ASYNC)
@@ -468,60 +388,7 @@ def test_inference_components_decide_for_their_endpoint(seed: Seed, aws: Aws) ->
     unknown(judged["unproven"], "no metric of inference component unproven-b arrives")
 
 
-def test_a_fresh_inference_component_makes_its_endpoint_young(seed: Seed, aws: Aws) -> None:
-    host(seed, "churn")
-    seed.component("new", "churn", age=2 * DAY)
-    seed.publish("Invocations", InferenceComponentName="new")
-
-    kept(verdict(aws), "last deployed 2 days ago")
-
-
-def test_instances_without_any_inference_component_are_likely_waste(seed: Seed, aws: Aws) -> None:
-    for name in ("empty", "unproven"):
-        host(seed, name)
-    seed.control("empty")
-    judged = verdicts(aws)
-
-    finding = found(judged["empty"], Confidence.LIKELY)
-    assert "no inference component is on variant blue" in finding.reason
-    unknown(judged["unproven"], "no metric of variant blue arrives")
-
-
-def test_requests_to_a_deleted_inference_component_may_have_been_here(seed: Seed, aws: Aws) -> None:
-    host(seed, "churn")
-    seed.control("churn")
-    seed.publish("Invocations", one_request(3 * DAY), InferenceComponentName="gone")
-
-    unknown(verdict(aws), "inference component gone")
-
-
 # --- monitoring ---------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("status", "expected"),
-    [
-        ("Scheduled", Confidence.LIKELY),
-        ("Pending", Confidence.LIKELY),
-        ("Stopped", Confidence.PROVEN),
-        ("Failed", Confidence.PROVEN),
-    ],
-)
-def test_only_a_running_monitor_is_a_doubt(seed: Seed, aws: Aws, status: str, expected: Confidence) -> None:
-    for name in ("churn", "other"):
-        seed.endpoint(name)
-        seed.requests(name)
-    seed.monitor("drift", "churn")
-    seed.box.patch("sagemaker", ["monitoring_schedules", "drift"], MonitoringScheduleStatus=status)
-    judged = verdicts(aws)
-
-    finding = found(judged["churn"], expected)
-    running = "the monitoring schedule drift runs over it"
-    assert (running in finding.reason) == (expected is Confidence.LIKELY)
-    assert finding.spared == (
-        None if expected is Confidence.PROVEN else f"{running}, and has to be stopped first"
-    )
-    found(judged["other"], Confidence.PROVEN)
 
 
 def test_its_monitoring_is_part_of_its_cost(seed: Seed, aws: Aws) -> None:
@@ -586,12 +453,6 @@ def test_half_of_the_metrics_missing_is_unknown(seed: Seed, aws: Aws, skip: int)
     unknown(verdict(aws), "AccessDenied")
 
 
-def test_a_listing_that_breaks_off_is_an_error(seed: Seed, aws: Aws) -> None:
-    seed.box.fault("sagemaker", "ListEndpoints", "deny", times=0)
-
-    assert "sagemaker:ListEndpoints broke off after 0" in str(swept(aws).error)
-
-
 def test_busy_is_busy_whatever_else_fails(seed: Seed, aws: Aws) -> None:
     seed.endpoint("churn")
     seed.requests("churn", values=one_request(HOUR))
@@ -619,19 +480,6 @@ def test_looking_again_reads_the_same(seed: Seed, aws: Aws) -> None:
     verdicts = [detector.decide(one, NOW) for one in (again, first)]
     assert replace(verdicts[0], evidence=()) == replace(verdicts[1], evidence=())
     assert {*verdicts[1].evidence} < {*verdicts[0].evidence}
-
-
-def test_looking_again_sees_a_request_that_came_since(seed: Seed, aws: Aws) -> None:
-    seed.endpoint("churn")
-    seed.requests("churn")
-    detector = IdleEndpoints()
-    (first,) = detector.find(aws, NOW)
-    seed.publish("Invocations", [1.0], EndpointName="churn", VariantName="blue")
-
-    again = detector.look(aws, first.target, NOW)
-
-    assert again is not None
-    kept(detector.decide(again, NOW), "1 request")
 
 
 def test_looking_again_asks_each_component_for_its_tags_as_they_are_now(seed: Seed, aws: Aws) -> None:

@@ -9,27 +9,22 @@ from typing import Any
 import boto3
 import pytest
 
-from armed import World
 from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.studio_apps import StudioApp
-from ml_janitor.core.model import Confidence, Effect, Finding, Kept, NotRead, Target, Unreadable, Value
+from ml_janitor.core.model import Confidence, Effect, Finding, Kept, Target, Unreadable, Value
 from ml_janitor.core.results import Outcome, Result, Sweep
 from ml_janitor.detectors.idle_studio_apps import IdleStudioApps
 from ml_janitor.engine.policy import RunPolicy
 from ml_janitor.engine.run import sweep_region
 from ml_janitor.ledger.table import Table
 from ml_janitor_sandbox.control import Control
-from nights import ARMED, Nights
+from standin import ARMED, Nights
 from studio_seed import DAY, GROUP, HOUR, MINUTE, Studio, spelled
 from verdicts import only, shown, word
 
 OWNERS = RunPolicy(owner_tags=("owner",))
-
-
-def idle_settings(kind: str = "JupyterLab", **settings: Any) -> Any:
-    return {f"{kind}AppSettings": {"AppLifecycleManagement": {"IdleSettings": settings}}}
 
 
 @pytest.fixture
@@ -53,7 +48,7 @@ def test_an_app_is_the_same_whether_it_could_be_described_or_not(
     studio: Studio, session: boto3.Session, table: Table, aws: Aws, kind: str
 ) -> None:
     """AWS writes the one type in the ARN as it is, and the other in lower case."""
-    nights = Nights(table, session, aws, World(), IdleStudioApps())
+    nights = Nights(table, session, aws, IdleStudioApps())
     nights.arming = replace(ARMED, effect=Effect.STOP, act_on=Confidence.LIKELY)
     studio.app(space="desk", kind=kind)
     (warned,) = nights.sweep().report.results
@@ -150,28 +145,6 @@ def test_the_reserved_capacity_of_a_training_plan_is_paid_for_in_any_case(studio
     assert "sagemaker:DescribeApp" not in studio.box.calls()
 
 
-def test_other_apps_and_the_free_instance_are_kept(studio: Studio, aws: Aws) -> None:
-    studio.app(profile="anna", kind="JupyterServer", instance=None)
-    studio.app(profile="anna", kind="RStudioServerPro")
-    studio.app(profile="anna", kind="KernelGateway", instance="system")
-    studio.box.clear_calls()
-
-    reasons = {result.target.name.split("/")[1]: reason(result) for result in swept(aws).results}
-
-    assert reasons["JupyterServer"].startswith("it is a JupyterServer app; only ")
-    assert reasons["RStudioServerPro"].startswith("it is a RStudioServerPro app; only ")
-    assert reasons["KernelGateway"] == "it runs on the system instance, which is free"
-    assert studio.box.calls() == {"sagemaker:ListApps": 1, "tag:GetResources": 1}
-
-
-def test_the_list_of_streams_lags_and_the_stream_itself_decides(studio: Studio, aws: Aws) -> None:
-    studio.app(space="desk", wrote=None)
-    events = [(NOW - 9 * HOUR, "started"), (NOW - 10 * MINUTE, "saved")]
-    studio.box.logs(GROUP, f"{studio.domain}/desk/JupyterLab/default", events, lag_hours=8)
-
-    assert "a line in its log 10 minutes ago" in reason(only(swept(aws)))
-
-
 def test_the_log_of_a_lifecycle_script_or_another_app_is_not_its_own(studio: Studio, aws: Aws) -> None:
     studio.app(space="desk")
     for other in ("desk/JupyterLab/default/LifecycleConfigOnStart", "desk-2/JupyterLab/default"):
@@ -183,31 +156,6 @@ def test_the_log_of_a_lifecycle_script_or_another_app_is_not_its_own(studio: Stu
 # --- Canvas -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("idle", "ago", "expected"),
-    [
-        (5 * HOUR, 2 * MINUTE, "proven"),
-        (5 * HOUR, 5 * HOUR, "unknown"),
-        (timedelta(days=10**6), 2 * MINUTE, "proven"),
-    ],
-)
-def test_canvas_goes_by_what_it_publishes(
-    studio: Studio, aws: Aws, *, idle: timedelta, ago: timedelta, expected: str
-) -> None:
-    studio.app(profile="anna", kind="Canvas", instance=None, active=None, wrote=MINUTE)
-    studio.canvas_says("anna", idle, ago=ago)
-    studio.canvas_says("ben", MINUTE)
-
-    result = only(swept(aws))
-
-    if isinstance(result.verdict, Finding):
-        assert result.verdict.confidence == expected
-        assert result.verdict.cost is not None
-        assert not result.verdict.cost.known
-    else:
-        assert ("unknown" if result.verdict.unknown else "kept") == expected
-
-
 def test_a_negative_idle_time_is_none(studio: Studio, aws: Aws) -> None:
     studio.app(profile="anna", kind="Canvas", instance=None)
     studio.canvas_says("anna", timedelta(seconds=-600))
@@ -215,48 +163,6 @@ def test_a_negative_idle_time_is_none(studio: Studio, aws: Aws) -> None:
     assert reason(only(swept(aws))).startswith(
         "the last sign of use was activity that Canvas saw 2 minutes ago"
     )
-
-
-# --- Studio's own idle shutdown ---------------------------------------------------------------
-
-
-def test_studio_gets_twice_the_time_to_stop_it_itself(box: Control, session: boto3.Session, aws: Aws) -> None:
-    three = idle_settings(LifecycleManagement="ENABLED", IdleTimeoutInMinutes=180)
-    studio = Studio(box, session, **three)
-    for name, quiet in (("young", 5 * HOUR), ("late", 6 * HOUR)):
-        studio.space(name, studio.profile(f"of-{name}"))
-        studio.app(space=name, active=quiet, wrote=quiet)
-
-    results = {result.target.name.split("/")[0]: result for result in swept(aws).results}
-
-    assert reason(results["young"]).endswith("Studio's own idle shutdown has 6 hours to stop it")
-    assert isinstance(results["late"].verdict, Finding)
-    assert results["late"].verdict.reason.endswith("should have stopped it after 3 hours, and did not")
-    assert shown(results["late"])["Studio's own idle shutdown"] == "after 3 hours"
-
-
-def test_profiles_and_spaces_override_the_domain(box: Control, session: boto3.Session, aws: Aws) -> None:
-    week = idle_settings(LifecycleManagement="ENABLED", IdleTimeoutInMinutes=7 * 24 * 60)
-    off = idle_settings(LifecycleManagement="DISABLED")
-    studio = Studio(box, session, **week)
-    studio.space("left-to-it", studio.profile("anna"))
-    studio.space("off", studio.profile("ben", off))
-    studio.space("sooner", studio.profile("cleo"), idle_settings(IdleTimeoutInMinutes=60))
-    studio.space("nobody-s")  # these two follow the domain's settings for spaces, of which there are none
-    studio.space("shared", "anna", sharing="Shared")
-    for name in ("left-to-it", "off", "sooner", "nobody-s", "shared"):
-        studio.app(space=name)
-    studio.app(space="left-to-it", kind="CodeEditor", name="code")
-
-    found = {result.target.name for result in swept(aws).findings}
-
-    assert found == {
-        "off/JupyterLab/default",
-        "sooner/JupyterLab/default",
-        "nobody-s/JupyterLab/default",
-        "shared/JupyterLab/default",
-        "left-to-it/CodeEditor/code",
-    }
 
 
 # --- tags -------------------------------------------------------------------------------------
@@ -272,9 +178,6 @@ def test_without_a_tag_of_its_own_the_space_s_owner_is_named_and_said_so(studio:
     assert result.owner == "ben@example.com"
     assert shown(result)["tags of its user profile"] == "owner"
     assert shown(result)["user profile"] == "ben"
-
-
-# --- what cannot be read ----------------------------------------------------------------------
 
 
 # --- what it costs ----------------------------------------------------------------------------
@@ -345,18 +248,6 @@ def test_an_arn_alone_is_enough_in_any_case(studio: Studio, aws: Aws) -> None:
     bare = Target(arn=arn.lower(), name="", kind="", account=ACCOUNT, region=REGION, created=None)
 
     assert looked(aws, bare).space == "Lab"
-
-
-def test_an_app_that_is_used_again_is_seen(studio: Studio, aws: Aws) -> None:
-    studio.app(space="desk")
-    target = target_of(aws)
-    path = f"{studio.domain}/desk/JupyterLab/default"
-    studio.box.patch("sagemaker", ["apps", path], LastUserActivityTimestamp=NOW - MINUTE)
-
-    again = looked(aws, target)
-
-    assert isinstance(IdleStudioApps().decide(again, NOW), Kept)
-    assert again.log == NotRead()
 
 
 def test_a_deleted_one_is_kept_as_that_and_after_a_day_it_is_gone(studio: Studio, aws: Aws) -> None:

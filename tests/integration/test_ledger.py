@@ -13,7 +13,6 @@ import pytest
 
 from conftest import ACCOUNT, NOW, REGION
 from fakes import Shelf, Thing, thing, waste
-from lambdas import items
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.results import Sweep
 from ml_janitor.engine.policy import Hold, HoldKind, RunPolicy
@@ -23,7 +22,7 @@ from ml_janitor.ledger.findings import Entry, Ledger, RecordedFindings
 from ml_janitor.ledger.requests import ButtonRequests, Holds
 from ml_janitor.ledger.table import Table
 from ml_janitor_sandbox.control import Control
-from signing import own_signatures
+from standin import items, own_signatures
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
@@ -56,9 +55,6 @@ def told(ledger: Ledger, aws: Aws, done: Sweep, now: datetime) -> RecordedFindin
     return recorded
 
 
-# --- what is new -----------------------------------------------------------------------------------
-
-
 def test_an_item_can_be_read_by_a_person(ledger: Ledger, aws: Aws, session: boto3.Session) -> None:
     ledger.record(aws, swept(aws, thing("lamp", waste("10.006"), {"owner": "maria"})), NOW)
 
@@ -85,9 +81,6 @@ def test_an_item_can_be_read_by_a_person(ledger: Ledger, aws: Aws, session: boto
         "parts": [],
         "wholes": [],
     }
-
-
-# --- many ------------------------------------------------------------------------------------------
 
 
 def test_many_findings_are_written_side_by_side_and_read_to_the_last_page(
@@ -119,9 +112,6 @@ def test_many_findings_are_written_side_by_side_and_read_to_the_last_page(
         "dynamodb:UpdateItem": 90,
         "dynamodb:PutItem": 2,
     }
-
-
-# --- several accounts --------------------------------------------------------------------------------
 
 
 THERE = "210987654321"

@@ -15,13 +15,10 @@ import pytest
 from conftest import ACCOUNT, NOW, REGION
 from endpoint_seed import Seed
 from fakes import target_at, waste
-from lambdas import WITH_SLACK, Context, event, quiet
 from ml_janitor import handlers
 from ml_janitor.acting import savings
 from ml_janitor.aws.client import Aws
-from ml_janitor.bill.reading import bill_reads
 from ml_janitor.bill.report import ARCHIVED_BILL
-from ml_janitor.config.settings import Settings
 from ml_janitor.config.values import InvalidInputError
 from ml_janitor.core.model import Mode
 from ml_janitor.core.results import Outcome, Result, Sweep
@@ -31,6 +28,7 @@ from ml_janitor.ledger.latest import LastBill
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import BUCKET
 from ml_janitor_sandbox.slack import SlackControl
+from standin import WITH_SLACK, Context, event, quiet
 
 DAY = timedelta(days=1)
 TODAY = datetime(2026, 10, 6, tzinfo=UTC)
@@ -374,22 +372,3 @@ def test_an_event_that_comes_twice_is_read_once(deployed: SlackControl) -> None:
 def test_a_reading_takes_a_time_and_nothing_else() -> None:
     with pytest.raises(InvalidInputError, match="mode: Extra inputs are not permitted"):
         handlers.bill(event("manual-dry-run"), Context())
-
-
-@pytest.mark.parametrize(
-    ("bill", "checks"),
-    [
-        ({}, {"ce:ListCostAllocationTags"}),
-        ({"weekly_table": ""}, set()),
-        ({"weekly_table": "", "services": ["Amazon SageMaker"]}, {"ce:GetDimensionValues"}),
-        ({"tags": {"project": "app"}}, {"ce:ListCostAllocationTags", "ce:GetTags"}),
-    ],
-)
-def test_it_may_check_only_the_names_that_its_settings_have(bill: dict[str, Any], checks: set[str]) -> None:
-    granted = {grant.action for grant in bill_reads(Settings.parse({"bill": bill}).bill)}
-
-    assert {action for action in granted if action.startswith("ce:")} == {
-        "ce:GetCostAndUsage",
-        "ce:GetCostForecast",
-        *checks,
-    }

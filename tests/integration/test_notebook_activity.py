@@ -25,6 +25,7 @@ from ml_janitor.detectors.idle_studio_apps import IdleStudioApps
 from ml_janitor.engine.policy import RunPolicy
 from ml_janitor.engine.run import sweep_region
 from ml_janitor_sandbox.control import Control
+from sagemaker_requests import notebook_request
 from studio_seed import Studio
 
 FOLDER = Path(__file__).parents[2] / "docs" / "notebook-activity"
@@ -124,11 +125,7 @@ def test_a_notebook_that_says_so_is_proven_idle(
     box: Control, session: boto3.Session, aws: Aws, jupyter: str, machine: Path
 ) -> None:
     box.set_clock(NOW - timedelta(days=30))
-    session.client("sagemaker").create_notebook_instance(
-        NotebookInstanceName="churn",
-        InstanceType="ml.t3.xlarge",
-        RoleArn=f"arn:aws:iam::{ACCOUNT}:role/notebooks",
-    )
+    session.client("sagemaker").create_notebook_instance(**notebook_request("churn"))
     box.set_clock(NOW - timedelta(minutes=2))
 
     ran = run(box, jupyter, machine)

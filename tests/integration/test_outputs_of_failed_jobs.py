@@ -17,6 +17,7 @@ from ml_janitor.core.tiering import GB
 from ml_janitor.detectors.forgotten_leftovers import failed_jobs
 from ml_janitor.detectors.forgotten_leftovers.rule import ForgottenLeftovers
 from ml_janitor_sandbox.control import Control
+from sagemaker_requests import pipeline_request, training_request
 
 DAY = timedelta(days=1)
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/ml"
@@ -41,21 +42,7 @@ class Account:
         box.set_clock(NOW)
 
     def job(self, name: str, status: str, **members: Any) -> None:
-        self.sagemaker.create_training_job(
-            **{
-                "TrainingJobName": name,
-                "RoleArn": ROLE,
-                "AlgorithmSpecification": {"TrainingImage": "image", "TrainingInputMode": "File"},
-                "OutputDataConfig": {"S3OutputPath": f"s3://{BUCKET}/out/"},
-                "StoppingCondition": {"MaxRuntimeInSeconds": 3600},
-                "ResourceConfig": {
-                    "InstanceType": "ml.m5.large",
-                    "InstanceCount": 1,
-                    "VolumeSizeInGB": 1,
-                },
-            }
-            | members
-        )
+        self.sagemaker.create_training_job(**training_request(name, out=f"s3://{BUCKET}/out/", **members))
         self.box.patch("sagemaker", ["training_jobs", name], TrainingJobStatus=status)
 
     def put(self, key: str) -> None:
@@ -113,10 +100,7 @@ def test_what_names_something_in_it_keeps_it(account: Account, aws: Aws, user: s
             )
         case "pipeline":
             sagemaker.create_pipeline(
-                PipelineName="p",
-                RoleArn=ROLE,
-                ClientRequestToken="p" * 32,
-                PipelineDefinition=json.dumps({"Steps": [{"Arguments": {"Uri": ARTIFACT}}]}),
+                **pipeline_request("p", json.dumps({"Steps": [{"Arguments": {"Uri": ARTIFACT}}]}))
             )
 
     assert [isinstance(one, Kept) for one in verdicts(aws).values()] == [True]

@@ -15,19 +15,12 @@ import pytest
 from bills import full_report
 from conftest import ACCOUNT, NOW
 from ml_janitor.aws.calls import make_client
-from ml_janitor.aws.cost_explorer import (
-    COST_EXPLORER_REGION,
-    CostExplorer,
-    CostRow,
-    group_by_dimension,
-    group_by_tag,
-)
-from ml_janitor.bill.model import UNTAGGED_VALUE, Bill, BillGap, BillReading, CostMetric, GapCause
+from ml_janitor.aws.cost_explorer import COST_EXPLORER_REGION, CostExplorer, group_by_dimension, group_by_tag
+from ml_janitor.bill.model import UNTAGGED_VALUE, Bill, BillReading, CostMetric, GapCause
 from ml_janitor.bill.reading import BILL_DAYS, BillAccounts, BillRequest
 from ml_janitor.bill.reading import read_bill as read
 from ml_janitor.bill.report import BillArchive
 from ml_janitor.core.model import Unreadable, Value
-from ml_janitor.report.bill import gap_sentence
 from ml_janitor_sandbox.control import Control
 
 TAGS = {"project": "project", "owner": "owner", "environment": "environment", "team": "team"}
@@ -95,20 +88,6 @@ def test_every_reading_has_the_same_dollars(box: Control, read_bill: Read) -> No
     assert gaps(bill) == {(BillReading.TAG, GapCause.TAG_NOT_ACTIVE, "environment")}
 
 
-def test_pages_are_counted_and_never_half_read(box: Control, read_bill: Read) -> None:
-    charge(box, "USE1-Host:ml.g5.xlarge", "650")
-    charge(box, "USE1-Train:ml.g5.xlarge", "650")
-    whole = read_bill()
-    box.set_bill(page=100)
-
-    bill = read_bill(most=3)
-
-    assert bill.requests == 3
-    assert (bill.charges, bill.by_tag) == (whole.charges, {})
-    assert (BillReading.TAG, GapCause.OVER_LIMIT, "project") in gaps(bill)
-    assert (BillReading.FORECAST, GapCause.OVER_LIMIT, "") in gaps(bill)
-
-
 @pytest.mark.parametrize("size", [1, 2, 7, 100])
 def test_every_page_is_read_whole(box: Control, explorer: Callable[..., CostExplorer], size: int) -> None:
     for number in range(4):
@@ -135,139 +114,6 @@ def test_every_page_is_read_whole(box: Control, explorer: Callable[..., CostExpl
     assert len(monthly) == len(services) == 5  # type: ignore[arg-type]
     assert keys == {"team", "tag-0", "tag-1", "tag-2", "tag-3"}
     assert active == dict.fromkeys([*TAGS, "tag-0"], True)
-
-
-def test_a_row_has_both_ways_to_count_costs(box: Control, explorer: Callable[..., CostExplorer]) -> None:
-    charge(box, "USE1-Host:ml.g5.xlarge", "30", amortized_usd="36", days=3, tags={"project": "llm"})
-    asking = explorer()
-
-    (row, *_) = asking.daily(
-        TODAY.date() - 3 * DAY, TODAY.date(), group_by_dimension("SERVICE"), group_by_tag("project")
-    )
-    asking.daily(TODAY.date() - DAY, TODAY.date())
-
-    assert row == CostRow(
-        day=(TODAY - 3 * DAY).date(),
-        keys=("Amazon SageMaker", "project$llm"),
-        unblended=Decimal(10),
-        amortized=Decimal(12),
-        quantity=Decimal(1),
-        unit="Hrs",
-        estimated=True,
-    )
-    assert asking.requests == 2
-
-
-def test_only_the_last_month_is_read_again(box: Control, read_bill: Read) -> None:
-    charge(box, "USE1-Host:ml.g5.xlarge", "650", tags={"project": "llm"})
-    kept = read_bill()
-    charge(box, "USE1-Host:ml.g5.xlarge", "20", days=2)
-
-    bill = read_bill(kept=kept)
-
-    assert round(bill.total(bill.whole), 6) == 670
-    assert bill.first == kept.first
-    assert len(bill.by_tag["project"]) == BILL_DAYS + 2
-
-
-def test_a_misspelt_service_is_an_error_and_no_zero(box: Control, read_bill: Read) -> None:
-    charge(box, "USE1-Host:ml.g5.xlarge", "650")
-
-    bill = read_bill(services=("Amazon SageMaker", "Amazon S3"))
-
-    assert (BillReading.SERVICE_NAMES, GapCause.NO_SUCH_SERVICE, "Amazon S3") in gaps(bill)
-    assert bill.requests == 8
-    assert read_bill(services=("Amazon SageMaker",)).requests == 7  # all were charged: nothing to ask
-
-
-def test_once_a_week_the_tags_are_checked_in_place_of_the_last_two(box: Control, read_bill: Read) -> None:
-    charge(box, "USE1-Host:ml.g5.xlarge", "650", tags={"project": "llm", "squad": "nlp"})
-    tags = TAGS | {"owner": "proyect", "environment": "squad", "cost-center": "cost-center"}
-
-    bill = read_bill(check_tags=True, tags=tags, chosen=frozenset({"proyect", "squad"}))
-
-    assert set(bill.by_tag) == {"project", "owner", "environment"}
-    assert bill.requests == 8
-    assert gaps(bill) == {
-        (BillReading.ACTIVE_TAGS, GapCause.NO_SUCH_TAG, "proyect"),
-        (BillReading.ACTIVE_TAGS, GapCause.TAG_NOT_ACTIVE, "squad"),
-        (BillReading.ACTIVE_TAGS, GapCause.TAG_NOT_USED, "cost-center"),
-    }
-    said = [gap_sentence(one) for one in bill.gaps]
-    assert (
-        "Nothing has ever had the tag proyect of [bill]; the nearest that something has is project." in said
-    )
-    assert any(
-        "the tag squad: it is not activated for cost allocation. To activate it" in one for one in said
-    )
-
-
-def test_where_the_tags_cannot_be_checked_the_bill_says_what_it_sees(box: Control, read_bill: Read) -> None:
-    charge(box, "USE1-Host:ml.g5.xlarge", "650", tags={"project": "llm"})
-    box.fault("ce", "ListCostAllocationTags", "deny", times=0)
-
-    bill = read_bill(check_tags=True)
-
-    assert gaps(bill) == {
-        (BillReading.ACTIVE_TAGS, GapCause.DENIED, ""),
-        (BillReading.TAG, GapCause.TAG_NOT_ACTIVE, "owner"),
-    }
-
-
-def test_an_account_without_cost_explorer_says_so(box: Control, read_bill: Read) -> None:
-    box.set_bill(enabled=False)
-
-    bill = read_bill()
-
-    (gap,) = bill.gaps
-    assert gap == BillGap(
-        reading=BillReading.SERVICES,
-        cause=GapCause.NOT_ENABLED,
-        detail="GetCostAndUsage: AccessDeniedException: User not enabled for cost explorer access",
-    )
-    assert bill.requests == 0
-
-
-def test_a_young_account_has_no_forecast(box: Control, read_bill: Read) -> None:
-    box.set_bill(since=f"{TODAY - 9 * DAY:%Y-%m-%dT%H:%M:%SZ}")
-    charge(box, "USE1-Host:ml.g5.xlarge", "90", days=9)
-
-    bill = read_bill()
-
-    assert bill.forecast is None
-    assert (BillReading.FORECAST, GapCause.YOUNG_ACCOUNT, "") in gaps(bill)
-    assert (BillReading.SERVICES, GapCause.SHORT_HISTORY, "2026-09-27") in gaps(bill)
-
-
-def test_what_is_denied_says_so_and_the_rest_is_read(box: Control, read_bill: Read) -> None:
-    charge(box, "USE1-Host:ml.g5.xlarge", "650")
-    box.fault("ce", "GetCostForecast", "deny")
-    bill = read_bill()
-
-    assert (BillReading.FORECAST, GapCause.DENIED, "") in gaps(bill)
-    assert round(bill.total(bill.whole), 6) == 650
-
-
-def test_a_tag_that_the_kept_bill_lacks_is_read_for_all_days(box: Control, read_bill: Read) -> None:
-    charge(box, "USE1-Host:ml.g5.xlarge", "650", tags={"project": "llm", "team": "nlp"})
-    kept = read_bill(most=6)
-
-    bill = read_bill(kept=kept, now=NOW + DAY)
-
-    assert "team" not in kept.by_tag
-    assert round(sum(one.usd for one in bill.by_tag["team"])) == round(bill.total(bill.whole)) == 640
-    assert {(one.tag, round(one.usd)) for one in bill.by_tag["team"]} == {("nlp", 10)}
-
-
-def test_a_kept_bill_without_its_record_types_is_not_continued(box: Control, read_bill: Read) -> None:
-    charge(box, "USE1-Host:ml.g5.xlarge", "650", record_type="Tax")
-    charge(box, "USE1-Host:ml.g5.xlarge", "650")
-    whole = read_bill()
-    gap = BillGap(reading=BillReading.RECORD_TYPES, cause=GapCause.DENIED)
-
-    bill = read_bill(kept=replace(whole, records=(), gaps=(gap,)), now=NOW + DAY)
-
-    assert round(bill.outside(bill.whole)["Tax"]) == 640
 
 
 # --- what is kept of the night before ---------------------------------------------------------

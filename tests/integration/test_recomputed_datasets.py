@@ -15,6 +15,7 @@ from ml_janitor.core.model import Verdict
 from ml_janitor.detectors.recomputed_datasets import RecomputedDatasets
 from ml_janitor_sandbox.control import Control
 from past_jobs import word
+from sagemaker_requests import processing_request, rented, transform_request
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/ml"
 DAY = timedelta(days=1)
@@ -53,17 +54,12 @@ def ran(
         for uri in filter(None, (data, *inputs))
     ]
     sagemaker.create_processing_job(
-        ProcessingJobName=name,
-        ProcessingInputs=given,
-        ProcessingResources={
-            "ClusterConfig": {
-                "InstanceType": "ml.m5.4xlarge",
-                "InstanceCount": instances,
-                "VolumeSizeInGB": 30,
-            }
-        },
-        AppSpecification={"ImageUri": f"{registry}.dkr.ecr.{REGION}.amazonaws.com/{image}"},
-        RoleArn=ROLE,
+        **processing_request(
+            name,
+            rented("ml.m5.4xlarge", instances, 30),
+            image=f"{registry}.dkr.ecr.{REGION}.amazonaws.com/{image}",
+            ProcessingInputs=given,
+        )
     )
     box.set_clock(NOW)
     completed(box, "Processing", name, number)
@@ -149,13 +145,13 @@ def test_a_transform_job_counts_since_its_model(box: Control, session: boto3.Ses
     for number in (6, 5, 4, 3):
         box.set_clock(NOW - number * DAY)
         sagemaker.create_transform_job(
-            TransformJobName=f"score-{number}",
-            ModelName="scorer",
-            TransformInput={
-                "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://raw/in/"}}
-            },
-            TransformOutput={"S3OutputPath": f"s3://raw/out/{number}"},
-            TransformResources={"InstanceType": "ml.m5.4xlarge", "InstanceCount": 1},
+            **transform_request(
+                f"score-{number}",
+                "scorer",
+                "ml.m5.4xlarge",
+                source="s3://raw/in/",
+                out=f"s3://raw/out/{number}",
+            )
         )
         box.set_clock(NOW)
         completed(box, "Transform", f"score-{number}", number)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from conftest import ACCOUNT, REGION
+from conftest import ACCOUNT
 from job_seed import HOUR, LONG_ENOUGH, ROLE, SECRET, Floor
 from ml_janitor import handlers
-from ml_janitor.core.model import finding_id
 from ml_janitor_sandbox.control import Control
-from slackside import ARMED, MEMBER, Deployment, buttons, said
+from standin import ARMED_TOML, MEMBER, Deployment, buttons, said
 
-BY_HAND = f"""{ARMED}
+BY_HAND = f"""{ARMED_TOML}
 [detectors.hung-training-jobs]
 mode = "act"
 act_in = ["{ACCOUNT}"]
@@ -88,11 +86,3 @@ def test_the_button_of_a_stopped_job_restarts_it_and_every_word_says_so(
     digest = "\n".join(block["text"]["text"] for block in armed.slack.messages()[-1]["blocks"])
     assert "*Undone:*\nhung training job `job` restarted for Dina Okafor, in us-east-1: job was" in digest
     assert SECRET not in str(armed.slack.messages())
-
-
-
-
-
-
-
-

@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 import boto3
 import pytest
 
-from armed import World
 from conftest import ACCOUNT
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.durations import WorkingHours
@@ -19,7 +18,8 @@ from ml_janitor.engine.run import RunFailedError
 from ml_janitor.ledger.table import Table
 from ml_janitor.report.causes import outcome_note
 from ml_janitor_sandbox.control import Control
-from nights import HOUR, Nights
+from sagemaker_requests import notebook_request
+from standin import HOUR, Nights
 
 MINUTE = timedelta(minutes=1)
 GROUP = "/aws/sagemaker/NotebookInstances"
@@ -37,8 +37,8 @@ class Evening(Nights):
     def __init__(self, box: Control, table: Table, session: boto3.Session, aws: Aws) -> None:
         hours = WorkingHours(time_zone="Europe/Berlin")
         rule = IdleNotebooks(working_hours=hours, stop_outside_hours=("team-*",))
-        super().__init__(table, session, aws, World(), rule)
-        self.box, self.sagemaker = box, session.client("sagemaker")
+        super().__init__(table, session, aws, rule, box=box)
+        self.sagemaker = session.client("sagemaker")
         self.arming = Arming(
             mode=Mode.ACT,
             effect=Effect.STOP,
@@ -48,11 +48,7 @@ class Evening(Nights):
         )
         box.set_clock(local(5, "09:00"))
         with box.at_once():
-            self.sagemaker.create_notebook_instance(
-                NotebookInstanceName="team-eda",
-                InstanceType="ml.t3.xlarge",
-                RoleArn="arn:aws:iam::123456789012:role/notebooks",
-            )
+            self.sagemaker.create_notebook_instance(**notebook_request("team-eda"))
 
     def at(self, day: int, clock: str) -> Result:
         """What a run at that time makes of it."""

@@ -10,13 +10,14 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from armed import KilledError
 from conftest import NOW
 from deeds import Deed, Memory, found, prepared
 from ml_janitor.aws.client import Aws
 from ml_janitor.detectors.idle_notebooks import IdleNotebooks
 from ml_janitor.engine.detector import CannotActError, NotFinishedError
 from ml_janitor_sandbox.control import Control
+from sagemaker_requests import notebook_request
+from standin import KilledError
 
 GROUP = "/aws/sagemaker/NotebookInstances"
 ROLE = "arn:aws:iam::123456789012:role/notebooks"
@@ -40,10 +41,7 @@ class Desk:
             NotebookInstanceLifecycleConfigName=f"setup-{at:%Y%m%d}"
         )
         self.sagemaker.create_notebook_instance(
-            NotebookInstanceName="churn",
-            InstanceType="ml.t3.xlarge",
-            RoleArn=ROLE,
-            LifecycleConfigName=f"setup-{at:%Y%m%d}",
+            **notebook_request("churn", LifecycleConfigName=f"setup-{at:%Y%m%d}")
         )
         self.box.set_clock(NOW)
 

@@ -17,6 +17,7 @@ from ml_janitor.core.model import Finding, Kept, Verdict
 from ml_janitor.core.tiering import GB, LifecycleRule
 from ml_janitor.detectors.storage_tiering.rule import StorageTiering
 from ml_janitor_sandbox.control import Control
+from sagemaker_requests import processing_request
 
 DAY = timedelta(days=1)
 RULE = StorageTiering()
@@ -112,13 +113,7 @@ def test_metrics_tell_of_reads(account: Account, aws: Aws, days: int, read: floa
 def test_a_job_that_read_it_lately_and_an_object_that_is_kept(account: Account, aws: Aws) -> None:
     source = {"S3Uri": f"s3://{NAME}/experiments/", "S3DataType": "S3Prefix", "S3InputMode": "File"}
     account.sagemaker.create_processing_job(
-        ProcessingJobName="clean",
-        RoleArn=ROLE,
-        AppSpecification={"ImageUri": "i"},
-        ProcessingResources={
-            "ClusterConfig": {"InstanceCount": 1, "InstanceType": "ml.m5.large", "VolumeSizeInGB": 1}
-        },
-        ProcessingInputs=[{"InputName": "in", "S3Input": source}],
+        **processing_request("clean", ProcessingInputs=[{"InputName": "in", "S3Input": source}])
     )
     account.sagemaker.stop_processing_job(ProcessingJobName="clean")
     assert "processing job clean read it within 30 days" in verdict(aws).reason

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from datetime import datetime, timedelta
 from io import StringIO
@@ -33,7 +32,8 @@ from ml_janitor.ledger.requests import ButtonRequests, Holds
 from ml_janitor.ledger.table import Table
 from ml_janitor_sandbox.control import Control
 from moto_corrections.sagemaker.progress import DEFAULTS
-from signing import own_signatures
+from sagemaker_requests import transform_request
+from standin import own_signatures
 
 DAY = timedelta(days=1)
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/ml"
@@ -144,16 +144,6 @@ def test_artifacts_that_another_model_names_too_are_not_counted(account: Account
     assert shown["artifacts that no other model names"] == "0 bytes"
 
 
-def test_artifacts_that_cannot_be_listed_have_no_known_size(account: Account, aws: Aws, box: Control) -> None:
-    account.model("churn")
-    box.fault("s3", "ListObjectsV2", "deny", times=0)
-
-    verdict = verdicts(swept(aws))[MODEL]
-    (size,) = (one for one in verdict.evidence if "artifacts" in one.signal)
-    assert isinstance(verdict, Finding)
-    assert "AccessDenied" in str(size.error)
-
-
 # --- what keeps -------------------------------------------------------------------------------------
 
 
@@ -179,28 +169,9 @@ def test_a_deployment_uses_its_new_and_old_configurations(account: Account, aws:
     assert why(aws, "endpoint-config/next") == "used by endpoint live"
 
 
-def test_a_pipeline_that_names_a_configuration_keeps_it(account: Account, aws: Aws) -> None:
-    account.pair("churn")
-    definition = {"Steps": [{"Name": "Score", "Arguments": {"EndpointConfigName": "churn"}}]}
-    account.sagemaker.create_pipeline(
-        PipelineName="weekly",
-        PipelineDefinition=json.dumps(definition),
-        ClientRequestToken="t" * 32,
-        RoleArn=ROLE,
-    )
-
-    assert words(aws) == USED
-
-
 def transform(account: Account, name: str, *, age: timedelta) -> None:
     account.at(age)
-    account.sagemaker.create_transform_job(
-        TransformJobName=name,
-        ModelName="churn",
-        TransformInput={"DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://in"}}},
-        TransformOutput={"S3OutputPath": "s3://out"},
-        TransformResources={"InstanceType": "ml.m5.large", "InstanceCount": 1},
-    )
+    account.sagemaker.create_transform_job(**transform_request(name, "churn"))
     account.at(timedelta())
 
 
@@ -253,18 +224,6 @@ def test_a_model_that_search_does_not_know_is_unknown(account: Account, aws: Aws
 
     assert words(aws) == {MODEL: "unknown"}
     assert "Search does not know this model" in why(aws, MODEL)
-
-
-def test_an_endpoint_whose_configuration_was_deleted_may_serve_any_model(account: Account, aws: Aws) -> None:
-    account.pair("churn")
-    account.pair("other")
-    account.endpoint("live", "churn")
-    account.sagemaker.delete_endpoint_config(EndpointConfigName="churn")
-
-    unknown = verdicts(swept(aws))
-
-    assert word(unknown[MODEL]) == word(unknown["model/other"]) == "unknown"
-    assert "its deleted configuration churn" in unknown[MODEL].reason
 
 
 # --- looking at one -----------------------------------------------------------------------------------

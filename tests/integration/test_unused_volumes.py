@@ -18,7 +18,8 @@ from ml_janitor.detectors.unused_volumes import UnusedVolumes
 from ml_janitor.engine.policy import RunPolicy
 from ml_janitor.engine.run import run_detectors
 from ml_janitor_sandbox.control import Control
-from studio_seed import DAY, GROUP, HOUR, ROLE, Studio, spelled
+from sagemaker_requests import notebook_request
+from studio_seed import DAY, GROUP, HOUR, Studio, spelled
 
 KEEP: Any = {"janitor:keep": "true"}
 UNUSED = ("found", "no app ran in this space for 30 days")
@@ -55,11 +56,7 @@ def stopped(box: Control, name: str, *, since: timedelta | None, size: int = 50,
     sagemaker = boto3.client("sagemaker")
     box.set_clock(NOW - 100 * DAY)
     sagemaker.create_notebook_instance(
-        NotebookInstanceName=name,
-        InstanceType="ml.t3.medium",
-        RoleArn=ROLE,
-        VolumeSizeInGB=size,
-        Tags=spelled(tags),
+        **notebook_request(name, "ml.t3.medium", VolumeSizeInGB=size, Tags=spelled(tags))
     )
     if since is not None:
         box.set_clock(NOW - since)

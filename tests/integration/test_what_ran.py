@@ -113,9 +113,6 @@ def test_exactly_what_is_declared_is_called(box: Control, session: boto3.Session
     assert set(box.calls()) == {grant.action for grant in RESOURCE_READS}
 
 
-# --- how often endpoints were called ----------------------------------------------------------
-
-
 @pytest.fixture
 def calls(box: Control, aws: Aws) -> Callable[[], EndpointRequests]:
     """Endpoints of each kind, a month old, called 3 and 4 times in the last two hours."""

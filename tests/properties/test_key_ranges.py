@@ -155,17 +155,6 @@ def test_what_is_there_all_the_while_is_listed_once_whatever_else_comes_and_goes
     assert {key for _, key in found} <= keys | others
 
 
-@pytest.mark.usefixtures("eager")
-def test_a_broken_bucket_leaves_the_others_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    bucket = Bucket({"a", "b"}, order(1), refused="c")
-    made = listing(bucket, [KeyRange("b"), KeyRange("c")])
-
-    assert read(bucket, made, monkeypatch) == {("b", "a"): 1, ("b", "b"): 1}
-    assert made.errors == {"c": "ListObjectsV2: AccessDenied: no"}
-    assert [(one.bucket, one.after) for one in made.ranges] == [("c", "")]
-    assert not made.late
-
-
 @pytest.mark.parametrize(
     "keys",
     [

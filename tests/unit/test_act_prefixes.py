@@ -120,10 +120,7 @@ def test_an_undo_reads_only_in_the_buckets_in_which_it_writes() -> None:
     assert (
         reads["s3:GetObject"]
         == reads["s3:GetObjectVersion"]
-        == {
-            "arn:aws:s3:::models/*",
-            "arn:aws:s3:::runs/*",
-        }
+        == {"arn:aws:s3:::models/*", "arn:aws:s3:::runs/*"}
     )
     assert reads["s3:ListBucket"] == {"arn:aws:s3:::models", "arn:aws:s3:::runs"}
     (decrypts,) = (one for one in detector.undoes if one.action == "kms:Decrypt")

@@ -73,7 +73,7 @@ def test_the_message_says_who_what_how_much_since_when_and_what_to_do() -> None:
     assert first.splitlines() == [
         "*Bill of account 123456789012:* $29,988 in 30 days: +$23,000 (+40 %).",
         f"Largest cause: +$15,334 {HUNG}.",
-        f"Next step: ask omar.haddad to end it. For the evidence: janitor explain `{HUNG_ARN}`",
+        f"Next step: ask omar.haddad to end it. For the evidence: `janitor explain {HUNG_ARN}`",
         "*Sunday 10-04:* $3,000, +$1,100 (+58 %) against 09-27",
         "*October to date:* $9,414, +$4,500 (+47 %) against 09-01 to 09-05",
         "*Budget of October:* $14,000 of $65,000 spent (22 %); $80,000 expected, $15,000 over",

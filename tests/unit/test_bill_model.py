@@ -150,8 +150,6 @@ def test_no_more_than_usual_is_no_news(cause: MoverCause, usd: int, *, ordinary:
     assert Mover(usd=Decimal(usd), cause=cause, part=line).ordinary == ordinary
 
 
-# --- budgets ----------------------------------------------------------------------------------
-
 FORECAST = Forecast(first=date(2026, 10, 1), until=date(2026, 11, 1), usd=Decimal(900), low=ZERO, high=ZERO)
 
 

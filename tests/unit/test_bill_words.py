@@ -486,7 +486,7 @@ def test_a_tag_that_is_not_active_comes_with_the_command_and_what_it_does_not_do
         [BillGap(reading=BillReading.TAG, cause=GapCause.TAG_NOT_ACTIVE, subject="team")], 8
     )
     assert "update-cost-allocation-tags-status" in text
-    assert "'TagKey=team,Status=Active'" in text
+    assert "-tags-status TagKey=team,Status=Active" in text
     assert "not retroactive" in text
 
 

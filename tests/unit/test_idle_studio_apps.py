@@ -10,12 +10,11 @@ from typing import Any, cast
 import pytest
 
 from fakes import target_at
-from ml_janitor.aws import studio_apps
 from ml_janitor.aws.activity import TrailEvent
 from ml_janitor.aws.calls import Listing
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Price
-from ml_janitor.aws.studio_apps import StudioApp, inherit_tags
+from ml_janitor.aws.studio_apps import StudioApp
 from ml_janitor.config.settings import Settings
 from ml_janitor.config.values import InvalidInputError
 from ml_janitor.core.model import (
@@ -282,116 +281,11 @@ def test_evidence_says_when_a_remote_editor_began() -> None:
     assert seen["last session of a remote editor"] == "2026-10-06T00:00:00Z"
 
 
-# --- tags -------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("near", "far", "holds"),
-    [
-        (None, "x", "x"),
-        ("x", "y", "x"),
-        ("false", "true", "true"),
-        ("true", "false", "true"),
-        ("no", "yes", "yes"),
-        ("yes", "no", "yes"),
-        ("off", "0", "off"),
-        ("true", "true", "true"),
-        ("2026-10-01", "2026-11-01", "2026-11-01"),
-        ("2026-11-01", "2026-10-01", "2026-11-01"),
-        ("2026-10-01", "for good", "for good"),
-        ("for good", "2026-10-01", "for good"),
-        ("", " True ", " True "),
-    ],
-)
-def test_the_nearer_tag_holds_unless_the_other_keeps_longer(near: str | None, far: str, holds: str) -> None:
-    own = {} if near is None else {"k": near}
-
-    merged, inherited = inherit_tags(own, {"space": {"k": far}})
-
-    assert merged == {"k": holds}
-    assert bool(inherited) == (holds == far != near)
-
-
-def test_the_nearest_of_several_holds_and_what_manages_them_is_not_inherited() -> None:
-    above = {
-        "space": {"owner": "ben", "managed-by": "terraform", "aws:cloudformation:stack-name": "s"},
-        "user profile": {"owner": "anna", "team": "x", "Managed_By": "cdk", "terraform": "true"},
-    }
-
-    merged, inherited = inherit_tags({"project": "p"}, above)
-
-    assert merged == {"project": "p", "owner": "ben", "team": "x"}
-    assert inherited == {"space": ("owner",), "user profile": ("team",)}
-
-
 # --- Studio's own idle shutdown ---------------------------------------------------------------
 
 
 def idle(kind: str = "JupyterLab", **settings: Any) -> dict[str, Any]:
     return {f"{kind}AppSettings": {"AppLifecycleManagement": {"IdleSettings": settings}}}
-
-
-ON = idle(LifecycleManagement="ENABLED", IdleTimeoutInMinutes=60)
-OFF = idle(LifecycleManagement="DISABLED", IdleTimeoutInMinutes=60)
-
-
-@pytest.mark.parametrize(
-    ("domain", "profile", "space", "minutes"),
-    [
-        ({}, {}, {}, None),
-        (ON, {}, {}, 60),
-        (OFF, {}, {}, None),
-        (OFF, ON, {}, 60),
-        (ON, OFF, {}, None),
-        (ON, idle(IdleTimeoutInMinutes=90), {}, 90),
-        (ON, {}, idle(IdleTimeoutInMinutes=300), 300),
-        (ON, idle(IdleTimeoutInMinutes=90), idle(IdleTimeoutInMinutes=300), 300),
-        (ON, OFF, idle(IdleTimeoutInMinutes=300), None),
-        ({}, {}, idle(IdleTimeoutInMinutes=300), 300),
-        (idle("CodeEditor", LifecycleManagement="ENABLED", IdleTimeoutInMinutes=60), {}, {}, None),
-    ],
-)
-def test_the_nearest_setting_counts(
-    domain: dict[str, Any], profile: dict[str, Any], space: dict[str, Any], minutes: int | None
-) -> None:
-    above: list[Signal[studio_apps.StudioSettings]] = [
-        Value({"DefaultUserSettings": domain, "DefaultSpaceSettings": {}}),
-        Value({"UserSettings": profile}),
-        Value({"SpaceSettings": space}),
-    ]
-
-    answer = studio_apps.shutdown_timeout("JupyterLab", above, shared=False)
-
-    assert answer == (Absent() if minutes is None else Value(timedelta(minutes=minutes)))
-
-
-def test_a_shared_space_follows_the_domain_s_settings_for_spaces() -> None:
-    above: list[Signal[studio_apps.StudioSettings]] = [
-        Value({"DefaultUserSettings": OFF, "DefaultSpaceSettings": ON}),
-        Value({"SpaceSettings": {}}),
-    ]
-
-    assert studio_apps.shutdown_timeout("JupyterLab", above, shared=True) == Value(HOUR)
-    assert studio_apps.shutdown_timeout("JupyterLab", above, shared=False) == Absent()
-
-
-@pytest.mark.parametrize("broken", [0, 1])
-def test_half_the_settings_tell_nothing(broken: int) -> None:
-    above: list[Signal[studio_apps.StudioSettings]] = [
-        Value({"DefaultUserSettings": ON}),
-        Value({"UserSettings": OFF}),
-    ]
-    above[broken] = DENIED
-
-    assert studio_apps.shutdown_timeout("JupyterLab", above, shared=False) == DENIED
-
-
-def test_an_idle_shutdown_without_a_time_is_not_told() -> None:
-    above: list[Signal[studio_apps.StudioSettings]] = [
-        Value({"DefaultUserSettings": idle(LifecycleManagement="ENABLED")})
-    ]
-
-    assert isinstance(studio_apps.shutdown_timeout("JupyterLab", above, shared=False), Unreadable)
 
 
 def test_the_stream_of_an_app_in_a_space_is_by_the_space() -> None:

@@ -183,9 +183,6 @@ def test_a_page_that_was_cut_off_is_an_error(missing: str) -> None:
     assert found.errors == {"b": f"the answer lacks {missing}: it was cut off"}
 
 
-# --- where a range is split ---------------------------------------------------------------------
-
-
 LONG = "a" * 1019
 
 

@@ -6,13 +6,7 @@ from typing import Any
 
 import pytest
 
-from ml_janitor.config.member_roles import (
-    RoleKind,
-    member_boundary,
-    member_role,
-    named_accounts,
-    role_policy,
-)
+from ml_janitor.config.member_roles import RoleKind, member_boundary, member_role, named_accounts, role_policy
 from ml_janitor.config.settings import Settings
 
 HOME, THERE = "123456789012", "210987654321"

@@ -224,9 +224,6 @@ def test_a_resource_counts_once_in_its_account_and_an_equal_one_of_another_accou
     assert seen.dollars == {ENDPOINTS: 200, NOTEBOOKS: 5}
 
 
-# --- the overview ---------------------------------------------------------------------------------
-
-
 def last(found: int = 0, error: str | None = None, looked_at: int = 9) -> LastSweep:
     zero = Decimal(0)
     return LastSweep(

@@ -199,11 +199,7 @@ def test_charts_are_by_kind_and_owner_and_of_several_accounts_by_account() -> No
         for title, month, so_far, none in sum_charts(left, accounts=True)
     }
     assert found == {
-        "By kind of waste": (
-            {"idle-endpoints": 14},
-            {"hung-training-jobs": 7},
-            [("idle-endpoints", 2)],
-        ),
+        "By kind of waste": ({"idle-endpoints": 14}, {"hung-training-jobs": 7}, [("idle-endpoints", 2)]),
         "By owner": ({"maria": 9, "no owner tag": 5}, {"maria": 7}, [("ben", 2)]),
         "By account": ({ACCOUNT: 14}, {ACCOUNT: 7}, [(ACCOUNT, 2)]),
     }
@@ -463,10 +459,11 @@ def test_what_is_not_drawn_at_once_is_packed() -> None:
 
 
 def test_only_commands_are_set_as_such_and_nothing_is_markup() -> None:
-    assert mark_commands("<b> then janitor undo 0a1b; janitor keep x") == (
-        "&lt;b&gt; then <code>janitor undo 0a1b</code>; janitor keep x"
+    assert mark_commands("<b> then janitor undo 0a1b; janitor keep x, or aws s3 rm 's3://<b>'.") == (
+        "&lt;b&gt; then <code>janitor undo 0a1b</code>; janitor keep x, or "
+        "<code>aws s3 rm &#39;s3://&lt;b&gt;&#39;</code>."
     )
-    assert len(mark_commands("x" * 2000)) == len(escape_text("x" * 2000, 1500))
+    assert len(mark_commands("x" * 5000)) == len(escape_text("x" * 5000, 4000))
 
 
 def test_a_sweep_leaves_a_document_with_all_that_was_kept_and_a_page() -> None:

@@ -101,9 +101,6 @@ def test_an_error_says_how_long_slack_asked_for_and_had_left(left: TimeLeft, clo
     assert left.unreachable("HTTP 503").startswith("Slack could not be reached (HTTP 503)")
 
 
-# --- an upload ----------------------------------------------------------------------------------------
-
-
 def refused(status: int, **headers: str) -> urllib.error.HTTPError:
     named = Message()
     for name, value in headers.items():

@@ -356,6 +356,8 @@ def test_what_was_not_described_leaves_it_open() -> None:
     unread = shutdown_timeout("CodeEditor", [whole, Unreadable("denied")], shared=False)
 
     assert unread == Unreadable("denied")
+    denied_first = shutdown_timeout("CodeEditor", [unread, whole], shared=False)
+    assert denied_first == Unreadable("denied")
     assert shutdown_timeout("CodeEditor", [NotRead()], shared=False) == Unreadable("it was not described")
     assert isinstance(shutdown_timeout("CodeEditor", [whole], shared=False), Unreadable)
 

@@ -90,9 +90,6 @@ def test_what_a_webhook_did_not_take_is_an_error(client: type[Client], answer: A
         Webhook(HOOK, TIME).post(HELLO, deadline=9)
 
 
-# --- the response URL of a press -----------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("answer", "arrived"), [(answered(200), True), (answered(404), False), (TimeoutError(), False)]
 )

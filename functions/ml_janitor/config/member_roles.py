@@ -32,7 +32,10 @@ UNDO_FUNCTION_ROLE = "ml-janitor-undo"
 ACCOUNTS_FUNCTION_ROLE = "ml-janitor-accounts"
 """Roles of functions, in the janitor's account. Their names are fixed: other accounts name them."""
 
-ENABLED_REGIONS_GRANT = allow("ec2:DescribeRegions")
+ENABLED_REGIONS_GRANT = allow("ec2:DescribeRegions", anywhere=True)
+GLOBAL_PREFIXES = frozenset({"ce", "pricing", "s3", "savingsplans"})
+"""The services, by the prefix of IAM's actions, that answer for all regions."""
+
 ROLE_READS = ("iam:GetRole", "iam:GetRolePolicy", "iam:ListAttachedRolePolicies", "iam:ListRolePolicies")
 
 
@@ -255,13 +258,15 @@ def _statements(
                 mine = (Condition("StringEquals", "aws:ResourceAccount", (here.shown,)),)
                 arn = ":".join([*start, here.shown if owner == here.account else owner, resource])
                 yield _in_partition(arn, here.partition), (*when, *(mine if own and not owner else ()))
-        elif grant.on == "*":
+            return
+        service = grant.action.partition(":")[0]
+        only = (Condition("StringEquals", "aws:RequestedRegion", tuple(sorted(regions))),) if regions else ()
+        if grant.on != "*":
+            yield f"arn:{here.partition}:{service}:*:{here.shown}:{grant.on}", (*when, *only)
+        elif grant.anywhere or service in GLOBAL_PREFIXES:
             yield "*", when
         else:
-            only = (Condition("StringEquals", "aws:RequestedRegion", tuple(sorted(regions))),)
-            service = grant.action.partition(":")[0]
-            arn = f"arn:{here.partition}:{service}:*:{here.shown}:{grant.on}"
-            yield arn, (*when, *(only if regions else ()))
+            yield "*", (*when, *only)
 
     return [
         {

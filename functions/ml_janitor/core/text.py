@@ -1,12 +1,19 @@
-"""Format money, times and text from AWS for readers; such text is hostile input."""
+"""
+Format money, times and text from AWS for readers, and quote names: such text is hostile input.
+
+Each kind of output has one quoting function: `escape_text` for terminals, `quote_shell`, `quote_toml`,
+`quote_sql`, `quote_url`, `quote_cell` for CSV, `escape_mrkdwn` for Slack. jinja2 and markupsafe escape HTML.
+"""
 
 from __future__ import annotations
 
 import re
+import shlex
 import unicodedata
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
+from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 from ml_janitor.core.money import round_to_cents
@@ -17,6 +24,21 @@ DATA_UNITS = ("bytes", "KB", "MB", "GB", "TB", "PB")
 
 INVISIBLE_CATEGORIES = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 """Control, format (bidi overrides, zero-width), surrogate, private, unassigned; line and paragraph ends."""
+
+
+FORMULA_STARTS = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""Characters with which a formula begins in a spreadsheet, their full-width forms included."""
+
+_PLAIN_VALUE = r"[\w@%+=:,./-]*[\w@%+=/-]"
+COMMAND_PATTERN = re.compile(
+    r"\bjanitor (?:approve|undo|restart) [a-z0-9-]+|\b(?:aws|janitor)(?: [a-z][a-z0-9-]*){1,2}"
+    rf"(?: --[a-z0-9-]+(?:[ =](?:\$?'[^']*'|{_PLAIN_VALUE}))?| \$?'[^']*'| (?:s3://|arn:){_PLAIN_VALUE})+"
+)
+"""
+A command with what follows from its first option, quoted word or address on, without the sentence around it.
+
+`quote_shell` makes its words: they have no quotes within their quotes.
+"""
 
 
 def format_usd(amount: Decimal) -> str:
@@ -48,9 +70,12 @@ def escape_text(text: str, longest: int = 500) -> str:
     Return *text* on one line, without characters that move the cursor, turn the direction or hide.
 
     Such characters become visible escapes (`\x1b`, `\u202e`), so that a reader sees a name
-    that uses them. Text over *longest* characters is cut in the middle.
+    that uses them. Text over *longest* characters is cut in the middle, and its commands are left out: half
+    of a command would do something else when it is pasted.
     """
     shown = "".join(escape_character(character) for character in text)
+    if len(shown) > longest:
+        shown = shorten_commands(shown)
     if len(shown) <= longest:
         return shown
     half = (longest - 5) // 2
@@ -62,6 +87,68 @@ def escape_character(character: str) -> str:
     if unicodedata.category(character) in INVISIBLE_CATEGORIES:
         return character.encode("unicode_escape").decode("ascii")
     return character
+
+
+def quote_shell(text: str) -> str:
+    r"""
+    Return *text* as one word of bash, ksh or zsh.
+
+    A quote, a backtick or an invisible character becomes an escape of `$'...'`. Slack and terminals show
+    something else in their place, so that the copied word would no longer be quoted.
+    """
+    if not any(character in "'`" or escape_character(character) != character for character in text):
+        return shlex.quote(text)
+    return f"$'{''.join(map(_shell_character, text))}'"
+
+
+def _shell_character(character: str) -> str:
+    if character in "'`\\" or escape_character(character) != character:
+        return "".join(f"\\x{byte:02x}" for byte in character.encode(errors="surrogatepass"))
+    return character
+
+
+def quote_toml(text: str) -> str:
+    """Return *text* as a basic string of TOML, on one line."""
+    return f'"{"".join(map(_toml_character, text))}"'
+
+
+def _toml_character(character: str) -> str:
+    if character in '"\\':
+        return f"\\{character}"
+    return f"\\U{ord(character):08x}" if escape_character(character) != character else character
+
+
+def quote_sql(text: str) -> str:
+    """Return *text* as a literal of SQL."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def quote_url(text: str) -> str:
+    """Return *text* as one segment of a URL's path, or as one value of its query."""
+    return quote(text, safe="")
+
+
+def quote_cell(text: str) -> str:
+    """Return *text* as a cell of CSV that is visible, and that no spreadsheet takes for a formula."""
+    shown = "".join(map(escape_character, text))
+    return f"'{shown}" if text.lstrip().startswith(FORMULA_STARTS) or text[:1].isspace() else shown
+
+
+def escape_mrkdwn(text: str) -> str:
+    """Return *text* with the three characters that Slack parses replaced, so that it mentions nobody."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def shorten_commands(text: str, longest: int = 0) -> str:
+    """Return *text* with the first words alone of each command of more than *longest* characters."""
+    return COMMAND_PATTERN.sub(
+        lambda found: (
+            found[0]
+            if len(found[0]) <= longest
+            else f"{re.split(" ['$]| --| s3:| arn:", found[0])[0]} ... (too long to show here)"
+        ),
+        text,
+    )
 
 
 def join_words(words: Sequence[str]) -> str:

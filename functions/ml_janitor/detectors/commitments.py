@@ -47,7 +47,7 @@ from ml_janitor.core.model import (
     Verdict,
     as_evidence,
 )
-from ml_janitor.core.text import format_usd
+from ml_janitor.core.text import format_usd, quote_shell
 from ml_janitor.engine.detector import Detector, allow
 
 _UNSETTLED_TIME = timedelta(days=2)
@@ -205,7 +205,8 @@ class Commitments(Detector[SteadyUse]):
             f"else would change"
             " been covered",
             Confidence.LIKELY,
-            action=f"aws savingsplans create-savings-plan --savings-plan-offering-id {candidate.offering}"
+            action="aws savingsplans create-savings-plan"
+            f" --savings-plan-offering-id {quote_shell(candidate.offering)}"
             f" --commitment {more:.3f}, a {candidate.plan} Savings Plan for a year, nothing paid in advance:"
             " it cannot be cancelled",
             cost=Cost.saving(

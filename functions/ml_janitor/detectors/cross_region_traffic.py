@@ -286,10 +286,10 @@ class CrossRegionTraffic(Detector[TrafficLine]):
     asks_for = Change.REPLACE
     own_tags = False  # a line of a bill has no tags
     reads = (
-        *(allow(action) for action in (GET_COST_AND_USAGE, GET_PRODUCTS, SEARCH, PROCESSING_JOB.lists)),
-        allow(
-            PROCESSING_JOB.describes, on="arn:aws:sagemaker:*:*:processing-job/*"
-        ),  # also the region that the bytes go to
+        *(allow(action) for action in (GET_COST_AND_USAGE, GET_PRODUCTS)),
+        # also in the region that the bytes go to
+        *(allow(action, anywhere=True) for action in (SEARCH, PROCESSING_JOB.lists)),
+        allow(PROCESSING_JOB.describes, on="arn:aws:sagemaker:*:*:processing-job/*"),
         *(allow(f"ec2:Describe{noun}") for noun in ("NatGateways", "VpcEndpoints")),
         *(allow(action) for action in ("ecr:DescribeRegistry", "s3:ListAllMyBuckets")),
         *(allow(f"s3:{verb}", on="arn:aws:s3:::*") for verb in ("GetReplicationConfiguration", "ListBucket")),

@@ -34,7 +34,7 @@ from ml_janitor.core.model import (
     as_evidence,
     map_signal,
 )
-from ml_janitor.core.text import format_usd
+from ml_janitor.core.text import format_usd, quote_shell
 from ml_janitor.engine.detector import Detector, allow
 
 _EMR = "elasticmapreduce"
@@ -158,10 +158,11 @@ class IdleClusters(Detector[ComputeCluster]):
         return rule.found(
             f"no check of {format_age(self.idle_for)} found a task or a job, and nothing ends it",
             Confidence.LIKELY,
-            action=f"aws emr put-auto-termination-policy --cluster-id {identity} --auto-termination-policy"
-            f" IdleTimeout={seconds}"
+            action=f"aws emr put-auto-termination-policy --cluster-id {quote_shell(identity)}"
+            f" --auto-termination-policy IdleTimeout={seconds}"
             if _ends_itself(candidate.release)
-            else f"aws emr terminate-clusters --cluster-ids {identity}, once what is needed of HDFS is in S3",
+            else f"aws emr terminate-clusters --cluster-ids {quote_shell(identity)},"
+            " once what is needed of HDFS is in S3",
             cost=Cost.saving(None, "EMR has no price list here"),
             noun="idle EMR cluster",
             to_prove="that nobody works on it outside of YARN, in a shell or a Python kernel",

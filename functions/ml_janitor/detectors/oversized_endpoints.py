@@ -39,7 +39,7 @@ from ml_janitor.core.model import (
     Verdict,
 )
 from ml_janitor.core.ownership import production_environment
-from ml_janitor.core.text import format_usd
+from ml_janitor.core.text import format_usd, quote_shell
 from ml_janitor.engine.detector import Detector, allow
 
 _HOURS_PER_WEEK = 168
@@ -230,13 +230,13 @@ class OversizedEndpoints(Detector[LoadedEndpoint]):
         if fleet.size.type != served.type or fleet.steady:
             steps.append(
                 f"a new endpoint configuration with InstanceType={fleet.size.type} and"
-                f" InitialInstanceCount={high}, then aws sagemaker update-endpoint --endpoint-name {name}"
-                " --endpoint-config-name NEW"
+                f" InitialInstanceCount={high}, then aws sagemaker update-endpoint"
+                f" --endpoint-name {quote_shell(name)} --endpoint-config-name NEW"
             )
         if not fleet.steady:
             steps.append(
                 "aws application-autoscaling register-scalable-target --service-namespace sagemaker"
-                f" --resource-id endpoint/{name}/variant/{served.name} --scalable-dimension"
+                f" --resource-id {quote_shell(f'endpoint/{name}/variant/{served.name}')} --scalable-dimension"
                 f" sagemaker:variant:DesiredInstanceCount --min-capacity {low} --max-capacity {high}, and a"
                 " target-tracking policy or scheduled actions for it"
             )

@@ -37,6 +37,7 @@ from ml_janitor.core.model import (
     Verdict,
     as_evidence,
 )
+from ml_janitor.core.text import quote_shell
 from ml_janitor.engine.detector import Detector, allow
 
 _PLACE_KINDS = (DOMAIN, USER_PROFILE, SPACE)
@@ -227,9 +228,9 @@ class StudioWithoutIdleShutdown(Detector[ShutdownPlace]):
             own = options.setdefault(setting.option, {})
             own[f"{setting.app}AppSettings"] = {"AppLifecycleManagement": {"IdleSettings": idle}}
         domain, _, name = candidate.target.arn.partition("/")[2].partition("/")
-        named = f" {_CLI_OPTIONS[kind]} {name}" if kind in _CLI_OPTIONS else ""
-        values = "".join(f" --{option} '{json.dumps(value)}'" for option, value in options.items())
-        return f"aws sagemaker update-{kind} --domain-id {domain}{named}{values}"
+        named = f" {_CLI_OPTIONS[kind]} {quote_shell(name)}" if kind in _CLI_OPTIONS else ""
+        values = "".join(f" --{option} {quote_shell(json.dumps(value))}" for option, value in options.items())
+        return f"aws sagemaker update-{kind} --domain-id {quote_shell(domain)}{named}{values}"
 
 
 def _entry(

@@ -30,6 +30,7 @@ from ml_janitor.core.model import (
     as_evidence,
     map_signal,
 )
+from ml_janitor.core.text import quote_shell
 from ml_janitor.engine.detector import Detector, allow
 
 _CALLS_OF_USERS = ("CreatePresignedMlflowTrackingServerUrl", "StartMlflowTrackingServer")
@@ -125,7 +126,7 @@ class UnusedMlflowServers(Detector[MlflowServer]):
             f"nobody opened or started it, and nothing was stored below its artifact store, for"
             f" {format_age(self.idle_for)}",
             Confidence.LIKELY,
-            action=f"aws sagemaker stop-mlflow-tracking-server --tracking-server-name {name}:"
+            action=f"aws sagemaker stop-mlflow-tracking-server --tracking-server-name {quote_shell(name)}:"
             " start-mlflow-tracking-server turns it on again",
             cost=Cost.saving(None, "no price list of tracking servers is known here"),
             noun="unused MLflow server",

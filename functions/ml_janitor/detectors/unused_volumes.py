@@ -27,6 +27,7 @@ from ml_janitor.core.model import (
     Verdict,
     as_evidence,
 )
+from ml_janitor.core.text import quote_shell
 from ml_janitor.engine.detector import Detector, allow
 
 _STUDIO_LOGS = "/aws/sagemaker/studio"
@@ -160,9 +161,9 @@ class UnusedVolumes(Detector[UnusedVolume]):
         )
         name, where = candidate.target.name, candidate.target.arn.split("/")[1]
         delete = (
-            f"delete-space --domain-id {where} --space-name {name}"
+            f"delete-space --domain-id {quote_shell(where)} --space-name {quote_shell(name)}"
             if space
-            else f"delete-notebook-instance --notebook-instance-name {name}"
+            else f"delete-notebook-instance --notebook-instance-name {quote_shell(name)}"
         )
         return rule.found(
             f"its {candidate.size.value} GB are billed, and "

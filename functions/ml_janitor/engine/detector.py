@@ -6,6 +6,7 @@ A detector declares the permissions that it needs, and the roles that its undo m
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +22,7 @@ from ml_janitor.aws.sagemaker_kinds import SEARCH, TRAINING_JOB
 from ml_janitor.aws.tags import Arn
 from ml_janitor.aws.training_jobs import JobFamily, read_job_families
 from ml_janitor.core.model import Candidate, Change, Confidence, Effect, Target, Verdict
+from ml_janitor.core.text import quote_toml
 
 KIND_SERVICES = {
     "bucket": "s3", "object": "s3", "repository": "ecr", "log-group": "logs", "commitment": "savingsplans",
@@ -46,7 +48,7 @@ class Grant:
     *on* is the resource part of an ARN in the sweep's own account and region ("endpoint/*" of the
     action's service), a whole ARN, or "*" for actions without a resource level. An *implied* grant is a
     permission that AWS demands although no call of that name is made; *source* is the reference. It holds
-    only where all conditions of *when* do.
+    only where all conditions of *when* do. A grant on "*" is for the swept regions, unless it is *anywhere*.
     """
 
     action: str
@@ -54,11 +56,12 @@ class Grant:
     implied: bool = False
     source: str = ""
     when: tuple[Condition, ...] = ()
+    anywhere: bool = False
 
 
-def allow(action: str, on: str = "*", *, when: tuple[Condition, ...] = ()) -> Grant:
+def allow(action: str, on: str = "*", *, when: tuple[Condition, ...] = (), anywhere: bool = False) -> Grant:
     """Return the permission for a call of the detector itself."""
-    return Grant(action, on, when=when)
+    return Grant(action, on, when=when, anywhere=anywhere)
 
 
 def allow_each(service: str, *actions: str, on: str = "*") -> tuple[Grant, ...]:
@@ -334,13 +337,19 @@ def key_grant(source: str) -> Grant:
     return implied_grant("kms:CreateGrant", on="key/*", source=source, when=(for_aws,))
 
 
+EXACT_ROLE = re.compile(r"[\w:+=,.@/-]+", re.ASCII)
+"""An ARN that means only itself in `undo_roles`. A path may hold * and ?, which match other roles too."""
+
+
 def missing_role_setting(roles: Sequence[str], role: str) -> str:
     """Return the setting that lets the undo function hand over *role*; "" if *roles* list it."""
     if not role or any(
         fnmatchcase(_without_partition(role), _without_partition(allowed)) for allowed in roles
     ):
         return ""
-    return f'undo_roles = ["{role}"] in janitor'
+    if not EXACT_ROLE.fullmatch(role):
+        return "undo_roles in janitor to its role, once that has a path of letters, digits and +=,.@_-/ alone"
+    return f"undo_roles = [{quote_toml(role)}] in janitor"
 
 
 def call_passing_role(call: Callable[[], object], role: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime
 from decimal import ROUND_HALF_UP, Decimal
@@ -39,7 +38,7 @@ from ml_janitor.bill.report import (
     sum_lines,
 )
 from ml_janitor.core.durations import DAY
-from ml_janitor.core.text import escape_text, format_time, format_usd
+from ml_janitor.core.text import escape_text, format_time, format_usd, quote_shell
 from ml_janitor.report.blocks import (
     DocumentBlock,
     FigureBlock,
@@ -308,9 +307,7 @@ MEMBER_ACCOUNT_TEXT = (
     "for it there (Billing and Cost Management, Cost Management preferences), or run this in the management "
     "account"
 )
-ACTIVATE_COMMAND = (
-    "aws ce update-cost-allocation-tags-status --cost-allocation-tags-status 'TagKey={key},Status=Active'"
-)
+ACTIVATE_COMMAND = "aws ce update-cost-allocation-tags-status --cost-allocation-tags-status {}"
 
 
 def gap_sentences(gaps: Sequence[BillGap], max_requests: int) -> Iterator[str]:
@@ -361,7 +358,8 @@ def _tag(gap: BillGap, key: str) -> str:
     why = "it is not activated" if asked else "nothing is tagged with it, or it is not activated"
     return (
         f"No charge has the tag {key}: {why} for cost allocation. To activate it, in the management account: "
-        f"{ACTIVATE_COMMAND.format(key=key)}. That takes about a day, and is not retroactive."
+        f"{ACTIVATE_COMMAND.format(quote_shell(f'TagKey={key},Status=Active'))}. That takes about a day, and "
+        "is not retroactive."
     )
 
 
@@ -480,7 +478,7 @@ def next_step(mover: Mover) -> str:
             return "none: the janitor has ended it."
         case MoverCause.FINDING:
             ask = f"ask {owner} to end it. " if owner else "find its owner, or end it. "
-            return f"{ask}For the evidence: janitor explain {shlex.quote(escape_text(arn))}"
+            return f"{ask}For the evidence: janitor explain {quote_shell(arn)}"
         case MoverCause.PRICE:
             return "check whether a commitment, a free tier or a discount ended."
         case MoverCause.UNEXPLAINED:

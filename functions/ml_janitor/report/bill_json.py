@@ -9,6 +9,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.bill.report import chargeback_lines, has_table
+from ml_janitor.core.text import quote_cell
 from ml_janitor.report.bill import gap_sentence, mover_line
 from ml_janitor.report.json import iso_time, usd_number
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 BILL_VERSION = 1
 UNTAGGED_CELL = "(untagged)"
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 """Characters that make a spreadsheet run a cell (OWASP, "CSV Injection")."""
 
 
@@ -187,14 +187,9 @@ def chargeback_csv(report: BillReport, tag: str) -> str:
     """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n")  # RFC 4180
-    writer.writerow([safe_cell(tag), "service", "first_day", "last_day", "usd", "metric"])
+    writer.writerow([quote_cell(tag), "service", "first_day", "last_day", "usd", "metric"])
     span, metric = report.span, report.bill.metric.value
     for value, service, usd in chargeback_lines(report.bill, tag, span):
         about = (_day(span.first), _day(span.last), f"{usd:.2f}", metric)
-        writer.writerow([safe_cell(value or UNTAGGED_CELL), safe_cell(service), *about])
+        writer.writerow([quote_cell(value or UNTAGGED_CELL), quote_cell(service), *about])
     return out.getvalue()
-
-
-def safe_cell(cell: str) -> str:
-    """Return *cell* so that no spreadsheet takes it for a formula."""
-    return f"'{cell}" if cell.startswith(FORMULA_STARTS) else cell

@@ -256,7 +256,7 @@ def outcome_text(result: Result) -> str:
     if not isinstance(result.verdict, Finding):
         head = BEGUN_WORDS.get(result.outcome)
         return end_sentence(f"{head}: {note}" if head and note else note)
-    action = escape_text(result.verdict.action)
+    action = escape_text(result.verdict.action, 1000)
     when = format_time(result.due) if result.due else ""
     warned = f"Warned; will {action}{f' after {when}' if when else ''}"
     if result.why is CauseCode.OWNER_NOT_MESSAGED:

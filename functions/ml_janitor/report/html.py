@@ -7,21 +7,19 @@ from __future__ import annotations
 
 import gzip
 import json
-import re
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from ml_janitor.aws.tags import Arn
 from ml_janitor.core.model import Evidence, Kept, Mode
 from ml_janitor.core.money import Totals, rank_by_worth, ranking_usd
 from ml_janitor.core.ownership import protection_evidence, team_of
 from ml_janitor.core.results import Outcome, Report, Result
-from ml_janitor.core.text import escape_text, format_time, format_usd
+from ml_janitor.core.text import COMMAND_PATTERN, escape_text, format_time, format_usd, quote_url
 from ml_janitor.report.causes import (
     limit_text,
     needs_attention,
@@ -323,8 +321,6 @@ def count_unpriced(names: Iterable[str]) -> NameCounts:
 
 # --- rows of findings -----------------------------------------------------------------------------
 
-COMMAND_PATTERN = re.compile(r"(janitor (?:approve|undo|restart) [a-z0-9-]+)")
-
 CONSOLE_PAGES = {
     "endpoint": "endpoints",
     "endpoint-config": "endpointConfig",
@@ -403,9 +399,13 @@ def pack_entries(entries: Sequence[Mapping[str, Any]]) -> str:
 
 def mark_commands(text: str) -> Markup:
     """Return *text* without markup, and with terminal commands marked as code."""
-    from markupsafe import Markup, escape
+    from markupsafe import Markup
 
-    return Markup(COMMAND_PATTERN.sub(r"<code>\1</code>", str(escape(escape_text(text, 1500)))))  # noqa: S704 - escaped here
+    marked, end, shown = Markup(), 0, escape_text(text, 4000)
+    for found in COMMAND_PATTERN.finditer(shown):
+        marked += Markup("{}<code>{}</code>").format(shown[end : found.start()], found[0])
+        end = found.end()
+    return marked + shown[end:]
 
 
 def console_link(arn: str, name: str, region: str) -> str:
@@ -416,16 +416,16 @@ def console_link(arn: str, name: str, region: str) -> str:
     match parsed.service, parsed.kind:
         case "sagemaker", kind if kind in CONSOLE_PAGES:
             shown = first if CONSOLE_PAGES[kind] == "studio" else name
-            path = f"sagemaker/home?region={region}#/{CONSOLE_PAGES[kind]}/{quote(shown, safe='')}"
+            path = f"sagemaker/home?region={region}#/{CONSOLE_PAGES[kind]}/{quote_url(shown)}"
         case "s3", "bucket":
-            path = f"s3/buckets/{quote(first)}?region={region}"
+            path = f"s3/buckets/{quote_url(first)}?region={region}"
         case "s3", "object":
-            path = f"s3/object/{quote(first)}?region={region}&prefix={quote(rest, safe='')}"
+            path = f"s3/object/{quote_url(first)}?region={region}&prefix={quote_url(rest)}"
         case "ecr", _:
-            repository = f"{parsed.account}/{quote(parsed.name, safe='')}"
+            repository = f"{parsed.account}/{quote_url(parsed.name)}"
             path = f"ecr/repositories/private/{repository}?region={region}"
         case _:
-            return f"https://{host}/go/view?arn={quote(arn, safe='')}"
+            return f"https://{host}/go/view?arn={quote_url(arn)}"
     return f"https://{region}.{host}/{path}"
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ml_janitor.core.text import escape_text
+from ml_janitor.core.text import COMMAND_PATTERN, escape_mrkdwn, escape_text
 
 if TYPE_CHECKING:
     from slack_sdk.models.blocks import MarkdownTextObject, PlainTextObject
@@ -32,9 +32,9 @@ Slack refuses somewhere above 13,200 characters, and does not say how it counts
 (https://github.com/slackapi/bolt-js/issues/2509, https://github.com/slackapi/bolt-js/issues/2867).
 """
 
-ADDRESS_PATTERN = re.compile(r"(?:arn:aws[\w-]*:|s3://)\S*[^\s.,;:)\]'\"]")
+COPIED_PATTERN = re.compile(rf"{COMMAND_PATTERN.pattern}|(?:arn:aws[\w-]*:|s3://)\S*[^\s.,;:)\]'\"]")
 """
-An address that a reader copies; it stands in a code span, where Slack replaces nothing, not even `:aws:`.
+A command or address that a reader copies, in a code span: Slack replaces nothing there, not even `:aws:`.
 """
 
 LOOKALIKES = (
@@ -91,17 +91,13 @@ class Post:
 # --- text ---------------------------------------------------------------------------------------
 
 
-def escape_mrkdwn(text: str) -> str:
-    """Return *text* with the three characters that Slack parses replaced, so that it mentions nobody."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
 def prose(text: str, longest: int = 500) -> str:
     """
     Return *text* from AWS for use within a sentence: one line, no markup, at most *longest* characters as
     sent.
 
-    Characters that would format become look-alikes; an ARN or an S3 address stays as it is, in a code span.
+    Characters that would format become look-alikes. A command, an ARN or an S3 address stays as it is, in a
+    code span.
     """
     return _fitting(_inert, text, longest)
 
@@ -121,7 +117,7 @@ def _fitting(write: Any, text: str, longest: int) -> str:
 
 def _inert(text: str) -> str:
     parts, end = [], 0
-    for found in ADDRESS_PATTERN.finditer(text):
+    for found in COPIED_PATTERN.finditer(text):
         parts += [_unformatted(text[end : found.start()]), _span(found[0])]
         end = found.end()
     return "".join([*parts, _unformatted(text[end:])])

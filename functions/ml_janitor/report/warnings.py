@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,7 +15,14 @@ from ml_janitor.core.durations import format_age
 from ml_janitor.core.model import Effect, Finding, Mode, finding_id
 from ml_janitor.core.money import Totals, rank_by_cost
 from ml_janitor.core.results import Cause, CauseCode, Result, make_cause
-from ml_janitor.core.text import escape_text, format_local_time, format_usd, person_name
+from ml_janitor.core.text import (
+    escape_mrkdwn,
+    escape_text,
+    format_local_time,
+    format_usd,
+    person_name,
+    quote_shell,
+)
 from ml_janitor.engine.detector import CannotActError
 from ml_janitor.engine.policy import Hold, HoldKind
 from ml_janitor.ledger.actions import Action
@@ -41,7 +47,6 @@ from ml_janitor.report.mrkdwn import (
     button_row,
     code_span,
     confirm_dialog,
-    escape_mrkdwn,
     fits_message,
     header_block,
     make_button,
@@ -492,7 +497,7 @@ def _keep_command(arn: str) -> str:
     A resource's name is hostile input: whoever may put an object into a bucket chooses the name. If the
     command is too long for a span, or a span would change it, only `janitor keep` is named.
     """
-    command = f"janitor keep {shlex.quote(arn)} --reason why"
+    command = f"janitor keep {quote_shell(arn)} --reason why"
     shown = code_span(command, LONGEST_KEEP_COMMAND)
     return shown if shown == f"`{escape_mrkdwn(command)}`" else "`janitor keep` with its ARN"
 

@@ -264,28 +264,17 @@ class Stores:
             make_manifest(account)
 
 
-COPY = Kind(
-    make=Copy,
-    waste={
-        "store": [0],
-        "content": ["a"],
-        "twist": [False],
-        "age": spans(DAY, 40, 20, 60),
-        "used_by": [""],
-        "keeping": [KEEPING[0]],
-        "storage": ["STANDARD"],
-        "checksum": ["", "CRC32"],
-        "sealed": [False, True],
-    },
-    other={
-        "store": [1],
-        "content": ["b"],
-        "twist": [True],
-        "used_by": sorted(USERS),
-        "keeping": KEEPING[1:],
-        "storage": [BILLED_FOR_30_DAYS, ARCHIVE],
-        "checksum": ["SHA256"],
-    },
+COPY = Kind.of(
+    Copy,
+    store=([0], [1]),
+    content=(["a"], ["b"]),
+    twist=([False], [True]),
+    age=(spans(DAY, 40, 20, 60),),
+    used_by=([""], sorted(USERS)),
+    keeping=([KEEPING[0]], KEEPING[1:]),
+    storage=(["STANDARD"], [BILLED_FOR_30_DAYS, ARCHIVE]),
+    checksum=(["", "CRC32"], ["SHA256"]),
+    sealed=([False, True],),
 )
 some_artifacts = st.builds(
     Artifacts,

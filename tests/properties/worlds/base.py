@@ -268,6 +268,19 @@ class Account:
             )
         )
 
+    def measure(
+        self,
+        metric: tuple[str, str],
+        where: Mapping[str, str],
+        values: Sequence[float | None],
+        *,
+        since: datetime,
+        step: int = 3600,
+    ) -> None:
+        """Publish *values* of a metric, which has a namespace and a name, one every *step* seconds."""
+        series = {"metric": metric[1], "dimensions": where, "start": since, "step": step, "values": values}
+        self.control.metrics(metric[0], [series])
+
     def claim(self, detector: str, arn: str, *, waste: bool, **truth: Any) -> None:
         """Claim that *detector* finds the resource *arn* if everything can be read, or that it never may."""
         self.claims.append(Claim(detector=detector, arn=arn, may=waste, must=waste, **truth))
@@ -300,9 +313,11 @@ class Thing(abc.ABC):
 
 type Values = Mapping[str, Sequence[Any]]
 """What members may be, by their names."""
+type Members = Mapping[str, Sequence[Sequence[Any]]]
+"""What members may be in waste, and what other ones there are, by their names."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Kind[T]:
     """
     How things of one kind come about: what the members of *waste* are, and what *other* ones there are.
@@ -313,6 +328,18 @@ class Kind[T]:
     make: Callable[..., T]
     waste: Values
     other: Values
+
+    @staticmethod
+    def of[U](make: Callable[..., U], **members: Sequence[Sequence[Any]]) -> Kind[U]:
+        """Things that are waste with the first values of their *members*, and not with the second ones."""
+        waste = {name: values[0] for name, values in members.items()}
+        other = {name: values[1] for name, values in members.items() if len(values) > 1}
+        return Kind(make, waste, other)
+
+    def but(self, **members: Sequence[Sequence[Any]]) -> Kind[T]:
+        """The same things, some of whose *members* are others."""
+        given = Kind.of(self.make, **members)
+        return Kind(self.make, waste={**self.waste, **given.waste}, other=given.other or self.other)
 
     def near_misses(self) -> Iterator[T]:
         """Plain waste, and whatever is like it but for one member."""

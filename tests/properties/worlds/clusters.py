@@ -57,14 +57,8 @@ class Cluster(Thing):
         made = emr.run_job_flow(**asked)
         account.be(timedelta())
         for start, values in self.checks():
-            series = {
-                "metric": "IsIdle",
-                "dimensions": {"JobFlowId": made["JobFlowId"]},
-                "start": account.now - start,
-                "step": CHECK.total_seconds(),
-                "values": values,
-            }
-            account.control.metrics("AWS/ElasticMapReduce", [series])
+            where, since = {"JobFlowId": made["JobFlowId"]}, account.now - start
+            account.measure(("AWS/ElasticMapReduce", "IsIdle"), where, values, since=since, step=300)
         waits = self.goes_on and self.made >= DAY + HOUR
         silent = (self.worked is None or self.worked > DAY) and (
             self.unchecked is None or self.unchecked > DAY
@@ -119,26 +113,15 @@ class Pod(Thing):
         account.claim(DETECTOR, made["ClusterArn"], waste=False)
 
 
-CLUSTERS = Kind(
-    make=Cluster,
-    waste={
-        "labels": UNKEPT,
-        "made": [9 * DAY, DAY + HOUR],
-        "goes_on": [True],
-        "worked": [None, DAY + CHECK],
-        "unchecked": [None, DAY + HOUR],
-        "ends": [None],
-        "application": ["Spark"],
-    },
-    other={
-        "labels": EXEMPT,
-        "made": [DAY + HOUR - MINUTE, 5 * HOUR],
-        "goes_on": [False],
-        "worked": [CHECK, 12 * HOUR, DAY],
-        "unchecked": [HOUR, DAY],
-        "ends": [10 * MINUTE, 2 * DAY],
-        "application": ["Trino", "JupyterHub"],
-    },
+CLUSTERS = Kind.of(
+    Cluster,
+    labels=(UNKEPT, EXEMPT),
+    made=([9 * DAY, DAY + HOUR], [DAY + HOUR - MINUTE, 5 * HOUR]),
+    goes_on=([True], [False]),
+    worked=([None, DAY + CHECK], [CHECK, 12 * HOUR, DAY]),
+    unchecked=([None, DAY + HOUR], [HOUR, DAY]),
+    ends=([None], [10 * MINUTE, 2 * DAY]),
+    application=(["Spark"], ["Trino", "JupyterHub"]),
 )
-PODS = Kind(make=Pod, waste={"labels": UNKEPT[:1], "count": [2]}, other={"labels": EXEMPT[:1]})
+PODS = Kind.of(Pod, labels=(UNKEPT[:1], EXEMPT[:1]), count=([2],))
 KINDS = (CLUSTERS, PODS)

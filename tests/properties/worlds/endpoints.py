@@ -19,10 +19,11 @@ from properties.worlds.base import (
     Claim,
     Kind,
     Labels,
+    Members,
     Thing,
-    Values,
     spans,
 )
+from sagemaker_requests import component_request, scalable_target
 
 ACTIVITIES = "application-autoscaling:DescribeScalingActivities"
 SCALED = "scaled"
@@ -153,12 +154,7 @@ class Endpoint(Thing):
         made = sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name, Tags=self.labels.listed)
         if self.kind == "component":
             component = sagemaker.create_inference_component(
-                InferenceComponentName=f"{name}-ic",
-                EndpointName=name,
-                VariantName="v0",
-                Specification={"ModelName": MODEL},
-                RuntimeConfig={"CopyCount": 1},
-                Tags=self.guest.listed,
+                **component_request(f"{name}-ic", name, MODEL, "v0", Tags=self.guest.listed)
             )
             account.tagged(component["InferenceComponentArn"], self.guest)
         self._modify(account, name)
@@ -184,11 +180,7 @@ class Endpoint(Thing):
         if SCALED in self.modified:
             account.be(DAY)
             account.scaling.register_scalable_target(
-                ServiceNamespace="sagemaker",
-                ResourceId=f"endpoint/{name}/variant/v0",
-                ScalableDimension="sagemaker:variant:DesiredInstanceCount",
-                MinCapacity=max(1, self.instances) + 1,
-                MaxCapacity=9,
+                **scalable_target(f"endpoint/{name}/variant/v0", max(1, self.instances) + 1, 9)
             )
 
     def _monitor(self, account: Account, name: str) -> None:
@@ -291,53 +283,44 @@ SILENT = Traffic(shape="none", control=True)
 SINGLE = Traffic(shape="single", control=True)
 LOST = Traffic(shape="none", control=False)
 
-SHARED_WASTE: Values = {
-    "labels": UNKEPT,
-    "age": spans(DAY, 40, 7),
-    "status": ["InService", "UpdateRollbackFailed"],
-    "variants": [(ZEROS, ZEROS), (ENDED, SILENT), (SILENT, ZEROS), (SINGLE, ZEROS)],
-    "shadow": [None],
-    "replaced": [False],
-    "modified": [None, SCALED],
-    "instances": [1, 2],
-    "backlog": [0],
-    "queue": ["whole"],
-    "monitor": [None, "Scheduled", "Pending", "Stopped", "Failed"],
-    "guest": [COMPLETE],
+SHARED: Members = {
+    "labels": (UNKEPT, EXEMPT),
+    "age": (spans(DAY, 40, 7), spans(HOUR, 1, 7 * 24 - 1)),
+    "status": (["InService", "UpdateRollbackFailed"], ["Updating", "Creating", "Failed"]),
+    "variants": (
+        [(ZEROS, ZEROS), (ENDED, SILENT), (SILENT, ZEROS), (SINGLE, ZEROS)],
+        [(BUSY, ZEROS), (LOST, ZEROS)],
+    ),
+    "shadow": ([None],),
+    "replaced": ([False], [True]),
+    "modified": (
+        [None, SCALED],
+        ["new deployed", "old deployed", "new deployed, scaled", "old deployed, scaled"],
+    ),
+    "instances": ([1, 2], [0]),
+    "backlog": ([0],),
+    "queue": (["whole"],),
+    "monitor": ([None, "Scheduled", "Pending", "Stopped", "Failed"],),
+    "guest": ([COMPLETE],),
 }
-SHARED_OTHER: Values = {
-    "labels": EXEMPT,
-    "age": spans(HOUR, 1, 7 * 24 - 1),
-    "status": ["Updating", "Creating", "Failed"],
-    "variants": [(BUSY, ZEROS), (LOST, ZEROS)],
-    "replaced": [True],
-    "modified": ["new deployed", "old deployed", "new deployed, scaled", "old deployed, scaled"],
-    "instances": [0],
+QUEUED: Members = {
+    **SHARED,
+    "kind": (["async"],),
+    "backlog": ([0], [4]),
+    "queue": (["whole"], ["single", "none"]),
 }
+BOTH = (*SHARED["variants"][1], (ZEROS, BUSY), (ZEROS, LOST))
+CLASSIC: Members = {
+    **SHARED,
+    "kind": (["classic"], ["serverless"]),
+    "variants": (SHARED["variants"][0], BOTH),
+    "shadow": ([None, ZEROS, SILENT], [BUSY, LOST]),
+}
+NEVER_ASKED: Members = {**QUEUED, "variants": ([(SILENT, ZEROS), (LOST, ZEROS)], SHARED["variants"][1])}
+"""Nothing but the queue is measured."""
 KINDS = (
-    Kind(
-        make=Endpoint,
-        waste={**SHARED_WASTE, "kind": ["classic"], "shadow": [None, ZEROS, SILENT]},
-        other={
-            **SHARED_OTHER,
-            "kind": ["serverless"],
-            "variants": [*SHARED_OTHER["variants"], (ZEROS, BUSY), (ZEROS, LOST)],
-            "shadow": [BUSY, LOST],
-        },
-    ),
-    Kind(
-        make=Endpoint,
-        waste={**SHARED_WASTE, "kind": ["async"]},
-        other={**SHARED_OTHER, "backlog": [4], "queue": ["single", "none"]},
-    ),
-    Kind(
-        make=Endpoint,
-        waste={**SHARED_WASTE, "kind": ["component"], "guest": UNKEPT},
-        other={**SHARED_OTHER, "guest": EXEMPT},
-    ),
-    Kind(  # never asked for anything, so that nothing but its queue is measured
-        make=Endpoint,
-        waste={**SHARED_WASTE, "kind": ["async"], "variants": [(SILENT, ZEROS), (LOST, ZEROS)]},
-        other={**SHARED_OTHER, "backlog": [4], "queue": ["single", "none"]},
-    ),
+    Kind.of(Endpoint, **CLASSIC),
+    Kind.of(Endpoint, **QUEUED),
+    Kind.of(Endpoint, **{**SHARED, "kind": (["component"],), "guest": (UNKEPT, EXEMPT)}),
+    Kind.of(Endpoint, **NEVER_ASKED),
 )

@@ -118,53 +118,33 @@ class Family(Thing):
         account.control.patch("sagemaker", ["training_jobs", name], **changed)
 
 
-LONG = Kind(
-    make=Family,
-    waste={
-        "labels": UNKEPT[:3],
-        "interruption": ["", "low", "medium"],
-        "jobs": [4, 3],
-        "newest": [DAY, 50 * DAY],
-        "ran": [3 * HOUR],
-        "limit": [12 * HOUR, 72 * HOUR],
-        "keeps": [timedelta()],
-        "waited": [timedelta()],
-        "reused": [None],
-        "how": ["on demand"],
-    },
-    other={
-        "labels": EXEMPT[:2],
-        "interruption": ["high"],
-        "jobs": [1, 2],
-        "newest": [70 * DAY],
-        "ran": [timedelta(minutes=20)],
-        "limit": [12 * HOUR - timedelta(seconds=1), 4 * HOUR],
-        "how": ["spot", "lately on spot"],
-    },
+LONG = Kind.of(
+    Family,
+    labels=(UNKEPT[:3], EXEMPT[:2]),
+    interruption=(["", "low", "medium"], ["high"]),
+    jobs=([4, 3], [1, 2]),
+    newest=([DAY, 50 * DAY], [70 * DAY]),
+    ran=([3 * HOUR], [timedelta(minutes=20)]),
+    limit=([12 * HOUR, 72 * HOUR], [12 * HOUR - timedelta(seconds=1), 4 * HOUR]),
+    keeps=([timedelta()],),
+    waited=([timedelta()],),
+    reused=([None],),
+    how=(["on demand"], ["spot", "lately on spot"]),
 )
 """Jobs without a pool."""
 
-POOLED = Kind(
-    make=Family,
-    waste={
-        "labels": UNKEPT[:3],
-        "interruption": [""],
-        "jobs": [4, 3],
-        "newest": [DAY],
-        "ran": [HOUR],
-        "limit": [2 * HOUR],
-        "keeps": [HOUR],
-        "waited": [HOUR],
-        "reused": [None, timedelta(minutes=20)],
-        "how": ["on demand"],
-    },
-    other={
-        "labels": EXEMPT[:1],
-        "jobs": [2],
-        "keeps": [timedelta(minutes=30)],
-        "waited": [timedelta(minutes=5)],
-        "reused": [timedelta(minutes=40)],
-    },
+POOLED = Kind.of(
+    Family,
+    labels=(UNKEPT[:3], EXEMPT[:1]),
+    interruption=([""],),
+    jobs=([4, 3], [2]),
+    newest=([DAY],),
+    ran=([HOUR],),
+    limit=([2 * HOUR],),
+    keeps=([HOUR], [timedelta(minutes=30)]),
+    waited=([HOUR], [timedelta(minutes=5)]),
+    reused=([None, timedelta(minutes=20)], [timedelta(minutes=40)]),
+    how=(["on demand"],),
 )
 """Jobs that keep one."""
 

@@ -119,11 +119,7 @@ class Job(Thing):
 
     def make(self, account: Account, name: str) -> str:
         """Make it, with its logs, its checkpoint and its load, under this *name*; the answer is its ARN."""
-        resources: Any = {
-            "InstanceType": self.instance,
-            "InstanceCount": self.hosts,
-            "VolumeSizeInGB": 50,
-        }
+        resources: Any = {"InstanceType": self.instance, "InstanceCount": self.hosts, "VolumeSizeInGB": 50}
         account.be(self.age)
         arn = account.sagemaker.create_training_job(
             TrainingJobName=name,
@@ -201,42 +197,25 @@ def host_load(host: str, level: str, now: datetime, cpus: int, gpus: int) -> lis
     if level not in levels:
         return []
     gpu, cpu = levels[level]
-    shared = {
-        "dimensions": {"Host": host},
-        "start": now - timedelta(minutes=5) * points,
-        "step": 300,
-    }
+    shared = {"dimensions": {"Host": host}, "start": now - timedelta(minutes=5) * points, "step": 300}
     series: list[dict[str, object]] = [{"metric": "CPUUtilization", "values": cpu, **shared}]
     return [*series, {"metric": "GPUUtilization", "values": gpu, **shared}] if gpus else series
 
 
-KIND = Kind(
-    make=Job,
-    waste={
-        "labels": UNKEPT,
-        "secondary": ["Training"],
-        "age": spans(HOUR, 90, 40),
-        "gap": spans(HOUR, 0.25, 1, 3),
-        "silent": spans(HOUR, 10, 28, 36),
-        "chatty": [False, True],
-        "logs": [True],
-        "hosts": [2, 1],
-        "instance": list(MACHINES),
-        "load": ["full", "zero", "all but one", "one"],
-        "stirs": [""],
-        "checkpoint": [None, 38 * HOUR],
-        "debugger": [False, True],
-        "limit": spans(HOUR, 400, 24),
-    },
-    other={
-        "labels": EXEMPT,
-        "secondary": ["Starting", "Uploading", "Interrupted", "Downloading"],
-        "age": spans(HOUR, 5),
-        "gap": spans(HOUR, 9),
-        "silent": spans(HOUR, 0.1, 5.9),
-        "logs": [False],
-        "load": ["varying", "none", "one at work", "half"],
-        "stirs": ["log", "load"],
-        "checkpoint": spans(HOUR, 1),
-    },
+KIND = Kind.of(
+    Job,
+    labels=(UNKEPT, EXEMPT),
+    secondary=(["Training"], ["Starting", "Uploading", "Interrupted", "Downloading"]),
+    age=(spans(HOUR, 90, 40), spans(HOUR, 5)),
+    gap=(spans(HOUR, 0.25, 1, 3), spans(HOUR, 9)),
+    silent=(spans(HOUR, 10, 28, 36), spans(HOUR, 0.1, 5.9)),
+    chatty=([False, True],),
+    logs=([True], [False]),
+    hosts=([2, 1],),
+    instance=(list(MACHINES),),
+    load=(["full", "zero", "all but one", "one"], ["varying", "none", "one at work", "half"]),
+    stirs=([""], ["log", "load"]),
+    checkpoint=([None, 38 * HOUR], spans(HOUR, 1)),
+    debugger=([False, True],),
+    limit=(spans(HOUR, 400, 24),),
 )

@@ -33,14 +33,12 @@ class LogGroup(Thing):
         if self.kept is not None:
             account.logs.put_retention_policy(logGroupName=name, retentionInDays=self.kept)
         if self.arrived:
-            day = {
-                "metric": "IncomingBytes",
-                "dimensions": {"LogGroupName": name},
-                "start": account.now - 10 * DAY,
-                "step": 86_400,
-                "values": [self.arrived * GB],
-            }
-            account.control.metrics("AWS/Logs", [day])
+            metric, where, since = (
+                ("AWS/Logs", "IncomingBytes"),
+                {"LogGroupName": name},
+                account.now - 10 * DAY,
+            )
+            account.measure(metric, where, [self.arrived * GB], since=since, step=86_400)
         old = self.stored - min(self.stored, self.arrived) >= 1
         waste = self.kept is None and self.age >= RETENTION and old and not self.labels.exempt
         account.claims.append(
@@ -54,20 +52,11 @@ class LogGroup(Thing):
         )
 
 
-KIND = Kind(
-    make=LogGroup,
-    waste={
-        "labels": UNKEPT,
-        "kept": [None],
-        "age": spans(DAY, 400, 90),
-        "stored": [5.0, 50.0],
-        "arrived": [0.0, 4.0],
-    },
-    other={
-        "labels": EXEMPT,
-        "kept": [30, 90, 3653],
-        "age": spans(DAY, 89.9, 1),
-        "stored": [0.5],
-        "arrived": [4.5, 60.0],
-    },
+KIND = Kind.of(
+    LogGroup,
+    labels=(UNKEPT, EXEMPT),
+    kept=([None], [30, 90, 3653]),
+    age=(spans(DAY, 400, 90), spans(DAY, 89.9, 1)),
+    stored=([5.0, 50.0], [0.5]),
+    arrived=([0.0, 4.0], [4.5, 60.0]),
 )

@@ -75,24 +75,18 @@ class Server(Thing):
         )
 
 
-SERVERS = Kind(
-    make=Server,
-    waste={
-        "labels": UNKEPT,
-        "made": spans(DAY, 60, 14),
-        "status": ["Created", "Started", "MaintenanceComplete"],
-        "active": ["Active", "Inactive"],
-        "called": [None, (OPENED, 15 * DAY), (f"!{OPENED}", HOUR)],
-        "stored": [None, 15 * DAY],
-        "beside": [False],
-    },
-    other={
-        "labels": EXEMPT,
-        "made": [14 * DAY - HOUR],
-        "status": ["Stopped", "CreateFailed", "Deleting"],
-        "called": [(OPENED, HOUR), (OPENED, 13 * DAY), (STARTED, 13 * DAY)],
-        "stored": [HOUR, 13 * DAY],
-    },
+SERVERS = Kind.of(
+    Server,
+    labels=(UNKEPT, EXEMPT),
+    made=(spans(DAY, 60, 14), [14 * DAY - HOUR]),
+    status=(["Created", "Started", "MaintenanceComplete"], ["Stopped", "CreateFailed", "Deleting"]),
+    active=(["Active", "Inactive"],),
+    called=(
+        [None, (OPENED, 15 * DAY), (f"!{OPENED}", HOUR)],
+        [(OPENED, HOUR), (OPENED, 13 * DAY), (STARTED, 13 * DAY)],
+    ),
+    stored=([None, 15 * DAY], [HOUR, 13 * DAY]),
+    beside=([False],),
 )
 BESIDE = Kind(make=Server, waste={**SERVERS.waste, "stored": [HOUR], "beside": [True]}, other={})
 KINDS = (SERVERS, BESIDE)

@@ -5,19 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from properties.worlds.base import (
-    EXEMPT,
-    HOUR,
-    MINUTE,
-    ROLE,
-    UNKEPT,
-    Account,
-    Claim,
-    Kind,
-    Labels,
-    Thing,
-    spans,
-)
+from properties.worlds.base import EXEMPT, HOUR, MINUTE, UNKEPT, Account, Claim, Kind, Labels, Thing, spans
+from sagemaker_requests import notebook_request
 
 PATIENCE_AT_NIGHT = 2 * HOUR
 
@@ -124,10 +113,7 @@ class Notebook(Thing):
         name = account.name("scheduled" if self.scheduled else "notebook")
         account.be(self.modified)
         arn = account.sagemaker.create_notebook_instance(
-            NotebookInstanceName=name,
-            InstanceType="ml.t3.medium",
-            RoleArn=ROLE,
-            Tags=self.labels.listed,
+            **notebook_request(name, "ml.t3.medium", Tags=self.labels.listed)
         )["NotebookInstanceArn"]
         if self.opened is not None:
             account.be(self.opened)
@@ -145,46 +131,25 @@ class Notebook(Thing):
             events = [(now - self.logged - HOUR, "kernel started"), (now - self.logged, "saved")]
             account.control.logs("/aws/sagemaker/NotebookInstances", f"{name}/jupyter.log", events)
         if self.computed is not None:
-            cores = {
-                "metric": "cpu_usage_idle",
-                "dimensions": {"notebook_instance_name": name, "cpu": "cpu0"},
-                "start": now - self.computed - 5 * MINUTE,
-                "step": 60,
-                "values": [20.0] * 5,
-            }
-            account.control.metrics("SageMakerNotebookInstances", [cores])
+            since, where = now - self.computed - 5 * MINUTE, {"notebook_instance_name": name, "cpu": "cpu0"}
+            metric = "SageMakerNotebookInstances", "cpu_usage_idle"
+            account.measure(metric, where, [20.0] * 5, since=since, step=60)
         if self.idle is not None:
-            newest = {
-                "metric": "IdleSeconds",
-                "dimensions": {"NotebookInstanceName": name},
-                "start": now - self.told,
-                "step": 60,
-                "values": [self.idle.total_seconds()],
-            }
-            account.control.metrics("MLJanitor/Notebooks", [newest])
+            idle, since = [self.idle.total_seconds()], now - self.told
+            metric = "MLJanitor/Notebooks", "IdleSeconds"
+            account.measure(metric, {"NotebookInstanceName": name}, idle, since=since, step=60)
 
 
-OPEN = Kind(
-    make=Notebook,
-    waste={
-        "labels": UNKEPT,
-        "status": ["InService"],
-        "modified": spans(HOUR, 200, 2.0),
-        "logged": spans(HOUR, 40, 2.0),
-        "opened": [None, 5 * HOUR, 2 * HOUR],
-        "computed": [None, 30 * HOUR],
-        "idle": [None, 2 * HOUR, 40 * HOUR],
-        "told": [5 * MINUTE, 30 * MINUTE, 31 * MINUTE],
-    },
-    other={
-        "labels": EXEMPT,
-        "status": ["Stopped", "Updating"],
-        "modified": spans(HOUR, 0.2, 1.9),
-        "logged": [None, *spans(HOUR, 0.2, 1.9)],
-        "opened": spans(HOUR, 0.2, 1.9),
-        "computed": spans(HOUR, 0.5),
-        "idle": spans(HOUR, 0.2, 1.9),
-    },
+OPEN = Kind.of(
+    Notebook,
+    labels=(UNKEPT, EXEMPT),
+    status=(["InService"], ["Stopped", "Updating"]),
+    modified=(spans(HOUR, 200, 2.0), spans(HOUR, 0.2, 1.9)),
+    logged=(spans(HOUR, 40, 2.0), [None, *spans(HOUR, 0.2, 1.9)]),
+    opened=([None, 5 * HOUR, 2 * HOUR], spans(HOUR, 0.2, 1.9)),
+    computed=([None, 30 * HOUR], spans(HOUR, 0.5)),
+    idle=([None, 2 * HOUR, 40 * HOUR], spans(HOUR, 0.2, 1.9)),
+    told=([5 * MINUTE, 30 * MINUTE, 31 * MINUTE],),
 )
 
 KINDS = (OPEN, replace(OPEN, waste={**OPEN.waste, "idle": [40 * HOUR, None, 2 * HOUR], "scheduled": [True]}))

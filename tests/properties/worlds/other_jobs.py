@@ -16,8 +16,8 @@ from properties.worlds.base import (
     Account,
     Kind,
     Labels,
+    Members,
     Thing,
-    Values,
     spans,
 )
 from properties.worlds.endpoints import MODEL
@@ -195,38 +195,21 @@ class TransformJob(Worker):
         self.claim(account, arn, {"sagemaker:ListTransformJobs", "sagemaker:DescribeTransformJob", *metrics})
 
 
-WASTE: Values = {
-    "labels": UNKEPT[1:3],
-    "started": [True],
-    "age": spans(HOUR, 40, 90),
-    "gap": spans(HOUR, 1, 0.25, 3),
-    "silent": spans(HOUR, 10, 28, 36),
-    "logs": [True],
-    "hosts": [2, 1],
-    "unnamed": [0],
-    "instance": list(MACHINES),
-    "load": ["zero"],
-    "stirs": [""],
-    "output": [None, 38 * HOUR],
+SHARED: Members = {
+    "labels": (UNKEPT[1:3], EXEMPT[:1]),
+    "started": ([True], [False]),
+    "age": (spans(HOUR, 40, 90), spans(HOUR, 5)),
+    "gap": (spans(HOUR, 1, 0.25, 3), spans(HOUR, 9)),
+    "silent": (spans(HOUR, 10, 28, 36), spans(HOUR, 0.1, 5.9)),
+    "logs": ([True], [False]),
+    "hosts": ([2, 1],),
+    "unnamed": ([0], [1]),
+    "instance": (list(MACHINES),),
+    "load": (["zero"], ["full", "thread", "varying", "none"]),
+    "stirs": ([""], ["log", "load"]),
+    "output": ([None, 38 * HOUR], spans(HOUR, 1)),
 }
-OTHER: Values = {
-    "labels": EXEMPT[:1],
-    "started": [False],
-    "age": spans(HOUR, 5),
-    "gap": spans(HOUR, 9),
-    "silent": spans(HOUR, 0.1, 5.9),
-    "logs": [False],
-    "unnamed": [1],
-    "load": ["full", "thread", "varying", "none"],
-    "stirs": ["log", "load"],
-    "output": spans(HOUR, 1),
-}
-
 KINDS = (
-    Kind(
-        make=ProcessingJob,
-        waste={**WASTE, "mode": ["Continuous", "EndOfJob"], "limit": spans(HOUR, 200, 24)},
-        other=OTHER,
-    ),
-    Kind(make=TransformJob, waste=WASTE, other=OTHER),
+    Kind.of(ProcessingJob, **SHARED, mode=(["Continuous", "EndOfJob"],), limit=(spans(HOUR, 200, 24),)),
+    Kind.of(TransformJob, **SHARED),
 )

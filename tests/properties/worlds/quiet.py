@@ -120,42 +120,26 @@ class Quiet(Thing):
                 values = [None] * HOURS if metric == "ModelLatency" else [*values[1:], None]
             for variant in variants:
                 where = {"EndpointName": name, "VariantName": variant}
-                about = {"metric": metric, "dimensions": where, "start": start, "step": 3600}
-                account.control.metrics(namespace, [about | {"values": values}])
+                account.measure((namespace, metric), where, values, since=start)
 
 
-KIND = Kind(
-    make=Quiet,
-    waste={
-        "labels": [*UNKEPT, PATIENT],
-        "age": spans(DAY, 30, 16),
-        "type": ["ml.m5.large", "ml.m5.xlarge"],
-        "count": [1, 2],
-        "hourly": [10.0, 5000.0],
-        "seconds": [0.05, 1.0],
-        "memory": [0.25],
-        "at_once": [1.0, 70.0],
-        "odd": [""],
-        "lacks": [""],
-    },
-    other={
-        "labels": [*EXEMPT, PRODUCTION, HURRIED],
-        "age": spans(DAY, 13),
-        "type": ["ml.g4dn.xlarge"],
-        "hourly": [0.0, 40_000.0],
-        "memory": [0.55],
-        "at_once": [141.0],
-        "odd": [
-            "vpc",
-            "isolated",
-            "pipeline",
-            "several models",
-            "private registry",
-            "captures",
-            "asynchronous",
-            "two variants",
+KIND = Kind.of(
+    Quiet,
+    labels=([*UNKEPT, PATIENT], [*EXEMPT, PRODUCTION, HURRIED]),
+    age=(spans(DAY, 30, 16), spans(DAY, 13)),
+    type=(["ml.m5.large", "ml.m5.xlarge"], ["ml.g4dn.xlarge"]),
+    count=([1, 2],),
+    hourly=([10.0, 5000.0], [0.0, 40_000.0]),
+    seconds=([0.05, 1.0],),
+    memory=([0.25], [0.55]),
+    at_once=([1.0, 70.0], [141.0]),
+    odd=(
+        [""],
+        [
+            *("vpc", "isolated", "pipeline", "several models", "private registry"),
+            *("captures", "asynchronous", "two variants"),
         ],
-        "lacks": ["MemoryUtilization", "Invocations", "ModelLatency", "ConcurrentRequestsPerModel"],
-    },
+    ),
+    lacks=([""], ["MemoryUtilization", "Invocations", "ModelLatency", "ConcurrentRequestsPerModel"]),
 )
 KINDS = (KIND,)

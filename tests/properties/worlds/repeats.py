@@ -133,26 +133,15 @@ class Processed(Thing):
         return {"InputName": name, "S3Input": {**where, "S3InputMode": "File"}}
 
 
-PROCESSED = Kind(
-    make=Processed,
-    waste={
-        "labels": UNKEPT[:1],
-        "ran": [6, 3],
-        "status": ["Completed"],
-        "differs": [""],
-        "written": spans(DAY, 80, 13),
-        "image": ["digest"],
-        "told": ["inputs"],
-        "names": ["alike", "different"],
-    },
-    other={
-        "labels": EXEMPT[:1],
-        "ran": [2, 1],
-        "status": ["Failed", "Stopped"],
-        "differs": ["argument", "environment", "input", "code", "digest"],
-        "written": spans(DAY, 3, 1),
-        "image": ["tag"],
-        "told": ["now", "database", "written", "query", "nothing", "empty"],
-    },
+PROCESSED = Kind.of(
+    Processed,
+    labels=(UNKEPT[:1], EXEMPT[:1]),
+    ran=([6, 3], [2, 1]),
+    status=(["Completed"], ["Failed", "Stopped"]),
+    differs=([""], ["argument", "environment", "input", "code", "digest"]),
+    written=(spans(DAY, 80, 13), spans(DAY, 3, 1)),
+    image=(["digest"], ["tag"]),
+    told=(["inputs"], ["now", "database", "written", "query", "nothing", "empty"]),
+    names=(["alike", "different"],),
 )
 KINDS = (PROCESSED,)

@@ -13,7 +13,6 @@ from properties.worlds.base import (
     EXEMPT,
     MISSPELT,
     NONE,
-    ROLE,
     UNKEPT,
     Account,
     Kind,
@@ -21,6 +20,7 @@ from properties.worlds.base import (
     Thing,
 )
 from properties.worlds.endpoints import MODEL
+from sagemaker_requests import pipeline_request, processing_request, rented, transform_request
 
 JOBS = ("processing-job", "transform-job")
 
@@ -62,25 +62,13 @@ def _group(account: Account, name: str, tags: Any) -> str:
 
 
 def _pipeline(account: Account, name: str, tags: Any) -> str:
-    made = account.sagemaker.create_pipeline(
-        PipelineName=name,
-        PipelineDefinition="{}",
-        RoleArn=ROLE,
-        ClientRequestToken=f"{name:0>32}",
-        Tags=tags,
-    )
+    made = account.sagemaker.create_pipeline(**pipeline_request(name, Tags=tags))
     return made["PipelineArn"]
 
 
 def _processing_job(account: Account, name: str, tags: Any) -> str:
     made = account.sagemaker.create_processing_job(
-        ProcessingJobName=name,
-        AppSpecification={"ImageUri": "i"},
-        ProcessingResources={
-            "ClusterConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 10}
-        },
-        RoleArn=ROLE,
-        Tags=tags,
+        **processing_request(name, rented("ml.m5.large", 1, 10), Tags=tags)
     )
     return made["ProcessingJobArn"]
 
@@ -88,12 +76,13 @@ def _processing_job(account: Account, name: str, tags: Any) -> str:
 def _transform_job(account: Account, name: str, tags: Any) -> str:
     source: Any = {"S3DataType": "S3Prefix", "S3Uri": f"s3://{BUCKET}/batch"}
     made = account.sagemaker.create_transform_job(
-        TransformJobName=name,
-        ModelName=MODEL,
-        TransformInput={"DataSource": {"S3DataSource": source}},
-        TransformOutput={"S3OutputPath": f"s3://{BUCKET}/scored"},
-        TransformResources={"InstanceType": "ml.m5.large", "InstanceCount": 1},
-        Tags=tags,
+        **transform_request(
+            name,
+            MODEL,
+            out=f"s3://{BUCKET}/scored",
+            TransformInput={"DataSource": {"S3DataSource": source}},
+            Tags=tags,
+        )
     )
     return made["TransformJobArn"]
 
@@ -107,16 +96,14 @@ MAKERS = {
 
 KINDS = (
     *(
-        Kind(
-            make=Resource,
-            waste={"kind": [kind], "labels": [NONE, *MISSPELT], "age": [40 * DAY], "running": [True]},
-            other={"labels": [COMPLETE, *EXEMPT], "running": [False]},
+        Kind.of(
+            Resource,
+            kind=([kind],),
+            labels=([NONE, *MISSPELT], [COMPLETE, *EXEMPT]),
+            age=([40 * DAY],),
+            running=([True], [False]),
         )
         for kind in MAKERS
     ),
-    Kind(
-        make=Resource,
-        waste={"kind": JOBS, "labels": UNKEPT[2:], "age": [DAY], "running": [False]},
-        other={"age": [40 * DAY], "labels": EXEMPT},
-    ),
+    Kind.of(Resource, kind=(JOBS,), labels=(UNKEPT[2:], EXEMPT), age=([DAY], [40 * DAY]), running=([False],)),
 )

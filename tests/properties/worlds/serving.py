@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from properties.worlds.base import BUCKET, DAY, EXEMPT, ROLE, UNKEPT, Account, Kind, Labels, Thing, spans
+from sagemaker_requests import component_request, package_request, pipeline_request, transform_request
 
 DETECTOR = "unused-serving-resources"
 LISTINGS = {DETECTOR: {"sagemaker:ListEndpointConfigs", "sagemaker:ListModels"}}
@@ -62,10 +63,7 @@ class Serving(Thing):
         )
         self._use(account, name, file)
         account.be(timedelta())
-        for arn, users in (
-            (config["EndpointConfigArn"], BOTH),
-            (model["ModelArn"], BOTH | MODEL_ALONE),
-        ):
+        for arn, users in ((config["EndpointConfigArn"], BOTH), (model["ModelArn"], BOTH | MODEL_ALONE)):
             unused = not self.labels.exempt and self.age >= 90 * DAY and self.user not in users
             account.claim(DETECTOR, arn, waste=unused, needs=NEEDED)
 
@@ -88,44 +86,31 @@ class Serving(Thing):
                 )
                 sagemaker.create_endpoint(EndpointName=f"{name}-host", EndpointConfigName=f"{name}-host")
                 sagemaker.create_inference_component(
-                    InferenceComponentName=f"{name}-part",
-                    EndpointName=f"{name}-host",
-                    VariantName="v",
-                    Specification={"ModelName": name},
-                    RuntimeConfig={"CopyCount": 1},
+                    **component_request(f"{name}-part", f"{name}-host", name, "v")
                 )
             case "package" | "pending package":
                 group = f"{name}-packages"
                 sagemaker.create_model_package_group(ModelPackageGroupName=group)
                 sagemaker.create_model_package(
-                    ModelPackageGroupName=group,
-                    ModelApprovalStatus="Approved" if self.user == "package" else "PendingManualApproval",
-                    InferenceSpecification={
-                        "Containers": [{"Image": "i", "ModelDataUrl": file}],
-                        "SupportedContentTypes": ["text/csv"],
-                        "SupportedResponseMIMETypes": ["text/csv"],
-                    },
+                    **package_request(
+                        file,
+                        ModelPackageGroupName=group,
+                        ModelApprovalStatus="Approved" if self.user == "package" else "PendingManualApproval",
+                    )
                 )
             case "pipeline" | "pipeline of another":
                 used = name if self.user == "pipeline" else f"{name}-next"
                 sagemaker.create_pipeline(
-                    PipelineName=f"{name}-weekly",
-                    PipelineDefinition=json.dumps({"Steps": [{"Arguments": {"ModelName": used}}]}),
-                    RoleArn=ROLE,
-                    ClientRequestToken=f"{name:0>32}",
+                    **pipeline_request(
+                        f"{name}-weekly", json.dumps({"Steps": [{"Arguments": {"ModelName": used}}]})
+                    )
                 )
             case "running job" | "job of last month" | "job of last year":
                 self._score(account, name)
 
     def _score(self, account: Account, name: str) -> None:
         account.be(DAY if self.user == "running job" else 30 * DAY if "month" in self.user else self.age)
-        account.sagemaker.create_transform_job(
-            TransformJobName=name,
-            ModelName=name,
-            TransformInput={"DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://in"}}},
-            TransformOutput={"S3OutputPath": "s3://out"},
-            TransformResources={"InstanceType": "ml.m5.large", "InstanceCount": 1},
-        )
+        account.sagemaker.create_transform_job(**transform_request(name, name))
         if self.user != "running job":
             ended: Any = account.now - (30 * DAY if "month" in self.user else self.age)
             done: Any = {"TransformJobStatus": "Completed", "TransformEndTime": ended}
@@ -135,12 +120,12 @@ class Serving(Thing):
 NEEDED = frozenset(Serving.calls) - {"sagemaker:ListModels"}
 """Without the models' list, configurations can be judged all the same."""
 
-KIND = Kind(
-    make=Serving,
-    waste={
-        "labels": UNKEPT,
-        "age": spans(DAY, 200, 120, 90),
-        "user": [
+KIND = Kind.of(
+    Serving,
+    labels=(UNKEPT, EXEMPT),
+    age=(spans(DAY, 200, 120, 90), spans(DAY, 89)),
+    user=(
+        [
             "nothing",
             "failed endpoint",
             "endpoint of last year",
@@ -148,11 +133,7 @@ KIND = Kind(
             "pipeline of another",
             "job of last year",
         ],
-    },
-    other={
-        "labels": EXEMPT,
-        "age": spans(DAY, 89),
-        "user": sorted(BOTH | MODEL_ALONE),
-    },
+        sorted(BOTH | MODEL_ALONE),
+    ),
 )
 KINDS = (KIND,)

@@ -149,42 +149,27 @@ def needless(studio: Studio) -> frozenset[str]:
     return frozenset({"sagemaker:DescribeUserProfile", "sagemaker:ListUserProfiles", "sagemaker:ListDomains"})
 
 
-KIND = Kind(
-    make=Studio,
-    waste={
-        "labels": UNKEPT,
-        "labels_of_profile": UNKEPT[:1],
-        "labels_of_space": UNKEPT[:1],
-        "status": ["InService"],
-        "kind": ["JupyterLab", "CodeEditor"],
-        "shared": [False, True],
-        "domain": [None, OFF, LATE],
-        "spaces": [None, OFF, LATE],
-        "profile": [None, OFF, LATE],
-        "space": [None, LATE],
-    },
-    other={
-        "labels": EXEMPT,
-        "labels_of_profile": EXEMPT[:2],
-        "labels_of_space": EXEMPT[:2],
-        "status": ["Failed"],
-        "kind": ["KernelGateway"],
-        "domain": [SOON],
-        "spaces": [SOON],
-        "profile": [SOON],
-        "space": [SOON],
-    },
+KIND = Kind.of(
+    Studio,
+    labels=(UNKEPT, EXEMPT),
+    labels_of_profile=(UNKEPT[:1], EXEMPT[:2]),
+    labels_of_space=(UNKEPT[:1], EXEMPT[:2]),
+    status=(["InService"], ["Failed"]),
+    kind=(["JupyterLab", "CodeEditor"], ["KernelGateway"]),
+    shared=([False, True],),
+    domain=([None, OFF, LATE], [SOON]),
+    spaces=([None, OFF, LATE], [SOON]),
+    profile=([None, OFF, LATE], [SOON]),
+    space=([None, LATE], [SOON]),
 )
 
-SHARED = Kind(make=Studio, waste={**KIND.waste, "shared": [True], "domain": [SOON]}, other=KIND.other)
+SHARED = KIND.but(shared=([True],), domain=([SOON],))
 """Where only the settings of shared spaces are wrong."""
 
-EDITORS = Kind(
-    make=Studio, waste={**SHARED.waste, "kind": ["CodeEditor"], "spaces": [SOON]}, other=KIND.other
-)
+EDITORS = SHARED.but(kind=(["CodeEditor"],), spaces=([SOON],))
 """Where only a shared space for Code Editor is."""
 
-SPACES = Kind(make=Studio, waste={**KIND.waste, "domain": [SOON], "space": [LATE]}, other=KIND.other)
+SPACES = KIND.but(domain=([SOON],), space=([LATE],))
 """Where only a space of one's own is."""
 
 KINDS = (KIND, SHARED, EDITORS, SPACES)

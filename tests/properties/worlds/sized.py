@@ -20,6 +20,7 @@ from properties.worlds.base import (
     Thing,
     spans,
 )
+from sagemaker_requests import scalable_target
 
 DETECTOR = "oversized-endpoints"
 LISTINGS = {DETECTOR: {"sagemaker:ListEndpoints", "sagemaker:ListInferenceRecommendationsJobs"}}
@@ -136,19 +137,12 @@ class Sized(Thing):
                 InferenceComponentName=f"{name}-part",
                 EndpointName=name,
                 VariantName="v",
-                Specification={
-                    "Container": {"Image": "i"},
-                    "ComputeResourceRequirements": needs,
-                },
+                Specification={"Container": {"Image": "i"}, "ComputeResourceRequirements": needs},
                 RuntimeConfig={"CopyCount": 1},
             )
         if self.scaling is not None:
             account.scaling.register_scalable_target(
-                ServiceNamespace="sagemaker",
-                ResourceId=f"endpoint/{name}/variant/v",
-                ScalableDimension="sagemaker:variant:DesiredInstanceCount",
-                MinCapacity=self.scaling[0],
-                MaxCapacity=self.scaling[1],
+                **scalable_target(f"endpoint/{name}/variant/v", self.scaling[0], self.scaling[1])
             )
         account.be(timedelta())
         self._publish(account, name)
@@ -185,79 +179,47 @@ class Sized(Thing):
             whole: list[float | None] = [*values]
             if metric == self.lacks:
                 whole[200] = None
-            about = {
-                "metric": metric,
-                "dimensions": dimensions,
-                "start": start,
-                "step": 3600,
-                "values": whole,
-            }
-            account.control.metrics(namespace, [about])
+            account.measure((namespace, metric), dimensions, whole, since=start)
 
 
-KIND = Kind(
-    make=Sized,
-    waste={
-        "labels": UNKEPT,
-        "age": spans(DAY, 30, 16),
-        "type": ["ml.c5.2xlarge"],
-        "count": [1],
-        "cpu": [0.18, 0.34],
-        "memory": [0.22, 0.34],
-        "gpu": [0.55],
-        "gpu_memory": [0.6],
-        "spike": [None, 0.34],
-        "inflight": [0.0, 4.0],
-        "way": ["classic", "async"],
-        "requests": [True],
-        "quiet": [False, True],
-        "lacks": ["", "ConcurrentRequestsPerModel"],
-        "scaling": [None, (1, 1)],
-    },
-    other={
-        "labels": EXEMPT,
-        "age": spans(DAY, 13),
-        "type": ["ml.t2.xlarge"],
-        "cpu": [0.36],
-        "memory": [0.36],
-        "spike": [0.36],
-        "inflight": [5.0],
-        "way": ["host"],
-        "requests": [False],
-        "lacks": ["CPUUtilization", "MemoryUtilization"],
-        "scaling": [(1, 4)],
-    },
+KIND = Kind.of(
+    Sized,
+    labels=(UNKEPT, EXEMPT),
+    age=(spans(DAY, 30, 16), spans(DAY, 13)),
+    type=(["ml.c5.2xlarge"], ["ml.t2.xlarge"]),
+    count=([1],),
+    cpu=([0.18, 0.34], [0.36]),
+    memory=([0.22, 0.34], [0.36]),
+    gpu=([0.55],),
+    gpu_memory=([0.6],),
+    spike=([None, 0.34], [0.36]),
+    inflight=([0.0, 4.0], [5.0]),
+    way=(["classic", "async"], ["host"]),
+    requests=([True], [False]),
+    quiet=([False, True],),
+    lacks=(["", "ConcurrentRequestsPerModel"], ["CPUUtilization", "MemoryUtilization"]),
+    scaling=([None, (1, 1)], [(1, 4)]),
 )
-THREE = Kind(
-    make=Sized,
-    waste={
-        **KIND.waste,
-        "type": ["ml.c5.xlarge"],
-        "count": [3],
-        "cpu": [0.25],
-        "memory": [0.58],
-        "spike": [None, 0.6],
-    },
-    other={"cpu": [0.5], "spike": [0.8]},
+THREE = KIND.but(
+    type=(["ml.c5.xlarge"],), count=([3],), cpu=([0.25], [0.5]), memory=([0.58],), spike=([None, 0.6], [0.8])
 )
 """Three instances where two are enough, all the time or but for an hour."""
-GPU = Kind(
-    make=Sized,
-    waste={**KIND.waste, "type": ["ml.g5.2xlarge"], "memory": [0.3]},
-    other={"gpu": [0.72], "gpu_memory": [0.72], "memory": [0.36], "lacks": ["GPUUtilization"]},
+GPU = KIND.but(
+    type=(["ml.g5.2xlarge"],),
+    gpu=([0.55], [0.72]),
+    gpu_memory=([0.6], [0.72]),
+    memory=([0.3], [0.36]),
+    lacks=(KIND.waste["lacks"], ["GPUUtilization"]),
 )
 """One GPU beside more vCPUs than it takes."""
-NIGHTLY = Kind(
-    make=Sized,
-    waste={
-        **KIND.waste,
-        "labels": [COMPLETE],
-        "cpu": [0.6],
-        "spike": [None],
-        "quiet": [True],
-        "way": ["classic", "async", "host"],
-    },
-    other={"labels": [PRODUCTION], "quiet": [False], "requests": [False], "scaling": [(1, 4)]},
+NIGHTLY = KIND.but(
+    labels=([COMPLETE], [PRODUCTION]),
+    cpu=([0.6],),
+    spike=([None],),
+    quiet=([True], [False]),
+    way=(["classic", "async", "host"],),
+    requests=([True], [False]),
+    scaling=([None, (1, 1)], [(1, 4)]),
 )
 """Endpoints of the right size that nobody calls at night."""
 KINDS = (KIND, THREE, GPU, NIGHTLY)

@@ -19,8 +19,8 @@ from properties.worlds.base import (
     Claim,
     Kind,
     Labels,
+    Members,
     Thing,
-    Values,
     spans,
 )
 
@@ -233,10 +233,7 @@ class App(Thing):
         members: dict[str, Any] = {}
         if self.kind != "Canvas":
             seen = 2 * MINUTE if self.active is None else self.active
-            members = {
-                "LastHealthCheckTimestamp": now - 2 * MINUTE,
-                "LastUserActivityTimestamp": now - seen,
-            }
+            members = {"LastHealthCheckTimestamp": now - 2 * MINUTE, "LastUserActivityTimestamp": now - seen}
         if self.status == "Pending":
             members["Status"] = "Pending"
         if members:
@@ -245,15 +242,12 @@ class App(Thing):
             account.control.logs(GROUP, path, [(now - self.logged, "Saving file")])
         if (self.kind == "Canvas" or self.in_space) and self.idle is not None:
             canvas = self.kind == "Canvas"
-            newest = {
-                "metric": "TimeSinceLastActive" if canvas else "IdleSeconds",
-                "dimensions": {"DomainId": domain, "UserProfileName" if canvas else "SpaceName": owner},
-                "start": now - self.published,
-                "step": 60,
-                "values": [self.idle.total_seconds()],
-            }
-            where = "/aws/sagemaker/Canvas/AppActivity" if canvas else "MLJanitor/Notebooks"
-            account.control.metrics(where, [newest])
+            metric = ("MLJanitor/Notebooks", "IdleSeconds")
+            if canvas:
+                metric = ("/aws/sagemaker/Canvas/AppActivity", "TimeSinceLastActive")
+            where = {"DomainId": domain, "UserProfileName" if canvas else "SpaceName": owner}
+            idle, since = [self.idle.total_seconds()], now - self.published
+            account.measure(metric, where, idle, since=since, step=60)
 
 
 def shutdown(after: timedelta | None) -> Mapping[str, Any]:
@@ -266,66 +260,55 @@ def shutdown(after: timedelta | None) -> Mapping[str, Any]:
     return {f"{kind}AppSettings": {"AppLifecycleManagement": {"IdleSettings": idle}} for kind in IN_SPACES}
 
 
-SHARED_WASTE: Values = {
-    "labels": UNKEPT,
-    "labels_above": [COMPLETE, NONE],
-    "labels_of_profile": [COMPLETE, NONE],
-    "status": ["InService"],
-    "instance": ["ml.t3.medium"],
-    "started": spans(HOUR, 80),
-    "active": [None],
-    "logged": spans(HOUR, 60),
-    "idle": [None],
-    "published": spans(MINUTE, 5),
-    "shared": [False],
-    "remote": [None],
-    "domain": [None],
-    "profile": [None],
-    "space": [None],
+SHARED: Members = {
+    "labels": (UNKEPT, EXEMPT),
+    "labels_above": ([COMPLETE, NONE],),
+    "labels_of_profile": ([COMPLETE, NONE], EXEMPT[:2]),
+    "status": (["InService"], ["Deleted", "Pending"]),
+    "instance": (["ml.t3.medium"],),
+    "started": (spans(HOUR, 80), spans(HOUR, 2, 4)),
+    "active": ([None],),
+    "logged": (spans(HOUR, 60),),
+    "idle": ([None],),
+    "published": (spans(MINUTE, 5),),
+    "shared": ([False],),
+    "remote": ([None],),
+    "domain": ([None],),
+    "profile": ([None],),
+    "space": ([None],),
 }
-SHARED_OTHER: Values = {
-    "labels": EXEMPT,
-    "labels_of_profile": EXEMPT[:2],
-    "status": ["Deleted", "Pending"],
-    "started": spans(HOUR, 2, 4),
+USED: Members = {
+    "active": ([None], spans(HOUR, 0.5, 3.9, 4)),
+    "logged": (spans(HOUR, 60), [None, *spans(HOUR, 0.5, 3.9, 4)]),
 }
-USED: Values = {"active": spans(HOUR, 0.5, 3.9, 4), "logged": [None, *spans(HOUR, 0.5, 3.9, 4)]}
+IN_SPACE: Members = {
+    **SHARED,
+    **USED,
+    "labels_above": ([COMPLETE, NONE], EXEMPT[:2]),
+    "active": ([None, 60 * HOUR], USED["active"][1]),
+    "idle": ([None, 60 * HOUR], [OFF, *spans(HOUR, 3.9)]),
+    "published": (spans(MINUTE, 5, 50), spans(MINUTE, 5)),
+    "shared": ([False, True],),
+    "remote": ([None, NEVER, 17 * HOUR], spans(HOUR, 0.5, 11, 15.9)),
+    "domain": ([None, OFF, 6 * HOUR], spans(HOUR, 35)),
+    "profile": ([None], [OFF, *spans(HOUR, 2, 35)]),
+    "space": ([None], spans(HOUR, 3, 35)),
+}
+GATEWAY: Members = {
+    **SHARED,
+    **USED,
+    "kind": (["KernelGateway"], ["JupyterServer"]),
+    "instance": (["ml.t3.medium"], ["system"]),
+}
+CANVAS: Members = {
+    **SHARED,
+    "kind": (["Canvas"],),
+    "idle": (spans(HOUR, 60), [None, *spans(HOUR, 0.5, 3.9)]),
+    "instance": (["", "system"],),
+    "published": (spans(MINUTE, 5), spans(MINUTE, 50)),
+}
 KINDS = (
-    *(
-        Kind(
-            make=App,
-            waste={
-                **SHARED_WASTE,
-                "kind": [kind],
-                "active": [None, 60 * HOUR],
-                "idle": [None, 60 * HOUR],
-                "published": spans(MINUTE, 5, 50),
-                "shared": [False, True],
-                "domain": [None, OFF, 6 * HOUR],
-                "remote": [None, NEVER, 17 * HOUR],
-            },
-            other={
-                **SHARED_OTHER,
-                **USED,
-                "labels_above": EXEMPT[:2],
-                "idle": [OFF, *spans(HOUR, 3.9)],
-                "published": spans(MINUTE, 5),
-                "remote": spans(HOUR, 0.5, 11, 15.9),
-                "domain": spans(HOUR, 35),
-                "profile": [OFF, *spans(HOUR, 2, 35)],
-                "space": spans(HOUR, 3, 35),
-            },
-        )
-        for kind in IN_SPACES
-    ),
-    Kind(
-        make=App,
-        waste={**SHARED_WASTE, "kind": ["KernelGateway"]},
-        other={**SHARED_OTHER, **USED, "kind": ["JupyterServer"], "instance": ["system"]},
-    ),
-    Kind(
-        make=App,
-        waste={**SHARED_WASTE, "kind": ["Canvas"], "idle": spans(HOUR, 60), "instance": ["", "system"]},
-        other={**SHARED_OTHER, "idle": [None, *spans(HOUR, 0.5, 3.9)], "published": spans(MINUTE, 50)},
-    ),
+    *(Kind.of(App, **{**IN_SPACE, "kind": ([kind],)}) for kind in IN_SPACES),
+    Kind.of(App, **GATEWAY),
+    Kind.of(App, **CANVAS),
 )

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from properties.worlds.base import DAY, EXEMPT, HOUR, ROLE, UNKEPT, Account, Kind, Labels, Thing, spans
+from sagemaker_requests import rented, training_request
 
 DETECTOR = "unused-training-plans"
 LISTINGS = {DETECTOR: {"sagemaker:ListTrainingPlans"}}
@@ -101,41 +102,21 @@ class Plan(Thing):
                 sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)
             case _:
                 sagemaker.create_training_job(
-                    TrainingJobName=name,
-                    RoleArn=ROLE,
-                    AlgorithmSpecification={"TrainingImage": "image", "TrainingInputMode": "File"},
-                    OutputDataConfig={"S3OutputPath": "s3://plans/out"},
-                    ResourceConfig={
-                        "InstanceType": TYPE,
-                        "InstanceCount": 1,
-                        "VolumeSizeInGB": 1,
-                        "TrainingPlanArn": plan,
-                    },
-                    StoppingCondition={"MaxRuntimeInSeconds": 3600},
+                    **training_request(name, rented(TYPE, TrainingPlanArn=plan), out="s3://plans/out")
                 )
                 ended: Any = {"TrainingJobStatus": "Completed", "TrainingEndTime": account.now - HOUR}
                 account.control.patch("sagemaker", ["training_jobs", name], **ended)
 
 
 KINDS = tuple(
-    Kind(
-        make=Plan,
-        waste={
-            "labels": UNKEPT,
-            "target": [target],
-            "status": ["Active"],
-            "began": spans(DAY, 5, 1),
-            "in_use": [0],
-            "used": ["", "another"] if target != "endpoint" else ["another", ""],
-        },
-        other={
-            "labels": EXEMPT,
-            "target": ["studio-apps", "capacity-for-the-unheard-of"],
-            "status": ["Scheduled", "Pending", "Expired", "Failed"],
-            "began": [DAY - HOUR],
-            "in_use": [1, None],
-            "used": ["it"],
-        },
+    Kind.of(
+        Plan,
+        labels=(UNKEPT, EXEMPT),
+        target=([target], ["studio-apps", "capacity-for-the-unheard-of"]),
+        status=(["Active"], ["Scheduled", "Pending", "Expired", "Failed"]),
+        began=(spans(DAY, 5, 1), [DAY - HOUR]),
+        in_use=([0], [1, None]),
+        used=(["", "another"] if target != "endpoint" else ["another", ""], ["it"]),
     )
     for target in LISTS
 )

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from properties.worlds.base import ACCOUNT, DAY, ROLE, Account, Claim, Kind, Thing
+from sagemaker_requests import processing_request, rented, training_request
 
 DETECTOR = "cross-region-traffic"
 LISTINGS = {DETECTOR: {"ce:GetCostAndUsage"}}
@@ -58,12 +59,7 @@ class Read(Thing):
     The bucket holds so many bytes of data, and the program was made so long *ago*.
     """
 
-    calls = (
-        *SHARED_CALLS,
-        "sagemaker:DescribeProcessingJob",
-        "s3:ListObjectsV2",
-        "s3:GetBucketReplication",
-    )
+    calls = (*SHARED_CALLS, "sagemaker:DescribeProcessingJob", "s3:ListObjectsV2", "s3:GetBucketReplication")
 
     operation: str
     gb: float
@@ -127,26 +123,17 @@ class Read(Thing):
                     channel = {"ChannelName": "a", "DataSource": {"S3DataSource": source}}
                     told = {"InputDataConfig": [channel]}
                 sagemaker.create_training_job(
-                    TrainingJobName=name,
-                    AlgorithmSpecification={"TrainingInputMode": "File", "TrainingImage": "image"},
-                    RoleArn=ROLE,
-                    OutputDataConfig={"S3OutputPath": "s3://elsewhere/"},
-                    ResourceConfig={
-                        "InstanceType": "ml.m5.xlarge",
-                        "InstanceCount": 1,
-                        "VolumeSizeInGB": 30,
-                    },
-                    StoppingCondition={"MaxRuntimeInSeconds": 3600},
-                    **told,
+                    **training_request(name, rented("ml.m5.xlarge", 1, 30), out="s3://elsewhere/", **told)
                 )
             case _:
                 arguments = {"ContainerArguments": ["--data", address]} if self.told == "argument" else {}
                 sagemaker.create_processing_job(
-                    ProcessingJobName=name,
-                    ProcessingResources=RENTED,
-                    AppSpecification={"ImageUri": "image", **arguments},
-                    RoleArn=ROLE,
-                    **told,
+                    **processing_request(
+                        name,
+                        ProcessingResources=RENTED,
+                        AppSpecification={"ImageUri": "image", **arguments},
+                        **told,
+                    )
                 )
 
 
@@ -200,40 +187,22 @@ class Replication(Thing):
         )
 
 
-READS = Kind(
-    make=Read,
-    waste={
-        "operation": ["GetObject"],
-        "gb": [5000.0],
-        "told": ["environment", "hyperparameter", "argument", "model"],
-        "address": ["s3://{}/images/", "{}"],
-        "where": ["there"],
-        "ago": [5 * DAY],
-        "data": [100 * GB],
-    },
-    other={
-        "operation": ["GetObjectForRepl", "PutObject"],
-        "gb": [400.0],
-        "told": ["channel", "idle model"],
-        "address": ["s3://{}-backup/images/", "s3://{}/nothing/"],
-        "where": ["here", "third"],
-        "ago": [40 * DAY],
-        "data": [6000 * GB],
-    },
+READS = Kind.of(
+    Read,
+    operation=(["GetObject"], ["GetObjectForRepl", "PutObject"]),
+    gb=([5000.0], [400.0]),
+    told=(["environment", "hyperparameter", "argument", "model"], ["channel", "idle model"]),
+    address=(["s3://{}/images/", "{}"], ["s3://{}-backup/images/", "s3://{}/nothing/"]),
+    where=(["there"], ["here", "third"]),
+    ago=([5 * DAY], [40 * DAY]),
+    data=([100 * GB], [6000 * GB]),
 )
-JOBS = Kind(
-    make=Read,
-    waste={**READS.waste, "told": ["hyperparameter"], "address": ["s3://{}/images/"]},
-    other={"ago": [40 * DAY]},
-)
-REPLICATIONS = Kind(
-    make=Replication,
-    waste={"operation": ["GetObjectForRepl"], "status": ["Enabled"], "where": ["there"], "uses": [""]},
-    other={
-        "operation": ["GetObject"],
-        "status": ["Disabled"],
-        "where": ["third"],
-        "uses": ["channel", "environment"],
-    },
+JOBS = READS.but(told=(["hyperparameter"],), address=(["s3://{}/images/"],), ago=([5 * DAY], [40 * DAY]))
+REPLICATIONS = Kind.of(
+    Replication,
+    operation=(["GetObjectForRepl"], ["GetObject"]),
+    status=(["Enabled"], ["Disabled"]),
+    where=(["there"], ["third"]),
+    uses=([""], ["channel", "environment"]),
 )
 KINDS = (READS, JOBS, REPLICATIONS)

@@ -9,6 +9,7 @@ from typing import Any
 from properties.worlds import jobs
 from properties.worlds.base import COMPLETE, EXEMPT, HOUR, MINUTE, UNKEPT, Account, Kind, Labels, Thing
 from properties.worlds.jobs import Job
+from sagemaker_requests import tuning_request
 
 HUNG = Job(
     labels=COMPLETE,
@@ -80,12 +81,7 @@ class Tuner(Thing):
         name = account.name("sweep")
         account.be(60 * HOUR)
         tuner = account.sagemaker.create_hyper_parameter_tuning_job(
-            HyperParameterTuningJobName=name,
-            HyperParameterTuningJobConfig={
-                "Strategy": "Random",
-                "ResourceLimits": {"MaxParallelTrainingJobs": 9, "MaxNumberOfTrainingJobs": 99},
-            },
-            Tags=self.labels.listed,
+            **tuning_request(name, Tags=self.labels.listed)
         )["HyperParameterTuningJobArn"]
         account.be(timedelta())
         path = ["hyper_parameter_tuning_jobs", name]
@@ -124,24 +120,15 @@ class Tuner(Thing):
         )
 
 
-KIND = Kind(
-    make=Tuner,
-    waste={
-        "labels": UNKEPT[1:3],
-        "status": ["InProgress"],
-        "children": [("hung", "hung"), ("overdue",), ("hung", "blind"), ("over", "hung"), ("blind",)],
-    },
-    other={
-        "labels": EXEMPT[:1],
-        "status": ["Stopping", "Completed"],
-        "children": [
-            (),
-            ("over",),
-            ("hung", "logs"),
-            ("loaded", "overdue"),
-            ("hung", "mute"),
-            ("hung", "waits"),
-            ("hung", "kept"),
+KIND = Kind.of(
+    Tuner,
+    labels=(UNKEPT[1:3], EXEMPT[:1]),
+    status=(["InProgress"], ["Stopping", "Completed"]),
+    children=(
+        [("hung", "hung"), ("overdue",), ("hung", "blind"), ("over", "hung"), ("blind",)],
+        [
+            *((), ("over",), ("hung", "logs"), ("loaded", "overdue")),
+            *(("hung", "mute"), ("hung", "waits"), ("hung", "kept")),
         ],
-    },
+    ),
 )

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from properties.worlds.base import ACCOUNT, BUCKET, COMPLETE, ROLE, Account, Labels
+from sagemaker_requests import package_request, pipeline_request, rented, training_request
 
 
 def _model(account: Account, folder: str, file: str) -> None:  # noqa: ARG001 - of the two, it names one
@@ -71,25 +72,15 @@ def _make_package(account: Account, file: str, **given: Any) -> None:
     name = account.name("group")
     group = account.sagemaker.create_model_package_group(ModelPackageGroupName=name, Tags=COMPLETE.listed)
     account.tagged(group["ModelPackageGroupArn"], COMPLETE)
-    account.sagemaker.create_model_package(
-        ModelPackageGroupName=name,
-        InferenceSpecification={
-            "Containers": [{"Image": "i", "ModelDataUrl": file}],
-            "SupportedContentTypes": ["text/csv"],
-            "SupportedResponseMIMETypes": ["text/csv"],
-        },
-        **given,
-    )
+    account.sagemaker.create_model_package(**package_request(file, ModelPackageGroupName=name, **given))
 
 
 def _pipeline(account: Account, folder: str, file: str) -> None:  # noqa: ARG001
     name = account.name("pipeline")
     made = account.sagemaker.create_pipeline(
-        PipelineName=name,
-        PipelineDefinition=json.dumps({"Steps": [{"Arguments": {"Model": folder + "/"}}]}),
-        RoleArn=ROLE,
-        ClientRequestToken=f"{name:0>32}",
-        Tags=COMPLETE.listed,
+        **pipeline_request(
+            name, json.dumps({"Steps": [{"Arguments": {"Model": folder + "/"}}]}), Tags=COMPLETE.listed
+        )
     )
     account.tagged(made["PipelineArn"], COMPLETE)
 
@@ -99,13 +90,12 @@ def _training_job(account: Account, folder: str, file: str) -> None:  # noqa: AR
     name = account.name("tuned")
     source: Any = {"S3DataType": "S3Prefix", "S3Uri": folder}
     made = account.sagemaker.create_training_job(
-        TrainingJobName=name,
-        AlgorithmSpecification={"TrainingInputMode": "File", "TrainingImage": "i"},
-        RoleArn=ROLE,
-        InputDataConfig=[{"ChannelName": "model", "DataSource": {"S3DataSource": source}}],
-        OutputDataConfig={"S3OutputPath": f"s3://{BUCKET}/tuned"},
-        ResourceConfig={"InstanceType": "ml.m5.xlarge", "InstanceCount": 1, "VolumeSizeInGB": 10},
-        StoppingCondition={"MaxRuntimeInSeconds": 3600},
+        **training_request(
+            name,
+            rented("ml.m5.xlarge", 1, 10),
+            out=f"s3://{BUCKET}/tuned",
+            InputDataConfig=[{"ChannelName": "model", "DataSource": {"S3DataSource": source}}],
+        )
     )
     done = {"TrainingJobStatus": "Completed", "SecondaryStatus": "Completed"}
     account.control.patch("sagemaker", ["training_jobs", name], **done)

@@ -6,19 +6,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from properties.worlds.base import (
-    COMPLETE,
-    DAY,
-    EXEMPT,
-    HOUR,
-    ROLE,
-    UNKEPT,
-    Account,
-    Kind,
-    Labels,
-    Thing,
-    spans,
-)
+from properties.worlds.base import COMPLETE, DAY, EXEMPT, HOUR, UNKEPT, Account, Kind, Labels, Thing, spans
+from sagemaker_requests import domain_request, notebook_request
 
 DETECTOR = "unused-volumes"
 LISTINGS = {DETECTOR: {"sagemaker:ListNotebookInstances", "sagemaker:ListSpaces", "sagemaker:ListApps"}}
@@ -46,11 +35,7 @@ class Stopped(Thing):
         name, sagemaker = account.name("stopped"), account.sagemaker
         account.be(100 * DAY)
         made = sagemaker.create_notebook_instance(
-            NotebookInstanceName=name,
-            InstanceType="ml.t3.medium",
-            RoleArn=ROLE,
-            VolumeSizeInGB=200,
-            Tags=self.labels.listed,
+            **notebook_request(name, "ml.t3.medium", VolumeSizeInGB=200, Tags=self.labels.listed)
         )
         if self.stopped is not None:
             account.be(self.stopped)
@@ -85,12 +70,7 @@ class Space(Thing):
         sagemaker: Any = account.sagemaker
         account.be(400 * DAY)
         domain = sagemaker.create_domain(
-            DomainName=account.name("volumes"),
-            AuthMode="SSO",
-            DefaultUserSettings={"ExecutionRole": ROLE},
-            SubnetIds=["subnet-0a1b2c3d4e5f60718"],
-            VpcId="vpc-0f1e2d3c4b5a69788",
-            Tags=self.labels_of_domain.listed,
+            **domain_request(account.name("volumes"), Tags=self.labels_of_domain.listed)
         )["DomainId"]
         where = {"DomainId": domain}
         sagemaker.create_user_profile(**where, UserProfileName="anna", Tags=self.labels_of_profile.listed)
@@ -123,30 +103,17 @@ class Space(Thing):
         account.claim(DETECTOR, space["SpaceArn"], waste=waste, needs=frozenset(needs))
 
 
-NOTEBOOKS = Kind(
-    make=Stopped,
-    waste={"labels": UNKEPT, "stopped": spans(DAY, 60, 30)},
-    other={"labels": EXEMPT, "stopped": [None, *spans(DAY, 29, 1)]},
+NOTEBOOKS = Kind.of(
+    Stopped, labels=(UNKEPT, EXEMPT), stopped=(spans(DAY, 60, 30), [None, *spans(DAY, 29, 1)])
 )
-SPACES = Kind(
-    make=Space,
-    waste={
-        "labels": UNKEPT,
-        "labels_of_domain": [COMPLETE],
-        "labels_of_profile": [COMPLETE],
-        "made": spans(DAY, 90, 31),
-        "size": [100, 5],
-        "app": [""],
-        "wrote": [None, 40 * DAY],
-    },
-    other={
-        "labels": EXEMPT,
-        "labels_of_domain": EXEMPT[:1],
-        "labels_of_profile": EXEMPT[:1],
-        "made": spans(DAY, 29),
-        "size": [None],
-        "app": ["running", "deleted"],
-        "wrote": spans(DAY, 1, 29),
-    },
+SPACES = Kind.of(
+    Space,
+    labels=(UNKEPT, EXEMPT),
+    labels_of_domain=([COMPLETE], EXEMPT[:1]),
+    labels_of_profile=([COMPLETE], EXEMPT[:1]),
+    made=(spans(DAY, 90, 31), spans(DAY, 29)),
+    size=([100, 5], [None]),
+    app=([""], ["running", "deleted"]),
+    wrote=([None, 40 * DAY], spans(DAY, 1, 29)),
 )
 KINDS = (NOTEBOOKS, SPACES)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
-from properties.worlds.base import BUCKET, EXEMPT, HOUR, MINUTE, ROLE, UNKEPT, Account, Kind, Labels, Thing
+from properties.worlds.base import BUCKET, EXEMPT, HOUR, MINUTE, UNKEPT, Account, Kind, Labels, Thing
+from sagemaker_requests import rented, training_request
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,18 +27,13 @@ class WarmPool(Thing):
         name = account.name("warm")
         account.be(self.ended + 30 * HOUR)
         arn = account.sagemaker.create_training_job(
-            TrainingJobName=name,
-            AlgorithmSpecification={"TrainingInputMode": "File", "TrainingImage": "image"},
-            RoleArn=ROLE,
-            OutputDataConfig={"S3OutputPath": f"s3://{BUCKET}/output"},
-            ResourceConfig={
-                "InstanceType": "ml.g5.xlarge",
-                "InstanceCount": 1,
-                "VolumeSizeInGB": 50,
-                "KeepAlivePeriodInSeconds": 6 * 3600,
-            },
-            StoppingCondition={"MaxRuntimeInSeconds": 86400},
-            Tags=self.labels.listed,
+            **training_request(
+                name,
+                rented("ml.g5.xlarge", 1, 50, KeepAlivePeriodInSeconds=6 * 3600),
+                out=f"s3://{BUCKET}/output",
+                seconds=86400,
+                Tags=self.labels.listed,
+            )
         )["TrainingJobArn"]
         account.be(timedelta())
         account.control.patch(
@@ -60,12 +56,9 @@ class WarmPool(Thing):
         )
 
 
-KIND = Kind(
-    make=WarmPool,
-    waste={"labels": UNKEPT[1:3], "pool": ["Available"], "ended": [2 * HOUR, HOUR + MINUTE, 5 * HOUR]},
-    other={
-        "labels": EXEMPT[:1],
-        "pool": ["InUse", "Reused", "Terminated"],
-        "ended": [5 * MINUTE, 59 * MINUTE],
-    },
+KIND = Kind.of(
+    WarmPool,
+    labels=(UNKEPT[1:3], EXEMPT[:1]),
+    pool=(["Available"], ["InUse", "Reused", "Terminated"]),
+    ended=([2 * HOUR, HOUR + MINUTE, 5 * HOUR], [5 * MINUTE, 59 * MINUTE]),
 )

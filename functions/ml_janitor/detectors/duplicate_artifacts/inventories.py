@@ -30,7 +30,7 @@ from ml_janitor.aws.s3 import (
     split_uri,
 )
 from ml_janitor.core.model import Unreadable, Value
-from ml_janitor.core.text import format_size
+from ml_janitor.core.text import format_size, quote_sql
 from ml_janitor.detectors.duplicate_artifacts.artifacts import (
     MOST_COMPARED,
     ArtifactNames,
@@ -482,11 +482,6 @@ def _in(wanted: Sequence[SizeGroup]) -> str:
     if sizes:
         either.append(f"size IN ({', '.join(map(str, sizes))})")
     return f"({' OR '.join(either)})"
-
-
-def quote_sql(value: str) -> str:
-    """Return *value* as SQL text."""
-    return "'" + value.replace("'", "''") + "'"
 
 
 # --- queries --------------------------------------------------------------------------------------

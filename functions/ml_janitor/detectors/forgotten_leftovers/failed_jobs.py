@@ -31,7 +31,7 @@ from ml_janitor.core.model import (
     Value,
     Verdict,
 )
-from ml_janitor.core.text import format_size
+from ml_janitor.core.text import format_size, quote_shell
 from ml_janitor.engine.detector import allow
 
 FAILED_JOB_KIND, _OUTPUT_NOUN = TRAINING_JOB.type, "output of a failed job"
@@ -220,7 +220,7 @@ def decide(candidate: JobOutput, smallest: int, now: datetime) -> Verdict:
         f" {format_size(total)} in the folder of its name, to which no model, package, pipeline or other"
         " training job refers",
         Confidence.LIKELY,
-        action=f"aws s3 rm --recursive {candidate.folder}",
+        action=f"aws s3 rm --recursive {quote_shell(candidate.folder)}",
         cost=Cost.saving(sum(known, Decimal(0)) if len(known) == len(costs) else None, source),
         noun=_OUTPUT_NOUN,
         spared="what jobs left is only reported",

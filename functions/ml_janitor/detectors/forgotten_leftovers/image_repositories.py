@@ -27,7 +27,7 @@ from ml_janitor.core.model import (
     Value,
     Verdict,
 )
-from ml_janitor.core.text import format_size
+from ml_janitor.core.text import format_size, quote_shell
 from ml_janitor.engine.detector import allow
 
 REPOSITORY_KIND, _REPOSITORY_NOUN = "repository", "image repository"
@@ -175,7 +175,8 @@ def decide(
         f"{format_age(patience)}, and no model,"
         f" endpoint, pipeline or recent training job names them; only they hold {format_size(freed)}",
         Confidence.LIKELY,
-        action=f"aws ecr batch-delete-image --repository-name {name} --image-ids imageDigest={left[0].digest}"
+        action=f"aws ecr batch-delete-image --repository-name {quote_shell(name)}"
+        f" --image-ids {quote_shell(f'imageDigest={left[0].digest}')}"
         f"{f' and the {len(left) - 1} others' if len(left) > 1 else ''}, or a lifecycle policy that does it",
         cost=Cost.saving(kept.monthly_usd, kept.source),
         noun=_REPOSITORY_NOUN,

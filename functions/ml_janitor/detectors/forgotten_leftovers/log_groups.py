@@ -31,7 +31,7 @@ from ml_janitor.core.model import (
     Verdict,
     map_signal,
 )
-from ml_janitor.core.text import format_size
+from ml_janitor.core.text import format_size, quote_shell
 from ml_janitor.engine.detector import CannotActError, Grant, Steps, allow
 
 # --- reading and verdict --------------------------------------------------------------------------
@@ -117,7 +117,7 @@ def decide(
         f" {format_size(older)} are older than {format_age(retention)}",
         Confidence.LIKELY,
         action=f"set a retention of {retention.days} days: aws logs put-retention-policy"
-        f" --log-group-name {group.name} --retention-in-days {retention.days}",
+        f" --log-group-name {quote_shell(group.name)} --retention-in-days {retention.days}",
         cost=Cost.saving(kept.monthly_usd, kept.source),
         noun=_LOG_GROUP_NOUN,
         spared=why_group_spared(group.name, act_on),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -36,7 +35,7 @@ from ml_janitor.core.model import (
     as_evidence,
 )
 from ml_janitor.core.ownership import Exemptions
-from ml_janitor.core.text import format_size, format_usd
+from ml_janitor.core.text import format_size, format_usd, quote_shell
 from ml_janitor.core.tiering import (
     GB,
     INTELLIGENT_TIERING,
@@ -686,8 +685,8 @@ def _command(candidate: TieringBucket, added: Sequence[LifecycleRule]) -> str:
         return f"add to the {len(there)} lifecycle rules of {candidate.name}, which stay: {json.dumps(new)}"
     whole = json.dumps({"Rules": [*there, *new]}, default=str)
     return (
-        f"aws s3api put-bucket-lifecycle-configuration --bucket {candidate.name}"
-        f"{f' --transition-default-minimum-object-size {least}' if least else ''}"
-        f" --lifecycle-configuration {shlex.quote(whole)}"
+        f"aws s3api put-bucket-lifecycle-configuration --bucket {quote_shell(candidate.name)}"
+        f"{f' --transition-default-minimum-object-size {quote_shell(least)}' if least else ''}"
+        f" --lifecycle-configuration {quote_shell(whole)}"
         f" (its {len(there)} rules stay, {len(new)} are added)"
     )

@@ -1,0 +1,212 @@
+"""Names from the account in what the janitor prints: what a reader pastes runs nothing else."""
+
+from __future__ import annotations
+
+import ast
+import io
+import json
+import re
+import sqlite3
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import timedelta
+from decimal import Decimal
+from html import unescape
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import pytest
+
+from fakes import target_at
+from ml_janitor.core.model import Absent, Cost, Finding, Value
+from ml_janitor.core.results import Report
+from ml_janitor.core.text import escape_text, quote_cell, quote_sql, quote_toml, quote_url
+from ml_janitor.detectors.forgotten_leftovers import failed_jobs
+from ml_janitor.engine.detector import missing_role_setting
+from ml_janitor.report.causes import outcome_text
+from ml_janitor.report.html import mark_commands
+from ml_janitor.report.json import report_json
+from ml_janitor.report.mrkdwn import prose
+from ml_janitor_cli.explain import Explanation, draw_explanations
+from ml_janitor_cli.screen import make_console, print_blocks
+from ml_janitor_cli.terminal import print_report
+from reports import ACCOUNT, NOW, result, sweep
+
+ROOT = Path(__file__).parents[2]
+LONG = "/".join(f"part-{number:03}" for number in range(60))
+HOSTILE = (
+    "out$(pwn)",
+    "out`pwn`",
+    "out'; pwn; '",
+    'out"; pwn; "',
+    "out; pwn",
+    "out\npwn\n",
+    "out | pwn & pwn",
+    "out my folder",
+    "out\x1b[31m'; pwn '",
+    "out\u202e'; pwn; '\u2066",
+    "out$'; pwn; '",
+    "out\\'; pwn; '",
+    "out*~_x_:tada:<!channel>&lt;",
+    "=1+1; pwn",
+    "]\nundo_roles = ['*']",
+    f"{LONG}'; pwn; '{LONG}",
+    f"{LONG}'$(pwn)`pwn`{LONG}",
+    f"reboot pwn {'x ' * 60}",
+)
+WIDTHS = (60, 100, 140)
+PLAIN = ("out/churn-1", f"out/{LONG}")
+"""Near misses: names that need no quotes."""
+
+
+def left_by_a_failed_job(folder: str) -> Finding:
+    candidate = failed_jobs.JobOutput(
+        target=target_at("training-job/churn-1", NOW - timedelta(days=200)),
+        folder=folder,
+        status="Stopped",
+        ended=NOW - timedelta(days=199),
+        user=Absent(),
+        held=Value({"STANDARD": 2**40}),
+        prices=SimpleNamespace(cost=lambda _, __: Cost.saving(Decimal(9), "a price list")),  # type: ignore[arg-type]
+    )
+    verdict = failed_jobs.decide(candidate, 1, NOW)
+    assert isinstance(verdict, Finding)
+    return verdict
+
+
+def printed(folder: str) -> dict[str, str]:
+    """Return what a reader can copy of one finding from each output."""
+    verdict = left_by_a_failed_job(folder)
+    found = result("forgotten-leftovers", "churn-1", verdict)
+    ran = sweep("forgotten-leftovers", found)
+    report = Report(time=NOW, account=ACCOUNT, sweeps=(ran,))
+    texts = {
+        "json": json.loads(report_json(report))["results"][0]["action"],
+        "page": unescape(re.sub("</?code>", "\n", mark_commands(outcome_text(found)))),
+        "warning": unescape(prose(verdict.action, 200)).replace("`", "\n"),
+        "digest": unescape(prose(verdict.action, 600)).replace("`", "\n"),
+    }
+    for width in WIDTHS:
+        screen = make_console(io.StringIO())
+        screen.width = width
+        print_report(screen, report, every=True)
+        explained = [Explanation(arn=found.target.arn, sweep=ran)]
+        print_blocks(draw_explanations(explained, now=NOW, account=ACCOUNT, width=width), screen)
+        texts[f"terminal of {width} columns"] = screen.file.getvalue()  # type: ignore[attr-defined]
+    return texts
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Any:
+    """Run a text in bash where `aws`, `janitor` and the attacker's command only record that they ran."""
+    record = '#!/bin/bash\n{ printf "%s\\0" "${0##*/}" "$@"; echo; } >> "$RAN"\n'
+    for name in ("aws", "janitor", "pwn", "reboot"):
+        (tmp_path / name).write_text(record)
+        (tmp_path / name).chmod(0o755)
+
+    def run(text: str) -> list[list[str]]:
+        ran = tmp_path / "ran"
+        ran.unlink(missing_ok=True)
+        environment = {"PATH": str(tmp_path), "RAN": str(ran), "LC_ALL": "C.UTF-8"}
+        subprocess.run(
+            ["/bin/bash", "-c", text], check=False, env=environment, cwd=tmp_path, capture_output=True
+        )
+        written = ran.read_bytes().decode() if ran.exists() else ""
+        return [line.split("\0") for line in written.split("\0\n")[:-1]]
+
+    return run
+
+
+@pytest.mark.parametrize("name", [*HOSTILE, *PLAIN], ids=range(len(HOSTILE) + len(PLAIN)))
+def test_a_pasted_command_names_one_folder_and_runs_nothing_else(name: str, shell: Any) -> None:
+    whole = ["aws", "s3", "rm", "--recursive", f"s3://models/{name}/"]
+    exact = set()
+    for output, text in printed(whole[-1]).items():
+        lines = text.splitlines()
+        for number, line in enumerate(lines):
+            if "aws s3 rm" not in line:
+                continue
+            pasted = "\n".join([line[line.index("aws s3 rm") :], *lines[number + 1 : number + 2]])
+            ran = shell(pasted)
+            assert {argv[0] for argv in ran} <= {"aws"}, (output, pasted)
+            named = [argv for argv in ran if any(word.startswith("s3://") for word in argv)]
+            assert named in ([], [whole]), (output, pasted)
+            exact |= {output} if named else set()
+    assert {"json", *(f"terminal of {width} columns" for width in WIDTHS)} <= exact
+    assert len(name) > 100 or exact == {*printed(whole[-1])}
+
+
+# --- the other kinds ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", HOSTILE, ids=range(len(HOSTILE)))
+def test_a_quoted_name_is_one_value_of_its_kind(name: str) -> None:
+    assert tomllib.loads(f"undo_roles = [{quote_toml(name)}]") == {"undo_roles": [name]}
+    (value,) = sql_values(quote_sql(name))
+    assert value == name
+    path = urlsplit(f"https://x/{quote_url(name)}?a=1#f").path
+    assert [unquote(part) for part in path.split("/")] == ["", name]
+    assert escape_text(quote_cell(name), 10_000)[:1] not in "=+-@"
+
+
+def sql_values(literal: str) -> list[str]:
+    """Return the texts that SQL reads in *literal*."""
+    with closing(sqlite3.connect(":memory:")) as database:
+        return list(database.execute(f"SELECT {literal}").fetchone())
+
+
+@pytest.mark.parametrize("name", ["a*", "a?b", 'a"]\nx = ["', "a[b-z]"])
+def test_a_role_whose_name_would_match_others_is_in_no_setting_to_paste(name: str) -> None:
+    role = f"arn:aws:iam::{ACCOUNT}:role/{name}/jobs"
+    assert role not in missing_role_setting((), role)
+    assert "undo_roles = [" not in missing_role_setting((), role)
+
+
+# --- all other commands ---------------------------------------------------------------------------
+
+NO_NAMES = {
+    "of_role",
+    "more",
+    "retention.days",
+    "low",
+    "high",
+    "delete",
+    "verb",
+    "finding",
+    "finding_id(result.detector, result.target.key)",
+}
+"""Numbers, words of the code's own, and ids that are hashes."""
+
+BEFORE_A_WORD = re.compile(
+    r"\b(aws|janitor)( [a-z][a-z0-9-]*){1,2}( --[a-z0-9-]+([ =]\0|[ =][^ ]+)?)*( \0)* $"
+)
+
+
+def unquoted_words(tree: ast.AST) -> Iterator[str]:
+    """Yield the values in a command of an f-string that are not quoted for the shell."""
+    for text in (node for node in ast.walk(tree) if isinstance(node, ast.JoinedStr)):
+        before = ""
+        for part in text.values:
+            if not isinstance(part, ast.FormattedValue):
+                before += str(getattr(part, "value", ""))
+                continue
+            word = ast.unparse(part.value)
+            if BEFORE_A_WORD.search(before) and not word.startswith("quote_shell("):
+                yield word
+            before += "\0"
+
+
+def test_every_name_in_a_command_is_quoted() -> None:
+    found = {
+        f"{path.relative_to(ROOT)}: {word}"
+        for folder in ("functions", "cli")
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        for word in unquoted_words(ast.parse(path.read_text()))
+        if word not in NO_NAMES
+    }
+    assert sorted(found) == []
+    assert list(unquoted_words(ast.parse('f"aws s3 rm --recursive {folder}"'))) == ["folder"]

@@ -1,0 +1,134 @@
+"""Requests that create SageMaker resources: all that AWS requires, and what a test is about."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from conftest import ACCOUNT
+
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/ml"
+
+
+def rented(kind: str = "ml.m5.large", count: int = 1, gigabytes: int = 1, **given: Any) -> dict[str, Any]:
+    """The instances that a job runs on."""
+    return {"InstanceType": kind, "InstanceCount": count, "VolumeSizeInGB": gigabytes, **given}
+
+
+def training_request(
+    name: str,
+    on: Mapping[str, Any] | None = None,
+    *,
+    out: str = "s3://models/out",
+    seconds: int = 3600,
+    image: str = "image",
+    **given: Any,
+) -> dict[str, Any]:
+    """The request of a training job that writes *out* and may run for so many *seconds*."""
+    return {
+        "TrainingJobName": name,
+        "RoleArn": ROLE,
+        "AlgorithmSpecification": {"TrainingImage": image, "TrainingInputMode": "File"},
+        "OutputDataConfig": {"S3OutputPath": out},
+        "ResourceConfig": on or rented(),
+        "StoppingCondition": {"MaxRuntimeInSeconds": seconds},
+        **given,
+    }
+
+
+def processing_request(
+    name: str, on: Mapping[str, Any] | None = None, *, image: str = "image", **given: Any
+) -> dict[str, Any]:
+    """The request of a processing job."""
+    return {
+        "ProcessingJobName": name,
+        "RoleArn": ROLE,
+        "AppSpecification": {"ImageUri": image},
+        "ProcessingResources": {"ClusterConfig": on or rented()},
+        **given,
+    }
+
+
+def transform_request(
+    name: str,
+    model: str = "model",
+    kind: str = "ml.m5.large",
+    *,
+    count: int = 1,
+    source: str = "s3://in/x",
+    out: str = "s3://out",
+    **given: Any,
+) -> dict[str, Any]:
+    """The request of a transform job that scores all below *source* with *model*."""
+    return {
+        "TransformJobName": name,
+        "ModelName": model,
+        "TransformInput": {"DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": source}}},
+        "TransformOutput": {"S3OutputPath": out},
+        "TransformResources": {"InstanceType": kind, "InstanceCount": count},
+        **given,
+    }
+
+
+def tuning_request(name: str, **given: Any) -> dict[str, Any]:
+    """The request of a tuning job of up to 99 training jobs, nine at a time."""
+    limits = {"MaxParallelTrainingJobs": 9, "MaxNumberOfTrainingJobs": 99}
+    config = {"Strategy": "Random", "ResourceLimits": limits}
+    return {"HyperParameterTuningJobName": name, "HyperParameterTuningJobConfig": config, **given}
+
+
+def component_request(
+    name: str, endpoint: str, model: str = "model", variant: str = "blue", **given: Any
+) -> dict[str, Any]:
+    """The request of an inference component: one copy of *model*, which needs a GB."""
+    needs = {"MinMemoryRequiredInMb": 1024}
+    return {
+        "InferenceComponentName": name,
+        "EndpointName": endpoint,
+        "VariantName": variant,
+        "Specification": {"ModelName": model, "ComputeResourceRequirements": needs},
+        "RuntimeConfig": {"CopyCount": 1},
+        **given,
+    }
+
+
+def notebook_request(name: str, kind: str = "ml.t3.xlarge", **given: Any) -> dict[str, Any]:
+    """The request of a notebook instance."""
+    return {"NotebookInstanceName": name, "InstanceType": kind, "RoleArn": ROLE, **given}
+
+
+def domain_request(name: str, **given: Any) -> dict[str, Any]:
+    """The request of a Studio domain."""
+    return {
+        "DomainName": name,
+        "AuthMode": "SSO",
+        "DefaultUserSettings": {"ExecutionRole": ROLE},
+        "SubnetIds": ["subnet-0a1b2c3d4e5f60718"],
+        "VpcId": "vpc-0f1e2d3c4b5a69788",
+        **given,
+    }
+
+
+def pipeline_request(name: str, definition: str = "{}", **given: Any) -> dict[str, Any]:
+    """The request of a pipeline."""
+    named = {"PipelineName": name, "PipelineDefinition": definition, "ClientRequestToken": f"{name:0>32}"}
+    return {**named, "RoleArn": ROLE, **given}
+
+
+def package_request(artifact: str, **given: Any) -> dict[str, Any]:
+    """The request of a model package with this *artifact*."""
+    types = {"SupportedContentTypes": ["text/csv"], "SupportedResponseMIMETypes": ["text/csv"]}
+    containers = [{"Image": "image", "ModelDataUrl": artifact}]
+    return {"InferenceSpecification": {"Containers": containers, **types}, **given}
+
+
+def scalable_target(resource: str, least: int, most: int, **given: Any) -> dict[str, Any]:
+    """The request that registers a variant with Application Auto Scaling."""
+    return {
+        "ServiceNamespace": "sagemaker",
+        "ResourceId": resource,
+        "ScalableDimension": "sagemaker:variant:DesiredInstanceCount",
+        "MinCapacity": least,
+        "MaxCapacity": most,
+        **given,
+    }
