@@ -235,11 +235,7 @@ def full_report() -> BillReport:
         budgets=(
             BudgetState(usd=Decimal(65000), spent=Decimal(14000), expected=Decimal(80000)),
             BudgetState(
-                usd=Decimal(20000),
-                spent=Decimal(7900),
-                expected=Decimal(47400),
-                tag="project",
-                value="llm",
+                usd=Decimal(20000), spent=Decimal(7900), expected=Decimal(47400), tag="project", value="llm"
             ),
         ),
         unit_costs=(

@@ -187,8 +187,7 @@ class Deployed:
 
     def _schedule(self, target: dict[str, Any]) -> Schedule:
         return Schedule(
-            role=self.resolve(target["RoleArn"]),
-            undelivered=self.resolve(target["DeadLetterConfig"]["Arn"]),
+            role=self.resolve(target["RoleArn"]), undelivered=self.resolve(target["DeadLetterConfig"]["Arn"])
         )
 
     def _pointing_at(self, logical: str, kind: str, *path: str) -> list[dict[str, Any]]:

@@ -84,10 +84,7 @@ class KeptThings:
             InferenceComponentName=NAME,
             EndpointName=NAME,
             VariantName="blue",
-            Specification={
-                "ModelName": NAME,
-                "ComputeResourceRequirements": {"MinMemoryRequiredInMb": 1024},
-            },
+            Specification={"ModelName": NAME, "ComputeResourceRequirements": {"MinMemoryRequiredInMb": 1024}},
             RuntimeConfig={"CopyCount": 1},
             Tags=self.tags,
         )

@@ -1,7 +1,8 @@
-"""The ledger's table in memory: for tests that write much, and are about other things than DynamoDB."""
+"""The ledger's table and the report bucket in memory, for tests that are not about DynamoDB and S3."""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from decimal import Decimal
@@ -10,6 +11,7 @@ from threading import Lock
 from typing import Any, cast
 
 from boto3.dynamodb.conditions import AttributeBase, ConditionBase, Size
+from botocore.exceptions import ClientError
 
 from ml_janitor.ledger.table import NO_ATTRIBUTES, ConditionFailedError, Table, _mark, item_key
 
@@ -143,3 +145,24 @@ class MemoryTable(Table):
 
     def _where(self, pk: str, sk: str) -> tuple[str, str]:
         return cast("tuple[str, str]", tuple(item_key(pk, sk).values()))
+
+
+class MemoryBucket:
+    """S3, of which the bucket `reports` is in memory; *broken* is raised by reading."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, bytes] = {}
+        self.broken: Exception | None = None
+
+    def put_object(self, *, Bucket: str, Key: str, Body: bytes, ContentType: str = "") -> None:  # noqa: N803
+        assert (Bucket, ContentType in {"", "application/json"}) == ("reports", True)
+        self.objects[Key] = Body
+
+    def get_object(self, *, Bucket: str, Key: str, Range: str = "bytes=0-") -> dict[str, Any]:  # noqa: N803
+        assert Bucket == "reports"
+        if self.broken is not None:
+            raise self.broken
+        if Key not in self.objects:
+            raise ClientError({"Error": {"Code": "NoSuchKey", "Message": "no"}}, "GetObject")
+        first, _, last = Range.removeprefix("bytes=").partition("-")
+        return {"Body": io.BytesIO(self.objects[Key][int(first) : int(last) + 1 if last else None])}

@@ -48,10 +48,7 @@ COMMON = {"__init__", "rule", "main", "command"}
 """Names of modules after which no test file is named."""
 
 ALSO: Mapping[str, tuple[str, ...]] = {
-    "functions/ml_janitor/acting/acting.py": (
-        "unit/test_undoing.py",
-        "unit/test_limits.py",
-    ),
+    "functions/ml_janitor/acting/acting.py": ("unit/test_undoing.py", "unit/test_limits.py"),
     "functions/ml_janitor/acting/warning.py": ("unit/test_acting.py",),
     "functions/ml_janitor/acting/after_sweep.py": ("unit/test_acting.py",),
     "functions/ml_janitor/engine/": ("unit/test_engine.py",),
@@ -60,7 +57,11 @@ ALSO: Mapping[str, tuple[str, ...]] = {
         "integration/test_family_advisers.py",
     ),
     "functions/ml_janitor/ledger/": ("unit/test_undoing.py",),
+    "functions/ml_janitor/ledger/findings.py": ("integration/test_cli_ledger.py",),
     "functions/ml_janitor/ledger/idempotency.py": ("integration/test_idempotency.py",),
+    "functions/ml_janitor/aws/calls.py": ("unit/test_client.py", "unit/test_objects.py"),
+    "functions/ml_janitor/aws/tags.py": ("unit/test_detector.py", "unit/test_events.py"),
+    "functions/ml_janitor/bill/report.py": ("integration/test_reading_the_bill.py",),
     "functions/ml_janitor/config/member_roles.py": ("infra/test_member.py",),
     "functions/ml_janitor/config/settings.py": ("unit/test_undo_roles.py",),
     "functions/ml_janitor/config/schedules.py": ("unit/test_arming_warnings.py",),

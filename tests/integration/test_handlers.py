@@ -17,7 +17,6 @@ import pytest
 
 from conftest import ACCOUNT, NOW, REGION, seed_demo
 from fakes import Shelf, thing, waste
-from lambdas import ROOT, WITH_SLACK, Context, event, idle_endpoints, items, reports
 from ml_janitor import handlers
 from ml_janitor.config.values import InvalidInputError
 from ml_janitor.core.model import Mode
@@ -33,6 +32,7 @@ from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import BUCKET, deploy
 from ml_janitor_sandbox.slack import SlackControl
 from samples import share
+from standin import ROOT, WITH_SLACK, Context, event, idle_endpoints, items, reports
 
 HEAVY = ("boto3", "botocore", "pydantic", "jinja2", "slack_sdk", "aws_lambda_powertools")
 
@@ -206,11 +206,7 @@ def test_of_two_deliveries_at_once_one_works_and_the_other_fails_and_gets_the_an
     ],
 )
 def test_a_run_that_was_killed_is_done_by_its_retry_and_nothing_twice(
-    deployed: SlackControl,
-    box: Control,
-    session: boto3.Session,
-    monkeypatch: pytest.MonkeyPatch,
-    where: str,
+    deployed: SlackControl, box: Control, session: boto3.Session, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
     """Lambda kills at the timeout, which nothing in the process sees; the event is then delivered again."""
     monkeypatch.setattr(handlers, "slack_time", lambda: SenderClock(clock=lambda: 0, sleep=lambda _: None))
@@ -311,8 +307,8 @@ def test_a_listing_that_ran_out_of_time_goes_on_in_the_retry_of_its_event(
     assert box.calls()["s3:ListObjectsV2"] == 1
     assert answer["sweeps"][0]["looked_at"] == 4
     assert answer["sweeps"][0]["unknown"] == 0
-    kept = s3.get_object(Bucket=BUCKET, Key=f"duplicate-artifacts/listing/{ACCOUNT}/{REGION}/position.json")
-    assert kept["Body"].read() == b"null"
+    (file,) = items(session)["file"]
+    assert (file["pk"], file["key"]) == (f"file#duplicate-artifacts#{ACCOUNT}/{REGION}", "")
     assert deployed.messages()
 
 

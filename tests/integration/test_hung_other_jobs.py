@@ -121,8 +121,7 @@ class Account:
 
     def schedule(self, name: str) -> str:
         made = self.sagemaker.create_monitoring_schedule(
-            MonitoringScheduleName=name,
-            MonitoringScheduleConfig={"MonitoringJobDefinition": OF_BATCHES},
+            MonitoringScheduleName=name, MonitoringScheduleConfig={"MonitoringJobDefinition": OF_BATCHES}
         )
         return str(made["MonitoringScheduleArn"])
 

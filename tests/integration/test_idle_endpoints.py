@@ -111,10 +111,7 @@ def test_requests_that_are_told_by_instance_keep(seed: Seed, aws: Aws) -> None:
 
 
 def test_every_instance_pool_is_priced(seed: Seed, aws: Aws) -> None:
-    pools = [
-        {"InstanceType": "ml.m5.xlarge", "Priority": 1},
-        {"InstanceType": "ml.c5.xlarge", "Priority": 2},
-    ]
+    pools = [{"InstanceType": "ml.m5.xlarge", "Priority": 1}, {"InstanceType": "ml.c5.xlarge", "Priority": 2}]
     seed.endpoint("churn", {"VariantName": "blue", "InstancePools": pools, "InitialInstanceCount": 2})
     seed.requests("churn")
     pool = ("endpoints", "churn", "ProductionVariants", 0, "InstancePools", 1)

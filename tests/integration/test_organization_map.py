@@ -20,7 +20,6 @@ from declared import Declared
 from deployed import Deployed, Function
 from hosted import LAMBDA, SCHEDULER, Host, entry
 from infra.state_machine import define_state_machine
-from lambdas import Context
 from ml_janitor.config.events import AccountsEvent
 from ml_janitor.config.member_roles import member_role_name, role_arn
 from ml_janitor.config.settings import Settings
@@ -40,6 +39,7 @@ from ml_janitor_sandbox.functions import Outcome
 from ml_janitor_sandbox.iam import IamControl
 from ml_janitor_sandbox.stack import deploy
 from organization import EXTERNAL_ID, Organization
+from standin import Context
 from synthesis import synthesise
 
 DETECTOR = "idle-notebooks"
@@ -133,7 +133,7 @@ class World:
     @property
     def lists(self) -> RunLists:
         bucket = self.deployed.one("AWS::S3::Bucket").rpartition(":")[2]
-        return RunLists(self.runtime.root("s3"), bucket)
+        return RunLists(self.runtime.root("s3"), bucket, self.runtime.table)
 
 
 def awaited(client: Any, started: str) -> dict[str, Any]:
@@ -154,9 +154,7 @@ def world(
     (machine,) = stack.of_type("AWS::StepFunctions::StateMachine")
     properties = deployed.resolve(stack.of_type("AWS::StepFunctions::StateMachine")[machine])
     session.client("stepfunctions").create_state_machine(
-        name=deployed.name(machine),
-        definition=properties["DefinitionString"],
-        roleArn=properties["RoleArn"],
+        name=deployed.name(machine), definition=properties["DefinitionString"], roleArn=properties["RoleArn"]
     )
     organization = Organization(url=box.url, id="", members=ACCOUNTS, units={})
     roles = deployed.roles()

@@ -29,7 +29,7 @@ from ml_janitor.ledger.latest import LatestRecords
 from ml_janitor_sandbox.deployment import BUCKET
 from ml_janitor_sandbox.iam import IamControl
 from organization import NOTEBOOKS, OFF, Accounts, Roles, acting_as
-from slackside import MEMBER, said
+from standin import MEMBER, said
 
 HOME = ("dynamodb:*", "s3:*", "secretsmanager:*", "kms:*", "lambda:*", "pricing:*")
 """What a function has to itself: nothing of what it looks at."""
@@ -40,11 +40,7 @@ def test_a_child_looks_at_its_own_account_in_the_run_of_its_time(accounts: Accou
     accounts.armed.later(timedelta(hours=3))
     answer = accounts.child(accounts.first, started=started.isoformat())
 
-    assert (answer["account"], answer["time"], answer["note"]) == (
-        accounts.first,
-        "2026-10-06T06:00:00Z",
-        "",
-    )
+    assert (answer["account"], answer["time"], answer["note"]) == (accounts.first, "2026-10-06T06:00:00Z", "")
     (swept,) = answer["sweeps"]
     assert (swept["region"], swept["mode"], swept["found"]) == (REGION, "act", 1)
     assert answer["report"].startswith(f"s3://{BUCKET}/{NOTEBOOKS}/{accounts.first}/")

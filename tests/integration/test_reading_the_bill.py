@@ -15,12 +15,7 @@ import pytest
 from bills import full_report
 from conftest import ACCOUNT, NOW
 from ml_janitor.aws.calls import make_client
-from ml_janitor.aws.cost_explorer import (
-    COST_EXPLORER_REGION,
-    CostExplorer,
-    group_by_dimension,
-    group_by_tag,
-)
+from ml_janitor.aws.cost_explorer import COST_EXPLORER_REGION, CostExplorer, group_by_dimension, group_by_tag
 from ml_janitor.bill.model import UNTAGGED_VALUE, Bill, BillReading, CostMetric, GapCause
 from ml_janitor.bill.reading import BILL_DAYS, BillAccounts, BillRequest
 from ml_janitor.bill.reading import read_bill as read

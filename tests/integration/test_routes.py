@@ -6,15 +6,14 @@ from collections.abc import Iterable
 from typing import Any
 
 from conftest import ACCOUNT, REGION
-from lambdas import idle_endpoints
 from ml_janitor import handlers
 from ml_janitor_sandbox.slack import CHANNEL
-from slackside import ARMED, MEMBER, OWNER, Deployment, buttons, said
+from standin import ARMED_TOML, MEMBER, OWNER, Deployment, buttons, idle_endpoints, said
 
 VISION, PROD = "C0VISION0", "C0PROD000"
 TEAM = '[slack.routes]\n"team:Vision ML" = "#vision"\n'
 ROUTED = f'{TEAM}"account:{ACCOUNT}" = "{PROD}"\n'
-DRY = ARMED.replace('mode = "act"', 'mode = "dry-run"')
+DRY = ARMED_TOML.replace('mode = "act"', 'mode = "dry-run"')
 
 
 def seeded(
@@ -61,7 +60,7 @@ def test_each_channel_hears_of_its_own_findings_and_gets_their_report(armed: Dep
 
 
 def test_a_press_counts_on_the_routed_message_and_on_no_other(armed: Deployment) -> None:
-    armed.settings(ARMED + TEAM)
+    armed.settings(ARMED_TOML + TEAM)
     seeded(armed, vision=["lens"], others=[])
     armed.sweep()
     (warning,) = [one for one in armed.slack.messages() if one["channel"] == VISION]

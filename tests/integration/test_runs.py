@@ -18,7 +18,6 @@ from aws_lambda_powertools import Logger
 
 from conftest import ACCOUNT, NOW, REGION
 from fakes import USED, Shelf, thing, waste
-from lambdas import items, reports
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Prices
 from ml_janitor.core.results import Result, Sweep
@@ -31,6 +30,7 @@ from ml_janitor.report.html import Archive
 from ml_janitor.scheduled.sweep_run import SweepRunner
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import BUCKET, TABLE
+from standin import items, reports
 
 LATER = timedelta(minutes=1)
 ELSEWHERE = "eu-west-1"
@@ -121,14 +121,7 @@ def test_a_run_leaves_a_report_a_ledger_a_log_metrics_and_a_message(
     assert "lease" not in kept
     (line,) = lines(log.getvalue())
     numbers = {key: line[key] for key in ("looked_at", "found", "new", "kept", "unknown", "monthly_usd")}
-    assert numbers == {
-        "looked_at": 3,
-        "found": 2,
-        "new": 2,
-        "kept": 1,
-        "unknown": 0,
-        "monthly_usd": 30.0,
-    }
+    assert numbers == {"looked_at": 3, "found": 2, "new": 2, "kept": 1, "unknown": 0, "monthly_usd": 30.0}
     assert (line["message"], line["level"], line["note"]) == ("swept", "INFO", "a note")
     assert (line["detector"], line["account"], line["region"]) == ("shelf", ACCOUNT, REGION)
 

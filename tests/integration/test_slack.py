@@ -165,11 +165,7 @@ def test_a_lost_reply_is_repeated_and_no_message_lost(bot: SlackBot, workspace: 
 
 @pytest.mark.parametrize(
     ("method", "kind"),
-    [
-        ("files.getUploadURLExternal", "error"),
-        ("upload", "down"),
-        ("files.completeUploadExternal", "error"),
-    ],
+    [("files.getUploadURLExternal", "error"), ("upload", "down"), ("files.completeUploadExternal", "error")],
 )
 def test_a_failed_file_loses_nothing(bot: SlackBot, workspace: SlackControl, method: str, kind: str) -> None:
     workspace.fault(kind, method=method, times=0)

@@ -98,9 +98,7 @@ def test_only_buckets_and_repositories_of_sagemaker_are_judged(aws: Aws, session
         Tags=spelled(COMPLETE),
     )
     session.client("sagemaker").create_training_job(
-        TrainingJobName="t",
-        **training("s3://data/out"),
-        Tags=spelled(COMPLETE),
+        TrainingJobName="t", **training("s3://data/out"), Tags=spelled(COMPLETE)
     )
 
     result = swept(aws)
@@ -157,10 +155,7 @@ def test_an_automl_job_is_created_by_either_version_of_its_call(aws: Aws) -> Non
 def test_a_creator_signed_on_with_sso_is_suggested(aws: Aws, box: Control, session: boto3.Session) -> None:
     name = f"sagemaker-{REGION}-{ACCOUNT}"
     session.client("s3").create_bucket(Bucket=name)
-    detail = {
-        "userIdentity": {"type": "AssumedRole", "arn": SSO},
-        "requestParameters": {"bucketName": name},
-    }
+    detail = {"userIdentity": {"type": "AssumedRole", "arn": SSO}, "requestParameters": {"bucketName": name}}
     at = session.client("s3").list_buckets()["Buckets"][0]["CreationDate"] - timedelta(minutes=5)
     event = {"EventName": "CreateBucket", "EventSource": "s3.amazonaws.com", "EventTime": at.isoformat()}
     box.cloudtrail([event | {"CloudTrailEvent": detail}])
@@ -219,11 +214,7 @@ def test_looking_again_reads_one_listing_and_the_tags(aws: Aws, box: Control, se
     assert candidate.target.arn == arn
     assert candidate.bulk == NotRead()
     assert isinstance(UntaggedResources().decide(candidate, NOW), Finding)
-    assert box.calls() == {
-        "sagemaker:ListModels": 2,
-        "sagemaker:ListTags": 2,
-        "cloudtrail:LookupEvents": 2,
-    }
+    assert box.calls() == {"sagemaker:ListModels": 2, "sagemaker:ListTags": 2, "cloudtrail:LookupEvents": 2}
 
 
 def test_looking_again_does_not_rely_on_the_name_that_was_given(aws: Aws, session: boto3.Session) -> None:

@@ -208,11 +208,7 @@ def test_a_transition_is_kept_if_it_returns_its_fees_in_time(
     made = [ObjectCohort(**{"age": 0, "objects": 0, "size": GB} | one) for one in cohorts]
 
     found = worthwhile_transitions(
-        made,
-        LifecycleRule(id="x", transitions=tuple(steps)),
-        ROUND,
-        payback_days=payback,
-        small_too=True,
+        made, LifecycleRule(id="x", transitions=tuple(steps)), ROUND, payback_days=payback, small_too=True
     )
 
     assert [day for day, _ in found] == kept

@@ -195,11 +195,7 @@ def price(world: World) -> Jump:
     for number, one in enumerate(world.charges):
         if one.usage_type == usage_type and one.day in AFTER:
             world.charges[number] = Charge(
-                day=one.day,
-                usage_type=usage_type,
-                tag=one.tag,
-                usd=one.usd * factor,
-                quantity=one.quantity,
+                day=one.day, usage_type=usage_type, tag=one.tag, usd=one.usd * factor, quantity=one.quantity
             )
     world.dearer[usage_type] = factor
     return Jump(

@@ -14,7 +14,7 @@ from aws_lambda_powertools import Logger
 
 from conftest import ACCOUNT, NOW
 from fakes import thing, waste
-from memory_table import MemoryTable
+from memory_table import MemoryBucket, MemoryTable
 from ml_janitor.config.events import AccountsEvent
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.model import Mode
@@ -38,20 +38,6 @@ TABLE: dict[str, Any] = {
 FOUND = Result(
     detector=DAILY, target=thing("lamp", waste()).target, verdict=waste(), outcome=Outcome.WOULD_ACT
 )
-
-
-class Bucket:
-    """S3 in memory."""
-
-    def __init__(self) -> None:
-        self.objects: dict[str, bytes] = {}
-
-    def put_object(self, *, Bucket: str, Key: str, Body: bytes, ContentType: str) -> None:  # noqa: N803
-        assert (Bucket, ContentType) == ("reports", "application/json")
-        self.objects[Key] = Body
-
-    def get_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:  # noqa: N803, ARG002
-        return {"Body": io.BytesIO(self.objects[Key])}
 
 
 class Organizations:
@@ -79,9 +65,9 @@ class World:
     def __init__(self, home: str = ACCOUNT, detectors: dict[str, Any] | None = None, **table: Any) -> None:
         merged = {key: one for key, one in {**TABLE, **table}.items() if one is not None}
         self.settings = Settings.parse({"organization": merged, "detectors": detectors or {}})
-        self.table, self.bucket, self.log = MemoryTable(), Bucket(), io.StringIO()
+        self.table, self.bucket, self.log = MemoryTable(), MemoryBucket(), io.StringIO()
         self.latest, self.runs = LatestRecords(self.table), LatestRuns(self.table)
-        self.lists = RunLists(self.bucket, "reports")  # type: ignore[arg-type]
+        self.lists = RunLists(self.bucket, "reports", self.table)  # type: ignore[arg-type]
         self.home, self.clock = home, NOW + HOUR
 
     def ask(self, step: Any, time: datetime = NOW, detector: str = DAILY) -> dict[str, Any]:
@@ -126,7 +112,7 @@ def test_a_run_has_a_list_of_all_accounts_and_is_remembered(capsys: pytest.Captu
 
     answer = world.ask("list")
 
-    key = "organization/idle-endpoints/2026-10-06T03-00-00Z.json"
+    key = next(key for key in world.bucket.objects if ".accounts." not in key)
     assert answer == {"bucket": "reports", "key": key, "accounts": 2}
     both = (RunAccount(ONE, REGIONS), RunAccount(TWO, REGIONS))
     assert (world.lists.listed(DAILY, NOW), world.lists.accounts(DAILY, NOW)) == (both, both)

@@ -123,9 +123,7 @@ def test_each_channel_hears_of_its_own_the_dearest_first() -> None:
 
 
 @pytest.mark.parametrize(
-    ("failed", "others"),
-    [(ARCHIVED, [["rug"], ["lamp"]]), (DEAD, [["rug"]])],
-    ids=["refused", "away"],
+    ("failed", "others"), [(ARCHIVED, [["rug"], ["lamp"]]), (DEAD, [["rug"]])], ids=["refused", "away"]
 )
 def test_a_refusal_is_an_error_after_the_others(failed: SlackError, others: list[list[str]]) -> None:
     slack = Slack(refuses={"#sofas": failed}, problems=("no report",))

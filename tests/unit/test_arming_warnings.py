@@ -60,10 +60,7 @@ def test_every_place_without_a_sweep_is_named(act_in: list[str], regions: list[s
             {"all_accounts": True, "without": [ACCOUNT], "id": "o-a1b2c3d4e5"},
             [f"{MODE} in {one}: [organization] leaves that account out" for one in (HERE, ELSEWHERE)],
         ),
-        (
-            {"all_accounts": True, "id": "o-a1b2c3d4e5"},
-            [f"{MODE} in {ELSEWHERE}: only eu-west-1 is swept"],
-        ),
+        ({"all_accounts": True, "id": "o-a1b2c3d4e5"}, [f"{MODE} in {ELSEWHERE}: only eu-west-1 is swept"]),
     ],
 )
 def test_an_organization_is_judged_by_regions_too(accounts: dict[str, Any], said: list[str]) -> None:

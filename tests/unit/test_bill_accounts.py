@@ -140,11 +140,7 @@ def seen(*accounts: str) -> Bill:
     ],
 )
 def test_accounts_that_cost_explorer_does_not_show_are_told(
-    names: dict[str, str],
-    shown: tuple[str, ...],
-    gap: tuple[object, ...] | None,
-    *,
-    everything: bool,
+    names: dict[str, str], shown: tuple[str, ...], gap: tuple[object, ...] | None, *, everything: bool
 ) -> None:
     found = list(unseen_account_gaps(seen(*shown), BillAccounts(names=names, everything=everything)))
 
@@ -183,10 +179,7 @@ def several(*moved: tuple[str, str, int]) -> Bill:
 @pytest.mark.parametrize(
     ("moved", "places"),
     [
-        (
-            [(ONE, HOST, 5), (TWO, ABROAD, 9), (ONE, NOTEBOOK, 7)],
-            [(TWO, "eu-west-1"), (ONE, "us-east-1")],
-        ),
+        ([(ONE, HOST, 5), (TWO, ABROAD, 9), (ONE, NOTEBOOK, 7)], [(TWO, "eu-west-1"), (ONE, "us-east-1")]),
         ([(ONE, HOST, 1), (TWO, HOST, 1)], [(ONE, "us-east-1"), (TWO, "us-east-1")]),
         ([(ONE, HOST, 0), (OTHER_ACCOUNTS, HOST, 50), (ONE, STORED, 50), (ONE, "XYZ9-Host:ml.a", 50)], []),
         (

@@ -148,10 +148,7 @@ def test_no_cell_is_a_formula(cell: str) -> None:
 
     text, shown = bill_json.chargeback_csv(report, "project"), cell.encode("unicode_escape").decode()
 
-    assert [row[0] for row in csv.reader(io.StringIO(text, newline=""))] == [
-        "project",
-        f"'{shown}",
-    ]
+    assert [row[0] for row in csv.reader(io.StringIO(text, newline=""))] == ["project", f"'{shown}"]
 
 
 @given(st.lists(st.decimals(min_value=-100, max_value=1000, places=6), min_size=1, max_size=20))

@@ -367,11 +367,7 @@ def test_of_regions_that_were_not_looked_at_the_one_that_changed_most_comes_firs
 def test_less_than_a_dollar_is_not_worth_looking_elsewhere(read: Bill, usd: str, *, told: bool) -> None:
     row = Charge(day=LAST.first, usage_type=f"EU-{HOST.partition('-')[2]}", tag="a", usd=Decimal(usd))
     service = replace(row, tag=None, service="Amazon SageMaker")
-    more = replace(
-        read,
-        charges=(*read.charges, service),
-        by_tag={"project": (*read.by_tag["project"], row)},
-    )
+    more = replace(read, charges=(*read.charges, service), by_tag={"project": (*read.by_tag["project"], row)})
 
     gaps = make_bill_report(more, ASKED, resources=KNOWN, looked_at=["us-east-1"]).bill.gaps
 

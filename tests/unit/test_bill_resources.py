@@ -226,12 +226,7 @@ def test_what_could_not_be_read_of_a_region_is_a_gap(look: Callable[..., KnownRe
 
 def test_what_was_judged_is_known_by_its_verdict(look: Callable[..., KnownResources]) -> None:
     waste = ResourceFacts(
-        detector="d",
-        finding="f",
-        since=NOW - 7 * DAY,
-        acted=True,
-        ended=NOW - 3 * DAY,
-        owner="omar",
+        detector="d", finding="f", since=NOW - 7 * DAY, acted=True, ended=NOW - 3 * DAY, owner="omar"
     )
     kept = ResourceFacts(detector="d", since=NOW - 7 * DAY, used=True)
     one = used(tags={"owner": "mia"}, ended=NOW - DAY)

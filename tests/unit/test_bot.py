@@ -11,13 +11,7 @@ from slack_sdk.errors import SlackApiError, SlackClientError
 from fakes import SleepingClock
 from ml_janitor.ledger.findings import MessageRef
 from ml_janitor.report.mrkdwn import Message, Picture, Post, section_block
-from ml_janitor.slack.client import (
-    SenderClock,
-    SlackBot,
-    SlackError,
-    SlackRefusedError,
-    TimeLeft,
-)
+from ml_janitor.slack.client import SenderClock, SlackBot, SlackError, SlackRefusedError, TimeLeft
 
 HELLO = Message(text="hello", blocks=(section_block("hello"),))
 REPLY = Message(text="reply", blocks=(section_block("reply"),))

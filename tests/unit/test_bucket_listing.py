@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Iterator, Mapping
 from concurrent import futures
 from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
@@ -12,8 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ml_janitor.aws import client
 from ml_janitor.aws.calls import OutOfTimeError
-from ml_janitor.aws.client import Aws, FolderScratch
+from ml_janitor.aws.client import Aws, FileChangedError, FolderScratch
 from ml_janitor.detectors.duplicate_artifacts import artifacts
 from ml_janitor.detectors.duplicate_artifacts.artifacts import (
     ArtifactNames,
@@ -46,20 +48,24 @@ class Kept:
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
-        self.refused = "nothing"
+        self.refused = self.changed = "nothing"
 
     def put(self, name: str, body: bytes) -> None:
         if name.endswith(self.refused):
             raise OSError(name)
         self.files[name] = body
 
-    def get(self, name: str) -> bytes | None:
-        return self.files.get(name)
+    def blocks(self, name: str) -> Iterator[bytes]:
+        if name == self.changed:
+            raise FileChangedError(name)
+        body = self.files[name]
+        return (body[start : start + 64] for start in range(0, len(body), 64))
 
-    def part(self, name: str, start: int, length: int) -> bytes:
-        part = self.files[name][start : start + length]
-        assert len(part) == length
-        return part
+    def keep(self, place: str, position: Mapping[str, Any] | None) -> None:
+        self.put(f"{place}/position", json.dumps(position).encode())
+
+    def kept(self, place: str) -> Any:
+        return json.loads(self.files.get(f"{place}/position", b"null"))
 
 
 class Listed:
@@ -132,7 +138,7 @@ def verdicts(listing: BucketListing) -> list[tuple[StoredObject, str | None, boo
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Memory holds next to nothing."""
     monkeypatch.setattr(artifacts, "_MOST_HELD", 3)
-    monkeypatch.setattr(artifacts, "_LISTING_CHUNK", 64)
+    monkeypatch.setattr(client, "BLOCK_SIZE", 64)
 
 
 @pytest.mark.usefixtures("small")
@@ -167,7 +173,7 @@ def _in_memory(buckets: dict[str, dict[str, int]]) -> BucketListing:
 
 MANY = {"b": {f"{n}.pt": 1 for n in range(9)}}
 FIRST = "123456789012/us-east-1/2026-10-06T04-00-00Z/0000-artifacts"
-POSITION = "123456789012/us-east-1/position.json"
+POSITION = "123456789012/us-east-1/position"
 
 
 @pytest.mark.usefixtures("small")
@@ -236,7 +242,7 @@ def test_what_was_judged_is_listed_anew() -> None:
 
 
 @pytest.mark.usefixtures("small")
-@pytest.mark.parametrize("killed", ["artifacts", "folders", "position.json"])
+@pytest.mark.parametrize("killed", ["artifacts", "folders", "position"])
 def test_a_run_that_is_killed_while_it_writes_costs_only_what_it_wrote(killed: str) -> None:
     scratch = Kept()
     read(Listed(MANY, scratch, 2))
@@ -246,6 +252,22 @@ def test_a_run_that_is_killed_while_it_writes_costs_only_what_it_wrote(killed: s
     scratch.refused = "nothing"
 
     assert sorted(one.key for one in read(Listed(MANY, scratch)).artifacts()) == sorted(MANY["b"])
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("kind", ["artifacts", "folders"])
+def test_after_a_changed_file_the_next_run_lists_anew(kind: str) -> None:
+    scratch = Kept()
+    read(Listed(MANY, scratch, 2))
+    scratch.changed = FIRST.replace("0000-artifacts", f"000{int(kind == 'folders')}-{kind}")
+    spoiled = read(Listed(MANY, scratch))
+    with pytest.raises(FileChangedError):
+        verdicts(spoiled)
+    scratch.changed = "nothing"
+    s3 = Listed(MANY, scratch, 100)
+
+    assert len(list(read(s3).artifacts())) == 9
+    assert 100 - s3.calls == 5
 
 
 @pytest.mark.usefixtures("small")
@@ -271,11 +293,10 @@ def test_one_look_keeps_only_its_sizes_and_no_position() -> None:
 
 def test_a_temporary_folder_goes_with_what_used_it() -> None:
     scratch = FolderScratch()
-    assert scratch.get("a/b") is None
     scratch.put("a/b", b"12345")
     folder = scratch._made
 
     assert folder is not None
-    assert (scratch.get("a/b"), scratch.part("a/b", 1, 3)) == (b"12345", b"234")
+    assert list(scratch.blocks("a/b")) == [b"12345"]
     del scratch
     assert not folder.exists()

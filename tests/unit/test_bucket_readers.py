@@ -123,10 +123,7 @@ READERS = (
         (Absent(), None),
         (Value(()), None),
         (Value(READERS[2:]), None),
-        (
-            Value(READERS),
-            f"the bucket's policy lets account {OTHER} read it, which may use this copy",
-        ),
+        (Value(READERS), f"the bucket's policy lets account {OTHER} read it, which may use this copy"),
         (Unreadable("AccessDenied"), "whom its bucket's policy lets read it is unknown (AccessDenied)"),
         (NotRead(), "whom its bucket's policy lets read it was not read"),
     ],

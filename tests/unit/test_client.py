@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
@@ -18,7 +18,6 @@ import pytest
 from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
 from botocore.exceptions import ClientError, EndpointConnectionError
-from botocore.response import StreamingBody
 
 from conftest import ACCOUNT, REGION
 from ml_janitor.aws import pace
@@ -27,16 +26,14 @@ from ml_janitor.aws.client import (
     GET_CALLER_IDENTITY,
     READ_OPERATIONS,
     Aws,
-    BucketScratch,
     Caller,
     FolderScratch,
     open_regions,
     read_caller,
-    scratch_folder,
 )
 from ml_janitor.aws.pace import Pace, SharedAnswers, is_reused
 from ml_janitor.slack.ingress import hand_over
-from scripted import DENIED, Refusal, Script, Torn
+from scripted import DENIED, Script, Torn
 
 LIST = "sagemaker:ListApps"
 APPS = {"Apps": list[Any]()}
@@ -451,40 +448,21 @@ def test_prices_are_asked_for_with_the_session_they_come_from(from_elsewhere: bo
 # --- files of a run -----------------------------------------------------------------------------
 
 
-def test_files_lie_in_the_bucket_below_their_folder() -> None:
-    def body(asked: Mapping[str, Any]) -> Any:
-        if asked["Key"] != "one/listing/a/b":
-            return Refusal("NoSuchKey")
-        first, _, last = asked.get("Range", "bytes=0-9").removeprefix("bytes=").partition("-")
-        raw = b"0123456789"[int(first) : int(last) + 1]
-        return Torn({"Body": StreamingBody(BytesIO(raw), len(raw))})
-
-    script = Script({"s3:GetObject": body, "s3:PutObject": {}})
-    files = BucketScratch(script.aws().armed().s3, "reports", scratch_folder("one"))
-
-    files.put("a/b", b"x")
-
-    assert (files.lasting, files.get("a/b"), files.get("c"), files.part("a/b", 2, 3)) == (
-        True, b"0123456789", None, b"234",
-    )  # fmt: skip
-    (put,) = script.asked("s3:PutObject")
-    assert (put["Bucket"], put["Key"], put["Body"].getvalue()) == ("reports", "one/listing/a/b", b"x")
-
-
-def test_files_in_a_temporary_folder_go_with_it() -> None:
+def test_files_in_a_temporary_folder_go_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ml_janitor.aws.client.BLOCK_SIZE", 4)
     files = FolderScratch()
-    assert (files.lasting, files.get("a/b")) == (False, None)
+    assert (files.lasting, files.kept("a")) == (False, None)
     with pytest.raises(FileNotFoundError):
-        files.part("a/b", 0, 1)
+        next(files.blocks("a/b"))
 
     files.put("a/b", b"0123456789")
     files.put("a/c", b"")
     files.put("a/c", b"again")
     files.put("e/f/g", b"")
 
-    assert (files.get("a/b"), files.get("a/c"), files.get("d"), files.part("a/b", 2, 3)) == (
-        b"0123456789", b"again", None, b"234",
-    )  # fmt: skip
+    files.keep("a", {})
+    assert ([*files.blocks("a/b")], [*files.blocks("a/c")]) == ([b"0123", b"4567", b"89"], [b"agai", b"n"])
+    assert (files.kept("a"), [*files.blocks("e/f/g")]) == (None, [])
     made = files._made
     assert isinstance(made, Path)
     del files

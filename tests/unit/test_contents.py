@@ -111,11 +111,7 @@ PARTS = '"0123456789abcdef0123456789abcdef-3"'
             {"ChecksumSHA256": "x", "ChecksumType": "FULL_OBJECT"},
             {"parts_etag": PARTS, "whole": {"SHA-256": "x"}},
         ),
-        (
-            PLAIN,
-            {"ChecksumCRC32": "x", "ChecksumType": "COMPOSITE"},
-            {"md5": PLAIN, "parts": {"CRC32": "x"}},
-        ),
+        (PLAIN, {"ChecksumCRC32": "x", "ChecksumType": "COMPOSITE"}, {"md5": PLAIN, "parts": {"CRC32": "x"}}),
         (PARTS, {"ChecksumCRC32": "x-3"}, {"parts_etag": PARTS, "parts": {"CRC32": "x-3"}}),
         (
             PARTS,

@@ -124,10 +124,7 @@ def test_what_expires_is_nobodys_keeper() -> None:
     }
     assert [
         role for role, _ in roles(member("a", lasting=False), member("b", 1, lasting=False)).values()
-    ] == [
-        "stays",
-        "stays",
-    ]
+    ] == ["stays", "stays"]
 
 
 def test_unknown_is_not_a_copy() -> None:

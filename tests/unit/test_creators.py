@@ -26,16 +26,10 @@ from ml_janitor.detectors.untagged_resources.reading import (
 CREATED = datetime(2026, 9, 1, 12, tzinfo=UTC)
 SAGEMAKER = "arn:aws:sagemaker:us-east-1:123456789012"
 ENDPOINT = TaggableResource(
-    kind=sagemaker_kinds.ENDPOINT,
-    arn=f"{SAGEMAKER}:endpoint/churn",
-    name="Churn",
-    created=CREATED,
+    kind=sagemaker_kinds.ENDPOINT, arn=f"{SAGEMAKER}:endpoint/churn", name="Churn", created=CREATED
 )
 SPACE = TaggableResource(
-    kind=sagemaker_kinds.SPACE,
-    arn=f"{SAGEMAKER}:space/d-1/anna",
-    name="anna",
-    created=CREATED,
+    kind=sagemaker_kinds.SPACE, arn=f"{SAGEMAKER}:space/d-1/anna", name="anna", created=CREATED
 )
 EVENT = TrailEvent(
     name="CreateEndpoint",
@@ -76,22 +70,12 @@ SSO = "AWSReservedSSO_DataScientist_0123456789abcdef"
         (session("Lab", "s\u00f8ren.\u00e5berg"), "s\u00f8ren.\u00e5berg", "role Lab", True),
         (session("Lab", "anna"), "anna", "role Lab", False),
         (session("Lab", "github.actions"), "github.actions", "role Lab", False),
-        (
-            session("Lab", "x@p.iam.gserviceaccount.com"),
-            "x@p.iam.gserviceaccount.com",
-            "role Lab",
-            False,
-        ),
+        (session("Lab", "x@p.iam.gserviceaccount.com"), "x@p.iam.gserviceaccount.com", "role Lab", False),
         (session("retrain", "retrain"), "retrain", "role retrain", False),
         (session("Lab", "botocore-session-1758"), "botocore-session-1758", "role Lab", False),
         (session("node", "i-0123456789abcdef0"), "i-0123456789abcdef0", "role node", False),
         (session("Studio", "SageMaker"), "SageMaker", "role Studio", False),
-        (
-            session("Studio", "SageMaker", sourceIdentity="anna.smith"),
-            "anna.smith",
-            "role Studio",
-            True,
-        ),
+        (session("Studio", "SageMaker", sourceIdentity="anna.smith"), "anna.smith", "role Studio", True),
         ({"type": "AssumedRole"}, "", "role ", False),
         ({"type": "Root"}, "root", "Root", False),
         ({"type": "AWSService", "invokedBy": "sagemaker.amazonaws.com"}, "root", "AWSService", False),

@@ -199,11 +199,7 @@ def test_a_count_that_aws_manages_is_not_recorded() -> None:
 def test_serverless_concurrency_is_recorded() -> None:
     serverless = {
         "VariantName": "blue",
-        "DesiredServerlessConfig": {
-            "MemorySizeInMB": 2048,
-            "MaxConcurrency": 9,
-            "ProvisionedConcurrency": 3,
-        },
+        "DesiredServerlessConfig": {"MemorySizeInMB": 2048, "MaxConcurrency": 9, "ProvisionedConcurrency": 3},
     }
 
     assert desired_capacity(serverless)["ServerlessUpdateConfig"] == {
@@ -251,11 +247,7 @@ ASKED = {
             {"DataCaptureConfig": ASKED},
             "data capture",
         ),
-        (
-            {"ProductionVariants": [variant(), variant(VariantName="green")]},
-            {},
-            "its variants are not those",
-        ),
+        ({"ProductionVariants": [variant(), variant(VariantName="green")]}, {}, "its variants are not those"),
         ({"ShadowProductionVariants": [variant(VariantName="new")]}, {}, "its variants are not those"),
         (
             {"ShadowProductionVariants": [variant(VariantName="new", DesiredInstanceCount=1)]},

@@ -208,11 +208,7 @@ def test_savings_compound_and_do_not_add_up() -> None:
     [
         ({}, 1.25, "The smaller model has paid for itself after 1.2 months."),
         ({"loss": 1.0, "once_usd": 0.0}, 0, "The smaller model has paid for itself after 0.0 months."),
-        (
-            {"loss": 1.4},
-            1.25,
-            "Keep the larger model: 1.4 points of accuracy are lost, and 1 are allowed.",
-        ),
+        ({"loss": 1.4}, 1.25, "Keep the larger model: 1.4 points of accuracy are lost, and 1 are allowed."),
         ({"requests": 200.0}, 12500, "The smaller model has paid for itself after 12500.0 months."),
         ({"student_usd": 4.2}, None, "Keep the larger model: the smaller one saves nothing."),
         ({"student_usd": 5.2}, None, "Keep the larger model: the smaller one saves nothing."),

@@ -155,10 +155,7 @@ def test_a_verdict_without_steps_shows_its_reason() -> None:
 
 @pytest.mark.parametrize(
     ("cost", "said"),
-    [
-        (Cost.standing(None, "no price list"), "Cost: price unknown (no price list)"),
-        (None, None),
-    ],
+    [(Cost.standing(None, "no price list"), "Cost: price unknown (no price list)"), (None, None)],
 )
 def test_a_cost_is_said_where_there_is_one(cost: Cost | None, said: str | None) -> None:
     out = drawn(explained(replace(waste(), cost=cost)))

@@ -11,12 +11,7 @@ from typing import Any
 import pytest
 
 from ml_janitor.aws.activity import Metric, MetricSeries
-from ml_janitor.aws.endpoints import (
-    EndpointDescription,
-    EndpointSummary,
-    EndpointVariant,
-    InferenceComponent,
-)
+from ml_janitor.aws.endpoints import EndpointDescription, EndpointSummary, EndpointVariant, InferenceComponent
 from ml_janitor.core.model import (
     Absent,
     Confidence,
@@ -41,6 +36,7 @@ from ml_janitor.detectors.idle_endpoints.reading import (
     processed_requests,
     queue_backlog,
     request_meters,
+    used_concurrency,
     variant_invocations,
 )
 from ml_janitor.detectors.idle_endpoints.rule import IdleEndpoints
@@ -302,11 +298,7 @@ COMPONENT = InferenceComponent(
         pytest.param(scaled(scaled=DENIED), "unknown", id="scaling unreadable"),
         pytest.param(scaled(scaled=NotRead()), "unknown", id="scaling not read"),
         pytest.param(scaled(created=NOW - HOUR), "kept", id="created an hour ago, and scaled"),
-        pytest.param(
-            scaled(config={"created": NOW - DAY}),
-            "kept",
-            id="new configuration, then scaled",
-        ),
+        pytest.param(scaled(config={"created": NOW - DAY}), "kept", id="new configuration, then scaled"),
         pytest.param(scaled(NOW - 7 * DAY), "proven", id="image resolved long ago, then scaled"),
         pytest.param(scaled(NOW - DAY), "kept", id="image resolved again, then scaled"),
         pytest.param(scaled(None), "likely", id="scaled, no image resolved"),
@@ -416,10 +408,7 @@ def test_no_required_signal_missing_is_ever_found() -> None:
             {"meters": (meter(DENIED),)},
             "the requests to variant blue could not be read (GetMetricData: AccessDenied)",
         ),
-        (
-            {"schedules": DENIED},
-            "its monitoring schedules could not be listed (GetMetricData: AccessDenied)",
-        ),
+        ({"schedules": DENIED}, "its monitoring schedules could not be listed (GetMetricData: AccessDenied)"),
         ({"description": DENIED}, "it could not be described (GetMetricData: AccessDenied)"),
         ({"config": DENIED}, "its configuration could not be described (GetMetricData: AccessDenied)"),
         (scaled(scaled=NotRead()), "whether its last modification was scaling was not read"),
@@ -613,6 +602,12 @@ def test_each_kind_of_endpoint_has_its_own_metrics() -> None:
         component_invocations("llm"),
     }
     assert queue_backlog("churn") in {one.metric for one in request_meters(queued.value, ())}
+    warm = description(EndpointVariant(name="blue", serverless=True, concurrency=2))
+    assert wanted(warm) == {variant_invocations("churn", "blue")}
+    assert [(one.where, one.metric) for one in request_meters(warm.value, ()) if not one.decisive] == [
+        ("the provisioned concurrency of variant blue", used_concurrency("churn", "blue"))
+    ]
+    assert used_concurrency("churn", "blue").name == "ServerlessProvisionedConcurrencyUtilization"
 
 
 def test_a_component_is_proven_by_the_metrics_of_its_own_variant() -> None:

@@ -9,17 +9,17 @@ from typing import Any
 import pytest
 
 from conftest import ACCOUNT, NOW
-from lambdas import Context
 from memory_table import MemoryTable
 from ml_janitor.aws.calls import ReadError
-from ml_janitor.aws.client import BucketScratch
 from ml_janitor.config.events import SweepEvent
 from ml_janitor.config.values import InvalidInputError
+from ml_janitor.ledger.files import HashedFiles
 from ml_janitor.ledger.latest import LastRun, LatestRuns, RunAccount
 from ml_janitor.ledger.signatures import KmsMacs, SigningKey
 from ml_janitor.scheduled import invocation
 from ml_janitor.scheduled.invocation import EnteredPlace, Environment, Invocation, SweepPlace
 from ml_janitor.slack.client import SLACK_API, SenderClock, SlackBot, SlackError, Webhook
+from standin import Context
 
 REGION, ABROAD, MEMBER = "eu-central-1", "eu-west-1", "210987654321"
 VARIABLES = {
@@ -146,7 +146,7 @@ def test_nothing_waits_in_a_sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     assert given["pace"] is None
     assert given["prices_from"] is here.session
-    assert isinstance(given["scratch"], BucketScratch)
+    assert isinstance(given["scratch"], HashedFiles)
 
 
 def replace_session(inside: EnteredPlace) -> Any:

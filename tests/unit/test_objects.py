@@ -227,14 +227,7 @@ def test_a_header_tells_a_time_in_words() -> None:
 # --- sizes, tags and locks ----------------------------------------------------------------------
 
 DENIAL = "AccessDeniedException: denied"
-STORED = {
-    "a": 1,
-    "a.txt": 2,
-    "a/1": 4,
-    "a/2": 8,
-    "ab/1": 16,
-    "z/1": 32,
-}
+STORED = {"a": 1, "a.txt": 2, "a/1": 4, "a/2": 8, "ab/1": 16, "z/1": 32}
 
 
 def bucket(keys: Mapping[str, int], *, size: int = 2) -> Script:

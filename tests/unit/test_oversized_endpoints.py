@@ -307,9 +307,7 @@ def test_as_much_as_is_worth_a_change_is_enough() -> None:
 
 def test_what_was_seen_and_passed_on_the_way() -> None:
     gpu = served(
-        PeakLoad(cpu=2, memory=1, gpu=0.5, gpu_memory=0.25, requests=1),
-        type="ml.g5.2xlarge",
-        name="gpu",
+        PeakLoad(cpu=2, memory=1, gpu=0.5, gpu_memory=0.25, requests=1), type="ml.g5.2xlarge", name="gpu"
     )
     fixed = served(fixed="it is serverless", name="fixed", count=0)
     quiet = served(replace(CALM, idle=True), name="quiet")

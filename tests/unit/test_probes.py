@@ -163,12 +163,7 @@ def check(shape: Shape, value: Any) -> None:
             "GetWorkGroup",
             {"WorkGroup": "janitor"},
         ),
-        (
-            allow("ce:GetTags"),
-            "ce",
-            "GetTags",
-            {"TimePeriod": {"Start": "2026-10-06", "End": "2026-10-06"}},
-        ),
+        (allow("ce:GetTags"), "ce", "GetTags", {"TimePeriod": {"Start": "2026-10-06", "End": "2026-10-06"}}),
     ],
 )
 def test_a_probe_asks_where_the_grant_holds(

@@ -29,6 +29,7 @@ from ml_janitor.aws import (
 from ml_janitor.config import values
 from ml_janitor.core import durations, model, ownership, tiering
 from ml_janitor.detectors import unused_serving_resources
+from ml_janitor.ledger import files
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
@@ -169,7 +170,7 @@ def test_what_is_not_said_is_so(kind: type) -> None:
 
 def test_rates_are_those_of_aws() -> None:
     """Calls a second for an account and region, by AWS's service quotas."""
-    assert [client.BucketScratch.lasting, client.FolderScratch.lasting] == [True, False]
+    assert [files.HashedFiles.lasting, client.FolderScratch.lasting] == [True, False]
     assert dict(pace.AWS_RATES) == {
         "cloudtrail:LookupEvents": 2,
         "cloudwatch:GetMetricData": 50,

@@ -161,10 +161,7 @@ def test_what_uses_a_model(kind: SageMakerKind, description: dict[str, Any], use
 
 
 def package(status: str = "Approved", data: str = "s3://data/package") -> dict[str, Any]:
-    return {
-        "ModelApprovalStatus": status,
-        "InferenceSpecification": {"Containers": [{"ModelDataUrl": data}]},
-    }
+    return {"ModelApprovalStatus": status, "InferenceSpecification": {"Containers": [{"ModelDataUrl": data}]}}
 
 
 def test_a_package_is_in_use_unless_it_was_rejected_or_a_model_in_use_loads_it() -> None:

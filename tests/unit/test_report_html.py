@@ -199,11 +199,7 @@ def test_charts_are_by_kind_and_owner_and_of_several_accounts_by_account() -> No
         for title, month, so_far, none in sum_charts(left, accounts=True)
     }
     assert found == {
-        "By kind of waste": (
-            {"idle-endpoints": 14},
-            {"hung-training-jobs": 7},
-            [("idle-endpoints", 2)],
-        ),
+        "By kind of waste": ({"idle-endpoints": 14}, {"hung-training-jobs": 7}, [("idle-endpoints", 2)]),
         "By owner": ({"maria": 9, "no owner tag": 5}, {"maria": 7}, [("ben", 2)]),
         "By account": ({ACCOUNT: 14}, {ACCOUNT: 7}, [(ACCOUNT, 2)]),
     }

@@ -1,18 +1,19 @@
-"""The latest run of each detector over an organization, and the lists of its accounts."""
+"""The latest runs over an organization, and the files in the report bucket that the ledger names."""
 
 from __future__ import annotations
 
-import io
+import re
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
 from conftest import NOW
-from memory_table import MemoryTable
+from memory_table import MemoryBucket, MemoryTable
 from ml_janitor.aws.calls import ReadError
+from ml_janitor.aws.client import FileChangedError
+from ml_janitor.ledger.files import HashedFiles
 from ml_janitor.ledger.latest import LastRun, LatestRuns, RunAccount, RunLists
 
 MINUTE = timedelta(minutes=1)
@@ -31,34 +32,14 @@ RUN = LastRun(
 )
 
 
-class Bucket:
-    """S3, of which one bucket is in memory; *puts* are the keys in the order in which they were written."""
-
-    def __init__(self) -> None:
-        self.objects: dict[str, bytes] = {}
-        self.broken: Exception | None = None
-
-    def put_object(self, *, Bucket: str, Key: str, Body: bytes, ContentType: str) -> None:  # noqa: N803
-        assert (Bucket, ContentType) == ("reports", "application/json")
-        self.objects[Key] = Body
-
-    def get_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:  # noqa: N803
-        assert Bucket == "reports"
-        if self.broken is not None:
-            raise self.broken
-        if Key not in self.objects:
-            raise ClientError({"Error": {"Code": "NoSuchKey", "Message": "no"}}, "GetObject")
-        return {"Body": io.BytesIO(self.objects[Key])}
+@pytest.fixture
+def bucket() -> MemoryBucket:
+    return MemoryBucket()
 
 
 @pytest.fixture
-def bucket() -> Bucket:
-    return Bucket()
-
-
-@pytest.fixture
-def lists(bucket: Bucket) -> RunLists:
-    return RunLists(bucket, "reports")  # type: ignore[arg-type]
+def lists(bucket: MemoryBucket) -> RunLists:
+    return RunLists(bucket, "reports", MemoryTable())  # type: ignore[arg-type]
 
 
 def test_a_run_is_remembered_until_a_later_one_begins() -> None:
@@ -78,30 +59,105 @@ def test_a_run_is_remembered_until_a_later_one_begins() -> None:
     assert runs.last("idle-notebooks") is None
 
 
-def test_a_list_is_read_back_for_its_own_run_alone(lists: RunLists, bucket: Bucket) -> None:
+def test_a_list_is_read_back_for_its_own_run_alone(lists: RunLists, bucket: MemoryBucket) -> None:
     key = lists.keep(DETECTOR, NOW, listed=ACCOUNTS[:1], accounts=ACCOUNTS)
 
-    assert key == RUN.key
-    assert list(bucket.objects) == [RUN.key.replace(".json", ".accounts.json"), RUN.key]
+    start = f"organization/{DETECTOR}/2026-10-06T03-00-00Z"
+    names = [re.sub(r"\b[0-9a-f]{64}\b", "HASH", name) for name in bucket.objects]
+    assert (key, names) == (list(bucket.objects)[1], [f"{start}.accounts.HASH.json", f"{start}.HASH.json"])
     assert lists.listed(DETECTOR, NOW) == ACCOUNTS[:1]
     assert lists.accounts(DETECTOR, NOW) == ACCOUNTS
-    with pytest.raises(
-        ReadError, match=r"2026-10-06T03-01-00Z\.json could not be read: GetObject: NoSuchKey"
-    ):
-        lists.listed(DETECTOR, NOW + MINUTE)
-    with pytest.raises(ReadError, match="organization/idle-notebooks/"):
-        lists.accounts("idle-notebooks", NOW)
+    assert lists.keep(DETECTOR, NOW, listed=ACCOUNTS, accounts=ACCOUNTS) == key, "the first lists count"
+    assert lists.listed(DETECTOR, NOW) == ACCOUNTS[:1]
+    for detector, time in ((DETECTOR, NOW + MINUTE), ("idle-notebooks", NOW)):
+        with pytest.raises(
+            ReadError, match=f"the ledger has no list of the run of {detector} of 2026-10-06T03"
+        ):
+            lists.listed(detector, time)
 
 
-def test_a_fault_of_ours_is_raised_as_it_is(lists: RunLists, bucket: Bucket) -> None:
+def test_a_fault_of_ours_is_raised_as_it_is(lists: RunLists, bucket: MemoryBucket) -> None:
+    lists.keep(DETECTOR, NOW, listed=ACCOUNTS, accounts=ACCOUNTS)
     bucket.broken = ZeroDivisionError()
     with pytest.raises(ZeroDivisionError):
         lists.listed(DETECTOR, NOW)
 
 
-@pytest.mark.parametrize("body", ["", "[", "{}", '[{"account": "111111111111"}]'])
-def test_what_is_no_list_is_said_to_be_none(lists: RunLists, bucket: Bucket, body: str) -> None:
-    bucket.objects[RUN.key] = body.encode()
+@pytest.mark.parametrize("body", [b"", b"[]", None])
+def test_a_changed_or_missing_list_is_not_read(
+    lists: RunLists, bucket: MemoryBucket, body: bytes | None
+) -> None:
+    key = lists.keep(DETECTOR, NOW, listed=ACCOUNTS, accounts=ACCOUNTS)
+    del bucket.objects[key]
+    if body is not None:
+        bucket.objects[key] = body
 
-    with pytest.raises(ReadError, match="is no list of accounts"):
+    why = "is not the file that the janitor wrote" if body is not None else "GetObject: NoSuchKey"
+    with pytest.raises(FileChangedError, match=why):
         lists.listed(DETECTOR, NOW)
+    assert lists.accounts(DETECTOR, NOW) == ACCOUNTS
+
+
+# --- files of an unfinished reading -----------------------------------------------------------------
+
+PLACE = "123456789012/us-east-1"
+NAME = f"{PLACE}/0000-artifacts"
+
+
+def files(bucket: MemoryBucket, table: MemoryTable) -> HashedFiles:
+    return HashedFiles(bucket, "reports", table, "one")  # type: ignore[arg-type]
+
+
+def test_the_next_run_reads_what_an_earlier_one_has_kept(
+    bucket: MemoryBucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ml_janitor.ledger.files.BLOCK_SIZE", 4)
+    table = MemoryTable()
+    first = files(bucket, table)
+    assert (first.lasting, first.kept(PLACE)) == (True, None)
+    first.put(NAME, b"0123456789")
+    first.put("123456789012/eu-west-1/0000-artifacts", b"")
+    first.keep(PLACE, {"left": ["c"]})
+
+    second = files(bucket, table)
+    assert (second.kept(PLACE), second.kept("123456789012/eu-west-1")) == ({"left": ["c"]}, None)
+    assert list(second.blocks(NAME)) == [b"0123", b"4567", b"89"]
+    with pytest.raises(KeyError):
+        list(second.blocks("123456789012/eu-west-1/0000-artifacts"))
+    second.put(f"{PLACE}/0001-artifacts", b"x")
+    second.keep(PLACE, {"left": []})
+    third = files(bucket, table)
+    assert third.kept(PLACE) == {"left": []}
+    assert [*third.blocks(NAME), *third.blocks(f"{PLACE}/0001-artifacts")] == [b"0123", b"4567", b"89", b"x"]
+    third.keep(PLACE, None)
+    assert files(bucket, table).kept(PLACE) is None
+    assert all(key.startswith(f"one/listing/{PLACE[:12]}/") for key in bucket.objects)
+
+
+@pytest.mark.parametrize("body", [b"0123x56789", b"0123", b"", None])
+def test_blocks_before_a_changed_block_are_read(
+    bucket: MemoryBucket, monkeypatch: pytest.MonkeyPatch, body: bytes | None
+) -> None:
+    monkeypatch.setattr("ml_janitor.ledger.files.BLOCK_SIZE", 4)
+    kept, read = files(bucket, MemoryTable()), list[bytes]()
+    kept.put(NAME, b"0123456789")
+    del bucket.objects[f"one/listing/{NAME}"]
+    if body is not None:
+        bucket.objects[f"one/listing/{NAME}"] = body
+
+    with pytest.raises(FileChangedError):
+        read += kept.blocks(NAME)
+    assert read == ([b"0123"] if body else [])
+
+
+def test_a_failed_read_of_a_file_is_not_a_changed_file(bucket: MemoryBucket) -> None:
+    table = MemoryTable()
+    kept = files(bucket, table)
+    kept.put(NAME, b"x")
+    kept.keep(PLACE, {})
+    bucket.broken = ClientError({"Error": {"Code": "SlowDown", "Message": "no"}}, "GetObject")
+
+    for read in (lambda: kept.kept(PLACE), lambda: list(kept.blocks(NAME))):
+        with pytest.raises(ReadError, match="SlowDown") as failed:
+            read()
+        assert not isinstance(failed.value, FileChangedError)

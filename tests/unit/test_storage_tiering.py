@@ -69,16 +69,8 @@ EXPIRES = {"Expiration": {"Days": 400}}
         (bucket(inputs=job("experiments/", 3)), "found", "GLACIER_IR at 90 days"),
         (bucket(counted=(of_it(20.0 * GB, 90),)), "found", "at 90 days (policy"),
         (bucket(counted=(of_it(10.0 * GB, 90),)), "found", "DEEP_ARCHIVE at 365 days"),
-        (
-            bucket(counted=(of_it(700.0 * GB, 90),)),
-            "found",
-            "STANDARD_IA at 30 days (policy",
-        ),
-        (
-            bucket(counted=(of_it(2000.0 * GB, 90),)),
-            "kept",
-            "no move to another class pays",
-        ),
+        (bucket(counted=(of_it(700.0 * GB, 90),)), "found", "STANDARD_IA at 30 days (policy"),
+        (bucket(counted=(of_it(2000.0 * GB, 90),)), "kept", "no move to another class pays"),
         (bucket(counted=(CountedReads("", 2000.0 * GB, 90),)), "found", "INTELLIGENT_TIERING at 30 days"),
         (bucket(counted=(CountedReads("logs/", 0.0, 90),)), "found", "INTELLIGENT_TIERING at 30 days"),
         # what has to stay
@@ -92,11 +84,7 @@ EXPIRES = {"Expiration": {"Days": 400}}
             "kept",
             "theirs applies",
         ),
-        (
-            bucket(lifecycle=rules({"Filter": {"Tag": {}}, **EXPIRES})),
-            "kept",
-            "theirs",
-        ),
+        (bucket(lifecycle=rules({"Filter": {"Tag": {}}, **EXPIRES})), "kept", "theirs"),
         (bucket(lifecycle=rules({"Filter": {"Prefix": "logs/"}, **EXPIRES})), "found", "1000.0 GB"),
         (bucket(lifecycle=rules({"Prefix": "", **EXPIRES, "Status": "Disabled"})), "found", "1000.0 GB"),
         (
@@ -228,8 +216,7 @@ def test_only_named_buckets_are_given_rules_and_freed_of_them() -> None:
 
 
 @pytest.mark.parametrize(
-    ("most", "own", "along"),
-    [(1, TEAM, 1), (1, Value({}), 0), (1, Unreadable("denied"), 1), (0, TEAM, 0)],
+    ("most", "own", "along"), [(1, TEAM, 1), (1, Value({}), 0), (1, Unreadable("denied"), 1), (0, TEAM, 0)]
 )
 def test_tags_are_read_of_so_many_objects_and_those_that_have_some_go_along(
     monkeypatch: pytest.MonkeyPatch, most: int, own: Signal[Tags], along: int
@@ -338,10 +325,7 @@ def test_the_command_keeps_what_is_there() -> None:
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        (
-            {"policies": {"a": "STANDARD_IA 10d"}, "folders": {}},
-            "policies.a: .*after 30 days",
-        ),
+        ({"policies": {"a": "STANDARD_IA 10d"}, "folders": {}}, "policies.a: .*after 30 days"),
         ({"policies": {"a": "expire"}, "folders": {}}, "expected steps like"),
         ({"policies": {"a": "FROZEN 30d"}, "folders": {}}, "expected steps like"),
         ({"policies": {"a": "expire soon"}, "folders": {}}, "expected steps like"),

@@ -290,11 +290,7 @@ def test_what_is_not_complete_in_several_accounts_is_said_account_by_account() -
 def test_hostile_text_is_written_out_everywhere() -> None:
     target = Target(arn="arn:x", name=HOSTILE, kind="thing", account=ACCOUNT, region="us-east-1", created=NOW)
     waste = finding(HOSTILE, standing("1"), action=HOSTILE, unread=HOSTILE)
-    verdicts: tuple[Verdict, ...] = (
-        waste,
-        Kept(reason=HOSTILE),
-        Kept(reason=HOSTILE, unknown=True),
-    )
+    verdicts: tuple[Verdict, ...] = (waste, Kept(reason=HOSTILE), Kept(reason=HOSTILE, unknown=True))
     results = [
         replace(result("shelf", "x", verdict, owner=HOSTILE), target=replace(target, arn=f"arn:{number}"))
         for number, verdict in enumerate(verdicts)

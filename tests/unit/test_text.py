@@ -49,8 +49,7 @@ def test_times_are_in_utc_but_for_people_in_their_time_zone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("length", "shown"),
-    [(20, "x" * 10 + "y" * 10), (21, "xxxxxxx ... yyyyyyy"), (40, "xxxxxxx ... yyyyyyy")],
+    ("length", "shown"), [(20, "x" * 10 + "y" * 10), (21, "xxxxxxx ... yyyyyyy"), (40, "xxxxxxx ... yyyyyyy")]
 )
 def test_what_is_too_long_is_cut_in_its_middle(length: int, shown: str) -> None:
     assert escape_text("x" * (length // 2) + "y" * (length - length // 2), 20) == shown

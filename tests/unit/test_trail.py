@@ -63,11 +63,7 @@ def test_an_event_is_what_its_record_says() -> None:
 
 @pytest.mark.parametrize(
     ("most", "read", "error"),
-    [
-        (None, 3, None),
-        (3, 3, None),
-        (2, 2, "there are more than 100 events; the older ones were not read"),
-    ],
+    [(None, 3, None), (3, 3, None), (2, 2, "there are more than 100 events; the older ones were not read")],
 )
 def test_events_are_read_on_so_many_pages(most: int | None, read: int, error: str | None) -> None:
     pages = [{"Events": [entry(number * HOUR)]} for number in range(3)]

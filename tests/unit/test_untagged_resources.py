@@ -65,12 +65,7 @@ def seen(verdict: Finding | Kept) -> dict[str, Any]:
         (Unreadable("denied"), NotRead(), "its tags could not be read: denied", True),
         (NotRead(), NotRead(), "its tags could not be read", True),
         (Value(UNTAGGED), Absent(), "its tags could not be read", True),
-        (
-            Value(UNTAGGED),
-            NotRead(),
-            "it seems to lack tags, but its own list of tags was not read",
-            True,
-        ),
+        (Value(UNTAGGED), NotRead(), "it seems to lack tags, but its own list of tags was not read", True),
     ],
 )
 def test_what_is_kept(bulk: Signal[Tags], own: Signal[Tags], reason: str, *, unknown: bool) -> None:
@@ -90,11 +85,7 @@ def test_what_a_sweep_would_not_list_is_kept_whatever_its_tags() -> None:
 @pytest.mark.parametrize(
     ("own", "reason", "action"),
     [
-        (
-            {},
-            NONE_OF_SIX,
-            "add the missing tags",
-        ),
+        ({}, NONE_OF_SIX, "add the missing tags"),
         (without("owner"), "this model lacks 1 of 6 required tags: owner is missing", "add the missing tags"),
         (
             without("owner", owner=""),
@@ -163,7 +154,7 @@ def test_the_creator_is_evidence_and_a_suggestion_only_as_a_person(
     assert (shown.get("created by"), shown.get("suggestion")) == (said, suggestion)
 
 
-FILLING = UntaggedResources(fill_tags={"environment": "unknown"})
+FILLING = UntaggedResources(fill_tags={"environment": "unknown"}, fill_owner=True)
 
 
 def test_what_would_be_filled_in_is_the_action() -> None:

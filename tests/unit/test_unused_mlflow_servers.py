@@ -209,11 +209,7 @@ MODEL = {"Key": "mlflow/1/a/model.pkl", "LastModified": NOW - 20 * DAY, "Size": 
             Value(NewestObject("s3://b/mlflow/1/a/model.pkl", NOW - 20 * DAY), OBJECTS, NOW - 20 * DAY),
             "Medium",
         ),
-        (
-            {"ListObjectsV2": DENIED},
-            Unreadable(f"s3://b/mlflow/: ListObjectsV2: {NO}", OBJECTS),
-            "Medium",
-        ),
+        ({"ListObjectsV2": DENIED}, Unreadable(f"s3://b/mlflow/: ListObjectsV2: {NO}", OBJECTS), "Medium"),
         (
             {"DescribeMlflowTrackingServer": DENIED},
             Unreadable(f"mlflow tracking server runs: DescribeMlflowTrackingServer: {NO}", DESCRIBE),
@@ -258,10 +254,7 @@ def test_servers_that_are_off_or_young_cost_no_further_call() -> None:
         listed(TrackingServerStatus="Stopped"), listed("new", CreationTime=NOW, IsActive=None)
     )
 
-    assert [(each.status, each.active) for each in found] == [
-        ("Stopped", "Inactive"),
-        ("Created", "unknown"),
-    ]
+    assert [(each.status, each.active) for each in found] == [("Stopped", "Inactive"), ("Created", "unknown")]
     assert found[0].target.tags == Value({}, "tag:GetResources")
     assert {operation for operation, _ in script.calls} == {
         "sagemaker:ListMlflowTrackingServers",

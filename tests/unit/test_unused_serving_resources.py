@@ -45,13 +45,7 @@ ARN = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:model/Churn"
 
 def resource(user: Signal[str], *, age: timedelta = 90 * DAY, **more: Any) -> ServingResource:
     target = Target(
-        arn=ARN,
-        name="churn",
-        kind="model",
-        account=ACCOUNT,
-        region=REGION,
-        created=NOW - age,
-        tags=Value({}),
+        arn=ARN, name="churn", kind="model", account=ACCOUNT, region=REGION, created=NOW - age, tags=Value({})
     )
     return ServingResource(target=target, user=user, **more)
 

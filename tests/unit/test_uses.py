@@ -85,19 +85,11 @@ BILL: dict[str, tuple[str, ...]] = {
             sweep("commits") | {"finding#commits#*": (UPDATE,), "finding#*": (QUERY,)},
         ),
         (lambda: uses.sweep_uses(Spares(), armed=False), sweep("spares") | {"action#*": (QUERY,)}),
-        (
-            uses.accounts_uses,
-            {"sweep#*": ("BatchGetItem", PUT), "organization": (GET, PUT, UPDATE)},
-        ),
+        (uses.accounts_uses, {"sweep#*": ("BatchGetItem", PUT), "organization": (GET, PUT, UPDATE)}),
         (lambda: uses.digest_uses(bill=False), DIGEST),
         (
             lambda: uses.digest_uses(bill=True, organization=True),
-            DIGEST
-            | {
-                "sweep#*": ("BatchGetItem",),
-                "organization": (GET,),
-                "bill#*": (GET, PUT),
-            },
+            DIGEST | {"sweep#*": ("BatchGetItem",), "organization": (GET,), "bill#*": (GET, PUT)},
         ),
         (uses.bill_uses, BILL),
         (lambda: uses.bill_uses(organization=True), BILL | {"organization": (GET,)}),

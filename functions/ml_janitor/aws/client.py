@@ -468,6 +468,14 @@ def scratch_folder(detector: str) -> str:
     return f"{detector}/listing/"
 
 
+BLOCK_SIZE = 512 * 1024
+"""Bytes of a file that are read at once; there are about a hundred files for five million artifacts."""
+
+
+class FileChangedError(ReadError):
+    """A file is missing, or is not the file that the janitor wrote."""
+
+
 class Scratch(Protocol):
     """Files by name, which may contain slashes. Single files are never deleted."""
 
@@ -478,38 +486,14 @@ class Scratch(Protocol):
     def put(self, name: str, body: bytes) -> None:
         """Write the file *name*, or replace it."""
 
-    def get(self, name: str) -> bytes | None:
-        """Return the file *name*, or None."""
+    def blocks(self, name: str) -> Iterator[bytes]:
+        """Yield the file *name* in blocks of `BLOCK_SIZE`. Raises ReadError, FileChangedError if changed."""
 
-    def part(self, name: str, start: int, length: int) -> bytes:
-        """Return *length* bytes of the file *name* from *start* on; all of them exist."""
+    def keep(self, place: str, position: Mapping[str, Any] | None) -> None:
+        """Remember *position*, with the files below *place*, for the next run; None forgets them."""
 
-
-class BucketScratch:
-    """Files below *prefix* in *bucket*: see `scratch_folder`."""
-
-    lasting = True
-
-    def __init__(self, client: S3Client, bucket: str, prefix: str) -> None:
-        self._client = client
-        self._bucket = bucket
-        self._prefix = prefix
-
-    def put(self, name: str, body: bytes) -> None:
-        self._client.put_object(Bucket=self._bucket, Key=self._prefix + name, Body=body)
-
-    def get(self, name: str) -> bytes | None:
-        try:
-            answer = self._client.get_object(Bucket=self._bucket, Key=self._prefix + name)
-        except self._client.exceptions.NoSuchKey:
-            return None
-        return answer["Body"].read()
-
-    def part(self, name: str, start: int, length: int) -> bytes:
-        which = f"bytes={start}-{start + length - 1}"
-        return self._client.get_object(Bucket=self._bucket, Key=self._prefix + name, Range=which)[
-            "Body"
-        ].read()
+    def kept(self, place: str) -> dict[str, Any] | None:
+        """Return the position that an earlier run has kept of *place*, whose files can then be read."""
 
 
 class FolderScratch:
@@ -528,13 +512,15 @@ class FolderScratch:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(body)
 
-    def get(self, name: str) -> bytes | None:
-        path = self._made / name if self._made else None
-        return path.read_bytes() if path and path.exists() else None
-
-    def part(self, name: str, start: int, length: int) -> bytes:
+    def blocks(self, name: str) -> Iterator[bytes]:
         if self._made is None:
             raise FileNotFoundError(name)
         with (self._made / name).open("rb") as file:
-            file.seek(start)
-            return file.read(length)
+            while block := file.read(BLOCK_SIZE):
+                yield block
+
+    def keep(self, place: str, position: Mapping[str, Any] | None) -> None:
+        """Remember nothing: no other run finds these files."""
+
+    def kept(self, place: str) -> None:
+        """Return None: no earlier run has left anything here."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
@@ -48,7 +48,7 @@ class Grant:
     *on* is the resource part of an ARN in the sweep's own account and region ("endpoint/*" of the
     action's service), a whole ARN, or "*" for actions without a resource level. An *implied* grant is a
     permission that AWS demands although no call of that name is made; *source* is the reference. It holds
-    only where all conditions of *when* do.
+    only where all conditions of *when* do. A grant on "*" is for the swept regions, unless it is *anywhere*.
     """
 
     action: str
@@ -56,11 +56,26 @@ class Grant:
     implied: bool = False
     source: str = ""
     when: tuple[Condition, ...] = ()
+    anywhere: bool = False
 
 
-def allow(action: str, on: str = "*", *, when: tuple[Condition, ...] = ()) -> Grant:
+OWN_ACCOUNT = "ACCOUNT"
+"""The swept account, in an ARN or a condition of a grant. Policies hold its number."""
+
+IN_OWN_ACCOUNT = Condition("StringEquals", "aws:ResourceAccount", (OWN_ACCOUNT,))
+
+
+def in_own_buckets(grants: Iterable[Grant]) -> tuple[Grant, ...]:
+    """Limit *grants* on buckets and their objects to the account's own: ARNs of S3 name no account."""
+    return tuple(
+        replace(grant, when=(*grant.when, IN_OWN_ACCOUNT)) if grant.on.startswith("arn:aws:s3:::") else grant
+        for grant in grants
+    )
+
+
+def allow(action: str, on: str = "*", *, when: tuple[Condition, ...] = (), anywhere: bool = False) -> Grant:
     """Return the permission for a call of the detector itself."""
-    return Grant(action, on, when=when)
+    return Grant(action, on, when=when, anywhere=anywhere)
 
 
 def allow_each(service: str, *actions: str, on: str = "*") -> tuple[Grant, ...]:

@@ -5,17 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from boto3.dynamodb.conditions import Attr
 from pydantic import TypeAdapter, ValidationError
 
-from ml_janitor.aws.calls import ReadError, failure_text
+from ml_janitor.aws.calls import ReadError
 from ml_janitor.core.money import Totals
 from ml_janitor.core.results import Outcome, Sweep
-from ml_janitor.ledger.table import IF_ABSENT, ConditionFailedError, Table, format_stamp, partition_key
+from ml_janitor.ledger.files import get_hashed, put_hashed
+from ml_janitor.ledger.table import (
+    EXPIRES_ATTRIBUTE,
+    IF_ABSENT,
+    ConditionFailedError,
+    Table,
+    format_stamp,
+    partition_key,
+)
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -175,6 +183,9 @@ class LatestRecords:
 ORGANIZATION_KEY = "organization"
 """The partition of the table, and the folder of the bucket."""
 
+_LISTS_RETENTION = timedelta(days=90)
+"""Time for which the ledger names the lists of a run: as long as the bucket keeps them."""
+
 
 @dataclass(frozen=True, slots=True)
 class RunAccount:
@@ -250,51 +261,63 @@ class LatestRuns:
 
 class RunLists:
     """
-    The accounts of each run, as JSON in the bucket *bucket*, through *client*.
+    The accounts of each run, as JSON in the bucket *bucket*, through *client*; *table* names the files.
 
     A run has two lists: the accounts to read, which Step Functions reads, and all accounts, of which some
-    have nothing to read that day. Reading a list raises ReadError: no other run's list takes its place.
+    have nothing to read that day. Reading a list raises ReadError: no other run's list takes its place, and
+    no list that the run did not write.
     """
 
-    def __init__(self, client: S3Client, bucket: str) -> None:
+    def __init__(self, client: S3Client, bucket: str, table: Table) -> None:
         self._client = client
         self._bucket = bucket
+        self._table = table
 
     def keep(
         self, detector: str, time: datetime, *, listed: Sequence[RunAccount], accounts: Sequence[RunAccount]
     ) -> str:
-        """Put the lists of the run of *time*; return the key of the *listed* accounts to read."""
-        for key, items in (
-            (_key(detector, time, "accounts.json"), accounts),
-            (_key(detector, time), listed),
-        ):
-            self._client.put_object(
-                Bucket=self._bucket,
-                Key=key,
-                Body=RUN_ACCOUNTS_ADAPTER.dump_json(tuple(items)),
-                ContentType="application/json",
+        """
+        Put the lists of the run of *time*, unless it has lists; return the key of the *listed* accounts.
+
+        Of two attempts at the same run, the lists of the first count.
+        """
+        start = f"{ORGANIZATION_KEY}/{detector}/{time:%Y-%m-%dT%H-%M-%SZ}"
+        keys = {
+            name: put_hashed(
+                self._client, self._bucket, f"{start}{ending}", RUN_ACCOUNTS_ADAPTER.dump_json(tuple(items))
             )
-        return key
+            for name, ending, items in (("accounts", ".accounts", accounts), ("listed", "", listed))
+        }
+        expires = {EXPIRES_ATTRIBUTE: int((time + _LISTS_RETENTION).timestamp())}
+        try:
+            self._table.put(ORGANIZATION_KEY, _run_item(detector, time), keys | expires, only_if=IF_ABSENT)
+        except ConditionFailedError:
+            keys = self._keys(detector, time)
+        return keys["listed"]
 
     def listed(self, detector: str, time: datetime) -> tuple[RunAccount, ...]:
         """Return the accounts that the run of *time* reads."""
-        return self._read(_key(detector, time))
+        return self._read(detector, time, "listed")
 
     def accounts(self, detector: str, time: datetime) -> tuple[RunAccount, ...]:
         """Return all accounts and regions of the run of *time*."""
-        return self._read(_key(detector, time, "accounts.json"))
+        return self._read(detector, time, "accounts")
 
-    def _read(self, key: str) -> tuple[RunAccount, ...]:
+    def _read(self, detector: str, time: datetime, name: str) -> tuple[RunAccount, ...]:
+        key = self._keys(detector, time)[name]
         try:
-            body = self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
-            return RUN_ACCOUNTS_ADAPTER.validate_json(body)
-        except ValidationError as error:
-            raise ReadError(f"s3://{self._bucket}/{key} is no list of accounts") from error
-        except Exception as error:  # an error that is no failed call is a bug, and raised as it is
-            if (words := failure_text(error)) is None:
-                raise
-            raise ReadError(f"s3://{self._bucket}/{key} could not be read: {words}") from error
+            return RUN_ACCOUNTS_ADAPTER.validate_json(get_hashed(self._client, self._bucket, key))
+        except ValidationError as error:  # written by another version
+            raise ReadError(f"s3://{self._bucket}/{key} is not a list of accounts") from error
+
+    def _keys(self, detector: str, time: datetime) -> dict[str, str]:
+        """Return the keys of the lists of the run of *time*, by the list's name. Raises ReadError."""
+        item = self._table.get(ORGANIZATION_KEY, _run_item(detector, time))
+        if item is None:
+            raise ReadError(f"the ledger has no list of the run of {detector} of {format_stamp(time)}")
+        return item
 
 
-def _key(detector: str, time: datetime, ending: str = "json") -> str:
-    return f"{ORGANIZATION_KEY}/{detector}/{time:%Y-%m-%dT%H-%M-%SZ}.{ending}"
+def _run_item(detector: str, time: datetime) -> str:
+    """Return the sort key of the item that names the lists of the run of *time*."""
+    return f"{detector}#{format_stamp(time)}"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import list_accounts
 from ml_janitor.config.events import AccountsEvent
 from ml_janitor.config.schedules import schedule_period
@@ -153,11 +154,19 @@ class AccountsRun:
         return [item for item in left if item.regions]
 
     def _close(self, detector: str, time: datetime) -> dict[str, Any]:
-        """Remember each pair without a result since *time* as an error, and that the run has ended."""
+        """
+        Remember each pair without a result since *time* as an error, and that the run has ended.
+
+        If the list of the run was changed, the accounts are listed anew: the missing ones are known then too.
+        """
+        changed = ""
+        try:
+            listed: Sequence[RunAccount] = self.lists.listed(detector, time)
+        except ReadError as error:
+            changed = str(error)
+            listed = self._without_empty(detector, self._accounts(), time)
         unread = [
-            pair
-            for pair, last in self._lasts(detector, self.lists.listed(detector, time)).items()
-            if last is None or last.time < time
+            pair for pair, last in self._lasts(detector, listed).items() if last is None or last.time < time
         ]
         mode = self.settings.mode(detector)
         for account, region in unread:
@@ -167,7 +176,9 @@ class AccountsRun:
         if unread:
             some = ", ".join(f"{account}/{region}" for account, region in unread[:_PAIRS_SHOWN])
             more = f", and {len(unread) - _PAIRS_SHOWN} more" if len(unread) > _PAIRS_SHOWN else ""
-            raise RunFailedError(f"{detector} left no result of {some}{more}")
+            changed = f"{detector} left no result of {some}{more}{changed and f'; {changed}'}"
+        if changed:
+            raise RunFailedError(changed)
         return {"unread": 0}
 
     def _lasts(

@@ -21,11 +21,9 @@ from ml_janitor.aws.calls import ReadError, ServiceName, make_client
 from ml_janitor.aws.client import (
     DEFAULT_ATTEMPTS,
     Aws,
-    BucketScratch,
     enabled_regions,
     open_member_session,
     open_regions,
-    scratch_folder,
 )
 from ml_janitor.aws.pace import AWS_RATES, Pace, RateSlot
 from ml_janitor.config.events import FunctionContext, SweepEvent
@@ -35,6 +33,7 @@ from ml_janitor.config.settings import SETTINGS_FILE, Settings
 from ml_janitor.config.values import InvalidInputError
 from ml_janitor.engine.detector import Detector
 from ml_janitor.ledger.actions import Actions
+from ml_janitor.ledger.files import HashedFiles
 from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.latest import LatestRuns, RunAccount, RunLists
 from ml_janitor.ledger.limits import Leases
@@ -183,7 +182,7 @@ class Invocation:
     @property
     def run_lists(self) -> RunLists:
         """The lists of the runs' accounts."""
-        return RunLists(self.client("s3"), self.environment.bucket)
+        return RunLists(self.client("s3"), self.environment.bucket, self.table)
 
     @property
     def archive(self) -> Archive:
@@ -300,12 +299,12 @@ class Invocation:
         )
 
     @property
-    def _scratch(self) -> BucketScratch | None:
+    def _scratch(self) -> HashedFiles | None:
         """The files in which the detector's reading goes on, if it is one that may not end in one run."""
         name = self.environment.detector
         if not any(detector.name == name and detector.keeps_files for detector in self.settings.registry):
             return None
-        return BucketScratch(self.client("s3"), self.environment.bucket, scratch_folder(name))
+        return HashedFiles(self.client("s3"), self.environment.bucket, self.table, name)
 
     def client(self, service: ServiceName, region: str = "") -> Any:
         """Return a client for *service*, in the function's own region if no other is given."""

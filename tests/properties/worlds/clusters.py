@@ -123,9 +123,5 @@ CLUSTERS = Kind.of(
     ends=([None], [10 * MINUTE, 2 * DAY]),
     application=(["Spark"], ["Trino", "JupyterHub"]),
 )
-PODS = Kind.of(
-    Pod,
-    labels=(UNKEPT[:1], EXEMPT[:1]),
-    count=([2],),
-)
+PODS = Kind.of(Pod, labels=(UNKEPT[:1], EXEMPT[:1]), count=([2],))
 KINDS = (CLUSTERS, PODS)

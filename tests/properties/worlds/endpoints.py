@@ -316,10 +316,7 @@ CLASSIC: Members = {
     "variants": (SHARED["variants"][0], BOTH),
     "shadow": ([None, ZEROS, SILENT], [BUSY, LOST]),
 }
-NEVER_ASKED: Members = {
-    **QUEUED,
-    "variants": ([(SILENT, ZEROS), (LOST, ZEROS)], SHARED["variants"][1]),
-}
+NEVER_ASKED: Members = {**QUEUED, "variants": ([(SILENT, ZEROS), (LOST, ZEROS)], SHARED["variants"][1])}
 """Nothing but the queue is measured."""
 KINDS = (
     Kind.of(Endpoint, **CLASSIC),

@@ -119,11 +119,7 @@ class Job(Thing):
 
     def make(self, account: Account, name: str) -> str:
         """Make it, with its logs, its checkpoint and its load, under this *name*; the answer is its ARN."""
-        resources: Any = {
-            "InstanceType": self.instance,
-            "InstanceCount": self.hosts,
-            "VolumeSizeInGB": 50,
-        }
+        resources: Any = {"InstanceType": self.instance, "InstanceCount": self.hosts, "VolumeSizeInGB": 50}
         account.be(self.age)
         arn = account.sagemaker.create_training_job(
             TrainingJobName=name,
@@ -201,11 +197,7 @@ def host_load(host: str, level: str, now: datetime, cpus: int, gpus: int) -> lis
     if level not in levels:
         return []
     gpu, cpu = levels[level]
-    shared = {
-        "dimensions": {"Host": host},
-        "start": now - timedelta(minutes=5) * points,
-        "step": 300,
-    }
+    shared = {"dimensions": {"Host": host}, "start": now - timedelta(minutes=5) * points, "step": 300}
     series: list[dict[str, object]] = [{"metric": "CPUUtilization", "values": cpu, **shared}]
     return [*series, {"metric": "GPUUtilization", "values": gpu, **shared}] if gpus else series
 

@@ -5,18 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from properties.worlds.base import (
-    EXEMPT,
-    HOUR,
-    MINUTE,
-    UNKEPT,
-    Account,
-    Claim,
-    Kind,
-    Labels,
-    Thing,
-    spans,
-)
+from properties.worlds.base import EXEMPT, HOUR, MINUTE, UNKEPT, Account, Claim, Kind, Labels, Thing, spans
 from sagemaker_requests import notebook_request
 
 PATIENCE_AT_NIGHT = 2 * HOUR

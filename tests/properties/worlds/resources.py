@@ -105,11 +105,5 @@ KINDS = (
         )
         for kind in MAKERS
     ),
-    Kind.of(
-        Resource,
-        kind=(JOBS,),
-        labels=(UNKEPT[2:], EXEMPT),
-        age=([DAY], [40 * DAY]),
-        running=([False],),
-    ),
+    Kind.of(Resource, kind=(JOBS,), labels=(UNKEPT[2:], EXEMPT), age=([DAY], [40 * DAY]), running=([False],)),
 )

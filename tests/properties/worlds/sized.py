@@ -137,10 +137,7 @@ class Sized(Thing):
                 InferenceComponentName=f"{name}-part",
                 EndpointName=name,
                 VariantName="v",
-                Specification={
-                    "Container": {"Image": "i"},
-                    "ComputeResourceRequirements": needs,
-                },
+                Specification={"Container": {"Image": "i"}, "ComputeResourceRequirements": needs},
                 RuntimeConfig={"CopyCount": 1},
             )
         if self.scaling is not None:
@@ -204,11 +201,7 @@ KIND = Kind.of(
     scaling=([None, (1, 1)], [(1, 4)]),
 )
 THREE = KIND.but(
-    type=(["ml.c5.xlarge"],),
-    count=([3],),
-    cpu=([0.25], [0.5]),
-    memory=([0.58],),
-    spike=([None, 0.6], [0.8]),
+    type=(["ml.c5.xlarge"],), count=([3],), cpu=([0.25], [0.5]), memory=([0.58],), spike=([None, 0.6], [0.8])
 )
 """Three instances where two are enough, all the time or but for an hour."""
 GPU = KIND.but(

@@ -233,10 +233,7 @@ class App(Thing):
         members: dict[str, Any] = {}
         if self.kind != "Canvas":
             seen = 2 * MINUTE if self.active is None else self.active
-            members = {
-                "LastHealthCheckTimestamp": now - 2 * MINUTE,
-                "LastUserActivityTimestamp": now - seen,
-            }
+            members = {"LastHealthCheckTimestamp": now - 2 * MINUTE, "LastUserActivityTimestamp": now - seen}
         if self.status == "Pending":
             members["Status"] = "Pending"
         if members:

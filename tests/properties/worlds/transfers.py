@@ -59,12 +59,7 @@ class Read(Thing):
     The bucket holds so many bytes of data, and the program was made so long *ago*.
     """
 
-    calls = (
-        *SHARED_CALLS,
-        "sagemaker:DescribeProcessingJob",
-        "s3:ListObjectsV2",
-        "s3:GetBucketReplication",
-    )
+    calls = (*SHARED_CALLS, "sagemaker:DescribeProcessingJob", "s3:ListObjectsV2", "s3:GetBucketReplication")
 
     operation: str
     gb: float

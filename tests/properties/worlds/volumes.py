@@ -6,18 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from properties.worlds.base import (
-    COMPLETE,
-    DAY,
-    EXEMPT,
-    HOUR,
-    UNKEPT,
-    Account,
-    Kind,
-    Labels,
-    Thing,
-    spans,
-)
+from properties.worlds.base import COMPLETE, DAY, EXEMPT, HOUR, UNKEPT, Account, Kind, Labels, Thing, spans
 from sagemaker_requests import domain_request, notebook_request
 
 DETECTOR = "unused-volumes"
@@ -115,9 +104,7 @@ class Space(Thing):
 
 
 NOTEBOOKS = Kind.of(
-    Stopped,
-    labels=(UNKEPT, EXEMPT),
-    stopped=(spans(DAY, 60, 30), [None, *spans(DAY, 29, 1)]),
+    Stopped, labels=(UNKEPT, EXEMPT), stopped=(spans(DAY, 60, 30), [None, *spans(DAY, 29, 1)])
 )
 SPACES = Kind.of(
     Space,

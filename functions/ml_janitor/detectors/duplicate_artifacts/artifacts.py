@@ -14,7 +14,7 @@ from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ml_janitor.aws.calls import ReadError, read_signal
-from ml_janitor.aws.client import Aws, FolderScratch, Scratch
+from ml_janitor.aws.client import Aws, FileChangedError, FolderScratch, Scratch
 from ml_janitor.aws.s3 import LIST_OBJECTS, KeyRange, RangedListing, page_objects
 from ml_janitor.core.model import Signal
 
@@ -346,26 +346,15 @@ def relevant_folders(found: Sequence[StoredObject]) -> frozenset[FolderKey]:
 _MOST_HELD = 50_000
 """Artifacts and folders that memory holds before they are written to files."""
 
-_LISTING_CHUNK = 512 * 1024
-"""Bytes of each file that are read at once; there are about a hundred files for five million artifacts."""
-
-_LISTING_FORMAT = 1
+_LISTING_FORMAT = 2
 """Version of the position's and the files' format."""
 
 _LISTING_LASTS = timedelta(days=1)
 """Time for which a run continues an earlier one: half a listing of last week says nothing of today."""
 
 
-@dataclass(frozen=True, slots=True)
-class ListingFile:
-    """One file of *length* bytes: artifacts in `artifact_order`, or facts about folders."""
-
-    name: str
-    length: int
-
-    @property
-    def of_artifacts(self) -> bool:
-        return self.name.endswith("artifacts")
+_ARTIFACTS_FILE, _FOLDERS_FILE = "artifacts", "folders"
+"""The ends of the names of files: artifacts in `artifact_order`, and facts about folders."""
 
 
 @dataclass(slots=True)
@@ -386,7 +375,7 @@ class BucketListing:
     scratch: Scratch
     only: AbstractSet[int] | None = None
     _begun: datetime = field(init=False)
-    _files: list[ListingFile] = field(default_factory=list)
+    _files: list[str] = field(default_factory=list)
     _listing: RangedListing = field(init=False)
     _resumed: bool = False
 
@@ -426,7 +415,7 @@ class BucketListing:
         held = sorted(
             (artifact for shelf in self.shelves.values() for artifact in shelf.artifacts), key=artifact_order
         )
-        files = [map(_artifact, self._lines(file)) for file in self._files if file.of_artifacts]
+        files = [map(_artifact, self._lines(file)) for file in self._files if file.endswith(_ARTIFACTS_FILE)]
         every = heapq.merge(held, *files, key=artifact_order)
         return (artifact for artifact in every if artifact.bucket in self.shelves)
 
@@ -434,7 +423,7 @@ class BucketListing:
         """Record on the shelves the files' facts about *folders*."""
         for file in self._files:
             for bucket, folder, mixed, model, weights in (
-                () if file.of_artifacts else map(json.loads, self._lines(file))
+                map(json.loads, self._lines(file)) if file.endswith(_FOLDERS_FILE) else ()
             ):
                 if (bucket, folder) in folders and bucket in self.shelves:
                     self.shelves[bucket].add(folder, mixed=mixed, model=model, weights=weights)
@@ -442,7 +431,7 @@ class BucketListing:
     def done(self) -> None:
         """Forget the position, because the listing has been judged: the next run lists anew."""
         if self.scratch.lasting and (self._files or self._resumed):
-            self.scratch.put(self._position, b"null")
+            self.scratch.keep(self._place, None)
 
     # --- the files ----------------------------------------------------------------------------
 
@@ -454,9 +443,10 @@ class BucketListing:
         """
         shelves = self.shelves.values()
         found = sorted((artifact for shelf in shelves for artifact in shelf.artifacts), key=artifact_order)
-        self._put("artifacts", map(_line, found))
+        self._put(_ARTIFACTS_FILE, map(_line, found))
         self._put(
-            "folders", (json.dumps([shelf.bucket, *facts]) for shelf in shelves for facts in shelf.folders())
+            _FOLDERS_FILE,
+            (json.dumps([shelf.bucket, *facts]) for shelf in shelves for facts in shelf.folders()),
         )
         for shelf in shelves:
             shelf.clear()
@@ -464,26 +454,29 @@ class BucketListing:
             position = {
                 "of": self._settings,
                 "begun": self._begun.isoformat(),
-                "files": [[file.name, file.length] for file in self._files],
+                "files": self._files,
                 "objects": {shelf.bucket: shelf.objects for shelf in shelves},
                 "left": [[keys.bucket, keys.after, keys.upto, keys.shared] for keys in self._listing.ranges],
             }
-            self.scratch.put(self._position, json.dumps(position).encode())
+            self.scratch.keep(self._place, position)
 
     def _put(self, kind: str, lines: Iterable[str]) -> None:
         """Write a file of *lines*, if there are any."""
         if body := "".join(f"{line}\n" for line in lines).encode():
             name = f"{self._place}/{self._begun:%Y-%m-%dT%H-%M-%SZ}/{len(self._files):04}-{kind}"
             self.scratch.put(name, body)
-            self._files.append(ListingFile(name, len(body)))
+            self._files.append(name)
 
-    def _lines(self, file: ListingFile) -> Iterator[bytes]:
-        """Yield the lines of *file*, which is read chunk by chunk."""
+    def _lines(self, file: str) -> Iterator[bytes]:
+        """Yield the lines of *file*. Raises ReadError; if the file was changed, the next run lists anew."""
         rest = b""
-        for start in range(0, file.length, _LISTING_CHUNK):
-            chunk = self.scratch.part(file.name, start, min(_LISTING_CHUNK, file.length - start))
-            *lines, rest = (rest + chunk).split(b"\n")
-            yield from lines
+        try:
+            for block in self.scratch.blocks(file):
+                *lines, rest = (rest + block).split(b"\n")
+                yield from lines
+        except FileChangedError:
+            self.done()
+            raise
 
     # --- the position -------------------------------------------------------------------------
 
@@ -492,25 +485,20 @@ class BucketListing:
         return f"{self.aws.account}/{self.aws.region}"
 
     @property
-    def _position(self) -> str:
-        return f"{self._place}/position.json"
-
-    @property
     def _settings(self) -> list[Any]:
         """The settings that define an artifact: with other settings, an earlier listing does not count."""
         return [_LISTING_FORMAT, *sorted(self.names.extensions), self.names.min_size]
 
     def _left(self) -> list[KeyRange]:
         """Return the rest to list: everything, or the rest of an earlier run of the day."""
-        body = self.scratch.get(self._position) if self.scratch.lasting else None
-        known = json.loads(body) if body else None
+        known = self.scratch.kept(self._place)
         if known is None or known["of"] != self._settings:
             return [KeyRange(name) for name in self.shelves]
         begun = datetime.fromisoformat(known["begun"])
         if not timedelta(0) <= self.now - begun <= _LISTING_LASTS:
             return [KeyRange(name) for name in self.shelves]
         self._begun, self._resumed = begun, True
-        self._files = [ListingFile(*file) for file in known["files"]]
+        self._files = list(known["files"])
         for name, objects in known["objects"].items():
             if name in self.shelves:
                 self.shelves[name].objects = objects
