@@ -19,7 +19,7 @@ from ml_janitor.detectors import DETECTORS
 from ml_janitor.ledger.findings import Ledger
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import BUCKET, SECRET, TABLE
-from ml_janitor_sandbox.slack import CHANNEL
+from ml_janitor_sandbox.slack import CHANNEL, Signed
 
 ROOT = Path(__file__).parent.parent
 EVENTS = ROOT / "events"
@@ -51,6 +51,12 @@ def event(name: str) -> dict[str, Any]:
     """One of the real payloads."""
     loaded: dict[str, Any] = json.loads((EVENTS / f"{name}.json").read_text())
     return loaded
+
+
+def handed_press(signed: Signed) -> dict[str, str]:
+    """The worker's event of a press that Slack *signed*."""
+    stamp, signature = (signed.headers[f"X-Slack-{name}"] for name in ("Request-Timestamp", "Signature"))
+    return {"body": signed.body.decode(), "stamp": stamp, "signature": signature}
 
 
 def quiet(ledger: Ledger, aws: Aws, *, but: str = "", ago: timedelta = timedelta(hours=1)) -> None:

@@ -18,7 +18,7 @@ from aws_lambda_powertools.utilities import parameters
 from boto3.dynamodb.types import TypeDeserializer
 
 from conftest import REGION
-from lambdas import Context
+from lambdas import Context, handed_press
 from ml_janitor import deployment, handlers
 from ml_janitor.aws.calls import make_client
 from ml_janitor.config.settings import Settings
@@ -154,18 +154,17 @@ class World:
 
     def press(self, word: str, name: str) -> dict[str, Any]:
         """A member presses the button *word* on the newest message about *name*; its function's answer."""
-        message, value = next(
-            (one, element["value"])
+        ts, value = next(
+            (one["ts"], element["value"])
             for one in reversed(self.slack.messages())
             if one["text"].startswith(f"{name}: ")
             for block in one["blocks"]
             for element in block.get("elements", ())
             if element.get("action_id") == f"janitor:{word}"
         )
-        at = f"{int(self.now.timestamp())}.000000"
-        about = {"user": MEMBER, "team": "T0SANDBOX", "channel": message["channel"], "message": message["ts"]}
+        signed = self.slack.press(ts, f"janitor:{word}", user=MEMBER, value=value)
         with self.function("") as context:
-            return handlers.pressed({**about, "action": f"janitor:{word}", "value": value, "at": at}, context)
+            return handlers.pressed(handed_press(signed), context)
 
     def digest(self) -> None:
         """The digest's function, as of now."""
