@@ -292,9 +292,9 @@ class SlackButtons(Construct):
     """
     Two functions, because Slack wants an answer within three seconds.
 
-    The receiver faces the internet: it verifies Slack's signature and may do nothing but invoke the worker. The
-    worker verifies it again, writes holds and requests into the ledger, and invokes the functions that act
-    and undo. Neither holds a permission on a customer's resource.
+    The receiver faces the internet: it verifies Slack's signature and may do nothing but invoke the worker.
+    The worker verifies it again, writes holds and requests into the ledger, and invokes the functions that
+    act and undo. Neither holds a permission on a customer's resource.
     """
 
     def __init__(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +14,7 @@ import pytest
 from conftest import NOW
 from ml_janitor_cli.main import main
 from ml_janitor_sandbox.control import Control
-from sagemaker_requests import notebook_request
+from standin import idle_notebook
 
 
 class Ran(NamedTuple):
@@ -62,15 +61,9 @@ def janitor(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, 
 @pytest.fixture
 def notebooks(box: Control, session: boto3.Session) -> Control:
     """Three notebooks: one left on, one in use, one with a keep tag."""
-    sagemaker = session.client("sagemaker")
-    box.set_clock(NOW - timedelta(days=30))
-    for name, tags in {"left-on": {"owner": "maria"}, "in-use": {}, "wanted": {"keep": "true"}}.items():
-        sagemaker.create_notebook_instance(
-            **notebook_request(name, Tags=[{"Key": key, "Value": value} for key, value in tags.items()])
-        )
-    box.set_clock(NOW)
-    for name, ago in {"left-on": timedelta(days=9), "in-use": timedelta(minutes=9)}.items():
-        box.logs("/aws/sagemaker/NotebookInstances", f"{name}/jupyter.log", [(NOW - ago, "Saving file")])
+    idle_notebook(session, box, "left-on", hours=9 * 24, owner="maria")
+    idle_notebook(session, box, "in-use", hours=0.15)
+    idle_notebook(session, box, "wanted", hours=None, keep="true")
     return box
 
 

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from armed import KilledError
 from conftest import NOW
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Finding, Target
 from ml_janitor.engine.detector import Detector
+from standin import KilledError
 
 IAM_NAMES = {
     # the API operation on the left is granted by the action on the right: Service Authorization Reference

@@ -23,7 +23,6 @@ from botocore.exceptions import ClientError
 from conftest import ACCOUNT, NOW, REGION
 from declared import Asked, Declared, Use
 from deployed import Function
-from lambdas import Context
 from ml_janitor import handlers
 from ml_janitor.ledger.actions import ACTION_KEY, Action, Actions
 from ml_janitor.ledger.table import Table, partition_key
@@ -32,6 +31,7 @@ from ml_janitor.slack.client import SenderClock
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.iam import IamControl
 from ml_janitor_sandbox.slack import SlackControl
+from standin import Context
 
 REQUESTS, STREAMS = count(), count()
 LAMBDA, SCHEDULER = "lambda.amazonaws.com", "scheduler.amazonaws.com"

@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -22,7 +22,7 @@ from ml_janitor.ledger.latest import LastRun, LastSweep, LatestRecords, LatestRu
 from ml_janitor.ledger.table import Table
 from ml_janitor_sandbox.deployment import BUCKET
 from ml_janitor_sandbox.iam.control import Credentials
-from slackside import ARMED, EMAILS, OWNER, Deployment
+from standin import ARMED_TOML, EMAILS, OWNER, Deployment, idle_notebook
 from synthesis import TODAY
 
 CALLER = f"arn:aws:iam::{ACCOUNT}:role/platform"
@@ -126,7 +126,7 @@ class Accounts:
         """Another janitor.toml, with an [organization] that is *changed* so."""
         table = self.made.table(**{"regions": [REGION, OFF], **changed})
         section = "".join(f"{key} = {json.dumps(one)}\n" for key, one in table.items())
-        armed = ARMED.replace(f'"{ACCOUNT}"', f'"{self.first}", "{self.second}"')
+        armed = ARMED_TOML.replace(f'"{ACCOUNT}"', f'"{self.first}", "{self.second}"')
         self.armed.settings(
             armed.replace("[janitor]\n", f"[janitor]\n{janitor}", 1) + f"\n[organization]\n{section}"
         )
@@ -183,30 +183,8 @@ def seeded_accounts(armed: Deployment, table: Table) -> Accounts:
     box = armed.box
     made = Organization.made(box.url, ["research", "serving"])
     inside = {each: made.within(each) for each in made.members}
-    box.set_clock(NOW - timedelta(days=30))
-    for account, session in inside.items():
-        session.client("sagemaker").create_notebook_instance(
-            NotebookInstanceName="churn",
-            InstanceType="ml.t3.xlarge",
-            RoleArn=f"arn:aws:iam::{account}:role/notebooks",
-            Tags=[{"Key": "owner", "Value": EMAILS[OWNER]}],
-        )
-        logs: Any = session.client("logs")
-        group, stream = "/aws/sagemaker/NotebookInstances", "churn/jupyter.log"
-        logs.create_log_group(logGroupName=group)
-        logs.create_log_stream(logGroupName=group, logStreamName=stream)
-    box.set_clock(NOW)
     for session in inside.values():
-        session.client("logs").put_log_events(
-            logGroupName=group,
-            logStreamName=stream,
-            logEvents=[
-                {
-                    "timestamp": int((NOW - timedelta(hours=9)).timestamp() * 1000),
-                    "message": "Saving /eda.ipynb",
-                }
-            ],
-        )
+        idle_notebook(session, box, owner=EMAILS[OWNER])
     given = Accounts(armed, made, table, inside)
     given.settings()
     given.listed()

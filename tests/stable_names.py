@@ -43,7 +43,7 @@ from ml_janitor.ledger.requests import ButtonRequests, Holds
 from ml_janitor.report.telemetry import measure_accounts, measure_dollars, measure_refused, measure_run
 from ml_janitor.report.warnings import Button
 from ml_janitor_cli.main import app
-from nights import DAY, HOUR, Nights, in_memory
+from standin import DAY, HOUR, Nights, in_memory
 from synthesis import TODAY, Synthesised, synthesise
 
 ABROAD = "eu-west-1"

@@ -18,7 +18,6 @@ from conftest import ACCOUNT, NOW, REGION, once, seed_demo
 from declared import Declared
 from deployed import Deployed
 from hosted import Host
-from lambdas import WITH_SLACK
 from ml_janitor.aws.client import Aws
 from ml_janitor.config.settings import SETTINGS_FILE, Settings
 from ml_janitor.detectors import DETECTORS
@@ -28,7 +27,7 @@ from ml_janitor_sandbox.slack import CHANNEL, SIGNING_SECRET, TOKEN, SlackContro
 from organization import Organization, OrganizationHost
 from properties.worlds import build_rare
 from recorder import Missed
-from slackside import EMAILS, GROUP, MEMBER, NAMES
+from standin import EMAILS, GROUP, MEMBER, NAMES, WITH_SLACK
 from synthesis import synthesise
 
 ABROAD = "eu-west-1"

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from integration.conftest import accounts, armed, deployed, ledger, log, nights, notebook, table
+from integration.conftest import accounts, armed, deployed, deployment, ledger, log, nights, notebook, table
 
-__all__ = ["accounts", "armed", "deployed", "ledger", "log", "nights", "notebook", "table"]
+__all__ = ["accounts", "armed", "deployed", "deployment", "ledger", "log", "nights", "notebook", "table"]

@@ -18,7 +18,7 @@ from ml_janitor.core.model import finding_id
 from ml_janitor.engine.run import RunFailedError
 from ml_janitor.ledger.latest import RunAccount
 from organization import NOTEBOOKS, OFF, Accounts
-from slackside import MEMBER
+from standin import MEMBER
 
 WAYS = ("without", "regions")  # tests/unit/test_settings.py has the others
 

@@ -18,7 +18,7 @@ from ml_janitor.core.model import finding_id
 from ml_janitor.engine.run import RunFailedError
 from ml_janitor.ledger.table import Table
 from ml_janitor_sandbox.slack import sign
-from slackside import MEMBER, STRANGER, Deployment, buttons
+from standin import MEMBER, STRANGER, Deployment, buttons
 
 
 def handed_on(deployment: Deployment, word: str, user: str = MEMBER) -> dict[str, Any]:

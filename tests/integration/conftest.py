@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import timedelta
-from functools import partial
 from io import StringIO
 from logging import StreamHandler
 from pathlib import Path
@@ -14,28 +11,28 @@ from uuid import uuid4
 import boto3
 import pytest
 from aws_lambda_powertools import Logger
-from aws_lambda_powertools.utilities import parameters
 
-from armed import Cellar, World
 from commands import janitor, notebooks
-from conftest import NOW, REGION, once
-from lambdas import WITH_SLACK
+from conftest import REGION, once
 from ml_janitor import handlers
 from ml_janitor.aws.calls import make_client
 from ml_janitor.aws.client import Aws
 from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.signatures import kms_signatures
 from ml_janitor.ledger.table import Table
-from ml_janitor.slack import ingress
-from ml_janitor.slack.client import SenderClock
 from ml_janitor_sandbox.control import Control
-from ml_janitor_sandbox.deployment import KEYS, TABLE, deploy
+from ml_janitor_sandbox.deployment import KEYS, TABLE
 from ml_janitor_sandbox.slack import SlackControl
-from nights import Nights
 from pages import browser, shown
-from sagemaker_requests import notebook_request
 from seaweed import seaweedfs
-from slackside import ARMED, EMAILS, GROUP, MEMBER, NAMES, OWNER, Deployment
+from standin import (
+    EMAILS,
+    OWNER,
+    Cellar,
+    Deployment,
+    Nights,
+    idle_notebook,
+)
 
 if TYPE_CHECKING:
     from organization import Accounts
@@ -44,22 +41,15 @@ __all__ = ["browser", "janitor", "notebooks", "seaweedfs", "shown"]
 
 
 @pytest.fixture
-def deployed(box: Control, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SlackControl:
-    """The functions' environment for a deployment with Slack, and the workspace that it posts to."""
-    (tmp_path / "janitor.toml").write_text(WITH_SLACK)
-    empty = box.clock() == NOW and not box.calls()
-    environment = {
-        **(once(box, "deployed", partial(deploy, box.url)) if empty else deploy(box.url)),
-        "AWS_REGION": REGION,
-        "LAMBDA_TASK_ROOT": str(tmp_path),
-        "JANITOR_DETECTOR": "idle-endpoints",
-        "JANITOR_NOW": "2026-10-06T03:00:30Z",
-    }
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    parameters.clear_caches()  # type: ignore[no-untyped-call]
-    box.clear_calls()
-    return SlackControl(box.url)
+def deployment(box: Control, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Deployment:
+    """A deployment with Slack, in which nothing is armed."""
+    return Deployment(box, monkeypatch, tmp_path)
+
+
+@pytest.fixture
+def deployed(deployment: Deployment) -> SlackControl:
+    """The workspace that the deployment posts to."""
+    return deployment.slack
 
 
 @pytest.fixture
@@ -84,34 +74,18 @@ def table(deployed: SlackControl, session: boto3.Session) -> Table:  # noqa: ARG
 
 
 @pytest.fixture
-def nights(
-    table: Table, session: boto3.Session, aws: Aws, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Nights]:
-    world = World()
-    monkeypatch.setattr(Cellar, "world", world)
-    signatures = kms_signatures(make_client(session, "kms", REGION, 2), KEYS)
-    yield Nights(table, session, aws, world, signatures=signatures)
+def nights(table: Table, session: boto3.Session, aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Nights:
+    nights = Nights(
+        table, session, aws, signatures=kms_signatures(make_client(session, "kms", REGION, 2), KEYS)
+    )
+    monkeypatch.setattr(Cellar, "world", nights.world)
+    return nights
 
 
 @pytest.fixture
-def armed(
-    deployed: SlackControl,
-    box: Control,
-    session: boto3.Session,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-) -> Deployment:
+def armed(deployment: Deployment) -> Deployment:
     """A deployment that may act on endpoints and notebooks, with people and buttons in its Slack."""
-    for user, email in EMAILS.items():
-        deployed.add_user(user, email, name=NAMES[user])
-    deployed.add_usergroup(GROUP, "ml-janitors", MEMBER)
-    monkeypatch.setattr(ingress, "INGRESS_TIMEOUT", 30.0)  # whatever else this machine has to do meanwhile
-    monkeypatch.setattr(handlers, "slack_time", lambda: SenderClock(clock=lambda: 0.0, sleep=lambda _: None))
-    ingress.ingress_client.cache_clear()
-    ingress.read_signing_secret.cache_clear()
-    deployment = Deployment(box, deployed, session, monkeypatch, tmp_path)
-    deployment.settings(ARMED)
-    return deployment
+    return deployment.arm()
 
 
 @pytest.fixture
@@ -119,14 +93,7 @@ def notebook(armed: Deployment) -> Deployment:
     """A notebook that was left on for the night, warned about."""
 
     def warn() -> None:
-        sagemaker = armed.session.client("sagemaker")
-        armed.box.set_clock(NOW - timedelta(days=30))
-        sagemaker.create_notebook_instance(
-            **notebook_request("churn", Tags=[{"Key": "owner", "Value": EMAILS[OWNER]}])
-        )
-        armed.box.set_clock(NOW)
-        written = [(NOW - timedelta(hours=9), "Saving /eda.ipynb")]
-        armed.box.logs("/aws/sagemaker/NotebookInstances", "churn/jupyter.log", written)
+        idle_notebook(armed.session, armed.box, owner=EMAILS[OWNER])
         armed.sweep("idle-notebooks")
 
     once(armed.box, "a warned notebook", warn)

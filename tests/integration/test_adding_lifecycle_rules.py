@@ -10,7 +10,6 @@ from typing import Any
 import boto3
 import pytest
 
-from armed import KilledError
 from conftest import NOW
 from deeds import Memory
 from lifecycle_simulator import OURS, random_text
@@ -21,6 +20,7 @@ from ml_janitor.detectors.storage_tiering import act
 from ml_janitor.detectors.storage_tiering.act import find_rule_conflict
 from ml_janitor.engine.detector import CannotActError, NotFinishedError
 from ml_janitor_sandbox.control import Control
+from standin import KilledError
 
 BUCKET = "ml-scratch"
 STEP, BACK = "add its lifecycle rules", "take its lifecycle rules out"

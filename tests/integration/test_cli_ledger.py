@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from armed import DENIED, Cellar
 from conftest import ACCOUNT, REGION
 from fakes import UNTELLABLE, because, thing, waste
 from ml_janitor.deployment import ACTION_PAUSE_SECONDS, AWS_WAIT_SECONDS
@@ -28,7 +27,7 @@ from ml_janitor_cli import edge
 from ml_janitor_cli.ledger_session import make_wait
 from ml_janitor_cli.main import main
 from ml_janitor_sandbox.deployment import KEYS, TABLE
-from nights import DAY, HOUR, Nights
+from standin import DAY, DENIED, HOUR, Cellar, Nights
 
 ARMED = f"""
 [detectors.cellar]
@@ -56,8 +55,7 @@ class Desk:
 
     def entry(self, name: str = "lamp") -> Entry:
         """What the ledger has of a finding."""
-        entries = self.nights.ledger.entries("cellar", ACCOUNT, REGION)
-        return next(entry for entry in entries if entry.name == name)
+        return self.nights.entries()[name]
 
     def __call__(self, *argv: str, typed: str | None = None) -> tuple[int, str]:
         """The status of one command, and all that it said."""

@@ -10,8 +10,7 @@ from typing import Any, Literal
 import boto3
 import pytest
 
-from armed import World
-from conftest import ACCOUNT, NOW, REGION
+from conftest import ACCOUNT, NOW
 from ml_janitor.acting.undoing import CannotUndoError
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Confidence
@@ -21,7 +20,7 @@ from ml_janitor.ledger.actions import Stage
 from ml_janitor.ledger.table import Table
 from ml_janitor.report.causes import outcome_note
 from ml_janitor_sandbox.control import Control
-from nights import DAY, Nights
+from standin import DAY, Nights
 
 MIB = 1024**2
 BUCKET = "models"
@@ -32,8 +31,8 @@ class Copies(Nights):
 
     def __init__(self, box: Control, table: Table, session: boto3.Session, aws: Aws) -> None:
         detector = DuplicateArtifacts(buckets=(BUCKET,), act_on_prefixes=(f"s3://{BUCKET}/",))
-        super().__init__(table, session, aws, World(), detector)
-        self.box, self.s3, self.sagemaker = box, session.client("s3"), session.client("sagemaker")
+        super().__init__(table, session, aws, detector, box=box)
+        self.s3, self.sagemaker = session.client("s3"), session.client("sagemaker")
         self.happens: list[Callable[[], object]] = []
         self.s3.create_bucket(Bucket=BUCKET)
         self.versions("Enabled")
@@ -67,8 +66,7 @@ class Copies(Nights):
         return self.outcomes(self.after(days * DAY))
 
     def undo_of(self, key: str) -> None:
-        action = self.undoing.find(self.detector.name, ACCOUNT, REGION, self.of(f"{BUCKET}/{key}").id)
-        self.undoing.undo(self.detector, self.aws, action, by="maria")
+        self.undo(f"{BUCKET}/{key}")
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from armed import KilledError
 from conftest import NOW
 from deeds import Memory
 from ml_janitor.aws.client import Aws
@@ -21,6 +20,7 @@ from ml_janitor.detectors.duplicate_artifacts.rule import DuplicateArtifacts
 from ml_janitor.engine.detector import CannotActError
 from ml_janitor_sandbox.control import Control
 from seaweed import WEED
+from standin import KilledError
 
 MIB = 1024**2
 COPY, KEEPER = "b/model.tar.gz", "a/model.tar.gz"

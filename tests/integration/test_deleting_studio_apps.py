@@ -9,7 +9,6 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from armed import KilledError
 from conftest import ACCOUNT, NOW, REGION
 from deeds import Deed, Memory, found, prepared
 from ml_janitor.aws.calls import ReadError
@@ -17,6 +16,7 @@ from ml_janitor.aws.client import Aws
 from ml_janitor.detectors.idle_studio_apps import IdleStudioApps
 from ml_janitor.engine.detector import CannotActError, NotFinishedError
 from ml_janitor_sandbox.control import Control
+from standin import KilledError
 from studio_seed import Studio
 
 DAY = timedelta(days=1)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from lambdas import Context, event, quiet
+from conftest import ACCOUNT, NOW
 from ml_janitor import handlers
 from ml_janitor.aws.client import Aws
 from ml_janitor.config.values import InvalidInputError
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.ledger.findings import Ledger
 from ml_janitor_sandbox.slack import SlackControl
+from standin import Context, event, quiet
 
 NAMES = [one.name for one in DETECTORS]
 
@@ -28,6 +29,7 @@ def test_a_quiet_day_is_one_short_message(deployed: SlackControl, ledger: Ledger
     assert [one["text"] for one in deployed.messages()] == [
         f"Nothing new today. All {len(NAMES)} sweeps ran."
     ]
+    assert ledger.latest.digest(ACCOUNT) == NOW, "the time of its event"
 
 
 def test_a_digest_that_is_delivered_twice_is_posted_once(

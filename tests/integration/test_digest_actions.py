@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from ml_janitor import handlers
-from slackside import MEMBER, Deployment
+from standin import MEMBER, Deployment
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 

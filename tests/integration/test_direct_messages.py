@@ -9,10 +9,9 @@ from typing import Any
 import boto3
 import pytest
 
-from lambdas import idle_endpoints, reports
 from ml_janitor.ledger.causes import read_causes
 from ml_janitor.report.causes import cause_text
-from slackside import OWNER, Deployment, buttons, said, unused
+from standin import OWNER, Deployment, buttons, idle_endpoints, reports, said, unused
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 BOT = "Slack refused conversations.open: cannot_dm_bot; the owner is a bot: name a person in the owner tag"
@@ -103,7 +102,7 @@ def days_pass(armed: Deployment, number: int) -> None:
     """Nobody uses the endpoint, and there is a sweep every day."""
     for _ in range(number):
         armed.later(DAY)
-        unused(armed, "fraud")
+        unused(armed.box, "fraud", at=armed.now)
         armed.sweep()
 
 

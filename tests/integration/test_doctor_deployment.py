@@ -27,7 +27,7 @@ from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import SECRET
 from ml_janitor_sandbox.slack import CHANNEL, SIGNING_SECRET, TOKEN, SlackControl
 from ml_janitor_sandbox.stack import NAME, deploy
-from signing import own_signatures
+from standin import own_signatures
 from synthesis import synthesise
 
 NOW = datetime(2026, 10, 6, 9, tzinfo=UTC)

@@ -17,7 +17,6 @@ from packaging.utils import canonicalize_name
 
 from bench.receiver import MEMORY, WHOLE_CORE
 from infra.bundle import LAMBDA_REQUIREMENTS, Architecture, cached_bundle
-from lambdas import WITH_SLACK, event, idle_endpoints, items, reports
 from ml_janitor_sandbox import demo
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import BUCKET, TABLE, deploy
@@ -25,6 +24,7 @@ from ml_janitor_sandbox.emulator import ACCOUNT, Emulator
 from ml_janitor_sandbox.function_url import event as url_event
 from ml_janitor_sandbox.keep_press import keep_press
 from ml_janitor_sandbox.slack import SlackControl
+from standin import WITH_SLACK, event, idle_endpoints, items, reports
 
 pytestmark = pytest.mark.xdist_group("emulator")
 

@@ -13,7 +13,6 @@ from typing import Any
 import boto3
 import pytest
 
-from armed import World
 from conftest import ACCOUNT, NOW, REGION
 from deeds import Memory
 from endpoint_seed import ROLE, Serving, variant
@@ -30,9 +29,9 @@ from ml_janitor.ledger.table import Table
 from ml_janitor.report.causes import outcome_note
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.process_kill import Killed, end_when_killed
-from nights import Nights, by_name
 from sagemaker_requests import component_request
 from samples import share
+from standin import Nights, by_name
 
 DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
 NAME = "idle-endpoints"
@@ -43,8 +42,8 @@ class Paced(Nights):
     """Nights with `idle-endpoints` armed, on the sandbox's clock; waiting moves it."""
 
     def __init__(self, table: Table, session: boto3.Session, aws: Aws, box: Control) -> None:
-        super().__init__(table, session, aws, World(), IdleEndpoints())
-        self.box, self.arming, self.wait = box, ARMED, self.a_minute
+        super().__init__(table, session, aws, IdleEndpoints(), box=box)
+        self.arming, self.wait = ARMED, self.a_minute
 
     def a_minute(self) -> None:
         """What a run waits before it goes back to what AWS is at."""
@@ -61,11 +60,6 @@ class Paced(Nights):
             attempts=2,
             has_time=has_time,
         )
-
-    def pass_by(self, span: timedelta) -> None:
-        """Time goes on, in the sandbox and outside."""
-        self.clock += span
-        self.box.set_clock(self.clock)
 
     def swept(self) -> dict[str, Result]:
         """One run, and its results by name."""
@@ -100,11 +94,10 @@ class Paced(Nights):
         (action,) = self.actions.all(NAME, ACCOUNT, REGION)
         return action
 
-    def undo(self) -> Action:
+    def undo(self, *_: str, **how: Any) -> Action:
         """Take it back, as the undo function would."""
-        found = self.undoing.find(NAME, ACCOUNT, REGION, self.action.id)
-        undoing = replace(self.undoing, wait=self.wait)
-        return undoing.undo(RULE, self.aws, found, by="maria")
+        self.undoing = replace(self.undoing, wait=self.wait)
+        return super().undo(self.action.target.name, **how)
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from typing import Any
 import boto3
 import pytest
 
-from armed import KilledError
 from conftest import ACCOUNT, NOW, REGION
 from deeds import Deed, Memory, found, prepared
 from ml_janitor.aws import tags
@@ -18,6 +17,7 @@ from ml_janitor.core.model import Tags, Value
 from ml_janitor.detectors.untagged_resources.rule import UntaggedResources
 from ml_janitor.engine.detector import CannotActError
 from ml_janitor_sandbox.control import Control
+from standin import KilledError
 from studio_seed import spelled
 from tag_seed import COMPLETE, model
 

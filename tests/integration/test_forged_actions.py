@@ -11,7 +11,6 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from armed import DENIED, Cellar, World
 from conftest import ACCOUNT, NOW, REGION
 from fakes import thing, waste
 from ml_janitor import handlers
@@ -26,10 +25,8 @@ from ml_janitor.ledger.table import Table, format_stamp, item_key, partition_key
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import KEYS, TABLE
 from ml_janitor_sandbox.iam import IamControl
-from nights import DAY, Nights, in_memory
 from policies import allow, role
-from signing import OwnMacs
-from slackside import MEMBER, Deployment, said
+from standin import DAY, DENIED, MEMBER, Cellar, Deployment, Nights, OwnMacs, in_memory, said
 
 PLACE = partition_key("action", "cellar", ACCOUNT, REGION)
 DEVELOPER = f"arn:aws:iam::{ACCOUNT}:role/developer"
@@ -47,10 +44,11 @@ def nights() -> Iterator[Nights]:
 @pytest.fixture
 def with_kms(table: Table, session: boto3.Session, aws: Aws, monkeypatch: pytest.MonkeyPatch) -> Nights:
     """Nights whose actions KMS signs."""
-    world = World()
-    monkeypatch.setattr(Cellar, "world", world)
-    signatures = kms_signatures(make_client(session, "kms", REGION, 2), KEYS)
-    return Nights(table, session, aws, world, signatures=signatures)
+    nights = Nights(
+        table, session, aws, signatures=kms_signatures(make_client(session, "kms", REGION, 2), KEYS)
+    )
+    monkeypatch.setattr(Cellar, "world", nights.world)
+    return nights
 
 
 def records(table: Table) -> dict[str, dict[str, Any]]:

@@ -17,7 +17,6 @@ import pytest
 
 from conftest import ACCOUNT, NOW, REGION, seed_demo
 from fakes import Shelf, thing, waste
-from lambdas import ROOT, WITH_SLACK, Context, event, idle_endpoints, items, reports
 from ml_janitor import handlers
 from ml_janitor.config.values import InvalidInputError
 from ml_janitor.core.model import Mode
@@ -33,6 +32,7 @@ from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import BUCKET, deploy
 from ml_janitor_sandbox.slack import SlackControl
 from samples import share
+from standin import ROOT, WITH_SLACK, Context, event, idle_endpoints, items, reports
 
 HEAVY = ("boto3", "botocore", "pydantic", "jinja2", "slack_sdk", "aws_lambda_powertools")
 

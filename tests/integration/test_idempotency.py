@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from lambdas import Context
 from ml_janitor.ledger.idempotency import InProgressError, run_once
 from ml_janitor.ledger.table import EXPIRES_ATTRIBUTE, Table
+from standin import Context
 
 
 def test_work_is_done_once_for_each_event_unless_it_fails(table: Table) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 import boto3
 import pytest
 
-from armed import World
 from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import Aws
@@ -21,7 +20,7 @@ from ml_janitor.engine.policy import RunPolicy
 from ml_janitor.engine.run import sweep_region
 from ml_janitor.ledger.table import Table
 from ml_janitor_sandbox.control import Control
-from nights import ARMED, Nights
+from standin import ARMED, Nights
 from studio_seed import DAY, GROUP, HOUR, MINUTE, Studio, spelled
 from verdicts import only, shown, word
 
@@ -49,7 +48,7 @@ def test_an_app_is_the_same_whether_it_could_be_described_or_not(
     studio: Studio, session: boto3.Session, table: Table, aws: Aws, kind: str
 ) -> None:
     """AWS writes the one type in the ARN as it is, and the other in lower case."""
-    nights = Nights(table, session, aws, World(), IdleStudioApps())
+    nights = Nights(table, session, aws, IdleStudioApps())
     nights.arming = replace(ARMED, effect=Effect.STOP, act_on=Confidence.LIKELY)
     studio.app(space="desk", kind=kind)
     (warned,) = nights.sweep().report.results

@@ -13,7 +13,6 @@ import pytest
 
 from conftest import ACCOUNT, NOW, REGION
 from fakes import Shelf, Thing, thing, waste
-from lambdas import items
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.results import Sweep
 from ml_janitor.engine.policy import Hold, HoldKind, RunPolicy
@@ -23,7 +22,7 @@ from ml_janitor.ledger.findings import Entry, Ledger, RecordedFindings
 from ml_janitor.ledger.requests import ButtonRequests, Holds
 from ml_janitor.ledger.table import Table
 from ml_janitor_sandbox.control import Control
-from signing import own_signatures
+from standin import items, own_signatures
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 

@@ -8,9 +8,8 @@ from typing import Any
 import boto3
 import pytest
 
-from armed import World
 from condemned import SCRATCH, Condemned
-from conftest import ACCOUNT, NOW, REGION
+from conftest import NOW
 from ml_janitor.aws import storage
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Effect
@@ -23,7 +22,7 @@ from ml_janitor.ledger.table import Table
 from ml_janitor.report.causes import outcome_note
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.process_kill import Killed, end_when_killed
-from nights import ARMED, DAY, Nights
+from standin import ARMED, DAY, Nights
 
 OTHER = "second-scratch"
 RULE = StorageTiering(act_on_buckets=(SCRATCH,))
@@ -34,8 +33,8 @@ class Shift(Nights):
     """A deployment in which one of two buckets may be given rules; that has a rule of its own."""
 
     def __init__(self, box: Control, table: Table, session: boto3.Session, aws: Aws) -> None:
-        super().__init__(table, session, aws, World(), RULE)
-        self.box, self.s3 = box, session.client("s3")
+        super().__init__(table, session, aws, RULE, box=box)
+        self.s3 = session.client("s3")
         self.arming = replace(ARMED, effect=Effect.TIER)
         self.condemned = Condemned(box, session, aws)
         self.condemned.add("storage-tiering")
@@ -48,15 +47,10 @@ class Shift(Nights):
 
     def run(self, days: float = 0) -> dict[str, Result]:
         """What a run makes of the buckets so many days later."""
-        self.box.set_clock(self.clock + days * DAY)
         return self.after(days * DAY)
 
     def due(self) -> None:
         assert self.run()[SCRATCH].outcome is Outcome.WARNED
-
-    def undo(self) -> str:
-        action = self.undoing.find(self.detector.name, ACCOUNT, REGION, self.of(SCRATCH).id)
-        return self.undoing.undo(self.detector, self.aws, action, by="maria").became
 
 
 @pytest.fixture
@@ -86,7 +80,7 @@ def test_it_is_warned_about_given_rules_and_these_are_taken_out(shift: Shift) ->
 
     again = shift.run(7)[SCRATCH]
     assert (again.outcome, shift.there) == (Outcome.KEPT, there)
-    assert "were taken out of ml-scratch" in shift.undo()
+    assert "were taken out of ml-scratch" in shift.undo(SCRATCH).became
     assert (shift.there, shift.of(SCRATCH).stage) == (shift.before, Stage.UNDONE)
 
 
@@ -113,7 +107,7 @@ def test_the_next_run_finishes_a_run_killed_anywhere(shift: Shift, kill: str, ca
     there = shift.there
     assert len(there.rules) == 2
     assert shift.box.calls().get(f"s3:{CALLS[1]}", 0) <= 1
-    shift.undo()
+    shift.undo(SCRATCH)
     assert (shift.there, shift.put_back) == (shift.before, [])
 
 
@@ -124,11 +118,11 @@ def test_an_undo_killed_at_its_call_is_finished_when_asked_again(shift: Shift) -
     for kill in ("killed-before", "killed"):
         shift.box.fault("s3", CALLS[1], kill)
         with pytest.raises(Killed):
-            shift.undo()
+            shift.undo(SCRATCH)
         shift.box.revive()
         shift.box.clear_faults()
         shift.clock += DAY
-    shift.undo()
+    shift.undo(SCRATCH)
     assert (shift.there, shift.of(SCRATCH).stage) == (shift.before, Stage.UNDONE)
 
 

@@ -20,7 +20,6 @@ from rich.console import Console
 
 from conftest import REGION, seed_demo
 from docs import pictures
-from lambdas import ROOT
 from ml_janitor.acting.savings import savings_by_day
 from ml_janitor.core.model import HOURS_PER_MONTH, Finding
 from ml_janitor.core.results import Outcome, Report, Result, Sweep
@@ -38,6 +37,7 @@ from ml_janitor_sandbox.night import Played, play
 from ml_janitor_sandbox.night.deployment import Deployment
 from ml_janitor_sandbox.night.script import Digest, Pressed, Script, Swept, local
 from ml_janitor_sandbox.server import Sandbox
+from standin import ROOT
 
 READS = re.compile(
     r"[\w-]+:(Batch)?(Describe|Get|Head|List|Lookup|Query|Search)|dynamodb:|kms:|lambda:Invoke"

@@ -15,7 +15,6 @@ import pytest
 from conftest import ACCOUNT, NOW, REGION
 from endpoint_seed import Seed
 from fakes import target_at, waste
-from lambdas import WITH_SLACK, Context, event, quiet
 from ml_janitor import handlers
 from ml_janitor.acting import savings
 from ml_janitor.aws.client import Aws
@@ -29,6 +28,7 @@ from ml_janitor.ledger.latest import LastBill
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import BUCKET
 from ml_janitor_sandbox.slack import SlackControl
+from standin import WITH_SLACK, Context, event, quiet
 
 DAY = timedelta(days=1)
 TODAY = datetime(2026, 10, 6, tzinfo=UTC)

@@ -14,12 +14,12 @@ import boto3
 import pytest
 from aws_lambda_powertools import Logger
 
-from lambdas import ROOT, Context, event, idle_endpoints
 from ml_janitor import handlers
 from ml_janitor.config.settings import Settings
 from ml_janitor.engine.run import RunFailedError
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.slack import SlackControl
+from standin import ROOT, Context, event, idle_endpoints
 from synthesis import SLACK, Synthesised, synthesise
 
 PAGE = (ROOT / "docs" / "operating.md").read_text()

@@ -22,6 +22,7 @@ from ml_janitor.ledger.latest import LastRun, LatestRuns, RunAccount, RunLists
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.slack import SlackControl
 from organization import CALLER, EXTERNAL_ID, Organization, OrganizationHost, Roles
+from standin import idle_notebook
 from theatre import TOML, Theatre
 
 FIRST, SECOND, THIRD = "210987654321", "310987654321", "410987654321"
@@ -57,7 +58,7 @@ class Stage:
         self.made = Organization(url=box.url, id="", members=(FIRST, SECOND, THIRD), units={})
         self.inside = {account: self.made.within(account) for account in self.made.members}
         for each in self.inside.values():
-            notebook(box, each)
+            idle_notebook(each, box, hours=15)
         self.roles: dict[str, Roles] = {one: self.made.granted(self.settings, one) for one in self.inside}
         self.host.members = {arn: role for each in self.roles.values() for arn, role in each.items()}
         box.set_clock(self.host.now)
@@ -104,22 +105,6 @@ class Stage:
 
     def arn(self, role: str, account: str) -> str:
         return role_arn(self.settings, role, account=account, partition="aws")
-
-
-def notebook(box: Control, session: boto3.Session) -> None:
-    box.set_clock(NOW - timedelta(days=30))
-    session.client("sagemaker").create_notebook_instance(
-        NotebookInstanceName="churn", InstanceType="ml.t3.xlarge", RoleArn=f"arn:aws:iam::{ACCOUNT}:role/ml"
-    )
-    logs: Any = session.client("logs")
-    group, stream = "/aws/sagemaker/NotebookInstances", "churn/jupyter.log"
-    logs.create_log_group(logGroupName=group)
-    logs.create_log_stream(logGroupName=group, logStreamName=stream)
-    box.set_clock(NOW)
-    wrote = int((NOW - timedelta(hours=15)).timestamp() * 1000)
-    logs.put_log_events(
-        logGroupName=group, logStreamName=stream, logEvents=[{"timestamp": wrote, "message": "Saving /a"}]
-    )
 
 
 def changing(ran: Ran, action: str) -> list[str]:

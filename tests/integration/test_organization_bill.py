@@ -15,7 +15,6 @@ import pytest
 
 from conftest import ACCOUNT, NOW, REGION
 from fakes import waste
-from lambdas import WITH_SLACK, Context, event
 from ml_janitor import handlers
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.cost_explorer import CostExplorer
@@ -34,6 +33,7 @@ from ml_janitor_sandbox.iam import IamControl
 from ml_janitor_sandbox.slack import SlackControl
 from organization import Organization, Roles, acting_as
 from reports import result
+from standin import WITH_SLACK, Context, event
 
 pytestmark = pytest.mark.usefixtures("log")
 

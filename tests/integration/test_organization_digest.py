@@ -14,7 +14,6 @@ import pytest
 
 from conftest import NOW, REGION
 from fakes import waste
-from lambdas import WITH_SLACK, Context, event
 from ml_janitor import handlers
 from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import Aws
@@ -36,6 +35,7 @@ from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import BUCKET, TABLE
 from ml_janitor_sandbox.slack import SlackControl
 from reports import result
+from standin import WITH_SLACK, Context, event
 
 pytestmark = pytest.mark.usefixtures("log")
 

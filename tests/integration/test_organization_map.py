@@ -20,7 +20,6 @@ from declared import Declared
 from deployed import Deployed, Function
 from hosted import LAMBDA, SCHEDULER, Host, entry
 from infra.state_machine import define_state_machine
-from lambdas import Context
 from ml_janitor.config.events import AccountsEvent
 from ml_janitor.config.member_roles import member_role_name, role_arn
 from ml_janitor.config.settings import Settings
@@ -40,6 +39,7 @@ from ml_janitor_sandbox.functions import Outcome
 from ml_janitor_sandbox.iam import IamControl
 from ml_janitor_sandbox.stack import deploy
 from organization import EXTERNAL_ID, Organization
+from standin import Context
 from synthesis import synthesise
 
 DETECTOR = "idle-notebooks"

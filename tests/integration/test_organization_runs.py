@@ -12,7 +12,6 @@ import boto3
 import pytest
 
 from conftest import ACCOUNT, NOW, REGION
-from lambdas import Context
 from ml_janitor import handlers
 from ml_janitor.aws.calls import ReadError
 from ml_janitor.config.values import InvalidInputError
@@ -26,6 +25,7 @@ from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import BUCKET
 from ml_janitor_sandbox.slack import SlackControl
 from organization import Organization, written
+from standin import Context
 
 MINUTE = timedelta(minutes=1)
 DETECTOR = "idle-endpoints"

@@ -29,7 +29,7 @@ from ml_janitor.ledger.latest import LatestRecords
 from ml_janitor_sandbox.deployment import BUCKET
 from ml_janitor_sandbox.iam import IamControl
 from organization import NOTEBOOKS, OFF, Accounts, Roles, acting_as
-from slackside import MEMBER, said
+from standin import MEMBER, said
 
 HOME = ("dynamodb:*", "s3:*", "secretsmanager:*", "kms:*", "lambda:*", "pricing:*")
 """What a function has to itself: nothing of what it looks at."""

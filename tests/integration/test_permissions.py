@@ -15,7 +15,6 @@ from conftest import ACCOUNT, REGION
 from declared import granted, statements, without
 from deployed import Function
 from hosted import LAMBDA, SCHEDULER, Host
-from lambdas import WITH_SLACK, event
 from ml_janitor.aws.client import Aws
 from ml_janitor.config.member_roles import is_changing_action
 from ml_janitor.detectors import DETECTORS
@@ -27,6 +26,7 @@ from plays.presses import Presses
 from plays.regrets import REGRETS
 from recorder import Play, Recording, check_missed, idle, record
 from samples import share
+from standin import WITH_SLACK, event
 from theatre import ABROAD, OfOrganization, Theatre, Unarmed, everything
 
 IN_EVERY_RUN = "idle-notebooks"

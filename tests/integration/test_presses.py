@@ -13,7 +13,6 @@ import boto3
 import pytest
 
 from conftest import ACCOUNT, NOW, REGION, once
-from lambdas import handed_press, idle_endpoints, reports
 from ml_janitor import handlers
 from ml_janitor.acting.undoing import CannotUndoError
 from ml_janitor.config import events
@@ -25,7 +24,21 @@ from ml_janitor.slack.client import SenderClock
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import UNDO, WORKER
 from ml_janitor_sandbox.slack import Signed, form, sign
-from slackside import ARMED, EMAILS, GROUP, MEMBER, NAMES, OWNER, STRANGER, Deployment, buttons, said
+from standin import (
+    ARMED_TOML,
+    EMAILS,
+    GROUP,
+    MEMBER,
+    NAMES,
+    OWNER,
+    STRANGER,
+    Deployment,
+    buttons,
+    handed_press,
+    idle_endpoints,
+    reports,
+    said,
+)
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 PRESSED = "Tue 6 Oct 05:00 (Europe/Berlin)"
@@ -79,7 +92,7 @@ def test_keep_holds_it_for_good_and_the_message_says_who_did(warned: Deployment,
 
 def test_keep_tonight_holds_it_until_working_hours_begin_again(notebook: Deployment) -> None:
     """On a Friday evening, that is the whole weekend."""
-    notebook.settings(ARMED + 'stop_outside_hours = ["ch*"]\n')
+    notebook.settings(ARMED_TOML + 'stop_outside_hours = ["ch*"]\n')
     notebook.later(datetime(2026, 10, 9, 16, 30, tzinfo=UTC) - notebook.now)
     log = ("/aws/sagemaker/NotebookInstances", "churn/jupyter.log")
     notebook.box.logs(*log, [(notebook.now - HOUR, "Saving /eda.ipynb")])
@@ -264,7 +277,7 @@ def left_the_company(deployment: Deployment) -> None:
 
 
 def groupless(deployment: Deployment) -> None:
-    deployment.settings(ARMED.replace(GROUP, "S0NOBODY"))
+    deployment.settings(ARMED_TOML.replace(GROUP, "S0NOBODY"))
 
 
 @pytest.mark.parametrize(

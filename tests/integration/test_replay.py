@@ -11,12 +11,11 @@ from pathlib import Path
 import boto3
 import pytest
 
-from lambdas import EVENTS, ROOT, idle_endpoints, items
 from ml_janitor_cli.main import main
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import WORKER
 from ml_janitor_sandbox.slack import SlackControl
-from slackside import Deployment
+from standin import EVENTS, ROOT, Deployment, idle_endpoints, items
 
 PROGRAM = str(Path(sys.executable).parent / "janitor")
 

@@ -11,8 +11,8 @@ from playwright.sync_api import Page
 from fakes import UNTELLABLE
 from ml_janitor.core.results import Report
 from ml_janitor.engine.detector import NotFinishedError
-from nights import ARMED, DAY, HOUR, Nights
 from pages import DESKTOP, PHONE
+from standin import ARMED, DAY, HOUR, Nights
 
 NARROW = {"width": 500, "height": 900}
 

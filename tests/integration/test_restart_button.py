@@ -10,9 +10,9 @@ from conftest import ACCOUNT
 from job_seed import HOUR, LONG_ENOUGH, ROLE, SECRET, Floor
 from ml_janitor import handlers
 from ml_janitor_sandbox.control import Control
-from slackside import ARMED, MEMBER, Deployment, buttons, said
+from standin import ARMED_TOML, MEMBER, Deployment, buttons, said
 
-BY_HAND = f"""{ARMED}
+BY_HAND = f"""{ARMED_TOML}
 [detectors.hung-training-jobs]
 mode = "act"
 act_in = ["{ACCOUNT}"]

@@ -10,7 +10,6 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from armed import KilledError
 from conftest import NOW
 from deeds import Deed, Memory, found, prepared
 from job_seed import GROUPS, HOUR, SECRET, Floor
@@ -21,6 +20,7 @@ from ml_janitor.core.model import Finding, finding_id
 from ml_janitor.detectors.hung_training_jobs.rule import HungTrainingJobs
 from ml_janitor.engine.detector import CannotActError, NotFinishedError
 from ml_janitor_sandbox.control import Control
+from standin import KilledError
 
 GENERATED = {
     *("TrainingJobArn", "ProcessingJobArn", "TransformJobArn", "CreationTime", "LastModifiedTime"),

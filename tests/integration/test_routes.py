@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from conftest import ACCOUNT, REGION
-from lambdas import handed_press, idle_endpoints
 from ml_janitor import handlers
 from ml_janitor_sandbox.slack import CHANNEL, form, sign
-from slackside import ARMED, MEMBER, OWNER, Deployment, buttons, said
+from standin import ARMED_TOML, MEMBER, OWNER, Deployment, buttons, handed_press, idle_endpoints, said
 
 VISION, PROD = "C0VISION0", "C0PROD000"
 TEAM = '[slack.routes]\n"team:Vision ML" = "#vision"\n'
 ROUTED = f'{TEAM}"account:{ACCOUNT}" = "{PROD}"\n'
-DRY = ARMED.replace('mode = "act"', 'mode = "dry-run"')
+DRY = ARMED_TOML.replace('mode = "act"', 'mode = "dry-run"')
 
 
 def seeded(
@@ -60,7 +59,7 @@ def test_each_channel_hears_of_its_own_findings_and_gets_their_report(armed: Dep
 
 
 def test_a_press_counts_on_the_routed_message_and_on_no_other(armed: Deployment) -> None:
-    armed.settings(ARMED + TEAM)
+    armed.settings(ARMED_TOML + TEAM)
     seeded(armed, vision=["lens"], others=[])
     armed.sweep()
     (warning,) = [one for one in armed.slack.messages() if one["channel"] == VISION]

@@ -18,7 +18,6 @@ from aws_lambda_powertools import Logger
 
 from conftest import ACCOUNT, NOW, REGION
 from fakes import USED, Shelf, thing, waste
-from lambdas import items, reports
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Prices
 from ml_janitor.core.results import Result, Sweep
@@ -31,6 +30,7 @@ from ml_janitor.report.html import Archive
 from ml_janitor.scheduled.sweep_run import SweepRunner
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import BUCKET, TABLE
+from standin import items, reports
 
 LATER = timedelta(minutes=1)
 ELSEWHERE = "eu-west-1"

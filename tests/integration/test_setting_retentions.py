@@ -8,7 +8,6 @@ from typing import Any
 import boto3
 import pytest
 
-from armed import KilledError
 from conftest import ACCOUNT, NOW, REGION
 from deeds import Deed, Memory, found, prepared
 from ml_janitor.aws.client import Aws
@@ -17,6 +16,7 @@ from ml_janitor.core.tiering import GB
 from ml_janitor.detectors.forgotten_leftovers.rule import ForgottenLeftovers
 from ml_janitor.engine.detector import CannotActError
 from ml_janitor_sandbox.control import Control
+from standin import KilledError
 
 DAY = timedelta(days=1)
 NAME = "/aws/sagemaker/TrainingJobs"

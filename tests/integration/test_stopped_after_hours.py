@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 import boto3
 import pytest
 
-from armed import World
 from conftest import ACCOUNT
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.durations import WorkingHours
@@ -19,8 +18,8 @@ from ml_janitor.engine.run import RunFailedError
 from ml_janitor.ledger.table import Table
 from ml_janitor.report.causes import outcome_note
 from ml_janitor_sandbox.control import Control
-from nights import HOUR, Nights
 from sagemaker_requests import notebook_request
+from standin import HOUR, Nights
 
 MINUTE = timedelta(minutes=1)
 GROUP = "/aws/sagemaker/NotebookInstances"
@@ -38,8 +37,8 @@ class Evening(Nights):
     def __init__(self, box: Control, table: Table, session: boto3.Session, aws: Aws) -> None:
         hours = WorkingHours(time_zone="Europe/Berlin")
         rule = IdleNotebooks(working_hours=hours, stop_outside_hours=("team-*",))
-        super().__init__(table, session, aws, World(), rule)
-        self.box, self.sagemaker = box, session.client("sagemaker")
+        super().__init__(table, session, aws, rule, box=box)
+        self.sagemaker = session.client("sagemaker")
         self.arming = Arming(
             mode=Mode.ACT,
             effect=Effect.STOP,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
 
-from armed import World
 from conftest import ACCOUNT, NOW, REGION
 from job_seed import GROUPS, LONG_ENOUGH, MINUTE, SECRET, Floor
 from ml_janitor.acting.undoing import CannotUndoError
@@ -26,7 +26,7 @@ from ml_janitor_cli.main import main
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import KEYS, TABLE
 from ml_janitor_sandbox.process_kill import Killed, end_when_killed
-from nights import DAY, HOUR, Nights
+from standin import DAY, HOUR, Nights
 
 
 class Shift(Nights):
@@ -34,7 +34,7 @@ class Shift(Nights):
 
     def __init__(self, floor: Floor, table: Table, session: boto3.Session, aws: Aws) -> None:
         signatures = kms_signatures(make_client(session, "kms", REGION, 2), KEYS)
-        super().__init__(table, session, aws, World(), HungTrainingJobs(), signatures=signatures)
+        super().__init__(table, session, aws, HungTrainingJobs(), signatures=signatures)
         self.floor = floor
         self.arming = Arming(
             mode=Mode.ACT, effect=Effect.STOP, act_in=(ACCOUNT,), grace=2 * HOUR, business_days=False
@@ -55,10 +55,9 @@ class Shift(Nights):
         assert self.run().outcome is Outcome.WARNED
         self.floor.wait(2 * HOUR + 2 * LONG_ENOUGH)
 
-    def undo(self, name: str = "job") -> Action:
+    def undo(self, name: str = "job", **how: Any) -> Action:
         self.clock = self.floor.box.clock()
-        action = self.undoing.find(self.detector.name, ACCOUNT, REGION, self.of(name).id)
-        return self.undoing.undo(self.detector, self.aws, action, by="maria")
+        return super().undo(name, **how)
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from armed import KilledError
 from conftest import NOW
 from deeds import Deed, Memory, found, prepared
 from ml_janitor.aws.client import Aws
@@ -18,6 +17,7 @@ from ml_janitor.detectors.idle_notebooks import IdleNotebooks
 from ml_janitor.engine.detector import CannotActError, NotFinishedError
 from ml_janitor_sandbox.control import Control
 from sagemaker_requests import notebook_request
+from standin import KilledError
 
 GROUP = "/aws/sagemaker/NotebookInstances"
 ROLE = "arn:aws:iam::123456789012:role/notebooks"

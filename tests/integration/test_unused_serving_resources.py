@@ -33,7 +33,7 @@ from ml_janitor.ledger.table import Table
 from ml_janitor_sandbox.control import Control
 from moto_corrections.sagemaker.progress import DEFAULTS
 from sagemaker_requests import transform_request
-from signing import own_signatures
+from standin import own_signatures
 
 DAY = timedelta(days=1)
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/ml"

@@ -9,9 +9,8 @@ from datetime import timedelta
 import pytest
 
 from conftest import ACCOUNT, REGION
-from lambdas import idle_endpoints
 from ml_janitor_cli.main import main
-from slackside import ARMED, GROUP, OWNER, Deployment, buttons
+from standin import ARMED_TOML, GROUP, OWNER, Deployment, buttons, idle_endpoints
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 DUE = "Fri 9 Oct 05:10 (Europe/Berlin)"
@@ -54,7 +53,7 @@ def test_one_finding_is_one_message_with_its_owner_its_date_and_its_buttons(arme
 def test_a_button_that_nobody_could_press_is_not_there(
     armed: Deployment, without: str, shown: list[str]
 ) -> None:
-    armed.settings(ARMED.replace(without, ""))
+    armed.settings(ARMED_TOML.replace(without, ""))
     idle_endpoints(armed.session, armed.box, "a")
 
     armed.sweep()

@@ -11,7 +11,6 @@ import pytest
 
 from conftest import ACCOUNT, NOW, REGION
 from fakes import waste
-from lambdas import event
 from ml_janitor import handlers
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Change, Cost, Mode
@@ -21,9 +20,9 @@ from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.requests import Holds
 from ml_janitor.ledger.table import Table
 from reports import result
-from slackside import ARMED, EMAILS, MEMBER, OWNER, STRANGER, Deployment, buttons
+from standin import ARMED_TOML, EMAILS, MEMBER, OWNER, STRANGER, Deployment, buttons, event
 
-TUESDAY = ARMED + '\n[plan]\nweekly_advice = "Tue"\n'
+TUESDAY = ARMED_TOML + '\n[plan]\nweekly_advice = "Tue"\n'
 WEEK = timedelta(days=7)
 
 

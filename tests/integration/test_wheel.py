@@ -20,8 +20,8 @@ from packaging.requirements import Requirement
 
 from commands import Janitor
 from conftest import seed_demo
-from lambdas import ROOT
 from ml_janitor_sandbox.control import Control
+from standin import ROOT
 
 PACKAGES = ("ml_janitor", "ml_janitor_cli", "ml_janitor_sandbox", "moto_corrections")
 TERMINAL = {"rich", "typer"}

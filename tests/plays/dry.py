@@ -11,7 +11,6 @@ from typing import Any
 
 from conftest import ACCOUNT, REGION
 from hosted import Host
-from lambdas import EVENTS, event
 from ml_janitor.aws.tags import Arn
 from ml_janitor.config.values import InvalidInputError
 from ml_janitor.core.model import Confidence, Finding, Target
@@ -22,7 +21,7 @@ from ml_janitor.ledger.actions import Actions
 from ml_janitor.ledger.findings import Ledger
 from ml_janitor_sandbox.slack import SlackControl
 from recorder import Missed, Recording, Step, Wanted, nothing, runs_of
-from signing import own_signatures
+from standin import EVENTS, event, own_signatures
 from theatre import told
 
 DIGEST, BILL = "digest", "bill"

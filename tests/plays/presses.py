@@ -16,7 +16,7 @@ from ml_janitor_sandbox.function_url import event as url_event
 from ml_janitor_sandbox.slack import SlackControl
 from plays.regrets import UNDO
 from recorder import IN_LAMBDAS_HANDS, Missed, Recording, Step, Wanted, nothing
-from slackside import EMAILS, MEMBER, OWNER, STRANGER
+from standin import EMAILS, MEMBER, OWNER, STRANGER
 from theatre import ARMS, MINUTE, broken, handed, now, told
 
 RECEIVER, WORKER = "interact", "pressed"

@@ -23,7 +23,6 @@ import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 from moto.moto_api._internal import mock_random
 
-from armed import World as Nothing
 from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.acting.undoing import CannotUndoError
 from ml_janitor.acting.warning import WARNINGS_PER_SWEEP
@@ -41,12 +40,12 @@ from ml_janitor.ledger.table import Table
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import TABLE, deploy
 from ml_janitor_sandbox.process_kill import Killed, end_when_killed
-from nights import Nights
 from properties.account_snapshot import Snapshot, changes, snapshot
 from properties.conftest import LONG_IN_SOAK, SEED, SOAK, Unhurried
 from properties.worlds import FAULTS, LISTINGS, NEAR_MISSES, World
 from properties.worlds.artifacts import COPY, MIN_SIZE, STORES, Artifacts, Stores
 from properties.worlds.base import COMPLETE, DAY, LABELS, LIKELY, NONE, TOOL, UNTAGGED, Claim, Fault
+from standin import Nights
 
 pytestmark = LONG_IN_SOAK
 
@@ -143,7 +142,7 @@ class Life:
         table = Table(make_client(session, "dynamodb", REGION, 1), TABLE)
         unversioned = self.chance(0.5)
         self.nights = [
-            self._armed(Nights(table, session, self.aws, Nothing(), generous(detector, unversioned)))
+            self._armed(Nights(table, session, self.aws, generous(detector, unversioned)))
             for detector in SETTINGS.enabled()
             if detector.cleanup is not None
             and detector.acts

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
-from armed import DENIED, Cellar, KilledError, LostError, raising, tagged
 from conftest import ACCOUNT, NOW, REGION
 from fakes import UNTELLABLE, USED, Thing, because, thing, waste
 from ml_janitor.acting.acting import ActedSweep, Acting, ArmedSweep, due_findings, half_done_cause
@@ -32,26 +31,32 @@ from ml_janitor.engine.run import RunFailedError, sweep_region
 from ml_janitor.ledger.actions import MOST_TRIES, Action, BegunBeforeError, Stage
 from ml_janitor.ledger.findings import Entry, Ledger
 from ml_janitor.report.causes import limit_texts, outcome_note
-from nights import ARMED, DAY, HOUR, TUESDAY, Nights, NoArchive, by_name, in_memory
-
-
-@pytest.fixture
-def nights() -> Iterator[Nights]:
-    """The table is in memory: what the sandbox's does differently is for the other tests."""
-    with in_memory() as nights:
-        yield nights
+from standin import (
+    ARMED,
+    DAY,
+    DENIED,
+    HOUR,
+    TUESDAY,
+    Cellar,
+    KilledError,
+    LostError,
+    Nights,
+    NoArchive,
+    by_name,
+    raising,
+    tagged,
+)
 
 
 def now(nights: Nights, *names: str) -> None:
     """Maria presses *Do it now* under each of these warnings."""
-    for entry in nights.ledger.entries("cellar", ACCOUNT, REGION):
-        if entry.name in names:
-            nights.ledger.make_due(entry, by="maria", now=nights.clock)
+    for name in names:
+        nights.ledger.make_due(nights.entries()[name], by="maria", now=nights.clock)
 
 
 def approve(nights: Nights) -> None:
     """A person approves all that is due."""
-    for entry in nights.ledger.entries("cellar", ACCOUNT, REGION):
+    for entry in nights.entries().values():
         nights.ledger.approve(entry, by="maria")
 
 
@@ -59,12 +64,6 @@ def acted(nights: Nights) -> None:
     """The lamp was warned about and removed."""
     nights.warned("lamp")
     nights.after(4 * DAY)
-
-
-def undone(nights: Nights) -> Action:
-    """One try to bring the lamp back."""
-    action = nights.undoing.find("cellar", ACCOUNT, REGION, nights.of("lamp").id)
-    return nights.undoing.undo(Cellar(), nights.aws, action, by="maria")
 
 
 # --- the order of things ----------------------------------------------------------------------------
@@ -88,7 +87,7 @@ def test_it_warns_waits_looks_again_acts_and_reports(nights: Nights) -> None:
     action = nights.of("lamp")
     assert (action.stage, action.undo, action.ended) == (Stage.ACTED, {"name": "lamp"}, nights.clock)
     assert action.steps == {"act: unplug": "done", "act: remove": "done"}
-    (entry,) = nights.ledger.entries("cellar", ACCOUNT, REGION)
+    (entry,) = nights.entries().values()
     assert (entry.closed, entry.close_reason, entry.due) == (
         nights.clock,
         make_cause(CauseCode.CLEANED_UP),
@@ -471,14 +470,14 @@ def test_without_the_undo_in_the_ledger_nothing_is_done(
 def test_what_was_done_is_brought_back_and_then_left_alone(nights: Nights) -> None:
     acted(nights)
 
-    done = undone(nights)
+    done = nights.undo()
 
     assert (done.stage, done.undone_by) == (Stage.UNDONE, "maria")
     assert (list(nights.world.things), nights.world.unplugged) == (["lamp"], set())
     assert nights.after(DAY)["lamp"].outcome is Outcome.KEPT
     assert nights.after(7 * DAY)["lamp"].outcome is Outcome.WARNED
     with pytest.raises(CannotUndoError, match="brought back before, by maria"):
-        undone(nights)
+        nights.undo()
 
 
 def test_what_was_brought_back_is_left_alone_whenever_the_run_was_killed(nights: Nights) -> None:
@@ -490,9 +489,9 @@ def test_what_was_brought_back_is_left_alone_whenever_the_run_was_killed(nights:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(type(nights.holds), "put", killed)
         with pytest.raises(KilledError):
-            undone(nights)
+            nights.undo()
 
-    undone(nights)
+    nights.undo()
 
     assert nights.of("lamp").stage is Stage.UNDONE
     assert nights.after(DAY)["lamp"].outcome is Outcome.KEPT
@@ -715,7 +714,7 @@ def test_preparing_goes_on_from_its_memo(nights: Nights) -> None:
     nights.after(4 * DAY)
     nights.after(HOUR)
 
-    (entry,) = nights.ledger.entries("cellar", ACCOUNT, REGION)
+    (entry,) = nights.entries().values()
     assert entry.memo == {"read": 2}
 
 
@@ -1090,11 +1089,6 @@ def lamp(nights: Nights, span: timedelta = HOUR) -> Result:
     return nights.after(span)["lamp"]
 
 
-def entry(nights: Nights) -> Entry:
-    (entry,) = nights.ledger.entries("cellar", ACCOUNT, REGION)
-    return entry
-
-
 def looks(monkeypatch: pytest.MonkeyPatch, seen: Callable[[Thing], Thing | None]) -> None:
     """From now on a second look sees something else than the sweep did."""
     real = Cellar.look
@@ -1144,7 +1138,7 @@ def test_what_is_no_longer_waste_at_the_second_look_is_closed(
     changed = lamp(with_lamp, 4 * DAY)
 
     assert (changed.outcome, changed.cause) == (Outcome.CHANGED, why)
-    closed = entry(with_lamp)
+    closed = with_lamp.entries()["lamp"]
     assert (closed.closed, closed.warned, closed.untold_why) == (with_lamp.clock, None, closed.close_reason)
     assert with_lamp.world.done == []
 
@@ -1157,7 +1151,7 @@ def test_nothing_is_begun_or_gone_on_with_without_time(
 
     assert (waiting.outcome, waiting.cause) == (Outcome.WAITING, make_cause(CauseCode.OUT_OF_TIME))
     assert with_lamp.actions.all("cellar", ACCOUNT, REGION) == []
-    assert entry(with_lamp).warned == TUESDAY
+    assert with_lamp.entries()["lamp"].warned == TUESDAY
 
 
 def test_what_is_half_done_waits_for_a_run_with_time(
@@ -1201,7 +1195,11 @@ def test_a_warning_that_was_acted_on_before_is_void(with_lamp: Nights) -> None:
 
     said = "lamp was acted on before under this warning"
     assert (waiting.outcome, waiting.cause) == (Outcome.WAITING, make_cause(CauseCode.ACTED_BEFORE, said))
-    assert (entry(with_lamp).voided, entry(with_lamp).warned, with_lamp.world.done) == (True, None, [])
+    assert (with_lamp.entries()["lamp"].voided, with_lamp.entries()["lamp"].warned, with_lamp.world.done) == (
+        True,
+        None,
+        [],
+    )
 
 
 def test_an_undo_that_the_ledger_cannot_keep_takes_no_place(
@@ -1295,7 +1293,10 @@ def test_what_changed_before_the_first_step_is_withdrawn_and_closed(
         make_cause(CauseCode.NO_LONGER_WASTE, "it moved on"),
     )
     assert (with_lamp.of("lamp").stage, with_lamp.of("lamp").error) == (Stage.WITHDRAWN, changed.cause)
-    assert (entry(with_lamp).closed, entry(with_lamp).close_reason) == (with_lamp.clock, changed.cause)
+    assert (with_lamp.entries()["lamp"].closed, with_lamp.entries()["lamp"].close_reason) == (
+        with_lamp.clock,
+        changed.cause,
+    )
 
 
 def test_what_ended_by_itself_before_the_first_step_is_withdrawn(
@@ -1581,11 +1582,11 @@ def test_asking_again_goes_on_from_its_memo_and_warns_when_it_came_to_an_end(ref
     refused.world.refuses = NotFinishedError("comparing", {})
 
     outcomes = [refused.after(4 * DAY)["lamp"].outcome, refused.after(HOUR)["lamp"].outcome]
-    assert (outcomes, entry(refused).memo) == ([Outcome.ADVISED] * 2, {"read": 2})
+    assert (outcomes, refused.entries()["lamp"].memo) == ([Outcome.ADVISED] * 2, {"read": 2})
     refused.world.refuses = None
 
     assert refused.after(HOUR)["lamp"].outcome is Outcome.WARNED
-    assert entry(refused).memo == {}
+    assert refused.entries()["lamp"].memo == {}
 
 
 def test_what_cannot_be_read_while_asking_again_changes_nothing(refused: Nights) -> None:
@@ -1615,7 +1616,7 @@ def test_another_grace_is_the_one_that_is_waited_for(refused: Nights, prepared: 
 
 def test_a_refusal_at_a_persons_word_is_remembered_too(nights: Nights) -> None:
     nights.warned("lamp")
-    nights.ledger.make_due(entry(nights), by="maria", now=nights.clock)
+    nights.ledger.make_due(nights.entries()["lamp"], by="maria", now=nights.clock)
     nights.world.refuses = WATCHED
 
     nights.after(HOUR)

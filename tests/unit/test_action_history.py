@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -10,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from armed import Cellar, raising
 from conftest import ACCOUNT, REGION
 from fakes import because
 from ml_janitor.acting.undoing import CannotUndoError
@@ -19,18 +17,17 @@ from ml_janitor.engine.policy import HoldKind
 from ml_janitor.ledger.actions import Action
 from ml_janitor.report.digest import DigestActions
 from ml_janitor.slack.digest import ActionHistory
-from nights import DAY, HOUR, TUESDAY, Nights, in_memory
+from standin import DAY, HOUR, TUESDAY, Cellar, Nights, raising
 
 LAMP, WHERE = "cellar finding `lamp`", f"in {REGION}"
 SECOND = timedelta(seconds=1)
 
 
 @pytest.fixture
-def nights() -> Iterator[Nights]:
+def nights(nights: Nights) -> Nights:
     """A lamp that was warned about."""
-    with in_memory() as nights:
-        nights.warned("lamp")
-        yield nights
+    nights.warned("lamp")
+    return nights
 
 
 @pytest.fixture
@@ -52,10 +49,6 @@ def cost(nights: Nights, **about: Any) -> Action:
     action = nights.of("lamp")
     nights.table.change(action.pk, action.sk, set_to=about)
     return nights.of("lamp")
-
-
-def undone(nights: Nights) -> Action:
-    return nights.undoing.undo(nights.detector, nights.aws, nights.of("lamp"), by="maria")
 
 
 def test_what_was_done_is_told_once_and_what_it_saved_for_a_month(acted: Nights) -> None:
@@ -117,7 +110,7 @@ def test_what_could_not_be_brought_back_says_so(acted: Nights, *, begun: bool) -
     if begun:
         acted.world.before = raising(RuntimeError("no capacity"), at="bring back lamp")
         with pytest.raises(CannotUndoError):
-            undone(acted)
+            acted.undo()
     else:
         acted.actions.refused(acted.of("lamp"), because("RuntimeError: no capacity"))
 
@@ -134,7 +127,7 @@ def test_what_was_undone_is_told_once(
 ) -> None:
     monkeypatch.setattr(Cellar, "revert", lambda *_: became)
     acted.clock += HOUR
-    undone(acted)
+    acted.undo()
 
     assert told(acted, since=acted.clock - SECOND).undone == [f"{LAMP} brought back for maria, {WHERE}{tail}"]
     assert told(acted, since=acted.clock).undone == []

@@ -25,7 +25,7 @@ from ml_janitor.ledger.actions import (
 from ml_janitor.ledger.signatures import canonical_json
 from ml_janitor.ledger.table import EXPIRES_ATTRIBUTE, WRITTEN_ATTRIBUTE
 from ml_janitor.report.causes import cause_text
-from signing import own_signatures
+from standin import own_signatures
 
 NOW = datetime(2026, 10, 6, tzinfo=UTC)
 ELSEWHERE = ("210987654321", "eu-west-1")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from io import StringIO
@@ -13,7 +13,6 @@ from typing import Any, cast
 import pytest
 from aws_lambda_powertools import Logger
 
-from armed import Cellar, Sparing, tagged
 from conftest import ACCOUNT, REGION
 from fakes import UNTELLABLE
 from ml_janitor.acting.after_sweep import CleanupRun, SweptRegion
@@ -26,13 +25,7 @@ from ml_janitor.ledger.findings import Entry, RecordedFindings
 from ml_janitor.ledger.latest import LatestRecords
 from ml_janitor.ledger.requests import ButtonRequests, Holds
 from ml_janitor.report.causes import cause_text
-from nights import ARMED, DAY, HOUR, Nights, in_memory
-
-
-@pytest.fixture
-def nights() -> Iterator[Nights]:
-    with in_memory() as nights:
-        yield nights
+from standin import ARMED, DAY, HOUR, Cellar, Nights, Sparing, tagged
 
 
 @dataclass(frozen=True)
@@ -99,10 +92,6 @@ def after(nights: Nights, cleaning: CleanupRun) -> SweptRegion:
     recorded = nights.ledger.record(nights.aws, found, nights.clock, lasts=14 * DAY)
     known = SweptRegion(nights.aws, found, recorded)
     return cleaning.after(known, policy, nights.clock, until=nights.clock + HOUR)
-
-
-def entries(nights: Nights) -> dict[str, Entry]:
-    return {one.name: one for one in nights.ledger.entries("cellar", ACCOUNT, REGION)}
 
 
 def refuses(*_: object, **__: object) -> None:
@@ -191,7 +180,7 @@ def test_why_something_due_was_not_done_is_remembered_and_of_nothing_else(nights
     with pytest.raises(RunFailedError, match="new was not delivered"):
         nights.sweep()
 
-    not_done = {name: one.not_done for name, one in entries(nights).items() if one.not_done}
+    not_done = {name: one.not_done for name, one in nights.entries().items() if one.not_done}
     assert not_done == {"b": make_cause(CauseCode.MAX_ACTIONS, 1)}
 
 
@@ -274,7 +263,7 @@ def test_disarmed_its_warnings_are_void_also_of_what_cannot_be_judged(
 
     assert board.swept == [(known.sweep, known.recorded)]
     assert board.void == [({"lamp", "chair"}, why)]
-    assert {name for name, one in entries(nights).items() if one.voided} == {"lamp", "chair"}
+    assert {name for name, one in nights.entries().items() if one.voided} == {"lamp", "chair"}
 
 
 def test_what_no_function_may_undo_any_more_fails_the_run(nights: Nights) -> None:

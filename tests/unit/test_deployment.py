@@ -17,7 +17,6 @@ import pytest
 from aws_lambda_powertools import Logger
 
 from conftest import ACCOUNT, NOW
-from lambdas import Context
 from memory_table import MemoryTable
 from ml_janitor import handlers
 from ml_janitor.acting.warning import Warner
@@ -45,7 +44,7 @@ from ml_janitor.scheduled.invocation import EnteredPlace, Environment, Invocatio
 from ml_janitor.slack.client import UNFINISHED_REPLY, SenderClock, SlackError
 from ml_janitor.slack.digest import OrganizationReader
 from ml_janitor.slack.warnings import MessageUpdates
-from nights import in_memory
+from standin import Context, in_memory
 
 
 def test_acts_and_undos_keep_to_the_limits_that_the_operator_set() -> None:

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lambdas import EVENTS, event
 from ml_janitor.config.events import (
     CLOCK_SKEW,
     LONGEST_ORGANIZATION_RUN,
@@ -21,6 +20,7 @@ from ml_janitor.config.events import (
     parse_event,
 )
 from ml_janitor.config.values import InvalidInputError
+from standin import EVENTS, event
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 ENDPOINT = "arn:aws:sagemaker:eu-west-1:123456789012:endpoint/fraud"

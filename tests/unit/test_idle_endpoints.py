@@ -36,6 +36,7 @@ from ml_janitor.detectors.idle_endpoints.reading import (
     processed_requests,
     queue_backlog,
     request_meters,
+    used_concurrency,
     variant_invocations,
 )
 from ml_janitor.detectors.idle_endpoints.rule import IdleEndpoints
@@ -601,6 +602,12 @@ def test_each_kind_of_endpoint_has_its_own_metrics() -> None:
         component_invocations("llm"),
     }
     assert queue_backlog("churn") in {one.metric for one in request_meters(queued.value, ())}
+    warm = description(EndpointVariant(name="blue", serverless=True, concurrency=2))
+    assert wanted(warm) == {variant_invocations("churn", "blue")}
+    assert [(one.where, one.metric) for one in request_meters(warm.value, ()) if not one.decisive] == [
+        ("the provisioned concurrency of variant blue", used_concurrency("churn", "blue"))
+    ]
+    assert used_concurrency("churn", "blue").name == "ServerlessProvisionedConcurrencyUtilization"
 
 
 def test_a_component_is_proven_by_the_metrics_of_its_own_variant() -> None:

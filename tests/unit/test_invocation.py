@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from conftest import ACCOUNT, NOW
-from lambdas import Context
 from memory_table import MemoryTable
 from ml_janitor.aws.calls import ReadError
 from ml_janitor.config.events import SweepEvent
@@ -20,6 +19,7 @@ from ml_janitor.ledger.signatures import KmsMacs, SigningKey
 from ml_janitor.scheduled import invocation
 from ml_janitor.scheduled.invocation import EnteredPlace, Environment, Invocation, SweepPlace
 from ml_janitor.slack.client import SLACK_API, SenderClock, SlackBot, SlackError, Webhook
+from standin import Context
 
 REGION, ABROAD, MEMBER = "eu-central-1", "eu-west-1", "210987654321"
 VARIABLES = {

@@ -14,7 +14,7 @@ from ml_janitor.acting.acting import ActionPlaces, NoActError
 from ml_janitor.core.model import Mode
 from ml_janitor.core.results import Cause, CauseCode, Sweep, make_cause
 from ml_janitor.ledger.limits import LIMIT_KEY, ActionLimits
-from nights import ARMED, Nights, in_memory
+from standin import ARMED, Nights, in_memory
 
 PER_SWEEP, PER_NIGHT = make_cause(CauseCode.MAX_ACTIONS, 2), make_cause(CauseCode.MAX_ACTIONS_PER_NIGHT, 3)
 

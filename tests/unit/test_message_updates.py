@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, cast
 
 import pytest
 
-from armed import DENIED, Cellar, KilledError
 from conftest import ACCOUNT, REGION
 from fakes import USED, because, thing, waste
 from ml_janitor.acting.undoing import CannotUndoError
@@ -26,7 +25,7 @@ from ml_janitor.report.warnings import Button, StatusWording, WarningTerms
 from ml_janitor.scheduled.sweep_run import SweepRunResult
 from ml_janitor.slack.client import Sender, SlackError, SlackRefusedError
 from ml_janitor.slack.warnings import MessageUpdates
-from nights import DAY, HOUR, Nights, by_name, in_memory
+from standin import DAY, DENIED, HOUR, Cellar, KilledError, Nights, by_name
 
 MINUTE = timedelta(minutes=1)
 
@@ -58,12 +57,6 @@ class Blackboard:
         """What messages were changed to since it was asked last."""
         said, self.messages = [str(message.blocks) for message in self.messages], []
         return said
-
-
-@pytest.fixture
-def nights() -> Iterator[Nights]:
-    with in_memory() as nights:
-        yield nights
 
 
 @pytest.fixture
@@ -157,7 +150,7 @@ def test_how_far_an_action_came_is_told_once_and_again_when_it_came_further(
     sweep(HOUR)
     assert board.news() == []
 
-    undo(nights)  # by hand: nobody told the message
+    nights.undo()  # by hand: nobody told the message
     sweep(HOUR)
     (said,) = board.news()
     assert "*Brought back on Sat 10 Oct 04:00* for maria." in said
@@ -189,12 +182,12 @@ def test_every_try_of_an_undo_is_told(nights: Nights, board: Blackboard, sweep: 
     for number, why in enumerate(["throttled", "no capacity"]):
         nights.world.before = raising(why)
         with pytest.raises(CannotUndoError):
-            undo(nights, again=number > 0)
+            nights.undo(again=number > 0)
         sweep(HOUR)
         (said,) = board.news()
         assert f"RuntimeError: {why}. The next sweep goes on with it." in said
     with pytest.raises(CannotUndoError):
-        undo(nights, again=True)
+        nights.undo(again=True)
     sweep(HOUR)
     (said,) = board.news()
     assert "A person has to look; *Undo* tries again." in said
@@ -213,11 +206,6 @@ def test_an_undo_that_was_refused_before_it_began_is_told(
     (said,) = board.news()
     assert "*Could not be brought back:* Its record could not be verified: VerifyMac: AccessDenied." in said
     assert "It can be undone until" in said
-
-
-def undo(nights: Nights, *, again: bool = False) -> None:
-    action = nights.undoing.find("cellar", ACCOUNT, REGION, nights.of("lamp").id)
-    nights.undoing.undo(nights.detector, nights.aws, action, by="maria", again=again)
 
 
 def raising(why: str) -> Callable[[str], None]:
@@ -358,7 +346,7 @@ def test_an_old_message_is_told_beside_the_new_one(nights: Nights, sweep: Swept,
     sweep(HOUR)
 
     assert [place.ts for place in board.places] == ["ts-lamp"]
-    (entry,) = nights.ledger.entries("cellar", ACCOUNT, REGION)
+    (entry,) = nights.entries().values()
     assert (entry.message, entry.untold) == ("second-lamp", "")
 
 
@@ -368,7 +356,7 @@ def test_an_old_message_is_told_beside_the_new_one(nights: Nights, sweep: Swept,
 def warned(nights: Nights, **about: Any) -> Entry:
     """The lamp, warned about."""
     nights.warned("lamp")
-    (entry,) = nights.ledger.entries("cellar", ACCOUNT, REGION)
+    (entry,) = nights.entries().values()
     return replace(entry, said="What lasts of it.", **about)
 
 
@@ -438,7 +426,7 @@ def test_that_a_warning_is_void_is_told_once(
 
     followed(updates, entry, outcome, make_cause(CauseCode.GONE))
 
-    (known,) = nights.ledger.entries("cellar", ACCOUNT, REGION)
+    (known,) = nights.entries().values()
     assert (known.untold, len(board.news())) == (left, 1)
 
 
@@ -529,7 +517,7 @@ def test_what_lasts_of_its_warning_is_shown_if_it_is_known(
 ) -> None:
     nights.warned("lamp")
     nights.after(4 * DAY)
-    (entry,) = nights.ledger.entries("cellar", ACCOUNT, REGION)
+    (entry,) = nights.entries().values()
     where = f"finding#cellar#{ACCOUNT}#{REGION}", entry.key
     if known:
         nights.table.change(*where, set_to={"said": "What lasts of it."})
@@ -551,7 +539,7 @@ def test_how_long_it_can_be_undone_and_how_long_it_is_then_left_alone(
         updates.action(nights.of("lamp"))
         assert ("It can be undone until Mon 9 Nov 03:00" in board.news()[0]) is said
     nights.clock = began
-    undo(nights)
+    nights.undo()
     updates.action(nights.of("lamp"))
     assert "It is left alone until Sat 17 Oct 03:00" in board.news()[0]
 

@@ -11,11 +11,11 @@ import pytest
 
 from bench import monthly, scale
 from bench.list_prices import PRICES
-from lambdas import ROOT
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.detectors.generous_warm_pools import GenerousWarmPools
 from ml_janitor.detectors.oversized_endpoints import OversizedEndpoints
 from ml_janitor.detectors.spot_training import SpotTraining
+from standin import ROOT
 
 ONE = {
     "schedule": "rate(1 hour)",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from types import SimpleNamespace
@@ -21,7 +21,7 @@ from ml_janitor.ledger.requests import ButtonRequests
 from ml_janitor.report.warnings import BUTTON_LABELS, Button, ButtonSubject
 from ml_janitor.slack.client import SlackError, SlackRefusedError
 from ml_janitor.slack.press_worker import Person, PressWorker
-from nights import DAY, HOUR, Nights, in_memory
+from standin import DAY, HOUR, Nights
 
 MARIA = Person(id="U1", name="Maria", email="maria@example.com", own=True)
 OWNER = replace(MARIA, id="U2", name="Olaf", email="olaf@example.com")
@@ -166,8 +166,7 @@ class Office:
         return PressEvent(**{**given, **about})
 
     def entry(self) -> Entry:
-        (entry,) = self.nights.ledger.entries("cellar", ACCOUNT, REGION)
-        return entry
+        return self.nights.entries()["lamp"]
 
     def holds(self) -> list[Hold]:
         return [hold for holds in self.nights.holds.all(ACCOUNT, REGION).values() for hold in holds]
@@ -189,14 +188,13 @@ class Office:
 
 
 @pytest.fixture
-def nights() -> Iterator[Nights]:
+def nights(nights: Nights) -> Nights:
     """A lamp that was warned about."""
-    with in_memory() as nights:
-        nights.postman.thread = "1"
-        nights.warned("lamp")
-        entry = nights.ledger.entries("cellar", ACCOUNT, REGION)[0]
-        nights.table.change(f"finding#cellar#{ACCOUNT}#{REGION}", entry.key, set_to={"message": "1.0"})
-        yield nights
+    nights.postman.thread = "1"
+    nights.warned("lamp")
+    entry = nights.ledger.entries("cellar", ACCOUNT, REGION)[0]
+    nights.table.change(f"finding#cellar#{ACCOUNT}#{REGION}", entry.key, set_to={"message": "1.0"})
+    return nights
 
 
 @pytest.fixture

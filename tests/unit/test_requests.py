@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -10,30 +9,23 @@ import pytest
 from conftest import ACCOUNT, REGION
 from fakes import because
 from ml_janitor.ledger.actions import Action, Stage
-from ml_janitor.ledger.findings import Entry
 from ml_janitor.ledger.requests import ButtonRequests
 from ml_janitor.ledger.table import EXPIRES_ATTRIBUTE, ConditionFailedError
-from nights import DAY, Nights, in_memory
+from standin import DAY, Nights
 
 MINUTE, SECOND = timedelta(minutes=1), timedelta(seconds=1)
 
 
 @pytest.fixture
-def nights() -> Iterator[Nights]:
+def nights(nights: Nights) -> Nights:
     """A lamp that was warned about."""
-    with in_memory() as nights:
-        nights.warned("lamp")
-        yield nights
+    nights.warned("lamp")
+    return nights
 
 
 @pytest.fixture
 def requests(nights: Nights) -> ButtonRequests:
     return ButtonRequests(nights.table, nights.actions.signatures)
-
-
-def entry(nights: Nights) -> Entry:
-    (entry,) = nights.ledger.entries("cellar", ACCOUNT, REGION)
-    return entry
 
 
 def grant(nights: Nights) -> None:
@@ -50,32 +42,35 @@ def removed(nights: Nights) -> Action:
 
 def test_a_finding_is_due_at_the_time_of_the_press(nights: Nights, requests: ButtonRequests) -> None:
     grant(nights)
-    assert entry(nights).hurried == ""
-    requests.make_due(entry(nights), by="maria", now=nights.clock + MINUTE)
+    assert nights.entries()["lamp"].hurried == ""
+    requests.make_due(nights.entries()["lamp"], by="maria", now=nights.clock + MINUTE)
     (item,) = nights.table.scan("request#")
     assert item[EXPIRES_ATTRIBUTE] == (nights.clock + MINUTE + 7 * DAY).timestamp()
 
     grant(nights)
 
-    assert (entry(nights).hurried, entry(nights).due) == ("maria", nights.clock + MINUTE)
+    assert (nights.entries()["lamp"].hurried, nights.entries()["lamp"].due) == (
+        "maria",
+        nights.clock + MINUTE,
+    )
 
 
 def test_it_is_granted_once_and_under_its_own_warning_alone(nights: Nights, requests: ButtonRequests) -> None:
-    requests.make_due(entry(nights), by="maria", now=nights.clock)
-    nights.ledger.make_due(entry(nights), by="dina", now=nights.clock)
+    requests.make_due(nights.entries()["lamp"], by="maria", now=nights.clock)
+    nights.ledger.make_due(nights.entries()["lamp"], by="dina", now=nights.clock)
     grant(nights)
-    assert entry(nights).hurried == "dina"
+    assert nights.entries()["lamp"].hurried == "dina"
 
-    nights.ledger.void_warning(entry(nights), because("it is only reported now"))
+    nights.ledger.void_warning(nights.entries()["lamp"], because("it is only reported now"))
     grant(nights)
-    assert (entry(nights).hurried, entry(nights).due) == ("", None)
-    requests.make_due(entry(nights), by="maria", now=nights.clock)
+    assert (nights.entries()["lamp"].hurried, nights.entries()["lamp"].due) == ("", None)
+    requests.make_due(nights.entries()["lamp"], by="maria", now=nights.clock)
     grant(nights)  # a press on a void warning makes nothing due, and stops nothing
-    assert (entry(nights).hurried, entry(nights).due) == ("", None)
+    assert (nights.entries()["lamp"].hurried, nights.entries()["lamp"].due) == ("", None)
     later = nights.clock + MINUTE
-    nights.ledger.warned(entry(nights), now=later, due=later + DAY)
+    nights.ledger.warned(nights.entries()["lamp"], now=later, due=later + DAY)
     grant(nights)
-    assert (entry(nights).hurried, entry(nights).due) == ("", later + DAY)
+    assert (nights.entries()["lamp"].hurried, nights.entries()["lamp"].due) == ("", later + DAY)
 
 
 def test_an_undo_is_asked_for_under_the_warning_that_was_acted_on(

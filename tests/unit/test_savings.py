@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from armed import Cellar
 from ml_janitor.acting.savings import SavingsTotal, savings_by_day, sum_savings
 from ml_janitor.core.model import Cost
 from ml_janitor.ledger.actions import Action, Stage, saving_per_hour
-from nights import Nights, in_memory
 from reports import accruing, finding, result, standing
+from standin import Cellar, Nights
 
 NOW = datetime(2026, 10, 20, 7, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -87,13 +85,12 @@ def test_a_saving_is_of_the_days_that_aws_bills() -> None:
 
 
 @pytest.fixture
-def nights() -> Iterator[Nights]:
+def nights(nights: Nights) -> Nights:
     """A lamp that was removed in the last sweep but one."""
-    with in_memory() as nights:
-        nights.warned("lamp")
-        nights.after(4 * DAY)
-        nights.after(DAY)
-        yield nights
+    nights.warned("lamp")
+    nights.after(4 * DAY)
+    nights.after(DAY)
+    return nights
 
 
 def over(nights: Nights) -> datetime | None:

@@ -19,7 +19,7 @@ from ml_janitor.ledger.signatures import (
     SigningKey,
     canonical_json,
 )
-from signing import own_signatures
+from standin import own_signatures
 
 NOW = datetime(2026, 10, 6, tzinfo=UTC)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-import armed
+import standin
 from ml_janitor.acting import acting, undoing
 from ml_janitor.core.model import Kept
 from ml_janitor.core.results import Cause, CauseCode, UnfinishedProgress, make_cause
@@ -132,7 +132,7 @@ def test_words_decide_nothing(recorded: list[Left], monkeypatch: pytest.MonkeyPa
     for module in (acting, undoing):
         monkeypatch.setattr(module, "error_text", lambda _: nonsense)
     monkeypatch.setattr(evenings, "WATCHED", nonsense)
-    monkeypatch.setattr(armed, "USED", Kept(reason=nonsense))
+    monkeypatch.setattr(standin, "USED", Kept(reason=nonsense))
     left: Left = {}
     for number in NUMBERS:
         left = live(number, left)

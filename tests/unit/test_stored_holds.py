@@ -12,7 +12,7 @@ from conftest import ACCOUNT, NOW, REGION
 from memory_table import MemoryTable
 from ml_janitor.engine.policy import Hold, HoldKind, longest_hold
 from ml_janitor.ledger.requests import Holds
-from nights import DAY
+from standin import DAY
 
 KEY = "arn:aws:sagemaker:us-east-1:123456789012:endpoint/lamp@2026-01-01T00:00:00+00:00"
 

@@ -14,7 +14,6 @@ from uuid import uuid4
 import pytest
 from aws_lambda_powertools import Logger
 
-from armed import Cellar, Sparing
 from conftest import ACCOUNT, NOW, REGION
 from fakes import UNTELLABLE, Thing, thing, waste
 from ml_janitor.core.model import Change, Mode
@@ -24,7 +23,7 @@ from ml_janitor.ledger.findings import RecordedFindings
 from ml_janitor.ledger.limits import Leases
 from ml_janitor.scheduled.invocation import SweepPlace
 from ml_janitor.scheduled.sweep_run import SweepRunner, SweepRunResult
-from nights import ARMED, DAY, Nights, NoArchive, in_memory
+from standin import ARMED, DAY, Cellar, Nights, NoArchive, Sparing, in_memory
 
 ABROAD = "eu-west-1"
 WHERE = f"s3://reports/cellar/{ACCOUNT}"
@@ -35,13 +34,13 @@ class Shelf(NoArchive):
 
     def __init__(self) -> None:
         super().__init__()
-        self.kept: dict[str, Report] = {}
+        self.folders: dict[str, Report] = {}
         self.full = False
 
     def keep(self, report: Report, *, folder: str) -> str:
         if self.full:
             raise RuntimeError("no room")
-        self.kept[folder] = report
+        self.folders[folder] = report
         return f"s3://reports/{folder}"
 
 
@@ -80,8 +79,8 @@ class World:
 
     def runner(self, **how: Any) -> SweepRunner:
         logger = Logger(service=f"test-{uuid4()}", logger_handler=StreamHandler(self.log))
-        how = {"archive": self.shelf, "tell": self.listener, "logger": logger} | how
-        made = replace(self.nights.runner(), **how)
+        given: dict[str, Any] = {"archive": self.shelf, "tell": self.listener, "logger": logger} | how
+        made = replace(self.nights.runner(), **given)
         return made if self.acts else replace(made, acting=None, warner=None)
 
     def lines(self) -> list[dict[str, Any]]:
@@ -118,7 +117,7 @@ def test_a_run_keeps_its_report_remembers_and_tells(world: World, capsys: pytest
 
     assert (ran.where, ran.new, ran.note) == (WHERE, 2, "by hand")
     assert (ran.report.time, ran.report.account) == (NOW, ACCOUNT)
-    assert world.shelf.kept == {f"cellar/{ACCOUNT}": ran.report}
+    assert world.shelf.folders == {f"cellar/{ACCOUNT}": ran.report}
     assert world.listener.heard == [(["chair", "lamp"], WHERE, "by hand", NOW)]
     assert (last(world).found, last(world).unknown, last(world).error) == (2, 1, None)
     assert {entry.announced for entry in world.nights.ledger.entries("cellar", ACCOUNT, REGION)} == {NOW}

@@ -6,13 +6,12 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from armed import Cellar, KilledError, raising
 from conftest import ACCOUNT, NOW, REGION
 from fakes import because, thing, waste
 from ml_janitor.acting.undoing import (
@@ -55,15 +54,9 @@ from ml_janitor.ledger.actions import MOST_TRIES, Action, BegunBeforeError, Stag
 from ml_janitor.ledger.limits import Leases, LeaseTakenError
 from ml_janitor.ledger.signatures import SigningKey
 from ml_janitor.report.causes import cause_clause, cause_text, outcome_note
-from nights import ARMED, DAY, HOUR, Nights, in_memory
+from standin import ARMED, DAY, HOUR, Cellar, KilledError, Nights, raising
 
 MINUTE, SECOND = timedelta(minutes=1), timedelta(seconds=1)
-
-
-@pytest.fixture
-def nights() -> Iterator[Nights]:
-    with in_memory() as nights:
-        yield nights
 
 
 @pytest.fixture
@@ -72,10 +65,6 @@ def removed(nights: Nights) -> Nights:
     nights.warned("lamp")
     nights.after(4 * DAY)
     return nights
-
-
-def undone(nights: Nights, *, by: str = "maria", **how: Any) -> Action:
-    return nights.undoing.undo(nights.detector, nights.aws, nights.of("lamp"), by=by, **how)
 
 
 def cannot(monkeypatch: pytest.MonkeyPatch, owner: object, name: str, error: BaseException) -> None:
@@ -143,7 +132,7 @@ def test_what_was_undone_says_by_whom_and_what_became_of_it(
     removed: Nights, monkeypatch: pytest.MonkeyPatch, became: str, said: str
 ) -> None:
     monkeypatch.setattr(Cellar, "revert", lambda *_: became or None)
-    assert undone(removed).became == became
+    assert removed.undo().became == became
 
     with pytest.raises(CannotUndoError, match=f"^{said}$"):
         removed.undoing.find("cellar", ACCOUNT, REGION, removed.of("lamp").id)
@@ -170,7 +159,7 @@ def test_what_was_brought_back_is_held_for_a_week_under_each_of_its_names(
     monkeypatch.setattr(Cellar, "reverted_arn", lambda *_: other)
     target = removed.of("lamp").target
 
-    done = undone(removed)
+    done = removed.undo()
 
     assert done.steps == {"act: unplug": "done", "act: remove": "done"}
     assert (done.stage, done.undone, removed.of("lamp").undone) == (
@@ -195,7 +184,7 @@ def test_from_a_record_that_was_changed_nothing_is_done(removed: Nights) -> None
     tampered(removed, undo='{"name": "prey"}')
 
     with pytest.raises(CannotUndoError, match="lamp: mac invalid"):
-        undone(removed)
+        removed.undo()
 
     lamp = removed.of("lamp")
     assert (lamp.stage, lamp.broke, lamp.error) == (Stage.ACTED, True, Cause(CauseCode.MAC_INVALID))
@@ -229,10 +218,10 @@ def test_what_has_no_signature_is_undone_by_a_person_if_it_is_older_than_signatu
         removed.undoing = replace(removed.undoing, unsigned=True)
 
     if refused is None:
-        assert undone(removed).stage is Stage.UNDONE
+        assert removed.undo().stage is Stage.UNDONE
         return
     with pytest.raises(CannotUndoError) as error:
-        undone(removed)
+        removed.undo()
     assert isinstance(error.value.__cause__, UnverifiedError)
     assert (error.value.__cause__.cause.why, str(error.value.__cause__)) == (refused, refused.name)
 
@@ -244,10 +233,10 @@ def test_a_key_that_does_not_answer_is_remembered_and_it_can_be_tried_again(
         key = removed.actions.signatures.provider(SigningKey.RECORDS)
         cannot(patch, key, "verify", ConnectionError("reset"))
         with pytest.raises(CannotUndoError, match="lamp: record unread: ConnectionError: reset"):
-            undone(removed)
+            removed.undo()
     assert removed.of("lamp").error == make_cause(CauseCode.RECORD_UNREAD, "ConnectionError: reset")
 
-    assert undone(removed).stage is Stage.UNDONE
+    assert removed.undo().stage is Stage.UNDONE
 
 
 # --- what goes wrong, or takes its time ----------------------------------------------------------------
@@ -261,7 +250,7 @@ def test_what_goes_wrong_is_remembered_and_told(removed: Nights, error: Exceptio
     removed.world.before = raising(error, at="plug in lamp")
 
     with pytest.raises(CannotUndoError, match=f"lamp could not be brought back: undo failed: {why}"):
-        undone(removed)
+        removed.undo()
 
     lamp = removed.of("lamp")
     assert (lamp.stage, lamp.broke, lamp.error) == (
@@ -290,7 +279,7 @@ def test_aws_is_waited_for_while_there_is_time(
     removed.undoing = replace(removed.undoing, wait=(lambda: waited.append("a minute")) if waits else None)
 
     with pytest.raises(CannotUndoError, match="goes on with it: waits for aws: it is being wired"):
-        undone(removed)
+        removed.undo()
 
     lamp = removed.of("lamp")
     waiting = make_cause(CauseCode.WAITS_FOR_AWS, "it is being wired")
@@ -301,14 +290,14 @@ def test_aws_is_waited_for_while_there_is_time(
 def test_a_call_without_time_goes_on_with_the_next_one(removed: Nights) -> None:
     removed.world.before = raising(OutOfTimeError("late"), at="plug in lamp")
     with pytest.raises(CannotUndoError, match="call out of time"):
-        undone(removed)
+        removed.undo()
     late = make_cause(CauseCode.CALL_OUT_OF_TIME)
     assert (removed.of("lamp").broke, removed.of("lamp").error) == (False, late)
     removed.world.before = lambda _: None
     asked_at = removed.of("lamp").asked_at
     removed.clock += MINUTE
 
-    assert undone(removed, again=True).asked_at == asked_at
+    assert removed.undo(again=True).asked_at == asked_at
 
 
 # --- one invocation ------------------------------------------------------------------------------------
@@ -759,10 +748,21 @@ class Armed:
 
     asked: list[tuple[str, dict[str, Any]]]
     undo: str = "arn:undo"
+    refused: str = ""
+    home: str = ACCOUNT
 
     @property
     def environment(self) -> Armed:
         return self
+
+    settings = environment
+
+    def clock(self) -> datetime:
+        return NOW
+
+    def why_not_allowed(self, *where: str, home: str, undo_on: date) -> str:
+        assert (where, home, undo_on) == (("cellar", ACCOUNT, REGION), ACCOUNT, NOW.date())
+        return self.refused
 
     @property
     def detector(self) -> ByHand:
@@ -786,6 +786,8 @@ def test_an_armed_function_asks_for_each_attempt_of_an_undo_once_and_not_by_hand
         request_revert(replace(own, undo=""), done)
     with pytest.raises(CannotUndoError, match="undo_roles"):
         request_revert(own, replace(done, target=LAMP))
+    with pytest.raises(CannotUndoError, match="it is left out"):
+        request_revert(replace(own, refused="it is left out"), done)
     assert len(asked) == 1
 
 
@@ -801,7 +803,7 @@ def half_back(nights: Nights) -> Nights:
     nights.after(4 * DAY)
     nights.world.before = no_powers
     with pytest.raises(CannotUndoError, match="no powers here"):
-        undone(nights)
+        nights.undo()
     return nights
 
 
@@ -843,7 +845,7 @@ def test_the_next_sweep_has_it_gone_on_with_in_the_name_of_whoever_asked(half_ba
     (asked,) = half_back.put_back
     assert (asked.target.name, asked.stage, asked.undone_by) == ("lamp", Stage.UNDOING, "maria")
     half_back.world.before = lambda _: None
-    undone(half_back, again=True)
+    half_back.undo(again=True)
     assert half_back.of("lamp").stage is Stage.UNDONE
     assert half_back.world.done[2:] == ["bring back lamp", "plug in lamp"]
     assert half_back.after(HOUR)["lamp"].outcome is Outcome.KEPT
@@ -876,7 +878,7 @@ def test_that_it_failed_then_is_measured_for_the_alarm(
     """The alarm stays for as long as what was done can be undone."""
     for _ in range(MOST_TRIES - 1):
         with pytest.raises(CannotUndoError):
-            undone(half_back, again=True)
+            half_back.undo(again=True)
     half_back.arming = replace(ARMED, mode=Mode.DRY_RUN)
     capsys.readouterr()
 

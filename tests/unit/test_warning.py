@@ -16,7 +16,7 @@ from ml_janitor.acting.warning import WarnedSweep, Warner, WarningDeliveries, fi
 from ml_janitor.core.model import ActionSchedule, Finding, Kept, Mode
 from ml_janitor.core.results import Cause, CauseCode, Outcome, Result, Sweep, make_cause
 from ml_janitor.ledger.findings import Entry, Ledger, MessageRef
-from nights import ARMED, DAY
+from standin import ARMED, DAY
 
 MINUTE = timedelta(minutes=1)
 SOON = NOW + 10 * MINUTE

@@ -21,7 +21,7 @@ from ml_janitor.report.mrkdwn import Message
 from ml_janitor.report.warnings import StatusWording, WarningTerms
 from ml_janitor.slack.client import SlackError, SlackRefusedError
 from ml_janitor.slack.warnings import WarningSender
-from nights import DAY
+from standin import DAY
 
 SOON, LATE = NOW + 3 * DAY, NOW + 6 * DAY
 ANNA, OLAF = "anna@example.com", "olaf@example.com"

@@ -18,10 +18,9 @@ from typing import Any
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 
-from armed import raising
 from ml_janitor.core.model import Mode
 from ml_janitor.engine.detector import CannotActError
-from nights import ARMED, DAY, HOUR, TUESDAY, Nights, by_name, in_memory
+from standin import ARMED, DAY, HOUR, TUESDAY, Nights, by_name, in_memory, raising
 
 EVERYTHING = replace(ARMED, max_share=100, max_actions=2)
 RECORDED = Path(__file__).parent / "evenings-f11e1957.json"

@@ -265,8 +265,8 @@ def warn_first(world: World, estate: Estate) -> None:
     for detector in DETECTORS:
         world.sweep(detector)
     world.at(at("03:10"))
-    assert world.press("keep", "kept")["done"]
-    assert world.press("snooze", "snoozed")["done"]
+    assert world.answer_press("keep", "kept")["done"]
+    assert world.answer_press("snooze", "snoozed")["done"]
 
 
 def act(world: World) -> None:
@@ -281,14 +281,14 @@ def act(world: World) -> None:
 def take_back(world: World) -> None:
     """One wholly, one of which nothing was done, one that fails, and one that never began."""
     world.at(at("03:43"))
-    assert world.press("undo", "undone")["done"]
+    assert world.answer_press("undo", "undone")["done"]
     world.deliver()
     world.undo(world.action("withdrawn"))
     world.box.fault("sagemaker", "CreateEndpoint", "error", times=0, match='"undoing"', **REFUSED)
-    assert world.press("undo", "undoing")["done"]
+    assert world.answer_press("undo", "undoing")["done"]
     with pytest.raises(Exception, match="could not be brought back"):
         world.deliver()
-    assert world.press("undo", "asked")["done"]
+    assert world.answer_press("undo", "asked")["done"]
     world.delivered += 1  # an event that Lambda has not delivered yet
 
 
@@ -334,7 +334,7 @@ def kill(world: World) -> None:
         world.sweep("idle-endpoints")
     world.box.revive()
     world.box.clear_faults()
-    assert world.press("now", "hurried")["done"]
+    assert world.answer_press("now", "hurried")["done"]
     assert main(["approve", "duplicate-artifacts", "--yes"]) == 0
 
 

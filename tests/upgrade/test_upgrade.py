@@ -147,7 +147,7 @@ def test_messages_of_before_say_what_became_of_it(lived: Lived) -> None:
 
 
 def test_a_button_of_before_still_works(world: World) -> None:
-    assert world.press("keep", "due")["done"]
+    assert world.answer_press("keep", "due")["done"]
     world.at(FREE)
 
     assert world.sweep("idle-endpoints")["due"]["outcome"] == "kept"
@@ -230,7 +230,7 @@ def test_what_was_done_is_undone_by_a_person(world: World) -> None:
     world.at(FREE)
     for name in done:
         asked = done[name]["detector"] != "hung-training-jobs"
-        assert world.press("undo", name)["done"] is asked
+        assert world.answer_press("undo", name)["done"] is asked
         world.deliver()
         (left,) = (
             one
@@ -291,7 +291,7 @@ def test_what_was_done_before_counts_for_the_limit_of_the_night(world: World) ->
     """Three are due, and there is one place left."""
     (night,) = (one for one in lines("ledger") if one["sk"]["S"].startswith("night#"))
     taken = len(night["taken"]["SS"])
-    world.settings("max_actions_per_night = 40", f"max_actions_per_night = {taken + 1}")
+    world.settings(world.recorded().replace("night = 40", f"night = {taken + 1}"))
     world.at(FREE)
     swept = world.sweep("idle-endpoints")
 

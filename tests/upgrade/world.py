@@ -4,29 +4,23 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
-from itertools import count
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
-from aws_lambda_powertools.utilities import parameters
-from boto3.dynamodb.types import TypeDeserializer
 
 from conftest import REGION
-from lambdas import Context, handed_press
 from ml_janitor import deployment, handlers
 from ml_janitor.aws.calls import make_client
 from ml_janitor.config.settings import Settings
 from ml_janitor.slack.client import SenderClock
 from ml_janitor_sandbox.control import Control
-from ml_janitor_sandbox.deployment import BUCKET, TABLE, UNDO, deploy
-from ml_janitor_sandbox.slack import SlackControl
+from ml_janitor_sandbox.deployment import BUCKET, TABLE, UNDO, WORKER
 from ml_janitor_sandbox.slack.workspace import Message, workspace
+from standin import GROUP, MEMBER, Deployment, handed_press
 
 HERE = Path(__file__).parent
 VERSION = "0.1.0"
@@ -40,11 +34,8 @@ DETECTORS = (
     "untagged-resources",
     "duplicate-artifacts",
 )
-MEMBER, GROUP = "U0DINA", "S0JANITORS"
 RECORDED = datetime(2026, 10, 6, 4, 31, tzinfo=UTC)
 """When the ledger was dumped, on the sandbox's clock."""
-
-REQUESTS = count(1)
 
 
 def lines(name: str) -> list[Any]:
@@ -66,39 +57,27 @@ def without_contents(resource: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in resource.items() if key != "DependsOn"} | {"Properties": properties}
 
 
-class World:
-    """The deployment's functions as Lambda would run them, at a time that a test moves."""
+class World(Deployment):
+    """A deployment with the recorded settings, whose functions wait on the sandbox's clock."""
 
     def __init__(self, url: str, patch: pytest.MonkeyPatch, folder: Path, now: datetime) -> None:
-        self.box, self.slack, self.patch, self.folder = Control(url), SlackControl(url), patch, folder
-        self.delivered = 0
+        own = {"ENDPOINT_URL": url, "ACCESS_KEY_ID": "AKIASANDBOX", "SECRET_ACCESS_KEY": "sandbox"}
+        for name, value in {**own, "DEFAULT_REGION": REGION}.items():
+            patch.setenv(f"AWS_{name}", value)
+        box = Control(url)
+        box.reset()
+        box.set_durations({"*": 0})
+        super().__init__(box, patch, folder, self.recorded(), now)
         self.clients: dict[str, Any] = {}
-        self.settings()
-        self.box.reset()
-        self.box.set_durations({"*": 0})
-        own = {
-            "AWS_ENDPOINT_URL": url,
-            "AWS_ACCESS_KEY_ID": "AKIASANDBOX",
-            "AWS_SECRET_ACCESS_KEY": "sandbox",
-            "AWS_DEFAULT_REGION": REGION,
-            "AWS_REGION": REGION,
-            "LAMBDA_TASK_ROOT": str(folder),
-        }
-        for name, value in {**own, **deploy(url)}.items():
-            patch.setenv(name, value)
-        parameters.clear_caches()  # type: ignore[no-untyped-call]
         patch.setattr(deployment, "AWS_WAIT_SECONDS", 0)  # no test waits, not even a person's command for AWS
         slack_time = SenderClock(clock=lambda: self.now.timestamp(), sleep=self.sleep)  # noqa: PLW0108 - now moves
         patch.setattr(handlers, "slack_time", lambda: slack_time)
         self.slack.add_user(MEMBER, "dina@example.com", name="Dina Okafor")
         self.slack.add_usergroup(GROUP, "ml-janitors", MEMBER)
-        self.session = boto3.Session(region_name=REGION)
-        self.at(now)
 
-    def settings(self, old: str = "", new: str = "") -> None:
-        """The recorded settings, with *new* instead of *old*."""
-        text = (HERE / f"settings-{VERSION}.toml").read_text()
-        (self.folder / "janitor.toml").write_text(text.replace(old, new) if old else text)
+    def recorded(self) -> str:
+        """The recorded settings."""
+        return (HERE / f"settings-{VERSION}.toml").read_text()
 
     def load(self) -> None:
         """Make the recorded account, and put the recorded messages and items where they were."""
@@ -113,20 +92,16 @@ class World:
             self.client("dynamodb").put_item(TableName=TABLE, Item=item)
         self.at(RECORDED)
 
-    # --- time ---------------------------------------------------------------------------------
-
     def at(self, moment: datetime) -> None:
-        """It is *moment*, in the sandbox and for the functions."""
-        self.now = moment
+        super().at(moment)
         self.box.set_clock(moment)
-        self.patch.setenv("JANITOR_NOW", moment.isoformat())
 
     def sleep(self, seconds: float) -> None:
-        self.at(self.now + timedelta(seconds=seconds))
+        self.later(timedelta(seconds=seconds))
 
     # --- functions ----------------------------------------------------------------------------
 
-    def sweep(self, detector: str, **event: Any) -> dict[str, Any]:
+    def sweep(self, detector: str = "", **event: Any) -> dict[str, Any]:
         """The function of *detector*, as of now; what its report says of each resource, by name."""
         event = event or {"time": f"{self.now:%Y-%m-%dT%H:%M:%SZ}"}
         _, _, path = self.answer(detector, event)["report"].removeprefix("s3://").partition("/")
@@ -136,15 +111,7 @@ class World:
 
     def answer(self, detector: str, event: dict[str, Any]) -> dict[str, Any]:
         """What the function of *detector* answers to *event*."""
-        with self.function(detector) as context:
-            return handlers.sweep(event, context)
-
-    @contextmanager
-    def function(self, detector: str) -> Iterator[Context]:
-        """The environment of the function of *detector*."""
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("JANITOR_DETECTOR", detector)
-            yield Context(aws_request_id=f"request-{next(REQUESTS)}")
+        return super().sweep(detector, **event)
 
     def undo(self, action: Mapping[str, Any]) -> dict[str, Any]:
         """The undo function, asked by hand to take *action* back."""
@@ -152,7 +119,7 @@ class World:
         about = {name: action[name] for name in ("detector", "account", "region")}
         return self.run(UNDO, {**about, "finding": sha256(finding.encode()).hexdigest()[:10], "by": "dina"})
 
-    def press(self, word: str, name: str) -> dict[str, Any]:
+    def answer_press(self, word: str, name: str) -> dict[str, Any]:
         """A member presses the button *word* on the newest message about *name*; its function's answer."""
         ts, value = next(
             (one["ts"], element["value"])
@@ -162,26 +129,13 @@ class World:
             for element in block.get("elements", ())
             if element.get("action_id") == f"janitor:{word}"
         )
-        signed = self.slack.press(ts, f"janitor:{word}", user=MEMBER, value=value)
-        with self.function("") as context:
-            return handlers.pressed(handed_press(signed), context)
+        return self.run(
+            WORKER, handed_press(self.slack.press(ts, f"janitor:{word}", user=MEMBER, value=value))
+        )
 
     def digest(self) -> None:
         """The digest's function, as of now."""
-        with self.function("") as context:
-            handlers.digest({"time": f"{self.now:%Y-%m-%dT%H:%M:%SZ}"}, context)
-
-    def deliver(self) -> None:
-        """Run what functions handed to others, until nothing is left."""
-        while len(made := self.box.invocations()) > self.delivered:
-            self.delivered += 1
-            self.run(made[self.delivered - 1]["function"], made[self.delivered - 1]["event"])
-
-    def run(self, function: str, event: dict[str, Any]) -> dict[str, Any]:
-        if function == UNDO:
-            with self.function("") as context:
-                return handlers.undo(event, context)
-        return self.sweep(function.removeprefix("ml-janitor-"), **event)
+        handlers.digest({"time": f"{self.now:%Y-%m-%dT%H:%M:%SZ}"}, self.context())
 
     def client(self, service: Any) -> Any:
         """A client that may do everything."""
@@ -193,12 +147,7 @@ class World:
 
     def items(self, kind: str) -> list[dict[str, Any]]:
         """The items of the table whose key begins with *kind*, as plain values."""
-        read = TypeDeserializer()
-        pages = self.session.client("dynamodb").get_paginator("scan").paginate(TableName=TABLE)
-        found = [
-            {key: read.deserialize(v) for key, v in one.items()} for page in pages for one in page["Items"]
-        ]
-        return [one for one in found if one["pk"].split("#")[0] == kind]
+        return self.table().get(kind, [])
 
     def action(self, name: str) -> dict[str, Any]:
         """The one action on the resource *name*."""

@@ -8,7 +8,6 @@ from datetime import datetime
 import boto3
 from botocore.exceptions import BotoCoreError
 
-from armed import KilledError, LostError, World
 from conftest import ACCOUNT
 from fakes import because
 from ml_janitor.acting.warning import WarningDeliveries
@@ -20,12 +19,12 @@ from ml_janitor.engine.run import RunFailedError
 from ml_janitor.ledger.findings import Entry, MessageRef
 from ml_janitor.ledger.limits import LeaseTakenError
 from ml_janitor.scheduled.sweep_run import SweepRunResult
-from nights import DAY, Nights
 from properties.nightly.attic import Attic
 from properties.nightly.common import Common
 from properties.nightly.detectors import Watching
 from properties.nightly.oracle import Oracle, Run, identity_of
 from properties.nightly.truth import Operator
+from standin import DAY, KilledError, LostError, Nights
 
 EVERY = 7 * DAY
 """The time between two sweeps, as is set: there is one in seven days at least."""
@@ -83,7 +82,7 @@ class Account(Nights):
         self.attic = Attic(watch=self.oracle)
         self.oracle.attic = self.attic
         watching = kind(attic=self.attic, clock=lambda: self.clock)
-        super().__init__(common.table, session, aws, World(), watching)
+        super().__init__(common.table, session, aws, watching)
         self.watching = watching
         self.made = 0
         self.old_entries: list[Entry] = []

@@ -8,8 +8,8 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from ml_janitor.ledger.table import Table
-from nights import TUESDAY
 from properties.nightly.wire import Wire
+from standin import TUESDAY
 
 if TYPE_CHECKING:
     from properties.nightly.attic import Identity

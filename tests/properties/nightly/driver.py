@@ -7,9 +7,9 @@ from datetime import timedelta
 from conftest import ACCOUNT, REGION
 from ml_janitor.ledger.actions import Actions
 from ml_janitor.ledger.limits import LeaseTakenError
-from nights import HOUR
 from properties.nightly.people import People
 from properties.nightly.wire import KINDS, PLACES, Mishap
+from standin import HOUR
 
 MINUTE = timedelta(minutes=1)
 

@@ -11,11 +11,11 @@ from ml_janitor.aws.calls import make_client
 from ml_janitor.aws.client import Aws
 from ml_janitor.ledger.table import Table
 from ml_janitor_sandbox.deployment import TABLE
-from nights import DAY, HOUR
 from properties.nightly.common import Common
 from properties.nightly.detectors import Clearing, Dousing
 from properties.nightly.driver import Driver
 from properties.nightly.wire import Wire
+from standin import DAY, HOUR
 
 
 class Household:

@@ -7,11 +7,11 @@ from datetime import date
 from conftest import ACCOUNT, REGION
 from ml_janitor.engine.policy import Hold, HoldKind
 from ml_janitor.ledger.requests import Holds
-from nights import DAY, HOUR
 from properties.nightly.account import Account
 from properties.nightly.attic import Item
 from properties.nightly.labels import BOUND, FREE
 from properties.nightly.truth import Operator
+from standin import DAY, HOUR
 
 PLACES_TO_ACT = (
     ((ACCOUNT,), True),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from armed import KilledError
 from conftest import ACCOUNT, REGION
 from ml_janitor.acting.undoing import CannotUndoError
 from ml_janitor.ledger.actions import Action, Actions, BegunBeforeError
@@ -15,6 +14,7 @@ from properties.nightly.attic import Identity
 from properties.nightly.life import Life
 from properties.nightly.oracle import REST, identity_of
 from properties.nightly.wire import KINDS, Mishap
+from standin import KilledError
 
 
 class People(Life):
@@ -62,15 +62,15 @@ class People(Life):
         """What sweeps asked to be put back is put back, by a function that may die, too."""
         asked, self.put_back = self.put_back, []
         for action in asked:
-            self.undo(action, by="the janitor")
+            self.take_back(action, by="the janitor")
 
     def somebody_undoes(self) -> None:
         """An undo of anything that was ever done, also of what was undone."""
         known = Actions(self.mine).all(self.name, ACCOUNT, REGION)
         if known:
-            self.undo(self.random.choice(known[-8:]), by="maria")
+            self.take_back(self.random.choice(known[-8:]), by="maria")
 
-    def undo(self, action: Action, *, by: str) -> None:
+    def take_back(self, action: Action, *, by: str) -> None:
         """Until it is done, however often its function dies."""
         identity = identity_of(action.target)
         for attempt in range(4):

@@ -9,7 +9,7 @@ from typing import Any
 from botocore.awsrequest import AWSPreparedRequest
 from botocore.exceptions import ConnectionClosedError, ConnectTimeoutError
 
-from armed import KilledError
+from standin import KilledError
 
 KINDS = ("killed before", "killed after", "lost", "refused")
 
