@@ -180,12 +180,12 @@ def test_only_required_keys_can_be_removed() -> None:
 @pytest.mark.parametrize(
     ("tunables", "keys"),
     [
-        ({}, {"owner"}),
-        ({"fill_owner": False}, set()),
-        ({"fill_tags": {"team": "ml"}}, {"owner", "team"}),
-        ({"fill_tags": {"owner": "ml"}, "fill_owner": False}, {"owner"}),
-        ({"required": ("team",)}, set()),
-        ({"required": ("Owner",)}, {"Owner"}),
+        ({}, set()),
+        ({"fill_owner": True}, {"owner"}),
+        ({"fill_tags": {"team": "ml"}, "fill_owner": True}, {"owner", "team"}),
+        ({"fill_tags": {"owner": "ml"}}, {"owner"}),
+        ({"required": ("team",), "fill_owner": True}, set()),
+        ({"required": ("Owner",), "fill_owner": True}, {"Owner"}),
     ],
 )
 def test_what_it_may_do_follows_its_settings(tunables: dict[str, Any], keys: set[str]) -> None:

@@ -423,7 +423,7 @@ class UntaggedResources(Detector[TaggedResource]):
     required: tuple[str, ...] = ("team", "project", "environment", "cost-center", "owner", "managed-by")
     recent: timedelta = timedelta(days=7)
     fill_tags: Mapping[str, str] = field(default_factory=dict)
-    fill_owner: bool = True
+    fill_owner: bool = False
     owner_domain: str = ""
 
     def __post_init__(self) -> None:
