@@ -107,7 +107,7 @@ class LedgerSession:
 
     @property
     def ledger(self) -> Ledger:
-        return Ledger(self.table)
+        return Ledger(self.table, self.signatures)
 
     @property
     def actions(self) -> Actions:

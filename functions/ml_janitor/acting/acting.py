@@ -372,7 +372,7 @@ class ArmedSweep:
                 return result
             refused = self.arming.spares(candidate.target, verdict, candidate.takes_along)
             if refused is None:
-                self.recheck.prepared(candidate, entry.memo)
+                self.recheck.prepared(candidate, entry.memo if ledger.is_signed(entry) else {})
         except NotFinishedError as not_yet:
             ledger.save_memo(entry, not_yet.memo)
             return result
@@ -416,6 +416,9 @@ class ArmedSweep:
         self.places.check()
         if not self.aws.has_time:
             raise OutOfTimeError
+        if (unsigned := self.acting.ledger.unsigned_cause(entry)) is not None:
+            self.acting.ledger.void_warning(entry, unsigned)
+            raise NoActError(Outcome.WAITING, unsigned)
         at = self.acting.clock()
         verdict, candidate = self.recheck.verdict(result, at)
         if not isinstance(verdict, Finding):
@@ -695,9 +698,13 @@ class Postponement:
         return make_cause(CauseCode.MAX_SHARE, waste, sweep.looked_at, arming.max_share, sweep.detector)
 
     def _approved(self, key: str) -> bool:
-        """Return whether a person approved it with all others, or pressed *Do it now* on it."""
+        """Return whether a person approved it with all others, or pressed *Do it now* on it, as signed."""
         entry = self.armed.entries.get(key)
-        return entry is not None and bool(entry.approved or entry.hurried)
+        return (
+            entry is not None
+            and bool(entry.approved or entry.hurried)
+            and self.armed.acting.ledger.is_signed(entry)
+        )
 
 
 _SHARED_NIGHT = "organization"
