@@ -92,6 +92,8 @@ def judged(candidate: StudioApp, **tunables: Any) -> Verdict:
         ({"activity": Absent()}, "likely"),
         ({"log": Absent()}, "likely"),
         ({"activity": Absent(), "log": Absent()}, "unknown"),
+        ({"log": Absent("read_logs = false")}, "unknown"),
+        ({"log": Absent("read_logs = false"), "idle": Value(9 * HOUR, "", NOW)}, "proven"),
         ({"activity": Absent(), "log": Value(NOW - MINUTE)}, "kept"),
         ({"activity": DENIED}, "unknown"),
         ({"activity": DENIED, "log": Value(NOW - MINUTE)}, "kept"),

@@ -219,6 +219,21 @@ def check_unsigned_age(signatures: Signatures, action: Action) -> None:
         raise UnverifiedError(Cause(CauseCode.MAC_EXPECTED))
 
 
+def signed_again(
+    signatures: Signatures, before: Mapping[str, Any], after: Mapping[str, Any]
+) -> dict[str, Any]:
+    """
+    Return the signature of the item *after* in place of that of *before*; nothing if that has none.
+
+    Raises UnverifiedError, LookupError without a key, and AWS's errors.
+    """
+    if not before.get("mac") or not str(before["pk"]).startswith(f"{ACTION_KEY}#"):
+        return {}
+    verify_action(signatures, _action(before))
+    action = _action(after)
+    return {"mac": signatures.sign(SignedKind.ACTION, signed_content(action, action.signed))}
+
+
 def signed_content(action: Action, stage: Stage | str) -> dict[str, Any]:
     """
     Return the signed part of *action* at *stage*: the target, the warning and the undo.
