@@ -17,7 +17,7 @@ from boto3.dynamodb.conditions import And, Attr, ConditionBase
 
 from ml_janitor.aws.calls import make_client
 from ml_janitor.core.text import escape_text
-from ml_janitor.ledger.actions import UnverifiedError, signed_again
+from ml_janitor.ledger.actions import Stage, UnverifiedError, sign_again
 from ml_janitor.ledger.requests import REQUEST_KEY
 from ml_janitor.ledger.signatures import Signatures
 from ml_janitor.ledger.table import ConditionFailedError, Table
@@ -128,8 +128,11 @@ def forget_in_ledger(table: Table, signatures: Signatures, replacement: Replacem
         if not new or item["pk"].startswith(f"{REQUEST_KEY}#"):  # a request is of a week at most, and signed
             continue
         where = f"{item['pk']} {item['sk']}"
+        if item.get("stage") == Stage.UNDOING:
+            left.append(f"{where}: it is being undone; run this again afterwards")
+            continue
         try:
-            new |= signed_again(signatures, item, {**item, **new})
+            new |= sign_again(signatures, item, {**item, **new})
             table.change(item["pk"], item["sk"], set_to=new, only_if=_as_read(item, new))
         except UnverifiedError:
             left.append(f"{where}: its signature does not verify, so it would not be the janitor's any more")

@@ -10,7 +10,7 @@ from fakes import thing, waste
 from memory_table import MemoryTable
 from ml_janitor.core.results import Outcome, Result
 from ml_janitor.engine.policy import Hold, HoldKind
-from ml_janitor.ledger.actions import Actions, verify_action
+from ml_janitor.ledger.actions import Actions, verify_record
 from ml_janitor.ledger.requests import Holds
 from ml_janitor.ledger.signatures import Signatures
 from ml_janitor.report.html import pack_entries
@@ -66,7 +66,7 @@ def test_what_was_signed_verifies_afterwards_and_what_was_forged_stays_as_it_is(
     assert forget_in_ledger(table, signatures, ANNA) == (2, [])
     (again,) = actions.everywhere()
     assert again.undo == {"tags": {"owner": "person-1"}}
-    verify_action(signatures, again)
+    verify_record(signatures, again)
     (held,) = Holds(table).all("1", "r")["arn:anna"]
     assert (held.by, held.why) == ("person-1", "ask person-1")
 

@@ -271,19 +271,21 @@ def check_unsigned_age(signatures: Signatures, action: Action) -> None:
         raise UnverifiedError(Cause(CauseCode.MAC_EXPECTED))
 
 
-def signed_again(
-    signatures: Signatures, before: Mapping[str, Any], after: Mapping[str, Any]
-) -> dict[str, Any]:
+def sign_again(signatures: Signatures, before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
     """
-    Return the signature of the item *after* in place of that of *before*; nothing if that has none.
+    Return the signatures of the item *after* in place of those of *before*, an item of the ledger.
 
     Raises UnverifiedError, LookupError without a key, and AWS's errors.
     """
-    if not before.get("mac") or not str(before["pk"]).startswith(f"{ACTION_KEY}#"):
+    if not str(before["pk"]).startswith(f"{ACTION_KEY}#") or not before.get("mac"):
         return {}
-    verify_action(signatures, _action(before))
-    action = _action(after)
-    return {"mac": signatures.sign(SignedKind.ACTION, signed_content(action, action.signed))}
+    old, new = _action(before), _action(after)
+    verify_record(signatures, old)
+    verify_undo(signatures, old)
+    signed = {"mac": signatures.sign(SignedKind.ACTION, signed_content(new, new.signed))}
+    if old.progress:
+        signed["progress"] = signatures.sign(SignedKind.UNDO_PROGRESS, undone_content(new))
+    return signed
 
 
 def signed_content(action: Action, stage: Stage | str) -> dict[str, Any]:
