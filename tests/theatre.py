@@ -12,8 +12,7 @@ from typing import Any
 
 import boto3
 
-import rarities
-from condemned import BUCKET, ROLE, SCRATCH, Condemned
+import one_of_each
 from conftest import ACCOUNT, NOW, REGION, once, seed_demo
 from declared import Declared
 from deployed import Deployed
@@ -24,9 +23,11 @@ from ml_janitor.detectors import DETECTORS
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import SECRET, SIGNING
 from ml_janitor_sandbox.slack import CHANNEL, SIGNING_SECRET, TOKEN, SlackControl
+from one_of_each import BUCKET, SCRATCH, DueResources
 from organization import Organization, OrganizationHost
 from properties.worlds import build_rare
 from recorder import Missed
+from sagemaker_requests import ROLE
 from standin import EMAILS, GROUP, MEMBER, NAMES, WITH_SLACK
 from synthesis import synthesise
 
@@ -119,7 +120,7 @@ class Theatre:
         for user, email in EMAILS.items():
             slack.add_user(user, email, name=NAMES[user])
         slack.add_usergroup(GROUP, "ml-janitors", MEMBER)
-        host.add = Condemned(box, session, aws).add
+        host.add = DueResources(box, session, aws).add
         for one in waste:
             host.add(one)
         return host
@@ -154,7 +155,7 @@ class OfOrganization(Theatre):
 
 
 class Unarmed(Theatre):
-    """The default deployment with Slack and a bill, in the demo account with its rarities."""
+    """The default deployment with Slack and a bill, in the demo account with rare resources."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder, WITH_BILL)
@@ -168,23 +169,23 @@ class Unarmed(Theatre):
 
 
 def everything(box: Control, session: boto3.Session) -> None:
-    """The demo account and its rarities, with one model abroad."""
+    """The demo account and rare resources, with one model abroad."""
     once(box, "everything", partial(_everything, box, session))
 
 
 def _everything(box: Control, session: boto3.Session) -> None:
     seed_demo(box)
-    rarities.seed(session)
-    rarities.children(session, box)
-    rarities.warm_pools(session, box)
-    rarities.monitoring(session, box, "churn-xgb-blue")
-    rarities.traffic(box)
-    rarities.repeats(session, box)
-    rarities.savings_plan(box)
-    rarities.scaling(session, box, "churn-xgb-blue", "AllTraffic")
+    one_of_each.rare_resources(session)
+    one_of_each.children(session, box)
+    one_of_each.warm_pools(session, box)
+    one_of_each.monitoring(session, box, "churn-xgb-blue")
+    one_of_each.traffic(box)
+    one_of_each.repeats(session, box)
+    one_of_each.savings_plan(box)
+    one_of_each.scaling(session, box, "churn-xgb-blue", "AllTraffic")
     build_rare(session, box, NOW)
     abroad: Any = boto3.Session("AKIASANDBOX", "sandbox", region_name=ABROAD).client("sagemaker")
-    abroad.create_model(ModelName="abroad", ExecutionRoleArn=rarities.ROLE)
+    abroad.create_model(ModelName="abroad", ExecutionRoleArn=ROLE)
 
 
 def declared(out: Path, toml: str) -> Declared:

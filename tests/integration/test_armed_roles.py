@@ -10,7 +10,6 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from condemned import ROLE
 from conftest import ACCOUNT, REGION
 from declared import Permission, granted
 from hosted import LAMBDA, Host
@@ -18,6 +17,7 @@ from ml_janitor.aws.calls import ServiceName, make_client
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import SIGNING
 from recorder import IN_LAMBDAS_HANDS
+from sagemaker_requests import ROLE
 from theatre import ARMS, Theatre
 
 RECEIVER, WORKER, UNDO = "interact", "pressed", "undo"

@@ -10,7 +10,6 @@ from typing import Any
 import boto3
 import pytest
 
-from condemned import ATOMIC
 from conftest import ACCOUNT, REGION
 from declared import granted, statements, without
 from deployed import Function
@@ -20,6 +19,7 @@ from ml_janitor.config.member_roles import is_changing_action
 from ml_janitor.detectors import DETECTORS
 from ml_janitor_sandbox.control import Control, SandboxError
 from ml_janitor_sandbox.iam import IamControl
+from one_of_each import ATOMIC
 from plays.by_hand import OPENS, WITH_CONTENTS, Audit, Person
 from plays.dry import AT, DIGEST, FUNCTIONS, Invocations
 from plays.presses import Presses

@@ -22,7 +22,7 @@ from plays.dry import one_of_each
 from recorder import Missed, Recording, Step, Wanted
 
 PERSON = f"arn:aws:iam::{ACCOUNT}:role/auditor"
-CONTENTS = f'duplicate-artifacts.read_contents_in=["{MODEL_BUCKET}", "rarities-encrypted"]'
+CONTENTS = f'duplicate-artifacts.read_contents_in=["{MODEL_BUCKET}", "rare-encrypted"]'
 WITH_CONTENTS = ("--set", CONTENTS)
 OPENS = {"s3:GetObject", "kms:Decrypt"}
 """What only the contents of objects need."""

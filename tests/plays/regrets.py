@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from condemned import SCRATCH
 from conftest import ACCOUNT, REGION
 from declared import Declared, granted, listed
 from hosted import Host
@@ -22,6 +21,7 @@ from ml_janitor.ledger.requests import Holds
 from ml_janitor.report.causes import cause_text
 from ml_janitor_sandbox.control import Control, SandboxError
 from ml_janitor_sandbox.slack import SlackControl
+from one_of_each import SCRATCH
 from plays.dry import SECRET_READ
 from recorder import IN_LAMBDAS_HANDS, Missed, Recording, Step, Wanted, nothing, runs_of
 from theatre import ARMED, ARMS, MINUTE, REFUSAL, Call, broken, handed, now, told
