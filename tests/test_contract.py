@@ -19,7 +19,6 @@ from policy_sentry.querying.all import get_all_actions
 
 import one_of_each
 from conftest import ACCOUNT, NOW, REGION, seed_demo
-from deeds import IAM_NAMES
 from ml_janitor.aws.client import open_regions
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.detectors.duplicate_artifacts.rule import DuplicateArtifacts
@@ -27,6 +26,7 @@ from ml_janitor.engine.detector import Detector
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.server import Sandbox
 from properties.worlds import build_rare
+from recorded_acts import IAM_NAMES
 from samples import SEED
 
 ROOT = Path(__file__).parent.parent

@@ -18,7 +18,7 @@ from ml_janitor_cli.doctor import (
 )
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.demo.storage import MODEL_BUCKET
-from plays.by_hand import WITH_CONTENTS, Person
+from permission_scenarios import WITH_CONTENTS, Person
 
 
 @pytest.fixture

@@ -11,18 +11,17 @@ from botocore.exceptions import ClientError
 
 from conftest import REGION
 from declared import KEEP_TAGS, listed, statements, without
-from hosted import LAMBDA, Host
+from hosted import ARMS, LAMBDA, Host, HostedStack
 from ml_janitor.aws.calls import ServiceName, make_client
 from ml_janitor.aws.client import Aws
 from ml_janitor_sandbox.control import Control
 from one_of_each import Act, DueResources
 from samples import share
-from theatre import ARMS, Theatre
 
 
 @pytest.fixture(scope="module")
-def theatre(tmp_path_factory: pytest.TempPathFactory) -> Theatre:
-    return Theatre(tmp_path_factory.mktemp("task"))
+def stack(tmp_path_factory: pytest.TempPathFactory) -> HostedStack:
+    return HostedStack(tmp_path_factory.mktemp("task"))
 
 
 type ActsOnKept = Callable[[str, str, str], list[Act]]
@@ -67,10 +66,10 @@ def about(statement: dict[str, Any]) -> str:
 @pytest.mark.parametrize("tag", KEEP_TAGS)
 @pytest.mark.parametrize("name", share(ARMS, 5))
 def test_what_is_kept_is_refused_whatever_calls_and_only_by_the_deny(
-    theatre: Theatre, box: Control, acts_on_kept: ActsOnKept, name: str, tag: str
+    stack: HostedStack, box: Control, acts_on_kept: ActsOnKept, name: str, tag: str
 ) -> None:
     """With each act that the role may do, called directly; without the Deny, the same calls succeed."""
-    host = Host(theatre.declared, box.url, theatre.files)
+    host = Host(stack.declared, box.url, stack.files)
     deny, role, roles = deny_of(host, name, tag), host.function(name).role, host.deployed.roles()
     acts = acts_on_kept(name, tag, "Q4 demo")
     assert {act.action for act in acts} == set(listed(deny["Action"]))
@@ -91,9 +90,9 @@ def test_what_is_kept_is_refused_whatever_calls_and_only_by_the_deny(
 
 
 def test_a_keep_tag_that_says_no_keeps_nothing(
-    theatre: Theatre, box: Control, acts_on_kept: ActsOnKept
+    stack: HostedStack, box: Control, acts_on_kept: ActsOnKept
 ) -> None:
-    host = Host(theatre.declared, box.url, theatre.files)
+    host = Host(stack.declared, box.url, stack.files)
     acts = acts_on_kept("idle-notebooks", "keep", "False")
     host.enforce()
     under = host.session(host.function("idle-notebooks").role, LAMBDA)
