@@ -143,7 +143,7 @@ def event_names() -> Names:
         "sweep": events.SweepEvent,
         "digest and bill": events.DigestEvent,
         "accounts": events.AccountsEvent,
-        "press": events.PressEvent,
+        "press": events.SignedPressEvent,
         "undo": events.UndoEvent,
     }
     return {

@@ -502,6 +502,12 @@ def reports(session: boto3.Session) -> Mapping[str, str]:
     }
 
 
+def handed_press(signed: Signed) -> dict[str, str]:
+    """The worker's event of a press that Slack *signed*."""
+    stamp, signature = (signed.headers[f"X-Slack-{name}"] for name in ("Request-Timestamp", "Signature"))
+    return {"body": signed.body.decode(), "stamp": stamp, "signature": signature}
+
+
 def idle_endpoints(
     session: boto3.Session, box: Control, *names: str, owner: str = "maria@acme.example"
 ) -> None:

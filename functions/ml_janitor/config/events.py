@@ -156,8 +156,18 @@ class AccountsEvent(DigestEvent):
     time: UtcTime
 
 
+class SignedPressEvent(BaseModel):
+    """A press as Slack signed it, from the function behind the URL. The worker verifies it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    body: Annotated[str, Field(max_length=64 * 1024, repr=False)]
+    stamp: Annotated[str, Field(pattern=r"^[0-9]{1,12}$")]
+    signature: Annotated[str, Field(pattern=r"^v0=[0-9a-f]{64}$", repr=False)]
+
+
 class PressEvent(BaseModel):
-    """A press on a button in Slack, from the function behind the URL: verified, but not yet checked."""
+    """A press on a button in Slack: Slack signed it, but it is not yet checked."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
