@@ -212,7 +212,8 @@ def test_the_worker_invokes_and_remembers_presses_and_reads_its_secret_and_that_
         for keys in values
         if key == "dynamodb:LeadingKeys" and one.action != "dynamodb:Query"
     } == {"hold#*", "request#*", "idempotency#press"}
-    assert {one.action for one in own - invokes - of_ledger} == {"secretsmanager:GetSecretValue"}
+    signs = {"kms:GenerateMac", "kms:VerifyMac"}
+    assert {one.action for one in own - invokes - of_ledger} == {"secretsmanager:GetSecretValue", *signs}
 
 
 # --- each function turned against the items of others ----------------------------------------------
