@@ -278,69 +278,34 @@ def test_a_bill_is_divided_by_account_else_by_the_first_tag_that_is_by_usage_typ
     assert by_account.services == {HOST: "Amazon SageMaker"}
 
 
+SAGEMAKER, S3 = "Amazon SageMaker", "Amazon Simple Storage Service"
+
+
 @pytest.mark.parametrize(
-    ("service", "usage_type", "where", "bare", "what"),
+    ("service", "code", "bare", "where", "what"),
     [
-        ("Amazon SageMaker", "USE1-Host:ml.m5.xlarge", "us-east-1", "Host:ml.m5.xlarge", Phase.HOSTING),
-        ("Amazon SageMaker", "EU-Train:ml.p5.48xlarge", "eu-west-1", "Train:ml.p5.48xlarge", Phase.TRAINING),
-        (
-            "Amazon SageMaker",
-            "USE1-TrainWarmPool:ml.g5.xlarge",
-            "us-east-1",
-            "TrainWarmPool:ml.g5.xlarge",
-            Phase.WARM_POOLS,
-        ),
-        (
-            "Amazon SageMaker",
-            "EUC1-TrSpt:ml.g5.xlarge",
-            "eu-central-1",
-            "TrSpt:ml.g5.xlarge",
-            Phase.SPOT_TRAINING,
-        ),
-        (
-            "Amazon SageMaker",
-            "USE1-Studio:JupyterLab-ml.t3.medium",
-            "us-east-1",
-            "Studio:JupyterLab-ml.t3.medium",
-            Phase.STUDIO,
-        ),
-        (
-            "Amazon Simple Storage Service",
-            "TimedStorage-ByteHrs",
-            "us-east-1",
-            "TimedStorage-ByteHrs",
-            Phase.STORAGE,
-        ),
-        (
-            "Amazon Simple Storage Service",
-            "USE1-EUC1-AWS-Out-Bytes",
-            "us-east-1",
-            "EUC1-AWS-Out-Bytes",
-            Phase.TRANSFER,
-        ),
-        ("EC2 - Other", "USW2-NatGateway-Bytes", "us-west-2", "NatGateway-Bytes", Phase.NAT),
-        ("AmazonCloudWatch", "USE1-DataProcessing-Bytes", "us-east-1", "DataProcessing-Bytes", Phase.LOGS),
-        ("AWS Cost Explorer", "USE1-APIRequest", "us-east-1", "APIRequest", Phase.OTHER),
-        ("KMS", "KMS-Requests", "us-east-1", "KMS-Requests", Phase.OTHER),
-        ("Amazon SageMaker", "APE2-Host:ml.m5.xlarge", "ap-east-2", "Host:ml.m5.xlarge", Phase.HOSTING),
-        ("EC2 - Other", "APS7-NatGateway-Bytes", "ap-southeast-5", "NatGateway-Bytes", Phase.NAT),
-        (
-            "Amazon SageMaker",
-            "CNW1-Notebk:ml.t3.xlarge",
-            "cn-northwest-1",
-            "Notebk:ml.t3.xlarge",
-            Phase.NOTEBOOKS,
-        ),
-        ("Amazon SageMaker", "XYZ9-Host:ml.m5.xlarge", UNKNOWN_REGION, "Host:ml.m5.xlarge", Phase.HOSTING),
-        ("Amazon SageMaker", "EUSC1-Host:ml.m5.xlarge", UNKNOWN_REGION, "Host:ml.m5.xlarge", Phase.HOSTING),
+        (SAGEMAKER, "USE1-", "Host:ml.m5.xlarge", "us-east-1", Phase.HOSTING),
+        (SAGEMAKER, "EU-", "Train:ml.p5.48xlarge", "eu-west-1", Phase.TRAINING),
+        (SAGEMAKER, "USE1-", "TrainWarmPool:ml.g5.xlarge", "us-east-1", Phase.WARM_POOLS),
+        (SAGEMAKER, "EUC1-", "TrSpt:ml.g5.xlarge", "eu-central-1", Phase.SPOT_TRAINING),
+        (SAGEMAKER, "USE1-", "Studio:JupyterLab-ml.t3.medium", "us-east-1", Phase.STUDIO),
+        (S3, "", "TimedStorage-ByteHrs", "us-east-1", Phase.STORAGE),
+        (S3, "USE1-", "EUC1-AWS-Out-Bytes", "us-east-1", Phase.TRANSFER),
+        ("EC2 - Other", "USW2-", "NatGateway-Bytes", "us-west-2", Phase.NAT),
+        ("AmazonCloudWatch", "USE1-", "DataProcessing-Bytes", "us-east-1", Phase.LOGS),
+        ("AWS Cost Explorer", "USE1-", "APIRequest", "us-east-1", Phase.OTHER),
+        ("KMS", "", "KMS-Requests", "us-east-1", Phase.OTHER),
+        (SAGEMAKER, "APE2-", "Host:ml.m5.xlarge", "ap-east-2", Phase.HOSTING),
+        ("EC2 - Other", "APS7-", "NatGateway-Bytes", "ap-southeast-5", Phase.NAT),
+        (SAGEMAKER, "CNW1-", "Notebk:ml.t3.xlarge", "cn-northwest-1", Phase.NOTEBOOKS),
+        (SAGEMAKER, "XYZ9-", "Host:ml.m5.xlarge", UNKNOWN_REGION, Phase.HOSTING),
+        (SAGEMAKER, "EUSC1-", "Host:ml.m5.xlarge", UNKNOWN_REGION, Phase.HOSTING),
     ],
 )
-def test_a_usage_type_is_parsed(service: str, usage_type: str, where: str, bare: str, what: Phase) -> None:
-    assert (region_of_usage(usage_type), without_region(usage_type), phase_of(service, usage_type)) == (
-        where,
-        bare,
-        what,
-    )
+def test_a_usage_type_is_parsed(service: str, code: str, bare: str, where: str, what: Phase) -> None:
+    usage_type = code + bare
+    assert (region_of_usage(usage_type), without_region(usage_type)) == (where, bare)
+    assert phase_of(service, usage_type) == what
 
 
 @pytest.mark.parametrize("partition", ["aws", "aws-cn", "aws-us-gov"])

@@ -18,6 +18,7 @@ from ml_janitor.core.model import (
     Cost,
     Finding,
     NotRead,
+    Signal,
     Tags,
     Target,
     Unreadable,
@@ -108,6 +109,11 @@ def copy(
     )
 
 
+def alone(others: int = 0) -> ArtifactCopy:
+    """One that is no copy of any of *others*."""
+    return copy(standing=CopyStanding(role=CopyRole.ALONE, others=others))
+
+
 def judged(candidate: ArtifactCopy, now: datetime = NOW, **tunables: Any) -> Verdict:
     return DuplicateArtifacts(**tunables).decide(candidate, now)
 
@@ -140,7 +146,7 @@ def crowded(one: StoredObject) -> Value[ArtifactUnit]:
         (copy(listing_error="ListObjectsV2 broke off"), "unknown"),
         (copy(archived="GLACIER"), "kept"),
         (copy(replica=True), "kept"),
-        (copy(standing=CopyStanding(role=CopyRole.ALONE, others=2)), "kept"),
+        (alone(others=2), "kept"),
         (copy(standing=CopyStanding(role=CopyRole.STAYS, copies=(KEEPER,), others=1)), "kept"),
         (
             copy(standing=CopyStanding(role=CopyRole.STAYS, copies=(KEEPER,), others=1), referred=DENIED),
@@ -186,18 +192,9 @@ def test_every_signal_has_its_say(candidate: ArtifactCopy, expected: str) -> Non
         ),
         (copy(archived="DEEP_ARCHIVE"), "it is archived (DEEP_ARCHIVE)"),
         (copy(standing=CopyStanding(role=CopyRole.STAYS, copies=(KEEPER,))), "the oldest of 2 copies"),
-        (
-            copy(standing=CopyStanding(role=CopyRole.ALONE, others=2)),
-            "differ from those of 2 other artifacts",
-        ),
-        (
-            copy(standing=CopyStanding(role=CopyRole.ALONE)),
-            "no other artifact of its size is a model by itself",
-        ),
-        (
-            copy(standing=CopyStanding(role=CopyRole.ALONE, others=1)),
-            "differ from those of 1 other artifact of",
-        ),
+        (alone(others=2), "differ from those of 2 other artifacts"),
+        (alone(), "no other artifact of its size is a model by itself"),
+        (alone(others=1), "differ from those of 1 other artifact of"),
         (copy(referred=DENIED), "something may refer to it: DescribeModel: AccessDeniedException"),
         (copy(lock=Value("retained until 2027-01-01 (compliance)")), "it is retained until 2027-01-01"),
         (
@@ -331,49 +328,42 @@ def test_when_bytes_are_freed_is_said_for_versioned_buckets() -> None:
 VERSIONED = replace(HABITS, versioning=Value("Enabled"))
 SUSPENDED = replace(HABITS, versioning=Value("Suspended"))
 BACKUP = ("s3://models/backup/",)
-READ_BY = Value((PolicyReader(who="account 999999999999", what=("arn:aws:s3:::models/*",)),))
+STRANGER = Value((PolicyReader(who="account 999999999999", what=("arn:aws:s3:::models/*",)),))
+
+
+def versioned(**signals: Any) -> ArtifactCopy:
+    """A copy whose bucket keeps versions."""
+    return copy(habits=VERSIONED, **signals)
+
+
+def read_by(readers: Signal[tuple[PolicyReader, ...]]) -> ArtifactCopy:
+    """A copy that the policy of its bucket lets others read."""
+    return copy(habits=replace(VERSIONED, readers=readers))
+
+
+NEEDED = versioned(needed_only_by=(ENDED, UNSERVED))
 
 
 @pytest.mark.parametrize(
     ("candidate", "tunables", "expected"),
     [
-        (copy(habits=VERSIONED), {}, None),
-        (copy(habits=VERSIONED), {"act_on_prefixes": ()}, "it lies under none of act_on_prefixes"),
-        (
-            copy(habits=VERSIONED),
-            {"act_on_prefixes": ("s3://models/live/",)},
-            "under none of act_on_prefixes",
-        ),
+        (versioned(), {}, None),
+        (versioned(), {"act_on_prefixes": ()}, "it lies under none of act_on_prefixes"),
+        (versioned(), {"act_on_prefixes": ("s3://models/live/",)}, "under none of act_on_prefixes"),
         (copy(), {}, "its bucket keeps no versions, and allow_unversioned is off"),
         (copy(), {"allow_unversioned": True}, None),
+        (read_by(STRANGER), {}, "lets account 999999999999 read it, which may"),
+        (read_by(DENIED), {}, "whom its bucket's policy lets read it is unknown"),
+        (read_by(NotRead()), {}, "was not read"),
         (
-            copy(habits=replace(VERSIONED, readers=READ_BY)),
-            {},
-            "lets account 999999999999 read it, which may",
-        ),
-        (
-            copy(habits=replace(VERSIONED, readers=DENIED)),
-            {},
-            "whom its bucket's policy lets read it is unknown",
-        ),
-        (copy(habits=replace(VERSIONED, readers=NotRead())), {}, "was not read"),
-        (
-            copy(habits=VERSIONED, needed_only_by=(ENDED,)),
+            versioned(needed_only_by=(ENDED,)),
             {},
             "needed by training job t-1, which ended, and act_on_needed_by names no training-job/t-1",
         ),
+        (NEEDED, {"act_on_needed_by": ("training-job/*",)}, "needed by model m, which nothing serves"),
+        (NEEDED, {"act_on_needed_by": ("training-job/t-*", "model/m")}, None),
         (
-            copy(habits=VERSIONED, needed_only_by=(ENDED, UNSERVED)),
-            {"act_on_needed_by": ("training-job/*",)},
-            "needed by model m, which nothing serves",
-        ),
-        (
-            copy(habits=VERSIONED, needed_only_by=(ENDED, UNSERVED)),
-            {"act_on_needed_by": ("training-job/t-*", "model/m")},
-            None,
-        ),
-        (
-            copy(habits=VERSIONED, gaps=("endpoint e uses model m",)),
+            versioned(gaps=("endpoint e uses model m",)),
             {"act_on_needed_by": ("model/*",)},
             "any copy may be in use: endpoint e uses model m",
         ),
@@ -381,19 +371,15 @@ READ_BY = Value((PolicyReader(who="account 999999999999", what=("arn:aws:s3:::mo
         (copy(habits=SUSPENDED), {"allow_unversioned": True}, None),
         (copy(habits=replace(HABITS, versioning=DENIED)), {}, "keeps versions is unknown"),
         (copy(habits=replace(HABITS, versioning=NotRead())), {}, "keeps versions was not read"),
+        (versioned(), {"buckets": ()}, "model.tar.gz may not be read, so nothing proves it a copy"),
         (
-            copy(habits=VERSIONED),
-            {"buckets": ()},
-            "model.tar.gz may not be read, so nothing proves it a copy",
-        ),
-        (
-            copy(habits=VERSIONED),
+            versioned(),
             {"buckets": (), "read_contents_in": ("models/backup/",)},
             "the contents of s3://models/live/model.tar.gz may not be read",
         ),
-        (copy(habits=VERSIONED, role=CopyRole.ELSEWHERE), {}, "lies in another bucket"),
-        (copy(habits=VERSIONED, unit=crowded(stored())), {}, "may belong to the same model"),
-        (copy(habits=VERSIONED, unit=Value(unit(stored(), root="backup/"))), {}, "one of several files"),
+        (versioned(role=CopyRole.ELSEWHERE), {}, "lies in another bucket"),
+        (versioned(unit=crowded(stored())), {}, "may belong to the same model"),
+        (versioned(unit=Value(unit(stored(), root="backup/"))), {}, "one of several files"),
     ],
 )
 def test_what_may_never_be_deleted_is_found_all_the_same_and_only_reported(

@@ -98,80 +98,49 @@ def check(shape: Shape, value: Any) -> None:
 # --- how a call is made ----------------------------------------------------------------------------
 
 
+IN_SAGEMAKER = "arn:aws:sagemaker:us-east-1:123456789012"
+A_REPOSITORY = f"arn:aws:ecr:us-east-1:123456789012:repository/{MISSING_NAME}"
+JOBS = "/aws/sagemaker/TrainingJobs"
+AN_HOUR = {"StartTime": NOW - timedelta(hours=1), "EndTime": NOW, "MetricDataQueries": [METRIC_QUERY]}
+TODAY = {"TimePeriod": {"Start": "2026-10-06", "End": "2026-10-06"}}
+A_GROUP = {"ModelPackageGroupName": MISSING_NAME, "MaxResults": 1}
+
+
 @pytest.mark.parametrize(
-    ("grant", "service", "operation", "parameters"),
+    ("action", "on", "call", "parameters"),
     [
-        (allow("sagemaker:ListEndpoints"), "sagemaker", "ListEndpoints", {"MaxResults": 1}),
-        (allow("tag:GetResources"), "resourcegroupstaggingapi", "GetResources", {"ResourcesPerPage": 1}),
-        (allow("s3:ListBucket"), "s3", "ListObjectsV2", {"Bucket": "our-bucket", "MaxKeys": 1}),
-        (allow("s3:GetObject"), "s3", "HeadObject", {"Bucket": "our-bucket", "Key": MISSING_NAME}),
+        ("sagemaker:ListEndpoints", None, "", {"MaxResults": 1}),
+        ("tag:GetResources", None, "resourcegroupstaggingapi:GetResources", {"ResourcesPerPage": 1}),
+        ("s3:ListBucket", None, "s3:ListObjectsV2", {"Bucket": "our-bucket", "MaxKeys": 1}),
+        ("s3:GetObject", None, "s3:HeadObject", {"Bucket": "our-bucket", "Key": MISSING_NAME}),
         (
-            allow("s3:GetObject", on="arn:aws:s3:::models/old/*"),
-            "s3",
-            "HeadObject",
+            "s3:GetObject", "arn:aws:s3:::models/old/*", "s3:HeadObject",
             {"Bucket": "models", "Key": f"old/{MISSING_NAME}"},
         ),
+        ("sagemaker:DescribeEndpoint", "endpoint/*", "", {"EndpointName": MISSING_NAME}),
         (
-            allow("sagemaker:DescribeEndpoint", on="endpoint/*"),
-            "sagemaker",
-            "DescribeEndpoint",
-            {"EndpointName": MISSING_NAME},
+            "sagemaker:ListTags", "training-job/*", "",
+            {"ResourceArn": f"{IN_SAGEMAKER}:training-job/{MISSING_NAME}", "MaxResults": 50},
         ),
+        ("sagemaker:ListTags", "*/*", "", {"ResourceArn": f"{IN_SAGEMAKER}:endpoint/{MISSING_NAME}"}),
+        ("sagemaker:ListModelPackages", "model-package-group/*", "", A_GROUP),
+        ("ecr:ListTagsForResource", "repository/*", "", {"resourceArn": A_REPOSITORY}),
         (
-            allow("sagemaker:ListTags", on="training-job/*"),
-            "sagemaker",
-            "ListTags",
-            {
-                "ResourceArn": f"arn:aws:sagemaker:us-east-1:123456789012:training-job/{MISSING_NAME}",
-                "MaxResults": 50,
-            },
+            "logs:GetLogEvents", f"log-group:{JOBS}:*", "",
+            {"logGroupName": JOBS, "logStreamName": MISSING_NAME, "limit": 1},
         ),
-        (
-            allow("sagemaker:ListTags", on="*/*"),
-            "sagemaker",
-            "ListTags",
-            {"ResourceArn": f"arn:aws:sagemaker:us-east-1:123456789012:endpoint/{MISSING_NAME}"},
-        ),
-        (
-            allow("sagemaker:ListModelPackages", on="model-package-group/*"),
-            "sagemaker",
-            "ListModelPackages",
-            {"ModelPackageGroupName": MISSING_NAME, "MaxResults": 1},
-        ),
-        (
-            allow("ecr:ListTagsForResource", on="repository/*"),
-            "ecr",
-            "ListTagsForResource",
-            {"resourceArn": f"arn:aws:ecr:us-east-1:123456789012:repository/{MISSING_NAME}"},
-        ),
-        (
-            allow("logs:GetLogEvents", on="log-group:/aws/sagemaker/TrainingJobs:*"),
-            "logs",
-            "GetLogEvents",
-            {"logGroupName": "/aws/sagemaker/TrainingJobs", "logStreamName": MISSING_NAME, "limit": 1},
-        ),
-        (allow("pricing:GetProducts"), "pricing", "GetProducts", {"ServiceCode": "AmazonSageMaker"}),
-        (
-            allow("cloudwatch:GetMetricData"),
-            "cloudwatch",
-            "GetMetricData",
-            {"StartTime": NOW - timedelta(hours=1), "EndTime": NOW, "MetricDataQueries": [METRIC_QUERY]},
-        ),
-        (
-            allow("athena:GetWorkGroup", on="workgroup/janitor"),
-            "athena",
-            "GetWorkGroup",
-            {"WorkGroup": "janitor"},
-        ),
-        (allow("ce:GetTags"), "ce", "GetTags", {"TimePeriod": {"Start": "2026-10-06", "End": "2026-10-06"}}),
+        ("pricing:GetProducts", None, "", {"ServiceCode": "AmazonSageMaker"}),
+        ("cloudwatch:GetMetricData", None, "", AN_HOUR),
+        ("athena:GetWorkGroup", "workgroup/janitor", "", {"WorkGroup": "janitor"}),
+        ("ce:GetTags", None, "", TODAY),
     ],
-)
+)  # fmt: skip
 def test_a_probe_asks_where_the_grant_holds(
-    aws: Aws, grant: Grant, service: str, operation: str, parameters: Mapping[str, Any]
+    aws: Aws, action: str, on: str | None, call: str, parameters: Mapping[str, Any]
 ) -> None:
-    made = prepared(aws, grant)
+    made = prepared(aws, allow(action) if on is None else allow(action, on=on))
 
-    assert (made.service, made.operation) == (service, operation)
+    assert f"{made.service}:{made.operation}" == (call or action)
     assert parameters.items() <= made.parameters.items()
 
 
