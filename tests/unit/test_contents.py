@@ -84,6 +84,10 @@ PLAIN = '"0123456789abcdef0123456789abcdef"'
 PARTS = '"0123456789abcdef0123456789abcdef-3"'
 
 
+def checksum(kind: str, value: str, of: str) -> dict[str, str]:
+    return {f"Checksum{kind}": value, "ChecksumType": of}
+
+
 @pytest.mark.parametrize(
     ("etag", "answer", "expected"),
     [
@@ -94,28 +98,16 @@ PARTS = '"0123456789abcdef0123456789abcdef-3"'
         (PLAIN, {"SSECustomerAlgorithm": "AES256"}, {}),
         (PARTS, {}, {"parts_etag": PARTS}),
         (PARTS, {"ServerSideEncryption": "aws:kms"}, {}),
-        (
-            PLAIN,
-            {"ChecksumSHA256": "x", "ChecksumType": "FULL_OBJECT"},
-            {"md5": PLAIN, "whole": {"SHA-256": "x"}},
-        ),
+        (PLAIN, checksum("SHA256", "x", "FULL_OBJECT"), {"md5": PLAIN, "whole": {"SHA-256": "x"}}),
         (PLAIN, {"ChecksumSHA256": "x"}, {"md5": PLAIN, "whole": {"SHA-256": "x"}}),
-        (
-            PARTS,
-            {"ChecksumSHA256": "x-3", "ChecksumType": "COMPOSITE"},
-            {"parts_etag": PARTS, "parts": {"SHA-256": "x-3"}},
-        ),
+        (PARTS, checksum("SHA256", "x-3", "COMPOSITE"), {"parts_etag": PARTS, "parts": {"SHA-256": "x-3"}}),
         (PARTS, {"ChecksumSHA256": "x"}, {"parts_etag": PARTS, "parts": {"SHA-256": "x"}}),
-        (
-            PARTS,
-            {"ChecksumSHA256": "x", "ChecksumType": "FULL_OBJECT"},
-            {"parts_etag": PARTS, "whole": {"SHA-256": "x"}},
-        ),
-        (PLAIN, {"ChecksumCRC32": "x", "ChecksumType": "COMPOSITE"}, {"md5": PLAIN, "parts": {"CRC32": "x"}}),
+        (PARTS, checksum("SHA256", "x", "FULL_OBJECT"), {"parts_etag": PARTS, "whole": {"SHA-256": "x"}}),
+        (PLAIN, checksum("CRC32", "x", "COMPOSITE"), {"md5": PLAIN, "parts": {"CRC32": "x"}}),
         (PARTS, {"ChecksumCRC32": "x-3"}, {"parts_etag": PARTS, "parts": {"CRC32": "x-3"}}),
         (
             PARTS,
-            {"ChecksumCRC64NVME": "x", "ChecksumType": "FULL_OBJECT"},
+            checksum("CRC64NVME", "x", "FULL_OBJECT"),
             {"parts_etag": PARTS, "whole": {"CRC64NVME": "x"}},
         ),
         (PLAIN, {"ReplicationStatus": "REPLICA"}, {"md5": PLAIN, "replica": True}),

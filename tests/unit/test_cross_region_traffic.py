@@ -100,6 +100,10 @@ def test_cross_region_traffic(judged: TrafficLine, verdict: str, reason: str) ->
     assert (word(decided), reason in decided.reason) == (verdict, True), decided.reason
 
 
+WRITER = TransferCause("job", TransferWay.WRITES, "s3://far/")
+PULLER = TransferCause("job", TransferWay.IMAGES, "serving")
+
+
 @pytest.mark.parametrize(
     ("judged", "saved", "once", "change"),
     [
@@ -107,26 +111,14 @@ def test_cross_region_traffic(judged: TrafficLine, verdict: str, reason: str) ->
         (line(READER, copy=Cost()), None, None, "copy s3://catalog/ once"),
         (line(RULE), "200", None, "disable the replication rule all of catalog, or limit it"),
         (line(USED, RULE), None, None, "disable the replication rule all of catalog, or limit it"),
+        (line(WRITER), None, None, "write to a bucket in us-east-1 in place of"),
+        (line(PULLER), None, None, "name it by the registry of eu-central-1"),
         (
-            line(TransferCause("job", TransferWay.WRITES, "s3://far/")),
-            None,
-            None,
-            "write to a bucket in us-east-1 in place of",
-        ),
-        (
-            line(TransferCause("job", TransferWay.IMAGES, "serving")),
-            None,
-            None,
-            "name it by the registry of eu-central-1",
-        ),
-        (
-            line(TransferCause("vpc-1", TransferWay.NAT, "vpc-1"), to=""),
-            None,
-            None,
+            line(TransferCause("vpc-1", TransferWay.NAT, "vpc-1"), to=""), None, None,
             "--vpc-endpoint-type Gateway --service-name com.amazonaws.us-east-1.s3 --vpc-id vpc-1",
         ),
     ],
-)
+)  # fmt: skip
 def test_it_says_what_a_change_saves_net_and_the_change(
     judged: TrafficLine, saved: str | None, once: int | None, change: str
 ) -> None:

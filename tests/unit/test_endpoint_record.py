@@ -233,6 +233,12 @@ ASKED = {
     "DestinationS3Uri": "s3://captured",
     "CaptureOptions": [],
 }
+LESS = CAPTURE | {"CurrentSamplingPercentage": 5}
+OF_TWO = {"ShadowProductionVariants": [{"VariantName": "new", "InitialInstanceCount": 2}]}
+
+
+def shadowed(**given: Any) -> dict[str, Any]:
+    return {"ShadowProductionVariants": [variant(VariantName="new", **given)]}
 
 
 @pytest.mark.parametrize(
@@ -242,23 +248,11 @@ ASKED = {
         ({"DataCaptureConfig": CAPTURE}, {"DataCaptureConfig": ASKED}, None),
         ({"DataCaptureConfig": CAPTURE}, {}, "data capture"),
         ({}, {"DataCaptureConfig": ASKED}, "data capture"),
-        (
-            {"DataCaptureConfig": CAPTURE | {"CurrentSamplingPercentage": 5}},
-            {"DataCaptureConfig": ASKED},
-            "data capture",
-        ),
+        ({"DataCaptureConfig": LESS}, {"DataCaptureConfig": ASKED}, "data capture"),
         ({"ProductionVariants": [variant(), variant(VariantName="green")]}, {}, "its variants are not those"),
-        ({"ShadowProductionVariants": [variant(VariantName="new")]}, {}, "its variants are not those"),
-        (
-            {"ShadowProductionVariants": [variant(VariantName="new", DesiredInstanceCount=1)]},
-            {"ShadowProductionVariants": [{"VariantName": "new", "InitialInstanceCount": 2}]},
-            "a shadow variant was scaled",
-        ),
-        (
-            {"ShadowProductionVariants": [variant(VariantName="new")]},
-            {"ShadowProductionVariants": [{"VariantName": "new", "InitialInstanceCount": 2}]},
-            None,
-        ),
+        (shadowed(), {}, "its variants are not those"),
+        (shadowed(DesiredInstanceCount=1), OF_TWO, "a shadow variant was scaled"),
+        (shadowed(), OF_TWO, None),
     ],
 )
 def test_an_endpoint_that_is_not_what_its_configuration_says(

@@ -14,6 +14,9 @@ from ml_janitor.report.causes import is_only_reported, needs_attention, outcome_
 
 UNDO = make_cause(CauseCode.UNDO_WITH, "undo", "12")
 USED_AGAIN = make_cause(CauseCode.NO_LONGER_WASTE, "it is used")
+PUT_BACK = replace(USED_AGAIN, then=make_cause(CauseCode.REVERTED_NEXT))
+MOST, EARLY = make_cause(CauseCode.MAX_ACTIONS, 2), make_cause(CauseCode.NOT_DUE)
+DENIED, SPARED = make_cause(CauseCode.ACT_FAILED, "denied"), make_cause(CauseCode.SPARED_BY_RULE, "prod")
 DUE = datetime(2026, 10, 9, 3, 10, tzinfo=UTC)
 
 
@@ -35,33 +38,19 @@ def result(
     ("what", "said"),
     [
         (result(Outcome.WOULD_ACT), "Would delete the lamp."),
-        (
-            result(Outcome.ADVISED, make_cause(CauseCode.SPARED_BY_RULE, "prod")),
-            "Only reported: prod. Proposed: delete the lamp.",
-        ),
+        (result(Outcome.ADVISED, SPARED), "Only reported: prod. Proposed: delete the lamp."),
         (result(Outcome.WARNED, due=DUE), "Warned; will delete the lamp after 2026-10-09 03:10 UTC."),
         (
-            result(Outcome.WAITING, make_cause(CauseCode.MAX_ACTIONS, 2), due=DUE),
+            result(Outcome.WAITING, MOST, due=DUE),
             "Due 2026-10-09 03:10 UTC: delete the lamp; held back by max_actions = 2 for one sweep.",
         ),
-        (
-            result(Outcome.WAITING, make_cause(CauseCode.NOT_DUE), due=DUE),
-            "Warned; will delete the lamp after 2026-10-09 03:10 UTC.",
-        ),
-        (
-            result(Outcome.ACTED, make_cause(CauseCode.UNDO_WITH, "undo", "12")),
-            "Done: delete the lamp; undo: janitor undo 12.",
-        ),
-        (
-            result(Outcome.FAILED, make_cause(CauseCode.ACT_FAILED, "denied")),
-            "Failed: delete the lamp; denied.",
-        ),
+        (result(Outcome.WAITING, EARLY, due=DUE), "Warned; will delete the lamp after 2026-10-09 03:10 UTC."),
+        (result(Outcome.ACTED, UNDO), "Done: delete the lamp; undo: janitor undo 12."),
+        (result(Outcome.FAILED, DENIED), "Failed: delete the lamp; denied."),
         (result(Outcome.CHANGED, USED_AGAIN), "Not done, because it changed: it is used."),
         (result(Outcome.KEPT, verdict=USED), ""),
         (
-            result(
-                Outcome.FAILED, replace(USED_AGAIN, then=make_cause(CauseCode.REVERTED_NEXT)), verdict=USED
-            ),
+            result(Outcome.FAILED, PUT_BACK, verdict=USED),
             "Failed: it is used; what had been done is being put back.",
         ),
         (result(Outcome.CHANGED, USED_AGAIN, verdict=USED), "it is used."),

@@ -112,6 +112,10 @@ def metrics(
     return found
 
 
+def dry(*results: Result) -> Sweep:
+    return swept(*results, mode=Mode.DRY_RUN)
+
+
 ACTS = {"Warned": 1, "Acted": 1, "ActionsFailed": 2, "HeldBack": 2, "RecordsRefused": 2}
 
 
@@ -120,21 +124,15 @@ ACTS = {"Warned": 1, "Acted": 1, "ActionsFailed": 2, "HeldBack": 2, "RecordsRefu
     [
         ([swept(*ALL, held_back=HELD)], {"LookedAt": 7, "Found": 5, "Kept": 2, "Unknown": 1, **ACTS}),
         (
-            [
-                swept(*ALL[5:], mode=Mode.DRY_RUN),
-                swept(result(waste("1"), Outcome.WOULD_ACT), mode=Mode.DRY_RUN),
-            ],
+            [dry(*ALL[5:]), dry(result(waste("1"), Outcome.WOULD_ACT))],
             {"LookedAt": 3, "Found": 1, "Kept": 2, "Unknown": 1},
         ),
         (
-            [swept(ALL[3], mode=Mode.DRY_RUN)],
+            [dry(ALL[3])],
             {"LookedAt": 1, "Found": 1, "Kept": 0, "Unknown": 0, "ActionsFailed": 1}
             | dict.fromkeys(("Warned", "Acted", "HeldBack", "RecordsRefused"), 0),
         ),
-        (
-            [swept(), swept(mode=Mode.DRY_RUN)],
-            dict.fromkeys(("LookedAt", "Found", "Kept", "Unknown", *ACTS), 0),
-        ),
+        ([swept(), dry()], dict.fromkeys(("LookedAt", "Found", "Kept", "Unknown", *ACTS), 0)),
     ],
     ids=["armed", "dry", "what was disarmed fails to come back", "armed in one region"],
 )

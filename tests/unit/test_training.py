@@ -48,28 +48,22 @@ def test_limits() -> None:
     assert (limits.max_runtime, limits.max_wait) == (HOUR, 2 * HOUR)
 
 
+MIXED = [
+    {"InstanceType": "ml.p3.8xlarge", "InstanceCount": 2},
+    {"InstanceType": "ml.c5.xlarge", "InstanceCount": 1},
+]
+
+
 @pytest.mark.parametrize(
     ("resources", "groups"),
     [
         ({"InstanceType": "ml.p3.8xlarge", "InstanceCount": 4}, (("ml.p3.8xlarge", 4),)),
         (
-            {
-                "InstanceType": "ml.p3.8xlarge",
-                "InstanceCount": 1,
-                "SelectedInstanceType": "ml.g5.xlarge",
-                "SelectedInstanceCount": 2,
-            },
+            {"InstanceType": "ml.p3.8xlarge", "InstanceCount": 1}
+            | {"SelectedInstanceType": "ml.g5.xlarge", "SelectedInstanceCount": 2},
             (("ml.g5.xlarge", 2),),
         ),
-        (
-            {
-                "InstanceGroups": [
-                    {"InstanceGroupName": "a", "InstanceType": "ml.p3.8xlarge", "InstanceCount": 2},
-                    {"InstanceGroupName": "b", "InstanceType": "ml.c5.xlarge", "InstanceCount": 1},
-                ]
-            },
-            (("ml.p3.8xlarge", 2), ("ml.c5.xlarge", 1)),
-        ),
+        ({"InstanceGroups": MIXED}, (("ml.p3.8xlarge", 2), ("ml.c5.xlarge", 1))),
     ],
 )
 def test_instances(resources: dict[str, Any], groups: tuple[tuple[str, int], ...]) -> None:
@@ -77,11 +71,7 @@ def test_instances(resources: dict[str, Any], groups: tuple[tuple[str, int], ...
 
 
 def test_hosts_of_all_groups_are_counted_through() -> None:
-    groups = [
-        {"InstanceType": "ml.p3.8xlarge", "InstanceCount": 2},
-        {"InstanceType": "ml.c5.xlarge", "InstanceCount": 1},
-    ]
-    mixed = job(ResourceConfig={"InstanceGroups": groups})
+    mixed = job(ResourceConfig={"InstanceGroups": MIXED})
 
     assert mixed.kind.numbered
     assert mixed.hosts == ("train/algo-1", "train/algo-2", "train/algo-3")

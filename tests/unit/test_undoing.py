@@ -630,63 +630,36 @@ HALF_BACK = action(
 )
 FAILED, WAITING = Outcome.FAILED, Outcome.WAITING
 BACK, ASKED = UnfinishedProgress.HALF_REVERTED, UnfinishedProgress.REVERT_ASKED
+RESUMED = Cause(CauseCode.RESUMED, (because("busy"),), progress=BACK, by="maria")
+
+
+def not_reverted(last: Cause) -> Cause:
+    return Cause(CauseCode.NOT_REVERTED, (MOST_TRIES, last), by_hand=BY_HAND)
+
+
+def not_resumed(why: str) -> Cause:
+    return Cause(CauseCode.NOT_RESUMED, (why,), progress=BACK, by="maria", by_hand=BY_HAND)
 
 
 @pytest.mark.parametrize(
     ("about", "raised", "age", "outcome", "why"),
     [
-        ({}, None, DAY, WAITING, Cause(CauseCode.RESUMED, (because("busy"),), progress=BACK, by="maria")),
+        ({}, None, DAY, WAITING, RESUMED),
+        ({}, None, DAY + SECOND, FAILED, RESUMED),
+        ({"steps": {}, "asked_at": None}, None, 9 * DAY, WAITING, replace(RESUMED, progress=ASKED)),
+        ({"attempts": MOST_TRIES}, None, HOUR, FAILED, not_reverted(because("busy"))),
         (
-            {},
-            None,
-            DAY + SECOND,
-            FAILED,
-            Cause(CauseCode.RESUMED, (because("busy"),), progress=BACK, by="maria"),
+            {"attempts": MOST_TRIES, "error": None}, None, HOUR, FAILED,
+            not_reverted(make_cause(CauseCode.CUT_OFF)),
         ),
         (
-            {"steps": {}, "asked_at": None},
-            None,
-            9 * DAY,
-            WAITING,
-            Cause(CauseCode.RESUMED, (because("busy"),), progress=ASKED, by="maria"),
-        ),
-        (
-            {"attempts": MOST_TRIES},
-            None,
-            HOUR,
-            FAILED,
-            Cause(CauseCode.NOT_REVERTED, (MOST_TRIES, because("busy")), by_hand=BY_HAND),
-        ),
-        (
-            {"attempts": MOST_TRIES, "error": None},
-            None,
-            HOUR,
-            FAILED,
-            Cause(CauseCode.NOT_REVERTED, (MOST_TRIES, make_cause(CauseCode.CUT_OFF)), by_hand=BY_HAND),
-        ),
-        (
-            {},
-            UnverifiedError(make_cause(CauseCode.MAC_INVALID)),
-            HOUR,
-            FAILED,
+            {}, UnverifiedError(make_cause(CauseCode.MAC_INVALID)), HOUR, FAILED,
             Cause(CauseCode.MAC_INVALID, progress=BACK, by="maria"),
         ),
-        (
-            {},
-            OSError("reset"),
-            HOUR,
-            FAILED,
-            Cause(CauseCode.NOT_RESUMED, ("OSError: reset",), progress=BACK, by="maria", by_hand=BY_HAND),
-        ),
-        (
-            {},
-            CannotUndoError("it is gone"),
-            HOUR,
-            FAILED,
-            Cause(CauseCode.NOT_RESUMED, ("it is gone",), progress=BACK, by="maria", by_hand=BY_HAND),
-        ),
+        ({}, OSError("reset"), HOUR, FAILED, not_resumed("OSError: reset")),
+        ({}, CannotUndoError("it is gone"), HOUR, FAILED, not_resumed("it is gone")),
     ],
-)
+)  # fmt: skip
 def test_what_is_half_back_is_resumed_or_left_to_a_person(
     about: dict[str, Any], raised: Exception | None, age: timedelta, outcome: Outcome, why: Cause
 ) -> None:

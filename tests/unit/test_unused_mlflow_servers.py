@@ -200,40 +200,28 @@ def test_a_call_about_it_is_found_by_its_name(answer: Any, called: Any) -> None:
 MODEL = {"Key": "mlflow/1/a/model.pkl", "LastModified": NOW - 20 * DAY, "Size": 1}
 
 
+NEWEST = NOW - 20 * DAY
+SERVER = "DescribeMlflowTrackingServer"
+NO_STORE = Unreadable("its artifact store is unknown", DESCRIBE)
+
+
 @pytest.mark.parametrize(
-    ("answers", "stored", "size"),
+    ("operation", "answer", "stored", "size"),
     [
-        ({}, Value(None, OBJECTS), "Medium"),
+        ("", None, Value(None, OBJECTS), "Medium"),
         (
-            {"ListObjectsV2": {"KeyCount": 1, "Contents": [MODEL], "IsTruncated": False}},
-            Value(NewestObject("s3://b/mlflow/1/a/model.pkl", NOW - 20 * DAY), OBJECTS, NOW - 20 * DAY),
-            "Medium",
+            "ListObjectsV2", {"KeyCount": 1, "Contents": [MODEL], "IsTruncated": False},
+            Value(NewestObject("s3://b/mlflow/1/a/model.pkl", NEWEST), OBJECTS, NEWEST), "Medium",
         ),
-        ({"ListObjectsV2": DENIED}, Unreadable(f"s3://b/mlflow/: ListObjectsV2: {NO}", OBJECTS), "Medium"),
-        (
-            {"DescribeMlflowTrackingServer": DENIED},
-            Unreadable(f"mlflow tracking server runs: DescribeMlflowTrackingServer: {NO}", DESCRIBE),
-            "",
-        ),
-        (
-            {"DescribeMlflowTrackingServer": Refusal("ResourceNotFound")},
-            Unreadable("its artifact store is unknown", DESCRIBE),
-            "",
-        ),
-        (
-            {"DescribeMlflowTrackingServer": Torn({"CreationTime": NOW})},
-            Unreadable("its artifact store is unknown", DESCRIBE),
-            "",
-        ),
-        (
-            {"DescribeMlflowTrackingServer": DESCRIBED | {"TrackingServerSize": "Large"}},
-            Value(None, OBJECTS),
-            "Large",
-        ),
+        ("ListObjectsV2", DENIED, Unreadable(f"s3://b/mlflow/: ListObjectsV2: {NO}", OBJECTS), "Medium"),
+        (SERVER, DENIED, Unreadable(f"mlflow tracking server runs: {SERVER}: {NO}", DESCRIBE), ""),
+        (SERVER, Refusal("ResourceNotFound"), NO_STORE, ""),
+        (SERVER, Torn({"CreationTime": NOW}), NO_STORE, ""),
+        (SERVER, DESCRIBED | {"TrackingServerSize": "Large"}, Value(None, OBJECTS), "Large"),
     ],
-)
-def test_the_newest_artifact_is_below_its_store(answers: dict[str, Any], stored: Any, size: str) -> None:
-    ((found,), script) = read(listed(), **answers)
+)  # fmt: skip
+def test_the_newest_artifact_is_below_its_store(operation: str, answer: Any, stored: Any, size: str) -> None:
+    ((found,), script) = read(listed(), **({operation: answer} if operation else {}))
 
     assert (found.stored, found.size) == (stored, size)
     for asked in script.asked("s3:ListObjectsV2"):
