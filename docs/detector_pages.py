@@ -33,10 +33,7 @@ def head(detector: type[Detector[Any]]) -> str:
     lines += [f"| `{field.name}` | {shown(default_of(detector, field.name))} |" for field in fields(detector)]
     lines += ["", "| reads | on | why |", "| --- | --- | --- |"]
     rule = detector()
-    lines += [
-        f"| `{grant.action}` | `{grant.on}` | {f'implied: {grant.source}' if grant.implied else 'called'} |"
-        for grant in rule.reads
-    ]
+    lines += [f"| `{grant.action}` | `{grant.on}` | {why(grant)} |" for grant in rule.reads]
     example = detector(**EXAMPLES.get(detector.name, {}))
     lines += powers(
         "with `read_contents_in`, it also reads", [one for one in example.reads if one not in rule.reads]
@@ -54,11 +51,16 @@ def powers(title: str, grants: Sequence[Grant]) -> list[str]:
     """A table of what an armed detector may do, one row for each action."""
     rows: dict[tuple[str, str], list[str]] = {}
     for grant in grants:
-        why = f"implied: {grant.source}" if grant.implied else "called"
-        only = "; ".join(f"`{one.key}` {one.operator} `{', '.join(one.values)}`" for one in grant.when)
-        rows.setdefault((grant.action, f"{why}, where {only}" if only else why), []).append(f"`{grant.on}`")
-    table = [f"| `{action}` | {', '.join(ons)} | {why} |" for (action, why), ons in rows.items()]
+        rows.setdefault((grant.action, why(grant)), []).append(f"`{grant.on}`")
+    table = [f"| `{action}` | {', '.join(ons)} | {needed} |" for (action, needed), ons in rows.items()]
     return ["", f"| {title} | on | why |", "| --- | --- | --- |", *table] if table else []
+
+
+def why(grant: Grant) -> str:
+    """Why a permission is needed, and where it holds."""
+    called = f"implied: {grant.source}" if grant.implied else "called"
+    only = "; ".join(f"`{one.key}` {one.operator} `{', '.join(one.values)}`" for one in grant.when)
+    return f"{called}, where {only}" if only else called
 
 
 def section(detector: type[Detector[Any]]) -> Iterator[str]:

@@ -32,7 +32,7 @@ from ml_janitor.config.member_roles import (
 )
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.model import Mode
-from ml_janitor.engine.detector import Detector, Grant, allow
+from ml_janitor.engine.detector import IN_OWN_ACCOUNT, OWN_ACCOUNT, Condition, Detector, Grant, allow
 from ml_janitor.engine.policy import Arming
 from ml_janitor.ledger import uses
 from ml_janitor.ledger.latest import ORGANIZATION_KEY
@@ -120,7 +120,8 @@ class Rights:
 
     def _objects(self, under: str, *verbs: str) -> list[Grant]:
         """Allow getting or putting objects of the report bucket."""
-        return [allow(f"s3:{verb}Object", on=self.reports.arn_for_objects(under)) for verb in verbs]
+        on, own = self.reports.arn_for_objects(under), (IN_OWN_ACCOUNT,)
+        return [allow(f"s3:{verb}Object", on=on, when=own) for verb in verbs]
 
     def _here(self, detector: Detector[Any]) -> list[RolePermissions]:
         """Allow reading and reports here, and changes where `act_in` says, except with the keep tags."""
@@ -157,7 +158,9 @@ class Rights:
     def _taking_on(self, reader: RoleReader, kind: RoleKind) -> RolePermissions:
         """Allow assuming the role of that *kind* for *reader* in the accounts that have it."""
         arns = assumable_role_arns(self.settings, member_role(reader, kind), partition="aws")
-        return RolePermissions([allow("sts:AssumeRole", on=arn) for arn in arns])
+        organization = self.settings.organization.id
+        inside = (Condition("StringEquals", "aws:ResourceOrgID", (organization,)),) if organization else ()
+        return RolePermissions([allow("sts:AssumeRole", on=arn, when=inside) for arn in arns])
 
     def _keeps(self, detector: Detector[Any]) -> list[Grant]:
         """Allow writing into its folder of the report bucket, and reading files left for the next run."""
@@ -237,7 +240,7 @@ def allow_statements(
             conditions=group_conditions(
                 replace(
                     condition,
-                    values=tuple(arn_in_stack_partition(stack, value) for value in condition.values),
+                    values=tuple(in_stack_account(stack, value) for value in condition.values),
                 )
                 for condition in when
             ),
@@ -275,14 +278,17 @@ def grant_resources(stack: Stack, grant: Grant, where: Sequence[GrantPlace]) -> 
     if grant.on == "*" or grant.on.startswith(UNRESOLVED_TOKEN):
         return [grant.on]
     if grant.on.startswith("arn:"):
-        return [arn_in_stack_partition(stack, grant.on)]
+        return [in_stack_account(stack, grant.on)]
     service, own = grant.action.partition(":")[0], stack_partition(stack)
     return [f"arn:{own}:{service}:{place.region}:{place.account}:{grant.on}" for place in where]
 
 
-def arn_in_stack_partition(stack: Stack, text: str) -> str:
-    """Return *text* with the partition of the stack, if it is an ARN of AWS's standard one."""
-    return text.replace("arn:aws:", f"arn:{stack_partition(stack)}:", 1)
+def in_stack_account(stack: Stack, text: str) -> str:
+    """Return *text* with the stack's account and partition: an ARN, or a value of a condition."""
+    if text == OWN_ACCOUNT:
+        return stack.account
+    own = text.replace(f":{OWN_ACCOUNT}:", f":{stack.account}:") if OWN_ACCOUNT in text else text
+    return own.replace("arn:aws:", f"arn:{stack_partition(stack)}:", 1)
 
 
 @lru_cache(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -10,7 +11,7 @@ from deployed import Deployed, Function
 from ml_janitor.aws.client import scratch_folder
 from ml_janitor.bill.reading import bill_reads, cost_explorer_reads
 from ml_janitor.config.settings import Settings
-from ml_janitor.engine.detector import Detector, Grant
+from ml_janitor.engine.detector import OWN_ACCOUNT, Detector, Grant
 from ml_janitor.ledger import uses
 from ml_janitor.scheduled.accounts import account_list_grants
 from ml_janitor_sandbox.iam.conditions import arn_like
@@ -62,10 +63,9 @@ class Declared:
             if self._armed(detector):
                 found |= self._everywhere(detector.acts, self._act_in(detector))
         if function.name == "digest" and self.settings.bill.enabled:
-            found.add(Permission("s3:GetObject", f"{self.deployed.one('AWS::S3::Bucket')}/bill/*.png"))
+            found |= self._kept("bill/*.png", "Get")
         if function.name == "bill":
-            kept = f"{self.deployed.one('AWS::S3::Bucket')}/bill/*"
-            found |= {Permission(f"s3:{action}", kept) for action in ("GetObject", "PutObject")}
+            found |= self._kept("bill/*", "Get", "Put")
             places = [(self.deployed.account, one) for one in swept]
             found |= self._everywhere(bill_reads(self.settings.bill), places)
         if function.name == "undo":
@@ -80,27 +80,25 @@ class Declared:
             named.append(("*", detector.name))
             if self._armed(detector):
                 named += [(account, f"act-{detector.name}") for account, _ in self._act_in(detector)]
-            bucket = self.deployed.one("AWS::S3::Bucket")
-            yield Permission("s3:GetObject", f"{bucket}/organization/{detector.name}/*")
+            yield from self._kept(f"organization/{detector.name}/*", "Get")
             yield from self._everywhere([one for one in detector.reads if one.action == PRICES], ())
         if function.name == "accounts":
-            kept = f"{self.deployed.one('AWS::S3::Bucket')}/organization/*"
-            yield from (Permission(f"s3:{action}", kept) for action in ("GetObject", "PutObject"))
+            yield from self._kept("organization/*", "Get", "Put")
             yield from self._everywhere(account_list_grants(self.settings.organization), ())
-        kept = self.deployed.one("AWS::S3::Bucket")
         if function.name == "digest" and self.settings.bill.enabled:
-            yield Permission("s3:GetObject", f"{kept}/bill/*.png")
+            yield from self._kept("bill/*.png", "Get")
         if function.name == "bill":
-            yield from (Permission(f"s3:{action}", f"{kept}/bill/*") for action in ("GetObject", "PutObject"))
-            yield Permission("s3:GetObject", f"{kept}/organization/*")
+            yield from (*self._kept("bill/*", "Get", "Put"), *self._kept("organization/*", "Get"))
             yield from self._everywhere(cost_explorer_reads(self.settings.bill), ())
             named.append(("*", "bill"))
         if function.name == "undo":
             for each in self.settings.undoable(TODAY):
                 accounts = {account for account, _ in self._act_in(each)} or {"*"}
                 named += [(account, f"undo-{each.name}") for account in accounts]
+        organization = self.settings.organization.id
+        inside = frozenset([("StringEquals", "aws:ResourceOrgID", (organization,))] if organization else [])
         for account, name in named:
-            yield Permission("sts:AssumeRole", f"arn:aws:iam::{account}:{path}{name}")
+            yield Permission("sts:AssumeRole", f"arn:aws:iam::{account}:{path}{name}", inside)
 
     def of_schedule(self, function: Function) -> set[Permission]:
         """To invoke, and to leave word."""
@@ -157,16 +155,30 @@ class Declared:
         """*grants* with whole ARNs: in every place, unless they name none."""
         found = set()
         for grant in grants:
-            when = frozenset((one.operator, one.key, one.values) for one in grant.when)
+            when = frozenset(
+                (one.operator, one.key, tuple(map(self._here, one.values))) for one in grant.when
+            )
             service = grant.action.partition(":")[0]
             whole = grant.on == "*" or grant.on.startswith("arn:")
             resources = (
-                [grant.on]
+                [self._here(grant.on)]
                 if whole
                 else [f"arn:aws:{service}:{region}:{account}:{grant.on}" for account, region in places]
             )
             found |= {Permission(grant.action, resource, when) for resource in resources}
         return found
+
+    def _here(self, text: str) -> str:
+        """*text* with this account in place of its name in grants."""
+        return re.sub(f"^{OWN_ACCOUNT}$|(?<=:){OWN_ACCOUNT}(?=:)", self.deployed.account, text)
+
+    def _kept(self, under: str, *verbs: str) -> set[Permission]:
+        """What is in the report bucket of this account."""
+        own = frozenset({("StringEquals", "aws:ResourceAccount", (self.deployed.account,))})
+        return {
+            Permission(f"s3:{verb}Object", f"{self.deployed.one('AWS::S3::Bucket')}/{under}", own)
+            for verb in verbs
+        }
 
     def _own(self, function: Function) -> Iterator[Permission]:
         """The ledger, reports, one secret of Slack's, whom it invokes; its log and any queue are Lambda's."""
@@ -178,7 +190,7 @@ class Declared:
         if detector is not None:
             yield from self._keeps(detector)
         if function.name == "digest" and self.settings.organization.used:
-            yield Permission("s3:GetObject", f"{self.deployed.one('AWS::S3::Bucket')}/organization/*")
+            yield from self._kept("organization/*", "Get")
         secret = section.slack_signing_secret if function.name == "interact" else section.slack_secret
         if function.name != "accounts":
             yield Permission(
@@ -208,10 +220,9 @@ class Declared:
 
     def _keeps(self, detector: Detector[Any]) -> Iterator[Permission]:
         """Its reports, and files of one run that the next one reads, as the ledger names them."""
-        bucket = self.deployed.one("AWS::S3::Bucket")
-        yield Permission("s3:PutObject", f"{bucket}/{detector.name}/*")
+        yield from self._kept(f"{detector.name}/*", "Put")
         if detector.keeps_files:
-            yield Permission("s3:GetObject", f"{bucket}/{scratch_folder(detector.name)}*")
+            yield from self._kept(f"{scratch_folder(detector.name)}*", "Get")
 
     def _of_ledger(self, function: Function) -> tuple[Grant, ...]:
         """Items of the ledger."""

@@ -38,7 +38,7 @@ from ml_janitor.config.values import format_toml
 from ml_janitor.core.durations import format_duration
 from ml_janitor.core.model import Signal, Unreadable, Value
 from ml_janitor.core.text import escape_text
-from ml_janitor.engine.detector import Condition, Detector, Grant, allow
+from ml_janitor.engine.detector import OWN_ACCOUNT, Condition, Detector, Grant, allow
 from ml_janitor.report.mrkdwn import count_noun
 from ml_janitor_cli import deployment, edge
 from ml_janitor_cli.deployment import StackExaminer
@@ -593,12 +593,15 @@ def condition_block(when: Iterable[Condition], regions: AuditedRegions) -> dict[
     """Return a statement's conditions by operator and key, or nothing."""
     found: dict[str, dict[str, list[str]]] = defaultdict(dict)
     for condition in when:
-        found[condition.operator][condition.key] = [
-            arn_in_partition(value, regions) for value in condition.values
-        ]
+        if OWN_ACCOUNT not in condition.values:  # it is unknown, and what is allowed only reads
+            found[condition.operator][condition.key] = [
+                arn_in_partition(value, regions) for value in condition.values
+            ]
     return {"Condition": dict(found)} if found else {}
 
 
 def arn_in_partition(text: str, regions: AuditedRegions) -> str:
     """Return *text* with the partition of the audited regions, if it is an ARN of AWS's standard one."""
-    return text.replace("arn:aws:", f"arn:{next(iter(regions.values()))}:", 1)
+    return text.replace(f":{OWN_ACCOUNT}:", ":*:").replace(
+        "arn:aws:", f"arn:{next(iter(regions.values()))}:", 1
+    )

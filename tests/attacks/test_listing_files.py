@@ -14,13 +14,13 @@ import boto3
 import pytest
 
 from conftest import ACCOUNT, NOW, REGION
-from lambdas import WITH_SLACK, Context, items
 from ml_janitor import handlers
 from ml_janitor.detectors.duplicate_artifacts import artifacts
 from ml_janitor.engine.run import RunFailedError
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import BUCKET
 from ml_janitor_sandbox.slack import SlackControl
+from standin import WITH_SLACK, Context, items
 
 FOLDER = f"duplicate-artifacts/listing/{ACCOUNT}/{REGION}/"
 SETTINGS = f"""{WITH_SLACK}

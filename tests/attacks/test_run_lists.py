@@ -15,7 +15,6 @@ import boto3
 import pytest
 
 from conftest import ACCOUNT, NOW
-from lambdas import Context
 from ml_janitor import handlers
 from ml_janitor.aws.calls import ReadError
 from ml_janitor.core.model import Mode
@@ -26,6 +25,7 @@ from ml_janitor.ledger.table import Table
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import BUCKET
 from ml_janitor_sandbox.slack import SlackControl
+from standin import Context
 
 DETECTOR, REGION, STAMP = "idle-endpoints", "us-east-1", "2026-10-06T03:00:00Z"
 ACCOUNTS = [f"{number:012}" for number in range(1, 21)]

@@ -142,7 +142,7 @@ def test_an_armed_detector_has_alarms_on_what_it_does(armed: Synthesised, unarme
 
 def test_each_tag_is_added_under_its_own_condition_and_only_required_ones_removed(tmp_path: Path) -> None:
     fill = {"environment": "unknown", "cost-center": "none"}
-    section = {**ARMS, "fill_tags": fill}
+    section = {**ARMS, "fill_tags": fill, "fill_owner": True}
     tables = {"janitor": BUTTONS, "detectors": alone("untagged-resources", section)}
     stack = synthesise(tmp_path, Settings.parse(tables))
 

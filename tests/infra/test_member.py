@@ -31,6 +31,7 @@ from ml_janitor.config.member_roles import (
 from ml_janitor.config.settings import Settings
 from ml_janitor.config.values import InvalidInputError
 from ml_janitor.detectors import DETECTORS
+from ml_janitor.engine.detector import OWN_ACCOUNT
 from organization import granted_by
 from synthesis import SLACK, TODAY, synthesise
 
@@ -235,11 +236,13 @@ def test_a_role_holds_what_its_detector_reads_and_itself_and_changes_nothing() -
         for one in statements:
             assert one["Effect"] == "Allow"
             anywhere = {grant.action for grant in detector.reads if grant.anywhere} | {"ec2:DescribeRegions"}
+            anywhere |= {grant.action for grant in detector.reads if OWN_ACCOUNT in grant.on}
             anywhere |= {action for action in one["Action"] if action.partition(":")[0] in GLOBAL_PREFIXES}
-            regional = any(
-                resource.startswith("arn:${AWS::Partition}:") and ":*:${AWS::AccountId}:" in resource
+            regional = not anywhere.issuperset(one["Action"]) and any(
+                resource == "*"
+                or (resource.startswith("arn:${AWS::Partition}:") and ":*:${AWS::AccountId}:" in resource)
                 for resource in one["Resource"]
-            ) or (one["Resource"] == ["*"] and not anywhere.issuperset(one["Action"]))
+            )
             only = one.get("Condition", {}).get("StringEquals", {}).get("aws:RequestedRegion")
             assert only == (TWO["regions"] if regional else None)
             if set(one["Action"]) & set(ROLE_READS):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from conftest import ACCOUNT, NOW
 from ml_janitor import handlers
 from ml_janitor.aws.client import Aws
 from ml_janitor.config.values import InvalidInputError
@@ -28,6 +29,7 @@ def test_a_quiet_day_is_one_short_message(deployed: SlackControl, ledger: Ledger
     assert [one["text"] for one in deployed.messages()] == [
         f"Nothing new today. All {len(NAMES)} sweeps ran."
     ]
+    assert ledger.latest.digest(ACCOUNT) == NOW, "the time of its event"
 
 
 def test_a_digest_that_is_delivered_twice_is_posted_once(

@@ -25,7 +25,7 @@ from ml_janitor.bill.model import (
     break_down,
     total_change,
 )
-from ml_janitor.bill.report import BudgetState, budget_states
+from ml_janitor.bill.report import BudgetState, budget_states, expected_spend
 from ml_janitor.core.durations import DAY
 
 
@@ -94,6 +94,8 @@ def test_its_largest_parts_explain_a_total(kind: ComparisonKind, before: int, to
     assert [mover.usd for mover in moved.news] == told
     assert [mover.usd for mover in break_down(moved, 3).movers] == [60, 50, -40]
     assert not replace(moved, usd_after=moved.usd_before).news
+    renamed = replace(movers[0], cause=MoverCause.TAG)
+    assert break_down(replace(moved, movers=(*movers, renamed)), 3).moved_tags == (renamed,)
 
 
 def test_what_is_kept_of_a_bill_goes_on_with_what_was_read_since() -> None:
@@ -123,6 +125,7 @@ def test_what_is_kept_of_a_bill_goes_on_with_what_was_read_since() -> None:
     )
     assert fresh.after(kept, first).records == (*kept.records, *fresh.records)
     assert fresh.after(kept, first).estimated == fresh.estimated | {first, second}
+    assert replace(fresh, estimated=frozenset()).after(kept, first).estimated == {first, second}
     alone = replace(fresh, by_account=(), by_tag={"team": fresh.by_tag["project"]}).after(kept, first)
     assert (alone.by_account, alone.by_tag) == ((), {"team": fresh.by_tag["project"]})
     amortized = replace(kept, metric=CostMetric.AMORTIZED)
@@ -148,6 +151,17 @@ def test_no_more_than_usual_is_no_news(cause: MoverCause, usd: int, *, ordinary:
 
 
 FORECAST = Forecast(first=date(2026, 10, 1), until=date(2026, 11, 1), usd=Decimal(900), low=ZERO, high=ZERO)
+
+
+def test_an_unsettled_day_costs_what_its_weekday_did_in_the_four_weeks_before() -> None:
+    today = date(2026, 10, 30)
+    weeks = [
+        charges(HOST, [today - week * 7 * DAY], price="1", quantity=usd, tag="llm")[0]
+        for week, usd in enumerate(("1", "8", "8", "12", "12", "99"))
+    ]
+
+    assert expected_spend(weeks, DaySpan(today, 1), today) == 10
+    assert expected_spend(weeks, DaySpan(today, 1), today + DAY) == 1
 
 
 @pytest.mark.parametrize(

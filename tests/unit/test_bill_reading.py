@@ -339,6 +339,15 @@ def test_the_accounts_that_moved_are_read_by_usage_type_and_what_is_left_is_of_a
     assert gaps(bill) == [(BillReading.ACCOUNTS, GapCause.NOT_CHARGED, "3" * 12)]
 
 
+@pytest.mark.parametrize(("settling", "named"), [(1, [ONE, TWO]), (2, [TWO, ONE])])
+def test_an_account_moved_by_its_settled_days_alone(settling: int, named: list[str]) -> None:
+    paper = Paper(SEVERAL | {"LINKED_ACCOUNT": [(1, (ONE,), "40"), (3, (TWO,), "20")]})
+
+    paper.read(tags={}, accounts=ACCOUNTS, settling_days=settling)
+
+    assert accounts_filter(named) in [one["And"][-1] if "And" in one else one for one in paper.filters]
+
+
 def test_every_page_is_of_the_accounts_alone_and_so_is_the_forecast() -> None:
     paper = Paper(SEVERAL)
     paper.read(tags={"project": "app"}, accounts=ACCOUNTS)
@@ -421,6 +430,7 @@ def test_what_is_not_the_same_bill_up_to_now_is_not_continued(changed: dict[str,
 
 THROTTLED = ClientError({"Error": {"Code": "LimitExceededException"}}, "GetCostAndUsage")
 USED = [(2, ("Usage",), "9"), (64, ("Usage",), "9")]
+DAILY = [(back, ("Usage",), "9") for back in range(1, 20)]
 
 
 def test_a_change_of_the_metric_drops_no_day() -> None:
@@ -444,7 +454,7 @@ def test_a_change_of_the_metric_drops_no_day() -> None:
 
 
 def test_record_types_that_are_refused_are_those_of_the_night_before() -> None:
-    spread = SERVICES | {"RECORD_TYPE": [*USED, (1, ("SavingsPlanRecurringFee",), "4")]}
+    spread = SERVICES | {"RECORD_TYPE": [*DAILY, (1, ("SavingsPlanRecurringFee",), "4")]}
     kept = Paper(spread).read(tags={})
     refused = {"RECORD_TYPE": THROTTLED}
 

@@ -158,6 +158,7 @@ def test_an_address_is_known_however_it_is_written(text: str, found: list[str]) 
         ("USE1-EUC1-AWS-Out-Bytes", ("us-east-1", "eu-central-1")),
         ("EU-USW2-AWS-Out-ABytes", ("eu-west-1", "us-west-2")),
         ("USE1-XYZ9-AWS-Out-Bytes", ("us-east-1", "XYZ9")),
+        ("XYZ9-USE1-AWS-Out-Bytes", ("XYZ9", "us-east-1")),
         ("EUC1-USE1-AWS-In-Bytes", None),
         ("USE1-DataTransfer-Out-Bytes", None),
         ("DataTransfer-Regional-Bytes", None),

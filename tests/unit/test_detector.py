@@ -91,6 +91,19 @@ def test_one_resource_is_looked_at_among_all_with_its_own_tags(monkeypatch: pyte
 
 
 @pytest.mark.parametrize(
+    ("arn", "kind", "name"),
+    [
+        ("arn:aws:s3:::models", "bucket", "models"),
+        ("arn:aws:s3:::models/a/b", "object", "models/a/b"),
+        ("arn:aws:sagemaker:us-east-1:123456789012:app/d-1/mia/JupyterLab/x", "app", "d-1/mia/JupyterLab/x"),
+        ("arn:aws:logs:us-east-1:123456789012:log-group:/aws/x:y", "log-group", "/aws/x:y"),
+    ],
+)
+def test_an_arn_names_a_resource_of_a_kind(arn: str, kind: str, name: str) -> None:
+    assert (Arn.parse(arn).kind, Arn.parse(f" {arn} ").name) == (kind, name)
+
+
+@pytest.mark.parametrize(
     ("arn", "judged"),
     [
         ("arn:aws:sagemaker:us-east-1:123456789012:thing/a", True),

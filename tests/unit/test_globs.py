@@ -48,6 +48,7 @@ def test_a_glob_that_can_match_is_accepted(glob: str) -> None:
         ("arn:aws:s3:eu-west-1:123456789012:models/x", "*:models/x"),
         ("arn:aws:lambda:*:*:function:ranker", "*/ranker"),
         ("arn:aws:s3:::", "*/NAME"),
+        (f"arn:aws:lambda:{'*' * 24}:", "*/NAME"),  # at once: no place is looked at twice
         ("", "*/NAME"),
         (f"{ACCOUNT}:endpoint/ranker:x", "*/x"),
     ],

@@ -52,6 +52,14 @@ DEFINITION = {"Steps": [{"Arguments": {"ModelDataUrl": "s3://b/k", "S3OutputPath
         ({"Mode": "MultiModel", "ModelDataUrl": "s3://b/k/"}, {S3Address("b", "k/", beginning=True)}),
         ({"Mode": "MultiModel", "Environment": {"X": "s3://b/k"}}, {S3Address("b", "k")}),
         ({"PipelineDefinition": json.dumps(DEFINITION)}, {S3Address("b", "k"), S3Address("b", "out")}),
+        (
+            {"Input": json.dumps({"S3DataType": "S3Prefix", "S3Uri": "s3://b/k"})},
+            {S3Address("b", "k", beginning=True)},
+        ),
+        (
+            {"Command": "run s3://b/a/k{n}.pt"},
+            {S3Address("b", "a/k{n}.pt"), S3Address("b", "a/k{n"), S3Address("b", "a/k", beginning=True)},
+        ),
         ({"HyperParameters": {"dir": '"s3://b/k"'}}, {S3Address("b", "k")}),
         ({"Command": "run --from s3://b/k --to 's3://b/l'"}, {S3Address("b", "k"), S3Address("b", "l")}),
         (

@@ -243,6 +243,16 @@ def test_regions_and_operations_have_paces_of_their_own() -> None:
     assert seconds.slept == []
 
 
+def test_a_lone_function_calls_at_once_and_those_that_share_take_turns() -> None:
+    moments = []
+    for slot in (RateSlot(), *(RateSlot(place, 5) for place in range(5))):
+        seconds = Seconds(now=FIVE_O_CLOCK + 0.01)
+        paced(seconds, DescribeEndpoint=slot).wait(EAST, DESCRIBE)
+        moments.append(round(seconds.now - FIVE_O_CLOCK, 3))
+
+    assert moments == [0.01, 1.0, 0.2, 0.4, 0.6, 0.8]
+
+
 def test_a_run_without_time_waits_no_longer() -> None:
     seconds = Seconds()
     pace = paced(seconds, ListTrainingJobs=RateSlot(0, 60))

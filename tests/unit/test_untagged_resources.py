@@ -154,7 +154,7 @@ def test_the_creator_is_evidence_and_a_suggestion_only_as_a_person(
     assert (shown.get("created by"), shown.get("suggestion")) == (said, suggestion)
 
 
-FILLING = UntaggedResources(fill_tags={"environment": "unknown"})
+FILLING = UntaggedResources(fill_tags={"environment": "unknown"}, fill_owner=True)
 
 
 def test_what_would_be_filled_in_is_the_action() -> None:

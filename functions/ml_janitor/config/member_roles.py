@@ -19,7 +19,7 @@ from ml_janitor.config.sections import accounts_of
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.model import Mode
 from ml_janitor.core.ownership import NEGATIONS
-from ml_janitor.engine.detector import Cleanup, Condition, Detector, Grant, allow
+from ml_janitor.engine.detector import OWN_ACCOUNT, Cleanup, Condition, Detector, Grant, allow
 
 # --- roles ----------------------------------------------------------------------------------------
 
@@ -209,9 +209,9 @@ def role_policy(
     if (regions := _changed_in(settings, role.kind, detector, account)) is None:
         return None
     if role.kind is RoleKind.ACT:
-        acts = _statements(detector.acts, here, regions, own=True)
+        acts = _statements(detector.acts, here, regions)
         return _document([*reads, *acts, *deny_kept_resources(detector.acts, settings.janitor.keep_tags)])
-    undoes = _statements(detector.undoes, here, regions, own=True)
+    undoes = _statements(detector.undoes, here, regions)
     return _document([*_statements([ENABLED_REGIONS_GRANT], here, swept), *undoes])
 
 
@@ -235,29 +235,23 @@ def _of_roles(settings: Settings, reader: RoleReader, here: MemberAccount) -> It
         yield from (allow(action, on=arn) for action in ROLE_READS)
 
 
-def _statements(
-    grants: Iterable[Grant], here: MemberAccount, regions: Sequence[str], *, own: bool = False
-) -> list[PolicyDocument]:
+def _statements(grants: Iterable[Grant], here: MemberAccount, regions: Sequence[str]) -> list[PolicyDocument]:
     """
     Return *grants* in *regions* of the account *here*; in all regions if none is named.
 
-    A condition limits the rest: the region, and for changed buckets, that they are the
-    account's *own*.
+    A condition limits them to the regions.
     """
 
     def on(grant: Grant) -> Iterator[tuple[str, GrantConditions]]:
         when = tuple(
-            replace(
-                condition, values=tuple(_in_partition(value, here.partition) for value in condition.values)
-            )
+            replace(condition, values=tuple(_in_account(value, here) for value in condition.values))
             for condition in grant.when
         )
         if grant.on.startswith("arn:"):
             *start, owner, resource = grant.on.split(":", 5)
-            if owner in {"", "*", here.account}:
-                mine = (Condition("StringEquals", "aws:ResourceAccount", (here.shown,)),)
+            if owner in {"", "*", OWN_ACCOUNT, here.account}:
                 arn = ":".join([*start, here.shown if owner == here.account else owner, resource])
-                yield _in_partition(arn, here.partition), (*when, *(mine if own and not owner else ()))
+                yield _in_account(arn, here), when
             return
         service = grant.action.partition(":")[0]
         only = (Condition("StringEquals", "aws:RequestedRegion", tuple(sorted(regions))),) if regions else ()
@@ -281,6 +275,14 @@ def _statements(
 
 def _in_partition(text: str, partition: str) -> str:
     return text.replace("arn:aws:", f"arn:{partition}:", 1)
+
+
+def _in_account(text: str, here: MemberAccount) -> str:
+    return (
+        here.shown
+        if text == OWN_ACCOUNT
+        else _in_partition(text.replace(f":{OWN_ACCOUNT}:", f":{here.shown}:"), here.partition)
+    )
 
 
 def _document(statements: list[PolicyDocument]) -> PolicyDocument:

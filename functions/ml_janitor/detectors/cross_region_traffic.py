@@ -41,7 +41,7 @@ from ml_janitor.core.model import (
 )
 from ml_janitor.core.text import format_size, format_usd
 from ml_janitor.core.tiering import GB
-from ml_janitor.engine.detector import Detector, allow
+from ml_janitor.engine.detector import OWN_ACCOUNT, Detector, allow, in_own_buckets
 
 # --- possible causes ------------------------------------------------------------------------------
 
@@ -289,10 +289,11 @@ class CrossRegionTraffic(Detector[TrafficLine]):
         *(allow(action) for action in (GET_COST_AND_USAGE, GET_PRODUCTS)),
         # also in the region that the bytes go to
         *(allow(action, anywhere=True) for action in (SEARCH, PROCESSING_JOB.lists)),
-        allow(PROCESSING_JOB.describes, on="arn:aws:sagemaker:*:*:processing-job/*"),
+        allow(PROCESSING_JOB.describes, on=f"arn:aws:sagemaker:*:{OWN_ACCOUNT}:processing-job/*"),
         *(allow(f"ec2:Describe{noun}") for noun in ("NatGateways", "VpcEndpoints")),
         *(allow(action) for action in ("ecr:DescribeRegistry", "s3:ListAllMyBuckets")),
-        *(allow(f"s3:{verb}", on="arn:aws:s3:::*") for verb in ("GetReplicationConfiguration", "ListBucket")),
+        *in_own_buckets([allow("s3:GetReplicationConfiguration", on="arn:aws:s3:::*")]),
+        allow("s3:ListBucket", on="arn:aws:s3:::*"),  # a shared account may own what is read
     )
 
     window: timedelta = timedelta(days=30)

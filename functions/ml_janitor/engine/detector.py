@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
@@ -57,6 +57,20 @@ class Grant:
     source: str = ""
     when: tuple[Condition, ...] = ()
     anywhere: bool = False
+
+
+OWN_ACCOUNT = "ACCOUNT"
+"""The swept account, in an ARN or a condition of a grant. Policies hold its number."""
+
+IN_OWN_ACCOUNT = Condition("StringEquals", "aws:ResourceAccount", (OWN_ACCOUNT,))
+
+
+def in_own_buckets(grants: Iterable[Grant]) -> tuple[Grant, ...]:
+    """Limit *grants* on buckets and their objects to the account's own: ARNs of S3 name no account."""
+    return tuple(
+        replace(grant, when=(*grant.when, IN_OWN_ACCOUNT)) if grant.on.startswith("arn:aws:s3:::") else grant
+        for grant in grants
+    )
 
 
 def allow(action: str, on: str = "*", *, when: tuple[Condition, ...] = (), anywhere: bool = False) -> Grant:

@@ -37,7 +37,7 @@ class LeaseTakenError(Exception):
     The text is one line.
     """
 
-    def __init__(self, why: str, *, swept: bool = False) -> None:
+    def __init__(self, why: str, *, swept: bool) -> None:
         super().__init__(why)
         self.swept = swept
 

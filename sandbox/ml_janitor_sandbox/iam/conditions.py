@@ -99,6 +99,7 @@ KEYS = {
     "aws:principalorgid",
     "aws:requestedregion",
     "aws:resourceaccount",
+    "aws:resourceorgid",
     "aws:sourceaccount",
     "aws:tagkeys",
     "cloudwatch:namespace",

@@ -54,7 +54,10 @@ class RequestContext:
         if keys := (*_tags(params), *(params.get("TagKeys") or params.get("tagKeys") or ())):
             found["aws:tagkeys"] = keys
         if self.need.resource != EVERYTHING:
-            found["aws:resourceaccount"] = (self.need.resource.split(":")[4] or self.call.account,)
+            owner = self.need.resource.split(":")[4] or self.call.account
+            found["aws:resourceaccount"] = (owner,)
+            if organization := accounts.organization_id(owner):
+                found["aws:resourceorgid"] = (organization,)
         return found | dict(self.need.context)
 
     @cached_property

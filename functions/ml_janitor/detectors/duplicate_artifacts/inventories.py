@@ -44,7 +44,7 @@ from ml_janitor.detectors.duplicate_artifacts.artifacts import (
 )
 from ml_janitor.detectors.duplicate_artifacts.copies import left_out_notice
 from ml_janitor.detectors.duplicate_artifacts.prefixes import BUCKET_NAME, via_s3_conditions
-from ml_janitor.engine.detector import Grant, allow, implied_grant
+from ml_janitor.engine.detector import Grant, allow, implied_grant, in_own_buckets
 
 # --- settings and permissions ---------------------------------------------------------------------
 
@@ -137,7 +137,7 @@ def inventory_grants(inventories: Sequence[Inventory], *, look: bool) -> tuple[G
     With *look*, also to ask any bucket for its inventories.
     """
     every = ("s3:GetInventoryConfiguration", "s3:GetBucketMetadataTableConfiguration") if look else ()
-    found = dict.fromkeys(allow(action, on="arn:aws:s3:::*") for action in every)
+    found = dict.fromkeys(in_own_buckets(allow(action, on="arn:aws:s3:::*") for action in every))
     for inventory in inventories:
         table = _live_table(inventory) if inventory.live else _files(inventory)
         found |= dict.fromkeys((*_athena(inventory), *table, *_answers(inventory)))

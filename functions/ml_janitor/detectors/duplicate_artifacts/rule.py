@@ -69,7 +69,16 @@ from ml_janitor.detectors.duplicate_artifacts.copies import (
     why_unsure,
 )
 from ml_janitor.detectors.duplicate_artifacts.inventories import InventorySettings
-from ml_janitor.engine.detector import Cleanup, Condition, Detector, Grant, Steps, allow, allow_each
+from ml_janitor.engine.detector import (
+    Cleanup,
+    Condition,
+    Detector,
+    Grant,
+    Steps,
+    allow,
+    allow_each,
+    in_own_buckets,
+)
 
 # --- the survey -----------------------------------------------------------------------------------
 #
@@ -349,10 +358,16 @@ BY_ETAG_CONDITION = (Condition("Null", "s3:if-match", ("false",)),)
 
 _LISTING_GRANTS = (
     allow("s3:ListAllMyBuckets"),
-    allow("s3:ListBucket", on=_ALL_BUCKETS),
-    *allow_each("s3", "GetObjectTagging", "GetObjectRetention", "GetObjectLegalHold", on=_ALL_OBJECTS),
-    *allow_each("s3", "GetBucketTagging", "GetBucketVersioning", "GetBucketPolicy", on=_ALL_BUCKETS),
-    *allow_each("s3", "GetLifecycleConfiguration", "GetBucketObjectLockConfiguration", on=_ALL_BUCKETS),
+    *in_own_buckets(
+        [
+            *allow_each(
+                "s3", "GetObjectTagging", "GetObjectRetention", "GetObjectLegalHold", on=_ALL_OBJECTS
+            ),
+            *allow_each("s3", "ListBucket", "GetBucketTagging", "GetBucketVersioning", on=_ALL_BUCKETS),
+            *allow_each("s3", "GetBucketPolicy", "GetLifecycleConfiguration", on=_ALL_BUCKETS),
+            allow("s3:GetBucketObjectLockConfiguration", on=_ALL_BUCKETS),
+        ]
+    ),
     *(allow(kind.lists, on=kind.listed_on) for kind in (*REFERRER_KINDS, MODEL_PACKAGE_GROUP)),
     *(allow(kind.describes, on=kind.every) for kind in REFERRER_KINDS),
     allow(SEARCH),
@@ -420,13 +435,15 @@ class DuplicateArtifacts(Detector[ArtifactCopy]):
     @property
     def acts(self) -> tuple[Grant, ...]:
         """The permissions to delete by ETag, under the `act_on_prefixes` whose contents may be read."""
-        return (
-            *(
-                allow("s3:DeleteObject", on=resource, when=BY_ETAG_CONDITION)
-                for resource in prefixes.object_arns(self._armed_prefixes)
-            ),
-            allow("s3:GetObjectAcl", on=_ALL_OBJECTS),
-            allow("s3:ListBucketVersions", on=_ALL_BUCKETS),
+        return in_own_buckets(
+            [
+                *(
+                    allow("s3:DeleteObject", on=resource, when=BY_ETAG_CONDITION)
+                    for resource in prefixes.object_arns(self._armed_prefixes)
+                ),
+                allow("s3:GetObjectAcl", on=_ALL_OBJECTS),
+                allow("s3:ListBucketVersions", on=_ALL_BUCKETS),
+            ]
         )
 
     @property
@@ -436,9 +453,11 @@ class DuplicateArtifacts(Detector[ArtifactCopy]):
 
         The sources are anywhere in the same bucket: the keeper lies elsewhere in it.
         """
-        return (
-            *prefixes.undo_source_grants(self._undo_prefixes),
-            *prefixes.undo_write_grants(self._undo_prefixes),
+        return in_own_buckets(
+            [
+                *prefixes.undo_source_grants(self._undo_prefixes),
+                *prefixes.undo_write_grants(self._undo_prefixes),
+            ]
         )
 
     def missing_for_undo(self, target: Target, record: Mapping[str, Any]) -> str:

@@ -42,6 +42,7 @@ from ml_janitor.detectors.idle_endpoints.reading import (
 )
 from ml_janitor.engine.detector import (
     Cleanup,
+    Condition,
     Detector,
     Grant,
     Steps,
@@ -186,6 +187,10 @@ _SCALING_SOURCE = (
 )
 _SCALABLE_TARGETS, _COMPONENT_ARNS = "scalable-target/*", "inference-component/*"
 _CONFIG_ARNS, _ENDPOINT_ARNS = "endpoint-config/*", "endpoint/*"
+_ALARM_ARNS = tuple(f"alarm:TargetTracking-{scaled}" for scaled in (_ENDPOINT_ARNS, _COMPONENT_ARNS))
+"""Alarms of target tracking, whose names begin with what is scaled."""
+
+_OF_SAGEMAKER = (Condition("StringEquals", f"{SCALING_SERVICE}:service-namespace", ("sagemaker",)),)
 
 _ACT_GRANTS: tuple[Grant, ...] = (
     allow("sagemaker:ListTags", on=_CONFIG_ARNS),
@@ -195,10 +200,11 @@ _ACT_GRANTS: tuple[Grant, ...] = (
     *allow_each(
         SCALING_SERVICE, "DescribeScalableTargets", "DescribeScalingPolicies", "DescribeScheduledActions"
     ),
-    *allow_each(SCALING_SERVICE, "ListTagsForResource", "DeregisterScalableTarget", on=_SCALABLE_TARGETS),
+    allow(f"{SCALING_SERVICE}:ListTagsForResource", on=_SCALABLE_TARGETS),
+    allow(f"{SCALING_SERVICE}:DeregisterScalableTarget", on=_SCALABLE_TARGETS, when=_OF_SAGEMAKER),
     allow("sagemaker:DeleteInferenceComponent", on=_COMPONENT_ARNS),
     allow("sagemaker:DeleteEndpoint", on=_ENDPOINT_ARNS),
-    implied_grant("cloudwatch:DeleteAlarms", on="alarm:TargetTracking*", source=_SCALING_SOURCE),
+    *(implied_grant("cloudwatch:DeleteAlarms", on=alarms, source=_SCALING_SOURCE) for alarms in _ALARM_ARNS),
 )
 """IAM permissions for deleting an endpoint, beyond those for finding it."""
 
@@ -211,8 +217,11 @@ _UNDO_GRANTS: tuple[Grant, ...] = (
     *allow_each("sagemaker", "DescribeInferenceComponent", "CreateInferenceComponent", on=_COMPONENT_ARNS),
     implied_grant("sagemaker:CreateInferenceComponent", on=_ENDPOINT_ARNS, source=_AUTHORIZATION),
     allow("sagemaker:DeleteInferenceComponent", on=_COMPONENT_ARNS),
-    *allow_each(SCALING_SERVICE, "RegisterScalableTarget", "TagResource", on=_SCALABLE_TARGETS),
-    *allow_each(SCALING_SERVICE, "PutScalingPolicy", "PutScheduledAction", on=_SCALABLE_TARGETS),
+    allow(f"{SCALING_SERVICE}:TagResource", on=_SCALABLE_TARGETS),
+    *(
+        allow(f"{SCALING_SERVICE}:{call}", on=_SCALABLE_TARGETS, when=_OF_SAGEMAKER)
+        for call in ("RegisterScalableTarget", "PutScalingPolicy", "PutScheduledAction")
+    ),
     *(
         implied_grant("sagemaker:AddTags", on=resources, source=_AUTHORIZATION)
         for resources in (_CONFIG_ARNS, _ENDPOINT_ARNS, _COMPONENT_ARNS)
@@ -224,8 +233,11 @@ _UNDO_GRANTS: tuple[Grant, ...] = (
         "sagemaker:UpdateInferenceComponentRuntimeConfig", on=_COMPONENT_ARNS, source=_SCALING_SOURCE
     ),
     implied_grant("cloudwatch:DescribeAlarms", on="alarm:*", source=_SCALING_SOURCE),
-    implied_grant("cloudwatch:PutMetricAlarm", on="alarm:TargetTracking*", source=_SCALING_SOURCE),
-    implied_grant("cloudwatch:DeleteAlarms", on="alarm:TargetTracking*", source=_SCALING_SOURCE),
+    *(
+        implied_grant(f"cloudwatch:{call}", on=alarms, source=_SCALING_SOURCE)
+        for call in ("PutMetricAlarm", "DeleteAlarms")
+        for alarms in _ALARM_ARNS
+    ),
 )
 """
 Deleting is included for an endpoint that AWS could not create: it holds

@@ -56,7 +56,7 @@ from ml_janitor.detectors.storage_tiering.reading import (
     find_reading_job,
     monthly_read_share,
 )
-from ml_janitor.engine.detector import Cleanup, Detector, Grant, Steps, allow, allow_each
+from ml_janitor.engine.detector import Cleanup, Detector, Grant, Steps, allow, allow_each, in_own_buckets
 
 # --- the operator's policies ----------------------------------------------------------------------
 
@@ -452,12 +452,16 @@ class StorageTiering(Detector[TieringBucket]):
     )
     reads = (
         allow("s3:ListAllMyBuckets"),
-        *allow_each(
-            "s3", "ListBucketVersions", "ListBucketMultipartUploads", "GetBucketTagging", on=_EVERY_BUCKET
+        *in_own_buckets(
+            [
+                *allow_each("s3", "ListBucketVersions", "ListBucketMultipartUploads", on=_EVERY_BUCKET),
+                *allow_each("s3", "GetBucketTagging", "GetLifecycleConfiguration", on=_EVERY_BUCKET),
+                *allow_each(
+                    "s3", "GetBucketObjectLockConfiguration", "GetMetricsConfiguration", on=_EVERY_BUCKET
+                ),
+                allow("s3:GetObjectTagging", on="arn:aws:s3:::*/*"),
+            ]
         ),
-        *allow_each("s3", "GetLifecycleConfiguration", "GetBucketObjectLockConfiguration", on=_EVERY_BUCKET),
-        allow("s3:GetMetricsConfiguration", on=_EVERY_BUCKET),
-        allow("s3:GetObjectTagging", on="arn:aws:s3:::*/*"),
         allow(activity.GET_METRIC_DATA),
         allow(tags.GET_RESOURCES),
         *(allow(kind.lists, on=kind.listed_on) for kind in (*REFERRER_KINDS, MODEL_PACKAGE_GROUP)),
@@ -495,7 +499,7 @@ class StorageTiering(Detector[TieringBucket]):
         The permissions to write the lifecycle configurations of the buckets
         that `act_on_buckets` names.
         """
-        return tuple(
+        return in_own_buckets(
             allow(act.WRITE_LIFECYCLE_ACTION, on=f"arn:aws:s3:::{name}") for name in self.act_on_buckets
         )
 
@@ -503,7 +507,7 @@ class StorageTiering(Detector[TieringBucket]):
     def undoes(self) -> tuple[Grant, ...]:
         """The permissions to read and write them, also for buckets that it named before (`undo_buckets`)."""
         both, names = (act.READ_LIFECYCLE_ACTION, act.WRITE_LIFECYCLE_ACTION), self._undo_buckets
-        return tuple(allow(action, on=f"arn:aws:s3:::{name}") for action in both for name in names)
+        return in_own_buckets(allow(action, on=f"arn:aws:s3:::{name}") for action in both for name in names)
 
     @property
     def _undo_buckets(self) -> tuple[str, ...]:

@@ -36,7 +36,16 @@ from ml_janitor.core.ownership import normalised_key
 from ml_janitor.core.text import join_words
 from ml_janitor.detectors.untagged_resources import reading
 from ml_janitor.detectors.untagged_resources.reading import Creator, TaggableResource
-from ml_janitor.engine.detector import CannotActError, Cleanup, Condition, Detector, Grant, Steps, allow
+from ml_janitor.engine.detector import (
+    CannotActError,
+    Cleanup,
+    Condition,
+    Detector,
+    Grant,
+    Steps,
+    allow,
+    in_own_buckets,
+)
 
 #
 # The tags that a resource lacks, their values, and their addition to the resource and removal from it.
@@ -247,7 +256,7 @@ def tag_adding_grants(keys: Sequence[str]) -> Iterator[Grant]:
             Condition("Null", "aws:TagKeys", ("false",)),
             Condition("Null", f"aws:ResourceTag/{key}", ("true",)),
         )
-        yield from (
+        yield from in_own_buckets(
             allow(_ADD_ACTIONS[service], on=on, when=alone)
             for service, ons in _TAGGABLE_ARNS.items()
             for on in ons
@@ -260,7 +269,7 @@ def tag_removing_grants(keys: Sequence[str]) -> Iterator[Grant]:
         Condition("ForAllValues:StringEquals", "aws:TagKeys", tuple(keys)),
         Condition("Null", "aws:TagKeys", ("false",)),
     )
-    yield from (
+    yield from in_own_buckets(
         allow(_REMOVE_ACTIONS[service], on=on, when=only)
         for service, ons in _TAGGABLE_ARNS.items()
         for on in ons
@@ -405,7 +414,7 @@ class UntaggedResources(Detector[TaggedResource]):
         *(allow("sagemaker:ListTags", on=kind.every) for kind in reading.JUDGED_KINDS),
         allow("tag:GetResources"),
         allow("s3:ListAllMyBuckets"),
-        allow("s3:GetBucketTagging", on="arn:aws:s3:::*"),
+        *in_own_buckets([allow("s3:GetBucketTagging", on="arn:aws:s3:::*")]),
         allow("ecr:DescribeRepositories", on="repository/*"),
         allow("ecr:ListTagsForResource", on="repository/*"),
         allow("cloudtrail:LookupEvents"),
@@ -414,7 +423,7 @@ class UntaggedResources(Detector[TaggedResource]):
     required: tuple[str, ...] = ("team", "project", "environment", "cost-center", "owner", "managed-by")
     recent: timedelta = timedelta(days=7)
     fill_tags: Mapping[str, str] = field(default_factory=dict)
-    fill_owner: bool = True
+    fill_owner: bool = False
     owner_domain: str = ""
 
     def __post_init__(self) -> None:
