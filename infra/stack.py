@@ -293,8 +293,8 @@ class SlackButtons(Construct):
     Two functions, because Slack wants an answer within three seconds.
 
     The receiver faces the internet: it verifies Slack's signature and may do nothing but invoke the worker.
-    The worker writes holds and requests into the ledger, and invokes the functions that act and undo; neither
-    holds a permission on a customer's resource.
+    The worker verifies it again, writes holds and requests into the ledger, and invokes the functions that
+    act and undo. Neither holds a permission on a customer's resource.
     """
 
     def __init__(
@@ -318,7 +318,11 @@ class SlackButtons(Construct):
             name="slack-worker",
             description="Does what a button in Slack asks for, if whoever pressed it may.",
             handler="pressed",
-            allowed=[*own, allow_invoking(*([undo] if undo is not None else []), *sweeps.values())],
+            allowed=[
+                *own,
+                RolePermissions([secret]),
+                allow_invoking(*([undo] if undo is not None else []), *sweeps.values()),
+            ],
             shared=shared,
             environment={
                 "JANITOR_FUNCTIONS": json.dumps(

@@ -181,7 +181,7 @@ class Declared:
         }
 
     def _own(self, function: Function) -> Iterator[Permission]:
-        """The ledger, reports, one secret of Slack's, whom it invokes; its log and any queue are Lambda's."""
+        """The ledger, reports, secrets of Slack's, whom it invokes; its log and any queue are Lambda's."""
         where, section = f"{self.deployed.region}:{self.deployed.account}", self.settings.janitor
         detector = self._detector(function)
         yield from self._everywhere(self._of_ledger(function), ())
@@ -191,8 +191,11 @@ class Declared:
             yield from self._keeps(detector)
         if function.name == "digest" and self.settings.organization.used:
             yield from self._kept("organization/*", "Get")
-        secret = section.slack_signing_secret if function.name == "interact" else section.slack_secret
-        if function.name != "accounts":
+        secrets = {
+            "interact": (section.slack_signing_secret,),
+            "pressed": (section.slack_secret, section.slack_signing_secret),
+        }.get(function.name, (section.slack_secret,))
+        for secret in secrets if function.name != "accounts" else ():
             yield Permission(
                 "secretsmanager:GetSecretValue", f"arn:aws:secretsmanager:{where}:secret:{secret}-??????"
             )
@@ -211,7 +214,7 @@ class Declared:
             yield from (("VerifyMac", key) for key in ("UndoRecordKey", "UndoProgressKey"))
         if detector is not None and self._armed(detector):
             yield "GenerateMac", "UndoRecordKey"
-        if undoable and name in {"undoable", "undo"}:
+        if undoable and name in {"undoable", "undo", "pressed"}:
             yield "VerifyMac", "RequestKey"
         if undoable and name in {"undoable", "pressed"}:
             yield "GenerateMac", "RequestKey"

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from aws_lambda_powertools import Logger
 
-    from ml_janitor.config.events import DigestEvent, FunctionContext, SweepEvent
+    from ml_janitor.config.events import DigestEvent, FunctionContext, PressEvent, SweepEvent
     from ml_janitor.scheduled.invocation import Invocation
     from ml_janitor.scheduled.sweep_run import SweepRunResult
     from ml_janitor.slack.client import SenderClock
@@ -122,15 +122,15 @@ def pressed(event: dict[str, Any], context: FunctionContext) -> dict[str, Any]:
     """
     Do the work of a press in Slack, once per press; a forbidden press is refused, and that is the answer.
 
-    Raises InvalidInputError, InProgressError, and AWS's errors if AWS does not take the work. The person
-    who pressed hears of that too: Slack showed them a press that was taken.
+    Raises InvalidInputError, also for a press that Slack did not sign, InProgressError, and AWS's errors if
+    AWS does not take the work. The person who pressed hears of that too: Slack showed them a press that was
+    taken.
     """
-    from ml_janitor.config import events
     from ml_janitor.ledger.idempotency import InProgressError
     from ml_janitor.slack.client import UNFINISHED_REPLY, ephemeral_replier
 
-    asked = events.check_event(event, events.PressEvent)
     own = make_invocation(context)
+    asked = verified_press(event, own)
     ephemeral_reply = ephemeral_replier(own.seconds, deadline=own.slack_deadline, url=own.slack_url)
     try:
         return make_press_worker(own, ephemeral_reply)(asked)
@@ -160,6 +160,23 @@ def undo(event: dict[str, Any], context: FunctionContext) -> dict[str, Any]:
         return deployment.undo_answer(asked, cannot, logger)
 
     return do_event_once(own, _UNDO_FUNCTION, identity, answer)
+
+
+def verified_press(event: dict[str, Any], own: Invocation) -> PressEvent:
+    """Return the press in the worker's *event*, if Slack signed it lately. Raises InvalidInputError."""
+    from ml_janitor.config import events
+    from ml_janitor.config.values import InvalidInputError
+    from ml_janitor.slack import ingress
+
+    signed = events.check_event(event, events.SignedPressEvent)
+    request = ingress.SignedBody(signed.body.encode(), signed.stamp, signed.signature)
+    try:
+        request.check_age(own.clock(), ingress.WORKER_WINDOW)
+        press = request.verify(own.signing_secret)
+    except ingress.RequestRefusedError as refused:
+        structured_logger().error("a press that does not verify was refused", extra={"why": str(refused)})
+        raise InvalidInputError(f"the press does not verify: {refused}") from None
+    return events.check_event(press, events.PressEvent)
 
 
 def make_press_worker(own: Invocation, ephemeral_reply: Callable[[str, str], bool]) -> PressWorker:

@@ -34,6 +34,7 @@ from standin import (
     STRANGER,
     Deployment,
     buttons,
+    handed_press,
     idle_endpoints,
     reports,
     said,
@@ -224,10 +225,10 @@ def test_the_undo_function_is_asked_again_and_its_message_says_so(stuck: Deploym
 
     first, second = handed(stuck)
     asked = events.check_event(first, events.UndoEvent)
-    assert (asked.by, asked.again, first) == ("Dina Okafor (U0DINA)", True, second)
+    assert (asked.asked["by"], asked.again, first) == ("Dina Okafor (U0DINA)", True, second)
     stuck.deliver()
     (action,) = Actions(table).all("idle-notebooks", ACCOUNT, REGION)
-    assert (action.stage, action.undone_by, action.attempts) == (Stage.UNDONE, asked.by, 3)
+    assert (action.stage, action.undone_by, action.attempts) == (Stage.UNDONE, asked.asked["by"], 3)
     assert stuck.notebook_status == "InService"
     assert stuck.box.invocations()[-1]["function"] == UNDO
     assert "*Brought back on Tue 6 Oct 05:05* for Dina" in said(stuck.warnings()[-1])
@@ -329,19 +330,24 @@ def test_a_stranger_with_the_id_of_a_member_is_not_taken_for_them(warned: Deploy
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    ("part", "wrong"),
     [
-        {},
-        {"user": "U1"},
-        {"user": "maria", "channel": "C1", "message": "1.1", "action": "a", "value": "v", "at": "1.1"},
-        {"user": "U1", "channel": "C1", "message": "now", "action": "a", "value": "v", "at": "1.1"},
-        {"user": "U1", "channel": "C1", "message": "1.1", "action": "a", "value": "v" * 2001, "at": "1.1"},
+        ("user", {"id": "maria"}),
+        ("container", {"message_ts": "now"}),
+        ("container", {"channel_id": "#general"}),
+        ("action", {"value": "v" * 2001}),
     ],
 )
-def test_the_worker_takes_presses_and_nothing_else(warned: Deployment, wrong: dict[str, str]) -> None:
+def test_the_worker_takes_presses_and_nothing_else(
+    warned: Deployment, part: str, wrong: dict[str, str]
+) -> None:
     before = state(warned)
+    signed = edited(
+        warned.signed("keep", MEMBER),
+        lambda payload: (payload["actions"][0] if part == "action" else payload[part]).update(wrong),
+    )
     with pytest.raises(InvalidInputError, match="the event makes no sense"):
-        handlers.pressed(wrong, warned.context())
+        handlers.pressed(handed_press(signed), warned.context())
     assert state(warned) == before
 
 

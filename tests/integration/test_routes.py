@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from conftest import ACCOUNT, REGION
 from ml_janitor import handlers
-from ml_janitor_sandbox.slack import CHANNEL
-from standin import ARMED_TOML, MEMBER, OWNER, Deployment, buttons, idle_endpoints, said
+from ml_janitor_sandbox.slack import CHANNEL, form, sign
+from standin import ARMED_TOML, MEMBER, OWNER, Deployment, buttons, handed_press, idle_endpoints, said
 
 VISION, PROD = "C0VISION0", "C0PROD000"
 TEAM = '[slack.routes]\n"team:Vision ML" = "#vision"\n'
@@ -66,18 +65,15 @@ def test_a_press_counts_on_the_routed_message_and_on_no_other(armed: Deployment)
     (warning,) = [one for one in armed.slack.messages() if one["channel"] == VISION]
     assert buttons(warning) == ["keep", "snooze", "now"]
     keep = next(one for block in warning["blocks"] for one in block.get("elements", ()))
-    press: dict[str, Any] = {
-        "user": OWNER,
-        "team": "",
-        "channel": CHANNEL,
-        "message": warning["ts"],
-        "action": keep["action_id"],
-        "value": keep["value"],
-        "at": f"{armed.now.timestamp():.6f}",
-        "response_url": "",
+    stamp = f"{armed.now.timestamp():.6f}"
+    payload = {
+        "type": "block_actions",
+        "user": {"id": OWNER},
+        "container": {"channel_id": CHANNEL, "message_ts": warning["ts"]},
+        "actions": [{"action_id": keep["action_id"], "value": keep["value"], "action_ts": stamp}],
     }
 
-    forged = handlers.pressed(press, armed.context())
+    forged = handlers.pressed(handed_press(sign(form(payload), armed.now)), armed.context())
 
     assert forged == {"done": False, "why": "there is a newer message about it; press there"}
     assert "hold" not in armed.table()

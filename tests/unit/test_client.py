@@ -322,6 +322,16 @@ def test_who_waits_minds_the_time(monkeypatch: pytest.MonkeyPatch, times: list[b
     assert len(looked) == asked
 
 
+def test_the_end_of_a_request_wakes_who_waits_for_it() -> None:
+    shared, context = SharedAnswers(), dict[str, Any]()
+    assert shared._known("key", context, lambda: False) is None
+    (own,) = context.values()
+
+    shared._give_up(context=context)
+
+    assert own.done.is_set()
+
+
 def test_who_asks_meanwhile_waits_for_the_answer_or_for_its_end() -> None:
     shared, begun, go = SharedAnswers(), threading.Event(), threading.Event()
     wire = Wire((200, APPS))

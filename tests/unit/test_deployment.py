@@ -20,6 +20,7 @@ from conftest import ACCOUNT, NOW
 from memory_table import MemoryTable
 from ml_janitor import handlers
 from ml_janitor.acting.warning import Warner
+from ml_janitor.config.events import PressEvent
 from ml_janitor.config.member_roles import RoleKind, member_role_name
 from ml_janitor.config.settings import Settings
 from ml_janitor.config.values import InvalidInputError
@@ -43,7 +44,7 @@ from ml_janitor.scheduled.invocation import EnteredPlace, Environment, Invocatio
 from ml_janitor.slack.client import UNFINISHED_REPLY, SenderClock, SlackError
 from ml_janitor.slack.digest import OrganizationReader
 from ml_janitor.slack.warnings import MessageUpdates
-from standin import Context, event, in_memory
+from standin import Context, in_memory
 
 
 def test_acts_and_undos_keep_to_the_limits_that_the_operator_set() -> None:
@@ -191,18 +192,27 @@ def test_a_presser_hears_of_a_failure_but_not_of_an_action(monkeypatch: pytest.M
     monkeypatch.setattr(
         "ml_janitor.slack.client.ephemeral_replier", lambda *_, **__: lambda *said: heard.append(said)
     )
-    press = event("pressed")
+    press = PressEvent(
+        user="U1",
+        channel="C1",
+        message="1.1",
+        action="a",
+        value="v",
+        at="1.1",
+        response_url="https://slack/1",
+    )
+    monkeypatch.setattr(handlers, "verified_press", lambda *_: press)
 
     with pytest.raises(InvalidInputError, match="a webhook has no buttons"):
-        handlers.pressed(press, Context())
-    assert heard == [(press["response_url"], UNFINISHED_REPLY)]
+        handlers.pressed({}, Context())
+    assert heard == [("https://slack/1", UNFINISHED_REPLY)]
 
     def busy(*_: object) -> None:
         raise InProgressError("another invocation is at work")
 
     monkeypatch.setattr(handlers, "make_press_worker", busy)
     with pytest.raises(InProgressError):
-        handlers.pressed(press, Context())
+        handlers.pressed({}, Context())
     assert len(heard) == 1
 
 

@@ -78,8 +78,16 @@ def logged(caplog: pytest.LogCaptureFixture) -> tuple[str, str, dict[str, Any]]:
 def test_what_slack_signed_is_handed_to_the_worker(aws: Aws, caplog: pytest.LogCaptureFixture) -> None:
     assert answered(sign(BODY, NOW)) == 200
 
-    ((function, press),) = aws.handed
-    assert (function, press["user"], press["action"]) == ("worker", "U1", "janitor:keep")
+    ((function, handed),) = aws.handed
+    signed = sign(BODY, NOW)
+    assert (function, handed) == (
+        "worker",
+        {
+            "body": BODY.decode(),
+            "stamp": signed.headers["X-Slack-Request-Timestamp"],
+            "signature": signed.headers["X-Slack-Signature"],
+        },
+    )
     assert logged(caplog) == ("INFO", "handed on", {"action": "janitor:keep", "user": "U1"})
 
 

@@ -139,13 +139,45 @@ def test_the_discount_of_spot_is_that_of_all_jobs_that_ran_on_it() -> None:
     assert {one.discount for one in found} == {1 - 1 / 8}
 
 
-@pytest.mark.parametrize(
-    "missing", ["TrainingJobStatus", "ResourceConfig", "StoppingCondition", "TrainingTimeInSeconds"]
-)
+@pytest.mark.parametrize("missing", ["TrainingJobStatus", "TrainingJobName"])
 def test_a_record_that_was_cut_off_is_an_error(missing: str) -> None:
     cut: dict[str, Any] = {missing: None}
     with pytest.raises(ReadError, match=f"the answer lacks {missing}"):
         read(record(**cut))
+
+
+@pytest.mark.parametrize(
+    ("changed", "lacks"),
+    [
+        ({"ResourceConfig": None}, "ResourceConfig"),  # a serverless job, whose record names no instances
+        ({"ResourceConfig": {"InstancePreferences": [G5]}}, "InstanceType"),
+        ({"StoppingCondition": None}, "StoppingCondition"),
+        ({"TrainingTimeInSeconds": None}, "TrainingTimeInSeconds"),
+    ],
+)
+def test_a_job_that_cannot_be_judged_costs_its_family_alone(changed: dict[str, Any], lacks: str) -> None:
+    found = read(
+        record("churn-2026-10-04", **changed), record(), record("rank-2026-10-05"), record("x", **changed)
+    )
+
+    assert {family.target.name: (len(family.jobs), family.unread) for family in found} == {
+        "churn-*": (1, f"churn-2026-10-04: its record has no {lacks}"),
+        "rank-*": (1, None),
+    }
+
+
+def test_of_preferred_instances_the_selected_ones_ran() -> None:
+    plan = {"TrainingPlanArns": ["arn:plan"]}
+    chosen = {
+        "InstancePreferences": [G5 | plan],
+        "SelectedInstanceType": "ml.g5.xlarge",
+        "SelectedInstanceCount": 3,
+    }
+
+    (family,) = read(record(ResourceConfig=chosen))
+
+    assert (family.newest.instance, family.newest.instances) == ("ml.g5.xlarge", 3)
+    assert family.newest.no_spot == "it runs on capacity that is reserved by a training plan"
 
 
 def test_families_that_were_read_come_before_the_error() -> None:

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from conftest import NOW
-from ml_janitor.slack.ingress import LARGEST_BODY, SIGNATURE_WINDOW, RequestRefusedError, verify_press
+from ml_janitor.slack.ingress import (
+    LARGEST_BODY,
+    SIGNATURE_WINDOW,
+    WORKER_WINDOW,
+    RequestRefusedError,
+    SignedBody,
+    read_request,
+)
 from ml_janitor_sandbox.function_url import event
 from ml_janitor_sandbox.slack import SIGNING_SECRET, Signed, form, sign
 
@@ -27,16 +35,12 @@ PAYLOAD: dict[str, Any] = {
 def got(
     signed: Signed, *, after: timedelta = timedelta(), secret: str = SIGNING_SECRET, **how: Any
 ) -> dict[str, str]:
-    return verify_press(event(signed.headers, signed.body, at=NOW, **how), lambda: secret, NOW + after)
-
-
-def never() -> str:
-    raise AssertionError("the secret was read")
+    return read_request(event(signed.headers, signed.body, at=NOW, **how), NOW + after).verify(secret)
 
 
 def refused(of: dict[str, Any], *, after: timedelta = timedelta()) -> tuple[int, str]:
     with pytest.raises(RequestRefusedError) as caught:
-        verify_press(of, lambda: SIGNING_SECRET, NOW + after)
+        read_request(of, NOW + after).verify(SIGNING_SECRET)
     return caught.value.status, str(caught.value)
 
 
@@ -68,7 +72,7 @@ def test_five_minutes_are_forgiven_in_either_direction(after: timedelta) -> None
 def test_older_or_of_a_time_to_come_is_stale_before_any_secret_is_read(after: timedelta) -> None:
     signed = sign(form(PAYLOAD), NOW)
     with pytest.raises(RequestRefusedError, match="too long ago") as caught:
-        verify_press(event(signed.headers, signed.body, at=NOW), never, NOW + after)
+        read_request(event(signed.headers, signed.body, at=NOW), NOW + after)
     assert caught.value.status == 401
 
 
@@ -106,7 +110,7 @@ def test_without_a_whole_signature_nothing_is_read(changed: dict[str, str | None
     signed = sign(form(PAYLOAD), NOW)
     headers = {name: value for name, value in {**signed.headers, **changed}.items() if value is not None}
     with pytest.raises(RequestRefusedError, match="not signed") as caught:
-        verify_press(event(headers, signed.body, at=NOW), never, NOW)
+        read_request(event(headers, signed.body, at=NOW), NOW)
     assert caught.value.status == 401
 
 
@@ -126,7 +130,7 @@ def test_64_kib_are_read_and_no_byte_more(size: int, status: int) -> None:
 def test_what_is_too_large_is_refused_before_it_is_read() -> None:
     signed = sign(b"payload=" + b"x" * LARGEST_BODY, NOW)
     with pytest.raises(RequestRefusedError, match="too large") as caught:
-        verify_press(event(signed.headers, signed.body, at=NOW), never, NOW)
+        read_request(event(signed.headers, signed.body, at=NOW), NOW)
     assert caught.value.status == 413
 
 
@@ -226,4 +230,23 @@ def test_a_body_that_came_as_text_is_verified_as_it_stands() -> None:
     signed = sign(form(PAYLOAD), NOW)
     made = event(signed.headers, signed.body, at=NOW)
     made |= {"isBase64Encoded": False, "body": signed.body.decode()}
-    assert verify_press(made, lambda: SIGNING_SECRET, NOW)["user"] == "U1"
+    assert read_request(made, NOW).verify(SIGNING_SECRET)["user"] == "U1"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "accepted"),
+    [
+        (WORKER_WINDOW, True),
+        (WORKER_WINDOW + 1, False),
+        (-SIGNATURE_WINDOW, True),
+        (-SIGNATURE_WINDOW - 1, False),
+    ],
+)
+def test_the_worker_verifies_what_is_handed_on_for_65_minutes(seconds: int, *, accepted: bool) -> None:
+    signed = sign(form(PAYLOAD), NOW)
+    handed = read_request(event(signed.headers, signed.body, at=NOW), NOW).event()
+    request = SignedBody(handed["body"].encode(), handed["stamp"], handed["signature"])
+
+    with nullcontext() if accepted else pytest.raises(RequestRefusedError, match="too long ago"):
+        request.check_age(NOW + timedelta(seconds=seconds), WORKER_WINDOW)
+    assert request.verify(SIGNING_SECRET)["user"] == "U1"

@@ -20,7 +20,7 @@ from ml_janitor.slack.client import SenderClock
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import BUCKET, TABLE, UNDO, WORKER
 from ml_janitor_sandbox.slack.workspace import Message, workspace
-from standin import GROUP, MEMBER, Deployment
+from standin import GROUP, MEMBER, Deployment, handed_press
 
 HERE = Path(__file__).parent
 VERSION = "0.1.0"
@@ -121,17 +121,17 @@ class World(Deployment):
 
     def answer_press(self, word: str, name: str) -> dict[str, Any]:
         """A member presses the button *word* on the newest message about *name*; its function's answer."""
-        message, value = next(
-            (one, element["value"])
+        ts, value = next(
+            (one["ts"], element["value"])
             for one in reversed(self.slack.messages())
             if one["text"].startswith(f"{name}: ")
             for block in one["blocks"]
             for element in block.get("elements", ())
             if element.get("action_id") == f"janitor:{word}"
         )
-        at = f"{int(self.now.timestamp())}.000000"
-        about = {"user": MEMBER, "team": "T0SANDBOX", "channel": message["channel"], "message": message["ts"]}
-        return self.run(WORKER, {**about, "action": f"janitor:{word}", "value": value, "at": at})
+        return self.run(
+            WORKER, handed_press(self.slack.press(ts, f"janitor:{word}", user=MEMBER, value=value))
+        )
 
     def digest(self) -> None:
         """The digest's function, as of now."""

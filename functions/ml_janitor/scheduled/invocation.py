@@ -232,6 +232,21 @@ class Invocation:
         return self._sender
 
     @property
+    def signing_secret(self) -> str:
+        """
+        The secret with which Slack signs presses, read anew.
+
+        Raises InvalidInputError without a setting, NoSecretError, and AWS's errors.
+        """
+        from ml_janitor.slack.ingress import parse_signing_secret
+
+        if not (name := self.settings.janitor.slack_signing_secret):
+            raise InvalidInputError("janitor.slack_signing_secret has to name the secret that signs presses")
+        return parse_signing_secret(
+            self.client("secretsmanager").get_secret_value(SecretId=name)["SecretString"], name
+        )
+
+    @property
     def slack_url(self) -> str:
         """The address of Slack's Web API."""
         return self.environment.slack_url or SLACK_API

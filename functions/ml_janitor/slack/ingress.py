@@ -1,5 +1,6 @@
 """
 The function behind the URL: verifies a press, invokes the worker, acknowledges within three seconds.
+The worker gets the press as Slack signed it, and verifies it again: to invoke the worker is not to press.
 Everybody on the internet can send a request here, and Slack waits three seconds including a cold start. So
 this module imports little, trusts nothing before the signature is checked, and only accepts or refuses.
 """
@@ -15,7 +16,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import cache
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
 # --- verification ---------------------------------------------------------------------------------
@@ -26,7 +27,11 @@ LARGEST_BODY = 64 * 1024
 SIGNATURE_WINDOW = 300
 """Seconds: https://docs.slack.dev/authentication/verifying-requests-from-slack, and slack_sdk."""
 
+WORKER_WINDOW = 65 * 60
+"""Seconds for which the worker accepts a press: Lambda may deliver the event late, for an hour."""
+
 SIGNATURE_PATTERN = re.compile(r"v0=[0-9a-f]{64}")
+STAMP_PATTERN = re.compile(r"[0-9]{1,12}")
 
 
 class RequestRefusedError(Exception):
@@ -38,35 +43,60 @@ class RequestRefusedError(Exception):
 
 
 class FixedClock:
-    """The time as slack_sdk's verifier asks for it."""
+    """The time, in seconds since 1970, as slack_sdk's verifier asks for it."""
 
-    def __init__(self, now: datetime) -> None:
-        self._now = now
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
 
     def now(self) -> float:
-        """Return the time in seconds since 1970."""
-        return self._now.timestamp()
+        """Return the time."""
+        return self._seconds
 
 
-def verify_press(event: Mapping[str, Any], secret: Callable[[], str], now: datetime) -> dict[str, str]:
+class SignedBody(NamedTuple):
+    """The *body* of a request of Slack, and the *signature* of it at the time *stamp*."""
+
+    body: bytes
+    stamp: str
+    signature: str
+
+    def event(self) -> dict[str, str]:
+        """Return the worker's event."""
+        return {"body": self.body.decode(), "stamp": self.stamp, "signature": self.signature}
+
+    def check_age(self, now: datetime, lasts: int) -> None:
+        """Raise RequestRefusedError for a request that is not signed, or older than *lasts* seconds."""
+        if not SIGNATURE_PATTERN.fullmatch(self.signature) or not STAMP_PATTERN.fullmatch(self.stamp):
+            raise RequestRefusedError(401, "not signed")
+        if not -SIGNATURE_WINDOW <= now.timestamp() - int(self.stamp) <= lasts:
+            raise RequestRefusedError(401, "signed too long ago, or for a time to come")
+
+    def verify(self, secret: str) -> dict[str, str]:
+        """Return the press in the body, if Slack signed it with *secret*. Raises RequestRefusedError."""
+        from slack_sdk.signature import SignatureVerifier
+
+        try:  # Slack's own verifier compares in constant time; the age is checked above
+            verifier = SignatureVerifier(secret, clock=FixedClock(int(self.stamp)))  # type: ignore[arg-type]
+            good = verifier.is_valid(self.body, self.stamp, self.signature)
+        except UnicodeDecodeError:
+            raise RequestRefusedError(400, "not text") from None
+        if not good:
+            raise RequestRefusedError(401, "the signature is wrong")
+        return _press(self.body)
+
+
+def read_request(event: Mapping[str, Any], now: datetime) -> SignedBody:
     """
-    Return the press in a function URL's *event*, verified at the real time *now*, as the worker's event.
+    Return the request in a function URL's *event*, not verified yet. Raises RequestRefusedError.
 
-    Raises RequestRefusedError.
-
-    Cheap checks come first: the *secret* is not read for an unsigned, stale or too large request.
+    The checks here are cheap: no secret is read for an unsigned, stale or too large request.
     """
     headers = _headers(event)
     stamp, signature = headers.get("x-slack-request-timestamp", ""), headers.get("x-slack-signature", "")
     if _method(event) != "POST":
         raise RequestRefusedError(405, "not a POST")
-    if not SIGNATURE_PATTERN.fullmatch(signature) or not re.fullmatch(r"[0-9]{1,12}", stamp):
-        raise RequestRefusedError(401, "not signed")
-    if abs(now.timestamp() - int(stamp)) > SIGNATURE_WINDOW:
-        raise RequestRefusedError(401, "signed too long ago, or for a time to come")
-    body = _body(event)
-    _verify(body, stamp, signature, secret, now)
-    return _press(body)
+    SignedBody(b"", stamp, signature).check_age(now, SIGNATURE_WINDOW)
+    return SignedBody(_body(event), stamp, signature)
 
 
 def _headers(event: Mapping[str, Any]) -> Mapping[str, str]:
@@ -98,19 +128,6 @@ def _body(event: Mapping[str, Any]) -> bytes:
     if len(raw) > LARGEST_BODY:
         raise RequestRefusedError(413, "too large")
     return raw
-
-
-def _verify(body: bytes, stamp: str, signature: str, secret: Callable[[], str], now: datetime) -> None:
-    """Check the signature with Slack's own verifier, in constant time. Raises RequestRefusedError."""
-    from slack_sdk.signature import SignatureVerifier
-
-    try:
-        verifier = SignatureVerifier(secret(), clock=FixedClock(now))  # type: ignore[arg-type]
-        good = verifier.is_valid(body, stamp, signature)
-    except UnicodeDecodeError:
-        raise RequestRefusedError(400, "not text") from None
-    if not good:
-        raise RequestRefusedError(401, "the signature is wrong")
 
 
 def _press(body: bytes) -> dict[str, str]:
@@ -167,13 +184,10 @@ def answer_request(
     it did not work.
     """
     now = clock()
-
-    def secret() -> str:
-        return read_signing_secret(environment["JANITOR_SIGNING_SECRET"], int(now.timestamp()) // SECRET_AGE)
-
     try:
-        press = verify_press(event, secret, now)
-        hand_over(ingress_client("lambda"), environment["JANITOR_WORKER"], press)
+        request, age = read_request(event, now), int(now.timestamp()) // SECRET_AGE
+        press = request.verify(read_signing_secret(environment["JANITOR_SIGNING_SECRET"], age))
+        hand_over(ingress_client("lambda"), environment["JANITOR_WORKER"], request.event())
     except RequestRefusedError as refused:
         ingress_log.warning("refused", extra={"why": str(refused), "status": refused.status})
         return {"statusCode": refused.status, "body": ""}

@@ -160,7 +160,7 @@ class Deployment:
                     own.seconds, deadline=own.slack_deadline, url=own.slack_url
                 )
                 presser = handlers.make_press_worker(own, ephemeral_reply)
-                yield presser(events.check_event(event, events.PressEvent))
+                yield presser(handlers.verified_press(event, own))
             elif function == UNDO:
                 asked = events.check_event(event, events.UndoEvent)
                 yield deployment.make_undo_run(self._invocation(), handlers.structured_logger())(
