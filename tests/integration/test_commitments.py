@@ -14,7 +14,7 @@ import boto3
 import pytest
 from aws_lambda_powertools import Logger
 
-import rarities
+import one_of_each
 from conftest import ACCOUNT, NOW, REGION
 from fakes import Shelf, thing, waste
 from ml_janitor.aws.client import Aws, open_regions
@@ -33,6 +33,8 @@ from ml_janitor.report.html import Archive
 from ml_janitor.scheduled.sweep_run import SweepRunner
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import BUCKET
+from sagemaker_requests import ROLE
+from tables import cases
 
 DAY = timedelta(days=1)
 M5, G5 = 0.23, 1.412
@@ -47,7 +49,7 @@ def serving(box: Control, session: boto3.Session) -> str:
     for name, instance in (("ranker", "ml.m5.xlarge"), ("assistant", "ml.g5.xlarge")):
         sagemaker.create_model(
             ModelName=name,
-            ExecutionRoleArn=rarities.ROLE,
+            ExecutionRoleArn=ROLE,
             PrimaryContainer={"Image": f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/a"},
         )
         variant: Any = {
@@ -79,7 +81,7 @@ def committed(verdict: Verdict) -> float:
 def test_cost_explorer_is_asked_once(box: Control, session: boto3.Session, serving: str) -> None:
     """What is refused costs nothing, and each region asks for itself."""
     del serving
-    rarities.traffic(box)
+    one_of_each.traffic(box)
     box.set_bill(hourly=True)
     detectors: list[Detector[Any]] = [Commitments(), CrossRegionTraffic()]
     regions = [REGION, "eu-west-1", "eu-central-1", "us-west-2"]
@@ -153,7 +155,7 @@ def test_billed_hours_come_first_and_only_they_judge_ec2(aws: Aws, box: Control,
 def test_what_is_owned_is_taken_off_and_has_to_be_used_first(
     aws: Aws, box: Control, owned: str, verdict: type[Verdict], more: float
 ) -> None:
-    rarities.savings_plan(box, owned)
+    one_of_each.savings_plan(box, owned)
 
     (found,) = verdicts(swept(aws)).values()
 
@@ -165,14 +167,12 @@ def test_what_is_owned_is_taken_off_and_has_to_be_used_first(
 
 
 @pytest.mark.usefixtures("serving")
-@pytest.mark.parametrize(
-    ("operation", "most", "reason"),
-    [
-        ("savingsplans:DescribeSavingsPlansOfferingRates", 6, "what a plan would cover could not be read"),
-        ("savingsplans:DescribeSavingsPlans", 6, "what is owned already could not be read"),
-        ("ce:GetSavingsPlansCoverage", 6, "what plans of other accounts cover could not be read"),
-        ("", 2, "over the limit of requests"),
-    ],
+@cases(
+    "operation, most, reason",
+    ("savingsplans:DescribeSavingsPlansOfferingRates", 6, "what a plan would cover could not be read"),
+    ("savingsplans:DescribeSavingsPlans", 6, "what is owned already could not be read"),
+    ("ce:GetSavingsPlansCoverage", 6, "what plans of other accounts cover could not be read"),
+    ("", 2, "over the limit of requests"),
 )
 def test_a_denied_request_is_unknown(aws: Aws, box: Control, operation: str, most: int, reason: str) -> None:
     if operation:

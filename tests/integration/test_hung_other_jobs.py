@@ -11,6 +11,7 @@ from typing import Any
 import boto3
 import pytest
 
+import one_of_each
 from conftest import ACCOUNT, NOW, REGION
 from fakes import target_at
 from ml_janitor.aws.calls import ReadError
@@ -23,8 +24,8 @@ from ml_janitor.detectors.hung_training_jobs.rule import HungTrainingJobs
 from ml_janitor.engine.policy import Hold, HoldKind, RunPolicy
 from ml_janitor.engine.run import sweep_region, sweep_resource
 from ml_janitor_sandbox.control import Control
-from rarities import OF_BATCHES
 from sagemaker_requests import processing_request, rented, training_request, transform_request, tuning_request
+from tables import cases
 from verdicts import word
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -106,24 +107,6 @@ class Account:
         )["HyperParameterTuningJobArn"]
         for child in children:
             self.training(child, cpu=BUSY if child in works else REST, TuningJobArn=arn)
-
-    def automl(self, name: str) -> str:
-        made = self.sagemaker.create_auto_ml_job_v2(
-            AutoMLJobName=name,
-            AutoMLJobInputDataConfig=[
-                {"DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://in/x"}}}
-            ],
-            OutputDataConfig={"S3OutputPath": "s3://out/automl"},
-            AutoMLProblemTypeConfig={"TextGenerationJobConfig": {"CompletionCriteria": {"MaxCandidates": 1}}},
-            RoleArn=ROLE,
-        )
-        return str(made["AutoMLJobArn"])
-
-    def schedule(self, name: str) -> str:
-        made = self.sagemaker.create_monitoring_schedule(
-            MonitoringScheduleName=name, MonitoringScheduleConfig={"MonitoringJobDefinition": OF_BATCHES}
-        )
-        return str(made["MonitoringScheduleArn"])
 
     def patch(self, shelf: str, name: str, **members: Any) -> None:
         self.box.patch("sagemaker", [shelf, name], **members)
@@ -376,8 +359,10 @@ def test_a_rule_whose_training_job_cannot_be_read_is_unknown(account: Account, a
 
 
 @pytest.mark.parametrize("kind", ["training-job", "processing-job", "transform-job"])
-def test_whoever_keeps_an_automl_job_keeps_its_jobs(account: Account, aws: Aws, kind: str) -> None:
-    arn = account.automl("pilot")
+def test_whoever_keeps_an_automl_job_keeps_its_jobs(
+    account: Account, session: boto3.Session, aws: Aws, kind: str
+) -> None:
+    arn = one_of_each.automl(session, "pilot")
     getattr(account, kind.removesuffix("-job"))("trial")
     account.patch(f"{kind.replace('-', '_')}s", "trial", AutoMLJobArn=arn)
 
@@ -388,8 +373,10 @@ def test_whoever_keeps_an_automl_job_keeps_its_jobs(account: Account, aws: Aws, 
     assert verdicts(again)["trial"].reason == "it belongs to pilot, which is tagged keep=true"
 
 
-def test_whoever_keeps_an_automl_job_keeps_its_tuning_jobs(account: Account, aws: Aws) -> None:
-    arn = account.automl("pilot")
+def test_whoever_keeps_an_automl_job_keeps_its_tuning_jobs(
+    account: Account, session: boto3.Session, aws: Aws
+) -> None:
+    arn = one_of_each.automl(session, "pilot")
     account.tuner("sweep", "trial-1", "trial-2")
     for name in ("trial-1", "trial-2"):
         account.patch("training_jobs", name, AutoMLJobArn=arn)
@@ -404,8 +391,10 @@ def test_whoever_keeps_an_automl_job_keeps_its_tuning_jobs(account: Account, aws
     assert verdicts(again)["sweep"].reason == "it belongs to pilot, which is tagged keep=true"
 
 
-def test_whoever_keeps_a_monitoring_schedule_keeps_its_jobs(account: Account, aws: Aws) -> None:
-    arn = account.schedule("drift")
+def test_whoever_keeps_a_monitoring_schedule_keeps_its_jobs(
+    account: Account, session: boto3.Session, aws: Aws
+) -> None:
+    arn = one_of_each.schedule(session, "drift")
     account.processing("model-monitoring-202610060200-1a2b")
     account.patch("processing_jobs", "model-monitoring-202610060200-1a2b", MonitoringScheduleArn=arn)
 
@@ -416,13 +405,11 @@ def test_whoever_keeps_a_monitoring_schedule_keeps_its_jobs(account: Account, aw
     )
 
 
-@pytest.mark.parametrize(
-    ("member", "arn"),
-    [
-        ("AutoMLJobArn", arn_of("automl-job", "gone")),
-        ("LabelingJobArn", arn_of("labeling-job", "boxes")),
-        ("LabelingJobArn", "no arn at all"),
-    ],
+@cases(
+    "member, arn",
+    ("AutoMLJobArn", arn_of("automl-job", "gone")),
+    ("LabelingJobArn", arn_of("labeling-job", "boxes")),
+    ("LabelingJobArn", "no arn at all"),
 )
 def test_parts_of_something_unreadable_are_unknown(account: Account, aws: Aws, member: str, arn: str) -> None:
     account.training("trial")
@@ -441,15 +428,13 @@ def everything(account: Account) -> None:
     account.training("left-warm", **warm(2 * HOUR))
 
 
-@pytest.mark.parametrize(
-    ("listing", "left"),
-    [
-        ("ListProcessingJobs", {"score", "trial-1", "left-warm", "sweep"}),
-        ("ListTransformJobs", {"clean", "trial-1", "left-warm", "sweep"}),
-        ("ListHyperParameterTuningJobs", {"clean", "score", "left-warm"}),  # a child's tuner may be kept
-        ("ListTrainingJobs", {"clean", "score", "trial-1", "left-warm", "sweep"}),  # Search knows them
-        ("Search", {"clean", "score", "trial-1", "sweep"}),  # the child is known from its tuner
-    ],
+@cases(
+    "listing, left",
+    ("ListProcessingJobs", {"score", "trial-1", "left-warm", "sweep"}),
+    ("ListTransformJobs", {"clean", "trial-1", "left-warm", "sweep"}),
+    ("ListHyperParameterTuningJobs", {"clean", "score", "left-warm"}),  # a child's tuner may be kept
+    ("ListTrainingJobs", {"clean", "score", "trial-1", "left-warm", "sweep"}),  # Search knows them
+    ("Search", {"clean", "score", "trial-1", "sweep"}),  # the child is known from its tuner
 )
 def test_a_failed_listing_hides_no_other(account: Account, aws: Aws, listing: str, left: set[str]) -> None:
     everything(account)
@@ -463,15 +448,13 @@ def test_a_failed_listing_hides_no_other(account: Account, aws: Aws, listing: st
     assert {result.target.name for result in report.findings} == left
 
 
-@pytest.mark.parametrize(
-    ("kind", "name"),
-    [
-        ("processing-job", "clean"),
-        ("transform-job", "score"),
-        ("training-job", "trial-1"),
-        ("training-job", "left-warm"),
-        ("hyper-parameter-tuning-job", "sweep"),
-    ],
+@cases(
+    "kind, name",
+    ("processing-job", "clean"),
+    ("transform-job", "score"),
+    ("training-job", "trial-1"),
+    ("training-job", "left-warm"),
+    ("hyper-parameter-tuning-job", "sweep"),
 )
 def test_looking_again_comes_to_the_same(account: Account, aws: Aws, kind: str, name: str) -> None:
     everything(account)
@@ -494,13 +477,11 @@ def test_looking_again_comes_to_the_same(account: Account, aws: Aws, kind: str, 
     )
 
 
-@pytest.mark.parametrize(
-    ("kind", "name", "describe"),
-    [
-        ("processing-job", "clean", "DescribeProcessingJob"),
-        ("transform-job", "score", "DescribeTransformJob"),
-        ("hyper-parameter-tuning-job", "sweep", "DescribeHyperParameterTuningJob"),
-    ],
+@cases(
+    "kind, name, describe",
+    ("processing-job", "clean", "DescribeProcessingJob"),
+    ("transform-job", "score", "DescribeTransformJob"),
+    ("hyper-parameter-tuning-job", "sweep", "DescribeHyperParameterTuningJob"),
 )
 def test_looking_again_in_vain(account: Account, aws: Aws, kind: str, name: str, describe: str) -> None:
     assert HungTrainingJobs().look(aws, target(kind, name), NOW) is None
