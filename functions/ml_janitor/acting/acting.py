@@ -716,12 +716,14 @@ class ActionPlaces:
     The places for actions that *armed* may still give out, of its own and of the night.
 
     A night belongs to the sweep's account, or to all accounts of an organization together. Once no place is
-    left, `check` refuses everything. *held* counts the actions that each limit held back.
+    left, `check` refuses everything. *held* counts the actions that each limit held back. The places of this
+    sweep are also counted here: who can write to the table can put marks into its counters.
     """
 
     def __init__(self, armed: ArmedSweep) -> None:
         self._armed = armed
         self._full: Cause | None = None
+        self._taken: set[str] = set()
         self.held: Counter[Cause] = Counter()
 
     def check(self) -> None:
@@ -739,11 +741,14 @@ class ActionPlaces:
         acting, sweep = self._armed.acting, self._armed.sweep
         name = f"{sweep.detector}#{sweep.account}#{sweep.region}#{format_stamp(self._armed.now)}"
         per_sweep, per_night = self._armed.arming.max_actions, acting.max_actions_per_night
-        if not acting.limits.in_sweep(name, action, at_most=per_sweep, now=now):
+        others = len(self._taken - {action})
+        if others >= per_sweep or not acting.limits.in_sweep(name, action, at_most=per_sweep, now=now):
             raise self._none_left(make_cause(CauseCode.MAX_ACTIONS, per_sweep))
         whose = _SHARED_NIGHT if acting.together else str(sweep.account)
-        if not acting.limits.in_night(whose, f"{sweep.detector} {action}", at_most=per_night, now=now):
+        in_night = f"{sweep.detector} {action}"
+        if others >= per_night or not acting.limits.in_night(whose, in_night, at_most=per_night, now=now):
             raise self._none_left(make_cause(CauseCode.MAX_ACTIONS_PER_NIGHT, per_night))
+        self._taken.add(action)
 
     def close(self, why: Cause) -> None:
         """Give out no more places, because of *why*."""
