@@ -17,6 +17,7 @@ from ml_janitor.aws.training_jobs import JobFamily, read_job_families
 from ml_janitor.core.model import Value
 from ml_janitor.detectors.spot_training import SpotTraining
 from scripted import DENIED, Script, Torn
+from tables import cases
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 SINCE = NOW - 60 * DAY
@@ -77,14 +78,12 @@ GROUPS = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("resources", "instances", "no_spot"),
-    [
-        (G5 | {"KeepAlivePeriodInSeconds": 600}, 2, "a warm pool is kept for it, which spot has none of"),
-        (G5 | {"TrainingPlanArn": "arn"}, 2, "it runs on capacity that is reserved by a training plan"),
-        ({"InstanceGroups": GROUPS}, 5, "it runs on several types of instances"),
-        ({"InstanceGroups": [GROUPS[0], GROUPS[0]]}, 4, None),
-    ],
+@cases(
+    "resources, instances, no_spot",
+    (G5 | {"KeepAlivePeriodInSeconds": 600}, 2, "a warm pool is kept for it, which spot has none of"),
+    (G5 | {"TrainingPlanArn": "arn"}, 2, "it runs on capacity that is reserved by a training plan"),
+    ({"InstanceGroups": GROUPS}, 5, "it runs on several types of instances"),
+    ({"InstanceGroups": [GROUPS[0], GROUPS[0]]}, 4, None),
 )
 def test_why_spot_does_not_take_a_job(resources: Any, instances: int, no_spot: str | None) -> None:
     (family,) = read(record(ResourceConfig=resources))
@@ -93,16 +92,14 @@ def test_why_spot_does_not_take_a_job(resources: Any, instances: int, no_spot: s
     assert family.newest.keeps == timedelta(seconds=resources.get("KeepAlivePeriodInSeconds", 0))
 
 
-@pytest.mark.parametrize(
-    ("status", "seconds", "retained", "reused"),
-    [
-        ("Reused", 90, 90, True),
-        ("Terminated", 90, 90, False),
-        ("Terminated", None, None, False),
-        ("Terminated", 0, 0, False),
-        ("Available", 90, None, False),
-        ("InUse", 90, None, False),
-    ],
+@cases(
+    "status, seconds, retained, reused",
+    ("Reused", 90, 90, True),
+    ("Terminated", 90, 90, False),
+    ("Terminated", None, None, False),
+    ("Terminated", 0, 0, False),
+    ("Available", 90, None, False),
+    ("InUse", 90, None, False),
 )
 def test_a_warm_pool_counts_when_it_has_ended(
     *, status: str, seconds: int | None, retained: int | None, reused: bool
