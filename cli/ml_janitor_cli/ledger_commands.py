@@ -494,7 +494,7 @@ def undo_finding(
             raise edge.CommandRefusedError(f"{action.target.name} cannot be brought back: {never}") from never
         aws = at.aws(action.target.region)
         try:
-            with at.leased(detector.name, action.target.region):
+            with at.leased(detector.name, action.target.region, undo=action.id):
                 done = undoing.undo(detector, aws, action, by=at.who)
         except CannotUndoError as cannot:
             failed = edge.CommandRefusedError if cannot.final else edge.FailedError
