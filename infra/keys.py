@@ -64,7 +64,7 @@ KEY_TABLE: Mapping[SigningKey, KeyUses] = {
         output="RequestsKey",
         signs="presses in Slack, and reverts that a sweep asks for",
         signers=(KeyUser.WORKER, KeyUser.UNDOABLE),
-        verifiers=(KeyUser.UNDOABLE, KeyUser.UNDO, KeyUser.WRITERS),
+        verifiers=(KeyUser.UNDOABLE, KeyUser.UNDO, KeyUser.WORKER, KeyUser.WRITERS),
     ),
 }
 """The one table: roles, key policies, environments of functions and docs/security.md are made from it."""

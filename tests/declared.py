@@ -214,7 +214,7 @@ class Declared:
             yield from (("VerifyMac", key) for key in ("UndoRecordKey", "UndoProgressKey"))
         if detector is not None and self._armed(detector):
             yield "GenerateMac", "UndoRecordKey"
-        if undoable and name in {"undoable", "undo"}:
+        if undoable and name in {"undoable", "undo", "pressed"}:
             yield "VerifyMac", "RequestKey"
         if undoable and name in {"undoable", "pressed"}:
             yield "GenerateMac", "RequestKey"

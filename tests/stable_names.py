@@ -43,7 +43,7 @@ from ml_janitor.ledger.requests import ButtonRequests, Holds
 from ml_janitor.report.telemetry import measure_accounts, measure_dollars, measure_refused, measure_run
 from ml_janitor.report.warnings import Button
 from ml_janitor_cli.main import app
-from standin import DAY, HOUR, Nights, in_memory
+from standin import DAY, HOUR, Nights, in_memory, with_request
 from synthesis import TODAY, Synthesised, synthesise
 
 ABROAD = "eu-west-1"
@@ -293,8 +293,14 @@ def _through_the_night(nights: Nights) -> None:
     action = nights.of("lamp")
     actions.message_updated(action)
     requests.undo(action, by="maria", press="1", now=nights.clock)
-    action = actions.request_undo(actions.unfinished(action, because("waits")), "maria", nights.clock)
-    actions.undone(actions.begin_undo(action, "maria", nights.clock), nights.clock, became="another lamp")
+    action = actions.request_undo(
+        *with_request(actions.unfinished(action, because("waits")), "maria", nights.clock)
+    )
+    actions.undone(
+        actions.begin_undo(*with_request(action, "maria", nights.clock), nights.clock),
+        nights.clock,
+        became="another lamp",
+    )
     actions.undo_failed(actions.resume(nights.of("lamp"), nights.clock), because("broke"))
     unknown = replace(result, verdict=UNTELLABLE, outcome=Outcome.KEPT)
     other = replace(result, target=target_at("thing/tap"), change=Change.TAG)

@@ -47,8 +47,8 @@ from ml_janitor.engine.policy import Arming, Hold, RunPolicy
 from ml_janitor.ledger.actions import Action, Actions
 from ml_janitor.ledger.findings import Entry, Ledger, MessageRef
 from ml_janitor.ledger.limits import ActionLimits, Leases
-from ml_janitor.ledger.requests import ButtonRequests, Holds
-from ml_janitor.ledger.signatures import Signatures, SigningKey
+from ml_janitor.ledger.requests import ButtonRequests, Holds, undo_request
+from ml_janitor.ledger.signatures import Request, Signatures, SigningKey
 from ml_janitor.ledger.table import Table
 from ml_janitor.report.html import Archive
 from ml_janitor.scheduled.sweep_run import SweepRunner, SweepRunResult
@@ -246,6 +246,11 @@ def own_signatures(
     own = {of: b"" if of is SigningKey.RECORDS else of.encode() for of in only or SigningKey}
     macs = {of: OwnMacs(key + more, made) for of, more in own.items()}
     return Signatures(dict(macs), by_hand)
+
+
+def with_request(action: Action, by: str, at: datetime) -> tuple[Action, Request]:
+    """*action* and the request of *by* for its undo."""
+    return action, undo_request(action, by=by, now=at).sign(own_signatures())
 
 
 # --- the engine around it -----------------------------------------------------------------------------

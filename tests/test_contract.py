@@ -29,6 +29,7 @@ from ml_janitor_sandbox.server import Sandbox
 from properties.worlds import build_rare
 from rarities import shadow_test
 from samples import SEED
+from tables import cases
 
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "functions" / "ml_janitor"
@@ -119,12 +120,10 @@ def kind_of(candidate: Any) -> str:
 
 
 class TestReads:
-    @pytest.mark.parametrize(
+    @cases(
         "rule",
-        [
-            *(detector() for detector in DETECTORS),
-            DuplicateArtifacts(read_contents_in=("meridian-ml-models",)),
-        ],
+        *(detector() for detector in DETECTORS),
+        DuplicateArtifacts(read_contents_in=("meridian-ml-models",)),
         ids=lambda rule: "contents" if getattr(rule, "read_contents_in", ()) else rule.name,
     )
     def test_it_reads_exactly_what_it_declares(
@@ -255,18 +254,16 @@ def edges_imported(tree: ast.Module) -> Iterator[str]:
                 yield from (one.name for one in names if one.asname is not None)
 
 
-@pytest.mark.parametrize(
+@cases(
     "smuggled",
-    [
-        "import time as t",
-        "import os",
-        "import datetime as dt",
-        "from time import time",
-        "from time import monotonic as seconds",
-        "from os import environ",
-        "from datetime import datetime as d",
-        "def f():\n    from datetime import date as day",
-    ],
+    "import time as t",
+    "import os",
+    "import datetime as dt",
+    "from time import time",
+    "from time import monotonic as seconds",
+    "from os import environ",
+    "from datetime import datetime as d",
+    "def f():\n    from datetime import date as day",
 )
 def test_a_clock_smuggled_in_by_an_import_is_seen(smuggled: str) -> None:
     assert list(edges_imported(ast.parse(smuggled)))

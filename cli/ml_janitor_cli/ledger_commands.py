@@ -5,6 +5,7 @@ from __future__ import annotations
 import json as encoder
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -23,6 +24,7 @@ from ml_janitor.acting.undoing import (
 )
 from ml_janitor.aws.tags import Arn
 from ml_janitor.config.settings import Settings
+from ml_janitor.core.results import Cause
 from ml_janitor.core.text import escape_text, format_time, format_usd, person_name
 from ml_janitor.engine.detector import CannotActError, Detector
 from ml_janitor.engine.policy import (
@@ -115,7 +117,9 @@ def read_ledger_lines(at: LedgerSession, *, every: bool) -> Iterator[LedgerLine]
                 )
             rule = at.settings.detector(detector)
             yield from (
-                _done(action, rule) for action in acted if every or action.stage not in FINISHED_STAGES
+                _done(action, rule, at.actions.doubt(action))
+                for action in acted
+                if every or action.stage not in FINISHED_STAGES
             )
         by_arn: dict[str, list[Hold]] = {}
         for key, on_one in unseen.items():
@@ -170,7 +174,8 @@ def _kept(at: LedgerSession, arn: str, region: str, why: str) -> Iterator[Ledger
         )
 
 
-def _done(action: Action, detector: Detector[Any]) -> LedgerLine:
+def _done(action: Action, detector: Detector[Any], doubt: Cause | None) -> LedgerLine:
+    """Return the line of *action*. With a *doubt*, its record gives no advice."""
     back = undo_wording(detector.cleanup)
     error = cause_text(action.error)
     why = f": {error}" if error else ""
@@ -178,8 +183,8 @@ def _done(action: Action, detector: Detector[Any]) -> LedgerLine:
     standings = {
         Stage.ACTING: f"begun {format_time(action.began)}, and not finished",
         Stage.FAILED: f"failed: {error}",
-        Stage.ACTED: f"cleaned up {format_time(action.ended or action.began)}; "
-        f"{cause_clause(undo_hint(detector, action))}",
+        Stage.ACTED: f"cleaned up {format_time(action.ended or action.began)}"
+        + ("" if doubt else f"; {cause_clause(undo_hint(detector, action))}"),
         Stage.UNDOING: f"being {back.done} for {person_name(action.undone_by)}{why}",
         Stage.UNDONE: f"{back.done} for {person_name(action.undone_by)}{became}",
         Stage.WITHDRAWN: f"begun {format_time(action.began)}, and nothing was done: {error}",
@@ -190,7 +195,7 @@ def _done(action: Action, detector: Detector[Any]) -> LedgerLine:
         region=action.target.region,
         name=action.target.name,
         arn=action.target.arn,
-        stands=standings[action.stage],
+        stands=standings[action.stage] + (f"; not verified: {cause_clause(doubt)}" if doubt else ""),
     )
 
 
@@ -483,6 +488,8 @@ def undo_finding(
     with access.open("undo", keys=keys) as at:
         undoing = at.undoing(unsigned=unsigned)
         detector, action = find_action(at, undoing, finding)
+        with refused_undo():
+            undoing.verify(action)
         terms = detector.cleanup
         if word not in {"undo", undo_wording(terms).command}:
             raise edge.CommandRefusedError(
@@ -494,16 +501,23 @@ def undo_finding(
             raise edge.CommandRefusedError(f"{action.target.name} cannot be brought back: {never}") from never
         aws = at.aws(action.target.region)
         try:
-            with at.leased(detector.name, action.target.region, undo=action.id):
+            with at.leased(detector.name, action.target.region, undo=action.id), refused_undo():
                 done = undoing.undo(detector, aws, action, by=at.who)
-        except CannotUndoError as cannot:
-            failed = edge.CommandRefusedError if cannot.final else edge.FailedError
-            raise failed(cannot_undo_text(cannot.about, cannot.cause)) from cannot
         except (BegunBeforeError, LeaseTakenError) as error:
             raise edge.FailedError(str(error)) from error
         lost = f" Not brought back: {terms.lost}." if terms and terms.lost and not done.became else ""
         typer.echo(f"{escape_text(done.became or f'{action.target.name} is back', 1000)}.{lost}")
     return 0
+
+
+@contextmanager
+def refused_undo() -> Iterator[None]:
+    """Raise CannotUndoError as the error of a command."""
+    try:
+        yield
+    except CannotUndoError as cannot:
+        failed = edge.CommandRefusedError if cannot.final else edge.FailedError
+        raise failed(cannot_undo_text(cannot.about, cannot.cause)) from cannot
 
 
 def find_action(at: LedgerSession, undoing: Undoing, finding: str) -> tuple[Detector[Any], Action]:

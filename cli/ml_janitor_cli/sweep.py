@@ -240,7 +240,7 @@ def make_local_acting(at: LedgerSession, plan: SweepPlan) -> Acting:
     undoing = at.undoing()
 
     def revert(action: Action) -> None:
-        undoing.undo(plan.detector, plan.aws, action, by=action.undone_by, again=True)
+        undoing.undo(plan.detector, plan.aws, action, request=action.origin, again=True)
         typer.echo(f"{escape_text(action.target.name)}: brought back.")
 
     return deployment.make_acting(

@@ -14,6 +14,7 @@ from ml_janitor.acting.undoing import CannotUndoError, Undoing, UndoRun, by_hand
 from ml_janitor.acting.warning import Warner
 from ml_janitor.config.member_roles import RoleKind, member_role_name
 from ml_janitor.config.settings import Settings
+from ml_janitor.core.results import CauseCode, make_cause
 from ml_janitor.ledger.actions import Actions
 from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.limits import ActionLimits
@@ -130,6 +131,8 @@ def request_revert(own: Invocation, action: Action) -> None:
     """
     if not own.environment.undo:
         raise CannotUndoError("there is no undo function here")
+    if action.origin is None:
+        raise CannotUndoError(action.target.name, make_cause(CauseCode.REQUEST_UNSIGNED, action.id))
     if (why := by_hand_cause(own.detector, action)) is not None:
         raise CannotUndoError(action.target.name, why)
     where, today = (action.target.account, action.target.region), own.clock().date()
@@ -142,8 +145,8 @@ def request_revert(own: Invocation, action: Action) -> None:
             "account": action.target.account,
             "region": action.target.region,
             "finding": action.id,
-            "by": action.undone_by,
             "request": f"{action.began:%Y-%m-%dT%H:%M:%S} {action.attempts}",
+            "asked": action.origin.as_json(),
             "again": True,
         },
     )
@@ -210,9 +213,9 @@ def _update_message(own: Invocation, before: Action, logger: Logger) -> None:
     updates = make_message_updates(own)
     if updates is None or not before.message:
         return
-    known = updates.actions.all(before.detector, before.target.account, before.target.region)
     try:
-        updates.action(next(action for action in known if action.sk == before.sk))
+        if (action := updates.actions.now(before)) is not None:
+            updates.action(action)
     except SlackError as failed:
         logger.error("a message could not be changed", extra={"why": str(failed)})  # noqa: TRY400
 

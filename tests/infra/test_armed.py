@@ -71,7 +71,7 @@ def test_each_key_has_its_signers_and_verifiers_and_they_alone_are_told_its_name
     for variable, beginning, signers, verifiers in (
         ("JANITOR_UNDO_KEY", "UndoRecordKey", acting, readers),
         ("JANITOR_PROGRESS_KEY", "UndoProgressKey", {"Undo"}, readers),
-        ("JANITOR_REQUESTS_KEY", "RequestKey", {*acting, "SlackWorker"}, {*acting, "Undo"}),
+        ("JANITOR_REQUESTS_KEY", "RequestKey", {*acting, "SlackWorker"}, {*acting, "Undo", "SlackWorker"}),
     ):
         (key,) = (name for name in armed.of_type("AWS::KMS::Key") if name.startswith(beginning))
         holders = {

@@ -21,6 +21,7 @@ from ml_janitor.detectors.storage_tiering.act import find_rule_conflict
 from ml_janitor.engine.detector import CannotActError, NotFinishedError
 from ml_janitor_sandbox.control import Control
 from standin import KilledError
+from tables import cases
 
 BUCKET = "ml-scratch"
 STEP, BACK = "add its lifecycle rules", "take its lifecycle rules out"
@@ -266,14 +267,12 @@ def test_prepare_refuses_what_cannot_stand_beside_the_others(account: Account) -
     account.prepared(RULES[:1])
 
 
-@pytest.mark.parametrize(
-    ("bucket", "named", "why"),
-    [
-        (BUCKET, [], "act_on_buckets does not name it"),
-        (BUCKET, [BUCKET], None),
-        ("aws-glue-assets-1", ["aws-glue-assets-1"], "belongs to a service"),
-        ("awsome", ["awsome"], None),
-    ],
+@cases(
+    "bucket, named, why",
+    (BUCKET, [], "act_on_buckets does not name it"),
+    (BUCKET, [BUCKET], None),
+    ("aws-glue-assets-1", ["aws-glue-assets-1"], "belongs to a service"),
+    ("awsome", ["awsome"], None),
 )
 def test_who_may_be_given_rules(bucket: str, named: list[str], why: str | None) -> None:
     found = act.why_bucket_spared(bucket, named, storage.LifecycleConfiguration(), RULES)

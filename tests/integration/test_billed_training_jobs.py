@@ -14,6 +14,7 @@ from ml_janitor.aws.client import Aws, open_regions
 from ml_janitor.aws.pace import SharedAnswers, is_reused
 from ml_janitor.aws.training_jobs import list_billed_jobs, search_training_jobs
 from ml_janitor_sandbox.control import Control
+from tables import cases
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
@@ -53,14 +54,12 @@ def test_a_running_job_is_found_now(box: Control, session: boto3.Session, aws: A
     assert found.items[0].created == NOW - age
 
 
-@pytest.mark.parametrize(
-    ("ago", "keep", "found"),
-    [
-        (HOUR, 2 * HOUR, True),
-        (5 * HOUR, 6 * HOUR, True),
-        (5 * HOUR, 2 * HOUR, False),  # the pool was given back
-        (HOUR, timedelta(), False),
-    ],
+@cases(
+    "ago, keep, found",
+    (HOUR, 2 * HOUR, True),
+    (5 * HOUR, 6 * HOUR, True),
+    (5 * HOUR, 2 * HOUR, False),  # the pool was given back
+    (HOUR, timedelta(), False),
 )
 def test_what_is_over_is_found_while_its_instances_are_kept(
     box: Control, session: boto3.Session, aws: Aws, *, ago: timedelta, keep: timedelta, found: bool

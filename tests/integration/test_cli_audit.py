@@ -17,6 +17,7 @@ from conftest import ACCOUNT, REGION
 from ml_janitor.detectors import DETECTORS
 from ml_janitor_sandbox.control import Control
 from reports import schema
+from tables import cases
 
 NAMES = [detector.name for detector in DETECTORS]
 AT = "2026-10-06T03:00:00Z"
@@ -73,22 +74,14 @@ def test_a_reader_that_has_seen_enough_is_no_error() -> None:
 
 
 @pytest.mark.usefixtures("notebooks")
-@pytest.mark.parametrize(
-    ("command", "said"),
-    [
-        (
-            "janitor audit idle-notebooks --json-file r.json > /dev/full",
-            "the output cannot be written: No space",
-        ),
-        ("janitor audit idle-notebooks --json-file r.json >&-", "there is no standard output to write to"),
-        ("janitor --version > /dev/full", "the output cannot be written: No space left on device"),
-        ("janitor --version >&-", "there is no standard output to write to"),
-        (
-            "janitor audit idle-notebooks --json-file /dev/full",
-            "/dev/full cannot be written: No space left on",
-        ),
-        ("janitor audit idle-notebooks 2>&- --json-file none/r.json", ""),
-    ],
+@cases(
+    "command, said",
+    ("janitor audit idle-notebooks --json-file r.json > /dev/full", "the output cannot be written: No space"),
+    ("janitor audit idle-notebooks --json-file r.json >&-", "there is no standard output to write to"),
+    ("janitor --version > /dev/full", "the output cannot be written: No space left on device"),
+    ("janitor --version >&-", "there is no standard output to write to"),
+    ("janitor audit idle-notebooks --json-file /dev/full", "/dev/full cannot be written: No space left on"),
+    ("janitor audit idle-notebooks 2>&- --json-file none/r.json", ""),
 )
 def test_an_empty_output_is_one_line_and_no_file(tmp_path: Path, command: str, said: str) -> None:
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
@@ -310,33 +303,31 @@ def test_an_empty_account_was_read(janitor: Janitor) -> None:
     assert janitor("audit", "idle-notebooks").headline == "Nothing wasteful found."
 
 
-@pytest.mark.parametrize(
-    ("args", "said"),
-    [
-        ((), "missing command (see janitor --help)"),
-        (("adit",), "no such command 'adit'. Did you mean 'audit'? (see janitor --help)"),
-        (("audit", "--jsn"), "no such option: --jsn"),
-        (("audit", "--region"), "option '--region' requires an argument"),
-        (("audit", "idle-notebook"), "no detector is called idle-notebook; did you mean idle-notebooks?"),
-        (("audit", "x\ny\x1b[2J"), r"no detector is called x y\x1b[2J; janitor detectors lists them all"),
-        (("audit", "--set", "idle-notebooks.patence=1d"),
-         "unknown setting detectors.idle-notebooks.patence; did you mean patience?"),
-        (("audit", "--set", "idle-notebooks.patience=soon"),
-         "detectors.idle-notebooks.patience: expected a duration such as"),
-        (("audit", "--set", "idle-notebooks.mode=act"), "needs act_in, the accounts and regions to act in"),
-        (("audit", "--set", "patience"), "--set patience: write it as DETECTOR.FIELD=VALUE"),
-        (("audit", "--config", "absent.toml"), "absent.toml cannot be read: No such file or directory"),
-        (("audit", "--now", "tonight"), "--now: expected a time such as 2026-10-06T03:00:00Z, got tonight"),
-        (("audit", "--now", "0001-01-01T00:00+14:00"), "--now: expected a time such as"),
-        (("audit", "--json", "--json-file", "x"), "--json and --json-file exclude each other"),
-        (("audit", "--json-file", "no/such/place"), "--json-file: no/such/place cannot be written: No such"),
-        (("audit", "--json-file", "/"), "--json-file: / cannot be written: Is a directory"),
-        (("audit", "--profile", "nobody"), "no AWS profile is called nobody"),
-        (("audit", "--region", "us-east-9"), "AWS has no region us-east-9 that this version knows; did you"),
-        (("audit", "--region", "us east"), "AWS has no region us east"),
-        (("audit", "--region", ""), "no region: give --region"),
-        (("detectors", "--set", "x"), "--set x: write it as DETECTOR.FIELD=VALUE"),
-    ],
+@cases(
+    "args, said",
+    ((), "missing command (see janitor --help)"),
+    (("adit",), "no such command 'adit'. Did you mean 'audit'? (see janitor --help)"),
+    (("audit", "--jsn"), "no such option: --jsn"),
+    (("audit", "--region"), "option '--region' requires an argument"),
+    (("audit", "idle-notebook"), "no detector is called idle-notebook; did you mean idle-notebooks?"),
+    (("audit", "x\ny\x1b[2J"), r"no detector is called x y\x1b[2J; janitor detectors lists them all"),
+    (("audit", "--set", "idle-notebooks.patence=1d"),
+     "unknown setting detectors.idle-notebooks.patence; did you mean patience?"),
+    (("audit", "--set", "idle-notebooks.patience=soon"),
+     "detectors.idle-notebooks.patience: expected a duration such as"),
+    (("audit", "--set", "idle-notebooks.mode=act"), "needs act_in, the accounts and regions to act in"),
+    (("audit", "--set", "patience"), "--set patience: write it as DETECTOR.FIELD=VALUE"),
+    (("audit", "--config", "absent.toml"), "absent.toml cannot be read: No such file or directory"),
+    (("audit", "--now", "tonight"), "--now: expected a time such as 2026-10-06T03:00:00Z, got tonight"),
+    (("audit", "--now", "0001-01-01T00:00+14:00"), "--now: expected a time such as"),
+    (("audit", "--json", "--json-file", "x"), "--json and --json-file exclude each other"),
+    (("audit", "--json-file", "no/such/place"), "--json-file: no/such/place cannot be written: No such"),
+    (("audit", "--json-file", "/"), "--json-file: / cannot be written: Is a directory"),
+    (("audit", "--profile", "nobody"), "no AWS profile is called nobody"),
+    (("audit", "--region", "us-east-9"), "AWS has no region us-east-9 that this version knows; did you"),
+    (("audit", "--region", "us east"), "AWS has no region us east"),
+    (("audit", "--region", ""), "no region: give --region"),
+    (("detectors", "--set", "x"), "--set x: write it as DETECTOR.FIELD=VALUE"),
 )  # fmt: skip
 def test_a_misuse_is_one_line(janitor: Janitor, args: tuple[str, ...], said: str) -> None:
     assert said in refused(janitor(*args))

@@ -18,6 +18,7 @@ from conftest import ACCOUNT, REGION, seed_demo
 from ml_janitor.bill.reading import COST_READS
 from ml_janitor_sandbox.control import Control
 from reports import schema
+from tables import cases
 
 DAY = timedelta(days=1)
 TODAY = datetime(2026, 10, 6, tzinfo=UTC)
@@ -108,14 +109,12 @@ def test_a_small_bill_is_read_in_full(janitor: Janitor) -> None:
 
 
 @pytest.mark.usefixtures("billed")
-@pytest.mark.parametrize(
-    ("by", "line"),
-    [
-        ("phase", "hosting"),
-        ("service", "Amazon SageMaker"),
-        ("usage", "USE1-Host:ml.g5.xlarge"),
-        ("team", "x"),
-    ],
+@cases(
+    "by, line",
+    ("phase", "hosting"),
+    ("service", "Amazon SageMaker"),
+    ("usage", "USE1-Host:ml.g5.xlarge"),
+    ("team", "x"),
 )
 def test_the_table_is_by_what_is_asked_for(janitor: Janitor, by: str, line: str) -> None:
     ran = janitor("bill", "--by", by, *HERE)
@@ -289,22 +288,20 @@ def test_an_account_that_was_charged_nothing_says_so(janitor: Janitor, box: Cont
 
 
 @pytest.mark.usefixtures("billed")
-@pytest.mark.parametrize(
-    ("args", "text"),
-    [
-        (("--by", "projct"), "did you mean project?"),
-        (("--json", "--csv", "none/such.csv"), "cannot be written"),
-        (("--csv", "x.csv", "--set", "bill.chargeback=cc"), "none of its tags"),
-        (("--against", "August"), "expected a day such as 2026-08-01"),
-        (("--against", "2026-08-32"), "expected a day such as 2026-08-01"),
-        (("--against", "2026-08-01..2026-08-10"), "only spans of the same length are compared"),
-        (("--against", "2026-09-20"), "it has to end before the last 30 days begin"),
-        (("--against", "2024-01-01"), "the last 13 months only"),
-        (("--days", "0"), "days"),
-        (("--set", "bill.max_requests=0"), "bill.max_requests: expected a whole number from 1 to 100"),
-        (("--set", "bill.metric=net"), 'bill.metric: expected "auto", "unblended" or "amortized"'),
-        (("--set", "bill.max_reqests=3"), "did you mean max_requests?"),
-    ],
+@cases(
+    "args, text",
+    (("--by", "projct"), "did you mean project?"),
+    (("--json", "--csv", "none/such.csv"), "cannot be written"),
+    (("--csv", "x.csv", "--set", "bill.chargeback=cc"), "none of its tags"),
+    (("--against", "August"), "expected a day such as 2026-08-01"),
+    (("--against", "2026-08-32"), "expected a day such as 2026-08-01"),
+    (("--against", "2026-08-01..2026-08-10"), "only spans of the same length are compared"),
+    (("--against", "2026-09-20"), "it has to end before the last 30 days begin"),
+    (("--against", "2024-01-01"), "the last 13 months only"),
+    (("--days", "0"), "days"),
+    (("--set", "bill.max_requests=0"), "bill.max_requests: expected a whole number from 1 to 100"),
+    (("--set", "bill.metric=net"), 'bill.metric: expected "auto", "unblended" or "amortized"'),
+    (("--set", "bill.max_reqests=3"), "did you mean max_requests?"),
 )
 def test_a_wrong_option_is_one_line(janitor: Janitor, args: tuple[str, ...], text: str) -> None:
     assert text in refused(janitor("bill", *HERE, *args))
@@ -322,13 +319,11 @@ def test_nothing_is_changed(janitor: Janitor, billed: Control) -> None:
 
 
 @pytest.mark.usefixtures("billed")
-@pytest.mark.parametrize(
-    ("command", "variable"),
-    [
-        (["bill", "--table", "no-such-table"], ""),
-        (["bill"], "no-such-table"),
-        (["audit", "idle-notebooks", "--bill"], "no-such-table"),
-    ],
+@cases(
+    "command, variable",
+    (["bill", "--table", "no-such-table"], ""),
+    (["bill"], "no-such-table"),
+    (["audit", "idle-notebooks", "--bill"], "no-such-table"),
 )
 def test_a_ledger_that_is_not_there_is_one_line(
     janitor: Janitor, monkeypatch: pytest.MonkeyPatch, command: list[str], variable: str

@@ -18,6 +18,7 @@ from ml_janitor.engine.detector import Detector
 from ml_janitor_cli.probes import CALLS_BY_ACTION, ProbeAnswer, probe_grants
 from ml_janitor_sandbox.control import Control
 from samples import share
+from tables import cases
 
 BUCKET = f"sagemaker-{REGION}-{ACCOUNT}"
 
@@ -54,13 +55,11 @@ def test_only_a_denied_action_is_refused(account: Control, aws: Aws, detector: t
         assert not [one for one in answers if one.answer is ProbeAnswer.FAILED]
 
 
-@pytest.mark.parametrize(
-    ("action", "left"),
-    [
-        ("sagemaker:ListTags", READS - 2),  # of endpoints, and of inference components
-        ("tag:GetResources", READS - 1),
-        ("cloudwatch:GetMetricData", READS - 1),
-    ],
+@cases(
+    "action, left",
+    ("sagemaker:ListTags", READS - 2),  # of endpoints, and of inference components
+    ("tag:GetResources", READS - 1),
+    ("cloudwatch:GetMetricData", READS - 1),
 )
 def test_only_the_missing_action_is_named(account: Control, janitor: Janitor, action: str, left: int) -> None:
     service, operation = action.split(":")
@@ -78,14 +77,12 @@ def test_only_the_missing_action_is_named(account: Control, janitor: Janitor, ac
 
 
 @pytest.mark.usefixtures("account")
-@pytest.mark.parametrize(
-    ("given", "named"),
-    [
-        (("idle-notebooks.schedule=rate(1 hour)", STOPS), ""),
-        (("idle-notebooks.schedule=cron(0 3 * * ? *)", STOPS), "may not run then on Mon, Tue, Wed, Thu, Fri"),
-        (("bill.enabled=true", "bill.max_requests=7"), "a reading asks for 8 pages at least"),
-        (("bill.enabled=true", "bill.max_requests=8"), ""),
-    ],
+@cases(
+    "given, named",
+    (("idle-notebooks.schedule=rate(1 hour)", STOPS), ""),
+    (("idle-notebooks.schedule=cron(0 3 * * ? *)", STOPS), "may not run then on Mon, Tue, Wed, Thu, Fri"),
+    (("bill.enabled=true", "bill.max_requests=7"), "a reading asks for 8 pages at least"),
+    (("bill.enabled=true", "bill.max_requests=8"), ""),
 )
 def test_settings_without_notice_are_named(janitor: Janitor, given: tuple[str, ...], named: str) -> None:
     ran = janitor("doctor", "idle-notebooks", *(word for one in given for word in ("--set", one)))

@@ -16,6 +16,7 @@ from ml_janitor.core.model import Finding
 from ml_janitor.core.tiering import GB
 from ml_janitor.detectors.serverless_candidates import ServerlessCandidates
 from ml_janitor_sandbox.control import Control
+from tables import cases
 
 
 def test_a_job_is_priced_by_the_table_and_the_advice_comes_first(janitor: Janitor) -> None:
@@ -44,27 +45,25 @@ def test_a_profile_is_read_from_a_file(janitor: Janitor) -> None:
     assert ran.document["commitment_usd"] == pytest.approx(1.5 * 0.7)
 
 
-@pytest.mark.parametrize(
-    ("typed", "why"),
-    [
-        ("training --instance ml.p3.8xlarg --hours 3", "did you mean ml.p3.8xlarge?"),
-        ("training --hours 3", "give --instance TYPE, or --price"),
-        ("training --hours 3 --gpu H10", "did you mean H100?"),
-        ("training --hours 3 --gpu H100 --gpus 0", "--gpus is at least 1"),
-        ("training --hours 3 --gpu H100 --instance ml.p5.4xlarge", "leave --instance out"),
-        ("inference --price 1", "give --requests and --ms, or --endpoint NAME"),
-        ("storage", "give one of FILE, --gb and --bucket"),
-        ("storage --gb 1 --bucket x", "give one of FILE, --gb and --bucket"),
-        ("storage --gb -1", "not negative"),
-        ("storage --gb 1 --months 0", "months lie between"),
-        ("storage nothing.csv", "cannot be read"),
-        ("storage --gb 1 --rule STANDARD_AI_30d", "expected steps like"),
-        ("training --price 1 --hours nan", "more than 0"),
-        ("batching --price 3 --one-ms 1 --batch 2 --batch-ms 9", "slower than one by one"),
-        ("inference --price 1 --requests 1 --ms 5 --instances 1,x", "no number"),
-        ("inference --price 1 --requests 1 --ms 5 --memory 9", "1 to 6 GB"),
-        ("reservation nothing.txt --discount 0.3", "cannot be read"),
-    ],
+@cases(
+    "typed, why",
+    ("training --instance ml.p3.8xlarg --hours 3", "did you mean ml.p3.8xlarge?"),
+    ("training --hours 3", "give --instance TYPE, or --price"),
+    ("training --hours 3 --gpu H10", "did you mean H100?"),
+    ("training --hours 3 --gpu H100 --gpus 0", "--gpus is at least 1"),
+    ("training --hours 3 --gpu H100 --instance ml.p5.4xlarge", "leave --instance out"),
+    ("inference --price 1", "give --requests and --ms, or --endpoint NAME"),
+    ("storage", "give one of FILE, --gb and --bucket"),
+    ("storage --gb 1 --bucket x", "give one of FILE, --gb and --bucket"),
+    ("storage --gb -1", "not negative"),
+    ("storage --gb 1 --months 0", "months lie between"),
+    ("storage nothing.csv", "cannot be read"),
+    ("storage --gb 1 --rule STANDARD_AI_30d", "expected steps like"),
+    ("training --price 1 --hours nan", "more than 0"),
+    ("batching --price 3 --one-ms 1 --batch 2 --batch-ms 9", "slower than one by one"),
+    ("inference --price 1 --requests 1 --ms 5 --instances 1,x", "no number"),
+    ("inference --price 1 --requests 1 --ms 5 --memory 9", "1 to 6 GB"),
+    ("reservation nothing.txt --discount 0.3", "cannot be read"),
 )
 def test_what_cannot_be_is_one_line(janitor: Janitor, typed: str, why: str) -> None:
     ran = janitor("estimate", *typed.split())

@@ -20,6 +20,7 @@ from ml_janitor.ledger.table import Table
 from ml_janitor_sandbox.control import Control
 from sagemaker_requests import training_request
 from samples import SEED
+from tables import cases
 
 SAGEMAKER = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}"
 
@@ -300,20 +301,18 @@ def test_an_unreadable_resource_is_an_error_and_others_go_on(notebooks: Control,
     assert re.search(r"^untagged-resources +found, proven$", ran.out, re.MULTILINE)
 
 
-@pytest.mark.parametrize(
-    ("arn", "said"),
-    [
-        ("arn:left-on", "'arn:left-on' is no ARN (arn:partition:service:region:account:resource)"),
-        (f"arn:aws:iam::{ACCOUNT}:role/mine", "no detector judges arn:aws:iam::"),
-        (
-            f"arn:aws:eks:{REGION}:{ACCOUNT}:cluster/mine",
-            "which is of kind cluster of eks; these kinds are judged: ",
-        ),
-        (
-            notebook("left-on").replace(ACCOUNT, "999999999999"),
-            f"is in account 999999999999; the credentials are of {ACCOUNT}",
-        ),
-    ],
+@cases(
+    "arn, said",
+    ("arn:left-on", "'arn:left-on' is no ARN (arn:partition:service:region:account:resource)"),
+    (f"arn:aws:iam::{ACCOUNT}:role/mine", "no detector judges arn:aws:iam::"),
+    (
+        f"arn:aws:eks:{REGION}:{ACCOUNT}:cluster/mine",
+        "which is of kind cluster of eks; these kinds are judged: ",
+    ),
+    (
+        notebook("left-on").replace(ACCOUNT, "999999999999"),
+        f"is in account 999999999999; the credentials are of {ACCOUNT}",
+    ),
 )
 @pytest.mark.usefixtures("notebooks")
 def test_a_wrong_arn_is_bad_usage(janitor: Janitor, arn: str, said: str) -> None:

@@ -28,6 +28,7 @@ from ml_janitor_cli.ledger_session import make_wait
 from ml_janitor_cli.main import main
 from ml_janitor_sandbox.deployment import KEYS, TABLE
 from standin import DAY, DENIED, HOUR, Cellar, Nights
+from tables import cases
 
 ARMED = f"""
 [detectors.cellar]
@@ -196,20 +197,18 @@ def test_a_snooze_ends(desk: Desk) -> None:
     assert "1 due" in desk("sweep")[1]
 
 
-@pytest.mark.parametrize(
-    ("arn", "said"),
-    [
-        (
-            "arn:aws:sagemaker:us-east-1:999999999999:thing/lamp",
-            "is in account 999999999999; the credentials are of 123456789012",
-        ),
-        ("arn:aws:sagemaker:us-east-1:123456789012:thing/gone", "(any more), looked for in us-east-1"),
-        (
-            "arn:aws:lambda:us-east-1:123456789012:function:x",
-            "which is of kind function of lambda; these kinds are judged: thing",
-        ),
-        ("lamp", "lamp"),
-    ],
+@cases(
+    "arn, said",
+    (
+        "arn:aws:sagemaker:us-east-1:999999999999:thing/lamp",
+        "is in account 999999999999; the credentials are of 123456789012",
+    ),
+    ("arn:aws:sagemaker:us-east-1:123456789012:thing/gone", "(any more), looked for in us-east-1"),
+    (
+        "arn:aws:lambda:us-east-1:123456789012:function:x",
+        "which is of kind function of lambda; these kinds are judged: thing",
+    ),
+    ("lamp", "lamp"),
 )
 def test_nobody_keeps_what_is_not_there(desk: Desk, arn: str, said: str) -> None:
     status, heard = desk("keep", arn, "--reason", "why not")

@@ -17,6 +17,7 @@ import pytest
 
 from ml_janitor_cli.main import main
 from ml_janitor_cli.sandbox import command_environment
+from tables import cases
 
 PROGRAM = str(Path(sys.executable).parent / "janitor")
 EMPTY = (PROGRAM, "sandbox", "--empty")
@@ -92,14 +93,12 @@ def test_the_audit_runs_in_it_without_an_activated_environment() -> None:
     assert set(looked_at.values()) == {0}
 
 
-@pytest.mark.parametrize(
-    ("command", "status", "said"),
-    [
-        (("sh", "-c", "exit 3"), 3, ""),
-        (("sh", "-c", "kill -TERM $$"), 128 + signal.SIGTERM, ""),
-        (("no-such-command",), 127, "janitor sandbox: no-such-command: command not found\n"),
-        (("/",), 126, "janitor sandbox: /: Permission denied\n"),
-    ],
+@cases(
+    "command, status, said",
+    (("sh", "-c", "exit 3"), 3, ""),
+    (("sh", "-c", "kill -TERM $$"), 128 + signal.SIGTERM, ""),
+    (("no-such-command",), 127, "janitor sandbox: no-such-command: command not found\n"),
+    (("/",), 126, "janitor sandbox: /: Permission denied\n"),
 )
 def test_its_status_is_the_commands(
     capfd: pytest.CaptureFixture[str], command: tuple[str, ...], status: int, said: str

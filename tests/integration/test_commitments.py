@@ -33,6 +33,7 @@ from ml_janitor.report.html import Archive
 from ml_janitor.scheduled.sweep_run import SweepRunner
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import BUCKET
+from tables import cases
 
 DAY = timedelta(days=1)
 M5, G5 = 0.23, 1.412
@@ -165,14 +166,12 @@ def test_what_is_owned_is_taken_off_and_has_to_be_used_first(
 
 
 @pytest.mark.usefixtures("serving")
-@pytest.mark.parametrize(
-    ("operation", "most", "reason"),
-    [
-        ("savingsplans:DescribeSavingsPlansOfferingRates", 6, "what a plan would cover could not be read"),
-        ("savingsplans:DescribeSavingsPlans", 6, "what is owned already could not be read"),
-        ("ce:GetSavingsPlansCoverage", 6, "what plans of other accounts cover could not be read"),
-        ("", 2, "over the limit of requests"),
-    ],
+@cases(
+    "operation, most, reason",
+    ("savingsplans:DescribeSavingsPlansOfferingRates", 6, "what a plan would cover could not be read"),
+    ("savingsplans:DescribeSavingsPlans", 6, "what is owned already could not be read"),
+    ("ce:GetSavingsPlansCoverage", 6, "what plans of other accounts cover could not be read"),
+    ("", 2, "over the limit of requests"),
 )
 def test_a_denied_request_is_unknown(aws: Aws, box: Control, operation: str, most: int, reason: str) -> None:
     if operation:

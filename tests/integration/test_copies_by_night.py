@@ -21,6 +21,7 @@ from ml_janitor.ledger.table import Table
 from ml_janitor.report.causes import outcome_note
 from ml_janitor_sandbox.control import Control
 from standin import DAY, Nights
+from tables import cases
 
 MIB = 1024**2
 BUCKET = "models"
@@ -246,13 +247,11 @@ def test_lost_answers_are_settled_by_looking(copies: Copies) -> None:
     assert (len(versions["Versions"]), len(versions["DeleteMarkers"])) == (2, 1)
 
 
-@pytest.mark.parametrize(
-    ("tunables", "versioned", "why"),
-    [
-        ({"act_on_prefixes": ()}, True, "it lies under none of act_on_prefixes"),
-        ({"act_on_prefixes": (f"s3://{BUCKET}/old/",)}, True, "it lies under none of act_on_prefixes"),
-        ({}, False, "its bucket's versioning is suspended, and allow_unversioned is off"),
-    ],
+@cases(
+    "tunables, versioned, why",
+    ({"act_on_prefixes": ()}, True, "it lies under none of act_on_prefixes"),
+    ({"act_on_prefixes": (f"s3://{BUCKET}/old/",)}, True, "it lies under none of act_on_prefixes"),
+    ({}, False, "its bucket's versioning is suspended, and allow_unversioned is off"),
     ids=["no prefix", "another prefix", "no versions"],
 )
 def test_what_may_not_be_deleted_is_only_reported(

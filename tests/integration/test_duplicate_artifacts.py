@@ -26,6 +26,7 @@ from ml_janitor.report.html import render_html
 from ml_janitor.report.json import report_json
 from ml_janitor_sandbox.control import Control
 from sagemaker_requests import package_request, pipeline_request, transform_request
+from tables import cases
 from verdicts import word
 
 DAY = timedelta(days=1)
@@ -513,12 +514,10 @@ def test_where_contents_may_not_be_read_size_and_etag_make_copies_likely(account
     assert (whole.error, whole.notices) == (None, ())
 
 
-@pytest.mark.parametrize(
-    ("service", "operation", "error"),
-    [
-        ("sagemaker", "ListModels", "not every bucket may be known"),
-        ("s3", "ListBuckets", "s3:ListBuckets broke off after 0"),
-    ],
+@cases(
+    "service, operation, error",
+    ("sagemaker", "ListModels", "not every bucket may be known"),
+    ("s3", "ListBuckets", "s3:ListBuckets broke off after 0"),
 )
 def test_unreadable_references_break_it(account: Account, service: str, operation: str, error: str) -> None:
     account.box.fault(service, operation, "deny", times=0)

@@ -16,6 +16,7 @@ from ml_janitor.detectors.duplicate_artifacts.rule import DuplicateArtifacts
 from ml_janitor.engine.policy import RunPolicy
 from ml_janitor.engine.run import sweep_region
 from seaweed import WEED
+from tables import cases
 
 MIB = 1024**2
 SIZE = 13 * MIB
@@ -111,14 +112,12 @@ def test_parts_of_different_sizes_are_unknown_if_nothing_may_be_read(bucket: She
     assert set(told(bucket.swept(aws, compare_up_to=0)).values()) == {"unknown"}
 
 
-@pytest.mark.parametrize(
-    ("algorithm", "expected"),
-    [
-        ("SHA256", "proven: equal SHA-256"),
-        ("CRC32", "likely: equal CRC32"),
-        ("CRC32C", "likely: equal CRC32C"),
-        ("CRC64NVME", "likely: equal CRC64NVME"),
-    ],
+@cases(
+    "algorithm, expected",
+    ("SHA256", "proven: equal SHA-256"),
+    ("CRC32", "likely: equal CRC32"),
+    ("CRC32C", "likely: equal CRC32C"),
+    ("CRC64NVME", "likely: equal CRC64NVME"),
 )
 def test_checksums_of_the_whole(bucket: Shelf, aws: Aws, algorithm: str, expected: str) -> None:
     body = random_bytes("model", MIB)

@@ -32,6 +32,7 @@ from ml_janitor_sandbox.process_kill import Killed, end_when_killed
 from sagemaker_requests import component_request
 from samples import share
 from standin import Nights, by_name
+from tables import cases
 
 DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
 NAME = "idle-endpoints"
@@ -621,13 +622,11 @@ def components_left(world: Serving) -> list[str]:
     return sorted(one["InferenceComponentName"] for one in listed)
 
 
-@pytest.mark.parametrize(
-    ("tags", "outcome", "why"),
-    [
-        ({"keep": "true"}, Outcome.KEPT, "it would take along scaled, which is tagged keep=true"),
-        ({"environment": "production"}, Outcome.ADVISED, "it would take along scaled: it serves production"),
-        ({"managed_by": "terraform"}, Outcome.ADVISED, "it would take along scaled: terraform manages it"),
-    ],
+@cases(
+    "tags, outcome, why",
+    ({"keep": "true"}, Outcome.KEPT, "it would take along scaled, which is tagged keep=true"),
+    ({"environment": "production"}, Outcome.ADVISED, "it would take along scaled: it serves production"),
+    ({"managed_by": "terraform"}, Outcome.ADVISED, "it would take along scaled: terraform manages it"),
 )
 def test_a_component_that_is_kept_of_production_or_of_a_tool_keeps_its_endpoint(
     world: Serving, nights: Paced, tags: dict[str, str], outcome: Outcome, why: str
@@ -684,12 +683,10 @@ def test_a_component_whose_tags_cannot_be_read_keeps_its_endpoint_as_unknown(
 # --- what an undo refuses ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("config", "why"),
-    [
-        ("new", "an endpoint of its name runs the configuration new now"),
-        ("churn", "of its name was created since"),
-    ],
+@cases(
+    "config, why",
+    ("new", "an endpoint of its name runs the configuration new now"),
+    ("churn", "of its name was created since"),
     ids=["another configuration", "a pipeline that deploys again, without last month's weights"],
 )
 def test_another_endpoint_of_its_name_is_left_alone(

@@ -19,6 +19,7 @@ from ml_janitor.engine.detector import CannotActError
 from ml_janitor_sandbox.control import Control
 from standin import KilledError
 from studio_seed import spelled
+from tables import cases
 from tag_seed import COMPLETE, model
 
 DAY = timedelta(days=1)
@@ -161,13 +162,11 @@ def test_half_of_it_is_taken_back_too(account: Account, kind: str) -> None:
     assert account.tags(kind) == HAS
 
 
-@pytest.mark.parametrize(
-    ("kind", "service", "add", "remove"),
-    [
-        ("model", "sagemaker", "AddTags", "DeleteTags"),
-        ("bucket", "s3", "TagResource", "UntagResource"),
-        ("repository", "ecr", "TagResource", "UntagResource"),
-    ],
+@cases(
+    "kind, service, add, remove",
+    ("model", "sagemaker", "AddTags", "DeleteTags"),
+    ("bucket", "s3", "TagResource", "UntagResource"),
+    ("repository", "ecr", "TagResource", "UntagResource"),
 )
 def test_lost_answers_do_no_harm(account: Account, kind: str, service: str, add: str, remove: str) -> None:
     deed = account.deed(kind)
@@ -202,13 +201,11 @@ def test_what_is_gone_is_settled_and_not_brought_back(account: Account, kind: st
         deed.undo()
 
 
-@pytest.mark.parametrize(
-    ("kind", "service", "operation"),
-    [
-        ("model", "sagemaker", "ListModels"),
-        ("bucket", "s3", "ListBuckets"),
-        ("repository", "ecr", "DescribeRepositories"),
-    ],
+@cases(
+    "kind, service, operation",
+    ("model", "sagemaker", "ListModels"),
+    ("bucket", "s3", "ListBuckets"),
+    ("repository", "ecr", "DescribeRepositories"),
 )
 def test_a_broken_listing_proves_nothing(account: Account, kind: str, service: str, operation: str) -> None:
     deed = account.deed(kind)

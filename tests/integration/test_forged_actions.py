@@ -239,7 +239,7 @@ def test_a_record_that_was_not_signed_so_is_not_undone(nights: Nights, attack: A
 def test_without_verification_it_would_be_resumed(
     nights: Nights, attack: Attack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(actions, "verify_action", lambda *_: None)
+    monkeypatch.setattr(actions, "verify_record", lambda *_: None)
     attack(nights)
     before = list(nights.world.done)
     nights.after(timedelta(minutes=1))
@@ -251,7 +251,7 @@ def test_without_verification_it_would_be_resumed(
 def test_without_verification_it_would_be_undone(
     nights: Nights, attack: Attack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(actions, "verify_action", lambda *_: None)
+    monkeypatch.setattr(actions, "verify_record", lambda *_: None)
     attack(nights)
     before = list(nights.world.done)
     undo(nights)
@@ -366,7 +366,7 @@ def test_a_refusal_is_counted_and_said_in_slack(
 
     counted = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "RecordsRefused" in line]
     assert [one["RecordsRefused"] for one in counted if one["detector"] == "idle-notebooks"] == [[1.0]]
-    assert "*Could not be brought back*" in said(notebook.warnings()[-1])
+    assert "*Could not be brought back" in said(notebook.warnings()[-1])
     assert "not the one that was signed" in said(notebook.warnings()[-1])
 
     notebook.later(timedelta(minutes=5))

@@ -18,6 +18,7 @@ from ml_janitor.core.tiering import GB
 from ml_janitor.detectors.forgotten_leftovers.rule import ForgottenLeftovers
 from ml_janitor_sandbox.control import Control
 from sagemaker_requests import pipeline_request, training_request
+from tables import cases
 
 DAY = timedelta(days=1)
 URI = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/trainer"
@@ -119,18 +120,16 @@ def test_whoever_names_or_pulls_an_image_keeps_it(account: Account, aws: Aws, us
     assert set(findings(aws)) == {"/aws/sagemaker/TrainingJobs"}
 
 
-@pytest.mark.parametrize(
-    ("service", "operation", "left"),
-    [
-        ("ecr", "DescribeRepositories", {"/aws/sagemaker/TrainingJobs"}),
-        ("ecr", "DescribeImages", {"/aws/sagemaker/TrainingJobs"}),
-        ("ecr", "BatchGetImage", {"/aws/sagemaker/TrainingJobs"}),
-        ("sagemaker", "Search", {"/aws/sagemaker/TrainingJobs"}),
-        ("sagemaker", "ListPipelines", {"/aws/sagemaker/TrainingJobs"}),
-        ("cloudwatch", "GetMetricData", {"trainer"}),
-        ("logs", "DescribeLogGroups", {"trainer"}),
-        ("pricing", "GetProducts", {"/aws/sagemaker/TrainingJobs", "trainer"}),
-    ],
+@cases(
+    "service, operation, left",
+    ("ecr", "DescribeRepositories", {"/aws/sagemaker/TrainingJobs"}),
+    ("ecr", "DescribeImages", {"/aws/sagemaker/TrainingJobs"}),
+    ("ecr", "BatchGetImage", {"/aws/sagemaker/TrainingJobs"}),
+    ("sagemaker", "Search", {"/aws/sagemaker/TrainingJobs"}),
+    ("sagemaker", "ListPipelines", {"/aws/sagemaker/TrainingJobs"}),
+    ("cloudwatch", "GetMetricData", {"trainer"}),
+    ("logs", "DescribeLogGroups", {"trainer"}),
+    ("pricing", "GetProducts", {"/aws/sagemaker/TrainingJobs", "trainer"}),
 )
 @pytest.mark.usefixtures("account")
 def test_unread_is_not_found(box: Control, aws: Aws, service: str, operation: str, left: set[str]) -> None:

@@ -33,6 +33,7 @@ from ml_janitor_sandbox.deployment import BUCKET, deploy
 from ml_janitor_sandbox.slack import SlackControl
 from samples import share
 from standin import ROOT, WITH_SLACK, Context, event, idle_endpoints, items, reports
+from tables import cases
 
 HEAVY = ("boto3", "botocore", "pydantic", "jinja2", "slack_sdk", "aws_lambda_powertools")
 
@@ -126,20 +127,18 @@ def test_an_event_for_one_resource_judges_it_and_leaves_a_report_only(
     assert deployed.messages() == []
 
 
-@pytest.mark.parametrize(
-    ("wrong", "says"),
-    [
-        (event("malformed"), r"mode: Input should be 'dry-run'"),
-        ({"time": "soon"}, "time: Input should be a valid datetime"),
-        ({"time": "2026-10-06T03:00:00"}, "time: Input should have timezone info"),
-        ({"time": "2026-10-06T03:06:00Z"}, "time: 2026-10-06T03:06:00Z is yet to come"),
-        ({"act": True}, "act: Extra inputs are not permitted"),
-        ({"regions": ["everywhere"]}, r"regions\.0: String should match pattern"),
-        ({"regions": ["us-east-1"] * 41}, "regions: Tuple should have at most 40 items"),
-        ({"resource": "fraud-scoring"}, "resource: 'fraud-scoring' is no ARN"),
-        ([], "event: Input should be a valid dictionary"),
-        ("{", "event: Invalid JSON"),
-    ],
+@cases(
+    "wrong, says",
+    (event("malformed"), r"mode: Input should be 'dry-run'"),
+    ({"time": "soon"}, "time: Input should be a valid datetime"),
+    ({"time": "2026-10-06T03:00:00"}, "time: Input should have timezone info"),
+    ({"time": "2026-10-06T03:06:00Z"}, "time: 2026-10-06T03:06:00Z is yet to come"),
+    ({"act": True}, "act: Extra inputs are not permitted"),
+    ({"regions": ["everywhere"]}, r"regions\.0: String should match pattern"),
+    ({"regions": ["us-east-1"] * 41}, "regions: Tuple should have at most 40 items"),
+    ({"resource": "fraud-scoring"}, "resource: 'fraud-scoring' is no ARN"),
+    ([], "event: Input should be a valid dictionary"),
+    ("{", "event: Invalid JSON"),
 )
 def test_a_malformed_event_is_refused_in_one_line_before_anything_is_asked(
     deployed: SlackControl, box: Control, wrong: Any, says: str
@@ -192,18 +191,16 @@ def test_of_two_deliveries_at_once_one_works_and_the_other_fails_and_gets_the_an
     assert len(deployed.messages()) == 2
 
 
-@pytest.mark.parametrize(
+@cases(
     "where",
-    [
-        "ml_janitor.engine.run.read_candidates",
-        "ml_janitor.report.html.Archive.keep",
-        "ml_janitor.ledger.findings.Ledger.record",
-        "ml_janitor.ledger.latest.LatestRecords.remember",
-        "ml_janitor.report.telemetry.measure_run",
-        "ml_janitor.slack.client.SlackBot._look_up",
-        "ml_janitor.slack.client.SlackBot._upload",
-        "ml_janitor.ledger.limits.Leases.release",
-    ],
+    "ml_janitor.engine.run.read_candidates",
+    "ml_janitor.report.html.Archive.keep",
+    "ml_janitor.ledger.findings.Ledger.record",
+    "ml_janitor.ledger.latest.LatestRecords.remember",
+    "ml_janitor.report.telemetry.measure_run",
+    "ml_janitor.slack.client.SlackBot._look_up",
+    "ml_janitor.slack.client.SlackBot._upload",
+    "ml_janitor.ledger.limits.Leases.release",
 )
 def test_a_run_that_was_killed_is_done_by_its_retry_and_nothing_twice(
     deployed: SlackControl, box: Control, session: boto3.Session, monkeypatch: pytest.MonkeyPatch, where: str

@@ -25,6 +25,7 @@ from ml_janitor.engine.run import sweep_region, sweep_resource
 from ml_janitor_sandbox.control import Control
 from rarities import OF_BATCHES
 from sagemaker_requests import processing_request, rented, training_request, transform_request, tuning_request
+from tables import cases
 from verdicts import word
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -416,13 +417,11 @@ def test_whoever_keeps_a_monitoring_schedule_keeps_its_jobs(account: Account, aw
     )
 
 
-@pytest.mark.parametrize(
-    ("member", "arn"),
-    [
-        ("AutoMLJobArn", arn_of("automl-job", "gone")),
-        ("LabelingJobArn", arn_of("labeling-job", "boxes")),
-        ("LabelingJobArn", "no arn at all"),
-    ],
+@cases(
+    "member, arn",
+    ("AutoMLJobArn", arn_of("automl-job", "gone")),
+    ("LabelingJobArn", arn_of("labeling-job", "boxes")),
+    ("LabelingJobArn", "no arn at all"),
 )
 def test_parts_of_something_unreadable_are_unknown(account: Account, aws: Aws, member: str, arn: str) -> None:
     account.training("trial")
@@ -441,15 +440,13 @@ def everything(account: Account) -> None:
     account.training("left-warm", **warm(2 * HOUR))
 
 
-@pytest.mark.parametrize(
-    ("listing", "left"),
-    [
-        ("ListProcessingJobs", {"score", "trial-1", "left-warm", "sweep"}),
-        ("ListTransformJobs", {"clean", "trial-1", "left-warm", "sweep"}),
-        ("ListHyperParameterTuningJobs", {"clean", "score", "left-warm"}),  # a child's tuner may be kept
-        ("ListTrainingJobs", {"clean", "score", "trial-1", "left-warm", "sweep"}),  # Search knows them
-        ("Search", {"clean", "score", "trial-1", "sweep"}),  # the child is known from its tuner
-    ],
+@cases(
+    "listing, left",
+    ("ListProcessingJobs", {"score", "trial-1", "left-warm", "sweep"}),
+    ("ListTransformJobs", {"clean", "trial-1", "left-warm", "sweep"}),
+    ("ListHyperParameterTuningJobs", {"clean", "score", "left-warm"}),  # a child's tuner may be kept
+    ("ListTrainingJobs", {"clean", "score", "trial-1", "left-warm", "sweep"}),  # Search knows them
+    ("Search", {"clean", "score", "trial-1", "sweep"}),  # the child is known from its tuner
 )
 def test_a_failed_listing_hides_no_other(account: Account, aws: Aws, listing: str, left: set[str]) -> None:
     everything(account)
@@ -463,15 +460,13 @@ def test_a_failed_listing_hides_no_other(account: Account, aws: Aws, listing: st
     assert {result.target.name for result in report.findings} == left
 
 
-@pytest.mark.parametrize(
-    ("kind", "name"),
-    [
-        ("processing-job", "clean"),
-        ("transform-job", "score"),
-        ("training-job", "trial-1"),
-        ("training-job", "left-warm"),
-        ("hyper-parameter-tuning-job", "sweep"),
-    ],
+@cases(
+    "kind, name",
+    ("processing-job", "clean"),
+    ("transform-job", "score"),
+    ("training-job", "trial-1"),
+    ("training-job", "left-warm"),
+    ("hyper-parameter-tuning-job", "sweep"),
 )
 def test_looking_again_comes_to_the_same(account: Account, aws: Aws, kind: str, name: str) -> None:
     everything(account)
@@ -494,13 +489,11 @@ def test_looking_again_comes_to_the_same(account: Account, aws: Aws, kind: str, 
     )
 
 
-@pytest.mark.parametrize(
-    ("kind", "name", "describe"),
-    [
-        ("processing-job", "clean", "DescribeProcessingJob"),
-        ("transform-job", "score", "DescribeTransformJob"),
-        ("hyper-parameter-tuning-job", "sweep", "DescribeHyperParameterTuningJob"),
-    ],
+@cases(
+    "kind, name, describe",
+    ("processing-job", "clean", "DescribeProcessingJob"),
+    ("transform-job", "score", "DescribeTransformJob"),
+    ("hyper-parameter-tuning-job", "sweep", "DescribeHyperParameterTuningJob"),
 )
 def test_looking_again_in_vain(account: Account, aws: Aws, kind: str, name: str, describe: str) -> None:
     assert HungTrainingJobs().look(aws, target(kind, name), NOW) is None

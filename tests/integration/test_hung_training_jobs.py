@@ -22,6 +22,7 @@ from ml_janitor.engine.policy import RunPolicy
 from ml_janitor.engine.run import sweep_region
 from ml_janitor_sandbox.control import Control
 from sagemaker_requests import rented, training_request
+from tables import cases
 from verdicts import only
 
 GROUP = NAMESPACE = "/aws/sagemaker/TrainingJobs"
@@ -141,17 +142,15 @@ def test_a_deadlock_is_found(account: Account, aws: Aws) -> None:
     assert result.accrued_usd == Decimal("58.752") * 264
 
 
-@pytest.mark.parametrize(
-    ("bucket", "key", "alive"),
-    [
-        ("ckpt", "llama/step-9", True),
-        ("models", "runs/llama/debug-output/9", True),
-        ("models", "runs/llama/profiler-output/framework/9", False),
-        ("models", "runs/llama/rule-output/ProfilerReport-1/9.json", False),
-        ("models", "runs/llama/profiler-output/system/incremental/9", False),
-        ("models", "runs/llama-2/debug-output/9", False),
-        ("ckpt", "llama-2/step-9", False),
-    ],
+@cases(
+    "bucket, key, alive",
+    ("ckpt", "llama/step-9", True),
+    ("models", "runs/llama/debug-output/9", True),
+    ("models", "runs/llama/profiler-output/framework/9", False),
+    ("models", "runs/llama/rule-output/ProfilerReport-1/9.json", False),
+    ("models", "runs/llama/profiler-output/system/incremental/9", False),
+    ("models", "runs/llama-2/debug-output/9", False),
+    ("ckpt", "llama-2/step-9", False),
 )
 def test_writing_is_a_sign_of_life(account: Account, aws: Aws, *, bucket: str, key: str, alive: bool) -> None:
     account.job("llama")

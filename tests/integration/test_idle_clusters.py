@@ -16,6 +16,7 @@ from ml_janitor.detectors.idle_clusters import IdleClusters
 from ml_janitor.engine.policy import RunPolicy
 from ml_janitor.engine.run import run_detectors
 from ml_janitor_sandbox.control import Control
+from tables import cases
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
@@ -92,12 +93,10 @@ def test_more_clusters_than_a_page(aws: Aws, emr: Any) -> None:
     assert len(by_name(swept(aws))) == 53
 
 
-@pytest.mark.parametrize(
-    ("operation", "reason"),
-    [
-        ("DescribeCluster", "whether it ends by itself could not be read"),
-        ("GetAutoTerminationPolicy", "whether it ends by itself could not be read"),
-    ],
+@cases(
+    "operation, reason",
+    ("DescribeCluster", "whether it ends by itself could not be read"),
+    ("GetAutoTerminationPolicy", "whether it ends by itself could not be read"),
 )
 def test_a_denied_read_is_unknown(aws: Aws, box: Control, emr: Any, operation: str, reason: str) -> None:
     box.set_clock(NOW - 9 * DAY)

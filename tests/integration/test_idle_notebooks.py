@@ -21,6 +21,7 @@ from ml_janitor.engine.policy import RunPolicy
 from ml_janitor.engine.run import sweep_region
 from ml_janitor_sandbox.control import Control
 from sagemaker_requests import notebook_request
+from tables import cases
 from verdicts import only, shown
 
 GROUP = "/aws/sagemaker/NotebookInstances"
@@ -126,19 +127,17 @@ def test_opening_another_notebook_is_not_its_own_work(account: Account, aws: Aws
     assert isinstance(verdicts["churn-2"], Kept)
 
 
-@pytest.mark.parametrize(
-    ("metric", "values", "busy"),
-    [
-        ("cpu_usage_active", [5.0] * 30, False),
-        ("cpu_usage_active", [1.0] * 20 + [40.0] * 10, True),
-        ("cpu_usage_active", [1.0, 40.0] * 15, True),
-        ("cpu_usage_idle", [99.0] * 30, False),
-        ("cpu_usage_idle", [95.0] * 30, False),
-        ("cpu_usage_idle", [99.0] * 20 + [60.0] * 10, True),
-        ("nvidia_smi_utilization_gpu", [0.0] * 30, False),
-        ("nvidia_smi_utilization_gpu", [0.0] * 20 + [97.0] * 10, True),
-        ("mem_used_percent", [80.0] * 30, False),
-    ],
+@cases(
+    "metric, values, busy",
+    ("cpu_usage_active", [5.0] * 30, False),
+    ("cpu_usage_active", [1.0] * 20 + [40.0] * 10, True),
+    ("cpu_usage_active", [1.0, 40.0] * 15, True),
+    ("cpu_usage_idle", [99.0] * 30, False),
+    ("cpu_usage_idle", [95.0] * 30, False),
+    ("cpu_usage_idle", [99.0] * 20 + [60.0] * 10, True),
+    ("nvidia_smi_utilization_gpu", [0.0] * 30, False),
+    ("nvidia_smi_utilization_gpu", [0.0] * 20 + [97.0] * 10, True),
+    ("mem_used_percent", [80.0] * 30, False),
 )
 def test_processor_use_is_work(
     account: Account, aws: Aws, *, metric: str, values: list[float], busy: bool

@@ -38,6 +38,7 @@ from ml_janitor.engine.policy import RunPolicy
 from ml_janitor.engine.run import sweep_region
 from ml_janitor_sandbox import inventory_files
 from ml_janitor_sandbox.control import Control
+from tables import cases
 from verdicts import word
 
 DAY = timedelta(days=1)
@@ -265,22 +266,20 @@ def a_file_missing(account: Account) -> None:
     account.s3.delete_object(Bucket="inventories", Key=data)
 
 
-@pytest.mark.parametrize(
-    ("breaks", "says", "tunables"),
-    [
-        (no_manifest, "manifest.json is missing: S3 is still writing", {}),
-        (half_a_manifest, "does not have the checksum beside it", {}),
-        (nothing_delivered, "S3 delivers the first one within 48 hours", {}),
-        (no_such_delivery, "Load its partitions", {}),
-        (another_bucket, "is the inventory of bucket others", {}),
-        (as_csv, "is written as CSV: add an inventory configuration as Apache Parquet to models", {}),
-        (a_file_missing, "does not exist: s3://inventories/models/all/data/", {}),
-        (None, "may cost $0.0001: inventory_max_usd allows $0.00009", {"inventory_max_usd": 0.00009}),
-        (None, "Table 'awsdatacatalog.s3.other' does not exist", {"table": "s3.other"}),
-        (None, "WorkGroup none is not found", {"workgroup": "none"}),
-        (None, "Bytes scanned limit was exceeded", {"workgroup": "tiny"}),
-        (None, "does not exist: s3://nowhere", {"output": "s3://nowhere/"}),
-    ],
+@cases(
+    "breaks, says, tunables",
+    (no_manifest, "manifest.json is missing: S3 is still writing", {}),
+    (half_a_manifest, "does not have the checksum beside it", {}),
+    (nothing_delivered, "S3 delivers the first one within 48 hours", {}),
+    (no_such_delivery, "Load its partitions", {}),
+    (another_bucket, "is the inventory of bucket others", {}),
+    (as_csv, "is written as CSV: add an inventory configuration as Apache Parquet to models", {}),
+    (a_file_missing, "does not exist: s3://inventories/models/all/data/", {}),
+    (None, "may cost $0.0001: inventory_max_usd allows $0.00009", {"inventory_max_usd": 0.00009}),
+    (None, "Table 'awsdatacatalog.s3.other' does not exist", {"table": "s3.other"}),
+    (None, "WorkGroup none is not found", {"workgroup": "none"}),
+    (None, "Bytes scanned limit was exceeded", {"workgroup": "tiny"}),
+    (None, "does not exist: s3://nowhere", {"output": "s3://nowhere/"}),
 )
 def test_what_cannot_be_asked_is_unknown_and_says_what_to_do(
     account: Account, aws: Aws, *, breaks: Any, says: str, tunables: Mapping[str, Any]

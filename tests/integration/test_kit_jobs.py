@@ -21,6 +21,7 @@ from janitor_kit import cli
 from ml_janitor_sandbox.control import Control, SandboxError
 from ml_janitor_sandbox.job_runner import JobRunner
 from ml_janitor_sandbox.server import Sandbox
+from tables import cases
 
 ROLE = "arn:aws:iam::123456789012:role/training"
 
@@ -324,14 +325,12 @@ def test_nothing_runs_unless_asked(paced: Control, tmp_path: Path) -> None:
         assert not made.exists()
 
 
-@pytest.mark.parametrize(
+@cases(
     "headers",
-    [
-        {"Host": "evil.example"},
-        {"Origin": "https://evil.example"},
-        {"Origin": "null"},
-        {"Sec-Fetch-Site": "cross-site"},
-    ],
+    {"Host": "evil.example"},
+    {"Origin": "https://evil.example"},
+    {"Origin": "null"},
+    {"Sec-Fetch-Site": "cross-site"},
 )
 def test_only_those_who_name_this_machine_may_run_programs(trainer: Trainer, headers: dict[str, str]) -> None:
     request = urllib.request.Request(trainer.box.url + "/sandbox/clock", headers=headers)  # noqa: S310

@@ -23,6 +23,7 @@ from ml_janitor.report.causes import outcome_note
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.process_kill import Killed, end_when_killed
 from standin import ARMED, DAY, Nights
+from tables import cases
 
 OTHER = "second-scratch"
 RULE = StorageTiering(act_on_buckets=(SCRATCH,))
@@ -84,13 +85,11 @@ def test_it_is_warned_about_given_rules_and_these_are_taken_out(shift: Shift) ->
     assert (shift.there, shift.of(SCRATCH).stage) == (shift.before, Stage.UNDONE)
 
 
-@pytest.mark.parametrize(
-    ("kill", "call", "skip"),
-    [
-        ("killed-before", CALLS[1], 0),
-        ("killed", CALLS[1], 0),
-        *(("killed", CALLS[0], n) for n in (2, 3, 4, 5)),
-    ],
+@cases(
+    "kill, call, skip",
+    ("killed-before", CALLS[1], 0),
+    ("killed", CALLS[1], 0),
+    *(("killed", CALLS[0], n) for n in (2, 3, 4, 5)),
 )
 def test_the_next_run_finishes_a_run_killed_anywhere(shift: Shift, kill: str, call: str, skip: int) -> None:
     """After both buckets are read, one is read when judged again, prepared for, written, and read back."""
@@ -126,13 +125,11 @@ def test_an_undo_killed_at_its_call_is_finished_when_asked_again(shift: Shift) -
     assert (shift.there, shift.of(SCRATCH).stage) == (shift.before, Stage.UNDONE)
 
 
-@pytest.mark.parametrize(
-    ("rule", "outcome", "why"),
-    [
-        ({"Expiration": {"Days": 400}}, Outcome.KEPT, "lifecycle rule"),
-        ({"AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 9}}, Outcome.ACTED, ""),
-        ({"Expiration": {"Date": "2030-01-01T00:00:00Z"}}, Outcome.KEPT, "lifecycle rule"),
-    ],
+@cases(
+    "rule, outcome, why",
+    ({"Expiration": {"Days": 400}}, Outcome.KEPT, "lifecycle rule"),
+    ({"AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 9}}, Outcome.ACTED, ""),
+    ({"Expiration": {"Date": "2030-01-01T00:00:00Z"}}, Outcome.KEPT, "lifecycle rule"),
 )
 def test_a_late_rule_is_judged_too(shift: Shift, rule: dict[str, Any], outcome: Outcome, why: str) -> None:
     shift.due()
@@ -145,13 +142,11 @@ def test_a_late_rule_is_judged_too(shift: Shift, rule: dict[str, Any], outcome: 
     assert len(shift.there.rules) == 1 + (outcome is Outcome.ACTED)
 
 
-@pytest.mark.parametrize(
-    ("tags", "why"),
-    [
-        ({"managed-by": "terraform"}, CauseCode.MANAGED),
-        ({"environment": "production"}, CauseCode.PRODUCTION),
-        ({"keep": "true"}, None),
-    ],
+@cases(
+    "tags, why",
+    ({"managed-by": "terraform"}, CauseCode.MANAGED),
+    ({"environment": "production"}, CauseCode.PRODUCTION),
+    ({"keep": "true"}, None),
 )
 def test_a_managed_or_kept_one_stays(shift: Shift, tags: dict[str, str], why: CauseCode | None) -> None:
     shift.due()

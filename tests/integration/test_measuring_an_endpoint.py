@@ -17,6 +17,7 @@ from conftest import ACCOUNT, NOW
 from ml_janitor_cli import edge
 from ml_janitor_cli.estimate import batching
 from ml_janitor_sandbox.control import Control
+from tables import cases
 
 ASKED = ("estimate", "batching", "--measure", "ranker", "--payload", "one.json")
 WHOLE = (*ASKED, "--batch", "16", "--batch-payload", "many.json", "--yes")
@@ -189,13 +190,11 @@ def test_it_asks_first(janitor: Janitor, box: Control, monkeypatch: pytest.Monke
     assert "sagemaker:InvokeEndpoint" not in box.calls()
 
 
-@pytest.mark.parametrize(
+@cases(
     "fault",
-    [
-        {"kind": "error", "status": 424, "code": "ModelError", "message": "Received server error (500)"},
-        {"kind": "throttle"},
-        {"kind": "deny"},
-    ],
+    {"kind": "error", "status": 424, "code": "ModelError", "message": "Received server error (500)"},
+    {"kind": "throttle"},
+    {"kind": "deny"},
 )
 def test_it_stops_at_the_first_failed_request(janitor: Janitor, box: Control, fault: dict[str, Any]) -> None:
     box.fault("sagemaker", "InvokeEndpoint", skip=3, times=0, **fault)

@@ -29,6 +29,7 @@ from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import BUCKET
 from ml_janitor_sandbox.slack import SlackControl
 from standin import WITH_SLACK, Context, event, quiet
+from tables import cases
 
 DAY = timedelta(days=1)
 TODAY = datetime(2026, 10, 6, tzinfo=UTC)
@@ -211,13 +212,11 @@ def test_a_picture_that_cannot_be_drawn_does_not_lose_the_message(
 
 
 @pytest.mark.usefixtures("billed")
-@pytest.mark.parametrize(
+@cases(
     "broken",
-    [
-        "ml_janitor.aws.runs._endpoints",
-        "ml_janitor.aws.runs.EventHistory.read",
-        "ml_janitor.ledger.actions.Actions.all",
-    ],
+    "ml_janitor.aws.runs._endpoints",
+    "ml_janitor.aws.runs.EventHistory.read",
+    "ml_janitor.ledger.actions.Actions.all",
 )
 def test_what_cannot_be_joined_is_said_and_the_bill_all_the_same(
     deployed: SlackControl, monkeypatch: pytest.MonkeyPatch, broken: str

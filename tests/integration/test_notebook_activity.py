@@ -27,6 +27,7 @@ from ml_janitor.engine.run import sweep_region
 from ml_janitor_sandbox.control import Control
 from sagemaker_requests import notebook_request
 from studio_seed import Studio
+from tables import cases
 
 FOLDER = Path(__file__).parents[2] / "docs" / "notebook-activity"
 LONG_AGO = "2001-02-03T04:05:06.123456Z"
@@ -178,17 +179,15 @@ def test_a_running_shell_is_work(box: Control, session: boto3.Session, jupyter: 
     assert published(session) == [0.0]
 
 
-@pytest.mark.parametrize(
-    ("stat", "works"),
-    [
-        ("(python) S 10 11 10 34816", True),
-        ("(a ) S 1 (b) R 10 11 10 35072", True),  # a command may hold brackets; /dev/pts/256
-        ("(python) Z 10 11 10 34816", False),
-        ("(agetty) S 1 10 10 1025", False),  # the console
-        ("(crond) S 1 10 10 0", False),  # no terminal, and the leader is there
-        ("(python) S 1 11 9 0", True),  # after nohup: the shell that led its session is gone
-        ("(kworker) S 2 0 0 0", False),
-    ],
+@cases(
+    "stat, works",
+    ("(python) S 10 11 10 34816", True),
+    ("(a ) S 1 (b) R 10 11 10 35072", True),  # a command may hold brackets; /dev/pts/256
+    ("(python) Z 10 11 10 34816", False),
+    ("(agetty) S 1 10 10 1025", False),  # the console
+    ("(crond) S 1 10 10 0", False),  # no terminal, and the leader is there
+    ("(python) S 1 11 9 0", True),  # after nohup: the shell that led its session is gone
+    ("(kworker) S 2 0 0 0", False),
 )
 def test_what_counts_as_a_program(machine: Path, stat: str, *, works: bool) -> None:
     assert not program.runs_program(str(machine / "proc"), str(machine))
@@ -198,19 +197,17 @@ def test_what_counts_as_a_program(machine: Path, stat: str, *, works: bool) -> N
     assert program.runs_program(str(machine / "proc"), str(machine)) is works
 
 
-@pytest.mark.parametrize(
-    ("kernels", "terminals", "idle"),
-    [
-        ([], [], 3600),
-        ([("idle", 600)], [], 600),
-        ([("idle", 600), ("idle", 7200)], [("", 1200)], 600),
-        ([("idle", 600)], [("", 300)], 300),
-        ([("busy", 600)], [], 0),
-        ([("starting", 600)], [], 0),
-        ([("restarting", 600), ("idle", 900)], [], 0),
-        ([("dead", 600)], [], 600),
-        ([("idle", -60)], [], 0),
-    ],
+@cases(
+    "kernels, terminals, idle",
+    ([], [], 3600),
+    ([("idle", 600)], [], 600),
+    ([("idle", 600), ("idle", 7200)], [("", 1200)], 600),
+    ([("idle", 600)], [("", 300)], 300),
+    ([("busy", 600)], [], 0),
+    ([("starting", 600)], [], 0),
+    ([("restarting", 600), ("idle", 900)], [], 0),
+    ([("dead", 600)], [], 600),
+    ([("idle", -60)], [], 0),
 )
 def test_the_idle_time(kernels: list[Any], terminals: list[Any], idle: float) -> None:
     def was(state: str, ago: float) -> dict[str, str]:

@@ -25,6 +25,7 @@ from ml_janitor_cli.organization import compare_policies
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.iam import IamControl
 from organization import CALLER, EXTERNAL_ID, Organization, Roles, acting_as, caller, written
+from tables import cases
 
 REGISTRY = (UntaggedResources, IdleNotebooks)
 NAMES = tuple(one.name for one in REGISTRY)
@@ -410,19 +411,17 @@ def test_people_are_not_sent_to_commands_of_one_account(two: Organization, audit
 STATEMENT = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}
 
 
-@pytest.mark.parametrize(
-    ("actual", "wanted", "state"),
-    [
-        ({"StringEquals": {"r": "a"}}, {"StringEquals": {"r": ["a", "b"]}}, "narrower"),
-        ({"StringEquals": {"r": ["b", "a"]}}, {"StringEquals": {"r": ["a", "b"]}}, "same"),
-        ({"StringEquals": {"r": "a", "s": "x"}}, {"StringEquals": {"r": "a"}}, "narrower"),
-        ({"StringEquals": {"r": "a"}}, {}, "narrower"),
-        ({}, {"StringEquals": {"r": "a"}}, "wider"),
-        ({"StringEquals": {"r": ["a", "c"]}}, {"StringEquals": {"r": ["a", "b"]}}, "wider"),
-        ({"StringLike": {"r": "a"}}, {"StringEquals": {"r": ["a", "b"]}}, "wider"),
-        ({"StringNotEquals": {"r": "a"}}, {"StringNotEquals": {"r": ["a", "b"]}}, "wider"),
-        ({"ForAllValues:StringEquals": {"r": "a"}}, {"StringEquals": {"r": "a"}}, "wider"),
-    ],
+@cases(
+    "actual, wanted, state",
+    ({"StringEquals": {"r": "a"}}, {"StringEquals": {"r": ["a", "b"]}}, "narrower"),
+    ({"StringEquals": {"r": ["b", "a"]}}, {"StringEquals": {"r": ["a", "b"]}}, "same"),
+    ({"StringEquals": {"r": "a", "s": "x"}}, {"StringEquals": {"r": "a"}}, "narrower"),
+    ({"StringEquals": {"r": "a"}}, {}, "narrower"),
+    ({}, {"StringEquals": {"r": "a"}}, "wider"),
+    ({"StringEquals": {"r": ["a", "c"]}}, {"StringEquals": {"r": ["a", "b"]}}, "wider"),
+    ({"StringLike": {"r": "a"}}, {"StringEquals": {"r": ["a", "b"]}}, "wider"),
+    ({"StringNotEquals": {"r": "a"}}, {"StringNotEquals": {"r": ["a", "b"]}}, "wider"),
+    ({"ForAllValues:StringEquals": {"r": "a"}}, {"StringEquals": {"r": "a"}}, "wider"),
 )
 def test_a_permission_under_stricter_conditions_is_lacking(actual: Any, wanted: Any, state: str) -> None:
     more, less = compare_policies(

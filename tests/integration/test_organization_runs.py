@@ -26,6 +26,7 @@ from ml_janitor_sandbox.deployment import BUCKET
 from ml_janitor_sandbox.slack import SlackControl
 from organization import Organization, written
 from standin import Context
+from tables import cases
 
 MINUTE = timedelta(minutes=1)
 DETECTOR = "idle-endpoints"
@@ -44,13 +45,11 @@ def lists(table: Table, session: boto3.Session) -> RunLists:
     return RunLists(session.client("s3"), BUCKET, table)
 
 
-@pytest.mark.parametrize(
-    ("run", "ago", "seen"),
-    [
-        (RUN, timedelta(hours=1), "60 minutes ago"),
-        (replace(RUN, unread=3), timedelta(hours=1), "was not complete: accounts and regions that left no"),
-        (RUN, timedelta(hours=5), "is overdue"),
-    ],
+@cases(
+    "run, ago, seen",
+    (RUN, timedelta(hours=1), "60 minutes ago"),
+    (replace(RUN, unread=3), timedelta(hours=1), "was not complete: accounts and regions that left no"),
+    (RUN, timedelta(hours=5), "is overdue"),
 )
 def test_doctor_says_how_the_latest_run_went(run: LastRun, ago: timedelta, seen: str) -> None:
     around = CheckSurroundings(
@@ -146,15 +145,13 @@ def test_a_run_without_a_list_is_not_ended(table: Table) -> None:
 
 
 @pytest.mark.usefixtures("settings")
-@pytest.mark.parametrize(
+@cases(
     "event",
-    [
-        {"step": "list", "detector": DETECTOR},
-        {"step": "sweep", "detector": DETECTOR, "time": "2026-10-06T03:00:00Z"},
-        {"step": "list", "detector": "../bill", "time": "2026-10-06T03:00:00Z"},
-        {"step": "list", "detector": DETECTOR, "time": "2026-10-06T04:00:00Z"},
-        {"step": "list", "detector": DETECTOR, "time": "2026-10-06T03:00:00Z", "account": ONE},
-    ],
+    {"step": "list", "detector": DETECTOR},
+    {"step": "sweep", "detector": DETECTOR, "time": "2026-10-06T03:00:00Z"},
+    {"step": "list", "detector": "../bill", "time": "2026-10-06T03:00:00Z"},
+    {"step": "list", "detector": DETECTOR, "time": "2026-10-06T04:00:00Z"},
+    {"step": "list", "detector": DETECTOR, "time": "2026-10-06T03:00:00Z", "account": ONE},
 )
 def test_an_event_that_makes_no_sense_is_refused(event: dict[str, Any]) -> None:
     with pytest.raises(InvalidInputError):

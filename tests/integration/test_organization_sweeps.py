@@ -30,6 +30,7 @@ from ml_janitor_sandbox.deployment import BUCKET
 from ml_janitor_sandbox.iam import IamControl
 from organization import NOTEBOOKS, OFF, Accounts, Roles, acting_as
 from standin import MEMBER, said
+from tables import cases
 
 HOME = ("dynamodb:*", "s3:*", "secretsmanager:*", "kms:*", "lambda:*", "pricing:*")
 """What a function has to itself: nothing of what it looks at."""
@@ -51,15 +52,13 @@ def test_a_child_looks_at_its_own_account_in_the_run_of_its_time(accounts: Accou
     assert accounts.first in json.dumps(accounts.message(accounts.first)["blocks"])
 
 
-@pytest.mark.parametrize(
-    ("event", "why"),
-    [
-        ({"account": "999999999999"}, "999999999999 is not in the list of its run"),
-        ({"account": ACCOUNT}, f"{ACCOUNT} is not in the list of its run"),
-        ({"regions": [REGION, "eu-west-1"]}, "eu-west-1 of .* not in the list of its run"),
-        ({"time": "2026-10-06T02:59:00Z"}, "02-59-00Z.json could not be read: GetObject: NoSuchKey"),
-        ({"time": None, "started": None, "account": "999999999999"}, "is not in the list of its run"),
-    ],
+@cases(
+    "event, why",
+    ({"account": "999999999999"}, "999999999999 is not in the list of its run"),
+    ({"account": ACCOUNT}, f"{ACCOUNT} is not in the list of its run"),
+    ({"regions": [REGION, "eu-west-1"]}, "eu-west-1 of .* not in the list of its run"),
+    ({"time": "2026-10-06T02:59:00Z"}, "02-59-00Z.json could not be read: GetObject: NoSuchKey"),
+    ({"time": None, "started": None, "account": "999999999999"}, "is not in the list of its run"),
     ids=lambda each: "-".join(each) if isinstance(each, dict) else None,
 )
 def test_a_forged_event_sends_nobody_anywhere(event: dict[str, Any], why: str, accounts: Accounts) -> None:

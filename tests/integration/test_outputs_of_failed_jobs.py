@@ -18,6 +18,7 @@ from ml_janitor.detectors.forgotten_leftovers import failed_jobs
 from ml_janitor.detectors.forgotten_leftovers.rule import ForgottenLeftovers
 from ml_janitor_sandbox.control import Control
 from sagemaker_requests import pipeline_request, training_request
+from tables import cases
 
 DAY = timedelta(days=1)
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/ml"
@@ -106,20 +107,18 @@ def test_what_names_something_in_it_keeps_it(account: Account, aws: Aws, user: s
     assert [isinstance(one, Kept) for one in verdicts(aws).values()] == [True]
 
 
-@pytest.mark.parametrize(
-    ("members", "kept"),
-    [
-        ({"InputDataConfig": channel(f"{FOLDER}/output/")}, True),
-        ({"InputDataConfig": channel(FOLDER)}, True),
-        ({"InputDataConfig": channel(f"{FOLDER}/")}, True),
-        ({"InputDataConfig": channel("s3://other/out/churn-1/output/")}, False),
-        ({"InputDataConfig": channel(f"s3://{BUCKET}/out")}, True),
-        ({"InputDataConfig": channel(f"s3://{BUCKET}/out/chu")}, True),
-        ({"CheckpointConfig": {"S3Uri": f"{FOLDER}/checkpoints"}}, True),
-        ({"HyperParameters": {"start": f'"{ARTIFACT}"'}}, True),
-        ({"OutputDataConfig": {"S3OutputPath": f"{FOLDER}/more"}}, False),
-        ({"InputDataConfig": channel(f"{FOLDER}0/output/")}, False),
-    ],
+@cases(
+    "members, kept",
+    ({"InputDataConfig": channel(f"{FOLDER}/output/")}, True),
+    ({"InputDataConfig": channel(FOLDER)}, True),
+    ({"InputDataConfig": channel(f"{FOLDER}/")}, True),
+    ({"InputDataConfig": channel("s3://other/out/churn-1/output/")}, False),
+    ({"InputDataConfig": channel(f"s3://{BUCKET}/out")}, True),
+    ({"InputDataConfig": channel(f"s3://{BUCKET}/out/chu")}, True),
+    ({"CheckpointConfig": {"S3Uri": f"{FOLDER}/checkpoints"}}, True),
+    ({"HyperParameters": {"start": f'"{ARTIFACT}"'}}, True),
+    ({"OutputDataConfig": {"S3OutputPath": f"{FOLDER}/more"}}, False),
+    ({"InputDataConfig": channel(f"{FOLDER}0/output/")}, False),
 )
 def test_what_another_job_may_read_is_kept(account: Account, aws: Aws, members: Any, *, kept: bool) -> None:
     """Near misses: each is what is found but for one member of another job, or that names something else."""
@@ -130,14 +129,12 @@ def test_what_another_job_may_read_is_kept(account: Account, aws: Aws, members: 
     assert [isinstance(one, Kept) for one in verdicts(aws).values()] == [kept]
 
 
-@pytest.mark.parametrize(
-    ("members", "kept"),
-    [
-        ({"CheckpointConfig": {"S3Uri": f"{FOLDER}/checkpoints"}}, True),
-        ({"CheckpointConfig": {"S3Uri": f"s3://{BUCKET}/out"}}, True),
-        ({"CheckpointConfig": {"S3Uri": f"s3://{BUCKET}/checkpoints/churn-1"}}, False),
-        ({"HyperParameters": {"submit": f'"{FOLDER}/source/sourcedir.tar.gz"'}}, False),
-    ],
+@cases(
+    "members, kept",
+    ({"CheckpointConfig": {"S3Uri": f"{FOLDER}/checkpoints"}}, True),
+    ({"CheckpointConfig": {"S3Uri": f"s3://{BUCKET}/out"}}, True),
+    ({"CheckpointConfig": {"S3Uri": f"s3://{BUCKET}/checkpoints/churn-1"}}, False),
+    ({"HyperParameters": {"submit": f'"{FOLDER}/source/sourcedir.tar.gz"'}}, False),
 )
 def test_of_its_own_only_checkpoints_count(account: Account, aws: Aws, members: Any, *, kept: bool) -> None:
     account.box.patch("sagemaker", ["training_jobs", "churn-1"], **members)
@@ -154,14 +151,12 @@ def test_a_young_job_is_not_looked_at(account: Account, aws: Aws) -> None:
     assert set(verdicts(aws)) == {"churn-1"}
 
 
-@pytest.mark.parametrize(
-    ("service", "operation"),
-    [
-        ("sagemaker", "Search"),
-        ("sagemaker", "ListPipelines"),
-        ("sagemaker", "ListModelPackages"),
-        ("s3", "ListObjectsV2"),
-    ],
+@cases(
+    "service, operation",
+    ("sagemaker", "Search"),
+    ("sagemaker", "ListPipelines"),
+    ("sagemaker", "ListModelPackages"),
+    ("s3", "ListObjectsV2"),
 )
 @pytest.mark.parametrize("kind", ["deny", "truncate"])
 @pytest.mark.usefixtures("account")

@@ -15,6 +15,7 @@ from conftest import REGION
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.iam import IamControl
 from policies import allow, role
+from tables import cases
 
 TEAM = "arn:aws:iam::123456789012:role/team"
 JOBS = "arn:aws:iam::123456789012:role/jobs"
@@ -207,20 +208,18 @@ def test_written_again_nothing_of_anybody_is_lost(janitor: Janitor, made: Path) 
     assert (made / "mine.txt").read_text() == "mine"
 
 
-@pytest.mark.parametrize(
-    ("settings", "why"),
-    [
-        ("policies.max_runtim=1d", "unknown setting policies.max_runtim; did you mean max_runtime?"),
-        ("policies.max_runtime=29d", 'policies.max_runtime: expected a duration of at most "28d"'),
-        ("policies.max_keep_alive=7h", 'policies.max_keep_alive: expected a duration of at most "6h"'),
-        ('policies.instance_types=["g5.xlarge"]', "expected an instance type such as"),
-        ('policies.instance_types=["ml.g5.xlarg"]', "is ml.g5.xlarg; did you mean ml.g5.xlarge?"),
-        ('policies.exempt_roles=["admin"]', "expected the ARN of a role, whose account may be *"),
-        ('policies.exempt_roles=["arn:aws:iam::*:role/*"]', "every role of every account would be exempt"),
-        ('policies.exempt_roles=["arn:aws:iam::*:role/?*/*"]', "every role of every account would be exempt"),
-        ("untagged-resources.required=[]", "it is empty, so there is no tag to enforce"),
-        ('untagged-resources.required=["a,b"]', '"a,b" cannot be the key of a tag'),
-    ],
+@cases(
+    "settings, why",
+    ("policies.max_runtim=1d", "unknown setting policies.max_runtim; did you mean max_runtime?"),
+    ("policies.max_runtime=29d", 'policies.max_runtime: expected a duration of at most "28d"'),
+    ("policies.max_keep_alive=7h", 'policies.max_keep_alive: expected a duration of at most "6h"'),
+    ('policies.instance_types=["g5.xlarge"]', "expected an instance type such as"),
+    ('policies.instance_types=["ml.g5.xlarg"]', "is ml.g5.xlarg; did you mean ml.g5.xlarge?"),
+    ('policies.exempt_roles=["admin"]', "expected the ARN of a role, whose account may be *"),
+    ('policies.exempt_roles=["arn:aws:iam::*:role/*"]', "every role of every account would be exempt"),
+    ('policies.exempt_roles=["arn:aws:iam::*:role/?*/*"]', "every role of every account would be exempt"),
+    ("untagged-resources.required=[]", "it is empty, so there is no tag to enforce"),
+    ('untagged-resources.required=["a,b"]', '"a,b" cannot be the key of a tag'),
 )
 def test_a_wrong_setting_is_one_line_and_writes_nothing(janitor: Janitor, settings: str, why: str) -> None:
     ran = janitor("policies", "write", "out", "--set", settings)

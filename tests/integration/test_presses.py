@@ -225,10 +225,10 @@ def test_the_undo_function_is_asked_again_and_its_message_says_so(stuck: Deploym
 
     first, second = handed(stuck)
     asked = events.check_event(first, events.UndoEvent)
-    assert (asked.by, asked.again, first) == ("Dina Okafor (U0DINA)", True, second)
+    assert (asked.asked["by"], asked.again, first) == ("Dina Okafor (U0DINA)", True, second)
     stuck.deliver()
     (action,) = Actions(table).all("idle-notebooks", ACCOUNT, REGION)
-    assert (action.stage, action.undone_by, action.attempts) == (Stage.UNDONE, asked.by, 3)
+    assert (action.stage, action.undone_by, action.attempts) == (Stage.UNDONE, asked.asked["by"], 3)
     assert stuck.notebook_status == "InService"
     assert stuck.box.invocations()[-1]["function"] == UNDO
     assert "*Brought back on Tue 6 Oct 05:05* for Dina" in said(stuck.warnings()[-1])

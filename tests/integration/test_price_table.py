@@ -14,6 +14,7 @@ from ml_janitor.aws import prices
 from ml_janitor.aws.calls import ReadError
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.pricing import DIFFERENT, sagemaker_products
+from tables import cases
 
 REPRICED = {name: Decimal(price) for name, price in DIFFERENT.items()}
 
@@ -65,14 +66,12 @@ def test_what_half_a_price_list_says_is_not_written(box: Control, written: Path)
     assert not written.exists()
 
 
-@pytest.mark.parametrize(
-    ("prices", "agreed"),
-    [
-        (["1.41"], "1.41"),
-        (["1.408", "1.41", "1.408"], "1.408"),
-        (["1.4", "1.41"], "1.4"),
-        (["1.4", "1.4101", "1.4"], None),
-    ],
+@cases(
+    "prices, agreed",
+    (["1.41"], "1.41"),
+    (["1.408", "1.41", "1.408"], "1.408"),
+    (["1.4", "1.41"], "1.4"),
+    (["1.4", "1.4101", "1.4"], None),
 )
 def test_a_type_whose_prices_differ_by_a_cent_has_none(prices: list[str], agreed: str | None) -> None:
     assert price_table.agreed(map(Decimal, prices)) == (None if agreed is None else Decimal(agreed))

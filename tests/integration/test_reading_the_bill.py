@@ -22,6 +22,7 @@ from ml_janitor.bill.reading import read_bill as read
 from ml_janitor.bill.report import BillArchive
 from ml_janitor.core.model import Unreadable, Value
 from ml_janitor_sandbox.control import Control
+from tables import cases
 
 TAGS = {"project": "project", "owner": "owner", "environment": "environment", "team": "team"}
 DAY = timedelta(days=1)
@@ -182,15 +183,13 @@ def archive(session: boto3.Session) -> BillArchive:
     return BillArchive(session.client("s3"), "reports")
 
 
-@pytest.mark.parametrize(
-    ("changed", "continued"),
-    [
-        ({}, True),
-        ({"days": 120, "check_tags": True, "first": ("team",)}, True),
-        ({"tags": TAGS | {"owner": "Owner"}}, False),
-        ({"services": ()}, False),
-        ({"accounts": None}, False),
-    ],
+@cases(
+    "changed, continued",
+    ({}, True),
+    ({"days": 120, "check_tags": True, "first": ("team",)}, True),
+    ({"tags": TAGS | {"owner": "Owner"}}, False),
+    ({"services": ()}, False),
+    ({"accounts": None}, False),
     ids=str,
 )
 def test_a_kept_bill_is_continued(archive: BillArchive, changed: dict[str, Any], *, continued: bool) -> None:

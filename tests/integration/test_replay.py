@@ -16,6 +16,7 @@ from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import WORKER
 from ml_janitor_sandbox.slack import SlackControl
 from standin import EVENTS, ROOT, Deployment, idle_endpoints, items
+from tables import cases
 
 PROGRAM = str(Path(sys.executable).parent / "janitor")
 
@@ -45,14 +46,12 @@ def test_it_reads_the_bill(box: Control, capsys: pytest.CaptureFixture[str]) -> 
     assert answer["report"] == "s3://ml-janitor-reports/bill/2026-10-06T03-00-00Z.json"
 
 
-@pytest.mark.parametrize(
-    ("name", "note"),
-    [
-        ("scheduled", ""),
-        ("manual-dry-run", ""),
-        ("one-region", ""),
-        ("stale", "the event was 2 hours old, so this was a dry run"),
-    ],
+@cases(
+    "name, note",
+    ("scheduled", ""),
+    ("manual-dry-run", ""),
+    ("one-region", ""),
+    ("stale", "the event was 2 hours old, so this was a dry run"),
 )
 def test_it_prints_the_answer_of_the_function(
     box: Control, session: boto3.Session, capsys: pytest.CaptureFixture[str], name: str, note: str
@@ -82,14 +81,12 @@ def test_one_resource_that_is_gone_is_looked_at_and_not_found(capsys: pytest.Cap
     assert json.loads(capsys.readouterr().out)["sweeps"][0]["looked_at"] == 0
 
 
-@pytest.mark.parametrize(
-    ("name", "flags", "says"),
-    [
-        ("malformed", ("--detector", "idle-endpoints"), "the event makes no sense: mode: Input should be"),
-        ("absent", ("--detector", "idle-endpoints"), "absent.json cannot be read: No such file"),
-        ("scheduled", (), "give --detector NAME, or set JANITOR_DETECTOR"),
-        ("scheduled", ("--detector", "idle-hands"), "no enabled detector is called idle-hands"),
-    ],
+@cases(
+    "name, flags, says",
+    ("malformed", ("--detector", "idle-endpoints"), "the event makes no sense: mode: Input should be"),
+    ("absent", ("--detector", "idle-endpoints"), "absent.json cannot be read: No such file"),
+    ("scheduled", (), "give --detector NAME, or set JANITOR_DETECTOR"),
+    ("scheduled", ("--detector", "idle-hands"), "no enabled detector is called idle-hands"),
 )
 def test_what_cannot_be_run_is_one_line_and_two(
     capsys: pytest.CaptureFixture[str], name: str, flags: tuple[str, ...], says: str

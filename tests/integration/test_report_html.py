@@ -16,6 +16,7 @@ from ml_janitor.core.model import Confidence, Cost, Evidence, Finding, Kept, Mod
 from ml_janitor.core.results import Outcome, Report, Result, Sweep
 from ml_janitor.report.charts import add_breaks
 from pages import DESKTOP, PHONE
+from tables import cases
 
 HOSTILE = "<img src=x onerror=\"document.title='owned'\">\x1b[31m\u202e"
 
@@ -93,15 +94,13 @@ def test_dearest_first_and_sortable(shown: Any) -> None:
     assert page.locator("th[data-sort=name]").get_attribute("aria-sort") == "ascending"
 
 
-@pytest.mark.parametrize(
-    ("filter_", "option", "expected"),
-    [
-        ("owner", "ben@example.com", ["ranker-2"]),
-        ("owner", "none", ["ranker-3"]),
-        ("team", "fraud", ["ranker-3"]),
-        ("detector", "idle-notebooks", ["ranker-2"]),
-        ("confidence", "likely", ["ranker-1"]),
-    ],
+@cases(
+    "filter_, option, expected",
+    ("owner", "ben@example.com", ["ranker-2"]),
+    ("owner", "none", ["ranker-3"]),
+    ("team", "fraud", ["ranker-3"]),
+    ("detector", "idle-notebooks", ["ranker-2"]),
+    ("confidence", "likely", ["ranker-1"]),
 )
 def test_filters(shown: Any, filter_: str, option: str, expected: list[str]) -> None:
     page = shown(

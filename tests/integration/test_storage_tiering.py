@@ -18,6 +18,7 @@ from ml_janitor.core.tiering import GB, LifecycleRule
 from ml_janitor.detectors.storage_tiering.rule import StorageTiering
 from ml_janitor_sandbox.control import Control
 from sagemaker_requests import processing_request
+from tables import cases
 
 DAY = timedelta(days=1)
 RULE = StorageTiering()
@@ -95,14 +96,12 @@ def test_old_bytes_are_found_and_only_that_bucket_is_listed(account: Account, aw
     assert replace(again, target=one.target) == one
 
 
-@pytest.mark.parametrize(
-    ("days", "read", "expected"),
-    [
-        (95, 0, "DEEP_ARCHIVE at 365 days"),
-        (29, 0, "INTELLIGENT_TIERING at 30 days"),
-        (60, 100.0 * GB, "at most 10.0% of it is read in a month"),
-        (60, 2000.0 * GB, "no move to another class pays back"),
-    ],
+@cases(
+    "days, read, expected",
+    (95, 0, "DEEP_ARCHIVE at 365 days"),
+    (29, 0, "INTELLIGENT_TIERING at 30 days"),
+    (60, 100.0 * GB, "at most 10.0% of it is read in a month"),
+    (60, 2000.0 * GB, "no move to another class pays back"),
 )
 def test_metrics_tell_of_reads(account: Account, aws: Aws, days: int, read: float, expected: str) -> None:
     account.count(days, read)
@@ -135,17 +134,15 @@ def test_old_versions_and_uploads_are_found(account: Account, aws: Aws) -> None:
     assert upload.abort_uploads_after == 7
 
 
-@pytest.mark.parametrize(
-    ("service", "operation"),
-    [
-        ("s3", "GetBucketLifecycleConfiguration"),
-        ("s3", "GetObjectLockConfiguration"),
-        ("s3", "ListMultipartUploads"),
-        ("s3", "ListObjectVersions"),
-        ("cloudwatch", "GetMetricData"),
-        ("sagemaker", "ListModels"),
-        ("sagemaker", "Search"),
-    ],
+@cases(
+    "service, operation",
+    ("s3", "GetBucketLifecycleConfiguration"),
+    ("s3", "GetObjectLockConfiguration"),
+    ("s3", "ListMultipartUploads"),
+    ("s3", "ListObjectVersions"),
+    ("cloudwatch", "GetMetricData"),
+    ("sagemaker", "ListModels"),
+    ("sagemaker", "Search"),
 )
 def test_what_cannot_be_read_is_unknown(account: Account, aws: Aws, service: str, operation: str) -> None:
     account.box.fault(service, operation, "deny", times=0)

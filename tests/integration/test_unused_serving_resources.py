@@ -33,7 +33,7 @@ from ml_janitor.ledger.table import Table
 from ml_janitor_sandbox.control import Control
 from moto_corrections.sagemaker.progress import DEFAULTS
 from sagemaker_requests import transform_request
-from standin import own_signatures
+from standin import own_signatures, with_request
 
 DAY = timedelta(days=1)
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/ml"
@@ -327,7 +327,7 @@ def test_what_was_brought_back_is_needed_no_more_and_an_undo_that_began_needs_it
         return bool(spare_undo_resources(RunPolicy(), UnusedServingResources(), acting, [aws]).needed)
 
     assert not needed()
-    undoing = acting.actions.begin_undo(action, "anna", NOW)
+    undoing = acting.actions.begin_undo(*with_request(action, "anna", NOW), NOW)
     assert needed()
     acting.actions.undone(undoing, NOW)
     assert not needed()

@@ -20,6 +20,7 @@ from ml_janitor.engine.run import run_detectors
 from ml_janitor_sandbox.control import Control
 from sagemaker_requests import notebook_request
 from studio_seed import DAY, GROUP, HOUR, Studio, spelled
+from tables import cases
 
 KEEP: Any = {"janitor:keep": "true"}
 UNUSED = ("found", "no app ran in this space for 30 days")
@@ -171,17 +172,15 @@ def test_whoever_keeps_the_domain_or_the_profile_keeps_the_space(desks: Desks, a
     assert told(found, expected) == expected
 
 
-@pytest.mark.parametrize(
-    ("call", "name", "verdict"),
-    [
-        ("logs:DescribeLogStreams", "desk", ("unknown", "whether it is used is unknown")),
-        (
-            "sagemaker:ListApps",
-            "desk",
-            ("unknown", "whether it is used is unknown (sagemaker:ListApps broke off"),
-        ),
-        ("sagemaker:DescribeNotebookInstance", "notebook", ("unknown", "its volume is unknown")),
-    ],
+@cases(
+    "call, name, verdict",
+    ("logs:DescribeLogStreams", "desk", ("unknown", "whether it is used is unknown")),
+    (
+        "sagemaker:ListApps",
+        "desk",
+        ("unknown", "whether it is used is unknown (sagemaker:ListApps broke off"),
+    ),
+    ("sagemaker:DescribeNotebookInstance", "notebook", ("unknown", "its volume is unknown")),
 )
 def test_what_may_not_be_read_is_unknown(
     desks: Desks, aws: Aws, call: str, name: str, verdict: tuple[str, str]

@@ -19,6 +19,7 @@ from ml_janitor.aws import s3
 from ml_janitor.aws.calls import OutOfTimeError
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.s3 import KeyRange, RangedListing
+from tables import cases
 
 LETTERS = st.sampled_from(["ab/", "0123456789", "a/\x00\x7fé\uffff\ue000\U0001f600\U0010ffff", "a"])
 KEYS = LETTERS.flatmap(lambda some: st.sets(st.text(some, min_size=1, max_size=8), max_size=60))
@@ -155,13 +156,11 @@ def test_what_is_there_all_the_while_is_listed_once_whatever_else_comes_and_goes
     assert {key for _, key in found} <= keys | others
 
 
-@pytest.mark.parametrize(
+@cases(
     "keys",
-    [
-        [f"{n:06}" for n in range(3_000)],
-        [f"runs/{n % 7}/{n:06}/model.pt" for n in range(3_000)],
-        [f"runs/only/here/{n * 7919 % 100003:08x}" for n in range(3_000)],
-    ],
+    [f"{n:06}" for n in range(3_000)],
+    [f"runs/{n % 7}/{n:06}/model.pt" for n in range(3_000)],
+    [f"runs/only/here/{n * 7919 % 100003:08x}" for n in range(3_000)],
 )
 def test_a_large_bucket_is_read_in_parallel(keys: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """However its keys are spread: flat, in folders, or below one prefix."""

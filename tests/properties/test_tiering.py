@@ -23,6 +23,7 @@ from ml_janitor.core.tiering import (
     worthwhile_transitions,
 )
 from ml_janitor_cli.estimate.storage import cohort_cost
+from tables import cases
 
 RATES = StoragePrices("us-east-1", None).rates()
 MONTH = 730 / 24
@@ -180,27 +181,25 @@ ROUND: dict[str, ClassRates] = {
 """Dollars a GB-month of one GB, in round numbers."""
 
 
-@pytest.mark.parametrize(
-    ("cohorts", "steps", "payback", "kept"),
-    [
-        (({},), [(30, "STANDARD_IA")], 0, [30]),  # what costs nothing pays back at once
-        # a dollar a month is saved, and 100 days less those that it was there are charged for
-        (({},), [(30, "STANDARD_IA"), (60, "GLACIER_IR")], 70, [30, 60]),
-        (({},), [(30, "STANDARD_IA"), (60, "GLACIER_IR")], 69, [30]),
-        (({},), [(30, "STANDARD_IA"), (130, "GLACIER_IR")], 0, [30, 130]),
-        (({"held": "STANDARD_IA"},), [(45, "GLACIER_IR")], 100, [45]),
-        (({"held": "STANDARD_IA"},), [(45, "GLACIER_IR")], 99, []),
-        # what is there already is not moved, and pays no fee
-        (({}, {"held": "STANDARD_IA", "size": 9 * GB}), [(30, "STANDARD_IA")], 30, [30]),
-        (({"held": "GLACIER_IR"},), [(30, "STANDARD_IA"), (60, "GLACIER_IR")], 3000, []),
-        (({}, {"held": "GLACIER_IR"}), [(30, "STANDARD_IA")], 0, [30]),
-        # small objects are moved to archives only
-        (({"small": True},), [(30, "STANDARD_IA"), (60, "DEEP_ARCHIVE")], 3000, [60]),
-        # a dollar for 1,000 objects is saved in a month
-        (({"objects": 1000},), [(30, "DEEP_ARCHIVE")], 30, []),
-        (({"objects": 1000},), [(30, "DEEP_ARCHIVE")], 31, [30]),
-        (({},), [(30, "ONEZONE_IA"), (60, "GLACIER_IR")], 0, [60]),  # its price is unknown
-    ],
+@cases(
+    "cohorts, steps, payback, kept",
+    (({},), [(30, "STANDARD_IA")], 0, [30]),  # what costs nothing pays back at once
+    # a dollar a month is saved, and 100 days less those that it was there are charged for
+    (({},), [(30, "STANDARD_IA"), (60, "GLACIER_IR")], 70, [30, 60]),
+    (({},), [(30, "STANDARD_IA"), (60, "GLACIER_IR")], 69, [30]),
+    (({},), [(30, "STANDARD_IA"), (130, "GLACIER_IR")], 0, [30, 130]),
+    (({"held": "STANDARD_IA"},), [(45, "GLACIER_IR")], 100, [45]),
+    (({"held": "STANDARD_IA"},), [(45, "GLACIER_IR")], 99, []),
+    # what is there already is not moved, and pays no fee
+    (({}, {"held": "STANDARD_IA", "size": 9 * GB}), [(30, "STANDARD_IA")], 30, [30]),
+    (({"held": "GLACIER_IR"},), [(30, "STANDARD_IA"), (60, "GLACIER_IR")], 3000, []),
+    (({}, {"held": "GLACIER_IR"}), [(30, "STANDARD_IA")], 0, [30]),
+    # small objects are moved to archives only
+    (({"small": True},), [(30, "STANDARD_IA"), (60, "DEEP_ARCHIVE")], 3000, [60]),
+    # a dollar for 1,000 objects is saved in a month
+    (({"objects": 1000},), [(30, "DEEP_ARCHIVE")], 30, []),
+    (({"objects": 1000},), [(30, "DEEP_ARCHIVE")], 31, [30]),
+    (({},), [(30, "ONEZONE_IA"), (60, "GLACIER_IR")], 0, [60]),  # its price is unknown
 )
 def test_a_transition_is_kept_if_it_returns_its_fees_in_time(
     cohorts: tuple[dict[str, Any], ...], steps: list[tuple[int, str]], payback: int, kept: list[int]

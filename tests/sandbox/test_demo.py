@@ -19,6 +19,7 @@ from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.demo import history, rows
 from ml_janitor_sandbox.demo.notebooks import Notebook
 from ml_janitor_sandbox.server import Sandbox
+from tables import cases
 
 REGION = "us-east-1"
 NOW = datetime.fromisoformat("2026-10-06T03:00:00Z")
@@ -71,13 +72,11 @@ def test_it_is_tuesday_night_and_nothing_was_called_yet(account: Account) -> Non
     assert account.calls == {}
 
 
-@pytest.mark.parametrize(
-    ("listing", "member", "arn", "detector"),
-    [
-        ("list_endpoints", "Endpoints", "EndpointArn", "idle-endpoints"),
-        ("list_notebook_instances", "NotebookInstances", "NotebookInstanceArn", "idle-notebooks"),
-        ("list_training_jobs", "TrainingJobSummaries", "TrainingJobArn", "hung-training-jobs"),
-    ],
+@cases(
+    "listing, member, arn, detector",
+    ("list_endpoints", "Endpoints", "EndpointArn", "idle-endpoints"),
+    ("list_notebook_instances", "NotebookInstances", "NotebookInstanceArn", "idle-notebooks"),
+    ("list_training_jobs", "TrainingJobSummaries", "TrainingJobArn", "hung-training-jobs"),
 )
 def test_most_resources_are_sound(client: Client, listing: str, member: str, arn: str, detector: str) -> None:
     everything = {one[arn] for one in pages(client("sagemaker"), listing, member)}
@@ -98,16 +97,14 @@ def test_a_dozen_things_look_wasteful_and_are_not() -> None:
     assert all(one.why for one in facts)
 
 
-@pytest.mark.parametrize(
-    ("wrong", "said"),
-    [
-        ('instnace = "ml.m5.xlarge"', "eda.instnace"),
-        ('worked = "9 hours"', "eda.worked"),
-        ('age = "old"', "eda.age"),
-        ('project = "home-fed"', "eda.project"),
-        ('labels = "prod"', "'prod' is no set of labels, in eda"),
-        ('kind = "notebook"', "'notebook' is no kind, in eda"),
-    ],
+@cases(
+    "wrong, said",
+    ('instnace = "ml.m5.xlarge"', "eda.instnace"),
+    ('worked = "9 hours"', "eda.worked"),
+    ('age = "old"', "eda.age"),
+    ('project = "home-fed"', "eda.project"),
+    ('labels = "prod"', "'prod' is no set of labels, in eda"),
+    ('kind = "notebook"', "'notebook' is no kind, in eda"),
 )
 def test_a_mistake_in_a_table_is_told_with_its_row(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: str, said: str

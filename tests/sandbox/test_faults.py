@@ -9,6 +9,7 @@ from botocore.exceptions import ClientError, ConnectionClosedError
 from botocore.parsers import ResponseParserError
 
 from ml_janitor_sandbox.control import Control
+from tables import cases
 
 # One read of each protocol: json, cbor (twice, with and without query-compatible errors), query, REST.
 READS = {
@@ -27,14 +28,12 @@ def call(aws: Any, name: str, attempts: int = 1) -> Any:
 
 
 @pytest.mark.parametrize("name", READS)
-@pytest.mark.parametrize(
-    ("kind", "codes"),
-    [
-        ("throttle", {"ThrottlingException", "Throttling", "SlowDown"}),
-        ("error", {"InternalFailure", "InternalError"}),
-        ("deny", {"AccessDeniedException", "AccessDenied"}),
-        ("lost-reply", {"InternalFailure", "InternalError"}),
-    ],
+@cases(
+    "kind, codes",
+    ("throttle", {"ThrottlingException", "Throttling", "SlowDown"}),
+    ("error", {"InternalFailure", "InternalError"}),
+    ("deny", {"AccessDeniedException", "AccessDenied"}),
+    ("lost-reply", {"InternalFailure", "InternalError"}),
 )
 def test_all_protocols_show_errors(control: Control, aws: Any, name: str, kind: str, codes: set[str]) -> None:
     service, operation = name.split(":")

@@ -10,6 +10,7 @@ from ml_janitor.detectors.duplicate_artifacts.prefixes import contents_grants
 from ml_janitor_sandbox.control import Control, SandboxError
 from ml_janitor_sandbox.iam import IamControl
 from policies import allow, document, role
+from tables import cases
 
 ROOT = "AKIASANDBOX"
 HERE = "123456789012"
@@ -68,15 +69,13 @@ def test_it_is_open_until_roles_are_installed(control: Control, iam: IamControl,
     aws("sagemaker").list_endpoints()
 
 
-@pytest.mark.parametrize(
-    ("service", "method", "params", "code", "action", "resource"),
-    [
-        ("sagemaker", "list_endpoints", {}, "AccessDeniedException", "sagemaker:ListEndpoints", "*"),
-        ("cloudwatch", "list_metrics", {}, "AccessDeniedException", "cloudwatch:ListMetrics", "*"),
-        ("s3", "list_objects_v2", {"Bucket": "models"}, "AccessDenied", "s3:ListBucket", MODELS),
-        ("s3", "head_object", {"Bucket": "models", "Key": "k"}, "403", "s3:GetObject", f"{MODELS}/k"),
-        ("sns", "list_topics", {}, "AccessDenied", "sns:ListTopics", "*"),
-    ],
+@cases(
+    "service, method, params, code, action, resource",
+    ("sagemaker", "list_endpoints", {}, "AccessDeniedException", "sagemaker:ListEndpoints", "*"),
+    ("cloudwatch", "list_metrics", {}, "AccessDeniedException", "cloudwatch:ListMetrics", "*"),
+    ("s3", "list_objects_v2", {"Bucket": "models"}, "AccessDenied", "s3:ListBucket", MODELS),
+    ("s3", "head_object", {"Bucket": "models", "Key": "k"}, "403", "s3:GetObject", f"{MODELS}/k"),
+    ("sns", "list_topics", {}, "AccessDenied", "sns:ListTopics", "*"),
 )
 def test_a_refusal_reads_as_on_aws_and_is_recorded(
     *,

@@ -6,6 +6,7 @@ import pytest
 
 from ml_janitor_sandbox.iam.conditions import arn_like, read
 from ml_janitor_sandbox.iam.policies import Decision, Policy, decide
+from tables import cases
 
 JANITORS = {"aws:PrincipalArn": "arn:aws:iam::*:role/janitor-*"}
 ENDPOINT = "arn:aws:sagemaker:us-east-1:123456789012:endpoint/llm-dev"
@@ -22,43 +23,39 @@ def said(*statements: dict[str, Any], action: str = "sagemaker:DeleteEndpoint", 
     return decide([policy(*statements)], action, ENDPOINT, keys)[0]
 
 
-@pytest.mark.parametrize(
-    ("pattern", "arn", "covers"),
-    [
-        ("*", "*", True),
-        ("*", ENDPOINT, True),
-        (ENDPOINT, ENDPOINT, True),
-        ("arn:aws:sagemaker:us-east-1:123456789012:endpoint/*", ENDPOINT, True),
-        ("arn:aws:sagemaker:*:*:endpoint/llm-???", ENDPOINT, True),
-        ("arn:aws:sagemaker:us-east-1:123456789012:endpoint/LLM-dev", ENDPOINT, False),
-        ("arn:aws:sagemaker:us-east-1:123456789012:endpoint/llm", ENDPOINT, False),
-        ("arn:aws:sagemaker:us-east-1:123456789012:endpoint", ENDPOINT, False),
-        ("arn:aws:*:endpoint/llm-dev", ENDPOINT, False),
-        ("arn:aws:sagemaker:us-east-1:123456789012:endpoint/*", "*", False),
-        ("arn:aws:s3:::bucket", "arn:aws:s3:::bucket/key", False),
-        ("arn:aws:s3:::bucket/*", "arn:aws:s3:::bucket/a/b.c", True),
-        ("arn:aws:logs:r:1:log-group:/g:*", "arn:aws:logs:r:1:log-group:/g:log-stream:", True),
-        ("arn:aws:logs:r:1:log-group:/g", "arn:aws:logs:r:1:log-group:/g:log-stream:", False),
-    ],
+@cases(
+    "pattern, arn, covers",
+    ("*", "*", True),
+    ("*", ENDPOINT, True),
+    (ENDPOINT, ENDPOINT, True),
+    ("arn:aws:sagemaker:us-east-1:123456789012:endpoint/*", ENDPOINT, True),
+    ("arn:aws:sagemaker:*:*:endpoint/llm-???", ENDPOINT, True),
+    ("arn:aws:sagemaker:us-east-1:123456789012:endpoint/LLM-dev", ENDPOINT, False),
+    ("arn:aws:sagemaker:us-east-1:123456789012:endpoint/llm", ENDPOINT, False),
+    ("arn:aws:sagemaker:us-east-1:123456789012:endpoint", ENDPOINT, False),
+    ("arn:aws:*:endpoint/llm-dev", ENDPOINT, False),
+    ("arn:aws:sagemaker:us-east-1:123456789012:endpoint/*", "*", False),
+    ("arn:aws:s3:::bucket", "arn:aws:s3:::bucket/key", False),
+    ("arn:aws:s3:::bucket/*", "arn:aws:s3:::bucket/a/b.c", True),
+    ("arn:aws:logs:r:1:log-group:/g:*", "arn:aws:logs:r:1:log-group:/g:log-stream:", True),
+    ("arn:aws:logs:r:1:log-group:/g", "arn:aws:logs:r:1:log-group:/g:log-stream:", False),
 )
 def test_resources(pattern: str, arn: str, *, covers: bool) -> None:
     assert arn_like(pattern, arn) is covers
 
 
-@pytest.mark.parametrize(
-    ("statements", "expected"),
-    [
-        ([{}], Decision.ALLOWED),
-        ([{"Action": "sagemaker:Delete*"}], Decision.ALLOWED),
-        ([{"Action": "SAGEMAKER:deleteendpoint"}], Decision.ALLOWED),
-        ([{"Action": "sagemaker:DeleteEndpointConfig"}], Decision.SILENT),
-        ([{"Action": ["s3:*", "sagemaker:DeleteEndpoin?"]}], Decision.ALLOWED),
-        ([{"Effect": "Deny"}], Decision.DENIED),
-        ([{}, {"Effect": "Deny", "Resource": ENDPOINT}], Decision.DENIED),
-        ([{"Effect": "Deny", "Action": "sagemaker:StopTrainingJob"}, {}], Decision.ALLOWED),
-        ([{"NotAction": "sagemaker:DeleteEndpoint", "Resource": "*"}], Decision.SILENT),
-        ([{"NotAction": "sagemaker:CreateEndpoint", "Resource": "*"}], Decision.ALLOWED),
-    ],
+@cases(
+    "statements, expected",
+    ([{}], Decision.ALLOWED),
+    ([{"Action": "sagemaker:Delete*"}], Decision.ALLOWED),
+    ([{"Action": "SAGEMAKER:deleteendpoint"}], Decision.ALLOWED),
+    ([{"Action": "sagemaker:DeleteEndpointConfig"}], Decision.SILENT),
+    ([{"Action": ["s3:*", "sagemaker:DeleteEndpoin?"]}], Decision.ALLOWED),
+    ([{"Effect": "Deny"}], Decision.DENIED),
+    ([{}, {"Effect": "Deny", "Resource": ENDPOINT}], Decision.DENIED),
+    ([{"Effect": "Deny", "Action": "sagemaker:StopTrainingJob"}, {}], Decision.ALLOWED),
+    ([{"NotAction": "sagemaker:DeleteEndpoint", "Resource": "*"}], Decision.SILENT),
+    ([{"NotAction": "sagemaker:CreateEndpoint", "Resource": "*"}], Decision.ALLOWED),
 )
 def test_a_deny_wins_and_silence_allows_nothing(statements: list[dict[str, Any]], expected: Decision) -> None:
     assert said(*statements) is expected
@@ -72,57 +69,55 @@ def test_everything_but_some_resources() -> None:
     assert decide([other], "s3:GetObject", ENDPOINT + "-2", {})[0] is Decision.DENIED
 
 
-@pytest.mark.parametrize(
-    ("condition", "have", "holds"),
-    [
-        ({"StringEquals": {"aws:ResourceTag/env": "dev"}}, ("dev",), True),
-        ({"StringEquals": {"aws:ResourceTag/env": ["prod", "dev"]}}, ("dev",), True),
-        ({"StringEquals": {"aws:ResourceTag/env": "dev"}}, ("Dev",), False),
-        ({"StringEquals": {"aws:ResourceTag/env": "dev"}}, None, False),
-        ({"StringEqualsIgnoreCase": {"aws:ResourceTag/env": "dev"}}, ("Dev",), True),
-        ({"StringEqualsIfExists": {"aws:ResourceTag/env": "dev"}}, None, True),
-        ({"StringEqualsIfExists": {"aws:ResourceTag/env": "dev"}}, ("prod",), False),
-        ({"StringNotEquals": {"aws:ResourceTag/env": ["prod", "dev"]}}, ("dev",), False),
-        ({"StringNotEquals": {"aws:ResourceTag/env": "prod"}}, ("dev",), True),
-        ({"StringNotEquals": {"aws:ResourceTag/env": "prod"}}, None, True),
-        ({"StringLike": {"sagemaker:ResourceTag/env": "d?v*"}}, ("dev-2",), True),
-        ({"StringNotLike": {"sagemaker:ResourceTag/env": "d*"}}, ("dev-2",), False),
-        ({"StringEquals": {"sagemaker:ResourceTag/env": "d*"}}, ("dev",), False),
-        ({"ArnLike": JANITORS}, ("arn:aws:iam::1:role/x",), False),
-        ({"ArnLike": JANITORS}, ("arn:aws:iam::1:role/janitor-a",), True),
-        ({"ArnNotEquals": {"aws:PrincipalArn": "arn:aws:iam::1:role/a"}}, ("arn:aws:iam::1:role/b",), True),
-        ({"Null": {"aws:ResourceTag/keep": "true"}}, None, True),
-        ({"Null": {"aws:ResourceTag/keep": True}}, ("1",), False),
-        ({"Null": {"aws:ResourceTag/keep": "false"}}, ("1",), True),
-        ({"Bool": {"aws:ResourceTag/on": True}}, ("true",), True),
-        ({"Bool": {"aws:ResourceTag/on": "true"}}, ("false",), False),
-        ({"ForAllValues:StringEquals": {"aws:TagKeys": ["a", "b"]}}, ("a",), True),
-        ({"ForAllValues:StringEquals": {"aws:TagKeys": ["a", "b"]}}, ("a", "c"), False),
-        ({"ForAllValues:StringEquals": {"aws:TagKeys": ["a", "b"]}}, None, True),
-        ({"ForAnyValue:StringEquals": {"aws:TagKeys": ["a", "b"]}}, ("c", "a"), True),
-        ({"ForAnyValue:StringEquals": {"aws:TagKeys": ["a", "b"]}}, ("c",), False),
-        ({"ForAnyValue:StringEquals": {"aws:TagKeys": ["a", "b"]}}, None, False),
-        ({"ForAnyValue:StringNotEquals": {"aws:TagKeys": ["a"]}}, ("a", "b"), True),
-        ({"ForAllValues:StringNotLike": {"aws:TagKeys": ["aws:*"]}}, ("a", "aws:x"), False),
-        ({"ForAllValues:StringLikeIfExists": {"dynamodb:LeadingKeys": ["lease#*"]}}, ("lease#1",), True),
-        ({"ForAnyValue:StringNotLike": {"sagemaker:InstanceTypes": "ml.g5.*"}}, (), False),
-        ({"ForAllValues:StringNotLike": {"sagemaker:InstanceTypes": "ml.g5.*"}}, (), True),
-        ({"Null": {"sagemaker:InstanceTypes": "true"}}, (), True),
-        ({"NumericEquals": {"sagemaker:MaxRuntimeInSeconds": "60"}}, ("60.0",), True),
-        ({"NumericNotEquals": {"sagemaker:MaxRuntimeInSeconds": "60"}}, ("61",), True),
-        ({"NumericNotEquals": {"sagemaker:MaxRuntimeInSeconds": "60"}}, None, True),
-        ({"NumericLessThan": {"sagemaker:MaxRuntimeInSeconds": "60"}}, ("60",), False),
-        ({"NumericLessThanEquals": {"sagemaker:MaxRuntimeInSeconds": 60}}, ("60",), True),
-        ({"NumericLessThanEquals": {"sagemaker:MaxRuntimeInSeconds": "60"}}, None, False),
-        ({"NumericGreaterThan": {"sagemaker:MaxRuntimeInSeconds": "9"}}, ("10",), True),
-        ({"NumericGreaterThan": {"sagemaker:MaxRuntimeInSeconds": "10"}}, ("10",), False),
-        ({"NumericGreaterThanEquals": {"sagemaker:MaxRuntimeInSeconds": "10"}}, ("10",), True),
-        ({"NumericGreaterThan": {"sagemaker:MaxRuntimeInSeconds": "10"}}, None, False),
-        ({"NumericGreaterThanIfExists": {"sagemaker:MaxRuntimeInSeconds": "10"}}, None, True),
-        ({"NumericGreaterThanIfExists": {"sagemaker:MaxRuntimeInSeconds": "10"}}, ("9",), False),
-        ({"NumericLessThan": {"sagemaker:MaxRuntimeInSeconds": "10"}}, ("soon",), False),
-        ({"NumericLessThan": {"sagemaker:MaxRuntimeInSeconds": "10"}}, ("NaN",), False),
-    ],
+@cases(
+    "condition, have, holds",
+    ({"StringEquals": {"aws:ResourceTag/env": "dev"}}, ("dev",), True),
+    ({"StringEquals": {"aws:ResourceTag/env": ["prod", "dev"]}}, ("dev",), True),
+    ({"StringEquals": {"aws:ResourceTag/env": "dev"}}, ("Dev",), False),
+    ({"StringEquals": {"aws:ResourceTag/env": "dev"}}, None, False),
+    ({"StringEqualsIgnoreCase": {"aws:ResourceTag/env": "dev"}}, ("Dev",), True),
+    ({"StringEqualsIfExists": {"aws:ResourceTag/env": "dev"}}, None, True),
+    ({"StringEqualsIfExists": {"aws:ResourceTag/env": "dev"}}, ("prod",), False),
+    ({"StringNotEquals": {"aws:ResourceTag/env": ["prod", "dev"]}}, ("dev",), False),
+    ({"StringNotEquals": {"aws:ResourceTag/env": "prod"}}, ("dev",), True),
+    ({"StringNotEquals": {"aws:ResourceTag/env": "prod"}}, None, True),
+    ({"StringLike": {"sagemaker:ResourceTag/env": "d?v*"}}, ("dev-2",), True),
+    ({"StringNotLike": {"sagemaker:ResourceTag/env": "d*"}}, ("dev-2",), False),
+    ({"StringEquals": {"sagemaker:ResourceTag/env": "d*"}}, ("dev",), False),
+    ({"ArnLike": JANITORS}, ("arn:aws:iam::1:role/x",), False),
+    ({"ArnLike": JANITORS}, ("arn:aws:iam::1:role/janitor-a",), True),
+    ({"ArnNotEquals": {"aws:PrincipalArn": "arn:aws:iam::1:role/a"}}, ("arn:aws:iam::1:role/b",), True),
+    ({"Null": {"aws:ResourceTag/keep": "true"}}, None, True),
+    ({"Null": {"aws:ResourceTag/keep": True}}, ("1",), False),
+    ({"Null": {"aws:ResourceTag/keep": "false"}}, ("1",), True),
+    ({"Bool": {"aws:ResourceTag/on": True}}, ("true",), True),
+    ({"Bool": {"aws:ResourceTag/on": "true"}}, ("false",), False),
+    ({"ForAllValues:StringEquals": {"aws:TagKeys": ["a", "b"]}}, ("a",), True),
+    ({"ForAllValues:StringEquals": {"aws:TagKeys": ["a", "b"]}}, ("a", "c"), False),
+    ({"ForAllValues:StringEquals": {"aws:TagKeys": ["a", "b"]}}, None, True),
+    ({"ForAnyValue:StringEquals": {"aws:TagKeys": ["a", "b"]}}, ("c", "a"), True),
+    ({"ForAnyValue:StringEquals": {"aws:TagKeys": ["a", "b"]}}, ("c",), False),
+    ({"ForAnyValue:StringEquals": {"aws:TagKeys": ["a", "b"]}}, None, False),
+    ({"ForAnyValue:StringNotEquals": {"aws:TagKeys": ["a"]}}, ("a", "b"), True),
+    ({"ForAllValues:StringNotLike": {"aws:TagKeys": ["aws:*"]}}, ("a", "aws:x"), False),
+    ({"ForAllValues:StringLikeIfExists": {"dynamodb:LeadingKeys": ["lease#*"]}}, ("lease#1",), True),
+    ({"ForAnyValue:StringNotLike": {"sagemaker:InstanceTypes": "ml.g5.*"}}, (), False),
+    ({"ForAllValues:StringNotLike": {"sagemaker:InstanceTypes": "ml.g5.*"}}, (), True),
+    ({"Null": {"sagemaker:InstanceTypes": "true"}}, (), True),
+    ({"NumericEquals": {"sagemaker:MaxRuntimeInSeconds": "60"}}, ("60.0",), True),
+    ({"NumericNotEquals": {"sagemaker:MaxRuntimeInSeconds": "60"}}, ("61",), True),
+    ({"NumericNotEquals": {"sagemaker:MaxRuntimeInSeconds": "60"}}, None, True),
+    ({"NumericLessThan": {"sagemaker:MaxRuntimeInSeconds": "60"}}, ("60",), False),
+    ({"NumericLessThanEquals": {"sagemaker:MaxRuntimeInSeconds": 60}}, ("60",), True),
+    ({"NumericLessThanEquals": {"sagemaker:MaxRuntimeInSeconds": "60"}}, None, False),
+    ({"NumericGreaterThan": {"sagemaker:MaxRuntimeInSeconds": "9"}}, ("10",), True),
+    ({"NumericGreaterThan": {"sagemaker:MaxRuntimeInSeconds": "10"}}, ("10",), False),
+    ({"NumericGreaterThanEquals": {"sagemaker:MaxRuntimeInSeconds": "10"}}, ("10",), True),
+    ({"NumericGreaterThan": {"sagemaker:MaxRuntimeInSeconds": "10"}}, None, False),
+    ({"NumericGreaterThanIfExists": {"sagemaker:MaxRuntimeInSeconds": "10"}}, None, True),
+    ({"NumericGreaterThanIfExists": {"sagemaker:MaxRuntimeInSeconds": "10"}}, ("9",), False),
+    ({"NumericLessThan": {"sagemaker:MaxRuntimeInSeconds": "10"}}, ("soon",), False),
+    ({"NumericLessThan": {"sagemaker:MaxRuntimeInSeconds": "10"}}, ("NaN",), False),
 )
 def test_conditions(condition: dict[str, Any], have: tuple[str, ...] | None, *, holds: bool) -> None:
     (one,) = read(condition)
@@ -139,20 +134,18 @@ def test_all_conditions_have_to_hold() -> None:
     assert said({}, {"Effect": "Deny", "Condition": unless_dev}) is Decision.DENIED
 
 
-@pytest.mark.parametrize(
+@cases(
     "wrong",
-    [
-        {"Effect": "allow"},
-        {"Conditions": {}},
-        {"NotResource": "*"},
-        {"Principal": "*"},
-        {"Resource": "arn:aws:s3:::${aws:username}"},
-        {"Resource": "arn:aws:s3*"},
-        {"Condition": {"DateLessThan": {"s3:prefix": "10"}}},
-        {"Condition": {"ForSomeValues:StringLike": {"aws:TagKeys": "a"}}},
-        {"Condition": {"StringEquals": {"aws:SourceIp": "10.0.0.1"}}},
-        {"Condition": {"StringEquals": {"s3:prefix": "${aws:username}"}}},
-    ],
+    {"Effect": "allow"},
+    {"Conditions": {}},
+    {"NotResource": "*"},
+    {"Principal": "*"},
+    {"Resource": "arn:aws:s3:::${aws:username}"},
+    {"Resource": "arn:aws:s3*"},
+    {"Condition": {"DateLessThan": {"s3:prefix": "10"}}},
+    {"Condition": {"ForSomeValues:StringLike": {"aws:TagKeys": "a"}}},
+    {"Condition": {"StringEquals": {"aws:SourceIp": "10.0.0.1"}}},
+    {"Condition": {"StringEquals": {"s3:prefix": "${aws:username}"}}},
 )
 def test_what_cannot_be_judged_is_no_policy(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r".+"):

@@ -11,6 +11,7 @@ from botocore.exceptions import ClientError
 from ml_janitor_sandbox.control import Control, SandboxError
 from ml_janitor_sandbox.iam import IamControl
 from policies import allow, document, role, trusting
+from tables import cases
 
 HERE, THERE = "123456789012", "210987654321"
 JANITOR = f"arn:aws:iam::{HERE}:role/janitor"
@@ -34,23 +35,21 @@ ASSUMES = allow("sts:AssumeRole", SPOKE)
 KNOWN = {"StringEquals": {"sts:ExternalId": "secret"}}
 
 
-@pytest.mark.parametrize(
-    ("own", "trust", "external_id", "works"),
-    [
-        ([ASSUMES], trusting({"AWS": JANITOR}), None, True),
-        ([ASSUMES], trusting({"AWS": HERE}), None, True),
-        ([ASSUMES], trusting({"AWS": f"arn:aws:iam::{HERE}:root"}), None, True),
-        ([ASSUMES], trusting({"AWS": [THERE, JANITOR]}, **KNOWN), "secret", True),
-        ([ASSUMES], trusting({"AWS": JANITOR}, **KNOWN), "guess", False),
-        ([ASSUMES], trusting({"AWS": JANITOR}, **KNOWN), None, False),
-        ([ASSUMES], trusting({"AWS": f"arn:aws:iam::{HERE}:role/other"}), None, False),
-        ([ASSUMES], trusting({"AWS": THERE}), None, False),
-        ([ASSUMES], trusting({"Service": "lambda.amazonaws.com"}), None, False),
-        ([ASSUMES], None, None, False),
-        ([], trusting({"AWS": JANITOR}), None, False),
-        ([allow("sts:AssumeRole", SPOKE + "-2")], trusting({"AWS": JANITOR}), None, False),
-        ([ASSUMES, ASSUMES | {"Effect": "Deny"}], trusting({"AWS": JANITOR}), None, False),
-    ],
+@cases(
+    "own, trust, external_id, works",
+    ([ASSUMES], trusting({"AWS": JANITOR}), None, True),
+    ([ASSUMES], trusting({"AWS": HERE}), None, True),
+    ([ASSUMES], trusting({"AWS": f"arn:aws:iam::{HERE}:root"}), None, True),
+    ([ASSUMES], trusting({"AWS": [THERE, JANITOR]}, **KNOWN), "secret", True),
+    ([ASSUMES], trusting({"AWS": JANITOR}, **KNOWN), "guess", False),
+    ([ASSUMES], trusting({"AWS": JANITOR}, **KNOWN), None, False),
+    ([ASSUMES], trusting({"AWS": f"arn:aws:iam::{HERE}:role/other"}), None, False),
+    ([ASSUMES], trusting({"AWS": THERE}), None, False),
+    ([ASSUMES], trusting({"Service": "lambda.amazonaws.com"}), None, False),
+    ([ASSUMES], None, None, False),
+    ([], trusting({"AWS": JANITOR}), None, False),
+    ([allow("sts:AssumeRole", SPOKE + "-2")], trusting({"AWS": JANITOR}), None, False),
+    ([ASSUMES, ASSUMES | {"Effect": "Deny"}], trusting({"AWS": JANITOR}), None, False),
 )
 def test_roles_of_another_account_are_assumed_if_both_sides_agree(
     *,
@@ -86,14 +85,12 @@ def test_roles_of_another_account_are_assumed_if_both_sides_agree(
     assert iam.record()[0] == {**assumed, "by": []}
 
 
-@pytest.mark.parametrize(
-    ("own", "trust", "works"),
-    [
-        ([], {"AWS": JANITOR}, True),
-        ([], {"AWS": HERE}, False),
-        ([allow("sts:AssumeRole")], {"AWS": HERE}, True),
-        ([allow("sts:AssumeRole")], {"AWS": THERE}, False),
-    ],
+@cases(
+    "own, trust, works",
+    ([], {"AWS": JANITOR}, True),
+    ([], {"AWS": HERE}, False),
+    ([allow("sts:AssumeRole")], {"AWS": HERE}, True),
+    ([allow("sts:AssumeRole")], {"AWS": THERE}, False),
 )
 def test_within_an_account_the_trust_policy_may_be_enough(
     *, iam: IamControl, aws: Clients, own: list[dict[str, Any]], trust: dict[str, str], works: bool

@@ -14,6 +14,7 @@ from ml_janitor.config.values import InvalidInputError
 from ml_janitor.core.model import Target
 from ml_janitor.detectors.duplicate_artifacts import rule
 from ml_janitor.detectors.duplicate_artifacts.rule import DuplicateArtifacts
+from tables import cases
 
 
 @pytest.mark.parametrize(
@@ -23,18 +24,16 @@ def test_buckets_and_folders_are_prefixes(prefix: str) -> None:
     assert DuplicateArtifacts(act_on_prefixes=(prefix,)).act_on_prefixes == (prefix,)
 
 
-@pytest.mark.parametrize(
+@cases(
     "prefix",
-    [
-        "",
-        "s3://",
-        "models/",
-        "s3://models/a",
-        "s3://models/*/",
-        "s3://mo*els/",
-        "s3://M/",
-        "s3://models/${x}/",
-    ],
+    "",
+    "s3://",
+    "models/",
+    "s3://models/a",
+    "s3://models/*/",
+    "s3://mo*els/",
+    "s3://M/",
+    "s3://models/${x}/",
 )
 def test_what_is_neither_is_refused_in_one_line(prefix: str) -> None:
     tables = {"detectors": {"duplicate-artifacts": {"act_on_prefixes": ["s3://fine/", prefix]}}}
@@ -48,16 +47,14 @@ def test_what_is_neither_is_refused_in_one_line(prefix: str) -> None:
     assert "\n" not in str(said.value)
 
 
-@pytest.mark.parametrize(
-    ("prefix", "uri", "expected"),
-    [
-        ("s3://models", "s3://models/a.tar.gz", True),
-        ("s3://models", "s3://models-v2/a.tar.gz", False),
-        ("s3://models/a/", "s3://models/a/b/c.tar.gz", True),
-        ("s3://models/a/", "s3://models/a.tar.gz", False),
-        ("s3://models/a/", "s3://models/ab/c.tar.gz", False),
-        ("s3://models/a/", "s3://other/a/c.tar.gz", False),
-    ],
+@cases(
+    "prefix, uri, expected",
+    ("s3://models", "s3://models/a.tar.gz", True),
+    ("s3://models", "s3://models-v2/a.tar.gz", False),
+    ("s3://models/a/", "s3://models/a/b/c.tar.gz", True),
+    ("s3://models/a/", "s3://models/a.tar.gz", False),
+    ("s3://models/a/", "s3://models/ab/c.tar.gz", False),
+    ("s3://models/a/", "s3://other/a/c.tar.gz", False),
 )
 def test_a_prefix_ends_at_its_slash(prefix: str, uri: str, *, expected: bool) -> None:
     assert is_under((prefix,), uri) is expected
@@ -129,14 +126,12 @@ def test_an_undo_reads_only_in_the_buckets_in_which_it_writes() -> None:
     assert DuplicateArtifacts(buckets=("models",)).undoes == ()
 
 
-@pytest.mark.parametrize(
-    ("setting", "value"),
-    [
-        ("buckets", "s3://models"),
-        ("buckets", "models/a"),
-        ("read_contents_in", "models/a"),
-        ("read_contents_in", "models/*/"),
-    ],
+@cases(
+    "setting, value",
+    ("buckets", "s3://models"),
+    ("buckets", "models/a"),
+    ("read_contents_in", "models/a"),
+    ("read_contents_in", "models/*/"),
 )
 def test_contents_are_read_in_buckets_and_folders(setting: str, value: str) -> None:
     with pytest.raises(ValueError, match=rf"{setting}: expected .* got \"{re.escape(value)}\""):

@@ -45,6 +45,7 @@ from standin import (
     by_name,
     raising,
     tagged,
+    with_request,
 )
 
 
@@ -1443,7 +1444,7 @@ def test_what_somebody_asks_back_while_it_waits_too_long_is_no_failure_any_more(
     stuck(monkeypatch)
     lamp(with_lamp, 4 * DAY)
     with_lamp.wait = lambda: void(
-        with_lamp.actions.request_undo(with_lamp.of("lamp"), "maria", with_lamp.clock)
+        with_lamp.actions.request_undo(*with_request(with_lamp.of("lamp"), "maria", with_lamp.clock))
     )
 
     asked = lamp(with_lamp, 2 * DAY)

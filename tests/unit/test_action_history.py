@@ -14,7 +14,7 @@ from fakes import because
 from ml_janitor.acting.undoing import CannotUndoError
 from ml_janitor.core.model import Effect
 from ml_janitor.engine.policy import HoldKind
-from ml_janitor.ledger.actions import Action
+from ml_janitor.ledger.actions import Action, sign_action
 from ml_janitor.report.digest import DigestActions
 from ml_janitor.slack.digest import ActionHistory
 from standin import DAY, HOUR, TUESDAY, Cellar, Nights, raising
@@ -48,6 +48,8 @@ def told(nights: Nights, *, since: datetime = TUESDAY, **how: Any) -> DigestActi
 def cost(nights: Nights, **about: Any) -> Action:
     action = nights.of("lamp")
     nights.table.change(action.pk, action.sk, set_to=about)
+    signed = sign_action(nights.actions.signatures, nights.of("lamp"))
+    nights.table.change(action.pk, action.sk, set_to=signed)
     return nights.of("lamp")
 
 

@@ -23,6 +23,7 @@ from ml_janitor.aws.calls import (
     unless_gone,
 )
 from ml_janitor.core.model import Absent, NotRead, Unreadable, Value
+from tables import cases
 
 
 def refused(code: str, message: str = "so") -> None:
@@ -40,15 +41,13 @@ def test_a_call_that_is_taken_is_not_looked_into() -> None:
     ensure(lambda: None, looked)
 
 
-@pytest.mark.parametrize(
-    ("already", "codes", "raises"),
-    [
-        (True, (), False),
-        (False, (), True),
-        (True, ("ValidationException",), False),
-        (False, ("ValidationException",), True),
-        (True, ("ResourceInUse",), True),
-    ],
+@cases(
+    "already, codes, raises",
+    (True, (), False),
+    (False, (), True),
+    (True, ("ValidationException",), False),
+    (False, ("ValidationException",), True),
+    (True, ("ResourceInUse",), True),
 )
 def test_a_refusal_is_success_only_if_it_is_already_so(
     already: bool,  # noqa: FBT001
@@ -90,22 +89,17 @@ def refusal(code: str, message: str = "") -> ClientError:
     return ClientError({"Error": {"Code": code, "Message": message}}, "ListApps")
 
 
-@pytest.mark.parametrize(
-    ("error", "words"),
-    [
-        (refusal("AccessDenied", " no "), "ListApps: AccessDenied: no"),
-        (refusal("AccessDenied"), "ListApps: AccessDenied"),
-        (ClientError({}, "ListApps"), "ListApps: Unknown"),
-        (KeyError("Apps"), "the answer lacks Apps: it was cut off"),
-        (KeyError(), "the answer lacks a member: it was cut off"),
-        (
-            EndpointConnectionError(endpoint_url="https://x"),
-            'Could not connect to the endpoint URL: "https://x"',
-        ),
-        (ResponseParserError("not\n  XML"), "not XML"),
-        (ReadError("more than 200\npages"), "more than 200 pages"),
-        (ValueError("a fault of ours"), None),
-    ],
+@cases(
+    "error, words",
+    (refusal("AccessDenied", " no "), "ListApps: AccessDenied: no"),
+    (refusal("AccessDenied"), "ListApps: AccessDenied"),
+    (ClientError({}, "ListApps"), "ListApps: Unknown"),
+    (KeyError("Apps"), "the answer lacks Apps: it was cut off"),
+    (KeyError(), "the answer lacks a member: it was cut off"),
+    (EndpointConnectionError(endpoint_url="https://x"), 'Could not connect to the endpoint URL: "https://x"'),
+    (ResponseParserError("not\n  XML"), "not XML"),
+    (ReadError("more than 200\npages"), "more than 200 pages"),
+    (ValueError("a fault of ours"), None),
 )
 def test_a_failed_call_in_one_line(error: Exception, words: str | None) -> None:
     assert failure_text(error) == words

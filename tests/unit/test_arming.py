@@ -12,6 +12,7 @@ from ml_janitor.core.durations import WorkingHours
 from ml_janitor.core.model import ActionSchedule, Confidence, Finding, Mode, Tags, Target
 from ml_janitor.core.results import Cause, CauseCode
 from ml_janitor.engine.policy import Arming
+from tables import cases
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 ARMED = Arming(mode=Mode.ACT, act_in=("123456789012",))
@@ -22,13 +23,11 @@ def target(name: str, tags: Tags) -> Target:
     return target_at(f"endpoint/{name}", datetime(2026, 8, 1, tzinfo=UTC), tags)
 
 
-@pytest.mark.parametrize(
-    ("tags", "why"),
-    [
-        ({}, None),
-        ({"managed-by": "terraform"}, Cause(CauseCode.MANAGED, ("terraform",), along="ranker")),
-        ({"environment": "production"}, Cause(CauseCode.PRODUCTION, ("production",), along="ranker")),
-    ],
+@cases(
+    "tags, why",
+    ({}, None),
+    ({"managed-by": "terraform"}, Cause(CauseCode.MANAGED, ("terraform",), along="ranker")),
+    ({"environment": "production"}, Cause(CauseCode.PRODUCTION, ("production",), along="ranker")),
 )
 def test_what_goes_along_is_as_protected_as_what_was_found(tags: Tags, why: Cause | None) -> None:
     gateway, along = target("gateway", {}), [target("other", {}), target("ranker", tags)]
@@ -122,21 +121,19 @@ def berlin(**about: object) -> Arming:
     return replace(armed, **{"business_days": False, **about})  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(
-    ("warned", "due"),
-    [
-        ("10-06T09:00", "10-07T09:00"),  # a Tuesday, 11:00 in Berlin: a day later people are at work
-        ("10-06T03:00", "10-07T08:00"),  # 05:00: two hours after they came
-        ("10-06T07:59", "10-07T08:00"),
-        ("10-06T17:59", "10-07T17:59"),  # 19:59: they are still there
-        ("10-06T18:00", "10-08T08:00"),  # 20:00: they have left
-        ("10-09T09:00", "10-12T08:00"),  # a Friday
-        ("10-08T20:00", "10-12T08:00"),  # a day later is Friday evening
-        ("12-23T15:00", "12-24T15:00"),
-        ("12-24T15:00", "12-28T09:00"),  # Friday is a holiday
-        ("10-22T20:00", "10-26T09:00"),  # the clocks go back on Sunday: 10:00 is an hour later
-        ("03-26T20:00", "03-30T08:00"),  # and forward in March
-    ],
+@cases(
+    "warned, due",
+    ("10-06T09:00", "10-07T09:00"),  # a Tuesday, 11:00 in Berlin: a day later people are at work
+    ("10-06T03:00", "10-07T08:00"),  # 05:00: two hours after they came
+    ("10-06T07:59", "10-07T08:00"),
+    ("10-06T17:59", "10-07T17:59"),  # 19:59: they are still there
+    ("10-06T18:00", "10-08T08:00"),  # 20:00: they have left
+    ("10-09T09:00", "10-12T08:00"),  # a Friday
+    ("10-08T20:00", "10-12T08:00"),  # a day later is Friday evening
+    ("12-23T15:00", "12-24T15:00"),
+    ("12-24T15:00", "12-28T09:00"),  # Friday is a holiday
+    ("10-22T20:00", "10-26T09:00"),  # the clocks go back on Sunday: 10:00 is an hour later
+    ("03-26T20:00", "03-30T08:00"),  # and forward in March
 )
 def test_what_is_likely_is_due_two_hours_into_a_working_day(warned: str, due: str) -> None:
     assert berlin().due(utc(warned), LIKELY) == utc(due)
@@ -158,13 +155,11 @@ def test_what_is_likely_is_due_no_sooner_than_grace_likely_nor_than_any_other_gr
     assert berlin().due(warned, replace(LIKELY, grace=HOUR)) == warned + DAY
 
 
-@pytest.mark.parametrize(
-    ("hours", "due"),
-    [
-        ("Sun-Thu 08-20", "10-12T08:00"),  # Sunday is a working day, but no business day
-        ("Sat-Sun 08-20", None),  # never on a business day
-        ("Mon-Fri 08-09", "10-12T08:00"),  # two hours after they came, although they have left
-    ],
+@cases(
+    "hours, due",
+    ("Sun-Thu 08-20", "10-12T08:00"),  # Sunday is a working day, but no business day
+    ("Sat-Sun 08-20", None),  # never on a business day
+    ("Mon-Fri 08-09", "10-12T08:00"),  # two hours after they came, although they have left
 )
 def test_what_is_likely_and_deleted_is_due_on_a_day_that_is_both(hours: str, due: str | None) -> None:
     arming = berlin(business_days=True, working_hours=WorkingHours.parse(hours, "Europe/Berlin"))
@@ -203,15 +198,13 @@ def test_without_a_time_zone_it_is_due_when_it_is_due_in_every_one(warned: str) 
 CLOSING = datetime(2026, 10, 6, 20, tzinfo=UTC)
 
 
-@pytest.mark.parametrize(
-    ("warned", "quiet", "due"),
-    [
-        (CLOSING - 2 * HOUR, CLOSING, CLOSING),
-        (CLOSING - timedelta(minutes=59), CLOSING, CLOSING + timedelta(minutes=1)),  # an hour's notice
-        (CLOSING - 2 * HOUR, CLOSING + 4 * HOUR, CLOSING + 4 * HOUR),
-        (CLOSING, CLOSING, CLOSING + DAY),  # warned too late: not in this night
-        (CLOSING + 3 * HOUR, CLOSING + 4 * HOUR, CLOSING + DAY),
-    ],
+@cases(
+    "warned, quiet, due",
+    (CLOSING - 2 * HOUR, CLOSING, CLOSING),
+    (CLOSING - timedelta(minutes=59), CLOSING, CLOSING + timedelta(minutes=1)),  # an hour's notice
+    (CLOSING - 2 * HOUR, CLOSING + 4 * HOUR, CLOSING + 4 * HOUR),
+    (CLOSING, CLOSING, CLOSING + DAY),  # warned too late: not in this night
+    (CLOSING + 3 * HOUR, CLOSING + 4 * HOUR, CLOSING + DAY),
 )
 def test_a_scheduled_finding_is_due_by_the_clock(warned: datetime, quiet: datetime, due: datetime) -> None:
     plan = ActionSchedule(closing=CLOSING, due=quiet, next_closing=CLOSING + DAY)

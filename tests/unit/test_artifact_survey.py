@@ -26,6 +26,7 @@ from ml_janitor.detectors.duplicate_artifacts.artifacts import (
 from ml_janitor.detectors.duplicate_artifacts.contents import ObjectContents
 from ml_janitor.detectors.duplicate_artifacts.copies import CopyRole, Standings
 from ml_janitor.detectors.duplicate_artifacts.rule import ArtifactSurvey, SearchScope
+from tables import cases
 
 MIB = 1024**2
 
@@ -164,22 +165,20 @@ FOLDERS = (model("a", MIB, 9), model("b", MIB, 9))
 BOTH = ["a/1", "b/1"]
 
 
-@pytest.mark.parametrize(
-    ("units", "given", "read"),
-    [
-        (TWO, {}, BOTH),
-        (TWO, {"used": ["a/1"]}, BOTH),
-        (TWO, {"used": BOTH}, []),
-        (TWO, {"errors": ["ListModels: denied"]}, []),
-        (TWO, {"up_to": 2 * MIB - 1}, []),
-        ((TWO[0], model("b", MIB, storage_class="GLACIER")), {}, []),
-        (TWO, {"known": {"b/1": ObjectContents(size=MIB, archived="ARCHIVE_ACCESS")}}, []),
-        ((TWO[0], model("b", MIB, region="eu-west-1")), {}, []),
-        (FOLDERS, {}, ["a/2", "b/2", *BOTH]),
-        (FOLDERS, {"up_to": 2 * MIB + 17}, ["a/2", "b/2"]),
-        (FOLDERS, {"bodies": {"a/2": b"other"}}, ["a/2", "b/2"]),
-        (FOLDERS, {"known": {key: ObjectContents(size=MIB, md5=key) for key in BOTH}}, []),
-    ],
+@cases(
+    "units, given, read",
+    (TWO, {}, BOTH),
+    (TWO, {"used": ["a/1"]}, BOTH),
+    (TWO, {"used": BOTH}, []),
+    (TWO, {"errors": ["ListModels: denied"]}, []),
+    (TWO, {"up_to": 2 * MIB - 1}, []),
+    ((TWO[0], model("b", MIB, storage_class="GLACIER")), {}, []),
+    (TWO, {"known": {"b/1": ObjectContents(size=MIB, archived="ARCHIVE_ACCESS")}}, []),
+    ((TWO[0], model("b", MIB, region="eu-west-1")), {}, []),
+    (FOLDERS, {}, ["a/2", "b/2", *BOTH]),
+    (FOLDERS, {"up_to": 2 * MIB + 17}, ["a/2", "b/2"]),
+    (FOLDERS, {"bodies": {"a/2": b"other"}}, ["a/2", "b/2"]),
+    (FOLDERS, {"known": {key: ObjectContents(size=MIB, md5=key) for key in BOTH}}, []),
     ids=[
         "two",
         "one needed",
@@ -242,14 +241,12 @@ def test_every_other_of_its_shape_counts(monkeypatch: pytest.MonkeyPatch) -> Non
     assert read.heads == ["us-east-1 a/1", "us-east-1 b/1", "eu-west-1 c/1"]
 
 
-@pytest.mark.parametrize(
-    ("again", "error"),
-    [
-        (page('"e"'), None),
-        (page('"f"'), "s3://b/a/model.safetensors was replaced meanwhile"),
-        (page('"e"', truncated=True), "s3://b/a/ holds more than 1000 objects"),
-        ({}, "the answer lacks IsTruncated: it was cut off"),
-    ],
+@cases(
+    "again, error",
+    (page('"e"'), None),
+    (page('"f"'), "s3://b/a/model.safetensors was replaced meanwhile"),
+    (page('"e"', truncated=True), "s3://b/a/ holds more than 1000 objects"),
+    ({}, "the answer lacks IsTruncated: it was cut off"),
 )
 def test_a_folder_counts_only_if_it_is_as_listed(again: dict[str, Any], error: str | None) -> None:
     shelf = BucketIndex(bucket="b", region="us-east-1")

@@ -20,6 +20,7 @@ from ml_janitor.detectors.duplicate_artifacts.artifacts import (
     find_object,
     stored_object,
 )
+from tables import cases
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -40,34 +41,32 @@ def entry(key: str, size: int = MIB) -> Any:
     return {"Key": key, "Size": size, "ETag": '"e"', "LastModified": AT}
 
 
-@pytest.mark.parametrize(
-    ("key", "beside", "root"),
-    [
-        # one file, whatever it is beside
-        ("a/model.tar.gz", ["a/config.json", "a/b/tokenizer.json"], None),
-        ("a/model.pt", [], None),
-        ("model.pt", [], None),
-        ("a/model.pt", ["a/other.pt"], None),
-        ("a/model.pt", ["a/README.md", "a/.gitattributes", "a/LICENSE", "a/_SUCCESS", "a/train.log"], None),
-        ("a/model.pt", ["a/"], None),
-        ("a/model.pt", ["metrics.json", "x/config.json"], None),
-        # weights beside their config, or anything that may belong to them
-        ("a/model.safetensors", ["a/config.json"], "a/"),
-        ("a/model.onnx", ["a/model.onnx.data"], "a/"),
-        ("a/model.pt", ["a/labels.txt"], "a/"),
-        ("model.pt", ["config.json"], ""),
-        # one piece of several, even if the others are missing
-        ("a/model-00001-of-00003.safetensors", [], "a/"),
-        ("a/consolidated.00.pth", [], "a/"),
-        ("a/mp_rank_00_model_states.pt", [], "a/"),
-        ("a/shard_3.pt", [], "a/"),
-        # folders of a larger model
-        ("sd/vae/weights.safetensors", ["sd/model_index.json", "sd/vae/config.json"], "sd/"),
-        ("st/1_Dense/pytorch_model.bin", ["st/modules.json", "st/1_Dense/config.json"], "st/"),
-        ("repo/1/model.onnx", ["repo/config.pbtxt"], "repo/"),
-        ("run/artifacts/model.pkl", ["run/metrics.json"], None),
-        ("a/model.pt", ["config.json"], None),
-    ],
+@cases(
+    "key, beside, root",
+    # one file, whatever it is beside
+    ("a/model.tar.gz", ["a/config.json", "a/b/tokenizer.json"], None),
+    ("a/model.pt", [], None),
+    ("model.pt", [], None),
+    ("a/model.pt", ["a/other.pt"], None),
+    ("a/model.pt", ["a/README.md", "a/.gitattributes", "a/LICENSE", "a/_SUCCESS", "a/train.log"], None),
+    ("a/model.pt", ["a/"], None),
+    ("a/model.pt", ["metrics.json", "x/config.json"], None),
+    # weights beside their config, or anything that may belong to them
+    ("a/model.safetensors", ["a/config.json"], "a/"),
+    ("a/model.onnx", ["a/model.onnx.data"], "a/"),
+    ("a/model.pt", ["a/labels.txt"], "a/"),
+    ("model.pt", ["config.json"], ""),
+    # one piece of several, even if the others are missing
+    ("a/model-00001-of-00003.safetensors", [], "a/"),
+    ("a/consolidated.00.pth", [], "a/"),
+    ("a/mp_rank_00_model_states.pt", [], "a/"),
+    ("a/shard_3.pt", [], "a/"),
+    # folders of a larger model
+    ("sd/vae/weights.safetensors", ["sd/model_index.json", "sd/vae/config.json"], "sd/"),
+    ("st/1_Dense/pytorch_model.bin", ["st/modules.json", "st/1_Dense/config.json"], "st/"),
+    ("repo/1/model.onnx", ["repo/config.pbtxt"], "repo/"),
+    ("run/artifacts/model.pkl", ["run/metrics.json"], None),
+    ("a/model.pt", ["config.json"], None),
 )
 def test_which_folder_a_file_makes_up_a_model_with(key: str, beside: list[str], root: str | None) -> None:
     made = shelf(key, *beside)
@@ -117,18 +116,16 @@ def streams(*sizes: tuple[int, ...]) -> list[Iterator[StoredObject]]:
     ]
 
 
-@pytest.mark.parametrize(
-    ("only", "most", "found", "left_out"),
-    [
-        (None, 9, [("b0", 2), ("b0", 2), ("b1", 2), ("b0", 1), ("b1", 1)], 0),
-        (frozenset({3}), 9, [("b0", 3)], 0),
-        (frozenset({4}), 9, [], 0),
-        (None, 5, [("b0", 2), ("b0", 2), ("b1", 2), ("b0", 1), ("b1", 1)], 0),
-        (None, 3, [("b0", 2), ("b0", 2), ("b1", 2)], 2),  # the largest, all of a size
-        (None, 2, [("b0", 1), ("b1", 1)], 3),
-        (None, 0, [], 5),
-        (frozenset({3}), 0, [], 1),
-    ],
+@cases(
+    "only, most, found, left_out",
+    (None, 9, [("b0", 2), ("b0", 2), ("b1", 2), ("b0", 1), ("b1", 1)], 0),
+    (frozenset({3}), 9, [("b0", 3)], 0),
+    (frozenset({4}), 9, [], 0),
+    (None, 5, [("b0", 2), ("b0", 2), ("b1", 2), ("b0", 1), ("b1", 1)], 0),
+    (None, 3, [("b0", 2), ("b0", 2), ("b1", 2)], 2),  # the largest, all of a size
+    (None, 2, [("b0", 1), ("b1", 1)], 3),
+    (None, 0, [], 5),
+    (frozenset({3}), 0, [], 1),
 )
 def test_only_sizes_that_occur_twice_matter(
     only: frozenset[int] | None, most: int, found: list[tuple[str, int]], left_out: int

@@ -18,6 +18,7 @@ from ml_janitor.aws.s3 import (
 )
 from scripted import DENIED, Script, Torn
 from scripted import Answer as Scripted
+from tables import cases
 
 PLACE = AthenaPlace(database="inventory", workgroup="primary", output="s3://results/athena/")
 START, GET, ROWS = "athena:StartQueryExecution", "athena:GetQueryExecution", "athena:GetQueryResults"
@@ -56,12 +57,10 @@ def test_all_rows_are_read_once_the_query_has_ended() -> None:
     assert account.asked(ROWS)[0] == {"QueryExecutionId": "q-1", "MaxResults": 1000}
 
 
-@pytest.mark.parametrize(
-    ("state", "error"),
-    [
-        (execution("FAILED", StateChangeReason="SYNTAX_ERROR"), "Athena query q-1 failed: SYNTAX_ERROR"),
-        (execution("CANCELLED"), "Athena query q-1 cancelled: Athena does not say why"),
-    ],
+@cases(
+    "state, error",
+    (execution("FAILED", StateChangeReason="SYNTAX_ERROR"), "Athena query q-1 failed: SYNTAX_ERROR"),
+    (execution("CANCELLED"), "Athena query q-1 cancelled: Athena does not say why"),
 )
 def test_a_query_that_did_not_succeed_says_why(state: dict[str, Any], error: str) -> None:
     with pytest.raises(ReadError, match=error):

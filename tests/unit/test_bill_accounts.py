@@ -7,8 +7,6 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
-import pytest
-
 from bills import ACCOUNT, HOST, LAST, NOTEBOOK, NOW, STORED
 from ml_janitor.aws.cost_explorer import CostRow, accounts_filter
 from ml_janitor.aws.runs import ResourceRun
@@ -22,19 +20,18 @@ from ml_janitor.bill.reading import (
     unseen_account_gaps,
 )
 from ml_janitor.bill.report import make_bill_report, moved_places
+from tables import cases
 
 ONE, TWO, THREE, FOUR = (f"{number}" * 12 for number in (1, 2, 3, 4))
 UNTIL = date(2026, 10, 6)
 DAY = timedelta(days=1)
 
 
-@pytest.mark.parametrize(
-    ("accounts", "where"),
-    [
-        (BillAccounts(names={TWO: "", ONE: "a"}), (accounts_filter([ONE, TWO]),)),
-        (BillAccounts(names={ONE: ""}, everything=True), ()),
-        (BillAccounts(names={}, everything=True, without=(TWO,)), (accounts_filter([TWO], but=True),)),
-    ],
+@cases(
+    "accounts, where",
+    (BillAccounts(names={TWO: "", ONE: "a"}), (accounts_filter([ONE, TWO]),)),
+    (BillAccounts(names={ONE: ""}, everything=True), ()),
+    (BillAccounts(names={}, everything=True, without=(TWO,)), (accounts_filter([TWO], but=True),)),
 )
 def test_the_filter_names_accounts_only_if_needed(accounts: BillAccounts, where: tuple[object, ...]) -> None:
     assert accounts.where == where
@@ -58,16 +55,14 @@ def row(days_ago: int, account: str, usd: float) -> CostRow:
     )
 
 
-@pytest.mark.parametrize(
-    ("rows", "named"),
-    [
-        ([row(1, ONE, 5), row(7, TWO, 6), row(8, THREE, 7)], [THREE, TWO, ONE]),
-        ([row(14, ONE, 5), row(15, TWO, 9)], [ONE, TWO]),  # 15 days ago is in neither week
-        ([row(0, ONE, 9), row(1, TWO, 1)], [TWO, ONE]),  # nor is today
-        ([row(1, ONE, 5), row(8, ONE, 5), row(1, TWO, 1)], [TWO, ONE]),  # it stayed as it was
-        ([row(1, one, 1) for one in (FOUR, TWO, THREE, ONE)], [ONE, TWO, THREE]),
-        ([], []),
-    ],
+@cases(
+    "rows, named",
+    ([row(1, ONE, 5), row(7, TWO, 6), row(8, THREE, 7)], [THREE, TWO, ONE]),
+    ([row(14, ONE, 5), row(15, TWO, 9)], [ONE, TWO]),  # 15 days ago is in neither week
+    ([row(0, ONE, 9), row(1, TWO, 1)], [TWO, ONE]),  # nor is today
+    ([row(1, ONE, 5), row(8, ONE, 5), row(1, TWO, 1)], [TWO, ONE]),  # it stayed as it was
+    ([row(1, one, 1) for one in (FOUR, TWO, THREE, ONE)], [ONE, TWO, THREE]),
+    ([], []),
 )
 def test_the_accounts_that_moved_most_are_those_that_changed(rows: list[CostRow], named: list[str]) -> None:
     assert most_moved_accounts(rows, [], UNTIL, 7) == named
@@ -120,24 +115,22 @@ def seen(*accounts: str) -> Bill:
     return Bill(account=ACCOUNT, time=NOW, first=LAST.first, until=LAST.until, by_account=rows)
 
 
-@pytest.mark.parametrize(
-    ("names", "everything", "shown", "gap"),
-    [
-        ({ONE: "", TWO: "two"}, False, (ONE, TWO), None),
-        ({ONE: "", TWO: "two"}, False, (ONE,), (GapCause.NOT_CHARGED, f"two ({TWO})", "")),
-        ({ONE: ""}, False, (ACCOUNT,), (GapCause.MEMBER_ACCOUNT, ONE, ACCOUNT)),
-        ({ONE: ""}, False, (), (GapCause.MEMBER_ACCOUNT, ONE, ACCOUNT)),
-        ({}, True, (ACCOUNT,), (GapCause.MEMBER_ACCOUNT, "any other account", ACCOUNT)),
-        ({}, True, (ACCOUNT, ONE), None),
-        ({ACCOUNT: ""}, False, (ACCOUNT,), None),
-        ({TWO: ""}, True, (ACCOUNT, ONE), (GapCause.NOT_CHARGED, TWO, "")),
-        (
-            dict.fromkeys("abcdefg", ""),
-            True,
-            (ACCOUNT, ONE),
-            (GapCause.NOT_CHARGED, "a, b, c, d, e and 2 more", ""),
-        ),
-    ],
+@cases(
+    "names, everything, shown, gap",
+    ({ONE: "", TWO: "two"}, False, (ONE, TWO), None),
+    ({ONE: "", TWO: "two"}, False, (ONE,), (GapCause.NOT_CHARGED, f"two ({TWO})", "")),
+    ({ONE: ""}, False, (ACCOUNT,), (GapCause.MEMBER_ACCOUNT, ONE, ACCOUNT)),
+    ({ONE: ""}, False, (), (GapCause.MEMBER_ACCOUNT, ONE, ACCOUNT)),
+    ({}, True, (ACCOUNT,), (GapCause.MEMBER_ACCOUNT, "any other account", ACCOUNT)),
+    ({}, True, (ACCOUNT, ONE), None),
+    ({ACCOUNT: ""}, False, (ACCOUNT,), None),
+    ({TWO: ""}, True, (ACCOUNT, ONE), (GapCause.NOT_CHARGED, TWO, "")),
+    (
+        dict.fromkeys("abcdefg", ""),
+        True,
+        (ACCOUNT, ONE),
+        (GapCause.NOT_CHARGED, "a, b, c, d, e and 2 more", ""),
+    ),
 )
 def test_accounts_that_cost_explorer_does_not_show_are_told(
     names: dict[str, str], shown: tuple[str, ...], gap: tuple[object, ...] | None, *, everything: bool
@@ -176,17 +169,12 @@ def several(*moved: tuple[str, str, int]) -> Bill:
     )
 
 
-@pytest.mark.parametrize(
-    ("moved", "places"),
-    [
-        ([(ONE, HOST, 5), (TWO, ABROAD, 9), (ONE, NOTEBOOK, 7)], [(TWO, "eu-west-1"), (ONE, "us-east-1")]),
-        ([(ONE, HOST, 1), (TWO, HOST, 1)], [(ONE, "us-east-1"), (TWO, "us-east-1")]),
-        ([(ONE, HOST, 0), (OTHER_ACCOUNTS, HOST, 50), (ONE, STORED, 50), (ONE, "XYZ9-Host:ml.a", 50)], []),
-        (
-            [(f"{n:012}", HOST, n + 1) for n in range(20)],
-            [(f"{n:012}", "us-east-1") for n in range(19, 7, -1)],
-        ),
-    ],
+@cases(
+    "moved, places",
+    ([(ONE, HOST, 5), (TWO, ABROAD, 9), (ONE, NOTEBOOK, 7)], [(TWO, "eu-west-1"), (ONE, "us-east-1")]),
+    ([(ONE, HOST, 1), (TWO, HOST, 1)], [(ONE, "us-east-1"), (TWO, "us-east-1")]),
+    ([(ONE, HOST, 0), (OTHER_ACCOUNTS, HOST, 50), (ONE, STORED, 50), (ONE, "XYZ9-Host:ml.a", 50)], []),
+    ([(f"{n:012}", HOST, n + 1) for n in range(20)], [(f"{n:012}", "us-east-1") for n in range(19, 7, -1)]),
 )
 def test_instances_with_moves_count(moved: list[tuple[str, str, int]], places: list[tuple[str, str]]) -> None:
     assert moved_places(several(*moved), ASKED) == places
@@ -212,14 +200,12 @@ def test_a_resource_explains_what_its_own_account_was_charged() -> None:
     assert found == {"named": (ONE, Decimal(10)), "other": (OTHER_ACCOUNTS, Decimal(10))}
 
 
-@pytest.mark.parametrize(
-    ("arn", "account"),
-    [
-        (f"arn:aws:sagemaker:us-east-1:{ONE}:endpoint/a", ONE),
-        (f"arn:aws:sagemaker:us-east-1:{ONE}:app/d/u/JupyterLab/a:b", ONE),
-        ("arn:a", ""),
-        ("arn:aws:s3:us-east-1:bucket", ""),
-    ],
+@cases(
+    "arn, account",
+    (f"arn:aws:sagemaker:us-east-1:{ONE}:endpoint/a", ONE),
+    (f"arn:aws:sagemaker:us-east-1:{ONE}:app/d/u/JupyterLab/a:b", ONE),
+    ("arn:a", ""),
+    ("arn:aws:s3:us-east-1:bucket", ""),
 )
 def test_an_arn_says_the_account(arn: str, account: str) -> None:
     made: Any = Culprit(arn=arn, name="a", kind="endpoint")

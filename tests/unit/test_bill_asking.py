@@ -6,8 +6,6 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
 
-import pytest
-
 from bills import HOST, bill, charges
 from ml_janitor.bill.explaining import RESOURCE_READS
 from ml_janitor.bill.model import Bill, CostMetric, DaySpan, SpanComparison
@@ -27,6 +25,7 @@ from ml_janitor.bill.reading import (
 )
 from ml_janitor.config.sections import BillSection, OrganizationSection
 from ml_janitor.config.settings import Settings
+from tables import cases
 
 ONE_ACCOUNT = {
     "accounts": ["111111111111"],
@@ -43,17 +42,15 @@ def section(**settings: Any) -> BillSection:
 # --- what is read -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("asked", "settings", "days", "span"),
-    [
-        (0, {}, BILL_DAYS, 30),
-        (31, {}, BILL_DAYS, 31),
-        (32, {}, 66, 32),
-        (60, {}, 122, 60),
-        (0, {"days": 60}, 122, 60),
-        (0, {"settling_days": 14}, 76, 30),
-        (7, {"days": 60}, BILL_DAYS, 7),
-    ],
+@cases(
+    "asked, settings, days, span",
+    (0, {}, BILL_DAYS, 30),
+    (31, {}, BILL_DAYS, 31),
+    (32, {}, 66, 32),
+    (60, {}, 122, 60),
+    (0, {"days": 60}, 122, 60),
+    (0, {"settling_days": 14}, 76, 30),
+    (7, {"days": 60}, BILL_DAYS, 7),
 )
 def test_a_bill_reads_the_span_before(asked: int, settings: dict[str, Any], days: int, span: int) -> None:
     found = bill_request(section(**settings), days=asked)
@@ -97,23 +94,21 @@ def test_what_is_read_comes_from_the_settings() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("settings", "names", "found"),
-    [
-        ({}, {}, None),
-        ({"units": ["ou-abcd-11111111"]}, {}, None),  # those of a unit are known once they were listed
-        ({"accounts": ["111111111111"]}, {}, BillAccounts(names={"111111111111": ""})),
-        (
-            {"accounts": ["111111111111"]},
-            {"111111111111": "one", "222222222222": "two"},
-            BillAccounts(names={"111111111111": "one", "222222222222": "two"}),
-        ),
-        (
-            {"all_accounts": True, "without": ["333333333333"]},
-            {},
-            BillAccounts(names={}, everything=True, without=("333333333333",)),
-        ),
-    ],
+@cases(
+    "settings, names, found",
+    ({}, {}, None),
+    ({"units": ["ou-abcd-11111111"]}, {}, None),  # those of a unit are known once they were listed
+    ({"accounts": ["111111111111"]}, {}, BillAccounts(names={"111111111111": ""})),
+    (
+        {"accounts": ["111111111111"]},
+        {"111111111111": "one", "222222222222": "two"},
+        BillAccounts(names={"111111111111": "one", "222222222222": "two"}),
+    ),
+    (
+        {"all_accounts": True, "without": ["333333333333"]},
+        {},
+        BillAccounts(names={}, everything=True, without=("333333333333",)),
+    ),
 )
 def test_the_accounts_of_an_organization_are_those_that_are_named_or_known(
     settings: dict[str, Any], names: dict[str, str], found: BillAccounts | None
@@ -121,15 +116,13 @@ def test_the_accounts_of_an_organization_are_those_that_are_named_or_known(
     assert bill_accounts(OrganizationSection.model_validate(settings), names) == found
 
 
-@pytest.mark.parametrize(
-    ("settings", "checks"),
-    [
-        ({}, {"ce:ListCostAllocationTags"}),
-        ({"weekly_table": ""}, set()),
-        ({"weekly_table": "", "services": ["S3"]}, {"ce:GetDimensionValues"}),
-        ({"tags": {"project": "app"}}, {"ce:ListCostAllocationTags", "ce:GetTags"}),
-        ({"weekly_table": "", "tags": {"project": "app"}}, set()),
-    ],
+@cases(
+    "settings, checks",
+    ({}, {"ce:ListCostAllocationTags"}),
+    ({"weekly_table": ""}, set()),
+    ({"weekly_table": "", "services": ["S3"]}, {"ce:GetDimensionValues"}),
+    ({"tags": {"project": "app"}}, {"ce:ListCostAllocationTags", "ce:GetTags"}),
+    ({"weekly_table": "", "tags": {"project": "app"}}, set()),
 )
 def test_name_checks_are_granted_where_names_are_checked(settings: dict[str, Any], checks: set[str]) -> None:
     own = section(**settings)
@@ -142,18 +135,16 @@ def test_name_checks_are_granted_where_names_are_checked(settings: dict[str, Any
     assert bill_reads(own) == (*cost_explorer_reads(own), *RESOURCE_READS)
 
 
-@pytest.mark.parametrize(
-    ("bill", "organization", "least"),
-    [
-        ({"max_requests": 7}, {}, 8),
-        ({"max_requests": 8}, {}, None),
-        ({"max_requests": 4, "tags": {"project": "app"}}, {}, None),
-        ({"max_requests": 3, "tags": {"project": "app"}}, {}, 4),
-        ({"max_requests": 7, "enabled": False}, {}, None),
-        ({"max_requests": 8, "enabled": False}, {}, None),
-        ({"max_requests": 9}, ONE_ACCOUNT, 10),
-        ({"max_requests": 10}, ONE_ACCOUNT, None),
-    ],
+@cases(
+    "bill, organization, least",
+    ({"max_requests": 7}, {}, 8),
+    ({"max_requests": 8}, {}, None),
+    ({"max_requests": 4, "tags": {"project": "app"}}, {}, None),
+    ({"max_requests": 3, "tags": {"project": "app"}}, {}, 4),
+    ({"max_requests": 7, "enabled": False}, {}, None),
+    ({"max_requests": 8, "enabled": False}, {}, None),
+    ({"max_requests": 9}, ONE_ACCOUNT, 10),
+    ({"max_requests": 10}, ONE_ACCOUNT, None),
 )
 def test_fewer_pages_than_a_reading_has_parts_are_warned_about(
     bill: dict[str, Any], organization: dict[str, Any], least: int | None
@@ -186,16 +177,14 @@ def days(found: SpanComparison | None) -> tuple[str, ...] | None:
     )
 
 
-@pytest.mark.parametrize(
-    ("until", "compared"),
-    [
-        (date(2026, 4, 1), ("03-01 28", "02-01 28")),  # the month before is shorter
-        (date(2026, 3, 2), ("03-01 1", "02-01 1")),
-        (date(2026, 3, 1), ("02-01 28", "01-01 28")),  # on its first day, the month that is over
-        (date(2026, 3, 29), ("03-01 28", "02-01 28")),
-        (date(2026, 1, 3), ("01-01 2", "12-01 2")),
-        (date(2026, 1, 1), ("12-01 30", "11-01 30")),
-    ],
+@cases(
+    "until, compared",
+    (date(2026, 4, 1), ("03-01 28", "02-01 28")),  # the month before is shorter
+    (date(2026, 3, 2), ("03-01 1", "02-01 1")),
+    (date(2026, 3, 1), ("02-01 28", "01-01 28")),  # on its first day, the month that is over
+    (date(2026, 3, 29), ("03-01 28", "02-01 28")),
+    (date(2026, 1, 3), ("01-01 2", "12-01 2")),
+    (date(2026, 1, 1), ("12-01 30", "11-01 30")),
 )
 def test_the_month_to_date_is_compared_with_as_many_days(until: date, compared: tuple[str, ...]) -> None:
     assert days(ASKED.month_to_date(read(date(2025, 10, 1), until))) == compared
@@ -212,14 +201,12 @@ def test_the_last_settled_day_is_compared_with_that_weekday_of_the_week_before()
         assert days(replace(ASKED, settling_days=settling).settled_day(read(first, until))) == compared
 
 
-@pytest.mark.parametrize(
-    ("settling", "spans", "month"),
-    [
-        (1, ("09-29 7", "09-22 7"), ("10-01 5", "09-01 5")),
-        (2, ("09-28 7", "09-21 7"), ("10-01 4", "09-01 4")),
-        (4, ("09-26 7", "09-19 7"), ("10-01 2", "09-01 2")),
-        (6, ("09-24 7", "09-17 7"), ("09-01 30", "08-01 30")),  # no day of October is settled
-    ],
+@cases(
+    "settling, spans, month",
+    (1, ("09-29 7", "09-22 7"), ("10-01 5", "09-01 5")),
+    (2, ("09-28 7", "09-21 7"), ("10-01 4", "09-01 4")),
+    (4, ("09-26 7", "09-19 7"), ("10-01 2", "09-01 2")),
+    (6, ("09-24 7", "09-17 7"), ("09-01 30", "08-01 30")),  # no day of October is settled
 )
 def test_unsettled_days_do_not_compare(settling: int, spans: tuple[str, ...], month: tuple[str, ...]) -> None:
     asked, found = replace(ASKED, settling_days=settling), read(date(2026, 7, 1), date(2026, 10, 6))
@@ -227,14 +214,12 @@ def test_unsettled_days_do_not_compare(settling: int, spans: tuple[str, ...], mo
     assert (days(asked.asked(found)), days(asked.month_to_date(found))) == (spans, month)
 
 
-@pytest.mark.parametrize(
-    ("first", "charged", "compares"),
-    [
-        (date(2026, 9, 22), date(2026, 9, 22), True),
-        (date(2026, 9, 23), date(2026, 9, 23), False),
-        (date(2026, 9, 1), date(2026, 9, 22), True),
-        (date(2026, 9, 1), date(2026, 9, 23), False),
-    ],
+@cases(
+    "first, charged, compares",
+    (date(2026, 9, 22), date(2026, 9, 22), True),
+    (date(2026, 9, 23), date(2026, 9, 23), False),
+    (date(2026, 9, 1), date(2026, 9, 22), True),
+    (date(2026, 9, 1), date(2026, 9, 23), False),
 )
 def test_only_days_within_the_bill_are_compared(first: date, charged: date, *, compares: bool) -> None:
     found = read(first, date(2026, 10, 6), charged=charged)

@@ -35,6 +35,7 @@ from ml_janitor.bill.model import (
     total_change,
 )
 from ml_janitor.bill.reading import BillQuestion
+from tables import cases
 
 DAYS = SpanComparison(kind=ComparisonKind.DAYS, before=BEFORE, after=LAST)
 START = datetime(2026, 8, 7, tzinfo=UTC)
@@ -157,17 +158,15 @@ def test_lost_tags_change_no_total() -> None:
     assert total_change([mover]) == 0
 
 
-@pytest.mark.parametrize(
-    ("before", "after", "by_quantity"),
-    [
-        ((10, 5), (30, 6), 2),
-        ((10, 0), (30, 5), 20),  # no unit on one side: no price either
-        ((10, 5), (30, 0), 20),
-        ((10, 0.5), (30, 0.25), -5),
-        ((10, -5), (30, 5), 20),
-        ((0, 0), (30, 5), 30),
-        ((10, 5), (0, 0), -10),
-    ],
+@cases(
+    "before, after, by_quantity",
+    ((10, 5), (30, 6), 2),
+    ((10, 0), (30, 5), 20),  # no unit on one side: no price either
+    ((10, 5), (30, 0), 20),
+    ((10, 0.5), (30, 0.25), -5),
+    ((10, -5), (30, 5), 20),
+    ((0, 0), (30, 5), 30),
+    ((10, 5), (0, 0), -10),
 )
 def test_what_has_no_price_on_one_side_is_all_quantity(
     before: tuple[float, float], after: tuple[float, float], by_quantity: int
@@ -202,20 +201,18 @@ WEEKS = SpanComparison(
 )
 
 
-@pytest.mark.parametrize(
-    ("known", "changes", "steps"),
-    [
-        ({}, [], 1),
-        (dict.fromkeys(range(28), 10), [], 21),
-        (dict.fromkeys(range(28), 10) | {11: 17}, [7, -7], 21),
-        (dict.fromkeys(range(28), 10) | {7: 17}, [7, -7], 21),  # the first day that has a week before it
-        (dict.fromkeys(range(28), 10) | {6: 17}, [-7], 21),
-        (dict.fromkeys(range(28), 10) | {27: 17}, [7], 21),
-        (dict.fromkeys(range(28), 10) | {28: 1000, 29: 1000}, [], 21),  # that is what is judged
-        ({0: 10, 14: 10}, [-10, 10, -10], 21),  # a day without a charge cost nothing
-        ({20: 10, 27: 14}, [4], 1),
-        ({21: 10, 27: 14}, [], 1),  # no day has a week before it
-    ],
+@cases(
+    "known, changes, steps",
+    ({}, [], 1),
+    (dict.fromkeys(range(28), 10), [], 21),
+    (dict.fromkeys(range(28), 10) | {11: 17}, [7, -7], 21),
+    (dict.fromkeys(range(28), 10) | {7: 17}, [7, -7], 21),  # the first day that has a week before it
+    (dict.fromkeys(range(28), 10) | {6: 17}, [-7], 21),
+    (dict.fromkeys(range(28), 10) | {27: 17}, [7], 21),
+    (dict.fromkeys(range(28), 10) | {28: 1000, 29: 1000}, [], 21),  # that is what is judged
+    ({0: 10, 14: 10}, [-10, 10, -10], 21),  # a day without a charge cost nothing
+    ({20: 10, 27: 14}, [4], 1),
+    ({21: 10, 27: 14}, [], 1),  # no day has a week before it
 )
 def test_a_line_changes_as_its_weekdays_did(known: dict[int, int], changes: list[int], steps: int) -> None:
     usd = {WEEKS.before.first + timedelta(days=day): Decimal(cost) for day, cost in known.items()}
@@ -278,69 +275,32 @@ def test_a_bill_is_divided_by_account_else_by_the_first_tag_that_is_by_usage_typ
     assert by_account.services == {HOST: "Amazon SageMaker"}
 
 
-@pytest.mark.parametrize(
-    ("service", "usage_type", "where", "bare", "what"),
-    [
-        ("Amazon SageMaker", "USE1-Host:ml.m5.xlarge", "us-east-1", "Host:ml.m5.xlarge", Phase.HOSTING),
-        ("Amazon SageMaker", "EU-Train:ml.p5.48xlarge", "eu-west-1", "Train:ml.p5.48xlarge", Phase.TRAINING),
-        (
-            "Amazon SageMaker",
-            "USE1-TrainWarmPool:ml.g5.xlarge",
-            "us-east-1",
-            "TrainWarmPool:ml.g5.xlarge",
-            Phase.WARM_POOLS,
-        ),
-        (
-            "Amazon SageMaker",
-            "EUC1-TrSpt:ml.g5.xlarge",
-            "eu-central-1",
-            "TrSpt:ml.g5.xlarge",
-            Phase.SPOT_TRAINING,
-        ),
-        (
-            "Amazon SageMaker",
-            "USE1-Studio:JupyterLab-ml.t3.medium",
-            "us-east-1",
-            "Studio:JupyterLab-ml.t3.medium",
-            Phase.STUDIO,
-        ),
-        (
-            "Amazon Simple Storage Service",
-            "TimedStorage-ByteHrs",
-            "us-east-1",
-            "TimedStorage-ByteHrs",
-            Phase.STORAGE,
-        ),
-        (
-            "Amazon Simple Storage Service",
-            "USE1-EUC1-AWS-Out-Bytes",
-            "us-east-1",
-            "EUC1-AWS-Out-Bytes",
-            Phase.TRANSFER,
-        ),
-        ("EC2 - Other", "USW2-NatGateway-Bytes", "us-west-2", "NatGateway-Bytes", Phase.NAT),
-        ("AmazonCloudWatch", "USE1-DataProcessing-Bytes", "us-east-1", "DataProcessing-Bytes", Phase.LOGS),
-        ("AWS Cost Explorer", "USE1-APIRequest", "us-east-1", "APIRequest", Phase.OTHER),
-        ("KMS", "KMS-Requests", "us-east-1", "KMS-Requests", Phase.OTHER),
-        ("Amazon SageMaker", "APE2-Host:ml.m5.xlarge", "ap-east-2", "Host:ml.m5.xlarge", Phase.HOSTING),
-        ("EC2 - Other", "APS7-NatGateway-Bytes", "ap-southeast-5", "NatGateway-Bytes", Phase.NAT),
-        (
-            "Amazon SageMaker",
-            "CNW1-Notebk:ml.t3.xlarge",
-            "cn-northwest-1",
-            "Notebk:ml.t3.xlarge",
-            Phase.NOTEBOOKS,
-        ),
-        ("Amazon SageMaker", "XYZ9-Host:ml.m5.xlarge", UNKNOWN_REGION, "Host:ml.m5.xlarge", Phase.HOSTING),
-        ("Amazon SageMaker", "EUSC1-Host:ml.m5.xlarge", UNKNOWN_REGION, "Host:ml.m5.xlarge", Phase.HOSTING),
-    ],
+SAGEMAKER, S3 = "Amazon SageMaker", "Amazon Simple Storage Service"
+
+
+@cases(
+    "service, code, bare, where, what",
+    (SAGEMAKER, "USE1-", "Host:ml.m5.xlarge", "us-east-1", Phase.HOSTING),
+    (SAGEMAKER, "EU-", "Train:ml.p5.48xlarge", "eu-west-1", Phase.TRAINING),
+    (SAGEMAKER, "USE1-", "TrainWarmPool:ml.g5.xlarge", "us-east-1", Phase.WARM_POOLS),
+    (SAGEMAKER, "EUC1-", "TrSpt:ml.g5.xlarge", "eu-central-1", Phase.SPOT_TRAINING),
+    (SAGEMAKER, "USE1-", "Studio:JupyterLab-ml.t3.medium", "us-east-1", Phase.STUDIO),
+    (S3, "", "TimedStorage-ByteHrs", "us-east-1", Phase.STORAGE),
+    (S3, "USE1-", "EUC1-AWS-Out-Bytes", "us-east-1", Phase.TRANSFER),
+    ("EC2 - Other", "USW2-", "NatGateway-Bytes", "us-west-2", Phase.NAT),
+    ("AmazonCloudWatch", "USE1-", "DataProcessing-Bytes", "us-east-1", Phase.LOGS),
+    ("AWS Cost Explorer", "USE1-", "APIRequest", "us-east-1", Phase.OTHER),
+    ("KMS", "", "KMS-Requests", "us-east-1", Phase.OTHER),
+    (SAGEMAKER, "APE2-", "Host:ml.m5.xlarge", "ap-east-2", Phase.HOSTING),
+    ("EC2 - Other", "APS7-", "NatGateway-Bytes", "ap-southeast-5", Phase.NAT),
+    (SAGEMAKER, "CNW1-", "Notebk:ml.t3.xlarge", "cn-northwest-1", Phase.NOTEBOOKS),
+    (SAGEMAKER, "XYZ9-", "Host:ml.m5.xlarge", UNKNOWN_REGION, Phase.HOSTING),
+    (SAGEMAKER, "EUSC1-", "Host:ml.m5.xlarge", UNKNOWN_REGION, Phase.HOSTING),
 )
-def test_a_usage_type_is_parsed(service: str, usage_type: str, where: str, bare: str, what: Phase) -> None:
-    assert (region_of_usage(usage_type), without_region(usage_type), phase_of(service, usage_type)) == (
-        where,
-        bare,
-        what,
-    )
+def test_a_usage_type_is_parsed(service: str, code: str, bare: str, where: str, what: Phase) -> None:
+    usage_type = code + bare
+    assert (region_of_usage(usage_type), without_region(usage_type)) == (where, bare)
+    assert phase_of(service, usage_type) == what
 
 
 @pytest.mark.parametrize("partition", ["aws", "aws-cn", "aws-us-gov"])

@@ -25,6 +25,7 @@ from ml_janitor.bill.model import (
     Phase,
     SpanComparison,
 )
+from tables import cases
 
 DAYS = SpanComparison(kind=ComparisonKind.DAYS, before=BEFORE, after=LAST)
 LATER = datetime(2026, 10, 1, tzinfo=UTC)
@@ -139,13 +140,11 @@ def test_the_owner_of_what_is_not_explained_is_that_of_its_usage_type() -> None:
 STAYED, NEW, GONE = known("stayed", 300, 600), known("new", 0, 120), known("gone", 150, 0)
 
 
-@pytest.mark.parametrize(
-    ("prices", "dollars"),
-    [
-        ((0.5, 1), {"": 300, "stayed": 150, "new": 120, "gone": -75}),
-        ((3, 2), {"": -300, "stayed": 600, "new": 240, "gone": -450}),
-        ((2, 2), {"stayed": 600, "new": 240, "gone": -300}),
-    ],
+@cases(
+    "prices, dollars",
+    ((0.5, 1), {"": 300, "stayed": 150, "new": 120, "gone": -75}),
+    ((3, 2), {"": -300, "stayed": 600, "new": 240, "gone": -450}),
+    ((2, 2), {"stayed": 600, "new": 240, "gone": -300}),
     ids=["dearer", "cheaper", "the same"],
 )
 def test_each_moves_at_the_price_of_its_span(prices: tuple[float, float], dollars: dict[str, int]) -> None:
@@ -159,16 +158,14 @@ def test_each_moves_at_the_price_of_its_span(prices: tuple[float, float], dollar
     assert sum(dollars.values()) == of.change
 
 
-@pytest.mark.parametrize(
-    ("after", "causes"),
-    [
-        ((101, 10), [MoverCause.UNEXPLAINED]),  # one percent is rounding
-        ((101.1, 10), [MoverCause.PRICE]),
-        ((98.9, 10), [MoverCause.PRICE]),
-        ((0, 10), [MoverCause.UNEXPLAINED]),  # free now, as with a free tier: no price
-        ((100, 0), []),
-        ((200, 0), [MoverCause.UNEXPLAINED]),
-    ],
+@cases(
+    "after, causes",
+    ((101, 10), [MoverCause.UNEXPLAINED]),  # one percent is rounding
+    ((101.1, 10), [MoverCause.PRICE]),
+    ((98.9, 10), [MoverCause.PRICE]),
+    ((0, 10), [MoverCause.UNEXPLAINED]),  # free now, as with a free tier: no price
+    ((100, 0), []),
+    ((200, 0), [MoverCause.UNEXPLAINED]),
 )
 def test_a_price_needs_both_spans_to_differ(after: tuple[float, float], causes: list[MoverCause]) -> None:
     assert [cause for _, cause, _ in explained(part((100, 10), after))] == causes
@@ -190,16 +187,14 @@ def test_a_price_is_one_mover_whatever_the_tags() -> None:
 # --- families ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("hours", "found"),
-    [
-        ({"a": (0, 10), "b": (0, 12)}, {"f": (22, 2)}),
-        ({"a": (0, 10), "b": (0, 40)}, {"f": (50, 2)}),  # of two, neither is out of the ordinary
-        ({"a": (0, 10), "b": (0, 10), "c": (0, 30)}, {"f": (50, 3)}),
-        ({"a": (0, 10), "b": (0, 10), "c": (0, 31)}, {"f": (20, 2), "c": (31, 1)}),
-        ({"a": (5, 5), "b": (6, 4), "c": (20, 12)}, {"f": (-2, 2), "c": (-8, 1)}),
-        ({"a": (2, 8), "b": (0, 10), "c": (0, 10), "d": (11, 19)}, {"f": (34, 4)}),
-    ],
+@cases(
+    "hours, found",
+    ({"a": (0, 10), "b": (0, 12)}, {"f": (22, 2)}),
+    ({"a": (0, 10), "b": (0, 40)}, {"f": (50, 2)}),  # of two, neither is out of the ordinary
+    ({"a": (0, 10), "b": (0, 10), "c": (0, 30)}, {"f": (50, 3)}),
+    ({"a": (0, 10), "b": (0, 10), "c": (0, 31)}, {"f": (20, 2), "c": (31, 1)}),
+    ({"a": (5, 5), "b": (6, 4), "c": (20, 12)}, {"f": (-2, 2), "c": (-8, 1)}),
+    ({"a": (2, 8), "b": (0, 10), "c": (0, 10), "d": (11, 19)}, {"f": (34, 4)}),
 )
 def test_jobs_of_a_family_are_one_but_for_what_ran_over_three_times_as_long(
     hours: dict[str, tuple[float, float]], found: dict[str, tuple[object, int]]
@@ -237,21 +232,19 @@ def test_a_family_has_the_arn_of_its_largest_and_no_time_of_its_own() -> None:
 # --- causes -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("resource", "cause"),
-    [
-        (known("x", 1, 2, finding="f"), MoverCause.FINDING),
-        (known("x", 0, 1, finding="f"), MoverCause.FINDING),
-        (known("x", 2, 1, finding="f"), MoverCause.CHANGED),  # waste that shrinks is no finding of the change
-        (known("x", 2, 0, finding="f"), MoverCause.ENDED),
-        (known("x", 0, 1), MoverCause.STARTED),
-        (known("x", 0, 0.5, ended=LATER), MoverCause.STARTED),
-        (known("x", 1, 1.5, ended=LATER, acted=True), MoverCause.CHANGED),
-        (known("x", 2, 1), MoverCause.CHANGED),
-        (known("x", 2, 0), MoverCause.ENDED),
-        (known("x", 2, 1, ended=LATER), MoverCause.ENDED),
-        (known("x", 2, 1, acted=True), MoverCause.ENDED),
-    ],
+@cases(
+    "resource, cause",
+    (known("x", 1, 2, finding="f"), MoverCause.FINDING),
+    (known("x", 0, 1, finding="f"), MoverCause.FINDING),
+    (known("x", 2, 1, finding="f"), MoverCause.CHANGED),  # waste that shrinks is no finding of the change
+    (known("x", 2, 0, finding="f"), MoverCause.ENDED),
+    (known("x", 0, 1), MoverCause.STARTED),
+    (known("x", 0, 0.5, ended=LATER), MoverCause.STARTED),
+    (known("x", 1, 1.5, ended=LATER, acted=True), MoverCause.CHANGED),
+    (known("x", 2, 1), MoverCause.CHANGED),
+    (known("x", 2, 0), MoverCause.ENDED),
+    (known("x", 2, 1, ended=LATER), MoverCause.ENDED),
+    (known("x", 2, 1, acted=True), MoverCause.ENDED),
 )
 def test_the_cause_is_what_is_known_of_the_resource(resource: BillResource, cause: MoverCause) -> None:
     mover = next(one for one in find_movers([part((90, 90), (90, 90))], [resource], DAYS, {}) if one.culprit)
@@ -275,34 +268,29 @@ def use(tag: str | None, before: float, after: float, **more: Any) -> ChangePart
     return part((before, before), (after, after), tag=tag, **more)
 
 
-@pytest.mark.parametrize(
-    ("parts", "tags"),
-    [
-        ([use("llm", 100, 0), use("", 0, 100)], [("llm", "", 100)]),
-        ([use("llm", 100, 0), use("", 0, 97)], [("llm", "", 97)]),  # three percent are the same use
-        ([use("llm", 100, 0), use("", 0, 96)], []),
-        ([use("llm", 97, 0), use("", 0, 100)], [("llm", "", 100)]),
-        ([use("llm", 96, 0), use("", 0, 100)], []),
-        ([use("llm", 60, 0), use("vision", 40, 0), use("", 0, 100)], [("llm", "", 60), ("vision", "", 40)]),
-        ([use("llm", 60, 0), use("vision", 30, 0), use("", 0, 100)], []),
-        (
-            [use("a", 100, 0), use("b", 50, 0), use("", 0, 100), use("c", 0, 50)],
-            [("a", "", 100), ("b", "c", 50)],
-        ),
-        ([use("a", 100, 0), use("", 0, 100), use("c", 0, 100)], [("a", "", 100)]),  # it moved but once
-        ([use(None, 100, 0), use("", 0, 100)], []),
-        ([use("llm", 100, 0), use("", 0, 100, usage_type="Other")], []),
-        ([use("llm", 100, 0), use("", 0, 100, usual=Decimal(100))], []),  # that much comes and goes by itself
-        ([use("llm", 100, 0), use("", 0, 100, usual=Decimal("99.9"))], [("llm", "", 100)]),
-        ([use("llm", 1, 0), use("", 0, 1)], [("llm", "", 1)]),
-        ([part((100, 100), (100, 0)), use("", 0, 100)], []),  # less of it, and no dollar less
-        (
-            [part((5, 0), (3, 0), tag="a"), use("llm", 60, 0), use("vision", 40, 0), use("", 0, 100)],
-            [("llm", "", 60), ("vision", "", 40)],  # a fee is no use
-        ),
-        ([use("a", 100, 0), use("b", 100, 0), use("", 0, 100)], [("a", "", 100)]),
-        ([use("llm", 100, 0), part((100, 0), (90, 100), tag="")], []),
-    ],
+@cases(
+    "parts, tags",
+    ([use("llm", 100, 0), use("", 0, 100)], [("llm", "", 100)]),
+    ([use("llm", 100, 0), use("", 0, 97)], [("llm", "", 97)]),  # three percent are the same use
+    ([use("llm", 100, 0), use("", 0, 96)], []),
+    ([use("llm", 97, 0), use("", 0, 100)], [("llm", "", 100)]),
+    ([use("llm", 96, 0), use("", 0, 100)], []),
+    ([use("llm", 60, 0), use("vision", 40, 0), use("", 0, 100)], [("llm", "", 60), ("vision", "", 40)]),
+    ([use("llm", 60, 0), use("vision", 30, 0), use("", 0, 100)], []),
+    ([use("a", 100, 0), use("b", 50, 0), use("", 0, 100), use("c", 0, 50)], [("a", "", 100), ("b", "c", 50)]),
+    ([use("a", 100, 0), use("", 0, 100), use("c", 0, 100)], [("a", "", 100)]),  # it moved but once
+    ([use(None, 100, 0), use("", 0, 100)], []),
+    ([use("llm", 100, 0), use("", 0, 100, usage_type="Other")], []),
+    ([use("llm", 100, 0), use("", 0, 100, usual=Decimal(100))], []),  # that much comes and goes by itself
+    ([use("llm", 100, 0), use("", 0, 100, usual=Decimal("99.9"))], [("llm", "", 100)]),
+    ([use("llm", 1, 0), use("", 0, 1)], [("llm", "", 1)]),
+    ([part((100, 100), (100, 0)), use("", 0, 100)], []),  # less of it, and no dollar less
+    (
+        [part((5, 0), (3, 0), tag="a"), use("llm", 60, 0), use("vision", 40, 0), use("", 0, 100)],
+        [("llm", "", 60), ("vision", "", 40)],  # a fee is no use
+    ),
+    ([use("a", 100, 0), use("b", 100, 0), use("", 0, 100)], [("a", "", 100)]),
+    ([use("llm", 100, 0), part((100, 0), (90, 100), tag="")], []),
 )
 def test_use_that_left_one_tag_for_another_moved(
     parts: list[ChangePart], tags: list[tuple[str | None, str | None, int]]

@@ -7,8 +7,6 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-import pytest
-
 from bills import BEFORE, HOST, LAST, bill, charges, full_report
 from ml_janitor.bill.model import (
     OTHER_ACCOUNTS,
@@ -29,6 +27,7 @@ from ml_janitor.report.bill import lay_out_bill
 from ml_janitor.report.bill_message import bill_picture, bill_post, daily_costs, make_bill_message
 from ml_janitor.report.blocks import FigureBlock, HeadingBlock, NoteBlock, Rank, TableBlock
 from ml_janitor.report.mrkdwn import LONGEST_SECTION, fits_message
+from tables import cases
 
 HUNG = "training job llm-pretrain-7b-0924, hung since 09-25 ($15,511 until now), omar.haddad"
 HUNG_ARN = "arn:aws:sagemaker:us-east-1:123456789012:training-job/llm-pretrain-7b-0924"
@@ -167,16 +166,14 @@ def test_other_movements_have_the_news_that_is_not_named_before() -> None:
     assert list(rows(month=replace(main, movers=(hung,)))) == ["Why it moved in 30 days"]
 
 
-@pytest.mark.parametrize(
-    ("spent", "expected", "text"),
-    [
-        ("12000", "79000", "$12,000 of $80,000 spent (15 %); $79,000 expected"),
-        ("12000", "83000", "$12,000 of $80,000 spent (15 %); $83,000 expected, $3,000 over"),
-        ("81000", None, "$81,000 of $80,000 spent (101 %): $1,000 over; AWS has no forecast"),
-        ("80000", "80000", "$80,000 of $80,000 spent (100 %); $80,000 expected"),
-        ("80000", "80001", "$80,000 of $80,000 spent (100 %); $80,001 expected, $1.00 over"),
-        ("80001", "80002", "$80,001 of $80,000 spent (100 %): $1.00 over; $80,002 expected"),
-    ],
+@cases(
+    "spent, expected, text",
+    ("12000", "79000", "$12,000 of $80,000 spent (15 %); $79,000 expected"),
+    ("12000", "83000", "$12,000 of $80,000 spent (15 %); $83,000 expected, $3,000 over"),
+    ("81000", None, "$81,000 of $80,000 spent (101 %): $1,000 over; AWS has no forecast"),
+    ("80000", "80000", "$80,000 of $80,000 spent (100 %); $80,000 expected"),
+    ("80000", "80001", "$80,000 of $80,000 spent (100 %); $80,001 expected, $1.00 over"),
+    ("80001", "80002", "$80,001 of $80,000 spent (100 %): $1.00 over; $80,002 expected"),
 )
 def test_a_budget_says_spent_and_expected_dollars(spent: str, expected: str | None, text: str) -> None:
     state = BudgetState(

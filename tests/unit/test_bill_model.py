@@ -7,8 +7,6 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-import pytest
-
 from bills import BEFORE, HOST, LAST, STORED, bill, charges, full_report, movement, part
 from ml_janitor.bill.model import (
     ZERO,
@@ -27,6 +25,7 @@ from ml_janitor.bill.model import (
 )
 from ml_janitor.bill.report import BudgetState, budget_states, expected_spend
 from ml_janitor.core.durations import DAY
+from tables import cases
 
 
 def test_a_span_ends_before_the_day_that_it_ends_at() -> None:
@@ -70,15 +69,13 @@ def test_movers_add_up_to_the_change_but_for_what_only_changed_its_tag() -> None
     ]
 
 
-@pytest.mark.parametrize(
-    ("kind", "before", "told"),
-    [
-        (ComparisonKind.DAYS, 2000, [60, 50, -40]),  # exactly 5 %
-        (ComparisonKind.DAYS, 2001, []),
-        (ComparisonKind.DAYS, 0, [60, 50, -40]),
-        (ComparisonKind.DAY, 2000, []),  # a weekday may differ from the week before
-        (ComparisonKind.MONTH_TO_DATE, 2000, []),
-    ],
+@cases(
+    "kind, before, told",
+    (ComparisonKind.DAYS, 2000, [60, 50, -40]),  # exactly 5 %
+    (ComparisonKind.DAYS, 2001, []),
+    (ComparisonKind.DAYS, 0, [60, 50, -40]),
+    (ComparisonKind.DAY, 2000, []),  # a weekday may differ from the week before
+    (ComparisonKind.MONTH_TO_DATE, 2000, []),
 )
 def test_its_largest_parts_explain_a_total(kind: ComparisonKind, before: int, told: list[int]) -> None:
     """One job of $15,511 was no more than usual: the message said "+82 %", and that nothing moved."""
@@ -132,17 +129,15 @@ def test_what_is_kept_of_a_bill_goes_on_with_what_was_read_since() -> None:
     assert fresh.after(amortized, first) == fresh
 
 
-@pytest.mark.parametrize(
-    ("cause", "usd", "ordinary"),
-    [
-        (MoverCause.STARTED, 60, True),
-        (MoverCause.STARTED, -60, True),
-        (MoverCause.STARTED, 61, False),
-        (MoverCause.ENDED, -61, False),
-        (MoverCause.UNEXPLAINED, 5, True),
-        (MoverCause.FINDING, 5, False),
-        (MoverCause.TAG, 5, False),
-    ],
+@cases(
+    "cause, usd, ordinary",
+    (MoverCause.STARTED, 60, True),
+    (MoverCause.STARTED, -60, True),
+    (MoverCause.STARTED, 61, False),
+    (MoverCause.ENDED, -61, False),
+    (MoverCause.UNEXPLAINED, 5, True),
+    (MoverCause.FINDING, 5, False),
+    (MoverCause.TAG, 5, False),
 )
 def test_no_more_than_usual_is_no_news(cause: MoverCause, usd: int, *, ordinary: bool) -> None:
     line = part(STORED, "vision", Phase.STORAGE, "6100", "6100", usual=Decimal(60))
@@ -164,15 +159,13 @@ def test_an_unsettled_day_costs_what_its_weekday_did_in_the_four_weeks_before() 
     assert expected_spend(weeks, DaySpan(today, 1), today + DAY) == 1
 
 
-@pytest.mark.parametrize(
-    ("until", "spent", "expected", "of_part"),
-    [
-        (date(2026, 10, 1), 300, 300, 300),  # September is over, whatever October's forecast is
-        (date(2026, 10, 2), 10, 910, 310),
-        (date(2026, 9, 30), 290, 1190, 300),
-        (date(2026, 3, 1), 280, 280, 280),
-        (date(2026, 2, 15), 140, 1040, 280),
-    ],
+@cases(
+    "until, spent, expected, of_part",
+    (date(2026, 10, 1), 300, 300, 300),  # September is over, whatever October's forecast is
+    (date(2026, 10, 2), 10, 910, 310),
+    (date(2026, 9, 30), 290, 1190, 300),
+    (date(2026, 3, 1), 280, 280, 280),
+    (date(2026, 2, 15), 140, 1040, 280),
 )
 def test_a_budget_is_of_the_last_month(until: date, spent: int, expected: int, of_part: int) -> None:
     first = until - 70 * DAY

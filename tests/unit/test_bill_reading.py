@@ -14,6 +14,7 @@ from botocore.exceptions import ClientError
 from ml_janitor.aws.cost_explorer import CostExplorer, accounts_filter
 from ml_janitor.bill.model import Bill, BillGap, BillReading, Charge, CostMetric, Forecast, GapCause
 from ml_janitor.bill.reading import BillAccounts, BillRequest, read_bill, tag_gaps
+from tables import cases
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 TODAY, DAY = NOW.date(), timedelta(days=1)
@@ -170,14 +171,12 @@ def test_a_line_is_what_its_groupings_say() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("record", "metric"),
-    [
-        ("Usage", CostMetric.UNBLENDED),
-        ("SavingsPlanCoveredUsage", CostMetric.AMORTIZED),
-        ("RIFee", CostMetric.AMORTIZED),
-        ("DiscountedUsage", CostMetric.AMORTIZED),
-    ],
+@cases(
+    "record, metric",
+    ("Usage", CostMetric.UNBLENDED),
+    ("SavingsPlanCoveredUsage", CostMetric.AMORTIZED),
+    ("RIFee", CostMetric.AMORTIZED),
+    ("DiscountedUsage", CostMetric.AMORTIZED),
 )
 def test_where_something_was_committed_to_it_is_spread_over_its_days(record: str, metric: CostMetric) -> None:
     paper = Paper(SERVICES | {"RECORD_TYPE": [(1, ("Usage",), "9"), (1, (record,), "1")]})
@@ -190,12 +189,10 @@ def test_where_something_was_committed_to_it_is_spread_over_its_days(record: str
     assert paper.read(metric=CostMetric.UNBLENDED).metric is CostMetric.UNBLENDED
 
 
-@pytest.mark.parametrize(
-    ("now", "until"),
-    [
-        (datetime(2026, 10, 31, 3, tzinfo=UTC), "2026-11-01"),
-        (datetime(2027, 1, 1, 3, tzinfo=UTC), "2027-02-01"),
-    ],
+@cases(
+    "now, until",
+    (datetime(2026, 10, 31, 3, tzinfo=UTC), "2026-11-01"),
+    (datetime(2027, 1, 1, 3, tzinfo=UTC), "2027-02-01"),
 )
 def test_a_forecast_is_until_the_end_of_the_month(now: datetime, until: str) -> None:
     yesterday = (TODAY - now.date()).days + 1
@@ -228,13 +225,11 @@ def test_a_bill_that_cannot_be_read_asks_no_more() -> None:
 # --- what is checked --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("services", "charged", "missing"),
-    [
-        (["S3"], ["S3"], []),
-        (["S3", "EC2"], ["S3", "EC2", "ECR"], []),
-        (["S3", "EC3"], ["S3", "EC2"], ["EC3"]),
-    ],
+@cases(
+    "services, charged, missing",
+    (["S3"], ["S3"], []),
+    (["S3", "EC2"], ["S3", "EC2", "ECR"], []),
+    (["S3", "EC3"], ["S3", "EC2"], ["EC3"]),
 )
 def test_an_unused_service_is_told(services: list[str], charged: list[str], missing: list[str]) -> None:
     paper = Paper(SERVICES)
@@ -408,16 +403,14 @@ def test_a_tag_that_the_kept_bill_lacks_is_read_for_all_days() -> None:
     assert paper.asked[3:5] == [("USAGE_TYPE app", TODAY - 35 * DAY), ("USAGE_TYPE who", FIRST)]
 
 
-@pytest.mark.parametrize(
+@cases(
     "changed",
-    [
-        {"account": ONE},
-        {"accounts": {}},
-        {"charges": ()},
-        {"first": FIRST + DAY},
-        {"until": FIRST - DAY},
-        {"gaps": (BillGap(reading=BillReading.RECORD_TYPES, cause=GapCause.DENIED),)},
-    ],
+    {"account": ONE},
+    {"accounts": {}},
+    {"charges": ()},
+    {"first": FIRST + DAY},
+    {"until": FIRST - DAY},
+    {"gaps": (BillGap(reading=BillReading.RECORD_TYPES, cause=GapCause.DENIED),)},
     ids=lambda one: next(iter(one)),
 )
 def test_what_is_not_the_same_bill_up_to_now_is_not_continued(changed: dict[str, Any]) -> None:

@@ -38,6 +38,7 @@ from ml_janitor.core.model import Target
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.ledger.actions import Action, Stage
 from ml_janitor.report.bill import gap_sentence
+from tables import cases
 
 DAY = timedelta(days=1)
 ASKED = BillQuestion(days=30, settling_days=1, tags=("project", "owner"))
@@ -102,17 +103,15 @@ def test_what_it_cost_until_now_has_the_hours_of_today(read: Bill) -> None:
     assert culprit.usd_until_now == Decimal("37.688") * (24 * 11 + 3)
 
 
-@pytest.mark.parametrize(
-    ("run", "usd"),
-    [
-        ({"start": datetime(2026, 8, 7, tzinfo=UTC)}, "2031.744"),  # 60 days and 3 hours
-        ({"start": datetime(2026, 8, 6, 23, tzinfo=UTC)}, None),  # before the bill: more than it says
-        ({"usage_type": "USE1-Host:ml.unknown"}, None),
-        ({"end": datetime(2026, 9, 1, tzinfo=UTC)}, "168.96"),
-        ({"end": datetime(2026, 12, 1, tzinfo=UTC)}, "1355.904"),
-        ({"start": datetime(2026, 10, 6, 2, tzinfo=UTC), "hourly": Decimal(3)}, "4.224"),
-        ({"start": datetime(2026, 10, 7, tzinfo=UTC)}, "0"),  # not yet
-    ],
+@cases(
+    "run, usd",
+    ({"start": datetime(2026, 8, 7, tzinfo=UTC)}, "2031.744"),  # 60 days and 3 hours
+    ({"start": datetime(2026, 8, 6, 23, tzinfo=UTC)}, None),  # before the bill: more than it says
+    ({"usage_type": "USE1-Host:ml.unknown"}, None),
+    ({"end": datetime(2026, 9, 1, tzinfo=UTC)}, "168.96"),
+    ({"end": datetime(2026, 12, 1, tzinfo=UTC)}, "1355.904"),
+    ({"start": datetime(2026, 10, 6, 2, tzinfo=UTC), "hourly": Decimal(3)}, "4.224"),
+    ({"start": datetime(2026, 10, 7, tzinfo=UTC)}, "0"),  # not yet
     ids=str,
 )
 def test_the_cost_so_far_is_of_all_its_hours_or_unknown(run: dict[str, object], usd: str | None) -> None:
@@ -222,15 +221,13 @@ def test_a_credit_that_ended_is_named_and_in_no_total(read: Bill) -> None:
     assert ended.change == plain.change
 
 
-@pytest.mark.parametrize(
-    ("record", "usd"),
-    [
-        (("Credit", 8, -10), 290),  # eight days ago, and none since
-        (("Credit", 7, -10), 0),  # some come once a week
-        (("Credit", 1, 0), 300),
-        (("Refund", 1, -10), 300),
-        (("Credit", 20, -400), 0),  # more than before: none ended
-    ],
+@cases(
+    "record, usd",
+    (("Credit", 8, -10), 290),  # eight days ago, and none since
+    (("Credit", 7, -10), 0),  # some come once a week
+    (("Credit", 1, 0), 300),
+    (("Refund", 1, -10), 300),
+    (("Credit", 20, -400), 0),  # more than before: none ended
 )
 def test_credits_ended_where_none_came_for_a_week(read: Bill, record: tuple[str, int, int], usd: int) -> None:
     kind, days_ago, amount = record

@@ -39,6 +39,7 @@ from ml_janitor.engine.policy import RunPolicy
 from ml_janitor.ledger.actions import Action, Stage
 from ml_janitor.ledger.findings import Entry
 from reports import finding, result, standing
+from tables import cases
 
 DAY = timedelta(days=1)
 TARGET = target_at("endpoint/Ranker", NOW - 90 * DAY)
@@ -62,16 +63,14 @@ def action(**more: Any) -> Action:
 # --- what is known ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("changed", "counts"),
-    [
-        ({}, True),
-        ({"over": NOW - DAY}, False),
-        ({"stage": Stage.UNDONE}, False),
-        ({"stage": Stage.ACTING}, False),
-        ({"detector": "untagged-resources"}, False),
-        ({"detector": "storage-tiering"}, False),
-    ],
+@cases(
+    "changed, counts",
+    ({}, True),
+    ({"over": NOW - DAY}, False),
+    ({"stage": Stage.UNDONE}, False),
+    ({"stage": Stage.ACTING}, False),
+    ({"detector": "untagged-resources"}, False),
+    ({"detector": "storage-tiering"}, False),
     ids=str,
 )
 def test_what_it_ended_counts_until_it_is_taken_back(changed: dict[str, Any], *, counts: bool) -> None:
@@ -118,18 +117,16 @@ def metric(value: Any, source: str = GET_METRIC_DATA) -> Evidence:
     return Evidence("requests", value, source=source)
 
 
-@pytest.mark.parametrize(
-    ("verdict", "used"),
-    [
-        (Kept(reason="", evidence=(metric(1),)), True),
-        (Kept(reason="", evidence=(metric(0), metric(0.5))), True),
-        (Kept(reason="", evidence=(metric(0),)), False),
-        (Kept(reason="", evidence=(metric("9"),)), False),
-        (Kept(reason="", evidence=(metric(9, "sagemaker:DescribeEndpoint"),)), False),
-        (Kept(reason="", evidence=(metric(None),)), False),
-        (Kept(reason="", unknown=True, evidence=(metric(1),)), False),
-        (Kept(reason="it is young"), False),
-    ],
+@cases(
+    "verdict, used",
+    (Kept(reason="", evidence=(metric(1),)), True),
+    (Kept(reason="", evidence=(metric(0), metric(0.5))), True),
+    (Kept(reason="", evidence=(metric(0),)), False),
+    (Kept(reason="", evidence=(metric("9"),)), False),
+    (Kept(reason="", evidence=(metric(9, "sagemaker:DescribeEndpoint"),)), False),
+    (Kept(reason="", evidence=(metric(None),)), False),
+    (Kept(reason="", unknown=True, evidence=(metric(1),)), False),
+    (Kept(reason="it is young"), False),
 )
 def test_what_a_metric_counted_something_of_is_in_use(verdict: Kept, *, used: bool) -> None:
     one = result("idle-endpoints", "Ranker", verdict, owner="omar")
@@ -242,16 +239,14 @@ def test_what_was_judged_is_known_by_its_verdict(look: Callable[..., KnownResour
     assert timeless.since == NOW - 50 * DAY
 
 
-@pytest.mark.parametrize(
-    ("tags", "value"),
-    [
-        ({"project": "llm"}, "llm"),
-        ({"Project": "llm"}, UNTAGGED_VALUE),  # AWS bills keys with their capitals
-        ({"project": "LLM", "Project": "other"}, "LLM"),
-        ({}, UNTAGGED_VALUE),
-        (Unreadable("denied"), UNTAGGED_VALUE),
-        (NotRead(), UNTAGGED_VALUE),
-    ],
+@cases(
+    "tags, value",
+    ({"project": "llm"}, "llm"),
+    ({"Project": "llm"}, UNTAGGED_VALUE),  # AWS bills keys with their capitals
+    ({"project": "LLM", "Project": "other"}, "LLM"),
+    ({}, UNTAGGED_VALUE),
+    (Unreadable("denied"), UNTAGGED_VALUE),
+    (NotRead(), UNTAGGED_VALUE),
 )
 def test_a_tag_has_its_value_of_the_bill(look: Callable[..., KnownResources], tags: Any, value: str) -> None:
     assert look(used(tags=tags)).resources[0].tag == value

@@ -17,6 +17,7 @@ from ml_janitor.bill.explaining import BillResource, VariantRequests
 from ml_janitor.bill.model import Charge, Culprit
 from ml_janitor.bill.report import UnitCost, UnitNote, unit_costs
 from ml_janitor.report.bill import unit_price, unit_rows
+from tables import cases
 
 DAY = 86400
 HOUR = 3600
@@ -73,13 +74,11 @@ def test_a_thousand_requests_cost_what_the_endpoint_was_charged_for_them() -> No
     ]
 
 
-@pytest.mark.parametrize(
-    ("meter", "units", "said"),
-    [
-        (calls(0, 0), 0, "no request"),
-        (calls(), 0, "no request"),
-        (calls(points=None), None, "requests unknown"),
-    ],
+@cases(
+    "meter, units, said",
+    (calls(0, 0), 0, "no request"),
+    (calls(), 0, "no request"),
+    (calls(points=None), None, "requests unknown"),
 )
 def test_no_request_and_no_answer_have_no_price(meter: VariantRequests, units: int | None, said: str) -> None:
     one = costs(endpoint("search", runs(), requests=(meter,)))["endpoint", "search"]
@@ -281,16 +280,14 @@ def test_no_line_is_shared_twice(billed: list[Charge], resources: list[BillResou
     assert sums["family"] <= sums["job"] <= max(line[TRAIN], Decimal(0))
 
 
-@pytest.mark.parametrize(
-    ("amount", "said"),
-    [
-        ("15.141", "$15.14"),
-        ("0.1", "$0.10"),
-        ("0.0983", "$0.098"),
-        ("0.00012", "$0.00012"),
-        ("0.000001", "$0.0000010"),
-        ("1E-9", "<$0.000001"),
-    ],
+@cases(
+    "amount, said",
+    ("15.141", "$15.14"),
+    ("0.1", "$0.10"),
+    ("0.0983", "$0.098"),
+    ("0.00012", "$0.00012"),
+    ("0.000001", "$0.0000010"),
+    ("1E-9", "<$0.000001"),
 )
 def test_a_price_shows_what_counts(amount: str, said: str) -> None:
     assert unit_price(Decimal(amount)) == said

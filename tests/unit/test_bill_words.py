@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -43,6 +44,7 @@ from ml_janitor.report.bill import (
     span_text,
 )
 from ml_janitor.report.blocks import FigureBlock, NoteBlock, Rank
+from tables import cases
 
 COMPARED = SpanComparison(
     kind=ComparisonKind.DAYS, before=DaySpan(date(2026, 8, 7), 30), after=DaySpan(date(2026, 9, 6), 30)
@@ -125,13 +127,11 @@ def test_jobs_of_a_family_are_counted() -> None:
     assert text == "+$4,538 9 training jobs catalog-vit, 648 instance-hours, none before"
 
 
-@pytest.mark.parametrize(
-    ("who", "end"),
-    [
-        (culprit(), "ended"),
-        (culprit(ended=at("2026-09-05")), "ended 09-05"),
-        (culprit(ended=at("2026-09-05"), acted=True), "ended 09-05 by the janitor"),
-    ],
+@cases(
+    "who, end",
+    (culprit(), "ended"),
+    (culprit(ended=at("2026-09-05")), "ended 09-05"),
+    (culprit(ended=at("2026-09-05"), acted=True), "ended 09-05 by the janitor"),
 )
 def test_what_ended_says_when_and_by_whom(who: Culprit, end: str) -> None:
     assert said("-647", MoverCause.ENDED, who) == f"-$647 endpoint rag, {end}"
@@ -187,19 +187,17 @@ def test_the_forecast_is_of_the_whole_month_with_its_interval() -> None:
 # --- amounts, days and the whole --------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("share", "plain", "signed"),
-    [
-        (None, "", ""),
-        ("0", "0.0 %", "0.0 %"),
-        ("0.0999", "10.0 %", "+10.0 %"),
-        ("0.1", "10 %", "+10 %"),
-        ("-0.1", "-10 %", "-10 %"),
-        ("0.025", "2.5 %", "+2.5 %"),
-        ("0.0004", "0.0 %", "0.0 %"),
-        ("1.005", "101 %", "+101 %"),
-        ("0.006", "0.6 %", "+0.6 %"),
-    ],
+@cases(
+    "share, plain, signed",
+    (None, "", ""),
+    ("0", "0.0 %", "0.0 %"),
+    ("0.0999", "10.0 %", "+10.0 %"),
+    ("0.1", "10 %", "+10 %"),
+    ("-0.1", "-10 %", "-10 %"),
+    ("0.025", "2.5 %", "+2.5 %"),
+    ("0.0004", "0.0 %", "0.0 %"),
+    ("1.005", "101 %", "+101 %"),
+    ("0.006", "0.6 %", "+0.6 %"),
 )
 def test_a_share_has_a_digit_below_a_tenth(share: str | None, plain: str, signed: str) -> None:
     value = None if share is None else Decimal(share)
@@ -214,14 +212,12 @@ def test_a_change_has_its_sign_and_a_span_its_days() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("accounts", "seen", "whose"),
-    [
-        (None, (), "account 123456789012"),
-        ({"1": "one"}, ("1",), "account one (1) alone"),
-        ({"1": "one"}, ("1", "2"), "2 accounts"),
-        ({"1": "one"}, (), "the organization"),
-    ],
+@cases(
+    "accounts, seen, whose",
+    (None, (), "account 123456789012"),
+    ({"1": "one"}, ("1",), "account one (1) alone"),
+    ({"1": "one"}, ("1", "2"), "2 accounts"),
+    ({"1": "one"}, (), "the organization"),
 )
 def test_a_bill_says_whose_it_is(accounts: dict[str, str] | None, seen: tuple[str, ...], whose: str) -> None:
     rows = tuple(Charge(day=LAST.first, tag=account, usd=Decimal(1)) for account in seen)
@@ -321,56 +317,42 @@ def test_what_is_not_explained_names_its_largest_lines() -> None:
     assert two.cells[2] == "-$90.00 Use0, -$89.00 Use1 (llm)"
 
 
-@pytest.mark.parametrize(
-    ("more", "text"),
-    [
-        (
-            {"cause": MoverCause.UNEXPLAINED},
-            "+$5.00 USE1-Host:ml.g5.xlarge of project support, not explained",
-        ),
-        (
-            {"cause": MoverCause.UNEXPLAINED, "part": replace(PART, tag="")},
-            "+$5.00 USE1-Host:ml.g5.xlarge of no project, not explained",
-        ),
-        (
-            {"cause": MoverCause.UNEXPLAINED, "part": replace(PART, tag=None), "owner": "omar@x"},
-            "+$5.00 USE1-Host:ml.g5.xlarge, not explained, omar",
-        ),
-        ({"cause": MoverCause.PRICE}, "+$5.00 price of USE1-Host:ml.g5.xlarge, 0.0 % for the same use"),
-        (
-            {"cause": MoverCause.PRICE, "part": replace(PART, usd_after=Decimal(5), price_effect=Decimal(5))},
-            "+$5.00 price of USE1-Host:ml.g5.xlarge, changed",
-        ),
-        ({"cause": MoverCause.CHANGED}, "+$5.00 USE1-Host:ml.g5.xlarge"),
-        (
-            {
-                "cause": MoverCause.CHANGED,
-                "culprit": culprit("app", "app", used=True),
-                "units_after": Decimal(1024),
-            },
-            "+$5.00 Studio app app, 1,024 instance-hours, none before, in use",
-        ),
-        (
-            {
-                "cause": MoverCause.CHANGED,
-                "culprit": culprit("x"),
-                "part": replace(PART, unit="GB-Mo"),
-                "units_before": Decimal("0.6"),
-            },
-            "+$5.00 endpoint x, 0 GB-Mo, 1 before",
-        ),
-        (
-            {"cause": MoverCause.STARTED, "culprit": culprit("j", "training-job", since=at("2026-08-08"))},
-            "+$5.00 training job j, ran first 08-08",
-        ),
-        (
-            {"cause": MoverCause.STARTED, "culprit": culprit("j", since=at("2026-08-07"))},
-            "+$5.00 endpoint j, 0 instance-hours, none before",
-        ),
-    ],
+LINE = "+$5.00 USE1-Host:ml.g5.xlarge"
+NEW_PRICE = replace(PART, usd_after=Decimal(5), price_effect=Decimal(5))
+GB = replace(PART, unit="GB-Mo")
+
+
+@cases(
+    "cause, more, text",
+    ("UNEXPLAINED", {}, f"{LINE} of project support, not explained"),
+    ("UNEXPLAINED", {"part": replace(PART, tag="")}, f"{LINE} of no project, not explained"),
+    ("UNEXPLAINED", {"part": replace(PART, tag=None), "owner": "omar@x"}, f"{LINE}, not explained, omar"),
+    ("PRICE", {}, "+$5.00 price of USE1-Host:ml.g5.xlarge, 0.0 % for the same use"),
+    ("PRICE", {"part": NEW_PRICE}, "+$5.00 price of USE1-Host:ml.g5.xlarge, changed"),
+    ("CHANGED", {}, LINE),
+    (
+        "CHANGED",
+        {"culprit": culprit("app", "app", used=True), "units_after": Decimal(1024)},
+        "+$5.00 Studio app app, 1,024 instance-hours, none before, in use",
+    ),
+    (
+        "CHANGED",
+        {"culprit": culprit("x"), "part": GB, "units_before": Decimal("0.6")},
+        "+$5.00 endpoint x, 0 GB-Mo, 1 before",
+    ),
+    (
+        "STARTED",
+        {"culprit": culprit("j", "training-job", since=at("2026-08-08"))},
+        "+$5.00 training job j, ran first 08-08",
+    ),
+    (
+        "STARTED",
+        {"culprit": culprit("j", since=at("2026-08-07"))},
+        "+$5.00 endpoint j, 0 instance-hours, none before",
+    ),
 )
-def test_each_cause_has_its_words(more: dict[str, object], text: str) -> None:
-    made = replace(Mover(usd=Decimal(5), cause=MoverCause.PRICE, part=PART), **more)  # type: ignore[arg-type]
+def test_each_cause_has_its_words(cause: str, more: dict[str, Any], text: str) -> None:
+    made = Mover(usd=Decimal(5), cause=MoverCause[cause], **{"part": PART, **more})
     assert mover_line(made, moved(made)) == text
 
 
@@ -388,85 +370,69 @@ def test_of_several_accounts_a_resource_says_its_own() -> None:
 # --- what is missing --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("gap", "text"),
-    [
-        (
-            BillGap(reading=BillReading.SERVICES, cause=GapCause.DENIED, detail="GetCostAndUsage: no"),
-            "The bill could not be read: the credentials lack ce:GetCostAndUsage (GetCostAndUsage: no).",
-        ),
-        (
-            BillGap(reading=BillReading.FORECAST, cause=GapCause.YOUNG_ACCOUNT),
-            "No forecast: AWS has too little history of this account to make one.",
-        ),
-        (
-            BillGap(reading=BillReading.TAG, cause=GapCause.THROTTLED, subject="T"),
-            "The bill by T could not be read: AWS is asked too often at the moment. Try again in a minute.",
-        ),
-        (
-            BillGap(reading=BillReading.SERVICES, cause=GapCause.SHORT_HISTORY, subject="2026-09-27"),
-            "The account was first charged on 2026-09-27: there is nothing before that.",
-        ),
-        (
-            BillGap(
-                reading=BillReading.RESOURCES,
-                cause=GapCause.FAILED,
-                subject="eu-west-1",
-                detail="Search: 403",
-            ),
-            "What ran in eu-west-1 is not all known, so less is explained: Search: 403.",
-        ),
-        (
-            BillGap(reading=BillReading.RECORD_TYPES, cause=GapCause.FAILED, detail="GetCostAndUsage: 500"),
-            "Credits, refunds and taxes could not be read: GetCostAndUsage: 500.",
-        ),
-    ],
-)
-def test_a_gap_is_a_sentence(gap: BillGap, text: str) -> None:
+@cases(
+    "reading, cause, given, text",
+    (
+        "SERVICES", "DENIED", {"detail": "GetCostAndUsage: no"},
+        "The bill could not be read: the credentials lack ce:GetCostAndUsage (GetCostAndUsage: no).",
+    ),
+    (
+        "FORECAST", "YOUNG_ACCOUNT", {},
+        "No forecast: AWS has too little history of this account to make one.",
+    ),
+    (
+        "TAG", "THROTTLED", {"subject": "T"},
+        "The bill by T could not be read: AWS is asked too often at the moment. Try again in a minute.",
+    ),
+    (
+        "SERVICES", "SHORT_HISTORY", {"subject": "2026-09-27"},
+        "The account was first charged on 2026-09-27: there is nothing before that.",
+    ),
+    (
+        "RESOURCES", "FAILED", {"subject": "eu-west-1", "detail": "Search: 403"},
+        "What ran in eu-west-1 is not all known, so less is explained: Search: 403.",
+    ),
+    (
+        "RECORD_TYPES", "FAILED", {"detail": "GetCostAndUsage: 500"},
+        "Credits, refunds and taxes could not be read: GetCostAndUsage: 500.",
+    ),
+)  # fmt: skip
+def test_a_gap_is_a_sentence(reading: str, cause: str, given: dict[str, str], text: str) -> None:
+    gap = BillGap(reading=BillReading[reading], cause=GapCause[cause], **given)
     assert list(gap_sentences([gap, gap], 8)) == [text]
 
 
-@pytest.mark.parametrize(
-    ("gap", "text"),
-    [
-        (
-            {"reading": "ACTIVE_TAGS", "cause": "NO_SUCH_TAG", "subject": "team"},
-            "Nothing has ever had the tag team of [bill].",
-        ),
-        (
-            {"reading": "ACTIVE_TAGS", "cause": "NO_SUCH_TAG", "subject": "team", "detail": "teams"},
-            "Nothing has ever had the tag team of [bill]; the nearest that something has is teams.",
-        ),
-        (
-            {"reading": "ACTIVE_TAGS", "cause": "TAG_NOT_ACTIVE", "subject": "team"},
-            "No charge has the tag team: it is not activated for cost allocation.",
-        ),
-        (
-            {"reading": "TAG", "cause": "TAG_NOT_ACTIVE", "subject": "team"},
-            "No charge has the tag team: nothing is tagged with it, or it is not activated",
-        ),
-        ({"reading": "ACCOUNTS", "cause": "NOT_CHARGED", "subject": "a (1)"}, "No charge is seen of a (1):"),
-        (
-            {"reading": "ACCOUNTS", "cause": "MEMBER_ACCOUNT", "subject": "a (1)", "detail": "9"},
-            "This is not the whole bill: Cost Explorer shows account 9 no charge of a (1).",
-        ),
-        (
-            {"reading": "RESOURCES", "cause": "NOT_LOOKED_AT", "subject": UNKNOWN_REGION},
-            "Part of the change ($0.00) is in a region that this version does not know. Upgrade the janitor.",
-        ),
-        (
-            {"reading": "RESOURCES", "cause": "NOT_LOOKED_AT", "subject": "1/eu", "detail": "account"},
-            "Nothing was looked at in 1/eu, where $0.00 of the change is.",
-        ),
-    ],
-)
-def test_a_gap_says_what_is_missing_and_why(gap: dict[str, str], text: str) -> None:
-    made = BillGap(
-        reading=BillReading[gap["reading"]],
-        cause=GapCause[gap["cause"]],
-        subject=gap["subject"],
-        detail=gap.get("detail", ""),
-    )
+@cases(
+    "reading, cause, subject, detail, text",
+    ("ACTIVE_TAGS", "NO_SUCH_TAG", "team", "", "Nothing has ever had the tag team of [bill]."),
+    (
+        "ACTIVE_TAGS", "NO_SUCH_TAG", "team", "teams",
+        "Nothing has ever had the tag team of [bill]; the nearest that something has is teams.",
+    ),
+    (
+        "ACTIVE_TAGS", "TAG_NOT_ACTIVE", "team", "",
+        "No charge has the tag team: it is not activated for cost allocation.",
+    ),
+    (
+        "TAG", "TAG_NOT_ACTIVE", "team", "",
+        "No charge has the tag team: nothing is tagged with it, or it is not activated",
+    ),
+    ("ACCOUNTS", "NOT_CHARGED", "a (1)", "", "No charge is seen of a (1):"),
+    (
+        "ACCOUNTS", "MEMBER_ACCOUNT", "a (1)", "9",
+        "This is not the whole bill: Cost Explorer shows account 9 no charge of a (1).",
+    ),
+    (
+        "RESOURCES", "NOT_LOOKED_AT", UNKNOWN_REGION, "",
+        "Part of the change ($0.00) is in a region that this version does not know. Upgrade the janitor.",
+    ),
+    (
+        "RESOURCES", "NOT_LOOKED_AT", "1/eu", "account",
+        "Nothing was looked at in 1/eu, where $0.00 of the change is.",
+    ),
+)  # fmt: skip
+def test_a_gap_says_why(reading: str, cause: str, subject: str, detail: str, text: str) -> None:
+    made = BillGap(reading=BillReading[reading], cause=GapCause[cause], subject=subject, detail=detail)
 
     (said_of_it,) = gap_sentences([made], 8)
     assert said_of_it.startswith(text)

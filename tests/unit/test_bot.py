@@ -310,36 +310,26 @@ def test_a_direct_message_has_a_channel_of_its_own(slack: SlackBot, workspace: W
 @pytest.mark.parametrize(
     ("failure", "where", "said"),
     [
+        (refused("channel_not_found"), "", "the post to channel #ml: channel_not_found; check its name"),
+        (refused("cannot_dm_bot"), "D1", "the direct message: cannot_dm_bot; the owner is a bot"),
         (
-            refused("channel_not_found"),
-            "",
-            "Slack refused the post to channel #ml: channel_not_found; check its name",
+            refused("missing_scope", needed="chat:write"), "C2",
+            "the post to channel C2: missing_scope (needed: chat:write); add the scope",
         ),
         (
-            refused("cannot_dm_bot"),
-            "D1",
-            "Slack refused the direct message: cannot_dm_bot; the owner is a bot",
+            refused("invalid_blocks", response_metadata={"messages": ["a", "b", "c", "d"]}), "",
+            "the post to channel #ml: invalid_blocks (a; b; c); retrying will not help",
         ),
-        (
-            refused("missing_scope", needed="chat:write"),
-            "C2",
-            "Slack refused the post to channel C2: missing_scope (needed: chat:write); add the scope",
-        ),
-        (
-            refused("invalid_blocks", response_metadata={"messages": ["a", "b", "c", "d"]}),
-            "",
-            "invalid_blocks (a; b; c); retrying will not help",
-        ),
-        (refused("invalid_blocks", response_metadata=None), "", "#ml: invalid_blocks; retrying"),
+        (refused("invalid_blocks", response_metadata=None), "", "the post to channel #ml: invalid_blocks; r"),
     ],
-)
+)  # fmt: skip
 def test_a_refusal_says_what_was_refused_and_what_to_do(
     slack: SlackBot, workspace: Workspace, failure: Exception, where: str, said: str
 ) -> None:
     workspace.answers["chat.postMessage"] = failure
     with pytest.raises(SlackRefusedError) as raised:
         slack.post(HELLO, deadline=100, where=MessageRef(where))
-    assert said in str(raised.value)
+    assert f"Slack refused {said}" in str(raised.value)
 
 
 @pytest.mark.parametrize(

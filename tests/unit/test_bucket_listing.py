@@ -26,6 +26,7 @@ from ml_janitor.detectors.duplicate_artifacts.artifacts import (
     list_buckets,
     relevant_folders,
 )
+from tables import cases
 
 NOW = datetime(2026, 10, 6, 4, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -206,17 +207,15 @@ def test_a_small_bucket_leaves_no_file() -> None:
 
 
 @pytest.mark.usefixtures("small")
-@pytest.mark.parametrize(
-    ("again", "calls"),
-    [
-        ({}, 3),
-        ({"now": NOW + DAY}, 3),
-        ({"now": NOW + DAY + timedelta(seconds=1)}, 5),
-        ({"now": NOW - timedelta(seconds=1)}, 5),
-        ({"names": ArtifactNames(min_size=2)}, 5),
-        ({"names": ArtifactNames(min_size=1, extensions=(".pt",))}, 5),
-        ({"only": {1}}, 5),
-    ],
+@cases(
+    "again, calls",
+    ({}, 3),
+    ({"now": NOW + DAY}, 3),
+    ({"now": NOW + DAY + timedelta(seconds=1)}, 5),
+    ({"now": NOW - timedelta(seconds=1)}, 5),
+    ({"names": ArtifactNames(min_size=2)}, 5),
+    ({"names": ArtifactNames(min_size=1, extensions=(".pt",))}, 5),
+    ({"only": {1}}, 5),
 )
 def test_only_the_same_listing_of_the_same_day_goes_on(again: dict[str, Any], calls: int) -> None:
     scratch = Kept()

@@ -17,6 +17,7 @@ from ml_janitor.detectors.duplicate_artifacts.buckets import (
     read_lock,
     when_freed,
 )
+from tables import cases
 
 ONE = StoredObject(
     bucket="b",
@@ -56,27 +57,25 @@ def test_suspended_versioning_depends_on_the_version(version: str | None, expect
     assert expected in said(versioning=Value("Suspended"), version=version)
 
 
-@pytest.mark.parametrize(
-    ("filters", "expected"),
-    [
-        ({}, True),
-        ({"Prefix": "models/"}, True),
-        ({"Prefix": "data/"}, False),
-        ({"Filter": {}}, True),
-        ({"Filter": {"Prefix": "models/"}}, True),
-        ({"Filter": {"Prefix": "data/"}}, False),
-        ({"Filter": {"Tag": TEAM}}, True),
-        ({"Filter": {"Tag": OTHER}}, False),
-        ({"Filter": {"ObjectSizeGreaterThan": 99}}, True),
-        ({"Filter": {"ObjectSizeGreaterThan": 100}}, False),
-        ({"Filter": {"ObjectSizeLessThan": 101}}, True),
-        ({"Filter": {"ObjectSizeLessThan": 100}}, False),
-        ({"Filter": {"And": {"Prefix": "models/", "Tags": [TEAM]}}}, True),
-        ({"Filter": {"And": {"Prefix": "models/", "Tags": [TEAM, OTHER]}}}, False),
-        ({"status": "Disabled"}, False),
-        ({"NoncurrentVersionExpiration": {"NoncurrentDays": 9, "NewerNoncurrentVersions": 2}}, False),
-        ({"NoncurrentVersionExpiration": {}}, False),
-    ],
+@cases(
+    "filters, expected",
+    ({}, True),
+    ({"Prefix": "models/"}, True),
+    ({"Prefix": "data/"}, False),
+    ({"Filter": {}}, True),
+    ({"Filter": {"Prefix": "models/"}}, True),
+    ({"Filter": {"Prefix": "data/"}}, False),
+    ({"Filter": {"Tag": TEAM}}, True),
+    ({"Filter": {"Tag": OTHER}}, False),
+    ({"Filter": {"ObjectSizeGreaterThan": 99}}, True),
+    ({"Filter": {"ObjectSizeGreaterThan": 100}}, False),
+    ({"Filter": {"ObjectSizeLessThan": 101}}, True),
+    ({"Filter": {"ObjectSizeLessThan": 100}}, False),
+    ({"Filter": {"And": {"Prefix": "models/", "Tags": [TEAM]}}}, True),
+    ({"Filter": {"And": {"Prefix": "models/", "Tags": [TEAM, OTHER]}}}, False),
+    ({"status": "Disabled"}, False),
+    ({"NoncurrentVersionExpiration": {"NoncurrentDays": 9, "NewerNoncurrentVersions": 2}}, False),
+    ({"NoncurrentVersionExpiration": {}}, False),
 )
 def test_which_lifecycle_rules_free_it(filters: dict[str, Any], *, expected: bool) -> None:
     text = said(rule(**filters))
@@ -101,20 +100,18 @@ RETAINED = {"RetainUntilDate": datetime(2027, 1, 1, tzinfo=UTC), "Mode": "COMPLI
 UNTIL = Value("retained until 2027-01-01 (compliance)")
 
 
-@pytest.mark.parametrize(
-    ("retention", "hold", "expected"),
-    [
-        ("none", "none", Absent),
-        (RETAINED, "none", UNTIL),
-        (RETAINED, "OFF", UNTIL),
-        (RETAINED, "denied", UNTIL),
-        ("none", "OFF", Absent),
-        ("none", "ON", Value("under a legal hold")),
-        ("denied", "ON", Value("under a legal hold")),
-        (RETAINED, "ON", Value("under a legal hold")),
-        ("denied", "none", Unreadable),
-        ("none", "denied", Unreadable),
-    ],
+@cases(
+    "retention, hold, expected",
+    ("none", "none", Absent),
+    (RETAINED, "none", UNTIL),
+    (RETAINED, "OFF", UNTIL),
+    (RETAINED, "denied", UNTIL),
+    ("none", "OFF", Absent),
+    ("none", "ON", Value("under a legal hold")),
+    ("denied", "ON", Value("under a legal hold")),
+    (RETAINED, "ON", Value("under a legal hold")),
+    ("denied", "none", Unreadable),
+    ("none", "denied", Unreadable),
 )
 def test_a_retention_or_hold_locks_and_unreadable_may(retention: Any, hold: str, expected: Any) -> None:
     def answer(given: Any, shown: dict[str, Any]) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from ml_janitor.detectors import DETECTORS
 from ml_janitor_cli import edge, entry, screen
 from ml_janitor_cli.edge import NO_TABLE_ADVICE, FailedError, end_on_interrupt, one_line_errors
 from ml_janitor_cli.ledger_commands import arn_place, end_of_day
+from tables import cases
 
 TOKYO = timedelta(hours=9)
 
@@ -32,15 +33,13 @@ TOKYO = timedelta(hours=9)
 # --- time -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("flag", "environment", "at"),
-    [
-        ("2026-10-06T03:00:00Z", "2025-01-01T00:00:00Z", NOW),
-        (" 2026-10-06T12:00:00+09:00 ", None, NOW),
-        ("2026-10-06T03:00:00", None, NOW),
-        (None, "2026-10-06", datetime(2026, 10, 6, tzinfo=UTC)),
-        ("", "2026-10-06", datetime(2026, 10, 6, tzinfo=UTC)),
-    ],
+@cases(
+    "flag, environment, at",
+    ("2026-10-06T03:00:00Z", "2025-01-01T00:00:00Z", NOW),
+    (" 2026-10-06T12:00:00+09:00 ", None, NOW),
+    ("2026-10-06T03:00:00", None, NOW),
+    (None, "2026-10-06", datetime(2026, 10, 6, tzinfo=UTC)),
+    ("", "2026-10-06", datetime(2026, 10, 6, tzinfo=UTC)),
 )
 def test_now_is_the_flag_then_the_environment(
     monkeypatch: pytest.MonkeyPatch, flag: str | None, environment: str | None, at: datetime
@@ -84,13 +83,11 @@ def test_nothing_is_done_at_another_time_than_now(monkeypatch: pytest.MonkeyPatc
     edge.check_real_time(None)
 
 
-@pytest.mark.parametrize(
-    ("day", "zone", "end"),
-    [
-        ("2026-10-06", "UTC", datetime(2026, 10, 7, tzinfo=UTC)),
-        ("2026-10-06", "Asia/Tokyo", datetime(2026, 10, 6, 15, tzinfo=UTC)),
-        ("2026-12-31", "Europe/Berlin", datetime(2026, 12, 31, 23, tzinfo=UTC)),
-    ],
+@cases(
+    "day, zone, end",
+    ("2026-10-06", "UTC", datetime(2026, 10, 7, tzinfo=UTC)),
+    ("2026-10-06", "Asia/Tokyo", datetime(2026, 10, 6, 15, tzinfo=UTC)),
+    ("2026-12-31", "Europe/Berlin", datetime(2026, 12, 31, 23, tzinfo=UTC)),
 )
 def test_a_hold_lasts_through_its_last_day(day: str, zone: str, end: datetime) -> None:
     assert end_of_day(day, zone) == end
@@ -107,13 +104,11 @@ def test_a_day_that_is_none_is_refused() -> None:
 # --- where, which and how often -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("flags", "toml", "session", "found"),
-    [
-        (["eu-west-1", " eu-west-1 ", "us-east-1"], ["eu-north-1"], "us-west-2", ("eu-west-1", "us-east-1")),
-        (None, ["eu-north-1"], "us-west-2", ("eu-north-1",)),
-        ([], [], "us-west-2", ("us-west-2",)),
-    ],
+@cases(
+    "flags, toml, session, found",
+    (["eu-west-1", " eu-west-1 ", "us-east-1"], ["eu-north-1"], "us-west-2", ("eu-west-1", "us-east-1")),
+    (None, ["eu-north-1"], "us-west-2", ("eu-north-1",)),
+    ([], [], "us-west-2", ("us-west-2",)),
 )
 def test_regions_are_the_flags_then_the_settings_then_the_sessions(
     flags: list[str] | None, toml: list[str], session: str, found: tuple[str, ...]
@@ -287,16 +282,14 @@ def denied(code: str, operation: str) -> ClientError:
     return ClientError({"Error": {"Code": code, "Message": "no"}}, operation)
 
 
-@pytest.mark.parametrize(
-    ("error", "said"),
-    [
-        (denied("AccessDenied", "Query"), "the ledger: Query: AccessDenied"),
-        *(
-            (denied("ResourceNotFoundException", name), f"the ledger: {NO_TABLE_ADVICE}")
-            for name in ("Query", "GetItem", "UpdateItem")
-        ),
-        (denied("ResourceNotFoundException", "DescribeEndpoint"), "the ledger: DescribeEndpoint: Resource"),
-    ],
+@cases(
+    "error, said",
+    (denied("AccessDenied", "Query"), "the ledger: Query: AccessDenied"),
+    *(
+        (denied("ResourceNotFoundException", name), f"the ledger: {NO_TABLE_ADVICE}")
+        for name in ("Query", "GetItem", "UpdateItem")
+    ),
+    (denied("ResourceNotFoundException", "DescribeEndpoint"), "the ledger: DescribeEndpoint: Resource"),
 )
 def test_a_call_that_failed_is_one_line(error: Exception, said: str) -> None:
     with pytest.raises(FailedError) as raised, one_line_errors("the ledger"):
@@ -327,18 +320,16 @@ def test_ctrl_c_is_given_back_when_reading_is_over() -> None:
     assert seen == [before], "only the main thread may set a handler"
 
 
-@pytest.mark.parametrize(
-    ("raised", "status", "said"),
-    [
-        (None, 7, ""),
-        (KeyboardInterrupt(), 130, "\njanitor: interrupted\n"),
-        (BrokenPipeError(), 141, ""),
-        (
-            OSError(errno.ENOSPC, "No space left on device"),
-            1,
-            "janitor: the output cannot be written: No space left on device\n",
-        ),
-    ],
+@cases(
+    "raised, status, said",
+    (None, 7, ""),
+    (KeyboardInterrupt(), 130, "\njanitor: interrupted\n"),
+    (BrokenPipeError(), 141, ""),
+    (
+        OSError(errno.ENOSPC, "No space left on device"),
+        1,
+        "janitor: the output cannot be written: No space left on device\n",
+    ),
 )
 def test_a_program_ends_with_the_status_that_a_shell_expects(
     monkeypatch: pytest.MonkeyPatch,
@@ -393,16 +384,14 @@ def test_what_cannot_be_written_any_more_goes_nowhere(tmp_path: Path) -> None:
 # --- the screen ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("columns", "tty", "width"),
-    [
-        ("", False, 100),
-        ("80", False, 80),
-        ("10", False, 60),
-        ("999", True, 140),
-        ("0", False, 100),
-        ("wide", False, 100),
-    ],
+@cases(
+    "columns, tty, width",
+    ("", False, 100),
+    ("80", False, 80),
+    ("10", False, 60),
+    ("999", True, 140),
+    ("0", False, 100),
+    ("wide", False, 100),
 )
 def test_a_page_is_as_wide_as_its_reader_can_use(
     monkeypatch: pytest.MonkeyPatch, columns: str, width: int, *, tty: bool

@@ -34,6 +34,7 @@ from ml_janitor.aws.client import (
 from ml_janitor.aws.pace import Pace, SharedAnswers, is_reused
 from ml_janitor.slack.ingress import hand_over
 from scripted import DENIED, Script, Torn
+from tables import cases
 
 LIST = "sagemaker:ListApps"
 APPS = {"Apps": list[Any]()}
@@ -74,23 +75,15 @@ def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=lambda _: None))
 
 
-@pytest.mark.parametrize(
-    ("operation", "reads"),
-    [
-        *(
-            (name, True)
-            for name in ("DescribeApp", "GetObject", "HeadBucket", "ListTags", "LookupEvents", "Search")
-        ),
-        *((name, True) for name in ("BatchGetImage", "BatchDescribeModelPackage", "StartQueryExecution")),
-        *(
-            (name, False)
-            for name in ("DeleteApp", "BatchDeleteImage", "PutObject", "StartQuery", "AssumeRole")
-        ),
-        *(
-            (name, False)
-            for name in ("Getaway", "Listen", "StopTrainingJob", "AddTags", "StartQueryExecutions")
-        ),
-    ],
+@cases(
+    "operation, reads",
+    *(
+        (name, True)
+        for name in ("DescribeApp", "GetObject", "HeadBucket", "ListTags", "LookupEvents", "Search")
+    ),
+    *((name, True) for name in ("BatchGetImage", "BatchDescribeModelPackage", "StartQueryExecution")),
+    *((name, False) for name in ("DeleteApp", "BatchDeleteImage", "PutObject", "StartQuery", "AssumeRole")),
+    *((name, False) for name in ("Getaway", "Listen", "StopTrainingJob", "AddTags", "StartQueryExecutions")),
 )
 def test_only_reads_leave_a_dry_run(operation: str, reads: bool) -> None:  # noqa: FBT001 - expected value
     assert (READ_OPERATIONS.match(operation) is not None) is reads
@@ -246,13 +239,11 @@ class Turns:
         self.answers.append((region, action, throttled))
 
 
-@pytest.mark.parametrize(
-    ("service", "call", "action"),
-    [
-        ("sagemaker", "list_apps", "sagemaker:ListApps"),
-        ("resourcegroupstaggingapi", "get_resources", "tag:GetResources"),
-        ("emr", "list_clusters", "elasticmapreduce:ListClusters"),
-    ],
+@cases(
+    "service, call, action",
+    ("sagemaker", "list_apps", "sagemaker:ListApps"),
+    ("resourcegroupstaggingapi", "get_resources", "tag:GetResources"),
+    ("emr", "list_clusters", "elasticmapreduce:ListClusters"),
 )
 def test_each_try_waits_its_turn_and_tells_how_it_ended(service: Any, call: str, action: str) -> None:
     turns, throttled = Turns(), {"__type": "ThrottlingException"}
@@ -329,6 +320,16 @@ def test_who_waits_minds_the_time(monkeypatch: pytest.MonkeyPatch, times: list[b
 
     assert shared._known("key", {}, has_time) is None
     assert len(looked) == asked
+
+
+def test_the_end_of_a_request_wakes_who_waits_for_it() -> None:
+    shared, context = SharedAnswers(), dict[str, Any]()
+    assert shared._known("key", context, lambda: False) is None
+    (own,) = context.values()
+
+    shared._give_up(context=context)
+
+    assert own.done.is_set()
 
 
 def test_who_asks_meanwhile_waits_for_the_answer_or_for_its_end() -> None:

@@ -21,6 +21,7 @@ from ml_janitor.core.commitment import (
     usage_by_hour,
 )
 from samples import share
+from tables import cases
 
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 
@@ -188,21 +189,19 @@ def test_the_use_of_each_hour_is_as_billed_where_something_was() -> None:
     assert hours(A, totals=()).each() == [[], [], [], []]
 
 
-@pytest.mark.parametrize(
-    ("billed", "shares"),
-    [
-        (None, {"a": 20 / 40, "f-*": 10 / 40, "c": 10 / 40}),
-        (
-            (total("x", 30, 30, 30, 30), total("y", 80, discount=0.25)),  # of others, too
-            {"a": 20 / 80, "f-*": 10 / 80, "c": 10 / 80},
-        ),
-        (
-            (total("x", 10, 10, 5, 5), total("y", 40, discount=0.25)),  # less than what ran
-            {"a": 10 / 25, "f-*": 5 / 25, "c": 10 / 25},
-        ),
-        ((total("y", 40, discount=0.25),), {"c": 1.0}),
-        ((), {}),
-    ],
+@cases(
+    "billed, shares",
+    (None, {"a": 20 / 40, "f-*": 10 / 40, "c": 10 / 40}),
+    (
+        (total("x", 30, 30, 30, 30), total("y", 80, discount=0.25)),  # of others, too
+        {"a": 20 / 80, "f-*": 10 / 80, "c": 10 / 80},
+    ),
+    (
+        (total("x", 10, 10, 5, 5), total("y", 40, discount=0.25)),  # less than what ran
+        {"a": 10 / 25, "f-*": 5 / 25, "c": 10 / 25},
+    ),
+    ((total("y", 40, discount=0.25),), {"c": 1.0}),
+    ((), {}),
 )
 def test_savings_follow_billed_use(billed: tuple[UsageTotal, ...] | None, shares: dict[str, float]) -> None:
     free = use("free", "w", 4, 0.0, 0.5)

@@ -21,6 +21,7 @@ from ml_janitor.core.model import Absent, Change, Finding, Kept, Target, Unreada
 from ml_janitor.core.money import Claim, claimed_resources
 from ml_janitor.detectors.commitments import Commitments, SteadyUse
 from samples import share
+from tables import cases
 from verdicts import shown
 
 COUNT = 168
@@ -76,54 +77,37 @@ def steady(
 ALWAYS = used("always", run(HOST, count=2))
 HALF = used("half", *(run(HOST, day * 24, day * 24 + 12) for day in range(7)))
 DENIED = Unreadable("denied")
-SHARED = Value({"Amazon SageMaker": 0.3})
+SHARED, OWNED = Value({"Amazon SageMaker": 0.3}), Value({"SageMaker": 0.6})
+BILLED = [line(HOST, [2.0] * COUNT)]
 
 
-@pytest.mark.parametrize(
-    ("candidate", "verdict", "reason"),
-    [
-        (steady(ALWAYS), "found", "$1.60 an hour more committed would have been used to 100%"),
-        (steady(ALWAYS, HALF), "found", "$1.60 an hour"),
-        (steady(HALF), "kept", "the best commitment, $0.00 an hour, would save $0.00 a month"),
-        (steady(), "kept", "would save $0.00 a month"),
-        (steady(used("spot", run(SPOT, count=50), kind="training-job")), "kept", "would save $0.00"),
-        (steady(used("paid", run(TRAIN, count=5, reserved=True))), "kept", "would save $0.00"),
-        (steady(ALWAYS, others=None), "unknown", "what other detectors found is not all known"),
-        (steady(ALWAYS, owned=DENIED), "unknown", "what is owned already could not be read (denied)"),
-        (steady(ALWAYS, coverage=DENIED), "unknown", "what plans of other accounts cover"),
-        (steady(ALWAYS, lines=[line(HOST, [2.0] * COUNT)], coverage=DENIED), "found", "$1.60 an hour"),
-        (steady(ALWAYS, coverage=SHARED), "unknown", "other accounts' plans cover 30%"),
-        (steady(ALWAYS, coverage=SHARED, owned=Value({"SageMaker": 0.6})), "found", "$1.00 an hour more"),
-        (steady(ALWAYS, owned=Value({"SageMaker": 1.6})), "kept", "$0.00 an hour, would save"),
-        (steady(ALWAYS, owned=Value({"Compute": 1.6})), "found", "$1.60 an hour more"),
-        (steady(ALWAYS, owned=Value({"SageMaker": 0.6}), utilization=DENIED), "unknown", "of it is used"),
-        (
-            steady(ALWAYS, owned=Value({"SageMaker": 0.6}), utilization=Value(0.94)),
-            "kept",
-            "94% of what is owned",
-        ),
-        (steady(ALWAYS, owned=Value({"SageMaker": 0.6}), utilization=Value(0.95)), "found", "$1.00 an hour"),
-        (
-            steady(ALWAYS, lines=[line(HOST, [2.0] * COUNT)], utilization=Value(0.94)),
-            "kept",
-            "94% of what is owned is used",
-        ),
-        (
-            steady(ALWAYS, owned=Value({"Compute": 0.6}), utilization=Value(0.0)),
-            "kept",
-            "0% of what is owned",
-        ),
-        (
-            steady(ALWAYS, lines=[line(HOST, [2.0] * COUNT)], owned=Value({"SageMaker": 0.6})),
-            "found",
-            "$1.60 an hour more",
-        ),
-        (steady(unread="CloudTrail: denied"), "unknown", "of what was read (CloudTrail: denied)"),
-        (steady(ALWAYS, unread="CloudTrail: denied"), "found", "$1.60 an hour"),
-        (steady(lines=[line(HOST, [2.0] * COUNT)], others=1, unread="denied"), "unknown", "not all hours"),
-        (steady(lines=[line(HOST, [2.0] * COUNT)], unread="denied"), "found", "$1.60 an hour"),
-        (replace(steady(), hours=DENIED), "unknown", "what a plan would cover could not be read (denied)"),
-    ],
+@cases(
+    "candidate, verdict, reason",
+    (steady(ALWAYS), "found", "$1.60 an hour more committed would have been used to 100%"),
+    (steady(ALWAYS, HALF), "found", "$1.60 an hour"),
+    (steady(HALF), "kept", "the best commitment, $0.00 an hour, would save $0.00 a month"),
+    (steady(), "kept", "would save $0.00 a month"),
+    (steady(used("spot", run(SPOT, count=50), kind="training-job")), "kept", "would save $0.00"),
+    (steady(used("paid", run(TRAIN, count=5, reserved=True))), "kept", "would save $0.00"),
+    (steady(ALWAYS, others=None), "unknown", "what other detectors found is not all known"),
+    (steady(ALWAYS, owned=DENIED), "unknown", "what is owned already could not be read (denied)"),
+    (steady(ALWAYS, coverage=DENIED), "unknown", "what plans of other accounts cover"),
+    (steady(ALWAYS, lines=BILLED, coverage=DENIED), "found", "$1.60 an hour"),
+    (steady(ALWAYS, coverage=SHARED), "unknown", "other accounts' plans cover 30%"),
+    (steady(ALWAYS, coverage=SHARED, owned=OWNED), "found", "$1.00 an hour more"),
+    (steady(ALWAYS, owned=Value({"SageMaker": 1.6})), "kept", "$0.00 an hour, would save"),
+    (steady(ALWAYS, owned=Value({"Compute": 1.6})), "found", "$1.60 an hour more"),
+    (steady(ALWAYS, owned=OWNED, utilization=DENIED), "unknown", "of it is used"),
+    (steady(ALWAYS, owned=OWNED, utilization=Value(0.94)), "kept", "94% of what is owned"),
+    (steady(ALWAYS, owned=OWNED, utilization=Value(0.95)), "found", "$1.00 an hour"),
+    (steady(ALWAYS, lines=BILLED, utilization=Value(0.94)), "kept", "94% of what is owned is used"),
+    (steady(ALWAYS, owned=Value({"Compute": 0.6}), utilization=Value(0.0)), "kept", "0% of what is owned"),
+    (steady(ALWAYS, lines=BILLED, owned=OWNED), "found", "$1.60 an hour more"),
+    (steady(unread="CloudTrail: denied"), "unknown", "of what was read (CloudTrail: denied)"),
+    (steady(ALWAYS, unread="CloudTrail: denied"), "found", "$1.60 an hour"),
+    (steady(lines=BILLED, others=1, unread="denied"), "unknown", "not all hours"),
+    (steady(lines=BILLED, unread="denied"), "found", "$1.60 an hour"),
+    (replace(steady(), hours=DENIED), "unknown", "what a plan would cover could not be read (denied)"),
 )
 def test_commitments(candidate: SteadyUse, verdict: str, reason: str) -> None:
     decided = RULE.decide(candidate, NOW)
@@ -263,7 +247,7 @@ def test_hours_before_the_window_and_the_newest_days_do_not_count() -> None:
 def test_what_was_seen_of_hours_and_plans() -> None:
     owned: Any = {"owned": Value({"SageMaker": 0.6}), "coverage": SHARED, "utilization": Value(0.96)}
     read = RULE.decide(steady(ALWAYS, others=2, requests=3, **owned), NOW)
-    billed = RULE.decide(steady(ALWAYS, lines=[line(HOST, [2.0] * COUNT)]), NOW)
+    billed = RULE.decide(steady(ALWAYS, lines=BILLED), NOW)
 
     assert shown(read) == {
         "dollars an hour of plans that the account owns": 0.6,

@@ -20,6 +20,7 @@ from ml_janitor.detectors.duplicate_artifacts.contents import (
     ObjectContents,
     compare_contents,
 )
+from tables import cases
 
 PROBE, RANGE = 4, 10
 
@@ -155,15 +156,13 @@ def test_what_may_not_be_read_is_not_read(store: Bytes) -> None:
     assert alike(done, a, b) is alike(done, a, c) is Likeness.LIKELY
 
 
-@pytest.mark.parametrize(
-    ("budget", "expected", "read"),
-    [
-        (100, Likeness.PROVEN, 50),
-        (99, Likeness.UNKNOWN, PROBE),
-        (2 * PROBE, Likeness.UNKNOWN, PROBE),
-        (2 * PROBE - 1, Likeness.UNKNOWN, 0),
-        (0, Likeness.UNKNOWN, 0),
-    ],
+@cases(
+    "budget, expected, read",
+    (100, Likeness.PROVEN, 50),
+    (99, Likeness.UNKNOWN, PROBE),
+    (2 * PROBE, Likeness.UNKNOWN, PROBE),
+    (2 * PROBE - 1, Likeness.UNKNOWN, 0),
+    (0, Likeness.UNKNOWN, 0),
 )
 def test_no_more_is_read_than_allowed(store: Bytes, budget: int, expected: Likeness, read: int) -> None:
     a, b = store.put("a", b"x" * 50), store.put("b", b"x" * 50)

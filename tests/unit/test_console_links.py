@@ -4,35 +4,32 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
-import pytest
-
 from ml_janitor.report.html import console_link
+from tables import cases
 
 HERE = "https://eu-west-1.console.aws.amazon.com"
 SAGEMAKER = "arn:aws:sagemaker:eu-west-1:123456789012"
 
 
-@pytest.mark.parametrize(
-    ("arn", "link"),
-    [
-        (f"{SAGEMAKER}:endpoint/ranker", f"{HERE}/sagemaker/home?region=eu-west-1#/endpoints/Ranker"),
-        (f"{SAGEMAKER}:training-job/ranker", f"{HERE}/sagemaker/home?region=eu-west-1#/jobs/Ranker"),
-        (f"{SAGEMAKER}:app/d-1/maria/jupyterlab/x", f"{HERE}/sagemaker/home?region=eu-west-1#/studio/d-1"),
-        ("arn:aws:s3:::models", f"{HERE}/s3/buckets/models?region=eu-west-1"),
-        ("arn:aws:s3:::models/a b/c", f"{HERE}/s3/object/models?region=eu-west-1&prefix=a%20b%2Fc"),
-        (
-            "arn:aws:ecr:eu-west-1:123456789012:repository/team/ranker",
-            f"{HERE}/ecr/repositories/private/123456789012/team%2Franker?region=eu-west-1",
-        ),
-        (
-            f"{SAGEMAKER}:pipeline/ranker",
-            f"https://console.aws.amazon.com/go/view?arn={quote(f'{SAGEMAKER}:pipeline/ranker', safe='')}",
-        ),
-        (
-            f"{SAGEMAKER}:model/ranker".replace("arn:aws:", "arn:aws-cn:"),
-            "https://eu-west-1.console.amazonaws.cn/sagemaker/home?region=eu-west-1#/models/Ranker",
-        ),
-    ],
+@cases(
+    "arn, link",
+    (f"{SAGEMAKER}:endpoint/ranker", f"{HERE}/sagemaker/home?region=eu-west-1#/endpoints/Ranker"),
+    (f"{SAGEMAKER}:training-job/ranker", f"{HERE}/sagemaker/home?region=eu-west-1#/jobs/Ranker"),
+    (f"{SAGEMAKER}:app/d-1/maria/jupyterlab/x", f"{HERE}/sagemaker/home?region=eu-west-1#/studio/d-1"),
+    ("arn:aws:s3:::models", f"{HERE}/s3/buckets/models?region=eu-west-1"),
+    ("arn:aws:s3:::models/a b/c", f"{HERE}/s3/object/models?region=eu-west-1&prefix=a%20b%2Fc"),
+    (
+        "arn:aws:ecr:eu-west-1:123456789012:repository/team/ranker",
+        f"{HERE}/ecr/repositories/private/123456789012/team%2Franker?region=eu-west-1",
+    ),
+    (
+        f"{SAGEMAKER}:pipeline/ranker",
+        f"https://console.aws.amazon.com/go/view?arn={quote(f'{SAGEMAKER}:pipeline/ranker', safe='')}",
+    ),
+    (
+        f"{SAGEMAKER}:model/ranker".replace("arn:aws:", "arn:aws-cn:"),
+        "https://eu-west-1.console.amazonaws.cn/sagemaker/home?region=eu-west-1#/models/Ranker",
+    ),
 )
 def test_each_kind_has_its_page(arn: str, link: str) -> None:
     assert console_link(arn, "Ranker", "eu-west-1") == link

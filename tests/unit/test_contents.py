@@ -20,6 +20,7 @@ from ml_janitor.detectors.duplicate_artifacts.contents import (
     contents_in_head,
     read_contents,
 )
+from tables import cases
 
 
 def known(**said: Any) -> ObjectContents:
@@ -30,39 +31,37 @@ def sha(value: str) -> ObjectContents:
     return known(whole={"SHA-256": value})
 
 
-@pytest.mark.parametrize(
-    ("a", "b", "expected"),
-    [
-        (sha("x"), sha("x"), Likeness.PROVEN),
-        (sha("x"), sha("y"), Likeness.DIFFERENT),
-        (known(whole={"SHA-512": "x"}), known(whole={"SHA-512": "x"}), Likeness.PROVEN),
-        (known(whole={"CRC64NVME": "x"}), known(whole={"CRC64NVME": "x"}), Likeness.LIKELY),
-        (known(whole={"CRC64NVME": "x"}), known(whole={"CRC64NVME": "y"}), Likeness.DIFFERENT),
-        (known(whole={"SHA-1": "x"}), known(whole={"SHA-1": "x"}), Likeness.LIKELY),
-        (known(whole={"MD5": "x"}), known(whole={"MD5": "x"}), Likeness.LIKELY),
-        (sha("x"), known(whole={"CRC32": "x"}), Likeness.UNKNOWN),
-        # equal SHA-256 and unequal CRC cannot be: one of them is wrong, so nothing is proven
-        (
-            known(whole={"SHA-256": "x", "CRC32": "1"}),
-            known(whole={"SHA-256": "x", "CRC32": "2"}),
-            Likeness.DIFFERENT,
-        ),
-        # of parts: equal ones are a hint, unequal ones none
-        (known(parts={"SHA-256": "x-3"}), known(parts={"SHA-256": "x-3"}), Likeness.LIKELY),
-        (known(parts={"SHA-256": "x-3"}), known(parts={"SHA-256": "y-2"}), Likeness.UNKNOWN),
-        (known(md5="x"), known(md5="x"), Likeness.LIKELY),
-        (known(md5="x"), known(md5="y"), Likeness.DIFFERENT),
-        (known(parts_etag="x-3"), known(parts_etag="x-3"), Likeness.LIKELY),
-        (known(parts_etag="x-3"), known(parts_etag="y-3"), Likeness.UNKNOWN),
-        (known(md5="x"), known(parts_etag="y-2"), Likeness.UNKNOWN),
-        (known(), known(), Likeness.UNKNOWN),
-        (known(), known(size=101), Likeness.DIFFERENT),
-        (known(digests=(b"1",)), known(digests=(b"1",)), Likeness.UNKNOWN),
-        (known(digests=(b"1", b"2")), known(digests=(b"1", b"3")), Likeness.DIFFERENT),
-        (known(digests=(b"1",)), known(digests=(b"2", b"3")), Likeness.DIFFERENT),
-        (known(digests=(b"1",), complete=True), known(digests=(b"1",), complete=True), Likeness.PROVEN),
-        (known(digests=(b"1",), complete=True), known(digests=(b"1",)), Likeness.UNKNOWN),
-    ],
+@cases(
+    "a, b, expected",
+    (sha("x"), sha("x"), Likeness.PROVEN),
+    (sha("x"), sha("y"), Likeness.DIFFERENT),
+    (known(whole={"SHA-512": "x"}), known(whole={"SHA-512": "x"}), Likeness.PROVEN),
+    (known(whole={"CRC64NVME": "x"}), known(whole={"CRC64NVME": "x"}), Likeness.LIKELY),
+    (known(whole={"CRC64NVME": "x"}), known(whole={"CRC64NVME": "y"}), Likeness.DIFFERENT),
+    (known(whole={"SHA-1": "x"}), known(whole={"SHA-1": "x"}), Likeness.LIKELY),
+    (known(whole={"MD5": "x"}), known(whole={"MD5": "x"}), Likeness.LIKELY),
+    (sha("x"), known(whole={"CRC32": "x"}), Likeness.UNKNOWN),
+    # equal SHA-256 and unequal CRC cannot be: one of them is wrong, so nothing is proven
+    (
+        known(whole={"SHA-256": "x", "CRC32": "1"}),
+        known(whole={"SHA-256": "x", "CRC32": "2"}),
+        Likeness.DIFFERENT,
+    ),
+    # of parts: equal ones are a hint, unequal ones none
+    (known(parts={"SHA-256": "x-3"}), known(parts={"SHA-256": "x-3"}), Likeness.LIKELY),
+    (known(parts={"SHA-256": "x-3"}), known(parts={"SHA-256": "y-2"}), Likeness.UNKNOWN),
+    (known(md5="x"), known(md5="x"), Likeness.LIKELY),
+    (known(md5="x"), known(md5="y"), Likeness.DIFFERENT),
+    (known(parts_etag="x-3"), known(parts_etag="x-3"), Likeness.LIKELY),
+    (known(parts_etag="x-3"), known(parts_etag="y-3"), Likeness.UNKNOWN),
+    (known(md5="x"), known(parts_etag="y-2"), Likeness.UNKNOWN),
+    (known(), known(), Likeness.UNKNOWN),
+    (known(), known(size=101), Likeness.DIFFERENT),
+    (known(digests=(b"1",)), known(digests=(b"1",)), Likeness.UNKNOWN),
+    (known(digests=(b"1", b"2")), known(digests=(b"1", b"3")), Likeness.DIFFERENT),
+    (known(digests=(b"1",)), known(digests=(b"2", b"3")), Likeness.DIFFERENT),
+    (known(digests=(b"1",), complete=True), known(digests=(b"1",), complete=True), Likeness.PROVEN),
+    (known(digests=(b"1",), complete=True), known(digests=(b"1",)), Likeness.UNKNOWN),
 )
 def test_likeness(a: ObjectContents, b: ObjectContents, expected: Likeness) -> None:
     assert compare_contents(a, b).likeness is expected
@@ -84,58 +83,42 @@ PLAIN = '"0123456789abcdef0123456789abcdef"'
 PARTS = '"0123456789abcdef0123456789abcdef-3"'
 
 
-@pytest.mark.parametrize(
-    ("etag", "answer", "expected"),
-    [
-        (PLAIN, {}, {"md5": PLAIN}),
-        (PLAIN, {"ServerSideEncryption": "AES256"}, {"md5": PLAIN}),
-        (PLAIN, {"ServerSideEncryption": "aws:kms"}, {}),
-        (PLAIN, {"ServerSideEncryption": "aws:kms:dsse"}, {}),
-        (PLAIN, {"SSECustomerAlgorithm": "AES256"}, {}),
-        (PARTS, {}, {"parts_etag": PARTS}),
-        (PARTS, {"ServerSideEncryption": "aws:kms"}, {}),
-        (
-            PLAIN,
-            {"ChecksumSHA256": "x", "ChecksumType": "FULL_OBJECT"},
-            {"md5": PLAIN, "whole": {"SHA-256": "x"}},
-        ),
-        (PLAIN, {"ChecksumSHA256": "x"}, {"md5": PLAIN, "whole": {"SHA-256": "x"}}),
-        (
-            PARTS,
-            {"ChecksumSHA256": "x-3", "ChecksumType": "COMPOSITE"},
-            {"parts_etag": PARTS, "parts": {"SHA-256": "x-3"}},
-        ),
-        (PARTS, {"ChecksumSHA256": "x"}, {"parts_etag": PARTS, "parts": {"SHA-256": "x"}}),
-        (
-            PARTS,
-            {"ChecksumSHA256": "x", "ChecksumType": "FULL_OBJECT"},
-            {"parts_etag": PARTS, "whole": {"SHA-256": "x"}},
-        ),
-        (PLAIN, {"ChecksumCRC32": "x", "ChecksumType": "COMPOSITE"}, {"md5": PLAIN, "parts": {"CRC32": "x"}}),
-        (PARTS, {"ChecksumCRC32": "x-3"}, {"parts_etag": PARTS, "parts": {"CRC32": "x-3"}}),
-        (
-            PARTS,
-            {"ChecksumCRC64NVME": "x", "ChecksumType": "FULL_OBJECT"},
-            {"parts_etag": PARTS, "whole": {"CRC64NVME": "x"}},
-        ),
-        (PLAIN, {"ReplicationStatus": "REPLICA"}, {"md5": PLAIN, "replica": True}),
-        (PLAIN, {"ReplicationStatus": "COMPLETED"}, {"md5": PLAIN}),
-        (PLAIN, {"Expiration": "soon", "VersionId": "v"}, {"md5": PLAIN, "expires": "soon", "version": "v"}),
-        (PLAIN, {"ArchiveStatus": "ARCHIVE_ACCESS"}, {"md5": PLAIN, "archived": "ARCHIVE_ACCESS"}),
-    ],
+def checksum(kind: str, value: str, of: str) -> dict[str, str]:
+    return {f"Checksum{kind}": value, "ChecksumType": of}
+
+
+@cases(
+    "etag, answer, expected",
+    (PLAIN, {}, {"md5": PLAIN}),
+    (PLAIN, {"ServerSideEncryption": "AES256"}, {"md5": PLAIN}),
+    (PLAIN, {"ServerSideEncryption": "aws:kms"}, {}),
+    (PLAIN, {"ServerSideEncryption": "aws:kms:dsse"}, {}),
+    (PLAIN, {"SSECustomerAlgorithm": "AES256"}, {}),
+    (PARTS, {}, {"parts_etag": PARTS}),
+    (PARTS, {"ServerSideEncryption": "aws:kms"}, {}),
+    (PLAIN, checksum("SHA256", "x", "FULL_OBJECT"), {"md5": PLAIN, "whole": {"SHA-256": "x"}}),
+    (PLAIN, {"ChecksumSHA256": "x"}, {"md5": PLAIN, "whole": {"SHA-256": "x"}}),
+    (PARTS, checksum("SHA256", "x-3", "COMPOSITE"), {"parts_etag": PARTS, "parts": {"SHA-256": "x-3"}}),
+    (PARTS, {"ChecksumSHA256": "x"}, {"parts_etag": PARTS, "parts": {"SHA-256": "x"}}),
+    (PARTS, checksum("SHA256", "x", "FULL_OBJECT"), {"parts_etag": PARTS, "whole": {"SHA-256": "x"}}),
+    (PLAIN, checksum("CRC32", "x", "COMPOSITE"), {"md5": PLAIN, "parts": {"CRC32": "x"}}),
+    (PARTS, {"ChecksumCRC32": "x-3"}, {"parts_etag": PARTS, "parts": {"CRC32": "x-3"}}),
+    (PARTS, checksum("CRC64NVME", "x", "FULL_OBJECT"), {"parts_etag": PARTS, "whole": {"CRC64NVME": "x"}}),
+    (PLAIN, {"ReplicationStatus": "REPLICA"}, {"md5": PLAIN, "replica": True}),
+    (PLAIN, {"ReplicationStatus": "COMPLETED"}, {"md5": PLAIN}),
+    (PLAIN, {"Expiration": "soon", "VersionId": "v"}, {"md5": PLAIN, "expires": "soon", "version": "v"}),
+    (PLAIN, {"ArchiveStatus": "ARCHIVE_ACCESS"}, {"md5": PLAIN, "archived": "ARCHIVE_ACCESS"}),
 )
 def test_what_head_object_says(etag: str, answer: dict[str, str], expected: dict[str, Any]) -> None:
     assert contents_in_head(stored(etag), answer) == ObjectContents(size=9, etag=etag, **expected)
 
 
-@pytest.mark.parametrize(
-    ("one", "other", "expected"),
-    [
-        ({"allowed": False, "etag": PLAIN}, {"allowed": False, "etag": PLAIN}, Likeness.LIKELY),
-        ({"allowed": False, "etag": PLAIN}, {"etag": PLAIN, "whole": {"SHA-256": "x"}}, Likeness.LIKELY),
-        ({"allowed": False, "etag": PLAIN}, {"etag": PARTS, "complete": True}, Likeness.DIFFERENT),
-        ({"allowed": False, "etag": PLAIN}, {"allowed": False, "etag": PLAIN, "size": 8}, Likeness.DIFFERENT),
-    ],
+@cases(
+    "one, other, expected",
+    ({"allowed": False, "etag": PLAIN}, {"allowed": False, "etag": PLAIN}, Likeness.LIKELY),
+    ({"allowed": False, "etag": PLAIN}, {"etag": PLAIN, "whole": {"SHA-256": "x"}}, Likeness.LIKELY),
+    ({"allowed": False, "etag": PLAIN}, {"etag": PARTS, "complete": True}, Likeness.DIFFERENT),
+    ({"allowed": False, "etag": PLAIN}, {"allowed": False, "etag": PLAIN, "size": 8}, Likeness.DIFFERENT),
 )
 def test_the_listing_makes_likely(one: dict[str, Any], other: dict[str, Any], expected: Likeness) -> None:
     a, b = ObjectContents(**{"size": 9, **one}), ObjectContents(**{"size": 9, **other})

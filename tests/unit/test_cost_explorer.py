@@ -32,6 +32,7 @@ from ml_janitor.aws.runs import ResourceRun, UsedResource
 from ml_janitor.core.commitment import RatedUsage, ResourceUsage, UsageSpan, UsageTotal
 from ml_janitor.core.durations import HOUR
 from ml_janitor.core.model import Absent, Target, Unreadable, Value
+from tables import cases
 
 FIRST, UNTIL = date(2026, 9, 1), date(2026, 10, 6)
 PERIOD = {"TimePeriod": {"Start": "2026-09-01", "End": "2026-10-06"}}
@@ -68,26 +69,24 @@ def refused(code: str, message: str = "") -> ClientError:
 # --- refusals and pages -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("error", "cause", "said"),
-    [
-        (refused("AccessDeniedException", "no"), RefusalCause.DENIED, "AccessDeniedException: no"),
-        (
-            refused("AccessDeniedException", "User Not Enabled for cost explorer access"),
-            RefusalCause.NOT_ENABLED,
-            "Not Enabled",
-        ),
-        (
-            refused("AccessDeniedException", "Linked account doesn't have access"),
-            RefusalCause.MEMBER_ACCOUNT,
-            "Linked account",
-        ),
-        (refused("DataUnavailableException"), RefusalCause.NO_DATA, "DataUnavailableException"),
-        (refused("LimitExceededException", "Rate"), RefusalCause.THROTTLED, "Rate"),
-        (refused("ValidationException", "bad"), RefusalCause.FAILED, "bad"),
-        (ConnectTimeoutError(endpoint_url="https://ce"), RefusalCause.FAILED, "https://ce"),
-        (KeyError("Groups"), RefusalCause.FAILED, "lacks Groups"),
-    ],
+@cases(
+    "error, cause, said",
+    (refused("AccessDeniedException", "no"), RefusalCause.DENIED, "AccessDeniedException: no"),
+    (
+        refused("AccessDeniedException", "User Not Enabled for cost explorer access"),
+        RefusalCause.NOT_ENABLED,
+        "Not Enabled",
+    ),
+    (
+        refused("AccessDeniedException", "Linked account doesn't have access"),
+        RefusalCause.MEMBER_ACCOUNT,
+        "Linked account",
+    ),
+    (refused("DataUnavailableException"), RefusalCause.NO_DATA, "DataUnavailableException"),
+    (refused("LimitExceededException", "Rate"), RefusalCause.THROTTLED, "Rate"),
+    (refused("ValidationException", "bad"), RefusalCause.FAILED, "bad"),
+    (ConnectTimeoutError(endpoint_url="https://ce"), RefusalCause.FAILED, "https://ce"),
+    (KeyError("Groups"), RefusalCause.FAILED, "lacks Groups"),
 )
 def test_a_refusal_says_why_and_costs_nothing(error: Exception, cause: RefusalCause, said: str) -> None:
     explorer, _ = asking(error)
@@ -269,13 +268,11 @@ def test_coverage_and_utilization_are_shares_of_one() -> None:
     assert client.asked[2][1] == span
 
 
-@pytest.mark.parametrize(
-    ("answer", "found"),
-    [
-        (refused("DataUnavailableException"), Absent("ce:GetSavingsPlansUtilization")),
-        (refused("AccessDeniedException", "no"), "AccessDeniedException: no"),
-        ({"Total": {}}, "the answer lacks Utilization: it was cut off"),
-    ],
+@cases(
+    "answer, found",
+    (refused("DataUnavailableException"), Absent("ce:GetSavingsPlansUtilization")),
+    (refused("AccessDeniedException", "no"), "AccessDeniedException: no"),
+    ({"Total": {}}, "the answer lacks Utilization: it was cut off"),
 )
 def test_why_a_plan_is_not_known(answer: Any, found: Any) -> None:
     signal = plans(answer)[0].utilization(AT, AT)
@@ -398,16 +395,14 @@ def line(usage: str, operation: str, *usd: float, quantity: float) -> SavingsPla
     return SavingsPlanLine(usage_type=usage, operation=operation, usd=usd, quantity=quantity)
 
 
-@pytest.mark.parametrize(
-    ("billed", "total"),
-    [
-        (line("Host:a", "Run", 3.0, 1.0, quantity=4.0), (3.0, 1.0, 0.5)),
-        (line("Host:a", "Run", 2.0, quantity=4.0), None),  # no cheaper than what was paid
-        (line("Host:b", "Other", 10.0, quantity=5.0), (10.0, 0.7)),
-        (line("Host:c", "Any", 10.0, quantity=5.0), (10.0, 0.75)),
-        (line("Host:a", "Any", 10.0, quantity=5.0), None),
-        (line("Host:z", "Run", 10.0, quantity=5.0), None),
-    ],
+@cases(
+    "billed, total",
+    (line("Host:a", "Run", 3.0, 1.0, quantity=4.0), (3.0, 1.0, 0.5)),
+    (line("Host:a", "Run", 2.0, quantity=4.0), None),  # no cheaper than what was paid
+    (line("Host:b", "Other", 10.0, quantity=5.0), (10.0, 0.7)),
+    (line("Host:c", "Any", 10.0, quantity=5.0), (10.0, 0.75)),
+    (line("Host:a", "Any", 10.0, quantity=5.0), None),
+    (line("Host:z", "Run", 10.0, quantity=5.0), None),
 )
 def test_each_operation_has_a_discount(billed: SavingsPlanLine, total: tuple[float, ...] | None) -> None:
     expected = (

@@ -9,7 +9,6 @@ from decimal import Decimal
 from itertools import permutations
 from random import Random
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,6 +20,7 @@ from ml_janitor.report.json import report_json
 from ml_janitor_cli.screen import make_console
 from ml_janitor_cli.terminal import print_report
 from reports import ACCOUNT, NOW, accruing, finding, result, sweep
+from tables import cases
 
 
 def claim(
@@ -56,32 +56,30 @@ A, B = claim("idle", "a", 20), claim("idle", "b", 31)
 OWN, TINY = claim("idle", "domain", 1, Change.RESIZE), {"a": 1, "domain": 4}
 
 
-@pytest.mark.parametrize(
-    ("claims", "left"),
-    [
-        ([IDLE, SMALLER], {"idle": 90, "smaller": 0}),
-        ([SPOT, SERVERLESS], {"spot": 0, "serverless": 50}),
-        ([replace(IDLE, possible=False), SMALLER], {"idle": 0, "smaller": 95}),
-        ([replace(IDLE, monthly_usd=None), SMALLER], {"idle": None, "smaller": 0}),
-        ([claim("idle", "E", 90), SMALLER], {"idle": 90, "smaller": 0}),
-        ([claim("untagged", "e", None, Change.TAG), IDLE], {"untagged": 0, "idle": 90}),
-        ([replace(SMALLER, priced=False), IDLE], {"smaller": 95, "idle": 90}),
-        ([DOMAIN, A], {"shutdown": 20, "idle": 20}),
-        ([COMMIT, SMALLER, SPOT], {"commit": 30, "smaller": 95, "spot": 40}),
-        ([BIG, A], {"smaller": 50, "idle": 0}),
-        ([BIG, A, B], {"smaller": 0, "idle": 51}),
-        ([replace(BIG, change=Change.END), A, B], {"smaller": 50, "idle": 0}),
-        ([replace(BIG, possible=False), A], {"smaller": 0, "idle": 20}),
-        ([replace(BIG, change=Change.COMMIT), A], {"smaller": 0, "idle": 20}),
-        ([replace(DOMAIN, monthly_usd=None), A], {"shutdown": None, "idle": 20}),
-        ([replace(DOMAIN, monthly_usd=Decimal(10)), A], {"shutdown": 6, "idle": 20}),
-        ([claim("shutdown", "domain", 25, shares=TINY), A, OWN], {"shutdown": 24, "idle": 20}),
-        ([claim("shutdown", "d", 5, shares={"b": 0}), B], {"shutdown": 5, "idle": 31}),
-        ([replace(A, wholes=("Whole",)), replace(BIG, parts=())], {"smaller": 50, "idle": 0}),
-        ([BIG, A, claim("idle", "b", 30)], {"smaller": 50, "idle": 0}),
-        ([BIG, replace(A, possible=False)], {"smaller": 50, "idle": 0}),
-        ([replace(SPOT, monthly_usd=None), SERVERLESS], {"spot": 0, "serverless": 50}),
-    ],
+@cases(
+    "claims, left",
+    ([IDLE, SMALLER], {"idle": 90, "smaller": 0}),
+    ([SPOT, SERVERLESS], {"spot": 0, "serverless": 50}),
+    ([replace(IDLE, possible=False), SMALLER], {"idle": 0, "smaller": 95}),
+    ([replace(IDLE, monthly_usd=None), SMALLER], {"idle": None, "smaller": 0}),
+    ([claim("idle", "E", 90), SMALLER], {"idle": 90, "smaller": 0}),
+    ([claim("untagged", "e", None, Change.TAG), IDLE], {"untagged": 0, "idle": 90}),
+    ([replace(SMALLER, priced=False), IDLE], {"smaller": 95, "idle": 90}),
+    ([DOMAIN, A], {"shutdown": 20, "idle": 20}),
+    ([COMMIT, SMALLER, SPOT], {"commit": 30, "smaller": 95, "spot": 40}),
+    ([BIG, A], {"smaller": 50, "idle": 0}),
+    ([BIG, A, B], {"smaller": 0, "idle": 51}),
+    ([replace(BIG, change=Change.END), A, B], {"smaller": 50, "idle": 0}),
+    ([replace(BIG, possible=False), A], {"smaller": 0, "idle": 20}),
+    ([replace(BIG, change=Change.COMMIT), A], {"smaller": 0, "idle": 20}),
+    ([replace(DOMAIN, monthly_usd=None), A], {"shutdown": None, "idle": 20}),
+    ([replace(DOMAIN, monthly_usd=Decimal(10)), A], {"shutdown": 6, "idle": 20}),
+    ([claim("shutdown", "domain", 25, shares=TINY), A, OWN], {"shutdown": 24, "idle": 20}),
+    ([claim("shutdown", "d", 5, shares={"b": 0}), B], {"shutdown": 5, "idle": 31}),
+    ([replace(A, wholes=("Whole",)), replace(BIG, parts=())], {"smaller": 50, "idle": 0}),
+    ([BIG, A, claim("idle", "b", 30)], {"smaller": 50, "idle": 0}),
+    ([BIG, replace(A, possible=False)], {"smaller": 50, "idle": 0}),
+    ([replace(SPOT, monthly_usd=None), SERVERLESS], {"spot": 0, "serverless": 50}),
     ids=[
         "an end before a smaller one",
         "more dollars before fewer",

@@ -22,6 +22,7 @@ from ml_janitor.detectors.untagged_resources.reading import (
     find_creation_event,
     is_creation_of,
 )
+from tables import cases
 
 CREATED = datetime(2026, 9, 1, 12, tzinfo=UTC)
 SAGEMAKER = "arn:aws:sagemaker:us-east-1:123456789012"
@@ -51,36 +52,29 @@ def session(role: str, name: str, **context: str) -> dict[str, Any]:
 SSO = "AWSReservedSSO_DataScientist_0123456789abcdef"
 
 
-@pytest.mark.parametrize(
-    ("identity", "name", "role", "person"),
-    [
-        ({"type": "IAMUser", "userName": "anna"}, "anna", "IAM user", True),
-        ({"type": "IAMUser", "userName": "ci-deployer"}, "ci-deployer", "IAM user", False),
-        ({"type": "IAMUser", "userName": "svc.training"}, "svc.training", "IAM user", False),
-        (session(SSO, "anna"), "anna", "single sign-on as DataScientist", True),
-        (session(SSO, "anna@example.com"), "anna@example.com", "single sign-on as DataScientist", True),
-        (
-            session(SSO, "jenkins@example.com"),
-            "jenkins@example.com",
-            "single sign-on as DataScientist",
-            False,
-        ),
-        (session("Lab", "anna@example.com"), "anna@example.com", "role Lab", True),
-        (session("Lab", "anna.smith"), "anna.smith", "role Lab", True),
-        (session("Lab", "s\u00f8ren.\u00e5berg"), "s\u00f8ren.\u00e5berg", "role Lab", True),
-        (session("Lab", "anna"), "anna", "role Lab", False),
-        (session("Lab", "github.actions"), "github.actions", "role Lab", False),
-        (session("Lab", "x@p.iam.gserviceaccount.com"), "x@p.iam.gserviceaccount.com", "role Lab", False),
-        (session("retrain", "retrain"), "retrain", "role retrain", False),
-        (session("Lab", "botocore-session-1758"), "botocore-session-1758", "role Lab", False),
-        (session("node", "i-0123456789abcdef0"), "i-0123456789abcdef0", "role node", False),
-        (session("Studio", "SageMaker"), "SageMaker", "role Studio", False),
-        (session("Studio", "SageMaker", sourceIdentity="anna.smith"), "anna.smith", "role Studio", True),
-        ({"type": "AssumedRole"}, "", "role ", False),
-        ({"type": "Root"}, "root", "Root", False),
-        ({"type": "AWSService", "invokedBy": "sagemaker.amazonaws.com"}, "root", "AWSService", False),
-        ({}, "root", "unknown kind of caller", False),
-    ],
+@cases(
+    "identity, name, role, person",
+    ({"type": "IAMUser", "userName": "anna"}, "anna", "IAM user", True),
+    ({"type": "IAMUser", "userName": "ci-deployer"}, "ci-deployer", "IAM user", False),
+    ({"type": "IAMUser", "userName": "svc.training"}, "svc.training", "IAM user", False),
+    (session(SSO, "anna"), "anna", "single sign-on as DataScientist", True),
+    (session(SSO, "anna@example.com"), "anna@example.com", "single sign-on as DataScientist", True),
+    (session(SSO, "jenkins@example.com"), "jenkins@example.com", "single sign-on as DataScientist", False),
+    (session("Lab", "anna@example.com"), "anna@example.com", "role Lab", True),
+    (session("Lab", "anna.smith"), "anna.smith", "role Lab", True),
+    (session("Lab", "s\u00f8ren.\u00e5berg"), "s\u00f8ren.\u00e5berg", "role Lab", True),
+    (session("Lab", "anna"), "anna", "role Lab", False),
+    (session("Lab", "github.actions"), "github.actions", "role Lab", False),
+    (session("Lab", "x@p.iam.gserviceaccount.com"), "x@p.iam.gserviceaccount.com", "role Lab", False),
+    (session("retrain", "retrain"), "retrain", "role retrain", False),
+    (session("Lab", "botocore-session-1758"), "botocore-session-1758", "role Lab", False),
+    (session("node", "i-0123456789abcdef0"), "i-0123456789abcdef0", "role node", False),
+    (session("Studio", "SageMaker"), "SageMaker", "role Studio", False),
+    (session("Studio", "SageMaker", sourceIdentity="anna.smith"), "anna.smith", "role Studio", True),
+    ({"type": "AssumedRole"}, "", "role ", False),
+    ({"type": "Root"}, "root", "Root", False),
+    ({"type": "AWSService", "invokedBy": "sagemaker.amazonaws.com"}, "root", "AWSService", False),
+    ({}, "root", "unknown kind of caller", False),
 )
 def test_who_a_caller_is(identity: dict[str, Any], name: str, role: str, *, person: bool) -> None:
     assert creator_from_identity(identity, "root") == Creator(name=name, role=role, person=person)
@@ -92,20 +86,18 @@ def test_a_service_is_named_where_there_is_no_user() -> None:
     assert str(who) == "sagemaker.amazonaws.com (AWSService)"
 
 
-@pytest.mark.parametrize(
-    ("changed", "expected"),
-    [
-        ({}, True),
-        ({"request": {"EndpointName": "Churn"}}, True),
-        ({"request": {"endpointName": "Churn-2"}}, False),
-        ({"request": {"endpointConfigName": "Churn"}}, False),
-        ({"request": {"endpointName": "other"}, "resources": frozenset({"Churn"})}, False),
-        ({"request": {}, "resources": frozenset({"Churn"})}, True),
-        ({"request": {}, "resources": frozenset({ENDPOINT.arn})}, True),
-        ({"request": {}, "resources": frozenset({"Churn-2"})}, False),
-        ({"succeeded": False}, False),
-        ({"source": "elasticmapreduce.amazonaws.com"}, False),
-    ],
+@cases(
+    "changed, expected",
+    ({}, True),
+    ({"request": {"EndpointName": "Churn"}}, True),
+    ({"request": {"endpointName": "Churn-2"}}, False),
+    ({"request": {"endpointConfigName": "Churn"}}, False),
+    ({"request": {"endpointName": "other"}, "resources": frozenset({"Churn"})}, False),
+    ({"request": {}, "resources": frozenset({"Churn"})}, True),
+    ({"request": {}, "resources": frozenset({ENDPOINT.arn})}, True),
+    ({"request": {}, "resources": frozenset({"Churn-2"})}, False),
+    ({"succeeded": False}, False),
+    ({"source": "elasticmapreduce.amazonaws.com"}, False),
 )
 def test_which_event_made_an_endpoint(changed: dict[str, Any], *, expected: bool) -> None:
     assert is_creation_of(replace(EVENT, **changed), ENDPOINT) is expected
@@ -131,14 +123,12 @@ def test_a_definition_is_told_by_the_member_of_its_request() -> None:
     assert not is_creation_of(replace(EVENT, request={"jobDefinitionName": "bias"}), definition)
 
 
-@pytest.mark.parametrize(
-    ("offset", "expected"),
-    [
-        (timedelta(), True),
-        (timedelta(minutes=10), True),
-        (-timedelta(minutes=10), True),
-        (timedelta(minutes=10, seconds=1), False),
-    ],
+@cases(
+    "offset, expected",
+    (timedelta(), True),
+    (timedelta(minutes=10), True),
+    (-timedelta(minutes=10), True),
+    (timedelta(minutes=10, seconds=1), False),
 )
 def test_only_an_event_near_the_creation_counts(offset: timedelta, *, expected: bool) -> None:
     event = replace(EVENT, at=CREATED + offset)
@@ -162,15 +152,13 @@ DENIED: Signal[Creator] = Unreadable("denied", activity.LOOKUP_EVENTS)
 NOBODY: Signal[Creator] = Absent(activity.LOOKUP_EVENTS)
 
 
-@pytest.mark.parametrize(
-    ("created", "error", "asked", "found"),
-    [
-        (CREATED, None, True, NOBODY),
-        (CREATED, "denied", True, DENIED),
-        (FORGOTTEN + CREATION_WINDOW, "denied", True, DENIED),
-        (FORGOTTEN, "denied", False, NOBODY),
-        (None, "denied", False, NOBODY),
-    ],
+@cases(
+    "created, error, asked, found",
+    (CREATED, None, True, NOBODY),
+    (CREATED, "denied", True, DENIED),
+    (FORGOTTEN + CREATION_WINDOW, "denied", True, DENIED),
+    (FORGOTTEN, "denied", False, NOBODY),
+    (None, "denied", False, NOBODY),
 )
 def test_a_trail_that_cannot_be_read_is_said_only_of_what_it_may_remember(
     monkeypatch: pytest.MonkeyPatch,

@@ -32,6 +32,7 @@ from ml_janitor.detectors.cross_region_traffic import (
 from past_jobs import word
 from scripted import DENIED as DENIES
 from scripted import Refusal, Script, Torn
+from tables import cases
 from verdicts import shown
 
 GB = 1024**3
@@ -64,35 +65,31 @@ def line(*causes: TransferCause, **more: Any) -> TrafficLine:
     return TrafficLine(**(fields | more))
 
 
-@pytest.mark.parametrize(
-    ("judged", "verdict", "reason"),
-    [
-        (line(READER), "found", "$200 a month for bytes from us-east-1 to eu-central-1 (GetObject): model"),
-        (line(READER, OTHER), "found", "model search is given s3://catalog/, training job eval is given"),
-        (line(READER, monthly=Decimal("9.99")), "kept", "it costs $9.99 a month"),
-        (line(), "unknown", "unknown cause: $200 a month for bytes from us-east-1 to eu-central-1"),
-        (line(causes=Absent()), "unknown", "unknown cause: $200 a month"),
-        (line(causes=Unreadable("Search: denied")), "unknown", "unknown cause: $200 a month"),
-        (line(causes=Unreadable("Search: denied")), "unknown", "Search: denied"),
-        (line(READER, gb=Decimal(1000)), "kept", "no more than the data once"),
-        (line(READER, gb=Decimal(1001)), "found", "model search"),
-        (line(READER, size=DENIED), "unknown", "AccessDenied"),
-        (line(READER, copy=Cost(monthly_usd=Decimal(191))), "kept", "a copy would save $9.00"),
-        (line(READER, copy=Cost(monthly_usd=Decimal(250))), "kept", "a copy would save $0.00"),
-        (line(READER, copy=Cost()), "found", "how much of it a change saves is unknown"),
-        (line(RULE), "found", "replication rule all of catalog writes to copies"),
-        (line(USED), "kept", "replication rule all of clicks writes to far, and model search uses the copy"),
-        (line(USED, RULE), "found", "how much of it a change saves is unknown"),
-        (
-            line(
-                TransferCause("vpc-1 has a NAT gateway", TransferWay.NAT, "vpc-1"),
-                to="",
-                operation="NatGateway",
-            ),
-            "found",
-            "$200 a month for bytes from us-east-1 through NAT gateways (NatGateway): vpc-1",
+@cases(
+    "judged, verdict, reason",
+    (line(READER), "found", "$200 a month for bytes from us-east-1 to eu-central-1 (GetObject): model"),
+    (line(READER, OTHER), "found", "model search is given s3://catalog/, training job eval is given"),
+    (line(READER, monthly=Decimal("9.99")), "kept", "it costs $9.99 a month"),
+    (line(), "unknown", "unknown cause: $200 a month for bytes from us-east-1 to eu-central-1"),
+    (line(causes=Absent()), "unknown", "unknown cause: $200 a month"),
+    (line(causes=Unreadable("Search: denied")), "unknown", "unknown cause: $200 a month"),
+    (line(causes=Unreadable("Search: denied")), "unknown", "Search: denied"),
+    (line(READER, gb=Decimal(1000)), "kept", "no more than the data once"),
+    (line(READER, gb=Decimal(1001)), "found", "model search"),
+    (line(READER, size=DENIED), "unknown", "AccessDenied"),
+    (line(READER, copy=Cost(monthly_usd=Decimal(191))), "kept", "a copy would save $9.00"),
+    (line(READER, copy=Cost(monthly_usd=Decimal(250))), "kept", "a copy would save $0.00"),
+    (line(READER, copy=Cost()), "found", "how much of it a change saves is unknown"),
+    (line(RULE), "found", "replication rule all of catalog writes to copies"),
+    (line(USED), "kept", "replication rule all of clicks writes to far, and model search uses the copy"),
+    (line(USED, RULE), "found", "how much of it a change saves is unknown"),
+    (
+        line(
+            TransferCause("vpc-1 has a NAT gateway", TransferWay.NAT, "vpc-1"), to="", operation="NatGateway"
         ),
-    ],
+        "found",
+        "$200 a month for bytes from us-east-1 through NAT gateways (NatGateway): vpc-1",
+    ),
 )
 def test_cross_region_traffic(judged: TrafficLine, verdict: str, reason: str) -> None:
     decided = CrossRegionTraffic().decide(judged, NOW)
@@ -100,33 +97,23 @@ def test_cross_region_traffic(judged: TrafficLine, verdict: str, reason: str) ->
     assert (word(decided), reason in decided.reason) == (verdict, True), decided.reason
 
 
-@pytest.mark.parametrize(
-    ("judged", "saved", "once", "change"),
-    [
-        (line(READER), "173.55", 20, "copy s3://catalog/ once to a bucket in eu-central-1"),
-        (line(READER, copy=Cost()), None, None, "copy s3://catalog/ once"),
-        (line(RULE), "200", None, "disable the replication rule all of catalog, or limit it"),
-        (line(USED, RULE), None, None, "disable the replication rule all of catalog, or limit it"),
-        (
-            line(TransferCause("job", TransferWay.WRITES, "s3://far/")),
-            None,
-            None,
-            "write to a bucket in us-east-1 in place of",
-        ),
-        (
-            line(TransferCause("job", TransferWay.IMAGES, "serving")),
-            None,
-            None,
-            "name it by the registry of eu-central-1",
-        ),
-        (
-            line(TransferCause("vpc-1", TransferWay.NAT, "vpc-1"), to=""),
-            None,
-            None,
-            "--vpc-endpoint-type Gateway --service-name com.amazonaws.us-east-1.s3 --vpc-id vpc-1",
-        ),
-    ],
-)
+WRITER = TransferCause("job", TransferWay.WRITES, "s3://far/")
+PULLER = TransferCause("job", TransferWay.IMAGES, "serving")
+
+
+@cases(
+    "judged, saved, once, change",
+    (line(READER), "173.55", 20, "copy s3://catalog/ once to a bucket in eu-central-1"),
+    (line(READER, copy=Cost()), None, None, "copy s3://catalog/ once"),
+    (line(RULE), "200", None, "disable the replication rule all of catalog, or limit it"),
+    (line(USED, RULE), None, None, "disable the replication rule all of catalog, or limit it"),
+    (line(WRITER), None, None, "write to a bucket in us-east-1 in place of"),
+    (line(PULLER), None, None, "name it by the registry of eu-central-1"),
+    (
+        line(TransferCause("vpc-1", TransferWay.NAT, "vpc-1"), to=""), None, None,
+        "--vpc-endpoint-type Gateway --service-name com.amazonaws.us-east-1.s3 --vpc-id vpc-1",
+    ),
+)  # fmt: skip
 def test_it_says_what_a_change_saves_net_and_the_change(
     judged: TrafficLine, saved: str | None, once: int | None, change: str
 ) -> None:
@@ -140,37 +127,33 @@ def test_it_says_what_a_change_saves_net_and_the_change(
     assert (decided.confidence, bool(decided.to_prove)) == (Confidence.LIKELY, True)
 
 
-@pytest.mark.parametrize(
-    ("text", "found"),
-    [
-        ("s3://catalog/images/", ["s3://catalog/images/"]),
-        ("s3a://catalog/day=1/part-*.parquet", ["s3://catalog/day=1/"]),
-        ('{"from": "s3://catalog/a", "to": "s3://clicks/b"}', ["s3://catalog/a", "s3://clicks/b"]),
-        ("https://catalog.s3.us-east-1.amazonaws.com/a/b.jpg", ["s3://catalog/a/b.jpg"]),
-        ("arn:aws:s3:::catalog/a", ["s3://catalog/a"]),
-        ("s3://catalog", ["s3://catalog/"]),
-        (" catalog ", ["s3://catalog/"]),
-        ("catalog of images", []),
-        ("s3://catalog-2/images/", []),
-        ("s3://my.catalog/images/", []),
-        ("https://example.com/catalog", []),
-    ],
+@cases(
+    "text, found",
+    ("s3://catalog/images/", ["s3://catalog/images/"]),
+    ("s3a://catalog/day=1/part-*.parquet", ["s3://catalog/day=1/"]),
+    ('{"from": "s3://catalog/a", "to": "s3://clicks/b"}', ["s3://catalog/a", "s3://clicks/b"]),
+    ("https://catalog.s3.us-east-1.amazonaws.com/a/b.jpg", ["s3://catalog/a/b.jpg"]),
+    ("arn:aws:s3:::catalog/a", ["s3://catalog/a"]),
+    ("s3://catalog", ["s3://catalog/"]),
+    (" catalog ", ["s3://catalog/"]),
+    ("catalog of images", []),
+    ("s3://catalog-2/images/", []),
+    ("s3://my.catalog/images/", []),
+    ("https://example.com/catalog", []),
 )
 def test_an_address_is_known_however_it_is_written(text: str, found: list[str]) -> None:
     assert list(bucket_addresses([text], {"catalog", "clicks"})) == found
 
 
-@pytest.mark.parametrize(
-    ("usage_type", "regions"),
-    [
-        ("USE1-EUC1-AWS-Out-Bytes", ("us-east-1", "eu-central-1")),
-        ("EU-USW2-AWS-Out-ABytes", ("eu-west-1", "us-west-2")),
-        ("USE1-XYZ9-AWS-Out-Bytes", ("us-east-1", "XYZ9")),
-        ("XYZ9-USE1-AWS-Out-Bytes", ("XYZ9", "us-east-1")),
-        ("EUC1-USE1-AWS-In-Bytes", None),
-        ("USE1-DataTransfer-Out-Bytes", None),
-        ("DataTransfer-Regional-Bytes", None),
-    ],
+@cases(
+    "usage_type, regions",
+    ("USE1-EUC1-AWS-Out-Bytes", ("us-east-1", "eu-central-1")),
+    ("EU-USW2-AWS-Out-ABytes", ("eu-west-1", "us-west-2")),
+    ("USE1-XYZ9-AWS-Out-Bytes", ("us-east-1", "XYZ9")),
+    ("XYZ9-USE1-AWS-Out-Bytes", ("XYZ9", "us-east-1")),
+    ("EUC1-USE1-AWS-In-Bytes", None),
+    ("USE1-DataTransfer-Out-Bytes", None),
+    ("DataTransfer-Regional-Bytes", None),
 )
 def test_a_usage_type_says_where_bytes_go(usage_type: str, regions: tuple[str, str] | None) -> None:
     assert transfer_regions(usage_type) == regions
@@ -401,15 +384,13 @@ def test_what_was_seen_of_a_line_of_the_bill() -> None:
     assert shown(three)["may cause it"].endswith("model 2 is given s3://c2/")
 
 
-@pytest.mark.parametrize(
-    ("judged", "least", "verdict"),
-    [
-        (line(READER), 200.0, "kept"),
-        (line(READER, copy=Cost(monthly_usd=Decimal(0))), 200.0, "found"),
-        (line(READER, copy=Cost(monthly_usd=Decimal(0))), 200.01, "kept"),
-        (line(RULE), 200.0, "found"),
-        (line(RULE), 200.01, "kept"),
-    ],
+@cases(
+    "judged, least, verdict",
+    (line(READER), 200.0, "kept"),
+    (line(READER, copy=Cost(monthly_usd=Decimal(0))), 200.0, "found"),
+    (line(READER, copy=Cost(monthly_usd=Decimal(0))), 200.01, "kept"),
+    (line(RULE), 200.0, "found"),
+    (line(RULE), 200.01, "kept"),
 )
 def test_as_much_as_is_worth_a_change_is_enough(judged: TrafficLine, least: float, verdict: str) -> None:
     assert word(CrossRegionTraffic(min_saving=least).decide(judged, NOW)) == verdict
@@ -426,15 +407,13 @@ def stored(sizes: Mapping[str, int | Refusal]) -> Any:
     return answer
 
 
-@pytest.mark.parametrize(
-    ("sizes", "left", "size"),
-    [
-        ({"s3://a/": 5, "s3://b/": 7}, ["s3://a/", "s3://b/"], Value(12)),
-        ({"s3://a/": 5, "s3://a/in/": 4}, ["s3://a/", "s3://a/in/"], Value(5)),
-        ({"s3://a/": 5, "s3://b/": 0}, ["s3://a/"], Value(5)),
-        ({"s3://a/": 0}, [], Value(0)),
-        ({"s3://a/": DENIES, "s3://b/": 7}, ["s3://a/", "s3://b/"], None),
-    ],
+@cases(
+    "sizes, left, size",
+    ({"s3://a/": 5, "s3://b/": 7}, ["s3://a/", "s3://b/"], Value(12)),
+    ({"s3://a/": 5, "s3://a/in/": 4}, ["s3://a/", "s3://a/in/"], Value(5)),
+    ({"s3://a/": 5, "s3://b/": 0}, ["s3://a/"], Value(5)),
+    ({"s3://a/": 0}, [], Value(0)),
+    ({"s3://a/": DENIES, "s3://b/": 7}, ["s3://a/", "s3://b/"], None),
 )
 def test_the_data_that_is_read_counts_once_and_only_where_it_is(
     sizes: dict[str, int | Refusal], left: list[str], size: Value[int] | None

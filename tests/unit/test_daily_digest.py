@@ -33,6 +33,7 @@ from ml_janitor.report.mrkdwn import Post
 from ml_janitor.slack.client import SlackError
 from ml_janitor.slack.digest import ActionHistory, Announcer, DailyDigest
 from ml_janitor_sandbox.slack.blocks import problems
+from tables import cases
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 ON = ("idle-endpoints", "hung-training-jobs", "spot-training")
@@ -172,14 +173,12 @@ def test_a_digest_counts_what_every_detector_left(capsys: pytest.CaptureFixture[
     }
 
 
-@pytest.mark.parametrize(
-    ("ago", "late"),
-    [
-        ({"hung-training-jobs": 3 * HOUR}, 0),
-        ({"hung-training-jobs": 3 * HOUR + timedelta(seconds=1)}, 1),
-        ({"idle-endpoints": 27 * HOUR}, 0),
-        ({"idle-endpoints": 28 * HOUR}, 1),
-    ],
+@cases(
+    "ago, late",
+    ({"hung-training-jobs": 3 * HOUR}, 0),
+    ({"hung-training-jobs": 3 * HOUR + timedelta(seconds=1)}, 1),
+    ({"idle-endpoints": 27 * HOUR}, 0),
+    ({"idle-endpoints": 28 * HOUR}, 1),
 )
 def test_a_sweep_is_late_by_its_own_schedule(ago: dict[str, timedelta], late: int) -> None:
     world = World()
@@ -249,15 +248,13 @@ def test_a_digest_that_did_not_arrive_whole_is_a_failed_run(*, ill: bool) -> Non
 ENABLED = {"bill": {"enabled": True}}
 
 
-@pytest.mark.parametrize(
-    ("bill", "said", "unsaid"),
-    [
-        (BILL, "*Bill:* $9", "not read"),
-        (replace(BILL, posted=True), "Nothing new today", "Bill"),
-        (None, "*Bill:* not read: it never has been", "$9"),
-        (replace(BILL, time=NOW - 28 * HOUR), "*Bill:* not read: the last time was 28 hours ago", "$9"),
-        (replace(BILL, time=NOW - 27 * HOUR), "*Bill:* $9", "not read"),
-    ],
+@cases(
+    "bill, said, unsaid",
+    (BILL, "*Bill:* $9", "not read"),
+    (replace(BILL, posted=True), "Nothing new today", "Bill"),
+    (None, "*Bill:* not read: it never has been", "$9"),
+    (replace(BILL, time=NOW - 28 * HOUR), "*Bill:* not read: the last time was 28 hours ago", "$9"),
+    (replace(BILL, time=NOW - 27 * HOUR), "*Bill:* $9", "not read"),
 )
 def test_a_bill_is_said_once_and_missed_if_late(bill: LastBill | None, said: str, unsaid: str) -> None:
     world = World(**ENABLED)

@@ -15,6 +15,7 @@ from ml_janitor.aws.client import Aws
 from ml_janitor.aws.tags import Arn
 from ml_janitor.core.model import Value, Verdict
 from ml_janitor.engine.detector import Detector, Grant, NotFinishedError, allow, allow_each, implied_grant
+from tables import cases
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 NO_AWS = cast("Aws", None)
@@ -64,14 +65,12 @@ def test_it_needs_nothing_and_acts_on_nothing_by_itself() -> None:
     assert (bare.spares_undos, bare.keeps_files, Bare.summary()) == (False, False, "Finds what lies about.")
 
 
-@pytest.mark.parametrize(
+@cases(
     "call",
-    [
-        lambda bare: bare.prepare(NO_AWS, LAMP, {}),
-        lambda bare: bare.act(NO_AWS, LAMP.target, {}, None),
-        lambda bare: bare.is_done(NO_AWS, LAMP.target, {}),
-        lambda bare: bare.revert(NO_AWS, LAMP.target, {}, None),
-    ],
+    lambda bare: bare.prepare(NO_AWS, LAMP, {}),
+    lambda bare: bare.act(NO_AWS, LAMP.target, {}, None),
+    lambda bare: bare.is_done(NO_AWS, LAMP.target, {}),
+    lambda bare: bare.revert(NO_AWS, LAMP.target, {}, None),
     ids=["prepare", "act", "is_done", "revert"],
 )
 def test_what_an_adviser_cannot_do_is_an_error(call: Callable[[Any], object]) -> None:
@@ -90,26 +89,22 @@ def test_one_resource_is_looked_at_among_all_with_its_own_tags(monkeypatch: pyte
     assert Bare().look(NO_AWS, thing("desk", waste()).target, NOW) is None
 
 
-@pytest.mark.parametrize(
-    ("arn", "kind", "name"),
-    [
-        ("arn:aws:s3:::models", "bucket", "models"),
-        ("arn:aws:s3:::models/a/b", "object", "models/a/b"),
-        ("arn:aws:sagemaker:us-east-1:123456789012:app/d-1/mia/JupyterLab/x", "app", "d-1/mia/JupyterLab/x"),
-        ("arn:aws:logs:us-east-1:123456789012:log-group:/aws/x:y", "log-group", "/aws/x:y"),
-    ],
+@cases(
+    "arn, kind, name",
+    ("arn:aws:s3:::models", "bucket", "models"),
+    ("arn:aws:s3:::models/a/b", "object", "models/a/b"),
+    ("arn:aws:sagemaker:us-east-1:123456789012:app/d-1/mia/JupyterLab/x", "app", "d-1/mia/JupyterLab/x"),
+    ("arn:aws:logs:us-east-1:123456789012:log-group:/aws/x:y", "log-group", "/aws/x:y"),
 )
 def test_an_arn_names_a_resource_of_a_kind(arn: str, kind: str, name: str) -> None:
     assert (Arn.parse(arn).kind, Arn.parse(f" {arn} ").name) == (kind, name)
 
 
-@pytest.mark.parametrize(
-    ("arn", "judged"),
-    [
-        ("arn:aws:sagemaker:us-east-1:123456789012:thing/a", True),
-        ("arn:aws:eks:us-east-1:123456789012:thing/a", False),
-        ("arn:aws:sagemaker:us-east-1:123456789012:endpoint/a", False),
-    ],
+@cases(
+    "arn, judged",
+    ("arn:aws:sagemaker:us-east-1:123456789012:thing/a", True),
+    ("arn:aws:eks:us-east-1:123456789012:thing/a", False),
+    ("arn:aws:sagemaker:us-east-1:123456789012:endpoint/a", False),
 )
 def test_it_judges_its_kinds_in_their_service(arn: str, *, judged: bool) -> None:
     assert Bare.judges(Arn.parse(arn)) is judged

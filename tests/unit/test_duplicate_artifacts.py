@@ -18,6 +18,7 @@ from ml_janitor.core.model import (
     Cost,
     Finding,
     NotRead,
+    Signal,
     Tags,
     Target,
     Unreadable,
@@ -41,6 +42,7 @@ from ml_janitor.detectors.duplicate_artifacts.rule import (
     DuplicateArtifacts,
 )
 from ml_janitor.engine.detector import CannotActError
+from tables import cases
 from verdicts import word
 
 NOW = datetime(2026, 10, 4, 4, tzinfo=UTC)
@@ -108,6 +110,11 @@ def copy(
     )
 
 
+def alone(others: int = 0) -> ArtifactCopy:
+    """One that is no copy of any of *others*."""
+    return copy(standing=CopyStanding(role=CopyRole.ALONE, others=others))
+
+
 def judged(candidate: ArtifactCopy, now: datetime = NOW, **tunables: Any) -> Verdict:
     return DuplicateArtifacts(**tunables).decide(candidate, now)
 
@@ -116,111 +123,90 @@ def crowded(one: StoredObject) -> Value[ArtifactUnit]:
     return Value(unit(one, crowded=True))
 
 
-@pytest.mark.parametrize(
-    ("candidate", "expected"),
-    [
-        (copy(), "proven"),
-        (copy(match=LIKELY), "likely"),
-        (copy(role=CopyRole.ELSEWHERE), "likely"),
-        (copy(unit=crowded(stored())), "likely"),
-        (copy(match=UNKNOWN, role=CopyRole.UNSURE), "unknown"),
-        (copy(referred=Value(("model churn",))), "kept"),
-        (copy(needed_only_by=(ENDED,)), "likely"),
-        (copy(needed_only_by=(ENDED,), referred=DENIED), "unknown"),
-        (copy(gaps=("endpoint e uses model m, which exists no more",)), "likely"),
-        (copy(stale="its inventory is 60 hours old"), "likely"),
-        (copy(referred=DENIED), "unknown"),
-        (copy(referred=NotRead()), "unknown"),
-        (copy(lock=Value("under a legal hold")), "kept"),
-        (copy(lock=DENIED), "unknown"),
-        (copy(lock=NotRead()), "unknown"),
-        (copy(contents=DENIED), "unknown"),
-        (copy(unit=DENIED), "unknown"),
-        (copy(unit=NotRead()), "unknown"),
-        (copy(listing_error="ListObjectsV2 broke off"), "unknown"),
-        (copy(archived="GLACIER"), "kept"),
-        (copy(replica=True), "kept"),
-        (copy(standing=CopyStanding(role=CopyRole.ALONE, others=2)), "kept"),
-        (copy(standing=CopyStanding(role=CopyRole.STAYS, copies=(KEEPER,), others=1)), "kept"),
-        (
-            copy(standing=CopyStanding(role=CopyRole.STAYS, copies=(KEEPER,), others=1), referred=DENIED),
-            "unknown",
-        ),
-        (copy(standing=CopyStanding(role=CopyRole.SURPLUS)), "unknown"),
-        (copy(habits=replace(HABITS, versioning=DENIED, lifecycle=DENIED)), "proven"),
-    ],
+@cases(
+    "candidate, expected",
+    (copy(), "proven"),
+    (copy(match=LIKELY), "likely"),
+    (copy(role=CopyRole.ELSEWHERE), "likely"),
+    (copy(unit=crowded(stored())), "likely"),
+    (copy(match=UNKNOWN, role=CopyRole.UNSURE), "unknown"),
+    (copy(referred=Value(("model churn",))), "kept"),
+    (copy(needed_only_by=(ENDED,)), "likely"),
+    (copy(needed_only_by=(ENDED,), referred=DENIED), "unknown"),
+    (copy(gaps=("endpoint e uses model m, which exists no more",)), "likely"),
+    (copy(stale="its inventory is 60 hours old"), "likely"),
+    (copy(referred=DENIED), "unknown"),
+    (copy(referred=NotRead()), "unknown"),
+    (copy(lock=Value("under a legal hold")), "kept"),
+    (copy(lock=DENIED), "unknown"),
+    (copy(lock=NotRead()), "unknown"),
+    (copy(contents=DENIED), "unknown"),
+    (copy(unit=DENIED), "unknown"),
+    (copy(unit=NotRead()), "unknown"),
+    (copy(listing_error="ListObjectsV2 broke off"), "unknown"),
+    (copy(archived="GLACIER"), "kept"),
+    (copy(replica=True), "kept"),
+    (alone(others=2), "kept"),
+    (copy(standing=CopyStanding(role=CopyRole.STAYS, copies=(KEEPER,), others=1)), "kept"),
+    (
+        copy(standing=CopyStanding(role=CopyRole.STAYS, copies=(KEEPER,), others=1), referred=DENIED),
+        "unknown",
+    ),
+    (copy(standing=CopyStanding(role=CopyRole.SURPLUS)), "unknown"),
+    (copy(habits=replace(HABITS, versioning=DENIED, lifecycle=DENIED)), "proven"),
 )
 def test_every_signal_has_its_say(candidate: ArtifactCopy, expected: str) -> None:
     assert word(judged(candidate)) == expected
 
 
-@pytest.mark.parametrize(
-    ("candidate", "says"),
-    [
-        (
-            copy(),
-            "(equal SHA-256), which stays; nothing refers to this one; deleting it frees its bytes at once",
-        ),
-        (
-            copy(match=LIKELY),
-            "it very likely has the same bytes as s3://models/live/model.tar.gz (equal CRC64NVME)",
-        ),
-        (copy(role=CopyRole.ELSEWHERE), "another bucket: it may be a replica that somebody wants"),
-        (
-            copy(role=CopyRole.ELSEWHERE, unit=Value(unit(stored(), region="eu-west-1"))),
-            "another region (us-east-1): it may be a replica",
-        ),
-        (copy(unit=crowded(stored())), "other weights lie in its folder"),
-        (
-            copy(unit=Value(unit(stored(), stored("backup/x"), root="backup/"))),
-            "its folder (2 files) has the same",
-        ),
-        (copy(referred=Value(("model a", "pipeline b"))), "model a (and 1 more) refers to it"),
-        (
-            copy(needed_only_by=(ENDED,)),
-            "which stays; needed only by training job t-1, which ended; deleting",
-        ),
-        (
-            copy(needed_only_by=(ENDED,), standing=CopyStanding(role=CopyRole.STAYS, copies=(KEEPER,))),
-            "it stays: of 2 copies, training job t-1, which ended refers to this one, and nothing in use",
-        ),
-        (copy(archived="DEEP_ARCHIVE"), "it is archived (DEEP_ARCHIVE)"),
-        (copy(standing=CopyStanding(role=CopyRole.STAYS, copies=(KEEPER,))), "the oldest of 2 copies"),
-        (
-            copy(standing=CopyStanding(role=CopyRole.ALONE, others=2)),
-            "differ from those of 2 other artifacts",
-        ),
-        (
-            copy(standing=CopyStanding(role=CopyRole.ALONE)),
-            "no other artifact of its size is a model by itself",
-        ),
-        (
-            copy(standing=CopyStanding(role=CopyRole.ALONE, others=1)),
-            "differ from those of 1 other artifact of",
-        ),
-        (copy(referred=DENIED), "something may refer to it: DescribeModel: AccessDeniedException"),
-        (copy(lock=Value("retained until 2027-01-01 (compliance)")), "it is retained until 2027-01-01"),
-        (
-            copy(match=UNKNOWN, role=CopyRole.UNSURE),
-            "nobody knows whether it is the same as s3://models/live/model",
-        ),
-    ],
+@cases(
+    "candidate, says",
+    (copy(), "(equal SHA-256), which stays; nothing refers to this one; deleting it frees its bytes at once"),
+    (
+        copy(match=LIKELY),
+        "it very likely has the same bytes as s3://models/live/model.tar.gz (equal CRC64NVME)",
+    ),
+    (copy(role=CopyRole.ELSEWHERE), "another bucket: it may be a replica that somebody wants"),
+    (
+        copy(role=CopyRole.ELSEWHERE, unit=Value(unit(stored(), region="eu-west-1"))),
+        "another region (us-east-1): it may be a replica",
+    ),
+    (copy(unit=crowded(stored())), "other weights lie in its folder"),
+    (
+        copy(unit=Value(unit(stored(), stored("backup/x"), root="backup/"))),
+        "its folder (2 files) has the same",
+    ),
+    (copy(referred=Value(("model a", "pipeline b"))), "model a (and 1 more) refers to it"),
+    (copy(needed_only_by=(ENDED,)), "which stays; needed only by training job t-1, which ended; deleting"),
+    (
+        copy(needed_only_by=(ENDED,), standing=CopyStanding(role=CopyRole.STAYS, copies=(KEEPER,))),
+        "it stays: of 2 copies, training job t-1, which ended refers to this one, and nothing in use",
+    ),
+    (copy(archived="DEEP_ARCHIVE"), "it is archived (DEEP_ARCHIVE)"),
+    (copy(standing=CopyStanding(role=CopyRole.STAYS, copies=(KEEPER,))), "the oldest of 2 copies"),
+    (alone(others=2), "differ from those of 2 other artifacts"),
+    (alone(), "no other artifact of its size is a model by itself"),
+    (alone(others=1), "differ from those of 1 other artifact of"),
+    (copy(referred=DENIED), "something may refer to it: DescribeModel: AccessDeniedException"),
+    (copy(lock=Value("retained until 2027-01-01 (compliance)")), "it is retained until 2027-01-01"),
+    (
+        copy(match=UNKNOWN, role=CopyRole.UNSURE),
+        "nobody knows whether it is the same as s3://models/live/model",
+    ),
 )
 def test_the_reason_says_it_in_a_sentence(candidate: ArtifactCopy, says: str) -> None:
     assert says in judged(candidate).reason
 
 
-@pytest.mark.parametrize(
-    ("storage_class", "age", "expected"),
-    [
-        ("STANDARD", SECOND, "proven"),
-        ("STANDARD", -SECOND, "proven"),
-        ("STANDARD_IA", 30 * DAY - SECOND, "kept"),
-        ("STANDARD_IA", 30 * DAY, "proven"),
-        ("GLACIER_IR", 90 * DAY - SECOND, "kept"),
-        ("GLACIER_IR", 90 * DAY, "proven"),
-        ("INTELLIGENT_TIERING", SECOND, "proven"),
-    ],
+@cases(
+    "storage_class, age, expected",
+    ("STANDARD", SECOND, "proven"),
+    ("STANDARD", -SECOND, "proven"),
+    ("STANDARD_IA", 30 * DAY - SECOND, "kept"),
+    ("STANDARD_IA", 30 * DAY, "proven"),
+    ("GLACIER_IR", 90 * DAY - SECOND, "kept"),
+    ("GLACIER_IR", 90 * DAY, "proven"),
+    ("INTELLIGENT_TIERING", SECOND, "proven"),
 )
 def test_a_minimum_time_is_billed_until_then(storage_class: str, age: timedelta, expected: str) -> None:
     one = stored(storage_class=storage_class, modified=NOW - age)
@@ -228,14 +214,12 @@ def test_a_minimum_time_is_billed_until_then(storage_class: str, age: timedelta,
     assert word(judged(copy(one))) == expected
 
 
-@pytest.mark.parametrize(
-    ("key", "size", "expected"),
-    [
-        ("a/model.tar.gz", MIB, "proven"),
-        ("a/model.tar.gz", MIB - 1, "kept"),
-        ("a/MODEL.TAR.GZ", MIB, "proven"),
-        ("a/model.csv", MIB, "kept"),
-    ],
+@cases(
+    "key, size, expected",
+    ("a/model.tar.gz", MIB, "proven"),
+    ("a/model.tar.gz", MIB - 1, "kept"),
+    ("a/MODEL.TAR.GZ", MIB, "proven"),
+    ("a/model.csv", MIB, "kept"),
 )
 def test_only_model_artifacts_are_judged(key: str, size: int, expected: str) -> None:
     assert word(judged(copy(stored(key, size=size)))) == expected
@@ -296,15 +280,13 @@ def test_it_has_been_waste_since_the_younger_of_both_was_written() -> None:
     assert found.since == NOW - 3 * DAY
 
 
-@pytest.mark.parametrize(
-    ("layers", "expected"),
-    [
-        (({"environment": "prod"}, {"environment": "dev"}), {"environment": "prod"}),
-        (({"ManagedBy": "terraform"}, {"ManagedBy": "manual"}), {"ManagedBy": "terraform"}),
-        (({"environment": "dev"}, {"environment": "prod"}), {"environment": "prod"}),
-        (({"keep": "true"}, {"keep": "false"}), {"keep": "false"}),
-        (({"owner": "a"}, {}, {"owner": "b", "team": "c"}), {"owner": "b", "team": "c"}),
-    ],
+@cases(
+    "layers, expected",
+    (({"environment": "prod"}, {"environment": "dev"}), {"environment": "prod"}),
+    (({"ManagedBy": "terraform"}, {"ManagedBy": "manual"}), {"ManagedBy": "terraform"}),
+    (({"environment": "dev"}, {"environment": "prod"}), {"environment": "prod"}),
+    (({"keep": "true"}, {"keep": "false"}), {"keep": "false"}),
+    (({"owner": "a"}, {}, {"owner": "b", "team": "c"}), {"owner": "b", "team": "c"}),
 )
 def test_an_object_leaves_its_bucket_in_production(layers: tuple[Tags, ...], expected: Tags) -> None:
     assert merge_object_tags(*(Value(tags) for tags in layers)) == Value(expected, "s3:GetObjectTagging")
@@ -331,70 +313,57 @@ def test_when_bytes_are_freed_is_said_for_versioned_buckets() -> None:
 VERSIONED = replace(HABITS, versioning=Value("Enabled"))
 SUSPENDED = replace(HABITS, versioning=Value("Suspended"))
 BACKUP = ("s3://models/backup/",)
-READ_BY = Value((PolicyReader(who="account 999999999999", what=("arn:aws:s3:::models/*",)),))
+STRANGER = Value((PolicyReader(who="account 999999999999", what=("arn:aws:s3:::models/*",)),))
 
 
-@pytest.mark.parametrize(
-    ("candidate", "tunables", "expected"),
-    [
-        (copy(habits=VERSIONED), {}, None),
-        (copy(habits=VERSIONED), {"act_on_prefixes": ()}, "it lies under none of act_on_prefixes"),
-        (
-            copy(habits=VERSIONED),
-            {"act_on_prefixes": ("s3://models/live/",)},
-            "under none of act_on_prefixes",
-        ),
-        (copy(), {}, "its bucket keeps no versions, and allow_unversioned is off"),
-        (copy(), {"allow_unversioned": True}, None),
-        (
-            copy(habits=replace(VERSIONED, readers=READ_BY)),
-            {},
-            "lets account 999999999999 read it, which may",
-        ),
-        (
-            copy(habits=replace(VERSIONED, readers=DENIED)),
-            {},
-            "whom its bucket's policy lets read it is unknown",
-        ),
-        (copy(habits=replace(VERSIONED, readers=NotRead())), {}, "was not read"),
-        (
-            copy(habits=VERSIONED, needed_only_by=(ENDED,)),
-            {},
-            "needed by training job t-1, which ended, and act_on_needed_by names no training-job/t-1",
-        ),
-        (
-            copy(habits=VERSIONED, needed_only_by=(ENDED, UNSERVED)),
-            {"act_on_needed_by": ("training-job/*",)},
-            "needed by model m, which nothing serves",
-        ),
-        (
-            copy(habits=VERSIONED, needed_only_by=(ENDED, UNSERVED)),
-            {"act_on_needed_by": ("training-job/t-*", "model/m")},
-            None,
-        ),
-        (
-            copy(habits=VERSIONED, gaps=("endpoint e uses model m",)),
-            {"act_on_needed_by": ("model/*",)},
-            "any copy may be in use: endpoint e uses model m",
-        ),
-        (copy(habits=SUSPENDED), {}, "versioning is suspended, and allow_unversioned is off"),
-        (copy(habits=SUSPENDED), {"allow_unversioned": True}, None),
-        (copy(habits=replace(HABITS, versioning=DENIED)), {}, "keeps versions is unknown"),
-        (copy(habits=replace(HABITS, versioning=NotRead())), {}, "keeps versions was not read"),
-        (
-            copy(habits=VERSIONED),
-            {"buckets": ()},
-            "model.tar.gz may not be read, so nothing proves it a copy",
-        ),
-        (
-            copy(habits=VERSIONED),
-            {"buckets": (), "read_contents_in": ("models/backup/",)},
-            "the contents of s3://models/live/model.tar.gz may not be read",
-        ),
-        (copy(habits=VERSIONED, role=CopyRole.ELSEWHERE), {}, "lies in another bucket"),
-        (copy(habits=VERSIONED, unit=crowded(stored())), {}, "may belong to the same model"),
-        (copy(habits=VERSIONED, unit=Value(unit(stored(), root="backup/"))), {}, "one of several files"),
-    ],
+def versioned(**signals: Any) -> ArtifactCopy:
+    """A copy whose bucket keeps versions."""
+    return copy(habits=VERSIONED, **signals)
+
+
+def read_by(readers: Signal[tuple[PolicyReader, ...]]) -> ArtifactCopy:
+    """A copy that the policy of its bucket lets others read."""
+    return copy(habits=replace(VERSIONED, readers=readers))
+
+
+NEEDED = versioned(needed_only_by=(ENDED, UNSERVED))
+
+
+@cases(
+    "candidate, tunables, expected",
+    (versioned(), {}, None),
+    (versioned(), {"act_on_prefixes": ()}, "it lies under none of act_on_prefixes"),
+    (versioned(), {"act_on_prefixes": ("s3://models/live/",)}, "under none of act_on_prefixes"),
+    (copy(), {}, "its bucket keeps no versions, and allow_unversioned is off"),
+    (copy(), {"allow_unversioned": True}, None),
+    (read_by(STRANGER), {}, "lets account 999999999999 read it, which may"),
+    (read_by(DENIED), {}, "whom its bucket's policy lets read it is unknown"),
+    (read_by(NotRead()), {}, "was not read"),
+    (
+        versioned(needed_only_by=(ENDED,)),
+        {},
+        "needed by training job t-1, which ended, and act_on_needed_by names no training-job/t-1",
+    ),
+    (NEEDED, {"act_on_needed_by": ("training-job/*",)}, "needed by model m, which nothing serves"),
+    (NEEDED, {"act_on_needed_by": ("training-job/t-*", "model/m")}, None),
+    (
+        versioned(gaps=("endpoint e uses model m",)),
+        {"act_on_needed_by": ("model/*",)},
+        "any copy may be in use: endpoint e uses model m",
+    ),
+    (copy(habits=SUSPENDED), {}, "versioning is suspended, and allow_unversioned is off"),
+    (copy(habits=SUSPENDED), {"allow_unversioned": True}, None),
+    (copy(habits=replace(HABITS, versioning=DENIED)), {}, "keeps versions is unknown"),
+    (copy(habits=replace(HABITS, versioning=NotRead())), {}, "keeps versions was not read"),
+    (versioned(), {"buckets": ()}, "model.tar.gz may not be read, so nothing proves it a copy"),
+    (
+        versioned(),
+        {"buckets": (), "read_contents_in": ("models/backup/",)},
+        "the contents of s3://models/live/model.tar.gz may not be read",
+    ),
+    (versioned(role=CopyRole.ELSEWHERE), {}, "lies in another bucket"),
+    (versioned(unit=crowded(stored())), {}, "may belong to the same model"),
+    (versioned(unit=Value(unit(stored(), root="backup/"))), {}, "one of several files"),
 )
 def test_what_may_never_be_deleted_is_found_all_the_same_and_only_reported(
     candidate: ArtifactCopy, tunables: dict[str, Any], expected: str | None

@@ -10,22 +10,21 @@ import pytest
 
 from ml_janitor.core.durations import HOUR, WorkingHours, format_age, format_duration, parse_duration
 from ml_janitor.core.durations import WEEK as WEEK_LENGTH
+from tables import cases
 
 WEEK = {"Mon": 5, "Tue": 6, "Wed": 7, "Thu": 8, "Fri": 9, "Sat": 10, "Sun": 11}  # days of October 2026
 
 
-@pytest.mark.parametrize(
-    ("text", "span"),
-    [
-        ("7d", timedelta(days=7)),
-        ("6h", timedelta(hours=6)),
-        ("90m", timedelta(minutes=90)),
-        ("1d12h", timedelta(hours=36)),
-        ("1d2h3m", timedelta(days=1, hours=2, minutes=3)),
-        (" 2h ", timedelta(hours=2)),
-        ("0m", timedelta()),
-        ("3650d", timedelta(days=3650)),
-    ],
+@cases(
+    "text, span",
+    ("7d", timedelta(days=7)),
+    ("6h", timedelta(hours=6)),
+    ("90m", timedelta(minutes=90)),
+    ("1d12h", timedelta(hours=36)),
+    ("1d2h3m", timedelta(days=1, hours=2, minutes=3)),
+    (" 2h ", timedelta(hours=2)),
+    ("0m", timedelta()),
+    ("3650d", timedelta(days=3650)),
 )
 def test_durations_are_read(text: str, span: timedelta) -> None:
     assert parse_duration(text) == span
@@ -48,34 +47,30 @@ def test_durations_are_written_as_they_are_read(text: str) -> None:
     assert format_duration(parse_duration(text)) == text
 
 
-@pytest.mark.parametrize(
-    ("span", "words"),
-    [
-        (timedelta(days=41, hours=23), "41 days"),
-        (timedelta(days=2), "2 days"),
-        (timedelta(days=2) - timedelta(seconds=1), "47 hours"),
-        (timedelta(hours=2), "2 hours"),
-        (timedelta(hours=2) - timedelta(seconds=1), "119 minutes"),
-        (timedelta(minutes=1), "1 minute"),
-        (timedelta(seconds=59), "less than a minute"),
-        (timedelta(), "less than a minute"),
-        (timedelta(minutes=-5), "less than a minute"),
-    ],
+@cases(
+    "span, words",
+    (timedelta(days=41, hours=23), "41 days"),
+    (timedelta(days=2), "2 days"),
+    (timedelta(days=2) - timedelta(seconds=1), "47 hours"),
+    (timedelta(hours=2), "2 hours"),
+    (timedelta(hours=2) - timedelta(seconds=1), "119 minutes"),
+    (timedelta(minutes=1), "1 minute"),
+    (timedelta(seconds=59), "less than a minute"),
+    (timedelta(), "less than a minute"),
+    (timedelta(minutes=-5), "less than a minute"),
 )
 def test_ages_are_rounded_down(span: timedelta, words: str) -> None:
     assert format_age(span) == words
 
 
-@pytest.mark.parametrize(
-    ("text", "spoken"),
-    [
-        ("Mon-Fri 08-20", "Mon-Fri 08-20 UTC"),
-        ("Mon\u2013Fri 8-20", "Mon-Fri 08-20 UTC"),
-        ("Sun-Thu 09-17", "Sun-Thu 09-17 UTC"),
-        ("Fri-Mon 00-24", "Fri-Mon 00-24 UTC"),
-        ("Wed-Wed 09-17", "Wed-Wed 09-17 UTC"),
-        ("Mon-Sun 00-24", "Mon-Sun 00-24 UTC"),
-    ],
+@cases(
+    "text, spoken",
+    ("Mon-Fri 08-20", "Mon-Fri 08-20 UTC"),
+    ("Mon\u2013Fri 8-20", "Mon-Fri 08-20 UTC"),
+    ("Sun-Thu 09-17", "Sun-Thu 09-17 UTC"),
+    ("Fri-Mon 00-24", "Fri-Mon 00-24 UTC"),
+    ("Wed-Wed 09-17", "Wed-Wed 09-17 UTC"),
+    ("Mon-Sun 00-24", "Mon-Sun 00-24 UTC"),
 )
 def test_working_hours_are_spoken_as_they_are_written(text: str, spoken: str) -> None:
     assert str(WorkingHours.parse(text)) == spoken
@@ -85,64 +80,56 @@ def test_days_that_are_no_span_are_spoken_one_by_one() -> None:
     assert str(WorkingHours(days=frozenset({4, 0, 2}))) == "Mon, Wed, Fri 08-20 UTC"
 
 
-@pytest.mark.parametrize(
+@cases(
     "text",
-    [
-        "",
-        "Mon-Fri",
-        "08-20",
-        "Mon-Fri 20-08",
-        "Mon-Fri 08-08",
-        "Mon-Fri 08-25",
-        "Mon-Fry 08-20",
-        "Mxn-Fri 08-20",
-    ],
+    "",
+    "Mon-Fri",
+    "08-20",
+    "Mon-Fri 20-08",
+    "Mon-Fri 08-08",
+    "Mon-Fri 08-25",
+    "Mon-Fry 08-20",
+    "Mxn-Fri 08-20",
 )
 def test_what_are_no_working_hours_is_refused_with_the_form(text: str) -> None:
     with pytest.raises(ValueError, match="write them like Mon-Fri 08-20"):
         WorkingHours.parse(text)
 
 
-@pytest.mark.parametrize(
-    ("hours", "day", "time", "expected"),
-    [
-        ("Mon-Fri 08-20", "Mon", (8, 0, 0), True),
-        ("Mon-Fri 08-20", "Mon", (7, 59, 59), False),
-        ("Mon-Fri 08-20", "Fri", (19, 59, 59), True),
-        ("Mon-Fri 08-20", "Fri", (20, 0, 0), False),
-        ("Mon-Fri 08-20", "Sat", (12, 0, 0), False),
-        ("Mon-Fri 08-20", "Sun", (12, 0, 0), False),
-        ("Sun-Thu 09-17", "Sun", (12, 0, 0), True),
-        ("Sun-Thu 09-17", "Fri", (12, 0, 0), False),
-        ("Mon-Sun 00-24", "Sun", (23, 59, 59), True),
-    ],
+@cases(
+    "hours, day, time, expected",
+    ("Mon-Fri 08-20", "Mon", (8, 0, 0), True),
+    ("Mon-Fri 08-20", "Mon", (7, 59, 59), False),
+    ("Mon-Fri 08-20", "Fri", (19, 59, 59), True),
+    ("Mon-Fri 08-20", "Fri", (20, 0, 0), False),
+    ("Mon-Fri 08-20", "Sat", (12, 0, 0), False),
+    ("Mon-Fri 08-20", "Sun", (12, 0, 0), False),
+    ("Sun-Thu 09-17", "Sun", (12, 0, 0), True),
+    ("Sun-Thu 09-17", "Fri", (12, 0, 0), False),
+    ("Mon-Sun 00-24", "Sun", (23, 59, 59), True),
 )
 def test_hours_begin_and_end(*, hours: str, day: str, time: tuple[int, int, int], expected: bool) -> None:
     at = datetime(2026, 10, WEEK[day], *time, tzinfo=UTC)
     assert WorkingHours.parse(hours).include(at) is expected
 
 
-@pytest.mark.parametrize(
-    ("at", "expected"),
-    [
-        # Clocks in Berlin went back on Sunday 25 October 2026: eight o'clock is 06:00 UTC, then 07:00.
-        (datetime(2026, 10, 23, 6, 0, tzinfo=UTC), True),
-        (datetime(2026, 10, 26, 6, 59, tzinfo=UTC), False),
-        (datetime(2026, 10, 26, 7, 0, tzinfo=UTC), True),
-        (datetime(2026, 10, 26, 8, 0, tzinfo=ZoneInfo("Europe/Berlin")), True),
-    ],
+@cases(
+    "at, expected",
+    # Clocks in Berlin went back on Sunday 25 October 2026: eight o'clock is 06:00 UTC, then 07:00.
+    (datetime(2026, 10, 23, 6, 0, tzinfo=UTC), True),
+    (datetime(2026, 10, 26, 6, 59, tzinfo=UTC), False),
+    (datetime(2026, 10, 26, 7, 0, tzinfo=UTC), True),
+    (datetime(2026, 10, 26, 8, 0, tzinfo=ZoneInfo("Europe/Berlin")), True),
 )
 def test_hours_follow_the_clock_of_the_time_zone(*, at: datetime, expected: bool) -> None:
     assert WorkingHours.parse("Mon-Fri 08-20", "Europe/Berlin").include(at) is expected
 
 
-@pytest.mark.parametrize(
-    ("at", "free"),
-    [
-        (datetime(2026, 10, 5, 22, 0, tzinfo=UTC), True),  # already the 6th in Auckland
-        (datetime(2026, 10, 6, 9, 0, tzinfo=UTC), True),
-        (datetime(2026, 10, 6, 11, 0, tzinfo=UTC), False),  # the 7th there
-    ],
+@cases(
+    "at, free",
+    (datetime(2026, 10, 5, 22, 0, tzinfo=UTC), True),  # already the 6th in Auckland
+    (datetime(2026, 10, 6, 9, 0, tzinfo=UTC), True),
+    (datetime(2026, 10, 6, 11, 0, tzinfo=UTC), False),  # the 7th there
 )
 def test_a_holiday_is_a_day_of_the_time_zone(*, at: datetime, free: bool) -> None:
     hours = WorkingHours.parse("Mon-Sun 00-24", "Pacific/Auckland", [date(2026, 10, 6)])
@@ -186,17 +173,15 @@ def test_a_year_of_holidays_ends() -> None:
     assert free.next_opening(at) == free.next_closing(at) == at + timedelta(days=366)
 
 
-@pytest.mark.parametrize(
-    ("at", "lead", "expected"),
-    [
-        ("2026-10-05 06:00", 2, "2026-10-05 10:00"),
-        ("2026-10-05 11:00", 2, "2026-10-05 11:00"),
-        ("2026-10-05 19:59", 2, "2026-10-05 19:59"),
-        ("2026-10-05 20:00", 2, "2026-10-06 10:00"),
-        ("2026-10-09 21:00", 2, "2026-10-12 10:00"),
-        ("2026-10-10 12:00", 0, "2026-10-12 08:00"),
-        ("2026-10-12 21:00", 2, "2026-10-15 10:00"),  # two holidays
-    ],
+@cases(
+    "at, lead, expected",
+    ("2026-10-05 06:00", 2, "2026-10-05 10:00"),
+    ("2026-10-05 11:00", 2, "2026-10-05 11:00"),
+    ("2026-10-05 19:59", 2, "2026-10-05 19:59"),
+    ("2026-10-05 20:00", 2, "2026-10-06 10:00"),
+    ("2026-10-09 21:00", 2, "2026-10-12 10:00"),
+    ("2026-10-10 12:00", 0, "2026-10-12 08:00"),
+    ("2026-10-12 21:00", 2, "2026-10-15 10:00"),  # two holidays
 )
 def test_well_into_working_hours(at: str, lead: int, expected: str) -> None:
     hours = WorkingHours(holidays=(date(2026, 10, 13), date(2026, 10, 14)))

@@ -14,6 +14,7 @@ from ml_janitor.aws.endpoints import LOAD_HOURS, EndpointVariant, LoadedEndpoint
 from ml_janitor.core.capacity import PeakLoad
 from ml_janitor.core.model import NotRead, Unreadable, Value
 from scripted import DENIED, Refusal, Script
+from tables import cases
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 CREATED = NOW - 30 * DAY
@@ -260,43 +261,41 @@ def scalable(name: str = "endpoint/api/variant/blue", low: int = 1, high: int = 
     }
 
 
-@pytest.mark.parametrize(
-    ("given", "why"),
-    [
-        ({}, None),
-        (
-            {"config": {"ProductionVariants": [variant(ServerlessConfig=SERVERLESS)]},
-             "runs": {"CurrentServerlessConfig": SERVERLESS}},
-            "it is serverless",
-        ),
-        ({"runs": {"CurrentInstanceCount": 0}}, "nothing runs of it now"),
-        (
-            {"runs": {"CapacityReservationConfig": {"MlReservationArn": f"{ARN}/plan"}}},
-            "it runs on capacity that was paid for in advance",
-        ),
-        (
-            {"runs": {"InstancePools": [{"InstanceType": "ml.g5.xlarge", "CurrentInstanceCount": 1}]}},
-            "it mixes instance types",
-        ),
-        (
-            {"config": {"ProductionVariants": [variant(ManagedInstanceScaling={"Status": "ENABLED"})]}},
-            "its instances follow its inference components",
-        ),
-        (
-            {"config": {"ProductionVariants": [variant(InstanceType="ml.inf2.xlarge")]}},
-            "what its accelerators do is not published",
-        ),
-        (
-            {"config": {"ProductionVariants": [variant(InstanceType="ml.t3.medium")]}},
-            "sizes of ml.t3 cannot be compared",
-        ),
-        (
-            {SCALING: {"ScalableTargets": [scalable()]}},
-            "it scales itself between 1 and 4 instances",
-        ),
-        ({SCALING: {"ScalableTargets": [scalable(high=1)]}}, None),
-        ({SCALING: {"ScalableTargets": [scalable("endpoint/api/variant/b")]}}, None),
-    ],
+@cases(
+    "given, why",
+    ({}, None),
+    (
+        {"config": {"ProductionVariants": [variant(ServerlessConfig=SERVERLESS)]},
+         "runs": {"CurrentServerlessConfig": SERVERLESS}},
+        "it is serverless",
+    ),
+    ({"runs": {"CurrentInstanceCount": 0}}, "nothing runs of it now"),
+    (
+        {"runs": {"CapacityReservationConfig": {"MlReservationArn": f"{ARN}/plan"}}},
+        "it runs on capacity that was paid for in advance",
+    ),
+    (
+        {"runs": {"InstancePools": [{"InstanceType": "ml.g5.xlarge", "CurrentInstanceCount": 1}]}},
+        "it mixes instance types",
+    ),
+    (
+        {"config": {"ProductionVariants": [variant(ManagedInstanceScaling={"Status": "ENABLED"})]}},
+        "its instances follow its inference components",
+    ),
+    (
+        {"config": {"ProductionVariants": [variant(InstanceType="ml.inf2.xlarge")]}},
+        "what its accelerators do is not published",
+    ),
+    (
+        {"config": {"ProductionVariants": [variant(InstanceType="ml.t3.medium")]}},
+        "sizes of ml.t3 cannot be compared",
+    ),
+    (
+        {SCALING: {"ScalableTargets": [scalable()]}},
+        "it scales itself between 1 and 4 instances",
+    ),
+    ({SCALING: {"ScalableTargets": [scalable(high=1)]}}, None),
+    ({SCALING: {"ScalableTargets": [scalable("endpoint/api/variant/b")]}}, None),
 )  # fmt: skip
 def test_why_a_size_is_fixed(given: Mapping[str, Any], why: str | None) -> None:
     account = script(**given)
@@ -326,21 +325,19 @@ def test_a_shadow_is_fixed() -> None:
 GONE = Refusal("ValidationException", 'Could not find endpoint "api".')
 
 
-@pytest.mark.parametrize(
-    ("given", "error"),
-    [
-        ({"sagemaker_DescribeEndpoint": DENIED}, "DescribeEndpoint: {denied}"),
-        ({"sagemaker_DescribeEndpoint": GONE}, "it is gone"),
-        ({"sagemaker_DescribeEndpointConfig": DENIED}, "DescribeEndpointConfig: {denied}"),
-        (
-            {SCALING: DENIED},
-            "application-autoscaling:DescribeScalableTargets broke off after 0: {scaling}: {denied}",
-        ),
-        (
-            HOSTS | {"sagemaker_ListInferenceComponents": DENIED},
-            f"{COMPONENTS}: {COMPONENTS} broke off after 0: ListInferenceComponents: {{denied}}",
-        ),
-    ],
+@cases(
+    "given, error",
+    ({"sagemaker_DescribeEndpoint": DENIED}, "DescribeEndpoint: {denied}"),
+    ({"sagemaker_DescribeEndpoint": GONE}, "it is gone"),
+    ({"sagemaker_DescribeEndpointConfig": DENIED}, "DescribeEndpointConfig: {denied}"),
+    (
+        {SCALING: DENIED},
+        "application-autoscaling:DescribeScalableTargets broke off after 0: {scaling}: {denied}",
+    ),
+    (
+        HOSTS | {"sagemaker_ListInferenceComponents": DENIED},
+        f"{COMPONENTS}: {COMPONENTS} broke off after 0: ListInferenceComponents: {{denied}}",
+    ),
 )  # fmt: skip
 def test_an_unreadable_endpoint_has_unreadable_variants(given: Mapping[str, Any], error: str) -> None:
     assert read(script(**given)).description == Unreadable(
@@ -352,15 +349,13 @@ def test_components_that_cannot_be_listed_matter_where_some_are_hosted_alone() -
     assert isinstance(read(script(sagemaker_ListInferenceComponents=DENIED)).description, Value)
 
 
-@pytest.mark.parametrize(
-    ("more", "described"),
-    [
-        ({}, True),
-        ({"LastModifiedTime": START}, True),
-        ({"LastModifiedTime": START + timedelta(seconds=1)}, False),
-        ({"EndpointStatus": "UpdateRollbackFailed"}, True),
-        ({"EndpointStatus": "Updating"}, False),
-    ],
+@cases(
+    "more, described",
+    ({}, True),
+    ({"LastModifiedTime": START}, True),
+    ({"LastModifiedTime": START + timedelta(seconds=1)}, False),
+    ({"EndpointStatus": "UpdateRollbackFailed"}, True),
+    ({"EndpointStatus": "Updating"}, False),
 )
 def test_only_what_serves_and_was_not_changed_in_the_window_is_described(
     more: Mapping[str, Any],

@@ -25,6 +25,7 @@ from ml_janitor.detectors.idle_endpoints.act import (
 )
 from ml_janitor.engine.detector import CannotActError
 from scripted import Script
+from tables import cases
 
 CREATED = datetime(2026, 7, 1, tzinfo=UTC)
 TARGET = target_at("endpoint/churn", CREATED)
@@ -233,33 +234,25 @@ ASKED = {
     "DestinationS3Uri": "s3://captured",
     "CaptureOptions": [],
 }
+LESS = CAPTURE | {"CurrentSamplingPercentage": 5}
+OF_TWO = {"ShadowProductionVariants": [{"VariantName": "new", "InitialInstanceCount": 2}]}
 
 
-@pytest.mark.parametrize(
-    ("found", "config", "words"),
-    [
-        ({}, {}, None),
-        ({"DataCaptureConfig": CAPTURE}, {"DataCaptureConfig": ASKED}, None),
-        ({"DataCaptureConfig": CAPTURE}, {}, "data capture"),
-        ({}, {"DataCaptureConfig": ASKED}, "data capture"),
-        (
-            {"DataCaptureConfig": CAPTURE | {"CurrentSamplingPercentage": 5}},
-            {"DataCaptureConfig": ASKED},
-            "data capture",
-        ),
-        ({"ProductionVariants": [variant(), variant(VariantName="green")]}, {}, "its variants are not those"),
-        ({"ShadowProductionVariants": [variant(VariantName="new")]}, {}, "its variants are not those"),
-        (
-            {"ShadowProductionVariants": [variant(VariantName="new", DesiredInstanceCount=1)]},
-            {"ShadowProductionVariants": [{"VariantName": "new", "InitialInstanceCount": 2}]},
-            "a shadow variant was scaled",
-        ),
-        (
-            {"ShadowProductionVariants": [variant(VariantName="new")]},
-            {"ShadowProductionVariants": [{"VariantName": "new", "InitialInstanceCount": 2}]},
-            None,
-        ),
-    ],
+def shadowed(**given: Any) -> dict[str, Any]:
+    return {"ShadowProductionVariants": [variant(VariantName="new", **given)]}
+
+
+@cases(
+    "found, config, words",
+    ({}, {}, None),
+    ({"DataCaptureConfig": CAPTURE}, {"DataCaptureConfig": ASKED}, None),
+    ({"DataCaptureConfig": CAPTURE}, {}, "data capture"),
+    ({}, {"DataCaptureConfig": ASKED}, "data capture"),
+    ({"DataCaptureConfig": LESS}, {"DataCaptureConfig": ASKED}, "data capture"),
+    ({"ProductionVariants": [variant(), variant(VariantName="green")]}, {}, "its variants are not those"),
+    (shadowed(), {}, "its variants are not those"),
+    (shadowed(DesiredInstanceCount=1), OF_TWO, "a shadow variant was scaled"),
+    (shadowed(), OF_TWO, None),
 )
 def test_an_endpoint_that_is_not_what_its_configuration_says(
     found: Mapping[str, Any], config: Mapping[str, Any], words: str | None
@@ -273,14 +266,12 @@ def test_an_endpoint_that_is_not_what_its_configuration_says(
     assert words is None or words in str(why)
 
 
-@pytest.mark.parametrize(
-    ("found", "words"),
-    [
-        ({}, None),
-        ({"CreationTime": CREATED + timedelta(milliseconds=1)}, "another endpoint"),
-        ({"EndpointStatus": "Updating"}, "it is Updating"),
-        ({"PendingDeploymentSummary": {"EndpointConfigName": "next"}}, "a deployment to it is going on"),
-    ],
+@cases(
+    "found, words",
+    ({}, None),
+    ({"CreationTime": CREATED + timedelta(milliseconds=1)}, "another endpoint"),
+    ({"EndpointStatus": "Updating"}, "it is Updating"),
+    ({"PendingDeploymentSummary": {"EndpointConfigName": "next"}}, "a deployment to it is going on"),
 )
 def test_an_endpoint_that_is_not_the_judged_one_at_rest(found: Mapping[str, Any], words: str | None) -> None:
     why = why_not_itself(TARGET, {"CreationTime": CREATED, "EndpointStatus": "InService", **found})
@@ -346,15 +337,13 @@ AT = datetime(2026, 10, 6, 3, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 
 
-@pytest.mark.parametrize(
-    ("before", "after", "status", "explained"),
-    [
-        (MINUTE, MINUTE, "Successful", True),
-        (timedelta(), timedelta(), "Successful", True),
-        (-MINUTE, 2 * MINUTE, "Successful", False),
-        (2 * MINUTE, -MINUTE, "Successful", False),
-        (MINUTE, MINUTE, "Failed", False),
-    ],
+@cases(
+    "before, after, status, explained",
+    (MINUTE, MINUTE, "Successful", True),
+    (timedelta(), timedelta(), "Successful", True),
+    (-MINUTE, 2 * MINUTE, "Successful", False),
+    (2 * MINUTE, -MINUTE, "Successful", False),
+    (MINUTE, MINUTE, "Failed", False),
 )
 def test_a_scaling_explains_it(before: timedelta, after: timedelta, status: str, *, explained: bool) -> None:
     """It is on the second page of the second variant."""

@@ -26,6 +26,7 @@ from ml_janitor.aws.endpoints import (
 from ml_janitor.core.model import Absent, Unreadable, Value
 from ml_janitor.detectors import DETECTORS
 from scripted import DENIED, Refusal, Script, Torn
+from tables import cases
 
 DAY = timedelta(days=1)
 ARN = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}"
@@ -66,48 +67,46 @@ def test_an_endpoint_was_changed_when_it_was_last_deployed_or_scaled() -> None:
     assert account.asked("sagemaker:ListEndpoints")[0] == {"MaxResults": 100}
 
 
-@pytest.mark.parametrize(
-    ("answer", "runs", "costs", "expected"),
-    [
-        ({"CurrentInstanceCount": 2}, True, True, EndpointVariant(name="blue", instances=2)),
-        ({"CurrentInstanceCount": 0}, False, False, EndpointVariant(name="blue")),
-        (
-            {"CurrentInstanceCount": 1, "CapacityReservationConfig": {"MlReservationArn": "arn"}},
-            True, False, EndpointVariant(name="blue", instances=1, reserved=True),
-        ),
-        (
-            {"CurrentInstanceCount": 1, "CapacityReservationConfig": {"CapacityReservationPreference": "x"}},
-            True, True, EndpointVariant(name="blue", instances=1),
-        ),
-        (
-            {"CurrentServerlessConfig": {"MemorySizeInMB": 1024, "MaxConcurrency": 1}},
-            False, False, EndpointVariant(name="blue", serverless=True),
-        ),
-        (
-            {"CurrentServerlessConfig": {"ProvisionedConcurrency": 1}},
-            True, True, EndpointVariant(name="blue", serverless=True, concurrency=1),
-        ),
-        (
-            {
-                "CurrentInstanceCount": 3,
-                "InstancePools": [
-                    {"InstanceType": "ml.g5.xlarge", "CurrentInstanceCount": 1},
-                    {"InstanceType": "ml.g5.2xlarge", "CurrentInstanceCount": 2},
-                ],
-            },
-            True, True,
-            EndpointVariant(name="blue", instances=3, pools=(("ml.g5.xlarge", 1), ("ml.g5.2xlarge", 2))),
-        ),
-        (
-            {
-                "CurrentInstanceCount": 1,
-                "DeployedImages": [
-                    {"ResolutionTime": NOW - 3 * DAY}, {"ResolutionTime": NOW - DAY}, {"ResolvedImage": "x"},
-                ],
-            },
-            True, True, EndpointVariant(name="blue", instances=1, resolved=NOW - DAY),
-        ),
-    ],
+@cases(
+    "answer, runs, costs, expected",
+    ({"CurrentInstanceCount": 2}, True, True, EndpointVariant(name="blue", instances=2)),
+    ({"CurrentInstanceCount": 0}, False, False, EndpointVariant(name="blue")),
+    (
+        {"CurrentInstanceCount": 1, "CapacityReservationConfig": {"MlReservationArn": "arn"}},
+        True, False, EndpointVariant(name="blue", instances=1, reserved=True),
+    ),
+    (
+        {"CurrentInstanceCount": 1, "CapacityReservationConfig": {"CapacityReservationPreference": "x"}},
+        True, True, EndpointVariant(name="blue", instances=1),
+    ),
+    (
+        {"CurrentServerlessConfig": {"MemorySizeInMB": 1024, "MaxConcurrency": 1}},
+        False, False, EndpointVariant(name="blue", serverless=True),
+    ),
+    (
+        {"CurrentServerlessConfig": {"ProvisionedConcurrency": 1}},
+        True, True, EndpointVariant(name="blue", serverless=True, concurrency=1),
+    ),
+    (
+        {
+            "CurrentInstanceCount": 3,
+            "InstancePools": [
+                {"InstanceType": "ml.g5.xlarge", "CurrentInstanceCount": 1},
+                {"InstanceType": "ml.g5.2xlarge", "CurrentInstanceCount": 2},
+            ],
+        },
+        True, True,
+        EndpointVariant(name="blue", instances=3, pools=(("ml.g5.xlarge", 1), ("ml.g5.2xlarge", 2))),
+    ),
+    (
+        {
+            "CurrentInstanceCount": 1,
+            "DeployedImages": [
+                {"ResolutionTime": NOW - 3 * DAY}, {"ResolutionTime": NOW - DAY}, {"ResolvedImage": "x"},
+            ],
+        },
+        True, True, EndpointVariant(name="blue", instances=1, resolved=NOW - DAY),
+    ),
 )  # fmt: skip
 def test_what_runs_of_a_variant_and_costs(
     *, answer: Mapping[str, Any], runs: bool, costs: bool, expected: EndpointVariant
@@ -281,15 +280,13 @@ def test_components_were_changed_when_they_were_made_or_scaled_and_may_be_going(
     assert (two.changed, two.deleting, two.name) == (NOW, True, "b")
 
 
-@pytest.mark.parametrize(
-    ("status", "endpoint", "monitored"),
-    [
-        ("Scheduled", "api", "api"),
-        ("Pending", "api", "api"),
-        ("Stopped", "api", ""),
-        ("Failed", "api", ""),
-        ("Scheduled", None, ""),
-    ],
+@cases(
+    "status, endpoint, monitored",
+    ("Scheduled", "api", "api"),
+    ("Pending", "api", "api"),
+    ("Stopped", "api", ""),
+    ("Failed", "api", ""),
+    ("Scheduled", None, ""),
 )
 def test_only_a_running_schedule_monitors_it(status: str, endpoint: str | None, monitored: str) -> None:
     entry = {"MonitoringScheduleName": "drift", "MonitoringScheduleStatus": status}

@@ -31,6 +31,7 @@ from ml_janitor.core.ownership import Exemptions
 from ml_janitor.core.results import CauseCode, Outcome, Sweep
 from ml_janitor.engine.policy import Arming, RunPolicy
 from ml_janitor.engine.run import run_detectors, sweep_region, sweep_resource
+from tables import cases
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 BROKEN_OFF = ReadError("sagemaker:ListThings broke off after 2: ThrottlingException: Rate exceeded")
@@ -162,13 +163,11 @@ def test_unreadable_tags_do_not_turn_a_kept_candidate_into_an_unknown_one(aws: A
 @pytest.mark.parametrize(
     ("relation", "said"), [("takes_along", "it would take along kin"), ("belongs_to", "it belongs to kin")]
 )
-@pytest.mark.parametrize(
-    ("tags", "unknown", "why"),
-    [
-        (Value({"keep": "true"}), False, "which is tagged keep=true"),
-        (Unreadable("no"), True, "and its tags could not be read, so a keep tag may be there (no)"),
-        (NotRead(), True, "and its tags were not read, so a keep tag may be there"),
-    ],
+@cases(
+    "tags, unknown, why",
+    (Value({"keep": "true"}), False, "which is tagged keep=true"),
+    (Unreadable("no"), True, "and its tags could not be read, so a keep tag may be there (no)"),
+    (NotRead(), True, "and its tags were not read, so a keep tag may be there"),
 )
 def test_who_keeps_its_kin_keeps_it_too(
     aws: Aws, relation: str, said: str, tags: Signal[Tags], *, unknown: bool, why: str
@@ -254,13 +253,11 @@ class Buyer(Shelf):
         return replace(candidate, verdict=Kept(reason="not known" if named is None else " ".join(named)))
 
 
-@pytest.mark.parametrize(
-    ("others", "left"),
-    [
-        ([Shelf(things=(thing("a", waste()), thing("b", USED))), Cupboard()], thing("a", USED).target.arn),
-        ([Cupboard(), Shelf(things=(thing("a", waste()),), breaks=BROKEN_OFF)], "not known"),
-        ([], "not known"),
-    ],
+@cases(
+    "others, left",
+    ([Shelf(things=(thing("a", waste()), thing("b", USED))), Cupboard()], thing("a", USED).target.arn),
+    ([Cupboard(), Shelf(things=(thing("a", waste()),), breaks=BROKEN_OFF)], "not known"),
+    ([], "not known"),
     ids=["complete", "broken off", "alone"],
 )
 def test_what_commits_is_judged_by_what_all_others_name(aws: Aws, others: list[Shelf], left: str) -> None:
@@ -292,13 +289,11 @@ def test_a_dry_run_acts_on_nothing(aws: Aws) -> None:
     assert [result.due for result in done.results] == [None, None]
 
 
-@pytest.mark.parametrize(
-    ("policy", "tags", "outcome", "why", "missing"),
-    [
-        (ARMS, {}, Outcome.WAITING, CauseCode.UNWARNED, "undo_roles"),
-        (ARMS, {"environment": "prod"}, Outcome.ADVISED, CauseCode.PRODUCTION, ""),
-        (RunPolicy(), {}, Outcome.WOULD_ACT, None, ""),
-    ],
+@cases(
+    "policy, tags, outcome, why, missing",
+    (ARMS, {}, Outcome.WAITING, CauseCode.UNWARNED, "undo_roles"),
+    (ARMS, {"environment": "prod"}, Outcome.ADVISED, CauseCode.PRODUCTION, ""),
+    (RunPolicy(), {}, Outcome.WOULD_ACT, None, ""),
 )
 def test_what_its_undo_lacks_is_told_only_of_what_will_be_acted_on(
     aws: Aws,
@@ -324,16 +319,14 @@ def test_a_detector_that_reads_nothing_makes_an_empty_sweep(aws: Aws) -> None:
     assert (done.looked_at, done.error) == (0, None)
 
 
-@pytest.mark.parametrize(
-    ("tags", "owner"),
-    [
-        ({"owner": "maria"}, "maria"),
-        ({"Owner": " maria "}, "maria"),
-        ({"team": "nlp", "owner": "maria"}, "maria"),
-        ({"team": "nlp", "owner": "  "}, "nlp"),
-        ({"project": "x"}, None),
-        ({}, None),
-    ],
+@cases(
+    "tags, owner",
+    ({"owner": "maria"}, "maria"),
+    ({"Owner": " maria "}, "maria"),
+    ({"team": "nlp", "owner": "maria"}, "maria"),
+    ({"team": "nlp", "owner": "  "}, "nlp"),
+    ({"project": "x"}, None),
+    ({}, None),
 )
 def test_the_owner_is_the_first_that_the_tags_name(aws: Aws, tags: dict[str, str], owner: str | None) -> None:
     policy = RunPolicy(owner_tags=("owner", "team"))
@@ -400,27 +393,16 @@ def test_a_rule_that_fails_on_the_one_resource_keeps_it_as_unknown(aws: Aws) -> 
     assert done.error == f"the rule failed on {ARN}: ZeroDivisionError: by zero"
 
 
-@pytest.mark.parametrize(
-    ("arn", "error"),
-    [
-        ("a", "'a' is no ARN (arn:partition:service:region:account:resource)"),
-        (
-            "arn:aws:sagemaker:us-east-1:123456789012:endpoint/a",
-            "shelf does not judge arn:aws:sagemaker:us-east-1:123456789012:endpoint/a",
-        ),
-        (
-            "arn:aws:eks:us-east-1:123456789012:thing/a",
-            "shelf does not judge arn:aws:eks:us-east-1:123456789012:thing/a",
-        ),
-        (
-            "arn:aws:sagemaker:us-east-1:999999999999:thing/a",
-            "is not in account 123456789012 and region us-east-1",
-        ),
-        (
-            "arn:aws:sagemaker:eu-west-1:123456789012:thing/a",
-            "is not in account 123456789012 and region us-east-1",
-        ),
-    ],
+NOT_HERE = "is not in account 123456789012 and region us-east-1"
+
+
+@cases(
+    "arn, error",
+    ("a", "'a' is no ARN (arn:partition:service:region:account:resource)"),
+    ("arn:aws:sagemaker:us-east-1:123456789012:endpoint/a", "shelf does not judge {arn}"),
+    ("arn:aws:eks:us-east-1:123456789012:thing/a", "shelf does not judge {arn}"),
+    ("arn:aws:sagemaker:us-east-1:999999999999:thing/a", NOT_HERE),
+    ("arn:aws:sagemaker:eu-west-1:123456789012:thing/a", NOT_HERE),
 )
 def test_a_namesake_from_elsewhere_is_not_looked_at(aws: Aws, arn: str, error: str) -> None:
     class Unasked(Shelf):
@@ -431,7 +413,7 @@ def test_a_namesake_from_elsewhere_is_not_looked_at(aws: Aws, arn: str, error: s
 
     assert done.results == ()
     assert done.error is not None
-    assert done.error.endswith(error)
+    assert done.error.endswith(error.format(arn=arn))
 
 
 def test_an_exempt_resource_is_kept_with_what_the_rule_saw_and_would_say(aws: Aws) -> None:

@@ -16,6 +16,7 @@ from ml_janitor_cli.estimate import inference
 from ml_janitor_cli.estimate.estimates import Estimate
 from ml_janitor_cli.estimate.inference import EndpointFacts, compare_with_serverless, endpoint_facts
 from quiet_endpoints import hourly, quiet
+from tables import cases
 
 RULE = ServerlessCandidates()
 
@@ -67,16 +68,14 @@ def test_without_requests_serverless_costs_nothing() -> None:
     assert one.advice.startswith("No request came in 14 days")
 
 
-@pytest.mark.parametrize(
-    ("candidate", "described", "why"),
-    [
-        (quiet(type="ml.g5.xlarge"), {}, "has accelerators"),
-        (quiet(number=2), {}, "2 variants"),
-        (quiet(memory=1.06), {}, "it needs 7 GB, and serverless"),
-        (quiet(at_once=141), {}, "it serves 202 requests at once"),
-        (quiet(), {"VpcConfig": {}}, "its model is in a VPC"),
-        (quiet(), {"PrimaryContainer": {"Mode": "MultiModel"}}, "holds several models"),
-    ],
+@cases(
+    "candidate, described, why",
+    (quiet(type="ml.g5.xlarge"), {}, "has accelerators"),
+    (quiet(number=2), {}, "2 variants"),
+    (quiet(memory=1.06), {}, "it needs 7 GB, and serverless"),
+    (quiet(at_once=141), {}, "it serves 202 requests at once"),
+    (quiet(), {"VpcConfig": {}}, "its model is in a VPC"),
+    (quiet(), {"PrimaryContainer": {"Mode": "MultiModel"}}, "holds several models"),
 )
 def test_what_serverless_cannot_do_is_said_with_what_the_endpoint_costs(
     models: Answers, candidate: LoadedEndpoint, described: dict[str, Any], why: str
@@ -91,14 +90,12 @@ def test_what_serverless_cannot_do_is_said_with_what_the_endpoint_costs(
     assert one.values["serverless_usd"] is None
 
 
-@pytest.mark.parametrize(
-    ("candidate", "why"),
-    [
-        (quiet(description=Unreadable("DescribeEndpoint: denied")), "DescribeEndpoint: denied"),
-        (quiet(status="Creating"), "its status is Creating"),
-        (quiet(peaks=Unreadable("MemoryUtilization: denied")), "MemoryUtilization: denied"),
-        (quiet(raw={"ModelLatency": Absent()}), "ModelLatency has no datapoint"),
-    ],
+@cases(
+    "candidate, why",
+    (quiet(description=Unreadable("DescribeEndpoint: denied")), "DescribeEndpoint: denied"),
+    (quiet(status="Creating"), "its status is Creating"),
+    (quiet(peaks=Unreadable("MemoryUtilization: denied")), "MemoryUtilization: denied"),
+    (quiet(raw={"ModelLatency": Absent()}), "ModelLatency has no datapoint"),
 )
 @pytest.mark.usefixtures("models")
 def test_what_cannot_be_read_is_no_estimate(candidate: LoadedEndpoint, why: str) -> None:

@@ -16,6 +16,7 @@ from ml_janitor_cli.estimate import command, estimates
 from ml_janitor_cli.estimate.batching import estimate_batching
 from ml_janitor_cli.estimate.estimates import Estimate
 from ml_janitor_cli.estimate.inference import estimate_inference
+from tables import cases
 
 SPOT = SpotCapacity(interruptions=0.05, restart=0.1, save=0.02, discount=0.6)
 USD = st.floats(0.01, 100)
@@ -117,15 +118,13 @@ def test_a_commitment_is_weighed_against_the_hours_that_are_used() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("hours", "interruption", "jobs", "buy"),
-    [
-        (10, Interruption.LOW, 1, "Buy it spot: "),
-        (100, Interruption.LOW, 1, "Buy it spot with automatic restart: "),
-        (10, Interruption.MEDIUM, 1, "Buy it spot for experiments, on demand for the final run: "),
-        (10, Interruption.HIGH, 1, "Buy it on demand: "),
-        (10, Interruption.HIGH, 10, "Buy it reserved: "),
-    ],
+@cases(
+    "hours, interruption, jobs, buy",
+    (10, Interruption.LOW, 1, "Buy it spot: "),
+    (100, Interruption.LOW, 1, "Buy it spot with automatic restart: "),
+    (10, Interruption.MEDIUM, 1, "Buy it spot for experiments, on demand for the final run: "),
+    (10, Interruption.HIGH, 1, "Buy it on demand: "),
+    (10, Interruption.HIGH, 10, "Buy it reserved: "),
 )
 def test_what_to_buy_has_its_reason(hours: float, interruption: Interruption, jobs: float, buy: str) -> None:
     advice = training(1.0, hours, interruption=interruption, jobs_a_week=jobs).advice
@@ -203,16 +202,14 @@ def test_savings_compound_and_do_not_add_up() -> None:
     assert (alone["times_cheaper"], alone["added_ms"]) == (1, 0)
 
 
-@pytest.mark.parametrize(
-    ("changes", "months", "advice"),
-    [
-        ({}, 1.25, "The smaller model has paid for itself after 1.2 months."),
-        ({"loss": 1.0, "once_usd": 0.0}, 0, "The smaller model has paid for itself after 0.0 months."),
-        ({"loss": 1.4}, 1.25, "Keep the larger model: 1.4 points of accuracy are lost, and 1 are allowed."),
-        ({"requests": 200.0}, 12500, "The smaller model has paid for itself after 12500.0 months."),
-        ({"student_usd": 4.2}, None, "Keep the larger model: the smaller one saves nothing."),
-        ({"student_usd": 5.2}, None, "Keep the larger model: the smaller one saves nothing."),
-    ],
+@cases(
+    "changes, months, advice",
+    ({}, 1.25, "The smaller model has paid for itself after 1.2 months."),
+    ({"loss": 1.0, "once_usd": 0.0}, 0, "The smaller model has paid for itself after 0.0 months."),
+    ({"loss": 1.4}, 1.25, "Keep the larger model: 1.4 points of accuracy are lost, and 1 are allowed."),
+    ({"requests": 200.0}, 12500, "The smaller model has paid for itself after 12500.0 months."),
+    ({"student_usd": 4.2}, None, "Keep the larger model: the smaller one saves nothing."),
+    ({"student_usd": 5.2}, None, "Keep the larger model: the smaller one saves nothing."),
 )
 def test_a_smaller_model_is_repaid(changes: dict[str, float], months: float | None, advice: str) -> None:
     asked = {
@@ -260,66 +257,62 @@ def test_no_other_commitment_costs_less() -> None:
     assert command.estimate_reservation(profile=[0.0, 4.0], discount=0.25).advice == "Commit to nothing."
 
 
-@pytest.mark.parametrize(
-    ("asked", "why"),
-    [
-        (lambda: training(hours=-1), "more than 0"),
-        (lambda: training(hours=float("nan")), "more than 0"),
-        (lambda: training(jobs_a_week=float("nan")), "no numbers to compute with"),
-        (lambda: training(hourly_usd=float("inf")), "no numbers to compute with"),
-        (lambda: inference(float("inf")), "no numbers to compute with"),
-        (lambda: training(hourly_usd=0), "more than 0"),
-        (lambda: training(instances=0), "at least 1 instance"),
-        (lambda: training(spot=SpotCapacity(0.1, 0, 0, 1.2)), "between 0 and 1"),
-        (lambda: training(spot=SpotCapacity(-0.1, 0, 0, 0.6)), "not negative"),
-        (lambda: training(commitment_discount=1.0), "between 0 and 1"),
-        (lambda: inference(-1), "not negative"),
-        (lambda: inference(1, memory_gb=7), "1 to 6 GB"),
-        (lambda: inference(1, instances=[1.0, 0.0]), "at least one"),
-        (lambda: inference(1, seconds=0.0), "take some time"),
-        (lambda: inference(1, latency=-1.0), "are not negative"),
-        (lambda: inference(1, hourly_usd=0.0), "costs more than 0"),
-        (lambda: inference(1, slower=0.9), "at least as long"),
-        (lambda: batching(hourly_usd=0), "costs more than 0"),
-        (lambda: batching(quantised=float("nan")), "no numbers to compute with"),
-        (lambda: batching(one_ms=0.0), "take some time"),
-        (lambda: batching(batch_ms=0.0), "take some time"),
-        (lambda: batching(batch=0), "at least 1 request"),
-        (lambda: batching(batch_ms=3), "slower than one by one"),
-        (lambda: batching(cache_hits=1), "below 1"),
-        (lambda: batching(cache_hits=-0.1), "below 1"),
-        (lambda: batching(quantised=0.9), "at least as fast"),
-        (lambda: distillation(loss=float("nan")), "no numbers to compute with"),
-        (lambda: distillation(once_usd=-1), "are not negative"),
-        (lambda: command.estimate_reservation(profile=[1.0], discount=0.0), "between 0 and 1"),
-        (lambda: command.estimate_reservation(profile=[], discount=0.3), "for each hour"),
-        (lambda: command.estimate_reservation(profile=[1.0, -1.0], discount=0.3), "0 or more"),
-        (lambda: command.estimate_reservation(profile=[1.0], discount=1.0), "between 0 and 1"),
-    ],
+@cases(
+    "asked, why",
+    (lambda: training(hours=-1), "more than 0"),
+    (lambda: training(hours=float("nan")), "more than 0"),
+    (lambda: training(jobs_a_week=float("nan")), "no numbers to compute with"),
+    (lambda: training(hourly_usd=float("inf")), "no numbers to compute with"),
+    (lambda: inference(float("inf")), "no numbers to compute with"),
+    (lambda: training(hourly_usd=0), "more than 0"),
+    (lambda: training(instances=0), "at least 1 instance"),
+    (lambda: training(spot=SpotCapacity(0.1, 0, 0, 1.2)), "between 0 and 1"),
+    (lambda: training(spot=SpotCapacity(-0.1, 0, 0, 0.6)), "not negative"),
+    (lambda: training(commitment_discount=1.0), "between 0 and 1"),
+    (lambda: inference(-1), "not negative"),
+    (lambda: inference(1, memory_gb=7), "1 to 6 GB"),
+    (lambda: inference(1, instances=[1.0, 0.0]), "at least one"),
+    (lambda: inference(1, seconds=0.0), "take some time"),
+    (lambda: inference(1, latency=-1.0), "are not negative"),
+    (lambda: inference(1, hourly_usd=0.0), "costs more than 0"),
+    (lambda: inference(1, slower=0.9), "at least as long"),
+    (lambda: batching(hourly_usd=0), "costs more than 0"),
+    (lambda: batching(quantised=float("nan")), "no numbers to compute with"),
+    (lambda: batching(one_ms=0.0), "take some time"),
+    (lambda: batching(batch_ms=0.0), "take some time"),
+    (lambda: batching(batch=0), "at least 1 request"),
+    (lambda: batching(batch_ms=3), "slower than one by one"),
+    (lambda: batching(cache_hits=1), "below 1"),
+    (lambda: batching(cache_hits=-0.1), "below 1"),
+    (lambda: batching(quantised=0.9), "at least as fast"),
+    (lambda: distillation(loss=float("nan")), "no numbers to compute with"),
+    (lambda: distillation(once_usd=-1), "are not negative"),
+    (lambda: command.estimate_reservation(profile=[1.0], discount=0.0), "between 0 and 1"),
+    (lambda: command.estimate_reservation(profile=[], discount=0.3), "for each hour"),
+    (lambda: command.estimate_reservation(profile=[1.0, -1.0], discount=0.3), "0 or more"),
+    (lambda: command.estimate_reservation(profile=[1.0], discount=1.0), "between 0 and 1"),
 )
 def test_what_cannot_be_is_refused_in_a_line(asked: object, why: str) -> None:
     with pytest.raises(CommandRefusedError, match=why):
         asked()  # type: ignore[operator]
 
 
-@pytest.mark.parametrize(
-    ("value", "unit", "shown"),
-    [
-        (0, "usd", "$0.00"),
-        (1, "usd", "$1.00"),
-        (0.5, "usd", "$0.5000"),
-        (-1234.5, "usd", "-$1,234.50"),
-        (0.125, "share", "12.5%"),
-        (1234.4, "requests", "1,234"),
-        (0, "hours", "0 hours"),
-        (0.0009, "hours", "<0.001 hours"),
-        (0.001, "hours", "0.001 hours"),
-        (99.94, "hours", "99.9 hours"),
-        (1234.4, "hours", "1,234 hours"),
-        (100, "hours", "100 hours"),
-        (None, "usd", "unknown"),
-        (float("inf"), "usd", "unknown"),
-    ],
+@cases(
+    "value, unit, shown",
+    (0, "usd", "$0.00"),
+    (1, "usd", "$1.00"),
+    (0.5, "usd", "$0.5000"),
+    (-1234.5, "usd", "-$1,234.50"),
+    (0.125, "share", "12.5%"),
+    (1234.4, "requests", "1,234"),
+    (0, "hours", "0 hours"),
+    (0.0009, "hours", "<0.001 hours"),
+    (0.001, "hours", "0.001 hours"),
+    (99.94, "hours", "99.9 hours"),
+    (1234.4, "hours", "1,234 hours"),
+    (100, "hours", "100 hours"),
+    (None, "usd", "unknown"),
+    (float("inf"), "usd", "unknown"),
 )
 def test_numbers_are_shown_as_people_read_them(value: float | None, unit: str, shown: str) -> None:
     assert estimates.format_figure(estimates.Figure("name", "words", value, unit)) == shown

@@ -25,6 +25,7 @@ from ml_janitor_cli.estimate.storage import (
     read_cohorts,
 )
 from old_buckets import DAY, RULE, bucket, held
+from tables import cases
 
 RATES = StoragePrices("us-east-1", None).rates()
 DEFAULT = "STANDARD_IA 30d, GLACIER_IR 90d"
@@ -95,28 +96,26 @@ DELETE = "Delete what is old enough, if nobody needs it."
 WITHIN_A_DAY = "The fees are back within a day."
 
 
-@pytest.mark.parametrize(
-    ("held_so", "asked", "advice", "payback", "best"),
-    [
-        ({}, {}, MOVE, WITHIN_A_DAY, "GLACIER_IR costs least: $48.20"),
-        ({"age": 0}, {}, MOVE, "Nothing is old enough to move now.", "STANDARD costs least: $276.00"),
-        ({"reads": 2.0}, {}, STAY, "What moves now saves nothing.", "STANDARD costs least: $276.00"),
-        ({}, {"rule": "expire 100d"}, DELETE, WITHIN_A_DAY, "GLACIER_IR costs least: $48.20"),
-        (
-            {"objects": 500_000},
-            {"rule": "GLACIER_IR 90d"},
-            MOVE.replace("STANDARD_IA at 30 days, ", "").replace("pay", "pays"),
-            "The fees are back after 16 days; until then, leaving it costs less.",
-            "GLACIER_IR costs least: $58.00",
-        ),
-        (
-            {"gb": 10, "objects": 1_000_000},
-            {"rule": "DEEP_ARCHIVE 30d", "small_too": True},
-            STAY,
-            "The fees are back after 105,529 days; until then, leaving it costs less.",
-            "STANDARD costs least: $2.76",
-        ),
-    ],
+@cases(
+    "held_so, asked, advice, payback, best",
+    ({}, {}, MOVE, WITHIN_A_DAY, "GLACIER_IR costs least: $48.20"),
+    ({"age": 0}, {}, MOVE, "Nothing is old enough to move now.", "STANDARD costs least: $276.00"),
+    ({"reads": 2.0}, {}, STAY, "What moves now saves nothing.", "STANDARD costs least: $276.00"),
+    ({}, {"rule": "expire 100d"}, DELETE, WITHIN_A_DAY, "GLACIER_IR costs least: $48.20"),
+    (
+        {"objects": 500_000},
+        {"rule": "GLACIER_IR 90d"},
+        MOVE.replace("STANDARD_IA at 30 days, ", "").replace("pay", "pays"),
+        "The fees are back after 16 days; until then, leaving it costs less.",
+        "GLACIER_IR costs least: $58.00",
+    ),
+    (
+        {"gb": 10, "objects": 1_000_000},
+        {"rule": "DEEP_ARCHIVE 30d", "small_too": True},
+        STAY,
+        "The fees are back after 105,529 days; until then, leaving it costs less.",
+        "STANDARD costs least: $2.76",
+    ),
 )
 def test_what_is_advised_and_why(
     held_so: dict[str, Any], asked: dict[str, Any], advice: str, payback: str, best: str
@@ -139,16 +138,14 @@ def test_each_class_has_its_figures() -> None:
     assert figures["GLACIER_IR"] == pytest.approx([1000, 0.2, 4, 0, 90, 48.2])
 
 
-@pytest.mark.parametrize(
-    ("asked", "why"),
-    [
-        (lambda: storage(months=0), "between 0 and 1200"),
-        (lambda: storage(months=1201), "between 0 and 1200"),
-        (lambda: storage(cohort(gb=0, objects=0)), "at least one object"),
-        (lambda: storage(cohort(held="REDUCED")), "no price of REDUCED is known"),
-        (lambda: cohort(reads=float("nan")), "no numbers to compute with"),
-        (lambda: storage(rule="GLACIER_RI 30d"), "did you mean GLACIER_IR"),
-    ],
+@cases(
+    "asked, why",
+    (lambda: storage(months=0), "between 0 and 1200"),
+    (lambda: storage(months=1201), "between 0 and 1200"),
+    (lambda: storage(cohort(gb=0, objects=0)), "at least one object"),
+    (lambda: storage(cohort(held="REDUCED")), "no price of REDUCED is known"),
+    (lambda: cohort(reads=float("nan")), "no numbers to compute with"),
+    (lambda: storage(rule="GLACIER_RI 30d"), "did you mean GLACIER_IR"),
 )
 def test_what_cannot_be_is_no_estimate(asked: Any, why: str) -> None:
     assert storage(months=1200).values["stay_usd"] == pytest.approx(27600)
@@ -189,15 +186,13 @@ def test_a_profile_costs_what_its_rows_do(age: float, other: float, gb: float, r
         assert whole[name] == pytest.approx(sum(one[name] or 0 for one in apart))
 
 
-@pytest.mark.parametrize(
+@cases(
     "candidate",
-    [
-        bucket(),
-        bucket(counted=(CountedReads("", 100.0 * GB, 90),)),
-        bucket(counted=()),
-        bucket(held(), held("logs/a", age=200), held("tmp/b", age=20)),
-        bucket(uploads=Value((NOW - 30 * DAY,))),
-    ],
+    bucket(),
+    bucket(counted=(CountedReads("", 100.0 * GB, 90),)),
+    bucket(counted=()),
+    bucket(held(), held("logs/a", age=200), held("tmp/b", age=20)),
+    bucket(uploads=Value((NOW - 30 * DAY,))),
 )
 def test_estimate_and_adviser_agree_on_a_bucket(candidate: Any) -> None:
     decided, found = RULE.decide(candidate, NOW), estimate_judged_bucket(RULE, candidate, NOW)
@@ -220,16 +215,14 @@ def test_a_bucket_that_stays_says_why_and_one_that_cannot_be_read_is_an_error() 
         estimate_judged_bucket(RULE, bucket(lifecycle=Unreadable("denied")), NOW)
 
 
-@pytest.mark.parametrize(
-    ("text", "why"),
-    [
-        ("age_days,gb\n1,2", "has no column objects"),
-        ("age_days,gb,objects,read\n", "unknown column read"),
-        ("age_days,gb,objects\n1,x,3", "row 2: something is no number"),
-        ("age_days,gb,objects\n-1,2,3", "row 2: ages, sizes"),
-        ("age_days,gb,objects\n1,2,0", "row 2: what holds bytes has at least 1 object"),
-        ("age_days,gb,objects,class\n1,2,3,GLACIER_RI", "GLACIER_RI is known; did you mean GLACIER_IR?"),
-    ],
+@cases(
+    "text, why",
+    ("age_days,gb\n1,2", "has no column objects"),
+    ("age_days,gb,objects,read\n", "unknown column read"),
+    ("age_days,gb,objects\n1,x,3", "row 2: something is no number"),
+    ("age_days,gb,objects\n-1,2,3", "row 2: ages, sizes"),
+    ("age_days,gb,objects\n1,2,0", "row 2: what holds bytes has at least 1 object"),
+    ("age_days,gb,objects,class\n1,2,3,GLACIER_RI", "GLACIER_RI is known; did you mean GLACIER_IR?"),
 )
 def test_a_profile_that_makes_no_sense_is_one_line(text: str, why: str) -> None:
     with pytest.raises(edge.CommandRefusedError) as refused:

@@ -21,6 +21,7 @@ from ml_janitor.config.events import (
 )
 from ml_janitor.config.values import InvalidInputError
 from standin import EVENTS, event
+from tables import cases
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 ENDPOINT = "arn:aws:sagemaker:eu-west-1:123456789012:endpoint/fraud"
@@ -43,15 +44,13 @@ def test_every_payload_can_be_read_but_the_malformed_one(name: str) -> None:
         assert parse_event(event(name), SweepEvent, NOW)
 
 
-@pytest.mark.parametrize(
-    ("age", "note"),
-    [
-        (timedelta(0), ""),
-        (STALE_EVENT, ""),
-        (STALE_EVENT + timedelta(seconds=1), "the event was 60 minutes old, so this was a dry run"),
-        (timedelta(days=3), "the event was 3 days old, so this was a dry run"),
-        (-CLOCK_SKEW, ""),
-    ],
+@cases(
+    "age, note",
+    (timedelta(0), ""),
+    (STALE_EVENT, ""),
+    (STALE_EVENT + timedelta(seconds=1), "the event was 60 minutes old, so this was a dry run"),
+    (timedelta(days=3), "the event was 3 days old, so this was a dry run"),
+    (-CLOCK_SKEW, ""),
 )
 def test_an_event_is_stale_after_an_hour(age: timedelta, note: str) -> None:
     assert at(NOW - age).harmless(NOW, ("us-east-1",)) == note
@@ -61,15 +60,13 @@ def test_an_event_without_a_time_is_never_stale() -> None:
     assert at(None).harmless(NOW, ("us-east-1",)) == ""
 
 
-@pytest.mark.parametrize(
-    ("regions", "note"),
-    [
-        (["us-east-1"], ""),
-        (
-            ["us-east-1", "eu-west-1", "eu-west-1"],
-            "the deployment does not look at eu-west-1 by itself, so this was a dry run",
-        ),
-    ],
+@cases(
+    "regions, note",
+    (["us-east-1"], ""),
+    (
+        ["us-east-1", "eu-west-1", "eu-west-1"],
+        "the deployment does not look at eu-west-1 by itself, so this was a dry run",
+    ),
 )
 def test_an_event_acts_only_where_the_deployment_looks(regions: list[str], note: str) -> None:
     asked = parse_event({"regions": regions}, SweepEvent, NOW)
@@ -103,15 +100,13 @@ def test_without_a_time_the_request_is_the_identity() -> None:
     assert at(None).identity("1") == at(None).identity("1") != at(None).identity("2")
 
 
-@pytest.mark.parametrize(
-    ("asked", "where"),
-    [
-        ({}, ("us-east-1", "us-west-2")),
-        ({"regions": ["eu-west-1", "eu-west-1"]}, ("eu-west-1",)),
-        ({"resource": ENDPOINT}, ("eu-west-1",)),
-        ({"resource": "arn:aws:s3:::models/a.pt"}, ("us-east-1",)),
-        ({"resource": ENDPOINT, "regions": ["us-west-2"]}, ("eu-west-1",)),
-    ],
+@cases(
+    "asked, where",
+    ({}, ("us-east-1", "us-west-2")),
+    ({"regions": ["eu-west-1", "eu-west-1"]}, ("eu-west-1",)),
+    ({"resource": ENDPOINT}, ("eu-west-1",)),
+    ({"resource": "arn:aws:s3:::models/a.pt"}, ("us-east-1",)),
+    ({"resource": ENDPOINT, "regions": ["us-west-2"]}, ("eu-west-1",)),
 )
 def test_where_an_event_looks(asked: dict[str, object], where: tuple[str, ...]) -> None:
     assert at(**asked).within(("us-east-1", "us-west-2")) == where  # type: ignore[arg-type]
@@ -129,15 +124,13 @@ def test_an_account_is_twelve_digits(account: object) -> None:
         parse_event({"account": account}, SweepEvent, NOW)
 
 
-@pytest.mark.parametrize(
-    ("asked", "account"),
-    [
-        ({}, ""),
-        ({"account": "210987654321"}, "210987654321"),
-        ({"resource": ENDPOINT}, "123456789012"),
-        ({"resource": ENDPOINT, "account": "123456789012"}, "123456789012"),
-        ({"resource": "arn:aws:s3:::models/a.pt", "account": "210987654321"}, "210987654321"),
-    ],
+@cases(
+    "asked, account",
+    ({}, ""),
+    ({"account": "210987654321"}, "210987654321"),
+    ({"resource": ENDPOINT}, "123456789012"),
+    ({"resource": ENDPOINT, "account": "123456789012"}, "123456789012"),
+    ({"resource": "arn:aws:s3:::models/a.pt", "account": "210987654321"}, "210987654321"),
 )
 def test_whose_account_an_event_is_about(asked: dict[str, object], account: str) -> None:
     assert at(**asked).looks_at == account  # type: ignore[arg-type]
@@ -165,19 +158,17 @@ def test_the_age_of_an_event_counts_from_its_start(waited: timedelta, ran_for: t
     assert bool(asked.harmless(real_now, ())) == old
 
 
-@pytest.mark.parametrize(
-    ("event", "why"),
-    [
-        ({"started": NOW.isoformat()}, "started: it needs the time of its run"),
-        (
-            {"time": NOW.isoformat(), "started": (NOW - CLOCK_SKEW - timedelta(seconds=1)).isoformat()},
-            "started: it needs the time of its run, which is not after it",
-        ),
-        (
-            {"time": NOW.isoformat(), "started": (NOW + CLOCK_SKEW + timedelta(seconds=1)).isoformat()},
-            "started: 2026-10-06T03:05:01Z is yet to come",
-        ),
-    ],
+@cases(
+    "event, why",
+    ({"started": NOW.isoformat()}, "started: it needs the time of its run"),
+    (
+        {"time": NOW.isoformat(), "started": (NOW - CLOCK_SKEW - timedelta(seconds=1)).isoformat()},
+        "started: it needs the time of its run, which is not after it",
+    ),
+    (
+        {"time": NOW.isoformat(), "started": (NOW + CLOCK_SKEW + timedelta(seconds=1)).isoformat()},
+        "started: 2026-10-06T03:05:01Z is yet to come",
+    ),
 )
 def test_a_start_belongs_to_a_run_and_is_not_to_come(event: dict[str, object], why: str) -> None:
     with pytest.raises(InvalidInputError, match=why):

@@ -27,6 +27,7 @@ from ml_janitor.core.model import (
 from ml_janitor.core.results import Outcome, Result, Sweep
 from ml_janitor_cli.explain import Explanation, draw_explanations, explanation_json, signals_with_tags
 from ml_janitor_cli.screen import make_console, print_blocks
+from tables import cases
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 HOSTILE = "\x1b[2Jevil\u202ename\n[red]x[/red]"
@@ -70,34 +71,30 @@ def kept(*seen: Evidence) -> Kept:
 # --- signals ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("signal", "value", "shown"),
-    [
-        (Value(3), None, 3),
-        (Value(("a", "b")), None, "('a', 'b')"),
-        (Value(("a", "b")), len, 2),
-        (Value(3), "three", "three"),
-        (Absent(), None, "none"),
-        (Absent(), len, "none"),
-        (Absent(), "too many", "too many"),
-    ],
+@cases(
+    "signal, value, shown",
+    (Value(3), None, 3),
+    (Value(("a", "b")), None, "('a', 'b')"),
+    (Value(("a", "b")), len, 2),
+    (Value(3), "three", "three"),
+    (Absent(), None, "none"),
+    (Absent(), len, "none"),
+    (Absent(), "too many", "too many"),
 )
 def test_what_was_read_is_shown_as_it_is_or_as_its_detector_says(signal: Any, value: Any, shown: Any) -> None:
     assert as_evidence("size", signal, value) == Evidence("size", shown)
 
 
-@pytest.mark.parametrize(
-    ("seen", "lines"),
-    [
-        (Evidence("requests", 1234567, source="s:Call"), ["requests  1,234,567 s:Call"]),
-        (Evidence("load", 0.25), ["load      0.25"]),
-        (Evidence("owner", None), ["owner     none"]),
-        (
-            Evidence("last", "long ago", source="s:Call", at=NOW),
-            ["last      long ago s:Call", "2026-10-06 03:00 UTC"],
-        ),
-        (Evidence("log", error="Denied: no", source="s:Call"), ["log       not readable: Denied: no s:Call"]),
-    ],
+@cases(
+    "seen, lines",
+    (Evidence("requests", 1234567, source="s:Call"), ["requests  1,234,567 s:Call"]),
+    (Evidence("load", 0.25), ["load      0.25"]),
+    (Evidence("owner", None), ["owner     none"]),
+    (
+        Evidence("last", "long ago", source="s:Call", at=NOW),
+        ["last      long ago s:Call", "2026-10-06 03:00 UTC"],
+    ),
+    (Evidence("log", error="Denied: no", source="s:Call"), ["log       not readable: Denied: no s:Call"]),
 )
 def test_a_signal_is_a_line_of_name_value_and_source(seen: Evidence, lines: list[str]) -> None:
     out = drawn(explained(kept(seen, Evidence("requests", 1))))
@@ -115,14 +112,12 @@ def test_a_time_that_the_value_says_already_is_not_said_twice(value: str) -> Non
     assert body.count("03:00") == 1
 
 
-@pytest.mark.parametrize(
-    ("tags", "value", "error"),
-    [
-        ({"team": "nlp", "owner": "maria"}, "owner=maria, team=nlp", None),
-        ({}, "none", None),
-        (Unreadable("denied", "sagemaker:ListTags"), None, "denied"),
-        (NotRead(), "not read: the question was settled without it", None),
-    ],
+@cases(
+    "tags, value, error",
+    ({"team": "nlp", "owner": "maria"}, "owner=maria, team=nlp", None),
+    ({}, "none", None),
+    (Unreadable("denied", "sagemaker:ListTags"), None, "denied"),
+    (NotRead(), "not read: the question was settled without it", None),
 )
 def test_the_tags_are_a_signal_too(tags: Any, value: str | None, error: str | None) -> None:
     one = explained(kept(), tags=tags)
@@ -170,20 +165,15 @@ def test_a_finding_says_since_when() -> None:
     assert "Waste since 2026-10-03, 3 days\n" in out
 
 
-@pytest.mark.parametrize(
-    ("one", "verdict"),
-    [
-        (explained(waste()), "found"),
-        (explained(kept()), "kept"),
-        (explained(Kept(reason="who knows", unknown=True)), "unknown"),
-        (Explanation(arn="arn:aws:sagemaker:us-east-1:1:thing/a", sweep=sweep()), "not found"),
-        (
-            Explanation(arn="arn:aws:sagemaker:us-east-1:1:thing/a", sweep=sweep(), deleted=Value(NOW)),
-            "deleted",
-        ),
-        (Explanation(arn="arn:aws:sagemaker:us-east-1:1:thing/a", sweep=sweep(error="no")), "not looked at"),
-        (Explanation(arn="arn:aws:sagemaker:us-east-1:1:thing/a", sweep=sweep(), exists=True), "not judged"),
-    ],
+@cases(
+    "one, verdict",
+    (explained(waste()), "found"),
+    (explained(kept()), "kept"),
+    (explained(Kept(reason="who knows", unknown=True)), "unknown"),
+    (Explanation(arn="arn:aws:sagemaker:us-east-1:1:thing/a", sweep=sweep()), "not found"),
+    (Explanation(arn="arn:aws:sagemaker:us-east-1:1:thing/a", sweep=sweep(), deleted=Value(NOW)), "deleted"),
+    (Explanation(arn="arn:aws:sagemaker:us-east-1:1:thing/a", sweep=sweep(error="no")), "not looked at"),
+    (Explanation(arn="arn:aws:sagemaker:us-east-1:1:thing/a", sweep=sweep(), exists=True), "not judged"),
 )
 def test_the_verdict_in_a_word(one: Explanation, verdict: str) -> None:
     assert one.verdict == verdict

@@ -23,6 +23,7 @@ from ml_janitor.detectors.untagged_resources.rule import (
     tag_removing_grants,
 )
 from ml_janitor.engine.detector import Condition
+from tables import cases
 
 REQUIRED = ("team", "environment", "owner")
 FILL = {"environment": "unknown", "owner": "nobody"}
@@ -36,46 +37,40 @@ def adding(tags: Tags, creator: Signal[Creator] | None = None, **how: Any) -> di
     return tag_additions(find_tag_lacks(REQUIRED, tags), FILL, creator or Value(ROBOT), **arguments)
 
 
-@pytest.mark.parametrize(
-    ("tags", "expected"),
-    [
-        ({}, {"environment": "unknown", "owner": "nobody"}),
-        ({"environment": "prod"}, {"owner": "nobody"}),
-        ({"environment": ""}, {"owner": "nobody"}),
-        ({"environment": "  "}, {"owner": "nobody"}),
-        ({"Environment": "prod"}, {"owner": "nobody"}),
-        ({"ENVIRONMENT ": ""}, {"owner": "nobody"}),
-        ({"environment": "prod", "owner": "kim"}, {}),
-        ({"env": "prod", "aws:environment": "x"}, {"environment": "unknown", "owner": "nobody"}),
-    ],
+@cases(
+    "tags, expected",
+    ({}, {"environment": "unknown", "owner": "nobody"}),
+    ({"environment": "prod"}, {"owner": "nobody"}),
+    ({"environment": ""}, {"owner": "nobody"}),
+    ({"environment": "  "}, {"owner": "nobody"}),
+    ({"Environment": "prod"}, {"owner": "nobody"}),
+    ({"ENVIRONMENT ": ""}, {"owner": "nobody"}),
+    ({"environment": "prod", "owner": "kim"}, {}),
+    ({"env": "prod", "aws:environment": "x"}, {"environment": "unknown", "owner": "nobody"}),
 )
 def test_only_what_is_absent_is_filled(tags: Tags, expected: dict[str, str]) -> None:
     assert adding(tags) == expected
 
 
-@pytest.mark.parametrize(
-    ("creator", "owner"),
-    [
-        (Value(ANNA), "anna@example.com"),
-        (Value(ROBOT), "nobody"),
-        (Value(COMMA), "nobody"),
-        (Absent(), "nobody"),
-        (Unreadable("denied"), None),
-        (NotRead(), None),
-    ],
+@cases(
+    "creator, owner",
+    (Value(ANNA), "anna@example.com"),
+    (Value(ROBOT), "nobody"),
+    (Value(COMMA), "nobody"),
+    (Absent(), "nobody"),
+    (Unreadable("denied"), None),
+    (NotRead(), None),
 )
 def test_the_creator_is_the_owner_if_it_is_a_person(creator: Signal[Creator], owner: str | None) -> None:
     assert adding({}, creator).get("owner") == owner
     assert adding({}, creator, creator_owns=False)["owner"] == "nobody"
 
 
-@pytest.mark.parametrize(
-    ("name", "domain", "owner"),
-    [
-        ("aisha.bello", "example.com", "aisha.bello@example.com"),
-        ("aisha.bello", "", "aisha.bello"),
-        ("anna@acme.example", "example.com", "anna@acme.example"),
-    ],
+@cases(
+    "name, domain, owner",
+    ("aisha.bello", "example.com", "aisha.bello@example.com"),
+    ("aisha.bello", "", "aisha.bello"),
+    ("anna@acme.example", "example.com", "anna@acme.example"),
 )
 def test_a_name_becomes_an_address_where_a_domain_is_set(name: str, domain: str, owner: str) -> None:
     creator: Signal[Creator] = Value(replace(ANNA, name=name), "trail")
@@ -110,30 +105,26 @@ def test_a_creator_is_never_another_tag() -> None:
     assert tag_additions(find_tag_lacks(("team",), {}), {}, Value(ANNA), creator_owns=True) == {}
 
 
-@pytest.mark.parametrize(
-    ("value", "fits"),
-    [
-        ("unknown", True),
-        ("Zürich_2 a.b:c/d=e+f-g@h", True),
-        ("x" * 256, True),
-        ("x" * 257, False),
-        ("", False),
-        ("  ", False),
-        ("a,b", False),
-        ("a\n", False),
-    ],
+@cases(
+    "value, fits",
+    ("unknown", True),
+    ("Zürich_2 a.b:c/d=e+f-g@h", True),
+    ("x" * 256, True),
+    ("x" * 257, False),
+    ("", False),
+    ("  ", False),
+    ("a,b", False),
+    ("a\n", False),
 )
 def test_what_can_be_a_tag_s_value(value: str, *, fits: bool) -> None:
     assert is_possible_value(value) is fits
 
 
-@pytest.mark.parametrize(
-    ("fill", "said"),
-    [
-        ({"enviroment": "unknown"}, "'enviroment' is none of the required tags (team"),
-        ({"team": ""}, "team cannot be ''"),
-        ({"team": "a,b"}, "team cannot be 'a,b'"),
-    ],
+@cases(
+    "fill, said",
+    ({"enviroment": "unknown"}, "'enviroment' is none of the required tags (team"),
+    ({"team": ""}, "team cannot be ''"),
+    ({"team": "a,b"}, "team cannot be 'a,b'"),
 )
 def test_settings_that_could_not_work_are_refused(fill: dict[str, str], said: str) -> None:
     with pytest.raises(ValueError, match=re.escape(said)):
@@ -177,16 +168,14 @@ def test_only_required_keys_can_be_removed() -> None:
     assert when[1] == Condition("Null", "aws:TagKeys", ("false",))
 
 
-@pytest.mark.parametrize(
-    ("tunables", "keys"),
-    [
-        ({}, set()),
-        ({"fill_owner": True}, {"owner"}),
-        ({"fill_tags": {"team": "ml"}, "fill_owner": True}, {"owner", "team"}),
-        ({"fill_tags": {"owner": "ml"}}, {"owner"}),
-        ({"required": ("team",), "fill_owner": True}, set()),
-        ({"required": ("Owner",), "fill_owner": True}, {"Owner"}),
-    ],
+@cases(
+    "tunables, keys",
+    ({}, set()),
+    ({"fill_owner": True}, {"owner"}),
+    ({"fill_tags": {"team": "ml"}, "fill_owner": True}, {"owner", "team"}),
+    ({"fill_tags": {"owner": "ml"}}, {"owner"}),
+    ({"required": ("team",), "fill_owner": True}, set()),
+    ({"required": ("Owner",), "fill_owner": True}, {"Owner"}),
 )
 def test_what_it_may_do_follows_its_settings(tunables: dict[str, Any], keys: set[str]) -> None:
     detector = UntaggedResources(**tunables)

@@ -18,6 +18,7 @@ from ml_janitor.core.money import claim_of
 from ml_janitor.core.results import Cause, CauseCode, Outcome, Result, Sweep, make_cause
 from ml_janitor.ledger.findings import Entry, Ledger, MessageRef, RecordedFindings
 from ml_janitor.ledger.table import WRITTEN_ATTRIBUTE, ConditionFailedError
+from tables import cases
 
 DAY, SECOND = timedelta(days=1), timedelta(seconds=1)
 POOL: Any = type("Serial", (), {"map": lambda _, do, over: list(map(do, over))})()
@@ -74,17 +75,15 @@ def desk() -> Desk:
 # --- found, and no longer found ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("later", "at", "error", "why"),
-    [
-        ([], NOW + DAY, None, GONE),
-        ([], NOW, None, GONE),
-        ([], NOW - SECOND, None, None),
-        ([], NOW + DAY, "broke off", None),
-        ([found("lamp", USED)], NOW + DAY, None, because("it is used")),
-        ([found("lamp", UNTELLABLE)], NOW + DAY, None, None),
-        ([found("lamp")], NOW + DAY, None, None),
-    ],
+@cases(
+    "later, at, error, why",
+    ([], NOW + DAY, None, GONE),
+    ([], NOW, None, GONE),
+    ([], NOW - SECOND, None, None),
+    ([], NOW + DAY, "broke off", None),
+    ([found("lamp", USED)], NOW + DAY, None, because("it is used")),
+    ([found("lamp", UNTELLABLE)], NOW + DAY, None, None),
+    ([found("lamp")], NOW + DAY, None, None),
     ids=["gone", "at once", "late event", "broke off", "kept", "unknown", "found"],
 )
 def test_what_a_complete_sweep_no_longer_finds_is_closed(
@@ -135,13 +134,11 @@ def test_a_finding_is_found_by_its_id_and_what_is_no_whole_item_is_passed_over(d
     assert {one.name for one in desk.ledger.everywhere()} == {"lamp", "chair"}
 
 
-@pytest.mark.parametrize(
+@cases(
     "cost",
-    [
-        Cost(monthly_usd=Decimal(10), shares={"arn:aws:s3:::b": Decimal(10)}),
-        Cost(accrued_usd=Decimal(7)),
-        None,
-    ],
+    Cost(monthly_usd=Decimal(10), shares={"arn:aws:s3:::b": Decimal(10)}),
+    Cost(accrued_usd=Decimal(7)),
+    None,
 )
 def test_what_is_remembered_claims_what_the_finding_does(desk: Desk, cost: Cost | None) -> None:
     lamp = found("lamp", replace(waste(), cost=cost))
@@ -230,17 +227,15 @@ def test_what_lapsed_and_is_gone_is_closed_once(desk: Desk) -> None:
     assert desk.swept(at=NOW + 10 * DAY, lasts=5 * DAY).closed == ((before, GONE),)
 
 
-@pytest.mark.parametrize(
-    ("change", "expected"),
-    [
-        (lambda led, one: led.make_due(one, by="maria", now=NOW), {"due": NOW, "hurried": "maria"}),
-        (lambda led, one: led.approve(one, by="maria"), {"approved": "maria"}),
-        (lambda led, one: led.unmessaged(one, because("unknown")), {"unmessaged": because("unknown")}),
-        (
-            lambda led, one: led.record_not_done(one, because("limits"), NOW),
-            {"not_done": because("limits"), "not_done_at": NOW},
-        ),
-    ],
+@cases(
+    "change, expected",
+    (lambda led, one: led.make_due(one, by="maria", now=NOW), {"due": NOW, "hurried": "maria"}),
+    (lambda led, one: led.approve(one, by="maria"), {"approved": "maria"}),
+    (lambda led, one: led.unmessaged(one, because("unknown")), {"unmessaged": because("unknown")}),
+    (
+        lambda led, one: led.record_not_done(one, because("limits"), NOW),
+        {"not_done": because("limits"), "not_done_at": NOW},
+    ),
     ids=["now", "approved", "unmessaged", "not done"],
 )
 def test_what_concerns_a_warning_is_remembered_while_it_stands(

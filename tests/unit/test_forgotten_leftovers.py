@@ -26,6 +26,7 @@ from ml_janitor.detectors.forgotten_leftovers.image_repositories import ImageRep
 from ml_janitor.detectors.forgotten_leftovers.log_groups import GrowingLogGroup
 from ml_janitor.detectors.forgotten_leftovers.rule import ForgottenLeftovers, Leftover
 from past_jobs import word
+from tables import cases
 from verdicts import shown
 
 DAY, SECOND = timedelta(days=1), timedelta(seconds=1)
@@ -52,22 +53,20 @@ def group(arrived: object = 100.0 * GB, prices: StoragePrices = HERE, **changed:
     return GrowingLogGroup(target=target, group=of, arrived=signal, prices=prices)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(
-    ("candidate", "verdict", "reason"),
-    [
-        (group(), "found", "holds 800.0 GB, of which at least 700.0 GB are older than 90 days"),
-        (group(Absent()), "found", "at least 800.0 GB"),
-        (group(Unreadable("throttled")), "unknown", "throttled"),
-        (group(kept=365), "kept", "for 365 days"),
-        (group(delivered=True), "kept", "stores nothing"),
-        (group(created=NOW - 90 * DAY), "found", "at least 700.0 GB"),
-        (group(created=NOW - 90 * DAY + SECOND), "kept", "judged from 90 days on"),
-        (group(stored=GB - 1, arrived=Absent()), "kept", "judged from 1.0 GB on"),
-        (group(stored=GB, arrived=Absent()), "found", "at least 1.0 GB"),
-        (group(799.0 * GB), "found", "at least 1.0 GB"),
-        (group(799.0 * GB + 1), "kept", "may all have arrived"),
-        (group(9000.0 * GB), "kept", "may all have arrived"),
-    ],
+@cases(
+    "candidate, verdict, reason",
+    (group(), "found", "holds 800.0 GB, of which at least 700.0 GB are older than 90 days"),
+    (group(Absent()), "found", "at least 800.0 GB"),
+    (group(Unreadable("throttled")), "unknown", "throttled"),
+    (group(kept=365), "kept", "for 365 days"),
+    (group(delivered=True), "kept", "stores nothing"),
+    (group(created=NOW - 90 * DAY), "found", "at least 700.0 GB"),
+    (group(created=NOW - 90 * DAY + SECOND), "kept", "judged from 90 days on"),
+    (group(stored=GB - 1, arrived=Absent()), "kept", "judged from 1.0 GB on"),
+    (group(stored=GB, arrived=Absent()), "found", "at least 1.0 GB"),
+    (group(799.0 * GB), "found", "at least 1.0 GB"),
+    (group(799.0 * GB + 1), "kept", "may all have arrived"),
+    (group(9000.0 * GB), "kept", "may all have arrived"),
 )
 def test_log_groups(candidate: GrowingLogGroup, verdict: str, reason: str) -> None:
     decided = RULE.decide(candidate, NOW)
@@ -114,23 +113,21 @@ def repository(
     )
 
 
-@pytest.mark.parametrize(
-    ("candidate", "verdict", "reason"),
-    [
-        (repository(), "found", "1 of 2 images were neither pushed nor pulled in 120 days"),
-        (repository(), "found", "only they hold 3.0 GB"),
-        (repository(named=frozenset({"1.0", "2.0"})), "kept", "hold 0 bytes"),
-        (repository(named=frozenset({OLD.digest})), "kept", "hold 0 bytes"),
-        (repository(named=frozenset()), "kept", "other services may"),
-        (repository(named=frozenset(), name="batch-etl"), "found", "only they hold 3.0 GB"),
-        (repository(named=Unreadable("Search: denied")), "unknown", "Search: denied"),
-        (repository(made_of=Unreadable("denied")), "unknown", "denied"),
-        (repository(made_of=NotRead()), "kept", "every image is named"),
-        (repository(replace(OLD, pulled=NOW - PATIENCE), NEW), "kept", "hold 0 bytes"),
-        (repository(replace(OLD, pulled=NOW - PATIENCE - DAY), NEW), "found", "1 of 2"),
-        (repository(replace(OLD, archived=True), NEW), "kept", "hold 0 bytes"),
-        (repository(replace(OLD, subject=NEW.digest), NEW), "kept", "hold 0 bytes"),
-    ],
+@cases(
+    "candidate, verdict, reason",
+    (repository(), "found", "1 of 2 images were neither pushed nor pulled in 120 days"),
+    (repository(), "found", "only they hold 3.0 GB"),
+    (repository(named=frozenset({"1.0", "2.0"})), "kept", "hold 0 bytes"),
+    (repository(named=frozenset({OLD.digest})), "kept", "hold 0 bytes"),
+    (repository(named=frozenset()), "kept", "other services may"),
+    (repository(named=frozenset(), name="batch-etl"), "found", "only they hold 3.0 GB"),
+    (repository(named=Unreadable("Search: denied")), "unknown", "Search: denied"),
+    (repository(made_of=Unreadable("denied")), "unknown", "denied"),
+    (repository(made_of=NotRead()), "kept", "every image is named"),
+    (repository(replace(OLD, pulled=NOW - PATIENCE), NEW), "kept", "hold 0 bytes"),
+    (repository(replace(OLD, pulled=NOW - PATIENCE - DAY), NEW), "found", "1 of 2"),
+    (repository(replace(OLD, archived=True), NEW), "kept", "hold 0 bytes"),
+    (repository(replace(OLD, subject=NEW.digest), NEW), "kept", "hold 0 bytes"),
 )
 def test_repositories(candidate: ImageRepository, verdict: str, reason: str) -> None:
     decided = replace(RULE, repositories=("batch-*",)).decide(candidate, NOW)
@@ -194,18 +191,13 @@ def test_what_is_freed_is_what_is_stored_less_what_stays() -> None:
         assert (set(again), as_much) == (set(left), freed)
 
 
-@pytest.mark.parametrize(
-    ("text", "names"),
-    [
-        ("123456789012.dkr.ecr.us-east-1.amazonaws.com/ml/trainer:2.0", ("ml/trainer", "2.0", None)),
-        ("123456789012.dkr.ecr.us-east-1.amazonaws.com/trainer", ("trainer", None, None)),
-        (f"123456789012.dkr.ecr.eu-west-1.amazonaws.com/t@{OLD.digest}", ("t", None, OLD.digest)),
-        (f"123456789012.dkr.ecr.eu-west-1.amazonaws.com/t:1@{OLD.digest}", ("t", "1", OLD.digest)),
-        (
-            '{"ImageUri": "123456789012.dkr.ecr.us-east-1.amazonaws.com/a.b-c_d:x-1"}',
-            ("a.b-c_d", "x-1", None),
-        ),
-    ],
+@cases(
+    "text, names",
+    ("123456789012.dkr.ecr.us-east-1.amazonaws.com/ml/trainer:2.0", ("ml/trainer", "2.0", None)),
+    ("123456789012.dkr.ecr.us-east-1.amazonaws.com/trainer", ("trainer", None, None)),
+    (f"123456789012.dkr.ecr.eu-west-1.amazonaws.com/t@{OLD.digest}", ("t", None, OLD.digest)),
+    (f"123456789012.dkr.ecr.eu-west-1.amazonaws.com/t:1@{OLD.digest}", ("t", "1", OLD.digest)),
+    ('{"ImageUri": "123456789012.dkr.ecr.us-east-1.amazonaws.com/a.b-c_d:x-1"}', ("a.b-c_d", "x-1", None)),
 )
 def test_references(text: str, names: tuple[str, str | None, str | None]) -> None:
     match = IMAGE_REFERENCE.search(text)
@@ -222,20 +214,18 @@ def test_settings_that_make_no_sense_are_refused(wrong: dict[str, timedelta]) ->
         replace(RULE, **wrong)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(
-    ("name", "globs", "why"),
-    [
-        ("/aws/sagemaker/TrainingJobs", ("/aws/sagemaker/*",), None),
-        ("/aws/sagemaker/TrainingJobs", ("/aws/sagemaker/Endpoints/*", "*Jobs"), None),
-        ("/aws/sagemaker/TrainingJobs", ("/aws/sagemaker/TrainingJobs",), None),
-        ("/aws/sagemaker/TrainingJobs", (), "act_on_groups does not name it"),
-        ("/aws/lambda/etl", ("/aws/sagemaker/*",), "act_on_groups does not name it"),
-        ("/aws/sagemaker/Audit-Trail", ("*",), 'its name says "audit"'),
-        ("aws-cloudtrail-logs-1", ("aws-*",), 'its name says "cloudtrail"'),
-        ("/vpc/flow-logs", ("*",), 'its name says "flowlog"'),
-        ("/vpc/flow-logs", ("/vpc/flow-logs",), None),
-        ("ML-Janitor-sweeps", ("ML-Janitor-sweeps",), "it is the janitor's own"),
-    ],
+@cases(
+    "name, globs, why",
+    ("/aws/sagemaker/TrainingJobs", ("/aws/sagemaker/*",), None),
+    ("/aws/sagemaker/TrainingJobs", ("/aws/sagemaker/Endpoints/*", "*Jobs"), None),
+    ("/aws/sagemaker/TrainingJobs", ("/aws/sagemaker/TrainingJobs",), None),
+    ("/aws/sagemaker/TrainingJobs", (), "act_on_groups does not name it"),
+    ("/aws/lambda/etl", ("/aws/sagemaker/*",), "act_on_groups does not name it"),
+    ("/aws/sagemaker/Audit-Trail", ("*",), 'its name says "audit"'),
+    ("aws-cloudtrail-logs-1", ("aws-*",), 'its name says "cloudtrail"'),
+    ("/vpc/flow-logs", ("*",), 'its name says "flowlog"'),
+    ("/vpc/flow-logs", ("/vpc/flow-logs",), None),
+    ("ML-Janitor-sweeps", ("ML-Janitor-sweeps",), "it is the janitor's own"),
 )
 def test_which_groups_are_only_reported(name: str, globs: tuple[str, ...], why: str | None) -> None:
     decided = replace(RULE, act_on_groups=globs).decide(group(name=name), NOW)
@@ -289,18 +279,16 @@ def output(user: object = Absent(), held: object = None) -> JobOutput:
     )
 
 
-@pytest.mark.parametrize(
-    ("candidate", "smallest", "verdict", "reason"),
-    [
-        (output(held={"STANDARD": GB}), 1, "found", "ended as Stopped 199 days ago and left 1.0 GB"),
-        (output(held={"STANDARD": GB - 1}), 1, "kept", "judged from 1.0 GB on"),
-        (output(held={"STANDARD": GB // 2, "GLACIER": GB // 2}), 1, "found", "left 1.0 GB"),
-        (output(), 1, "kept", "it left 0 bytes"),
-        (output(), 0, "kept", "it left 0 bytes"),
-        (output(held=Unreadable("denied")), 1, "unknown", "denied"),
-        (output(Value("model churn"), {"STANDARD": GB}), 1, "kept", "model churn may need"),
-        (output(Unreadable("Search: denied"), {"STANDARD": GB}), 1, "unknown", "Search: denied"),
-    ],
+@cases(
+    "candidate, smallest, verdict, reason",
+    (output(held={"STANDARD": GB}), 1, "found", "ended as Stopped 199 days ago and left 1.0 GB"),
+    (output(held={"STANDARD": GB - 1}), 1, "kept", "judged from 1.0 GB on"),
+    (output(held={"STANDARD": GB // 2, "GLACIER": GB // 2}), 1, "found", "left 1.0 GB"),
+    (output(), 1, "kept", "it left 0 bytes"),
+    (output(), 0, "kept", "it left 0 bytes"),
+    (output(held=Unreadable("denied")), 1, "unknown", "denied"),
+    (output(Value("model churn"), {"STANDARD": GB}), 1, "kept", "model churn may need"),
+    (output(Unreadable("Search: denied"), {"STANDARD": GB}), 1, "unknown", "Search: denied"),
 )
 def test_outputs_of_failed_jobs(candidate: JobOutput, smallest: float, verdict: str, reason: str) -> None:
     decided = replace(RULE, min_gb=smallest).decide(candidate, NOW)
@@ -308,32 +296,26 @@ def test_outputs_of_failed_jobs(candidate: JobOutput, smallest: float, verdict: 
     assert (word(decided), reason in decided.reason) == (verdict, True), decided.reason
 
 
-@pytest.mark.parametrize(
-    ("candidate", "evidence", "steps"),
-    [
-        (
-            group(),
-            {"stored": "800.0 GB", "arrived in 90 days": "100.0 GB"},
-            ("it keeps every event for ever",),
+@cases(
+    "candidate, evidence, steps",
+    (group(), {"stored": "800.0 GB", "arrived in 90 days": "100.0 GB"}, ("it keeps every event for ever",)),
+    (
+        repository(
+            OLD, image("c"), NEW, made_of={**MADE_OF, "sha256:" + "c" * 64: ImageManifest({"l": GB}, ())}
         ),
-        (
-            repository(
-                OLD, image("c"), NEW, made_of={**MADE_OF, "sha256:" + "c" * 64: ImageManifest({"l": GB}, ())}
-            ),
-            {
-                "images": 3,
-                "unused images": 2,
-                "bytes that only they hold": "4.0 GB",
-                "unused": "sha256:" + "c" * 64,
-            },
-            (),
-        ),
-        (
-            output(held={"STANDARD": GB}),
-            {"status": "Stopped", "folder": "s3://models/out/churn-1/", "bytes": "1.0 GB"},
-            ("no model, package, pipeline or other training job refers to it",),
-        ),
-    ],
+        {
+            "images": 3,
+            "unused images": 2,
+            "bytes that only they hold": "4.0 GB",
+            "unused": "sha256:" + "c" * 64,
+        },
+        (),
+    ),
+    (
+        output(held={"STANDARD": GB}),
+        {"status": "Stopped", "folder": "s3://models/out/churn-1/", "bytes": "1.0 GB"},
+        ("no model, package, pipeline or other training job refers to it",),
+    ),
     ids=["group", "repository", "output"],
 )
 def test_what_was_seen_on_the_way_to_a_finding(

@@ -18,6 +18,7 @@ from ml_janitor.core.model import Confidence, Finding
 from ml_janitor.detectors.generous_warm_pools import GenerousWarmPools
 from ml_janitor_sandbox.control import Control
 from past_jobs import HOUR, job, runs, word
+from tables import cases
 from verdicts import shown
 
 MINUTE = timedelta(minutes=1)
@@ -31,33 +32,23 @@ def pools(*jobs: PastJob, **more: Any) -> JobFamily:
     return runs(newest=jobs[0], jobs=jobs, **more)
 
 
-@pytest.mark.parametrize(
-    ("family", "verdict", "reason"),
-    [
-        (
-            pools(*[pool()] * 6),
-            "found",
-            "6 warm pools were billed for up to 4 hours each while they waited, and no later",
-        ),
-        (pools(*[pool()] * 6, unread="Search: denied"), "unknown", "Search: denied"),
-        (pools(job(), *[pool()] * 6), "kept", "its newest job keeps no warm pool"),
-        (pools(pool(), pool(), pool(None)), "kept", "2 warm pools in 60 days; judged from 3 on"),
-        (pools(*[pool()] * 6, price=Price(None, "no price list")), "unknown", "the price of ml.g5.xlarge"),
-        (pools(*[pool()] * 3), "kept", "a shorter time would save $8.57 a month"),
-        (pools(pool(10 * MINUTE, reused=True), *[pool()] * 6), "found", "wait that paid off was 10 minutes"),
-        (pools(*[pool(n * MINUTE, reused=True) for n in (10, 20)], *[pool()] * 6), "found", "20 minutes"),
-        (pools(pool(3 * HOUR, reused=True), *[pool()] * 6), "kept", "no longer than needed"),
-        (
-            pools(pool(10 * MINUTE, reused=True, keeps=15 * MINUTE), *[pool()] * 6),
-            "kept",
-            "15 minutes, which",
-        ),
-        (
-            pools(pool(10 * MINUTE, reused=True, keeps=16 * MINUTE), *[pool()] * 6),
-            "found",
-            "up to 4 hours each",
-        ),
-    ],
+@cases(
+    "family, verdict, reason",
+    (
+        pools(*[pool()] * 6),
+        "found",
+        "6 warm pools were billed for up to 4 hours each while they waited, and no later",
+    ),
+    (pools(*[pool()] * 6, unread="Search: denied"), "unknown", "Search: denied"),
+    (pools(job(), *[pool()] * 6), "kept", "its newest job keeps no warm pool"),
+    (pools(pool(), pool(), pool(None)), "kept", "2 warm pools in 60 days; judged from 3 on"),
+    (pools(*[pool()] * 6, price=Price(None, "no price list")), "unknown", "the price of ml.g5.xlarge"),
+    (pools(*[pool()] * 3), "kept", "a shorter time would save $8.57 a month"),
+    (pools(pool(10 * MINUTE, reused=True), *[pool()] * 6), "found", "wait that paid off was 10 minutes"),
+    (pools(*[pool(n * MINUTE, reused=True) for n in (10, 20)], *[pool()] * 6), "found", "20 minutes"),
+    (pools(pool(3 * HOUR, reused=True), *[pool()] * 6), "kept", "no longer than needed"),
+    (pools(pool(10 * MINUTE, reused=True, keeps=15 * MINUTE), *[pool()] * 6), "kept", "15 minutes, which"),
+    (pools(pool(10 * MINUTE, reused=True, keeps=16 * MINUTE), *[pool()] * 6), "found", "up to 4 hours each"),
 )
 def test_generous_warm_pools(family: JobFamily, verdict: str, reason: str) -> None:
     decided = GenerousWarmPools().decide(family, NOW)

@@ -9,49 +9,46 @@ import pytest
 from ml_janitor.config.settings import Settings
 from ml_janitor.config.values import InvalidInputError, check_globs
 from ml_janitor.detectors import DETECTORS
+from tables import cases
 
 ACCOUNT = "arn:aws:sagemaker:eu-west-1:123456789012"
 
 
-@pytest.mark.parametrize(
+@cases(
     "glob",
-    [
-        "*",
-        "*prod*",
-        "*/ranker-*",
-        "a*",
-        "ARN:aws:sagemaker:*:Endpoint/Ranker ",
-        f"{ACCOUNT}:endpoint/ranker",
-        f"{ACCOUNT}:endpoint/[a-m]*",
-        f"{ACCOUNT}:?ndpoint/r?nker",
-        "arn:aws-cn:sagemaker:cn-north-1:*",
-        "*:endpoint/*",
-        "arn:aws:s3:::models",
-        "arn:aws:s3:::models/*",
-        "*.tar.gz",
-        "arn:aws:ecr:*:repository/ranker",
-    ],
+    "*",
+    "*prod*",
+    "*/ranker-*",
+    "a*",
+    "ARN:aws:sagemaker:*:Endpoint/Ranker ",
+    f"{ACCOUNT}:endpoint/ranker",
+    f"{ACCOUNT}:endpoint/[a-m]*",
+    f"{ACCOUNT}:?ndpoint/r?nker",
+    "arn:aws-cn:sagemaker:cn-north-1:*",
+    "*:endpoint/*",
+    "arn:aws:s3:::models",
+    "arn:aws:s3:::models/*",
+    "*.tar.gz",
+    "arn:aws:ecr:*:repository/ranker",
 )
 def test_a_glob_that_can_match_is_accepted(glob: str) -> None:
     check_globs([glob], "ignore", DETECTORS)
 
 
-@pytest.mark.parametrize(
-    ("glob", "near"),
-    [
-        ("ranker-*", "*/ranker-*"),
-        ("ranker", "*/ranker"),
-        ("endpoint/ranker-*", "*:endpoint/ranker-*"),
-        (f"{ACCOUNT}:endpiont/ranker", f"{ACCOUNT}:endpoint/ranker"),
-        ("arn:aws:sagemaker:eu-west-1:endpoint/ranker", "arn:aws:sagemaker:eu-west-1:*:endpoint/ranker"),
-        ("arn:aws:sagemaker:eu-west-1:12345:endpoint/ranker", "*:endpoint/ranker"),
-        ("arn:aws:s3:eu-west-1:123456789012:models/x", "*:models/x"),
-        ("arn:aws:lambda:*:*:function:ranker", "*/ranker"),
-        ("arn:aws:s3:::", "*/NAME"),
-        (f"arn:aws:lambda:{'*' * 24}:", "*/NAME"),  # at once: no place is looked at twice
-        ("", "*/NAME"),
-        (f"{ACCOUNT}:endpoint/ranker:x", "*/x"),
-    ],
+@cases(
+    "glob, near",
+    ("ranker-*", "*/ranker-*"),
+    ("ranker", "*/ranker"),
+    ("endpoint/ranker-*", "*:endpoint/ranker-*"),
+    (f"{ACCOUNT}:endpiont/ranker", f"{ACCOUNT}:endpoint/ranker"),
+    ("arn:aws:sagemaker:eu-west-1:endpoint/ranker", "arn:aws:sagemaker:eu-west-1:*:endpoint/ranker"),
+    ("arn:aws:sagemaker:eu-west-1:12345:endpoint/ranker", "*:endpoint/ranker"),
+    ("arn:aws:s3:eu-west-1:123456789012:models/x", "*:models/x"),
+    ("arn:aws:lambda:*:*:function:ranker", "*/ranker"),
+    ("arn:aws:s3:::", "*/NAME"),
+    (f"arn:aws:lambda:{'*' * 24}:", "*/NAME"),  # at once: no place is looked at twice
+    ("", "*/NAME"),
+    (f"{ACCOUNT}:endpoint/ranker:x", "*/x"),
 )
 def test_one_that_cannot_is_refused_with_the_nearest_that_can(glob: str, near: str) -> None:
     with pytest.raises(InvalidInputError, match=re.escape(f'did you mean "{near}"?')):

@@ -38,6 +38,7 @@ from ml_janitor.detectors.hung_training_jobs.progress import LogRhythm, Progress
 from ml_janitor.detectors.hung_training_jobs.reading import SuspectJob, SuspectTuner, TuningJob
 from ml_janitor.detectors.hung_training_jobs.rule import HungTrainingJobs
 from ml_janitor.engine.detector import CannotActError
+from tables import cases
 from verdicts import word
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
@@ -105,32 +106,28 @@ OTHERS = pytest.mark.parametrize(
 
 
 @OTHERS
-@pytest.mark.parametrize(
-    ("cpu", "expected"),
-    [
-        (REST, "likely"),  # it may wait for a query
-        (LoadSpan(0, 50), "likely"),  # half a thread
-        (LoadSpan(0, 51), "kept"),
-        (FULL, "kept"),  # no collective spins here: this is work
-        (THREAD, "kept"),
-        (BUSY, "kept"),
-        (Absent(), "kept"),  # until a day has passed
-        (REFUSED, "unknown"),
-    ],
+@cases(
+    "cpu, expected",
+    (REST, "likely"),  # it may wait for a query
+    (LoadSpan(0, 50), "likely"),  # half a thread
+    (LoadSpan(0, 51), "kept"),
+    (FULL, "kept"),  # no collective spins here: this is work
+    (THREAD, "kept"),
+    (BUSY, "kept"),
+    (Absent(), "kept"),  # until a day has passed
+    (REFUSED, "unknown"),
 )
 def test_only_hosts_at_rest_hang(kind: JobKind, cpu: Signal[LoadSpan] | LoadSpan, expected: str) -> None:
     assert word(decide(silent(job(kind), cpu=cpu))) == expected
 
 
 @OTHERS
-@pytest.mark.parametrize(
-    ("gpu", "cpu", "expected"),
-    [
-        (LoadSpan(0, 1), LoadSpan(0, 20), "likely"),
-        (LoadSpan(0, 1), THREAD, "kept"),  # a single thread works, and leaves the GPU alone
-        (LoadSpan(99, 100), LoadSpan(0, 20), "kept"),
-        (Absent(), LoadSpan(0, 20), "kept"),
-    ],
+@cases(
+    "gpu, cpu, expected",
+    (LoadSpan(0, 1), LoadSpan(0, 20), "likely"),
+    (LoadSpan(0, 1), THREAD, "kept"),  # a single thread works, and leaves the GPU alone
+    (LoadSpan(99, 100), LoadSpan(0, 20), "kept"),
+    (Absent(), LoadSpan(0, 20), "kept"),
 )
 def test_with_a_gpu_the_cpu_must_rest_too(kind: JobKind, gpu: LoadSpan, cpu: LoadSpan, expected: str) -> None:
     of = job(kind, groups=(("ml.g4dn.xlarge", 1),))
@@ -139,14 +136,12 @@ def test_with_a_gpu_the_cpu_must_rest_too(kind: JobKind, gpu: LoadSpan, cpu: Loa
 
 
 @OTHERS
-@pytest.mark.parametrize(
-    ("instance", "cpu", "expected"),
-    [
-        ("ml.m5.large", LoadSpan(0, 10), "likely"),  # 5 percent of 2 vCPUs
-        ("ml.m5.large", LoadSpan(0, 10.1), "kept"),
-        ("ml.m5.24xlarge", THREAD, "kept"),  # 1 percent of 96 vCPUs, and yet one thread at work
-        ("ml.m5.24xlarge", LoadSpan(0, 51), "kept"),
-    ],
+@cases(
+    "instance, cpu, expected",
+    ("ml.m5.large", LoadSpan(0, 10), "likely"),  # 5 percent of 2 vCPUs
+    ("ml.m5.large", LoadSpan(0, 10.1), "kept"),
+    ("ml.m5.24xlarge", THREAD, "kept"),  # 1 percent of 96 vCPUs, and yet one thread at work
+    ("ml.m5.24xlarge", LoadSpan(0, 51), "kept"),
 )
 def test_one_thread_on_a_large_host_works(kind: JobKind, instance: str, cpu: LoadSpan, expected: str) -> None:
     assert word(decide(silent(job(kind, groups=((instance, 1),)), cpu=cpu))) == expected
@@ -172,15 +167,13 @@ def test_without_metrics_it_takes_a_day(kind: JobKind, quiet: timedelta, expecte
 
 
 @OTHERS
-@pytest.mark.parametrize(
-    ("newest", "expected"),
-    [
-        (Value(None), "likely"),
-        (Value(NewestObject("s3://out/9", NOW - 6 * HOUR)), "likely"),
-        (Value(NewestObject("s3://out/9", NOW - 6 * HOUR + SECOND)), "kept"),
-        (REFUSED, "unknown"),
-        (NotRead(), "unknown"),
-    ],
+@cases(
+    "newest, expected",
+    (Value(None), "likely"),
+    (Value(NewestObject("s3://out/9", NOW - 6 * HOUR)), "likely"),
+    (Value(NewestObject("s3://out/9", NOW - 6 * HOUR + SECOND)), "kept"),
+    (REFUSED, "unknown"),
+    (NotRead(), "unknown"),
 )
 def test_new_outputs_are_progress(kind: JobKind, newest: Signal[NewestObject | None], expected: str) -> None:
     assert word(decide(silent(job(kind, writes_to=("s3://out/",)), newest=newest))) == expected
@@ -219,17 +212,15 @@ def test_what_ended_meanwhile_is_kept(kind: JobKind, status: str) -> None:
     assert word(decide(silent(job(kind, status=status)))) == "kept"
 
 
-@pytest.mark.parametrize(
-    ("watched", "expected", "reason"),
-    [
-        ("InProgress", "kept", "it watches the training job big (a Debugger or profiler rule), which runs"),
-        ("Stopping", "kept", "it watches the training job big (a Debugger or profiler rule), which runs"),
-        ("Completed", "likely", "this processing job logged nothing for 20 hours"),
-        ("Stopped", "likely", "this processing job logged nothing for 20 hours"),
-        (REFUSED, "unknown", "it watches the training job big, and whether that runs could not be read"),
-        (Absent(), "unknown", "it watches the training job big, and whether that runs could not be read"),
-        (NotRead(), "unknown", "it watches the training job big, and whether that runs could not be read"),
-    ],
+@cases(
+    "watched, expected, reason",
+    ("InProgress", "kept", "it watches the training job big (a Debugger or profiler rule), which runs"),
+    ("Stopping", "kept", "it watches the training job big (a Debugger or profiler rule), which runs"),
+    ("Completed", "likely", "this processing job logged nothing for 20 hours"),
+    ("Stopped", "likely", "this processing job logged nothing for 20 hours"),
+    (REFUSED, "unknown", "it watches the training job big, and whether that runs could not be read"),
+    (Absent(), "unknown", "it watches the training job big, and whether that runs could not be read"),
+    (NotRead(), "unknown", "it watches the training job big, and whether that runs could not be read"),
 )
 @pytest.mark.parametrize("late", [False, True])
 def test_a_rule_of_debugger_rests_while_nothing_is_wrong(
@@ -274,14 +265,12 @@ def test_a_processing_job_may_not_pass_its_own_limit(limit: timedelta, expected:
         )
 
 
-@pytest.mark.parametrize(
-    ("cpu", "quiet", "expected"),
-    [
-        (BUSY, 20 * HOUR, "likely"),
-        (REST, MINUTE, "likely"),
-        (REST, 20 * HOUR, "likely"),  # it rests besides
-        (REFUSED, 20 * HOUR, "unknown"),
-    ],
+@cases(
+    "cpu, quiet, expected",
+    (BUSY, 20 * HOUR, "likely"),
+    (REST, MINUTE, "likely"),
+    (REST, 20 * HOUR, "likely"),  # it rests besides
+    (REFUSED, 20 * HOUR, "unknown"),
 )
 def test_its_beginning_is_unknown(cpu: Signal[LoadSpan] | LoadSpan, quiet: timedelta, expected: str) -> None:
     of = job(PROCESSING_JOB_KIND, max_runtime=30 * HOUR, downloads=True)
@@ -296,13 +285,11 @@ def test_its_beginning_is_unknown(cpu: Signal[LoadSpan] | LoadSpan, quiet: timed
         )
 
 
-@pytest.mark.parametrize(
-    ("kind", "action"),
-    [
-        (reading.TRAINING_JOB_KIND, "stop the job (artifacts written so far stay) and end its warm pool"),
-        (PROCESSING_JOB_KIND, "stop the job (outputs uploaded so far stay)"),
-        (TRANSFORM_JOB_KIND, "stop the job (its output is discarded)"),
-    ],
+@cases(
+    "kind, action",
+    (reading.TRAINING_JOB_KIND, "stop the job (artifacts written so far stay) and end its warm pool"),
+    (PROCESSING_JOB_KIND, "stop the job (outputs uploaded so far stay)"),
+    (TRANSFORM_JOB_KIND, "stop the job (its output is discarded)"),
     ids=lambda value: value.of.type if isinstance(value, JobKind) else "",
 )
 def test_what_would_be_done_and_what_it_has_cost(kind: JobKind, action: str) -> None:
@@ -330,16 +317,14 @@ def pool(unused: timedelta | None, **changed: Any) -> SuspectJob:
     return SuspectJob(target=target("training-job"), job=Value(of), price=DOLLAR)
 
 
-@pytest.mark.parametrize(
-    ("unused", "expected"),
-    [
-        (MINUTE, "kept"),
-        (HOUR - SECOND, "kept"),
-        (HOUR, "proven"),
-        (5 * HOUR, "proven"),
-        (7 * HOUR, "proven"),
-        (None, "unknown"),
-    ],
+@cases(
+    "unused, expected",
+    (MINUTE, "kept"),
+    (HOUR - SECOND, "kept"),
+    (HOUR, "proven"),
+    (5 * HOUR, "proven"),
+    (7 * HOUR, "proven"),
+    (None, "unknown"),
 )
 def test_a_pool_may_wait_for_an_hour(unused: timedelta | None, expected: str) -> None:
     verdict = decide(pool(unused))
@@ -389,19 +374,13 @@ def test_a_pool_is_told_in_full() -> None:
     assert verdict.steps[0] == "no job has used its warm pool for 60 minutes or more"
 
 
-@pytest.mark.parametrize(
-    ("changed", "expected", "reason"),
-    [
-        (
-            {"pool": "Available"},
-            "proven",
-            "was stopped because it hung, and leaves a warm pool; $1.00 an hour",
-        ),
-        ({"pool": "InUse"}, "proven", "was stopped because it hung, and leaves a warm pool; $1.00 an hour"),
-        ({"pool": "Reused"}, "kept", "it was stopped, and left no warm pool"),
-        ({"pool": None}, "kept", "it was stopped, and left no warm pool"),
-        ({"status": "InProgress", "phase": "Uploading"}, "kept", "not in training but Uploading"),
-    ],
+@cases(
+    "changed, expected, reason",
+    ({"pool": "Available"}, "proven", "was stopped because it hung, and leaves a warm pool; $1.00 an hour"),
+    ({"pool": "InUse"}, "proven", "was stopped because it hung, and leaves a warm pool; $1.00 an hour"),
+    ({"pool": "Reused"}, "kept", "it was stopped, and left no warm pool"),
+    ({"pool": None}, "kept", "it was stopped, and left no warm pool"),
+    ({"status": "InProgress", "phase": "Uploading"}, "kept", "not in training but Uploading"),
 )
 def test_the_pool_of_a_stopped_job_is_waste(changed: dict[str, Any], expected: str, reason: str) -> None:
     verdict = decide(replace(pool(MINUTE, **{"status": "Stopped", **changed}), unfinished=True))
@@ -452,19 +431,17 @@ def tuner(
     )
 
 
-@pytest.mark.parametrize(
-    ("children", "expected"),
-    [
-        ([], "kept"),
-        ([PROVEN], "proven"),
-        ([PROVEN, PROVEN], "proven"),
-        ([PROVEN, LIKELY], "likely"),  # as sure as the least sure of them
-        ([LIKELY, PROVEN], "likely"),
-        ([PROVEN, WORKS], "kept"),
-        ([PROVEN, UNKNOWN], "unknown"),
-        ([UNKNOWN, WORKS], "kept"),
-        ([WORKS], "kept"),
-    ],
+@cases(
+    "children, expected",
+    ([], "kept"),
+    ([PROVEN], "proven"),
+    ([PROVEN, PROVEN], "proven"),
+    ([PROVEN, LIKELY], "likely"),  # as sure as the least sure of them
+    ([LIKELY, PROVEN], "likely"),
+    ([PROVEN, WORKS], "kept"),
+    ([PROVEN, UNKNOWN], "unknown"),
+    ([UNKNOWN, WORKS], "kept"),
+    ([WORKS], "kept"),
 )
 def test_a_tuner_hangs_when_every_running_child_does(children: list[SuspectJob], expected: str) -> None:
     assert word(decide(tuner(*children))) == expected
@@ -478,15 +455,13 @@ def test_children_that_could_not_be_listed_may_work(listed: Signal[Any]) -> None
     assert verdict.reason == "its running children could not be listed"
 
 
-@pytest.mark.parametrize(
-    ("status", "expected"),
-    [
-        ("Stopping", "kept"),
-        ("Completed", "kept"),
-        (Absent(), "kept"),
-        (REFUSED, "unknown"),
-        (NotRead(), "unknown"),
-    ],
+@cases(
+    "status, expected",
+    ("Stopping", "kept"),
+    ("Completed", "kept"),
+    (Absent(), "kept"),
+    (REFUSED, "unknown"),
+    (NotRead(), "unknown"),
 )
 def test_a_tuner_must_be_in_progress(status: Signal[TuningJob] | str, expected: str) -> None:
     assert word(decide(tuner(PROVEN, status=status))) == expected
@@ -515,13 +490,11 @@ def test_a_tuner_shows_what_is_made_of_each_child() -> None:
     }
 
 
-@pytest.mark.parametrize(
-    ("candidate", "expected"),
-    [
-        (tuner(PROVEN), {("status", "InProgress", None), ("running children", 1, None)}),
-        (tuner(status=REFUSED), {("description", None, REFUSED.error)}),
-        (tuner(listed=REFUSED), {("running children", None, REFUSED.error)}),
-    ],
+@cases(
+    "candidate, expected",
+    (tuner(PROVEN), {("status", "InProgress", None), ("running children", 1, None)}),
+    (tuner(status=REFUSED), {("description", None, REFUSED.error)}),
+    (tuner(listed=REFUSED), {("running children", None, REFUSED.error)}),
 )
 def test_what_was_read_of_a_tuner_is_shown(candidate: SuspectTuner, expected: set[Any]) -> None:
     verdict = decide(candidate)

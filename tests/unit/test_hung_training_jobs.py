@@ -28,6 +28,7 @@ from ml_janitor.detectors.hung_training_jobs.jobs import HostLoad, LoadSpan, Run
 from ml_janitor.detectors.hung_training_jobs.progress import LogRhythm, ProgressSigns
 from ml_janitor.detectors.hung_training_jobs.reading import SuspectJob
 from ml_janitor.detectors.hung_training_jobs.rule import HungTrainingJobs
+from tables import cases
 from verdicts import word
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
@@ -107,24 +108,22 @@ def decide(candidate: SuspectJob, rule: HungTrainingJobs | None = None) -> Verdi
 # --- how long it has been silent ---------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("silent", "pause", "expected"),
-    [
-        (-5 * MINUTE, NotRead(), "kept"),  # a host whose clock is ahead
-        (MINUTE, NotRead(), "kept"),
-        (6 * HOUR - SECOND, NotRead(), "kept"),
-        (6 * HOUR - SECOND, 1 * MINUTE, "kept"),
-        (6 * HOUR, 1 * MINUTE, "proven"),
-        (6 * HOUR, 2 * HOUR, "proven"),
-        (6 * HOUR, 2 * HOUR + SECOND, "kept"),
-        (30 * HOUR - SECOND, 10 * HOUR, "kept"),
-        (30 * HOUR, 10 * HOUR, "proven"),
-        (6 * HOUR, Absent(), "kept"),
-        (24 * HOUR - SECOND, Absent(), "kept"),
-        (24 * HOUR, Absent(), "likely"),
-        (200 * HOUR, REFUSED, "unknown"),
-        (200 * HOUR, NotRead(), "unknown"),
-    ],
+@cases(
+    "silent, pause, expected",
+    (-5 * MINUTE, NotRead(), "kept"),  # a host whose clock is ahead
+    (MINUTE, NotRead(), "kept"),
+    (6 * HOUR - SECOND, NotRead(), "kept"),
+    (6 * HOUR - SECOND, 1 * MINUTE, "kept"),
+    (6 * HOUR, 1 * MINUTE, "proven"),
+    (6 * HOUR, 2 * HOUR, "proven"),
+    (6 * HOUR, 2 * HOUR + SECOND, "kept"),
+    (30 * HOUR - SECOND, 10 * HOUR, "kept"),
+    (30 * HOUR, 10 * HOUR, "proven"),
+    (6 * HOUR, Absent(), "kept"),
+    (24 * HOUR - SECOND, Absent(), "kept"),
+    (24 * HOUR, Absent(), "likely"),
+    (200 * HOUR, REFUSED, "unknown"),
+    (200 * HOUR, NotRead(), "unknown"),
 )
 def test_silence_is_measured_against_the_jobs_own_rhythm(
     silent: timedelta, pause: Signal[timedelta] | timedelta, expected: str
@@ -132,16 +131,11 @@ def test_silence_is_measured_against_the_jobs_own_rhythm(
     assert word(decide(hung(silent=silent, pause=pause))) == expected
 
 
-@pytest.mark.parametrize(
-    ("rhythm", "reason"),
-    [
-        (
-            Absent("logs:DescribeLogStreams"),
-            "it has not logged anything, so nothing shows that its logs arrive",
-        ),
-        (REFUSED, "its logs could not be read"),
-        (NotRead(), "its logs could not be read"),
-    ],
+@cases(
+    "rhythm, reason",
+    (Absent("logs:DescribeLogStreams"), "it has not logged anything, so nothing shows that its logs arrive"),
+    (REFUSED, "its logs could not be read"),
+    (NotRead(), "its logs could not be read"),
 )
 def test_without_logs_nothing_is_known(rhythm: Signal[LogRhythm], reason: str) -> None:
     verdict = decide(with_signs(hung(), rhythm=rhythm))
@@ -154,20 +148,18 @@ def test_without_logs_nothing_is_known(rhythm: Signal[LogRhythm], reason: str) -
 # --- what it writes ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("wrote", "pause", "expected"),
-    [
-        (None, MINUTE, "proven"),
-        (-MINUTE, MINUTE, "kept"),
-        (6 * HOUR - SECOND, MINUTE, "kept"),
-        (6 * HOUR, MINUTE, "proven"),
-        (30 * HOUR - SECOND, 10 * HOUR, "kept"),
-        (30 * HOUR, 10 * HOUR, "proven"),
-        (24 * HOUR - SECOND, Absent(), "kept"),
-        (24 * HOUR, Absent(), "likely"),
-        (REFUSED, MINUTE, "unknown"),
-        (NotRead(), MINUTE, "unknown"),
-    ],
+@cases(
+    "wrote, pause, expected",
+    (None, MINUTE, "proven"),
+    (-MINUTE, MINUTE, "kept"),
+    (6 * HOUR - SECOND, MINUTE, "kept"),
+    (6 * HOUR, MINUTE, "proven"),
+    (30 * HOUR - SECOND, 10 * HOUR, "kept"),
+    (30 * HOUR, 10 * HOUR, "proven"),
+    (24 * HOUR - SECOND, Absent(), "kept"),
+    (24 * HOUR, Absent(), "likely"),
+    (REFUSED, MINUTE, "unknown"),
+    (NotRead(), MINUTE, "unknown"),
 )
 def test_a_job_that_writes_is_alive(
     wrote: Signal[NewestObject | None] | timedelta | None, pause: Signal[timedelta] | timedelta, expected: str
@@ -178,46 +170,42 @@ def test_a_job_that_writes_is_alive(
 # --- its load ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("hosts", "expected"),
-    [
-        ([host(1, FULL)], "proven"),
-        ([host(1, REST, QUIET)], "likely"),  # it may wait for something that is no collective
-        ([host(1, REST, QUIET), host(2, REST, QUIET)], "likely"),
-        ([host(1, REST, QUIET), host(2, FULL), host(3, FULL)], "proven"),
-        ([host(1, REST), host(2, FULL), host(3, FULL)], "likely"),  # the others may wait for its CPU
-        ([host(1, FULL), host(2, BUSY)], "kept"),
-        ([host(1, FULL), host(2, HALF)], "proven"),  # two of four spin
-        ([host(1, FULL), host(2, LoadSpan(240, 241))], "kept"),
-        ([host(1, FULL, LoadSpan(300, 460))], "proven"),  # 160 of 3200, exactly the tolerance
-        ([host(1, FULL, LoadSpan(300, 461))], "kept"),
-        ([host(1, LoadSpan(360, 372))], "proven"),
-        ([host(1, LoadSpan(359, 371))], "kept"),  # still, but not full
-        ([host(1, FULL), host(2, REFUSED)], "unknown"),
-        ([host(1, FULL), host(2, FULL, REFUSED)], "unknown"),
-        ([host(1, BUSY), host(2, REFUSED)], "kept"),
-        ([host(1, FULL), host(2, Absent())], "likely"),
-        ([host(1, FULL), host(2, FULL, Absent())], "likely"),
-        ([host(1, BUSY), host(2, Absent())], "kept"),
-        ([host(1, Absent(), LoadSpan(100, 1000))], "kept"),
-        ([host(1, FULL), host(2, LoadSpan(399, 400, HOUR + SECOND))], "likely"),
-        ([host(1, FULL), host(2, LoadSpan(399, 400, HOUR))], "proven"),
-    ],
+@cases(
+    "hosts, expected",
+    ([host(1, FULL)], "proven"),
+    ([host(1, REST, QUIET)], "likely"),  # it may wait for something that is no collective
+    ([host(1, REST, QUIET), host(2, REST, QUIET)], "likely"),
+    ([host(1, REST, QUIET), host(2, FULL), host(3, FULL)], "proven"),
+    ([host(1, REST), host(2, FULL), host(3, FULL)], "likely"),  # the others may wait for its CPU
+    ([host(1, FULL), host(2, BUSY)], "kept"),
+    ([host(1, FULL), host(2, HALF)], "proven"),  # two of four spin
+    ([host(1, FULL), host(2, LoadSpan(240, 241))], "kept"),
+    ([host(1, FULL, LoadSpan(300, 460))], "proven"),  # 160 of 3200, exactly the tolerance
+    ([host(1, FULL, LoadSpan(300, 461))], "kept"),
+    ([host(1, LoadSpan(360, 372))], "proven"),
+    ([host(1, LoadSpan(359, 371))], "kept"),  # still, but not full
+    ([host(1, FULL), host(2, REFUSED)], "unknown"),
+    ([host(1, FULL), host(2, FULL, REFUSED)], "unknown"),
+    ([host(1, BUSY), host(2, REFUSED)], "kept"),
+    ([host(1, FULL), host(2, Absent())], "likely"),
+    ([host(1, FULL), host(2, FULL, Absent())], "likely"),
+    ([host(1, BUSY), host(2, Absent())], "kept"),
+    ([host(1, Absent(), LoadSpan(100, 1000))], "kept"),
+    ([host(1, FULL), host(2, LoadSpan(399, 400, HOUR + SECOND))], "likely"),
+    ([host(1, FULL), host(2, LoadSpan(399, 400, HOUR))], "proven"),
 )
 def test_every_host_must_stand_still(hosts: list[HostLoad], expected: str) -> None:
     assert word(decide(hung(*hosts))) == expected
 
 
-@pytest.mark.parametrize(
-    ("cpu", "expected"),
-    [
-        (LoadSpan(0, 50), "likely"),  # half a thread
-        (LoadSpan(0, 51), "kept"),
-        (LoadSpan(100, 101), "kept"),  # one busy thread
-        (LoadSpan(1520, 1600), "likely"),  # all threads at work look like all threads spinning
-        (LoadSpan(1519, 1590), "kept"),
-        (Absent(), "likely"),
-    ],
+@cases(
+    "cpu, expected",
+    (LoadSpan(0, 50), "likely"),  # half a thread
+    (LoadSpan(0, 51), "kept"),
+    (LoadSpan(100, 101), "kept"),  # one busy thread
+    (LoadSpan(1520, 1600), "likely"),  # all threads at work look like all threads spinning
+    (LoadSpan(1519, 1590), "kept"),
+    (Absent(), "likely"),
 )
 @pytest.mark.parametrize("hosts", [1, 2])
 def test_without_gpus_nothing_is_proof(cpu: Signal[LoadSpan] | LoadSpan, expected: str, hosts: int) -> None:
@@ -227,14 +215,12 @@ def test_without_gpus_nothing_is_proof(cpu: Signal[LoadSpan] | LoadSpan, expecte
     assert word(decide(hung(*loads, job=job))) == expected
 
 
-@pytest.mark.parametrize(
-    ("instance", "hosts", "full", "expected"),
-    [
-        ("ml.g5.2xlarge", 1, 100, "likely"),  # no collective without another GPU
-        ("ml.g5.2xlarge", 2, 100, "proven"),
-        ("ml.p3.8xlarge", 1, 400, "proven"),
-        ("ml.p4d.24xlarge", 1, 800, "proven"),
-    ],
+@cases(
+    "instance, hosts, full, expected",
+    ("ml.g5.2xlarge", 1, 100, "likely"),  # no collective without another GPU
+    ("ml.g5.2xlarge", 2, 100, "proven"),
+    ("ml.p3.8xlarge", 1, 400, "proven"),
+    ("ml.p4d.24xlarge", 1, 800, "proven"),
 )
 def test_full_gpus_prove_only_in_a_group(instance: str, hosts: int, full: int, expected: str) -> None:
     job = replace(JOB, groups=((instance, hosts),))
@@ -243,23 +229,21 @@ def test_full_gpus_prove_only_in_a_group(instance: str, hosts: int, full: int, e
     assert word(decide(hung(*loads, job=job))) == expected
 
 
-@pytest.mark.parametrize(
-    ("instance", "cpu", "expected"),
-    [
-        ("ml.p4d.24xlarge", LoadSpan(0, 50), "likely"),  # half a thread of 96
-        ("ml.p4d.24xlarge", LoadSpan(0, 51), "kept"),
-        ("ml.p4d.24xlarge", LoadSpan(50, 51), "likely"),
-        ("ml.p4d.24xlarge", LoadSpan(100, 101), "likely"),  # a thread that computes, or one that spins
-        ("ml.p4d.24xlarge", LoadSpan(100, 150), "likely"),
-        ("ml.p4d.24xlarge", LoadSpan(100, 151), "kept"),
-        ("ml.p4d.24xlarge", LoadSpan(100, 480), "kept"),  # four processes that tokenize
-        ("ml.p4d.24xlarge", LoadSpan(9400, 9600), "kept"),  # all cores, preprocessing
-        ("ml.p4d.24xlarge", LoadSpan(9590, 9600), "likely"),
-        ("ml.g5.xlarge", LoadSpan(0, 20), "likely"),  # five percent of 4 vCPUs
-        ("ml.g5.xlarge", LoadSpan(1, 21), "likely"),
-        ("ml.g5.xlarge", LoadSpan(380, 400), "likely"),
-        ("ml.g5.xlarge", LoadSpan(300, 321), "kept"),
-    ],
+@cases(
+    "instance, cpu, expected",
+    ("ml.p4d.24xlarge", LoadSpan(0, 50), "likely"),  # half a thread of 96
+    ("ml.p4d.24xlarge", LoadSpan(0, 51), "kept"),
+    ("ml.p4d.24xlarge", LoadSpan(50, 51), "likely"),
+    ("ml.p4d.24xlarge", LoadSpan(100, 101), "likely"),  # a thread that computes, or one that spins
+    ("ml.p4d.24xlarge", LoadSpan(100, 150), "likely"),
+    ("ml.p4d.24xlarge", LoadSpan(100, 151), "kept"),
+    ("ml.p4d.24xlarge", LoadSpan(100, 480), "kept"),  # four processes that tokenize
+    ("ml.p4d.24xlarge", LoadSpan(9400, 9600), "kept"),  # all cores, preprocessing
+    ("ml.p4d.24xlarge", LoadSpan(9590, 9600), "likely"),
+    ("ml.g5.xlarge", LoadSpan(0, 20), "likely"),  # five percent of 4 vCPUs
+    ("ml.g5.xlarge", LoadSpan(1, 21), "likely"),
+    ("ml.g5.xlarge", LoadSpan(380, 400), "likely"),
+    ("ml.g5.xlarge", LoadSpan(300, 321), "kept"),
 )
 def test_gpus_at_rest_are_no_proof(instance: str, cpu: LoadSpan, expected: str) -> None:
     job = replace(JOB, groups=((instance, 1),))
@@ -278,30 +262,28 @@ def test_a_collective_takes_two_gpus_that_spin(spinning: int, expected: str) -> 
     assert (one in verdict.reason) is (spinning == 1)
 
 
-@pytest.mark.parametrize(
-    ("gpu", "expected"),
-    [
-        (LoadSpan(0, 24), "likely"),  # all rest
-        (LoadSpan(0.5, 24.2), "kept"),
-        (LoadSpan(97, 100), "likely"),  # a program made for one, or a deadlock of two
-        (LoadSpan(95, 98), "likely"),
-        (LoadSpan(94, 97), "kept"),
-        (LoadSpan(96, 99.1), "kept"),  # one at work: it varies less than is tolerated of eight
-        (LoadSpan(119, 121), "likely"),  # one, and seven that are not quite at rest
-        (LoadSpan(119.5, 121.1), "kept"),
-        (LoadSpan(120, 122), "kept"),
-        (LoadSpan(192, 198), "proven"),  # at 96 percent
-        (LoadSpan(190, 196.1), "kept"),
-        (LoadSpan(189, 191), "kept"),
-        (LoadSpan(250, 252), "kept"),
-        (LoadSpan(672, 690), "proven"),  # the usual one: seven of eight at 96 percent
-        (LoadSpan(699, 700), "proven"),
-        (LoadSpan(664, 666), "kept"),
-        (LoadSpan(710, 719), "kept"),
-        (LoadSpan(720, 744), "proven"),
-        (LoadSpan(800, 824), "proven"),
-        (LoadSpan(801, 825), "kept"),
-    ],
+@cases(
+    "gpu, expected",
+    (LoadSpan(0, 24), "likely"),  # all rest
+    (LoadSpan(0.5, 24.2), "kept"),
+    (LoadSpan(97, 100), "likely"),  # a program made for one, or a deadlock of two
+    (LoadSpan(95, 98), "likely"),
+    (LoadSpan(94, 97), "kept"),
+    (LoadSpan(96, 99.1), "kept"),  # one at work: it varies less than is tolerated of eight
+    (LoadSpan(119, 121), "likely"),  # one, and seven that are not quite at rest
+    (LoadSpan(119.5, 121.1), "kept"),
+    (LoadSpan(120, 122), "kept"),
+    (LoadSpan(192, 198), "proven"),  # at 96 percent
+    (LoadSpan(190, 196.1), "kept"),
+    (LoadSpan(189, 191), "kept"),
+    (LoadSpan(250, 252), "kept"),
+    (LoadSpan(672, 690), "proven"),  # the usual one: seven of eight at 96 percent
+    (LoadSpan(699, 700), "proven"),
+    (LoadSpan(664, 666), "kept"),
+    (LoadSpan(710, 719), "kept"),
+    (LoadSpan(720, 744), "proven"),
+    (LoadSpan(800, 824), "proven"),
+    (LoadSpan(801, 825), "kept"),
 )
 def test_some_gpus_of_a_host_may_spin_while_others_rest(gpu: LoadSpan, expected: str) -> None:
     job = replace(JOB, groups=(("ml.p4d.24xlarge", 1),))
@@ -352,23 +334,21 @@ def test_a_job_without_known_hosts_is_likely_at_most() -> None:
     assert word(decide(with_signs(hung(), loads=Value(())))) == "likely"
 
 
-@pytest.mark.parametrize(
-    ("candidate", "signal", "value", "error"),
-    [
-        (with_signs(hung(), rhythm=Absent()), "last log event", "none", None),
-        (with_signs(hung(), rhythm=REFUSED), "last log event", None, REFUSED.error),
-        (hung(pause=Absent()), "longest pause before", "not known, too many events to read", None),
-        (hung(pause=REFUSED), "longest pause before", None, REFUSED.error),
-        (hung(), "newest object", "none in its S3 folders", None),
-        (hung(wrote=REFUSED), "newest object", None, REFUSED.error),
-        (
-            hung(replace(host(1, FULL), memory=Value(LoadSpan(60, 61)))),
-            "memory used",
-            "60 to 61 of 100 (algo-1)",
-            None,
-        ),
-        (hung(job=REFUSED), "description", None, REFUSED.error),
-    ],
+@cases(
+    "candidate, signal, value, error",
+    (with_signs(hung(), rhythm=Absent()), "last log event", "none", None),
+    (with_signs(hung(), rhythm=REFUSED), "last log event", None, REFUSED.error),
+    (hung(pause=Absent()), "longest pause before", "not known, too many events to read", None),
+    (hung(pause=REFUSED), "longest pause before", None, REFUSED.error),
+    (hung(), "newest object", "none in its S3 folders", None),
+    (hung(wrote=REFUSED), "newest object", None, REFUSED.error),
+    (
+        hung(replace(host(1, FULL), memory=Value(LoadSpan(60, 61)))),
+        "memory used",
+        "60 to 61 of 100 (algo-1)",
+        None,
+    ),
+    (hung(job=REFUSED), "description", None, REFUSED.error),
 )
 def test_each_sign_is_shown(candidate: SuspectJob, signal: str, value: str | None, error: str | None) -> None:
     (shown,) = (one for one in decide(candidate).evidence if one.signal == signal)
@@ -418,17 +398,15 @@ def test_training_since_nobody_knows_is_unknown() -> None:
     assert word(decide(hung(job=replace(JOB, started=None)))) == "unknown"
 
 
-@pytest.mark.parametrize(
-    ("changed", "expected"),
-    [
-        ({"max_runtime": 263 * HOUR}, "kept"),  # one hour past it, exactly
-        ({"max_runtime": 263 * HOUR - SECOND}, "proven"),
-        ({"max_runtime": None}, "kept"),
-        ({"max_runtime": 28 * DAY, "max_wait": 264 * HOUR}, "kept"),
-        ({"max_runtime": 28 * DAY, "max_wait": 264 * HOUR - SECOND}, "proven"),
-        ({"max_runtime": 20 * HOUR, "counted_from": NOW - 21 * HOUR}, "kept"),
-        ({"max_runtime": 20 * HOUR, "counted_from": NOW - 21 * HOUR - SECOND}, "proven"),
-    ],
+@cases(
+    "changed, expected",
+    ({"max_runtime": 263 * HOUR}, "kept"),  # one hour past it, exactly
+    ({"max_runtime": 263 * HOUR - SECOND}, "proven"),
+    ({"max_runtime": None}, "kept"),
+    ({"max_runtime": 28 * DAY, "max_wait": 264 * HOUR}, "kept"),
+    ({"max_runtime": 28 * DAY, "max_wait": 264 * HOUR - SECOND}, "proven"),
+    ({"max_runtime": 20 * HOUR, "counted_from": NOW - 21 * HOUR}, "kept"),
+    ({"max_runtime": 20 * HOUR, "counted_from": NOW - 21 * HOUR - SECOND}, "proven"),
 )
 def test_a_busy_job_may_not_pass_its_own_limit(changed: dict[str, Any], expected: str) -> None:
     busy = hung(host(1, BUSY), silent=MINUTE, job=replace(JOB, **changed))
@@ -506,33 +484,25 @@ def test_spot_capacity_costs_less_than_the_list_price() -> None:
     assert verdict.reason.endswith("; at most $58.75 an hour")
 
 
-@pytest.mark.parametrize(
-    ("hosts", "says"),
-    [
-        (
-            [host(1, REST, QUIET)],
-            "and its host rests, as also while it waits for a query, another job or a person;",
-        ),
-        (
-            [host(1, LoadSpan(1, 2), QUIET), host(2, REST, QUIET)],
-            "and all 2 hosts rest, as also while it waits",
-        ),
-        (
-            [host(1, REST), host(2, REST), host(3, FULL)],
-            "and the GPUs of algo-1, algo-2 rest without a change, but their CPUs do not, and may be at",
-        ),
-        (
-            [host(1, REST, QUIET), host(2, FULL), host(3, FULL)],
-            "and 8 of 12 GPUs spin at full load without a change while the others rest;",
-        ),
-        ([host(1, FULL)], "and the GPUs of its host spin at full load without a change;"),
-        ([host(1, FULL), host(2, FULL)], "and the GPUs of all 2 hosts spin at full load without a change;"),
-        ([host(1, FULL), host(2, Absent())], "and the load of algo-2 is not known;"),
-        (
-            [host(1, LoadSpan(99, 100), QUIET), host(2, Absent())],
-            "and one of 8 GPUs spins without a change, as also in a program made for one; the load of algo-2",
-        ),
-    ],
+@cases(
+    "hosts, says",
+    ([host(1, REST, QUIET)], "and its host rests, as also while it waits for a query, another job or a"),
+    ([host(1, LoadSpan(1, 2), QUIET), host(2, REST, QUIET)], "and all 2 hosts rest, as also while it"),
+    (
+        [host(1, REST), host(2, REST), host(3, FULL)],
+        "and the GPUs of algo-1, algo-2 rest without a change, but their CPUs do not, and may be at",
+    ),
+    (
+        [host(1, REST, QUIET), host(2, FULL), host(3, FULL)],
+        "and 8 of 12 GPUs spin at full load without a change while the others rest;",
+    ),
+    ([host(1, FULL)], "and the GPUs of its host spin at full load without a change;"),
+    ([host(1, FULL), host(2, FULL)], "and the GPUs of all 2 hosts spin at full load without a change;"),
+    ([host(1, FULL), host(2, Absent())], "and the load of algo-2 is not known;"),
+    (
+        [host(1, LoadSpan(99, 100), QUIET), host(2, Absent())],
+        "and one of 8 GPUs spins without a change, as also in a program made for one; the load of algo-2",
+    ),
 )
 def test_the_load_is_told(hosts: list[HostLoad], says: str) -> None:
     assert says in decide(hung(*hosts)).reason

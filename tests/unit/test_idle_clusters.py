@@ -19,6 +19,7 @@ from ml_janitor.detectors import idle_clusters
 from ml_janitor.detectors.idle_clusters import ComputeCluster, IdleClusters
 from scripted import DENIED as REFUSED
 from scripted import Refusal, Script, Torn
+from tables import cases
 from verdicts import shown
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -55,35 +56,29 @@ def pod(**members: Any) -> ComputeCluster:
 PRICED = Price(Decimal("4.545"), "Price List API")
 
 
-@pytest.mark.parametrize(
-    ("candidate", "verdict", "reason"),
-    [
-        (cluster(), "found", "no check of 24 hours found a task or a job, and nothing ends it"),
-        (cluster(status="RUNNING"), "kept", "its status is RUNNING"),
-        (cluster(created=NOW - 25 * HOUR + timedelta(seconds=1)), "kept", "younger than 24 hours"),
-        (cluster(created=NOW - 25 * HOUR), "found", "no check"),
-        (cluster(idle=hours(24)), "kept", "it worked in the hour from 2026-10-05 03:00 UTC"),
-        (cluster(idle=hours(1)), "kept", "it worked in the hour from 2026-10-06 02:00 UTC"),
-        (cluster(idle=hours(missing=1)), "unknown", "IsIdle was published in 23 of 24 hours"),
-        (cluster(idle=hours(5, missing=1)), "kept", "it worked in the hour"),
-        (cluster(idle=Absent()), "unknown", "IsIdle could not be read (there is no datapoint)"),
-        (cluster(idle=DENIED), "unknown", "IsIdle could not be read (denied)"),
-        (cluster(timeout=DENIED), "unknown", "whether it ends by itself could not be read (denied)"),
-        (cluster(timeout=NotRead()), "unknown", "whether it ends by itself could not be read (not read)"),
-        (cluster(timeout=Value(2 * DAY)), "kept", "it ends by itself after 2 days without use"),
-        (cluster(timeout=Value(HOUR)), "kept", "without use; EMR sees use that IsIdle does not count"),
-        (cluster(applications=frozenset({"spark", "trino"})), "unknown", "does not count all work of trino"),
-        (cluster(instances=DENIED), "found", "no check"),
-        (
-            pod(hourly=PRICED),
-            "unknown",
-            "it costs $3,318 a month, and no metric of AWS's says whether it works",
-        ),
-        (pod(), "unknown", "it costs an unknown sum a month"),
-        (pod(instances=Value({"ml.g5.xlarge": 0})), "kept", "no instance runs"),
-        (pod(instances=Value({})), "kept", "no instance runs, or all of them were paid in advance"),
-        (pod(instances=DENIED), "unknown", "its instances are unknown (denied)"),
-    ],
+@cases(
+    "candidate, verdict, reason",
+    (cluster(), "found", "no check of 24 hours found a task or a job, and nothing ends it"),
+    (cluster(status="RUNNING"), "kept", "its status is RUNNING"),
+    (cluster(created=NOW - 25 * HOUR + timedelta(seconds=1)), "kept", "younger than 24 hours"),
+    (cluster(created=NOW - 25 * HOUR), "found", "no check"),
+    (cluster(idle=hours(24)), "kept", "it worked in the hour from 2026-10-05 03:00 UTC"),
+    (cluster(idle=hours(1)), "kept", "it worked in the hour from 2026-10-06 02:00 UTC"),
+    (cluster(idle=hours(missing=1)), "unknown", "IsIdle was published in 23 of 24 hours"),
+    (cluster(idle=hours(5, missing=1)), "kept", "it worked in the hour"),
+    (cluster(idle=Absent()), "unknown", "IsIdle could not be read (there is no datapoint)"),
+    (cluster(idle=DENIED), "unknown", "IsIdle could not be read (denied)"),
+    (cluster(timeout=DENIED), "unknown", "whether it ends by itself could not be read (denied)"),
+    (cluster(timeout=NotRead()), "unknown", "whether it ends by itself could not be read (not read)"),
+    (cluster(timeout=Value(2 * DAY)), "kept", "it ends by itself after 2 days without use"),
+    (cluster(timeout=Value(HOUR)), "kept", "without use; EMR sees use that IsIdle does not count"),
+    (cluster(applications=frozenset({"spark", "trino"})), "unknown", "does not count all work of trino"),
+    (cluster(instances=DENIED), "found", "no check"),
+    (pod(hourly=PRICED), "unknown", "it costs $3,318 a month, and no metric of AWS's says whether it works"),
+    (pod(), "unknown", "it costs an unknown sum a month"),
+    (pod(instances=Value({"ml.g5.xlarge": 0})), "kept", "no instance runs"),
+    (pod(instances=Value({})), "kept", "no instance runs, or all of them were paid in advance"),
+    (pod(instances=DENIED), "unknown", "its instances are unknown (denied)"),
 )
 def test_idle_clusters(candidate: ComputeCluster, verdict: str, reason: str) -> None:
     decided = IdleClusters().decide(candidate, NOW)
@@ -92,19 +87,14 @@ def test_idle_clusters(candidate: ComputeCluster, verdict: str, reason: str) -> 
     assert (word, reason in decided.reason) == (verdict, True), decided.reason
 
 
-@pytest.mark.parametrize(
-    ("release", "command"),
-    [
-        (
-            "emr-7.9.0",
-            "put-auto-termination-policy --cluster-id j-1 --auto-termination-policy IdleTimeout=3600",
-        ),
-        ("emr-5.30.0", "put-auto-termination-policy"),
-        ("emr-6.1.0", "put-auto-termination-policy"),
-        ("emr-5.29.0", "terminate-clusters --cluster-ids j-1"),
-        ("emr-6.0.1", "terminate-clusters --cluster-ids j-1"),
-        ("", "terminate-clusters --cluster-ids j-1"),
-    ],
+@cases(
+    "release, command",
+    ("emr-7.9.0", "put-auto-termination-policy --cluster-id j-1 --auto-termination-policy IdleTimeout=3600"),
+    ("emr-5.30.0", "put-auto-termination-policy"),
+    ("emr-6.1.0", "put-auto-termination-policy"),
+    ("emr-5.29.0", "terminate-clusters --cluster-ids j-1"),
+    ("emr-6.0.1", "terminate-clusters --cluster-ids j-1"),
+    ("", "terminate-clusters --cluster-ids j-1"),
 )
 def test_the_change_to_make_and_a_saving_that_is_unknown(release: str, command: str) -> None:
     found = IdleClusters().decide(cluster(release=release), NOW)
@@ -174,15 +164,13 @@ NO = "AccessDeniedException: denied"
 GROUP = {"InstanceType": "ml.g5.xlarge", "CurrentCount": 2, "TargetCount": 3}
 
 
-@pytest.mark.parametrize(
-    ("answer", "instances"),
-    [
-        ({"CreationTime": NOW, "InstanceGroups": [GROUP, GROUP]}, Value({"ml.g5.xlarge": 4}, POD)),
-        ({"CreationTime": NOW, "InstanceGroups": [GROUP | {"TrainingPlanArn": "arn"}]}, Value({}, POD)),
-        ({"CreationTime": NOW}, Value({}, POD)),
-        (Refusal("ResourceNotFound"), Absent(POD)),
-        (REFUSED, Unreadable(f"cluster j-1: DescribeCluster: {NO}", POD)),
-    ],
+@cases(
+    "answer, instances",
+    ({"CreationTime": NOW, "InstanceGroups": [GROUP, GROUP]}, Value({"ml.g5.xlarge": 4}, POD)),
+    ({"CreationTime": NOW, "InstanceGroups": [GROUP | {"TrainingPlanArn": "arn"}]}, Value({}, POD)),
+    ({"CreationTime": NOW}, Value({}, POD)),
+    (Refusal("ResourceNotFound"), Absent(POD)),
+    (REFUSED, Unreadable(f"cluster j-1: DescribeCluster: {NO}", POD)),
 )
 def test_hyperpod_pays_for_its_running_instances_by_the_hour(answer: Any, instances: Any) -> None:
     read = Torn(answer) if isinstance(answer, dict) else answer
@@ -199,23 +187,21 @@ class NoPrices:
         return Price(None, "no price list")
 
 
-@pytest.mark.parametrize(
-    ("answers", "expected"),
-    [
-        ({}, {"timeout": Value(None, POLICY), "release": "emr-7.9.0"}),
-        (
-            {"emr:GetAutoTerminationPolicy": {"AutoTerminationPolicy": {"IdleTimeout": 90}}},
-            {"timeout": Value(timedelta(seconds=90), POLICY)},
-        ),
-        (
-            {"emr:DescribeCluster": REFUSED},
-            {"timeout": Unreadable(f"DescribeCluster: {NO}", CLUSTER), "release": ""},
-        ),
-        (
-            {"emr:ListInstances": REFUSED},
-            {"instances": Unreadable(f"{HOSTS} broke off after 0: ListInstances: {NO}", HOSTS)},
-        ),
-    ],
+@cases(
+    "answers, expected",
+    ({}, {"timeout": Value(None, POLICY), "release": "emr-7.9.0"}),
+    (
+        {"emr:GetAutoTerminationPolicy": {"AutoTerminationPolicy": {"IdleTimeout": 90}}},
+        {"timeout": Value(timedelta(seconds=90), POLICY)},
+    ),
+    (
+        {"emr:DescribeCluster": REFUSED},
+        {"timeout": Unreadable(f"DescribeCluster: {NO}", CLUSTER), "release": ""},
+    ),
+    (
+        {"emr:ListInstances": REFUSED},
+        {"instances": Unreadable(f"{HOSTS} broke off after 0: ListInstances: {NO}", HOSTS)},
+    ),
 )
 def test_what_is_read_of_a_cluster_that_waits(answers: Any, expected: dict[str, Any]) -> None:
     described = {

@@ -40,6 +40,7 @@ from ml_janitor.detectors.idle_endpoints.reading import (
     variant_invocations,
 )
 from ml_janitor.detectors.idle_endpoints.rule import IdleEndpoints
+from tables import cases
 from verdicts import word
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
@@ -173,6 +174,20 @@ def queued(queue: Signal[MetricSeries]) -> dict[str, Any]:
     }
 
 
+def measured(*meters: RequestMeter) -> dict[str, Any]:
+    return {"meters": meters}
+
+
+def described(*variants: EndpointVariant, **given: Any) -> dict[str, Any]:
+    return {"description": description(*variants, **given)}
+
+
+def of_age(age: timedelta) -> dict[str, Any]:
+    """An endpoint that was modified so long ago."""
+    return {"summary": summary(modified=NOW - age)}
+
+
+SILENT = "no request in 7 days, and none since it was deployed 60 days ago"
 BULK_ONLY = {"description": NotRead(), "config": NotRead(), "meters": ()}
 HOST = {"hosts": {"blue"}}
 COMPONENT = InferenceComponent(
@@ -185,139 +200,101 @@ COMPONENT = InferenceComponent(
 )
 
 
-@pytest.mark.parametrize(
-    ("given", "expected"),
-    [
-        pytest.param({}, "proven", id="zeros"),
-        # --- meters
-        pytest.param({"meters": (meter(requests()),)}, "kept", id="a request"),
-        pytest.param({"meters": (meter(ZEROS), meter(requests(), variant="green"))}, "kept", id="second"),
-        pytest.param({"meters": (meter(ZEROS), meter(requests(), decisive=False))}, "kept", id="any meter"),
-        pytest.param({"meters": (meter(DENIED), meter(requests()))}, "kept", id="busy and unreadable"),
-        pytest.param({"meters": (meter(ZEROS), meter(DENIED))}, "unknown", id="one unreadable"),
-        pytest.param(
-            {"meters": (meter(ZEROS), meter(DENIED, decisive=False))}, "unknown", id="any unreadable"
-        ),
-        pytest.param({"meters": (meter(ZEROS), meter(NotRead()))}, "unknown", id="one not read"),
-        pytest.param({"meters": (meter(ZEROS), meter(Absent(), ARRIVES))}, "likely", id="one absent"),
-        pytest.param({"meters": (meter(Absent(), Absent()),)}, "unknown", id="no control"),
-        pytest.param({"meters": (meter(Absent(), DENIED),)}, "unknown", id="control unreadable"),
-        pytest.param({"meters": (meter(Absent()),)}, "unknown", id="control not read"),
-        pytest.param(
-            {"meters": (meter(Absent(), ARRIVES), meter(Absent(), Absent()))},
-            "unknown",
-            id="one control of two",
-        ),
-        pytest.param(
-            {"meters": (meter(ZEROS), meter(Absent(), decisive=False))}, "proven", id="may be absent"
-        ),
-        pytest.param({"meters": ()}, "unknown", id="no meter"),
-        pytest.param({"meters": (meter(ZEROS, decisive=False),)}, "unknown", id="no decisive meter"),
-        # --- required and supporting signals
-        pytest.param({"components": DENIED}, "unknown", id="components unreadable"),
-        pytest.param({"description": DENIED}, "unknown", id="description unreadable"),
-        pytest.param({"description": NotRead()}, "unknown", id="not described"),
-        pytest.param({"description": Absent()}, "kept", id="gone"),
-        pytest.param({"config": DENIED}, "unknown", id="config unreadable"),
-        pytest.param({"config": NotRead()}, "unknown", id="config not read"),
-        pytest.param({"hints_error": "ListMetrics: AccessDenied"}, "likely", id="hints unreadable"),
-        pytest.param({"history": (DENIED,)}, "likely", id="history unreadable"),
-        # --- how much of the silence was measured
-        pytest.param({"meters": (meter(hourly(168)),)}, "proven", id="all hours"),
-        pytest.param({"meters": (meter(hourly(152)),)}, "proven", id="nine of ten hours"),
-        pytest.param({"meters": (meter(hourly(151)),)}, "likely", id="less than nine of ten"),
-        pytest.param({"meters": (meter(hourly(1)),)}, "likely", id="a single zero"),
-        pytest.param(
-            {"meters": (meter(ZEROS), meter(hourly(100), variant="b"))}, "likely", id="second sparse"
-        ),
-        pytest.param(
-            {"meters": (meter(ZEROS), meter(hourly(1), decisive=False))}, "proven", id="sparse beside"
-        ),
-        pytest.param(queued(ZEROS), "proven", id="empty queue"),
-        pytest.param(queued(hourly(151)), "unknown", id="queue not measured throughout"),
-        pytest.param(queued(Absent()), "unknown", id="queue absent"),
-        pytest.param(queued(requests()), "kept", id="queue used"),
-        # --- what it did before the window
-        pytest.param({"history": (days(20, 50, 80),), "deployed": 89}, "likely", id="monthly"),
-        pytest.param({"history": (days(50, 20, 21), days(80)), "deployed": 89}, "likely", id="by turns"),
-        pytest.param({"history": (days(31, 50, 80),), "deployed": 89}, "proven", id="longer than ever"),
-        pytest.param({"history": (days(30, 50, 80),), "deployed": 89}, "likely", id="as long as before"),
-        pytest.param(
-            {"history": (days(19, 20, 21, 25, since=26),), "deployed": 26}, "proven", id="used steadily"
-        ),
-        pytest.param({"history": (days(20),), "deployed": 89}, "likely", id="used once, after long"),
-        pytest.param({"history": (days(), DENIED)}, "likely", id="second history unreadable"),
-        pytest.param({"history": (DENIED, days())}, "likely", id="first history unreadable"),
-        pytest.param({"history": (days(20, since=30),), "deployed": 30}, "proven", id="used once, soon"),
-        pytest.param({"history": (days(),), "deployed": 89}, "proven", id="never used"),
-        # --- what costs nothing, and what is not in service
-        pytest.param({"description": description(EndpointVariant(name="blue"))}, "kept", id="zero instances"),
-        pytest.param(
-            {"description": description(EndpointVariant(name="blue", serverless=True))},
-            "kept",
-            id="serverless",
-        ),
-        pytest.param(
-            {"description": description(EndpointVariant(name="blue", serverless=True, concurrency=1))},
-            "proven",
-            id="provisioned concurrency",
-        ),
-        pytest.param(
-            {
-                "description": description(
-                    EndpointVariant(name="blue"), EndpointVariant(name="dark", shadow=True, instances=1)
-                )
-            },
-            "proven",
-            id="only a shadow runs",
-        ),
-        pytest.param({"summary": summary(status="Updating"), **BULK_ONLY}, "kept", id="updating"),
-        pytest.param(
-            {"description": description(summary=summary(status="Updating"))}, "kept", id="updating since"
-        ),
-        # --- age
-        pytest.param({"summary": summary(modified=NOW - 7 * DAY)}, "proven", id="old enough"),
-        pytest.param(
-            {"summary": summary(modified=NOW - 7 * DAY), "scaled": NotRead()},
-            "proven",
-            id="old enough, again",
-        ),
-        pytest.param({"summary": summary(modified=NOW - 7 * DAY + SECOND)}, "kept", id="too young"),
-        pytest.param(
-            {"summary": summary(created=NOW - DAY, modified=NOW - 9 * DAY)}, "kept", id="created later"
-        ),
-        pytest.param(
-            {"description": description(summary=summary(modified=NOW - HOUR))}, "kept", id="deployed since"
-        ),
-        pytest.param(
-            {"components": Value((replace(COMPONENT, changed=NOW - HOUR),))}, "kept", id="component deployed"
-        ),
-        # --- what moved its modification time an hour ago
-        pytest.param(scaled(), "proven", id="scaled"),
-        pytest.param(scaled(scaled=Value(False)), "kept", id="modified, not by scaling"),
-        pytest.param(scaled(scaled=DENIED), "unknown", id="scaling unreadable"),
-        pytest.param(scaled(scaled=NotRead()), "unknown", id="scaling not read"),
-        pytest.param(scaled(created=NOW - HOUR), "kept", id="created an hour ago, and scaled"),
-        pytest.param(scaled(config={"created": NOW - DAY}), "kept", id="new configuration, then scaled"),
-        pytest.param(scaled(NOW - 7 * DAY), "proven", id="image resolved long ago, then scaled"),
-        pytest.param(scaled(NOW - DAY), "kept", id="image resolved again, then scaled"),
-        pytest.param(scaled(None), "likely", id="scaled, no image resolved"),
-        pytest.param(
-            scaled(components=Value((replace(COMPONENT, changed=NOW - HOUR),))), "kept", id="component too"
-        ),
-        pytest.param(scaled(meters=(meter(requests()),)), "kept", id="scaled and used"),
-        # --- variants that are there for inference components and have none
-        pytest.param({"config": HOST, "components": Value((COMPONENT,))}, "proven", id="component"),
-        pytest.param({"config": HOST, "meters": (meter(Absent(), ARRIVES),)}, "likely", id="bare"),
-        pytest.param({"config": HOST}, "likely", id="bare with zeros"),
-        pytest.param({"config": HOST, "strays": (meter(ZEROS),)}, "likely", id="idle stray"),
-        pytest.param({"config": HOST, "strays": (meter(requests()),)}, "unknown", id="busy stray"),
-        pytest.param({"config": HOST, "strays": (meter(DENIED),)}, "unknown", id="unreadable stray"),
-        pytest.param({"config": HOST, "hints_error": "denied"}, "unknown", id="strays not listed"),
-    ],
+@cases(
+    "case, given, expected",
+    ("zeros", {}, "proven"),
+    # --- meters
+    ("a request", measured(meter(requests())), "kept"),
+    ("second", measured(meter(ZEROS), meter(requests(), variant="green")), "kept"),
+    ("any meter", measured(meter(ZEROS), meter(requests(), decisive=False)), "kept"),
+    ("busy and unreadable", measured(meter(DENIED), meter(requests())), "kept"),
+    ("one unreadable", measured(meter(ZEROS), meter(DENIED)), "unknown"),
+    ("any unreadable", measured(meter(ZEROS), meter(DENIED, decisive=False)), "unknown"),
+    ("one not read", measured(meter(ZEROS), meter(NotRead())), "unknown"),
+    ("one absent", measured(meter(ZEROS), meter(Absent(), ARRIVES)), "likely"),
+    ("no control", measured(meter(Absent(), Absent())), "unknown"),
+    ("control unreadable", measured(meter(Absent(), DENIED)), "unknown"),
+    ("control not read", measured(meter(Absent())), "unknown"),
+    ("one control of two", measured(meter(Absent(), ARRIVES), meter(Absent(), Absent())), "unknown"),
+    ("may be absent", measured(meter(ZEROS), meter(Absent(), decisive=False)), "proven"),
+    ("no meter", {"meters": ()}, "unknown"),
+    ("no decisive meter", measured(meter(ZEROS, decisive=False)), "unknown"),
+    # --- required and supporting signals
+    ("components unreadable", {"components": DENIED}, "unknown"),
+    ("description unreadable", {"description": DENIED}, "unknown"),
+    ("not described", {"description": NotRead()}, "unknown"),
+    ("gone", {"description": Absent()}, "kept"),
+    ("config unreadable", {"config": DENIED}, "unknown"),
+    ("config not read", {"config": NotRead()}, "unknown"),
+    ("hints unreadable", {"hints_error": "ListMetrics: AccessDenied"}, "likely"),
+    ("history unreadable", {"history": (DENIED,)}, "likely"),
+    # --- how much of the silence was measured
+    ("all hours", measured(meter(hourly(168))), "proven"),
+    ("nine of ten hours", measured(meter(hourly(152))), "proven"),
+    ("less than nine of ten", measured(meter(hourly(151))), "likely"),
+    ("a single zero", measured(meter(hourly(1))), "likely"),
+    ("second sparse", measured(meter(ZEROS), meter(hourly(100), variant="b")), "likely"),
+    ("sparse beside", measured(meter(ZEROS), meter(hourly(1), decisive=False)), "proven"),
+    ("empty queue", queued(ZEROS), "proven"),
+    ("queue not measured throughout", queued(hourly(151)), "unknown"),
+    ("queue absent", queued(Absent()), "unknown"),
+    ("queue used", queued(requests()), "kept"),
+    # --- what it did before the window
+    ("monthly", {"history": (days(20, 50, 80),), "deployed": 89}, "likely"),
+    ("by turns", {"history": (days(50, 20, 21), days(80)), "deployed": 89}, "likely"),
+    ("longer than ever", {"history": (days(31, 50, 80),), "deployed": 89}, "proven"),
+    ("as long as before", {"history": (days(30, 50, 80),), "deployed": 89}, "likely"),
+    ("used steadily", {"history": (days(19, 20, 21, 25, since=26),), "deployed": 26}, "proven"),
+    ("used once, after long", {"history": (days(20),), "deployed": 89}, "likely"),
+    ("second history unreadable", {"history": (days(), DENIED)}, "likely"),
+    ("first history unreadable", {"history": (DENIED, days())}, "likely"),
+    ("used once, soon", {"history": (days(20, since=30),), "deployed": 30}, "proven"),
+    ("never used", {"history": (days(),), "deployed": 89}, "proven"),
+    # --- what costs nothing, and what is not in service
+    ("zero instances", described(EndpointVariant(name="blue")), "kept"),
+    ("serverless", described(EndpointVariant(name="blue", serverless=True)), "kept"),
+    (
+        "provisioned concurrency",
+        described(EndpointVariant(name="blue", serverless=True, concurrency=1)),
+        "proven",
+    ),
+    (
+        "only a shadow runs",
+        described(EndpointVariant(name="blue"), EndpointVariant(name="dark", shadow=True, instances=1)),
+        "proven",
+    ),
+    ("updating", {"summary": summary(status="Updating"), **BULK_ONLY}, "kept"),
+    ("updating since", described(summary=summary(status="Updating")), "kept"),
+    # --- age
+    ("old enough", of_age(7 * DAY), "proven"),
+    ("old enough, again", {"summary": summary(modified=NOW - 7 * DAY), "scaled": NotRead()}, "proven"),
+    ("too young", of_age(7 * DAY - SECOND), "kept"),
+    ("created later", {"summary": summary(created=NOW - DAY, modified=NOW - 9 * DAY)}, "kept"),
+    ("deployed since", described(summary=summary(modified=NOW - HOUR)), "kept"),
+    ("component deployed", {"components": Value((replace(COMPONENT, changed=NOW - HOUR),))}, "kept"),
+    # --- what moved its modification time an hour ago
+    ("scaled", scaled(), "proven"),
+    ("modified, not by scaling", scaled(scaled=Value(False)), "kept"),
+    ("scaling unreadable", scaled(scaled=DENIED), "unknown"),
+    ("scaling not read", scaled(scaled=NotRead()), "unknown"),
+    ("created an hour ago, and scaled", scaled(created=NOW - HOUR), "kept"),
+    ("new configuration, then scaled", scaled(config={"created": NOW - DAY}), "kept"),
+    ("image resolved long ago, then scaled", scaled(NOW - 7 * DAY), "proven"),
+    ("image resolved again, then scaled", scaled(NOW - DAY), "kept"),
+    ("scaled, no image resolved", scaled(None), "likely"),
+    ("component too", scaled(components=Value((replace(COMPONENT, changed=NOW - HOUR),))), "kept"),
+    ("scaled and used", scaled(meters=(meter(requests()),)), "kept"),
+    # --- variants that are there for inference components and have none
+    ("component", {"config": HOST, "components": Value((COMPONENT,))}, "proven"),
+    ("bare", {"config": HOST, "meters": (meter(Absent(), ARRIVES),)}, "likely"),
+    ("bare with zeros", {"config": HOST}, "likely"),
+    ("idle stray", {"config": HOST, "strays": (meter(ZEROS),)}, "likely"),
+    ("busy stray", {"config": HOST, "strays": (meter(requests()),)}, "unknown"),
+    ("unreadable stray", {"config": HOST, "strays": (meter(DENIED),)}, "unknown"),
+    ("strays not listed", {"config": HOST, "hints_error": "denied"}, "unknown"),
 )
-def test_every_signal_has_its_say(given: Mapping[str, Any], expected: str) -> None:
-    assert word(decided(**given)) == expected
+def test_every_signal_has_its_say(case: str, given: Mapping[str, Any], expected: str) -> None:
+    assert word(decided(**given)) == expected, case
 
 
 @pytest.mark.parametrize(
@@ -344,14 +321,12 @@ def test_a_life_of_less_than_an_hour_takes_a_datapoint_too(lives: int, hours: in
     assert word(IdleEndpoints(min_age=timedelta()).decide(young, NOW)) == expected
 
 
-@pytest.mark.parametrize(
-    ("hours", "expected"),
-    [
-        (range(1, 10), "proven"),
-        ((*range(1, 9), 10), "proven"),  # the hour in which it was deployed
-        ((*range(1, 9), 11), "likely"),
-        (range(1, 9), "likely"),
-    ],
+@cases(
+    "hours, expected",
+    (range(1, 10), "proven"),
+    ((*range(1, 9), 10), "proven"),  # the hour in which it was deployed
+    ((*range(1, 9), 11), "likely"),
+    (range(1, 9), "likely"),
 )
 def test_only_hours_since_it_was_deployed_count_as_measured(hours: Sequence[int], expected: str) -> None:
     """Deployed ten hours ago: nine of them are enough."""
@@ -369,108 +344,73 @@ def test_no_required_signal_missing_is_ever_found() -> None:
         assert isinstance(decided(meters=(meter(ZEROS), meter(missing, variant="green"))), Kept)
 
 
-@pytest.mark.parametrize(
-    ("given", "reason"),
-    [
+@cases(
+    "given, reason",
+    (
+        measured(meter(ZEROS), meter(requests(ago=5 * HOUR, count=1204), variant="b")),
+        ("1,204 requests to variant b in the last 7 days, the latest in the hour from 2026-10-05 22:00 UTC"),
+    ),
+    (
+        measured(meter(requests(ago=DAY)), meter(requests(count=1), variant="green")),
+        "1 request to variant green in the last 7 days, the latest in the hour from 2026-10-06 02:00 UTC",
+    ),
+    (
+        measured(meter(requests(), metric=queue_backlog("churn"), where="the queue", decisive=False)),
+        "the queue was in use in the last 7 days, the latest in the hour from 2026-10-06 02:00 UTC",
+    ),
+    ({"summary": summary(status="Failed"), **BULK_ONLY}, "it is Failed, not InService"),
+    (
+        described(EndpointVariant(name="blue", reserved=True)),
+        "nothing of it is billed by the hour: scaled to zero, or plain serverless",
+    ),
+    (
+        described(EndpointVariant(name="blue", reserved=True, instances=1)),
+        "nothing of it is billed by the hour: its reserved capacity is paid for without it too",
+    ),
+    (of_age(3 * DAY), "last deployed 3 days ago; endpoints are left alone for 7 days"),
+    (measured(meter(DENIED)), "the requests to variant blue could not be read (GetMetricData: AccessDenied)"),
+    ({"schedules": DENIED}, "its monitoring schedules could not be listed (GetMetricData: AccessDenied)"),
+    ({"description": DENIED}, "it could not be described (GetMetricData: AccessDenied)"),
+    ({"config": DENIED}, "its configuration could not be described (GetMetricData: AccessDenied)"),
+    (scaled(scaled=NotRead()), "whether its last modification was scaling was not read"),
+    ({}, SILENT),
+    (of_age(7 * DAY), "no request in 7 days, and none since it was deployed 7 days ago"),
+    ({"history": (DENIED,)}, "no request in 7 days; its earlier requests could not be read"),
+    (
+        {"history": (days(20, 50, 80),), "deployed": 89},
         (
-            {"meters": (meter(ZEROS), meter(requests(ago=5 * HOUR, count=1204), variant="b"))},
-            (
-                "1,204 requests to variant b in the last 7 days, "
-                "the latest in the hour from 2026-10-05 22:00 UTC"
-            ),
+            "no request in 7 days; the last one was 19 days ago; it is used every so often: "
+            "it had paused for 30 days before, and was used again"
         ),
-        (
-            {"meters": (meter(requests(ago=DAY)), meter(requests(count=1), variant="green"))},
-            "1 request to variant green in the last 7 days, the latest in the hour from 2026-10-06 02:00 UTC",
-        ),
-        (
-            {
-                "meters": (
-                    meter(requests(), metric=queue_backlog("churn"), where="the queue", decisive=False),
-                )
-            },
-            "the queue was in use in the last 7 days, the latest in the hour from 2026-10-06 02:00 UTC",
-        ),
-        ({"summary": summary(status="Failed"), **BULK_ONLY}, "it is Failed, not InService"),
-        (
-            {"description": description(EndpointVariant(name="blue", reserved=True))},
-            "nothing of it is billed by the hour: scaled to zero, or plain serverless",
-        ),
-        (
-            {"description": description(EndpointVariant(name="blue", reserved=True, instances=1))},
-            "nothing of it is billed by the hour: its reserved capacity is paid for without it too",
-        ),
-        (
-            {"summary": summary(modified=NOW - 3 * DAY)},
-            "last deployed 3 days ago; endpoints are left alone for 7 days",
-        ),
-        (
-            {"meters": (meter(DENIED),)},
-            "the requests to variant blue could not be read (GetMetricData: AccessDenied)",
-        ),
-        ({"schedules": DENIED}, "its monitoring schedules could not be listed (GetMetricData: AccessDenied)"),
-        ({"description": DENIED}, "it could not be described (GetMetricData: AccessDenied)"),
-        ({"config": DENIED}, "its configuration could not be described (GetMetricData: AccessDenied)"),
-        (scaled(scaled=NotRead()), "whether its last modification was scaling was not read"),
-        ({}, "no request in 7 days, and none since it was deployed 60 days ago"),
-        (
-            {"summary": summary(modified=NOW - 7 * DAY)},
-            "no request in 7 days, and none since it was deployed 7 days ago",
-        ),
-        ({"history": (DENIED,)}, "no request in 7 days; its earlier requests could not be read"),
-        (
-            {"history": (days(20, 50, 80),), "deployed": 89},
-            (
-                "no request in 7 days; the last one was 19 days ago; it is used every so often: "
-                "it had paused for 30 days before, and was used again"
-            ),
-        ),
-        (
-            {"meters": (meter(ZEROS), meter(hourly(1), variant="b"))},
-            (
-                "no request in 7 days, and none since it was deployed 60 days ago; "
-                "variant b has a datapoint for only 1 of 168 hours"
-            ),
-        ),
-        (
-            {
-                "summary": summary(created=NOW - 300 * DAY, modified=NOW - 200 * DAY),
-                "description": description(
-                    summary=summary(modified=NOW - 200 * DAY, created=NOW - 300 * DAY)
-                ),
-            },
-            "no request in 7 days, nor in the 90 days before",
-        ),
-        (
-            {"meters": (meter(Absent(), ARRIVES),)},
-            (
-                "no request in 7 days, and none since it was deployed 60 days ago"
-                " (no datapoint, while other metrics of it arrive)"
-            ),
-        ),
-    ],
+    ),
+    (
+        measured(meter(ZEROS), meter(hourly(1), variant="b")),
+        f"{SILENT}; variant b has a datapoint for only 1 of 168 hours",
+    ),
+    (
+        {
+            "summary": summary(created=NOW - 300 * DAY, modified=NOW - 200 * DAY),
+            "description": description(summary=summary(modified=NOW - 200 * DAY, created=NOW - 300 * DAY)),
+        },
+        "no request in 7 days, nor in the 90 days before",
+    ),
+    (measured(meter(Absent(), ARRIVES)), f"{SILENT} (no datapoint, while other metrics of it arrive)"),
 )
 def test_the_reason_is_concrete(given: Mapping[str, Any], reason: str) -> None:
     assert decided(**given).reason == reason
 
 
-@pytest.mark.parametrize(
-    ("given", "since", "words"),
-    [
-        ({"history": (days(42),)}, NOW.replace(hour=0) - 41 * DAY, "; the last one was 41 days ago"),
-        ({"history": (days(42), days(20))}, NOW.replace(hour=0) - 19 * DAY, "19 days ago"),
-        ({"history": (days(42), Absent())}, NOW.replace(hour=0) - 41 * DAY, "41 days ago"),
-        ({"history": (days(42), DENIED)}, NOW - 7 * DAY, "no request in 7 days"),
-        ({"history": ()}, NOW - 7 * DAY, "no request in 7 days"),
-        (
-            {"history": (Value(MetricSeries(((NOW - 7 * DAY - 3 * HOUR, 1.0),))),)},
-            NOW - 7 * DAY,
-            "7 days ago",
-        ),
-        ({"history": (Absent(),)}, NOW - 60 * DAY, "deployed 60 days ago"),
-        ({"deployed": 97}, NOW - 97 * DAY, "deployed 97 days ago"),
-        ({"deployed": 98}, NOW - 97 * DAY, "nor in the 90 days before"),
-    ],
+@cases(
+    "given, since, words",
+    ({"history": (days(42),)}, NOW.replace(hour=0) - 41 * DAY, "; the last one was 41 days ago"),
+    ({"history": (days(42), days(20))}, NOW.replace(hour=0) - 19 * DAY, "19 days ago"),
+    ({"history": (days(42), Absent())}, NOW.replace(hour=0) - 41 * DAY, "41 days ago"),
+    ({"history": (days(42), DENIED)}, NOW - 7 * DAY, "no request in 7 days"),
+    ({"history": ()}, NOW - 7 * DAY, "no request in 7 days"),
+    ({"history": (Value(MetricSeries(((NOW - 7 * DAY - 3 * HOUR, 1.0),))),)}, NOW - 7 * DAY, "7 days ago"),
+    ({"history": (Absent(),)}, NOW - 60 * DAY, "deployed 60 days ago"),
+    ({"deployed": 97}, NOW - 97 * DAY, "deployed 97 days ago"),
+    ({"deployed": 98}, NOW - 97 * DAY, "nor in the 90 days before"),
 )
 def test_since_is_the_best_that_is_known(given: Mapping[str, Any], since: datetime, words: str) -> None:
     verdict = decided(**given)
@@ -536,12 +476,10 @@ def test_evidence_stays_small_and_shows_what_matters() -> None:
     ] == 53 - METERS_SHOWN
 
 
-@pytest.mark.parametrize(
-    ("control", "value", "error"),
-    [
-        (ARRIVES, "no datapoint, while other metrics arrive", None),
-        (DENIED, None, "GetMetricData: AccessDenied"),
-    ],
+@cases(
+    "control, value, error",
+    (ARRIVES, "no datapoint, while other metrics arrive", None),
+    (DENIED, None, "GetMetricData: AccessDenied"),
 )
 def test_no_datapoint_is_told(control: Signal[MetricSeries], value: str | None, error: str | None) -> None:
     shown = {one.signal: one for one in decided(meters=(meter(Absent(), control),)).evidence}
@@ -552,13 +490,11 @@ def test_no_datapoint_is_told(control: Signal[MetricSeries], value: str | None, 
     )
 
 
-@pytest.mark.parametrize(
-    ("given", "alone", "expected"),
-    [
-        ({"description": DENIED}, True, {"description", "configuration"}),
-        ({"config": DENIED}, True, {"configuration"}),
-        ({"config": DENIED}, False, set()),
-    ],
+@cases(
+    "given, alone, expected",
+    ({"description": DENIED}, True, {"description", "configuration"}),
+    ({"config": DENIED}, True, {"configuration"}),
+    ({"config": DENIED}, False, set()),
 )
 def test_a_failed_description_is_shown(given: Mapping[str, Any], expected: set[str], *, alone: bool) -> None:
     shown = {one.signal for one in decided(**given, alone=alone).evidence}
@@ -683,14 +619,12 @@ def test_one_that_was_asked_for_alone_shows_everything() -> None:
 # --- what monitors it, and what was begun ----------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("schedules", "expected"),
-    [
-        (Value(()), "proven"),
-        (Value(("drift",)), "likely"),
-        (Unreadable("ListMonitoringSchedules: AccessDenied"), "unknown"),
-        (NotRead(), "unknown"),
-    ],
+@cases(
+    "schedules, expected",
+    (Value(()), "proven"),
+    (Value(("drift",)), "likely"),
+    (Unreadable("ListMonitoringSchedules: AccessDenied"), "unknown"),
+    (NotRead(), "unknown"),
 )
 def test_a_running_monitor_makes_it_likely(schedules: Signal[tuple[str, ...]], expected: str) -> None:
     assert word(RULE.decide(endpoint(schedules=schedules), NOW)) == expected
@@ -729,25 +663,19 @@ def half_done(**given: Any) -> EndpointCandidate:
 SCALED_IN = EndpointVariant(name="blue", instances=0)
 
 
-@pytest.mark.parametrize(
-    ("given", "expected"),
-    [
-        pytest.param({}, "proven", id="as it was left"),
-        pytest.param({"half_done": None}, "kept", id="not ours: deployed an hour ago"),
-        pytest.param(
-            {"half_done": HalfDeletion(removed=(COMPONENT,), deployed=NOW - 60 * DAY, config="another")},
-            "kept",
-            id="deployed since",
-        ),
-        pytest.param({"meters": (meter(requests(ago=DAY)),)}, "kept", id="used"),
-        pytest.param({"described": {"variants": (SCALED_IN,)}}, "proven", id="scaled in without components"),
-        pytest.param({"summary": {"status": "Updating"}}, "unknown", id="scaling in"),
-        pytest.param({"summary": {"status": "Failed"}}, "kept", id="failed"),
-        pytest.param({"schedules": Value(("drift",))}, "kept", id="monitored since"),
-    ],
+@cases(
+    "case, given, expected",
+    ("as it was left", {}, "proven"),
+    ("not ours: deployed an hour ago", {"half_done": None}, "kept"),
+    ("deployed since", {"half_done": replace(REMOVED, config="another")}, "kept"),
+    ("used", measured(meter(requests(ago=DAY))), "kept"),
+    ("scaled in without components", {"described": {"variants": (SCALED_IN,)}}, "proven"),
+    ("scaling in", {"summary": {"status": "Updating"}}, "unknown"),
+    ("failed", {"summary": {"status": "Failed"}}, "kept"),
+    ("monitored since", {"schedules": Value(("drift",))}, "kept"),
 )
-def test_what_an_act_began_is_judged_as_it_was_before(given: dict[str, Any], expected: str) -> None:
-    assert word(RULE.decide(half_done(**dict(given)), NOW)) == expected
+def test_what_an_act_began_is_judged_as_before(case: str, given: dict[str, Any], expected: str) -> None:
+    assert word(RULE.decide(half_done(**dict(given)), NOW)) == expected, case
 
 
 def test_a_component_that_is_there_again_counts_as_it_is_now() -> None:

@@ -27,6 +27,7 @@ from ml_janitor.core.model import (
 )
 from ml_janitor.detectors import idle_notebooks
 from ml_janitor.detectors.idle_notebooks import IdleNotebooks, Notebook
+from tables import cases
 from verdicts import shown, word
 
 NIGHT = datetime(2026, 10, 6, 3, tzinfo=UTC)  # a Tuesday
@@ -72,35 +73,31 @@ def judged(candidate: Notebook, now: datetime, **tunables: Any) -> Verdict:
     return IdleNotebooks(**tunables).decide(candidate, now)
 
 
-@pytest.mark.parametrize(
-    ("now", "quiet", "expected"),
-    [
-        (NOON, 12 * HOUR, "likely"),
-        (NOON, 12 * HOUR - SECOND, "kept"),
-        (NOON, 12 * HOUR + SECOND, "likely"),
-        (NOON, 2 * HOUR, "kept"),
-        (NIGHT, 2 * HOUR, "likely"),
-        (NIGHT, 2 * HOUR - SECOND, "kept"),
-        (SATURDAY, 2 * HOUR, "likely"),
-        (SATURDAY, 2 * HOUR - SECOND, "kept"),
-        (NOON, timedelta(), "kept"),
-        (NOON, -3 * MINUTE, "kept"),
-        (NIGHT, -400 * DAY, "kept"),
-    ],
+@cases(
+    "now, quiet, expected",
+    (NOON, 12 * HOUR, "likely"),
+    (NOON, 12 * HOUR - SECOND, "kept"),
+    (NOON, 12 * HOUR + SECOND, "likely"),
+    (NOON, 2 * HOUR, "kept"),
+    (NIGHT, 2 * HOUR, "likely"),
+    (NIGHT, 2 * HOUR - SECOND, "kept"),
+    (SATURDAY, 2 * HOUR, "likely"),
+    (SATURDAY, 2 * HOUR - SECOND, "kept"),
+    (NOON, timedelta(), "kept"),
+    (NOON, -3 * MINUTE, "kept"),
+    (NIGHT, -400 * DAY, "kept"),
 )
 def test_the_last_line_of_the_log_decides_exactly(now: datetime, quiet: timedelta, expected: str) -> None:
     assert word(judged(notebook(now, quiet=quiet), now)) == expected
 
 
-@pytest.mark.parametrize(
-    ("now", "rule"),
-    [
-        (datetime(2026, 10, 6, 7, 59, 59, tzinfo=UTC), "outside working hours"),
-        (datetime(2026, 10, 6, 8, 0, 0, tzinfo=UTC), "patience"),
-        (datetime(2026, 10, 6, 19, 59, 59, tzinfo=UTC), "patience"),
-        (datetime(2026, 10, 6, 20, 0, 0, tzinfo=UTC), "outside working hours"),
-        (SATURDAY, "outside working hours"),
-    ],
+@cases(
+    "now, rule",
+    (datetime(2026, 10, 6, 7, 59, 59, tzinfo=UTC), "outside working hours"),
+    (datetime(2026, 10, 6, 8, 0, 0, tzinfo=UTC), "patience"),
+    (datetime(2026, 10, 6, 19, 59, 59, tzinfo=UTC), "patience"),
+    (datetime(2026, 10, 6, 20, 0, 0, tzinfo=UTC), "outside working hours"),
+    (SATURDAY, "outside working hours"),
 )
 def test_evidence_names_the_rule_of_the_hour(now: datetime, rule: str) -> None:
     verdict = judged(notebook(now), now)
@@ -108,14 +105,12 @@ def test_evidence_names_the_rule_of_the_hour(now: datetime, rule: str) -> None:
     assert ("outside working hours" in verdict.reason) == (rule == "outside working hours")
 
 
-@pytest.mark.parametrize(
-    ("now", "hours", "expected"),
-    [
-        (NOON, WorkingHours(holidays=(date(2026, 10, 6),)), "likely"),
-        (NOON, WorkingHours(time_zone="America/Los_Angeles"), "likely"),  # 05:00 there
-        (datetime(2026, 10, 7, 1, tzinfo=UTC), WorkingHours(time_zone="America/Los_Angeles"), "kept"),
-        (NIGHT, WorkingHours(time_zone="Asia/Tokyo"), "kept"),  # noon there
-    ],
+@cases(
+    "now, hours, expected",
+    (NOON, WorkingHours(holidays=(date(2026, 10, 6),)), "likely"),
+    (NOON, WorkingHours(time_zone="America/Los_Angeles"), "likely"),  # 05:00 there
+    (datetime(2026, 10, 7, 1, tzinfo=UTC), WorkingHours(time_zone="America/Los_Angeles"), "kept"),
+    (NIGHT, WorkingHours(time_zone="Asia/Tokyo"), "kept"),  # noon there
 )
 def test_nights_and_holidays_have_a_time_zone(now: datetime, hours: WorkingHours, expected: str) -> None:
     assert word(judged(notebook(now, quiet=3 * HOUR), now, working_hours=hours)) == expected
@@ -146,15 +141,13 @@ def test_only_a_notebook_in_service_is_judged(status: str) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("signals", "sign"),
-    [
-        ({"modified": NIGHT - HOUR}, "its start or last change"),
-        ({"opened": opening(NIGHT - HOUR)}, "its opening by maria"),
-        ({"busy": Value(NIGHT - HOUR)}, "processor use"),
-        ({"log": Value(NIGHT - HOUR)}, "a line in its Jupyter log"),
-        ({"idle": Value(timedelta(), at=NIGHT - 30 * MINUTE)}, "activity in a kernel or terminal"),
-    ],
+@cases(
+    "signals, sign",
+    ({"modified": NIGHT - HOUR}, "its start or last change"),
+    ({"opened": opening(NIGHT - HOUR)}, "its opening by maria"),
+    ({"busy": Value(NIGHT - HOUR)}, "processor use"),
+    ({"log": Value(NIGHT - HOUR)}, "a line in its Jupyter log"),
+    ({"idle": Value(timedelta(), at=NIGHT - 30 * MINUTE)}, "activity in a kernel or terminal"),
 )
 @pytest.mark.parametrize("log", [Value(NIGHT - 9 * HOUR), Absent(), DENIED, NotRead()])
 def test_any_recent_sign_keeps_despite_unreadable(signals: dict[str, Any], sign: str, log: Any) -> None:
@@ -163,13 +156,11 @@ def test_any_recent_sign_keeps_despite_unreadable(signals: dict[str, Any], sign:
     assert sign in verdict.reason
 
 
-@pytest.mark.parametrize(
+@cases(
     "signals",
-    [
-        {"modified": NIGHT - 2 * HOUR, "log": Value(NIGHT - 3 * HOUR)},
-        {"opened": opening(NIGHT - 2 * HOUR)},
-        {"busy": Value(NIGHT - 2 * HOUR)},
-    ],
+    {"modified": NIGHT - 2 * HOUR, "log": Value(NIGHT - 3 * HOUR)},
+    {"opened": opening(NIGHT - 2 * HOUR)},
+    {"busy": Value(NIGHT - 2 * HOUR)},
 )
 def test_a_sign_exactly_as_old_as_is_allowed_keeps_nothing(signals: dict[str, Any]) -> None:
     verdict = judged(notebook(NIGHT, **signals), NIGHT)
@@ -177,13 +168,11 @@ def test_a_sign_exactly_as_old_as_is_allowed_keeps_nothing(signals: dict[str, An
     assert "2 hours ago" in verdict.reason
 
 
-@pytest.mark.parametrize(
-    ("log", "words"),
-    [
-        (DENIED, "could not be read (GetLogEvents: AccessDeniedException)"),
-        (NotRead(), "was not read"),
-        (Absent(), "it has no Jupyter log"),
-    ],
+@cases(
+    "log, words",
+    (DENIED, "could not be read (GetLogEvents: AccessDeniedException)"),
+    (NotRead(), "was not read"),
+    (Absent(), "it has no Jupyter log"),
 )
 def test_without_a_log_nobody_knows(log: Any, words: str) -> None:
     verdict = judged(notebook(NIGHT, log=log), NIGHT)
@@ -191,14 +180,12 @@ def test_without_a_log_nobody_knows(log: Any, words: str) -> None:
     assert words in verdict.reason
 
 
-@pytest.mark.parametrize(
-    ("log", "idle", "expected"),
-    [
-        (NIGHT - 2 * DAY - HOUR - SECOND, Absent(), "unknown"),
-        (NIGHT - 2 * DAY - HOUR, Absent(), "likely"),  # Jupyter runs before its instance is in service
-        (NIGHT - 2 * DAY - HOUR - SECOND, Value(9 * HOUR, at=NIGHT), "proven"),
-        (NIGHT - 2 * DAY - HOUR - SECOND, Value(9 * HOUR, at=NIGHT - HOUR), "unknown"),
-    ],
+@cases(
+    "log, idle, expected",
+    (NIGHT - 2 * DAY - HOUR - SECOND, Absent(), "unknown"),
+    (NIGHT - 2 * DAY - HOUR, Absent(), "likely"),  # Jupyter runs before its instance is in service
+    (NIGHT - 2 * DAY - HOUR - SECOND, Value(9 * HOUR, at=NIGHT), "proven"),
+    (NIGHT - 2 * DAY - HOUR - SECOND, Value(9 * HOUR, at=NIGHT - HOUR), "unknown"),
 )
 def test_a_log_that_ends_before_its_start_does_not_arrive(log: datetime, idle: Any, expected: str) -> None:
     verdict = judged(notebook(NIGHT, modified=NIGHT - 2 * DAY, log=Value(log), idle=idle), NIGHT)
@@ -213,26 +200,24 @@ def test_whoever_publishes_an_idle_time_is_not_stopped_while_it_cannot_be_read(l
     assert "could not be read (GetMetricData: Throttling)" in verdict.reason
 
 
-@pytest.mark.parametrize(
-    ("idle", "age", "signals", "expected"),
-    [
-        (2 * HOUR, 5 * MINUTE, {}, "proven"),
-        (2 * HOUR - SECOND, 5 * MINUTE, {}, "kept"),
-        (2 * HOUR, 30 * MINUTE, {}, "proven"),
-        (2 * HOUR, 30 * MINUTE + SECOND, {}, "likely"),
-        (timedelta(), 30 * MINUTE + SECOND, {}, "likely"),
-        (2 * HOUR, 5 * MINUTE, PUBLISHED, "proven"),
-        (2 * HOUR - SECOND, 5 * MINUTE, PUBLISHED, "kept"),
-        (HOUR, 31 * MINUTE, PUBLISHED, "unknown"),
-        (9 * HOUR, 31 * MINUTE, PUBLISHED, "unknown"),
-        (9 * HOUR, 5 * MINUTE, {"log": DENIED}, "unknown"),
-        (9 * HOUR, 5 * MINUTE, {"log": NotRead()}, "unknown"),
-        (9 * HOUR, 5 * MINUTE, {"log": Value(NIGHT - HOUR)}, "kept"),
-        (9 * HOUR, 5 * MINUTE, {"opened": opening(NIGHT - HOUR)}, "kept"),
-        (9 * HOUR, 5 * MINUTE, {"opened": Unreadable("denied")}, "likely"),
-        (9 * HOUR, 5 * MINUTE, {"busy": Unreadable("denied")}, "likely"),
-        (9 * HOUR, -5 * MINUTE, {}, "proven"),  # the clocks differ
-    ],
+@cases(
+    "idle, age, signals, expected",
+    (2 * HOUR, 5 * MINUTE, {}, "proven"),
+    (2 * HOUR - SECOND, 5 * MINUTE, {}, "kept"),
+    (2 * HOUR, 30 * MINUTE, {}, "proven"),
+    (2 * HOUR, 30 * MINUTE + SECOND, {}, "likely"),
+    (timedelta(), 30 * MINUTE + SECOND, {}, "likely"),
+    (2 * HOUR, 5 * MINUTE, PUBLISHED, "proven"),
+    (2 * HOUR - SECOND, 5 * MINUTE, PUBLISHED, "kept"),
+    (HOUR, 31 * MINUTE, PUBLISHED, "unknown"),
+    (9 * HOUR, 31 * MINUTE, PUBLISHED, "unknown"),
+    (9 * HOUR, 5 * MINUTE, {"log": DENIED}, "unknown"),
+    (9 * HOUR, 5 * MINUTE, {"log": NotRead()}, "unknown"),
+    (9 * HOUR, 5 * MINUTE, {"log": Value(NIGHT - HOUR)}, "kept"),
+    (9 * HOUR, 5 * MINUTE, {"opened": opening(NIGHT - HOUR)}, "kept"),
+    (9 * HOUR, 5 * MINUTE, {"opened": Unreadable("denied")}, "likely"),
+    (9 * HOUR, 5 * MINUTE, {"busy": Unreadable("denied")}, "likely"),
+    (9 * HOUR, -5 * MINUTE, {}, "proven"),  # the clocks differ
 )
 def test_an_idle_time_from_inside_proves_or_keeps(
     idle: timedelta, age: timedelta, signals: dict[str, Any], expected: str
@@ -241,19 +226,14 @@ def test_an_idle_time_from_inside_proves_or_keeps(
     assert word(judged(notebook(NIGHT, idle=published, **signals), NIGHT)) == expected
 
 
-@pytest.mark.parametrize(
-    ("signals", "expected"),
-    [
-        (
-            {"opened": Unreadable("LookupEvents: AccessDenied")},
-            ("last opening", "LookupEvents: AccessDenied"),
-        ),
-        ({"busy": Unreadable("ListMetrics: Throttling")}, ("last processor use", "ListMetrics: Throttling")),
-        (
-            {"idle": Value(9 * HOUR, at=NIGHT - HOUR)},
-            ("idle time it published", "9 hours at 2026-10-06T02:00:00Z, too long ago to count"),
-        ),
-    ],
+@cases(
+    "signals, expected",
+    ({"opened": Unreadable("LookupEvents: AccessDenied")}, ("last opening", "LookupEvents: AccessDenied")),
+    ({"busy": Unreadable("ListMetrics: Throttling")}, ("last processor use", "ListMetrics: Throttling")),
+    (
+        {"idle": Value(9 * HOUR, at=NIGHT - HOUR)},
+        ("idle time it published", "9 hours at 2026-10-06T02:00:00Z, too long ago to count"),
+    ),
 )
 def test_what_only_supports_is_said_when_it_fails(signals: dict[str, Any], expected: tuple[str, str]) -> None:
     verdict = judged(notebook(NIGHT, **signals), NIGHT)
@@ -348,17 +328,15 @@ def test_the_others_are_kept_while_they_are_used() -> None:
     assert isinstance(scheduled(notebook(LATE, quiet=MINUTE), LATE, "other-*"), Kept)
 
 
-@pytest.mark.parametrize(
-    ("signals", "due"),
-    [
-        ({"quiet": 6 * HOUR}, CLOSING),
-        ({"quiet": 2 * HOUR}, LATE),
-        ({"quiet": 20 * MINUTE}, LATE + 100 * MINUTE),
-        ({"quiet": 6 * HOUR, "busy": Value(LATE - 20 * MINUTE)}, LATE + 100 * MINUTE),
-        ({"quiet": 6 * HOUR, "opened": opening(LATE - HOUR)}, LATE + HOUR),
-        ({"quiet": 6 * HOUR, **published(LATE, timedelta())}, LATE + 2 * HOUR),  # a silent kernel computes
-        ({"quiet": 6 * HOUR, **published(LATE, 2 * HOUR - MINUTE)}, LATE + MINUTE),
-    ],
+@cases(
+    "signals, due",
+    ({"quiet": 6 * HOUR}, CLOSING),
+    ({"quiet": 2 * HOUR}, LATE),
+    ({"quiet": 20 * MINUTE}, LATE + 100 * MINUTE),
+    ({"quiet": 6 * HOUR, "busy": Value(LATE - 20 * MINUTE)}, LATE + 100 * MINUTE),
+    ({"quiet": 6 * HOUR, "opened": opening(LATE - HOUR)}, LATE + HOUR),
+    ({"quiet": 6 * HOUR, **published(LATE, timedelta())}, LATE + 2 * HOUR),  # a silent kernel computes
+    ({"quiet": 6 * HOUR, **published(LATE, 2 * HOUR - MINUTE)}, LATE + MINUTE),
 )
 def test_after_closing_it_is_due_once_nothing_shows_work(signals: dict[str, Any], due: datetime) -> None:
     verdict = scheduled(notebook(LATE, **signals), LATE)
@@ -400,16 +378,14 @@ def test_what_its_own_idle_time_proves_needs_no_schedule() -> None:
     assert (verdict.confidence, verdict.schedule) == (Confidence.PROVEN, None)
 
 
-@pytest.mark.parametrize(
+@cases(
     "signals",
-    [
-        {"log": DENIED},
-        {"log": Absent()},
-        {"idle": DENIED},
-        {"busy": DENIED},
-        {"opened": DENIED},
-        {"idle": Value(3 * HOUR, "", LATE - 40 * MINUTE)},  # too busy to go on saying so, perhaps
-    ],
+    {"log": DENIED},
+    {"log": Absent()},
+    {"idle": DENIED},
+    {"busy": DENIED},
+    {"opened": DENIED},
+    {"idle": Value(3 * HOUR, "", LATE - 40 * MINUTE)},  # too busy to go on saying so, perhaps
 )
 def test_no_clock_stops_what_may_work_unseen(signals: dict[str, Any]) -> None:
     assert word(scheduled(notebook(LATE, quiet=6 * HOUR, **signals), LATE)) == "unknown"
@@ -434,18 +410,16 @@ def test_it_costs_what_the_nights_and_weekends_cost() -> None:
     assert unpriced.cost == Cost.standing(None, "no price list")
 
 
-@pytest.mark.parametrize(
-    ("entry", "tags", "named"),
-    [
-        ("churn", {}, True),
-        ("CHURN", {}, True),
-        ("chur", {}, False),
-        ("arn:aws:sagemaker:*:123456789012:notebook-instance/ch*", {}, True),
-        ("schedule=office-*", {"Schedule": "Office-Hours"}, True),
-        ("schedule=office-*", {"schedule": "always"}, False),
-        ("schedule=*", {}, False),
-        ("churn=yes", {}, False),
-    ],
+@cases(
+    "entry, tags, named",
+    ("churn", {}, True),
+    ("CHURN", {}, True),
+    ("chur", {}, False),
+    ("arn:aws:sagemaker:*:123456789012:notebook-instance/ch*", {}, True),
+    ("schedule=office-*", {"Schedule": "Office-Hours"}, True),
+    ("schedule=office-*", {"schedule": "always"}, False),
+    ("schedule=*", {}, False),
+    ("churn=yes", {}, False),
 )
 def test_it_is_named_by_name_arn_or_tag(entry: str, tags: dict[str, str], *, named: bool) -> None:
     candidate = notebook(DUSK, quiet=MINUTE).tagged(Value(tags))

@@ -31,6 +31,7 @@ from ml_janitor.core.model import (
 )
 from ml_janitor.detectors import idle_studio_apps
 from ml_janitor.detectors.idle_studio_apps import IdleStudioApps, _metric, _price
+from tables import cases
 from verdicts import shown, word
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
@@ -79,45 +80,38 @@ def judged(candidate: StudioApp, **tunables: Any) -> Verdict:
     return IdleStudioApps(**tunables).decide(candidate, NOW)
 
 
-@pytest.mark.parametrize(
-    ("signals", "expected"),
-    [
-        ({"activity": Value(NOW - 4 * HOUR)}, "likely"),
-        ({"activity": Value(NOW - 4 * HOUR + SECOND)}, "kept"),
-        ({"activity": Value(NOW + HOUR)}, "kept"),
-        ({"log": Value(NOW - 4 * HOUR)}, "likely"),
-        ({"log": Value(NOW - 4 * HOUR + SECOND)}, "kept"),
-        ({"started": NOW - 4 * HOUR}, "likely"),
-        ({"started": NOW - 4 * HOUR + SECOND}, "kept"),
-        ({"activity": Absent()}, "likely"),
-        ({"log": Absent()}, "likely"),
-        ({"activity": Absent(), "log": Absent()}, "unknown"),
-        ({"activity": Absent(), "log": Value(NOW - MINUTE)}, "kept"),
-        ({"activity": DENIED}, "unknown"),
-        ({"activity": DENIED, "log": Value(NOW - MINUTE)}, "kept"),
-        ({"activity": NotRead()}, "unknown"),
-        ({"log": DENIED}, "unknown"),
-        ({"log": DENIED, "activity": Value(NOW - MINUTE)}, "kept"),
-        ({"log": NotRead()}, "unknown"),
-    ],
+@cases(
+    "signals, expected",
+    ({"activity": Value(NOW - 4 * HOUR)}, "likely"),
+    ({"activity": Value(NOW - 4 * HOUR + SECOND)}, "kept"),
+    ({"activity": Value(NOW + HOUR)}, "kept"),
+    ({"log": Value(NOW - 4 * HOUR)}, "likely"),
+    ({"log": Value(NOW - 4 * HOUR + SECOND)}, "kept"),
+    ({"started": NOW - 4 * HOUR}, "likely"),
+    ({"started": NOW - 4 * HOUR + SECOND}, "kept"),
+    ({"activity": Absent()}, "likely"),
+    ({"log": Absent()}, "likely"),
+    ({"activity": Absent(), "log": Absent()}, "unknown"),
+    ({"activity": Absent(), "log": Value(NOW - MINUTE)}, "kept"),
+    ({"activity": DENIED}, "unknown"),
+    ({"activity": DENIED, "log": Value(NOW - MINUTE)}, "kept"),
+    ({"activity": NotRead()}, "unknown"),
+    ({"log": DENIED}, "unknown"),
+    ({"log": DENIED, "activity": Value(NOW - MINUTE)}, "kept"),
+    ({"log": NotRead()}, "unknown"),
 )
 def test_the_newest_sign_of_use_decides_to_the_second(signals: dict[str, Any], expected: str) -> None:
     assert word(judged(app(**signals))) == expected
 
 
-@pytest.mark.parametrize(
-    ("signals", "reason"),
-    [
-        ({"status": "Deleted"}, "its status is Deleted, not InService"),
-        ({"status": "Pending"}, "its status is Pending, not InService"),
-        ({"type": "JupyterServer"}, "it is a JupyterServer app; only JupyterLab, CodeEditor"),
-        ({"type": "RStudioServerPro"}, "it is a RStudioServerPro app"),
-        ({"instance_type": "system"}, "it runs on the system instance, which is free"),
-        (
-            {"reserved": True},
-            "it runs on the reserved capacity of a training plan, which is paid for without",
-        ),
-    ],
+@cases(
+    "signals, reason",
+    ({"status": "Deleted"}, "its status is Deleted, not InService"),
+    ({"status": "Pending"}, "its status is Pending, not InService"),
+    ({"type": "JupyterServer"}, "it is a JupyterServer app; only JupyterLab, CodeEditor"),
+    ({"type": "RStudioServerPro"}, "it is a RStudioServerPro app"),
+    ({"instance_type": "system"}, "it runs on the system instance, which is free"),
+    ({"reserved": True}, "it runs on the reserved capacity of a training plan, which is paid for without"),
 )
 def test_what_is_no_waste_is_kept_with_the_reason(signals: dict[str, Any], reason: str) -> None:
     verdict = judged(app(**signals))
@@ -127,13 +121,11 @@ def test_what_is_no_waste_is_kept_with_the_reason(signals: dict[str, Any], reaso
     assert verdict.reason.startswith(reason)
 
 
-@pytest.mark.parametrize(
-    ("log", "activity", "expected"),
-    [
-        (NOW - 2 * DAY - SECOND, Absent(), "unknown"),
-        (NOW - 2 * DAY, Absent(), "likely"),
-        (NOW - 2 * DAY - SECOND, Value(NOW - 9 * HOUR), "likely"),
-    ],
+@cases(
+    "log, activity, expected",
+    (NOW - 2 * DAY - SECOND, Absent(), "unknown"),
+    (NOW - 2 * DAY, Absent(), "likely"),
+    (NOW - 2 * DAY - SECOND, Value(NOW - 9 * HOUR), "likely"),
 )
 def test_a_log_from_before_does_not_arrive(log: datetime, activity: Signal[datetime], expected: str) -> None:
     verdict = judged(app(started=NOW - 2 * DAY, log=Value(log), activity=activity))
@@ -146,41 +138,37 @@ def test_an_instance_that_nobody_tells_may_be_the_free_one() -> None:
     assert word(judged(app(instance_type=None))) == "unknown"
 
 
-@pytest.mark.parametrize(
-    ("candidate", "expected"),
-    [
-        (canvas(4 * HOUR - 5 * MINUTE), "proven"),
-        (canvas(4 * HOUR - 5 * MINUTE - SECOND), "kept"),
-        (canvas(9 * HOUR, at=30 * MINUTE), "proven"),
-        (canvas(9 * HOUR, at=30 * MINUTE + SECOND), "unknown"),
-        (canvas(MINUTE, at=2 * HOUR), "unknown"),
-        (canvas(9 * HOUR, started=NOW - HOUR), "kept"),
-        (canvas(9 * HOUR, instance_type="system"), "proven"),
-        (canvas(9 * HOUR, activity=Value(NOW - MINUTE)), "kept"),
-        (canvas(9 * HOUR, activity=DENIED), "unknown"),
-        (canvas(9 * HOUR, idle=Absent()), "unknown"),
-        (canvas(9 * HOUR, idle=DENIED), "unknown"),
-        (canvas(9 * HOUR, idle=NotRead()), "unknown"),
-        (canvas(9 * HOUR, idle=Absent(), activity=Value(NOW - 9 * HOUR)), "unknown"),
-    ],
+@cases(
+    "candidate, expected",
+    (canvas(4 * HOUR - 5 * MINUTE), "proven"),
+    (canvas(4 * HOUR - 5 * MINUTE - SECOND), "kept"),
+    (canvas(9 * HOUR, at=30 * MINUTE), "proven"),
+    (canvas(9 * HOUR, at=30 * MINUTE + SECOND), "unknown"),
+    (canvas(MINUTE, at=2 * HOUR), "unknown"),
+    (canvas(9 * HOUR, started=NOW - HOUR), "kept"),
+    (canvas(9 * HOUR, instance_type="system"), "proven"),
+    (canvas(9 * HOUR, activity=Value(NOW - MINUTE)), "kept"),
+    (canvas(9 * HOUR, activity=DENIED), "unknown"),
+    (canvas(9 * HOUR, idle=Absent()), "unknown"),
+    (canvas(9 * HOUR, idle=DENIED), "unknown"),
+    (canvas(9 * HOUR, idle=NotRead()), "unknown"),
+    (canvas(9 * HOUR, idle=Absent(), activity=Value(NOW - 9 * HOUR)), "unknown"),
 )
 def test_canvas_goes_by_the_idle_time_that_it_publishes(candidate: StudioApp, expected: str) -> None:
     assert word(judged(candidate)) == expected
 
 
 @pytest.mark.parametrize("kind", ["JupyterLab", "CodeEditor"])
-@pytest.mark.parametrize(
-    ("shutdown", "quiet", "expected"),
-    [
-        (Value(60 * MINUTE), 4 * HOUR, "likely"),
-        (Value(60 * MINUTE), 3 * HOUR, "kept"),
-        (Value(3 * HOUR), 6 * HOUR, "likely"),
-        (Value(3 * HOUR), 6 * HOUR - SECOND, "kept"),
-        (Value(7 * DAY), 13 * DAY, "kept"),
-        (Absent(), 4 * HOUR, "likely"),
-        (DENIED, 9 * HOUR, "unknown"),
-        (NotRead(), 9 * HOUR, "unknown"),
-    ],
+@cases(
+    "shutdown, quiet, expected",
+    (Value(60 * MINUTE), 4 * HOUR, "likely"),
+    (Value(60 * MINUTE), 3 * HOUR, "kept"),
+    (Value(3 * HOUR), 6 * HOUR, "likely"),
+    (Value(3 * HOUR), 6 * HOUR - SECOND, "kept"),
+    (Value(7 * DAY), 13 * DAY, "kept"),
+    (Absent(), 4 * HOUR, "likely"),
+    (DENIED, 9 * HOUR, "unknown"),
+    (NotRead(), 9 * HOUR, "unknown"),
 )
 def test_studio_s_own_idle_shutdown_gets_twice_its_time(
     kind: str, shutdown: Signal[timedelta], quiet: timedelta, expected: str
@@ -264,12 +252,10 @@ def test_a_sign_after_the_sweep_began_is_said_to_be_that() -> None:
     assert "a line in its log less than a minute ago" in judged(app(log=Value(NOW))).reason
 
 
-@pytest.mark.parametrize(
-    ("candidate", "what"),
-    [
-        (canvas(9 * HOUR), "activity that Canvas saw 9 hours"),
-        (app(idle=Value(8 * HOUR, "", NOW)), "activity in a kernel or terminal 8 hours"),
-    ],
+@cases(
+    "candidate, what",
+    (canvas(9 * HOUR), "activity that Canvas saw 9 hours"),
+    (app(idle=Value(8 * HOUR, "", NOW)), "activity in a kernel or terminal 8 hours"),
 )
 def test_activity_is_what_the_publisher_of_the_idle_time_saw(candidate: StudioApp, what: str) -> None:
     assert f"the last sign of use was {what}" in judged(candidate).reason
@@ -293,27 +279,25 @@ def test_the_stream_of_an_app_in_a_space_is_by_the_space() -> None:
     assert replace(app(), space=None).stream == "d-1/anna/JupyterLab/default"
 
 
-@pytest.mark.parametrize(
-    ("signals", "expected"),
-    [
-        ({"idle": Value(8 * HOUR, "", NOW - 5 * MINUTE)}, "proven"),
-        ({"idle": Value(8 * HOUR, "", NOW - 5 * MINUTE), "log": Absent(), "activity": Absent()}, "proven"),
-        ({"idle": Value(8 * HOUR, "", NOW - 31 * MINUTE)}, "likely"),
-        ({"idle": Value(timedelta(), "", NOW - 5 * MINUTE)}, "kept"),  # a silent kernel computes
-        ({"idle": Value(4 * HOUR - MINUTE, "", NOW - 5 * MINUTE)}, "kept"),
-        ({"idle": Value(4 * HOUR, "", NOW - 5 * MINUTE)}, "proven"),
-        ({"idle": Value(8 * HOUR, "", NOW - 5 * MINUTE), "log": Value(NOW - HOUR)}, "kept"),
-        ({"idle": Value(8 * HOUR, "", NOW - 5 * MINUTE), "log": DENIED}, "unknown"),
-        ({"idle": DENIED}, "unknown"),
-        ({"remote": True}, "unknown"),  # an editor on another machine need not write to its log
-        ({"remote": True, "idle": Value(8 * HOUR, "", NOW - 5 * MINUTE)}, "unknown"),
-        ({"remote": True, "session": DENIED}, "unknown"),
-        ({"remote": True, "session": Absent()}, "likely"),
-        ({"remote": True, "session": Absent(), "idle": Value(8 * HOUR, "", NOW - MINUTE)}, "likely"),
-        ({"remote": True, "session": Value(NOW - 3 * HOUR)}, "kept"),
-        ({"remote": True, "session": Value(NOW - 16 * HOUR + SECOND)}, "kept"),  # it may last twelve hours
-        ({"remote": True, "session": Value(NOW - 16 * HOUR)}, "likely"),
-    ],
+@cases(
+    "signals, expected",
+    ({"idle": Value(8 * HOUR, "", NOW - 5 * MINUTE)}, "proven"),
+    ({"idle": Value(8 * HOUR, "", NOW - 5 * MINUTE), "log": Absent(), "activity": Absent()}, "proven"),
+    ({"idle": Value(8 * HOUR, "", NOW - 31 * MINUTE)}, "likely"),
+    ({"idle": Value(timedelta(), "", NOW - 5 * MINUTE)}, "kept"),  # a silent kernel computes
+    ({"idle": Value(4 * HOUR - MINUTE, "", NOW - 5 * MINUTE)}, "kept"),
+    ({"idle": Value(4 * HOUR, "", NOW - 5 * MINUTE)}, "proven"),
+    ({"idle": Value(8 * HOUR, "", NOW - 5 * MINUTE), "log": Value(NOW - HOUR)}, "kept"),
+    ({"idle": Value(8 * HOUR, "", NOW - 5 * MINUTE), "log": DENIED}, "unknown"),
+    ({"idle": DENIED}, "unknown"),
+    ({"remote": True}, "unknown"),  # an editor on another machine need not write to its log
+    ({"remote": True, "idle": Value(8 * HOUR, "", NOW - 5 * MINUTE)}, "unknown"),
+    ({"remote": True, "session": DENIED}, "unknown"),
+    ({"remote": True, "session": Absent()}, "likely"),
+    ({"remote": True, "session": Absent(), "idle": Value(8 * HOUR, "", NOW - MINUTE)}, "likely"),
+    ({"remote": True, "session": Value(NOW - 3 * HOUR)}, "kept"),
+    ({"remote": True, "session": Value(NOW - 16 * HOUR + SECOND)}, "kept"),  # it may last twelve hours
+    ({"remote": True, "session": Value(NOW - 16 * HOUR)}, "likely"),
 )
 def test_only_an_idle_time_that_its_space_publishes_proves(signals: dict[str, Any], expected: str) -> None:
     assert word(IdleStudioApps().decide(app(**signals), NOW)) == expected
@@ -330,19 +314,17 @@ def session(hours: int, arn: str | None, **given: Any) -> TrailEvent:
     return TrailEvent(**usual | {"at": NOW - hours * HOUR, "request": request} | given)
 
 
-@pytest.mark.parametrize(
-    ("event", "counts"),
-    [
-        (session(1, f"{SPACE}/desk"), True),
-        (session(1, f"{SPACE}/Desk"), True),
-        (session(1, OF_APP), True),
-        (session(1, None, resources=frozenset({f"{SPACE}/desk"})), True),
-        (session(1, None), True),  # CloudTrail leaves out what it must not show: any space may be meant
-        (session(1, f"{SPACE}/desk-2"), False),
-        (session(1, f"{SPACE[:-1]}2/desk"), False),
-        (session(1, f"{SPACE}/desk", succeeded=False), False),
-        (session(1, f"{SPACE}/desk", source="ssm.amazonaws.com"), False),
-    ],
+@cases(
+    "event, counts",
+    (session(1, f"{SPACE}/desk"), True),
+    (session(1, f"{SPACE}/Desk"), True),
+    (session(1, OF_APP), True),
+    (session(1, None, resources=frozenset({f"{SPACE}/desk"})), True),
+    (session(1, None), True),  # CloudTrail leaves out what it must not show: any space may be meant
+    (session(1, f"{SPACE}/desk-2"), False),
+    (session(1, f"{SPACE[:-1]}2/desk"), False),
+    (session(1, f"{SPACE}/desk", succeeded=False), False),
+    (session(1, f"{SPACE}/desk", source="ssm.amazonaws.com"), False),
 )
 def test_a_session_counts_for_the_space_that_it_names(event: TrailEvent, *, counts: bool) -> None:
     listing = Listing((session(5, f"{SPACE}/desk"), event))
@@ -376,12 +358,10 @@ def test_a_likely_finding_says_what_would_prove_it_and_what_would_do_instead() -
     assert seen["what would do without this"] == "Studio's own idle shutdown would stop it from inside"
 
 
-@pytest.mark.parametrize(
-    ("signals", "step"),
-    [
-        ({"idle": Value(8 * HOUR, "", NOW - MINUTE), "shutdown": Value(HOUR)}, "its own idle time says so"),
-        ({**NOT_LAB, "space": None}, "nothing shows use, but a kernel may compute"),
-    ],
+@cases(
+    "signals, step",
+    ({"idle": Value(8 * HOUR, "", NOW - MINUTE), "shutdown": Value(HOUR)}, "its own idle time says so"),
+    ({**NOT_LAB, "space": None}, "nothing shows use, but a kernel may compute"),
 )
 def test_nothing_is_advised_that_would_not_help(signals: dict[str, Any], step: str) -> None:
     found = IdleStudioApps().decide(app(**signals), NOW)

@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-import pytest
-
 from conftest import NOW
 from ml_janitor.aws.studio_apps import fresh_idle_time, idle_time_text, janitor_idle_metric, read_idle_times
 from ml_janitor.core.model import Absent, NotRead, Signal, Unreadable, Value
 from scripted import DENIED, Script
+from tables import cases
 
 MINUTE, SECOND = timedelta(minutes=1), timedelta(seconds=1)
 SOURCE = "cloudwatch:GetMetricData"
@@ -44,34 +43,30 @@ def published(points: Mapping[int, float] | None) -> Script:
     return Script({"cloudwatch:GetMetricData": answer})
 
 
-@pytest.mark.parametrize(
-    ("points", "expected"),
-    [
-        ({9: 60.0, 3: 120.0, 5: 180.0}, Value(2 * MINUTE, SOURCE, NOW - 3 * MINUTE)),
-        ({3: -5.0}, Value(timedelta(), SOURCE, NOW - 3 * MINUTE)),
-        ({3: 0.5}, Value(timedelta(seconds=0.5), SOURCE, NOW - 3 * MINUTE)),
-        ({3: 1e12}, Value(timedelta(days=3650), SOURCE, NOW - 3 * MINUTE)),
-        ({}, Absent(SOURCE)),
-        (None, Unreadable("GetMetricData: AccessDeniedException: denied", SOURCE)),
-    ],
+@cases(
+    "points, expected",
+    ({9: 60.0, 3: 120.0, 5: 180.0}, Value(2 * MINUTE, SOURCE, NOW - 3 * MINUTE)),
+    ({3: -5.0}, Value(timedelta(), SOURCE, NOW - 3 * MINUTE)),
+    ({3: 0.5}, Value(timedelta(seconds=0.5), SOURCE, NOW - 3 * MINUTE)),
+    ({3: 1e12}, Value(timedelta(days=3650), SOURCE, NOW - 3 * MINUTE)),
+    ({}, Absent(SOURCE)),
+    (None, Unreadable("GetMetricData: AccessDeniedException: denied", SOURCE)),
 )
 def test_the_newest_idle_time_counts(points: Mapping[int, float] | None, expected: Signal[timedelta]) -> None:
     assert read_idle_times(published(points).aws(), {"eda": ARE}, NOW) == {"eda": expected}
 
 
-@pytest.mark.parametrize(
-    ("idle", "counts", "said"),
-    [
-        (Value(2 * MINUTE, SOURCE, NOW - 30 * MINUTE), True, "2 minutes at 2026-10-06T02:30:00Z"),
-        (
-            Value(2 * MINUTE, SOURCE, NOW - 30 * MINUTE - SECOND),
-            False,
-            "2 minutes at 2026-10-06T02:29:59Z, too long ago to count",
-        ),
-        (Value(2 * MINUTE, SOURCE), False, None),
-        (Absent(SOURCE), False, None),
-        (NotRead(), False, None),
-    ],
+@cases(
+    "idle, counts, said",
+    (Value(2 * MINUTE, SOURCE, NOW - 30 * MINUTE), True, "2 minutes at 2026-10-06T02:30:00Z"),
+    (
+        Value(2 * MINUTE, SOURCE, NOW - 30 * MINUTE - SECOND),
+        False,
+        "2 minutes at 2026-10-06T02:29:59Z, too long ago to count",
+    ),
+    (Value(2 * MINUTE, SOURCE), False, None),
+    (Absent(SOURCE), False, None),
+    (NotRead(), False, None),
 )
 def test_an_old_idle_time_is_no_sign(*, idle: Signal[timedelta], counts: bool, said: str | None) -> None:
     assert fresh_idle_time(idle, NOW) == (idle if counts else None)

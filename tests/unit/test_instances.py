@@ -5,44 +5,42 @@ from __future__ import annotations
 from typing import cast
 
 import botocore.session
-import pytest
 from botocore.model import StringShape
 
 from ml_janitor.aws.prices import Machine, machine_of
+from tables import cases
 
 
-@pytest.mark.parametrize(
-    ("kind", "made_of"),
-    [
-        ("ml.t3.medium", Machine(2, 0)),
-        ("ml.m5.large", Machine(2, 0)),
-        ("ml.c5.xlarge", Machine(4, 0)),
-        ("ml.c5.9xlarge", Machine(36, 0)),
-        ("ml.r5d.24xlarge", Machine(96, 0)),
-        ("ml.m8i-flex.16xlarge", Machine(64, 0)),
-        ("ml.p3.8xlarge", Machine(32, 4)),
-        ("ml.p4d.24xlarge", Machine(96, 8)),
-        ("ml.g5.16xlarge", Machine(64, 1)),
-        ("ml.g5.12xlarge", Machine(48, 4)),
-        ("ml.g7e.12xlarge", Machine(48, 2)),
-        ("ml.g7e.48xlarge", Machine(192, 8)),
-        ("ml.gr6.8xlarge", Machine(32, 1)),
-        ("ml.g6f.xlarge", Machine(4, 1)),
-        ("ml.p6e-gb200.36xlarge", Machine(144, 4)),
-        ("ml.c7gn.xlarge", Machine(4, 0)),
-        ("ml.m6idn.xlarge", Machine(4, 0)),
-        ("ml.r7iz.xlarge", Machine(4, 0)),
-        ("ml.t3a.medium", Machine(2, 0)),
-        ("ml.trn1.32xlarge", Machine(128, None)),
-        ("ml.trn3.48xlarge", Machine(192, None)),
-        ("ml.inf3.xlarge", Machine(4, None)),
-        ("ml.p7.48xlarge", Machine(192, None)),
-        ("ml.m9gpu.xlarge", Machine(4, None)),
-        ("ml.c9trn.xlarge", Machine(4, None)),
-        ("ml.g99.2xlarge", Machine(8, None)),
-        ("ml.mystery", Machine(1, None)),
-        ("", Machine(1, None)),
-    ],
+@cases(
+    "kind, made_of",
+    ("ml.t3.medium", Machine(2, 0)),
+    ("ml.m5.large", Machine(2, 0)),
+    ("ml.c5.xlarge", Machine(4, 0)),
+    ("ml.c5.9xlarge", Machine(36, 0)),
+    ("ml.r5d.24xlarge", Machine(96, 0)),
+    ("ml.m8i-flex.16xlarge", Machine(64, 0)),
+    ("ml.p3.8xlarge", Machine(32, 4)),
+    ("ml.p4d.24xlarge", Machine(96, 8)),
+    ("ml.g5.16xlarge", Machine(64, 1)),
+    ("ml.g5.12xlarge", Machine(48, 4)),
+    ("ml.g7e.12xlarge", Machine(48, 2)),
+    ("ml.g7e.48xlarge", Machine(192, 8)),
+    ("ml.gr6.8xlarge", Machine(32, 1)),
+    ("ml.g6f.xlarge", Machine(4, 1)),
+    ("ml.p6e-gb200.36xlarge", Machine(144, 4)),
+    ("ml.c7gn.xlarge", Machine(4, 0)),
+    ("ml.m6idn.xlarge", Machine(4, 0)),
+    ("ml.r7iz.xlarge", Machine(4, 0)),
+    ("ml.t3a.medium", Machine(2, 0)),
+    ("ml.trn1.32xlarge", Machine(128, None)),
+    ("ml.trn3.48xlarge", Machine(192, None)),
+    ("ml.inf3.xlarge", Machine(4, None)),
+    ("ml.p7.48xlarge", Machine(192, None)),
+    ("ml.m9gpu.xlarge", Machine(4, None)),
+    ("ml.c9trn.xlarge", Machine(4, None)),
+    ("ml.g99.2xlarge", Machine(8, None)),
+    ("ml.mystery", Machine(1, None)),
+    ("", Machine(1, None)),
 )
 def test_made_of(kind: str, made_of: Machine) -> None:
     assert machine_of(kind) == made_of

@@ -22,6 +22,7 @@ from ml_janitor.detectors.untagged_resources.reading import (
     resource_by_arn,
     used_location,
 )
+from tables import cases
 
 SINCE = datetime(2026, 9, 29, 3, tzinfo=UTC)
 ROOT = "arn:aws:sagemaker:us-east-1:123456789012"
@@ -83,18 +84,12 @@ def test_a_user_profile_is_told_by_its_domain(nowhere: Aws) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("status", "created", "outside"),
-    [
-        ("InProgress", SINCE - timedelta(days=90), None),
-        ("Completed", SINCE, None),
-        (
-            "Completed",
-            SINCE - timedelta(seconds=1),
-            "it is not in progress, and was created before 2026-09-29",
-        ),
-        ("Failed", SINCE - timedelta(days=90), "it is not in progress, and was created before 2026-09-29"),
-    ],
+@cases(
+    "status, created, outside",
+    ("InProgress", SINCE - timedelta(days=90), None),
+    ("Completed", SINCE, None),
+    ("Completed", SINCE - timedelta(seconds=1), "it is not in progress, and was created before 2026-09-29"),
+    ("Failed", SINCE - timedelta(days=90), "it is not in progress, and was created before 2026-09-29"),
 )
 def test_a_recent_job_counts(nowhere: Aws, status: str, created: datetime, outside: str | None) -> None:
     assert listed_resource(nowhere, kind("transform-job"), job(status, created), SINCE).outside == outside
@@ -135,19 +130,17 @@ def test_an_arn_may_have_lost_its_capitals() -> None:
     assert resource_by_arn([model("Churn")], f"{ROOT}:model/churn-2") is None
 
 
-@pytest.mark.parametrize(
-    ("text", "place"),
-    [
-        ("s3://models/churn/1/model.tar.gz", "s3://models"),
-        ("s3://models", "s3://models"),
-        ("123456789012.dkr.ecr.us-east-1.amazonaws.com/team/serve:1.2", "{}/team/serve"),
-        ("123456789012.dkr.ecr.us-east-1.amazonaws.com/team/serve", "{}/team/serve"),
-        ("123456789012.dkr.ecr.us-east-1.amazonaws.com/serve@sha256:0f3a", "{}/serve"),
-        ("123456789012.dkr.ecr.us-east-1.amazonaws.com/serve:2@sha256:0f3a", "{}/serve"),
-        ("arn:aws:iam::123456789012:role/train", None),
-        ("https://example.com/s3://x", None),
-        ("", None),
-    ],
+@cases(
+    "text, place",
+    ("s3://models/churn/1/model.tar.gz", "s3://models"),
+    ("s3://models", "s3://models"),
+    ("123456789012.dkr.ecr.us-east-1.amazonaws.com/team/serve:1.2", "{}/team/serve"),
+    ("123456789012.dkr.ecr.us-east-1.amazonaws.com/team/serve", "{}/team/serve"),
+    ("123456789012.dkr.ecr.us-east-1.amazonaws.com/serve@sha256:0f3a", "{}/serve"),
+    ("123456789012.dkr.ecr.us-east-1.amazonaws.com/serve:2@sha256:0f3a", "{}/serve"),
+    ("arn:aws:iam::123456789012:role/train", None),
+    ("https://example.com/s3://x", None),
+    ("", None),
 )
 def test_which_bucket_or_repository_a_text_names(text: str, place: str | None) -> None:
     registry = "123456789012.dkr.ecr.us-east-1.amazonaws.com"

@@ -20,6 +20,7 @@ from ml_janitor.detectors.duplicate_artifacts.inventories import (
     groups_sql,
     suggest_inventory,
 )
+from tables import cases
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 FOLDER = "models/all/"
@@ -78,12 +79,10 @@ def test_old_versions_are_told_from_the_newest_where_the_list_says_which_is() ->
     assert delivered(["2026-10-05T01-00Z/"], schema=VERSIONS).versions
 
 
-@pytest.mark.parametrize(
-    ("given", "error"),
-    [
-        ({"of": "datasets"}, "is the inventory of bucket datasets"),
-        ({"schema": CURRENT.replace("e_tag", "tag")}, "the inventory has no e_tag"),
-    ],
+@cases(
+    "given, error",
+    ({"of": "datasets"}, "is the inventory of bucket datasets"),
+    ({"schema": CURRENT.replace("e_tag", "tag")}, "the inventory has no e_tag"),
 )
 def test_an_inventory_needs_its_bucket_and_its_columns(given: dict[str, str], error: str) -> None:
     with pytest.raises(ReadError, match=error):
@@ -107,18 +106,16 @@ def configured(fields: list[str], *, enabled: bool = True, kind: str = "Parquet"
     }
 
 
-@pytest.mark.parametrize(
-    ("live", "lists", "place"),
-    [
-        ("ENABLED", [], 'table = "s3tablescatalog/aws-s3.b_models.inventory"'),
-        ("DISABLED", [], None),
-        (None, [configured(["Size", "ETag"])], 'location = "s3://inventories/lists/models/all/"'),
-        ("DISABLED", [configured(["Size", "ETag"])], 'location = "s3://inventories/lists/models/all/"'),
-        (None, [configured(["Size", "ETag"], enabled=False)], None),
-        (None, [configured(["Size"])], None),
-        (None, [configured(["Size", "ETag"], kind="CSV")], None),
-        (None, [], None),
-    ],
+@cases(
+    "live, lists, place",
+    ("ENABLED", [], 'table = "s3tablescatalog/aws-s3.b_models.inventory"'),
+    ("DISABLED", [], None),
+    (None, [configured(["Size", "ETag"])], 'location = "s3://inventories/lists/models/all/"'),
+    ("DISABLED", [configured(["Size", "ETag"])], 'location = "s3://inventories/lists/models/all/"'),
+    (None, [configured(["Size", "ETag"], enabled=False)], None),
+    (None, [configured(["Size"])], None),
+    (None, [configured(["Size", "ETag"], kind="CSV")], None),
+    (None, [], None),
 )
 def test_a_usable_list_is_suggested(live: str | None, lists: list[dict[str, Any]], place: str | None) -> None:
     def get_bucket_metadata_configuration(**_: str) -> Any:

@@ -17,6 +17,7 @@ from ml_janitor.aws.training_jobs import JobFamily, read_job_families
 from ml_janitor.core.model import Value
 from ml_janitor.detectors.spot_training import SpotTraining
 from scripted import DENIED, Script, Torn
+from tables import cases
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 SINCE = NOW - 60 * DAY
@@ -77,14 +78,12 @@ GROUPS = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("resources", "instances", "no_spot"),
-    [
-        (G5 | {"KeepAlivePeriodInSeconds": 600}, 2, "a warm pool is kept for it, which spot has none of"),
-        (G5 | {"TrainingPlanArn": "arn"}, 2, "it runs on capacity that is reserved by a training plan"),
-        ({"InstanceGroups": GROUPS}, 5, "it runs on several types of instances"),
-        ({"InstanceGroups": [GROUPS[0], GROUPS[0]]}, 4, None),
-    ],
+@cases(
+    "resources, instances, no_spot",
+    (G5 | {"KeepAlivePeriodInSeconds": 600}, 2, "a warm pool is kept for it, which spot has none of"),
+    (G5 | {"TrainingPlanArn": "arn"}, 2, "it runs on capacity that is reserved by a training plan"),
+    ({"InstanceGroups": GROUPS}, 5, "it runs on several types of instances"),
+    ({"InstanceGroups": [GROUPS[0], GROUPS[0]]}, 4, None),
 )
 def test_why_spot_does_not_take_a_job(resources: Any, instances: int, no_spot: str | None) -> None:
     (family,) = read(record(ResourceConfig=resources))
@@ -93,16 +92,14 @@ def test_why_spot_does_not_take_a_job(resources: Any, instances: int, no_spot: s
     assert family.newest.keeps == timedelta(seconds=resources.get("KeepAlivePeriodInSeconds", 0))
 
 
-@pytest.mark.parametrize(
-    ("status", "seconds", "retained", "reused"),
-    [
-        ("Reused", 90, 90, True),
-        ("Terminated", 90, 90, False),
-        ("Terminated", None, None, False),
-        ("Terminated", 0, 0, False),
-        ("Available", 90, None, False),
-        ("InUse", 90, None, False),
-    ],
+@cases(
+    "status, seconds, retained, reused",
+    ("Reused", 90, 90, True),
+    ("Terminated", 90, 90, False),
+    ("Terminated", None, None, False),
+    ("Terminated", 0, 0, False),
+    ("Available", 90, None, False),
+    ("InUse", 90, None, False),
 )
 def test_a_warm_pool_counts_when_it_has_ended(
     *, status: str, seconds: int | None, retained: int | None, reused: bool
@@ -142,13 +139,45 @@ def test_the_discount_of_spot_is_that_of_all_jobs_that_ran_on_it() -> None:
     assert {one.discount for one in found} == {1 - 1 / 8}
 
 
-@pytest.mark.parametrize(
-    "missing", ["TrainingJobStatus", "ResourceConfig", "StoppingCondition", "TrainingTimeInSeconds"]
-)
+@pytest.mark.parametrize("missing", ["TrainingJobStatus", "TrainingJobName"])
 def test_a_record_that_was_cut_off_is_an_error(missing: str) -> None:
     cut: dict[str, Any] = {missing: None}
     with pytest.raises(ReadError, match=f"the answer lacks {missing}"):
         read(record(**cut))
+
+
+@pytest.mark.parametrize(
+    ("changed", "lacks"),
+    [
+        ({"ResourceConfig": None}, "ResourceConfig"),  # a serverless job, whose record names no instances
+        ({"ResourceConfig": {"InstancePreferences": [G5]}}, "InstanceType"),
+        ({"StoppingCondition": None}, "StoppingCondition"),
+        ({"TrainingTimeInSeconds": None}, "TrainingTimeInSeconds"),
+    ],
+)
+def test_a_job_that_cannot_be_judged_costs_its_family_alone(changed: dict[str, Any], lacks: str) -> None:
+    found = read(
+        record("churn-2026-10-04", **changed), record(), record("rank-2026-10-05"), record("x", **changed)
+    )
+
+    assert {family.target.name: (len(family.jobs), family.unread) for family in found} == {
+        "churn-*": (1, f"churn-2026-10-04: its record has no {lacks}"),
+        "rank-*": (1, None),
+    }
+
+
+def test_of_preferred_instances_the_selected_ones_ran() -> None:
+    plan = {"TrainingPlanArns": ["arn:plan"]}
+    chosen = {
+        "InstancePreferences": [G5 | plan],
+        "SelectedInstanceType": "ml.g5.xlarge",
+        "SelectedInstanceCount": 3,
+    }
+
+    (family,) = read(record(ResourceConfig=chosen))
+
+    assert (family.newest.instance, family.newest.instances) == ("ml.g5.xlarge", 3)
+    assert family.newest.no_spot == "it runs on capacity that is reserved by a training plan"
 
 
 def test_families_that_were_read_come_before_the_error() -> None:

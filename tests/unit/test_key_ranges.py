@@ -19,6 +19,7 @@ from ml_janitor.aws.s3 import (
     RangedListing,
     page_objects,
 )
+from tables import cases
 
 REGIONS = {"b": "eu-west-1", "c": "us-east-1"}
 
@@ -112,16 +113,14 @@ def test_few_calls_look_for_where_to_split(monkeypatch: pytest.MonkeyPatch) -> N
     assert (FIRST_PROBES, PROBES_PER_PAGE) == (20, 0.1)
 
 
-@pytest.mark.parametrize(
-    ("one", "keys"),
-    [
-        (KeyRange("b", "b", "d"), "cd"),
-        (KeyRange("b", "b"), "cde"),
-        (KeyRange("b", "", "a"), "a"),
-        (KeyRange("b", "", "aa"), "a"),
-        (KeyRange("b", "e"), ""),
-        (KeyRange("b", "", "e"), "abcde"),
-    ],
+@cases(
+    "one, keys",
+    (KeyRange("b", "b", "d"), "cd"),
+    (KeyRange("b", "b"), "cde"),
+    (KeyRange("b", "", "a"), "a"),
+    (KeyRange("b", "", "aa"), "a"),
+    (KeyRange("b", "e"), ""),
+    (KeyRange("b", "", "e"), "abcde"),
 )
 def test_a_range_has_the_keys_after_its_beginning_up_to_its_end(one: KeyRange, keys: str) -> None:
     found = listing(S3({"b": "abcde"}, size=3), one)
@@ -186,24 +185,22 @@ def test_a_page_that_was_cut_off_is_an_error(missing: str) -> None:
 LONG = "a" * 1019
 
 
-@pytest.mark.parametrize(
-    ("keys", "place", "expected"),
-    [
-        ([f"data/{letter}" for letter in "abcmnopxyz"], ("data/a", None, 0), (f"data/n{LAST_CHARACTER}", 5)),
-        (["data/a/1", "data/b", "data/c"], ("data/a/1", None, 0), (f"data/b{LAST_CHARACTER}", 5)),
-        (["data/a/1", "data/b"], ("data/a/1", None, 0), (f"data/a{LAST_CHARACTER}", 6)),
-        (["data/a/1"], ("data/a/1", None, 0), None),
-        ([f"p/{digit}" for digit in "0123456789"], ("p/0", None, 0), (f"p/5{LAST_CHARACTER}", 2)),
-        ([f"p/{letter}" for letter in "ABCXYZ"], ("p/A", None, 0), (f"p/N{LAST_CHARACTER}", 2)),
-        (["p/8", "p/9", "p/A", "p/Z"], ("p/8", None, 0), (f"p/I{LAST_CHARACTER}", 2)),
-        (["p/a", "p/é", "p/ü"], ("p/a", None, 0), (f"p/a{LAST_CHARACTER}", 3)),
-        ([f"data/{letter}" for letter in "abcxyz"], ("data/a", "data/c", 0), (f"data/b{LAST_CHARACTER}", 5)),
-        ([f"data/{letter}" for letter in "abcxyz"], ("data/a", "data/a", 0), None),
-        ([f"data/{letter}" for letter in "abcxyz"], ("data/a", None, 5), (f"data/n{LAST_CHARACTER}", 5)),
-        (["a", "data/a", "data/b"], ("a", None, 0), (f"a{LAST_CHARACTER}", 1)),
-        (["a" * 1024, "b"], ("a" * 1024, None, 1023), None),
-        ([f"{LONG}{end}" for end in "abc"], (f"{LONG}a", None, 1019), (f"{LONG}b{LAST_CHARACTER}", 1019)),
-    ],
+@cases(
+    "keys, place, expected",
+    ([f"data/{letter}" for letter in "abcmnopxyz"], ("data/a", None, 0), (f"data/n{LAST_CHARACTER}", 5)),
+    (["data/a/1", "data/b", "data/c"], ("data/a/1", None, 0), (f"data/b{LAST_CHARACTER}", 5)),
+    (["data/a/1", "data/b"], ("data/a/1", None, 0), (f"data/a{LAST_CHARACTER}", 6)),
+    (["data/a/1"], ("data/a/1", None, 0), None),
+    ([f"p/{digit}" for digit in "0123456789"], ("p/0", None, 0), (f"p/5{LAST_CHARACTER}", 2)),
+    ([f"p/{letter}" for letter in "ABCXYZ"], ("p/A", None, 0), (f"p/N{LAST_CHARACTER}", 2)),
+    (["p/8", "p/9", "p/A", "p/Z"], ("p/8", None, 0), (f"p/I{LAST_CHARACTER}", 2)),
+    (["p/a", "p/é", "p/ü"], ("p/a", None, 0), (f"p/a{LAST_CHARACTER}", 3)),
+    ([f"data/{letter}" for letter in "abcxyz"], ("data/a", "data/c", 0), (f"data/b{LAST_CHARACTER}", 5)),
+    ([f"data/{letter}" for letter in "abcxyz"], ("data/a", "data/a", 0), None),
+    ([f"data/{letter}" for letter in "abcxyz"], ("data/a", None, 5), (f"data/n{LAST_CHARACTER}", 5)),
+    (["a", "data/a", "data/b"], ("a", None, 0), (f"a{LAST_CHARACTER}", 1)),
+    (["a" * 1024, "b"], ("a" * 1024, None, 1023), None),
+    ([f"{LONG}{end}" for end in "abc"], (f"{LONG}a", None, 1019), (f"{LONG}b{LAST_CHARACTER}", 1019)),
 )  # fmt: skip
 def test_a_range_is_split_about_the_middle_of_where_its_keys_part(
     keys: Sequence[str], place: tuple[str, str | None, int], expected: tuple[str, int] | None
@@ -216,21 +213,13 @@ def test_a_range_is_split_about_the_middle_of_where_its_keys_part(
     assert found.probed == len(s3.asked)
 
 
-@pytest.mark.parametrize(
-    ("one", "at", "depth", "kept", "rest"),
-    [
-        (
-            KeyRange("b", "c", None, 9, 7),
-            "m",
-            2,
-            KeyRange("b", "c", "m", 2, 0),
-            KeyRange("b", "m", None, 2, 0),
-        ),
-        (KeyRange("b", "c", "x", 1, 7), "m", 2, KeyRange("b", "c", "m", 2, 0), KeyRange("b", "m", "x", 1, 0)),
-        (KeyRange("b", "m", None, 0, 7), "m", 2, KeyRange("b", "m", None, 0, 7), None),
-        (KeyRange("b", "n", None, 0, 7), "m", 2, KeyRange("b", "n", None, 0, 7), None),
-        (KeyRange("b", "c", "m", 0, 7), "m", 2, KeyRange("b", "c", "m", 0, 7), None),
-    ],
+@cases(
+    "one, at, depth, kept, rest",
+    (KeyRange("b", "c", None, 9, 7), "m", 2, KeyRange("b", "c", "m", 2, 0), KeyRange("b", "m", None, 2, 0)),
+    (KeyRange("b", "c", "x", 1, 7), "m", 2, KeyRange("b", "c", "m", 2, 0), KeyRange("b", "m", "x", 1, 0)),
+    (KeyRange("b", "m", None, 0, 7), "m", 2, KeyRange("b", "m", None, 0, 7), None),
+    (KeyRange("b", "n", None, 0, 7), "m", 2, KeyRange("b", "n", None, 0, 7), None),
+    (KeyRange("b", "c", "m", 0, 7), "m", 2, KeyRange("b", "c", "m", 0, 7), None),
 )
 def test_splitting_keeps_the_first_part(
     one: KeyRange, at: str, depth: int, kept: KeyRange, rest: KeyRange | None

@@ -32,6 +32,7 @@ from ml_janitor.aws.sagemaker_kinds import (
 )
 from ml_janitor.core.model import Absent, Unreadable, Value
 from scripted import DENIED, Refusal, Script, Torn
+from tables import cases
 
 ARN = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}"
 OTHERWISE = {"app", "domain", "monitoring-execution"}
@@ -87,15 +88,13 @@ def listed(name: str, **more: Any) -> dict[str, Any]:
     return Torn({"EndpointName": name, "EndpointArn": f"{ARN}:endpoint/{name}", "CreationTime": NOW} | more)
 
 
-@pytest.mark.parametrize(
-    ("answer", "expected"),
-    [
-        (listed("a"), Value(dict(listed("a")), ENDPOINT.describes)),
-        (Torn({"EndpointName": "a"}), Unreadable("endpoint a: the answer was cut off", ENDPOINT.describes)),
-        (DENIED, Unreadable(f"endpoint a: DescribeEndpoint: {DENIAL}", ENDPOINT.describes)),
-        (Refusal("ResourceNotFound"), Absent(ENDPOINT.describes)),
-        (Refusal("ValidationException", 'Could not find endpoint "a".'), Absent(ENDPOINT.describes)),
-    ],
+@cases(
+    "answer, expected",
+    (listed("a"), Value(dict(listed("a")), ENDPOINT.describes)),
+    (Torn({"EndpointName": "a"}), Unreadable("endpoint a: the answer was cut off", ENDPOINT.describes)),
+    (DENIED, Unreadable(f"endpoint a: DescribeEndpoint: {DENIAL}", ENDPOINT.describes)),
+    (Refusal("ResourceNotFound"), Absent(ENDPOINT.describes)),
+    (Refusal("ValidationException", 'Could not find endpoint "a".'), Absent(ENDPOINT.describes)),
 )
 def test_what_a_description_means(answer: Any, expected: Any) -> None:
     assert describe_resource(Script({ENDPOINT.describes: answer}).aws(), ENDPOINT, "a") == expected

@@ -22,6 +22,7 @@ from ml_janitor.aws.storage import (
 from ml_janitor.core.tiering import LifecycleRule
 from ml_janitor.detectors.storage_tiering.act import find_rule_conflict
 from scripted import DENIED, Refusal, Script, Torn
+from tables import cases
 
 VARIES = "varies_by_storage_class"
 
@@ -76,15 +77,13 @@ def test_a_rule_is_ours_in_whatever_order_s3_answers_it() -> None:
     assert len(LifecycleConfiguration(reordered).own([ALL])) == 1
 
 
-@pytest.mark.parametrize(
-    ("old", "new"),
-    [
-        (b"<Days>90</Days>", b"<Days>91</Days>"),
-        (b"Enabled", b"Disabled"),
-        (b"ml-janitor-1", b"ml-janitor-2"),
-        (b"logs/", b"log/"),
-        (b"GLACIER_IR", b"GLACIER"),
-    ],
+@cases(
+    "old, new",
+    (b"<Days>90</Days>", b"<Days>91</Days>"),
+    (b"Enabled", b"Disabled"),
+    (b"ml-janitor-1", b"ml-janitor-2"),
+    (b"logs/", b"log/"),
+    (b"GLACIER_IR", b"GLACIER"),
 )
 def test_a_rule_that_somebody_changed_is_not_ours(old: bytes, new: bytes) -> None:
     text = LifecycleConfiguration().adding([ALL]).text
@@ -119,25 +118,23 @@ def test_a_thousand_rules_are_the_most() -> None:
     assert len(LifecycleConfiguration(whole("".join(rules[1:]))).adding([ALL]).rules) == MOST_RULES
 
 
-@pytest.mark.parametrize(
-    ("text", "why"),
-    [
-        (whole(rule("<Freeze><Days>1</Days></Freeze>")), "unknown element Freeze"),
-        (whole(rule("<Expiration><Hours>1</Hours></Expiration>")), "unknown element Hours"),
-        (whole(rule("<Days>1</Days>")), "unknown element Days"),
-        (whole(EXPIRES + "<Defaults/>"), "unknown element Defaults"),
-        (b"<Lifecycle/>", "unknown element Lifecycle"),
-        (whole(EXPIRES).replace(b"<Days>", b'<Days unit="h">'), "unknown attributes at Days"),
-        (whole(EXPIRES).replace(b" xmlns=", b" Version='2' xmlns="), "unknown attributes at Life"),
-        (whole(EXPIRES).replace(b"2006-03-01", b"2030-01-01"), "unknown attributes at Life"),
-        (whole(EXPIRES).replace(b"400", b"4e2"), "Days that are no number"),
-        (whole(rule("<Expiration>400</Expiration>")), "text in Expiration"),
-        (whole(f"<!-- note -->{EXPIRES}"), "comment"),
-        (whole(f"<?note?>{EXPIRES}"), "instruction"),
-        (b"<!DOCTYPE x>" + whole(EXPIRES), "instruction"),
-        (b'<?xml version="1.0" encoding="ISO-8859-1"?>' + whole(EXPIRES), "in ISO-8859-1"),
-        (whole(EXPIRES)[:-9], "no XML"),
-    ],
+@cases(
+    "text, why",
+    (whole(rule("<Freeze><Days>1</Days></Freeze>")), "unknown element Freeze"),
+    (whole(rule("<Expiration><Hours>1</Hours></Expiration>")), "unknown element Hours"),
+    (whole(rule("<Days>1</Days>")), "unknown element Days"),
+    (whole(EXPIRES + "<Defaults/>"), "unknown element Defaults"),
+    (b"<Lifecycle/>", "unknown element Lifecycle"),
+    (whole(EXPIRES).replace(b"<Days>", b'<Days unit="h">'), "unknown attributes at Days"),
+    (whole(EXPIRES).replace(b" xmlns=", b" Version='2' xmlns="), "unknown attributes at Life"),
+    (whole(EXPIRES).replace(b"2006-03-01", b"2030-01-01"), "unknown attributes at Life"),
+    (whole(EXPIRES).replace(b"400", b"4e2"), "Days that are no number"),
+    (whole(rule("<Expiration>400</Expiration>")), "text in Expiration"),
+    (whole(f"<!-- note -->{EXPIRES}"), "comment"),
+    (whole(f"<?note?>{EXPIRES}"), "instruction"),
+    (b"<!DOCTYPE x>" + whole(EXPIRES), "instruction"),
+    (b'<?xml version="1.0" encoding="ISO-8859-1"?>' + whole(EXPIRES), "in ISO-8859-1"),
+    (whole(EXPIRES)[:-9], "no XML"),
 )
 def test_what_is_not_known_in_whole_stays_as_it_is(text: bytes, why: str) -> None:
     with pytest.raises(UnchangeableError, match=why):
@@ -210,46 +207,44 @@ DATED = "<Expiration><Date>2027-01-01T00:00:00.000Z</Date></Expiration>"
 KEEPS = "<NewerNoncurrentVersions>2</NewerNoncurrentVersions>"
 
 
-@pytest.mark.parametrize(
-    ("theirs", "ours", "stands"),
-    [
-        (moves((120, "GLACIER")), MOVES, True),  # it goes on from where ours leaves it
-        (moves((91, "GLACIER")), MOVES, True),
-        (moves((90, "GLACIER")), MOVES, False),
-        (moves((60, "GLACIER")), MOVES, False),
-        (moves((120, "GLACIER_IR")), MOVES, False),
-        (moves((120, "STANDARD_IA")), MOVES, False),
-        (moves((120, "EXPRESS_ONEZONE")), MOVES, False),
-        (moves((91, "GLACIER")), TIERS, True),  # which is preferred to Intelligent-Tiering
-        (moves((91, "DEEP_ARCHIVE")), TIERS, True),
-        (moves((91, "GLACIER_IR")), TIERS, False),
-        (moves((91, "INTELLIGENT_TIERING")), MOVES, False),
-        (moves((60, "GLACIER")), ONE_ZONE, True),
-        (moves((59, "GLACIER")), ONE_ZONE, False),
-        (moves((60, "GLACIER_IR")), ONE_ZONE, False),
-        (moves((30, "GLACIER")), DELETES, False),
-        (deletes(91), DELETES, False),
-        (deletes(90), DELETES, False),
-        (deletes(89), DELETES, True),
-        (deletes(91), MOVES, True),
-        (deletes(90), MOVES, False),
-        (deletes(60), ONE_ZONE, True),
-        (deletes(59), ONE_ZONE, False),
-        (DATED, ABORTS, False),
-        (MARKERS, DELETES, True),
-        (MARKERS, OLD, True),
-        (old(30), DELETES, False),
-        (old(29), OLD, True),
-        (old(30), OLD, False),
-        (old(29, KEEPS), OLD, False),
-        (OLD_MOVES, OLD, False),
-        (OLD_MOVES + old(29), OLD, True),
-        (OLD_MOVES, MOVES, False),
-        (old(1), MOVES, True),
-        (ABORT.format(7), ABORTS, True),
-        (ABORT.format(8), ABORTS, False),
-        (ABORT.format(8), MOVES, True),
-    ],
+@cases(
+    "theirs, ours, stands",
+    (moves((120, "GLACIER")), MOVES, True),  # it goes on from where ours leaves it
+    (moves((91, "GLACIER")), MOVES, True),
+    (moves((90, "GLACIER")), MOVES, False),
+    (moves((60, "GLACIER")), MOVES, False),
+    (moves((120, "GLACIER_IR")), MOVES, False),
+    (moves((120, "STANDARD_IA")), MOVES, False),
+    (moves((120, "EXPRESS_ONEZONE")), MOVES, False),
+    (moves((91, "GLACIER")), TIERS, True),  # which is preferred to Intelligent-Tiering
+    (moves((91, "DEEP_ARCHIVE")), TIERS, True),
+    (moves((91, "GLACIER_IR")), TIERS, False),
+    (moves((91, "INTELLIGENT_TIERING")), MOVES, False),
+    (moves((60, "GLACIER")), ONE_ZONE, True),
+    (moves((59, "GLACIER")), ONE_ZONE, False),
+    (moves((60, "GLACIER_IR")), ONE_ZONE, False),
+    (moves((30, "GLACIER")), DELETES, False),
+    (deletes(91), DELETES, False),
+    (deletes(90), DELETES, False),
+    (deletes(89), DELETES, True),
+    (deletes(91), MOVES, True),
+    (deletes(90), MOVES, False),
+    (deletes(60), ONE_ZONE, True),
+    (deletes(59), ONE_ZONE, False),
+    (DATED, ABORTS, False),
+    (MARKERS, DELETES, True),
+    (MARKERS, OLD, True),
+    (old(30), DELETES, False),
+    (old(29), OLD, True),
+    (old(30), OLD, False),
+    (old(29, KEEPS), OLD, False),
+    (OLD_MOVES, OLD, False),
+    (OLD_MOVES + old(29), OLD, True),
+    (OLD_MOVES, MOVES, False),
+    (old(1), MOVES, True),
+    (ABORT.format(7), ABORTS, True),
+    (ABORT.format(8), ABORTS, False),
+    (ABORT.format(8), MOVES, True),
 )
 def test_what_may_stand_beside_a_rule(theirs: str, ours: LifecycleRule, *, stands: bool) -> None:
     beside = rule(theirs)

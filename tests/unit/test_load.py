@@ -19,6 +19,7 @@ from ml_janitor.detectors.hung_training_jobs.jobs import (
     loads_text,
     some_names,
 )
+from tables import cases
 
 END = datetime(2026, 10, 6, 3, tzinfo=UTC)
 START = END - timedelta(hours=6)
@@ -57,36 +58,32 @@ def test_what_lies_before_the_start_does_not_count() -> None:
     assert load_span(series(400, start=before), series(400, start=before), START, END) == GONE
 
 
-@pytest.mark.parametrize(
-    ("lows", "highs", "expected"),
-    [
-        (REFUSED, flat(1), REFUSED),
-        (flat(1), REFUSED, REFUSED),
-        (REFUSED, GONE, REFUSED),
-        (GONE, REFUSED, REFUSED),
-        (GONE, flat(1), GONE),
-        (flat(1), GONE, GONE),
-        (flat(1), series(1, math.nan), Unreadable("GetMetricData: a value is no number", GONE.source)),
-        (series(-math.inf), flat(1), Unreadable("GetMetricData: a value is no number", GONE.source)),
-    ],
+@cases(
+    "lows, highs, expected",
+    (REFUSED, flat(1), REFUSED),
+    (flat(1), REFUSED, REFUSED),
+    (REFUSED, GONE, REFUSED),
+    (GONE, REFUSED, REFUSED),
+    (GONE, flat(1), GONE),
+    (flat(1), GONE, GONE),
+    (flat(1), series(1, math.nan), Unreadable("GetMetricData: a value is no number", GONE.source)),
+    (series(-math.inf), flat(1), Unreadable("GetMetricData: a value is no number", GONE.source)),
 )
 def test_no_span(lows: Signal[MetricSeries], highs: Signal[MetricSeries], expected: Signal[LoadSpan]) -> None:
     assert load_span(lows, highs, START, END) == expected
 
 
-@pytest.mark.parametrize(
-    ("points", "whole"),
-    [
-        (flat(1), True),
-        (flat(1, step=60 * MINUTE), True),
-        (missing_for(60), True),
-        (missing_for(65), False),
-        (flat(1, START + 65 * MINUTE), True),
-        (flat(1, START + 66 * MINUTE), False),
-        (series(*[1] * 60), True),  # the newest is 65 minutes old, and speaks for 5 of them
-        (series(*[1] * 59), False),
-        (series(1), False),
-    ],
+@cases(
+    "points, whole",
+    (flat(1), True),
+    (flat(1, step=60 * MINUTE), True),
+    (missing_for(60), True),
+    (missing_for(65), False),
+    (flat(1, START + 65 * MINUTE), True),
+    (flat(1, START + 66 * MINUTE), False),
+    (series(*[1] * 60), True),  # the newest is 65 minutes old, and speaks for 5 of them
+    (series(*[1] * 59), False),
+    (series(1), False),
 )
 def test_a_long_hole_is_not_measured(points: Signal[MetricSeries], whole: bool) -> None:  # noqa: FBT001 - expected value
     found = load_span(points, points, START, END)
@@ -95,29 +92,27 @@ def test_a_long_hole_is_not_measured(points: Signal[MetricSeries], whole: bool) 
     assert found.value.whole is whole
 
 
-@pytest.mark.parametrize(
-    ("gpu", "cpu", "machine", "expected"),
-    [
-        (LoadSpan(0, 0), LoadSpan(40, 50), Machine(32, 4), LoadPattern.RESTS),
-        (LoadSpan(0, 0), LoadSpan(50, 60), Machine(32, 4), LoadPattern.ONLY_GPUS_REST),
-        (LoadSpan(0, 0), LoadSpan(50, 101), Machine(32, 4), LoadPattern.WORKING),
-        (LoadSpan(399, 400), LoadSpan(50, 101), Machine(32, 4), LoadPattern.SPINS),
-        (None, LoadSpan(790, 800), Machine(8, 0), LoadPattern.FULL),
-        (None, LoadSpan(800, 840), Machine(8, 0), LoadPattern.FULL),
-        (None, LoadSpan(801, 841), Machine(8, 0), LoadPattern.STEADY),  # more than there is
-        (LoadSpan(800, 800), LoadSpan(50, 60), Machine(32, 4), LoadPattern.STEADY),  # more than there is
-        (LoadSpan(0, 4), LoadSpan(0, 1), Machine(8, None), LoadPattern.WORKING),  # unknown GPUs count as one
-        (LoadSpan(0, 3), LoadSpan(0, 1), Machine(8, None), LoadPattern.UNMEASURED),
-        (LoadSpan(0, 3.02), LoadSpan(0, 1), Machine(8, None), LoadPattern.WORKING),
-        (LoadSpan(0, 1), LoadSpan(0, 1), Machine(8, 0), LoadPattern.UNMEASURED),
-        (LoadSpan(99, 100), LoadSpan(0, 1), Machine(8, 1), LoadPattern.SPINS),
-        (LoadSpan(0, 0), LoadSpan(0, 40), Machine(8, 1), LoadPattern.RESTS),  # five percent
-        (LoadSpan(0, 0), LoadSpan(1, 40.2), Machine(8, 1), LoadPattern.ONLY_GPUS_REST),
-        (LoadSpan(1430, 1455), LoadSpan(0, 1), Machine(64, 16), LoadPattern.SPINS),  # 15 of them
-        (LoadSpan(0, 0), LoadSpan(0, 1), Machine(8, 0), LoadPattern.RESTS),
-        (None, LoadSpan(0, 1), Machine(8, 0), LoadPattern.RESTS),
-        (None, LoadSpan(0, 1), Machine(8, 1), LoadPattern.UNMEASURED),
-    ],
+@cases(
+    "gpu, cpu, machine, expected",
+    (LoadSpan(0, 0), LoadSpan(40, 50), Machine(32, 4), LoadPattern.RESTS),
+    (LoadSpan(0, 0), LoadSpan(50, 60), Machine(32, 4), LoadPattern.ONLY_GPUS_REST),
+    (LoadSpan(0, 0), LoadSpan(50, 101), Machine(32, 4), LoadPattern.WORKING),
+    (LoadSpan(399, 400), LoadSpan(50, 101), Machine(32, 4), LoadPattern.SPINS),
+    (None, LoadSpan(790, 800), Machine(8, 0), LoadPattern.FULL),
+    (None, LoadSpan(800, 840), Machine(8, 0), LoadPattern.FULL),
+    (None, LoadSpan(801, 841), Machine(8, 0), LoadPattern.STEADY),  # more than there is
+    (LoadSpan(800, 800), LoadSpan(50, 60), Machine(32, 4), LoadPattern.STEADY),  # more than there is
+    (LoadSpan(0, 4), LoadSpan(0, 1), Machine(8, None), LoadPattern.WORKING),  # unknown GPUs count as one
+    (LoadSpan(0, 3), LoadSpan(0, 1), Machine(8, None), LoadPattern.UNMEASURED),
+    (LoadSpan(0, 3.02), LoadSpan(0, 1), Machine(8, None), LoadPattern.WORKING),
+    (LoadSpan(0, 1), LoadSpan(0, 1), Machine(8, 0), LoadPattern.UNMEASURED),
+    (LoadSpan(99, 100), LoadSpan(0, 1), Machine(8, 1), LoadPattern.SPINS),
+    (LoadSpan(0, 0), LoadSpan(0, 40), Machine(8, 1), LoadPattern.RESTS),  # five percent
+    (LoadSpan(0, 0), LoadSpan(1, 40.2), Machine(8, 1), LoadPattern.ONLY_GPUS_REST),
+    (LoadSpan(1430, 1455), LoadSpan(0, 1), Machine(64, 16), LoadPattern.SPINS),  # 15 of them
+    (LoadSpan(0, 0), LoadSpan(0, 1), Machine(8, 0), LoadPattern.RESTS),
+    (None, LoadSpan(0, 1), Machine(8, 0), LoadPattern.RESTS),
+    (None, LoadSpan(0, 1), Machine(8, 1), LoadPattern.UNMEASURED),
 )
 def test_a_load_is_measured_against_the_machine(
     gpu: LoadSpan | None, cpu: LoadSpan, machine: Machine, expected: LoadPattern
@@ -127,13 +122,11 @@ def test_a_load_is_measured_against_the_machine(
     assert HostLoad(host="a/algo-1", cpu=Value(cpu), gpu=measured).motion(machine) is expected
 
 
-@pytest.mark.parametrize(
-    ("collective", "spins", "full", "beside"),
-    [
-        (CollectiveWait.POSSIBLE, LoadPattern.SPINS, LoadPattern.FULL, LoadPattern.ONLY_GPUS_REST),
-        (CollectiveWait.ALONE, LoadPattern.FULL, LoadPattern.FULL, LoadPattern.ONLY_GPUS_REST),
-        (CollectiveWait.NEVER, LoadPattern.STEADY, LoadPattern.STEADY, LoadPattern.STEADY),
-    ],
+@cases(
+    "collective, spins, full, beside",
+    (CollectiveWait.POSSIBLE, LoadPattern.SPINS, LoadPattern.FULL, LoadPattern.ONLY_GPUS_REST),
+    (CollectiveWait.ALONE, LoadPattern.FULL, LoadPattern.FULL, LoadPattern.ONLY_GPUS_REST),
+    (CollectiveWait.NEVER, LoadPattern.STEADY, LoadPattern.STEADY, LoadPattern.STEADY),
 )
 def test_what_a_full_load_means_depends_on_who_could_wait_for_whom(
     collective: CollectiveWait, spins: LoadPattern, full: LoadPattern, beside: LoadPattern
@@ -154,17 +147,15 @@ def test_what_was_not_read_is_unreadable(unread: Signal[LoadSpan]) -> None:
     assert load.motion(Machine(8, 1)) is LoadPattern.UNREADABLE
 
 
-@pytest.mark.parametrize(
-    ("disk", "memory", "expected"),
-    [
-        (GONE, GONE, LoadPattern.RESTS),
-        (Value(LoadSpan(40, 41)), Value(LoadSpan(60, 65)), LoadPattern.RESTS),
-        (Value(LoadSpan(40, 41.1)), GONE, LoadPattern.WORKING),
-        (GONE, Value(LoadSpan(60, 65.1)), LoadPattern.WORKING),
-        (REFUSED, GONE, LoadPattern.UNREADABLE),
-        (GONE, REFUSED, LoadPattern.UNREADABLE),
-        (NotRead(), GONE, LoadPattern.UNREADABLE),
-    ],
+@cases(
+    "disk, memory, expected",
+    (GONE, GONE, LoadPattern.RESTS),
+    (Value(LoadSpan(40, 41)), Value(LoadSpan(60, 65)), LoadPattern.RESTS),
+    (Value(LoadSpan(40, 41.1)), GONE, LoadPattern.WORKING),
+    (GONE, Value(LoadSpan(60, 65.1)), LoadPattern.WORKING),
+    (REFUSED, GONE, LoadPattern.UNREADABLE),
+    (GONE, REFUSED, LoadPattern.UNREADABLE),
+    (NotRead(), GONE, LoadPattern.UNREADABLE),
 )
 def test_a_host_whose_disk_or_memory_fills_works(
     disk: Signal[LoadSpan], memory: Signal[LoadSpan], expected: LoadPattern

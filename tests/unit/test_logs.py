@@ -27,6 +27,7 @@ from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Prices
 from ml_janitor.core.model import Absent, Unreadable, Value
 from scripted import DENIED, Refusal, Script, Torn
+from tables import cases
 
 ASKED = {"logGroupName": "group", "logStreamName": "a/jupyter.log", "limit": 1, "startFromHead": False}
 AT = datetime(2026, 10, 5, 18, tzinfo=UTC)
@@ -82,16 +83,14 @@ def test_an_answer_that_was_cut_off_is_unreadable_not_empty(account: Aws) -> Non
         assert isinstance(last_log_event(account, "group", "a/jupyter.log"), Unreadable)
 
 
-@pytest.mark.parametrize(
-    ("milliseconds", "time"),
-    [
-        (0, datetime(1970, 1, 1, tzinfo=UTC)),
-        (1_791_255_600_250, datetime(2026, 10, 6, 3, 0, 0, 250_000, tzinfo=UTC)),
-        (253_370_764_800_000, FAR_FUTURE),
-        (253_402_300_800_000, FAR_FUTURE),
-        (2**63 - 1, FAR_FUTURE),
-        (10**30, FAR_FUTURE),
-    ],
+@cases(
+    "milliseconds, time",
+    (0, datetime(1970, 1, 1, tzinfo=UTC)),
+    (1_791_255_600_250, datetime(2026, 10, 6, 3, 0, 0, 250_000, tzinfo=UTC)),
+    (253_370_764_800_000, FAR_FUTURE),
+    (253_402_300_800_000, FAR_FUTURE),
+    (2**63 - 1, FAR_FUTURE),
+    (10**30, FAR_FUTURE),
 )
 def test_no_timestamp_is_too_late(milliseconds: int, time: datetime) -> None:
     assert log_time(milliseconds) == time
@@ -175,13 +174,11 @@ def test_streams_are_read_newest_first_until_one_is_too_old() -> None:
     assert active_streams(never.aws(), "group", AT) == Value({}, STREAMS)
 
 
-@pytest.mark.parametrize(
-    ("answer", "expected"),
-    [
-        (Refusal("ResourceNotFoundException"), Absent(STREAMS)),
-        (DENIED, Unreadable("DescribeLogStreams: AccessDeniedException: denied", STREAMS)),
-        (Torn({}), Unreadable("the answer lacks logStreams: it was cut off", STREAMS)),
-    ],
+@cases(
+    "answer, expected",
+    (Refusal("ResourceNotFoundException"), Absent(STREAMS)),
+    (DENIED, Unreadable("DescribeLogStreams: AccessDeniedException: denied", STREAMS)),
+    (Torn({}), Unreadable("the answer lacks logStreams: it was cut off", STREAMS)),
 )
 def test_streams_that_cannot_be_read(answer: Any, expected: Any) -> None:
     assert active_streams(Script({STREAMS: answer}).aws(), "group", AT) == expected

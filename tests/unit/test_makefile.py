@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tables import cases
+
 ROOT = Path(__file__).parents[2]
 
 PRETENDER = """#!/bin/sh
@@ -58,12 +60,10 @@ def test_another_python_makes_the_environment_anew(project: Path) -> None:
     assert not stamp.exists()
 
 
-@pytest.mark.parametrize(
-    ("python", "said"),
-    [
-        ("./python3.11.2", "./python3.11.2 is Python 3.11.2: Python 3.12 or later is needed"),
-        ("./python9", "./python9 is not installed: install Python 3.13, or name another: make PYTHON=..."),
-    ],
+@cases(
+    "python, said",
+    ("./python3.11.2", "./python3.11.2 is Python 3.11.2: Python 3.12 or later is needed"),
+    ("./python9", "./python9 is not installed: install Python 3.13, or name another: make PYTHON=..."),
 )
 def test_an_unfit_one_is_refused_and_the_environment_stays(project: Path, python: str, said: str) -> None:
     bootstrap(project, "./python3.13.1")

@@ -25,7 +25,7 @@ from ml_janitor.report.warnings import Button, StatusWording, WarningTerms
 from ml_janitor.scheduled.sweep_run import SweepRunResult
 from ml_janitor.slack.client import Sender, SlackError, SlackRefusedError
 from ml_janitor.slack.warnings import MessageUpdates
-from standin import DAY, DENIED, HOUR, Cellar, KilledError, Nights, by_name
+from standin import DAY, DENIED, HOUR, Cellar, KilledError, Nights, by_name, with_request
 
 MINUTE = timedelta(minutes=1)
 
@@ -500,7 +500,7 @@ def test_that_its_undo_was_asked_for_is_shown_and_not_recorded(
     nights.warned("lamp")
     nights.after(4 * DAY)
     asked_at = nights.clock
-    asked = nights.actions.request_undo(nights.of("lamp"), "maria", asked_at)
+    asked = nights.actions.request_undo(*with_request(nights.of("lamp"), "maria", asked_at))
     nights.clock += HOUR
 
     updates.asked_back(asked)

@@ -13,6 +13,7 @@ from ml_janitor.aws.activity import Metric, MetricSeries, list_series, period_st
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Absent, Signal, Unreadable, Value
 from scripted import DENIED, Script
+from tables import cases
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -75,15 +76,13 @@ def test_no_datapoint_is_absent() -> None:
     assert answered([result(0), result(1, h1=0.0)])[0] == Absent("cloudwatch:GetMetricData")
 
 
-@pytest.mark.parametrize(
+@cases(
     "pages",
-    [
-        pytest.param([[result(1)]], id="no answer for it"),
-        pytest.param([[result(0, "PartialData", h1=0.0), result(1)]], id="never completed"),
-        pytest.param([[result(0, "InternalError", h1=0.0), result(1)]], id="failed"),
-        pytest.param([[result(0, "Forbidden"), result(1)]], id="forbidden"),
-        pytest.param([[result(0, "InternalError"), result(1)], [result(0, h1=0.0)]], id="failed on one page"),
-    ],
+    pytest.param([[result(1)]], id="no answer for it"),
+    pytest.param([[result(0, "PartialData", h1=0.0), result(1)]], id="never completed"),
+    pytest.param([[result(0, "InternalError", h1=0.0), result(1)]], id="failed"),
+    pytest.param([[result(0, "Forbidden"), result(1)]], id="forbidden"),
+    pytest.param([[result(0, "InternalError"), result(1)], [result(0, h1=0.0)]], id="failed on one page"),
 )
 def test_an_incomplete_answer_is_unreadable_for_that_metric_only(pages: list[list[dict[str, Any]]]) -> None:
     blue, green = answered(*pages)
@@ -150,15 +149,13 @@ def test_a_window_starts_at_the_beginning_of_a_period() -> None:
     assert {query["EndTime"] for query in answers.asked} == {NOW}
 
 
-@pytest.mark.parametrize(
-    ("time", "period", "expected"),
-    [
-        (NOW, 3600, NOW),
-        (NOW + timedelta(minutes=59, seconds=59, microseconds=999999), 3600, NOW),
-        (NOW, 86400, NOW.replace(hour=0)),
-        (NOW.astimezone(timezone(timedelta(hours=5, minutes=30))), 86400, NOW.replace(hour=0)),
-        (NOW + timedelta(seconds=61), 60, NOW + timedelta(seconds=60)),
-    ],
+@cases(
+    "time, period, expected",
+    (NOW, 3600, NOW),
+    (NOW + timedelta(minutes=59, seconds=59, microseconds=999999), 3600, NOW),
+    (NOW, 86400, NOW.replace(hour=0)),
+    (NOW.astimezone(timezone(timedelta(hours=5, minutes=30))), 86400, NOW.replace(hour=0)),
+    (NOW + timedelta(seconds=61), 60, NOW + timedelta(seconds=60)),
 )
 def test_periods_are_counted_in_utc(time: datetime, period: int, expected: datetime) -> None:
     assert period_start(time, period) == expected

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import pytest
-
 from ml_janitor.core.model import Change, Effect, finding_id
+from tables import cases
 
 
-@pytest.mark.parametrize(
-    ("effect", "removes_data", "stays", "saves"),
-    [
-        (Effect.TAG, False, True, False),
-        (Effect.STOP, False, False, True),
-        (Effect.EXPIRE, True, True, True),
-        (Effect.TIER, True, True, False),
-        (Effect.DELETE, True, False, True),
-    ],
+@cases(
+    "effect, removes_data, stays, saves",
+    (Effect.TAG, False, True, False),
+    (Effect.STOP, False, False, True),
+    (Effect.EXPIRE, True, True, True),
+    (Effect.TIER, True, True, False),
+    (Effect.DELETE, True, False, True),
 )
 def test_effects_have_classes(effect: Effect, *, removes_data: bool, stays: bool, saves: bool) -> None:
     assert (effect.removes_data, effect.stays, effect.saves) == (removes_data, stays, saves)

@@ -20,23 +20,22 @@ from ml_janitor.report.json import report_json
 from ml_janitor_cli.screen import make_console
 from ml_janitor_cli.terminal import print_report
 from reports import ACCOUNT, NOW, accruing, finding, result, standing, sweep
+from tables import cases
 
 
 def tiny(name: str, monthly: str = "0.004") -> Result:
     return result("duplicate-artifacts", name, finding("a copy", Cost(monthly_usd=Decimal(monthly))))
 
 
-@pytest.mark.parametrize(
-    ("amount", "said"),
-    [
-        ("0", "$0.00"),
-        ("0.0000001", "<$0.01"),
-        ("0.00499", "<$0.01"),
-        ("0.005", "$0.01"),
-        ("99.99", "$99.99"),
-        ("100", "$100"),
-        ("1234.5", "$1,234"),
-    ],
+@cases(
+    "amount, said",
+    ("0", "$0.00"),
+    ("0.0000001", "<$0.01"),
+    ("0.00499", "<$0.01"),
+    ("0.005", "$0.01"),
+    ("99.99", "$99.99"),
+    ("100", "$100"),
+    ("1234.5", "$1,234"),
 )
 def test_amounts(amount: str, said: str) -> None:
     assert format_usd(Decimal(amount)) == said
@@ -104,14 +103,12 @@ def test_a_saving_a_fee_and_an_exposure_are_different_money_in_every_report() ->
     ]
 
 
-@pytest.mark.parametrize(
-    ("cost", "left", "counted"),
-    [
-        (Cost.saving(Decimal(120), once_usd=Decimal(60)), (30, 0), (None, 30, None, 60)),
-        (Cost.saving(Decimal(120), once_usd=Decimal(60)), (0, 0), (None, 0, None, None)),
-        (accruing("10", 2), (0, 5), (10, None, 5, None)),
-        (accruing("10", 2), (0, 0), (None, None, 0, None)),
-    ],
+@cases(
+    "cost, left, counted",
+    (Cost.saving(Decimal(120), once_usd=Decimal(60)), (30, 0), (None, 30, None, 60)),
+    (Cost.saving(Decimal(120), once_usd=Decimal(60)), (0, 0), (None, 0, None, None)),
+    (accruing("10", 2), (0, 5), (10, None, 5, None)),
+    (accruing("10", 2), (0, 0), (None, None, 0, None)),
 )
 def test_only_the_rest_is_counted(cost: Cost, left: tuple[int, int], counted: tuple[int | None, ...]) -> None:
     overlap = Overlap(
@@ -166,17 +163,15 @@ def test_a_little_saved_for_an_hour_comes_before_nothing_saved_and_an_exposure_b
     assert sorted([found[at] for at in (3, 1, 0, 2)], key=rank_by_worth) == found
 
 
-@pytest.mark.parametrize(
-    ("cost", "days"),
-    [
-        (Cost.saving(Decimal(365), once_usd=Decimal(12)), 1),
-        (Cost.saving(Decimal("0.5"), once_usd=Decimal("0.25")), 730 / 48),
-        (Cost.saving(Decimal(365)), None),
-        (Cost.saving(Decimal(0), once_usd=Decimal(12)), None),
-        (Cost.saving(Decimal(-5), once_usd=Decimal(12)), None),
-        (Cost.saving(None, once_usd=Decimal(12)), None),
-        (Cost.exposed(Decimal(5)), None),
-    ],
+@cases(
+    "cost, days",
+    (Cost.saving(Decimal(365), once_usd=Decimal(12)), 1),
+    (Cost.saving(Decimal("0.5"), once_usd=Decimal("0.25")), 730 / 48),
+    (Cost.saving(Decimal(365)), None),
+    (Cost.saving(Decimal(0), once_usd=Decimal(12)), None),
+    (Cost.saving(Decimal(-5), once_usd=Decimal(12)), None),
+    (Cost.saving(None, once_usd=Decimal(12)), None),
+    (Cost.exposed(Decimal(5)), None),
 )
 def test_a_fee_is_paid_back_by_what_is_saved(cost: Cost, days: float | None) -> None:
     assert cost.payback == (None if days is None else timedelta(days=days))

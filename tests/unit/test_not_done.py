@@ -9,6 +9,7 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 
 from fakes import thing, waste
 from ml_janitor.ledger.actions import Action, RecordedSteps, Stage, proves_refusal
+from tables import cases
 
 
 def answer(code: str, status: int, *, operation: str = "DeleteEndpoint", retries: int = 0) -> ClientError:
@@ -16,36 +17,32 @@ def answer(code: str, status: int, *, operation: str = "DeleteEndpoint", retries
     return ClientError({"Error": {"Code": code}, "ResponseMetadata": about}, operation)  # type: ignore[typeddict-item]
 
 
-@pytest.mark.parametrize(
+@cases(
     "error",
-    [
-        answer("AccessDeniedException", 400),
-        answer("AccessDenied", 403),
-        answer("ValidationException", 400),
-        answer("ResourceLimitExceeded", 400),
-        answer("PreconditionFailed", 412),
-    ],
+    answer("AccessDeniedException", 400),
+    answer("AccessDenied", 403),
+    answer("ValidationException", 400),
+    answer("ResourceLimitExceeded", 400),
+    answer("PreconditionFailed", 412),
     ids=str,
 )
 def test_a_definite_refusal(error: Exception) -> None:
     assert proves_refusal(error)
 
 
-@pytest.mark.parametrize(
+@cases(
     "error",
-    [
-        answer("ThrottlingException", 400),
-        answer("SlowDown", 503),
-        answer("InternalFailure", 500),
-        answer("RequestTimeout", 400),
-        answer("TooManyRequests", 429),
-        answer("Timeout", 408),
-        answer("AccessDeniedException", 400, retries=1),
-        answer("AccessDeniedException", 400, operation="DescribeEndpoint"),
-        ClientError({"Error": {"Code": "AccessDenied"}}, "DeleteEndpoint"),
-        ReadTimeoutError(endpoint_url="https://api.sagemaker.example"),
-        RuntimeError("anything else"),
-    ],
+    answer("ThrottlingException", 400),
+    answer("SlowDown", 503),
+    answer("InternalFailure", 500),
+    answer("RequestTimeout", 400),
+    answer("TooManyRequests", 429),
+    answer("Timeout", 408),
+    answer("AccessDeniedException", 400, retries=1),
+    answer("AccessDeniedException", 400, operation="DescribeEndpoint"),
+    ClientError({"Error": {"Code": "AccessDenied"}}, "DeleteEndpoint"),
+    ReadTimeoutError(endpoint_url="https://api.sagemaker.example"),
+    RuntimeError("anything else"),
     ids=str,
 )
 def test_what_leaves_it_open(error: Exception) -> None:

@@ -11,6 +11,7 @@ import pytest
 from ml_janitor.detectors.duplicate_artifacts import act
 from ml_janitor.detectors.duplicate_artifacts.act import CopyRecord
 from ml_janitor.detectors.duplicate_artifacts.contents import SeenObject, object_in_head
+from tables import cases
 
 HEAD: dict[str, Any] = {
     "ContentLength": 7,
@@ -60,32 +61,25 @@ def test_it_writes_what_was_there() -> None:
     }
 
 
-@pytest.mark.parametrize(
+@cases(
     "changes",
-    [
-        {"ETag": '"f"'},
-        {"VersionId": "v2"},
-        {"LastModified": datetime(2026, 8, 2, tzinfo=UTC)},
-        {"Metadata": {}},
-        {"StorageClass": "STANDARD"},
-    ],
+    {"ETag": '"f"'},
+    {"VersionId": "v2"},
+    {"LastModified": datetime(2026, 8, 2, tzinfo=UTC)},
+    {"Metadata": {}},
+    {"StorageClass": "STANDARD"},
 )
 def test_another_object_is_not_taken_for_it(changes: dict[str, Any]) -> None:
     assert record().is_(seen())
     assert not record().is_(seen(**changes))
 
 
-@pytest.mark.parametrize(
-    ("changes", "odd"),
-    [
-        ({}, None),
-        ({"MissingMeta": 1}, "metadata that S3 does not tell"),
-        ({"ExpiresString": "never"}, "an Expires header that is no date"),
-        (
-            {"ReplicationStatus": "COMPLETED"},
-            "a replica in another bucket, where deleting it may be repeated",
-        ),
-    ],
+@cases(
+    "changes, odd",
+    ({}, None),
+    ({"MissingMeta": 1}, "metadata that S3 does not tell"),
+    ({"ExpiresString": "never"}, "an Expires header that is no date"),
+    ({"ReplicationStatus": "COMPLETED"}, "a replica in another bucket, where deleting it may be repeated"),
 )
 def test_what_could_not_be_written_again_is_said(changes: dict[str, Any], odd: str | None) -> None:
     head = {**HEAD, **changes}

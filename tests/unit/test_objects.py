@@ -31,6 +31,7 @@ from ml_janitor.aws.s3 import (
 )
 from ml_janitor.core.model import Absent, Signal, Unreadable, Value
 from scripted import DENIED, Refusal, Script, Torn
+from tables import cases
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 FRESH = NOW - timedelta(hours=6)
@@ -198,16 +199,14 @@ def test_of_an_object_only_what_is_read_here_is_kept_and_a_page_cut_off_is_an_er
         page(make_client(session, "s3", "us-east-1", 1), xml[:-5])
 
 
-@pytest.mark.parametrize(
+@cases(
     "written",
-    [
-        "2026-10-06T05:00:00.5+02:00",
-        "2026-10-06T03:00:00.500Z",
-        "2026-10-06T03:00:00.5",
-        "20261006T030000.5Z",
-        "1791255600.5",
-        1791255600.5,
-    ],
+    "2026-10-06T05:00:00.5+02:00",
+    "2026-10-06T03:00:00.500Z",
+    "2026-10-06T03:00:00.5",
+    "20261006T030000.5Z",
+    "1791255600.5",
+    1791255600.5,
 )
 def test_times_are_in_utc_in_any_writing(written: str | float, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the zone of the machine is."""
@@ -250,16 +249,14 @@ def bucket(keys: Mapping[str, int], *, size: int = 2) -> Script:
     return Script({"s3:ListObjectsV2": answer})
 
 
-@pytest.mark.parametrize(
-    ("uri", "expected"),
-    [
-        ("s3://bucket/a", 13),
-        ("s3://bucket/a/", 12),
-        ("s3://bucket/a/1", 4),
-        ("s3://bucket", 63),
-        ("s3://bucket/", 63),
-        ("s3://bucket/none", None),
-    ],
+@cases(
+    "uri, expected",
+    ("s3://bucket/a", 13),
+    ("s3://bucket/a/", 12),
+    ("s3://bucket/a/1", 4),
+    ("s3://bucket", 63),
+    ("s3://bucket/", 63),
+    ("s3://bucket/none", None),
 )
 def test_the_size_of_an_object_a_folder_and_a_bucket(uri: str, expected: int | None) -> None:
     found = stored_size(bucket(STORED).aws(), uri)
@@ -278,16 +275,14 @@ def test_sizes_by_storage_class_and_what_is_below() -> None:
     assert stored_size(aws, "https://bucket/a") == Unreadable("'https://bucket/a' is no s3:// address", LIST)
 
 
-@pytest.mark.parametrize(
-    ("own", "others", "expected"),
-    [
-        (["s3://bucket/a/1", "s3://bucket/z"], [], 36),
-        (["s3://bucket/a/1", "s3://bucket/z"], ["s3://bucket/a"], 32),
-        (["s3://bucket/a", "s3://bucket/z"], ["s3://bucket/a/1"], 32),
-        (["s3://bucket/z", "s3://bucket/z"], [], 32),
-        (["https://x/y", "s3://bucket/none"], [], 0),
-        ([], [], 0),
-    ],
+@cases(
+    "own, others, expected",
+    (["s3://bucket/a/1", "s3://bucket/z"], [], 36),
+    (["s3://bucket/a/1", "s3://bucket/z"], ["s3://bucket/a"], 32),
+    (["s3://bucket/a", "s3://bucket/z"], ["s3://bucket/a/1"], 32),
+    (["s3://bucket/z", "s3://bucket/z"], [], 32),
+    (["https://x/y", "s3://bucket/none"], [], 0),
+    ([], [], 0),
 )
 def test_what_others_share_is_not_counted(own: Sequence[str], others: Sequence[str], expected: int) -> None:
     assert size_outside(bucket(STORED).aws(), own, others) == Value(expected, LIST)
@@ -317,17 +312,15 @@ def test_own_buckets_are_those_of_the_region_on_all_pages() -> None:
 LOCK = "s3:GetObjectLockConfiguration"
 
 
-@pytest.mark.parametrize(
-    ("answer", "expected"),
-    [
-        ({"ObjectLockConfiguration": {"ObjectLockEnabled": "Enabled"}}, Value("Enabled", LOCK)),
-        ({"ObjectLockConfiguration": {}}, Absent(LOCK)),
-        ({"ObjectLockConfiguration": {"ObjectLockEnabled": ""}}, Absent(LOCK)),
-        (Refusal("ObjectLockConfigurationNotFoundError"), Absent(LOCK)),
-        (Refusal("ObjectLockConfigurationNotFound"), Absent(LOCK)),
-        (DENIED, Unreadable(f"GetObjectLockConfiguration: {DENIAL}", LOCK)),
-        (Torn({}), Unreadable("the answer lacks ObjectLockConfiguration: it was cut off", LOCK)),
-    ],
+@cases(
+    "answer, expected",
+    ({"ObjectLockConfiguration": {"ObjectLockEnabled": "Enabled"}}, Value("Enabled", LOCK)),
+    ({"ObjectLockConfiguration": {}}, Absent(LOCK)),
+    ({"ObjectLockConfiguration": {"ObjectLockEnabled": ""}}, Absent(LOCK)),
+    (Refusal("ObjectLockConfigurationNotFoundError"), Absent(LOCK)),
+    (Refusal("ObjectLockConfigurationNotFound"), Absent(LOCK)),
+    (DENIED, Unreadable(f"GetObjectLockConfiguration: {DENIAL}", LOCK)),
+    (Torn({}), Unreadable("the answer lacks ObjectLockConfiguration: it was cut off", LOCK)),
 )
 def test_object_lock_is_on_absent_or_unreadable(answer: Any, expected: Signal[str]) -> None:
     assert read_object_lock(Script({LOCK: answer}).aws(), "bucket") == expected

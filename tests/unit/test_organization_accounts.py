@@ -20,6 +20,7 @@ from ml_janitor.aws.client import (
     unread_sweep_error,
 )
 from scripted import DENIED, Refusal, Script, Torn
+from tables import cases
 
 ONE, TWO, THREE = (str(number) * 12 for number in (1, 2, 3))
 
@@ -67,14 +68,12 @@ def test_accounts_of_units_are_those_below_them() -> None:
     assert set(listed(units=["ou-d"], **answers)) == {TWO}
 
 
-@pytest.mark.parametrize(
-    ("code", "said"),
-    [
-        ("AWSOrganizationsNotInUseException", "the account is in no organization: name accounts = [...]"),
-        ("AccessDeniedException", "if they are allowed {needed}: run it there"),
-        ("ParentNotFoundException", "a unit of [organization] is not there ("),
-        ("TooManyRequestsException", "the accounts could not be listed ("),
-    ],
+@cases(
+    "code, said",
+    ("AWSOrganizationsNotInUseException", "the account is in no organization: name accounts = [...]"),
+    ("AccessDeniedException", "if they are allowed {needed}: run it there"),
+    ("ParentNotFoundException", "a unit of [organization] is not there ("),
+    ("TooManyRequestsException", "the accounts could not be listed ("),
 )
 @pytest.mark.parametrize("units", [[], ["ou-a"]])
 def test_accounts_that_cannot_be_listed_say_what_to_do(code: str, said: str, units: list[str]) -> None:
@@ -155,14 +154,12 @@ def test_a_role_keeps_profile(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, p
     assert loaders[0] is loaders[1]
 
 
-@pytest.mark.parametrize(
-    ("code", "operation", "role", "see"),
-    [
-        ("AccessDenied", "AssumeRole", True, True),
-        ("UnauthorizedOperation", "DescribeRegions", False, True),
-        ("AccessDenied", "DescribeRegions", False, True),
-        ("Throttling", "AssumeRole", False, False),
-    ],
+@cases(
+    "code, operation, role, see",
+    ("AccessDenied", "AssumeRole", True, True),
+    ("UnauthorizedOperation", "DescribeRegions", False, True),
+    ("AccessDenied", "DescribeRegions", False, True),
+    ("Throttling", "AssumeRole", False, False),
 )
 def test_an_account_that_was_not_read_says_why(code: str, operation: str, role: bool, see: bool) -> None:  # noqa: FBT001
     said = unread_sweep_error(ClientError({"Error": {"Code": code, "Message": "no"}}, operation))

@@ -15,6 +15,7 @@ from ml_janitor.ledger.latest import LastRun, LastSweep, RunAccount
 from ml_janitor.report.digest import DetectorRun, DigestActions, Overview, SweepRow, make_organization_digest
 from ml_janitor.report.mrkdwn import LARGEST_MESSAGE, MOST_BLOCKS, Post, blocks_size
 from ml_janitor.slack.digest import OrganizationReader
+from tables import cases
 
 NOW = datetime(2026, 10, 6, 7, tzinfo=UTC)
 TIME = datetime(2026, 10, 6, 3, tzinfo=UTC)
@@ -256,14 +257,12 @@ def test_actions_are_looked_for_where_a_detector_may_act_now_or_did_before() -> 
     assert replace(reader, settings=some).acted_in("idle-endpoints") == everywhere
 
 
-@pytest.mark.parametrize(
-    ("run_at", "at_work", "rows", "waiting"),
-    [
-        (TIME, False, [(1, True), (2, False), (3, True)], 0),
-        (TIME, True, [(1, True), (3, True)], 1),
-        (TIME + timedelta(days=1), False, [(1, False), (2, False), (3, False)], 0),
-        (TIME + timedelta(days=1), True, [(1, True), (3, True)], 3),
-    ],
+@cases(
+    "run_at, at_work, rows, waiting",
+    (TIME, False, [(1, True), (2, False), (3, True)], 0),
+    (TIME, True, [(1, True), (3, True)], 1),
+    (TIME + timedelta(days=1), False, [(1, False), (2, False), (3, False)], 0),
+    (TIME + timedelta(days=1), True, [(1, True), (3, True)], 3),
 )
 def test_a_result_missing_after_a_run_is_a_row_and_at_work_the_one_before_stands(
     run_at: datetime, *, at_work: bool, rows: list[tuple[int, bool]], waiting: int

@@ -21,6 +21,7 @@ from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.latest import LastRun, LastSweep, LatestRuns, RunAccount, RunLists
 from ml_janitor.report.digest import DetectorRun, Overview, SweepRow
 from ml_janitor.slack.digest import OrganizationReader
+from tables import cases
 
 HOUR = timedelta(hours=1)
 ENDPOINTS, NOTEBOOKS, JOBS = "idle-endpoints", "idle-notebooks", "hung-training-jobs"
@@ -232,18 +233,16 @@ def last(found: int = 0, error: str | None = None, looked_at: int = 9) -> LastSw
     )  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("run", "row", "partial", "fine"),
-    [
-        ({}, last(1), False, True),
-        ({}, last(error="broke off"), True, False),
-        ({}, last(error="denied", looked_at=0), True, False),
-        ({}, None, True, False),
-        ({"error": "no list"}, last(), True, False),
-        ({"late": True}, last(), False, False),
-        ({"at_work": True}, last(), False, False),
-        ({"time": None}, last(), False, False),
-    ],
+@cases(
+    "run, row, partial, fine",
+    ({}, last(1), False, True),
+    ({}, last(error="broke off"), True, False),
+    ({}, last(error="denied", looked_at=0), True, False),
+    ({}, None, True, False),
+    ({"error": "no list"}, last(), True, False),
+    ({"late": True}, last(), False, False),
+    ({"at_work": True}, last(), False, False),
+    ({"time": None}, last(), False, False),
 )
 def test_an_overview_is_whole_only_where_everything_was_read(
     run: dict[str, Any], row: LastSweep | None, *, partial: bool, fine: bool

@@ -15,6 +15,7 @@ from ml_janitor.detectors.hung_training_jobs import jobs, progress, reading
 from ml_janitor.detectors.hung_training_jobs.jobs import CollectiveWait, HostLoad, JobKind, RunningJob
 from ml_janitor.detectors.hung_training_jobs.progress import job_hosts, unlisted_hosts
 from scripted import DENIED, Script
+from tables import cases
 
 START = datetime(2026, 10, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -74,15 +75,13 @@ def test_a_processing_limit_is_read_and_never_made_up() -> None:
 S3_INPUT = {"S3Uri": "s3://in", "S3DataType": "S3Prefix", "LocalPath": "/opt/ml/processing/in"}
 
 
-@pytest.mark.parametrize(
-    ("given", "downloads"),
-    [
-        ({"S3Input": S3_INPUT}, True),
-        ({"S3Input": S3_INPUT | {"S3InputMode": "File"}}, True),
-        ({"S3Input": S3_INPUT | {"S3InputMode": "Pipe"}}, False),
-        ({"S3Input": S3_INPUT, "AppManaged": True}, False),
-        ({"DatasetDefinition": {"LocalPath": "/opt/ml/processing/in"}}, True),
-    ],
+@cases(
+    "given, downloads",
+    ({"S3Input": S3_INPUT}, True),
+    ({"S3Input": S3_INPUT | {"S3InputMode": "File"}}, True),
+    ({"S3Input": S3_INPUT | {"S3InputMode": "Pipe"}}, False),
+    ({"S3Input": S3_INPUT, "AppManaged": True}, False),
+    ({"DatasetDefinition": {"LocalPath": "/opt/ml/processing/in"}}, True),
 )
 def test_inputs_are_there_before_its_program_begins(
     given: dict[str, Any],
@@ -92,21 +91,19 @@ def test_inputs_are_there_before_its_program_begins(
     assert not processing_job().downloads
 
 
-@pytest.mark.parametrize(
-    ("cluster", "groups"),
-    [
-        ({"InstanceType": "ml.m5.xlarge", "InstanceCount": 2}, (("ml.m5.xlarge", 2),)),
-        ({"InstanceType": "ml.m5.xlarge"}, (("ml.m5.xlarge", 1),)),
-        (
-            {
-                "InstancePreferences": [{"InstanceType": "ml.m5.xlarge"}],
-                "SelectedInstanceType": "ml.c5.xlarge",
-                "SelectedInstanceCount": 3,
-            },
-            (("ml.c5.xlarge", 3),),
-        ),
-        ({"InstancePreferences": [{"InstanceType": "ml.m5.xlarge"}]}, ()),
-    ],
+@cases(
+    "cluster, groups",
+    ({"InstanceType": "ml.m5.xlarge", "InstanceCount": 2}, (("ml.m5.xlarge", 2),)),
+    ({"InstanceType": "ml.m5.xlarge"}, (("ml.m5.xlarge", 1),)),
+    (
+        {
+            "InstancePreferences": [{"InstanceType": "ml.m5.xlarge"}],
+            "SelectedInstanceType": "ml.c5.xlarge",
+            "SelectedInstanceCount": 3,
+        },
+        (("ml.c5.xlarge", 3),),
+    ),
+    ({"InstancePreferences": [{"InstanceType": "ml.m5.xlarge"}]}, ()),
 )
 def test_processing_instances(cluster: dict[str, Any], groups: tuple[tuple[str, int], ...]) -> None:
     assert processing_job(ProcessingResources={"ClusterConfig": cluster}).groups == groups
@@ -167,23 +164,21 @@ def of(*groups: tuple[str, int], kind: JobKind = reading.TRAINING_JOB_KIND, **me
     return replace(processing_job(), kind=kind, groups=groups, **members)
 
 
-@pytest.mark.parametrize(
-    ("job", "instances", "hardware", "machine", "collective"),
-    [
-        (of(SMALL), 2, "2 x ml.m5.xlarge", Machine(4, 0), CollectiveWait.ALONE),
-        (of(SMALL, LARGE), 3, "2 x ml.m5.xlarge, 1 x ml.m5.4xlarge", Machine(4, None), CollectiveWait.ALONE),
-        (of(), 0, "not known", Machine(1, None), CollectiveWait.ALONE),
-        (of(ONE_GPU), 1, "1 x ml.g5.xlarge", Machine(4, 1), CollectiveWait.ALONE),
-        (of(FOUR_GPUS), 1, "1 x ml.g5.12xlarge", Machine(48, 4), CollectiveWait.POSSIBLE),
-        (of(("ml.g5.xlarge", 2)), 2, "2 x ml.g5.xlarge", Machine(4, 1), CollectiveWait.POSSIBLE),
-        (
-            of(FOUR_GPUS, kind=jobs.PROCESSING_JOB_KIND),
-            1,
-            "1 x ml.g5.12xlarge",
-            Machine(48, 4),
-            CollectiveWait.NEVER,
-        ),
-    ],
+@cases(
+    "job, instances, hardware, machine, collective",
+    (of(SMALL), 2, "2 x ml.m5.xlarge", Machine(4, 0), CollectiveWait.ALONE),
+    (of(SMALL, LARGE), 3, "2 x ml.m5.xlarge, 1 x ml.m5.4xlarge", Machine(4, None), CollectiveWait.ALONE),
+    (of(), 0, "not known", Machine(1, None), CollectiveWait.ALONE),
+    (of(ONE_GPU), 1, "1 x ml.g5.xlarge", Machine(4, 1), CollectiveWait.ALONE),
+    (of(FOUR_GPUS), 1, "1 x ml.g5.12xlarge", Machine(48, 4), CollectiveWait.POSSIBLE),
+    (of(("ml.g5.xlarge", 2)), 2, "2 x ml.g5.xlarge", Machine(4, 1), CollectiveWait.POSSIBLE),
+    (
+        of(FOUR_GPUS, kind=jobs.PROCESSING_JOB_KIND),
+        1,
+        "1 x ml.g5.12xlarge",
+        Machine(48, 4),
+        CollectiveWait.NEVER,
+    ),
 )
 def test_the_hardware_of_a_job_and_whether_its_gpus_wait_for_each_other(
     job: RunningJob, instances: int, hardware: str, machine: Machine, collective: CollectiveWait
@@ -192,14 +187,12 @@ def test_the_hardware_of_a_job_and_whether_its_gpus_wait_for_each_other(
     assert (job.machine.vcpus, job.machine.gpus) == (machine.vcpus, machine.gpus)
 
 
-@pytest.mark.parametrize(
-    ("uris", "folders"),
-    [
-        ((), ()),
-        ((None, ""), ()),
-        (("s3://b/runs/a", "s3://b/runs/a/", None), ("s3://b/runs/a/",)),
-        (("s3://b", "s3://b/x//"), ("s3://b/", "s3://b/x/")),
-    ],
+@cases(
+    "uris, folders",
+    ((), ()),
+    ((None, ""), ()),
+    (("s3://b/runs/a", "s3://b/runs/a/", None), ("s3://b/runs/a/",)),
+    (("s3://b", "s3://b/x//"), ("s3://b/", "s3://b/x/")),
 )
 def test_folders_end_with_a_slash_once(uris: tuple[str | None, ...], folders: tuple[str, ...]) -> None:
     assert jobs.s3_folders(*uris) == folders
@@ -234,15 +227,13 @@ def test_a_job_costs_all_its_instances_by_the_hour_unless_they_were_paid_in_adva
     assert reserved == Price(None, "a training plan, paid in advance")
 
 
-@pytest.mark.parametrize(
-    ("since", "until", "accrued", "ends"),
-    [
-        (START, None, 6, None),
-        (None, None, 0, None),
-        (START, START + 4 * HOUR, 6, START + 4 * HOUR),
-        (START, START + 3 * HOUR, 6, None),
-        (START, START + 2 * HOUR, 6, None),
-    ],
+@cases(
+    "since, until, accrued, ends",
+    (START, None, 6, None),
+    (None, None, 0, None),
+    (START, START + 4 * HOUR, 6, START + 4 * HOUR),
+    (START, START + 3 * HOUR, 6, None),
+    (START, START + 2 * HOUR, 6, None),
 )
 def test_a_job_has_cost_its_hours_so_far_and_goes_on_until_it_ends(
     since: datetime | None, until: datetime | None, accrued: int, ends: datetime | None

@@ -27,6 +27,7 @@ from ml_janitor.core.model import Finding, NotRead, Target, Unreadable, Value
 from ml_janitor.detectors import oversized_endpoints
 from ml_janitor.detectors.oversized_endpoints import OversizedEndpoints
 from past_jobs import word
+from tables import cases
 from verdicts import shown
 
 DAY = timedelta(days=1)
@@ -86,42 +87,32 @@ def nightly(load: PeakLoad, hours: int = 10) -> Value[tuple[PeakLoad, ...]]:
 BUSY = PeakLoad(cpu=4.8, memory=4.8)
 
 
-@pytest.mark.parametrize(
-    ("judged", "verdict", "reason"),
-    [
-        (endpoint(), "found", "blue needs 1 ml.c5.xlarge instead of 1 ml.c5.2xlarge"),
-        (endpoint(status="Failed"), "kept", "its status is Failed"),
-        (endpoint(age=14 * DAY), "kept", "deployed or scaled 14 days ago"),
-        (endpoint(age=14 * DAY + timedelta(hours=1)), "found", "ml.c5.xlarge"),
-        (endpoint(description=Unreadable("DescribeEndpoint: denied")), "unknown", "DescribeEndpoint: denied"),
-        (
-            endpoint(served(Unreadable("CPUUtilization has datapoints in 9 of 336 hours"))),
-            "unknown",
-            "9 of 336",
-        ),
-        (endpoint(served(NotRead())), "unknown", "not read"),
-        (endpoint(served(fixed="it scales itself between 1 and 4 instances")), "kept", "its size fits"),
-        (endpoint(served(replace(CALM, idle=True))), "kept", "its size fits"),
-        (endpoint(prices={}), "unknown", "the price of ml.c5.2xlarge is unknown"),
-        (endpoint(served(replace(CALM, cpu=2.81))), "kept", "its size fits"),
-        (endpoint(served(replace(CALM, memory=2.81))), "kept", "its size fits"),
-        (endpoint(served(replace(CALM, requests=4))), "found", "ml.c5.xlarge"),
-        (endpoint(served(replace(CALM, requests=4.1))), "kept", "its size fits"),
-        (endpoint(served(PeakLoad(0.5, 1.0))), "found", "blue needs 1 ml.c5.large"),
-        (endpoint(served(BUSY, count=3)), "kept", "its size fits"),
-        (endpoint(served(PeakLoad(3, 4.8), count=3)), "found", "blue needs 2 ml.c5.2xlarge instead of 3"),
-        (endpoint(served(PeakLoad(1.5, 4.8), count=2)), "kept", "its size fits"),
-        (endpoint(served(nightly(BUSY))), "found", "only for a part of the week"),
-        (endpoint(served(nightly(BUSY, 7))), "kept", "its size fits"),
-        (endpoint(served(nightly(BUSY)), tags={"env": "prod"}.items()), "kept", "its size fits"),
-        (endpoint(served(nightly(BUSY), sleeps=True)), "found", "blue needs 0 to 1 ml.c5.2xlarge"),
-        (
-            endpoint(served(nightly(CALM), sleeps=True, hosts=True)),
-            "found",
-            "blue needs 0 to 1 ml.c5.2xlarge",
-        ),
-        (endpoint(served(CALM, sleeps=True, hosts=True)), "kept", "its size fits"),
-    ],
+@cases(
+    "judged, verdict, reason",
+    (endpoint(), "found", "blue needs 1 ml.c5.xlarge instead of 1 ml.c5.2xlarge"),
+    (endpoint(status="Failed"), "kept", "its status is Failed"),
+    (endpoint(age=14 * DAY), "kept", "deployed or scaled 14 days ago"),
+    (endpoint(age=14 * DAY + timedelta(hours=1)), "found", "ml.c5.xlarge"),
+    (endpoint(description=Unreadable("DescribeEndpoint: denied")), "unknown", "DescribeEndpoint: denied"),
+    (endpoint(served(Unreadable("CPUUtilization has datapoints in 9 of 336 hours"))), "unknown", "9 of 336"),
+    (endpoint(served(NotRead())), "unknown", "not read"),
+    (endpoint(served(fixed="it scales itself between 1 and 4 instances")), "kept", "its size fits"),
+    (endpoint(served(replace(CALM, idle=True))), "kept", "its size fits"),
+    (endpoint(prices={}), "unknown", "the price of ml.c5.2xlarge is unknown"),
+    (endpoint(served(replace(CALM, cpu=2.81))), "kept", "its size fits"),
+    (endpoint(served(replace(CALM, memory=2.81))), "kept", "its size fits"),
+    (endpoint(served(replace(CALM, requests=4))), "found", "ml.c5.xlarge"),
+    (endpoint(served(replace(CALM, requests=4.1))), "kept", "its size fits"),
+    (endpoint(served(PeakLoad(0.5, 1.0))), "found", "blue needs 1 ml.c5.large"),
+    (endpoint(served(BUSY, count=3)), "kept", "its size fits"),
+    (endpoint(served(PeakLoad(3, 4.8), count=3)), "found", "blue needs 2 ml.c5.2xlarge instead of 3"),
+    (endpoint(served(PeakLoad(1.5, 4.8), count=2)), "kept", "its size fits"),
+    (endpoint(served(nightly(BUSY))), "found", "only for a part of the week"),
+    (endpoint(served(nightly(BUSY, 7))), "kept", "its size fits"),
+    (endpoint(served(nightly(BUSY)), tags={"env": "prod"}.items()), "kept", "its size fits"),
+    (endpoint(served(nightly(BUSY), sleeps=True)), "found", "blue needs 0 to 1 ml.c5.2xlarge"),
+    (endpoint(served(nightly(CALM), sleeps=True, hosts=True)), "found", "blue needs 0 to 1 ml.c5.2xlarge"),
+    (endpoint(served(CALM, sleeps=True, hosts=True)), "kept", "its size fits"),
 )
 def test_oversized_endpoints(judged: LoadedEndpoint, verdict: str, reason: str) -> None:
     decided = OversizedEndpoints().decide(judged, NOW)
@@ -149,23 +140,18 @@ def test_head_room_and_the_least_number_of_instances_are_settings() -> None:
     assert "needs 1 ml.c5.2xlarge" in OversizedEndpoints(min_instances=1).decide(three, NOW).reason
 
 
-@pytest.mark.parametrize(
-    ("judged", "words"),
-    [
-        (
-            endpoint(),
-            ("InstanceType=ml.c5.xlarge and InitialInstanceCount=1", "update-endpoint --endpoint-name api"),
-        ),
-        (
-            endpoint(served(nightly(BUSY), sleeps=True)),
-            ("endpoint/api/variant/blue", "--min-capacity 0 --max-capacity 1"),
-        ),
-        (
-            endpoint(served(nightly(BUSY), sleeps=True, hosts=True)),
-            ("MinInstanceCount=0,MaxInstanceCount=1",),
-        ),
-        (endpoint(served(nightly(BUSY))), ("delete it for the 56 hours a week",)),
-    ],
+@cases(
+    "judged, words",
+    (
+        endpoint(),
+        ("InstanceType=ml.c5.xlarge and InitialInstanceCount=1", "update-endpoint --endpoint-name api"),
+    ),
+    (
+        endpoint(served(nightly(BUSY), sleeps=True)),
+        ("endpoint/api/variant/blue", "--min-capacity 0 --max-capacity 1"),
+    ),
+    (endpoint(served(nightly(BUSY), sleeps=True, hosts=True)), ("MinInstanceCount=0,MaxInstanceCount=1",)),
+    (endpoint(served(nightly(BUSY))), ("delete it for the 56 hours a week",)),
 )
 def test_the_change_is_said_exactly(judged: LoadedEndpoint, words: Sequence[str]) -> None:
     decided = OversizedEndpoints().decide(judged, NOW)
@@ -261,20 +247,13 @@ def prices(**usd: float) -> dict[str, Any]:
 WEEKNIGHTS = Value(tuple(replace(BUSY, idle=at % 24 < 10 and at // 24 % 7 < 5) for at in range(LOAD_HOURS)))
 
 
-@pytest.mark.parametrize(
-    ("judged", "reason", "monthly", "once"),
-    [
-        (endpoint(served(PeakLoad(3, 4.8), count=3)), "needs 2 ml.c5.2xlarge", "297.84", "0.816"),
-        (endpoint(served(nightly(BUSY))), "only for a part of the week", "99.28", "0.408"),
-        (endpoint(served(WEEKNIGHTS)), "only for a part of the week", "70.9143", "0.408"),
-        (endpoint(served(nightly(CALM))), "needs 1 ml.c5.xlarge", "148.92", "0.204"),
-        (
-            endpoint(served(nightly(replace(CALM, cpu=2.2), 18))),
-            "only for a part of the week",
-            "198.56",
-            "0.408",
-        ),
-    ],
+@cases(
+    "judged, reason, monthly, once",
+    (endpoint(served(PeakLoad(3, 4.8), count=3)), "needs 2 ml.c5.2xlarge", "297.84", "0.816"),
+    (endpoint(served(nightly(BUSY))), "only for a part of the week", "99.28", "0.408"),
+    (endpoint(served(WEEKNIGHTS)), "only for a part of the week", "70.9143", "0.408"),
+    (endpoint(served(nightly(CALM))), "needs 1 ml.c5.xlarge", "148.92", "0.204"),
+    (endpoint(served(nightly(replace(CALM, cpu=2.2), 18))), "only for a part of the week", "198.56", "0.408"),
     ids=["fewer", "nights", "40 hours", "smaller", "18 hours"],
 )
 def test_the_largest_saving_is_proposed(judged: LoadedEndpoint, reason: str, monthly: str, once: str) -> None:
@@ -368,20 +347,18 @@ def test_only_what_changes_is_in_the_requests() -> None:
 METRICS = {"CostPerHour": 0.2, "MaxInvocations": 1000}
 
 
-@pytest.mark.parametrize(
-    ("found", "words"),
-    [
-        ([], "no instance was recommended"),
-        ([{"EndpointConfiguration": {"InstanceType": "ml.c5.large"}}], "no instance was recommended"),
-        ([{"Metrics": METRICS, "EndpointConfiguration": {}}], "no instance was recommended"),
-        (
-            [
-                {"Metrics": METRICS, "EndpointConfiguration": {"InstanceType": "ml.c5.large"}},
-                {"Metrics": {"CostPerHour": 0.1}, "EndpointConfiguration": {"InstanceType": "ml.c5.x"}},
-            ],
-            "1 ml.c5.x, $0.10 an hour, up to 0 requests a minute",
-        ),
-    ],
+@cases(
+    "found, words",
+    ([], "no instance was recommended"),
+    ([{"EndpointConfiguration": {"InstanceType": "ml.c5.large"}}], "no instance was recommended"),
+    ([{"Metrics": METRICS, "EndpointConfiguration": {}}], "no instance was recommended"),
+    (
+        [
+            {"Metrics": METRICS, "EndpointConfiguration": {"InstanceType": "ml.c5.large"}},
+            {"Metrics": {"CostPerHour": 0.1}, "EndpointConfiguration": {"InstanceType": "ml.c5.x"}},
+        ],
+        "1 ml.c5.x, $0.10 an hour, up to 0 requests a minute",
+    ),
 )
 def test_the_cheapest_recommendation_that_has_an_instance_and_a_price(found: Any, words: str) -> None:
     assert oversized_endpoints._cheapest({"InferenceRecommendations": found}) == words

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from docs import pictures
+from tables import cases
 
 ROOT = Path(__file__).parent.parent.parent
 LARGEST = 200_000
@@ -42,18 +43,16 @@ def test_a_picture_is_sharp_and_small_and_says_what_it_was_made_from(name: str) 
     assert re.fullmatch("[0-9a-f]{64}", str(pictures.hash_of(name)))
 
 
-@pytest.mark.parametrize(
-    ("said", "shown"),
-    [
-        ("*$3,570 a month*", "<b>$3,570 a month</b>"),
-        ("`a*b*`", "<code>a*b*</code>"),
-        ("*all of `x`*", "<b>all of <code>x</code></b>"),
-        ("<@U0RAVIMENON>, yours", '<span class="mention">@Ravi Menon</span>, yours'),
-        ("<https://example.com/?a=1&amp;b|here>", '<a href="https://example.com/?a=1&amp;b">here</a>'),
-        ("one\ntwo &lt;three&gt;", "one<br>two &lt;three&gt;"),
-        ("(<$0.01 a month)", "(&lt;$0.01 a month)"),
-        ("plain", "plain"),
-    ],
+@cases(
+    "said, shown",
+    ("*$3,570 a month*", "<b>$3,570 a month</b>"),
+    ("`a*b*`", "<code>a*b*</code>"),
+    ("*all of `x`*", "<b>all of <code>x</code></b>"),
+    ("<@U0RAVIMENON>, yours", '<span class="mention">@Ravi Menon</span>, yours'),
+    ("<https://example.com/?a=1&amp;b|here>", '<a href="https://example.com/?a=1&amp;b">here</a>'),
+    ("one\ntwo &lt;three&gt;", "one<br>two &lt;three&gt;"),
+    ("(<$0.01 a month)", "(&lt;$0.01 a month)"),
+    ("plain", "plain"),
 )
 def test_markup_is_drawn(said: str, shown: str) -> None:
     assert pictures.mrkdwn(said) == shown

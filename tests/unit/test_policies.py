@@ -18,6 +18,7 @@ from ml_janitor_cli import policies
 from ml_janitor_cli.edge import CommandRefusedError
 from ml_janitor_cli.policies import EnforcedLimits, policy_files, policy_kinds_data
 from ml_janitor_sandbox.iam.policies import Decision, Policy, decide
+from tables import cases
 
 TAGS = ("team", "cost-center")
 WANTED = EnforcedLimits(
@@ -69,28 +70,26 @@ def test_every_action_knows_the_keys_of_its_conditions(name: str) -> None:
                     assert key in known or key.partition("/")[0] + "/" in known, (action, key)
 
 
-@pytest.mark.parametrize(
-    ("action", "context", "denied"),
-    [
-        ("CreateEndpoint", FULL, False),
-        ("CreateEndpoint", {}, True),
-        ("CreateEndpoint", {"aws:requesttag/team": ("nlp",)}, True),
-        ("CreateEndpoint", FULL | {"aws:requesttag/team": ("",)}, True),
-        ("CreateEndpoint", VIA, True),  # CloudFormation sends the tags with the call
-        ("CreateEndpoint", FULL | VIA, False),
-        ("CreateEndpoint", {"aws:principalarn": ("arn:aws:iam::1:role/break-glass",)}, False),
-        ("CreateEndpoint", {"aws:principalarn": ("arn:aws:iam::1:role/break-glass-2",)}, True),
-        ("CreateTrainingJob", {}, True),
-        ("CreateMonitoringSchedule", {}, True),
-        ("CreateMonitoringSchedule", VIA, False),
-        ("CreateMonitoringSchedule", {"aws:calledvia": (*VIA["aws:calledvia"], "x.amazonaws.com")}, False),
-        ("CreateMonitoringSchedule", {"aws:calledvia": ("servicecatalog.amazonaws.com",)}, True),
-        ("CreateMonitoringSchedule", {"aws:calledvia": ()}, True),
-        ("CreateSpace", {}, False),
-        ("CreatePresignedDomainUrl", {}, False),
-        ("AddTags", {}, False),
-        ("DeleteEndpoint", {}, False),
-    ],
+@cases(
+    "action, context, denied",
+    ("CreateEndpoint", FULL, False),
+    ("CreateEndpoint", {}, True),
+    ("CreateEndpoint", {"aws:requesttag/team": ("nlp",)}, True),
+    ("CreateEndpoint", FULL | {"aws:requesttag/team": ("",)}, True),
+    ("CreateEndpoint", VIA, True),  # CloudFormation sends the tags with the call
+    ("CreateEndpoint", FULL | VIA, False),
+    ("CreateEndpoint", {"aws:principalarn": ("arn:aws:iam::1:role/break-glass",)}, False),
+    ("CreateEndpoint", {"aws:principalarn": ("arn:aws:iam::1:role/break-glass-2",)}, True),
+    ("CreateTrainingJob", {}, True),
+    ("CreateMonitoringSchedule", {}, True),
+    ("CreateMonitoringSchedule", VIA, False),
+    ("CreateMonitoringSchedule", {"aws:calledvia": (*VIA["aws:calledvia"], "x.amazonaws.com")}, False),
+    ("CreateMonitoringSchedule", {"aws:calledvia": ("servicecatalog.amazonaws.com",)}, True),
+    ("CreateMonitoringSchedule", {"aws:calledvia": ()}, True),
+    ("CreateSpace", {}, False),
+    ("CreatePresignedDomainUrl", {}, False),
+    ("AddTags", {}, False),
+    ("DeleteEndpoint", {}, False),
 )
 def test_what_lacks_a_tag_is_not_created(action: str, context: Context, *, denied: bool) -> None:
     assert verdict("required-tags.scp.json", action, context) is (
@@ -99,31 +98,29 @@ def test_what_lacks_a_tag_is_not_created(action: str, context: Context, *, denie
 
 
 @pytest.mark.parametrize("name", ["job-limits.scp.json", "job-limits.iam.json"])
-@pytest.mark.parametrize(
-    ("action", "context", "denied"),
-    [
-        ("CreateTrainingJob", JOB, False),
-        ("CreateHyperParameterTuningJob", JOB, False),
-        ("CreateProcessingJob", JOB, False),
-        ("CreateTrainingJob", JOB | {"sagemaker:maxruntimeinseconds": ("86400",)}, False),
-        ("CreateTrainingJob", JOB | {"sagemaker:maxruntimeinseconds": ("86401",)}, True),
-        ("CreateTrainingJob", JOB | {"sagemaker:maxruntimeinseconds": ("100000",)}, True),
-        ("CreateProcessingJob", {"sagemaker:instancetypes": ("ml.g5.xlarge",)}, True),
-        ("CreateHyperParameterTuningJob", {"sagemaker:instancetypes": ("ml.g5.xlarge",)}, True),
-        ("CreateTrainingJob", JOB | {"sagemaker:instancetypes": ("ml.m5.xlarge",)}, False),
-        ("CreateTrainingJob", JOB | {"sagemaker:instancetypes": ("ml.p4d.24xlarge",)}, True),
-        ("CreateTrainingJob", JOB | {"sagemaker:instancetypes": ("ml.g5.xlarge", "ml.p4d.24xlarge")}, True),
-        ("CreateTrainingJob", JOB | {"sagemaker:instancetypes": ("ml.g5.xlarge", "ml.g5.2xlarge")}, False),
-        ("CreateTrainingJob", JOB | {"sagemaker:instancetypes": ()}, True),
-        ("CreateTrainingJob", {"sagemaker:maxruntimeinseconds": ("3600",)}, True),
-        ("CreateTrainingJob", JOB | {"sagemaker:keepaliveperiod": ("1800",)}, False),
-        ("CreateTrainingJob", JOB | {"sagemaker:keepaliveperiod": ("1801",)}, True),
-        ("UpdateTrainingJob", {"sagemaker:keepaliveperiod": ("3600",)}, True),
-        ("UpdateTrainingJob", {}, False),
-        ("CreateTransformJob", {}, False),
-        ("StopTrainingJob", {}, False),
-        ("CreateTrainingJob", {"aws:principalarn": ("arn:aws:iam::1:role/break-glass",)}, False),
-    ],
+@cases(
+    "action, context, denied",
+    ("CreateTrainingJob", JOB, False),
+    ("CreateHyperParameterTuningJob", JOB, False),
+    ("CreateProcessingJob", JOB, False),
+    ("CreateTrainingJob", JOB | {"sagemaker:maxruntimeinseconds": ("86400",)}, False),
+    ("CreateTrainingJob", JOB | {"sagemaker:maxruntimeinseconds": ("86401",)}, True),
+    ("CreateTrainingJob", JOB | {"sagemaker:maxruntimeinseconds": ("100000",)}, True),
+    ("CreateProcessingJob", {"sagemaker:instancetypes": ("ml.g5.xlarge",)}, True),
+    ("CreateHyperParameterTuningJob", {"sagemaker:instancetypes": ("ml.g5.xlarge",)}, True),
+    ("CreateTrainingJob", JOB | {"sagemaker:instancetypes": ("ml.m5.xlarge",)}, False),
+    ("CreateTrainingJob", JOB | {"sagemaker:instancetypes": ("ml.p4d.24xlarge",)}, True),
+    ("CreateTrainingJob", JOB | {"sagemaker:instancetypes": ("ml.g5.xlarge", "ml.p4d.24xlarge")}, True),
+    ("CreateTrainingJob", JOB | {"sagemaker:instancetypes": ("ml.g5.xlarge", "ml.g5.2xlarge")}, False),
+    ("CreateTrainingJob", JOB | {"sagemaker:instancetypes": ()}, True),
+    ("CreateTrainingJob", {"sagemaker:maxruntimeinseconds": ("3600",)}, True),
+    ("CreateTrainingJob", JOB | {"sagemaker:keepaliveperiod": ("1800",)}, False),
+    ("CreateTrainingJob", JOB | {"sagemaker:keepaliveperiod": ("1801",)}, True),
+    ("UpdateTrainingJob", {"sagemaker:keepaliveperiod": ("3600",)}, True),
+    ("UpdateTrainingJob", {}, False),
+    ("CreateTransformJob", {}, False),
+    ("StopTrainingJob", {}, False),
+    ("CreateTrainingJob", {"aws:principalarn": ("arn:aws:iam::1:role/break-glass",)}, False),
 )
 def test_jobs_stay_within_the_limits(name: str, action: str, context: Context, *, denied: bool) -> None:
     assert verdict(name, action, context) is (Decision.DENIED if denied else Decision.SILENT)
@@ -150,20 +147,15 @@ def test_a_tag_policy_spells_each_key_and_says_what_needs_it() -> None:
         }
 
 
-@pytest.mark.parametrize(
-    ("wanted", "message"),
-    [
-        ({"tags": ()}, "it is empty, so there is no tag to enforce"),
-        ({"tags": ("a,b",)}, '"a,b" cannot be the key of a tag'),
-        ({"tags": ("AWS:team",)}, "not beginning with aws:"),
-        ({"tags": ("team", "Team")}, "differ in capitals only"),
-        (
-            {"tags": tuple(f"tag-{n}" for n in range(10))},
-            r"would have 1\d,\d{3} characters.*10,240.*into two",
-        ),
-        ({"instance_types": MANY}, "managed policy .* 6,144: write fewer or wider patterns"),
-        ({"instance_types": MANY * 2}, r"service control policy .* 10,240: write fewer or wider patterns"),
-    ],
+@cases(
+    "wanted, message",
+    ({"tags": ()}, "it is empty, so there is no tag to enforce"),
+    ({"tags": ("a,b",)}, '"a,b" cannot be the key of a tag'),
+    ({"tags": ("AWS:team",)}, "not beginning with aws:"),
+    ({"tags": ("team", "Team")}, "differ in capitals only"),
+    ({"tags": tuple(f"tag-{n}" for n in range(10))}, r"would have 1\d,\d{3} characters.*10,240.*into two"),
+    ({"instance_types": MANY}, "managed policy .* 6,144: write fewer or wider patterns"),
+    ({"instance_types": MANY * 2}, r"service control policy .* 10,240: write fewer or wider patterns"),
 )
 def test_what_aws_would_refuse_is_refused_with_a_way_out(wanted: dict[str, Any], message: str) -> None:
     with pytest.raises(CommandRefusedError, match=message):
@@ -243,58 +235,46 @@ def judged(*changes: dict[str, Any]) -> dict[str, list[str]]:
     return found
 
 
+NLP, GIVEN = {"team": "nlp"}, {"tags": BOTH, "tags_all": BOTH}
 AWSCC = {"type": "awscc_sagemaker_endpoint"}
 
 
-@pytest.mark.parametrize(
-    ("planned", "rule", "keys"),
-    [
-        (change(after={"tags": BOTH, "tags_all": BOTH}), "", ""),
-        (change(after={"tags": {"team": "nlp"}, "tags_all": BOTH}), "", ""),  # default_tags of the provider
-        (change(after={"tags": None, "tags_all": BOTH}), "", ""),
-        (change(after=NEVER), "deny", "team, cost-center"),
-        (change(after={"tags": {"team": "nlp"}, "tags_all": {"team": "nlp"}}), "deny", "cost-center"),
-        (change(after={"tags": None, "tags_all": BOTH | {"team": " "}}), "deny", "team"),
-        (change(after={"tags": None, "tags_all": BOTH | {"team": None}}), "deny", "team"),
-        (change(after={"tags": None, "tags_all": {"Team": "nlp", "cost-center": "7"}}), "deny", "team"),
-        (change(after={}, unknown={"tags": True, "tags_all": True}), "warn", "team, cost-center"),
-        (change(after={"tags": BOTH}, unknown={"tags_all": True}), "", ""),
-        (change(after={"tags": {"team": "nlp"}}, unknown={"tags_all": True}), "warn", "cost-center"),
-        (
-            change(
-                after={"tags": {"team": "nlp"}, "tags_all": {"team": "nlp"}},
-                unknown={"tags_all": {"cost-center": True}},
-            ),
-            "",
-            "",
+@cases(
+    "planned, rule, keys",
+    (change(after=GIVEN), "", ""),
+    (change(after={"tags": {"team": "nlp"}, "tags_all": BOTH}), "", ""),  # default_tags of the provider
+    (change(after={"tags": None, "tags_all": BOTH}), "", ""),
+    (change(after=NEVER), "deny", "team, cost-center"),
+    (change(after={"tags": {"team": "nlp"}, "tags_all": {"team": "nlp"}}), "deny", "cost-center"),
+    (change(after={"tags": None, "tags_all": BOTH | {"team": " "}}), "deny", "team"),
+    (change(after={"tags": None, "tags_all": BOTH | {"team": None}}), "deny", "team"),
+    (change(after={"tags": None, "tags_all": {"Team": "nlp", "cost-center": "7"}}), "deny", "team"),
+    (change(after={}, unknown={"tags": True, "tags_all": True}), "warn", "team, cost-center"),
+    (change(after={"tags": BOTH}, unknown={"tags_all": True}), "", ""),
+    (change(after={"tags": {"team": "nlp"}}, unknown={"tags_all": True}), "warn", "cost-center"),
+    (change(after={"tags": NLP, "tags_all": NLP}, unknown={"tags_all": {"cost-center": True}}), "", ""),
+    (change(["delete", "create"], after=NEVER, before=NEVER), "deny", "team, cost-center"),
+    (change(["create", "delete"], after=NEVER, before=NEVER), "deny", "team, cost-center"),
+    (change(["delete"], before=NEVER), "", ""),
+    (change(["no-op"], after=NEVER, before=NEVER), "", ""),
+    (change(["update"], after=NEVER, before=NEVER), "", ""),
+    (change(["update"], after=NEVER, before=GIVEN), "deny", "team, cost-center"),
+    (change(["update"], after={}, unknown={"tags_all": True}, before=NEVER), "warn", "team, cost-center"),
+    (change(["update"], after=NEVER, unknown={"tags_all": {}}, before=NEVER), "", ""),
+    (change(["read"], after=NEVER, mode="data"), "", ""),
+    (change(after=NEVER, type="aws_instance"), "", ""),
+    (change(after={"name": "v1"}, type="aws_sagemaker_image_version"), "", ""),  # takes no tags
+    (change(after=NEVER, type="aws_s3_bucket"), "deny", "team, cost-center"),
+    (change(after={"tags": [{"key": "team", "value": "nlp"}]}, **AWSCC), "deny", "cost-center"),
+    (
+        change(
+            after={"tags": [{"key": "team", "value": "nlp"}, {"key": "cost-center"}]},
+            unknown={"tags": [{}, {"value": True}]},
+            **AWSCC,
         ),
-        (change(["delete", "create"], after=NEVER, before=NEVER), "deny", "team, cost-center"),
-        (change(["create", "delete"], after=NEVER, before=NEVER), "deny", "team, cost-center"),
-        (change(["delete"], before=NEVER), "", ""),
-        (change(["no-op"], after=NEVER, before=NEVER), "", ""),
-        (change(["update"], after=NEVER, before=NEVER), "", ""),
-        (
-            change(["update"], after=NEVER, before={"tags": BOTH, "tags_all": BOTH}),
-            "deny",
-            "team, cost-center",
-        ),
-        (change(["update"], after={}, unknown={"tags_all": True}, before=NEVER), "warn", "team, cost-center"),
-        (change(["update"], after=NEVER, unknown={"tags_all": {}}, before=NEVER), "", ""),
-        (change(["read"], after=NEVER, mode="data"), "", ""),
-        (change(after=NEVER, type="aws_instance"), "", ""),
-        (change(after={"name": "v1"}, type="aws_sagemaker_image_version"), "", ""),  # takes no tags
-        (change(after=NEVER, type="aws_s3_bucket"), "deny", "team, cost-center"),
-        (change(after={"tags": [{"key": "team", "value": "nlp"}]}, **AWSCC), "deny", "cost-center"),
-        (
-            change(
-                after={"tags": [{"key": "team", "value": "nlp"}, {"key": "cost-center"}]},
-                unknown={"tags": [{}, {"value": True}]},
-                **AWSCC,
-            ),
-            "",
-            "",
-        ),
-    ],
+        "",
+        "",
+    ),
 )
 def test_a_plan_is_denied_for_an_untagged_resource(planned: dict[str, Any], rule: str, keys: str) -> None:
     found = judged(planned)

@@ -454,6 +454,7 @@ def test_undo_is_stored_shown_and_handed_on(acted: Nights) -> None:
     ((asked,),) = office.shown
     expected: dict[str, Any] = {"stage": Stage.UNDOING, "undone_by": "Maria (U1)", "asked_at": acted.clock}
     assert asked == replace(acted.of("lamp"), error=None, broke=False, **expected)
+    signed = {name: request[name] for name in request if name not in {"pk", "sk", "expires"}}
     assert office.invoked == [
         (
             "ml-janitor-undo",
@@ -462,8 +463,8 @@ def test_undo_is_stored_shown_and_handed_on(acted: Nights) -> None:
                 "account": ACCOUNT,
                 "region": REGION,
                 "finding": acted.of("lamp").id,
-                "by": "Maria (U1)",
                 "request": press.identity,
+                "asked": signed,
             },
         )
     ]

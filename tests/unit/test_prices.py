@@ -23,6 +23,7 @@ from ml_janitor.aws.prices import (
     price_table,
     total_price,
 )
+from tables import cases
 
 
 def product(
@@ -50,27 +51,25 @@ def test_each_type_has_its_price() -> None:
     assert found == {"ml.m5.xlarge": Decimal("0.23"), "ml.g5.xlarge": Decimal("1.408")}
 
 
-@pytest.mark.parametrize(
-    ("usage", "component"),
-    [
-        ("USE1-Host:ml.p6-b200.48xlarge", "Hosting"),
-        ("Host:ml.p6-b200.48xlarge", "Hosting"),
-        ("USE1-Notebk:ml.p6-b200.48xlarge", "Notebook"),
-        ("APN2-Studio:JupyterLab-ml.p6-b200.48xlarge", "JupyterLab"),
-        ("USE1-studio:codeeditor-ml.p6-b200.48xlarge", "CodeEditor"),
-        ("AFS1-Studio:KernelGateway-ml.p6-b200.48xlarge", "KernelGateway"),
-        ("USE1-Train:ml.p6-b200.48xlarge", "Training"),
-        ("USE1-Processing:ml.p6-b200.48xlarge", "Processing"),
-        ("USE1-Tsform:ml.p6-b200.48xlarge", "Transform"),
-        ("USE1-Studio:ml.p6-b200.48xlarge", None),
-        ("USE1-Studio_DW:KernelGateway-ml.p6-b200.48xlarge", None),
-        ("USE1-Processing_DW:ml.p6-b200.48xlarge", None),
-        ("USE1-SpotTrain:ml.p6-b200.48xlarge", None),
-        ("USE1-AsyncInf:ml.p6-b200.48xlarge", None),
-        ("USE1-RStudio:RSessionGateway-ml.p6-b200.48xlarge", None),
-        ("USE1-TrainingPlanUpfrontFee:ml.p6-b200.48xlarge", None),
-        ("USE1-Host:VolumeUsage.gp3", None),
-    ],
+@cases(
+    "usage, component",
+    ("USE1-Host:ml.p6-b200.48xlarge", "Hosting"),
+    ("Host:ml.p6-b200.48xlarge", "Hosting"),
+    ("USE1-Notebk:ml.p6-b200.48xlarge", "Notebook"),
+    ("APN2-Studio:JupyterLab-ml.p6-b200.48xlarge", "JupyterLab"),
+    ("USE1-studio:codeeditor-ml.p6-b200.48xlarge", "CodeEditor"),
+    ("AFS1-Studio:KernelGateway-ml.p6-b200.48xlarge", "KernelGateway"),
+    ("USE1-Train:ml.p6-b200.48xlarge", "Training"),
+    ("USE1-Processing:ml.p6-b200.48xlarge", "Processing"),
+    ("USE1-Tsform:ml.p6-b200.48xlarge", "Transform"),
+    ("USE1-Studio:ml.p6-b200.48xlarge", None),
+    ("USE1-Studio_DW:KernelGateway-ml.p6-b200.48xlarge", None),
+    ("USE1-Processing_DW:ml.p6-b200.48xlarge", None),
+    ("USE1-SpotTrain:ml.p6-b200.48xlarge", None),
+    ("USE1-AsyncInf:ml.p6-b200.48xlarge", None),
+    ("USE1-RStudio:RSessionGateway-ml.p6-b200.48xlarge", None),
+    ("USE1-TrainingPlanUpfrontFee:ml.p6-b200.48xlarge", None),
+    ("USE1-Host:VolumeUsage.gp3", None),
 )
 def test_a_usage_type_says_what_an_instance_is_for(usage: str, component: PricedComponent | None) -> None:
     found = {one: instance_prices([product("2", usage=usage)], one) for one in COMPONENT_NAMES}
@@ -282,14 +281,12 @@ def test_what_several_cost_together_is_unknown_if_one_price_is() -> None:
     assert total_price([]) == Price(Decimal(0), "")
 
 
-@pytest.mark.parametrize(
-    ("usage", "found"),
-    [
-        ("EUC1-Host:ml.g5.xlarge", ("Hosting", "ml.g5.xlarge")),
-        ("Train:ml.p4d.24xlarge", ("Training", "ml.p4d.24xlarge")),
-        ("USE1-TrSpt:ml.g5.xlarge", None),
-        ("TimedStorage-ByteHrs", None),
-    ],
+@cases(
+    "usage, found",
+    ("EUC1-Host:ml.g5.xlarge", ("Hosting", "ml.g5.xlarge")),
+    ("Train:ml.p4d.24xlarge", ("Training", "ml.p4d.24xlarge")),
+    ("USE1-TrSpt:ml.g5.xlarge", None),
+    ("TimedStorage-ByteHrs", None),
 )
 def test_a_usage_type_of_the_bill_says_what_is_rented(usage: str, found: tuple[str, str] | None) -> None:
     assert component_of_usage(usage) == found

@@ -31,6 +31,7 @@ from ml_janitor_cli.probes import (
     without_listing,
 )
 from scripted import DENIED, Script
+from tables import cases
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 IN_A_BUCKET = ProbeAccount(now=NOW, bucket="our-bucket")
@@ -98,96 +99,61 @@ def check(shape: Shape, value: Any) -> None:
 # --- how a call is made ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("grant", "service", "operation", "parameters"),
-    [
-        (allow("sagemaker:ListEndpoints"), "sagemaker", "ListEndpoints", {"MaxResults": 1}),
-        (allow("tag:GetResources"), "resourcegroupstaggingapi", "GetResources", {"ResourcesPerPage": 1}),
-        (allow("s3:ListBucket"), "s3", "ListObjectsV2", {"Bucket": "our-bucket", "MaxKeys": 1}),
-        (allow("s3:GetObject"), "s3", "HeadObject", {"Bucket": "our-bucket", "Key": MISSING_NAME}),
-        (
-            allow("s3:GetObject", on="arn:aws:s3:::models/old/*"),
-            "s3",
-            "HeadObject",
-            {"Bucket": "models", "Key": f"old/{MISSING_NAME}"},
-        ),
-        (
-            allow("sagemaker:DescribeEndpoint", on="endpoint/*"),
-            "sagemaker",
-            "DescribeEndpoint",
-            {"EndpointName": MISSING_NAME},
-        ),
-        (
-            allow("sagemaker:ListTags", on="training-job/*"),
-            "sagemaker",
-            "ListTags",
-            {
-                "ResourceArn": f"arn:aws:sagemaker:us-east-1:123456789012:training-job/{MISSING_NAME}",
-                "MaxResults": 50,
-            },
-        ),
-        (
-            allow("sagemaker:ListTags", on="*/*"),
-            "sagemaker",
-            "ListTags",
-            {"ResourceArn": f"arn:aws:sagemaker:us-east-1:123456789012:endpoint/{MISSING_NAME}"},
-        ),
-        (
-            allow("sagemaker:ListModelPackages", on="model-package-group/*"),
-            "sagemaker",
-            "ListModelPackages",
-            {"ModelPackageGroupName": MISSING_NAME, "MaxResults": 1},
-        ),
-        (
-            allow("ecr:ListTagsForResource", on="repository/*"),
-            "ecr",
-            "ListTagsForResource",
-            {"resourceArn": f"arn:aws:ecr:us-east-1:123456789012:repository/{MISSING_NAME}"},
-        ),
-        (
-            allow("logs:GetLogEvents", on="log-group:/aws/sagemaker/TrainingJobs:*"),
-            "logs",
-            "GetLogEvents",
-            {"logGroupName": "/aws/sagemaker/TrainingJobs", "logStreamName": MISSING_NAME, "limit": 1},
-        ),
-        (allow("pricing:GetProducts"), "pricing", "GetProducts", {"ServiceCode": "AmazonSageMaker"}),
-        (
-            allow("cloudwatch:GetMetricData"),
-            "cloudwatch",
-            "GetMetricData",
-            {"StartTime": NOW - timedelta(hours=1), "EndTime": NOW, "MetricDataQueries": [METRIC_QUERY]},
-        ),
-        (
-            allow("athena:GetWorkGroup", on="workgroup/janitor"),
-            "athena",
-            "GetWorkGroup",
-            {"WorkGroup": "janitor"},
-        ),
-        (allow("ce:GetTags"), "ce", "GetTags", {"TimePeriod": {"Start": "2026-10-06", "End": "2026-10-06"}}),
-    ],
-)
-def test_a_probe_asks_where_the_grant_holds(
-    aws: Aws, grant: Grant, service: str, operation: str, parameters: Mapping[str, Any]
-) -> None:
-    made = prepared(aws, grant)
+IN_SAGEMAKER = "arn:aws:sagemaker:us-east-1:123456789012"
+A_REPOSITORY = f"arn:aws:ecr:us-east-1:123456789012:repository/{MISSING_NAME}"
+JOBS = "/aws/sagemaker/TrainingJobs"
+AN_HOUR = {"StartTime": NOW - timedelta(hours=1), "EndTime": NOW, "MetricDataQueries": [METRIC_QUERY]}
+TODAY = {"TimePeriod": {"Start": "2026-10-06", "End": "2026-10-06"}}
+A_GROUP = {"ModelPackageGroupName": MISSING_NAME, "MaxResults": 1}
 
-    assert (made.service, made.operation) == (service, operation)
+
+@cases(
+    "action, on, call, parameters",
+    ("sagemaker:ListEndpoints", None, "", {"MaxResults": 1}),
+    ("tag:GetResources", None, "resourcegroupstaggingapi:GetResources", {"ResourcesPerPage": 1}),
+    ("s3:ListBucket", None, "s3:ListObjectsV2", {"Bucket": "our-bucket", "MaxKeys": 1}),
+    ("s3:GetObject", None, "s3:HeadObject", {"Bucket": "our-bucket", "Key": MISSING_NAME}),
+    (
+        "s3:GetObject", "arn:aws:s3:::models/old/*", "s3:HeadObject",
+        {"Bucket": "models", "Key": f"old/{MISSING_NAME}"},
+    ),
+    ("sagemaker:DescribeEndpoint", "endpoint/*", "", {"EndpointName": MISSING_NAME}),
+    (
+        "sagemaker:ListTags", "training-job/*", "",
+        {"ResourceArn": f"{IN_SAGEMAKER}:training-job/{MISSING_NAME}", "MaxResults": 50},
+    ),
+    ("sagemaker:ListTags", "*/*", "", {"ResourceArn": f"{IN_SAGEMAKER}:endpoint/{MISSING_NAME}"}),
+    ("sagemaker:ListModelPackages", "model-package-group/*", "", A_GROUP),
+    ("ecr:ListTagsForResource", "repository/*", "", {"resourceArn": A_REPOSITORY}),
+    (
+        "logs:GetLogEvents", f"log-group:{JOBS}:*", "",
+        {"logGroupName": JOBS, "logStreamName": MISSING_NAME, "limit": 1},
+    ),
+    ("pricing:GetProducts", None, "", {"ServiceCode": "AmazonSageMaker"}),
+    ("cloudwatch:GetMetricData", None, "", AN_HOUR),
+    ("athena:GetWorkGroup", "workgroup/janitor", "", {"WorkGroup": "janitor"}),
+    ("ce:GetTags", None, "", TODAY),
+)  # fmt: skip
+def test_a_probe_asks_where_the_grant_holds(
+    aws: Aws, action: str, on: str | None, call: str, parameters: Mapping[str, Any]
+) -> None:
+    made = prepared(aws, allow(action) if on is None else allow(action, on=on))
+
+    assert f"{made.service}:{made.operation}" == (call or action)
     assert parameters.items() <= made.parameters.items()
 
 
-@pytest.mark.parametrize(
-    ("grant", "why"),
-    [
-        (
-            implied_grant("kms:Decrypt", source="S3 says so"),
-            "no call has this name; it is demanded beside others (S3 says so)",
-        ),
-        (allow("s3:GetObject"), "there is none"),
-        (allow("s3:GetBucketTagging", on="arn:aws:s3:::*"), "there is none"),
-        (allow("sagemaker:ReadMinds"), "no call is known that needs this action only"),
-        (allow("minds:Read"), "no call is known that needs this action only"),
-        (allow("athena:StartQueryExecution"), "a query costs money, so the next run tries it"),
-    ],
+@cases(
+    "grant, why",
+    (
+        implied_grant("kms:Decrypt", source="S3 says so"),
+        "no call has this name; it is demanded beside others (S3 says so)",
+    ),
+    (allow("s3:GetObject"), "there is none"),
+    (allow("s3:GetBucketTagging", on="arn:aws:s3:::*"), "there is none"),
+    (allow("sagemaker:ReadMinds"), "no call is known that needs this action only"),
+    (allow("minds:Read"), "no call is known that needs this action only"),
+    (allow("athena:StartQueryExecution"), "a query costs money, so the next run tries it"),
 )
 def test_what_is_not_probed_is_explained(aws: Aws, grant: Grant, why: str) -> None:
     assert prepare_probe(aws, grant, ProbeAccount(now=NOW, no_bucket="there is none")) == why
@@ -207,24 +173,22 @@ def answered(code: str, status: int = 400) -> ClientError:
     )
 
 
-@pytest.mark.parametrize(
-    ("error", "answer"),
-    [
-        (None, ProbeAnswer.ALLOWED),
-        (answered("ValidationException"), ProbeAnswer.ALLOWED),
-        (answered("ResourceNotFound"), ProbeAnswer.ALLOWED),
-        (answered("404", 404), ProbeAnswer.ALLOWED),
-        (answered("NoSuchTagSet", 404), ProbeAnswer.ALLOWED),
-        (answered("AccessDenied", 403), ProbeAnswer.REFUSED),
-        (answered("AccessDeniedException"), ProbeAnswer.REFUSED),
-        (answered("403", 403), ProbeAnswer.REFUSED),
-        (answered("ThrottlingException"), ProbeAnswer.FAILED),
-        (answered("SlowDown", 503), ProbeAnswer.FAILED),
-        (answered("ExpiredToken", 403), ProbeAnswer.FAILED),
-        (answered("UnrecognizedClientException"), ProbeAnswer.FAILED),
-        (answered("InternalFailure", 500), ProbeAnswer.FAILED),
-        (EndpointConnectionError(endpoint_url="https://nowhere"), ProbeAnswer.FAILED),
-    ],
+@cases(
+    "error, answer",
+    (None, ProbeAnswer.ALLOWED),
+    (answered("ValidationException"), ProbeAnswer.ALLOWED),
+    (answered("ResourceNotFound"), ProbeAnswer.ALLOWED),
+    (answered("404", 404), ProbeAnswer.ALLOWED),
+    (answered("NoSuchTagSet", 404), ProbeAnswer.ALLOWED),
+    (answered("AccessDenied", 403), ProbeAnswer.REFUSED),
+    (answered("AccessDeniedException"), ProbeAnswer.REFUSED),
+    (answered("403", 403), ProbeAnswer.REFUSED),
+    (answered("ThrottlingException"), ProbeAnswer.FAILED),
+    (answered("SlowDown", 503), ProbeAnswer.FAILED),
+    (answered("ExpiredToken", 403), ProbeAnswer.FAILED),
+    (answered("UnrecognizedClientException"), ProbeAnswer.FAILED),
+    (answered("InternalFailure", 500), ProbeAnswer.FAILED),
+    (EndpointConnectionError(endpoint_url="https://nowhere"), ProbeAnswer.FAILED),
     ids=str,
 )
 def test_only_a_denial_is_a_refusal(error: Exception | None, answer: ProbeAnswer) -> None:
@@ -242,16 +206,14 @@ def test_a_bug_is_no_answer() -> None:
         judge_answer(allow("sagemaker:DescribeEndpoint"), ZeroDivisionError())
 
 
-@pytest.mark.parametrize(
-    ("action", "before", "after"),
-    [
-        ("s3:GetObject", ProbeAnswer.REFUSED, ProbeAnswer.NOT_PROBED),
-        ("s3:GetObjectTagging", ProbeAnswer.REFUSED, ProbeAnswer.NOT_PROBED),
-        ("s3:GetObject", ProbeAnswer.ALLOWED, ProbeAnswer.ALLOWED),
-        ("s3:GetObject", ProbeAnswer.FAILED, ProbeAnswer.FAILED),
-        ("s3:GetBucketTagging", ProbeAnswer.REFUSED, ProbeAnswer.REFUSED),
-        ("sagemaker:ListEndpoints", ProbeAnswer.REFUSED, ProbeAnswer.REFUSED),
-    ],
+@cases(
+    "action, before, after",
+    ("s3:GetObject", ProbeAnswer.REFUSED, ProbeAnswer.NOT_PROBED),
+    ("s3:GetObjectTagging", ProbeAnswer.REFUSED, ProbeAnswer.NOT_PROBED),
+    ("s3:GetObject", ProbeAnswer.ALLOWED, ProbeAnswer.ALLOWED),
+    ("s3:GetObject", ProbeAnswer.FAILED, ProbeAnswer.FAILED),
+    ("s3:GetBucketTagging", ProbeAnswer.REFUSED, ProbeAnswer.REFUSED),
+    ("sagemaker:ListEndpoints", ProbeAnswer.REFUSED, ProbeAnswer.REFUSED),
 )
 def test_a_denied_object_says_nothing_alone(action: str, before: ProbeAnswer, after: ProbeAnswer) -> None:
     assert without_listing(ProbeResult(allow(action), before)).answer is after
@@ -290,17 +252,15 @@ def test_each_grant_is_tried_once_and_s3_on_the_first_bucket_that_the_account_ha
     assert {asked["BucketRegion"] for asked in script.asked("s3:ListBuckets")} == {"us-east-1"}
 
 
-@pytest.mark.parametrize(
-    ("listed", "bucket", "why"),
-    [
-        ({"Buckets": [{"Name": DEFAULT}]}, DEFAULT, ""),
-        (
-            {"Buckets": [{"Name": "others"}]},
-            None,
-            f"none of these buckets is in this account and region to try it on: first, {DEFAULT}",
-        ),
-        (DENIED, None, "the account's buckets could not be listed to try it on one"),
-    ],
+@cases(
+    "listed, bucket, why",
+    ({"Buckets": [{"Name": DEFAULT}]}, DEFAULT, ""),
+    (
+        {"Buckets": [{"Name": "others"}]},
+        None,
+        f"none of these buckets is in this account and region to try it on: first, {DEFAULT}",
+    ),
+    (DENIED, None, "the account's buckets could not be listed to try it on one"),
 )
 def test_the_default_bucket_is_tried_else_none(listed: Any, bucket: str | None, why: str) -> None:
     script = Script({"s3:ListBuckets": listed, "s3:ListObjectsV2": DENIED, "s3:HeadObject": DENIED})

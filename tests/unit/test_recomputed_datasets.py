@@ -25,6 +25,7 @@ from ml_janitor.detectors.recomputed_datasets import (
 )
 from past_jobs import word
 from scripted import Script
+from tables import cases
 from verdicts import shown
 
 DAY, SECOND = timedelta(days=1), timedelta(seconds=1)
@@ -45,28 +46,26 @@ def repeated(runs: int = 10, **more: Any) -> RepeatedJobs:
     return RepeatedJobs(**(fields | more))
 
 
-@pytest.mark.parametrize(
-    ("judged", "verdict", "reason"),
-    [
-        (repeated(), "found", "10 runs in 30 days had the same inputs"),
-        (repeated(3), "found", "3 runs"),
-        (repeated(2), "kept", "2 runs were told the same; judged from 3 on"),
-        (repeated(2, changed=NotRead()), "kept", "2 runs were told the same"),
-        (repeated(0, changed=Unreadable("DescribeProcessingJob: denied")), "unknown", "denied"),
-        (repeated(changed=Unreadable("ListObjectsV2: denied")), "unknown", "ListObjectsV2: denied"),
-        (repeated(changed=NotRead()), "unknown", "not read"),
-        (repeated(changed=Value(NOW - 2 * DAY - SECOND)), "kept", "2 runs since what it runs or reads"),
-        (repeated(changed=Value(NOW - 3 * DAY)), "kept", "2 runs since what it runs or reads"),
-        (repeated(changed=Value(NOW - 3 * DAY - SECOND)), "found", "3 runs"),
-        (repeated(changed=Value(NOW)), "kept", "0 runs since"),
-        (repeated(scheduled=True), "kept", "a monitoring schedule runs it"),
-        (repeated(parameters=("--since", "1d")), "kept", "another time in each run: --since"),
-        (repeated(parameters=("LOOKBACK_DAYS", "7")), "kept", "LOOKBACK_DAYS"),
-        (repeated(parameters=("--day=Today",)), "kept", "--day=Today"),
-        (repeated(parameters=("--snow", "lastly", "nowhere", "pastoral", "currently")), "found", "10 runs"),
-        (repeated(price=Price(Decimal("0.2"), "")), "kept", "would save $9.13 a month"),
-        (repeated(price=Price(None, "no price list")), "found", "10 runs"),
-    ],
+@cases(
+    "judged, verdict, reason",
+    (repeated(), "found", "10 runs in 30 days had the same inputs"),
+    (repeated(3), "found", "3 runs"),
+    (repeated(2), "kept", "2 runs were told the same; judged from 3 on"),
+    (repeated(2, changed=NotRead()), "kept", "2 runs were told the same"),
+    (repeated(0, changed=Unreadable("DescribeProcessingJob: denied")), "unknown", "denied"),
+    (repeated(changed=Unreadable("ListObjectsV2: denied")), "unknown", "ListObjectsV2: denied"),
+    (repeated(changed=NotRead()), "unknown", "not read"),
+    (repeated(changed=Value(NOW - 2 * DAY - SECOND)), "kept", "2 runs since what it runs or reads"),
+    (repeated(changed=Value(NOW - 3 * DAY)), "kept", "2 runs since what it runs or reads"),
+    (repeated(changed=Value(NOW - 3 * DAY - SECOND)), "found", "3 runs"),
+    (repeated(changed=Value(NOW)), "kept", "0 runs since"),
+    (repeated(scheduled=True), "kept", "a monitoring schedule runs it"),
+    (repeated(parameters=("--since", "1d")), "kept", "another time in each run: --since"),
+    (repeated(parameters=("LOOKBACK_DAYS", "7")), "kept", "LOOKBACK_DAYS"),
+    (repeated(parameters=("--day=Today",)), "kept", "--day=Today"),
+    (repeated(parameters=("--snow", "lastly", "nowhere", "pastoral", "currently")), "found", "10 runs"),
+    (repeated(price=Price(Decimal("0.2"), "")), "kept", "would save $9.13 a month"),
+    (repeated(price=Price(None, "no price list")), "found", "10 runs"),
 )
 def test_recomputed_datasets(judged: RepeatedJobs, verdict: str, reason: str) -> None:
     decided = RecomputedDatasets().decide(judged, NOW)
@@ -132,18 +131,16 @@ def processing(*inputs: Any, image: str = IMAGE, arguments: Any = (), **more: An
     )
 
 
-@pytest.mark.parametrize(
-    ("job", "asked", "error"),
-    [
-        (processing(IN), {"in/"}, ""),
-        (processing(IN, Environment={"FROM": "s3://raw/more/x"}), {"in/", "more/x"}, ""),
-        (processing(), set(), "it has no input that could be compared"),
-        (processing(MANIFEST), set(), "its input is a manifest"),
-        (processing(IN, {"DatasetDefinition": {}}), set(), "its input is a query"),
-        (processing(IN, Environment={"A": "jdbc:mysql://db/x"}), set(), "it may read jdbc:mysql://db/x"),
-        (processing(IN, arguments=["--url=https://x/y"]), set(), "it may read --url"),
-        (processing(IN, image="public.ecr.aws/x:1"), {"in/"}, "it has no digest"),
-    ],
+@cases(
+    "job, asked, error",
+    (processing(IN), {"in/"}, ""),
+    (processing(IN, Environment={"FROM": "s3://raw/more/x"}), {"in/", "more/x"}, ""),
+    (processing(), set(), "it has no input that could be compared"),
+    (processing(MANIFEST), set(), "its input is a manifest"),
+    (processing(IN, {"DatasetDefinition": {}}), set(), "its input is a query"),
+    (processing(IN, Environment={"A": "jdbc:mysql://db/x"}), set(), "it may read jdbc:mysql://db/x"),
+    (processing(IN, arguments=["--url=https://x/y"]), set(), "it may read --url"),
+    (processing(IN, image="public.ecr.aws/x:1"), {"in/"}, "it has no digest"),
 )
 def test_the_newest_input_of_a_job_is_dated(job: CompletedJob, asked: set[str], error: str) -> None:
     script = Script({"s3:ListObjectsV2": {"IsTruncated": False, "KeyCount": 1, "Contents": [STORED]}})

@@ -29,6 +29,7 @@ from ml_janitor.aws.sagemaker_kinds import (
 )
 from ml_janitor.core.model import Absent, Unreadable, Value
 from scripted import DENIED, Refusal, Script, Torn
+from tables import cases
 
 DAY = timedelta(days=1)
 MADE = NOW - 40 * DAY
@@ -138,16 +139,14 @@ def test_what_an_endpoint_loads_is_in_use_and_what_nothing_serves_is_not() -> No
     assert (user.path, user.in_use) == ("model/idle", False)
 
 
-@pytest.mark.parametrize(
-    ("kind", "description", "used"),
-    [
-        (COMPONENT, {"Specification": {"ModelName": "churn"}}, True),
-        (TRANSFORM_JOB, {"ModelName": "churn"}, True),
-        (PIPELINE, {"PipelineDefinition": json.dumps({"Model": "Churn"})}, True),
-        (PIPELINE, {"PipelineDefinition": json.dumps({"Model": "churn2"})}, False),
-        (ENDPOINT, {"EndpointConfigName": "api-1", "EndpointStatus": "Failed"}, False),
-        (ENDPOINT, {"EndpointConfigName": "api-1", "EndpointStatus": "Creating"}, True),
-    ],
+@cases(
+    "kind, description, used",
+    (COMPONENT, {"Specification": {"ModelName": "churn"}}, True),
+    (TRANSFORM_JOB, {"ModelName": "churn"}, True),
+    (PIPELINE, {"PipelineDefinition": json.dumps({"Model": "Churn"})}, True),
+    (PIPELINE, {"PipelineDefinition": json.dumps({"Model": "churn2"})}, False),
+    (ENDPOINT, {"EndpointConfigName": "api-1", "EndpointStatus": "Failed"}, False),
+    (ENDPOINT, {"EndpointConfigName": "api-1", "EndpointStatus": "Creating"}, True),
 )
 def test_what_uses_a_model(kind: SageMakerKind, description: dict[str, Any], used: bool) -> None:  # noqa: FBT001
     held: Descriptions = {MODEL: {"churn": model("s3://data/churn")}, ENDPOINT_CONFIG: {"api-1": CONFIG}}
@@ -373,13 +372,11 @@ LINES = "\n".join(["", *(json.dumps({"source-ref": f"s3://data/{name}"}) for nam
 CSV = 'one,"s3://data/e"\ntwo,s3://data/f\n'
 
 
-@pytest.mark.parametrize(
-    ("kind", "content", "used", "unused"),
-    [
-        ("ManifestFile", MANIFEST, ["a.csv", "b.csv"], ["c", "raw-1"]),
-        ("ManifestFile", PREFIX, ["raw-1", "raw-/x"], ["raw"]),
-        ("AugmentedManifestFile", LINES, ["c", "d"], ["a.csv"]),
-    ],
+@cases(
+    "kind, content, used, unused",
+    ("ManifestFile", MANIFEST, ["a.csv", "b.csv"], ["c", "raw-1"]),
+    ("ManifestFile", PREFIX, ["raw-1", "raw-/x"], ["raw"]),
+    ("AugmentedManifestFile", LINES, ["c", "d"], ["a.csv"]),
 )
 def test_a_running_job_needs_manifests(kind: str, content: str, used: list[str], unused: list[str]) -> None:
     for status, uses in (("InProgress", True), ("Completed", False)):
@@ -400,17 +397,15 @@ def test_what_a_models_manifest_lists_is_referred_to_by_the_model() -> None:
     assert told(found, "f") == (["model churn"], ["model idle, which nothing serves"])
 
 
-@pytest.mark.parametrize(
-    ("uri", "content", "gap"),
-    [
-        ("s3://other/m", MANIFEST, "which was not opened, because read_contents_in does not name its bucket"),
-        ("s3://lists/m", "[]", "which lists no address that is understood"),
-        ("s3://lists/m", "{", "which lists no address that is understood"),
-        ("s3://lists/m", "3", "which lists no address that is understood"),
-        ("s3://lists/m", '[{"no": "prefix"}]', "which lists no address that is understood"),
-        ("s3://lists/m", f"{MANIFEST}{' ' * 60}", "which is too large to be read"),
-        ("s3://lists/m", f"{MANIFEST}{' ' * (100 - len(MANIFEST))}", None),
-    ],
+@cases(
+    "uri, content, gap",
+    ("s3://other/m", MANIFEST, "which was not opened, because read_contents_in does not name its bucket"),
+    ("s3://lists/m", "[]", "which lists no address that is understood"),
+    ("s3://lists/m", "{", "which lists no address that is understood"),
+    ("s3://lists/m", "3", "which lists no address that is understood"),
+    ("s3://lists/m", '[{"no": "prefix"}]', "which lists no address that is understood"),
+    ("s3://lists/m", f"{MANIFEST}{' ' * 60}", "which is too large to be read"),
+    ("s3://lists/m", f"{MANIFEST}{' ' * (100 - len(MANIFEST))}", None),
 )
 def test_a_manifest_whose_content_is_unknown_is_a_gap(
     monkeypatch: pytest.MonkeyPatch, uri: str, content: str, gap: str | None

@@ -39,6 +39,7 @@ from ml_janitor_sandbox.slack.blocks import problems, too_long
 from ml_janitor_sandbox.slack.workspace import mentions
 from reports import ACCOUNT, NOW, accruing, finding, full, result, standing, sweep
 from slack_types import compiled
+from tables import cases
 
 MANAGED, UNSURE = make_cause(CauseCode.MANAGED, "terraform"), make_cause(CauseCode.NOT_PROVEN, "likely", "")
 PEOPLE = {"maria.lopez@acme.example": "U7"}
@@ -97,21 +98,19 @@ def test_nothing_new_says_nothing() -> None:
     assert announce_sweep(full().sweeps[0], RecordedFindings(new=(), entries={}), now=NOW) is None
 
 
-@pytest.mark.parametrize(
-    ("nouns", "expected"),
-    [
-        ([None], "1 new hung training job"),
-        (["unused warm pool"], "1 new unused warm pool"),
-        ([None, "hung training job", "hung training job"], "3 new hung training jobs"),
-        (
-            ["hung processing job", "hung training job", "hung training job"],
-            "2 new hung training jobs and 1 hung processing job",
-        ),
-        (
-            ["hung training job", "hung training job", "hung processing job", "unused warm pool", None],
-            "3 new hung training jobs, 1 hung processing job and 1 more",
-        ),
-    ],
+@cases(
+    "nouns, expected",
+    ([None], "1 new hung training job"),
+    (["unused warm pool"], "1 new unused warm pool"),
+    ([None, "hung training job", "hung training job"], "3 new hung training jobs"),
+    (
+        ["hung processing job", "hung training job", "hung training job"],
+        "2 new hung training jobs and 1 hung processing job",
+    ),
+    (
+        ["hung training job", "hung training job", "hung processing job", "unused warm pool", None],
+        "3 new hung training jobs, 1 hung processing job and 1 more",
+    ),
 )
 def test_findings_of_several_kinds_are_called_what_they_are(nouns: list[str | None], expected: str) -> None:
     found = [
@@ -185,13 +184,11 @@ def test_a_sweep_that_broke_off_says_so() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("cost", "headline"),
-    [
-        (standing(None), "2 new untagged resources, price unknown"),
-        (None, "2 new untagged resources"),
-        (standing("0.1"), "$146 a month: 2 new untagged resources"),
-    ],
+@cases(
+    "cost, headline",
+    (standing(None), "2 new untagged resources, price unknown"),
+    (None, "2 new untagged resources"),
+    (standing("0.1"), "$146 a month: 2 new untagged resources"),
 )
 def test_an_unknown_price_is_never_nothing(cost: Any, headline: str) -> None:
     found = [result("untagged-resources", name, finding("no tag", cost)) for name in "ab"]
@@ -309,18 +306,16 @@ def test_only_owners_who_are_told_are_looked_up() -> None:
 # --- hostile text ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("hostile", "written"),
-    [
-        ("<!channel>", "&lt;!channel&gt;"),
-        ("<@U7> & co", "&lt;@U7&gt; &amp; co"),
-        ("*big* ~gone~ `code`", "\u2217big\u2217 \u223cgone\u223c 'code'"),
-        ("_slanted_ my_name", "\uff3fslanted\uff3f my_name"),
-        (":tada: at 03:00:12", "\u2236tada: at 03:00:12"),
-        ("line\nbreak \u202etxt", r"line\nbreak \u202etxt"),
-        ("see arn:aws:s3:::a_*_b, twice", "see `arn:aws:s3:::a_*_b`, twice"),
-        ("s3://b/<x>`.", "`s3://b/&lt;x&gt;'`."),
-    ],
+@cases(
+    "hostile, written",
+    ("<!channel>", "&lt;!channel&gt;"),
+    ("<@U7> & co", "&lt;@U7&gt; &amp; co"),
+    ("*big* ~gone~ `code`", "\u2217big\u2217 \u223cgone\u223c 'code'"),
+    ("_slanted_ my_name", "\uff3fslanted\uff3f my_name"),
+    (":tada: at 03:00:12", "\u2236tada: at 03:00:12"),
+    ("line\nbreak \u202etxt", r"line\nbreak \u202etxt"),
+    ("see arn:aws:s3:::a_*_b, twice", "see `arn:aws:s3:::a_*_b`, twice"),
+    ("s3://b/<x>`.", "`s3://b/&lt;x&gt;'`."),
 )
 def test_prose_formats_nothing_and_mentions_nobody(hostile: str, written: str) -> None:
     assert prose(hostile) == written
@@ -491,19 +486,17 @@ def row(
 NEVER = SweepRow(detector="idle-notebooks", account=ACCOUNT, region="us-east-1", last=None)
 
 
-@pytest.mark.parametrize(
-    ("rows", "text"),
-    [
-        ([row(), row()], "Nothing new today. 4 known findings cost $2,409 a month. All 2 sweeps ran."),
-        ([row(found=0, monthly_usd=Decimal(0))], "Nothing new today. The sweep ran."),
+@cases(
+    "rows, text",
+    ([row(), row()], "Nothing new today. 4 known findings cost $2,409 a month. All 2 sweeps ran."),
+    ([row(found=0, monthly_usd=Decimal(0))], "Nothing new today. The sweep ran."),
+    (
+        [row(found=1, unknown=3)],
         (
-            [row(found=1, unknown=3)],
-            (
-                "Nothing new today. 1 known finding costs $1,204 a month. The sweep ran. "
-                "3 resources could not be judged."
-            ),
+            "Nothing new today. 1 known finding costs $1,204 a month. The sweep ran. "
+            "3 resources could not be judged."
         ),
-    ],
+    ),
 )
 def test_a_quiet_day_is_one_paragraph(rows: list[SweepRow], text: str) -> None:
     message = make_digest(rows, now=NOW).main
@@ -564,13 +557,11 @@ def test_the_messages_have_slacks_own_types(tmp_path: Path) -> None:
     assert compiled(tmp_path, *([*message.blocks] for message in samples())) == ""
 
 
-@pytest.mark.parametrize(
+@cases(
     "bad",
-    [
-        {"type": "header", "text": {"type": "mrkdwn", "text": "x"}},
-        {"type": "section", "text": {"type": "mrkdwn", "text": "x", "colour": "red"}},
-        {"type": "sections"},
-    ],
+    {"type": "header", "text": {"type": "mrkdwn", "text": "x"}},
+    {"type": "section", "text": {"type": "mrkdwn", "text": "x", "colour": "red"}},
+    {"type": "sections"},
 )
 def test_the_compiler_would_notice(tmp_path: Path, bad: dict[str, Any]) -> None:
     assert "error TS" in compiled(tmp_path, [bad])

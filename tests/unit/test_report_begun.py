@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pytest
-
 from ml_janitor.core.model import Kept
 from ml_janitor.core.results import Cause, CauseCode, Outcome, Report
 from ml_janitor.report.html import render_html
 from reports import ACCOUNT, NOW, result, sweep
+from tables import cases
 
 WHY = Cause(
     CauseCode.NO_LONGER_WASTE, ("kept by maria",), then=Cause(CauseCode.REVERT_NOT_ASKED, ("denied <b>",))
@@ -23,15 +22,13 @@ def page(outcome: Outcome) -> str:
     return render_html(Report(time=NOW, account=ACCOUNT, sweeps=(sweep("idle-endpoints", begun),)))
 
 
-@pytest.mark.parametrize(
-    ("outcome", "part"),
-    [
-        (Outcome.FAILED, "troubles"),
-        (Outcome.WAITING, "begun"),
-        (Outcome.CHANGED, "begun"),
-        (Outcome.ADVISED, "begun"),
-        (Outcome.ACTED, "begun"),
-    ],
+@cases(
+    "outcome, part",
+    (Outcome.FAILED, "troubles"),
+    (Outcome.WAITING, "begun"),
+    (Outcome.CHANGED, "begun"),
+    (Outcome.ADVISED, "begun"),
+    (Outcome.ACTED, "begun"),
 )
 def test_it_is_told_once_with_its_name_and_what_became_of_it(outcome: Outcome, part: str) -> None:
     told = page(outcome).partition(f'id="{part}"')[2].partition("</section>")[0]

@@ -53,6 +53,7 @@ from ml_janitor.report.html import (
 )
 from reports import ACCOUNT, DELETE, NOW, accruing, finding, result, standing, sweep
 from scripted import Script
+from tables import cases
 
 IDLE = replace(
     finding("nobody calls it", standing("0.5"), unread="AccessDenied"),
@@ -99,15 +100,13 @@ def test_a_row_tells_all_of_a_finding() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("cost", "numbers"),
-    [
-        (None, (-1.0, -1.0)),
-        (standing(None), (-1.0, -1.0)),
-        (Cost(monthly_usd=Decimal(0)), (0.0, 0.0)),
-        (Cost(accrued_usd=Decimal(12)), (12.0, -1.0)),
-        (Cost(accrued_usd=Decimal(12), hourly_usd=Decimal(1)), (12.0, 730.0)),
-    ],
+@cases(
+    "cost, numbers",
+    (None, (-1.0, -1.0)),
+    (standing(None), (-1.0, -1.0)),
+    (Cost(monthly_usd=Decimal(0)), (0.0, 0.0)),
+    (Cost(accrued_usd=Decimal(12)), (12.0, -1.0)),
+    (Cost(accrued_usd=Decimal(12), hourly_usd=Decimal(1)), (12.0, 730.0)),
 )
 def test_an_unknown_price_sorts_below_known_prices(cost: Cost | None, numbers: tuple[float, float]) -> None:
     found = finding_fields(0, result("idle-endpoints", "a", replace(IDLE, cost=cost)))

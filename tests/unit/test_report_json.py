@@ -15,6 +15,7 @@ from ml_janitor.core.model import Confidence, Cost, Evidence, Finding, Kept, Mod
 from ml_janitor.core.results import Report, Sweep
 from ml_janitor.report.json import report_document, report_json, report_json_lines, usd_number
 from reports import finding, full, result, schema, standing, sweep
+from tables import cases
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 
@@ -74,25 +75,23 @@ def test_an_empty_report_fits_the_schema() -> None:
     assert shown["sweeps"][0]["account"] is None
 
 
-@pytest.mark.parametrize(
-    ("path", "value"),
-    [
-        (["version"], 1),
-        (["time"], "2026-10-06T03:00:00+00:00"),
-        (["time"], "2026-13-06T03:00:00Z"),
-        (["more"], 1),
-        (["totals", "monthly_usd"], None),
-        (["totals", "unpriced"], -1),
-        (["sweeps", 0, "mode"], "wet-run"),
-        (["sweeps", 0, "more"], 1),
-        (["results", 0, "reason"], None),
-        (["results", 0, "confidence"], "certain"),
-        (["results", 0, "unknown"], True),
-        (["results", 0, "evidence", 0, "value"], []),
-        (["results", 0, "monthly_usd"], "12"),
-        (["results", -1, "monthly_usd"], 12),
-        (["results", -1, "action"], "delete it"),
-    ],
+@cases(
+    "path, value",
+    (["version"], 1),
+    (["time"], "2026-10-06T03:00:00+00:00"),
+    (["time"], "2026-13-06T03:00:00Z"),
+    (["more"], 1),
+    (["totals", "monthly_usd"], None),
+    (["totals", "unpriced"], -1),
+    (["sweeps", 0, "mode"], "wet-run"),
+    (["sweeps", 0, "more"], 1),
+    (["results", 0, "reason"], None),
+    (["results", 0, "confidence"], "certain"),
+    (["results", 0, "unknown"], True),
+    (["results", 0, "evidence", 0, "value"], []),
+    (["results", 0, "monthly_usd"], "12"),
+    (["results", -1, "monthly_usd"], 12),
+    (["results", -1, "action"], "delete it"),
 )
 def test_the_schema_refuses_what_a_report_never_says(path: list[str | int], value: object) -> None:
     shown = json.loads(report_json(full()))
@@ -248,13 +247,11 @@ def test_order_is_findings_then_dollars_for_an_hour_of_work_over_all_detectors_a
     assert [each["region"] for each in shown] == [west, west, east, east, east, east, west]
 
 
-@pytest.mark.parametrize(
-    ("at", "shown"),
-    [
-        (datetime(2026, 10, 6, 3, tzinfo=UTC), "2026-10-06T03:00:00Z"),
-        (datetime(2026, 10, 6, 5, tzinfo=timezone(timedelta(hours=2))), "2026-10-06T03:00:00Z"),
-        (datetime(2026, 10, 6, 3, 0, 0, 250_000, tzinfo=UTC), "2026-10-06T03:00:00.250000Z"),
-    ],
+@cases(
+    "at, shown",
+    (datetime(2026, 10, 6, 3, tzinfo=UTC), "2026-10-06T03:00:00Z"),
+    (datetime(2026, 10, 6, 5, tzinfo=timezone(timedelta(hours=2))), "2026-10-06T03:00:00Z"),
+    (datetime(2026, 10, 6, 3, 0, 0, 250_000, tzinfo=UTC), "2026-10-06T03:00:00.250000Z"),
 )
 def test_times_are_utc_with_a_z(at: datetime, shown: str) -> None:
     made = report_document(Report(time=at, account=None, sweeps=()))

@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 
-import pytest
-
 from fakes import USED, thing, waste
 from ml_janitor.core.model import Finding, Verdict
 from ml_janitor.core.results import Cause, CauseCode, Outcome, Result, UnfinishedProgress, make_cause
 from ml_janitor.report.causes import is_only_reported, needs_attention, outcome_text, status_word
+from tables import cases
 
 UNDO = make_cause(CauseCode.UNDO_WITH, "undo", "12")
 USED_AGAIN = make_cause(CauseCode.NO_LONGER_WASTE, "it is used")
+PUT_BACK = replace(USED_AGAIN, then=make_cause(CauseCode.REVERTED_NEXT))
+MOST, EARLY = make_cause(CauseCode.MAX_ACTIONS, 2), make_cause(CauseCode.NOT_DUE)
+DENIED, SPARED = make_cause(CauseCode.ACT_FAILED, "denied"), make_cause(CauseCode.SPARED_BY_RULE, "prod")
 DUE = datetime(2026, 10, 9, 3, 10, tzinfo=UTC)
 
 
@@ -31,41 +33,25 @@ def result(
     )
 
 
-@pytest.mark.parametrize(
-    ("what", "said"),
-    [
-        (result(Outcome.WOULD_ACT), "Would delete the lamp."),
-        (
-            result(Outcome.ADVISED, make_cause(CauseCode.SPARED_BY_RULE, "prod")),
-            "Only reported: prod. Proposed: delete the lamp.",
-        ),
-        (result(Outcome.WARNED, due=DUE), "Warned; will delete the lamp after 2026-10-09 03:10 UTC."),
-        (
-            result(Outcome.WAITING, make_cause(CauseCode.MAX_ACTIONS, 2), due=DUE),
-            "Due 2026-10-09 03:10 UTC: delete the lamp; held back by max_actions = 2 for one sweep.",
-        ),
-        (
-            result(Outcome.WAITING, make_cause(CauseCode.NOT_DUE), due=DUE),
-            "Warned; will delete the lamp after 2026-10-09 03:10 UTC.",
-        ),
-        (
-            result(Outcome.ACTED, make_cause(CauseCode.UNDO_WITH, "undo", "12")),
-            "Done: delete the lamp; undo: janitor undo 12.",
-        ),
-        (
-            result(Outcome.FAILED, make_cause(CauseCode.ACT_FAILED, "denied")),
-            "Failed: delete the lamp; denied.",
-        ),
-        (result(Outcome.CHANGED, USED_AGAIN), "Not done, because it changed: it is used."),
-        (result(Outcome.KEPT, verdict=USED), ""),
-        (
-            result(
-                Outcome.FAILED, replace(USED_AGAIN, then=make_cause(CauseCode.REVERTED_NEXT)), verdict=USED
-            ),
-            "Failed: it is used; what had been done is being put back.",
-        ),
-        (result(Outcome.CHANGED, USED_AGAIN, verdict=USED), "it is used."),
-    ],
+@cases(
+    "what, said",
+    (result(Outcome.WOULD_ACT), "Would delete the lamp."),
+    (result(Outcome.ADVISED, SPARED), "Only reported: prod. Proposed: delete the lamp."),
+    (result(Outcome.WARNED, due=DUE), "Warned; will delete the lamp after 2026-10-09 03:10 UTC."),
+    (
+        result(Outcome.WAITING, MOST, due=DUE),
+        "Due 2026-10-09 03:10 UTC: delete the lamp; held back by max_actions = 2 for one sweep.",
+    ),
+    (result(Outcome.WAITING, EARLY, due=DUE), "Warned; will delete the lamp after 2026-10-09 03:10 UTC."),
+    (result(Outcome.ACTED, UNDO), "Done: delete the lamp; undo: janitor undo 12."),
+    (result(Outcome.FAILED, DENIED), "Failed: delete the lamp; denied."),
+    (result(Outcome.CHANGED, USED_AGAIN), "Not done, because it changed: it is used."),
+    (result(Outcome.KEPT, verdict=USED), ""),
+    (
+        result(Outcome.FAILED, PUT_BACK, verdict=USED),
+        "Failed: it is used; what had been done is being put back.",
+    ),
+    (result(Outcome.CHANGED, USED_AGAIN, verdict=USED), "it is used."),
     ids=lambda value: value.outcome.value if isinstance(value, Result) else "",
 )
 def test_each_outcome_has_its_sentence(what: Result, said: str) -> None:
@@ -75,22 +61,20 @@ def test_each_outcome_has_its_sentence(what: Result, said: str) -> None:
 HALF = replace(make_cause(CauseCode.MAX_ACTIONS, 2), progress=UnfinishedProgress.HALF_DONE)
 
 
-@pytest.mark.parametrize(
-    ("what", "word", "alarming"),
-    [
-        (result(Outcome.WOULD_ACT), "dry run", False),
-        (result(Outcome.ADVISED, make_cause(CauseCode.SPARED_BY_RULE, "prod")), "only reported", False),
-        (result(Outcome.WARNED), "warned", False),
-        (result(Outcome.WAITING, make_cause(CauseCode.NOT_DUE)), "warned", False),
-        (result(Outcome.WAITING, make_cause(CauseCode.OWNER_NOT_MESSAGED, "gone")), "warned", False),
-        (result(Outcome.WAITING, make_cause(CauseCode.MAX_ACTIONS, 2)), "waits", False),
-        (result(Outcome.WAITING, HALF), "half done", True),
-        (result(Outcome.CHANGED, HALF), "half done", True),
-        (result(Outcome.CHANGED, USED_AGAIN), "left alone", False),
-        (result(Outcome.KEPT, verdict=USED), "kept", False),
-        (result(Outcome.ACTED, replace(UNDO, progress=UnfinishedProgress.HALF_DONE)), "done", False),
-        (result(Outcome.FAILED, HALF), "failed", True),
-    ],
+@cases(
+    "what, word, alarming",
+    (result(Outcome.WOULD_ACT), "dry run", False),
+    (result(Outcome.ADVISED, make_cause(CauseCode.SPARED_BY_RULE, "prod")), "only reported", False),
+    (result(Outcome.WARNED), "warned", False),
+    (result(Outcome.WAITING, make_cause(CauseCode.NOT_DUE)), "warned", False),
+    (result(Outcome.WAITING, make_cause(CauseCode.OWNER_NOT_MESSAGED, "gone")), "warned", False),
+    (result(Outcome.WAITING, make_cause(CauseCode.MAX_ACTIONS, 2)), "waits", False),
+    (result(Outcome.WAITING, HALF), "half done", True),
+    (result(Outcome.CHANGED, HALF), "half done", True),
+    (result(Outcome.CHANGED, USED_AGAIN), "left alone", False),
+    (result(Outcome.KEPT, verdict=USED), "kept", False),
+    (result(Outcome.ACTED, replace(UNDO, progress=UnfinishedProgress.HALF_DONE)), "done", False),
+    (result(Outcome.FAILED, HALF), "failed", True),
 )
 def test_a_status_is_a_word_and_may_alarm(what: Result, word: str, *, alarming: bool) -> None:
     assert (status_word(what), needs_attention(what)) == (word, alarming)

@@ -11,7 +11,7 @@ from fakes import because
 from ml_janitor.ledger.actions import Action, Stage
 from ml_janitor.ledger.requests import ButtonRequests
 from ml_janitor.ledger.table import EXPIRES_ATTRIBUTE, ConditionFailedError
-from standin import DAY, Nights
+from standin import DAY, Nights, with_request
 
 MINUTE, SECOND = timedelta(minutes=1), timedelta(seconds=1)
 
@@ -107,7 +107,7 @@ def test_what_moved_on_while_it_was_read_is_left_to_the_next_sweep(
 ) -> None:
     lamp = removed(nights)
     requests.undo(lamp, by="maria", press="p1", now=nights.clock)
-    nights.actions.begin_undo(lamp, "dina", nights.clock)
+    nights.actions.begin_undo(*with_request(lamp, "dina", nights.clock), nights.clock)
     monkeypatch.setattr(nights.actions, "all", lambda *_: [lamp])
 
     grant(nights)

@@ -12,6 +12,7 @@ from ml_janitor.config.sections import Routes, unmatched_routes
 from ml_janitor.config.settings import Settings
 from ml_janitor.config.values import InvalidInputError
 from ml_janitor.core.model import Unreadable
+from tables import cases
 
 BOT = {"slack_channel": "#ml-costs", "slack_secret": "ml-janitor/slack"}
 ORGANIZATION = {
@@ -26,20 +27,18 @@ def parsed(routes: Any, **tables: Any) -> Settings:
     return Settings.parse({"janitor": BOT, "slack": {"routes": routes}, **tables}, registry=(Tunable,))
 
 
-@pytest.mark.parametrize(
-    ("team", "account", "channel"),
-    [
-        ("vision", "123456789012", "#vision"),
-        ("  Vision ", "210987654321", "#vision"),
-        ("ml-ops", "210987654321", "C0MLOPS00"),
-        ("ML Ops", "123456789012", "C0MLOPS00"),
-        ("search", "123456789012", "#prod"),
-        ("search", "210987654321", ""),
-        ("main", "123456789012", ""),
-        ("", "123456789012", "#prod"),
-        (None, "123456789012", "#prod"),
-        (None, "210987654321", ""),
-    ],
+@cases(
+    "team, account, channel",
+    ("vision", "123456789012", "#vision"),
+    ("  Vision ", "210987654321", "#vision"),
+    ("ml-ops", "210987654321", "C0MLOPS00"),
+    ("ML Ops", "123456789012", "C0MLOPS00"),
+    ("search", "123456789012", "#prod"),
+    ("search", "210987654321", ""),
+    ("main", "123456789012", ""),
+    ("", "123456789012", "#prod"),
+    (None, "123456789012", "#prod"),
+    (None, "210987654321", ""),
 )
 def test_the_team_comes_before_the_account(team: str | None, account: str, channel: str) -> None:
     routes = parsed(
@@ -60,67 +59,60 @@ def test_a_resource_whose_tags_cannot_be_read_has_no_team() -> None:
     assert routes.channel(thing("a", waste(), Unreadable("denied")).target) == ""
 
 
-@pytest.mark.parametrize(
-    ("routes", "tables", "why"),
-    [
-        ({"teams:vision": "#v"}, {}, 'slack.routes: "teams:vision" is no route; expected "team:NAME", with'),
-        ({"acount:123456789012": "#v"}, {}, '"account:123456789012"; did you mean account?'),
-        ({"vision": "#v"}, {}, '"vision" is no route'),
-        ({"team: ": "#v"}, {}, '"team: " is no route'),
-        (
-            {"team:vision": "vision"},
-            {},
-            'slack.routes.team:vision: expected a channel such as "#ml-costs", or its',
-        ),
-        ({"team:vision": "vision"}, {}, 'did you mean "#vision"?, got "vision"'),
-        ({"team:vision": "#Vision"}, {}, 'or its id, such as "C0123456789", got "#Vision"'),
-        ({"team:vision": "U0123456789"}, {}, "slack.routes.team:vision: expected a channel"),
-        ({"team:vision": "@maria"}, {}, "slack.routes.team:vision: expected a channel"),
-        ({"team:vision": ""}, {}, "slack.routes.team:vision: expected a channel"),
-        ({"team:vision": ["#a"]}, {}, "slack.routes.team:vision: expected a text in quotes"),
-        ({"team:vision": "xoxb-1-2-abc"}, {}, "got (not shown: it looks like a secret)"),
-        ("#vision", {}, 'slack.routes: expected a table, got "#vision"'),
-        (
-            {"team:ML Ops": "#a", "team:ml-ops": "#b"},
-            {},
-            'slack.routes: "team:ML Ops" and "team:ml-ops" are the same team: leave one of them',
-        ),
-        ({"account:12345678901": "#a"}, {}, "names no account; expected 12 digits"),
-        (
-            {"account:111111111112": "#a"},
-            {"organization": ACCOUNTS},
-            "matches nothing, because organization.accounts does not name it; did you mean 111111111111?",
-        ),
-        (
-            {"account:333333333333": "#a"},
-            {
-                "organization": {
-                    **ORGANIZATION,
-                    "id": "o-a1b2c3d4e5",
-                    "all_accounts": True,
-                    "without": ["333333333333"],
-                }
-            },
-            '"account:333333333333" matches nothing, because organization.without leaves it out',
-        ),
-        (
-            {"team:vision": "#v"},
-            {"janitor": {"slack_channel": "#ml-costs"}},
-            "slack.routes needs janitor.slack_secret",
-        ),
-        (
-            {"team:vision": "#v"},
-            {"janitor": {"slack_secret": "ml-janitor/slack"}},
-            "and the app's bot: an incoming webhook posts to one channel only",
-        ),
-    ],
+ALL_BUT_ONE = {**ORGANIZATION, "id": "o-a1b2c3d4e5", "all_accounts": True, "without": ["333333333333"]}
+
+
+@cases(
+    "routes, why",
+    ({"teams:vision": "#v"}, 'slack.routes: "teams:vision" is no route; expected "team:NAME", with'),
+    ({"acount:123456789012": "#v"}, '"account:123456789012"; did you mean account?'),
+    ({"vision": "#v"}, '"vision" is no route'),
+    ({"team: ": "#v"}, '"team: " is no route'),
+    ({"team:vision": "vision"}, 'slack.routes.team:vision: expected a channel such as "#ml-costs", or its'),
+    ({"team:vision": "vision"}, 'did you mean "#vision"?, got "vision"'),
+    ({"team:vision": "#Vision"}, 'or its id, such as "C0123456789", got "#Vision"'),
+    ({"team:vision": "U0123456789"}, "slack.routes.team:vision: expected a channel"),
+    ({"team:vision": "@maria"}, "slack.routes.team:vision: expected a channel"),
+    ({"team:vision": ""}, "slack.routes.team:vision: expected a channel"),
+    ({"team:vision": ["#a"]}, "slack.routes.team:vision: expected a text in quotes"),
+    ({"team:vision": "xoxb-1-2-abc"}, "got (not shown: it looks like a secret)"),
+    ("#vision", 'slack.routes: expected a table, got "#vision"'),
+    (
+        {"team:ML Ops": "#a", "team:ml-ops": "#b"},
+        'slack.routes: "team:ML Ops" and "team:ml-ops" are the same team: leave one of them',
+    ),
+    ({"account:12345678901": "#a"}, "names no account; expected 12 digits"),
 )
-def test_a_route_that_leads_nowhere_is_refused_in_one_line(routes: Any, tables: Any, why: str) -> None:
+def test_a_route_that_leads_nowhere_is_refused_in_one_line(routes: Any, why: str) -> None:
+    refused_in_one_line(routes, {}, why)
+
+
+def refused_in_one_line(routes: Any, tables: dict[str, Any], why: str) -> None:
     with pytest.raises(InvalidInputError) as refused:
         parsed(routes, **tables)
 
     assert why in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+@cases(
+    "route, table, given, why",
+    (
+        "account:111111111112", "organization", ACCOUNTS,
+        "matches nothing, because organization.accounts does not name it; did you mean 111111111111?",
+    ),
+    (
+        "account:333333333333", "organization", ALL_BUT_ONE,
+        '"account:333333333333" matches nothing, because organization.without leaves it out',
+    ),
+    ("team:a", "janitor", {"slack_channel": "#ml"}, "slack.routes needs janitor.slack_secret"),
+    (
+        "team:a", "janitor", {"slack_secret": "ml-janitor/slack"},
+        "and the app's bot: an incoming webhook posts to one channel only",
+    ),
+)  # fmt: skip
+def test_a_route_needs_its_account_and_a_bot(route: str, table: str, given: Any, why: str) -> None:
+    refused_in_one_line({route: "#a"}, {table: given}, why)
 
 
 @pytest.mark.parametrize("account", ["111111111111", "222222222222"])

@@ -100,6 +100,10 @@ def job(name: str, **more: Any) -> dict[str, Any]:
 
 
 PREFERRED = {"InstancePreferences": [{"InstanceType": "ml.g5.xlarge"}, {"InstanceType": "ml.g6.xlarge"}]}
+MIXED = [
+    {"InstanceType": "ml.g5.xlarge", "InstanceCount": 3, "InstanceGroupName": "a"},
+    {"InstanceType": "ml.m5.xlarge", "InstanceCount": 1, "InstanceGroupName": "b"},
+]
 SELECTED = {"SelectedInstanceType": "ml.g5.xlarge", "SelectedInstanceCount": 4}
 
 
@@ -111,14 +115,7 @@ SELECTED = {"SelectedInstanceType": "ml.g5.xlarge", "SelectedInstanceCount": 4}
         ({"EnableManagedSpotTraining": True, "BillableTimeInSeconds": None}, [("TrSpt:ml.p3.2xlarge", 2.0)]),
         ({"EnableManagedSpotTraining": True, "TrainingTimeInSeconds": None}, [("TrSpt:ml.p3.2xlarge", 2.0)]),
         (
-            {
-                "ResourceConfig": {
-                    "InstanceGroups": [
-                        {"InstanceType": "ml.g5.xlarge", "InstanceCount": 3, "InstanceGroupName": "a"},
-                        {"InstanceType": "ml.m5.xlarge", "InstanceCount": 1, "InstanceGroupName": "b"},
-                    ]
-                }
-            },
+            {"ResourceConfig": {"InstanceGroups": MIXED}},
             [("Train:ml.g5.xlarge", 3.0), ("Train:ml.m5.xlarge", 1.0)],
         ),
         ({"TrainingStartTime": None}, []),
@@ -148,6 +145,7 @@ def test_a_training_job_ran_its_instances_less_what_spot_saves(more: Any, ran: S
 
 
 P5 = "ml.p5.48xlarge"
+P4_ON_PLAN = {"InstanceType": "ml.p4d.24xlarge", "TrainingPlanArns": [PLAN]}
 ON_P5 = {"InstanceType": P5, "InstanceCount": 1}
 CHOSEN_P5 = {"SelectedInstanceType": P5, "SelectedInstanceCount": 1}
 
@@ -158,16 +156,7 @@ CHOSEN_P5 = {"SelectedInstanceType": P5, "SelectedInstanceCount": 1}
         (ON_P5 | {"TrainingPlanArn": PLAN}, True),
         (ON_P5, False),
         (CHOSEN_P5 | {"InstancePreferences": [{"InstanceType": P5, "TrainingPlanArns": [PLAN]}]}, True),
-        (
-            CHOSEN_P5
-            | {
-                "InstancePreferences": [
-                    {"InstanceType": "ml.p4d.24xlarge", "TrainingPlanArns": [PLAN]},
-                    {"InstanceType": P5},
-                ]
-            },
-            False,
-        ),
+        (CHOSEN_P5 | {"InstancePreferences": [P4_ON_PLAN, {"InstanceType": P5}]}, False),
     ],
 )
 def test_a_job_on_a_training_plan_is_paid_for(resources: Any, *, reserved: bool) -> None:

@@ -13,6 +13,7 @@ from ml_janitor.core.model import Cost
 from ml_janitor.ledger.actions import Action, Stage, saving_per_hour
 from reports import accruing, finding, result, standing
 from standin import Cellar, Nights
+from tables import cases
 
 NOW = datetime(2026, 10, 20, 7, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -118,15 +119,13 @@ def test_what_was_made_anew_saves_nothing_since_then(nights: Nights) -> None:
     assert over(nights) == made
 
 
-@pytest.mark.parametrize(
-    ("about", "ended"),
-    [
-        ({"until": HOUR}, None),
-        ({"until": DAY}, None),
-        ({"until": DAY + HOUR}, timedelta()),
-        ({"stage": Stage.UNDOING}, None),
-        ({"ended": None}, None),
-    ],
+@cases(
+    "about, ended",
+    ({"until": HOUR}, None),
+    ({"until": DAY}, None),
+    ({"until": DAY + HOUR}, timedelta()),
+    ({"stage": Stage.UNDOING}, None),
+    ({"ended": None}, None),
 )
 def test_only_what_still_saves_is_ended(
     nights: Nights, about: dict[str, Any], ended: timedelta | None
@@ -157,18 +156,16 @@ def test_what_cannot_be_looked_at_is_left_for_the_next_sweep(
     assert over(nights) is None
 
 
-@pytest.mark.parametrize(
-    ("cost", "expected"),
-    [
-        (standing("1.5"), (Decimal("1.5"), None)),
-        (Cost(monthly_usd=Decimal(73)), (Decimal("0.1"), None)),
-        (Cost(monthly_usd=Decimal("0.02")), (Decimal("0.0000274"), None)),
-        (accruing("2", 10), (None, None)),
-        (Cost.accruing(Decimal(2), 10, until=NOW), (Decimal(2), NOW)),
-        (Cost.accruing(None, 10, until=NOW), (None, NOW)),
-        (standing(None), (None, None)),
-        (None, (None, None)),
-    ],
+@cases(
+    "cost, expected",
+    (standing("1.5"), (Decimal("1.5"), None)),
+    (Cost(monthly_usd=Decimal(73)), (Decimal("0.1"), None)),
+    (Cost(monthly_usd=Decimal("0.02")), (Decimal("0.0000274"), None)),
+    (accruing("2", 10), (None, None)),
+    (Cost.accruing(Decimal(2), 10, until=NOW), (Decimal(2), NOW)),
+    (Cost.accruing(None, 10, until=NOW), (None, NOW)),
+    (standing(None), (None, None)),
+    (None, (None, None)),
 )
 def test_an_hour_saves_its_cost(cost: Cost | None, expected: tuple[Decimal | None, datetime | None]) -> None:
     hourly, until = saving_per_hour(result("idle-endpoints", "a", finding("idle", cost)))

@@ -16,56 +16,53 @@ from ml_janitor.config.schedules import (
     schedules_overlap,
 )
 from ml_janitor.detectors import DETECTORS
+from tables import cases
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
 
-@pytest.mark.parametrize(
-    ("schedule", "longest"),
-    [
-        ("rate(1 hour)", HOUR),
-        ("rate(6 hours)", 6 * HOUR),
-        ("rate(90 minutes)", timedelta(minutes=90)),
-        ("rate(7 days)", 7 * DAY),
-        ("cron(0 * * * ? *)", HOUR),
-        ("cron(0 */6 * * ? *)", 6 * HOUR),
-        ("cron(0 0/6 * * ? *)", 6 * HOUR),
-        ("cron(0 2/8 * * ? *)", 8 * HOUR),
-        ("cron(0 5/10 * * ? *)", 14 * HOUR),
-        ("cron(0 0,1,12 * * ? *)", 12 * HOUR),
-        ("cron(0 8-18 * * ? *)", 14 * HOUR),
-        ("cron(0 22-6/4 * * ? *)", 16 * HOUR),
-        ("cron(0 3 * * ? *)", DAY),
-        ("cron(15 3 ? * * *)", DAY),
-        ("cron(0 3 ? * MON-FRI *)", 3 * DAY),
-        ("cron(0 3 ? * 2-6 *)", 3 * DAY),
-        ("cron(0 * ? * MON-FRI *)", 3 * DAY),
-        ("cron(0 3 ? * FRI-MON *)", 4 * DAY),
-        ("cron(0 3 ? * MON,THU *)", 4 * DAY),
-        ("cron(0 4 ? * SUN *)", 7 * DAY),
-        ("cron(0 4 ? * 6L *)", 31 * DAY),
-        ("cron(0 4 ? * 2#1 *)", 31 * DAY),
-        ("cron(0 4 1 * ? *)", 31 * DAY),
-        ("cron(0 4 1,15 * ? *)", 17 * DAY),
-        ("cron(0 4 1/2 * ? *)", 2 * DAY),
-        ("cron(0 4 2/2 * ? *)", 3 * DAY),
-        ("cron(0 4 L * ? *)", 31 * DAY),
-        ("cron(0 4 1 JAN ? *)", 366 * DAY),
-        ("cron(0 x * * ? *)", DAY),
-        ("cron(0 30 * * ? *)", DAY),
-    ],
+@cases(
+    "schedule, longest",
+    ("rate(1 hour)", HOUR),
+    ("rate(6 hours)", 6 * HOUR),
+    ("rate(90 minutes)", timedelta(minutes=90)),
+    ("rate(7 days)", 7 * DAY),
+    ("cron(0 * * * ? *)", HOUR),
+    ("cron(0 */6 * * ? *)", 6 * HOUR),
+    ("cron(0 0/6 * * ? *)", 6 * HOUR),
+    ("cron(0 2/8 * * ? *)", 8 * HOUR),
+    ("cron(0 5/10 * * ? *)", 14 * HOUR),
+    ("cron(0 0,1,12 * * ? *)", 12 * HOUR),
+    ("cron(0 8-18 * * ? *)", 14 * HOUR),
+    ("cron(0 22-6/4 * * ? *)", 16 * HOUR),
+    ("cron(0 3 * * ? *)", DAY),
+    ("cron(15 3 ? * * *)", DAY),
+    ("cron(0 3 ? * MON-FRI *)", 3 * DAY),
+    ("cron(0 3 ? * 2-6 *)", 3 * DAY),
+    ("cron(0 * ? * MON-FRI *)", 3 * DAY),
+    ("cron(0 3 ? * FRI-MON *)", 4 * DAY),
+    ("cron(0 3 ? * MON,THU *)", 4 * DAY),
+    ("cron(0 4 ? * SUN *)", 7 * DAY),
+    ("cron(0 4 ? * 6L *)", 31 * DAY),
+    ("cron(0 4 ? * 2#1 *)", 31 * DAY),
+    ("cron(0 4 1 * ? *)", 31 * DAY),
+    ("cron(0 4 1,15 * ? *)", 17 * DAY),
+    ("cron(0 4 1/2 * ? *)", 2 * DAY),
+    ("cron(0 4 2/2 * ? *)", 3 * DAY),
+    ("cron(0 4 L * ? *)", 31 * DAY),
+    ("cron(0 4 1 JAN ? *)", 366 * DAY),
+    ("cron(0 x * * ? *)", DAY),
+    ("cron(0 30 * * ? *)", DAY),
 )
 def test_the_longest_time_between_two_runs(schedule: str, longest: timedelta) -> None:
     assert schedule_period(schedule) == longest
 
 
-@pytest.mark.parametrize(
-    ("schedule", "late"),
-    [
-        ("rate(1 hour)", 3 * HOUR),
-        ("cron(0 3 * * ? *)", 27 * HOUR),
-        ("cron(0 4 ? * SUN *)", 7 * DAY + 3 * HOUR),
-    ],
+@cases(
+    "schedule, late",
+    ("rate(1 hour)", 3 * HOUR),
+    ("cron(0 3 * * ? *)", 27 * HOUR),
+    ("cron(0 4 ? * SUN *)", 7 * DAY + 3 * HOUR),
 )
 def test_when_a_silence_is_late(schedule: str, late: timedelta) -> None:
     assert overdue_after(schedule) == late
@@ -76,47 +73,43 @@ def test_no_detector_has_a_schedule_that_cannot_be_read(detector: type) -> None:
     assert HOUR <= schedule_period(detector.schedule) <= 7 * DAY  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize(
+@cases(
     "schedule",
-    [
-        *(detector.schedule for detector in DETECTORS),
-        "rate(1 hour)",
-        "rate(5 minutes)",
-        "cron(0/15 0-23 ? * MON-FRI *)",
-        "cron(59 23 31 DEC ? 2199)",
-        "cron(0 3 * * ? 1970)",
-        "cron(0 3 L * ? *)",
-        "cron(0 3 15W JAN,JUL ? 2026-2030)",
-        "cron(0 3 ? * 6L *)",
-        "cron(0 3 ? * MON#1 *)",
-    ],
+    *(detector.schedule for detector in DETECTORS),
+    "rate(1 hour)",
+    "rate(5 minutes)",
+    "cron(0/15 0-23 ? * MON-FRI *)",
+    "cron(59 23 31 DEC ? 2199)",
+    "cron(0 3 * * ? 1970)",
+    "cron(0 3 L * ? *)",
+    "cron(0 3 15W JAN,JUL ? 2026-2030)",
+    "cron(0 3 ? * 6L *)",
+    "cron(0 3 ? * MON#1 *)",
 )
 def test_a_schedule_that_eventbridge_takes_can_be_used(schedule: str) -> None:
     assert schedule_fault(schedule) is None
 
 
-@pytest.mark.parametrize(
-    ("schedule", "wrong"),
-    [
-        ("hourly", ""),
-        ("rate(0 hours)", "at least 1"),
-        ("cron(0 25 * * ? *)", "hour"),
-        ("cron(0 24 * * ? *)", "hour"),
-        ("cron(60 3 * * ? *)", "minute"),
-        ("cron(0 MON * * ? *)", "hour"),
-        ("cron(0 */0 * * ? *)", "hour"),
-        ("cron(0 3 32 * ? *)", "day of the month"),
-        ("cron(0 3 0 * ? *)", "day of the month"),
-        ("cron(0 3 * 13 ? *)", "month"),
-        ("cron(0 3 * MON ? *)", "month"),
-        ("cron(0 3 ? * 8 *)", "day of the week"),
-        ("cron(0 3 ? * MON#6 *)", "day of the week"),
-        ("cron(0 3 * * ? 1969)", "year"),
-        ("cron(0 3 * * ? 2200)", "year"),
-        ("cron(0 3 * * * *)", "with ?"),
-        ("cron(0 3 ? * ? *)", "with ?"),
-        ("cron(0 3 1 * MON *)", "with ?"),
-    ],
+@cases(
+    "schedule, wrong",
+    ("hourly", ""),
+    ("rate(0 hours)", "at least 1"),
+    ("cron(0 25 * * ? *)", "hour"),
+    ("cron(0 24 * * ? *)", "hour"),
+    ("cron(60 3 * * ? *)", "minute"),
+    ("cron(0 MON * * ? *)", "hour"),
+    ("cron(0 */0 * * ? *)", "hour"),
+    ("cron(0 3 32 * ? *)", "day of the month"),
+    ("cron(0 3 0 * ? *)", "day of the month"),
+    ("cron(0 3 * 13 ? *)", "month"),
+    ("cron(0 3 * MON ? *)", "month"),
+    ("cron(0 3 ? * 8 *)", "day of the week"),
+    ("cron(0 3 ? * MON#6 *)", "day of the week"),
+    ("cron(0 3 * * ? 1969)", "year"),
+    ("cron(0 3 * * ? 2200)", "year"),
+    ("cron(0 3 * * * *)", "with ?"),
+    ("cron(0 3 ? * ? *)", "with ?"),
+    ("cron(0 3 1 * MON *)", "with ?"),
 )
 def test_a_schedule_that_eventbridge_refuses_is_refused_before(schedule: str, wrong: str) -> None:
     why = schedule_fault(schedule)
@@ -124,22 +117,20 @@ def test_a_schedule_that_eventbridge_refuses_is_refused_before(schedule: str, wr
     assert wrong in why
 
 
-@pytest.mark.parametrize(
-    ("schedule", "due"),
-    [
-        ("cron(0 7 * * ? *)", True),
-        ("cron(30 6 * * ? *)", False),
-        ("cron(31 6 * * ? *)", True),
-        ("cron(30 12 * * ? *)", True),
-        ("cron(31 12 * * ? *)", False),
-        ("cron(0 7 ? * TUE *)", True),
-        ("cron(0 7 ? * WED *)", False),
-        ("cron(0 7 6 10 ? *)", True),
-        ("cron(0 7 6 10 ? 2027)", False),
-        ("cron(0 7 ? * 3#1 *)", False),
-        ("rate(1 day)", True),
-        ("rate(2 days)", False),
-    ],
+@cases(
+    "schedule, due",
+    ("cron(0 7 * * ? *)", True),
+    ("cron(30 6 * * ? *)", False),
+    ("cron(31 6 * * ? *)", True),
+    ("cron(30 12 * * ? *)", True),
+    ("cron(31 12 * * ? *)", False),
+    ("cron(0 7 ? * TUE *)", True),
+    ("cron(0 7 ? * WED *)", False),
+    ("cron(0 7 6 10 ? *)", True),
+    ("cron(0 7 6 10 ? 2027)", False),
+    ("cron(0 7 ? * 3#1 *)", False),
+    ("rate(1 day)", True),
+    ("rate(2 days)", False),
 )
 def test_whether_a_schedule_runs_within_some_hours_of_its_time_zone(schedule: str, *, due: bool) -> None:
     """At half past six of a Tuesday in Berlin."""

@@ -18,6 +18,7 @@ from ml_janitor.core.model import Change, Mode
 from ml_janitor.core.ownership import Exemptions, ManagerPolicy
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.detectors.idle_endpoints.rule import IdleEndpoints
+from tables import cases
 
 ROOT = Path(__file__).parents[2]
 REGISTRY = (Tunable,)
@@ -59,27 +60,25 @@ def test_without_any_setting_a_detector_is_as_it_was_written() -> None:
     assert settings.schedule(Tunable) == "rate(1 day)"
 
 
-@pytest.mark.parametrize(
-    ("override", "field", "value"),
-    [
-        ("window=14d", "window", timedelta(days=14)),
-        ('window="1d12h"', "window", timedelta(hours=36)),
-        ("window=90m", "window", timedelta(minutes=90)),
-        ("factor=5", "factor", 5),
-        ("share=0.25", "share", 0.25),
-        ("share=1", "share", 1),
-        ("deep=true", "deep", True),
-        ("label=a plain text", "label", "a plain text"),
-        ('label="true"', "label", "true"),
-        ("label=", "label", ""),
-        ("label=a=b", "label", "a=b"),
-        ("label=1\nfactor=9", "label", "1\nfactor=9"),
-        ('suffixes=[".pt", ".bin"]', "suffixes", (".pt", ".bin")),
-        ("suffixes=[]", "suffixes", ()),
-        ('patience={Canvas="1h", JupyterLab="2h"}', "patience",
-         {"Canvas": timedelta(hours=1), "JupyterLab": timedelta(hours=2)}),
-        ("patience.Canvas=1h", "patience", {"Canvas": timedelta(hours=1)}),
-    ],
+@cases(
+    "override, field, value",
+    ("window=14d", "window", timedelta(days=14)),
+    ('window="1d12h"', "window", timedelta(hours=36)),
+    ("window=90m", "window", timedelta(minutes=90)),
+    ("factor=5", "factor", 5),
+    ("share=0.25", "share", 0.25),
+    ("share=1", "share", 1),
+    ("deep=true", "deep", True),
+    ("label=a plain text", "label", "a plain text"),
+    ('label="true"', "label", "true"),
+    ("label=", "label", ""),
+    ("label=a=b", "label", "a=b"),
+    ("label=1\nfactor=9", "label", "1\nfactor=9"),
+    ('suffixes=[".pt", ".bin"]', "suffixes", (".pt", ".bin")),
+    ("suffixes=[]", "suffixes", ()),
+    ('patience={Canvas="1h", JupyterLab="2h"}', "patience",
+     {"Canvas": timedelta(hours=1), "JupyterLab": timedelta(hours=2)}),
+    ("patience.Canvas=1h", "patience", {"Canvas": timedelta(hours=1)}),
 )  # fmt: skip
 def test_set_takes_toml_and_else_the_text(override: str, field: str, value: object) -> None:
     for prefix in ("tunable-things.", "detectors.tunable-things."):
@@ -142,78 +141,74 @@ def test_what_is_filled_in_as_managed_by_is_known_to_every_detector() -> None:
     assert arming == {ManagerPolicy(people=("owner", "created-by", "team"), filled=("unclear",))}
 
 
-@pytest.mark.parametrize(
-    ("override", "said"),
-    [
-        ("tunable-thing.window=1d", "unknown setting detectors.tunable-thing; did you mean tunable-things?"),
-        ("tunable-things.windw=1d",
-         "unknown setting detectors.tunable-things.windw; did you mean window?"),
-        ("janitor.holyday=[]", "unknown setting janitor.holyday; did you mean holidays?"),
-        ("tunable-things.zzz=1", "unknown setting detectors.tunable-things.zzz"),
-        ("plan.aws_opinions=true",
-         "plan.aws_opinions was removed: delete it; AWS's console shows its recommendations"),
-        ("tunable-things.working_hours=x",
-         "unknown setting detectors.tunable-things.working_hours"),
-        ("tunable-things.window=7",
-         'window: expected a duration such as "7d", "6h" or "90m", and at most "3650d", got 7'),
-        ("tunable-things.window=7x",
-         'window: expected a duration such as "7d", "6h" or "90m", and at most "3650d", got "7x"'),
-        ("tunable-things.window=0d",
-         'detectors.tunable-things.window: expected a duration longer than nothing, got "0d"'),
-        ("tunable-things.window=3651d", 'such as "7d", "6h" or "90m", and at most "3650d", got "3651d"'),
-        ("tunable-things.window=99999999999999d", "expected a duration such as"),
-        ("tunable-things.factor=2.5", "detectors.tunable-things.factor: expected a whole number, got 2.5"),
-        ("tunable-things.factor=many", 'factor: expected a whole number, got "many"'),
-        ("tunable-things.factor=true", "factor: expected a whole number, got true"),
-        ("tunable-things.factor=0", "detectors.tunable-things: factor must be at least 1"),
-        ("tunable-things.share=half", 'share: expected a number, got "half"'),
-        ("tunable-things.deep=1", "deep: expected true or false, got 1"),
-        ("tunable-things.label=1", "label: expected a text in quotes, got 1"),
-        ("tunable-things.suffixes=.pt", 'suffixes: expected a list such as ["one", "two"], got ".pt"'),
-        ("tunable-things.suffixes=[1]", "suffixes[0]: expected a text in quotes, got 1"),
-        ("tunable-things.patience=1h", 'patience: expected a table, got "1h"'),
-        ('tunable-things.patience={Canvas="soon"}', "patience.Canvas: expected a duration such as"),
-        ("tunable-things.enabled=no", 'enabled: expected true or false, got "no"'),
-        ("tunable-things.mode=delete",
-         'detectors.tunable-things.mode: expected "dry-run" or "act", got "delete"'),
-        ('tunable-things.act_in=["eu-west-1"]', 'act_in[0]: expected an account such as "123456789012", or'),
-        ("tunable-things.act_on=sure", 'act_on: expected "proven" or "likely", got "sure"'),
-        ("tunable-things.max_actions=-1", "max_actions: expected a number that is not negative, got -1"),
-        ("tunable-things.max_share=120", "max_share: expected a percentage, at most 100, got 120"),
-        ("tunable-things.schedule=hourly", 'schedule: expected a schedule such as "rate(1 hour)" or'),
-        (
-            "tunable-things.schedule=cron(0 25 * * ? *)",
-            '"cron(0 3 * * ? *)" whose hour is within 0-23, not "25", got "cron(0 25 * * ? *)"',
-        ),
-        ("janitor.time_zone=Europe/Berlyn",
-         'janitor.time_zone: expected a time zone such as "Europe/Berlin"; did you mean Europe/Berlin?'),
-        ("janitor.working_hours=always", 'expected working hours such as "Mon-Fri 08-20", got "always"'),
-        ('janitor.holidays=["soon"]', "janitor.holidays[0]: expected a date such as 2026-12-25"),
-        ("janitor.holidays=[5]", "janitor.holidays[0]: expected a date such as 2026-12-25, got 5"),
-        ("janitor.regions=us-east-1", "janitor.regions: expected a list such as"),
-        ('janitor.regions=["us-east1"]',
-         'janitor.regions[0]: expected a region such as "eu-west-1", got "us-east1"'),
-        ("janitor.slack_group=@ml-ops",
-         'janitor.slack_group: expected the id of a user group, such as "S0123456789", got "@ml-ops"'),
-        ("window=1d", "--set window=1d: write it as DETECTOR.FIELD=VALUE"),
-        ("tunable-things.window", "--set tunable-things.window: write it as DETECTOR.FIELD=VALUE"),
-        (".window=1d", "--set .window=1d: write it as DETECTOR.FIELD=VALUE"),
-        ("tunable-things.=1", "--set tunable-things.=1: write it as DETECTOR.FIELD=VALUE"),
-    ],
+@cases(
+    "override, said",
+    ("tunable-thing.window=1d", "unknown setting detectors.tunable-thing; did you mean tunable-things?"),
+    ("tunable-things.windw=1d",
+     "unknown setting detectors.tunable-things.windw; did you mean window?"),
+    ("janitor.holyday=[]", "unknown setting janitor.holyday; did you mean holidays?"),
+    ("tunable-things.zzz=1", "unknown setting detectors.tunable-things.zzz"),
+    ("plan.aws_opinions=true",
+     "plan.aws_opinions was removed: delete it; AWS's console shows its recommendations"),
+    ("tunable-things.working_hours=x",
+     "unknown setting detectors.tunable-things.working_hours"),
+    ("tunable-things.window=7",
+     'window: expected a duration such as "7d", "6h" or "90m", and at most "3650d", got 7'),
+    ("tunable-things.window=7x",
+     'window: expected a duration such as "7d", "6h" or "90m", and at most "3650d", got "7x"'),
+    ("tunable-things.window=0d",
+     'detectors.tunable-things.window: expected a duration longer than nothing, got "0d"'),
+    ("tunable-things.window=3651d", 'such as "7d", "6h" or "90m", and at most "3650d", got "3651d"'),
+    ("tunable-things.window=99999999999999d", "expected a duration such as"),
+    ("tunable-things.factor=2.5", "detectors.tunable-things.factor: expected a whole number, got 2.5"),
+    ("tunable-things.factor=many", 'factor: expected a whole number, got "many"'),
+    ("tunable-things.factor=true", "factor: expected a whole number, got true"),
+    ("tunable-things.factor=0", "detectors.tunable-things: factor must be at least 1"),
+    ("tunable-things.share=half", 'share: expected a number, got "half"'),
+    ("tunable-things.deep=1", "deep: expected true or false, got 1"),
+    ("tunable-things.label=1", "label: expected a text in quotes, got 1"),
+    ("tunable-things.suffixes=.pt", 'suffixes: expected a list such as ["one", "two"], got ".pt"'),
+    ("tunable-things.suffixes=[1]", "suffixes[0]: expected a text in quotes, got 1"),
+    ("tunable-things.patience=1h", 'patience: expected a table, got "1h"'),
+    ('tunable-things.patience={Canvas="soon"}', "patience.Canvas: expected a duration such as"),
+    ("tunable-things.enabled=no", 'enabled: expected true or false, got "no"'),
+    ("tunable-things.mode=delete",
+     'detectors.tunable-things.mode: expected "dry-run" or "act", got "delete"'),
+    ('tunable-things.act_in=["eu-west-1"]', 'act_in[0]: expected an account such as "123456789012", or'),
+    ("tunable-things.act_on=sure", 'act_on: expected "proven" or "likely", got "sure"'),
+    ("tunable-things.max_actions=-1", "max_actions: expected a number that is not negative, got -1"),
+    ("tunable-things.max_share=120", "max_share: expected a percentage, at most 100, got 120"),
+    ("tunable-things.schedule=hourly", 'schedule: expected a schedule such as "rate(1 hour)" or'),
+    (
+        "tunable-things.schedule=cron(0 25 * * ? *)",
+        '"cron(0 3 * * ? *)" whose hour is within 0-23, not "25", got "cron(0 25 * * ? *)"',
+    ),
+    ("janitor.time_zone=Europe/Berlyn",
+     'janitor.time_zone: expected a time zone such as "Europe/Berlin"; did you mean Europe/Berlin?'),
+    ("janitor.working_hours=always", 'expected working hours such as "Mon-Fri 08-20", got "always"'),
+    ('janitor.holidays=["soon"]', "janitor.holidays[0]: expected a date such as 2026-12-25"),
+    ("janitor.holidays=[5]", "janitor.holidays[0]: expected a date such as 2026-12-25, got 5"),
+    ("janitor.regions=us-east-1", "janitor.regions: expected a list such as"),
+    ('janitor.regions=["us-east1"]',
+     'janitor.regions[0]: expected a region such as "eu-west-1", got "us-east1"'),
+    ("janitor.slack_group=@ml-ops",
+     'janitor.slack_group: expected the id of a user group, such as "S0123456789", got "@ml-ops"'),
+    ("window=1d", "--set window=1d: write it as DETECTOR.FIELD=VALUE"),
+    ("tunable-things.window", "--set tunable-things.window: write it as DETECTOR.FIELD=VALUE"),
+    (".window=1d", "--set .window=1d: write it as DETECTOR.FIELD=VALUE"),
+    ("tunable-things.=1", "--set tunable-things.=1: write it as DETECTOR.FIELD=VALUE"),
 )  # fmt: skip
 def test_a_wrong_setting_is_named_with_what_was_expected(override: str, said: str) -> None:
     assert said in refusal(override)
 
 
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("[janitor", "is not valid TOML: "),
-        ("[other]\n", "unknown setting other"),
-        ("janitor = 3\n", "janitor: expected a table, got 3"),
-        ("detectors = []\n", "detectors: expected a table, got []"),
-        ("[detectors]\ntunable-things = true\n", "detectors.tunable-things: expected a table, got true"),
-    ],
+@cases(
+    "text, said",
+    ("[janitor", "is not valid TOML: "),
+    ("[other]\n", "unknown setting other"),
+    ("janitor = 3\n", "janitor: expected a table, got 3"),
+    ("detectors = []\n", "detectors: expected a table, got []"),
+    ("[detectors]\ntunable-things = true\n", "detectors.tunable-things: expected a table, got true"),
 )
 def test_a_file_that_is_no_settings_file_is_refused(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(InvalidInputError) as refused:
@@ -424,16 +419,14 @@ def test_hours_of_work_are_guesses_that_an_operator_may_replace_one_by_one() -> 
     assert settings.policy.hours == settings.hours
 
 
-@pytest.mark.parametrize(
-    ("override", "message"),
-    [
-        ("plan.hours={ spott = 12 }", "unknown setting plan.hours.spott; did you mean spot?"),
-        (
-            "plan.hours={ spot = 0 }",
-            "plan.hours.spot: expected hours of work, more than 0 and at most 1000, got 0",
-        ),
-        ("plan.hour=1", "unknown setting plan.hour; did you mean hours?"),
-    ],
+@cases(
+    "override, message",
+    ("plan.hours={ spott = 12 }", "unknown setting plan.hours.spott; did you mean spot?"),
+    (
+        "plan.hours={ spot = 0 }",
+        "plan.hours.spot: expected hours of work, more than 0 and at most 1000, got 0",
+    ),
+    ("plan.hour=1", "unknown setting plan.hour; did you mean hours?"),
 )
 def test_wrong_hours_of_work_are_refused(override: str, message: str) -> None:
     with pytest.raises(InvalidInputError, match=re.escape(message)):
@@ -448,27 +441,22 @@ ACCOUNTS = {
 }
 
 
-@pytest.mark.parametrize(
-    ("changed", "message"),
-    [
-        ({"all_accounts": True}, "organization.accounts and all_accounts exclude each other"),
-        ({"accounts": [], "units": ["ou-ab12-c3d4e5f6"]}, "organization.units needs id too"),
-        ({"external_id": ""}, "organization.accounts needs external_id too"),
-        ({"callers": []}, "organization.accounts needs callers too"),
-        ({"janitor_account": ""}, "organization.accounts needs janitor_account too"),
-        ({"without": ["210987654321"]}, "organization.without needs units or all_accounts"),
-        (
-            {"callers": ["arn:aws:iam::999999999999:role/platform"]},
-            "organization.callers: arn:aws:iam::999999999999:role/platform is not in janitor_account",
-        ),
-        (
-            {"accounts": ["21098765432"]},
-            'organization.accounts[0]: expected an account such as "123456789012"',
-        ),
-        ({"units": ["r-ab12"]}, "organization.units[0]: expected the id of an organizational unit"),
-        ({"id": "o-short"}, "organization.id: expected the id of an organization"),
-        ({"external_id": "${x}secret"}, "organization.external_id: expected at least 8 letters"),
-    ],
+@cases(
+    "changed, message",
+    ({"all_accounts": True}, "organization.accounts and all_accounts exclude each other"),
+    ({"accounts": [], "units": ["ou-ab12-c3d4e5f6"]}, "organization.units needs id too"),
+    ({"external_id": ""}, "organization.accounts needs external_id too"),
+    ({"callers": []}, "organization.accounts needs callers too"),
+    ({"janitor_account": ""}, "organization.accounts needs janitor_account too"),
+    ({"without": ["210987654321"]}, "organization.without needs units or all_accounts"),
+    (
+        {"callers": ["arn:aws:iam::999999999999:role/platform"]},
+        "organization.callers: arn:aws:iam::999999999999:role/platform is not in janitor_account",
+    ),
+    ({"accounts": ["21098765432"]}, 'organization.accounts[0]: expected an account such as "123456789012"'),
+    ({"units": ["r-ab12"]}, "organization.units[0]: expected the id of an organizational unit"),
+    ({"id": "o-short"}, "organization.id: expected the id of an organization"),
+    ({"external_id": "${x}secret"}, "organization.external_id: expected at least 8 letters"),
 )
 def test_an_organization_names_its_accounts_and_trust(changed: dict[str, object], message: str) -> None:
     assert Settings.parse({"organization": ACCOUNTS}).organization.used
@@ -478,40 +466,35 @@ def test_an_organization_names_its_accounts_and_trust(changed: dict[str, object]
     assert str(refused.value).startswith(message)
 
 
-@pytest.mark.parametrize(
-    ("tables", "message"),
-    [
-        ({"bill": {"budgets": {"project=churn": 100}}}, None),
-        ({"bill": {"budgets": {"project": 100}}}, 'bill.budgets: "project" is no part of a bill'),
-        ({"bill": {"budgets": {"project=": 100}}}, 'bill.budgets: "project=" is no part of a bill'),
-        ({"bill": {"budgets": {"projekt=a": 1}}}, 'such as "project=churn"; did you mean project?'),
-        (
-            {"bill": {"budgets": {"project=a": 1}, "tags": {"project": "", "team": "t"}}},
-            'such as "team=churn"',
-        ),
-        ({"bill": {"budgets": {"project=a": 0}}}, "expected dollars a month, more than 0, got 0"),
-        ({"plan": {"hours": {"spot": 1000}}}, None),
-        ({"plan": {"hours": {"spot": 1000.5}}}, "more than 0 and at most 1000, got 1000.5"),
-        ({"janitor": {"subnets": ["subnet-0a1b2c3d"]}}, "janitor.subnets needs security_groups too"),
-        ({"janitor": {"security_groups": ["sg-0a1b2c3d"]}}, "janitor.security_groups needs subnets too"),
-        ({"janitor": {"subnets": ["subnet-0a1b2c3d"], "security_groups": ["sg-0a1b2c3d"]}}, None),
-        ({"slack": {"routes": {"team:a": "#a"}}}, "slack.routes needs janitor.slack_secret"),
-        ({"janitor": {"ignore": ["ranker"]}}, 'janitor.ignore: "ranker" matches no ARN'),
-        ({"policies": {"max_runtime": "28d", "max_keep_alive": "6h"}}, None),
-        ({"policies": {"max_runtime": "28d1m"}}, 'a duration of at most "28d", as SageMaker has it'),
-        ({"policies": {"max_keep_alive": "6h1m"}}, 'a duration of at most "6h", as SageMaker has it'),
-        ({"policies": {"exempt_roles": ["arn:aws:iam::*:role/break-*"]}}, None),
-        ({"policies": {"exempt_roles": ["arn:aws:iam::*:role/*"]}}, "every role of every account"),
-        ({"janitor": {"slack_channel": "xoxb-1"}}, 'expected a channel such as "#ml-costs"'),
-        ({"janitor": {"holidays": ["2026-13-01"]}}, 'expected a date such as 2026-12-25, got "2026-13-01"'),
-        ({"bill": {"budgets": {"project=a": float("inf")}}}, "expected a number, got inf"),
-        ({"policies": {"max_runtime": timedelta(hours=2)}}, None),
-        ({"detectors": {"storage-tiering": {"min_gb": 0.5}}}, None),
-        ({"detectors": {"storage-tiering": {"min_gb": 0}}}, "detectors.storage-tiering.min_gb: expected"),
-        ({"detectors": {"idle-endpoints": {"mode": "act"}}}, 'mode = "act" needs act_in'),
-        ({"detectors": {"idle-endpoints": {"mode": "act", "act_in": ["123456789012"]}}}, None),
-        ({"organization": {"accounts": [], "without": ["123456789012"]}}, "without needs units or all"),
-    ],
+@cases(
+    "tables, message",
+    ({"bill": {"budgets": {"project=churn": 100}}}, None),
+    ({"bill": {"budgets": {"project": 100}}}, 'bill.budgets: "project" is no part of a bill'),
+    ({"bill": {"budgets": {"project=": 100}}}, 'bill.budgets: "project=" is no part of a bill'),
+    ({"bill": {"budgets": {"projekt=a": 1}}}, 'such as "project=churn"; did you mean project?'),
+    ({"bill": {"budgets": {"project=a": 1}, "tags": {"project": "", "team": "t"}}}, 'such as "team=churn"'),
+    ({"bill": {"budgets": {"project=a": 0}}}, "expected dollars a month, more than 0, got 0"),
+    ({"plan": {"hours": {"spot": 1000}}}, None),
+    ({"plan": {"hours": {"spot": 1000.5}}}, "more than 0 and at most 1000, got 1000.5"),
+    ({"janitor": {"subnets": ["subnet-0a1b2c3d"]}}, "janitor.subnets needs security_groups too"),
+    ({"janitor": {"security_groups": ["sg-0a1b2c3d"]}}, "janitor.security_groups needs subnets too"),
+    ({"janitor": {"subnets": ["subnet-0a1b2c3d"], "security_groups": ["sg-0a1b2c3d"]}}, None),
+    ({"slack": {"routes": {"team:a": "#a"}}}, "slack.routes needs janitor.slack_secret"),
+    ({"janitor": {"ignore": ["ranker"]}}, 'janitor.ignore: "ranker" matches no ARN'),
+    ({"policies": {"max_runtime": "28d", "max_keep_alive": "6h"}}, None),
+    ({"policies": {"max_runtime": "28d1m"}}, 'a duration of at most "28d", as SageMaker has it'),
+    ({"policies": {"max_keep_alive": "6h1m"}}, 'a duration of at most "6h", as SageMaker has it'),
+    ({"policies": {"exempt_roles": ["arn:aws:iam::*:role/break-*"]}}, None),
+    ({"policies": {"exempt_roles": ["arn:aws:iam::*:role/*"]}}, "every role of every account"),
+    ({"janitor": {"slack_channel": "xoxb-1"}}, 'expected a channel such as "#ml-costs"'),
+    ({"janitor": {"holidays": ["2026-13-01"]}}, 'expected a date such as 2026-12-25, got "2026-13-01"'),
+    ({"bill": {"budgets": {"project=a": float("inf")}}}, "expected a number, got inf"),
+    ({"policies": {"max_runtime": timedelta(hours=2)}}, None),
+    ({"detectors": {"storage-tiering": {"min_gb": 0.5}}}, None),
+    ({"detectors": {"storage-tiering": {"min_gb": 0}}}, "detectors.storage-tiering.min_gb: expected"),
+    ({"detectors": {"idle-endpoints": {"mode": "act"}}}, 'mode = "act" needs act_in'),
+    ({"detectors": {"idle-endpoints": {"mode": "act", "act_in": ["123456789012"]}}}, None),
+    ({"organization": {"accounts": [], "without": ["123456789012"]}}, "without needs units or all"),
 )
 def test_what_does_not_fit_together_is_refused(tables: dict[str, object], message: str | None) -> None:
     if message is None:
@@ -542,17 +525,15 @@ HERE, ELSEWHERE = "123456789012", "210987654321"
 TODAY = date(2026, 10, 6)
 
 
-@pytest.mark.parametrize(
-    ("section", "undone"),
-    [
-        ({}, ()),
-        ({"mode": "act", "act_in": [HERE]}, (HERE,)),
-        ({"mode": "act", "act_in": [f"{HERE}/eu-west-1"]}, (HERE,)),
-        ({"mode": "act", "act_in": [HERE], "armed_until": "2026-10-01"}, (HERE, ELSEWHERE)),
-        ({"act_in": [HERE], "armed_until": "2026-09-06"}, (HERE,)),
-        ({"armed_until": "2026-09-06"}, (HERE, ELSEWHERE)),
-        ({"armed_until": "2026-09-05"}, ()),  # undo_days ago and a day
-    ],
+@cases(
+    "section, undone",
+    ({}, ()),
+    ({"mode": "act", "act_in": [HERE]}, (HERE,)),
+    ({"mode": "act", "act_in": [f"{HERE}/eu-west-1"]}, (HERE,)),
+    ({"mode": "act", "act_in": [HERE], "armed_until": "2026-10-01"}, (HERE, ELSEWHERE)),
+    ({"act_in": [HERE], "armed_until": "2026-09-06"}, (HERE,)),
+    ({"armed_until": "2026-09-06"}, (HERE, ELSEWHERE)),
+    ({"armed_until": "2026-09-05"}, ()),  # undo_days ago and a day
 )
 def test_an_armed_act_is_undone_for_undo_days(section: dict[str, object], undone: tuple[str, ...]) -> None:
     settings = Settings.parse({"detectors": {"idle-endpoints": section}})
@@ -578,28 +559,21 @@ EVERYWHERE = {"all_accounts": True, "id": "o-a1b2c3d4e5"}
 DISARMED = {"armed_until": "2026-09-06"}
 
 
-@pytest.mark.parametrize(
-    ("organization", "section", "acts", "undoes"),
-    [
-        (EVERYWHERE, {}, None, None),
-        ({"accounts": [HERE]}, {}, None, None),
-        (EVERYWHERE | {"without": [HERE]}, {}, "[organization] leaves that account out", "leaves"),
-        ({"accounts": [ELSEWHERE]}, {}, "[organization] leaves that account out", "leaves"),
-        (EVERYWHERE | {"regions": ["us-east-1"]}, {}, "only us-east-1 is swept", "only us-east-1"),
-        (EVERYWHERE, {"act_in": [ELSEWHERE]}, "act_in of idle-endpoints does not name it", "does not name"),
-        (EVERYWHERE, {"act_in": [f"{HERE}/us-east-1"]}, "act_in of idle-endpoints does not name it", None),
-        (EVERYWHERE, {"mode": "dry-run"}, "a dry run", "not armed, nor was it in the last 30 days"),
-        (EVERYWHERE | {"without": [HERE]}, DISARMED, "leaves that account out", None),
-        (
-            EVERYWHERE | {"without": [HERE]},
-            {"armed_until": "2026-09-05"},
-            "leaves that account out",
-            "leaves",
-        ),
-        (EVERYWHERE, DISARMED | {"act_in": [ELSEWHERE]}, "does not name it", None),
-        (EVERYWHERE, DISARMED | {"act_in": [ELSEWHERE], "mode": "dry-run"}, "a dry run", "does not name"),
-        ({}, {}, None, None),
-    ],
+@cases(
+    "organization, section, acts, undoes",
+    (EVERYWHERE, {}, None, None),
+    ({"accounts": [HERE]}, {}, None, None),
+    (EVERYWHERE | {"without": [HERE]}, {}, "[organization] leaves that account out", "leaves"),
+    ({"accounts": [ELSEWHERE]}, {}, "[organization] leaves that account out", "leaves"),
+    (EVERYWHERE | {"regions": ["us-east-1"]}, {}, "only us-east-1 is swept", "only us-east-1"),
+    (EVERYWHERE, {"act_in": [ELSEWHERE]}, "act_in of idle-endpoints does not name it", "does not name"),
+    (EVERYWHERE, {"act_in": [f"{HERE}/us-east-1"]}, "act_in of idle-endpoints does not name it", None),
+    (EVERYWHERE, {"mode": "dry-run"}, "a dry run", "not armed, nor was it in the last 30 days"),
+    (EVERYWHERE | {"without": [HERE]}, DISARMED, "leaves that account out", None),
+    (EVERYWHERE | {"without": [HERE]}, {"armed_until": "2026-09-05"}, "leaves that account out", "leaves"),
+    (EVERYWHERE, DISARMED | {"act_in": [ELSEWHERE]}, "does not name it", None),
+    (EVERYWHERE, DISARMED | {"act_in": [ELSEWHERE], "mode": "dry-run"}, "a dry run", "does not name"),
+    ({}, {}, None, None),
 )
 def test_settings_of_today_allow_acts_and_undos(
     organization: dict[str, object], section: dict[str, object], acts: str | None, undoes: str | None

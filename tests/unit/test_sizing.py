@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from decimal import Decimal
 
-import pytest
-
 from ml_janitor.core.capacity import (
     Fleet,
     InstanceSize,
@@ -18,35 +16,34 @@ from ml_janitor.core.capacity import (
     steady_fleet,
     switched_fleet,
 )
+from tables import cases
 
 CPU = InstanceSize("ml.m5.xlarge", vcpus=4, gpus=0, hourly_usd=Decimal("0.2"))
 GPU = InstanceSize("ml.g5.xlarge", vcpus=4, gpus=1, hourly_usd=Decimal("1.4"))
 REST = PeakLoad(cpu=0.0, memory=0.0)
 
 
-@pytest.mark.parametrize(
-    ("load", "size", "count"),
-    [
-        (REST, CPU, 1),
-        (replace(REST, cpu=0.5), CPU, 1),  # 4 used 2 vCPUs together; half of the 4 stays free
-        (replace(REST, cpu=1.0), CPU, 2),
-        (replace(REST, cpu=1.01), CPU, 3),
-        (replace(REST, cpu=2.0), CPU, 4),
-        (replace(REST, cpu=2.01), CPU, None),
-        (replace(REST, memory=2.0), CPU, 1),
-        (replace(REST, memory=2.01), CPU, None),  # more instances do not share a model
-        (replace(REST, requests=1), CPU, 1),
-        (replace(REST, requests=1.5), CPU, 2),  # the requests in flight are spread over the others, too
-        (replace(REST, requests=4), CPU, 4),
-        (replace(REST, requests=4.1), CPU, None),
-        (replace(REST, requests=99), GPU, 1),
-        (replace(REST, gpu=0.125), GPU, 1),
-        (replace(REST, gpu=0.25), GPU, 2),
-        (replace(REST, gpu=0.51), GPU, None),
-        (replace(REST, gpu_memory=0.5), GPU, 1),
-        (replace(REST, gpu_memory=0.51), GPU, None),
-        (replace(REST, gpu=0.01), CPU, None),
-    ],
+@cases(
+    "load, size, count",
+    (REST, CPU, 1),
+    (replace(REST, cpu=0.5), CPU, 1),  # 4 used 2 vCPUs together; half of the 4 stays free
+    (replace(REST, cpu=1.0), CPU, 2),
+    (replace(REST, cpu=1.01), CPU, 3),
+    (replace(REST, cpu=2.0), CPU, 4),
+    (replace(REST, cpu=2.01), CPU, None),
+    (replace(REST, memory=2.0), CPU, 1),
+    (replace(REST, memory=2.01), CPU, None),  # more instances do not share a model
+    (replace(REST, requests=1), CPU, 1),
+    (replace(REST, requests=1.5), CPU, 2),  # the requests in flight are spread over the others, too
+    (replace(REST, requests=4), CPU, 4),
+    (replace(REST, requests=4.1), CPU, None),
+    (replace(REST, requests=99), GPU, 1),
+    (replace(REST, gpu=0.125), GPU, 1),
+    (replace(REST, gpu=0.25), GPU, 2),
+    (replace(REST, gpu=0.51), GPU, None),
+    (replace(REST, gpu_memory=0.5), GPU, 1),
+    (replace(REST, gpu_memory=0.51), GPU, None),
+    (replace(REST, gpu=0.01), CPU, None),
 )
 def test_so_many_of_a_size_carry_what_four_did(load: PeakLoad, size: InstanceSize, count: int | None) -> None:
     assert instances_needed(load, 4, size, free=0.5) == count

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from ml_janitor.core.capacity import Interruption, Purchase, SpotCapacity, best_purchase
 from ml_janitor.core.commitment import family_name
+from tables import cases
 
 RATES = st.floats(0.001, 0.5)
 WORK = st.floats(0.1, 100)
@@ -32,15 +33,13 @@ def simulated(work: float, every: float, spot: SpotCapacity, chance: random.Rand
     return clock
 
 
-@pytest.mark.parametrize(
-    ("work", "rate", "every", "restart"),
-    [
-        (3.3, 0.15, math.inf, 0.1),
-        (10.5, 0.15, math.inf, 0.1),
-        (10.5, 0.15, 0.5, 1.5),
-        (48.5, 0.15, 0.5, 0.1),
-        (200, 0.05, 2.0, 0.1),
-    ],
+@cases(
+    "work, rate, every, restart",
+    (3.3, 0.15, math.inf, 0.1),
+    (10.5, 0.15, math.inf, 0.1),
+    (10.5, 0.15, 0.5, 1.5),
+    (48.5, 0.15, 0.5, 0.1),
+    (200, 0.05, 2.0, 0.1),
 )
 def test_the_mean_of_a_thousand_seasons_fits(work: float, rate: float, every: float, restart: float) -> None:
     spot = SpotCapacity(rate, restart, save=0.02, discount=0.6)
@@ -90,15 +89,13 @@ def test_without_interruptions_spot_takes_what_the_work_takes() -> None:
     assert spot.hours(0) == 0
 
 
-@pytest.mark.parametrize(
-    ("save", "hours"),
-    [
-        (0, 1 / 60),  # a checkpoint that costs nothing: each minute
-        (0.2, 2 * (1 + 0.1 / 3 + 0.01 / 9) - 0.2),
-        (19.9, (2 * 19.9 * 10) ** 0.5 * (1 + 0.995**0.5 / 3 + 0.995 / 9) - 19.9),
-        (20, 10),  # hardly any is finished: one for each interruption
-        (25, 10),
-    ],
+@cases(
+    "save, hours",
+    (0, 1 / 60),  # a checkpoint that costs nothing: each minute
+    (0.2, 2 * (1 + 0.1 / 3 + 0.01 / 9) - 0.2),
+    (19.9, (2 * 19.9 * 10) ** 0.5 * (1 + 0.995**0.5 / 3 + 0.995 / 9) - 19.9),
+    (20, 10),  # hardly any is finished: one for each interruption
+    (25, 10),
 )
 def test_the_interval_is_daly_s(save: float, hours: float) -> None:
     assert SpotCapacity(0.1, restart=1, save=save, discount=0.5).interval() == pytest.approx(hours)
@@ -124,38 +121,34 @@ def test_a_run_that_never_ends_costs_infinitely_much() -> None:
     assert SpotCapacity(1, restart=0, save=0, discount=0.9).hours(600) < math.inf
 
 
-@pytest.mark.parametrize(
-    ("hours", "interruption", "a_week", "expected"),
-    [
-        (72, Interruption.LOW, 1, Purchase.SPOT),
-        (72.1, Interruption.LOW, 1, Purchase.SPOT_WITH_RESTART),
-        (1, Interruption.MEDIUM, 50, Purchase.SPOT_FOR_EXPERIMENTS),
-        (1, Interruption.HIGH, 9.9, Purchase.ON_DEMAND),
-        (1, Interruption.HIGH, 10, Purchase.RESERVED),
-    ],
+@cases(
+    "hours, interruption, a_week, expected",
+    (72, Interruption.LOW, 1, Purchase.SPOT),
+    (72.1, Interruption.LOW, 1, Purchase.SPOT_WITH_RESTART),
+    (1, Interruption.MEDIUM, 50, Purchase.SPOT_FOR_EXPERIMENTS),
+    (1, Interruption.HIGH, 9.9, Purchase.ON_DEMAND),
+    (1, Interruption.HIGH, 10, Purchase.RESERVED),
 )
 def test_how_to_buy(hours: float, interruption: Interruption, a_week: float, expected: Purchase) -> None:
     assert best_purchase(hours, interruption, a_week) is expected
 
 
-@pytest.mark.parametrize(
-    ("name", "of"),
-    [
-        ("home-feed-ctr-20261004", "home-feed-ctr"),
-        ("fraud-train-2026-10-05-08-00-12-345", "fraud-train"),
-        ("ranker-lr-sweep-1005-004-c2907b51", "ranker-lr-sweep"),
-        ("moderation-swin-v7", "moderation-swin"),
-        ("pipelines-a1b2c3d4e5f6-TrainModel-x9y8z7w6v5", "pipelines-TrainModel"),
-        ("train-a1b2c3d4e5-eu", "train-eu"),
-        ("train-a1b2c3d4e-eu", "train-a1b2c3d4e-eu"),
-        ("20261005", "20261005"),
-        ("train-2", "train"),
-        ("train", "train"),
-        ("20261005-churn", "20261005-churn"),
-        ("llama-finetune-8xlarge", "llama-finetune-8xlarge"),
-        ("resnet-a100", "resnet-a100"),
-        ("tokenizer-bpe-decade", "tokenizer-bpe-decade"),
-    ],
+@cases(
+    "name, of",
+    ("home-feed-ctr-20261004", "home-feed-ctr"),
+    ("fraud-train-2026-10-05-08-00-12-345", "fraud-train"),
+    ("ranker-lr-sweep-1005-004-c2907b51", "ranker-lr-sweep"),
+    ("moderation-swin-v7", "moderation-swin"),
+    ("pipelines-a1b2c3d4e5f6-TrainModel-x9y8z7w6v5", "pipelines-TrainModel"),
+    ("train-a1b2c3d4e5-eu", "train-eu"),
+    ("train-a1b2c3d4e-eu", "train-a1b2c3d4e-eu"),
+    ("20261005", "20261005"),
+    ("train-2", "train"),
+    ("train", "train"),
+    ("20261005-churn", "20261005-churn"),
+    ("llama-finetune-8xlarge", "llama-finetune-8xlarge"),
+    ("resnet-a100", "resnet-a100"),
+    ("tokenizer-bpe-decade", "tokenizer-bpe-decade"),
 )
 def test_the_family_of_a_job(name: str, of: str) -> None:
     assert family_name(name) == of

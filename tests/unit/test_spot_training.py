@@ -16,26 +16,25 @@ from ml_janitor.aws.training_jobs import JobFamily
 from ml_janitor.core.model import Confidence, Finding
 from ml_janitor.detectors.spot_training import SpotTraining
 from past_jobs import HOUR, job, runs, word
+from tables import cases
 from verdicts import shown
 
 
-@pytest.mark.parametrize(
-    ("family", "verdict", "reason"),
-    [
-        (runs(), "found", "30 jobs of 4.0 hours ran on demand"),
-        (runs(unread="Search: denied"), "unknown", "Search: denied"),
-        (runs(price=Price(None, "no price list")), "unknown", "the price of ml.g5.xlarge is unknown"),
-        (runs(2), "kept", "2 completed on demand in 60 days; judged from 3 on"),
-        (runs(3), "kept", "spot would save"),
-        (runs(newest=job(spot=True)), "kept", "its newest job ran on spot"),
-        (runs(newest=job(no_spot="a warm pool is kept")), "kept", "a warm pool is kept"),
-        (runs(newest=job(tags={"environment": "prod"})), "kept", "buy it on demand"),
-        (runs(100, newest=job(tags={"environment": "prod"})), "kept", "buy it reserved"),
-        (runs(newest=job(tags={"environment": "prod", "janitor:interruption": "low"})), "found", "30 jobs"),
-        (runs(newest=job(tags={"janitor:interruption": "High"})), "kept", "an interruption costs too much"),
-        (runs(discount=0.0), "kept", "spot would save $0.00 a month"),
-        (runs(discount=1.0), "found", "at 0% of the price"),
-    ],
+@cases(
+    "family, verdict, reason",
+    (runs(), "found", "30 jobs of 4.0 hours ran on demand"),
+    (runs(unread="Search: denied"), "unknown", "Search: denied"),
+    (runs(price=Price(None, "no price list")), "unknown", "the price of ml.g5.xlarge is unknown"),
+    (runs(2), "kept", "2 completed on demand in 60 days; judged from 3 on"),
+    (runs(3), "kept", "spot would save"),
+    (runs(newest=job(spot=True)), "kept", "its newest job ran on spot"),
+    (runs(newest=job(no_spot="a warm pool is kept")), "kept", "a warm pool is kept"),
+    (runs(newest=job(tags={"environment": "prod"})), "kept", "buy it on demand"),
+    (runs(100, newest=job(tags={"environment": "prod"})), "kept", "buy it reserved"),
+    (runs(newest=job(tags={"environment": "prod", "janitor:interruption": "low"})), "found", "30 jobs"),
+    (runs(newest=job(tags={"janitor:interruption": "High"})), "kept", "an interruption costs too much"),
+    (runs(discount=0.0), "kept", "spot would save $0.00 a month"),
+    (runs(discount=1.0), "found", "at 0% of the price"),
 )
 def test_spot_training(family: JobFamily, verdict: str, reason: str) -> None:
     decided = SpotTraining().decide(family, NOW)

@@ -7,7 +7,6 @@ from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
 
-import pytest
 from botocore.exceptions import ConnectTimeoutError
 
 from ml_janitor.aws.prices import FROM_PRICE_LIST
@@ -15,6 +14,7 @@ from ml_janitor.aws.storage import FROM_STORAGE_TABLE, StoragePrices, class_pric
 from ml_janitor.core.model import Cost
 from ml_janitor.core.text import format_size
 from ml_janitor.core.tiering import GB, ClassRates
+from tables import cases
 
 
 def product(usage: str, *tiers: tuple[str, str], unit: str = "GB-Mo") -> dict[str, Any]:
@@ -28,41 +28,29 @@ def product(usage: str, *tiers: tuple[str, str], unit: str = "GB-Mo") -> dict[st
     }
 
 
-@pytest.mark.parametrize(
-    ("products", "expected"),
-    [
-        (
-            [product("TimedStorage-ByteHrs", ("0", "0.023"), ("51200", "0.022"))],
-            {"STANDARD": Decimal("0.023")},
-        ),
-        ([product("EUC1-TimedStorage-SIA-ByteHrs", ("0", "0.0135"))], {"STANDARD_IA": Decimal("0.0135")}),
-        ([product("Tables-TimedStorage-ByteHrs", ("0", "0.0265"))], {}),
-        ([product("TimedStorage-ByteHrs", ("0", "1")), product("EU-TimedStorage-ByteHrs", ("0", "2"))], {}),
-        ([product("TimedStorage-ByteHrs", ("0", "1"), unit="Objects")], {}),
-        ([{"product": {"attributes": {}}}], {}),
-        ([product("TimedStorage-ByteHrs", ("51200", "0.022"))], {}),
-        ([product("EU-TimedStorage-GlacierByteHrs", ("0", "1"), ("0", "1.0"))], {"GLACIER": Decimal(1)}),
-    ],
+@cases(
+    "products, expected",
+    ([product("TimedStorage-ByteHrs", ("0", "0.023"), ("51200", "0.022"))], {"STANDARD": Decimal("0.023")}),
+    ([product("EUC1-TimedStorage-SIA-ByteHrs", ("0", "0.0135"))], {"STANDARD_IA": Decimal("0.0135")}),
+    ([product("Tables-TimedStorage-ByteHrs", ("0", "0.0265"))], {}),
+    ([product("TimedStorage-ByteHrs", ("0", "1")), product("EU-TimedStorage-ByteHrs", ("0", "2"))], {}),
+    ([product("TimedStorage-ByteHrs", ("0", "1"), unit="Objects")], {}),
+    ([{"product": {"attributes": {}}}], {}),
+    ([product("TimedStorage-ByteHrs", ("51200", "0.022"))], {}),
+    ([product("EU-TimedStorage-GlacierByteHrs", ("0", "1"), ("0", "1.0"))], {"GLACIER": Decimal(1)}),
 )
 def test_the_price_list(products: list[dict[str, Any]], expected: dict[str, Decimal]) -> None:
     assert class_prices(products) == expected
 
 
-@pytest.mark.parametrize(
-    ("region", "listed", "storage_class", "expected"),
-    [
-        (
-            "us-east-1",
-            {"STANDARD": Decimal(1)},
-            "STANDARD",
-            Cost(monthly_usd=Decimal(2), source=FROM_PRICE_LIST),
-        ),
-        ("us-east-1", {}, "STANDARD", Cost(monthly_usd=Decimal("0.046"), source=FROM_STORAGE_TABLE)),
-        ("us-east-1", None, "STANDARD", Cost(monthly_usd=Decimal("0.046"), source=FROM_STORAGE_TABLE)),
-        ("eu-west-1", None, "STANDARD", Cost(source="no price list")),
-        ("eu-west-1", {}, "STANDARD", Cost(source=FROM_PRICE_LIST)),
-        ("us-east-1", {}, "INTELLIGENT_TIERING", Cost(source=FROM_PRICE_LIST)),
-    ],
+@cases(
+    "region, listed, storage_class, expected",
+    ("us-east-1", {"STANDARD": Decimal(1)}, "STANDARD", Cost(monthly_usd=Decimal(2), source=FROM_PRICE_LIST)),
+    ("us-east-1", {}, "STANDARD", Cost(monthly_usd=Decimal("0.046"), source=FROM_STORAGE_TABLE)),
+    ("us-east-1", None, "STANDARD", Cost(monthly_usd=Decimal("0.046"), source=FROM_STORAGE_TABLE)),
+    ("eu-west-1", None, "STANDARD", Cost(source="no price list")),
+    ("eu-west-1", {}, "STANDARD", Cost(source=FROM_PRICE_LIST)),
+    ("us-east-1", {}, "INTELLIGENT_TIERING", Cost(source=FROM_PRICE_LIST)),
 )
 def test_two_gigabytes(
     region: str, listed: dict[str, Decimal] | None, storage_class: str, expected: Cost
@@ -78,15 +66,13 @@ def test_small_objects_of_cheap_classes_are_billed_as_larger_ones() -> None:
     assert StoragePrices("eu-west-1", {"OTHER": Decimal(GB)}).cost("OTHER", 0).monthly_usd == 0
 
 
-@pytest.mark.parametrize(
-    ("size", "text"),
-    [
-        (0, "0 bytes"),
-        (1023, "1023 bytes"),
-        (1024, "1.0 KB"),
-        (1024**3 - 1, "1.0 GB"),
-        (4 * GB + GB // 5, "4.2 GB"),
-    ],
+@cases(
+    "size, text",
+    (0, "0 bytes"),
+    (1023, "1023 bytes"),
+    (1024, "1.0 KB"),
+    (1024**3 - 1, "1.0 GB"),
+    (4 * GB + GB // 5, "4.2 GB"),
 )
 def test_sizes_for_a_reader(size: int, text: str) -> None:
     assert format_size(size) == text
@@ -121,13 +107,11 @@ def test_the_tiers_of_intelligent_tiering_cost_what_the_classes_do_that_they_are
         assert "INTELLIGENT_TIERING" not in StoragePrices("eu-west-1", some).rates()
 
 
-@pytest.mark.parametrize(
-    ("service", "usage", "name", "family"),
-    [
-        ("AmazonS3", "EU-TimedStorage-GIR-ByteHrs", "GLACIER_IR", ["Storage"]),
-        ("AmazonECR", "EU-TimedStorage-ByteHrs", "IMAGES", []),
-        ("AmazonCloudWatch", "EU-TimedStorage-ByteHrs", "LOGS", []),
-    ],
+@cases(
+    "service, usage, name, family",
+    ("AmazonS3", "EU-TimedStorage-GIR-ByteHrs", "GLACIER_IR", ["Storage"]),
+    ("AmazonECR", "EU-TimedStorage-ByteHrs", "IMAGES", []),
+    ("AmazonCloudWatch", "EU-TimedStorage-ByteHrs", "LOGS", []),
 )
 def test_a_service_is_asked_for_in_its_region(service: str, usage: str, name: str, family: list[str]) -> None:
     asked: list[dict[str, Any]] = []

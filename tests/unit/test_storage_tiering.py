@@ -26,80 +26,75 @@ from ml_janitor.detectors.storage_tiering.reading import (
 from ml_janitor.detectors.storage_tiering.rule import RULE_ID_PREFIX, StorageTiering
 from old_buckets import DAY, KEPT, RULE, UNREAD, bucket, held, job, of_it, rules
 from past_jobs import word
+from tables import cases
 
 TEAM: Signal[Tags] = Value({"team": "search"})
 EXPIRES = {"Expiration": {"Days": 400}}
 
 
-@pytest.mark.parametrize(
-    ("candidate", "verdict", "reason"),
-    [
-        (bucket(), "found", "1000.0 GB would be moved by 1 lifecycle rule: experiments/"),
-        (bucket(), "found", "STANDARD_IA at 30 days, GLACIER_IR at 90 days, DEEP_ARCHIVE at 365 days"),
-        # how much, and since when
-        (bucket(stored=50.0 * GB - 1), "kept", "judged from 50.0 GB on"),
-        (bucket(stored=Absent()), "kept", "0 bytes in STANDARD"),
-        (bucket(stored=Unreadable("throttled")), "unknown", "throttled"),
-        (bucket(held(size=50 * GB), stored=50.0 * GB), "found", "50.0 GB would be moved"),
-        (bucket(held(size=50 * GB - 1)), "kept", "nothing in it is old enough"),
-        (bucket(held(age=30)), "found", "1000.0 GB would be moved"),
-        (bucket(held(age=30 - 1e-5)), "kept", "0 bytes are 30 days old"),
-        (bucket(held(age=29), held("experiments/old/", size=49 * GB)), "kept", "49.0 GB are 30 days old"),
-        (bucket(held(held="GLACIER_IR")), "kept", "of 0 bytes in STANDARD"),
-        # which policy
-        (bucket(held("raw/a", age=90)), "found", "(policy other)"),
-        (bucket(held("raw/a", age=89)), "kept", "90 days old"),
-        (bucket(held("a", age=90)), "found", "the whole bucket: 1000.0 GB now"),
-        (bucket(held("team/processed/a", age=60)), "found", "team/processed/: 1000.0 GB now"),
-        (bucket(held("team/logs/a", age=90)), "found", "1000.0 GB deleted by 1 lifecycle rule"),
-        (bucket(held("team/logs/a", age=89)), "kept", "90 days old"),
-        (bucket(held("tmp/a", age=7)), "found", "deleted at 7 days"),
-        (bucket(held("experiments/logs/a", age=100)), "found", "experiments/: 1000.0 GB now, STANDARD_IA"),
-        # what cannot pay back
-        (bucket(held(many=1, size=100 * GB)), "found", "saves $1.90 a month"),
-        (bucket(held(many=9, size=9 * 100_000), held("experiments/z")), "found", "1000.0 GB now"),
-        # who reads
-        (bucket(counted=Absent()), "found", "INTELLIGENT_TIERING at 30 days"),
-        (bucket(counted=Unreadable("denied")), "found", "INTELLIGENT_TIERING at 30 days"),
-        (bucket(counted=Absent(), inputs=job("experiments/", 31)), "found", "1 jobs did in 90 days"),
-        (bucket(counted=Absent(), inputs=job("experiments/", 30)), "kept", "training job churn-7 read it"),
-        (bucket(counted=Absent(), inputs=job("exp", 3)), "kept", "training job churn-7 read it"),
-        (bucket(counted=Absent(), inputs=job("experiments/a0", 3)), "kept", "training job churn-7 read it"),
-        (bucket(counted=Absent(), inputs=job("other/", 3)), "found", "INTELLIGENT_TIERING"),
-        (bucket(inputs=job("experiments/", 3)), "found", "GLACIER_IR at 90 days"),
-        (bucket(counted=(of_it(20.0 * GB, 90),)), "found", "at 90 days (policy"),
-        (bucket(counted=(of_it(10.0 * GB, 90),)), "found", "DEEP_ARCHIVE at 365 days"),
-        (bucket(counted=(of_it(700.0 * GB, 90),)), "found", "STANDARD_IA at 30 days (policy"),
-        (bucket(counted=(of_it(2000.0 * GB, 90),)), "kept", "no move to another class pays"),
-        (bucket(counted=(CountedReads("", 2000.0 * GB, 90),)), "found", "INTELLIGENT_TIERING at 30 days"),
-        (bucket(counted=(CountedReads("logs/", 0.0, 90),)), "found", "INTELLIGENT_TIERING at 30 days"),
-        # what has to stay
-        (bucket(users={"experiments/a0": "model churn"}), "kept", "model churn refers to it"),
-        (bucket(tagged=False), "found", "1000.0 GB"),
-        (bucket(lock=Value("Enabled")), "kept", "Object Lock"),
-        (bucket(lifecycle=rules({"Filter": {"Prefix": ""}, **EXPIRES})), "kept", "theirs applies already"),
-        (bucket(lifecycle=rules({"Prefix": "exp", **EXPIRES})), "kept", "theirs applies already"),
-        (
-            bucket(lifecycle=rules({"Filter": {"Prefix": "experiments/b"}, **EXPIRES})),
-            "kept",
-            "theirs applies",
-        ),
-        (bucket(lifecycle=rules({"Filter": {"Tag": {}}, **EXPIRES})), "kept", "theirs"),
-        (bucket(lifecycle=rules({"Filter": {"Prefix": "logs/"}, **EXPIRES})), "found", "1000.0 GB"),
-        (bucket(lifecycle=rules({"Prefix": "", **EXPIRES, "Status": "Disabled"})), "found", "1000.0 GB"),
-        (
-            bucket(lifecycle=rules({"Prefix": "", "Expiration": {"ExpiredObjectDeleteMarker": True}})),
-            "found",
-            "1000.0 GB",
-        ),
-        # what could not be read
-        (bucket(lifecycle=Unreadable("denied")), "unknown", "its lifecycle rules are unknown (denied)"),
-        (bucket(lock=Unreadable("denied")), "unknown", "locked is unknown (denied)"),
-        (bucket(uploads=Unreadable("denied")), "unknown", "uploaded is unknown (denied)"),
-        (bucket(root=Unreadable("more than 200 pages")), "unknown", "more than 200 pages"),
-        (bucket(unsearched="Search: denied"), "unknown", "refers to its objects is unknown (Search: denied)"),
-        (bucket(rates={}), "unknown", "no price"),
-    ],
+@cases(
+    "candidate, verdict, reason",
+    (bucket(), "found", "1000.0 GB would be moved by 1 lifecycle rule: experiments/"),
+    (bucket(), "found", "STANDARD_IA at 30 days, GLACIER_IR at 90 days, DEEP_ARCHIVE at 365 days"),
+    # how much, and since when
+    (bucket(stored=50.0 * GB - 1), "kept", "judged from 50.0 GB on"),
+    (bucket(stored=Absent()), "kept", "0 bytes in STANDARD"),
+    (bucket(stored=Unreadable("throttled")), "unknown", "throttled"),
+    (bucket(held(size=50 * GB), stored=50.0 * GB), "found", "50.0 GB would be moved"),
+    (bucket(held(size=50 * GB - 1)), "kept", "nothing in it is old enough"),
+    (bucket(held(age=30)), "found", "1000.0 GB would be moved"),
+    (bucket(held(age=30 - 1e-5)), "kept", "0 bytes are 30 days old"),
+    (bucket(held(age=29), held("experiments/old/", size=49 * GB)), "kept", "49.0 GB are 30 days old"),
+    (bucket(held(held="GLACIER_IR")), "kept", "of 0 bytes in STANDARD"),
+    # which policy
+    (bucket(held("raw/a", age=90)), "found", "(policy other)"),
+    (bucket(held("raw/a", age=89)), "kept", "90 days old"),
+    (bucket(held("a", age=90)), "found", "the whole bucket: 1000.0 GB now"),
+    (bucket(held("team/processed/a", age=60)), "found", "team/processed/: 1000.0 GB now"),
+    (bucket(held("team/logs/a", age=90)), "found", "1000.0 GB deleted by 1 lifecycle rule"),
+    (bucket(held("team/logs/a", age=89)), "kept", "90 days old"),
+    (bucket(held("tmp/a", age=7)), "found", "deleted at 7 days"),
+    (bucket(held("experiments/logs/a", age=100)), "found", "experiments/: 1000.0 GB now, STANDARD_IA"),
+    # what cannot pay back
+    (bucket(held(many=1, size=100 * GB)), "found", "saves $1.90 a month"),
+    (bucket(held(many=9, size=9 * 100_000), held("experiments/z")), "found", "1000.0 GB now"),
+    # who reads
+    (bucket(counted=Absent()), "found", "INTELLIGENT_TIERING at 30 days"),
+    (bucket(counted=Unreadable("denied")), "found", "INTELLIGENT_TIERING at 30 days"),
+    (bucket(counted=Absent(), inputs=job("experiments/", 31)), "found", "1 jobs did in 90 days"),
+    (bucket(counted=Absent(), inputs=job("experiments/", 30)), "kept", "training job churn-7 read it"),
+    (bucket(counted=Absent(), inputs=job("exp", 3)), "kept", "training job churn-7 read it"),
+    (bucket(counted=Absent(), inputs=job("experiments/a0", 3)), "kept", "training job churn-7 read it"),
+    (bucket(counted=Absent(), inputs=job("other/", 3)), "found", "INTELLIGENT_TIERING"),
+    (bucket(inputs=job("experiments/", 3)), "found", "GLACIER_IR at 90 days"),
+    (bucket(counted=(of_it(20.0 * GB, 90),)), "found", "at 90 days (policy"),
+    (bucket(counted=(of_it(10.0 * GB, 90),)), "found", "DEEP_ARCHIVE at 365 days"),
+    (bucket(counted=(of_it(700.0 * GB, 90),)), "found", "STANDARD_IA at 30 days (policy"),
+    (bucket(counted=(of_it(2000.0 * GB, 90),)), "kept", "no move to another class pays"),
+    (bucket(counted=(CountedReads("", 2000.0 * GB, 90),)), "found", "INTELLIGENT_TIERING at 30 days"),
+    (bucket(counted=(CountedReads("logs/", 0.0, 90),)), "found", "INTELLIGENT_TIERING at 30 days"),
+    # what has to stay
+    (bucket(users={"experiments/a0": "model churn"}), "kept", "model churn refers to it"),
+    (bucket(tagged=False), "found", "1000.0 GB"),
+    (bucket(lock=Value("Enabled")), "kept", "Object Lock"),
+    (bucket(lifecycle=rules({"Filter": {"Prefix": ""}, **EXPIRES})), "kept", "theirs applies already"),
+    (bucket(lifecycle=rules({"Prefix": "exp", **EXPIRES})), "kept", "theirs applies already"),
+    (bucket(lifecycle=rules({"Filter": {"Prefix": "experiments/b"}, **EXPIRES})), "kept", "theirs applies"),
+    (bucket(lifecycle=rules({"Filter": {"Tag": {}}, **EXPIRES})), "kept", "theirs"),
+    (bucket(lifecycle=rules({"Filter": {"Prefix": "logs/"}, **EXPIRES})), "found", "1000.0 GB"),
+    (bucket(lifecycle=rules({"Prefix": "", **EXPIRES, "Status": "Disabled"})), "found", "1000.0 GB"),
+    (
+        bucket(lifecycle=rules({"Prefix": "", "Expiration": {"ExpiredObjectDeleteMarker": True}})),
+        "found",
+        "1000.0 GB",
+    ),
+    # what could not be read
+    (bucket(lifecycle=Unreadable("denied")), "unknown", "its lifecycle rules are unknown (denied)"),
+    (bucket(lock=Unreadable("denied")), "unknown", "locked is unknown (denied)"),
+    (bucket(uploads=Unreadable("denied")), "unknown", "uploaded is unknown (denied)"),
+    (bucket(root=Unreadable("more than 200 pages")), "unknown", "more than 200 pages"),
+    (bucket(unsearched="Search: denied"), "unknown", "refers to its objects is unknown (Search: denied)"),
+    (bucket(rates={}), "unknown", "no price"),
 )
 def test_the_table(candidate: TieringBucket, verdict: str, reason: str) -> None:
     decided = RULE.decide(candidate, NOW)
@@ -141,14 +136,12 @@ def test_a_class_whose_fees_come_back_too_late_is_left_out() -> None:
     }
 
 
-@pytest.mark.parametrize(
-    ("more", "confidence", "spared"),
-    [
-        ({}, Confidence.PROVEN, None),
-        ({"counted": Absent()}, Confidence.LIKELY, None),
-        ({"tagged": False}, Confidence.LIKELY, "the tags of 1 objects in it were not read"),
-        ({"gaps": ("endpoint x names no configuration",)}, Confidence.LIKELY, "endpoint x"),
-    ],
+@cases(
+    "more, confidence, spared",
+    ({}, Confidence.PROVEN, None),
+    ({"counted": Absent()}, Confidence.LIKELY, None),
+    ({"tagged": False}, Confidence.LIKELY, "the tags of 1 objects in it were not read"),
+    ({"gaps": ("endpoint x names no configuration",)}, Confidence.LIKELY, "endpoint x"),
 )
 def test_only_unread_data_is_proven(more: dict[str, Any], confidence: Confidence, spared: str | None) -> None:
     decided = finding(bucket(**more))
@@ -158,16 +151,14 @@ def test_only_unread_data_is_proven(more: dict[str, Any], confidence: Confidence
     assert (decided.spared is None) is (spared is None)
 
 
-@pytest.mark.parametrize(
-    ("candidate", "to_prove"),
-    [
-        (bucket(), ""),
-        (bucket(counted=Absent()), "that nothing reads it: switch on request metrics of meridian-lab"),
-        (
-            bucket(held("raw/x", age=300, size=70 * GB, current=False, replaced=NOW - 95 * DAY)),
-            "that nobody needs an old version: their tags are not read",
-        ),
-    ],
+@cases(
+    "candidate, to_prove",
+    (bucket(), ""),
+    (bucket(counted=Absent()), "that nothing reads it: switch on request metrics of meridian-lab"),
+    (
+        bucket(held("raw/x", age=300, size=70 * GB, current=False, replaced=NOW - 95 * DAY)),
+        "that nobody needs an old version: their tags are not read",
+    ),
 )
 def test_what_would_prove_it(candidate: TieringBucket, to_prove: str) -> None:
     said = finding(candidate).to_prove
@@ -322,21 +313,19 @@ def test_the_command_keeps_what_is_there() -> None:
     assert finding(bucket(lifecycle=rules(*many[1:]))).action.startswith("aws s3api put-bucket-lifecycle")
 
 
-@pytest.mark.parametrize(
-    ("setting", "message"),
-    [
-        ({"policies": {"a": "STANDARD_IA 10d"}, "folders": {}}, "policies.a: .*after 30 days"),
-        ({"policies": {"a": "expire"}, "folders": {}}, "expected steps like"),
-        ({"policies": {"a": "FROZEN 30d"}, "folders": {}}, "expected steps like"),
-        ({"policies": {"a": "expire soon"}, "folders": {}}, "expected steps like"),
-        ({"policies": {"a": "expire 9d, expire 10d"}, "folders": {}}, "expected steps like"),
-        ({"folders": {"*/x/": "nobody"}}, 'names the policy "nobody"'),
-        ({"folders": {"*/x": "tmp"}}, "with its last slash"),
-        ({"noncurrent": timedelta(days=89)}, "at least 90 days"),
-        ({"uploads": timedelta(hours=23)}, "at least a day"),
-        ({"act_on_buckets": ("models*",)}, "act_on_buckets: "),
-        ({"undo_buckets": ("models*",)}, "undo_buckets: "),
-    ],
+@cases(
+    "setting, message",
+    ({"policies": {"a": "STANDARD_IA 10d"}, "folders": {}}, "policies.a: .*after 30 days"),
+    ({"policies": {"a": "expire"}, "folders": {}}, "expected steps like"),
+    ({"policies": {"a": "FROZEN 30d"}, "folders": {}}, "expected steps like"),
+    ({"policies": {"a": "expire soon"}, "folders": {}}, "expected steps like"),
+    ({"policies": {"a": "expire 9d, expire 10d"}, "folders": {}}, "expected steps like"),
+    ({"folders": {"*/x/": "nobody"}}, 'names the policy "nobody"'),
+    ({"folders": {"*/x": "tmp"}}, "with its last slash"),
+    ({"noncurrent": timedelta(days=89)}, "at least 90 days"),
+    ({"uploads": timedelta(hours=23)}, "at least a day"),
+    ({"act_on_buckets": ("models*",)}, "act_on_buckets: "),
+    ({"undo_buckets": ("models*",)}, "undo_buckets: "),
 )
 def test_settings_that_make_no_sense(setting: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):

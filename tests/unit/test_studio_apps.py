@@ -30,6 +30,7 @@ from ml_janitor.aws.studio_apps import (
 )
 from ml_janitor.core.model import Absent, NotRead, Signal, Unreadable, Value
 from scripted import DENIED, Refusal, Script, Torn
+from tables import cases
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 ARN = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}"
@@ -95,15 +96,13 @@ def test_what_its_log_says_is_known_of_all_but_canvas() -> None:
 CHECKED = NOW - HOUR
 
 
-@pytest.mark.parametrize(
-    ("active", "checked", "activity"),
-    [
-        (NOW - 2 * HOUR, CHECKED, Value(NOW - 2 * HOUR, DESCRIBE, NOW - 2 * HOUR)),
-        (NOW, CHECKED, Value(NOW, DESCRIBE, NOW)),
-        (CHECKED, CHECKED, Absent(DESCRIBE)),
-        (None, CHECKED, Absent(DESCRIBE)),
-        (NOW, None, Absent(DESCRIBE)),
-    ],
+@cases(
+    "active, checked, activity",
+    (NOW - 2 * HOUR, CHECKED, Value(NOW - 2 * HOUR, DESCRIBE, NOW - 2 * HOUR)),
+    (NOW, CHECKED, Value(NOW, DESCRIBE, NOW)),
+    (CHECKED, CHECKED, Absent(DESCRIBE)),
+    (None, CHECKED, Absent(DESCRIBE)),
+    (NOW, None, Absent(DESCRIBE)),
 )
 def test_a_health_check_is_no_activity(active: Any, checked: Any, activity: Signal[Any]) -> None:
     answer = {"AppArn": "as AWS wrote it", "Status": "Pending"}
@@ -128,17 +127,11 @@ def test_a_description_says_what_it_runs_on() -> None:
     assert [(one.instance_type, one.reserved) for one in (found, still)] == [("ml.p4d.24xlarge", True)] * 2
 
 
-@pytest.mark.parametrize(
-    ("answer", "status", "activity"),
-    [
-        (DENIED, "InService", Unreadable(f"DescribeApp: {DENIAL}", DESCRIBE)),
-        (
-            Torn({"AppArn": "arn"}),
-            "InService",
-            Unreadable("the answer lacks Status: it was cut off", DESCRIBE),
-        ),
-        (Refusal("ResourceNotFound"), "Deleted", NotRead()),
-    ],
+@cases(
+    "answer, status, activity",
+    (DENIED, "InService", Unreadable(f"DescribeApp: {DENIAL}", DESCRIBE)),
+    (Torn({"AppArn": "arn"}), "InService", Unreadable("the answer lacks Status: it was cut off", DESCRIBE)),
+    (Refusal("ResourceNotFound"), "Deleted", NotRead()),
 )
 def test_an_app_that_cannot_be_described(answer: Any, status: str, activity: Signal[Any]) -> None:
     (found,) = describe_apps(Script({DESCRIBE: answer}).aws(), [app()])
@@ -273,22 +266,20 @@ def test_the_tags_of_one_are_read_as_they_are_now() -> None:
     assert isinstance(read_app_tags(Script({ONE: DENIED}).aws(), app()).target.tags, Unreadable)
 
 
-@pytest.mark.parametrize(
-    ("near", "far", "value"),
-    [
-        (None, "true", "true"),
-        ("2026-10-01", "2026-11-01", "2026-11-01"),
-        ("2026-11-01", "2026-10-01", "2026-11-01"),
-        ("2026-11-01", "2026-11-01", "2026-11-01"),
-        ("2026-11-01", "forever", "forever"),
-        ("no", "TRUE", "TRUE"),
-        (" No ", "2026-11-01", "2026-11-01"),
-        ("no", "false", "no"),
-        ("yes", " True ", " True "),
-        ("true", "2026-11-01", "true"),
-        (" TRUE ", "true", " TRUE "),
-        ("yes", "2026-11-01", "yes"),
-    ],
+@cases(
+    "near, far, value",
+    (None, "true", "true"),
+    ("2026-10-01", "2026-11-01", "2026-11-01"),
+    ("2026-11-01", "2026-10-01", "2026-11-01"),
+    ("2026-11-01", "2026-11-01", "2026-11-01"),
+    ("2026-11-01", "forever", "forever"),
+    ("no", "TRUE", "TRUE"),
+    (" No ", "2026-11-01", "2026-11-01"),
+    ("no", "false", "no"),
+    ("yes", " True ", " True "),
+    ("true", "2026-11-01", "true"),
+    (" TRUE ", "true", " TRUE "),
+    ("yes", "2026-11-01", "yes"),
 )
 def test_the_nearer_value_holds_unless_the_other_is_longer(near: str | None, far: str, value: str) -> None:
     tags, inherited = inherit_tags({} if near is None else {"keep": near}, {"space": {"keep": far}})
@@ -297,15 +288,13 @@ def test_the_nearer_value_holds_unless_the_other_is_longer(near: str | None, far
     assert inherited == ({"space": ("keep",)} if value != near else {})
 
 
-@pytest.mark.parametrize(
-    ("key", "value", "taken"),
-    [
-        ("aws:cloudformation:stack-name", "web", False),
-        ("AWS:x", "y", False),
-        ("Managed By", "maria", False),
-        ("terraform", "true", False),
-        ("team", "fraud", True),
-    ],
+@cases(
+    "key, value, taken",
+    ("aws:cloudformation:stack-name", "web", False),
+    ("AWS:x", "y", False),
+    ("Managed By", "maria", False),
+    ("terraform", "true", False),
+    ("team", "fraud", True),
 )
 def test_what_says_how_a_space_is_managed_says_nothing_of_its_apps(key: str, value: str, taken: bool) -> None:  # noqa: FBT001
     assert (inherit_tags({}, {"space": {key: value}})[0] == {key: value}) is taken
@@ -326,20 +315,18 @@ ON, OFF, SOON = (
 DOMAIN, SPACE, USER = "DefaultUserSettings", "SpaceSettings", "UserSettings"
 
 
-@pytest.mark.parametrize(
-    ("above", "expected"),
-    [
-        ([said(DOMAIN, ON | SOON)], HOUR),
-        ([said(DOMAIN, OFF | SOON)], None),
-        ([said(DOMAIN, SOON)], HOUR),
-        ([said(DOMAIN, {})], None),
-        ([{}], None),
-        ([said(DOMAIN, ON | SOON, "JupyterLab")], None),
-        ([said(DOMAIN, ON | SOON), said(USER, OFF)], None),
-        ([said(DOMAIN, OFF | SOON), said(USER, ON)], HOUR),
-        ([said(DOMAIN, ON | SOON), said(USER, {"IdleTimeoutInMinutes": 120})], 2 * HOUR),
-        ([said(DOMAIN, ON | {"IdleTimeoutInMinutes": 120}), said(USER, {}), said(SPACE, SOON)], HOUR),
-    ],
+@cases(
+    "above, expected",
+    ([said(DOMAIN, ON | SOON)], HOUR),
+    ([said(DOMAIN, OFF | SOON)], None),
+    ([said(DOMAIN, SOON)], HOUR),
+    ([said(DOMAIN, {})], None),
+    ([{}], None),
+    ([said(DOMAIN, ON | SOON, "JupyterLab")], None),
+    ([said(DOMAIN, ON | SOON), said(USER, OFF)], None),
+    ([said(DOMAIN, OFF | SOON), said(USER, ON)], HOUR),
+    ([said(DOMAIN, ON | SOON), said(USER, {"IdleTimeoutInMinutes": 120})], 2 * HOUR),
+    ([said(DOMAIN, ON | {"IdleTimeoutInMinutes": 120}), said(USER, {}), said(SPACE, SOON)], HOUR),
 )
 def test_the_nearest_value_decides_on_stopping(above: Sequence[Any], expected: timedelta | None) -> None:
     signals = [Value(one, f"call {number}") for number, one in enumerate(above)]
@@ -371,18 +358,16 @@ def test_a_shared_space_has_the_domains_settings_for_spaces() -> None:
     assert shutdown_layer("CodeEditor", said(DOMAIN, {}), shared=False).on is None
 
 
-@pytest.mark.parametrize(
-    ("kind", "shared", "above", "number"),
-    [
-        ("CodeEditor", False, [ON | SOON], None),
-        ("CodeEditor", False, [ON | {"IdleTimeoutInMinutes": 61}], 0),
-        ("CodeEditor", False, [ON | SOON, {"IdleTimeoutInMinutes": 61}, {}], 1),
-        ("CodeEditor", False, [OFF, {}, OFF], 2),
-        ("CodeEditor", False, [{}, {}, {}], 0),
-        ("CodeEditor", True, [{}, {}], 1),
-        ("JupyterLab", True, [{}, {}], 0),
-        ("CodeEditor", True, [{}, OFF, {}], 1),
-    ],
+@cases(
+    "kind, shared, above, number",
+    ("CodeEditor", False, [ON | SOON], None),
+    ("CodeEditor", False, [ON | {"IdleTimeoutInMinutes": 61}], 0),
+    ("CodeEditor", False, [ON | SOON, {"IdleTimeoutInMinutes": 61}, {}], 1),
+    ("CodeEditor", False, [OFF, {}, OFF], 2),
+    ("CodeEditor", False, [{}, {}, {}], 0),
+    ("CodeEditor", True, [{}, {}], 1),
+    ("JupyterLab", True, [{}, {}], 0),
+    ("CodeEditor", True, [{}, OFF, {}], 1),
 )
 def test_a_level_keeps_an_app(*, kind: str, shared: bool, above: Sequence[Any], number: int | None) -> None:
     members = ["DefaultSpaceSettings" if shared else DOMAIN, USER, SPACE]
@@ -395,13 +380,11 @@ ROLE = {"ExecutionRole": "r" * 20}
 CODE = {"AppType": "CodeEditor"}
 
 
-@pytest.mark.parametrize(
-    ("source", "answer", "request_", "settings"),
-    [
-        (DESCRIBE_DOMAIN, {DOMAIN: ROLE}, {}, DOMAIN),
-        (DESCRIBE_PROFILE, {USER: ROLE}, {"UserProfileName": "desk"}, USER),
-        (DESCRIBE_SPACE, {SPACE: CODE}, {"SpaceName": "desk"}, SPACE),
-    ],
+@cases(
+    "source, answer, request_, settings",
+    (DESCRIBE_DOMAIN, {DOMAIN: ROLE}, {}, DOMAIN),
+    (DESCRIBE_PROFILE, {USER: ROLE}, {"UserProfileName": "desk"}, USER),
+    (DESCRIBE_SPACE, {SPACE: CODE}, {"SpaceName": "desk"}, SPACE),
 )
 def test_each_place_is_described_once(source: str, answer: Any, request_: Any, settings: str) -> None:
     account = Script({source: answer | {"DomainId": "d-1"}})

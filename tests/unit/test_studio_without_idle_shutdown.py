@@ -22,6 +22,7 @@ from ml_janitor.detectors.studio_without_idle_shutdown import (
     StudioWithoutIdleShutdown,
 )
 from past_jobs import word
+from tables import cases
 
 DENIED: Signal[Any] = Unreadable("DescribeUserProfile: AccessDeniedException")
 NOTHING: Any = {}
@@ -64,35 +65,33 @@ def place(path: str, *above: Signal[Any], **more: Any) -> ShutdownPlace:
     return ShutdownPlace(**(fields | more))
 
 
-@pytest.mark.parametrize(
-    ("judged", "verdict", "reason"),
-    [
-        (domain(OFF), "found", "does not stop idle JupyterLab apps and CodeEditor apps of this domain"),
-        (domain(NOTHING), "found", "within 24 hours"),
-        (domain(LATE), "found", "of this domain"),
-        (domain(SOON), "kept", "Studio stops idle apps"),
-        (domain(ON), "unknown", "nothing says after how long"),
-        (domain(OFF, NOTHING, SOON), "found", "of this domain"),
-        (domain(OFF, SOON, LATE), "kept", "Studio stops idle apps"),
-        (domain(OFF, SOON, DENIED), "unknown", "a description could not be read"),
-        (domain(OFF, NOTHING, DENIED), "found", "of this domain"),
-        (domain(OFF, SOON, unread="ListUserProfiles: denied"), "unknown", "ListUserProfiles: denied"),
-        (domain(OFF, unread="ListSpaces: denied"), "unknown", "ListSpaces: denied"),
-        (domain(SOON, unread="ListSpaces: denied"), "unknown", "not everything that may follow it"),
-        (domain(OFF, status="Deleting"), "kept", "its status is Deleting"),
-        (profile(NOTHING), "kept", "wherever its own settings count"),
-        (profile(OFF, SOON), "found", "of this user profile"),
-        (profile(LATE, SOON), "found", "of this user profile"),
-        (profile(SOON), "kept", "wherever its own settings count"),
-        (space(LATE), "found", "of this space"),
-        (space(LATE, OFF), "kept", "wherever its own settings count"),
-        (space(NOTHING, OFF), "kept", "wherever its own settings count"),
-        (space(SOON, LATE), "kept", "wherever its own settings count"),
-        (space(NOTHING, NOTHING, "CodeEditor", shared=True), "found", "CodeEditor apps in shared spaces"),
-        (space(SOON, NOTHING, "CodeEditor", shared=True), "kept", "wherever its own settings count"),
-        (replace(space(LATE), settings=()), "kept", "a type that has no idle shutdown"),
-        (replace(profile(OFF), above=(DENIED, said("UserSettings", OFF))), "unknown", "AccessDenied"),
-    ],
+@cases(
+    "judged, verdict, reason",
+    (domain(OFF), "found", "does not stop idle JupyterLab apps and CodeEditor apps of this domain"),
+    (domain(NOTHING), "found", "within 24 hours"),
+    (domain(LATE), "found", "of this domain"),
+    (domain(SOON), "kept", "Studio stops idle apps"),
+    (domain(ON), "unknown", "nothing says after how long"),
+    (domain(OFF, NOTHING, SOON), "found", "of this domain"),
+    (domain(OFF, SOON, LATE), "kept", "Studio stops idle apps"),
+    (domain(OFF, SOON, DENIED), "unknown", "a description could not be read"),
+    (domain(OFF, NOTHING, DENIED), "found", "of this domain"),
+    (domain(OFF, SOON, unread="ListUserProfiles: denied"), "unknown", "ListUserProfiles: denied"),
+    (domain(OFF, unread="ListSpaces: denied"), "unknown", "ListSpaces: denied"),
+    (domain(SOON, unread="ListSpaces: denied"), "unknown", "not everything that may follow it"),
+    (domain(OFF, status="Deleting"), "kept", "its status is Deleting"),
+    (profile(NOTHING), "kept", "wherever its own settings count"),
+    (profile(OFF, SOON), "found", "of this user profile"),
+    (profile(LATE, SOON), "found", "of this user profile"),
+    (profile(SOON), "kept", "wherever its own settings count"),
+    (space(LATE), "found", "of this space"),
+    (space(LATE, OFF), "kept", "wherever its own settings count"),
+    (space(NOTHING, OFF), "kept", "wherever its own settings count"),
+    (space(SOON, LATE), "kept", "wherever its own settings count"),
+    (space(NOTHING, NOTHING, "CodeEditor", shared=True), "found", "CodeEditor apps in shared spaces"),
+    (space(SOON, NOTHING, "CodeEditor", shared=True), "kept", "wherever its own settings count"),
+    (replace(space(LATE), settings=()), "kept", "a type that has no idle shutdown"),
+    (replace(profile(OFF), above=(DENIED, said("UserSettings", OFF))), "unknown", "AccessDenied"),
 )
 def test_studio_without_idle_shutdown(judged: ShutdownPlace, verdict: str, reason: str) -> None:
     decided = StudioWithoutIdleShutdown().decide(judged, NOW)
@@ -121,21 +120,15 @@ def test_the_longest_time_is_a_setting() -> None:
     assert word(decided) == "kept"
 
 
-@pytest.mark.parametrize(
-    ("judged", "command", "member"),
-    [
-        (domain(OFF), "update-domain --domain-id d-1 --default-user-settings", "JupyterLabAppSettings"),
-        (
-            profile(OFF),
-            "update-user-profile --domain-id d-1 --user-profile-name anna --user-settings",
-            "CodeEditorAppSettings",
-        ),
-        (
-            space(LATE),
-            "update-space --domain-id d-1 --space-name desk --space-settings",
-            "JupyterLabAppSettings",
-        ),
-    ],
+@cases(
+    "judged, command, member",
+    (domain(OFF), "update-domain --domain-id d-1 --default-user-settings", "JupyterLabAppSettings"),
+    (
+        profile(OFF),
+        "update-user-profile --domain-id d-1 --user-profile-name anna --user-settings",
+        "CodeEditorAppSettings",
+    ),
+    (space(LATE), "update-space --domain-id d-1 --space-name desk --space-settings", "JupyterLabAppSettings"),
 )
 def test_the_change_is_a_command(judged: ShutdownPlace, command: str, member: str) -> None:
     decided = StudioWithoutIdleShutdown(proposed_minutes=90).decide(judged, NOW)
@@ -148,14 +141,12 @@ def test_the_change_is_a_command(judged: ShutdownPlace, command: str, member: st
     assert idle == own | {"IdleTimeoutInMinutes": 90}
 
 
-@pytest.mark.parametrize(
-    ("judged", "confidence"),
-    [
-        (profile({"LifecycleManagement": "DISABLED"}), Confidence.PROVEN),
-        (space({"IdleTimeoutInMinutes": 24 * 60 + 1}), Confidence.PROVEN),
-        (domain({"LifecycleManagement": "DISABLED"}, NOTHING), Confidence.PROVEN),
-        (domain(NOTHING, NOTHING), Confidence.LIKELY),
-    ],
+@cases(
+    "judged, confidence",
+    (profile({"LifecycleManagement": "DISABLED"}), Confidence.PROVEN),
+    (space({"IdleTimeoutInMinutes": 24 * 60 + 1}), Confidence.PROVEN),
+    (domain({"LifecycleManagement": "DISABLED"}, NOTHING), Confidence.PROVEN),
+    (domain(NOTHING, NOTHING), Confidence.LIKELY),
 )
 def test_a_word_of_either_kind_is_written(judged: ShutdownPlace, confidence: Confidence) -> None:
     decided = StudioWithoutIdleShutdown().decide(judged, NOW)

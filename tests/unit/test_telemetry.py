@@ -33,6 +33,7 @@ from ml_janitor.report.telemetry import (
     measure_refused,
     measure_run,
 )
+from tables import cases
 
 HELD = (LimitHit(make_cause(CauseCode.MAX_ACTIONS, 2), 3), LimitHit(make_cause(CauseCode.SWEEP_INCOMPLETE)))
 LOST = UnreachableUndos(detector="shelf", region=REGION, count=1, last="2026-10-01", until="2026-10-31")
@@ -112,30 +113,26 @@ def metrics(
     return found
 
 
+def dry(*results: Result) -> Sweep:
+    return swept(*results, mode=Mode.DRY_RUN)
+
+
 ACTS = {"Warned": 1, "Acted": 1, "ActionsFailed": 2, "HeldBack": 2, "RecordsRefused": 2}
 
 
-@pytest.mark.parametrize(
-    ("sweeps", "expected"),
-    [
-        ([swept(*ALL, held_back=HELD)], {"LookedAt": 7, "Found": 5, "Kept": 2, "Unknown": 1, **ACTS}),
-        (
-            [
-                swept(*ALL[5:], mode=Mode.DRY_RUN),
-                swept(result(waste("1"), Outcome.WOULD_ACT), mode=Mode.DRY_RUN),
-            ],
-            {"LookedAt": 3, "Found": 1, "Kept": 2, "Unknown": 1},
-        ),
-        (
-            [swept(ALL[3], mode=Mode.DRY_RUN)],
-            {"LookedAt": 1, "Found": 1, "Kept": 0, "Unknown": 0, "ActionsFailed": 1}
-            | dict.fromkeys(("Warned", "Acted", "HeldBack", "RecordsRefused"), 0),
-        ),
-        (
-            [swept(), swept(mode=Mode.DRY_RUN)],
-            dict.fromkeys(("LookedAt", "Found", "Kept", "Unknown", *ACTS), 0),
-        ),
-    ],
+@cases(
+    "sweeps, expected",
+    ([swept(*ALL, held_back=HELD)], {"LookedAt": 7, "Found": 5, "Kept": 2, "Unknown": 1, **ACTS}),
+    (
+        [dry(*ALL[5:]), dry(result(waste("1"), Outcome.WOULD_ACT))],
+        {"LookedAt": 3, "Found": 1, "Kept": 2, "Unknown": 1},
+    ),
+    (
+        [dry(ALL[3])],
+        {"LookedAt": 1, "Found": 1, "Kept": 0, "Unknown": 0, "ActionsFailed": 1}
+        | dict.fromkeys(("Warned", "Acted", "HeldBack", "RecordsRefused"), 0),
+    ),
+    ([swept(), dry()], dict.fromkeys(("LookedAt", "Found", "Kept", "Unknown", *ACTS), 0)),
     ids=["armed", "dry", "what was disarmed fails to come back", "armed in one region"],
 )
 def test_a_run_is_measured_over_all_its_regions(

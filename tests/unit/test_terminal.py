@@ -19,6 +19,7 @@ from ml_janitor.report.html import render_html
 from ml_janitor_cli.screen import draw_beside_ids, draw_facts, draw_head, make_console, print_blocks
 from ml_janitor_cli.terminal import draw_plan, print_report, reason_pattern
 from reports import ACCOUNT, NOW, accruing, finding, full, result, standing, sweep
+from tables import cases
 
 HOSTILE = "\x1b[31mred\x1b[0m [bold]x[/bold] \x07\x9b2J\u202egnp\u200b\n\r\tend :smile:"
 
@@ -47,22 +48,20 @@ def test_a_job_shows_what_it_has_cost_and_what_an_hour_more_does() -> None:
     assert cost == ["$12,925", "so", "$48.96/h"]
 
 
-@pytest.mark.parametrize(
-    ("cost", "said"),
-    [
-        (standing(None), "unknown"),
-        (None, "- "),
-        (standing("0.001"), "$0.73"),
-        (standing("0.1"), "$73.00"),
-        (standing("1000"), "$730,000"),
-        (Cost.exposed(Decimal(5)), "$5.00"),
-        (Cost.exposed(Decimal(5)), "at risk"),
-        (
-            Cost.saving(Decimal(7), once_usd=Decimal(14)),
-            "Making the change costs $14.00 once, paid back in 60 days.",
-        ),
-        (Cost(once_usd=Decimal(14)), "Making the change costs $14.00 once."),
-    ],
+@cases(
+    "cost, said",
+    (standing(None), "unknown"),
+    (None, "- "),
+    (standing("0.001"), "$0.73"),
+    (standing("0.1"), "$73.00"),
+    (standing("1000"), "$730,000"),
+    (Cost.exposed(Decimal(5)), "$5.00"),
+    (Cost.exposed(Decimal(5)), "at risk"),
+    (
+        Cost.saving(Decimal(7), once_usd=Decimal(14)),
+        "Making the change costs $14.00 once, paid back in 60 days.",
+    ),
+    (Cost(once_usd=Decimal(14)), "Making the change costs $14.00 once."),
 )
 def test_amounts(cost: Cost | None, said: str) -> None:
     shown = drawn(of(result("shelf", "a", finding("x", cost))))
@@ -170,13 +169,11 @@ def test_kept_ones_are_summed_up_by_their_commonest_reasons() -> None:
     assert "k0" not in shown
 
 
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
-        ("3,612 requests in 7 days", "1 request in 7 days"),
-        ("it last logged 1 minute ago", "it last logged 12 minutes ago"),
-        ("deployed on 2026-10-05", "deployed on 2026-10-01"),
-    ],
+@cases(
+    "one, other",
+    ("3,612 requests in 7 days", "1 request in 7 days"),
+    ("it last logged 1 minute ago", "it last logged 12 minutes ago"),
+    ("deployed on 2026-10-05", "deployed on 2026-10-01"),
 )
 def test_reasons_that_differ_in_numbers_only_are_alike(one: str, other: str) -> None:
     assert reason_pattern(one) == reason_pattern(other) != reason_pattern("tagged keep=true")

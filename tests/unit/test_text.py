@@ -18,25 +18,24 @@ from ml_janitor.core.text import (
     person_name,
     shorten_list,
 )
+from tables import cases
 
 AT = datetime(2026, 10, 6, 5, 0, 30, tzinfo=timezone(timedelta(hours=2)))
 
 
-@pytest.mark.parametrize(
-    ("amount", "text"),
-    [
-        ("0", "$0.00"),
-        ("0.0049", "<$0.01"),
-        ("0.005", "$0.01"),
-        ("-0.0049", "$0.00"),
-        ("-0.006", "-$0.01"),
-        ("0.5", "$0.50"),
-        ("-12.3", "-$12.30"),
-        ("99.99", "$99.99"),
-        ("100", "$100"),
-        ("1234567.8", "$1,234,568"),
-        ("-1234", "-$1,234"),
-    ],
+@cases(
+    "amount, text",
+    ("0", "$0.00"),
+    ("0.0049", "<$0.01"),
+    ("0.005", "$0.01"),
+    ("-0.0049", "$0.00"),
+    ("-0.006", "-$0.01"),
+    ("0.5", "$0.50"),
+    ("-12.3", "-$12.30"),
+    ("99.99", "$99.99"),
+    ("100", "$100"),
+    ("1234567.8", "$1,234,568"),
+    ("-1234", "-$1,234"),
 )
 def test_dollars(amount: str, text: str) -> None:
     assert format_usd(Decimal(amount)) == text
@@ -61,19 +60,17 @@ def test_five_hundred_characters_are_shown_in_whole() -> None:
     assert len(escape_text("x" * 501)) == 499
 
 
-@pytest.mark.parametrize(
-    ("character", "shown"),
-    [
-        ("\x1b", r"\x1b"),  # control
-        ("\u202e", r"\u202e"),  # format: turns the direction
-        ("\ud800", r"\ud800"),  # surrogate
-        ("\ue000", r"\ue000"),  # private
-        ("\u0378", r"\u0378"),  # unassigned
-        ("\u2028", r"\u2028"),  # end of a line
-        ("\u2029", r"\u2029"),  # end of a paragraph
-        ("\n", r"\n"),
-        ("ä", "ä"),
-    ],
+@cases(
+    "character, shown",
+    ("\x1b", r"\x1b"),  # control
+    ("\u202e", r"\u202e"),  # format: turns the direction
+    ("\ud800", r"\ud800"),  # surrogate
+    ("\ue000", r"\ue000"),  # private
+    ("\u0378", r"\u0378"),  # unassigned
+    ("\u2028", r"\u2028"),  # end of a line
+    ("\u2029", r"\u2029"),  # end of a paragraph
+    ("\n", r"\n"),
+    ("ä", "ä"),
 )
 def test_what_moves_the_cursor_or_hides_is_escaped(character: str, shown: str) -> None:
     assert escape_text(f"a{character}b") == f"a{shown}b"
@@ -98,18 +95,16 @@ def test_words_in_a_sentence() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("size", "text"),
-    [
-        (0, "0 bytes"),
-        (1023, "1023 bytes"),
-        (1024, "1.0 KB"),
-        (1024**2 - 52, "1023.9 KB"),
-        (1024**2 - 51, "1.0 MB"),
-        (1024**3 * 9 // 2, "4.5 GB"),
-        (1024**5, "1.0 PB"),
-        (5000 * 1024**5, "5000.0 PB"),
-    ],
+@cases(
+    "size, text",
+    (0, "0 bytes"),
+    (1023, "1023 bytes"),
+    (1024, "1.0 KB"),
+    (1024**2 - 52, "1023.9 KB"),
+    (1024**2 - 51, "1.0 MB"),
+    (1024**3 * 9 // 2, "4.5 GB"),
+    (1024**5, "1.0 PB"),
+    (5000 * 1024**5, "5000.0 PB"),
 )
 def test_sizes_are_binary(size: int, text: str) -> None:
     assert format_size(size) == text

@@ -10,6 +10,7 @@ import pytest
 from ml_janitor.aws.prices import Machine
 from ml_janitor.detectors.hung_training_jobs.jobs import RunningJob
 from ml_janitor.detectors.hung_training_jobs.reading import _job, keeps_pool, pool_status
+from tables import cases
 
 START = datetime(2026, 10, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -48,40 +49,28 @@ def test_limits() -> None:
     assert (limits.max_runtime, limits.max_wait) == (HOUR, 2 * HOUR)
 
 
-@pytest.mark.parametrize(
-    ("resources", "groups"),
-    [
-        ({"InstanceType": "ml.p3.8xlarge", "InstanceCount": 4}, (("ml.p3.8xlarge", 4),)),
-        (
-            {
-                "InstanceType": "ml.p3.8xlarge",
-                "InstanceCount": 1,
-                "SelectedInstanceType": "ml.g5.xlarge",
-                "SelectedInstanceCount": 2,
-            },
-            (("ml.g5.xlarge", 2),),
-        ),
-        (
-            {
-                "InstanceGroups": [
-                    {"InstanceGroupName": "a", "InstanceType": "ml.p3.8xlarge", "InstanceCount": 2},
-                    {"InstanceGroupName": "b", "InstanceType": "ml.c5.xlarge", "InstanceCount": 1},
-                ]
-            },
-            (("ml.p3.8xlarge", 2), ("ml.c5.xlarge", 1)),
-        ),
-    ],
+MIXED = [
+    {"InstanceType": "ml.p3.8xlarge", "InstanceCount": 2},
+    {"InstanceType": "ml.c5.xlarge", "InstanceCount": 1},
+]
+
+
+@cases(
+    "resources, groups",
+    ({"InstanceType": "ml.p3.8xlarge", "InstanceCount": 4}, (("ml.p3.8xlarge", 4),)),
+    (
+        {"InstanceType": "ml.p3.8xlarge", "InstanceCount": 1}
+        | {"SelectedInstanceType": "ml.g5.xlarge", "SelectedInstanceCount": 2},
+        (("ml.g5.xlarge", 2),),
+    ),
+    ({"InstanceGroups": MIXED}, (("ml.p3.8xlarge", 2), ("ml.c5.xlarge", 1))),
 )
 def test_instances(resources: dict[str, Any], groups: tuple[tuple[str, int], ...]) -> None:
     assert job(ResourceConfig=resources).groups == groups
 
 
 def test_hosts_of_all_groups_are_counted_through() -> None:
-    groups = [
-        {"InstanceType": "ml.p3.8xlarge", "InstanceCount": 2},
-        {"InstanceType": "ml.c5.xlarge", "InstanceCount": 1},
-    ]
-    mixed = job(ResourceConfig={"InstanceGroups": groups})
+    mixed = job(ResourceConfig={"InstanceGroups": MIXED})
 
     assert mixed.kind.numbered
     assert mixed.hosts == ("train/algo-1", "train/algo-2", "train/algo-3")
@@ -113,14 +102,12 @@ def phase(status: str, hours: int) -> dict[str, Any]:
     return {"Status": status, "StartTime": START + hours * HOUR}
 
 
-@pytest.mark.parametrize(
-    ("phases", "counted_from"),
-    [
-        ([], START),
-        ([phase("Starting", -1), phase("Downloading", 0), phase("Training", 5)], START + 5 * HOUR),
-        ([phase("Training", 1), phase("Interrupted", 2), phase("Training", 9)], START + 9 * HOUR),
-        ([phase("Training", 9), phase("Interrupted", 2), phase("Training", 1)], START + 9 * HOUR),
-    ],
+@cases(
+    "phases, counted_from",
+    ([], START),
+    ([phase("Starting", -1), phase("Downloading", 0), phase("Training", 5)], START + 5 * HOUR),
+    ([phase("Training", 1), phase("Interrupted", 2), phase("Training", 9)], START + 9 * HOUR),
+    ([phase("Training", 9), phase("Interrupted", 2), phase("Training", 1)], START + 9 * HOUR),
 )
 def test_a_job_counts_since_its_last_begin(phases: list[dict[str, Any]], counted_from: datetime) -> None:
     read = job(TrainingStartTime=START, SecondaryStatusTransitions=phases)
@@ -152,15 +139,13 @@ def test_a_warm_pool() -> None:
     assert (job().pool, job().ended, job().keep_alive) == (None, None, timedelta())
 
 
-@pytest.mark.parametrize(
-    ("status", "resources", "keeps"),
-    [
-        ("Available", {"KeepAlivePeriodInSeconds": 1}, True),
-        ("InUse", {}, True),
-        ("Available", {"KeepAlivePeriodInSeconds": 0}, False),
-        ("Reused", {"KeepAlivePeriodInSeconds": 1}, False),
-        (None, {"KeepAlivePeriodInSeconds": 1}, False),
-    ],
+@cases(
+    "status, resources, keeps",
+    ("Available", {"KeepAlivePeriodInSeconds": 1}, True),
+    ("InUse", {}, True),
+    ("Available", {"KeepAlivePeriodInSeconds": 0}, False),
+    ("Reused", {"KeepAlivePeriodInSeconds": 1}, False),
+    (None, {"KeepAlivePeriodInSeconds": 1}, False),
 )
 def test_kept_instances_of_jobs(status: str | None, resources: dict[str, int], *, keeps: bool) -> None:
     warm = {"WarmPoolStatus": {"Status": status}} if status else {}

@@ -19,6 +19,7 @@ from ml_janitor.aws.training_jobs import (
     search_training_jobs,
 )
 from scripted import DENIED, Script, Torn
+from tables import cases
 
 SECOND, MINUTE, HOUR, DAY = (timedelta(seconds=each) for each in (1, 60, 3600, 86400))
 LISTED, SEARCHED = "sagemaker:ListTrainingJobs", "sagemaker:Search"
@@ -72,21 +73,19 @@ AVAILABLE: dict[str, Any] = {"WarmPoolStatus": {"Status": "Available"}}
 KEPT: dict[str, Any] = {"ResourceConfig": {"KeepAlivePeriodInSeconds": 3600}}
 
 
-@pytest.mark.parametrize(
-    ("record", "costs"),
-    [
-        (job("a", 20 * DAY, "InProgress"), True),
-        (job("a", HOUR, "Stopping"), False),
-        (job("a", HOUR), False),
-        (job("a", HOUR, **AVAILABLE), True),
-        (job("a", HOUR, WarmPoolStatus={"Status": "Reused"}, **KEPT), False),
-        (job("a", 3 * HOUR, TrainingEndTime=NOW - HOUR + SECOND, **KEPT), True),
-        (job("a", 3 * HOUR, TrainingEndTime=NOW - HOUR, **KEPT), False),
-        (job("a", HOUR, "Stopping", **KEPT), True),
-        (job("a", 3 * HOUR, TrainingEndTime=NOW + HOUR), False),
-        (job("a", 9 * DAY, LastModifiedTime=NOW - 30 * HOUR, **AVAILABLE), True),
-        (job("a", 9 * DAY, LastModifiedTime=NOW - 30 * HOUR - SECOND, **AVAILABLE), False),
-    ],
+@cases(
+    "record, costs",
+    (job("a", 20 * DAY, "InProgress"), True),
+    (job("a", HOUR, "Stopping"), False),
+    (job("a", HOUR), False),
+    (job("a", HOUR, **AVAILABLE), True),
+    (job("a", HOUR, WarmPoolStatus={"Status": "Reused"}, **KEPT), False),
+    (job("a", 3 * HOUR, TrainingEndTime=NOW - HOUR + SECOND, **KEPT), True),
+    (job("a", 3 * HOUR, TrainingEndTime=NOW - HOUR, **KEPT), False),
+    (job("a", HOUR, "Stopping", **KEPT), True),
+    (job("a", 3 * HOUR, TrainingEndTime=NOW + HOUR), False),
+    (job("a", 9 * DAY, LastModifiedTime=NOW - 30 * HOUR, **AVAILABLE), True),
+    (job("a", 9 * DAY, LastModifiedTime=NOW - 30 * HOUR - SECOND, **AVAILABLE), False),
 )
 def test_jobs_in_progress_and_warm_pools_cost(record: Record, costs: bool) -> None:  # noqa: FBT001
     found = list_billed_jobs(script([record]).aws(), NOW)

@@ -52,9 +52,9 @@ from ml_janitor.engine.policy import Hold, HoldKind, hold_reason, recreated_hold
 from ml_janitor.engine.run import RunFailedError
 from ml_janitor.ledger.actions import MOST_TRIES, Action, BegunBeforeError, Stage, UnverifiedError
 from ml_janitor.ledger.limits import Leases, LeaseTakenError
-from ml_janitor.ledger.signatures import SigningKey
+from ml_janitor.ledger.signatures import Request, SigningKey
 from ml_janitor.report.causes import cause_clause, cause_text, outcome_note
-from standin import ARMED, DAY, HOUR, Cellar, KilledError, Nights, raising
+from standin import ARMED, DAY, HOUR, Cellar, KilledError, Nights, own_signatures, raising, with_request
 
 MINUTE, SECOND = timedelta(minutes=1), timedelta(seconds=1)
 
@@ -103,7 +103,7 @@ def test_it_can_be_undone_for_thirty_days_and_not_a_second_longer(removed: Night
 
 
 def test_what_is_half_brought_back_is_never_too_old(removed: Nights) -> None:
-    removed.actions.begin_undo(removed.of("lamp"), "maria", removed.clock)
+    removed.actions.begin_undo(*with_request(removed.of("lamp"), "maria", removed.clock), removed.clock)
     removed.clock += 90 * DAY
 
     assert removed.undoing.find("cellar", ACCOUNT, REGION, removed.of("lamp").id) == removed.of("lamp")
@@ -142,7 +142,7 @@ def test_a_request_counts_attempts_anew_and_stops_who_read_the_action_before(rem
     """The act's own attempts are none of the undo's; a request changes no attempts, but the stage."""
     lamp = removed.of("lamp")
 
-    asked = removed.actions.request_undo(lamp, "maria", removed.clock)
+    asked = removed.actions.request_undo(*with_request(lamp, "maria", removed.clock))
 
     assert (lamp.failures, asked.failures, asked.attempts) == (1, 0, lamp.attempts)
     with pytest.raises(BegunBeforeError, match="somebody asked for its undo"):
@@ -229,6 +229,7 @@ def test_what_has_no_signature_is_undone_by_a_person_if_it_is_older_than_signatu
 def test_a_key_that_does_not_answer_is_remembered_and_it_can_be_tried_again(
     removed: Nights, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    removed.actions.signatures = own_signatures()  # of a new run, which has verified nothing yet
     with monkeypatch.context() as patch:
         key = removed.actions.signatures.provider(SigningKey.RECORDS)
         cannot(patch, key, "verify", ConnectionError("reset"))
@@ -339,7 +340,7 @@ class Office:
         allowed = self.armed and undo_on == self.nights.clock.date()
         return None if allowed and (where[1] == home or self.organization) else UNARMED
 
-    def run(self, **about: Any) -> dict[str, Any]:
+    def run(self, name: str = "lamp", **about: Any) -> dict[str, Any]:
         settings: Any = SimpleNamespace(
             why_not_allowed=self._why_not_allowed, detector_called={Cellar.name: Cellar()}.get
         )
@@ -357,7 +358,8 @@ class Office:
             count_refused=self.refused.append,
             by_hand=lambda _, __: self.by_hand,
         )
-        asked = {"detector": "cellar", "region": REGION, "finding": self.nights.of("lamp").id, "by": "maria"}
+        lamp, request = with_request(self.nights.of(name), "maria", self.nights.clock)
+        asked = {"detector": "cellar", "region": REGION, "finding": lamp.id, "asked": request.as_json()}
         event = UndoEvent(**{**asked, **about})
         return undo_answer(event, run(event, holder="undo-1"), logger)
 
@@ -471,12 +473,12 @@ def test_a_press_is_stored_before_anything_is_entered(
     removed: Nights, monkeypatch: pytest.MonkeyPatch, asked: dict[str, Any], stored: int
 ) -> None:
     if asked.get("again"):
-        removed.actions.request_undo(removed.of("lamp"), "maria", removed.clock)
+        removed.actions.request_undo(*with_request(removed.of("lamp"), "maria", removed.clock))
     requests, real = list[str](), removed.actions.request_undo
 
-    def request(action: Action, by: str, now: Any) -> Action:
-        requests.append(by)
-        return real(action, by, now)
+    def request(action: Action, asked: Request) -> Action:
+        requests.append(asked.by)
+        return real(action, asked)
 
     monkeypatch.setattr(removed.actions, "request_undo", request)
 
@@ -516,14 +518,14 @@ def test_a_sweep_in_progress_is_waited_for_while_enough_time_is_left(
 def test_twenty_undos_side_by_side_wait_for_no_other(nights: Nights) -> None:
     """Each begins while those before it are in the middle of theirs."""
     nights.arming = replace(nights.arming, max_actions=20, max_share=100)
-    names = ["lamp", *(f"chair {number}" for number in range(19))]
+    names = [f"lamp {number}" for number in range(20)]
     nights.warned(*names)
     nights.after(4 * DAY)
-    office, waiting = Office(nights), [nights.of(name).id for name in names]
+    office, waiting = Office(nights), list(names)
 
     def begin_another(_: str) -> None:
         if waiting:
-            assert office.run(finding=waiting.pop())["done"]
+            assert office.run(waiting.pop())["done"]
 
     nights.world.before = begin_another
     begin_another("")
@@ -679,63 +681,36 @@ HALF_BACK = action(
 )
 FAILED, WAITING = Outcome.FAILED, Outcome.WAITING
 BACK, ASKED = UnfinishedProgress.HALF_REVERTED, UnfinishedProgress.REVERT_ASKED
+RESUMED = Cause(CauseCode.RESUMED, (because("busy"),), progress=BACK, by="maria")
+
+
+def not_reverted(last: Cause) -> Cause:
+    return Cause(CauseCode.NOT_REVERTED, (MOST_TRIES, last), by_hand=BY_HAND)
+
+
+def not_resumed(why: str) -> Cause:
+    return Cause(CauseCode.NOT_RESUMED, (why,), progress=BACK, by="maria", by_hand=BY_HAND)
 
 
 @pytest.mark.parametrize(
     ("about", "raised", "age", "outcome", "why"),
     [
-        ({}, None, DAY, WAITING, Cause(CauseCode.RESUMED, (because("busy"),), progress=BACK, by="maria")),
+        ({}, None, DAY, WAITING, RESUMED),
+        ({}, None, DAY + SECOND, FAILED, RESUMED),
+        ({"steps": {}, "asked_at": None}, None, 9 * DAY, WAITING, replace(RESUMED, progress=ASKED)),
+        ({"attempts": MOST_TRIES}, None, HOUR, FAILED, not_reverted(because("busy"))),
         (
-            {},
-            None,
-            DAY + SECOND,
-            FAILED,
-            Cause(CauseCode.RESUMED, (because("busy"),), progress=BACK, by="maria"),
+            {"attempts": MOST_TRIES, "error": None}, None, HOUR, FAILED,
+            not_reverted(make_cause(CauseCode.CUT_OFF)),
         ),
         (
-            {"steps": {}, "asked_at": None},
-            None,
-            9 * DAY,
-            WAITING,
-            Cause(CauseCode.RESUMED, (because("busy"),), progress=ASKED, by="maria"),
-        ),
-        (
-            {"attempts": MOST_TRIES},
-            None,
-            HOUR,
-            FAILED,
-            Cause(CauseCode.NOT_REVERTED, (MOST_TRIES, because("busy")), by_hand=BY_HAND),
-        ),
-        (
-            {"attempts": MOST_TRIES, "error": None},
-            None,
-            HOUR,
-            FAILED,
-            Cause(CauseCode.NOT_REVERTED, (MOST_TRIES, make_cause(CauseCode.CUT_OFF)), by_hand=BY_HAND),
-        ),
-        (
-            {},
-            UnverifiedError(make_cause(CauseCode.MAC_INVALID)),
-            HOUR,
-            FAILED,
+            {}, UnverifiedError(make_cause(CauseCode.MAC_INVALID)), HOUR, FAILED,
             Cause(CauseCode.MAC_INVALID, progress=BACK, by="maria"),
         ),
-        (
-            {},
-            OSError("reset"),
-            HOUR,
-            FAILED,
-            Cause(CauseCode.NOT_RESUMED, ("OSError: reset",), progress=BACK, by="maria", by_hand=BY_HAND),
-        ),
-        (
-            {},
-            CannotUndoError("it is gone"),
-            HOUR,
-            FAILED,
-            Cause(CauseCode.NOT_RESUMED, ("it is gone",), progress=BACK, by="maria", by_hand=BY_HAND),
-        ),
+        ({}, OSError("reset"), HOUR, FAILED, not_resumed("OSError: reset")),
+        ({}, CannotUndoError("it is gone"), HOUR, FAILED, not_resumed("it is gone")),
     ],
-)
+)  # fmt: skip
 def test_what_is_half_back_is_resumed_or_left_to_a_person(
     about: dict[str, Any], raised: Exception | None, age: timedelta, outcome: Outcome, why: Cause
 ) -> None:
@@ -756,7 +731,7 @@ def test_what_was_half_done_when_it_was_disarmed_is_left_to_a_person() -> None:
     half = action(stage=Stage.FAILED, error=because("throttled"))
     others = [action(), action(stage=Stage.FAILED, steps={}), HALF_BACK]
 
-    (found,) = report_half_done(ByHand(), [*others, half])
+    (found,) = report_half_done(ByHand(), [*others, half], lambda _: None)
 
     why = Cause(
         CauseCode.DISARMED,
@@ -765,6 +740,9 @@ def test_what_was_half_done_when_it_was_disarmed_is_left_to_a_person() -> None:
         by_hand=BY_HAND,
     )
     assert found == UnfinishedAction(half, FAILED, why)
+    for doubt in (make_cause(CauseCode.MAC_INVALID), make_cause(CauseCode.RECORD_UNREAD, "throttled")):
+        (doubted,) = report_half_done(ByHand(), [half], lambda _, doubt=doubt: doubt)  # type: ignore[misc]
+        assert doubted.cause == (doubt if doubt.why is CauseCode.MAC_INVALID else why)
 
 
 def test_what_is_unfinished_is_told_whether_its_sweep_found_it_or_not() -> None:
@@ -825,11 +803,15 @@ def test_an_armed_function_asks_for_each_attempt_of_an_undo_once_and_not_by_hand
     asked: list[tuple[str, dict[str, Any]]] = []
     own: Any = Armed(asked)
     done = action(CHAIR, attempts=2, undone_by="Maria", began=NOW)
+    with pytest.raises(CannotUndoError, match="request unsigned"):
+        request_revert(own, done)
+    done = replace(done, origin=with_request(done, "Maria", NOW)[1])
 
     request_revert(own, done)
 
     [(function, event)] = asked
-    assert (function, event["by"], event["again"], event["finding"]) == ("arn:undo", "Maria", True, done.id)
+    assert (function, event["again"], event["finding"]) == ("arn:undo", True, done.id)
+    assert Request.parse(event["asked"]) == done.origin
     assert event["request"] == "2026-10-06T03:00:00 2"
     with pytest.raises(CannotUndoError, match="there is no undo function here"):
         request_revert(replace(own, undo=""), done)
@@ -868,7 +850,7 @@ def test_who_asks_for_it_back_while_it_is_cleaned_up_is_heard_and_the_others_go_
 
     def ask(step: str) -> None:
         if step == "remove a":
-            nights.actions.request_undo(nights.of("a"), "maria", nights.clock)
+            nights.actions.request_undo(*with_request(nights.of("a"), "maria", nights.clock))
 
     nights.world.before = ask
     results = nights.after(4 * DAY)

@@ -17,6 +17,7 @@ from ml_janitor.detectors.untagged_resources import reading, rule
 from ml_janitor.detectors.untagged_resources.reading import JUDGED_KINDS, Creator, TaggableResource
 from ml_janitor.detectors.untagged_resources.rule import TaggedResource, UntaggedResources
 from ml_janitor.engine.detector import CannotActError
+from tables import cases
 
 NOW = datetime(2026, 10, 6, 3, tzinfo=UTC)
 DETECTOR = UntaggedResources()
@@ -52,21 +53,19 @@ def seen(verdict: Finding | Kept) -> dict[str, Any]:
     return {one.signal: one.value if one.error is None else f"error: {one.error}" for one in verdict.evidence}
 
 
-@pytest.mark.parametrize(
-    ("bulk", "own", "reason", "unknown"),
-    [
-        (Value(COMPLETE), NotRead(), "it has every required tag", False),
-        (Value(UNTAGGED), Value(COMPLETE), "it has every required tag", False),
-        (NotRead(), Value(COMPLETE), "it has every required tag", False),
-        (Unreadable("denied"), Value(COMPLETE), "it has every required tag", False),
-        (Value(UNTAGGED), Unreadable("denied"), "its tags could not be read: denied", True),
-        (Value(COMPLETE), Unreadable("denied"), "its tags could not be read: denied", True),
-        (NotRead(), Unreadable("denied"), "its tags could not be read: denied", True),
-        (Unreadable("denied"), NotRead(), "its tags could not be read: denied", True),
-        (NotRead(), NotRead(), "its tags could not be read", True),
-        (Value(UNTAGGED), Absent(), "its tags could not be read", True),
-        (Value(UNTAGGED), NotRead(), "it seems to lack tags, but its own list of tags was not read", True),
-    ],
+@cases(
+    "bulk, own, reason, unknown",
+    (Value(COMPLETE), NotRead(), "it has every required tag", False),
+    (Value(UNTAGGED), Value(COMPLETE), "it has every required tag", False),
+    (NotRead(), Value(COMPLETE), "it has every required tag", False),
+    (Unreadable("denied"), Value(COMPLETE), "it has every required tag", False),
+    (Value(UNTAGGED), Unreadable("denied"), "its tags could not be read: denied", True),
+    (Value(COMPLETE), Unreadable("denied"), "its tags could not be read: denied", True),
+    (NotRead(), Unreadable("denied"), "its tags could not be read: denied", True),
+    (Unreadable("denied"), NotRead(), "its tags could not be read: denied", True),
+    (NotRead(), NotRead(), "its tags could not be read", True),
+    (Value(UNTAGGED), Absent(), "its tags could not be read", True),
+    (Value(UNTAGGED), NotRead(), "it seems to lack tags, but its own list of tags was not read", True),
 )
 def test_what_is_kept(bulk: Signal[Tags], own: Signal[Tags], reason: str, *, unknown: bool) -> None:
     verdict = DETECTOR.decide(candidate(bulk=bulk, exact=own), NOW)
@@ -82,27 +81,25 @@ def test_what_a_sweep_would_not_list_is_kept_whatever_its_tags() -> None:
     assert (verdict.reason, verdict.unknown) == ("it is long over", False)
 
 
-@pytest.mark.parametrize(
-    ("own", "reason", "action"),
-    [
-        ({}, NONE_OF_SIX, "add the missing tags"),
-        (without("owner"), "this model lacks 1 of 6 required tags: owner is missing", "add the missing tags"),
-        (
-            without("owner", owner=""),
-            "this model lacks 1 of 6 required tags: owner is empty",
-            "fill in the empty tags",
-        ),
-        (
-            without("team", Team="vision"),
-            "this model lacks 1 of 6 required tags: team is written as 'Team'",
-            "add the missing tags",
-        ),
-        (
-            without("team", **{"aws:team": "vision"}),
-            "this model lacks 1 of 6 required tags: team is missing",
-            "add the missing tags",
-        ),
-    ],
+@cases(
+    "own, reason, action",
+    ({}, NONE_OF_SIX, "add the missing tags"),
+    (without("owner"), "this model lacks 1 of 6 required tags: owner is missing", "add the missing tags"),
+    (
+        without("owner", owner=""),
+        "this model lacks 1 of 6 required tags: owner is empty",
+        "fill in the empty tags",
+    ),
+    (
+        without("team", Team="vision"),
+        "this model lacks 1 of 6 required tags: team is written as 'Team'",
+        "add the missing tags",
+    ),
+    (
+        without("team", **{"aws:team": "vision"}),
+        "this model lacks 1 of 6 required tags: team is missing",
+        "add the missing tags",
+    ),
 )
 def test_what_is_found_is_proven_and_has_no_price(own: Tags, reason: str, action: str) -> None:
     verdict = found(DETECTOR.decide(exact(own), NOW))
@@ -134,17 +131,15 @@ def test_every_fault_is_evidence_with_the_keys_that_are_there_but_not_their_valu
     assert {one.source for one in verdict.evidence if one.signal.startswith("tag")} == {"sagemaker:ListTags"}
 
 
-@pytest.mark.parametrize(
-    ("creator", "own", "said", "suggestion"),
-    [
-        (Value(ANNA), {}, str(ANNA), "owner = anna@example.com?"),
-        (Value(ANNA), without("owner", Owner="bob"), str(ANNA), "owner = anna@example.com?"),
-        (Value(ANNA), without("team"), str(ANNA), None),
-        (Value(PIPELINE), {}, "SageMaker (role pipeline)", None),
-        (Absent(), {}, "not in CloudTrail, which remembers 90 days", None),
-        (Unreadable("denied"), {}, "error: denied", None),
-        (NotRead(), {}, None, None),
-    ],
+@cases(
+    "creator, own, said, suggestion",
+    (Value(ANNA), {}, str(ANNA), "owner = anna@example.com?"),
+    (Value(ANNA), without("owner", Owner="bob"), str(ANNA), "owner = anna@example.com?"),
+    (Value(ANNA), without("team"), str(ANNA), None),
+    (Value(PIPELINE), {}, "SageMaker (role pipeline)", None),
+    (Absent(), {}, "not in CloudTrail, which remembers 90 days", None),
+    (Unreadable("denied"), {}, "error: denied", None),
+    (NotRead(), {}, None, None),
 )
 def test_the_creator_is_evidence_and_a_suggestion_only_as_a_person(
     creator: Signal[Creator], own: Tags, said: str | None, suggestion: str | None
@@ -224,24 +219,22 @@ def test_an_undo_reads_only_what_shows_whether_it_is_still_the_same() -> None:
     assert (DETECTOR.cleanup.grace, DETECTOR.recent) == (timedelta(days=1), timedelta(days=7))
 
 
-@pytest.mark.parametrize(
-    ("own", "creator", "why"),
-    [
-        (without("team"), Absent(), "fill_tags has nothing for team"),
-        (without("team", "project"), Absent(), "fill_tags has nothing for team and project"),
-        (
-            without("team", "project", "cost-center"),
-            Absent(),
-            "fill_tags has nothing for team, project and cost-center",
-        ),
-        (
-            without("environment", environment=""),
-            Absent(),
-            "no tag is absent: only a person knows what belongs into those that are there",
-        ),
-        (without("owner"), Value(PIPELINE), "fill_tags has nothing for owner"),
-        (without("owner"), Unreadable("denied"), "who created it could not be read (denied)"),
-    ],
+@cases(
+    "own, creator, why",
+    (without("team"), Absent(), "fill_tags has nothing for team"),
+    (without("team", "project"), Absent(), "fill_tags has nothing for team and project"),
+    (
+        without("team", "project", "cost-center"),
+        Absent(),
+        "fill_tags has nothing for team, project and cost-center",
+    ),
+    (
+        without("environment", environment=""),
+        Absent(),
+        "no tag is absent: only a person knows what belongs into those that are there",
+    ),
+    (without("owner"), Value(PIPELINE), "fill_tags has nothing for owner"),
+    (without("owner"), Unreadable("denied"), "who created it could not be read (denied)"),
 )
 def test_nobody_is_warned_of_what_will_not_happen(own: Tags, creator: Signal[Creator], why: str) -> None:
     verdict = found(FILLING.decide(replace(exact(own), creator=creator), NOW))

@@ -17,6 +17,7 @@ from ml_janitor.core.model import Absent, Confidence, Finding, NotRead, Unreadab
 from ml_janitor.detectors.unused_mlflow_servers import MlflowServer, UnusedMlflowServers
 from ml_janitor_sandbox.control import Control
 from scripted import DENIED, Refusal, Script, Torn
+from tables import cases
 from verdicts import shown, word
 
 SECOND, HOUR, DAY = timedelta(seconds=1), timedelta(hours=1), timedelta(days=1)
@@ -42,33 +43,31 @@ def server(*, created: datetime | None = SINCE, **members: Any) -> MlflowServer:
     return MlflowServer(target=target_at("mlflow-tracking-server/runs", created), **known | members)
 
 
-@pytest.mark.parametrize(
-    ("candidate", "verdict", "reason"),
-    [
-        (server(), "likely", "nobody opened or started it, and nothing was stored below its artifact store"),
-        (server(active="Inactive"), "likely", "nobody opened"),
-        *(
-            (server(status=status), "likely", "for 14 days")
-            for status in (
-                *("Started", "Updated", "UpdateFailed", "StopFailed"),
-                *("MaintenanceInProgress", "MaintenanceComplete", "MaintenanceFailed"),
-            )
-        ),
-        *(
-            (server(status=status), "kept", f"its status is {status}")
-            for status in ("Creating", "CreateFailed", "Stopping", "Stopped", "Starting", "Deleting")
-        ),
-        (server(created=SINCE + SECOND), "kept", "younger than 14 days"),
-        (server(created=None), "kept", "younger than 14 days"),
-        (server(called=Value(NOW - 3 * DAY)), "kept", "somebody opened or started it 3 days ago"),
-        (server(called=Unreadable("denied")), "unknown", "opened it could not be read (denied)"),
-        (server(stored=wrote(SINCE + SECOND)), "kept", "it stored an artifact 13 days ago"),
-        (server(stored=wrote(SINCE)), "likely", "nothing was stored"),
-        (server(stored=Unreadable("denied")), "unknown", "stored anything in it could not be read (denied)"),
-        (server(stored=NotRead()), "unknown", "stored anything in it could not be read (not read)"),
-        (server(called=Unreadable("x"), stored=wrote(NOW)), "kept", "it stored an artifact"),
-        (server(called=Unreadable("x"), stored=wrote(SINCE)), "unknown", "opened it could not be read (x)"),
-    ],
+@cases(
+    "candidate, verdict, reason",
+    (server(), "likely", "nobody opened or started it, and nothing was stored below its artifact store"),
+    (server(active="Inactive"), "likely", "nobody opened"),
+    *(
+        (server(status=status), "likely", "for 14 days")
+        for status in (
+            *("Started", "Updated", "UpdateFailed", "StopFailed"),
+            *("MaintenanceInProgress", "MaintenanceComplete", "MaintenanceFailed"),
+        )
+    ),
+    *(
+        (server(status=status), "kept", f"its status is {status}")
+        for status in ("Creating", "CreateFailed", "Stopping", "Stopped", "Starting", "Deleting")
+    ),
+    (server(created=SINCE + SECOND), "kept", "younger than 14 days"),
+    (server(created=None), "kept", "younger than 14 days"),
+    (server(called=Value(NOW - 3 * DAY)), "kept", "somebody opened or started it 3 days ago"),
+    (server(called=Unreadable("denied")), "unknown", "opened it could not be read (denied)"),
+    (server(stored=wrote(SINCE + SECOND)), "kept", "it stored an artifact 13 days ago"),
+    (server(stored=wrote(SINCE)), "likely", "nothing was stored"),
+    (server(stored=Unreadable("denied")), "unknown", "stored anything in it could not be read (denied)"),
+    (server(stored=NotRead()), "unknown", "stored anything in it could not be read (not read)"),
+    (server(called=Unreadable("x"), stored=wrote(NOW)), "kept", "it stored an artifact"),
+    (server(called=Unreadable("x"), stored=wrote(SINCE)), "unknown", "opened it could not be read (x)"),
 )
 def test_unused_mlflow_servers(candidate: MlflowServer, verdict: str, reason: str) -> None:
     decided = UnusedMlflowServers().decide(candidate, NOW)
@@ -174,16 +173,14 @@ NO = "AccessDeniedException: denied"
 NEVER = Absent(TRAIL)
 
 
-@pytest.mark.parametrize(
-    ("answer", "called"),
-    [
-        (of(OPENED, event(OPENED, {"trackingServerName": "runs"})), Value(NOW - HOUR, TRAIL, NOW - HOUR)),
-        (of(STARTED, event(STARTED, {"trackingServerName": "runs"})), Value(NOW - HOUR, TRAIL, NOW - HOUR)),
-        (of(OPENED, event(OPENED, {"trackingServerName": "runs-2"})), NEVER),
-        (of(OPENED, event(OPENED, {})), Value(NOW - HOUR, TRAIL, NOW - HOUR)),
-        (of(OPENED, event(OPENED, {"trackingServerName": "runs"}, errorCode="AccessDenied")), NEVER),
-        (DENIED, Unreadable(f"{TRAIL} broke off after 0: LookupEvents: {NO}", TRAIL)),
-    ],
+@cases(
+    "answer, called",
+    (of(OPENED, event(OPENED, {"trackingServerName": "runs"})), Value(NOW - HOUR, TRAIL, NOW - HOUR)),
+    (of(STARTED, event(STARTED, {"trackingServerName": "runs"})), Value(NOW - HOUR, TRAIL, NOW - HOUR)),
+    (of(OPENED, event(OPENED, {"trackingServerName": "runs-2"})), NEVER),
+    (of(OPENED, event(OPENED, {})), Value(NOW - HOUR, TRAIL, NOW - HOUR)),
+    (of(OPENED, event(OPENED, {"trackingServerName": "runs"}, errorCode="AccessDenied")), NEVER),
+    (DENIED, Unreadable(f"{TRAIL} broke off after 0: LookupEvents: {NO}", TRAIL)),
 )
 def test_a_call_about_it_is_found_by_its_name(answer: Any, called: Any) -> None:
     ((found,), script) = read(listed(), LookupEvents=answer)
@@ -200,40 +197,26 @@ def test_a_call_about_it_is_found_by_its_name(answer: Any, called: Any) -> None:
 MODEL = {"Key": "mlflow/1/a/model.pkl", "LastModified": NOW - 20 * DAY, "Size": 1}
 
 
-@pytest.mark.parametrize(
-    ("answers", "stored", "size"),
-    [
-        ({}, Value(None, OBJECTS), "Medium"),
-        (
-            {"ListObjectsV2": {"KeyCount": 1, "Contents": [MODEL], "IsTruncated": False}},
-            Value(NewestObject("s3://b/mlflow/1/a/model.pkl", NOW - 20 * DAY), OBJECTS, NOW - 20 * DAY),
-            "Medium",
-        ),
-        ({"ListObjectsV2": DENIED}, Unreadable(f"s3://b/mlflow/: ListObjectsV2: {NO}", OBJECTS), "Medium"),
-        (
-            {"DescribeMlflowTrackingServer": DENIED},
-            Unreadable(f"mlflow tracking server runs: DescribeMlflowTrackingServer: {NO}", DESCRIBE),
-            "",
-        ),
-        (
-            {"DescribeMlflowTrackingServer": Refusal("ResourceNotFound")},
-            Unreadable("its artifact store is unknown", DESCRIBE),
-            "",
-        ),
-        (
-            {"DescribeMlflowTrackingServer": Torn({"CreationTime": NOW})},
-            Unreadable("its artifact store is unknown", DESCRIBE),
-            "",
-        ),
-        (
-            {"DescribeMlflowTrackingServer": DESCRIBED | {"TrackingServerSize": "Large"}},
-            Value(None, OBJECTS),
-            "Large",
-        ),
-    ],
-)
-def test_the_newest_artifact_is_below_its_store(answers: dict[str, Any], stored: Any, size: str) -> None:
-    ((found,), script) = read(listed(), **answers)
+NEWEST = NOW - 20 * DAY
+SERVER = "DescribeMlflowTrackingServer"
+NO_STORE = Unreadable("its artifact store is unknown", DESCRIBE)
+
+
+@cases(
+    "operation, answer, stored, size",
+    ("", None, Value(None, OBJECTS), "Medium"),
+    (
+        "ListObjectsV2", {"KeyCount": 1, "Contents": [MODEL], "IsTruncated": False},
+        Value(NewestObject("s3://b/mlflow/1/a/model.pkl", NEWEST), OBJECTS, NEWEST), "Medium",
+    ),
+    ("ListObjectsV2", DENIED, Unreadable(f"s3://b/mlflow/: ListObjectsV2: {NO}", OBJECTS), "Medium"),
+    (SERVER, DENIED, Unreadable(f"mlflow tracking server runs: {SERVER}: {NO}", DESCRIBE), ""),
+    (SERVER, Refusal("ResourceNotFound"), NO_STORE, ""),
+    (SERVER, Torn({"CreationTime": NOW}), NO_STORE, ""),
+    (SERVER, DESCRIBED | {"TrackingServerSize": "Large"}, Value(None, OBJECTS), "Large"),
+)  # fmt: skip
+def test_the_newest_artifact_is_below_its_store(operation: str, answer: Any, stored: Any, size: str) -> None:
+    ((found,), script) = read(listed(), **({operation: answer} if operation else {}))
 
     assert (found.stored, found.size) == (stored, size)
     for asked in script.asked("s3:ListObjectsV2"):

@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-import pytest
-
 from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.aws.calls import Listing
 from ml_janitor.aws.sagemaker_kinds import ENDPOINT, MODEL_PACKAGE, PIPELINE, TRANSFORM_JOB, texts_in
@@ -36,6 +34,7 @@ from ml_janitor.detectors.unused_serving_resources import (
 from ml_janitor.engine.policy import RunPolicy
 from ml_janitor.engine.run import judge_candidate
 from scripted import DENIED, Script, Torn
+from tables import cases
 from verdicts import shown as evidence_of
 
 DAY, SECOND = timedelta(days=1), timedelta(seconds=1)
@@ -50,16 +49,14 @@ def resource(user: Signal[str], *, age: timedelta = 90 * DAY, **more: Any) -> Se
     return ServingResource(target=target, user=user, **more)
 
 
-@pytest.mark.parametrize(
-    ("candidate", "verdict", "reason"),
-    [
-        (resource(Absent()), "found", "created 90 days ago, and no endpoint"),
-        (resource(Absent(), age=90 * DAY - SECOND), "kept", "judged from 90 days on"),
-        (resource(Value("endpoint churn"), age=DAY), "kept", "judged from 90 days on"),
-        (resource(Value("endpoint churn")), "kept", "used by endpoint churn"),
-        (resource(Unreadable("ListPipelines: denied")), "unknown", "ListPipelines: denied"),
-        (resource(NotRead()), "unknown", "not all that may use it was read"),
-    ],
+@cases(
+    "candidate, verdict, reason",
+    (resource(Absent()), "found", "created 90 days ago, and no endpoint"),
+    (resource(Absent(), age=90 * DAY - SECOND), "kept", "judged from 90 days on"),
+    (resource(Value("endpoint churn"), age=DAY), "kept", "judged from 90 days on"),
+    (resource(Value("endpoint churn")), "kept", "used by endpoint churn"),
+    (resource(Unreadable("ListPipelines: denied")), "unknown", "ListPipelines: denied"),
+    (resource(NotRead()), "unknown", "not all that may use it was read"),
 )
 def test_decide(candidate: ServingResource, verdict: str, reason: str) -> None:
     decided = UnusedServingResources().decide(candidate, NOW)
@@ -83,12 +80,10 @@ def fields_of(target: Target) -> dict[str, Any]:
     return {name: getattr(target, name) for name in Target.__slots__}
 
 
-@pytest.mark.parametrize(
-    ("artifacts", "value", "error"),
-    [
-        (Value(3 * 1024**3, "s3:ListObjectsV2"), "3.0 GB", None),
-        (Unreadable("AccessDenied", "s3:ListObjectsV2"), None, "AccessDenied"),
-    ],
+@cases(
+    "artifacts, value, error",
+    (Value(3 * 1024**3, "s3:ListObjectsV2"), "3.0 GB", None),
+    (Unreadable("AccessDenied", "s3:ListObjectsV2"), None, "AccessDenied"),
 )
 def test_the_size_of_artifacts_is_known(artifacts: Signal[int], value: str | None, error: str | None) -> None:
     verdict = UnusedServingResources().decide(resource(Absent(), artifacts=artifacts), NOW)
@@ -98,12 +93,10 @@ def test_the_size_of_artifacts_is_known(artifacts: Signal[int], value: str | Non
     assert (shown.value, shown.error) == (value, error)
 
 
-@pytest.mark.parametrize(
-    ("candidate", "seen", "steps"),
-    [
-        (resource(Absent()), {"used by": "none"}, ("all that may use it was read, and does not name it",)),
-        (resource(Value("endpoint churn")), {"used by": "endpoint churn"}, ()),
-    ],
+@cases(
+    "candidate, seen, steps",
+    (resource(Absent()), {"used by": "none"}, ("all that may use it was read, and does not name it",)),
+    (resource(Value("endpoint churn")), {"used by": "endpoint churn"}, ()),
 )
 def test_what_was_seen_and_passed(
     candidate: ServingResource, seen: dict[str, str], steps: tuple[str, ...]
@@ -124,15 +117,13 @@ def test_an_operator_sets_the_age() -> None:
 NEEDED = "an undo of churn needs it, until 2026-11-05"
 
 
-@pytest.mark.parametrize(
-    ("policy", "undos", "verdict", "reason"),
-    [
-        (RunPolicy(), None, "found", ""),
-        (RunPolicy(), "ML Janitor deleted endpoint a on 2026-10-01", "unknown", "an undo may need this"),
-        (RunPolicy(needed={}), "ML Janitor deleted endpoint a on 2026-10-01", "found", ""),
-        (RunPolicy(needed={ARN.lower(): NEEDED}), None, "kept", NEEDED),
-        (RunPolicy(needed_unread="the ledger could not be read"), None, "unknown", "the ledger could not be"),
-    ],
+@cases(
+    "policy, undos, verdict, reason",
+    (RunPolicy(), None, "found", ""),
+    (RunPolicy(), "ML Janitor deleted endpoint a on 2026-10-01", "unknown", "an undo may need this"),
+    (RunPolicy(needed={}), "ML Janitor deleted endpoint a on 2026-10-01", "found", ""),
+    (RunPolicy(needed={ARN.lower(): NEEDED}), None, "kept", NEEDED),
+    (RunPolicy(needed_unread="the ledger could not be read"), None, "unknown", "the ledger could not be"),
 )
 def test_what_an_undo_needs_is_kept(policy: RunPolicy, undos: str | None, verdict: str, reason: str) -> None:
     judged = judge_candidate(UnusedServingResources(), resource(Absent(), undos=undos), NOW, policy)
@@ -170,16 +161,14 @@ def test_every_word_of_a_pipeline_is_a_name() -> None:
     assert "churn" not in names
 
 
-@pytest.mark.parametrize(
-    ("value", "members", "found"),
-    [
-        ({"ModelName": "a"}, ("ModelName",), ["a"]),
-        ({"modelName": "a"}, ("ModelName",), ["a"]),
-        ({"Variants": [{"ModelName": "a"}, {"ModelName": "b"}]}, ("ModelName",), ["a", "b"]),
-        ({"ModelNames": ["a"], "Name": "b"}, ("ModelName",), []),
-        ({"Source": {"S3Uri": "s3://a/b"}}, ARTIFACT_MEMBERS, ["s3://a/b"]),
-        ({"A": {"B": "c"}, "D": ["e", 1]}, (), ["c", "e"]),
-    ],
+@cases(
+    "value, members, found",
+    ({"ModelName": "a"}, ("ModelName",), ["a"]),
+    ({"modelName": "a"}, ("ModelName",), ["a"]),
+    ({"Variants": [{"ModelName": "a"}, {"ModelName": "b"}]}, ("ModelName",), ["a", "b"]),
+    ({"ModelNames": ["a"], "Name": "b"}, ("ModelName",), []),
+    ({"Source": {"S3Uri": "s3://a/b"}}, ARTIFACT_MEMBERS, ["s3://a/b"]),
+    ({"A": {"B": "c"}, "D": ["e", 1]}, (), ["c", "e"]),
 )
 def test_texts_are_found_at_any_depth(value: Any, members: tuple[str, ...], found: list[str]) -> None:
     assert list(texts_in(value, *members)) == found
@@ -285,14 +274,12 @@ def test_what_was_deployed_used_what_its_request_names() -> None:
     assert "LookupEvents" in deployed(UpdateEndpoint=DENIED)[0].errors[0]
 
 
-@pytest.mark.parametrize(
-    ("deletion", "undos"),
-    [
-        (called(DAY, agent="Boto3 ml-janitor", endpointName="old"), True),
-        (called(DAY, agent="Boto3 ml-janitor", endpointName="old", failed=True), False),
-        (called(DAY, agent="console", endpointName="old"), False),
-        (called(DAY, agent="Boto3 ml-janitor", endpointName="api"), False),
-    ],
+@cases(
+    "deletion, undos",
+    (called(DAY, agent="Boto3 ml-janitor", endpointName="old"), True),
+    (called(DAY, agent="Boto3 ml-janitor", endpointName="old", failed=True), False),
+    (called(DAY, agent="console", endpointName="old"), False),
+    (called(DAY, agent="Boto3 ml-janitor", endpointName="api"), False),
 )
 def test_an_endpoint_that_the_janitor_deleted_may_need_anything(deletion: Any, undos: bool) -> None:  # noqa: FBT001
     """But one whose deployment CloudTrail remembers, with its configuration."""

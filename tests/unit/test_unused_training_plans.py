@@ -7,7 +7,6 @@ from decimal import Decimal
 from typing import Any
 
 import boto3
-import pytest
 
 from conftest import ACCOUNT, NOW, REGION
 from fakes import target_at
@@ -16,6 +15,7 @@ from ml_janitor.core.model import Absent, Confidence, Finding, NotRead, Unreadab
 from ml_janitor.detectors.unused_training_plans import CapacityBlock, TrainingPlan, UnusedTrainingPlans
 from ml_janitor_sandbox.control import Control
 from scripted import DENIED, Refusal, Script, Torn
+from tables import cases
 from verdicts import shown, word
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -40,27 +40,25 @@ def plan(**members: Any) -> TrainingPlan:
     return TrainingPlan(target=target_at("training-plan/p", BEGAN), **known | members)
 
 
-@pytest.mark.parametrize(
-    ("candidate", "verdict", "reason"),
-    [
-        (plan(), "likely", "active for 3 days, no instance is in use, and no training job names it"),
-        (plan(targets=("hyperpod-cluster", "endpoint")), "likely", "no hyperpod cluster or endpoint names"),
-        (plan(status="Scheduled"), "kept", "its status is Scheduled"),
-        (plan(status="Expired", in_use=None), "kept", "its status is Expired"),
-        (plan(starts=None), "unknown", "the listing lacks its start or the number of instances in use"),
-        (plan(in_use=None), "unknown", "the listing lacks its start or the number of instances in use"),
-        (plan(in_use=1), "kept", "instances in use: 1"),
-        (plan(starts=NOW - DAY + HOUR), "kept", "it began 23 hours ago; judged from 24 hours on"),
-        (plan(starts=NOW - DAY), "likely", "active for 24 hours"),
-        (plan(user=Value("training job a")), "kept", "training job a names it"),
-        (plan(user=Unreadable("denied")), "unknown", "names it could not be read (denied)"),
-        (plan(user=NotRead()), "unknown", "names it could not be read (not read)"),
-        (plan(targets=("studio-apps",)), "unknown", "it is for studio-apps, and no listing tells which"),
-        (plan(targets=("training-job", "studio-apps")), "unknown", "it is for studio-apps, and no"),
-        (plan(targets=("studio-apps",), user=Value("endpoint e")), "kept", "endpoint e names it"),
-        (plan(targets=("quantum", "studio-apps")), "unknown", "it is for quantum and studio-apps"),
-        (plan(targets=()), "unknown", "it is for unknown resources, and"),
-    ],
+@cases(
+    "candidate, verdict, reason",
+    (plan(), "likely", "active for 3 days, no instance is in use, and no training job names it"),
+    (plan(targets=("hyperpod-cluster", "endpoint")), "likely", "no hyperpod cluster or endpoint names"),
+    (plan(status="Scheduled"), "kept", "its status is Scheduled"),
+    (plan(status="Expired", in_use=None), "kept", "its status is Expired"),
+    (plan(starts=None), "unknown", "the listing lacks its start or the number of instances in use"),
+    (plan(in_use=None), "unknown", "the listing lacks its start or the number of instances in use"),
+    (plan(in_use=1), "kept", "instances in use: 1"),
+    (plan(starts=NOW - DAY + HOUR), "kept", "it began 23 hours ago; judged from 24 hours on"),
+    (plan(starts=NOW - DAY), "likely", "active for 24 hours"),
+    (plan(user=Value("training job a")), "kept", "training job a names it"),
+    (plan(user=Unreadable("denied")), "unknown", "names it could not be read (denied)"),
+    (plan(user=NotRead()), "unknown", "names it could not be read (not read)"),
+    (plan(targets=("studio-apps",)), "unknown", "it is for studio-apps, and no listing tells which"),
+    (plan(targets=("training-job", "studio-apps")), "unknown", "it is for studio-apps, and no"),
+    (plan(targets=("studio-apps",), user=Value("endpoint e")), "kept", "endpoint e names it"),
+    (plan(targets=("quantum", "studio-apps")), "unknown", "it is for quantum and studio-apps"),
+    (plan(targets=()), "unknown", "it is for unknown resources, and"),
 )
 def test_unused_training_plans(candidate: TrainingPlan, verdict: str, reason: str) -> None:
     decided = UnusedTrainingPlans().decide(candidate, NOW)
@@ -78,15 +76,13 @@ GAP = (
 )
 
 
-@pytest.mark.parametrize(
-    ("members", "lost"),
-    [
-        ({}, Decimal(3_000)),
-        ({"blocks": GAP}, Decimal(3_000)),
-        ({"blocks": (CapacityBlock(NOW - 4 * DAY, NOW - 3 * DAY, 2, "ml.p5.48xlarge"),)}, Decimal(12_000)),
-        ({"blocks": ()}, None),
-        ({"fee": None}, None),
-    ],
+@cases(
+    "members, lost",
+    ({}, Decimal(3_000)),
+    ({"blocks": GAP}, Decimal(3_000)),
+    ({"blocks": (CapacityBlock(NOW - 4 * DAY, NOW - 3 * DAY, 2, "ml.p5.48xlarge"),)}, Decimal(12_000)),
+    ({"blocks": ()}, None),
+    ({"fee": None}, None),
 )
 def test_the_passed_part_of_the_fee_is_lost(members: dict[str, Any], lost: Decimal | None) -> None:
     decided = UnusedTrainingPlans().decide(plan(**members), NOW)
@@ -166,22 +162,20 @@ def read(*plans: dict[str, Any], **answers: Any) -> tuple[list[TrainingPlan], Sc
     return list(UnusedTrainingPlans().find(script.aws(), NOW)), script
 
 
-@pytest.mark.parametrize(
-    ("members", "expected"),
-    [
-        ({"UpfrontFee": "12.5"}, {"fee": Decimal("12.5")}),
-        ({"CurrencyCode": "CNY"}, {"fee": None}),
-        ({"CurrencyCode": None}, {"fee": None}),
-        ({"UpfrontFee": None}, {"fee": None}),
-        ({"UpfrontFee": "free"}, {"fee": None}),
-        ({"InUseInstanceCount": None}, {"in_use": None}),
-        ({"TargetResources": None}, {"targets": ()}),
-        ({"EndTime": None}, {"ends": None}),
-        ({"ReservedCapacitySummaries": None}, {"blocks": ()}),
-        ({"ReservedCapacitySummaries": [capacity(StartTime=None)]}, {"blocks": ()}),
-        ({"ReservedCapacitySummaries": [capacity(EndTime=None)]}, {"blocks": ()}),
-        ({}, {"blocks": (BLOCK,), "status": "Active", "ends": ENDS, "targets": ("training-job",)}),
-    ],
+@cases(
+    "members, expected",
+    ({"UpfrontFee": "12.5"}, {"fee": Decimal("12.5")}),
+    ({"CurrencyCode": "CNY"}, {"fee": None}),
+    ({"CurrencyCode": None}, {"fee": None}),
+    ({"UpfrontFee": None}, {"fee": None}),
+    ({"UpfrontFee": "free"}, {"fee": None}),
+    ({"InUseInstanceCount": None}, {"in_use": None}),
+    ({"TargetResources": None}, {"targets": ()}),
+    ({"EndTime": None}, {"ends": None}),
+    ({"ReservedCapacitySummaries": None}, {"blocks": ()}),
+    ({"ReservedCapacitySummaries": [capacity(StartTime=None)]}, {"blocks": ()}),
+    ({"ReservedCapacitySummaries": [capacity(EndTime=None)]}, {"blocks": ()}),
+    ({}, {"blocks": (BLOCK,), "status": "Active", "ends": ENDS, "targets": ("training-job",)}),
 )
 def test_what_is_read_of_a_plan(members: dict[str, Any], expected: dict[str, Any]) -> None:
     ((found,), _) = read(listed(**members), ListTrainingJobs={"TrainingJobSummaries": []})
@@ -212,21 +206,19 @@ GROUPS = "hyperpod-cluster"
 NO = "AccessDeniedException: denied"
 
 
-@pytest.mark.parametrize(
-    ("target", "answer", "user"),
-    [
-        ("training-job", {"TrainingJobSummaries": []}, Absent(JOBS)),
-        ("training-job", [{"TrainingJobSummaries": []}] * 2, Absent(JOBS)),
-        (
-            "training-job",
-            [{"TrainingJobSummaries": []}, {"TrainingJobSummaries": [JOB]}, DENIED],
-            Value("training job a", JOBS),
-        ),
-        ("training-job", DENIED, Unreadable(f"ListTrainingJobs: {NO}", JOBS)),
-        ("training-job", Torn(), Unreadable("the answer lacks TrainingJobSummaries: it was cut off", JOBS)),
-        (GROUPS, {"ClusterSummaries": []}, Absent(CLUSTERS)),
-        (GROUPS, DENIED, Unreadable(f"ListClusters: {NO}", CLUSTERS)),
-    ],
+@cases(
+    "target, answer, user",
+    ("training-job", {"TrainingJobSummaries": []}, Absent(JOBS)),
+    ("training-job", [{"TrainingJobSummaries": []}] * 2, Absent(JOBS)),
+    (
+        "training-job",
+        [{"TrainingJobSummaries": []}, {"TrainingJobSummaries": [JOB]}, DENIED],
+        Value("training job a", JOBS),
+    ),
+    ("training-job", DENIED, Unreadable(f"ListTrainingJobs: {NO}", JOBS)),
+    ("training-job", Torn(), Unreadable("the answer lacks TrainingJobSummaries: it was cut off", JOBS)),
+    (GROUPS, {"ClusterSummaries": []}, Absent(CLUSTERS)),
+    (GROUPS, DENIED, Unreadable(f"ListClusters: {NO}", CLUSTERS)),
 )
 def test_a_job_or_a_cluster_is_asked_for_by_the_plan(target: str, answer: Any, user: Any) -> None:
     operation = "ListClusters" if target == GROUPS else "ListTrainingJobs"
@@ -259,20 +251,18 @@ PAGE: dict[str, Any] = {"Endpoints": [endpoint()]}
 NAMED = Value("endpoint e", "sagemaker:DescribeEndpoint")
 
 
-@pytest.mark.parametrize(
-    ("page", "description", "user"),
-    [
-        (PAGE, endpoint(), Absent("sagemaker:DescribeEndpoint")),
-        (PAGE, endpoint(reserved=ARN.upper()), NAMED),
-        (PAGE, endpoint(reserved=f"{ARN}-2"), Absent("sagemaker:DescribeEndpoint")),
-        (PAGE, endpoint(reserved=OTHER), "endpoint e names another reservation"),
-        (PAGE, endpoint("Creating"), "endpoint e is being created"),
-        (PAGE, endpoint("Failed"), Absent("sagemaker:DescribeEndpoint")),
-        (PAGE, DENIED, f"endpoint e: DescribeEndpoint: {NO}"),
-        (PAGE, Refusal("ResourceNotFound"), Absent("sagemaker:DescribeEndpoint")),
-        ([PAGE, DENIED], endpoint(), f"{ENDPOINTS} broke off after 1: ListEndpoints: {NO}"),
-        ([PAGE, DENIED], endpoint(reserved=ARN), NAMED),
-    ],
+@cases(
+    "page, description, user",
+    (PAGE, endpoint(), Absent("sagemaker:DescribeEndpoint")),
+    (PAGE, endpoint(reserved=ARN.upper()), NAMED),
+    (PAGE, endpoint(reserved=f"{ARN}-2"), Absent("sagemaker:DescribeEndpoint")),
+    (PAGE, endpoint(reserved=OTHER), "endpoint e names another reservation"),
+    (PAGE, endpoint("Creating"), "endpoint e is being created"),
+    (PAGE, endpoint("Failed"), Absent("sagemaker:DescribeEndpoint")),
+    (PAGE, DENIED, f"endpoint e: DescribeEndpoint: {NO}"),
+    (PAGE, Refusal("ResourceNotFound"), Absent("sagemaker:DescribeEndpoint")),
+    ([PAGE, DENIED], endpoint(), f"{ENDPOINTS} broke off after 1: ListEndpoints: {NO}"),
+    ([PAGE, DENIED], endpoint(reserved=ARN), NAMED),
 )
 def test_an_endpoint_is_described_for_its_reservation(page: Any, description: Any, user: Any) -> None:
     ((found,), _) = read(

@@ -6,8 +6,6 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-import pytest
-
 from conftest import NOW
 from fakes import target_at
 from ml_janitor.aws.prices import Price, volume_prices
@@ -17,6 +15,7 @@ from ml_janitor.detectors.unused_volumes import UnusedVolume, UnusedVolumes
 from past_jobs import word
 from scripted import DENIED as DENIED_CALL
 from scripted import Refusal, Script
+from tables import cases
 from verdicts import shown
 
 DAY = timedelta(days=1)
@@ -42,24 +41,22 @@ def space(**more: Any) -> UnusedVolume:
     return volume("space/d-1/desk", **{"app": Absent(), "wrote": Absent(), **more})
 
 
-@pytest.mark.parametrize(
-    ("judged", "verdict", "reason"),
-    [
-        (notebook(), "found", "its 100 GB are billed, and it has been stopped for 40 days"),
-        (notebook(changed=NOW - 30 * DAY), "found", "stopped for 30 days"),
-        (notebook(changed=NOW - 30 * DAY + timedelta(seconds=1)), "kept", "judged from 30 days on"),
-        (notebook(size=Unreadable("DescribeNotebookInstance: denied")), "unknown", "denied"),
-        (notebook(size=NotRead()), "unknown", "not read"),
-        (notebook(status="InService"), "kept", "it is InService"),
-        (notebook(price=Price(None, "Price List API")), "found", "its 100 GB"),
-        (space(), "found", "no app ran in this space for 30 days"),
-        (space(size=Absent()), "kept", "it has no volume of its own"),
-        (space(changed=NOW - 3 * DAY), "kept", "stopped or changed 3 days ago"),
-        (space(app=Value("JupyterLab default, InService")), "kept", "used: apps: JupyterLab default"),
-        (space(app=DENIED), "unknown", "ListApps: AccessDenied"),
-        (space(wrote=Value(NOW - DAY)), "kept", "used: log"),
-        (space(wrote=DENIED), "unknown", "AccessDenied"),
-    ],
+@cases(
+    "judged, verdict, reason",
+    (notebook(), "found", "its 100 GB are billed, and it has been stopped for 40 days"),
+    (notebook(changed=NOW - 30 * DAY), "found", "stopped for 30 days"),
+    (notebook(changed=NOW - 30 * DAY + timedelta(seconds=1)), "kept", "judged from 30 days on"),
+    (notebook(size=Unreadable("DescribeNotebookInstance: denied")), "unknown", "denied"),
+    (notebook(size=NotRead()), "unknown", "not read"),
+    (notebook(status="InService"), "kept", "it is InService"),
+    (notebook(price=Price(None, "Price List API")), "found", "its 100 GB"),
+    (space(), "found", "no app ran in this space for 30 days"),
+    (space(size=Absent()), "kept", "it has no volume of its own"),
+    (space(changed=NOW - 3 * DAY), "kept", "stopped or changed 3 days ago"),
+    (space(app=Value("JupyterLab default, InService")), "kept", "used: apps: JupyterLab default"),
+    (space(app=DENIED), "unknown", "ListApps: AccessDenied"),
+    (space(wrote=Value(NOW - DAY)), "kept", "used: log"),
+    (space(wrote=DENIED), "unknown", "AccessDenied"),
 )
 def test_unused_volumes(judged: UnusedVolume, verdict: str, reason: str) -> None:
     decided = UnusedVolumes().decide(judged, NOW)
@@ -67,12 +64,10 @@ def test_unused_volumes(judged: UnusedVolume, verdict: str, reason: str) -> None
     assert (word(decided), reason in decided.reason) == (verdict, True), decided.reason
 
 
-@pytest.mark.parametrize(
-    ("judged", "confidence", "command"),
-    [
-        (notebook(), Confidence.PROVEN, "delete-notebook-instance --notebook-instance-name eda:"),
-        (space(), Confidence.LIKELY, "delete-space --domain-id d-1 --space-name desk:"),
-    ],
+@cases(
+    "judged, confidence, command",
+    (notebook(), Confidence.PROVEN, "delete-notebook-instance --notebook-instance-name eda:"),
+    (space(), Confidence.LIKELY, "delete-space --domain-id d-1 --space-name desk:"),
 )
 def test_the_change_is_a_command(judged: UnusedVolume, confidence: Confidence, command: str) -> None:
     decided = UnusedVolumes().decide(judged, NOW)
@@ -100,19 +95,15 @@ DESCRIBED = {"NotebookInstanceName": "eda", "CreationTime": NOW}
 SOURCE = "sagemaker:DescribeNotebookInstance"
 
 
-@pytest.mark.parametrize(
-    ("answer", "size"),
-    [
-        (DESCRIBED | {"VolumeSizeInGB": 7}, Value(7, SOURCE)),
-        (DESCRIBED, Unreadable("the answer was cut off", SOURCE)),
-        (Refusal("ValidationException", "Could not find it"), Unreadable("it is gone", SOURCE)),
-        (
-            DENIED_CALL,
-            Unreadable(
-                "notebook instance eda: DescribeNotebookInstance: AccessDeniedException: denied", SOURCE
-            ),
-        ),
-    ],
+@cases(
+    "answer, size",
+    (DESCRIBED | {"VolumeSizeInGB": 7}, Value(7, SOURCE)),
+    (DESCRIBED, Unreadable("the answer was cut off", SOURCE)),
+    (Refusal("ValidationException", "Could not find it"), Unreadable("it is gone", SOURCE)),
+    (
+        DENIED_CALL,
+        Unreadable("notebook instance eda: DescribeNotebookInstance: AccessDeniedException: denied", SOURCE),
+    ),
 )
 def test_the_size_of_a_volume_is_read_or_unknown_but_never_none(answer: Any, size: Signal[int]) -> None:
     assert unused_volumes._size(Script({SOURCE: answer}).aws(), "eda") == size

@@ -73,6 +73,24 @@ BILL: dict[str, tuple[str, ...]] = {
 }
 
 
+UNDO: dict[str, tuple[str, ...]] = {
+    "action#*": (QUERY, UPDATE),
+    "finding#*": (QUERY,),
+    "lease#*": (GET, PUT, DELETE),
+    "hold#*": (PUT,),
+    **once("undo"),
+}
+PRESS: dict[str, tuple[str, ...]] = {
+    "finding#*": (QUERY,),
+    "action#*": (QUERY,),
+    "hold#*": (QUERY, PUT),
+    "request#*": (PUT,),
+    **once("press"),
+}
+COMMITS = sweep("commits") | {"finding#commits#*": (UPDATE,), "finding#*": (QUERY,)}
+DIGEST_OF_ALL = DIGEST | {"sweep#*": ("BatchGetItem",), "organization": (GET,), "bill#*": (GET, PUT)}
+
+
 @pytest.mark.parametrize(
     ("used", "expected"),
     [
@@ -80,39 +98,15 @@ BILL: dict[str, tuple[str, ...]] = {
         (lambda: uses.sweep_uses(Shelf(), armed=False), SHELF),
         (lambda: uses.sweep_uses(Shelf(), armed=True), ARMED),
         (lambda: uses.sweep_uses(Shelf(), armed=False, organization=True), SHELF | {"organization": (GET,)}),
-        (
-            lambda: uses.sweep_uses(Commits(), armed=False),
-            sweep("commits") | {"finding#commits#*": (UPDATE,), "finding#*": (QUERY,)},
-        ),
+        (lambda: uses.sweep_uses(Commits(), armed=False), COMMITS),
         (lambda: uses.sweep_uses(Spares(), armed=False), sweep("spares") | {"action#*": (QUERY,)}),
         (uses.accounts_uses, {"sweep#*": ("BatchGetItem", PUT), "organization": (GET, PUT, UPDATE)}),
         (lambda: uses.digest_uses(bill=False), DIGEST),
-        (
-            lambda: uses.digest_uses(bill=True, organization=True),
-            DIGEST | {"sweep#*": ("BatchGetItem",), "organization": (GET,), "bill#*": (GET, PUT)},
-        ),
+        (lambda: uses.digest_uses(bill=True, organization=True), DIGEST_OF_ALL),
         (uses.bill_uses, BILL),
         (lambda: uses.bill_uses(organization=True), BILL | {"organization": (GET,)}),
-        (
-            uses.undo_uses,
-            {
-                "action#*": (QUERY, UPDATE),
-                "finding#*": (QUERY,),
-                "lease#*": (GET, PUT, DELETE),
-                "hold#*": (PUT,),
-                **once("undo"),
-            },
-        ),
-        (
-            uses.press_uses,
-            {
-                "finding#*": (QUERY,),
-                "action#*": (QUERY,),
-                "hold#*": (QUERY, PUT),
-                "request#*": (PUT,),
-                **once("press"),
-            },
-        ),
+        (uses.undo_uses, UNDO),
+        (uses.press_uses, PRESS),
     ],
 )
 def test_what_each_function_uses_of_the_ledger(

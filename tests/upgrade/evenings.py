@@ -121,7 +121,7 @@ def states(left: Left) -> Mapping[str, Any]:
     """
     What a version without causes knows of what an evening *left*.
 
-    Of a cause, that is whether there is one; messages and marks of writes are not a state.
+    Of a cause, that is whether there is one; messages, marks of writes and signatures are not a state.
     """
     known: dict[str, Any] = {"results": left["results"], "things": left["things"]}
     for item in left["table"]:
@@ -129,7 +129,11 @@ def states(left: Left) -> Mapping[str, Any]:
         if not plain["pk"].startswith(("finding#", "action#")):
             continue
         causes = {name: bool(plain.pop(name, "")) for name in CAUSES}
-        rest = {name: one for name, one in plain.items() if name != "written" and not name.endswith("_cause")}
+        rest = {
+            name: one
+            for name, one in plain.items()
+            if name not in {"written", "mac", "origin", "progress"} and not name.endswith("_cause")
+        }
         known[f"{plain['pk']} {plain['sk']}"] = rest | causes
     return known
 

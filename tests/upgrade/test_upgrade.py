@@ -219,18 +219,13 @@ def undo_unsigned(action: dict[str, Any]) -> None:
 
 
 def test_what_was_done_is_undone_by_a_person(world: World) -> None:
-    """
-    Not by the buttons of the messages from before; the resources are as they were.
-
-    The settings from before list no roles, so a job is not even asked back.
-    """
+    """Not by the buttons of the messages from before; the resources are as they were."""
     done = {name: one for name, one in recorded("action").items() if one["stage"] == "acted"}
     assert {one["detector"] for one in done.values()} == set(DETECTORS)
     world.delivered = len(world.box.invocations())
     world.at(FREE)
     for name in done:
-        asked = done[name]["detector"] != "hung-training-jobs"
-        assert world.answer_press("undo", name)["done"] is asked
+        assert world.answer_press("undo", name)["done"]
         world.deliver()
         (left,) = (
             one
@@ -239,7 +234,7 @@ def test_what_was_done_is_undone_by_a_person(world: World) -> None:
         )
         error = read_causes(left, "error")["error"]
         unsigned = error is not None and error.why is CauseCode.MAC_MISSING
-        assert (left["stage"], unsigned) == ("undoing" if asked else "acted", asked)
+        assert (left["stage"], unsigned) == ("acted", True)
         undo_unsigned(left)
 
     assert {world.stages()[name] for name in done} == {"undone"}

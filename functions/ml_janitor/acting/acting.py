@@ -46,6 +46,7 @@ from ml_janitor.ledger.actions import (
     UnverifiedError,
     undo_json,
 )
+from ml_janitor.ledger.requests import undo_request
 from ml_janitor.ledger.table import format_stamp
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ class Acting:
         at = self.clock()
         reverts = resume_reverts(detector, self.known(sweep), self._revert, at)
         known = self.known(sweep)
-        reported = add_unfinished(sweep, [*report_half_done(detector, known), *reverts])
+        reported = add_unfinished(sweep, [*report_half_done(detector, known, self.actions.doubt), *reverts])
         if self.undoable(detector.name, str(sweep.account), sweep.region):
             return reported
         return replace(
@@ -531,7 +532,9 @@ class ArmedSweep:
         resource is waste again by that time.
         """
         try:
-            self.acting.revert(self.acting.actions.request_undo(action, JANITOR_NAME, self.acting.clock()))
+            actions = self.acting.actions
+            asked = undo_request(action, by=JANITOR_NAME, now=self.acting.clock()).sign(actions.signatures)
+            self.acting.revert(actions.request_undo(action, asked))
         except BegunBeforeError:
             raise
         except Exception as error:  # reported; the next sweep asks again

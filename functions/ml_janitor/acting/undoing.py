@@ -35,8 +35,11 @@ from ml_janitor.ledger.actions import (
     RecordedSteps,
     Stage,
     UnverifiedError,
+    is_asked,
 )
 from ml_janitor.ledger.limits import LeaseTakenError
+from ml_janitor.ledger.requests import undo_request
+from ml_janitor.ledger.signatures import Request
 
 if TYPE_CHECKING:
     from ml_janitor.aws.client import Aws
@@ -112,20 +115,41 @@ class Undoing:
         return action
 
     def _too_old(self, action: Action) -> bool:
-        """Return whether *action* is too old to be undone. A half-reverted action never is."""
-        return action.stage is not Stage.UNDOING and self.clock() - action.began > self.within
+        """Return whether *action* is too old to be undone. An undo that was asked for in time never is."""
+        if self.clock() - action.began <= self.within:
+            return False
+        try:
+            return action.stage is not Stage.UNDOING or not self._in_time(action, action.origin)
+        except Exception:  # the request could not be verified; a try of the undo says so
+            return False
+
+    def _in_time(self, action: Action, request: Request | None) -> bool:
+        """Return whether *request* is a signed request for the undo of *action*, and came in time."""
+        return (
+            request is not None
+            and is_asked(self.actions.signatures, action, request)
+            and request.at - action.began <= self.within
+        )
 
     def undo(
-        self, detector: Detector[Any], aws: Aws, action: Action, *, by: str, again: bool = False
+        self,
+        detector: Detector[Any],
+        aws: Aws,
+        action: Action,
+        *,
+        by: str = "",
+        request: Request | None = None,
+        again: bool = False,
     ) -> Action:
         """
         Bring back the resource of *action*, whole or half done; then leave it alone for a week.
 
-        *by* is the person who asked. *again* resumes an undo that broke off, without a new request. Raises
-        CannotUndoError, which is final if the record does not verify or there is nothing to bring back, and
-        BegunBeforeError if another run works on it.
+        *request* is the signed request; without it, *by* asks with a command. *again* resumes an undo that
+        broke off, without a new request. Raises CannotUndoError, which is final if the record or the request
+        does not verify or there is nothing to bring back, and BegunBeforeError if another run works on it.
         """
-        action = self._begin(action, by, again=again)
+        action = self._begin(action, by, request, again=again)
+        by = action.undone_by
         try:
             self._snooze(action, by, detector.reverted_arn(action.target, action.undo))
             if not action.touched:
@@ -141,29 +165,63 @@ class Undoing:
         undone = self.actions.undone(action, self.clock(), became)
         return replace(undone, steps=action.steps)
 
-    def _begin(self, action: Action, by: str, *, again: bool) -> Action:
-        """Verify *action*, then record that its undo begins. Raises CannotUndoError."""
-        try:
-            self._verify(action)
-            return self.actions.begin_undo(action, by, self.clock(), again=again)
-        except UnverifiedError as unverified:
-            self.actions.refused(action, unverified.cause)
-            raise CannotUndoError(action.target.name, unverified.cause, final=True) from unverified
+    def verify(self, action: Action) -> None:
+        """
+        Raise CannotUndoError unless a role that acts signed *action*, and remember that.
 
-    def _verify(self, action: Action) -> None:
-        try:
+        Nothing else is done with a record before.
+        """
+        with self._remembered(action):
             try:
-                self.actions.verify(action)
+                self.actions.verify_record(action)
             except UnverifiedError as unverified:
                 if not (self.unsigned and unverified.cause.why is CauseCode.MAC_MISSING):
                     raise
                 self.actions.check_older(action)
-        except UnverifiedError:
-            raise
-        except Exception as error:  # KMS did not answer: remembered, and it can be tried again
+
+    def check_request(self, action: Action, request: Request | None) -> Request:
+        """
+        Return the request by which *action* is undone: *request*, or the stored one if its undo has begun.
+
+        Raises CannotUndoError if neither is signed and in time, and remembers that.
+        """
+        with self._remembered(action):
+            if request is not None and self._in_time(action, request):
+                return request
+            if action.stage is Stage.UNDOING and action.origin and self._in_time(action, action.origin):
+                return action.origin
+            asked = request is not None and is_asked(self.actions.signatures, action, request)
+            raise UnverifiedError(
+                make_cause(CauseCode.REQUEST_LATE, self.within.days)
+                if asked
+                else make_cause(CauseCode.REQUEST_UNSIGNED, action.id)
+            )
+
+    @contextmanager
+    def _remembered(self, action: Action) -> Iterator[None]:
+        """Remember an error of verifying something about *action*, and raise it as CannotUndoError."""
+        try:
+            yield
+        except UnverifiedError as unverified:
+            self.actions.refused(action, unverified.cause)
+            raise CannotUndoError(action.target.name, unverified.cause, final=True) from unverified
+        except Exception as error:  # KMS did not answer: it can be tried again
             why = make_cause(CauseCode.RECORD_UNREAD, error_text(error))
             self.actions.refused(action, why)
             raise CannotUndoError(action.target.name, why) from error
+
+    def _begin(self, action: Action, by: str, request: Request | None, *, again: bool) -> Action:
+        """Verify *action* and *request*, then record that the undo begins. Raises CannotUndoError."""
+        self.verify(action)
+        if request is None and by:
+            with self._remembered(action):
+                request = undo_request(action, by=by, now=self.clock()).sign(self.actions.signatures)
+        request = self.check_request(action, request)
+        try:
+            return self.actions.begin_undo(action, request, self.clock(), by=by, again=again)
+        except UnverifiedError as unverified:
+            self.actions.refused(action, unverified.cause)
+            raise CannotUndoError(action.target.name, unverified.cause, final=True) from unverified
 
     def _snooze(self, action: Action, by: str, reverted_arn: str) -> None:
         """
@@ -280,11 +338,13 @@ class UndoRun:
     ) -> CannotUndoError | None:
         """Undo *action*. Return None once its resource is back, or the final error."""
         try:
+            self.undoing.verify(action)
+            request = self.undoing.check_request(action, _request_of(asked))
             self._check_allowed(detector, action)
             if asked.request and not asked.again:  # a press, which may not write this itself
-                action = self.undoing.actions.request_undo(action, asked.by, self.clock())
+                action = self.undoing.actions.request_undo(action, request)
             with self._entered(action, account, asked.region) as aws:
-                self.undoing.undo(detector, aws, action, by=asked.by, again=asked.again)
+                self.undoing.undo(detector, aws, action, request=request, again=asked.again)
         except BegunBeforeError as busy:
             return CannotUndoError(str(busy), final=True)
         except CannotUndoError as cannot:
@@ -323,11 +383,13 @@ class UndoRun:
         Undos of other findings go on side by side: some wait for AWS for many minutes.
         """
         where = (asked.detector, asked.account or self.home, asked.region)
+        request = _request_of(asked)
+        by = request.by if request is not None else ""
 
         def take() -> None:
             now = self.clock()
             self.leases.take_undo(
-                where, asked.finding, holder=holder, by=asked.by, now=now, until=now + self.left()
+                where, asked.finding, holder=holder, by=by, now=now, until=now + self.left()
             )
 
         self._patiently(take)
@@ -361,6 +423,14 @@ class UndoRun:
                 if self.left() <= reserve:
                     raise
                 self.sleep(_LEASE_POLL_SECONDS)
+
+
+def _request_of(asked: UndoEvent) -> Request | None:
+    """Return the request that the event carries, or None if it is not one."""
+    try:
+        return Request.parse(asked.asked)
+    except ValueError:
+        return None
 
 
 # --- undoable actions -----------------------------------------------------------------------------
@@ -424,25 +494,28 @@ def is_half_done(action: Action) -> bool:
     return action.stage in UNFINISHED_STAGES and action.touched
 
 
-def report_half_done(detector: Detector[Any], actions: Iterable[Action]) -> list[UnfinishedAction]:
+def report_half_done(
+    detector: Detector[Any], actions: Iterable[Action], doubt: Callable[[Action], Cause | None]
+) -> list[UnfinishedAction]:
     """
     Return the *actions* that were half done when their *detector* was disarmed: a person has to revert them.
 
-    The detector's role may no longer finish them, nor read whether they were completed.
+    The detector's role may no longer finish them, nor read whether they were completed. *doubt* returns why a
+    record cannot be believed.
     """
-    return [
-        UnfinishedAction(
-            action,
-            Outcome.FAILED,
-            Cause(
-                CauseCode.DISARMED,
-                (detector.name, action.error),
-                progress=UnfinishedProgress.HALF_DONE,
-                by_hand=undo_command(detector, action),
-            ),
+
+    def cause(action: Action) -> Cause:
+        if (why := doubt(action)) is not None and why.why in UNVERIFIED_RECORD_CODES:
+            return why
+        return Cause(
+            CauseCode.DISARMED,
+            (detector.name, action.error),
+            progress=UnfinishedProgress.HALF_DONE,
+            by_hand=undo_command(detector, action),
         )
-        for action in actions
-        if is_half_done(action)
+
+    return [
+        UnfinishedAction(action, Outcome.FAILED, cause(action)) for action in actions if is_half_done(action)
     ]
 
 

@@ -36,7 +36,7 @@ from ml_janitor.aws.sagemaker_kinds import (
     SageMakerKind,
 )
 from ml_janitor.aws.tags import target_in
-from ml_janitor.aws.training_jobs import search_training_jobs
+from ml_janitor.aws.training_jobs import on_training_plan, rented_instances, search_training_jobs
 from ml_janitor.core.model import Target, Unreadable, Value
 
 LONGEST_TRAINING_JOB = timedelta(days=28)
@@ -139,33 +139,15 @@ def _training_jobs(aws: Aws, since: datetime, now: datetime) -> Listing[UsedReso
                     start=start,
                     end=end,
                     hourly=_hourly(count, share),
-                    reserved=_on_training_plan(resources, instance),
+                    reserved=on_training_plan(resources, instance),
                 )
                 for group in (resources.get("InstanceGroups") or [resources])
-                for instance, count in _rented_instances(group)
+                for instance, count in rented_instances(group)
                 if start is not None
             ),
         )
 
     return search_training_jobs(aws, read, now, since=since - LONGEST_TRAINING_JOB)
-
-
-def _rented_instances(resources: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
-    """Yield the type and the number of instances, if known; of preferences AWS selects some."""
-    for prefix in ("Selected", ""):
-        if instance := resources.get(f"{prefix}InstanceType"):
-            yield instance, resources.get(f"{prefix}InstanceCount", resources.get("InstanceCount", 1))
-            return
-
-
-def _on_training_plan(resources: Mapping[str, Any], instance: str) -> bool:
-    """Return whether instances of that type ran on capacity that was paid for in advance."""
-    preferred = resources.get("InstancePreferences", ())
-    return "TrainingPlanArn" in resources or any(
-        "TrainingPlanArns" in preference
-        for preference in preferred
-        if preference.get("InstanceType") == instance
-    )
 
 
 @lru_cache(maxsize=1024)
@@ -203,7 +185,7 @@ def _jobs(aws: Aws, kind: SageMakerKind, since: datetime) -> Listing[UsedResourc
         resources: Mapping[str, Any] = reduce(lambda value, name: value.get(name) or {}, rented, job)
         if start is None:
             continue
-        for instance, count in _rented_instances(resources):
+        for instance, count in rented_instances(resources):
             usage = _usage(aws, f"{word}:{instance}")
             run = ResourceRun(usage_type=usage, start=start, end=end, hourly=Decimal(count))
             found.append(

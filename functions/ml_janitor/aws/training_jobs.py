@@ -8,7 +8,7 @@ janitor also lists jobs of the last day.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -246,6 +246,24 @@ def _has_pool(job: Mapping[str, Any], now: datetime) -> bool:
     return bool(kept and job.get("TrainingEndTime", now) + kept > now)
 
 
+def rented_instances(resources: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
+    """Yield the type and the number of instances, if known; of preferences AWS selects some."""
+    for prefix in ("Selected", ""):
+        if instance := resources.get(f"{prefix}InstanceType"):
+            yield instance, resources.get(f"{prefix}InstanceCount", resources.get("InstanceCount", 1))
+            return
+
+
+def on_training_plan(resources: Mapping[str, Any], instance: str) -> bool:
+    """Return whether instances of that type ran on capacity that was paid for in advance."""
+    preferred = resources.get("InstancePreferences", ())
+    return "TrainingPlanArn" in resources or any(
+        "TrainingPlanArns" in preference
+        for preference in preferred
+        if preference.get("InstanceType") == instance
+    )
+
+
 # --- families of completed jobs -------------------------------------------------------------------
 #
 # A family holds the runs of one job, the newest first.
@@ -282,6 +300,14 @@ class PastJob:
         return self.ran / HOUR
 
 
+@dataclass(frozen=True, slots=True)
+class UnreadJob:
+    """A completed job whose record does not say enough to judge it, and *why*, in words."""
+
+    name: str
+    why: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobFamily(Candidate):
     """
@@ -309,40 +335,64 @@ def read_job_families(aws: Aws, since: datetime, now: datetime) -> Iterator[JobF
 
     Search answers 100 whole descriptions to a call. Raises ReadError at the end if not all were read.
     """
-    found: Listing[PastJob] = aws.once(
+    found: Listing[PastJob | UnreadJob] = aws.once(
         ("past jobs", since), lambda: search_training_jobs(aws, partial(_job, aws), now, since=since)
     )
-    spot = [job for job in found.items if job.spot and job.ran]
+    read = [job for job in found.items if isinstance(job, PastJob)]
+    unread = {family_name(job.name): job for job in found.items if isinstance(job, UnreadJob)}
+    spot = [job for job in read if job.spot and job.ran]
     discount = 1 - sum(job.billed / HOUR for job in spot) / sum(job.hours for job in spot) if spot else None
-    by_family = sorted(found.items, key=lambda job: family_name(job.target.name))
+    by_family = sorted(read, key=lambda job: family_name(job.target.name))
     for name, runs in groupby(by_family, key=lambda job: family_name(job.target.name)):
         jobs = tuple(sorted(runs, key=lambda job: str(job.target.created), reverse=True))
         newest = jobs[0]
         whole = newest.target.arn.removesuffix(newest.target.name) + f"{name}-*"
-        whole_family = target_in(aws, whole, f"{name}-*", TRAINING_JOB.type, None, tags=newest.target.tags)
-        price = aws.prices.hourly(aws.region, "Training", newest.instance)
-        yield JobFamily(target=whole_family, jobs=jobs, price=price, unread=found.error, discount=discount)
+        yield JobFamily(
+            target=target_in(aws, whole, f"{name}-*", TRAINING_JOB.type, None, tags=newest.target.tags),
+            jobs=jobs,
+            price=aws.prices.hourly(aws.region, "Training", newest.instance),
+            unread=found.error or (f"{unread[name].name}: {unread[name].why}" if name in unread else None),
+            discount=discount,
+        )
     found.check()
 
 
-def _job(aws: Aws, job: Mapping[str, Any]) -> PastJob | None:
-    """Return a job of a Search answer, if it completed. Raises KeyError where the answer was cut off."""
+def _job(aws: Aws, job: Mapping[str, Any]) -> PastJob | UnreadJob | None:
+    """
+    Return a job of a Search answer, if it completed.
+
+    Some jobs name no instances: serverless ones have none (SageMaker API reference, ServerlessJobConfig).
+    """
     if job["TrainingJobStatus"] != COMPLETED_JOB:
         return None
+    try:
+        return _past_job(aws, job)
+    except KeyError as missing:
+        return UnreadJob(job["TrainingJobName"], f"its record has no {missing.args[0]}")
+
+
+def _past_job(aws: Aws, job: Mapping[str, Any]) -> PastJob:
+    """Return a completed job. Raises KeyError, with the name of what its record lacks."""
     resources, stops = job["ResourceConfig"], job["StoppingCondition"]
     tags = tags_of_list(job.get("Tags", ()))  # a complete record without tags has no such member
-    groups = resources.get("InstanceGroups") or [resources]
+    rented = [
+        instances
+        for group in resources.get("InstanceGroups") or [resources]
+        for instances in rented_instances(group)
+    ]
+    if not rented:
+        raise KeyError("InstanceType")
     ran = timedelta(seconds=job["TrainingTimeInSeconds"])
     return PastJob(
         target=TRAINING_JOB.target(aws, job, Value(tags)),
-        instance=groups[0]["InstanceType"],
-        instances=sum(group["InstanceCount"] for group in groups),
+        instance=rented[0][0],
+        instances=sum(count for _, count in rented),
         ran=ran,
         billed=timedelta(seconds=job["BillableTimeInSeconds"]),
         limit=timedelta(seconds=stops["MaxRuntimeInSeconds"]),
         spot=bool(job.get("EnableManagedSpotTraining")),
         checkpoints=bool(job.get("CheckpointConfig", {}).get("S3Uri")),
-        no_spot=_no_spot(resources, groups),
+        no_spot=_no_spot(resources, [instance for instance, _ in rented]),
         keeps=timedelta(seconds=resources.get("KeepAlivePeriodInSeconds", 0)),
         retained=_retained(job.get("WarmPoolStatus", {})),
         reused=job.get("WarmPoolStatus", {}).get("Status") == "Reused",
@@ -356,11 +406,11 @@ def _retained(pool: Mapping[str, Any]) -> timedelta | None:
     return timedelta(seconds=seconds) if ended and seconds is not None else None
 
 
-def _no_spot(resources: Mapping[str, Any], groups: list[Any]) -> str | None:
+def _no_spot(resources: Mapping[str, Any], instances: Sequence[str]) -> str | None:
     if resources.get("KeepAlivePeriodInSeconds"):
         return "a warm pool is kept for it, which spot has none of"
-    if resources.get("TrainingPlanArn"):
+    if on_training_plan(resources, instances[0]):
         return "it runs on capacity that is reserved by a training plan"
-    if len({group["InstanceType"] for group in groups}) > 1:
+    if len(set(instances)) > 1:
         return "it runs on several types of instances"
     return None

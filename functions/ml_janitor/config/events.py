@@ -193,9 +193,10 @@ class PressEvent(BaseModel):
 
 class UndoEvent(BaseModel):
     """
-    A finding to undo, and the person asking (*by*); *again* retries an undo that broke off.
+    A finding to undo, and the signed request for it (*asked*); *again* retries an undo that broke off.
 
-    *request* tells two requests for the same undo apart; without it, every invocation counts as new.
+    *request* tells two requests for the same undo apart; without it, every invocation counts as new. Nobody
+    believes *by*, which events of earlier versions have.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -204,8 +205,9 @@ class UndoEvent(BaseModel):
     account: Annotated[str, Field(pattern=r"^\d{12}$")] | None = None
     region: Annotated[str, Field(pattern=rf"^{REGION_PATTERN}$")]
     finding: Annotated[str, Field(pattern=r"^[0-9a-f]{10}$")]
-    by: Annotated[str, Field(min_length=1, max_length=200)]
+    by: Annotated[str, Field(max_length=200)] = ""
     request: Annotated[str, Field(max_length=3000)] = ""
+    asked: dict[str, Any] = Field(default_factory=dict)
     again: bool = False
 
     def identity(self, request: str) -> str:

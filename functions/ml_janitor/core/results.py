@@ -77,6 +77,8 @@ class CauseCode(StrEnum):
     MAC_INVALID = "mac-invalid"
     MAC_MISSING = "mac-missing"  # the finding's id
     MAC_EXPECTED = "mac-expected"
+    REQUEST_UNSIGNED = "request-unsigned"  # the finding's id
+    REQUEST_LATE = "request-late"  # the setting's days
 
     # The undo has failed, or did not begin.
     UNDO_FAILED = "undo-failed"  # the error
@@ -97,7 +99,9 @@ class CauseCode(StrEnum):
     EARLIER_TEXT = "earlier-text"  # the sentence that a version without causes stored
 
 
-UNVERIFIED_RECORD_CODES = frozenset({CauseCode.MAC_INVALID, CauseCode.MAC_MISSING})
+UNVERIFIED_RECORD_CODES = frozenset(
+    {CauseCode.MAC_INVALID, CauseCode.MAC_MISSING, CauseCode.REQUEST_UNSIGNED, CauseCode.REQUEST_LATE}
+)
 """The janitor does nothing from a record with such a cause: an alarm has to say so."""
 
 

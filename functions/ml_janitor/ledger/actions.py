@@ -20,13 +20,22 @@ from typing import Any
 from boto3.dynamodb.conditions import Attr
 from pydantic import TypeAdapter
 
+from ml_janitor.aws.calls import error_text
 from ml_janitor.aws.client import READ_OPERATIONS
 from ml_janitor.core.model import HOURS_PER_MONTH, Finding, Target, finding_id
 from ml_janitor.core.results import Cause, CauseCode, Result
 from ml_janitor.engine.detector import CannotActError
 from ml_janitor.ledger.causes import read_causes, store_cause
 from ml_janitor.ledger.findings import WarningMessages
-from ml_janitor.ledger.signatures import Signatures, SignedKind, SigningKey
+from ml_janitor.ledger.signatures import (
+    MAC_FORMAT,
+    Request,
+    RequestKind,
+    Signatures,
+    SignedKind,
+    SigningKey,
+    signature_format,
+)
 from ml_janitor.ledger.table import (
     EXPIRES_ATTRIBUTE,
     IF_ABSENT,
@@ -38,6 +47,8 @@ from ml_janitor.ledger.table import (
 )
 
 # --- an action and its progress -------------------------------------------------------------------
+
+ACTION_KEY = "action"
 
 MOST_TRIES = 3
 """Tries of an act or an undo before a person has to look."""
@@ -84,7 +95,8 @@ class Action(WarningMessages):
     undo, or the resource was seen running again or made anew. *broke* is true if the last attempt failed with
     *error*. *told* is the `mark` that the message shows, so that a later run changes a message that could not
     be changed. *became* says what an undo made of the resource if it did not simply bring the resource back.
-    *mac* authenticates the action at stage *signed*.
+    *mac* authenticates the action at stage *signed*. *origin* is the signed request for its undo, and
+    *progress* authenticates that it is undone.
     """
 
     sk: str
@@ -113,6 +125,8 @@ class Action(WarningMessages):
     told: str = ""
     mac: str = ""
     signed: str = ""
+    origin: Request | None = None
+    progress: str = ""
 
     @property
     def mark(self) -> str:
@@ -200,7 +214,7 @@ def sign_action(signatures: Signatures, action: Action) -> dict[str, Any]:
     return {"signed": action.stage, "mac": signatures.sign(SignedKind.ACTION, content)}
 
 
-def verify_action(signatures: Signatures, action: Action) -> None:
+def verify_record(signatures: Signatures, action: Action) -> None:
     """Raise UnverifiedError unless *action* is as it was signed, at the stage that it was signed at."""
     if not action.mac:
         raise UnverifiedError(Cause(CauseCode.MAC_MISSING, (action.id,)))
@@ -211,6 +225,44 @@ def verify_action(signatures: Signatures, action: Action) -> None:
         or not signatures.verify(SignedKind.ACTION, signed_content(action, action.signed), action.mac)
     ):
         raise UnverifiedError(Cause(CauseCode.MAC_INVALID))
+
+
+def verify_undo(signatures: Signatures, action: Action) -> None:
+    """
+    Raise UnverifiedError if *action* is being undone without a signed request, or undone without proof.
+
+    Records of the first format have no proof.
+    """
+    if action.stage is Stage.UNDOING and not is_asked(signatures, action, action.origin):
+        raise UnverifiedError(Cause(CauseCode.REQUEST_UNSIGNED, (action.id,)))
+    if action.stage is Stage.UNDONE and signature_format(action.mac) == MAC_FORMAT:
+        undone = undone_content(action)
+        if not signatures.verify(SignedKind.UNDO_PROGRESS, undone, action.progress):
+            raise UnverifiedError(Cause(CauseCode.MAC_INVALID))
+
+
+def is_asked(signatures: Signatures, action: Action, request: Request | None) -> bool:
+    """Return whether *request* is a signed request for the undo of *action*."""
+    return (
+        request is not None
+        and request.what is RequestKind.UNDO
+        and partition_key(ACTION_KEY, request.detector, request.account, request.region) == action.pk
+        and (request.key, request.warned) == (action.target.key, format_stamp(action.warned))
+        and request.verify(signatures)
+    )
+
+
+def undone_content(action: Action) -> dict[str, Any]:
+    """Return the signed part of an undone *action*."""
+    undone = None if action.undone is None else format_stamp(action.undone)
+    return {
+        "pk": action.pk,
+        "sk": action.sk,
+        "began": format_stamp(action.began),
+        "by": action.undone_by,
+        "undone": undone,
+        "became": action.became,
+    }
 
 
 def check_unsigned_age(signatures: Signatures, action: Action) -> None:
@@ -247,7 +299,6 @@ def signed_content(action: Action, stage: Stage | str) -> dict[str, Any]:
 
 # --- actions in the table -------------------------------------------------------------------------
 
-ACTION_KEY = "action"
 _ACTION_ADAPTER = TypeAdapter(Action)
 _STEP_PREFIX = "step_"
 _NO_MESSAGES = WarningMessages()
@@ -282,9 +333,8 @@ class Actions:
 
     def all(self, detector: str, account: str, region: str) -> list[Action]:
         """Return every stored action, the oldest first."""
-        items = self._table.query(partition_key(ACTION_KEY, detector, account, region))
-        whole = (item for item in items if "detector" in item)  # a late write may outlive an expired item
-        return sorted(map(_action, whole), key=lambda action: action.began)
+        known = self._query(partition_key(ACTION_KEY, detector, account, region))
+        return sorted(known, key=lambda action: action.began)
 
     def everywhere(self) -> list[Action]:
         """Return every action in every account and region, by reading the whole table."""
@@ -339,12 +389,28 @@ class Actions:
             raise BegunBeforeError(f"{target.name} was acted on before under this warning") from error
         return _action({**item, **item_key(place, sk)})
 
+    def verify_record(self, action: Action) -> None:
+        """Raise UnverifiedError unless a role that acts signed *action*. Also raises KMS's errors."""
+        verify_record(self.signatures, action)
+
     def verify(self, action: Action) -> None:
-        """
-        Raise UnverifiedError unless a role that acts signed *action* as it
-        is. Also raises KMS's errors.
-        """
-        verify_action(self.signatures, action)
+        """Raise UnverifiedError unless *action* and its undo so far are signed. Also raises KMS's errors."""
+        verify_record(self.signatures, action)
+        verify_undo(self.signatures, action)
+
+    def doubt(self, action: Action) -> Cause | None:
+        """Return why *action* as it is cannot be believed, or None. It raises nothing: it is for display."""
+        try:
+            self.verify(action)
+        except UnverifiedError as unverified:
+            return unverified.cause
+        except Exception as error:  # no key, or KMS did not answer
+            return Cause(CauseCode.RECORD_UNREAD, (error_text(error),))
+        return None
+
+    def now(self, action: Action) -> Action | None:
+        """Return *action* as the table has it now, or None."""
+        return next((known for known in self._query(action.pk) if known.sk == action.sk), None)
 
     def check_older(self, action: Action) -> None:
         """Raise UnverifiedError if *action* began when every action was signed. Also raises KMS's errors."""
@@ -378,24 +444,28 @@ class Actions:
         """Record that nothing was done, because the resource had changed."""
         return self._moved(action, Stage.WITHDRAWN, store_cause("error", why))
 
-    def request_undo(self, action: Action, by: str, now: datetime) -> Action:
+    def request_undo(self, action: Action, request: Request) -> Action:
         """
-        Store a person's request for the undo, so that it outlives a function that never begins the undo.
+        Store the *request* for the undo, so that it outlives a function that never begins the undo.
 
         The request stops a run that works on the action. Raises BegunBeforeError if
         the action changed since it was read.
         """
-        request = {"undone_by": by, "asked": action.attempts, "asked_at": now}
-        return self._moved(action, Stage.UNDOING, {**request, **_NO_ERROR, "broke": False}, over=now)
+        asked = {"undone_by": request.by, "asked": action.attempts, "asked_at": request.at}
+        changes = {**asked, **_stored(request), **_NO_ERROR, "broke": False}
+        return self._moved(action, Stage.UNDOING, changes, over=request.at)
 
-    def begin_undo(self, action: Action, by: str, now: datetime, *, again: bool = False) -> Action:
+    def begin_undo(
+        self, action: Action, request: Request, now: datetime, *, by: str = "", again: bool = False
+    ) -> Action:
         """
-        Begin the undo that a person asked for, or resume it *again* after it broke off.
+        Begin the undo that *request* asks for, or resume it *again* after it broke off, for *by*.
 
         Raises BegunBeforeError if the action changed since it was read.
         """
         changes: dict[str, Any] = {
-            "undone_by": by,
+            "undone_by": by or request.by,
+            **_stored(request),
             **_NO_ERROR,
             "broke": False,
             "attempts": action.attempts + 1,
@@ -406,7 +476,9 @@ class Actions:
 
     def undone(self, action: Action, now: datetime, became: str = "") -> Action:
         """Record that the undo is done. *became* describes the resource where it is not simply back."""
-        changes = {"undone": now, "became": became, **_NO_ERROR, "broke": False}
+        content = undone_content(replace(action, undone=now, became=became))
+        progress = self.signatures.sign(SignedKind.UNDO_PROGRESS, content)
+        changes = {"undone": now, "became": became, "progress": progress, **_NO_ERROR, "broke": False}
         return self._moved(action, Stage.UNDONE, changes)
 
     def refused(self, action: Action, why: Cause) -> None:
@@ -425,17 +497,21 @@ class Actions:
 
     def end_saving(self, action: Action, at: datetime) -> None:
         """Record that the action saves nothing any more, since *at*."""
-        self._table.change(_place(action), action.sk, at_first={"over": at})
+        self._table.change(action.pk, action.sk, at_first={"over": at})
 
     def message_updated(self, action: Action) -> None:
         """Remember that the message shows *action*'s progress."""
-        self._table.change(_place(action), action.sk, set_to={"told": action.mark})
+        self._table.change(action.pk, action.sk, set_to={"told": action.mark})
 
     def step(self, action: Action, name: str, how: str) -> None:
         """Remember that the step *name* is "begun", "done", "refused" or "forgotten"."""
         self._table.change(
-            _place(action), action.sk, set_to={f"{_STEP_PREFIX}{_word(name)}": json.dumps([name, how])}
+            action.pk, action.sk, set_to={f"{_STEP_PREFIX}{_word(name)}": json.dumps([name, how])}
         )
+
+    def _query(self, place: str) -> list[Action]:
+        """Return the actions of one partition; a late write may outlive an item that expired."""
+        return [_action(item) for item in self._table.query(place) if "detector" in item]
 
     def _moved(
         self, action: Action, to: Stage, also: Mapping[str, Any], *, over: datetime | None = None
@@ -452,7 +528,7 @@ class Actions:
         )
         try:
             item = self._table.change(
-                _place(action),
+                action.pk,
                 action.sk,
                 set_to={"stage": to, **also, **signature},
                 at_first={} if over is None else {"over": over},
@@ -468,8 +544,13 @@ class Actions:
         return moved
 
 
-def _place(item: Action | Result) -> str:
-    return partition_key(ACTION_KEY, item.detector, item.target.account, item.target.region)
+def _place(result: Result) -> str:
+    return partition_key(ACTION_KEY, result.detector, result.target.account, result.target.region)
+
+
+def _stored(request: Request) -> dict[str, str]:
+    """Return the attribute that holds the request for an undo."""
+    return {"origin": json.dumps(request.as_json(), sort_keys=True)}
 
 
 def undo_json(undo: Mapping[str, Any]) -> str:
@@ -506,6 +587,7 @@ def _action(item: Mapping[str, Any]) -> Action:
             **read_causes(item, "error"),
             "target": item,
             "undo": json.loads(item["undo"]),
+            "origin": json.loads(item["origin"]) if "origin" in item else None,
             "steps": steps,
         }
     )

@@ -109,7 +109,7 @@ class ButtonRequests:
                 refused.append(f"{action.target.name}: the request to undo the action is not signed")
                 continue
             with suppress(BegunBeforeError):  # it moved on: the next sweep reads both again
-                actions.request_undo(action, undo.by, undo.at)
+                actions.request_undo(action, undo)
         return refused
 
     def _put(self, request: Request, *, only_if: ConditionBase | None = None) -> None:

@@ -126,21 +126,30 @@ class Signatures:
 
     keys: Mapping[SigningKey, MacProvider] = field(default_factory=dict)
     by_hand: bool = False
+    _known: dict[tuple[SignedKind, bytes, str], bool] = field(default_factory=dict, compare=False, repr=False)
+    """Verified before: each signature costs a call once."""
 
     def sign(self, kind: SignedKind, content: Mapping[str, Any]) -> str:
         """Return the signature of *content*, which is plain JSON. Raises LookupError and AWS's errors."""
-        return f"{MAC_FORMAT}:{self.provider(KEY_OF_KIND[kind]).sign(_signed_bytes(kind, content))}"
+        signed = _signed_bytes(kind, content)
+        signature = f"{MAC_FORMAT}:{self.provider(KEY_OF_KIND[kind]).sign(signed)}"
+        self._known[kind, signed, signature] = True
+        return signature
 
     def verify(self, kind: SignedKind, content: Mapping[str, Any], signature: str) -> bool:
         """Return whether *signature* is that of *content*. Raises LookupError and AWS's errors."""
-        number, _, mac = signature.rpartition(":")
-        if number == str(MAC_FORMAT):
-            signed = _signed_bytes(kind, content)
-        elif not number and kind is SignedKind.ACTION:
-            signed = canonical_json(content)
-        else:
-            return False
-        return self.provider(KEY_OF_KIND[kind]).verify(signed, mac)
+        match signature_format(signature):
+            case 1 if kind is SignedKind.ACTION:
+                signed = canonical_json(content)
+            case 2:
+                signed = _signed_bytes(kind, content)
+            case _:
+                return False
+        known = kind, signed, signature
+        if known not in self._known:
+            mac = signature.rpartition(":")[2]
+            self._known[known] = self.provider(KEY_OF_KIND[kind]).verify(signed, mac)
+        return self._known[known]
 
     def provider(self, key: SigningKey) -> MacProvider:
         """Return the maker of codes with *key*. Raises LookupError if there is none."""
@@ -158,6 +167,12 @@ def kms_signatures(client: Any, keys: Mapping[SigningKey, str], *, by_hand: bool
 def named_keys(variables: Mapping[str, str]) -> dict[SigningKey, str]:
     """Return the keys that environment *variables* name."""
     return {key: variables[key] for key in SigningKey if variables.get(key)}
+
+
+def signature_format(signature: str) -> int:
+    """Return the number of the format of *signature*; 0 if no version wrote it."""
+    number, colon, _ = signature.rpartition(":")
+    return 1 if not colon and signature else MAC_FORMAT if number == str(MAC_FORMAT) else 0
 
 
 def canonical_json(content: Mapping[str, Any]) -> bytes:

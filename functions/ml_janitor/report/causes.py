@@ -95,6 +95,13 @@ CAUSE_TEXTS = {
         "its record in the ledger is not signed, although it began after the key for that was made, so "
         f"nothing is done from it: somebody changed it, {LOOK_ADVICE}"
     ),
+    CauseCode.REQUEST_UNSIGNED: (
+        "the request for its undo is not signed, so nothing is done: a version before made it, or somebody "
+        "else; to ask again, press the button, or: janitor undo {0}"
+    ),
+    CauseCode.REQUEST_LATE: (
+        "its undo was asked for more than {0} days (undo_days) after the clean-up, so nothing is done"
+    ),
     CauseCode.UNDO_FAILED: "{0}",
     CauseCode.NOTHING_BEGUN: "it broke off before its first step",
     CauseCode.RECORD_UNREAD: "its record could not be verified: {0}",

@@ -238,6 +238,7 @@ class BillRun:
         return KnownResources(found.resources, tuple(gaps))
 
     def _actions(self) -> list[Action]:
+        """Return the verified actions: the bill leaves out what the janitor has ended, and says so."""
         every = self.organization
         return [
             action
@@ -248,6 +249,7 @@ class BillRun:
                 else [(self.account, region) for region in self.regions]
             )
             for action in self.actions.all(detector.name, account, region)
+            if self.actions.doubt(action) is None
         ]
 
     # --- when ---------------------------------------------------------------------------------

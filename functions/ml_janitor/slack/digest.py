@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -19,7 +19,7 @@ from ml_janitor.config.sections import NO_ROUTES, Routes
 from ml_janitor.core.durations import format_age
 from ml_janitor.core.model import HOURS_PER_MONTH, Mode, Unreadable, Value
 from ml_janitor.core.money import Totals, find_overlaps, rank_by_cost
-from ml_janitor.core.results import Report, Result, Sweep
+from ml_janitor.core.results import UNVERIFIED_RECORD_CODES, Report, Result, Sweep
 from ml_janitor.core.text import format_local_time, format_usd
 from ml_janitor.engine.policy import hold_reason, holds_on_advice
 from ml_janitor.engine.run import Failures
@@ -386,16 +386,29 @@ class ActionHistory:
                 (detector, *place) for place in everywhere for detector in where if place in where[detector]
             ]
             entries = [entry for due in pool.map(lambda key: self._due(key, now), asked) for entry in due]
+        acted = [action for action in actions if action.ended is not None and action.ended > since]
+        undone = [action for action in actions if action.undone is not None and action.undone > since]
+        shown = {(action.pk, action.sk): action for action in (*acted, *undone)}
+        doubts = {key: self.actions.doubt(action) for key, action in shown.items()}
+        forged = {
+            key: replace(shown[key], error=doubt, broke=True)
+            for key, doubt in doubts.items()
+            if doubt is not None and doubt.why in UNVERIFIED_RECORD_CODES
+        }
+        broke = {(action.pk, action.sk): action for action in actions if action.broke} | forged
+
+        def lines(those: Iterable[Action], line: Callable[[Action], str]) -> list[str]:
+            keys = {(action.pk, action.sk): action for action in those}
+            return [
+                f"{line(action)}{', not verified' if doubts[key] else ''}"
+                for key, action in keys.items()
+                if key not in forged
+            ]
+
         return DigestActions(
-            acted=[
-                self._acted(action) for action in actions if action.ended is not None and action.ended > since
-            ],
-            failed=[self._failed(action) for action in actions if action.broke],
-            undone=[
-                self._undone(action)
-                for action in actions
-                if action.undone is not None and action.undone > since
-            ],
+            acted=lines(acted, self._acted),
+            failed=[self._failed(action) for action in broke.values()],
+            undone=lines(undone, self._undone),
             due=[self._soon(entry) for entry in sorted(entries, key=lambda entry: entry.due or now)],
             lost=list(self._lost(places, now)),
             saved=sum_savings(  # only actions that end a cost: a tag saves nothing

@@ -285,6 +285,13 @@ class PressWorker:
             raise PressRefusedError(why)
         if not self.undo:
             raise PressRefusedError(f"{subject.detector} can no longer be undone from here")
+        if self.undoing.actions.doubt(action) is None:  # else the undo function refuses it, and counts that
+            self._check_can_undo(action)
+        person = self._allowed(press, Button.UNDO, None)
+        return self.once(press.identity, lambda: self._request_undo(press, subject, action, person))
+
+    def _check_can_undo(self, action: Action) -> None:
+        """Raise PressRefusedError if the undo function could not undo *action*, by its verified record."""
         wording = self.messages.terms[action.detector].wording
         try:
             wording.revert_effect(action)
@@ -292,8 +299,6 @@ class PressWorker:
             raise PressRefusedError(str(never)) from None
         if missing := wording.missing_for_undo(action):
             raise PressRefusedError(wording.by_hand(missing, action.id))
-        person = self._allowed(press, Button.UNDO, None)
-        return self.once(press.identity, lambda: self._request_undo(press, subject, action, person))
 
     def _request_undo(
         self, press: PressEvent, subject: ButtonSubject, action: Action, person: Person
@@ -305,7 +310,7 @@ class PressWorker:
         """
         by, now = str(person), self.clock()
         try:
-            self.requests.undo(action, by=by, press=press.identity, now=now)
+            request = self.requests.undo(action, by=by, press=press.identity, now=now)
         except ConditionFailedError:
             raise PressRefusedError("somebody else asked for that a moment ago") from None
         asked = replace(action, stage=Stage.UNDOING, undone_by=by, asked_at=now, error=None, broke=False)
@@ -317,8 +322,8 @@ class PressWorker:
                 "account": subject.account,
                 "region": subject.region,
                 "finding": subject.finding,
-                "by": by,
                 "request": press.identity,
+                "asked": request.as_json(),
             },
         )
         return {"done": True, "word": BUTTON_LABELS[Button.UNDO], "untold": untold}

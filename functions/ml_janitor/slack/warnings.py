@@ -14,7 +14,7 @@ from ml_janitor.acting import undoing
 from ml_janitor.acting.undoing import UNDO_SNOOZE
 from ml_janitor.config.sections import NO_ROUTES, Routes
 from ml_janitor.core.model import Finding
-from ml_janitor.core.results import Cause, CauseCode, Outcome, make_cause
+from ml_janitor.core.results import UNVERIFIED_RECORD_CODES, Cause, CauseCode, Outcome, make_cause
 from ml_janitor.engine.policy import longest_hold
 from ml_janitor.ledger.actions import Action, Stage
 from ml_janitor.ledger.findings import NO_MESSAGE, MessageRef
@@ -330,6 +330,8 @@ class MessageUpdates:
             for entry in entries.values():
                 wording = self.terms[entry.detector].wording
                 if (action := half_done.get(entry.key)) is not None:
+                    if self.actions.doubt(action) is not None:
+                        wording = replace(wording, undoable=False)
                     self.action(action, wording.left(action, why, self.clock()))
                 elif entry.message:
                     self.entry(entry, wording.void(why, self.clock()))
@@ -387,7 +389,7 @@ class MessageUpdates:
 
     def action(self, action: Action, status: Status | None = None) -> None:
         """Show *status*, or the stage of *action*, in its messages, and record that. Raises SlackError."""
-        self._say(action, status or self._status_of(action))
+        self._say(action, status or self._status_of(action, self.actions.doubt(action)))
         self.actions.message_updated(action)
 
     def asked_back(self, action: Action) -> None:
@@ -407,8 +409,14 @@ class MessageUpdates:
         body = known.said if known is not None else ""
         self._change(subject, target.name, body, action.messages, status)
 
-    def _status_of(self, action: Action) -> Status:
+    def _status_of(self, action: Action, doubt: Cause | None = None) -> Status:
+        """Return the status of *action*. With a *doubt*, nothing of its record is offered or advised."""
         wording, now = self.terms[action.detector].wording, self.clock()
+        if doubt is not None:
+            wording = replace(wording, undoable=False)
+        if doubt is not None and doubt.why in UNVERIFIED_RECORD_CODES:
+            stage = Stage.FAILED if action.stage is Stage.UNDONE else action.stage
+            action = replace(action, broke=True, error=doubt, stage=stage)
         match action.stage:
             case Stage.ACTED:
                 until = action.began + self.within
