@@ -19,6 +19,7 @@ from ml_janitor.engine.policy import RunPolicy
 from ml_janitor.engine.run import sweep_region
 from ml_janitor_sandbox.control import Control
 from sagemaker_requests import scalable_target
+from tables import cases
 
 
 def one_request(ago: timedelta) -> list[float]:
@@ -76,6 +77,7 @@ def test_zeros_from_every_variant_are_proof(seed: Seed, aws: Aws) -> None:
     seed.endpoint("churn", {"VariantName": "blue"}, {"VariantName": "green", "InitialInstanceCount": 2})
     seed.requests("churn", "blue")
     seed.requests("churn", "green")
+    seed.publish("Invocations", EndpointName="churn", VariantName="blue", ContainerName="second")
 
     finding = found(verdict(aws), Confidence.PROVEN)
 
@@ -87,6 +89,7 @@ def test_zeros_from_every_variant_are_proof(seed: Seed, aws: Aws) -> None:
     assert finding.cost.monthly_usd == 3 * 730 * hourly
     shown = {one.signal: one.value for one in finding.evidence}
     assert shown["requests to variant blue"] == shown["requests to variant green"] == 0
+    assert shown["requests to variant blue, container second"] == 0
     assert shown["running"] == "3 x ml.m5.xlarge"
 
 
@@ -460,6 +463,26 @@ def test_busy_is_busy_whatever_else_fails(seed: Seed, aws: Aws) -> None:
         seed.box.fault("sagemaker", operation, "deny", times=0)
 
     kept(verdict(aws), "1 request")
+
+
+@cases(
+    "operation, said, described",
+    ("ListInferenceComponents", "", False),
+    ("ListMonitoringSchedules", "its monitoring schedules could not be listed", False),
+    ("DescribeEndpointConfig", "its configuration could not be described", True),
+)
+def test_what_may_not_be_read_is_unknown(
+    seed: Seed, aws: Aws, *, operation: str, said: str, described: bool
+) -> None:
+    seed.endpoint("churn")
+    seed.requests("churn")
+    seed.box.fault("sagemaker", operation, "deny", times=0)
+    seed.box.clear_calls()
+
+    (judged,) = swept(aws).results
+
+    unknown(judged.verdict, said, "AccessDenied")
+    assert ("sagemaker:DescribeEndpoint" in seed.box.calls()) is described
 
 
 # --- looking again ------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from ml_janitor.slack.client import SenderClock, SlackBot, SlackError, Webhook, 
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.slack import CHANNEL, TOKEN, SlackControl
 from reports import NOW, full
+from tables import cases
 
 DEADLINE = 100.0
 
@@ -178,13 +179,11 @@ def test_a_failed_file_loses_nothing(bot: SlackBot, workspace: SlackControl, met
 # --- refusals -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("channel", "says"),
-    [
-        ("nowhere", "channel nowhere: channel_not_found; check its name in janitor.toml"),
-        ("outside", "channel outside: not_in_channel; invite the app to the channel"),
-        ("old", "channel old: is_archived; unarchive the channel"),
-    ],
+@cases(
+    "channel, says",
+    ("nowhere", "channel nowhere: channel_not_found; check its name in janitor.toml"),
+    ("outside", "channel outside: not_in_channel; invite the app to the channel"),
+    ("old", "channel old: is_archived; unarchive the channel"),
 )
 def test_a_refusal_says_in_one_line_what_to_do(
     workspace: SlackControl, time: SenderClock, clock: SleepingClock, channel: str, says: str

@@ -6,11 +6,10 @@ import re
 import shlex
 from datetime import timedelta
 
-import pytest
-
 from conftest import ACCOUNT, REGION
 from ml_janitor_cli.main import main
 from standin import ARMED_TOML, GROUP, OWNER, Deployment, buttons, idle_endpoints
+from tables import cases
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 DUE = "Fri 9 Oct 05:10 (Europe/Berlin)"
@@ -43,12 +42,10 @@ def test_one_finding_is_one_message_with_its_owner_its_date_and_its_buttons(arme
     assert entry["due"] == "2026-10-09T03:10:00Z"
 
 
-@pytest.mark.parametrize(
-    ("without", "shown"),
-    [
-        (f'slack_group = "{GROUP}"', ["keep", "snooze"]),
-        ('slack_signing_secret = "ml-janitor/slack-signing"', []),
-    ],
+@cases(
+    "without, shown",
+    (f'slack_group = "{GROUP}"', ["keep", "snooze"]),
+    ('slack_signing_secret = "ml-janitor/slack-signing"', []),
 )
 def test_a_button_that_nobody_could_press_is_not_there(
     armed: Deployment, without: str, shown: list[str]

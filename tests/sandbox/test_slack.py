@@ -14,6 +14,7 @@ from ml_janitor_sandbox.control import SandboxError
 from ml_janitor_sandbox.slack import CHANNEL, SlackControl
 from ml_janitor_sandbox.slack.blocks import LONGEST_MESSAGE, problems, too_long
 from ml_janitor_sandbox.slack.workspace import mentions
+from tables import cases
 
 
 def section(text: str, kind: str = "mrkdwn", **more: Any) -> dict[str, Any]:
@@ -89,62 +90,55 @@ BUTTON = {"type": "button", "text": {"type": "plain_text", "text": "Do it"}, "ac
 PICTURE = {"type": "image", "image_url": "https://x/y.png", "alt_text": "y"}
 
 
-@pytest.mark.parametrize(
+@cases(
     "block",
-    [
-        section("x" * 3000),
-        section("x", "plain_text", block_id="i" * 255),
-        {"type": "section", "fields": [{"type": "mrkdwn", "text": "x" * 2000}] * 10},
-        section("x", accessory=BUTTON),
-        HEADER | {"text": {"type": "plain_text", "text": "h" * 150, "emoji": False}},
-        {"type": "divider"},
-        {"type": "context", "elements": [{"type": "mrkdwn", "text": "x", "verbatim": True}, PICTURE]},
-        {"type": "actions", "elements": [BUTTON] * 25},
-        PICTURE | {"title": {"type": "plain_text", "text": "x"}},
-    ],
+    section("x" * 3000),
+    section("x", "plain_text", block_id="i" * 255),
+    {"type": "section", "fields": [{"type": "mrkdwn", "text": "x" * 2000}] * 10},
+    section("x", accessory=BUTTON),
+    HEADER | {"text": {"type": "plain_text", "text": "h" * 150, "emoji": False}},
+    {"type": "divider"},
+    {"type": "context", "elements": [{"type": "mrkdwn", "text": "x", "verbatim": True}, PICTURE]},
+    {"type": "actions", "elements": [BUTTON] * 25},
+    PICTURE | {"title": {"type": "plain_text", "text": "x"}},
 )
 def test_good_blocks(block: dict[str, Any]) -> None:
     assert problems([block]) == []
 
 
-@pytest.mark.parametrize(
-    ("block", "where"),
-    [
-        ("section", "/blocks/0"),
-        ({"type": "sections"}, "/blocks/0/type"),
-        ({}, "/blocks/0/type"),
-        ({"type": "section"}, "/blocks/0/type"),
-        ({"type": "section", "text": "x"}, "/blocks/0/text"),
-        (section(""), "/blocks/0/text/text"),
-        (section("x", "markdown"), "/blocks/0/text/type"),
-        (section("x", colour="red"), "/blocks/0"),
-        (section("x", block_id="i" * 256), "/blocks/0/block_id"),
-        (section("x", accessory={"type": "menu"}), "/blocks/0/accessory/type"),
-        ({"type": "section", "fields": [{"type": "mrkdwn", "text": "x"}] * 11}, "/blocks/0/fields"),
-        ({"type": "section", "fields": [{"type": "mrkdwn", "text": "x" * 2001}]}, "/blocks/0/fields/0/text"),
-        (
-            {"type": "section", "text": {"type": "plain_text", "text": "x", "verbatim": True}},
-            "/blocks/0/text",
-        ),
-        ({"type": "header"}, "/blocks/0"),
-        (HEADER | {"text": {"type": "mrkdwn", "text": "h"}}, "/blocks/0/text/type"),
-        (HEADER | {"text": {"type": "plain_text", "text": "h" * 151}}, "/blocks/0/text/text"),
-        ({"type": "context", "elements": []}, "/blocks/0/elements"),
-        ({"type": "context", "elements": [{"type": "mrkdwn", "text": "x"}] * 11}, "/blocks/0/elements"),
-        ({"type": "context"}, "/blocks/0/elements"),
-        ({"type": "actions", "elements": [BUTTON] * 26}, "/blocks/0/elements"),
-        (
-            {"type": "actions", "elements": [BUTTON | {"text": {"type": "plain_text", "text": "x" * 76}}]},
-            "/blocks/0/elements/0/text/text",
-        ),
-        ({"type": "actions", "elements": [BUTTON | {"value": "x" * 2001}]}, "/blocks/0/elements/0/value"),
-        ({"type": "actions", "elements": [BUTTON | {"style": "loud"}]}, "/blocks/0/elements/0/style"),
-        ({"type": "actions", "elements": [BUTTON | {"confirm": {}}]}, "/blocks/0/elements/0/confirm"),
-        ({"type": "image", "alt_text": "x"}, "/blocks/0"),
-        ({**PICTURE, "slack_file": {"id": "F000000001"}}, "/blocks/0"),
-        ({"type": "image", "alt_text": "x", "slack_file": {"id": "f1"}}, "/blocks/0/slack_file/id"),
-        ({"type": "image", "alt_text": "x", "slack_file": {}}, "/blocks/0/slack_file"),
-    ],
+@cases(
+    "block, where",
+    ("section", "/blocks/0"),
+    ({"type": "sections"}, "/blocks/0/type"),
+    ({}, "/blocks/0/type"),
+    ({"type": "section"}, "/blocks/0/type"),
+    ({"type": "section", "text": "x"}, "/blocks/0/text"),
+    (section(""), "/blocks/0/text/text"),
+    (section("x", "markdown"), "/blocks/0/text/type"),
+    (section("x", colour="red"), "/blocks/0"),
+    (section("x", block_id="i" * 256), "/blocks/0/block_id"),
+    (section("x", accessory={"type": "menu"}), "/blocks/0/accessory/type"),
+    ({"type": "section", "fields": [{"type": "mrkdwn", "text": "x"}] * 11}, "/blocks/0/fields"),
+    ({"type": "section", "fields": [{"type": "mrkdwn", "text": "x" * 2001}]}, "/blocks/0/fields/0/text"),
+    ({"type": "section", "text": {"type": "plain_text", "text": "x", "verbatim": True}}, "/blocks/0/text"),
+    ({"type": "header"}, "/blocks/0"),
+    (HEADER | {"text": {"type": "mrkdwn", "text": "h"}}, "/blocks/0/text/type"),
+    (HEADER | {"text": {"type": "plain_text", "text": "h" * 151}}, "/blocks/0/text/text"),
+    ({"type": "context", "elements": []}, "/blocks/0/elements"),
+    ({"type": "context", "elements": [{"type": "mrkdwn", "text": "x"}] * 11}, "/blocks/0/elements"),
+    ({"type": "context"}, "/blocks/0/elements"),
+    ({"type": "actions", "elements": [BUTTON] * 26}, "/blocks/0/elements"),
+    (
+        {"type": "actions", "elements": [BUTTON | {"text": {"type": "plain_text", "text": "x" * 76}}]},
+        "/blocks/0/elements/0/text/text",
+    ),
+    ({"type": "actions", "elements": [BUTTON | {"value": "x" * 2001}]}, "/blocks/0/elements/0/value"),
+    ({"type": "actions", "elements": [BUTTON | {"style": "loud"}]}, "/blocks/0/elements/0/style"),
+    ({"type": "actions", "elements": [BUTTON | {"confirm": {}}]}, "/blocks/0/elements/0/confirm"),
+    ({"type": "image", "alt_text": "x"}, "/blocks/0"),
+    ({**PICTURE, "slack_file": {"id": "F000000001"}}, "/blocks/0"),
+    ({"type": "image", "alt_text": "x", "slack_file": {"id": "f1"}}, "/blocks/0/slack_file/id"),
+    ({"type": "image", "alt_text": "x", "slack_file": {}}, "/blocks/0/slack_file"),
 )
 def test_bad_blocks(block: Any, where: str) -> None:
     assert any(f"[json-pointer:{where}" in said for said in problems([block])), problems([block])

@@ -18,6 +18,7 @@ from ml_janitor.ledger.actions import Action, sign_action
 from ml_janitor.report.digest import DigestActions
 from ml_janitor.slack.digest import ActionHistory
 from standin import DAY, HOUR, TUESDAY, Cellar, Nights, raising
+from tables import cases
 
 LAMP, WHERE = "cellar finding `lamp`", f"in {REGION}"
 SECOND = timedelta(seconds=1)
@@ -65,20 +66,12 @@ def test_what_was_done_is_told_once_and_what_it_saved_for_a_month(acted: Nights)
     assert (later.acted, later.saved.usd, later.saved.actions) == ([], Decimal(5), 1)
 
 
-@pytest.mark.parametrize(
-    ("about", "line"),
-    [
-        ({"hourly_usd": None}, f"{LAMP} deleted, {WHERE}"),
-        ({"hourly_usd": 0}, f"{LAMP} deleted, {WHERE}"),
-        (
-            {"hourly_usd": Decimal("0.5"), "until": TUESDAY + 9 * DAY},
-            f"{LAMP} ($0.50 an hour) deleted, {WHERE}",
-        ),
-        (
-            {"hourly_usd": None, "by": "Maria (U1)"},
-            f"{LAMP} deleted, because Maria pressed Do it now, {WHERE}",
-        ),
-    ],
+@cases(
+    "about, line",
+    ({"hourly_usd": None}, f"{LAMP} deleted, {WHERE}"),
+    ({"hourly_usd": 0}, f"{LAMP} deleted, {WHERE}"),
+    ({"hourly_usd": Decimal("0.5"), "until": TUESDAY + 9 * DAY}, f"{LAMP} ($0.50 an hour) deleted, {WHERE}"),
+    ({"hourly_usd": None, "by": "Maria (U1)"}, f"{LAMP} deleted, because Maria pressed Do it now, {WHERE}"),
 )
 def test_what_was_done_says_what_it_cost_and_who_wanted_it(
     acted: Nights, about: dict[str, Any], line: str

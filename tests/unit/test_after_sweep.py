@@ -26,6 +26,7 @@ from ml_janitor.ledger.latest import LatestRecords
 from ml_janitor.ledger.requests import ButtonRequests, Holds
 from ml_janitor.report.causes import cause_text
 from standin import ARMED, DAY, HOUR, Cellar, Nights, Sparing, tagged
+from tables import cases
 
 
 @dataclass(frozen=True)
@@ -240,15 +241,13 @@ def test_what_was_made_anew_saves_nothing_any_more(nights: Nights) -> None:
 # --- disarmed ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("arming", "why"),
-    [
-        (replace(ARMED, mode=Mode.DRY_RUN), "cellar is not armed any more"),
-        (
-            replace(ARMED, act_in=("999999999999",)),
-            "act_in does not name account 123456789012 and region us-east-1",
-        ),
-    ],
+@cases(
+    "arming, why",
+    (replace(ARMED, mode=Mode.DRY_RUN), "cellar is not armed any more"),
+    (
+        replace(ARMED, act_in=("999999999999",)),
+        "act_in does not name account 123456789012 and region us-east-1",
+    ),
     ids=["everywhere", "here"],
 )
 def test_disarmed_its_warnings_are_void_also_of_what_cannot_be_judged(

@@ -14,6 +14,7 @@ from ml_janitor.config.settings import (
     notice_warnings,
 )
 from ml_janitor.detectors import DETECTORS
+from tables import cases
 
 ACCOUNT = "123456789012"
 HERE, ELSEWHERE = f"{ACCOUNT}/eu-west-1", f"{ACCOUNT}/eu-west-3"
@@ -26,42 +27,38 @@ def settings(*act_in: str, janitor: dict[str, Any] | None = None, **section: Any
     return Settings.parse({"janitor": {**SLACK, **(janitor or {})}, "detectors": {"idle-notebooks": tables}})
 
 
-@pytest.mark.parametrize(
-    ("act_in", "regions", "said"),
-    [
-        ([HERE], ["eu-west-1"], []),
-        ([ACCOUNT], ["eu-west-1"], []),
-        ([HERE, ELSEWHERE], ["eu-west-1", "eu-west-3"], []),
-        ([HERE, ELSEWHERE], ["eu-west-1"], [f"{MODE} in {ELSEWHERE}: only eu-west-1 is swept"]),
-        (
-            [HERE, ELSEWHERE, f"{ACCOUNT}/us-east-1"],
-            ["eu-west-1", "eu-west-2"],
-            [
-                f"{MODE} in {ELSEWHERE}: only eu-west-1, eu-west-2 are swept",
-                f"{MODE} in {ACCOUNT}/us-east-1: only eu-west-1, eu-west-2 are swept",
-            ],
-        ),
-        ([ELSEWHERE], ["eu-west-1"], [f"{MODE} in {ELSEWHERE}: only eu-west-1 is swept"]),
-    ],
+@cases(
+    "act_in, regions, said",
+    ([HERE], ["eu-west-1"], []),
+    ([ACCOUNT], ["eu-west-1"], []),
+    ([HERE, ELSEWHERE], ["eu-west-1", "eu-west-3"], []),
+    ([HERE, ELSEWHERE], ["eu-west-1"], [f"{MODE} in {ELSEWHERE}: only eu-west-1 is swept"]),
+    (
+        [HERE, ELSEWHERE, f"{ACCOUNT}/us-east-1"],
+        ["eu-west-1", "eu-west-2"],
+        [
+            f"{MODE} in {ELSEWHERE}: only eu-west-1, eu-west-2 are swept",
+            f"{MODE} in {ACCOUNT}/us-east-1: only eu-west-1, eu-west-2 are swept",
+        ],
+    ),
+    ([ELSEWHERE], ["eu-west-1"], [f"{MODE} in {ELSEWHERE}: only eu-west-1 is swept"]),
 )
 def test_every_place_without_a_sweep_is_named(act_in: list[str], regions: list[str], said: list[str]) -> None:
     assert arming_warnings(settings(*act_in, janitor={"regions": regions})) == said
 
 
-@pytest.mark.parametrize(
-    ("accounts", "said"),
-    [
-        ({"accounts": [ACCOUNT]}, [f"{MODE} in {ELSEWHERE}: only eu-west-1 is swept"]),
-        (
-            {"accounts": ["210987654321"]},
-            [f"{MODE} in {one}: [organization] leaves that account out" for one in (HERE, ELSEWHERE)],
-        ),
-        (
-            {"all_accounts": True, "without": [ACCOUNT], "id": "o-a1b2c3d4e5"},
-            [f"{MODE} in {one}: [organization] leaves that account out" for one in (HERE, ELSEWHERE)],
-        ),
-        ({"all_accounts": True, "id": "o-a1b2c3d4e5"}, [f"{MODE} in {ELSEWHERE}: only eu-west-1 is swept"]),
-    ],
+@cases(
+    "accounts, said",
+    ({"accounts": [ACCOUNT]}, [f"{MODE} in {ELSEWHERE}: only eu-west-1 is swept"]),
+    (
+        {"accounts": ["210987654321"]},
+        [f"{MODE} in {one}: [organization] leaves that account out" for one in (HERE, ELSEWHERE)],
+    ),
+    (
+        {"all_accounts": True, "without": [ACCOUNT], "id": "o-a1b2c3d4e5"},
+        [f"{MODE} in {one}: [organization] leaves that account out" for one in (HERE, ELSEWHERE)],
+    ),
+    ({"all_accounts": True, "id": "o-a1b2c3d4e5"}, [f"{MODE} in {ELSEWHERE}: only eu-west-1 is swept"]),
 )
 def test_an_organization_is_judged_by_regions_too(accounts: dict[str, Any], said: list[str]) -> None:
     section = {"mode": "act", "act_in": [HERE, ELSEWHERE]}
@@ -81,14 +78,12 @@ def test_an_organization_is_judged_by_regions_too(accounts: dict[str, Any], said
     assert arming_refusals(Settings.parse(given)) == []
 
 
-@pytest.mark.parametrize(
-    ("organization", "account", "refused"),
-    [
-        (True, "333333333333", False),
-        (True, "", False),  # not known yet
-        (True, ACCOUNT, True),
-        (False, ACCOUNT, False),
-    ],
+@cases(
+    "organization, account, refused",
+    (True, "333333333333", False),
+    (True, "", False),  # not known yet
+    (True, ACCOUNT, True),
+    (False, ACCOUNT, False),
 )
 def test_only_the_janitor_account_may_deploy_it(*, organization: bool, account: str, refused: bool) -> None:
     section = {
@@ -112,17 +107,15 @@ def test_without_regions_a_deployment_sweeps_its_own() -> None:
     assert arming_warnings(armed) == []
 
 
-@pytest.mark.parametrize(
-    ("janitor", "section", "why"),
-    [
-        (
-            {"slack_secret": ""},
-            {},
-            "nothing is acted on without a delivered warning, and janitor.slack_secret is not set",
-        ),
-        ({}, {"max_actions": 0}, "max_actions is 0"),
-        ({"max_actions_per_night": 0}, {}, "janitor.max_actions_per_night is 0"),
-    ],
+@cases(
+    "janitor, section, why",
+    (
+        {"slack_secret": ""},
+        {},
+        "nothing is acted on without a delivered warning, and janitor.slack_secret is not set",
+    ),
+    ({}, {"max_actions": 0}, "max_actions is 0"),
+    ({"max_actions_per_night": 0}, {}, "janitor.max_actions_per_night is 0"),
 )
 def test_every_reason_not_to_act_is_named(janitor: dict[str, Any], section: dict[str, Any], why: str) -> None:
     assert arming_warnings(settings(HERE, janitor=janitor, **section)) == [f"{MODE}: {why}"]
@@ -141,18 +134,16 @@ def test_a_dry_run_has_no_arming_warnings() -> None:
     assert arming_warnings(settings(ELSEWHERE, mode="dry-run", janitor={"regions": ["eu-west-1"]})) == []
 
 
-@pytest.mark.parametrize(
-    ("schedule", "zone", "idle"),
-    [
-        ("cron(0 4 ? * SUN *)", "UTC", True),
-        ("cron(0 4 ? * SAT-SUN *)", "UTC", True),
-        ("cron(0 4 ? * SUN *)", "America/Los_Angeles", True),
-        ("cron(0 4 ? * MON *)", "America/Los_Angeles", False),  # Scheduler runs it in time_zone
-        ("cron(0 22 ? * SUN *)", "Asia/Tokyo", True),
-        ("cron(0 4 ? * SUN,MON *)", "UTC", False),
-        ("cron(0 4 * * ? *)", "UTC", False),
-        ("rate(7 days)", "UTC", False),
-    ],
+@cases(
+    "schedule, zone, idle",
+    ("cron(0 4 ? * SUN *)", "UTC", True),
+    ("cron(0 4 ? * SAT-SUN *)", "UTC", True),
+    ("cron(0 4 ? * SUN *)", "America/Los_Angeles", True),
+    ("cron(0 4 ? * MON *)", "America/Los_Angeles", False),  # Scheduler runs it in time_zone
+    ("cron(0 22 ? * SUN *)", "Asia/Tokyo", True),
+    ("cron(0 4 ? * SUN,MON *)", "UTC", False),
+    ("cron(0 4 * * ? *)", "UTC", False),
+    ("rate(7 days)", "UTC", False),
 )
 def test_a_weekend_schedule_deletes_nothing_on_business_days(schedule: str, zone: str, *, idle: bool) -> None:
     section = {"mode": "act", "act_in": [ACCOUNT], "schedule": schedule}
@@ -186,12 +177,10 @@ def test_no_detectors_own_schedule_is_one_of_weekends(zone: str) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("section", "why"),
-    [
-        ({"stop_outside_hours": ["schedule=office-hours"]}, "stop_outside_hours"),
-        ({"act_on": "likely"}, 'act_on = "likely"'),
-    ],
+@cases(
+    "section, why",
+    ({"stop_outside_hours": ["schedule=office-hours"]}, "stop_outside_hours"),
+    ({"act_on": "likely"}, 'act_on = "likely"'),
 )
 def test_no_rule_about_working_hours_is_armed_without_a_time_zone(section: dict[str, Any], why: str) -> None:
     said = (
@@ -211,27 +200,25 @@ def test_what_acts_on_likely_findings_by_default_needs_a_time_zone_too() -> None
     assert said.startswith("detectors.forgotten-leftovers: acting on what is likely goes by working hours")
 
 
-@pytest.mark.parametrize(
-    ("schedule", "hours", "on"),
-    [
-        ("rate(1 hour)", "Mon-Fri 08-20", ""),
-        ("rate(120 minutes)", "Mon-Fri 08-20", ""),
-        ("rate(121 minutes)", "Mon-Fri 08-20", "Mon, Tue, Wed, Thu, Fri"),
-        ("rate(1 day)", "Sun-Thu 09-17", "Mon, Tue, Wed, Thu, Sun"),
-        ("cron(0 3 * * ? *)", "Mon-Fri 08-20", "Mon, Tue, Wed, Thu, Fri"),
-        ("cron(30 17 * * ? *)", "Mon-Fri 08-20", "Mon, Tue, Wed, Thu, Fri"),
-        ("cron(0 18 * * ? *)", "Mon-Fri 08-20", ""),
-        ("cron(59 19 * * ? *)", "Mon-Fri 08-20", ""),
-        ("cron(0 20 * * ? *)", "Mon-Fri 08-20", "Mon, Tue, Wed, Thu, Fri"),  # after closing
-        ("cron(0 0/2 * * ? *)", "Mon-Fri 08-20", ""),
-        ("cron(0 19 ? * MON-FRI *)", "Mon-Fri 08-20", ""),
-        ("cron(0 19 ? * MON,WED *)", "Mon-Fri 08-20", "Tue, Thu, Fri"),
-        ("cron(0 19 ? * 1-5 *)", "Mon-Fri 08-20", "Fri"),  # a cron's week begins with Sunday
-        ("cron(0 16 ? * SUN *)", "Sun-Thu 09-17", "Mon, Tue, Wed, Thu"),
-        ("cron(0 19 15 * ? *)", "Mon-Wed 08-20", "Mon, Tue, Wed"),
-        ("cron(0 8 * * ? *)", "Mon-Wed 08-09", ""),
-        ("cron(0 7 * * ? *)", "Mon-Wed 08-09", "Mon, Tue, Wed"),
-    ],
+@cases(
+    "schedule, hours, on",
+    ("rate(1 hour)", "Mon-Fri 08-20", ""),
+    ("rate(120 minutes)", "Mon-Fri 08-20", ""),
+    ("rate(121 minutes)", "Mon-Fri 08-20", "Mon, Tue, Wed, Thu, Fri"),
+    ("rate(1 day)", "Sun-Thu 09-17", "Mon, Tue, Wed, Thu, Sun"),
+    ("cron(0 3 * * ? *)", "Mon-Fri 08-20", "Mon, Tue, Wed, Thu, Fri"),
+    ("cron(30 17 * * ? *)", "Mon-Fri 08-20", "Mon, Tue, Wed, Thu, Fri"),
+    ("cron(0 18 * * ? *)", "Mon-Fri 08-20", ""),
+    ("cron(59 19 * * ? *)", "Mon-Fri 08-20", ""),
+    ("cron(0 20 * * ? *)", "Mon-Fri 08-20", "Mon, Tue, Wed, Thu, Fri"),  # after closing
+    ("cron(0 0/2 * * ? *)", "Mon-Fri 08-20", ""),
+    ("cron(0 19 ? * MON-FRI *)", "Mon-Fri 08-20", ""),
+    ("cron(0 19 ? * MON,WED *)", "Mon-Fri 08-20", "Tue, Thu, Fri"),
+    ("cron(0 19 ? * 1-5 *)", "Mon-Fri 08-20", "Fri"),  # a cron's week begins with Sunday
+    ("cron(0 16 ? * SUN *)", "Sun-Thu 09-17", "Mon, Tue, Wed, Thu"),
+    ("cron(0 19 15 * ? *)", "Mon-Wed 08-20", "Mon, Tue, Wed"),
+    ("cron(0 8 * * ? *)", "Mon-Wed 08-09", ""),
+    ("cron(0 7 * * ? *)", "Mon-Wed 08-09", "Mon, Tue, Wed"),
 )
 @pytest.mark.parametrize("mode", ["act", "dry-run"])
 def test_runs_that_miss_the_last_two_hours_are_named(schedule: str, hours: str, on: str, mode: str) -> None:

@@ -12,6 +12,7 @@ from fakes import SleepingClock
 from ml_janitor.ledger.findings import MessageRef
 from ml_janitor.report.mrkdwn import Message, Picture, Post, section_block
 from ml_janitor.slack.client import SenderClock, SlackBot, SlackError, SlackRefusedError, TimeLeft
+from tables import cases
 
 HELLO = Message(text="hello", blocks=(section_block("hello"),))
 REPLY = Message(text="reply", blocks=(section_block("reply"),))
@@ -229,13 +230,11 @@ def test_a_picture_is_shown_at_the_end_of_its_message(slack: SlackBot, workspace
     assert workspace.of("files.completeUploadExternal") == [{"files": [{"id": "F1", "title": "bill.png"}]}]
 
 
-@pytest.mark.parametrize(
-    ("answers", "slept", "shown"),
-    [
-        ([refused(NOT_READY)] * 3, [1, 2, 4], True),
-        ([refused(NOT_READY)] * 9, [1, 2, 4, 8], False),
-        ([refused("not_in_channel")], [], False),
-    ],
+@cases(
+    "answers, slept, shown",
+    ([refused(NOT_READY)] * 3, [1, 2, 4], True),
+    ([refused(NOT_READY)] * 9, [1, 2, 4, 8], False),
+    ([refused("not_in_channel")], [], False),
 )
 def test_a_picture_that_slack_has_not_taken_in_yet_is_waited_for(
     slack: SlackBot,
@@ -307,21 +306,19 @@ def test_a_direct_message_has_a_channel_of_its_own(slack: SlackBot, workspace: W
 # --- what is wrong ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("failure", "where", "said"),
-    [
-        (refused("channel_not_found"), "", "the post to channel #ml: channel_not_found; check its name"),
-        (refused("cannot_dm_bot"), "D1", "the direct message: cannot_dm_bot; the owner is a bot"),
-        (
-            refused("missing_scope", needed="chat:write"), "C2",
-            "the post to channel C2: missing_scope (needed: chat:write); add the scope",
-        ),
-        (
-            refused("invalid_blocks", response_metadata={"messages": ["a", "b", "c", "d"]}), "",
-            "the post to channel #ml: invalid_blocks (a; b; c); retrying will not help",
-        ),
-        (refused("invalid_blocks", response_metadata=None), "", "the post to channel #ml: invalid_blocks; r"),
-    ],
+@cases(
+    "failure, where, said",
+    (refused("channel_not_found"), "", "the post to channel #ml: channel_not_found; check its name"),
+    (refused("cannot_dm_bot"), "D1", "the direct message: cannot_dm_bot; the owner is a bot"),
+    (
+        refused("missing_scope", needed="chat:write"), "C2",
+        "the post to channel C2: missing_scope (needed: chat:write); add the scope",
+    ),
+    (
+        refused("invalid_blocks", response_metadata={"messages": ["a", "b", "c", "d"]}), "",
+        "the post to channel #ml: invalid_blocks (a; b; c); retrying will not help",
+    ),
+    (refused("invalid_blocks", response_metadata=None), "", "the post to channel #ml: invalid_blocks; r"),
 )  # fmt: skip
 def test_a_refusal_says_what_was_refused_and_what_to_do(
     slack: SlackBot, workspace: Workspace, failure: Exception, where: str, said: str
@@ -332,15 +329,13 @@ def test_a_refusal_says_what_was_refused_and_what_to_do(
     assert f"Slack refused {said}" in str(raised.value)
 
 
-@pytest.mark.parametrize(
-    ("failure", "said"),
-    [
-        (refused("ratelimited", 429), "Slack asks to wait"),
-        (refused("odd", 500), "Slack could not be reached (HTTP 500, odd)"),
-        (refused("fatal_error"), "Slack could not be reached (HTTP 200, fatal_error)"),
-        (ConnectionError(), "Slack could not be reached (ConnectionError)"),
-        (SlackClientError("odd"), "Slack could not be reached (SlackClientError)"),
-    ],
+@cases(
+    "failure, said",
+    (refused("ratelimited", 429), "Slack asks to wait"),
+    (refused("odd", 500), "Slack could not be reached (HTTP 500, odd)"),
+    (refused("fatal_error"), "Slack could not be reached (HTTP 200, fatal_error)"),
+    (ConnectionError(), "Slack could not be reached (ConnectionError)"),
+    (SlackClientError("odd"), "Slack could not be reached (SlackClientError)"),
 )
 def test_an_outage_is_not_a_no(slack: SlackBot, workspace: Workspace, failure: Exception, said: str) -> None:
     workspace.answers["conversations.open"] = failure

@@ -11,10 +11,10 @@ from io import BytesIO
 from typing import Any
 
 import boto3
-import pytest
 from botocore import handlers
 
 from botocore_once import _accepts_kwargs, hooks
+from tables import cases
 
 
 class Said:
@@ -137,12 +137,10 @@ class Callee:
     def __call__(self, **_: Any) -> None: ...
 
 
-@pytest.mark.parametrize(
+@cases(
     "handler",
-    [
-        *(spec[1] for spec in handlers.BUILTIN_HANDLERS),
-        *(Callee().with_any, Callee().with_some, Callee(), partial(Callee().with_any), heard),
-    ],
+    *(spec[1] for spec in handlers.BUILTIN_HANDLERS),
+    *(Callee().with_any, Callee().with_some, Callee(), partial(Callee().with_any), heard),
 )
 def test_who_takes_any_keyword_is_known(handler: Any) -> None:
     assert bool(_accepts_kwargs(handler)) is bool(inspect.getfullargspec(handler).varkw)

@@ -12,20 +12,19 @@ from ml_janitor.aws.training_jobs import JobFamily
 from ml_janitor.core.model import Finding
 from ml_janitor.detectors.generous_runtime_limits import GenerousRuntimeLimits
 from past_jobs import HOUR, SECOND, job, runs, word
+from tables import cases
 from verdicts import shown
 
 
-@pytest.mark.parametrize(
-    ("family", "verdict", "reason"),
-    [
-        (runs(), "found", "the longest of 30 runs took 4 hours, and the newest may run for 24 hours"),
-        (runs(unread="Search: denied"), "unknown", "Search: denied"),
-        (runs(2), "kept", "judged from 3 on"),
-        (runs(newest=job(limit=14 * HOUR)), "found", "up to 6 hours longer"),
-        (runs(newest=job(limit=14 * HOUR - SECOND)), "kept", "at most 6 hours above"),
-        (runs(newest=job(20 * HOUR)), "kept", "2 times the longest of 30 runs, 20 hours"),
-        (runs(price=Price(None, "no price list")), "found", "at an unknown price"),
-    ],
+@cases(
+    "family, verdict, reason",
+    (runs(), "found", "the longest of 30 runs took 4 hours, and the newest may run for 24 hours"),
+    (runs(unread="Search: denied"), "unknown", "Search: denied"),
+    (runs(2), "kept", "judged from 3 on"),
+    (runs(newest=job(limit=14 * HOUR)), "found", "up to 6 hours longer"),
+    (runs(newest=job(limit=14 * HOUR - SECOND)), "kept", "at most 6 hours above"),
+    (runs(newest=job(20 * HOUR)), "kept", "2 times the longest of 30 runs, 20 hours"),
+    (runs(price=Price(None, "no price list")), "found", "at an unknown price"),
 )
 def test_generous_runtime_limits(family: JobFamily, verdict: str, reason: str) -> None:
     decided = GenerousRuntimeLimits().decide(family, NOW)

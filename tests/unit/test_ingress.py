@@ -16,6 +16,7 @@ from conftest import NOW
 from ml_janitor.slack import ingress
 from ml_janitor_sandbox.function_url import event
 from ml_janitor_sandbox.slack import SIGNING_SECRET, Signed, form, sign
+from tables import cases
 
 NAMES = {"JANITOR_SIGNING_SECRET": "signing", "JANITOR_WORKER": "worker"}
 PAYLOAD: dict[str, Any] = {
@@ -91,15 +92,13 @@ def test_what_slack_signed_is_handed_to_the_worker(aws: Aws, caplog: pytest.LogC
     assert logged(caplog) == ("INFO", "handed on", {"action": "janitor:keep", "user": "U1"})
 
 
-@pytest.mark.parametrize(
-    ("signed", "status", "why"),
-    [
-        (Signed({"X-Slack-Request-Timestamp": f"{NOW.timestamp():.0f}"}, BODY), 401, "not signed"),
-        (sign(BODY, NOW, "guessed"), 401, "the signature is wrong"),
-        (sign(BODY, NOW - timedelta(minutes=6)), 401, "signed too long ago, or for a time to come"),
-        (sign(BODY + b"&x=" + b"y" * 70_000, NOW), 413, "too large"),
-        (sign(urlencode({"payload": "{"}).encode(), NOW), 400, "no press that is known here"),
-    ],
+@cases(
+    "signed, status, why",
+    (Signed({"X-Slack-Request-Timestamp": f"{NOW.timestamp():.0f}"}, BODY), 401, "not signed"),
+    (sign(BODY, NOW, "guessed"), 401, "the signature is wrong"),
+    (sign(BODY, NOW - timedelta(minutes=6)), 401, "signed too long ago, or for a time to come"),
+    (sign(BODY + b"&x=" + b"y" * 70_000, NOW), 413, "too large"),
+    (sign(urlencode({"payload": "{"}).encode(), NOW), 400, "no press that is known here"),
     ids=["unsigned", "badly signed", "stale", "oversized", "malformed"],
 )
 def test_what_slack_did_not_send_just_now_goes_no_further(
@@ -112,17 +111,15 @@ def test_what_slack_did_not_send_just_now_goes_no_further(
     assert logged(caplog) == ("WARNING", "refused", {"why": why, "status": status})
 
 
-@pytest.mark.parametrize(
-    ("secret", "guess"),
-    [
-        (" ", ""),
-        ('{"signing_secret": ""}', ""),
-        (f'{{"signing_secret": "{" " * 16}"}}', " " * 16),
-        ('{"signing_secret": null}', "None"),
-        ('{"signing_secret', ""),
-        ("changeme", "changeme"),
-        ("x" * 15, "x" * 15),
-    ],
+@cases(
+    "secret, guess",
+    (" ", ""),
+    ('{"signing_secret": ""}', ""),
+    (f'{{"signing_secret": "{" " * 16}"}}', " " * 16),
+    ('{"signing_secret": null}', "None"),
+    ('{"signing_secret', ""),
+    ("changeme", "changeme"),
+    ("x" * 15, "x" * 15),
 )
 def test_an_empty_secret_fails(aws: Aws, caplog: pytest.LogCaptureFixture, secret: str, guess: str) -> None:
     """A placeholder that nobody filled in: whoever knows that could sign anything."""
@@ -149,17 +146,15 @@ def test_a_new_secret_is_read_within_five_minutes(aws: Aws) -> None:
     assert reads == [1, 1, 2]
 
 
-@pytest.mark.parametrize(
-    ("secret", "status", "error"),
-    [
-        (SIGNING_SECRET, 500, "RuntimeError"),
-        (
-            ClientError({"Error": {"Code": "AccessDenied", "Message": "arn"}}, "GetSecretValue"),
-            202,
-            "GetSecretValue: AccessDenied",
-        ),
-        (ConnectionError("https://secret.example"), 202, "ConnectionError"),
-    ],
+@cases(
+    "secret, status, error",
+    (SIGNING_SECRET, 500, "RuntimeError"),
+    (
+        ClientError({"Error": {"Code": "AccessDenied", "Message": "arn"}}, "GetSecretValue"),
+        202,
+        "GetSecretValue: AccessDenied",
+    ),
+    (ConnectionError("https://secret.example"), 202, "ConnectionError"),
 )
 def test_what_cannot_be_handed_on_is_not_acknowledged(
     aws: Aws, caplog: pytest.LogCaptureFixture, secret: str | Exception, status: int, error: str

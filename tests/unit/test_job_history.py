@@ -146,14 +146,12 @@ def test_a_record_that_was_cut_off_is_an_error(missing: str) -> None:
         read(record(**cut))
 
 
-@pytest.mark.parametrize(
-    ("changed", "lacks"),
-    [
-        ({"ResourceConfig": None}, "ResourceConfig"),  # a serverless job, whose record names no instances
-        ({"ResourceConfig": {"InstancePreferences": [G5]}}, "InstanceType"),
-        ({"StoppingCondition": None}, "StoppingCondition"),
-        ({"TrainingTimeInSeconds": None}, "TrainingTimeInSeconds"),
-    ],
+@cases(
+    "changed, lacks",
+    ({"ResourceConfig": None}, "ResourceConfig"),  # a serverless job, whose record names no instances
+    ({"ResourceConfig": {"InstancePreferences": [G5]}}, "InstanceType"),
+    ({"StoppingCondition": None}, "StoppingCondition"),
+    ({"TrainingTimeInSeconds": None}, "TrainingTimeInSeconds"),
 )
 def test_a_job_that_cannot_be_judged_costs_its_family_alone(changed: dict[str, Any], lacks: str) -> None:
     found = read(

@@ -16,6 +16,7 @@ from ml_janitor.core.model import Finding, Mode, Verdict
 from ml_janitor.core.money import Totals
 from ml_janitor.core.results import Outcome, Result, Sweep
 from ml_janitor.ledger.latest import LastBill, LastSweep, LatestRecords
+from tables import cases
 
 HOUR = timedelta(hours=1)
 THERE = "210987654321"
@@ -89,14 +90,12 @@ def test_an_earlier_sweep_does_not_replace_a_later_one(latest: LatestRecords) ->
     assert remembered(latest).found == 0
 
 
-@pytest.mark.parametrize(
-    ("results", "how", "enabled", "empty"),
-    [
-        ((), {}, True, True),
-        ((), {}, False, True),
-        ((), {"error": "it broke off"}, True, False),
-        (ALL[3:], {}, True, False),
-    ],
+@cases(
+    "results, how, enabled, empty",
+    ((), {}, True, True),
+    ((), {}, False, True),
+    ((), {"error": "it broke off"}, True, False),
+    (ALL[3:], {}, True, False),
 )
 def test_a_place_is_empty_if_all_was_read_and_nothing_is_there(
     latest: LatestRecords, results: tuple[Result, ...], how: dict[str, Any], *, enabled: bool, empty: bool
@@ -115,13 +114,11 @@ def test_those_of_several_places_are_read_together(latest: LatestRecords) -> Non
     assert found == {pair: remembered(latest, pair[0]) for pair in pairs[:2]}
 
 
-@pytest.mark.parametrize(
-    ("alone", "together", "left"),
-    [
-        (("4", "3"), ("0", "0"), ("6", "4.5")),
-        (("4", "3"), ("1", "2"), ("7", "6.5")),
-        (("40", "30"), ("1", "2"), ("0", "0")),
-    ],
+@cases(
+    "alone, together, left",
+    (("4", "3"), ("0", "0"), ("6", "4.5")),
+    (("4", "3"), ("1", "2"), ("7", "6.5")),
+    (("40", "30"), ("1", "2"), ("0", "0")),
 )
 def test_what_others_found_too_is_counted_once(
     latest: LatestRecords, alone: tuple[str, str], together: tuple[str, str], left: tuple[str, str]

@@ -26,6 +26,7 @@ from ml_janitor.scheduled.sweep_run import SweepRunResult
 from ml_janitor.slack.client import Sender, SlackError, SlackRefusedError
 from ml_janitor.slack.warnings import MessageUpdates
 from standin import DAY, DENIED, HOUR, Cellar, KilledError, Nights, by_name, with_request
+from tables import cases
 
 MINUTE = timedelta(minutes=1)
 
@@ -372,28 +373,21 @@ def followed(
     return updates(sweep, RecordedFindings(new=(), entries={entry.key: entry}))
 
 
-@pytest.mark.parametrize(
-    ("outcome", "why", "due", "said"),
-    [
-        (
-            Outcome.ADVISED,
-            make_cause(CauseCode.GONE),
-            DAY,
-            "*Only reported since Tue 6 Oct 03:00 (UTC):* It ",
-        ),
-        (Outcome.FAILED, make_cause(CauseCode.GONE), DAY, "tried on Tue 6 Oct 03:00 (UTC): It "),
-        (Outcome.FAILED, None, DAY, "tried on Tue 6 Oct 03:00"),
-        (Outcome.CHANGED, make_cause(CauseCode.GONE), DAY, "*Nothing was done* on Tue 6 Oct 03:00"),
-        (
-            Outcome.WAITING,
-            make_cause(CauseCode.REST_DAY),
-            timedelta(),
-            "*Due since Tue 6 Oct 03:00 (UTC), and waiting:*",
-        ),
-        (Outcome.WAITING, make_cause(CauseCode.NOT_DUE), DAY, None),
-        (Outcome.WAITING, make_cause(CauseCode.NOT_DUE), None, None),
-        (Outcome.KEPT, None, timedelta(), None),
-    ],
+@cases(
+    "outcome, why, due, said",
+    (Outcome.ADVISED, make_cause(CauseCode.GONE), DAY, "*Only reported since Tue 6 Oct 03:00 (UTC):* It "),
+    (Outcome.FAILED, make_cause(CauseCode.GONE), DAY, "tried on Tue 6 Oct 03:00 (UTC): It "),
+    (Outcome.FAILED, None, DAY, "tried on Tue 6 Oct 03:00"),
+    (Outcome.CHANGED, make_cause(CauseCode.GONE), DAY, "*Nothing was done* on Tue 6 Oct 03:00"),
+    (
+        Outcome.WAITING,
+        make_cause(CauseCode.REST_DAY),
+        timedelta(),
+        "*Due since Tue 6 Oct 03:00 (UTC), and waiting:*",
+    ),
+    (Outcome.WAITING, make_cause(CauseCode.NOT_DUE), DAY, None),
+    (Outcome.WAITING, make_cause(CauseCode.NOT_DUE), None, None),
+    (Outcome.KEPT, None, timedelta(), None),
 )
 def test_what_became_of_a_warned_finding_is_told(
     nights: Nights,

@@ -6,8 +6,6 @@ import re
 from dataclasses import replace
 from typing import Any
 
-import pytest
-
 from conftest import ACCOUNT, REGION
 from fakes import USED, thing, waste
 from ml_janitor.core.model import Mode, Verdict, finding_id
@@ -31,6 +29,7 @@ from ml_janitor.report.causes import (
     undo_by_hand_text,
     unreachable_undos_text,
 )
+from tables import cases
 
 FAILED = make_cause(CauseCode.ACT_FAILED, "denied")
 LOST = UnreachableUndos(detector="shelf", region=REGION, count=2, last="2026-10-01", until="2026-10-31")
@@ -51,34 +50,32 @@ def test_every_cause_has_a_sentence_that_takes_its_details() -> None:
         assert not said.endswith(".")
 
 
-@pytest.mark.parametrize(
-    ("what", "said"),
-    [
-        (FAILED, "denied"),
-        (make_cause(CauseCode.NOT_PROVEN, "likely", ""), "it is likely, and only what is proven is acted on"),
-        (
-            make_cause(CauseCode.NOT_PROVEN, "likely", "a tag"),
-            "it is likely, and only what is proven is acted on; to prove it: a tag",
+@cases(
+    "what, said",
+    (FAILED, "denied"),
+    (make_cause(CauseCode.NOT_PROVEN, "likely", ""), "it is likely, and only what is proven is acted on"),
+    (
+        make_cause(CauseCode.NOT_PROVEN, "likely", "a tag"),
+        "it is likely, and only what is proven is acted on; to prove it: a tag",
+    ),
+    (make_cause(CauseCode.GONE), "it is gone"),
+    (replace(FAILED, along="the app"), "it would take along the app: denied"),
+    (replace(FAILED, progress=UnfinishedProgress.HALF_DONE), "half done: denied"),
+    (
+        replace(FAILED, progress=UnfinishedProgress.REVERT_ASKED, by="Maria (U1)"),
+        "asked back by Maria, and denied",
+    ),
+    (replace(FAILED, progress=UnfinishedProgress.HALF_REVERTED), "half brought back, and denied"),
+    (
+        replace(FAILED, then=make_cause(CauseCode.REVERTED_NEXT)),
+        "denied; what had been done is being put back",
+    ),
+    (
+        replace(
+            FAILED, then=make_cause(CauseCode.REVERT_NOT_ASKED, "no function"), by_hand="janitor undo 12"
         ),
-        (make_cause(CauseCode.GONE), "it is gone"),
-        (replace(FAILED, along="the app"), "it would take along the app: denied"),
-        (replace(FAILED, progress=UnfinishedProgress.HALF_DONE), "half done: denied"),
-        (
-            replace(FAILED, progress=UnfinishedProgress.REVERT_ASKED, by="Maria (U1)"),
-            "asked back by Maria, and denied",
-        ),
-        (replace(FAILED, progress=UnfinishedProgress.HALF_REVERTED), "half brought back, and denied"),
-        (
-            replace(FAILED, then=make_cause(CauseCode.REVERTED_NEXT)),
-            "denied; what had been done is being put back",
-        ),
-        (
-            replace(
-                FAILED, then=make_cause(CauseCode.REVERT_NOT_ASKED, "no function"), by_hand="janitor undo 12"
-            ),
-            "denied; what had been done is not put back: no function; by hand: janitor undo 12",
-        ),
-    ],
+        "denied; what had been done is not put back: no function; by hand: janitor undo 12",
+    ),
 )
 def test_a_cause_is_a_clause(what: Cause, said: str) -> None:
     assert cause_clause(what) == said
@@ -87,20 +84,15 @@ def test_a_cause_is_a_clause(what: Cause, said: str) -> None:
 SHARE = make_cause(CauseCode.MAX_SHARE, 5, 9, 20, "shelf")
 
 
-@pytest.mark.parametrize(
-    ("what", "begins"),
-    [
-        (result(None), ""),
-        (result(FAILED), "denied"),
-        (result(SHARE), "held back: 5 of 9 would"),
-        (result(replace(SHARE, progress=UnfinishedProgress.HALF_DONE)), "half done: 5 of 9 would"),
-        (result(SHARE, Outcome.ADVISED), "only reported: 5 of 9 would"),
-        (
-            result(make_cause(CauseCode.UNDO_WITH, "restart", "12"), Outcome.ACTED),
-            "restart: janitor restart 12",
-        ),
-        (result(make_cause(CauseCode.NOTHING_DONE, "denied"), Outcome.FAILED), "nothing was done: denied"),
-    ],
+@cases(
+    "what, begins",
+    (result(None), ""),
+    (result(FAILED), "denied"),
+    (result(SHARE), "held back: 5 of 9 would"),
+    (result(replace(SHARE, progress=UnfinishedProgress.HALF_DONE)), "half done: 5 of 9 would"),
+    (result(SHARE, Outcome.ADVISED), "only reported: 5 of 9 would"),
+    (result(make_cause(CauseCode.UNDO_WITH, "restart", "12"), Outcome.ACTED), "restart: janitor restart 12"),
+    (result(make_cause(CauseCode.NOTHING_DONE, "denied"), Outcome.FAILED), "nothing was done: denied"),
 )
 def test_a_note_says_what_stands_before_its_reason(what: Result, begins: str) -> None:
     assert outcome_note(what).startswith(begins)
@@ -111,15 +103,13 @@ BY_HAND = replace(waste(), missing_for_undo="undo_roles")
 COMMAND = f"janitor undo {finding_id('shelf', thing('lamp', USED).target.key)}"
 
 
-@pytest.mark.parametrize(
-    ("verdict", "outcome", "said"),
-    [
-        (BY_HAND, Outcome.WAITING, True),
-        (BY_HAND, Outcome.WARNED, True),
-        (BY_HAND, Outcome.ACTED, False),
-        (waste(), Outcome.WAITING, False),
-        (USED, Outcome.WAITING, False),
-    ],
+@cases(
+    "verdict, outcome, said",
+    (BY_HAND, Outcome.WAITING, True),
+    (BY_HAND, Outcome.WARNED, True),
+    (BY_HAND, Outcome.ACTED, False),
+    (waste(), Outcome.WAITING, False),
+    (USED, Outcome.WAITING, False),
 )
 def test_an_undo_by_hand_is_announced_first(verdict: Verdict, outcome: Outcome, *, said: bool) -> None:
     text = undo_by_hand_text(result(None, outcome, verdict))

@@ -45,6 +45,7 @@ from ml_janitor_sandbox.slack.blocks import problems, too_long
 from ml_janitor_sandbox.slack.workspace import mentions
 from reports import NOW, accruing, finding, result, standing
 from slack_types import compiled
+from tables import cases
 
 ZONE = "Europe/Berlin"
 DUE = datetime(2026, 10, 9, 3, 10, tzinfo=UTC)
@@ -199,15 +200,13 @@ def test_a_sum_says_what_it_leaves_out() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("verdict", "says"),
-    [
-        (finding("idle", standing("1"), days=2), "since 2026-10-04 (2 days, about $48.00 so far), proven"),
-        (finding("idle", standing(None), days=2), "since 2026-10-04 (2 days), proven"),
-        (finding("idle", standing("1"), days=None), "since when is unknown, proven"),
-        (finding("idle", accruing("2", 10), days=2), "since 2026-10-04 (2 days), proven"),
-        (finding("idle", None, days=2), "since 2026-10-04 (2 days), proven"),
-    ],
+@cases(
+    "verdict, says",
+    (finding("idle", standing("1"), days=2), "since 2026-10-04 (2 days, about $48.00 so far), proven"),
+    (finding("idle", standing(None), days=2), "since 2026-10-04 (2 days), proven"),
+    (finding("idle", standing("1"), days=None), "since when is unknown, proven"),
+    (finding("idle", accruing("2", 10), days=2), "since 2026-10-04 (2 days), proven"),
+    (finding("idle", None, days=2), "since 2026-10-04 (2 days), proven"),
 )
 def test_what_it_has_cost_is_said_where_it_is_known(verdict: Any, says: str) -> None:
     assert says in warning_body(replace(idle(), verdict=verdict), TERMS, now=NOW)
@@ -310,13 +309,11 @@ SIGNED = {"slack_secret": "bot", "slack_channel": "C0123456789", "slack_signing_
 GROUPED = {**SIGNED, "slack_group": "S0123456789"}
 
 
-@pytest.mark.parametrize(
-    ("janitor", "in_act", "in_dry_run"),
-    [
-        ({}, set(), set()),
-        (SIGNED, PRESSES, PRESSES),
-        (GROUPED, PRESSES | {Button.NOW, Button.UNDO}, PRESSES | {Button.UNDO}),
-    ],
+@cases(
+    "janitor, in_act, in_dry_run",
+    ({}, set(), set()),
+    (SIGNED, PRESSES, PRESSES),
+    (GROUPED, PRESSES | {Button.NOW, Button.UNDO}, PRESSES | {Button.UNDO}),
 )
 def test_a_button_is_offered_where_its_press_finds_a_function(
     janitor: dict[str, Any], in_act: set[Button], in_dry_run: set[Button]
@@ -420,14 +417,12 @@ def test_a_headline_that_is_too_long_leaves_the_money_to_the_paragraph_below() -
     assert message.blocks[1]["text"]["text"].startswith("*$84,600 so far, $352 more every hour.* In account")
 
 
-@pytest.mark.parametrize(
-    ("effect", "verb"),
-    [
-        (Effect.DELETE, "deleted"),
-        (Effect.STOP, "stopped"),
-        (Effect.TAG, "tagged"),
-        (Effect.TIER, "given lifecycle rules"),
-    ],
+@cases(
+    "effect, verb",
+    (Effect.DELETE, "deleted"),
+    (Effect.STOP, "stopped"),
+    (Effect.TAG, "tagged"),
+    (Effect.TIER, "given lifecycle rules"),
 )
 def test_it_says_what_acting_does(effect: Effect, verb: str) -> None:
     said = StatusWording(effect=effect, time_zone="UTC").due(DUE).text
@@ -458,19 +453,17 @@ def test_a_button_carries_the_finding_and_nothing_longer_than_slack_takes() -> N
     assert len(str(replace(subject, detector="d" * 64))) < 200
 
 
-@pytest.mark.parametrize(
+@cases(
     "value",
-    [
-        "",
-        "idle-endpoints 123456789012 us-east-1",
-        "idle-endpoints 123456789012 us-east-1 0123456789 more",
-        "idle-endpoints 12345678901 us-east-1 0123456789",
-        "Idle 123456789012 us-east-1 0123456789",
-        "idle-endpoints 123456789012 us-east-1 012345678g",
-        "idle-endpoints 123456789012 us-east-1 0123456789\n",
-        "idle#endpoints 123456789012 us-east-1 0123456789",
-        "idle-endpoints \u0661\u0662\u0663456789012 us-east-1 0123456789",
-    ],
+    "",
+    "idle-endpoints 123456789012 us-east-1",
+    "idle-endpoints 123456789012 us-east-1 0123456789 more",
+    "idle-endpoints 12345678901 us-east-1 0123456789",
+    "Idle 123456789012 us-east-1 0123456789",
+    "idle-endpoints 123456789012 us-east-1 012345678g",
+    "idle-endpoints 123456789012 us-east-1 0123456789\n",
+    "idle#endpoints 123456789012 us-east-1 0123456789",
+    "idle-endpoints \u0661\u0662\u0663456789012 us-east-1 0123456789",
 )
 def test_what_no_button_of_ours_carries_is_not_read(value: str) -> None:
     with pytest.raises(ValueError, match="known here"):

@@ -13,6 +13,7 @@ import pytest
 
 from fakes import SleepingClock
 from ml_janitor.slack.client import RetryWithinDeadline, SlackError, TimeLeft, retry_after
+from tables import cases
 
 URL = "https://files.slack.com/upload/1"
 
@@ -49,22 +50,20 @@ def pauses(left: TimeLeft, clock: SleepingClock, *ends: Any) -> list[float | Non
     return found
 
 
-@pytest.mark.parametrize(
-    ("ends", "waits"),
-    [
-        ([TimeoutError()] * 6, [1, 2, 4, 8, 16, None]),
-        ([answered(503)] * 6, [1, 2, 4, 8, 16, None]),
-        ([answered(200, "internal_error")] * 2, [1, 2]),
-        ([answered(200, "channel_not_found")], [None]),
-        ([answered(404)], [None]),
-        ([answered(500)], [1]),
-        ([ValueError()], [None]),
-        ([answered(429, Retry_After="30")] * 3, [30, 30, 30]),
-        ([answered(429, Retry_After="30"), TimeoutError(), answered(429), TimeoutError()], [30, 1, 1, 2]),
-        ([answered(429, Retry_After="99")], [99]),
-        ([answered(429, Retry_After="100")], [None]),
-        ([answered(429, Retry_After="60"), answered(429, Retry_After="40")], [60, None]),
-    ],
+@cases(
+    "ends, waits",
+    ([TimeoutError()] * 6, [1, 2, 4, 8, 16, None]),
+    ([answered(503)] * 6, [1, 2, 4, 8, 16, None]),
+    ([answered(200, "internal_error")] * 2, [1, 2]),
+    ([answered(200, "channel_not_found")], [None]),
+    ([answered(404)], [None]),
+    ([answered(500)], [1]),
+    ([ValueError()], [None]),
+    ([answered(429, Retry_After="30")] * 3, [30, 30, 30]),
+    ([answered(429, Retry_After="30"), TimeoutError(), answered(429), TimeoutError()], [30, 1, 1, 2]),
+    ([answered(429, Retry_After="99")], [99]),
+    ([answered(429, Retry_After="100")], [None]),
+    ([answered(429, Retry_After="60"), answered(429, Retry_After="40")], [60, None]),
 )
 def test_a_request_is_made_again_after_a_pause_or_not_at_all(
     left: TimeLeft, clock: SleepingClock, ends: list[Any], waits: list[float | None]
@@ -79,14 +78,12 @@ def test_an_attempt_is_counted(left: TimeLeft) -> None:
     assert counted == ["once"]
 
 
-@pytest.mark.parametrize(
-    ("headers", "seconds"),
-    [
-        ({"retry-after": "7"}, 7),
-        ({"X": "9", "Retry-After": ["7", "8"]}, 7),
-        ({"Retry-After": "soon"}, 1),
-        ({"X": "9"}, 1),
-    ],
+@cases(
+    "headers, seconds",
+    ({"retry-after": "7"}, 7),
+    ({"X": "9", "Retry-After": ["7", "8"]}, 7),
+    ({"Retry-After": "soon"}, 1),
+    ({"X": "9"}, 1),
 )
 def test_how_long_a_rate_limit_asks_to_wait(headers: dict[str, Any], seconds: float) -> None:
     assert retry_after(headers) == seconds
@@ -108,18 +105,16 @@ def refused(status: int, **headers: str) -> urllib.error.HTTPError:
     return urllib.error.HTTPError(URL, status, "no", named, io.BytesIO())
 
 
-@pytest.mark.parametrize(
-    ("ends", "slept", "why"),
-    [
-        ([], [], None),
-        ([refused(503), ConnectionError(), refused(429, Retry_After="30")], [1, 2, 30], None),
-        ([refused(429) for _ in range(7)], [1] * 7, None),
-        ([refused(503), refused(429, Retry_After="30"), ConnectionError()], [1, 30, 2], None),
-        ([refused(403)], [], r"\(HTTP 403\)"),
-        ([refused(503) for _ in range(6)], [1, 2, 4, 8, 16], r"\(HTTP 503\)"),
-        ([ConnectionError()] * 6, [1, 2, 4, 8, 16], r"\(ConnectionError\)"),
-        ([refused(429, Retry_After="100")], [], r"\(HTTP 429\)"),
-    ],
+@cases(
+    "ends, slept, why",
+    ([], [], None),
+    ([refused(503), ConnectionError(), refused(429, Retry_After="30")], [1, 2, 30], None),
+    ([refused(429) for _ in range(7)], [1] * 7, None),
+    ([refused(503), refused(429, Retry_After="30"), ConnectionError()], [1, 30, 2], None),
+    ([refused(403)], [], r"\(HTTP 403\)"),
+    ([refused(503) for _ in range(6)], [1, 2, 4, 8, 16], r"\(HTTP 503\)"),
+    ([ConnectionError()] * 6, [1, 2, 4, 8, 16], r"\(ConnectionError\)"),
+    ([refused(429, Retry_After="100")], [], r"\(HTTP 429\)"),
 )
 def test_an_upload_is_made_again_too(
     left: TimeLeft,

@@ -15,6 +15,7 @@ from ml_janitor.aws import runs
 from ml_janitor.aws.runs import ResourceRun, UsedResource, list_used_resources
 from ml_janitor.core.model import Value
 from scripted import DENIED, Refusal, Script, Torn
+from tables import cases
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 SINCE = NOW - 60 * DAY
@@ -107,27 +108,25 @@ MIXED = [
 SELECTED = {"SelectedInstanceType": "ml.g5.xlarge", "SelectedInstanceCount": 4}
 
 
-@pytest.mark.parametrize(
-    ("more", "ran"),
-    [
-        ({}, [("Train:ml.p3.2xlarge", 2.0)]),
-        ({"EnableManagedSpotTraining": True}, [("TrSpt:ml.p3.2xlarge", 0.5)]),
-        ({"EnableManagedSpotTraining": True, "BillableTimeInSeconds": None}, [("TrSpt:ml.p3.2xlarge", 2.0)]),
-        ({"EnableManagedSpotTraining": True, "TrainingTimeInSeconds": None}, [("TrSpt:ml.p3.2xlarge", 2.0)]),
-        (
-            {"ResourceConfig": {"InstanceGroups": MIXED}},
-            [("Train:ml.g5.xlarge", 3.0), ("Train:ml.m5.xlarge", 1.0)],
-        ),
-        ({"TrainingStartTime": None}, []),
-        ({"ResourceConfig": {"VolumeSizeInGB": 30}}, []),
-        ({"ResourceConfig": None}, []),  # a serverless job
-        ({"ResourceConfig": PREFERRED}, []),  # no instance is selected yet
-        ({"ResourceConfig": PREFERRED | SELECTED}, [("Train:ml.g5.xlarge", 4.0)]),
-        (
-            {"ResourceConfig": {"SelectedInstanceType": "ml.g6.xlarge", "InstanceCount": 3}},
-            [("Train:ml.g6.xlarge", 3.0)],
-        ),
-    ],
+@cases(
+    "more, ran",
+    ({}, [("Train:ml.p3.2xlarge", 2.0)]),
+    ({"EnableManagedSpotTraining": True}, [("TrSpt:ml.p3.2xlarge", 0.5)]),
+    ({"EnableManagedSpotTraining": True, "BillableTimeInSeconds": None}, [("TrSpt:ml.p3.2xlarge", 2.0)]),
+    ({"EnableManagedSpotTraining": True, "TrainingTimeInSeconds": None}, [("TrSpt:ml.p3.2xlarge", 2.0)]),
+    (
+        {"ResourceConfig": {"InstanceGroups": MIXED}},
+        [("Train:ml.g5.xlarge", 3.0), ("Train:ml.m5.xlarge", 1.0)],
+    ),
+    ({"TrainingStartTime": None}, []),
+    ({"ResourceConfig": {"VolumeSizeInGB": 30}}, []),
+    ({"ResourceConfig": None}, []),  # a serverless job
+    ({"ResourceConfig": PREFERRED}, []),  # no instance is selected yet
+    ({"ResourceConfig": PREFERRED | SELECTED}, [("Train:ml.g5.xlarge", 4.0)]),
+    (
+        {"ResourceConfig": {"SelectedInstanceType": "ml.g6.xlarge", "InstanceCount": 3}},
+        [("Train:ml.g6.xlarge", 3.0)],
+    ),
 )
 def test_a_training_job_ran_its_instances_less_what_spot_saves(more: Any, ran: Sequence[Any]) -> None:
     tags = [{"Key": "project", "Value": "search"}]
@@ -150,14 +149,12 @@ ON_P5 = {"InstanceType": P5, "InstanceCount": 1}
 CHOSEN_P5 = {"SelectedInstanceType": P5, "SelectedInstanceCount": 1}
 
 
-@pytest.mark.parametrize(
-    ("resources", "reserved"),
-    [
-        (ON_P5 | {"TrainingPlanArn": PLAN}, True),
-        (ON_P5, False),
-        (CHOSEN_P5 | {"InstancePreferences": [{"InstanceType": P5, "TrainingPlanArns": [PLAN]}]}, True),
-        (CHOSEN_P5 | {"InstancePreferences": [P4_ON_PLAN, {"InstanceType": P5}]}, False),
-    ],
+@cases(
+    "resources, reserved",
+    (ON_P5 | {"TrainingPlanArn": PLAN}, True),
+    (ON_P5, False),
+    (CHOSEN_P5 | {"InstancePreferences": [{"InstanceType": P5, "TrainingPlanArns": [PLAN]}]}, True),
+    (CHOSEN_P5 | {"InstancePreferences": [P4_ON_PLAN, {"InstanceType": P5}]}, False),
 )
 def test_a_job_on_a_training_plan_is_paid_for(resources: Any, *, reserved: bool) -> None:
 
@@ -179,14 +176,12 @@ def batch(noun: str, kind: str, described: Any) -> dict[str, Any]:
     return {f"List{noun}Jobs": {f"{noun}JobSummaries": [listed]}, f"Describe{noun}Job": described}
 
 
-@pytest.mark.parametrize(
-    ("noun", "kind", "resources", "usage", "hourly"),
-    [
-        ("Processing", "processing-job", PROCESSING, "USE1-Processing:ml.m5.xlarge", 2),
-        ("Processing", "processing-job", PREFERRING, "USE1-Processing:ml.g5.xlarge", 4),
-        ("Transform", "transform-job", TRANSFORM, "USE1-Tsform:ml.m5.xlarge", 3),
-        ("Transform", "transform-job", UNCOUNTED, "USE1-Tsform:ml.m5.xlarge", 1),
-    ],
+@cases(
+    "noun, kind, resources, usage, hourly",
+    ("Processing", "processing-job", PROCESSING, "USE1-Processing:ml.m5.xlarge", 2),
+    ("Processing", "processing-job", PREFERRING, "USE1-Processing:ml.g5.xlarge", 4),
+    ("Transform", "transform-job", TRANSFORM, "USE1-Tsform:ml.m5.xlarge", 3),
+    ("Transform", "transform-job", UNCOUNTED, "USE1-Tsform:ml.m5.xlarge", 1),
 )
 def test_other_jobs_ran_as_described(noun: str, kind: str, resources: Any, usage: str, hourly: float) -> None:
     name = f"{noun.lower()}-1"
@@ -396,25 +391,23 @@ def switched(name: str, *calls: tuple[str, float], **more: Any) -> list[dict[str
     return [event(f"{call}NotebookInstance", at, NotebookInstanceName=name, **more) for call, at in calls]
 
 
-@pytest.mark.parametrize(
-    ("created", "status", "calls", "ran"),
-    [
-        (
-            80,
-            "InService",
-            [("Create", 80), ("Stop", 30), ("Start", 10), ("Stop", 9), ("Start", 3)],
-            [(80, 30), (10, 9), (3, None)],
-        ),
-        (80, "Stopped", [("Create", 80), ("Stop", 30), ("Stop", 29)], [(80, 30)]),
-        (80, "Stopped", [("Start", 9), ("Start", 8), ("Stop", 7)], [(9, 7)]),
-        (200, "Stopped", [("Stop", 20)], [(60, 20)]),
-        (50, "Stopped", [("Stop", 20), ("Stop", 10)], [(50, 20)]),
-        (200, "InService", [], [(3, None)]),
-        (200, "Pending", [], [(3, None)]),
-        (200, "Updating", [], [(3, None)]),
-        (200, "Stopped", [], []),
-        (200, "InService", [("Start", 5)], [(5, None)]),
-    ],
+@cases(
+    "created, status, calls, ran",
+    (
+        80,
+        "InService",
+        [("Create", 80), ("Stop", 30), ("Start", 10), ("Stop", 9), ("Start", 3)],
+        [(80, 30), (10, 9), (3, None)],
+    ),
+    (80, "Stopped", [("Create", 80), ("Stop", 30), ("Stop", 29)], [(80, 30)]),
+    (80, "Stopped", [("Start", 9), ("Start", 8), ("Stop", 7)], [(9, 7)]),
+    (200, "Stopped", [("Stop", 20)], [(60, 20)]),
+    (50, "Stopped", [("Stop", 20), ("Stop", 10)], [(50, 20)]),
+    (200, "InService", [], [(3, None)]),
+    (200, "Pending", [], [(3, None)]),
+    (200, "Updating", [], [(3, None)]),
+    (200, "Stopped", [], []),
+    (200, "InService", [("Start", 5)], [(5, None)]),
 )
 def test_a_notebook_instance_was_on_between_its_starts_and_stops(
     created: float, status: str, calls: Any, ran: Sequence[tuple[float, float | None]]

@@ -8,6 +8,7 @@ import pytest
 from aws_lambda_powertools.utilities import parameters
 
 from ml_janitor.slack.client import SenderClock, SlackError, Webhook, make_sender, read_slack_secret
+from tables import cases
 
 TIME = SenderClock(clock=lambda: 0.0, sleep=lambda _: None)
 HOOK = "https://hooks.slack.com/services/T/B/x"
@@ -22,14 +23,12 @@ def test_a_secret_with_a_url_makes_a_webhook() -> None:
     assert isinstance(make_sender("https://hooks.slack.com/services/T/B/x", "", TIME), Webhook)
 
 
-@pytest.mark.parametrize(
-    ("kept", "channel", "says"),
-    [
-        ("hunter2", "#ml", "neither a bot token"),
-        ('{"password": "hunter2"}', "#ml", 'without a "token"'),
-        ('{"hunter2', "#ml", 'without a "token"'),
-        ("xoxb-hunter2", "", "slack_channel is not set"),
-    ],
+@cases(
+    "kept, channel, says",
+    ("hunter2", "#ml", "neither a bot token"),
+    ('{"password": "hunter2"}', "#ml", 'without a "token"'),
+    ('{"hunter2', "#ml", 'without a "token"'),
+    ("xoxb-hunter2", "", "slack_channel is not set"),
 )
 def test_a_secret_that_cannot_be_used_is_not_repeated(kept: str, channel: str, says: str) -> None:
     with pytest.raises(SlackError, match=says) as caught:

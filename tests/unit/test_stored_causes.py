@@ -16,6 +16,7 @@ from ml_janitor.core.results import Cause, CauseCode, UnfinishedProgress, make_c
 from ml_janitor.ledger import actions, findings
 from ml_janitor.ledger.causes import _ATTRIBUTES, read_causes, store_cause
 from ml_janitor.report import causes as words
+from tables import cases
 from upgrade import evenings
 from upgrade.evenings import CAUSES, EVENINGS, RECORDED, Left, live, states
 
@@ -45,18 +46,13 @@ def test_a_cause_is_stored_whole_and_its_text_never_decides_which_it_is() -> Non
     assert set(_ATTRIBUTES) == set(CAUSES)
 
 
-@pytest.mark.parametrize(
-    ("older", "expected"),
-    [
-        ({"error": "it is used"}, make_cause(CauseCode.EARLIER_TEXT, "it is used")),
-        ({"error": ""}, None),
-        ({"error": None}, None),
-        (
-            {"error_cause": '{"why": "code-of-a-later-version"}'},
-            make_cause(CauseCode.EARLIER_TEXT, str(CAUSE)),
-        ),
-        ({"error_cause": "not JSON"}, make_cause(CauseCode.EARLIER_TEXT, str(CAUSE))),
-    ],
+@cases(
+    "older, expected",
+    ({"error": "it is used"}, make_cause(CauseCode.EARLIER_TEXT, "it is used")),
+    ({"error": ""}, None),
+    ({"error": None}, None),
+    ({"error_cause": '{"why": "code-of-a-later-version"}'}, make_cause(CauseCode.EARLIER_TEXT, str(CAUSE))),
+    ({"error_cause": "not JSON"}, make_cause(CauseCode.EARLIER_TEXT, str(CAUSE))),
     ids=["replaced", "emptied", "removed", "later", "broken"],
 )
 def test_a_newer_version_has_the_last_word(older: Mapping[str, Any], expected: Cause | None) -> None:

@@ -13,6 +13,7 @@ from memory_table import MemoryTable
 from ml_janitor.engine.policy import Hold, HoldKind, longest_hold
 from ml_janitor.ledger.requests import Holds
 from standin import DAY
+from tables import cases
 
 KEY = "arn:aws:sagemaker:us-east-1:123456789012:endpoint/lamp@2026-01-01T00:00:00+00:00"
 
@@ -31,16 +32,14 @@ def stands(holds: Holds) -> Hold | None:
     return longest_hold(holds.all(ACCOUNT, REGION).get(KEY, ()), NOW)
 
 
-@pytest.mark.parametrize(
-    ("words", "last"),
-    [
-        ([WEEK, MONTH], MONTH),
-        ([WEEK, KEPT], KEPT),
-        ([FAIR, KEPT], KEPT),
-        ([FAIR, MONTH], MONTH),
-        ([WEEK, FAIR], FAIR),
-        ([WEEK, MONTH, FAIR, KEPT], KEPT),
-    ],
+@cases(
+    "words, last",
+    ([WEEK, MONTH], MONTH),
+    ([WEEK, KEPT], KEPT),
+    ([FAIR, KEPT], KEPT),
+    ([FAIR, MONTH], MONTH),
+    ([WEEK, FAIR], FAIR),
+    ([WEEK, MONTH, FAIR, KEPT], KEPT),
 )
 def test_in_whatever_order_words_are_said_the_longest_stands(words: Sequence[Hold], last: Hold) -> None:
     for order in permutations(words):

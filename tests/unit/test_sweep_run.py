@@ -24,6 +24,7 @@ from ml_janitor.ledger.limits import Leases
 from ml_janitor.scheduled.invocation import SweepPlace
 from ml_janitor.scheduled.sweep_run import SweepRunner, SweepRunResult
 from standin import ARMED, DAY, Cellar, Nights, NoArchive, Sparing, in_memory
+from tables import cases
 
 ABROAD = "eu-west-1"
 WHERE = f"s3://reports/cellar/{ACCOUNT}"
@@ -165,14 +166,12 @@ def breaking_off(world: World) -> None:
     world.nights.world.broken = RuntimeError("broke off")
 
 
-@pytest.mark.parametrize(
-    ("breaks", "said"),
-    [
-        (full_shelf, "the report could not be kept: RuntimeError: no room"),
-        (deaf, f"Slack could not be told: RuntimeError: ill; the report: {WHERE}"),
-        (half_told, f"Slack: reply 1 is missing; the report: {WHERE}"),
-        (breaking_off, f"cellar in {REGION} is not complete: RuntimeError: broke off; the report: {WHERE}"),
-    ],
+@cases(
+    "breaks, said",
+    (full_shelf, "the report could not be kept: RuntimeError: no room"),
+    (deaf, f"Slack could not be told: RuntimeError: ill; the report: {WHERE}"),
+    (half_told, f"Slack: reply 1 is missing; the report: {WHERE}"),
+    (breaking_off, f"cellar in {REGION} is not complete: RuntimeError: broke off; the report: {WHERE}"),
 )
 def test_failures_take_nothing_else_along(world: World, breaks: Callable[[World], None], said: str) -> None:
     breaks(world)

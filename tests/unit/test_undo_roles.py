@@ -20,6 +20,7 @@ from ml_janitor.engine.detector import (
     key_grant,
     missing_role_setting,
 )
+from tables import cases
 
 ACCOUNT = "123456789012"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/ml-training"
@@ -38,18 +39,16 @@ def test_roles_are_passed_to_sagemaker_only_if_they_are_listed() -> None:
         assert passed == [(ROLE, PASSED_TO_SAGEMAKER), (PATHS, PASSED_TO_SAGEMAKER)]
 
 
-@pytest.mark.parametrize(
-    ("role", "listed"),
-    [
-        (ROLE, True),
-        (f"{ROLE}-2", False),
-        (ROLE.upper(), False),
-        (f"arn:aws:iam::{ACCOUNT}:role/service-role/AmazonSageMaker-ExecutionRole-1", True),
-        (f"arn:aws:iam::{ACCOUNT}:role/AmazonSageMaker-ExecutionRole-1", False),
-        ("arn:aws:iam::210987654321:role/ml-training", False),
-        (ROLE.replace("arn:aws:", "arn:aws-cn:"), True),
-        ("", True),
-    ],
+@cases(
+    "role, listed",
+    (ROLE, True),
+    (f"{ROLE}-2", False),
+    (ROLE.upper(), False),
+    (f"arn:aws:iam::{ACCOUNT}:role/service-role/AmazonSageMaker-ExecutionRole-1", True),
+    (f"arn:aws:iam::{ACCOUNT}:role/AmazonSageMaker-ExecutionRole-1", False),
+    ("arn:aws:iam::210987654321:role/ml-training", False),
+    (ROLE.replace("arn:aws:", "arn:aws-cn:"), True),
+    ("", True),
 )
 def test_a_role_is_listed_by_its_arn_or_a_glob(role: str, *, listed: bool) -> None:
     expected = "" if listed else f'undo_roles = ["{role}"] in janitor'
@@ -69,16 +68,14 @@ def test_only_what_hands_a_role_over_again_needs_it() -> None:
     assert rule.missing_for_undo(target, {"what": "pool"}) == ""
 
 
-@pytest.mark.parametrize(
+@cases(
     "role",
-    [
-        "*",
-        "ml-training",
-        "arn:aws:iam::*:role/ml-training",
-        f"arn:aws:iam::{ACCOUNT}:user/maria",
-        f"arn:aws:iam::{ACCOUNT}:role/",
-        f"arn:aws:iam::{ACCOUNT}:role/a b",
-    ],
+    "*",
+    "ml-training",
+    "arn:aws:iam::*:role/ml-training",
+    f"arn:aws:iam::{ACCOUNT}:user/maria",
+    f"arn:aws:iam::{ACCOUNT}:role/",
+    f"arn:aws:iam::{ACCOUNT}:role/a b",
 )
 def test_what_names_no_role_of_an_account_is_refused(role: str) -> None:
     with pytest.raises(InvalidInputError, match=r"janitor\.undo_roles\[1\]: expected the ARN of a role"):

@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import pytest
-
 from fakes import Shelf, Tunable
 from ml_janitor.config.member_roles import (
     deny_kept_resources,
@@ -20,6 +18,7 @@ from ml_janitor.core.model import Change
 from ml_janitor.core.ownership import NEGATIONS
 from ml_janitor.engine.detector import Condition, Grant, allow
 from ml_janitor.ledger import uses
+from tables import cases
 
 PUT, UPDATE, DELETE, GET, QUERY = "PutItem", "UpdateItem", "DeleteItem", "GetItem", "Query"
 
@@ -91,23 +90,21 @@ COMMITS = sweep("commits") | {"finding#commits#*": (UPDATE,), "finding#*": (QUER
 DIGEST_OF_ALL = DIGEST | {"sweep#*": ("BatchGetItem",), "organization": (GET,), "bill#*": (GET, PUT)}
 
 
-@pytest.mark.parametrize(
-    ("used", "expected"),
-    [
-        (lambda: uses.sweep_uses(Tunable(), armed=False), sweep("tunable-things")),
-        (lambda: uses.sweep_uses(Shelf(), armed=False), SHELF),
-        (lambda: uses.sweep_uses(Shelf(), armed=True), ARMED),
-        (lambda: uses.sweep_uses(Shelf(), armed=False, organization=True), SHELF | {"organization": (GET,)}),
-        (lambda: uses.sweep_uses(Commits(), armed=False), COMMITS),
-        (lambda: uses.sweep_uses(Spares(), armed=False), sweep("spares") | {"action#*": (QUERY,)}),
-        (uses.accounts_uses, {"sweep#*": ("BatchGetItem", PUT), "organization": (GET, PUT, UPDATE)}),
-        (lambda: uses.digest_uses(bill=False), DIGEST),
-        (lambda: uses.digest_uses(bill=True, organization=True), DIGEST_OF_ALL),
-        (uses.bill_uses, BILL),
-        (lambda: uses.bill_uses(organization=True), BILL | {"organization": (GET,)}),
-        (uses.undo_uses, UNDO),
-        (uses.press_uses, PRESS),
-    ],
+@cases(
+    "used, expected",
+    (lambda: uses.sweep_uses(Tunable(), armed=False), sweep("tunable-things")),
+    (lambda: uses.sweep_uses(Shelf(), armed=False), SHELF),
+    (lambda: uses.sweep_uses(Shelf(), armed=True), ARMED),
+    (lambda: uses.sweep_uses(Shelf(), armed=False, organization=True), SHELF | {"organization": (GET,)}),
+    (lambda: uses.sweep_uses(Commits(), armed=False), COMMITS),
+    (lambda: uses.sweep_uses(Spares(), armed=False), sweep("spares") | {"action#*": (QUERY,)}),
+    (uses.accounts_uses, {"sweep#*": ("BatchGetItem", PUT), "organization": (GET, PUT, UPDATE)}),
+    (lambda: uses.digest_uses(bill=False), DIGEST),
+    (lambda: uses.digest_uses(bill=True, organization=True), DIGEST_OF_ALL),
+    (uses.bill_uses, BILL),
+    (lambda: uses.bill_uses(organization=True), BILL | {"organization": (GET,)}),
+    (uses.undo_uses, UNDO),
+    (uses.press_uses, PRESS),
 )
 def test_what_each_function_uses_of_the_ledger(
     used: Callable[[], Mapping[str, tuple[str, ...]]], expected: dict[str, tuple[str, ...]]

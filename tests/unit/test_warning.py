@@ -17,6 +17,7 @@ from ml_janitor.core.model import ActionSchedule, Finding, Kept, Mode
 from ml_janitor.core.results import Cause, CauseCode, Outcome, Result, Sweep, make_cause
 from ml_janitor.ledger.findings import Entry, Ledger, MessageRef
 from standin import ARMED, DAY
+from tables import cases
 
 MINUTE = timedelta(minutes=1)
 SOON = NOW + 10 * MINUTE
@@ -130,15 +131,13 @@ def test_a_slack_that_takes_long_moves_the_date_and_never_brings_it_forward(*, m
     assert (lamp.due, desk.entry().due) == (due, due)
 
 
-@pytest.mark.parametrize(
+@cases(
     "about",
-    [
-        {"outcome": Outcome.ADVISED},
-        {"outcome": Outcome.FAILED},
-        {"cause": None},
-        {"cause": make_cause(CauseCode.NOT_DUE)},
-        {"verdict": USED},
-    ],
+    {"outcome": Outcome.ADVISED},
+    {"outcome": Outcome.FAILED},
+    {"cause": None},
+    {"cause": make_cause(CauseCode.NOT_DUE)},
+    {"verdict": USED},
     ids=["only reported", "failed", "no cause", "not due", "kept"],
 )
 def test_nobody_is_warned_of_anything_else(about: dict[str, Any]) -> None:
@@ -214,13 +213,11 @@ def test_what_somebody_pressed_meanwhile_stands(*, void: bool) -> None:
     assert lamp.due == SOON + 6 * DAY
 
 
-@pytest.mark.parametrize(
-    ("closing", "before", "why"),
-    [
-        (SOON, UNWARNED, CauseCode.WARNED_BEFORE_CLOSING),
-        (SOON + MINUTE, UNWARNED, None),
-        (SOON, make_cause(CauseCode.NOT_DUE), CauseCode.NOT_DUE),
-    ],
+@cases(
+    "closing, before, why",
+    (SOON, UNWARNED, CauseCode.WARNED_BEFORE_CLOSING),
+    (SOON + MINUTE, UNWARNED, None),
+    (SOON, make_cause(CauseCode.NOT_DUE), CauseCode.NOT_DUE),
     ids=["closed", "open", "warned before"],
 )
 def test_a_stop_is_warned_before_closing(closing: datetime, before: Cause, why: CauseCode | None) -> None:

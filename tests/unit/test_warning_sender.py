@@ -22,6 +22,7 @@ from ml_janitor.report.warnings import StatusWording, WarningTerms
 from ml_janitor.slack.client import SlackError, SlackRefusedError
 from ml_janitor.slack.warnings import WarningSender
 from standin import DAY
+from tables import cases
 
 SOON, LATE = NOW + 3 * DAY, NOW + 6 * DAY
 ANNA, OLAF = "anna@example.com", "olaf@example.com"
@@ -166,12 +167,10 @@ def test_several_are_a_thread_in_the_channel_and_one_for_each_owner() -> None:
     assert [name for name, _ in known.direct] == ["lamp", "rug", "sofa"]
 
 
-@pytest.mark.parametrize(
-    ("slack", "why"),
-    [
-        (Slack(), NO_SLACK_ACCOUNT),
-        (Slack(unopened={"U1": refusal("user_disabled"), "U2": refusal("user_disabled")}), "user_disabled"),
-    ],
+@cases(
+    "slack, why",
+    (Slack(), NO_SLACK_ACCOUNT),
+    (Slack(unopened={"U1": refusal("user_disabled"), "U2": refusal("user_disabled")}), "user_disabled"),
 )
 def test_who_cannot_be_messaged_has_twice_the_grace_and_the_others_are(slack: Slack, why: str) -> None:
     owner = "nobody@example.com" if why is NO_SLACK_ACCOUNT else ANNA

@@ -17,6 +17,7 @@ from ml_janitor.slack.client import (
     Webhook,
     ephemeral_replier,
 )
+from tables import cases
 
 TIME = SenderClock(clock=lambda: 0.0, sleep=lambda _: None)
 HOOK = "https://hooks.slack.com/services/T1/B1/secret"
@@ -74,15 +75,13 @@ def test_a_webhook_has_no_people_no_buttons_and_no_second_thoughts() -> None:
         hook.open_direct("U1", deadline=9)
 
 
-@pytest.mark.parametrize(
-    ("answer", "why"),
-    [
-        (answered(429), "Slack asks to wait"),
-        (answered(500), r"could not be reached \(HTTP 500\)"),
-        (answered(404, "no_service"), "refused the post to the incoming webhook: no_service; make a new"),
-        (answered(302, "x" * 300), f": {'x' * 200}; retrying"),
-        (TimeoutError(), r"could not be reached \(TimeoutError\)"),
-    ],
+@cases(
+    "answer, why",
+    (answered(429), "Slack asks to wait"),
+    (answered(500), r"could not be reached \(HTTP 500\)"),
+    (answered(404, "no_service"), "refused the post to the incoming webhook: no_service; make a new"),
+    (answered(302, "x" * 300), f": {'x' * 200}; retrying"),
+    (TimeoutError(), r"could not be reached \(TimeoutError\)"),
 )
 def test_what_a_webhook_did_not_take_is_an_error(client: type[Client], answer: Any, why: str) -> None:
     client.answer = answer
@@ -102,24 +101,22 @@ def test_only_the_presser_sees_a_reply(client: type[Client], answer: Any, *, arr
     assert client.sent == [(HOOK, how)]
 
 
-@pytest.mark.parametrize(
+@cases(
     "url",
-    [
-        "",
-        "http://hooks.slack.com/x",
-        "http://169.254.169.254/latest/meta-data/",
-        "https://hooks.slack.com.evil.example/x",
-        "https://evil.example/hooks.slack.com/",
-        "https://hooks.slack.com:444/x",
-        "https://hooks.slack.com@evil.example/",
-        "https://hooks.slack.com/x@evil.example",
-        "https://hooks.slack.com/\\evil.example",
-        "https://hooks.slack.com/a b",
-        "https://hooks.slack.com/a\tb",
-        "https://hooks.slack.com/\u00e9",
-        "https://[evil",
-        "file:///etc/passwd",
-    ],
+    "",
+    "http://hooks.slack.com/x",
+    "http://169.254.169.254/latest/meta-data/",
+    "https://hooks.slack.com.evil.example/x",
+    "https://evil.example/hooks.slack.com/",
+    "https://hooks.slack.com:444/x",
+    "https://hooks.slack.com@evil.example/",
+    "https://hooks.slack.com/x@evil.example",
+    "https://hooks.slack.com/\\evil.example",
+    "https://hooks.slack.com/a b",
+    "https://hooks.slack.com/a\tb",
+    "https://hooks.slack.com/\u00e9",
+    "https://[evil",
+    "file:///etc/passwd",
 )
 def test_a_reply_goes_to_slack_or_nowhere(client: type[Client], url: str) -> None:
     assert ephemeral_replier(TIME, deadline=9)(url, "No.") is False
