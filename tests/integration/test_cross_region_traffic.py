@@ -9,7 +9,7 @@ from typing import Any, Literal
 import boto3
 import pytest
 
-import rarities
+import one_of_each
 from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import Aws
@@ -17,6 +17,7 @@ from ml_janitor.core.model import Kept, Verdict
 from ml_janitor.detectors.cross_region_traffic import CrossRegionTraffic
 from ml_janitor_sandbox.control import Control
 from past_jobs import word
+from sagemaker_requests import ROLE
 
 FAR: Literal["eu-west-1"] = "eu-west-1"
 NAT, SENT = "NatGateway-Bytes/NatGateway", "USE1-EU-AWS-Out-Bytes/InterRegion-Out"
@@ -55,7 +56,7 @@ def test_a_vpc_is_found_until_it_has_a_gateway(box: Control, session: boto3.Sess
 
 
 def test_sent_bytes_may_be_images_or_outputs_of_jobs(box: Control, session: boto3.Session, aws: Aws) -> None:
-    rarities.traffic(box)
+    one_of_each.traffic(box)
     assert word(judged(aws)[SENT]) == "unknown"
 
     ecr = session.client("ecr")
@@ -70,7 +71,7 @@ def test_sent_bytes_may_be_images_or_outputs_of_jobs(box: Control, session: boto
     session.client("sagemaker").create_training_job(
         TrainingJobName="eval-1",
         AlgorithmSpecification={"TrainingInputMode": "File", "TrainingImage": "image"},
-        RoleArn=rarities.ROLE,
+        RoleArn=ROLE,
         OutputDataConfig={"S3OutputPath": "s3://near/"},
         ResourceConfig={"InstanceType": "ml.m5.xlarge", "InstanceCount": 1, "VolumeSizeInGB": 30},
         StoppingCondition={"MaxRuntimeInSeconds": 3600},

@@ -54,7 +54,7 @@ from ml_janitor.ledger.actions import MOST_TRIES, Action, BegunBeforeError, Stag
 from ml_janitor.ledger.limits import Leases, LeaseTakenError
 from ml_janitor.ledger.signatures import Request, SigningKey
 from ml_janitor.report.causes import cause_clause, cause_text, outcome_note
-from standin import ARMED, DAY, HOUR, Cellar, KilledError, Nights, own_signatures, raising, with_request
+from standin import ARMED, DAY, HOUR, Cleaner, KilledError, Nights, own_signatures, raising, with_request
 
 MINUTE, SECOND = timedelta(minutes=1), timedelta(seconds=1)
 
@@ -131,7 +131,7 @@ def test_an_old_action_does_not_hide_a_newer_one_that_was_not_begun(removed: Nig
 def test_what_was_undone_says_by_whom_and_what_became_of_it(
     removed: Nights, monkeypatch: pytest.MonkeyPatch, became: str, said: str
 ) -> None:
-    monkeypatch.setattr(Cellar, "revert", lambda *_: became or None)
+    monkeypatch.setattr(Cleaner, "revert", lambda *_: became or None)
     assert removed.undo().became == became
 
     with pytest.raises(CannotUndoError, match=f"^{said}$"):
@@ -156,7 +156,7 @@ def test_what_was_brought_back_is_held_for_a_week_under_each_of_its_names(
     removed: Nights, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = "arn:aws:sagemaker:us-east-1:123456789012:thing/lamp-2"
-    monkeypatch.setattr(Cellar, "reverted_arn", lambda *_: other)
+    monkeypatch.setattr(Cleaner, "reverted_arn", lambda *_: other)
     target = removed.of("lamp").target
 
     done = removed.undo()
@@ -275,7 +275,7 @@ def test_aws_is_waited_for_while_there_is_time(
         tries.append("again")
         raise NotFinishedError("it is being wired")
 
-    monkeypatch.setattr(Cellar, "revert", revert)
+    monkeypatch.setattr(Cleaner, "revert", revert)
     monkeypatch.setattr(removed.aws, "_has_time", lambda: len(waited) < minutes)
     removed.undoing = replace(removed.undoing, wait=(lambda: waited.append("a minute")) if waits else None)
 
@@ -342,7 +342,7 @@ class Office:
 
     def run(self, name: str = "lamp", **about: Any) -> dict[str, Any]:
         settings: Any = SimpleNamespace(
-            why_not_allowed=self._why_not_allowed, detector_called={Cellar.name: Cellar()}.get
+            why_not_allowed=self._why_not_allowed, detector_called={Cleaner.name: Cleaner()}.get
         )
         logger: Any = SimpleNamespace(info=lambda text, extra: self.logged.append((text, extra)))
         run = UndoRun(
@@ -595,7 +595,7 @@ CHAIR = thing("chair", waste()).target
 
 
 @dataclass(frozen=True)
-class ByHand(Cellar):
+class ByHand(Cleaner):
     """Brings a lamp back by hand only, and a chair never."""
 
     def revert_effect(self, target: Target, record: Any) -> str:  # noqa: ARG002
@@ -955,17 +955,17 @@ def back_again(nights: Nights) -> Nights:
 
 
 def test_what_was_withdrawn_does_not_hide_what_was_done(back_again: Nights) -> None:
-    def act(_: Cellar, aws: object, target: object, undo: object, steps: Steps) -> None:
+    def act(_: Cleaner, aws: object, target: object, undo: object, steps: Steps) -> None:
         del aws, target, undo
         steps.do("unplug", overwritten)  # begun, and refused by AWS
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Cellar, "act", act)
+        patched.setattr(Cleaner, "act", act)
         back_again.after(4 * DAY)
     assert stages(back_again) == [Stage.ACTED, Stage.WITHDRAWN]
     del back_again.world.things["lamp"]
 
-    done = back_again.undoing.undo(Cellar(), back_again.aws, found_action(back_again), by="maria")
+    done = back_again.undoing.undo(Cleaner(), back_again.aws, found_action(back_again), by="maria")
 
     assert done.stage is Stage.UNDONE
     assert list(back_again.world.things) == ["lamp"]
@@ -983,7 +983,7 @@ def test_nor_does_one_that_came_to_nothing(back_again: Nights) -> None:
         raise KilledError
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Cellar, "act", killed)
+        patched.setattr(Cleaner, "act", killed)
         with pytest.raises(KilledError):
             back_again.sweep()
     assert stages(back_again) == [Stage.ACTED, Stage.ACTING]
@@ -1003,7 +1003,7 @@ def test_where_nothing_was_done_there_is_nothing_to_undo_and_it_is_marked_so(nig
     assert (stages(nights), nights.of("lamp").steps) == ([Stage.FAILED], {})
 
     with pytest.raises(CannotUndoError, match="nothing was done to lamp: nothing begun"):
-        nights.undoing.undo(Cellar(), nights.aws, found_action(nights), by="maria")
+        nights.undoing.undo(Cleaner(), nights.aws, found_action(nights), by="maria")
 
     assert (stages(nights), nights.world.done) == ([Stage.WITHDRAWN], [])
     with pytest.raises(CannotUndoError, match="nothing was done to lamp: nothing begun"):
@@ -1027,7 +1027,7 @@ def test_a_step_that_was_begun_may_have_been_done(nights: Nights) -> None:
     assert nights.of("lamp").steps == {"act: unplug": "begun"}
     nights.world.after = lambda _: None
 
-    assert nights.undoing.undo(Cellar(), nights.aws, found_action(nights), by="maria").stage is Stage.UNDONE
+    assert nights.undoing.undo(Cleaner(), nights.aws, found_action(nights), by="maria").stage is Stage.UNDONE
     assert nights.world.done == ["unplug lamp", "plug in lamp"]
 
 
@@ -1040,7 +1040,7 @@ def test_the_rest_after_an_undo_leaves_a_longer_snooze_as_it_is(nights: Nights) 
     word = Hold(key=key, how=HoldKind.SNOOZED, by="tomas", given=nights.clock, until=until)
     nights.holds.put(ACCOUNT, REGION, word)
 
-    nights.undoing.undo(Cellar(), nights.aws, action, by="maria")
+    nights.undoing.undo(Cleaner(), nights.aws, action, by="maria")
 
     held = nights.holds.all(ACCOUNT, REGION)
     assert held[key] == (word,)
