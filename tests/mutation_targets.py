@@ -67,6 +67,8 @@ ALSO: Mapping[str, tuple[str, ...]] = {
         "unit/test_report_announcement.py",
         "unit/test_report_warnings.py",
     ),
+    "functions/ml_janitor/report/warnings.py": ("unit/test_message_updates.py",),
+    "functions/ml_janitor/detectors/idle_studio_apps.py": ("integration/test_deleting_studio_apps.py",),
     "functions/ml_janitor/config/member_roles.py": ("infra/test_member.py",),
     "functions/ml_janitor/config/settings.py": ("unit/test_undo_roles.py",),
     "functions/ml_janitor/config/schedules.py": ("unit/test_arming_warnings.py",),
