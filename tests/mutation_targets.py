@@ -62,7 +62,10 @@ ALSO: Mapping[str, tuple[str, ...]] = {
     "functions/ml_janitor/aws/calls.py": ("unit/test_client.py", "unit/test_objects.py"),
     "functions/ml_janitor/aws/tags.py": ("unit/test_detector.py", "unit/test_events.py"),
     "functions/ml_janitor/bill/report.py": ("integration/test_reading_the_bill.py",),
-    "functions/ml_janitor/report/digest.py": ("unit/test_daily_digest.py", "integration/test_weekly_advice.py"),
+    "functions/ml_janitor/report/digest.py": (
+        "unit/test_daily_digest.py",
+        "integration/test_weekly_advice.py",
+    ),
     "functions/ml_janitor/report/finding_words.py": (
         "unit/test_report_announcement.py",
         "unit/test_report_warnings.py",
