@@ -394,6 +394,14 @@ def test_inference_components_decide_for_their_endpoint(seed: Seed, aws: Aws) ->
 # --- monitoring ---------------------------------------------------------------------------------
 
 
+def test_requests_to_a_deleted_inference_component_may_have_been_here(seed: Seed, aws: Aws) -> None:
+    host(seed, "churn")
+    seed.control("churn")
+    seed.publish("Invocations", one_request(3 * DAY), InferenceComponentName="gone")
+
+    unknown(verdict(aws), "inference component gone")
+
+
 def test_its_monitoring_is_part_of_its_cost(seed: Seed, aws: Aws) -> None:
     """Two executions of 21 minutes on two instances in 168 hours; one was before the window."""
     seed.endpoint("churn")
