@@ -9,7 +9,7 @@ from typing import Any
 from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.aws.client import Aws
 from ml_janitor_sandbox.control import Control
-from sagemaker_requests import component_request, processing_request
+from sagemaker_requests import component_request, experiment_request, processing_request
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 ROLE = "arn:aws:iam::123456789012:role/ml"
@@ -250,29 +250,5 @@ def without(shown: Any) -> Any:
 
 def experiment(world: Serving) -> None:
     """A running one, over an endpoint of its own."""
-    world.sagemaker.create_inference_experiment(
-        Name="shadow-of-another",
-        Type="ShadowMode",
-        RoleArn=ROLE,
-        EndpointName=other(world),
-        ModelVariants=[
-            {
-                "ModelName": "model",
-                "VariantName": name,
-                "InfrastructureConfig": {
-                    "InfrastructureType": "RealTimeInference",
-                    "RealTimeInferenceConfig": {"InstanceType": "ml.m5.xlarge", "InstanceCount": 1},
-                },
-            }
-            for name in ("blue", "green")
-        ],
-        ShadowModeConfig={
-            "SourceModelVariantName": "blue",
-            "ShadowModelVariants": [{"ShadowModelVariantName": "green", "SamplingPercentage": 10}],
-        },
-    )
-
-
-def other(world: Serving) -> str:
     world.endpoint("other")
-    return "other"
+    world.sagemaker.create_inference_experiment(**experiment_request("shadow-of-another", "other"))

@@ -65,7 +65,7 @@ class MemoryTable(Table):
     def query(self, pk: str) -> Iterator[dict[str, Any]]:
         return (item for item in self.scan(pk) if item["pk"] == pk)
 
-    def scan(self, start: str) -> Iterator[dict[str, Any]]:
+    def scan(self, start: str = "") -> Iterator[dict[str, Any]]:
         return iter(
             [deepcopy(item) for where, item in sorted(self._items.items()) if where[0].startswith(start)]
         )

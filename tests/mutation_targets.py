@@ -110,7 +110,7 @@ ALSO: Mapping[str, tuple[str, ...]] = {
     ),
     "functions/ml_janitor/scheduled/invocation.py": ("integration/test_handlers.py",),
     "functions/ml_janitor/scheduled/sweep_run.py": (
-        "integration/test_runs.py",
+        "integration/test_sweep_run.py",
         "unit/test_acting.py",
         "unit/test_after_sweep.py",
     ),
@@ -118,7 +118,7 @@ ALSO: Mapping[str, tuple[str, ...]] = {
         "integration/test_digest.py",
         "integration/test_handlers.py",
         "integration/test_nightly_bill.py",
-        "integration/test_organization_runs.py",
+        "integration/test_accounts.py",
         "integration/test_organization_armed.py",
         "integration/test_organization_sweeps.py",
         "integration/test_presses.py",

@@ -14,8 +14,6 @@ from typing import Any, Self
 import boto3
 
 from conftest import ACCOUNT, NOW, REGION
-from deployed import Function
-from hosted import Host, Ran
 from infra import member
 from ml_janitor.config.settings import Settings
 from ml_janitor.ledger.latest import LastRun, LastSweep, LatestRecords, LatestRuns, RunAccount, RunLists
@@ -190,23 +188,6 @@ def seeded_accounts(armed: Deployment, table: Table) -> Accounts:
     given.listed()
     box.clear_calls()
     return given
-
-
-class OrganizationHost(Host):
-    """Runs functions as the state machine does: of a sweep, the account is in the list of its run."""
-
-    def invoke(self, function: Function, event: Any) -> Ran:
-        """In the one account and region of the event; of one without, in the janitor's own."""
-        if function.name in {one.name for one in self.declared.settings.registry} and "time" in event:
-            account, regions = event.get("account", ACCOUNT), (self.deployed.region,)
-            bucket = self.deployed.one("AWS::S3::Bucket").rpartition(":")[2]
-            listed = [RunAccount(account, regions)]
-            time = datetime.fromisoformat(event["time"])
-            RunLists(self.root("s3"), bucket, self.table).keep(
-                function.name, time, listed=listed, accounts=listed
-            )
-            event = {"account": account, "regions": list(regions), **event}
-        return super().invoke(function, event)
 
 
 def granted_by(settings: Settings, account: str) -> list[dict[str, Any]]:

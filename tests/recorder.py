@@ -76,7 +76,7 @@ class Wanted:
         return statement["Effect"] == "Allow" and bool(granted_by(statement) & sought)
 
 
-class Play[S: Stage](Protocol):
+class Scenario[S: Stage](Protocol):
     """What happens in an account with *waste*, and what roles need for it; *idle* is used by none of it."""
 
     @property
@@ -168,14 +168,14 @@ def steps_of(stage: Stage, recording: Recording, of: Iterable[Wanted]) -> dict[t
     return found
 
 
-def check_missed[S: Stage](stage: S, play: Play[S], recording: Recording) -> None:
+def check_missed[S: Stage](stage: S, scenario: Scenario[S], recording: Recording) -> None:
     """Each statement that is sought is taken away once: its calls are denied, and somebody hears of that."""
-    of, seen = play.wanted(stage, recording), []
+    of, seen = scenario.wanted(stage, recording), []
     for one in missed(stage, recording, of):
         actions = set(listed(one.statement["Action"]))
         assert one.ran.denied, f"nothing needs {one.statement}"
         assert {action for action, _ in one.ran.denied} <= actions
-        heard = play.heard(stage, one)
+        heard = scenario.heard(stage, one)
         assert heard or actions <= IN_LAMBDAS_HANDS, f"nobody hears of {one.ran.denied}: {one.ran}"
         seen.append((one.role, one.statement))
     sought = [

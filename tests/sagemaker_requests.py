@@ -145,3 +145,41 @@ def scalable_target(resource: str, least: int, most: int, **given: Any) -> dict[
         "MaxCapacity": most,
         **given,
     }
+
+
+def experiment_request(name: str, endpoint: str, model: str = "model", **given: Any) -> dict[str, Any]:
+    """The request of a shadow test over *endpoint*, of *model* against itself."""
+    rent = {"InstanceType": "ml.m5.xlarge", "InstanceCount": 1}
+    on = {"InfrastructureType": "RealTimeInference", "RealTimeInferenceConfig": rent}
+    shadow = {"ShadowModelVariantName": "green", "SamplingPercentage": 10}
+    return {
+        "Name": name,
+        "Type": "ShadowMode",
+        "RoleArn": ROLE,
+        "EndpointName": endpoint,
+        "ModelVariants": [
+            {"ModelName": model, "VariantName": color, "InfrastructureConfig": on}
+            for color in ("blue", "green")
+        ],
+        "ShadowModeConfig": {"SourceModelVariantName": "blue", "ShadowModelVariants": [shadow]},
+        **given,
+    }
+
+
+def monitoring_request(name: str, *inputs: Any, image: str = "image", **given: Any) -> dict[str, Any]:
+    """The request of a monitoring schedule over these *inputs*."""
+    out = {"S3Output": {"S3Uri": "s3://out/drift", "LocalPath": "/opt/ml/processing/o"}}
+    job = {
+        "MonitoringInputs": list(inputs),
+        "MonitoringOutputConfig": {"MonitoringOutputs": [out]},
+        "MonitoringResources": {"ClusterConfig": rented()},
+        "MonitoringAppSpecification": {"ImageUri": image},
+        "RoleArn": ROLE,
+    }
+    config = {"MonitoringJobDefinition": job, **given}
+    return {"MonitoringScheduleName": name, "MonitoringScheduleConfig": config}
+
+
+def endpoint_input(endpoint: str) -> dict[str, Any]:
+    """The member of a monitoring job that reads what *endpoint* captured."""
+    return {"EndpointInput": {"EndpointName": endpoint, "LocalPath": "/opt/ml/processing/in"}}

@@ -130,8 +130,8 @@ class World:
 
 
 @dataclass(frozen=True)
-class Cellar(Detector[Thing]):
-    """Clears out the cellar."""
+class Cleaner(Detector[Thing]):
+    """Removes things in two steps, under a name that a ledger of 0.1.0 holds."""
 
     name = "cellar"
     schedule = "rate(1 day)"
@@ -185,14 +185,14 @@ class Cellar(Detector[Thing]):
 
 
 @dataclass(frozen=True)
-class Loft(Cellar):
+class SecondCleaner(Cleaner):
     """Clears out the same things, and is another detector."""
 
     name = "loft"
 
 
 @dataclass(frozen=True)
-class Sparing(Cellar):
+class Sparing(Cleaner):
     """Spares what undos need, which is their own resource."""
 
     spares_undos = True
@@ -309,7 +309,7 @@ class Nights:
     ) -> None:
         self.table, self.session, self.aws = table, session, aws
         self.world, self.box = world or World(), box
-        self.detector: Detector[Any] = detector or Cellar()
+        self.detector: Detector[Any] = detector or Cleaner()
         self.clock = TUESDAY
         self.arming = ARMED
         self.postman = Postman()
@@ -441,7 +441,7 @@ def in_memory(table: Table | None = None) -> Iterator[Nights]:
     """Nights without a sandbox: their ledger is in memory (*table*), and so is the account."""
     session, world = boto3.Session(region_name=REGION), World()
     with ThreadPoolExecutor(4) as pool, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Cellar, "world", world)
+        patch.setattr(Cleaner, "world", world)
         prices = Prices(lambda: make_client(session, "pricing", REGION, 1))
         aws = Aws(session, region=REGION, account=ACCOUNT, prices=prices, pool=pool, attempts=1)
         yield Nights(table or MemoryTable(), session, aws, world=world, archive=NoArchive())

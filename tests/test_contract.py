@@ -17,9 +17,8 @@ import pytest
 from policy_sentry.querying.actions import get_actions_with_access_level
 from policy_sentry.querying.all import get_all_actions
 
-import rarities
+import one_of_each
 from conftest import ACCOUNT, NOW, REGION, seed_demo
-from deeds import IAM_NAMES
 from ml_janitor.aws.client import open_regions
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.detectors.duplicate_artifacts.rule import DuplicateArtifacts
@@ -27,7 +26,7 @@ from ml_janitor.engine.detector import Detector
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.server import Sandbox
 from properties.worlds import build_rare
-from rarities import shadow_test
+from recorded_acts import IAM_NAMES
 from samples import SEED
 from tables import cases
 
@@ -187,12 +186,12 @@ def read_only(_sandbox: Sandbox) -> Control:
 def seeded(box: Control, session: boto3.Session) -> Control:
     """The demo account, and what it lacks: a monitor, a registry, a shadow test, images, locks."""
     seed_demo(box)
-    rarities.monitoring(session, box, "churn-xgb-blue")
-    rarities.traffic(box)
-    rarities.repeats(session, box)
-    rarities.savings_plan(box)
+    one_of_each.monitoring(session, box, "churn-xgb-blue")
+    one_of_each.traffic(box)
+    one_of_each.repeats(session, box)
+    one_of_each.savings_plan(box)
     sagemaker, s3 = session.client("sagemaker"), session.client("s3")
-    rarities.hyperpod(sagemaker)
+    one_of_each.hyperpod(sagemaker)
     image = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/serving:1"
     session.client("ecr").create_repository(repositoryName="serving")
     s3.create_bucket(Bucket="locked", ObjectLockEnabledForBucket=True)
@@ -212,8 +211,8 @@ def seeded(box: Control, session: boto3.Session) -> Control:
         InferenceSpecification=specification,
         ModelApprovalStatus="Approved",
     )
-    shadow_test(session)
-    rarities.untold_model(session)
+    one_of_each.shadow_test(session)
+    one_of_each.untold_model(session)
     build_rare(session, box, NOW)
     return box
 

@@ -25,6 +25,7 @@ from ml_janitor_cli.doctor import doctor, format_setting
 from ml_janitor_cli.entry import version_line
 from ml_janitor_cli.estimate.command import estimate
 from ml_janitor_cli.explain import explain
+from ml_janitor_cli.forget import forget
 from ml_janitor_cli.ledger_commands import approve, findings, keep, restart, snooze, undo
 from ml_janitor_cli.policies import policies
 from ml_janitor_cli.replay import replay
@@ -71,7 +72,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings=HELP_SETTINGS,
 )
-LEDGER_COMMANDS = (findings, keep, snooze, approve, sweep, undo, restart)
+LEDGER_COMMANDS = (findings, keep, snooze, approve, sweep, undo, restart, forget)
 for _function in (audit, bill, explain, *LEDGER_COMMANDS, replay, detectors, doctor):
     app.command(context_settings=HELP_SETTINGS)(_function)
 app.add_typer(estimate, name="estimate", context_settings=HELP_SETTINGS)

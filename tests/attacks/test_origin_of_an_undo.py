@@ -20,7 +20,7 @@ from ml_janitor.core.results import CauseCode, Outcome
 from ml_janitor.ledger.actions import Stage
 from ml_janitor.ledger.requests import ButtonRequests
 from ml_janitor.ledger.signatures import Request, SigningKey
-from standin import DAY, HOUR, Cellar, Nights, in_memory, own_signatures, with_request
+from standin import DAY, HOUR, Cleaner, Nights, in_memory, own_signatures, with_request
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def set_undoing(nights: Nights, **more: Any) -> None:
 
 
 def undo(nights: Nights, **how: Any) -> Any:
-    return nights.undoing.undo(Cellar(), nights.aws, nights.of("lamp"), **how)
+    return nights.undoing.undo(Cleaner(), nights.aws, nights.of("lamp"), **how)
 
 
 def test_an_old_action_whose_stage_says_undoing_is_not_undone(removed: Nights) -> None:
@@ -100,7 +100,7 @@ def test_an_undo_that_was_begun_in_time_is_finished_however_late(removed: Nights
     (asked,) = removed.put_back
     assert asked.origin == request
     found = removed.undoing.find("cellar", ACCOUNT, REGION, lamp.id)
-    done = removed.undoing.undo(Cellar(), removed.aws, found, request=asked.origin, again=True)
+    done = removed.undoing.undo(Cleaner(), removed.aws, found, request=asked.origin, again=True)
     assert (done.stage, done.undone_by) == (Stage.UNDONE, "maria")
 
 

@@ -7,8 +7,7 @@ import random
 import pytest
 
 from conftest import ACCOUNT, REGION
-from declared import Declared, granted
-from deployed import Deployed
+from declared import Declared, Deployed, granted
 from ml_janitor.config.settings import Settings
 from ml_janitor.detectors import DETECTORS
 from samples import SEED

@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from declared import Permission, granted
-from deployed import Deployed
+from declared import Deployed, Permission, granted
 from infra.bundle import PROJECT_ROOT
 from infra.state_machine import count_transitions, define_state_machine, transitions_price
 from ml_janitor.config.settings import Settings

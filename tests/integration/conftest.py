@@ -28,7 +28,7 @@ from seaweed import seaweedfs
 from standin import (
     EMAILS,
     OWNER,
-    Cellar,
+    Cleaner,
     Deployment,
     Nights,
     idle_notebook,
@@ -78,7 +78,7 @@ def nights(table: Table, session: boto3.Session, aws: Aws, monkeypatch: pytest.M
     nights = Nights(
         table, session, aws, signatures=kms_signatures(make_client(session, "kms", REGION, 2), KEYS)
     )
-    monkeypatch.setattr(Cellar, "world", nights.world)
+    monkeypatch.setattr(Cleaner, "world", nights.world)
     return nights
 
 

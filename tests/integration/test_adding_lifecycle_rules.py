@@ -11,7 +11,6 @@ import boto3
 import pytest
 
 from conftest import NOW
-from deeds import Memory
 from lifecycle_simulator import OURS, random_text
 from ml_janitor.aws import storage
 from ml_janitor.aws.client import Aws
@@ -20,6 +19,7 @@ from ml_janitor.detectors.storage_tiering import act
 from ml_janitor.detectors.storage_tiering.act import find_rule_conflict
 from ml_janitor.engine.detector import CannotActError, NotFinishedError
 from ml_janitor_sandbox.control import Control
+from recorded_acts import Memory
 from standin import KilledError
 from tables import cases
 

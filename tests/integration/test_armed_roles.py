@@ -10,15 +10,14 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from condemned import ROLE
 from conftest import ACCOUNT, REGION
 from declared import Permission, granted
-from hosted import LAMBDA, Host
+from hosted import ARMS, LAMBDA, Host, HostedStack
 from ml_janitor.aws.calls import ServiceName, make_client
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import SIGNING
 from recorder import IN_LAMBDAS_HANDS
-from theatre import ARMS, Theatre
+from sagemaker_requests import ROLE
 
 RECEIVER, WORKER, UNDO = "interact", "pressed", "undo"
 
@@ -26,13 +25,13 @@ type As = Callable[..., Any]
 
 
 @pytest.fixture(scope="module")
-def theatre(tmp_path_factory: pytest.TempPathFactory) -> Theatre:
-    return Theatre(tmp_path_factory.mktemp("stack"))
+def stack(tmp_path_factory: pytest.TempPathFactory) -> HostedStack:
+    return HostedStack(tmp_path_factory.mktemp("stack"))
 
 
 @pytest.fixture
-def host(theatre: Theatre, box: Control) -> Host:
-    host = Host(theatre.declared, box.url, theatre.files)
+def host(stack: HostedStack, box: Control) -> Host:
+    host = Host(stack.declared, box.url, stack.files)
     host.enforce()
     return host
 
@@ -177,30 +176,30 @@ def test_two_roles_stop_a_job_and_submit_it_again(under: As, session: boto3.Sess
 # --- what those that hear presses cannot do --------------------------------------------------------
 
 
-def held(theatre: Theatre, name: str) -> set[Permission]:
+def held(stack: HostedStack, name: str) -> set[Permission]:
     """What the role of a function allows, but for its own log and queue, which Lambda writes to."""
-    deployed = theatre.declared.deployed
+    deployed = stack.declared.deployed
     (function,) = (one for one in deployed.functions() if one.name == name)
     allowed = granted(deployed.roles()[function.role])
     return {one for one in allowed if one.action not in IN_LAMBDAS_HANDS}
 
 
-def test_the_receiver_reads_its_secret_and_invokes_the_worker_and_that_is_all(theatre: Theatre) -> None:
-    functions = {one.name: one.arn for one in theatre.declared.deployed.functions()}
+def test_the_receiver_reads_its_secret_and_invokes_the_worker_and_that_is_all(stack: HostedStack) -> None:
+    functions = {one.name: one.arn for one in stack.declared.deployed.functions()}
     secret = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{SIGNING}-??????"
 
-    assert held(theatre, RECEIVER) == {
+    assert held(stack, RECEIVER) == {
         Permission("lambda:InvokeFunction", functions[WORKER]),
         Permission("secretsmanager:GetSecretValue", secret),
     }
 
 
 def test_the_worker_invokes_and_remembers_presses_and_reads_its_secret_and_that_is_all(
-    theatre: Theatre,
+    stack: HostedStack,
 ) -> None:
-    deployed = theatre.declared.deployed
+    deployed = stack.declared.deployed
     functions = {one.name: one.arn for one in deployed.functions()}
-    own = held(theatre, WORKER)
+    own = held(stack, WORKER)
     of_ledger = {one for one in own if one.resource == deployed.one("AWS::DynamoDB::Table")}
     invokes = {one for one in own if one.action == "lambda:InvokeFunction"}
 
@@ -213,7 +212,8 @@ def test_the_worker_invokes_and_remembers_presses_and_reads_its_secret_and_that_
         for keys in values
         if key == "dynamodb:LeadingKeys" and one.action != "dynamodb:Query"
     } == {"hold#*", "request#*", "idempotency#press"}
-    assert {one.action for one in own - invokes - of_ledger} == {"secretsmanager:GetSecretValue"}
+    signs = {"kms:GenerateMac", "kms:VerifyMac"}
+    assert {one.action for one in own - invokes - of_ledger} == {"secretsmanager:GetSecretValue", *signs}
 
 
 # --- each function turned against the items of others ----------------------------------------------

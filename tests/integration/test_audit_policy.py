@@ -18,7 +18,7 @@ from ml_janitor_cli.doctor import (
 )
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.demo.storage import MODEL_BUCKET
-from plays.by_hand import WITH_CONTENTS, Person
+from permission_scenarios import WITH_CONTENTS, Person
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def test_contents_are_in_it_only_where_the_settings_name_them(person: Person) ->
     assert "s3:GetObject" not in {action for one in statements for action in one["Action"]}
     assert "kms:" not in json.dumps(closed)
     (reading,) = [one for one in opened["Statement"] if "s3:GetObject" in one["Action"]]
-    assert reading["Resource"] == [f"arn:aws:s3:::{MODEL_BUCKET}/*", "arn:aws:s3:::rarities-encrypted/*"]
+    assert reading["Resource"] == [f"arn:aws:s3:::{MODEL_BUCKET}/*", "arn:aws:s3:::rare-encrypted/*"]
     (decrypting,) = [one for one in opened["Statement"] if "kms:Decrypt" in one["Action"]]
     assert decrypting["Resource"] == [f"arn:aws:kms:{REGION}:*:key/*"]
     assert set(decrypting["Condition"]) == {"StringLike", "ArnLike"}

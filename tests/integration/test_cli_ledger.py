@@ -27,7 +27,7 @@ from ml_janitor_cli import edge
 from ml_janitor_cli.ledger_session import make_wait
 from ml_janitor_cli.main import main
 from ml_janitor_sandbox.deployment import KEYS, TABLE
-from standin import DAY, DENIED, HOUR, Cellar, Nights
+from standin import DAY, DENIED, HOUR, Cleaner, Nights
 from tables import cases
 
 ARMED = f"""
@@ -66,7 +66,7 @@ class Desk:
             self._monkeypatch.setenv(variable, key)
         if typed is not None:
             self._monkeypatch.setattr("sys.stdin", _Typed(typed))
-        status = main(list(argv), registry=(Cellar,))
+        status = main(list(argv), registry=(Cleaner,))
         said = self._capsys.readouterr()
         return status, said.out + said.err
 
@@ -538,7 +538,7 @@ def test_what_was_withdrawn_leaves_nothing_to_undo(desk: Desk, monkeypatch: pyte
     def act(*_: object) -> None:
         raise CannotActError("it was overwritten in the last moment")
 
-    monkeypatch.setattr(Cellar, "act", act)
+    monkeypatch.setattr(Cleaner, "act", act)
     desk.nights.after(4 * DAY)
     desk.nights.world.things.clear()
     desk.nights.after(DAY)
@@ -567,7 +567,7 @@ def test_many_at_once_are_approved_by_a_person(desk: Desk) -> None:
 def test_a_ledger_is_asked_for(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.delenv("JANITOR_TABLE")
 
-    assert main(["findings"], registry=(Cellar,)) == 2
+    assert main(["findings"], registry=(Cleaner,)) == 2
     assert "LedgerTable" in capsys.readouterr().err
 
 

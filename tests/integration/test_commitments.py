@@ -14,7 +14,7 @@ import boto3
 import pytest
 from aws_lambda_powertools import Logger
 
-import rarities
+import one_of_each
 from conftest import ACCOUNT, NOW, REGION
 from fakes import Shelf, thing, waste
 from ml_janitor.aws.client import Aws, open_regions
@@ -70,7 +70,7 @@ def committed(verdict: Verdict) -> float:
 def test_cost_explorer_is_asked_once(box: Control, session: boto3.Session, serving: str) -> None:
     """What is refused costs nothing, and each region asks for itself."""
     del serving
-    rarities.traffic(box)
+    one_of_each.traffic(box)
     box.set_bill(hourly=True)
     detectors: list[Detector[Any]] = [Commitments(), CrossRegionTraffic()]
     regions = [REGION, "eu-west-1", "eu-central-1", "us-west-2"]
@@ -144,7 +144,7 @@ def test_billed_hours_come_first_and_only_they_judge_ec2(aws: Aws, box: Control,
 def test_what_is_owned_is_taken_off_and_has_to_be_used_first(
     aws: Aws, box: Control, owned: str, verdict: type[Verdict], more: float
 ) -> None:
-    rarities.savings_plan(box, owned)
+    one_of_each.savings_plan(box, owned)
 
     (found,) = verdicts(swept(aws)).values()
 

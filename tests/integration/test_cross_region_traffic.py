@@ -9,7 +9,7 @@ from typing import Any, Literal
 import boto3
 import pytest
 
-import rarities
+import one_of_each
 from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import Aws
@@ -56,7 +56,7 @@ def test_a_vpc_is_found_until_it_has_a_gateway(box: Control, session: boto3.Sess
 
 
 def test_sent_bytes_may_be_images_or_outputs_of_jobs(box: Control, session: boto3.Session, aws: Aws) -> None:
-    rarities.traffic(box)
+    one_of_each.traffic(box)
     assert word(judged(aws)[SENT]) == "unknown"
 
     ecr = session.client("ecr")

@@ -12,13 +12,13 @@ import pytest
 from botocore.exceptions import ClientError
 
 from conftest import NOW
-from deeds import Memory
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Finding, Target
 from ml_janitor.detectors.duplicate_artifacts.copies import ArtifactCopy
 from ml_janitor.detectors.duplicate_artifacts.rule import DuplicateArtifacts
 from ml_janitor.engine.detector import CannotActError
 from ml_janitor_sandbox.control import Control
+from recorded_acts import Memory
 from seaweed import WEED
 from standin import KilledError
 

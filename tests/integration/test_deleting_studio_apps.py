@@ -10,12 +10,12 @@ import pytest
 from botocore.exceptions import ClientError
 
 from conftest import ACCOUNT, NOW, REGION
-from deeds import Deed, Memory, found, prepared
 from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import Aws
 from ml_janitor.detectors.idle_studio_apps import IdleStudioApps
 from ml_janitor.engine.detector import CannotActError, NotFinishedError
 from ml_janitor_sandbox.control import Control
+from recorded_acts import Memory, RecordedAct, found, prepared
 from standin import KilledError
 from studio_seed import Studio
 
@@ -59,25 +59,25 @@ def lab(box: Control, session: boto3.Session) -> Lab:
 
 
 @pytest.fixture
-def deed(lab: Lab, aws: Aws) -> Deed:  # noqa: ARG001 - it is what is found
+def recorded(lab: Lab, aws: Aws) -> RecordedAct:  # noqa: ARG001 - it is what is found
     return prepared(IdleStudioApps(), aws, found(IdleStudioApps(), aws, NAME))
 
 
-def test_all_that_creating_takes_is_known_before_anything_is_done(deed: Deed, lab: Lab) -> None:
-    assert deed.record == {
+def test_all_that_creating_takes_is_known_before_anything_is_done(recorded: RecordedAct, lab: Lab) -> None:
+    assert recorded.record == {
         **lab.key,
         "ResourceSpec": lab.spec,
         "RecoveryMode": True,
         "Tags": [{"Key": "team", "Value": "nlp"}],
     }
     assert lab.now["Status"] == "InService"
-    assert not deed.settled()
+    assert not recorded.settled()
 
 
 def test_without_its_tags_it_is_not_prepared(lab: Lab, aws: Aws) -> None:
     detector = IdleStudioApps()
-    deed = prepared(detector, aws, found(detector, aws, NAME))
-    candidate = detector.look(aws, deed.target, NOW)
+    recorded = prepared(detector, aws, found(detector, aws, NAME))
+    candidate = detector.look(aws, recorded.target, NOW)
     assert candidate is not None
     lab.box.fault("sagemaker", "ListTags", "deny", times=0)
 
@@ -95,20 +95,20 @@ def test_one_that_no_longer_runs_is_not_prepared(lab: Lab, aws: Aws) -> None:
         detector.prepare(aws, candidate, {})
 
 
-def test_it_is_deleted_and_created_again(deed: Deed, lab: Lab, session: boto3.Session) -> None:
-    deed.act()
+def test_it_is_deleted_and_created_again(recorded: RecordedAct, lab: Lab, session: boto3.Session) -> None:
+    recorded.act()
     assert lab.now["Status"] == "Deleting"
-    assert deed.settled()
+    assert recorded.settled()
 
     with pytest.raises(NotFinishedError, match="still being deleted, which takes minutes"):
-        deed.undo()
+        recorded.undo()
     lab.wait()
     assert lab.now["Status"] == "Deleted"
-    assert deed.settled()
+    assert recorded.settled()
 
-    deed.undo()
+    recorded.undo()
     assert lab.now["Status"] == "Pending"
-    deed.undo()
+    recorded.undo()
     lab.wait()
     now = lab.now
     assert {member: now[member] for member in ("Status", "ResourceSpec", "RecoveryMode", "SpaceName")} == {
@@ -121,91 +121,91 @@ def test_it_is_deleted_and_created_again(deed: Deed, lab: Lab, session: boto3.Se
     assert own == [{"Key": "team", "Value": "nlp"}]
 
 
-def test_it_comes_back_also_when_it_is_no_longer_listed(deed: Deed, lab: Lab) -> None:
-    deed.act()
+def test_it_comes_back_also_when_it_is_no_longer_listed(recorded: RecordedAct, lab: Lab) -> None:
+    recorded.act()
     lab.box.set_clock(NOW + 5 * DAY)
-    assert deed.settled()
+    assert recorded.settled()
 
-    deed.undo()
+    recorded.undo()
     lab.wait()
     assert lab.now["Status"] == "InService"
 
 
-def test_a_run_killed_after_the_call_goes_on_and_ends(deed: Deed, lab: Lab) -> None:
+def test_a_run_killed_after_the_call_goes_on_and_ends(recorded: RecordedAct, lab: Lab) -> None:
     memory = Memory(dies="delete")
     with pytest.raises(KilledError):
-        deed.act(memory)
+        recorded.act(memory)
 
-    assert deed.settled()
-    deed.act(memory)
+    assert recorded.settled()
+    recorded.act(memory)
 
     assert memory.done == ["delete"]
     assert lab.box.calls()["sagemaker:DeleteApp"] == 2
 
 
-def test_a_lost_answer_to_delete_and_to_create_is_no_failure(deed: Deed, lab: Lab) -> None:
+def test_a_lost_answer_to_delete_and_to_create_is_no_failure(recorded: RecordedAct, lab: Lab) -> None:
     lab.box.fault("sagemaker", "DeleteApp", "lost-reply")
-    deed.act()
+    recorded.act()
     lab.wait()
     lab.box.fault("sagemaker", "CreateApp", "lost-reply")
-    deed.undo()
+    recorded.undo()
 
     assert lab.now["Status"] == "Pending"
     assert lab.box.calls()["sagemaker:CreateApp"] == 3  # the first made it what is found
 
 
-def test_a_call_that_did_nothing_is_a_failure(deed: Deed, lab: Lab) -> None:
+def test_a_call_that_did_nothing_is_a_failure(recorded: RecordedAct, lab: Lab) -> None:
     lab.box.fault("sagemaker", "DeleteApp", "error", times=2, status=400, code="ResourceInUse")
     with pytest.raises(ClientError, match="ResourceInUse"):
-        deed.act()
-    assert not deed.settled()
+        recorded.act()
+    assert not recorded.settled()
 
     lab.box.clear_faults()
-    deed.act()
+    recorded.act()
     lab.wait()
     lab.box.fault("sagemaker", "CreateApp", "error", status=400, code="ResourceLimitExceeded")
     with pytest.raises(ClientError, match="ResourceLimitExceeded"):
-        deed.undo()
+        recorded.undo()
 
 
-def test_already_deleted_is_success(deed: Deed, lab: Lab) -> None:
+def test_already_deleted_is_success(recorded: RecordedAct, lab: Lab) -> None:
     lab.sagemaker.delete_app(**lab.key)
-    deed.act()
+    recorded.act()
     lab.wait()
-    deed.act()
+    recorded.act()
     lab.box.set_clock(NOW + 5 * DAY)
-    deed.act()
+    recorded.act()
 
-    assert deed.settled()
+    assert recorded.settled()
 
 
-def test_another_one_of_its_name_stays_its_users_own(deed: Deed, lab: Lab) -> None:
-    deed.act()
+def test_another_one_of_its_name_stays_its_users_own(recorded: RecordedAct, lab: Lab) -> None:
+    recorded.act()
     lab.wait()
     lab.sagemaker.create_app(**lab.key, ResourceSpec={"InstanceType": "ml.t3.medium"})
     lab.wait()
 
-    assert deed.settled()
-    deed.undo()
+    assert recorded.settled()
+    recorded.undo()
     assert lab.now["ResourceSpec"]["InstanceType"] == "ml.t3.medium"
 
 
-def test_a_listing_that_broke_off_settles_nothing(deed: Deed, lab: Lab) -> None:
+def test_a_listing_that_broke_off_settles_nothing(recorded: RecordedAct, lab: Lab) -> None:
     lab.box.patch("sagemaker", ["apps", f"{lab.domain}/desk/JupyterLab/default"], Status="InService")
     lab.box.fault("sagemaker", "ListApps", "throttle", times=0)
 
     with pytest.raises(ReadError, match="broke off"):
-        deed.settled()
+        recorded.settled()
 
 
 def test_an_app_of_a_user_profile_comes_back_to_it(lab: Lab, aws: Aws) -> None:
     lab.key = lab.app(profile="anna", kind="KernelGateway", name="gpu")
-    deed = prepared(IdleStudioApps(), aws, found(IdleStudioApps(), aws, "anna/KernelGateway/gpu"))
-    assert "Tags" not in deed.record
+    recorded = prepared(IdleStudioApps(), aws, found(IdleStudioApps(), aws, "anna/KernelGateway/gpu"))
+    assert "Tags" not in recorded.record
 
-    deed.act()
+    recorded.act()
     lab.wait()
-    deed.undo()
+    recorded.undo()
     lab.wait()
 
     assert (lab.now["Status"], lab.now["UserProfileName"]) == ("InService", "anna")

@@ -33,7 +33,7 @@ def _account(box: Control) -> None:
     box.set_bill(tags=TAGS, since=f"{NOW - timedelta(days=90):%Y-%m-%dT%H:%M:%SZ}")
 
 
-def test_where_all_is_well_the_price_of_a_night_is_said(session: boto3.Session, box: Control) -> None:
+def test_a_readable_bill_says_the_price_of_a_night(session: boto3.Session, box: Control) -> None:
     box.clear_calls()
 
     explorer, tags, unused = checked(session, max_requests=12)

@@ -189,7 +189,9 @@ def slack(box: Control) -> SlackControl:
     return SlackControl(box.url)
 
 
-def test_all_is_well(doctor: Doctor, box: Control, session: boto3.Session, tmp_path: Path) -> None:
+def test_a_deployment_without_a_fault_passes_every_check(
+    doctor: Doctor, box: Control, session: boto3.Session, tmp_path: Path
+) -> None:
     """With every detector, as by default."""
     (tmp_path / "janitor.toml").write_text(SLACK)
     made = synthesise(tmp_path / "default", Settings.parse({"janitor": SETTINGS}))

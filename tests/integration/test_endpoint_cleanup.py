@@ -14,7 +14,6 @@ import boto3
 import pytest
 
 from conftest import ACCOUNT, NOW, REGION
-from deeds import Memory
 from endpoint_seed import ROLE, Serving, variant
 from ml_janitor.acting.undoing import CannotUndoError
 from ml_janitor.aws.client import Aws
@@ -29,6 +28,7 @@ from ml_janitor.ledger.table import Table
 from ml_janitor.report.causes import outcome_note
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.process_kill import Killed, end_when_killed
+from recorded_acts import Memory
 from sagemaker_requests import component_request
 from samples import share
 from standin import Nights, by_name

@@ -9,7 +9,6 @@ import boto3
 import pytest
 
 from conftest import ACCOUNT, NOW, REGION
-from deeds import Deed, Memory, found, prepared
 from ml_janitor.aws import tags
 from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import Aws
@@ -17,6 +16,7 @@ from ml_janitor.core.model import Tags, Value
 from ml_janitor.detectors.untagged_resources.rule import UntaggedResources
 from ml_janitor.engine.detector import CannotActError
 from ml_janitor_sandbox.control import Control
+from recorded_acts import Memory, RecordedAct, found, prepared
 from standin import KilledError
 from studio_seed import spelled
 from tables import cases
@@ -53,7 +53,7 @@ class Account:
         assert kind == "model"
         model(self.session, "churn", **own)
 
-    def deed(self, kind: str, detector: UntaggedResources = DETECTOR) -> Deed:
+    def recorded(self, kind: str, detector: UntaggedResources = DETECTOR) -> RecordedAct:
         return prepared(detector, self.aws, found(detector, self.aws, self.names[kind]))
 
     def tags(self, kind: str) -> Tags:
@@ -83,54 +83,54 @@ every_kind = pytest.mark.parametrize("kind", EVERY_KIND)
 
 @every_kind
 def test_absent_tags_are_added_and_removed_again(account: Account, kind: str) -> None:
-    deed = account.deed(kind)
-    assert deed.record == {"tags": HAS, "add": {"team": "ml", "environment": "unknown"}}
-    assert deed.finding.action == "add team = ml and environment = unknown"
-    assert not deed.settled()
+    recorded = account.recorded(kind)
+    assert recorded.record == {"tags": HAS, "add": {"team": "ml", "environment": "unknown"}}
+    assert recorded.finding.action == "add team = ml and environment = unknown"
+    assert not recorded.settled()
 
-    deed.act()
+    recorded.act()
     assert account.tags(kind) == {**HAS, **FILLED}
-    assert deed.settled()
-    deed.act()
+    assert recorded.settled()
+    recorded.act()
 
-    deed.undo()
+    recorded.undo()
     assert account.tags(kind) == HAS
-    deed.undo()
+    recorded.undo()
     assert account.tags(kind) == HAS
 
 
 @every_kind
 @pytest.mark.parametrize("own", [{"team": "fraud"}, {"Team": "fraud"}, {"team": ""}], ids=str)
 def test_what_somebody_added_in_between_is_theirs(account: Account, kind: str, own: dict[str, str]) -> None:
-    deed = account.deed(kind)
+    recorded = account.recorded(kind)
     account.tag(kind, **own, note="mine")
 
-    deed.act()
+    recorded.act()
     assert account.tags(kind) == {**HAS, **own, "note": "mine", "environment": "unknown"}
-    assert deed.settled()
+    assert recorded.settled()
 
-    deed.undo()
+    recorded.undo()
     assert account.tags(kind) == {**HAS, **own, "note": "mine"}
 
 
 @every_kind
 def test_a_value_that_somebody_changed_is_not_taken_away(account: Account, kind: str) -> None:
-    deed = account.deed(kind)
-    deed.act()
+    recorded = account.recorded(kind)
+    recorded.act()
     account.tag(kind, environment="staging", note="mine")
 
-    deed.undo()
+    recorded.undo()
 
     assert account.tags(kind) == {**HAS, "environment": "staging", "note": "mine"}
 
 
 def test_no_moment_is_there_in_which_a_tag_of_a_bucket_gets_lost(account: Account) -> None:
     """Nothing ever writes the whole set: what is added while the call is on its way stays."""
-    deed = account.deed("bucket")
+    recorded = account.recorded("bucket")
     account.box.clear_calls()
 
-    deed.act()
-    deed.undo()
+    recorded.act()
+    recorded.undo()
 
     calls = account.box.calls()
     assert calls["s3:TagResource"] == calls["s3:UntagResource"] == 2, calls
@@ -139,13 +139,13 @@ def test_no_moment_is_there_in_which_a_tag_of_a_bucket_gets_lost(account: Accoun
 
 @every_kind
 def test_a_run_killed_between_two_tags_goes_on(account: Account, kind: str) -> None:
-    deed, memory = account.deed(kind), Memory(dies="add team")
+    recorded, memory = account.recorded(kind), Memory(dies="add team")
     with pytest.raises(KilledError):
-        deed.act(memory)
+        recorded.act(memory)
     assert account.tags(kind) == {**HAS, "team": "ml"}
-    assert not deed.settled()
+    assert not recorded.settled()
 
-    deed.act(memory)
+    recorded.act(memory)
 
     assert account.tags(kind) == {**HAS, **FILLED}
     assert memory.done == ["add team", "add environment"]
@@ -153,11 +153,11 @@ def test_a_run_killed_between_two_tags_goes_on(account: Account, kind: str) -> N
 
 @every_kind
 def test_half_of_it_is_taken_back_too(account: Account, kind: str) -> None:
-    deed = account.deed(kind)
+    recorded = account.recorded(kind)
     with pytest.raises(KilledError):
-        deed.act(Memory(dies="add team"))
+        recorded.act(Memory(dies="add team"))
 
-    deed.undo()
+    recorded.undo()
 
     assert account.tags(kind) == HAS
 
@@ -169,13 +169,13 @@ def test_half_of_it_is_taken_back_too(account: Account, kind: str) -> None:
     ("repository", "ecr", "TagResource", "UntagResource"),
 )
 def test_lost_answers_do_no_harm(account: Account, kind: str, service: str, add: str, remove: str) -> None:
-    deed = account.deed(kind)
+    recorded = account.recorded(kind)
     account.box.fault(service, add, "lost-reply")
-    deed.act()
+    recorded.act()
     assert account.tags(kind) == {**HAS, **FILLED}
 
     account.box.fault(service, remove, "lost-reply")
-    deed.undo()
+    recorded.undo()
     assert account.tags(kind) == HAS
 
 
@@ -191,14 +191,14 @@ def gone(account: Account, kind: str) -> None:
 
 @every_kind
 def test_what_is_gone_is_settled_and_not_brought_back(account: Account, kind: str) -> None:
-    deed = account.deed(kind)
+    recorded = account.recorded(kind)
     gone(account, kind)
 
     with pytest.raises(ReadError):
-        deed.act()
-    assert deed.settled()
+        recorded.act()
+    assert recorded.settled()
     with pytest.raises(CannotActError, match="it is gone, or another resource has its name now"):
-        deed.undo()
+        recorded.undo()
 
 
 @cases(
@@ -208,43 +208,43 @@ def test_what_is_gone_is_settled_and_not_brought_back(account: Account, kind: st
     ("repository", "ecr", "DescribeRepositories"),
 )
 def test_a_broken_listing_proves_nothing(account: Account, kind: str, service: str, operation: str) -> None:
-    deed = account.deed(kind)
+    recorded = account.recorded(kind)
     account.box.fault(service, operation, "deny", times=0)
 
     with pytest.raises(ReadError, match="AccessDenied"):
-        deed.settled()
+        recorded.settled()
 
 
 def test_without_its_creation_time_nobody_knows_whether_it_still_is_the_same(account: Account) -> None:
-    deed = account.deed("model")
-    object.__setattr__(deed.target, "created", None)
+    recorded = account.recorded("model")
+    object.__setattr__(recorded.target, "created", None)
 
     with pytest.raises(ReadError, match="so another may have its name now"):
-        deed.settled()
+        recorded.settled()
 
 
 def test_another_resource_of_its_name_keeps_its_tags(account: Account) -> None:
-    deed = account.deed("model")
-    deed.act()
+    recorded = account.recorded("model")
+    recorded.act()
     gone(account, "model")
     account.box.set_clock(NOW + DAY)
     account.make("model", **HAS, **FILLED)
 
-    assert deed.settled()
+    assert recorded.settled()
     with pytest.raises(CannotActError, match="another resource has its name now"):
-        deed.undo()
+        recorded.undo()
     assert account.tags("model") == {**HAS, **FILLED}
 
 
 def test_a_bucket_whose_creation_date_moved_is_still_it(account: Account) -> None:
-    deed = account.deed("bucket")
-    deed.act()
-    moved = deed.target.created
+    recorded = account.recorded("bucket")
+    recorded.act()
+    moved = recorded.target.created
     assert moved is not None
-    object.__setattr__(deed.target, "created", moved - DAY)
+    object.__setattr__(recorded.target, "created", moved - DAY)
 
-    assert deed.settled()
-    deed.undo()
+    assert recorded.settled()
+    recorded.undo()
     assert account.tags("bucket") == HAS
 
 
@@ -253,15 +253,15 @@ def test_the_creator_becomes_the_owner(account: Account, box: Control) -> None:
     model(account.session, "fresh", **{key: value for key, value in COMPLETE.items() if key != "owner"})
     box.set_clock(NOW)
 
-    deed = prepared(DETECTOR, account.aws, found(DETECTOR, account.aws, "fresh"))
-    deed.act()
+    recorded = prepared(DETECTOR, account.aws, found(DETECTOR, account.aws, "fresh"))
+    recorded.act()
 
-    assert deed.record["add"] == {"owner": "sandbox"}  # the IAM user of the sandbox's credentials
-    assert deed.settled()
+    assert recorded.record["add"] == {"owner": "sandbox"}  # the IAM user of the sandbox's credentials
+    assert recorded.settled()
 
 
 def test_a_resource_that_has_no_room_is_left_alone(account: Account) -> None:
     account.tag("model", **{f"note-{n}": "x" for n in range(45)})
 
     with pytest.raises(CannotActError, match="it has 49 tags, and AWS takes 50"):
-        account.deed("model")
+        account.recorded("model")

@@ -26,7 +26,7 @@ from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import KEYS, TABLE
 from ml_janitor_sandbox.iam import IamControl
 from policies import allow, role
-from standin import DAY, DENIED, MEMBER, Cellar, Deployment, Nights, OwnMacs, in_memory, said
+from standin import DAY, DENIED, MEMBER, Cleaner, Deployment, Nights, OwnMacs, in_memory, said
 
 PLACE = partition_key("action", "cellar", ACCOUNT, REGION)
 DEVELOPER = f"arn:aws:iam::{ACCOUNT}:role/developer"
@@ -47,7 +47,7 @@ def with_kms(table: Table, session: boto3.Session, aws: Aws, monkeypatch: pytest
     nights = Nights(
         table, session, aws, signatures=kms_signatures(make_client(session, "kms", REGION, 2), KEYS)
     )
-    monkeypatch.setattr(Cellar, "world", nights.world)
+    monkeypatch.setattr(Cleaner, "world", nights.world)
     return nights
 
 
@@ -207,7 +207,7 @@ def swept(nights: Nights) -> set[tuple[Outcome, bool]]:
 
 
 def undo(nights: Nights) -> None:
-    nights.undoing.undo(Cellar(), nights.aws, nights.of("a"), by="mallory")
+    nights.undoing.undo(Cleaner(), nights.aws, nights.of("a"), by="mallory")
 
 
 @pytest.mark.parametrize("attack", RESUMED.values(), ids=RESUMED)
@@ -270,7 +270,7 @@ def test_a_record_of_another_detector_does_not_verify_under_this_one(nights: Nig
     put(nights.table, {**stood, "pk": partition_key("action", "loft", ACCOUNT, REGION)})
     (moved,) = nights.actions.all("loft", ACCOUNT, REGION)
     with pytest.raises(CannotUndoError):
-        nights.undoing.undo(Cellar(), nights.aws, moved, by="mallory")
+        nights.undoing.undo(Cleaner(), nights.aws, moved, by="mallory")
 
 
 def test_what_is_changed_while_it_is_verified_is_not_acted_with(nights: Nights) -> None:
@@ -310,9 +310,9 @@ def test_an_unsigned_record_is_undone_only_by_a_person_who_says_so(
     with pytest.raises(CannotUndoError, match="a: mac missing"):
         undo(with_kms)
 
-    by_hand.undo(Cellar(), with_kms.aws, with_kms.of("a"), by="maria")
+    by_hand.undo(Cleaner(), with_kms.aws, with_kms.of("a"), by="maria")
     with pytest.raises(CannotUndoError, match="b: mac invalid"):
-        by_hand.undo(Cellar(), with_kms.aws, with_kms.of("b"), by="maria")
+        by_hand.undo(Cleaner(), with_kms.aws, with_kms.of("b"), by="maria")
 
     assert (with_kms.of("a").stage, with_kms.of("b").stage) == (Stage.UNDONE, Stage.ACTED)
 

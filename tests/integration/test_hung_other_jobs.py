@@ -11,6 +11,7 @@ from typing import Any
 import boto3
 import pytest
 
+import one_of_each
 from conftest import ACCOUNT, NOW, REGION
 from fakes import target_at
 from ml_janitor.aws.calls import ReadError
@@ -23,7 +24,6 @@ from ml_janitor.detectors.hung_training_jobs.rule import HungTrainingJobs
 from ml_janitor.engine.policy import Hold, HoldKind, RunPolicy
 from ml_janitor.engine.run import sweep_region, sweep_resource
 from ml_janitor_sandbox.control import Control
-from rarities import OF_BATCHES
 from sagemaker_requests import processing_request, rented, training_request, transform_request, tuning_request
 from tables import cases
 from verdicts import word
@@ -107,24 +107,6 @@ class Account:
         )["HyperParameterTuningJobArn"]
         for child in children:
             self.training(child, cpu=BUSY if child in works else REST, TuningJobArn=arn)
-
-    def automl(self, name: str) -> str:
-        made = self.sagemaker.create_auto_ml_job_v2(
-            AutoMLJobName=name,
-            AutoMLJobInputDataConfig=[
-                {"DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": "s3://in/x"}}}
-            ],
-            OutputDataConfig={"S3OutputPath": "s3://out/automl"},
-            AutoMLProblemTypeConfig={"TextGenerationJobConfig": {"CompletionCriteria": {"MaxCandidates": 1}}},
-            RoleArn=ROLE,
-        )
-        return str(made["AutoMLJobArn"])
-
-    def schedule(self, name: str) -> str:
-        made = self.sagemaker.create_monitoring_schedule(
-            MonitoringScheduleName=name, MonitoringScheduleConfig={"MonitoringJobDefinition": OF_BATCHES}
-        )
-        return str(made["MonitoringScheduleArn"])
 
     def patch(self, shelf: str, name: str, **members: Any) -> None:
         self.box.patch("sagemaker", [shelf, name], **members)
@@ -377,8 +359,10 @@ def test_a_rule_whose_training_job_cannot_be_read_is_unknown(account: Account, a
 
 
 @pytest.mark.parametrize("kind", ["training-job", "processing-job", "transform-job"])
-def test_whoever_keeps_an_automl_job_keeps_its_jobs(account: Account, aws: Aws, kind: str) -> None:
-    arn = account.automl("pilot")
+def test_whoever_keeps_an_automl_job_keeps_its_jobs(
+    account: Account, session: boto3.Session, aws: Aws, kind: str
+) -> None:
+    arn = one_of_each.automl(session, "pilot")
     getattr(account, kind.removesuffix("-job"))("trial")
     account.patch(f"{kind.replace('-', '_')}s", "trial", AutoMLJobArn=arn)
 
@@ -389,8 +373,10 @@ def test_whoever_keeps_an_automl_job_keeps_its_jobs(account: Account, aws: Aws, 
     assert verdicts(again)["trial"].reason == "it belongs to pilot, which is tagged keep=true"
 
 
-def test_whoever_keeps_an_automl_job_keeps_its_tuning_jobs(account: Account, aws: Aws) -> None:
-    arn = account.automl("pilot")
+def test_whoever_keeps_an_automl_job_keeps_its_tuning_jobs(
+    account: Account, session: boto3.Session, aws: Aws
+) -> None:
+    arn = one_of_each.automl(session, "pilot")
     account.tuner("sweep", "trial-1", "trial-2")
     for name in ("trial-1", "trial-2"):
         account.patch("training_jobs", name, AutoMLJobArn=arn)
@@ -405,8 +391,10 @@ def test_whoever_keeps_an_automl_job_keeps_its_tuning_jobs(account: Account, aws
     assert verdicts(again)["sweep"].reason == "it belongs to pilot, which is tagged keep=true"
 
 
-def test_whoever_keeps_a_monitoring_schedule_keeps_its_jobs(account: Account, aws: Aws) -> None:
-    arn = account.schedule("drift")
+def test_whoever_keeps_a_monitoring_schedule_keeps_its_jobs(
+    account: Account, session: boto3.Session, aws: Aws
+) -> None:
+    arn = one_of_each.schedule(session, "drift")
     account.processing("model-monitoring-202610060200-1a2b")
     account.patch("processing_jobs", "model-monitoring-202610060200-1a2b", MonitoringScheduleArn=arn)
 

@@ -14,7 +14,6 @@ import boto3
 import pytest
 
 from conftest import ACCOUNT, NOW, REGION
-from deeds import IAM_NAMES
 from ml_janitor.aws.client import Aws, open_regions
 from ml_janitor.aws.s3 import ATHENA_PAGE, AthenaPlace, run_query
 from ml_janitor.core.model import Finding, Kept
@@ -38,6 +37,7 @@ from ml_janitor.engine.policy import RunPolicy
 from ml_janitor.engine.run import sweep_region
 from ml_janitor_sandbox import inventory_files
 from ml_janitor_sandbox.control import Control
+from recorded_acts import IAM_NAMES
 from tables import cases
 from verdicts import word
 

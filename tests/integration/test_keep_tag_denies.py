@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import boto3
@@ -11,17 +11,33 @@ from botocore.exceptions import ClientError
 
 from conftest import REGION
 from declared import KEEP_TAGS, listed, statements, without
-from hosted import LAMBDA, Host
-from kept import KeptThings
+from hosted import ARMS, LAMBDA, Host, HostedStack
 from ml_janitor.aws.calls import ServiceName, make_client
+from ml_janitor.aws.client import Aws
 from ml_janitor_sandbox.control import Control
+from one_of_each import Act, DueResources
 from samples import share
-from theatre import ARMS, Theatre
 
 
 @pytest.fixture(scope="module")
-def theatre(tmp_path_factory: pytest.TempPathFactory) -> Theatre:
-    return Theatre(tmp_path_factory.mktemp("task"))
+def stack(tmp_path_factory: pytest.TempPathFactory) -> HostedStack:
+    return HostedStack(tmp_path_factory.mktemp("task"))
+
+
+type ActsOnKept = Callable[[str, str, str], list[Act]]
+
+
+@pytest.fixture
+def acts_on_kept(box: Control, session: boto3.Session, aws: Aws) -> ActsOnKept:
+    """What the role of a detector may do to what is due for it, all of which has a tag."""
+
+    def acts(detector: str, key: str, value: str) -> list[Act]:
+        due = DueResources(box, session, aws)
+        due.add(detector)
+        due.tag(key, value)
+        return due.acts(detector)
+
+    return acts
 
 
 def deny_of(host: Host, name: str, tag: str) -> dict[str, Any]:
@@ -50,12 +66,12 @@ def about(statement: dict[str, Any]) -> str:
 @pytest.mark.parametrize("tag", KEEP_TAGS)
 @pytest.mark.parametrize("name", share(ARMS, 5))
 def test_what_is_kept_is_refused_whatever_calls_and_only_by_the_deny(
-    theatre: Theatre, box: Control, session: boto3.Session, name: str, tag: str
+    stack: HostedStack, box: Control, acts_on_kept: ActsOnKept, name: str, tag: str
 ) -> None:
     """With each act that the role may do, called directly; without the Deny, the same calls succeed."""
-    host = Host(theatre.declared, box.url, theatre.files)
+    host = Host(stack.declared, box.url, stack.files)
     deny, role, roles = deny_of(host, name, tag), host.function(name).role, host.deployed.roles()
-    acts = KeptThings(box, session, tag).acts(name)
+    acts = acts_on_kept(name, tag, "Q4 demo")
     assert {act.action for act in acts} == set(listed(deny["Action"]))
     host.enforce()
     under = host.session(role, LAMBDA)
@@ -74,10 +90,10 @@ def test_what_is_kept_is_refused_whatever_calls_and_only_by_the_deny(
 
 
 def test_a_keep_tag_that_says_no_keeps_nothing(
-    theatre: Theatre, box: Control, session: boto3.Session
+    stack: HostedStack, box: Control, acts_on_kept: ActsOnKept
 ) -> None:
-    host = Host(theatre.declared, box.url, theatre.files)
-    acts = KeptThings(box, session, "keep", "False").acts("idle-notebooks")
+    host = Host(stack.declared, box.url, stack.files)
+    acts = acts_on_kept("idle-notebooks", "keep", "False")
     host.enforce()
     under = host.session(host.function("idle-notebooks").role, LAMBDA)
 

@@ -8,7 +8,6 @@ from typing import Any
 import boto3
 import pytest
 
-from condemned import SCRATCH, Condemned
 from conftest import NOW
 from ml_janitor.aws import storage
 from ml_janitor.aws.client import Aws
@@ -22,6 +21,7 @@ from ml_janitor.ledger.table import Table
 from ml_janitor.report.causes import outcome_note
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.process_kill import Killed, end_when_killed
+from one_of_each import SCRATCH, DueResources
 from standin import ARMED, DAY, Nights
 from tables import cases
 
@@ -37,8 +37,8 @@ class Shift(Nights):
         super().__init__(table, session, aws, RULE, box=box)
         self.s3 = session.client("s3")
         self.arming = replace(ARMED, effect=Effect.TIER)
-        self.condemned = Condemned(box, session, aws)
-        self.condemned.add("storage-tiering")
+        self.due_resources = DueResources(box, session, aws)
+        self.due_resources.add("storage-tiering")
         self.clock = NOW
         self.before = self.there
 
@@ -162,7 +162,7 @@ def test_too_many_buckets_at_once_wait_for_a_person(shift: Shift) -> None:
     """Where more than `max_share` of all buckets, and more than three, would be given rules."""
     names = [f"scratch-{number}" for number in range(3)]
     for name in names:
-        shift.condemned.scratch(name)
+        shift.due_resources.scratch(name)
     shift.detector = StorageTiering(act_on_buckets=(SCRATCH, *names))
     assert {one.outcome for name, one in shift.run().items() if name in {SCRATCH, *names}} == {Outcome.WARNED}
     held = shift.run(4)

@@ -12,7 +12,7 @@ import pytest
 
 from conftest import ACCOUNT, NOW, REGION
 from declared import granted
-from hosted import LAMBDA, Ran
+from hosted import LAMBDA, TOML, HostedStack, OrganizationHost, Ran
 from ml_janitor.aws.client import Aws
 from ml_janitor.config.member_roles import RoleKind, is_changing_action, member_role_name, role_arn
 from ml_janitor.config.settings import SETTINGS_FILE, Settings
@@ -21,9 +21,8 @@ from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.latest import LastRun, LatestRuns, RunAccount, RunLists
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.slack import SlackControl
-from organization import CALLER, EXTERNAL_ID, Organization, OrganizationHost, Roles
+from organization import CALLER, EXTERNAL_ID, Organization, Roles
 from standin import idle_notebook
-from theatre import TOML, Theatre
 
 FIRST, SECOND, THIRD = "210987654321", "310987654321", "410987654321"
 NOTEBOOKS = "idle-notebooks"
@@ -53,7 +52,7 @@ class Stage:
 
     def __init__(self, box: Control, session: boto3.Session, aws: Aws, folder: Path, settings: str) -> None:
         self.box = box
-        self.host = Theatre(folder, settings, OrganizationHost).host(box, session, aws)
+        self.host = HostedStack(folder, settings, OrganizationHost).host(box, session, aws)
         self.settings = self.host.declared.settings
         self.made = Organization(url=box.url, id="", members=(FIRST, SECOND, THIRD), units={})
         self.inside = {account: self.made.within(account) for account in self.made.members}

@@ -16,8 +16,7 @@ import boto3
 import pytest
 
 from conftest import ACCOUNT, NOW, REGION
-from declared import Declared
-from deployed import Deployed, Function
+from declared import Declared, Deployed, Function
 from hosted import LAMBDA, SCHEDULER, Host, entry
 from infra.state_machine import define_state_machine
 from ml_janitor.config.events import AccountsEvent

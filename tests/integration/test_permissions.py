@@ -10,34 +10,40 @@ from typing import Any
 import boto3
 import pytest
 
-from condemned import ATOMIC
 from conftest import ACCOUNT, REGION
-from declared import granted, statements, without
-from deployed import Function
-from hosted import LAMBDA, SCHEDULER, Host
+from declared import Function, granted, statements, without
+from hosted import ABROAD, LAMBDA, SCHEDULER, Host, HostedStack, OrganizationStack, UnarmedStack, everything
 from ml_janitor.aws.client import Aws
 from ml_janitor.config.member_roles import is_changing_action
 from ml_janitor.detectors import DETECTORS
 from ml_janitor_sandbox.control import Control, SandboxError
 from ml_janitor_sandbox.iam import IamControl
-from plays.by_hand import OPENS, WITH_CONTENTS, Audit, Person
-from plays.dry import AT, DIGEST, FUNCTIONS, Invocations
-from plays.presses import Presses
-from plays.regrets import REGRETS
-from recorder import Play, Recording, check_missed, idle, record
+from one_of_each import ATOMIC
+from permission_scenarios import (
+    ACTS_AND_UNDOS,
+    AT,
+    DIGEST,
+    FUNCTIONS,
+    OPENS,
+    WITH_CONTENTS,
+    Audit,
+    Invocations,
+    Person,
+    Presses,
+)
+from recorder import Recording, Scenario, check_missed, idle, record
 from samples import share
 from standin import WITH_SLACK, event
-from theatre import ABROAD, OfOrganization, Theatre, Unarmed, everything
 
 IN_EVERY_RUN = "idle-notebooks"
 """Of this each statement is removed in every run of the tests, of the others by `make mutants`."""
 
-THEATRES = {"dry": Unarmed, "armed": Theatre, "organization": OfOrganization}
+THEATRES = {"dry": UnarmedStack, "armed": HostedStack, "organization": OrganizationStack}
 ALL, CONTENTS, COPIES, UNVERSIONED = "everything", "contents", "duplicate-artifacts", "unversioned"
-PLAYS: dict[str, dict[str, Play[Any]]] = {
+SCENARIOS: dict[str, dict[str, Scenario[Any]]] = {
     "dry": {name: Invocations(name) for name in FUNCTIONS},
-    "armed": {**REGRETS, "presses": Presses()},
-    "organization": {**REGRETS},
+    "armed": {**ACTS_AND_UNDOS, "presses": Presses()},
+    "organization": {**ACTS_AND_UNDOS},
     "by hand": {
         IN_EVERY_RUN: Audit(names=(IN_EVERY_RUN,), allowed=(IN_EVERY_RUN,)),
         ALL: Audit(),
@@ -65,27 +71,29 @@ def marked(names: Iterable[str], mark: pytest.MarkDecorator) -> list[Any]:
 
 
 RECORDED = [
-    *rows("dry", share(PLAYS["dry"], 5, always={IN_EVERY_RUN, DIGEST})),
-    *rows("armed", share(PLAYS["armed"], 5, always={IN_EVERY_RUN})),
-    *rows("organization", marked(PLAYS["organization"], pytest.mark.long)),
+    *rows("dry", share(SCENARIOS["dry"], 5, always={IN_EVERY_RUN, DIGEST})),
+    *rows("armed", share(SCENARIOS["armed"], 5, always={IN_EVERY_RUN})),
+    *rows("organization", marked(SCENARIOS["organization"], pytest.mark.long)),
     *rows("by hand", map(pytest.param, (IN_EVERY_RUN, ALL, CONTENTS))),
 ]
 MUTANTS = [
-    *rows("dry", marked(PLAYS["dry"], pytest.mark.mutants)),
-    *rows("armed", marked([name for name in PLAYS["armed"] if name != UNVERSIONED], pytest.mark.mutants)),
-    *rows("by hand", marked([name for name in PLAYS["by hand"] if name != CONTENTS], pytest.mark.mutants)),
+    *rows("dry", marked(SCENARIOS["dry"], pytest.mark.mutants)),
+    *rows("armed", marked([name for name in SCENARIOS["armed"] if name != UNVERSIONED], pytest.mark.mutants)),
+    *rows(
+        "by hand", marked([name for name in SCENARIOS["by hand"] if name != CONTENTS], pytest.mark.mutants)
+    ),
 ]
 
 
 @pytest.fixture(scope="module")
-def theatre(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Theatre]:
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], HostedStack]:
     return cache(lambda mode: THEATRES[mode](tmp_path_factory.mktemp("task")))
 
 
 @pytest.fixture
 def staged(
     request: pytest.FixtureRequest,
-    theatre: Callable[[str], Theatre],
+    stack: Callable[[str], HostedStack],
     box: Control,
     session: boto3.Session,
     monkeypatch: pytest.MonkeyPatch,
@@ -94,13 +102,13 @@ def staged(
     monkeypatch.setattr("ml_janitor.detectors.duplicate_artifacts.act.COPY_LIMIT_BYTES", ATOMIC)
 
     def made(mode: str, name: str) -> Any:
-        play = PLAYS[mode][name]
-        if not isinstance(play, Audit):
+        scenario = SCENARIOS[mode][name]
+        if not isinstance(scenario, Audit):
             aws: Aws = request.getfixturevalue("aws")
-            return theatre(mode).host(box, session, aws, *play.waste)
+            return stack(mode).host(box, session, aws, *scenario.waste)
         everything(box, session)
         person = Person(box, request.getfixturevalue("janitor"), monkeypatch)
-        person.prints(*play.allowed, *play.options)
+        person.prints(*scenario.allowed, *scenario.options)
         return person
 
     return made
@@ -113,29 +121,29 @@ def recordings() -> dict[Row, Recording]:
 
 
 def test_every_detector_that_acts_is_regretted() -> None:
-    assert {one.detector for one in REGRETS.values()} == {one.name for one in DETECTORS if one.cleanup}
+    assert {one.detector for one in ACTS_AND_UNDOS.values()} == {one.name for one in DETECTORS if one.cleanup}
 
 
 @pytest.mark.parametrize("row", RECORDED)
 def test_exactly_the_grants_are_used(staged: Staged, recordings: dict[Row, Recording], row: Row) -> None:
     """Each permission is used on a resource of its own, which no other covers as well."""
     mode, name = row
-    play, stage = PLAYS[mode][name], staged(mode, name)
+    scenario, stage = SCENARIOS[mode][name], staged(mode, name)
 
-    recording = recordings[row] = record(stage, play.steps(stage))
+    recording = recordings[row] = record(stage, scenario.steps(stage))
 
     assert [ran.denied for _, ran in recording if ran.denied] == []
-    play.check(stage, recording)
-    assert idle(stage, recording, play.wanted(stage, recording)) == play.idle
+    scenario.check(stage, recording)
+    assert idle(stage, recording, scenario.wanted(stage, recording)) == scenario.idle
 
 
 @pytest.mark.parametrize("row", MUTANTS)
 def test_each_missing_statement_is_told(staged: Staged, recordings: dict[Row, Recording], row: Row) -> None:
     mode, name = row
-    play = PLAYS[mode][name]
-    recording = recordings.get(row) or record(first := staged(mode, name), play.steps(first))
+    scenario = SCENARIOS[mode][name]
+    recording = recordings.get(row) or record(first := staged(mode, name), scenario.steps(first))
 
-    check_missed(staged(mode, name), play, recording)
+    check_missed(staged(mode, name), scenario, recording)
 
 
 # --- a person ------------------------------------------------------------------------------------
@@ -193,7 +201,7 @@ def test_a_schedule_may_invoke_its_function_and_leave_word_and_misses_either(una
 
 def hosted(host: Host, folder: Path, settings: str) -> Host:
     """Another deployment in the account, which owns what that of *host* has made."""
-    other = Host(Theatre(folder, settings).declared, host.url, folder)
+    other = Host(HostedStack(folder, settings).declared, host.url, folder)
     other.enforce()
     return other
 

@@ -9,13 +9,13 @@ import boto3
 import pytest
 
 from conftest import ACCOUNT, NOW, REGION
-from deeds import Deed, Memory, found, prepared
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Kept
 from ml_janitor.core.tiering import GB
 from ml_janitor.detectors.forgotten_leftovers.rule import ForgottenLeftovers
 from ml_janitor.engine.detector import CannotActError
 from ml_janitor_sandbox.control import Control
+from recorded_acts import Memory, RecordedAct, found, prepared
 from standin import KilledError
 
 DAY = timedelta(days=1)
@@ -34,7 +34,7 @@ class Account:
             box.log_group(name, 50 * GB)
         box.set_clock(NOW)
 
-    def deed(self) -> Deed:
+    def recorded(self) -> RecordedAct:
         return prepared(RULE, self.aws, found(RULE, self.aws, NAME))
 
     @property
@@ -57,27 +57,27 @@ def account(box: Control, session: boto3.Session, aws: Aws) -> Account:
 
 
 def test_a_retention_is_set_and_taken_away_again(account: Account) -> None:
-    deed = account.deed()
-    assert (deed.record, account.days, deed.settled()) == ({"days": 90}, None, False)
+    recorded = account.recorded()
+    assert (recorded.record, account.days, recorded.settled()) == ({"days": 90}, None, False)
 
-    deed.act()
-    assert (account.days, deed.settled()) == (90, True)
-    deed.act()
-    looked = RULE.look(account.aws, deed.target, NOW)
+    recorded.act()
+    assert (account.days, recorded.settled()) == (90, True)
+    recorded.act()
+    looked = RULE.look(account.aws, recorded.target, NOW)
     assert looked is not None
     assert isinstance(RULE.decide(looked, NOW), Kept)
 
     for _ in range(2):
-        said = RULE.revert(account.aws.armed(), deed.target, deed.record, Memory())
-        assert (account.days, deed.settled()) == (None, False)
+        said = RULE.revert(account.aws.armed(), recorded.target, recorded.record, Memory())
+        assert (account.days, recorded.settled()) == (None, False)
         assert said == f"{NAME} keeps every event again; those that expired do not come back"
 
 
 def test_looking_again_reads_one_group(account: Account) -> None:
-    deed = account.deed()
+    recorded = account.recorded()
     account.box.clear_calls()
 
-    RULE.look(account.aws, deed.target, NOW)
+    RULE.look(account.aws, recorded.target, NOW)
 
     assert account.box.calls() == {
         "logs:DescribeLogGroups": 1,
@@ -88,20 +88,20 @@ def test_looking_again_reads_one_group(account: Account) -> None:
 
 
 def test_what_somebody_set_meanwhile_is_theirs(account: Account) -> None:
-    deed = account.deed()
+    recorded = account.recorded()
     account.keep_for(365)
     with pytest.raises(CannotActError, match="365 days now"):
-        deed.act()
+        recorded.act()
     assert account.days == 365
 
 
 def test_what_somebody_set_since_is_not_taken_away(account: Account) -> None:
-    deed = account.deed()
-    deed.act()
+    recorded = account.recorded()
+    recorded.act()
     account.keep_for(365)
 
-    assert not deed.settled()
-    said = RULE.revert(account.aws.armed(), deed.target, deed.record, Memory())
+    assert not recorded.settled()
+    said = RULE.revert(account.aws.armed(), recorded.target, recorded.record, Memory())
 
     assert said == f"{NAME} keeps an event for 365 days, which somebody has set since"
     assert account.days == 365
@@ -124,20 +124,20 @@ def test_tags_that_the_tagging_api_does_not_know_yet_stop_it(
 def test_tags_that_both_know_do_not(account: Account) -> None:
     account.tag(owner="maria@example.com")
 
-    assert account.deed().record == {"days": 90}
+    assert account.recorded().record == {"days": 90}
 
 
 def test_a_run_that_is_killed_goes_on(account: Account) -> None:
-    deed, memory = account.deed(), Memory(dies="set the retention")
+    recorded, memory = account.recorded(), Memory(dies="set the retention")
     with pytest.raises(KilledError):
-        deed.act(memory)
-    assert deed.settled()
-    deed.act(memory)
+        recorded.act(memory)
+    assert recorded.settled()
+    recorded.act(memory)
 
     memory = Memory(dies="take the retention away")
     with pytest.raises(KilledError):
-        deed.undo(memory)
-    deed.undo(memory)
+        recorded.undo(memory)
+    recorded.undo(memory)
     assert account.days is None
 
 
@@ -146,25 +146,25 @@ def test_a_run_that_is_killed_goes_on(account: Account) -> None:
     [(operation, kind) for operation in ("Put", "Delete") for kind in ("lost-reply", "throttle", "hang-up")],
 )
 def test_lost_answers_are_no_failure(account: Account, operation: str, kind: str) -> None:
-    deed = account.deed()
+    recorded = account.recorded()
     account.box.fault("logs", f"{operation}RetentionPolicy", kind)
 
-    deed.act()
+    recorded.act()
     assert account.days == 90
-    deed.undo()
+    recorded.undo()
     assert account.days is None
 
 
 @pytest.mark.parametrize("again", [False, True], ids=["gone", "made anew"])
 def test_another_group_of_its_name_is_left_alone(account: Account, *, again: bool) -> None:
-    deed = account.deed()
+    recorded = account.recorded()
     account.logs.delete_log_group(logGroupName=NAME)
     if again:
         account.box.log_group(NAME, 50 * GB)
     account.box.clear_calls()
 
-    deed.act()
-    assert deed.settled()
+    recorded.act()
+    assert recorded.settled()
     with pytest.raises(CannotActError, match="it was deleted since"):
-        deed.undo()
+        recorded.undo()
     assert not [call for call in account.box.calls() if "RetentionPolicy" in call]

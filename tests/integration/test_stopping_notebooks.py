@@ -11,11 +11,11 @@ import pytest
 from botocore.exceptions import ClientError
 
 from conftest import NOW
-from deeds import Deed, Memory, found, prepared
 from ml_janitor.aws.client import Aws
 from ml_janitor.detectors.idle_notebooks import IdleNotebooks
 from ml_janitor.engine.detector import CannotActError, NotFinishedError
 from ml_janitor_sandbox.control import Control
+from recorded_acts import Memory, RecordedAct, found, prepared
 from sagemaker_requests import notebook_request
 from standin import KilledError
 
@@ -67,101 +67,101 @@ def desk(box: Control, session: boto3.Session) -> Desk:
 
 
 @pytest.fixture
-def deed(desk: Desk, aws: Aws) -> Deed:  # noqa: ARG001 - it is what is found
+def recorded(desk: Desk, aws: Aws) -> RecordedAct:  # noqa: ARG001 - it is what is found
     return prepared(IdleNotebooks(), aws, found(IdleNotebooks(), aws, "churn"))
 
 
-def test_what_it_was_is_known_before_anything_is_done(deed: Deed, desk: Desk) -> None:
-    assert deed.record == {
+def test_what_it_was_is_known_before_anything_is_done(recorded: RecordedAct, desk: Desk) -> None:
+    assert recorded.record == {
         "status": "InService",
         "instance_type": "ml.t3.xlarge",
         "lifecycle_config": "setup-20260906",
     }
     assert desk.status == "InService"
-    assert not deed.settled()
+    assert not recorded.settled()
 
 
-def test_it_is_stopped_and_started_again(deed: Deed, desk: Desk) -> None:
-    deed.act()
+def test_it_is_stopped_and_started_again(recorded: RecordedAct, desk: Desk) -> None:
+    recorded.act()
     assert desk.status == "Stopping"
-    assert deed.settled()
+    assert recorded.settled()
 
     with pytest.raises(NotFinishedError, match="still stopping, which takes some minutes"):
-        deed.undo()
+        recorded.undo()
     desk.wait()
     assert desk.status == "Stopped"
-    assert deed.settled()
+    assert recorded.settled()
 
-    deed.undo()
+    recorded.undo()
     assert desk.status == "Pending"
-    deed.undo()
+    recorded.undo()
     desk.wait()
     assert desk.status == "InService"
 
 
-def test_found_at_night_it_gets_the_shorter_time(deed: Deed) -> None:
-    assert deed.finding.grace == HOUR
+def test_found_at_night_it_gets_the_shorter_time(recorded: RecordedAct) -> None:
+    assert recorded.finding.grace == HOUR
 
 
-def test_a_run_killed_after_the_call_goes_on_and_ends(deed: Deed, desk: Desk) -> None:
+def test_a_run_killed_after_the_call_goes_on_and_ends(recorded: RecordedAct, desk: Desk) -> None:
     memory = Memory(dies="stop")
     with pytest.raises(KilledError):
-        deed.act(memory)
+        recorded.act(memory)
 
-    assert deed.settled()
-    deed.act(memory)
+    assert recorded.settled()
+    recorded.act(memory)
 
     assert memory.done == ["stop"]
     assert desk.status == "Stopping"
     assert desk.box.calls()["sagemaker:StopNotebookInstance"] == 2
 
 
-def test_a_lost_answer_to_stop_and_to_start_is_no_failure(deed: Deed, desk: Desk) -> None:
+def test_a_lost_answer_to_stop_and_to_start_is_no_failure(recorded: RecordedAct, desk: Desk) -> None:
     desk.box.fault("sagemaker", "StopNotebookInstance", "lost-reply")
-    deed.act()
+    recorded.act()
     desk.wait()
     desk.box.fault("sagemaker", "StartNotebookInstance", "lost-reply")
-    deed.undo()
+    recorded.undo()
 
     assert desk.status == "Pending"
     assert desk.box.calls()["sagemaker:StartNotebookInstance"] == 2
 
 
-def test_a_call_that_did_nothing_is_a_failure(deed: Deed, desk: Desk) -> None:
+def test_a_call_that_did_nothing_is_a_failure(recorded: RecordedAct, desk: Desk) -> None:
     desk.box.fault("sagemaker", "StopNotebookInstance", "deny")
     with pytest.raises(ClientError, match="AccessDenied"):
-        deed.act()
-    assert not deed.settled()
+        recorded.act()
+    assert not recorded.settled()
 
     desk.box.patch("sagemaker", ["notebook_instances", "churn"], status="Updating")
     with pytest.raises(ClientError, match=r"Status \(Updating\)"):
-        deed.act()
-    assert not deed.settled()
+        recorded.act()
+    assert not recorded.settled()
 
 
-def test_already_stopped_and_already_gone_are_success(deed: Deed, desk: Desk) -> None:
+def test_already_stopped_and_already_gone_are_success(recorded: RecordedAct, desk: Desk) -> None:
     desk.sagemaker.stop_notebook_instance(NotebookInstanceName="churn")
-    deed.act()
+    recorded.act()
     desk.wait()
-    deed.act()
+    recorded.act()
     desk.sagemaker.delete_notebook_instance(NotebookInstanceName="churn")
-    deed.act()
+    recorded.act()
     desk.wait()
-    deed.act()
+    recorded.act()
 
-    assert deed.settled()
+    assert recorded.settled()
     with pytest.raises(CannotActError, match="it was deleted since, and its volume with it"):
-        deed.undo()
+        recorded.undo()
 
 
-def test_another_one_of_its_name_is_neither_settled_by_nor_started(deed: Deed, desk: Desk) -> None:
+def test_another_one_of_its_name_is_neither_settled_by_nor_started(recorded: RecordedAct, desk: Desk) -> None:
     desk.remove()
     desk.make(NOW + HOUR)
     desk.wait()
 
-    assert deed.settled()
+    assert recorded.settled()
     with pytest.raises(CannotActError, match="another notebook instance has its name now"):
-        deed.undo()
+        recorded.undo()
 
 
 @pytest.mark.parametrize(
@@ -169,61 +169,63 @@ def test_another_one_of_its_name_is_neither_settled_by_nor_started(deed: Deed, d
     [("ValidationException", "NotebookInstanceName is too long"), ("AccessDenied", "on RecordNotFound")],
 )
 def test_a_refusal_of_another_kind_does_not_say_that_it_is_gone(
-    deed: Deed, desk: Desk, code: str, message: str
+    recorded: RecordedAct, desk: Desk, code: str, message: str
 ) -> None:
-    deed.act()
+    recorded.act()
     desk.wait()
     said = {"status": 400, "code": code, "message": message}
     desk.box.fault("sagemaker", "DescribeNotebookInstance", "error", times=0, **said)
 
     with pytest.raises(ClientError, match=message):
-        deed.undo()
+        recorded.undo()
 
 
-def test_one_that_is_being_deleted_is_not_started(deed: Deed, desk: Desk) -> None:
-    deed.act()
+def test_one_that_is_being_deleted_is_not_started(recorded: RecordedAct, desk: Desk) -> None:
+    recorded.act()
     desk.wait()
     desk.sagemaker.delete_notebook_instance(NotebookInstanceName="churn")
 
     with pytest.raises(CannotActError, match="it is being deleted, and its volume with it"):
-        deed.undo()
+        recorded.undo()
 
 
-def test_whoever_started_it_again_is_left_alone(deed: Deed, desk: Desk) -> None:
-    deed.act()
+def test_whoever_started_it_again_is_left_alone(recorded: RecordedAct, desk: Desk) -> None:
+    recorded.act()
     desk.wait()
     desk.sagemaker.start_notebook_instance(NotebookInstanceName="churn")
     desk.wait()
     desk.box.clear_calls()
 
-    assert not deed.settled()
-    deed.undo()
+    assert not recorded.settled()
+    recorded.undo()
     assert "sagemaker:StartNotebookInstance" not in desk.box.calls()
 
 
-def test_one_that_is_being_changed_is_stopped_and_started_when_that_is_over(deed: Deed, desk: Desk) -> None:
+def test_one_that_is_being_changed_is_stopped_and_started_when_that_is_over(
+    recorded: RecordedAct, desk: Desk
+) -> None:
     desk.box.set_durations({"notebook.update": 120})
-    deed.act()
+    recorded.act()
     desk.wait()
     desk.sagemaker.update_notebook_instance(NotebookInstanceName="churn", InstanceType="ml.t3.large")
 
     with pytest.raises(NotFinishedError, match="it is being changed"):
-        deed.undo()
+        recorded.undo()
     desk.wait()
-    deed.undo()
+    recorded.undo()
 
     assert desk.status == "Pending"
 
 
-def test_a_start_that_aws_took_and_forgot_is_asked_for_again(deed: Deed, desk: Desk) -> None:
-    deed.act()
+def test_a_start_that_aws_took_and_forgot_is_asked_for_again(recorded: RecordedAct, desk: Desk) -> None:
+    recorded.act()
     desk.wait()
     memory = Forgotten(desk)
 
     with pytest.raises(NotFinishedError, match="has not begun to start it"):
-        deed.undo(memory)
+        recorded.undo(memory)
     assert desk.status == "Stopped"
-    deed.undo(memory)
+    recorded.undo(memory)
 
     assert desk.status == "Pending"
 
@@ -242,16 +244,16 @@ class Forgotten(Memory):
             self._desk = None
 
 
-def test_a_dry_run_cannot_stop_it(deed: Deed, aws: Aws, desk: Desk) -> None:
+def test_a_dry_run_cannot_stop_it(recorded: RecordedAct, aws: Aws, desk: Desk) -> None:
     with pytest.raises(PermissionError, match="changes something"):
-        deed.detector.act(aws, deed.target, deed.record, Memory())
+        recorded.detector.act(aws, recorded.target, recorded.record, Memory())
     assert desk.status == "InService"
 
 
-def test_what_runs_no_longer_is_not_prepared(deed: Deed, desk: Desk, aws: Aws) -> None:
+def test_what_runs_no_longer_is_not_prepared(recorded: RecordedAct, desk: Desk, aws: Aws) -> None:
     desk.sagemaker.stop_notebook_instance(NotebookInstanceName="churn")
-    candidate = deed.detector.look(aws, deed.target, NOW)
+    candidate = recorded.detector.look(aws, recorded.target, NOW)
     assert candidate is not None
 
     with pytest.raises(CannotActError, match="its status is Stopping now"):
-        deed.detector.prepare(aws, candidate, {})
+        recorded.detector.prepare(aws, candidate, {})

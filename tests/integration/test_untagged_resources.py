@@ -9,7 +9,7 @@ from typing import Any
 import boto3
 import pytest
 
-import rarities
+import one_of_each
 from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import Aws
@@ -147,7 +147,7 @@ def test_its_creator_is_read_once_and_suggested(aws: Aws, box: Control, session:
 
 
 def test_an_automl_job_is_created_by_either_version_of_its_call(aws: Aws) -> None:
-    rarities.automl(acting_as("anna"))
+    one_of_each.automl(acting_as("anna"))
 
     assert shown(by_name(swept(aws).findings)["rarities"])["created by"] == "anna (IAM user)"
 
@@ -281,9 +281,9 @@ def seed_every_kind(session: boto3.Session) -> None:
     domain = sagemaker.create_domain(**domain_request("d"))["DomainId"]
     sagemaker.create_user_profile(DomainId=domain, UserProfileName="u")
     sagemaker.create_space(DomainId=domain, SpaceName="s")
-    rarities.definitions(session)
-    rarities.automl(session)
-    rarities.schedule(session)
+    one_of_each.definitions(session)
+    one_of_each.automl(session)
+    one_of_each.schedule(session)
     sagemaker.create_model_package_group(ModelPackageGroupName="g")
     sagemaker.create_pipeline(**pipeline_request("p"))
     group = {

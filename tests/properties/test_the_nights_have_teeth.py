@@ -74,7 +74,7 @@ def at_once(_: Arming, warned: datetime, *__: object, **___: object) -> datetime
 
 
 def as_swept(self: Recheck, result: Result, *__: object) -> tuple[Any, Any]:
-    item = cast("Watching", self.armed.detector).attic.items.get(result.target.name)
+    item = cast("Watching", self.armed.detector).store.items.get(result.target.name)
     return (None, None) if item is None else (result.verdict, item.candidate)
 
 

@@ -37,7 +37,7 @@ from standin import (
     DENIED,
     HOUR,
     TUESDAY,
-    Cellar,
+    Cleaner,
     KilledError,
     LostError,
     Nights,
@@ -112,7 +112,7 @@ def test_what_reads_only_cannot_write_whatever_a_detector_does(nights: Nights) -
     target = nights.world.things["lamp"].target
 
     with pytest.raises(CannotActError):
-        Cellar().act(nights.aws, target, {"name": "lamp"}, steps=None)  # type: ignore[arg-type]
+        Cleaner().act(nights.aws, target, {"name": "lamp"}, steps=None)  # type: ignore[arg-type]
     with pytest.raises(Exception, match="DeleteEndpoint changes something"):
         nights.aws.sagemaker.delete_endpoint(EndpointName="lamp")
 
@@ -544,7 +544,7 @@ def test_half_done_and_in_use_again_is_put_back(nights: Nights) -> None:
     assert changed.outcome is Outcome.CHANGED
     assert "is being put back" in outcome_note(changed)
     (asked,) = nights.put_back
-    nights.undoing.undo(Cellar(), nights.aws, asked, by="the janitor")
+    nights.undoing.undo(Cleaner(), nights.aws, asked, by="the janitor")
     assert nights.world.unplugged == set()
     assert nights.world.done == ["unplug lamp", "plug in lamp"]
 
@@ -684,7 +684,7 @@ def test_a_tag_that_protected_in_the_last_moment_voids_the_warning(nights: Night
         return tagged("lamp", environment="production")
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Cellar, "look", lambda _, *given: look(*given))
+        patched.setattr(Cleaner, "look", lambda _, *given: look(*given))
         assert nights.after(4 * DAY)["lamp"].outcome is Outcome.ADVISED
     nights.world.things["lamp"] = as_it_was
 
@@ -701,7 +701,7 @@ def test_a_keep_said_while_it_was_prepared_still_counts(nights: Nights) -> None:
         return {"name": "lamp"}
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Cellar, "prepare", prepare)
+        patched.setattr(Cleaner, "prepare", prepare)
         changed = nights.after(4 * DAY)["lamp"]
 
     assert (changed.outcome, outcome_note(changed)) == (Outcome.CHANGED, "kept by maria")
@@ -759,7 +759,7 @@ def test_what_was_to_be_put_back_is_not_finished_because_nobody_uses_it_any_more
     assert (asked.outcome, list(nights.world.things)) == (Outcome.WAITING, ["lamp"])
     assert outcome_note(asked) == "asked back by the janitor, and gone on with now"
     assert [action.target.name for action in nights.put_back] == ["lamp", "lamp"]
-    nights.undoing.undo(Cellar(), nights.aws, nights.of("lamp"), by="the janitor", again=True)
+    nights.undoing.undo(Cleaner(), nights.aws, nights.of("lamp"), by="the janitor", again=True)
     assert nights.world.unplugged == set()
 
 
@@ -814,7 +814,7 @@ def test_a_keep_said_while_it_waits_for_aws_still_counts(nights: Nights) -> None
     assert runner.acting is not None
     tries: list[str] = []
 
-    def act(_: Cellar, aws: Any, target: Any, undo: Any, steps: Any) -> None:
+    def act(_: Cleaner, aws: Any, target: Any, undo: Any, steps: Any) -> None:
         del aws, undo
         tries.append(target.name)
         steps.do("unplug", lambda: None)
@@ -824,7 +824,7 @@ def test_a_keep_said_while_it_waits_for_aws_still_counts(nights: Nights) -> None
         nights.hold("lamp", how=HoldKind.KEPT)
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Cellar, "act", act)
+        patched.setattr(Cleaner, "act", act)
         runner = replace(runner, acting=replace(runner.acting, wait=keep))
         changed = by_name(runner.sweep(nights.detector, [nights.aws], now=nights.clock))["lamp"]
 
@@ -856,7 +856,7 @@ def test_what_waits_for_aws_leaves_the_other_regions_their_time(
     assert runner.acting is not None
     runner = replace(runner, acting=replace(runner.acting, wait=wait))
     monkeypatch.setattr(Acting, "act", act)
-    monkeypatch.setattr(Cellar, "act", stuck)
+    monkeypatch.setattr(Cleaner, "act", stuck)
     others = [nights.aws.armed() for _ in range(2)]
     for number, other in enumerate(others):
         other.region, other.may_write = f"eu-west-{number}", False
@@ -1036,7 +1036,7 @@ def test_what_is_used_when_it_would_be_prepared_again_is_reported_as_before(
     nights.after(4 * DAY)
     nights.world.refuses = None
     used = replace(nights.world.things["lamp"], verdict=USED)
-    monkeypatch.setattr(Cellar, "look", lambda *_: used)
+    monkeypatch.setattr(Cleaner, "look", lambda *_: used)
 
     lamp = nights.after(4 * DAY)["lamp"]
 
@@ -1053,10 +1053,12 @@ def test_the_oldest_due_goes_first_and_of_those_due_at_once_the_first_by_name(ni
     nights.warned("desk", "chair")
     nights.clock += 3 * DAY
 
-    due = due_findings(found(nights), entries(nights), nights.clock)
+    at = nights.entries()["lamp"].due
+    assert at is not None
+    due = due_findings(found(nights), entries(nights), at)
 
     assert [one.target.name for one in due] == ["lamp"]
-    assert [one.due for one in due] == [entry.due for key, entry in entries(nights).items() if "lamp" in key]
+    assert [one.due for one in due] == [at]
     nights.after(HOUR)
     assert [step for step in nights.world.done if "remove" in step] == [
         "remove lamp",
@@ -1092,27 +1094,27 @@ def lamp(nights: Nights, span: timedelta = HOUR) -> Result:
 
 def looks(monkeypatch: pytest.MonkeyPatch, seen: Callable[[Thing], Thing | None]) -> None:
     """From now on a second look sees something else than the sweep did."""
-    real = Cellar.look
+    real = Cleaner.look
 
-    def look(self: Cellar, aws: Any, target: Any, now: Any) -> Thing | None:
+    def look(self: Cleaner, aws: Any, target: Any, now: Any) -> Thing | None:
         there = real(self, aws, target, now)
         return None if there is None else seen(there)
 
-    monkeypatch.setattr(Cellar, "look", look)
+    monkeypatch.setattr(Cleaner, "look", look)
 
 
 def stuck(monkeypatch: pytest.MonkeyPatch, *, times: int = 1000) -> list[str]:
     """AWS takes its time, so often; the attempts."""
-    real, attempts = Cellar.act, list[str]()
+    real, attempts = Cleaner.act, list[str]()
 
-    def act(self: Cellar, aws: Any, target: Any, record: Any, steps: Any) -> None:
+    def act(self: Cleaner, aws: Any, target: Any, record: Any, steps: Any) -> None:
         attempts.append(target.name)
         steps.do("unplug", lambda: None)
         if len(attempts) <= times:
             raise NotFinishedError("its plug is still being pulled")
         real(self, aws, target, record, steps)
 
-    monkeypatch.setattr(Cellar, "act", act)
+    monkeypatch.setattr(Cleaner, "act", act)
     return attempts
 
 
@@ -1209,11 +1211,11 @@ def test_an_undo_that_the_ledger_cannot_keep_takes_no_place(
     with_lamp.warned("sofa")
     with_lamp.arming = replace(ARMED, max_actions=1)
 
-    def prepare(_: Cellar, __: object, candidate: Thing, ___: object) -> dict[str, Any]:
+    def prepare(_: Cleaner, __: object, candidate: Thing, ___: object) -> dict[str, Any]:
         name = candidate.target.name
         return {"name": name, "all of it": "x" * (400_000 if name == "lamp" else 1)}
 
-    monkeypatch.setattr(Cellar, "prepare", prepare)
+    monkeypatch.setattr(Cleaner, "prepare", prepare)
     results = with_lamp.after(4 * DAY)
 
     assert {name: one.outcome for name, one in results.items()} == {
@@ -1230,9 +1232,9 @@ def test_what_is_half_done_is_looked_at_in_its_own_way(
     with_lamp: Nights, monkeypatch: pytest.MonkeyPatch, undo: dict[str, Any] | None, seen: str
 ) -> None:
     used = replace(with_lamp.world.things["lamp"], verdict=USED)
-    monkeypatch.setattr(Cellar, seen, lambda *_: used)
+    monkeypatch.setattr(Cleaner, seen, lambda *_: used)
     other = {"look": "look_unfinished", "look_unfinished": "look"}[seen]
-    monkeypatch.setattr(Cellar, other, lambda *_: None)
+    monkeypatch.setattr(Cleaner, other, lambda *_: None)
 
     assert with_lamp.armed_sweep().recheck.verdict(lamp(with_lamp), with_lamp.clock, undo) == (USED, used)
 
@@ -1269,8 +1271,8 @@ def test_what_ended_by_itself_or_cannot_be_looked_at_is_not_done(
 
     action = with_lamp.actions.begin(lamp(with_lamp), {"name": "lamp"}, warned=TUESDAY, now=with_lamp.clock)
     action = replace(action, steps=steps)
-    monkeypatch.setattr(Cellar, "ended_otherwise", answering(ended))
-    monkeypatch.setattr(Cellar, "is_done", answering(done))
+    monkeypatch.setattr(Cleaner, "ended_otherwise", answering(ended))
+    monkeypatch.setattr(Cleaner, "is_done", answering(done))
 
     assert with_lamp.armed_sweep().recheck.is_done(action) is expected
     itself = isinstance(ended, str) and steps != {"act: unplug": "done"}
@@ -1286,7 +1288,7 @@ def test_what_changed_before_the_first_step_is_withdrawn_and_closed(
     def act(*_: object) -> None:
         raise CannotActError("it moved on")
 
-    monkeypatch.setattr(Cellar, "act", act)
+    monkeypatch.setattr(Cleaner, "act", act)
     changed = lamp(with_lamp, 4 * DAY)
 
     assert (changed.outcome, changed.cause) == (
@@ -1307,7 +1309,7 @@ def test_what_ended_by_itself_before_the_first_step_is_withdrawn(
     with_lamp.clock += 4 * DAY
     with pytest.raises(KilledError):
         with_lamp.sweep()
-    monkeypatch.setattr(Cellar, "ended_otherwise", lambda *_: "it went out")
+    monkeypatch.setattr(Cleaner, "ended_otherwise", lambda *_: "it went out")
 
     changed = lamp(with_lamp)
 
@@ -1533,13 +1535,13 @@ def refused(nights: Nights) -> Nights:
 def prepared(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What was prepared, by name."""
     asked: list[str] = []
-    real = Cellar.prepare
+    real = Cleaner.prepare
 
-    def prepare(self: Cellar, aws: Any, candidate: Any, *args: Any) -> Any:
+    def prepare(self: Cleaner, aws: Any, candidate: Any, *args: Any) -> Any:
         asked.append(candidate.target.name)
         return real(self, aws, candidate, *args)
 
-    monkeypatch.setattr(Cellar, "prepare", prepare)
+    monkeypatch.setattr(Cleaner, "prepare", prepare)
     return asked
 
 
@@ -1635,7 +1637,7 @@ def test_what_could_not_be_kept_for_an_undo_is_not_done(
     def prepare(*_: object) -> dict[str, str]:
         return {"name": "lamp", "environment": "x" * 1024 * kilobytes}
 
-    monkeypatch.setattr(Cellar, "prepare", prepare)
+    monkeypatch.setattr(Cleaner, "prepare", prepare)
     nights.warned("lamp")
 
     refused = nights.after(4 * DAY)["lamp"]

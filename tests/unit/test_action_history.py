@@ -17,7 +17,7 @@ from ml_janitor.engine.policy import HoldKind
 from ml_janitor.ledger.actions import Action, sign_action
 from ml_janitor.report.digest import DigestActions
 from ml_janitor.slack.digest import ActionHistory
-from standin import DAY, HOUR, TUESDAY, Cellar, Nights, raising
+from standin import DAY, HOUR, TUESDAY, Cleaner, Nights, raising
 from tables import cases
 
 LAMP, WHERE = "cellar finding `lamp`", f"in {REGION}"
@@ -40,7 +40,7 @@ def acted(nights: Nights) -> Nights:
 
 def told(nights: Nights, *, since: datetime = TUESDAY, **how: Any) -> DigestActions:
     """What a digest says at the time of *nights*."""
-    cleanup = replace(Cellar.cleanup, effect=how.pop("effect", Effect.DELETE))
+    cleanup = replace(Cleaner.cleanup, effect=how.pop("effect", Effect.DELETE))
     about = {"cleanups": {"cellar": cleanup}, "time_zone": "UTC", **how}
     history = ActionHistory(ledger=nights.ledger, actions=nights.actions, holds=nights.holds, **about)
     return history.read(lambda _: [(ACCOUNT, REGION)], since=since, now=nights.clock)
@@ -120,7 +120,7 @@ def test_what_could_not_be_brought_back_says_so(acted: Nights, *, begun: bool) -
 def test_what_was_undone_is_told_once(
     acted: Nights, monkeypatch: pytest.MonkeyPatch, became: str, tail: str
 ) -> None:
-    monkeypatch.setattr(Cellar, "revert", lambda *_: became)
+    monkeypatch.setattr(Cleaner, "revert", lambda *_: became)
     acted.clock += HOUR
     acted.undo()
 
@@ -152,10 +152,10 @@ def test_what_is_due_within_a_day_is_told_unless_it_is_kept_or_gone(nights: Nigh
 
 
 def test_what_the_deployment_can_no_longer_undo_is_told(acted: Nights) -> None:
-    lost = told(acted, cleanups={}, disarmed=[Cellar()]).lost
+    lost = told(acted, cleanups={}, disarmed=[Cleaner()]).lost
     assert len(lost) == 1
     assert lost[0].startswith("`cellar`: ")
-    (several,) = told(acted, cleanups={}, disarmed=[Cellar()], several=True).lost
+    (several,) = told(acted, cleanups={}, disarmed=[Cleaner()], several=True).lost
     assert several.startswith(f"`cellar`, in {ACCOUNT}, {REGION}: ")
     acted.clock += 31 * DAY
-    assert told(acted, cleanups={}, disarmed=[Cellar()]).lost == []
+    assert told(acted, cleanups={}, disarmed=[Cleaner()]).lost == []

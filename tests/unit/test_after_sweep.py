@@ -25,12 +25,12 @@ from ml_janitor.ledger.findings import Entry, RecordedFindings
 from ml_janitor.ledger.latest import LatestRecords
 from ml_janitor.ledger.requests import ButtonRequests, Holds
 from ml_janitor.report.causes import cause_text
-from standin import ARMED, DAY, HOUR, Cellar, Nights, Sparing, tagged
+from standin import ARMED, DAY, HOUR, Cleaner, Nights, Sparing, tagged
 from tables import cases
 
 
 @dataclass(frozen=True)
-class Adviser(Cellar):
+class Adviser(Cleaner):
     """Only advises."""
 
     name = "adviser"

@@ -9,7 +9,7 @@ from typing import Any
 import boto3
 import pytest
 
-import rarities
+import one_of_each
 from conftest import NOW
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Price
@@ -71,7 +71,7 @@ def test_it_saves_what_pools_were_billed_beyond_the_proposed_time() -> None:
 
 def test_pools_of_real_jobs(box: Control, session: boto3.Session, aws: Aws) -> None:
     """Four jobs whose pools waited for four hours each, for nobody."""
-    rarities.warm_pools(session, box)
+    one_of_each.warm_pools(session, box)
 
     (family,) = GenerousWarmPools().find(aws, NOW)
     decided = GenerousWarmPools().decide(family, NOW)

@@ -105,6 +105,17 @@ def decide(candidate: SuspectJob, rule: HungTrainingJobs | None = None) -> Verdi
     return (rule or HungTrainingJobs()).decide(candidate, NOW)
 
 
+def test_a_job_whose_log_is_not_read_is_likely_at_most_and_only_reported() -> None:
+    """Neither a known rhythm nor an overrun of its limit proves it then."""
+    unread = HungTrainingJobs(read_logs=False)
+    late = replace(JOB, max_runtime=DAY)
+    for candidate in (hung(), hung(job=late), hung(pause=Absent("read_logs = false"))):
+        verdict = decide(candidate, unread)
+        assert (word(verdict), getattr(verdict, "spared", "") != "") == ("likely", True)
+    assert word(decide(hung(silent=24 * HOUR - MINUTE, pause=Absent("read_logs = false")), unread)) == "kept"
+    assert not [grant for grant in unread.reads if grant.action == "logs:GetLogEvents"]
+
+
 # --- how long it has been silent ---------------------------------------------------------------
 
 

@@ -211,6 +211,8 @@ def test_whoever_publishes_an_idle_time_is_not_stopped_while_it_cannot_be_read(l
     (2 * HOUR - SECOND, 5 * MINUTE, PUBLISHED, "kept"),
     (HOUR, 31 * MINUTE, PUBLISHED, "unknown"),
     (9 * HOUR, 31 * MINUTE, PUBLISHED, "unknown"),
+    (9 * HOUR, 5 * MINUTE, {"log": Absent("read_logs = false")}, "proven"),
+    (9 * HOUR, 31 * MINUTE, {"log": Absent("read_logs = false")}, "unknown"),
     (9 * HOUR, 5 * MINUTE, {"log": DENIED}, "unknown"),
     (9 * HOUR, 5 * MINUTE, {"log": NotRead()}, "unknown"),
     (9 * HOUR, 5 * MINUTE, {"log": Value(NIGHT - HOUR)}, "kept"),

@@ -98,6 +98,8 @@ def judged(candidate: StudioApp, **tunables: Any) -> Verdict:
     ({"activity": NotRead()}, "unknown"),
     ({"log": DENIED}, "unknown"),
     ({"log": DENIED, "activity": Value(NOW - MINUTE)}, "kept"),
+    ({"log": Absent("read_logs = false")}, "unknown"),
+    ({"log": Absent("read_logs = false"), "idle": Value(9 * HOUR, "", NOW)}, "proven"),
     ({"log": NotRead()}, "unknown"),
 )
 def test_the_newest_sign_of_use_decides_to_the_second(signals: dict[str, Any], expected: str) -> None:

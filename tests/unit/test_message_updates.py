@@ -25,7 +25,7 @@ from ml_janitor.report.warnings import Button, StatusWording, WarningTerms
 from ml_janitor.scheduled.sweep_run import SweepRunResult
 from ml_janitor.slack.client import Sender, SlackError, SlackRefusedError
 from ml_janitor.slack.warnings import MessageUpdates
-from standin import DAY, DENIED, HOUR, Cellar, KilledError, Nights, by_name, with_request
+from standin import DAY, DENIED, HOUR, Cleaner, KilledError, Nights, by_name, with_request
 from tables import cases
 
 MINUTE = timedelta(minutes=1)
@@ -106,7 +106,7 @@ def test_what_was_withdrawn_is_not_half_done(
     def act(*_: object) -> None:
         raise CannotActError("it was overwritten in the last moment")
 
-    monkeypatch.setattr(Cellar, "act", act)
+    monkeypatch.setattr(Cleaner, "act", act)
     nights.after(4 * DAY)
     action = nights.of("lamp")
     assert action.stage is Stage.WITHDRAWN
@@ -546,7 +546,7 @@ def test_what_waits_for_aws_says_so(
     def act(*_: object) -> None:
         raise NotFinishedError("its plug is still being pulled")
 
-    monkeypatch.setattr(Cellar, "act", act)
+    monkeypatch.setattr(Cleaner, "act", act)
     sweep(4 * DAY)
     (said,) = board.news()
     assert "It goes on by itself: its plug is still being pulled." in said

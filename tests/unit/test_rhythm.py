@@ -99,6 +99,16 @@ def asked(stub: Stubber, stream: str, hour: int, found: datetime | None, *, empt
         stub.add_response("get_log_events", answer, request | ({"nextToken": tokens[n - 1]} if n else {}))
 
 
+def test_without_the_logs_the_listing_alone_says_when_a_job_last_logged(account: Aws, logs: Stubber) -> None:
+    streams(logs, a=LAST, b=None)
+    heard = read_rhythm(account, "group", "train/algo-", started=STARTED, fresh=FRESH, events=False)
+    assert isinstance(heard, Value)
+    assert heard.value == LogRhythm(last=LAST, longest_pause=Absent("read_logs = false"))
+    streams(logs, b=None)
+    heard = read_rhythm(account, "group", "train/algo-", started=STARTED, fresh=FRESH, events=False)
+    assert heard == Absent("read_logs = false")
+
+
 def test_a_fresh_listing_is_enough(account: Aws, logs: Stubber) -> None:
     streams(logs, a=LAST, b=FRESH + MINUTE)
 

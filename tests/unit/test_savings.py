@@ -12,7 +12,7 @@ from ml_janitor.acting.savings import SavingsTotal, savings_by_day, sum_savings
 from ml_janitor.core.model import Cost
 from ml_janitor.ledger.actions import Action, Stage, saving_per_hour
 from reports import accruing, finding, result, standing
-from standin import Cellar, Nights
+from standin import Cleaner, Nights
 from tables import cases
 
 NOW = datetime(2026, 10, 20, 7, tzinfo=UTC)
@@ -151,7 +151,7 @@ def test_what_cannot_be_looked_at_is_left_for_the_next_sweep(
         raise PermissionError("no")
 
     nights.world.add("lamp")
-    monkeypatch.setattr(Cellar, "is_done", denied)
+    monkeypatch.setattr(Cleaner, "is_done", denied)
 
     assert over(nights) is None
 

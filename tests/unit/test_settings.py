@@ -279,6 +279,7 @@ DEFAULTS: dict[str, dict[str, object]] = {
         "regions": [],
         "keep_tags": ["janitor:keep", "keep"],
         "keep_until_tag": "janitor:keep-until",
+        "read_logs": True,
         "owner_tags": ["owner", "created-by", "team"],
         "tools": [],
         "ignore": [],

@@ -23,7 +23,7 @@ from ml_janitor.ledger.findings import RecordedFindings
 from ml_janitor.ledger.limits import Leases
 from ml_janitor.scheduled.invocation import SweepPlace
 from ml_janitor.scheduled.sweep_run import SweepRunner, SweepRunResult
-from standin import ARMED, DAY, Cellar, Nights, NoArchive, Sparing, in_memory
+from standin import ARMED, DAY, Cleaner, Nights, NoArchive, Sparing, in_memory
 from tables import cases
 
 ABROAD = "eu-west-1"
@@ -254,7 +254,7 @@ def test_one_resource_that_an_undo_needs_is_kept(world: World) -> None:
 
 
 @dataclass(frozen=True)
-class Committing(Cellar):
+class Committing(Cleaner):
     """Is told what others would change."""
 
     asks_for = Change.COMMIT

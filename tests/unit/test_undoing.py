@@ -54,7 +54,7 @@ from ml_janitor.ledger.actions import MOST_TRIES, Action, BegunBeforeError, Stag
 from ml_janitor.ledger.limits import Leases, LeaseTakenError
 from ml_janitor.ledger.signatures import Request, SigningKey
 from ml_janitor.report.causes import cause_clause, cause_text, outcome_note
-from standin import ARMED, DAY, HOUR, Cellar, KilledError, Nights, own_signatures, raising, with_request
+from standin import ARMED, DAY, HOUR, Cleaner, KilledError, Nights, own_signatures, raising, with_request
 
 MINUTE, SECOND = timedelta(minutes=1), timedelta(seconds=1)
 
@@ -131,7 +131,7 @@ def test_an_old_action_does_not_hide_a_newer_one_that_was_not_begun(removed: Nig
 def test_what_was_undone_says_by_whom_and_what_became_of_it(
     removed: Nights, monkeypatch: pytest.MonkeyPatch, became: str, said: str
 ) -> None:
-    monkeypatch.setattr(Cellar, "revert", lambda *_: became or None)
+    monkeypatch.setattr(Cleaner, "revert", lambda *_: became or None)
     assert removed.undo().became == became
 
     with pytest.raises(CannotUndoError, match=f"^{said}$"):
@@ -156,7 +156,7 @@ def test_what_was_brought_back_is_held_for_a_week_under_each_of_its_names(
     removed: Nights, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = "arn:aws:sagemaker:us-east-1:123456789012:thing/lamp-2"
-    monkeypatch.setattr(Cellar, "reverted_arn", lambda *_: other)
+    monkeypatch.setattr(Cleaner, "reverted_arn", lambda *_: other)
     target = removed.of("lamp").target
 
     done = removed.undo()
@@ -275,7 +275,7 @@ def test_aws_is_waited_for_while_there_is_time(
         tries.append("again")
         raise NotFinishedError("it is being wired")
 
-    monkeypatch.setattr(Cellar, "revert", revert)
+    monkeypatch.setattr(Cleaner, "revert", revert)
     monkeypatch.setattr(removed.aws, "_has_time", lambda: len(waited) < minutes)
     removed.undoing = replace(removed.undoing, wait=(lambda: waited.append("a minute")) if waits else None)
 
@@ -340,9 +340,9 @@ class Office:
         allowed = self.armed and undo_on == self.nights.clock.date()
         return None if allowed and (where[1] == home or self.organization) else UNARMED
 
-    def run(self, **about: Any) -> dict[str, Any]:
+    def run(self, name: str = "lamp", **about: Any) -> dict[str, Any]:
         settings: Any = SimpleNamespace(
-            why_not_allowed=self._why_not_allowed, detector_called={Cellar.name: Cellar()}.get
+            why_not_allowed=self._why_not_allowed, detector_called={Cleaner.name: Cleaner()}.get
         )
         logger: Any = SimpleNamespace(info=lambda text, extra: self.logged.append((text, extra)))
         run = UndoRun(
@@ -358,7 +358,7 @@ class Office:
             count_refused=self.refused.append,
             by_hand=lambda _, __: self.by_hand,
         )
-        lamp, request = with_request(self.nights.of("lamp"), "maria", self.nights.clock)
+        lamp, request = with_request(self.nights.of(name), "maria", self.nights.clock)
         asked = {"detector": "cellar", "region": REGION, "finding": lamp.id, "asked": request.as_json()}
         event = UndoEvent(**{**asked, **about})
         return undo_answer(event, run(event, holder="undo-1"), logger)
@@ -515,16 +515,65 @@ def test_a_sweep_in_progress_is_waited_for_while_enough_time_is_left(
     assert (removed.of("lamp").stage is Stage.UNDONE) is (busy != HOUR)
 
 
+def test_twenty_undos_side_by_side_wait_for_no_other(nights: Nights) -> None:
+    """Each begins while those before it are in the middle of theirs."""
+    nights.arming = replace(nights.arming, max_actions=20, max_share=100)
+    names = [f"lamp {number}" for number in range(20)]
+    nights.warned(*names)
+    nights.after(4 * DAY)
+    office, waiting = Office(nights), list(names)
+
+    def begin_another(_: str) -> None:
+        if waiting:
+            assert office.run(waiting.pop())["done"]
+
+    nights.world.before = begin_another
+    begin_another("")
+
+    assert {nights.of(name).stage for name in names} == {Stage.UNDONE}
+    assert (waiting, office.slept) == ([], [])
+
+
+def test_a_second_undo_of_an_action_waits_for_the_first(removed: Nights) -> None:
+    office, now = Office(removed), removed.clock
+    where = ("cellar", ACCOUNT, REGION)
+    office.leases.take_undo(
+        where, removed.of("lamp").id, holder="first", by="eve", now=now, until=now + MINUTE
+    )
+
+    assert office.run()["done"]
+    assert office.slept == [5.0] * 12
+
+
+def test_a_sweep_that_begins_while_the_action_is_read_is_waited_for(
+    removed: Nights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    office, find, reads = Office(removed), removed.undoing.find, list[Action]()
+
+    def found(_: object, *asked: str) -> Action:
+        reads.append(find(*asked))
+        if len(reads) == 1:
+            now = removed.clock
+            office.leases.take("cellar", ACCOUNT, REGION, holder="sweep", now=now, until=now + MINUTE)
+        return reads[-1]
+
+    monkeypatch.setattr(type(removed.undoing), "find", found)
+
+    assert office.run()["done"]
+    assert (len(reads), office.slept) == (2, [5.0] * 12)
+
+
 def test_a_run_that_is_killed_keeps_the_lease_as_long_as_it_could_have_run(removed: Nights) -> None:
-    office = Office(removed)
-    held = list[bool]()
+    office, finding, held = Office(removed), removed.of("lamp").id, list[bool]()
+    where = ("cellar", ACCOUNT, REGION)
 
     def taken() -> bool:
+        now = removed.clock
         try:
-            office.leases.take("cellar", ACCOUNT, REGION, holder="x", now=removed.clock, until=removed.clock)
+            office.leases.take_undo(where, finding, holder="x", by="eve", now=now, until=now)
         except LeaseTakenError:
             return True
-        office.leases.release("cellar", ACCOUNT, REGION, holder="x")
+        office.leases.release_undo(where, finding, holder="x")
         return False
 
     def at_work(step: str) -> None:
@@ -546,7 +595,7 @@ CHAIR = thing("chair", waste()).target
 
 
 @dataclass(frozen=True)
-class ByHand(Cellar):
+class ByHand(Cleaner):
     """Brings a lamp back by hand only, and a chair never."""
 
     def revert_effect(self, target: Target, record: Any) -> str:  # noqa: ARG002
@@ -906,17 +955,17 @@ def back_again(nights: Nights) -> Nights:
 
 
 def test_what_was_withdrawn_does_not_hide_what_was_done(back_again: Nights) -> None:
-    def act(_: Cellar, aws: object, target: object, undo: object, steps: Steps) -> None:
+    def act(_: Cleaner, aws: object, target: object, undo: object, steps: Steps) -> None:
         del aws, target, undo
         steps.do("unplug", overwritten)  # begun, and refused by AWS
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Cellar, "act", act)
+        patched.setattr(Cleaner, "act", act)
         back_again.after(4 * DAY)
     assert stages(back_again) == [Stage.ACTED, Stage.WITHDRAWN]
     del back_again.world.things["lamp"]
 
-    done = back_again.undoing.undo(Cellar(), back_again.aws, found_action(back_again), by="maria")
+    done = back_again.undoing.undo(Cleaner(), back_again.aws, found_action(back_again), by="maria")
 
     assert done.stage is Stage.UNDONE
     assert list(back_again.world.things) == ["lamp"]
@@ -934,7 +983,7 @@ def test_nor_does_one_that_came_to_nothing(back_again: Nights) -> None:
         raise KilledError
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Cellar, "act", killed)
+        patched.setattr(Cleaner, "act", killed)
         with pytest.raises(KilledError):
             back_again.sweep()
     assert stages(back_again) == [Stage.ACTED, Stage.ACTING]
@@ -954,7 +1003,7 @@ def test_where_nothing_was_done_there_is_nothing_to_undo_and_it_is_marked_so(nig
     assert (stages(nights), nights.of("lamp").steps) == ([Stage.FAILED], {})
 
     with pytest.raises(CannotUndoError, match="nothing was done to lamp: nothing begun"):
-        nights.undoing.undo(Cellar(), nights.aws, found_action(nights), by="maria")
+        nights.undoing.undo(Cleaner(), nights.aws, found_action(nights), by="maria")
 
     assert (stages(nights), nights.world.done) == ([Stage.WITHDRAWN], [])
     with pytest.raises(CannotUndoError, match="nothing was done to lamp: nothing begun"):
@@ -978,7 +1027,7 @@ def test_a_step_that_was_begun_may_have_been_done(nights: Nights) -> None:
     assert nights.of("lamp").steps == {"act: unplug": "begun"}
     nights.world.after = lambda _: None
 
-    assert nights.undoing.undo(Cellar(), nights.aws, found_action(nights), by="maria").stage is Stage.UNDONE
+    assert nights.undoing.undo(Cleaner(), nights.aws, found_action(nights), by="maria").stage is Stage.UNDONE
     assert nights.world.done == ["unplug lamp", "plug in lamp"]
 
 
@@ -991,7 +1040,7 @@ def test_the_rest_after_an_undo_leaves_a_longer_snooze_as_it_is(nights: Nights) 
     word = Hold(key=key, how=HoldKind.SNOOZED, by="tomas", given=nights.clock, until=until)
     nights.holds.put(ACCOUNT, REGION, word)
 
-    nights.undoing.undo(Cellar(), nights.aws, action, by="maria")
+    nights.undoing.undo(Cleaner(), nights.aws, action, by="maria")
 
     held = nights.holds.all(ACCOUNT, REGION)
     assert held[key] == (word,)

@@ -20,6 +20,7 @@ from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import BUCKET, TABLE
 from ml_janitor_sandbox.process_kill import CODE, Killed, end_when_killed
 from ml_janitor_sandbox.server import Sandbox
+from sagemaker_requests import experiment_request
 from synthesis import synthesise
 from upgrade.world import DETECTORS, HERE, RECORDED, VERSION, World, deployments, without_contents
 
@@ -140,23 +141,7 @@ class Estate:
 
     def experiment(self, endpoint: str) -> None:
         """One that runs over *endpoint*, so that no undo could bring it back as it is."""
-        machine = {"InstanceType": "ml.m5.xlarge", "InstanceCount": 1}
-        shadow = {"InfrastructureType": "RealTimeInference", "RealTimeInferenceConfig": machine}
-        self.sagemaker.create_inference_experiment(
-            Name="shadow",
-            Type="ShadowMode",
-            RoleArn=ROLE,
-            EndpointName=endpoint,
-            ModelVariants=[
-                {"ModelName": "model", "VariantName": name, "InfrastructureConfig": shadow}
-                for name in ("blue", "green")
-            ],
-            ShadowModeConfig={
-                "SourceModelVariantName": "blue",
-                "ShadowModelVariants": [{"ShadowModelVariantName": "green", "SamplingPercentage": 10}],
-            },
-            Tags=TAGS,
-        )
+        self.sagemaker.create_inference_experiment(**experiment_request("shadow", endpoint, Tags=TAGS))
 
     def notebook(self, name: str, tags: Any = TAGS) -> None:
         self.box.set_clock(NOW - 30 * DAY)

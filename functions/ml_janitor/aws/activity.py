@@ -181,6 +181,9 @@ DESCRIBE_LOG_GROUPS = "logs:DescribeLogGroups"
 DESCRIBE_LOG_STREAMS = "logs:DescribeLogStreams"
 GET_LOG_EVENTS = "logs:GetLogEvents"
 
+LOGS_NOT_READ = "read_logs = false"
+"""The setting with which no log is read: only the times that DescribeLogStreams lists count then."""
+
 NO_SUCH_LOG = ("ResourceNotFoundException",)
 
 LOGS_PAGE = 50
@@ -296,14 +299,15 @@ def log_event_pages(
         answer = get(nextToken=token)
 
 
-def last_log_event(aws: Aws, group: str, stream: str) -> Signal[datetime]:
+def last_log_event(aws: Aws, group: str, stream: str, *, read: bool = True) -> Signal[datetime]:
     """
-    Return when the newest event of *stream* was written; `Absent` if the stream or its events do not exist.
+    Return when the newest event of *stream* was written; `Absent` if the stream or its events do not exist,
+    or if the settings say not to *read* it.
 
     The time is exact, unlike the times that DescribeLogStreams lists.
     """
 
-    def read() -> datetime | None:
+    def newest() -> datetime | None:
         for turned, page in enumerate(log_event_pages(aws, group, stream, limit=1), start=1):
             if page:
                 return max(page)
@@ -313,7 +317,9 @@ def last_log_event(aws: Aws, group: str, stream: str) -> Signal[datetime]:
                 )
         return None
 
-    match read_signal(read, source=GET_LOG_EVENTS, absent=NO_SUCH_LOG):
+    if not read:
+        return Absent(LOGS_NOT_READ)
+    match read_signal(newest, source=GET_LOG_EVENTS, absent=NO_SUCH_LOG):
         case Value(at) if at is not None:
             return Value(at, GET_LOG_EVENTS, at)
         case (Absent() | Unreadable()) as other:

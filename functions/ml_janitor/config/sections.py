@@ -157,6 +157,7 @@ class JanitorSection(BaseModel):
     owner_tags: list[str] = ["owner", "created-by", "team"]
     tools: list[str] = []
     ignore: list[str] = []
+    read_logs: bool = True
     time_zone: values.TimeZone = "UTC"
     working_hours: values.WorkingHoursText = "Mon-Fri 08-20"
     holidays: list[values.Day] = []
@@ -332,7 +333,7 @@ SECTIONS: Mapping[str, type[BaseModel]] = {
 }
 """All sections beside `[detectors]`."""
 
-JANITOR_FIELDS = {"working_hours", "undo_roles", "keep_tags", "keep_until_tag"}
+JANITOR_FIELDS = {"working_hours", "undo_roles", "keep_tags", "keep_until_tag", "read_logs"}
 """Detector fields that come from `[janitor]` and are not set per detector."""
 
 

@@ -148,6 +148,7 @@ class Settings:
             "undo_roles": tuple(self.janitor.undo_roles),
             "keep_tags": tuple(self.janitor.keep_tags),
             "keep_until_tag": self.janitor.keep_until_tag,
+            "read_logs": self.janitor.read_logs,
         }
         own = {field.name: shared[field.name] for field in fields(detector) if field.name in JANITOR_FIELDS}
         try:

@@ -38,7 +38,16 @@ from ml_janitor.core.model import (
     as_evidence,
 )
 from ml_janitor.core.text import format_iso
-from ml_janitor.engine.detector import CannotActError, Cleanup, Detector, NotFinishedError, Steps, allow
+from ml_janitor.engine.detector import (
+    CannotActError,
+    Cleanup,
+    Detector,
+    Grant,
+    NotFinishedError,
+    Steps,
+    allow,
+    with_log_grants,
+)
 
 NOTEBOOK_IN_SERVICE = "InService"
 NOTEBOOK_LOG_GROUP = "/aws/sagemaker/NotebookInstances"
@@ -133,9 +142,9 @@ def describe_notebook(aws: Aws, target: Target) -> Notebook | None:
 
 
 def read_notebook_signs(
-    aws: Aws, notebooks: Sequence[Notebook], since: datetime, now: datetime
+    aws: Aws, notebooks: Sequence[Notebook], since: datetime, now: datetime, *, logs: bool
 ) -> list[Notebook]:
-    """Return *notebooks* with every sign of work after *since*, and with their prices."""
+    """Return *notebooks* with their prices and every sign of work after *since*, that in *logs* included."""
     if not notebooks:
         return []
     names = [notebook.target.name for notebook in notebooks]
@@ -145,7 +154,8 @@ def read_notebook_signs(
         aws, {name: studio_apps.janitor_idle_metric(NotebookInstanceName=name) for name in names}, now
     )
     logged = aws.map(
-        lambda notebook: activity.last_log_event(aws, NOTEBOOK_LOG_GROUP, notebook.stream), notebooks
+        lambda notebook: activity.last_log_event(aws, NOTEBOOK_LOG_GROUP, notebook.stream, read=logs),
+        notebooks,
     )
     return [
         replace(
@@ -365,8 +375,11 @@ def why_notebook_unknown(notebook: Notebook, idle: Value[timedelta] | None) -> s
             return "its Jupyter log was not read, so it may be in use"
         case _, Unreadable(error):
             return f"the idle time that it may publish could not be read ({error}), so it may be in use"
-        case Absent(), _ if idle is None:
-            return "it has no Jupyter log, so nothing shows whether anybody works in it"
+        case Absent(source), _ if idle is None:
+            told = "it has no Jupyter log"
+            if source == activity.LOGS_NOT_READ:
+                told = f"its log is not read ({source}), nor does it publish its idle time"
+            return f"{told}, so nothing shows whether anybody works in it"
         case Value(last), _ if idle is None and last < notebook.modified - _START_TIME:
             return (
                 "nothing was written to its Jupyter log since its last start or change, not even by the "
@@ -530,13 +543,12 @@ class IdleNotebooks(Detector[Notebook]):
         act_on=Confidence.PROVEN,
         lost="what kernels held in memory, and files outside the volume",
     )
-    reads = (
+    always_reads = (
         allow("sagemaker:ListNotebookInstances"),
         allow("sagemaker:DescribeNotebookInstance", on="notebook-instance/*"),
         allow("sagemaker:ListTags", on="notebook-instance/*"),
         allow("tag:GetResources"),
         allow("logs:DescribeLogStreams", on=f"log-group:{NOTEBOOK_LOG_GROUP}:*"),
-        allow("logs:GetLogEvents", on=f"log-group:{NOTEBOOK_LOG_GROUP}:*"),
         allow("cloudtrail:LookupEvents"),
         allow("cloudwatch:ListMetrics"),
         allow("cloudwatch:GetMetricData"),
@@ -553,9 +565,15 @@ class IdleNotebooks(Detector[Notebook]):
     grace_outside_hours: timedelta = timedelta(hours=1)
     stop_outside_hours: tuple[str, ...] = ()
     working_hours: WorkingHours = field(default_factory=WorkingHours)
+    read_logs: bool = True
 
     def __post_init__(self) -> None:
         check_stop_entries(self.stop_outside_hours)
+
+    @property
+    def reads(self) -> tuple[Grant, ...]:
+        """The permissions to read signs of work, among them the log if `read_logs` says so."""
+        return with_log_grants(self.always_reads, NOTEBOOK_LOG_GROUP, read=self.read_logs)
 
     def find(self, aws: Aws, now: datetime) -> Iterator[Notebook]:
         listing = list_notebooks(aws)
@@ -571,7 +589,8 @@ class IdleNotebooks(Detector[Notebook]):
         written = active.value if isinstance(active, Value) else {}
         still_open = [notebook for notebook in quiet if written.get(notebook.stream, since) <= since]
         read = {
-            notebook.target.arn: notebook for notebook in read_notebook_signs(aws, still_open, since, now)
+            notebook.target.arn: notebook
+            for notebook in read_notebook_signs(aws, still_open, since, now, logs=self.read_logs)
         }
         for notebook in found:
             yield read.get(notebook.target.arn) or self._priced(aws, notebook.among(written))
@@ -598,7 +617,8 @@ class IdleNotebooks(Detector[Notebook]):
         notebook = notebook.tagged(tags.read_sagemaker_tags(aws, notebook.target.arn))
         if notebook.status != NOTEBOOK_IN_SERVICE:
             return notebook
-        return read_notebook_signs(aws, [notebook], now - self.allowance(now).span, now)[0]
+        since = now - self.allowance(now).span
+        return read_notebook_signs(aws, [notebook], since, now, logs=self.read_logs)[0]
 
     def decide(self, candidate: Notebook, now: datetime) -> Verdict:
         allowed = self.allowance(now)

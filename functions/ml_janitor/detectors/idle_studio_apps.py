@@ -50,11 +50,13 @@ from ml_janitor.engine.detector import (
     CannotActError,
     Cleanup,
     Detector,
+    Grant,
     NotFinishedError,
     Steps,
     allow,
     allow_each,
     implied_grant,
+    with_log_grants,
 )
 
 # --- Studio's own idle shutdown -------------------------------------------------------------------
@@ -336,14 +338,16 @@ def _silent(app: StudioApp, now: datetime) -> str | None:
             return f"its log could not be read ({error}), so it may be in use"
         case NotRead():
             return "its log was not read, so it may be in use"
-    if isinstance(app.activity, Value) or _arrives(app) or studio_apps.fresh_idle_time(app.idle, now):
+    unread = app.log == Absent(activity.LOGS_NOT_READ)
+    shown = not unread and (isinstance(app.activity, Value) or _arrives(app))
+    if shown or studio_apps.fresh_idle_time(app.idle, now):
         return None
     since = "nothing was written to its log since it started"
     written = "it has no log" if isinstance(app.log, Absent) else since
-    return (
-        f"AWS tells no activity of its user apart from health checks, and {written}, "
-        "so nothing shows whether anybody works in it"
-    )
+    told = f"AWS tells no activity of its user apart from health checks, and {written}"
+    if unread:
+        told = f"its log is not read ({activity.LOGS_NOT_READ}), nor does its space publish its idle time"
+    return f"{told}, so nothing shows whether anybody works in it"
 
 
 def _arrives(app: StudioApp) -> bool:
@@ -445,7 +449,7 @@ class IdleStudioApps(Detector[StudioApp]):
         act_on=Confidence.PROVEN,
         lost="what the app held in memory, its running terminals and kernels",
     )
-    reads = (
+    always_reads = (
         *allow_each("sagemaker", "ListApps", "ListSpaces"),
         allow("sagemaker:DescribeApp", on="app/*"),
         allow("sagemaker:DescribeDomain", on="domain/*"),
@@ -453,9 +457,7 @@ class IdleStudioApps(Detector[StudioApp]):
         allow("sagemaker:DescribeSpace", on="space/*"),
         *(allow("sagemaker:ListTags", on=f"{kind}/*") for kind in ("app", "space", "user-profile")),
         allow("tag:GetResources"),
-        *allow_each(
-            "logs", "DescribeLogStreams", "GetLogEvents", on=f"log-group:{studio_apps.STUDIO_LOG_GROUP}:*"
-        ),
+        allow("logs:DescribeLogStreams", on=f"log-group:{studio_apps.STUDIO_LOG_GROUP}:*"),
         allow("cloudwatch:GetMetricData"),
         allow("cloudtrail:LookupEvents"),
         allow("pricing:GetProducts"),
@@ -473,6 +475,12 @@ class IdleStudioApps(Detector[StudioApp]):
     patience: Mapping[str, timedelta] = field(
         default_factory=partial(dict, dict.fromkeys(_JUDGED_TYPES, _APP_PATIENCE))
     )
+    read_logs: bool = True
+
+    @property
+    def reads(self) -> tuple[Grant, ...]:
+        """The permissions to read signs of use, among them the logs if `read_logs` says so."""
+        return with_log_grants(self.always_reads, studio_apps.STUDIO_LOG_GROUP, read=self.read_logs)
 
     def __post_init__(self) -> None:
         if unknown := sorted(set(self.patience) - set(_JUDGED_TYPES)):
@@ -512,7 +520,9 @@ class IdleStudioApps(Detector[StudioApp]):
         open_ = self._open(apps, now)
         written = [app for app in open_ if app.type != CANVAS]
         group = studio_apps.STUDIO_LOG_GROUP
-        lines = aws.map(lambda app: activity.last_log_event(aws, group, app.stream), written)
+        lines = aws.map(
+            lambda app: activity.last_log_event(aws, group, app.stream, read=self.read_logs), written
+        )
         logged = [replace(app, log=line) for app, line in zip(written, lines, strict=True)]
         canvas = [app for app in open_ if app.type == CANVAS]
         with_idle = _with_idle_times(aws, [*self._open(logged, now), *canvas], now)

@@ -88,6 +88,11 @@ def implied_grant(action: str, on: str = "*", *, source: str, when: tuple[Condit
     return Grant(action, on, implied=True, source=source, when=when)
 
 
+def with_log_grants(grants: Sequence[Grant], *groups: str, read: bool) -> tuple[Grant, ...]:
+    """Return *grants*, and the permissions to *read* the texts of the log *groups*, if that is wanted."""
+    return (*grants, *(allow("logs:GetLogEvents", on=f"log-group:{group}:*") for group in groups if read))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cleanup:
     """

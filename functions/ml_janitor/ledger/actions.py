@@ -271,6 +271,23 @@ def check_unsigned_age(signatures: Signatures, action: Action) -> None:
         raise UnverifiedError(Cause(CauseCode.MAC_EXPECTED))
 
 
+def sign_again(signatures: Signatures, before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    Return the signatures of the item *after* in place of those of *before*, an item of the ledger.
+
+    Raises UnverifiedError, LookupError without a key, and AWS's errors.
+    """
+    if not str(before["pk"]).startswith(f"{ACTION_KEY}#") or not before.get("mac"):
+        return {}
+    old, new = _action(before), _action(after)
+    verify_record(signatures, old)
+    verify_undo(signatures, old)
+    signed = {"mac": signatures.sign(SignedKind.ACTION, signed_content(new, new.signed))}
+    if old.progress:
+        signed["progress"] = signatures.sign(SignedKind.UNDO_PROGRESS, undone_content(new))
+    return signed
+
+
 def signed_content(action: Action, stage: Stage | str) -> dict[str, Any]:
     """
     Return the signed part of *action* at *stage*: the target, the warning and the undo.

@@ -113,13 +113,16 @@ class Table:
         """Yield every item of one partition as it stands now, from all pages."""
         return self._pages("query", self._condition("KeyConditionExpression", Key("pk").eq(pk)))
 
-    def scan(self, start: str) -> Iterator[dict[str, Any]]:
+    def scan(self, start: str = "") -> Iterator[dict[str, Any]]:
         """
-        Yield every item whose partition key begins with *start*, by reading the whole table.
+        Yield every item, or those whose partition key begins with *start*, by reading the whole table.
 
         Only for a person's command, which does not know the partitions: no function may scan.
         """
-        return self._pages("scan", self._condition("FilterExpression", Attr("pk").begins_with(start)))
+        wanted = (
+            self._condition("FilterExpression", Attr("pk").begins_with(start)) if start else NO_ATTRIBUTES
+        )
+        return self._pages("scan", wanted)
 
     def put(
         self,

@@ -19,10 +19,10 @@ from ml_janitor.engine.run import RunFailedError
 from ml_janitor.ledger.findings import Entry, MessageRef
 from ml_janitor.ledger.limits import LeaseTakenError
 from ml_janitor.scheduled.sweep_run import SweepRunResult
-from properties.nightly.attic import Attic
 from properties.nightly.common import Common
 from properties.nightly.detectors import Watching
 from properties.nightly.oracle import Oracle, Run, identity_of
+from properties.nightly.store import ItemStore
 from properties.nightly.truth import Operator
 from standin import DAY, KilledError, LostError, Nights
 
@@ -79,9 +79,9 @@ class Account(Nights):
             table=lambda pk: list(self.mine.query(pk)),
             in_night=common.in_night,
         )
-        self.attic = Attic(watch=self.oracle)
-        self.oracle.attic = self.attic
-        watching = kind(attic=self.attic, clock=lambda: self.clock)
+        self.store = ItemStore(watch=self.oracle)
+        self.oracle.store = self.store
+        watching = kind(store=self.store, clock=lambda: self.clock)
         super().__init__(common.table, session, aws, watching)
         self.watching = watching
         self.made = 0
@@ -121,7 +121,7 @@ class Account(Nights):
         self.wire.revive()
         self.trouble = []
         self.slack = "well"
-        self.attic.before = self.attic.after = lambda *_: None
+        self.store.before = self.store.after = lambda *_: None
 
     def trip(
         self, kind: str, step: str, skip: int
@@ -191,7 +191,7 @@ class Account(Nights):
 
     def acted_on(self, result: Result) -> None:
         """It is over, unless its owner was faster than the report, and uses it again."""
-        run, item = self.oracle.run, self.attic.items.get(result.target.name)
+        run, item = self.oracle.run, self.store.items.get(result.target.name)
         there = item is not None and item.lit and item.candidate.target.key == result.target.key
         if there and run is not None and identity_of(result.target) not in run.finished:
             self.oracle.say(f"{result.target.name} is reported as acted on, and is still there")

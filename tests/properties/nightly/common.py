@@ -12,8 +12,8 @@ from properties.nightly.wire import Wire
 from standin import TUESDAY
 
 if TYPE_CHECKING:
-    from properties.nightly.attic import Identity
     from properties.nightly.driver import Driver
+    from properties.nightly.store import Identity
 
 
 @dataclass(kw_only=True)

@@ -40,8 +40,8 @@ class Driver(People):
         stale = self.random.choice([timedelta(), timedelta(), 50 * MINUTE, 5 * HOUR])
         event, now = f"event-{self.common.events}", self.clock - stale
         dry = stale > HOUR or self.chance(0.05)
-        self.attic.breaks_after = (
-            self.random.randrange(len(self.attic.items)) if self.attic.items and self.chance(0.1) else None
+        self.store.breaks_after = (
+            self.random.randrange(len(self.store.items)) if self.store.items and self.chance(0.1) else None
         )
         self.slack = self.random.choice(["well"] * 7 + ["ill", "half", "killed before", "killed after"])
         for attempt in range(3):
@@ -72,10 +72,10 @@ class Driver(People):
                 self.random.choice(["unplug", self.last_step, self.last_step]),
                 self.random.choice([0, 0, 1, 2]),
             )
-            self.attic.before, self.attic.after = self.trip(kind, step, skip)
+            self.store.before, self.store.after = self.trip(kind, step, skip)
             return f"{kind} {step} after {skip}"
         if what == "other":
-            self.attic.before = self.meanwhile
+            self.store.before = self.meanwhile
         if what == "pause":
             self.trouble = [self.life_goes_on, self.presses]
         return what

@@ -8,8 +8,8 @@ from conftest import ACCOUNT, REGION
 from ml_janitor.engine.policy import Hold, HoldKind
 from ml_janitor.ledger.requests import Holds
 from properties.nightly.account import Account
-from properties.nightly.attic import Item
 from properties.nightly.labels import BOUND, FREE
+from properties.nightly.store import Item
 from properties.nightly.truth import Operator
 from standin import DAY, HOUR
 
@@ -36,7 +36,7 @@ class Life(Account):
     def make(self, name: str) -> None:
         """Something new, under a new name or an old one."""
         self.made += 1
-        self.attic.items[name] = Item(
+        self.store.items[name] = Item(
             name=name,
             created=self.clock - 90 * DAY * self.random.random() if not name.endswith("0") else None,
             label=self.random.choice(BOUND if self.chance(0.2) else FREE),
@@ -45,11 +45,11 @@ class Life(Account):
             watched=self.chance(0.05),
             slow=self.chance(0.1),
         )
-        self.tell(f"{name} is made: {self.attic.items[name]}")
+        self.tell(f"{name} is made: {self.store.items[name]}")
 
     def one(self) -> Item | None:
         """Some item; what is half done, or out, more often than others."""
-        items = list(self.attic.items.values())
+        items = list(self.store.items.values())
         half = [item for item in items if not item.plugged or not item.lit]
         return self.random.choice(half if half and self.chance(0.5) else items) if items else None
 
@@ -90,7 +90,7 @@ class Life(Account):
             case "again":
                 self.make(item.name)
             case "delete" if self.chance(0.3):
-                del self.attic.items[item.name]
+                del self.store.items[item.name]
             case "hold":
                 self.hold_one(item)
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from conftest import ACCOUNT, REGION
 from ml_janitor.core.model import Target
-from properties.nightly.attic import Attic, Identity, Item
+from properties.nightly.store import Identity, Item, ItemStore
 from properties.nightly.truth import Truth
 
 REST = timedelta(days=7)
@@ -89,7 +89,7 @@ class Oracle(Truth):
     clock: Callable[[], datetime]
     table: Callable[[str], list[Mapping[str, Any]]]
     """The raw items of a partition of the table."""
-    attic: Attic = field(init=False)
+    store: ItemStore = field(init=False)
     wrong: list[str] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     warnings: dict[Identity, Warned] = field(default_factory=dict)
@@ -122,14 +122,14 @@ class Oracle(Truth):
             return
         self.run.whole = whole
         self.run.states = {
-            item.identity: self.state(item, self.run.now) for item in self.attic.items.values()
+            item.identity: self.state(item, self.run.now) for item in self.store.items.values()
         }
 
     def looked(self, name: str, at: datetime) -> None:
         if self.run is None:
             return
         self.run.looked[name] = (self.steps, at)
-        item = self.attic.items.get(name)
+        item = self.store.items.get(name)
         if item is not None and self.state(item, at) != "waste":
             self.run.doubtful.add(item.identity)
 
@@ -151,7 +151,7 @@ class Oracle(Truth):
             self.say(f"{identity} is warned about by a dry run")
         if self.run.states.get(identity) != "waste":
             self.say(f"{identity} is warned about, and is {self.run.states.get(identity)}")
-        item = self.attic.items.get(identity[0])
+        item = self.store.items.get(identity[0])
         proven = item is None or item.proven
         if due < self.operator().due(at, messaged=messaged, proven=proven):
             self.say(f"{identity} is said to be due {due}, before its grace is over")
@@ -258,7 +258,7 @@ class Oracle(Truth):
     def forbids(self, meant: Identity) -> str | None:
         """Why nothing must be done now to what the program means by *meant*, or None."""
         run, now = self.run, self.clock()
-        item = self.attic.items.get(meant[0])
+        item = self.store.items.get(meant[0])
         if run is None or (why := self._out_of_place(run, meant, item, now)) is not None:
             return "happens outside of a run" if run is None else why
         if meant in run.begun:
@@ -350,7 +350,7 @@ class Oracle(Truth):
 
     def _counts(self, identity: Identity) -> bool:
         """Whether that is surely waste at which nobody has looked: neither half done, nor only reported."""
-        item = self.attic.items.get(identity[0])
+        item = self.store.items.get(identity[0])
         watched = item is not None and item.watched
         return not watched and identity not in self.unfinished and not self._looked_at(identity)
 

@@ -10,9 +10,9 @@ from ml_janitor.ledger.actions import Action, Actions, BegunBeforeError
 from ml_janitor.ledger.findings import Entry, Ledger
 from ml_janitor.ledger.limits import Leases, LeaseTakenError
 from ml_janitor.ledger.table import ConditionFailedError
-from properties.nightly.attic import Identity
 from properties.nightly.life import Life
 from properties.nightly.oracle import REST, identity_of
+from properties.nightly.store import Identity
 from properties.nightly.wire import KINDS, Mishap
 from standin import KilledError
 
@@ -79,7 +79,7 @@ class People(Life):
                 self.wire.mishap = Mishap(kind, b'"action#', self.random.choice([0, 1, 2, 3, 4, 5]))
             elif attempt < 3 and self.chance(0.4):
                 kind = self.random.choice(["killed before", "killed after", "lost", "denied"])
-                self.attic.before, self.attic.after = self.trip(
+                self.store.before, self.store.after = self.trip(
                     kind, self.random.choice([self.undo_step, "plug in"]), 0
                 )
             self.oracle.undoing = identity
@@ -124,7 +124,7 @@ class People(Life):
 
     def restored(self, action: Action, identity: Identity) -> None:
         """It is as its undo says: there, plugged in, with its tags; and rests."""
-        item = self.attic.items.get(identity[0])
+        item = self.store.items.get(identity[0])
         self.oracle.counts["undone"] += 1
         self.oracle.rests[identity[0]] = self.clock + REST
         if item is None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 
-from properties.nightly.attic import Identity, Item
+from properties.nightly.store import Identity, Item
 
 
 @dataclass(slots=True, kw_only=True)

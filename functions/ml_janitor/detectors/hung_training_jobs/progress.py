@@ -168,13 +168,14 @@ class LogRhythm:
 
 
 def read_rhythm(
-    aws: Aws, group: str, prefix: str, *, started: datetime, fresh: datetime
+    aws: Aws, group: str, prefix: str, *, started: datetime, fresh: datetime, events: bool = True
 ) -> Signal[LogRhythm]:
     """
     Return the rhythm of the streams of *group* that begin with *prefix*, of a job that *started* then.
 
     An event after *fresh* settles the question, and the history is left alone.
-    `Absent` means that there is no stream or no event.
+    `Absent` means that there is no stream or no event. Without *events*, only the listing of streams is read,
+    which is an hour or more late.
     """
     match _list_streams(aws, group, prefix):
         case Value(streams):
@@ -184,7 +185,7 @@ def read_rhythm(
     hint = max((at for at in streams.values() if at is not None), default=None)
     if hint is not None and hint > fresh:
         return Value(LogRhythm(last=hint, longest_pause=NotRead()), activity.DESCRIBE_LOG_STREAMS, hint)
-    match _last(aws, group, streams, fresh):
+    match _last(aws, group, streams, fresh) if events else Absent(activity.LOGS_NOT_READ):
         case Value(exact):
             last = exact if hint is None else max(exact, hint)
         case Absent() if hint is not None:  # its events have expired, but the listing remembers when
@@ -193,8 +194,12 @@ def read_rhythm(
             return none
     if last > fresh:
         return Value(LogRhythm(last=last, longest_pause=NotRead()), activity.GET_LOG_EVENTS, last)
-    pause = read_longest_pause(aws, group, sorted(streams), started=started, last=last)
-    return Value(LogRhythm(last=last, longest_pause=pause), activity.GET_LOG_EVENTS, last)
+    pause: Signal[timedelta] = Absent(activity.LOGS_NOT_READ)
+    source = activity.DESCRIBE_LOG_STREAMS
+    if events:
+        pause = read_longest_pause(aws, group, sorted(streams), started=started, last=last)
+        source = activity.GET_LOG_EVENTS
+    return Value(LogRhythm(last=last, longest_pause=pause), source, last)
 
 
 @as_signal(activity.DESCRIBE_LOG_STREAMS, activity.NO_SUCH_LOG)
@@ -442,6 +447,9 @@ def _check_logs(
         case Value(longest):
             rule.saw(as_evidence("longest pause before", pause, format_age(longest)))
             explained = f"it once paused for {format_age(longest)} and went on"
+        case Absent(activity.LOGS_NOT_READ):
+            rule.saw(as_evidence("longest pause before", pause, "not known"))
+            explained = "without its log its rhythm is not known"
         case Absent():
             rule.saw(as_evidence("longest pause before", pause, "not known, too many events to read"))
             explained = "its history is too long to learn its rhythm"

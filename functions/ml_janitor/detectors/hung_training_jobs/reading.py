@@ -463,6 +463,7 @@ class JobSurvey:
     now: datetime
     patience: JobPatience
     decide: Callable[[SuspectJob | SuspectTuner, datetime], Verdict]
+    read_logs: bool
 
     def all(self) -> Iterator[SuspectJob | SuspectTuner]:
         """
@@ -539,7 +540,9 @@ class JobSurvey:
             if not self._open(candidate) or not isinstance(watched, Value):
                 return candidate
         fresh = now - self.patience.silence
-        heard = progress.read_rhythm(aws, job.kind.group, job.streams, started=job.started, fresh=fresh)
+        heard = progress.read_rhythm(
+            aws, job.kind.group, job.streams, started=job.started, fresh=fresh, events=self.read_logs
+        )
         candidate = replace(candidate, signs=ProgressSigns(rhythm=heard))
         if not isinstance(heard, Value) or not self._open(candidate) or not job.writes_to:
             return candidate

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from botocore.exceptions import ClientError
 
-from ml_janitor.aws import tags
+from ml_janitor.aws import activity, tags
 from ml_janitor.aws.calls import ReadError, ensure, is_refusal, required_value, unless_gone
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.s3 import NewestObject, find_newest_object
@@ -447,6 +447,9 @@ _UNDO_GRANTS: tuple[Grant, ...] = (
 """A tuning job is described too, since a tuning job whose stop broke off needs no undo."""
 
 
+_LOGS_NOT_READ_REASON = f"a job is only reported where no log is read ({activity.LOGS_NOT_READ})"
+
+
 @dataclass(frozen=True)
 class HungTrainingJobs(Detector[SuspectJob | SuspectTuner]):
     """
@@ -473,7 +476,7 @@ class HungTrainingJobs(Detector[SuspectJob | SuspectTuner]):
         ),
         undo="restart",
     )
-    reads = (
+    always_reads = (
         allow(SEARCH),
         *(
             grant
@@ -486,7 +489,6 @@ class HungTrainingJobs(Detector[SuspectJob | SuspectTuner]):
             allow("logs:DescribeLogStreams", on=f"log-group:{kind.group}:*")
             for kind in JOB_KINDS_BY_TYPE.values()
         ),
-        *(allow("logs:GetLogEvents", on=f"log-group:{kind.group}:*") for kind in JOB_KINDS_BY_TYPE.values()),
         allow("s3:ListBucket", on="arn:aws:s3:::*"),
         *allow_each("cloudwatch", "ListMetrics", "GetMetricData"),
         allow("pricing:GetProducts"),
@@ -500,6 +502,13 @@ class HungTrainingJobs(Detector[SuspectJob | SuspectTuner]):
     pool_patience: timedelta = timedelta(hours=1)
     grace_pool: timedelta = timedelta(minutes=15)
     undo_roles: tuple[str, ...] = ()
+    read_logs: bool = True
+
+    @property
+    def reads(self) -> tuple[Grant, ...]:
+        """The permissions to read signs of progress, among them the logs if `read_logs` says so."""
+        groups = (kind.group for kind in JOB_KINDS_BY_TYPE.values())
+        return detector.with_log_grants(self.always_reads, *groups, read=self.read_logs)
 
     @property
     def undoes(self) -> tuple[Grant, ...]:
@@ -530,20 +539,30 @@ class HungTrainingJobs(Detector[SuspectJob | SuspectTuner]):
         return candidate
 
     def _survey(self, aws: Aws, now: datetime) -> JobSurvey:
-        return JobSurvey(aws=aws, now=now, patience=self.patience, decide=self.decide)
+        return JobSurvey(
+            aws=aws, now=now, patience=self.patience, decide=self.decide, read_logs=self.read_logs
+        )
 
     def decide(self, candidate: SuspectJob | SuspectTuner, now: datetime) -> Verdict:
         rule = Rule()
         match candidate:
             case SuspectTuner(tuner=tuner, children=children):
-                return reading.judge_tuning_job(rule, tuner, self._verdicts(children, now))
+                return self._by_logs(reading.judge_tuning_job(rule, tuner, self._verdicts(children, now)))
             case SuspectJob(job=Value(job)):
-                return self._of_pool(rule, candidate, job, now) or self._of_job(rule, candidate, job, now)
+                return self._of_pool(rule, candidate, job, now) or self._by_logs(
+                    self._of_job(rule, candidate, job, now)
+                )
             case SuspectJob(job=Absent()):
                 return rule.kept("it no longer exists")
             case _:
                 rule.saw(as_evidence("description", candidate.job))
                 return rule.unknown("its description could not be read")
+
+    def _by_logs(self, verdict: Verdict) -> Verdict:
+        """Return *verdict* as it is where logs are read; without them a job is likely to hang, at most."""
+        if self.read_logs or not isinstance(verdict, Finding):
+            return verdict
+        return replace(verdict, confidence=Confidence.LIKELY, spared=_LOGS_NOT_READ_REASON)
 
     def _verdicts(
         self, children: Signal[tuple[SuspectJob, ...]], now: datetime

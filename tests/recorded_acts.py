@@ -63,7 +63,7 @@ class Memory:
 
 
 @dataclass
-class Deed:
+class RecordedAct:
     """What was found and prepared, to be acted on and undone."""
 
     detector: Detector[Any]
@@ -91,7 +91,7 @@ def found(detector: Detector[Any], aws: Aws, name: str) -> Target:
     return next(target for target in targets if target.name == name)
 
 
-def prepared(detector: Detector[Any], aws: Aws, target: Target) -> Deed:
+def prepared(detector: Detector[Any], aws: Aws, target: Target) -> RecordedAct:
     """Look again, judge and prepare, all at NOW; the record goes through JSON as in the ledger."""
     candidate = detector.look(aws, target, NOW)
     assert candidate is not None
@@ -101,4 +101,4 @@ def prepared(detector: Detector[Any], aws: Aws, target: Target) -> Deed:
     record = detector.prepare(aws, candidate, {})
     stored = json.loads(json.dumps(record))
     assert stored == record
-    return Deed(detector, aws, candidate.target, finding, stored)
+    return RecordedAct(detector, aws, candidate.target, finding, stored)

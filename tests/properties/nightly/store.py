@@ -17,7 +17,7 @@ OUT = Kept(reason="it is out")
 @dataclass(slots=True, kw_only=True)
 class Item:
     """
-    One thing in the attic, and the truth about it.
+    One thing in the store, and the truth about it.
 
     Its identity is its name and when it was made. *origin* is which one it was brought back from. What is
     not *plugged* is half done, and what is not *lit* was stopped.
@@ -72,7 +72,7 @@ class Watch(Protocol):
 
 
 @dataclass
-class Attic:
+class ItemStore:
     """
     The items by name. *before* and *after* are called around every call that changes something.
 

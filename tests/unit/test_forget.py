@@ -1,0 +1,85 @@
+"""A person's name leaves the ledger and the reports: what is signed stays signed, resources keep names."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from fakes import thing, waste
+from memory_table import MemoryTable
+from ml_janitor.core.results import Outcome, Result
+from ml_janitor.engine.policy import Hold, HoldKind
+from ml_janitor.ledger.actions import Actions, verify_record
+from ml_janitor.ledger.requests import Holds
+from ml_janitor.ledger.signatures import Signatures
+from ml_janitor.report.html import pack_entries
+from ml_janitor_cli.forget import Replacement, forget_in_ledger
+from reports import NOW
+from standin import own_signatures
+
+ANNA = Replacement("anna", "person-1")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("anna", "person-1"),
+        ("Anna (U0123ABC)", "person-1"),
+        ("opened by anna, and by bob", "opened by person-1, and by bob"),
+        ("ask anna.", "ask person-1."),
+        ("anna.lopez", "anna.lopez"),
+        ("anna@example.com", "anna@example.com"),
+        ("joanna and anna-notebook", "joanna and anna-notebook"),
+        ("arn:aws:iam::123456789012:user/anna", "arn:aws:iam::123456789012:user/anna"),
+    ],
+)
+def test_a_name_is_replaced_where_it_is_the_persons(text: str, shown: str) -> None:
+    assert ANNA.text(text) == shown
+    assert ANNA.value({"a": [text], "b": json.dumps({"tag": text})}) == {
+        "a": [shown],
+        "b": json.dumps({"tag": shown}),
+    }
+
+
+def test_the_findings_that_a_page_packs_are_replaced_too() -> None:
+    page = f"<p>anna</p><script>{pack_entries([{'owner': 'anna', 'name': 'x' * 50}])}</script>"
+    packed = pack_entries([{"owner": "person-1", "name": "x" * 50}])
+    assert ANNA.report(page) == f"<p>person-1</p><script>{packed}</script>"
+
+
+def owned(actions: Actions) -> None:
+    """An action that would bring anna's tag back."""
+    result = Result(
+        detector="shelf", target=thing("lamp", waste()).target, verdict=waste(), outcome=Outcome.WAITING
+    )
+    actions.begin(result, {"tags": {"owner": "anna"}}, warned=NOW, now=NOW)
+
+
+def test_what_was_signed_verifies_afterwards_and_what_was_forged_stays_as_it_is() -> None:
+    table, signatures = MemoryTable(), own_signatures()
+    actions = Actions(table, signatures)
+    owned(actions)
+    kept = Hold(key="arn:anna", how=HoldKind.KEPT, by="Anna (U1)", given=NOW, why="ask anna")
+    Holds(table).put("1", "r", kept)
+
+    assert forget_in_ledger(table, signatures, ANNA) == (2, [])
+    (again,) = actions.everywhere()
+    assert again.undo == {"tags": {"owner": "person-1"}}
+    verify_record(signatures, again)
+    (held,) = Holds(table).all("1", "r")["arn:anna"]
+    assert (held.by, held.why) == ("person-1", "ask person-1")
+
+    table.change(again.pk, again.sk, set_to={"undo": json.dumps({"tags": {"owner": "bob"}})})
+    changed, (left,) = forget_in_ledger(table, signatures, Replacement("bob", "person-2"))
+    assert (changed, "does not verify" in left) == (0, True)
+
+
+def test_a_signed_record_without_its_key_is_left_and_named() -> None:
+    table = MemoryTable()
+    owned(Actions(table, own_signatures()))
+    before = list(table.scan())
+
+    changed, (left,) = forget_in_ledger(table, Signatures(), ANNA)
+
+    assert (changed, "JANITOR_UNDO_KEY is not set" in left, list(table.scan())) == (0, True, before)
