@@ -40,7 +40,7 @@ from ml_janitor_sandbox.iam import IamControl
 from ml_janitor_sandbox.slack import SlackControl
 from one_of_each import SCRATCH
 from recorder import IN_LAMBDAS_HANDS, Missed, Recording, Step, Wanted, nothing, runs_of
-from standin import EMAILS, EVENTS, MEMBER, OWNER, STRANGER, event, own_signatures
+from standin import EMAILS, EVENTS, MEMBER, OWNER, STRANGER, event, own_signatures, undo_event
 
 # --- every function with every event, where nothing is armed -------------------------------------------
 
@@ -273,7 +273,7 @@ class ActAndUndo:
             if (name in one.target.name if name else one.target.name != self.lost)
             if one.stage is not Stage.UNDONE
         )
-        return {"detector": self.detector, "region": REGION, "finding": wanted.id, "by": "maria"}
+        return undo_event(wanted, host.root("kms"), host.function(UNDO).environment, at=host.now)
 
     def wanted(self, host: Host, _: Recording) -> list[Wanted]:
         """
