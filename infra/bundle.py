@@ -7,17 +7,20 @@ at the root, and byte code that needs no time stamps.
 
 from __future__ import annotations
 
-import compileall
 import hashlib
-import py_compile
+import json
+import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
+import tomllib
+import uuid
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 PROJECT_ROOT = Path(__file__).parent.parent
 SOURCE_ROOT = PROJECT_ROOT / "functions"
@@ -57,7 +60,7 @@ BUNDLED_SERVICES = frozenset(
 )
 """The services whose models botocore keeps in the bundle; the other 400 are 20 MB that nobody reads."""
 
-RECIPE_VERSION = "1"
+RECIPE_VERSION = "2"
 """Version of the recipe below; a change to the recipe's output changes it, so that no old asset is reused."""
 
 MACHINE_SPECIFIC_FILES = ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json")
@@ -81,6 +84,7 @@ def build_bundle(output: Path, architecture: Architecture) -> None:
     shutil.copytree(SOURCE_ROOT, output, ignore=ours, dirs_exist_ok=True)
     shutil.copy(SETTINGS_PATH, output / SETTINGS_PATH.name)
     byte_compile(output)
+    set_modes(output)
 
 
 def cached_bundle(architecture: Architecture) -> Path:
@@ -130,8 +134,22 @@ def trim_bundle(output: Path) -> None:
         for folder in data.iterdir():
             if folder.is_dir() and folder.name not in BUNDLED_SERVICES:
                 shutil.rmtree(folder)
+    for service in (output / "botocore" / "data").iterdir():
+        *older, _ = sorted(service.iterdir()) if service.is_dir() else [service]
+        for version in older:  # botocore takes the latest
+            shutil.rmtree(version)
+    shutil.rmtree(output / "slack")  # an older name of slack_sdk
     for cached in [*output.rglob("__pycache__")]:
         shutil.rmtree(cached)
+
+
+_COMPILE = """
+import compileall, py_compile
+compileall.compile_dir(
+    ".", quiet=1, workers=1, stripdir=".", prependdir="/var/task",
+    invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
+)
+"""
 
 
 def byte_compile(output: Path) -> None:
@@ -139,16 +157,18 @@ def byte_compile(output: Path) -> None:
     Compile to byte code that is trusted without looking at the source.
 
     /var/task is read-only and its files carry no real time, so time-stamped byte code would be stale at every
-    cold start. One worker, so that the order of writing cannot matter.
+    cold start. Byte code depends on what its process interned before, and on the hash seed: each build has
+    a new process and the same seed.
     """
-    compileall.compile_dir(
-        output,
-        quiet=1,
-        workers=1,
-        stripdir=str(output),
-        prependdir="/var/task",
-        invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
-    )
+    own = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    compiler = [sys.executable, "-s", "-S", "-c", _COMPILE]
+    subprocess.run(compiler, check=True, cwd=output, env={**own, "PYTHONHASHSEED": "0"})  # noqa: S603
+
+
+def set_modes(output: Path) -> None:
+    """Let everybody read everything: the modes of a build would depend on its umask."""
+    for path in output.rglob("*"):
+        path.chmod(0o755 if path.is_dir() else 0o644)
 
 
 def bundle_digest(architecture: Architecture) -> str:
@@ -168,3 +188,48 @@ def bundle_inputs() -> Iterator[Path]:
     for path in sorted(SOURCE_ROOT.rglob("*")):
         if path.is_file() and "__pycache__" not in path.parts:
             yield path
+
+
+# --- bills of materials ---------------------------------------------------------------------------
+
+PINNED = re.compile(r"^([a-z0-9-]+)==(\S+)")
+PINNED_HASH = re.compile(r"--hash=sha256:([0-9a-f]{64})")
+MATERIALS = {"lambda": LAMBDA_REQUIREMENTS, "wheel": PROJECT_ROOT / "requirements" / "audit.txt"}
+
+
+def bill_of_materials(name: str, version: str, requirements: Path) -> dict[str, Any]:
+    """Return a CycloneDX document of what *requirements* pin, with the hashes of their files."""
+    components: list[dict[str, Any]] = []
+    hashes: list[dict[str, str]] = []
+    for line in requirements.read_text().splitlines():
+        if found := PINNED.match(line):
+            name_, version_ = found.groups()
+            purl, hashes = f"pkg:pypi/{name_}@{version_}", []
+            files = {
+                "type": "distribution",
+                "url": f"https://pypi.org/project/{name_}/{version_}/",
+                "hashes": hashes,
+            }
+            about = {"bom-ref": purl, "name": name_, "version": version_, "purl": purl}
+            components.append({"type": "library", **about, "externalReferences": [files]})
+        elif found := PINNED_HASH.search(line):
+            hashes.append({"alg": "SHA-256", "content": found[1]})
+    own = {"type": "application", "bom-ref": name, "name": name, "version": version}
+    content = json.dumps([own, components])
+    return {
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.6",
+        "serialNumber": f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_URL, content)}",
+        "version": 1,
+        "metadata": {"component": own},
+        "components": components,
+    }
+
+
+def write_bills_of_materials(folder: Path) -> None:
+    """Write the documents of the bundle and of the wheel into *folder*."""
+    version = tomllib.loads((PROJECT_ROOT / "pyproject.toml").read_text())["project"]["version"]
+    folder.mkdir(exist_ok=True)
+    for part, requirements in MATERIALS.items():
+        document = bill_of_materials(f"ml-janitor-{part}", version, requirements)
+        (folder / f"ml-janitor-{version}-{part}.cdx.json").write_text(json.dumps(document, indent=1) + "\n")

@@ -1,4 +1,4 @@
-"""What Lambda and EventBridge Scheduler do around a function, in the sandbox, under the stack's roles."""
+"""The stand-in deployment from the template: its functions run in the sandbox, each under its own role."""
 
 from __future__ import annotations
 
@@ -325,6 +325,8 @@ def entry(function: Function) -> Callable[[Any, Context], dict[str, Any]]:
     found: Callable[[Any, Context], dict[str, Any]] = getattr(import_module(module), name)
     return found
 
+
+# --- stacks, each set up in an account of its own as often as a test wants it -----------------------
 
 ABROAD = "eu-west-1"
 ADVISERS = {one.name for one in DETECTORS if one.cleanup is None}

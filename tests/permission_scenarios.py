@@ -1,4 +1,4 @@
-"""Every function with every event, where nothing is armed."""
+"""What is done under the roles of a deployment or of a person, mode by mode; `recorder` records it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,9 @@ from ml_janitor_sandbox.iam import IamControl
 from ml_janitor_sandbox.slack import SlackControl
 from one_of_each import SCRATCH
 from recorder import IN_LAMBDAS_HANDS, Missed, Recording, Step, Wanted, nothing, runs_of
-from standin import EMAILS, EVENTS, MEMBER, OWNER, STRANGER, event, own_signatures
+from standin import EMAILS, EVENTS, MEMBER, OWNER, STRANGER, event, own_signatures, undo_event
+
+# --- every function with every event, where nothing is armed -------------------------------------------
 
 DIGEST, BILL = "digest", "bill"
 OF_ALL = {DIGEST, BILL}
@@ -190,6 +192,8 @@ def arn_of_each_kind(reports: list[str]) -> dict[tuple[str, ...], str]:
     return found
 
 
+# --- what each armed detector does and somebody takes back ---------------------------------------------
+
 UNDO = "undo"
 OWN = {"dynamodb", "logs", "secretsmanager", "sqs"}
 """Services of which the undo function has something of its own; it undoes nothing there."""
@@ -269,7 +273,7 @@ class ActAndUndo:
             if (name in one.target.name if name else one.target.name != self.lost)
             if one.stage is not Stage.UNDONE
         )
-        return {"detector": self.detector, "region": REGION, "finding": wanted.id, "by": "maria"}
+        return undo_event(wanted, host.root("kms"), host.function(UNDO).environment, at=host.now)
 
     def wanted(self, host: Host, _: Recording) -> list[Wanted]:
         """
@@ -467,6 +471,8 @@ ACTS_AND_UNDOS = {
 }
 
 
+# --- what is pressed below messages, by those who may and by those who may not -------------------------
+
 RECEIVER, WORKER = "interact", "pressed"
 NOTEBOOK = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:notebook-instance/spared"
 
@@ -562,6 +568,8 @@ def gone(host: Host) -> None:
     code = "ResourceNotFoundException"
     Control(host.url).fault("lambda", "Invoke*", "error", status=404, code=code, times=0)
 
+
+# --- somebody at a laptop, whose role holds what `janitor doctor --policy` prints ----------------------
 
 PERSON = f"arn:aws:iam::{ACCOUNT}:role/auditor"
 CONTENTS = f'duplicate-artifacts.read_contents_in=["{MODEL_BUCKET}", "rare-encrypted"]'

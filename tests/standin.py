@@ -48,7 +48,7 @@ from ml_janitor.ledger.actions import Action, Actions
 from ml_janitor.ledger.findings import Entry, Ledger, MessageRef
 from ml_janitor.ledger.limits import ActionLimits, Leases
 from ml_janitor.ledger.requests import ButtonRequests, Holds, undo_request
-from ml_janitor.ledger.signatures import Request, Signatures, SigningKey
+from ml_janitor.ledger.signatures import Request, Signatures, SigningKey, kms_signatures, named_keys
 from ml_janitor.ledger.table import Table
 from ml_janitor.report.html import Archive
 from ml_janitor.scheduled.sweep_run import SweepRunner, SweepRunResult
@@ -251,6 +251,13 @@ def own_signatures(
 def with_request(action: Action, by: str, at: datetime) -> tuple[Action, Request]:
     """*action* and the request of *by* for its undo."""
     return action, undo_request(action, by=by, now=at).sign(own_signatures())
+
+
+def undo_event(action: Action, kms: Any, variables: Mapping[str, str], *, at: datetime) -> dict[str, Any]:
+    """What the undo function, with these *variables*, is invoked with once Maria asks for *action* back."""
+    request = undo_request(action, by="maria", now=at).sign(kms_signatures(kms, named_keys(variables)))
+    where = {"account": action.target.account, "region": action.target.region}
+    return {"detector": action.detector, **where, "finding": action.id, "asked": request.as_json()}
 
 
 # --- the engine around it -----------------------------------------------------------------------------

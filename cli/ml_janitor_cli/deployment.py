@@ -57,6 +57,7 @@ from ml_janitor_cli.stack import (
     check_alarm_topic,
     check_alarms,
     check_function_parts,
+    check_topic_key,
     read_answer,
 )
 from ml_janitor_cli.terminal import ERROR_LIMIT, draw_list
@@ -176,6 +177,9 @@ class StackExaminer:
             checks += check_undo_key(here, stack)
         checks += check_bill(self.session, self.settings.bill, attempts=self.attempts, now=self.now)
         checks.append(check_alarm_topic(here, stack))
+        if key := self.settings.janitor.kms_key:
+            bill = self.settings.bill
+            checks.append(check_topic_key(here, key, budgets=bool(bill.monthly_budget or bill.budgets)))
         return [*checks, *check_slack(here, self.settings, account=self.account, url=self.slack_url)]
 
 

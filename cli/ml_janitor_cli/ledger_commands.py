@@ -511,7 +511,7 @@ def undo_finding(
             raise edge.CommandRefusedError(f"{action.target.name} cannot be brought back: {never}") from never
         aws = at.aws(action.target.region)
         try:
-            with at.leased(detector.name, action.target.region), refused_undo():
+            with at.leased(detector.name, action.target.region, undo=action.id), refused_undo():
                 done = undoing.undo(detector, aws, action, by=at.who)
         except (BegunBeforeError, LeaseTakenError) as error:
             raise edge.FailedError(str(error)) from error

@@ -85,25 +85,35 @@ class LedgerSession:
         return self.watch.clock()
 
     @contextmanager
-    def leased(self, detector: str, region: str) -> Iterator[None]:
+    def leased(self, detector: str, region: str, *, undo: str = "") -> Iterator[None]:
         """
-        Hold the lease of *detector*: nobody else sweeps or undoes, and calls end before the lease does.
+        Hold the lease of *detector*, or of the *undo* of one finding, and end calls before the lease ends.
 
-        Every command is a holder of its own, whoever calls it: one person may have two terminals. Raises
+        With the lease of *detector* nobody else sweeps. An undo needs that no sweep is at work. Every command
+        is a holder of its own, whoever calls it: one person may have two terminals. Raises
         LeaseTakenError, and CommandRefusedError at Ctrl-C.
         """
         holder = f"by hand: {self.who} {uuid.uuid4().hex}"
         now = self.clock()
         until = now + LEASE_DURATION
-        self.leases.take(detector, self.account, region, holder=holder, now=now, until=until)
+        where = (detector, self.account, region)
+        if undo:
+            self.leases.take_undo(where, undo, holder=holder, by=self.who, now=now, until=until)
+        else:
+            self.leases.take(*where, holder=holder, now=now, until=until)
         self.watch.until = until - LEASE_RESERVE
         try:
+            if undo:
+                self.leases.check_no_sweep(where, now)
             yield
         except KeyboardInterrupt:
             raise edge.CommandRefusedError(INTERRUPTED_MESSAGE, edge.INTERRUPTED_STATUS) from None
         finally:
             self.watch.until = None
-            self.leases.release(detector, self.account, region, holder=holder)
+            if undo:
+                self.leases.release_undo(where, undo, holder=holder)
+            else:
+                self.leases.release(*where, holder=holder)
 
     @property
     def ledger(self) -> Ledger:

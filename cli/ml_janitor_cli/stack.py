@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from fnmatch import fnmatchcase
 from functools import partial
 from itertools import batched
 from typing import Any, cast
@@ -17,7 +19,7 @@ from botocore.exceptions import ClientError
 from ml_janitor.aws.calls import ServiceName, make_client
 from ml_janitor.config.schedules import overdue_after
 from ml_janitor.core.durations import format_age
-from ml_janitor.core.text import quote_shell
+from ml_janitor.core.text import join_words, quote_shell
 from ml_janitor.ledger.latest import BILL_KEY, LastRun, LastSweep, LatestRecords, LatestRuns
 from ml_janitor.ledger.table import Table
 from ml_janitor_cli.probes import ProbeAnswer, classify_error
@@ -362,6 +364,49 @@ def check_alarm_topic(here: RegionServices, stack: DeployedStack) -> Check:
             )
             subscribe = f"aws sns subscribe --topic-arn {quote_shell(topic)} --protocol email"
             return wrong(seen=seen, to_do=f"{subscribe} --notification-endpoint YOU@EXAMPLE.COM")
+
+
+ALARM_PUBLISHER, BUDGET_PUBLISHER = "cloudwatch.amazonaws.com", "budgets.amazonaws.com"
+TOPIC_KEY_ACTIONS = ("kms:Decrypt", "kms:GenerateDataKey")
+
+
+def check_topic_key(here: RegionServices, key: str, *, budgets: bool) -> Check:
+    """Check that the policy of *key* lets CloudWatch, and *budgets*, publish to the topic under it."""
+    what = "key of the alarm topic"
+    match read_answer(partial(here.client("kms").get_key_policy, KeyId=key)):
+        case Trouble() as trouble:
+            return trouble.check(what, action="kms:GetKeyPolicy")
+        case MissingResource():
+            return Check.wrong(what, f"there is no key {key}", "set kms_key to a key of this region")
+        case answer:
+            policy = json.loads(answer["Policy"])
+    publishers = [ALARM_PUBLISHER, *([BUDGET_PUBLISHER] if budgets else [])]
+    lacking = [publisher for publisher in publishers if not lets_publish(policy, publisher)]
+    if not lacking:
+        return Check.fine(what, f"{join_words(publishers)} may use it")
+    return Check.wrong(
+        what,
+        f"its policy does not let {join_words(lacking)} use it, so their alarms ring unheard",
+        "add the statement for them that docs/operating.md shows",
+    )
+
+
+def lets_publish(policy: Mapping[str, Any], publisher: str) -> bool:
+    """Return whether statements of the key *policy* allow *publisher*, a service, what SNS needs of it."""
+    allowed = [
+        action
+        for statement in _listed(policy["Statement"])
+        if statement["Effect"] == "Allow" and isinstance(statement.get("Principal"), Mapping)
+        if publisher in _listed(statement["Principal"].get("Service", ()))
+        for action in _listed(statement.get("Action", ()))
+    ]
+    return all(
+        any(fnmatchcase(needed.lower(), own.lower()) for own in allowed) for needed in TOPIC_KEY_ACTIONS
+    )
+
+
+def _listed(value: Any) -> list[Any]:
+    return [value] if isinstance(value, str | Mapping) else list(value)
 
 
 # --- functions ------------------------------------------------------------------------------------

@@ -16,13 +16,12 @@ from hosted import LAMBDA, TOML, HostedStack, OrganizationHost, Ran
 from ml_janitor.aws.client import Aws
 from ml_janitor.config.member_roles import RoleKind, is_changing_action, member_role_name, role_arn
 from ml_janitor.config.settings import SETTINGS_FILE, Settings
-from ml_janitor.core.model import finding_id
-from ml_janitor.ledger.findings import Ledger
+from ml_janitor.ledger.actions import Actions
 from ml_janitor.ledger.latest import LastRun, LatestRuns, RunAccount, RunLists
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.slack import SlackControl
 from organization import CALLER, EXTERNAL_ID, Organization, Roles
-from standin import idle_notebook
+from standin import idle_notebook, undo_event
 
 FIRST, SECOND, THIRD = "210987654321", "310987654321", "410987654321"
 NOTEBOOKS = "idle-notebooks"
@@ -70,11 +69,10 @@ class Stage:
         return ran
 
     def undo(self, account: str) -> Ran:
-        (entry,) = Ledger(self.host.table).entries(NOTEBOOKS, account, REGION)
-        asked = {"detector": NOTEBOOKS, "account": account, "region": REGION, "by": "maria"}
-        return self.host.invoke(
-            self.host.function("undo"), {**asked, "finding": finding_id(NOTEBOOKS, entry.key)}
-        )
+        (action,) = Actions(self.host.table).all(NOTEBOOKS, account, REGION)
+        function = self.host.function("undo")
+        event = undo_event(action, self.host.root("kms"), function.environment, at=self.host.now)
+        return self.host.invoke(function, event)
 
     def run_on(self, name: str) -> tuple[Ran, str]:
         """The function *name* for all accounts, two hours after a run listed them; what it posted."""

@@ -1,233 +1,135 @@
-"""A run around the engine: one failed part does not take the others with it, and Slack comes last."""
+"""What ran and when, as the sandbox's listings and CloudTrail know it: it agrees with what is charged."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
 from datetime import datetime, timedelta
-from io import StringIO
-from logging import StreamHandler
 from typing import Any
-from uuid import uuid4
 
 import boto3
 import pytest
-from aws_lambda_powertools import Logger
 
-from conftest import ACCOUNT, NOW, REGION
-from fakes import USED, Shelf, thing, waste
-from ml_janitor.aws.client import Aws
-from ml_janitor.aws.prices import Prices
-from ml_janitor.core.results import Result, Sweep
-from ml_janitor.engine.policy import RunPolicy
-from ml_janitor.engine.run import RunFailedError
-from ml_janitor.ledger.findings import Ledger, RecordedFindings
-from ml_janitor.ledger.limits import Leases, LeaseTakenError
-from ml_janitor.ledger.table import Table
-from ml_janitor.report.html import Archive
-from ml_janitor.scheduled.sweep_run import SweepRunner
+from conftest import ACCOUNT, NOW, REGION, seed_demo
+from endpoint_seed import Seed
+from ml_janitor.aws.client import Aws, open_regions
+from ml_janitor.aws.runs import UsedResource, list_used_resources
+from ml_janitor.bill.explaining import RESOURCE_READS, EndpointRequests, read_requests
+from ml_janitor.bill.model import DaySpan
 from ml_janitor_sandbox.control import Control
-from ml_janitor_sandbox.deployment import BUCKET, TABLE
-from standin import items, reports
+from sagemaker_requests import configure, hosting
 
-LATER = timedelta(minutes=1)
-ELSEWHERE = "eu-west-1"
+DAY = timedelta(days=1)
+SINCE = NOW - 60 * DAY
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/ml"
 
-
-@dataclass
-class Listener:
-    """Somebody who is told, or whom nothing reaches; `killed` is a run that ends right after the message."""
-
-    fails: Exception | None = None
-    problems: tuple[str, ...] = ()
-    killed: bool = False
-    heard: list[list[str]] = field(default_factory=list)
-    wheres: list[str] = field(default_factory=list)
-
-    def __call__(
-        self,
-        sweep: Sweep,
-        recorded: RecordedFindings,
-        *,
-        now: datetime,
-        where: str,
-        note: str,
-        taken: Callable[[Sequence[Result]], None],
-    ) -> Sequence[str]:
-        del sweep, now, note
-        if self.fails is not None:
-            raise self.fails
-        self.heard.append([result.target.name for result in recorded.new])
-        self.wheres.append(where)
-        taken(recorded.new)
-        if self.killed:
-            raise KeyboardInterrupt
-        return self.problems
+type Read = Callable[[], dict[str, UsedResource]]
 
 
 @pytest.fixture
-def listener() -> Listener:
-    return Listener()
+def ran(aws: Aws) -> Read:
+    def read() -> dict[str, UsedResource]:
+        listing = list_used_resources(aws, SINCE, NOW)
+        assert listing.error is None
+        return {one.target.name: one for one in listing.items}
+
+    return read
 
 
 @pytest.fixture
-def log() -> StringIO:
-    return StringIO()
+def on(box: Control) -> Callable[[float], None]:
+    """Moves the clock to so many days ago."""
+    return lambda days: box.set_clock(NOW - days * DAY)
 
 
-@pytest.fixture
-def runner(table: Table, session: boto3.Session, listener: Listener, log: StringIO) -> SweepRunner:
-    return SweepRunner(
-        policy=RunPolicy(),
-        ledger=Ledger(table),
-        leases=Leases(table),
-        archive=Archive(session.client("s3"), BUCKET),
-        tell=listener,
-        logger=Logger(service=f"test-{uuid4()}", logger_handler=StreamHandler(log)),
-        clock=lambda: NOW + LATER,
-        holder="event-1",
-        patience=timedelta(minutes=15),
+def spells(one: UsedResource) -> list[tuple[str, datetime, datetime | None, float]]:
+    return [(run.usage_type, run.start, run.end, float(run.hourly)) for run in one.runs]
+
+
+def config(sagemaker: Any, name: str, instance: str, count: int = 1) -> None:
+    image = "123.dkr.ecr.us-east-1.amazonaws.com/a"
+    configure(sagemaker, hosting(name, instance, count), image=image)
+
+
+def test_an_endpoint_ran_its_rentals(session: boto3.Session, on: Callable[[float], None], ran: Read) -> None:
+    sagemaker = session.client("sagemaker")
+    on(20)
+    config(sagemaker, "small", "ml.m5.large", 2)
+    config(sagemaker, "large", "ml.g5.xlarge")
+    sagemaker.create_endpoint(
+        EndpointName="ranker", EndpointConfigName="small", Tags=[{"Key": "project", "Value": "search"}]
     )
+    on(5)
+    sagemaker.update_endpoint(EndpointName="ranker", EndpointConfigName="large")
+    on(0)
+
+    one = ran()["ranker"]
+
+    assert spells(one) == [
+        ("USE1-Host:ml.m5.large", NOW - 20 * DAY, NOW - 5 * DAY, 2),
+        ("USE1-Host:ml.g5.xlarge", NOW - 5 * DAY, None, 1),
+    ]
+    assert one.ended is None
+
+
+def test_tags_of_deleted_jobs_last(session: boto3.Session, on: Callable[[float], None], ran: Read) -> None:
+    sagemaker = session.client("sagemaker")
+    on(20)
+    config(sagemaker, "trial", "ml.g5.xlarge")
+    sagemaker.create_endpoint(
+        EndpointName="trial", EndpointConfigName="trial", Tags=[{"Key": "project", "Value": "search"}]
+    )
+    sagemaker.create_notebook_instance(NotebookInstanceName="study", InstanceType="ml.t3.large", RoleArn=ROLE)
+    on(8)
+    sagemaker.delete_endpoint(EndpointName="trial")
+    sagemaker.delete_endpoint_config(EndpointConfigName="trial")
+    sagemaker.stop_notebook_instance(NotebookInstanceName="study")
+    on(7)
+    sagemaker.delete_notebook_instance(NotebookInstanceName="study")
+    on(0)
+
+    found = ran()
+
+    assert spells(found["trial"]) == [("USE1-Host:ml.g5.xlarge", NOW - 20 * DAY, NOW - 8 * DAY, 1)]
+    assert getattr(found["trial"].target.tags, "value", None) == {"project": "search"}
+    assert spells(found["study"]) == [("USE1-Notebk:ml.t3.large", NOW - 20 * DAY, NOW - 8 * DAY, 1)]
+    assert found["study"].ended == NOW - 7 * DAY
+
+
+def test_exactly_what_is_declared_is_called(box: Control, session: boto3.Session) -> None:
+    seed_demo(box)
+    box.clear_calls()
+    with open_regions(session, account=ACCOUNT, regions=[REGION], attempts=2, pace=None) as accounts:
+        read_requests(accounts[0], list_used_resources(accounts[0], SINCE, NOW).items, SINCE, NOW)
+
+    assert set(box.calls()) == {grant.action for grant in RESOURCE_READS}
 
 
 @pytest.fixture
-def elsewhere(session: boto3.Session) -> Aws:
-    prices = Prices(lambda: session.client("pricing"))
-    return Aws(session, region=ELSEWHERE, account=ACCOUNT, prices=prices, pool=ThreadPoolExecutor(1))
+def calls(box: Control, aws: Aws) -> Callable[[], EndpointRequests]:
+    """Endpoints of each kind, a month old, called 3 and 4 times in the last two hours."""
+    seed = Seed(box, aws)
+    seed.endpoint("search")
+    seed.endpoint("queue", AsyncInferenceConfig={"OutputConfig": {"S3OutputPath": "s3://b/out"}})
+    seed.endpoint("shared", {"VariantName": "blue", "ModelName": None}, ExecutionRoleArn=ROLE)
+    seed.endpoint("silent")
+    for name in ("one", "two"):
+        seed.component(name, "shared")
+        seed.publish("Invocations", [3, 4], InferenceComponentName=name)
+    seed.requests("search", values=[3, 4])
+    seed.publish("ModelCacheHit", [3, 4], EndpointName="search", VariantName="blue")
+    seed.publish("InvocationsProcessed", [3, 4], EndpointName="queue", VariantName="blue")
+    return lambda: read_requests(aws, list_used_resources(aws, SINCE, NOW).items, SINCE, NOW)
 
 
-SHELF = Shelf(things=(thing("lamp", waste("10")), thing("chair", waste("20")), thing("bed", USED)))
+def counted(called: EndpointRequests) -> dict[str, int | None]:
+    span = DaySpan(SINCE.date(), 61)
+    return {arn.rpartition("/")[2]: one.within(span) for arn, (one,) in called.by_arn.items()}
 
 
-def lines(text: str) -> list[dict[str, Any]]:
-    """Every structured line that was written."""
-    return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+def test_each_kind_of_endpoint_is_counted_by_its_own_metric(calls: Callable[[], EndpointRequests]) -> None:
+    called = calls()
 
-
-def test_a_run_leaves_a_report_a_ledger_a_log_metrics_and_a_message(
-    runner: SweepRunner, aws: Aws, session: boto3.Session, listener: Listener, log: StringIO
-) -> None:
-    done = runner.sweep(SHELF, [aws], now=NOW, note="a note")
-
-    assert (done.new, done.note) == (2, "a note")
-    assert done.where == f"s3://{BUCKET}/shelf/{ACCOUNT}/2026-10-06T03-00-00Z.html"
-    assert {key.rpartition(".")[2] for key in reports(session)} == {"json", "html"}
-    assert (listener.heard, listener.wheres) == ([["chair", "lamp"]], [done.where])
-    kept = items(session)
-    assert {item["announced"] for item in kept["finding"]} == {"2026-10-06T03:01:00Z"}
-    assert [item["found"] for item in kept["sweep"]] == [2]
-    assert "lease" not in kept
-    (line,) = lines(log.getvalue())
-    numbers = {key: line[key] for key in ("looked_at", "found", "new", "kept", "unknown", "monthly_usd")}
-    assert numbers == {"looked_at": 3, "found": 2, "new": 2, "kept": 1, "unknown": 0, "monthly_usd": 30.0}
-    assert (line["message"], line["level"], line["note"]) == ("swept", "INFO", "a note")
-    assert (line["detector"], line["account"], line["region"]) == ("shelf", ACCOUNT, REGION)
-
-
-def test_metrics_have_the_detector_as_their_only_dimension_and_one_value_for_all_regions(
-    runner: SweepRunner, aws: Aws, elsewhere: Aws, capsys: pytest.CaptureFixture[str]
-) -> None:
-    runner.sweep(SHELF, [aws, elsewhere], now=NOW)
-
-    (metrics,) = [line for line in lines(capsys.readouterr().out) if "_aws" in line]
-    (told,) = metrics.pop("_aws")["CloudWatchMetrics"]
-    assert (told["Namespace"], told["Dimensions"]) == ("MLJanitor", [["detector"]])
-    names = {one["Name"]: one["Unit"] for one in told["Metrics"]}
-    assert names == {
-        "LookedAt": "Count",
-        "Found": "Count",
-        "Kept": "Count",
-        "Unknown": "Count",
-        "Duration": "Seconds",
-    }
-    assert metrics.pop("Duration")[0] >= 0
-    assert metrics == {
-        "detector": "shelf",
-        "LookedAt": [6.0],
-        "Found": [4.0],
-        "Kept": [2.0],
-        "Unknown": [0.0],
-    }
-
-
-def test_a_repeated_run_leaves_what_one_would_have_left(
-    runner: SweepRunner, aws: Aws, session: boto3.Session
-) -> None:
-    first = runner.sweep(SHELF, [aws], now=NOW)
-    left = (items(session), sorted(reports(session)))
-
-    assert runner.sweep(SHELF, [aws], now=NOW) == first
-    assert (items(session), sorted(reports(session))) == left
-
-
-# --- what fails ------------------------------------------------------------------------------------
-
-
-def test_the_failures_of_many_regions_are_one_short_line(runner: SweepRunner, aws: Aws) -> None:
-    regions = [aws] * 40
-    broken = Shelf(breaks=RuntimeError("no " * 10_000))
-
-    with pytest.raises(RunFailedError, match="and 30 more; the report:") as caught:
-        runner.sweep(broken, regions, now=NOW)
-
-    assert len(str(caught.value)) < 6000
-    assert "\n" not in str(caught.value)
-
-
-# --- leases ----------------------------------------------------------------------------------------
-
-
-TAKEN = f"shelf is being swept in {ACCOUNT}, {ELSEWHERE} by another run, so it was not swept"
-
-
-def elsewhere_taken(table: Table) -> Leases:
-    """An undo, or a Do it now, is at work in the other region for an hour."""
-    leases = Leases(table)
-    leases.take("shelf", ACCOUNT, ELSEWHERE, holder="other", now=NOW, until=NOW + 60 * LATER)
-    return leases
-
-
-def swept(session: boto3.Session) -> list[str]:
-    return sorted(item["region"] for item in items(session)["sweep"])
-
-
-def test_with_no_free_region_the_run_stops_before_it_reads(
-    runner: SweepRunner, elsewhere: Aws, table: Table, session: boto3.Session
-) -> None:
-    elsewhere_taken(table)
-
-    with pytest.raises(LeaseTakenError):
-        runner.sweep(SHELF, [elsewhere], now=NOW)
-
-    assert (reports(session), [item["holder"] for item in items(session)["lease"]]) == ({}, ["other"])
-
-
-def test_the_retry_sweeps_what_is_left_and_nothing_twice(
-    runner: SweepRunner, aws: Aws, elsewhere: Aws, session: boto3.Session, listener: Listener
-) -> None:
-    leases = elsewhere_taken(Table(session.client("dynamodb"), TABLE))
-    with pytest.raises(RunFailedError, match=TAKEN):
-        runner.sweep(SHELF, [aws, elsewhere], now=NOW)
-    first = reports(session)
-    leases.release("shelf", ACCOUNT, ELSEWHERE, holder="other")
-
-    done = runner.sweep(SHELF, [aws, elsewhere], now=NOW)
-
-    assert [sweep.region for sweep in done.report.sweeps] == [ELSEWHERE]
-    assert done.where == f"s3://{BUCKET}/shelf/{ACCOUNT}/rest/2026-10-06T03-00-00Z.html"
-    assert reports(session).items() >= first.items()
-    assert listener.heard == [["chair", "lamp"]] * 2
-    assert swept(session) == [ELSEWHERE, REGION]
-    again = replace(runner, holder="event-2").sweep(SHELF, [aws, elsewhere], now=NOW)
-    assert [sweep.region for sweep in again.report.sweeps] == [REGION, ELSEWHERE]
-    assert "lease" not in items(session)
-
-
-def test_a_lease_hides_no_failure(runner: SweepRunner, aws: Aws, box: Control, listener: Listener) -> None:
-    listener.fails = ConnectionError("Slack is down")
-    box.fault("dynamodb", "DeleteItem", "deny", times=0)
-
-    with pytest.raises(RunFailedError, match=r"Slack is down; a lease could not be given back: DeleteItem"):
-        runner.sweep(SHELF, [aws], now=NOW)
+    assert called.error is None
+    assert counted(called) == {"search": 7, "queue": 7, "shared": 14, "silent": 0}
+    many = {arn.rpartition("/")[2] for arn, (one,) in called.by_arn.items() if one.many_models}
+    assert many == {"search"}

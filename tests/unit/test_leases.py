@@ -83,3 +83,40 @@ def test_dynamodb_removes_a_lease_a_day_after_it_ended(leases: Leases) -> None:
     assert expires() == [(NOW + HOUR + DAY).timestamp()]
     leases.swept("shelf", ACCOUNT, REGION, holder="event", now=NOW)
     assert expires() == [(NOW + DAY).timestamp()]
+
+
+# --- undos ----------------------------------------------------------------------------------------
+
+WHERE = ("shelf", ACCOUNT, REGION)
+
+
+def undo(leases: Leases, holder: str, finding: str = "0123456789", *, now: datetime = NOW) -> None:
+    leases.take_undo(WHERE, finding, holder=holder, by=f"Maria ({holder})", now=now, until=now + HOUR)
+
+
+def test_undos_of_several_findings_go_on_side_by_side_and_of_one_it_names_the_other(leases: Leases) -> None:
+    undo(leases, "first")
+    undo(leases, "second", "9876543210")
+    undo(leases, "first", now=NOW + timedelta(minutes=1))
+
+    why = r"another undo of finding 0123456789 is under way, for Maria \(first\); try again in some minutes"
+    with pytest.raises(LeaseTakenError, match=why):
+        undo(leases, "second")
+    leases.release_undo(WHERE, "0123456789", holder="second")
+    with pytest.raises(LeaseTakenError):
+        undo(leases, "second", now=NOW + HOUR)
+    undo(leases, "second", now=NOW + HOUR + timedelta(minutes=1))
+    leases.release_undo(WHERE, "0123456789", holder="second")
+    undo(leases, "third")
+    take(leases, "a sweep")
+
+
+def test_an_undo_needs_that_no_sweep_is_at_work(leases: Leases) -> None:
+    leases.check_no_sweep(WHERE, NOW)
+    take(leases, "event")
+    with pytest.raises(LeaseTakenError, match="by another run; try again in some minutes"):
+        leases.check_no_sweep(WHERE, NOW + HOUR - timedelta(seconds=1))
+    leases.check_no_sweep(WHERE, NOW + HOUR)
+    leases.check_no_sweep(("shelf", ACCOUNT, "eu-west-1"), NOW)
+    leases.swept(*WHERE, holder="event", now=NOW + HOUR)
+    leases.check_no_sweep(WHERE, NOW)

@@ -340,7 +340,7 @@ class Office:
         allowed = self.armed and undo_on == self.nights.clock.date()
         return None if allowed and (where[1] == home or self.organization) else UNARMED
 
-    def run(self, **about: Any) -> dict[str, Any]:
+    def run(self, name: str = "lamp", **about: Any) -> dict[str, Any]:
         settings: Any = SimpleNamespace(
             why_not_allowed=self._why_not_allowed, detector_called={Cleaner.name: Cleaner()}.get
         )
@@ -358,7 +358,7 @@ class Office:
             count_refused=self.refused.append,
             by_hand=lambda _, __: self.by_hand,
         )
-        lamp, request = with_request(self.nights.of("lamp"), "maria", self.nights.clock)
+        lamp, request = with_request(self.nights.of(name), "maria", self.nights.clock)
         asked = {"detector": "cellar", "region": REGION, "finding": lamp.id, "asked": request.as_json()}
         event = UndoEvent(**{**asked, **about})
         return undo_answer(event, run(event, holder="undo-1"), logger)
@@ -515,16 +515,65 @@ def test_a_sweep_in_progress_is_waited_for_while_enough_time_is_left(
     assert (removed.of("lamp").stage is Stage.UNDONE) is (busy != HOUR)
 
 
+def test_twenty_undos_side_by_side_wait_for_no_other(nights: Nights) -> None:
+    """Each begins while those before it are in the middle of theirs."""
+    nights.arming = replace(nights.arming, max_actions=20, max_share=100)
+    names = [f"lamp {number}" for number in range(20)]
+    nights.warned(*names)
+    nights.after(4 * DAY)
+    office, waiting = Office(nights), list(names)
+
+    def begin_another(_: str) -> None:
+        if waiting:
+            assert office.run(waiting.pop())["done"]
+
+    nights.world.before = begin_another
+    begin_another("")
+
+    assert {nights.of(name).stage for name in names} == {Stage.UNDONE}
+    assert (waiting, office.slept) == ([], [])
+
+
+def test_a_second_undo_of_an_action_waits_for_the_first(removed: Nights) -> None:
+    office, now = Office(removed), removed.clock
+    where = ("cellar", ACCOUNT, REGION)
+    office.leases.take_undo(
+        where, removed.of("lamp").id, holder="first", by="eve", now=now, until=now + MINUTE
+    )
+
+    assert office.run()["done"]
+    assert office.slept == [5.0] * 12
+
+
+def test_a_sweep_that_begins_while_the_action_is_read_is_waited_for(
+    removed: Nights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    office, find, reads = Office(removed), removed.undoing.find, list[Action]()
+
+    def found(_: object, *asked: str) -> Action:
+        reads.append(find(*asked))
+        if len(reads) == 1:
+            now = removed.clock
+            office.leases.take("cellar", ACCOUNT, REGION, holder="sweep", now=now, until=now + MINUTE)
+        return reads[-1]
+
+    monkeypatch.setattr(type(removed.undoing), "find", found)
+
+    assert office.run()["done"]
+    assert (len(reads), office.slept) == (2, [5.0] * 12)
+
+
 def test_a_run_that_is_killed_keeps_the_lease_as_long_as_it_could_have_run(removed: Nights) -> None:
-    office = Office(removed)
-    held = list[bool]()
+    office, finding, held = Office(removed), removed.of("lamp").id, list[bool]()
+    where = ("cellar", ACCOUNT, REGION)
 
     def taken() -> bool:
+        now = removed.clock
         try:
-            office.leases.take("cellar", ACCOUNT, REGION, holder="x", now=removed.clock, until=removed.clock)
+            office.leases.take_undo(where, finding, holder="x", by="eve", now=now, until=now)
         except LeaseTakenError:
             return True
-        office.leases.release("cellar", ACCOUNT, REGION, holder="x")
+        office.leases.release_undo(where, finding, holder="x")
         return False
 
     def at_work(step: str) -> None:

@@ -75,7 +75,7 @@ BILL: dict[str, tuple[str, ...]] = {
 UNDO: dict[str, tuple[str, ...]] = {
     "action#*": (QUERY, UPDATE),
     "finding#*": (QUERY,),
-    "lease#*": (PUT, DELETE),
+    "lease#*": (GET, PUT, DELETE),
     "hold#*": (PUT,),
     **once("undo"),
 }

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,13 @@ from conftest import REGION
 from ml_janitor import deployment, handlers
 from ml_janitor.aws.calls import make_client
 from ml_janitor.config.settings import Settings
+from ml_janitor.ledger.actions import Actions
+from ml_janitor.ledger.table import Table
 from ml_janitor.slack.client import SenderClock
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import BUCKET, TABLE, UNDO, WORKER
 from ml_janitor_sandbox.slack.workspace import Message, workspace
-from standin import GROUP, MEMBER, Deployment, handed_press
+from standin import GROUP, MEMBER, Deployment, handed_press, undo_event
 
 HERE = Path(__file__).parent
 VERSION = "0.1.0"
@@ -114,10 +116,11 @@ class World(Deployment):
         return super().sweep(detector, **event)
 
     def undo(self, action: Mapping[str, Any]) -> dict[str, Any]:
-        """The undo function, asked by hand to take *action* back."""
-        finding = f"{action['detector']} {action['sk'].rpartition('#')[0]}"
-        about = {name: action[name] for name in ("detector", "account", "region")}
-        return self.run(UNDO, {**about, "finding": sha256(finding.encode()).hexdigest()[:10], "by": "dina"})
+        """The undo function, asked to take *action* back."""
+        table = Table(self.session.client("dynamodb"), TABLE)
+        made = Actions(table).all(action["detector"], action["account"], action["region"])
+        (found,) = (one for one in made if one.sk == action["sk"])
+        return self.run(UNDO, undo_event(found, self.session.client("kms"), os.environ, at=self.now))
 
     def answer_press(self, word: str, name: str) -> dict[str, Any]:
         """A member presses the button *word* on the newest message about *name*; its function's answer."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -326,7 +326,7 @@ class UndoRun:
             return CannotUndoError(why or f"no detector is called {asked.detector}", final=True)
         with self.leased(asked, holder=holder):
             try:
-                action = self.undoing.find(asked.detector, account, asked.region, asked.finding)
+                action = self._undisturbed(asked, account)
             except CannotUndoError as nothing:
                 return nothing
             if asked.again and action.stage is not Stage.UNDOING:
@@ -378,25 +378,51 @@ class UndoRun:
     @contextmanager
     def leased(self, asked: UndoEvent, *, holder: str) -> Iterator[None]:
         """
-        Hold the sweep's lease: a sweep would finish a half-done action.
+        Hold the lease of this undo: no other invocation works on the same action.
 
-        The undo waits for a sweep in progress, as long as enough time is left for the undo.
+        Undos of other findings go on side by side: some wait for AWS for many minutes.
         """
         where = (asked.detector, asked.account or self.home, asked.region)
+        request = _request_of(asked)
+        by = request.by if request is not None else ""
+
+        def take() -> None:
+            now = self.clock()
+            self.leases.take_undo(
+                where, asked.finding, holder=holder, by=by, now=now, until=now + self.left()
+            )
+
+        self._patiently(take)
+        try:
+            yield
+        finally:
+            self.leases.release_undo(where, asked.finding, holder=holder)
+
+    def _undisturbed(self, asked: UndoEvent, account: str) -> Action:
+        """
+        Return the action that *asked* names, read while no sweep is at work. Raises CannotUndoError.
+
+        A sweep that begins afterwards changes the action if it resumes it, and then no undo begins; otherwise
+        it leaves an action alone whose undo has begun.
+        """
+        where = (asked.detector, account, asked.region)
+        while True:
+            self._patiently(lambda: self.leases.check_no_sweep(where, self.clock()))
+            action = self.undoing.find(*where, asked.finding)
+            with suppress(LeaseTakenError):
+                self.leases.check_no_sweep(where, self.clock())
+                return action
+
+    def _patiently(self, step: Callable[[], None]) -> None:
+        """Do *step*, again while it raises LeaseTakenError and enough time is left for the undo."""
         reserve = min(_UNDO_RESERVE, self.left() / 3)
         while True:
-            now = self.clock()
             try:
-                self.leases.take(*where, holder=holder, now=now, until=now + self.left())
-                break
+                return step()
             except LeaseTakenError:
                 if self.left() <= reserve:
                     raise
                 self.sleep(_LEASE_POLL_SECONDS)
-        try:
-            yield
-        finally:
-            self.leases.release(*where, holder=holder)
 
 
 def _request_of(asked: UndoEvent) -> Request | None:
@@ -455,8 +481,8 @@ def resume_reverts(
     """
     Have *revert* resume the half-reverted *actions*, whether their sweep is complete or not.
 
-    This sweep holds the lease, so no other run works on them. The undo function waits for that lease and then
-    reads the action's progress: a second request does no harm.
+    The undo function waits until this sweep has ended, and until no other invocation works on the action, and
+    then reads the action's progress: a second request does no harm.
     """
     return [
         _resume_revert(detector, action, revert, at) for action in actions if action.stage is Stage.UNDOING

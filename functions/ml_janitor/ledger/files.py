@@ -35,7 +35,7 @@ def put_hashed(client: S3Client, bucket: str, start: str, body: bytes) -> str:
 
 def get_hashed(client: S3Client, bucket: str, key: str) -> bytes:
     """Return the file that `put_hashed` put under *key*. Raises ReadError, FileChangedError if changed."""
-    return _get_block(client, bucket, key, key.split(".")[-2])
+    return _get_block(client, bucket, key, key.removesuffix(".json").rpartition(".")[2])
 
 
 def _get_block(client: S3Client, bucket: str, key: str, expected: str, **part: str) -> bytes:

@@ -17,6 +17,7 @@ from ml_janitor.ledger.table import (
     IF_ABSENT,
     ConditionFailedError,
     Table,
+    format_stamp,
     partition_key,
 )
 
@@ -32,12 +33,13 @@ _HAS_SWEPT = Attr("swept").exists()
 
 class LeaseTakenError(Exception):
     """
-    Another run sweeps the same detector, account and region right now; or the same event has *swept* there.
+    Another run sweeps the same detector, account and region right now, or undoes the same action; or the same
+    event has *swept* there.
 
     The text is one line.
     """
 
-    def __init__(self, why: str, *, swept: bool) -> None:
+    def __init__(self, why: str, *, swept: bool = False) -> None:
         super().__init__(why)
         self.swept = swept
 
@@ -76,6 +78,50 @@ class Leases:
             why = f"{detector} is being swept in {account}, {region} by another run"
             raise LeaseTakenError(why, swept=error.item.get("holder") == holder) from error
 
+    def take_undo(
+        self,
+        where: tuple[str, str, str],
+        finding: str,
+        *,
+        holder: str,
+        by: str,
+        now: datetime,
+        until: datetime,
+    ) -> None:
+        """
+        Take the right to undo the action on *finding* in *where*, which is a detector, account and region.
+
+        Undos of several findings go on side by side; `check_no_sweep` says whether a sweep is at work there.
+        *by* is the person who asked. Raises LeaseTakenError, which names the person of the other undo.
+        """
+        expires = int((until + timedelta(days=1)).timestamp())
+        item = {"holder": holder, "by": by, "until": until, EXPIRES_ATTRIBUTE: expires}
+        free = IF_ABSENT | Attr("holder").eq(holder) | Attr("until").lte(now)
+        try:
+            self._table.put(
+                partition_key(LEASE_KEY, *where), _undo_item(finding), item, only_if=free, signed=True
+            )
+        except ConditionFailedError as error:
+            other = error.item.get("by") or "somebody else"
+            why = f"another undo of finding {finding} is under way, for {other}; try again in some minutes"
+            raise LeaseTakenError(why) from error
+
+    def release_undo(self, where: tuple[str, str, str], finding: str, *, holder: str) -> None:
+        """Release the right to undo, unless another holder has it by now."""
+        with suppress(ConditionFailedError):
+            self._table.delete(
+                partition_key(LEASE_KEY, *where), _undo_item(finding), only_if=Attr("holder").eq(holder)
+            )
+
+    def check_no_sweep(self, where: tuple[str, str, str], now: datetime) -> None:
+        """Raise LeaseTakenError if a sweep is at work in *where*: it may finish a half-done action."""
+        detector, account, region = where
+        item = self._table.get(partition_key(LEASE_KEY, *where), LEASE_KEY)
+        if item is not None and "swept" not in item and item["until"] > format_stamp(now):
+            raise LeaseTakenError(
+                f"{detector} is being swept in {account}, {region} by another run; try again in some minutes"
+            )
+
     def swept(self, detector: str, account: str, region: str, *, holder: str, now: datetime) -> None:
         """
         Release the lease, and remember that *holder* has swept and may not take it a second time.
@@ -99,6 +145,11 @@ class Leases:
                 LEASE_KEY,
                 only_if=Attr("holder").eq(holder) & Attr("swept").not_exists(),
             )
+
+
+def _undo_item(finding: str) -> str:
+    """Return the sort key of the lease of the undo of *finding*."""
+    return f"undo#{finding}"
 
 
 # --- actions in a sweep and in a night ------------------------------------------------------------

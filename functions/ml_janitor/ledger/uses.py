@@ -101,7 +101,7 @@ def undo_uses() -> TableUses:
     return {
         f"{ACTION_KEY}#*": (_QUERY, _UPDATE),
         f"{FINDING_KEY}#*": (_QUERY,),
-        f"{LEASE_KEY}#*": (_PUT, _DELETE),
+        f"{LEASE_KEY}#*": (_GET, _PUT, _DELETE),
         f"{HOLD_KEY}#*": (_PUT,),
         **idempotency_uses("undo"),
     }
