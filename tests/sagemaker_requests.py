@@ -122,6 +122,19 @@ def package_request(artifact: str, **given: Any) -> dict[str, Any]:
     return {"InferenceSpecification": {"Containers": containers, **types}, **given}
 
 
+def hosting(name: str, kind: str = "ml.m5.xlarge", count: int = 1, **given: Any) -> dict[str, Any]:
+    """A variant that serves the model *name* on so many instances."""
+    whole = {"VariantName": "all", "ModelName": name, "InstanceType": kind, "InitialInstanceCount": count}
+    return whole | given
+
+
+def configure(sagemaker: Any, variant: Mapping[str, Any], *, image: str = "image") -> None:
+    """Create the model of a *variant* and a configuration with that variant, both named after the model."""
+    name = variant["ModelName"]
+    sagemaker.create_model(ModelName=name, ExecutionRoleArn=ROLE, PrimaryContainer={"Image": image})
+    sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant])
+
+
 def scalable_target(resource: str, least: int, most: int, **given: Any) -> dict[str, Any]:
     """The request that registers a variant with Application Auto Scaling."""
     return {

@@ -233,6 +233,10 @@ def test_what_s3_does_not_show_yet_is_waited_for(account: Account, meanwhile: Ca
         account.act(record, memory)
     account.act(record, memory)
     assert act.is_done(account.aws, record)
+    shown = account.s3.get_bucket_lifecycle_configuration(Bucket=BUCKET)["Rules"]
+    meanwhile(lambda: account.put(*shown))
+    with pytest.raises(NotFinishedError, match="S3 still shows"):
+        account.undo(record)
 
 
 def test_a_rule_that_was_changed_since_stays(account: Account) -> None:
@@ -276,5 +280,7 @@ def test_prepare_refuses_what_cannot_stand_beside_the_others(account: Account) -
 )
 def test_who_may_be_given_rules(bucket: str, named: list[str], why: str | None) -> None:
     found = act.why_bucket_spared(bucket, named, storage.LifecycleConfiguration(), RULES)
+    many = [RULES[0]] * 1001
+    assert act.why_bucket_spared(bucket, named, storage.LifecycleConfiguration(), many) is not None
     assert (found is None) is (why is None)
     assert why is None or why in str(found)

@@ -14,6 +14,7 @@ from ml_janitor.aws.client import Aws, open_regions
 from ml_janitor.aws.pace import SharedAnswers, is_reused
 from ml_janitor.aws.training_jobs import list_billed_jobs, search_training_jobs
 from ml_janitor_sandbox.control import Control
+from sagemaker_requests import rented, training_request
 from tables import cases
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -24,14 +25,9 @@ def job(
 ) -> None:
     """A training job that was created *age* ago, and keeps its instances for *keep* after it ended."""
     box.set_clock(NOW - age)
-    resources: Any = {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1}
+    pool = {"KeepAlivePeriodInSeconds": int(keep.total_seconds())} if keep else {}
     session.client("sagemaker").create_training_job(
-        TrainingJobName=name,
-        RoleArn=f"arn:aws:iam::{ACCOUNT}:role/service-role/trains",
-        AlgorithmSpecification={"TrainingImage": "image", "TrainingInputMode": "File"},
-        OutputDataConfig={"S3OutputPath": "s3://models/out"},
-        StoppingCondition={"MaxRuntimeInSeconds": 28 * 24 * 3600},
-        ResourceConfig=resources | ({"KeepAlivePeriodInSeconds": int(keep.total_seconds())} if keep else {}),
+        **training_request(name, rented(**pool), seconds=28 * 24 * 3600)
     )
     box.set_clock(NOW)
 

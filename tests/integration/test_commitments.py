@@ -33,7 +33,7 @@ from ml_janitor.report.html import Archive
 from ml_janitor.scheduled.sweep_run import SweepRunner
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import BUCKET
-from sagemaker_requests import ROLE
+from sagemaker_requests import configure, hosting
 from tables import cases
 
 DAY = timedelta(days=1)
@@ -47,18 +47,7 @@ def serving(box: Control, session: boto3.Session) -> str:
     sagemaker = session.client("sagemaker")
     box.set_clock(NOW - 40 * DAY)
     for name, instance in (("ranker", "ml.m5.xlarge"), ("assistant", "ml.g5.xlarge")):
-        sagemaker.create_model(
-            ModelName=name,
-            ExecutionRoleArn=ROLE,
-            PrimaryContainer={"Image": f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/a"},
-        )
-        variant: Any = {
-            "VariantName": "all",
-            "ModelName": name,
-            "InstanceType": instance,
-            "InitialInstanceCount": 1,
-        }
-        sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant])
+        configure(sagemaker, hosting(name, instance), image=f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/a")
         made = sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)
     box.set_clock(NOW)
     return str(made["EndpointArn"])

@@ -17,7 +17,7 @@ from ml_janitor.core.model import Kept, Verdict
 from ml_janitor.detectors.cross_region_traffic import CrossRegionTraffic
 from ml_janitor_sandbox.control import Control
 from past_jobs import word
-from sagemaker_requests import ROLE
+from sagemaker_requests import training_request
 
 FAR: Literal["eu-west-1"] = "eu-west-1"
 NAT, SENT = "NatGateway-Bytes/NatGateway", "USE1-EU-AWS-Out-Bytes/InterRegion-Out"
@@ -69,13 +69,7 @@ def test_sent_bytes_may_be_images_or_outputs_of_jobs(box: Control, session: boto
         Bucket="far-results", CreateBucketConfiguration={"LocationConstraint": FAR}
     )
     session.client("sagemaker").create_training_job(
-        TrainingJobName="eval-1",
-        AlgorithmSpecification={"TrainingInputMode": "File", "TrainingImage": "image"},
-        RoleArn=ROLE,
-        OutputDataConfig={"S3OutputPath": "s3://near/"},
-        ResourceConfig={"InstanceType": "ml.m5.xlarge", "InstanceCount": 1, "VolumeSizeInGB": 30},
-        StoppingCondition={"MaxRuntimeInSeconds": 3600},
-        HyperParameters={"results": "far-results"},
+        **training_request("eval-1", out="s3://near/", HyperParameters={"results": "far-results"})
     )
     assert "training job eval is given s3://far-results/" in judged(aws)[SENT].reason
 

@@ -25,7 +25,7 @@ from ml_janitor.engine.run import sweep_region
 from ml_janitor.report.html import render_html
 from ml_janitor.report.json import report_json
 from ml_janitor_sandbox.control import Control
-from sagemaker_requests import package_request, pipeline_request, transform_request
+from sagemaker_requests import hosting, package_request, pipeline_request, training_request, transform_request
 from tables import cases
 from verdicts import word
 
@@ -117,13 +117,7 @@ class Account:
         self.sagemaker.create_model_package(**package_request(f"s3://{BUCKET}/{key}", **named))
 
     def training_job(self, name: str, **given: Any) -> None:
-        members: dict[str, Any] = {
-            "AlgorithmSpecification": {"TrainingImage": "i", "TrainingInputMode": "File"},
-            "OutputDataConfig": {"S3OutputPath": f"s3://{BUCKET}/jobs"},
-            "ResourceConfig": {"InstanceType": "ml.m5.xlarge", "InstanceCount": 1, "VolumeSizeInGB": 10},
-            "StoppingCondition": {"MaxRuntimeInSeconds": 3600},
-        }
-        self.sagemaker.create_training_job(TrainingJobName=name, RoleArn=ROLE, **{**members, **given})
+        self.sagemaker.create_training_job(**training_request(name, out=f"s3://{BUCKET}/jobs", **given))
 
 
 @pytest.fixture
@@ -262,13 +256,7 @@ def serve(account: Account, model: str, name: str = "live") -> None:
 
 
 def configure(account: Account, config: str, model: str) -> None:
-    variant: Any = {
-        "VariantName": "v",
-        "ModelName": model,
-        "InstanceType": "ml.m5.xlarge",
-        "InitialInstanceCount": 1,
-    }
-    account.sagemaker.create_endpoint_config(EndpointConfigName=config, ProductionVariants=[variant])
+    account.sagemaker.create_endpoint_config(EndpointConfigName=config, ProductionVariants=[hosting(model)])
 
 
 def ended(account: Account, name: str, key: str) -> None:

@@ -11,7 +11,6 @@ import boto3
 import pytest
 
 from conftest import ACCOUNT, NOW
-from job_seed import ROLE
 from loaded_endpoints import told
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Finding
@@ -23,6 +22,7 @@ from ml_janitor.engine.detector import FamilyAdviser
 from ml_janitor.engine.policy import RunPolicy
 from ml_janitor.engine.run import run_detectors
 from ml_janitor_sandbox.control import Control
+from sagemaker_requests import rented, training_request
 from studio_seed import spelled
 from verdicts import shown, word
 
@@ -58,18 +58,14 @@ def train(box: Control, session: boto3.Session) -> Train:
         status: str = "Completed",
         **request: Any,
     ) -> None:
-        resources = {"InstanceType": "ml.g5.xlarge", "InstanceCount": instances, "VolumeSizeInGB": 1}
         spot = {"MaxWaitTimeInSeconds": seconds(limit)} if "EnableManagedSpotTraining" in request else {}
         box.set_clock(NOW - ago)
+        on = rented(
+            "ml.g5.xlarge", instances, **({"KeepAlivePeriodInSeconds": seconds(keeps)} if keeps else {})
+        )
+        stops = {"MaxRuntimeInSeconds": seconds(limit), **spot}
         sagemaker.create_training_job(
-            TrainingJobName=name,
-            AlgorithmSpecification={"TrainingImage": "image", "TrainingInputMode": "File"},
-            RoleArn=ROLE,
-            OutputDataConfig={"S3OutputPath": "s3://out"},
-            ResourceConfig=resources | ({"KeepAlivePeriodInSeconds": seconds(keeps)} if keeps else {}),
-            StoppingCondition={"MaxRuntimeInSeconds": seconds(limit), **spot},
-            Tags=spelled(tags or {}),
-            **request,
+            **training_request(name, on, StoppingCondition=stops, Tags=spelled(tags or {}), **request)
         )
         box.set_clock(NOW)
         ended: dict[str, Any] = {

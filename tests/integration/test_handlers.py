@@ -31,6 +31,7 @@ from ml_janitor_sandbox import demo
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.deployment import BUCKET, deploy
 from ml_janitor_sandbox.slack import SlackControl
+from sagemaker_requests import domain_request, notebook_request, rented, training_request
 from samples import share
 from standin import ROOT, WITH_SLACK, Context, event, idle_endpoints, items, reports
 from tables import cases
@@ -350,28 +351,16 @@ def with_secrets(session: boto3.Session, box: Control) -> None:
     role = f"arn:aws:iam::{ACCOUNT}:role/ml"
     environment = {"API_TOKEN": SECRET_WORD}
     for job in ("llama-ft", "llama-ft-0"):
+        secret: Any = {"HyperParameters": {"wandb_api_key": SECRET_WORD}, "Environment": environment}
         sagemaker.create_training_job(
-            TrainingJobName=job,
-            RoleArn=role,
-            AlgorithmSpecification={"TrainingImage": "image", "TrainingInputMode": "File"},
-            OutputDataConfig={"S3OutputPath": "s3://models/out"},
-            ResourceConfig={"InstanceType": "ml.p4d.24xlarge", "InstanceCount": 1, "VolumeSizeInGB": 10},
-            StoppingCondition={"MaxRuntimeInSeconds": 28 * 24 * 3600},
-            HyperParameters={"wandb_api_key": SECRET_WORD},
-            Environment=environment,
+            **training_request(job, rented("ml.p4d.24xlarge"), seconds=28 * 24 * 3600, **secret)
         )
     ended: dict[str, Any] = {"TrainingJobStatus": "Completed", "TrainingEndTime": NOW - timedelta(days=9)}
     box.patch("sagemaker", ["training_jobs", "llama-ft-0"], **ended)
     container = {"Image": "image", "ModelDataUrl": "s3://models/one.pt", "Environment": environment}
     sagemaker.create_model(ModelName="with-secrets", ExecutionRoleArn=role, PrimaryContainer=container)
-    sagemaker.create_domain(
-        DomainName="research",
-        AuthMode="IAM",
-        DefaultUserSettings={"ExecutionRole": role},
-        VpcId="vpc-1a2b3c4d",
-    )
-    notebook: Any = {"NotebookInstanceName": "eda", "InstanceType": "ml.t3.medium", "RoleArn": role}
-    sagemaker.create_notebook_instance(**notebook)
+    sagemaker.create_domain(**domain_request("research"))
+    sagemaker.create_notebook_instance(**notebook_request("eda", "ml.t3.medium"))
     sagemaker.stop_notebook_instance(NotebookInstanceName="eda")
     s3 = session.client("s3")
     s3.create_bucket(Bucket="models")

@@ -332,6 +332,20 @@ def test_a_description_without_variants_is_cut_off_where_something_runs(seed: Se
     unknown(verdict(aws), "could not be described", "ProductionVariants")
 
 
+def test_idle_provisioned_concurrency_is_found_at_an_unknown_price(seed: Seed, aws: Aws) -> None:
+    config = {"MemorySizeInMB": 2048, "MaxConcurrency": 5, "ProvisionedConcurrency": 2}
+    seed.endpoint("churn", {"VariantName": "blue", "ServerlessConfig": config})
+    seed.requests("churn")
+
+    finding = found(verdict(aws), Confidence.PROVEN)
+
+    assert finding.cost is not None
+    assert (finding.cost.monthly_usd, finding.cost.source) == (
+        None,
+        "provisioned concurrency is not in the instance price list",
+    )
+
+
 def test_one_whose_update_and_rollback_failed_is_judged_like_one_in_service(seed: Seed, aws: Aws) -> None:
     for name in ("idle", "busy"):
         seed.endpoint(name)
@@ -392,6 +406,14 @@ def test_inference_components_decide_for_their_endpoint(seed: Seed, aws: Aws) ->
 
 
 # --- monitoring ---------------------------------------------------------------------------------
+
+
+def test_requests_to_a_deleted_inference_component_may_have_been_here(seed: Seed, aws: Aws) -> None:
+    host(seed, "churn")
+    seed.control("churn")
+    seed.publish("Invocations", one_request(3 * DAY), InferenceComponentName="gone")
+
+    unknown(verdict(aws), "inference component gone")
 
 
 def test_its_monitoring_is_part_of_its_cost(seed: Seed, aws: Aws) -> None:

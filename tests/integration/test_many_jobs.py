@@ -24,6 +24,7 @@ from ml_janitor_sandbox.control import Control
 from moto_corrections import state
 from moto_corrections.sagemaker.jobs import TRAINING
 from moto_corrections.sagemaker.store import Resource, SageMakerStore
+from sagemaker_requests import rented, training_request
 from samples import share
 
 MONTH = timedelta(days=30)
@@ -76,20 +77,16 @@ def seed(session: boto3.Session, box: Control, number: int) -> None:
 
 
 def train(sagemaker: Any, name: str) -> None:
+    source = {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": f"s3://{BUCKET}/copy/"}}
     sagemaker.create_training_job(
-        TrainingJobName=name,
-        AlgorithmSpecification={"TrainingInputMode": "File", "TrainingImage": "image"},
-        RoleArn=ROLE,
-        InputDataConfig=[
-            {
-                "ChannelName": "base",
-                "DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": f"s3://{BUCKET}/copy/"}},
-            }
-        ],
-        OutputDataConfig={"S3OutputPath": f"s3://{BUCKET}/out"},
-        ResourceConfig={"InstanceType": "ml.g5.xlarge", "InstanceCount": 1, "VolumeSizeInGB": 10},
-        StoppingCondition={"MaxRuntimeInSeconds": 86400},
-        Tags=[{"Key": key, "Value": "fraud"} for key in REQUIRED],
+        **training_request(
+            name,
+            rented("ml.g5.xlarge"),
+            out=f"s3://{BUCKET}/out",
+            seconds=86400,
+            InputDataConfig=[{"ChannelName": "base", "DataSource": source}],
+            Tags=[{"Key": key, "Value": "fraud"} for key in REQUIRED],
+        )
     )
 
 

@@ -33,6 +33,7 @@ from ml_janitor_sandbox.iam import IamControl
 from ml_janitor_sandbox.slack import SlackControl
 from organization import Organization, Roles, acting_as
 from reports import result
+from sagemaker_requests import configure, hosting
 from standin import WITH_SLACK, Context, event
 
 pytestmark = pytest.mark.usefixtures("log")
@@ -67,12 +68,7 @@ def charge(box: Control, account: str, *, days: int, usd: float, **more: Any) ->
 def serve(session: boto3.Session, project: str) -> None:
     """An endpoint `ranker`, as there is one in more than one account."""
     sagemaker: Any = session.client("sagemaker")
-    role = "arn:aws:iam::123456789012:role/ml"
-    sagemaker.create_model(ModelName="ranker", ExecutionRoleArn=role)
-    variant = {"VariantName": "blue", "ModelName": "ranker", "InstanceType": "ml.m5.xlarge"}
-    sagemaker.create_endpoint_config(
-        EndpointConfigName="ranker", ProductionVariants=[variant | {"InitialInstanceCount": 1}]
-    )
+    configure(sagemaker, hosting("ranker"))
     sagemaker.create_endpoint(
         EndpointName="ranker", EndpointConfigName="ranker", Tags=[{"Key": "project", "Value": project}]
     )

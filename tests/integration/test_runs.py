@@ -16,6 +16,7 @@ from ml_janitor.aws.runs import UsedResource, list_used_resources
 from ml_janitor.bill.explaining import RESOURCE_READS, EndpointRequests, read_requests
 from ml_janitor.bill.model import DaySpan
 from ml_janitor_sandbox.control import Control
+from sagemaker_requests import configure, hosting
 
 DAY = timedelta(days=1)
 SINCE = NOW - 60 * DAY
@@ -44,19 +45,9 @@ def spells(one: UsedResource) -> list[tuple[str, datetime, datetime | None, floa
     return [(run.usage_type, run.start, run.end, float(run.hourly)) for run in one.runs]
 
 
-def config(sagemaker: Any, name: str, instance: str, count: int = 1, *, variant: str = "all") -> None:
-    sagemaker.create_model(
-        ModelName=name,
-        ExecutionRoleArn=ROLE,
-        PrimaryContainer={"Image": "123.dkr.ecr.us-east-1.amazonaws.com/a"},
-    )
-    rented = {
-        "VariantName": variant,
-        "ModelName": name,
-        "InstanceType": instance,
-        "InitialInstanceCount": count,
-    }
-    sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[rented])
+def config(sagemaker: Any, name: str, instance: str, count: int = 1) -> None:
+    image = "123.dkr.ecr.us-east-1.amazonaws.com/a"
+    configure(sagemaker, hosting(name, instance, count), image=image)
 
 
 def test_an_endpoint_ran_its_rentals(session: boto3.Session, on: Callable[[float], None], ran: Read) -> None:

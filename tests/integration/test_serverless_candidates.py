@@ -141,9 +141,11 @@ def test_the_longest_cold_start_of_the_last_two_weeks_is_taken(quiet: Quiet, aws
 
 def test_one_is_looked_at_alone_with_its_tags_as_they_are(quiet: Quiet, aws: Aws, box: Control) -> None:
     box.set_pages(1)
+    quiet.made("new", age=DAY)  # its variants are not read yet
     for name in ("calm", "other"):
         quiet.made(name, tags={"janitor:latency": "2s"})
         quiet.busy(name)
+    assert [each.model for each in ServerlessCandidates().find(aws, LATER, "new")] == [Value({})]
     one = replace(next(ServerlessCandidates().find(aws, LATER, "other")).target, tags=NotRead())
     box.clear_calls()
 

@@ -88,17 +88,26 @@ def test_old_bytes_are_found_and_only_that_bucket_is_listed(account: Account, aw
     assert isinstance(decided, Finding)
     assert decided.confidence == "likely"
     assert account.box.calls()["s3:ListObjectVersions"] == 1
+    assert "s3:GetBucketTagging" not in account.box.calls()
     (rule,) = proposed(aws)
     assert (rule.prefix, rule.transitions) == ("experiments/", ((30, "INTELLIGENT_TIERING"),))
     (one,) = (one for one in RULE.find(aws, NOW) if one.target.name == NAME)
     again = RULE.look(aws, one.target, NOW)
     assert again is not None
     assert replace(again, target=one.target) == one
+    assert account.box.calls()["s3:GetBucketTagging"] == 1
+    container = {"Image": "serve:1", "ModelDataUrl": f"s3://{NAME}/experiments/run/x"}
+    account.sagemaker.create_model(ModelName="unused", ExecutionRoleArn=ROLE, PrimaryContainer=container)
+    assert "model unused, which nothing serves refers to it" in verdict(aws).reason
+    theirs = {"ID": "theirs", "Filter": {"Prefix": ""}, "Status": "Enabled", "Expiration": {"Days": 900}}
+    account.s3.put_bucket_lifecycle_configuration(Bucket=NAME, LifecycleConfiguration={"Rules": [theirs]})
+    assert "theirs applies already" in verdict(aws).reason
 
 
 @cases(
     "days, read, expected",
     (95, 0, "DEEP_ARCHIVE at 365 days"),
+    (30, 0, "DEEP_ARCHIVE at 365 days"),
     (29, 0, "INTELLIGENT_TIERING at 30 days"),
     (60, 100.0 * GB, "at most 10.0% of it is read in a month"),
     (60, 2000.0 * GB, "no move to another class pays back"),
@@ -126,9 +135,13 @@ def test_old_versions_and_uploads_are_found(account: Account, aws: Aws) -> None:
     account.s3.put_bucket_versioning(Bucket=NAME, VersioningConfiguration={"Status": "Enabled"})
     account.box.set_clock(NOW - 95 * DAY)
     account.put("experiments/run/x", GB)
+    account.put("experiments/run/gone", GB)
+    account.s3.delete_object(Bucket=NAME, Key="experiments/run/gone")
     account.s3.create_multipart_upload(Bucket=NAME, Key="part")
     account.box.set_clock(NOW)
 
+    (found,) = (one for one in RULE.find(aws, NOW) if one.target.name == NAME)
+    assert list(found.tagged) == ["experiments/run/x"]
     folder, upload = proposed(aws)
     assert (folder.prefix, folder.transitions, folder.noncurrent_expire_after) == ("experiments/", (), 90)
     assert upload.abort_uploads_after == 7
@@ -143,8 +156,11 @@ def test_old_versions_and_uploads_are_found(account: Account, aws: Aws) -> None:
     ("cloudwatch", "GetMetricData"),
     ("sagemaker", "ListModels"),
     ("sagemaker", "Search"),
+    ("sagemaker", "ListProcessingJobs"),
+    ("sagemaker", "DescribeProcessingJob"),
 )
 def test_what_cannot_be_read_is_unknown(account: Account, aws: Aws, service: str, operation: str) -> None:
+    account.sagemaker.create_processing_job(**processing_request("clean"))
     account.box.fault(service, operation, "deny", times=0)
     decided = verdict(aws)
 
@@ -160,9 +176,11 @@ def test_a_tag_that_cannot_be_read_may_keep(account: Account, aws: Aws) -> None:
 
 
 def test_a_huge_bucket_is_unknown(account: Account, aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(s3, "MOST_KEY_PAGES", 1)
     monkeypatch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "5")
     for number in range(5):
         account.s3.put_object(Bucket=NAME, Key=f"many/{number}", Body=b"")
+    monkeypatch.setattr(s3, "MOST_KEY_PAGES", 2)
+    assert isinstance(verdict(aws), Finding)
+    monkeypatch.setattr(s3, "MOST_KEY_PAGES", 1)
 
     assert "more than 1 pages, not read to the end" in verdict(aws).reason

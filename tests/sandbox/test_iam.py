@@ -10,6 +10,7 @@ from ml_janitor.detectors.duplicate_artifacts.prefixes import contents_grants
 from ml_janitor_sandbox.control import Control, SandboxError
 from ml_janitor_sandbox.iam import IamControl
 from policies import allow, document, role
+from sagemaker_requests import configure, hosting
 from tables import cases
 
 ROOT = "AKIASANDBOX"
@@ -188,9 +189,7 @@ def test_contents_are_decrypted_only_where_allowed(under: As, root: Clients, *, 
 
 def endpoint(root: Clients, name: str, **more: Any) -> None:
     """An endpoint with a model and a configuration of its own."""
-    usual = {"VariantName": "v", "ModelName": name, "InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
-    root("sagemaker").create_model(ModelName=name, ExecutionRoleArn=JANITOR)
-    root("sagemaker").create_endpoint_config(EndpointConfigName=name, ProductionVariants=[usual])
+    configure(root("sagemaker"), hosting(name, VariantName="v"))
     root("sagemaker").create_endpoint(EndpointName=name, EndpointConfigName=name, **more)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mutation import broken, changed_functions, mutants, names, parts, swap
-from mutation_targets import ROOT, allowed, breakages, counted, known, nearest_tests, of_kit, targets
+from mutation_targets import ALSO, ROOT, allowed, breakages, counted, known, nearest_tests, of_kit, targets
 
 TEXT = '''
 """Doc."""
@@ -109,6 +109,10 @@ def test_each_module_is_a_target_and_has_tests() -> None:
         tests = nearest_tests(path)
         assert all(test.exists() for test in tests)
         assert tests or not list(names(path, ast.parse((ROOT / path).read_text())))
+
+
+def test_tests_besides_the_nearest_are_of_modules_that_exist() -> None:
+    assert [start for start in ALSO if not any(path.startswith(start) for path in targets())] == []
 
 
 def test_each_target_is_in_one_part_of_the_nightly_run() -> None:

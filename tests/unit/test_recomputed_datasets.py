@@ -154,6 +154,23 @@ def test_the_newest_input_of_a_job_is_dated(job: CompletedJob, asked: set[str], 
     assert {each["Prefix"] for each in script.asked("s3:ListObjectsV2")} == asked
 
 
+def test_what_is_stored_nowhere_any_more_has_no_date() -> None:
+    script = Script({"s3:ListObjectsV2": {"IsTruncated": False, "KeyCount": 0}})
+
+    read = recomputed_datasets._changed(script.aws(), processing(IN), NOW)
+
+    assert read == Unreadable("nothing is stored at s3://raw/in/ any more", s3.LIST_OBJECTS)
+
+
+def test_an_address_is_listed_only_if_it_holds_the_name_of_the_job() -> None:
+    script = Script({"s3:ListObjectsV2": {"IsTruncated": False, "KeyCount": 0}})
+    own = {"S3Input": {"S3Uri": "s3://raw/prepare-1/code.py"}}
+
+    recomputed_datasets._recipe(script.aws(), processing(IN, own, arguments=["prepare-1"]))
+
+    assert [each["Prefix"] for each in script.asked("s3:ListObjectsV2")] == ["prepare-1/code.py"]
+
+
 def test_the_names_of_its_variables_are_parameters_and_its_instances_are_hours() -> None:
     rented = {"InstanceType": "ml.m5.xlarge", "InstanceCount": 4}
     job = processing(

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from conftest import ACCOUNT, NOW, REGION
+from ml_janitor.aws.activity import MetricSeries
 from ml_janitor.aws.calls import Listing, ReadError
 from ml_janitor.core.model import Absent, Confidence, Finding, Signal, Tags, Unreadable, Value
 from ml_janitor.core.tiering import GB, LifecycleRule
@@ -63,6 +64,7 @@ EXPIRES = {"Expiration": {"Days": 400}}
     (bucket(counted=Unreadable("denied")), "found", "INTELLIGENT_TIERING at 30 days"),
     (bucket(counted=Absent(), inputs=job("experiments/", 31)), "found", "1 jobs did in 90 days"),
     (bucket(counted=Absent(), inputs=job("experiments/", 30)), "kept", "training job churn-7 read it"),
+    (bucket(counted=Absent(), inputs=job("experiments/", 3) * 2), "kept", "churn-7 and 1 more read it"),
     (bucket(counted=Absent(), inputs=job("exp", 3)), "kept", "training job churn-7 read it"),
     (bucket(counted=Absent(), inputs=job("experiments/a0", 3)), "kept", "training job churn-7 read it"),
     (bucket(counted=Absent(), inputs=job("other/", 3)), "found", "INTELLIGENT_TIERING"),
@@ -75,7 +77,21 @@ EXPIRES = {"Expiration": {"Days": 400}}
     (bucket(counted=(CountedReads("logs/", 0.0, 90),)), "found", "INTELLIGENT_TIERING at 30 days"),
     # what has to stay
     (bucket(users={"experiments/a0": "model churn"}), "kept", "model churn refers to it"),
+    (
+        bucket(
+            held("experiments/a"),
+            held("experiments/b"),
+            users={"experiments/a": "a model", "experiments/b": "x"},
+        ),
+        "kept",
+        "a model and 1 more refers to it",
+    ),
     (bucket(tagged=False), "found", "1000.0 GB"),
+    (
+        bucket(held("raw/x", age=300, size=50 * GB, current=False, replaced=NOW - 90 * DAY)),
+        "found",
+        "old versions deleted after 90 days",
+    ),
     (bucket(lock=Value("Enabled")), "kept", "Object Lock"),
     (bucket(lifecycle=rules({"Filter": {"Prefix": ""}, **EXPIRES})), "kept", "theirs applies already"),
     (bucket(lifecycle=rules({"Prefix": "exp", **EXPIRES})), "kept", "theirs applies already"),
@@ -236,6 +252,9 @@ def test_of_a_folder_with_something_kept_the_other_folders_are_proposed() -> Non
 
     (only,) = RULE.proposed(candidate, NOW)
     assert (only.prefix, only.id.startswith(RULE_ID_PREFIX)) == ("experiments/b/", True)
+    assert len(only.id) == len(RULE_ID_PREFIX) + 12
+    both = bucket(held("a/experiments/x", size=60 * GB), held("b/experiments/x"))
+    assert [rule.prefix for rule in RULE.proposed(both, NOW)] == ["b/experiments/", "a/experiments/"]
 
 
 def test_old_versions_and_uploads() -> None:
@@ -261,6 +280,12 @@ def test_old_versions_and_uploads() -> None:
     alone = finding(bucket(held(age=1), uploads=uploads))
     assert alone.cost is not None
     assert not alone.cost.known
+
+
+def test_the_size_of_a_bucket_is_its_last_measurement() -> None:
+    points = MetricSeries(((NOW - 2 * DAY, 1.0), (NOW - DAY, 2.0)))
+
+    assert reading._last(Value(points, "source")) == Value(2.0, "source", NOW - DAY)
 
 
 def test_nothing_is_proven_to_be_deleted_that_may_be_read() -> None:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, ClassVar
 
-from properties.worlds.base import ACCOUNT, DAY, EXEMPT, HOUR, ROLE, UNKEPT, Account, Kind, Labels, Thing
+from properties.worlds.base import ACCOUNT, DAY, EXEMPT, HOUR, UNKEPT, Account, Kind, Labels, Thing
+from sagemaker_requests import rented, training_request
 
 DETECTOR = "families"
 LIMITS, POOLS, SPOT = "generous-runtime-limits", "generous-warm-pools", "spot-training"
@@ -75,29 +76,19 @@ class Family(Thing):
     def job(self, account: Account, name: str, ago: timedelta, *, first: bool) -> None:
         sagemaker: Any = account.sagemaker
         account.be(ago + self.ran)
-        resources: dict[str, Any] = {
-            "InstanceType": "ml.g5.12xlarge",
-            "InstanceCount": 1,
-            "VolumeSizeInGB": 10,
-        }
+        on = rented("ml.g5.12xlarge", 1, 10)
         stops = {"MaxRuntimeInSeconds": int(self.limit.total_seconds())}
         if self.keeps:
-            resources["KeepAlivePeriodInSeconds"] = int(self.keeps.total_seconds())
+            on["KeepAlivePeriodInSeconds"] = int(self.keeps.total_seconds())
         spot: dict[str, Any] = {}
         on_spot = self.how == "spot" or (self.how == "lately on spot" and first)
         if on_spot:
             spot = {"EnableManagedSpotTraining": True}
             stops["MaxWaitTimeInSeconds"] = stops["MaxRuntimeInSeconds"]
         tags = self.labels.tags | ({"janitor:interruption": self.interruption} if self.interruption else {})
+        spot["Tags"] = [{"Key": key, "Value": value} for key, value in tags.items()]
         sagemaker.create_training_job(
-            TrainingJobName=name,
-            AlgorithmSpecification={"TrainingInputMode": "File", "TrainingImage": "image"},
-            RoleArn=ROLE,
-            OutputDataConfig={"S3OutputPath": "s3://families/output"},
-            ResourceConfig=resources,
-            StoppingCondition=stops,
-            Tags=[{"Key": key, "Value": value} for key, value in tags.items()],
-            **spot,
+            **training_request(name, on, out="s3://families/output", StoppingCondition=stops, **spot)
         )
         account.be(timedelta())
         seconds, ended = int(self.ran.total_seconds()), account.now - ago

@@ -4,21 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
-from properties.worlds.base import (
-    BUCKET,
-    EXEMPT,
-    HOUR,
-    MINUTE,
-    ROLE,
-    UNKEPT,
-    Account,
-    Kind,
-    Labels,
-    Thing,
-    spans,
-)
+from properties.worlds.base import BUCKET, EXEMPT, HOUR, MINUTE, UNKEPT, Account, Kind, Labels, Thing, spans
+from sagemaker_requests import rented, training_request
 
 GROUP = "/aws/sagemaker/TrainingJobs"
 """Of logs and of metrics."""
@@ -119,17 +107,16 @@ class Job(Thing):
 
     def make(self, account: Account, name: str) -> str:
         """Make it, with its logs, its checkpoint and its load, under this *name*; the answer is its ARN."""
-        resources: Any = {"InstanceType": self.instance, "InstanceCount": self.hosts, "VolumeSizeInGB": 50}
         account.be(self.age)
-        arn = account.sagemaker.create_training_job(
-            TrainingJobName=name,
-            AlgorithmSpecification={"TrainingInputMode": "File", "TrainingImage": "image"},
-            RoleArn=ROLE,
-            OutputDataConfig={"S3OutputPath": f"s3://{BUCKET}/output"},
-            CheckpointConfig={"S3Uri": f"s3://{BUCKET}/checkpoints/{name}"},
-            ResourceConfig=resources,
-            StoppingCondition={"MaxRuntimeInSeconds": int(self.limit.total_seconds())},
-            Tags=self.labels.listed,
+        arn: str = account.sagemaker.create_training_job(
+            **training_request(
+                name,
+                rented(self.instance, self.hosts, 50),
+                out=f"s3://{BUCKET}/output",
+                seconds=int(self.limit.total_seconds()),
+                CheckpointConfig={"S3Uri": f"s3://{BUCKET}/checkpoints/{name}"},
+                Tags=self.labels.listed,
+            )
         )["TrainingJobArn"]
         if self.checkpoint is not None:
             account.be(self.checkpoint)

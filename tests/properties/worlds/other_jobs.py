@@ -11,7 +11,6 @@ from properties.worlds.base import (
     EXEMPT,
     HOUR,
     MINUTE,
-    ROLE,
     UNKEPT,
     Account,
     Kind,
@@ -22,6 +21,7 @@ from properties.worlds.base import (
 )
 from properties.worlds.endpoints import MODEL
 from properties.worlds.jobs import host_load
+from sagemaker_requests import processing_request, rented, transform_request
 
 MACHINES = {"ml.g5.xlarge": (4, 1), "ml.m5.24xlarge": (96, 0)}
 """vCPUs and GPUs. On the large one, a thread at work is one percent."""
@@ -136,17 +136,16 @@ class ProcessingJob(Worker):
 
     def build(self, account: Account) -> None:
         name = account.name("clean")
-        cluster: Any = {"InstanceType": self.instance, "InstanceCount": self.hosts, "VolumeSizeInGB": 10}
         output: Any = {"S3Uri": f"s3://{BUCKET}/clean/{name}", "LocalPath": "/o", "S3UploadMode": self.mode}
         account.be(self.age)
         arn = account.sagemaker.create_processing_job(
-            ProcessingJobName=name,
-            AppSpecification={"ImageUri": "i"},
-            ProcessingResources={"ClusterConfig": cluster},
-            ProcessingOutputConfig={"Outputs": [{"OutputName": "o", "S3Output": output}]},
-            StoppingCondition={"MaxRuntimeInSeconds": int(self.limit.total_seconds())},
-            RoleArn=ROLE,
-            Tags=self.labels.listed,
+            **processing_request(
+                name,
+                rented(self.instance, self.hosts, 10),
+                ProcessingOutputConfig={"Outputs": [{"OutputName": "o", "S3Output": output}]},
+                StoppingCondition={"MaxRuntimeInSeconds": int(self.limit.total_seconds())},
+                Tags=self.labels.listed,
+            )
         )["ProcessingJobArn"]
         if not self.started:
             account.control.patch("sagemaker", ["processing_jobs", name], ProcessingStartTime=None)
@@ -175,16 +174,17 @@ class TransformJob(Worker):
 
     def build(self, account: Account) -> None:
         name = account.name("score")
-        source: Any = {"S3DataType": "S3Prefix", "S3Uri": f"s3://{BUCKET}/batch"}
-        resources: Any = {"InstanceType": self.instance, "InstanceCount": self.hosts}
         account.be(self.age)
         arn = account.sagemaker.create_transform_job(
-            TransformJobName=name,
-            ModelName=MODEL,
-            TransformInput={"DataSource": {"S3DataSource": source}},
-            TransformOutput={"S3OutputPath": f"s3://{BUCKET}/scored/{name}"},
-            TransformResources=resources,
-            Tags=self.labels.listed,
+            **transform_request(
+                name,
+                MODEL,
+                self.instance,
+                count=self.hosts,
+                source=f"s3://{BUCKET}/batch",
+                out=f"s3://{BUCKET}/scored/{name}",
+                Tags=self.labels.listed,
+            )
         )["TransformJobArn"]
         if not self.started:
             account.control.patch("sagemaker", ["transform_jobs", name], TransformStartTime=None)

@@ -74,15 +74,9 @@ def _processing_job(account: Account, name: str, tags: Any) -> str:
 
 
 def _transform_job(account: Account, name: str, tags: Any) -> str:
-    source: Any = {"S3DataType": "S3Prefix", "S3Uri": f"s3://{BUCKET}/batch"}
+    source, out = f"s3://{BUCKET}/batch", f"s3://{BUCKET}/scored"
     made = account.sagemaker.create_transform_job(
-        **transform_request(
-            name,
-            MODEL,
-            out=f"s3://{BUCKET}/scored",
-            TransformInput={"DataSource": {"S3DataSource": source}},
-            Tags=tags,
-        )
+        **transform_request(name, MODEL, source=source, out=out, Tags=tags)
     )
     return made["TransformJobArn"]
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from properties.worlds.base import DAY, EXEMPT, HOUR, ROLE, UNKEPT, Account, Kind, Labels, Thing, spans
-from sagemaker_requests import rented, training_request
+from sagemaker_requests import configure, hosting, rented, training_request
 
 DETECTOR = "unused-training-plans"
 LISTINGS = {DETECTOR: {"sagemaker:ListTrainingPlans"}}
@@ -90,15 +90,8 @@ class Plan(Thing):
                 }
                 sagemaker.create_cluster(ClusterName=name, InstanceGroups=[group])
             case "endpoint":
-                variant = {
-                    "VariantName": "main",
-                    "ModelName": name,
-                    "InstanceType": TYPE,
-                    "InitialInstanceCount": 1,
-                    "CapacityReservationConfig": {"MlReservationArn": plan},
-                }
-                sagemaker.create_model(ModelName=name, ExecutionRoleArn=ROLE, PrimaryContainer={"Image": "i"})
-                sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=[variant])
+                reserved = {"MlReservationArn": plan}
+                configure(sagemaker, hosting(name, TYPE, CapacityReservationConfig=reserved))
                 sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)
             case _:
                 sagemaker.create_training_job(
