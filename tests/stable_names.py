@@ -36,7 +36,7 @@ from ml_janitor.core.results import Outcome, Sweep
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.engine.policy import Hold, HoldKind
 from ml_janitor.ledger.actions import Actions
-from ml_janitor.ledger.findings import Ledger
+from ml_janitor.ledger.findings import Ledger, MessageRef
 from ml_janitor.ledger.latest import LastBill, LastRun, LatestRecords, LatestRuns
 from ml_janitor.ledger.limits import Leases
 from ml_janitor.ledger.requests import ButtonRequests, Holds
@@ -283,9 +283,14 @@ def _through_the_night(nights: Nights) -> None:
     )
     (result,) = nights.sweep().report.results
     (entry,) = ledger.entries("cellar", ACCOUNT, REGION)
-    ledger.warned(entry, now=NOW, due=NOW + DAY, said="a warning")
+    ledger.void_warning(entry, because("another one follows"))
+    due, sent = NOW + DAY, MessageRef("C1", "1.0")
+    entry = ledger.warned(entry, now=NOW, due=due, message=sent, said="a warning")
+    ledger.messaged(entry, MessageRef("D1", "1.0"), late=due, due=due)
+    (entry,) = ledger.entries("cellar", ACCOUNT, REGION)
     ledger.unmessaged(entry, because("unknown to Slack"))
     ledger.approve(entry, by="maria")
+    (entry,) = ledger.entries("cellar", ACCOUNT, REGION)
     ledger.record_not_done(entry, because("the limit"), nights.clock)
     ledger.save_memo(entry, {"read": 1})
     requests.make_due(entry, by="maria", now=nights.clock)

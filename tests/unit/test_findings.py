@@ -263,7 +263,9 @@ def test_what_concerns_a_warning_is_remembered_while_it_stands(
 def test_a_void_warning_leaves_nothing_but_what_its_message_has_to_say(desk: Desk) -> None:
     entry = desk.warned()
     desk.ledger.approve(entry, by="maria")
-    desk.ledger.save_memo(entry, {"read": 1})
+    desk.ledger.save_memo(entry, {"read": 9})  # as it was read before the approval
+    assert desk.entry().memo == {}
+    desk.ledger.save_memo(desk.entry(), {"read": 1})
     assert desk.entry().memo == {"read": 1}
 
     desk.ledger.void_warning(entry, because("disarmed"))

@@ -501,8 +501,10 @@ class Ledger:
             self._change(entry, set_to=not_done, only_if=_warned(entry))
 
     def save_memo(self, entry: Entry, memo: Mapping[str, Any]) -> None:
-        """Store the progress of `prepare`."""
-        self._change(entry, set_to={"memo": json.dumps(memo), **self._mac(replace(entry, memo=memo))})
+        """Store the progress of `prepare`, unless somebody approved or hurried *entry* since it was read."""
+        set_to = {"memo": json.dumps(memo), **self._mac(replace(entry, memo=memo))}
+        with suppress(ConditionFailedError):
+            self._change(entry, set_to=set_to, only_if=_same_mac(entry))
 
     def _change(self, entry: Entry, **changes: Any) -> None:
         where = partition_key(FINDING_KEY, entry.detector, entry.account, entry.region)
@@ -521,7 +523,12 @@ def _warned(entry: Entry) -> ConditionBase:
 
 def _unchanged(entry: Entry) -> ConditionBase:
     """Return the condition that the warning of *entry* stands as it was signed when it was read."""
-    return _warned(entry) & (Attr("mac").eq(entry.mac) if entry.mac else Attr("mac").not_exists())
+    return _warned(entry) & _same_mac(entry)
+
+
+def _same_mac(entry: Entry) -> ConditionBase:
+    """Return the condition that *entry* has the signature that was read."""
+    return Attr("mac").eq(entry.mac) if entry.mac else Attr("mac").not_exists()
 
 
 def _why_closed(verdict: Verdict | None) -> Cause:
