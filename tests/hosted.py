@@ -290,14 +290,15 @@ class Host:
 
 
 class OrganizationHost(Host):
-    """Runs functions as the state machine does: of a sweep, the account is in the list of its run."""
+    """Runs functions as the state machine does: all accounts that have roles are in the list of a run."""
 
     def invoke(self, function: Function, event: Any) -> Ran:
         """In the one account and region of the event; of one without, in the janitor's own."""
         if function.name in {one.name for one in self.declared.settings.registry} and "time" in event:
             account, regions = event.get("account", ACCOUNT), (self.deployed.region,)
             bucket = self.deployed.one("AWS::S3::Bucket").rpartition(":")[2]
-            listed = [RunAccount(account, regions)]
+            everybody = sorted({account, *(arn.split(":")[4] for arn in self.members)})
+            listed = [RunAccount(one, regions) for one in everybody]
             time = datetime.fromisoformat(event["time"])
             RunLists(self.root("s3"), bucket, self.table).keep(
                 function.name, time, listed=listed, accounts=listed
