@@ -20,6 +20,7 @@ from tempfile import TemporaryDirectory
 from bench import monthly, scale
 from docs import managed_policies
 from docs.detector_pages import EXAMPLES, head, section
+from infra.keys import KEY_TABLE
 from ml_janitor.bill import explaining, reading
 from ml_janitor.config.member_roles import is_changing_action
 from ml_janitor.detectors import DETECTORS
@@ -91,6 +92,7 @@ def pages_of_code() -> list[tuple[Path, str]]:
         ROOT / "README.md": {"detectors": detector_table(), "cost": cost_in_short()},
         docs / "cost.md": {"cost": cost()},
         docs / "scale.md": scale.parts(monthly.counted()),
+        docs / "security.md": {"keys": signing_keys()},
         docs / "permissions.md": {
             "reads": permission_list(grant for one in DETECTORS for grant in one().reads),
             "bill": permission_list([*reading.COST_READS, *explaining.RESOURCE_READS]),
@@ -212,6 +214,15 @@ def ledger() -> str:
         writes = [f"`{key}`" for key, operations in used.items() if {*operations} - uses.TABLE_READS]
         rows.append(f"| {name} | {', '.join(sorted(reads))} | {', '.join(sorted(writes))} |")
     return "\n".join(rows)
+
+
+def signing_keys() -> str:
+    """Return the table of the keys, from the one that makes their grants."""
+    rows = [
+        f"| `{used.output}` | {used.signs} | {', '.join(used.signers)} | {', '.join(used.verifiers)} |"
+        for used in KEY_TABLE.values()
+    ]
+    return "\n".join(["| key (output) | signs | signers | verifiers |", "| --- | --- | --- | --- |", *rows])
 
 
 def denies() -> str:

@@ -48,7 +48,7 @@ KEY_TABLE: Mapping[SigningKey, KeyUses] = {
     SigningKey.RECORDS: KeyUses(
         id="UndoRecordKey",
         output="UndoKey",
-        signs="records of actions, warnings, places in a limit",
+        signs="records of actions, and warnings",
         signers=(KeyUser.ARMED, KeyUser.WRITERS),
         verifiers=_READERS,
     ),

@@ -137,7 +137,7 @@ class Invocations:
     def _before(self, host: Host) -> None:
         """There is something to sum up, of which something is due; and a bill that Slack did not take."""
         host.invoke(host.function(DETECTORS[0].name), event("scheduled"))
-        ledger = Ledger(host.table)
+        ledger = Ledger(host.table, own_signatures())
         entry = next(iter(ledger.entries(DETECTORS[0].name, ACCOUNT, REGION)))
         ledger.warned(entry, now=host.now, due=host.now)  # which is due, unless somebody keeps it
         if self.name == DIGEST:

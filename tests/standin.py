@@ -326,7 +326,7 @@ class Nights:
         self.put_back: list[Action] = []
         self.archive = archive or Archive(session.client("s3"), BUCKET)
         self.ledger, self.actions, self.holds = (
-            Ledger(table),
+            Ledger(table, signatures or own_signatures()),
             Actions(table, signatures or own_signatures()),
             Holds(table),
         )
@@ -420,6 +420,12 @@ class Nights:
     def entries(self) -> dict[str, Entry]:
         """What the ledger remembers of each finding, by name."""
         return {one.name: one for one in self.ledger.entries(self.detector.name, ACCOUNT, REGION)}
+
+    def sign_warnings(self) -> None:
+        """Every warning in the table is signed as it is: as if the janitor had given it so."""
+        for entry in self.ledger.everywhere():
+            if entry.warned is not None:
+                self.table.change(entry.pk, entry.sk, set_to=self.ledger._mac(entry))
 
     def hold(self, name: str, **how: Any) -> None:
         """Somebody's word on *name*."""

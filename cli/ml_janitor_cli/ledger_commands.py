@@ -6,7 +6,7 @@ import json as encoder
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Annotated, Any, TypedDict
@@ -112,9 +112,12 @@ def read_ledger_lines(at: LedgerSession, *, every: bool) -> Iterator[LedgerLine]
                     continue
                 unseen.pop(entry.key, None)
                 unseen.pop(advice_hold_key(detector.name, entry.key), None)
-                yield _open(
-                    entry, hold_reason(holds_on_advice(holds, detector.name, entry.key), at.now), at.now
-                )
+                kept = hold_reason(holds_on_advice(holds, detector.name, entry.key), at.now)
+                line = _open(entry, kept, at.now)
+                warned = entry.open and kept is None and entry.warned is not None
+                if warned and not at.ledger.is_verified(entry):
+                    line = replace(line, stands=f"{line.stands}; not verified")
+                yield line
             rule = at.settings.detector(detector)
             yield from (
                 _done(action, rule, at.actions.doubt(action))
@@ -309,8 +312,15 @@ def approve(
     all other limits.
     """
     (found,) = edge.choose_detectors([detector], access.settings)
-    with access.open("approve") as at:
+    keys = signing_keys(needed=[SigningKey.RECORDS])
+    with access.open("approve", keys=keys) as at:
         warned = [e for e in at.entries([found]) if e.warned and e.due and not e.closed and not e.approved]
+        forged = [entry for entry in warned if at.ledger.unsigned_cause(entry) is not None]
+        warned = [entry for entry in warned if entry not in forged]
+        for entry in forged:
+            typer.echo(
+                f"{escape_text(entry.name)}: not approved, its warning is not signed: a new one follows."
+            )
         if not warned:
             typer.echo(f"No warning of {detector} waits for approval.")
             return 0

@@ -117,7 +117,7 @@ class LedgerSession:
 
     @property
     def ledger(self) -> Ledger:
-        return Ledger(self.table)
+        return Ledger(self.table, self.signatures)
 
     @property
     def actions(self) -> Actions:

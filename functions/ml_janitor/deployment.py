@@ -63,7 +63,7 @@ def make_acting(
     """
     section = settings.janitor
     return Acting(
-        ledger=Ledger(table),
+        ledger=Ledger(table, actions.signatures),
         actions=actions,
         holds=Holds(table),
         limits=ActionLimits(table, section.time_zone),

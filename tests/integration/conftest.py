@@ -62,9 +62,9 @@ def log(monkeypatch: pytest.MonkeyPatch) -> StringIO:
 
 
 @pytest.fixture
-def ledger(table: Table) -> Ledger:
+def ledger(table: Table, session: boto3.Session) -> Ledger:
     """The ledger of the deployment."""
-    return Ledger(table)
+    return Ledger(table, kms_signatures(make_client(session, "kms", REGION, 2), KEYS))
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ LAMP, CHAIR = thing("lamp", waste("10")), thing("chair", waste("20"))
 
 @pytest.fixture
 def ledger(table: Table) -> Ledger:
-    return Ledger(table)
+    return Ledger(table, own_signatures())
 
 
 def swept(aws: Aws, *things: Thing, breaks: Exception | None = None) -> Sweep:

@@ -269,7 +269,7 @@ def test_an_undo_keeps_what_a_deleted_endpoint_needs(account: Account, aws: Aws)
 def acting(table: Table) -> Acting:
     """Acting by a ledger, as the deployed functions are given it."""
     return Acting(
-        ledger=Ledger(table),
+        ledger=Ledger(table, own_signatures()),
         actions=Actions(table, own_signatures()),
         holds=Holds(table),
         limits=ActionLimits(table, "UTC"),

@@ -45,7 +45,7 @@ from properties.conftest import LONG_IN_SOAK, SEED, SOAK, Unhurried
 from properties.worlds import FAULTS, LISTINGS, NEAR_MISSES, World
 from properties.worlds.artifacts import COPY, MIN_SIZE, STORES, Artifacts, Stores
 from properties.worlds.base import COMPLETE, DAY, LABELS, LIKELY, NONE, TOOL, UNTAGGED, Claim, Fault
-from standin import Nights
+from standin import Nights, own_signatures
 
 pytestmark = LONG_IN_SOAK
 
@@ -199,7 +199,7 @@ class Life:
 
     def press(self) -> None:
         """*Do it now* on most warnings, so that what is claimed of this moment still holds."""
-        ledger = Ledger(self.mine)
+        ledger = Ledger(self.mine, own_signatures())
         for nights in self.nights:
             for entry in ledger.entries(nights.detector.name, ACCOUNT, REGION):
                 if entry.warned is not None and self.chance(0.9):

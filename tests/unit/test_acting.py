@@ -1467,15 +1467,15 @@ def reported(nights: Nights) -> dict[str, str]:
     return {result.target.name: result.outcome for result in nights.archive.kept[-1].results}
 
 
-def refusing(change: Callable[..., None], *, after: int = 0) -> Callable[..., None]:
+def refusing(change: Callable[..., Any], *, after: int = 0) -> Callable[..., Any]:
     """*change*, which the table refuses *after* so many times."""
     calls: list[object] = []
 
-    def refused(*args: Any, **how: Any) -> None:
+    def refused(*args: Any, **how: Any) -> Any:
         if len(calls) == after:
             raise DENIED
         calls.append(args)
-        change(*args, **how)
+        return change(*args, **how)
 
     return refused
 

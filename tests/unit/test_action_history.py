@@ -144,6 +144,7 @@ def test_what_is_due_within_a_day_is_told_unless_it_is_kept_or_gone(nights: Nigh
             nights.ledger.close(entry, because("it is used"), nights.clock)
         if entry.name == "rug":
             nights.table.change(where, entry.key, set_to={"due": nights.clock - DAY, "monthly_usd": None})
+            nights.sign_warnings()
 
     assert told(nights).due == [
         f"cellar finding `rug` to be deleted on Wed 7 Oct 03:10 (UTC), {WHERE}",

@@ -33,6 +33,7 @@ from ml_janitor.report.mrkdwn import Post
 from ml_janitor.slack.client import SlackError
 from ml_janitor.slack.digest import ActionHistory, Announcer, DailyDigest
 from ml_janitor_sandbox.slack.blocks import problems
+from standin import own_signatures
 from tables import cases
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -69,7 +70,7 @@ class World:
 
     def __init__(self, **tables: Any) -> None:
         self.table, self.channel, self.log = MemoryTable(), Channel(), StringIO()
-        self.ledger = Ledger(self.table)
+        self.ledger = Ledger(self.table, own_signatures())
         detectors = {**OFF, **tables.pop("detectors", {})}
         self.settings = Settings.parse({"detectors": detectors, **tables})
         self.picture: Signal[bytes] = Value(b"png")

@@ -194,6 +194,7 @@ def nights(nights: Nights) -> Nights:
     nights.warned("lamp")
     entry = nights.ledger.entries("cellar", ACCOUNT, REGION)[0]
     nights.table.change(f"finding#cellar#{ACCOUNT}#{REGION}", entry.key, set_to={"message": "1.0"})
+    nights.sign_warnings()
     return nights
 
 

@@ -16,7 +16,7 @@ from ml_janitor.acting.warning import WarnedSweep, Warner, WarningDeliveries, fi
 from ml_janitor.core.model import ActionSchedule, Finding, Kept, Mode
 from ml_janitor.core.results import Cause, CauseCode, Outcome, Result, Sweep, make_cause
 from ml_janitor.ledger.findings import Entry, Ledger, MessageRef
-from standin import ARMED, DAY
+from standin import ARMED, DAY, own_signatures
 from tables import cases
 
 MINUTE = timedelta(minutes=1)
@@ -68,7 +68,7 @@ class Desk:
 
     def __init__(self, *results: Result, slack: Slack | None = None) -> None:
         self.slack = slack or Slack()
-        self.ledger = Ledger(MemoryTable())
+        self.ledger = Ledger(MemoryTable(), own_signatures())
         self.sweep = Sweep(detector="cellar", account=ACCOUNT, region=REGION, mode=Mode.ACT, results=results)
         pool: Any = type("Serial", (), {"map": lambda _, do, over: list(map(do, over))})()
         self.ledger.record(pool, self.sweep, NOW)

@@ -16,8 +16,11 @@ from conftest import ACCOUNT
 from ml_janitor.core.model import finding_id
 from ml_janitor.core.results import CauseCode, make_cause
 from ml_janitor.ledger.causes import read_causes
-from ml_janitor.ledger.signatures import KmsMacs
+from ml_janitor.ledger.findings import Ledger
+from ml_janitor.ledger.signatures import KmsMacs, kms_signatures
+from ml_janitor.ledger.table import Table
 from ml_janitor_cli.main import main
+from ml_janitor_sandbox.deployment import KEYS, TABLE
 from ml_janitor_sandbox.server import Sandbox
 from synthesis import synthesise
 from upgrade.world import DETECTORS, RECORDED, World, deployments, lines, without_contents
@@ -42,11 +45,27 @@ class Lived(NamedTuple):
 
 
 @pytest.fixture
-def world(_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
+def unsigned(_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
+    """The deployment as it was left: its warnings have no signatures."""
     loaded = World(_sandbox.url, monkeypatch, tmp_path, RECORDED)
     loaded.load()
     monkeypatch.setattr(KmsMacs, "since", lambda _: RECORDED)  # the upgrade made the key
     return loaded
+
+
+@pytest.fixture
+def world(unsigned: World) -> World:
+    """The deployment as if its warnings had been signed: what else of them is kept."""
+    sign_warnings(unsigned)
+    return unsigned
+
+
+def sign_warnings(world: World) -> None:
+    table = Table(world.client("dynamodb"), TABLE)
+    ledger = Ledger(table, kms_signatures(world.client("kms"), KEYS))
+    for entry in ledger.everywhere():
+        if entry.warned is not None:
+            table.change(entry.pk, entry.sk, set_to=ledger._mac(entry))
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +73,7 @@ def lived(_sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     with pytest.MonkeyPatch.context() as patch:
         world = World(_sandbox.url, patch, tmp_path_factory.mktemp("upgrade"), RECORDED)
         world.load()
+        sign_warnings(world)
         world.delivered = len(world.box.invocations())
         before = len(world.slack.messages())
         first = outcomes(world, FREE)
@@ -89,6 +109,34 @@ def recorded(kind: str) -> dict[str, dict[str, str]]:
     """The recorded items of the table of one *kind*, by the name of their resource."""
     items = [one for one in lines("ledger") if one["pk"]["S"].startswith(f"{kind}#")]
     return {one["name"]["S"]: {key: str(*value.values()) for key, value in one.items()} for one in items}
+
+
+# --- warnings that are not signed ---------------------------------------------------------------
+
+
+def test_an_unsigned_warning_is_given_again_with_a_new_grace_and_its_message_says_so(
+    unsigned: World,
+) -> None:
+    due = ("due", "due-too", "hurried")
+    unsigned.at(FREE)
+    first = unsigned.sweep("idle-endpoints")
+    assert {first[name]["outcome"] for name in due} == {"waiting"}
+    assert {*due} <= {*endpoints(unsigned)}
+    before = len(unsigned.slack.messages())
+    old = {one["message"] for name, one in recorded("finding").items() if name in due}
+
+    unsigned.at(LATER)
+    second = unsigned.sweep("idle-endpoints")
+
+    assert {second[name]["outcome"] for name in due} == {"warned"}
+    assert {*due} <= {*endpoints(unsigned)}
+    findings = {one["name"]: one for one in unsigned.items("finding")}
+    assert min(findings[name]["due"] for name in due) > f"{LATER + timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}"
+    posted = {one["text"].partition(": ")[0] for one in unsigned.slack.messages()[before:]}
+    assert posted >= {*due}
+    for message in unsigned.slack.messages():
+        if message["ts"] in old:
+            assert "did not sign its warning" in json.dumps(message["blocks"])
 
 
 # --- warnings and holds ---------------------------------------------------------------------------

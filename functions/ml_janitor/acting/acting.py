@@ -372,7 +372,7 @@ class ArmedSweep:
                 return result
             refused = self.arming.spares(candidate.target, verdict, candidate.takes_along)
             if refused is None:
-                self.recheck.prepared(candidate, entry.memo)
+                self.recheck.prepared(candidate, entry.memo if ledger.is_signed(entry) else {})
         except NotFinishedError as not_yet:
             ledger.save_memo(entry, not_yet.memo)
             return result
@@ -416,6 +416,9 @@ class ArmedSweep:
         self.places.check()
         if not self.aws.has_time:
             raise OutOfTimeError
+        if (unsigned := self.acting.ledger.unsigned_cause(entry)) is not None:
+            self.acting.ledger.void_warning(entry, unsigned)
+            raise NoActError(Outcome.WAITING, unsigned)
         at = self.acting.clock()
         verdict, candidate = self.recheck.verdict(result, at)
         if not isinstance(verdict, Finding):
@@ -695,9 +698,13 @@ class Postponement:
         return make_cause(CauseCode.MAX_SHARE, waste, sweep.looked_at, arming.max_share, sweep.detector)
 
     def _approved(self, key: str) -> bool:
-        """Return whether a person approved it with all others, or pressed *Do it now* on it."""
+        """Return whether a person approved it with all others, or pressed *Do it now* on it, as signed."""
         entry = self.armed.entries.get(key)
-        return entry is not None and bool(entry.approved or entry.hurried)
+        return (
+            entry is not None
+            and bool(entry.approved or entry.hurried)
+            and self.armed.acting.ledger.is_signed(entry)
+        )
 
 
 _SHARED_NIGHT = "organization"
@@ -709,12 +716,14 @@ class ActionPlaces:
     The places for actions that *armed* may still give out, of its own and of the night.
 
     A night belongs to the sweep's account, or to all accounts of an organization together. Once no place is
-    left, `check` refuses everything. *held* counts the actions that each limit held back.
+    left, `check` refuses everything. *held* counts the actions that each limit held back. The places of this
+    sweep are also counted here: who can write to the table can put marks into its counters.
     """
 
     def __init__(self, armed: ArmedSweep) -> None:
         self._armed = armed
         self._full: Cause | None = None
+        self._taken: set[str] = set()
         self.held: Counter[Cause] = Counter()
 
     def check(self) -> None:
@@ -732,11 +741,14 @@ class ActionPlaces:
         acting, sweep = self._armed.acting, self._armed.sweep
         name = f"{sweep.detector}#{sweep.account}#{sweep.region}#{format_stamp(self._armed.now)}"
         per_sweep, per_night = self._armed.arming.max_actions, acting.max_actions_per_night
-        if not acting.limits.in_sweep(name, action, at_most=per_sweep, now=now):
+        others = len(self._taken - {action})
+        if others >= per_sweep or not acting.limits.in_sweep(name, action, at_most=per_sweep, now=now):
             raise self._none_left(make_cause(CauseCode.MAX_ACTIONS, per_sweep))
         whose = _SHARED_NIGHT if acting.together else str(sweep.account)
-        if not acting.limits.in_night(whose, f"{sweep.detector} {action}", at_most=per_night, now=now):
+        in_night = f"{sweep.detector} {action}"
+        if others >= per_night or not acting.limits.in_night(whose, in_night, at_most=per_night, now=now):
             raise self._none_left(make_cause(CauseCode.MAX_ACTIONS_PER_NIGHT, per_night))
+        self._taken.add(action)
 
     def close(self, why: Cause) -> None:
         """Give out no more places, because of *why*."""

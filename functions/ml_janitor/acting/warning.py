@@ -39,6 +39,7 @@ class WarningDeliveries:
     clock: Callable[[], datetime]
     soon: datetime
     warned: dict[str, Result] = field(default_factory=dict)
+    stored: dict[str, Entry] = field(default_factory=dict)
 
     def due(self, result: Result, *, messaged: bool) -> datetime:
         """Return the time from which the janitor may act on *result*, as its warning says."""
@@ -56,7 +57,7 @@ class WarningDeliveries:
         """
         at = self.clock()
         due = max(self.due(result, messaged=False), self.arming.due(at, finding_of(result), messaged=False))
-        self.ledger.warned(
+        self.stored[result.target.key] = self.ledger.warned(
             self._entry(result), now=at, due=due, message=message, said=said, unmessaged=unmessaged
         )
         why = make_cause(CauseCode.OWNER_NOT_MESSAGED, unmessaged)
@@ -85,7 +86,8 @@ class WarningDeliveries:
         return known
 
     def _entry(self, result: Result) -> Entry:
-        return self.entries[result.target.key]
+        key = result.target.key
+        return self.stored.get(key) or self.entries[key]
 
 
 class WarningTransport(Protocol):

@@ -62,6 +62,8 @@ class CauseCode(StrEnum):
     NO_LONGER_WASTE = "no-longer-waste"  # the reason
     GONE = "gone"
     WARNING_VOID = "warning-void"
+    WARNING_UNSIGNED = "warning-unsigned"
+    WARNING_INVALID = "warning-invalid"
     DONE_BY_OTHERS = "done-by-others"
     UNDO_WITH = "undo-with"  # the undo command, the finding's id
     NO_UNDO = "no-undo"  # the reason
@@ -100,7 +102,13 @@ class CauseCode(StrEnum):
 
 
 UNVERIFIED_RECORD_CODES = frozenset(
-    {CauseCode.MAC_INVALID, CauseCode.MAC_MISSING, CauseCode.REQUEST_UNSIGNED, CauseCode.REQUEST_LATE}
+    {
+        CauseCode.MAC_INVALID,
+        CauseCode.MAC_MISSING,
+        CauseCode.REQUEST_UNSIGNED,
+        CauseCode.REQUEST_LATE,
+        CauseCode.WARNING_INVALID,
+    }
 )
 """The janitor does nothing from a record with such a cause: an alarm has to say so."""
 

@@ -319,7 +319,7 @@ def signed_content(action: Action, stage: Stage | str) -> dict[str, Any]:
 _ACTION_ADAPTER = TypeAdapter(Action)
 _STEP_PREFIX = "step_"
 _NO_MESSAGES = WarningMessages()
-_NO_KEYS = Signatures()
+_WITHOUT_KEYS = Signatures()
 _NO_ERROR = store_cause("error", None)
 
 _ACTION_RETENTION = timedelta(days=120)
@@ -344,7 +344,7 @@ class Actions:
     Every change is conditional on the stage before it, so that of two concurrent runs one stops.
     """
 
-    def __init__(self, table: Table, signatures: Signatures = _NO_KEYS) -> None:
+    def __init__(self, table: Table, signatures: Signatures = _WITHOUT_KEYS) -> None:
         self._table = table
         self.signatures = signatures
 

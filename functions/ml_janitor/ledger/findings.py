@@ -6,9 +6,10 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from boto3.dynamodb.conditions import Attr, ConditionBase
@@ -20,6 +21,7 @@ from ml_janitor.core.money import Claim, round_keeping_small
 from ml_janitor.core.results import Cause, CauseCode, Result, Sweep, make_cause
 from ml_janitor.ledger.causes import cause_attributes, read_causes, store_cause
 from ml_janitor.ledger.latest import LatestRecords
+from ml_janitor.ledger.signatures import Signatures, SignedKind, canonical_json
 from ml_janitor.ledger.table import (
     EXPIRES_ATTRIBUTE,
     ConditionFailedError,
@@ -73,7 +75,7 @@ class WarningMessages:
 CLOSING_ATTRIBUTES = ("closed", *cause_attributes("close_reason"), EXPIRES_ATTRIBUTE)
 WARNING_ATTRIBUTES = (
     *("warned", "due", "channel", "message", "direct_channel", "direct_message"),
-    *("approved", "hurried", "memo", "not_done_at"),
+    *("approved", "hurried", "memo", "mac", "not_done_at"),
     *cause_attributes("unmessaged", "not_done"),
 )
 """The attributes of a closing and of a warning: void once a finding is closed."""
@@ -107,9 +109,11 @@ class Entry(WarningMessages):
     *refused_at*: the janitor only reports the finding, and warns nobody. *not_done* says why the sweep of
     *not_done_at* did not act on the due finding. *untold* is the `place` of the messages that do not show yet
     that their warning is void, and *untold_why* the reason. *missing_for_undo* is the setting without which
-    only a person can undo the act.
+    only a person can undo the act. *mac* authenticates the warning and the memo.
     """
 
+    pk: str = ""
+    sk: str = ""
     key: str
     detector: str
     account: str
@@ -137,6 +141,7 @@ class Entry(WarningMessages):
     untold: str = ""
     untold_why: Cause | None = None
     missing_for_undo: str = ""
+    mac: str = ""
     memo: Mapping[str, Any] = field(default_factory=dict)
     closed: datetime | None = None
     close_reason: Cause | None = None
@@ -152,6 +157,21 @@ class Entry(WarningMessages):
         ago, so that its warning is void.
         """
         return self.warned is not None and self.closed is None and now - self.last_seen > lasts
+
+    @property
+    def warning(self) -> dict[str, str]:
+        """The signed part: the warning of one resource, and how far preparing its act came."""
+        return {
+            "pk": self.pk,
+            "sk": self.sk,
+            "key": self.key,
+            "warned": "" if self.warned is None else format_stamp(self.warned),
+            "due": "" if self.due is None else format_stamp(self.due),
+            "messages": self.place,
+            "hurried": self.hurried,
+            "approved": self.approved,
+            "memo": sha256(canonical_json(self.memo)).hexdigest(),
+        }
 
     def voiding(self, why: Cause) -> dict[str, str]:
         """
@@ -221,19 +241,23 @@ _CLOSED_RETENTION = timedelta(days=90)
 """Time for which a closed finding stays readable before DynamoDB removes it."""
 
 _MISSING_FOR_UNDO = "missing_for_undo"
+_NO_KEYS = Signatures()
 
 
 class Ledger:
     """
     Findings by ARN + creation time in *table*; *latest* holds the sweeps and digests there.
 
+    *signatures* authenticate the warnings.
+
     People can read the keys: "finding#idle-endpoints#123456789012#us-east-1" and
     "arn:...@2026-09-01T00:00:00+00:00". Writing twice leaves the same as writing once, so a retried run does
     no harm. `Leases` keep two concurrent runs apart.
     """
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: Table, signatures: Signatures = _NO_KEYS) -> None:
         self._table = table
+        self._signatures = signatures
         self.latest = LatestRecords(table)
 
     # --- findings -----------------------------------------------------------------------------
@@ -371,25 +395,47 @@ class Ledger:
         message: MessageRef = NO_MESSAGE,
         said: str = "",
         unmessaged: Cause | None = None,
-    ) -> None:
+    ) -> Entry:
         """
-        Remember that Slack took the warning of *entry* as *message*; the first warning counts.
+        Remember that Slack took the warning of *entry* as *message*, and return the warned entry.
 
-        *unmessaged* says why its owner has no direct message so far.
+        *unmessaged* says why its owner has no direct message so far. A warning that another run gave since
+        the entry was read counts: then nothing changes.
         """
-        self._change(
-            entry,
-            set_to={"said": said},
-            remove=(VOIDED_ATTRIBUTE,),
-            at_first={
-                "announced": now,
-                "warned": now,
-                "due": due,
-                "channel": message.channel,
-                "message": message.ts,
-                **store_cause("unmessaged", unmessaged),
-            },
-        )
+        about: dict[str, Any] = {"warned": now, "due": due, "channel": message.channel, "message": message.ts}
+        cleared: dict[str, Any] = {"direct_channel": "", "direct_message": "", "hurried": "", "approved": ""}
+        warned = replace(entry, **about, **cleared, memo={})
+        set_to = {"said": said, **about, **store_cause("unmessaged", unmessaged), **self._mac(warned)}
+        with suppress(ConditionFailedError):
+            self._change(
+                entry,
+                set_to=set_to,
+                remove=(VOIDED_ATTRIBUTE, *(name for name in WARNING_ATTRIBUTES if name not in set_to)),
+                at_first={"announced": now},
+                only_if=Attr("warned").not_exists(),
+                signed=True,
+            )
+        return replace(warned, mac=set_to["mac"])
+
+    def is_signed(self, entry: Entry) -> bool:
+        """Return whether the janitor signed the warning and the memo of *entry*. Raises KMS's errors."""
+        return self._signatures.verify(SignedKind.WARNING, entry.warning, entry.mac)
+
+    def is_verified(self, entry: Entry) -> bool:
+        """Return whether the warning of *entry* is signed, for display: False if that cannot be verified."""
+        try:
+            return self.is_signed(entry)
+        except Exception:  # no key, no permission, or KMS did not answer
+            return False
+
+    def unsigned_cause(self, entry: Entry) -> Cause | None:
+        """Return why the warning of *entry* does not count, or None if it is signed. Raises KMS's errors."""
+        if not entry.mac:
+            return make_cause(CauseCode.WARNING_UNSIGNED)
+        return None if self.is_signed(entry) else make_cause(CauseCode.WARNING_INVALID)
+
+    def _mac(self, entry: Entry) -> dict[str, str]:
+        return {"mac": self._signatures.sign(SignedKind.WARNING, entry.warning)}
 
     def messaged(self, entry: Entry, message: MessageRef, *, late: datetime, due: datetime) -> None:
         """
@@ -397,11 +443,16 @@ class Ledger:
 
         Raises ConditionFailedError if its date was moved, or its warning is void.
         """
+        about: dict[str, Any] = {
+            "direct_channel": message.channel,
+            "direct_message": message.ts,
+            "due": due,
+        }
         self._change(
             entry,
-            set_to={"direct_channel": message.channel, "direct_message": message.ts, "due": due},
+            set_to={**about, **self._mac(replace(entry, **about))},
             remove=cause_attributes("unmessaged"),
-            only_if=Attr("due").eq(late),
+            only_if=Attr("due").eq(late) & Attr("mac").eq(entry.mac),
             signed=True,
         )
 
@@ -413,12 +464,14 @@ class Ledger:
         self._change(entry, set_to=store_cause("unmessaged", why), only_if=Attr("warned").exists())
 
     def make_due(self, entry: Entry, *, by: str, now: datetime) -> None:
-        """Make *entry* due: *by* pressed *Do it now*. Raises ConditionFailedError if the warning is void."""
-        self._change(entry, set_to={"due": now, "hurried": by}, only_if=_warned(entry))
+        """Make *entry* due: *by* pressed *Do it now*. Raises ConditionFailedError if the warning changed."""
+        signed = self._mac(replace(entry, due=now, hurried=by))
+        self._change(entry, set_to={"due": now, "hurried": by, **signed}, only_if=_unchanged(entry))
 
     def approve(self, entry: Entry, *, by: str) -> None:
         """Remember that *by* approved it among many. Raises ConditionFailedError like `make_due`."""
-        self._change(entry, set_to={"approved": by}, only_if=_warned(entry))
+        signed = self._mac(replace(entry, approved=by))
+        self._change(entry, set_to={"approved": by, **signed}, only_if=_unchanged(entry))
 
     def void_warning(self, entry: Entry, why: Cause) -> None:
         """Void the warning because of *why*: the janitor would have to warn again."""
@@ -439,7 +492,7 @@ class Ledger:
 
     def clear_refusal(self, entry: Entry) -> None:
         """Forget the refusal: it can be prepared again, and gets a warning like a new finding."""
-        self._change(entry, remove=(*REFUSAL_ATTRIBUTES, "memo"))
+        self._change(entry, remove=(*REFUSAL_ATTRIBUTES, "memo", "mac"))
 
     def record_not_done(self, entry: Entry, why: Cause, now: datetime) -> None:
         """Remember, while its warning stands, that the sweep of *now* did not act on it because of *why*."""
@@ -449,7 +502,7 @@ class Ledger:
 
     def save_memo(self, entry: Entry, memo: Mapping[str, Any]) -> None:
         """Store the progress of `prepare`."""
-        self._change(entry, set_to={"memo": json.dumps(memo)})
+        self._change(entry, set_to={"memo": json.dumps(memo), **self._mac(replace(entry, memo=memo))})
 
     def _change(self, entry: Entry, **changes: Any) -> None:
         where = partition_key(FINDING_KEY, entry.detector, entry.account, entry.region)
@@ -464,6 +517,11 @@ def _entries(items: Iterable[Mapping[str, Any]]) -> list[Entry]:
 def _warned(entry: Entry) -> ConditionBase:
     """Return the condition that the warning of *entry* still stands."""
     return Attr("warned").eq(entry.warned)
+
+
+def _unchanged(entry: Entry) -> ConditionBase:
+    """Return the condition that the warning of *entry* stands as it was signed when it was read."""
+    return _warned(entry) & (Attr("mac").eq(entry.mac) if entry.mac else Attr("mac").not_exists())
 
 
 def _why_closed(verdict: Verdict | None) -> Cause:

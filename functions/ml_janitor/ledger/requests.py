@@ -94,7 +94,10 @@ class ButtonRequests:
         refused = []
         for entry in ledger.entries(detector, account, region) if asked else ():
             due = asked.get((RequestKind.DUE, entry.key, _stamped(entry.warned)))
-            if due is None or entry.hurried or entry.warned is None:
+            if due is None or entry.hurried or entry.warned is None or not entry.mac:
+                continue
+            if not ledger.is_signed(entry):
+                refused.append(f"{entry.name}: the warning is not the one that was signed")
                 continue
             if not due.verify(self._signatures):
                 refused.append(f"{entry.name}: the request to make it due is not signed")

@@ -36,7 +36,6 @@ class SignedKind(StrEnum):
 
     ACTION = "action"
     WARNING = "warning"
-    LIMIT_MARK = "limit mark"
     UNDO_PROGRESS = "undo progress"
     UNDO_COMMAND = "undo command"
     REQUEST = "request"
@@ -45,7 +44,6 @@ class SignedKind(StrEnum):
 KEY_OF_KIND: Mapping[SignedKind, SigningKey] = {
     SignedKind.ACTION: SigningKey.RECORDS,
     SignedKind.WARNING: SigningKey.RECORDS,
-    SignedKind.LIMIT_MARK: SigningKey.RECORDS,
     SignedKind.UNDO_PROGRESS: SigningKey.PROGRESS,
     SignedKind.UNDO_COMMAND: SigningKey.PROGRESS,
     SignedKind.REQUEST: SigningKey.REQUESTS,

@@ -71,6 +71,13 @@ CAUSE_TEXTS = {
     CauseCode.NO_LONGER_WASTE: "{0}",
     CauseCode.GONE: "it is gone",
     CauseCode.WARNING_VOID: "its warning is void",
+    CauseCode.WARNING_UNSIGNED: (
+        "the janitor did not sign its warning (a version before gave it): it is warned about again"
+    ),
+    CauseCode.WARNING_INVALID: (
+        "its warning in the ledger is not the one that was signed, so it is warned about again: somebody "
+        f"changed it, {LOOK_ADVICE}"
+    ),
     CauseCode.DONE_BY_OTHERS: "it was as good as cleaned up before anything was done",
     CauseCode.UNDO_WITH: "janitor {0} {1}",
     CauseCode.NO_UNDO: "no undo: {0}",

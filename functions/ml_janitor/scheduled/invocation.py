@@ -164,7 +164,7 @@ class Invocation:
 
     @property
     def ledger(self) -> Ledger:
-        return Ledger(self.table)
+        return Ledger(self.table, self.signatures)
 
     @property
     def leases(self) -> Leases:

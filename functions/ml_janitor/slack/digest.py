@@ -409,7 +409,10 @@ class ActionHistory:
             acted=lines(acted, self._acted),
             failed=[self._failed(action) for action in broke.values()],
             undone=lines(undone, self._undone),
-            due=[self._soon(entry) for entry in sorted(entries, key=lambda entry: entry.due or now)],
+            due=[
+                f"{self._soon(entry)}{'' if self.ledger.is_verified(entry) else ', not verified'}"
+                for entry in sorted(entries, key=lambda entry: entry.due or now)
+            ],
             lost=list(self._lost(places, now)),
             saved=sum_savings(  # only actions that end a cost: a tag saves nothing
                 (action for action in actions if self.cleanups[action.detector].effect.saves),

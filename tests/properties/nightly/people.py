@@ -14,7 +14,7 @@ from properties.nightly.life import Life
 from properties.nightly.oracle import REST, identity_of
 from properties.nightly.store import Identity
 from properties.nightly.wire import KINDS, Mishap
-from standin import KilledError
+from standin import KilledError, own_signatures
 
 
 class People(Life):
@@ -28,7 +28,7 @@ class People(Life):
             entry = self.random.choice(self.old_entries[-30:])
             identity = self.known(entry.key)
             try:
-                Ledger(self.mine).make_due(entry, by="maria", now=self.clock)
+                Ledger(self.mine, own_signatures()).make_due(entry, by="maria", now=self.clock)
             except ConditionFailedError:
                 self.tell(f"now is refused for {identity}")
             else:
@@ -36,8 +36,8 @@ class People(Life):
                 self.pressed(entry, "hurried")
         if entries and self.chance(0.3):
             self.tell("all that was warned about is approved")
-            for entry in entries:
-                Ledger(self.mine).approve(entry, by="maria")
+            for entry in [entry for entry in self.on_record() if entry.warned is not None]:
+                Ledger(self.mine, own_signatures()).approve(entry, by="maria")
                 self.pressed(entry, "approved")
 
     def on_record(self) -> list[Entry]:
