@@ -74,6 +74,19 @@ def test_sent_bytes_may_be_images_or_outputs_of_jobs(box: Control, session: boto
     assert "training job eval is given s3://far-results/" in judged(aws)[SENT].reason
 
 
+def test_read_bytes_go_to_a_program_that_is_given_a_bucket_here(
+    box: Control, session: boto3.Session, aws: Aws
+) -> None:
+    charge(box, "USE1-EU-AWS-Out-Bytes", "GetObject")
+    session.client("s3").create_bucket(Bucket="near-data")
+    session.client("s3").put_object(Bucket="near-data", Key="x", Body=b"x")
+    session.client("sagemaker", FAR).create_training_job(
+        **training_request("eval-1", out="s3://far/", HyperParameters={"data": "s3://near-data/x"})
+    )
+
+    assert "eval is given s3://near-data/x" in judged(aws)["USE1-EU-AWS-Out-Bytes/GetObject"].reason
+
+
 def test_only_lines_that_leave_the_region_in_whole_days_count(box: Control, aws: Aws) -> None:
     """15 of the 30 days of each charge lie in the window; what arrives is free, and not this region's."""
     for usage in ("USE1-USW2-AWS-Out-Bytes", "USW2-USE1-AWS-Out-Bytes", "EUC1-NatGateway-Bytes"):

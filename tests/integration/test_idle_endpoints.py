@@ -178,9 +178,6 @@ def test_a_window_of_a_month_is_read_to_its_beginning(seed: Seed, aws: Aws) -> N
     found(verdicts(aws, IdleEndpoints(window=28 * DAY))["churn"], Confidence.PROVEN)
 
 
-DESIRED = "sagemaker:variant:DesiredInstanceCount"
-
-
 def scale(seed: Seed, name: str, least: int, *, ago: timedelta = DAY) -> None:
     """Application Auto Scaling gives variant blue of *name* at *least* so many instances."""
     seed.box.set_clock(NOW - ago)
@@ -405,15 +402,15 @@ def test_inference_components_decide_for_their_endpoint(seed: Seed, aws: Aws) ->
     unknown(judged["unproven"], "no metric of inference component unproven-b arrives")
 
 
-# --- monitoring ---------------------------------------------------------------------------------
-
-
 def test_requests_to_a_deleted_inference_component_may_have_been_here(seed: Seed, aws: Aws) -> None:
     host(seed, "churn")
     seed.control("churn")
     seed.publish("Invocations", one_request(3 * DAY), InferenceComponentName="gone")
 
     unknown(verdict(aws), "inference component gone")
+
+
+# --- monitoring ---------------------------------------------------------------------------------
 
 
 def test_its_monitoring_is_part_of_its_cost(seed: Seed, aws: Aws) -> None:

@@ -71,7 +71,7 @@ def test_acts_and_undos_keep_to_the_limits_that_the_operator_set() -> None:
 
 # --- each function's parts ------------------------------------------------------------------------
 
-MEMBER, MEMBERS_REGION = "210987654321", "eu-west-1"
+MEMBER = "210987654321"
 SLACK = '[janitor]\nslack_channel = "C0123456789"\nslack_secret = "ml-janitor/slack"\nundo_days = 7\n'
 ORGANIZATION = f"""[organization]
 accounts = ["{MEMBER}"]

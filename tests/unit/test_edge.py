@@ -27,9 +27,6 @@ from ml_janitor_cli.edge import NO_TABLE_ADVICE, FailedError, end_on_interrupt, 
 from ml_janitor_cli.ledger_commands import arn_place, end_of_day
 from tables import cases
 
-TOKYO = timedelta(hours=9)
-
-
 # --- time -------------------------------------------------------------------------------------------
 
 

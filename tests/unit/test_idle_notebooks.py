@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from fakes import target_at
-from ml_janitor.aws.activity import TrailEvent
+from ml_janitor.aws.activity import Metric, TrailEvent
 from ml_janitor.aws.prices import Price
 from ml_janitor.core.durations import WorkingHours
 from ml_janitor.core.model import (
@@ -452,3 +452,11 @@ def test_a_sign_of_this_very_moment_is_not_after_it() -> None:
     assert "after this sweep began" in idle_notebooks.sign_text(
         idle_notebooks.NotebookSign("a line", NOON + SECOND), NOON
     )
+
+
+def test_use_that_cannot_be_read_is_not_taken_for_none() -> None:
+    unread, metric = Unreadable("denied"), Metric.of("CWAgent", "cpu_usage_idle", period=300, host="a")
+
+    assert idle_notebooks._worked(metric, unread, NIGHT) is unread
+    assert idle_notebooks._newest([Absent(), unread]) is unread
+    assert idle_notebooks._newest([unread, Value(NIGHT)]) == Value(NIGHT)
