@@ -25,7 +25,7 @@ def job(
 ) -> None:
     """A training job that was created *age* ago, and keeps its instances for *keep* after it ended."""
     box.set_clock(NOW - age)
-    pool = {"KeepAlivePeriodInSeconds": int(keep.total_seconds())} if keep else {}
+    pool: Any = {"KeepAlivePeriodInSeconds": int(keep.total_seconds())} if keep else {}
     session.client("sagemaker").create_training_job(
         **training_request(name, rented(**pool), seconds=28 * 24 * 3600)
     )

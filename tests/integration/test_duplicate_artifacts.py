@@ -256,7 +256,8 @@ def serve(account: Account, model: str, name: str = "live") -> None:
 
 
 def configure(account: Account, config: str, model: str) -> None:
-    account.sagemaker.create_endpoint_config(EndpointConfigName=config, ProductionVariants=[hosting(model)])
+    variant: Any = hosting(model)
+    account.sagemaker.create_endpoint_config(EndpointConfigName=config, ProductionVariants=[variant])
 
 
 def ended(account: Account, name: str, key: str) -> None:

@@ -222,7 +222,7 @@ def test_where_the_role_is_missing_the_ledger_says_what_it_knows(
         f"What ran in {serving} is not all known, so less is explained: could not be read: its role cannot "
         "be taken on"
     ) in text
-    assert "'janitor doctor --organization' says what mends it" in text
+    assert "`janitor doctor --organization` says what mends it" in text
     assert "the ledger has 2 open findings there, at least $170 a month: ranker, pod" in text
 
 

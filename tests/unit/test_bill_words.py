@@ -397,7 +397,7 @@ def test_of_several_accounts_a_resource_says_its_own() -> None:
         "Credits, refunds and taxes could not be read: GetCostAndUsage: 500.",
     ),
 )  # fmt: skip
-def test_a_gap_is_a_sentence(reading: str, cause: str, given: dict[str, str], text: str) -> None:
+def test_a_gap_is_a_sentence(reading: str, cause: str, given: dict[str, Any], text: str) -> None:
     gap = BillGap(reading=BillReading[reading], cause=GapCause[cause], **given)
     assert list(gap_sentences([gap, gap], 8)) == [text]
 

@@ -451,7 +451,7 @@ def test_prices_are_asked_for_with_the_session_they_come_from(from_elsewhere: bo
 
 def test_files_in_a_temporary_folder_go_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ml_janitor.aws.client.BLOCK_SIZE", 4)
-    files = FolderScratch()
+    files: Any = FolderScratch()
     assert (files.lasting, files.kept("a")) == (False, None)
     with pytest.raises(FileNotFoundError):
         next(files.blocks("a/b"))

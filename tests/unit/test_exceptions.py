@@ -16,6 +16,7 @@ BY_NAME = {
     "CannotUndoError": "functions/ml_janitor/acting/undoing.py",
     "CommandRefusedError": "cli/ml_janitor_cli/main.py",
     "ConditionFailedError": "functions/ml_janitor/ledger/limits.py",
+    "FileChangedError": "functions/ml_janitor/ledger/files.py",
     "InvalidInputError": "cli/ml_janitor_cli/edge.py",
     "LeaseTakenError": "functions/ml_janitor/acting/undoing.py",
     "NoActError": "functions/ml_janitor/acting/acting.py",

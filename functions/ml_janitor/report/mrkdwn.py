@@ -118,8 +118,10 @@ def _fitting(write: Any, text: str, longest: int) -> str:
 def _inert(text: str) -> str:
     parts, end = [], 0
     for found in COPIED_PATTERN.finditer(text):
-        parts += [_unformatted(text[end : found.start()]), _span(found[0])]
-        end = found.end()
+        begin, stop = found.span()
+        quoted = text[begin - 1 : begin] == text[stop : stop + 1] == "`"  # the span has its own
+        parts += [_unformatted(text[end : begin - quoted]), _span(found[0])]
+        end = stop + quoted
     return "".join([*parts, _unformatted(text[end:])])
 
 
