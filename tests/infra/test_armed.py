@@ -28,7 +28,7 @@ PERMANENT = {
     "kms:ScheduleKeyDeletion",
 }
 
-ACTING = {
+ACTING: dict[str, dict[str, Any]] = {
     "duplicate-artifacts": {"act_on_prefixes": ["s3://acme-models/old/"], "buckets": ["acme-models"]},
     "storage-tiering": {"act_on_buckets": ["acme-scratch"]},
     "untagged-resources": {"fill_owner": True},
