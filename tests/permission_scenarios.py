@@ -16,7 +16,7 @@ import pytest
 import commands
 from commands import Janitor
 from conftest import ACCOUNT, REGION
-from declared import Declared, granted, listed
+from declared import Declared, Permission, granted, listed
 from hosted import ARMED, ARMS, MINUTE, REFUSAL, Call, Host, Ran, Roles, broken, handed, now, told
 from ml_janitor.acting.undoing import CannotUndoError
 from ml_janitor.aws.tags import Arn
@@ -265,7 +265,7 @@ class ActAndUndo:
             Holds(host.table).put(ACCOUNT, REGION, hold)
 
     def _wanted_back(self, name: str, host: Host) -> dict[str, Any]:
-        """Somebody asks for what has that *name*, or for the next that is not back."""
+        """By a command, somebody asks for what has that *name*; by a press, for the next that is not back."""
         host.later(MINUTE)
         wanted = next(
             one
@@ -273,7 +273,8 @@ class ActAndUndo:
             if (name in one.target.name if name else one.target.name != self.lost)
             if one.stage is not Stage.UNDONE
         )
-        return undo_event(wanted, host.root("kms"), host.function(UNDO).environment, at=host.now)
+        variables = host.function(UNDO).environment
+        return undo_event(wanted, host.root("kms"), variables, at=host.now, by_hand=bool(name))
 
     def wanted(self, host: Host, _: Recording) -> list[Wanted]:
         """
@@ -289,6 +290,10 @@ class ActAndUndo:
         tables["detectors"] = {self.detector: tables["detectors"][self.detector]}
         own, undo = host.function(self.detector), host.function(UNDO)
         needs, reads = host.declared.of_function(own), host.unarmed().of_function(own)
+        keys = (
+            host.deployed.signing_keys()
+        )  # of people's requests and of undos: the scenario of presses has them
+        reads |= {one for one in needs if one.resource in {keys["RequestKey"], keys["UndoProgressKey"]}}
         undoes = Declared(host.deployed, Settings.parse(tables)).of_function(undo)
         sought = {one for one in undoes if self.own or one.action.partition(":")[0] not in OWN}
         return [
@@ -499,9 +504,12 @@ class Presses:
 
     def wanted(self, host: Host, _: Recording) -> list[Wanted]:
         """All of the two that hear a press."""
+        keys = host.deployed.signing_keys()
+        read = {Permission("kms:VerifyMac", keys[key]) for key in ("RequestKey", "UndoProgressKey")}
         functions = [host.function(name) for name in (RECEIVER, WORKER)]
-        return [
-            Wanted(name=one.name, role=one.role, needs=host.declared.of_function(one)) for one in functions
+        return [  # nothing is pressed below what is back or asked for already
+            Wanted(name=one.name, role=one.role, needs=host.declared.of_function(one) - read, also=read)
+            for one in functions
         ]
 
     def check(self, host: Host, recording: Recording) -> None:

@@ -253,9 +253,15 @@ def with_request(action: Action, by: str, at: datetime) -> tuple[Action, Request
     return action, undo_request(action, by=by, now=at).sign(own_signatures())
 
 
-def undo_event(action: Action, kms: Any, variables: Mapping[str, str], *, at: datetime) -> dict[str, Any]:
-    """What the undo function, with these *variables*, is invoked with once Maria asks for *action* back."""
-    request = undo_request(action, by="maria", now=at).sign(kms_signatures(kms, named_keys(variables)))
+def undo_event(
+    action: Action, kms: Any, variables: Mapping[str, str], *, at: datetime, by_hand: bool = False
+) -> dict[str, Any]:
+    """
+    What the undo function, with these *variables*, is invoked with once Maria asks for *action* back, by a
+    press or *by hand*.
+    """
+    signatures = kms_signatures(kms, named_keys(variables), by_hand=by_hand)
+    request = undo_request(action, by="maria", now=at).sign(signatures)
     where = {"account": action.target.account, "region": action.target.region}
     return {"detector": action.detector, **where, "finding": action.id, "asked": request.as_json()}
 

@@ -31,6 +31,7 @@ PERMANENT = {
 ACTING = {
     "duplicate-artifacts": {"act_on_prefixes": ["s3://acme-models/old/"], "buckets": ["acme-models"]},
     "storage-tiering": {"act_on_buckets": ["acme-scratch"]},
+    "untagged-resources": {"fill_owner": True},
 }
 """Without this, it would never act."""
 

@@ -152,11 +152,12 @@ def test_the_function_that_lists_holds_its_own_items_and_lists_alone(deployed: D
         when = frozenset({("ForAllValues:StringLike", "dynamodb:LeadingKeys", (pattern,))})
         return {Permission(f"dynamodb:{one}", table, when) for one in operations}
 
+    here = frozenset({("StringEquals", "aws:ResourceAccount", (ACCOUNT,))})
     own = {one for one in found if not one.action.startswith("logs:")}
     assert own == {
         Permission("organizations:ListAccounts", "*"),
-        Permission("s3:GetObject", lists),
-        Permission("s3:PutObject", lists),
+        Permission("s3:GetObject", lists, here),
+        Permission("s3:PutObject", lists, here),
         *items("sweep#*", "BatchGetItem", "PutItem"),
         *items("organization", "GetItem", "PutItem", "UpdateItem"),
     }

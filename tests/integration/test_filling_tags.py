@@ -253,7 +253,8 @@ def test_the_creator_becomes_the_owner(account: Account, box: Control) -> None:
     model(account.session, "fresh", **{key: value for key, value in COMPLETE.items() if key != "owner"})
     box.set_clock(NOW)
 
-    recorded = prepared(DETECTOR, account.aws, found(DETECTOR, account.aws, "fresh"))
+    rule = UntaggedResources(fill_tags=FILLED, fill_owner=True)
+    recorded = prepared(rule, account.aws, found(rule, account.aws, "fresh"))
     recorded.act()
 
     assert recorded.record["add"] == {"owner": "sandbox"}  # the IAM user of the sandbox's credentials

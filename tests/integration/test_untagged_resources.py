@@ -149,7 +149,7 @@ def test_its_creator_is_read_once_and_suggested(aws: Aws, box: Control, session:
 def test_an_automl_job_is_created_by_either_version_of_its_call(aws: Aws) -> None:
     one_of_each.automl(acting_as("anna"))
 
-    assert shown(by_name(swept(aws).findings)["rarities"])["created by"] == "anna (IAM user)"
+    assert shown(by_name(swept(aws).findings)["rare"])["created by"] == "anna (IAM user)"
 
 
 def test_a_creator_signed_on_with_sso_is_suggested(aws: Aws, box: Control, session: boto3.Session) -> None:

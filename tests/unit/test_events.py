@@ -197,7 +197,13 @@ def test_an_undo_is_the_same_only_if_it_is_asked_for_with_a_request() -> None:
 
     assert (alone.identity("1"), alone.identity("2")) == ("1", "2")
     assert named.identity("1") == named.identity("2") == named.model_dump_json()
-    for wrong in ({"by": ""}, {"finding": "../.."}, {"detector": "x#y"}, {"act": True}, {"region": None}):
+    for wrong in (
+        {"by": "x" * 201},
+        {"finding": "../.."},
+        {"detector": "x#y"},
+        {"act": True},
+        {"region": None},
+    ):
         with pytest.raises(InvalidInputError):
             check_event(asked | wrong, UndoEvent)
 

@@ -138,7 +138,7 @@ def test_what_left_no_result_is_counted_and_its_accounts_are_named_ten_at_most()
     )
     assert shown[at + 2] == (
         "idle notebooks: 1 sweep in 1 account: lab (000000000044). Could not be read: its role cannot be "
-        "taken on; 'janitor doctor --organization' says what mends it."
+        "taken on; `janitor doctor --organization` says what mends it."
     )
     assert shown[0].startswith("Nothing wasteful found in what ran")
     assert shown[1].endswith(" Not everything could be read, so there may be more.")
