@@ -561,8 +561,9 @@ def policy_size(policy: Mapping[str, Any]) -> int:
 def audit_statements(grants: Iterable[Grant], regions: AuditedRegions) -> Iterator[AuditStatement]:
     """Yield one statement for actions on the same resources under the same conditions, in a fixed order."""
     resources: dict[tuple[str, tuple[Condition, ...]], set[str]] = defaultdict(set)
-    for grant in grants:
-        resources[grant.action, grant.when] |= set(grant_arns(grant, regions))
+    for grant in grants:  # the account is unknown, and an audit only reads
+        when = tuple(condition for condition in grant.when if OWN_ACCOUNT not in condition.values)
+        resources[grant.action, when] |= set(grant_arns(grant, regions))
     actions: dict[tuple[tuple[str, ...], tuple[Condition, ...]], list[str]] = defaultdict(list)
     for (action, when), arns in resources.items():
         actions[tuple(sorted(arns)), when].append(action)
@@ -593,10 +594,9 @@ def condition_block(when: Iterable[Condition], regions: AuditedRegions) -> dict[
     """Return a statement's conditions by operator and key, or nothing."""
     found: dict[str, dict[str, list[str]]] = defaultdict(dict)
     for condition in when:
-        if OWN_ACCOUNT not in condition.values:  # it is unknown, and what is allowed only reads
-            found[condition.operator][condition.key] = [
-                arn_in_partition(value, regions) for value in condition.values
-            ]
+        found[condition.operator][condition.key] = [
+            arn_in_partition(value, regions) for value in condition.values
+        ]
     return {"Condition": dict(found)} if found else {}
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from commands import Janitor
 from conftest import REGION
-from ml_janitor.engine.detector import Condition, allow
+from ml_janitor.engine.detector import Condition, allow, in_own_buckets
 from ml_janitor_cli.doctor import (
     MANAGED_POLICY_LIMIT,
     audit_policies,
@@ -77,3 +77,11 @@ def test_another_partition() -> None:
     assert made["Statement"][0]["Condition"] == {
         "ArnLike": {"kms:EncryptionContext:aws:s3:arn": ["arn:aws-cn:s3:::m/*"]}
     }
+
+
+def test_an_action_limited_to_own_buckets_by_one_detector_alone_is_allowed_once() -> None:
+    everywhere = allow("s3:ListBucket", on="arn:aws:s3:::*")
+
+    made = list(audit_statements([everywhere, *in_own_buckets([everywhere])], {"eu-west-1": "aws"}))
+
+    assert made == [{"Effect": "Allow", "Action": ["s3:ListBucket"], "Resource": ["arn:aws:s3:::*"]}]
