@@ -19,6 +19,7 @@ from conftest import ACCOUNT, REGION
 from declared import Declared, Permission, granted, listed
 from hosted import ARMED, ARMS, MINUTE, REFUSAL, Call, Host, Ran, Roles, broken, handed, now, told
 from ml_janitor.acting.undoing import CannotUndoError
+from ml_janitor.aws.client import scratch_folder
 from ml_janitor.aws.tags import Arn
 from ml_janitor.config.member_roles import RoleKind, member_role_name, role_arn
 from ml_janitor.config.settings import Settings
@@ -29,6 +30,7 @@ from ml_janitor.detectors import DETECTORS
 from ml_janitor.engine.policy import Hold, HoldKind
 from ml_janitor.engine.run import RunFailedError
 from ml_janitor.ledger.actions import Actions, Stage
+from ml_janitor.ledger.files import FILE_KEY
 from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.requests import Holds
 from ml_janitor.report.causes import cause_text
@@ -43,6 +45,14 @@ from recorder import IN_LAMBDAS_HANDS, Missed, Recording, Step, Wanted, nothing,
 from standin import EMAILS, EVENTS, MEMBER, OWNER, STRANGER, event, own_signatures, undo_event
 
 # --- every function with every event, where nothing is armed -------------------------------------------
+
+
+def _keeps(one: Permission, detector: str) -> bool:
+    """Whether a permission is for the files with which a listing goes on that ran out of time."""
+    items = [value for _, _, values in one.when for value in values]
+    reads = one.action == "s3:GetObject" and scratch_folder(detector) in one.resource
+    return reads or (one.action == "dynamodb:PutItem" and any(item.startswith(FILE_KEY) for item in items))
+
 
 DIGEST, BILL = "digest", "bill"
 OF_ALL = {DIGEST, BILL}
@@ -101,12 +111,14 @@ class Invocations:
     def wanted(self, host: Host, recording: Recording) -> list[Wanted]:
         """All that is declared; what tells Slack, and what only findings need, where there was a finding."""
         function = host.function(self.name)
-        needs = host.declared.of_function(function)
+        declared = host.declared.of_function(function)
+        goes_on = {one for one in declared if _keeps(one, self.name)}  # no listing here runs out of time
+        needs = declared - goes_on
         if self._had_to_tell(recording):
-            return [Wanted(name=self.name, role=function.role, needs=needs)]
+            return [Wanted(name=self.name, role=function.role, needs=needs, also=goes_on)]
         sought = {one for one in needs if one.action not in {SECRET_READ, *OF_FINDINGS}}
         needs = {one for one in needs if one.action != SECRET_READ}
-        return [Wanted(name=self.name, role=function.role, needs=needs, sought=sought)]
+        return [Wanted(name=self.name, role=function.role, needs=needs, also=goes_on, sought=sought)]
 
     def check(self, _: Host, recording: Recording) -> None:
         """Each event ended as it should."""

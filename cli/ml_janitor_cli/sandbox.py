@@ -237,4 +237,5 @@ def serve_sandbox(usage: str) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: done.set())
     typer.echo(usage)
-    done.wait()
+    while not done.wait(1):  # a signal just before a wait without end would not end it
+        pass
