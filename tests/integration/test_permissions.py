@@ -71,8 +71,8 @@ def marked(names: Iterable[str], mark: pytest.MarkDecorator) -> list[Any]:
 
 
 RECORDED = [
-    *rows("dry", share(SCENARIOS["dry"], 5, always={IN_EVERY_RUN, DIGEST})),
-    *rows("armed", share(SCENARIOS["armed"], 5, always={IN_EVERY_RUN})),
+    *rows("dry", share(SCENARIOS["dry"], 10, always={IN_EVERY_RUN, DIGEST})),
+    *rows("armed", share(SCENARIOS["armed"], 10, always={IN_EVERY_RUN})),
     *rows("organization", marked(SCENARIOS["organization"], pytest.mark.long)),
     *rows("by hand", map(pytest.param, (IN_EVERY_RUN, ALL, CONTENTS))),
 ]
