@@ -32,13 +32,15 @@ RESOURCE_ATTRIBUTES = {"pk", "sk", "arn", "key", "name"}
 """Attributes that name resources. A resource keeps its name."""
 
 REPORT_ENDINGS = (".json", ".jsonl", ".html", ".csv")
+HASHED_KEY = re.compile(r"\.[0-9a-f]{64}\.json$")
 PACKED_ENTRIES = re.compile(r"H4sI[A-Za-z0-9+/]{20,}={0,2}")
 """The findings that a page holds as gzip in base64: its first three bytes are always the same."""
 
 OUT_OF_REACH = (
     "It cannot reach: DynamoDB's point-in-time recovery (35 days), the functions' log groups (90 days), the "
-    "queues of failed runs (14 days), presses of the last 7 days, messages in Slack, pictures of bills, tags "
-    "and names of resources, CloudTrail, and files that somebody downloaded."
+    "queues of failed runs (14 days), presses of the last 7 days, messages in Slack, pictures of bills, "
+    "lists of accounts and of objects in the report bucket (90 days), tags and names of resources, "
+    "CloudTrail, and files that somebody downloaded."
 )
 
 
@@ -59,9 +61,10 @@ class Replacement:
         match value:
             case str() if value[:1] in {"{", "["}:
                 try:
-                    return json.dumps(self.value(json.loads(value)))
+                    inside = json.loads(value)
                 except ValueError:
                     return self.text(value)
+                return value if (again := self.value(inside)) == inside else json.dumps(again)
             case str():
                 return self.text(value)
             case Mapping():
@@ -155,7 +158,12 @@ def _as_read(item: Mapping[str, Any], names: Mapping[str, Any]) -> ConditionBase
 
 
 def forget_in_reports(client: S3Client, bucket: str, replacement: Replacement) -> int:
-    """Replace the person in every report of *bucket*, and return how many changed."""
+    """
+    Replace the person in every report of *bucket*, and return how many changed.
+
+    Files that the ledger names by their hash (`ledger.files`) stay: they hold accounts and keys, and changed
+    they would count as missing.
+    """
     changed = 0
     for key in _report_keys(client, bucket):
         answer = client.get_object(Bucket=bucket, Key=key)
@@ -169,4 +177,4 @@ def forget_in_reports(client: S3Client, bucket: str, replacement: Replacement) -
 def _report_keys(client: S3Client, bucket: str) -> Iterator[str]:
     for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket):
         keys = (entry["Key"] for entry in page.get("Contents", ()))
-        yield from (key for key in keys if key.endswith(REPORT_ENDINGS))
+        yield from (key for key in keys if key.endswith(REPORT_ENDINGS) and not HASHED_KEY.search(key))

@@ -16,7 +16,7 @@ from ml_janitor.ledger.signatures import Signatures
 from ml_janitor.report.html import pack_entries
 from ml_janitor_cli.forget import Replacement, forget_in_ledger
 from reports import NOW
-from standin import own_signatures
+from standin import Nights, own_signatures
 
 ANNA = Replacement("anna", "person-1")
 
@@ -73,6 +73,25 @@ def test_what_was_signed_verifies_afterwards_and_what_was_forged_stays_as_it_is(
     table.change(again.pk, again.sk, set_to={"undo": json.dumps({"tags": {"owner": "bob"}})})
     changed, (left,) = forget_in_ledger(table, signatures, Replacement("bob", "person-2"))
     assert (changed, "does not verify" in left) == (0, True)
+
+
+def test_a_warning_that_names_the_person_verifies_afterwards(nights: Nights) -> None:
+    table, signatures = nights.table, own_signatures()
+    nights.warned("lamp")
+    nights.ledger.make_due(nights.entries()["lamp"], by="anna", now=nights.clock)
+
+    assert forget_in_ledger(table, signatures, ANNA)[1] == []
+    again = nights.entries()["lamp"]
+    assert (again.hurried, nights.ledger.is_signed(again)) == ("person-1", True)
+    table.change(again.pk, again.sk, set_to={"hurried": "bob"})
+    changed, (left,) = forget_in_ledger(table, signatures, Replacement("bob", "person-2"))
+    assert (changed, "does not verify" in left) == (0, True)
+
+
+def test_what_does_not_name_the_person_stays_to_the_letter() -> None:
+    text = '{"b":1,"a":["x"]}'
+
+    assert ANNA.value(text) == text
 
 
 def test_a_signed_record_without_its_key_is_left_and_named() -> None:

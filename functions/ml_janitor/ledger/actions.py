@@ -26,7 +26,7 @@ from ml_janitor.core.model import HOURS_PER_MONTH, Finding, Target, finding_id
 from ml_janitor.core.results import Cause, CauseCode, Result
 from ml_janitor.engine.detector import CannotActError
 from ml_janitor.ledger.causes import read_causes, store_cause
-from ml_janitor.ledger.findings import WarningMessages
+from ml_janitor.ledger.findings import FINDING_KEY, WarningMessages, entry_from
 from ml_janitor.ledger.signatures import (
     MAC_FORMAT,
     Request,
@@ -273,12 +273,17 @@ def check_unsigned_age(signatures: Signatures, action: Action) -> None:
 
 def sign_again(signatures: Signatures, before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
     """
-    Return the signatures of the item *after* in place of those of *before*, an item of the ledger.
+    Return the signatures of *after*, an action or a finding with its warning, in place of those of *before*.
 
     Raises UnverifiedError, LookupError without a key, and AWS's errors.
     """
-    if not str(before["pk"]).startswith(f"{ACTION_KEY}#") or not before.get("mac"):
+    if not before.get("mac"):
         return {}
+    if str(before["pk"]).startswith(f"{FINDING_KEY}#"):
+        was, becomes = entry_from(before), entry_from(after)
+        if not signatures.verify(SignedKind.WARNING, was.warning, was.mac):
+            raise UnverifiedError(Cause(CauseCode.WARNING_INVALID))
+        return {"mac": signatures.sign(SignedKind.WARNING, becomes.warning)}
     old, new = _action(before), _action(after)
     verify_record(signatures, old)
     verify_undo(signatures, old)

@@ -159,11 +159,11 @@ class AccountsRun:
 
         If the list of the run was changed, the accounts are listed anew: the missing ones are known then too.
         """
-        changed = ""
+        problem = ""
         try:
             listed: Sequence[RunAccount] = self.lists.listed(detector, time)
         except ReadError as error:
-            changed = str(error)
+            problem = str(error)
             listed = self._without_empty(detector, self._accounts(), time)
         unread = [
             pair for pair, last in self._lasts(detector, listed).items() if last is None or last.time < time
@@ -176,9 +176,10 @@ class AccountsRun:
         if unread:
             some = ", ".join(f"{account}/{region}" for account, region in unread[:_PAIRS_SHOWN])
             more = f", and {len(unread) - _PAIRS_SHOWN} more" if len(unread) > _PAIRS_SHOWN else ""
-            changed = f"{detector} left no result of {some}{more}{changed and f'; {changed}'}"
-        if changed:
-            raise RunFailedError(changed)
+            left = f"{detector} left no result of {some}{more}"
+            problem = f"{left}; {problem}" if problem else left
+        if problem:
+            raise RunFailedError(problem)
         return {"unread": 0}
 
     def _lasts(
