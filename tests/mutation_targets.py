@@ -139,7 +139,10 @@ ALSO: Mapping[str, tuple[str, ...]] = {
     "cli/ml_janitor_cli/doctor": ("integration/test_cli_doctor.py",),
     "cli/ml_janitor_cli/estimate/": ("integration/test_cli_estimate.py",),
     "cli/ml_janitor_cli/explain": ("integration/test_cli_explain.py",),
+    "cli/ml_janitor_cli/forget": ("integration/test_cli_ledger.py", "integration/test_forgetting_reports.py"),
     "cli/ml_janitor_cli/ledger": ("integration/test_cli_ledger.py",),
+    "cli/ml_janitor_cli/ledger_session.py": ("integration/test_organization_sweeps.py",),
+    "cli/ml_janitor_cli/main.py": ("integration/test_cli_audit.py",),
     "cli/ml_janitor_cli/explain.py": ("unit/test_secret_names.py",),
     "cli/ml_janitor_cli/policies.py": ("integration/test_policies.py",),
 }
