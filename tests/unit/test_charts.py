@@ -251,7 +251,7 @@ def test_as_many_days_are_named_as_have_room(apart: int, following: int) -> None
 
 def test_the_last_day_is_named_only_where_its_label_ends_within_the_chart() -> None:
     days, half = [MONDAY, MONDAY + timedelta(days=1)], _width("11 Aug", 13) / 2
-    for width, count in ((200 + half, 2), (200 + half - 0.01, 1)):
+    for width, count in ((int(200 + half) + 1, 2), (int(200 + half), 1)):
         assert len(list(_labels(days, plot(100, 2), replace(WIDE_FORM, width=width)))) == count
 
 
