@@ -2,7 +2,7 @@
 The modules that `make mutate` breaks, the tests that have to notice, and the survivors that may remain.
 
 Modules and tests are found, not listed: a module's tests are the files that are named after it or import it.
-`ALSO` adds tests that reach a module without importing it, instead of the slow files that import its importers.
+`ALSO` adds tests that reach a module without importing it, in place of slow ones that import its importers.
 Paths are those of the repository.
 """
 
