@@ -319,7 +319,7 @@ def test_savings_are_said_with_what_they_leave_out(saved: SavingsTotal, said: st
 
 @pytest.mark.parametrize("what", ["acted", "failed", "undone", "due", "lost"])
 def test_a_day_on_which_something_was_done_or_is_due_is_not_quiet(what: str) -> None:
-    shown = said(seen(row(1, "5")), actions=DigestActions(**{what: ("lamp",)}))
+    shown = said(seen(row(1, "5")), actions=replace(DigestActions(), **{what: ("lamp",)}))  # type: ignore[arg-type]
     assert shown[0] == "$5.00 a month: 1 finding in 1 of 200 accounts, none of them new"
     assert "lamp" in shown
 
@@ -327,7 +327,8 @@ def test_a_day_on_which_something_was_done_or_is_due_is_not_quiet(what: str) -> 
 def test_detectors_without_a_result_are_grouped_by_their_accounts_the_most_sweeps_first() -> None:
     names = ("idle-endpoints", "idle-notebooks", "hung-training-jobs", "unused-volumes", "spot-training")
     rows = [broken(at, detector=name) for count, name in enumerate(names, 1) for at in range(count)]
-    every = seen(*rows, runs=tuple(map(run, names)))
+    runs = tuple(map(run, names))
+    every = seen(*rows, runs=runs)
     at = said(every).index("*Without a result:*")
     assert [line.partition(" in ")[0] for line in said(every)[at + 1 : at + 6]] == [
         "spot training findings: 5 sweeps",
@@ -336,7 +337,7 @@ def test_detectors_without_a_result_are_grouped_by_their_accounts_the_most_sweep
         "idle notebooks: 2 sweeps",
         "idle endpoints: 1 sweep",
     ]
-    more = seen(*rows, broken(77, detector="duplicate-artifacts"), runs=every.runs)
+    more = seen(*rows, broken(77, detector="duplicate-artifacts"), runs=runs)
     assert said(more)[at + 6] == "and 1 sweep of 1 more detector"
     assert said(every)[at + 6 : at + 7] != ["and 0 sweeps of 0 more detectors"]
     alike = [broken(number, detector=name) for name in names[:2] for number in (1, 2)]
