@@ -29,7 +29,7 @@ from ml_janitor_cli import edge
 from ml_janitor_cli.ledger_session import STACK_KEYS, make_wait
 from ml_janitor_cli.main import main
 from ml_janitor_sandbox.control import Control
-from ml_janitor_sandbox.deployment import KEYS, TABLE
+from ml_janitor_sandbox.deployment import BUCKET, KEYS, TABLE
 from standin import DAY, DENIED, HOUR, Cleaner, Nights
 from tables import cases
 
@@ -566,6 +566,40 @@ def test_many_at_once_are_approved_by_a_person(desk: Desk) -> None:
 
     assert desk.nights.world.things == {}
     assert desk.naps == [ACTION_PAUSE_SECONDS] * 3
+
+
+def test_nothing_waits_for_approval_before_there_is_a_warning_or_after_it_is_approved(desk: Desk) -> None:
+    nothing = "No warning of cellar waits for approval.\n"
+    assert desk("approve", "cellar") == (0, nothing)
+    desk.nights.world.add("sofa")
+    desk.nights.sweep(dry=True)
+    assert desk("approve", "cellar")[1].endswith(nothing)
+    desk.due("lamp", "vase")
+    desk.nights.world.use("vase")
+    desk.nights.sweep(dry=True)
+    assert "Approved 2 by" in desk("approve", "cellar", "--yes")[1]
+    assert desk("approve", "cellar") == (0, nothing)
+
+
+def test_a_person_is_forgotten_in_the_ledger_and_in_the_reports(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.nights.warned("lamp")
+    desk.nights.hold("lamp", how=HoldKind.KEPT, why="ask maria")
+    monkeypatch.delenv("JANITOR_BUCKET", raising=False)
+    assert "give --bucket NAME or set JANITOR_BUCKET" in desk("forget", "maria")[1]
+    monkeypatch.setenv("JANITOR_BUCKET", BUCKET)
+    assert desk("forget", " ") == (2, "janitor: PERSON: it is empty\n")
+
+    status, said = desk("forget", "maria")
+
+    assert (status, "It cannot reach: DynamoDB's point-in-time recovery" in said) == (0, True)
+    assert re.match(r"maria is (person-[0-9a-f]{8}) in 1 items of the ledger and 0 reports\.\n", said)
+    assert re.search(r"kept by person-[0-9a-f]{8}: ask person-", desk("findings")[1])
+    desk.nights.ledger.make_due(desk.entry(), by="anna", now=desk.nights.clock)
+    desk.nights.table.change(desk.entry().pk, desk.entry().sk, set_to={"hurried": "bob"})
+    status, said = desk("forget", "bob")
+    assert (status, said.count("Left as it is: ")) == (1, 1)
 
 
 @pytest.mark.usefixtures("desk")
