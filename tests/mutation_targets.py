@@ -134,7 +134,7 @@ ALSO: Mapping[str, tuple[str, ...]] = {
         "integration/test_presses.py",
     ),
     "kit/src/janitor_kit/batching.py": ("test_batching_schedules.py",),
-    "cli/ml_janitor_cli/audit": ("integration/test_cli_audit.py",),
+    "cli/ml_janitor_cli/audit": ("integration/test_cli_audit.py", "integration/test_cli_bill.py"),
     "cli/ml_janitor_cli/bill": ("integration/test_cli_bill.py",),
     "cli/ml_janitor_cli/deployment": ("integration/test_doctor_deployment.py",),
     "cli/ml_janitor_cli/doctor": ("integration/test_cli_doctor.py",),
