@@ -26,7 +26,7 @@ from ml_janitor.config.settings import Settings
 from ml_janitor.core.text import escape_text, quote_shell
 from ml_janitor.ledger.actions import Action, Actions
 from ml_janitor.ledger.findings import Entry, Ledger
-from ml_janitor.ledger.signatures import MAC_ALGORITHM
+from ml_janitor.ledger.signatures import MAC_ALGORITHM, SigningKey
 from ml_janitor.ledger.table import Table
 from ml_janitor.report.bill import gap_sentence
 from ml_janitor.report.mrkdwn import count_noun
@@ -42,10 +42,12 @@ from ml_janitor.slack.client import (
     SlackError,
     parse_token_or_url,
 )
+from ml_janitor_cli.ledger_session import STACK_KEYS
 from ml_janitor_cli.screen import draw_facts, draw_title, ruled_table
 from ml_janitor_cli.stack import (
     DEPLOY_AGAIN_ADVICE,
     FUNCTION_TYPE,
+    KEY_TYPE,
     LIST_RESOURCES,
     Check,
     CheckOutcome,
@@ -176,7 +178,7 @@ class StackExaminer:
             return checks
         checks += check_undo(here, stack, self.settings, account=self.account, now=self.now)
         if self.settings.undoable(self.now.date()):
-            checks += check_keys(here, stack, self.settings)
+            checks += check_signing_keys(here, stack, self.settings)
         checks += check_bill(self.session, self.settings.bill, attempts=self.attempts, now=self.now)
         checks.append(check_alarm_topic(here, stack))
         if key := self.settings.janitor.kms_key:
@@ -359,7 +361,7 @@ def undo_remedy(
 
 # --- keys and policies ----------------------------------------------------------------------------
 
-KEY_TYPE, ROLE_TYPE = "AWS::KMS::Key", "AWS::IAM::Role"
+ROLE_TYPE = "AWS::IAM::Role"
 MAC_BYTES = 32
 
 DRY_RUN_OK_CODES = frozenset({"DryRunOperationException", "KMSInvalidMacException"})
@@ -387,7 +389,7 @@ class DeployedKey:
 DEPLOYED_KEYS = (
     DeployedKey(
         name="undo key",
-        construct="UndoRecordKey",
+        construct=STACK_KEYS[SigningKey.RECORDS][0],
         calls={
             "GenerateMac": "janitor sweep --act",
             "VerifyMac": "janitor undo",
@@ -396,14 +398,18 @@ DEPLOYED_KEYS = (
     ),
     DeployedKey(
         name="progress key",
-        construct="UndoProgressKey",
+        construct=STACK_KEYS[SigningKey.PROGRESS][0],
         calls={"GenerateMac": "janitor undo", "VerifyMac": "janitor undo"},
     ),
-    DeployedKey(name="requests key", construct="RequestKey", calls={"VerifyMac": "janitor sweep --act"}),
+    DeployedKey(
+        name="requests key",
+        construct=STACK_KEYS[SigningKey.REQUESTS][0],
+        calls={"VerifyMac": "janitor sweep --act"},
+    ),
 )
 
 
-def check_keys(here: RegionServices, stack: DeployedStack, settings: Settings) -> Iterator[Check]:
+def check_signing_keys(here: RegionServices, stack: DeployedStack, settings: Settings) -> Iterator[Check]:
     """Check the signing keys, what the caller may do with them, and the policies of keys and table."""
     for key in DEPLOYED_KEYS:
         physical = stack.physical_id(key.construct, "", KEY_TYPE)

@@ -36,7 +36,7 @@ ARMED: dict[str, Any] = {one.name: {"enabled": one.name in SOME} for one in DETE
 }
 """Some detectors, one of them armed: every function is made by one construct, whichever detector it runs."""
 
-BUTTONS = {"slack_signing_secret": "ml-janitor/slack-signing", **TO_ARM}
+BUTTONS = {**TO_ARM, "slack_signing_secret": "ml-janitor/slack-signing", "time_zone": "Europe/Berlin"}
 
 IN_A_VPC = {
     "ec2:AssignPrivateIpAddresses",

@@ -402,16 +402,13 @@ def test_the_policy_of_a_key_or_a_table_counts_too(
     key = root("kms").create_key(**about, Policy=json.dumps(document(*statements)))["KeyMetadata"]["KeyId"]
 
     own_statements = [allow()] if own else [allow("sqs:*")]
-    for service, let, call in (
-        (
-            "kms",
-            of_key,
-            lambda client: client.generate_mac(KeyId=key, Message=b"-", MacAlgorithm="HMAC_SHA_256"),
-        ),
-        ("dynamodb", of_table, lambda client: client.put_item(TableName="ledger", Item={"pk": {"S": "a"}})),
+    mac: Any = {"KeyId": key, "Message": b"-", "MacAlgorithm": "HMAC_SHA_256"}
+    item: Any = {"TableName": "ledger", "Item": {"pk": {"S": "a"}}}
+    for call, let, given in (
+        (under("kms", *own_statements).generate_mac, of_key, mac),
+        (under("dynamodb", *own_statements).put_item, of_table, item),
     ):
-        client = under(service, *own_statements)
         if let:
-            call(client)
+            call(**given)
         else:
-            assert "AccessDenied" in denied(lambda client=client, call=call: call(client))
+            assert "AccessDenied" in denied(call, **given)
