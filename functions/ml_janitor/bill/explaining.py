@@ -729,34 +729,37 @@ def _counted(
     aws: Aws, used: Sequence[UsedResource], usage_types: Collection[str], since: datetime, now: datetime
 ) -> tuple[Mapping[str, tuple[ResourceRun, ...]], str | None]:
     """Return the runs of endpoints by ARN, in pieces by their counts, and why some are missing."""
-    asked: dict[tuple[str, str], tuple[UsedResource, list[ResourceRun]]] = {}
+    variants = dict(_variants_on_lines(used, usage_types))
+    if not variants:
+        return {}, None
+    metrics = {key: _instances_metric(*key, runs) for key, (_, runs) in variants.items()}
+    data = activity.read_metrics(aws, metrics.values(), since, now)
+    pieces: dict[tuple[str, str], Sequence[ResourceRun]] = {}
+    for key, (endpoint, own) in variants.items():
+        if isinstance(signal := data[metrics[key]], Value):
+            measured = list(_measured(own, signal.value, metrics[key].period, since, now))
+            if _agrees(measured, endpoint, now):
+                pieces[key] = measured
+    changes, error = _count_changes(aws, [key for key in variants if key not in pieces], since, now)
+    by_arn: dict[str, tuple[ResourceRun, ...]] = defaultdict(tuple)
+    for key, (endpoint, own) in variants.items():
+        told = pieces.get(key) or [piece for run in own for piece in _stepwise(run, changes.get(key, ()))]
+        by_arn[endpoint.target.arn] += tuple(told)
+    errors = [signal.error for signal in data.values() if isinstance(signal, Unreadable)][:1]
+    return by_arn, "; ".join([*errors, *filter(None, [error])]) or None
+
+
+def _variants_on_lines(
+    used: Iterable[UsedResource], usage_types: Collection[str]
+) -> Iterator[tuple[tuple[str, str], tuple[UsedResource, Sequence[ResourceRun]]]]:
+    """Yield every variant of the endpoints of *usage_types*, by both names, with the endpoint and its runs."""
     for endpoint in used:
         if endpoint.target.kind == ENDPOINT.type and any(
             run.usage_type in usage_types for run in endpoint.runs
         ):
-            for run in endpoint.runs:
-                _, runs = asked.setdefault((endpoint.target.name, run.variant), (endpoint, []))
-                runs.append(run)
-    if not asked:
-        return {}, None
-    metrics = {key: _instances_metric(*key, runs) for key, (_, runs) in asked.items()}
-    data = activity.read_metrics(aws, metrics.values(), since, now)
-    errors = [signal.error for signal in data.values() if isinstance(signal, Unreadable)][:1]
-    pieces: dict[tuple[str, str], list[ResourceRun]] = {}
-    for key, (endpoint, runs) in asked.items():
-        signal = data[metrics[key]]
-        if isinstance(signal, Value):
-            measured = list(_measured(runs, signal.value, metrics[key].period, since, now))
-            if _agrees(measured, endpoint, now):
-                pieces[key] = measured
-    changes, error = _count_changes(aws, [key for key in asked if key not in pieces], since, now)
-    for key, (_, runs) in asked.items():
-        if key not in pieces:
-            pieces[key] = [piece for run in runs for piece in _stepwise(run, changes.get(key, []))]
-    by_arn: dict[str, tuple[ResourceRun, ...]] = {}
-    for key, (endpoint, _) in asked.items():
-        by_arn[endpoint.target.arn] = (*by_arn.get(endpoint.target.arn, ()), *pieces[key])
-    return by_arn, "; ".join(error for error in (*errors, error) if error) or None
+            for variant in dict.fromkeys(run.variant for run in endpoint.runs):
+                own = [run for run in endpoint.runs if run.variant == variant]
+                yield (endpoint.target.name, variant), (endpoint, own)
 
 
 def _instances_metric(name: str, variant: str, runs: Sequence[ResourceRun]) -> Metric:
