@@ -752,7 +752,7 @@ def _counted(
 def _variants_on_lines(
     used: Iterable[UsedResource], usage_types: Collection[str]
 ) -> Iterator[tuple[tuple[str, str], tuple[UsedResource, Sequence[ResourceRun]]]]:
-    """Yield every variant of the endpoints of *usage_types*, by both names, with the endpoint and its runs."""
+    """Yield the variants of endpoints on *usage_types* by both names, each with its endpoint and runs."""
     for endpoint in used:
         if endpoint.target.kind == ENDPOINT.type and any(
             run.usage_type in usage_types for run in endpoint.runs
