@@ -176,8 +176,7 @@ def _jobs(aws: Aws, kind: SageMakerKind, since: datetime) -> Listing[UsedResourc
         aws,
         kind,
         CreationTimeAfter=since - LONGEST_TRAINING_JOB,
-        SortBy="CreationTime",
-        SortOrder="Descending",
+        **sagemaker_kinds.NEWEST_FIRST,
     )
     newest = listed.items[:MOST_DESCRIBED_JOBS]
     book = tags.read_tags_of(aws, [target.arn for target in newest])
