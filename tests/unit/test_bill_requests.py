@@ -20,7 +20,12 @@ from ml_janitor.aws.client import Aws
 from ml_janitor.aws.endpoints import InferenceComponent
 from ml_janitor.aws.runs import ResourceRun, UsedResource
 from ml_janitor.bill import explaining
-from ml_janitor.bill.explaining import EndpointRequests, VariantRequests, count_instances, read_requests
+from ml_janitor.bill.explaining import (
+    EndpointRequests,
+    VariantRequests,
+    count_endpoint_instances,
+    read_requests,
+)
 from ml_janitor.core.model import Absent, Signal, Unreadable, Value
 from scripted import DENIED, Script
 from tables import cases
@@ -254,7 +259,7 @@ def test_instances_are_counted_by_day(
     }
     account = Script({name: answer for name, answer in answers.items() if answer is not None})
 
-    listing = count_instances(account.aws(), [one], {HOSTED.usage_type}, DAYS_AGO[61], NOW)
+    listing = count_endpoint_instances(account.aws(), [one], {HOSTED.usage_type}, DAYS_AGO[61], NOW)
 
     assert listing.error is None
     ran = [
@@ -274,7 +279,7 @@ def test_instances_of_two_configurations_are_told_apart_by_the_hour() -> None:
     series = {"StatusCode": "Complete", "Timestamps": list(hourly), "Values": list(hourly.values())}
     account = Script({"cloudwatch:GetMetricData": lambda _: {"MetricDataResults": [series | {"Id": "m0"}]}})
 
-    (found,) = count_instances(
+    (found,) = count_endpoint_instances(
         account.aws(), [replace(endpoint(before, after), changed=NOW)], {after.usage_type}, SINCE, NOW
     ).items
 
@@ -297,9 +302,9 @@ def test_only_endpoints_of_lines_that_moved_are_counted_and_what_is_missing_is_n
     )
     aws, one = denied.aws(), scaled()
 
-    assert count_instances(aws, [one], {"USE1-Host:ml.g5.xlarge"}, SINCE, NOW) == Listing((one,))
+    assert count_endpoint_instances(aws, [one], {"USE1-Host:ml.g5.xlarge"}, SINCE, NOW) == Listing((one,))
     assert denied.calls == []
-    listing = count_instances(aws, [one], {HOSTED.usage_type}, SINCE, NOW)
+    listing = count_endpoint_instances(aws, [one], {HOSTED.usage_type}, SINCE, NOW)
     assert listing.items == (one,)
     for name in ("GetMetricData", "DescribeScalingActivities", "LookupEvents"):
         assert name in str(listing.error)

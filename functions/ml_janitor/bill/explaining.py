@@ -708,7 +708,7 @@ type CountChange = tuple[datetime, Decimal]
 """The time from which a variant had so many instances."""
 
 
-def count_instances(
+def count_endpoint_instances(
     aws: Aws, used: Sequence[UsedResource], usage_types: Collection[str], since: datetime, now: datetime
 ) -> Listing[UsedResource]:
     """
@@ -720,9 +720,12 @@ def count_instances(
         counted, error = _counted(aws, used, usage_types, since, now)
     except Exception as failure:  # also a fault of ours: the bill is reported all the same
         counted, error = {}, error_text(failure)
-    found = (replace(one, runs=counted.get(one.target.arn, one.runs)) for one in used)
-    kept = (replace(one, runs=tuple(run for run in one.runs if run.hourly)) for one in found)
-    return Listing(tuple(resource for resource in kept if resource.runs), error)
+    found = []
+    for resource in used:
+        every = counted.get(resource.target.arn, resource.runs)
+        if own := tuple(run for run in every if run.hourly):
+            found.append(replace(resource, runs=own))
+    return Listing(tuple(found), error)
 
 
 def _counted(
@@ -1120,7 +1123,7 @@ def read_known_resources(
     gaps: list[BillGap] = []
     for aws in regions:
         listed = runs.list_used_resources(aws, since, now)
-        counted = count_instances(aws, listed.items, moved, since, now)
+        counted = count_endpoint_instances(aws, listed.items, moved, since, now)
         called = read_requests(aws, counted.items, since, now)
         resources += (
             replace(
