@@ -95,9 +95,10 @@ def counters(nights: Nights) -> list[tuple[str, set[str]]]:
     return [(item["sk"], item["taken"]) for item in items if item["sk"].startswith("night")]
 
 
-def delete(nights: Nights) -> None:
+def delete(nights: Nights, kind: str = "") -> None:
     for item in list(nights.table.query(LIMIT_KEY)):
-        nights.table.delete(LIMIT_KEY, item["sk"])
+        if item["sk"].startswith(kind):
+            nights.table.delete(LIMIT_KEY, item["sk"])
 
 
 def put_back_empty(nights: Nights) -> None:
@@ -119,10 +120,11 @@ def test_a_counter_that_lacks_what_was_done_stops_the_night(
     assert sweep(nights, capsys) == LIMIT
 
 
+@pytest.mark.parametrize("kind", ["sweep", "night"])
 def test_a_counter_that_goes_between_two_acts_stops_the_sweep(
-    nights: Nights, capsys: pytest.CaptureFixture[str]
+    nights: Nights, kind: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    nights.world.after = lambda _: delete(nights)
+    nights.world.after = lambda _: delete(nights, kind)
 
     assert sweep(nights, capsys) == (1, {CauseCode.COUNTER_CHANGED}, True)
 

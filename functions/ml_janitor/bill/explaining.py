@@ -42,7 +42,7 @@ from ml_janitor.bill.model import (
     phase_of,
 )
 from ml_janitor.core.commitment import family_name
-from ml_janitor.core.durations import WEEK
+from ml_janitor.core.durations import DAY, WEEK
 from ml_janitor.core.model import Absent, Finding, Kept, Signal, Target, Unreadable, Value
 from ml_janitor.core.results import Result
 from ml_janitor.detectors.idle_endpoints.reading import (
@@ -319,16 +319,21 @@ def find_movers(
     resources: Iterable[BillResource],
     comparison: SpanComparison,
     owners: Mapping[str, str],
+    lines: Mapping[LineKey, UsageLine] | None = None,
 ) -> tuple[Mover, ...]:
     """
     Return all of *parts*' change as movers, the largest first: together they are the change, exactly.
 
-    *owners* are the owners of usage types with a single owner.
+    *owners* are the owners of usage types with a single owner. With the *lines* of all days, a resource
+    that moved from one value of the tag to another is known by the days that the bill shows under each.
     """
+    retagged: list[Mover] = []
+    if lines is not None:
+        parts, resources, retagged = follow_tags(parts, resources, comparison, lines)
     claims = _claims(parts, resources, comparison)
     rests = [_explained(part, claims[part.usage_type, part.tag]) for part in parts]
     found = [mover for rest in rests for mover in rest.movers]
-    found = [*_prices(found), *_moved_tags(rests)]
+    found = [*_prices(found), *_moved_tags(rests), *retagged]
     found += [
         Mover(
             usd=rest.usd, cause=MoverCause.UNEXPLAINED, part=rest.part, owner=owners.get(rest.part.usage_type)
@@ -505,6 +510,178 @@ def _moved_tags(rests: Sequence[_Rest]) -> Iterator[Mover]:
 
 def _same(this: Decimal, other: Decimal) -> bool:
     return abs(this - other) <= SAME_QUANTITY * max(abs(this), abs(other))
+
+
+@dataclass(slots=True)
+class _TaggedUse:
+    """
+    The *units* that *resource* used of one usage type by day; *billed* are they by the tag's value that the
+    bill shows them under, at first its own.
+    """
+
+    resource: BillResource
+    units: Mapping[date, Decimal]
+    billed: dict[str, dict[date, Decimal]] = field(default_factory=dict)
+
+    @property
+    def own(self) -> str:
+        return self.resource.tag or UNTAGGED_VALUE
+
+    @property
+    def last(self) -> str:
+        """Return the value on its last day."""
+        day = max(self.units)
+        return max(self.billed, key=lambda value: self.billed[value].get(day, ZERO))
+
+    @property
+    def moved(self) -> bool:
+        return len(self.billed) > 1
+
+    def is_like(self, other: _TaggedUse) -> bool:
+        """Return whether the bill would show the same if *other* had moved in its place."""
+        days = {day for value, units in self.billed.items() if value != self.own for day in units}
+        return self.own == other.own and all(
+            _same(self.units[day], other.units.get(day, ZERO)) for day in days
+        )
+
+
+def follow_tags(
+    parts: Sequence[ChangePart],
+    resources: Iterable[BillResource],
+    comparison: SpanComparison,
+    lines: Mapping[LineKey, UsageLine],
+) -> tuple[Sequence[ChangePart], Sequence[BillResource], list[Mover]]:
+    """
+    Return *parts* and *resources* as if each resource had had its last tag value all the time, and the moves.
+
+    A resource moved if on some days the line of its value lacks all its units, and that of another value has
+    them to spare. Its cost of these days goes to its last value: both sides then compare the same use.
+    """
+    by_key = {(part.usage_type, part.tag): part for part in parts}
+    found: list[BillResource] = []
+    moves: list[Mover] = []
+    for usage_type, own in sorted(_group_by_usage(resources).items()):
+        own_lines = {value: line for (usage, value), line in lines.items() if usage == usage_type}
+        uses = [
+            _TaggedUse(resource, units)
+            for resource in own
+            if len(own_lines) > 1 and (units := _units_by_day(resource.runs, comparison))
+        ]
+        _find_billed_values(uses, own_lines)
+        known = {id(use.resource) for use in uses}
+        found += [resource for resource in own if id(resource) not in known]
+        for use in uses:
+            found.append(replace(use.resource, tag=use.last))
+            single = not any(use.is_like(other) for other in uses if not other.moved)
+            for value in sorted(use.billed.keys() - {use.last}):
+                source, goal = (by_key.get((usage_type, key)) for key in (value, use.last))
+                if source is None or goal is None:
+                    continue
+                before, after = (
+                    sum((units for day, units in use.billed[value].items() if day in span), ZERO)
+                    for span in (comparison.before, comparison.after)
+                )
+                source, goal = _shift(*_shift(source, goal, "before", before), "after", after)
+                by_key[usage_type, value], by_key[usage_type, use.last] = source, goal
+                price = goal.usd_after / goal.quantity_after if goal.quantity_after else ZERO
+                if (usd := ((before - after) * price).quantize(AMOUNT_PRECISION)) > 0:
+                    culprit = use.resource.culprit if single else None
+                    moves.append(
+                        Mover(usd=usd, cause=MoverCause.TAG, part=goal, tag_before=value, culprit=culprit)
+                    )
+    return [by_key[part.usage_type, part.tag] for part in parts], found, list(_together(moves))
+
+
+def _group_by_usage(resources: Iterable[BillResource]) -> Mapping[str, list[BillResource]]:
+    """Return *resources* by usage type, each with its runs of that type."""
+    found: dict[str, list[BillResource]] = defaultdict(list)
+    for resource in resources:
+        runs: dict[str, list[ResourceRun]] = defaultdict(list)
+        for run in resource.runs:
+            runs[run.usage_type].append(run)
+        for usage_type, own in runs.items():
+            found[usage_type].append(replace(resource, runs=tuple(own)) if len(runs) > 1 else resource)
+    return found
+
+
+def _units_by_day(runs: Iterable[ResourceRun], comparison: SpanComparison) -> Mapping[date, Decimal]:
+    """Return the units of *runs* on each compared day with any."""
+    found: dict[date, Decimal] = defaultdict(Decimal)
+    for span in (comparison.before, comparison.after):
+        for run in runs:
+            first = max(run.start.date(), span.first)
+            last = min(run.end.date() if run.end else span.last, span.last)
+            for day in DaySpan(first, (last - first).days + 1):
+                if units := units_in_span(run, DaySpan(day, 1)):
+                    found[day] += units
+    return found
+
+
+def _find_billed_values(uses: Sequence[_TaggedUse], lines: Mapping[str | None, UsageLine]) -> None:
+    """Find under which value the bill shows each of *uses*: whole days, and parts of the days beside."""
+    least = 1 - SAME_QUANTITY
+    room: dict[str, dict[date, Decimal]] = defaultdict(lambda: defaultdict(Decimal))
+    for value, line in lines.items():
+        room[value or UNTAGGED_VALUE] |= line.quantity
+    for use in uses:
+        use.billed[use.own] = dict(use.units)
+        for day, units in use.units.items():
+            room[use.own][day] -= units
+    for use in sorted(uses, key=lambda use: (-sum(use.units.values()), use.resource.culprit.arn)):
+        left, short = use.billed[use.own], room[use.own]
+        days = [day for day, units in left.items() if -short[day] >= least * units]
+        whole = {
+            value: [day for day in days if spare[day] >= least * left[day]]
+            for value, spare in room.items()
+            if value != use.own
+        }
+        for value in sorted(
+            whole, key=lambda value: (-len(whole[value]), _to_spare(room[value], whole[value]), value)
+        ):
+            full = [day for day in whole[value] if day in left]
+            for day in sorted({day + number * DAY for day in full for number in (-1, 0, 1)} & left.keys()):
+                if (units := min(left[day], -short[day], room[value][day])) > 0:
+                    use.billed.setdefault(value, {})[day] = units
+                    short[day] += units
+                    room[value][day] -= units
+                    left[day] -= units
+            for day in full:
+                del left[day]
+
+
+def _to_spare(room: Mapping[date, Decimal], days: Iterable[date]) -> Decimal:
+    return sum((room[day] for day in days), ZERO)
+
+
+def _shift(source: ChangePart, goal: ChangePart, side: str, units: Decimal) -> tuple[ChangePart, ChangePart]:
+    """Move *units* of a span from one part to another, at the price of the first."""
+    quantity, paid = f"quantity_{side}", f"usd_{side}"
+    held = getattr(source, quantity)
+    if not units or not held:
+        return source, goal
+    usd = (getattr(source, paid) * min(units / held, Decimal(1))).quantize(AMOUNT_PRECISION)
+    return (
+        replace(source, **{quantity: held - units, paid: getattr(source, paid) - usd}),
+        replace(goal, **{quantity: getattr(goal, quantity) + units, paid: getattr(goal, paid) + usd}),
+    )
+
+
+def _together(moves: Iterable[Mover]) -> Iterator[Mover]:
+    """Yield one mover for all known resources that moved between the same values; else by usage type."""
+    together: dict[tuple[str, str, str], list[Mover]] = defaultdict(list)
+    for mover in moves:
+        usage_type = "" if mover.culprit else mover.part.usage_type
+        together[mover.tag_before or "", mover.part.tag or "", usage_type].append(mover)
+    for _, own in sorted(together.items()):
+        largest, arns = (
+            max(own, key=lambda mover: mover.usd),
+            {mover.culprit.arn for mover in own if mover.culprit},
+        )
+        usd = sum((mover.usd for mover in own), ZERO)
+        culprit = largest.culprit and replace(largest.culprit, members=len(arns))
+        yield replace(
+            largest, usd=usd, culprit=culprit, owner=culprit.owner if culprit and len(arns) == 1 else None
+        )
 
 
 # --- requests to endpoints ------------------------------------------------------------------------

@@ -228,7 +228,15 @@ def explain_movement(
         usd_before=bill.total(comparison.before),
         usd_after=bill.total(comparison.after),
         tag=tag,
-        movers=merge_movers(find_movers(found, known, comparison, sole_owners(bill, comparison.after))),
+        movers=merge_movers(
+            find_movers(
+                found,
+                known,
+                comparison,
+                sole_owners(bill, comparison.after),
+                divided.lines if tag not in {"", ACCOUNT_TAG} else None,
+            )
+        ),
         ended_credits=ended_credits(bill, comparison),
     )
 
