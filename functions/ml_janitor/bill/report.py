@@ -206,6 +206,17 @@ def moved_places(bill: Bill, question: BillQuestion) -> list[tuple[str, str]]:
     return sorted(usd, key=lambda where: (-usd[where], where))[:MOST_READ_PLACES]
 
 
+def moved_usage_types(bill: Bill, question: BillQuestion) -> frozenset[str]:
+    """Return the usage types that changed in any comparison, in all or under a value of the tag."""
+    divided = divide_bill(bill, question.tags)
+    return frozenset(
+        part.usage_type
+        for comparison in filter(None, question.comparisons(bill))
+        for part in changed_parts(divided.lines, comparison, divided.services)
+        if abs(part.change) >= 1
+    )
+
+
 def explain_movement(
     bill: Bill, comparison: SpanComparison, divided: BillDivision, resources: Sequence[BillResource]
 ) -> Movement:

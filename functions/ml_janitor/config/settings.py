@@ -276,7 +276,7 @@ class Settings:
         if section.used and (account in section.without or account not in (section.accounts or [account])):
             return "[organization] leaves that account out"
         own = [own_region] if own_region else []
-        regions = section.regions if section.used else self.janitor.regions or own
+        regions = self.swept_regions or ([] if section.used else own)
         if region and regions and region not in regions:
             return f"only {', '.join(regions)} {'is' if len(regions) == 1 else 'are'} swept"
         return None
@@ -312,14 +312,18 @@ class Settings:
             f"the settings allow no undo in {account}, {region}: {why}; a person still can, with janitor undo"
         )
 
+    @property
+    def swept_regions(self) -> Sequence[str]:
+        """The regions that sweeps are for; empty if only the deployment's own is."""
+        return self.organization.regions if self.organization.used else self.janitor.regions
+
     def _swept_act_in(self, detector: str) -> tuple[str, ...]:
         """Return the places of *detector*'s `act_in` that these settings sweep."""
         places = [place.partition("/") for place in self.sections[detector].act_in]
-        swept = self.organization.regions if self.organization.used else self.janitor.regions
         return tuple(
             f"{account}/{place_region}" if place_region else account
             for account, _, region in places
-            for place_region in ([region] if region else swept or [""])
+            for place_region in ([region] if region else self.swept_regions or [""])
             if self.why_left_out(account, place_region) is None
         )
 
