@@ -513,7 +513,7 @@ class Presses:
         yield Step(function="idle-notebooks", event=handed("IdleNotebooks"))
         starts = call("StartNotebookInstance")
         yield Step(function=UNDO, event=by_command, arranged=partial(broken, starts))
-        for _ in range(2):  # below what a command asked for, and then below what a press did
+        for _asked_by in ("a command", "a press"):
             yield from said("undo", MEMBER, "idle-notebooks", "notebook")
             yield Step(function=UNDO, event=handed("Undo"), arranged=partial(broken, starts))
         yield Step(function=UNDO, event=handed("Undo"), arranged=unheard)
