@@ -25,6 +25,9 @@ IN_PROGRESS: Final = "InProgress"
 OLDEST_FIRST: Final = {"SortBy": "CreationTime", "SortOrder": "Ascending"}
 """The order that puts resources created meanwhile on a later page."""
 
+NEWEST_FIRST: Final = {"SortBy": "CreationTime", "SortOrder": "Descending"}
+"""The order in which the newest come first; resources created meanwhile repeat an entry, and hide none."""
+
 LONGEST_JOB_LIFE: Final = timedelta(days=31)
 """
 The age up to which processing and transform jobs are listed.
@@ -231,7 +234,8 @@ def search_records[T](aws: Aws, record: str, read: Callable[[dict[str, Any]], T]
     """List Search's records ("Model") that match *query*, each converted by *read*, 100 a call."""
     return collect_pages(
         aws.pages(SEARCH, SAGEMAKER_PAGE, Resource=record, **query),
-        lambda page: [read(found[record]) for found in page["Results"]],
+        lambda page: [found[record] for found in page["Results"]],
+        read,
         source=f"{SEARCH} of {record}",
     )
 
@@ -255,7 +259,7 @@ def describe_all(aws: Aws, kind: SageMakerKind, **query: Any) -> DescribedResour
     """List the resources of *kind* that match *query*, with their descriptions."""
     listed = list_model_packages(aws, **query) if kind is MODEL_PACKAGE else list_targets(aws, kind, **query)
     answers = aws.map(lambda target: describe_resource(aws, kind, target.name), listed.items)
-    return Listing(tuple(zip(listed.items, answers, strict=True)), listed.error)
+    return Listing(tuple(zip(listed.items, answers, strict=True)), listed.error, listed.unread)
 
 
 def texts_in(value: object, *members: str) -> Iterator[str]:
