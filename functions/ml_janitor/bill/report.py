@@ -66,6 +66,7 @@ READ_PHASES = {
     Phase.HOSTING,
     Phase.TRAINING,
     Phase.SPOT_TRAINING,
+    Phase.WARM_POOLS,
     Phase.PROCESSING,
     Phase.TRANSFORM,
     Phase.NOTEBOOKS,
