@@ -12,9 +12,10 @@ import pytest
 from conftest import ACCOUNT, NOW
 from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import Aws
-from ml_janitor.core.model import Finding, Kept, Verdict
+from ml_janitor.core.model import Finding, Kept, SweepNote, Verdict
 from ml_janitor.core.tiering import GB
 from ml_janitor.detectors.forgotten_leftovers import failed_jobs
+from ml_janitor.detectors.forgotten_leftovers.failed_jobs import JobOutput
 from ml_janitor.detectors.forgotten_leftovers.rule import ForgottenLeftovers
 from ml_janitor_sandbox.control import Control
 from sagemaker_requests import pipeline_request, training_request
@@ -172,12 +173,13 @@ def test_jobs_beyond_the_limit_count(account: Account, aws: Aws, monkeypatch: py
     account.job("churn-2", "Stopped")
     account.box.set_clock(NOW)
 
-    (one,) = failed_jobs.find(aws, RULE.patience, NOW)
+    note, job = failed_jobs.find(aws, RULE.patience, NOW)
     monkeypatch.setattr(failed_jobs, "_MOST_JOBS_LISTED", 2)
-    assert [each.notices for each in failed_jobs.find(aws, RULE.patience, NOW)] == [(), ()]
+    assert [type(each) for each in failed_jobs.find(aws, RULE.patience, NOW)] == [JobOutput, JobOutput]
 
-    assert one.target.name == "churn-2"
-    assert one.notices == ("only the newest 1 of 2 jobs that failed or were stopped were looked at",)
+    assert isinstance(job, JobOutput)
+    assert job.target.name == "churn-2"
+    assert note == SweepNote("only the newest 1 of 2 jobs that failed or were stopped were looked at")
 
 
 def test_a_pipeline_that_cannot_be_described_may_need_it(account: Account, aws: Aws) -> None:

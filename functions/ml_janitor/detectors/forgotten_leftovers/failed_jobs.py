@@ -26,6 +26,7 @@ from ml_janitor.core.model import (
     Evidence,
     Rule,
     Signal,
+    SweepNote,
     Target,
     Unreadable,
     Value,
@@ -120,7 +121,7 @@ class _Named:
         return Unreadable(error, sagemaker_kinds.SEARCH) if error else Absent(sagemaker_kinds.SEARCH)
 
 
-def find(aws: Aws, patience: timedelta, now: datetime) -> Iterator[JobOutput]:
+def find(aws: Aws, patience: timedelta, now: datetime) -> Iterator[JobOutput | SweepNote]:
     """
     Yield every job that failed or was stopped more than *patience* ago,
     and the references to its output.
@@ -134,16 +135,16 @@ def find(aws: Aws, patience: timedelta, now: datetime) -> Iterator[JobOutput]:
         named.errors += [] if records.error is None else [records.error]
         ordered, prices = named.ordered(), storage.read_storage_prices(aws)
         book = tags.read_tags_of(aws, [job.target.arn for job in jobs])
-        left_out = (
-            f"only the newest {_MOST_JOBS_LISTED} of {len(ended)} jobs that failed or were "
-            f"stopped were looked at"
-        )
+        if len(ended) > _MOST_JOBS_LISTED:
+            yield SweepNote(
+                f"only the newest {_MOST_JOBS_LISTED} of {len(ended)} jobs that failed or were "
+                "stopped were looked at"
+            )
 
         def read(job: _Job) -> JobOutput:
             uri = f"s3://{job.folder.bucket}/{job.folder.path}/"
             return JobOutput(
                 target=replace(job.target, tags=book.of(job.target.arn)),
-                notices=(left_out,) if len(ended) > _MOST_JOBS_LISTED else (),
                 folder=uri,
                 status=job.status,
                 ended=job.ended,

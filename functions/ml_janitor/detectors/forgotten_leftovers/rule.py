@@ -13,7 +13,7 @@ from ml_janitor.aws import tags
 from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import GET_PRODUCTS
-from ml_janitor.core.model import Change, Confidence, Effect, Target, Verdict
+from ml_janitor.core.model import Change, Confidence, Effect, SweepNote, Target, Verdict
 from ml_janitor.core.tiering import GB
 from ml_janitor.detectors.forgotten_leftovers import failed_jobs, image_repositories, log_groups
 from ml_janitor.detectors.forgotten_leftovers.failed_jobs import JobOutput
@@ -92,7 +92,7 @@ class ForgottenLeftovers(Detector[Leftover]):
             )
         log_groups.check_group_globs(self.act_on_groups)
 
-    def find(self, aws: Aws, now: datetime) -> Iterator[Leftover]:
+    def find(self, aws: Aws, now: datetime) -> Iterator[Leftover | SweepNote]:
         """Yield log groups, repositories and jobs; a broken listing does not stop the others."""
         errors: list[str] = []
         for found in (
@@ -111,12 +111,19 @@ class ForgottenLeftovers(Detector[Leftover]):
         """Read one group by itself; for an image or an output, read everything that may refer to it."""
         if target.kind == log_groups.LOG_GROUP_KIND:
             return log_groups.look(aws, target.name, self.retention, now)
-        found: Iterator[Leftover] = (
+        found: Iterator[Leftover | SweepNote] = (
             failed_jobs.find(aws, self.patience, now)
             if target.kind == failed_jobs.FAILED_JOB_KIND
             else image_repositories.find(aws, self.patience, self.repositories, now)
         )
-        return next((leftover for leftover in found if leftover.target.arn == target.arn), None)
+        return next(
+            (
+                leftover
+                for leftover in found
+                if not isinstance(leftover, SweepNote) and leftover.target.arn == target.arn
+            ),
+            None,
+        )
 
     def decide(self, candidate: Leftover, now: datetime) -> Verdict:
         """Judge by kind; never more than likely."""
