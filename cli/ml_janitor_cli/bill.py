@@ -26,7 +26,7 @@ from ml_janitor.bill.explaining import (
 )
 from ml_janitor.bill.model import BillGap, BillReading, DaySpan, GapCause
 from ml_janitor.bill.reading import bill_question, bill_tags, read_bill
-from ml_janitor.bill.report import BY_PHASE, OWN_TABLES, BillReport, make_bill_report
+from ml_janitor.bill.report import BY_PHASE, OWN_TABLES, BillReport, make_bill_report, moved_usage_types
 from ml_janitor.config.values import suggest_nearest
 from ml_janitor.core.durations import DAY
 from ml_janitor.core.results import Sweep
@@ -240,6 +240,7 @@ def read_bill_report(
             tag=next(iter(wanted.tags.values()), ""),
             policy=settings.policy,
             verdicts={**facts_from_sweep(results), **facts_from_actions(actions, settings.registry)},
+            moved=moved_usage_types(bill, asked),
         )
     broken = [
         BillGap(

@@ -45,6 +45,7 @@ from ml_janitor_cli.screen import draw_facts, draw_title, ruled_table
 from ml_janitor_cli.stack import (
     DEPLOY_AGAIN_ADVICE,
     FUNCTION_TYPE,
+    KEY_TYPE,
     LIST_RESOURCES,
     Check,
     CheckOutcome,
@@ -355,7 +356,6 @@ def undo_remedy(
     return f"{region} in janitor.regions again until then, and make deploy: act_in need not name it"
 
 
-KEY_TYPE = "AWS::KMS::Key"
 UNDO_KEY_CHECK = "undo key"
 MAC_BYTES = 32
 

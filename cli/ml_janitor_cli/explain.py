@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -64,12 +64,14 @@ from ml_janitor_cli.screen import (
     print_blocks,
     show_progress,
 )
+from ml_janitor_cli.stack import STACK_NAME, DeployedStack, RegionServices
 from ml_janitor_cli.terminal import ERROR_LIMIT, NAME_LIMIT, once_sentence, price_lines, since_text
 
 # --- command --------------------------------------------------------------------------------------
 
 NO_LEDGER_NOTE = (
-    f"No ledger is named (--table or {edge.TABLE_VARIABLE}): what people kept or snoozed is not looked at."
+    f"What people kept or snoozed is not looked at: no ledger is named (--table or {edge.TABLE_VARIABLE}), "
+    f"and no stack {STACK_NAME} was found."
 )
 
 
@@ -100,7 +102,8 @@ def explain(
     Explain one verdict: every signal, every step of the rule. Nothing is changed.
 
     Each resource is read again and judged by every detector for its kind, those that are switched off among
-    them, whether it is found or kept. The ledger has what people kept or snoozed.
+    them, whether it is found or kept. The ledger has what people kept or snoozed. Of several resources with
+    one name, the one with a finding is explained, else the one that costs money, else all of them.
 
     Exit status: 0, every resource is there and was read; 1, something could not be read; 2, bad usage, such
     as an ARN or a name that no resource has; 3, a resource was deleted.
@@ -117,8 +120,8 @@ def explain(
     parsed = {text: parse_arn(text) for text in texts if text.startswith("arn:")}
     for text, arn in parsed.items():
         check_kind_is_judged(text, arn, settings)
-    places = {text: region_to_search(parsed.get(text), region, setup) for text in texts}
-    regions = tuple(dict.fromkeys(places.values()))
+    places = {text: regions_to_search(parsed.get(text), region, setup) for text in texts}
+    regions = tuple(dict.fromkeys(place for where in places.values() for place in where))
     with edge.end_on_interrupt():
         with show_progress("identifying the account"):
             account = edge.require_caller(session, regions[0], attempts).account
@@ -128,21 +131,32 @@ def explain(
             session, account=account, regions=regions, attempts=attempts, pace=edge.call_pace()
         ) as accounts:
             by_region = dict(zip(regions, accounts, strict=True))
+            called = {
+                text: [text] if text in parsed else find_arns(where, text, settings)
+                for text in texts
+                for where in [[by_region[region] for region in places[text]]]
+            }
             asked = [
                 question
-                for text in texts
-                for question in make_questions(text, parsed.get(text), by_region[places[text]], settings)
+                for arn in dict.fromkeys(arn for arns in called.values() for arn in arns)
+                for question in make_questions(arn, by_region, places.get(arn, regions)[0], settings)
             ]
-            with show_progress(f"looking at {count_noun(len(texts), 'resource')}"):
+            with show_progress(f"looking at {count_noun(len(called), 'resource')}"):
                 ledger = open_ledger_table(session, table, regions, attempts)
                 holds = read_signal(lambda: read_holds(ledger, accounts), source="holds")
                 policy = replace(settings.policy, holds=holds.value if isinstance(holds, Value) else {})
                 answers = answer_questions(asked, now=at, policy=policy, ledger=ledger)
-    notes = [] if ledger else [NO_LEDGER_NOTE]
+    meant = {text: meant_resources(arns, answers) for text, arns in called.items()}
+    shown = {arn for arns in meant.values() for arn in arns}
+    answers = [answer for answer in answers if answer.arn in shown]
+    left = {text: [arn for arn in arns if arn not in shown] for text, arns in called.items()}
+    also = {text: arns for text, arns in left.items() if arns}
+    notes = [f"Also called {text}: {', '.join(arns)}." for text, arns in also.items()]
+    notes += [] if ledger else [NO_LEDGER_NOTE]
     if isinstance(holds, Unreadable):
-        notes = [f"What people kept or snoozed could not be read: {holds.error}"]
+        notes += [f"What people kept or snoozed could not be read: {holds.error}"]
     if json:
-        sys.stdout.write(explanation_json(answers, time=at, account=account))
+        sys.stdout.write(explanation_json(answers, also, time=at, account=account))
     else:
         screen = make_console(sys.stdout)
         blocks = draw_explanations(answers, now=at, account=account, width=screen.width, notes=notes)
@@ -180,50 +194,66 @@ def check_account(text: str, arn: Arn, account: str) -> None:
         )
 
 
-def region_to_search(arn: Arn | None, flag: str | None, setup: edge.Setup) -> str:
-    """Return where to look: the ARN says so, except for S3; for a name, the first region of an audit."""
+def regions_to_search(arn: Arn | None, flag: str | None, setup: edge.Setup) -> tuple[str, ...]:
+    """Return where to look: where an ARN says (S3's does not); for a name, all regions of an audit."""
     where = (arn.region if arn else "") or flag
-    return setup.regions([where] if where else None)[0]
+    regions = setup.regions([where] if where else None)
+    return regions if arn is None else regions[:1]
 
 
-def make_questions(text: str, arn: Arn | None, aws: Aws, settings: Settings) -> list[ExplainQuestion]:
-    """Return a question for each detector that judges *arn*, else the resource called *text*."""
-    if arn is None:
-        text = find_arn(aws, text, settings)
-        arn = Arn.parse(text)
+def make_questions(
+    text: str, by_region: Mapping[str, Aws], region: str, settings: Settings
+) -> list[ExplainQuestion]:
+    """Return a question for each detector that judges the ARN *text*, in its region, else in *region*."""
+    arn = Arn.parse(text)
     return [
-        ExplainQuestion(arn=text, detector=settings.detector(detector), aws=aws)
+        ExplainQuestion(arn=text, detector=settings.detector(detector), aws=by_region[arn.region or region])
         for detector in settings.registry
         if detector.judges(arn)
     ]
 
 
-def find_arn(aws: Aws, name: str, settings: Settings) -> str:
+def find_arns(accounts: Sequence[Aws], name: str, settings: Settings) -> list[str]:
     """
-    Return the ARN of the resource called *name*; a person chooses among several.
+    Return the ARNs of all resources called *name*, in every region that is looked at.
 
-    Raises CommandRefusedError.
+    Raises CommandRefusedError if nothing has that name, and FailedError if something could not be listed.
     """
     kinds = {kind for detector in settings.registry for kind in detector.kinds}
     with show_progress(f"looking for {escape_text(name)}"):
-        known = resources_like(aws, name, kinds)
-    arns = [resource.arn for resource in known.items if resource.is_called(name)]
-    if len(arns) == 1:
-        return arns[0]
-    if arns:
-        return edge.ask_choice(f"{len(arns)} resources are called {escape_text(name)}", arns)
-    if known.error is not None:
-        raise edge.FailedError(f"{name} could not be looked for: {known.error}")
-    near = nearest_resource(name, known.items)
+        known = [resources_like(aws, name, kinds) for aws in accounts]
+    resources = list(dict.fromkeys(resource for listed in known for resource in listed.items))
+    if arns := list(dict.fromkeys(resource.arn for resource in resources if resource.is_called(name))):
+        return arns
+    if errors := [listed.error for listed in known if listed.error is not None]:
+        raise edge.FailedError(f"{name} could not be looked for: {errors[0]}")
+    near = nearest_resource(name, resources)
     hint = f"did you mean {near.name} ({near.arn})?" if near else "--region says where else to look"
-    raise edge.CommandRefusedError(f"nothing in {aws.region} is called {name}; {hint}")
+    where = ", ".join(aws.region for aws in accounts)
+    raise edge.CommandRefusedError(f"nothing in {where} is called {name}; {hint}")
+
+
+def meant_resources(arns: Sequence[str], answers: Sequence[Explanation]) -> list[str]:
+    """
+    Return which of the resources *arns*, all of one name, a person means.
+
+    An endpoint, its configuration and its model often share a name: it is the one with a finding, else the
+    one that costs money, else all.
+    """
+    found = [arn for arn in arns if any(a.arn == arn and a.verdict == "found" for a in answers)]
+    likely = found or list(arns)
+    billed = [arn for arn in likely if any(a.arn == arn and a.costs_money for a in answers)]
+    return next((left for left in (likely, billed) if len(left) == 1), list(arns))
 
 
 def open_ledger_table(
     session: boto3.Session, table: str | None, regions: Sequence[str], attempts: int
 ) -> Table | None:
-    """Return the ledger's table, if one is named."""
+    """Return the ledger's table: *table*, else that of the deployed stack; None if neither is there."""
     home = session.region_name or regions[0]
+    if not table:
+        found = RegionServices(session, home, attempts=attempts).find(STACK_NAME)
+        table = found.table if isinstance(found, DeployedStack) else None
     return Table(make_client(session, "dynamodb", home, attempts), table) if table else None
 
 
@@ -403,6 +433,11 @@ class Explanation:
         return self.sweep.results[0] if self.sweep.results else None
 
     @property
+    def costs_money(self) -> bool:
+        """Return whether its judgement names a cost."""
+        return self.result is not None and bool(self.result.monthly_usd or self.result.accrued_usd)
+
+    @property
     def missing(self) -> bool:
         """Return whether the detector looked for it, and judges nothing of that ARN."""
         return not self.sweep.results and self.sweep.error is None
@@ -438,13 +473,20 @@ def _tags(target: Target) -> Evidence:
     return as_evidence(TAGS_SIGNAL, target.tags, shown)
 
 
-def explanation_json(explained: Sequence[Explanation], *, time: datetime, account: str) -> str:
-    """Return the document as JSON text, ASCII only like a report's."""
+def explanation_json(
+    explained: Sequence[Explanation], also: Mapping[str, Sequence[str]], *, time: datetime, account: str
+) -> str:
+    """
+    Return the document as JSON text, ASCII only like a report's.
+
+    *also* has the ARNs that share a name with what is explained, by that name.
+    """
     document = {
         "version": EXPLANATION_VERSION,
         "time": iso_time(time),
         "account": account,
         "explanations": [_document(judged) for judged in explained],
+        "also_called": also,
     }
     return json.dumps(document, indent=2, ensure_ascii=True, allow_nan=False) + "\n"
 

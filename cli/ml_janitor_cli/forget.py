@@ -22,7 +22,7 @@ from ml_janitor.ledger.requests import REQUEST_KEY
 from ml_janitor.ledger.signatures import Signatures
 from ml_janitor.ledger.table import ConditionFailedError, Table
 from ml_janitor_cli import edge
-from ml_janitor_cli.ledger_session import LedgerAccess, ledger_command, signing_keys
+from ml_janitor_cli.ledger_session import LedgerAccess, ledger_command
 from ml_janitor_cli.replay import BUCKET_VARIABLE
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def forget(
     if not person.strip():
         raise edge.CommandRefusedError("PERSON: it is empty")
     replacement = Replacement(person.strip(), f"person-{token_hex(4)}")
-    with access.open(f"forgetting {person}", keys=signing_keys(undo_key)) as at:
+    with access.open(f"forgetting {person}", undo_key=undo_key) as at:
         items, left = forget_in_ledger(at.table, at.signatures, replacement)
         region = at.table.client.meta.region_name
         client = make_client(edge.open_session(access.profile), "s3", region, edge.read_attempts())

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from enum import StrEnum
 from typing import Annotated, Any, TypedDict
 from zoneinfo import ZoneInfo
 
@@ -41,27 +42,41 @@ from ml_janitor.ledger.findings import Entry
 from ml_janitor.ledger.limits import LeaseTakenError
 from ml_janitor.ledger.signatures import SigningKey
 from ml_janitor.report.causes import cannot_undo_text, cause_clause, cause_text
+from ml_janitor.report.json import iso_time, usd_number
 from ml_janitor_cli import edge
 from ml_janitor_cli.explain import check_account, check_kind_is_judged, parse_arn
-from ml_janitor_cli.ledger_session import LedgerAccess, LedgerSession, ledger_command, signing_keys
+from ml_janitor_cli.ledger_session import LedgerAccess, LedgerSession, ledger_command
 from ml_janitor_cli.screen import Grid, draw_beside_ids, print_blocks
 
 # --- findings -------------------------------------------------------------------------------------
 
-CLOSED_WORD = "closed"
+FINDINGS_VERSION = 2
+"""Version of the JSON document; version 1 was a list."""
+
 FINISHED_STAGES = frozenset({Stage.UNDONE, Stage.WITHDRAWN})
 """Actions that leave nothing to undo."""
 
 
+class FindingState(StrEnum):
+    """The state of a finding on which nothing was done; what was done has its own, of `Stage`."""
+
+    REPORTED = "reported"
+    WARNED = "warned"
+    DUE = "due"
+    KEPT = "kept"
+    CLOSED = "closed"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerLine:
-    """One finding, its status, and the time of that status."""
+    """One finding, its state, and that state in words."""
 
     id: str
     detector: str
     region: str
     name: str
     arn: str
+    state: FindingState | Stage
     stands: str
     owner: str | None = None
     first_seen: datetime | None = None
@@ -83,6 +98,9 @@ def findings(
     """
     List what the ledger remembers: findings with their dates, what was done, and what is kept.
 
+    The most expensive come first. In JSON, `state` is one of reported, warned, due, kept and closed, or of
+    acting, acted, failed, undoing, undone and withdrawn; `text` says it in words.
+
     \b
     Examples:
       janitor findings
@@ -92,8 +110,10 @@ def findings(
     with access.open("findings") as at:
         wanted = {detector.name for detector in detectors or at.settings.registry}
         lines = [line for line in read_ledger_lines(at, every=every) if line.detector in wanted]
+    lines.sort(key=lambda line: -(line.usd or 0))
     if json:
-        sys.stdout.write(encoder.dumps([ledger_line_json(line) for line in lines], indent=2) + "\n")
+        document = {"version": FINDINGS_VERSION, "findings": [ledger_line_json(line) for line in lines]}
+        sys.stdout.write(encoder.dumps(document, indent=2) + "\n")
     else:
         print_blocks(draw_ledger_lines(lines, every=every))
     return 0
@@ -135,18 +155,22 @@ def read_ledger_lines(at: LedgerSession, *, every: bool) -> Iterator[LedgerLine]
 
 def _open(entry: Entry, kept: str | None, now: datetime) -> LedgerLine:
     if entry.closed is not None:
-        stands = f"{CLOSED_WORD} {format_time(entry.closed)}: {cause_text(entry.close_reason)}"
+        state, stands = (
+            FindingState.CLOSED,
+            f"closed {format_time(entry.closed)}: {cause_text(entry.close_reason)}",
+        )
     elif kept is not None:
-        stands = kept
+        state, stands = FindingState.KEPT, kept
     elif entry.refused is not None:
-        stands = f"only reported: {cause_clause(entry.refused)}"
+        state, stands = FindingState.REPORTED, f"only reported: {cause_clause(entry.refused)}"
     elif entry.warned is None or entry.due is None:
-        stands = "reported"
+        state, stands = FindingState.REPORTED, f"reported, first on {format_time(entry.first_seen)}"
     elif entry.due <= now:
-        stands = f"warned {format_time(entry.warned)}, due now"
+        state, stands = FindingState.DUE, f"warned {format_time(entry.warned)}, due now"
         if entry.not_done is not None and entry.not_done_at:
             stands += f"; not done on {format_time(entry.not_done_at)}: {cause_clause(entry.not_done)}"
     else:
+        state = FindingState.WARNED
         stands = f"warned {format_time(entry.warned)}, due {format_time(entry.due)}"
     return LedgerLine(
         id=entry.id,
@@ -155,6 +179,7 @@ def _open(entry: Entry, kept: str | None, now: datetime) -> LedgerLine:
         name=entry.name,
         arn=entry.arn,
         owner=entry.owner,
+        state=state,
         stands=stands,
         first_seen=entry.first_seen,
         due=entry.due,
@@ -173,6 +198,7 @@ def _kept(at: LedgerSession, arn: str, region: str, why: str) -> Iterator[Ledger
             region=region,
             name=parsed.name,
             arn=arn,
+            state=FindingState.KEPT,
             stands=f"no open finding; {why}",
         )
 
@@ -198,6 +224,7 @@ def _done(action: Action, detector: Detector[Any], doubt: Cause | None) -> Ledge
         region=action.target.region,
         name=action.target.name,
         arn=action.target.arn,
+        state=action.stage,
         stands=standings[action.stage] + (f"; not verified: {cause_clause(doubt)}" if doubt else ""),
     )
 
@@ -236,9 +263,12 @@ def ledger_line_json(line: LedgerLine) -> dict[str, Any]:
         "arn": line.arn,
         "name": line.name,
         "owner": line.owner,
-        "state": line.stands,
-        "first_seen": None if line.first_seen is None else line.first_seen.isoformat(),
-        "due": None if line.due is None else line.due.isoformat(),
+        "state": line.state.value,
+        "text": line.stands,
+        "first_seen": iso_time(line.first_seen),
+        "due": iso_time(line.due),
+        "monthly_usd": usd_number(line.usd) if line.per_month else None,
+        "accrued_usd": None if line.per_month else usd_number(line.usd),
     }
 
 
@@ -246,13 +276,15 @@ def ledger_line_json(line: LedgerLine) -> dict[str, Any]:
 
 ShortenFlag = Annotated[bool, edge.flag("--shorten", "Also where that ends a longer one earlier.")]
 OnlyDetector = Annotated[str | None, edge.option("DETECTOR", "Only from what this detector says of it.")]
-ArnArgument = Annotated[str, edge.argument("ARN", "The resource.")]
+ResourceArgument = Annotated[
+    str, edge.argument("RESOURCE", "The resource's ARN, or its name if the ledger has a finding about it.")
+]
 
 
 @ledger_command
 def keep(
     access: LedgerAccess,
-    arn: ArnArgument,
+    resource: ResourceArgument,
     *,
     reason: Annotated[str, edge.option("TEXT", "Why; the report says it.")],
     until: Annotated[
@@ -268,20 +300,22 @@ def keep(
     keep stands, unless --shorten is given.
 
     \b
-    Example:
+    Examples:
+      janitor keep demo --reason "the fair" --until 2027-01-31
       janitor keep arn:aws:sagemaker:eu-west-1:123456789012:endpoint/demo --reason "the fair"
     """  # noqa: D301 - \b keeps the lines below it as they are
     end = None if until is None else end_of_day(until, access.settings.janitor.time_zone)
-    with access.open("keep", **arn_place(arn, access.settings)) as at:
+    with access.open("keep", **arn_place(resource, access.settings)) as at:
         if end is not None and end <= at.now:
             raise edge.CommandRefusedError(f"--until: {until} is over; nothing was kept")
+        arn = arn_in_ledger(at, resource)
         return add_hold(at, arn, HoldKind.KEPT, until=end, why=reason, shorten=shorten, only=only)
 
 
 @ledger_command
 def snooze(
     access: LedgerAccess,
-    arn: ArnArgument,
+    resource: ResourceArgument,
     days: Annotated[int, edge.argument("DAYS", "For how long.", min=1, max=365)],
     *,
     reason: Annotated[str, edge.option("TEXT", "Why; the report says it.")] = "",
@@ -293,7 +327,8 @@ def snooze(
 
     A longer snooze stands, unless --shorten is given. A keep always stands.
     """
-    with access.open("snooze", **arn_place(arn, access.settings)) as at:
+    with access.open("snooze", **arn_place(resource, access.settings)) as at:
+        arn = arn_in_ledger(at, resource)
         end = at.now + timedelta(days=days)
         return add_hold(at, arn, HoldKind.SNOOZED, until=end, why=reason, shorten=shorten, only=only)
 
@@ -301,20 +336,31 @@ def snooze(
 @ledger_command
 def approve(
     access: LedgerAccess,
-    detector: Annotated[str, edge.argument("DETECTOR", "The detector whose findings were looked at.")],
+    what: Annotated[str, edge.argument("DETECTOR|NAME", "The detector, or the one resource, looked at.")],
     *,
     yes: Annotated[bool, edge.flag("--yes", "Do not ask.")] = False,
 ) -> int:
     """
-    Approve many deletions at once, after looking at them.
+    Approve many deletions at once, after looking at them, or only that of one resource.
 
     It covers the present warnings; later warnings need another approval. The next sweep acts on it, within
     all other limits.
     """
-    (found,) = edge.choose_detectors([detector], access.settings)
-    keys = signing_keys(needed=[SigningKey.RECORDS])
-    with access.open("approve", keys=keys) as at:
-        warned = [e for e in at.entries([found]) if e.warned and e.due and not e.closed and not e.approved]
+    of_detector = any(detector.name == what for detector in access.settings.registry)
+    with access.open("approve", needed=[SigningKey.RECORDS]) as at:
+        known = [
+            entry
+            for entry in at.entries()
+            if (entry.detector if of_detector else entry.name) == what and entry.warned and not entry.closed
+        ]
+        if not of_detector and not known:
+            edge.choose_detectors([what], access.settings)
+        if not of_detector and len({entry.arn for entry in known}) > 1:
+            arns = ", ".join(sorted({entry.arn for entry in known}))
+            raise edge.CommandRefusedError(
+                f"several resources are called {what}, so none was approved; approve a detector: {arns}"
+            )
+        warned = [entry for entry in known if entry.due and not entry.approved]
         forged = [entry for entry in warned if at.ledger.unsigned_cause(entry) is not None]
         warned = [entry for entry in warned if entry not in forged]
         for entry in forged:
@@ -322,7 +368,7 @@ def approve(
                 f"{escape_text(entry.name)}: not approved, its warning is not signed: a new one follows."
             )
         if not warned:
-            typer.echo(f"No warning of {detector} waits for approval.")
+            typer.echo(f"No warning of {what} waits for approval.")
             return 0
         ordered = sorted(warned, key=lambda entry: entry.due or at.now)
         print_blocks(
@@ -333,7 +379,8 @@ def approve(
             return 0
         for entry in warned:
             at.ledger.approve(entry, by=at.who)
-        typer.echo(f"Approved {len(warned)} by {at.who}; the next sweep of {detector} acts on what is due.")
+        sweeps = ", ".join(sorted({entry.detector for entry in warned}))
+        typer.echo(f"Approved {len(warned)} by {at.who}; the next sweep of {sweeps} acts on what is due.")
     return 0
 
 
@@ -410,6 +457,26 @@ def resource_key(at: LedgerSession, arn: str) -> tuple[str, str]:
     raise edge.CommandRefusedError(f"there is no {arn} (any more), looked for in {', '.join(at.regions)}")
 
 
+def arn_in_ledger(at: LedgerSession, text: str) -> str:
+    """
+    Return *text* if it is an ARN, else the ARN of the finding, or of what was cleaned up, that is called so.
+
+    Raises CommandRefusedError if there is none, or more than one: what writes never guesses.
+    """
+    if text.startswith("arn:"):
+        return text
+    arns = sorted({line.arn for line in read_ledger_lines(at, every=True) if line.name == text})
+    if not arns:
+        raise edge.CommandRefusedError(
+            f"the ledger has no finding about {text} in {at.account}, {', '.join(at.regions)}; give its ARN"
+        )
+    if len(arns) > 1:
+        raise edge.CommandRefusedError(
+            f"{len(arns)} findings are called {text}; give an ARN: {', '.join(arns)}"
+        )
+    return arns[0]
+
+
 class ArnPlace(TypedDict):
     """The place of a resource, as far as its ARN names it."""
 
@@ -421,8 +488,10 @@ def arn_place(arn: str, settings: Settings) -> ArnPlace:
     """
     Return where the resource is, as far as its ARN says so; its account counts in an organization alone.
 
-    Raises CommandRefusedError for a resource that no detector judges.
+    A name says nothing of it. Raises CommandRefusedError for a resource that no detector judges.
     """
+    if not arn.startswith("arn:"):
+        return {"region": "", "account": ""}
     parts = parse_arn(arn)
     check_kind_is_judged(arn, parts, settings)
     return {"region": parts.region, "account": parts.account if settings.organization.used else ""}
@@ -440,7 +509,9 @@ def end_of_day(day: str, time_zone: str) -> datetime:
 
 # --- undo and restart -----------------------------------------------------------------------------
 
-FindingId = Annotated[str, edge.argument("FINDING", "The finding's id, as `janitor findings` lists it.")]
+FindingId = Annotated[
+    str, edge.argument("FINDING", "The finding's id, as `janitor findings` lists it, or the resource's name.")
+]
 UnsignedFlag = Annotated[
     bool, edge.flag("--unsigned", "Also a record without a signature: one of a version that did not sign.")
 ]
@@ -494,8 +565,8 @@ def undo_finding(
     A record is verified with *undo_key* before anything is done from it, unless it has no signature and is to
     be undone *unsigned*.
     """
-    keys = signing_keys(undo_key, needed=(SigningKey.RECORDS, SigningKey.PROGRESS))
-    with access.open("undo", keys=keys) as at:
+    needed = (SigningKey.RECORDS, SigningKey.PROGRESS)
+    with access.open("undo", undo_key=undo_key, needed=needed) as at:
         undoing = at.undoing(unsigned=unsigned)
         detector, action = find_action(at, undoing, finding)
         with refused_undo():
@@ -531,17 +602,35 @@ def refused_undo() -> Iterator[None]:
 
 
 def find_action(at: LedgerSession, undoing: Undoing, finding: str) -> tuple[Detector[Any], Action]:
-    """Find the action on *finding*, and its detector. Raises CommandRefusedError."""
-    for detector in at.settings.registry:
-        for region in at.regions:
-            known = at.actions.all(detector.name, at.account, region)
-            if any(action.id == finding for action in known):
-                try:
-                    action = undoing.find(detector.name, at.account, region, finding)
-                except CannotUndoError as error:
-                    raise edge.CommandRefusedError(cannot_undo_text(error.about, error.cause)) from error
-                return at.settings.detector(detector), action
-    raise edge.CommandRefusedError(
-        f"nothing was done to a finding {finding} in {at.account}, {', '.join(at.regions)}; "
-        "janitor findings lists what was"
-    )
+    """
+    Find the action on *finding*, an id or the name of a resource, and its detector.
+
+    Raises CommandRefusedError, also if something was done to several resources of that name.
+    """
+    acted = [
+        (detector, action)
+        for detector in at.settings.registry
+        for region in at.regions
+        for action in at.actions.all(detector.name, at.account, region)
+    ]
+    meant = [(detector, action) for detector, action in acted if action.id == finding] or [
+        (detector, action)
+        for detector, action in acted
+        if action.target.name == finding and action.stage not in FINISHED_STAGES
+    ]
+    if len(meant) > 1:
+        listed = ", ".join(f"{action.id} ({action.target.arn})" for _, action in meant)
+        raise edge.CommandRefusedError(
+            f"something was done to {len(meant)} resources called {finding}; give an id: {listed}"
+        )
+    if not meant:
+        raise edge.CommandRefusedError(
+            f"nothing was done to a finding {finding} in {at.account}, {', '.join(at.regions)}; "
+            "janitor findings lists what was"
+        )
+    ((detector, action),) = meant
+    try:
+        action = undoing.find(detector.name, at.account, action.target.region, action.id)
+    except CannotUndoError as error:
+        raise edge.CommandRefusedError(cannot_undo_text(error.about, error.cause)) from error
+    return at.settings.detector(detector), action

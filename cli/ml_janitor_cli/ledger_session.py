@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
 from inspect import Parameter, Signature, signature
-from typing import Annotated, Any, Concatenate
+from typing import Annotated, Any, Concatenate, NamedTuple
 
 import boto3
 import typer
@@ -31,6 +31,7 @@ from ml_janitor.ledger.requests import Holds
 from ml_janitor.ledger.signatures import Signatures, SigningKey, kms_signatures, named_keys
 from ml_janitor.ledger.table import Table
 from ml_janitor_cli import edge
+from ml_janitor_cli.stack import KEY_TYPE, STACK_NAME, DeployedStack, RegionServices, Trouble
 
 # --- session --------------------------------------------------------------------------------------
 
@@ -167,28 +168,66 @@ class LedgerSession:
         return next(aws for aws in self.opened if aws.region == region)
 
 
-_KEY_OUTPUTS: Mapping[SigningKey, str] = {
-    SigningKey.RECORDS: "UndoKey",
-    SigningKey.PROGRESS: "ProgressKey",
-    SigningKey.REQUESTS: "RequestsKey",
+STACK_KEYS: Mapping[SigningKey, tuple[str, str]] = {
+    SigningKey.RECORDS: ("UndoRecordKey", "UndoKey"),
+    SigningKey.PROGRESS: ("UndoProgressKey", "ProgressKey"),
+    SigningKey.REQUESTS: ("RequestKey", "RequestsKey"),
 }
-"""The outputs of the stack that name the keys."""
+"""The constructs of the stack that are the keys, and its outputs that name them."""
 
 
-def signing_keys(undo_key: str | None = None, *, needed: Sequence[SigningKey] = ()) -> dict[SigningKey, str]:
+def signing_keys(undo_key: str | None = None) -> dict[SigningKey, str]:
+    """Return the KMS keys that the environment names; *undo_key* comes before the environment's."""
+    return named_keys({**os.environ, **({SigningKey.RECORDS.value: undo_key} if undo_key else {})})
+
+
+class NamedLedger(NamedTuple):
+    """The name of the ledger's table, and the keys that sign what is in it."""
+
+    table: str
+    keys: Mapping[SigningKey, str]
+
+
+def find_ledger(
+    session: boto3.Session,
+    region: str,
+    table: str | None,
+    keys: Mapping[SigningKey, str],
+    needed: Sequence[SigningKey] = (),
+    *,
+    attempts: int,
+) -> NamedLedger:
     """
-    Return the KMS keys that the environment names; *undo_key* comes before the environment's.
+    Return the ledger: *table* and *keys*, and what is missing of them from the deployed stack in *region*.
 
-    Raises CommandRefusedError if a *needed* one is not named.
+    Keys are taken from the stack only for its own table. Raises CommandRefusedError if there is no table, or
+    not every key that is *needed*.
     """
-    keys = named_keys({**os.environ, **({SigningKey.RECORDS.value: undo_key} if undo_key else {})})
+    if table and all(key in keys for key in needed):
+        return NamedLedger(table, keys)
+    found = RegionServices(session, region, attempts=attempts).find(STACK_NAME)
+    missing = f"there is no stack {STACK_NAME} in {region}"
+    if isinstance(found, Trouble):
+        missing = f"the stack {STACK_NAME} could not be read: {found.why}"
+    elif isinstance(found, DeployedStack):
+        missing = f"the stack {STACK_NAME} in {region} has none"
+        if table in {None, "", found.table}:
+            table = found.table
+            of_stack = {key: found.physical_id(name, "", KEY_TYPE) for key, (name, _) in STACK_KEYS.items()}
+            keys = {**{key: known for key, known in of_stack.items() if known}, **keys}
+    if not table:
+        raise edge.CommandRefusedError(
+            f"no ledger: {missing}; give --table NAME or set {edge.TABLE_VARIABLE}, which the deployment's "
+            "output LedgerTable names"
+        )
     for key in needed:
         if key not in keys:
             option = "give --undo-key ARN or " if key is SigningKey.RECORDS else ""
             raise edge.CommandRefusedError(
-                f"no signing key: {option}set {key}; the deployment's output {_KEY_OUTPUTS[key]} names it"
+                f"no signing key: {missing}; {option}set {key}, which the deployment's output "
+                f"{STACK_KEYS[key][1]} names"
             )
-    return keys
+    return NamedLedger(table, keys)
 
 
 def principal_name(arn: str) -> str:
@@ -250,37 +289,35 @@ class LedgerAccess:
         *,
         region: str = "",
         account: str = "",
-        keys: Mapping[SigningKey, str] | None = None,
+        undo_key: str | None = None,
+        needed: Sequence[SigningKey] = (),
     ) -> Iterator[LedgerSession]:
         """
         Open the ledger; a call that fails there ends the command with one line about *what*.
 
         *region* and *account* are where to look unless an option says otherwise: the account of
-        --account-profile, else the ledger's own. *keys* sign and verify, else those of the environment.
+        --account-profile, else the ledger's own. What the options and the environment do not name, the ledger
+        or one of the keys that are *needed*, the deployed stack names. *undo_key* comes first.
         Raises CommandRefusedError and FailedError, also without credentials.
         """
         with edge.one_line_errors(what), ExitStack() as stack:
             where = self.region or ([region] if region else None)
-            named = signing_keys() if keys is None else keys
-            yield self._session(stack, where, self.account or account or None, named)
+            yield self._session(stack, where, self.account or account or None, undo_key, needed)
 
     def _session(
         self,
         stack: ExitStack,
         region: Sequence[str] | None,
         account: str | None,
-        keys: Mapping[SigningKey, str],
+        undo_key: str | None,
+        needed: Sequence[SigningKey],
     ) -> LedgerSession:
-        if not self.table:
-            raise edge.CommandRefusedError(
-                f"no ledger: give --table NAME or set {edge.TABLE_VARIABLE}; the deployment's output "
-                f"LedgerTable names it"
-            )
         settings, now = self.settings, edge.judging_time(self.now)
         watch, attempts = CallWindow(clock=edge.command_clock(self.now)), edge.read_attempts()
         session = edge.open_session(self.profile)
         home = session.region_name or edge.choose_regions(region, settings, session)[0]
         caller = edge.require_caller(session, home, attempts)
+        named = find_ledger(session, home, self.table, signing_keys(undo_key), needed, attempts=attempts)
         client = make_client(session, "dynamodb", home, attempts)
         inside = session
         if self.account_profile:
@@ -296,7 +333,7 @@ class LedgerAccess:
             raise edge.CommandRefusedError(
                 f"--account {whose}: [organization] in the settings names no accounts"
             )
-        table = Table(client, self.table)
+        table = Table(client, named.table)
         if account and not region:
             region = settings.organization.regions or run_regions(settings, table)
         regions = edge.choose_regions(region, settings, session)
@@ -334,8 +371,8 @@ class LedgerAccess:
             who=principal_name(caller.arn),
             now=now,
             watch=watch,
-            signatures=kms_signatures(make_client(session, "kms", home, attempts), keys, by_hand=True)
-            if keys
+            signatures=kms_signatures(make_client(session, "kms", home, attempts), named.keys, by_hand=True)
+            if named.keys
             else Signatures(),
         )
 

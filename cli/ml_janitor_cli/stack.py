@@ -36,6 +36,8 @@ OPERATING_PAGE = "docs/operating.md"
 DEPLOY_AGAIN_ADVICE = "make deploy REVERT=1 puts it back"
 """Advice for a missing part: without REVERT, CloudFormation compares templates, and does nothing."""
 
+KEY_TYPE, TABLE_TYPE = "AWS::KMS::Key", "AWS::DynamoDB::Table"
+
 LIST_RESOURCES = "cloudformation:ListStackResources"
 
 GONE_CODES = frozenset(
@@ -412,7 +414,6 @@ def _listed(value: Any) -> list[Any]:
 # --- functions ------------------------------------------------------------------------------------
 
 FUNCTION_TYPE, SCHEDULE_TYPE = "AWS::Lambda::Function", "AWS::Scheduler::Schedule"
-TABLE_TYPE = "AWS::DynamoDB::Table"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

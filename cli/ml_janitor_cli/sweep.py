@@ -29,7 +29,6 @@ from ml_janitor_cli.ledger_session import (
     LedgerSession,
     ledger_command,
     make_wait,
-    signing_keys,
 )
 from ml_janitor_cli.screen import draw_beside_ids, print_blocks
 
@@ -80,10 +79,10 @@ def sweep(
       janitor sweep
       janitor sweep idle-notebooks --act
     """  # noqa: D301 - \b keeps the lines below it as they are
-    keys = None
+    needed: tuple[SigningKey, ...] = ()
     if act:
         edge.check_real_time(access.now)
-        keys = signing_keys(undo_key, needed=tuple(SigningKey))
+        needed = tuple(SigningKey)
     settings = access.settings
     armed = {detector.name for detector in settings.armed()}
     detectors = edge.choose_detectors(names, settings) if names else settings.armed()
@@ -95,7 +94,7 @@ def sweep(
     if not detectors:
         raise edge.CommandRefusedError('no detector is armed: set mode = "act" and act_in in janitor.toml')
     ordered = sorted(detectors, key=lambda rule: rule.cleanup.effect.rank if rule.cleanup else 0)
-    with access.open("sweep", keys=keys) as at:
+    with access.open("sweep", undo_key=undo_key, needed=needed) as at:
         if act:
             at.aws(at.regions[0])  # refused before any other request
         plans = [plan_sweep(at, detector, aws) for detector in ordered for aws in at.reading(detector)]

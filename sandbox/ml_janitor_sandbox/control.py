@@ -162,7 +162,7 @@ class Control:
         self._ask("POST", "pull", body)
 
     def metrics(self, namespace: str, series: Iterable[Mapping[str, Any]], *, region: str = REGION) -> None:
-        """Publish whole series: {"metric", "dimensions", "start", "step" in seconds, "values"}."""
+        """Publish whole series: {"metric", "dimensions", "start", "step" in seconds, "values", "samples"}."""
         body = {"region": region, "namespace": namespace, "series": [dict(metric) for metric in series]}
         self._ask("POST", "metrics", body)
 

@@ -146,6 +146,19 @@ def test_an_audit_is_a_dry_run_where_the_deployment_acts(janitor: Janitor) -> No
 
 
 @pytest.mark.usefixtures("notebooks")
+def test_a_plan_stands_below_the_report_and_in_its_files(janitor: Janitor, tmp_path: Path) -> None:
+    """A file that ends in .jsonl has a line for each finding."""
+    ran = janitor("audit", "idle-notebooks", "--plan", "--json-file", "r.jsonl")
+
+    assert (ran.status, ran.err) == (0, "")
+    assert ran.out.index("left-on") < ran.out.index("What to do in six weeks  1 change")
+    head, found = map(json.loads, (tmp_path / "r.jsonl").read_text().splitlines())
+    assert (len(head["plan"]), found["name"]) == (6, "left-on")
+    assert janitor("audit", "idle-notebooks", "--json-file", "r.json").status == 0
+    assert [one["name"] for one in json.loads((tmp_path / "r.json").read_text())["results"]] == ["left-on"]
+
+
+@pytest.mark.usefixtures("notebooks")
 def test_all_adds_the_other_kept_ones(janitor: Janitor) -> None:
     shown = valid(janitor("audit", "--json", "--all", "idle-notebooks"))
 
@@ -327,6 +340,7 @@ def test_an_empty_account_was_read(janitor: Janitor) -> None:
     (("audit", "--region", "us-east-9"), "AWS has no region us-east-9 that this version knows; did you"),
     (("audit", "--region", "us east"), "AWS has no region us east"),
     (("audit", "--region", ""), "no region: give --region"),
+    (("audit", "--organization", "--bill"), "--organization and --bill exclude each other: a bill is"),
     (("detectors", "--set", "x"), "--set x: write it as DETECTOR.FIELD=VALUE"),
 )  # fmt: skip
 def test_a_misuse_is_one_line(janitor: Janitor, args: tuple[str, ...], said: str) -> None:

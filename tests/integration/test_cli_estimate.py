@@ -12,6 +12,7 @@ from commands import Janitor, refused
 from conftest import NOW
 from endpoint_seed import INSTANCES, Seed
 from ml_janitor.aws.client import Aws
+from ml_janitor.core.capacity import SpotCapacity
 from ml_janitor.core.model import Finding
 from ml_janitor.core.tiering import GB
 from ml_janitor.detectors.serverless_candidates import ServerlessCandidates
@@ -43,6 +44,51 @@ def test_a_profile_is_read_from_a_file(janitor: Janitor) -> None:
     ran = janitor("estimate", "reservation", "hours.txt", "--discount", "0.3", "--json")
 
     assert ran.document["commitment_usd"] == pytest.approx(1.5 * 0.7)
+
+
+SPOT = SpotCapacity(0.5, 30 / 60, 6 / 60, 0.4)
+
+
+@cases(
+    "typed, figures",
+    (
+        "inference --price 3.6 --requests 1e6 --ms 500 --memory 2 --gb-second-price 2e-5 --payload-kb 2000",
+        {"always_on_usd": 3.6 * 730, "serverless_usd": 1e6 * (0.5 * 2 * 2e-5 + 0.002 * 0.016)},
+    ),
+    (
+        "inference --price 1 --instances 1,3 --requests 10 --ms 100 --cold-start 2 --slower 2",
+        {"always_on_usd": 2 * 730, "first_request_seconds": 2.2},
+    ),
+    (
+        "inference --instance ml.p3.8xlarge --requests 10 --ms 100",
+        {"always_on_usd": 14.688 * 730, "first_request_seconds": 10.1},
+    ),
+    (
+        "batching --price 3.6 --one-ms 10 --batch 4 --batch-ms 20 --cache-hits 0.5 --quantised 2",
+        {"one_by_one_usd": 0.01, "batched_usd": 0.005, "cached_usd": 0.005, "together_usd": 0.00125},
+    ),
+    (
+        "training --price 1 --hours 10 --interruptions 0.5 --restart 30 --save 6 --discount 0.4",
+        {"spot_hours": SPOT.hours(10, SPOT.interval()), "checkpoint_hours": SPOT.interval()},
+    ),
+    (
+        "training --price 1 --hours 10 --instances 2 --storage-gb 73 --storage-price 1 --interruptions 0",
+        {"on_demand_usd": 10 * (2 + 2 * 73 / 730), "spot_hours": 10},
+    ),
+    (
+        "training --gpu V100 --gpus 5 --hours 10 --storage-gb 0 --commitment-discount 0.5",
+        {"on_demand_usd": 3.825 * 5 * 10, "committed_usd": 3.825 * 5 * 5},
+    ),
+    (
+        "distillation --teacher 4.2 --student 0.6 --requests 2e6 --once 9000 --loss 0.4",
+        {"monthly_usd": 7200, "payback_months": 1.25, "first_year_usd": 77400},
+    ),
+)
+def test_what_is_typed_is_in_the_units_of_its_help(
+    janitor: Janitor, typed: str, figures: dict[str, float]
+) -> None:
+    document = janitor("estimate", *typed.split(), "--json").document
+    assert {name: document[name] for name in figures} == pytest.approx(figures)
 
 
 @cases(

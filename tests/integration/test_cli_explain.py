@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import re
 from datetime import timedelta
-from io import StringIO
 from typing import Any
 
 import boto3
@@ -156,28 +155,53 @@ def test_a_name_will_do(janitor: Janitor) -> None:
     )
 
 
-def test_of_several_with_one_name_a_person_chooses(
-    notebooks: Control, janitor: Janitor, session: boto3.Session, monkeypatch: pytest.MonkeyPatch
+def test_of_several_with_one_name_the_one_with_a_finding_is_meant(
+    notebooks: Control, janitor: Janitor, session: boto3.Session
 ) -> None:
     del notebooks
-    group = session.client("sagemaker").create_model_package_group(ModelPackageGroupName="left-on")
-    arn = group["ModelPackageGroupArn"]
-    said = refused(janitor("explain", "left-on"))
-    assert said.startswith("2 resources are called left-on; name one of them: arn:aws:sagemaker:")
-    assert arn in said
+    sagemaker = session.client("sagemaker")
+    required = ("cost-center", "environment", "managed-by", "owner", "project", "team")
+    tagged: Any = [{"Key": key, "Value": "x"} for key in required]
 
-    class Terminal(StringIO):
-        def isatty(self) -> bool:
-            return True
+    def create_group(name: str) -> str:
+        return sagemaker.create_model_package_group(ModelPackageGroupName=name, Tags=tagged)[
+            "ModelPackageGroupArn"
+        ]
 
-    for typed in (said.split(": ", 1)[1].split(", ").index(arn) + 1, 3):
-        monkeypatch.setattr("sys.stdin", Terminal(f"{typed}\n"))
-        ran = janitor("explain", "left-on", "--json")
-        if typed == 3:
-            assert ran.status == 2
-            assert ran.err.endswith("janitor: expected a number from 1 to 2, got 3\n")
-        else:
-            assert {each["arn"] for each in ran.document["explanations"]} == {arn}
+    def explained(name: str) -> set[str]:
+        return {each["arn"] for each in janitor("explain", "--json", name).document["explanations"]}
+
+    group, twin = create_group("left-on"), create_group("twin")
+    pipeline = sagemaker.create_pipeline(
+        PipelineName="twin",
+        RoleArn=f"arn:aws:iam::{ACCOUNT}:role/x",
+        PipelineDefinition="{}",
+        ClientRequestToken="t" * 32,
+    )["PipelineArn"]
+
+    assert f"Also called left-on: {group}." in janitor("explain", "left-on").flat
+    assert janitor("explain", "--json", "left-on").document["also_called"] == {"left-on": [group]}
+    assert explained("twin") == {pipeline}, "the only one with a finding"
+    for arn in (group, twin):
+        sagemaker.delete_tags(ResourceArn=arn, TagKeys=["owner"])
+    assert explained("left-on") == {notebook("left-on")}, "of two findings that of what costs money"
+    assert explained("twin") == {pipeline, twin}, "all, if nothing tells them apart"
+
+
+def test_a_name_is_looked_for_in_every_region_of_an_audit(
+    notebooks: Control, janitor: Janitor, session: boto3.Session
+) -> None:
+    del notebooks
+    there = session.client("sagemaker", region_name="eu-west-1")
+    arn = there.create_model_package_group(ModelPackageGroupName="far")["ModelPackageGroupArn"]
+
+    regions = f'janitor.regions=["{REGION}", "eu-west-1"]'
+    found = janitor("explain", "--json", "far", "--set", regions).document["explanations"]
+
+    assert {(each["arn"], each["region"]) for each in found} == {(arn, "eu-west-1")}
+    assert "nothing in us-east-1, eu-west-1 is called farr" in refused(
+        janitor("explain", "farr", "--set", regions)
+    )
 
 
 def test_what_could_not_be_looked_for_is_not_called_missing(notebooks: Control, janitor: Janitor) -> None:
@@ -207,7 +231,7 @@ def test_what_a_person_kept_is_kept_before_any_sweep(
     monkeypatch.delenv("JANITOR_TABLE")
     without = janitor("explain", "left-on")
     assert without.status == 0
-    assert "No ledger is named (--table or JANITOR_TABLE)" in without.flat
+    assert "not looked at: no ledger is named (--table or JANITOR_TABLE), and no stack" in without.flat
 
 
 @pytest.mark.usefixtures("notebooks")

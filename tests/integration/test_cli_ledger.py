@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 
 from conftest import ACCOUNT, REGION
 from fakes import UNTELLABLE, because, thing, waste
+from ml_janitor.core.model import Cost
 from ml_janitor.deployment import ACTION_PAUSE_SECONDS, AWS_WAIT_SECONDS
 from ml_janitor.engine.detector import CannotActError
 from ml_janitor.engine.policy import Hold, HoldKind
@@ -24,9 +26,10 @@ from ml_janitor.ledger.latest import LastRun, LatestRuns
 from ml_janitor.ledger.limits import Leases
 from ml_janitor.ledger.table import Table
 from ml_janitor_cli import edge
-from ml_janitor_cli.ledger_session import make_wait
+from ml_janitor_cli.ledger_session import STACK_KEYS, make_wait
 from ml_janitor_cli.main import main
-from ml_janitor_sandbox.deployment import KEYS, TABLE
+from ml_janitor_sandbox.control import Control
+from ml_janitor_sandbox.deployment import BUCKET, KEYS, TABLE
 from standin import DAY, DENIED, HOUR, Cleaner, Nights
 from tables import cases
 
@@ -47,6 +50,7 @@ class Desk:
     ) -> None:
         self.nights, self._monkeypatch, self._capsys = nights, monkeypatch, capsys
         self.naps: list[float] = []
+        self.unnamed = False
         monkeypatch.setattr(edge, "sleep", self.naps.append)
 
     def due(self, *names: str) -> None:
@@ -61,9 +65,8 @@ class Desk:
     def __call__(self, *argv: str, typed: str | None = None) -> tuple[int, str]:
         """The status of one command, and all that it said."""
         self._monkeypatch.setenv("JANITOR_NOW", self.nights.clock.isoformat())
-        self._monkeypatch.setenv("JANITOR_TABLE", TABLE)
-        for variable, key in KEYS.items():
-            self._monkeypatch.setenv(variable, key)
+        for variable, named in [("JANITOR_TABLE", TABLE), *KEYS.items()]:
+            self._monkeypatch.setenv(variable, "" if self.unnamed else named)
         if typed is not None:
             self._monkeypatch.setattr("sys.stdin", _Typed(typed))
         status = main(list(argv), registry=(Cleaner,))
@@ -105,11 +108,12 @@ def test_findings_says_what_waits_for_whom(desk: Desk) -> None:
     assert status == 0
     assert "lamp  us-east-1" in said
     assert "warned 2026-10-06 03:00 UTC, due 2026-10-09 03:10 UTC" in said
-    (line,) = json.loads(desk("findings", "--json")[1])
-    assert (line["detector"], line["arn"], line["due"]) == (
+    (line,) = json.loads(desk("findings", "--json")[1])["findings"]
+    assert (line["detector"], line["arn"], line["state"], line["due"]) == (
         "cellar",
         arn("lamp"),
-        "2026-10-09T03:10:00+00:00",
+        "warned",
+        "2026-10-09T03:10:00Z",
     )
     assert line["id"] in said
 
@@ -278,11 +282,12 @@ def test_what_is_kept_before_it_was_ever_found_is_listed_until_it_is_over(desk: 
     desk.nights.world.add("lamp")
     assert desk("snooze", arn("lamp"), "5", "--reason", "the fair")[0] == 0
 
-    (line,) = json.loads(desk("findings", "--json")[1])
+    (line,) = json.loads(desk("findings", "--json")[1])["findings"]
     assert (line["arn"], line["detector"]) == (arn("lamp"), "cellar")
-    assert re.fullmatch(r"no open finding; snoozed by .*: the fair", line["state"])
+    assert line["state"] == "kept"
+    assert re.fullmatch(r"no open finding; snoozed by .*: the fair", line["text"])
     desk.nights.clock += 6 * DAY
-    assert desk("findings", "--json")[1] == "[]\n"
+    assert json.loads(desk("findings", "--json")[1]) == {"version": 2, "findings": []}
 
 
 def test_acting_by_hand_wants_the_account_typed_out(desk: Desk) -> None:
@@ -563,12 +568,111 @@ def test_many_at_once_are_approved_by_a_person(desk: Desk) -> None:
     assert desk.naps == [ACTION_PAUSE_SECONDS] * 3
 
 
+def test_nothing_waits_for_approval_before_there_is_a_warning_or_after_it_is_approved(desk: Desk) -> None:
+    nothing = "No warning of cellar waits for approval.\n"
+    assert desk("approve", "cellar") == (0, nothing)
+    desk.nights.world.add("sofa")
+    desk.nights.sweep(dry=True)
+    assert desk("approve", "cellar")[1].endswith(nothing)
+    desk.due("lamp", "vase")
+    desk.nights.world.use("vase")
+    desk.nights.sweep(dry=True)
+    assert "Approved 2 by" in desk("approve", "cellar", "--yes")[1]
+    assert desk("approve", "cellar") == (0, nothing)
+
+
+def test_a_person_is_forgotten_in_the_ledger_and_in_the_reports(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.nights.warned("lamp")
+    desk.nights.hold("lamp", how=HoldKind.KEPT, why="ask maria")
+    monkeypatch.delenv("JANITOR_BUCKET", raising=False)
+    assert "give --bucket NAME or set JANITOR_BUCKET" in desk("forget", "maria")[1]
+    monkeypatch.setenv("JANITOR_BUCKET", BUCKET)
+    assert desk("forget", " ") == (2, "janitor: PERSON: it is empty\n")
+
+    status, said = desk("forget", "maria")
+
+    assert (status, "It cannot reach: DynamoDB's point-in-time recovery" in said) == (0, True)
+    assert re.match(r"maria is (person-[0-9a-f]{8}) in 1 items of the ledger and 0 reports\.\n", said)
+    assert re.search(r"kept by person-[0-9a-f]{8}: ask person-", desk("findings")[1])
+    desk.nights.ledger.make_due(desk.entry(), by="anna", now=desk.nights.clock)
+    desk.nights.table.change(desk.entry().pk, desk.entry().sk, set_to={"hurried": "bob"})
+    status, said = desk("forget", "bob")
+    assert (status, said.count("Left as it is: ")) == (1, 1)
+
+
 @pytest.mark.usefixtures("desk")
 def test_a_ledger_is_asked_for(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.delenv("JANITOR_TABLE")
 
     assert main(["findings"], registry=(Cleaner,)) == 2
     assert "LedgerTable" in capsys.readouterr().err
+
+
+def test_the_stack_names_the_ledger_and_its_keys(desk: Desk, box: Control) -> None:
+    desk.due("lamp")
+    desk("sweep", "--act", "--yes")
+    keys = {f"{STACK_KEYS[key][0]}0A1B2C3D": (alias, "AWS::KMS::Key") for key, alias in KEYS.items()}
+    listed = {"Ledger0A1B2C3D": (TABLE, "AWS::DynamoDB::Table")} | keys
+    box.stack(
+        "MlJanitor", [{"logical": name, "physical": of, "type": kind} for name, (of, kind) in listed.items()]
+    )
+    desk.unnamed = True
+
+    assert "lamp" in desk("findings")[1]
+    status, said = desk("undo", "lamp")
+    assert (status, "lamp is back" in said) == (0, True)
+    assert set(desk.nights.world.things) == {"lamp"}
+    other = desk("undo", "lamp", "--table", "another")
+    assert (other[0], "no signing key: the stack MlJanitor in us-east-1 has none" in other[1]) == (2, True)
+    box.fault("cloudformation", "ListStackResources", "deny", times=0)
+    assert "no ledger: the stack MlJanitor could not be read: " in desk("findings")[1]
+
+
+def test_names_will_do_and_two_of_one_name_are_refused(desk: Desk) -> None:
+    desk.nights.warned("lamp", "vase")
+    assert f"{arn('lamp')}: kept by" in desk("keep", "lamp", "--reason", "the fair")[1]
+    assert f"{arn('vase')}: snoozed by" in desk("snooze", "vase", "2")[1]
+    assert "the ledger has no finding about sofa in" in desk("keep", "sofa", "--reason", "x")[1]
+    far = arn("lamp").replace(REGION, "eu-west-1")
+    now = desk.nights.clock
+    hold = Hold(key=f"{far}@x", how=HoldKind.KEPT, by="maria", given=now, why="the fair")
+    desk.nights.holds.put(ACCOUNT, "eu-west-1", hold)
+
+    both = ("--region", REGION, "--region", "eu-west-1")
+    status, said = desk("keep", "lamp", "--reason", "the fair", *both)
+
+    assert status == 2
+    assert f"2 findings are called lamp; give an ARN: {far}, {arn('lamp')}" in " ".join(said.split())
+    assert "no detector is called lampp" in desk("approve", "lampp")[1]
+
+
+def test_one_warning_is_approved_by_its_name(desk: Desk) -> None:
+    desk.due("a", "b", "c", "d")
+
+    status, said = desk("approve", "b", "--yes")
+
+    assert (status, said.endswith("Approved 1 by moto; the next sweep of cellar acts on what is due.\n")) == (
+        0,
+        True,
+    )
+    assert [name for name in "abcd" if desk.entry(name).approved] == ["b"]
+    assert "No warning of b waits for approval" in desk("approve", "b")[1]
+
+
+def test_the_most_expensive_finding_comes_first(desk: Desk) -> None:
+    for name, usd in {"cheap": 1, "free": 0, "dear": 70}.items():
+        desk.nights.world.add(name)
+        desk.nights.world.judge(name, replace(waste(), cost=Cost.standing(Decimal(usd), "a list")))
+    desk.nights.sweep()
+
+    said = desk("findings")[1]
+    listed = json.loads(desk("findings", "--json")[1])["findings"]
+
+    assert [line["name"] for line in listed] == ["dear", "cheap", "free"]
+    assert [line["monthly_usd"] for line in listed] == [51_100, 730, 0]
+    assert said.index("dear") < said.index("cheap")
 
 
 def test_a_refused_table_is_one_line(desk: Desk) -> None:

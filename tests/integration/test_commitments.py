@@ -18,7 +18,7 @@ import one_of_each
 from conftest import ACCOUNT, NOW, REGION
 from fakes import Shelf, thing, waste
 from ml_janitor.aws.client import Aws, open_regions
-from ml_janitor.core.model import Finding, Kept, Mode, Target, Verdict
+from ml_janitor.core.model import Finding, Kept, Mode, Target, Value, Verdict
 from ml_janitor.core.results import Outcome, Result, Sweep
 from ml_janitor.detectors.commitments import Commitments
 from ml_janitor.detectors.cross_region_traffic import CrossRegionTraffic
@@ -106,6 +106,9 @@ def test_what_runs_all_the_time_is_committed_to_at_the_rate_that_aws_answers(aws
     assert found.cost.monthly_usd == pytest.approx(Decimal(str(0.2 * (M5 + G5) * 730)), rel=Decimal("0.001"))
     assert "Hourly granularity is not enabled" in sweep.notices[0]
     assert sweep.notices[1].startswith("3 requests were answered by Cost Explorer")
+    (later,) = Commitments().find(aws, NOW + timedelta(minutes=17, seconds=33, microseconds=5))
+    assert isinstance(later.hours, Value)
+    assert later.hours.value.since == NOW - 32 * DAY
 
 
 def test_billed_hours_come_first_and_only_they_judge_ec2(aws: Aws, box: Control, serving: str) -> None:
@@ -199,6 +202,10 @@ def test_the_findings_of_a_failed_sweep_are_not_committed_to(aws: Aws, box: Cont
     assert isinstance(kept, Kept)
     assert kept.unknown
     assert "what other detectors found is not all known" in kept.reason
+    assert any(
+        one.startswith("hours may be missing, which are not committed to: ")
+        for one in report.sweeps[0].notices
+    )
 
 
 def test_alone_it_knows_nothing_of_others(aws: Aws, serving: str) -> None:

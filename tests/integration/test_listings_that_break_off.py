@@ -26,7 +26,6 @@ SIGNALS = {
 
 OF_USERS = {
     "duplicate-artifacts": ("Search",),
-    "forgotten-leftovers": ("ListPipelines",),
     "idle-endpoints": ("ListInferenceComponents", "ListMonitoringSchedules"),
     "oversized-endpoints": ("ListInferenceComponents",),
     "serverless-candidates": ("ListInferenceComponents",),

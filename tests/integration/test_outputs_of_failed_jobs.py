@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -57,15 +58,20 @@ def account(box: Control, session: boto3.Session) -> Account:
     return Account(box, session)
 
 
+def outputs(aws: Aws) -> Iterator[JobOutput | SweepNote]:
+    return failed_jobs.find(aws, RULE.patience, RULE.smallest, RULE.references(aws, NOW), NOW)
+
+
 def verdicts(aws: Aws) -> dict[str, Verdict]:
     """Of all that was read, also before a listing broke off."""
-    found, read = failed_jobs.find(aws, RULE.patience, NOW), dict[str, Verdict]()
+    found, read = outputs(aws), dict[str, Verdict]()
     while True:
         try:
             one = next(found)
         except (StopIteration, ReadError):
             return read
-        read[one.target.name] = RULE.decide(one, NOW)
+        if isinstance(one, JobOutput):
+            read[one.target.name] = RULE.decide(one, NOW)
 
 
 @pytest.mark.usefixtures("account")
@@ -86,26 +92,82 @@ def channel(uri: str) -> list[Any]:
 
 
 ARTIFACT = f"{FOLDER}/output/model.tar.gz"
-SERVED: Any = {"Image": "i", "ModelDataUrl": ARTIFACT}
 
 
-@pytest.mark.parametrize("user", ["model", "package", "pipeline"])
-def test_what_names_something_in_it_keeps_it(account: Account, aws: Aws, user: str) -> None:
-    sagemaker = account.sagemaker
+def processing_request(name: str, uri: str) -> dict[str, Any]:
+    ran = {"InstanceCount": 1, "InstanceType": "ml.m5.large", "VolumeSizeInGB": 1}
+    read = {"S3Uri": uri, "LocalPath": "/opt/ml/processing/in", "S3DataType": "S3Prefix"}
+    return {
+        "ProcessingJobName": name,
+        "RoleArn": ROLE,
+        "AppSpecification": {"ImageUri": "i"},
+        "ProcessingResources": {"ClusterConfig": ran},
+        "ProcessingInputs": [{"InputName": "in", "S3Input": read | {"S3InputMode": "File"}}],
+    }
+
+
+def transform_request(name: str, uri: str) -> dict[str, Any]:
+    return {
+        "TransformJobName": name,
+        "ModelName": "served",
+        "TransformInput": {"DataSource": {"S3DataSource": {"S3DataType": "S3Prefix", "S3Uri": uri}}},
+        "TransformOutput": {"S3OutputPath": f"{FOLDER}/made"},
+        "TransformResources": {"InstanceType": "ml.m5.large", "InstanceCount": 1},
+    }
+
+
+@cases(
+    "user, uri, kept",
+    ("model", ARTIFACT, "model m, which nothing serves"),
+    ("package", ARTIFACT, "model package m"),
+    ("pipeline", ARTIFACT, "pipeline p"),
+    ("processing", f"{FOLDER}/output/", "processing job prep, which ended"),
+    ("processing", f"s3://{BUCKET}/out/churn-10/output/", None),
+    ("processing long ago", f"{FOLDER}/output/", None),
+    ("transform", ARTIFACT, "transform job score, which ended"),
+    ("transform", f"s3://{BUCKET}/in/", None),
+    ("endpoint", "gone", "endpoint configuration gone, which exists no more"),
+)
+def test_whoever_uses_something_in_it_keeps_it(
+    account: Account, aws: Aws, user: str, uri: str, kept: str | None
+) -> None:
+    """Near misses: the same job reads elsewhere, or so long ago that nobody needs its input."""
+    sagemaker, named = account.sagemaker, {"Image": "i", "ModelDataUrl": uri}
+    user, long_ago, _ = user.partition(" long ago")
+    account.box.set_clock(NOW - (121 if long_ago else 100) * DAY)
     match user:
         case "model":
-            sagemaker.create_model(ModelName="m", ExecutionRoleArn=ROLE, PrimaryContainer=SERVED)
+            sagemaker.create_model(ModelName="m", ExecutionRoleArn=ROLE, PrimaryContainer=named)
         case "package":
             types = {"SupportedContentTypes": ["text/csv"], "SupportedResponseMIMETypes": ["text/csv"]}
             sagemaker.create_model_package(
-                ModelPackageName="m", InferenceSpecification={"Containers": [SERVED], **types}
+                ModelPackageName="m", InferenceSpecification={"Containers": [named], **types}
             )
         case "pipeline":
             sagemaker.create_pipeline(
-                **pipeline_request("p", json.dumps({"Steps": [{"Arguments": {"Uri": ARTIFACT}}]}))
+                **pipeline_request("p", json.dumps({"Steps": [{"Arguments": {"Uri": uri}}]}))
             )
+        case "processing":
+            sagemaker.create_processing_job(**processing_request("prep", uri))
+            account.box.patch("sagemaker", ["processing_jobs", "prep"], ProcessingJobStatus="Completed")
+        case "transform":
+            sagemaker.create_model(ModelName="served", ExecutionRoleArn=ROLE)
+            sagemaker.create_transform_job(**transform_request("score", uri))
+            account.box.patch("sagemaker", ["transform_jobs", "score"], TransformJobStatus="Completed")
+        case "endpoint":
+            variant = {"VariantName": "all", "ModelName": "m", "InstanceType": "ml.m5.large"}
+            sagemaker.create_model(ModelName="m", ExecutionRoleArn=ROLE)
+            sagemaker.create_endpoint_config(
+                EndpointConfigName=uri, ProductionVariants=[variant | {"InitialInstanceCount": 1}]
+            )
+            sagemaker.create_endpoint(EndpointName="e", EndpointConfigName=uri)
+            sagemaker.delete_endpoint_config(EndpointConfigName=uri)
+    account.box.set_clock(NOW)
 
-    assert [isinstance(one, Kept) for one in verdicts(aws).values()] == [True]
+    (verdict,) = verdicts(aws).values()
+
+    assert isinstance(verdict, Finding if kept is None else Kept)
+    assert kept is None or kept in verdict.reason
 
 
 @cases(
@@ -157,6 +219,7 @@ def test_a_young_job_is_not_looked_at(account: Account, aws: Aws) -> None:
     ("sagemaker", "Search"),
     ("sagemaker", "ListPipelines"),
     ("sagemaker", "ListModelPackages"),
+    ("sagemaker", "ListProcessingJobs"),
     ("s3", "ListObjectsV2"),
 )
 @pytest.mark.parametrize("kind", ["deny", "truncate"])
@@ -173,9 +236,9 @@ def test_jobs_beyond_the_limit_count(account: Account, aws: Aws, monkeypatch: py
     account.job("churn-2", "Stopped")
     account.box.set_clock(NOW)
 
-    note, job = failed_jobs.find(aws, RULE.patience, NOW)
+    note, job = outputs(aws)
     monkeypatch.setattr(failed_jobs, "_MOST_JOBS_LISTED", 2)
-    assert [type(each) for each in failed_jobs.find(aws, RULE.patience, NOW)] == [JobOutput, JobOutput]
+    assert [type(each) for each in outputs(aws)] == [JobOutput, JobOutput]
 
     assert isinstance(job, JobOutput)
     assert job.target.name == "churn-2"
@@ -185,7 +248,6 @@ def test_jobs_beyond_the_limit_count(account: Account, aws: Aws, monkeypatch: py
 def test_a_pipeline_that_cannot_be_described_may_need_it(account: Account, aws: Aws) -> None:
     asked = {"PipelineName": "p", "RoleArn": ROLE, "ClientRequestToken": "p" * 32}
     account.sagemaker.create_pipeline(**asked, PipelineDefinition=json.dumps({"Steps": []}))
-    assert [isinstance(one, Finding) for one in verdicts(aws).values()] == [True]
     account.box.fault("sagemaker", "DescribePipeline", "deny", times=0)
 
     (verdict,) = verdicts(aws).values()
@@ -193,22 +255,22 @@ def test_a_pipeline_that_cannot_be_described_may_need_it(account: Account, aws: 
     assert isinstance(verdict, Kept)
     assert verdict.unknown
     assert "AccessDenied" in verdict.reason
-
-
-@pytest.mark.parametrize("kind", ["TrainingJob", "Model"])
-def test_half_of_a_search_finds_nothing(account: Account, aws: Aws, box: Control, kind: str) -> None:
-    """The other half may name what the failed job left; and without all jobs the listing is an error."""
-    for name in ("m", "n"):
-        account.sagemaker.create_model(ModelName=name, ExecutionRoleArn=ROLE)
-    box.set_pages(1)
+    account.box.clear_faults()
     assert [isinstance(one, Finding) for one in verdicts(aws).values()] == [True]
-    box.fault("sagemaker", "Search", "break-page", skip=1, times=0, match=f'"{kind}"')
+
+
+@pytest.mark.usefixtures("account")
+def test_half_of_a_search_finds_nothing(aws: Aws, box: Control) -> None:
+    """The other half may name what the failed job left; and without all jobs the listing is an error."""
+    box.set_pages(1)
+    box.fault("sagemaker", "Search", "break-page", skip=1, times=0, match='"TrainingJob"')
 
     (verdict,) = verdicts(aws).values()
 
     assert isinstance(verdict, Kept)
     assert verdict.unknown
-    assert f"sagemaker:Search of {kind} broke off" in verdict.reason
-    if kind == "TrainingJob":
-        with pytest.raises(ReadError, match="sagemaker:Search of TrainingJob broke off"):
-            list(failed_jobs.find(aws, RULE.patience, NOW))
+    assert "sagemaker:Search of TrainingJob broke off" in verdict.reason
+    with pytest.raises(ReadError, match="sagemaker:Search of TrainingJob broke off"):
+        list(outputs(aws))
+    box.clear_faults()
+    assert [isinstance(one, Finding) for one in verdicts(aws).values()] == [True]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -12,11 +12,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bills import BEFORE, HOST, LAST
+from bills import BEFORE, HOST, LAST, charges
 from ml_janitor.aws.runs import ResourceRun
-from ml_janitor.bill.explaining import BillResource, VariantRequests, find_movers, units_in_span
+from ml_janitor.bill.explaining import (
+    BillResource,
+    VariantRequests,
+    changed_parts,
+    find_movers,
+    units_in_span,
+    usage_lines,
+)
 from ml_janitor.bill.model import (
     ChangePart,
+    Charge,
     ComparisonKind,
     Culprit,
     DaySpan,
@@ -308,3 +316,72 @@ def test_only_what_no_resource_explains_can_have_moved() -> None:
     assert moved(*find_movers(parts, [known("gone", 100, 0), known("new", 0, 100, tag="")], DAYS, {})) == []
     part_of_it = find_movers(parts, [known("gone", 40, 0), known("new", 0, 40, tag="")], DAYS, {})
     assert moved(*part_of_it) == [("llm", "", Decimal(60))]
+
+
+def billed(tag: str, days: Iterable[date], quantity: float) -> list[Charge]:
+    """Units at a dollar each, on each of *days* under a value of the tag."""
+    return charges(HOST, days, price="1", quantity=str(quantity), tag=tag)
+
+
+def serving(name: str, tag: str, instances: int = 1, since: date = BEFORE.first) -> BillResource:
+    """An endpoint with a tag, as AWS describes it now."""
+    start = datetime.combine(since, time(), UTC)
+    return replace(
+        known(name, tag=tag), runs=(ResourceRun(usage_type=HOST, start=start, hourly=Decimal(instances)),)
+    )
+
+
+HALF, OTHER_HALF = DaySpan(LAST.first, 15), DaySpan(LAST.first + timedelta(days=15), 15)
+ONE_DAY, LATER_DAYS = DaySpan(LAST.first, 1), DaySpan(LAST.first + timedelta(days=1), 29)
+ALL = [*BEFORE, *LAST]
+
+
+@cases(
+    "rows, resources, found",
+    (
+        [*billed("llm", BEFORE, 24), *billed("", LAST, 24)],
+        [serving("a", "")],
+        [("a", "llm", "", 720)],
+    ),
+    (
+        [*billed("llm", [*BEFORE, *HALF], 24), *billed("vision", OTHER_HALF, 24)],
+        [serving("a", "vision")],
+        [("a", "llm", "vision", 360)],
+    ),
+    (
+        [
+            *(row for days, hours in ((BEFORE, 24), (ONE_DAY, 14)) for row in billed("llm", days, hours)),
+            *(row for days, hours in ((ONE_DAY, 10), (LATER_DAYS, 24)) for row in billed("", days, hours)),
+        ],
+        [serving("a", "")],
+        [("a", "llm", "", 706)],
+    ),
+    ([*billed("llm", ALL, 24), *billed("", ALL, 24)], [serving("a", "vision"), serving("b", "")], []),
+    ([*billed("llm", BEFORE, 24), *billed("llm", BEFORE, 48), *billed("", LAST, 72)],
+     [serving("a", ""), serving("b", "", 2)],
+     [("2", "llm", "", 2160)]),
+    ([*billed("llm", BEFORE, 24), *billed("", BEFORE, 24), *billed("", LAST, 48)],
+     [serving("a", ""), serving("b", "")],
+     [("", "llm", "", 720)]),
+    ([*billed("llm", ALL, 48), *billed("", ALL, 200)], [serving("a", "llm", 8)], []),
+    ([*billed("llm", BEFORE, 24), *billed("", LAST, 24), *billed("", LAST, 24)],
+     [serving("a", ""), serving("b", "", since=LAST.first)],
+     [("b", None, "", 720), ("a", "llm", "", 720)]),
+    ids=["lost", "half", "within a day", "after the bill", "both", "either", "not so many", "besides"],
+)  # fmt: skip
+def test_a_known_resource_that_moved_between_tags_is_said_once(
+    rows: list[Charge], resources: list[BillResource], found: list[tuple[str, str | None, str, int]]
+) -> None:
+    lines = usage_lines(rows)
+
+    movers = find_movers(changed_parts(lines, DAYS, {}), resources, DAYS, {}, lines)
+
+    assert [
+        (
+            ("" if one.culprit is None else one.culprit.name if one.culprit.members == 1 else "2"),
+            one.tag_before,
+            one.part.tag,
+            one.usd,
+        )
+        for one in movers
+    ] == found

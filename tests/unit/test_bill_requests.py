@@ -1,10 +1,12 @@
-"""Which series count the requests to an endpoint's variants, and what is known where some cannot be read."""
+"""Series that count the requests to endpoints and their instances, and what is known without some of them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import json
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any, cast
 
 import pytest
@@ -18,8 +20,15 @@ from ml_janitor.aws.client import Aws
 from ml_janitor.aws.endpoints import InferenceComponent
 from ml_janitor.aws.runs import ResourceRun, UsedResource
 from ml_janitor.bill import explaining
-from ml_janitor.bill.explaining import EndpointRequests, VariantRequests, read_requests
+from ml_janitor.bill.explaining import (
+    EndpointRequests,
+    VariantRequests,
+    count_endpoint_instances,
+    read_requests,
+)
 from ml_janitor.core.model import Absent, Signal, Unreadable, Value
+from scripted import DENIED, Script
+from tables import cases
 
 DAY, HOUR = 86400, 3600
 SINCE = NOW - timedelta(days=60)
@@ -149,3 +158,153 @@ def test_a_fault_of_ours_leaves_the_bill_without_it(cloud: Cloud, monkeypatch: p
     found = cloud.called(endpoint(HOSTED))
 
     assert (found.by_arn, found.error) == ({}, "ZeroDivisionError: integer division or modulo by zero")
+
+
+# --- how many instances endpoints had -----------------------------------------------------------
+
+MIDNIGHT = datetime(2026, 10, 6, tzinfo=UTC)
+MADE = MIDNIGHT - timedelta(days=40)
+DAYS_AGO = {days: MIDNIGHT - timedelta(days=days) for days in range(62)}
+
+
+def scaled(*runs: ResourceRun, changed: int | None = None, name: str = "search") -> UsedResource:
+    given = {"start": MADE, "hourly": Decimal(8), "initial": Decimal(2)}
+    made = tuple(replace(run, **({} if run.end else given)) for run in runs or (HOSTED,))
+    return replace(endpoint(*made, name=name), changed=None if changed is None else DAYS_AGO[changed])
+
+
+def samples(by_day: Mapping[int, float]) -> Any:
+    """CloudWatch's answer: the datapoints of a day, so many days ago."""
+
+    def answer(asked: Mapping[str, Any]) -> Any:
+        return {
+            "MetricDataResults": [
+                {
+                    "Id": query["Id"],
+                    "StatusCode": "Complete",
+                    "Timestamps": [DAYS_AGO[day] for day in sorted(by_day, reverse=True)],
+                    "Values": [by_day[day] for day in sorted(by_day, reverse=True)],
+                }
+                for query in asked["MetricDataQueries"]
+            ]
+        }
+
+    return answer
+
+
+def activities(*counts: tuple[int, int], status: str = "Successful") -> Any:
+    about = {"ActivityId": "a", "ServiceNamespace": "sagemaker", "ScalableDimension": "d", "Cause": "load"}
+    return {
+        "ScalingActivities": [
+            about
+            | {"ResourceId": "endpoint/search/variant/all", "StartTime": DAYS_AGO[day], "StatusCode": status}
+            | {"Description": f"Setting desired instance count to {count}."}
+            for day, count in counts
+        ]
+    }
+
+
+def calls_of_trail(*counts: tuple[int, int], variant: str = "all") -> Any:
+    return {
+        "Events": [
+            {
+                "EventName": "UpdateEndpointWeightsAndCapacities",
+                "EventTime": DAYS_AGO[day],
+                "CloudTrailEvent": json.dumps(
+                    {
+                        "requestParameters": {
+                            "endpointName": "search",
+                            "desiredWeightsAndCapacities": [
+                                {"variantName": variant, "desiredInstanceCount": count},
+                                {"variantName": "other", "desiredWeight": 1},
+                            ],
+                        }
+                    }
+                ),
+            }
+            for day, count in counts
+        ]
+    }
+
+
+STEADY = dict.fromkeys(range(1, 41), 2 * 24 * 60.0)
+NONE: Any = {"ScalingActivities": []}
+UNTOLD: Any = {"Events": []}
+
+
+@cases(
+    "one, measured, scaling, trail, hours",
+    # 2 instances, and 8 since 10 days; the current count is as told, or was changed meanwhile
+    (scaled(changed=10), STEADY | dict.fromkeys(range(1, 11), 11520.0), None, None, {11: 48, 10: 192}),
+    (scaled(changed=1), STEADY | {1: 11519.0}, None, None, {2: 48, 1: 192}),
+    (scaled(changed=0), STEADY, None, None, {2: 48, 1: 48}),
+    (scaled(changed=10), STEADY, activities((10, 8)), None, {11: 48, 10: 192}),  # no datapoints of this count
+    (scaled(changed=10), {}, activities((10, 8)), None, {11: 48, 10: 192}),
+    (scaled(), {}, activities((10, 8), status="Failed"), UNTOLD, {11: 192, 10: 192}),
+    (scaled(), {}, NONE, calls_of_trail((20, 3), (10, 8)), {21: 48, 20: 72, 11: 72, 10: 192}),
+    (scaled(), {}, NONE, calls_of_trail((10, 8), variant="next"), {11: 192, 10: 192}),
+    (scaled(replace(HOSTED, datapoints=12)), {1: 576.0}, None, None, {2: 0, 1: 48}),
+    (scaled(replace(HOSTED, hourly=Decimal(0), start=MADE, end=DAYS_AGO[5])), STEADY, None, None,
+     {41: 0, 7: 48, 4: 0}),
+    ids=["scaled", "one is missing", "since midnight", "not the count", "activities", "failed", "trail",
+         "another variant", "every five minutes", "deleted"],
+)  # fmt: skip
+def test_instances_are_counted_by_day(
+    one: UsedResource, measured: Mapping[int, float], scaling: Any, trail: Any, hours: Mapping[int, int]
+) -> None:
+    answers = {
+        "cloudwatch:GetMetricData": samples(measured),
+        "application-autoscaling:DescribeScalingActivities": scaling,
+        "cloudtrail:LookupEvents": trail,
+    }
+    account = Script({name: answer for name, answer in answers.items() if answer is not None})
+
+    listing = count_endpoint_instances(account.aws(), [one], {HOSTED.usage_type}, DAYS_AGO[61], NOW)
+
+    assert listing.error is None
+    ran = [
+        (run, run.units(DAYS_AGO[day], DAYS_AGO[day - 1]), day)
+        for day in hours
+        for run in listing.items[0].runs
+    ]
+    assert {day: sum(units for _, units, of in ran if of == day) for day in hours} == hours
+    ((query,),) = (asked["MetricDataQueries"] for asked in account.asked("cloudwatch:GetMetricData"))
+    assert query["MetricStat"]["Stat"] == "SampleCount"
+
+
+def test_instances_of_two_configurations_are_told_apart_by_the_hour() -> None:
+    before = replace(HOSTED, start=MADE, end=DAYS_AGO[2] + timedelta(hours=6))
+    after = replace(HOSTED, start=DAYS_AGO[2] + timedelta(hours=6), usage_type="USE1-Host:ml.g5.xlarge")
+    hourly = {DAYS_AGO[2] + timedelta(hours=hour): 60.0 if hour < 6 else 120.0 for hour in range(24)}
+    series = {"StatusCode": "Complete", "Timestamps": list(hourly), "Values": list(hourly.values())}
+    account = Script({"cloudwatch:GetMetricData": lambda _: {"MetricDataResults": [series | {"Id": "m0"}]}})
+
+    (found,) = count_endpoint_instances(
+        account.aws(), [replace(endpoint(before, after), changed=NOW)], {after.usage_type}, SINCE, NOW
+    ).items
+
+    hours = [
+        (run.usage_type, run.units(DAYS_AGO[2], DAYS_AGO[1])) for run in found.runs if run.start < DAYS_AGO[1]
+    ]
+    assert [(usage, units) for usage, units in hours if units] == [
+        (before.usage_type, 6),
+        (after.usage_type, 36),
+    ]
+
+
+def test_only_endpoints_of_lines_that_moved_are_counted_and_what_is_missing_is_named() -> None:
+    denied = Script(
+        {
+            "cloudwatch:GetMetricData": DENIED,
+            "application-autoscaling:DescribeScalingActivities": DENIED,
+            "cloudtrail:LookupEvents": DENIED,
+        }
+    )
+    aws, one = denied.aws(), scaled()
+
+    assert count_endpoint_instances(aws, [one], {"USE1-Host:ml.g5.xlarge"}, SINCE, NOW) == Listing((one,))
+    assert denied.calls == []
+    listing = count_endpoint_instances(aws, [one], {HOSTED.usage_type}, SINCE, NOW)
+    assert listing.items == (one,)
+    for name in ("GetMetricData", "DescribeScalingActivities", "LookupEvents"):
+        assert name in str(listing.error)

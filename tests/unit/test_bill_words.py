@@ -143,12 +143,16 @@ def test_a_price_says_by_how_much_it_rose() -> None:
     assert text == "+$40.00 price of USE1-Host:ml.g5.xlarge, +40 % for the same use"
 
 
-def test_a_tag_that_moved_changes_no_total() -> None:
+@cases(
+    "who, of",
+    (None, "USE1-Host:ml.g5.xlarge"),
+    (culprit("rag"), "endpoint rag"),
+    (culprit("rag", members=3), "3 resources (the largest: endpoint rag)"),
+)
+def test_a_tag_that_moved_changes_no_total(who: Culprit | None, of: str) -> None:
     lost = replace(PART, tag="")
-    text = said("500", MoverCause.TAG, part=lost, tag_before="fraud")
-    assert text == (
-        "$500 of USE1-Host:ml.g5.xlarge moved from project fraud to no project, which changes no total"
-    )
+    text = said("500", MoverCause.TAG, who, part=lost, tag_before="fraud")
+    assert text == f"$500 of {of} moved from project fraud to no project, which changes no total"
 
 
 def test_the_rows_add_up_with_the_smaller_ones_together() -> None:

@@ -10,12 +10,14 @@ from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 from io import BytesIO
-from itertools import combinations
+from itertools import combinations, pairwise
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
 from PIL import Image, ImageFont
 
+from ml_janitor.report.blocks import Rank, RowBlock
 from ml_janitor.report.charts import (
     COLOUR_VARIABLES,
     DARK_COLOURS,
@@ -29,9 +31,19 @@ from ml_janitor.report.charts import (
     ChartForm,
     DailySeries,
     Mark,
+    PlotArea,
+    _cut,
+    _dollars,
+    _drawing,
+    _labels,
+    _marks,
+    _ticks,
+    _width,
     draw_columns,
+    draw_waterfall,
     render_png,
 )
+from tables import cases
 
 MONDAY = date(2026, 8, 10)
 FORMS = pytest.mark.parametrize(
@@ -200,6 +212,112 @@ def test_weeks_are_named_by_their_mondays() -> None:
         "10 Aug", "24 Aug", "7 Sep", "21 Sep", "5 Oct",
     ]  # fmt: skip
     assert [said for said in written(week) if said.endswith("Aug")] == [f"{day} Aug" for day in range(10, 17)]
+
+
+@cases(
+    "low, high, ticks",
+    ("0", "0", "$0.00 $0.20"),
+    ("0", "0.004", "$0.000 $0.001 $0.002 $0.003 $0.004"),
+    ("0", "1", "$0.00 $0.20 $0.40 $0.60 $0.80 $1.00"),
+    ("0", "5", "$0 $1 $2 $3 $4 $5"),
+    ("0", "5.01", "$0 $2 $4 $6"),
+    ("0", "45", "$0 $10 $20 $30 $40 $50"),
+    ("0", "100", "$0 $20 $40 $60 $80 $100"),
+    ("-40", "100", "-$50 $0 $50 $100"),
+    ("-3", "0", "-$3 -$2 -$1 $0"),
+    ("0", "9000", "$0 $2,000 $4,000 $6,000 $8,000 $10,000"),
+)
+def test_ticks_are_round_and_about_five(low: str, high: str, ticks: str) -> None:
+    found = _ticks(Decimal(low), Decimal(high))
+    assert " ".join(_dollars(tick, found[1] - found[0]) for tick in found) == ticks
+
+
+def plot(slot: float, days: int) -> PlotArea:
+    """An area of *days*, each as wide as *slot*, whose columns are half of that."""
+    return PlotArea(left=50, right=50 + slot * days, top=0, bottom=100, slot=slot, column=slot / 2)
+
+
+@cases("apart, following", *pairwise((1, 2, 7, 14, 28, 91, 364)))
+def test_as_many_days_are_named_as_have_room(apart: int, following: int) -> None:
+    """From seven days on they are Mondays; each label is centred below its column."""
+    room = _width("30 Sep", 13) + 6.5
+    days = [MONDAY - timedelta(days=3) + timedelta(days=at) for at in range(1000)]
+    for slot, every in ((room / apart + 1e-9, apart), (room / apart - 1e-9, following)):
+        first = 0 if every < 7 else 3
+        labels = list(_labels(days, plot(slot, 1000), replace(WIDE_FORM, width=10**6)))
+        assert [text for _, text in labels[:2]] == [f"{days[first + at]:%-d %b}" for at in (0, every)]
+        assert labels[0][0] == pytest.approx(50 + slot * (first + 0.5))
+
+
+def test_the_last_day_is_named_only_where_its_label_ends_within_the_chart() -> None:
+    days, half = [MONDAY, MONDAY + timedelta(days=1)], _width("11 Aug", 13) / 2
+    for width, count in ((int(200 + half) + 1, 2), (int(200 + half), 1)):
+        assert len(list(_labels(days, plot(100, 2), replace(WIDE_FORM, width=width)))) == count
+
+
+def test_a_mark_is_written_where_it_ends_half_a_letter_before_the_next() -> None:
+    chart = series({"a": [1] * 4}, marks=[Mark(MONDAY, "abc"), Mark(MONDAY + timedelta(days=2), "abc")])
+    slot = (_width("abc", 13) + 6.5) / 2
+    for wide, text in ((slot + 0.001, "abc"), (slot - 0.001, "")):
+        assert list(_marks(chart, plot(wide, 4), 13)) == [(50, text, False), (50 + 2 * wide, text, True)]
+
+
+@cases(
+    "text, kept",
+    ("project-a", "project-a"),
+    ("project-team-a", "pro…m-a"),
+    ("project-team-b", "pro…m-b"),
+    ("x", "x"),
+    ("WWWWWWWWWWWWWW", "WW…WW"),
+    ("", ""),
+)
+def test_a_long_name_loses_its_middle(text: str, kept: str) -> None:
+    assert _cut(text, 5.2 * 10, 10) == kept
+
+
+@cases("room, kept", (30, "W…W"), (29.9, ""))
+def test_a_name_without_room_is_left_out_unless_it_is_one_letter(room: float, kept: str) -> None:
+    assert (_cut("W", 1, 10), _cut("WWWW", room, 10)) == ("W", kept)
+
+
+def test_a_legend_beside_the_columns_has_the_order_of_a_stack() -> None:
+    chart = series({"a": [3], "b": [2], "c": [1]})
+    for form, order in ((PICTURE_FORM, "cba"), (NARROW_FORM, "abc")):
+        assert "".join(name for _, _, name, _ in _drawing(chart, form)["legend"]) == order
+
+
+@cases(
+    "form, more, layout",
+    (WIDE_FORM, {}, [47.58, 736.5, 10.4, 276.6, 23.4, 300]),
+    (NARROW_FORM, {}, [43.92, 334, 9.6, 198.4, 224.8, 243]),
+    (PICTURE_FORM, {"marks": [Mark(MONDAY, "x")]}, [63.24, 513, 66.6, 362.8, 80.6, 400]),
+    (NARROW_FORM, {"unsettled": 1}, [43.92, 334, 9.6, 198.4, 224.8, 261]),
+    (PICTURE_FORM, {"groups": {}, "days": []}, [63.24, 761, 45.6, 362.8, 59.6, 400]),
+)
+def test_a_chart_is_laid_out_as_its_form_says(
+    form: ChartForm, more: dict[str, Any], layout: list[float]
+) -> None:
+    """Left, right, top and bottom of the columns, the first line of the legend, and the height of it all."""
+    chart = replace(series({"a": [1, 2]}), **more)
+    found = _drawing(chart, form)
+    area = found["plot"]
+    below = found["legend"][0][0] if found["legend"] else found["small_print"]
+    shown = [area.left, area.right, area.top, area.bottom, below, found["height"]]
+    assert [round(number, 2) for number in shown] == layout
+    assert [round(x, 2) for x, _ in found["hovers"]] == [
+        round(area.left + (area.right - area.left) / 2 * at, 2) for at in range(len(chart.days))
+    ]
+
+
+def test_each_bar_of_a_waterfall_begins_where_the_one_before_it_ended() -> None:
+    def bars(*dollars: str | None) -> list[tuple[float, float]]:
+        rows = [RowBlock(Rank.FIRST, ("x",), usd=None if usd is None else Decimal(usd)) for usd in dollars]
+        assert [row for row, _ in draw_waterfall(rows)] == rows
+        return [bar for _, bar in draw_waterfall(rows)]
+
+    assert bars("10", "-4", None, "2") == [(0, 100), (60, 40), (60, 0), (60, 20)]
+    assert bars("-5", "10") == [(0, 50), (0, 100)]
+    assert bars("0") == [(0, 0)]
 
 
 def test_a_mark_divides_the_days() -> None:

@@ -118,6 +118,8 @@ def test_commitments(candidate: SteadyUse, verdict: str, reason: str) -> None:
 
 def test_little_is_not_worth_a_year() -> None:
     """A dollar an hour less 20 % is 146 dollars a month."""
+    exactly = Commitments(min_saving=292).decide(steady(ALWAYS), NOW)
+    assert isinstance(exactly, Finding)
     assert isinstance(Commitments(min_saving=146.1).decide(steady(used("one", run(HOST))), NOW), Kept)
     found = Commitments(min_saving=145.9).decide(steady(used("one", run(HOST))), NOW)
     assert isinstance(found, Finding)

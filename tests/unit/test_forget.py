@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -10,7 +12,7 @@ from fakes import thing, waste
 from memory_table import MemoryTable
 from ml_janitor.core.results import Outcome, Result
 from ml_janitor.engine.policy import Hold, HoldKind
-from ml_janitor.ledger.actions import Actions, verify_record
+from ml_janitor.ledger.actions import Actions, Stage, verify_record
 from ml_janitor.ledger.requests import Holds
 from ml_janitor.ledger.signatures import Signatures
 from ml_janitor.report.html import pack_entries
@@ -88,10 +90,45 @@ def test_a_warning_that_names_the_person_verifies_afterwards(nights: Nights) -> 
     assert (changed, "does not verify" in left) == (0, True)
 
 
-def test_what_does_not_name_the_person_stays_to_the_letter() -> None:
-    text = '{"b":1,"a":["x"]}'
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ('{"b":1,"a":["x"]}', '{"b":1,"a":["x"]}'),
+        (json.dumps({"tag": "Zoë"}), '{"tag": "person-1"}'),
+        (json.dumps(["Zoë"]), '["person-1"]'),
+        ("[Zoë] said", "[person-1] said"),
+        ({"Zoë", "bob"}, {"person-1", "bob"}),
+        (3, 3),
+    ],
+    ids=str,
+)
+def test_json_in_a_text_stays_json_and_what_names_nobody_stays_to_the_letter(
+    value: object, shown: object
+) -> None:
+    assert Replacement("Zoë", "person-1").value(value) == shown
 
-    assert ANNA.value(text) == text
+
+class Busy(MemoryTable):
+    """A table in which somebody else changes every item just after it was read."""
+
+    def scan(self, start: str = "") -> Iterator[dict[str, Any]]:
+        for item in super().scan(start):
+            self.change(item["pk"], item["sk"], set_to={"why": "anna again"})
+            yield item
+
+
+def test_what_is_being_undone_or_was_changed_meanwhile_is_left_for_the_next_time() -> None:
+    table, signatures = MemoryTable(), own_signatures()
+    owned(Actions(table, signatures))
+    (action,) = Actions(table, signatures).everywhere()
+    table.change(action.pk, action.sk, set_to={"stage": Stage.UNDOING})
+    changed, (left,) = forget_in_ledger(table, signatures, ANNA)
+    assert (changed, left) == (0, f"{action.pk} {action.sk}: it is being undone; run this again afterwards")
+
+    busy = Busy()
+    Holds(busy).put("1", "r", Hold(key="arn:x", how=HoldKind.KEPT, by="Anna (U1)", given=NOW, why="ask anna"))
+    changed, (left,) = forget_in_ledger(busy, signatures, ANNA)
+    assert (changed, "it was changed meanwhile; run this again" in left) == (0, True)
 
 
 def test_a_signed_record_without_its_key_is_left_and_named() -> None:

@@ -124,6 +124,7 @@ def repository(
     (repository(named=Unreadable("Search: denied")), "unknown", "Search: denied"),
     (repository(made_of=Unreadable("denied")), "unknown", "denied"),
     (repository(made_of=NotRead()), "kept", "every image is named"),
+    (repository(named=NotRead(), made_of=NotRead()), "kept", "every image was pushed or pulled"),
     (repository(replace(OLD, pulled=NOW - PATIENCE), NEW), "kept", "hold 0 bytes"),
     (repository(replace(OLD, pulled=NOW - PATIENCE - DAY), NEW), "found", "1 of 2"),
     (repository(replace(OLD, archived=True), NEW), "kept", "hold 0 bytes"),
@@ -287,7 +288,8 @@ def output(user: object = Absent(), held: object = None) -> JobOutput:
     (output(), 1, "kept", "it left 0 bytes"),
     (output(), 0, "kept", "it left 0 bytes"),
     (output(held=Unreadable("denied")), 1, "unknown", "denied"),
-    (output(Value("model churn"), {"STANDARD": GB}), 1, "kept", "model churn may need"),
+    (output(Value("model churn"), {"STANDARD": GB}), 1, "kept", "needed by model churn"),
+    (output(NotRead(), {"STANDARD": GB}), 1, "unknown", "what refers to it was not read"),
     (output(Unreadable("Search: denied"), {"STANDARD": GB}), 1, "unknown", "Search: denied"),
 )
 def test_outputs_of_failed_jobs(candidate: JobOutput, smallest: float, verdict: str, reason: str) -> None:
@@ -314,7 +316,7 @@ def test_outputs_of_failed_jobs(candidate: JobOutput, smallest: float, verdict: 
     (
         output(held={"STANDARD": GB}),
         {"status": "Stopped", "folder": "s3://models/out/churn-1/", "bytes": "1.0 GB"},
-        ("no model, package, pipeline or other training job refers to it",),
+        ("no model, package, endpoint, pipeline or other job refers to it",),
     ),
     ids=["group", "repository", "output"],
 )

@@ -14,12 +14,11 @@ from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.images import (
     EcrImage,
     ImageManifest,
-    list_image_references,
     list_images,
     list_repositories,
     read_image_manifests,
 )
-from scripted import DENIED, Script, Torn
+from scripted import DENIED, Script
 
 DAY = timedelta(days=1)
 SINCE = NOW - 30 * DAY
@@ -90,60 +89,3 @@ def test_an_image_that_is_not_answered_is_an_error() -> None:
 
     with pytest.raises(ReadError, match="ecr:BatchGetImage left out 2 images of churn"):
         read_image_manifests(account.aws(), "churn", "abc")
-
-
-def entry(noun: str, name: str) -> dict[str, Any]:
-    arn = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:{noun.lower()}/{name}"
-    return Torn({f"{noun}Name": name, f"{noun}Arn": arn, "CreationTime": NOW, "LastModifiedTime": NOW})
-
-
-def named(**more: Any) -> Script:
-    """An account whose model, endpoint, job and pipeline name an image each."""
-    found = {
-        "Model": {"Model": {"PrimaryContainer": {"Image": f"{HOST}/churn"}}},
-        "Endpoint": {
-            "ProductionVariants": [{"DeployedImages": [{"ResolvedImage": f"{HOST}/churn@{DIGEST}"}]}]
-        },
-        "TrainingJob": {"CreationTime": SINCE, "Image": f"{HOST}/train/fit:2"},
-    }
-    definition = json.dumps({"Image": f"{ACCOUNT}.dkr-ecr.eu-west-1.on.aws/prep:1", "Model": f"{HOST}/churn"})
-
-    def search(asked: Mapping[str, Any]) -> Any:
-        record = asked["Resource"]
-        answer = more.get(record, found[record])
-        return answer if answer is DENIED else Torn({"Results": [{record: answer}]})
-
-    pipelines = [entry("Pipeline", name) for name in ("nightly", "gone")]
-    return Script(
-        {
-            "sagemaker:Search": search,
-            "sagemaker:ListPipelines": more.get("List", Torn({"PipelineSummaries": pipelines})),
-            "sagemaker:DescribePipeline": more.get(
-                "Describe", entry("Pipeline", "nightly") | {"PipelineDefinition": definition}
-            ),
-        }
-    )
-
-
-def test_whatever_names_an_image_of_the_account_refers_to_it() -> None:
-    account = named()
-
-    found = list_image_references(account.aws(), SINCE, NOW)
-
-    assert (found.error, found.items) == (
-        None,
-        (("churn", "latest"), ("churn", DIGEST), ("train/fit", "2"), ("prep", "1")),
-    )
-    older = named(TrainingJob={"CreationTime": SINCE - DAY, "Image": f"{HOST}/train/fit:2"})
-    assert ("train/fit", "2") not in list_image_references(older.aws(), SINCE, NOW).items
-    theirs = named(Model={"Image": f"{HOST.replace(ACCOUNT, '2' * 12)}/theirs"})
-    assert ("theirs", "latest") not in list_image_references(theirs.aws(), SINCE, NOW).items
-
-
-@pytest.mark.parametrize("what", ["Model", "Endpoint", "TrainingJob", "List", "Describe"])
-def test_what_cannot_be_read_may_name_any_image(what: str) -> None:
-    found = list_image_references(named(**{what: DENIED}).aws(), SINCE, NOW)
-
-    assert found.error is not None
-    assert what in found.error
-    assert len(found.items) >= 2

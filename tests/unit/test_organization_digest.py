@@ -10,10 +10,28 @@ from typing import Any
 
 import pytest
 
+from ml_janitor.acting.savings import SavingsTotal
 from ml_janitor.config.settings import Settings
 from ml_janitor.ledger.latest import LastRun, LastSweep, RunAccount
-from ml_janitor.report.digest import DetectorRun, DigestActions, Overview, SweepRow, make_organization_digest
-from ml_janitor.report.mrkdwn import LARGEST_MESSAGE, MOST_BLOCKS, Post, blocks_size
+from ml_janitor.report.digest import (
+    DetectorRun,
+    DigestActions,
+    Overview,
+    SweepRow,
+    _cut,
+    _lines,
+    make_organization_digest,
+    saved_text,
+)
+from ml_janitor.report.mrkdwn import (
+    LARGEST_MESSAGE,
+    MOST_BLOCKS,
+    Post,
+    blocks_size,
+    context_block,
+    fits_message,
+    section_block,
+)
 from ml_janitor.slack.digest import OrganizationReader
 from tables import cases
 
@@ -280,3 +298,65 @@ def test_a_result_missing_after_a_run_is_a_row_and_at_work_the_one_before_stands
 
     assert [(int(one.account), one.last is not None) for one in found] == rows
     assert (seen_run.sweeps, seen_run.waiting) == (3, waiting)
+
+
+@cases(
+    "saved, said",
+    (SavingsTotal(), ""),
+    (
+        SavingsTotal(usd=Decimal(2), actions=1),
+        "*Saved so far this month:* $2.00, by 1 action.",
+    ),
+    (SavingsTotal(unknown=2), "*Saved so far this month:* unknown, for 2 actions."),
+    (
+        SavingsTotal(usd=Decimal(2), actions=3, unknown=1),
+        "*Saved so far this month:* $2.00, by 3 actions. It leaves out 1 action whose savings are unknown.",
+    ),
+)
+def test_savings_are_said_with_what_they_leave_out(saved: SavingsTotal, said: str) -> None:
+    assert saved_text(saved) == said
+
+
+@pytest.mark.parametrize("what", ["acted", "failed", "undone", "due", "lost"])
+def test_a_day_on_which_something_was_done_or_is_due_is_not_quiet(what: str) -> None:
+    shown = said(seen(row(1, "5")), actions=replace(DigestActions(), **{what: ("lamp",)}))  # type: ignore[arg-type]
+    assert shown[0] == "$5.00 a month: 1 finding in 1 of 200 accounts, none of them new"
+    assert "lamp" in shown
+
+
+def test_detectors_without_a_result_are_grouped_by_their_accounts_the_most_sweeps_first() -> None:
+    names = ("idle-endpoints", "idle-notebooks", "hung-training-jobs", "unused-volumes", "spot-training")
+    rows = [broken(at, detector=name) for count, name in enumerate(names, 1) for at in range(count)]
+    runs = tuple(map(run, names))
+    every = seen(*rows, runs=runs)
+    at = said(every).index("*Without a result:*")
+    assert [line.partition(" in ")[0] for line in said(every)[at + 1 : at + 6]] == [
+        "spot training findings: 5 sweeps",
+        "unused volumes: 4 sweeps",
+        "hung training jobs: 3 sweeps",
+        "idle notebooks: 2 sweeps",
+        "idle endpoints: 1 sweep",
+    ]
+    more = seen(*rows, broken(77, detector="duplicate-artifacts"), runs=runs)
+    assert said(more)[at + 6] == "and 1 sweep of 1 more detector"
+    assert said(every)[at + 6 : at + 7] != ["and 0 sweeps of 0 more detectors"]
+    alike = [broken(number, detector=name) for name in names[:2] for number in (1, 2)]
+    whole = said(seen(*alike, runs=tuple(map(run, names[:2]))))
+    assert any(line.startswith("All 2 detectors: 4 sweeps in 2 accounts") for line in whole)
+    alone = said(seen(*alike[:2], runs=(run(),)))
+    assert any(line.startswith("idle endpoints: 2 sweeps in 2 accounts") for line in alone)
+
+
+def test_a_message_that_slack_would_refuse_ends_with_the_number_of_paragraphs_left_out() -> None:
+    section = section_block("x" * 1000)
+    (*kept, left) = _cut([section] * 40)
+    assert 5 < len(kept) < 40
+    assert left == context_block(f"and {40 - len(kept)} more paragraphs: see the dashboard")
+    assert fits_message([*kept, left])
+    assert not fits_message([*kept, section, left])
+    assert _cut([{"text": "x" * 40_000}]) == []
+
+
+def test_of_a_list_as_many_lines_stand_as_have_room() -> None:
+    assert _lines(["a", "b"], 2) == ["a", "b"]
+    assert _lines(["a", "b", "c"], 2) == ["a", "b", "and 1 more"]

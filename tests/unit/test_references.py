@@ -5,14 +5,14 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from botocore.response import StreamingBody
 
 from conftest import ACCOUNT, NOW, REGION
-from ml_janitor.aws import locations
+from ml_janitor.aws import locations, references
 from ml_janitor.aws.references import REFERENCE_SOURCE, References, read_references
 from ml_janitor.aws.sagemaker_kinds import (
     COMPONENT,
@@ -60,6 +60,7 @@ class Account:
         self, descriptions: Descriptions, files: Mapping[str, str] | None = None, unlisted: str = ""
     ) -> None:
         self.descriptions, self.files, self.unlisted = descriptions, files or {}, unlisted
+        self.jobs_since: datetime | None = None
         self.script = Script({"sagemaker:Search": self._search, "s3:GetObject": self._get})
         for kind in KINDS:
             self.script.answers[kind.lists] = self._list(kind)
@@ -70,7 +71,7 @@ class Account:
 
     def _list(self, kind: SageMakerKind) -> Any:
         def answer(asked: Mapping[str, Any]) -> Any:
-            if kind in {PROCESSING_JOB, TRANSFORM_JOB}:
+            if kind in {PROCESSING_JOB, TRANSFORM_JOB} and self.jobs_since is None:
                 assert asked["StatusEquals"] == "InProgress"
             group = asked.get("ModelPackageGroupName")
             some = self._all(kind)
@@ -101,8 +102,11 @@ class Account:
         raw = body.encode()
         return Torn({"Body": StreamingBody(io.BytesIO(raw), len(raw)), "ContentLength": len(raw)})
 
-    def read(self, contents_in: tuple[str, ...] = ("s3://lists/",)) -> References:
-        return read_references(self.script.aws(), contents_in, NOW)
+    def read(
+        self, contents_in: tuple[str, ...] = ("s3://lists/",), jobs_since: datetime | None = None
+    ) -> References:
+        self.jobs_since = jobs_since
+        return read_references(self.script.aws(), contents_in, NOW, jobs_since=jobs_since)
 
 
 def model(data: str, **more: Any) -> dict[str, Any]:
@@ -157,6 +161,10 @@ def test_what_uses_a_model(kind: SageMakerKind, description: dict[str, Any], use
     assert told(found, "churn") == (
         (["model churn"], []) if used else ([], ["model churn, which nothing serves"])
     )
+
+
+def source(kind: str, uri: str) -> dict[str, Any]:
+    return {"DataSource": {"S3DataSource": {"S3DataType": kind, "S3Uri": uri}}}
 
 
 def package(status: str = "Approved", data: str = "s3://data/package") -> dict[str, Any]:
@@ -234,6 +242,109 @@ def test_a_pipeline_refers_to_its_outputs_too() -> None:
     found = Account(held).read()
 
     assert (told(found, "made"), told(found, "prepared")) == ((["pipeline nightly"], []), ([], []))
+
+
+# --- who uses a folder, or an image --------------------------------------------------------------
+
+FOLDER = "out/churn-1"
+IMAGE = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/churn"
+OTHERS_IMAGE = f"210987654321.dkr.ecr.{REGION}.amazonaws.com/churn"
+
+
+def reads(uri: str, s3_type: str = "S3Prefix") -> dict[str, Any]:
+    return {"InputDataConfig": [source(s3_type, uri)]}
+
+
+def wrote(uri: str) -> dict[str, Any]:
+    return {"ModelArtifacts": {"S3ModelArtifacts": uri}}
+
+
+@cases(
+    "kind, name, description, used",
+    (TRAINING_JOB, "fit", training(**reads(f"s3://data/{FOLDER}/output/")), True),
+    (TRAINING_JOB, "fit", training(**reads(f"s3://data/{FOLDER}")), True),
+    (TRAINING_JOB, "fit", training(**reads("s3://data/out")), True),
+    (TRAINING_JOB, "fit", training(**reads("s3://data/")), True),
+    (TRAINING_JOB, "fit", training(**reads(f"s3://hidden-s3alias/{FOLDER}/x")), True),
+    (TRAINING_JOB, "fit", training(**reads(f"s3://other/{FOLDER}/x")), False),
+    (TRAINING_JOB, "fit", training(**reads(f"s3://data/{FOLDER}0/output/")), False),
+    (TRAINING_JOB, "fit", training(**wrote(f"s3://data/{FOLDER}/more/fit/output/model.tar.gz")), True),
+    (TRAINING_JOB, "churn-1", training(**wrote(f"s3://data/{FOLDER}/output/model.tar.gz")), False),
+    (PROCESSING_JOB, "prep", {"ProcessingJobStatus": "Completed"} | reads(f"s3://data/{FOLDER}/a"), True),
+    (PROCESSING_JOB, "prep", {"ProcessingJobStatus": "Completed"} | reads("s3://data/out/churn-2"), False),
+    (TRANSFORM_JOB, "score", {"TransformJobStatus": "Stopped"} | reads(f"s3://data/{FOLDER}/a"), True),
+    (COMPONENT, "part", {"Specification": {"Container": {"ArtifactUrl": f"s3://data/{FOLDER}/a"}}}, True),
+    (MODEL_PACKAGE, "m", package("Rejected", f"s3://data/{FOLDER}/output/model.tar.gz"), True),
+)
+def test_who_uses_a_folder(kind: SageMakerKind, name: str, description: Any, *, used: bool) -> None:
+    found = Account({kind: {name: description}}).read(jobs_since=MADE)
+
+    user = found.to_folder("data", FOLDER, but="training-job/churn-1")
+
+    assert (found.errors, found.gaps, type(user)) == ([], [], Value if used else Absent)
+
+
+def test_a_folder_may_be_in_use_where_a_reading_failed_or_an_endpoint_does_not_tell() -> None:
+    account = Account({})
+    account.script.answers[PROCESSING_JOB.lists] = DENIED
+    untold = Account({ENDPOINT: {"api": {"EndpointConfigName": "gone"}}}).read(jobs_since=MADE)
+
+    for found, why in ((account.read(jobs_since=MADE), "ListProcessingJobs"), (untold, "endpoint api")):
+        user = found.to_folder("data", FOLDER, but="")
+        assert isinstance(user, Unreadable)
+        assert why in user.error
+    assert isinstance(untold.images_in("churn"), Value)  # its description says which images it runs
+
+
+def test_ended_jobs_beyond_a_number_may_use_anything(monkeypatch: pytest.MonkeyPatch) -> None:
+    held: Descriptions = {PROCESSING_JOB: {"a": {"ProcessingJobStatus": "Completed"}, "b": {}}}
+    monkeypatch.setattr(references, "MOST_ENDED_JOBS", 2)
+    assert Account(held).read(jobs_since=MADE).errors == []
+    monkeypatch.setattr(references, "MOST_ENDED_JOBS", 1)
+
+    account = Account(held)
+    found = account.read(jobs_since=MADE)
+
+    assert found.errors == ["only the newest 1 of 2 processing jobs were read"]
+    assert len(account.script.asked(PROCESSING_JOB.describes)) == 1
+    asked = account.script.asked(PROCESSING_JOB.lists)[0]
+    assert (asked["CreationTimeAfter"], asked["SortOrder"], "StatusEquals" in asked) == (
+        MADE,
+        "Descending",
+        False,
+    )
+
+
+def ran(image: str, status: str = "Completed", age: timedelta = timedelta()) -> dict[str, Any]:
+    return training(status, AlgorithmSpecification={"TrainingImage": image}, CreationTime=MADE + DAY - age)
+
+
+@cases(
+    "kind, description, names",
+    (MODEL, {"PrimaryContainer": {"Image": IMAGE}}, {"latest"}),
+    (MODEL, {"PrimaryContainer": {"Image": OTHERS_IMAGE}}, set()),
+    (ENDPOINT, {"ProductionVariants": [{"DeployedImages": [{"SpecifiedImage": f"{IMAGE}:2"}]}]}, {"2"}),
+    (MODEL_PACKAGE, package(data=f"{IMAGE}@sha256:{'a' * 64}"), {f"sha256:{'a' * 64}"}),
+    (MODEL_PACKAGE, package("Rejected", f"{IMAGE}:2"), set()),
+    (PIPELINE, {"PipelineDefinition": json.dumps({"ImageUri": f"{IMAGE}:2"})}, {"2"}),
+    (PIPELINE, {"PipelineDefinition": json.dumps({"ImageUri": f"{IMAGE}-2:2"})}, set()),
+    (COMPONENT, {"Specification": {"Container": {"Image": f"{IMAGE}:2"}}}, {"2"}),
+    (PROCESSING_JOB, {"ProcessingJobStatus": "Completed", "ImageUri": f"{IMAGE}:2"}, {"2"}),
+    (TRAINING_JOB, ran(f"{IMAGE}:2"), {"2"}),
+    (TRAINING_JOB, ran(f"{IMAGE}:2", age=2 * DAY), set()),
+    (TRAINING_JOB, ran(f"{IMAGE}:2", "InProgress", age=2 * DAY), {"2"}),
+)
+def test_who_uses_an_image(kind: SageMakerKind, description: Any, names: set[str]) -> None:
+    """Near misses: another account's, another repository's, a rejected package's, an old job's image."""
+    held: Descriptions = {kind: {"user": description}}
+
+    found = Account(held).read(jobs_since=MADE)
+
+    assert found.errors == []
+    assert found.images_in("churn") == Value(frozenset(names), REFERENCE_SOURCE)
+    account = Account(held)
+    account.script.answers[MODEL.lists] = DENIED
+    assert isinstance(account.read(jobs_since=MADE).images_in("churn"), Unreadable)
 
 
 # --- what is gone, and what cannot be read ------------------------------------------------------
@@ -360,10 +471,6 @@ def test_looking_again_describes_only_what_may_have_changed() -> None:
 
 
 # --- manifests ----------------------------------------------------------------------------------
-
-
-def source(kind: str, uri: str) -> dict[str, Any]:
-    return {"DataSource": {"S3DataSource": {"S3DataType": kind, "S3Uri": uri}}}
 
 
 MANIFEST = json.dumps([{"prefix": "s3://data/"}, "a.csv", "b.csv"])

@@ -15,12 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from slack_sdk.models.blocks import Block
 
-from ml_janitor.core.model import Evidence, Finding, Kept, Mode, Value
-from ml_janitor.core.results import Cause, CauseCode, Outcome, Result, Sweep, make_cause
+from ml_janitor.core.model import Cost, Evidence, Finding, Kept, Mode, Value
+from ml_janitor.core.results import Cause, CauseCode, Outcome, Overlap, Result, Sweep, make_cause
 from ml_janitor.ledger.findings import RecordedFindings
 from ml_janitor.ledger.latest import LastSweep
 from ml_janitor.report.announcement import announce_sweep, owners_in_thread
 from ml_janitor.report.digest import SweepRow, make_digest
+from ml_janitor.report.finding_words import cost_text, instead_sentence
 from ml_janitor.report.mrkdwn import (
     LARGEST_MESSAGE,
     LONGEST_SECTION,
@@ -51,6 +52,37 @@ def posted(sweep: Sweep, new: int | None = None, people: Mapping[str, str] = PEO
     post = announce_sweep(sweep, RecordedFindings(new=found, entries={}), now=NOW, people=people, **more)
     assert post is not None
     return post
+
+
+LAMP = result("rule", "lamp", finding("x", standing("1")))
+
+
+@cases(
+    "overlap, said",
+    (None, ""),
+    ((LAMP.target.arn.upper(), "0", "0"), "Instead of what other proposes: not in the sums."),
+    ((LAMP.target.arn, "5", "0"), "Instead of what other proposes: only $5.00 a month of it is in the sums."),
+    (("arn:x", "0", "7"), "Instead of what other on vase proposes: only $7.00 so far of it is in the sums."),
+)
+def test_what_counts_instead_of_a_finding_is_named(overlap: tuple[str, str, str] | None, said: str) -> None:
+    whole = LAMP
+    if overlap is not None:
+        arn, monthly, accrued = overlap
+        dollars = {"monthly_usd": Decimal(monthly), "accrued_usd": Decimal(accrued)}
+        whole = replace(LAMP, overlap=Overlap(detector="other", arn=arn, name="vase", **dollars))
+    assert instead_sentence(whole) == said
+
+
+@cases(
+    "cost, said",
+    (standing("1"), "$730 a month"),
+    (accruing("2", 3), "$6.00 so far, $2.00 more every hour"),
+    (Cost.saving(Decimal(7), once_usd=Decimal(14)), "$7.00 a month and $14.00 once, paid back in 60 days"),
+    (standing(None), "price unknown"),
+    (None, ""),
+)
+def test_the_cost_of_a_finding_in_a_few_words(cost: Cost | None, said: str) -> None:
+    assert cost_text(result("rule", "lamp", finding("x", cost))) == said
 
 
 def messages(post: Post) -> tuple[Message, ...]:

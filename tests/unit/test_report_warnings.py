@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from html import unescape
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, settings
@@ -334,6 +335,82 @@ def shown(status: Status, terms: WarningTerms = TERMS) -> dict[str, Any]:
     message = warning_message(button_subject(idle()), "fraud", "body", status, terms)
     rows = [block["elements"] for block in message.blocks if block["type"] == "actions"]
     return {element["text"]["text"]: element.get("confirm") for row in rows for element in row}
+
+
+AT_NOW, AT_DUE = (f"{at.astimezone(ZoneInfo(ZONE)):%a %-d %b %H:%M} ({ZONE})" for at in (NOW, DUE))
+KEPT = Hold(key="k", how=HoldKind.KEPT, by="Dina (U1)", given=NOW)
+AGAIN = "If it is still waste then, there will be a new warning."
+FAILED = f"*Could not be deleted* when tried on {AT_NOW}: denied."
+PUT_BACK = "Only if it is kept or used is it put back by itself."
+ONLY_A_PERSON = (
+    f"Only a person can undo it, with credentials of their own (`janitor undo {action().id}`), "
+    "unless you set `act_in`."
+)
+LEFT = f"*Half done*, and since {AT_NOW} nobody goes on with it, because it is off: a person has to look."
+HALF_DONE = action(ended=None, steps={"act: delete": "begun"})
+BY_HAND = replace(VOICE, missing_for_undo=lambda _: "act_in")
+BY_DINA = f"by Dina on {AT_NOW}."
+
+
+@cases(
+    "status, said, buttons",
+    (VOICE.held(KEPT), f"*Kept for good* {BY_DINA}", ()),
+    (VOICE.held(replace(KEPT, why="the fair")), f"*Kept for good* {BY_DINA} The fair.", ()),
+    (VOICE.held(replace(KEPT, how=HoldKind.SNOOZED)), f"*Kept* {BY_DINA}", ()),
+    (VOICE.held(replace(KEPT, until=DUE)), f"*Kept until {AT_DUE}* {BY_DINA} {AGAIN}", (Button.KEEP,)),
+    (
+        VOICE.held(replace(KEPT, how=HoldKind.SNOOZED, until=DUE)),
+        f"*Snoozed until {AT_DUE}* {BY_DINA} {AGAIN}",
+        (Button.KEEP,),
+    ),
+    (
+        VOICE.waiting(DUE, "a limit"),
+        f"*Due since {AT_DUE}, and waiting:* A limit.",
+        (Button.KEEP, Button.SNOOZE),
+    ),
+    (
+        BY_HAND.acted(action(), DUE),
+        f"*Deleted on {AT_NOW}*, because nobody kept it. It can be undone until {AT_DUE}. {ONLY_A_PERSON}",
+        (),
+    ),
+    (
+        VOICE.failed("denied", NOW, action=HALF_DONE),
+        f"{FAILED} It is half done; the next sweep goes on with it or puts it back.",
+        (Button.KEEP, Button.UNDO),
+    ),
+    (
+        VOICE.failed("denied", NOW, action=replace(HALF_DONE, attempts=3)),
+        f"{FAILED} It is half done, and a person has to look. {PUT_BACK}",
+        (Button.KEEP, Button.UNDO),
+    ),
+    (
+        VOICE.failed("denied", NOW, action=action(ended=None, attempts=3)),
+        f"{FAILED} Nothing was done to it, and a person has to look.",
+        (Button.KEEP,),
+    ),
+    (
+        VOICE.failed("denied", NOW),
+        f"{FAILED} Nothing was done to it; the next sweep tries again.",
+        (Button.KEEP,),
+    ),
+    (VOICE.left(HALF_DONE, "it is off", NOW), LEFT, (Button.UNDO,)),
+    (BY_HAND.left(HALF_DONE, "it is off", NOW), LEFT, ()),
+    (
+        VOICE.going(replace(HALF_DONE, by="Dina (U1)", error=because("AWS is at it"))),
+        f"*Half deleted* since {AT_NOW}, because Dina pressed Do it now. It goes on by itself: AWS is at it.",
+        (),
+    ),
+)
+def test_each_status_says_what_was_done_by_whom_and_what_comes_next(
+    status: Status, said: str, buttons: tuple[Button, ...]
+) -> None:
+    """Of several times only the last has the name of the time zone."""
+    zone = f" ({ZONE})"
+    assert (status.text, status.buttons) == (
+        said.replace(zone, "", max(0, said.count(zone) - 1)),
+        buttons,
+    )
+    assert bool(status.revert_effect) is (Button.UNDO in buttons)
 
 
 def test_the_button_that_acts_looks_dangerous_and_the_one_that_keeps_looks_safe() -> None:

@@ -28,8 +28,8 @@ def requests(nights: Nights) -> ButtonRequests:
     return ButtonRequests(nights.table, nights.actions.signatures)
 
 
-def grant(nights: Nights) -> None:
-    ButtonRequests(nights.table, nights.actions.signatures).grant(
+def grant(nights: Nights) -> list[str]:
+    return ButtonRequests(nights.table, nights.actions.signatures).grant(
         nights.ledger, nights.actions, "cellar", ACCOUNT, REGION
     )
 
@@ -71,6 +71,36 @@ def test_it_is_granted_once_and_under_its_own_warning_alone(nights: Nights, requ
     nights.ledger.warned(nights.entries()["lamp"], now=later, due=later + DAY)
     grant(nights)
     assert (nights.entries()["lamp"].hurried, nights.entries()["lamp"].due) == ("", later + DAY)
+
+
+def test_a_request_that_somebody_changed_is_told_and_not_granted(
+    nights: Nights, requests: ButtonRequests
+) -> None:
+    requests.make_due(nights.entries()["lamp"], by="maria", now=nights.clock)
+    (item,) = nights.table.scan("request#")
+    nights.table.change(item["pk"], item["sk"], set_to={"by": "mallory"})
+
+    assert grant(nights) == ["lamp: the request to make it due is not signed"]
+    assert nights.entries()["lamp"].hurried == ""
+    nights.table.delete(item["pk"], item["sk"])
+
+    requests.undo(removed(nights), by="maria", press="p1", now=nights.clock)
+    (item,) = nights.table.scan("request#")
+    nights.table.change(item["pk"], item["sk"], set_to={"by": "mallory"})
+
+    assert grant(nights) == ["lamp: the request to undo the action is not signed"]
+    assert nights.of("lamp").stage is Stage.ACTED
+
+
+def test_a_request_under_a_warning_that_somebody_changed_is_told_and_not_granted(
+    nights: Nights, requests: ButtonRequests
+) -> None:
+    lamp = nights.entries()["lamp"]
+    requests.make_due(lamp, by="maria", now=nights.clock)
+    nights.table.change(lamp.pk, lamp.sk, set_to={"channel": "C9"})
+
+    assert grant(nights) == ["lamp: the warning is not the one that was signed"]
+    assert nights.entries()["lamp"].hurried == ""
 
 
 def test_an_undo_is_asked_for_under_the_warning_that_was_acted_on(

@@ -229,7 +229,7 @@ def test_record(world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     write(world, recorder)
     capsys.readouterr()
     assert main(["findings", "--all", "--json"]) == 0
-    dump("findings", json.loads(capsys.readouterr().out))
+    dump("findings", json.loads(capsys.readouterr().out)["findings"])
     world.digest()
     dump("sums", world.sums())
 

@@ -131,17 +131,17 @@ def seed(account: str, region: str, namespace: str, series: list[dict[str, Any]]
     """Publish whole series at once: a thousand endpoints' week in one request.
 
     Each is {"metric", "dimensions": {name: value}, "start", "step" (seconds), "values"}; null
-    leaves a gap.
+    leaves a gap. Of *samples* datapoints to each value, SampleCount counts as many.
     """
     metrics = state.at(Metrics, account, region)
     for metric in series:
         pairs = frozenset((str(k), str(v)) for k, v in (metric.get("dimensions") or {}).items())
         start, step = clock.parse(metric["start"]).timestamp(), float(metric.get("step", HOUR))
-        unit = metric.get("unit")
+        unit, samples = metric.get("unit"), float(metric.get("samples", 1))
         points = [
-            Point.single(at, float(value), unit)
-            for at, value in zip(itertools.count(start, step), metric["values"], strict=False)
-            if value is not None
+            Point(at, samples, samples * value, value, value, (value,) if samples == 1 else None, unit)
+            for at, given in zip(itertools.count(start, step), metric["values"], strict=False)
+            if given is not None and (value := float(given)) is not None
         ]
         metrics.publish(Identity(namespace, metric["metric"], pairs), points)
 

@@ -1,4 +1,4 @@
-"""Read image repositories of ECR: images, their layers, and the images that SageMaker resources name."""
+"""Read image repositories of ECR: images and their layers."""
 
 from __future__ import annotations
 
@@ -12,9 +12,6 @@ from typing import Any
 
 from ml_janitor.aws.calls import Listing, ReadError
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.sagemaker_kinds import PIPELINE, describe_all, search_records, texts_in
-from ml_janitor.aws.training_jobs import search_training_jobs
-from ml_janitor.core.model import Unreadable, Value
 
 DESCRIBE_REPOSITORIES = "ecr:DescribeRepositories"
 DESCRIBE_IMAGES = "ecr:DescribeImages"
@@ -111,40 +108,3 @@ def read_image_manifests(aws: Aws, repository: str, digests: Iterable[str]) -> d
         if missing := set(batch) - found.keys():
             raise ReadError(f"{BATCH_GET_IMAGE} left out {len(missing)} images of {repository}")
     return found
-
-
-def list_image_references(aws: Aws, since: datetime, now: datetime) -> Listing[tuple[str, str]]:
-    """
-    List every image of this account that SageMaker resources in this region name: repository, and tag or
-    digest.
-
-    A registry has several host names, so that host and region do not count. The resources are models,
-    endpoints (also the digests that they run, should their model be gone), pipelines, and training jobs
-    created after *since*. Older jobs have ended: none runs for longer than 28 days.
-    """
-
-    def named(record: object) -> list[tuple[str, str]]:
-        return [
-            (match["repository"], match["digest"] or match["tag"] or "latest")
-            for text in texts_in(record)
-            for match in IMAGE_REFERENCE.finditer(text)
-            if match["account"] == aws.account
-        ]
-
-    readings: tuple[Callable[[], Listing[list[tuple[str, str]]]], ...] = (
-        lambda: search_records(aws, "Model", named),
-        lambda: search_records(aws, "Endpoint", named),
-        lambda: search_training_jobs(aws, named, now, since=since),
-    )
-    found = aws.map(lambda read: read(), readings)
-    pipelines = describe_all(aws, PIPELINE)
-    images = [image for listing in found for record in listing.items for image in record]
-    images += [
-        image
-        for _, description in pipelines.items
-        if isinstance(description, Value)
-        for image in named(description.value)
-    ]
-    errors = [description.error for _, description in pipelines.items if isinstance(description, Unreadable)]
-    unlisted = (listing.error for listing in found)
-    return Listing.joined(dict.fromkeys(images), (*errors, *unlisted, pipelines.error))

@@ -1,17 +1,20 @@
-"""Find the places in S3 that resources refer to, and whether these resources are in use."""
+"""Find the places in S3 and the images that resources refer to, and whether these resources are in use."""
 
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
+from sys import intern
 from typing import Any, NamedTuple
 
 from ml_janitor.aws import locations
 from ml_janitor.aws.calls import Listing
 from ml_janitor.aws.client import Aws
+from ml_janitor.aws.images import IMAGE_REFERENCE
 from ml_janitor.aws.locations import (
     S3Address,
     S3Manifest,
@@ -26,8 +29,11 @@ from ml_janitor.aws.sagemaker_kinds import (
     ENDPOINT_CONFIG,
     MODEL,
     MODEL_PACKAGE,
+    MODEL_PACKAGE_GROUP,
+    NEWEST_FIRST,
     PIPELINE,
     PROCESSING_JOB,
+    SEARCH,
     TRAINING_JOB,
     TRANSFORM_JOB,
     SageMakerKind,
@@ -52,7 +58,7 @@ class ObjectUses(NamedTuple):
 @dataclass(slots=True)
 class References:
     """
-    Every place in S3 that a resource refers to, with its users.
+    Every place in S3 that a resource refers to, with its users; and every image of the account.
 
     *errors* are failed reads. *gaps* are descriptions that do not tell which object a live resource
     loads, so any copy may be it; *leftovers* name unused resources that refer to missing ones.
@@ -63,6 +69,8 @@ class References:
     leftovers: list[str] = field(default_factory=list)
     _exact: dict[tuple[str | None, str], list[PlaceUser]] = field(default_factory=dict)
     _beginnings: dict[str | None, dict[str, list[PlaceUser]]] = field(default_factory=dict)
+    _images: dict[str, set[str]] = field(default_factory=dict)
+    _ordered: list[tuple[str, str, list[PlaceUser]]] = field(default_factory=list)
 
     def add(self, user: PlaceUser, places: Iterable[S3Address]) -> None:
         """Let *user* refer to *places*. A bucket alone, unless as a beginning, names nothing in it."""
@@ -119,6 +127,50 @@ class References:
             )
         return ObjectUses(in_use, tuple(user for user in found if not user.in_use))
 
+    def to_folder(self, bucket: str, folder: str, *, but: str) -> Signal[str]:
+        """
+        Return a user of *folder*, of anything in it, of a folder around it, or of a beginning of its name.
+
+        Users of every kind count, in use or not, except the user with the path *but*. A gap is unreadable:
+        the resource in use may load something in the folder.
+        """
+        if not self._ordered:
+            exact = ((bucket or "", path, users) for (bucket, path), users in self._exact.items())
+            begun = (
+                (bucket or "", path, users)
+                for bucket, paths in self._beginnings.items()
+                for path, users in paths.items()
+            )
+            self._ordered = sorted((*exact, *begun), key=_place_of)
+        found = (user for user in self._around(bucket, folder) if user.path != but)
+        if (user := next(found, None)) is not None:
+            return Value(user.label, REFERENCE_SOURCE)
+        unknown = "; ".join((*self.errors, *self.gaps))
+        return Unreadable(unknown, REFERENCE_SOURCE) if unknown else Absent(REFERENCE_SOURCE)
+
+    def _around(self, bucket: str, folder: str) -> Iterator[PlaceUser]:
+        for place in (bucket, None):
+            begun = self._beginnings.get(place, {})
+            for path in (folder[:end] for end in range(len(folder) + 1)):
+                yield from self._exact.get((place, path), ())
+                yield from begun.get(path, ())
+            first = place or "", f"{folder}/"
+            for where, path, users in self._ordered[bisect_left(self._ordered, first, key=_place_of) :]:
+                if where != first[0] or not path.startswith(first[1]):
+                    break
+                yield from users
+
+    def add_images(self, images: Iterable[ImageName]) -> None:
+        """Let a resource need *images*."""
+        for repository, name in images:
+            self._images.setdefault(repository, set()).add(name)
+
+    def images_in(self, repository: str) -> Signal[frozenset[str]]:
+        """Return the tags and digests by which resources name images of *repository*."""
+        if self.errors:
+            return Unreadable("; ".join(self.errors), REFERENCE_SOURCE)
+        return Value(frozenset(self._images.get(repository, ())), REFERENCE_SOURCE)
+
     def _to_one(self, bucket: str, key: str) -> Iterator[PlaceUser]:
         folders = [key[:at] for at, letter in enumerate(key) if letter == "/"]
         for meant in (bucket, None):
@@ -129,22 +181,32 @@ class References:
                     yield from users
 
 
-def read_references(aws: Aws, contents_in: tuple[str, ...], now: datetime) -> References:
+def _place_of(users: tuple[str, str, list[PlaceUser]]) -> tuple[str, str]:
+    return users[:2]
+
+
+def read_references(
+    aws: Aws, contents_in: tuple[str, ...], now: datetime, *, jobs_since: datetime | None = None
+) -> References:
     """
     Read all references in the account and region at *now*. Failed reads are among the errors.
 
-    The janitor opens manifests under the prefixes *contents_in*.
+    The janitor opens manifests under the prefixes *contents_in*. Processing and transform jobs count while
+    they run; with *jobs_since*, ended ones created since then count too, as do the images of ended jobs.
     """
     references = References()
     found = dict[ReferrerKey, Referrer]()
     for kind in REFERRER_KINDS:
-        described = list_referrers(aws, kind, found.values(), now)
+        described = list_referrers(aws, kind, found.values(), now, jobs_since)
         references.errors += [] if described.error is None else [described.error]
         found |= {referrer.key: referrer for referrer in described.items}
     users, listed = _in_use(found), _open(aws, found.values(), contents_in)
     for referrer in found.values():
         user = users.get(referrer.key)
         references.add(referrer.as_user(in_use=user is not None), referrer.places)
+        lately = jobs_since is not None and referrer.created is not None and referrer.created >= jobs_since
+        if user is not None or referrer.kind is MODEL or (lately and referrer.kind.job):
+            references.add_images(referrer.images)
         for manifest in referrer.manifests:
             references.add_listed(referrer, user, manifest.uri, listed[manifest])
         for kind, name in referrer.loads:
@@ -194,7 +256,10 @@ REFERENCE_SOURCE = "sagemaker:Describe*"
 """The source of references: the descriptions of all these resources together."""
 
 UNFINISHED_JOBS = (PROCESSING_JOB, TRANSFORM_JOB)
-"""Jobs that refer to their input only until they have read it."""
+"""Jobs that refer to their input only until they have read it, unless their ended ones are asked for."""
+
+MOST_ENDED_JOBS = 1_000
+"""Ended jobs of each of these kinds that are described, the newest first: each takes a call."""
 
 REFERRER_KINDS = (
     MODEL,
@@ -212,6 +277,13 @@ The kinds in the order of reading.
 Training jobs include all ended ones: a job refers to its output and its start after its end. Endpoint
 configurations come after endpoints: only those of an endpoint are described.
 """
+
+REFERENCE_CALLS: tuple[tuple[str, str], ...] = (
+    *((kind.lists, kind.listed_on) for kind in (*REFERRER_KINDS, MODEL_PACKAGE_GROUP)),
+    *((kind.describes, kind.every) for kind in REFERRER_KINDS),
+    (SEARCH, "*"),
+)
+"""The calls of this reading, and their resources."""
 
 UNCHANGING_KINDS = frozenset({MODEL, ENDPOINT_CONFIG, *UNFINISHED_JOBS})
 """Kinds that SageMaker never changes after their creation, except by ending or deleting them."""
@@ -250,12 +322,15 @@ FAILED_ENDPOINT, REJECTED_PACKAGE = "Failed", "Rejected"
 UNUSED_WORDS: Mapping[SageMakerKind, str] = {
     MODEL: "which nothing serves",
     MODEL_PACKAGE: "which was rejected",
-    TRAINING_JOB: "which ended",
+    **dict.fromkeys((TRAINING_JOB, PROCESSING_JOB, TRANSFORM_JOB), "which ended"),
 }
 """Kinds that may refer to something without being in use, and the words for that."""
 
 type ReferrerKey = tuple[SageMakerKind, str]
 """A kind, and a resource's name in small letters: SageMaker does not tell names apart by case."""
+
+type ImageName = tuple[str, str]
+"""A repository of the account, and an image's tag or digest in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,16 +340,18 @@ class Referrer:
 
     *live* tells whether it is in use by itself; a model or configuration is in use only if a live
     referrer *loads* it. Everything in *loads* has to exist. *words* are those of a pipeline's definition:
-    a word may name a model.
+    a word may name a model. A registry has several host names: host and region of *images* do not count.
     """
 
     kind: SageMakerKind
     name: str
+    created: datetime | None = None
     live: bool = False
     places: tuple[S3Address, ...] = ()
     loads: tuple[tuple[SageMakerKind, str], ...] = ()
     words: frozenset[str] = frozenset()
     manifests: tuple[S3Manifest, ...] = ()
+    images: tuple[ImageName, ...] = ()
 
     @property
     def key(self) -> ReferrerKey:
@@ -307,9 +384,17 @@ class PlaceUser:
 
 
 def list_referrers(
-    aws: Aws, kind: SageMakerKind, found: Iterable[Referrer], now: datetime
+    aws: Aws,
+    kind: SageMakerKind,
+    found: Iterable[Referrer],
+    now: datetime,
+    jobs_since: datetime | None = None,
 ) -> Listing[Referrer]:
-    """Read all referrers of *kind*; *found* are those read before."""
+    """
+    Read all referrers of *kind*; *found* are those read before.
+
+    With *jobs_since*, processing and transform jobs that were created since then are read, running or not.
+    """
     if kind is TRAINING_JOB:
         jobs, unread = list_all_jobs(aws, partial(_recorded, aws), now)
         still_open = _described(aws, kind, [_listed(aws, kind, entry) for entry in jobs.open.values()])
@@ -318,6 +403,8 @@ def list_referrers(
     if kind is MODEL_PACKAGE:  # their listing has no modification time
         packages = list_model_packages(aws)
         listed = Listing(tuple(ListedResource(package) for package in packages.items), packages.error)
+    elif kind in UNFINISHED_JOBS and jobs_since is not None:
+        listed = _newest(kind, list_kind(aws, kind, read, CreationTimeAfter=jobs_since, **NEWEST_FIRST))
     else:
         listed = (
             list_running_jobs(aws, kind, read, now) if kind in UNFINISHED_JOBS else list_kind(aws, kind, read)
@@ -334,10 +421,20 @@ def list_referrers(
     return Listing.joined(described.items, (listed.error, described.error))
 
 
+def _newest(kind: SageMakerKind, listed: Listing[ListedResource]) -> Listing[ListedResource]:
+    """Return the newest `MOST_ENDED_JOBS` of *listed*, with an error if there are more."""
+    left_out = len(listed.items) - MOST_ENDED_JOBS
+    if left_out <= 0:
+        return listed
+    total = f"{MOST_ENDED_JOBS:,} of {len(listed.items):,}"
+    error = f"only the newest {total} {kind.words}s were read"
+    return Listing.joined(listed.items[:MOST_ENDED_JOBS], (listed.error, error))
+
+
 def _recorded(aws: Aws, record: dict[str, Any]) -> Referrer | None:
     """Return a Search record of an ended training job as a referrer, if it refers to anything."""
     found = _referrer(aws, TRAINING_JOB, TRAINING_JOB.target(aws, record), record)
-    return found if found.places or found.manifests else None
+    return found if found.places or found.manifests or found.images else None
 
 
 class ListedResource(NamedTuple):
@@ -407,9 +504,9 @@ def _referrer(aws: Aws, kind: SageMakerKind, target: Target, description: dict[s
         places = list(addresses_in(description, frozenset() if kind is PIPELINE else OUTPUT_MEMBERS))
     if kind is ENDPOINT:
         live = description["EndpointStatus"] != FAILED_ENDPOINT
-    elif kind is TRAINING_JOB:
-        live = description["TrainingJobStatus"] not in ENDED_STATUSES
-        places += _going_to_write(target.name, description) if live else ()
+    elif kind.job:
+        live = description[kind.status] not in ENDED_STATUSES
+        places += _going_to_write(target.name, description) if live and kind is TRAINING_JOB else ()
     elif kind is MODEL_PACKAGE:
         live = description.get("ModelApprovalStatus") != REJECTED_PACKAGE
     elif kind is PIPELINE:
@@ -418,12 +515,22 @@ def _referrer(aws: Aws, kind: SageMakerKind, target: Target, description: dict[s
     return Referrer(
         kind,
         _bare(target.name),
+        created=target.created,
         live=live,
         places=tuple(places),
         loads=_loads(aws, kind, description),
         words=words,
         manifests=tuple(manifests_in(description, runs=live and kind.job)),
+        images=tuple(_images(aws, description)),
     )
+
+
+def _images(aws: Aws, description: Mapping[str, Any]) -> Iterator[ImageName]:
+    """Yield the images of this account that *description* names; without tag and digest, "latest"."""
+    for text in texts_in(description):
+        for match in IMAGE_REFERENCE.finditer(text):
+            if match["account"] == aws.account:
+                yield intern(match["repository"]), intern(match["digest"] or match["tag"] or "latest")
 
 
 def _loads(

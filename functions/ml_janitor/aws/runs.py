@@ -61,7 +61,8 @@ class ResourceRun:
     *hourly* units of *usage_type* in every hour from *start* until *end*; None goes on.
 
     For an endpoint, *variant* is the name of the variant, and *model* that of its model; "" means inference
-    components. *reserved* tells that it ran on capacity that was paid for in advance.
+    components. It began with *initial* instances, each of which publishes that many *datapoints* an hour.
+    *reserved* tells that it ran on capacity that was paid for in advance.
     """
 
     usage_type: str
@@ -70,6 +71,8 @@ class ResourceRun:
     hourly: Decimal = Decimal(1)
     variant: str = ""
     model: str = ""
+    initial: Decimal = Decimal(1)
+    datapoints: int = 60
     shadow: bool = False
     reserved: bool = False
 
@@ -81,11 +84,15 @@ class ResourceRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsedResource:
-    """A resource with its runs. *ended* is when it was deleted, stopped or completed."""
+    """
+    A resource with its runs. *ended* is when it was deleted, stopped or completed, *changed* when an endpoint
+    was last deployed or scaled.
+    """
 
     target: Target
     runs: tuple[ResourceRun, ...]
     ended: datetime | None = None
+    changed: datetime | None = None
 
 
 def list_used_resources(aws: Aws, since: datetime, now: datetime) -> Listing[UsedResource]:
@@ -169,8 +176,7 @@ def _jobs(aws: Aws, kind: SageMakerKind, since: datetime) -> Listing[UsedResourc
         aws,
         kind,
         CreationTimeAfter=since - LONGEST_TRAINING_JOB,
-        SortBy="CreationTime",
-        SortOrder="Descending",
+        **sagemaker_kinds.NEWEST_FIRST,
     )
     newest = listed.items[:MOST_DESCRIBED_JOBS]
     book = tags.read_tags_of(aws, [target.arn for target in newest])
@@ -226,9 +232,12 @@ def _endpoints(aws: Aws, history: EventHistory, now: datetime) -> Listing[UsedRe
             replace(run, usage_type=_usage(aws, run.usage_type), end=end)
             for (start, config), end in zip(line, ends, strict=True)
             for run in _variants(configs[config] or {}, {} if end else counts, start)
-            if run.hourly and start < now
+            if start < now
         )
-        found.append(UsedResource(target=targets.get(name) or gone[name], runs=runs, ended=ended))
+        changed = current.get(name, {}).get("LastModifiedTime")
+        found.append(
+            UsedResource(target=targets.get(name) or gone[name], runs=runs, ended=ended, changed=changed)
+        )
     unread = [answer.error for _, answer in described.items if isinstance(answer, Unreadable)][:1]
     unread += [
         answer.error
@@ -250,17 +259,21 @@ def _counts(endpoint: Mapping[str, Any]) -> Mapping[str, int]:
 def _variants(config: Mapping[str, Any], counts: Mapping[str, int], start: datetime) -> Iterator[ResourceRun]:
     """Yield a configuration's runs ("Host:ml.m5.xlarge"): now with *counts*, else with its initial counts."""
     word = "AsyncInf" if request_member(config, "AsyncInferenceConfig") else "Host"
+    metrics = request_member(config, "MetricsConfig") or {}
+    seconds = int(request_member(metrics, "MetricPublishFrequencyInSeconds") or 60)
     for part in VARIANT_MEMBERS:
         for variant in request_member(config, part) or ():
             if instance := request_member(variant, "InstanceType"):
                 name = str(request_member(variant, "VariantName"))
-                count = int(counts.get(name, request_member(variant, "InitialInstanceCount") or 0))
+                initial = int(request_member(variant, "InitialInstanceCount") or 0)
                 capacity = request_member(variant, "CapacityReservationConfig") or {}
                 yield ResourceRun(
                     usage_type=f"{word}:{instance}",
                     start=start,
-                    hourly=Decimal(count),
+                    hourly=Decimal(counts.get(name, initial)),
                     variant=name,
+                    initial=Decimal(initial),
+                    datapoints=3600 // seconds,
                     model=str(request_member(variant, "ModelName") or ""),
                     shadow=part.startswith("Shadow"),
                     reserved=bool(request_member(capacity, "MlReservationArn")),

@@ -25,6 +25,9 @@ IN_PROGRESS: Final = "InProgress"
 OLDEST_FIRST: Final = {"SortBy": "CreationTime", "SortOrder": "Ascending"}
 """The order that puts resources created meanwhile on a later page."""
 
+NEWEST_FIRST: Final = {"SortBy": "CreationTime", "SortOrder": "Descending"}
+"""The order in which the newest come first; resources created meanwhile repeat an entry, and hide none."""
+
 LONGEST_JOB_LIFE: Final = timedelta(days=31)
 """
 The age up to which processing and transform jobs are listed.

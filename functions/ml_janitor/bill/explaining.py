@@ -7,10 +7,11 @@ and that of price. The parts do not depend on the order of the charges.
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from ml_janitor.acting import savings
 from ml_janitor.aws import activity, runs
 from ml_janitor.aws.activity import GET_METRIC_DATA, Metric, MetricSeries
 from ml_janitor.aws.calls import Listing, error_text
-from ml_janitor.aws.endpoints import InferenceComponent, list_inference_components
+from ml_janitor.aws.endpoints import INSTANCE_NAMESPACE, InferenceComponent, list_inference_components
 from ml_janitor.aws.runs import ResourceRun, region_of_usage
 from ml_janitor.aws.sagemaker_kinds import COMPONENT, ENDPOINT
 from ml_janitor.bill.model import (
@@ -42,12 +43,13 @@ from ml_janitor.bill.model import (
     phase_of,
 )
 from ml_janitor.core.commitment import family_name
-from ml_janitor.core.durations import WEEK
+from ml_janitor.core.durations import DAY, WEEK
 from ml_janitor.core.model import Absent, Finding, Kept, Signal, Target, Unreadable, Value
 from ml_janitor.core.results import Result
 from ml_janitor.detectors.idle_endpoints.reading import (
     DAY_SECONDS,
     ENDPOINT_NAMESPACE,
+    SCALING_ACTIVITIES,
     component_invocations,
     processed_requests,
     variant_invocations,
@@ -319,16 +321,21 @@ def find_movers(
     resources: Iterable[BillResource],
     comparison: SpanComparison,
     owners: Mapping[str, str],
+    lines: Mapping[LineKey, UsageLine] | None = None,
 ) -> tuple[Mover, ...]:
     """
     Return all of *parts*' change as movers, the largest first: together they are the change, exactly.
 
-    *owners* are the owners of usage types with a single owner.
+    *owners* are the owners of usage types with a single owner. With the *lines* of all days, a resource
+    that moved from one value of the tag to another is known by the days that the bill shows under each.
     """
+    retagged: list[Mover] = []
+    if lines is not None:
+        parts, resources, retagged = follow_tags(parts, resources, comparison, lines)
     claims = _claims(parts, resources, comparison)
     rests = [_explained(part, claims[part.usage_type, part.tag]) for part in parts]
     found = [mover for rest in rests for mover in rest.movers]
-    found = [*_prices(found), *_moved_tags(rests)]
+    found = [*_prices(found), *_moved_tags(rests), *retagged]
     found += [
         Mover(
             usd=rest.usd, cause=MoverCause.UNEXPLAINED, part=rest.part, owner=owners.get(rest.part.usage_type)
@@ -507,6 +514,358 @@ def _same(this: Decimal, other: Decimal) -> bool:
     return abs(this - other) <= SAME_QUANTITY * max(abs(this), abs(other))
 
 
+@dataclass(slots=True)
+class _TaggedUse:
+    """
+    The *units* that *resource* used of one usage type by day; *billed* are they by the tag's value that the
+    bill shows them under, at first its own.
+    """
+
+    resource: BillResource
+    units: Mapping[date, Decimal]
+    billed: dict[str, dict[date, Decimal]] = field(default_factory=dict)
+
+    @property
+    def own(self) -> str:
+        return self.resource.tag or UNTAGGED_VALUE
+
+    @property
+    def last(self) -> str:
+        """Return the value on its last day."""
+        day = max(self.units)
+        return max(self.billed, key=lambda value: self.billed[value].get(day, ZERO))
+
+    @property
+    def moved(self) -> bool:
+        return len(self.billed) > 1
+
+    def is_like(self, other: _TaggedUse) -> bool:
+        """Return whether the bill would show the same if *other* had moved in its place."""
+        days = {day for value, units in self.billed.items() if value != self.own for day in units}
+        return self.own == other.own and all(
+            _same(self.units[day], other.units.get(day, ZERO)) for day in days
+        )
+
+
+def follow_tags(
+    parts: Sequence[ChangePart],
+    resources: Iterable[BillResource],
+    comparison: SpanComparison,
+    lines: Mapping[LineKey, UsageLine],
+) -> tuple[Sequence[ChangePart], Sequence[BillResource], list[Mover]]:
+    """
+    Return *parts* and *resources* as if each resource had had its last tag value all the time, and the moves.
+
+    A resource moved if on some days the line of its value lacks all its units, and that of another value has
+    them to spare. Its cost of these days goes to its last value: both sides then compare the same use.
+    """
+    by_key = {(part.usage_type, part.tag): part for part in parts}
+    found: list[BillResource] = []
+    moves: list[Mover] = []
+    for usage_type, own in sorted(_group_by_usage(resources).items()):
+        own_lines = {value: line for (usage, value), line in lines.items() if usage == usage_type}
+        uses = [
+            _TaggedUse(resource, units)
+            for resource in own
+            if len(own_lines) > 1 and (units := _units_by_day(resource.runs, comparison))
+        ]
+        _find_billed_values(uses, own_lines)
+        known = {id(use.resource) for use in uses}
+        found += [resource for resource in own if id(resource) not in known]
+        for use in uses:
+            found.append(replace(use.resource, tag=use.last))
+            single = not any(use.is_like(other) for other in uses if not other.moved)
+            for value in sorted(use.billed.keys() - {use.last}):
+                source, goal = (by_key.get((usage_type, key)) for key in (value, use.last))
+                if source is None or goal is None:
+                    continue
+                before, after = (
+                    sum((units for day, units in use.billed[value].items() if day in span), ZERO)
+                    for span in (comparison.before, comparison.after)
+                )
+                source, goal = _shift(*_shift(source, goal, "before", before), "after", after)
+                by_key[usage_type, value], by_key[usage_type, use.last] = source, goal
+                price = goal.usd_after / goal.quantity_after if goal.quantity_after else ZERO
+                if (usd := ((before - after) * price).quantize(AMOUNT_PRECISION)) > 0:
+                    culprit = use.resource.culprit if single else None
+                    moves.append(
+                        Mover(usd=usd, cause=MoverCause.TAG, part=goal, tag_before=value, culprit=culprit)
+                    )
+    return [by_key[part.usage_type, part.tag] for part in parts], found, list(_together(moves))
+
+
+def _group_by_usage(resources: Iterable[BillResource]) -> Mapping[str, list[BillResource]]:
+    """Return *resources* by usage type, each with its runs of that type."""
+    found: dict[str, list[BillResource]] = defaultdict(list)
+    for resource in resources:
+        runs: dict[str, list[ResourceRun]] = defaultdict(list)
+        for run in resource.runs:
+            runs[run.usage_type].append(run)
+        for usage_type, own in runs.items():
+            found[usage_type].append(replace(resource, runs=tuple(own)) if len(runs) > 1 else resource)
+    return found
+
+
+def _units_by_day(runs: Iterable[ResourceRun], comparison: SpanComparison) -> Mapping[date, Decimal]:
+    """Return the units of *runs* on each compared day with any."""
+    found: dict[date, Decimal] = defaultdict(Decimal)
+    for span in (comparison.before, comparison.after):
+        for run in runs:
+            first = max(run.start.date(), span.first)
+            last = min(run.end.date() if run.end else span.last, span.last)
+            for day in DaySpan(first, (last - first).days + 1):
+                if units := units_in_span(run, DaySpan(day, 1)):
+                    found[day] += units
+    return found
+
+
+def _find_billed_values(uses: Sequence[_TaggedUse], lines: Mapping[str | None, UsageLine]) -> None:
+    """Find under which value the bill shows each of *uses*: whole days, and parts of the days beside."""
+    least = 1 - SAME_QUANTITY
+    room: dict[str, dict[date, Decimal]] = defaultdict(lambda: defaultdict(Decimal))
+    for value, line in lines.items():
+        room[value or UNTAGGED_VALUE] |= line.quantity
+    for use in uses:
+        use.billed[use.own] = dict(use.units)
+        for day, units in use.units.items():
+            room[use.own][day] -= units
+    for use in sorted(uses, key=lambda use: (-sum(use.units.values()), use.resource.culprit.arn)):
+        left, short = use.billed[use.own], room[use.own]
+        days = [day for day, units in left.items() if -short[day] >= least * units]
+        whole = {
+            value: [day for day in days if spare[day] >= least * left[day]]
+            for value, spare in room.items()
+            if value != use.own
+        }
+        for value in sorted(
+            whole, key=lambda value: (-len(whole[value]), _to_spare(room[value], whole[value]), value)
+        ):
+            full = [day for day in whole[value] if day in left]
+            for day in sorted({day + number * DAY for day in full for number in (-1, 0, 1)} & left.keys()):
+                if (units := min(left[day], -short[day], room[value][day])) > 0:
+                    use.billed.setdefault(value, {})[day] = units
+                    short[day] += units
+                    room[value][day] -= units
+                    left[day] -= units
+            for day in full:
+                del left[day]
+
+
+def _to_spare(room: Mapping[date, Decimal], days: Iterable[date]) -> Decimal:
+    return sum((room[day] for day in days), ZERO)
+
+
+def _shift(source: ChangePart, goal: ChangePart, side: str, units: Decimal) -> tuple[ChangePart, ChangePart]:
+    """Move *units* of a span from one part to another, at the price of the first."""
+    quantity, paid = f"quantity_{side}", f"usd_{side}"
+    held = getattr(source, quantity)
+    if not units or not held:
+        return source, goal
+    usd = (getattr(source, paid) * min(units / held, Decimal(1))).quantize(AMOUNT_PRECISION)
+    return (
+        replace(source, **{quantity: held - units, paid: getattr(source, paid) - usd}),
+        replace(goal, **{quantity: getattr(goal, quantity) + units, paid: getattr(goal, paid) + usd}),
+    )
+
+
+def _together(moves: Iterable[Mover]) -> Iterator[Mover]:
+    """Yield one mover for all known resources that moved between the same values; else by usage type."""
+    together: dict[tuple[str, str, str], list[Mover]] = defaultdict(list)
+    for mover in moves:
+        usage_type = "" if mover.culprit else mover.part.usage_type
+        together[mover.tag_before or "", mover.part.tag or "", usage_type].append(mover)
+    for _, own in sorted(together.items()):
+        largest, arns = (
+            max(own, key=lambda mover: mover.usd),
+            {mover.culprit.arn for mover in own if mover.culprit},
+        )
+        usd = sum((mover.usd for mover in own), ZERO)
+        culprit = largest.culprit and replace(largest.culprit, members=len(arns))
+        yield replace(
+            largest, usd=usd, culprit=culprit, owner=culprit.owner if culprit and len(arns) == 1 else None
+        )
+
+
+# --- instances of endpoints over time -------------------------------------------------------------
+#
+# Each instance publishes its CPU's use, so that the number of datapoints counts the instances, also those of
+# deleted endpoints. Where CloudWatch has none, scaling activities and CloudTrail tell when the count changed.
+
+COUNTING_METRIC = "CPUUtilization"
+COUNTED_CLOSELY = Decimal("0.1")
+"""The share by which the datapoints of a whole day may differ from a count that did not change."""
+
+SCALING_CALL = "UpdateEndpointWeightsAndCapacities"
+MOST_SCALING_PAGES, MOST_SCALED_VARIANTS = 20, 50
+"""The most pages of CloudTrail, and the most variants whose scaling activities are asked for."""
+
+DESIRED_COUNT = re.compile(r"desired instance count to (\d+)")
+"""The new count in the description of a scaling activity, as Application Auto Scaling words it."""
+
+COUNT_PLACES = Decimal("0.01")
+
+type CountChange = tuple[datetime, Decimal]
+"""The time from which a variant had so many instances."""
+
+
+def count_endpoint_instances(
+    aws: Aws, used: Sequence[UsedResource], usage_types: Collection[str], since: datetime, now: datetime
+) -> Listing[UsedResource]:
+    """
+    Return *used*, with the instances that endpoints of *usage_types* had each day *since* then, if known.
+
+    Where they are unknown, an endpoint is taken to have had as many as now all of its life.
+    """
+    try:
+        counted, error = _counted(aws, used, usage_types, since, now)
+    except Exception as failure:  # also a fault of ours: the bill is reported all the same
+        counted, error = {}, error_text(failure)
+    found = []
+    for resource in used:
+        every = counted.get(resource.target.arn, resource.runs)
+        if own := tuple(run for run in every if run.hourly):
+            found.append(replace(resource, runs=own))
+    return Listing(tuple(found), error)
+
+
+def _counted(
+    aws: Aws, used: Sequence[UsedResource], usage_types: Collection[str], since: datetime, now: datetime
+) -> tuple[Mapping[str, tuple[ResourceRun, ...]], str | None]:
+    """Return the runs of endpoints by ARN, in pieces by their counts, and why some are missing."""
+    variants = dict(_variants_on_lines(used, usage_types))
+    if not variants:
+        return {}, None
+    metrics = {key: _instances_metric(*key, runs) for key, (_, runs) in variants.items()}
+    data = activity.read_metrics(aws, metrics.values(), since, now)
+    pieces: dict[tuple[str, str], Sequence[ResourceRun]] = {}
+    for key, (endpoint, own) in variants.items():
+        if isinstance(signal := data[metrics[key]], Value):
+            measured = list(_measured(own, signal.value, metrics[key].period, since, now))
+            if _agrees(measured, endpoint, now):
+                pieces[key] = measured
+    changes, error = _count_changes(aws, [key for key in variants if key not in pieces], since, now)
+    by_arn: dict[str, tuple[ResourceRun, ...]] = defaultdict(tuple)
+    for key, (endpoint, own) in variants.items():
+        told = pieces.get(key) or [piece for run in own for piece in _stepwise(run, changes.get(key, ()))]
+        by_arn[endpoint.target.arn] += tuple(told)
+    errors = [signal.error for signal in data.values() if isinstance(signal, Unreadable)][:1]
+    return by_arn, "; ".join([*errors, *filter(None, [error])]) or None
+
+
+def _variants_on_lines(
+    used: Iterable[UsedResource], usage_types: Collection[str]
+) -> Iterator[tuple[tuple[str, str], tuple[UsedResource, Sequence[ResourceRun]]]]:
+    """Yield the variants of endpoints on *usage_types* by both names, each with its endpoint and runs."""
+    for endpoint in used:
+        if endpoint.target.kind == ENDPOINT.type and any(
+            run.usage_type in usage_types for run in endpoint.runs
+        ):
+            for variant in dict.fromkeys(run.variant for run in endpoint.runs):
+                own = [run for run in endpoint.runs if run.variant == variant]
+                yield (endpoint.target.name, variant), (endpoint, own)
+
+
+def _instances_metric(name: str, variant: str, runs: Sequence[ResourceRun]) -> Metric:
+    """Return the metric that counts instances: by the day, or by the hour if a day may have two runs."""
+    return Metric.of(
+        INSTANCE_NAMESPACE,
+        COUNTING_METRIC,
+        stat="SampleCount",
+        period=HOURLY_PERIOD if len(runs) > 1 else DAY_SECONDS,
+        EndpointName=name,
+        VariantName=variant,
+    )
+
+
+def _measured(
+    runs: Sequence[ResourceRun], series: MetricSeries, period: int, since: datetime, now: datetime
+) -> Iterator[ResourceRun]:
+    """Yield *runs* in pieces, by the instance-hours that each published on each day."""
+    ordered, today = sorted(runs, key=lambda run: run.start), now.date()
+    hours: list[dict[date, Decimal]] = [defaultdict(Decimal) for _ in ordered]
+    for at, count in series.points:
+        begun = sum(run.start < at + timedelta(seconds=period) for run in ordered)
+        number = max(begun - 1, 0)
+        hours[number][at.date()] += Decimal(round(count)) / ordered[number].datapoints
+    for run, own in zip(ordered, hours, strict=True):
+        first = max(run.start, datetime.combine(since.date(), time(), UTC))
+        if run.start < first:
+            yield replace(run, end=first)
+        last = run.end or datetime.combine(today, time(), UTC)
+        days = DaySpan(first.date(), (last.date() - first.date()).days + 1)
+        for day in days:
+            start = max(first, datetime.combine(day, time(), UTC))
+            end = min(last, datetime.combine(day + DAY, time(), UTC))
+            if start < end:
+                length = Decimal(str((end - start).total_seconds())) / 3600
+                yield replace(run, start=start, end=end, hourly=(own[day] / length).quantize(COUNT_PLACES))
+        if run.end is None:
+            yield replace(run, start=max(first, last))
+
+
+def _agrees(pieces: Sequence[ResourceRun], endpoint: UsedResource, now: datetime) -> bool:
+    """Return whether the count of yesterday is that of now, if the endpoint was not changed since."""
+    today = datetime.combine(now.date(), time(), UTC)
+    if endpoint.changed is None or endpoint.changed > today - DAY:
+        return True
+    running = [run for run in pieces if run.end is None]
+    told = sum((run.units(today - DAY, today) for run in pieces), ZERO)
+    expected = 24 * sum((run.hourly for run in running), ZERO)
+    return abs(told - expected) <= COUNTED_CLOSELY * expected
+
+
+def _count_changes(
+    aws: Aws, variants: Sequence[tuple[str, str]], since: datetime, now: datetime
+) -> tuple[Mapping[tuple[str, str], list[CountChange]], str | None]:
+    """Return when the count of each of *variants* changed: from scaling activities, else from CloudTrail."""
+    if not variants:
+        return {}, None
+    some = variants[:MOST_SCALED_VARIANTS]
+    activities = aws.map(lambda key: _scaling_activities(aws, *key), some)
+    found = {key: list(listing.items) for key, listing in zip(some, activities, strict=True) if listing.items}
+    errors = [listing.error for listing in activities if listing.error][:1]
+    unknown = {key for key in variants if key not in found}
+    if unknown:
+        since = max(since, now - activity.EVENT_RETENTION)
+        events = activity.look_up_events(aws, SCALING_CALL, since, now, most_pages=MOST_SCALING_PAGES)
+        errors += [events.error] if events.error else []
+        for event in events.items:
+            name = str(runs.request_member(event.request, ENDPOINT.named))
+            for asked in runs.request_member(event.request, "DesiredWeightsAndCapacities") or ():
+                key = name, str(runs.request_member(asked, "VariantName"))
+                count = runs.request_member(asked, "DesiredInstanceCount")
+                if event.succeeded and key in unknown and count is not None:
+                    found.setdefault(key, []).append((event.at, Decimal(count)))
+    return {key: sorted(changes) for key, changes in found.items()}, "; ".join(errors) or None
+
+
+def _scaling_activities(aws: Aws, name: str, variant: str) -> Listing[CountChange]:
+    """List when Application Auto Scaling changed the count of a variant in the last six weeks."""
+
+    def change(entry: Mapping[str, Any]) -> CountChange | None:
+        found = DESIRED_COUNT.search(entry["Description"])
+        return (
+            (entry["StartTime"], Decimal(found[1])) if found and entry["StatusCode"] == "Successful" else None
+        )
+
+    resource = f"{ENDPOINT.type}/{name}/variant/{variant}"
+    listing = aws.listing(
+        SCALING_ACTIVITIES, "ScalingActivities", change, ServiceNamespace="sagemaker", ResourceId=resource
+    )
+    return Listing(tuple(item for item in listing.items if item is not None), listing.error)
+
+
+def _stepwise(run: ResourceRun, changes: Iterable[CountChange]) -> Iterator[ResourceRun]:
+    """Yield *run* in pieces, each with the count that it had after one of *changes*."""
+    steps = [(at, count) for at, count in changes if run.start < at and (run.end is None or at < run.end)]
+    if not steps:
+        yield run
+        return
+    counts = [(run.start, run.initial), *steps]
+    for (start, count), end in zip(counts, [*(at for at, _ in steps), run.end], strict=True):
+        yield replace(run, start=start, end=end, hourly=count)
+
+
 # --- requests to endpoints ------------------------------------------------------------------------
 #
 # CloudWatch counts them by variant; the names of the metrics differ by kind of endpoint.
@@ -621,7 +980,11 @@ BILLED_KINDS = frozenset(
 )
 """Kinds of resources whose runs are known."""
 
-RESOURCE_READS: tuple[Grant, ...] = (*(allow(*call) for call in runs.RUN_READS), *REQUEST_READS)
+RESOURCE_READS: tuple[Grant, ...] = (
+    *(allow(*call) for call in runs.RUN_READS),
+    *REQUEST_READS,
+    allow(SCALING_ACTIVITIES),
+)
 """The permissions to read them in each region."""
 
 
@@ -748,28 +1111,32 @@ def read_known_resources(
     tag: str,
     policy: RunPolicy,
     verdicts: Mapping[str, ResourceFacts],
+    moved: Collection[str] = (),
 ) -> KnownResources:
     """
     Return the resources that ran in *regions* at any time from *since* to *now*, with the facts about them.
 
-    *tag* is the key that divides the bill, *verdicts* are the judged resources, by ARN in lower case.
+    *tag* is the key that divides the bill, *verdicts* are the judged resources, by ARN in lower case. Of the
+    usage types that *moved*, it is read how many instances endpoints had.
     """
     resources: list[BillResource] = []
     gaps: list[BillGap] = []
     for aws in regions:
         listed = runs.list_used_resources(aws, since, now)
-        called = read_requests(aws, listed.items, since, now)
+        counted = count_endpoint_instances(aws, listed.items, moved, since, now)
+        called = read_requests(aws, counted.items, since, now)
         resources += (
             replace(
                 _resource(resource, tag, policy, verdicts),
                 requests=called.by_arn.get(resource.target.arn, ()),
             )
-            for resource in listed.items
+            for resource in counted.items
         )
         gaps += (
             BillGap(reading=reading, cause=GapCause.FAILED, subject=aws.region, detail=error)
             for reading, error in (
                 (BillReading.RESOURCES, listed.error),
+                (BillReading.RESOURCES, counted.error),
                 (BillReading.REQUESTS, called.error),
             )
             if error is not None

@@ -206,6 +206,17 @@ def moved_places(bill: Bill, question: BillQuestion) -> list[tuple[str, str]]:
     return sorted(usd, key=lambda where: (-usd[where], where))[:MOST_READ_PLACES]
 
 
+def moved_usage_types(bill: Bill, question: BillQuestion) -> frozenset[str]:
+    """Return the usage types that changed in any comparison, in all or under a value of the tag."""
+    divided = divide_bill(bill, question.tags)
+    return frozenset(
+        part.usage_type
+        for comparison in filter(None, question.comparisons(bill))
+        for part in changed_parts(divided.lines, comparison, divided.services)
+        if abs(part.change) >= 1
+    )
+
+
 def explain_movement(
     bill: Bill, comparison: SpanComparison, divided: BillDivision, resources: Sequence[BillResource]
 ) -> Movement:
@@ -228,7 +239,15 @@ def explain_movement(
         usd_before=bill.total(comparison.before),
         usd_after=bill.total(comparison.after),
         tag=tag,
-        movers=merge_movers(find_movers(found, known, comparison, sole_owners(bill, comparison.after))),
+        movers=merge_movers(
+            find_movers(
+                found,
+                known,
+                comparison,
+                sole_owners(bill, comparison.after),
+                divided.lines if tag not in {"", ACCOUNT_TAG} else None,
+            )
+        ),
         ended_credits=ended_credits(bill, comparison),
     )
 

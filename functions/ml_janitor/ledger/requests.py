@@ -50,8 +50,8 @@ class ButtonRequests:
         self._table = table
         self._signatures = signatures
 
-    def make_due(self, entry: Entry, *, by: str, now: datetime, press: str = "") -> Request:
-        """Ask for *entry* to be due, under its warning. Return the signed request."""
+    def make_due(self, entry: Entry, *, by: str, now: datetime, press: str = "") -> None:
+        """Ask for *entry* to be due, under its warning."""
         request = Request(
             what=RequestKind.DUE,
             detector=entry.detector,
@@ -62,9 +62,8 @@ class ButtonRequests:
             by=by,
             at=now,
             press=press,
-        ).sign(self._signatures)
-        self._put(request)
-        return request
+        )
+        self._put(request.sign(self._signatures))
 
     def undo(self, action: Action, *, by: str, press: str, now: datetime) -> Request:
         """

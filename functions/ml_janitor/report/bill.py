@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import date, datetime
 from decimal import ROUND_HALF_UP, Decimal
 
@@ -139,11 +140,13 @@ def mover_parts(mover: Mover, movement: Movement) -> tuple[str, str, str]:
             return f"price of {escape_text(mover.part.usage_type)}", _price(mover), owner
         case MoverCause.TAG:
             values = [_value(movement.tag, value) for value in (mover.tag_before, mover.part.tag)]
-            return (
-                f"of {escape_text(mover.part.usage_type)} moved from {values[0]} to {values[1]}",
-                "which changes no total",
-                owner,
+            of = (
+                f"of {_named(mover.culprit)}" if mover.culprit else f"of {escape_text(mover.part.usage_type)}"
             )
+            if mover.culprit and mover.culprit.members > 1:
+                largest = _named(replace(mover.culprit, members=1))
+                of = f"of {mover.culprit.members} resources (the largest: {largest})"
+            return f"{of} moved from {values[0]} to {values[1]}", "which changes no total", owner
         case MoverCause.UNEXPLAINED:
             return (
                 f"{escape_text(mover.part.usage_type)}{_of_tag(movement.tag, mover.part.tag)}",

@@ -24,7 +24,14 @@ from ml_janitor.bill.explaining import (
 )
 from ml_janitor.bill.model import Bill, BillGap, BillReading, GapCause, ResourceFacts
 from ml_janitor.bill.reading import MOST_NAMED_ACCOUNTS, BillAccounts, BillRequest, read_bill
-from ml_janitor.bill.report import BillArchive, BillReport, budget_states, make_bill_report, moved_places
+from ml_janitor.bill.report import (
+    BillArchive,
+    BillReport,
+    budget_states,
+    make_bill_report,
+    moved_places,
+    moved_usage_types,
+)
 from ml_janitor.config.schedules import runs_within
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.durations import WEEKDAYS
@@ -133,9 +140,10 @@ class BillRun:
         try:
             actions = self._actions()
             verdicts = facts_from_actions(actions, self.settings.registry)
+            moved = moved_usage_types(bill, question)
             found = KnownResources()
             for place in places:
-                there = self._what_ran(place, bill, wanted, now, verdicts)
+                there = self._what_ran(place, bill, wanted, now, verdicts, moved=moved)
                 found = KnownResources((*found.resources, *there.resources), (*found.gaps, *there.gaps))
         except Exception as error:  # the charges need none of it
             self.logger.exception("the bill could not be joined with what ran")
@@ -201,6 +209,8 @@ class BillRun:
         wanted: BillRequest,
         now: datetime,
         done: Mapping[str, ResourceFacts],
+        *,
+        moved: frozenset[str],
     ) -> KnownResources:
         """
         Return the resources that ran in the days of *bill*, with the ledger's
@@ -222,6 +232,7 @@ class BillRun:
                     tag=next(iter(wanted.tags.values()), ""),
                     policy=self.settings.policy,
                     verdicts=verdicts,
+                    moved=moved,
                 )
         except Exception as error:
             if self.organization is None:

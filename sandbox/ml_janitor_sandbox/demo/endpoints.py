@@ -18,6 +18,8 @@ ROLE = f"arn:aws:iam::{ACCOUNT}:role/ml-serving"
 SCALING = "AWSServiceRoleForApplicationAutoScaling_SageMakerEndpoint"
 REQUESTS = "AWS/SageMaker"
 LOAD = "/aws/sagemaker/Endpoints"
+SAMPLES = 60
+"""The datapoints that each instance publishes of its load in an hour."""
 IMAGES = f"763104351884.dkr.ecr.{REGION}.amazonaws.com"
 """AWS's own account for deep-learning containers."""
 
@@ -201,7 +203,7 @@ class Endpoint(Row):
                 cpu = variant.work.processor(traffic, about, self.created, made.vcpus)
                 rest = variant.work.rest(traffic, self.created, made.gpus or 0)
                 for metric, level in {"CPUUtilization": cpu, **rest}.items():
-                    plan.publish(LOAD, metric, where, level)
+                    plan.publish(LOAD, metric, where, level, SAMPLES * variant.count)
         for component in self.components:
             series = component.series(component.name, self.created)
             plan.publish(REQUESTS, requests, {"InferenceComponentName": component.name}, series)

@@ -80,12 +80,17 @@ class Plan:
         self.steps.append(Step(at, by, service, method, params, region))
 
     def publish(
-        self, namespace: str, metric: str, dimensions: Mapping[str, str], series: Series | None
+        self,
+        namespace: str,
+        metric: str,
+        dimensions: Mapping[str, str],
+        series: Series | None,
+        samples: int = 1,
     ) -> None:
-        """Have CloudWatch record these values, if there are any."""
+        """Have CloudWatch record these values, if there are any, each of so many datapoints."""
         if series is None:
             return
-        about = {"metric": metric, "dimensions": dict(dimensions)}
+        about = {"metric": metric, "dimensions": dict(dimensions), "samples": samples}
         points = {"start": series.start, "step": series.step.total_seconds(), "values": series.values}
         self.series.setdefault(namespace, []).append(about | points)
 

@@ -18,6 +18,8 @@ RECENT = timedelta(days=15)
 """How far back everything has datapoints: more than the two weeks that a detector looks at."""
 LAST_DAYS = timedelta(days=3)
 """How long traffic takes to end."""
+BILLED = timedelta(days=76)
+"""How far back the load of machines has datapoints, which count the instances that a bill charges for."""
 COUNTED = timedelta(days=31)
 """How far back requests are counted: a bill says what 1,000 of them cost."""
 
@@ -114,7 +116,7 @@ class Work:
             load = 100 * vcpus * self.cpu * day_and_night(moment) if traffic.goes_on else 0.4
             return round(load + 1.2 * chance("cpu", name, moment), 3)
 
-        return measured(since, percent)
+        return hourly(max(NOW - BILLED, since), percent)
 
     def rest(self, traffic: Traffic, since: datetime, gpus: int) -> Mapping[str, Series]:
         """Return its memory, 0 to 100 in all; its GPUs and their memory, 0 to 100 for each GPU."""

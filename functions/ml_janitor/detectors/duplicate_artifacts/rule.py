@@ -12,9 +12,8 @@ from ml_janitor.aws import references, s3, storage
 from ml_janitor.aws.calls import Listing, read_signal, required_value
 from ml_janitor.aws.client import Aws, FileChangedError
 from ml_janitor.aws.locations import is_under
-from ml_janitor.aws.references import REFERRER_KINDS, ObjectUses, References
+from ml_janitor.aws.references import REFERENCE_CALLS, ObjectUses, References
 from ml_janitor.aws.s3 import LIST_OBJECTS, USD_PER_TB_SCANNED
-from ml_janitor.aws.sagemaker_kinds import MODEL_PACKAGE_GROUP, SEARCH
 from ml_janitor.core.model import (
     Absent,
     Change,
@@ -379,9 +378,7 @@ _LISTING_GRANTS = (
             allow("s3:GetBucketObjectLockConfiguration", on=_ALL_BUCKETS),
         ]
     ),
-    *(allow(kind.lists, on=kind.listed_on) for kind in (*REFERRER_KINDS, MODEL_PACKAGE_GROUP)),
-    *(allow(kind.describes, on=kind.every) for kind in REFERRER_KINDS),
-    allow(SEARCH),
+    *(allow(action, on=resource) for action, resource in REFERENCE_CALLS),
     allow("pricing:GetProducts"),
 )
 

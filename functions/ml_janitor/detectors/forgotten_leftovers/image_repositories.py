@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Any
 
-from ml_janitor.aws import images, sagemaker_kinds, storage, tags
-from ml_janitor.aws.calls import read_signal
+from ml_janitor.aws import images, storage, tags
+from ml_janitor.aws.calls import Listing, read_signal
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.images import EcrImage, ImageManifest
+from ml_janitor.aws.references import References
 from ml_janitor.aws.storage import StoragePrices
 from ml_janitor.aws.tags import target_in
 from ml_janitor.core.durations import format_age
@@ -35,9 +36,6 @@ REPOSITORY_KIND, _REPOSITORY_NOUN = "repository", "image repository"
 REPOSITORY_READS = (
     *(allow(action, on="repository/*") for action in (images.DESCRIBE_REPOSITORIES, images.DESCRIBE_IMAGES)),
     *(allow(action, on="repository/*") for action in (images.BATCH_GET_IMAGE, tags.LIST_REPOSITORY_TAGS)),
-    allow(sagemaker_kinds.SEARCH),
-    allow(sagemaker_kinds.PIPELINE.lists),
-    allow(sagemaker_kinds.PIPELINE.describes, on=sagemaker_kinds.PIPELINE.every),
 )
 
 _PULL_PRECISION = timedelta(days=1)
@@ -53,7 +51,7 @@ class ImageRepository(Candidate):
     A repository with its images.
 
     *named* are the tags and digests by which SageMaker resources name its images, absent where nothing names
-    any. *manifests* are not read where no image is old.
+    any, and not read where no image is old. *manifests* are not read where no old image is unnamed.
     """
 
     images: Signal[tuple[EcrImage, ...]]
@@ -62,23 +60,32 @@ class ImageRepository(Candidate):
     prices: StoragePrices
 
 
-def find(aws: Aws, patience: timedelta, others: Sequence[str], now: datetime) -> Iterator[ImageRepository]:
-    """Yield every repository with its images, and all manifests where an image is old and not named."""
-    listing = images.list_repositories(aws, lambda entry: entry)
-    found = images.list_image_references(aws, now - patience, now)
-    named: dict[str, set[str]] = {}
-    for repository, name in found.items:
-        named.setdefault(repository, set()).add(name)
-    prices = storage.read_storage_prices(aws, "AmazonECR")
+def find(
+    aws: Aws, patience: timedelta, others: Sequence[str], used: Callable[[], References], now: datetime
+) -> Iterator[ImageRepository]:
+    """
+    Yield every repository with its images, and all manifests where an image is old and not named.
 
-    def read(entry: Mapping[str, Any]) -> ImageRepository:
+    References are read, by *used*, if any image is old.
+    """
+    listing = images.list_repositories(aws, lambda entry: entry)
+    prices = storage.read_storage_prices(aws, "AmazonECR")
+    held = aws.map(lambda entry: images.list_images(aws, str(entry["repositoryName"])), listing.items)
+    aged = [
+        found.error is None and any(_aged(image, patience, now) for image in found.items) for found in held
+    ]
+    references = used() if any(aged) else None
+
+    def read(entry: Mapping[str, Any], found: Listing[EcrImage], *, old: bool) -> ImageRepository:
         name, arn = str(entry["repositoryName"]), str(entry["repositoryArn"])
-        held = images.list_images(aws, name)
-        names = frozenset(named.get(name, ()))
+        named: Signal[frozenset[str]] = NotRead()
+        if references is not None and old:
+            named = references.images_in(name)
+        names = _value(named, frozenset())
         manifests: Signal[Mapping[str, ImageManifest]] = NotRead()
-        judged = held.error is None and (names or _asked_for(name, others))
-        if judged and any(_old(image, names, patience, now) for image in held.items if not image.archived):
-            active = [image.digest for image in held.items if not image.archived]
+        judged = old and (names or _asked_for(name, others))
+        if judged and any(_old(image, names, patience, now) for image in found.items if not image.archived):
+            active = [image.digest for image in found.items if not image.archived]
             manifests = read_signal(
                 lambda: images.read_image_manifests(aws, name, active), source=images.BATCH_GET_IMAGE
             )
@@ -86,15 +93,14 @@ def find(aws: Aws, patience: timedelta, others: Sequence[str], now: datetime) ->
             target=target_in(
                 aws, arn, name, REPOSITORY_KIND, entry["createdAt"], tags=tags.read_repository_tags(aws, arn)
             ),
-            images=held.signal(images.DESCRIBE_IMAGES),
-            named=Value(names, sagemaker_kinds.SEARCH)
-            if found.error is None
-            else Unreadable(found.error, sagemaker_kinds.SEARCH),
+            images=found.signal(images.DESCRIBE_IMAGES),
+            named=named,
             manifests=manifests,
             prices=prices,
         )
 
-    yield from aws.map(read, listing.items)
+    found = list(zip(listing.items, held, aged, strict=True))
+    yield from aws.map(lambda repository: read(*repository[:2], old=repository[2]), found)
     listing.check()
 
 
@@ -109,8 +115,11 @@ def _asked_for(name: str, others: Sequence[str]) -> bool:
 
 def _old(image: EcrImage, named: Collection[str], patience: timedelta, now: datetime) -> bool:
     """Return whether *image* by itself is unused: pushed and last pulled long ago, and not named."""
-    called = {image.digest, *image.tags}
-    return now - image.used >= patience + _PULL_PRECISION and called.isdisjoint(named)
+    return _aged(image, patience, now) and {image.digest, *image.tags}.isdisjoint(named)
+
+
+def _aged(image: EcrImage, patience: timedelta, now: datetime) -> bool:
+    return not image.archived and now - image.used >= patience + _PULL_PRECISION
 
 
 def unused_images(
@@ -151,9 +160,11 @@ def decide(
             return rule.unknown(f"not all that tells which images are used was read ({read.error})")
     held, named = _value(candidate.images, ()), _value(candidate.named, frozenset())
     rule.saw(Evidence("images", len(held), source=images.DESCRIBE_IMAGES))
+    if isinstance(candidate.named, NotRead):
+        return rule.kept(f"every image was pushed or pulled in the last {format_age(patience)}")
     if not named and not _asked_for(name, others):
         return rule.kept(
-            "no model, endpoint, pipeline or recent training job names an image of it: other services may"
+            "no model, package, endpoint, pipeline or recent job names an image of it: other services may"
         )
     if isinstance(candidate.manifests, NotRead):
         return rule.kept(f"every image is named, or was pushed or pulled in the last {format_age(patience)}")
@@ -173,7 +184,7 @@ def decide(
     return rule.found(
         f"{len(left)} of {len(held)} images were neither pushed nor pulled in "
         f"{format_age(patience)}, and no model,"
-        f" endpoint, pipeline or recent training job names them; only they hold {format_size(freed)}",
+        f" package, endpoint, pipeline or recent job names them; only they hold {format_size(freed)}",
         Confidence.LIKELY,
         action=f"aws ecr batch-delete-image --repository-name {quote_shell(name)}"
         f" --image-ids {quote_shell(f'imageDigest={left[0].digest}')}"

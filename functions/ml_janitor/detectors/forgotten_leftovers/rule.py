@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Annotated, Any
 
 from annotated_types import Interval
 
-from ml_janitor.aws import tags
+from ml_janitor.aws import references, tags
 from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import GET_PRODUCTS
+from ml_janitor.aws.references import REFERENCE_CALLS, References
 from ml_janitor.core.model import Change, Confidence, Effect, SweepNote, Target, Verdict
 from ml_janitor.core.tiering import GB
 from ml_janitor.detectors.forgotten_leftovers import failed_jobs, image_repositories, log_groups
@@ -56,6 +58,7 @@ class ForgottenLeftovers(Detector[Leftover]):
                     *image_repositories.REPOSITORY_READS,
                     *failed_jobs.OUTPUT_READS,
                 ),
+                *(allow(action, on=resource) for action, resource in REFERENCE_CALLS),
                 *(allow(tags.GET_RESOURCES), allow(GET_PRODUCTS)),
             )
         )
@@ -95,10 +98,11 @@ class ForgottenLeftovers(Detector[Leftover]):
     def find(self, aws: Aws, now: datetime) -> Iterator[Leftover | SweepNote]:
         """Yield log groups, repositories and jobs; a broken listing does not stop the others."""
         errors: list[str] = []
+        used = self.references(aws, now)
         for found in (
             log_groups.find(aws, self.retention, now),
-            image_repositories.find(aws, self.patience, self.repositories, now),
-            failed_jobs.find(aws, self.patience, now),
+            self._images(aws, used, now),
+            self._outputs(aws, used, now),
         ):
             try:
                 yield from found
@@ -111,10 +115,11 @@ class ForgottenLeftovers(Detector[Leftover]):
         """Read one group by itself; for an image or an output, read everything that may refer to it."""
         if target.kind == log_groups.LOG_GROUP_KIND:
             return log_groups.look(aws, target.name, self.retention, now)
+        used = self.references(aws, now)
         found: Iterator[Leftover | SweepNote] = (
-            failed_jobs.find(aws, self.patience, now)
+            self._outputs(aws, used, now)
             if target.kind == failed_jobs.FAILED_JOB_KIND
-            else image_repositories.find(aws, self.patience, self.repositories, now)
+            else self._images(aws, used, now)
         )
         return next(
             (
@@ -125,14 +130,30 @@ class ForgottenLeftovers(Detector[Leftover]):
             None,
         )
 
+    def references(self, aws: Aws, now: datetime) -> Callable[[], References]:
+        """Return the reading of what refers to an image or a folder: dear, and made at most once."""
+        return cache(lambda: references.read_references(aws, (), now, jobs_since=now - self.patience))
+
+    def _images(self, aws: Aws, used: Callable[[], References], now: datetime) -> Iterator[ImageRepository]:
+        return image_repositories.find(aws, self.patience, self.repositories, used, now)
+
+    def _outputs(
+        self, aws: Aws, used: Callable[[], References], now: datetime
+    ) -> Iterator[JobOutput | SweepNote]:
+        return failed_jobs.find(aws, self.patience, self.smallest, used, now)
+
+    @property
+    def smallest(self) -> int:
+        """Return the fewest bytes that are judged."""
+        return int(self.min_gb * GB)
+
     def decide(self, candidate: Leftover, now: datetime) -> Verdict:
         """Judge by kind; never more than likely."""
-        smallest = int(self.min_gb * GB)
         if isinstance(candidate, GrowingLogGroup):
-            return log_groups.decide(candidate, self.retention, smallest, self.act_on_groups, now)
+            return log_groups.decide(candidate, self.retention, self.smallest, self.act_on_groups, now)
         if isinstance(candidate, JobOutput):
-            return failed_jobs.decide(candidate, smallest, now)
-        return image_repositories.decide(candidate, self.patience, smallest, self.repositories, now)
+            return failed_jobs.decide(candidate, self.smallest, now)
+        return image_repositories.decide(candidate, self.patience, self.smallest, self.repositories, now)
 
     def prepare(self, aws: Aws, candidate: Leftover, memo: Mapping[str, Any]) -> Mapping[str, Any]:
         return log_groups.prepare_retention(aws, candidate.target, self.retention.days)

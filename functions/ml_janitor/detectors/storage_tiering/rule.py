@@ -17,8 +17,7 @@ from annotated_types import Interval
 from ml_janitor.aws import activity, tags
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import GET_PRODUCTS
-from ml_janitor.aws.references import REFERRER_KINDS
-from ml_janitor.aws.sagemaker_kinds import MODEL_PACKAGE_GROUP, SEARCH
+from ml_janitor.aws.references import REFERENCE_CALLS
 from ml_janitor.aws.tags import target_in
 from ml_janitor.core.durations import parse_duration
 from ml_janitor.core.model import (
@@ -464,9 +463,7 @@ class StorageTiering(Detector[TieringBucket]):
         ),
         allow(activity.GET_METRIC_DATA),
         allow(tags.GET_RESOURCES),
-        *(allow(kind.lists, on=kind.listed_on) for kind in (*REFERRER_KINDS, MODEL_PACKAGE_GROUP)),
-        *(allow(kind.describes, on=kind.every) for kind in REFERRER_KINDS),
-        allow(SEARCH),
+        *(allow(action, on=resource) for action, resource in REFERENCE_CALLS),
         allow(GET_PRODUCTS),
     )
 
