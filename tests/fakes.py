@@ -189,3 +189,8 @@ class SleepingClock:
 def because(text: str) -> Cause:
     """A cause that is shown as *text*."""
     return make_cause(CauseCode.NO_LONGER_WASTE, text)
+
+
+def candidates[C: Candidate](detector: Detector[C], aws: Aws, now: datetime) -> list[C]:
+    """Return what *detector* finds, without its notes."""
+    return [found for found in detector.find(aws, now) if not isinstance(found, SweepNote)]
