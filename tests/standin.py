@@ -330,6 +330,7 @@ class Nights:
         self.postman = Postman()
         self.at_most = 50
         self.undoable = True
+        self.regions: Sequence[str] = ()
         self.pauses = 0
         self.put_back: list[Action] = []
         self.archive = archive or Archive(session.client("s3"), BUCKET)
@@ -363,7 +364,7 @@ class Nights:
                 ledger=self.ledger,
                 actions=self.actions,
                 holds=self.holds,
-                limits=ActionLimits(self.table, "UTC"),
+                limits=ActionLimits(self.table, "UTC", self.actions.signatures),
                 requests=ButtonRequests(self.table, self.actions.signatures),
                 clock=lambda: self.clock,
                 pause=self._pause,
@@ -371,6 +372,7 @@ class Nights:
                 undoable=lambda *_: self.undoable,
                 max_actions_per_night=self.at_most,
                 together=False,
+                regions=self.regions,
                 wait=self.wait,
             ),
             warner=Warner(ledger=self.ledger, warn=self.postman, clock=lambda: self.clock),

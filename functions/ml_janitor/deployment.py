@@ -66,7 +66,7 @@ def make_acting(
         ledger=Ledger(table, actions.signatures),
         actions=actions,
         holds=Holds(table),
-        limits=ActionLimits(table, section.time_zone),
+        limits=ActionLimits(table, section.time_zone, actions.signatures),
         requests=ButtonRequests(table, actions.signatures),
         clock=clock,
         pause=lambda: sleep(ACTION_PAUSE_SECONDS),
@@ -74,6 +74,7 @@ def make_acting(
         revert=revert,
         max_actions_per_night=section.max_actions_per_night,
         together=settings.organization.used,
+        regions=settings.swept_regions,
         within=timedelta(days=section.undo_days),
         undoable=lambda name, account, region: (
             settings.why_not_allowed(name, account, region, home=account, undo_on=clock().date()) is None

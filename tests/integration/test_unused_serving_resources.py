@@ -272,7 +272,7 @@ def acting(table: Table) -> Acting:
         ledger=Ledger(table, own_signatures()),
         actions=Actions(table, own_signatures()),
         holds=Holds(table),
-        limits=ActionLimits(table, "UTC"),
+        limits=ActionLimits(table, "UTC", own_signatures()),
         requests=ButtonRequests(table, own_signatures()),
         clock=lambda: NOW,
         pause=lambda: None,

@@ -103,10 +103,10 @@ def by_arn(target: Target) -> str:
     return f"{target.arn}@"
 
 
-def each_its_own(self: ActionLimits, account: str, action: str, **how: Any) -> bool:
+def each_its_own(self: ActionLimits, counter: str, action: str, **how: Any) -> bool:
     """A night's places for each detector alone."""
     detector, _, key = action.partition(" ")
-    return REAL_NIGHT(self, f"{account}#{detector}", key, **how)
+    return REAL_NIGHT(self, f"{counter}#{detector}", key, **how | {"begun": ()})
 
 
 def forgetful(self: RecordedSteps, name: str, call: Callable[[], object]) -> None:

@@ -370,7 +370,9 @@ ALL = [*BEFORE, *LAST]
     ids=["lost", "half", "within a day", "after the bill", "both", "either", "not so many", "besides"],
 )  # fmt: skip
 def test_a_known_resource_that_moved_between_tags_is_said_once(
-    rows: list[Charge], resources: list[BillResource], found: list[tuple[str, str | None, str, int]]
+    rows: list[Charge],
+    resources: list[BillResource],
+    found: list[tuple[str, str | None, str | None, Decimal]],
 ) -> None:
     lines = usage_lines(rows)
 

@@ -133,7 +133,7 @@ def states(left: Left) -> Mapping[str, Any]:
         rest = {
             name: one
             for name, one in plain.items()
-            if name not in {"written", "mac", "origin", "progress"} and not name.endswith("_cause")
+            if name not in {"written", "counter", "mac", "origin", "progress"} and not name.endswith("_cause")
         }
         known[f"{plain['pk']} {plain['sk']}"] = rest | causes
     return known

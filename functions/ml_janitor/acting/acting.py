@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -75,8 +76,9 @@ class Acting:
     *clock* is the real time (law 4), *pause* waits between two actions, *revert* asks for the undo of a
     half-done action, which this role itself may not do. *undoable* returns, for a detector, an account and a
     region, whether the deployment may still undo actions there; *within* is `undo_days`. *together* is true
-    if all accounts of an organization share one night's limit. *wait* lets time pass for actions that wait
-    for AWS; without it the next run resumes them. *actors* makes all detectors that can act.
+    if all accounts of an organization share one night's limit. *regions* are swept; without any, only the
+    deployment's own. *wait* lets time pass for actions that wait for AWS; without it the next run resumes
+    them. *actors* makes all detectors that can act.
     """
 
     ledger: Ledger
@@ -90,6 +92,7 @@ class Acting:
     undoable: Callable[[str, str, str], bool]
     max_actions_per_night: int
     together: bool
+    regions: Sequence[str] = ()
     wait: Callable[[], None] | None = None
     within: timedelta = timedelta(days=30)
     actors: Callable[[], Sequence[Detector[Any]]] = tuple
@@ -437,7 +440,15 @@ class ArmedSweep:
         if not self.arming.effect.saves:
             verdict = replace(verdict, cost=None)  # the action claims no saving
         found = replace(result, verdict=verdict, target=candidate.target)
-        return self.acting.actions.begin(found, undo, warned=warned, now=at, by=entry.hurried, messages=entry)
+        return self.acting.actions.begin(
+            found,
+            undo,
+            warned=warned,
+            now=at,
+            by=entry.hurried,
+            counter=self.places.night_counter(at),
+            messages=entry,
+        )
 
     def _refused(self, entry: Entry, why: Cause) -> NoActError:
         """Return the reason to stop, once the ledger has it: from now on the finding is only reported."""
@@ -716,14 +727,14 @@ class ActionPlaces:
     The places for actions that *armed* may still give out, of its own and of the night.
 
     A night belongs to the sweep's account, or to all accounts of an organization together. Once no place is
-    left, `check` refuses everything. *held* counts the actions that each limit held back. The places of this
-    sweep are also counted here: who can write to the table can put marks into its counters.
+    left, `check` refuses everything. *held* counts the actions that each limit held back. The counters must
+    have the places that this sweep took: who can write to the table can change them.
     """
 
     def __init__(self, armed: ArmedSweep) -> None:
         self._armed = armed
         self._full: Cause | None = None
-        self._taken: set[str] = set()
+        self._taken: dict[str, str] = {}
         self.held: Counter[Cause] = Counter()
 
     def check(self) -> None:
@@ -731,28 +742,65 @@ class ActionPlaces:
         if self._full is not None:
             raise self._none_left(self._full)
 
-    def take(self, action: str, now: datetime) -> None:
+    def take(self, key: str, now: datetime) -> None:
         """
-        Take a place for *action*, which its resource names: two detectors' actions on
-        one resource take two places of a night.
+        Take a place for the action on the resource *key*: two detectors' actions on one resource take two
+        places of a night.
 
         Raises NoActError.
         """
-        acting, sweep = self._armed.acting, self._armed.sweep
+        acting, sweep, counter = self._armed.acting, self._armed.sweep, self.night_counter(now)
         name = f"{sweep.detector}#{sweep.account}#{sweep.region}#{format_stamp(self._armed.now)}"
         per_sweep, per_night = self._armed.arming.max_actions, acting.max_actions_per_night
-        others = len(self._taken - {action})
-        if others >= per_sweep or not acting.limits.in_sweep(name, action, at_most=per_sweep, now=now):
-            raise self._none_left(make_cause(CauseCode.MAX_ACTIONS, per_sweep))
-        whose = _SHARED_NIGHT if acting.together else str(sweep.account)
-        in_night = f"{sweep.detector} {action}"
-        if others >= per_night or not acting.limits.in_night(whose, in_night, at_most=per_night, now=now):
-            raise self._none_left(make_cause(CauseCode.MAX_ACTIONS_PER_NIGHT, per_night))
-        self._taken.add(action)
+        in_sweep, in_night = acting.limits.in_sweep, acting.limits.in_night
+        begun = {*self._begun_in(counter)}
+        try:
+            if not in_sweep(name, key, at_most=per_sweep, now=now, begun=self._taken):
+                raise self._none_left(make_cause(CauseCode.MAX_ACTIONS, per_sweep))
+            if not in_night(counter, self._action(key), at_most=per_night, now=now, begun=begun):
+                raise self._none_left(make_cause(CauseCode.MAX_ACTIONS_PER_NIGHT, per_night))
+        except UnverifiedError as changed:
+            raise self._none_left(changed.cause) from changed
+        self._taken[key] = counter
+
+    def night_counter(self, now: datetime) -> str:
+        """Return the counter of the night of *now*."""
+        acting = self._armed.acting
+        whose = _SHARED_NIGHT if acting.together else str(self._armed.sweep.account)
+        return acting.limits.night_counter(whose, now)
 
     def close(self, why: Cause) -> None:
         """Give out no more places, because of *why*."""
         self._full = why
+
+    def _action(self, key: str) -> str:
+        return f"{self._armed.sweep.detector} {key}"
+
+    def _begun_in(self, counter: str) -> Iterator[str]:
+        """Yield the actions that took a place of *counter*: of this sweep, and by their records."""
+        yield from (self._action(key) for key, of in self._taken.items() if of == counter)
+        for action in self._recorded:
+            if action.counter == counter:
+                with suppress(UnverifiedError):
+                    self._armed.acting.actions.verify_record(action)
+                    yield self._action(action.target.key)
+
+    @cached_property
+    def _recorded(self) -> list[Action]:
+        """
+        The detector's actions wherever it may act.
+
+        They are read before the counter is: an action begins once its counter has it.
+        """
+        armed = self._armed
+        account, region = str(armed.sweep.account), armed.sweep.region
+        places = {(account, region), *armed.arming.places(armed.acting.regions or [region])}
+        return [
+            action
+            for place in sorted(places)
+            if armed.acting.together or place[0] == account
+            for action in armed.acting.actions.all(armed.sweep.detector, *place)
+        ]
 
     def _none_left(self, limit: Cause) -> NoActError:
         self._full = limit

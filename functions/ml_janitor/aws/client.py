@@ -248,7 +248,7 @@ class Aws:
     ) -> Listing[T]:
         """List all entries of *action* under *member*, each converted by *read*: see `collect_pages`."""
         pages = self.pages(action, size, **query)
-        return collect_pages(pages, lambda page: [read(entry) for entry in page[member]], source=action)
+        return collect_pages(pages, lambda page: page[member], read, source=action)
 
 
 def _learn(

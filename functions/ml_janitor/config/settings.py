@@ -276,7 +276,7 @@ class Settings:
         if section.used and (account in section.without or account not in (section.accounts or [account])):
             return "[organization] leaves that account out"
         own = [own_region] if own_region else []
-        regions = section.regions if section.used else self.janitor.regions or own
+        regions = self.swept_regions or ([] if section.used else own)
         if region and regions and region not in regions:
             return f"only {', '.join(regions)} {'is' if len(regions) == 1 else 'are'} swept"
         return None
@@ -312,14 +312,18 @@ class Settings:
             f"the settings allow no undo in {account}, {region}: {why}; a person still can, with janitor undo"
         )
 
+    @property
+    def swept_regions(self) -> Sequence[str]:
+        """The regions that sweeps are for; empty if only the deployment's own is."""
+        return self.organization.regions if self.organization.used else self.janitor.regions
+
     def _swept_act_in(self, detector: str) -> tuple[str, ...]:
         """Return the places of *detector*'s `act_in` that these settings sweep."""
         places = [place.partition("/") for place in self.sections[detector].act_in]
-        swept = self.organization.regions if self.organization.used else self.janitor.regions
         return tuple(
             f"{account}/{place_region}" if place_region else account
             for account, _, region in places
-            for place_region in ([region] if region else swept or [""])
+            for place_region in ([region] if region else self.swept_regions or [""])
             if self.why_left_out(account, place_region) is None
         )
 
@@ -436,18 +440,29 @@ def home_refusals(settings: Settings, account: str) -> list[str]:
 
 def arming_refusals(settings: Settings) -> list[str]:
     """
-    Return one line for each armed detector that acts by working hours without a set time zone.
+    Return one line for each setting that what is armed lacks.
 
-    Hours that are wrong by half a day would stop resources in use by day.
+    Those are the people who may write to the ledger, and the time zone of each detector that acts by working
+    hours: hours that are wrong by half a day would stop resources in use by day.
     """
-    if "time_zone" in settings.janitor.model_fields_set:
-        return []
-    return [
-        f"detectors.{detector.name}: {why} goes by working hours, so set janitor.time_zone, "
-        'such as time_zone = "Europe/Berlin"'
-        for detector in settings.armed()
-        if (why := _by_working_hours(settings, detector))
-    ]
+    armed = settings.armed()
+    refused = []
+    if armed and not settings.janitor.ledger_writers:
+        acts_in = accounts_of(settings.sections[armed[0].name].act_in)
+        home = settings.organization.janitor_account or acts_in[0]
+        refused.append(
+            f"detectors.{armed[0].name} is armed, so set janitor.ledger_writers, the roles of those who use "
+            f'janitor keep, undo or sweep --act: ledger_writers = ["arn:aws:iam::{home}:role/ROLE"]. Only '
+            "they and the functions may then sign, and write to the ledger"
+        )
+    if "time_zone" not in settings.janitor.model_fields_set:
+        refused += [
+            f"detectors.{detector.name}: {why} goes by working hours, so set janitor.time_zone, "
+            'such as time_zone = "Europe/Berlin"'
+            for detector in armed
+            if (why := _by_working_hours(settings, detector))
+        ]
+    return refused
 
 
 def notice_warnings(settings: Settings) -> list[str]:

@@ -33,6 +33,7 @@ class CauseCode(StrEnum):
     ANOTHER_RUN = "another-run"  # the ledger's error
     MAX_ACTIONS = "max-actions"  # the limit
     MAX_ACTIONS_PER_NIGHT = "max-actions-per-night"  # the limit
+    COUNTER_CHANGED = "counter-changed"  # the difference
     NO_LEDGER = "no-ledger"  # the error
     MAX_SHARE = "max-share"  # the count, the total, the limit in percent, the detector
     REST_DAY = "rest-day"
@@ -108,6 +109,7 @@ UNVERIFIED_RECORD_CODES = frozenset(
         CauseCode.REQUEST_UNSIGNED,
         CauseCode.REQUEST_LATE,
         CauseCode.WARNING_INVALID,
+        CauseCode.COUNTER_CHANGED,
     }
 )
 """The janitor does nothing from a record with such a cause: an alarm has to say so."""

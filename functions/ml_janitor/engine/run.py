@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from ml_janitor.aws.calls import ReadError, error_text
+from ml_janitor.aws.calls import ReadError, UnreadEntriesError, UnreadEntry, error_text
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.tags import Arn, target_in
-from ml_janitor.core.model import Candidate, Change, Finding, Kept, SweepNote, Target, Verdict
+from ml_janitor.core.model import Candidate, Change, Finding, Kept, Rule, SweepNote, Target, Verdict
 from ml_janitor.core.money import claim_of, claimed_resources, count_once, rank_by_cost
 from ml_janitor.core.ownership import protection_evidence
 from ml_janitor.core.results import CauseCode, Outcome, Report, Result, Sweep, make_cause
@@ -109,7 +109,8 @@ def read_candidates(
     """
     Return all candidates that *detector* finds, its notes, and the errors that may hide more.
 
-    A listing that changes while its pages are read can name a resource twice; it counts once.
+    A listing that changes while its pages are read can name a resource twice; it counts once. An entry that
+    could not be read is a candidate too, unless it does not tell its ARN, or is none of the detector's.
     """
     candidates, notes, broken = dict[str, Candidate](), list[SweepNote](), list[str]()
     try:
@@ -118,9 +119,40 @@ def read_candidates(
                 notes.append(found)
             else:
                 candidates.setdefault(found.target.key, found)
+    except UnreadEntriesError as error:
+        unread = [unread_candidate(detector, aws, entry) for entry in error.entries]
+        candidates |= {found.target.key: found for found in unread if found is not None}
+        broken += [error_text(error)] if None in unread else []
     except Exception as error:  # a detector's failure must not hide what it read, nor the other sweeps
         broken.append(error_text(error))
     return candidates.values(), notes, [*_out_of_time(aws), *broken]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnreadCandidate(Candidate):
+    """A candidate whose entry in a listing could not be read, and *why*, in words."""
+
+    why: str
+
+
+def unread_candidate(detector: Detector[Any], aws: Aws, unread: UnreadEntry) -> UnreadCandidate | None:
+    """Return an entry that could not be read as an unknown candidate, if it has an ARN of *detector*'s."""
+    entry = unread.entry if isinstance(unread.entry, Mapping) else {}
+    found = (value for name, value in entry.items() if name.lower().endswith("arn"))
+    text = str(next(found, ""))
+    try:
+        arn = Arn.parse(text)
+    except ValueError:
+        return None
+    if not detector.judges(arn):
+        return None
+    created = next((value for name, value in entry.items() if name in CREATION_MEMBERS), None)
+    target = target_in(aws, text, arn.name, arn.kind, created)
+    return UnreadCandidate(target=target, why=f"its entry in the listing could not be read ({unread.why})")
+
+
+CREATION_MEMBERS = ("CreationTime", "createdAt", "creationTime")
+"""The members of a listing's entry that hold a creation time."""
 
 
 def target_from_arn(detector: Detector[Any], aws: Aws, arn: str) -> Target:
@@ -230,7 +262,11 @@ def judge_candidate(
     candidate = detector.leaving(candidate, policy.named)
     if (why := policy.keeps(candidate.target, now, detector.name)) is not None:
         return exempt_candidate(detector, candidate, now, why)
-    verdict = detector.decide(candidate, now)
+    verdict = (
+        Rule().unknown(candidate.why)
+        if isinstance(candidate, UnreadCandidate)
+        else detector.decide(candidate, now)
+    )
     if not isinstance(verdict, Finding):
         return verdict
     bound = related_targets(candidate)

@@ -95,8 +95,8 @@ class Action(WarningMessages):
     undo, or the resource was seen running again or made anew. *broke* is true if the last attempt failed with
     *error*. *told* is the `mark` that the message shows, so that a later run changes a message that could not
     be changed. *became* says what an undo made of the resource if it did not simply bring the resource back.
-    *mac* authenticates the action at stage *signed*. *origin* is the signed request for its undo, and
-    *progress* authenticates that it is undone.
+    *counter* is the night's counter that gave it a place. *mac* authenticates the action at stage *signed*.
+    *origin* is the signed request for its undo, and *progress* authenticates that it is undone.
     """
 
     sk: str
@@ -123,6 +123,7 @@ class Action(WarningMessages):
     until: datetime | None = None
     over: datetime | None = None
     told: str = ""
+    counter: str = ""
     mac: str = ""
     signed: str = ""
     origin: Request | None = None
@@ -201,7 +202,7 @@ stage before: the undo function has no permission to make a MAC, so it cannot fo
 
 
 class UnverifiedError(Exception):
-    """The janitor did not sign this record, and does nothing from it; *cause* says so."""
+    """The janitor did not sign this item of the ledger, and does nothing from it; *cause* says so."""
 
     def __init__(self, cause: Cause) -> None:
         super().__init__(cause.why.name)
@@ -316,6 +317,7 @@ def signed_content(action: Action, stage: Stage | str) -> dict[str, Any]:
         "by": action.by,
         "stage": str(stage),
         "undo": action.undo,
+        **({"counter": action.counter} if action.counter else {}),  # versions before counted without one
     }
 
 
@@ -370,10 +372,13 @@ class Actions:
         warned: datetime,
         now: datetime,
         by: str = "",
+        counter: str = "",
         messages: WarningMessages = _NO_MESSAGES,
     ) -> Action:
         """
         Store the data that brings *result*'s resource back, before the janitor changes anything.
+
+        *counter* is the night's counter that gave the action a place.
 
         Raises BegunBeforeError if the janitor has acted on this warning before, the errors of `undo_json` and
         KMS's errors: an action that cannot be signed does not begin.
@@ -394,6 +399,7 @@ class Actions:
             "began": format_stamp(now),
             "undo": undo_json(undo),
             "by": by,
+            "counter": counter,
             "attempts": 1,
             "hourly_usd": hourly,
             "until": None if until is None else format_stamp(until),

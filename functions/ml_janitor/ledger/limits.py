@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -12,6 +12,9 @@ from zoneinfo import ZoneInfo
 
 from boto3.dynamodb.conditions import Attr
 
+from ml_janitor.core.results import Cause, CauseCode
+from ml_janitor.ledger.actions import UnverifiedError
+from ml_janitor.ledger.signatures import Signatures, SignedKind
 from ml_janitor.ledger.table import (
     EXPIRES_ATTRIBUTE,
     IF_ABSENT,
@@ -165,46 +168,93 @@ class ActionLimits:
     The counters in *table*: the actions that have a place in a sweep, and in a night.
 
     One conditional write takes a place, and the same action takes only one: a retried run takes no second
-    place, and two concurrent runs cannot both take the last place.
+    place, and two concurrent runs cannot both take the last place. *signatures* sign each place.
     """
 
-    def __init__(self, table: Table, time_zone: str) -> None:
+    def __init__(self, table: Table, time_zone: str, signatures: Signatures) -> None:
         self._table = table
         self._zone = ZoneInfo(time_zone)
+        self._signatures = signatures
 
-    def in_sweep(self, sweep: str, action: str, *, at_most: int, now: datetime) -> bool:
-        """Return whether *action* has one of *at_most* places in the sweep that *sweep* names."""
-        return self._take(f"sweep#{sweep}", action, at_most=at_most, now=now)
-
-    def in_night(self, whose: str, action: str, *, at_most: int, now: datetime) -> bool:
+    def in_sweep(
+        self, sweep: str, action: str, *, at_most: int, now: datetime, begun: Collection[str] = ()
+    ) -> bool:
         """
-        Return whether *action* has one of *at_most* places in the night of *now*,
-        over all sweeps of *whose* night.
+        Return whether *action* has one of *at_most* places in the sweep that *sweep* names.
+
+        The sweep has given places to the actions *begun*. Raises UnverifiedError, and KMS's errors.
+        """
+        return self._take(f"sweep-places#{sweep}", action, at_most=at_most, now=now, begun=begun)
+
+    def in_night(
+        self, counter: str, action: str, *, at_most: int, now: datetime, begun: Collection[str] = ()
+    ) -> bool:
+        """
+        Return whether *action* has one of *at_most* places in a night, which *counter* counts.
+
+        The actions *begun* have places in it. Raises UnverifiedError, and KMS's errors.
+        """
+        return self._take(counter, action, at_most=at_most, now=now, begun=begun)
+
+    def night_counter(self, whose: str, now: datetime) -> str:
+        """
+        Return the name of the counter of the night of *now*, over all sweeps of *whose* night.
 
         *whose* is an account, or stands for all accounts of an organization together.
         """
-        return self._take(f"night#{whose}#{self.night(now)}", action, at_most=at_most, now=now)
+        return f"night-places#{whose}#{self.night(now)}"
 
     def night(self, now: datetime) -> str:
         """Return the night of *now*, as the day on which it began: from noon to noon, local time."""
         return (now.astimezone(self._zone).replace(tzinfo=None) - _NOON).date().isoformat()
 
-    def _take(self, counter: str, action: str, *, at_most: int, now: datetime) -> bool:
-        """Take a place for *action*. The counter stores digests: with 16 digits an item holds hundreds."""
-        mark = sha256(action.encode()).hexdigest()[:16]
+    def _take(
+        self, counter: str, action: str, *, at_most: int, now: datetime, begun: Collection[str]
+    ) -> bool:
+        """Take a place for *action*, and check the marks that the counter then has."""
         if at_most <= 0:
             return False
+        mark = self._mark(counter, _digest(action))
         try:
-            self._table.change(
+            item = self._table.change(
                 LIMIT_KEY,
                 counter,
                 set_to={EXPIRES_ATTRIBUTE: int((now + _LIMIT_RETENTION).timestamp()), "last": now},
                 add={"taken": {mark}},
                 only_if=_TAKEN.not_exists() | _TAKEN.size().lt(at_most) | _TAKEN.contains(mark),
+                signed=True,
             )
-        except ConditionFailedError:
-            return False
-        return True
+        except ConditionFailedError as full:
+            item = dict(full.item)
+        marks = {str(taken) for taken in item["taken"]}
+        counted = {self._counted(counter, taken) for taken in marks}
+        if missing := len({_digest(before) for before in begun} - counted):
+            raise _unverified(f"{counter} lacks {missing} of the actions that have begun")
+        return mark in marks
+
+    def _mark(self, counter: str, action: str) -> str:
+        """Return the mark of the action with the digest *action* in *counter*."""
+        return f"{action} {self._signatures.sign(SignedKind.PLACE, _place_content(counter, action))}"
+
+    def _counted(self, counter: str, mark: str) -> str:
+        """Return the digest of the action that *mark* counts. Raises UnverifiedError."""
+        action, _, signature = mark.partition(" ")
+        if not self._signatures.verify(SignedKind.PLACE, _place_content(counter, action), signature):
+            raise _unverified(f"{counter} has a mark that the janitor did not sign")
+        return action
+
+
+def _unverified(why: str) -> UnverifiedError:
+    return UnverifiedError(Cause(CauseCode.COUNTER_CHANGED, (why,)))
+
+
+def _digest(action: str) -> str:
+    """Return the name of *action* in a counter: an item holds thousands of these, whatever their length."""
+    return sha256(action.encode()).hexdigest()[:32]
+
+
+def _place_content(counter: str, action: str) -> dict[str, str]:
+    return {"counter": counter, "action": action}
 
 
 # --- regions in batches ---------------------------------------------------------------------------

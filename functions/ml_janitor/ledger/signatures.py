@@ -36,6 +36,7 @@ class SignedKind(StrEnum):
 
     ACTION = "action"
     WARNING = "warning"
+    PLACE = "place"
     UNDO_PROGRESS = "undo progress"
     UNDO_COMMAND = "undo command"
     REQUEST = "request"
@@ -44,6 +45,7 @@ class SignedKind(StrEnum):
 KEY_OF_KIND: Mapping[SignedKind, SigningKey] = {
     SignedKind.ACTION: SigningKey.RECORDS,
     SignedKind.WARNING: SigningKey.RECORDS,
+    SignedKind.PLACE: SigningKey.RECORDS,
     SignedKind.UNDO_PROGRESS: SigningKey.PROGRESS,
     SignedKind.UNDO_COMMAND: SigningKey.PROGRESS,
     SignedKind.REQUEST: SigningKey.REQUESTS,

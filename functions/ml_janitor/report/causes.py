@@ -41,6 +41,9 @@ CAUSE_TEXTS = {
     CauseCode.ANOTHER_RUN: "{0}",
     CauseCode.MAX_ACTIONS: "held back by max_actions = {0} for one sweep",
     CauseCode.MAX_ACTIONS_PER_NIGHT: "held back by max_actions_per_night = {0}",
+    CauseCode.COUNTER_CHANGED: (
+        f"nothing more is done tonight: somebody changed a counter of actions, {LOOK_ADVICE} ({{0}})"
+    ),
     CauseCode.NO_LEDGER: "the ledger could not be written: {0}",
     CauseCode.MAX_SHARE: (
         "{0} of {1} would be deleted or expire, more than max_share = {2} %: that smells of a broken "

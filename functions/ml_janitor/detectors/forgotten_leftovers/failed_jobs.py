@@ -135,7 +135,7 @@ def _user(job: _Job, used: References) -> Signal[str]:
 def _record(aws: Aws, record: dict[str, Any]) -> _Job | None:
     """Return the job of Search's *record* if it ended badly."""
     target, status = TRAINING_JOB.target(aws, record), record["TrainingJobStatus"]
-    path = parse_address(record["OutputDataConfig"]["S3OutputPath"])
+    path = parse_address(record.get("OutputDataConfig", {}).get("S3OutputPath", ""))
     if status not in _BAD_STATUSES or path is None or path.bucket is None:
         return None
     folder = S3Address(path.bucket, "/".join(part for part in (path.path.strip("/"), target.name) if part))

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from annotated_types import Interval
 
 from ml_janitor.aws import references, tags
-from ml_janitor.aws.calls import ReadError
+from ml_janitor.aws.calls import ReadError, UnreadEntriesError, UnreadEntry
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import GET_PRODUCTS
 from ml_janitor.aws.references import REFERENCE_CALLS, References
@@ -98,6 +98,7 @@ class ForgottenLeftovers(Detector[Leftover]):
     def find(self, aws: Aws, now: datetime) -> Iterator[Leftover | SweepNote]:
         """Yield log groups, repositories and jobs; a broken listing does not stop the others."""
         errors: list[str] = []
+        unread: list[UnreadEntry] = []
         used = self.references(aws, now)
         for found in (
             log_groups.find(aws, self.retention, now),
@@ -107,9 +108,12 @@ class ForgottenLeftovers(Detector[Leftover]):
             try:
                 yield from found
             except ReadError as error:
-                errors.append(str(error))
+                unread += error.entries if isinstance(error, UnreadEntriesError) else ()
+                errors += [] if isinstance(error, UnreadEntriesError) else [str(error)]
         if errors:
             raise ReadError("; ".join(errors))
+        if unread:
+            raise UnreadEntriesError(unread[0].why, tuple(unread))
 
     def look(self, aws: Aws, target: Target, now: datetime) -> Leftover | None:
         """Read one group by itself; for an image or an output, read everything that may refer to it."""
