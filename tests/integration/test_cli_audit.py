@@ -402,7 +402,7 @@ def test_a_shell_completes_commands(
 
     with pytest.raises(SystemExit):
         main([])
-    assert capsys.readouterr().out == "explain"
+    assert capsys.readouterr().out == "explain\n"
 
 
 def test_help_names_every_flag_of_the_audit(janitor: Janitor) -> None:
