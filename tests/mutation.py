@@ -375,6 +375,10 @@ class Loaded:
     def pytest_internalerror(self, excrepr: object) -> None:
         ERRORS.write(f"{excrepr}\n")
 
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            ERRORS.write(f"{report.longrepr}\n")
+
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         if session.testsfailed:
             return True
