@@ -354,7 +354,7 @@ class Reached(NamedTuple):
     cpu: float
 
 
-@dataclass
+@dataclass(eq=False)
 class Loaded:
     """
     A session of pytest that runs its tests once, and then mutants in forks of its process.
