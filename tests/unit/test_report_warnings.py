@@ -357,7 +357,7 @@ BY_DINA = f"by Dina on {AT_NOW}."
     (VOICE.held(KEPT), f"*Kept for good* {BY_DINA}", ()),
     (VOICE.held(replace(KEPT, why="the fair")), f"*Kept for good* {BY_DINA} The fair.", ()),
     (VOICE.held(replace(KEPT, how=HoldKind.SNOOZED)), f"*Kept* {BY_DINA}", ()),
-    (VOICE.held(replace(KEPT, until=DUE)), f"*Kept until {AT_DUE}* {BY_DINA} {AGAIN}", (Button.KEEP,)),
+    (VOICE.held(replace(KEPT, until=DUE)), f"*Kept until {AT_DUE}* {BY_DINA} {AGAIN}", ()),
     (
         VOICE.held(replace(KEPT, how=HoldKind.SNOOZED, until=DUE)),
         f"*Snoozed until {AT_DUE}* {BY_DINA} {AGAIN}",
