@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
@@ -12,6 +13,8 @@ from ml_janitor.aws.calls import (
     Listing,
     OutOfTimeError,
     ReadError,
+    UnreadEntriesError,
+    UnreadEntry,
     as_signal,
     collect_pages,
     ensure,
@@ -125,10 +128,8 @@ def pages(error: Exception | None = None) -> Iterator[list[int]]:
 
 
 def test_a_listing_keeps_what_was_read_before_it_broke_off() -> None:
-    whole = collect_pages(pages(), lambda page: page, source="sagemaker:ListApps")
-    broken = collect_pages(
-        pages(refusal("Throttling", "slow")), lambda page: page, source="sagemaker:ListApps"
-    )
+    whole = collect_pages(pages(), iter, int, source="sagemaker:ListApps")
+    broken = collect_pages(pages(refusal("Throttling", "slow")), iter, int, source="sagemaker:ListApps")
 
     error = "sagemaker:ListApps broke off after 3: ListApps: Throttling: slow"
     assert (whole, broken) == (Listing((1, 2, 3)), Listing((1, 2, 3), error))
@@ -139,8 +140,39 @@ def test_a_listing_keeps_what_was_read_before_it_broke_off() -> None:
         Value((1, 2, 3), "call"), Unreadable(error, "call"),
     )  # fmt: skip
     with pytest.raises(ZeroDivisionError):
-        collect_pages(pages(ZeroDivisionError()), lambda page: page, source="x")
+        collect_pages(pages(ZeroDivisionError()), iter, int, source="x")
     assert issubclass(OutOfTimeError, ReadError)
+
+
+def test_an_entry_that_cannot_be_read_costs_that_entry() -> None:
+    """The error stays, because whoever is missing among users may use anything."""
+    names = {1: "a", 3: "c"}
+
+    found = collect_pages(pages(), iter, names.__getitem__, source="sagemaker:ListApps")
+    broken = collect_pages(pages(refusal("Throttling")), iter, names.__getitem__, source="x")
+
+    error = "sagemaker:ListApps: 1 of 3 entries could not be read (it has no 2)"
+    assert found == Listing(("a", "c"), error, (UnreadEntry(2, "it has no 2"),))
+    with pytest.raises(UnreadEntriesError, match="1 of 3 entries") as raised:
+        found.check()
+    assert (raised.value.entries, isinstance(raised.value, ReadError)) == (found.unread, True)
+    assert isinstance(found.signal("call"), Unreadable)
+    assert (broken.items, broken.unread) == (("a", "c"), ())  # it broke off, whatever else is missing
+    assert str(broken.error).startswith("x broke off after 2")
+
+
+UNREAD = Listing((1,), "one unread", (UnreadEntry(2, "why"),))
+
+
+@cases(
+    "parts, whole",
+    ((), Listing(())),
+    ((Listing((1,)), Listing((2,))), Listing((1, 2))),
+    ((UNREAD, Listing((3,)), UNREAD), Listing((1, 3, 1), "one unread", UNREAD.unread * 2)),
+    ((UNREAD, Listing((3,), "broke off")), Listing((1, 3), "one unread; broke off")),
+)
+def test_listings_break_off_where_a_part_does(parts: Any, whole: Listing[int]) -> None:
+    assert Listing.merged(parts) == whole
 
 
 def test_joined_listings_say_each_error_once() -> None:

@@ -11,7 +11,7 @@ import boto3
 import pytest
 
 from fakes import UNTELLABLE, USED, Cupboard, Shelf, Thing, thing, waste
-from ml_janitor.aws.calls import ReadError
+from ml_janitor.aws.calls import ReadError, UnreadEntriesError, UnreadEntry
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Prices
 from ml_janitor.core.model import (
@@ -23,6 +23,7 @@ from ml_janitor.core.model import (
     Mode,
     NotRead,
     Signal,
+    SweepNote,
     Tags,
     Unreadable,
     Value,
@@ -83,6 +84,31 @@ def test_what_was_read_before_a_listing_broke_off_is_judged(aws: Aws) -> None:
     assert (done.looked_at, done.found, done.kept) == (2, 1, 1)
 
 
+@cases(
+    "entry, error",
+    ({"ThingArn": "arn:aws:sagemaker:us-east-1:123456789012:thing/odd", "CreationTime": NOW}, None),
+    ({"OtherArn": "arn:aws:sagemaker:us-east-1:123456789012:app/odd"}, "1 of 3 entries"),
+    ({"ThingArn": "cut"}, "1 of 3 entries"),
+    ({"ThingName": "odd"}, "1 of 3 entries"),
+    ("odd", "1 of 3 entries"),
+)
+def test_an_entry_that_could_not_be_read_is_unknown_and_the_others_are_judged(
+    aws: Aws, entry: object, error: str | None
+) -> None:
+    """An entry without an ARN, or of a kind that is not judged, may be any candidate: an error as before."""
+    unread = UnreadEntriesError("1 of 3 entries", (UnreadEntry(entry, "it has no Status"),))
+
+    done = swept(Shelf(things=(thing("a", waste()), thing("b", USED)), breaks=unread), aws)
+
+    assert (done.error, done.found) == (error, 1)
+    odd = [result for result in done.results if result.target.name == "odd"]
+    reason = "its entry in the listing could not be read (it has no Status)"
+    assert [(one.verdict.reason, one.target.created) for one in odd] == (
+        [(reason, NOW)] if error is None else []
+    )
+    assert all(isinstance(one.verdict, Kept) and one.verdict.unknown for one in odd)
+
+
 def test_a_rule_that_fails_on_one_candidate_keeps_it_as_unknown_and_judges_the_rest(aws: Aws) -> None:
     done = swept(Shelf(things=(thing("bad", ZeroDivisionError("by zero")), thing("good", waste()))), aws)
 
@@ -109,6 +135,24 @@ def test_failures_of_listing_and_rule_are_both_said_on_one_line(aws: Aws) -> Non
     assert done.error is not None
     assert done.error.startswith(f"{BROKEN_OFF}; the rule failed on ")
     assert done.error.endswith("ValueError: two lines")
+
+
+@pytest.mark.parametrize("things", [(), (thing("a", USED),)])
+def test_notes_of_the_reading_are_reported_with_or_without_candidates(
+    aws: Aws, things: tuple[Thing, ...]
+) -> None:
+    notes = (
+        SweepNote("read a list of yesterday"),
+        SweepNote(looked_through=300),
+        SweepNote(looked_through=24),
+    )
+
+    whole = swept(Shelf(things=things, notes=(*notes, notes[0])), aws)
+    broken = swept(Shelf(things=things, notes=notes, breaks=BROKEN_OFF), aws)
+
+    assert whole.notices == broken.notices == ("read a list of yesterday",)
+    assert (whole.looked_at, whole.looked_through, whole.share_base) == (len(things), 324, 324)
+    assert swept(Shelf(things=things), aws).share_base == len(things)
 
 
 def test_counts_add_up(aws: Aws) -> None:

@@ -16,6 +16,8 @@ from ml_janitor.aws.prices import Price
 from ml_janitor.aws.training_jobs import JobFamily, read_job_families
 from ml_janitor.core.model import Value
 from ml_janitor.detectors.spot_training import SpotTraining
+from ml_janitor.engine.policy import RunPolicy
+from ml_janitor.engine.run import sweep_region
 from scripted import DENIED, Script, Torn
 from tables import cases
 
@@ -139,11 +141,18 @@ def test_the_discount_of_spot_is_that_of_all_jobs_that_ran_on_it() -> None:
     assert {one.discount for one in found} == {1 - 1 / 8}
 
 
-@pytest.mark.parametrize("missing", ["TrainingJobStatus", "TrainingJobName"])
-def test_a_record_that_was_cut_off_is_an_error(missing: str) -> None:
+@pytest.mark.parametrize("missing", ["TrainingJobStatus", "CreationTime"])
+def test_a_record_that_cannot_be_read_costs_that_record(missing: str) -> None:
+    """Its family is unknown, because it may be the longest run; the others are judged."""
     cut: dict[str, Any] = {missing: None}
-    with pytest.raises(ReadError, match=f"the answer lacks {missing}"):
-        read(record(**cut))
+    aws = account(record("churn-2026-10-04", **cut), record(), record("rank-2026-10-05"))
+
+    sweep = sweep_region(SpotTraining(), aws, now=NOW, policy=RunPolicy())
+
+    reasons = {result.target.name: result.verdict.reason for result in sweep.results}
+    assert sweep.error is None
+    assert reasons["churn-2026-10-04"] == f"its entry in the listing could not be read (it has no {missing})"
+    assert (len(reasons), reasons["rank-*"]) == (3, "1 completed on demand in 60 days; judged from 3 on")
 
 
 @cases(

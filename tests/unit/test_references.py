@@ -416,6 +416,16 @@ def test_a_configuration_that_was_cut_off_is_unreadable() -> None:
     assert account.read().errors == ["endpoint configuration api-1: the answer was cut off"]
 
 
+def test_a_user_whose_description_lacks_a_member_may_use_anything() -> None:
+    account = Account({PROCESSING_JOB: {"prep": {}}})
+    account.script.answers[PROCESSING_JOB.describes] = Torn({"CreationTime": MADE})
+
+    found = account.read()
+
+    assert found.errors == ["processing job prep has no ProcessingJobStatus"]
+    assert isinstance(found.to("data", ["x"]).in_use, Unreadable)
+
+
 # --- how often it is asked ----------------------------------------------------------------------
 
 

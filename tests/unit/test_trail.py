@@ -75,10 +75,10 @@ def test_events_are_read_on_so_many_pages(most: int | None, read: int, error: st
 
 
 @pytest.mark.parametrize("broken", [entry(HOUR, "{"), Torn({"EventName": "DeleteApp"})])
-def test_an_event_that_cannot_be_understood_breaks_the_reading_off(broken: Any) -> None:
+def test_an_event_that_cannot_be_understood_leaves_the_reading_unfinished(broken: Any) -> None:
     found = look_up_events(Script({CALLED: Torn({"Events": [broken]})}).aws(), "DeleteApp", NOW - DAY, NOW)
 
-    assert (found.items, (found.error or "")[:42]) == ((), "cloudtrail:LookupEvents broke off after 0:")
+    assert (found.items, (found.error or "")[:39]) == ((), "cloudtrail:LookupEvents: 1 of 1 entries")
 
 
 def event(age: timedelta, *, succeeded: bool = True) -> TrailEvent:

@@ -382,9 +382,7 @@ def look_up_events(
                     f"there are more than {number * EVENTS_PAGE} events; the older ones were not read"
                 )
 
-    return collect_pages(
-        first_pages(), lambda page: [_event(event) for event in page["Events"]], source=LOOKUP_EVENTS
-    )
+    return collect_pages(first_pages(), lambda page: page["Events"], _event, source=LOOKUP_EVENTS)
 
 
 def newest_event(events: Listing[TrailEvent], counts: Callable[[TrailEvent], bool]) -> Signal[TrailEvent]:

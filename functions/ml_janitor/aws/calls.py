@@ -7,12 +7,13 @@ The clients have fixed retries and timeouts, times in UTC, and the endpoint of S
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import wraps
 from http import HTTPStatus
+from itertools import chain
 from sys import intern
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 from xml.etree import ElementTree as ET
 
@@ -185,26 +186,67 @@ class OutOfTimeError(ReadError):
     """The run has no time left for another call."""
 
 
+class UnreadEntry(NamedTuple):
+    """An *entry* of a listing that could not be read, and *why*, in words."""
+
+    entry: Any
+    why: str
+
+
+class UnreadEntriesError(ReadError):
+    """Some *entries* of a listing could not be read, and all others were."""
+
+    def __init__(self, text: str, entries: tuple[UnreadEntry, ...]) -> None:
+        super().__init__(text)
+        self.entries = entries
+
+
 @dataclass(frozen=True, slots=True)
 class Listing[T]:
-    """All pages of one listing, or the pages read before it broke off with *error*."""
+    """
+    All pages of one listing, or the pages read before it broke off with *error*.
+
+    A listing with *unread* entries has an *error* too: whoever is missing may use anything. It did not break
+    off, so that among candidates each of them is unknown, and the others are judged.
+    """
 
     items: tuple[T, ...]
     error: str | None = None
+    unread: tuple[UnreadEntry, ...] = ()
 
     @classmethod
     def joined(cls, items: Iterable[T], errors: Iterable[str | None]) -> Listing[T]:
         """Return a listing of *items*, with each of *errors* once."""
         return cls(tuple(items), "; ".join(dict.fromkeys(error for error in errors if error)) or None)
 
+    @classmethod
+    def merged(cls, parts: Iterable[Listing[T]]) -> Listing[T]:
+        """Return several listings as a single one, which broke off if one of them did."""
+        read = tuple(parts)
+        whole = cls.joined(chain.from_iterable(part.items for part in read), (part.error for part in read))
+        if all(part.unread for part in read if part.error is not None):
+            return replace(whole, unread=tuple(entry for part in read for entry in part.unread))
+        return whole
+
     def check(self) -> None:
-        """Raise `ReadError` if the listing broke off: the sweep is then not complete."""
+        """
+        Raise `ReadError` if the listing broke off: the sweep is then not complete.
+
+        If it has unread entries alone, raise `UnreadEntriesError`.
+        """
         if self.error is not None:
-            raise ReadError(self.error)
+            raise UnreadEntriesError(self.error, self.unread) if self.unread else ReadError(self.error)
 
     def signal(self, source: str) -> Signal[tuple[T, ...]]:
         """Return all items, or the error that left some out."""
         return Value(self.items, source) if self.error is None else Unreadable(self.error, source)
+
+
+POLICY_DENIAL = "explicit deny in a resource-based policy"
+LEDGER_CALLS = {"DeleteItem", "GenerateMac", "PutItem", "UpdateItem", "VerifyMac"}
+"""The calls that the policies of the ledger's table and of the signing keys deny."""
+
+CLOSED_ADVICE = "; only the functions and janitor.ledger_writers may: have your role added there, and deploy"
 
 
 def failure_text(error: Exception) -> str | None:
@@ -221,7 +263,8 @@ def failure_text(error: Exception) -> str | None:
         case ClientError():
             detail = error.response.get("Error", {})
             text = f"{detail.get('Code', 'Unknown')}: {detail.get('Message', '').strip()}".rstrip(": ")
-            return f"{error.operation_name}: {text}"
+            closed = error.operation_name in LEDGER_CALLS and POLICY_DENIAL in text
+            return f"{error.operation_name}: {text}{CLOSED_ADVICE if closed else ''}"
         case KeyError():
             return f"the answer lacks {error.args[0] if error.args else 'a member'}: it was cut off"
         case BotoCoreError() | ResponseParserError() | ReadError():
@@ -281,21 +324,38 @@ def unless_gone[T](call: Callable[[], T], codes: tuple[str, ...], message: str =
         raise
 
 
-def collect_pages[P, T](pages: Iterable[P], items: Callable[[P], Iterable[T]], *, source: str) -> Listing[T]:
+def collect_pages[P, E, T](
+    pages: Iterable[P], entries: Callable[[P], Iterable[E]], read: Callable[[E], T], *, source: str
+) -> Listing[T]:
     """
     Read every page of *pages*; if a page fails, keep the items of the pages before it.
 
-    *items* takes the listed members out of a page; *source* names the call ("sagemaker:ListApps").
+    *entries* takes the listed members out of a page, and *read* converts each: an entry that it cannot
+    convert costs that entry alone. *source* names the call ("sagemaker:ListApps").
     """
-    read: list[T] = []
+    items: list[T] = []
+    unread: list[UnreadEntry] = []
     try:
         for page in pages:
-            read += items(page)
+            for entry in entries(page):
+                try:
+                    items.append(read(entry))
+                except (KeyError, ReadError) as error:
+                    unread.append(UnreadEntry(entry, _entry_problem(error)))
     except Exception as error:  # anything that is not a failed AWS call is raised again below
         if (problem := failure_text(error)) is None:
             raise
-        return Listing(tuple(read), f"{source} broke off after {len(read)}: {problem}")
-    return Listing(tuple(read))
+        return Listing(tuple(items), f"{source} broke off after {len(items)}: {problem}")
+    if not unread:
+        return Listing(tuple(items))
+    number = f"{len(unread):,} of {len(items) + len(unread):,}"
+    return Listing(
+        tuple(items), f"{source}: {number} entries could not be read ({unread[0].why})", tuple(unread)
+    )
+
+
+def _entry_problem(error: Exception) -> str:
+    return f"it has no {error.args[0]}" if isinstance(error, KeyError) and error.args else str(error)
 
 
 def read_signal[T](call: Callable[[], T], *, source: str, absent: tuple[str, ...] = ()) -> Signal[T]:

@@ -248,7 +248,7 @@ class Aws:
     ) -> Listing[T]:
         """List all entries of *action* under *member*, each converted by *read*: see `collect_pages`."""
         pages = self.pages(action, size, **query)
-        return collect_pages(pages, lambda page: [read(entry) for entry in page[member]], source=action)
+        return collect_pages(pages, lambda page: page[member], read, source=action)
 
 
 def _learn(
@@ -513,11 +513,12 @@ class FolderScratch:
         path.write_bytes(body)
 
     def blocks(self, name: str) -> Iterator[bytes]:
-        if self._made is None:
-            raise FileNotFoundError(name)
-        with (self._made / name).open("rb") as file:
-            while block := file.read(BLOCK_SIZE):
-                yield block
+        try:
+            with ((self._made or Path()) / name).open("rb") as file:
+                while block := file.read(BLOCK_SIZE):
+                    yield block
+        except FileNotFoundError as error:
+            raise FileChangedError(f"the temporary file {name} is gone") from error
 
     def keep(self, place: str, position: Mapping[str, Any] | None) -> None:
         """Remember nothing: no other run finds these files."""

@@ -216,7 +216,7 @@ def list_products(
     pages = client.get_paginator("get_products").paginate(
         ServiceCode=service, Filters=[*equal, *also], PaginationConfig={"PageSize": 100}
     )
-    return collect_pages(pages, lambda page: map(json.loads, page["PriceList"]), source=GET_PRODUCTS)
+    return collect_pages(pages, lambda page: page["PriceList"], json.loads, source=GET_PRODUCTS)
 
 
 def component_of_usage(usage_type: str) -> tuple[PricedComponent, str] | None:

@@ -489,7 +489,10 @@ def _describe(aws: Aws, kind: SageMakerKind, entry: ListedResource) -> Signal[Re
         case Value(description, source):
             if kind is ENDPOINT_CONFIG and "ProductionVariants" not in description:
                 return Unreadable(f"{kind.words} {entry.target.name}: the answer was cut off", source)
-            referrer = _referrer(aws, kind, entry.target, description)
+            try:
+                referrer = _referrer(aws, kind, entry.target, description)
+            except KeyError as missing:
+                return Unreadable(f"{kind.words} {entry.target.name} has no {missing.args[0]}", source)
             unmodified = entry.modified is not None and description.get("LastModifiedTime") == entry.modified
             if kind in UNCHANGING_KINDS or unmodified:
                 aws.lasting[kind, entry] = referrer

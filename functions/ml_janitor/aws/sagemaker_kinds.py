@@ -234,7 +234,8 @@ def search_records[T](aws: Aws, record: str, read: Callable[[dict[str, Any]], T]
     """List Search's records ("Model") that match *query*, each converted by *read*, 100 a call."""
     return collect_pages(
         aws.pages(SEARCH, SAGEMAKER_PAGE, Resource=record, **query),
-        lambda page: [read(found[record]) for found in page["Results"]],
+        lambda page: [found[record] for found in page["Results"]],
+        read,
         source=f"{SEARCH} of {record}",
     )
 
@@ -258,7 +259,7 @@ def describe_all(aws: Aws, kind: SageMakerKind, **query: Any) -> DescribedResour
     """List the resources of *kind* that match *query*, with their descriptions."""
     listed = list_model_packages(aws, **query) if kind is MODEL_PACKAGE else list_targets(aws, kind, **query)
     answers = aws.map(lambda target: describe_resource(aws, kind, target.name), listed.items)
-    return Listing(tuple(zip(listed.items, answers, strict=True)), listed.error)
+    return Listing(tuple(zip(listed.items, answers, strict=True)), listed.error, listed.unread)
 
 
 def texts_in(value: object, *members: str) -> Iterator[str]:

@@ -8,11 +8,11 @@ janitor also lists jobs of the last day.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from itertools import chain, groupby, pairwise
+from itertools import groupby, pairwise
 from typing import Any
 
 from ml_janitor.aws.calls import Listing, collect_pages
@@ -185,7 +185,7 @@ def search_training_jobs[T](
     if not aws.shares:
         spans = [(begin, None)]
     found = [_spanned(aws, wanted, first, until, now) for first, until in spans if first is not None]
-    return Listing.joined(chain.from_iterable(part.items for part in found), (part.error for part in found))
+    return Listing.merged(found)
 
 
 def _spanned[T](
@@ -214,18 +214,16 @@ def _spanned[T](
                 return
             yield page
 
-    def records(page: dict[str, Any]) -> Iterable[T]:
+    def records(page: dict[str, Any]) -> list[dict[str, Any]]:
         nonlocal seen
         seen += len(page["Results"])
-        return [job for found in page["Results"] if (job := read(found[JOB_RECORD])) is not None]
+        return [found[JOB_RECORD] for found in page["Results"]]
 
-    found = collect_pages(pages(), records, source=f"{SEARCH} of {JOB_RECORD}")
+    every = collect_pages(pages(), records, read, source=f"{SEARCH} of {JOB_RECORD}")
     if too_many:
-        halves = [_spanned(aws, read, *span, now) for span in ((since, middle), (middle, until))]
-        return Listing.joined(
-            chain.from_iterable(part.items for part in halves), (part.error for part in halves)
-        )
-    if found.error is None and seen < counted:
+        return Listing.merged(_spanned(aws, read, *span, now) for span in ((since, middle), (middle, until)))
+    found = Listing(tuple(job for job in every.items if job is not None), every.error, every.unread)
+    if seen < counted and (found.error is None or found.unread):
         return Listing(found.items, f"{SEARCH} of {JOB_RECORD} ended after {seen} of {counted}")
     return found
 
@@ -339,7 +337,7 @@ def read_job_families(aws: Aws, since: datetime, now: datetime) -> Iterator[JobF
         ("past jobs", since), lambda: search_training_jobs(aws, partial(_job, aws), now, since=since)
     )
     read = [job for job in found.items if isinstance(job, PastJob)]
-    unread = {family_name(job.name): job for job in found.items if isinstance(job, UnreadJob)}
+    unread = {family_name(job.name): f"{job.name}: {job.why}" for job in _unread_jobs(found)}
     spot = [job for job in read if job.spot and job.ran]
     discount = 1 - sum(job.billed / HOUR for job in spot) / sum(job.hours for job in spot) if spot else None
     by_family = sorted(read, key=lambda job: family_name(job.target.name))
@@ -351,10 +349,17 @@ def read_job_families(aws: Aws, since: datetime, now: datetime) -> Iterator[JobF
             target=target_in(aws, whole, f"{name}-*", TRAINING_JOB.type, None, tags=newest.target.tags),
             jobs=jobs,
             price=aws.prices.hourly(aws.region, "Training", newest.instance),
-            unread=found.error or (f"{unread[name].name}: {unread[name].why}" if name in unread else None),
+            unread=unread.get(name) or (found.error if not found.unread else unread.get("")),
             discount=discount,
         )
     found.check()
+
+
+def _unread_jobs(found: Listing[PastJob | UnreadJob]) -> Iterator[UnreadJob]:
+    """Yield the jobs that cannot be judged; a record without a name may be of any family, called ""."""
+    yield from (job for job in found.items if isinstance(job, UnreadJob))
+    for entry, why in found.unread:
+        yield UnreadJob(str(entry.get("TrainingJobName", "")), why)
 
 
 def _job(aws: Aws, job: Mapping[str, Any]) -> PastJob | UnreadJob | None:

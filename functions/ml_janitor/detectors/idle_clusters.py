@@ -12,7 +12,7 @@ from typing import Any
 
 from ml_janitor.aws import activity, tags
 from ml_janitor.aws.activity import GET_METRIC_DATA, Metric, MetricSeries
-from ml_janitor.aws.calls import read_signal
+from ml_janitor.aws.calls import Listing, read_signal
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import GET_PRODUCTS, Price, total_price
 from ml_janitor.aws.sagemaker_kinds import CLUSTER, describe_resource, list_kind
@@ -131,8 +131,7 @@ class IdleClusters(Detector[ComputeCluster]):
         )
         for pod in pods.items:
             yield _priced(aws, replace(pod, target=replace(pod.target, tags=book.of(pod.target.arn))))
-        listed.check()
-        pods.check()
+        Listing.merged((listed, pods)).check()
 
     def decide(self, candidate: ComputeCluster, now: datetime) -> Verdict:
         """Judge a cluster: every hour must have been read, and no check in it may have found work."""

@@ -16,7 +16,7 @@ from typing import Annotated, Any, NamedTuple
 from annotated_types import Interval
 
 from ml_janitor.aws import s3, tags
-from ml_janitor.aws.calls import ReadError, as_signal
+from ml_janitor.aws.calls import Listing, ReadError, as_signal
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.images import DESCRIBE_IMAGES, IMAGE_REFERENCE
 from ml_janitor.aws.prices import GET_PRODUCTS, Price, PricedComponent
@@ -203,8 +203,7 @@ class RecomputedDatasets(Detector[RepeatedJobs]):
                 scheduled="MonitoringScheduleArn" in newest.members,
                 piped=own.name.startswith("pipelines-"),
             )
-        for listed in listings:
-            listed.check()
+        Listing.merged(listings).check()
 
     def decide(self, candidate: RepeatedJobs, now: datetime) -> Verdict:
         """

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from annotated_types import Interval
 
 from ml_janitor.aws import tags
+from ml_janitor.aws.calls import Listing
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.sagemaker_kinds import DOMAIN, SPACE, USER_PROFILE, SageMakerKind, list_kind
 from ml_janitor.aws.studio_apps import (
@@ -151,8 +152,7 @@ class StudioWithoutIdleShutdown(Detector[ShutdownPlace]):
                 settings=tuple(own),
                 unread=unread,
             )
-        for found in listed.values():
-            found.check()
+        Listing.merged(listed.values()).check()
 
     def decide(self, candidate: ShutdownPlace, now: datetime) -> Verdict:
         """Find the place that decides that idle apps run on, not the places that only follow it."""

@@ -270,8 +270,7 @@ class UnusedServingResources(Detector[ServingResource]):
             return replace(model, artifacts=s3.size_outside(aws, own, others))
 
         yield from aws.map(judged, models.items)
-        for listing in (configs, models):
-            listing.check()
+        Listing[Any].merged((configs, models)).check()
 
     def may_be_needed(self, candidate: ServingResource) -> str | None:
         return candidate.undos and f"{candidate.undos}, and an undo may need this: only its ledger tells"

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from ml_janitor.aws import activity, tags
+from ml_janitor.aws.calls import Listing
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import GET_PRODUCTS, Price
 from ml_janitor.aws.sagemaker_kinds import APP, NOTEBOOK, SPACE, describe_resource, list_kind
@@ -127,8 +128,7 @@ class UnusedVolumes(Detector[UnusedVolume]):
                 app=app,
                 wrote=_newest(active, "/".join(place)),
             )
-        for listed in (notebooks, spaces, apps):
-            listed.check()
+        Listing[Any].merged((notebooks, spaces, apps)).check()
 
     def decide(self, candidate: UnusedVolume, now: datetime) -> Verdict:
         """

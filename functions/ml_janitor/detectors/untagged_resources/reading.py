@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any
@@ -132,8 +132,8 @@ def join_unique(listings: Sequence[Listing[TaggableResource]]) -> Listing[Taggab
     Return all *listings* as a single one, each resource once: a running
     job is also one of the last days.
     """
-    unique = {item.arn: item for listing in listings for item in listing.items}
-    return Listing.joined(unique.values(), (listing.error for listing in listings))
+    whole = Listing.merged(listings)
+    return replace(whole, items=tuple({item.arn: item for item in whole.items}.values()))
 
 
 # --- buckets and image repositories ---------------------------------------------------------------
