@@ -287,7 +287,7 @@ def test_keep_in_the_digest_renews_a_hold(
     answer = office.press(**keep_on(office))
 
     (hold,) = office.holds()
-    until = hold_time and nights.clock + hold_time
+    until = None if hold_time is None else nights.clock + hold_time
     assert hold == Hold(
         key=office.entry().key, how=HoldKind.KEPT, by=str(person), given=nights.clock, until=until
     )

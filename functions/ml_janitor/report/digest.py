@@ -35,7 +35,7 @@ from ml_janitor.report.warnings import (
     BUTTON_LABELS,
     Button,
     ButtonSubject,
-    kept_name,
+    kept_resource,
     kept_subject,
     person_text,
 )
@@ -275,7 +275,7 @@ def keep_blocks(
     for account, region, hold in ending[:KEEPS_SHOWN]:
         where = f" in {prose(account, 40)}, {prose(region, 40)}" if several else ""
         end = format_local_time(hold.until, time_zone) if hold.until else ""
-        yield section_block(f"{kept_name(hold)}{where}: kept by {person_text(hold.by)} until {end}")
+        yield section_block(f"{kept_resource(hold)}{where}: kept by {person_text(hold.by)} until {end}")
         if buttons:
             subject = str(kept_subject(account, region, hold))
             keep = Button.KEEP_ON

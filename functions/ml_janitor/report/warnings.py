@@ -587,7 +587,7 @@ def advice_held_text(name: str, hold: Hold) -> str:
     return f"The advice about {code_span(name)} is left out {lasts}. `janitor findings` lists it."
 
 
-def kept_name(hold: Hold) -> str:
+def kept_resource(hold: Hold) -> str:
     """Return the name of what *hold* keeps, in a code span: its kind and name, by its ARN."""
     return code_span(hold.key.rpartition("@")[0].split(":", 5)[-1])
 
@@ -595,4 +595,4 @@ def kept_name(hold: Hold) -> str:
 def kept_on_text(hold: Hold, time_zone: str) -> str:
     """Tell who pressed *Keep* in the digest until when *hold* keeps its resource now."""
     lasts = f"until {format_local_time(hold.until, time_zone)}" if hold.until else "for good"
-    return f"{kept_name(hold)} is kept {lasts}."
+    return f"{kept_resource(hold)} is kept {lasts}."
