@@ -79,6 +79,7 @@ class JanitorFunction(Construct):
         role_name: str | None = None,
     ) -> None:
         super().__init__(scope, id_)
+        self.allowed = allowed
         self._name, self._shared = name, shared
         group = logs.LogGroup(
             self,

@@ -1,13 +1,14 @@
-"""The keys that sign what the ledger holds, and the one table of who signs and who verifies with each."""
+"""The keys that sign what the ledger holds, their policies, and the one table of who signs and verifies."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import aws_cdk as cdk
-from aws_cdk import RemovalPolicy
+from aws_cdk import RemovalPolicy, Stack
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
 from constructs import Construct
@@ -68,6 +69,47 @@ KEY_TABLE: Mapping[SigningKey, KeyUses] = {
     ),
 }
 """The one table: roles, key policies, environments of functions and docs/security.md are made from it."""
+
+
+KEY_MANAGEMENT = ("kms:DisableKey", "kms:PutKeyPolicy", "kms:ScheduleKeyDeletion")
+"""Actions that change who may use a key, or end its use. A grant is another way to the same."""
+
+
+def deny_everybody(actions: Sequence[str], conditions: Mapping[str, Any]) -> iam.PolicyStatement:
+    """Deny *actions* to everybody under *conditions*."""
+    return iam.PolicyStatement(
+        effect=iam.Effect.DENY,
+        principals=[iam.AnyPrincipal()],
+        actions=list(actions),
+        resources=["*"],
+        conditions=conditions,
+    )
+
+
+def deny_all_but(principals: Sequence[str], *actions: str) -> iam.PolicyStatement:
+    """
+    Deny *actions* to everybody but the roles and users with these ARNs.
+
+    Names in a condition may hold wildcards, and outlive their roles: as principals, they would have to exist.
+    """
+    return deny_everybody(actions, {"ArnNotLike": {"aws:PrincipalArn": list(principals)}})
+
+
+def policy_administrators(stack: Stack, listed: Sequence[str]) -> list[str]:
+    """
+    Return who may change policies: those *listed*, whoever deploys the stack, and the account's root user.
+
+    KMS refuses a policy that its caller could not change again, and that caller is CloudFormation's role. The
+    root user is the way back for an account that has lost the roles.
+    """
+    synthesizer = cast("cdk.DefaultStackSynthesizer", stack.synthesizer)
+    deploying = synthesizer.cloud_formation_execution_role_arn, synthesizer.deploy_role_arn
+    pseudo = {"Partition": stack.partition, "AccountId": stack.account, "Region": stack.region}
+    return [
+        f"arn:{stack.partition}:iam::{stack.account}:root",
+        *(re.sub(r"\$\{AWS::(\w+)\}", lambda found: pseudo[found[1]], role) for role in deploying),
+        *listed,
+    ]
 
 
 class MacKey(kms.Key):
@@ -131,6 +173,29 @@ class SigningKeys:
             )
             if set(users) & set(allowed)
         ]
+
+    def close(
+        self,
+        holders: Callable[[Grant], Sequence[str]],
+        *,
+        writers: Sequence[str],
+        administrators: Sequence[str],
+    ) -> None:
+        """
+        Deny signing and verifying to all but the *holders* of that permission and the ledger's *writers*.
+
+        Only *administrators* may change the policies or end the keys.
+        """
+        for key, made in self.keys.items():
+            uses = KEY_TABLE[key]
+            for action, allowed in (
+                ("GenerateMac", uses.signers),
+                ("VerifyMac", {*uses.signers, *uses.verifiers}),
+            ):
+                by_hand = writers if KeyUser.WRITERS in allowed else ()
+                roles = holders(allow(f"kms:{action}", on=made.key_arn))
+                made.add_to_resource_policy(deny_all_but([*roles, *by_hand], f"kms:{action}"))
+            made.add_to_resource_policy(deny_all_but(administrators, "kms:CreateGrant", *KEY_MANAGEMENT))
 
     def environment(self, *users: KeyUser) -> dict[str, str]:
         """Return the variables that name the keys of a role that is of the kinds *users*."""

@@ -17,7 +17,7 @@ from constructs import Construct
 from infra import member
 from infra.bundle import PROJECT_ROOT
 from infra.function import JanitorFunction, Network, SharedProperties, bundle_code, shape_roles
-from infra.keys import KeyUser, SigningKeys
+from infra.keys import KeyUser, SigningKeys, policy_administrators
 from infra.monitoring import Budgets, alarm_topic, create_alarm, create_dashboard, watch_acts
 from infra.permissions import Rights, RolePermissions, allow_invoking
 from infra.state_machine import OrganizationMachine, transitions_price
@@ -145,12 +145,8 @@ class JanitorStack(Stack):
                 undo=undo,
                 concurrency=section.slack_concurrency,
             )
-        roles = [
-            construct.role.role_arn
-            for construct in self.node.find_all()
-            if isinstance(construct, JanitorFunction)
-        ]
-        self.ledger.only_writers(roles, section.ledger_writers)
+        if section.ledger_writers:
+            self._close(section.ledger_writers, section.administrators)
         Budgets(self, "Budgets", section=settings.bill, topic=self.topic)
         create_dashboard(self, "Dashboard", self.functions)
         self._outputs()
@@ -265,6 +261,22 @@ class JanitorStack(Stack):
             f"[bill] enabled: each run of the function bill asks Cost Explorer at most "
             f"{bill.max_requests} times, which costs up to ${most}: ${30 * most} in 30 nights."
         )
+
+    def _close(self, writers: Sequence[str], listed: Sequence[str]) -> None:
+        """Deny everybody else what only the functions' roles, *writers* and administrators are for."""
+        functions = [part for part in self.node.find_all() if isinstance(part, JanitorFunction)]
+        administrators = policy_administrators(self, listed)
+
+        def holders(grant: Grant) -> list[str]:
+            return [
+                function.role.role_arn
+                for function in functions
+                if any(grant in allowed.grants for allowed in function.allowed)
+            ]
+
+        roles = [function.role.role_arn for function in functions]
+        self.ledger.close(roles, writers=writers, administrators=administrators)
+        self.keys.close(holders, writers=writers, administrators=administrators)
 
     def _outputs(self) -> None:
         """Output what an operator looks for first."""

@@ -1,9 +1,8 @@
-"""The janitor's storage: the ledger's table, the keys that sign in it, and the bucket of reports."""
+"""The janitor's storage: the ledger's table with the key that encrypts it, and the bucket of reports."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from aws_cdk import Duration, RemovalPolicy, Stack
 from aws_cdk import aws_dynamodb as dynamodb
@@ -12,6 +11,7 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
+from infra.keys import KEY_MANAGEMENT, deny_all_but, deny_everybody
 from infra.permissions import acknowledge
 
 # --- ledger ---------------------------------------------------------------------------------------
@@ -21,6 +21,15 @@ WRITE_ACTIONS = (
     *("dynamodb:PartiQLDelete", "dynamodb:PartiQLInsert", "dynamodb:PartiQLUpdate"),
 )
 """Actions that write items: a transaction needs the permissions of its parts."""
+
+TABLE_MANAGEMENT = (
+    *("dynamodb:DeleteResourcePolicy", "dynamodb:DeleteTable", "dynamodb:PutResourcePolicy"),
+    "dynamodb:UpdateTimeToLive",
+)
+"""
+Actions that change who may write items, or end them. Who deletes the table can make another of its name,
+which has no policy.
+"""
 
 
 class LedgerTable(dynamodb.Table):
@@ -33,7 +42,7 @@ class LedgerTable(dynamodb.Table):
     """
 
     def __init__(self, scope: Construct, id_: str) -> None:
-        key = kms.Key(
+        self._key = kms.Key(
             scope,
             f"{id_}Key",
             description="ML Janitor: what it remembers, undo records among it",
@@ -48,7 +57,7 @@ class LedgerTable(dynamodb.Table):
             sort_key=dynamodb.Attribute(name="sk", type=dynamodb.AttributeType.STRING),
             billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
             encryption=dynamodb.TableEncryption.CUSTOMER_MANAGED,
-            encryption_key=key,
+            encryption_key=self._key,
             time_to_live_attribute="expires",
             point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
                 point_in_time_recovery_enabled=True
@@ -57,13 +66,16 @@ class LedgerTable(dynamodb.Table):
             resource_policy=iam.PolicyDocument(statements=table_policy(Stack.of(scope))),
         )
 
-    def only_writers(self, roles: Sequence[str], others: Sequence[str]) -> None:
-        """Deny writing to everybody but *roles*, those of the functions, and *others*, if there are any."""
-        if others:
-            writers = [*roles, *others]
-            self.add_to_resource_policy(
-                deny_everybody(WRITE_ACTIONS, {"ArnNotLike": {"aws:PrincipalArn": writers}}),
-            )
+    def close(self, roles: Sequence[str], *, writers: Sequence[str], administrators: Sequence[str]) -> None:
+        """
+        Deny writing to all but *roles*, those of the functions, and *writers*.
+
+        Only *administrators* may change the policies, or end the table or its key. DynamoDB makes grants for
+        the key in the name of whoever asks it.
+        """
+        self.add_to_resource_policy(deny_all_but([*roles, *writers], *WRITE_ACTIONS))
+        self.add_to_resource_policy(deny_all_but(administrators, *TABLE_MANAGEMENT))
+        self._key.add_to_resource_policy(deny_all_but(administrators, *KEY_MANAGEMENT))
 
 
 def table_policy(stack: Stack) -> list[iam.PolicyStatement]:
@@ -80,17 +92,6 @@ def table_policy(stack: Stack) -> list[iam.PolicyStatement]:
         deny_everybody(["dynamodb:*"], {"Bool": {"aws:SecureTransport": "false"}}),
         deny_everybody(["dynamodb:*"], elsewhere),
     ]
-
-
-def deny_everybody(actions: Sequence[str], conditions: Mapping[str, Any]) -> iam.PolicyStatement:
-    """Deny *actions* to everybody under *conditions*."""
-    return iam.PolicyStatement(
-        effect=iam.Effect.DENY,
-        principals=[iam.AnyPrincipal()],
-        actions=list(actions),
-        resources=["*"],
-        conditions=conditions,
-    )
 
 
 def key_policy(stack: Stack) -> list[iam.PolicyStatement]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -101,9 +102,11 @@ class Deployed:
                 AttributeDefinitions=table["AttributeDefinitions"],
                 BillingMode=table["BillingMode"],
             )
+            policy = json.dumps(self.resolve(table["ResourcePolicy"]["PolicyDocument"]))
+            session.client("dynamodb").put_resource_policy(ResourceArn=self.arn(name), Policy=policy)
         for name, key in self.stack.of_type("AWS::KMS::Key").items():
             if key.get("KeyUsage") == "GENERATE_VERIFY_MAC":
-                self._make_key(session, name, key["KeySpec"])
+                self._make_key(session, name, key)
         for name in self.stack.of_type("AWS::S3::Bucket"):
             session.client("s3").create_bucket(Bucket=self.name(name))
         for name in self.stack.of_type("AWS::SQS::Queue"):
@@ -167,9 +170,11 @@ class Deployed:
         end = ":*" if self._type(logical) == "AWS::Logs::LogGroup" else ""
         return f"arn:{self.partition}:{path}{self.name(logical)}{end}"
 
-    def _make_key(self, session: boto3.Session, logical: str, spec: Any) -> None:
+    def _make_key(self, session: boto3.Session, logical: str, given: Mapping[str, Any]) -> None:
         """Make an HMAC key. KMS gives it an id of its own, which here is the name of the resource instead."""
-        made = session.client("kms").create_key(KeySpec=spec, KeyUsage="GENERATE_VERIFY_MAC")["KeyMetadata"]
+        policy = json.dumps(self.resolve(given["KeyPolicy"]))
+        about: Any = {name: given[name] for name in ("KeySpec", "KeyUsage")}
+        made = session.client("kms").create_key(**about, Policy=policy)["KeyMetadata"]
         keys = backend("kms", self.account, self.region).keys
         key = keys[self.name(logical)] = keys.pop(made["KeyId"])
         key.id, key.arn = self.name(logical), self.arn(logical)

@@ -330,6 +330,7 @@ def entry(function: Function) -> Callable[[Any, Context], dict[str, Any]]:
 # --- stacks, each set up in an account of its own as often as a test wants it -----------------------
 
 ABROAD = "eu-west-1"
+BY_HAND = f"arn:aws:iam::{ACCOUNT}:role/ml-platform"
 ADVISERS = {one.name for one in DETECTORS if one.cleanup is None}
 MINUTE = timedelta(minutes=1)
 REFUSAL = re.compile(r"not authorized to perform|AccessDenied|Head(Object|Bucket): 403", re.IGNORECASE)
@@ -365,6 +366,7 @@ max_actions_per_night = 1000
 time_zone = "UTC"
 working_hours = "Mon-Sun 00-24"
 undo_roles = ["{ROLE}"]
+ledger_writers = ["{BY_HAND}"]
 """
 ARMED = TOML + "".join(
     f"""

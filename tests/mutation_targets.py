@@ -148,6 +148,7 @@ ALSO: Mapping[str, tuple[str, ...]] = {
     "cli/ml_janitor_cli/policies.py": ("integration/test_policies.py",),
     "cli/ml_janitor_cli/replay.py": ("integration/test_replay.py",),
     "cli/ml_janitor_cli/sandbox.py": ("integration/test_cli_sandbox.py",),
+    "cli/ml_janitor_cli/stack.py": ("integration/test_doctor_deployment.py",),
     "cli/ml_janitor_cli/sweep.py": ("integration/test_cli_ledger.py",),
 }
 """Tests that reach modules without importing them, by the beginning of the modules' paths."""

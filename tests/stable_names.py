@@ -44,7 +44,7 @@ from ml_janitor.report.telemetry import measure_accounts, measure_dollars, measu
 from ml_janitor.report.warnings import Button
 from ml_janitor_cli.main import app
 from standin import DAY, HOUR, Nights, in_memory, with_request
-from synthesis import TODAY, Synthesised, synthesise
+from synthesis import TO_ARM, TODAY, Synthesised, synthesise
 
 ABROAD = "eu-west-1"
 PINNED = Path(__file__).with_suffix(".toml")
@@ -54,7 +54,7 @@ BUTTONS = {
     "slack_secret": "ml-janitor/slack",
     "slack_signing_secret": "ml-janitor/signing",
     "slack_group": "S0123456789",
-    "time_zone": "UTC",
+    **TO_ARM,
 }
 ARMED = {one.name: {"mode": "act", "act_in": [ACCOUNT]} for one in DETECTORS if one.cleanup is not None}
 ORGANIZATION = {

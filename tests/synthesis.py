@@ -20,6 +20,9 @@ from ml_janitor.config.settings import Settings
 
 SLACK = {"janitor": {"slack_channel": "C0123456789", "slack_secret": "ml-janitor/slack"}}
 
+TO_ARM = {"time_zone": "UTC", "ledger_writers": ["arn:aws:iam::123456789012:role/platform-*"]}
+"""What `[janitor]` needs where something is armed."""
+
 TODAY = date(2026, 10, 6)
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
@@ -25,7 +26,7 @@ from ml_janitor.config.settings import Settings
 from ml_janitor.core.text import escape_text, quote_shell
 from ml_janitor.ledger.actions import Action, Actions
 from ml_janitor.ledger.findings import Entry, Ledger
-from ml_janitor.ledger.signatures import MAC_ALGORITHM
+from ml_janitor.ledger.signatures import MAC_ALGORITHM, SigningKey
 from ml_janitor.ledger.table import Table
 from ml_janitor.report.bill import gap_sentence
 from ml_janitor.report.mrkdwn import count_noun
@@ -41,6 +42,7 @@ from ml_janitor.slack.client import (
     SlackError,
     parse_token_or_url,
 )
+from ml_janitor_cli.ledger_session import STACK_KEYS
 from ml_janitor_cli.screen import draw_facts, draw_title, ruled_table
 from ml_janitor_cli.stack import (
     DEPLOY_AGAIN_ADVICE,
@@ -59,6 +61,7 @@ from ml_janitor_cli.stack import (
     check_alarms,
     check_function_parts,
     check_topic_key,
+    listed_values,
     read_answer,
 )
 from ml_janitor_cli.terminal import ERROR_LIMIT, draw_list
@@ -175,7 +178,7 @@ class StackExaminer:
             return checks
         checks += check_undo(here, stack, self.settings, account=self.account, now=self.now)
         if self.settings.undoable(self.now.date()):
-            checks += check_undo_key(here, stack)
+            checks += check_signing_keys(here, stack, self.settings)
         checks += check_bill(self.session, self.settings.bill, attempts=self.attempts, now=self.now)
         checks.append(check_alarm_topic(here, stack))
         if key := self.settings.janitor.kms_key:
@@ -356,45 +359,87 @@ def undo_remedy(
     return f"{region} in janitor.regions again until then, and make deploy: act_in need not name it"
 
 
-UNDO_KEY_CHECK = "undo key"
-MAC_BYTES = 32
+# --- keys and policies ----------------------------------------------------------------------------
 
-KEY_CALLS: Mapping[str, str] = {
-    "GenerateMac": "janitor sweep --act",
-    "VerifyMac": "janitor undo",
-    "DescribeKey": "janitor undo --unsigned",
-}
-"""Commands for which a person needs each call. A detector's role and the undo function's have them."""
+ROLE_TYPE = "AWS::IAM::Role"
+MAC_BYTES = 32
 
 DRY_RUN_OK_CODES = frozenset({"DryRunOperationException", "KMSInvalidMacException"})
 """KMS's answers to a dry run that would be allowed (API reference, GenerateMac and VerifyMac, "DryRun")."""
 
 
-def check_undo_key(here: RegionServices, stack: DeployedStack) -> Iterator[Check]:
-    """Check the key, and what the caller may not do with it, which no function needs."""
-    key = stack.physical_id("UndoRecordKey", "", KEY_TYPE)
-    if key is None:
-        said = "the stack has no key for undo records, so nothing can be acted on or undone"
-        yield Check.wrong(UNDO_KEY_CHECK, said, "make deploy adds it")
-        return
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeployedKey:
+    """
+    A signing key of the stack, and the commands for which a person needs each call.
+
+    The functions' roles have the calls. A person *signs* with it, if `ledger_writers` lists the person.
+    """
+
+    name: str
+    construct: str
+    calls: Mapping[str, str]
+
+    @property
+    def signs(self) -> bool:
+        """Return whether a person signs with it."""
+        return "GenerateMac" in self.calls
+
+
+DEPLOYED_KEYS = (
+    DeployedKey(
+        name="undo key",
+        construct=STACK_KEYS[SigningKey.RECORDS][0],
+        calls={
+            "GenerateMac": "janitor sweep --act",
+            "VerifyMac": "janitor undo",
+            "DescribeKey": "janitor undo --unsigned",
+        },
+    ),
+    DeployedKey(
+        name="progress key",
+        construct=STACK_KEYS[SigningKey.PROGRESS][0],
+        calls={"GenerateMac": "janitor undo", "VerifyMac": "janitor undo"},
+    ),
+    DeployedKey(
+        name="requests key",
+        construct=STACK_KEYS[SigningKey.REQUESTS][0],
+        calls={"VerifyMac": "janitor sweep --act"},
+    ),
+)
+
+
+def check_signing_keys(here: RegionServices, stack: DeployedStack, settings: Settings) -> Iterator[Check]:
+    """Check the signing keys, what the caller may do with them, and the policies of keys and table."""
+    for key in DEPLOYED_KEYS:
+        physical = stack.physical_id(key.construct, "", KEY_TYPE)
+        if physical is None:
+            said = f"the stack has no {key.name}, so nothing can be acted on or undone"
+            yield Check.wrong(key.name, said, "make deploy adds it")
+        else:
+            yield check_key(here, key, physical)
+    yield from check_policies(here, stack, settings)
+
+
+def check_key(here: RegionServices, key: DeployedKey, physical: str) -> Check:
+    """Check one key, and what the caller may not do with it."""
     refused = []
-    for operation, command in KEY_CALLS.items():
-        match read_answer(partial(dry_run_key, here, operation, key), gone=DRY_RUN_OK_CODES):
+    for operation, command in key.calls.items():
+        match read_answer(partial(dry_run_key, here, operation, physical), gone=DRY_RUN_OK_CODES):
             case Trouble(outcome=CheckOutcome.REFUSED):
                 refused.append(f"kms:{operation} ({command})")
             case Trouble() as trouble:
                 to_do = (
                     f"{DEPLOY_AGAIN_ADVICE} if it was deleted; else enable it in KMS, or cancel its deletion"
                 )
-                yield Check.wrong(UNDO_KEY_CHECK, trouble.why, to_do)
-                return
+                return Check.wrong(key.name, trouble.why, to_do)
             case _:
                 pass
     if refused:
         said = f"your credentials do not hold {', '.join(refused)}; the functions' roles do"
-        yield Check.not_probed(UNDO_KEY_CHECK, said, "ask for it, to do that by hand")
-    else:
-        yield Check.fine(UNDO_KEY_CHECK, "your credentials can sign and verify with it")
+        to_do = "to do that by hand, ask for it, and for your role in ledger_writers"
+        return Check.not_probed(key.name, said, to_do)
+    return Check.fine(key.name, f"your credentials can {'sign and ' if key.signs else ''}verify with it")
 
 
 def dry_run_key(here: RegionServices, operation: str, key: str) -> Any:
@@ -406,6 +451,118 @@ def dry_run_key(here: RegionServices, operation: str, key: str) -> Any:
     if operation == "GenerateMac":
         return client.generate_mac(**about)
     return client.verify_mac(**about, Mac=bytes(MAC_BYTES))
+
+
+POLICIES_CHECK = "policies"
+WRITING_ACTIONS = ("dynamodb:DeleteItem", "dynamodb:PutItem", "dynamodb:UpdateItem")
+MANAGING_KEY = ("kms:CreateGrant", "kms:DisableKey", "kms:PutKeyPolicy", "kms:ScheduleKeyDeletion")
+MANAGING_TABLE = ("dynamodb:DeleteResourcePolicy", "dynamodb:DeleteTable", "dynamodb:PutResourcePolicy")
+NO_POLICY_CODES = frozenset({"NotFoundException", "PolicyNotFoundException", "ResourceNotFoundException"})
+
+DEPLOYING_ROLE = re.compile(
+    r"arn:[a-z-]+:iam::\d{12}:(root|role/cdk-[a-z0-9]+-(cfn-exec|deploy)-role-[a-z0-9-]+)"
+)
+"""The account's root user, and the roles with which CDK deploys: always administrators."""
+
+
+def check_policies(here: RegionServices, stack: DeployedStack, settings: Settings) -> Iterator[Check]:
+    """Check that nobody but whom the settings name may sign, write to the table, or change who may."""
+    section = settings.janitor
+    if not section.ledger_writers:
+        said = "ledger_writers is empty, so whoever IAM allows may sign, and write to the ledger"
+        yield Check.wrong(POLICIES_CHECK, said, "set ledger_writers in janitor, and make deploy")
+        return
+    managing = dict.fromkeys(MANAGING_KEY, section.administrators)
+    closed = {
+        key.name: (
+            partial(_key_policy, here, stack.physical_id(key.construct, "", KEY_TYPE)),
+            "kms:GetKeyPolicy",
+            {
+                "kms:GenerateMac": section.ledger_writers if key.signs else [],
+                "kms:VerifyMac": section.ledger_writers,
+                **managing,
+            },
+        )
+        for key in DEPLOYED_KEYS
+    }
+    closed["table"] = (
+        partial(_table_policy, here, stack.table),
+        "dynamodb:DescribeTable and dynamodb:GetResourcePolicy",
+        {
+            **dict.fromkeys(WRITING_ACTIONS, section.ledger_writers),
+            **dict.fromkeys(MANAGING_TABLE, section.administrators),
+        },
+    )
+    roles = {physical for (_, kind), physical in stack.resources.items() if kind == ROLE_TYPE}
+    faults = 0
+    for name, (read, action, listed) in closed.items():
+        match read_answer(read, gone=NO_POLICY_CODES):
+            case Trouble() as trouble:
+                found = trouble.check(f"policy of the {name}", action=action)
+            case answer:
+                policy = {} if isinstance(answer, MissingResource) else answer
+                said = "; ".join(policy_faults(policy, listed, roles))
+                if not said:
+                    continue
+                found = Check.wrong(
+                    f"policy of the {name}", said, f"{DEPLOY_AGAIN_ADVICE}, if nobody meant it"
+                )
+        faults += 1
+        yield found
+    if not faults:
+        seen = "only the functions and ledger_writers sign and write; only administrators change that"
+        yield Check.fine(POLICIES_CHECK, seen)
+
+
+def _key_policy(here: RegionServices, key: str | None) -> Any:
+    answer = here.client("kms").get_key_policy(KeyId=key) if key else {"Policy": "{}"}
+    return json.loads(answer["Policy"])
+
+
+def _table_policy(here: RegionServices, table: str | None) -> Any:
+    client = here.client("dynamodb")
+    arn = client.describe_table(TableName=table)["Table"]["TableArn"]
+    return json.loads(client.get_resource_policy(ResourceArn=arn)["Policy"])
+
+
+def policy_faults(
+    policy: Mapping[str, Any], closed: Mapping[str, Sequence[str]], roles: Container[str]
+) -> Iterator[str]:
+    """
+    Say how *policy* lets somebody else do the *closed* actions than who is listed for each of them.
+
+    Roles of the stack, and those that deploy it, are let through besides.
+    """
+    open_to_all, strangers, missing = [], dict[str, None](), dict[str, None]()
+    for action, listed in closed.items():
+        if (through := let_through(policy, action)) is None:
+            open_to_all.append(action)
+            continue
+        strangers |= dict.fromkeys(
+            arn
+            for arn in sorted(through - {*listed})
+            if arn.rpartition("/")[2] not in roles and not DEPLOYING_ROLE.fullmatch(arn)
+        )
+        missing |= dict.fromkeys(arn for arn in listed if arn not in through)
+    if open_to_all:
+        yield f"it leaves {', '.join(open_to_all)} to whoever IAM allows"
+    if strangers:
+        yield f"it lets {', '.join(strangers)} through, whom the settings do not name"
+    if missing:
+        yield f"it does not know {', '.join(missing)}"
+
+
+def let_through(policy: Mapping[str, Any], action: str) -> set[str] | None:
+    """Return the ARNs of those to whom no Deny of *policy* denies *action*; None without such a Deny."""
+    spared = [
+        {*listed_values(statement["Condition"]["ArnNotLike"]["aws:PrincipalArn"])}
+        for statement in listed_values(policy.get("Statement", []))
+        if statement["Effect"] == "Deny" and statement.get("Principal") in ("*", {"AWS": "*"})
+        if action in listed_values(statement.get("Action", []))
+        if [*statement.get("Condition", {})] == ["ArnNotLike"]
+        if [*statement["Condition"]["ArnNotLike"]] == ["aws:PrincipalArn"]
+    ]
+    return set.intersection(*spared) if spared else None
 
 
 # --- Slack ----------------------------------------------------------------------------------------

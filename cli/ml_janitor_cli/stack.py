@@ -397,17 +397,18 @@ def lets_publish(policy: Mapping[str, Any], publisher: str) -> bool:
     """Return whether statements of the key *policy* allow *publisher*, a service, what SNS needs of it."""
     allowed = [
         action
-        for statement in _listed(policy["Statement"])
+        for statement in listed_values(policy["Statement"])
         if statement["Effect"] == "Allow" and isinstance(statement.get("Principal"), Mapping)
-        if publisher in _listed(statement["Principal"].get("Service", ()))
-        for action in _listed(statement.get("Action", ()))
+        if publisher in listed_values(statement["Principal"].get("Service", ()))
+        for action in listed_values(statement.get("Action", ()))
     ]
     return all(
         any(fnmatchcase(needed.lower(), own.lower()) for own in allowed) for needed in TOPIC_KEY_ACTIONS
     )
 
 
-def _listed(value: Any) -> list[Any]:
+def listed_values(value: Any) -> list[Any]:
+    """Return the list that *value* of a policy is: a single value may stand for a list of it."""
     return [value] if isinstance(value, str | Mapping) else list(value)
 
 

@@ -118,7 +118,10 @@ class Maker:
             AttributeDefinitions=properties["AttributeDefinitions"],
             BillingMode=properties["BillingMode"],
         )
-        return name, {"Arn": f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{name}"}
+        arn = f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{name}"
+        policy = json.dumps(properties["ResourcePolicy"]["PolicyDocument"])
+        self.client("dynamodb").put_resource_policy(ResourceArn=arn, Policy=policy)
+        return name, {"Arn": arn}
 
     def _role(self, name: str, properties: Any) -> Physical:
         name = name[:64]

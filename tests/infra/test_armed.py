@@ -14,12 +14,15 @@ from bench.receiver import MEMORY
 from ml_janitor.config.member_roles import is_changing_action, tag_spellings
 from ml_janitor.config.settings import Settings
 from ml_janitor.detectors import DETECTORS
-from synthesis import SLACK, TODAY, Synthesised, resolved, synthesise
+from synthesis import SLACK, TO_ARM, TODAY, Synthesised, resolved, synthesise
 
 ACCOUNT = "123456789012"
-BUTTONS = {**SLACK["janitor"], "slack_signing_secret": "ml-janitor/signing", "slack_group": "S0123456789"}
-ZONE = {"time_zone": "UTC"}
-"""What goes by working hours needs it."""
+BUTTONS = {
+    **SLACK["janitor"],
+    **TO_ARM,
+    "slack_signing_secret": "ml-janitor/signing",
+    "slack_group": "S0123456789",
+}
 ARMS = {"mode": "act", "act_in": [f"{ACCOUNT}/eu-west-1"]}
 PERMANENT = {
     "s3:DeleteObjectVersion",
@@ -42,7 +45,7 @@ ACTORS = [detector.name for detector in DETECTORS if detector.cleanup is not Non
 def armed(tmp_path_factory: pytest.TempPathFactory) -> Synthesised:
     """The stack in which all that can act is armed; it is checked, which takes long."""
     sections = {name: {**ARMS, **ACTING.get(name, {})} for name in ACTORS}
-    tables = {"janitor": {**BUTTONS, **ZONE}, "detectors": sections}
+    tables = {"janitor": BUTTONS, "detectors": sections}
     return synthesise(tmp_path_factory.mktemp("armed"), Settings.parse(tables), checked=True)
 
 
@@ -171,7 +174,7 @@ def test_what_an_armed_detector_would_miss_is_named_by_the_synthesis(tmp_path: P
         "schedule": "cron(0 3 * * ? *)",
         "stop_outside_hours": ["team-*"],
     }
-    janitor = {**BUTTONS, "regions": ["eu-west-1"], "time_zone": "UTC"}
+    janitor = {**BUTTONS, "regions": ["eu-west-1"]}
 
     stack = synthesise(
         tmp_path, Settings.parse({"janitor": janitor, "detectors": alone("idle-notebooks", section)})
@@ -358,7 +361,7 @@ REGIONS = [
 def test_roles_for_many_regions_fit_iams_quotas(tmp_path: Path, number: int, arms: dict[str, Any]) -> None:
     """6,144 characters a managed policy and 10,240 inline, without white space, and 10 policies a role."""
     sections = {name: {**arms, **(ACTING.get(name, {}) if arms else {})} for name in ACTORS}
-    tables = {"janitor": {**BUTTONS, **ZONE, "regions": REGIONS[:number]}, "detectors": sections}
+    tables = {"janitor": {**BUTTONS, "regions": REGIONS[:number]}, "detectors": sections}
 
     stack = synthesise(tmp_path, Settings.parse(tables))
 

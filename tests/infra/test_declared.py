@@ -11,7 +11,7 @@ from declared import Declared, Deployed, granted
 from ml_janitor.config.settings import Settings
 from ml_janitor.detectors import DETECTORS
 from samples import SEED
-from synthesis import SLACK, synthesise
+from synthesis import SLACK, TO_ARM, synthesise
 
 BUTTONS = {**SLACK["janitor"], "slack_signing_secret": "ml-janitor/signing", "slack_group": "S0123456789"}
 ORGANIZATION = {
@@ -33,7 +33,7 @@ HALF = random.Random(SEED).sample(ACTORS, len(ACTORS) // 2)  # noqa: S311
         {"janitor": {**SLACK["janitor"], "regions": [REGION, "eu-west-1"]}, "bill": {"enabled": True}},
         *(
             {
-                "janitor": {**BUTTONS, "regions": [REGION, "eu-west-1"], "time_zone": "UTC"},
+                "janitor": {**BUTTONS, "regions": [REGION, "eu-west-1"], **TO_ARM},
                 "detectors": {
                     name: {"mode": "act", "act_in": [ACCOUNT, "210987654321/eu-north-1"]} for name in names
                 },
@@ -42,7 +42,7 @@ HALF = random.Random(SEED).sample(ACTORS, len(ACTORS) // 2)  # noqa: S311
         ),
         {"janitor": SLACK["janitor"], "organization": ORGANIZATION, "bill": {"enabled": True}},
         {
-            "janitor": {**BUTTONS, "role_path": "/ml/", "time_zone": "UTC"},
+            "janitor": {**BUTTONS, "role_path": "/ml/", **TO_ARM},
             "organization": ORGANIZATION,
             "detectors": {
                 **{

@@ -33,7 +33,7 @@ from ml_janitor.config.values import InvalidInputError
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.engine.detector import OWN_ACCOUNT
 from organization import granted_by
-from synthesis import SLACK, TODAY, synthesise
+from synthesis import SLACK, TO_ARM, TODAY, synthesise
 
 HOME = "123456789012"
 CALLER = f"arn:aws:iam::{HOME}:role/platform-*"
@@ -352,7 +352,7 @@ def test_synth_writes_what_acts_where_something_is_armed_or_was(tmp_path: Path) 
             {
                 "organization": ORGANIZATION,
                 "detectors": {"idle-notebooks": section | change},
-                "janitor": {"time_zone": "UTC"},
+                "janitor": TO_ARM,
             }
         )
         made = json.loads(json.dumps(template(given, CHANGING_STACK)))["Resources"]
@@ -373,7 +373,7 @@ def test_an_account_that_was_disarmed_keeps_the_role_that_undoes_until_armed_unt
             {
                 "organization": ORGANIZATION,
                 "detectors": {"idle-notebooks": section | change},
-                "janitor": {"time_zone": "UTC"},
+                "janitor": TO_ARM,
             }
         )
         made = granted_by(given, "210987654321")

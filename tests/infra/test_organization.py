@@ -16,7 +16,7 @@ from infra.stack import JanitorStack
 from ml_janitor.config.settings import Settings
 from ml_janitor.config.values import InvalidInputError
 from ml_janitor.detectors import DETECTORS
-from synthesis import SLACK, TODAY, Synthesised, synthesise
+from synthesis import SLACK, TO_ARM, TODAY, Synthesised, synthesise
 
 BOUNDARY = f"arn:aws:iam::{ACCOUNT}:policy/platform/boundary"
 KEY = f"arn:aws:kms:eu-west-1:{ACCOUNT}:key/0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9"
@@ -36,7 +36,7 @@ ARMED: dict[str, Any] = {one.name: {"enabled": one.name in SOME} for one in DETE
 }
 """Some detectors, one of them armed: every function is made by one construct, whichever detector it runs."""
 
-BUTTONS = {"slack_signing_secret": "ml-janitor/slack-signing", "time_zone": "Europe/Berlin"}
+BUTTONS = {**TO_ARM, "slack_signing_secret": "ml-janitor/slack-signing", "time_zone": "Europe/Berlin"}
 
 IN_A_VPC = {
     "ec2:AssignPrivateIpAddresses",

@@ -28,7 +28,7 @@ from ml_janitor_sandbox.deployment import SECRET
 from ml_janitor_sandbox.slack import CHANNEL, SIGNING_SECRET, TOKEN, SlackControl
 from ml_janitor_sandbox.stack import NAME, deploy
 from standin import own_signatures
-from synthesis import synthesise
+from synthesis import TO_ARM, synthesise
 
 NOW = datetime(2026, 10, 6, 9, tzinfo=UTC)
 """A Tuesday morning: every schedule has run since the day before, the weekly ones this week."""
@@ -45,8 +45,8 @@ OTHERS = [one.name for one in DETECTORS if one.name not in DEPLOYED]
 OFF = {name: {"enabled": False} for name in OTHERS}
 WITHOUT_OTHERS = "".join(f"[detectors.{name}]\nenabled = false\n" for name in OTHERS)
 
-SLACK = f'[janitor]\nslack_channel = "#ml-costs"\nslack_secret = "{SECRET}"\n'
-SETTINGS = {"slack_channel": "#ml-costs", "slack_secret": SECRET}
+SETTINGS = {"slack_channel": "#ml-costs", "slack_secret": SECRET, **TO_ARM}
+SLACK = "".join(["[janitor]\n", *(f"{name} = {json.dumps(value)}\n" for name, value in SETTINGS.items())])
 ALL_SCOPES = ("chat:write", "files:write", "im:write", "users:read", "users:read.email")
 
 
@@ -400,7 +400,11 @@ def test_a_function_that_is_gone_and_settings_that_differ(site: Site, doctor: Do
 def test_a_detector_that_is_not_in_the_stack(
     box: Control, session: boto3.Session, template: dict[str, Any], doctor: Doctor
 ) -> None:
-    others = {k: v for k, v in template["Resources"].items() if not k.startswith("IdleNotebooks")}
+    others = {
+        name: resource
+        for name, resource in template["Resources"].items()
+        if not name.startswith("IdleNotebooks") or resource["Type"] == "AWS::IAM::Role"  # in policies
+    }
     deploy(box.url, {"Resources": others})
 
     ran = doctor("idle-notebooks", "idle-endpoints")
@@ -720,3 +724,40 @@ def test_a_person_hears_what_they_may_not_do_with_the_undo_key_and_whether_it_wo
     assert "undo key" in disabled.part
     assert "Disabled" in disabled.part
     assert disabled.status == 1
+    site.client("kms").enable_key(KeyId=site.physical("UndoRecordKey"))
+    site.client("kms").disable_key(KeyId=site.physical("UndoProgressKey"))
+    other = doctor(*armed)
+    assert re.search("progress key.*Disabled", other.part)
+    assert (other.status, "undo key your credentials can sign and verify with it" in other.part) == (1, True)
+
+
+def test_policies_that_let_others_sign_or_write_are_named(
+    box: Control, session: boto3.Session, doctor: Doctor, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    act = {"mode": "act", "act_in": [f"{ACCOUNT}/{REGION}"]}
+    settings = Settings.parse({"janitor": SETTINGS, "detectors": OFF | {"idle-notebooks": act}})
+    site = working(box, session, synthesise(tmp_path_factory.mktemp("armed"), settings).template)
+    toml = f'[{NOTEBOOKS}]\nmode = "act"\nact_in = ["{ACCOUNT}/{REGION}"]\n'
+    kms, dynamodb = site.client("kms"), site.client("dynamodb")
+    closed = doctor(*besides(toml))
+    later = doctor(*besides(f'{toml}[janitor]\nadministrators = ["arn:aws:iam::{ACCOUNT}:role/ann"]\n'))
+    unset = doctor(*besides(f"{toml}[janitor]\nledger_writers = []\n"))
+
+    key, stranger = site.physical("RequestKey"), f"arn:aws:iam::{ACCOUNT}:role/mallory"
+    policy = kms.get_key_policy(KeyId=key)["Policy"]
+    through = f"arn:aws:iam::{ACCOUNT}:root"
+    arn = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/{key}"
+    widened = policy.replace(f'"{through}", ', f'"{through}", "{stranger}", ')
+    assert widened != policy
+    kms.put_key_policy(KeyId=arn, PolicyName="default", Policy=widened)
+    table = dynamodb.describe_table(TableName=site.physical("Ledger"))["Table"]["TableArn"]
+    dynamodb.delete_resource_policy(ResourceArn=table)
+    opened = doctor(*besides(toml))
+
+    assert "only the functions and ledger_writers sign and write" in closed.part
+    assert (closed.status, later.status, unset.status, opened.status) == (0, 1, 1, 1)
+    assert f"policy of the table it does not know arn:aws:iam::{ACCOUNT}:role/ann" in later.part
+    assert "ledger_writers is empty, so whoever IAM allows may sign" in unset.part
+    assert f"policy of the requests key it lets {stranger} through, whom the settings do not" in opened.part
+    assert "policy of the table it leaves dynamodb:DeleteItem" in opened.part
+    assert "policy of the undo key" not in opened.part

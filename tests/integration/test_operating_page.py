@@ -20,7 +20,7 @@ from ml_janitor.engine.run import RunFailedError
 from ml_janitor_sandbox.control import Control
 from ml_janitor_sandbox.slack import SlackControl
 from standin import ROOT, Context, event, idle_endpoints
-from synthesis import SLACK, Synthesised, synthesise
+from synthesis import SLACK, TO_ARM, Synthesised, synthesise
 
 PAGE = (ROOT / "docs" / "operating.md").read_text()
 
@@ -55,7 +55,7 @@ def armed(tmp_path_factory: pytest.TempPathFactory) -> Synthesised:
     """A stack with everything that there can be in one."""
     arms = {"mode": "act", "act_in": ["123456789012/us-east-1"]}
     buttons = {"slack_signing_secret": "ml-janitor/signing", "slack_group": "S0123456789"}
-    tables = {"janitor": {**SLACK["janitor"], **buttons}, "detectors": {"idle-notebooks": arms}}
+    tables = {"janitor": {**SLACK["janitor"], **TO_ARM, **buttons}, "detectors": {"idle-notebooks": arms}}
     return synthesise(tmp_path_factory.mktemp("armed"), Settings.parse(tables))
 
 

@@ -254,6 +254,12 @@ def test_a_forecast_needs_a_month_of_history(account: Any, control: Control) -> 
     high = float(month["PredictionIntervalUpperBound"])
     assert low < mean < high
     assert mean > 21 * 10
+    control.charge([COPIED | steady | {"usd": 91, "amortized_usd": 910}])
+    unblended, amortized = (
+        float(account.get_cost_forecast(**span | {"Metric": f"{name}_COST"})["Total"]["Amount"])
+        for name in ("UNBLENDED", "AMORTIZED")
+    )
+    assert amortized > unblended + 21 * 8
     control.set_bill(since="2026-09-20T00:00:00Z")
     with pytest.raises(ClientError, match="DataUnavailableException"):
         account.get_cost_forecast(**span)

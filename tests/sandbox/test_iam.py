@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -364,3 +365,50 @@ def test_deleting_a_scaled_endpoint_needs_leave_to_stop_its_scaling(under: As, r
         Condition={"StringEquals": {"application-autoscaling:service-namespace": "sagemaker"}},
     )
     under("sagemaker", deleting, stopping).delete_endpoint(EndpointName="e")
+
+
+OF_ACCOUNT = {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{HERE}:root"}}
+OF_JANITOR = {"Effect": "Allow", "Principal": {"AWS": JANITOR}}
+OF_OTHERS = {
+    "Effect": "Deny",
+    "Principal": {"AWS": "*"},
+    "Condition": {"ArnNotLike": {"aws:PrincipalArn": [f"arn:aws:iam::{HERE}:role/other-*"]}},
+}
+
+
+@cases(
+    "policy, own, of_key, of_table",
+    ([OF_ACCOUNT], True, True, True),
+    ([OF_ACCOUNT], False, False, False),
+    ([OF_JANITOR], False, True, True),
+    ([OF_OTHERS | {"Effect": "Allow"}, OF_OTHERS], True, False, False),
+    ([{**OF_JANITOR, "Principal": {"AWS": f"{JANITOR}-2"}}], True, False, True),
+    ([OF_ACCOUNT, OF_OTHERS], True, False, False),
+)
+def test_the_policy_of_a_key_or_a_table_counts_too(
+    *, under: As, root: Clients, policy: list[dict[str, Any]], own: bool, of_key: bool, of_table: bool
+) -> None:
+    """A key is used by its own policy, which may leave it to the account's; of a table, either is enough."""
+    attributes: Any = [{"AttributeName": "pk", "AttributeType": "S"}]
+    root("dynamodb").create_table(
+        TableName="ledger",
+        AttributeDefinitions=attributes,
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    statements = [allow() | one for one in policy]
+    root("dynamodb").put_resource_policy(ResourceArn=TABLE, Policy=json.dumps(document(*statements)))
+    about: Any = {"KeySpec": "HMAC_256", "KeyUsage": "GENERATE_VERIFY_MAC"}
+    key = root("kms").create_key(**about, Policy=json.dumps(document(*statements)))["KeyMetadata"]["KeyId"]
+
+    own_statements = [allow()] if own else [allow("sqs:*")]
+    mac: Any = {"KeyId": key, "Message": b"-", "MacAlgorithm": "HMAC_SHA_256"}
+    item: Any = {"TableName": "ledger", "Item": {"pk": {"S": "a"}}}
+    for call, let, given in (
+        (under("kms", *own_statements).generate_mac, of_key, mac),
+        (under("dynamodb", *own_statements).put_item, of_table, item),
+    ):
+        if let:
+            call(**given)
+        else:
+            assert "AccessDenied" in denied(call, **given)

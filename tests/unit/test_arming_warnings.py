@@ -18,7 +18,8 @@ from tables import cases
 
 ACCOUNT = "123456789012"
 HERE, ELSEWHERE = f"{ACCOUNT}/eu-west-1", f"{ACCOUNT}/eu-west-3"
-SLACK = {"slack_channel": "C1", "slack_secret": "s"}
+WRITER = f"arn:aws:iam::{ACCOUNT}:role/ROLE"
+SLACK = {"slack_channel": "C1", "slack_secret": "s", "ledger_writers": [WRITER]}
 MODE = "detectors.idle-notebooks: mode is act, but it would never act"
 
 
@@ -191,6 +192,16 @@ def test_no_rule_about_working_hours_is_armed_without_a_time_zone(section: dict[
     assert arming_refusals(settings(HERE, janitor={"time_zone": "UTC"}, **section)) == []
     assert arming_refusals(settings(HERE, mode="dry-run", **section)) == []
     assert arming_refusals(settings(HERE)) == []
+
+
+def test_nothing_is_armed_for_whoever_iam_lets_write_to_the_ledger() -> None:
+    """What only reports, or was armed before, needs nobody listed: disarming is never refused."""
+    (said,) = arming_refusals(settings(HERE, janitor={"ledger_writers": []}))
+
+    assert "so set janitor.ledger_writers" in said
+    assert f'ledger_writers = ["{WRITER}"]' in said
+    for change in ({"mode": "dry-run"}, {"mode": "dry-run", "armed_until": "2026-10-01"}):
+        assert arming_refusals(settings(HERE, janitor={"ledger_writers": []}, **change)) == []
 
 
 def test_what_acts_on_likely_findings_by_default_needs_a_time_zone_too() -> None:

@@ -66,7 +66,8 @@ class Paper:
         self.asked.append((f"forecast until {span['End']}", date.fromisoformat(span["Start"])))
         self.filters.append(asked.get("Filter"))
         months = {"PredictionIntervalLowerBound": "60", "PredictionIntervalUpperBound": "90"}
-        return {"Total": {"Amount": "75"}, "ForecastResultsByTime": [months]}
+        amount = {"UNBLENDED_COST": "75", "AMORTIZED_COST": "65"}[asked["Metric"]]
+        return {"Total": {"Amount": amount}, "ForecastResultsByTime": [months]}
 
     def get_dimension_values(self, **_: Any) -> Any:
         self.asked.append(("services", FIRST))
@@ -186,6 +187,8 @@ def test_where_something_was_committed_to_it_is_spread_over_its_days(record: str
     assert bill.metric is metric
     assert {one.usd for one in bill.charges} == {Decimal(10 if metric is CostMetric.UNBLENDED else 5)}
     assert bill.records[0].usd == Decimal(9 if metric is CostMetric.UNBLENDED else "4.5")
+    assert bill.forecast
+    assert bill.forecast.usd == (75 if metric is CostMetric.UNBLENDED else 65)
     assert paper.read(metric=CostMetric.UNBLENDED).metric is CostMetric.UNBLENDED
 
 

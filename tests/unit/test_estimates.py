@@ -333,20 +333,23 @@ def test_numbers_are_typed_between_commas_and_a_price_wins_over_an_instance() ->
 def test_an_estimate_is_a_page_or_a_document(capsys: pytest.CaptureFixture[str]) -> None:
     usd, cloud = estimates.Figure("usd", "costs", 2.0), estimates.Word("cloud", "where", "GCP")
     unknown = replace(usd, value=None)
-    found = Estimate((usd,), "Do it.", "taxes", ("It is cheap.",), ((cloud, usd), (cloud, unknown)))
+    found = Estimate(
+        (usd,), "Do it.", "taxes", ("It is cheap.",), ((cloud, usd), (cloud, unknown)), ("$2, read then",)
+    )
 
     assert estimates.print_estimate("training", lambda: found, as_json=False) == 0
     assert capsys.readouterr().out.splitlines() == [
         "Do it.", "", "costs  $2.00", "", "where  costs", "GCP    $2.00",
-        f"GCP        {estimates.UNKNOWN_CELL}", "", "It is cheap.", "", "Without taxes.",
+        f"GCP        {estimates.UNKNOWN_CELL}", "", "It is cheap.", "", "Without taxes.", "Price: $2, read then.",
     ]  # fmt: skip
     assert estimates.print_estimate("training", lambda: found, as_json=True) == 0
     document = {
         "estimate": "training", "usd": 2.0, "advice": "Do it.", "reasons": ["It is cheap."],
         "compared": [{"cloud": "GCP", "usd": 2.0}, {"cloud": "GCP", "usd": None}], "without": "taxes",
+        "prices": ["$2, read then"],
     }  # fmt: skip
     assert json.loads(capsys.readouterr().out) == document
-    short = replace(found, compared=(), reasons=())
+    short = replace(found, compared=(), reasons=(), prices=())
     assert estimates.print_estimate("training", lambda: short, as_json=True) == 0
     assert "compared" not in capsys.readouterr().out
     assert estimates.print_estimate("training", lambda: short, as_json=False) == 0

@@ -136,8 +136,8 @@ def test_families_hold_completed_jobs_newest_first() -> None:
 
 def test_the_discount_of_spot_is_that_of_all_jobs_on_the_same_family_of_instances() -> None:
     spot: dict[str, Any] = {"EnableManagedSpotTraining": True}
-    other = {"ResourceConfig": {"InstanceType": "ml.p3.2xlarge", "InstanceCount": 1}}
-    larger = {"ResourceConfig": {"InstanceType": "ml.g5.12xlarge", "InstanceCount": 1}}
+    other: dict[str, Any] = {"ResourceConfig": {"InstanceType": "ml.p3.2xlarge", "InstanceCount": 1}}
+    larger: dict[str, Any] = {"ResourceConfig": {"InstanceType": "ml.g5.12xlarge", "InstanceCount": 1}}
     found = read(
         record("a-2026-10-01", BillableTimeInSeconds=3600, **spot),
         record("b-2026-10-01", TrainingTimeInSeconds=21600, BillableTimeInSeconds=0, **spot, **larger),
@@ -219,7 +219,7 @@ def pipelines(**answers: Any) -> dict[str, Any]:
 
 def test_every_pipeline_has_a_family_of_its_own() -> None:
     """By its experiment, else by the steps of its executions; what neither tells is in no family."""
-    named = {"ExperimentConfig": {"ExperimentName": "churn"}}
+    named: dict[str, Any] = {"ExperimentConfig": {"ExperimentName": "churn"}}
     known = account(*(record(name) for name in JOBS[:3]), record(JOBS[3], **named), **pipelines())
     untold = account(*(record(name) for name in JOBS), **pipelines())
 

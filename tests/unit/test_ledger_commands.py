@@ -22,6 +22,7 @@ from ml_janitor.ledger.actions import Action, Stage
 from ml_janitor.ledger.findings import Entry
 from ml_janitor_cli.edge import CommandRefusedError
 from ml_janitor_cli.ledger_commands import (
+    FindingState,
     LedgerLine,
     _done,
     _open,
@@ -72,22 +73,28 @@ def lines(nights: Nights, *registry: type[Cleaner], every: bool = False) -> list
 
 
 @cases(
-    "about, stands",
-    ({}, "reported"),
-    ({"warned": NOW}, "reported"),
-    ({"due": NOW}, "reported"),
-    ({"warned": NOW - DAY, "due": NOW}, "warned 2026-10-05 03:00 UTC, due now"),
+    "about, state, stands",
+    ({}, "reported", "reported, first on 2026-10-05 03:00 UTC"),
+    ({"warned": NOW}, "reported", "reported, first on 2026-10-05 03:00 UTC"),
+    ({"due": NOW}, "reported", "reported, first on 2026-10-05 03:00 UTC"),
+    ({"warned": NOW - DAY, "due": NOW}, "due", "warned 2026-10-05 03:00 UTC, due now"),
     (
         {"warned": NOW - DAY, "due": NOW + timedelta(seconds=1)},
+        "warned",
         "warned 2026-10-05 03:00 UTC, due 2026-10-06 03:00 UTC",
     ),
-    ({"warned": NOW, "due": NOW, "not_done": because("late")}, "warned 2026-10-06 03:00 UTC, due now"),
-    ({"warned": NOW, "due": NOW, "not_done_at": NOW}, "warned 2026-10-06 03:00 UTC, due now"),
-    ({"refused": because("no copy")}, "only reported: no copy"),
-    ({"closed": NOW, "close_reason": because("it is used")}, "closed 2026-10-06 03:00 UTC: it is used"),
+    ({"warned": NOW, "due": NOW, "not_done": because("late")}, "due", "warned 2026-10-06 03:00 UTC, due now"),
+    ({"warned": NOW, "due": NOW, "not_done_at": NOW}, "due", "warned 2026-10-06 03:00 UTC, due now"),
+    ({"refused": because("no copy")}, "reported", "only reported: no copy"),
+    (
+        {"closed": NOW, "close_reason": because("it is used")},
+        "closed",
+        "closed 2026-10-06 03:00 UTC: it is used",
+    ),
 )
-def test_a_finding_stands_as_the_ledger_has_it(about: dict[str, Any], stands: str) -> None:
-    assert _open(replace(ENTRY, **about), None, NOW).stands == stands
+def test_a_finding_stands_as_the_ledger_has_it(about: dict[str, Any], state: str, stands: str) -> None:
+    line = _open(replace(ENTRY, **about), None, NOW)
+    assert (line.state, line.stands) == (state, stands)
 
 
 @cases(
@@ -185,7 +192,13 @@ def drawn(*shown: LedgerLine, every: bool = False) -> list[str]:
 
 def test_a_line_shows_name_region_cost_and_owner() -> None:
     line = LedgerLine(
-        id="id-1", detector="cellar", region=REGION, name="lamp", arn=LAMP.arn, stands="reported"
+        id="id-1",
+        detector="cellar",
+        region=REGION,
+        name="lamp",
+        arn=LAMP.arn,
+        state=FindingState.REPORTED,
+        stands="reported",
     )
     assert drawn(line) == ["cellar", "", "id-1  lamp  us-east-1", "      reported"]
     dear = replace(line, usd=Decimal(5), per_month=True, owner="maria")

@@ -143,6 +143,21 @@ def test_a_training_job_ran_its_instances_less_what_spot_saves(more: Any, ran: S
     assert lower["Value"] == f"{SINCE - 28 * DAY:%Y-%m-%dT%H:%M:%SZ}"
 
 
+@cases(
+    "pool, kept",
+    ({"Status": "InUse"}, []),
+    ({"Status": "Available"}, [None]),
+    ({"Status": "Reused", "ResourceRetainedBillableTimeInSeconds": 1800}, [ago(1) + HOUR / 2]),
+    ({"Status": "Terminated", "ResourceRetainedBillableTimeInSeconds": 0}, []),
+)
+def test_a_warm_pool_is_its_job_s(pool: Any, kept: Sequence[datetime | None]) -> None:
+    account = script(Search=Torn({"Results": [{"TrainingJob": job("fit", WarmPoolStatus=pool)}]}))
+
+    ((_, *after),) = (spells(each) for each in found(account).values())
+
+    assert after == [("USE1-TrainWarmPool:ml.p3.2xlarge", ago(1), end, 2.0) for end in kept]
+
+
 P5 = "ml.p5.48xlarge"
 P4_ON_PLAN = {"InstanceType": "ml.p4d.24xlarge", "TrainingPlanArns": [PLAN]}
 ON_P5 = {"InstanceType": P5, "InstanceCount": 1}

@@ -301,6 +301,7 @@ DEFAULTS: dict[str, dict[str, object]] = {
         "security_groups": [],
         "kms_key": "",
         "ledger_writers": [],
+        "administrators": [],
     },
     "slack": {"routes": {}},
     "bill": {

@@ -149,6 +149,7 @@ def test_how_to_buy(hours: float, interruption: Interruption, a_week: float, exp
     ("train-20261005-x9y8z7w6v5", "train"),
     ("ranker-a1b2", "ranker"),
     ("pipelines-a1b2c3d4e5f6-TrainModel-x9y8z7w6v5", "pipelines-TrainModel"),
+    ("pipelines-zxulcyqwzonj-Train-Model-4-xyzxyzxyzx", "pipelines-Train-Model-4"),
     ("train-a1b2c3d4e5-eu", "train-eu"),
     ("train-a1b2c3d4e-eu", "train-a1b2c3d4e-eu"),
     ("20261005", "20261005"),

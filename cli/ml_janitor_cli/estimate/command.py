@@ -42,6 +42,7 @@ from ml_janitor_cli.estimate.estimates import (
     check_finite,
     hourly_price,
     parse_numbers,
+    price_source,
     print_estimate,
     read_text,
     require,
@@ -74,7 +75,11 @@ SIMILAR_GPUS: Mapping[str, str] = {"A10": "A10G"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
-    """One type of machine with *gpus* of a *gpu*: dollars an hour of all of it, None on spot if unknown."""
+    """
+    One type of machine with *gpus* of a *gpu*, and the dollars an hour of all of it.
+
+    None is a price that is unknown, or a way in which nobody can buy it.
+    """
 
     cloud: str
     region: str
@@ -83,8 +88,13 @@ class Offer:
     gpus: int
     vcpus: float
     memory_gib: float
-    usd: float
+    usd: float | None
     spot_usd: float | None
+
+    @property
+    def least_usd(self) -> float:
+        """Return its price on demand, else on spot; every machine of the table has one of them."""
+        return self.usd or self.spot_usd or math.inf
 
     def machines(self, gpus: int) -> int:
         """Return how many machines have at least so many GPUs together."""
@@ -104,7 +114,7 @@ def read_offers() -> tuple[Offer, ...]:
             gpus=int(row["gpus"]),
             vcpus=float(row["vcpus"]),
             memory_gib=float(row["memory_gib"]),
-            usd=float(row["usd_per_hour"]),
+            usd=float(row["usd_per_hour"]) if row["usd_per_hour"] else None,
             spot_usd=float(row["spot_usd_per_hour"]) if row["spot_usd_per_hour"] else None,
         )
         for row in csv.DictReader(line for line in lines if not line.startswith("#"))
@@ -135,7 +145,15 @@ def cheapest_offers(gpu: str, gpus: int, known: Sequence[Offer]) -> list[Offer]:
     own = [offer for offer in known if SIMILAR_GPUS.get(offer.gpu, offer.gpu) == gpu]
     by_cloud = ([offer for offer in own if offer.cloud == cloud] for cloud in CLOUDS)
     return [
-        min(some, key=lambda offer: (offer.machines(gpus) * offer.usd, offer.spot_usd is None, -offer.gpus))
+        min(
+            some,
+            key=lambda offer: (
+                offer.usd is None,
+                offer.machines(gpus) * offer.least_usd,
+                offer.spot_usd is None,
+                -offer.gpus,
+            ),
+        )
         for some in by_cloud
         if some
     ]
@@ -211,14 +229,15 @@ def estimate_training(
     egress_usd: float = 0.0,
     instance: str = "",
     gpu: tuple[str, int] | None = None,
+    gpus: int | None = None,
     offers: Sequence[Offer] = (),
 ) -> Estimate:
     """
     Estimate a job of so many undisturbed *hours*: on demand, on spot with its rework, and committed.
 
     *storage_usd* is the price of a GB-month of each instance's volume of *storage_gb*. *gpu* is the GPU of
-    each instance, and how many; the same are looked for among *offers*, where *data_gb* have to be brought at
-    *egress_usd* a GB.
+    each instance, and how many. So many, or the *gpus* that are asked for where an instance has more, are
+    looked for among *offers*, where *data_gb* have to be brought at *egress_usd* a GB.
     """
     require(hourly_usd > 0 and hours > 0, "an hour costs, and a job takes, more than 0")
     require(instances >= 1, "a job has at least 1 instance")
@@ -249,16 +268,24 @@ def estimate_training(
         )
     elif spot_usd > demand and "spot" in buy:
         advice = "Buy it on demand: on spot, work done again costs more than the discount saves."
-    wanted = gpu[1] * instances if gpu else 0
+    wanted = (gpus or gpu[1] * instances) if gpu else 0
     others = cheapest_offers(gpu[0], wanted, offers) if gpu else []
     own = _row(
-        SAGEMAKER_OFFER, f"{instances} x {instance}", whole / max(wanted, 1), demand, spot_usd, committed
+        SAGEMAKER_OFFER,
+        f"{instances} x {instance}",
+        whole / max(wanted, 1),
+        demand,
+        spot_usd,
+        "assumed",
+        committed,
     )
     rows = (own, *(_elsewhere(offer, wanted, job) for offer in others)) if others else ()
     return Estimate(
         (
             Figure("on_demand_usd", "on demand", demand),
-            Figure("spot_usd", "on spot, work done again included", spot_usd),
+            Figure(
+                "spot_usd", f"on spot, {spot.discount:.0%} off assumed, work done again included", spot_usd
+            ),
             Figure("spot_hours", "hours on spot", job.on_spot(), "hours"),
             Figure("checkpoint_hours", "hours between checkpoints that cost least", spot.interval(), "hours"),
             Figure(
@@ -308,15 +335,23 @@ def find_threshold(holds: Callable[[float], bool], most: float) -> float:
     return high
 
 
-def _row(where: str, machines: str, gpu_hour_usd: float, *totals: float | None) -> OfferRow:
+def _row(
+    where: str,
+    machines: str,
+    gpu_hour_usd: float | None,
+    demand: float | None,
+    spot_usd: float | None,
+    spot_basis: str,
+    committed: float | None = None,
+) -> OfferRow:
     """Build the row for one way to run the job: its cost on demand, on spot and committed."""
-    demand, spot_usd, committed = totals
     return (
         Word("where", "where", where),
         Word("machines", "machines", machines),
         Figure("gpu_hour_usd", "a GPU-hour", gpu_hour_usd),
         Figure("on_demand_usd", "on demand", demand),
         Figure("spot_usd", "on spot", spot_usd),
+        Word("spot_basis", "spot price", spot_basis),
         Figure("committed_usd", "committed", committed),
     )
 
@@ -328,8 +363,11 @@ def _elsewhere(offer: Offer, gpus: int, job: PlannedJob) -> OfferRow:
     here = replace(job.spot, instances=count)
     spot = None if offer.spot_usd is None else job.interrupted(offer.spot_usd * count, here) + data
     where = f"{EC2_OFFER if offer.cloud == 'AWS' else offer.cloud} {offer.region}"
+    basis = "unknown" if spot is None else "snapshot"
     name = f"{count} x {offer.machine}"
-    return _row(where, name, offer.usd * count / gpus, job.demand(offer.usd * count) + data, spot, None)
+    if offer.usd is None:
+        return _row(where, name, None, None, spot, basis)
+    return _row(where, name, offer.usd * count / gpus, job.demand(offer.usd * count) + data, spot, basis)
 
 
 def _of_spot(even: float, assumed: float) -> str:
@@ -437,8 +475,8 @@ def training(
     Estimate a training job on demand, on spot, committed and elsewhere.
 
     Elsewhere is the same GPUs on EC2, GCP and Azure. Spot's hours include work that is done again. A
-    commitment without a discount has no estimate. Prices of other clouds are those of a dated table, of whole
-    machines in the cheapest region that it has, and their spot prices those of one moment.
+    commitment without a discount has no estimate. Prices of other clouds are those of a dated table: whole
+    machines in the cheapest of the regions that it lists, and spot prices of one moment.
 
     \b
     Examples:
@@ -450,9 +488,9 @@ def training(
             raise edge.CommandRefusedError("--gpu chooses the instance: leave --instance out")
         instance, instances = cheapest_instances(gpu, gpus)
     spot = SpotCapacity(interruptions, restart / 60, save / 60, discount)
-    return print_estimate(
-        "training",
-        lambda: estimate_training(
+
+    def estimated() -> Estimate:
+        found = estimate_training(
             hourly_usd=hourly_price(instance, price),
             instances=instances,
             hours=hours,
@@ -467,10 +505,28 @@ def training(
             egress_usd=egress_price,
             instance=instance or "",
             gpu=instance_gpu(instance or ""),
+            gpus=None if gpu is None else gpus,
             offers=read_offers(),
-        ),
-        as_json=as_json,
-    )
+        )
+        sources = [price_source(instance, price)]
+        if found.compared:
+            sources.append(
+                f"other machines and their spot prices (a snapshot): SkyPilot's catalog, read {offers_date()}"
+            )
+        if storage_gb:
+            sources.append(
+                f"${storage_price:g} for a GB-month of a volume{_typed(storage_price, 0.14, '2026')}"
+            )
+        if data_gb:
+            sources.append(f"${egress_price:g} for a GB out of AWS{_typed(egress_price, 0.09, 'April 2026')}")
+        return replace(found, prices=tuple(sources))
+
+    return print_estimate("training", estimated, as_json=as_json)
+
+
+def _typed(price: float, default: float, date: str) -> str:
+    """Return the date of the *default*, or that another price was typed."""
+    return f", us-east-1, as published in {date}" if price == default else ", as typed"
 
 
 def cheapest_instances(gpu: str, gpus: int) -> tuple[str, int]:

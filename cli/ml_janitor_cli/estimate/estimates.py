@@ -16,7 +16,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from ml_janitor.aws.client import Aws, open_regions
-from ml_janitor.aws.prices import price_table
+from ml_janitor.aws.prices import PRICE_TABLE_REGION, price_table
 from ml_janitor.config.settings import Settings
 from ml_janitor.config.values import suggest_nearest
 from ml_janitor.core.model import Target
@@ -65,7 +65,7 @@ class Estimate:
     The numbers, their advice in a sentence, and costs that they leave out.
 
     *reasons* are sentences that say from where on something else would be the choice. *compared* are rows
-    with the same figures for each of several choices.
+    with the same figures for each of several choices. *prices* say the source and the date of each price.
     """
 
     figures: tuple[Figure, ...]
@@ -73,6 +73,7 @@ class Estimate:
     without: str = ""
     reasons: tuple[str, ...] = ()
     compared: tuple[tuple[Figure | Word, ...], ...] = ()
+    prices: tuple[str, ...] = ()
 
     @property
     def values(self) -> Mapping[str, float | None]:
@@ -117,6 +118,14 @@ def hourly_price(instance: str | None, price: float | None) -> float:
     return float(found)
 
 
+def price_source(instance: str | None, price: float | None) -> str:
+    """Return the source of what `hourly_price` returns."""
+    if price is not None or instance is None:
+        return f"${price:g} for an instance-hour, as typed"
+    found = price_table()[instance]
+    return f"${found.hourly_usd} for an hour of {instance}, {PRICE_TABLE_REGION}, {found.source}"
+
+
 def parse_numbers(text: str, where: str) -> list[float]:
     """
     Parse the numbers in *text* between commas.
@@ -148,7 +157,8 @@ def print_estimate(name: str, estimate: Callable[[], Estimate], *, as_json: bool
         document["reasons"] = found.reasons
         if found.compared:
             document["compared"] = [{figure.name: figure.known for figure in row} for row in found.compared]
-        typer.echo(json.dumps(document | {"without": found.without}, indent=2))
+        document |= {"without": found.without, "prices": found.prices}
+        typer.echo(json.dumps(document, indent=2, allow_nan=False))
         return 0
     figures = Grid()
     for figure in found.figures:
@@ -157,7 +167,8 @@ def print_estimate(name: str, estimate: Callable[[], Estimate], *, as_json: bool
     if found.compared:
         blocks.append(draw_comparison(found.compared))
     blocks += [Text("\n".join(map(escape_text, found.reasons)))] if found.reasons else []
-    print_blocks([*blocks, Text(f"Without {found.without}.", style="dim")])
+    last = [f"Without {found.without}.", *(f"Price: {price}." for price in found.prices)]
+    print_blocks([*blocks, Text("\n".join(map(escape_text, last)), style="dim")])
     return 0
 
 

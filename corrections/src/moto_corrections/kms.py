@@ -1,4 +1,4 @@
-"""KMS's HMAC keys: what moto's GenerateMac and VerifyMac leave out of AWS's answers and refusals."""
+"""KMS's HMAC keys: what moto leaves out of AWS's answers and refusals, and the default name of a policy."""
 
 from __future__ import annotations
 
@@ -43,13 +43,24 @@ def verify_mac(call: Call) -> dict[str, Any]:
     return {"MacValid": True, "MacAlgorithm": call.params["MacAlgorithm"], "KeyId": key.arn}
 
 
-def _code(call: Call) -> tuple[Any, bytes]:
-    """Return the key that *call* names, if it is one for this, and the code of the message."""
+@serves("kms", "GetKeyPolicy")
+def get_key_policy(call: Call) -> dict[str, Any]:
+    """Return the one policy of a key, called "default" unless the caller names it (API reference)."""
+    return {"Policy": _key(call).policy, "PolicyName": call.params.get("PolicyName", "default")}
+
+
+def _key(call: Call) -> Any:
     store = backend("kms", call.account, call.region)
     named = call.params["KeyId"]
     found = store.keys.get(store.any_id_to_key_id(named))
     if found is None:
         raise AwsError("NotFoundException", f"Key '{named}' does not exist")
+    return found
+
+
+def _code(call: Call) -> tuple[Any, bytes]:
+    """Return the key that *call* names, if it is one for this, and the code of the message."""
+    found = _key(call)
     if found.key_state != "Enabled":
         raise AwsError("KMSInvalidStateException", f"{found.arn} is {found.key_state}.")
     if found.key_usage != "GENERATE_VERIFY_MAC":

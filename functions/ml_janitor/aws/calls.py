@@ -242,6 +242,13 @@ class Listing[T]:
         return Value(self.items, source) if self.error is None else Unreadable(self.error, source)
 
 
+POLICY_DENIAL = "explicit deny in a resource-based policy"
+LEDGER_CALLS = {"DeleteItem", "GenerateMac", "PutItem", "UpdateItem", "VerifyMac"}
+"""The calls that the policies of the ledger's table and of the signing keys deny."""
+
+CLOSED_ADVICE = "; only the functions and janitor.ledger_writers may: have your role added there, and deploy"
+
+
 def failure_text(error: Exception) -> str | None:
     """
     Return *error* in one line if it is a failed or half-answered AWS call, else None.
@@ -256,7 +263,8 @@ def failure_text(error: Exception) -> str | None:
         case ClientError():
             detail = error.response.get("Error", {})
             text = f"{detail.get('Code', 'Unknown')}: {detail.get('Message', '').strip()}".rstrip(": ")
-            return f"{error.operation_name}: {text}"
+            closed = error.operation_name in LEDGER_CALLS and POLICY_DENIAL in text
+            return f"{error.operation_name}: {text}{CLOSED_ADVICE if closed else ''}"
         case KeyError():
             return f"the answer lacks {error.args[0] if error.args else 'a member'}: it was cut off"
         case BotoCoreError() | ResponseParserError() | ReadError():

@@ -189,13 +189,14 @@ class CostExplorer:
         without: Sequence[str] = (),
         services: Sequence[str] = (),
         where: Sequence[CostFilter] = (),
+        amortized: bool = False,
     ) -> CostPrediction:
         """Return the predicted cost of the days from *first* until *until*. Raises RefusedError."""
         answer = self.ask(
             self._client.get_cost_forecast,
             {
                 "TimePeriod": {"Start": f"{first}", "End": f"{until}"},
-                "Metric": "UNBLENDED_COST",
+                "Metric": "AMORTIZED_COST" if amortized else "UNBLENDED_COST",
                 "Granularity": "MONTHLY",
                 "PredictionIntervalLevel": 80,
                 **_filtered(without, services, where),

@@ -142,19 +142,32 @@ def _training_jobs(aws: Aws, since: datetime, now: datetime) -> Listing[UsedReso
             ended=end,
             runs=tuple(
                 ResourceRun(
-                    usage_type=_usage(aws, f"{'TrSpt' if spot else 'Train'}:{instance}"),
-                    start=start,
-                    end=end,
-                    hourly=_hourly(count, share),
+                    usage_type=_usage(aws, f"{word}:{instance}"),
+                    start=begun,
+                    end=over,
+                    hourly=_hourly(count, part),
                     reserved=on_training_plan(resources, instance),
                 )
                 for group in (resources.get("InstanceGroups") or [resources])
                 for instance, count in rented_instances(group)
-                if start is not None
+                for word, begun, over, part in (
+                    ("TrSpt" if spot else "Train", start, end, share),
+                    *_warm_pool(job.get("WarmPoolStatus", {}), end),
+                )
+                if begun is not None
             ),
         )
 
     return search_training_jobs(aws, read, now, since=since - LONGEST_TRAINING_JOB)
+
+
+def _warm_pool(
+    pool: Mapping[str, Any], ended: datetime | None
+) -> Iterator[tuple[str, datetime | None, datetime | None, Decimal]]:
+    """Yield how long a job's instances were kept after it *ended*, as a run; still available, it goes on."""
+    seconds = pool.get("ResourceRetainedBillableTimeInSeconds")
+    if ended is not None and (seconds or pool.get("Status") == "Available"):
+        yield "TrainWarmPool", ended, ended + timedelta(seconds=seconds) if seconds else None, Decimal(1)
 
 
 @lru_cache(maxsize=1024)

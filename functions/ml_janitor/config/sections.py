@@ -175,7 +175,8 @@ class JanitorSection(BaseModel):
     subnets: list[Annotated[str, values.SUBNET_CHECK]] = []
     security_groups: list[Annotated[str, values.SECURITY_GROUP_CHECK]] = []
     kms_key: Annotated[str, values.KMS_KEY_CHECK] = ""
-    ledger_writers: list[Annotated[str, values.WRITER_CHECK]] = []
+    ledger_writers: list[Annotated[str, values.PRINCIPAL_CHECK, values.NOT_EVERYBODY_CHECK]] = []
+    administrators: list[Annotated[str, values.PRINCIPAL_CHECK, values.NOT_EVERYBODY_CHECK]] = []
 
 
 class SlackSection(BaseModel):
@@ -268,7 +269,7 @@ class OrganizationSection(BaseModel):
     id: Annotated[str, values.ORGANIZATION_CHECK] = ""
     janitor_account: Annotated[str, values.ACCOUNT_CHECK] = ""
     external_id: Annotated[str, values.EXTERNAL_ID_CHECK] = ""
-    callers: list[Annotated[str, values.WRITER_CHECK]] = []
+    callers: list[Annotated[str, values.PRINCIPAL_CHECK]] = []
     accounts: list[Annotated[str, values.ACCOUNT_CHECK]] = []
     units: list[Annotated[str, values.UNIT_CHECK]] = []
     all_accounts: bool = False

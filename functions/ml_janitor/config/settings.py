@@ -440,18 +440,29 @@ def home_refusals(settings: Settings, account: str) -> list[str]:
 
 def arming_refusals(settings: Settings) -> list[str]:
     """
-    Return one line for each armed detector that acts by working hours without a set time zone.
+    Return one line for each setting that what is armed lacks.
 
-    Hours that are wrong by half a day would stop resources in use by day.
+    Those are the people who may write to the ledger, and the time zone of each detector that acts by working
+    hours: hours that are wrong by half a day would stop resources in use by day.
     """
-    if "time_zone" in settings.janitor.model_fields_set:
-        return []
-    return [
-        f"detectors.{detector.name}: {why} goes by working hours, so set janitor.time_zone, "
-        'such as time_zone = "Europe/Berlin"'
-        for detector in settings.armed()
-        if (why := _by_working_hours(settings, detector))
-    ]
+    armed = settings.armed()
+    refused = []
+    if armed and not settings.janitor.ledger_writers:
+        acts_in = accounts_of(settings.sections[armed[0].name].act_in)
+        home = settings.organization.janitor_account or acts_in[0]
+        refused.append(
+            f"detectors.{armed[0].name} is armed, so set janitor.ledger_writers, the roles of those who use "
+            f'janitor keep, undo or sweep --act: ledger_writers = ["arn:aws:iam::{home}:role/ROLE"]. Only '
+            "they and the functions may then sign, and write to the ledger"
+        )
+    if "time_zone" not in settings.janitor.model_fields_set:
+        refused += [
+            f"detectors.{detector.name}: {why} goes by working hours, so set janitor.time_zone, "
+            'such as time_zone = "Europe/Berlin"'
+            for detector in armed
+            if (why := _by_working_hours(settings, detector))
+        ]
+    return refused
 
 
 def notice_warnings(settings: Settings) -> list[str]:

@@ -396,10 +396,14 @@ NOT_EVERY_ROLE_CHECK = accept_if(
     lambda value: not re.fullmatch(rf"{IAM_ARN}\*:role/[*?/]+", value),
     "some letters of a name: every role of every account would be exempt",
 )
-WRITER_CHECK = accept_pattern(
+PRINCIPAL_CHECK = accept_pattern(
     rf"{IAM_ARN}{ACCOUNT_ID}:(role|user)/{IAM_NAMES}",
     "the ARN of a role or user, whose name may have * and ?, such as "
     '"arn:aws:iam::123456789012:role/platform-*"',
+)
+NOT_EVERYBODY_CHECK = accept_if(
+    lambda value: not re.fullmatch(rf"{IAM_ARN}{ACCOUNT_ID}:(role|user)/[*?/]+", value),
+    "some letters of a name: everybody in the account would be let through",
 )
 ROLE_PATH_CHECK = accept_pattern(
     r"(?=.{1,512}$)/([\w+=,.@-]+/)*", 'a path that begins and ends with a slash, such as "/platform/"'

@@ -213,6 +213,9 @@ A word of a name that identifies a run: a number or date, a version, a random id
 Pipelines name a job "pipelines-ID-STEP-ID", tuning jobs "NAME-001-ID", SDKs append the time.
 """
 
+PIPELINE_RUN = re.compile(r"(pipelines-)[a-z0-9]{12}-(.+)-[a-z0-9]{10}", re.IGNORECASE)
+"""A job's name in a pipeline: the identifiers need not have a digit."""
+
 TUNING_CHILD = re.compile(r"-\d{3}-[0-9a-f]{8}$")
 """The end that a tuning job gives the names of its training jobs."""
 
@@ -233,6 +236,8 @@ def family_name(name: str) -> str:
     Where a time or an identifier ends the name, a number before that is the family's: "unet-64-20261005".
     Without one, the last number counts the runs: "unet-64-7".
     """
+    if (step := PIPELINE_RUN.fullmatch(name)) is not None:
+        return "".join(step.groups())
     whole = shorter = TUNING_CHILD.sub("", name)
     while (found := RUN_TIME.search(shorter)) and not INSTANCE_SIZE.search(found[0]):
         shorter = shorter[: found.start()]

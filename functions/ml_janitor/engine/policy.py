@@ -244,7 +244,7 @@ class Arming:
 
     def too_many(self, waste: int, looked_at: int) -> bool:
         """
-        Return whether so much *waste*, of all candidates *looked_at*, waits until a person looked.
+        Return whether so much *waste*, of all resources *looked_at*, waits until a person looked.
 
         *waste* counts warned findings, due or not, and findings that will soon be warned about: if a
         signal broke for everything, a few at a time become due.

@@ -451,6 +451,8 @@ def _unit_row(cost: UnitCost, *, several: bool) -> tuple[str, str, str, str]:
         each = f"{unit_price(cost.per_unit)} per 1,000"
     else:
         each = f"{unit_price(cost.per_unit)} each" if cost.kind == "family" else ""
+    if each and cost.before is not None:
+        each += f", {unit_price(cost.before)} before"
     return what, format_usd(cost.usd), _units_of_cost(cost), each
 
 

@@ -153,6 +153,7 @@ def _unit_cost(cost: UnitCost) -> dict[str, Any]:
         "unit": cost.unit,
         "per": cost.per,
         "usd_per": None if cost.per_unit is None else round(float(cost.per_unit), 6),
+        "usd_per_before": None if cost.before is None else round(float(cost.before), 6),
         "notes": [note.value for note in cost.notes],
     }
 

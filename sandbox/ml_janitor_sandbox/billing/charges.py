@@ -74,6 +74,11 @@ class Charge:
             raise ValueError(f"a charge has no {', '.join(sorted(unknown))}")
         return cls(**members)
 
+    @property
+    def amortized_price(self) -> Decimal:
+        """Return the price of a unit with commitments spread over their days."""
+        return self.price if self.amortized is None else self.amortized
+
     def quantity(self, start: dt.datetime, end: dt.datetime, now: dt.datetime) -> Decimal:
         """Return the units of [*start*, *end*) that are visible at *now*."""
         since, until = self.visible(now)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import partial
+from operator import attrgetter
 from typing import Any
 
 from ml_janitor_sandbox.billing import anomalies, cost_tags, expressions, meters, savings_plans
@@ -180,7 +181,7 @@ def _cells(charges: Sequence[Charge], keys: Sequence[expressions.Key], at: Perio
             group = tuple(key(charge) for key in keys)
             cell = found.setdefault(group, Cell(group))
             cell.cost += quantity * charge.price
-            cell.amortized += quantity * (charge.price if charge.amortized is None else charge.amortized)
+            cell.amortized += quantity * charge.amortized_price
             if charge.record_type == "Usage":
                 cell.quantity += quantity
                 cell.units.add(charge.unit)
@@ -255,8 +256,9 @@ def get_cost_forecast(call: Call) -> dict[str, Any]:
         raise rejected("Start date must not be in the past.")
     charges = _charges(call, own)
     days = [(today - number * DAY, today - (number - 1) * DAY) for number in range(HISTORY, 0, -1)]
+    paid = attrgetter("amortized_price" if "AMORTIZED" in params["Metric"] else "price")
     costs = [
-        sum((charge.price * charge.quantity(*day, clock.now()) for charge in charges), Decimal(0))
+        sum((paid(charge) * charge.quantity(*day, clock.now()) for charge in charges), Decimal(0))
         for day in days
     ]
     young = own.since is not None and own.since > days[0][0]

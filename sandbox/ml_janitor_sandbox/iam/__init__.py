@@ -1,8 +1,9 @@
 """
 IAM at the sandbox's door: roles with policies and trust, enforced on every request, and what they did.
 
-Off until roles are installed with `enforce`. Only identity policies and trust policies are evaluated;
-resource policies, boundaries, session policies and service control policies are not there. What this
+Off until roles are installed with `enforce`. Identity policies and trust policies are evaluated, and the
+policies of KMS keys and DynamoDB tables; those of other resources, boundaries, session policies and service
+control policies are not there. What this
 cannot judge (an operation, a condition key) is refused, never waved through.
 """
 

@@ -44,8 +44,12 @@ class RequestContext:
         found = {
             "aws:principalaccount": (self.caller.account,),
             "aws:principalarn": (self.caller.role,),
+            "aws:principalisawsservice": ("false",),
             "aws:requestedregion": (self.call.region,),
+            "aws:securetransport": ("true",),  # the sandbox's plain HTTP stands for AWS's TLS
         }
+        if self.need.action.startswith("kms:"):
+            found["kms:calleraccount"] = (self.caller.account,)
         if organization := accounts.organization_id(self.caller.account):
             found["aws:principalorgid"] = (organization,)
         if self.caller.via:

@@ -21,6 +21,7 @@ ON_TABLE = {
     "UpdateTable",
     "UpdateTimeToLive",
 }
+ON_ARN = {"DeleteResourcePolicy", "GetResourcePolicy", "PutResourcePolicy"}
 TRANSACTED = {
     "ConditionCheck": ("ConditionCheckItem", "Key"),
     "Delete": ("DeleteItem", "Key"),
@@ -73,6 +74,8 @@ def needs(call: Call) -> Needs:
             return [_items(call, *each) for each in SEVERAL[operation](params)]
         case operation if operation in ON_TABLE:
             return [Need(f"dynamodb:{operation}", _arn(call, params["TableName"]))]
+        case operation if operation in ON_ARN:
+            return [Need(f"dynamodb:{operation}", params["ResourceArn"])]
         case _:
             raise NotImplementedError
 

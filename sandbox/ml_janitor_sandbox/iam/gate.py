@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import parse_qsl
 
 from moto.core.parse import PROTOCOL_PARSERS
@@ -19,7 +19,7 @@ from ml_janitor_sandbox.iam import principals, services
 from ml_janitor_sandbox.iam.needs import Need
 from ml_janitor_sandbox.iam.policies import Decision
 from ml_janitor_sandbox.iam.principals import ROOT_KEY, Caller
-from ml_janitor_sandbox.iam.roles import Roles
+from ml_janitor_sandbox.iam.roles import Judged, Roles
 from ml_janitor_sandbox.wire import Asked
 from moto_corrections.patches import Call
 
@@ -36,14 +36,6 @@ NOT_EMULATED = "not emulated"
 """Stands for the resource of what could not be judged, in the record."""
 
 DENIED = {"s3": (HTTPStatus.FORBIDDEN, "AccessDenied"), "query": (HTTPStatus.FORBIDDEN, "AccessDenied")}
-
-
-class Judged(NamedTuple):
-    """One need, what was said of it, and the numbers of the role's statements that said so."""
-
-    need: Need
-    decision: Decision
-    by: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +115,7 @@ class Gate:
             return Refusal(HTTPStatus.NOT_IMPLEMENTED, "NotImplemented", message)
         self._write_down(caller, judged)
         refused = [judgement for judgement in judged if judgement.decision is not Decision.ALLOWED]
-        return _denial(asked, caller, refused[0].need, refused[0].decision) if refused else None
+        return _denial(asked, caller, refused[0]) if refused else None
 
     def _write_down(self, caller: Caller, judged: list[Judged]) -> None:
         entries = [
@@ -145,16 +137,17 @@ def _judge(roles: Roles, caller: Caller, asked: Asked, call: Call) -> list[Judge
         if SESSION_POLICIES & set(call.params):
             raise NotImplementedError
         return [Judged(*roles.may_assume(caller, call))]
-    return [Judged(need, *roles.may(caller, call, need)) for need in services.needs(asked.service, call)]
+    return [roles.may(caller, call, need) for need in services.needs(asked.service, call)]
 
 
-def _denial(asked: Asked, caller: Caller, need: Need, decision: Decision) -> Refusal:
+def _denial(asked: Asked, caller: Caller, judged: Judged) -> Refusal:
     """Write it in AWS's words, which name session, action, resource, and what kind of no it is."""
     status, code = DENIED.get(asked.protocol, (HTTPStatus.BAD_REQUEST, "AccessDeniedException"))
+    need, kind = judged.need, "a resource-based" if judged.at_resource else "an identity-based"
     why = (
-        "with an explicit deny in an identity-based policy"
-        if decision is Decision.DENIED
-        else f"because no identity-based policy allows the {need.action} action"
+        f"with an explicit deny in {kind} policy"
+        if judged.decision is Decision.DENIED
+        else f"because no {kind.partition(' ')[2]} policy allows the {need.action} action"
     )
     message = f"User: {caller.session} is not authorized to perform: {need.action}"
     return Refusal(status, code, f"{message} on resource: {need.resource} {why}")

@@ -14,6 +14,14 @@ VERSION = "2012-10-17"
 ELEMENTS = {"Action", "Condition", "Effect", "NotAction", "NotResource", "Principal", "Resource", "Sid"}
 
 
+class PolicyKind(Enum):
+    """The place of a policy: at an identity, at a role as whom it trusts, or at a resource."""
+
+    IDENTITY = "an identity policy has resources and no principals"
+    TRUST = "a trust policy has principals and no resources"
+    RESOURCE = "a resource policy has principals and resources"
+
+
 class Decision(Enum):
     """The decision of a set of policies; an explicit deny wins over every allow."""
 
@@ -24,7 +32,7 @@ class Decision(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """One statement. In a trust policy *principals* are names, and there are no resources."""
+    """One statement. *principals* are names; an identity policy has none, and a trust policy no resources."""
 
     allows: bool
     actions: tuple[str, ...]
@@ -35,30 +43,29 @@ class Statement:
     conditions: tuple[Condition, ...]
 
     @classmethod
-    def of(cls, given: dict[str, Any], *, trust: bool) -> Statement:
+    def of(cls, given: dict[str, Any], kind: PolicyKind) -> Statement:
         """Read one statement. `ValueError` for what IAM would refuse or the sandbox could not judge."""
         if unknown := set(given) - ELEMENTS:
             raise ValueError(f"unknown elements of a statement: {', '.join(sorted(unknown))}")
         if given.get("Effect") not in ("Allow", "Deny"):
             raise ValueError(f"Effect must be Allow or Deny, not {given.get('Effect')}")
         actions, all_but_actions = _either(given, "Action")
-        if trust:
+        if kind is PolicyKind.TRUST:
             resources, all_but_resources = None, False
         else:
             resources, all_but_resources = _either(given, "Resource")
             if short := [arn for arn in resources if arn != "*" and arn.count(":") < ARN_PARTS - 1]:
                 raise ValueError(f"a Resource is * or a whole ARN, not {', '.join(short)}")
-        if trust != ("Principal" in given) or (trust and {"Resource", "NotResource"} & set(given)):
-            raise ValueError(
-                "a trust policy has principals and no resources, an identity policy the opposite"
-            )
+        unasked = kind is PolicyKind.TRUST and {"Resource", "NotResource"} & set(given)
+        if (kind is PolicyKind.IDENTITY) == ("Principal" in given) or unasked:
+            raise ValueError(kind.value)
         return cls(
             allows=given["Effect"] == "Allow",
             actions=tuple(action.lower() for action in actions),
             all_but_actions=all_but_actions,
             resources=resources,
             all_but_resources=all_but_resources,
-            principals=_principals(given["Principal"]) if trust else None,
+            principals=_principals(given["Principal"]) if "Principal" in given else None,
             conditions=conditions.read(given.get("Condition", {})),
         )
 
@@ -83,15 +90,13 @@ class Policy:
     statements: tuple[Statement, ...]
 
     @classmethod
-    def of(cls, document: dict[str, Any], *, trust: bool = False) -> Policy:
+    def of(cls, document: dict[str, Any], kind: PolicyKind = PolicyKind.IDENTITY) -> Policy:
         """Read a document. `ValueError` says what is wrong with it."""
         if document.get("Version") != VERSION:
             raise ValueError(f"Version must be {VERSION}, not {document.get('Version')}")
         if not document.get("Statement"):
             raise ValueError("a policy needs a Statement")
-        return cls(
-            tuple(Statement.of(statement, trust=trust) for statement in _listed(document["Statement"]))
-        )
+        return cls(tuple(Statement.of(statement, kind) for statement in _listed(document["Statement"])))
 
 
 def decide(

@@ -1,19 +1,33 @@
-"""The roles that are installed, and what they may do: their policies, and whom they trust."""
+"""The roles that are installed, and what they may do: by their policies, those of resources, and trust."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ml_janitor_sandbox.iam import principals
 from ml_janitor_sandbox.iam.conditions import Values
 from ml_janitor_sandbox.iam.context import RequestContext
 from ml_janitor_sandbox.iam.needs import Need
-from ml_janitor_sandbox.iam.policies import Decision, Policy, decide
+from ml_janitor_sandbox.iam.policies import Decision, Policy, PolicyKind, decide
 from ml_janitor_sandbox.iam.principals import Caller
+from ml_janitor_sandbox.iam.resource_policies import policy_of_resource
 from moto_corrections.patches import Call
 
 ASSUME_ROLE = "sts:AssumeRole"
+
+
+class Judged(NamedTuple):
+    """
+    A need, the decision on it, and the numbers of the role's statements that decided it.
+
+    *at_resource* is true where the policy of the resource decided it.
+    """
+
+    need: Need
+    decision: Decision
+    by: tuple[int, ...] = ()
+    at_resource: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +45,7 @@ class Role:
         trust = given.get("trust")
         return cls(
             policies=tuple(Policy.of(document) for document in given.get("policies", ())),
-            trust=None if trust is None else Policy.of(trust, trust=True),
+            trust=None if trust is None else Policy.of(trust, PolicyKind.TRUST),
         )
 
 
@@ -46,10 +60,27 @@ class Roles:
     def __contains__(self, arn: str) -> bool:
         return arn in self._roles
 
-    def may(self, caller: Caller, call: Call, need: Need) -> tuple[Decision, tuple[int, ...]]:
-        """Return the decision of the caller's own policies, and the numbers of the deciding statements."""
+    def may(self, caller: Caller, call: Call, need: Need) -> Judged:
+        """
+        Return the decision of the caller's own policies and of that of the resource, if it has one.
+
+        In one account either may allow it. A KMS key is used by its own policy alone, which leaves it to the
+        policies of an account if it allows the account (KMS developer guide, "Default key policy").
+        """
         policies = self._roles.get(caller.role, Role()).policies
-        return decide(policies, need.action, need.resource, RequestContext(caller, call, need))
+        about = need.action, need.resource, RequestContext(caller, call, need)
+        own, by = decide(policies, *about)
+        if own is Decision.DENIED or (policy := policy_of_resource(call, need.resource)) is None:
+            return Judged(need, own, by)
+        named, _ = decide([policy], *about, caller.names)
+        account, _ = decide([policy], *about, caller.account_names)
+        if Decision.DENIED in (named, account):
+            return Judged(need, Decision.DENIED, at_resource=True)
+        if named is Decision.ALLOWED:
+            return Judged(need, named, by)
+        if need.action.startswith("kms:") and account is Decision.SILENT:
+            return Judged(need, Decision.SILENT, at_resource=True)
+        return Judged(need, own, by)
 
     def may_assume(self, caller: Caller, call: Call) -> tuple[Need, Decision]:
         """
@@ -65,7 +96,7 @@ class Roles:
             context["sts:externalid"] = (str(call.params["ExternalId"]),)
         need = Need(ASSUME_ROLE, target, context)
         known = RequestContext(caller, call, need)
-        own, _ = self.may(caller, call, need)
+        own = self.may(caller, call, need).decision
         everyone = self._trusts(target, known, caller.names | caller.account_names)
         if Decision.DENIED in (own, everyone):
             return need, Decision.DENIED

@@ -138,7 +138,11 @@ def _queues(call: Call) -> list[str]:
     return [call.arn("sqs", url.rpartition("/")[2])]
 
 
-@_on("kms", "DescribeKey", "GenerateMac", "VerifyMac")
+@_on(
+    "kms",
+    *("CreateGrant", "DescribeKey", "DisableKey", "GenerateMac", "GetKeyPolicy", "PutKeyPolicy"),
+    *("ScheduleKeyDeletion", "VerifyMac"),
+)
 def _keys(call: Call) -> list[str]:
     """
     List the ARN of the key, also where an alias names it.
