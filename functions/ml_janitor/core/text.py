@@ -10,7 +10,9 @@ from __future__ import annotations
 import re
 import shlex
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from decimal import Decimal
 from urllib.parse import quote
@@ -44,13 +46,32 @@ A command with what follows from its first option, quoted word or address on, wi
 """
 
 
+_currency_sign: ContextVar[str] = ContextVar("currency_sign", default="$")
+
+
+@contextmanager
+def amounts_in(currency: str) -> Iterator[None]:
+    """Format amounts in *currency* meanwhile: "CNY 1,234" for any but US dollars."""
+    token = _currency_sign.set("$" if currency == "USD" else f"{currency} ")
+    try:
+        yield
+    finally:
+        _currency_sign.reset(token)
+
+
+def currency_sign() -> str:
+    """Return the beginning of an amount: "$", or the code of another currency."""
+    return _currency_sign.get()
+
+
 def format_usd(amount: Decimal) -> str:
     """Format dollars for a reader: whole dollars from 100 on, cents below; a little is not nothing."""
+    sign = currency_sign()
     if amount < 0 and round_to_cents(amount):
         return f"-{format_usd(-amount)}"
     if amount > 0 and not round_to_cents(amount):
-        return "<$0.01"
-    return f"${amount:,.0f}" if amount >= 100 else f"${abs(round_to_cents(amount) or 0):,.2f}"
+        return f"<{sign}0.01"
+    return f"{sign}{amount:,.0f}" if amount >= 100 else f"{sign}{abs(round_to_cents(amount) or 0):,.2f}"
 
 
 def format_time(at: datetime) -> str:
