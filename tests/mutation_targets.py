@@ -45,7 +45,7 @@ MOST = 10
 ENOUGH = 3
 """Where fewer test files import a module, those count too that test what imports it."""
 
-COMMON = {"__init__", "rule", "main", "command"}
+COMMON = {"__init__", "rule", "main", "command", "stack"}
 """Names of modules after which no test file is named."""
 
 ALSO: Mapping[str, tuple[str, ...]] = {

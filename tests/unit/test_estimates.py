@@ -74,11 +74,11 @@ def test_more_cost_or_time_costs_more(price: float, dearer: float, hours: float,
 def test_a_job_costs_what_its_instances_and_their_volumes_do(hours: float) -> None:
     whole = training(2.0, hours, instances=4, storage_gb=500.0, storage_usd=0.14, commitment_discount=0.3)
 
-    disk = 500 * 0.14 * 4 / 730 * hours
+    disk, four = 500 * 0.14 * 4 / 730 * hours, replace(SPOT, instances=4)
     assert whole.values["on_demand_usd"] == pytest.approx(2 * 4 * hours + disk)
     assert whole.values["committed_usd"] == pytest.approx(2 * 4 * hours * 0.7 + disk)
     assert whole.values["spot_usd"] == pytest.approx(
-        (2 * 4 * 0.4 + disk / hours) * SPOT.hours(hours, SPOT.interval())
+        (2 * 4 * 0.4 + disk / hours) * four.hours(hours, four.interval())
     )
 
 

@@ -248,6 +248,7 @@ def estimate_training(
     check_finite(*amounts, jobs_a_week, hourly_usd, hours)
     require(min(*amounts, jobs_a_week) >= 0, NEGATIVE_INPUT)
     require(0 <= (commitment_discount or 0) < 1, "a commitment's discount lies between 0 and 1")
+    spot = replace(spot, instances=instances)
     job = PlannedJob(
         hours=hours,
         spot=spot,
@@ -290,7 +291,10 @@ def estimate_training(
             Figure("spot_hours", "hours on spot", job.on_spot(), "hours"),
             Figure("checkpoint_hours", "hours between checkpoints that cost least", spot.interval(), "hours"),
             Figure(
-                "even_interruptions", "interruptions an hour at which spot costs as much", even, "an hour"
+                "even_interruptions",
+                "interruptions an hour at which spot costs as much",
+                even,
+                "an hour",
             ),
             Figure("committed_usd", "under a commitment, if it is used", committed),
         ),
@@ -357,7 +361,8 @@ def _elsewhere(offer: Offer, gpus: int, job: PlannedJob) -> OfferRow:
     """Build the row for the same job on whole machines of *offer*; a GPU-hour is of those that it needs."""
     count = offer.machines(gpus)
     data = 0.0 if offer.cloud == "AWS" else job.data_usd
-    spot = None if offer.spot_usd is None else job.interrupted(offer.spot_usd * count) + data
+    here = replace(job.spot, instances=count)
+    spot = None if offer.spot_usd is None else job.interrupted(offer.spot_usd * count, here) + data
     where = f"{EC2_OFFER if offer.cloud == 'AWS' else offer.cloud} {offer.region}"
     basis = "unknown" if spot is None else "snapshot"
     name = f"{count} x {offer.machine}"
@@ -370,9 +375,12 @@ def _elsewhere(offer: Offer, gpus: int, job: PlannedJob) -> OfferRow:
 def _of_spot(even: float, assumed: float) -> str:
     if math.isinf(even):
         return (
-            f"Spot costs less however often it is interrupted; {assumed:g} interruptions an hour are assumed."
+            f"Spot costs less however often it is interrupted; {assumed:g} interruptions an hour of each"
+            " instance are assumed."
         )
-    return f"Spot costs less below {even:.2g} interruptions an hour; {assumed:g} are assumed."
+    return (
+        f"Spot costs less below {even:.2g} interruptions an hour of each instance; {assumed:g} are assumed."
+    )
 
 
 def _of_commitment(job: PlannedJob, discount: float | None) -> str:
