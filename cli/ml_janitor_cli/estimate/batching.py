@@ -30,7 +30,7 @@ from ml_janitor_cli.estimate.estimates import (
     RegionOption,
     check_finite,
     hourly_price,
-    price_source,
+    hourly_price_source,
     print_estimate,
     require,
     whole_instances,
@@ -121,7 +121,7 @@ def batching(
                 cache_hits=cache_hits,
                 quantised=quantised,
                 rate=rate,
-                source=price_source(instance, price),
+                source=hourly_price_source(instance, price),
             )
         ),
         as_json=as_json,

@@ -42,8 +42,8 @@ from ml_janitor_cli.estimate.estimates import (
     Word,
     check_finite,
     hourly_price,
+    hourly_price_source,
     parse_numbers,
-    price_source,
     print_estimate,
     read_text,
     require,
@@ -510,7 +510,7 @@ def training(
             gpus=None if gpu is None else gpus,
             offers=read_offers(),
         )
-        sources = [price_source(instance, price)]
+        sources = [hourly_price_source(instance, price)]
         if found.compared:
             sources.append(
                 f"other machines and their spot prices (a snapshot): SkyPilot's catalog, read {offers_date()}"
@@ -638,7 +638,7 @@ def distillation(
                 Figure(f"{name}_instances", f"instances of {words}", count, "count"),
                 Figure(f"{name}_monthly_usd", f"a month of {words}", monthly[-1]),
             ]
-            sources.append(price_source(instance, price))
+            sources.append(hourly_price_source(instance, price))
         found = estimate_distillation(*monthly, once_usd=once, loss=lost, allowed=allowed)
         return replace(
             found,

@@ -134,7 +134,7 @@ def hourly_price(instance: str | None, price: float | None) -> float:
     return float(found)
 
 
-def price_source(instance: str | None, price: float | None) -> str:
+def hourly_price_source(instance: str | None, price: float | None) -> str:
     """Return the source of what `hourly_price` returns."""
     if price is not None or instance is None:
         return f"${price:g} for an instance-hour, as typed"

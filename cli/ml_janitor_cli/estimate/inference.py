@@ -36,9 +36,9 @@ from ml_janitor_cli.estimate.estimates import (
     RegionOption,
     check_finite,
     hourly_price,
+    hourly_price_source,
     open_account,
     parse_numbers,
-    price_source,
     print_estimate,
     require,
 )
@@ -158,7 +158,7 @@ def inference(
         sources = (
             f"${hourly_usd:g} for an instance-hour, as serverless-candidates read it"
             if hourly_usd is not None
-            else price_source(instance or found.instance or None, price),
+            else hourly_price_source(instance or found.instance or None, price),
             *(
                 [f"${gb_second:.5f} for a second of a GB of serverless memory, {serverless}"]
                 * (not found.cannot)
