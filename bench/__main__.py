@@ -29,6 +29,7 @@ PARTS = (
     "receiver",
     "pictures",
     "bills",
+    "forecasts",
     "inventories",
 )
 PAGE = Path(__file__).parent.parent / "docs" / "performance.md"

@@ -9,6 +9,7 @@ section in janitor.toml before a sandbox starts. A generated part stands between
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import subprocess
@@ -16,9 +17,10 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 from bench import monthly, scale
-from docs import managed_policies
+from docs import managed_policies, pictures
 from docs.detector_pages import EXAMPLES, head, section
 from infra.keys import KEY_TABLE
 from ml_janitor.bill import explaining, reading
@@ -68,6 +70,11 @@ def main() -> int:
         again = [sys.executable, __file__, INSIDE, *sys.argv[1:]]
         return subprocess.run([*SANDBOX, *again], check=False).returncode or stale  # noqa: S603 - our own program
     made = pages_of_sessions()
+    shown = pictures.report_picture(audit_of_demo().page)
+    if check and pictures.hash_of("report") != shown.hash:
+        print("docs/images/report.png does not match the audit: run `make pictures`", file=sys.stderr)
+        finish(made, check=check)
+        return 1
     if not check:
         # It changes the account of its sandbox, which is therefore its own.
         made.append(nights(printed(*SANDBOX, sys.executable, "-m", "ml_janitor_sandbox.night")))
@@ -253,14 +260,29 @@ def session(command: Sequence[str], *, account: bool = True) -> str:
     return f"```console\n$ {' '.join(command)}\n{said}\n```"
 
 
+class DemoAudit(NamedTuple):
+    """What `make audit` prints, the table that compares it with the bill, and its page."""
+
+    said: str
+    table: str
+    page: str
+
+
+@functools.cache
+def audit_of_demo() -> DemoAudit:
+    """Audit the demo account as the README's first command does."""
+    with TemporaryDirectory() as folder:
+        audit, page = Path(folder) / "audit.json", Path(folder) / "page.html"
+        files = ("--json-file", str(audit), "--html", str(page))
+        said = printed(str(JANITOR), "audit", "--bill", "--plan", *files)
+        table = printed(sys.executable, "-m", "ml_janitor_sandbox.demo.case_study", str(audit))
+        return DemoAudit(said.partition("\nWritten: ")[0].rstrip(), table, page.read_text())
+
+
 def case_study() -> dict[str, str]:
     """The bill that answers its question; of one audit the table, and the six weeks that it ends with."""
-    command = ("audit", "--plan")
-    with TemporaryDirectory() as folder:
-        audit = Path(folder) / "audit.json"
-        said = printed(str(JANITOR), *command, "--json-file", str(audit)).replace(f"Written: {audit}\n", "")
-        table = printed(sys.executable, "-m", "ml_janitor_sandbox.demo.case_study", str(audit))
-    shown = f"```console\n$ janitor {' '.join(command)}\n...\n\n{said[said.index(PLAN) :]}\n```"
+    said, table, _ = audit_of_demo()
+    shown = f"```console\n$ janitor audit --plan\n...\n\n{said[said.index(PLAN) :]}\n```"
     return {"table": table, "answer": session(BILL), "plan": shown}
 
 

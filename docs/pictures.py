@@ -1,9 +1,9 @@
 """
 Makes the pictures of the README from what the program itself says: `make pictures`.
 
-The report is the audit of the demo account, the warning and the digest are messages that the sandbox's Slack
-received during the three nights. Each file carries a hash of its words, by which the test of the nights,
-which plays them anyway, finds a picture that is out of date.
+The report is that of `make audit`, the warning and the digest are messages that the sandbox's Slack
+received during the three nights. Each file carries a hash of its words, by which the check of the docs and
+the test of the nights find a picture that is out of date.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from PIL.PngImagePlugin import PngInfo
 from playwright.sync_api import sync_playwright
 from rich.console import Console
 
-from ml_janitor.report.html import render_html
+from ml_janitor_cli.main import main as janitor
 from ml_janitor_sandbox.night import Played, play
 from ml_janitor_sandbox.night.script import PEOPLE, ZONE, Digest, Swept, user
 
@@ -72,15 +72,21 @@ def main() -> int:
         sys.stderr.write("docs/pictures.py runs inside a sandbox: make pictures\n")
         return 2
     with TemporaryDirectory() as folder:
+        page = Path(folder) / "report.html"
+        janitor(["audit", "--bill", "--plan", "--html", str(page)])
         played = play(os.environ["AWS_ENDPOINT_URL"], os.environ, Console(file=io.StringIO()), Path(folder))
-    write(pictures(played))
+        write({"report": report_picture(page.read_text()), **pictures(played)})
     return 0
 
 
+def report_picture(page: str) -> Picture:
+    """The first screen of the page that `make audit` writes."""
+    return Picture(summary(page), width=1280)
+
+
 def pictures(played: Played) -> dict[str, Picture]:
-    """Every picture by its name."""
+    """The pictures of Slack by their names."""
     return {
-        "report": Picture(summary(render_html(played.before)), width=1080),
         "warning": Picture(slack(*warned(played)), width=660),
         "digest": Picture(slack(digested(played)), width=660),
     }
@@ -111,7 +117,7 @@ def digested(played: Played) -> Mapping[str, Any]:
 
 
 def summary(report: str) -> str:
-    """The report as far as its charts: what a reader sees before the table."""
+    """The report as far as its table: what a reader sees first."""
     above, table, _ = report.partition('<section class="card findings">')
     if not table:
         raise ValueError("the report has no table of findings")

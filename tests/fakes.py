@@ -19,6 +19,7 @@ from ml_janitor.core.model import (
     Kept,
     NotRead,
     Signal,
+    SweepNote,
     Tags,
     Target,
     Unreadable,
@@ -101,9 +102,11 @@ class Shelf(Detector[Thing]):
     reads = (allow("sagemaker:ListEndpoints"),)
 
     things: tuple[Thing, ...] = ()
+    notes: tuple[SweepNote, ...] = ()
     breaks: Exception | None = None
 
-    def find(self, aws: Aws, now: datetime) -> Iterator[Thing]:  # noqa: ARG002
+    def find(self, aws: Aws, now: datetime) -> Iterator[Thing | SweepNote]:  # noqa: ARG002
+        yield from self.notes
         yield from self.things
         if self.breaks is not None:
             raise self.breaks
@@ -186,3 +189,8 @@ class SleepingClock:
 def because(text: str) -> Cause:
     """A cause that is shown as *text*."""
     return make_cause(CauseCode.NO_LONGER_WASTE, text)
+
+
+def candidates[C: Candidate](detector: Detector[C], aws: Aws, now: datetime) -> list[C]:
+    """Return what *detector* finds, without its notes."""
+    return [found for found in detector.find(aws, now) if not isinstance(found, SweepNote)]

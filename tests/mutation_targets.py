@@ -45,7 +45,7 @@ MOST = 10
 ENOUGH = 3
 """Where fewer test files import a module, those count too that test what imports it."""
 
-COMMON = {"__init__", "rule", "main", "command"}
+COMMON = {"__init__", "rule", "main", "command", "stack"}
 """Names of modules after which no test file is named."""
 
 ALSO: Mapping[str, tuple[str, ...]] = {
@@ -148,6 +148,7 @@ ALSO: Mapping[str, tuple[str, ...]] = {
     "cli/ml_janitor_cli/policies.py": ("integration/test_policies.py",),
     "cli/ml_janitor_cli/replay.py": ("integration/test_replay.py",),
     "cli/ml_janitor_cli/sandbox.py": ("integration/test_cli_sandbox.py",),
+    "cli/ml_janitor_cli/stack.py": ("integration/test_doctor_deployment.py",),
     "cli/ml_janitor_cli/sweep.py": ("integration/test_cli_ledger.py",),
 }
 """Tests that reach modules without importing them, by the beginning of the modules' paths."""

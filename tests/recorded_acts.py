@@ -27,6 +27,7 @@ IAM_NAMES = {
     "s3:GetBucketReplication": "s3:GetReplicationConfiguration",
     "s3:GetBucketLifecycleConfiguration": "s3:GetLifecycleConfiguration",
     "s3:ListBucketMetricsConfigurations": "s3:GetMetricsConfiguration",
+    "s3:GetBucketInventoryConfiguration": "s3:GetInventoryConfiguration",
     "s3:ListBucketInventoryConfigurations": "s3:GetInventoryConfiguration",
     "s3:GetBucketMetadataConfiguration": "s3:GetBucketMetadataTableConfiguration",
     "s3:ListMultipartUploads": "s3:ListBucketMultipartUploads",

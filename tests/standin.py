@@ -39,7 +39,7 @@ from ml_janitor.acting.warning import Warner, WarningDeliveries
 from ml_janitor.aws.calls import make_client
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Prices
-from ml_janitor.core.model import Confidence, Effect, Mode, Target, Value, Verdict
+from ml_janitor.core.model import Confidence, Effect, Mode, SweepNote, Target, Value, Verdict
 from ml_janitor.core.results import Outcome, Report, Result, Sweep
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.engine.detector import CannotActError, Cleanup, Detector, NotFinishedError, Steps, allow
@@ -100,6 +100,7 @@ class World:
     """
 
     things: dict[str, Thing] = field(default_factory=dict)
+    looked_through: int = 0
     unplugged: set[str] = field(default_factory=set)
     done: list[str] = field(default_factory=list)
     looked_at: list[datetime] = field(default_factory=list)
@@ -143,7 +144,8 @@ class Cleaner(Detector[Thing]):
     )
     world: ClassVar[World] = World()
 
-    def find(self, aws: Aws, now: datetime) -> Iterator[Thing]:  # noqa: ARG002
+    def find(self, aws: Aws, now: datetime) -> Iterator[Thing | SweepNote]:  # noqa: ARG002
+        yield SweepNote(looked_through=self.world.looked_through)
         yield from self.world.things.values()
         if self.world.broken is not None:
             raise self.world.broken

@@ -19,6 +19,7 @@ from policy_sentry.querying.all import get_all_actions
 
 import one_of_each
 from conftest import ACCOUNT, NOW, REGION, seed_demo
+from fakes import candidates
 from ml_janitor.aws.client import open_regions
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.detectors.duplicate_artifacts.rule import DuplicateArtifacts
@@ -134,7 +135,7 @@ class TestReads:
         session = boto3.Session(region_name=REGION)
         with open_regions(session, account=ACCOUNT, regions=[REGION], attempts=2, pace=None) as accounts:
             (aws,) = accounts
-            found = list(rule.find(aws, NOW))
+            found = candidates(rule, aws, NOW)
             for _, alike in groupby(sorted(found, key=kind_of), kind_of):
                 some = list(alike)
                 if type(rule).look is Detector.look:  # which reads everything again, whichever it is for

@@ -193,9 +193,13 @@ def _load(call: Call, execution: Execution, table: exp.Table, folder: Path, days
             (part := folder / day).mkdir()
             files = _object(call, found.bucket, key).decode().split()
             copied = _copied(call, [_address(uri) for uri in files], part)
-            parts.append(f"SELECT {', '.join(found.columns)}, '{day}' AS dt FROM read_parquet({copied})")  # noqa: S608
+            parts += [
+                f"SELECT {', '.join(found.columns)}, '{day}' AS dt, '{uri}' AS \"$path\" "  # noqa: S608 - ours
+                f"FROM read_parquet('{path}')"
+                for uri, path in zip(files, copied, strict=True)
+            ]
             paths += copied
-    nothing = ", ".join(f"NULL AS {name}" for name in (*found.columns, "dt"))
+    nothing = ", ".join(f"NULL AS {name}" for name in (*found.columns, "dt", '"$path"'))
     relation = " UNION ALL ".join(parts) or f"SELECT {nothing} WHERE false"
     return Loaded(relation, paths)
 

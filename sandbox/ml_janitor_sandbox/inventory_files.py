@@ -74,8 +74,9 @@ def deliver(
     """
     Write an S3 Inventory of *bucket* with these *rows*, which S3 began *at* this time, below *location*.
 
-    Its file is Parquet, whatever *kind* of fileFormat the manifest names.
+    Its file is Parquet, whatever *kind* of fileFormat the manifest names. The bucket has its configuration.
     """
+    configure(s3, bucket, location)
     columns = {name: of for name, of in COLUMNS.items() if all_versions or name not in OF_VERSIONS}
     chosen = [row for row in rows if all_versions or (row["is_latest"] and not row["is_delete_marker"])]
     destination, _, prefix = location.removeprefix("s3://").partition("/")
@@ -101,6 +102,30 @@ def deliver(
     s3.put_object(Bucket=destination, Key=f"{folder}manifest.json", Body=manifest)
     checksum = hashlib.md5(manifest).hexdigest()  # noqa: S324 - what S3 writes
     s3.put_object(Bucket=destination, Key=f"{folder}manifest.checksum", Body=checksum.encode())
+
+
+def configure(s3: Any, bucket: str, location: str, prefix: str = "") -> None:
+    """Give *bucket* the inventory configuration of its keys below *prefix*, delivered to *location*."""
+    destination, _, folder = location.removeprefix("s3://").rstrip("/").partition("/")
+    above, _, name = folder.rpartition("/")
+    to = {
+        "Bucket": f"arn:aws:s3:::{destination}",
+        "Format": "Parquet",
+        "Prefix": above.removesuffix(bucket).rstrip("/"),
+    }
+    s3.put_bucket_inventory_configuration(
+        Bucket=bucket,
+        Id=name,
+        InventoryConfiguration={
+            "Id": name,
+            "IsEnabled": True,
+            "Destination": {"S3BucketDestination": to},
+            "IncludedObjectVersions": "All",
+            "OptionalFields": ["Size", "ETag"],
+            "Schedule": {"Frequency": "Daily"},
+        }
+        | ({"Filter": {"Prefix": prefix}} if prefix else {}),
+    )
 
 
 def fill_live_table(s3: Any, bucket: str, rows: Iterable[Row]) -> None:

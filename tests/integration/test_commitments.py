@@ -16,7 +16,7 @@ from aws_lambda_powertools import Logger
 
 import one_of_each
 from conftest import ACCOUNT, NOW, REGION
-from fakes import Shelf, thing, waste
+from fakes import Shelf, candidates, thing, waste
 from ml_janitor.aws.client import Aws, open_regions
 from ml_janitor.core.model import Finding, Kept, Mode, Target, Value, Verdict
 from ml_janitor.core.results import Outcome, Result, Sweep
@@ -106,7 +106,7 @@ def test_what_runs_all_the_time_is_committed_to_at_the_rate_that_aws_answers(aws
     assert found.cost.monthly_usd == pytest.approx(Decimal(str(0.2 * (M5 + G5) * 730)), rel=Decimal("0.001"))
     assert "Hourly granularity is not enabled" in sweep.notices[0]
     assert sweep.notices[1].startswith("3 requests were answered by Cost Explorer")
-    (later,) = Commitments().find(aws, NOW + timedelta(minutes=17, seconds=33, microseconds=5))
+    (later,) = candidates(Commitments(), aws, NOW + timedelta(minutes=17, seconds=33, microseconds=5))
     assert isinstance(later.hours, Value)
     assert later.hours.value.since == NOW - 32 * DAY
 

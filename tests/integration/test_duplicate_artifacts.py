@@ -14,6 +14,7 @@ import pytest
 from botocore.config import Config
 
 from conftest import ACCOUNT, NOW, REGION
+from fakes import candidates
 from ml_janitor.aws.client import Aws
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.model import Finding, Kept, Verdict
@@ -101,7 +102,7 @@ class Account:
 
     def copies(self) -> list[ArtifactCopy]:
         """What a sweep reads of the copies below b/."""
-        return [one for one in READER.find(self.aws, NOW) if one.stored.key.startswith("b/")]
+        return [one for one in candidates(READER, self.aws, NOW) if one.stored.key.startswith("b/")]
 
     def again(self, copy: ArtifactCopy) -> Verdict:
         """The verdict of a second look."""

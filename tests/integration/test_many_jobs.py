@@ -12,6 +12,7 @@ import boto3
 import pytest
 
 from conftest import ACCOUNT, NOW, REGION
+from fakes import candidates
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.pace import AWS_RATES, Pace
 from ml_janitor.aws.prices import Prices
@@ -140,7 +141,7 @@ def test_a_sweep_ends_in_lambdas_time(
         box.fault(service, operation, "rate", per_second=int(rate))
     box.clear_calls()
 
-    found = list(detector().find(aws, NOW))
+    found = candidates(detector(), aws, NOW)
 
     calls = box.calls()
     assert sum(one["struck"] for one in box.faults()) == 0
@@ -155,7 +156,7 @@ def test_a_sweep_ends_in_lambdas_time(
 def test_ten_copies_are_searched_for_no_job_twice(box: Control, session: boto3.Session, aws: Aws) -> None:
     seed(session, box, 600)
     rule = next(one for one in DETECTORS if one.name == "duplicate-artifacts")()
-    copies = list(rule.find(aws, NOW))
+    copies = candidates(rule, aws, NOW)
     box.clear_calls()
 
     for copy in copies:

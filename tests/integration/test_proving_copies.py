@@ -11,6 +11,7 @@ import boto3
 import pytest
 
 from conftest import NOW
+from fakes import candidates
 from ml_janitor.aws.calls import required_value
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Confidence, Finding, Signal, Value
@@ -44,7 +45,7 @@ class Pair:
 
     def prepared(self, memo: Mapping[str, Any], *, reads: int = 10**6) -> Mapping[str, Any]:
         """What is prepared in a run that has time for so many looks at the clock."""
-        copy = next(one for one in self.detector.find(self.aws, NOW) if one.stored.key == "b.tar.gz")
+        copy = next(one for one in candidates(self.detector, self.aws, NOW) if one.stored.key == "b.tar.gz")
         found = self.detector.decide(copy, NOW)
         assert isinstance(found, Finding), found.reason
         assert found.confidence is Confidence.LIKELY
@@ -97,7 +98,7 @@ def test_what_is_only_likely_is_compared_to_the_last_byte(pair: Pair) -> None:
 
 def test_what_looking_again_has_just_compared_is_not_read_twice(pair: Pair) -> None:
     detector = replace(pair.detector, compare_up_to=10**6)
-    copy = next(one for one in detector.find(pair.aws, NOW) if one.stored.key == "b.tar.gz")
+    copy = next(one for one in candidates(detector, pair.aws, NOW) if one.stored.key == "b.tar.gz")
     pair.box.clear_calls()
 
     assert detector.prepare(pair.aws, copy, {})["proof"] == "every byte read"
@@ -233,7 +234,7 @@ def test_a_range_that_cannot_be_read_proves_nothing(pair: Pair, key: str | None)
 def test_a_checksum_that_proves_costs_no_read(pair: Pair) -> None:
     for key in ("a.tar.gz", "b.tar.gz"):
         pair.put(key, b"m" * SIZE, ChecksumAlgorithm="SHA256")
-    copy = next(one for one in pair.detector.find(pair.aws, NOW) if one.stored.key == "b.tar.gz")
+    copy = next(one for one in candidates(pair.detector, pair.aws, NOW) if one.stored.key == "b.tar.gz")
     found = pair.detector.decide(copy, NOW)
     assert isinstance(found, Finding)
     pair.box.clear_calls()
@@ -261,7 +262,7 @@ def test_what_others_were_given_access_to_is_only_reported(pair: Pair, given: di
 )
 @pytest.mark.parametrize("key", ["a.tar.gz", "b.tar.gz"])
 def test_a_late_change_is_only_reported(pair: Pair, key: str, letter: bytes, hour: int) -> None:
-    copy = next(one for one in pair.detector.find(pair.aws, NOW) if one.stored.key == "b.tar.gz")
+    copy = next(one for one in candidates(pair.detector, pair.aws, NOW) if one.stored.key == "b.tar.gz")
     found = pair.detector.decide(copy, NOW)
     assert isinstance(found, Finding)
     pair.box.set_clock(NOW.replace(hour=hour))
@@ -287,7 +288,7 @@ def test_a_copy_that_cannot_be_written_is_only_reported(pair: Pair, monkeypatch:
 
 def test_a_copy_whose_keeper_will_expire_is_only_reported(pair: Pair) -> None:
     """The lifecycle rule is written after the copy was looked at."""
-    copy = next(one for one in pair.detector.find(pair.aws, NOW) if one.stored.key == "b.tar.gz")
+    copy = next(one for one in candidates(pair.detector, pair.aws, NOW) if one.stored.key == "b.tar.gz")
     found = pair.detector.decide(copy, NOW)
     assert isinstance(found, Finding)
     rule: Any = {"ID": "tmp", "Status": "Enabled", "Filter": {"Prefix": "a"}, "Expiration": {"Days": 90}}
@@ -301,7 +302,7 @@ def test_a_copy_whose_keeper_will_expire_is_only_reported(pair: Pair) -> None:
     "operation", ["HeadObject", "GetObjectAcl", "GetObjectTagging", "GetBucketVersioning"]
 )
 def test_what_cannot_be_read_is_not_acted_on(pair: Pair, operation: str) -> None:
-    copy = next(one for one in pair.detector.find(pair.aws, NOW) if one.stored.key == "b.tar.gz")
+    copy = next(one for one in candidates(pair.detector, pair.aws, NOW) if one.stored.key == "b.tar.gz")
     found = pair.detector.decide(copy, NOW)
     assert isinstance(found, Finding)
     pair.box.fault("s3", operation, "deny", times=0)

@@ -153,22 +153,101 @@ def test_evidence_has_the_width_of_the_page_and_goes_with_its_finding(shown: Any
     assert page.locator("#count").inner_text() == "1 of 3 shown"
 
 
-def test_print_unfolds_the_evidence_of_what_is_shown(shown: Any) -> None:
-    page = shown(report(finding(1), finding(2), finding(33)))
+def test_a_print_has_every_finding_and_the_evidence_that_is_unfolded(shown: Any) -> None:
+    page = shown(report(*(finding(number) for number in range(1, 84))))
     page.locator(".unfold").nth(0).click()
-    page.locator("[data-search]").fill("ranker-3")
-    page.evaluate("addEventListener('beforeprint', () => { window.printed = [...rowsShown()]; })")
+    page.locator(".unfold").nth(0).click()
+    page.locator(".unfold").nth(1).click()
+    page.evaluate("addEventListener('beforeprint', () => { window.printed = rowsShown(); })")
     page.evaluate(
-        "window.rowsShown = () => [...document.querySelectorAll('.detail:not([hidden])')]"
-        ".map((detail) => detail.previousElementSibling.dataset.name)"
+        "window.rowsShown = () => [document.querySelectorAll('#findings tbody tr:not(.detail)').length,"
+        " ...[...document.querySelectorAll('.detail')].map((row) => row.previousElementSibling.dataset.name)]"
     )
     page.pdf()
-    assert page.evaluate("printed") == ["ranker-33"]
+    assert page.evaluate("printed") == [83, "ranker-82"]
+    assert page.evaluate("rowsShown()") == [80, "ranker-82"]
 
-    page.locator("[data-search]").fill("")
+    page.locator("[data-search]").fill("ranker-83")
     page.pdf()
-    assert page.evaluate("printed") == ["ranker-33", "ranker-2", "ranker-1"]
-    assert page.evaluate("rowsShown()") == ["ranker-33"]
+    assert page.evaluate("printed") == [1]
+
+
+def test_eighty_three_findings_are_printed_in_twelve_pages_and_no_name_breaks_inside_itself(
+    shown: Any,
+) -> None:
+    paper = {"width": 703, "height": 1032}  # A4 within margins of 12 mm, in CSS pixels
+    owner = "mei-ling.zhou@example.com"
+    page = shown(
+        report(*(finding(n, name=f"catalog-features-{n}", owner=owner) for n in range(1, 84))), paper
+    )
+    page.emulate_media(media="print")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+
+    bottom = page.locator(".findings").bounding_box()
+    assert page.locator("#findings tbody tr").count() == 83
+    assert bottom["y"] + bottom["height"] < 12 * 0.9 * paper["height"], "a tenth is for rows that do not fit"
+    lines = page.locator("#findings td[data-label=owner]").first.evaluate(
+        "(cell) => { const range = document.createRange(); range.selectNodeContents(cell);"
+        " return range.getBoundingClientRect().height / parseFloat(getComputedStyle(cell).lineHeight) }"
+    )
+    assert lines < 3.5, "the person, the domain, and the team"
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_the_first_screen_has_the_five_largest_findings_and_their_owners(
+    shown: Any, size: dict[str, int]
+) -> None:
+    spent = Cost(hourly_usd=Decimal("58.75"), accrued_usd=Decimal(99_000))
+    many = (finding(n, owner=f"person-{n % 7}@example.com") for n in range(1, 84))
+    page = shown(report(finding(100, spent, name="llm-pretrain"), *many, unknown(101)), size)
+
+    shown_first = page.locator(".largest li")
+    assert shown_first.count() == 5
+    assert shown_first.first.inner_text().split("\n") == [
+        "$99,000 so far llm-pretrain",
+        "anna: delete the endpoint",
+    ]
+    last = page.locator(".largest h2").last.bounding_box()
+    assert last["y"] + last["height"] < size["height"]
+
+
+def test_a_link_to_a_finding_shows_it_with_its_evidence(shown: Any) -> None:
+    page = shown(report(*(finding(number) for number in range(1, 304))))
+    page.locator("[data-search]").fill("ranker-303")
+
+    page.locator(".largest a").nth(1).click()
+    assert "endpoint/ranker-302" in page.locator(".evidence").inner_text()
+    far = "arn:aws:sagemaker:us-east-1:123456789012:endpoint/ranker-2"
+    page.evaluate(f"location.hash = encodeURIComponent('{far}')")
+    page.locator("tr[data-name=ranker-2] + tr.detail").wait_for()
+    assert page.locator("tr[data-name=ranker-2]").is_visible()
+
+
+def test_findings_are_grouped_by_owner_and_action(shown: Any) -> None:
+    stop = "stop it (its volume stays)"
+    page = shown(
+        report(
+            finding(1, owner="ben@example.com"),
+            finding(2, owner=None, action=stop),
+            finding(3, owner="ben@example.com", action=stop),
+            finding(1, Cost(hourly_usd=Decimal(1), accrued_usd=Decimal(900)), name="job", owner=None),
+        )
+    )
+
+    page.locator("[data-group]").select_option("owner")
+    assert page.locator("tr.group").all_inner_texts() == [
+        "ben@example.com: 2 findings, $2,920 a month",
+        "no owner: 2 findings, $1,460 a month and $900 so far",
+    ]
+    assert names(page) == ["ranker-3", "ranker-1", "ranker-2", "job"]
+    page.locator("[data-group]").select_option("action")
+    assert page.locator("tr.group").all_inner_texts() == [
+        "stop it: 2 findings, $3,650 a month",
+        "delete the endpoint: 2 findings, $730 a month and $900 so far",
+    ]
+    assert not page.locator(".became").first.is_visible()
+    page.locator("[data-group]").select_option("")
+    assert page.locator("tr.group").count() == 0
 
 
 def test_long_words_break_at_what_separates_their_parts(shown: Any) -> None:
@@ -177,7 +256,9 @@ def test_long_words_break_at_what_separates_their_parts(shown: Any) -> None:
     name = page.locator("td.name strong")
     assert name.inner_text() == "models/team_a/weights.tar.gz"
     assert name.inner_html() == "models/<wbr>team_<wbr>a/<wbr>weights.<wbr>tar.<wbr>gz"
-    assert page.locator("td[data-label=owner]").inner_html() == "maria.<wbr>lopez@<wbr>example.<wbr>com"
+    assert page.locator("td[data-label=owner]").inner_html() == (
+        'maria.<wbr>lopez@<wbr>example.<wbr>com<br><span class="soft">team search</span>'
+    )
     assert add_breaks("<b>at 03:00, $58.75") == "&lt;b&gt;at 03:00, $58.75"
     assert add_breaks("us-east-1:123456789012:app/x") == "us-east-1:<wbr>123456789012:<wbr>app/<wbr>x"
 
@@ -230,7 +311,9 @@ def test_hostile_names_stay_text(shown: Any) -> None:
 def test_nothing_sticks_out(shown: Any, size: dict[str, int]) -> None:
     long_name = "a-very-long-endpoint-name-without-any-blank-" * 3
     spent = Cost(hourly_usd=Decimal("58.75"), accrued_usd=Decimal(15511))
-    change = "set EnableManagedSpotTraining=true, StoppingCondition.MaxWaitTimeInSeconds=864000"
+    change = (
+        f"aws s3api put-bucket-lifecycle-configuration --bucket b --lifecycle-configuration '{'x' * 900}'"
+    )
     found = (finding(1, name=long_name, owner=long_name), finding(2, spent, action=change), unknown(3))
     page = shown(report(*found), size)
 

@@ -122,7 +122,7 @@ def test_every_grouping_is_what_a_recount_of_the_charges_says(account: Any, cont
     assert [one["Groups"] for one in ungrouped] == [[]] * 5
 
 
-def test_resources_are_charged_list_price_for_as_long_as_they_run(account: Any) -> None:
+def test_resources_are_charged_list_price_for_as_long_as_they_run(account: Any, control: Control) -> None:
     use = asked(account, Granularity="MONTHLY", Metrics=["UsageQuantity", "UnblendedCost"],
                 GroupBy=grouped("USAGE_TYPE"), Filter=only("SERVICE", "Amazon SageMaker"))  # fmt: skip
     (month,) = use["ResultsByTime"]
@@ -135,6 +135,9 @@ def test_resources_are_charged_list_price_for_as_long_as_they_run(account: Any) 
         4 * (10 + 22 / 60) * 14.688 * 0.3
     )
     assert found["USE1-Notebk:VolumeUsage.gp2"]["UsageQuantity"]["Unit"] == "GB-Mo"
+    control.set_bill(currency="CNY")
+    yuan = asked(account, Granularity="MONTHLY", Metrics=["UnblendedCost"])["ResultsByTime"][0]
+    assert yuan["Total"]["UnblendedCost"]["Unit"] == "CNY"
     assert float(found["USE1-Host:ml.m5.large"]["UnblendedCost"]["Amount"]) == pytest.approx(
         0.115 * (58 + 20 / 60) - 7.5
     )
@@ -254,6 +257,12 @@ def test_a_forecast_needs_a_month_of_history(account: Any, control: Control) -> 
     high = float(month["PredictionIntervalUpperBound"])
     assert low < mean < high
     assert mean > 21 * 10
+    control.charge([COPIED | steady | {"usd": 91, "amortized_usd": 910}])
+    unblended, amortized = (
+        float(account.get_cost_forecast(**span | {"Metric": f"{name}_COST"})["Total"]["Amount"])
+        for name in ("UNBLENDED", "AMORTIZED")
+    )
+    assert amortized > unblended + 21 * 8
     control.set_bill(since="2026-09-20T00:00:00Z")
     with pytest.raises(ClientError, match="DataUnavailableException"):
         account.get_cost_forecast(**span)

@@ -377,6 +377,14 @@ def test_at_most_so_many_in_a_sweep_and_the_rest_wait(nights: Nights) -> None:
     assert next(iter(nights.after(HOUR).values())).outcome is Outcome.ACTED
 
 
+def test_a_share_is_of_all_that_was_looked_through(nights: Nights) -> None:
+    nights.warned("a", "b", "c", "d")
+
+    assert {result.why for result in nights.after(4 * DAY).values()} == {CauseCode.MAX_SHARE}
+    nights.world.looked_through = 20
+    assert {result.outcome for result in nights.after(HOUR).values()} == {Outcome.ACTED}
+
+
 def test_a_night_has_so_many_over_all_sweeps(nights: Nights) -> None:
     nights.arming = replace(ARMED, max_share=100)
     nights.at_most = 2

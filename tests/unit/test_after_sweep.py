@@ -112,6 +112,19 @@ def test_a_dry_run_or_one_that_cannot_warn_or_remember_may_not_act(
     assert cleaning(nights, **about).judged_by([nights.aws]).armed("cellar").armed is armed
 
 
+def test_what_people_asked_for_and_does_not_verify_is_a_failure_of_the_run(nights: Nights) -> None:
+    nights.warned("lamp")
+    run = cleaning(nights)
+    assert run.parts.acting is not None
+    run.parts.acting.requests.make_due(nights.entries()["lamp"], by="maria", now=nights.clock)
+    (item,) = nights.table.scan("request#")
+    nights.table.change(item["pk"], item["sk"], set_to={"by": "mallory"})
+
+    run.judged_by([nights.aws])
+
+    assert failed(run) == "lamp: the request to make it due is not signed"
+
+
 def test_it_knows_what_people_keep_and_may_not_act_where_that_is_unreadable(
     nights: Nights, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
+from statistics import fmean, median
 from typing import Any
 
+import pytest
+
+from bench.forecasts import compare
 from bills import BEFORE, HOST, LAST, STORED, bill, charges, full_report, movement, part
 from ml_janitor.bill.model import (
     ZERO,
@@ -23,7 +28,7 @@ from ml_janitor.bill.model import (
     break_down,
     total_change,
 )
-from ml_janitor.bill.report import BudgetState, budget_states, expected_spend
+from ml_janitor.bill.report import BudgetState, budget_states, expected_spend, forecast_part
 from ml_janitor.core.durations import DAY
 from tables import cases
 
@@ -183,3 +188,30 @@ def test_a_budget_is_of_the_last_month(until: date, spent: int, expected: int, o
     )
     (blind,) = budget_states(replace(read, forecast=None), 500, {}, until)
     assert blind.expected == (None if expected != spent else spent)
+
+
+TODAY = date(2026, 10, 16)
+
+
+@cases(
+    "by_days_ago, expected",
+    (dict.fromkeys(range(1, 61), 10), 150),
+    ({number: 10 for number in range(1, 61) if (TODAY - number * DAY).weekday() < 5}, 110),
+    (dict.fromkeys(range(8, 61), 10), 0),  # it ended a week ago
+    (dict.fromkeys(range(3, 61), 10), 110 + 4 * 10 * 7 / 15),  # it rests for two days
+    (dict.fromkeys(range(1, 5), 10), 150),  # it began four days ago
+    (dict.fromkeys((1, 2, 3), 10), 6 * 10 * 8 / 15),  # too young to go on every day
+    (dict.fromkeys((1, 8, 15, 22), 10), 20),  # once a week
+    ({}, 0),
+)
+def test_a_part_goes_on_as_in_its_last_weeks(by_days_ago: Mapping[int, int], expected: float) -> None:
+    days = [TODAY - number * DAY for number in by_days_ago]
+    rows = charges(HOST, days, price="1", quantity="10", tag="llm")
+
+    assert forecast_part(rows, TODAY, TODAY + 15 * DAY, TODAY) == pytest.approx(Decimal(expected))
+
+
+def test_a_part_s_forecast_beats_the_month_so_far_and_the_last_week() -> None:
+    ours, *others = ((fmean(errors), median(errors)) for errors in compare(1000, 5).values())
+
+    assert all(ours[0] < mean and ours[1] < middle for mean, middle in others)

@@ -38,6 +38,7 @@ class Paper:
         self.used: list[str] = []
         self.refused = False
         self.services = ["S3"]
+        self.currency = "USD"
 
     def get_cost_and_usage(self, **asked: Any) -> Any:
         groups = " ".join(one["Key"] for one in asked["GroupBy"])
@@ -51,7 +52,10 @@ class Paper:
         for days_ago, keys, usd in lines:
             day, half = TODAY - days_ago * DAY, str(Decimal(usd) / 2)
             amounts = {"UnblendedCost": usd, "AmortizedCost": half, "UsageQuantity": "3"}
-            metrics = {name: {"Amount": amount, "Unit": "Hrs"} for name, amount in amounts.items()}
+            metrics = {
+                name: {"Amount": amount, "Unit": "Hrs" if name == "UsageQuantity" else self.currency}
+                for name, amount in amounts.items()
+            }
             if day >= first:
                 days.setdefault(day, []).append({"Keys": list(keys), "Metrics": metrics})
         return {
@@ -66,7 +70,8 @@ class Paper:
         self.asked.append((f"forecast until {span['End']}", date.fromisoformat(span["Start"])))
         self.filters.append(asked.get("Filter"))
         months = {"PredictionIntervalLowerBound": "60", "PredictionIntervalUpperBound": "90"}
-        return {"Total": {"Amount": "75"}, "ForecastResultsByTime": [months]}
+        amount = {"UNBLENDED_COST": "75", "AMORTIZED_COST": "65"}[asked["Metric"]]
+        return {"Total": {"Amount": amount}, "ForecastResultsByTime": [months]}
 
     def get_dimension_values(self, **_: Any) -> Any:
         self.asked.append(("services", FIRST))
@@ -171,6 +176,13 @@ def test_a_line_is_what_its_groupings_say() -> None:
     )
 
 
+def test_the_currency_is_that_of_the_amounts() -> None:
+    paper = Paper(SERVICES)
+    paper.currency = "CNY"
+
+    assert paper.read().currency == "CNY"
+
+
 @cases(
     "record, metric",
     ("Usage", CostMetric.UNBLENDED),
@@ -186,6 +198,8 @@ def test_where_something_was_committed_to_it_is_spread_over_its_days(record: str
     assert bill.metric is metric
     assert {one.usd for one in bill.charges} == {Decimal(10 if metric is CostMetric.UNBLENDED else 5)}
     assert bill.records[0].usd == Decimal(9 if metric is CostMetric.UNBLENDED else "4.5")
+    assert bill.forecast
+    assert bill.forecast.usd == (75 if metric is CostMetric.UNBLENDED else 65)
     assert paper.read(metric=CostMetric.UNBLENDED).metric is CostMetric.UNBLENDED
 
 

@@ -168,7 +168,7 @@ DAYS_AGO = {days: MIDNIGHT - timedelta(days=days) for days in range(62)}
 
 
 def scaled(*runs: ResourceRun, changed: int | None = None, name: str = "search") -> UsedResource:
-    given = {"start": MADE, "hourly": Decimal(8), "initial": Decimal(2)}
+    given: dict[str, Any] = {"start": MADE, "hourly": Decimal(8), "initial": Decimal(2)}
     made = tuple(replace(run, **({} if run.end else given)) for run in runs or (HOSTED,))
     return replace(endpoint(*made, name=name), changed=None if changed is None else DAYS_AGO[changed])
 
@@ -284,7 +284,9 @@ def test_instances_of_two_configurations_are_told_apart_by_the_hour() -> None:
     ).items
 
     hours = [
-        (run.usage_type, run.units(DAYS_AGO[2], DAYS_AGO[1])) for run in found.runs if run.start < DAYS_AGO[1]
+        (run.usage_type, int(run.units(DAYS_AGO[2], DAYS_AGO[1])))
+        for run in found.runs
+        if run.start < DAYS_AGO[1]
     ]
     assert [(usage, units) for usage, units in hours if units] == [
         (before.usage_type, 6),

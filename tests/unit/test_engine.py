@@ -23,6 +23,7 @@ from ml_janitor.core.model import (
     Mode,
     NotRead,
     Signal,
+    SweepNote,
     Tags,
     Unreadable,
     Value,
@@ -134,6 +135,24 @@ def test_failures_of_listing_and_rule_are_both_said_on_one_line(aws: Aws) -> Non
     assert done.error is not None
     assert done.error.startswith(f"{BROKEN_OFF}; the rule failed on ")
     assert done.error.endswith("ValueError: two lines")
+
+
+@pytest.mark.parametrize("things", [(), (thing("a", USED),)])
+def test_notes_of_the_reading_are_reported_with_or_without_candidates(
+    aws: Aws, things: tuple[Thing, ...]
+) -> None:
+    notes = (
+        SweepNote("read a list of yesterday"),
+        SweepNote(looked_through=300),
+        SweepNote(looked_through=24),
+    )
+
+    whole = swept(Shelf(things=things, notes=(*notes, notes[0])), aws)
+    broken = swept(Shelf(things=things, notes=notes, breaks=BROKEN_OFF), aws)
+
+    assert whole.notices == broken.notices == ("read a list of yesterday",)
+    assert (whole.looked_at, whole.looked_through, whole.share_base) == (len(things), 324, 324)
+    assert swept(Shelf(things=things), aws).share_base == len(things)
 
 
 def test_counts_add_up(aws: Aws) -> None:

@@ -218,7 +218,7 @@ def test_the_document_has_everything_that_the_screen_has() -> None:
         replace(waste(), evidence=seen, steps=("found, proven: nobody uses it",)), tags={"a": "b"}
     )
 
-    document = json.loads(explanation_json([one], time=NOW, account="123456789012"))
+    document = json.loads(explanation_json([one], {}, time=NOW, account="123456789012"))
 
     assert (document["version"], document["time"], document["account"]) == (
         2,
@@ -251,11 +251,11 @@ def test_the_document_has_everything_that_the_screen_has() -> None:
 def test_the_document_of_something_gone_says_so() -> None:
     one = Explanation(arn="arn:aws:sagemaker:us-east-1:1:thing/a", sweep=sweep())
 
-    (each,) = json.loads(explanation_json([one], time=NOW, account="1"))["explanations"]
+    (each,) = json.loads(explanation_json([one], {}, time=NOW, account="1"))["explanations"]
 
     assert (each["verdict"], each["error"], each["deleted"]) == ("not found", None, None)
     assert "steps" not in each
 
 
 def test_the_document_is_ascii() -> None:
-    assert explanation_json([explained(kept(Evidence("name", HOSTILE)))], time=NOW, account="1").isascii()
+    assert explanation_json([explained(kept(Evidence("name", HOSTILE)))], {}, time=NOW, account="1").isascii()

@@ -83,6 +83,8 @@ def test_dynamodb_removes_a_lease_a_day_after_it_ended(leases: Leases) -> None:
     assert expires() == [(NOW + HOUR + DAY).timestamp()]
     leases.swept("shelf", ACCOUNT, REGION, holder="event", now=NOW)
     assert expires() == [(NOW + DAY).timestamp()]
+    undo(leases, "first", now=NOW + DAY)
+    assert expires() == [(NOW + DAY).timestamp(), (NOW + HOUR + 2 * DAY).timestamp()]
 
 
 # --- undos ----------------------------------------------------------------------------------------
@@ -100,8 +102,9 @@ def test_undos_of_several_findings_go_on_side_by_side_and_of_one_it_names_the_ot
     undo(leases, "first", now=NOW + timedelta(minutes=1))
 
     why = r"another undo of finding 0123456789 is under way, for Maria \(first\); try again in some minutes"
-    with pytest.raises(LeaseTakenError, match=why):
+    with pytest.raises(LeaseTakenError, match=why) as taken:
         undo(leases, "second")
+    assert not taken.value.swept
     leases.release_undo(WHERE, "0123456789", holder="second")
     with pytest.raises(LeaseTakenError):
         undo(leases, "second", now=NOW + HOUR)

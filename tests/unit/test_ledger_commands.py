@@ -17,11 +17,13 @@ from ml_janitor.acting.undoing import CannotUndoError
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.model import Change
 from ml_janitor.core.money import Claim
+from ml_janitor.core.results import Outcome, Result
 from ml_janitor.engine.policy import Hold, HoldKind, advice_hold_key
 from ml_janitor.ledger.actions import Action, Stage
 from ml_janitor.ledger.findings import Entry
 from ml_janitor_cli.edge import CommandRefusedError
 from ml_janitor_cli.ledger_commands import (
+    FindingState,
     LedgerLine,
     _done,
     _open,
@@ -72,22 +74,28 @@ def lines(nights: Nights, *registry: type[Cleaner], every: bool = False) -> list
 
 
 @cases(
-    "about, stands",
-    ({}, "reported"),
-    ({"warned": NOW}, "reported"),
-    ({"due": NOW}, "reported"),
-    ({"warned": NOW - DAY, "due": NOW}, "warned 2026-10-05 03:00 UTC, due now"),
+    "about, state, stands",
+    ({}, "reported", "reported, first on 2026-10-05 03:00 UTC"),
+    ({"warned": NOW}, "reported", "reported, first on 2026-10-05 03:00 UTC"),
+    ({"due": NOW}, "reported", "reported, first on 2026-10-05 03:00 UTC"),
+    ({"warned": NOW - DAY, "due": NOW}, "due", "warned 2026-10-05 03:00 UTC, due now"),
     (
         {"warned": NOW - DAY, "due": NOW + timedelta(seconds=1)},
+        "warned",
         "warned 2026-10-05 03:00 UTC, due 2026-10-06 03:00 UTC",
     ),
-    ({"warned": NOW, "due": NOW, "not_done": because("late")}, "warned 2026-10-06 03:00 UTC, due now"),
-    ({"warned": NOW, "due": NOW, "not_done_at": NOW}, "warned 2026-10-06 03:00 UTC, due now"),
-    ({"refused": because("no copy")}, "only reported: no copy"),
-    ({"closed": NOW, "close_reason": because("it is used")}, "closed 2026-10-06 03:00 UTC: it is used"),
+    ({"warned": NOW, "due": NOW, "not_done": because("late")}, "due", "warned 2026-10-06 03:00 UTC, due now"),
+    ({"warned": NOW, "due": NOW, "not_done_at": NOW}, "due", "warned 2026-10-06 03:00 UTC, due now"),
+    ({"refused": because("no copy")}, "reported", "only reported: no copy"),
+    (
+        {"closed": NOW, "close_reason": because("it is used")},
+        "closed",
+        "closed 2026-10-06 03:00 UTC: it is used",
+    ),
 )
-def test_a_finding_stands_as_the_ledger_has_it(about: dict[str, Any], stands: str) -> None:
-    assert _open(replace(ENTRY, **about), None, NOW).stands == stands
+def test_a_finding_stands_as_the_ledger_has_it(about: dict[str, Any], state: str, stands: str) -> None:
+    line = _open(replace(ENTRY, **about), None, NOW)
+    assert (line.state, line.stands) == (state, stands)
 
 
 @cases(
@@ -185,7 +193,13 @@ def drawn(*shown: LedgerLine, every: bool = False) -> list[str]:
 
 def test_a_line_shows_name_region_cost_and_owner() -> None:
     line = LedgerLine(
-        id="id-1", detector="cellar", region=REGION, name="lamp", arn=LAMP.arn, stands="reported"
+        id="id-1",
+        detector="cellar",
+        region=REGION,
+        name="lamp",
+        arn=LAMP.arn,
+        state=FindingState.REPORTED,
+        stands="reported",
     )
     assert drawn(line) == ["cellar", "", "id-1  lamp  us-east-1", "      reported"]
     dear = replace(line, usd=Decimal(5), per_month=True, owner="maria")
@@ -251,3 +265,27 @@ def test_a_record_without_a_signature_is_undone_only_on_demand(nights: Nights) -
     with pytest.raises(CannotUndoError):
         at.undoing().verify(unsigned)
     at.undoing(unsigned=True).verify(unsigned)
+
+
+def test_an_action_is_found_by_its_id_or_by_a_name_that_is_of_no_other(nights: Nights) -> None:
+    nights.warned("lamp", "sofa")
+    nights.after(4 * DAY)
+    at, lamp, sofa = session(nights), nights.of("lamp"), nights.of("sofa")
+
+    def found(what: str) -> str:
+        return find_action(at, at.undoing(), what)[1].id
+
+    assert (found("lamp"), found(lamp.id), found("sofa")) == (lamp.id, lamp.id, sofa.id)
+    nights.undo("lamp")
+    with pytest.raises(CommandRefusedError, match="nothing was done to a finding lamp in"):
+        found("lamp")
+    with pytest.raises(CommandRefusedError, match="brought back before"):
+        found(lamp.id)
+    twin = replace(sofa.target, arn=f"{sofa.target.arn}-2")
+    result = Result(detector="cellar", target=twin, verdict=waste(), outcome=Outcome.WAITING)
+    nights.actions.begin(result, {"name": "sofa"}, warned=NOW, now=NOW)
+    with pytest.raises(
+        CommandRefusedError, match="something was done to 2 resources called sofa; give an id"
+    ):
+        found("sofa")
+    assert found(sofa.id) == sofa.id

@@ -93,7 +93,6 @@ DEFAULTS: dict[type, dict[str, object]] = {
     endpoints.LoadedEndpoint: {
         "takes_along": (),
         "belongs_to": (),
-        "notices": (),
         "serverless": (),
         "recommended": (),
         "cold_start": None,
@@ -135,7 +134,6 @@ DEFAULTS: dict[type, dict[str, object]] = {
         "reserved": False,
     },
     studio_apps.StudioApp: {
-        "notices": (),
         "belongs_to": (),
         "takes_along": (),
         "reserved": False,

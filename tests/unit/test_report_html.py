@@ -32,7 +32,7 @@ from ml_janitor.core.results import (
 from ml_janitor.core.text import escape_text
 from ml_janitor.report import causes
 from ml_janitor.report.html import (
-    FINDINGS_DRAWN_AT_ONCE,
+    FINDINGS_PRINTED,
     OWNER_BARS,
     Archive,
     ChartBar,
@@ -41,13 +41,16 @@ from ml_janitor.report.html import (
     first_places,
     incomplete_lines,
     is_uncounted,
+    largest_findings,
     make_bars,
     mark_commands,
     notice_lines,
+    owner_sums,
     pack_entries,
     plan_section,
     render_html,
     script_entry,
+    short_action,
     sum_charts,
     why_nothing_read,
 )
@@ -78,6 +81,9 @@ def test_a_row_tells_all_of_a_finding() -> None:
         "team": "risk",
         "confidence": "proven",
         "reason": "nobody calls it",
+        "action": "delete the endpoint",
+        "monthly": 365.0,
+        "accrued": 0.0,
         "status": "dry run",
         "urgent": False,
         "became": "Would delete the endpoint (its configuration and models stay).",
@@ -249,15 +255,63 @@ def test_the_page_begins_with_what_was_found() -> None:
         sweep("hung-training-jobs", named(4, accruing("2", 10)), region="eu-west-1"),
     )
 
-    assert words[:7] == [
+    assert words[: words.index("Findings")] == [
         "ML Janitor: $1,204 a month, 2026-10-06 03:00 UTC",
         f"ML Janitor: what could be saved account {ACCOUNT}, eu-west-1, us-east-1, 2026-10-06 03:00 UTC",
-        "$1,204 a month, if everything found stays as it is",
-        "$20.00 spent so far by jobs that hang, $2.00 more every hour",
+        "$1,204 a month can be saved",
+        "$20.00 wasted so far by jobs, and $2.00 more every hour",
         "3 findings, 1 of them without a known price and in no total",
         "1 could not be judged, and is kept",
-        "By kind of waste",
+        "What costs most",
+        "$1,204 a month",
+        "e-1 maria: delete the endpoint",
+        "$20.00 so far",
+        "e-4 maria: delete the endpoint",
+        "Who owns most",
+        "maria",
+        "$1,204 a month and $20.00 so far",
     ]
+
+
+def test_the_first_screen_names_what_costs_most_and_who_owns_most() -> None:
+    people = {1: "ann@a.com", 2: "ann@a.com", 3: "ben@a.com", 4: None}
+    found = [
+        named(number, monthly(str(number)), owner=people.get(number, "eve@a.com")) for number in range(1, 9)
+    ]
+    found += [named(9, accruing("50", 1), owner="ben@a.com"), named(10, None)]
+
+    assert [(each["name"], each["cost"], each["owner"]) for each in largest_findings(found)] == [
+        ("e-9", "$50.00 so far", "ben"),
+        ("e-8", "$8.00 a month", "eve"),
+        ("e-7", "$7.00 a month", "eve"),
+        ("e-6", "$6.00 a month", "eve"),
+        ("e-5", "$5.00 a month", "eve"),
+    ]
+    assert (
+        largest_findings(found)[0]["href"] == f"#arn%3Aaws%3Asagemaker%3A{REGION}%3A{ACCOUNT}%3Athing%2Fe-9"
+    )
+    assert owner_sums(found) == [
+        ("ben", "$3.00 a month and $50.00 so far"),
+        ("eve", "$26.00 a month"),
+        ("no owner tag", "$4.00 a month"),
+        ("ann", "$3.00 a month"),
+    ]
+    assert owner_sums([*found, named(11, monthly("1"), owner="ann@b.com")])[0][0] == "ben@a.com"
+
+
+@cases(
+    "action, short",
+    ("delete the endpoint (its configuration stays)", "delete the endpoint"),
+    ("aws s3 rm --recursive s3://models/a/", "aws s3 rm"),
+    ("buy spot: set EnableManagedSpotTraining=true, and more", "buy spot"),
+    (
+        "AllTraffic: InstanceType=ml.c5.xlarge and one instance, then update",
+        "AllTraffic: InstanceType=ml.c5.xlarge and one instance",
+    ),
+    ("stop it; what it wrote stays", "stop it"),
+)
+def test_an_action_is_shortened_to_its_first_clause(action: str, short: str) -> None:
+    assert short_action(action) == short
 
 
 def test_a_sweep_that_acted_says_what_it_did_and_what_is_left() -> None:
@@ -291,9 +345,9 @@ def test_a_sweep_that_acted_says_what_it_did_and_what_is_left() -> None:
 
     assert words[1].startswith("ML Janitor: what was found, and what became of it account")
     assert words[2:7] == [
+        "$9.00 a month are left to save",
         "2 done that cost $100 a month",
         "1 failed, or half done",
-        "$9.00 a month, if everything that is left stays as it is",
         "5 findings",
         "1 could not be judged, and is kept",
     ]
@@ -301,6 +355,9 @@ def test_a_sweep_that_acted_says_what_it_did_and_what_is_left() -> None:
     assert words[at : words.index("Findings")] == [
         "What failed, or is half done",
         f"e-3 (idle-endpoints, us-east-1): Failed: {DELETE}; denied.",
+    ]
+    end = words.index("e-7 (idle-endpoints, us-east-1): its metrics could not be read") + 1
+    assert words[words.index("What a limit held back") : end] == [
         "What a limit held back",
         (
             "idle-endpoints: 2 5 of 9 would be deleted or expire, more than max_share = 20 %: that smells of "
@@ -339,7 +396,7 @@ def test_an_error_that_several_places_share_is_said_once() -> None:
 
 def test_a_list_is_folded_and_ends_with_where_the_rest_is() -> None:
     words = said(sweep("idle-endpoints", *map(unknown, range(123))))
-    lines = words[words.index("What could not be read") + 1 : words.index("Findings")]
+    lines = words[words.index("What could not be read") + 1 :]
 
     assert (lines[9], lines[10]) == (
         "e-9 (idle-endpoints, us-east-1): its metrics could not be read",
@@ -437,23 +494,21 @@ def test_what_is_not_drawn_at_once_is_packed() -> None:
             sweeps=(
                 sweep(
                     "idle-endpoints",
-                    *(
-                        named(number, monthly(str(200 - number)))
-                        for number in range(FINDINGS_DRAWN_AT_ONCE + 2)
-                    ),
+                    *(named(number, monthly(str(400 - number))) for number in range(FINDINGS_PRINTED + 2)),
                 ),
             ),
         )
     )
-    (data,) = re.findall(r"[A-Za-z0-9+/=]{200,}", page)
+    (data,) = re.findall(r'id="more">([A-Za-z0-9+/=]+)<', page)
+    assert "2 more are in the report as JSON" in page
 
     rest = json.loads(gzip.decompress(b64decode(data)))
     assert [(one["number"], one["name"]) for one in rest] == [
-        (FINDINGS_DRAWN_AT_ONCE, f"e-{FINDINGS_DRAWN_AT_ONCE}"),
-        (FINDINGS_DRAWN_AT_ONCE + 1, f"e-{FINDINGS_DRAWN_AT_ONCE + 1}"),
+        (FINDINGS_PRINTED, f"e-{FINDINGS_PRINTED}"),
+        (FINDINGS_PRINTED + 1, f"e-{FINDINGS_PRINTED + 1}"),
     ]
-    assert all(f"e-{FINDINGS_DRAWN_AT_ONCE}" in one["html"] for one in rest[:1])
-    assert page.count("<tr") - page.count("<tr>") >= FINDINGS_DRAWN_AT_ONCE
+    assert all(f"e-{FINDINGS_PRINTED}" in one["html"] for one in rest[:1])
+    assert page.count("<tr") - page.count("<tr>") >= FINDINGS_PRINTED
     assert pack_entries([]) == ""
 
 

@@ -18,8 +18,11 @@ from ml_janitor.ledger.signatures import (
     SignedKind,
     SigningKey,
     canonical_json,
+    kms_signatures,
+    signature_format,
 )
 from standin import own_signatures
+from tables import cases
 
 NOW = datetime(2026, 10, 6, tzinfo=UTC)
 
@@ -143,3 +146,17 @@ def test_a_request_is_what_was_signed_wherever_it_was_stored() -> None:
 def test_without_any_key_nothing_verifies() -> None:
     with pytest.raises(LookupError):
         ASKED.sign(Signatures())
+
+
+@cases(
+    "signature, number", ("", 0), ("c29k", 1), ("2:c29k", 2), ("1:c29k", 0), ("3:c29k", 0), ("2:2:c29k", 0)
+)
+def test_a_signature_of_a_format_that_no_version_wrote_is_of_none(signature: str, number: int) -> None:
+    assert signature_format(signature) == number
+
+
+def test_nothing_is_a_persons_command_unless_it_is_said_to_be() -> None:
+    assert not Signatures().by_hand
+    assert not kms_signatures(Kms(), {}).by_hand
+    about = dict.fromkeys(("detector", "account", "region", "key", "warned", "by"), "x")
+    assert not Request.parse({"what": "undo", "at": NOW, **about}).command

@@ -704,9 +704,9 @@ class Postponement:
             result.outcome is Outcome.WAITING and not self._approved(result.target.key)
             for result in sweep.results
         )
-        if not arming.too_many(waste, sweep.looked_at):
+        if not arming.too_many(waste, sweep.share_base):
             return None
-        return make_cause(CauseCode.MAX_SHARE, waste, sweep.looked_at, arming.max_share, sweep.detector)
+        return make_cause(CauseCode.MAX_SHARE, waste, sweep.share_base, arming.max_share, sweep.detector)
 
     def _approved(self, key: str) -> bool:
         """Return whether a person approved it with all others, or pressed *Do it now* on it, as signed."""

@@ -513,11 +513,12 @@ class FolderScratch:
         path.write_bytes(body)
 
     def blocks(self, name: str) -> Iterator[bytes]:
-        if self._made is None:
-            raise FileNotFoundError(name)
-        with (self._made / name).open("rb") as file:
-            while block := file.read(BLOCK_SIZE):
-                yield block
+        try:
+            with ((self._made or Path()) / name).open("rb") as file:
+                while block := file.read(BLOCK_SIZE):
+                    yield block
+        except FileNotFoundError as error:
+            raise FileChangedError(f"the temporary file {name} is gone") from error
 
     def keep(self, place: str, position: Mapping[str, Any] | None) -> None:
         """Remember nothing: no other run finds these files."""

@@ -82,6 +82,7 @@ class CostRow:
     quantity: Decimal
     unit: str
     estimated: bool
+    currency: str = "USD"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,13 +190,14 @@ class CostExplorer:
         without: Sequence[str] = (),
         services: Sequence[str] = (),
         where: Sequence[CostFilter] = (),
+        amortized: bool = False,
     ) -> CostPrediction:
         """Return the predicted cost of the days from *first* until *until*. Raises RefusedError."""
         answer = self.ask(
             self._client.get_cost_forecast,
             {
                 "TimePeriod": {"Start": f"{first}", "End": f"{until}"},
-                "Metric": "UNBLENDED_COST",
+                "Metric": "AMORTIZED_COST" if amortized else "UNBLENDED_COST",
                 "Granularity": "MONTHLY",
                 "PredictionIntervalLevel": 80,
                 **_filtered(without, services, where),
@@ -260,6 +262,7 @@ def _rows(period: Mapping[str, Any]) -> Iterator[CostRow]:
             quantity=Decimal(metrics[QUANTITY]["Amount"]),
             unit=metrics[QUANTITY]["Unit"],
             estimated=estimated,
+            currency=metrics[UNBLENDED]["Unit"],
         )
 
 

@@ -8,7 +8,7 @@ and that of price. The parts do not depend on the order of the charges.
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
@@ -46,6 +46,7 @@ from ml_janitor.core.commitment import family_name
 from ml_janitor.core.durations import DAY, WEEK
 from ml_janitor.core.model import Absent, Finding, Kept, Signal, Target, Unreadable, Value
 from ml_janitor.core.results import Result
+from ml_janitor.core.text import shorten_list
 from ml_janitor.detectors.idle_endpoints.reading import (
     DAY_SECONDS,
     ENDPOINT_NAMESPACE,
@@ -246,6 +247,9 @@ SAME_QUANTITY = Decimal("0.03")
 SAME_PRICE = Decimal("0.01")
 """The share of a price below which a difference is rounding."""
 
+MOST_PAYING = 3
+"""The most owners that a change of price names."""
+
 OUTLIER_FACTOR = 3
 """The factor over its family's median from which a job is named by itself."""
 
@@ -335,7 +339,7 @@ def find_movers(
     claims = _claims(parts, resources, comparison)
     rests = [_explained(part, claims[part.usage_type, part.tag]) for part in parts]
     found = [mover for rest in rests for mover in rest.movers]
-    found = [*_prices(found), *_moved_tags(rests), *retagged]
+    found = [*_prices(found, claims), *_moved_tags(rests), *retagged]
     found += [
         Mover(
             usd=rest.usd, cause=MoverCause.UNEXPLAINED, part=rest.part, owner=owners.get(rest.part.usage_type)
@@ -464,17 +468,30 @@ def _mover(part: ChangePart, claim: _Claim, usd: Decimal) -> Mover:
     )
 
 
-def _prices(found: Iterable[Mover]) -> Iterator[Mover]:
-    """Yield *found*, with the price of a usage type as one mover, whatever its tags."""
+def _prices(found: Iterable[Mover], claims: Mapping[_Key, Sequence[_Claim]]) -> Iterator[Mover]:
+    """Yield *found*, with the price of a usage type as one mover, whatever its tags, and who pays it."""
     by_usage: dict[str, list[Mover]] = defaultdict(list)
+    paying: dict[str, Counter[str]] = defaultdict(Counter)
+    for (usage_type, _), own_claims in claims.items():
+        for claim in own_claims:
+            if claim.after and (owner := claim.resource.culprit.owner):
+                paying[usage_type][owner] += claim.after  # type: ignore[assignment]
     for mover in found:
         if mover.cause is MoverCause.PRICE:
             by_usage[mover.part.usage_type].append(mover)
         else:
             yield mover
-    for _, own in sorted(by_usage.items()):
+    for usage_type, own in sorted(by_usage.items()):
         usd = sum((mover.usd for mover in own), ZERO)
-        yield Mover(usd=usd, cause=MoverCause.PRICE, part=merge_parts([mover.part for mover in own]))
+        owners = sorted(paying[usage_type], key=lambda owner: (-paying[usage_type][owner], owner))
+        if len(owners) > 1:
+            owners = [owner.partition("@")[0] for owner in owners]
+        yield Mover(
+            usd=usd,
+            cause=MoverCause.PRICE,
+            part=merge_parts([mover.part for mover in own]),
+            owner=shorten_list(owners, MOST_PAYING) or None,
+        )
 
 
 # --- moved tags -----------------------------------------------------------------------------------
@@ -1111,18 +1128,20 @@ def read_known_resources(
     tag: str,
     policy: RunPolicy,
     verdicts: Mapping[str, ResourceFacts],
+    charged: Collection[str] | None = None,
     moved: Collection[str] = (),
 ) -> KnownResources:
     """
     Return the resources that ran in *regions* at any time from *since* to *now*, with the facts about them.
 
-    *tag* is the key that divides the bill, *verdicts* are the judged resources, by ARN in lower case. Of the
-    usage types that *moved*, it is read how many instances endpoints had.
+    *tag* is the key that divides the bill, *verdicts* are the judged resources, by ARN in lower case.
+    Resources of usage types that were not *charged* are not read; of those that *moved*, it is read how many
+    instances endpoints had.
     """
     resources: list[BillResource] = []
     gaps: list[BillGap] = []
     for aws in regions:
-        listed = runs.list_used_resources(aws, since, now)
+        listed = runs.list_used_resources(aws, since, now, charged)
         counted = count_endpoint_instances(aws, listed.items, moved, since, now)
         called = read_requests(aws, counted.items, since, now)
         resources += (

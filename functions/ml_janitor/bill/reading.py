@@ -378,7 +378,7 @@ def read_bill(
     if by_service and by_account != []:  # without both, no other row has a place
         read_tags(shown)
         records = reader.rows(BillReading.RECORD_TYPES, "", group_by_dimension("RECORD_TYPE"))
-        forecast = _forecast(reader)
+        forecast = _forecast(reader, _metric_and_records(records, wanted, kept, first)[0])
         _check_services(reader, by_service)
         if wanted.check_tags:
             checked = _check_tags(reader)
@@ -409,6 +409,7 @@ def read_bill(
         requests=explorer.requests,
         accounts={**explorer.account_names, **named_accounts} if wanted.accounts else None,
         by_account=_charges(by_account or (), metric, ("tag",)),
+        currency=next((row.currency for row in by_service or ()), "USD"),
     )
     whole = fresh if kept is None or by_service is None else fresh.after(kept, whole_first)
     if moved is not None:
@@ -434,8 +435,8 @@ def _metric_and_records(
     )
 
 
-def _forecast(reader: _Reader) -> Forecast | None:
-    """Forecast the rest of the month from the unfinished day on."""
+def _forecast(reader: _Reader, metric: CostMetric) -> Forecast | None:
+    """Forecast the rest of the month from the unfinished day on, by the bill's metric."""
     first = reader.until
     until = (first.replace(day=1) + 32 * DAY).replace(day=1)
     found = reader.unless_refused(
@@ -447,6 +448,7 @@ def _forecast(reader: _Reader) -> Forecast | None:
             without=sorted(OUTSIDE_RECORDS),
             services=reader.wanted.services,
             where=reader.wanted.where,
+            amortized=metric is CostMetric.AMORTIZED,
         ),
     )
     if found is None:

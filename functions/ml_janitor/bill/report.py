@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
 from enum import StrEnum
+from itertools import pairwise
+from operator import mul
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -64,6 +66,7 @@ READ_PHASES = {
     Phase.HOSTING,
     Phase.TRAINING,
     Phase.SPOT_TRAINING,
+    Phase.WARM_POOLS,
     Phase.PROCESSING,
     Phase.TRANSFORM,
     Phase.NOTEBOOKS,
@@ -186,7 +189,7 @@ def _joined(
         yesterday=yesterday,
         month=month,
         shares=tuple(_shares(bill, span, comparison, question.tags)),
-        unit_costs=unit_costs(bill.charges, span, resources),
+        unit_costs=unit_costs(bill.charges, span, resources, comparison.before if comparison else None),
         saved=saved.by_day,
         saved_this_month=saved.this_month,
         saved_by_account=saved.by_account,
@@ -380,8 +383,8 @@ class BudgetState:
     """
     A month's budget and its state.
 
-    *tag* and *value* identify its part, "" for the whole account. *expected* is the month's end by the
-    forecast, or, for a part, by its month so far; None if unknown.
+    *tag* and *value* identify its part, "" for the whole account. *expected* is the month's end by AWS's
+    forecast, or, for a part, by its last weeks; None if unknown.
     """
 
     usd: Decimal
@@ -398,17 +401,16 @@ def budget_states(
     Yield the account's budget in the month of the bill's last day, and those of *parts* ("project=churn").
 
     A bill or tag that could not be read has none. On a month's first day, the month is the one before,
-    which is over. Only the account has a forecast; a part is expected to go on as in the month so far. Every
+    which is over. AWS forecasts only the account; a part is expected to go on as in its last weeks. Every
     charged day is spent; days from *settled* on are expected to cost no less than usual.
     """
     if not bill.charges:
         return
     first = (bill.until - DAY).replace(day=1)
-    month = DaySpan(first, (bill.until - first).days)
-    length = DaySpan(first, ((first + 32 * DAY).replace(day=1) - first).days).days
+    month, end = DaySpan(first, (bill.until - first).days), (first + 32 * DAY).replace(day=1)
     if monthly_usd:
         spent = bill.total(month)
-        expected = spent if month.days == length else None
+        expected = spent if month.until == end else None
         if expected is None and bill.forecast is not None:
             expected = expected_spend(bill.charges, month, settled) + bill.forecast.usd
         yield BudgetState(usd=_exact(monthly_usd), spent=spent, expected=expected)
@@ -417,7 +419,7 @@ def budget_states(
         if tag in bill.by_tag:
             rows = [row for row in bill.by_tag[tag] if row.tag == value]
             spent = sum((row.usd for row in rows if row.day in month), ZERO)
-            expected = expected_spend(rows, month, settled) * length / month.days
+            expected = expected_spend(rows, month, settled) + forecast_part(rows, month.until, end, settled)
             yield BudgetState(usd=_exact(usd), spent=spent, expected=expected, tag=tag, value=value)
 
 
@@ -440,6 +442,45 @@ def expected_spend(charges: Iterable[Charge], month: DaySpan, settled: date) -> 
             weeks = [by_day[day - week * WEEK] for week in range(1, MEAN_WEEKS + 1)]
             by_day[day] = max(by_day[day], sum(weeks, ZERO) / MEAN_WEEKS)
         total += by_day[day]
+    return total
+
+
+WEEK_WEIGHTS = (8, 4, 2, 1)
+"""The weights of the last settled weeks in the forecast of a part, the newest first."""
+
+LEAST_REST, LEAST_LIFE = 2, 4
+"""The days of a rest that may be an end, and the days from which a new line goes on."""
+
+
+def forecast_part(charges: Iterable[Charge], first: date, until: date, settled: date) -> Decimal:
+    """
+    Forecast the days from *first* until *until*: each line by its weekday in the weeks before *settled*.
+
+    A line is a usage type, or a service. A line that rests longer than ever in these weeks has ended; one
+    that began after such a rest is judged by the days since.
+    """
+    lines: dict[str, dict[date, Decimal]] = defaultdict(lambda: defaultdict(Decimal))
+    for charge in charges:
+        lines[charge.usage_type or charge.service][charge.day] += charge.usd
+    ahead = range((first - settled).days, (until - settled).days)
+    return sum((_forecast_line(usd, ahead, settled) for _, usd in sorted(lines.items())), ZERO)
+
+
+def _forecast_line(usd: Mapping[date, Decimal], ahead: Iterable[int], settled: date) -> Decimal:
+    """Forecast the days *ahead* of *settled*."""
+    week = WEEK.days
+    past = [usd.get(settled - number * DAY, ZERO) for number in range(1, len(WEEK_WEIGHTS) * week + 1)]
+    charged = [number for number, amount in enumerate(past) if amount]
+    longest = max([LEAST_REST, *(later - sooner - 1 for sooner, later in pairwise(charged))])
+    if not charged or charged[0] > longest:
+        return ZERO
+    if LEAST_LIFE <= charged[-1] + 1 < len(past) - longest:
+        past = past[: charged[-1] + 1]
+    total = ZERO
+    for day in ahead:
+        same = past[week - 1 - day % week :: week] if len(past) >= week else past
+        weights = WEEK_WEIGHTS[: len(same)] if len(past) >= week else [1] * len(same)
+        total += sum(map(mul, same, weights), ZERO) / sum(weights)
     return total
 
 
@@ -580,7 +621,7 @@ class UnitCost:
     family).
 
     *kind* is "endpoint", "model", "family" or "job", and *resource* the kind of resource in ARNs. *units*
-    is None if unreadable.
+    is None if unreadable. *before* is `per_unit` of the span before, if it had units that were read.
     """
 
     kind: str
@@ -592,6 +633,7 @@ class UnitCost:
     region: str = ""
     account: str = ""
     notes: tuple[UnitNote, ...] = ()
+    before: Decimal | None = None
 
     @property
     def per(self) -> int:
@@ -621,13 +663,37 @@ type _Key = tuple[str, str, str, str, str]
 
 
 def unit_costs(
-    charges: Iterable[Charge], span: DaySpan, resources: Sequence[BillResource]
+    charges: Iterable[Charge],
+    span: DaySpan,
+    resources: Sequence[BillResource],
+    before: DaySpan | None = None,
 ) -> tuple[UnitCost, ...]:
     """
     Return the unit costs of *resources* in *span*: by endpoint, model, family and job, the dearest first.
 
-    *charges* are by usage type, without tags. Resources without a charge are left out.
+    *charges* are by usage type, without tags. Resources without a charge are left out. With a span *before*,
+    each has what a unit cost then.
     """
+    rows = tuple(charges)
+    found = tuple(_listed(_sum_units(rows, span, resources)))
+    if before is None:
+        return found
+    earlier = _sum_units(rows, before, resources)
+    return tuple(replace(cost, before=_earlier(cost, earlier)) for cost in found)
+
+
+def _earlier(cost: UnitCost, sums: Mapping[_Key, _Sum]) -> Decimal | None:
+    """Return what a unit of *cost* took of *sums*; None for a job, which runs once."""
+    line = sums.get((cost.kind, cost.region, cost.resource, cost.name, cost.account))
+    if line is None or cost.kind == "job":
+        return None
+    return replace(cost, usd=line.usd, units=line.units).per_unit
+
+
+def _sum_units(
+    charges: Iterable[Charge], span: DaySpan, resources: Sequence[BillResource]
+) -> Mapping[_Key, _Sum]:
+    """Return the cost and the units of *resources* in *span*."""
     prices = _prices(charges, span, resources)
     sums: dict[_Key, _Sum] = defaultdict(_Sum)
     for resource in resources:
@@ -644,7 +710,7 @@ def unit_costs(
             _endpoint(resource, shares, span, sums)
         elif resource.culprit.kind.endswith("-job"):
             _job(resource, sum((usd for _, usd in shares), ZERO), sums)
-    return tuple(_listed(sums))
+    return sums
 
 
 def _prices(

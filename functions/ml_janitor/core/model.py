@@ -260,14 +260,25 @@ class Candidate:
     One listed resource with its signals. Detectors add their own.
 
     *takes_along* are other resources that acting on it would end too, *belongs_to* are those that it
-    is a part of. Keeping one of them keeps the candidate too. *notices* are observations that are
-    neither waste nor an error; a sweep lists each once.
+    is a part of. Keeping one of them keeps the candidate too.
     """
 
     target: Target
     takes_along: tuple[Target, ...] = ()
     belongs_to: tuple[Target, ...] = ()
-    notices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SweepNote:
+    """
+    An observation of a detector's reading that belongs to the sweep, with or without candidates.
+
+    *text* is neither waste nor an error; a sweep lists each text once. *looked_through* counts the
+    resources that were searched for candidates, where only some of them are candidates.
+    """
+
+    text: str = ""
+    looked_through: int = 0
 
 
 @dataclass(frozen=True, slots=True)

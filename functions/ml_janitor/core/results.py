@@ -284,7 +284,8 @@ class Sweep:
 
     *error* tells why the sweep is not complete; *results* holds the results so far.
     *account* is None if it is unknown. *notices* are other observations of the sweep,
-    which concern no single result. *held_back* lists the limits that held back actions;
+    which concern no single result. *looked_through* counts the resources that were searched for
+    candidates, where only some of them are candidates. *held_back* lists the limits that held back actions;
     *unreachable* are a disarmed detector's undos that no deployed function may do any more.
     """
 
@@ -295,6 +296,7 @@ class Sweep:
     results: tuple[Result, ...] = ()
     error: str | None = None
     notices: tuple[str, ...] = ()
+    looked_through: int = 0
     held_back: tuple[LimitHit, ...] = ()
     unreachable: UnreachableUndos | None = None
 
@@ -306,6 +308,11 @@ class Sweep:
     def looked_at(self) -> int:
         """Return the number of judged candidates: found + kept."""
         return len(self.results)
+
+    @property
+    def share_base(self) -> int:
+        """Return the number of resources that `max_share` is a share of."""
+        return max(self.looked_at, self.looked_through)
 
     @property
     def found(self) -> int:

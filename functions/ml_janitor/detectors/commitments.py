@@ -42,6 +42,7 @@ from ml_janitor.core.model import (
     NotRead,
     Rule,
     Signal,
+    SweepNote,
     Unreadable,
     Value,
     Verdict,
@@ -97,23 +98,24 @@ class Commitments(Detector[SteadyUse]):
     min_saving: Annotated[float, Interval(ge=0)] = 10.0
     max_requests: Annotated[int, Interval(ge=2, le=8)] = 8
 
-    def find(self, aws: Aws, now: datetime) -> Iterator[SteadyUse]:
+    def find(self, aws: Aws, now: datetime) -> Iterator[SteadyUse | SweepNote]:
         """Yield the hourly use, with the rates at which a plan covers it and the owned plans."""
         asked = SavingsPlans(aws, self.max_requests)
         until = (now - _UNSETTLED_TIME).replace(minute=0, second=0, microsecond=0)
         since = max(until - self.window, until + _UNSETTLED_TIME - HOURS_KEPT + HOUR)
         owned, hourly = asked.owned(), asked.hourly(since, (until - since) // HOUR)
         lines = hourly.value if isinstance(hourly, Value) else ()
-        plans, notices = tuple(PLAN_SERVICES), list[str]()
+        plans = tuple(PLAN_SERVICES)
         if not isinstance(hourly, Value):
             plans, since = ("SageMaker",), until - self.window
             why = getattr(hourly, "error", "it has no data")
-            notices.append(f"Compute Savings Plans are not judged: Cost Explorer has no hours ({why})")
+            yield SweepNote(f"Compute Savings Plans are not judged: Cost Explorer has no hours ({why})")
         ran = runs.list_used_resources(aws, since, now)
         if ran.error is not None:
-            notices.append(f"hours may be missing, which are not committed to: {ran.error}")
+            yield SweepNote(f"hours may be missing, which are not committed to: {ran.error}")
         owns = isinstance(owned, Value) and any(owned.value.values())
         if isinstance(owned, Value) and not (owns or ran.items or lines or ran.error):
+            yield _requests_note(asked)
             return  # nothing ran that a plan could cover
         rates = asked.rates(
             {run.usage_type for use in (*ran.items,) for run in use.runs}
@@ -121,9 +123,7 @@ class Commitments(Detector[SteadyUse]):
         )
         coverage = asked.coverage(since, until)
         utilization = asked.utilization(since, until) if owns else Absent(DESCRIBE_PLANS)
-        notices.append(
-            f"{asked.requests} requests were answered by Cost Explorer, a cent each, and Savings Plans"
-        )
+        yield _requests_note(asked)
         for plan in plans:
             known = rates.value[plan] if isinstance(rates, Value) else {}
             hours = UsageHours(
@@ -136,7 +136,6 @@ class Commitments(Detector[SteadyUse]):
             arn = aws.arn("savingsplans", f"commitment/{name}")
             yield SteadyUse(
                 target=target_in(aws, arn, name, "commitment", None, tags=Value({})),
-                notices=tuple(notices),
                 plan=plan,
                 hours=Value(hours)
                 if isinstance(rates, Value)
@@ -150,10 +149,15 @@ class Commitments(Detector[SteadyUse]):
             )
 
     def leaving(self, candidate: SteadyUse, named: frozenset[str] | None) -> SteadyUse:
-        """Return *candidate* without the hours of the *named* resources."""
+        """
+        Return *candidate* without the hours of the *named* resources.
+
+        The hours of a job are known by its family's name alone: namesakes of a named family are left out too.
+        """
         if named is None or not isinstance(candidate.hours, Value):
             return candidate
-        return replace(candidate, hours=Value(candidate.hours.value.without(named)))
+        families = frozenset(name.partition("-*~")[0] + "-*" for name in named if "-*~" in name)
+        return replace(candidate, hours=Value(candidate.hours.value.without(named | families)))
 
     def decide(self, candidate: SteadyUse, now: datetime) -> Verdict:
         """Compare the bill of these hours without more of a plan with the bill under the best commitment."""
@@ -216,6 +220,12 @@ class Commitments(Detector[SteadyUse]):
             ),
             to_prove="that this use goes on for a year, which only its owners know",
         )
+
+
+def _requests_note(asked: SavingsPlans) -> SweepNote:
+    return SweepNote(
+        f"{asked.requests} requests were answered by Cost Explorer, a cent each, and Savings Plans"
+    )
 
 
 def _unknown(candidate: SteadyUse, hours: UsageHours, own: float, share: float) -> str | None:

@@ -18,10 +18,10 @@ from ml_janitor.aws import tags
 from ml_janitor.aws.calls import is_refusal
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import GET_PRODUCTS
-from ml_janitor.aws.sagemaker_kinds import SEARCH, TRAINING_JOB
+from ml_janitor.aws.sagemaker_kinds import TRAINING_JOB
 from ml_janitor.aws.tags import Arn
-from ml_janitor.aws.training_jobs import JobFamily, read_job_families
-from ml_janitor.core.model import Candidate, Change, Confidence, Effect, Target, Verdict
+from ml_janitor.aws.training_jobs import FAMILY_CALLS, JobFamily, read_job_families
+from ml_janitor.core.model import Candidate, Change, Confidence, Effect, SweepNote, Target, Verdict
 from ml_janitor.core.text import quote_toml
 
 KIND_SERVICES = {
@@ -195,11 +195,12 @@ class Detector[C: Candidate](ABC):
         return ()
 
     @abstractmethod
-    def find(self, aws: Aws, now: datetime) -> Iterator[C]:
+    def find(self, aws: Aws, now: datetime) -> Iterator[C | SweepNote]:
         """
         Yield one candidate per listed resource: all the reading, none of the judging.
 
-        A signal that could not be read is `Unreadable`, never left out. A listing that broke off is raised
+        Yield a note for what concerns the whole reading: it is reported even without a candidate. A signal
+        that could not be read is `Unreadable`, never left out. A listing that broke off is raised
         (`Listing.check`) after all candidates read so far.
         """
 
@@ -214,7 +215,7 @@ class Detector[C: Candidate](ABC):
         same = (
             candidate
             for candidate in self.find(aws, now)
-            if candidate.target.arn.lower() == target.arn.lower()
+            if not isinstance(candidate, SweepNote) and candidate.target.arn.lower() == target.arn.lower()
         )
         if (candidate := next(same, None)) is None or not self.own_tags:
             return candidate
@@ -400,7 +401,7 @@ class FamilyAdviser(Detector[JobFamily]):
     """The base of detectors of families of jobs that completed within *window*."""
 
     kinds = (TRAINING_JOB.type,)
-    reads = (allow(SEARCH), allow(GET_PRODUCTS))
+    reads = (*(allow(action, on=resource) for action, resource in FAMILY_CALLS), allow(GET_PRODUCTS))
 
     window: timedelta = timedelta(days=60)
 

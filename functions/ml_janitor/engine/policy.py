@@ -35,6 +35,11 @@ class Hold:
     until: datetime | None = None
     why: str = ""
 
+    @property
+    def pressed(self) -> bool:
+        """Return whether a press of *Keep* gave it: `janitor keep` demands a reason."""
+        return self.how is HoldKind.KEPT and not self.why
+
     def reason(self, now: datetime) -> str | None:
         """Return the reason to keep at *now*, in words; None once it is over."""
         if self.until is not None and self.until <= now:
@@ -244,7 +249,7 @@ class Arming:
 
     def too_many(self, waste: int, looked_at: int) -> bool:
         """
-        Return whether so much *waste*, of all candidates *looked_at*, waits until a person looked.
+        Return whether so much *waste*, of all resources *looked_at*, waits until a person looked.
 
         *waste* counts warned findings, due or not, and findings that will soon be warned about: if a
         signal broke for everything, a few at a time become due.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ml_janitor.aws.calls import ReadError, UnreadEntriesError, UnreadEntry, error_text
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.tags import Arn, target_in
-from ml_janitor.core.model import Candidate, Change, Finding, Kept, Rule, Target, Verdict
+from ml_janitor.core.model import Candidate, Change, Finding, Kept, Rule, SweepNote, Target, Verdict
 from ml_janitor.core.money import claim_of, claimed_resources, count_once, rank_by_cost
 from ml_janitor.core.ownership import protection_evidence
 from ml_janitor.core.results import CauseCode, Outcome, Report, Result, Sweep, make_cause
@@ -58,10 +58,10 @@ def run_pairs(
     """Run pairs of a detector and an `Aws` of its own: that of a role which only it may use."""
 
     def begun(pair: tuple[Detector[Any], Aws]) -> Sweep | Callable[[RunPolicy], Sweep]:
-        found, broken = read_candidates(*pair, now)
+        found, notes, broken = read_candidates(*pair, now)
 
         def finish(policy: RunPolicy) -> Sweep:
-            done = judge_candidates(*pair, found, broken, now=now, policy=policy)
+            done = judge_candidates(*pair, found, broken, notes, now=now, policy=policy)
             swept(done)
             return done
 
@@ -84,8 +84,8 @@ def run_pairs(
 
 def sweep_region(detector: Detector[Any], aws: Aws, *, now: datetime, policy: RunPolicy) -> Sweep:
     """Sweep one detector over one account and region. Everything is read before anything is judged."""
-    found, broken = read_candidates(detector, aws, now)
-    return judge_candidates(detector, aws, found, broken, now=now, policy=policy)
+    found, notes, broken = read_candidates(detector, aws, now)
+    return judge_candidates(detector, aws, found, broken, notes, now=now, policy=policy)
 
 
 def sweep_resource(detector: Detector[Any], aws: Aws, arn: str, *, now: datetime, policy: RunPolicy) -> Sweep:
@@ -105,24 +105,27 @@ def sweep_resource(detector: Detector[Any], aws: Aws, arn: str, *, now: datetime
 
 def read_candidates(
     detector: Detector[Any], aws: Aws, now: datetime
-) -> tuple[Iterable[Candidate], list[str]]:
+) -> tuple[Iterable[Candidate], list[SweepNote], list[str]]:
     """
-    Return all candidates that *detector* finds, and the errors that may hide more.
+    Return all candidates that *detector* finds, its notes, and the errors that may hide more.
 
     A listing that changes while its pages are read can name a resource twice; it counts once. An entry that
     could not be read is a candidate too, unless it does not tell its ARN, or is none of the detector's.
     """
-    candidates, broken = dict[str, Candidate](), list[str]()
+    candidates, notes, broken = dict[str, Candidate](), list[SweepNote](), list[str]()
     try:
-        for candidate in detector.find(aws, now):
-            candidates.setdefault(candidate.target.key, candidate)
+        for found in detector.find(aws, now):
+            if isinstance(found, SweepNote):
+                notes.append(found)
+            else:
+                candidates.setdefault(found.target.key, found)
     except UnreadEntriesError as error:
         unread = [unread_candidate(detector, aws, entry) for entry in error.entries]
         candidates |= {found.target.key: found for found in unread if found is not None}
         broken += [error_text(error)] if None in unread else []
     except Exception as error:  # a detector's failure must not hide what it read, nor the other sweeps
         broken.append(error_text(error))
-    return candidates.values(), [*_out_of_time(aws), *broken]
+    return candidates.values(), notes, [*_out_of_time(aws), *broken]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,13 +184,13 @@ def judge_candidates(
     aws: Aws,
     found: Iterable[Candidate],
     broken: Sequence[str],
+    notes: Sequence[SweepNote] = (),
     *,
     now: datetime,
     policy: RunPolicy,
 ) -> Sweep:
     """Judge the candidates *found* and return the sweep; *broken* are the errors of its reading."""
     results: list[Result] = []
-    notices: dict[str, None] = {}
     failures: dict[str, list[str]] = {}
     for candidate in found:
         try:
@@ -195,7 +198,6 @@ def judge_candidates(
         except Exception as error:  # a rule that breaks on one candidate keeps it, and says so
             failures.setdefault(error_text(error), []).append(candidate.target.arn)
             verdict = Kept(reason=f"the rule failed: {error_text(error)}", unknown=True)
-        notices |= dict.fromkeys(candidate.notices)
         results.append(make_result(detector, candidate, verdict, policy))
     errors = list(broken)
     for failure, arns in failures.items():  # one line for each failure, however many candidates it affects
@@ -208,7 +210,8 @@ def judge_candidates(
         mode=policy.armed(detector.name).mode,
         results=tuple(sorted(results, key=rank_by_cost)),
         error="; ".join(errors) or None,
-        notices=tuple(notices),
+        notices=tuple(dict.fromkeys(note.text for note in notes if note.text)),
+        looked_through=sum(note.looked_through for note in notes),
     )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_janitor.aws.tags import Arn
 from ml_janitor.core.model import Evidence, Kept, Mode
-from ml_janitor.core.money import Totals, rank_by_worth, ranking_usd
+from ml_janitor.core.money import Totals, rank_by_cost, rank_by_worth, ranking_usd
 from ml_janitor.core.ownership import protection_evidence, team_of
 from ml_janitor.core.results import Outcome, Report, Result
 from ml_janitor.core.text import COMMAND_PATTERN, escape_text, format_time, format_usd, quote_url
@@ -31,8 +32,11 @@ from ml_janitor.report.charts import add_breaks, template_environment
 from ml_janitor.report.finding_words import (
     NO_OWNER,
     cost_text,
+    group_by_owner,
     instead_sentence,
+    owner_text,
     place_text,
+    proposed_action,
     report_scope,
     require_finding,
     sums_text,
@@ -53,8 +57,14 @@ OWNER_BARS = 10
 NO_LONGER_WASTE = frozenset({Outcome.ACTED, Outcome.CHANGED})
 """Outcomes that are no longer waste."""
 
+LARGEST_SHOWN = 5
+"""Findings, and owners, on the first screen."""
+
 FINDINGS_DRAWN_AT_ONCE = 80
 """Findings drawn when the page opens; its script draws the others when somebody asks for them."""
+
+FINDINGS_PRINTED = 200
+"""Findings that a print has, most of them hidden on the screen; the page names where the rest is."""
 
 LINES_AT_ONCE, LINES_AT_MOST = 10, 100
 """Lines of a list that are shown, and with those folded below; past them the page names the JSON report."""
@@ -87,6 +97,11 @@ def render_html(report: Report, *, bill: Mapping[str, Any] | None = None, plan: 
     accounts = len(report.accounts) > 1
     rows = [finding_fields(number, result, accounts=accounts) for number, result in enumerate(findings)]
     dry = all(sweep.mode is Mode.DRY_RUN for sweep in report.sweeps)
+    seen = set[str]()
+    for row in rows:  # the first row of a resource is where links to it lead
+        row["id"] = "" if row["arn"] in seen else row["arn"]
+        seen.add(row["arn"])
+    charts = sum_charts(left, accounts=accounts)
     template = template_environment().get_template("finding.html.j2")
     drawn = [Markup(template.render(row=finding, dry=dry).strip()) for finding in rows]  # noqa: S704 - the template escapes
     troubles = [result for result in report.results if needs_attention(result)]
@@ -127,11 +142,14 @@ def render_html(report: Report, *, bill: Mapping[str, Any] | None = None, plan: 
             regions=sorted({sweep.region for sweep in report.sweeps}),
             accounts=accounts,
             rows=rows,
-            first=drawn[:FINDINGS_DRAWN_AT_ONCE],
-            entries=[script_entry(finding) for finding in rows[:FINDINGS_DRAWN_AT_ONCE]],
+            largest=largest_findings(left),
+            owners=owner_sums(left),
+            first=drawn[:FINDINGS_PRINTED],
+            shown=FINDINGS_DRAWN_AT_ONCE,
+            entries=[script_entry(finding) for finding in rows[:FINDINGS_PRINTED]],
             more=pack_entries(
                 [{**script_entry(finding), "html": tr} for finding, tr in zip(rows, drawn, strict=True)][
-                    FINDINGS_DRAWN_AT_ONCE:
+                    FINDINGS_PRINTED:
                 ]
             ),
             choices={name: sorted({finding[name] for finding in rows}) for name in TABLE_FILTERS},
@@ -157,12 +175,59 @@ def render_html(report: Report, *, bill: Mapping[str, Any] | None = None, plan: 
                 ),
             ],
             nothing_read=why_nothing_read(report),
-            charts=sum_charts(left, accounts=accounts),
+            charts=charts,
             sources=sorted(
                 {found.cost.source for found in findings if found.cost is not None and found.cost.known}
             ),
         )
     )
+
+
+def largest_findings(left: Sequence[Result]) -> list[dict[str, str]]:
+    """Return the findings that cost most: dollars, name, owner, action and the place in the page of each."""
+    priced = [result for result in left if not is_uncounted(result) and ranking_usd(result)]
+    return [
+        {
+            "cost": money_text(Totals.of([result])),
+            "name": escape_text(result.target.name),
+            "href": f"#{quote_url(escape_text(result.target.arn))}",
+            "owner": person_alone(owner_text(result), left),
+            "action": short_action(proposed_action(result)),
+        }
+        for result in sorted(priced, key=rank_by_cost)[:LARGEST_SHOWN]
+    ]
+
+
+def owner_sums(left: Sequence[Result]) -> list[tuple[str, str]]:
+    """Return the owners of what costs most together, a month and so far, and their sums in words."""
+    sums = [(theirs[0], Totals.of(theirs)) for _, theirs in group_by_owner(left)]
+    priced = [(result, total) for result, total in sums if total.monthly_usd or total.accrued_usd]
+    priced.sort(key=lambda each: -(each[1].monthly_usd + each[1].accrued_usd))
+    return [
+        (person_alone(owner_text(result), left), money_text(total))
+        for result, total in priced[:LARGEST_SHOWN]
+    ]
+
+
+def money_text(sums: Totals) -> str:
+    """Return the two kinds of money of the first screen: a month, and so far."""
+    return sums_text(Totals(monthly_usd=sums.monthly_usd, accrued_usd=sums.accrued_usd))
+
+
+def person_alone(owner: str, of: Iterable[Result]) -> str:
+    """Return *owner* without the domain of the address, if all addresses of these results have the same."""
+    domains = {(result.owner or "").partition("@")[2] for result in of if "@" in (result.owner or "")}
+    return owner.partition("@")[0] if len(domains) == 1 else owner
+
+
+def short_action(action: str) -> str:
+    """Return the first clause of *action*; of a command, the service and the operation."""
+    text = escape_text(action, 300)
+    if command := re.match(r"aws \S+ \S+", text):
+        return command[0]
+    clause = re.split(r" \(|; |, ", text, maxsplit=1)[0]
+    head, colon, _ = clause.partition(": ")
+    return head if colon and " " in head else clause
 
 
 def sum_charts(
@@ -344,6 +409,9 @@ CONSOLE_HOSTS = {
 
 TABLE_FILTERS = ("detector", "account", "owner", "team", "confidence", "status")
 
+CHANGING_PART = re.compile(r"(?<==)\S+|(?<= )\d[\d.]*")
+"""The values and numbers of an action, without which equal actions are told apart no more."""
+
 
 def finding_fields(number: int, result: Result, *, accounts: bool = False) -> dict[str, Any]:
     """Return the fields that a table row shows, and by which the page's script sorts and filters."""
@@ -361,6 +429,9 @@ def finding_fields(number: int, result: Result, *, accounts: bool = False) -> di
         "team": escape_text(team_of(result.target) or ""),
         "confidence": verdict.confidence.value,
         "reason": escape_text(verdict.reason),
+        "action": CHANGING_PART.sub("\u2026", short_action(verdict.action)),
+        "monthly": float(counted.monthly_usd or 0) if (counted := result.counted) else 0.0,
+        "accrued": float(counted.accrued_usd or 0) if counted else 0.0,
         "status": status_word(result),
         "urgent": needs_attention(result),
         "became": mark_commands(outcome_text(result)),
@@ -384,7 +455,8 @@ def signal_fields(item: Evidence) -> dict[str, str]:
 
 def script_entry(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields by which the page's script sorts, filters, finds and unfolds a table row."""
-    known = ("number", "name", "usd", "worth", *TABLE_FILTERS, "evidence", "arn")
+    money = ("usd", "worth", "monthly", "accrued")
+    known = ("number", "name", *money, "action", *TABLE_FILTERS, "evidence", "arn")
     parts = ("name", "detector", "place", "owner", "team", "reason")
     text = " ".join([*(row[part] for part in parts), row["became"].striptags()])
     return {**{name: row[name] for name in known}, "text": text}

@@ -74,6 +74,11 @@ class Charge:
             raise ValueError(f"a charge has no {', '.join(sorted(unknown))}")
         return cls(**members)
 
+    @property
+    def amortized_price(self) -> Decimal:
+        """Return the price of a unit with commitments spread over their days."""
+        return self.price if self.amortized is None else self.amortized
+
     def quantity(self, start: dt.datetime, end: dt.datetime, now: dt.datetime) -> Decimal:
         """Return the units of [*start*, *end*) that are visible at *now*."""
         since, until = self.visible(now)
@@ -110,7 +115,8 @@ class Bill:
     The charges of one account, and the settings of its Cost Explorer.
 
     *active* are its cost allocation tags and since when: they show on what is used from then on. *since* is
-    when its data begins, *page* how many groups a page holds. *members* are accounts that it pays for.
+    when its data begins, *page* how many groups a page holds. *members* are accounts that it pays for, in
+    its *currency*.
     """
 
     charges: list[Charge] = field(default_factory=list)
@@ -126,6 +132,7 @@ class Bill:
     hourly: bool = False
     since: dt.datetime | None = None
     page: int = 5000
+    currency: str = "USD"
 
     def set(self, given: Mapping[str, Any]) -> None:
         """Change the setup; *tags* are active from the beginning, or each from a time."""
@@ -135,7 +142,7 @@ class Bill:
             self.active = {key: clock.parse(at) for key, at in since.items()}
         if members.get("since"):
             members["since"] = clock.parse(members["since"])
-        if unknown := set(members) - {"enabled", "hourly", "members", "page", "plans", "since"}:
+        if unknown := set(members) - {"currency", "enabled", "hourly", "members", "page", "plans", "since"}:
             raise ValueError(f"a bill has no {', '.join(sorted(unknown))}")
         for name, value in members.items():
             setattr(self, name, value)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import partial
+from operator import attrgetter
 from typing import Any
 
 from ml_janitor_sandbox.billing import anomalies, cost_tags, expressions, meters, savings_plans
@@ -57,12 +58,12 @@ class Cell:
     quantity: Decimal = Decimal(0)
     units: set[str] = field(default_factory=set)
 
-    def amounts(self, metrics: Sequence[str]) -> dict[str, dict[str, str]]:
+    def amounts(self, metrics: Sequence[str], currency: str) -> dict[str, dict[str, str]]:
         """Return the amounts by metric. Different units are added up too, and their unit says so."""
         unit = next(iter(self.units)) if len(self.units) == 1 else "N/A"
         costs = {metric: self.amortized if metric in AMORTIZED else self.cost for metric in COSTS}
         return {
-            metric: _amount(costs[metric], "USD") if metric in COSTS else _amount(self.quantity, unit)
+            metric: _amount(costs[metric], currency) if metric in COSTS else _amount(self.quantity, unit)
             for metric in metrics
         }
 
@@ -96,7 +97,7 @@ def get_cost_and_usage(call: Call) -> dict[str, Any]:
                 "TimePeriod": _spelled(at, granularity),
                 "Estimated": clock.now() < _next_month(at[0]) + CLOSED_AFTER,
             }
-            | _result(some, metrics, grouped=bool(asked))
+            | _result(some, metrics, own.currency, grouped=bool(asked))
             for at, some in cells.items()
         ],
         "DimensionValueAttributes": _attributes(call, asked, [cell for _, cell in page]),
@@ -180,7 +181,7 @@ def _cells(charges: Sequence[Charge], keys: Sequence[expressions.Key], at: Perio
             group = tuple(key(charge) for key in keys)
             cell = found.setdefault(group, Cell(group))
             cell.cost += quantity * charge.price
-            cell.amortized += quantity * (charge.price if charge.amortized is None else charge.amortized)
+            cell.amortized += quantity * charge.amortized_price
             if charge.record_type == "Usage":
                 cell.quantity += quantity
                 cell.units.add(charge.unit)
@@ -192,10 +193,10 @@ def _spelled(at: Period, granularity: str) -> dict[str, str]:
     return {"Start": f"{at[0]:{form}}", "End": f"{at[1]:{form}}"}
 
 
-def _result(cells: Sequence[Cell], metrics: Sequence[str], *, grouped: bool) -> dict[str, Any]:
+def _result(cells: Sequence[Cell], metrics: Sequence[str], currency: str, *, grouped: bool) -> dict[str, Any]:
     if not grouped:
-        return {"Total": cells[0].amounts(metrics), "Groups": []}
-    used = [(cell.group, cell.amounts(metrics)) for cell in cells if cell.group is not None]
+        return {"Total": cells[0].amounts(metrics, currency), "Groups": []}
+    used = [(cell.group, cell.amounts(metrics, currency)) for cell in cells if cell.group is not None]
     return {"Total": {}, "Groups": [{"Keys": list(group), "Metrics": amounts} for group, amounts in used]}
 
 
@@ -255,8 +256,9 @@ def get_cost_forecast(call: Call) -> dict[str, Any]:
         raise rejected("Start date must not be in the past.")
     charges = _charges(call, own)
     days = [(today - number * DAY, today - (number - 1) * DAY) for number in range(HISTORY, 0, -1)]
+    paid = attrgetter("amortized_price" if "AMORTIZED" in params["Metric"] else "price")
     costs = [
-        sum((charge.price * charge.quantity(*day, clock.now()) for charge in charges), Decimal(0))
+        sum((paid(charge) * charge.quantity(*day, clock.now()) for charge in charges), Decimal(0))
         for day in days
     ]
     young = own.since is not None and own.since > days[0][0]
@@ -279,7 +281,7 @@ def get_cost_forecast(call: Call) -> dict[str, Any]:
             }
         )
     total = mean * ((end - start) / DAY)
-    return {"Total": {"Amount": f"{total:.10f}", "Unit": "USD"}, "ForecastResultsByTime": results}
+    return {"Total": {"Amount": f"{total:.10f}", "Unit": own.currency}, "ForecastResultsByTime": results}
 
 
 def _charged(answer: Callable[[Call], dict[str, Any]]) -> Callable[[Call], dict[str, Any]]:

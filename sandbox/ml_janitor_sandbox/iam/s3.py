@@ -18,6 +18,7 @@ BUCKET: Mapping[str, str] = {
     "DeleteBucketLifecycle": "PutLifecycleConfiguration",
     "DeleteBucketPolicy": "DeleteBucketPolicy",
     "DeleteBucketTagging": "PutBucketTagging",
+    "GetBucketInventoryConfiguration": "GetInventoryConfiguration",
     "GetBucketEncryption": "GetEncryptionConfiguration",
     "GetBucketLifecycleConfiguration": "GetLifecycleConfiguration",
     "GetBucketLocation": "GetBucketLocation",

@@ -108,8 +108,8 @@ class BucketIndex:
 
     *mixed* are folders with an object that is neither artifact nor note; *models* are folders
     with a model's index. *weights* counts, by folder, the artifacts of any size that are no
-    archives; *objects* counts all objects. *error* says where the listing broke off. *stale*
-    says how old the listing is, if it is too old to prove anything.
+    archives; *objects* counts all objects, *looked_through* the artifacts among them. *error* says
+    where the listing broke off. *stale* says how old the listing is, if it is too old to prove anything.
     """
 
     bucket: str
@@ -119,6 +119,7 @@ class BucketIndex:
     models: set[str] = field(default_factory=set)
     weights: dict[str, int] = field(default_factory=dict)
     objects: int = 0
+    looked_through: int = 0
     error: str | None = None
     stale: str | None = None
 
@@ -139,6 +140,7 @@ class BucketIndex:
                 self.mixed.add(folder := key[:start])
                 if _INDEX_NAME.fullmatch(file):
                     self.models.add(folder)
+        self.looked_through += len(found)
         return found
 
     @property
@@ -346,7 +348,7 @@ def relevant_folders(found: Sequence[StoredObject]) -> frozenset[FolderKey]:
 _MOST_HELD = 50_000
 """Artifacts and folders that memory holds before they are written to files."""
 
-_LISTING_FORMAT = 2
+_LISTING_FORMAT = 3
 """Version of the position's and the files' format."""
 
 _LISTING_LASTS = timedelta(days=1)
@@ -455,7 +457,7 @@ class BucketListing:
                 "of": self._settings,
                 "begun": self._begun.isoformat(),
                 "files": self._files,
-                "objects": {shelf.bucket: shelf.objects for shelf in shelves},
+                "objects": {shelf.bucket: [shelf.objects, shelf.looked_through] for shelf in shelves},
                 "left": [[keys.bucket, keys.after, keys.upto, keys.shared] for keys in self._listing.ranges],
             }
             self.scratch.keep(self._place, position)
@@ -499,9 +501,9 @@ class BucketListing:
             return [KeyRange(name) for name in self.shelves]
         self._begun, self._resumed = begun, True
         self._files = list(known["files"])
-        for name, objects in known["objects"].items():
+        for name, (objects, artifacts) in known["objects"].items():
             if name in self.shelves:
-                self.shelves[name].objects = objects
+                self.shelves[name].objects, self.shelves[name].looked_through = objects, artifacts
         left = [KeyRange(*keys) for keys in known["left"] if keys[0] in self.shelves]
         return [*left, *(KeyRange(name) for name in self.shelves if name not in known["objects"])]
 

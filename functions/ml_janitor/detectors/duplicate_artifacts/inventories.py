@@ -13,11 +13,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from functools import partial
 from itertools import islice
 from typing import Any
 
-from ml_janitor.aws.calls import ReadError, read_signal, required_value
+from ml_janitor.aws.calls import ReadError, is_refusal, read_signal, required_value
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.s3 import (
     LIST_OBJECTS,
@@ -29,7 +30,7 @@ from ml_janitor.aws.s3 import (
     run_query,
     split_uri,
 )
-from ml_janitor.core.model import Unreadable, Value
+from ml_janitor.core.model import Signal, Unreadable, Value
 from ml_janitor.core.text import format_size, quote_sql
 from ml_janitor.detectors.duplicate_artifacts.artifacts import (
     MOST_COMPARED,
@@ -167,9 +168,11 @@ def _files(inventory: Inventory) -> tuple[Grant, ...]:
     _, database, table = inventory.parts
     bucket, _, folder = str(inventory.location).removeprefix("s3://").partition("/")
     objects = f"arn:aws:s3:::{bucket}/{folder}*"
+    own = f"arn:aws:s3:::{inventory.bucket}"
     glue = ("catalog", f"database/{database}", f"table/{database}/{table}")
     return (
         allow("s3:GetObject", on=objects),
+        allow("s3:GetInventoryConfiguration", on=own),
         *(
             implied_grant(f"glue:{call}", on=on, source=_GLUE_SOURCE)
             for call in ("GetDatabase", "GetTable", "GetPartitions")
@@ -223,10 +226,17 @@ def _answers(inventory: Inventory) -> tuple[Grant, ...]:
 
 # --- deliveries -----------------------------------------------------------------------------------
 
-_DELIVERY_FOLDER = re.compile(r"(\d{4}-\d{2}-\d{2})T(\d{2}-\d{2})Z/")
+_DELIVERY_FOLDER, _DELIVERY_TIME = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}-\d{2}Z/"), "%Y-%m-%dT%H-%MZ/"
 """The folder of one delivery (S3 user guide, "Locating your inventory list")."""
 
-_NEEDED_COLUMNS = {"bucket", "key", "size", "e_tag"}
+_COLUMN = re.compile(r"(?:required|optional)\s+(\w+)\s+(\w+)")
+_NEEDED_COLUMNS = {"bucket": "binary", "key": "binary", "size": "int64", "e_tag": "binary"}
+_VERSION_COLUMNS = {"is_latest": "boolean", "is_delete_marker": "boolean"}
+"""The columns that are read, with their types in a manifest's fileSchema."""
+
+_MANIFEST_VERSION = "2016-11-30"
+_CREATED_WITHIN = timedelta(hours=12)
+"""The most time between a manifest's creation and the date of its folder."""
 
 _PARQUET = "Parquet"
 """The fileFormat of inventories that are read."""
@@ -252,70 +262,190 @@ def find_latest_delivery(aws: Aws, inventory: Inventory, now: datetime) -> Inven
     Return the newest delivery of *inventory*; a live table is as it is *now*.
     Raises ReadError with the remedy.
     """
-    return _live(aws, inventory, now) if inventory.live else _delivered(aws, inventory)
+    return _live(aws, inventory, now) if inventory.live else _delivered(aws, inventory, now)
 
 
-def _delivered(aws: Aws, inventory: Inventory) -> InventoryDelivery:
+def _delivered(aws: Aws, inventory: Inventory, now: datetime) -> InventoryDelivery:
     bucket, prefix = split_uri(str(inventory.location))
+    _check_filter(aws, inventory, prefix)
     pages = aws.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, Delimiter="/")
     folders = [
         folder["Prefix"].removeprefix(prefix)
         for page in pages
         for folder in (page["CommonPrefixes"] if page["KeyCount"] and "CommonPrefixes" in page else ())
     ]
-    days = sorted(match[0] for name in folders if (match := _DELIVERY_FOLDER.fullmatch(name)) is not None)
-    if not days:
+    at = max((time for name in folders if (time := _delivery_time(name)) is not None), default=None)
+    if at is None:
         raise ReadError(
             f"no inventory lies in {inventory.location}: S3 delivers the first one within 48 hours; else set "
             "location to DESTINATION/PREFIX/BUCKET/ID/ of the inventory's configuration"
         )
-    manifest = _manifest(aws, bucket, f"{prefix}{days[-1]}")
-    if manifest["sourceBucket"] != inventory.bucket:
-        raise ReadError(f"{inventory.location} is the inventory of bucket {manifest['sourceBucket']}")
-    if manifest["fileFormat"] != _PARQUET:
+    if at > now:
         raise ReadError(
-            f"{inventory.location} is written as {manifest['fileFormat']}: add an inventory configuration as "
+            f"its newest delivery is dated {at:%Y-%m-%d %H:%M} UTC, after this run: remove the folder "
+            f"{inventory.location}{at:{_DELIVERY_TIME}}"
+        )
+    manifest = _manifest(aws, bucket, f"{prefix}{at:{_DELIVERY_TIME}}")
+    if manifest.source != inventory.bucket:
+        raise ReadError(f"{inventory.location} is the inventory of bucket {manifest.source}")
+    if manifest.format != _PARQUET:
+        raise ReadError(
+            f"{inventory.location} is written as {manifest.format}: add an inventory configuration as "
             f"Apache Parquet to {inventory.bucket}, and set its location and table"
         )
-    columns = re.findall(r"(?:required|optional)\s+\w+\s+(\w+)", manifest["fileSchema"])
-    if missing := sorted(_NEEDED_COLUMNS - set(columns)):
+    columns = {name: kind for kind, name in _COLUMN.findall(manifest.schema)}
+    versions = not columns.keys().isdisjoint(_VERSION_COLUMNS)
+    needed = _NEEDED_COLUMNS | (_VERSION_COLUMNS if versions else {})
+    if missing := sorted(name for name, kind in needed.items() if columns.get(name) != kind):
         raise ReadError(
-            f"the inventory has no {', '.join(missing)}: add Size and ETag to its optional fields"
+            f"the inventory has no {', '.join(missing)} as S3 writes it: add Size and ETag to its optional "
+            "fields, or make a new inventory configuration"
         )
+    _check_files(aws, inventory, at, manifest)
     return InventoryDelivery(
-        inventory=inventory,
-        at=datetime.strptime(days[-1], "%Y-%m-%dT%H-%MZ/").replace(tzinfo=UTC),
-        most=sum(file["size"] for file in manifest["files"]),
-        versions="is_latest" in columns,
+        inventory=inventory, at=at, most=sum(size for _, size in manifest.files), versions=versions
     )
 
 
-def _manifest(aws: Aws, bucket: str, folder: str) -> Mapping[str, Any]:
+def _delivery_time(name: str) -> datetime | None:
+    """Return the time in the *name* of a delivery's folder; None if it is another folder."""
+    if not _DELIVERY_FOLDER.fullmatch(name):
+        return None
+    try:
+        return datetime.strptime(name, _DELIVERY_TIME).replace(tzinfo=UTC)
+    except ValueError:
+        return None
+
+
+def _check_filter(aws: Aws, inventory: Inventory, prefix: str) -> None:
+    """Raise ReadError if S3 makes this inventory of a part of the bucket, or makes it no longer."""
+    name = prefix.rstrip("/").rpartition("/")[2]
+    try:
+        answer: Any = aws.s3.get_bucket_inventory_configuration(Bucket=inventory.bucket, Id=name)
+    except Exception as error:
+        if not is_refusal(error, _NO_INVENTORY):
+            raise
+        raise ReadError(
+            f"{inventory.bucket} has no inventory configuration {name}, so S3 delivers nothing new: set "
+            "location to DESTINATION/PREFIX/BUCKET/ID/ of a configuration that it has"
+        ) from error
+    if part := answer["InventoryConfiguration"].get("Filter", {}).get("Prefix"):
+        raise ReadError(
+            f"its inventory {name} lists only keys that begin with {part}: add an inventory configuration "
+            f"without a filter to {inventory.bucket}, and set its location and table"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InventoryManifest:
+    """A delivery's manifest.json: the bucket that is its *source*, and its *files*, by key and size."""
+
+    source: str
+    format: str
+    schema: str
+    files: tuple[tuple[str, int], ...]
+
+
+def _manifest(aws: Aws, bucket: str, folder: str) -> InventoryManifest:
     """Return the complete manifest in *folder*. S3 writes its checksum last."""
-    from botocore.exceptions import ClientError
+    where = f"s3://{bucket}/{folder}manifest.json"
+    content = _delivered_file(aws, bucket, f"{folder}manifest.json")
+    checksum = _delivered_file(aws, bucket, f"{folder}manifest.checksum")
+    if hashlib.md5(content, usedforsecurity=False).hexdigest() != checksum.decode(errors="replace").strip():
+        raise ReadError(f"{where} does not have the checksum beside it")
+    try:
+        found = json.loads(content)
+        created = datetime.fromtimestamp(int(found["creationTimestamp"]) / 1000, UTC)
+        manifest = InventoryManifest(
+            source=_text_in(found, "sourceBucket"),
+            format=_text_in(found, "fileFormat"),
+            schema=_text_in(found, "fileSchema"),
+            files=tuple((_text_in(file, "key"), file["size"]) for file in found["files"]),
+        )
+        version, destination = _text_in(found, "version"), _text_in(found, "destinationBucket")
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
+        raise ReadError(
+            f"{where} is not a manifest of S3 Inventory ({type(error).__name__}: {error})"
+        ) from error
+    time = datetime.strptime(folder[-len("2026-01-01T00-00Z/") :], _DELIVERY_TIME).replace(tzinfo=UTC)
+    wrong = {
+        f"its version is {version}, not {_MANIFEST_VERSION}": version != _MANIFEST_VERSION,
+        f"it is for bucket {destination}": destination.rpartition(":::")[2] != bucket,
+        f"it was created at {created:%Y-%m-%d %H:%M} UTC": abs(created - time) > _CREATED_WITHIN,
+        "it names no files": not manifest.files,
+        "a file's size is not a number above 0": any(
+            type(size) is not int or size <= 0 for _, size in manifest.files
+        ),
+        "it names a file twice": len({key for key, _ in manifest.files}) < len(manifest.files),
+    }
+    if why := next((why for why, is_wrong in wrong.items() if is_wrong), None):
+        raise ReadError(f"{where} is not complete: {why}")
+    return manifest
 
-    def read(name: str) -> bytes:
-        try:
-            return aws.s3.get_object(Bucket=bucket, Key=folder + name)["Body"].read()
-        except ClientError as error:
-            if error.response.get("Error", {}).get("Code") != "NoSuchKey":
-                raise
+
+def _text_in(found: Mapping[str, Any], name: str) -> str:
+    """Return the text *name* of *found*. Raises TypeError if it is none."""
+    if not isinstance(text := found[name], str):
+        raise TypeError(f"{name} is {text!r}")
+    return text
+
+
+def _check_files(aws: Aws, inventory: Inventory, at: datetime, manifest: InventoryManifest) -> None:
+    """Raise ReadError unless S3 has the files of *manifest*, and the table reads exactly these."""
+    bucket, prefix = split_uri(str(inventory.location))
+
+    def size(key: str) -> int:
+        return aws.s3.head_object(Bucket=bucket, Key=key)["ContentLength"]
+
+    if outside := next((key for key, _ in manifest.files if not key.startswith(prefix)), None):
+        raise ReadError(
+            f"the manifest names s3://{bucket}/{outside}, which is not below {inventory.location}"
+        )
+    answers = aws.map(
+        lambda file: read_signal(partial(size, file[0]), source="s3:HeadObject"), list(manifest.files)
+    )
+    for (key, expected), answer in zip(manifest.files, answers, strict=True):
+        if answer != Value(expected, "s3:HeadObject"):
+            why = f"it has {answer.value:,} bytes" if isinstance(answer, Value) else _error_of(answer)
             raise ReadError(
-                f"s3://{bucket}/{folder}{name} is missing: S3 is still writing this delivery, and the next "
-                "run reads it; if it stays so, look at the inventory's configuration"
-            ) from error
+                f"the manifest names s3://{bucket}/{key} with {expected:,} bytes, and {why}: the next "
+                "delivery is read as soon as it is there"
+            )
+    link = f"{prefix}hive/dt={at:%Y-%m-%d-%H-%M}/symlink.txt"
+    listed = _delivered_file(aws, bucket, link).decode(errors="replace").split("\n")
+    named = sorted(line.strip() for line in listed if line.strip())
+    if named != sorted(f"s3://{bucket}/{key}" for key, _ in manifest.files):
+        raise ReadError(
+            f"s3://{bucket}/{link} names {len(named)} files that are not the {len(manifest.files)} of the "
+            "manifest, and Athena reads only the former: the next delivery is read as soon as it is there"
+        )
 
-    content = read("manifest.json")
-    if hashlib.md5(content, usedforsecurity=False).hexdigest() != read("manifest.checksum").decode().strip():
-        raise ReadError(f"s3://{bucket}/{folder}manifest.json does not have the checksum beside it")
-    found: Mapping[str, Any] = json.loads(content)
-    return found
+
+def _error_of(answer: Signal[int]) -> str:
+    return answer.error if isinstance(answer, Unreadable) else "it was not read"
+
+
+def _delivered_file(aws: Aws, bucket: str, key: str) -> bytes:
+    """Return one small file of a delivery."""
+    try:
+        return aws.s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+    except Exception as error:
+        if not is_refusal(error, ("NoSuchKey",)):
+            raise
+        raise ReadError(
+            f"s3://{bucket}/{key} is missing: S3 is still writing this delivery, and the next "
+            "run reads it; if it stays so, look at the inventory's configuration"
+        ) from error
 
 
 def _live(aws: Aws, inventory: Inventory, now: datetime) -> InventoryDelivery:
     found: Any = aws.s3.get_bucket_metadata_configuration(Bucket=inventory.bucket)
     result = found["GetBucketMetadataConfigurationResult"]["MetadataConfigurationResult"]
-    state = result["InventoryTableConfigurationResult"].get("TableStatus", "none")
+    table = result["InventoryTableConfigurationResult"]
+    its = f"{LIVE_CATALOG}.{result['DestinationResult']['TableNamespace']}.{table['TableName']}"
+    if its != inventory.table:
+        raise ReadError(f"its live inventory table is {its}, not {inventory.table}: set table to its own")
+    state = table.get("TableStatus", "none")
     if state != "ACTIVE":
         raise ReadError(
             f"its live inventory table is not ACTIVE but {state}: while S3 fills it, the next run reads it; "
@@ -356,7 +486,9 @@ def suggest_inventory(aws: Aws, bucket: str) -> str | None:
         for configuration in listed.get("InventoryConfigurationList", ()):
             to = configuration["Destination"]["S3BucketDestination"]
             fields = set(configuration.get("OptionalFields", ()))
-            if configuration["IsEnabled"] and to["Format"] == _PARQUET and {"Size", "ETag"} <= fields:
+            whole = not configuration.get("Filter", {}).get("Prefix")
+            usable = configuration["IsEnabled"] and to["Format"] == _PARQUET and {"Size", "ETag"} <= fields
+            if usable and whole:
                 prefix = f"{to['Prefix'].rstrip('/')}/" if to.get("Prefix") else ""
                 place = f"s3://{to['Bucket'].rpartition(':')[2]}/{prefix}{bucket}/{configuration['Id']}/"
                 return f'table = "DATABASE.TABLE", location = "{place}", {output}'
@@ -396,20 +528,73 @@ GROUP_COLUMNS = ("size", "e_tag", "copies")
 KEY_COLUMNS = ("key", "size", "e_tag")
 
 
+class RowKind(StrEnum):
+    """The kinds of an inventory's rows that are in no group, as the query answers them."""
+
+    ALONE = "alone"  # an artifact whose size and ETag no other has
+    OTHER = "other"  # the latest version of an object that is no artifact
+    OLD = "old"
+    ODD = "odd"  # an artifact whose ETag is none of S3's
+    UNCLEAR = "unclear"  # a needed value is missing
+    FOREIGN = "foreign"  # of another bucket
+    ELSEWHERE = "elsewhere"  # of a file outside the inventory's location
+
+
+_ETAG = '^"?[0-9a-fA-F]{32}(-[0-9]+)?"?$'
+
+
 def groups_sql(delivery: InventoryDelivery, names: ArtifactNames, *, by_size: bool) -> str:
     """
     Return the query for sizes and ETags of more than one artifact: `GROUP_COLUMNS`, the largest first.
 
-    With *by_size*, the size alone counts from `BY_SIZE_BYTES` on: a KMS key and the size of an upload's parts
-    change an ETag. In a live table, every version except delete markers counts here: more than there are,
-    never fewer, and `keys_sql` takes only the latest. That spares Athena from sorting every key's versions.
+    Rows without a size count the rows of each `RowKind`. With *by_size*, the size alone counts from
+    `BY_SIZE_BYTES` on: a KMS key and the size of an upload's parts change an ETag. Only latest versions
+    count: in a live table, the highest sequence number of each key.
     """
     tag = f"CASE WHEN size >= {BY_SIZE_BYTES} THEN '' ELSE e_tag END" if by_size else "e_tag"
-    latest = "NOT is_delete_marker" if delivery.inventory.live else _latest(delivery)
+    table, foreign = (
+        delivery.inventory.quoted,
+        f"bucket IS NULL OR bucket <> {quote_sql(delivery.inventory.bucket)}",
+    )
+    artifact = f"regexp_like(lower(key), {_endings(names)})"
+    judged = (
+        f"WHEN size < {names.min_size} OR NOT {artifact} THEN '{RowKind.OTHER}' "
+        f"WHEN NOT regexp_like(e_tag, '{_ETAG}') THEN '{RowKind.ODD}' ELSE 'artifact' END AS kind, "
+        "size, e_tag"
+    )
+    if delivery.inventory.live:
+        known = "key IS NULL OR is_delete_marker IS NULL OR sequence_number IS NULL"
+        latest = (
+            f"counted AS (SELECT CASE WHEN {foreign} THEN '{RowKind.FOREIGN}' "  # noqa: S608 - checked
+            f"WHEN {known} OR NOT is_delete_marker AND (size IS NULL OR e_tag IS NULL) "
+            f"THEN '{RowKind.UNCLEAR}' "
+            f"WHEN {artifact} THEN 'artifact' WHEN is_delete_marker THEN '{RowKind.OLD}' "
+            f"ELSE '{RowKind.OTHER}' END AS kind, "
+            f"key, size, e_tag, is_delete_marker, sequence_number FROM {table}), "
+            "newest AS (SELECT kind, CASE WHEN kind = 'artifact' THEN key END AS key, "
+            "max_by(size, sequence_number) AS size, max_by(e_tag, sequence_number) AS e_tag, "
+            "max_by(is_delete_marker, sequence_number) AS gone, count(*) AS versions FROM counted "
+            "GROUP BY 1, 2), latest AS (SELECT CASE WHEN kind <> 'artifact' THEN kind "
+            f"WHEN gone THEN '{RowKind.OLD}' {judged}, "
+            "CASE WHEN kind = 'artifact' THEN 1 ELSE versions END AS number FROM newest)"
+        )
+    else:
+        unknown = "OR is_latest IS NULL OR is_delete_marker IS NULL" if delivery.versions else ""
+        old = f"WHEN NOT is_latest OR is_delete_marker THEN '{RowKind.OLD}' " if delivery.versions else ""
+        location = quote_sql(str(delivery.inventory.location))
+        latest = (
+            f"latest AS (SELECT CASE WHEN strpos(\"$path\", {location}) <> 1 THEN '{RowKind.ELSEWHERE}' "  # noqa: S608
+            f"WHEN {foreign} THEN '{RowKind.FOREIGN}' "
+            f"WHEN key IS NULL {unknown} THEN '{RowKind.UNCLEAR}' {old}"
+            f"WHEN size IS NULL OR size < 0 OR e_tag IS NULL THEN '{RowKind.UNCLEAR}' {judged}, 1 AS number "
+            f"FROM {table} WHERE {_of_delivery(delivery)})"
+        )
     return (
-        f"SELECT size, {tag} AS e_tag, count(*) AS copies FROM {delivery.inventory.quoted} "  # noqa: S608 - checked
-        f"WHERE {latest} AND size >= {names.min_size} AND {_artifacts(delivery, names)} "
-        "GROUP BY 1, 2 HAVING count(*) > 1 ORDER BY 1 DESC, 2"
+        f"WITH {latest}, grouped AS (SELECT CASE WHEN kind = 'artifact' THEN size END AS size, "  # noqa: S608
+        f"CASE WHEN kind = 'artifact' THEN {tag} ELSE kind END AS e_tag, sum(number) AS copies "
+        "FROM latest GROUP BY 1, 2) SELECT CASE WHEN copies > 1 THEN size END AS size, "
+        f"CASE WHEN size IS NULL OR copies > 1 THEN e_tag ELSE '{RowKind.ALONE}' END AS e_tag, "
+        "sum(copies) AS copies FROM grouped GROUP BY 1, 2 ORDER BY 1 DESC, 2"
     )
 
 
@@ -444,19 +629,29 @@ def query_portions(wanted: Iterable[SizeGroup]) -> list[list[SizeGroup]]:
     return found
 
 
+def _of_delivery(delivery: InventoryDelivery) -> str:
+    """Return the condition on an S3 Inventory's rows for the delivery to read."""
+    return f"dt = {quote_sql(f'{delivery.at:%Y-%m-%d-%H-%M}')}"
+
+
 def _latest(delivery: InventoryDelivery) -> str:
     """Return the condition on an S3 Inventory's rows: the delivery to read, and the latest versions."""
-    here = f"dt = {quote_sql(f'{delivery.at:%Y-%m-%d-%H-%M}')}"
+    here = _of_delivery(delivery)
     return f"{here} AND is_latest AND NOT is_delete_marker" if delivery.versions else here
 
 
 def _artifacts(delivery: InventoryDelivery, names: ArtifactNames) -> str:
+    """Return the condition for artifacts."""
+    here = f"bucket = {quote_sql(delivery.inventory.bucket)}"
+    return f"{here} AND regexp_like(lower(key), {_endings(names)})"
+
+
+def _endings(names: ArtifactNames) -> str:
     """
-    Return the condition for artifacts. One pattern reads each key once, where
+    Return the pattern of artifacts' keys in small letters. It reads each key once, where
     a LIKE per ending reads it as often.
     """
-    ends = quote_sql(f"({'|'.join(_pattern(ending.lower()) for ending in names.extensions)})$")
-    return f"bucket = {quote_sql(delivery.inventory.bucket)} AND regexp_like(lower(key), {ends})"
+    return quote_sql(f"({'|'.join(_pattern(ending.lower()) for ending in names.extensions)})$")
 
 
 def _pattern(ending: str) -> str:
@@ -537,13 +732,27 @@ class InventoryQueries:
     names: ArtifactNames
     purse: QueryBudget
 
-    def groups(self, *, by_size: bool) -> list[SizeGroup]:
-        """Return the groups of artifacts with the same size and ETag, the largest first."""
+    def groups(self, *, by_size: bool) -> tuple[list[SizeGroup], int]:
+        """
+        Return the groups of artifacts with the same size and ETag, the largest first, and the number of all
+        artifacts. Raises ReadError if the rows are not all those of the bucket's inventory.
+        """
         sql = groups_sql(self.delivery, self.names, by_size=by_size)
         answer = self.purse.ask(
             self.aws, sql, GROUP_COLUMNS, self.delivery.inventory.place, self.delivery.most
         )
-        return [SizeGroup(int(size or 0), etag or "", int(count or 0)) for size, etag, count in answer.rows]
+        found = [
+            SizeGroup(int(size), etag or "", int(count or 0))
+            for size, etag, count in answer.rows
+            if size is not None
+        ]
+        rows = Counter[str]()
+        for size, kind, count in answer.rows:
+            rows[str(kind)] += int(count or 0) if size is None else 0
+        artifacts = rows[RowKind.ALONE] + sum(group.count for group in found)
+        if why := why_rows_are_wrong(self.delivery.inventory, rows, artifacts):
+            raise ReadError(why)
+        return found, artifacts
 
     def keys(self, wanted: Sequence[SizeGroup]) -> list[tuple[str, int, str]]:
         """Return key, size and ETag of each artifact in the groups *wanted*, once. Raises ReadError."""
@@ -565,6 +774,32 @@ class InventoryQueries:
                     f"{counted[group.size, group.etag]}: its answer is not whole, and the next run asks again"
                 )
         return found
+
+
+def why_rows_are_wrong(inventory: Inventory, rows: Mapping[str, int], artifacts: int) -> str | None:
+    """Return why a table with so many *rows* of each kind is not a whole inventory of its bucket, or None."""
+    table, bucket = inventory.table, inventory.bucket
+    if count := rows.get(RowKind.ELSEWHERE, 0):
+        return (
+            f"table {table} has {count:,} rows of files that are not below {inventory.location}: make it anew"
+        )
+    if count := rows.get(RowKind.FOREIGN, 0):
+        return (
+            f"table {table} has {count:,} rows of other buckets than {bucket}: set table to that of {bucket}"
+        )
+    if count := rows.get(RowKind.UNCLEAR, 0):
+        return (
+            f"table {table} has {count:,} rows without a value that S3 always writes (key, size, e_tag, "
+            "is_latest, is_delete_marker or sequence_number): make it anew with the inventory's columns"
+        )
+    if (count := rows.get(RowKind.ODD, 0)) and not artifacts:
+        return f"in table {table}, none of {count:,} artifacts has an ETag as S3 writes it: make it anew"
+    if not artifacts + rows.get(RowKind.OTHER, 0) + rows.get(RowKind.ODD, 0):
+        return (
+            f"table {table} shows no object of {bucket}: set table and location to its own inventory; "
+            "if the bucket is empty, leave it out of inventories"
+        )
+    return None
 
 
 # --- candidates -----------------------------------------------------------------------------------
@@ -742,17 +977,19 @@ def read_inventory(
                 f"{format_query_usd(asking.max_usd)}"
             )
         queries = InventoryQueries(aws, delivery, names, purse)
-        wanted = (
-            add_sizes(
-                queries.groups(by_size=by_size), elsewhere if len(elsewhere) <= MOST_EXTRA_SIZES else ()
-            )
-            if sizes is None
-            else [SizeGroup(size, "", 0) for size in sorted(sizes, reverse=True)]
-        )
+        if sizes is None:
+            groups, source.shelf.looked_through = queries.groups(by_size=by_size)
+            wanted = add_sizes(groups, elsewhere if len(elsewhere) <= MOST_EXTRA_SIZES else ())
+        else:
+            wanted = [SizeGroup(size, "", 0) for size in sorted(sizes, reverse=True)]
         wanted, source.left_out = limit_groups(wanted, MOST_COMPARED)
         named = queries.keys(wanted)
         source.found = _still_there(aws, inventory.bucket, named)
+        if sizes is None and not source.found:
+            _check_emptiness(len(named), source.shelf.stale)
         source.reading = reading_note(delivery, age, purse, by_size=by_size)
+        if gone := len(named) - len(source.found):
+            source.reading += f"; {gone:,} of the {len(named):,} keys that it names are no longer so"
         if len(elsewhere) > MOST_EXTRA_SIZES:
             source.reading += (
                 f"; nor whether it has copies of other buckets' artifacts, of {len(elsewhere):,} sizes"
@@ -776,16 +1013,25 @@ def add_sizes(found: Sequence[SizeGroup], elsewhere: Iterable[int]) -> list[Size
 def limit_groups(wanted: Sequence[SizeGroup], most: int) -> tuple[list[SizeGroup], int]:
     """
     Return the first groups that have at most *most* artifacts together, and
-    the number of artifacts in the rest.
+    the number of artifacts in the rest. A group that does not fit leaves room for the next.
     """
     taken: list[SizeGroup] = []
     total = 0
     for group in wanted:
-        if total + group.count > most:
-            break
-        taken.append(group)
-        total += group.count
-    return taken, sum(group.count for group in wanted[len(taken) :])
+        if total + group.count <= most:
+            taken.append(group)
+            total += group.count
+    return taken, sum(group.count for group in wanted) - total
+
+
+def _check_emptiness(named: int, stale: str | None) -> None:
+    """Raise ReadError if a list without a candidate, of so many *named*, does not show that there is none."""
+    if named:
+        raise ReadError(f"S3 has none of the {named:,} keys that it names with that size and ETag any more")
+    if stale is not None:
+        raise ReadError(
+            f"{stale}, older than inventory_max_age, so it does not show that there are no copies"
+        )
 
 
 def _still_there(aws: Aws, bucket: str, named: Sequence[tuple[str, int, str]]) -> list[StoredObject]:

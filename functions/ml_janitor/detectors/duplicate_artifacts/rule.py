@@ -10,7 +10,7 @@ from typing import Any
 
 from ml_janitor.aws import references, s3, storage
 from ml_janitor.aws.calls import Listing, read_signal, required_value
-from ml_janitor.aws.client import Aws
+from ml_janitor.aws.client import Aws, FileChangedError
 from ml_janitor.aws.locations import is_under
 from ml_janitor.aws.references import REFERENCE_CALLS, ObjectUses, References
 from ml_janitor.aws.s3 import LIST_OBJECTS, USD_PER_TB_SCANNED
@@ -22,6 +22,7 @@ from ml_janitor.core.model import (
     NotRead,
     Rule,
     Signal,
+    SweepNote,
     Target,
     Unreadable,
     Value,
@@ -109,6 +110,7 @@ class ArtifactSurvey:
     now: datetime
     errors: list[str] = field(default_factory=list)
     _noticed: list[str] = field(default_factory=list)
+    _looked_through: int = 0
     _references: References | None = None
     _listing: BucketListing | None = None
     standings: Standings = field(init=False)
@@ -125,7 +127,11 @@ class ArtifactSurvey:
 
         With *sizes*, return the artifacts of these sizes, alone or not; *also* is a further bucket to search.
         """
-        found = self._found(self._sources(also, sizes), sizes)
+        try:
+            found = self._found(self._sources(also, sizes), sizes)
+        except FileChangedError:  # a file of the listing is gone: the listing begins again, once
+            self.errors, self._noticed = [], []
+            found = self._found(self._sources(also, sizes), sizes)
         units = self._units(found)
         read = {artifact: signal.value for artifact, signal in units.items() if isinstance(signal, Value)}
         standings = self.standings.of(list(dict.fromkeys(read.values())))
@@ -150,9 +156,11 @@ class ArtifactSurvey:
             self._references = references.read_references(self.aws, self.where.contents_in, self.now)
         return self._references
 
-    @property
-    def _notices(self) -> tuple[str, ...]:
-        """The notices for all copies: references to deleted artifacts, and gaps in the reading."""
+    def notes(self) -> list[SweepNote]:
+        """
+        Return the notes of the reading: the artifacts that were looked through, the sources of the lists,
+        references to deleted artifacts, and gaps.
+        """
         found = (*self._references.gaps, *self._references.leftovers) if self._references else ()
         closed = sorted(
             {file.bucket for file, contents in self.standings.known.items() if not contents.allowed}
@@ -165,7 +173,8 @@ class ArtifactSurvey:
             and self.where.asking.of(file.bucket)
         ]
         job = [checksum_job_notice(large)] if large else []
-        return (*found, *([unread_contents_notice(closed)] if closed else []), *self._noticed, *job)
+        texts = (*found, *([unread_contents_notice(closed)] if closed else []), *self._noticed, *job)
+        return [SweepNote(looked_through=self._looked_through), *map(SweepNote, texts)]
 
     def _sources(self, also: str | None, sizes: AbstractSet[int] | None) -> list[ArtifactSource]:
         """Return the sources of the artifacts of every bucket that is searched."""
@@ -196,6 +205,9 @@ class ArtifactSurvey:
         """Return each artifact that shares its size with another, bucket by bucket, with its shelf."""
         shelves = {name: shelf for source in sources for name, shelf in source.shelves.items()}
         self.errors += [shelf.error for shelf in shelves.values() if shelf.error is not None]
+        self._looked_through = sum(
+            shelf.looked_through for shelf in shelves.values() if shelf.region == self.aws.region
+        )
         found = find_candidates([source.artifacts() for source in sources], sizes)
         if found.left_out:
             self.errors.append(left_out_notice(found.left_out))
@@ -298,7 +310,6 @@ class ArtifactSurvey:
             ),
             archived=archived_class(unit.value, self.standings.known),
             gaps=tuple(self._references.gaps) if self._references else (),
-            notices=self._notices,
             replica=any(self.standings.known[file].replica for file in files if file in self.standings.known),
             referred=uses.in_use,
             needed_only_by=uses.needed_only_by,
@@ -468,8 +479,10 @@ class DuplicateArtifacts(Detector[ArtifactCopy]):
     def _undo_prefixes(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys((*self.act_on_prefixes, *self.undo_prefixes)))
 
-    def find(self, aws: Aws, now: datetime) -> Iterator[ArtifactCopy]:
-        found = ArtifactSurvey(aws, self._where, now).read()
+    def find(self, aws: Aws, now: datetime) -> Iterator[ArtifactCopy | SweepNote]:
+        survey = ArtifactSurvey(aws, self._where, now)
+        found = survey.read()
+        yield from survey.notes()
         yield from found.items
         found.check()
 

@@ -25,6 +25,7 @@ from ml_janitor.core.model import (
     NotRead,
     Rule,
     Signal,
+    SweepNote,
     Target,
     Unreadable,
     Value,
@@ -83,7 +84,7 @@ class _Job(NamedTuple):
 
 def find(
     aws: Aws, patience: timedelta, smallest: int, used: Callable[[], References], now: datetime
-) -> Iterator[JobOutput]:
+) -> Iterator[JobOutput | SweepNote]:
     """
     Yield every job that failed or was stopped more than *patience* ago, with its output.
 
@@ -95,10 +96,11 @@ def find(
     if jobs:
         prices = storage.read_storage_prices(aws)
         book = tags.read_tags_of(aws, [job.target.arn for job in jobs])
-        left_out = (
-            f"only the newest {_MOST_JOBS_LISTED} of {len(ended)} jobs that failed or were "
-            f"stopped were looked at"
-        )
+        if len(ended) > _MOST_JOBS_LISTED:
+            yield SweepNote(
+                f"only the newest {_MOST_JOBS_LISTED} of {len(ended)} jobs that failed or were "
+                "stopped were looked at"
+            )
         held = aws.map(lambda job: s3.sizes_by_class(aws, job.uri), jobs)
         for job, found in zip(jobs, held, strict=True):
             user: Signal[str] = NotRead()
@@ -106,7 +108,6 @@ def find(
                 user = _user(job, used())
             yield JobOutput(
                 target=replace(job.target, tags=book.of(job.target.arn)),
-                notices=(left_out,) if len(ended) > _MOST_JOBS_LISTED else (),
                 folder=job.uri,
                 status=job.status,
                 ended=job.ended,

@@ -15,7 +15,7 @@ from ml_janitor.aws.calls import ReadError, UnreadEntriesError, UnreadEntry
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import GET_PRODUCTS
 from ml_janitor.aws.references import REFERENCE_CALLS, References
-from ml_janitor.core.model import Change, Confidence, Effect, Target, Verdict
+from ml_janitor.core.model import Change, Confidence, Effect, SweepNote, Target, Verdict
 from ml_janitor.core.tiering import GB
 from ml_janitor.detectors.forgotten_leftovers import failed_jobs, image_repositories, log_groups
 from ml_janitor.detectors.forgotten_leftovers.failed_jobs import JobOutput
@@ -95,7 +95,7 @@ class ForgottenLeftovers(Detector[Leftover]):
             )
         log_groups.check_group_globs(self.act_on_groups)
 
-    def find(self, aws: Aws, now: datetime) -> Iterator[Leftover]:
+    def find(self, aws: Aws, now: datetime) -> Iterator[Leftover | SweepNote]:
         """Yield log groups, repositories and jobs; a broken listing does not stop the others."""
         errors: list[str] = []
         unread: list[UnreadEntry] = []
@@ -120,12 +120,19 @@ class ForgottenLeftovers(Detector[Leftover]):
         if target.kind == log_groups.LOG_GROUP_KIND:
             return log_groups.look(aws, target.name, self.retention, now)
         used = self.references(aws, now)
-        found: Iterator[Leftover] = (
+        found: Iterator[Leftover | SweepNote] = (
             self._outputs(aws, used, now)
             if target.kind == failed_jobs.FAILED_JOB_KIND
             else self._images(aws, used, now)
         )
-        return next((leftover for leftover in found if leftover.target.arn == target.arn), None)
+        return next(
+            (
+                leftover
+                for leftover in found
+                if not isinstance(leftover, SweepNote) and leftover.target.arn == target.arn
+            ),
+            None,
+        )
 
     def references(self, aws: Aws, now: datetime) -> Callable[[], References]:
         """Return the reading of what refers to an image or a folder: dear, and made at most once."""
@@ -134,7 +141,9 @@ class ForgottenLeftovers(Detector[Leftover]):
     def _images(self, aws: Aws, used: Callable[[], References], now: datetime) -> Iterator[ImageRepository]:
         return image_repositories.find(aws, self.patience, self.repositories, used, now)
 
-    def _outputs(self, aws: Aws, used: Callable[[], References], now: datetime) -> Iterator[JobOutput]:
+    def _outputs(
+        self, aws: Aws, used: Callable[[], References], now: datetime
+    ) -> Iterator[JobOutput | SweepNote]:
         return failed_jobs.find(aws, self.patience, self.smallest, used, now)
 
     @property
