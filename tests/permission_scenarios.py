@@ -533,7 +533,7 @@ class Presses:
         assert {one.partition(" and ")[0] for one in refused} == {"Nothing was changed: only its owner"}
         assert unfinished == UNFINISHED_REPLY
         texts = {message["text"].partition(" (UTC)")[0] for message in slack.messages()}
-        assert [one for one in texts if one.startswith("spared: Kept for good by Maria Lopez on Tue 6 Oct")]
+        assert [one for one in texts if one.startswith("spared: Kept until Sun 4 Apr")]
         assert len([one for one in texts if "Do it now, said Dina Okafor" in one]) == len(ARMS) - 1
         (back,) = [one for one in texts if one.startswith("notebook: Stopped")]
         assert "because Dina Okafor pressed Do it now. Brought back on" in back

@@ -1128,18 +1128,20 @@ def read_known_resources(
     tag: str,
     policy: RunPolicy,
     verdicts: Mapping[str, ResourceFacts],
+    charged: Collection[str] | None = None,
     moved: Collection[str] = (),
 ) -> KnownResources:
     """
     Return the resources that ran in *regions* at any time from *since* to *now*, with the facts about them.
 
-    *tag* is the key that divides the bill, *verdicts* are the judged resources, by ARN in lower case. Of the
-    usage types that *moved*, it is read how many instances endpoints had.
+    *tag* is the key that divides the bill, *verdicts* are the judged resources, by ARN in lower case.
+    Resources of usage types that were not *charged* are not read; of those that *moved*, it is read how many
+    instances endpoints had.
     """
     resources: list[BillResource] = []
     gaps: list[BillGap] = []
     for aws in regions:
-        listed = runs.list_used_resources(aws, since, now)
+        listed = runs.list_used_resources(aws, since, now, charged)
         counted = count_endpoint_instances(aws, listed.items, moved, since, now)
         called = read_requests(aws, counted.items, since, now)
         resources += (

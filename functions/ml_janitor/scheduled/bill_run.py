@@ -232,6 +232,7 @@ class BillRun:
                     tag=next(iter(wanted.tags.values()), ""),
                     policy=self.settings.policy,
                     verdicts=verdicts,
+                    charged={charge.usage_type for charge in bill.charges},
                     moved=moved,
                 )
         except Exception as error:
