@@ -22,6 +22,9 @@ from ml_janitor.core.money import round_to_cents
 
 SLACK_ID = re.compile(r" \([UW][A-Z0-9]+\)$")
 
+MARKDOWN_MARKS = re.compile(r"[\\`*_{}\[\]<>#|~&@!:]|^[-+]|^\d+(?=[.)])")
+"""Characters that mean something in Markdown; `:` begins a link in GitHub's, and `@` mentions somebody."""
+
 DATA_UNITS = ("bytes", "KB", "MB", "GB", "TB", "PB")
 
 INVISIBLE_CATEGORIES = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
@@ -153,6 +156,11 @@ def quote_cell(text: str) -> str:
     """Return *text* as a cell of CSV that is visible, and that no spreadsheet takes for a formula."""
     shown = "".join(map(escape_character, text))
     return f"'{shown}" if text.lstrip().startswith(FORMULA_STARTS) or text[:1].isspace() else shown
+
+
+def escape_markdown(text: str) -> str:
+    """Escape *text* for a cell or line of GitHub's Markdown: no markup, link, mention or HTML is left."""
+    return MARKDOWN_MARKS.sub(lambda mark: f"&#{ord(mark[0])};", escape_text(text, 1000))
 
 
 def escape_mrkdwn(text: str) -> str:
