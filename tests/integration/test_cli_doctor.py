@@ -148,7 +148,9 @@ def test_it_says_where_settings_come_from_and_which_are_set(janitor: Janitor, tm
 @pytest.mark.usefixtures("account")
 def test_an_armed_detector_that_could_never_act_is_named(account: Control, janitor: Janitor) -> None:
     del account
-    arms = ("--set", "idle-notebooks.mode=act", "--set", f'idle-notebooks.act_in=["{ACCOUNT}"]')
+    writer = f'janitor.ledger_writers=["arn:aws:iam::{ACCOUNT}:role/platform"]'
+    act_in = f'idle-notebooks.act_in=["{ACCOUNT}"]'
+    arms = ("--set", "idle-notebooks.mode=act", "--set", act_in, "--set", writer)
 
     without = janitor("doctor", "idle-notebooks", *arms)
 

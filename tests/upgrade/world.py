@@ -42,7 +42,7 @@ RECORDED = datetime(2026, 10, 6, 4, 31, tzinfo=UTC)
 
 
 def signing_keys() -> dict[str, Any]:
-    """The sandbox's signing keys, by the variable that names them. A signature verifies under its key alone."""
+    """The sandbox's signing keys, by the variable that names them: each verifies what it signed."""
     store = backend("kms", ACCOUNT, REGION)
     return {key.value: store.keys[store.any_id_to_key_id(alias)] for key, alias in KEYS.items()}
 
