@@ -53,6 +53,11 @@ def list_own_buckets(aws: Aws) -> Listing[tuple[str, datetime]]:
     )
 
 
+def list_owned_names(aws: Aws) -> Listing[str]:
+    """List the names of all buckets that the account owns, in every region."""
+    return aws.listing(LIST_BUCKETS, "Buckets", lambda bucket: str(bucket["Name"]), BUCKETS_PAGE)
+
+
 def read_object_lock(aws: Aws, bucket: str) -> Signal[str]:
     """Return the state of Object Lock: "Enabled", or absent where it never was on."""
     read = partial(aws.s3.get_object_lock_configuration, Bucket=bucket)

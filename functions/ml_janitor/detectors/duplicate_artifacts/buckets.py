@@ -164,13 +164,21 @@ def own_bucket_names(aws: Aws) -> Listing[str]:
     return Listing(tuple(name for name, _ in listing.items), listing.error)
 
 
-def read_bucket_region(aws: Aws, bucket: str) -> Signal[str]:
-    """Return the region of *bucket*; a server that does not tell it has one region only."""
+CLOSED_CODES = ("403", "AccessDenied")
+"""HeadBucket's error codes for a bucket that the caller may not see; the answer has no body."""
+
+
+def read_bucket_region(aws: Aws, bucket: str, *, closed: tuple[str, ...] = ()) -> Signal[str]:
+    """
+    Return the region of *bucket*; a server that does not tell it has one region only.
+
+    Absent for the error codes *closed*: the bucket exists, and is somebody else's.
+    """
 
     def read() -> str:
         return aws.s3.head_bucket(Bucket=bucket).get("BucketRegion") or aws.region
 
-    return read_signal(read, source=_HEAD_BUCKET)
+    return read_signal(read, source=_HEAD_BUCKET, absent=closed)
 
 
 def read_versioning(aws: Aws, bucket: str) -> Signal[str]:
