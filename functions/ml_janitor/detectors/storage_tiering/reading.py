@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 # --- folders --------------------------------------------------------------------------------------
 
-_FOLDER_DEPTH = 5
+FOLDER_DEPTH = 5
 """Levels of folders that are told apart; deeper objects belong to the last of them."""
 
 
@@ -121,7 +121,7 @@ def folder_tree(
             continue
         folder = root
         slashes = [at for at, letter in enumerate(version.key) if letter == "/"]
-        for end in slashes[:_FOLDER_DEPTH]:
+        for end in slashes[:FOLDER_DEPTH]:
             path = version.key[: end + 1]
             folder = folder.inside.setdefault(path, FolderContents(path))
         small = version.size < SMALL_OBJECT

@@ -33,6 +33,7 @@ from ml_janitor.core.model import (
     Verdict,
     as_evidence,
 )
+from ml_janitor.core.money import direct_objects_arn
 from ml_janitor.core.ownership import Exemptions
 from ml_janitor.core.text import format_size, format_usd, quote_shell
 from ml_janitor.core.tiering import (
@@ -49,6 +50,7 @@ from ml_janitor.core.tiering import (
 from ml_janitor.detectors.storage_tiering import act, reading
 from ml_janitor.detectors.storage_tiering.reading import (
     BUCKET_KIND,
+    FOLDER_DEPTH,
     LIST_OBJECT_VERSIONS,
     FolderContents,
     TieringBucket,
@@ -188,14 +190,15 @@ class TieringPlan:
     """
     One rule for one *folder*, its saving at once, and its *words*.
 
-    *saving* is None if unknown. *reads_known* is true if request metrics count the
-    reads, and, for a deletion, count hardly any.
+    *saving* is None if unknown; *shares* are the dollars a month of it by address. *reads_known* is true if
+    request metrics count the reads, and, for a deletion, count hardly any.
     """
 
     rule: LifecycleRule
     words: str
     folder: FolderContents | None = None
     saving: TieringSaving | None = None
+    shares: Mapping[str, Decimal] = field(default_factory=dict)
     reads_known: bool = True
 
 
@@ -321,11 +324,7 @@ class _Planner:
             expire_after=expire,
             noncurrent_expire_after=ends,
         )
-        saved = saving_of_rule(folder.cohorts(moved.reads), rule, self.bucket.rates, small_too=self.small_too)
-        if ends is not None:
-            saved += saving_of_rule(
-                noncurrent, LifecycleRule(id=rule_id, expire_after=ends), self.bucket.rates
-            )
+        saved = self.saving(folder, rule, moved.reads)
         if saved.moved + saved.deleted < self.limits.least or saved.month <= 0:
             self.keep(folder, "what is old in it is in small objects, or cheap enough where it is")
             return
@@ -335,9 +334,30 @@ class _Planner:
                 words=_words(rule, policy, saved, moved.why),
                 folder=folder,
                 saving=saved,
+                shares=self.shares(folder, rule, moved.reads),
                 reads_known=moved.reads_known and (expire is None or self.rarely_read(folder)),
             )
         )
+
+    def shares(self, folder: FolderContents, rule: LifecycleRule, reads: Decimal) -> dict[str, Decimal]:
+        """Return the dollars a month that *rule* saves on the objects of each folder in *folder*."""
+        found: dict[str, Decimal] = {}
+        for inner in folder.all():
+            alone = replace(inner, inside={})
+            saved = self.saving(alone, rule, reads).month
+            if saved > 0:
+                arn = f"{self.bucket.target.arn}/{inner.path}"
+                deepest = inner.path.count("/") == FOLDER_DEPTH
+                found[arn if deepest else direct_objects_arn(arn)] = saved
+        return found
+
+    def saving(self, folder: FolderContents, rule: LifecycleRule, reads: Decimal) -> TieringSaving:
+        """Return the saving of *rule* at once on *folder*, its old versions included."""
+        saved = saving_of_rule(folder.cohorts(reads), rule, self.bucket.rates, small_too=self.small_too)
+        if (days := rule.noncurrent_expire_after) is not None:
+            old = [cohort for cohort in folder.noncurrent() if cohort.age >= days]
+            saved += saving_of_rule(old, LifecycleRule(id=rule.id, expire_after=days), self.bucket.rates)
+        return saved
 
     def rarely_read(self, folder: FolderContents) -> bool:
         """Return whether request metrics show that hardly anything in *folder* is read."""
@@ -636,7 +656,14 @@ class StorageTiering(Detector[TieringBucket]):
             + "; ".join(f"{plan.rule.prefix or 'the whole bucket'}: {plan.words}" for plan in found[:3]),
             Confidence.PROVEN if proven else Confidence.LIKELY,
             action=_command(candidate, added),
-            cost=Cost.saving(total.month, candidate.priced, once_usd=total.once) if saved else Cost(),
+            cost=Cost.saving(
+                total.month,
+                candidate.priced,
+                once_usd=total.once,
+                shares={arn: usd for plan in found for arn, usd in plan.shares.items()},
+            )
+            if saved
+            else Cost(),
             spared=spared,
             noun="bucket of old objects",
             to_prove=f"that nothing reads it: switch on request metrics of {candidate.name}, and wait 30 days"
