@@ -18,7 +18,7 @@ from fakes import candidates
 from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import Aws, open_regions
 from ml_janitor.config.settings import Settings
-from ml_janitor.core.model import Confidence, Finding, Kept, Verdict
+from ml_janitor.core.model import Finding, Kept, Verdict
 from ml_janitor.core.results import Report, Result, Sweep
 from ml_janitor.detectors.duplicate_artifacts.copies import ArtifactCopy
 from ml_janitor.detectors.duplicate_artifacts.rule import DuplicateArtifacts
@@ -302,7 +302,6 @@ def test_a_bucket_is_judged_in_its_owners_account_alone(account: Account, *, clo
     )
     (found,) = own.findings
     assert isinstance(found.verdict, Finding)
-    assert found.verdict.confidence is Confidence.LIKELY
     assert f"lets account {other} read it" in str(found.verdict.spared)
     assert str(found.verdict.spared) in found.verdict.reason
 

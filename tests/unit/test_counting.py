@@ -304,9 +304,14 @@ def test_no_sum_exceeds_the_bill_in_any_order(some: list[Claim], dice: Random) -
 
 # --- any set of findings about objects ---------------------------------------------------------------
 
-B = "arn:aws:s3:::b/"
-OBJECTS = {f"{B}runs/1/a.pt": 40, f"{B}runs/1/b.pt": 30, f"{B}runs/2/a.pt": 20, f"{B}runs/c.pt": 10}
-FOLDERS = (B, f"{B}runs/", f"{B}runs/1/", f"{B}runs/2/")
+BUCKET = "arn:aws:s3:::b/"
+OBJECTS = {
+    f"{BUCKET}runs/1/a.pt": 40,
+    f"{BUCKET}runs/1/b.pt": 30,
+    f"{BUCKET}runs/2/a.pt": 20,
+    f"{BUCKET}runs/c.pt": 10,
+}
+FOLDERS = (BUCKET, f"{BUCKET}runs/", f"{BUCKET}runs/1/", f"{BUCKET}runs/2/")
 
 
 @st.composite
@@ -341,10 +346,12 @@ def test_no_byte_is_counted_twice_whatever_two_detectors_name_it(some: list[Clai
 
 def test_a_deleted_folder_leaves_the_rest_of_a_rule() -> None:
     """The rule saves 1.92 on two folders, 0.88 of it in one that a failed job left."""
-    rule = claim("tiering", "b", 192, Change.LIFECYCLE, shares={f"{B}runs/1/*": 88, f"{B}runs/2/*": 104})
-    failed = claim("leftovers", "job", 300, Change.LIFECYCLE, shares={f"{B}runs/1/": 300})
-    copy = claim("copies", f"{B}runs/2/a.pt", 20, Change.DELETE_DATA)
-    beside = claim("copies", f"{B}runs/3/a.pt", 20, Change.DELETE_DATA)
+    rule = claim(
+        "tiering", "b", 192, Change.LIFECYCLE, shares={f"{BUCKET}runs/1/*": 88, f"{BUCKET}runs/2/*": 104}
+    )
+    failed = claim("leftovers", "job", 300, Change.LIFECYCLE, shares={f"{BUCKET}runs/1/": 300})
+    copy = claim("copies", f"{BUCKET}runs/2/a.pt", 20, Change.DELETE_DATA)
+    beside = claim("copies", f"{BUCKET}runs/3/a.pt", 20, Change.DELETE_DATA)
 
     assert counted([rule, failed, copy, beside]) == [104, 300, 0, 20]
     assert counted([rule, copy, beside]) == [192, 0, 20]

@@ -288,8 +288,7 @@ def test_the_first_screen_names_what_costs_most_and_who_owns_most() -> None:
         ("e-5", "$5.00 a month", "eve"),
     ]
     assert (
-        largest_findings(found)[0]["href"]
-        == f"#arn%3Aaws%3Asagemaker%3A{REGION}%3A{ACCOUNT}%3Athing%2Fe-9"
+        largest_findings(found)[0]["href"] == f"#arn%3Aaws%3Asagemaker%3A{REGION}%3A{ACCOUNT}%3Athing%2Fe-9"
     )
     assert owner_sums(found) == [
         ("ben", "$3.00 a month and $50.00 so far"),

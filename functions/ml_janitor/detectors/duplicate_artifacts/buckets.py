@@ -132,7 +132,6 @@ def _others(statement: dict[str, Any], account: str) -> Iterator[str]:
 # --- rules for deleted objects --------------------------------------------------------------------
 
 _HEAD_BUCKET = "s3:HeadBucket"
-_GET_VERSIONING = "s3:GetBucketVersioning"
 _GET_RETENTION = "s3:GetObjectRetention"
 _GET_LEGAL_HOLD = "s3:GetObjectLegalHold"
 
@@ -181,15 +180,6 @@ def read_bucket_region(aws: Aws, bucket: str, *, closed: tuple[str, ...] = ()) -
     return read_signal(read, source=_HEAD_BUCKET, absent=closed)
 
 
-def read_versioning(aws: Aws, bucket: str) -> Signal[str]:
-    """Return whether *bucket* keeps versions: "Enabled", "Suspended", or absent where it never did."""
-
-    def read() -> str | None:
-        return aws.s3.get_bucket_versioning(Bucket=bucket).get("Status")
-
-    return s3.absent_if_empty(read_signal(read, source=_GET_VERSIONING))
-
-
 def read_deletion_rules(aws: Aws, bucket: str) -> DeletionRules:
     """Read the rules of *bucket* for deleted objects, its tags and its readers."""
 
@@ -198,7 +188,7 @@ def read_deletion_rules(aws: Aws, bucket: str) -> DeletionRules:
         return tuple(rules)
 
     return DeletionRules(
-        versioning=read_versioning(aws, bucket),
+        versioning=s3.read_versioning(aws, bucket),
         lock=s3.read_object_lock(aws, bucket),
         lifecycle=read_signal(lifecycle, source=GET_BUCKET_LIFECYCLE, absent=NO_LIFECYCLE),
         tags=tags.read_bucket_tags(aws, bucket),

@@ -65,7 +65,6 @@ from ml_janitor.detectors.duplicate_artifacts.copies import (
     unit_text,
     unread_contents_notice,
     why_not_a_copy,
-    why_perhaps_read,
     why_protected,
     why_unread,
     why_unsure,
@@ -572,7 +571,6 @@ class DuplicateArtifacts(Detector[ArtifactCopy]):
         crowded = isinstance(candidate.unit, Value) and candidate.unit.value.crowded
         certain = standing.role is CopyRole.SURPLUS and not crowded and not candidate.gaps
         certain = certain and not candidate.needed_only_by and candidate.stale is None
-        certain = certain and why_perhaps_read(candidate) is None
         proven = match.likeness is Likeness.PROVEN and certain
         spared, to_prove = self._spared(candidate, keeper)
         return rule.found(

@@ -21,6 +21,7 @@ from ml_janitor.aws.references import REFERENCE_CALLS
 from ml_janitor.aws.tags import target_in
 from ml_janitor.core.durations import parse_duration
 from ml_janitor.core.model import (
+    Absent,
     Change,
     Confidence,
     Cost,
@@ -313,7 +314,8 @@ class _Planner:
         rule_id = (
             RULE_ID_PREFIX + hashlib.sha256(f"{self.bucket.name}/{folder.path}".encode()).hexdigest()[:12]
         )
-        ends = self.limits.noncurrent_days if versions >= self.limits.least else None
+        hides = expire is not None and not isinstance(self.bucket.versioning, Absent)
+        ends = self.limits.noncurrent_days if hides or versions >= self.limits.least else None
         if not moved.steps and expire is None and ends is None:
             self.keep(folder, moved.why or read)
             return
@@ -331,7 +333,7 @@ class _Planner:
         self.found.append(
             TieringPlan(
                 rule=rule,
-                words=_words(rule, policy, saved, moved.why),
+                words=_words(rule, policy, saved, moved.why, hides=hides),
                 folder=folder,
                 saving=saved,
                 shares=self.shares(folder, rule, moved.reads),
@@ -361,14 +363,22 @@ class _Planner:
 
     def rarely_read(self, folder: FolderContents) -> bool:
         """Return whether request metrics show that hardly anything in *folder* is read."""
-        reads, _ = monthly_read_share(self.bucket.counted, folder.path, folder.size())
+        reads, _ = self.read_share(folder)
         return reads is not None and reads <= _RARELY_READ
+
+    def read_share(self, folder: FolderContents) -> tuple[Decimal | None, bool]:
+        """Return `monthly_read_share`; a folder without others beside it has the reads of the bucket."""
+        root = self.bucket.root
+        alone = isinstance(root, Value) and sum(len(inner.keys) for inner in root.value.all()) == sum(
+            len(inner.keys) for inner in folder.all()
+        )
+        return monthly_read_share(self.bucket.counted, folder.path, folder.size(), whole=alone)
 
     def transitions(self, folder: FolderContents, policy: TieringPolicy) -> PayingTransitions:
         """Return the transitions of *policy* that pay back for *folder*, or one to Intelligent-Tiering."""
         if not policy.transitions:
             return PayingTransitions()
-        reads, exactly = monthly_read_share(self.bucket.counted, folder.path, folder.size())
+        reads, exactly = self.read_share(folder)
         if reads is not None:
             rare = self.rarely_read(folder)
             steps = tuple((day, to) for day, to in policy.transitions if rare or to not in RESTORE_CLASSES)
@@ -431,12 +441,13 @@ def _prefix(rule: Mapping[str, Any]) -> str:
     return str(given.get("And", given).get("Prefix", rule.get("Prefix", "")))
 
 
-def _words(rule: LifecycleRule, policy: TieringPolicy, saved: TieringSaving, why: str) -> str:
+def _words(rule: LifecycleRule, policy: TieringPolicy, saved: TieringSaving, why: str, *, hides: bool) -> str:
     steps = [f"{to} at {day} days" for day, to in rule.transitions]
     if rule.expire_after is not None:
-        steps.append(f"deleted at {rule.expire_after} days")
+        steps.append(f"{'hidden' if hides else 'deleted'} at {rule.expire_after} days")
     if rule.noncurrent_expire_after is not None:
-        steps.append(f"old versions deleted after {rule.noncurrent_expire_after} days")
+        which = "versions that are hidden or replaced" if hides else "old versions"
+        steps.append(f"{which} deleted after {rule.noncurrent_expire_after} days")
     money = f"saves {format_usd(saved.month)} a month"
     size = format_size(saved.moved + saved.deleted)
     return f"{size} now, {', '.join(steps)} (policy {policy.name}); {money}{f'; {why}' if why else ''}"
@@ -478,6 +489,7 @@ class StorageTiering(Detector[TieringBucket]):
                 *allow_each(
                     "s3", "GetBucketObjectLockConfiguration", "GetMetricsConfiguration", on=_EVERY_BUCKET
                 ),
+                allow("s3:GetBucketVersioning", on=_EVERY_BUCKET),
                 allow("s3:GetObjectTagging", on="arn:aws:s3:::*/*"),
             ]
         ),
@@ -694,6 +706,7 @@ def _unread(candidate: TieringBucket) -> str | None:
     named = {
         "its lifecycle rules are": candidate.lifecycle,
         "whether its objects are locked is": candidate.lock,
+        "whether it keeps versions is": candidate.versioning,
         "what it holds is": candidate.root,
         "what of it is uploaded is": candidate.uploads,
     }
