@@ -44,6 +44,7 @@ GONE_CODES = frozenset(
     {
         "AWS.SimpleQueueService.NonExistentQueue",
         "NotFound",
+        "NotFoundException",
         "QueueDoesNotExist",
         "ResourceNotFoundException",
     }

@@ -377,7 +377,7 @@ def why_notebook_unknown(notebook: Notebook, idle: Value[timedelta] | None) -> s
             return f"the idle time that it may publish could not be read ({error}), so it may be in use"
         case Absent(source), _ if idle is None:
             told = "it has no Jupyter log"
-            if source == activity.LOGS_NOT_READ:
+            if isinstance(notebook.log, activity.LogNotRead):
                 told = f"its log is not read ({source}), nor does it publish its idle time"
             return f"{told}, so nothing shows whether anybody works in it"
         case Value(last), _ if idle is None and last < notebook.modified - _START_TIME:

@@ -338,7 +338,7 @@ def _silent(app: StudioApp, now: datetime) -> str | None:
             return f"its log could not be read ({error}), so it may be in use"
         case NotRead():
             return "its log was not read, so it may be in use"
-    unread = app.log == Absent(activity.LOGS_NOT_READ)
+    unread = isinstance(app.log, activity.LogNotRead)
     shown = not unread and (isinstance(app.activity, Value) or _arrives(app))
     if shown or studio_apps.fresh_idle_time(app.idle, now):
         return None
