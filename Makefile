@@ -87,7 +87,8 @@ kit/bench/.venv/.made: kit/bench/requirements.txt
 	kit/bench/.venv/bin/python -m pip install --quiet --disable-pip-version-check -r kit/bench/requirements.txt
 	@touch $@
 
-kit-bench: kit/bench/.venv/.made ## Measure the kit's batcher beside others, as ratios of one run; takes six minutes
+kit-bench: kit/.venv/.made kit/bench/.venv/.made ## Measure saving and the kit's batcher beside others, as ratios of one run; takes seven minutes
+	PYTHONPATH=kit/src kit/.venv/bin/python kit/bench/saving.py
 	PYTHONPATH=kit/src kit/bench/.venv/bin/python kit/bench/batching.py
 
 mutants: dev ## Switch off each mechanism and remove each statement of every role in turn, and see it missed

@@ -48,6 +48,18 @@ The machine of Google's that carries so many of a GPU: the catalog prices it apa
 (https://cloud.google.com/compute/docs/gpus).
 """
 
+NOT_SOLD = frozenset({"Standard_NC6s_v3", "Standard_NC12s_v3", "Standard_NC24s_v3", "Standard_NC24rs_v3"})
+"""
+Machines that the catalog still prices and nobody can buy: Azure retired its NCv3 series on 2025-09-30
+(https://learn.microsoft.com/azure/virtual-machines/retirement-notices).
+"""
+
+SPOT_ONLY = frozenset({"a3-highgpu-1g", "a3-highgpu-2g", "a3-highgpu-4g"})
+"""
+Machines that Google sells as Spot VMs or by Flex-start, and not on demand
+(https://cloud.google.com/compute/docs/accelerator-optimized-machines).
+"""
+
 HEADER = """\
 # GPU machines of three clouds, list prices in USD an hour, and the median spot price of a region's zones.
 # From SkyPilot's catalog, https://github.com/skypilot-org/skypilot-catalog, Copyright The SkyPilot Authors,
@@ -113,8 +125,14 @@ def table(cloud: str, catalog: Iterable[Row]) -> list[Offer]:
     kept = []
     for gpu in sorted({one.gpu for one in offers}):
         own = [one for one in offers if one.gpu == gpu]
-        least = min(own, key=lambda one: (one.usd / one.gpus, one.region != NAMED[cloud]))
-        kept += [one for one in own if one.region in {NAMED[cloud], least.region}]
+        least = {
+            min(
+                (one for one in own if one.gpus == gpus),
+                key=lambda one: (one.least_usd, one.region != NAMED[cloud]),
+            ).region
+            for gpus in {one.gpus for one in own}
+        }
+        kept += [one for one in own if one.region in {NAMED[cloud], *least}]
     return sorted(kept, key=lambda one: (one.gpu, one.region != NAMED[cloud], one.region, one.gpus))
 
 
@@ -163,7 +181,7 @@ def _by_region(cloud: str, priced: Sequence[Listed]) -> list[list[Listed]]:
         if cloud == "GCP" and one.gpu:
             host = machines.get((HOSTS.get(one.gpu, {}).get(one.count, ""), one.zone))
             whole = host and _carried(one, host)
-        if whole is not None and whole.gpu in GPUS and whole.count:
+        if whole is not None and whole.gpu in GPUS and whole.count and whole.machine not in NOT_SOLD:
             found.setdefault((whole.region, whole.gpu, whole.machine), []).append(whole)
     return list(found.values())
 
@@ -184,7 +202,7 @@ def _together(cloud: str, zones: Sequence[Listed]) -> Offer:
         gpus=one.count,
         vcpus=one.vcpus,
         memory_gib=one.memory_gib,
-        usd=round(one.usd, 5),
+        usd=None if one.machine in SPOT_ONLY else round(one.usd, 5),
         spot_usd=round(median(spot), 5) if spot else None,
     )
 

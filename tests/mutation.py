@@ -354,7 +354,7 @@ class Reached(NamedTuple):
     cpu: float
 
 
-@dataclass
+@dataclass(eq=False)
 class Loaded:
     """
     A session of pytest that runs its tests once, and then mutants in forks of its process.
@@ -374,6 +374,10 @@ class Loaded:
 
     def pytest_internalerror(self, excrepr: object) -> None:
         ERRORS.write(f"{excrepr}\n")
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            ERRORS.write(f"{report.longrepr}\n")
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         if session.testsfailed:

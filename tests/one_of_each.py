@@ -178,6 +178,18 @@ def warm_pools(session: boto3.Session, box: Control) -> None:
     box.set_clock(NOW)
 
 
+def pipeline_run(session: boto3.Session, box: Control) -> None:
+    """An execution of the rare pipeline, with a completed training job that names no experiment."""
+    sagemaker: Any = session.client("sagemaker")
+    box.set_clock(NOW - DAY)
+    run = sagemaker.start_pipeline_execution(PipelineName="rare", ClientRequestToken=f"{0:032}")
+    name = f"pipelines-{run['PipelineExecutionArn'].rpartition('/')[2]}-Train-a1b2c3d4e5"
+    sagemaker.create_training_job(**training_request(name, rented("ml.g5.12xlarge")))
+    ended: dict[str, Any] = {"TrainingJobStatus": "Completed", "TrainingEndTime": NOW - DAY + HOUR}
+    box.patch("sagemaker", ["training_jobs", name], **ended)
+    box.set_clock(NOW)
+
+
 def monitoring(session: boto3.Session, box: Control, endpoint: str) -> None:
     """A schedule that runs over *endpoint*, and one execution of it that has ended."""
     sagemaker: Any = session.client("sagemaker")

@@ -10,10 +10,11 @@ from typing import Any
 from conftest import NOW
 from fakes import target_at
 from ml_janitor.aws.prices import Price
-from ml_janitor.aws.training_jobs import JobFamily, PastJob
-from ml_janitor.core.model import Finding, Verdict
+from ml_janitor.aws.training_jobs import JobFamily, JobTraits, PastJob
+from ml_janitor.core.model import Absent, Finding, Verdict
 
 HOUR, SECOND = timedelta(hours=1), timedelta(seconds=1)
+TRAITS = JobTraits("churn", "", "image", "role", "train.py", ("train",), "ml.g5")
 PRICE = Price(Decimal("1.408"), "Price List API")
 
 
@@ -28,6 +29,7 @@ def job(ran: timedelta = 4 * HOUR, **more: Any) -> PastJob:
         "spot": False,
         "checkpoints": True,
         "no_spot": None,
+        "traits": TRAITS,
     }
     return PastJob(target=target, **(fields | more))
 
@@ -35,7 +37,8 @@ def job(ran: timedelta = 4 * HOUR, **more: Any) -> PastJob:
 def runs(number: int = 30, newest: PastJob | None = None, **more: Any) -> JobFamily:
     first = newest or job()
     target = replace(first.target, arn=first.target.arn[:-1] + "*", name="churn-*", created=None)
-    fields: dict[str, Any] = {"target": target, "jobs": (first, *[job()] * (number - 1)), "price": PRICE}
+    jobs = (first, *[job()] * (number - 1))
+    fields: dict[str, Any] = {"target": target, "jobs": jobs, "price": PRICE, "older": Absent()}
     return JobFamily(**(fields | more))
 
 

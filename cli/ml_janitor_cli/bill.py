@@ -240,6 +240,7 @@ def read_bill_report(
             tag=next(iter(wanted.tags.values()), ""),
             policy=settings.policy,
             verdicts={**facts_from_sweep(results), **facts_from_actions(actions, settings.registry)},
+            charged={charge.usage_type for charge in bill.charges},
             moved=moved_usage_types(bill, asked),
         )
     broken = [

@@ -25,6 +25,7 @@ from ml_janitor.aws.prices import FROM_PRICE_LIST, FROM_PRICE_TABLE, GET_PRODUCT
 from ml_janitor.aws.tags import Arn
 from ml_janitor.bill.explaining import bill_readers
 from ml_janitor.bill.reading import request_warnings
+from ml_janitor.config.member_roles import ENABLED_REGIONS_GRANT
 from ml_janitor.config.settings import (
     SETTINGS_FILE,
     Settings,
@@ -139,7 +140,8 @@ def doctor(
         return 0 if checked.fine else 1
     regions = setup.regions(region)
     if policy:
-        return print_audit_policy(detectors, regions, session)
+        every = [ENABLED_REGIONS_GRANT] if edge.ALL_REGIONS in (region or settings.janitor.regions) else []
+        return print_audit_policy(detectors, regions, session, every)
     attempts = min(setup.attempts, PROBE_ATTEMPTS)
     facts = {
         "regions": f"{', '.join(regions)} (from {regions_source(region, settings)})",
@@ -230,11 +232,11 @@ def contents_fact(detectors: Sequence[Detector[Any]]) -> str:
 
 
 def print_audit_policy(
-    detectors: Sequence[Detector[Any]], regions: Sequence[str], session: boto3.Session
+    detectors: Sequence[Detector[Any]], regions: Sequence[str], session: boto3.Session, more: Sequence[Grant]
 ) -> int:
-    """Print the policy for an audit with *detectors* in *regions*: a JSON object or list."""
+    """Print the policy for an audit with *detectors* in *regions*, and *more*: a JSON object or list."""
     partitions = {region: region_partition(region, session) for region in regions}
-    grants = [PRICE_GRANT, *(grant for detector in detectors for grant in detector.reads)]
+    grants = [PRICE_GRANT, *more, *(grant for detector in detectors for grant in detector.reads)]
     made = audit_policies(grants, partitions)
     sys.stdout.write(json.dumps(made[0] if len(made) == 1 else made, indent=2) + "\n")
     if len(made) > 1:

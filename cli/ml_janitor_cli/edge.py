@@ -22,12 +22,13 @@ import typer
 from botocore import exceptions as failed
 from typer.exceptions import TyperException
 
-from ml_janitor.aws.calls import failure_text, is_refusal
+from ml_janitor.aws.calls import failure_text, is_refusal, make_client
 from ml_janitor.aws.client import (
     ALWAYS_ENABLED_REGIONS,
     DEFAULT_ATTEMPTS,
     GET_CALLER_IDENTITY,
     Caller,
+    enabled_regions,
     read_caller,
 )
 from ml_janitor.aws.pace import Pace
@@ -68,7 +69,11 @@ SettingsFile = Annotated[
     Path | None, option("FILE", f"Settings that win over those of ./{SETTINGS_FILE}, key by key.")
 ]
 Profile = Annotated[str | None, option("NAME", "The AWS profile to use.")]
-Regions = Annotated[list[str] | None, option("REGION", "Where to look. Repeatable.")]
+ALL_REGIONS = "all"
+Regions = Annotated[
+    list[str] | None,
+    option("REGION", f"Where to look; `{ALL_REGIONS}` is every region that is enabled. Repeatable."),
+]
 TABLE_VARIABLE, UNDO_KEY_VARIABLE = "JANITOR_TABLE", "JANITOR_UNDO_KEY"
 TableName = Annotated[
     str | None, option("NAME", f"The ledger; else {TABLE_VARIABLE}.", "--table", envvar=TABLE_VARIABLE)
@@ -253,9 +258,11 @@ def choose_regions(
     Return where to look: --region, else the settings' regions, else the session's.
 
     A misspelt region is refused here, because AWS has no address that could say so. An endpoint of one's own
-    may call its regions what it likes.
+    may call its regions what it likes. Raises FailedError if the enabled regions cannot be read.
     """
     asked = flags or settings.janitor.regions or [session.region_name or ""]
+    if ALL_REGIONS in asked:
+        return read_enabled_regions(session)
     regions = tuple(dict.fromkeys(region.strip() for region in asked))
     if "" in regions:
         raise CommandRefusedError(
@@ -274,6 +281,15 @@ def choose_regions(
                 f"AWS has no region {region} that this version knows{suggest_nearest(region, known)}"
             )
     return regions
+
+
+def read_enabled_regions(session: boto3.Session) -> tuple[str, ...]:
+    """Read the regions that the account has enabled, of those that have SageMaker. Raises FailedError."""
+    home = session.region_name or ALWAYS_ENABLED_REGIONS["aws"]
+    sagemaker = set(session.get_available_regions("sagemaker", session.get_partition_for_region(home)))
+    with one_line_errors(f"--region {ALL_REGIONS}, which asks ec2:DescribeRegions"):
+        enabled = enabled_regions(make_client(session, "ec2", home, read_attempts()))
+    return tuple(region for region in enabled if region in sagemaker)
 
 
 def check_outputs(*, json: bool, files: Mapping[str, Path | None]) -> None:

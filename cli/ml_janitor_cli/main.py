@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from functools import cache
 from typing import Annotated, Any
@@ -27,6 +27,7 @@ from ml_janitor_cli.estimate.command import estimate
 from ml_janitor_cli.explain import explain
 from ml_janitor_cli.forget import forget
 from ml_janitor_cli.ledger_commands import approve, findings, keep, restart, snooze, undo
+from ml_janitor_cli.pages import docs
 from ml_janitor_cli.policies import policies
 from ml_janitor_cli.replay import replay
 from ml_janitor_cli.sandbox import sandbox
@@ -67,13 +68,12 @@ HELP_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100
 
 app = typer.Typer(
     name="janitor",
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings=HELP_SETTINGS,
 )
 LEDGER_COMMANDS = (findings, keep, snooze, approve, sweep, undo, restart, forget)
-for _function in (audit, bill, explain, *LEDGER_COMMANDS, replay, detectors, doctor):
+for _function in (audit, bill, explain, *LEDGER_COMMANDS, replay, detectors, doctor, docs):
     app.command(context_settings=HELP_SETTINGS)(_function)
 app.add_typer(estimate, name="estimate", context_settings=HELP_SETTINGS)
 app.add_typer(policies, name="policies", context_settings=HELP_SETTINGS)
@@ -105,7 +105,18 @@ def janitor(
 @cache
 def _command() -> Any:
     """Make all commands; typer makes them from every function's annotations in a tenth of a second."""
-    return typer.main.get_command(app)
+    made = typer.main.get_command(app)
+    for command in _all_commands(made):
+        for parameter in command.params:
+            if parameter.param_type_name == "argument":
+                parameter.display_type_rich = lambda ctx: None  # noqa: ARG005 - its name says it, and no <list[str]>
+    return made
+
+
+def _all_commands(command: Any) -> Iterator[Any]:
+    yield command
+    for inner in getattr(command, "commands", {}).values():
+        yield from _all_commands(inner)
 
 
 def main(argv: Sequence[str] | None = None, *, registry: DetectorRegistry = DETECTORS) -> int:
@@ -125,12 +136,23 @@ def main(argv: Sequence[str] | None = None, *, registry: DetectorRegistry = DETE
     return int(code or 0)
 
 
+def _known_commands(error: TyperException) -> str:
+    """Name the commands of a group, such as `estimate`, in which nobody comes near the one that was typed."""
+    ctx = getattr(error, "ctx", None)
+    inner = getattr(getattr(ctx, "command", None), "commands", {})
+    if ctx is None or ctx.parent is None or "no such command" not in error.format_message().lower():
+        return ""
+    return f"; there are {', '.join(inner)}" if "Did you mean" not in error.format_message() else ""
+
+
 def print_usage_error(error: TyperException) -> int:
     """Say in one line what is wrong with how the command was given."""
     message = " ".join(error.format_message().split())
     if not isinstance(error, edge.CommandRefusedError):  # an error of typer's own: how options are written
         command = getattr(getattr(error, "ctx", None), "command_path", "janitor")
-        message = f"{message[:1].lower()}{message[1:].rstrip('.')} (see {command} --help)"
+        message = (
+            f"{message[:1].lower()}{message[1:].rstrip('.')}{_known_commands(error)} (see {command} --help)"
+        )
     begins = "\n" if error.exit_code == edge.INTERRUPTED_STATUS else ""  # the terminal has written ^C
     typer.echo(f"{begins}janitor: {escape_text(message)}", err=True)
     return error.exit_code

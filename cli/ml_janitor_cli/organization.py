@@ -126,6 +126,8 @@ def organization_regions(setup: edge.Setup, flags: Sequence[str] | None) -> tupl
     Raises CommandRefusedError.
     """
     allowed = setup.settings.organization.regions
+    if edge.ALL_REGIONS in (flags or ()):  # as in an audit without regions
+        flags = None
     named = setup.regions(flags or allowed) if flags or allowed else ()
     if allowed and (others := [region for region in named if region not in allowed]):
         raise edge.CommandRefusedError(

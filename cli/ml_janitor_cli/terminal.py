@@ -89,6 +89,12 @@ def draw_report_headline(report: Report) -> RenderableType:
     )
 
 
+EMPTY_SUMMARY = (
+    "Nothing was looked at: the detectors judge nothing that is here. --region all looks in every enabled "
+    "region."
+)
+
+
 def report_summary(report: Report) -> str:
     """Summarize the report in one sentence."""
     if not report.sweeps:
@@ -98,6 +104,8 @@ def report_summary(report: Report) -> str:
         return "Nothing could be read."
     if not found:
         broken = any(sweep.error is not None for sweep in report.sweeps)
+        if not broken and not any(sweep.looked_at for sweep in report.sweeps):
+            return EMPTY_SUMMARY
         return "Nothing wasteful in what could be read." if broken else "Nothing wasteful found."
     return f"{count_noun(found, 'finding')}{f': {amounts_text(sums)}' if amounts_text(sums) else ''}."
 

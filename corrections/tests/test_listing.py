@@ -163,6 +163,25 @@ def test_a_pipeline_that_is_updated_says_when(control: Control, sagemaker: Any) 
     assert described["PipelineDefinition"] == '{"Steps": []}'
 
 
+def test_the_steps_of_an_execution_are_the_jobs_whose_names_tell_it(sagemaker: Any) -> None:
+    plain_requests.pipeline(sagemaker, "p")
+    runs = [sagemaker.start_pipeline_execution(PipelineName="p", ClientRequestToken="t" * 32) for _ in "ab"]
+    arns = [run["PipelineExecutionArn"] for run in runs]
+    names = [f"pipelines-{arn.rpartition('/')[2]}-Fit-a1b2c3d4e5" for arn in arns]
+    for name in names:
+        plain_requests.training(sagemaker, name)
+
+    found = [
+        [
+            step["Metadata"]["TrainingJob"]["Arn"].rpartition("/")[2]
+            for step in listed["PipelineExecutionSteps"]
+        ]
+        for listed in (sagemaker.list_pipeline_execution_steps(PipelineExecutionArn=arn) for arn in arns)
+    ]
+
+    assert found == [[names[0]], [names[1]]]
+
+
 def test_domains_clusters_and_model_packages_tell_who_they_are(sagemaker: Any) -> None:
     for number in range(11):
         plain_requests.domain(sagemaker, f"d{number:02}")

@@ -45,6 +45,7 @@ def spelled(name: str, how: str, value: str | None) -> dict[str, str]:
     [
         (("TrainingJobStatus", "Equals", "InProgress"), {"today"}),
         (("TrainingJobName", "In", "today, before"), {"today", "before"}),
+        (("TrainingJobName", "Contains", "day"), {"today", "yesterday"}),
         (("CreationTime", "GreaterThanOrEqualTo", "2026-10-05T03:00:00"), {"today", "yesterday"}),
         (("CreationTime", "GreaterThan", "2026-10-05T03:00:00Z"), {"today"}),
         (("CreationTime", "LessThan", "2026-10-05T03:00:00Z"), {"before"}),
@@ -89,7 +90,7 @@ NESTED = {
     [
         ({"Resource": "Pipeline"}, "searching Pipeline"),
         ({"Resource": "TrainingJob", "SortBy": "TrainingJobName"}, "sorting by"),
-        (by("TrainingJobName", "Contains", "a"), "operator Contains"),
+        (by("TrainingJobName", "NotEquals", "a"), "operator NotEquals"),
         (by("TrainingJobNam", "Equals", "a"), "Unknown property"),
         (by("ResourceConfig", "Equals", "a"), "comparing ResourceConfig"),
         (by("CreationTime", "LessThan", "soon"), "is no time"),

@@ -12,7 +12,7 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from janitor_kit.batching import Batcher, ClosedError, RequestTimeoutError
+from janitor_kit.batching import Batcher, ClosedError, Overloaded, RequestTimeoutError
 
 Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -65,7 +65,7 @@ class App:
             return 200, await self.batcher(row, priority=priority)
         except (TypeError, ValueError) as error:
             return 400, {"error": str(error)}
-        except (ClosedError, RequestTimeoutError) as error:
+        except (ClosedError, Overloaded, RequestTimeoutError) as error:
             return 503, {"error": str(error)}
 
 

@@ -14,6 +14,7 @@ from janitor_kit.batching import (
     Batcher,
     ClosedError,
     ModelCrashedError,
+    Overloaded,
     RequestTimeoutError,
     WrongAnswersError,
 )
@@ -75,6 +76,7 @@ class World:
     begun: Counter[int] = field(default_factory=Counter)
     gone: set[int] = field(default_factory=set)  # cancelled or late before they began
     handed: set[int] = field(default_factory=set)  # whose callers have a future, and which did not begin
+    refused: set[int] = field(default_factory=set)  # that came while the queue was full
     spoiled: set[int] = field(default_factory=set)  # of a batch with a fault
     last: dict[tuple[int, int], int] = field(default_factory=dict)
     outcomes: dict[int, object] = field(default_factory=dict)
@@ -140,6 +142,8 @@ class World:
         self.arrived[number] = self.loop.time()
         self.waiting[number] = (self.loop.time(), act.priority)
         if not act.by_future:
+            if self.batcher.waiting >= self.plan.max_queue:
+                self.refused.add(number)
             return await self.batcher(number, priority=act.priority, timeout=act.timeout)
         future = await self.batcher.submit(number, priority=act.priority, timeout=act.timeout)
         if not future.done() and not self.begun[number]:
@@ -225,6 +229,7 @@ class World:
         found: Counter[str] = Counter()
         for number, outcome in self.outcomes.items():
             act = self.acts[number]
+            assert number not in self.refused or isinstance(outcome, (Overloaded, ClosedError)), "no place"
             match outcome:
                 case int():
                     assert outcome == number * 10, "somebody else's answer"
@@ -242,6 +247,10 @@ class World:
                 case RequestTimeoutError():
                     assert act.timeout is not None
                     found["timed_out"] += 1
+                case Overloaded():
+                    assert number in self.refused
+                    assert not self.begun[number]
+                    found["overloaded"] += 1
                 case ClosedError():
                     assert self.plan.close_at is not None
                     assert self.plan.bisect or not self.begun[number]  # its half of a batch did not
@@ -256,6 +265,7 @@ class World:
         assert counters.batches == self.batches
         ended = counters.answered + counters.failed + counters.timed_out + counters.cancelled
         assert ended == counters.accepted, "lost by the counters"
+        assert counters.overloaded == found["overloaded"]
         assert not self.batcher.waiting
 
 

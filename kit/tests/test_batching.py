@@ -17,6 +17,7 @@ from janitor_kit.batching import (
     Batcher,
     ClosedError,
     ModelCrashedError,
+    Overloaded,
     RequestTimeoutError,
     WrongAnswersError,
 )
@@ -81,7 +82,7 @@ def test_a_full_queue_is_not_kept_waiting_for_a_batch_that_cannot_fill() -> None
 
     async def main() -> None:
         async with Batcher(Model(), max_batch=9, max_delay=60, max_queue=2) as batcher:
-            assert await asyncio.wait_for(asyncio.gather(*map(batcher, range(3))), 1) == [0, 2, 4]
+            assert await asyncio.wait_for(asyncio.gather(*map(batcher, range(2))), 1) == [0, 2]
 
     run(main(), loop)
 
@@ -213,12 +214,14 @@ def test_an_executor_that_was_shut_down_fails_its_batch() -> None:
     asyncio.run(main())
 
 
-def test_a_cancelled_caller_leaves_the_batch_to_the_others_and_its_place_to_the_next() -> None:
+def test_a_cancelled_caller_leaves_the_batch_to_the_others() -> None:
     model = Model()
 
     async def main() -> list[Any]:
-        batcher = Batcher(model, max_batch=2, max_queue=1)
-        tasks = [asyncio.create_task(batcher(number)) for number in range(4)]
+        batcher = Batcher(model, max_batch=2, max_queue=2)
+        tasks = [asyncio.create_task(batcher(number)) for number in range(2)]
+        await asyncio.sleep(0.001)
+        tasks += [asyncio.create_task(batcher(number)) for number in range(2, 4)]
         await asyncio.sleep(0.001)
         tasks[0].cancel()  # it is being computed
         tasks[2].cancel()  # it waits
@@ -233,14 +236,46 @@ def test_a_cancelled_caller_leaves_the_batch_to_the_others_and_its_place_to_the_
     assert model.batches == [[0, 1], [3]]
 
 
+def test_a_call_is_refused_at_once_where_the_queue_is_full_and_a_producer_waits() -> None:
+    model = Model()
+
+    async def main() -> None:
+        batcher = Batcher(model, max_batch=2, max_queue=3)
+        first = asyncio.create_task(batcher(0))
+        await asyncio.sleep(0.001)
+        waiting = [asyncio.create_task(batcher(number)) for number in (1, 2)]
+        await asyncio.sleep(0)
+        future = await batcher.submit(3)
+        producer = asyncio.create_task(batcher.submit(4))
+        await asyncio.sleep(0)
+        with pytest.raises(Overloaded, match=r"^3 requests wait, the most that max_queue allows$"):
+            await batcher(5, priority=9)
+        waiting[0].cancel()  # its place goes to the producer that waits for one
+        assert await (await producer) == 8
+        assert [await first, await waiting[1], await future, await batcher(6)] == [0, 4, 6, 12]
+        assert (batcher.counters.accepted, batcher.counters.overloaded) == (6, 1)
+
+    run(main())
+    assert model.batches == [[0], [2, 3], [4], [6]]
+
+
 def test_a_timeout_counts_from_the_call_and_reaches_those_that_wait_for_a_place() -> None:
     model, loop = Model(), VirtualLoop()
 
     async def main() -> None:
         batcher = Batcher(model, max_batch=1, max_queue=1, timeout=0.015)
-        tasks = [asyncio.create_task(batcher(number)) for number in range(3)]
+        tasks = [asyncio.create_task(batcher(0))]
         await asyncio.sleep(0)
-        late = asyncio.create_task(batcher(3, timeout=1.0))
+        await asyncio.sleep(0)
+        tasks.append(asyncio.create_task(batcher(1)))
+        await asyncio.sleep(0)
+
+        async def produced(number: int, timeout: float | None = None) -> int:
+            return await (await batcher.submit(number, timeout=timeout))
+
+        tasks.append(asyncio.create_task(produced(2)))
+        await asyncio.sleep(0)
+        late = asyncio.create_task(produced(3, timeout=1.0))
         found = await asyncio.gather(*tasks, return_exceptions=True)
         assert loop.time() == pytest.approx(0.015)
         assert found[0] == 0
@@ -312,8 +347,11 @@ def test_closing_does_not_wait_for_a_batch_to_fill() -> None:
 @pytest.mark.parametrize("drain", [True, False])
 def test_closing_answers_those_that_wait_for_a_place_too_or_fails_all_that_wait(*, drain: bool) -> None:
     async def main() -> None:
+        async def asked(number: int) -> int:
+            return await (await batcher.submit(number))
+
         batcher = Batcher(Model(), max_batch=1, max_queue=1)
-        tasks = [asyncio.create_task(batcher(number)) for number in range(4)]
+        tasks = [asyncio.create_task(asked(number)) for number in range(4)]
         await asyncio.sleep(0.001)
         assert batcher.waiting == 3
         closing = [asyncio.create_task(batcher.close(drain=drain)) for _ in range(2)]
@@ -383,7 +421,7 @@ def test_a_loop_that_shuts_down_leaves_nothing_behind_and_the_next_may_use_the_b
         leave.wait(60)
         return plain(batch)
 
-    batcher = Batcher(model, max_batch=1, max_queue=1)
+    batcher = Batcher(model, max_batch=1, max_queue=3)
     tasks: list[asyncio.Task[int]] = []
 
     async def leaving() -> None:

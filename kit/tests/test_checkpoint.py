@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from janitor_kit import checkpoint
-from janitor_kit.checkpoint import MANIFEST, Checkpoint, Checkpoints, Progress, check
+from janitor_kit.checkpoint import MANIFEST, Checkpoint, Checkpoints, HashedFile, Progress, TornError, check
 
 KILLED = """
 import os, signal, sys
@@ -92,7 +92,7 @@ def take_another_name(path: Path) -> None:
         (zero, "model is not what was written"),
         (lose, "No such file"),
         (lose_manifest, "No such file"),
-        (zero_manifest, "is no manifest"),
+        (zero_manifest, "is not a manifest"),
         (change_manifest, "manifest.json is not what was written"),
         (take_another_name, "its manifest is of step 2"),
     ],
@@ -122,7 +122,7 @@ def test_where_none_is_whole_training_starts_over_and_says_so(
 
 def test_all_processes_load_the_checkpoint_whose_number_they_agreed_on(checkpoints: Checkpoints) -> None:
     paths = [save(checkpoints, step) for step in (7, 7, 7, 12)]
-    made = [Checkpoint(path, check(path)) for path in paths]
+    made = [check(path) for path in paths]
 
     assert [one.number for one in made] == [7000, 7001, 7002, 12000]
     assert Checkpoint(Path("step-123456789012-345"), Progress()).number == 123_456_789_012_345
@@ -191,10 +191,10 @@ def test_a_newer_format_is_an_error_and_not_torn(
     checkpoints: Checkpoints, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as newer:
-        newer.setattr("janitor_kit.checkpoint.FORMAT", 2)
+        newer.setattr("janitor_kit.checkpoint.FORMAT", 3)
         save(checkpoints, 1)
 
-    with pytest.raises(ValueError, match="has format 2, and this janitor_kit reads 1"):
+    with pytest.raises(ValueError, match="has format 3, and this janitor_kit reads up to 2"):
         checkpoints.newest()
 
 
@@ -276,6 +276,31 @@ def test_each_name_is_given_after_what_it_names_is_on_the_disk(
     for handle in handles:
         with pytest.raises(OSError, match="Bad file descriptor"):
             os.fstat(handle)
+
+
+@pytest.mark.parametrize(
+    "sizes", [[], [1], [checkpoint.PIECE - 1, checkpoint.PIECE, 3, 3 * checkpoint.PIECE + 1]]
+)
+def test_a_file_is_hashed_while_it_is_written_and_never_read_again(
+    checkpoints: Checkpoints, monkeypatch: pytest.MonkeyPatch, sizes: list[int]
+) -> None:
+    digests: dict[str, str] = {}
+    with monkeypatch.context() as unread, checkpoints.writing(Progress(), None, digests) as folder:
+        unread.setattr(checkpoint, "digest", None)
+        with HashedFile(folder / "model") as file:
+            for number, size in enumerate(sizes):
+                piece = bytearray([number] * size)
+                assert file.write(memoryview(piece)) == size
+                piece[:] = bytes(size)  # the writer may have it back
+        digests["model"] = file.digest()
+
+    assert checkpoints.latest
+    written = (checkpoints.latest / "model").read_bytes()
+    assert written == b"".join(bytes([number]) * size for number, size in enumerate(sizes))
+    assert check(checkpoints.latest) == Checkpoint(checkpoints.latest, Progress())
+    truncate(checkpoints.latest)
+    with pytest.raises(TornError):
+        check(checkpoints.latest)
 
 
 def test_killed_at_any_operation_a_whole_one_stays(tmp_path: Path) -> None:

@@ -21,8 +21,8 @@ from typing import Any
 import pytest
 
 from janitor_kit import spot
-from janitor_kit.checkpoint import Checkpoints, Progress
-from janitor_kit.spot import Alone, Interrupted, State, Training, interval
+from janitor_kit.checkpoint import Checkpoints, Progress, check
+from janitor_kit.spot import Alone, Interrupted, Snapshot, State, Training, interval
 
 SOURCE = str(Path(__file__).parents[1] / "src")
 
@@ -255,10 +255,10 @@ def test_a_folder_that_cannot_be_written_is_an_error_before_the_first_step(tmp_p
 
 
 def test_a_folder_belongs_to_one_run_at_a_time(tmp_path: Path) -> None:
-    script = f"from test_spot import *; train(Path({str(tmp_path)!r}))"
+    script = f"from test_spot import *; train(Path({str(tmp_path)!r}), fingerprint={{'entry point': 'ours'}})"
     other = [sys.executable, "-c", script]
     paths = {**os.environ, "PYTHONPATH": os.pathsep.join((SOURCE, str(Path(__file__).parent)))}
-    with Training(Sum(), tmp_path):
+    with Training(Sum(), tmp_path, fingerprint={"entry point": "ours"}):
         refused = subprocess.run(other, env=paths, capture_output=True, text=True, timeout=60, check=False)
 
     assert "another process trains with" in refused.stderr.splitlines()[-1]
@@ -293,6 +293,203 @@ def test_checkpoints_of_another_script_are_named_as_such(tmp_path: Path) -> None
     with pytest.raises(RuntimeError, match=r"step-0.* does not fit .*give this run a folder of its own"):
         Training(Other(), tmp_path).__enter__()
     assert sorted(tmp_path.rglob("*")) == there
+
+
+@pytest.mark.parametrize("finished", [True, False])
+@pytest.mark.parametrize(
+    ("theirs", "ours", "said"),
+    [
+        ({"entry point": "a.py"}, {"entry point": "b.py"}, "entry point was a.py and is b.py. Give"),
+        ({"data": "v1"}, {"data": "v2"}, "data was v1 and is v2. Give"),
+        ({"data": [1, 2.5]}, {}, r"data was \[1, 2.5\] and is None. Give"),
+        ({}, {"data": "v2"}, "data was None and is v2. Give"),
+        (
+            dict.fromkeys("edcba", 1),
+            dict.fromkeys("bcdea", 2),
+            "a was 1 and is 2; b .*; c .*; 2 more differences",
+        ),
+    ],
+)
+def test_a_checkpoint_of_another_run_is_refused_with_both_values_unless_it_is_named(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    theirs: dict[str, Any],
+    ours: dict[str, Any],
+    *,
+    said: str,
+    finished: bool,
+) -> None:
+    with nullcontext() if finished else pytest.raises(Interrupted):
+        train(tmp_path, fingerprint=theirs, stop_at=None if finished else 6)
+    there = sorted(tmp_path.rglob("*"))
+    named = Checkpoints(tmp_path).names()[-1]
+    with pytest.raises(
+        RuntimeError, match=rf"^another run wrote .*/{named}: {said}.* CONTINUE_FROM={named}$"
+    ):
+        train(tmp_path, fingerprint=ours)
+    with pytest.raises(RuntimeError, match="another run wrote"):
+        train(tmp_path, fingerprint=ours, continue_from="step-000000000001-000")
+    assert sorted(tmp_path.rglob("*")) == there
+    assert caplog.text == ""
+
+    monkeypatch.setenv("CONTINUE_FROM", named)
+    with pytest.raises(Interrupted) if not finished else nullcontext():
+        train(tmp_path, fingerprint=ours, stop_at=7)
+    assert f"goes on, as CONTINUE_FROM says, though another run wrote {tmp_path / named}" in caplog.text
+    assert ("trained nothing: the run in" in caplog.text) is finished
+    caplog.clear()
+    if not finished:  # an interrupted job is started again with what it was started with
+        assert train(tmp_path, fingerprint=ours)[1] == [8, 9]
+        assert caplog.text == ""
+
+
+def test_a_run_that_should_go_on_from_a_checkpoint_does_not_begin_without_it(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match=r"no checkpoint in .* to go on from: CONTINUE_FROM is step-1$"):
+        train(tmp_path, continue_from="elsewhere/step-1")
+
+
+SCRIPT = """
+from pathlib import Path
+from test_spot import Sum, Training
+state = Sum()
+with Training(state, Path(__file__).parent / "checkpoints") as training:
+    for number in training.steps(range(5)):
+        state.total += number
+"""
+
+
+def test_two_scripts_with_states_of_one_shape_are_told_apart_and_a_changed_script_is_not(
+    tmp_path: Path,
+) -> None:
+    def run(script: Path) -> list[str]:
+        paths = {"PYTHONPATH": os.pathsep.join((SOURCE, str(Path(__file__).parent)))}
+        done = subprocess.run(
+            [sys.executable, str(script)], env=paths, capture_output=True, text=True, timeout=60, check=False
+        )
+        return done.stderr.splitlines()[-2:]
+
+    one, two = tmp_path / "one.py", tmp_path / "two.py"
+    one.write_text(SCRIPT)
+    two.write_text(SCRIPT)
+    assert run(one) == []
+    assert "trained nothing" in run(one)[-1]
+    assert "entry point was one.py and is two.py" in run(two)[-1]
+    one.write_text(f"{SCRIPT}# a word\n")
+    changed, nothing = run(one)
+    assert ("the script was changed since" in changed, "trained nothing" in nothing) == (True, True)
+
+
+def test_a_checkpoint_of_the_first_version_is_taken_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as old:
+        old.setattr("janitor_kit.checkpoint.FORMAT", 1)
+        with Checkpoints(tmp_path).writing(Progress(3, epoch=0, batch=3)) as folder:
+            (folder / "total").write_text("3")
+
+    assert train(tmp_path, epochs=1)[1] == [3, 4]
+    [warned] = caplog.messages
+    assert "has format 1, which does not say which run wrote it" in warned
+
+
+class Copied(Sum):
+    """Is copied in memory; *writing* is called where the copy is written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writing: Callable[[], Any] = lambda: None
+        self.copies: list[bool] = []
+
+    def snapshot(self, *, copy: bool) -> Snapshot:
+        total = self.total
+        self.copies.append(copy)
+
+        def write(folder: Path | None) -> dict[str, str]:
+            assert folder
+            self.writing()
+            (folder / "total").write_text(str(total))
+            return {}
+
+        return Snapshot(write, copied=copy)
+
+
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT, ValueError, None])
+def test_training_goes_on_while_a_copy_is_written_and_whatever_ends_it_waits(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, ending: Any
+) -> None:
+    gate, state, done = threading.Event(), Copied(), list[str]()
+
+    def write() -> None:
+        if threading.current_thread() is threading.main_thread():
+            return
+        assert gate.wait(60)
+        done.append("written")
+
+    state.writing = write
+    ends = {signal.SIGTERM: Interrupted, signal.SIGINT: KeyboardInterrupt, ValueError: ValueError}
+    with (
+        nullcontext() if ending is None else pytest.raises(ends[ending]),
+        Training(state, tmp_path, every=2) as training,
+    ):
+        for number in training.steps(range(4)):
+            state.total += 10**number
+            if number == 2:
+                assert done == []
+                threading.Timer(0.05, gate.set).start()
+                if ending is ValueError:
+                    raise ValueError("nan")
+                if ending:
+                    os.kill(os.getpid(), ending)
+
+    found = {check(path).progress.step: (path / "total").read_text() for path in tmp_path.glob("step-*")}
+    expected = {signal.SIGTERM: {2: "11", 3: "111"}, None: {2: "11", 4: "1111"}}
+    assert found == expected.get(ending, {2: "11"})
+    assert done == ["written"] * (2 if ending is None else 1)
+    assert ("waiting until the checkpoint of step 2 is written" in caplog.text) is (ending == signal.SIGINT)
+    assert state.copies == {signal.SIGTERM: [True, False], None: [True, True, False]}.get(ending, [True])
+    Checkpoints(tmp_path).hold()
+
+
+def test_a_copy_that_could_not_be_written_is_written_again_and_any_other_error_ends_training(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    state, errors = Copied(), [OSError("the disk is full"), OSError("and still")]
+
+    def write() -> None:
+        if errors:
+            raise errors.pop(0)
+
+    state.writing = write
+    with pytest.raises(Interrupted), Training(state, tmp_path, every=2) as training:
+        for number in training.steps(range(9)):
+            state.total += 1
+            training._signalled = number == 4
+    assert [record.getMessage() for record in caplog.records] == [
+        "no checkpoint at step 2: the disk is full",
+        "no checkpoint at step 4: and still",
+    ]
+    assert progress(tmp_path).step == 5
+
+    errors.append(ValueError("no state"))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="no state"), Training(state, tmp_path, every=2) as training:
+        for _ in training.steps(range(99)):
+            state.total += 1
+    assert training.step <= 8
+
+
+def test_no_save_is_due_before_the_last_one_is_written(tmp_path: Path) -> None:
+    gate, state, at = threading.Event(), Copied(), list[int]()
+    state.writing = lambda: gate.wait(60)
+    with Training(state, tmp_path, clock=lambda: state.now) as training:
+        for _ in training.steps(range(9)):
+            if len(state.copies) > len(at):
+                at.append(training.step)
+            state.now += 1_000_000.0
+            if training.step == 4:
+                gate.set()
+                training._writer.join(60)  # type: ignore[union-attr]
+    assert at[:2] == [1, 5]
 
 
 def test_a_handler_set_later_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -426,7 +623,7 @@ def test_an_upload_that_failed_is_an_error_at_the_end_and_hides_no_other(
     assert caplog.text == ""
     with pytest.raises(ValueError, match="nan"), Training(Sum(), tmp_path, remote=Broken()):
         raise ValueError("nan")
-    assert "the last checkpoint was not uploaded: S3 is not there" in caplog.text
+    assert "the last checkpoint was not written or uploaded: S3 is not there" in caplog.text
     with Training(Sum(), tmp_path):
         assert signal.getsignal(signal.SIGTERM) != signal.SIG_DFL
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
@@ -565,7 +762,7 @@ def test_a_save_that_failed_in_the_first_process_is_an_error_in_each(
             state.total += 1
 
     assert (state.total, state.saves) == (5, 3)
-    assert "no checkpoint at step 2: the first rank could not write it" in caplog.text
+    assert caplog.text == ""  # only the first knows
 
 
 def test_a_state_has_to_say_how_it_is_saved_and_loaded(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pickle
 import random
 import warnings
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,9 @@ from torch.utils.data import DataLoader
 from torchdata.stateful_dataloader import StatefulDataLoader
 
 from janitor_kit import spot_torch
+from janitor_kit.checkpoint import digest
 from janitor_kit.spot import Interrupted, Training
-from janitor_kit.spot_torch import SHARDED, TorchState, load_tensors, numbers, set_numbers
+from janitor_kit.spot_torch import SHARDED, TorchState, load_tensors, numbers, set_numbers, storage_bytes
 
 
 class FullyShardedDataParallel(nn.Module):
@@ -104,7 +105,7 @@ def test_what_cannot_be_loaded_is_found_at_the_first_save_alone(
 ) -> None:
     with pytest.raises(RuntimeError, match="stranger cannot be loaded with weights_only"):
         TorchState(model=nn.Linear(2, 2), stranger=Stranger()).save(tmp_path)
-    (tmp_path / "stranger.pt").unlink()
+    assert [*tmp_path.iterdir()] == []
     state = TorchState(model=nn.Linear(2, 2))
     state.save(tmp_path)
     monkeypatch.setattr(spot_torch, "load_tensors", None)
@@ -217,17 +218,144 @@ def test_a_loader_goes_on_with_the_next_samples_and_the_next_random_numbers(
 
 
 @pytest.mark.parametrize("used", [False, True])
-def test_random_numbers_of_a_gpu_are_kept_where_it_is_used(
+def test_random_numbers_of_all_gpus_are_kept_where_they_are_used(
     monkeypatch: pytest.MonkeyPatch, *, used: bool
 ) -> None:
-    there = list[str]()
-    for name, answer in {"is_available": True, "is_initialized": used, "get_rng_state": "of the GPU"}.items():
+    there = list[Any]()
+    for name, answer in {
+        "is_available": True,
+        "is_initialized": used,
+        "get_rng_state_all": ["first", "second"],
+    }.items():
         monkeypatch.setattr(torch.cuda, name, lambda answer=answer: answer)
-    monkeypatch.setattr(torch.cuda, "set_rng_state", there.append)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_rng_state", lambda *given: there.append(given))
 
     set_numbers(numbers())
+    assert there == [("first", 0), ("second", 1)] * used
 
-    assert there == ["of the GPU"] * used
+    there.clear()
+    old = torch.tensor([7])
+    set_numbers({**numbers(), "cuda": old})  # of the first version
+    assert there == [(old,)]
+
+
+class Chain(nn.Sequential):
+    """Has the parameters of another class."""
+
+
+def made_run(rows: int = 2, *, rate: float = 0.1, batch: int = 3, outer: Any = nn.Sequential) -> TorchState:
+    model = outer(nn.Linear(2, rows))
+    optimizer = torch.optim.SGD(model.parameters(), lr=rate)
+    loader = StatefulDataLoader([*range(6)], batch)
+    schedule = torch.optim.lr_scheduler.StepLR(optimizer, 1)
+    return TorchState(model=model, optimizer=optimizer, loader=loader, schedule=schedule)
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        ({"rows": 3}, r"model.0.bias was \[2\] and is \[3\]; model.0.weight was \[2, 2\] and is \[3, 2\]"),
+        (
+            {"rate": 0.2},
+            "optimizer group 0 initial_lr was 0.1 and is 0.2; optimizer group 0 lr was 0.1 and is 0.2",
+        ),
+        ({"batch": 2}, "batch size was 3 and is 2"),
+        ({"outer": Chain}, "model was Sequential and is Chain"),
+        ({}, None),
+    ],
+)
+def test_a_checkpoint_of_another_model_optimizer_or_batch_is_refused_with_both_values(
+    tmp_path: Path, other: dict[str, Any], said: str | None
+) -> None:
+    state = made_run()
+    with suppress(Interrupted), Training(state, tmp_path) as training:
+        for _ in training.steps(state.loader):
+            state.parts["optimizer"].step()
+            state.parts["schedule"].step()  # the rate is now another than at the first step
+            training._signalled = True
+    again = Training(made_run(**other), tmp_path)
+    with pytest.raises(RuntimeError, match=said) if said else nullcontext():
+        again.__enter__()
+    again._leave()
+
+
+@pytest.mark.parametrize("available", [None, 0, 10**12])
+def test_a_copy_keeps_what_was_saved_and_without_memory_for_one_the_save_is_written_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, available: int | None
+) -> None:
+    monkeypatch.setattr(spot_torch, "available_memory", lambda: available)
+    model = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2), nn.Linear(2, 2))
+    model[2].weight = model[0].weight
+    model[0].bias.grad = torch.ones(2)
+    sparse, turned = torch.eye(2).to_sparse(), torch.ones(2, dtype=torch.complex64).conj()
+    model.register_buffer("sparse", sparse)
+    model.register_buffer("turned", turned)
+    state = TorchState(model=model)
+    for _ in range(2):
+        taken = state.snapshot(copy=True)
+    assert taken.copied is (available != 0)
+    assert sum("training waits for each save: memory is too short" in text for text in caplog.messages) == (
+        available == 0
+    )
+    assert (
+        sum(storage_bytes([model.state_dict(), model[0].weight]).values()) == 16 + 2 * 8 + 4 * 8 + 8 + 16 + 16
+    )
+
+    wanted = {name: value.clone() for name, value in model.state_dict().items()}
+    if taken.copied:
+        with torch.no_grad():
+            for value in model.state_dict().values():
+                value.zero_()
+            model[0].bias.grad.zero_()
+    digests = taken.write(tmp_path)
+    assert {name: digest(tmp_path / name) for name in digests} == digests
+    assert [*digests] == ["model.pt", "ranks.pt"]
+    saved = load_tensors(tmp_path / "model.pt")
+    assert saved._metadata == model.state_dict()._metadata
+    assert saved["0.weight"].data_ptr() == saved["2.weight"].data_ptr()
+    for name, value in wanted.items():
+        assert torch.equal(saved[name].to_dense(), value.to_dense()), name
+    assert load_tensors(tmp_path / "ranks.pt")[0]["tensors"]["grad.0.bias"].tolist() == [1.0, 1.0]
+
+
+def test_a_copy_for_which_the_system_has_no_memory_after_all_is_no_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def none(_: Any) -> None:
+        raise RuntimeError("can't allocate memory")
+
+    monkeypatch.setattr(spot_torch, "copy_to_memory", none)
+    assert TorchState(model=nn.Linear(2, 2)).snapshot(copy=True).copied is False
+
+
+@pytest.mark.parametrize(
+    ("files", "left"),
+    [
+        ({}, None),
+        ({"memory.max": "max"}, None),
+        ({"memory.max": "1000", "memory.current": "900", "memory.stat": "anon 1\ninactive_file 300\n"}, 400),
+        ({"memory.max": "1000", "memory.current": "1900", "memory.stat": "inactive_file 300\n"}, 0),
+        ({"memory.max": "1" + "0" * 15, "memory.current": "9", "memory.stat": "inactive_file 0\n"}, None),
+        ({"memory.max": "1000", "memory.current": "900"}, None),
+    ],
+)
+def test_a_containers_limit_counts_where_it_leaves_less_than_the_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, str], left: int | None
+) -> None:
+    monkeypatch.setattr(spot_torch, "CGROUPS", ())
+    machine = spot_torch.available_memory()
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(spot_torch, "CGROUPS", ((str(tmp_path), "memory.max", "memory.current"),))
+    found = spot_torch.available_memory()
+    if left is not None:
+        assert found == left
+    elif machine is None:
+        assert found in (None, 10**15 - 9)
+    else:
+        assert found
+        assert found > 10**6
 
 
 def in_two_ranks(meet: Path, own: int, run: Callable[[int], None]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from jsonschema import Draft202012Validator, FormatChecker
 from commands import Janitor, Ran, refused
 from conftest import ACCOUNT, REGION
 from ml_janitor.detectors import DETECTORS
+from ml_janitor_cli.main import main
 from ml_janitor_sandbox.control import Control
 from reports import schema
 from tables import cases
@@ -313,13 +315,45 @@ def test_a_disabled_region_is_told_from_bad_credentials(notebooks: Control, jani
 
 @pytest.mark.usefixtures("box")
 def test_an_empty_account_was_read(janitor: Janitor) -> None:
-    assert janitor("audit", "idle-notebooks").headline == "Nothing wasteful found."
+    assert (
+        "Nothing was looked at: the detectors judge nothing that is here."
+        in janitor("audit", "idle-notebooks").flat
+    )
+
+
+@pytest.mark.usefixtures("notebooks")
+def test_a_gate_ends_with_three_after_the_report_is_written(janitor: Janitor, tmp_path: Path) -> None:
+    files = ("--csv", "found.csv", "--markdown", "summary.md", "--json-file", "report.json")
+
+    ran = janitor("audit", "idle-notebooks", "--fail-on", "likely", *files)
+
+    assert ran.status == 3
+    assert re.fullmatch(r"janitor: \d+ findings? at least likely, .*the dearest is .*\n", ran.err)
+    assert "left-on" in (tmp_path / "found.csv").read_text()
+    assert "left-on" in (tmp_path / "summary.md").read_text()
+    again = janitor("audit", "idle-notebooks", "--fail-on", "likely", "--new-since", "report.json")
+    assert (again.status, again.err) == (0, "")
+
+
+def test_every_enabled_region_is_looked_at(notebooks: Control, janitor: Janitor) -> None:
+    document = janitor("audit", "idle-notebooks", "--region", "all", "--json").document
+
+    regions = {sweep["region"] for sweep in document["sweeps"]}
+    assert {REGION, "eu-west-1", "sa-east-1"} <= regions
+    assert "me-central-1" not in regions, "not enabled"
+    assert "ec2:DescribeRegions" in janitor("doctor", "idle-notebooks", "--policy", "--region", "all").out
+    assert "ec2:DescribeRegions" not in janitor("doctor", "idle-notebooks", "--policy").out
+    notebooks.fault("ec2", "DescribeRegions", "deny", times=0)
+    refused_ = janitor("audit", "--region", "all")
+    assert refused_.status == 1
+    assert "--region all, which asks ec2:DescribeRegions: DescribeRegions: " in refused_.err
 
 
 @cases(
     "args, said",
     ((), "missing command (see janitor --help)"),
     (("adit",), "no such command 'adit'. Did you mean 'audit'? (see janitor --help)"),
+    (("estimate", "job"), "no such command 'job'; there are training, "),
     (("audit", "--jsn"), "no such option: --jsn"),
     (("audit", "--region"), "option '--region' requires an argument"),
     (("audit", "idle-notebook"), "no detector is called idle-notebook; did you mean idle-notebooks?"),
@@ -364,10 +398,26 @@ def test_detectors_lists_schedules_and_tunables(janitor: Janitor) -> None:
 @pytest.mark.parametrize("command", ["audit", "detectors", "sandbox"])
 def test_help_is_complete(janitor: Janitor, command: str) -> None:
     ran = janitor(command, "--help")
+    assert "list[" not in ran.out
 
     assert (ran.status, ran.err) == (0, "")
     assert ran.out.startswith(f"Usage: janitor {command} ")
     assert "\\b" not in ran.out
+
+
+def test_a_shell_completes_commands(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in {
+        "_JANITOR_COMPLETE": "complete_bash",
+        "COMP_WORDS": "janitor exp",
+        "COMP_CWORD": "1",
+    }.items():
+        monkeypatch.setenv(name, value)
+
+    with pytest.raises(SystemExit):
+        main([])
+    assert capsys.readouterr().out == "explain\n"
 
 
 def test_help_names_every_flag_of_the_audit(janitor: Janitor) -> None:

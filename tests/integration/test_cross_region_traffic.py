@@ -37,8 +37,9 @@ def charge(box: Control, usage: str, operation: str, **more: Any) -> None:
 
 def test_a_vpc_is_found_until_it_has_a_gateway(box: Control, session: boto3.Session, aws: Aws) -> None:
     charge(box, "NatGateway-Bytes", "NatGateway")
+    charge(box, "USE1-RegionalNatGateway-Bytes", "NatGateway")
     ec2 = session.client("ec2")
-    assert word(judged(aws)[NAT]) == "unknown"
+    assert [word(verdict) for verdict in judged(aws).values()] == ["unknown", "unknown"]
 
     vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
     subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.0.1.0/24")["Subnet"]["SubnetId"]

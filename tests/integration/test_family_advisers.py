@@ -22,7 +22,7 @@ from ml_janitor.engine.detector import FamilyAdviser
 from ml_janitor.engine.policy import RunPolicy
 from ml_janitor.engine.run import run_detectors
 from ml_janitor_sandbox.control import Control
-from sagemaker_requests import rented, training_request
+from sagemaker_requests import pipeline_request, rented, training_request
 from studio_seed import spelled
 from verdicts import shown, word
 
@@ -190,12 +190,44 @@ def test_spot_is_compared_at_the_discount_of_the_region(train: Train, aws: Aws) 
         "mean run": "20.0 h on 2 ml.g5.xlarge",
         "checkpoints in S3": "yes",
         "cost of an interruption": "low",
-        "spot discount": "70%, measured here",
+        "hours between interruptions": "3.3",
+        "spot discount": "70%, measured here on ml.g5",
     }
     saved = monthly(found["saves-*"])
     assert saved is not None
     whole = 3 * 20 * 2 * G5 * 730 / (60 * 24)
     assert Decimal("0.6") < saved / whole < Decimal("0.7"), "70 % off, less what is done again"
+
+
+def test_pipelines_have_families_of_their_own_and_a_longer_older_run_counts(
+    train: Train, aws: Aws, session: boto3.Session
+) -> None:
+    """Two pipelines with the same step, by the steps of their executions; a quarterly run of one of them."""
+    sagemaker: Any = session.client("sagemaker")
+    for name, hours in (("churn", 2), ("rank", 9)):
+        sagemaker.create_pipeline(**pipeline_request(name))
+        for number in range(3):
+            run = sagemaker.start_pipeline_execution(PipelineName=name, ClientRequestToken=f"{number:032}")
+            execution = run["PipelineExecutionArn"].rpartition("/")[2]
+            train(
+                f"pipelines-{execution}-Fit-x9y8z7w6v{number}",
+                (9 - number) * DAY,
+                ran=hours * HOUR,
+                limit=60 * HOUR,
+            )
+    for ago, hours in ((6, 1), (5, 1), (4, 1), (90, 50)):
+        train(f"unet-64-{ago}", ago * DAY, ran=hours * HOUR, limit=60 * HOUR)
+        train(f"unet-128-{ago}", ago * DAY, ran=2 * HOUR, limit=60 * HOUR)
+
+    found = swept(aws, LIMITS)
+
+    expected = {
+        "pipelines-Fit-*~churn": ("found", "the longest of 3 runs took 2 hours"),
+        "pipelines-Fit-*~rank": ("found", "the longest of 3 runs took 9 hours"),
+        "unet-64-*": ("kept", "the longest of 3 runs, 50 hours"),
+        "unet-128-*": ("found", "the longest of 3 runs took 2 hours"),
+    }
+    assert told(found, expected) == expected
 
 
 @pytest.mark.parametrize("adviser", [LIMITS, POOLS, SPOT], ids=lambda one: one.name)

@@ -13,7 +13,12 @@ from conftest import ACCOUNT, NOW, REGION, seed_demo
 from endpoint_seed import Seed
 from ml_janitor.aws.client import Aws, open_regions
 from ml_janitor.aws.runs import UsedResource, list_used_resources
-from ml_janitor.bill.explaining import RESOURCE_READS, EndpointRequests, read_requests
+from ml_janitor.bill.explaining import (
+    RESOURCE_READS,
+    EndpointRequests,
+    count_endpoint_instances,
+    read_requests,
+)
 from ml_janitor.bill.model import DaySpan
 from ml_janitor_sandbox.control import Control
 from sagemaker_requests import configure, hosting
@@ -99,7 +104,10 @@ def test_exactly_what_is_declared_is_called(box: Control, session: boto3.Session
     seed_demo(box)
     box.clear_calls()
     with open_regions(session, account=ACCOUNT, regions=[REGION], attempts=2, pace=None) as accounts:
-        read_requests(accounts[0], list_used_resources(accounts[0], SINCE, NOW).items, SINCE, NOW)
+        ran = list_used_resources(accounts[0], SINCE, NOW).items
+        moved = {run.usage_type for resource in ran for run in resource.runs}
+        count_endpoint_instances(accounts[0], ran, moved, SINCE, NOW)
+        read_requests(accounts[0], ran, SINCE, NOW)
 
     assert set(box.calls()) == {grant.action for grant in RESOURCE_READS}
 

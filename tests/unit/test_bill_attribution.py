@@ -288,6 +288,7 @@ SAGEMAKER, S3 = "Amazon SageMaker", "Amazon Simple Storage Service"
     (S3, "", "TimedStorage-ByteHrs", "us-east-1", Phase.STORAGE),
     (S3, "USE1-", "EUC1-AWS-Out-Bytes", "us-east-1", Phase.TRANSFER),
     ("EC2 - Other", "USW2-", "NatGateway-Bytes", "us-west-2", Phase.NAT),
+    ("EC2 - Other", "USW2-", "RegionalNatGateway-Bytes", "us-west-2", Phase.NAT),
     ("AmazonCloudWatch", "USE1-", "DataProcessing-Bytes", "us-east-1", Phase.LOGS),
     ("AWS Cost Explorer", "USE1-", "APIRequest", "us-east-1", Phase.OTHER),
     ("KMS", "", "KMS-Requests", "us-east-1", Phase.OTHER),

@@ -192,6 +192,23 @@ def test_a_price_is_one_mover_whatever_the_tags() -> None:
     assert (found[0].part.usd_before, found[0].part.quantity_after) == (Decimal(200), Decimal(20))
 
 
+@cases(
+    "owners, said",
+    (["mia@x.example"], "mia@x.example"),
+    (["mia@x.example", None], "mia@x.example"),
+    (["mia@x.example", "omar@x.example", "omar@x.example"], "omar, mia"),
+    (["a", "b", "c", "d", "e"], "a, b, c and 2 more"),
+    ([None], None),
+)
+def test_a_change_of_price_names_who_pays_it(owners: Sequence[str | None], said: str | None) -> None:
+    used = [known(f"n{number}", 10, 10, owner=owner) for number, owner in enumerate(owners)]
+    of = part((100, 100), (150, 100))
+
+    (mover,) = find_movers([of], [*used, known("gone", 10, 0, owner="zoe")], DAYS, {})[:1]
+
+    assert (mover.cause, mover.owner) == (MoverCause.PRICE, said)
+
+
 # --- families ---------------------------------------------------------------------------------
 
 

@@ -84,16 +84,19 @@ def test_googles_machines_cost_what_they_and_their_gpus_do() -> None:
     assert gpu_price_table.table("GCP", alone) == []
 
 
-def test_a_price_that_cannot_be_one_on_demand_is_left_out() -> None:
+def test_a_price_that_cannot_be_one_on_demand_and_a_machine_that_nobody_can_buy_are_left_out() -> None:
     """The catalog has the H100 and the A100-80GB in us-central1 for less than half of what they cost."""
     google = {(one.gpu, one.region) for one in read_offers() if one.cloud == "GCP"}
     assert google >= {("H100", "us-east4"), ("A100-80GB", "us-east5")}
     assert not google & {("H100", "us-central1"), ("A100-80GB", "us-central1")}
 
-    def priced(usd: str, spot: str = "") -> list[float]:
+    def priced(usd: str, spot: str = "") -> list[float | None]:
         catalog = [row("g6.xlarge", "0.9", "eu-west-1"), row("g6.xlarge", usd, "us-east-1", spot=spot)]
         return [one.usd for one in gpu_price_table.table("AWS", catalog)]
 
+    assert "Standard_NC6s_v3" not in {one.machine for one in read_offers()}
+    (h100,) = (one for one in read_offers() if (one.cloud, one.gpu) == ("GCP", "H100"))
+    assert (h100.machine, h100.usd, h100.spot_usd) == ("a3-highgpu-1g", None, 1.97614)
     assert priced("0.8", "0.3") == [0.8]
     assert priced("0.44") == [0.9]
     assert priced("0.8", "0.81") == [0.9]
@@ -134,6 +137,49 @@ def test_a_job_is_priced_in_whole_machines_and_by_its_gpus() -> None:
     }
 
 
+def test_others_are_priced_for_the_gpus_that_are_asked_for_and_not_for_sagemakers_machine() -> None:
+    """SageMaker sells the A100-80GB by the eight; elsewhere a single one can be had."""
+    asked: dict[str, Any] = {"gpu": ("A100-80GB", 8), "hourly_usd": 31.5641, "spot": SPOT}
+    alone, eight = job(gpus=1, **asked), job(**asked)
+
+    assert costs(alone)["Azure eastus"] == pytest.approx(36.73)
+    assert costs(eight)["Azure eastus"] == pytest.approx(8 * 36.73)
+    assert costs(alone)["SageMaker"] == costs(eight)["SageMaker"] == pytest.approx(315.641)
+    assert costs(alone, "gpu_hour_usd")["SageMaker"] == pytest.approx(31.5641)
+
+
+def test_a_machine_that_is_sold_on_spot_alone_has_no_price_on_demand_and_each_spot_price_its_origin() -> None:
+    found = job(gpu=("H100", 8), hourly_usd=63.0)
+
+    assert costs(found)["GCP us-east4"] is costs(found, "gpu_hour_usd")["GCP us-east4"] is None
+    assert (costs(found, "spot_usd")["GCP us-east4"] or 0) > 8 * 1.97614 * 10
+    origins = {row[0].known: row[5].known for row in found.compared}
+    assert origins == {
+        "SageMaker": "assumed",
+        "EC2 us-east-1": "snapshot",
+        "GCP us-east4": "snapshot",
+        "Azure eastus": "unknown",
+    }
+
+
+def test_the_region_beside_the_named_one_is_the_cheapest_listed_for_each_number_of_gpus() -> None:
+    catalog = [
+        row("g5.xlarge", "1.0", "us-east-1", gpu="A10G"),
+        row("g5.xlarge", "0.9", "eu-west-1", gpu="A10G"),
+        row("g5.12xlarge", "5.0", "us-east-1", gpu="A10G", count="4"),
+        row("g5.12xlarge", "4.0", "us-west-2", gpu="A10G", count="4"),
+        row("g5.xlarge", "1.1", "ap-south-1", gpu="A10G"),
+    ]
+    found = gpu_price_table.table("AWS", catalog)
+
+    assert {one.region for one in found} == {"us-east-1", "eu-west-1", "us-west-2"}
+    for many in (1, 4):
+        (least,) = cheapest_offers("A10G", many, found)
+        assert least.least_usd * least.machines(many) == min(
+            float(one["Price"]) * -(-many // int(one["AcceleratorCount"])) for one in catalog
+        )
+
+
 def test_data_that_has_to_leave_aws_is_paid_elsewhere_only_and_breaks_even() -> None:
     cheap = Offer(
         cloud="GCP", region="x", gpu="A100", machine="m", gpus=8, vcpus=1, memory_gib=1, usd=10, spot_usd=1
@@ -159,3 +205,7 @@ def test_more_gpus_and_more_hours_cost_more_everywhere(machines: int, hours: flo
     for name in ("on_demand_usd", "spot_usd"):
         fewer, more = costs(small, name), costs(large, name)
         assert all((fewer[where] or 0) < (more[where] or 0) for where in fewer)
+    for gpus in range(1, 17):
+        less, also = (costs(job(2, hours, gpus=many)) for many in (gpus, gpus + 1))
+        assert all((less[where] or 0) <= (also[where] or 0) for where in less)
+        assert less["SageMaker"] == costs(job(2, hours))["SageMaker"]

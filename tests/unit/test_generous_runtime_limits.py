@@ -9,7 +9,7 @@ import pytest
 from conftest import NOW
 from ml_janitor.aws.prices import Price
 from ml_janitor.aws.training_jobs import JobFamily
-from ml_janitor.core.model import Finding
+from ml_janitor.core.model import Finding, NotRead, Unreadable, Value
 from ml_janitor.detectors.generous_runtime_limits import GenerousRuntimeLimits
 from past_jobs import HOUR, SECOND, job, runs, word
 from tables import cases
@@ -25,6 +25,16 @@ from verdicts import shown
     (runs(newest=job(limit=14 * HOUR - SECOND)), "kept", "at most 6 hours above"),
     (runs(newest=job(20 * HOUR)), "kept", "2 times the longest of 30 runs, 20 hours"),
     (runs(price=Price(None, "no price list")), "found", "at an unknown price"),
+    (runs(older=Value(9 * HOUR)), "found", "the longest of 30 runs took 9 hours"),
+    (runs(older=Value(50 * HOUR)), "kept", "2 times the longest of 30 runs, 50 hours"),
+    (runs(older=Value(HOUR)), "found", "the longest of 30 runs took 4 hours"),
+    (
+        runs(older=Unreadable("Search: denied")),
+        "unknown",
+        "an older run took longer is unknown (Search: denied)",
+    ),
+    (runs(older=NotRead()), "unknown", "is unknown (not read)"),
+    (runs(2, older=NotRead()), "kept", "judged from 3 on"),
 )
 def test_generous_runtime_limits(family: JobFamily, verdict: str, reason: str) -> None:
     decided = GenerousRuntimeLimits().decide(family, NOW)

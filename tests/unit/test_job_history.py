@@ -10,20 +10,24 @@ import pytest
 
 from conftest import ACCOUNT, NOW, REGION
 from fakes import target_at
+from ml_janitor.aws import training_jobs
 from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Price
 from ml_janitor.aws.training_jobs import JobFamily, read_job_families
 from ml_janitor.core.model import Value
+from ml_janitor.detectors.generous_runtime_limits import GenerousRuntimeLimits
 from ml_janitor.detectors.spot_training import SpotTraining
 from ml_janitor.engine.policy import RunPolicy
 from ml_janitor.engine.run import sweep_region
+from past_jobs import word
 from scripted import DENIED, Script, Torn
 from tables import cases
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 SINCE = NOW - 60 * DAY
 G5 = {"InstanceType": "ml.g5.xlarge", "InstanceCount": 2}
+G4 = {"InstanceType": "ml.g4dn.xlarge", "InstanceCount": 2}
 
 
 class ListPrices:
@@ -46,10 +50,11 @@ def record(name: str = "churn-2026-10-05", age: timedelta = DAY, **more: Any) ->
     return {key: value for key, value in whole.items() if value is not None}
 
 
-def account(*records: dict[str, Any], broken: bool = False) -> Aws:
+def account(*records: dict[str, Any], broken: bool = False, **answers: Any) -> Aws:
     pages: list[Any] = [Torn({"Results": [{"TrainingJob": one}]}) for one in records]
     prices: Any = ListPrices()
-    return Script({"sagemaker:Search": [*pages, *([DENIED] if broken else [])]}).aws(prices=prices)
+    asked = {f"sagemaker:{operation}": answer for operation, answer in answers.items()}
+    return Script({"sagemaker:Search": [*pages, *([DENIED] if broken else [])], **asked}).aws(prices=prices)
 
 
 def read(*records: dict[str, Any]) -> list[JobFamily]:
@@ -129,16 +134,182 @@ def test_families_hold_completed_jobs_newest_first() -> None:
     }
 
 
-def test_the_discount_of_spot_is_that_of_all_jobs_that_ran_on_it() -> None:
+def test_the_discount_of_spot_is_that_of_all_jobs_on_the_same_family_of_instances() -> None:
     spot: dict[str, Any] = {"EnableManagedSpotTraining": True}
+    other: dict[str, Any] = {"ResourceConfig": {"InstanceType": "ml.p3.2xlarge", "InstanceCount": 1}}
+    larger: dict[str, Any] = {"ResourceConfig": {"InstanceType": "ml.g5.12xlarge", "InstanceCount": 1}}
     found = read(
         record("a-2026-10-01", BillableTimeInSeconds=3600, **spot),
-        record("b-2026-10-01", TrainingTimeInSeconds=21600, BillableTimeInSeconds=0, **spot),
+        record("b-2026-10-01", TrainingTimeInSeconds=21600, BillableTimeInSeconds=0, **spot, **larger),
         record("c-2026-10-01", TrainingTimeInSeconds=0, BillableTimeInSeconds=0, **spot),
         record("d-2026-10-01"),
+        record("e-2026-10-01", **other),
+        record("f-2026-10-01", BillableTimeInSeconds=7200, **spot, **other | {"ResourceConfig": G4}),
     )
 
-    assert {one.discount for one in found} == {1 - 1 / 8}
+    discounts = {one.target.name: one.discount for one in found}
+    assert discounts == {**dict.fromkeys(["a-*", "b-*", "c-*", "d-*"], 1 - 1 / 8), "e-*": None, "f-*": 0.0}
+
+
+def channel(name: str) -> dict[str, Any]:
+    return {"ChannelName": name}
+
+
+IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/churn"
+USUAL: dict[str, Any] = {
+    "AlgorithmSpecification": {"TrainingImage": f"{IMAGE}:1"},
+    "RoleArn": "arn:aws:iam::123456789012:role/a",
+    "HyperParameters": {"sagemaker_program": '"train.py"', "lr": "0.1"},
+    "InputDataConfig": [channel("train"), channel("test")],
+}
+
+
+@cases(
+    "name, changed, families",
+    ("churn-2026-10-04", {}, 1),
+    ("churn-2026-10-04", {"AlgorithmSpecification": {"TrainingImage": f"{IMAGE}:2"}}, 1),
+    ("churn-2026-10-04", {"AlgorithmSpecification": {"TrainingImage": f"{IMAGE}@sha256:{'a' * 64}"}}, 1),
+    ("churn-2026-10-04", {"HyperParameters": {"sagemaker_program": '"train.py"', "lr": "0.2"}}, 1),
+    ("churn-2026-10-04", {"InputDataConfig": [channel("test"), channel("train")]}, 1),
+    ("churn-2026-10-04", {"ResourceConfig": G5 | {"InstanceType": "ml.g5.12xlarge"}}, 1),
+    ("churn-2026-10-04", {"ExperimentConfig": {"ExperimentName": "weekly"}}, 1),
+    ("other-2026-10-04", {}, 2),
+    ("churn-64-2026-10-04", {}, 2),
+    ("churn-2026-10-04", {"AlgorithmSpecification": {"TrainingImage": f"{IMAGE}-large:1"}}, 2),
+    ("churn-2026-10-04", {"AlgorithmSpecification": {"AlgorithmName": "kmeans"}}, 2),
+    ("churn-2026-10-04", {"AlgorithmSpecification": {"ContainerEntrypoint": ["python", "x.py"]}}, 2),
+    ("churn-2026-10-04", {"RoleArn": "arn:aws:iam::123456789012:role/b"}, 2),
+    ("churn-2026-10-04", {"HyperParameters": {"sagemaker_program": '"eval.py"'}}, 2),
+    ("churn-2026-10-04", {"InputDataConfig": [channel("train")]}, 2),
+    ("churn-2026-10-04", {"ResourceConfig": G4}, 2),
+)
+def test_a_family_is_what_its_jobs_do(name: str, changed: dict[str, Any], families: int) -> None:
+    """Near misses: another version of the image, another rate of learning and a larger size are the same."""
+    found = read(record(**USUAL), record(name, 2 * DAY, **USUAL | changed))
+
+    assert len(found) == families
+    assert len({one.target.arn for one in found}) == families
+    assert all(one.target.name.startswith("churn") or name.startswith("other") for one in found)
+
+
+def step(name: str) -> dict[str, Any]:
+    return {"StepName": "TrainModel", "Metadata": {"TrainingJob": {"Arn": record(name)["TrainingJobArn"]}}}
+
+
+JOBS = [f"pipelines-a1b2c3d4e5f{number}-TrainModel-x9y8z7w6v{number}" for number in range(4)]
+LISTED = {"PipelineName": "Churn", "PipelineArn": "arn:aws:sagemaker:::pipeline/churn", "CreationTime": NOW}
+
+
+def pipelines(**answers: Any) -> dict[str, Any]:
+    """Two pipelines that run the same step, one execution each: of the first two jobs, and of the third."""
+
+    def executions(asked: Any) -> Any:
+        arn = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:pipeline/{asked['PipelineName'].lower()}/execution/1"
+        assert asked["CreatedAfter"] == SINCE
+        return Torn({"PipelineExecutionSummaries": [{"PipelineExecutionArn": arn, "StartTime": NOW}]})
+
+    def steps(asked: Any) -> Any:
+        names = JOBS[:2] if "churn" in asked["PipelineExecutionArn"] else JOBS[2:3]
+        return Torn({"PipelineExecutionSteps": [{"StepName": "Check"}, *map(step, names)]})
+
+    both = Torn({"PipelineSummaries": [Torn(LISTED), Torn(LISTED | {"PipelineName": "Rank"})]})
+    given = {"ListPipelines": both, "ListPipelineExecutions": executions, "ListPipelineExecutionSteps": steps}
+    return given | answers
+
+
+def test_every_pipeline_has_a_family_of_its_own() -> None:
+    """By its experiment, else by the steps of its executions; what neither tells is in no family."""
+    named: dict[str, Any] = {"ExperimentConfig": {"ExperimentName": "churn"}}
+    known = account(*(record(name) for name in JOBS[:3]), record(JOBS[3], **named), **pipelines())
+    untold = account(*(record(name) for name in JOBS), **pipelines())
+
+    found = {one.target.name: (len(one.jobs), one.unread) for one in read_job_families(known, SINCE, NOW)}
+    assert found == {
+        "pipelines-TrainModel-*~churn": (3, None),
+        "pipelines-TrainModel-*~rank": (1, None),
+    }
+    why = "which pipeline runs some of its jobs is unknown (no execution of a pipeline names it)"
+    unknown = {one.target.name: (len(one.jobs), one.unread) for one in read_job_families(untold, SINCE, NOW)}
+    assert unknown == {
+        "pipelines-TrainModel-*~churn": (2, why),
+        "pipelines-TrainModel-*~rank": (1, why),
+        "pipelines-TrainModel-*": (1, why),
+    }
+
+
+@pytest.mark.parametrize(
+    "broken", ["ListPipelines", "ListPipelineExecutions", "ListPipelineExecutionSteps", "too many"]
+)
+def test_without_all_steps_a_pipelines_jobs_are_unknown(monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
+    answers = pipelines() if broken == "too many" else pipelines(**{broken: DENIED})
+    monkeypatch.setattr(training_jobs, "MOST_EXECUTIONS", 1 if broken == "too many" else 500)
+
+    found = list(read_job_families(account(*map(record, JOBS[:3]), **answers), SINCE, NOW))
+
+    assert {"which pipeline runs" in str(one.unread) for one in found} == {True}
+    why = "only the newest 1 executions were read" if broken == "too many" else broken
+    assert why in str(found[-1].unread)
+    alone = read_job_families(account(record(), **answers), SINCE, NOW)
+    assert [one.unread for one in alone] == [None]  # the steps of pipelines are no matter of other jobs
+
+
+@cases(
+    "older, limit",
+    ((), "found"),
+    ((record(age=90 * DAY, TrainingTimeInSeconds=180_000, **USUAL),), "kept"),
+    ((record(age=90 * DAY, TrainingTimeInSeconds=18_000, **USUAL),), "found"),
+    ((record(age=90 * DAY, TrainingTimeInSeconds=180_000),), "found"),  # another family's
+    ((record(age=90 * DAY, TrainingTimeInSeconds=None, **USUAL),), "found"),
+    (DENIED, "unknown"),
+    ((record(), record(), record()), "unknown"),
+)
+def test_a_limit_is_proposed_by_the_whole_history(older: Any, limit: str) -> None:
+    """One search asks for older, longer runs, and only of a family that would get advice."""
+    recent = [record(age=number * DAY, **USUAL) for number in range(1, 4)]
+    few = record("rare-2026-10-04", **USUAL)
+    pages = [Torn({"Results": [{"TrainingJob": one}], "NextToken": "1"}) for one in (*recent, few)]
+
+    def search(asked: Any) -> Any:
+        filters = {one["Name"]: one["Value"] for one in asked["SearchExpression"]["Filters"]}
+        number = int(asked.get("NextToken", 0))
+        if "TrainingJobName" not in filters:
+            page: dict[str, Any] = pages[number]
+            return Torn(page | {"NextToken": str(number + 1) if number < 3 else ""})
+        assert filters["TrainingJobName"] == "churn"
+        assert (filters["TrainingTimeInSeconds"], filters["CreationTime"]) == (
+            "7200",
+            f"{SINCE:%Y-%m-%dT%H:%M:%SZ}",
+        )
+        if older is DENIED:
+            return DENIED
+        more = {"NextToken": str(number + 1)} if number + 1 < len(older) else {}
+        return Torn({"Results": [{"TrainingJob": one} for one in older[number : number + 1]]} | more)
+
+    prices: Any = ListPrices()
+    aws = Script({"sagemaker:Search": search}).aws(prices=prices)
+
+    found = {
+        one.target.name: GenerousRuntimeLimits().decide(one, NOW)
+        for one in GenerousRuntimeLimits().find(aws, NOW)
+    }
+
+    assert (word(found["churn-*"]), word(found["rare-*"])) == (limit, "kept")
+
+
+@cases(
+    "specified, fixed",
+    ({"TrainingImage": "811284229777.dkr.ecr.us-east-1.amazonaws.com/kmeans:1"}, "kmeans"),
+    ({"TrainingImage": "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgboost:1.7-1"}, None),
+    ({"TrainingImage": f"{ACCOUNT}.dkr.ecr.us-east-1.amazonaws.com/kmeans:1"}, None),
+    ({"TrainingImage": "763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch-training:2"}, None),
+    ({"AlgorithmName": "arn:aws:sagemaker:us-east-1:865070037744:algorithm/bought-1"}, "bought-1"),
+    ({"AlgorithmName": f"arn:aws:sagemaker:us-east-1:{ACCOUNT}:algorithm/own"}, None),
+    ({}, None),
+)
+def test_algorithms_that_cannot_save_checkpoints(specified: dict[str, str], fixed: str | None) -> None:
+    (family,) = read(record(AlgorithmSpecification=specified))
+
+    assert family.newest.fixed == fixed
 
 
 @pytest.mark.parametrize("missing", ["TrainingJobStatus", "CreationTime"])

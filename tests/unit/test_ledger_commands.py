@@ -17,6 +17,7 @@ from ml_janitor.acting.undoing import CannotUndoError
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.model import Change
 from ml_janitor.core.money import Claim
+from ml_janitor.core.results import Outcome, Result
 from ml_janitor.engine.policy import Hold, HoldKind, advice_hold_key
 from ml_janitor.ledger.actions import Action, Stage
 from ml_janitor.ledger.findings import Entry
@@ -264,3 +265,27 @@ def test_a_record_without_a_signature_is_undone_only_on_demand(nights: Nights) -
     with pytest.raises(CannotUndoError):
         at.undoing().verify(unsigned)
     at.undoing(unsigned=True).verify(unsigned)
+
+
+def test_an_action_is_found_by_its_id_or_by_a_name_that_is_of_no_other(nights: Nights) -> None:
+    nights.warned("lamp", "sofa")
+    nights.after(4 * DAY)
+    at, lamp, sofa = session(nights), nights.of("lamp"), nights.of("sofa")
+
+    def found(what: str) -> str:
+        return find_action(at, at.undoing(), what)[1].id
+
+    assert (found("lamp"), found(lamp.id), found("sofa")) == (lamp.id, lamp.id, sofa.id)
+    nights.undo("lamp")
+    with pytest.raises(CommandRefusedError, match="nothing was done to a finding lamp in"):
+        found("lamp")
+    with pytest.raises(CommandRefusedError, match="brought back before"):
+        found(lamp.id)
+    twin = replace(sofa.target, arn=f"{sofa.target.arn}-2")
+    result = Result(detector="cellar", target=twin, verdict=waste(), outcome=Outcome.WAITING)
+    nights.actions.begin(result, {"name": "sofa"}, warned=NOW, now=NOW)
+    with pytest.raises(
+        CommandRefusedError, match="something was done to 2 resources called sofa; give an id"
+    ):
+        found("sofa")
+    assert found(sofa.id) == sofa.id

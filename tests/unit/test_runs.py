@@ -12,6 +12,7 @@ import pytest
 
 from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.aws import runs
+from ml_janitor.aws.calls import Listing
 from ml_janitor.aws.runs import ResourceRun, UsedResource, list_used_resources
 from ml_janitor.core.model import Value
 from scripted import DENIED, Refusal, Script, Torn
@@ -143,6 +144,21 @@ def test_a_training_job_ran_its_instances_less_what_spot_saves(more: Any, ran: S
     assert lower["Value"] == f"{SINCE - 28 * DAY:%Y-%m-%dT%H:%M:%SZ}"
 
 
+@cases(
+    "pool, kept",
+    ({"Status": "InUse"}, []),
+    ({"Status": "Available"}, [None]),
+    ({"Status": "Reused", "ResourceRetainedBillableTimeInSeconds": 1800}, [ago(1) + HOUR / 2]),
+    ({"Status": "Terminated", "ResourceRetainedBillableTimeInSeconds": 0}, []),
+)
+def test_a_warm_pool_is_its_job_s(pool: Any, kept: Sequence[datetime | None]) -> None:
+    account = script(Search=Torn({"Results": [{"TrainingJob": job("fit", WarmPoolStatus=pool)}]}))
+
+    ((_, *after),) = (spells(each) for each in found(account).values())
+
+    assert after == [("USE1-TrainWarmPool:ml.p3.2xlarge", ago(1), end, 2.0) for end in kept]
+
+
 P5 = "ml.p5.48xlarge"
 P4_ON_PLAN = {"InstanceType": "ml.p4d.24xlarge", "TrainingPlanArns": [PLAN]}
 ON_P5 = {"InstanceType": P5, "InstanceCount": 1}
@@ -226,6 +242,68 @@ def test_of_many_jobs_the_newest_are_described(monkeypatch: pytest.MonkeyPatch) 
     denied = "processing job p-1: DescribeProcessingJob: AccessDeniedException: denied"
     assert found(script(**answers | {"DescribeProcessingJob": DENIED}), denied) == {}
     assert set(found(script(**answers))) == {"p-1", "p-2"}
+
+
+@cases(
+    "instances, described",
+    ({}, ["etl-10", "etl-1", "etl-4"]),  # the newest, the oldest and the longest
+    ({"etl-1": "ml.g5.xlarge"}, ["etl-10", "etl-1", "etl-4", *(f"etl-{n}" for n in (9, 8, 7, 6, 5, 3, 2))]),
+)
+def test_jobs_of_a_family_that_are_alike_are_described_by_three(
+    instances: Mapping[str, str], described: Sequence[str]
+) -> None:
+    def ended(number: int) -> dict[str, Any]:
+        end = {"ProcessingEndTime": ago(20 - number) + timedelta(hours=9 if number == 4 else 2)}
+        made = entry("ProcessingJob", "processing-job", f"etl-{number}", 20 - number, **end)
+        return made | {"ProcessingJobStatus": "Completed"}
+
+    def description(asked: Mapping[str, Any]) -> Any:
+        job = ended(int(asked["ProcessingJobName"].rpartition("-")[2]))
+        cluster = {
+            "InstanceType": instances.get(job["ProcessingJobName"], "ml.m5.xlarge"),
+            "InstanceCount": 2,
+        }
+        started = {"ProcessingStartTime": job["CreationTime"] + timedelta(minutes=5)}
+        return Torn(job | started | {"ProcessingResources": {"ClusterConfig": cluster}})
+
+    account = script(
+        ListProcessingJobs=Torn({"ProcessingJobSummaries": [ended(number) for number in range(10, 0, -1)]}),
+        DescribeProcessingJob=description,
+    )
+
+    read = found(account)
+
+    asked = [one["ProcessingJobName"] for one in account.asked("sagemaker:DescribeProcessingJob")]
+    assert sorted(asked) == sorted(described)
+    assert {name: spells(one) for name, one in read.items()} == {
+        f"etl-{number}": [
+            (
+                f"USE1-Processing:{instances.get(f'etl-{number}', 'ml.m5.xlarge')}",
+                ago(20 - number) + timedelta(minutes=5),
+                ago(20 - number) + timedelta(hours=9 if number == 4 else 2),
+                2.0,
+            )
+        ]
+        for number in range(1, 11)
+    }
+
+
+@cases(
+    "charged, read",
+    ([], set()),
+    (["USE1-Train:ml.p3.2xlarge", "EUC1-Host:ml.m5.large"], {"Search"}),
+    (["USE1-TrainWarmPool:ml.p3.2xlarge"], {"Search"}),
+    (["USE1-Processing:ml.m5.large"], {"ListProcessingJobs"}),
+    (["USE1-AsyncInf:ml.m5.large"], {"ListEndpoints", "LookupEvents"}),
+    (["USE1-Notebk:VolumeUsage.gp2"], {"ListNotebookInstances", "LookupEvents"}),
+)
+def test_only_what_was_charged_is_read(charged: Sequence[str], read: set[str]) -> None:
+    account = script()
+
+    assert list_used_resources(account.aws(), SINCE, NOW, charged) == Listing(())
+
+    called = {operation.partition(":")[2] for operation, _ in account.calls}
+    assert called - {"GetResources"} == read
 
 
 # --- endpoints ----------------------------------------------------------------------------------

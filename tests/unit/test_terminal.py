@@ -152,6 +152,10 @@ def test_nothing_found_is_only_said_of_what_was_read() -> None:
     used = result("shelf", "a", Kept(reason="used"))
 
     assert "Nothing wasteful found." in drawn(of(used))
+    nowhere = Report(time=NOW, account=ACCOUNT, sweeps=(sweep("shelf"),))
+    assert "Nothing was looked at: the detectors judge nothing that is here." in " ".join(
+        drawn(nowhere).split()
+    )
     broken = Report(time=NOW, account=ACCOUNT, sweeps=(sweep("shelf", used, error="broke off"),))
     assert "Nothing wasteful in what could be read." in drawn(broken)
     empty = Report(time=NOW, account=ACCOUNT, sweeps=(sweep("shelf"), sweep("cellar", error="denied")))

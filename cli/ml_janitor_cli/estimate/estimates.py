@@ -16,7 +16,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from ml_janitor.aws.client import Aws, open_regions
-from ml_janitor.aws.prices import price_table
+from ml_janitor.aws.prices import PRICE_TABLE_REGION, price_table
 from ml_janitor.config.settings import Settings
 from ml_janitor.config.values import suggest_nearest
 from ml_janitor.core.model import Target
@@ -31,6 +31,9 @@ from ml_janitor_cli.screen import Grid, print_blocks, show_progress
 
 SERVERLESS_GB_SECOND_USD = 0.00002
 """Serverless inference's second of a GB of memory in us-east-1 (price list, 2026)."""
+
+MOST_INSTANCES = 1e9
+"""More than any region has."""
 
 NEGATIVE_INPUT = "rates, times, sizes and prices are not negative"
 
@@ -65,7 +68,7 @@ class Estimate:
     The numbers, their advice in a sentence, and costs that they leave out.
 
     *reasons* are sentences that say from where on something else would be the choice. *compared* are rows
-    with the same figures for each of several choices.
+    with the same figures for each of several choices. *prices* say the source and the date of each price.
     """
 
     figures: tuple[Figure, ...]
@@ -73,6 +76,7 @@ class Estimate:
     without: str = ""
     reasons: tuple[str, ...] = ()
     compared: tuple[tuple[Figure | Word, ...], ...] = ()
+    prices: tuple[str, ...] = ()
 
     @property
     def values(self) -> Mapping[str, float | None]:
@@ -89,6 +93,19 @@ def require(holds: bool, otherwise: str) -> None:  # noqa: FBT001 - the conditio
     """Refuse impossible input, unless a condition *holds*. Raises CommandRefusedError."""
     if not holds:
         raise edge.CommandRefusedError(otherwise)
+
+
+def whole_instances(rate: float, milliseconds: float) -> float:
+    """
+    Return the instances that serve *rate* requests a second of so many *milliseconds* each; at least 1.
+
+    Raises CommandRefusedError.
+    """
+    check_finite(rate, milliseconds)
+    require(rate > 0, "a rate is more than 0 requests a second")
+    busy = rate * milliseconds / 1000
+    require(busy < MOST_INSTANCES, f"{rate:g} requests a second need more than {MOST_INSTANCES:g} instances")
+    return max(1, math.ceil(round(busy, 9)))
 
 
 # --- options and printing -------------------------------------------------------------------------
@@ -117,6 +134,14 @@ def hourly_price(instance: str | None, price: float | None) -> float:
     return float(found)
 
 
+def hourly_price_source(instance: str | None, price: float | None) -> str:
+    """Return the source of what `hourly_price` returns."""
+    if price is not None or instance is None:
+        return f"${price:g} for an instance-hour, as typed"
+    found = price_table()[instance]
+    return f"${found.hourly_usd} for an hour of {instance}, {PRICE_TABLE_REGION}, {found.source}"
+
+
 def parse_numbers(text: str, where: str) -> list[float]:
     """
     Parse the numbers in *text* between commas.
@@ -124,7 +149,7 @@ def parse_numbers(text: str, where: str) -> list[float]:
     Raises CommandRefusedError, which says *where* something is wrong.
     """
     try:
-        found = [float(part) for part in text.split(",") if part.strip()]
+        found = [float(part) for part in text.split(",")]
     except ValueError as error:
         raise edge.CommandRefusedError(f"{where} has something that is no number: {error}") from error
     if not all(map(math.isfinite, found)):
@@ -148,7 +173,8 @@ def print_estimate(name: str, estimate: Callable[[], Estimate], *, as_json: bool
         document["reasons"] = found.reasons
         if found.compared:
             document["compared"] = [{figure.name: figure.known for figure in row} for row in found.compared]
-        typer.echo(json.dumps(document | {"without": found.without}, indent=2))
+        document |= {"without": found.without, "prices": found.prices}
+        typer.echo(json.dumps(document, indent=2, allow_nan=False))
         return 0
     figures = Grid()
     for figure in found.figures:
@@ -157,7 +183,8 @@ def print_estimate(name: str, estimate: Callable[[], Estimate], *, as_json: bool
     if found.compared:
         blocks.append(draw_comparison(found.compared))
     blocks += [Text("\n".join(map(escape_text, found.reasons)))] if found.reasons else []
-    print_blocks([*blocks, Text(f"Without {found.without}.", style="dim")])
+    last = [f"Without {found.without}.", *(f"Price: {price}." for price in found.prices)]
+    print_blocks([*blocks, Text("\n".join(map(escape_text, last)), style="dim")])
     return 0
 
 
@@ -186,7 +213,7 @@ def format_figure(figure: Figure, unknown: str = "unknown") -> str:
             return f"{'-' * (value < 0)}${abs(value):,.{digits}f}"
         case "share":
             return f"{value:.1%}"
-        case "requests":
+        case "requests" | "count":
             return f"{value:,.0f}"
         case unit if 0 < value < SMALLEST_SHOWN:
             return f"<{SMALLEST_SHOWN} {unit}"

@@ -11,7 +11,8 @@ usage explains no dollars: these stay unexplained.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -36,7 +37,13 @@ from ml_janitor.aws.sagemaker_kinds import (
     SageMakerKind,
 )
 from ml_janitor.aws.tags import target_in
-from ml_janitor.aws.training_jobs import on_training_plan, rented_instances, search_training_jobs
+from ml_janitor.aws.training_jobs import (
+    COMPLETED_JOB,
+    on_training_plan,
+    rented_instances,
+    search_training_jobs,
+)
+from ml_janitor.core.commitment import family_name
 from ml_janitor.core.model import Target, Unreadable, Value
 
 LONGEST_TRAINING_JOB = timedelta(days=28)
@@ -95,20 +102,33 @@ class UsedResource:
     changed: datetime | None = None
 
 
-def list_used_resources(aws: Aws, since: datetime, now: datetime) -> Listing[UsedResource]:
-    """List all known usage in the account and region at any time from *since* to *now*."""
+def list_used_resources(
+    aws: Aws, since: datetime, now: datetime, charged: Collection[str] | None = None
+) -> Listing[UsedResource]:
+    """
+    List all known usage in the account and region at any time from *since* to *now*.
+
+    With the *charged* usage types of a bill, the kinds of resources that none of them is of are not read.
+    """
+    words = {without_region(usage) for usage in charged or () if region_of_usage(usage) == aws.region}
+    known = charged is not None and aws.region in REGION_CODES.values()
+
+    def pays(*of: str) -> bool:
+        return not known or any(word.startswith(of) for word in words)
+
+    nouns = [noun for noun, of in HISTORY_WORDS.items() if pays(*of)]
     try:
-        history = EventHistory.read(aws, now)
+        history = EventHistory.read(aws, now, nouns)
     except Exception as error:  # also a fault of ours: the bill is reported all the same
         history = EventHistory(dict.fromkeys(RESOURCE_EVENTS, ()), error_text(error))
-    readings: Sequence[Callable[[], Listing[UsedResource]]] = (
-        lambda: _training_jobs(aws, since, now),
-        *(partial(_jobs, aws, kind, since) for kind in BATCH_JOBS),
-        lambda: _endpoints(aws, history, now),
-        lambda: _notebooks(aws, history, since),
-        lambda: _apps(aws, history, now),
+    readings: Sequence[tuple[bool, Callable[[], Listing[UsedResource]]]] = (
+        (pays("Train", "TrSpt"), lambda: _training_jobs(aws, since, now)),
+        *((pays(word), partial(_jobs, aws, kind, since, now)) for kind, (word, _) in BATCH_JOBS.items()),
+        (ENDPOINT.noun in nouns, lambda: _endpoints(aws, history, now)),
+        (NOTEBOOK.noun in nouns, lambda: _notebooks(aws, history, since)),
+        (APP.noun in nouns, lambda: _apps(aws, history, now)),
     )
-    found = [_attempted(read) for read in readings]
+    found = [_attempted(read) for wanted, read in readings if wanted]
     whole = (resource for listing in found for resource in listing.items if resource.runs)
     return Listing.joined(whole, (history.error, *(listing.error for listing in found)))
 
@@ -142,19 +162,32 @@ def _training_jobs(aws: Aws, since: datetime, now: datetime) -> Listing[UsedReso
             ended=end,
             runs=tuple(
                 ResourceRun(
-                    usage_type=_usage(aws, f"{'TrSpt' if spot else 'Train'}:{instance}"),
-                    start=start,
-                    end=end,
-                    hourly=_hourly(count, share),
+                    usage_type=_usage(aws, f"{word}:{instance}"),
+                    start=begun,
+                    end=over,
+                    hourly=_hourly(count, part),
                     reserved=on_training_plan(resources, instance),
                 )
                 for group in (resources.get("InstanceGroups") or [resources])
                 for instance, count in rented_instances(group)
-                if start is not None
+                for word, begun, over, part in (
+                    ("TrSpt" if spot else "Train", start, end, share),
+                    *_warm_pool(job.get("WarmPoolStatus", {}), end),
+                )
+                if begun is not None
             ),
         )
 
     return search_training_jobs(aws, read, now, since=since - LONGEST_TRAINING_JOB)
+
+
+def _warm_pool(
+    pool: Mapping[str, Any], ended: datetime | None
+) -> Iterator[tuple[str, datetime | None, datetime | None, Decimal]]:
+    """Yield how long a job's instances were kept after it *ended*, as a run; still available, it goes on."""
+    seconds = pool.get("ResourceRetainedBillableTimeInSeconds")
+    if ended is not None and (seconds or pool.get("Status") == "Available"):
+        yield "TrainWarmPool", ended, ended + timedelta(seconds=seconds) if seconds else None, Decimal(1)
 
 
 @lru_cache(maxsize=1024)
@@ -170,34 +203,82 @@ BATCH_JOBS: Mapping[SageMakerKind, tuple[str, tuple[str, ...]]] = {
 """The word in the usage types of other jobs, and the path of the instances in a description."""
 
 
-def _jobs(aws: Aws, kind: SageMakerKind, since: datetime) -> Listing[UsedResource]:
-    (word, rented), stem = BATCH_JOBS[kind], kind.noun.removesuffix("Job")
-    listed = sagemaker_kinds.list_targets(
+FAMILY_SAMPLES = 3
+"""Completed jobs of a family that are described: if their instances are the same, so are the others'."""
+
+type RentedTime = tuple[datetime, datetime | None, tuple[tuple[str, int], ...]]
+"""The start and the end of a job, and its instances by type."""
+
+
+def _jobs(aws: Aws, kind: SageMakerKind, since: datetime, now: datetime) -> Listing[UsedResource]:
+    word, stem = BATCH_JOBS[kind][0], kind.noun.removesuffix("Job")
+    listed = sagemaker_kinds.list_kind(
         aws,
         kind,
+        lambda entry: (kind.target(aws, entry), entry[kind.status], entry.get(f"{stem}EndTime")),
         CreationTimeAfter=since - LONGEST_TRAINING_JOB,
-        **sagemaker_kinds.NEWEST_FIRST,
+        SortBy="CreationTime",
+        SortOrder="Descending",
     )
     newest = listed.items[:MOST_DESCRIBED_JOBS]
-    book = tags.read_tags_of(aws, [target.arn for target in newest])
-    answers = aws.map(lambda target: sagemaker_kinds.describe_resource(aws, kind, target.name), newest)
-    found, errors = [], [listed.error, book.error]
+    book = tags.read_tags_of(aws, [target.arn for target, _, _ in newest])
+    errors = [listed.error, book.error]
     if len(newest) < len(listed.items):
         errors.append(f"only the newest {len(newest):,} of {len(listed.items):,} {kind.words}s were read")
-    errors += [answer.error for answer in answers if isinstance(answer, Unreadable)][:1]
-    for target, answer in zip(newest, answers, strict=True):
-        job = answer.value if isinstance(answer, Value) else {}
-        start, end = job.get(f"{stem}StartTime"), job.get(f"{stem}EndTime")
-        resources: Mapping[str, Any] = reduce(lambda value, name: value.get(name) or {}, rented, job)
-        if start is None:
-            continue
-        for instance, count in rented_instances(resources):
-            usage = _usage(aws, f"{word}:{instance}")
-            run = ResourceRun(usage_type=usage, start=start, end=end, hourly=Decimal(count))
-            found.append(
-                UsedResource(target=replace(target, tags=book.of(target.arn)), runs=(run,), ended=end)
-            )
+    families: dict[str, dict[Target, datetime]] = defaultdict(dict)
+    single = []
+    for target, status, end in newest:
+        if status == COMPLETED_JOB and end is not None:
+            families[family_name(target.name)][target] = end
+        else:
+            single.append(target)
+    samples = [target for ends in families.values() for target in _samples(ends)]
+    rented, errors[len(errors) :] = _describe_jobs(aws, kind, [*single, *samples])
+    unlike: list[Target] = []
+    for ends in families.values():
+        known = [(target, rented[target]) for target in ends if target in rented]
+        rest = [target for target in ends if target not in samples]
+        if len({instances for _, (_, _, instances) in known}) == 1:
+            waits = sorted(start - (target.created or start) for target, (start, _, _) in known)
+            wait = waits[len(waits) // 2]
+            rented |= {job: ((job.created or ends[job]) + wait, ends[job], known[0][1][2]) for job in rest}
+        elif known:
+            unlike += rest
+    more, errors[len(errors) :] = _describe_jobs(aws, kind, unlike)
+    rented |= more
+    found = []
+    for target, _, _ in newest:
+        start, end, instances = rented.get(target, (now, None, ()))
+        own = tuple(
+            ResourceRun(usage_type=_usage(aws, f"{word}:{name}"), start=start, end=end, hourly=Decimal(count))
+            for name, count in instances
+        )
+        found.append(UsedResource(target=replace(target, tags=book.of(target.arn)), runs=own, ended=end))
     return Listing.joined(found, errors)
+
+
+def _samples(ends: Mapping[Target, datetime]) -> Sequence[Target]:
+    """Return the newest, the oldest and the longest of completed jobs, which are listed newest first."""
+    jobs = list(ends)
+    if len(jobs) <= FAMILY_SAMPLES:
+        return jobs
+    longest = max(jobs[1:-1], key=lambda job: ends[job] - (job.created or ends[job]))
+    return [jobs[0], longest, jobs[-1]]
+
+
+def _describe_jobs(
+    aws: Aws, kind: SageMakerKind, jobs: Sequence[Target]
+) -> tuple[dict[Target, RentedTime], list[str]]:
+    """Describe *jobs*; return the times and instances of those that started, and why some are missing."""
+    stem, (_, path) = kind.noun.removesuffix("Job"), BATCH_JOBS[kind]
+    answers = aws.map(lambda target: sagemaker_kinds.describe_resource(aws, kind, target.name), jobs)
+    found: dict[Target, RentedTime] = {}
+    for target, answer in zip(jobs, answers, strict=True):
+        job = answer.value if isinstance(answer, Value) else {}
+        resources: Mapping[str, Any] = reduce(lambda value, name: value.get(name) or {}, path, job)
+        if (start := job.get(f"{stem}StartTime")) is not None:
+            found[target] = start, job.get(f"{stem}EndTime"), tuple(rented_instances(resources))
+    return found, [answer.error for answer in answers if isinstance(answer, Unreadable)][:1]
 
 
 # --- endpoints ------------------------------------------------------------------------------------
@@ -331,6 +412,13 @@ RESOURCE_EVENTS = (
     *("CreateNotebookInstance", "StartNotebookInstance", "StopNotebookInstance", "DeleteNotebookInstance"),
     *("CreateApp", "DeleteApp"),
 )
+HISTORY_WORDS: Mapping[str, tuple[str, ...]] = {
+    ENDPOINT.noun: ("Host", "AsyncInf"),
+    NOTEBOOK.noun: ("Notebk",),
+    APP.noun: ("Studio",),
+}
+"""The beginnings of usage types of each kind with a history."""
+
 MOST_HISTORY_PAGES = 40
 """Pages per event name: LookupEvents answers two a second."""
 
@@ -351,19 +439,17 @@ class EventHistory:
     error: str | None = None
 
     @classmethod
-    def read(cls, aws: Aws, now: datetime) -> EventHistory:
-        """Read the calls until *now*; CloudTrail remembers 90 days."""
+    def read(cls, aws: Aws, now: datetime, nouns: Collection[str]) -> EventHistory:
+        """Read the calls about resources of *nouns* until *now*; CloudTrail remembers 90 days."""
         first = now - activity.EVENT_RETENTION
+        names = [call for call in RESOURCE_EVENTS if any(noun in call for noun in nouns)]
         found = aws.map(
-            lambda name: activity.look_up_events(aws, name, first, now, most_pages=MOST_HISTORY_PAGES),
-            RESOURCE_EVENTS,
+            lambda name: activity.look_up_events(aws, name, first, now, most_pages=MOST_HISTORY_PAGES), names
         )
-        events = {
-            name: tuple(
-                sorted((event for event in listing.items if event.succeeded), key=lambda event: event.at)
-            )
-            for name, listing in zip(RESOURCE_EVENTS, found, strict=True)
-        }
+        events: dict[str, tuple[TrailEvent, ...]] = dict.fromkeys(RESOURCE_EVENTS, ())
+        for name, listing in zip(names, found, strict=True):
+            succeeded = (event for event in listing.items if event.succeeded)
+            events[name] = tuple(sorted(succeeded, key=lambda event: event.at))
         return cls(events, next((listing.error for listing in found if listing.error), None))
 
     def _of(

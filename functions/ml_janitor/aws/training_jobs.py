@@ -8,29 +8,34 @@ janitor also lists jobs of the last day.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from functools import partial
-from itertools import groupby, pairwise
-from typing import Any
+from functools import lru_cache, partial
+from hashlib import sha256
+from itertools import pairwise
+from sys import intern
+from typing import Any, NamedTuple
 
-from ml_janitor.aws.calls import Listing, collect_pages
+from ml_janitor.aws.calls import Listing, ReadError, collect_pages
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Price
 from ml_janitor.aws.sagemaker_kinds import (
     IN_PROGRESS,
     OLDEST_FIRST,
+    PIPELINE,
     SAGEMAKER_PAGE,
     SEARCH,
     TRAINING_JOB,
     list_kind,
+    list_targets,
     search_records,
 )
 from ml_janitor.aws.tags import tags_of_list, target_in
 from ml_janitor.core.commitment import family_name
 from ml_janitor.core.durations import HOUR
-from ml_janitor.core.model import Candidate, Target, Value
+from ml_janitor.core.model import Absent, Candidate, NotRead, Signal, Target, Unreadable, Value
 
 JOB_RECORD = "TrainingJob"
 
@@ -264,9 +269,52 @@ def on_training_plan(resources: Mapping[str, Any], instance: str) -> bool:
 
 # --- families of completed jobs -------------------------------------------------------------------
 #
-# A family holds the runs of one job, the newest first.
+# A family holds the runs of jobs that do the same, the newest first.
 
 COMPLETED_JOB = "Completed"
+
+
+PIPELINE_NAMES = "pipelines-"
+"""The beginning that SageMaker Pipelines gives the names of all jobs: "pipelines-ID-STEP-ID"."""
+
+LIST_EXECUTIONS, LIST_STEPS = "sagemaker:ListPipelineExecutions", "sagemaker:ListPipelineExecutionSteps"
+FAMILY_CALLS: tuple[tuple[str, str], ...] = (
+    (SEARCH, "*"),
+    (PIPELINE.lists, "*"),
+    (LIST_EXECUTIONS, PIPELINE.every),
+    (LIST_STEPS, "pipeline/*/execution/*"),
+)
+"""The calls of this reading, and their resources."""
+
+MOST_EXECUTIONS = 500
+"""Executions of pipelines whose steps are listed, the newest first: each takes a call."""
+
+NO_CHECKPOINTS = frozenset(
+    {"blazingtext", "factorization-machines", "forecasting-deepar", "ipinsights", "kmeans", "knn", "lda"}
+    | {"linear-learner", "ntm", "object2vec", "pca", "randomcutforest", "seq2seq"}
+)
+"""
+Image repositories of SageMaker's built-in algorithms that cannot save checkpoints.
+
+Image classification, object detection, semantic segmentation and XGBoost can ("Managed Spot Training in
+Amazon SageMaker AI", developer guide, model-managed-spot-training).
+"""
+
+
+class JobTraits(NamedTuple):
+    """
+    The traits that the jobs of a family share: what they run, on what, for whom.
+
+    *image* has no tag or digest; *pipeline* is "" for a job of none, and None if it is unknown.
+    """
+
+    name: str
+    pipeline: str | None
+    image: str
+    role: str
+    entry: str
+    channels: tuple[str, ...]
+    instances: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -275,8 +323,9 @@ class PastJob:
     One completed training job.
 
     *ran* is its training time, *billed* the billed part of it: less on spot. *limit* is its
-    MaxRuntimeInSeconds, *no_spot* the reason why managed spot training cannot run it as it is. *keeps* is the
-    requested time of a warm pool, *retained* the billed time of an ended one, *reused* whether a job used it.
+    MaxRuntimeInSeconds, *no_spot* the reason why managed spot training cannot run it as it is. *fixed* is the
+    built-in or bought algorithm that it runs, if that cannot save checkpoints. *keeps* is the requested time
+    of a warm pool, *retained* the billed time of an ended one, *reused* whether a job used it.
     """
 
     target: Target
@@ -288,9 +337,11 @@ class PastJob:
     spot: bool
     checkpoints: bool
     no_spot: str | None
+    traits: JobTraits
     keeps: timedelta = timedelta()
     retained: timedelta | None = None
     reused: bool = False
+    fixed: str | None = None
 
     @property
     def hours(self) -> float:
@@ -312,14 +363,15 @@ class JobFamily(Candidate):
     The completed *jobs* of one family, newest first.
 
     *unread* is why jobs may be missing, *price* the on-demand price of the newest job's instance.
-    *discount* is the unbilled share of the spot jobs' training time in the whole account and region, 0 to
-    1; None without spot jobs.
+    *discount* is the unbilled share of training time, 0 to 1, of all spot jobs on its family of instances in
+    the account and region; None without any. *older* is the longest of its runs before these.
     """
 
     jobs: tuple[PastJob, ...]
     price: Price
     unread: str | None = None
     discount: float | None = None
+    older: Signal[timedelta] = field(default_factory=NotRead)
 
     @property
     def newest(self) -> PastJob:
@@ -338,21 +390,154 @@ def read_job_families(aws: Aws, since: datetime, now: datetime) -> Iterator[JobF
     )
     read = [job for job in found.items if isinstance(job, PastJob)]
     unread = {family_name(job.name): f"{job.name}: {job.why}" for job in _unread_jobs(found)}
-    spot = [job for job in read if job.spot and job.ran]
-    discount = 1 - sum(job.billed / HOUR for job in spot) / sum(job.hours for job in spot) if spot else None
-    by_family = sorted(read, key=lambda job: family_name(job.target.name))
-    for name, runs in groupby(by_family, key=lambda job: family_name(job.target.name)):
-        jobs = tuple(sorted(runs, key=lambda job: str(job.target.created), reverse=True))
-        newest = jobs[0]
-        whole = newest.target.arn.removesuffix(newest.target.name) + f"{name}-*"
+    read, unknown = _with_pipelines(aws, read, since)
+    by_traits: dict[JobTraits, list[PastJob]] = {}
+    for job in sorted(read, key=lambda job: str(job.target.created), reverse=True):
+        by_traits.setdefault(job.traits, []).append(job)
+    discounts = _spot_discounts(read)
+    homeless = {traits._replace(pipeline="") for traits in by_traits if traits.pipeline is None}
+    named = set[str]()
+    for traits, jobs in sorted(by_traits.items(), key=lambda family: (-len(family[1]), family[0][2:])):
+        newest, name = jobs[0], f"{traits.name}-*"
+        if traits.pipeline:
+            name += f"~{traits.pipeline}"
+        if name in named:  # a namesake that does something else
+            name += f"~{sha256(repr(traits).encode()).hexdigest()[:8]}"
+        named.add(name)
+        why = unread.get(traits.name) or (found.error if not found.unread else unread.get(""))
+        if why is None and traits._replace(pipeline="") in homeless:
+            why = unknown
+        whole = newest.target.arn.removesuffix(newest.target.name) + name
         yield JobFamily(
-            target=target_in(aws, whole, f"{name}-*", TRAINING_JOB.type, None, tags=newest.target.tags),
-            jobs=jobs,
+            target=target_in(aws, whole, name, TRAINING_JOB.type, None, tags=newest.target.tags),
+            jobs=tuple(jobs),
             price=aws.prices.hourly(aws.region, "Training", newest.instance),
-            unread=unread.get(name) or (found.error if not found.unread else unread.get("")),
-            discount=discount,
+            unread=why,
+            discount=discounts.get(traits.instances),
         )
     found.check()
+
+
+def _spot_discounts(jobs: Iterable[PastJob]) -> dict[str, float]:
+    """Return the unbilled share of the training time of spot jobs, by family of instances."""
+    hours: dict[str, tuple[float, float]] = {}
+    for job in jobs:
+        if job.spot and job.ran:
+            billed, ran = hours.get(job.traits.instances, (0.0, 0.0))
+            hours[job.traits.instances] = billed + job.billed / HOUR, ran + job.hours
+    return {instances: 1 - billed / ran for instances, (billed, ran) in hours.items()}
+
+
+def _with_pipelines(aws: Aws, jobs: Sequence[PastJob], since: datetime) -> tuple[list[PastJob], str | None]:
+    """
+    Return *jobs* with their pipelines, and why some are unknown.
+
+    An experiment is named after its pipeline. Without one, the steps of the pipeline's executions name the
+    job.
+    """
+    if all(job.traits.pipeline is not None for job in jobs):
+        return list(jobs), None
+    steps: Listing[tuple[str, str]] = aws.once(("steps", since), lambda: list_step_jobs(aws, since))
+    of = dict(steps.items)
+
+    def known(job: PastJob) -> PastJob:
+        if job.traits.pipeline is not None:
+            return job
+        return replace(job, traits=job.traits._replace(pipeline=of.get(job.target.arn)))
+
+    why = steps.error or "no execution of a pipeline names it"
+    return [known(job) for job in jobs], f"which pipeline runs some of its jobs is unknown ({why})"
+
+
+def list_step_jobs(aws: Aws, since: datetime) -> Listing[tuple[str, str]]:
+    """List the ARNs of training jobs that executions of pipelines ran *since* then, with the pipeline."""
+    pipelines = list_targets(aws, PIPELINE)
+
+    def executions(pipeline: Target) -> Listing[tuple[datetime, str, str]]:
+        return aws.listing(
+            LIST_EXECUTIONS,
+            "PipelineExecutionSummaries",
+            lambda entry: (entry["StartTime"], entry["PipelineExecutionArn"], pipeline.name),
+            SAGEMAKER_PAGE,
+            PipelineName=pipeline.name,
+            CreatedAfter=since,
+        )
+
+    def steps(execution: tuple[datetime, str, str]) -> Listing[tuple[str, str] | None]:
+        return aws.listing(
+            LIST_STEPS,
+            "PipelineExecutionSteps",
+            lambda step: _step_job(step, execution[2].lower()),
+            SAGEMAKER_PAGE,
+            PipelineExecutionArn=execution[1],
+        )
+
+    ran = Listing.merged(aws.map(executions, pipelines.items))
+    newest = sorted(ran.items, reverse=True)[:MOST_EXECUTIONS]
+    left_out = len(ran.items) - len(newest)
+    found = Listing.merged(aws.map(steps, newest))
+    error = f"only the newest {MOST_EXECUTIONS} executions were read" if left_out else None
+    jobs = (job for job in found.items if job is not None)
+    return Listing.joined(jobs, (pipelines.error, ran.error, found.error, error))
+
+
+def _step_job(step: Mapping[str, Any], pipeline: str) -> tuple[str, str] | None:
+    arn = step.get("Metadata", {}).get("TrainingJob", {}).get("Arn")
+    return None if arn is None else (arn, pipeline)
+
+
+MOST_OLDER_PAGES = 2
+
+
+def read_longest_older_run(aws: Aws, family: JobFamily, since: datetime) -> Signal[timedelta]:
+    """
+    Return the longest run of *family* that began before *since*, if it took longer than all since then.
+
+    One search takes `MOST_OLDER_PAGES` calls at most: if there are more such runs, the answer is unreadable.
+    """
+    newest, longest = family.newest, max(job.ran for job in family.jobs)
+    words = newest.traits.name
+    filters = [
+        {"Name": "TrainingJobName", "Operator": "Contains", "Value": _shared_part(newest.target.name, words)},
+        {"Name": "TrainingJobStatus", "Operator": "Equals", "Value": COMPLETED_JOB},
+        {"Name": "CreationTime", "Operator": "LessThan", "Value": _stamp(since)},
+        {
+            "Name": "TrainingTimeInSeconds",
+            "Operator": "GreaterThan",
+            "Value": str(int(longest.total_seconds())),
+        },
+    ]
+
+    def pages() -> Iterator[Any]:
+        asked = {"Resource": JOB_RECORD, "SearchExpression": {"Filters": filters}, **OLDEST_FIRST}
+        for number, page in enumerate(aws.pages(SEARCH, SAGEMAKER_PAGE, **asked), start=1):
+            yield page
+            if number == MOST_OLDER_PAGES and page.get("NextToken"):
+                raise ReadError("there are too many longer runs")
+
+    read = collect_pages(
+        pages(),
+        lambda page: [found[JOB_RECORD] for found in page["Results"]],
+        partial(_job, aws),
+        source=f"{SEARCH} of {JOB_RECORD}",
+    )
+    if read.error is not None:
+        return Unreadable(read.error, SEARCH)
+    runs = [
+        job.ran for job in read.items if isinstance(job, PastJob) and _same_family(job.traits, newest.traits)
+    ]
+    return Value(max(runs), SEARCH) if runs else Absent(SEARCH)
+
+
+def _same_family(older: JobTraits, traits: JobTraits) -> bool:
+    """Return whether a job may be of the family with *traits*; an unknown pipeline may be its pipeline."""
+    pipeline = traits.pipeline if older.pipeline is None else older.pipeline
+    return older._replace(pipeline=pipeline) == traits
+
+
+def _shared_part(name: str, family: str) -> str:
+    """Return a part of the job's *name* that all jobs of its *family* have."""
+    return family if family in name else max(family.split("-"), key=len)
 
 
 def _unread_jobs(found: Listing[PastJob | UnreadJob]) -> Iterator[UnreadJob]:
@@ -401,7 +586,47 @@ def _past_job(aws: Aws, job: Mapping[str, Any]) -> PastJob:
         keeps=timedelta(seconds=resources.get("KeepAlivePeriodInSeconds", 0)),
         retained=_retained(job.get("WarmPoolStatus", {})),
         reused=job.get("WarmPoolStatus", {}).get("Status") == "Reused",
+        fixed=_fixed_algorithm(aws, job),
+        traits=_traits(job, rented[0][0]),
     )
+
+
+def _traits(job: Mapping[str, Any], instance: str) -> JobTraits:
+    """Return what a job has in common with the others of its family."""
+    name, specified = job["TrainingJobName"], job.get("AlgorithmSpecification", {})
+    program = job.get("HyperParameters", {}).get("sagemaker_program", "").strip('"')
+    experiment = job.get("ExperimentConfig", {}).get("ExperimentName")
+    traits = JobTraits(
+        name=intern(family_name(name)),
+        pipeline=(experiment and experiment.lower()) if name.startswith(PIPELINE_NAMES) else "",
+        image=IMAGE_VERSION.sub("", specified.get("TrainingImage", "")),
+        role=job.get("RoleArn", ""),
+        entry=specified.get("AlgorithmName") or program or " ".join(specified.get("ContainerEntrypoint", ())),
+        channels=tuple(sorted(channel["ChannelName"] for channel in job.get("InputDataConfig", ()))),
+        instances=instance.rpartition(".")[0],
+    )
+    return _shared_traits(traits)
+
+
+@lru_cache(maxsize=4096)
+def _shared_traits(traits: JobTraits) -> JobTraits:
+    """Return the same object for equal traits: thousands of jobs have them."""
+    return traits
+
+
+IMAGE_VERSION = re.compile(r"@.*$|:[^/]*$")
+"""The tag or digest of an image."""
+
+
+def _fixed_algorithm(aws: Aws, job: Mapping[str, Any]) -> str | None:
+    """Return the algorithm of AWS or of a seller that *job* runs, if it cannot save checkpoints."""
+    specified = job.get("AlgorithmSpecification", {})
+    if (algorithm := specified.get("AlgorithmName")) is not None:
+        own = algorithm.startswith("arn:") and algorithm.split(":")[4:5] == [aws.account]
+        return None if own else algorithm.rpartition("/")[2]
+    image = IMAGE_VERSION.sub("", specified.get("TrainingImage", ""))
+    repository = image.rpartition("/")[2]
+    return repository if repository in NO_CHECKPOINTS and not image.startswith(aws.account) else None
 
 
 def _retained(pool: Mapping[str, Any]) -> timedelta | None:

@@ -66,6 +66,7 @@ READ_PHASES = {
     Phase.HOSTING,
     Phase.TRAINING,
     Phase.SPOT_TRAINING,
+    Phase.WARM_POOLS,
     Phase.PROCESSING,
     Phase.TRANSFORM,
     Phase.NOTEBOOKS,
@@ -188,7 +189,7 @@ def _joined(
         yesterday=yesterday,
         month=month,
         shares=tuple(_shares(bill, span, comparison, question.tags)),
-        unit_costs=unit_costs(bill.charges, span, resources),
+        unit_costs=unit_costs(bill.charges, span, resources, comparison.before if comparison else None),
         saved=saved.by_day,
         saved_this_month=saved.this_month,
         saved_by_account=saved.by_account,
@@ -620,7 +621,7 @@ class UnitCost:
     family).
 
     *kind* is "endpoint", "model", "family" or "job", and *resource* the kind of resource in ARNs. *units*
-    is None if unreadable.
+    is None if unreadable. *before* is `per_unit` of the span before, if it had units that were read.
     """
 
     kind: str
@@ -632,6 +633,7 @@ class UnitCost:
     region: str = ""
     account: str = ""
     notes: tuple[UnitNote, ...] = ()
+    before: Decimal | None = None
 
     @property
     def per(self) -> int:
@@ -661,13 +663,37 @@ type _Key = tuple[str, str, str, str, str]
 
 
 def unit_costs(
-    charges: Iterable[Charge], span: DaySpan, resources: Sequence[BillResource]
+    charges: Iterable[Charge],
+    span: DaySpan,
+    resources: Sequence[BillResource],
+    before: DaySpan | None = None,
 ) -> tuple[UnitCost, ...]:
     """
     Return the unit costs of *resources* in *span*: by endpoint, model, family and job, the dearest first.
 
-    *charges* are by usage type, without tags. Resources without a charge are left out.
+    *charges* are by usage type, without tags. Resources without a charge are left out. With a span *before*,
+    each has what a unit cost then.
     """
+    rows = tuple(charges)
+    found = tuple(_listed(_sum_units(rows, span, resources)))
+    if before is None:
+        return found
+    earlier = _sum_units(rows, before, resources)
+    return tuple(replace(cost, before=_earlier(cost, earlier)) for cost in found)
+
+
+def _earlier(cost: UnitCost, sums: Mapping[_Key, _Sum]) -> Decimal | None:
+    """Return what a unit of *cost* took of *sums*; None for a job, which runs once."""
+    line = sums.get((cost.kind, cost.region, cost.resource, cost.name, cost.account))
+    if line is None or cost.kind == "job":
+        return None
+    return replace(cost, usd=line.usd, units=line.units).per_unit
+
+
+def _sum_units(
+    charges: Iterable[Charge], span: DaySpan, resources: Sequence[BillResource]
+) -> Mapping[_Key, _Sum]:
+    """Return the cost and the units of *resources* in *span*."""
     prices = _prices(charges, span, resources)
     sums: dict[_Key, _Sum] = defaultdict(_Sum)
     for resource in resources:
@@ -684,7 +710,7 @@ def unit_costs(
             _endpoint(resource, shares, span, sums)
         elif resource.culprit.kind.endswith("-job"):
             _job(resource, sum((usd for _, usd in shares), ZERO), sums)
-    return tuple(_listed(sums))
+    return sums
 
 
 def _prices(

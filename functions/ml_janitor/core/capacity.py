@@ -179,20 +179,33 @@ class Purchase(StrEnum):
 @dataclass(frozen=True, slots=True)
 class SpotCapacity:
     """
-    Spot capacity: *interruptions* an hour, hours to *restart* after an interruption, hours that a *save*
-    takes, and the *discount* off the on-demand price, 0 to 1.
+    Spot capacity: *interruptions* of an instance an hour, hours to *restart* after an interruption, hours
+    that a *save* takes, the *discount* off the on-demand price, 0 to 1, and the number of *instances*.
+
+    An interruption of one instance interrupts the job.
     """
 
     interruptions: float
     restart: float
     save: float
     discount: float
+    instances: int = 1
+
+    @property
+    def rate(self) -> float:
+        """Return the interruptions of the job an hour."""
+        return self.interruptions * self.instances
+
+    @property
+    def between(self) -> float:
+        """Return the mean hours between two interruptions of the job."""
+        return 1 / self.rate if self.rate else math.inf
 
     def interval(self) -> float:
         """Return the hours between checkpoints that waste least: Daly's estimate (first term: Young's)."""
-        if not self.interruptions:
+        between = self.between
+        if math.isinf(between):
             return math.inf
-        between = 1 / self.interruptions
         if not self.save:
             return SHORTEST_INTERVAL
         if self.save >= 2 * between:
@@ -215,7 +228,7 @@ class SpotCapacity:
 
     def _undisturbed(self, span: float) -> float:
         """Return the mean hours until *span* hours in a row have passed without an interruption."""
-        rate = self.interruptions
+        rate = self.rate
         if not rate:
             return span
         if rate * (span + self.restart) > MOST_EXPONENT:

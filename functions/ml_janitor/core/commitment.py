@@ -213,13 +213,36 @@ A word of a name that identifies a run: a number or date, a version, a random id
 Pipelines name a job "pipelines-ID-STEP-ID", tuning jobs "NAME-001-ID", SDKs append the time.
 """
 
+PIPELINE_RUN = re.compile(r"(pipelines-)[a-z0-9]{12}-(.+)-[a-z0-9]{10}", re.IGNORECASE)
+"""A job's name in a pipeline: the identifiers need not have a digit."""
+
+TUNING_CHILD = re.compile(r"-\d{3}-[0-9a-f]{8}$")
+"""The end that a tuning job gives the names of its training jobs."""
+
+RUN_TIME = re.compile(
+    r"-20\d\d-\d\d-\d\d(?:-\d{1,3})*$|-\d{6,}(?:-\d+)*$|-(?=[a-z]*\d)[a-z0-9]{6,}$"
+    r"|-(?=\d*[a-f])(?=[a-f]*\d)[0-9a-f]{4,}$",
+    re.IGNORECASE,
+)
+"""A time, or a random identifier, at the end of a name: one run's alone."""
+
 INSTANCE_SIZE = re.compile(r"\d+x?large|a100|h100|v100", re.IGNORECASE)
 
 
 def family_name(name: str) -> str:
-    """Return the family of job *name*: its words that do not identify a run, or its first word."""
-    words = name.split("-")
-    while len(words) > 1 and _tells_run(words[-1]):
+    """
+    Return the family of job *name*: its words that do not identify a run, or its first word.
+
+    Where a time or an identifier ends the name, a number before that is the family's: "unet-64-20261005".
+    Without one, the last number counts the runs: "unet-64-7".
+    """
+    if (step := PIPELINE_RUN.fullmatch(name)) is not None:
+        return "".join(step.groups())
+    whole = shorter = TUNING_CHILD.sub("", name)
+    while (found := RUN_TIME.search(shorter)) and not INSTANCE_SIZE.search(found[0]):
+        shorter = shorter[: found.start()]
+    words = shorter.split("-")
+    if shorter == whole and len(words) > 1 and _tells_run(words[-1]):
         words.pop()
     return "-".join(word for number, word in enumerate(words) if not number or not _random(word))
 

@@ -149,10 +149,15 @@ class Commitments(Detector[SteadyUse]):
             )
 
     def leaving(self, candidate: SteadyUse, named: frozenset[str] | None) -> SteadyUse:
-        """Return *candidate* without the hours of the *named* resources."""
+        """
+        Return *candidate* without the hours of the *named* resources.
+
+        The hours of a job are known by its family's name alone: namesakes of a named family are left out too.
+        """
         if named is None or not isinstance(candidate.hours, Value):
             return candidate
-        return replace(candidate, hours=Value(candidate.hours.value.without(named)))
+        families = frozenset(name.partition("-*~")[0] + "-*" for name in named if "-*~" in name)
+        return replace(candidate, hours=Value(candidate.hours.value.without(named | families)))
 
     def decide(self, candidate: SteadyUse, now: datetime) -> Verdict:
         """Compare the bill of these hours without more of a plan with the bill under the best commitment."""

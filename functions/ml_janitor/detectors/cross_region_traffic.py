@@ -223,7 +223,8 @@ def bucket_addresses(texts: Iterable[str], buckets: Collection[str]) -> Iterator
 
 # --- the adviser ----------------------------------------------------------------------------------
 
-_USAGE_TYPE, _NAT_BYTES = "usage-type", "NatGateway-Bytes"
+_USAGE_TYPE = "usage-type"
+_NAT_BYTES = {"NatGateway-Bytes", "RegionalNatGateway-Bytes"}
 _EXCLUDED_RECORDS = ("Credit", "Refund", "Tax")
 
 _REPLICATION_ENDING, _READING_OPERATIONS = "ForRepl", ("Get", "Head", "List", "Copy", "Read", "Select")
@@ -337,7 +338,7 @@ class CrossRegionTraffic(Detector[TrafficLine]):
         month = Decimal(HOURS_PER_MONTH) / (days * 24)
         for (usage, operation), (dollars, gb) in sorted(sums.items()):
             source, to = transfer_regions(usage) or (region_of_usage(usage), "")
-            if source == aws.region and (to or without_region(usage) == _NAT_BYTES):
+            if source == aws.region and (to or without_region(usage) in _NAT_BYTES):
                 name = f"{usage}/{operation}"
                 arn = aws.arn("ce", f"{_USAGE_TYPE}/{name}")
                 yield TrafficLine(

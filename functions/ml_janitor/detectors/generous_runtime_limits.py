@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Annotated
 
 from annotated_types import Interval
 
+from ml_janitor.aws.client import Aws
 from ml_janitor.aws.sagemaker_kinds import SEARCH
-from ml_janitor.aws.training_jobs import JobFamily
+from ml_janitor.aws.training_jobs import JobFamily, read_longest_older_run
 from ml_janitor.core.durations import HOUR, format_age
-from ml_janitor.core.model import Change, Confidence, Cost, Evidence, Rule, Verdict
+from ml_janitor.core.model import Absent, Change, Confidence, Cost, Evidence, Finding, Rule, Value, Verdict
 from ml_janitor.core.text import format_usd
 from ml_janitor.engine.detector import FamilyAdviser
 
@@ -40,14 +42,30 @@ class GenerousRuntimeLimits(FamilyAdviser):
     headroom: Annotated[float, Interval(ge=1)] = 2.0
     beyond: timedelta = timedelta(hours=6)
 
+    def find(self, aws: Aws, now: datetime) -> Iterator[JobFamily]:
+        """Read every family; for families that would get advice, one search asks for older, longer runs."""
+        for family in super().find(aws, now):
+            if isinstance(self.decide(replace(family, older=Absent(SEARCH)), now), Finding):
+                older = read_longest_older_run(aws, family, now - self.window)
+                yield replace(family, older=older)
+            else:
+                yield family
+
     def decide(self, candidate: JobFamily, now: datetime) -> Verdict:
         """Compare the newest job's limit with the longest run. The cost of a possible hang is no saving."""
         rule, newest = Rule(), candidate.newest
         longest = max(job.ran for job in candidate.jobs)
+        if isinstance(candidate.older, Value):
+            longest = max(longest, candidate.older.value)
         limit = newest.limit
         rule.saw(
             Evidence("jobs that completed", len(candidate.jobs), source=SEARCH),
             Evidence("longest run", _hours(longest), source=SEARCH),
+            *(
+                [Evidence("longest run before", _hours(candidate.older.value), source=SEARCH)]
+                if isinstance(candidate.older, Value)
+                else []
+            ),
             Evidence("newest job's limit", _hours(limit), source=SEARCH),
         )
         if candidate.unread is not None:
@@ -63,6 +81,9 @@ class GenerousRuntimeLimits(FamilyAdviser):
                 f"the limit of {_hours(limit)} is at most {format_age(self.beyond)} above"
                 f" {self.headroom:g} times the longest of {len(candidate.jobs)} runs, {_hours(longest)}"
             )
+        if not isinstance(candidate.older, Value | Absent):
+            why = getattr(candidate.older, "error", "not read")
+            return rule.unknown(f"whether an older run took longer is unknown ({why})")
         hourly = candidate.price.hourly_usd
         dollars = None if hourly is None else hourly * newest.instances * Decimal((limit - proposed) / HOUR)
         exposed = "at an unknown price" if dollars is None else f"which would cost {format_usd(dollars)}"

@@ -18,9 +18,9 @@ from ml_janitor.aws import tags
 from ml_janitor.aws.calls import is_refusal
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import GET_PRODUCTS
-from ml_janitor.aws.sagemaker_kinds import SEARCH, TRAINING_JOB
+from ml_janitor.aws.sagemaker_kinds import TRAINING_JOB
 from ml_janitor.aws.tags import Arn
-from ml_janitor.aws.training_jobs import JobFamily, read_job_families
+from ml_janitor.aws.training_jobs import FAMILY_CALLS, JobFamily, read_job_families
 from ml_janitor.core.model import Candidate, Change, Confidence, Effect, SweepNote, Target, Verdict
 from ml_janitor.core.text import quote_toml
 
@@ -401,7 +401,7 @@ class FamilyAdviser(Detector[JobFamily]):
     """The base of detectors of families of jobs that completed within *window*."""
 
     kinds = (TRAINING_JOB.type,)
-    reads = (allow(SEARCH), allow(GET_PRODUCTS))
+    reads = (*(allow(action, on=resource) for action, resource in FAMILY_CALLS), allow(GET_PRODUCTS))
 
     window: timedelta = timedelta(days=60)
 

@@ -35,6 +35,10 @@ class ClosedError(RuntimeError):
     """The batcher was closed before this request was computed."""
 
 
+class Overloaded(RuntimeError):  # noqa: N818 - nothing has failed: the caller is refused
+    """So many requests wait already that the batcher takes no more."""
+
+
 class RequestTimeoutError(TimeoutError):
     """The request had no answer within its timeout."""
 
@@ -49,7 +53,7 @@ class ModelCrashedError(RuntimeError):
 
 @dataclass
 class Counters:
-    """Counts of requests so far. Each accepted request is later counted in one of the last four."""
+    """Counts of requests so far. Each accepted request is later answered, failed, timed out or cancelled."""
 
     accepted: int = 0
     batches: int = 0
@@ -58,6 +62,8 @@ class Counters:
     failed: int = 0
     timed_out: int = 0
     cancelled: int = 0
+    overloaded: int = 0
+    """Requests that were refused because the queue was full: they count nowhere else."""
 
 
 @dataclass(eq=False)
@@ -79,12 +85,13 @@ class Batcher(Generic[Req, Res]):
     """
     Collects requests into batches for *model*; used from one event loop.
 
-    *max_delay* is how long, in seconds, a free model waits for a batch to fill. *max_queue* requests wait;
-    further callers wait for a place. *timeout* is of a request, in seconds, from its call to its answer.
-    A request of higher *priority* goes first, but each *ageing* seconds of waiting count as one level.
-    Requests of one batch share the value of *bucket*. A batch whose model raises fails; with *bisect* it is
-    halved and computed again until only the requests at fault fail. *executor* runs a model that is no
-    coroutine function; by default, a thread of its own.
+    *max_delay* is how long, in seconds, a free model waits for a batch to fill. At most *max_queue*
+    requests wait; a further call raises `Overloaded` at once, and `submit` waits for a place. *timeout*
+    is of a request, in seconds, from its call to its answer. A request of higher *priority* goes first,
+    but each *ageing* seconds of waiting count as one level. Requests of one batch share the value of
+    *bucket*. A batch whose model raises fails; with *bisect* it is halved and computed again until only
+    the requests at fault fail. *executor* runs a model that is no coroutine function; by default, a
+    thread of its own.
     """
 
     def __init__(
@@ -122,7 +129,7 @@ class Batcher(Generic[Req, Res]):
     def _reset(self) -> None:
         self._lines: dict[Hashable, list[_Entry[Req, Res]]] = {}  # the queue, by bucket
         self._queued = 0
-        self._lobby: list[_Entry[Req, Res]] = []  # those that wait for a place in the queue
+        self._lobby: list[_Entry[Req, Res]] = []  # producers that wait for a place in the queue
         self._halves: deque[list[_Entry[Req, Res]]] = deque()  # of a batch that failed
         self._running = self._starting = False
         self._timer: asyncio.TimerHandle | None = None
@@ -130,11 +137,18 @@ class Batcher(Generic[Req, Res]):
 
     @property
     def waiting(self) -> int:
-        """Number of requests that wait for the model, including those that wait for a place in the queue."""
+        """Number of requests that wait for the model, or for a place in the queue."""
         return self._queued + len(self._lobby)
 
     async def __call__(self, request: Req, *, priority: int = 0, timeout: float | None = None) -> Res:
-        """Return the model's answer to one request; a cancelled caller withdraws what still waits."""
+        """
+        Return the model's answer to one request; a cancelled caller withdraws what still waits.
+
+        Raises `Overloaded` where *max_queue* requests wait.
+        """
+        if self._loop is asyncio.get_running_loop() and self._queued >= self._max_queue and not self._closed:
+            self.counters.overloaded += 1
+            raise Overloaded(f"{self._queued} requests wait, the most that max_queue allows")
         return await self._accepted(request, priority, timeout).future
 
     async def submit(

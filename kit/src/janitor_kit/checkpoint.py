@@ -18,17 +18,22 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from queue import Queue
 from typing import Any
 
 _log = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
-FORMAT = 1
+FORMAT = 2
+"""2 has the fingerprint of the run that wrote it. Both are read."""
 HIDDEN = ".writing-"
+PIECE = 1 << 18
+"""Bytes from which a piece is hashed where it stands; a smaller one is copied."""
 NAME = re.compile(r"step-(\d{12})-(\d{3})")
 
 
@@ -52,6 +57,8 @@ class Checkpoint:
 
     path: Path
     progress: Progress
+    fingerprint: Mapping[str, Any] | None = None
+    """Facts about the run that wrote it; None in format 1."""
 
     @property
     def number(self) -> int:
@@ -125,7 +132,7 @@ class Checkpoints:
         for name in reversed(self.names()):
             path = self.folder / name
             try:
-                return Checkpoint(path, check(path))
+                return check(path)
             except TornError as torn:
                 self._torn.add(name)
                 _log.warning("checkpoint %s is torn (%s): falling back to an older one", path, torn)
@@ -137,7 +144,7 @@ class Checkpoints:
         """Return the checkpoint with a number that all processes of the run agreed on."""
         path = self.folder / f"step-{number // 1000:012d}-{number % 1000:03d}"
         try:
-            return Checkpoint(path, check(path))
+            return check(path)
         except TornError as torn:
             raise RuntimeError(
                 f"not every rank has a whole {path} ({torn}): "
@@ -145,11 +152,20 @@ class Checkpoints:
             ) from torn
 
     @contextmanager
-    def writing(self, progress: Progress) -> Iterator[Path]:
-        """Yield an empty directory: a checkpoint when the block ends, and gone when it raises."""
+    def writing(
+        self,
+        progress: Progress,
+        fingerprint: Mapping[str, Any] | None = None,
+        digests: Mapping[str, str] | None = None,
+    ) -> Iterator[Path]:
+        """
+        Yield an empty directory: a checkpoint when the block ends, and gone when it raises.
+
+        Files whose SHA-256 is in *digests* when the block ends are not read again.
+        """
         with self.hidden() as hidden:
             yield hidden
-            write_manifest(hidden, progress)
+            write_manifest(hidden, progress, fingerprint, digests or {})
             stem = f"step-{progress.step:012d}"
             tries = [int(name[-3:]) for name in self.names() if name.startswith(stem)]
             self.latest = self.publish(hidden, f"{stem}-{max(tries, default=-1) + 1:03d}")
@@ -196,13 +212,23 @@ def _in_forked_child() -> None:
 os.register_at_fork(after_in_child=_in_forked_child)
 
 
-def write_manifest(folder: Path, progress: Progress) -> None:
-    """Flush the files of *folder*, and write what they are beside them."""
+def write_manifest(
+    folder: Path, progress: Progress, fingerprint: Mapping[str, Any] | None, digests: Mapping[str, str]
+) -> None:
+    """Flush the files of *folder*, and write their sizes and digests beside them."""
     files = {}
     for path in sorted(folder.iterdir()):
         flush(path)
-        files[path.name] = {"bytes": path.stat().st_size, "sha256": digest(path)}
-    body: dict[str, Any] = {"format": FORMAT, "progress": asdict(progress), "files": files}
+        files[path.name] = {
+            "bytes": path.stat().st_size,
+            "sha256": digests.get(path.name) or digest(path),
+        }
+    body: dict[str, Any] = {
+        "format": FORMAT,
+        "progress": asdict(progress),
+        "fingerprint": fingerprint,
+        "files": files,
+    }
     written = folder / f"{MANIFEST}.new"
     written.write_text(json.dumps({**body, "sha256": _seal(body)}, indent=1))
     flush(written)
@@ -210,25 +236,27 @@ def write_manifest(folder: Path, progress: Progress) -> None:
     flush(folder)
 
 
-def read_manifest(text: str | bytes) -> tuple[Progress, dict[str, dict[str, Any]]]:
+def read_manifest(text: str | bytes) -> dict[str, Any]:
     """Read a manifest; raise `TornError` where it was changed, `ValueError` where it is newer."""
     try:
-        body = json.loads(text)
+        body: dict[str, Any] = json.loads(text)
         sealed = body.pop("sha256") == _seal(body)
     except (ValueError, KeyError, AttributeError) as error:
-        raise TornError(f"{MANIFEST} is no manifest: {error}") from error
+        raise TornError(f"{MANIFEST} is not a manifest: {error}") from error
     if not sealed:
         raise TornError(f"{MANIFEST} is not what was written")
-    if body["format"] != FORMAT:
-        raise ValueError(f"a checkpoint has format {body['format']}, and this janitor_kit reads {FORMAT}")
-    return Progress(**body["progress"]), body["files"]
+    if body["format"] not in range(1, FORMAT + 1):
+        raise ValueError(
+            f"a checkpoint has format {body['format']}, and this janitor_kit reads up to {FORMAT}"
+        )
+    return body
 
 
-def check(path: Path) -> Progress:
+def check(path: Path) -> Checkpoint:
     """Read every file of a checkpoint; raises `TornError` with the first difference from its manifest."""
     try:
-        progress, files = read_manifest((path / MANIFEST).read_bytes())
-        for name, expected in files.items():
+        manifest = read_manifest((path / MANIFEST).read_bytes())
+        for name, expected in manifest["files"].items():
             size = (path / name).stat().st_size
             if size != expected["bytes"]:
                 raise TornError(f"{name} has {size} bytes, not {expected['bytes']}")
@@ -236,9 +264,62 @@ def check(path: Path) -> Progress:
                 raise TornError(f"{name} is not what was written")
     except OSError as error:
         raise TornError(str(error)) from error
+    progress = Progress(**manifest["progress"])
     if not path.name.startswith((f"step-{progress.step:012d}-", HIDDEN)):
         raise TornError(f"its manifest is of step {progress.step}")
-    return progress
+    return Checkpoint(path, progress, manifest.get("fingerprint"))
+
+
+class HashedFile:
+    """
+    A new file that another thread hashes while it is written.
+
+    It has no buffer, so that a process forked in between has nothing of it to write. *lasts* tells of a piece
+    that stays as it is until the file is closed, so that nobody has to wait until it is hashed.
+    """
+
+    def __init__(self, path: Path, lasts: Callable[[memoryview], bool] = lambda _: False) -> None:
+        self._file = path.open("wb", buffering=0)
+        self._lasts = lasts
+        self._sha = hashlib.sha256()
+        self._pieces: Queue[memoryview | None] = Queue()
+        self._hashing = threading.Thread(target=self._hash, name="checkpoint-hash")
+        self._hashing.start()
+
+    def __enter__(self) -> HashedFile:  # noqa: PYI034 - Self is not in typing before Python 3.11
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.digest()
+        self._file.close()
+
+    def _hash(self) -> None:
+        while (piece := self._pieces.get()) is not None:
+            self._sha.update(piece)
+            self._pieces.task_done()
+
+    def write(self, piece: bytes | memoryview) -> int:
+        """Write all of *piece*."""
+        view = memoryview(piece).cast("B")
+        lasts = self._lasts(view)
+        self._pieces.put(memoryview(bytes(view)) if len(view) < PIECE else view)
+        try:
+            done = 0
+            while done < len(view):
+                done += self._file.write(view[done:]) or 0
+        finally:
+            if len(view) >= PIECE and not lasts:
+                self._pieces.join()
+        return len(view)
+
+    def flush(self) -> None:
+        """Do nothing: there is no buffer."""
+
+    def digest(self) -> str:
+        """Return the SHA-256 of what was written; nothing can be written after it."""
+        self._pieces.put(None)
+        self._hashing.join()
+        return self._sha.hexdigest()
 
 
 def digest(path: Path) -> str:

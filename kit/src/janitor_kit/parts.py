@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -31,10 +32,37 @@ class Alone:
         return list(values)
 
 
+@dataclass(frozen=True)
+class Snapshot:
+    """A state that is ready to be written."""
+
+    write: Callable[[Path | None], Mapping[str, str]]
+    """
+    Writes files into a folder, and returns the SHA-256 of the files that it hashed on the way.
+
+    Every process of the group calls it, and only the first has a folder.
+    """
+    copied: bool = False
+    """Whether it is a copy in memory, so that training can go on while it is written."""
+
+
 class State:
     """Content of a checkpoint. Derive from it and say how it is saved and loaded."""
 
     group: Group = Alone()
+
+    def snapshot(self, *, copy: bool) -> Snapshot:  # noqa: ARG002 - for derived classes
+        """Return what `save` writes now; with *copy*, a copy in memory where the state can make one."""
+
+        def write(folder: Path | None) -> Mapping[str, str]:
+            self.save(folder)
+            return {}
+
+        return Snapshot(write)
+
+    def fingerprint(self) -> Mapping[str, Any]:
+        """Return facts, as plain values, that tell this run from others; a difference is refused."""
+        return {}
 
     def save(self, folder: Path | None) -> None:
         """Write files into *folder*; every process of the group is asked, and only the first has a folder."""

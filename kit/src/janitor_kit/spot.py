@@ -12,27 +12,32 @@ after it; a run that was finished does not train again. AWS's own images do not 
 (docs/kit.md): there the next start goes on from the last save.
 
 It saves as often as Young's and Daly's formula asks for, from what a save was measured to cost and from
-the mean time between interruptions. *state* is a `State`; for torch, `janitor_kit.spot_torch.TorchState`.
+the mean time between interruptions. Where the state can be copied in memory, training waits for the copy
+alone, and another thread writes it; whatever ends the program waits until it is written. *state* is a
+`State`; for torch, `janitor_kit.spot_torch.TorchState`.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 import math
 import os
 import signal
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, TypeVar
 
-from janitor_kit.checkpoint import Checkpoints, Progress
-from janitor_kit.parts import Alone, Group, Remote, State
+from janitor_kit.checkpoint import Checkpoint, Checkpoints, Progress
+from janitor_kit.parts import Alone, Group, Remote, Snapshot, State
 
-__all__ = ["Alone", "Group", "Interrupted", "Remote", "State", "Training", "interval"]
+__all__ = ["Alone", "Group", "Interrupted", "Remote", "Snapshot", "State", "Training", "interval"]
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -48,6 +53,12 @@ RETRY_S = 60.0
 LOOK_S = 0.5
 """Ranks ask each other about this often whether one was signalled, because every step would cost too much."""
 LOOK_STEPS = 30
+CONTINUE_FROM = "CONTINUE_FROM"
+"""The variable that names a checkpoint of another run to go on from; `janitor-kit launch` sets it."""
+SCRIPT = "content of the script"
+"""Of the fingerprint, what only warns: a corrected line is no other run."""
+SHOWN = 3
+"""Differences between two runs that a refusal shows."""
 
 
 class Interrupted(SystemExit):
@@ -78,6 +89,10 @@ class Training:
     *every* saves every so many steps instead of by time; *mean_uptime_s* is the mean time between
     interruptions, where it is known better than `MEAN_UPTIME_S`. *notice_s* are the
     seconds between SIGTERM and SIGKILL. The last *keep* checkpoints stay.
+
+    A checkpoint belongs to the runs with its fingerprint: the script's name, the state's own facts, and
+    *fingerprint*, plain values that you add. *continue_from*, else the variable CONTINUE_FROM, names a
+    checkpoint to go on from although another run wrote it.
     """
 
     def __init__(
@@ -90,6 +105,8 @@ class Training:
         every: int | None = None,
         mean_uptime_s: float = MEAN_UPTIME_S,
         notice_s: float = NOTICE_S,
+        fingerprint: Mapping[str, Any] | None = None,
+        continue_from: str | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if mean_uptime_s <= 0 or (every is not None and every < 1):
@@ -104,8 +121,19 @@ class Training:
         """Whether an earlier run finished: there is nothing to train, and the state is its last one."""
         self._planned = 0
         self._seeking = True
-        self._saved: tuple[int, int] | None = None
+        self._saved: tuple[int, int, bool] | None = None
+        self._added = fingerprint or {}
+        self._fingerprint: dict[str, Any] = {}
+        self._continue_from = Path(continue_from or os.environ.get(CONTINUE_FROM, "")).name
         self._save_s: float | None = None
+        """Seconds that training waited for the last save."""
+        self._write_s = 0.0
+        """Seconds until the last save was written."""
+        self._writer: threading.Thread | None = None
+        self._failed: Exception | None = None
+        self._writing: int | None = None
+        """The step whose checkpoint is being written, until `_settle`."""
+        self._ended = 0.0
         self._due = 0.0
         self._warned = self._replaced = False
         self._signalled = False
@@ -124,6 +152,8 @@ class Training:
         self._previous = signal.signal(signal.SIGTERM, self._flag)
         _entered.append(self)
         try:
+            own = {**entry_point(), **self._state.fingerprint(), **self._added}
+            self._fingerprint = json.loads(json.dumps(own))
             self._resume()
         except BaseException:
             self._leave()
@@ -135,17 +165,25 @@ class Training:
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
         try:
-            if kind is None and not self.finished:
+            if kind is None and self.finished:
+                _log.warning(
+                    "trained nothing: the run in %s was finished, and the state is its last one",
+                    self._checkpoints.folder,
+                )
+            elif kind is None:
                 self.finished = True
-                self._save()
+                self._save_last()
         finally:
             try:
+                if kind is KeyboardInterrupt and self._writer:
+                    _log.warning("waiting until the checkpoint of step %d is written", self._writing)
+                self._settle()
                 if self._remote and self._group.first:
                     self._remote.close(self._notice_s)
             except Exception as failed:
                 if kind is None:
                     raise
-                _log.error("the last checkpoint was not uploaded: %s", failed)
+                _log.error("the last checkpoint was not written or uploaded: %s", failed)
             finally:
                 self._leave()
 
@@ -190,73 +228,107 @@ class Training:
         if self.step < self._next_look and not due:
             return
         stop, late = self._look()
-        if due or late or stop:
-            if self._saved != (self.step, self.epoch):
-                self._save(last=stop)
-            stop = stop or self._look()[0]
+        if (due or late) and not stop:
+            self._save()
+            stop = self._look()[0]
         if stop:
+            self._save_last()
             raise Interrupted(self.step)
 
     def _look(self) -> tuple[bool, bool]:
         """Agree whether SIGTERM came to any process, and whether a save is due: each gets the same answer."""
         now = self._clock()
+        if self._writer and not self._writer.is_alive():
+            self._settle()
+        late = self._every is None and self._group.first and not self._writer and now >= self._due
         if self._group.alone:
-            return self._signalled, self._every is None and now >= self._due
+            return self._signalled, late
         since, then = self._looked
         pace = (now - then) / (self.step - since) if self.step > since else math.inf
-        late = self._every is None and now >= self._due
         stop, save, pace = self._group.most([float(self._signalled), float(late), pace])
         self._looked = self.step, now
         self._next_look = self.step + max(1, min(LOOK_STEPS, int(LOOK_S / max(pace, 1e-9))))
         return bool(stop), bool(save)
 
-    def _save(self, *, last: bool = True) -> None:
-        """Save; raises where it fails and is the *last*, else training goes on and the next save is tried."""
-        started = self._clock()
-        progress = Progress(self.step, self.epoch, self.batch, self.finished, self._planned, self._save_s)
-        failed: OSError | None = None
-        if self._group.first:
-            try:
-                with self._checkpoints.writing(progress) as folder:
-                    self._state.save(folder)
-            except OSError as error:
-                failed = error
-        else:
-            self._state.save(None)
-        if self._group.most([float(failed is not None)])[0]:
-            _log.error(
-                "no checkpoint at step %d: %s", self.step, failed or "the first rank could not write it"
-            )
-            if last:
-                raise failed or OSError("the first rank could not write the checkpoint")
-            self._due = self._clock() + RETRY_S
+    def _save_last(self) -> None:
+        """Save this step, unless it is saved, and wait for the write; raise in every process if it failed."""
+        at = self.step, self.epoch, self.finished
+        self._settle()
+        if not self._group.most([float(self._saved != at)])[0]:
             return
-        self._saved = self.step, self.epoch
+        self._save(last=True)
+        if self._group.most([float(self._saved != at)])[0]:
+            raise self._failed or OSError("the first rank could not write the checkpoint")
+
+    def _save(self, *, last: bool = False) -> None:
+        """Save; training goes on before it is written, unless it is the *last* or the state has no copy."""
+        self._settle()
+        started = self._clock()
+        snapshot = self._state.snapshot(copy=not last)
+        progress = Progress(self.step, self.epoch, self.batch, self.finished, self._planned, self._save_s)
+        self._saved = self.step, self.epoch, self.finished
+        if not self._group.first:
+            snapshot.write(None)
+        else:
+            self._writing, self._failed = self.step, None
+            work = progress, snapshot, started
+            if snapshot.copied and not last:
+                self._writer = threading.Thread(target=self._write, args=work, name="checkpoint")
+                self._writer.start()
+            else:
+                self._write(*work)
+            self._ended = self._clock()
+            self._save_s = self._ended - started
+            if self._writer is None:
+                self._settle()
         if signal.getsignal(signal.SIGTERM) != self._flag and not self._replaced:
             self._replaced = True
             _log.warning(
                 "something else handles SIGTERM since training began: an interruption will not be noticed; "
                 "set that handler before `with Training`"
             )
-        if self._remote and self._checkpoints.latest:
-            self._remote.offer(self._checkpoints.latest)
-        if self._group.first:
+
+    def _write(self, progress: Progress, snapshot: Snapshot, started: float) -> None:
+        """Write a checkpoint, offer it for copying, and remove older ones; `_settle` tells of a failure."""
+        digests: dict[str, str] = {}
+        try:
+            with self._checkpoints.writing(progress, self._fingerprint, digests) as folder:
+                digests.update(snapshot.write(folder))
+            if self._remote and self._checkpoints.latest:
+                self._remote.offer(self._checkpoints.latest)
             self._checkpoints.prune(busy=self._remote.busy if self._remote else None)
-        ended = self._clock()
-        self._save_s = ended - started
-        self._schedule(ended)
+        except Exception as error:
+            self._failed = error
+        self._write_s = self._clock() - started
+
+    def _settle(self) -> None:
+        """Wait until the last checkpoint is written; where it could not be, log that and save again soon."""
+        if self._writing is None:
+            return
+        if self._writer:
+            self._writer.join()
+        step, self._writing, self._writer = self._writing, None, None
+        if self._failed is None:
+            self._schedule(self._ended)
+            return
+        self._saved = None
+        if not isinstance(self._failed, OSError):
+            raise self._failed
+        _log.error("no checkpoint at step %d: %s", step, self._failed)
+        self._due = self._clock() + RETRY_S
 
     def _schedule(self, now: float) -> None:
         """Set when the next save is due, and warn where an interruption leaves too little time for one."""
         assert self._save_s is not None  # noqa: S101 - for the type checker
         upload_s = self._remote.upload_s if self._remote else 0.0
-        self._due = now + max(interval(self._save_s, self._mean_uptime_s), upload_s)
-        if self._save_s + upload_s > SHARE * self._notice_s and not self._warned:
+        write_s = max(self._save_s, self._write_s)
+        self._due = now + max(interval(self._save_s, self._mean_uptime_s), write_s - self._save_s + upload_s)
+        if write_s + upload_s > SHARE * self._notice_s and not self._warned:
             self._warned = True
             _log.warning(
                 "a save takes %.0f s and its upload %.0f s, and SIGTERM leaves %.0f s: "
                 "an interruption will lose what was trained since the checkpoint before it",
-                self._save_s,
+                write_s,
                 upload_s,
                 self._notice_s,
             )
@@ -273,9 +345,15 @@ class Training:
         number = own.number if own else -1
         minus_oldest, newest = self._group.most([-number if self._group.first_here else -math.inf, number])
         if newest < 0:
+            if self._continue_from:
+                raise RuntimeError(
+                    f"there is no checkpoint in {self._checkpoints.folder} to go on from: "
+                    f"{CONTINUE_FROM} is {self._continue_from}"
+                )
             return  # a save is due after the first step: it shows what saving costs, and that it works
         chosen = int(newest if minus_oldest > 0 else -minus_oldest)  # a machine with none says so next
         found = own if own and own.number == chosen else self._checkpoints.numbered(chosen)
+        self._check_belongs(found)
         try:
             self._state.load(found.path)
         except Exception as error:
@@ -285,10 +363,37 @@ class Training:
         at = found.progress
         self.step, self.epoch, self.batch = at.step, at.epoch, at.batch
         self.finished, self._planned = at.finished, at.planned
-        self._saved, self._save_s = (at.step, at.epoch), at.save_s
+        self._saved, self._save_s = (at.step, at.epoch, at.finished), at.save_s
         if self._save_s is not None:
             self._schedule(self._clock())
         _log.info("resumed from %s: %s", found.path, asdict(at))
+
+    def _check_belongs(self, found: Checkpoint) -> None:
+        """Refuse a checkpoint that another run wrote, with both values of what differs."""
+        if found.fingerprint is None:
+            _log.warning(
+                "%s has format 1, which does not say which run wrote it: "
+                "if another script did, give this run a folder of its own",
+                found.path,
+            )
+            return
+        theirs, ours = found.fingerprint, self._fingerprint
+        differing = [key for key in sorted({*theirs, *ours}) if theirs.get(key) != ours.get(key)]
+        if SCRIPT in differing:
+            differing.remove(SCRIPT)
+            _log.warning("the script was changed since it wrote %s", found.path)
+        if not differing:
+            return
+        shown = [f"{key} was {theirs.get(key)} and is {ours.get(key)}" for key in differing[:SHOWN]]
+        if len(differing) > SHOWN:
+            shown.append(f"{len(differing) - SHOWN} more differences")
+        problem = f"another run wrote {found.path}: {'; '.join(shown)}"
+        if found.path.name != self._continue_from:
+            raise RuntimeError(
+                f"{problem}. Give this run a folder of its own, "
+                f"or go on from it all the same with {CONTINUE_FROM}={found.path.name}"
+            )
+        _log.warning("goes on, as %s says, though %s", CONTINUE_FROM, problem)
 
     def _flag(self, _number: int, _frame: FrameType | None) -> None:
         self._signalled = True
@@ -300,6 +405,18 @@ class Training:
             _entered.remove(self)
         if signal.getsignal(signal.SIGTERM) == self._flag:
             signal.signal(signal.SIGTERM, self._previous or signal.SIG_DFL)
+
+
+def entry_point() -> dict[str, Any]:
+    """Return the name of the script that runs, and the SHA-256 of its content."""
+    path = getattr(sys.modules.get("__main__"), "__file__", None)
+    if path is None:
+        return {"entry point": "interactive"}
+    try:
+        content = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    except OSError:
+        content = None
+    return {"entry point": Path(path).name, SCRIPT: content}
 
 
 _entered: list[Training] = []

@@ -127,8 +127,8 @@ class S3Copies:
         """Download a checkpoint and check it; raises `TornError`."""
         present = {key.rpartition("/")[2] for key in self._keys() if key.startswith(f"{self._prefix}{name}/")}
         self._client.download_file(self._bucket, f"{self._prefix}{name}/{MANIFEST}", str(folder / MANIFEST))
-        _, files = read_manifest((folder / MANIFEST).read_bytes())
-        for file in sorted(files):
+        manifest = read_manifest((folder / MANIFEST).read_bytes())
+        for file in sorted(manifest["files"]):
             if file not in present:
                 raise TornError(f"{file} is not there")
             self._client.download_file(self._bucket, f"{self._prefix}{name}/{file}", str(folder / file))

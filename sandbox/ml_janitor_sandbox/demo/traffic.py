@@ -19,9 +19,7 @@ RECENT = timedelta(days=15)
 LAST_DAYS = timedelta(days=3)
 """How long traffic takes to end."""
 BILLED = timedelta(days=76)
-"""How far back the load of machines has datapoints, which count the instances that a bill charges for."""
-COUNTED = timedelta(days=31)
-"""How far back requests are counted: a bill says what 1,000 of them cost."""
+"""How far back instances and requests are counted: a bill says what they cost, and what they cost before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +57,7 @@ class Traffic:
         if not self.published:
             return None
         told = NOW if self.ended is None else ago(days=self.ended) - LAST_DAYS
-        return hourly(max(min(told, NOW - COUNTED), since), lambda moment: self._requests(moment, name))
+        return hourly(max(min(told, NOW - BILLED), since), lambda moment: self._requests(moment, name))
 
     def _requests(self, moment: datetime, name: str) -> float:
         burst = sum(count for days, count in self.bursts if moment == whole(ago(days=days)))

@@ -31,6 +31,7 @@ SAME_AS = {
     "CreatePresignedDomainUrl": "UserProfile",
     "InvokeEndpoint": "Endpoint",
     "ListClusterNodes": "Cluster",
+    "ListPipelineExecutions": "Pipeline",
     "ListTrainingJobsForHyperParameterTuningJob": "HyperParameterTuningJob",
     "UpdateEndpointWeightsAndCapacities": "Endpoint",
     "UpdateInferenceComponentRuntimeConfig": "InferenceComponent",
@@ -62,6 +63,8 @@ def needs(call: Call) -> Needs:
         return [Need(action)]
     if call.operation in TAGGING:
         return [Need(action, call.params["ResourceArn"])]
+    if call.operation == "ListPipelineExecutionSteps":
+        return [Need(action, call.params["PipelineExecutionArn"])]
     if call.operation == "ListModelPackages":  # a type is named there, and none of its members asked for
         return [Need(action, call.arn("sagemaker", "model-package/*"))]
     operation = _PRESIGNED.fullmatch(call.operation) or _OPERATION.fullmatch(call.operation)

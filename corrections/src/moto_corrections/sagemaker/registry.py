@@ -11,8 +11,9 @@ from moto.core.utils import camelcase_to_underscores
 
 from moto_corrections import clock, model
 from moto_corrections.patches import AwsError, Call, backend, rejected, replaces, serves
+from moto_corrections.sagemaker.jobs import TRAINING
 from moto_corrections.sagemaker.listing import Row, answer, list_member
-from moto_corrections.sagemaker.store import check_instance_type
+from moto_corrections.sagemaker.store import check_instance_type, resources
 
 DEFINITIONS = ("DataQuality", "ModelBias", "ModelExplainability", "ModelQuality")
 NAMED = {
@@ -82,6 +83,23 @@ def update_pipeline(call: Call) -> dict[str, Any]:
     arn = kept.update_pipeline(**given)
     kept.pipelines[given["pipeline_name"]].last_modified_time = clock.now()
     return {"PipelineArn": arn}
+
+
+@serves("sagemaker", "ListPipelineExecutionSteps")
+def list_execution_steps(call: Call) -> dict[str, Any]:
+    """
+    List the training jobs that an execution ran, as its steps.
+
+    Their names tell the execution: "pipelines-ID-STEP-ID" (an assumption, from AWS's examples).
+    """
+    execution = call.params["PipelineExecutionArn"].rpartition("/")[2]
+    ran = [
+        job for job in resources(call, TRAINING).values() if job.name.startswith(f"pipelines-{execution}-")
+    ]
+    steps = [
+        {"StepName": job.name.split("-")[2], "Metadata": {"TrainingJob": {"Arn": job.arn}}} for job in ran
+    ]
+    return {"PipelineExecutionSteps": steps}
 
 
 @serves("sagemaker", "DeleteModelPackage")

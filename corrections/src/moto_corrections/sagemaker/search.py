@@ -122,6 +122,7 @@ COMPARISONS: Mapping[str | None, Callable[[Any, Any], bool]] = {
     "GreaterThanOrEqualTo": operator.ge,
     "LessThan": operator.lt,
     "LessThanOrEqualTo": operator.le,
+    "Contains": operator.contains,
 }
 
 
