@@ -86,6 +86,7 @@ class BillReading(StrEnum):
     ACTIVE_TAGS = "active tags"
     RESOURCES = "resources"
     REQUESTS = "requests"
+    ACTIONS = "actions of the janitor"
 
 
 class GapCause(StrEnum):

@@ -287,6 +287,7 @@ GAP_PERMISSIONS = {
     BillReading.FORECAST: "ce:GetCostForecast",
     BillReading.SERVICE_NAMES: "ce:GetDimensionValues",
     BillReading.ACTIVE_TAGS: "ce:ListCostAllocationTags",
+    BillReading.ACTIONS: "kms:VerifyMac",
 }
 GAP_SUBJECTS = {
     BillReading.SERVICES: "the bill",
@@ -296,6 +297,7 @@ GAP_SUBJECTS = {
     BillReading.FORECAST: "the forecast",
     BillReading.SERVICE_NAMES: "the names of services",
     BillReading.ACTIVE_TAGS: "which tags are active",
+    BillReading.ACTIONS: "what the janitor ended",
 }
 
 SEE_ALL_ADVICE = "Deploy the janitor in the management account."
