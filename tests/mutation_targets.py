@@ -136,7 +136,10 @@ ALSO: Mapping[str, tuple[str, ...]] = {
     "kit/src/janitor_kit/batching.py": ("test_batching_schedules.py",),
     "cli/ml_janitor_cli/audit": ("integration/test_cli_audit.py", "integration/test_cli_bill.py"),
     "cli/ml_janitor_cli/bill": ("integration/test_cli_bill.py",),
-    "cli/ml_janitor_cli/deployment": ("integration/test_doctor_deployment.py",),
+    "cli/ml_janitor_cli/deployment": (
+        "integration/test_doctor_deployment.py",
+        "integration/test_doctor_bill.py",
+    ),
     "cli/ml_janitor_cli/doctor": ("integration/test_cli_doctor.py",),
     "cli/ml_janitor_cli/estimate/": ("integration/test_cli_estimate.py",),
     "cli/ml_janitor_cli/explain": ("integration/test_cli_explain.py",),

@@ -30,6 +30,7 @@ from ml_janitor_cli import edge, terminal
 from ml_janitor_cli.bill import print_bill, read_bill_report
 from ml_janitor_cli.explain import ARN_LIMIT
 from ml_janitor_cli.organization import organization_regions, sweep_organization, unread_sweeps
+from ml_janitor_cli.pipeline import GATE_STATUS, FailOn, make_gate, report_csv, report_markdown
 from ml_janitor_cli.screen import make_console, print_blocks, show_progress
 
 # --- command --------------------------------------------------------------------------------------
@@ -60,6 +61,24 @@ def audit(
     html_file: Annotated[
         Path | None, edge.option("FILE", "Write the report as one HTML page to FILE.", "--html")
     ] = None,
+    csv_file: Annotated[
+        Path | None, edge.option("FILE", "Write the findings as CSV to FILE.", "--csv")
+    ] = None,
+    markdown_file: Annotated[
+        Path | None,
+        edge.option(
+            "FILE", "Write a summary in Markdown to FILE, such as $GITHUB_STEP_SUMMARY.", "--markdown"
+        ),
+    ] = None,
+    fail_on: Annotated[
+        FailOn | None, edge.option("CONFIDENCE", "Exit with 3 if a finding is proven, or at least likely.")
+    ] = None,
+    fail_over: Annotated[
+        float | None, edge.option("USD", "Exit with 3 if the findings cost more than USD a month.", min=0)
+    ] = None,
+    new_since: Annotated[
+        Path | None, edge.option("FILE", "Of the findings, only those that are not in this report end it so.")
+    ] = None,
     bill: Annotated[
         bool, edge.flag("--bill", "Say above the findings why the bill moved; asking AWS costs about $0.08.")
     ] = False,
@@ -84,10 +103,10 @@ def audit(
 
     With --organization it looks at the accounts that [organization] in the settings names, in those of its
     regions, or of --region, that are enabled there. It reports what it could not look at, account by account.
-    docs/organization.md says what each account has to grant.
+    janitor docs organization says what each account has to grant.
 
     Exit status: 0, every sweep is complete, findings or not; 1, a sweep has an error, and the report says
-    which; 2, bad usage or settings.
+    which; 2, bad usage or settings; 3, --fail-on or --fail-over says so.
 
     \b
     Examples:
@@ -98,12 +117,14 @@ def audit(
       janitor audit --json | jq .totals
       janitor audit --organization --html report.html
       janitor audit --json-file report.json --html report.html
+      janitor audit --fail-on proven --new-since report.json --markdown summary.md
       janitor sandbox -- janitor audit
     """  # noqa: D301 - \b keeps the lines below it as they are
     setup = edge.make_setup(ctx, config, overrides, profile=profile, now=now)
     detectors = edge.choose_detectors(names, setup.settings)
     regions = organization_regions(setup, region) if organization else setup.regions(region)
-    files = {"--json-file": json_file, "--html": html_file}
+    files = {"--json-file": json_file, "--html": html_file, "--csv": csv_file, "--markdown": markdown_file}
+    gate = make_gate(fail_on, fail_over, new_since)
     most = setup.settings.bill.max_requests
     edge.check_outputs(json=json, files=files)
     if json and bill:
@@ -128,6 +149,8 @@ def audit(
         "--html": lambda: render_html(
             report, bill=None if charged is None else bill_section(charged, max_requests=most), plan=plan
         ),
+        "--csv": lambda: report_csv(report),
+        "--markdown": lambda: report_markdown(report),
     }
     problems = {path: edge.replace_file(path, contents[flag]()) for flag, path in files.items() if path}
     failed = [f"{path} cannot be written: {why}" for path, why in problems.items() if why]
@@ -147,6 +170,8 @@ def audit(
             sys.stdout.write("\n" + "\n".join(ends) + "\n")
     if failed:
         raise edge.FailedError("; ".join(failed))
+    if gate is not None and (why := gate.why(report)):
+        raise edge.CommandRefusedError(why, GATE_STATUS)
     return 1 if any(sweep.error is not None for sweep in report.sweeps) else 0
 
 

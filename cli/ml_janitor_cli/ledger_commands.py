@@ -308,6 +308,8 @@ def keep(
     with access.open("keep", **arn_place(resource, access.settings)) as at:
         if end is not None and end <= at.now:
             raise edge.CommandRefusedError(f"--until: {until} is over; nothing was kept")
+        if not reason.strip():  # what has none is a press of Keep in Slack, which ends
+            raise edge.CommandRefusedError("--reason: it is empty; nothing was kept")
         arn = arn_in_ledger(at, resource)
         return add_hold(at, arn, HoldKind.KEPT, until=end, why=reason, shorten=shorten, only=only)
 

@@ -297,5 +297,6 @@ def make_action_history(own: Invocation) -> ActionHistory:
         time_zone=own.settings.janitor.time_zone,
         disarmed=[own.settings.detector(kind) for kind in own.settings.registry if kind.name not in undoable],
         within=timedelta(days=own.settings.janitor.undo_days),
+        hold_time=own.settings.hold_time,
         several=own.settings.organization.used,
     )

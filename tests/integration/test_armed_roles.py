@@ -235,7 +235,7 @@ WRITES: Mapping[str, set[str]] = {
     },
     UNDO: {*(key for key in KEYS if key.startswith(("action", "lease", "hold"))), "idempotency#undo"},
     WORKER: {*(key for key in KEYS if key.startswith(("request", "hold"))), "idempotency#press"},
-    "digest": {f"digest#{ACCOUNT}", "idempotency#digest"},
+    "digest": {f"digest#{ACCOUNT}", f"hold#{ACCOUNT}#{REGION}", "idempotency#digest"},
     RECEIVER: set(),
 }
 

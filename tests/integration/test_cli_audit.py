@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -318,6 +319,20 @@ def test_an_empty_account_was_read(janitor: Janitor) -> None:
         "Nothing was looked at: the detectors judge nothing that is here."
         in janitor("audit", "idle-notebooks").flat
     )
+
+
+@pytest.mark.usefixtures("notebooks")
+def test_a_gate_ends_with_three_after_the_report_is_written(janitor: Janitor, tmp_path: Path) -> None:
+    files = ("--csv", "found.csv", "--markdown", "summary.md", "--json-file", "report.json")
+
+    ran = janitor("audit", "idle-notebooks", "--fail-on", "likely", *files)
+
+    assert ran.status == 3
+    assert re.fullmatch(r"janitor: \d+ findings? at least likely, .*the dearest is .*\n", ran.err)
+    assert "left-on" in (tmp_path / "found.csv").read_text()
+    assert "left-on" in (tmp_path / "summary.md").read_text()
+    again = janitor("audit", "idle-notebooks", "--fail-on", "likely", "--new-since", "report.json")
+    assert (again.status, again.err) == (0, "")
 
 
 def test_every_enabled_region_is_looked_at(notebooks: Control, janitor: Janitor) -> None:

@@ -46,6 +46,8 @@ def test_a_profile_is_read_from_a_file(janitor: Janitor) -> None:
     assert ran.document["commitment_usd"] == pytest.approx(1.5 * 0.7)
 
 
+MODELS = "--teacher-ms 80 --student-ms 12 --teacher-price 2 --student-price 1"
+DAY = ",".join(["1"] * 12 + ["3"] * 12)
 SPOT = SpotCapacity(0.5, 30 / 60, 6 / 60, 0.4)
 
 
@@ -56,12 +58,12 @@ SPOT = SpotCapacity(0.5, 30 / 60, 6 / 60, 0.4)
         {"always_on_usd": 3.6 * 730, "serverless_usd": 1e6 * (0.5 * 2 * 2e-5 + 0.002 * 0.016)},
     ),
     (
-        "inference --price 1 --instances 1,3 --requests 10 --ms 100 --cold-start 2 --slower 2",
+        f"inference --price 1 --instances {DAY} --requests 10 --ms 100 --cold-start 2 --slower 2",
         {"always_on_usd": 2 * 730, "first_request_seconds": 2.2},
     ),
     (
         "inference --instance ml.p3.8xlarge --requests 10 --ms 100",
-        {"always_on_usd": 14.688 * 730, "first_request_seconds": 10.1},
+        {"always_on_usd": 14.688 * 730, "serverless_usd": None, "first_request_seconds": None},
     ),
     (
         "batching --price 3.6 --one-ms 10 --batch 4 --batch-ms 20 --cache-hits 0.5 --quantised 2",
@@ -82,6 +84,14 @@ SPOT = SpotCapacity(0.5, 30 / 60, 6 / 60, 0.4)
     (
         "distillation --teacher 4.2 --student 0.6 --requests 2e6 --once 9000 --loss 0.4",
         {"monthly_usd": 7200, "payback_months": 1.25, "first_year_usd": 77400},
+    ),
+    (
+        f"distillation {MODELS} --rate 40 --once 730 --teacher-accuracy 91.2 --student-accuracy 90.8",
+        {"teacher_instances": 4, "student_instances": 1, "monthly_usd": 7 * 730, "payback_months": 1 / 7},
+    ),
+    (
+        "batching --price 2 --one-ms 10 --batch 10 --batch-ms 20 --rate 250",
+        {"one_by_one_instances": 3, "batched_instances": 1, "saved_monthly_usd": 2 * 2 * 730},
     ),
 )
 def test_what_is_typed_is_in_the_units_of_its_help(
@@ -109,6 +119,11 @@ def test_what_is_typed_is_in_the_units_of_its_help(
     ("batching --price 3 --one-ms 1 --batch 2 --batch-ms 9", "slower than one by one"),
     ("inference --price 1 --requests 1 --ms 5 --instances 1,x", "no number"),
     ("inference --price 1 --requests 1 --ms 5 --memory 9", "1 to 6 GB"),
+    ("inference --price 1 --requests 1 --ms 5 --memory 0", "1 to 6 GB"),
+    ("storage --gb 1e300", "the most is 1e+12 GB"),
+    ("distillation --teacher 1 --student 1 --requests 1 --once 1", "give --loss, or --teacher-accuracy"),
+    ("distillation --teacher 1 --once 1 --loss 1", "give --teacher, --student and --requests, or"),
+    ("distillation --teacher-ms 1 --student-ms 1 --rate 1 --once 1 --loss 1", "give --instance TYPE"),
     ("reservation nothing.txt --discount 0.3", "cannot be read"),
 )
 def test_what_cannot_be_is_one_line(janitor: Janitor, typed: str, why: str) -> None:

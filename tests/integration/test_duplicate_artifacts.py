@@ -15,7 +15,8 @@ from botocore.config import Config
 
 from conftest import ACCOUNT, NOW, REGION
 from fakes import candidates
-from ml_janitor.aws.client import Aws
+from ml_janitor.aws.calls import ReadError
+from ml_janitor.aws.client import Aws, open_regions
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.model import Finding, Kept, Verdict
 from ml_janitor.core.results import Report, Result, Sweep
@@ -188,7 +189,7 @@ def test_listed_checksums_cost_nothing_where_no_two_sizes_are_equal(account: Acc
     account.box.clear_calls()
 
     assert account.swept().results == ()
-    assert account.box.calls() == {"s3:HeadBucket": 1, "s3:ListObjectsV2": 1}
+    assert account.box.calls() == {"s3:HeadBucket": 1, "s3:ListBuckets": 1, "s3:ListObjectsV2": 1}
 
 
 SHARDS = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")
@@ -266,6 +267,43 @@ def ended(account: Account, name: str, key: str) -> None:
     account.training_job(name)
     made = {"S3ModelArtifacts": f"s3://{BUCKET}/{key}"}
     account.status("training_jobs", name, TrainingJobStatus="Completed", ModelArtifacts=made)
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_a_bucket_is_judged_in_its_owners_account_alone(account: Account, *, closed: bool) -> None:
+    """Only there are the models known that its copies serve. Readers elsewhere make copies report-only."""
+    other = "210987654321"
+    account.pair()
+    allowed = {
+        "Effect": "Allow",
+        "Principal": {"AWS": other},
+        "Action": "s3:GetObject",
+        "Resource": f"arn:aws:s3:::{BUCKET}/*",
+    }
+    account.s3.put_bucket_policy(Bucket=BUCKET, Policy=json.dumps({"Statement": [allowed]}))
+    own = account.swept(act_on_prefixes=(f"s3://{BUCKET}/",), allow_unversioned=True)
+    given = boto3.client("sts", region_name=REGION).assume_role(
+        RoleArn=f"arn:aws:iam::{other}:role/Reader", RoleSessionName="reader"
+    )["Credentials"]
+    session = boto3.Session(
+        given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"], region_name=REGION
+    )
+    if closed:
+        account.box.fault("s3", "HeadBucket", "deny", times=0)
+    with open_regions(session, account=other, regions=[REGION], attempts=2, pace=None) as accounts:
+        done = sweep_region(READER, accounts[0], now=NOW, policy=RunPolicy())
+        target = replace(next(iter(own.findings)).target, account=other)
+        with pytest.raises(ReadError, match=f"{BUCKET} is owned by another account"):
+            READER.look(accounts[0], target, NOW)
+
+    assert (done.error, done.looked_at) == (None, 0)
+    assert done.notices == (
+        f"{BUCKET}: owned by another account, so judged only in the sweep of that account",
+    )
+    (found,) = own.findings
+    assert isinstance(found.verdict, Finding)
+    assert f"lets account {other} read it" in str(found.verdict.spared)
+    assert str(found.verdict.spared) in found.verdict.reason
 
 
 def test_what_only_an_ended_job_or_an_unserved_model_needs_is_likely(account: Account) -> None:

@@ -42,6 +42,11 @@ from standin import (
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 PRESSED = "Tue 6 Oct 05:00 (Europe/Berlin)"
+UNTIL = "2027-04-04T03:00:00Z"
+KEPT = (
+    f"*Kept until Sun 4 Apr 05:00* by {{}} on {PRESSED}. "
+    "If it is still waste then, there will be a new warning."
+)
 
 
 @pytest.fixture
@@ -73,21 +78,21 @@ def state(deployment: Deployment) -> tuple[Any, ...]:
 
 
 @pytest.mark.parametrize("who", [OWNER, MEMBER])
-def test_keep_holds_it_for_good_and_the_message_says_who_did(warned: Deployment, who: str) -> None:
+def test_keep_holds_it_for_half_a_year_and_the_message_says_who_did(warned: Deployment, who: str) -> None:
     answer = warned.press("keep", who)
 
     assert answer == {"statusCode": 200, "body": ""}
     (hold,) = warned.table()["hold"]
-    assert (hold["how"], hold["by"], hold["until"]) == ("kept", f"{NAMES[who]} ({who})", None)
+    assert (hold["how"], hold["by"], hold["until"]) == ("kept", f"{NAMES[who]} ({who})", UNTIL)
     message = only(warned)
-    assert said(message) == f"*Kept for good* by {NAMES[who]} on {PRESSED}."
+    assert said(message) == KEPT.format(NAMES[who])
     assert (message["edited"], buttons(message)) == (True, [])
     assert "No request in 7 days" in str(message)
     assert warned.slack.responses() == []
     warned.later(4 * DAY)
     (swept,) = warned.sweep()["sweeps"]
     assert (swept["found"], swept["kept"]) == (0, 1)
-    assert said(only(warned)) == f"*Kept for good* by {NAMES[who]} on {PRESSED}."
+    assert said(only(warned)) == KEPT.format(NAMES[who])
 
 
 def test_keep_tonight_holds_it_until_working_hours_begin_again(notebook: Deployment) -> None:

@@ -79,7 +79,7 @@ def test_a_press_counts_on_the_routed_message_and_on_no_other(armed: Deployment)
     assert "hold" not in armed.table()
     armed.press("keep", MEMBER)
     (warning,) = [one for one in armed.slack.messages() if one["channel"] == VISION]
-    assert said(warning).startswith("*Kept for good* by Dina Okafor")
+    assert said(warning).startswith("*Kept until Sun 4 Apr 05:00* by Dina Okafor")
     assert len(armed.table()["hold"]) == 1
 
 

@@ -1,7 +1,8 @@
-"""The week's advice in the digest, and what a press of its buttons does."""
+"""The week's advice and the keeps that end in the digest, and what a press of their buttons does."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -15,12 +16,12 @@ from ml_janitor import handlers
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Change, Cost, Mode
 from ml_janitor.core.results import Result, Sweep
-from ml_janitor.engine.policy import advice_hold_key, hold_reason, holds_on
+from ml_janitor.engine.policy import Hold, HoldKind, advice_hold_key, hold_reason, holds_on
 from ml_janitor.ledger.findings import Ledger
 from ml_janitor.ledger.requests import Holds
 from ml_janitor.ledger.table import Table
 from reports import result
-from standin import ARMED_TOML, EMAILS, MEMBER, OWNER, STRANGER, Deployment, buttons, event
+from standin import ARMED_TOML, DAY, EMAILS, MEMBER, OWNER, STRANGER, Deployment, buttons, event
 
 TUESDAY = ARMED_TOML + '\n[plan]\nweekly_advice = "Tue"\n'
 WEEK = timedelta(days=7)
@@ -103,3 +104,32 @@ def test_its_buttons_hold_a_piece_for_its_owner_and_for_members_and_for_nobody_e
     found(table, aws, *(advice("spot-training", f"family-{n}", n * 100) for n in range(1, 8)), ago=-WEEK)
     handlers.digest({"time": f"{NOW + WEEK:%Y-%m-%dT%H:%M:%SZ}"}, advised.context())
     assert "This week's advice: $1,500 a month in 5 changes." in str(told(advised)["blocks"])
+
+
+def test_the_digest_ends_keeps_of_before_and_keeps_on_what_somebody_presses(
+    armed: Deployment, table: Table
+) -> None:
+    about = {"how": HoldKind.KEPT, "by": f"Maria Lopez ({OWNER})", "given": NOW - 170 * DAY}
+    key = "arn:aws:sagemaker:us-east-1:123456789012:endpoint/{}@2026-01-01T00:00:00+00:00"
+    ends = {"soon": 9 * DAY, "sooner": 2 * DAY, "later": 15 * DAY, "over": -DAY, "before": None}
+    for name, span in ends.items():
+        hold = Hold(key=key.format(name), until=None if span is None else NOW + span, **about)  # type: ignore[arg-type]
+        Holds(table).put(ACCOUNT, REGION, hold)
+
+    handlers.digest(event("scheduled"), armed.context())
+
+    (message,) = [one for one in armed.slack.messages() if "Kept, but" in str(one["blocks"])]
+    assert re.findall("`endpoint/(.*?)`: kept by Maria Lopez until", str(message["blocks"])) == [
+        "sooner",
+        "soon",
+    ]
+    values = [one["elements"][0]["value"] for one in message["blocks"] if one["type"] == "actions"]
+    signed = armed.signed("keep-on", OWNER, ts=message["ts"], value=values[0])
+    assert armed.send(signed)["statusCode"] == 200
+
+    assert armed.slack.responses()[-1]["text"] == (
+        "`endpoint/sooner` is kept until Sun 4 Apr 05:00 (Europe/Berlin)."
+    )
+    kept = {hold["key"]: hold["until"] for hold in armed.table()["hold"]}
+    assert kept[key.format("sooner")] == kept[key.format("before")] == "2027-04-04T03:00:00Z"
+    assert kept[key.format("soon")] == "2026-10-15T03:00:00Z"

@@ -122,7 +122,7 @@ def test_every_grouping_is_what_a_recount_of_the_charges_says(account: Any, cont
     assert [one["Groups"] for one in ungrouped] == [[]] * 5
 
 
-def test_resources_are_charged_list_price_for_as_long_as_they_run(account: Any) -> None:
+def test_resources_are_charged_list_price_for_as_long_as_they_run(account: Any, control: Control) -> None:
     use = asked(account, Granularity="MONTHLY", Metrics=["UsageQuantity", "UnblendedCost"],
                 GroupBy=grouped("USAGE_TYPE"), Filter=only("SERVICE", "Amazon SageMaker"))  # fmt: skip
     (month,) = use["ResultsByTime"]
@@ -135,6 +135,9 @@ def test_resources_are_charged_list_price_for_as_long_as_they_run(account: Any) 
         4 * (10 + 22 / 60) * 14.688 * 0.3
     )
     assert found["USE1-Notebk:VolumeUsage.gp2"]["UsageQuantity"]["Unit"] == "GB-Mo"
+    control.set_bill(currency="CNY")
+    yuan = asked(account, Granularity="MONTHLY", Metrics=["UnblendedCost"])["ResultsByTime"][0]
+    assert yuan["Total"]["UnblendedCost"]["Unit"] == "CNY"
     assert float(found["USE1-Host:ml.m5.large"]["UnblendedCost"]["Amount"]) == pytest.approx(
         0.115 * (58 + 20 / 60) - 7.5
     )

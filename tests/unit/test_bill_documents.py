@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
@@ -18,7 +19,7 @@ from jsonschema import Draft202012Validator, FormatChecker
 from bills import BEFORE, LAST, TRAIN, bill, charges, full_report
 from ml_janitor.bill.model import BillReading, Charge, DaySpan, GapCause, Movement
 from ml_janitor.bill.report import BillReport, UnitNote, chargeback_lines
-from ml_janitor.report import bill_json, bill_page
+from ml_janitor.report import bill_json, bill_message, bill_page
 from ml_janitor.report.blocks import Rank, RowBlock, TableBlock
 from ml_janitor.report.charts import DailySeries, draw_waterfall
 from reports import schema
@@ -40,6 +41,22 @@ def test_a_full_report_fits_the_schema() -> None:
     assert {one["name"] for one in read["table"]["lines"]} >= {None, "llm"}
     assert read["saved"]["this_month_usd"] == 289.2
     assert [one["cause"] for one in read["missing"]] == ["tag not active", "over max_requests"]
+
+
+def test_amounts_in_another_currency_are_printed_as_such() -> None:
+    full = full_report()
+    yuan = replace(full, bill=replace(full.bill, currency="CNY"))
+
+    read, page = valid(yuan), bill_page.render_bill_page(yuan, max_requests=8)
+    message = bill_message.make_bill_message(yuan, table_by="", max_requests=8)
+
+    assert (read["currency"], valid(full)["currency"]) == ("CNY", "USD")
+    assert read["movement"]["movers"][0]["text"].startswith("+CNY 15,334 ")
+    assert "CNY 29,988 in 30 days" in message.text
+    for text in (page, *message.paragraphs):
+        assert "CNY " in text
+        assert set(re.findall(r"\$[\d,]+(?:\.\d+)?", text)) <= {"$0.08", "$0.01"}  # the requests' price
+    assert "$" in bill_page.render_bill_page(full, max_requests=8)
 
 
 def test_every_number_is_that_of_the_report() -> None:

@@ -38,6 +38,7 @@ class Paper:
         self.used: list[str] = []
         self.refused = False
         self.services = ["S3"]
+        self.currency = "USD"
 
     def get_cost_and_usage(self, **asked: Any) -> Any:
         groups = " ".join(one["Key"] for one in asked["GroupBy"])
@@ -51,7 +52,10 @@ class Paper:
         for days_ago, keys, usd in lines:
             day, half = TODAY - days_ago * DAY, str(Decimal(usd) / 2)
             amounts = {"UnblendedCost": usd, "AmortizedCost": half, "UsageQuantity": "3"}
-            metrics = {name: {"Amount": amount, "Unit": "Hrs"} for name, amount in amounts.items()}
+            metrics = {
+                name: {"Amount": amount, "Unit": "Hrs" if name == "UsageQuantity" else self.currency}
+                for name, amount in amounts.items()
+            }
             if day >= first:
                 days.setdefault(day, []).append({"Keys": list(keys), "Metrics": metrics})
         return {
@@ -170,6 +174,13 @@ def test_a_line_is_what_its_groupings_say() -> None:
     assert bill.forecast == Forecast(
         first=TODAY, until=date(2026, 11, 1), usd=Decimal(75), low=Decimal(60), high=Decimal(90)
     )
+
+
+def test_the_currency_is_that_of_the_amounts() -> None:
+    paper = Paper(SERVICES)
+    paper.currency = "CNY"
+
+    assert paper.read().currency == "CNY"
 
 
 @cases(

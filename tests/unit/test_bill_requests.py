@@ -272,25 +272,21 @@ def test_instances_are_counted_by_day(
     assert query["MetricStat"]["Stat"] == "SampleCount"
 
 
-def test_instances_of_two_configurations_are_told_apart_by_the_hour() -> None:
-    before = replace(HOSTED, start=MADE, end=DAYS_AGO[2] + timedelta(hours=6))
-    after = replace(HOSTED, start=DAYS_AGO[2] + timedelta(hours=6), usage_type="USE1-Host:ml.g5.xlarge")
-    hourly = {DAYS_AGO[2] + timedelta(hours=hour): 60.0 if hour < 6 else 120.0 for hour in range(24)}
-    series = {"StatusCode": "Complete", "Timestamps": list(hourly), "Values": list(hourly.values())}
-    account = Script({"cloudwatch:GetMetricData": lambda _: {"MetricDataResults": [series | {"Id": "m0"}]}})
+def test_a_day_of_two_configurations_is_divided_by_their_hours_and_instances() -> None:
+    """Six hours of two instances, and eighteen of one that publishes half as often."""
+    switch = DAYS_AGO[2] + timedelta(hours=6)
+    before = replace(HOSTED, start=MADE, end=switch, initial=Decimal(2))
+    after = replace(HOSTED, start=switch, usage_type="USE1-Host:ml.g5.xlarge", datapoints=30)
+    account = Script({"cloudwatch:GetMetricData": samples({3: 2880.0, 2: 6 * 2 * 60 + 18 * 30, 1: 720.0})})
 
     (found,) = count_endpoint_instances(
         account.aws(), [replace(endpoint(before, after), changed=NOW)], {after.usage_type}, SINCE, NOW
     ).items
 
-    hours = [
-        (run.usage_type, int(run.units(DAYS_AGO[2], DAYS_AGO[1])))
-        for run in found.runs
-        if run.start < DAYS_AGO[1]
-    ]
+    hours = [(run.usage_type, int(run.units(DAYS_AGO[3], DAYS_AGO[1]))) for run in found.runs]
     assert [(usage, units) for usage, units in hours if units] == [
-        (before.usage_type, 6),
-        (after.usage_type, 36),
+        (before.usage_type, 60),
+        (after.usage_type, 18),
     ]
 
 

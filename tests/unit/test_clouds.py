@@ -90,7 +90,7 @@ def test_a_price_that_cannot_be_one_on_demand_and_a_machine_that_nobody_can_buy_
     assert google >= {("H100", "us-east4"), ("A100-80GB", "us-east5")}
     assert not google & {("H100", "us-central1"), ("A100-80GB", "us-central1")}
 
-    def priced(usd: str, spot: str = "") -> list[float]:
+    def priced(usd: str, spot: str = "") -> list[float | None]:
         catalog = [row("g6.xlarge", "0.9", "eu-west-1"), row("g6.xlarge", usd, "us-east-1", spot=spot)]
         return [one.usd for one in gpu_price_table.table("AWS", catalog)]
 
@@ -175,7 +175,7 @@ def test_the_region_beside_the_named_one_is_the_cheapest_listed_for_each_number_
     assert {one.region for one in found} == {"us-east-1", "eu-west-1", "us-west-2"}
     for many in (1, 4):
         (least,) = cheapest_offers("A10G", many, found)
-        assert least.usd * least.machines(many) == min(
+        assert least.least_usd * least.machines(many) == min(
             float(one["Price"]) * -(-many // int(one["AcceleratorCount"])) for one in catalog
         )
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -10,12 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ml_janitor.aws.storage import StoragePrices
 from ml_janitor.core.capacity import Interruption, SpotCapacity
 from ml_janitor_cli.edge import CommandRefusedError
 from ml_janitor_cli.estimate import command, estimates
 from ml_janitor_cli.estimate.batching import estimate_batching
 from ml_janitor_cli.estimate.estimates import Estimate
 from ml_janitor_cli.estimate.inference import estimate_inference
+from ml_janitor_cli.estimate.storage import estimate_storage, make_cohort, parse_rule
 from tables import cases
 
 SPOT = SpotCapacity(interruptions=0.05, restart=0.1, save=0.02, discount=0.6)
@@ -54,7 +57,7 @@ def batching(**also: Any) -> Estimate:
 
 
 def distillation(**also: Any) -> Estimate:
-    known = {"teacher_usd": 2, "student_usd": 1, "requests": 1, "once_usd": 1, "loss": 0, "allowed": 1}
+    known = {"teacher_usd": 2, "student_usd": 1, "once_usd": 1, "loss": 0, "allowed": 1}
     return command.estimate_distillation(**known | also)
 
 
@@ -158,6 +161,8 @@ def test_the_published_break_even() -> None:
 
 
 def test_an_endpoint_that_scales_costs_the_mean_of_its_hours() -> None:
+    for hours in (23, 25):  # a day on which clocks change
+        inference(0, instances=[1.0] * hours)
     day = inference(0, instances=[1.0] * 12 + [3.0] * 12).values
 
     assert day["always_on_usd"] == pytest.approx(0.23 * 2 * 730)
@@ -203,19 +208,124 @@ def test_savings_compound_and_do_not_add_up() -> None:
 
 
 @cases(
+    "rate, one, batched, advice",
+    (5, 1, 1, "Batches save nothing: at 5 requests a second, 1 instance is needed either way."),
+    (100, 1, 1, "Batches save nothing: at 100 requests a second, 1 instance is needed either way."),
+    (
+        100.1,
+        2,
+        1,
+        "At 100.1 requests a second, 2 instances are needed one by one, and 1 in batches. A request",
+    ),
+    (
+        1000,
+        10,
+        2,
+        "At 1000 requests a second, 10 instances are needed one by one, and 2 in batches. A request",
+    ),
+)
+def test_a_rate_is_answered_in_whole_instances(rate: float, one: int, batched: int, advice: str) -> None:
+    found = batching(hourly_usd=2.0, one_ms=10, batch=10, batch_ms=20, rate=rate)
+
+    assert found.advice.startswith(advice)
+    assert (found.values["one_by_one_instances"], found.values["batched_instances"]) == (one, batched)
+    assert found.values["saved_monthly_usd"] == (one - batched) * 2 * 730
+
+
+@settings(max_examples=50)
+@given(
+    st.floats(0.01, 1e4), st.floats(0.01, 1e4), st.floats(0.1, 1e3), st.integers(1, 64), st.floats(0.01, 1)
+)
+def test_more_requests_need_no_fewer_instances_and_batches_no_more(
+    rate: float, more: float, one_ms: float, batch: int, share: float
+) -> None:
+    asked = {"hourly_usd": 2.0, "one_ms": one_ms, "batch": batch, "batch_ms": batch * one_ms * share}
+    few, many = batching(rate=rate, **asked).values, batching(rate=rate + more, **asked).values
+
+    for name in ("one_by_one", "batched", "together"):
+        assert (many[f"{name}_instances"] or 0) >= (few[f"{name}_instances"] or 0) >= 1
+        assert few[f"{name}_monthly_usd"] == pytest.approx((few[f"{name}_instances"] or 0) * 2 * 730)
+    assert (few["one_by_one_instances"] or 0) >= (few["batched_instances"] or 0)
+    busy = rate * one_ms / 1000
+    assert busy - 1e-6 <= (few["one_by_one_instances"] or 0) <= max(1, busy + 1)
+
+
+EXTREME = st.sampled_from((0.0, -1.0, 1e-300, 1e300, 1.0, 0.5, 7.0, float("nan"), float("inf")))
+
+
+@settings(max_examples=150)
+@given(st.data())
+def test_an_estimate_of_any_numbers_is_an_answer_or_refused(data: st.DataObject) -> None:
+    """An answer can be printed, as text and as JSON without NaN."""
+
+    def number() -> float:
+        return data.draw(EXTREME)
+
+    spot = SpotCapacity(number(), number(), number(), number())
+    asked: list[Callable[[], Estimate]] = [
+        lambda: training(
+            number(), number(), spot, jobs_a_week=number(), data_gb=number(), storage_gb=number()
+        ),
+        lambda: inference(
+            number(), hourly_usd=number(), seconds=number(), payload_gb=number(), slower=number()
+        ),
+        lambda: batching(hourly_usd=number(), one_ms=number(), batch_ms=number(), rate=number()),
+        lambda: distillation(teacher_usd=number(), student_usd=number(), once_usd=number(), loss=number()),
+        lambda: command.estimate_reservation(profile=[number(), number()], discount=number()),
+        lambda: estimate_storage(
+            [make_cohort(age=number(), gb=number(), objects=number(), reads=number())],
+            parse_rule("STANDARD_IA 30d, expire 90d"),
+            StoragePrices("us-east-1", None).rates(),
+            months=number(),
+            payback_days=180,
+        ),
+    ]
+    estimate = data.draw(st.sampled_from(asked))
+    try:
+        found = estimate()
+    except CommandRefusedError:
+        return
+    for as_json in (True, False):
+        estimates.print_estimate("any", lambda: found, as_json=as_json)
+
+
+@cases(
+    "text, found",
+    ("1\n2.5\n", [1, 2.5]),
+    ("# ours\n1,2\n3\n\n", [1, 2, 3]),
+    ("2026-03-29T01:00+01:00,1\n2026-03-29T03:00+02:00,2\n2026-03-29T04:00+02:00,3\n", [1, 2, 3]),
+    ("2026-10-25T02:00+02:00,1\n2026-10-25T02:00+01:00,2", [1, 2]),
+    ("2026-03-29T01:00Z,1\n2026-03-29T03:00Z,2", "line 2: 2026-03-29T03:00Z is not the hour after"),
+    ("2026-03-29T01:00Z,1\n2026-03-29T01:00Z,2", "is not the hour after"),
+    ("2026-03-29T01:00,1", "no offset from UTC, such as 2026-03-29T01:00[+]01:00"),
+    ("2026-03-29T01:00Z,1,2", "more columns than HOUR,USD"),
+    ("2026-03-29T01:00Z,1\n2", "in some lines and not in all"),
+    ("1\n2026-03-29T01:00Z,1", "in some lines and not in all"),
+    ("1\n\n2", "line 2: an hour is missing"),
+    ("1\nnan", "line 2 has a number without an end"),
+    ("1\n2,,3", "line 2 has something that is no number"),
+)
+def test_a_profile_has_every_hour(text: str, found: list[float] | str) -> None:
+    if isinstance(found, list):
+        assert command.parse_profile(text, "hours.csv") == found
+        return
+    with pytest.raises(CommandRefusedError, match=found):
+        command.parse_profile(text, "hours.csv")
+
+
+@cases(
     "changes, months, advice",
     ({}, 1.25, "The smaller model has paid for itself after 1.2 months."),
     ({"loss": 1.0, "once_usd": 0.0}, 0, "The smaller model has paid for itself after 0.0 months."),
     ({"loss": 1.4}, 1.25, "Keep the larger model: 1.4 points of accuracy are lost, and 1 are allowed."),
-    ({"requests": 200.0}, 12500, "The smaller model has paid for itself after 12500.0 months."),
-    ({"student_usd": 4.2}, None, "Keep the larger model: the smaller one saves nothing."),
-    ({"student_usd": 5.2}, None, "Keep the larger model: the smaller one saves nothing."),
+    ({"student_usd": 8399.28}, 12500, "The smaller model has paid for itself after 12500.0 months."),
+    ({"student_usd": 8400.0}, None, "Keep the larger model: the smaller one saves nothing."),
+    ({"student_usd": 10400.0}, None, "Keep the larger model: the smaller one saves nothing."),
 )
 def test_a_smaller_model_is_repaid(changes: dict[str, float], months: float | None, advice: str) -> None:
     asked = {
-        "teacher_usd": 4.2,
-        "student_usd": 0.6,
-        "requests": 2e6,
+        "teacher_usd": 8400.0,
+        "student_usd": 1200.0,
         "once_usd": 9000.0,
         "loss": 0.4,
         "allowed": 1.0,
@@ -223,7 +333,7 @@ def test_a_smaller_model_is_repaid(changes: dict[str, float], months: float | No
 
     found = command.estimate_distillation(**asked)
 
-    monthly = (4.2 - asked["student_usd"]) * asked["requests"] / 1000
+    monthly = 8400 - asked["student_usd"]
     assert found.advice == advice
     assert found.values == pytest.approx(
         {
@@ -271,7 +381,12 @@ def test_no_other_commitment_costs_less() -> None:
     (lambda: training(commitment_discount=1.0), "between 0 and 1"),
     (lambda: inference(-1), "not negative"),
     (lambda: inference(1, memory_gb=7), "1 to 6 GB"),
-    (lambda: inference(1, instances=[1.0, 0.0]), "at least one"),
+    (lambda: inference(1, instances=[1.0] * 23 + [0.0]), "at least one"),
+    (lambda: inference(1, instances=[1.0] * 22), "each of 24 hours .* and not 22"),
+    (lambda: inference(1, memory_gb=0), "1 to 6 GB"),
+    (lambda: batching(rate=0.0), "more than 0 requests a second"),
+    (lambda: batching(rate=float("inf")), "no numbers to compute with"),
+    (lambda: batching(rate=1e300), "need more than 1e"),
     (lambda: inference(1, seconds=0.0), "take some time"),
     (lambda: inference(1, latency=-1.0), "are not negative"),
     (lambda: inference(1, hourly_usd=0.0), "costs more than 0"),
@@ -319,8 +434,8 @@ def test_numbers_are_shown_as_people_read_them(value: float | None, unit: str, s
 
 
 def test_numbers_are_typed_between_commas_and_a_price_wins_over_an_instance() -> None:
-    assert estimates.parse_numbers(" 1, 2.5,,3 ", "--hours") == [1, 2.5, 3]
-    for text in ("1,x", "inf"):
+    assert estimates.parse_numbers(" 1, 2.5,3 ", "--hours") == [1, 2.5, 3]
+    for text in ("1,x", "inf", "1,,2", "nan"):
         with pytest.raises(CommandRefusedError, match="--hours has"):
             estimates.parse_numbers(text, "--hours")
     assert estimates.hourly_price("ml.m5.xlarge", None) == 0.23
@@ -340,7 +455,8 @@ def test_an_estimate_is_a_page_or_a_document(capsys: pytest.CaptureFixture[str])
     assert estimates.print_estimate("training", lambda: found, as_json=False) == 0
     assert capsys.readouterr().out.splitlines() == [
         "Do it.", "", "costs  $2.00", "", "where  costs", "GCP    $2.00",
-        f"GCP        {estimates.UNKNOWN_CELL}", "", "It is cheap.", "", "Without taxes.", "Price: $2, read then.",
+        f"GCP        {estimates.UNKNOWN_CELL}", "", "It is cheap.", "", "Without taxes.",
+        "Price: $2, read then.",
     ]  # fmt: skip
     assert estimates.print_estimate("training", lambda: found, as_json=True) == 0
     document = {

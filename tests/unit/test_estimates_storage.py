@@ -176,14 +176,40 @@ def test_more_bytes_cost_more(age: float, gb: float, objects: int, more: float, 
 
 
 @settings(max_examples=50)
-@given(st.floats(0, 1000), st.floats(0, 1000), st.floats(1, 1e5), st.floats(1, 1e5))
+@given(st.floats(0, 1000), st.floats(0, 1000), st.floats(1, 1e6), st.floats(1, 1e6))
 def test_a_profile_costs_what_its_rows_do(age: float, other: float, gb: float, rest: float) -> None:
+    """Beyond 50 TB it costs less, by S3's tiers; moving then saves less too."""
     parts = cohort(age, gb), cohort(other, rest)
 
     whole, apart = storage(*parts).values, [storage(one).values for one in parts]
 
     for name in ("monthly_usd", "saved_monthly_usd", "once_usd", "stay_usd", "move_usd"):
-        assert whole[name] == pytest.approx(sum(one[name] or 0 for one in apart))
+        summed = sum(one[name] or 0 for one in apart)
+        if gb + rest <= 51_200 or name == "once_usd":
+            assert whole[name] == pytest.approx(summed)
+        else:
+            assert summed * 0.7 <= (whole[name] or 0) <= summed * (1 + 1e-9)
+
+
+@cases(
+    "gb, usd",
+    (51_200, 51_200 * 0.023),
+    (51_201, 51_200 * 0.023 + 0.022),
+    (512_000, 51_200 * 0.023 + 460_800 * 0.022),
+    (1_000_000, 51_200 * 0.023 + 460_800 * 0.022 + 488_000 * 0.021),
+)
+def test_much_is_priced_in_s3s_tiers(gb: float, usd: float) -> None:
+    stay, gone = storage(cohort(0, gb), months=24), storage(cohort(0, gb), rule="expire 365d", months=24)
+
+    assert stay.values["monthly_usd"] == pytest.approx(usd)
+    assert stay.values["stay_usd"] == pytest.approx(24 * usd)
+    assert gone.values["move_usd"] == pytest.approx(usd * 365 * 24 / 730)
+    assert column(stay, "monthly_usd")["STANDARD"] == pytest.approx(usd)
+    assert column(stay, "whole_usd")["STANDARD"] == pytest.approx(24 * usd)
+    old = storage(cohort(gb=gb, objects=1), rule="GLACIER_IR 90d")
+    assert old.values["saved_monthly_usd"] == pytest.approx(usd - gb * 0.004)
+    half = storage(cohort(0, gb / 2), cohort(40, gb / 2), rule="STANDARD_IA 30d", months=730 / 24 / 30).values
+    assert (half["stay_usd"] or 0) > (half["move_usd"] or 0)
 
 
 @cases(
@@ -219,6 +245,9 @@ def test_a_bucket_that_stays_says_why_and_one_that_cannot_be_read_is_an_error() 
     "text, why",
     ("age_days,gb\n1,2", "has no column objects"),
     ("age_days,gb,objects,read\n", "unknown column read"),
+    ("age_days,gb,objects\n1,2,3,4", "row 2: more columns than the head has"),
+    ("age_days,gb,objects\n1,1e300,3", "row 2: the most is 1e"),
+    ("age_days,gb,objects\n1,nan,3", "row 2: nan and inf are no numbers"),
     ("age_days,gb,objects\n1,x,3", "row 2: something is no number"),
     ("age_days,gb,objects\n-1,2,3", "row 2: ages, sizes"),
     ("age_days,gb,objects\n1,2,0", "row 2: what holds bytes has at least 1 object"),

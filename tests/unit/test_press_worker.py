@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,7 +18,7 @@ from ml_janitor.engine.policy import Hold, HoldKind, advice_hold_key
 from ml_janitor.ledger.actions import Stage
 from ml_janitor.ledger.findings import Entry, MessageRef
 from ml_janitor.ledger.requests import ButtonRequests
-from ml_janitor.report.warnings import BUTTON_LABELS, Button, ButtonSubject
+from ml_janitor.report.warnings import BUTTON_LABELS, Button, ButtonSubject, kept_subject
 from ml_janitor.slack.client import SlackError, SlackRefusedError
 from ml_janitor.slack.press_worker import Person, PressWorker
 from standin import DAY, HOUR, Nights
@@ -32,6 +32,7 @@ HERE = MessageRef("C1", "1.0")
 URL = "https://hooks.slack.com/actions/1"
 OTHER = "210987654321"
 OPENING = timedelta(hours=5)
+OVER = "it is not kept any more; the janitor warns before it does anything"
 
 
 @dataclass
@@ -72,6 +73,7 @@ class Office:
     undo: str = "ml-janitor-undo"
     undoable: bool = True
     opening: timedelta = OPENING
+    hold_time: timedelta | None = 180 * DAY
     wording: Wording = field(default_factory=Wording)
     ill: SlackError | None = None
     unknown: SlackError | None = None
@@ -122,8 +124,9 @@ class Office:
         }
         given: dict[str, Any] = {
             "settings": SimpleNamespace(
-                janitor=SimpleNamespace(slack_group=self.group),
+                janitor=SimpleNamespace(slack_group=self.group, time_zone="UTC"),
                 why_not_allowed=self._why_not_allowed,
+                hold_time=self.hold_time,
                 working_hours=SimpleNamespace(next_opening=lambda at: at + self.opening),
             ),
             "home": ACCOUNT,
@@ -212,7 +215,7 @@ def acted(nights: Nights) -> Nights:
 @pytest.mark.parametrize(
     ("word", "how", "lasts"),
     [
-        (Button.KEEP, HoldKind.KEPT, None),
+        (Button.KEEP, HoldKind.KEPT, 180 * DAY),
         (Button.SNOOZE, HoldKind.SNOOZED, 7 * DAY),
         (Button.TONIGHT, HoldKind.SNOOZED, OPENING),
     ],
@@ -257,6 +260,60 @@ def test_a_hold_that_is_over_is_shown_as_it_was_pressed(nights: Nights) -> None:
 
     (hold,) = office.holds()
     assert office.shown == [(office.entry(), ("held", hold))]
+
+
+# --- keep on -------------------------------------------------------------------------------------------
+
+
+GIVEN = "Olaf (U2)"
+
+
+def keep_on(office: Office, **hold: Any) -> dict[str, Any]:
+    """Press *Keep* in the digest, about a hold that Olaf gave and that ends in a day."""
+    given = office.nights.clock - 179 * DAY
+    until = office.nights.clock + DAY
+    kept = Hold(key=office.entry().key, how=HoldKind.KEPT, by=GIVEN, given=given, until=until)
+    office.nights.holds.put(ACCOUNT, REGION, replace(kept, **hold))
+    return {"word": Button.KEEP_ON, "value": str(kept_subject(ACCOUNT, REGION, kept)), "message": "9.9"}
+
+
+@pytest.mark.parametrize("hold_time", [180 * DAY, None])
+@pytest.mark.parametrize("person", [MARIA, OWNER], ids=["member", "giver"])
+def test_keep_in_the_digest_renews_a_hold(
+    nights: Nights, person: Person, hold_time: timedelta | None
+) -> None:
+    office = Office(nights, person=person, hold_time=hold_time)
+
+    answer = office.press(**keep_on(office))
+
+    (hold,) = office.holds()
+    until = None if hold_time is None else nights.clock + hold_time
+    assert hold == Hold(
+        key=office.entry().key, how=HoldKind.KEPT, by=str(person), given=nights.clock, until=until
+    )
+    lasts = "until Sun 4 Apr 03:00 (UTC)" if until else "for good"
+    assert answer == {"done": True, "word": "Keep", "said": f"`thing/lamp` is kept {lasts}."}
+    assert office.replies == [(URL, answer["said"])]
+
+
+@pytest.mark.parametrize(
+    ("person", "hold", "why"),
+    [
+        (STRANGER, {}, "only its owner and members of the janitor's user group may press that"),
+        (replace(OWNER, own=False), {}, "only people of this workspace may press that"),
+        (MARIA, {"key": "arn:aws:sagemaker:::thing/other@1"}, OVER),
+        (MARIA, {"how": HoldKind.SNOOZED}, OVER),
+        (MARIA, {"why": "by command"}, OVER),
+        (MARIA, {"until": datetime(2026, 10, 6, tzinfo=UTC)}, OVER),
+    ],
+)
+def test_what_is_not_kept_or_not_theirs_is_not_kept_on(
+    nights: Nights, person: Person, hold: dict[str, Any], why: str
+) -> None:
+    office = Office(nights, person=person)
+    pressed = keep_on(office, **hold)
+
+    assert office.refused(**pressed) == why
 
 
 def test_the_same_press_twice_is_done_once(nights: Nights) -> None:

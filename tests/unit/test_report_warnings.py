@@ -361,7 +361,7 @@ BY_DINA = f"by Dina on {AT_NOW}."
     (
         lambda: VOICE.held(replace(KEPT, until=DUE)),
         f"*Kept until {AT_DUE}* {BY_DINA} {AGAIN}",
-        (Button.KEEP,),
+        (),
     ),
     (
         lambda: VOICE.held(replace(KEPT, how=HoldKind.SNOOZED, until=DUE)),

@@ -293,6 +293,7 @@ DEFAULTS: dict[str, dict[str, object]] = {
         "slack_concurrency": 5,
         "max_actions_per_night": 50,
         "undo_days": 30,
+        "hold_days": 180,
         "undo_roles": [],
         "digest_schedule": "cron(0 7 * * ? *)",
         "permissions_boundary": "",
@@ -405,6 +406,19 @@ def test_a_number_is_refused_beyond_its_limits(key: str, least: int, most: int |
         load("", f"{key}={allowed}")
     for beyond in (least - 1, *(() if most is None else (most + 1,))):
         assert refusal(f"{key}={beyond}").endswith(f", got {beyond}")
+
+
+@pytest.mark.parametrize(
+    ("value", "span"),
+    [("1", timedelta(days=1)), ("3650", timedelta(days=3650)), ('"forever"', None)],
+)
+def test_keep_lasts_for_days_or_for_good(value: str, span: timedelta | None) -> None:
+    assert load("", f"janitor.hold_days={value}").hold_time == span
+
+
+@pytest.mark.parametrize("value", ["0", "3651", '"180"', '"never"'])
+def test_no_other_time_is_one_for_keep(value: str) -> None:
+    assert 'a number of days from 1 to 3650, or "forever"' in refusal(f"janitor.hold_days={value}")
 
 
 def uncommented(line: str) -> str:

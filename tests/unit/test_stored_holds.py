@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import permutations
+from typing import Any
 
 import pytest
 
@@ -80,6 +81,45 @@ def test_a_keep_is_not_shortened_by_a_snooze_whatever_is_said(holds: Holds) -> N
     holds.put(ACCOUNT, REGION, WEEK, shorten=True)
 
     assert stands(holds) == KEPT
+
+
+def test_a_keep_without_an_end_ends_where_it_was_pressed() -> None:
+    """`janitor keep` has a reason, a snooze has an end, and a piece of advice is not a resource."""
+    table = MemoryTable()
+    holds, end = Holds(table), NOW + 180 * DAY
+    app = "arn:aws:sagemaker:us-east-1:123456789012:app/d-1/Anna/{}/Default@2026-01-01T00:00:00+00:00"
+    others = (FAIR, replace(KEPT, key="spot-training x", why="not for us"), replace(WEEK, key="y"))
+    pressed = (replace(KEPT, key="z"), replace(KEPT, key=app.format("JupyterLab")))
+    for hold in (*others, *pressed):
+        holds.put(ACCOUNT, REGION, hold)
+
+    for later in (end, end + DAY):
+        holds.end_keeps(ACCOUNT, REGION, later)
+
+    found = [hold for known in holds.all(ACCOUNT, REGION).values() for hold in known]
+    ended = (replace(KEPT, key="z", until=end), replace(KEPT, key=app.format("jupyterlab"), until=end))
+    assert sorted(found, key=str) == sorted((*others, *ended), key=str)
+    assert {item.get("expires") for item in table.scan()} >= {int(end.timestamp())}
+
+
+def test_what_a_command_keeps_meanwhile_has_no_end() -> None:
+    class Kept(MemoryTable):
+        """Somebody runs `janitor keep` between the reading and the writing."""
+
+        def query(self, pk: str) -> Iterator[dict[str, Any]]:
+            items = list(super().query(pk))
+            Holds(self).put(ACCOUNT, REGION, by_command)
+            return iter(items)
+
+    table = Kept()
+    by_command = replace(KEPT, given=NOW + DAY, why="the fair")
+    table.put(
+        f"hold#{ACCOUNT}#{REGION}", f"{KEY}#kept", {"key": KEY, "how": "kept", "by": "hana", "said": NOW}
+    )
+
+    Holds(table).end_keeps(ACCOUNT, REGION, NOW + 180 * DAY)
+
+    assert stands(Holds(table)) == by_command
 
 
 def test_when_a_hold_was_given_is_stored_under_the_name_that_older_versions_read() -> None:

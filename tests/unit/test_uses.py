@@ -58,7 +58,7 @@ ARMED = SHELF | {"action#shelf#*": (QUERY, UPDATE, PUT), "limit": (UPDATE,)}
 DIGEST: dict[str, tuple[str, ...]] = {
     "finding#*": (QUERY,),
     "action#*": (QUERY,),
-    "hold#*": (QUERY,),
+    "hold#*": (QUERY, UPDATE),
     "sweep#*": (GET,),
     "digest#*": (GET, PUT),
     **once("digest"),

@@ -19,6 +19,7 @@ from botocore.config import Config
 
 from ml_janitor.aws.calls import USER_AGENT, failure_text, is_refusal, make_client
 from ml_janitor.config.values import suggest_nearest
+from ml_janitor.core.model import HOURS_PER_MONTH
 from ml_janitor_cli import edge
 from ml_janitor_cli.estimate.estimates import (
     SERVERLESS_GB_SECOND_USD,
@@ -29,8 +30,10 @@ from ml_janitor_cli.estimate.estimates import (
     RegionOption,
     check_finite,
     hourly_price,
+    hourly_price_source,
     print_estimate,
     require,
+    whole_instances,
 )
 
 # --- command --------------------------------------------------------------------------------------
@@ -50,6 +53,9 @@ def batching(
     batch_ms: Annotated[float | None, edge.option("MS", "Measured, of that batch.")] = None,
     instance: InstanceOption = None,
     price: PriceOption = None,
+    rate: Annotated[
+        float | None, edge.option("N", "Requests a second: count instances and dollars a month.")
+    ] = None,
     cache_hits: Annotated[float, edge.option("SHARE", "That a cache answers.")] = 0.0,
     quantised: Annotated[float, edge.option("TIMES", "How many times as fast the quantised model is.")] = 1.0,
     measure: Annotated[
@@ -94,6 +100,8 @@ def batching(
         plan = plan_measurement(find_endpoint(setup, measure, where), payloads, requests)
         if price is None and instance is None:
             price, instance = plan.endpoint.serverless_usd, plan.endpoint.instance
+            if price is not None and rate is not None:
+                raise edge.CommandRefusedError("--rate counts instances, which serverless inference has not")
         hourly_price(instance, price)  # an unknown price is refused before anything is sent
         typer.echo(plan.words(), err=True)
         if not yes and not edge.ask_yes("Send them?"):
@@ -112,6 +120,8 @@ def batching(
                 batch_ms=found.batch_ms,
                 cache_hits=cache_hits,
                 quantised=quantised,
+                rate=rate,
+                source=hourly_price_source(instance, price),
             )
         ),
         as_json=as_json,
@@ -126,9 +136,13 @@ def estimate_batching(
     batch_ms: float,
     cache_hits: float = 0.0,
     quantised: float = 1.0,
+    rate: float | None = None,
+    source: str = "",
 ) -> Estimate:
     """
     Compare a thousand requests one by one with batches, on an instance that has work all the time.
+
+    With the *rate* of requests a second, compare whole instances and their dollars a month too.
 
     *cache_hits* is the share of requests that a cache answers for nothing, *quantised* how many times as fast
     a quantised model is. They compound: requests that the cache answers are neither batched nor quantised.
@@ -144,6 +158,34 @@ def estimate_batching(
     batched = hourly_usd * batch_ms / batch / 3600
     cached = single * (1 - cache_hits)
     together = batched * (1 - cache_hits) / quantised
+    advice = f"A request waits for its batch: it takes {batch_ms / quantised:g} ms, and {one_ms:g} ms alone."
+    served: tuple[Figure, ...] = ()
+    if rate is not None:
+        ways = {
+            "one_by_one": ("one by one", one_ms),
+            "batched": ("in batches", batch_ms / batch),
+            "together": ("all together", batch_ms / batch * (1 - cache_hits) / quantised),
+        }
+        counts = {name: whole_instances(rate, each_ms) for name, (_, each_ms) in ways.items()}
+        monthly = {name: count * hourly_usd * HOURS_PER_MONTH for name, count in counts.items()}
+        served = tuple(
+            figure
+            for name, (words, _) in ways.items()
+            for figure in (
+                Figure(f"{name}_instances", f"instances {words}", counts[name], "count"),
+                Figure(f"{name}_monthly_usd", f"a month {words}", monthly[name]),
+            )
+        )
+        saved = monthly["one_by_one"] - monthly["batched"]
+        served += (Figure("saved_monthly_usd", "saved a month by batches", saved),)
+        needed = f"At {rate:g} requests a second, {counts['one_by_one']:,.0f} instances are needed one by one"
+        if saved:
+            advice = f"{needed}, and {counts['batched']:,.0f} in batches. {advice}"
+        else:
+            advice = (
+                f"Batches save nothing: at {rate:g} requests a second, {counts['one_by_one']:,.0f}"
+                f" instance{'s are' if counts['one_by_one'] > 1 else ' is'} needed either way."
+            )
     return Estimate(
         (
             Figure("one_by_one_usd", "1,000 requests one by one", single),
@@ -151,11 +193,19 @@ def estimate_batching(
             Figure("cached_usd", "one by one behind the cache", cached),
             Figure("quantised_usd", "one by one, quantised", single / quantised),
             Figure("together_usd", "all together", together),
-            Figure("times_cheaper", "times cheaper together", single / together, "times"),
+            Figure(
+                "times_cheaper",
+                "times cheaper together",
+                one_ms / batch_ms * batch * quantised / (1 - cache_hits),
+                "times",
+            ),
             Figure("added_ms", "added to a request's time by its batch", batch_ms / quantised - one_ms, "ms"),
+            *served,
         ),
-        f"A request waits for its batch: it takes {batch_ms / quantised:g} ms, and {one_ms:g} ms alone.",
-        "the time until a batch is full, the cache's own cost, and what quantisation does to the answers",
+        advice,
+        "the time until a batch is full, the cache's own cost, and what quantisation does to the answers"
+        + ("" if rate is None else ", and room for peaks: instances have work all the time"),
+        prices=(source,) if source else (),
     )
 
 

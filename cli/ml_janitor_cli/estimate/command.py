@@ -10,6 +10,7 @@ import csv
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from functools import cache
 from importlib.resources import files
 from typing import Annotated
@@ -41,11 +42,12 @@ from ml_janitor_cli.estimate.estimates import (
     Word,
     check_finite,
     hourly_price,
+    hourly_price_source,
     parse_numbers,
-    price_source,
     print_estimate,
     read_text,
     require,
+    whole_instances,
 )
 from ml_janitor_cli.estimate.inference import inference
 from ml_janitor_cli.estimate.storage import storage
@@ -273,10 +275,10 @@ def estimate_training(
     own = _row(
         SAGEMAKER_OFFER,
         f"{instances} x {instance}",
+        "assumed",
         whole / max(wanted, 1),
         demand,
         spot_usd,
-        "assumed",
         committed,
     )
     rows = (own, *(_elsewhere(offer, wanted, job) for offer in others)) if others else ()
@@ -338,13 +340,12 @@ def find_threshold(holds: Callable[[float], bool], most: float) -> float:
 def _row(
     where: str,
     machines: str,
-    gpu_hour_usd: float | None,
-    demand: float | None,
-    spot_usd: float | None,
     spot_basis: str,
-    committed: float | None = None,
+    gpu_hour_usd: float | None,
+    *totals: float | None,
 ) -> OfferRow:
     """Build the row for one way to run the job: its cost on demand, on spot and committed."""
+    demand, spot_usd, committed = totals
     return (
         Word("where", "where", where),
         Word("machines", "machines", machines),
@@ -366,8 +367,9 @@ def _elsewhere(offer: Offer, gpus: int, job: PlannedJob) -> OfferRow:
     basis = "unknown" if spot is None else "snapshot"
     name = f"{count} x {offer.machine}"
     if offer.usd is None:
-        return _row(where, name, None, None, spot, basis)
-    return _row(where, name, offer.usd * count / gpus, job.demand(offer.usd * count) + data, spot, basis)
+        return _row(where, name, basis, None, None, spot, None)
+    whole = offer.usd * count
+    return _row(where, name, basis, whole / gpus, job.demand(whole) + data, spot, None)
 
 
 def _of_spot(even: float, assumed: float) -> str:
@@ -508,7 +510,7 @@ def training(
             gpus=None if gpu is None else gpus,
             offers=read_offers(),
         )
-        sources = [price_source(instance, price)]
+        sources = [hourly_price_source(instance, price)]
         if found.compared:
             sources.append(
                 f"other machines and their spot prices (a snapshot): SkyPilot's catalog, read {offers_date()}"
@@ -517,6 +519,8 @@ def training(
             sources.append(
                 f"${storage_price:g} for a GB-month of a volume{_typed(storage_price, 0.14, '2026')}"
             )
+        if commitment_discount is not None:
+            sources.append(f"a commitment's discount of {commitment_discount:.1%}, as typed: an assumption")
         if data_gb:
             sources.append(f"${egress_price:g} for a GB out of AWS{_typed(egress_price, 0.09, 'April 2026')}")
         return replace(found, prices=tuple(sources))
@@ -560,44 +564,108 @@ for _other in (inference, storage, batching):
 @estimate.command()
 def distillation(
     *,
-    teacher: Annotated[float, edge.option("USD", "1,000 requests of the larger model.")],
-    student: Annotated[float, edge.option("USD", "1,000 requests of the smaller one.")],
-    requests: Annotated[float, edge.option("N", "Requests a month.")],
+    teacher: Annotated[float | None, edge.option("USD", "1,000 requests of the larger model.")] = None,
+    student: Annotated[float | None, edge.option("USD", "1,000 requests of the smaller one.")] = None,
+    requests: Annotated[float | None, edge.option("N", "Requests a month.")] = None,
+    teacher_ms: Annotated[
+        float | None, edge.option("MS", "Instead of dollars: a request of the larger.")
+    ] = None,
+    student_ms: Annotated[float | None, edge.option("MS", "And of the smaller.")] = None,
+    rate: Annotated[float | None, edge.option("N", "With them: requests a second.")] = None,
+    teacher_instance: Annotated[str | None, edge.option("TYPE", "Of the larger.")] = None,
+    student_instance: Annotated[
+        str | None, edge.option("TYPE", "Of the smaller; else as the larger.")
+    ] = None,
+    teacher_price: Annotated[float | None, edge.option("USD", "An hour of its instance.")] = None,
+    student_price: Annotated[float | None, edge.option("USD", "An hour of its instance.")] = None,
     once: Annotated[float, edge.option("USD", "What making it costs.")],
-    loss: Annotated[float, edge.option("POINTS", "Of accuracy that it loses.")],
+    loss: Annotated[float | None, edge.option("POINTS", "Of accuracy that it loses.")] = None,
+    teacher_accuracy: Annotated[
+        float | None, edge.option("PERCENT", "Instead of --loss: of the larger.")
+    ] = None,
+    student_accuracy: Annotated[float | None, edge.option("PERCENT", "And of the smaller.")] = None,
     allowed: Annotated[float, edge.option("POINTS", "Of accuracy that may be lost.")] = 1.0,
     as_json: edge.Json = False,
 ) -> int:
     """
     Estimate when a smaller model in place of a larger one has paid for itself.
 
-    Example: janitor estimate distillation --teacher 4.20 --student 0.60 --requests 2e6 --once 9000 --loss 0.4
-    """
-    return print_estimate(
-        "distillation",
-        lambda: estimate_distillation(
-            teacher_usd=teacher,
-            student_usd=student,
-            requests=requests,
-            once_usd=once,
-            loss=loss,
-            allowed=allowed,
-        ),
-        as_json=as_json,
+    Latencies and a rate are counted in whole instances, which have work all the time.
+
+    \b
+    Examples:
+      janitor estimate distillation --teacher 4.20 --student 0.60 --requests 2e6 --once 9000 --loss 0.4
+      janitor estimate distillation --teacher-ms 80 --student-ms 12 --rate 40 --teacher-instance ml.g5.xlarge
+        --once 9000 --teacher-accuracy 91.2 --student-accuracy 90.8
+    """  # noqa: D301 - \b keeps the lines below it as they are
+    if (loss is None) == (teacher_accuracy is None or student_accuracy is None):
+        raise edge.CommandRefusedError("give --loss, or --teacher-accuracy and --student-accuracy")
+    if teacher_accuracy is not None and student_accuracy is not None:
+        check_finite(teacher_accuracy, student_accuracy)
+        require(
+            0 <= teacher_accuracy <= 100 and 0 <= student_accuracy <= 100,
+            "an accuracy lies between 0 and 100 percent",
+        )
+        loss = round(teacher_accuracy - student_accuracy, 9)
+    lost = loss or 0.0
+    typed, timed = (teacher, student, requests), (teacher_ms, student_ms, rate)
+    if teacher is not None and student is not None and requests is not None and not any_given(*timed):
+        monthly = [usd * requests / 1000 for usd in (teacher, student)]
+        return print_estimate(
+            "distillation",
+            lambda: estimate_distillation(*monthly, once_usd=once, loss=lost, allowed=allowed),
+            as_json=as_json,
+        )
+    if teacher_ms is None or student_ms is None or rate is None or any_given(*typed):
+        raise edge.CommandRefusedError(
+            "give --teacher, --student and --requests, or --teacher-ms, --student-ms and --rate"
+        )
+    if student_instance is None and student_price is None:
+        student_instance, student_price = teacher_instance, teacher_price
+    models = (
+        ("teacher", "the larger model", teacher_ms, teacher_instance, teacher_price),
+        ("student", "the smaller model", student_ms, student_instance, student_price),
     )
+
+    def estimated() -> Estimate:
+        figures, sources, monthly = list[Figure](), list[str](), list[float]()
+        for name, words, milliseconds, instance, price in models:
+            hourly = hourly_price(instance, price)
+            require(milliseconds > 0, "a request takes some time")
+            count = whole_instances(rate, milliseconds)
+            monthly.append(count * hourly * HOURS_PER_MONTH)
+            figures += [
+                Figure(f"{name}_instances", f"instances of {words}", count, "count"),
+                Figure(f"{name}_monthly_usd", f"a month of {words}", monthly[-1]),
+            ]
+            sources.append(hourly_price_source(instance, price))
+        found = estimate_distillation(*monthly, once_usd=once, loss=lost, allowed=allowed)
+        return replace(
+            found,
+            figures=(*figures, *found.figures),
+            without=f"{found.without}, and room for peaks: instances have work all the time",
+            prices=tuple(dict.fromkeys(sources)),
+        )
+
+    return print_estimate("distillation", estimated, as_json=as_json)
+
+
+def any_given(*options: object) -> bool:
+    """Tell whether one of the options was typed."""
+    return any(option is not None for option in options)
 
 
 def estimate_distillation(
-    *, teacher_usd: float, student_usd: float, requests: float, once_usd: float, loss: float, allowed: float
+    teacher_usd: float, student_usd: float, *, once_usd: float, loss: float, allowed: float
 ) -> Estimate:
     """
-    Compare a smaller model with a larger one: *requests* a month, each model's dollars for 1,000 of them.
+    Compare a smaller model with a larger one, by each model's dollars a month.
 
     *once_usd* is the cost of making it, *loss* the points of accuracy that it loses, of those *allowed*.
     """
-    check_finite(teacher_usd, student_usd, requests, once_usd, loss, allowed)
-    require(min(teacher_usd, student_usd, requests, once_usd) >= 0, NEGATIVE_INPUT)
-    monthly = (teacher_usd - student_usd) * requests / 1000
+    check_finite(teacher_usd, student_usd, once_usd, loss, allowed)
+    require(min(teacher_usd, student_usd, once_usd) >= 0, NEGATIVE_INPUT)
+    monthly = teacher_usd - student_usd
     payback = once_usd / monthly if monthly > 0 else None
     if loss > allowed:
         advice = f"Keep the larger model: {loss:g} points of accuracy are lost, and {allowed:g} are allowed."
@@ -619,7 +687,12 @@ def estimate_distillation(
 
 @estimate.command()
 def reservation(
-    profile: Annotated[str, edge.argument("FILE", "Dollars on demand, a line for each hour.")],
+    profile: Annotated[
+        str,
+        edge.argument(
+            "FILE", "Dollars on demand, a line for each hour; or HOUR,USD, the hour with its offset from UTC."
+        ),
+    ],
     *,
     discount: Annotated[float, edge.option("SHARE", "Of the Savings Plan, from 0 to 1.")],
     as_json: edge.Json = False,
@@ -631,11 +704,47 @@ def reservation(
     """
     return print_estimate(
         "reservation",
-        lambda: estimate_reservation(
-            profile=parse_numbers(",".join(read_text(profile).split()), profile), discount=discount
+        lambda: replace(
+            estimate_reservation(profile=parse_profile(read_text(profile), profile), discount=discount),
+            prices=(f"a discount of {discount:.1%}, as typed: an assumption",),
         ),
         as_json=as_json,
     )
+
+
+def parse_profile(text: str, where: str) -> list[float]:
+    """
+    Parse a number for each hour. Raises CommandRefusedError where an hour is missing.
+
+    With times, each line is an hour after the one before it: a day has 23 or 25 hours where clocks change.
+    """
+    lines = [line.strip() for line in text.strip().splitlines() if not line.startswith("#")]
+    found, last = list[float](), None
+    for number, line in enumerate(lines, start=1):
+        if not line:
+            raise edge.CommandRefusedError(f"{where}, line {number}: an hour is missing")
+        first, comma, rest = line.partition(",")
+        try:
+            hour = datetime.fromisoformat(first.strip()) if comma and "-" in first[1:] else None
+        except ValueError:
+            hour = None
+        if (hour is None) is not (last is None) and number > 1:
+            raise edge.CommandRefusedError(f"{where}, line {number}: times are in some lines and not in all")
+        if hour is None:
+            found += parse_numbers(",".join(line.split()), f"{where}, line {number}")
+            continue
+        if hour.tzinfo is None:
+            raise edge.CommandRefusedError(
+                f"{where}, line {number}: {first} has no offset from UTC, such as {first}+01:00"
+            )
+        if last is not None and hour - last != timedelta(hours=1):
+            raise edge.CommandRefusedError(f"{where}, line {number}: {first} is not the hour after {last}")
+        last = hour
+        (usd, *more) = parse_numbers(rest, f"{where}, line {number}")
+        if more:
+            raise edge.CommandRefusedError(f"{where}, line {number}: more columns than HOUR,USD")
+        found.append(usd)
+    return found
 
 
 def estimate_reservation(*, profile: Sequence[float], discount: float) -> Estimate:

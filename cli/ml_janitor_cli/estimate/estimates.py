@@ -32,6 +32,9 @@ from ml_janitor_cli.screen import Grid, print_blocks, show_progress
 SERVERLESS_GB_SECOND_USD = 0.00002
 """Serverless inference's second of a GB of memory in us-east-1 (price list, 2026)."""
 
+MOST_INSTANCES = 1e9
+"""More than any region has."""
+
 NEGATIVE_INPUT = "rates, times, sizes and prices are not negative"
 
 
@@ -92,6 +95,19 @@ def require(holds: bool, otherwise: str) -> None:  # noqa: FBT001 - the conditio
         raise edge.CommandRefusedError(otherwise)
 
 
+def whole_instances(rate: float, milliseconds: float) -> float:
+    """
+    Return the instances that serve *rate* requests a second of so many *milliseconds* each; at least 1.
+
+    Raises CommandRefusedError.
+    """
+    check_finite(rate, milliseconds)
+    require(rate > 0, "a rate is more than 0 requests a second")
+    busy = rate * milliseconds / 1000
+    require(busy < MOST_INSTANCES, f"{rate:g} requests a second need more than {MOST_INSTANCES:g} instances")
+    return max(1, math.ceil(round(busy, 9)))
+
+
 # --- options and printing -------------------------------------------------------------------------
 
 InstanceOption = Annotated[
@@ -118,7 +134,7 @@ def hourly_price(instance: str | None, price: float | None) -> float:
     return float(found)
 
 
-def price_source(instance: str | None, price: float | None) -> str:
+def hourly_price_source(instance: str | None, price: float | None) -> str:
     """Return the source of what `hourly_price` returns."""
     if price is not None or instance is None:
         return f"${price:g} for an instance-hour, as typed"
@@ -133,7 +149,7 @@ def parse_numbers(text: str, where: str) -> list[float]:
     Raises CommandRefusedError, which says *where* something is wrong.
     """
     try:
-        found = [float(part) for part in text.split(",") if part.strip()]
+        found = [float(part) for part in text.split(",")]
     except ValueError as error:
         raise edge.CommandRefusedError(f"{where} has something that is no number: {error}") from error
     if not all(map(math.isfinite, found)):
@@ -197,7 +213,7 @@ def format_figure(figure: Figure, unknown: str = "unknown") -> str:
             return f"{'-' * (value < 0)}${abs(value):,.{digits}f}"
         case "share":
             return f"{value:.1%}"
-        case "requests":
+        case "requests" | "count":
             return f"{value:,.0f}"
         case unit if 0 < value < SMALLEST_SHOWN:
             return f"<{SMALLEST_SHOWN} {unit}"

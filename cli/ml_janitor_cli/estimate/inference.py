@@ -12,6 +12,7 @@ import typer
 
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.endpoints import LoadedEndpoint, judgeable_description
+from ml_janitor.aws.prices import machine_of
 from ml_janitor.aws.sagemaker_kinds import ENDPOINT, MODEL, describe_resource
 from ml_janitor.core.model import HOURS_PER_MONTH, Absent, Kept, Rule, Value
 from ml_janitor.detectors.serverless_candidates import (
@@ -35,6 +36,7 @@ from ml_janitor_cli.estimate.estimates import (
     RegionOption,
     check_finite,
     hourly_price,
+    hourly_price_source,
     open_account,
     parse_numbers,
     print_estimate,
@@ -44,6 +46,9 @@ from ml_janitor_cli.screen import show_progress
 
 SERVERLESS_GB = range(1, 7)
 """The memory that a serverless endpoint may have (API reference of ProductionVariantServerlessConfig)."""
+
+HOURS_OF_A_DAY = (1, 23, 24, 25)
+"""One number for all hours of a day, or one for each; clocks change on two days a year."""
 
 DEFAULT_MEMORY_GB, DEFAULT_LATENCY, DEFAULT_COLD_START = 4, 1.0, 10.0
 
@@ -124,9 +129,13 @@ def inference(
         with open_account(ctx, region, profile, config, overrides) as at:
             found = read_endpoint_facts(at, endpoint)
 
+    typed_gpus = machine_of(instance).gpus if instance else 0
+    if typed_gpus:
+        found = replace(found, cannot=f"{instance} has GPUs, and serverless inference has none")
+
     def estimated() -> Estimate:
         hourly_usd = found.hourly_usd if price is None and instance is None else None
-        return compare_with_serverless(
+        compared = compare_with_serverless(
             found,
             hourly_usd=hourly_price(instance or found.instance or None, price)
             if hourly_usd is None
@@ -142,6 +151,20 @@ def inference(
             cold_start=found.cold_start if cold_start is None else cold_start,
             slower=found.slower if slower is None else slower,
         )
+        gb_second = gb_second_price if gb_second_price is not None else found.gb_second_usd
+        serverless = "as typed" if gb_second_price is not None else "as the endpoint's region lists it"
+        if gb_second is None:
+            gb_second, serverless = SERVERLESS_GB_SECOND_USD, "us-east-1, price list of 2026"
+        sources = (
+            f"${hourly_usd:g} for an instance-hour, as serverless-candidates read it"
+            if hourly_usd is not None
+            else hourly_price_source(instance or found.instance or None, price),
+            *(
+                [f"${gb_second:.5f} for a second of a GB of serverless memory, {serverless}"]
+                * (not found.cannot)
+            ),
+        )
+        return replace(compared, prices=sources)
 
     return print_estimate("inference", estimated, as_json=as_json)
 
@@ -175,7 +198,7 @@ def compare_with_serverless(
         instances=instances,
         requests=monthly or 0.0,
         seconds=request_seconds or 0.0,
-        memory_gb=memory or found.memory_gb or DEFAULT_MEMORY_GB,
+        memory_gb=found.memory_gb or DEFAULT_MEMORY_GB if memory is None else memory,
         gb_second_usd=gb_second_usd
         if gb_second_usd is not None
         else found.gb_second_usd or SERVERLESS_GB_SECOND_USD,
@@ -217,7 +240,11 @@ def estimate_inference(
     check_finite(
         hourly_usd, requests, seconds, gb_second_usd, latency, cold_start, payload_gb, transfer_usd, slower
     )
-    require(bool(instances) and min(instances) > 0, "an endpoint has at least one instance in each hour")
+    require(
+        len(instances) in HOURS_OF_A_DAY and min(instances) > 0,
+        "an endpoint has at least one instance: one number, or one for each of 24 hours (23 or 25 at a clock"
+        f" change), and not {len(instances)}",
+    )
     require(memory_gb in SERVERLESS_GB, "serverless inference has 1 to 6 GB of memory")
     require(
         requests >= 0 and (seconds > 0 or seconds == requests == 0),

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from ml_janitor.aws.prices import PRICE_TABLE_REGION
-from ml_janitor.aws.storage import StoragePrices
+from ml_janitor.aws.storage import FROM_STORAGE_TABLE, StoragePrices
 from ml_janitor.config.values import suggest_nearest
 from ml_janitor.core.model import Kept, NotRead, Value
 from ml_janitor.core.text import format_size
@@ -110,13 +110,17 @@ def storage(
             cohorts = read_cohorts(read_text(profile), profile)
         else:
             cohorts = [make_cohort(age=age, gb=gb or 0.0, objects=objects, reads=reads)]
-        return estimate_storage(
+        found = estimate_storage(
             cohorts,
             parse_rule(rule),
             StoragePrices(PRICE_TABLE_REGION, None).rates(),
             months=months,
             payback_days=StorageTiering().payback.days,
             small_too=small_too,
+        )
+        return replace(
+            found,
+            prices=(f"S3, {PRICE_TABLE_REGION}, {FROM_STORAGE_TABLE}, cheaper from 50 TB and 500 TB on",),
         )
 
     return print_estimate("storage", estimated, as_json=as_json)
@@ -153,6 +157,8 @@ def read_cohorts(text: str, where: str) -> list[ObjectCohort]:
             )
     found = []
     for number, row in enumerate(rows, start=2):
+        if None in row:
+            raise edge.CommandRefusedError(f"{where}, row {number}: more columns than the head has")
         held = (row.get("class") or STANDARD).strip()
         if held != STANDARD and held not in TRANSITION_CLASSES:
             raise edge.CommandRefusedError(
@@ -204,6 +210,23 @@ def estimate_judged_bucket(rule: StorageTiering, found: TieringBucket, now: date
 
 STORAGE_EXCLUSIONS = "requests, versions and uploads, and what grows old later"
 
+VOLUME_DISCOUNTS = ((51_200, Decimal("0.001")), (512_000, Decimal("0.001")))
+"""
+Dollars less for a GB-month of STANDARD beyond so many GB of an account.
+
+$0.023 for the first 50 TB, $0.022 for the next 450 TB and $0.021 for more: https://aws.amazon.com/s3/pricing/,
+us-east-1, as widely published up to mid-2025.
+"""
+
+MOST_GB, MOST_OBJECTS, MOST_DAYS, MOST_READS = 1e12, 1e15, 36_500.0, 1e9
+"""More than S3 as a whole holds, and older than anything in it."""
+
+
+def volume_discount(cohorts: Iterable[ObjectCohort]) -> Decimal:
+    """Return the dollars a month that S3's tiers take off the price of the first 50 TB."""
+    gb = Decimal(sum(cohort.size for cohort in cohorts if cohort.held == STANDARD)) / GB
+    return sum((less * max(Decimal(0), gb - beyond) for beyond, less in VOLUME_DISCOUNTS), Decimal(0))
+
 
 def make_cohort(
     *, age: float, gb: float, objects: float, reads: float = 0.0, held: str = STANDARD
@@ -213,6 +236,10 @@ def make_cohort(
     require(
         age >= 0 and gb >= 0 and objects >= 0 and reads >= 0,
         "ages, sizes, objects and reads are not negative",
+    )
+    require(
+        gb <= MOST_GB and objects <= MOST_OBJECTS and age <= MOST_DAYS and reads <= MOST_READS,
+        f"the most is {MOST_GB:g} GB, {MOST_OBJECTS:g} objects, {MOST_DAYS:g} days and {MOST_READS:g} reads",
     )
     require(bool(objects) or not gb, "what holds bytes has at least 1 object")
     size = round(gb * GB)
@@ -252,6 +279,12 @@ def estimate_storage(
     days = round(Decimal(str(months)) * DAYS_PER_MONTH)
     kept = worthwhile_transitions(cohorts, rule, rates, payback_days=payback_days, small_too=small_too)
     now = saving_of_rule(cohorts, rule, rates, small_too=small_too)
+    stays = [
+        cohort
+        for cohort in cohorts
+        if not any(day == 0 for day, _ in planned_moves(cohort, rule, small_too=small_too))
+    ]
+    now = replace(now, month=now.month - volume_discount(cohorts) + volume_discount(stays))
     stay = _bill(cohorts, None, rates, days, small_too=small_too)
     move = _bill(cohorts, rule, rates, days, small_too=small_too)
     small = sum(cohort.size for cohort in cohorts if cohort.small)
@@ -284,7 +317,7 @@ def estimate_storage(
             Figure(
                 "monthly_usd",
                 "a month as it is",
-                float(sum(monthly_cost(cohort, rates) for cohort in cohorts)),
+                float(sum(monthly_cost(cohort, rates) for cohort in cohorts) - volume_discount(cohorts)),
             ),
             Figure("saved_monthly_usd", "saved a month by what moves now", float(now.month)),
             Figure("once_usd", "fees for moving that", float(now.once)),
@@ -324,6 +357,7 @@ def estimate_bucket_rules(
         Figure("payback_days", "days until the fees are back", _days(total), "days"),
         Figure("first_year_usd", "saved in the first year", float(12 * total.month - total.once)),
     )
+    source = "list prices of the bucket's region for the first 50 TB, fees from the table of mid-2025"
     return Estimate(
         (now, *figures) if kept is None else (now,),
         advice if kept is None else f"Leave it as it is: {kept}.",
@@ -338,6 +372,7 @@ def estimate_bucket_rules(
             )
             for folder, words, own in found
         ),
+        (source,),
     )
 
 
@@ -350,12 +385,17 @@ def _bill(
     small_too: bool,
 ) -> Decimal:
     """Add up the cost of *cohorts* within *days* under *rule*, without classes whose price is unknown."""
-    total = Decimal(0)
+    total, leaving = Decimal(0), list[tuple[int, ObjectCohort]]()
     for cohort in cohorts:
         found: list[TierMove] = [] if rule is None else planned_moves(cohort, rule, small_too=small_too)
-        total += cohort_cost(
-            cohort, [(day, to) for day, to in found if to is None or to in rates], rates, days
-        )
+        known = [(day, to) for day, to in found if to is None or to in rates]
+        total += cohort_cost(cohort, known, rates, days)
+        leaving.append((min([days, *(day for day, _ in known)]), cohort))
+    since = 0
+    for until in sorted({day for day, _ in leaving}):
+        held = [cohort for day, cohort in leaving if day > since]
+        total -= volume_discount(held) * (until - since) / DAYS_PER_MONTH
+        since = until
     return total
 
 
@@ -389,7 +429,7 @@ def _classes(
         reading = sum(
             (rates[cohort.held].read * cohort.reads * cohort.size / GB for cohort in after), Decimal(0)
         )
-        month = float(sum(monthly_cost(cohort, rates) for cohort in after))
+        month = float(sum(monthly_cost(cohort, rates) for cohort in after) - volume_discount(after))
         known = not (read and name == INTELLIGENT_TIERING)
         yield (
             Word("class", "class", name),

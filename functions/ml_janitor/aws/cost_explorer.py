@@ -82,6 +82,7 @@ class CostRow:
     quantity: Decimal
     unit: str
     estimated: bool
+    currency: str = "USD"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -261,6 +262,7 @@ def _rows(period: Mapping[str, Any]) -> Iterator[CostRow]:
             quantity=Decimal(metrics[QUANTITY]["Amount"]),
             unit=metrics[QUANTITY]["Unit"],
             estimated=estimated,
+            currency=metrics[UNBLENDED]["Unit"],
         )
 
 

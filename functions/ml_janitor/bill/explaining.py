@@ -11,7 +11,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -45,6 +45,7 @@ from ml_janitor.bill.model import (
 from ml_janitor.core.commitment import family_name
 from ml_janitor.core.durations import DAY, WEEK
 from ml_janitor.core.model import Absent, Finding, Kept, Signal, Target, Unreadable, Value
+from ml_janitor.core.money import CENT
 from ml_janitor.core.results import Result
 from ml_janitor.core.text import shorten_list
 from ml_janitor.detectors.idle_endpoints.reading import (
@@ -442,6 +443,10 @@ def _explained(part: ChangePart, claims: Sequence[_Claim]) -> _Rest:
     if repriced and (usd := (repriced_units * step).quantize(AMOUNT_PRECISION)):
         rest.usd -= usd
         rest.movers.append(Mover(usd=usd, cause=MoverCause.PRICE, part=part))
+    if rest.movers and abs(rest.usd) < CENT:  # rounded hours
+        largest = max(rest.movers, key=lambda mover: abs(mover.usd))
+        rest.movers[rest.movers.index(largest)] = replace(largest, usd=largest.usd + rest.usd)
+        rest.usd = ZERO
     return rest
 
 
@@ -752,12 +757,12 @@ def _counted(
     variants = dict(_variants_on_lines(used, usage_types))
     if not variants:
         return {}, None
-    metrics = {key: _instances_metric(*key, runs) for key, (_, runs) in variants.items()}
+    metrics = {key: _instances_metric(*key) for key in variants}
     data = activity.read_metrics(aws, metrics.values(), since, now)
     pieces: dict[tuple[str, str], Sequence[ResourceRun]] = {}
     for key, (endpoint, own) in variants.items():
         if isinstance(signal := data[metrics[key]], Value):
-            measured = list(_measured(own, signal.value, metrics[key].period, since, now))
+            measured = _join_days(_measured(own, signal.value, since, now))
             if _agrees(measured, endpoint, now):
                 pieces[key] = measured
     changes, error = _count_changes(aws, [key for key in variants if key not in pieces], since, now)
@@ -782,42 +787,62 @@ def _variants_on_lines(
                 yield (endpoint.target.name, variant), (endpoint, own)
 
 
-def _instances_metric(name: str, variant: str, runs: Sequence[ResourceRun]) -> Metric:
-    """Return the metric that counts instances: by the day, or by the hour if a day may have two runs."""
+def _instances_metric(name: str, variant: str) -> Metric:
+    """Return the metric that counts instances by the day."""
     return Metric.of(
         INSTANCE_NAMESPACE,
         COUNTING_METRIC,
         stat="SampleCount",
-        period=HOURLY_PERIOD if len(runs) > 1 else DAY_SECONDS,
+        period=DAY_SECONDS,
         EndpointName=name,
         VariantName=variant,
     )
 
 
 def _measured(
-    runs: Sequence[ResourceRun], series: MetricSeries, period: int, since: datetime, now: datetime
+    runs: Sequence[ResourceRun], series: MetricSeries, since: datetime, now: datetime
 ) -> Iterator[ResourceRun]:
-    """Yield *runs* in pieces, by the instance-hours that each published on each day."""
-    ordered, today = sorted(runs, key=lambda run: run.start), now.date()
-    hours: list[dict[date, Decimal]] = [defaultdict(Decimal) for _ in ordered]
-    for at, count in series.points:
-        begun = sum(run.start < at + timedelta(seconds=period) for run in ordered)
-        number = max(begun - 1, 0)
-        hours[number][at.date()] += Decimal(round(count)) / ordered[number].datapoints
-    for run, own in zip(ordered, hours, strict=True):
-        first = max(run.start, datetime.combine(since.date(), time(), UTC))
+    """
+    Yield *runs* in pieces of a day, by the datapoints of their instances.
+
+    A day of several runs is divided by how long each was, and how many instances it began with.
+    """
+    first, today = (datetime.combine(at.date(), time(), UTC) for at in (since, now))
+    counts = {at.date(): Decimal(round(count)) for at, count in series.points}
+    pieces = [piece for run in runs for piece in _pieces_by_day(run, first, today)]
+    expected: dict[date, Decimal] = defaultdict(Decimal)
+    for piece in pieces:
+        expected[piece.start.date()] += piece.units(first, today) * piece.datapoints
+    for run in runs:
         if run.start < first:
-            yield replace(run, end=first)
-        last = run.end or datetime.combine(today, time(), UTC)
-        days = DaySpan(first.date(), (last.date() - first.date()).days + 1)
-        for day in days:
-            start = max(first, datetime.combine(day, time(), UTC))
-            end = min(last, datetime.combine(day + DAY, time(), UTC))
-            if start < end:
-                length = Decimal(str((end - start).total_seconds())) / 3600
-                yield replace(run, start=start, end=end, hourly=(own[day] / length).quantize(COUNT_PLACES))
-        if run.end is None:
-            yield replace(run, start=max(first, last))
+            yield replace(run, end=min(first, run.end or first))
+    for piece in pieces:
+        day = piece.start.date()
+        share = counts.get(day, ZERO) / expected[day]
+        yield replace(piece, hourly=(piece.hourly * share).quantize(COUNT_PLACES))
+    yield from (replace(run, start=max(run.start, today)) for run in runs if run.end is None)
+
+
+def _join_days(pieces: Iterable[ResourceRun]) -> Sequence[ResourceRun]:
+    """Return *pieces*, with those that only go on as one."""
+    found: list[ResourceRun] = []
+    for piece in sorted(pieces, key=lambda piece: piece.start):
+        last = found[-1] if found else piece
+        if last.end == piece.start and replace(last, end=piece.end) == replace(piece, start=last.start):
+            found[-1] = replace(last, end=piece.end)
+        else:
+            found.append(piece)
+    return found
+
+
+def _pieces_by_day(run: ResourceRun, first: datetime, until: datetime) -> Iterator[ResourceRun]:
+    """Yield the days of *run* from *first* until *until*, each with as many instances as it began with."""
+    begins, ends = max(run.start, first), min(run.end or until, until)
+    for day in DaySpan(begins.date(), (ends.date() - begins.date()).days + 1):
+        midnight = datetime.combine(day, time(), UTC)
+        start, end = max(begins, midnight), min(ends, midnight + DAY)
+        if start < end:
+            yield replace(run, start=start, end=end, hourly=max(run.initial, Decimal(1)))
 
 
 def _agrees(pieces: Sequence[ResourceRun], endpoint: UsedResource, now: datetime) -> bool:

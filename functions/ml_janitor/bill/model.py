@@ -86,6 +86,7 @@ class BillReading(StrEnum):
     ACTIVE_TAGS = "active tags"
     RESOURCES = "resources"
     REQUESTS = "requests"
+    ACTIONS = "actions of the janitor"
 
 
 class GapCause(StrEnum):
@@ -150,7 +151,7 @@ class Bill:
     day, usage type and value of a tag (project, owner), or by day, service and value (environment, team,
     cost-center), under the tag's name in the settings. A tag that was not read is missing, and *gaps* has the
     reason. *estimated* are the days that AWS still marks so. *forecast* is None if *gaps* has the reason.
-    *requests* is the number of requested pages.
+    *requests* is the number of requested pages. Amounts are in *currency*, also where they are called usd.
 
     A shared bill is shown to *account*: *accounts* are the names of its accounts by their ids, if
     known. *by_account* are the same dollars by day and account (in `Charge.tag`); *moved* by day,
@@ -172,6 +173,7 @@ class Bill:
     accounts: Mapping[str, str] | None = None
     by_account: tuple[Charge, ...] = ()
     moved: tuple[Charge, ...] = ()
+    currency: str = "USD"
 
     def by_metric(self, metric: CostMetric) -> Bill | None:
         """Return the bill by *metric*; None if it has only its own."""

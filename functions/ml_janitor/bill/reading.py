@@ -409,6 +409,7 @@ def read_bill(
         requests=explorer.requests,
         accounts={**explorer.account_names, **named_accounts} if wanted.accounts else None,
         by_account=_charges(by_account or (), metric, ("tag",)),
+        currency=next((row.currency for row in by_service or ()), "USD"),
     )
     whole = fresh if kept is None or by_service is None else fresh.after(kept, whole_first)
     if moved is not None:

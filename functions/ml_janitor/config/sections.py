@@ -168,6 +168,7 @@ class JanitorSection(BaseModel):
     slack_concurrency: values.Count = 5
     max_actions_per_night: values.Count = 50
     undo_days: Annotated[int, Field(ge=1, le=90)] = 30
+    hold_days: Annotated[int | str, values.HOLD_DAYS_CHECK] = 180
     undo_roles: list[Annotated[str, values.UNDO_ROLE_CHECK]] = []
     digest_schedule: values.ScheduleExpression = "cron(0 7 * * ? *)"
     permissions_boundary: Annotated[str, values.BOUNDARY_CHECK] = ""

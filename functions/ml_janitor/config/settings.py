@@ -197,6 +197,12 @@ class Settings:
         return RunPolicy(exemptions, tuple(section.owner_tags), arming, hours=self.hours)
 
     @property
+    def hold_time(self) -> timedelta | None:
+        """The time for which a press of *Keep* holds a resource; None is for good."""
+        days = self.janitor.hold_days
+        return timedelta(days=days) if isinstance(days, int) else None
+
+    @property
     def hours(self) -> Mapping[Change, float]:
         """Return the estimated working hours of each kind of change."""
         return {Change(kind): hours for kind, hours in (PlanSection().hours | self.plan.hours).items()}

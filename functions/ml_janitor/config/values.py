@@ -264,6 +264,8 @@ LONGEST_KEEP_ALIVE = timedelta(hours=6)
 LONGEST_MAX_RUNTIME = timedelta(days=28)
 """MaxRuntimeInSeconds of a training job is at most 28 days (SageMaker API reference, StoppingCondition)."""
 
+LONGEST_HOLD_DAYS = 3650
+
 IAM_ARN = r"arn:aws[a-z-]*:iam::"
 ACCOUNT_ID = r"\d{12}"
 IAM_NAMES = r"[\w+=,.@/*?-]{1,512}"
@@ -353,6 +355,10 @@ Weekday = Annotated[str, accept_values(("", *WEEKDAYS), 'a day such as "Mon", or
 Count = Annotated[int, Field(ge=0)]
 
 RUNTIME_CHECK, KEEP_ALIVE_CHECK = accept_durations(LONGEST_MAX_RUNTIME), accept_durations(LONGEST_KEEP_ALIVE)
+HOLD_DAYS_CHECK = accept_if(
+    lambda value: value == "forever" or (isinstance(value, int) and 1 <= value <= LONGEST_HOLD_DAYS),
+    f'a number of days from 1 to {LONGEST_HOLD_DAYS}, or "forever"',
+)
 BUDGET_CHECK = accept_if(lambda value: value > 0, "dollars a month, more than 0")
 WORK_HOURS_CHECK = accept_if(lambda value: 0 < value <= 1000, "hours of work, more than 0 and at most 1000")
 FINITE_CHECK = Field(allow_inf_nan=False)

@@ -10,7 +10,9 @@ from __future__ import annotations
 import re
 import shlex
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from decimal import Decimal
 from urllib.parse import quote
@@ -19,6 +21,9 @@ from zoneinfo import ZoneInfo
 from ml_janitor.core.money import round_to_cents
 
 SLACK_ID = re.compile(r" \([UW][A-Z0-9]+\)$")
+
+MARKDOWN_MARKS = re.compile(r"[\\`*_{}\[\]<>#|~&@!:]|^[-+]|^\d+(?=[.)])")
+"""Characters that mean something in Markdown; `:` begins a link in GitHub's, and `@` mentions somebody."""
 
 DATA_UNITS = ("bytes", "KB", "MB", "GB", "TB", "PB")
 
@@ -41,13 +46,32 @@ A command with what follows from its first option, quoted word or address on, wi
 """
 
 
+_currency_sign: ContextVar[str] = ContextVar("currency_sign", default="$")
+
+
+@contextmanager
+def amounts_in(currency: str) -> Iterator[None]:
+    """Format amounts in *currency* meanwhile: "CNY 1,234" for any but US dollars."""
+    token = _currency_sign.set("$" if currency == "USD" else f"{currency} ")
+    try:
+        yield
+    finally:
+        _currency_sign.reset(token)
+
+
+def currency_sign() -> str:
+    """Return the beginning of an amount: "$", or the code of another currency."""
+    return _currency_sign.get()
+
+
 def format_usd(amount: Decimal) -> str:
     """Format dollars for a reader: whole dollars from 100 on, cents below; a little is not nothing."""
+    sign = currency_sign()
     if amount < 0 and round_to_cents(amount):
         return f"-{format_usd(-amount)}"
     if amount > 0 and not round_to_cents(amount):
-        return "<$0.01"
-    return f"${amount:,.0f}" if amount >= 100 else f"${abs(round_to_cents(amount) or 0):,.2f}"
+        return f"<{sign}0.01"
+    return f"{sign}{amount:,.0f}" if amount >= 100 else f"{sign}{abs(round_to_cents(amount) or 0):,.2f}"
 
 
 def format_time(at: datetime) -> str:
@@ -132,6 +156,11 @@ def quote_cell(text: str) -> str:
     """Return *text* as a cell of CSV that is visible, and that no spreadsheet takes for a formula."""
     shown = "".join(map(escape_character, text))
     return f"'{shown}" if text.lstrip().startswith(FORMULA_STARTS) or text[:1].isspace() else shown
+
+
+def escape_markdown(text: str) -> str:
+    """Escape *text* for a cell or line of GitHub's Markdown: no markup, link, mention or HTML is left."""
+    return MARKDOWN_MARKS.sub(lambda mark: f"&#{ord(mark[0])};", escape_text(text, 1000))
 
 
 def escape_mrkdwn(text: str) -> str:

@@ -35,6 +35,11 @@ class Hold:
     until: datetime | None = None
     why: str = ""
 
+    @property
+    def pressed(self) -> bool:
+        """Return whether a press of *Keep* gave it: `janitor keep` demands a reason."""
+        return self.how is HoldKind.KEPT and not self.why
+
     def reason(self, now: datetime) -> str | None:
         """Return the reason to keep at *now*, in words; None once it is over."""
         if self.until is not None and self.until <= now:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from boto3.dynamodb.conditions import Attr, ConditionBase
 from pydantic import TypeAdapter
 
-from ml_janitor.engine.policy import Hold
+from ml_janitor.engine.policy import Hold, HoldKind
 from ml_janitor.ledger.actions import UNDOABLE_STAGES, Action, BegunBeforeError, Stage
 from ml_janitor.ledger.signatures import Request, RequestKind, Signatures
 from ml_janitor.ledger.table import (
@@ -190,6 +190,18 @@ class Holds:
             hold = replace(hold, key=_APP_TYPE.sub(lambda app: app[1] + app[2].lower(), hold.key))
             found[hold.key] = (*found.get(hold.key, ()), hold)
         return found
+
+    def end_keeps(self, account: str, region: str, until: datetime) -> None:
+        """Let each hold of a press of *Keep* without an end, as versions before stored it, end at *until*."""
+        for item in self._table.query(_where(account, region)):
+            if item["how"] == HoldKind.KEPT and not item.get("why") and item.get("until") is None:
+                with suppress(ConditionFailedError):  # somebody ran `janitor keep` meanwhile
+                    self._table.change(
+                        item["pk"],
+                        item["sk"],
+                        set_to={"until": until, EXPIRES_ATTRIBUTE: int(until.timestamp())},
+                        only_if=Attr(_GIVEN_ATTRIBUTE).eq(item[_GIVEN_ATTRIBUTE]),
+                    )
 
 
 def _where(account: str, region: str) -> str:

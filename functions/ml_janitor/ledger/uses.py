@@ -65,13 +65,14 @@ def accounts_uses() -> TableUses:
 
 def digest_uses(*, bill: bool, organization: bool = False) -> TableUses:
     """
-    Return the uses of the digest, which sums up all sweeps, and of the *bill* if enabled.
+    Return the uses of the digest, which sums up all sweeps and ends old keeps, and of the *bill* if enabled.
 
     In an *organization* it reads the sweeps in batches, and the latest runs say which there are.
     """
-    read = {f"{kind}#*": (_QUERY,) for kind in (FINDING_KEY, ACTION_KEY, HOLD_KEY)}
+    read = {f"{kind}#*": (_QUERY,) for kind in (FINDING_KEY, ACTION_KEY)}
     return {
         **read,
+        f"{HOLD_KEY}#*": (_QUERY, _UPDATE),
         f"{SWEEP_KEY}#*": (_GET_MANY if organization else _GET,),
         f"{DIGEST_KEY}#*": (_GET, _PUT),
         **({f"{BILL_KEY}#*": (_GET, _PUT)} if bill else {}),

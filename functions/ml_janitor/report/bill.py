@@ -39,7 +39,7 @@ from ml_janitor.bill.report import (
     sum_lines,
 )
 from ml_janitor.core.durations import DAY
-from ml_janitor.core.text import escape_text, format_time, format_usd, quote_shell
+from ml_janitor.core.text import amounts_in, currency_sign, escape_text, format_time, format_usd, quote_shell
 from ml_janitor.report.blocks import (
     DocumentBlock,
     FigureBlock,
@@ -287,6 +287,7 @@ GAP_PERMISSIONS = {
     BillReading.FORECAST: "ce:GetCostForecast",
     BillReading.SERVICE_NAMES: "ce:GetDimensionValues",
     BillReading.ACTIVE_TAGS: "ce:ListCostAllocationTags",
+    BillReading.ACTIONS: "kms:VerifyMac",
 }
 GAP_SUBJECTS = {
     BillReading.SERVICES: "the bill",
@@ -296,6 +297,7 @@ GAP_SUBJECTS = {
     BillReading.FORECAST: "the forecast",
     BillReading.SERVICE_NAMES: "the names of services",
     BillReading.ACTIVE_TAGS: "which tags are active",
+    BillReading.ACTIONS: "what the janitor ended",
 }
 
 SEE_ALL_ADVICE = "Deploy the janitor in the management account."
@@ -468,7 +470,10 @@ def unit_price(amount: Decimal) -> str:
     """Format the dollars for one unit: with two significant digits where cents would hide the amount."""
     if amount >= Decimal("0.1"):
         return format_usd(amount)
-    return f"${amount:.{1 - amount.adjusted()}f}" if amount >= Decimal("0.000001") else "<$0.000001"
+    sign = currency_sign()
+    return (
+        f"{sign}{amount:.{1 - amount.adjusted()}f}" if amount >= Decimal("0.000001") else f"<{sign}0.000001"
+    )
 
 
 # --- next step, month and budgets -----------------------------------------------------------------
@@ -536,6 +541,11 @@ def lay_out_bill(report: BillReport, *, by: str = BY_PHASE, max_requests: int) -
 
     The first lines say what the bill came to, the largest cause with its owner, and what to do about it.
     """
+    with amounts_in(report.bill.currency):
+        return _document(report, by, max_requests)
+
+
+def _document(report: BillReport, by: str, max_requests: int) -> HeadingBlock:
     blocks, least = list[DocumentBlock](), Rank.FIRST
     if report.bill.charges:
         blocks, least = (

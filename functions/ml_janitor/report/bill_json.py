@@ -9,7 +9,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.bill.report import chargeback_lines, has_table
-from ml_janitor.core.text import quote_cell
+from ml_janitor.core.text import amounts_in, quote_cell
 from ml_janitor.report.bill import gap_sentence, mover_line
 from ml_janitor.report.json import iso_time, usd_number
 
@@ -29,6 +29,11 @@ def bill_json_text(report: BillReport, *, by: str) -> str:
 
 def bill_document(report: BillReport, *, by: str) -> dict[str, Any]:
     """Return *report* with its table *by* something, as plain JSON values; dollars are rounded to cents."""
+    with amounts_in(report.bill.currency):
+        return _values(report, by)
+
+
+def _values(report: BillReport, by: str) -> dict[str, Any]:
     bill, main = report.bill, report.main
     found = bill.forecast
     return {
@@ -36,6 +41,7 @@ def bill_document(report: BillReport, *, by: str) -> dict[str, Any]:
         "time": iso_time(bill.time),
         "account": bill.account,
         "metric": bill.metric.value,
+        "currency": bill.currency,
         "span": _span(report.span),
         "usd": usd_number(bill.total(report.span)) if bill.charges else None,
         "estimated": [_day(day) for day in sorted(bill.estimated) if day in report.span],

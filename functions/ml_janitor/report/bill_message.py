@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from ml_janitor.bill.report import BY_PHASE, BillReport, has_table, usd_by_day
-from ml_janitor.core.text import format_usd
+from ml_janitor.core.text import amounts_in, format_usd
 from ml_janitor.report.bill import lay_out_bill
 from ml_janitor.report.blocks import Rank, cut_document, slack_paragraphs
 from ml_janitor.report.charts import PICTURE_FORM, DailySeries, draw_columns, render_png
@@ -61,8 +61,9 @@ def daily_costs(report: BillReport, tag: str) -> DailySeries:
 def bill_picture(report: BillReport, tag: str) -> Picture:
     """Draw the daily costs as a PNG."""
     series = daily_costs(report, tag)
-    return Picture(
-        name=PICTURE_NAME,
-        png=render_png(draw_columns(series, PICTURE_FORM)),
-        words=series.reduced().description,
-    )
+    with amounts_in(report.bill.currency):
+        return Picture(
+            name=PICTURE_NAME,
+            png=render_png(draw_columns(series, PICTURE_FORM)),
+            words=series.reduced().description,
+        )

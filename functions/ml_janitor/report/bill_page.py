@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from ml_janitor.bill.report import BY_PHASE, usd_by_day
-from ml_janitor.core.text import escape_text
+from ml_janitor.core.text import amounts_in, escape_text
 from ml_janitor.report import charts
 from ml_janitor.report.bill import lay_out_bill
 from ml_janitor.report.blocks import TableBlock
@@ -34,12 +34,14 @@ def bill_section(report: BillReport, *, by: str = BY_PHASE, max_requests: int) -
         (at for at, block in enumerate(document.blocks) if isinstance(block, TableBlock)),
         len(document.blocks),
     )
+    with amounts_in(report.bill.currency):
+        drawn = list(draw_charts(report)) if report.bill.charges else []
     return {
         "light": {name: charts.LIGHT_COLOURS[name] for name in CHART_COLOURS},
         "dark": {name: charts.DARK_COLOURS[name] for name in CHART_COLOURS},
         "document": document,
         "above": document.blocks[:first],
-        "charts": list(draw_charts(report)) if report.bill.charges else [],
+        "charts": drawn,
         "below": document.blocks[first:],
     }
 

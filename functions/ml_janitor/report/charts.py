@@ -16,7 +16,7 @@ from math import ceil, floor, log10
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ml_janitor.core.text import escape_text, format_usd
+from ml_janitor.core.text import currency_sign, escape_text, format_usd
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -272,7 +272,7 @@ def _ticks(low: Decimal, high: Decimal) -> list[Decimal]:
 
 def _dollars(tick: Decimal, step: Decimal) -> str:
     digits = 0 if step >= 1 else max(2, -floor(log10(step)))
-    return f"{'-' if tick < 0 else ''}${abs(tick):,.{digits}f}"
+    return f"{'-' if tick < 0 else ''}{currency_sign()}{abs(tick):,.{digits}f}"
 
 
 def _layers(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from ml_janitor.acting.savings import SavingsTotal
 from ml_janitor.core.durations import format_age
 from ml_janitor.core.money import Totals
-from ml_janitor.core.text import format_time, format_usd, shorten_list
+from ml_janitor.core.text import format_local_time, format_time, format_usd, shorten_list
 from ml_janitor.ledger.latest import LastSweep
 from ml_janitor.report.finding_words import detector_noun, owner_in_message, sums_text, unpriced_note
 from ml_janitor.report.mrkdwn import (
@@ -31,10 +31,18 @@ from ml_janitor.report.mrkdwn import (
     prose,
     section_block,
 )
-from ml_janitor.report.warnings import BUTTON_LABELS, Button, ButtonSubject
+from ml_janitor.report.warnings import (
+    BUTTON_LABELS,
+    Button,
+    ButtonSubject,
+    kept_resource,
+    kept_subject,
+    person_text,
+)
 
 if TYPE_CHECKING:
     from ml_janitor.core.model import Change
+    from ml_janitor.engine.policy import Hold
     from ml_janitor.ledger.findings import Entry
 
 # --- digest of an account -------------------------------------------------------------------------
@@ -247,6 +255,38 @@ def add_sums(last: Iterable[LastSweep]) -> Totals:
 def list_paragraphs(title: str, parts: Sequence[str]) -> list[Block]:
     """Put *parts*, a line each, under their *title*; return nothing if there are none."""
     return [section_block(text) for text in join_lines([f"*{title}:*", *parts])] if parts else []
+
+
+KEEPS_SHOWN = 5
+
+
+def keep_blocks(
+    ending: Sequence[tuple[str, str, Hold]], *, time_zone: str, several: bool, buttons: bool
+) -> Iterator[Block]:
+    """
+    Build the paragraphs about holds that are *ending*, each with its account and region, the next first.
+
+    With *several* accounts each hold names its place. Without *buttons*, a command does the same.
+    """
+    if ending:
+        yield section_block(
+            "*Kept, but not for much longer.* Afterwards there is a warning, as for a new finding."
+        )
+    for account, region, hold in ending[:KEEPS_SHOWN]:
+        where = f" in {prose(account, 40)}, {prose(region, 40)}" if several else ""
+        end = format_local_time(hold.until, time_zone) if hold.until else ""
+        yield section_block(f"{kept_resource(hold)}{where}: kept by {person_text(hold.by)} until {end}")
+        if buttons:
+            subject = str(kept_subject(account, region, hold))
+            keep = Button.KEEP_ON
+            yield button_row([make_button(BUTTON_LABELS[keep], keep.value, subject)])
+    ends = []
+    if more := len(ending) - KEEPS_SHOWN:
+        ends += [f"{count_noun(more, 'more keep')} end soon."] if more > 0 else []
+    if ending and not buttons:
+        ends.append(f"{code_span('janitor keep ARN --reason TEXT')} keeps on.")
+    if ends:
+        yield context_block(" ".join([*ends, f"{code_span('janitor findings')} lists all."]))
 
 
 ADVICE_SHOWN = 5

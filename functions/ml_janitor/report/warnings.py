@@ -67,6 +67,7 @@ class Button(StrEnum):
     """A press on a button. The values are Slack's action ids."""
 
     KEEP = "janitor:keep"
+    KEEP_ON = "janitor:keep-on"
     SNOOZE = "janitor:snooze"
     TONIGHT = "janitor:keep-tonight"
     NOW = "janitor:now"
@@ -77,6 +78,7 @@ class Button(StrEnum):
 
 BUTTON_LABELS = {
     Button.KEEP: "Keep",
+    Button.KEEP_ON: "Keep",
     Button.SNOOZE: "Snooze 7 days",
     Button.TONIGHT: "Keep tonight",
     Button.NOW: "Do it now",
@@ -110,6 +112,16 @@ class ButtonSubject:
         if (parts := BUTTON_VALUE.fullmatch(value)) is None:
             raise ValueError("the button says nothing that is known here")
         return cls(**parts.groupdict())
+
+
+KEPT_RESOURCE = "kept-resource"
+"""The detector of a button that is about a kept resource, whichever detector finds it."""
+
+
+def kept_subject(account: str, region: str, hold: Hold) -> ButtonSubject:
+    """Return the subject of a button about what *hold* keeps: its finding may be forgotten by now."""
+    finding = finding_id(KEPT_RESOURCE, hold.key)
+    return ButtonSubject(detector=KEPT_RESOURCE, account=account, region=region, finding=finding)
 
 
 # --- status of a warned finding -------------------------------------------------------------------
@@ -193,7 +205,8 @@ class StatusWording:
             return self._status(f"*Kept* {by}")
         again = "If it is still waste then, there will be a new warning."
         verb = "Snoozed" if hold.how is HoldKind.SNOOZED else "Kept"
-        return self._status(f"*{verb} until {self.at(hold.until)}* {by} {again}", (Button.KEEP,))
+        keep = (Button.KEEP,) if hold.how is HoldKind.SNOOZED else ()
+        return self._status(f"*{verb} until {self.at(hold.until)}* {by} {again}", keep)
 
     def hurried(self, by: str, at: datetime) -> Status:
         """Say that somebody pressed *Do it now*."""
@@ -572,3 +585,14 @@ def advice_held_text(name: str, hold: Hold) -> str:
     """Tell who pressed what became of the advice about the resource *name*."""
     lasts = f"for {format_age(hold.until - hold.given)}" if hold.until else "for good"
     return f"The advice about {code_span(name)} is left out {lasts}. `janitor findings` lists it."
+
+
+def kept_resource(hold: Hold) -> str:
+    """Return the name of what *hold* keeps, in a code span: its kind and name, by its ARN."""
+    return code_span(hold.key.rpartition("@")[0].split(":", 5)[-1])
+
+
+def kept_on_text(hold: Hold, time_zone: str) -> str:
+    """Tell who pressed *Keep* in the digest until when *hold* keeps its resource now."""
+    lasts = f"until {format_local_time(hold.until, time_zone)}" if hold.until else "for good"
+    return f"{kept_resource(hold)} is kept {lasts}."

@@ -21,7 +21,7 @@ from ml_janitor.core.model import HOURS_PER_MONTH, Mode, Unreadable, Value
 from ml_janitor.core.money import Totals, find_overlaps, rank_by_cost
 from ml_janitor.core.results import UNVERIFIED_RECORD_CODES, Report, Result, Sweep
 from ml_janitor.core.text import format_local_time, format_usd
-from ml_janitor.engine.policy import hold_reason, holds_on_advice
+from ml_janitor.engine.policy import Hold, hold_reason, holds_on_advice, longest_hold
 from ml_janitor.engine.run import Failures
 from ml_janitor.ledger.actions import Action, Stage
 from ml_janitor.report.announcement import announce_sweep, owners_in_thread
@@ -33,6 +33,7 @@ from ml_janitor.report.digest import (
     Overview,
     SweepRow,
     advice_blocks,
+    keep_blocks,
     late_bill_text,
     make_digest,
     make_organization_digest,
@@ -220,9 +221,15 @@ class DailyDigest:
         ranked: Sequence[tuple[Entry, Decimal]] = ()
         with failures.survived("the weekly advice could not be read"):
             ranked = self._advice(found, now) if self.announcer else ()
+        ending: Sequence[tuple[str, str, Hold]] = ()
+        with failures.survived("holds that end soon could not be read"):
+            ending = self.action_history.ending_keeps(places, now)
         with failures.survived("Slack could not be told"):
             if self.announcer:
-                advice = self._advice_blocks(ranked, self.announcer)
+                advice = [
+                    *self._keep_blocks(ending, self.announcer),
+                    *self._advice_blocks(ranked, self.announcer),
+                ]
                 post = (
                     make_digest(rows, now=now, actions=actions, bill=part, advice=advice)
                     if seen is None
@@ -329,9 +336,17 @@ class DailyDigest:
     def _advice_blocks(self, ranked: Sequence[tuple[Entry, Decimal]], announcer: Announcer) -> list[Block]:
         if not ranked:
             return []
-        buttons = announcer.interactive and bool(self.settings.janitor.slack_signing_secret)
         several = self.settings.organization.used
+        buttons = self._has_buttons(announcer)
         return list(advice_blocks(ranked, self.settings.hours, several=several, buttons=buttons))
+
+    def _keep_blocks(self, ending: Sequence[tuple[str, str, Hold]], announcer: Announcer) -> Iterator[Block]:
+        several, zone = self.settings.organization.used, self.settings.janitor.time_zone
+        buttons = bool(ending) and self._has_buttons(announcer)
+        return keep_blocks(ending, time_zone=zone, several=several, buttons=buttons)
+
+    def _has_buttons(self, announcer: Announcer) -> bool:
+        return announcer.interactive and bool(self.settings.janitor.slack_signing_secret)
 
 
 def monthly_usd_by_detector(rows: Sequence[SweepRow]) -> dict[str, Decimal]:
@@ -348,6 +363,9 @@ def monthly_usd_by_detector(rows: Sequence[SweepRow]) -> dict[str, Decimal]:
 DUE_WITHIN = timedelta(days=1)
 """The digest names findings that are due within this time."""
 
+KEEP_ENDS_WITHIN = timedelta(days=14)
+"""The digest names what *Keep* holds for no longer than this."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionHistory:
@@ -355,7 +373,8 @@ class ActionHistory:
     The actions in the ledger's table; *cleanups* are those of the detectors that can act, by name.
 
     *disarmed* are the detectors whose actions the deployment can no longer undo, *within* is `undo_days`.
-    *several* is whether there are several accounts, so that each line names its own.
+    *hold_time* is the time for which *Keep* holds, None for good. *several* is whether there are several
+    accounts, so that each line names its own.
     """
 
     ledger: Ledger
@@ -365,6 +384,7 @@ class ActionHistory:
     time_zone: str
     disarmed: Sequence[Detector[Any]] = ()
     within: timedelta = timedelta(days=30)
+    hold_time: timedelta | None = None
     several: bool = False
 
     def read(
@@ -420,6 +440,30 @@ class ActionHistory:
                 time_zone=self.time_zone,
             ),
         )
+
+    def ending_keeps(
+        self, places: Callable[[str], Sequence[tuple[str, str]]], now: datetime
+    ) -> list[tuple[str, str, Hold]]:
+        """
+        Return what *Keep* holds in *places* for two more weeks at most, the next to end first.
+
+        Versions before held it for good: from the first digest on, it is held for `hold_time`.
+        """
+
+        def read(place: tuple[str, str]) -> list[tuple[str, str, Hold]]:
+            if self.hold_time is not None:
+                self.holds.end_keeps(*place, now + self.hold_time)
+            return [
+                (*place, hold)
+                for holds in self.holds.all(*place).values()
+                if (hold := longest_hold(holds, now)) is not None and hold.pressed
+                if hold.until is not None and hold.until - now <= KEEP_ENDS_WITHIN
+            ]
+
+        acted_in = dict.fromkeys(place for detector in self.cleanups for place in places(detector))
+        with ThreadPoolExecutor(READ_THREADS, thread_name_prefix="ledger") as pool:
+            ending = [held for found in pool.map(read, acted_in) for held in found]
+        return sorted(ending, key=lambda held: (held[2].until or now, held[2].key))
 
     def _lost(self, places: Callable[[str], Sequence[tuple[str, str]]], now: datetime) -> Iterator[str]:
         """Yield undos that no deployed function has permissions for, one line for each detector and place."""

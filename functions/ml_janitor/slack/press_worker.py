@@ -16,7 +16,14 @@ from ml_janitor.ledger.actions import Stage
 from ml_janitor.ledger.findings import MessageRef
 from ml_janitor.ledger.table import ConditionFailedError
 from ml_janitor.report.causes import cannot_undo_text, cause_text
-from ml_janitor.report.warnings import BUTTON_LABELS, Button, ButtonSubject, advice_held_text
+from ml_janitor.report.warnings import (
+    BUTTON_LABELS,
+    Button,
+    ButtonSubject,
+    advice_held_text,
+    kept_on_text,
+    kept_subject,
+)
 from ml_janitor.slack.client import SlackBot, SlackError, SlackRefusedError
 
 if TYPE_CHECKING:
@@ -186,6 +193,8 @@ class PressWorker:
             return self._undo(press, subject)
         if word in ADVICE_HOLDS:
             return self._advice(press, word, subject)
+        if word is Button.KEEP_ON:
+            return self._keep_on(press, subject)
         entry = self._open(press, subject)
         person = self._allowed(press, word, entry.owner)
         if word is Button.NOW:
@@ -235,7 +244,7 @@ class PressWorker:
     def _hold(self, press: PressEvent, word: Button, entry: Entry, person: Person) -> PressAnswer:
         at = press.pressed
         how, until = {
-            Button.KEEP: (HoldKind.KEPT, None),
+            Button.KEEP: (HoldKind.KEPT, self._kept_until(at)),
             Button.TONIGHT: (HoldKind.SNOOZED, self.settings.working_hours.next_opening(at)),
         }.get(word, (HoldKind.SNOOZED, at + SNOOZE_TIME))
         hold = Hold(key=entry.key, how=how, by=str(person), given=at, until=until)
@@ -243,6 +252,35 @@ class PressWorker:
         holds = self.holds.all(entry.account, entry.region).get(entry.key, ())
         wording = self.messages.terms[entry.detector].wording
         return self._show(word, entry, wording.held(longest_hold(holds, self.clock()) or hold))
+
+    def _kept_until(self, at: datetime) -> datetime | None:
+        """Return the end of what a press of *Keep* at *at* holds; None is for good."""
+        span = self.settings.hold_time
+        return None if span is None else at + span
+
+    def _keep_on(self, press: PressEvent, subject: ButtonSubject) -> PressAnswer:
+        """Renew a hold that the digest says is about to end, for who gave it or a member of the group."""
+        account, region, now = subject.account, subject.region, self.clock()
+        kept = [
+            hold
+            for holds in self.holds.all(account, region).values()
+            for hold in holds
+            if hold.pressed and kept_subject(account, region, hold) == subject and hold.reason(now)
+        ]
+        if not kept:
+            raise PressRefusedError("it is not kept any more; the janitor warns before it does anything")
+        person = self.directory.person(press.user, press.team)
+        if not (person.own and kept[0].by == str(person)):
+            person = self._allowed(press, Button.KEEP_ON, None)
+
+        def renew() -> PressAnswer:
+            until = self._kept_until(press.pressed)
+            again = replace(kept[0], by=str(person), given=press.pressed, until=until)
+            self.holds.put(account, region, again)
+            said = kept_on_text(again, self.settings.janitor.time_zone)
+            return {"done": True, "word": BUTTON_LABELS[Button.KEEP_ON], "said": said}
+
+        return self.once(press.identity, renew)
 
     def _advice(self, press: PressEvent, word: Button, subject: ButtonSubject) -> PressAnswer:
         """Hold one piece of advice: its resource may still be found, and acted on, for another reason."""
@@ -285,8 +323,11 @@ class PressWorker:
             raise PressRefusedError(why)
         if not self.undo:
             raise PressRefusedError(f"{subject.detector} can no longer be undone from here")
-        if self.undoing.actions.doubt(action) is None:  # else the undo function refuses it, and counts that
+        doubt = self.undoing.actions.doubt(action)
+        if doubt is None:
             self._check_can_undo(action)
+        else:  # the undo function verifies it again: it refuses the record then, and counts that
+            self.logger.warning("the record of an undo is not verified", extra={"why": cause_text(doubt)})
         person = self._allowed(press, Button.UNDO, None)
         return self.once(press.identity, lambda: self._request_undo(press, subject, action, person))
 

@@ -115,7 +115,8 @@ class Bill:
     The charges of one account, and the settings of its Cost Explorer.
 
     *active* are its cost allocation tags and since when: they show on what is used from then on. *since* is
-    when its data begins, *page* how many groups a page holds. *members* are accounts that it pays for.
+    when its data begins, *page* how many groups a page holds. *members* are accounts that it pays for, in
+    its *currency*.
     """
 
     charges: list[Charge] = field(default_factory=list)
@@ -131,6 +132,7 @@ class Bill:
     hourly: bool = False
     since: dt.datetime | None = None
     page: int = 5000
+    currency: str = "USD"
 
     def set(self, given: Mapping[str, Any]) -> None:
         """Change the setup; *tags* are active from the beginning, or each from a time."""
@@ -140,7 +142,7 @@ class Bill:
             self.active = {key: clock.parse(at) for key, at in since.items()}
         if members.get("since"):
             members["since"] = clock.parse(members["since"])
-        if unknown := set(members) - {"enabled", "hourly", "members", "page", "plans", "since"}:
+        if unknown := set(members) - {"currency", "enabled", "hourly", "members", "page", "plans", "since"}:
             raise ValueError(f"a bill has no {', '.join(sorted(unknown))}")
         for name, value in members.items():
             setattr(self, name, value)

@@ -58,12 +58,12 @@ class Cell:
     quantity: Decimal = Decimal(0)
     units: set[str] = field(default_factory=set)
 
-    def amounts(self, metrics: Sequence[str]) -> dict[str, dict[str, str]]:
+    def amounts(self, metrics: Sequence[str], currency: str) -> dict[str, dict[str, str]]:
         """Return the amounts by metric. Different units are added up too, and their unit says so."""
         unit = next(iter(self.units)) if len(self.units) == 1 else "N/A"
         costs = {metric: self.amortized if metric in AMORTIZED else self.cost for metric in COSTS}
         return {
-            metric: _amount(costs[metric], "USD") if metric in COSTS else _amount(self.quantity, unit)
+            metric: _amount(costs[metric], currency) if metric in COSTS else _amount(self.quantity, unit)
             for metric in metrics
         }
 
@@ -97,7 +97,7 @@ def get_cost_and_usage(call: Call) -> dict[str, Any]:
                 "TimePeriod": _spelled(at, granularity),
                 "Estimated": clock.now() < _next_month(at[0]) + CLOSED_AFTER,
             }
-            | _result(some, metrics, grouped=bool(asked))
+            | _result(some, metrics, own.currency, grouped=bool(asked))
             for at, some in cells.items()
         ],
         "DimensionValueAttributes": _attributes(call, asked, [cell for _, cell in page]),
@@ -193,10 +193,10 @@ def _spelled(at: Period, granularity: str) -> dict[str, str]:
     return {"Start": f"{at[0]:{form}}", "End": f"{at[1]:{form}}"}
 
 
-def _result(cells: Sequence[Cell], metrics: Sequence[str], *, grouped: bool) -> dict[str, Any]:
+def _result(cells: Sequence[Cell], metrics: Sequence[str], currency: str, *, grouped: bool) -> dict[str, Any]:
     if not grouped:
-        return {"Total": cells[0].amounts(metrics), "Groups": []}
-    used = [(cell.group, cell.amounts(metrics)) for cell in cells if cell.group is not None]
+        return {"Total": cells[0].amounts(metrics, currency), "Groups": []}
+    used = [(cell.group, cell.amounts(metrics, currency)) for cell in cells if cell.group is not None]
     return {"Total": {}, "Groups": [{"Keys": list(group), "Metrics": amounts} for group, amounts in used]}
 
 
@@ -281,7 +281,7 @@ def get_cost_forecast(call: Call) -> dict[str, Any]:
             }
         )
     total = mean * ((end - start) / DAY)
-    return {"Total": {"Amount": f"{total:.10f}", "Unit": "USD"}, "ForecastResultsByTime": results}
+    return {"Total": {"Amount": f"{total:.10f}", "Unit": own.currency}, "ForecastResultsByTime": results}
 
 
 def _charged(answer: Callable[[Call], dict[str, Any]]) -> Callable[[Call], dict[str, Any]]:
