@@ -112,6 +112,8 @@ def test_sums_of_requests_and_peaks_of_memory_decide(quiet: Quiet, aws: Aws, box
         "status": "InService",
         "requests a month": 73_000,
         "mean time of a request": "0.2 s",
+        "99 of 100 requests took": "0.2 s or less",
+        "slowest request": "0.2 s",
         "memory peak": "1.6 GB",
         "requests in flight at once": 2.0,
         "cold start": "10 s, assumed",
