@@ -143,6 +143,15 @@ def test_the_owner_of_what_is_not_explained_is_that_of_its_usage_type() -> None:
     assert (mover.cause, mover.owner, mover.usd) == (MoverCause.UNEXPLAINED, "omar", Decimal(10))
 
 
+@cases("left, found", (0.009, [("new", 10.009)]), (0.01, [("new", 10), ("", 0.01)]))
+def test_less_than_a_cent_that_nothing_explains_is_rounding(
+    left: float, found: list[tuple[str, float]]
+) -> None:
+    said = explained(part((0, 0), (10 + left, 10 + left)), by=[known("new", after=10)])
+
+    assert [(name, usd) for name, _, usd in said] == [(name, Decimal(str(usd))) for name, usd in found]
+
+
 # --- prices -----------------------------------------------------------------------------------
 
 STAYED, NEW, GONE = known("stayed", 300, 600), known("new", 0, 120), known("gone", 150, 0)

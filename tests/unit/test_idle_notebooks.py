@@ -264,7 +264,7 @@ def test_a_finding_tells_the_whole_story() -> None:
         "last opening": "none",
         "last processor use": "none",
         "idle time it published": "none",
-        "what would prove it": "let it publish its idle time (docs/notebook-activity)",
+        "what would prove it": "let it publish its idle time (janitor docs notebook-activity)",
     }
 
 

@@ -356,7 +356,7 @@ def test_a_likely_finding_says_what_would_prove_it_and_what_would_do_instead() -
     found = IdleStudioApps().decide(app(), NOW)
 
     assert isinstance(found, Finding)
-    assert found.to_prove == "let its space publish its idle time (docs/notebook-activity)"
+    assert found.to_prove == "let its space publish its idle time (janitor docs notebook-activity)"
     seen = {one.signal: one.value for one in found.evidence}
     assert seen["what would prove it"] == found.to_prove
     assert seen["what would do without this"] == "Studio's own idle shutdown would stop it from inside"

@@ -45,6 +45,7 @@ from ml_janitor.bill.model import (
 from ml_janitor.core.commitment import family_name
 from ml_janitor.core.durations import DAY, WEEK
 from ml_janitor.core.model import Absent, Finding, Kept, Signal, Target, Unreadable, Value
+from ml_janitor.core.money import CENT
 from ml_janitor.core.results import Result
 from ml_janitor.core.text import shorten_list
 from ml_janitor.detectors.idle_endpoints.reading import (
@@ -442,6 +443,10 @@ def _explained(part: ChangePart, claims: Sequence[_Claim]) -> _Rest:
     if repriced and (usd := (repriced_units * step).quantize(AMOUNT_PRECISION)):
         rest.usd -= usd
         rest.movers.append(Mover(usd=usd, cause=MoverCause.PRICE, part=part))
+    if rest.movers and abs(rest.usd) < CENT:  # rounded hours
+        largest = max(rest.movers, key=lambda mover: abs(mover.usd))
+        rest.movers[rest.movers.index(largest)] = replace(largest, usd=largest.usd + rest.usd)
+        rest.usd = ZERO
     return rest
 
 

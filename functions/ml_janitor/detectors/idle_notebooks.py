@@ -416,7 +416,7 @@ def judge_certainty(notebook: Notebook, idle: Value[timedelta] | None) -> IdleCe
         return IdleCertainty(
             Confidence.LIKELY,
             "nothing shows use, but a kernel may compute without output",
-            "let it publish its idle time (docs/notebook-activity)",
+            "let it publish its idle time (janitor docs notebook-activity)",
         )
     if any(isinstance(signal, Unreadable | NotRead) for signal in (notebook.opened, notebook.busy)):
         return IdleCertainty(

@@ -416,7 +416,7 @@ _REPORTED_TYPES = ("RSessionGateway", "TensorBoard", "DetailedProfiler")
 
 _ONLY_REPORTED_REASON = "nothing shows whether somebody uses an app of this type but its log"
 
-_IDLE_TIME_PROOF = "let its space publish its idle time (docs/notebook-activity)"
+_IDLE_TIME_PROOF = "let its space publish its idle time (janitor docs notebook-activity)"
 _SHUTDOWN_HINT = "Studio's own idle shutdown would stop it from inside"
 
 _APP_PATIENCE = timedelta(hours=4)

@@ -142,7 +142,7 @@ def _advice(report: Report) -> Iterator[str]:
         names = dict.fromkeys(result.detector for result in again)
         yield (
             f"Arm {', '.join(names)}: what is proven of the {count_noun(len(again), 'finding')} here, and of"
-            " the next, would then be ended after a warning (docs/arming.md)."
+            " the next, would then be ended after a warning (janitor docs arming)."
         )
     elif all(sweep.mode is Mode.ACT for sweep in report.sweeps) and report.sweeps:
         yield "Every detector that can act is armed."
