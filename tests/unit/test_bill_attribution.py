@@ -35,6 +35,7 @@ from ml_janitor.bill.model import (
     total_change,
 )
 from ml_janitor.bill.reading import BillQuestion
+from ml_janitor.bill.report import dividing_key
 from tables import cases
 
 DAYS = SpanComparison(kind=ComparisonKind.DAYS, before=BEFORE, after=LAST)
@@ -273,6 +274,18 @@ def test_a_bill_is_divided_by_account_else_by_the_first_tag_that_is_by_usage_typ
     by_account = divide_bill(replace(both, moved=moved), ["project"])
     assert (by_account.tag, set(by_account.lines)) == ("account", {(HOST, "111111111111")})
     assert by_account.services == {HOST: "Amazon SageMaker"}
+
+
+def test_resources_are_known_by_the_tag_that_divides_the_bill() -> None:
+    tags = {"project": "Project", "owner": "Owner"}
+    by_project = bill(charges(HOST, LAST, price="1", quantity="1", tag="llm"))
+    by_owner = replace(by_project, by_tag={"owner": by_project.by_tag["project"]})
+
+    assert [dividing_key(each, tags) for each in (by_project, by_owner, replace(by_owner, by_tag={}))] == [
+        "Project",
+        "Owner",
+        "",
+    ]
 
 
 SAGEMAKER, S3 = "Amazon SageMaker", "Amazon Simple Storage Service"

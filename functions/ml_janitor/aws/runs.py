@@ -321,12 +321,20 @@ def _endpoints(aws: Aws, history: EventHistory, now: datetime) -> Listing[UsedRe
         found.append(
             UsedResource(target=targets.get(name) or gone[name], runs=runs, ended=ended, changed=changed)
         )
-    unread = [answer.error for _, answer in described.items if isinstance(answer, Unreadable)][:1]
-    unread += [
+    endpoints = [answer.error for _, answer in described.items if isinstance(answer, Unreadable)]
+    unknown = [
         answer.error
         for name, answer in zip(names, answers, strict=True)
         if isinstance(answer, Unreadable) and configs[name] is None and name not in gone
-    ][:1]
+    ]
+    unread = [
+        f"{len(errors)} of {total} {noun} could not be described ({errors[0]})"
+        for errors, total, noun in (
+            (endpoints, len(described.items), "endpoints"),
+            (unknown, len(names), "endpoint configurations"),
+        )
+        if errors
+    ]
     return Listing.joined(found, (described.error, book.error, *unread))
 
 

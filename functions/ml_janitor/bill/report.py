@@ -220,6 +220,11 @@ def moved_usage_types(bill: Bill, question: BillQuestion) -> frozenset[str]:
     )
 
 
+def dividing_key(bill: Bill, tags: Mapping[str, str]) -> str:
+    """Return the key of the tag that divides the bill, by the names of *tags*; "" without one."""
+    return tags.get(divide_bill(bill, tuple(tags)).tag, "")
+
+
 def explain_movement(
     bill: Bill, comparison: SpanComparison, divided: BillDivision, resources: Sequence[BillResource]
 ) -> Movement:
