@@ -151,7 +151,7 @@ def test_what_is_due_within_a_day_is_told_unless_it_is_kept_or_gone(nights: Nigh
     assert told(nights).due == []
 
     nights.clock += SECOND
-    line = f"thing `{{}}` to be deleted on Fri 9 Oct 03:10 (UTC), $10.00 a month"
+    line = "thing `{}` to be deleted on Fri 9 Oct 03:10 (UTC), $10.00 a month"
     assert sorted(told(nights).due) == [line.format(name) for name in ("lamp", "pot", "rug", "sofa")]
     nights.hold("sofa", how=HoldKind.KEPT)
     nights.world.use("pot")
@@ -164,7 +164,7 @@ def test_what_is_due_within_a_day_is_told_unless_it_is_kept_or_gone(nights: Nigh
             nights.sign_warnings()
 
     assert told(nights).due == [
-        f"thing `rug` to be deleted on Wed 7 Oct 03:10 (UTC)",
+        "thing `rug` to be deleted on Wed 7 Oct 03:10 (UTC)",
         line.format("lamp"),
     ]
 
