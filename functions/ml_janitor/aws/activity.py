@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 # --- metrics --------------------------------------------------------------------------------------
 
-type MetricStat = Literal["Sum", "Average", "Minimum", "Maximum", "SampleCount"]
+type MetricStat = Literal["Sum", "Average", "Minimum", "Maximum", "SampleCount", "p99"]
 
 QUERIES_PER_CALL = 500
 """GetMetricData's limit."""
