@@ -80,7 +80,7 @@ def test_sums_of_requests_and_peaks_of_memory_decide(quiet: Quiet, aws: Aws, box
         ("six", ("found", "with 6 GB"), {"MemoryUtilization": 26.0}),
         ("memory", ("kept", "it needs 7 GB"), {"spike": {"MemoryUtilization": 28.0}}),
         ("in-flight", ("kept", "202 requests at once"), {"spike": {"ConcurrentRequestsPerModel": 94.0}}),
-        ("hole", ("unknown", "Invocations lacks datapoints"), {"Invocations": [100.0] * 335}),
+        ("hole", ("unknown", "Invocations has no data for some"), {"Invocations": [100.0] * 335}),
         ("blind", ("unknown", "ConcurrentRequestsPerModel lacks"), {"ConcurrentRequestsPerModel": []}),
         ("untimed", ("unknown", "ModelLatency has no datapoint, although"), {"ModelLatency": []}),
         ("silent", ("kept", "no request came, which"), {"Invocations": 0.0, "ModelLatency": []}),
