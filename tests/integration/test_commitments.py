@@ -135,7 +135,7 @@ def test_billed_hours_come_first_and_only_they_judge_ec2(aws: Aws, box: Control,
     assert committed(found["sagemaker-savings-plan"]) == pytest.approx(0.8 * M5, abs=0.001)
     (judged,) = (each for each in found["compute-savings-plan"].evidence if each.signal == "hours judged")
     assert judged.value == 12 * 24 - 1  # AWS keeps 14 days, and may still change the last two
-    assert [one for one in sweep.notices if "requests were answered" in one] == [
+    assert [one for one in sweep.notices if "Cost Explorer requests" in one] == [
         "made 5 Cost Explorer requests ($0.05) and read Savings Plans"
     ]
 

@@ -81,7 +81,7 @@ def test_sums_of_requests_and_peaks_of_memory_decide(quiet: Quiet, aws: Aws, box
         ("memory", ("kept", "it needs 7 GB"), {"spike": {"MemoryUtilization": 28.0}}),
         ("in-flight", ("kept", "202 requests at once"), {"spike": {"ConcurrentRequestsPerModel": 94.0}}),
         ("hole", ("unknown", "Invocations has no data for some"), {"Invocations": [100.0] * 335}),
-        ("blind", ("unknown", "ConcurrentRequestsPerModel lacks"), {"ConcurrentRequestsPerModel": []}),
+        ("blind", ("unknown", "ConcurrentRequestsPerModel has no data"), {"ConcurrentRequestsPerModel": []}),
         ("untimed", ("unknown", "ModelLatency has no datapoint, although"), {"ModelLatency": []}),
         ("silent", ("kept", "no request came, which"), {"Invocations": 0.0, "ModelLatency": []}),
         ("dark", ("unknown", "MemoryUtilization has datapoints in 0"), {"MemoryUtilization": []}),

@@ -126,7 +126,9 @@ def test_the_lead_names_the_cause_that_goes_with_the_change_and_what_to_do() -> 
         "Next step: check whether a commitment, a free tier or a discount ended.",
         "Next step: open Cost Explorer for this usage type. No known resource accounts for it.",
     ]
-    assert "Next step: ask ann, or open Cost Explorer" in told(replace(unknown, owner="ann@acme"))[1]
+    use = replace(unknown, cause=MoverCause.USAGE, owner="ann@acme")
+    assert told(use)[1] == "Next step: ask ann what uses more of it."
+    assert told(replace(use, owner=None))[1].startswith("Next step: open Cost Explorer for this usage type.")
     assert told() == ["Nothing moved more than usual."]
     assert lead(replace(report, main=None, month=None, yesterday=None)) == [
         "Largest: training $15,339, storage $6,100, notebooks $4,351."

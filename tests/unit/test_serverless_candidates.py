@@ -32,7 +32,11 @@ from tables import cases
     (quiet(peaks=Unreadable("MemoryUtilization: denied")), "unknown", "MemoryUtilization: denied"),
     (quiet(peaks=NotRead()), "unknown", "not read"),
     (quiet(raw={"requests": hourly(100, LOAD_HOURS - 1)}), "unknown", "Invocations has no data for some"),
-    (quiet(raw={"ConcurrentRequestsPerModel": Absent()}), "unknown", "ConcurrentRequestsPerModel has no data"),
+    (
+        quiet(raw={"ConcurrentRequestsPerModel": Absent()}),
+        "unknown",
+        "ConcurrentRequestsPerModel has no data",
+    ),
     (quiet(raw={"ModelLatency": Absent()}), "unknown", "ModelLatency has no datapoint"),
     (quiet(raw={"requests": hourly(0), "ModelLatency": Absent()}), "kept", "no request came"),
     (quiet(raw={"requests": hourly(0)}), "kept", "no request came"),

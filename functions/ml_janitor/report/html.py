@@ -177,7 +177,11 @@ def render_html(report: Report, *, bill: Mapping[str, Any] | None = None, plan: 
             nothing_read=why_nothing_read(report),
             charts=charts,
             sources=sorted(
-                {found.cost.source for found in findings if found.cost is not None and found.cost.known}
+                {
+                    escape_text(found.cost.source)
+                    for found in findings
+                    if found.cost is not None and found.cost.known
+                }
             ),
         )
     )
@@ -309,7 +313,9 @@ def incomplete_lines(report: Report) -> list[Markup]:
         if sweep.error:
             places.setdefault((sweep.detector, sweep.error), []).append(place_text(sweep, accounts=several))
     return [
-        format_markup("{} in {} is not complete: {}", detector, first_places(where), add_breaks(why))
+        format_markup(
+            "{} in {} is not complete: {}", detector, first_places(where), add_breaks(escape_text(why, 2000))
+        )
         for (detector, why), where in places.items()
     ]
 
