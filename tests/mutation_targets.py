@@ -142,6 +142,7 @@ ALSO: Mapping[str, tuple[str, ...]] = {
     ),
     "cli/ml_janitor_cli/doctor": ("integration/test_cli_doctor.py",),
     "cli/ml_janitor_cli/estimate/": ("integration/test_cli_estimate.py",),
+    "cli/ml_janitor_cli/estimate/batching.py": ("integration/test_measuring_an_endpoint.py",),
     "cli/ml_janitor_cli/explain": ("integration/test_cli_explain.py",),
     "cli/ml_janitor_cli/forget": ("integration/test_cli_ledger.py", "integration/test_forgetting_reports.py"),
     "cli/ml_janitor_cli/ledger": ("integration/test_cli_ledger.py",),
