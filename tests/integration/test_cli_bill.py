@@ -90,7 +90,7 @@ def test_the_jump_of_the_demo_is_explained_with_owners_and_dollars(janitor: Jani
     assert "October will come to $" in text
     assert "8 requests to Cost Explorer, $0.08" in text
     assert (
-        "Did not fit into 8 requests: the bill by environment, the bill by team, the bill by cost-center."
+        "Skipped to stay within 8 requests: the bill by environment, the bill by team, the bill by cost-center."
         in text
     )
 
@@ -295,11 +295,7 @@ def test_an_account_that_was_charged_nothing_says_so(janitor: Janitor, box: Cont
     (("--by", "projct"), "did you mean project?"),
     (("--json", "--csv", "none/such.csv"), "cannot be written"),
     (("--csv", "x.csv", "--set", "bill.chargeback=cc"), "none of its tags"),
-    (("--against", "August"), "expected a day such as 2026-08-01"),
-    (("--against", "2026-08-32"), "expected a day such as 2026-08-01"),
-    (("--against", "2026-08-01..2026-08-10"), "only spans of the same length are compared"),
     (("--against", "2026-09-20"), "it has to end before the last 30 days begin"),
-    (("--against", "2024-01-01"), "the last 13 months only"),
     (("--days", "0"), "days"),
     (("--set", "bill.max_requests=0"), "bill.max_requests: expected a whole number from 1 to 100"),
     (("--set", "bill.metric=net"), 'bill.metric: expected "auto", "unblended" or "amortized"'),
