@@ -16,6 +16,7 @@ from typing import Any
 
 import aws_cdk as cdk
 import boto3
+from rich.console import Console
 
 from bench import functions
 from bench.account import DAY, SIZES, seed
@@ -31,7 +32,9 @@ from ml_janitor.bill.reading import BILL_DAYS
 from ml_janitor.config.settings import Settings
 from ml_janitor.detectors import DETECTORS
 from ml_janitor_cli.replay import LocalContext, set_variables
+from ml_janitor_sandbox.demo import seed as seed_demo_account
 from ml_janitor_sandbox.deployment import BUCKET, SECRET, SIGNING, TABLE, deploy
+from ml_janitor_sandbox.night import play
 from ml_janitor_sandbox.slack import CHANNEL
 
 ENDPOINTS = 1_000
@@ -53,6 +56,7 @@ ARMED = {
     for detector in DETECTORS
     if detector.cleanup is not None
 }
+TO_ARM = {"time_zone": "America/New_York", "ledger_writers": [f"arn:aws:iam::{ACCOUNT}:role/platform"]}
 SETTINGS = f'[janitor]\nslack_channel = "{CHANNEL}"\nslack_secret = "{SECRET}"\n'
 STARTS = 3
 
@@ -99,7 +103,7 @@ def count() -> dict[str, Any]:
         "stack": {
             key: stack[key]
             for key in (
-                *("alarms", "alarms_armed", "alarms_bill", "dashboards", "keys"),
+                *("alarms", "alarms_armed", "alarms_bill", "dashboards", "keys", "keys_armed"),
                 *("log_days", "report_days"),
             )
         }
@@ -107,7 +111,20 @@ def count() -> dict[str, Any]:
         "bill": counted.pop(BILL),
         "functions": counted,
         "empty": empty([name for name in counted if name not in HANDLERS]),
+        "signing": signing(),
     }
+
+
+def signing() -> dict[str, int]:
+    """Count the calls to the signing keys, and the actions, of the three armed nights of `make night`."""
+    with Box() as box, tempfile.TemporaryDirectory() as folder:
+        seed_demo_account(box.control.url)
+        variables = {**deploy(box.control.url), "AWS_REGION": REGION}
+        _, played, calls = timed(
+            box, lambda: play(box.control.url, variables, Console(file=io.StringIO()), Path(folder))
+        )
+    signed = {name: calls.get(f"kms:{name}", 0) for name in ("GenerateMac", "VerifyMac")}
+    return {**signed, "actions": len(played.actions)}
 
 
 def empty(names: list[str]) -> dict[str, Any]:
@@ -135,9 +152,7 @@ def deployed(folder: Path) -> dict[str, Any]:
     )
     armed = synthesised(
         folder / "armed",
-        Settings.parse(
-            {"janitor": {**SLACK, **BUTTONS, "time_zone": "America/New_York"}, "detectors": ARMED}
-        ),
+        Settings.parse({"janitor": {**SLACK, **BUTTONS, **TO_ARM}, "detectors": ARMED}),
     )
     memory = {
         function["Environment"]["Variables"].get("JANITOR_DETECTOR", DIGEST): function["MemorySize"]
@@ -154,6 +169,7 @@ def deployed(folder: Path) -> dict[str, Any]:
         "alarms_bill": len(billed("AWS::CloudWatch::Alarm")),
         "dashboards": len(of("AWS::CloudWatch::Dashboard")),
         "keys": len(of("AWS::KMS::Key")),
+        "keys_armed": len(armed("AWS::KMS::Key")),
         "log_days": max(group["RetentionInDays"] for group in of("AWS::Logs::LogGroup")),
         "report_days": bucket["LifecycleConfiguration"]["Rules"][0]["ExpirationInDays"],
     }

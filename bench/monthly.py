@@ -37,9 +37,6 @@ MOST_ACTIONS = JanitorSection().max_actions_per_night
 WRITE_UNIT, READ_UNIT = 1024, 4096
 """Bytes of an item that one unit covers (DynamoDB, on-demand)."""
 
-SIGNING = 3
-"""Calls to the key that signs undo records for an action: to sign it, and to verify it in two places."""
-
 OWN_CALLS = ("dynamodb:", "secretsmanager:", "s3:PutObject")
 """Calls for the ledger, the report and the message, which every function makes."""
 
@@ -146,12 +143,12 @@ def arming(given: Mapping[str, Any]) -> float:
     """
     Compute the dollars that arming every detector adds to a month.
 
-    Alarms, the metrics of acts, a second secret, and calls to the key that signs undo records, for as many
+    Alarms, the metrics of acts, a second secret, two keys, and the calls to the signing keys for as many
     actions as the settings allow. The functions behind the buttons and undo cost nothing while nobody needs
     them.
     """
     alarms = given["stack"]["alarms_armed"] - given["stack"]["alarms"]
-    signed = SIGNING * MOST_ACTIONS * (MONTH / DAY)
+    signed = calls_for_action(given) * MOST_ACTIONS * (MONTH / DAY)
     hours = (
         min(1.0, HOUR / schedule_period(function["schedule"]))
         for name, function in given["functions"].items()
@@ -160,9 +157,16 @@ def arming(given: Mapping[str, Any]) -> float:
     return (
         PRICES["alarms"].of(alarms)
         + PRICES["secrets"].of(1)
+        + PRICES["keys"].of(given["stack"]["keys_armed"] - given["stack"]["keys"])
         + PRICES["key-calls"].of(signed)
         + PRICES["custom-metrics"].of(OF_ACTS * sum(hours))
     )
+
+
+def calls_for_action(given: Mapping[str, Any]) -> float:
+    """Compute the calls to the signing keys for an action, with its warning, and the undos among them."""
+    signed: Mapping[str, int] = given["signing"]
+    return (signed["GenerateMac"] + signed["VerifyMac"]) / signed["actions"]
 
 
 def reading(given: Mapping[str, Any]) -> float:
@@ -263,7 +267,8 @@ def armed(given: Mapping[str, Any]) -> str:
     """Say in one sentence what arming adds."""
     return (
         f"Arming all that can act adds {money(arming(given))} a month: alarms, the metrics of acts, the "
-        f"secret of the buttons, and signing the undo records of {MOST_ACTIONS} actions a night; the acts, "
+        f"secret of the buttons, two signing keys ($2.00), and the calls to the keys for {MOST_ACTIONS} "
+        f"actions a night ({calls_for_action(given):.0f} for each, counted over three nights); the acts, "
         "messages and presses themselves are not counted."
     )
 

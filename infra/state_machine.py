@@ -220,6 +220,18 @@ Errors that may be tried again where doing it twice is as good as once (Step Fun
 """
 
 
+BUSY_ERRORS = ["IdempotencyAlreadyInProgressError", "LeaseTakenError"]
+"""Errors of a function while another execution, or a person, has it at work on the same event or account."""
+
+BUSY_RETRIER: StateMachineDefinition = {
+    "ErrorEquals": BUSY_ERRORS,
+    "IntervalSeconds": 60,
+    "BackoffRate": 1,
+    "MaxAttempts": ANSWER_SECONDS // 60 + 1,
+}
+"""A wait that is longer than any function works: then the other's answer is there, or its place is free."""
+
+
 def define_state_machine(accounts: str, *, at_once: int) -> StateMachineDefinition:
     """
     Define a run for {"detector", "function", "time"}, around the function with the ARN *accounts*.
@@ -227,7 +239,7 @@ def define_state_machine(accounts: str, *, at_once: int) -> StateMachineDefiniti
     A failure in one account ends in that account's own execution, and Close finds the accounts without a
     result: also where the map itself failed, or was given up. Where List fails, nothing is looked at. No
     state has more in it than a few numbers for each account: a state takes 256 KiB (developer guide,
-    "Quotas").
+    "Quotas"). An account at which another execution is at work waits for it, and so does Close.
     """
     sweep = _invoke(
         {"FunctionName.$": "$.function"},
@@ -239,6 +251,7 @@ def define_state_machine(accounts: str, *, at_once: int) -> StateMachineDefiniti
         },
         retried=THROTTLE_ERRORS,
     )
+    sweep["Retry"].append(BUSY_RETRIER)
     return {
         "StartAt": "List",
         "TimeoutSeconds": RUN_SECONDS,

@@ -59,9 +59,11 @@ class Loads(Seed):
         for metric, level in (USUAL | levels).items():
             namespace = INSTANCES if metric.endswith("Utilization") else SAGEMAKER
             values = level if isinstance(level, list) else [level] * WINDOW
+            asked = (USUAL | levels).get("Invocations")
+            each = {"samples": int(asked)} if metric == "ModelLatency" and isinstance(asked, float) else {}
             series = {"metric": metric, "dimensions": where, "start": NOW - WINDOW * HOUR, "step": 3600}
             minute = {"start": NOW - at + timedelta(minutes=7), "values": [(spike or {}).get(metric)]}
-            self.box.metrics(namespace, [series | {"values": values}, series | minute], region=region)
+            self.box.metrics(namespace, [series | each | {"values": values}, series | minute], region=region)
 
     def hosted(self, name: str, **requests: list[Any]) -> None:
         """Two inference components on one endpoint, each with its *requests*."""

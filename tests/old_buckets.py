@@ -58,6 +58,7 @@ def bucket(
         "objects": Value(float(len(found))),
         "lifecycle": Absent(),
         "lock": Absent(),
+        "versioning": Absent(),
         "uploads": Value(()),
         "root": Value(root),
         "counted": counted if isinstance(counted, Absent | Unreadable) else Value(counted),

@@ -190,6 +190,17 @@ def pipeline_run(session: boto3.Session, box: Control) -> None:
     box.set_clock(NOW)
 
 
+def without_configuration(session: boto3.Session) -> None:
+    """An endpoint in service whose configuration was deleted."""
+    sagemaker: Any = session.client("sagemaker")
+    variant = {"VariantName": "all", "ModelName": "rare-locked", "InstanceType": "ml.m5.large"}
+    sagemaker.create_endpoint_config(
+        EndpointConfigName="rare-lost", ProductionVariants=[variant | {"InitialInstanceCount": 1}]
+    )
+    sagemaker.create_endpoint(EndpointName="rare-lost", EndpointConfigName="rare-lost")
+    sagemaker.delete_endpoint_config(EndpointConfigName="rare-lost")
+
+
 def monitoring(session: boto3.Session, box: Control, endpoint: str) -> None:
     """A schedule that runs over *endpoint*, and one execution of it that has ended."""
     sagemaker: Any = session.client("sagemaker")

@@ -37,6 +37,7 @@ from ml_janitor.report.causes import cause_text
 from ml_janitor.slack.client import UNFINISHED_REPLY
 from ml_janitor_sandbox.control import Control, SandboxError
 from ml_janitor_sandbox.demo.storage import MODEL_BUCKET
+from ml_janitor_sandbox.deployment import SIGNING
 from ml_janitor_sandbox.function_url import event as url_event
 from ml_janitor_sandbox.iam import IamControl
 from ml_janitor_sandbox.slack import SlackControl
@@ -302,10 +303,9 @@ class ActAndUndo:
         tables["detectors"] = {self.detector: tables["detectors"][self.detector]}
         own, undo = host.function(self.detector), host.function(UNDO)
         needs, reads = host.declared.of_function(own), host.unarmed().of_function(own)
-        keys = (
-            host.deployed.signing_keys()
-        )  # of people's requests and of undos: the scenario of presses has them
-        reads |= {one for one in needs if one.resource in {keys["RequestKey"], keys["UndoProgressKey"]}}
+        reads |= {one for one in needs if one in pressing(host)}
+        if not self.spared:  # nothing half done is reverted
+            reads |= {one for one in needs if one.resource == host.deployed.signing_keys()["RequestKey"]}
         undoes = Declared(host.deployed, Settings.parse(tables)).of_function(undo)
         sought = {one for one in undoes if self.own or one.action.partition(":")[0] not in OWN}
         return [
@@ -511,23 +511,33 @@ class Presses:
         for name in ARMS:
             yield from said("now", MEMBER, name, breaks=name == "idle-notebooks")
         yield Step(function="idle-notebooks", event=handed("IdleNotebooks"))
-        yield from said("undo", MEMBER, "idle-notebooks", "notebook")
-        yield Step(function=UNDO, event=handed("Undo"))
+        starts = call("StartNotebookInstance")
+        yield Step(function=UNDO, event=by_command, arranged=partial(broken, starts))
+        for _asked_by in ("a command", "a press"):
+            yield from said("undo", MEMBER, "idle-notebooks", "notebook")
+            yield Step(function=UNDO, event=handed("Undo"), arranged=partial(broken, starts))
+        yield Step(function=UNDO, event=handed("Undo"), arranged=unheard)
+        yield Step(function="idle-notebooks", event=now, arranged=heard_again)
 
     def wanted(self, host: Host, _: Recording) -> list[Wanted]:
-        """All of the two that hear a press."""
-        keys = host.deployed.signing_keys()
-        read = {Permission("kms:VerifyMac", keys[key]) for key in ("RequestKey", "UndoProgressKey")}
+        """All of the two that hear a press; of a sweep, what it takes to grant one and to say what became."""
         functions = [host.function(name) for name in (RECEIVER, WORKER)]
-        return [  # nothing is pressed below what is back or asked for already
-            Wanted(name=one.name, role=one.role, needs=host.declared.of_function(one) - read, also=read)
-            for one in functions
+        sweep = host.function("idle-notebooks")
+        needs, all_of_it = pressing(host), host.declared.of_function(sweep)
+        return [
+            *(
+                Wanted(name=one.name, role=one.role, needs=host.declared.of_function(one))
+                for one in functions
+            ),
+            Wanted(name=sweep.name, role=sweep.role, needs=needs, also=all_of_it - needs),
         ]
 
     def check(self, host: Host, recording: Recording) -> None:
         """Each press had its effect, but for the stranger's."""
-        (error,) = [str(ran.error) for _, ran in recording if ran.error is not None]
+        error, *halted = [str(ran.error) for _, ran in recording if ran.error is not None]
         assert "ResourceNotFoundException" in error
+        assert len(halted) == 3
+        assert all("could not be brought back" in one for one in halted), halted
         slack = SlackControl(host.url)
         *refused, unfinished = [answer["text"] for answer in slack.responses()]
         assert {one.partition(" and ")[0] for one in refused} == {"Nothing was changed: only its owner"}
@@ -544,9 +554,36 @@ class Presses:
             assert one.ran.answer is not None
             in_its_hands = not set(listed(one.statement["Action"])) <= IN_LAMBDAS_HANDS
             assert one.ran.answer["statusCode"] == (503 if in_its_hands else 200)
-        if one.function == WORKER and one.ran.answer is None:
+        signing = any(SIGNING in resource for _, resource in one.ran.denied)
+        if (
+            one.function == WORKER and one.ran.answer is None and not signing
+        ):  # nobody answers what may be forged
             assert SlackControl(host.url).responses()[-1]["text"] == UNFINISHED_REPLY
         return told(host, one)
+
+
+def pressing(host: Host) -> set[Permission]:
+    """What verifies requests and undos."""
+    keys = host.deployed.signing_keys()
+    return {Permission("kms:VerifyMac", keys[key]) for key in ("RequestKey", "UndoProgressKey")}
+
+
+def by_command(host: Host) -> dict[str, Any]:
+    """Somebody asks for the notebook by a command."""
+    host.later(MINUTE)
+    (done,) = host.actions("idle-notebooks")
+    variables = host.function(UNDO).environment
+    return undo_event(done, host.root("kms"), variables, at=host.now, by_hand=True)
+
+
+def unheard(host: Host) -> None:
+    """AWS works again, and Slack takes no change of a message."""
+    broken((), host)
+    SlackControl(host.url).fault("error", method="chat.update", times=0)
+
+
+def heard_again(host: Host) -> None:
+    SlackControl(host.url).clear_faults()
 
 
 def owned(host: Host) -> None:

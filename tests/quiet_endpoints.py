@@ -27,7 +27,7 @@ PRICES = tuple(Price(GB_HOUR * size, "Price List API") for size in range(1, 7))
 
 
 def hourly(value: float, points: int = LOAD_HOURS) -> Signal[MetricTotal]:
-    return Value((value * points, points))
+    return Value(MetricTotal(value * points, points, value))
 
 
 def quiet(**more: Any) -> LoadedEndpoint:
@@ -37,6 +37,8 @@ def quiet(**more: Any) -> LoadedEndpoint:
     raw: dict[str, Signal[MetricTotal]] = {
         "requests": hourly(100),
         "ModelLatency": hourly(100 * 0.2 * 1_000_000),
+        "ModelLatency Maximum": hourly(more.pop("slowest", 0.2) * 1_000_000),
+        "ModelLatency p99": hourly(more.pop("tail", 0.2) * 1_000_000),
         "ConcurrentRequestsPerModel": hourly(2),
     }
     fields: dict[str, Any] = {

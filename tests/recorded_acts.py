@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from conftest import NOW
+from fakes import candidates
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Finding, Target
 from ml_janitor.engine.detector import Detector
@@ -88,7 +89,7 @@ class RecordedAct:
 
 def found(detector: Detector[Any], aws: Aws, name: str) -> Target:
     """The one that a sweep finds under *name*."""
-    targets: list[Target] = [one.target for one in detector.find(aws, NOW)]
+    targets: list[Target] = [one.target for one in candidates(detector, aws, NOW)]
     return next(target for target in targets if target.name == name)
 
 

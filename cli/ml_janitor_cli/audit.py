@@ -103,7 +103,7 @@ def audit(
 
     With --organization it looks at the accounts that [organization] in the settings names, in those of its
     regions, or of --region, that are enabled there. It reports what it could not look at, account by account.
-    docs/organization.md says what each account has to grant.
+    janitor docs organization says what each account has to grant.
 
     Exit status: 0, every sweep is complete, findings or not; 1, a sweep has an error, and the report says
     which; 2, bad usage or settings; 3, --fail-on or --fail-over says so.

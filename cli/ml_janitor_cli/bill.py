@@ -26,7 +26,14 @@ from ml_janitor.bill.explaining import (
 )
 from ml_janitor.bill.model import BillGap, BillReading, DaySpan, GapCause
 from ml_janitor.bill.reading import bill_question, bill_tags, read_bill
-from ml_janitor.bill.report import BY_PHASE, OWN_TABLES, BillReport, make_bill_report, moved_usage_types
+from ml_janitor.bill.report import (
+    BY_PHASE,
+    OWN_TABLES,
+    BillReport,
+    dividing_key,
+    make_bill_report,
+    moved_usage_types,
+)
 from ml_janitor.config.values import suggest_nearest
 from ml_janitor.core.durations import DAY
 from ml_janitor.core.results import Sweep
@@ -237,7 +244,7 @@ def read_bill_report(
             accounts,
             since=datetime.combine(bill.first, time(), UTC),
             now=setup.now,
-            tag=next(iter(wanted.tags.values()), ""),
+            tag=dividing_key(bill, wanted.tags),
             policy=settings.policy,
             verdicts={**facts_from_sweep(results), **facts_from_actions(actions, settings.registry)},
             charged={charge.usage_type for charge in bill.charges},

@@ -196,7 +196,7 @@ TAG_FAULTS = {
     GapCause.TAG_NOT_ACTIVE: "not an active cost allocation tag",
     GapCause.NO_SUCH_TAG: "a tag that nothing has ever had",
 }
-BILL_GUIDE = "docs/operating.md, The bill each morning"
+BILL_GUIDE = "janitor docs operating The bill each morning"
 
 
 def check_bill(

@@ -27,6 +27,7 @@ from ml_janitor_cli.estimate.command import estimate
 from ml_janitor_cli.explain import explain
 from ml_janitor_cli.forget import forget
 from ml_janitor_cli.ledger_commands import approve, findings, keep, restart, snooze, undo
+from ml_janitor_cli.pages import docs
 from ml_janitor_cli.policies import policies
 from ml_janitor_cli.replay import replay
 from ml_janitor_cli.sandbox import sandbox
@@ -72,7 +73,7 @@ app = typer.Typer(
     context_settings=HELP_SETTINGS,
 )
 LEDGER_COMMANDS = (findings, keep, snooze, approve, sweep, undo, restart, forget)
-for _function in (audit, bill, explain, *LEDGER_COMMANDS, replay, detectors, doctor):
+for _function in (audit, bill, explain, *LEDGER_COMMANDS, replay, detectors, doctor, docs):
     app.command(context_settings=HELP_SETTINGS)(_function)
 app.add_typer(estimate, name="estimate", context_settings=HELP_SETTINGS)
 app.add_typer(policies, name="policies", context_settings=HELP_SETTINGS)

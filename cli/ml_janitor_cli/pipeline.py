@@ -1,4 +1,4 @@
-"""What a pipeline needs of an audit: a gate that ends it, a CSV file, and a summary in Markdown."""
+"""The gate that ends a pipeline after an audit, the findings as CSV, and a summary in Markdown."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class FailOn(StrEnum):
 
 SURE_WORDS = {FailOn.PROVEN: "proven", FailOn.LIKELY: "at least likely"}
 
-type FindingId = tuple[str, str, str, str]
+type GateKey = tuple[str, str, str, str]
 """A finding by detector, account, ARN and creation time: what is created anew is a new finding."""
 
 
@@ -50,11 +50,11 @@ class Gate:
 
     on: FailOn | None = None
     over: Decimal | None = None
-    known: frozenset[FindingId] = frozenset()
+    known: frozenset[GateKey] = frozenset()
 
     def why(self, report: Report) -> str | None:
         """Say in a line why *report* does not pass; None if it passes."""
-        new = [result for result in report.findings if finding_id(result) not in self.known]
+        new = [result for result in report.findings if gate_key(result) not in self.known]
         said = "new finding" if self.known else "finding"
         reasons = []
         if self.on is not None:
@@ -85,18 +85,18 @@ def make_gate(fail_on: FailOn | None, fail_over: float | None, new_since: Path |
         if new_since is not None:
             raise edge.CommandRefusedError("--new-since goes with --fail-on or --fail-over")
         return None
-    known = frozenset[FindingId]() if new_since is None else read_known(new_since)
+    known = frozenset[GateKey]() if new_since is None else read_known(new_since)
     over = None if fail_over is None else Decimal(str(fail_over))
     return Gate(on=fail_on, over=over, known=known)
 
 
-def finding_id(result: Result) -> FindingId:
+def gate_key(result: Result) -> GateKey:
     """Return the identity of the finding *result*."""
     target = result.target
     return result.detector, target.account, target.arn, iso_time(target.created) or ""
 
 
-def read_known(path: Path) -> frozenset[FindingId]:
+def read_known(path: Path) -> frozenset[GateKey]:
     """Read the findings of an earlier report, as --json-file wrote it. Raises CommandRefusedError."""
     try:
         text = path.read_text("utf-8")

@@ -36,7 +36,7 @@ def _policies() -> None:
     """
     Enforce required tags and limits of jobs where resources are made.
 
-    Nothing is asked of AWS and nothing is attached: docs/policies.md says how, and what each cannot do.
+    Nothing is asked of AWS and nothing is attached: janitor docs policies says how, and what each cannot do.
     """
 
 

@@ -32,7 +32,7 @@ STACK_NAME = "MlJanitor"
 LOGICAL_ID_HASH = "[0-9A-F]{8}"
 """Suffix that CDK appends to the path of a construct to make its logical id."""
 
-OPERATING_PAGE = "docs/operating.md"
+OPERATING_PAGE = "janitor docs operating"
 DEPLOY_AGAIN_ADVICE = "make deploy REVERT=1 puts it back"
 """Advice for a missing part: without REVERT, CloudFormation compares templates, and does nothing."""
 
@@ -44,6 +44,7 @@ GONE_CODES = frozenset(
     {
         "AWS.SimpleQueueService.NonExistentQueue",
         "NotFound",
+        "NotFoundException",
         "QueueDoesNotExist",
         "ResourceNotFoundException",
     }
@@ -250,7 +251,7 @@ def check_queues(
     return Check.wrong(
         "queues",
         f"messages wait: {'; '.join(seen)}",
-        f"see {OPERATING_PAGE}, {' and '.join(f'{part}Messages' for part in waiting)}",
+        f"see {OPERATING_PAGE} {' and '.join(f'{part}Messages' for part in waiting)}",
         about=about,
         short=f"{sum(waiting.values())} waiting",
     )
@@ -325,7 +326,7 @@ def check_function_alarms(
         elif alarm["StateValue"] == "ALARM":
             since = format_age(now - alarm["StateUpdatedTimestamp"])
             seen = f"{kind} has been in ALARM for {since}: {alarm.get('StateReason', '')}"
-            checks.append(wrong(seen=seen, to_do=f"see {OPERATING_PAGE}, {kind}", short="in ALARM"))
+            checks.append(wrong(seen=seen, to_do=f"see {OPERATING_PAGE} {kind}", short="in ALARM"))
         elif not alarm["ActionsEnabled"]:
             checks.append(
                 wrong(seen=f"the alarm {kind} tells nobody: its actions are off", to_do=DEPLOY_AGAIN_ADVICE)
@@ -389,7 +390,7 @@ def check_topic_key(here: RegionServices, key: str, *, budgets: bool) -> Check:
     return Check.wrong(
         what,
         f"its policy does not let {join_words(lacking)} use it, so their alarms ring unheard",
-        "add the statement for them that docs/operating.md shows",
+        "add the statement for them that janitor docs operating shows",
     )
 
 
@@ -589,7 +590,7 @@ def check_run_record(
             short, seen, to_do = (
                 "deleted",
                 "the ledger's table was deleted",
-                f"see {OPERATING_PAGE}, The ledger is gone",
+                f"see {OPERATING_PAGE} The ledger is gone",
             )
         case None:
             short, seen, to_do = judge_missing_run(function, around.now, created)
@@ -612,7 +613,7 @@ def judge_missing_run(
     if created is None or now - created <= overdue_after(function.schedule):
         return "none yet", "none yet", ""
     seen = f"it has never run, and its schedule has been there for {format_age(now - created)}"
-    return "never", seen, f"see {OPERATING_PAGE}, DidNotRun"
+    return "never", seen, f"see {OPERATING_PAGE} DidNotRun"
 
 
 def judge_run(
@@ -621,8 +622,8 @@ def judge_run(
     """Judge the latest run, and say what to do: nothing if it was recent and complete."""
     since = format_age(now - at)
     if now - at > overdue_after(function.schedule):
-        return "overdue", f"it last ran {since} ago, and is overdue", f"see {OPERATING_PAGE}, DidNotRun"
+        return "overdue", f"it last ran {since} ago, and is overdue", f"see {OPERATING_PAGE} DidNotRun"
     if error is not None:
         seen = f"its last run, {since} ago, was not complete: {error}"
-        return "incomplete", seen, f"see {OPERATING_PAGE}, Errors"
+        return "incomplete", seen, f"see {OPERATING_PAGE} Errors"
     return f"{since} ago", f"{since} ago", ""

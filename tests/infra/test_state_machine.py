@@ -14,6 +14,8 @@ from declared import Deployed, Permission, granted
 from infra.bundle import PROJECT_ROOT
 from infra.state_machine import count_transitions, define_state_machine, transitions_price
 from ml_janitor.config.settings import Settings
+from ml_janitor.ledger.idempotency import InProgressError
+from ml_janitor.ledger.limits import LeaseTakenError
 from ml_janitor.scheduled.accounts import account_list_grants
 from synthesis import SLACK, Synthesised, synthesise
 
@@ -115,12 +117,17 @@ def test_it_logs_every_step(stack: Synthesised) -> None:
     assert group["RetentionInDays"] == 90
 
 
-def test_so_many_accounts_are_looked_at_at_once_and_only_throttling_is_retried(deployed: Deployed) -> None:
+def test_so_many_accounts_are_looked_at_at_once_and_only_throttling_and_others_at_work_are_retried(
+    deployed: Deployed,
+) -> None:
     (machine,) = deployed.stack.of_type("AWS::StepFunctions::StateMachine").values()
     states = json.loads(deployed.resolve(machine["DefinitionString"]))["States"]
     assert states["EachAccount"]["MaxConcurrency"] == 7
     sweep = states["EachAccount"]["ItemProcessor"]["States"]["Sweep"]
-    (retry,) = sweep["Retry"]
+    retry, busy = sweep["Retry"]
+    assert busy["ErrorEquals"] == [InProgressError.__name__, LeaseTakenError.__name__]
+    assert busy["IntervalSeconds"] * busy["MaxAttempts"] > 900, "as long as a function works"
+    assert busy["BackoffRate"] == 1
     assert retry["ErrorEquals"] == ["Lambda.TooManyRequestsException", "Lambda.EC2ThrottledException"]
     assert states["EachAccount"]["ResultPath"] is None
     # What fails stays in its own account, and if AWS ends one by itself, the others go on all the same.

@@ -148,7 +148,12 @@ def test_it_says_where_settings_come_from_and_which_are_set(janitor: Janitor, tm
 @pytest.mark.usefixtures("account")
 def test_an_armed_detector_that_could_never_act_is_named(account: Control, janitor: Janitor) -> None:
     del account
-    arms = ("--set", "idle-notebooks.mode=act", "--set", f'idle-notebooks.act_in=["{ACCOUNT}"]')
+    arms: tuple[str, ...] = (
+        "--set",
+        "idle-notebooks.mode=act",
+        "--set",
+        f'idle-notebooks.act_in=["{ACCOUNT}"]',
+    )
 
     without = janitor("doctor", "idle-notebooks", *arms)
 
@@ -156,7 +161,10 @@ def test_an_armed_detector_that_could_never_act_is_named(account: Control, janit
     assert (
         "nothing is acted on without a delivered warning, and janitor.slack_secret is not set" in without.flat
     )
-    assert janitor("doctor", "idle-notebooks", *arms, "--set", "janitor.slack_secret=x").status == 0
+    arms += ("--set", "janitor.slack_secret=x")
+    assert "set janitor.ledger_writers" in janitor("doctor", "idle-notebooks", *arms).flat
+    arms += ("--set", f'janitor.ledger_writers=["arn:aws:iam::{ACCOUNT}:role/operators"]')
+    assert janitor("doctor", "idle-notebooks", *arms).status == 0
 
 
 @pytest.mark.usefixtures("account")

@@ -48,6 +48,8 @@ def test_a_profile_is_read_from_a_file(janitor: Janitor) -> None:
 
 MODELS = "--teacher-ms 80 --student-ms 12 --teacher-price 2 --student-price 1"
 DAY = ",".join(["1"] * 12 + ["3"] * 12)
+TYPED = "distillation --teacher 4 --student 1 --requests 1 --once 1"
+TIMED = "distillation --teacher-ms 80 --student-ms 20 --rate 100 --teacher-price 2"
 SPOT = SpotCapacity(0.5, 30 / 60, 6 / 60, 0.4)
 
 
@@ -84,6 +86,21 @@ SPOT = SpotCapacity(0.5, 30 / 60, 6 / 60, 0.4)
     (
         "distillation --teacher 4.2 --student 0.6 --requests 2e6 --once 9000 --loss 0.4",
         {"monthly_usd": 7200, "payback_months": 1.25, "first_year_usd": 77400},
+    ),
+    (
+        f"{TIMED} --student-price 1 --once 10220 --teacher-accuracy 100 --student-accuracy 99.5",
+        {
+            "teacher_instances": 8,
+            "teacher_monthly_usd": 16 * 730,
+            "student_instances": 2,
+            "student_monthly_usd": 2 * 730,
+            "monthly_usd": 14 * 730,
+            "payback_months": 1,
+        },
+    ),
+    (
+        f"{TIMED} --once 0 --loss 0",
+        {"teacher_monthly_usd": 16 * 730, "student_monthly_usd": 4 * 730},
     ),
     (
         f"distillation {MODELS} --rate 40 --once 730 --teacher-accuracy 91.2 --student-accuracy 90.8",
@@ -125,6 +142,20 @@ def test_what_is_typed_is_in_the_units_of_its_help(
     ("distillation --teacher 1 --once 1 --loss 1", "give --teacher, --student and --requests, or"),
     ("distillation --teacher-ms 1 --student-ms 1 --rate 1 --once 1 --loss 1", "give --instance TYPE"),
     ("reservation nothing.txt --discount 0.3", "cannot be read"),
+    ("distillation --teacher-ms 8 --student-ms 0 --rate 1 --teacher-price 1 --once 1 --loss 1", "some time"),
+    ("distillation --teacher-ms 8 --rate 1 --once 1 --loss 1", "or --teacher-ms, --student-ms and --rate"),
+    (
+        "distillation --teacher 4 --student 1 --requests 1 --rate 1 --once 1 --loss 1",
+        "or --teacher-ms, --student-ms and --rate",
+    ),
+    (
+        f"{TYPED} --teacher-accuracy 9 --student-accuracy -1",
+        "an accuracy lies between 0 and 100 percent",
+    ),
+    (
+        f"{TYPED} --teacher-accuracy 101 --student-accuracy 1",
+        "an accuracy lies between 0 and 100 percent",
+    ),
 )
 def test_what_cannot_be_is_one_line(janitor: Janitor, typed: str, why: str) -> None:
     ran = janitor("estimate", *typed.split())
@@ -154,6 +185,9 @@ def test_an_endpoint_is_compared_by_its_own_use(janitor: Janitor, box: Control, 
     saved = ran.document["always_on_usd"] - ran.document["serverless_usd"]
     assert saved == pytest.approx(float(decided.cost.monthly_usd or 0))
     assert box.calls()["sagemaker:DescribeEndpoint"] == 1
+    for typed, hourly in ((("--price", "2"), 2.0), (("--instance", "ml.p3.8xlarge"), 14.688)):
+        ran = janitor("estimate", "inference", "--endpoint", "fraud", *typed, "--json")
+        assert ran.document["always_on_usd"] == pytest.approx(hourly * 730)
     missing = janitor("estimate", "inference", "--endpoint", "churn-scorin")
     assert refused(missing) == "no endpoint in us-east-1 is called churn-scorin; did you mean churn-scoring?"
     box.fault("sagemaker", "DescribeModel", "deny", times=0)

@@ -12,6 +12,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from conftest import NOW
+from fakes import candidates
 from ml_janitor.aws.client import Aws
 from ml_janitor.core.model import Finding, Target
 from ml_janitor.detectors.duplicate_artifacts.copies import ArtifactCopy
@@ -67,7 +68,7 @@ class Bucket:
         self.s3.delete_object(Bucket=self.name, Key=key)
 
     def candidate(self) -> ArtifactCopy:
-        return next(one for one in self.detector.find(self.aws, NOW) if one.stored.key == COPY)
+        return next(one for one in candidates(self.detector, self.aws, NOW) if one.stored.key == COPY)
 
     def prepared(self, memo: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
         copy = self.candidate()

@@ -306,7 +306,7 @@ def test_a_sweep_that_is_overdue_never_was_or_was_not_complete(site: Site, docto
 
     doctor().says(
         1,
-        "idle-notebooks: last run it last ran 3 hours ago, and is overdue → see docs/operating.md, DidNotRun",
+        "last run it last ran 3 hours ago, and is overdue → see janitor docs operating DidNotRun",
         "6 hours ago, was not complete: sagemaker:ListEndpoints broke off after 10: Throttling",
         "it has never run, and its schedule has been there for 30 days",
         "3 problems.",
@@ -350,7 +350,7 @@ def test_messages_that_wait(box: Control, site: Site, doctor: Doctor) -> None:
 
     ran.says(
         1,
-        "messages wait: 2 in Failed (runs that failed), the oldest 5 hours old → see docs/operating.md,"
+        "messages wait: 2 in Failed (runs that failed), the oldest 5 hours old → see janitor docs operating"
         " FailedMessages",
         "1 in Undelivered (events that could not be delivered), for how long is not known",
     )
@@ -371,7 +371,8 @@ def test_an_alarm_that_rings_one_that_is_gone_and_one_that_is_muted(site: Site, 
     assert ran.status == 1
     assert re.search(r" in ALARM$", ran.row("hung-training-jobs"))
     assert (
-        f"Errors has been in ALARM for less than a minute: {why} → see docs/operating.md, Errors" in ran.part
+        f"Errors has been in ALARM for less than a minute: {why} → see janitor docs operating Errors"
+        in ran.part
     )
     assert "digest: alarms the alarm DidNotRun was deleted" in ran.part
     assert "idle-endpoints: alarms the alarm Errors tells nobody" in ran.part

@@ -15,7 +15,8 @@ from botocore.config import Config
 
 from conftest import ACCOUNT, NOW, REGION
 from fakes import candidates
-from ml_janitor.aws.client import Aws
+from ml_janitor.aws.calls import ReadError
+from ml_janitor.aws.client import Aws, open_regions
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.model import Finding, Kept, Verdict
 from ml_janitor.core.results import Report, Result, Sweep
@@ -188,7 +189,7 @@ def test_listed_checksums_cost_nothing_where_no_two_sizes_are_equal(account: Acc
     account.box.clear_calls()
 
     assert account.swept().results == ()
-    assert account.box.calls() == {"s3:HeadBucket": 1, "s3:ListObjectsV2": 1}
+    assert account.box.calls() == {"s3:HeadBucket": 1, "s3:ListBuckets": 1, "s3:ListObjectsV2": 1}
 
 
 SHARDS = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")
@@ -268,6 +269,43 @@ def ended(account: Account, name: str, key: str) -> None:
     account.status("training_jobs", name, TrainingJobStatus="Completed", ModelArtifacts=made)
 
 
+@pytest.mark.parametrize("closed", [False, True])
+def test_a_bucket_is_judged_in_its_owners_account_alone(account: Account, *, closed: bool) -> None:
+    """Only there are the models known that its copies serve. Readers elsewhere make copies report-only."""
+    other = "210987654321"
+    account.pair()
+    allowed = {
+        "Effect": "Allow",
+        "Principal": {"AWS": other},
+        "Action": "s3:GetObject",
+        "Resource": f"arn:aws:s3:::{BUCKET}/*",
+    }
+    account.s3.put_bucket_policy(Bucket=BUCKET, Policy=json.dumps({"Statement": [allowed]}))
+    own = account.swept(act_on_prefixes=(f"s3://{BUCKET}/",), allow_unversioned=True)
+    given = boto3.client("sts", region_name=REGION).assume_role(
+        RoleArn=f"arn:aws:iam::{other}:role/Reader", RoleSessionName="reader"
+    )["Credentials"]
+    session = boto3.Session(
+        given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"], region_name=REGION
+    )
+    if closed:
+        account.box.fault("s3", "HeadBucket", "deny", times=0)
+    with open_regions(session, account=other, regions=[REGION], attempts=2, pace=None) as accounts:
+        done = sweep_region(READER, accounts[0], now=NOW, policy=RunPolicy())
+        target = replace(next(iter(own.findings)).target, account=other)
+        with pytest.raises(ReadError, match=f"{BUCKET} is owned by another account"):
+            READER.look(accounts[0], target, NOW)
+
+    assert (done.error, done.looked_at) == (None, 0)
+    assert done.notices == (
+        f"{BUCKET}: owned by another account, so judged only in the sweep of that account",
+    )
+    (found,) = own.findings
+    assert isinstance(found.verdict, Finding)
+    assert f"lets account {other} read it" in str(found.verdict.spared)
+    assert str(found.verdict.spared) in found.verdict.reason
+
+
 def test_what_only_an_ended_job_or_an_unserved_model_needs_is_likely(account: Account) -> None:
     for key, age in (("a/model.tar.gz", 50), (COPY, 40), ("c/model.tar.gz", 30), ("d/model.tar.gz", 20)):
         account.put(key, age=age)
@@ -311,12 +349,14 @@ def test_an_endpoint_with_missing_parts_makes_copies_likely(account: Account, go
 
     name = "model churn" if gone == "model" else "endpoint configuration live-Config"
     notice = f"endpoint live uses {name}, which exists no more: what it loads is unknown"
-    assert (done.error, done.notices) == (None, (notice,))
+    (told,) = done.notices
+    assert (done.error, told.startswith(notice)) == (None, True)
+    assert "aws sagemaker update-endpoint --endpoint-name live" in told
     found = by_key(done)[COPY]
     assert word(found) == "likely"
-    assert f"; any copy may be in use, though: {notice}; " in found.verdict.reason
+    assert f"; any copy may be in use, though: {told}; " in found.verdict.reason
     assert isinstance(found.verdict, Finding)
-    assert found.verdict.spared == f"any copy may be in use: {notice}"
+    assert found.verdict.spared == f"any copy may be in use: {told}"
 
 
 def test_a_model_whose_package_is_gone_concerns_copies_only_if_it_is_served(account: Account) -> None:
@@ -338,8 +378,9 @@ def test_a_model_whose_package_is_gone_concerns_copies_only_if_it_is_served(acco
     done = account.swept()
 
     assert words(done)[COPY] == "likely"
-    assert done.notices == (
-        "endpoint live uses model package gone, which exists no more: what it loads is unknown",
+    (told,) = done.notices
+    assert told.startswith(
+        "endpoint live uses model package gone, which exists no more: what it loads is unknown"
     )
 
 

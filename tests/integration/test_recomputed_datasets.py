@@ -82,6 +82,20 @@ def test_each_instance_of_a_run_is_paid_for(box: Control, session: boto3.Session
     assert "all but the first, 140 hours of ml.m5.4xlarge" in judged(aws)["prepare-*"].reason
 
 
+def test_a_scheduled_run_does_not_hide_runs_by_hand(box: Control, session: boto3.Session, aws: Aws) -> None:
+    stored(session, box, "in/a.csv", 30 * DAY)
+    for number in (6, 5, 4, 1):
+        ran(session, box, number)
+    schedule = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:monitoring-schedule/daily"
+    box.patch("sagemaker", ["processing_jobs", "prepare-1"], MonitoringScheduleArn=schedule)
+
+    verdicts = judged(aws).values()
+
+    assert sorted(word(one) for one in verdicts) == ["found", "kept"]
+    assert [one.reason[:7] for one in verdicts if word(one) == "found"] == ["3 runs "]
+    assert "a monitoring schedule runs it" in str([one.reason for one in verdicts])
+
+
 def test_a_script_of_each_run_is_compared_by_its_etag(box: Control, session: boto3.Session, aws: Aws) -> None:
     stored(session, box, "in/a.csv", 30 * DAY)
     for number in (4, 3, 2):

@@ -21,7 +21,7 @@ from ml_janitor.engine.run import run_detectors
 from ml_janitor_sandbox.control import Control
 from verdicts import shown
 
-QUIET = {"CPUUtilization": 5.0, "MemoryUtilization": 10.0, "Invocations": 100.0, "ModelLatency": 100 * 0.2e6}
+QUIET = {"CPUUtilization": 5.0, "MemoryUtilization": 10.0, "Invocations": 100.0, "ModelLatency": 0.2e6}
 """Of an ml.m5.xlarge: 1.6 of its 16 GB, and 100 requests an hour of 0.2 seconds, told in microseconds."""
 VPC = {"SecurityGroupIds": ["sg-1"], "Subnets": ["subnet-1"]}
 LESS = ("found", "73,000 requests a month of 0.2 s would cost")
@@ -71,15 +71,17 @@ def test_sums_of_requests_and_peaks_of_memory_decide(quiet: Quiet, aws: Aws, box
     expected, given = dict[str, tuple[str, str]](), dict[str, Any]()
     for name, verdict, given in (
         ("calm", LESS, {}),
-        ("latency", ("found", "of 0.4 s would cost"), {"spike": {"ModelLatency": WINDOW * 100 * 0.2e6}}),
+        ("latency", ("found", "of 0.4 s would cost"), {"ModelLatency": 0.4e6}),
+        ("slowest", ("found", "of 0.201 s would cost"), {"spike": {"ModelLatency": 40e6}}),
+        ("slower", ("kept", "its slowest request took 41 s"), {"spike": {"ModelLatency": 41e6}}),
         ("requests", ("found", "146,000 requests a month"), {"spike": {"Invocations": WINDOW * 100.0}}),
-        ("before", LESS, {"spike": {"ModelLatency": WINDOW * 100 * 0.2e6}, "at": (WINDOW + 1) * HOUR}),
+        ("before", LESS, {"spike": {"ModelLatency": 41e6}, "at": (WINDOW + 1) * HOUR}),
         ("now", LESS, {"spike": {"Invocations": 5.0}, "at": timedelta()}),
         ("six", ("found", "with 6 GB"), {"MemoryUtilization": 26.0}),
         ("memory", ("kept", "it needs 7 GB"), {"spike": {"MemoryUtilization": 28.0}}),
-        ("in-flight", ("kept", "202 requests at once"), {"spike": {"ConcurrentRequestsPerModel": 141.0}}),
-        ("hole", ("unknown", "Invocations lacks datapoints"), {"Invocations": [100.0] * 335}),
-        ("blind", ("unknown", "ConcurrentRequestsPerModel lacks"), {"ConcurrentRequestsPerModel": []}),
+        ("in-flight", ("kept", "202 requests at once"), {"spike": {"ConcurrentRequestsPerModel": 94.0}}),
+        ("hole", ("unknown", "Invocations has no data for some"), {"Invocations": [100.0] * 335}),
+        ("blind", ("unknown", "ConcurrentRequestsPerModel has no data"), {"ConcurrentRequestsPerModel": []}),
         ("untimed", ("unknown", "ModelLatency has no datapoint, although"), {"ModelLatency": []}),
         ("silent", ("kept", "no request came, which"), {"Invocations": 0.0, "ModelLatency": []}),
         ("dark", ("unknown", "MemoryUtilization has datapoints in 0"), {"MemoryUtilization": []}),
@@ -110,6 +112,8 @@ def test_sums_of_requests_and_peaks_of_memory_decide(quiet: Quiet, aws: Aws, box
         "status": "InService",
         "requests a month": 73_000,
         "mean time of a request": "0.2 s",
+        "99 of 100 requests took": "0.2 s or less",
+        "slowest request": "0.2 s",
         "memory peak": "1.6 GB",
         "requests in flight at once": 2.0,
         "cold start": "10 s, assumed",
@@ -117,7 +121,7 @@ def test_sums_of_requests_and_peaks_of_memory_decide(quiet: Quiet, aws: Aws, box
     assert calm.cost is not None
     run_ = 73_000 * Decimal("0.3") * Decimal("0.00002") * 3  # 50 % slower, with 3 GB
     assert calm.cost.monthly_usd == pytest.approx(730 * Decimal("0.23") - run_)
-    assert box.calls()["sagemaker:DescribeModel"] == 9, "only where everything else speaks for it"
+    assert box.calls()["sagemaker:DescribeModel"] == 10, "only where everything else speaks for it"
     assert box.calls()["cloudwatch:GetMetricData"] == 1
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any, cast
 
 import pytest
 
-from bills import NOW
+from bills import BEFORE, LAST, NOW, charges
 from fakes import target_at
 from ml_janitor.aws import activity
 from ml_janitor.aws.activity import Metric, MetricSeries
@@ -21,11 +21,16 @@ from ml_janitor.aws.endpoints import InferenceComponent
 from ml_janitor.aws.runs import ResourceRun, UsedResource
 from ml_janitor.bill import explaining
 from ml_janitor.bill.explaining import (
+    BillResource,
     EndpointRequests,
     VariantRequests,
+    changed_parts,
     count_endpoint_instances,
+    find_movers,
     read_requests,
+    usage_lines,
 )
+from ml_janitor.bill.model import ComparisonKind, Culprit, SpanComparison
 from ml_janitor.core.model import Absent, Signal, Unreadable, Value
 from scripted import DENIED, Script
 from tables import cases
@@ -272,25 +277,72 @@ def test_instances_are_counted_by_day(
     assert query["MetricStat"]["Stat"] == "SampleCount"
 
 
-def test_instances_of_two_configurations_are_told_apart_by_the_hour() -> None:
-    before = replace(HOSTED, start=MADE, end=DAYS_AGO[2] + timedelta(hours=6))
-    after = replace(HOSTED, start=DAYS_AGO[2] + timedelta(hours=6), usage_type="USE1-Host:ml.g5.xlarge")
-    hourly = {DAYS_AGO[2] + timedelta(hours=hour): 60.0 if hour < 6 else 120.0 for hour in range(24)}
-    series = {"StatusCode": "Complete", "Timestamps": list(hourly), "Values": list(hourly.values())}
-    account = Script({"cloudwatch:GetMetricData": lambda _: {"MetricDataResults": [series | {"Id": "m0"}]}})
+def test_of_two_endpoints_on_a_line_the_scaled_one_has_the_whole_change() -> None:
+    """Two instances each, and eight of one for the last ten days, at $0.9 an hour."""
+    usd = "0.9028"
+    rows = [
+        *charges(HOSTED.usage_type, [*BEFORE, *list(LAST)[:20]], price=usd, quantity="96", tag="llm"),
+        *charges(HOSTED.usage_type, list(LAST)[20:], price=usd, quantity="240", tag="llm"),
+    ]
+    counts = {
+        "grown": [2 * 1440.0] * 20 + [8 * 1440.0] * 10,
+        "steady": [2 * 1440.0] * 30,
+    }
+
+    def counted(asked: Mapping[str, Any]) -> Any:
+        found = []
+        for query in asked["MetricDataQueries"]:
+            (name,) = (
+                pair["Value"]
+                for pair in query["MetricStat"]["Metric"]["Dimensions"]
+                if pair["Name"] == "EndpointName"
+            )
+            days = [*BEFORE, *LAST]
+            values = [2880.0] * 30 + counts[name]
+            times = [datetime.combine(day, time(), UTC) for day in days]
+            found.append({"Id": query["Id"], "StatusCode": "Complete", "Timestamps": times, "Values": values})
+        return {"MetricDataResults": found}
+
+    now = datetime.combine(LAST.until, time(3), UTC)
+    start = datetime.combine(BEFORE.first, time(), UTC)
+    both = [
+        replace(endpoint(replace(HOSTED, start=start, hourly=Decimal(count)), name=name), changed=start)
+        for name, count in (("grown", 8), ("steady", 2))
+    ]
+    used = count_endpoint_instances(
+        Script({"cloudwatch:GetMetricData": counted}).aws(), both, {HOSTED.usage_type}, start, now
+    )
+    comparison = SpanComparison(kind=ComparisonKind.DAYS, before=BEFORE, after=LAST)
+    known = [
+        BillResource(
+            culprit=Culprit(arn=one.target.arn, name=one.target.name, kind="endpoint"),
+            runs=one.runs,
+            tag="llm",
+        )
+        for one in used.items
+    ]
+
+    (mover,) = find_movers(changed_parts(usage_lines(rows), comparison, {}), known, comparison, {})
+
+    assert mover.culprit
+    assert (mover.culprit.name, round(mover.usd)) == ("grown", 1300)
+
+
+def test_a_day_of_two_configurations_is_divided_by_their_hours_and_instances() -> None:
+    """Six hours of two instances, and eighteen of one that publishes half as often."""
+    switch = DAYS_AGO[2] + timedelta(hours=6)
+    before = replace(HOSTED, start=MADE, end=switch, initial=Decimal(2))
+    after = replace(HOSTED, start=switch, usage_type="USE1-Host:ml.g5.xlarge", datapoints=30)
+    account = Script({"cloudwatch:GetMetricData": samples({3: 2880.0, 2: 6 * 2 * 60 + 18 * 30, 1: 720.0})})
 
     (found,) = count_endpoint_instances(
         account.aws(), [replace(endpoint(before, after), changed=NOW)], {after.usage_type}, SINCE, NOW
     ).items
 
-    hours = [
-        (run.usage_type, int(run.units(DAYS_AGO[2], DAYS_AGO[1])))
-        for run in found.runs
-        if run.start < DAYS_AGO[1]
-    ]
+    hours = [(run.usage_type, int(run.units(DAYS_AGO[3], DAYS_AGO[1]))) for run in found.runs]
     assert [(usage, units) for usage, units in hours if units] == [
-        (before.usage_type, 6),
-        (after.usage_type, 36),
+        (before.usage_type, 60),
+        (after.usage_type, 18),
     ]
 
 

@@ -34,10 +34,13 @@ from ml_janitor.bill.model import UNTAGGED_VALUE, BillReading, GapCause, Resourc
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.model import Change, Evidence, Kept, NotRead, Unreadable
 from ml_janitor.core.money import Claim
+from ml_janitor.core.results import Cause, CauseCode, make_cause
 from ml_janitor.detectors import DETECTORS
 from ml_janitor.engine.policy import RunPolicy
 from ml_janitor.ledger.actions import Action, Stage
 from ml_janitor.ledger.findings import Entry
+from ml_janitor.report.bill import gap_sentence
+from ml_janitor.scheduled.bill_run import verified_actions
 from reports import finding, result, standing
 from tables import cases
 
@@ -80,6 +83,23 @@ def test_what_it_ended_counts_until_it_is_taken_back(changed: dict[str, Any], *,
     )
 
     assert facts_from_actions([one], DETECTORS) == ({TARGET.arn.lower(): expected} if counts else {})
+
+
+@pytest.mark.parametrize(
+    ("cause", "why"),
+    [
+        (make_cause(CauseCode.RECORD_UNREAD, "KMS is busy"), "its record could not be verified: KMS is busy"),
+        (make_cause(CauseCode.MAC_INVALID), "its record in the ledger is not the one that was signed"),
+    ],
+)
+def test_what_it_ended_and_cannot_be_verified_is_left_out_and_said(cause: Cause, why: str) -> None:
+    actions = [action(), action(sk="doubtful"), action(sk="too")]
+
+    known, (gap,) = verified_actions(actions, lambda one: None if one.sk == "s" else cause)
+
+    assert known == actions[:1]
+    assert gap_sentence(gap).startswith(f"What the janitor ended could not be read: 2 of 3: {why}")
+    assert verified_actions(actions, lambda _: None) == (actions, ())
 
 
 def test_those_that_end_what_is_billed_by_the_hour_judge_it() -> None:

@@ -105,6 +105,7 @@ BILLED = [line(HOST, [2.0] * COUNT)]
     (steady(ALWAYS, lines=BILLED, owned=OWNED), "found", "$1.60 an hour more"),
     (steady(unread="CloudTrail: denied"), "unknown", "of what was read (CloudTrail: denied)"),
     (steady(ALWAYS, unread="CloudTrail: denied"), "found", "$1.60 an hour"),
+    (steady(ALWAYS, unread="1 of 9 endpoints"), "found", "that could not be read are left out (1 of 9 endp"),
     (steady(lines=BILLED, others=1, unread="denied"), "unknown", "not all hours"),
     (steady(lines=BILLED, unread="denied"), "found", "$1.60 an hour"),
     (replace(steady(), hours=DENIED), "unknown", "what a plan would cover could not be read (denied)"),

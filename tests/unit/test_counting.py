@@ -13,8 +13,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ml_janitor.core.model import Change, Cost, Kept
-from ml_janitor.core.money import Claim, Totals, claim_of, claimed_resources, count_once, find_overlaps
+from ml_janitor.core.money import (
+    Claim,
+    Totals,
+    claim_of,
+    claimed_resources,
+    count_once,
+    direct_objects_arn,
+    find_overlaps,
+)
 from ml_janitor.core.results import Overlap, Report
+from ml_janitor.detectors import DETECTORS
 from ml_janitor.report.html import render_html
 from ml_janitor.report.json import report_json
 from ml_janitor_cli.screen import make_console
@@ -291,3 +300,58 @@ def test_no_sum_exceeds_the_bill_in_any_order(some: list[Claim], dice: Random) -
 
     again = sorted(zip(shuffled, counted(shuffled), strict=True), key=key)
     assert again == sorted(zip(some, left, strict=True), key=key)
+
+
+# --- any set of findings about objects ---------------------------------------------------------------
+
+BUCKET = "arn:aws:s3:::b/"
+OBJECTS = {
+    f"{BUCKET}runs/1/a.pt": 40,
+    f"{BUCKET}runs/1/b.pt": 30,
+    f"{BUCKET}runs/2/a.pt": 20,
+    f"{BUCKET}runs/c.pt": 10,
+}
+FOLDERS = (BUCKET, f"{BUCKET}runs/", f"{BUCKET}runs/1/", f"{BUCKET}runs/2/")
+
+
+@st.composite
+def storage_claims(draw: st.DrawFn) -> Claim:
+    """A finding of any detector: about one object, a whole folder, or the objects of each folder in one."""
+    detector = draw(st.sampled_from(DETECTORS))
+    how, possible = draw(st.sampled_from(["object", "folder", "rule"])), draw(st.booleans())
+    about = draw(st.sampled_from(sorted(OBJECTS) if how == "object" else FOLDERS))
+    saved: dict[str, int] = {}
+    for key in (key for key in OBJECTS if key.startswith(about)):
+        place = {"object": key, "folder": about, "rule": direct_objects_arn(f"{key.rpartition('/')[0]}/")}[
+            how
+        ]
+        saved[place] = saved.get(place, 0) + draw(st.integers(0, OBJECTS[key]))
+    own = about if how == "object" else f"{detector.name}-{how}-{about}"
+    return claim(detector.name, own, sum(saved.values()), detector.asks_for, shares=saved, possible=possible)
+
+
+@given(st.lists(storage_claims(), max_size=6, unique_by=lambda one: (one.detector, one.arn)), st.randoms())
+def test_no_byte_is_counted_twice_whatever_two_detectors_name_it(some: list[Claim], dice: Random) -> None:
+    left = [usd or Decimal(0) for usd in counted(some)]
+
+    for folder in FOLDERS:
+        within = [
+            usd for one, usd in zip(some, left, strict=True) if all(a.startswith(folder) for a in one.shares)
+        ]
+        assert sum(within, Decimal(0)) <= sum(usd for key, usd in OBJECTS.items() if key.startswith(folder))
+    assert all(0 <= usd <= (one.monthly_usd or 0) for one, usd in zip(some, left, strict=True))
+    dice.shuffle(shuffled := list(some))
+    assert sum((usd or Decimal(0) for usd in counted(shuffled)), Decimal(0)) == sum(left, Decimal(0))
+
+
+def test_a_deleted_folder_leaves_the_rest_of_a_rule() -> None:
+    """The rule saves 1.92 on two folders, 0.88 of it in one that a failed job left."""
+    rule = claim(
+        "tiering", "b", 192, Change.LIFECYCLE, shares={f"{BUCKET}runs/1/*": 88, f"{BUCKET}runs/2/*": 104}
+    )
+    failed = claim("leftovers", "job", 300, Change.LIFECYCLE, shares={f"{BUCKET}runs/1/": 300})
+    copy = claim("copies", f"{BUCKET}runs/2/a.pt", 20, Change.DELETE_DATA)
+    beside = claim("copies", f"{BUCKET}runs/3/a.pt", 20, Change.DELETE_DATA)
+
+    assert counted([rule, failed, copy, beside]) == [104, 300, 0, 20]
+    assert counted([rule, copy, beside]) == [192, 0, 20]

@@ -10,7 +10,13 @@ import pytest
 
 from conftest import ACCOUNT, NOW, REGION
 from ml_janitor.aws.calls import ReadError
-from ml_janitor.aws.endpoints import LOAD_HOURS, EndpointVariant, LoadedEndpoint, read_endpoint_loads
+from ml_janitor.aws.endpoints import (
+    LOAD_HOURS,
+    EndpointVariant,
+    LoadedEndpoint,
+    MetricTotal,
+    read_endpoint_loads,
+)
 from ml_janitor.core.capacity import PeakLoad
 from ml_janitor.core.model import NotRead, Unreadable, Value
 from scripted import DENIED, Refusal, Script
@@ -156,8 +162,12 @@ def test_peaks_are_the_maxima_of_each_hour_in_vcpus_and_gpus() -> None:
 
     expected = PeakLoad(cpu=1.5, memory=2, gpu=0.9, gpu_memory=0.6, requests=3, idle=False)
     assert found.peaks == Value((expected,) * LOAD_HOURS, "cloudwatch:GetMetricData")
-    assert found.totals["requests"] == Value((7 * LOAD_HOURS, LOAD_HOURS), "cloudwatch:GetMetricData")
-    assert found.totals["ModelLatency"] == Value((2 * LOAD_HOURS, LOAD_HOURS), "cloudwatch:GetMetricData")
+    assert found.totals["requests"] == Value(
+        MetricTotal(7 * LOAD_HOURS, LOAD_HOURS, 7), "cloudwatch:GetMetricData"
+    )
+    assert found.totals["ModelLatency"] == Value(
+        MetricTotal(2 * LOAD_HOURS, LOAD_HOURS, 2), "cloudwatch:GetMetricData"
+    )
     assert (found.type, found.model, found.fixed) == ("ml.g5.2xlarge", "churn", None)
     assert (found.sleeps, found.hosts, found.instances) == (False, False, 2)
     (asked,) = account.asked("cloudwatch:GetMetricData")
@@ -182,8 +192,26 @@ def test_no_gpu_is_asked_for_where_there_is_none() -> None:
     assert peaks(account)[0] == PeakLoad(cpu=1.5, memory=2, gpu=0, gpu_memory=0, requests=3)
     (asked,) = account.asked("cloudwatch:GetMetricData")
     assert {one["MetricStat"]["Metric"]["MetricName"] for one in asked["MetricDataQueries"]} == {
-        *("CPUUtilization", "MemoryUtilization", "ConcurrentRequestsPerModel", "Invocations")
+        *("CPUUtilization", "MemoryUtilization", "ConcurrentRequestsPerModel", "Invocations"),
+        "LoadedModelCount",
     }
+
+
+def test_an_endpoint_that_publishes_loaded_models_has_several() -> None:
+    loaded: Key = ("Endpoints", "LoadedModelCount", "Maximum")
+
+    assert [peaks(script(BLUE | more))[0].several for more in ({}, {loaded: 0}, {loaded: 3})] == [
+        False, True, True,
+    ]  # fmt: skip
+
+
+def test_a_further_statistic_of_a_metric_is_told_apart() -> None:
+    slowest: Key = ("SageMaker", "ModelLatency", "Maximum")
+
+    found = served(script(BLUE | {slowest: 9}), ("ModelLatency", "Average"), ("ModelLatency", "Maximum"))
+
+    told = {name: total.value.highest for name, total in found.totals.items() if isinstance(total, Value)}
+    assert (told["ModelLatency"], told["ModelLatency Maximum"]) == (2, 9)
 
 
 def test_metrics_that_are_denied_are_unreadable() -> None:
@@ -219,9 +247,8 @@ def test_requests_to_components_are_added_up_where_each_of_them_has_the_hour() -
 
     found = served(account)
 
-    assert found.totals["requests"] == Value(
-        (2 * 7 * (LOAD_HOURS - 1), LOAD_HOURS - 1), "cloudwatch:GetMetricData"
-    )
+    total = MetricTotal(2 * 7 * (LOAD_HOURS - 1), LOAD_HOURS - 1, 14)
+    assert found.totals["requests"] == Value(total, "cloudwatch:GetMetricData")
     assert (found.hosts, found.sleeps, found.model) == (True, True, None)
     quiet = peaks(
         script(BLUE | {("SageMaker", "Invocations", "Sum"): 0}, lacking={("Invocations", "two"): 9}, **HOSTS)

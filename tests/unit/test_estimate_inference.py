@@ -47,7 +47,7 @@ def estimate(one: EndpointFacts, **also: Any) -> Estimate:
 
 
 @pytest.mark.usefixtures("models")
-@pytest.mark.parametrize("candidate", [quiet(), quiet(count=3), quiet(memory=1.04), quiet(at_once=140)])
+@pytest.mark.parametrize("candidate", [quiet(), quiet(count=3), quiet(memory=1.04), quiet(at_once=93)])
 def test_estimate_and_adviser_agree_on_an_endpoint(candidate: LoadedEndpoint) -> None:
     decided, one = RULE.decide(candidate, NOW), estimate(found(candidate))
 
@@ -73,7 +73,8 @@ def test_without_requests_serverless_costs_nothing() -> None:
     (quiet(type="ml.g5.xlarge"), {}, "has accelerators"),
     (quiet(number=2), {}, "2 variants"),
     (quiet(memory=1.06), {}, "it needs 7 GB, and serverless"),
-    (quiet(at_once=141), {}, "it serves 202 requests at once"),
+    (quiet(at_once=94), {}, "it serves 202 requests at once"),
+    (quiet(slowest=41), {}, "its slowest request took 41 s"),
     (quiet(), {"VpcConfig": {}}, "its model is in a VPC"),
     (quiet(), {"PrimaryContainer": {"Mode": "MultiModel"}}, "holds several models"),
 )

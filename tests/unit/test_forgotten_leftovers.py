@@ -18,7 +18,7 @@ from ml_janitor.aws.calls import ReadError
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.images import IMAGE_REFERENCE, EcrImage, ImageManifest
 from ml_janitor.aws.storage import StoragePrices
-from ml_janitor.core.model import Absent, Finding, NotRead, Target, Unreadable, Value
+from ml_janitor.core.model import Absent, Finding, NotRead, SweepNote, Target, Unreadable, Value
 from ml_janitor.core.tiering import GB
 from ml_janitor.detectors.forgotten_leftovers import failed_jobs, image_repositories, log_groups
 from ml_janitor.detectors.forgotten_leftovers.failed_jobs import JobOutput
@@ -357,7 +357,7 @@ def test_a_broken_listing_is_an_error_and_leaves_the_others(monkeypatch: pytest.
     listing(monkeypatch, log_groups, group(), error="logs broke off")
     listing(monkeypatch, image_repositories, repository())
     listing(monkeypatch, failed_jobs, error="jobs broke off")
-    seen: list[Leftover] = []
+    seen: list[Leftover | SweepNote] = []
 
     with pytest.raises(ReadError, match="logs broke off; jobs broke off"):
         seen.extend(RULE.find(NOBODY, NOW))

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from fakes import target_at
+from ml_janitor.aws.activity import LogNotRead
 from ml_janitor.aws.prices import Price
 from ml_janitor.aws.s3 import NewestObject
 from ml_janitor.core.model import (
@@ -109,10 +110,10 @@ def test_a_job_whose_log_is_not_read_is_likely_at_most_and_only_reported() -> No
     """Neither a known rhythm nor an overrun of its limit proves it then."""
     unread = HungTrainingJobs(read_logs=False)
     late = replace(JOB, max_runtime=DAY)
-    for candidate in (hung(), hung(job=late), hung(pause=Absent("read_logs = false"))):
+    for candidate in (hung(), hung(job=late), hung(pause=LogNotRead())):
         verdict = decide(candidate, unread)
         assert (word(verdict), getattr(verdict, "spared", "") != "") == ("likely", True)
-    assert word(decide(hung(silent=24 * HOUR - MINUTE, pause=Absent("read_logs = false")), unread)) == "kept"
+    assert word(decide(hung(silent=24 * HOUR - MINUTE, pause=LogNotRead()), unread)) == "kept"
     assert not [grant for grant in unread.reads if grant.action == "logs:GetLogEvents"]
 
 
@@ -497,8 +498,8 @@ def test_spot_capacity_costs_less_than_the_list_price() -> None:
 
 @cases(
     "hosts, says",
-    ([host(1, REST, QUIET)], "and its host rests, as also while it waits for a query, another job or a"),
-    ([host(1, LoadSpan(1, 2), QUIET), host(2, REST, QUIET)], "and all 2 hosts rest, as also while it"),
+    ([host(1, REST, QUIET)], "and its host is idle (it may be waiting for a query, another job or a"),
+    ([host(1, LoadSpan(1, 2), QUIET), host(2, REST, QUIET)], "and all 2 hosts are idle (they may be"),
     (
         [host(1, REST), host(2, REST), host(3, FULL)],
         "and the GPUs of algo-1, algo-2 rest without a change, but their CPUs do not, and may be at",

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from fakes import target_at
-from ml_janitor.aws.activity import Metric, TrailEvent
+from ml_janitor.aws.activity import LogNotRead, Metric, TrailEvent
 from ml_janitor.aws.prices import Price
 from ml_janitor.core.durations import WorkingHours
 from ml_janitor.core.model import (
@@ -211,8 +211,8 @@ def test_whoever_publishes_an_idle_time_is_not_stopped_while_it_cannot_be_read(l
     (2 * HOUR - SECOND, 5 * MINUTE, PUBLISHED, "kept"),
     (HOUR, 31 * MINUTE, PUBLISHED, "unknown"),
     (9 * HOUR, 31 * MINUTE, PUBLISHED, "unknown"),
-    (9 * HOUR, 5 * MINUTE, {"log": Absent("read_logs = false")}, "proven"),
-    (9 * HOUR, 31 * MINUTE, {"log": Absent("read_logs = false")}, "unknown"),
+    (9 * HOUR, 5 * MINUTE, {"log": LogNotRead()}, "proven"),
+    (9 * HOUR, 31 * MINUTE, {"log": LogNotRead()}, "unknown"),
     (9 * HOUR, 5 * MINUTE, {"log": DENIED}, "unknown"),
     (9 * HOUR, 5 * MINUTE, {"log": NotRead()}, "unknown"),
     (9 * HOUR, 5 * MINUTE, {"log": Value(NIGHT - HOUR)}, "kept"),
@@ -264,7 +264,7 @@ def test_a_finding_tells_the_whole_story() -> None:
         "last opening": "none",
         "last processor use": "none",
         "idle time it published": "none",
-        "what would prove it": "let it publish its idle time (docs/notebook-activity)",
+        "what would prove it": "let it publish its idle time (janitor docs notebook-activity)",
     }
 
 

@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from fakes import target_at
-from ml_janitor.aws.activity import TrailEvent
+from ml_janitor.aws.activity import LogNotRead, TrailEvent
 from ml_janitor.aws.calls import Listing
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Price
@@ -98,8 +98,10 @@ def judged(candidate: StudioApp, **tunables: Any) -> Verdict:
     ({"activity": NotRead()}, "unknown"),
     ({"log": DENIED}, "unknown"),
     ({"log": DENIED, "activity": Value(NOW - MINUTE)}, "kept"),
-    ({"log": Absent("read_logs = false")}, "unknown"),
-    ({"log": Absent("read_logs = false"), "idle": Value(9 * HOUR, "", NOW)}, "proven"),
+    ({"log": LogNotRead()}, "unknown"),
+    ({"log": LogNotRead(), "idle": Value(9 * HOUR, "", NOW)}, "proven"),
+    ({"log": Absent("read_logs = false"), "activity": Value(NOW - 9 * HOUR)}, "likely"),
+    ({"log": LogNotRead(), "activity": Value(NOW - 9 * HOUR)}, "unknown"),
     ({"log": NotRead()}, "unknown"),
 )
 def test_the_newest_sign_of_use_decides_to_the_second(signals: dict[str, Any], expected: str) -> None:
@@ -354,7 +356,7 @@ def test_a_likely_finding_says_what_would_prove_it_and_what_would_do_instead() -
     found = IdleStudioApps().decide(app(), NOW)
 
     assert isinstance(found, Finding)
-    assert found.to_prove == "let its space publish its idle time (docs/notebook-activity)"
+    assert found.to_prove == "let its space publish its idle time (janitor docs notebook-activity)"
     seen = {one.signal: one.value for one in found.evidence}
     assert seen["what would prove it"] == found.to_prove
     assert seen["what would do without this"] == "Studio's own idle shutdown would stop it from inside"

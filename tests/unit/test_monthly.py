@@ -83,15 +83,16 @@ def test_a_custom_metric_is_billed_for_the_hours_in_which_it_is_written() -> Non
     assert metrics(often) == pytest.approx(1.80)
 
 
-def test_arming_adds_alarms_a_secret_and_four_metrics_for_each_detector() -> None:
+def test_arming_adds_alarms_a_secret_keys_their_calls_and_four_metrics_for_each_detector() -> None:
     digest = ONE | {"custom_metrics": 0}
     daily = ONE | {"schedule": "cron(0 3 * * ? *)"}
     given = GIVEN | {"functions": {"one": ONE, "other": daily, "digest": digest}}
-    given["stack"] = GIVEN["stack"] | {"alarms_armed": 9}
-    calls = 3 * 50 * 365.25 / 12
+    given["stack"] = GIVEN["stack"] | {"alarms_armed": 9, "keys_armed": 3}
+    given["signing"] = {"GenerateMac": 8, "VerifyMac": 6, "actions": 4}
+    calls = 3.5 * 50 * 365.25 / 12
 
     assert monthly.arming(given) == pytest.approx(
-        5 * 0.10 + 0.40 + calls * 0.03 / 10_000 + 4 * 0.30 * (1 + 1 / 24)
+        5 * 0.10 + 0.40 + 2 + calls * 0.03 / 10_000 + 4 * 0.30 * (1 + 1 / 24)
     )
 
 

@@ -284,6 +284,8 @@ def test_what_several_cost_together_is_unknown_if_one_price_is() -> None:
 @cases(
     "usage, found",
     ("EUC1-Host:ml.g5.xlarge", ("Hosting", "ml.g5.xlarge")),
+    ("EUC1-AsyncInf:ml.g5.xlarge", ("Hosting", "ml.g5.xlarge")),
+    ("USE1-ServerlessInf:Mem-2GB", None),
     ("Train:ml.p4d.24xlarge", ("Training", "ml.p4d.24xlarge")),
     ("USE1-TrSpt:ml.g5.xlarge", None),
     ("TimedStorage-ByteHrs", None),

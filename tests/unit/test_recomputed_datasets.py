@@ -64,6 +64,19 @@ def repeated(runs: int = 10, **more: Any) -> RepeatedJobs:
     (repeated(parameters=("LOOKBACK_DAYS", "7")), "kept", "LOOKBACK_DAYS"),
     (repeated(parameters=("--day=Today",)), "kept", "--day=Today"),
     (repeated(parameters=("--snow", "lastly", "nowhere", "pastoral", "currently")), "found", "10 runs"),
+    (repeated(parameters=("--as-of", "T-1")), "kept", "another time in each run: T-1"),
+    (repeated(parameters=("--day=d-7",)), "kept", "--day=d-7"),
+    (repeated(parameters=("--from", "-24h")), "kept", "-24h"),
+    (repeated(parameters=("raw/%Y/%m",)), "kept", "raw/%Y/%m"),
+    (repeated(parameters=("--ds={{ ds }}",)), "kept", "{{ ds }}"),
+    (repeated(parameters=("bash -c 'run $(date +%F)'",)), "kept", "$(date"),
+    (
+        repeated(
+            parameters=("gpt-4", "t5-large", "--as-of", "2026-10-01", "conv-1d", "3d-2", "T-1000x", "-1")
+        ),
+        "found",
+        "10 runs",
+    ),
     (repeated(price=Price(Decimal("0.2"), "")), "kept", "would save $9.13 a month"),
     (repeated(price=Price(None, "no price list")), "found", "10 runs"),
 )

@@ -57,11 +57,22 @@ class Account:
     """An account that holds *descriptions*; *files* are objects by address, *unlisted* what Search lacks."""
 
     def __init__(
-        self, descriptions: Descriptions, files: Mapping[str, str] | None = None, unlisted: str = ""
+        self,
+        descriptions: Descriptions,
+        files: Mapping[str, str] | None = None,
+        unlisted: str = "",
+        events: Mapping[str, list[dict[str, Any]]] | None = None,
     ) -> None:
+        self.events = events or {}
         self.descriptions, self.files, self.unlisted = descriptions, files or {}, unlisted
         self.jobs_since: datetime | None = None
-        self.script = Script({"sagemaker:Search": self._search, "s3:GetObject": self._get})
+        self.script = Script(
+            {
+                "sagemaker:Search": self._search,
+                "s3:GetObject": self._get,
+                "cloudtrail:LookupEvents": self._look_up,
+            }
+        )
         for kind in KINDS:
             self.script.answers[kind.lists] = self._list(kind)
             self.script.answers[kind.describes] = self._describe(kind)
@@ -94,6 +105,9 @@ class Account:
         found = [one for one in self._all(kind) if one[f"{kind.noun}Name"] != self.unlisted]
         wrapped = [{record: {"Model": one} if kind is MODEL else one} for one in found]
         return Torn({"Results": wrapped})
+
+    def _look_up(self, asked: Mapping[str, Any]) -> Any:
+        return Torn({"Events": self.events.get(asked["LookupAttributes"][0]["AttributeValue"], [])})
 
     def _get(self, asked: Mapping[str, Any]) -> Any:
         body = self.files.get(f"s3://{asked['Bucket']}/{asked['Key']}")
@@ -360,8 +374,12 @@ def test_what_something_in_use_loads_and_is_gone_is_a_gap_and_else_a_leftover() 
     found = Account(held).read()
 
     assert found.gaps == [
-        "endpoint api uses endpoint configuration gone, which exists no more: what it loads is unknown",
         "endpoint bare names no configuration: what it serves is unknown",
+        (
+            "endpoint api uses endpoint configuration gone, which exists no more: what it loads is unknown"
+            " (CloudTrail does not know the request that deployed it). To end this, deploy it again:"
+            " aws sagemaker update-endpoint --endpoint-name api --endpoint-config-name NEW-CONFIGURATION"
+        ),
     ]
     assert found.leftovers == [
         "model idle, which nothing uses, names model package lost, which exists no more"
@@ -424,6 +442,108 @@ def test_a_user_whose_description_lacks_a_member_may_use_anything() -> None:
 
     assert found.errors == ["processing job prep has no ProcessingJobStatus"]
     assert isinstance(found.to("data", ["x"]).in_use, Unreadable)
+
+
+# --- what CloudTrail says of an endpoint without its configuration -------------------------------
+
+
+def trail(**calls: Any) -> dict[str, list[dict[str, Any]]]:
+    """The events of a usual deployment, by call: each is days ago and a request; None has no event."""
+    config = {
+        "endpointConfigName": "api-1",
+        "productionVariants": [{"modelName": "churn", "variantName": "a"}],
+    }
+    usual: dict[str, Any] = {
+        "CreateModel": [
+            (41, {"modelName": "Churn", "primaryContainer": {"modelDataUrl": "s3://data/churn"}})
+        ],
+        "CreateEndpointConfig": [(40.5, config)],
+        "CreateEndpoint": [(40, {"endpointName": "API", "endpointConfigName": "api-1"})],
+        "UpdateEndpoint": [],
+    }
+    return {
+        call: [
+            {
+                "EventName": call,
+                "EventTime": NOW - days * DAY,
+                "EventSource": "sagemaker.amazonaws.com",
+                "CloudTrailEvent": request if request == "{" else json.dumps({"requestParameters": request}),
+            }
+            for days, request in events
+        ]
+        for call, events in (usual | calls).items()
+    }
+
+
+def model_made(days: float, data: str = "s3://data/other", **more: Any) -> tuple[float, Any]:
+    return days, {"modelName": "churn", "primaryContainer": {"modelDataUrl": data}} | more
+
+
+CONFIG_MADE = {"endpointConfigName": "api-1", "productionVariants": [{"modelName": "churn"}]}
+UPDATED = {"endpointName": "api", "endpointConfigName": "api-1"}
+
+
+@cases(
+    "calls, key, unknown",
+    ({}, "churn", None),
+    ({"CreateModel": [model_made(41, "s3://data/churn"), model_made(39)]}, "churn", None),  # made again later
+    ({"CreateModel": [model_made(42), model_made(41, "s3://data/churn")]}, "churn", None),
+    ({"CreateModel": [model_made(39)]}, "", "does not know the request that made model churn"),
+    ({"CreateModel": []}, "", "does not know the request that made model churn"),
+    ({"CreateModel": [(41, {"modelName": "churn"})]}, "", "event of model churn was cut off"),
+    ({"CreateModel": [model_made(41, "HIDDEN_DUE_TO_SECURITY_REASONS")]}, "", "was cut off"),
+    ({"CreateModel": [(41, "{")]}, "", "1 of 1 entries could not be read"),
+    ({"CreateEndpointConfig": []}, "", "made endpoint configuration api-1"),
+    ({"CreateEndpointConfig": [(39, CONFIG_MADE)]}, "", "made endpoint configuration api-1"),
+    ({"CreateEndpointConfig": [(40.5, {"endpointConfigName": "api-1"})]}, "", "was cut off"),
+    ({"CreateEndpointConfig": [(40.5, CONFIG_MADE), (39, {})]}, "churn", None),
+    ({"CreateEndpoint": []}, "", "does not know the request that deployed it"),
+    ({"CreateEndpoint": [(50, UPDATED)]}, "", "does not know the request that deployed it"),
+    ({"CreateEndpoint": [], "UpdateEndpoint": [(39, UPDATED)]}, "churn", None),
+    ({"UpdateEndpoint": [(39, UPDATED | {"endpointConfigName": "api-2"})]}, "", "another configuration"),
+    ({"UpdateEndpoint": [(39, UPDATED | {"endpointName": "api2"})]}, "churn", None),
+)
+def test_an_endpoint_without_its_configuration_loads_what_cloudtrail_recorded(
+    calls: dict[str, Any], key: str, unknown: str | None
+) -> None:
+    """The newest deployment counts, and of each name what was made before it; anything cut off is unread."""
+    held: Descriptions = {ENDPOINT: {"api": {"EndpointConfigName": "api-1"}}}
+    events = trail(**calls)
+
+    found = Account(held, events=events).read()
+
+    assert found.errors == []
+    if unknown is None:
+        assert (told(found, key), found.gaps) == ((["endpoint api"], []), [])
+    else:
+        (gap,) = found.gaps
+        assert unknown in gap
+        assert "update-endpoint --endpoint-name api" in gap
+
+
+def test_a_model_that_is_still_there_is_what_a_deleted_configuration_loads() -> None:
+    """Unless it was made again after the deployment; its package, and a late change, are looked at too."""
+    held: Descriptions = {
+        ENDPOINT: {"api": {"EndpointConfigName": "api-1"}},
+        MODEL: {"churn": model("s3://data/kept", CreationTime=MADE - DAY)},
+    }
+    packaged = {MODEL: {"churn": {"PrimaryContainer": {"ModelPackageName": "p"}, "CreationTime": MADE - DAY}}}
+    again = {MODEL: {"churn": model("s3://data/kept", CreationTime=MADE + DAY)}}
+    changed = {ENDPOINT: {"api": {"EndpointConfigName": "api-1", "LastModifiedTime": NOW - DAY / 25}}}
+
+    kept = Account(held, events=trail()).read()
+    assert (told(kept, "kept")[0], kept.gaps) == (["model churn"], [])
+    renewed = Account(held | again, events=trail()).read()
+    assert (told(renewed, "churn")[0], told(renewed, "kept")[0]) == (["endpoint api"], [])
+    (gone,) = Account(held | packaged, events=trail()).read().gaps
+    assert "model package p exists no more" in gone
+    (late,) = Account(held | changed, events=trail()).read().gaps
+    assert "it changed within the last 60 minutes" in late
+    account = Account(held, events=trail())
+    account.script.answers["cloudtrail:LookupEvents"] = DENIED
+    (denied,) = account.read().gaps
+    assert "AccessDenied" in denied
+    assert Account(SERVED).read().gaps == []  # nothing is missing, so nothing is asked
 
 
 # --- how often it is asked ----------------------------------------------------------------------

@@ -11,6 +11,7 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
+from ml_janitor.aws.activity import LogNotRead
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.prices import Prices
 from ml_janitor.core.model import Absent, NotRead, Signal, Unreadable, Value
@@ -103,10 +104,10 @@ def test_without_the_logs_the_listing_alone_says_when_a_job_last_logged(account:
     streams(logs, a=LAST, b=None)
     heard = read_rhythm(account, "group", "train/algo-", started=STARTED, fresh=FRESH, events=False)
     assert isinstance(heard, Value)
-    assert heard.value == LogRhythm(last=LAST, longest_pause=Absent("read_logs = false"))
+    assert heard.value == LogRhythm(last=LAST, longest_pause=LogNotRead())
     streams(logs, b=None)
     heard = read_rhythm(account, "group", "train/algo-", started=STARTED, fresh=FRESH, events=False)
-    assert heard == Absent("read_logs = false")
+    assert heard == LogNotRead()
 
 
 def test_a_fresh_listing_is_enough(account: Aws, logs: Stubber) -> None:

@@ -428,6 +428,32 @@ def test_a_deleted_endpoint_ran_until_then_also_where_its_configuration_is_gone(
     assert (target.tags, read["Trial"].ended) == (Value({"a": "b"}, "cloudtrail:LookupEvents"), ago(8))
 
 
+@cases(
+    "updates, ran",
+    ([], [("USE1-Host:ml.m5.large", 90, 8, 2)]),  # the configuration of its name
+    ([30], [("USE1-Host:ml.g5.xlarge", 90, 30, 1), ("USE1-Host:ml.g5.xlarge", 30, 8, 1)]),
+)
+def test_an_endpoint_made_before_the_trail_ran_before_its_first_event(
+    updates: Sequence[int], ran: Sequence[tuple[str, int, int, int]]
+) -> None:
+    events = [event("UpdateEndpoint", at, EndpointName="old", EndpointConfigName="large") for at in updates]
+    account = serving(
+        *events,
+        event("DeleteEndpoint", 8, EndpointName="old"),
+        event("DeleteEndpoint", 8, EndpointName="unknown"),
+        endpoints=[],
+        configs={"old": SMALL, "large": LARGE},
+    )
+    alive = serving(*events, endpoints=[deployed("old", 200, "large")], configs={"large": LARGE})
+
+    read = found(account)
+
+    assert set(read) == {"old"}
+    assert spells(read["old"]) == [(usage, ago(start), ago(end), count) for usage, start, end, count in ran]
+    starts = [(run.start, run.usage_type) for run in found(alive)["old"].runs]
+    assert starts == [(ago(day), "USE1-Host:ml.g5.xlarge") for day in (200, *updates)]
+
+
 def test_what_cannot_be_read_of_endpoints_is_said() -> None:
     account = serving(
         endpoints=[
@@ -446,15 +472,17 @@ def test_what_cannot_be_read_of_endpoints_is_said() -> None:
     )
     denied = "AccessDeniedException: denied"
     error = (
-        f"endpoint lost: DescribeEndpoint: {denied}; "
-        f"endpoint configuration large: DescribeEndpointConfig: {denied}"
+        f"2 of 5 endpoints could not be described (endpoint lost: DescribeEndpoint: {denied}); "
+        "2 of 3 endpoint configurations could not be described "
+        f"(endpoint configuration large: DescribeEndpointConfig: {denied})"
     )
 
     assert set(found(account, error)) == {"ranker"}
 
     recorded = event("CreateEndpointConfig", 30, EndpointConfigName="large", ProductionVariants=[variant()])
     account.answers["cloudtrail:LookupEvents"] = trail(recorded)
-    assert set(found(account, error.replace("large", "larger"))) == {"ranker", "dark"}
+    error = error.replace("2 of 3", "1 of 3").replace("large:", "larger:")
+    assert set(found(account, error)) == {"ranker", "dark"}
 
 
 # --- notebook instances and Studio apps ---------------------------------------------------------

@@ -31,8 +31,12 @@ from tables import cases
     (quiet(fixed="it scales itself between 1 and 4 instances"), "kept", "it scales itself"),
     (quiet(peaks=Unreadable("MemoryUtilization: denied")), "unknown", "MemoryUtilization: denied"),
     (quiet(peaks=NotRead()), "unknown", "not read"),
-    (quiet(raw={"requests": hourly(100, LOAD_HOURS - 1)}), "unknown", "Invocations lacks datapoints"),
-    (quiet(raw={"ConcurrentRequestsPerModel": Absent()}), "unknown", "ConcurrentRequestsPerModel lacks"),
+    (quiet(raw={"requests": hourly(100, LOAD_HOURS - 1)}), "unknown", "Invocations has no data for some"),
+    (
+        quiet(raw={"ConcurrentRequestsPerModel": Absent()}),
+        "unknown",
+        "ConcurrentRequestsPerModel has no data",
+    ),
     (quiet(raw={"ModelLatency": Absent()}), "unknown", "ModelLatency has no datapoint"),
     (quiet(raw={"requests": hourly(0), "ModelLatency": Absent()}), "kept", "no request came"),
     (quiet(raw={"requests": hourly(0)}), "kept", "no request came"),
@@ -40,9 +44,17 @@ from tables import cases
     (quiet(at_once=0), "found", "73,000"),
     (quiet(memory=1.04), "found", "with 6 GB"),
     (quiet(memory=1.06), "kept", "it needs 7 GB"),
-    (quiet(at_once=140), "found", "serverless inference with"),
-    (quiet(at_once=141), "kept", "202 requests at once"),
-    (quiet(at_once=71, count=2), "kept", "203 requests at once"),
+    (quiet(at_once=93), "found", "serverless inference with"),
+    (quiet(at_once=94), "kept", "202 requests at once"),
+    (quiet(at_once=47, count=2), "kept", "202 requests at once"),
+    (quiet(tail=33.3), "found", "73,000"),
+    (quiet(tail=33.4), "kept", "about 60.1 s, and 60 s are allowed"),
+    (quiet(tail=3, raw={"requests": hourly(111_000)}), "found", "81,030,000 requests"),
+    (quiet(tail=3, raw={"requests": hourly(112_500)}), "kept", "201 requests at once"),
+    (quiet(slowest=40), "found", "73,000"),
+    (quiet(slowest=40.1), "kept", "took 40.1 s, and would take 60.2 s: serverless inference ends a request"),
+    (quiet(raw={"ModelLatency p99": Unreadable("denied")}), "unknown", "ModelLatency has no datapoint"),
+    (quiet(raw={"ModelLatency Maximum": Absent()}), "unknown", "ModelLatency has no datapoint"),
     (quiet(tags={"env": "prod"}), "kept", "about 10.3 s, and 1 s are allowed"),
     (quiet(tags={"env": "prod", "janitor:latency": "10.3s"}), "found", "73,000"),
     (quiet(tags={"janitor:latency": "10.2s"}), "kept", "10.2 s are allowed"),
@@ -88,7 +100,7 @@ def test_the_saving_is_what_the_instances_cost_less_the_seconds_and_their_memory
     assert decided.cost
     run = Decimal(73000) * Decimal("0.3") * Decimal("0.00002") * 3
     assert decided.cost.monthly_usd == pytest.approx(Decimal("0.23") * 2 * 730 - run, abs=Decimal("0.01"))
-    assert "MemorySizeInMB=3072,MaxConcurrency=6" in decided.action
+    assert "MemorySizeInMB=3072,MaxConcurrency=9" in decided.action
     alone = ServerlessCandidates().decide(quiet(at_once=0), NOW)
     assert isinstance(alone, Finding)
     assert "MaxConcurrency=1}" in alone.action

@@ -99,3 +99,11 @@ def test_an_hour_is_quiet_if_it_and_those_beside_it_were_in_every_week() -> None
     assert count_quiet_hours(week()[:5], 6) == 0
     assert count_quiet_hours([], 6) == 0
     assert count_quiet_hours([replace(REST, idle=True)] * 336) == 168
+
+
+@cases("several, count", (False, 1), (True, 3))
+def test_several_models_are_all_held_by_fewer_instances(*, several: bool, count: int) -> None:
+    """Four instances hold models in a quarter of their memory each; half of it is to stay free."""
+    load = PeakLoad(cpu=0.1, memory=1.5, several=several)
+
+    assert instances_needed(load, 4, InstanceSize("ml.c5.xlarge", 4, 0, Decimal(1)), free=0.5) == count

@@ -55,6 +55,13 @@ EXPIRES = {"Expiration": {"Days": 400}}
     (bucket(held("team/logs/a", age=90)), "found", "1000.0 GB deleted by 1 lifecycle rule"),
     (bucket(held("team/logs/a", age=89)), "kept", "90 days old"),
     (bucket(held("tmp/a", age=7)), "found", "deleted at 7 days"),
+    (bucket(versioning=Unreadable("denied")), "unknown", "whether it keeps versions is unknown (denied)"),
+    (bucket(versioning=Value("Enabled")), "found", "1000.0 GB would be moved"),
+    (
+        bucket(held("tmp/a", age=7), versioning=Value("Suspended")),
+        "found",
+        "hidden at 7 days, versions that are hidden or replaced deleted after 90 days",
+    ),
     (bucket(held("experiments/logs/a", age=100)), "found", "experiments/: 1000.0 GB now, STANDARD_IA"),
     # what cannot pay back
     (bucket(held(many=1, size=100 * GB)), "found", "saves $1.90 a month"),
@@ -73,7 +80,12 @@ EXPIRES = {"Expiration": {"Days": 400}}
     (bucket(counted=(of_it(10.0 * GB, 90),)), "found", "DEEP_ARCHIVE at 365 days"),
     (bucket(counted=(of_it(700.0 * GB, 90),)), "found", "STANDARD_IA at 30 days (policy"),
     (bucket(counted=(of_it(2000.0 * GB, 90),)), "kept", "no move to another class pays"),
-    (bucket(counted=(CountedReads("", 2000.0 * GB, 90),)), "found", "INTELLIGENT_TIERING at 30 days"),
+    (bucket(counted=(CountedReads("", 2000.0 * GB, 90),)), "kept", "no move to another class pays"),
+    (
+        bucket(held(), held("raw/a", age=1), counted=(CountedReads("", 2000.0 * GB, 90),)),
+        "found",
+        "INTELLIGENT_TIERING at 30 days",
+    ),
     (bucket(counted=(CountedReads("logs/", 0.0, 90),)), "found", "INTELLIGENT_TIERING at 30 days"),
     # what has to stay
     (bucket(users={"experiments/a0": "model churn"}), "kept", "model churn refers to it"),
@@ -299,6 +311,31 @@ def test_nothing_is_proven_to_be_deleted_that_may_be_read() -> None:
         verdict = RULE.decide(of(counted, inputs=job("tmp/", 29)), NOW)
         assert not isinstance(verdict, Finding)
         assert "training job churn-7 read it within 30 days" in verdict.reason
+
+
+@pytest.mark.parametrize("status", ["Enabled", "Suspended"])
+def test_an_expiry_in_a_versioned_bucket_frees_bytes_only_with_a_rule_for_old_versions(status: str) -> None:
+    tmp, moved = held("tmp/a", age=90), held("experiments/a")
+    (plain,) = RULE.proposed(bucket(tmp), NOW)
+    (rule,) = RULE.proposed(bucket(tmp, versioning=Value(status)), NOW)
+
+    assert (plain.expire_after, plain.noncurrent_expire_after) == (7, None)
+    assert (rule.expire_after, rule.noncurrent_expire_after) == (7, 90)
+    assert finding(bucket(tmp)).confidence is Confidence.PROVEN
+    assert finding(bucket(tmp, versioning=Value(status))).confidence is Confidence.LIKELY
+    assert finding(bucket(moved, versioning=Value(status))).confidence is Confidence.PROVEN
+
+
+def test_what_a_rule_saves_is_shared_out_by_folder() -> None:
+    cost = finding(
+        bucket(held("experiments/a"), held("experiments/run/b"), held("experiments/c", age=1))
+    ).cost
+
+    assert cost is not None
+    assert cost.shares == {
+        f"arn:aws:s3:::meridian-lab/experiments/{place}*": pytest.approx((cost.monthly_usd or 0) / 2)
+        for place in ("", "run/")
+    }
 
 
 def test_what_is_young_is_not_expired_for_the_sake_of_old_versions() -> None:

@@ -1,12 +1,30 @@
-"""The policy of the key that encrypts the alarms' topic: who may publish there."""
+"""Who hears of the deployment's troubles: the key of the alarms' topic, its subscribers, and the queues."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
 from typing import Any
 
+import boto3
 import pytest
+from botocore.exceptions import ClientError
 
-from ml_janitor_cli.stack import ALARM_PUBLISHER, BUDGET_PUBLISHER, lets_publish
+from conftest import NOW, REGION
+from ml_janitor_cli.stack import (
+    ALARM_PUBLISHER,
+    BUDGET_PUBLISHER,
+    FAILED_QUEUE,
+    CheckOutcome,
+    DeployedStack,
+    RegionServices,
+    check_alarm_topic,
+    check_queues,
+    check_topic_key,
+    lets_publish,
+)
+from tables import cases
 
 BOTH = ["kms:Decrypt", "kms:GenerateDataKey*"]
 
@@ -33,3 +51,109 @@ def policy(**statement: Any) -> dict[str, Any]:
 )
 def test_who_may_publish_to_an_encrypted_topic(given: dict[str, Any], *, allowed: bool) -> None:
     assert lets_publish(given, ALARM_PUBLISHER) is allowed
+
+
+def here(**clients: Any) -> RegionServices:
+    """A region whose services answer as these say."""
+    services = RegionServices(boto3.Session(region_name=REGION), REGION, attempts=1)
+    services._clients.update(clients)
+    return services
+
+
+def raising(code: str) -> Callable[..., Any]:
+    def call(**_: object) -> None:
+        raise ClientError({"Error": {"Code": code, "Message": "no"}}, "Call")
+
+    return call
+
+
+def stack(*resources: tuple[str, str]) -> DeployedStack:
+    return DeployedStack(
+        name="ml-janitor", region=REGION, resources={(name, kind): f"the-{name}" for name, kind in resources}
+    )
+
+
+@cases(
+    "given, publishers, outcome, seen",
+    (policy(), {"budgets": False}, CheckOutcome.FINE, f"{ALARM_PUBLISHER} may use it"),
+    (
+        policy(Principal={"Service": [ALARM_PUBLISHER, BUDGET_PUBLISHER]}),
+        {"budgets": True},
+        CheckOutcome.FINE,
+        f"{ALARM_PUBLISHER} and {BUDGET_PUBLISHER} may use it",
+    ),
+    (
+        policy(),
+        {"budgets": True},
+        CheckOutcome.WRONG,
+        f"its policy does not let {BUDGET_PUBLISHER} use it, so their alarms ring unheard",
+    ),
+)
+def test_a_key_that_lets_nobody_publish_is_told(
+    given: dict[str, Any],
+    publishers: dict[str, bool],
+    outcome: CheckOutcome,
+    seen: str,
+) -> None:
+    kms = SimpleNamespace(get_key_policy=lambda KeyId: {"Policy": json.dumps(given)})  # noqa: N803, ARG005
+    check = check_topic_key(here(kms=kms), "the-key", **publishers)
+    assert (check.outcome, check.seen) == (outcome, seen)
+
+
+@cases(
+    "code, outcome",
+    ("NotFoundException", CheckOutcome.WRONG),
+    ("AccessDeniedException", CheckOutcome.REFUSED),
+    ("InternalFailure", CheckOutcome.FAILED),
+)
+def test_a_key_without_an_answer_is_told(code: str, outcome: CheckOutcome) -> None:
+    kms = SimpleNamespace(get_key_policy=raising(code))
+    assert check_topic_key(here(kms=kms), "the-key", budgets=False).outcome is outcome
+
+
+QUEUE = "IdleEndpointsFailed01234567", "AWS::SQS::Queue"
+
+
+@cases(
+    "resources, answer, outcome, seen",
+    ((), None, CheckOutcome.WRONG, "its queue for runs that failed was deleted"),
+    ((QUEUE,), raising("AWS.SimpleQueueService.NonExistentQueue"), CheckOutcome.WRONG, "its queue for runs"),
+    ((QUEUE,), raising("AccessDenied"), CheckOutcome.REFUSED, "Call: AccessDenied"),
+    ((QUEUE,), ("0", "0"), CheckOutcome.FINE, "empty"),
+    ((QUEUE,), ("1", "2"), CheckOutcome.WRONG, "messages wait: 3 in Failed (runs that failed), "),
+)
+def test_a_queue_is_empty_or_it_is_told(
+    resources: Sequence[tuple[str, str]], answer: Any, outcome: CheckOutcome, seen: str
+) -> None:
+    def counted(**asked: Any) -> dict[str, dict[str, str]]:
+        assert asked["QueueUrl"] == f"the-{QUEUE[0]}"
+        return {"Attributes": dict(zip(asked["AttributeNames"], answer, strict=True))}
+
+    sqs = SimpleNamespace(get_queue_attributes=answer if callable(answer) else counted)
+    services = here(sqs=sqs, cloudwatch=SimpleNamespace(get_metric_data=raising("AccessDenied")))
+    check = check_queues(services, stack(*resources), "idle-endpoints", "IdleEndpoints", NOW, FAILED_QUEUE)
+    assert (check.outcome, check.seen[: len(seen)]) == (outcome, seen)
+
+
+TOPIC = "Alarms01234567", "AWS::SNS::Topic"
+CONFIRMED, PENDING = "arn:aws:sns:us-east-1:1:x:1", "PendingConfirmation"
+
+
+@cases(
+    "resources, arns, seen",
+    ((), None, "the stack has no topic for alarms"),
+    ((TOPIC,), raising("NotFound"), "the topic for alarms was deleted"),
+    ((TOPIC,), (), "nobody is subscribed, so no alarm wakes anybody"),
+    ((TOPIC,), (PENDING,), "nobody has confirmed a subscription"),
+    ((TOPIC,), (PENDING, CONFIRMED, CONFIRMED), "2 subscribed"),
+)
+def test_an_alarm_wakes_whoever_confirmed_a_subscription(
+    resources: Sequence[tuple[str, str]], arns: Any, seen: str
+) -> None:
+    def pages(**_: object) -> list[dict[str, Any]]:
+        return [{"Subscriptions": [{"SubscriptionArn": arn}]} for arn in arns]
+
+    paginate = arns if callable(arns) else pages
+    sns = SimpleNamespace(get_paginator=lambda _: SimpleNamespace(paginate=paginate))
+    check = check_alarm_topic(here(sns=sns), stack(*resources))
+    assert (check.seen, check.outcome is CheckOutcome.FINE) == (seen, seen == "2 subscribed")

@@ -309,6 +309,8 @@ def endpoint_facts(
     served, why_not = described.variants[0], why_not_serverless(described)
     use = read_endpoint_use(served) if why_not is None else "not read"
     size = rule.size(use) if isinstance(use, EndpointUse) else None
+    if why_not is None and isinstance(use, EndpointUse):
+        why_not = rule.too_slow(use)
     if why_not is None:
         why_not = _model(aws, served.model or "")
     if why_not is None and size and (size[0] > MOST_SERVERLESS_GB or size[1] > MOST_SERVERLESS_REQUESTS):

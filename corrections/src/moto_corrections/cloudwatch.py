@@ -131,17 +131,19 @@ def seed(account: str, region: str, namespace: str, series: list[dict[str, Any]]
     """Publish whole series at once: a thousand endpoints' week in one request.
 
     Each is {"metric", "dimensions": {name: value}, "start", "step" (seconds), "values"}; null
-    leaves a gap. Of *samples* datapoints to each value, SampleCount counts as many.
+    leaves a gap. Of *samples* datapoints to each value, SampleCount counts as many; a list says how many
+    datapoints each value stands for.
     """
     metrics = state.at(Metrics, account, region)
     for metric in series:
         pairs = frozenset((str(k), str(v)) for k, v in (metric.get("dimensions") or {}).items())
         start, step = clock.parse(metric["start"]).timestamp(), float(metric.get("step", HOUR))
-        unit, samples = metric.get("unit"), float(metric.get("samples", 1))
+        unit, given = metric.get("unit"), metric.get("samples", 1)
+        counts = given if isinstance(given, list) else itertools.repeat(given)
         points = [
-            Point(at, samples, samples * value, value, value, (value,) if samples == 1 else None, unit)
-            for at, given in zip(itertools.count(start, step), metric["values"], strict=False)
-            if given is not None and (value := float(given)) is not None
+            Point(at, count, count * value, value, value, (value,) if count == 1 else None, unit)
+            for at, known, number in zip(itertools.count(start, step), metric["values"], counts, strict=False)
+            if known is not None and (value := float(known)) is not None and (count := float(number))
         ]
         metrics.publish(Identity(namespace, metric["metric"], pairs), points)
 

@@ -164,16 +164,18 @@ def percent(name: str) -> float:
 
 def _percentile(points: list[Point], wanted: float) -> float | None:
     """Return the nearest rank, over raw values: a statistic set of several has none to offer."""
-    values: list[float] = []
+    counted: dict[float, int] = {}
     for point in points:
-        if point.values is None:
-            if point.low != point.high:
-                return None
-            values += [point.low] * int(point.count)
-        else:
-            values += point.values
-    values.sort()
-    return values[max(0, math.ceil(len(values) * wanted / 100) - 1)] if values else None
+        if point.values is None and point.low != point.high:
+            return None
+        for value in point.values or (point.low,):
+            counted[value] = counted.get(value, 0) + (int(point.count) if point.values is None else 1)
+    rank = max(1, math.ceil(sum(counted.values()) * wanted / 100))
+    for value in sorted(counted):
+        rank -= counted[value]
+        if rank <= 0:
+            return value
+    return None
 
 
 def moment(at: float) -> dt.datetime:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 # --- metrics --------------------------------------------------------------------------------------
 
-type MetricStat = Literal["Sum", "Average", "Minimum", "Maximum", "SampleCount"]
+type MetricStat = Literal["Sum", "Average", "Minimum", "Maximum", "SampleCount", "p99"]
 
 QUERIES_PER_CALL = 500
 """GetMetricData's limit."""
@@ -184,6 +184,14 @@ GET_LOG_EVENTS = "logs:GetLogEvents"
 LOGS_NOT_READ = "read_logs = false"
 """The setting with which no log is read: only the times that DescribeLogStreams lists count then."""
 
+
+@dataclass(frozen=True, slots=True)
+class LogNotRead(Absent):
+    """A signal of a log that the settings say not to read: no text of AWS can stand for that."""
+
+    source: str = LOGS_NOT_READ
+
+
 NO_SUCH_LOG = ("ResourceNotFoundException",)
 
 LOGS_PAGE = 50
@@ -318,7 +326,7 @@ def last_log_event(aws: Aws, group: str, stream: str, *, read: bool = True) -> S
         return None
 
     if not read:
-        return Absent(LOGS_NOT_READ)
+        return LogNotRead()
     match read_signal(newest, source=GET_LOG_EVENTS, absent=NO_SUCH_LOG):
         case Value(at) if at is not None:
             return Value(at, GET_LOG_EVENTS, at)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import batched
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ml_janitor.aws import activity, tags
 from ml_janitor.aws.activity import Metric, MetricSeries
@@ -43,7 +43,15 @@ from ml_janitor.core.model import (
 if TYPE_CHECKING:
     from types_boto3_sagemaker.type_defs import ProductionVariantSummaryTypeDef
 
-type MetricTotal = tuple[float, int]
+
+class MetricTotal(NamedTuple):
+    """The sum of a metric's datapoints over a window, their number, and the highest."""
+
+    total: float
+    points: int
+    highest: float = 0.0
+
+
 """A sum, and the number of hours that it is over."""
 
 ENDPOINT_IN_SERVICE = "InService"
@@ -109,8 +117,8 @@ class EndpointVariant:
     a *managed* variant with its components. A variant that *sleeps* can run without any instance.
 
     *fixed* is the reason why only this type may serve it: then no metric is read. *peaks* are by the hour,
-    oldest first. *totals* are sums over the window and their number of hours, by metric; "requests" are its
-    requests.
+    oldest first. *totals* are by metric; "requests" are its requests. A further statistic of a metric stands
+    behind its name: "ModelLatency p99".
     """
 
     name: str
@@ -349,6 +357,9 @@ METRICS_BATCH = 100
 CONCURRENT_REQUESTS: tuple[str, activity.MetricStat] = ("ConcurrentRequestsPerModel", "Maximum")
 """Requests in flight."""
 
+LOADED_MODELS = "LoadedModelCount"
+"""The models in an instance's memory, published by multi-model endpoints alone (developer guide)."""
+
 type WantedMetrics = Sequence[tuple[str, activity.MetricStat]]
 """Metrics of the requests to a variant, by name and statistic."""
 
@@ -474,9 +485,10 @@ def _metrics(
     names = ["CPUUtilization", "MemoryUtilization"]
     names += ["GPUUtilization", "GPUMemoryUtilization"] if variant.machine.gpus else []
     asked = {name: (Metric(INSTANCE_NAMESPACE, name, where, "Maximum"),) for name in names}
-    asked |= {
-        name: (Metric(SAGEMAKER_NAMESPACE, name, where, stat),) for name, stat in (CONCURRENT_REQUESTS, *more)
-    }
+    for metric, stat in (CONCURRENT_REQUESTS, *more):
+        key = metric if metric not in asked else f"{metric} {stat}"
+        asked[key] = (Metric(SAGEMAKER_NAMESPACE, metric, where, stat),)
+    asked[LOADED_MODELS] = (Metric(INSTANCE_NAMESPACE, LOADED_MODELS, where, "Maximum"),)
     requests: tuple[Metric, ...] = (Metric(SAGEMAKER_NAMESPACE, "Invocations", where),)
     if variant.hosts:
         named = partial(Metric.of, SAGEMAKER_NAMESPACE, "Invocations")
@@ -495,7 +507,7 @@ def _loaded(
 ) -> EndpointVariant:
     raw = {name: _together([data[metric] for metric in series]) for name, series in asked.items()}
     totals = {
-        name: map_signal(series, lambda found: (found.total, len(found.points)))
+        name: map_signal(series, lambda found: MetricTotal(found.total, len(found.points), max(found.values)))
         for name, series in raw.items()
     }
     return replace(variant, peaks=_peaks(raw, variant.machine, end), totals=totals)
@@ -573,6 +585,7 @@ def _peaks(
             gpu_memory=read["GPUMemoryUtilization"][hour] / 100 if host.gpus else 0,
             requests=read["ConcurrentRequestsPerModel"].get(hour, 0),
             idle=read["requests"].get(hour) == 0,
+            several=bool(read[LOADED_MODELS]),
         )
         for hour in hours
     )

@@ -65,6 +65,8 @@ STUDIO_COMPONENTS: Mapping[str, PricedComponent] = {
 }
 """The component that bills an app by its type; other apps are billed as JupyterLab."""
 
+_ASYNC_WORD = "AsyncInf:"
+
 REGION_PREFIX = r"(?:[A-Z0-9]+-)?"
 """The region's short name at the beginning of usage types outside us-east-1."""
 
@@ -220,8 +222,13 @@ def list_products(
 
 
 def component_of_usage(usage_type: str) -> tuple[PricedComponent, str] | None:
-    """Return the component and the instance type that a bill's usage type names; None if it names none."""
-    found = ((component, _usage(component).fullmatch(usage_type)) for component in COMPONENT_NAMES)
+    """
+    Return the component and the instance type that a bill's usage type names; None if it names none.
+
+    Asynchronous endpoints have a word of their own, and the price of other endpoints.
+    """
+    hosting = usage_type.replace(_ASYNC_WORD, COMPONENT_NAMES["Hosting"].word)
+    found = ((component, _usage(component).fullmatch(hosting)) for component in COMPONENT_NAMES)
     return next(((component, named[1]) for component, named in found if named), None)
 
 

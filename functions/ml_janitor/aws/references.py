@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from sys import intern
 from typing import Any, NamedTuple
 
-from ml_janitor.aws import locations
-from ml_janitor.aws.calls import Listing
+from ml_janitor.aws import activity, locations
+from ml_janitor.aws.activity import TrailEvent
+from ml_janitor.aws.calls import Listing, ReadError
 from ml_janitor.aws.client import Aws
 from ml_janitor.aws.images import IMAGE_REFERENCE
 from ml_janitor.aws.locations import (
@@ -45,7 +46,9 @@ from ml_janitor.aws.sagemaker_kinds import (
     texts_in,
 )
 from ml_janitor.aws.training_jobs import ENDED_STATUSES, list_all_jobs
+from ml_janitor.core.durations import format_age
 from ml_janitor.core.model import Absent, Signal, Target, Unreadable, Value
+from ml_janitor.core.text import quote_shell
 
 
 class ObjectUses(NamedTuple):
@@ -210,13 +213,62 @@ def read_references(
         for manifest in referrer.manifests:
             references.add_listed(referrer, user, manifest.uri, listed[manifest])
         for kind, name in referrer.loads:
-            if referrer_key(kind, name) not in found:
+            if referrer_key(kind, name) not in found and (user is None or user.kind is not ENDPOINT):
                 references.gone(referrer, user, f"{kind.words} {name}")
         if referrer.kind is ENDPOINT and referrer.live and not referrer.loads:
             references.gaps.append(f"{referrer.label} names no configuration: what it serves is unknown")
     if references.errors:  # a missing resource may be among the unread ones
         references.gaps, references.leftovers = [], []
+        return references
+    _add_recorded(aws, references, found, listed, now)
     return references
+
+
+def _add_recorded(
+    aws: Aws,
+    references: References,
+    found: Mapping[ReferrerKey, Referrer],
+    listed: Mapping[S3Manifest, Signal[tuple[S3Address, ...] | UnopenedManifest]],
+    now: datetime,
+) -> None:
+    """Let live endpoints refer to what they loaded before a part of it was deleted, or note a gap."""
+    for endpoint in found.values():
+        if (
+            endpoint.kind is not ENDPOINT
+            or not endpoint.live
+            or not (parts := _missing_parts(endpoint, found))
+        ):
+            continue
+        try:
+            loaded, places = _recorded_loads(aws, endpoint, found, now)
+        except ReadError as error:
+            references.gaps.append(_gap(endpoint, parts, error))
+            continue
+        references.add(endpoint.as_user(in_use=True), places)
+        for referrer in loaded:
+            references.add(referrer.as_user(in_use=True), referrer.places)
+            for manifest in referrer.manifests:
+                references.add_listed(referrer, endpoint, manifest.uri, listed[manifest])
+
+
+def _missing_parts(endpoint: Referrer, found: Mapping[ReferrerKey, Referrer]) -> list[str]:
+    """Return all that *endpoint* loads and that exists no more, in words."""
+    todo, missing = list(endpoint.loads), list[str]()
+    while todo:
+        kind, name = todo.pop()
+        part = found.get(referrer_key(kind, name))
+        todo += () if part is None else part.loads
+        missing += [f"{kind.words} {name}"] if part is None else []
+    return missing
+
+
+def _gap(endpoint: Referrer, parts: Sequence[str], error: ReadError) -> str:
+    """Return why it is unknown which objects *endpoint* loads, with the command that ends this."""
+    return (
+        f"{endpoint.label} uses {' and '.join(parts)}, which exists no more: what it loads is unknown"
+        f" ({error}). To end this, deploy it again: aws sagemaker update-endpoint --endpoint-name"
+        f" {quote_shell(endpoint.name)} --endpoint-config-name NEW-CONFIGURATION"
+    )
 
 
 def _in_use(found: Mapping[ReferrerKey, Referrer]) -> dict[ReferrerKey, Referrer]:
@@ -246,6 +298,155 @@ def _open(
             strict=True,
         )
     )
+
+
+# --- deployments of endpoints by CloudTrail -------------------------------------------------------
+#
+# An endpoint runs on when its configuration or model is deleted. The requests that made these say what it
+# loads.
+
+DEPLOYMENT_REQUESTS = ("CreateEndpoint", "UpdateEndpoint", "CreateEndpointConfig", "CreateModel")
+MOST_DEPLOYMENT_PAGES = 40
+"""Pages per call: LookupEvents answers two a second."""
+
+TRAIL_DELAY = timedelta(hours=1)
+"""Time after which CloudTrail has an event for certain; it takes a quarter of an hour."""
+
+CLOCK_DIFFERENCE = timedelta(minutes=5)
+"""The most by which the time of an event and a creation time differ."""
+
+HIDDEN_TEXT = "HIDDEN_DUE_TO"
+"""The beginning of a text that CloudTrail does not record."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentHistory:
+    """The recorded requests that made or changed endpoints, configurations and models, the newest first."""
+
+    events: Mapping[str, tuple[TrailEvent, ...]]
+    error: str | None = None
+
+    @classmethod
+    def read(cls, aws: Aws, now: datetime) -> DeploymentHistory:
+        """Read the requests, once in a run; CloudTrail remembers 90 days."""
+        known: DeploymentHistory | None = aws.lasting.get(DeploymentHistory)
+        if known is not None:
+            return known
+        since = now - activity.EVENT_RETENTION
+
+        def look_up(call: str) -> Listing[TrailEvent]:
+            return activity.look_up_events(aws, call, since, now, most_pages=MOST_DEPLOYMENT_PAGES)
+
+        found = dict(zip(DEPLOYMENT_REQUESTS, aws.map(look_up, DEPLOYMENT_REQUESTS), strict=True))
+        events = {
+            call: tuple(
+                sorted(
+                    (
+                        event
+                        for event in listing.items
+                        if event.succeeded and event.source == SAGEMAKER_SOURCE
+                    ),
+                    key=lambda event: event.at,
+                    reverse=True,
+                )
+            )
+            for call, listing in found.items()
+        }
+        error = Listing.joined((), (listing.error for listing in found.values())).error
+        history = aws.lasting[DeploymentHistory] = cls(events, error)
+        return history
+
+    def newest(self, member: str, name: str, *calls: str, until: datetime) -> TrailEvent | None:
+        """Return the newest of *calls* up to *until* whose request's *member* is *name*."""
+        found = (
+            event
+            for call in calls
+            for event in self.events[call]
+            if event.at <= until and named_in_request(event.request, member).lower() == name.lower()
+        )
+        return max(found, key=lambda event: event.at, default=None)
+
+
+SAGEMAKER_SOURCE = "sagemaker.amazonaws.com"
+
+
+def named_in_request(request: Mapping[str, Any], member: str) -> str:
+    """Return a text of a recorded request, or ""."""
+    return str(spelled_as_api(request).get(member, ""))
+
+
+def spelled_as_api(value: Any) -> Any:
+    """Return a recorded request with its members as the API spells them: CloudTrail begins them in small."""
+    match value:
+        case Mapping():
+            return {f"{name[:1].upper()}{name[1:]}": spelled_as_api(inner) for name, inner in value.items()}
+        case list():
+            return [spelled_as_api(inner) for inner in value]
+    return value
+
+
+def _recorded_loads(
+    aws: Aws, endpoint: Referrer, found: Mapping[ReferrerKey, Referrer], now: datetime
+) -> tuple[list[Referrer], list[S3Address]]:
+    """
+    Return the existing resources that *endpoint* loads, and the places that deleted ones named.
+
+    The newest deployment of the endpoint counts, and of each name the last resource that was made before
+    it. Raises ReadError where CloudTrail does not say so.
+    """
+    history = DeploymentHistory.read(aws, now)
+    if history.error is not None:
+        raise ReadError(history.error)
+    ((_, config),) = endpoint.loads
+    deployed = _deployed_at(history, endpoint, config, now)
+    request = _recorded_request(history, ENDPOINT_CONFIG, config, deployed, "ProductionVariants")
+    loaded, places, packages = list[Referrer](), list[S3Address](), list[tuple[SageMakerKind, str]]()
+    for _, name in _loads(aws, ENDPOINT_CONFIG, request):
+        model = found.get(referrer_key(MODEL, name))
+        if model is not None and model.created is not None and model.created <= deployed:
+            loaded.append(model)
+            packages += model.loads
+        else:
+            made = _recorded_request(history, MODEL, name, deployed, "PrimaryContainer", "Containers")
+            if any(True for _ in manifests_in(made, runs=False)):
+                raise ReadError(f"a manifest lists what model {name} loaded")
+            places += addresses_in(made)
+            packages += _loads(aws, MODEL, made)
+    for kind, name in packages:
+        if (package := found.get(referrer_key(kind, name))) is None:
+            raise ReadError(f"{kind.words} {name} exists no more")
+        loaded.append(package)
+    return loaded, places
+
+
+def _deployed_at(history: DeploymentHistory, endpoint: Referrer, config: str, now: datetime) -> datetime:
+    """Return when *endpoint* was last deployed, with *config*. Raises ReadError."""
+    if endpoint.changed is None or endpoint.created is None or now - endpoint.changed < TRAIL_DELAY:
+        raise ReadError(f"it changed within the last {format_age(TRAIL_DELAY)}")
+    deployed = history.newest("EndpointName", endpoint.name, "CreateEndpoint", "UpdateEndpoint", until=now)
+    if deployed is None or deployed.at < endpoint.created - CLOCK_DIFFERENCE:
+        raise ReadError("CloudTrail does not know the request that deployed it")
+    if named_in_request(deployed.request, "EndpointConfigName").lower() != config.lower():
+        raise ReadError("CloudTrail's last request that deployed it names another configuration")
+    return deployed.at
+
+
+def _recorded_request(
+    history: DeploymentHistory, kind: SageMakerKind, name: str, until: datetime, *members: str
+) -> dict[str, Any]:
+    """
+    Return the last request up to *until* that made the resource *name*.
+
+    Raises ReadError, also if the event was cut off: a request has one of *members*, and no hidden text.
+    """
+    made = history.newest(kind.named, name, f"Create{kind.noun}", until=until)
+    if made is None:
+        raise ReadError(f"CloudTrail does not know the request that made {kind.words} {name}")
+    request: dict[str, Any] = spelled_as_api(made.request)
+    whole = any(request.get(member) for member in members)
+    if not whole or any(text.startswith(HIDDEN_TEXT) for text in texts_in(request)):
+        raise ReadError(f"CloudTrail's event of {kind.words} {name} was cut off")
+    return request
 
 
 # --- referrers ------------------------------------------------------------------------------------
@@ -282,6 +483,7 @@ REFERENCE_CALLS: tuple[tuple[str, str], ...] = (
     *((kind.lists, kind.listed_on) for kind in (*REFERRER_KINDS, MODEL_PACKAGE_GROUP)),
     *((kind.describes, kind.every) for kind in REFERRER_KINDS),
     (SEARCH, "*"),
+    (activity.LOOKUP_EVENTS, "*"),
 )
 """The calls of this reading, and their resources."""
 
@@ -346,6 +548,7 @@ class Referrer:
     kind: SageMakerKind
     name: str
     created: datetime | None = None
+    changed: datetime | None = None
     live: bool = False
     places: tuple[S3Address, ...] = ()
     loads: tuple[tuple[SageMakerKind, str], ...] = ()
@@ -519,6 +722,7 @@ def _referrer(aws: Aws, kind: SageMakerKind, target: Target, description: dict[s
         kind,
         _bare(target.name),
         created=target.created,
+        changed=description.get("LastModifiedTime") if kind is ENDPOINT else None,
         live=live,
         places=tuple(places),
         loads=_loads(aws, kind, description),

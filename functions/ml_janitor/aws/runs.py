@@ -292,8 +292,10 @@ def _endpoints(aws: Aws, history: EventHistory, now: datetime) -> Listing[UsedRe
     current = {target.name: answer.value for target, answer in described.items if isinstance(answer, Value)}
     timelines = {target.name: list(history.configs(target, current)) for target, _ in described.items}
     gone = {target.name: target for target in history.deleted(aws, ENDPOINT)}
-    timelines |= {
-        name: list(history.configs(target, {})) for name, target in gone.items() if name not in timelines
+    timelines |= {  # SageMaker's SDK names configurations as their endpoints
+        name: list(history.configs(target, {}, name))
+        for name, target in gone.items()
+        if name not in timelines
     }
     names = sorted({config for line in timelines.values() for _, config in line})
     answers = aws.map(lambda name: sagemaker_kinds.describe_resource(aws, ENDPOINT_CONFIG, name), names)
@@ -319,12 +321,20 @@ def _endpoints(aws: Aws, history: EventHistory, now: datetime) -> Listing[UsedRe
         found.append(
             UsedResource(target=targets.get(name) or gone[name], runs=runs, ended=ended, changed=changed)
         )
-    unread = [answer.error for _, answer in described.items if isinstance(answer, Unreadable)][:1]
-    unread += [
+    endpoints = [answer.error for _, answer in described.items if isinstance(answer, Unreadable)]
+    unknown = [
         answer.error
         for name, answer in zip(names, answers, strict=True)
-        if isinstance(answer, Unreadable) and configs[name] is None
-    ][:1]
+        if isinstance(answer, Unreadable) and configs[name] is None and name not in gone
+    ]
+    unread = [
+        f"{len(errors)} of {total} {noun} could not be described ({errors[0]})"
+        for errors, total, noun in (
+            (endpoints, len(described.items), "endpoints"),
+            (unknown, len(names), "endpoint configurations"),
+        )
+        if errors
+    ]
     return Listing.joined(found, (described.error, book.error, *unread))
 
 
@@ -433,10 +443,11 @@ def request_member(request: Mapping[str, Any], name: str) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class EventHistory:
-    """The recorded calls by name, the oldest first; *error* is the reason why some are missing."""
+    """The recorded calls since *first* by name, the oldest first; *error* is why some are missing."""
 
     events: Mapping[str, tuple[TrailEvent, ...]]
     error: str | None = None
+    first: datetime | None = None
 
     @classmethod
     def read(cls, aws: Aws, now: datetime, nouns: Collection[str]) -> EventHistory:
@@ -450,7 +461,7 @@ class EventHistory:
         for name, listing in zip(names, found, strict=True):
             succeeded = (event for event in listing.items if event.succeeded)
             events[name] = tuple(sorted(succeeded, key=lambda event: event.at))
-        return cls(events, next((listing.error for listing in found if listing.error), None))
+        return cls(events, next((listing.error for listing in found if listing.error), None), first)
 
     def _of(
         self, kind: SageMakerKind, name: str, *calls: str
@@ -476,7 +487,11 @@ class EventHistory:
         return next((at for at, _, _ in reversed(self._of(kind, name, "Delete"))), None)
 
     def deleted(self, aws: Aws, kind: SageMakerKind) -> Iterator[Target]:
-        """Yield all resources of a *kind* that were made and deleted, with the tags of their creation."""
+        """
+        Yield all resources of a *kind* that were deleted, with the tags of their creation.
+
+        Of those made before CloudTrail's memory, only endpoints are known by more than their names.
+        """
         names = {
             str(request_member(event.request, kind.named)) for event in self.events[f"Delete{kind.noun}"]
         }
@@ -484,13 +499,20 @@ class EventHistory:
             if creation := self._of(kind, name, "Create"):
                 at, _, request = creation[-1]
                 yield _target(aws, kind, name.lower(), name, creation=(at, request))
+            elif kind is ENDPOINT and self.first is not None and self.error is None:
+                yield _target(aws, kind, name.lower(), name, creation=(self.first, {}))
 
     # --- endpoints ----------------------------------------------------------------------------
 
     def configs(
-        self, target: Target, current: Mapping[str, Mapping[str, Any]]
+        self, target: Target, current: Mapping[str, Mapping[str, Any]], assumed: str = ""
     ) -> Iterator[tuple[datetime, str]]:
-        """Yield an endpoint's configurations with their start times, the oldest first."""
+        """
+        Yield an endpoint's configurations with their start times, the oldest first.
+
+        Before the first call in CloudTrail's memory it is taken to have had the same configuration, and
+        without any call the *assumed* one, if given.
+        """
         calls = self._of(ENDPOINT, target.name, "Create", "Update")
         created = max((at for at, call, _ in calls if call == "Create"), default=target.created)
         line = [
@@ -502,6 +524,10 @@ class EventHistory:
             config = str(now["EndpointConfigName"])
             if not line and target.created is not None:
                 line = [(target.created, config)]
+        if created is not None and not any(call == "Create" for _, call, _ in calls):
+            config = line[0][1] if line else assumed
+            if config and (not line or created < line[0][0]):
+                yield created, config
         yield from line
 
     def config(self, name: str) -> Mapping[str, Any] | None:

@@ -29,6 +29,7 @@ LIST_BUCKETS = "s3:ListBuckets"
 LIST_OBJECTS = "s3:ListObjectsV2"
 GET_BUCKET_LIFECYCLE = "s3:GetBucketLifecycleConfiguration"
 GET_OBJECT_LOCK = "s3:GetObjectLockConfiguration"
+GET_VERSIONING = "s3:GetBucketVersioning"
 GET_OBJECT_TAGGING = "s3:GetObjectTagging"
 
 NO_LIFECYCLE = ("NoSuchLifecycleConfiguration",)
@@ -53,11 +54,25 @@ def list_own_buckets(aws: Aws) -> Listing[tuple[str, datetime]]:
     )
 
 
+def list_owned_names(aws: Aws) -> Listing[str]:
+    """List the names of all buckets that the account owns, in every region."""
+    return aws.listing(LIST_BUCKETS, "Buckets", lambda bucket: str(bucket["Name"]), BUCKETS_PAGE)
+
+
 def read_object_lock(aws: Aws, bucket: str) -> Signal[str]:
     """Return the state of Object Lock: "Enabled", or absent where it never was on."""
     read = partial(aws.s3.get_object_lock_configuration, Bucket=bucket)
     lock = read_signal(lambda: read()["ObjectLockConfiguration"], source=GET_OBJECT_LOCK, absent=NO_LOCK)
     return absent_if_empty(map_signal(lock, lambda found: found.get("ObjectLockEnabled")))
+
+
+def read_versioning(aws: Aws, bucket: str) -> Signal[str]:
+    """Return whether *bucket* keeps versions: "Enabled", "Suspended", or absent where it never did."""
+
+    def read() -> str | None:
+        return aws.s3.get_bucket_versioning(Bucket=bucket).get("Status")
+
+    return absent_if_empty(read_signal(read, source=GET_VERSIONING))
 
 
 def absent_if_empty(signal: Signal[str | None]) -> Signal[str]:

@@ -31,7 +31,8 @@ class PeakLoad:
     The peaks of one hour on the busiest instance, however short: in vCPUs and GPUs.
 
     *memory* and *gpu_memory* are in units of the memory per vCPU, and per GPU. *requests* are in
-    flight at once; *idle* tells that no request came in that hour.
+    flight at once; *idle* tells that no request came in that hour. With *several* models, each instance
+    holds those that it was asked for: fewer instances hold more of them each.
     """
 
     cpu: float
@@ -40,6 +41,7 @@ class PeakLoad:
     gpu_memory: float = 0
     requests: float = 0
     idle: bool = False
+    several: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +67,8 @@ def instances_needed(load: PeakLoad, running: int, size: InstanceSize, free: flo
     None.
 
     The load of all instances is taken as that of the busiest. Each instance holds the whole model: more
-    instances do not help where one has too little memory. Without a GPU, one request in flight takes one
-    vCPU, as in the workers of a model server.
+    instances do not help where one has too little memory. Several models are all held, as they were. Without
+    a GPU, one request in flight takes one vCPU, as in the workers of a model server.
     """
     room = 1 - free
     if load.memory > room * size.vcpus or load.gpu_memory > room * size.gpus:
@@ -74,8 +76,11 @@ def instances_needed(load: PeakLoad, running: int, size: InstanceSize, free: flo
     waiting = load.requests if not size.gpus else 0
     for count in range(1, running + 1):
         share = running / count
+        held = share if load.several else 1
         if (
-            load.cpu * share <= room * size.vcpus
+            load.memory * held <= room * size.vcpus
+            and load.gpu_memory * held <= room * size.gpus
+            and load.cpu * share <= room * size.vcpus
             and load.gpu * share <= room * size.gpus
             and waiting * share <= size.vcpus
         ):

@@ -6,6 +6,7 @@ If several findings name one resource, its money counts for the best finding.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import ROUND_HALF_UP, Decimal
@@ -124,11 +125,12 @@ def find_overlaps(claims: Sequence[Claim]) -> list[Overlap | None]:
 
     On one resource, possible changes go before impossible ones, a commitment after all else, an end before
     another change, more dollars before fewer. An end of a whole counts for its parts too; any other change
-    of a whole counts if it saves no less than the changes of its parts do together. Monthly cost and
-    a job's accrued cost are different money. The order of *claims* does not matter.
+    of a whole counts if it saves no less than the changes of its parts do together. In S3, an address is a
+    whole of the addresses in it, and a change of it that does not count still counts for the rest of its
+    saving. Monthly cost and a job's accrued cost are different money. The order of *claims* does not matter.
     """
-    below = _below(claims)
-    monthly = _winners(claims, [_monthly(claim) for claim in claims], below)
+    below, months = _below(claims), [_monthly(claim) for claim in claims]
+    monthly = _winners(claims, months, below | _addresses_below({arn for bids in months for arn in bids}))
     accrued = _winners(claims, [_accrued(claim) for claim in claims], below)
     return [
         _overlap(claims, number, months, spent)
@@ -234,10 +236,36 @@ def _below(claims: Iterable[Claim]) -> dict[str, set[str]]:
     return below
 
 
+_S3_ARN = ":s3:::"
+
+
+def direct_objects_arn(folder: str) -> str:
+    """Return the address of the objects that lie directly in *folder*, an ARN, for shares of a saving."""
+    return f"{folder}*"
+
+
+def _addresses_below(resources: Iterable[str]) -> dict[str, set[str]]:
+    """Return the addresses within each address in S3: all in "runs/", the objects of "runs/*"."""
+    ordered = sorted(resource for resource in resources if _S3_ARN in resource)
+    below: dict[str, set[str]] = {}
+    for address in ordered:
+        start = address.removesuffix("*")
+        if not start.endswith("/"):
+            continue
+        inside = set[str]()
+        for other in ordered[bisect_left(ordered, start) :]:
+            if not other.startswith(start):
+                break
+            if other != address and (start == address or "/" not in other[len(start) :]):
+                inside.add(other)
+        below[address] = inside - {start}
+    return {address: inside for address, inside in below.items() if inside}
+
+
 def _winners(
     claims: Sequence[Claim], bids: Sequence[_Bids], below: Mapping[str, set[str]]
 ) -> list[list[tuple[Decimal | None, int]]]:
-    """Return for each claim the dollars of each of its bids, and the claim that wins that resource."""
+    """Return for each claim the dollars of each of its bids, and the claim that wins them."""
     by_resource: dict[str, list[_Bid]] = {}
     for number, claim_bids in enumerate(bids):
         for resource, usd in claim_bids.items():
@@ -246,18 +274,44 @@ def _winners(
         resource: min(rivals, key=lambda bid: _rank(claims, bid)) for resource, rivals in by_resource.items()
     }
     winner = {resource: bid.claim for resource, bid in best.items()}
+    taken: dict[str, _Bid] = {}
     for whole in sorted(below.keys() & best.keys(), key=lambda arn: (len(below[arn]), arn)):
         mine = best[whole]
         parts = [part for part in below[whole] if part in best and best[part].claim != mine.claim]
-        alive = [best[part] for part in parts if winner[part] == best[part].claim]
+        alive = [
+            _Bid(best[part].claim, (best[part].usd or NO_USD) - (taken[part].usd or NO_USD))
+            if part in taken
+            else best[part]
+            for part in parts
+            if winner[part] == best[part].claim
+        ]
         if not alive:
             continue
         dearest = min(alive, key=lambda bid: _rank(claims, bid))
         if _beats(claims, mine, dearest, alive):
             winner |= dict.fromkeys(parts, mine.claim)
+        elif _S3_ARN in whole and mine.usd is not None:
+            together = sum((bid.usd or NO_USD for bid in alive), NO_USD)
+            taken[whole] = _Bid(dearest.claim, min(mine.usd, together))
         else:
             winner[whole] = dearest.claim
-    return [[(usd, winner[resource]) for resource, usd in claim_bids.items()] for claim_bids in bids]
+    return [
+        [
+            part
+            for resource, usd in claim_bids.items()
+            for part in _divided(number, usd, winner[resource], taken.get(resource))
+        ]
+        for number, claim_bids in enumerate(bids)
+    ]
+
+
+def _divided(
+    number: int, usd: Decimal | None, winner: int, taken: _Bid | None
+) -> list[tuple[Decimal | None, int]]:
+    """Return the dollars of a bid of claim *number* with their winners: others may have *taken* some."""
+    if taken is None or usd is None or winner != number:
+        return [(usd, winner)]
+    return [(taken.usd, taken.claim), (usd - (taken.usd or NO_USD), number)]
 
 
 def _beats(claims: Sequence[Claim], whole: _Bid, dearest: _Bid, parts: Iterable[_Bid]) -> bool:

@@ -207,7 +207,7 @@ class Commitments(Detector[SteadyUse]):
             f"{committed} more committed would have been used to {result.utilisation:.0%} over"
             f" {format_age(hours.count * HOUR)}, and {result.coverage:.0%} of the use that nothing "
             f"else would change"
-            " been covered",
+            f" been covered{_left_out(candidate.unread)}",
             Confidence.LIKELY,
             action="aws savingsplans create-savings-plan"
             f" --savings-plan-offering-id {quote_shell(candidate.offering)}"
@@ -222,9 +222,13 @@ class Commitments(Detector[SteadyUse]):
         )
 
 
+def _left_out(unread: str | None) -> str:
+    return "" if unread is None else f"; hours that could not be read are left out ({unread})"
+
+
 def _requests_note(asked: SavingsPlans) -> SweepNote:
     return SweepNote(
-        f"{asked.requests} requests were answered by Cost Explorer, a cent each, and Savings Plans"
+        f"made {asked.requests} Cost Explorer requests (${asked.requests / 100:.2f}) and read Savings Plans"
     )
 
 

@@ -377,7 +377,7 @@ def why_notebook_unknown(notebook: Notebook, idle: Value[timedelta] | None) -> s
             return f"the idle time that it may publish could not be read ({error}), so it may be in use"
         case Absent(source), _ if idle is None:
             told = "it has no Jupyter log"
-            if source == activity.LOGS_NOT_READ:
+            if isinstance(notebook.log, activity.LogNotRead):
                 told = f"its log is not read ({source}), nor does it publish its idle time"
             return f"{told}, so nothing shows whether anybody works in it"
         case Value(last), _ if idle is None and last < notebook.modified - _START_TIME:
@@ -416,7 +416,7 @@ def judge_certainty(notebook: Notebook, idle: Value[timedelta] | None) -> IdleCe
         return IdleCertainty(
             Confidence.LIKELY,
             "nothing shows use, but a kernel may compute without output",
-            "let it publish its idle time (docs/notebook-activity)",
+            "let it publish its idle time (janitor docs notebook-activity)",
         )
     if any(isinstance(signal, Unreadable | NotRead) for signal in (notebook.opened, notebook.busy)):
         return IdleCertainty(

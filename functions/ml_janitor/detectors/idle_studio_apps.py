@@ -338,13 +338,13 @@ def _silent(app: StudioApp, now: datetime) -> str | None:
             return f"its log could not be read ({error}), so it may be in use"
         case NotRead():
             return "its log was not read, so it may be in use"
-    unread = app.log == Absent(activity.LOGS_NOT_READ)
+    unread = isinstance(app.log, activity.LogNotRead)
     shown = not unread and (isinstance(app.activity, Value) or _arrives(app))
     if shown or studio_apps.fresh_idle_time(app.idle, now):
         return None
     since = "nothing was written to its log since it started"
     written = "it has no log" if isinstance(app.log, Absent) else since
-    told = f"AWS tells no activity of its user apart from health checks, and {written}"
+    told = f"AWS reports only health checks, not user activity, and {written}"
     if unread:
         told = f"its log is not read ({activity.LOGS_NOT_READ}), nor does its space publish its idle time"
     return f"{told}, so nothing shows whether anybody works in it"
@@ -416,7 +416,7 @@ _REPORTED_TYPES = ("RSessionGateway", "TensorBoard", "DetailedProfiler")
 
 _ONLY_REPORTED_REASON = "nothing shows whether somebody uses an app of this type but its log"
 
-_IDLE_TIME_PROOF = "let its space publish its idle time (docs/notebook-activity)"
+_IDLE_TIME_PROOF = "let its space publish its idle time (janitor docs notebook-activity)"
 _SHUTDOWN_HINT = "Studio's own idle shutdown would stop it from inside"
 
 _APP_PATIENCE = timedelta(hours=4)

@@ -62,9 +62,15 @@ _RECIPE_MEMBERS = {
 }
 """The members that decide the outcome of a job: about the same that step caching compares."""
 
+_SCHEDULED_MEMBER = "MonitoringScheduleArn"
+"""The member of jobs that a monitoring schedule runs; the same job run by hand is told apart."""
+
 _NOW_WORDS = re.compile(
     r"(?<![a-z])(now|today|yesterday|tonight|latest|newest|current|last|past|previous|since|lookback|rolling)"
-    r"(?![a-z])",
+    r"(?![a-z])"
+    r"|(?<![a-z0-9])[td] ?[-+] ?\d{1,3}(?!\w)"  # T-1, D-7
+    r"|(?<![\w.])[-+]\d+ ?(d|h|w|days?|hours?|weeks?|months?)(?!\w)"  # -24h
+    r"|%[ymdfj](?![a-z0-9])|\$\(date\b|\{\{ ?(ds|execution_date|data_interval)",  # strftime, shell, Airflow
     re.IGNORECASE,
 )
 """Words of parameters that mean something else each day."""
@@ -200,7 +206,7 @@ class RecomputedDatasets(Detector[RepeatedJobs]):
                 instance=newest.rented["InstanceType"],
                 price=aws.prices.hourly(aws.region, _JOB_COMPONENTS[kind], newest.rented["InstanceType"]),
                 changed=_changed(aws, newest, now) if len(jobs) >= self.min_runs else NotRead(),
-                scheduled="MonitoringScheduleArn" in newest.members,
+                scheduled=_SCHEDULED_MEMBER in newest.members,
                 piped=own.name.startswith("pipelines-"),
             )
         Listing.merged(listings).check()
@@ -277,7 +283,9 @@ def _recipe(aws: Aws, job: CompletedJob) -> str:
         return value
 
     return json.dumps(
-        same({name: job.members.get(name) for name in _RECIPE_MEMBERS[job.kind]}), sort_keys=True
+        same({name: job.members.get(name) for name in _RECIPE_MEMBERS[job.kind]})
+        | ({_SCHEDULED_MEMBER: True} if _SCHEDULED_MEMBER in job.members else {}),
+        sort_keys=True,
     )
 
 

@@ -21,6 +21,7 @@ from ml_janitor.aws.endpoints import (
     EndpointDescription,
     EndpointVariant,
     LoadedEndpoint,
+    WantedMetrics,
 )
 from ml_janitor.aws.prices import GET_PRODUCTS, memory_gib
 from ml_janitor.aws.sagemaker_kinds import COMPONENT, ENDPOINT, ENDPOINT_CONFIG, MODEL, describe_resource
@@ -44,6 +45,17 @@ from ml_janitor.engine.detector import Detector, allow
 _LATENCY_TAG = "janitor:latency"
 MOST_SERVERLESS_GB, MOST_SERVERLESS_REQUESTS = 6, 200
 """Limits of a serverless endpoint (API reference of ProductionVariantServerlessConfig)."""
+
+MOST_SERVERLESS_SECONDS = 60
+"""
+Seconds after which a serverless endpoint ends a request ("Invoke a serverless endpoint", developer guide,
+serverless-endpoints-invoke).
+"""
+
+LATENCY_METRICS: WantedMetrics = (
+    ("ModelLatency", "Sum"), ("ModelLatency", "Maximum"), ("ModelLatency", "p99")
+)  # fmt: skip
+"""Of these the mean decides the price, and the others whether serverless inference can serve it."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +97,7 @@ class ServerlessCandidates(Detector[LoadedEndpoint]):
         """Yield the load of every endpoint; models are described only where everything else speaks for it."""
         prices = tuple(aws.prices.serverless(aws.region, size) for size in range(1, MOST_SERVERLESS_GB + 1))
         measured = _longest_start(aws, now)
-        for endpoint in endpoints.read_endpoint_loads(aws, now, ("ModelLatency", "Sum"), only=only):
+        for endpoint in endpoints.read_endpoint_loads(aws, now, *LATENCY_METRICS, only=only):
             first = next(iter(endpoint.variants), None)
             priced = (
                 replace(endpoint, price=aws.prices.hourly(aws.region, "Hosting", first.type))
@@ -119,14 +131,17 @@ class ServerlessCandidates(Detector[LoadedEndpoint]):
         size = self.size(use)
         seconds, measured = use.seconds * self.slower, candidate.cold_start is not None
         start = candidate.cold_start if candidate.cold_start is not None else self.cold_start
+        first = start + use.tail * self.slower
         rule.saw(
             Evidence("requests a month", round(use.monthly), source=GET_METRIC_DATA),
             Evidence("mean time of a request", f"{use.seconds:.3g} s", source=GET_METRIC_DATA),
+            Evidence("99 of 100 requests took", f"{use.tail:.3g} s or less", source=GET_METRIC_DATA),
+            Evidence("slowest request", f"{use.slowest:.3g} s", source=GET_METRIC_DATA),
             Evidence("memory peak", f"{use.gib:.2g} GB", source=GET_METRIC_DATA),
             Evidence("requests in flight at once", use.at_once, source=GET_METRIC_DATA),
             Evidence("cold start", f"{start:g} s, {'measured here' if measured else 'assumed'}"),
         )
-        if (reason := self.beyond(candidate, use, size, start + seconds)) is not None:
+        if (reason := self.beyond(candidate, use, size, first)) is not None:
             return rule.kept(reason)
         hourly, price = candidate.price.hourly_usd, candidate.serverless[size[0] - 1].hourly_usd
         if hourly is None or price is None:
@@ -150,12 +165,18 @@ class ServerlessCandidates(Detector[LoadedEndpoint]):
             Confidence.LIKELY,
             action=self.change(candidate.target.name, served, size),
             cost=Cost.saving(saved, f"{candidate.price.source}, without data transfer"),
-            to_prove="a test of the new endpoint: its time on less CPU, and its ModelSetupTime",
+            to_prove="a test of the new endpoint: its time on less CPU, its ModelSetupTime, and that no"
+            " request or response is larger than 4 MB",
         )
 
     def size(self, use: EndpointUse) -> tuple[int, int]:
-        """Return the GB of memory and the requests at once of a serverless endpoint for *use*."""
-        return math.ceil(use.gib / (1 - self.headroom)), max(math.ceil(use.at_once / (1 - self.headroom)), 1)
+        """
+        Return the GB of memory and the requests at once of a serverless endpoint for *use*.
+
+        A request that takes longer is in flight for longer.
+        """
+        at_once = max(use.at_once, use.busiest * use.tail) * self.slower
+        return math.ceil(use.gib / (1 - self.headroom)), max(math.ceil(at_once / (1 - self.headroom)), 1)
 
     def beyond(
         self, candidate: LoadedEndpoint, use: EndpointUse, size: tuple[int, int], first: float
@@ -172,10 +193,21 @@ class ServerlessCandidates(Detector[LoadedEndpoint]):
                 f" once; serverless inference has {MOST_SERVERLESS_GB} GB and "
                 f"{MOST_SERVERLESS_REQUESTS} requests"
             )
+        if (reason := self.too_slow(use)) is not None:
+            return reason
         if first > (allowed := self.allowed(candidate)):
             after = f"the first request after a pause would take about {first:.3g} s"
             return f"{after}, and {allowed:g} s are allowed"
         return None
+
+    def too_slow(self, use: EndpointUse) -> str | None:
+        """Return why serverless inference would end the slowest request, or None."""
+        if (seconds := use.slowest * self.slower) <= MOST_SERVERLESS_SECONDS:
+            return None
+        return (
+            f"its slowest request took {use.slowest:.3g} s, and would take {seconds:.3g} s:"
+            f" serverless inference ends a request after {MOST_SERVERLESS_SECONDS} s"
+        )
 
     def change(self, name: str, served: EndpointVariant, size: tuple[int, int]) -> str:
         """Return the steps: an endpoint cannot be made serverless in place."""
@@ -196,12 +228,20 @@ class ServerlessCandidates(Detector[LoadedEndpoint]):
 
 @dataclass(frozen=True, slots=True)
 class EndpointUse:
-    """The load of an endpoint: requests a month, their mean time, the peaks of memory and of requests."""
+    """
+    The load of an endpoint: requests a month, their mean time, the peaks of memory and of requests.
+
+    *busiest* is the requests a second of the busiest hour, *tail* the time within which 99 of 100 requests of
+    every hour ended, *slowest* the time of the slowest request.
+    """
 
     monthly: float
     seconds: float
     gib: float
     at_once: float
+    busiest: float = 0.0
+    tail: float = 0.0
+    slowest: float = 0.0
 
 
 def why_not_serverless(endpoint: EndpointDescription) -> str | None:
@@ -225,19 +265,26 @@ def read_endpoint_use(served: EndpointVariant) -> EndpointUse | str:
         return f"its peaks are unknown ({getattr(served.peaks, 'error', 'not read')})"
     for name in ("requests", "ConcurrentRequestsPerModel"):
         total = served.totals[name]
-        if not isinstance(total, Value) or total.value[1] < LOAD_HOURS:
-            return f"{name.replace('requests', 'Invocations')} lacks datapoints of the {LOAD_HOURS} hours"
-    asked, took = served.totals["requests"], served.totals["ModelLatency"]
-    count = asked.value[0] if isinstance(asked, Value) else 0
-    if count and not isinstance(took, Value):
+        if not isinstance(total, Value) or total.value.points < LOAD_HOURS:
+            return f"{name.replace('requests', 'Invocations')} has no data for some of the {LOAD_HOURS} hours"
+    asked = served.totals["requests"]
+    count = asked.value.total if isinstance(asked, Value) else 0
+    latency = [served.totals[name] for name in ("ModelLatency", "ModelLatency Maximum", "ModelLatency p99")]
+    took = [signal.value for signal in latency if isinstance(signal, Value)]
+    if count and len(took) < len(latency):
         return "ModelLatency has no datapoint, although requests came"
-    seconds = took.value[0] / 1_000_000 / count if count and isinstance(took, Value) else 0.0
+    mean, slowest, tail = 0.0, 0.0, 0.0
+    if count:
+        mean, slowest, tail = took[0].total / count, took[1].highest, took[2].highest
     gib = memory_gib(served.type)
     if gib is None:
         return f"the memory of {served.type} is unknown"
     return EndpointUse(
         monthly=count / LOAD_HOURS * HOURS_PER_MONTH,
-        seconds=seconds,
+        seconds=mean / 1_000_000,
+        busiest=asked.value.highest / 3600 if isinstance(asked, Value) else 0.0,
+        tail=tail / 1_000_000,
+        slowest=slowest / 1_000_000,
         gib=max(load.memory for load in served.peaks.value) / served.machine.vcpus * gib,
         at_once=max(load.requests for load in served.peaks.value) * served.instances,
     )

@@ -532,10 +532,17 @@ class Actions:
         self._table.change(action.pk, action.sk, set_to={"told": action.mark})
 
     def step(self, action: Action, name: str, how: str) -> None:
-        """Remember that the step *name* is "begun", "done", "refused" or "forgotten"."""
-        self._table.change(
-            action.pk, action.sk, set_to={f"{_STEP_PREFIX}{_word(name)}": json.dumps([name, how])}
-        )
+        """
+        Remember that the step *name* is "begun", "done", "refused" or "forgotten".
+
+        Raises BegunBeforeError if a step is to begin, and another run has gone on with the action meanwhile.
+        """
+        step = {f"{_STEP_PREFIX}{_word(name)}": json.dumps([name, how])}
+        mine = Attr("stage").eq(action.stage) & Attr("attempts").eq(action.attempts)
+        try:
+            self._table.change(action.pk, action.sk, set_to=step, only_if=mine if how == "begun" else None)
+        except ConditionFailedError as error:
+            raise _busy(action) from error
 
     def _query(self, place: str) -> list[Action]:
         """Return the actions of one partition; a late write may outlive an item that expired."""
@@ -564,12 +571,15 @@ class Actions:
                 signed=True,
             )
         except ConditionFailedError as error:
-            why = f"another run is at work on {action.target.name}, or somebody asked for its undo"
-            raise BegunBeforeError(why) from error
+            raise _busy(action) from error
         moved = _action(item)
         if signed_content(moved, to) != signed_content(expected, to):
             raise UnverifiedError(Cause(CauseCode.MAC_INVALID))
         return moved
+
+
+def _busy(action: Action) -> BegunBeforeError:
+    return BegunBeforeError(f"another run is at work on {action.target.name}, or somebody asked for its undo")
 
 
 def _place(result: Result) -> str:

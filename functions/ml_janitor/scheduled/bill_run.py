@@ -28,6 +28,7 @@ from ml_janitor.bill.report import (
     BillArchive,
     BillReport,
     budget_states,
+    dividing_key,
     make_bill_report,
     moved_places,
     moved_usage_types,
@@ -35,6 +36,7 @@ from ml_janitor.bill.report import (
 from ml_janitor.config.schedules import runs_within
 from ml_janitor.config.settings import Settings
 from ml_janitor.core.durations import WEEKDAYS
+from ml_janitor.core.results import Cause
 from ml_janitor.core.text import format_usd, shorten_list
 from ml_janitor.engine.run import Failures
 from ml_janitor.ledger.actions import Action, Actions
@@ -42,6 +44,7 @@ from ml_janitor.ledger.findings import Entry, Ledger
 from ml_janitor.ledger.latest import LastBill
 from ml_janitor.report.bill import gap_sentence
 from ml_janitor.report.bill_message import bill_picture, bill_post, make_bill_message
+from ml_janitor.report.causes import cause_text
 from ml_janitor.report.mrkdwn import Picture
 from ml_janitor.scheduled.invocation import SweepPlace
 from ml_janitor.slack.digest import Announcer, OrganizationReader
@@ -138,10 +141,10 @@ class BillRun:
             places = self._moved(bill, question)
         actions: list[Action] = []
         try:
-            actions = self._actions()
+            actions, unverified = verified_actions(self._actions(), self.actions.doubt)
             verdicts = facts_from_actions(actions, self.settings.registry)
             moved = moved_usage_types(bill, question)
-            found = KnownResources()
+            found = KnownResources(gaps=unverified)
             for place in places:
                 there = self._what_ran(place, bill, wanted, now, verdicts, moved=moved)
                 found = KnownResources((*found.resources, *there.resources), (*found.gaps, *there.gaps))
@@ -229,7 +232,7 @@ class BillRun:
                     accounts,
                     since=datetime.combine(bill.first, time(), UTC),
                     now=now,
-                    tag=next(iter(wanted.tags.values()), ""),
+                    tag=dividing_key(bill, wanted.tags),
                     policy=self.settings.policy,
                     verdicts=verdicts,
                     charged={charge.usage_type for charge in bill.charges},
@@ -250,7 +253,7 @@ class BillRun:
         return KnownResources(found.resources, tuple(gaps))
 
     def _actions(self) -> list[Action]:
-        """Return the verified actions: the bill leaves out what the janitor has ended, and says so."""
+        """Return the actions of all detectors."""
         every = self.organization
         return [
             action
@@ -261,7 +264,6 @@ class BillRun:
                 else [(self.account, region) for region in self.regions]
             )
             for action in self.actions.all(detector.name, account, region)
-            if self.actions.doubt(action) is None
         ]
 
     # --- when ---------------------------------------------------------------------------------
@@ -286,6 +288,20 @@ class BillRun:
 
     def _local(self, at: datetime) -> datetime:
         return at.astimezone(ZoneInfo(self.settings.janitor.time_zone))
+
+
+def verified_actions(
+    actions: Iterable[Action], doubt: Callable[[Action], Cause | None]
+) -> tuple[list[Action], tuple[BillGap, ...]]:
+    """Return the *actions* without a *doubt*, and a gap if there are others: what they ended is not shown."""
+    known = [(action, doubt(action)) for action in actions]
+    causes = [cause for _, cause in known if cause is not None]
+    gap = BillGap(
+        reading=BillReading.ACTIONS,
+        cause=GapCause.FAILED,
+        detail=f"{len(causes)} of {len(known)}: {cause_text(causes[0])}" if causes else "",
+    )
+    return [action for action, cause in known if cause is None], (gap,) if causes else ()
 
 
 def _named(places: Iterable[SweepPlace]) -> list[str]:

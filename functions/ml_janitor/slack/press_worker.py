@@ -323,8 +323,11 @@ class PressWorker:
             raise PressRefusedError(why)
         if not self.undo:
             raise PressRefusedError(f"{subject.detector} can no longer be undone from here")
-        if self.undoing.actions.doubt(action) is None:  # else the undo function refuses it, and counts that
+        doubt = self.undoing.actions.doubt(action)
+        if doubt is None:
             self._check_can_undo(action)
+        else:  # the undo function verifies it again: it refuses the record then, and counts that
+            self.logger.warning("the record of an undo is not verified", extra={"why": cause_text(doubt)})
         person = self._allowed(press, Button.UNDO, None)
         return self.once(press.identity, lambda: self._request_undo(press, subject, action, person))
 

@@ -295,16 +295,23 @@ class MessageUpdates:
         An action's message is updated from the action's record, so the next sweep makes up for a message that
         could not be changed and for a run that was killed. Findings with an action are left to that update.
         The ledger remembers a void warning until its message says so. Returns why Slack did not take an
-        update; the first failure ends the updates, because the next one would fail too.
+        update; the first failure ends the updates, because the next one would fail too. A record that could
+        not be verified is left to the next sweep, and returned too.
         """
         account = str(sweep.account)
         actions = self.actions.all(sweep.detector, account, sweep.region)
+        problems = []
         try:
             for action in actions:
                 # an act in progress, or one that a killed run left without a reason, has nothing to say yet
                 unclear = action.stage is Stage.ACTING and not action.waits
                 if action.message and action.told != action.mark and not unclear:
-                    self.action(action)
+                    doubt = self.actions.doubt(action)
+                    if doubt is not None and doubt.why is CauseCode.RECORD_UNREAD:
+                        said = f"the message about {action.target.name} does not say what became of it"
+                        problems.append(f"{said}: {cause_text(doubt)}")
+                    else:
+                        self.action(action)
             shown = {action.place for action in actions if action.stage is not Stage.WITHDRAWN}
             for entry in recorded.untold:
                 if entry.untold not in shown:
@@ -317,8 +324,8 @@ class MessageUpdates:
                     if void:
                         self.ledger.void_shown(entry, entry.place)
         except SlackError as failed:
-            return [f"a warning's message does not say what became of it: {failed}"]
-        return ()
+            return [*problems, f"a warning's message does not say what became of it: {failed}"]
+        return tuple(problems)
 
     def disarmed(self, entries: Mapping[str, Entry], cause: Cause) -> Sequence[str]:
         """Update the messages of disarmed detectors: *cause* voids warnings or leaves actions half done."""

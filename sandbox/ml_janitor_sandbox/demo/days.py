@@ -182,16 +182,19 @@ def _continued(series: Mapping[str, Any], since: datetime, until: datetime) -> I
     skipped = max(0, -((since - ended) // -step))
     count = max(0, -((until - ended) // -step)) - skipped
     period = HOURS_OF_A_WEEK if step == HOUR else TWO_HOURS // step
+    recent = values[-period:]
     if series["metric"] == "TimeSinceLastActive":
         more = [values[-1] + (skipped + n + 1) * step.total_seconds() for n in range(count)]
     else:
-        recent = values[-period:]
         more = [recent[(skipped + n) % len(recent)] for n in range(count)]
     if series["dimensions"].get("EndpointName") == SWITCHED_ON and series["metric"] == "Invocations":
         begins = NOW + timedelta(days=1)
         more = [900.0 if ended + step * (skipped + n) >= begins else quiet for n, quiet in enumerate(more)]
+    again: dict[str, Any] = {}
+    if isinstance(each := series.get("samples"), list):
+        again = {"samples": [each[-period:][(skipped + n) % len(recent)] for n in range(count)]}
     if more:
-        yield dict(series) | {"start": ended + step * skipped, "values": more}
+        yield dict(series) | {"start": ended + step * skipped, "values": more} | again
 
 
 def _more(

@@ -90,7 +90,8 @@ class Plan:
         """Have CloudWatch record these values, if there are any, each of so many datapoints."""
         if series is None:
             return
-        about = {"metric": metric, "dimensions": dict(dimensions), "samples": samples}
+        each = list(series.samples) or samples
+        about = {"metric": metric, "dimensions": dict(dimensions), "samples": each}
         points = {"start": series.start, "step": series.step.total_seconds(), "values": series.values}
         self.series.setdefault(namespace, []).append(about | points)
 

@@ -29,6 +29,8 @@ class Series:
     start: datetime
     step: timedelta
     values: tuple[float, ...]
+    samples: tuple[float, ...] = ()
+    """How many datapoints each value stands for, unless that is one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,13 +98,15 @@ class Work:
     at_once: float = 2
 
     def requests(self, series: Series | None) -> Mapping[str, Series]:
-        """Return how long the requests of *series* took together, in microseconds, and how many at once."""
+        """Return how long each request of *series* took, in microseconds, and how many were at once."""
         if series is None:
             return {}
-        took = tuple(1_000_000 * self.seconds * count for count in series.values)
+        took = (1_000_000 * self.seconds,) * len(series.values)
         at_once = tuple(self.at_once if count else 0.0 for count in series.values)
-        made = {"ModelLatency": took, "ConcurrentRequestsPerModel": at_once}
-        return {name: Series(series.start, series.step, values) for name, values in made.items()}
+        return {
+            "ModelLatency": Series(series.start, series.step, took, series.values),
+            "ConcurrentRequestsPerModel": Series(series.start, series.step, at_once),
+        }
 
     def processor(self, traffic: Traffic, name: str, since: datetime, vcpus: int) -> Series:
         """Return its CPU, 0 to 100 for each vCPU. An idle server is never quite at rest: so it shows."""

@@ -276,10 +276,15 @@ class Account:
         *,
         since: datetime,
         step: int = 3600,
+        samples: int = 1,
     ) -> None:
-        """Publish *values* of a metric, which has a namespace and a name, one every *step* seconds."""
+        """
+        Publish *values* of a metric, which has a namespace and a name, one every *step* seconds.
+
+        Each value stands for so many *samples*.
+        """
         series = {"metric": metric[1], "dimensions": where, "start": since, "step": step, "values": values}
-        self.control.metrics(metric[0], [series])
+        self.control.metrics(metric[0], [series | {"samples": samples}])
 
     def claim(self, detector: str, arn: str, *, waste: bool, **truth: Any) -> None:
         """Claim that *detector* finds the resource *arn* if everything can be read, or that it never may."""

@@ -112,7 +112,7 @@ class Quiet(Thing):
             "MemoryUtilization": ("/aws/sagemaker/Endpoints", 100 * self.memory),
             "ConcurrentRequestsPerModel": ("AWS/SageMaker", self.at_once),
             "Invocations": ("AWS/SageMaker", self.hourly),
-            "ModelLatency": ("AWS/SageMaker", self.hourly * self.seconds * 1_000_000),
+            "ModelLatency": ("AWS/SageMaker", self.seconds * 1_000_000),
         }
         for metric, (namespace, value) in metrics.items():
             values: list[float | None] = [value] * HOURS
@@ -120,7 +120,8 @@ class Quiet(Thing):
                 values = [None] * HOURS if metric == "ModelLatency" else [*values[1:], None]
             for variant in variants:
                 where = {"EndpointName": name, "VariantName": variant}
-                account.measure((namespace, metric), where, values, since=start)
+                samples = int(self.hourly) if metric == "ModelLatency" else 1
+                account.measure((namespace, metric), where, values, since=start, samples=samples)
 
 
 KIND = Kind.of(
@@ -132,7 +133,7 @@ KIND = Kind.of(
     hourly=([10.0, 5000.0], [0.0, 40_000.0]),
     seconds=([0.05, 1.0],),
     memory=([0.25], [0.55]),
-    at_once=([1.0, 70.0], [141.0]),
+    at_once=([1.0, 46.0], [141.0]),
     odd=(
         [""],
         [

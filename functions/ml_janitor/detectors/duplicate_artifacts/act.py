@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 
 from ml_janitor.aws.calls import is_refusal, read_signal, required_value
 from ml_janitor.aws.client import Aws
-from ml_janitor.aws.s3 import read_object_tags
+from ml_janitor.aws.s3 import read_object_tags, read_versioning
 from ml_janitor.core.model import Signal
 from ml_janitor.detectors.duplicate_artifacts import buckets
 from ml_janitor.detectors.duplicate_artifacts.artifacts import StoredObject
@@ -174,7 +174,7 @@ def prepare(aws: Aws, copy: ArtifactCopy, memo: Mapping[str, Any]) -> CopyRecord
         raise CannotActError(f"it has {seen.odd}")
     if keeper.contents.expires is not None:
         raise CannotActError(f"a lifecycle rule will expire what stays, {unit.uri}")
-    versioning = required_value(buckets.read_versioning(aws, artifact.bucket))
+    versioning = required_value(read_versioning(aws, artifact.bucket))
     if versioning == buckets.VERSIONING_SUSPENDED and seen.version not in {None, "null"}:
         raise CannotActError(
             "versioning is suspended, so deleting it would remove for good what its key may hold beneath it"
@@ -249,7 +249,7 @@ def _unchanged(aws: Aws, record: CopyRecord) -> None:
     now = required_value(_current(aws, record))
     if now is not None and not record.is_(now):
         raise CannotActError("it was overwritten in the last moment")
-    if required_value(buckets.read_versioning(aws, record.place.bucket)) != record.versioning:
+    if required_value(read_versioning(aws, record.place.bucket)) != record.versioning:
         raise CannotActError("its bucket's versioning was changed in the last moment")
     keeper = record.keeper
     stays = required_value(read_object(aws, keeper.bucket, keeper.key, etag=keeper.etag))

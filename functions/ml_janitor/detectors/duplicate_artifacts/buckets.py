@@ -132,7 +132,6 @@ def _others(statement: dict[str, Any], account: str) -> Iterator[str]:
 # --- rules for deleted objects --------------------------------------------------------------------
 
 _HEAD_BUCKET = "s3:HeadBucket"
-_GET_VERSIONING = "s3:GetBucketVersioning"
 _GET_RETENTION = "s3:GetObjectRetention"
 _GET_LEGAL_HOLD = "s3:GetObjectLegalHold"
 
@@ -164,22 +163,21 @@ def own_bucket_names(aws: Aws) -> Listing[str]:
     return Listing(tuple(name for name, _ in listing.items), listing.error)
 
 
-def read_bucket_region(aws: Aws, bucket: str) -> Signal[str]:
-    """Return the region of *bucket*; a server that does not tell it has one region only."""
+CLOSED_CODES = ("403", "AccessDenied")
+"""HeadBucket's error codes for a bucket that the caller may not see; the answer has no body."""
+
+
+def read_bucket_region(aws: Aws, bucket: str, *, closed: tuple[str, ...] = ()) -> Signal[str]:
+    """
+    Return the region of *bucket*; a server that does not tell it has one region only.
+
+    Absent for the error codes *closed*: the bucket exists, and is somebody else's.
+    """
 
     def read() -> str:
         return aws.s3.head_bucket(Bucket=bucket).get("BucketRegion") or aws.region
 
-    return read_signal(read, source=_HEAD_BUCKET)
-
-
-def read_versioning(aws: Aws, bucket: str) -> Signal[str]:
-    """Return whether *bucket* keeps versions: "Enabled", "Suspended", or absent where it never did."""
-
-    def read() -> str | None:
-        return aws.s3.get_bucket_versioning(Bucket=bucket).get("Status")
-
-    return s3.absent_if_empty(read_signal(read, source=_GET_VERSIONING))
+    return read_signal(read, source=_HEAD_BUCKET, absent=closed)
 
 
 def read_deletion_rules(aws: Aws, bucket: str) -> DeletionRules:
@@ -190,7 +188,7 @@ def read_deletion_rules(aws: Aws, bucket: str) -> DeletionRules:
         return tuple(rules)
 
     return DeletionRules(
-        versioning=read_versioning(aws, bucket),
+        versioning=s3.read_versioning(aws, bucket),
         lock=s3.read_object_lock(aws, bucket),
         lifecycle=read_signal(lifecycle, source=GET_BUCKET_LIFECYCLE, absent=NO_LIFECYCLE),
         tags=tags.read_bucket_tags(aws, bucket),

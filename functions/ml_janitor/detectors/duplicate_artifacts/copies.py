@@ -30,7 +30,7 @@ from ml_janitor.core.model import (
 from ml_janitor.core.ownership import tag_protects
 from ml_janitor.core.text import format_size
 from ml_janitor.detectors.duplicate_artifacts.artifacts import ArtifactUnit, StoredObject
-from ml_janitor.detectors.duplicate_artifacts.buckets import DeletionRules, when_freed
+from ml_janitor.detectors.duplicate_artifacts.buckets import DeletionRules, when_freed, why_maybe_read
 from ml_janitor.detectors.duplicate_artifacts.contents import (
     HEAD_OBJECT,
     ContentComparison,
@@ -471,7 +471,15 @@ def surplus_reason(copy: ArtifactCopy, keeper: ArtifactUnit, match: ContentMatch
         says.append(copy.stale)
     if copy.gaps:
         says.append(f"any copy may be in use, though: {_listed(copy.gaps)}")
+    if (why := why_perhaps_read(copy)) is not None:
+        says.append(why)
     return "; ".join([*says, _when_freed(copy)])
+
+
+def why_perhaps_read(copy: ArtifactCopy) -> str | None:
+    """Return why somebody outside the account may use *copy*, or None."""
+    readers = copy.habits.readers if copy.habits is not None else NotRead()
+    return why_maybe_read(readers, copy.target.arn)
 
 
 def needed_only_by_text(copy: ArtifactCopy) -> str | None:

@@ -713,7 +713,7 @@ class QueryBudget:
         if answer.scanned == 0:
             raise ReadError(
                 f"Athena scanned nothing in {place.database}: its table lacks this delivery. Load its "
-                "partitions (MSCK REPAIR TABLE), or make it as its page in docs/detectors shows"
+                "partitions (MSCK REPAIR TABLE), or make it as janitor docs duplicate-artifacts shows"
             )
         return answer
 

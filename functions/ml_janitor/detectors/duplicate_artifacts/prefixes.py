@@ -8,13 +8,12 @@ from fnmatch import fnmatchcase
 
 from ml_janitor.aws.locations import is_under
 from ml_janitor.aws.references import UNUSED_WORDS
-from ml_janitor.core.model import Absent, NotRead, Unreadable, Value
+from ml_janitor.core.model import Absent, Unreadable, Value
 from ml_janitor.detectors.duplicate_artifacts.buckets import (
     VERSIONING_ENABLED,
     VERSIONING_SUSPENDED,
-    why_maybe_read,
 )
-from ml_janitor.detectors.duplicate_artifacts.copies import ArtifactCopy, CopyRole
+from ml_janitor.detectors.duplicate_artifacts.copies import ArtifactCopy, CopyRole, why_perhaps_read
 from ml_janitor.engine.detector import Condition, Grant, allow, implied_grant
 
 # --- permissions ----------------------------------------------------------------------------------
@@ -189,8 +188,7 @@ def why_copy_spared(
         return "what it is a copy of lies in another bucket"
     if not is_under(prefixes, copy.stored.uri):
         return "it lies under none of act_on_prefixes"
-    readers = copy.habits.readers if copy.habits is not None else NotRead()
-    if (why := _perhaps_used(copy, approved) or why_maybe_read(readers, copy.target.arn)) is not None:
+    if (why := _perhaps_used(copy, approved) or why_perhaps_read(copy)) is not None:
         return why
     return None if allow_unversioned else _for_good(copy)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 from ml_janitor.aws import references, s3, storage
@@ -101,7 +102,7 @@ class SearchScope:
     asking: InventorySettings = field(default_factory=InventorySettings)
 
 
-@dataclass(slots=True)
+@dataclass
 class ArtifactSurvey:
     """One reading of an account and region at *now*."""
 
@@ -179,8 +180,11 @@ class ArtifactSurvey:
     def _sources(self, also: str | None, sizes: AbstractSet[int] | None) -> list[ArtifactSource]:
         """Return the sources of the artifacts of every bucket that is searched."""
         places = self._named() if self.where.buckets else self._referred()
-        if also is not None:
-            places.setdefault(also, self.aws.region)
+        if also is not None and also not in places:
+            if also in self._own:
+                places[also] = self.aws.region
+            else:
+                self.errors.append(f"{also} is owned by another account: look at its artifacts there")
         asking, names = self.where.asking, self.where.names
         few = {name: region for name, region in places.items() if asking.of(name) is None}
         self._listing = read = list_buckets(self.aws, few, names, self.now, only=sizes)
@@ -218,18 +222,48 @@ class ArtifactSurvey:
         in_order = sorted(found.artifacts, key=lambda artifact: (place[artifact.bucket], artifact.key))
         return [(shelves[artifact.bucket], artifact) for artifact in in_order]
 
+    @cached_property
+    def _own(self) -> frozenset[str]:
+        """The names of all buckets that the account owns."""
+        owned = s3.list_owned_names(self.aws)
+        if owned.error is not None:
+            self.errors.append(f"whose the named buckets are is unknown: {owned.error}")
+        return frozenset(owned.items)
+
     def _named(self) -> dict[str, str]:
-        """Return the named buckets with their regions."""
+        """
+        Return the named buckets that the account owns, with their regions.
+
+        Another account's bucket is judged in that account's sweep: only there are its models and jobs known.
+        """
         names = list(dict.fromkeys([*self.where.buckets, *self._readable, *self.where.asking.buckets]))
+        own = self._own
         regions = values_by_key(
-            names, self.aws.map(lambda name: buckets.read_bucket_region(self.aws, name), names)
+            names,
+            self.aws.map(
+                lambda name: buckets.read_bucket_region(
+                    self.aws, name, closed=() if name in own else buckets.CLOSED_CODES
+                ),
+                names,
+            ),
         )
+        foreign = [
+            name for name, region in regions.items() if name not in own and not isinstance(region, Unreadable)
+        ]
+        if foreign:
+            self._noticed.append(
+                f"{', '.join(foreign)}: owned by another account, so judged only in the sweep of that account"
+            )
         self.errors += [
             f"bucket {name}: {region.error}"
             for name, region in regions.items()
             if isinstance(region, Unreadable)
         ]
-        return {name: region.value for name, region in regions.items() if isinstance(region, Value)}
+        return {
+            name: region.value
+            for name, region in regions.items()
+            if name in own and isinstance(region, Value)
+        }
 
     def _referred(self) -> dict[str, str]:
         """

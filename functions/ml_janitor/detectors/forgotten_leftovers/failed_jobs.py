@@ -174,13 +174,15 @@ def decide(candidate: JobOutput, smallest: int, now: datetime) -> Verdict:
     costs = [candidate.prices.cost(name, size) for name, size in held.value.items()]
     known = [cost.monthly_usd for cost in costs if cost.monthly_usd is not None]
     source = next((cost.source for cost in costs if cost.monthly_usd is None), costs[0].source)
+    month = sum(known, Decimal(0)) if len(known) == len(costs) else None
+    folder = f"arn:{candidate.target.arn.split(':')[1]}:s3:::{candidate.folder.removeprefix('s3://')}"
     return rule.found(
         f"this training job ended as {candidate.status} {format_age(now - candidate.ended)} ago and left"
         f" {format_size(total)} in the folder of its name, to which no model, package, endpoint,"
         " pipeline or other job refers",
         Confidence.LIKELY,
         action=f"aws s3 rm --recursive {quote_shell(candidate.folder)}",
-        cost=Cost.saving(sum(known, Decimal(0)) if len(known) == len(costs) else None, source),
+        cost=Cost.saving(month, source, shares={folder: month} if month is not None else {}),
         noun=_OUTPUT_NOUN,
         spared="what jobs left is only reported",
     )

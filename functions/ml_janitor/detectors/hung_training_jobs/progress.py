@@ -185,7 +185,7 @@ def read_rhythm(
     hint = max((at for at in streams.values() if at is not None), default=None)
     if hint is not None and hint > fresh:
         return Value(LogRhythm(last=hint, longest_pause=NotRead()), activity.DESCRIBE_LOG_STREAMS, hint)
-    match _last(aws, group, streams, fresh) if events else Absent(activity.LOGS_NOT_READ):
+    match _last(aws, group, streams, fresh) if events else activity.LogNotRead():
         case Value(exact):
             last = exact if hint is None else max(exact, hint)
         case Absent() if hint is not None:  # its events have expired, but the listing remembers when
@@ -194,7 +194,7 @@ def read_rhythm(
             return none
     if last > fresh:
         return Value(LogRhythm(last=last, longest_pause=NotRead()), activity.GET_LOG_EVENTS, last)
-    pause: Signal[timedelta] = Absent(activity.LOGS_NOT_READ)
+    pause: Signal[timedelta] = activity.LogNotRead()
     source = activity.DESCRIBE_LOG_STREAMS
     if events:
         pause = read_longest_pause(aws, group, sorted(streams), started=started, last=last)
@@ -447,7 +447,7 @@ def _check_logs(
         case Value(longest):
             rule.saw(as_evidence("longest pause before", pause, format_age(longest)))
             explained = f"it once paused for {format_age(longest)} and went on"
-        case Absent(activity.LOGS_NOT_READ):
+        case activity.LogNotRead():
             rule.saw(as_evidence("longest pause before", pause, "not known"))
             explained = "without its log its rhythm is not known"
         case Absent():
@@ -576,8 +576,8 @@ def _doubts(motions: Mapping[LoadPattern, Sequence[str]], spinning: SpinningGpus
     """
     if motions.keys() == {LoadPattern.RESTS}:
         resting = len(motions[LoadPattern.RESTS])
-        whose = f"all {resting} hosts rest" if resting > 1 else "its host rests"
-        yield f"{whose}, as also while it waits for a query, another job or a person"
+        idle, who = (f"all {resting} hosts are idle", "they") if resting > 1 else ("its host is idle", "it")
+        yield f"{idle} ({who} may be waiting for a query, another job or a person)"
     if LoadPattern.SPINS in motions and spinning.count == 1:
         yield f"one of {spinning.total} GPUs spins without a change, as also in a program made for one"
     if hosts := motions.get(LoadPattern.FULL):

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 # --- folders --------------------------------------------------------------------------------------
 
-_FOLDER_DEPTH = 5
+FOLDER_DEPTH = 5
 """Levels of folders that are told apart; deeper objects belong to the last of them."""
 
 
@@ -121,7 +121,7 @@ def folder_tree(
             continue
         folder = root
         slashes = [at for at, letter in enumerate(version.key) if letter == "/"]
-        for end in slashes[:_FOLDER_DEPTH]:
+        for end in slashes[:FOLDER_DEPTH]:
             path = version.key[: end + 1]
             folder = folder.inside.setdefault(path, FolderContents(path))
         small = version.size < SMALL_OBJECT
@@ -199,19 +199,20 @@ def find_reading_job(inputs: Sequence[JobInput], folder: str, now: datetime) -> 
 
 
 def monthly_read_share(
-    signal: Signal[tuple[CountedReads, ...]], folder: str, size: int
+    signal: Signal[tuple[CountedReads, ...]], folder: str, size: int, *, whole: bool = False
 ) -> tuple[Decimal | None, bool]:
     """
     Return the most reads of all of *folder* in a month, and whether they are exact; None if unknown.
 
     Request metrics belong to one filter, whose prefix *folder* begins with; the longest prefix tells most.
+    They are exact for a folder of that prefix, and for one that holds the *whole* bucket.
     """
     found = signal.value if isinstance(signal, Value) else ()
     about = [count for count in found if folder.startswith(count.prefix)]
     if not about:
         return None, False
     best = max(about, key=lambda count: len(count.prefix))
-    return Decimal(str(best.monthly)) / max(1, size), best.prefix == folder
+    return Decimal(str(best.monthly)) / max(1, size), whole or best.prefix == folder
 
 
 def read_counted_reads(
@@ -331,16 +332,17 @@ class TieringBucket(Candidate):
     A bucket with its bytes in STANDARD and its number of objects, by CloudWatch's last measurement.
 
     The rest is read for buckets with enough bytes. *lifecycle* is the answer of
-    GetBucketLifecycleConfiguration, *uploads* the start times of incomplete uploads, and *root* the contents.
-    *counted* is the volume of reads, *inputs* are the inputs of jobs. *unsearched* says why not all
-    references were read, *gaps* why a resource in use may refer to any object. *tagged* are tags by key,
-    *proposed* the rules that would be added as of the reading.
+    GetBucketLifecycleConfiguration, *versioning* absent where no version was ever kept, *uploads* the start
+    times of incomplete uploads, and *root* the contents. *counted* is the volume of reads, *inputs* are the
+    inputs of jobs. *unsearched* says why not all references were read, *gaps* why a resource in use may refer
+    to any object. *tagged* are tags by key, *proposed* the rules that would be added as of the reading.
     """
 
     stored: Signal[float]
     objects: Signal[float]
     lifecycle: Signal[Mapping[str, Any]] = field(default_factory=NotRead)
     lock: Signal[str] = field(default_factory=NotRead)
+    versioning: Signal[str] = field(default_factory=NotRead)
     uploads: Signal[tuple[datetime, ...]] = field(default_factory=NotRead)
     root: Signal[FolderContents] = field(default_factory=NotRead)
     counted: Signal[tuple[CountedReads, ...]] = field(default_factory=NotRead)
@@ -425,6 +427,7 @@ def read_tiering_buckets(aws: Aws, found: Sequence[TieringBucket], now: datetime
             bucket,
             lifecycle=_lifecycle(aws, name),
             lock=s3.read_object_lock(aws, name),
+            versioning=s3.read_versioning(aws, name),
             uploads=_uploads(aws, name),
             root=read_signal(
                 lambda: folder_tree(_versions(aws, name), now, _Users(known, name)),

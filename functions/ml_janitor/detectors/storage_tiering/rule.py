@@ -21,6 +21,7 @@ from ml_janitor.aws.references import REFERENCE_CALLS
 from ml_janitor.aws.tags import target_in
 from ml_janitor.core.durations import parse_duration
 from ml_janitor.core.model import (
+    Absent,
     Change,
     Confidence,
     Cost,
@@ -33,6 +34,7 @@ from ml_janitor.core.model import (
     Verdict,
     as_evidence,
 )
+from ml_janitor.core.money import direct_objects_arn
 from ml_janitor.core.ownership import Exemptions
 from ml_janitor.core.text import format_size, format_usd, quote_shell
 from ml_janitor.core.tiering import (
@@ -49,6 +51,7 @@ from ml_janitor.core.tiering import (
 from ml_janitor.detectors.storage_tiering import act, reading
 from ml_janitor.detectors.storage_tiering.reading import (
     BUCKET_KIND,
+    FOLDER_DEPTH,
     LIST_OBJECT_VERSIONS,
     FolderContents,
     TieringBucket,
@@ -188,14 +191,15 @@ class TieringPlan:
     """
     One rule for one *folder*, its saving at once, and its *words*.
 
-    *saving* is None if unknown. *reads_known* is true if request metrics count the
-    reads, and, for a deletion, count hardly any.
+    *saving* is None if unknown; *shares* are the dollars a month of it by address. *reads_known* is true if
+    request metrics count the reads, and, for a deletion, count hardly any.
     """
 
     rule: LifecycleRule
     words: str
     folder: FolderContents | None = None
     saving: TieringSaving | None = None
+    shares: Mapping[str, Decimal] = field(default_factory=dict)
     reads_known: bool = True
 
 
@@ -310,7 +314,8 @@ class _Planner:
         rule_id = (
             RULE_ID_PREFIX + hashlib.sha256(f"{self.bucket.name}/{folder.path}".encode()).hexdigest()[:12]
         )
-        ends = self.limits.noncurrent_days if versions >= self.limits.least else None
+        hides = expire is not None and not isinstance(self.bucket.versioning, Absent)
+        ends = self.limits.noncurrent_days if hides or versions >= self.limits.least else None
         if not moved.steps and expire is None and ends is None:
             self.keep(folder, moved.why or read)
             return
@@ -321,34 +326,59 @@ class _Planner:
             expire_after=expire,
             noncurrent_expire_after=ends,
         )
-        saved = saving_of_rule(folder.cohorts(moved.reads), rule, self.bucket.rates, small_too=self.small_too)
-        if ends is not None:
-            saved += saving_of_rule(
-                noncurrent, LifecycleRule(id=rule_id, expire_after=ends), self.bucket.rates
-            )
+        saved = self.saving(folder, rule, moved.reads)
         if saved.moved + saved.deleted < self.limits.least or saved.month <= 0:
             self.keep(folder, "what is old in it is in small objects, or cheap enough where it is")
             return
         self.found.append(
             TieringPlan(
                 rule=rule,
-                words=_words(rule, policy, saved, moved.why),
+                words=_words(rule, policy, saved, moved.why, hides=hides),
                 folder=folder,
                 saving=saved,
+                shares=self.shares(folder, rule, moved.reads),
                 reads_known=moved.reads_known and (expire is None or self.rarely_read(folder)),
             )
         )
 
+    def shares(self, folder: FolderContents, rule: LifecycleRule, reads: Decimal) -> dict[str, Decimal]:
+        """Return the dollars a month that *rule* saves on the objects of each folder in *folder*."""
+        found: dict[str, Decimal] = {}
+        for inner in folder.all():
+            alone = replace(inner, inside={})
+            saved = self.saving(alone, rule, reads).month
+            if saved > 0:
+                arn = f"{self.bucket.target.arn}/{inner.path}"
+                deepest = inner.path.count("/") == FOLDER_DEPTH
+                found[arn if deepest else direct_objects_arn(arn)] = saved
+        return found
+
+    def saving(self, folder: FolderContents, rule: LifecycleRule, reads: Decimal) -> TieringSaving:
+        """Return the saving of *rule* at once on *folder*, its old versions included."""
+        saved = saving_of_rule(folder.cohorts(reads), rule, self.bucket.rates, small_too=self.small_too)
+        if (days := rule.noncurrent_expire_after) is not None:
+            old = [cohort for cohort in folder.noncurrent() if cohort.age >= days]
+            saved += saving_of_rule(old, LifecycleRule(id=rule.id, expire_after=days), self.bucket.rates)
+        return saved
+
     def rarely_read(self, folder: FolderContents) -> bool:
         """Return whether request metrics show that hardly anything in *folder* is read."""
-        reads, _ = monthly_read_share(self.bucket.counted, folder.path, folder.size())
+        reads, _ = self.read_share(folder)
         return reads is not None and reads <= _RARELY_READ
+
+    def read_share(self, folder: FolderContents) -> tuple[Decimal | None, bool]:
+        """Return `monthly_read_share`; a folder without others beside it has the reads of the bucket."""
+        root = self.bucket.root
+        alone = isinstance(root, Value) and sum(len(inner.keys) for inner in root.value.all()) == sum(
+            len(inner.keys) for inner in folder.all()
+        )
+        return monthly_read_share(self.bucket.counted, folder.path, folder.size(), whole=alone)
 
     def transitions(self, folder: FolderContents, policy: TieringPolicy) -> PayingTransitions:
         """Return the transitions of *policy* that pay back for *folder*, or one to Intelligent-Tiering."""
         if not policy.transitions:
             return PayingTransitions()
-        reads, exactly = monthly_read_share(self.bucket.counted, folder.path, folder.size())
+        reads, exactly = self.read_share(folder)
         if reads is not None:
             rare = self.rarely_read(folder)
             steps = tuple((day, to) for day, to in policy.transitions if rare or to not in RESTORE_CLASSES)
@@ -411,12 +441,13 @@ def _prefix(rule: Mapping[str, Any]) -> str:
     return str(given.get("And", given).get("Prefix", rule.get("Prefix", "")))
 
 
-def _words(rule: LifecycleRule, policy: TieringPolicy, saved: TieringSaving, why: str) -> str:
+def _words(rule: LifecycleRule, policy: TieringPolicy, saved: TieringSaving, why: str, *, hides: bool) -> str:
     steps = [f"{to} at {day} days" for day, to in rule.transitions]
     if rule.expire_after is not None:
-        steps.append(f"deleted at {rule.expire_after} days")
+        steps.append(f"{'hidden' if hides else 'deleted'} at {rule.expire_after} days")
     if rule.noncurrent_expire_after is not None:
-        steps.append(f"old versions deleted after {rule.noncurrent_expire_after} days")
+        which = "versions that are hidden or replaced" if hides else "old versions"
+        steps.append(f"{which} deleted after {rule.noncurrent_expire_after} days")
     money = f"saves {format_usd(saved.month)} a month"
     size = format_size(saved.moved + saved.deleted)
     return f"{size} now, {', '.join(steps)} (policy {policy.name}); {money}{f'; {why}' if why else ''}"
@@ -458,6 +489,7 @@ class StorageTiering(Detector[TieringBucket]):
                 *allow_each(
                     "s3", "GetBucketObjectLockConfiguration", "GetMetricsConfiguration", on=_EVERY_BUCKET
                 ),
+                allow("s3:GetBucketVersioning", on=_EVERY_BUCKET),
                 allow("s3:GetObjectTagging", on="arn:aws:s3:::*/*"),
             ]
         ),
@@ -636,7 +668,14 @@ class StorageTiering(Detector[TieringBucket]):
             + "; ".join(f"{plan.rule.prefix or 'the whole bucket'}: {plan.words}" for plan in found[:3]),
             Confidence.PROVEN if proven else Confidence.LIKELY,
             action=_command(candidate, added),
-            cost=Cost.saving(total.month, candidate.priced, once_usd=total.once) if saved else Cost(),
+            cost=Cost.saving(
+                total.month,
+                candidate.priced,
+                once_usd=total.once,
+                shares={arn: usd for plan in found for arn, usd in plan.shares.items()},
+            )
+            if saved
+            else Cost(),
             spared=spared,
             noun="bucket of old objects",
             to_prove=f"that nothing reads it: switch on request metrics of {candidate.name}, and wait 30 days"
@@ -667,6 +706,7 @@ def _unread(candidate: TieringBucket) -> str | None:
     named = {
         "its lifecycle rules are": candidate.lifecycle,
         "whether its objects are locked is": candidate.lock,
+        "whether it keeps versions is": candidate.versioning,
         "what it holds is": candidate.root,
         "what of it is uploaded is": candidate.uploads,
     }

@@ -1,0 +1,74 @@
+"""`janitor docs`: the pages of the wheel, and that whatever points to one leads there."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+
+import pytest
+
+from ml_janitor_cli.edge import CommandRefusedError
+from ml_janitor_cli.main import main
+from ml_janitor_cli.pages import find_pages, find_section
+from standin import ROOT
+from tables import cases
+
+POINTER = re.compile(r"janitor docs ([a-z-]+)(?: ([A-Z][A-Za-z ]+\w))?")
+
+
+def test_the_wheel_carries_every_page() -> None:
+    table = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    carried = table["force-include"]
+
+    of_users = {f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")}
+    assert carried.keys() == of_users | {"docs/detectors", "docs/notebook-activity"}
+    assert all(to == f"ml_janitor_cli/pages/{page.removeprefix('docs/')}" for page, to in carried.items())
+
+
+def test_whatever_names_a_page_or_section_leads_to_it() -> None:
+    pages, pointers = find_pages(), set[tuple[str, str]]()
+    for folder in ("cli", "functions"):
+        for path in (ROOT / folder).rglob("*.py"):
+            pointers |= set(POINTER.findall(path.read_text()))
+
+    assert len(pointers) > 5
+    for topic, section in pointers:
+        assert topic in pages
+        if section:
+            assert find_section(pages[topic].read_text(), topic, section)
+    texts = [path.read_text() for folder in ("cli", "functions") for path in (ROOT / folder).rglob("*.py")]
+    shown = [line for text in texts for line in re.findall(r'(?<!"")"[^"\n]*\bdocs/[a-z-]+[^"\n]*"', text)]
+    assert [line for line in shown if "docs/aws" not in line and "https://" not in line] == []
+
+
+def test_a_section_ends_where_the_next_of_its_rank_begins() -> None:
+    text = "# Page\n\n## One\n\na\n\n### Inner\n\nb\n\n## Two\n\nc\n"
+
+    assert find_section(text, "page", "one") == "## One\n\na\n\n### Inner\n\nb\n\n"
+    assert find_section(text, "page", "Inner") == "### Inner\n\nb\n\n"
+    assert find_section(text, "page", "two") == "## Two\n\nc\n"
+
+
+@cases(
+    "args, said",
+    (("idle-endpoint",), "no page is called idle-endpoint; did you mean idle-endpoints?"),
+    (("privacy", "Nowhere"), "privacy has no section Nowhere; it has 'Personal data'"),
+)
+def test_what_is_not_there_is_refused(
+    args: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["docs", *args]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_page_is_printed_and_all_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["docs", "operating", "The", "bill"]) == 0
+    assert capsys.readouterr().out.startswith("## The bill each morning\n")
+    assert main(["docs"]) == 0
+    listed = capsys.readouterr().out
+    assert re.search(r"^slack +Slack$", listed, re.MULTILINE)
+    assert set(re.findall(r"^([a-z-]+) ", listed, re.MULTILINE)) == find_pages().keys()
+    assert main(["docs", "idle-endpoints"]) == 0
+    assert "<!-- " not in capsys.readouterr().out
+    with pytest.raises(CommandRefusedError):
+        find_section("# x", "x", "y")
