@@ -455,7 +455,9 @@ def test_what_did_not_fit_is_one_sentence() -> None:
         BillGap(reading=BillReading.FORECAST, cause=GapCause.OVER_LIMIT),
     ]
     (text,) = gap_sentences(gaps, 1)
-    assert text.startswith("Did not fit into 1 request: the bill by team, the forecast. Raise max_requests")
+    assert text.startswith(
+        "Skipped to stay within 1 request: the bill by team, the forecast. Raise max_requests"
+    )
 
 
 def test_a_tag_that_is_not_active_comes_with_the_command_and_what_it_does_not_do() -> None:

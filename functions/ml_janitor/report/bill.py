@@ -341,7 +341,7 @@ def gap_sentences(gaps: Sequence[BillGap], max_requests: int) -> Iterator[str]:
     if over:
         what = ", ".join(_what(gap) for gap in over)
         limit = f"{max_requests} request{'s' * (max_requests != 1)}"
-        yield f"Did not fit into {limit}: {what}. Raise max_requests in [bill]; each page costs $0.01."
+        yield f"Skipped to stay within {limit}: {what}. Raise max_requests in [bill]; each page costs $0.01."
     yield from dict.fromkeys(gap_sentence(gap) for gap in gaps if gap.cause is not GapCause.OVER_LIMIT)
 
 

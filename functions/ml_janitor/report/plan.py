@@ -151,5 +151,5 @@ def _advice(report: Report) -> Iterator[str]:
     if broken or unknown:
         parts = [count_noun(broken, "sweep") + " not complete"] if broken else []
         parts += [count_noun(unknown, "resource") + " that could not be judged"] if unknown else []
-        yield f"Find out about {' and '.join(parts)}: what is not read is in no plan."
+        yield f"Find out about {' and '.join(parts)}: the plan leaves out what could not be read."
     yield "Have the bill read each morning, with a budget and an anomaly monitor ([bill] in janitor.toml)."
