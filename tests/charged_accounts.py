@@ -166,6 +166,15 @@ class Flow:
     record: str = "Usage"
     account: str = ACCOUNT
     seed: str = ""
+    _drawn: dict[date, float] = field(default_factory=dict)
+    _draw: random.Random | None = None
+
+    def noise_of(self, day: date) -> float:
+        """Return the factor of a day, drawn once, in the order of the days."""
+        if day not in self._drawn:
+            self._draw = self._draw or random.Random(f"{self.seed} {self.meter[1]}")  # noqa: S311
+            self._drawn[day] = max(self._draw.gauss(1, self.noise), 0.0)
+        return self._drawn[day]
 
     def rows(self, day: date) -> Iterator[LedgerRow]:
         service, usage_type, unit, price = self.meter
@@ -179,7 +188,7 @@ class Flow:
             return
         level = self.usd * latest(self.steps, day, 1.0) * (self.weekend if day.weekday() >= 5 else 1.0)
         if self.noise:
-            level *= max(random.Random(f"{self.seed} {usage_type} {day}").gauss(1, self.noise), 0.0)  # noqa: S311
+            level *= self.noise_of(day)
         if unit == "GB-Mo":  # a month is divided by its days
             level *= 30 / monthrange(day.year, day.month)[1]
         usd = exact(level * latest(self.repriced, day, 1.0))

@@ -238,7 +238,8 @@ class Bill:
 
     def total(self, span: DaySpan) -> Decimal:
         """Return the cost of *span*, without `OUTSIDE_RECORDS`."""
-        return sum((charge.usd for charge in self.charges if charge.day in span), ZERO)
+        first, until = span.first, span.until
+        return sum((charge.usd for charge in self.charges if first <= charge.day < until), ZERO)
 
     def outside(self, span: DaySpan) -> Mapping[str, Decimal]:
         """Return credits, refunds and taxes of *span*, by record type; only charged ones."""

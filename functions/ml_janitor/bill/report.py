@@ -298,14 +298,10 @@ def unread_place_gaps(movement: Movement | None, looked_at: Collection[str]) -> 
 def owner_changes(bill: Bill, comparison: SpanComparison) -> Mapping[str, Mapping[str, Decimal]]:
     """Return the change of each usage type by owner; "" has no owner."""
     changes: dict[str, dict[str, Decimal]] = defaultdict(lambda: defaultdict(Decimal))
+    signs = dict.fromkeys(comparison.before, -1) | dict.fromkeys(comparison.after, 1)
     for charge in bill.by_tag.get(OWNER_TAG, ()):
-        if (
-            charge.usage_type
-            and charge.usd
-            and (charge.day in comparison.after or charge.day in comparison.before)
-        ):
-            sign = 1 if charge.day in comparison.after else -1
-            changes[charge.usage_type][charge.tag or ""] += sign * charge.usd
+        if charge.usage_type and charge.usd and charge.day in signs:
+            changes[charge.usage_type][charge.tag or ""] += signs[charge.day] * charge.usd
     return changes
 
 
