@@ -161,16 +161,16 @@ def render_html(report: Report, *, bill: Mapping[str, Any] | None = None, plan: 
             lists=[
                 (
                     "troubles",
-                    "What failed, or is half done",
+                    "Failed or half done",
                     [outcome_line(result, accounts=accounts) for result in troubles],
                 ),
-                ("held", "What a limit held back", held),
-                ("lost", "What no function may undo any more", lost),
-                ("notices", "Noticed besides", notice_lines(report)),
-                ("begun", "What was begun before, and is no finding any more", begun),
+                ("held", "Held back by a limit", held),
+                ("lost", "Only a person can undo these", lost),
+                ("notices", "Also noticed", notice_lines(report)),
+                ("begun", "Begun earlier, no longer a finding", begun),
                 (
                     "unread",
-                    "What could not be read",
+                    "Could not be read",
                     [*errors, *(unjudged_line(result, accounts=accounts) for result in unread)],
                 ),
             ],
