@@ -166,7 +166,7 @@ def test_the_rows_add_up_with_the_smaller_ones_together() -> None:
     assert [(int(row.usd or 0), row.cells[0], row.cells[1]) for row in mover_rows(main, 2)] == [
         (800, "+$800", "training job llm-0924"),
         (-300, "-$300", "endpoint old"),
-        (-20, "-$20.00", "1 smaller change"),
+        (-20, "-$20.00", "1 other change"),
         (120, "+$120", "not explained"),
     ]
     (ended,) = movement_asides(main)
@@ -315,7 +315,7 @@ def test_what_is_not_explained_names_its_largest_lines() -> None:
     (two,) = mover_rows(moved(*movers[:2]))
 
     assert rest.cells == ("-$354", "not explained", "-$90.00 Use0, -$89.00 Use1 (llm), 2 more", "")
-    assert smaller.cells == ("+$6.00", "2 smaller changes", "", "")
+    assert smaller.cells == ("+$6.00", "2 other changes", "", "")
     assert (rest.rank, smaller.rank) == (Rank.FIRST, Rank.FULL)
     assert [rest.usd, smaller.usd] == [-354, 6]
     assert two.cells[2] == "-$90.00 Use0, -$89.00 Use1 (llm)"
@@ -455,7 +455,9 @@ def test_what_did_not_fit_is_one_sentence() -> None:
         BillGap(reading=BillReading.FORECAST, cause=GapCause.OVER_LIMIT),
     ]
     (text,) = gap_sentences(gaps, 1)
-    assert text.startswith("Did not fit into 1 request: the bill by team, the forecast. Raise max_requests")
+    assert text.startswith(
+        "Skipped to stay within 1 request: the bill by team, the forecast. Raise max_requests"
+    )
 
 
 def test_a_tag_that_is_not_active_comes_with_the_command_and_what_it_does_not_do() -> None:

@@ -341,7 +341,7 @@ def gap_sentences(gaps: Sequence[BillGap], max_requests: int) -> Iterator[str]:
     if over:
         what = ", ".join(_what(gap) for gap in over)
         limit = f"{max_requests} request{'s' * (max_requests != 1)}"
-        yield f"Did not fit into {limit}: {what}. Raise max_requests in [bill]; each page costs $0.01."
+        yield f"Skipped to stay within {limit}: {what}. Raise max_requests in [bill]; each page costs $0.01."
     yield from dict.fromkeys(gap_sentence(gap) for gap in gaps if gap.cause is not GapCause.OVER_LIMIT)
 
 
@@ -709,7 +709,7 @@ def mover_rows(movement: Movement, most: int = MOST_MOVERS) -> Iterator[RowBlock
     for mover in parts.movers:
         yield _mover_row(mover, movement, Rank.FIRST if mover in largest else Rank.FULL)
     if count := len(parts.smaller):
-        cells = signed_usd(parts.smaller_usd), count_noun(count, "smaller change"), "", ""
+        cells = signed_usd(parts.smaller_usd), count_noun(count, "other change"), "", ""
         yield RowBlock(Rank.FULL, cells, parts.smaller_usd)
     if parts.unexplained:
         lines = [f"{signed_usd(mover.usd)} {_where(mover)}" for mover in parts.unexplained]
